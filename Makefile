@@ -1,0 +1,76 @@
+# Verdigris. One makefile for the whole tree; everything it makes is below build/.
+#
+#   make run      install what is missing, build, boot a guest on the hypervisor in an emulated machine
+#   make test     make check, then the tests on the emulated machine
+#   make all | check | bench | fuzz | soak | lab | clean
+#
+# How a folder takes part: FOLDER/objs.mk sets variables, with paths from the top of the tree.
+#
+#   FOLDER_objs   := FOLDER/a.o FOLDER/b.o     what it is made of; the same list serves all kinds of build below
+#   FOLDER_tests  := tests/unit/a_test.c       unit tests (cmocka, ASan and UBSan)
+#   a_test_objs   := FOLDER/a.o ...            what a_test.c is linked with (it itself is implied)
+#   FOLDER_fuzzers := tests/fuzz/a_fuzz.c      libFuzzer targets; a_fuzz_objs as above
+#   FOLDER_products += build/FOLDER/x          what `make all` makes; its rule stands in the folder's objs.mk
+#
+# Kinds of build of an object, for rules of a folder's own:
+#   build/image/%.o   freestanding, 64-bit, for the hypervisor images    $(call image,LIST)
+#   build/boot32/%.o  freestanding, 32-bit, for the loader and kernels   $(call boot32,LIST)
+#   build/user/%.o    programs in the root partition                     $(call user,LIST)
+#   build/san/%.o     hosted, ASan and UBSan, for unit tests             $(call san,LIST)
+#   build/fuzz/%.o    hosted, clang, libFuzzer                           $(call fuzz,LIST)
+# The ways to make them are in tools/build.mk, those of the kernel module in tools/kmod.mk.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+.PHONY: all run test check bench fuzz soak lab clean setup format system
+
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+folders := lib tlfs hypervisor loader root backend vmbus vsp devices disk switch worker service cli tests
+-include $(wildcard $(folders:%=%/objs.mk))
+
+include tools/build.mk
+include tools/kmod.mk
+include tools/check.mk
+
+products := $(foreach f,$(folders),$($(f)_products))
+
+all: $(products) $(kmod_products)
+
+# What the project needs of Debian 12 is installed by the targets that people start with, and named on the screen.
+setup:
+	@tools/setup
+
+# The targets below start from a machine that may have no compiler yet.
+run test check bench fuzz soak: setup
+
+run:
+	@$(MAKE) all
+	@tools/run
+
+check:
+	@$(MAKE) check-all
+	@echo "make check: all passed"
+
+system:
+	@$(MAKE) all
+	@tests/system/run
+
+test: setup
+	@tools/test-all
+
+bench:
+	@$(MAKE) all bench-parts
+	@tests/bench/run
+
+lab:
+	@$(MAKE) all
+	@tools/lab --prepare
+
+clean:
+	rm -rf $(filter-out build/cache,$(wildcard build/*))

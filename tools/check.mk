@@ -1,0 +1,57 @@
+# `make check`: everything that needs no emulator. Each part is a target, so that they run side by side.
+
+.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map
+
+check-all: check-folders check-headers check-core check-map check-units check-fuzz
+
+# A folder may include only what tools/check-includes allows it.
+check-folders:
+	@tools/check-includes
+
+# Every path that HACKING.md names exists.
+check-map:
+	@tools/check-map
+
+# Headers compile alone. Those of root/ need kernel headers and are seen by Kbuild.
+self_headers := $(shell find $(wildcard $(filter-out root,$(folders)) include) -name '*.h' 2>/dev/null)
+check-headers: $(self_headers:%.h=build/headers/%.ok)
+build/headers/%.ok: %.h
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n' $< | $(CC) $(if $(filter hypervisor/% loader/%,$<),$(image_flags),$(user_flags)) \
+		-Wno-unused-function -MF $(@:.ok=.d) -MT $@ -x c -c -o /dev/null -
+	@touch $@
+
+# The core needs nothing of its home but plat_* and mem*.
+check-core: $(call image,$(tlfs_objs) $(lib_objs))
+ifneq ($(tlfs_objs),)
+	@mkdir -p build/tlfs && $(LD) -r -o build/tlfs/core.o $^
+	@bad=$$(nm -u build/tlfs/core.o | awk '{print $$2}' | grep -Ev '^(plat_[a-z0-9_]+|mem(cpy|set|move|cmp))$$'); \
+	if [ -n "$$bad" ]; then echo "tlfs/ needs more of its home than plat_* and mem*:" $$bad >&2; exit 1; fi
+endif
+
+check-units: $(test_programs:%=%.passed)
+build/san/%_test.passed: build/san/%_test
+	@ASAN_OPTIONS=detect_leaks=1 timeout 60 $< > $<.log 2>&1 || { cat $<.log; echo "$< failed" >&2; exit 1; }
+	@printf '  %-7s %s\n' PASS $*_test
+	@touch $@
+
+# A fixed number of inputs from a fixed seed: the same run each time. `make fuzz` goes on from there.
+fuzz_inputs ?= 20000
+check-fuzz: $(fuzz_programs:%=%.passed)
+build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
+	@mkdir -p build/fuzz/found
+	@timeout 120 $< -runs=$(fuzz_inputs) -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
+		{ tail -60 $<.log; echo "$< failed" >&2; exit 1; }
+	@printf '  %-7s %s\n' FUZZ $*_fuzz
+	@touch $@
+
+# Without end: `make soak` is all fuzzers for an hour each, `make fuzz` for a minute each. Corpora are kept.
+fuzz_seconds ?= 60
+fuzz: $(fuzz_programs)
+	@for f in $(fuzz_programs); do \
+		c=build/corpus/$$(basename $$f); mkdir -p $$c build/fuzz/found; echo "$$f"; \
+		$$f -max_total_time=$(fuzz_seconds) -artifact_prefix=build/fuzz/found/ $$c 2>&1 | tail -3; \
+		[ $${PIPESTATUS[0]} = 0 ] || exit 1; \
+	done
+soak:
+	@$(MAKE) fuzz fuzz_seconds=3600
