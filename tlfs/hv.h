@@ -1,0 +1,295 @@
+/*
+ * The core: partitions and virtual processors as the TLFS describes them, with no hardware in it. plat.h is what it needs
+ * from its home; this header is what a home calls, and what the core's files share.
+ *
+ * Locks, in the order in which they are taken (a later one may be taken while an earlier one is held, never the reverse):
+ *   1. the partition table's lock (partition.c)
+ *   2. vp->lock of a child VP			[V]  held by the LP that runs it; see "Owner" below
+ *   3. partition->lock				[P]  two partitions: parent before child, else lower id first
+ *   4. vp->synic.lock				[S]  one at a time
+ *   5. the memory lock of the home			 inside plat_* only
+ * A root VP's lock is held by its LP from boot on, for ever.
+ *
+ * Owner of a VP: who holds vp->lock. Everything in struct vp marked [V] is the owner's alone. Others reach a VP by
+ * lapic_post() and vp_post_event(), which are lock-free, and by the SynIC under [S].
+ *
+ * Letters: [I] immutable once visible, [a] atomic, the rest as above.
+ */
+#ifndef TLFS_HV_H
+#define TLFS_HV_H
+
+#include "include/hv/cpuid.h"
+#include "include/hv/hypercall.h"
+#include "include/hv/intercept.h"
+#include "include/hv/memory.h"
+#include "include/hv/msr.h"
+#include "include/hv/partition.h"
+#include "include/hv/registers.h"
+#include "include/hv/status.h"
+#include "include/hv/synic.h"
+#include "lib/spinlock.h"
+#include "tlfs/plat.h"
+
+#define HV_MAX_VPS	  256
+#define HV_MAX_PARTITIONS 1024
+#define HV_ROOT_PARTITION 1ull
+#define HV_APIC_BUS_HZ	  200000000ull /* what APIC_FREQUENCY says to every guest, whatever the machine has */
+#define HV_REF_HZ	  10000000ull
+#define HV_STIMER_COUNT	  4
+#define HV_SINT_COUNT	  16
+#define HV_NEVER	  UINT64_MAX
+
+/* ---- local APIC (lapic.c; Intel SDM vol. 3 "APIC", AMD APM vol. 2 ch. 16; HV_X64_MSR_EOI/ICR/TPR) ---- */
+
+struct lapic {
+	uint64_t base;	    /* [V] IA32_APIC_BASE: enable, x2APIC, BSP bits */
+	uint32_t id;	    /* [V] xAPIC id register << 0; x2APIC id is vp->apic_id */
+	uint32_t tpr, ldr, dfr, svr, esr, esr_pending;		      /* [V] */
+	uint32_t isr[8], tmr[8], irr[8];			      /* [V] 256 bits each */
+	uint32_t auto_eoi[8]; /* [V] vectors taken without entering the ISR (SINT AutoEOI) */
+	uint32_t lvt_timer, lvt_thermal, lvt_pmc, lvt_lint[2], lvt_error, lvt_cmci; /* [V] */
+	uint64_t icr;						      /* [V] */
+	uint32_t timer_initial, timer_divide;			      /* [V] */
+	uint64_t timer_start_tsc, timer_deadline_tsc;		      /* [V] deadline HV_NEVER: off */
+	uint32_t post[8];     /* [a] posted by others, folded into irr by the owner on VP_EVENT_INTERRUPT */
+	uint32_t post_tmr[8]; /* [a] trigger mode of the posted bits: 1 level; written before the post bit */
+};
+
+/* ---- synthetic interrupt controller (synic.c, event.c) ---- */
+
+/* Messages that wait for their slot; from the partition's pool. */
+struct synic_message {
+	struct synic_message *next;
+	struct hv_message message;
+};
+
+struct synic {
+	struct spinlock lock;
+	uint64_t scontrol, siefp, simp, sirbp; /* [S] MSR values */
+	uint64_t sint[HV_SINT_COUNT];	       /* [S] */
+	void *message_page; /* [I] overlay pages, allocated with the VP whether enabled or not */
+	void *event_page;   /* [I] */
+	void *ring_page;    /* [I] SIRBP; root VPs only, else NULL */
+	struct synic_message *queue[HV_SINT_COUNT]; /* [S] head: oldest */
+};
+
+struct stimer {
+	uint64_t config, count;	     /* [V] MSR values */
+	uint64_t next_100ns;	     /* [V] expiry in reference time; HV_NEVER: not armed */
+	bool message_pending;	     /* [V] expired, its message found the slot full */
+};
+
+/* ---- virtual processor (vp.c) ---- */
+
+enum vp_event { /* bits of vp->events */
+	VP_EVENT_INTERRUPT = 1u << 0, /* lapic.post has bits */
+	VP_EVENT_NMI = 1u << 1,
+	VP_EVENT_INIT = 1u << 2,
+	VP_EVENT_SIPI = 1u << 3,    /* vector in vp->sipi_vector */
+	VP_EVENT_TIMER = 1u << 4,   /* the deadline passed */
+	VP_EVENT_SYNIC = 1u << 5,   /* a message may fit now, or a stimer message must be retried */
+	VP_EVENT_TLB = 1u << 6,	    /* flush before entry */
+	VP_EVENT_EXTINT = 1u << 7,  /* a PIC vector in vp->extint_vector (root: the machine's; child: AssertVirtualInterrupt) */
+	VP_EVENT_SUSPEND = 1u << 8, /* suspend bits changed: leave the guest and look */
+	VP_EVENT_RELOAD = 1u << 9,  /* somebody waits for vp->lock: put the VP's state away and let go for a moment */
+};
+
+enum vp_activity {
+	VP_ACTIVE,
+	VP_HALTED,    /* HLT or guest idle: until an interrupt or NMI */
+	VP_WAIT_SIPI, /* after INIT of an application processor */
+};
+
+enum vp_suspend { /* bits of vp->suspend; any of them keeps the VP from running */
+	VP_SUSPEND_EXPLICIT = 1u << 0,	/* HV_REGISTER_EXPLICIT_SUSPEND */
+	VP_SUSPEND_INTERCEPT = 1u << 1, /* HV_REGISTER_INTERCEPT_SUSPEND: an intercept message waits for the parent */
+	VP_SUSPEND_DISPATCH = 1u << 2,	/* HV_REGISTER_DISPATCH_SUSPEND */
+};
+
+struct vp {
+	struct partition *partition; /* [I] */
+	uint32_t index;		     /* [I] */
+	uint32_t apic_id;	     /* [I] x2APIC id */
+	struct spinlock lock;
+	void *home; /* [I] plat's part */
+
+	uint32_t events;	  /* [a] enum vp_event */
+	uint32_t suspend;	  /* [a] enum vp_suspend */
+	uint8_t sipi_vector;	  /* [a] */
+	uint8_t extint_vector;	  /* [a] */
+	enum vp_activity activity; /* [V] */
+	bool nmi_pending;	   /* [V] */
+	bool extint_pending;	   /* [V] */
+	bool root_signalled;	   /* [a] scheduler message sent and the VP not dispatched since */
+
+	/* Pending event and deliverability registers of the parent (HV_REGISTER_PENDING_EVENT0, DELIVERABILITY_NOTIFICATIONS). */
+	uint64_t pending_interruption; /* [V] as in the TLFS register, injected first */
+	union hv_register_value pending_event0, pending_event1; /* [V] */
+	uint64_t deliverability_notifications;			 /* [V] */
+
+	uint64_t tsc_offset; /* [V] guest TSC = plat_tsc() + offset */
+	uint64_t tsc_deadline_msr;		/* [V] IA32_TSC_DEADLINE */
+	uint64_t runtime_tsc;			/* [V] TSC cycles spent in the guest (HV_X64_MSR_VP_RUNTIME) */
+	uint64_t vp_assist;			/* [V] MSR value */
+	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16], misc_enable; /* [V] kept for the guest, no effect */
+
+	struct lapic lapic;
+	struct synic synic;
+	struct stimer stimers[HV_STIMER_COUNT];
+
+	/* Pages from the pool; [I]. */
+	void *vp_assist_page;
+	struct hv_message *intercept_page; /* state page of type intercept message; its VP's last intercept */
+	void *register_page;
+	uint64_t intercept_page_gpn, register_page_gpn; /* [P] where the parent sees them; HV_NEVER: nowhere */
+	void *stats_page;				/* [I] HV_STATS_OBJECT_VP */
+};
+
+/* ---- partition (partition.c) ---- */
+
+enum partition_state {
+	PARTITION_FREE,
+	PARTITION_CREATED,     /* properties may be set, memory deposited */
+	PARTITION_INITIALIZED, /* VPs and memory may be added, VPs run */
+	PARTITION_FINALIZED,   /* no VP runs any more; waits for its pages to be withdrawn and for deletion */
+};
+
+struct cpuid_override; /* cpuid.c: RegisterInterceptResult */
+struct port;	       /* port.c */
+struct connection;
+
+struct partition {
+	uint64_t id;		  /* [I] */
+	struct partition *parent; /* [I] NULL: the root */
+	struct spinlock lock;
+	enum partition_state state; /* [P] */
+	uint32_t references;	    /* [a] partition_get/put: hypercalls that work on it */
+	void *home;		    /* [I] plat's part */
+
+	uint64_t create_flags;				/* [I] HV_PARTITION_CREATION_FLAG_* */
+	uint64_t privileges;				/* [I] once initialized: leaf 0x40000003 EBX:EAX */
+	uint64_t synthetic_features;			/* [I] once initialized: property SYNTHETIC_PROC_FEATURES */
+	uint64_t processor_features[2], xsave_features; /* [P] properties: features that the guest may see */
+	uint64_t processors_per_socket, unimplemented_msr_action; /* [P] */
+
+	uint64_t guest_os_id;	 /* [a] MSR values */
+	uint64_t hypercall_msr;	 /* [P] */
+	uint64_t reference_tsc;	 /* [P] */
+	uint64_t reenlightenment, tsc_emulation_control, tsc_invariant_control; /* [P] */
+	uint64_t crash[5], crash_control;					 /* [P] */
+	uint64_t reference_base_tsc; /* [P] reference time = (tsc - base) scaled, or frozen_100ns */
+	uint64_t frozen_100ns;	     /* [P] HV_NEVER: time runs (property TIME_FREEZE) */
+	void *hypercall_page, *tsc_page; /* [I] overlays, from the pool at initialization */
+
+	/* Intercepts that the parent installed; read without a lock on every exit. [a] */
+	bool intercept_io, intercept_cpuid, intercept_hypercall, intercept_unknown_connection, intercept_retarget, intercept_apic_eoi;
+	bool intercept_msr, intercept_unaccepted_gpa;
+	uint32_t intercept_exceptions; /* one bit a vector */
+	struct cpuid_override *cpuid_overrides; /* [P] to add; readers see whole entries */
+
+	uint32_t vp_count;	      /* [P] */
+	struct vp *vps[HV_MAX_VPS];   /* [P] to change; a VP lives until its partition is finalized */
+	struct port *ports;	      /* [P] ports that this partition owns */
+	struct connection *connections; /* [P] */
+	void *stats_page;		/* [I] */
+};
+
+/* ==== What the home calls ==== */
+
+/* Boot: the root partition with lp_count VPs, from pages that the home gave to its pool. apic_ids as the machine has them. */
+hv_status_t partition_create_root(struct partition *root, const uint32_t *apic_ids, uint32_t count) MUST_CHECK;
+
+/* hypercall.c. The VP executed VMCALL/VMMCALL. The home checked nothing. */
+struct hypercall_regs {
+	uint64_t rcx, rdx, r8; /* 32-bit callers: the home assembled the pairs as the TLFS says */
+	uint64_t rax;	       /* out */
+	uint64_t xmm[6][2];    /* only valid when hypercall_needs_xmm(); written back when xmm_written */
+	bool xmm_written;
+};
+enum hypercall_action {
+	HYPERCALL_DONE,	    /* rax is set; step over the instruction */
+	HYPERCALL_AGAIN,    /* rcx is set (rep start moved on); do not step */
+	HYPERCALL_UD,	    /* #UD */
+	HYPERCALL_INTERCEPT, /* message to the parent; RIP stays */
+};
+bool hypercall_needs_xmm(uint64_t rcx);
+enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs);
+
+/* cpuid.c, msr.c */
+enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
+enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+
+/*
+ * vp.c. vp_process_events: by the owner before each entry when vp->events is not 0; runs timers, takes posted interrupts, INIT
+ * and SIPI. vp_runnable: nothing keeps it from executing an instruction now (suspend bits, halt without a wake-up, wait-for-SIPI).
+ */
+void vp_post_event(struct vp *vp, uint32_t events); /* sets and kicks; any context */
+void vp_process_events(struct vp *vp);
+bool vp_runnable(struct vp *vp);
+void vp_halt(struct vp *vp); /* HLT or guest idle */
+/* An intercept for the parent: the message was written to vp->intercept_page; suspends the VP. */
+void vp_intercept(struct vp *vp);
+/* Tells the root's scheduler that a child VP wants to be dispatched (VP signal message on SINT0), once until it is. */
+void vp_signal_scheduler(struct vp *vp);
+
+/* ==== What the core's files offer each other (the home may use them too) ==== */
+
+/* partition.c */
+struct partition *partition_get(struct vp *caller, uint64_t id); /* SELF, itself or a child; NULL else. Takes a reference */
+void partition_put(struct partition *p);
+struct vp *partition_vp(struct partition *p, uint32_t index); /* HV_VP_INDEX_SELF is the caller's business; NULL if none */
+
+/* lapic.c. Offsets are those of the xAPIC page (0x20 id … 0x3E0 divide); x2APIC MSR = 0x800 + offset / 16. */
+void lapic_create(struct vp *vp, bool x2apic_now); /* state after power-on */
+void lapic_init(struct vp *vp);			   /* INIT */
+uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset);
+void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value);
+enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value); /* x2APIC range and APIC_BASE, TSC_DEADLINE */
+enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+uint32_t lapic_get_tpr(const struct vp *vp); /* CR8 << 4 | low bits */
+void lapic_set_tpr(struct vp *vp, uint32_t tpr);
+int lapic_pending(const struct vp *vp); /* vector that could be injected now (priority above PPR), or -1 */
+int lapic_highest_irr(const struct vp *vp); /* whatever the TPR, for a TPR threshold; or -1 */
+void lapic_accept(struct vp *vp, uint8_t vector); /* injected: IRR to ISR (or AutoEOI) */
+void lapic_eoi(struct vp *vp);
+void lapic_fold(struct vp *vp); /* post[] into irr[] */
+void lapic_timer_expired(struct vp *vp, uint64_t now_tsc);
+/* Any context. A fixed or lowest-priority interrupt for this VP; ignored with ESR as the SDM says when the APIC is off or vector < 16. */
+void lapic_post(struct vp *vp, uint8_t vector, bool level);
+/* Routes by destination as an MSI, IPI or AssertVirtualInterrupt would: INVALID_PARAMETER if nobody is addressed. */
+hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical, uint8_t vector, bool level);
+void lapic_get_state(struct vp *vp, struct hv_local_interrupt_controller_state *state);
+hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_controller_state *state) MUST_CHECK;
+
+/* synic.c, event.c. Any context. */
+hv_status_t synic_create(struct vp *vp) MUST_CHECK; /* pages from the pool */
+void synic_destroy(struct vp *vp);
+void synic_reset(struct vp *vp);
+enum access_result synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
+enum access_result synic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+/* Puts the message in the SINT's slot, or queues it when `queue` and memory allow; else HV_STATUS_INSUFFICIENT_BUFFERS. */
+hv_status_t synic_post_message(struct vp *vp, uint32_t sint, const struct hv_message *message, bool queue) MUST_CHECK;
+hv_status_t synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly_signaled) MUST_CHECK;
+void synic_flush_queue(struct vp *vp); /* EOM, SIMP or SINT enabled: moves what fits */
+bool synic_vector_auto_eoi(const struct vp *vp, uint8_t vector);
+
+/* stimer.c, refclock.c */
+void stimer_reset(struct vp *vp);
+enum access_result stimer_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
+enum access_result stimer_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+void stimer_expire(struct vp *vp, uint64_t now_100ns);
+void vp_rearm_timer(struct vp *vp); /* vp.c: least of LAPIC timer and stimers → plat_timer_set */
+uint64_t refclock_now(const struct partition *p); /* 100 ns */
+uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns);
+hv_status_t refclock_create(struct partition *p) MUST_CHECK;
+enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value);
+
+/* overlay.c: the MSRs that place a page: HYPERCALL, REFERENCE_TSC, SIMP, SIEFP, SIRBP, VP_ASSIST. Moves from the old value to the new. */
+hv_status_t overlay_move(struct partition *p, uint64_t old_msr, uint64_t new_msr, void *page) MUST_CHECK;
+
+/* port.c: SignalEvent and PostMessage through a connection; doorbells. */
+/* A write of `size` bytes at GPA: true if a doorbell took it, and then the guest continues. Called before a memory intercept is made. */
+bool port_doorbell(struct partition *p, gpa_t gpa, uint64_t value, unsigned int size);
+
+#endif

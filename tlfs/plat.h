@@ -1,0 +1,124 @@
+/*
+ * What a home (bare metal, KVM, a test) supplies to the core. Names only: the linker chooses the home.
+ *
+ * No function here blocks. Unless it says otherwise, one that takes a VP is called by that VP's owner: the one that holds
+ * vp->lock (the LP that runs it, or a hypercall that took the lock).
+ */
+#ifndef TLFS_PLAT_H
+#define TLFS_PLAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "include/hv/registers.h"
+#include "include/hv/types.h"
+#include "lib/addr.h"
+#include "lib/check.h"
+
+struct partition;
+struct vp;
+struct hv_output_dispatch_vp;
+
+/* What an access to a register or a leaf led to; the home acts on it. */
+enum access_result {
+	ACCESS_OK,     /* done */
+	ACCESS_FAULT,  /* #GP(0) for the guest */
+	ACCESS_PARENT, /* not ours: intercept message to the parent; RIP stays at the instruction */
+};
+
+/* Facts of the machine that never change after boot. */
+struct plat_info {
+	uint64_t tsc_hz;
+	uint32_t lp_count;
+	uint8_t physical_address_bits;
+	bool tsc_invariant;
+	uint32_t xsave_size_max; /* bytes, for all features that guests may enable; 0: no XSAVE */
+	uint64_t xsave_features;
+};
+extern struct plat_info plat_info;
+
+/* Time. */
+uint64_t plat_tsc(void); /* the LP's TSC, the same on all LPs */
+/*
+ * Arms the VP's only hardware deadline; UINT64_MAX disarms. When it passes, the home sets VP_EVENT_TIMER and kicks the VP.
+ */
+void plat_timer_set(struct vp *vp, uint64_t deadline_tsc);
+
+/* VPs. */
+/* Home's part of a VP or partition (VMCB, page table root…), from the partition's deposits; HV_STATUS_INSUFFICIENT_MEMORY if short. */
+hv_status_t plat_partition_create(struct partition *p) MUST_CHECK;
+void plat_partition_destroy(struct partition *p); /* all maps are gone afterwards; frees its pages to the pool */
+hv_status_t plat_vp_create(struct vp *vp) MUST_CHECK;
+void plat_vp_destroy(struct vp *vp);
+void plat_vp_reset(struct vp *vp);		     /* registers as after INIT */
+void plat_vp_startup(struct vp *vp, uint8_t vector); /* CS:IP of a SIPI */
+/*
+ * Somebody else set a bit in vp->events: make the VP look at it. In guest mode elsewhere: IPI. Halted or waiting root VP: wake
+ * its LP. Child VP that is not dispatched: tell the root's scheduler (vp_signal_scheduler). Any context, any locks.
+ */
+void plat_vp_kick(struct vp *vp);
+/* DispatchVp: runs the child VP on this LP until it blocks, is suspended, intercepts, or this LP has something for the root. */
+void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out);
+/* An ordinary register by its TLFS name. INVALID_PARAMETER for a name that is not the home's, INVALID_REGISTER_VALUE for a bad value. */
+hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_value *value) MUST_CHECK;
+hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_register_value *value) MUST_CHECK;
+/* XSAVE image, compacted form (what XSAVES would write) of plat_info.xsave_size_max bytes at most. */
+hv_status_t plat_xsave_get(struct vp *vp, void *image, uint32_t size) MUST_CHECK;
+hv_status_t plat_xsave_set(struct vp *vp, const void *image, uint32_t size) MUST_CHECK;
+/* Walks the guest's own page tables; result: HV_TRANSLATE_GVA_* code in *code. No side effect other than accessed/dirty when asked. */
+hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code, gpa_t *gpa) MUST_CHECK;
+
+/* Processor facts and registers behind the policy tables of cpuid.c and msr.c. */
+void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* the machine's own answer */
+/* Bits of a leaf that follow the VP's state (OSXSAVE, APIC id and so on are the core's; CR4 is the home's). */
+uint64_t plat_cr4(struct vp *vp);
+uint64_t plat_xcr0(struct vp *vp);
+/* Architectural MSRs that msr.c does not know: EFER, PAT, SYSENTER, STAR, FS base, TSC… For the root also the machine's own. */
+enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
+enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+void plat_tsc_offset_changed(struct vp *vp); /* vp->tsc_offset was written */
+/* The guest wrote EOI for a level-triggered vector. Root: ends the physical interrupt. Child: the core sends the message itself. */
+void plat_apic_eoi(struct vp *vp, uint8_t vector);
+/* LVT LINT0/LINT1 of a root VP changed: the machine's pin follows. */
+void plat_apic_lint(struct vp *vp, unsigned int pin, uint32_t lvt);
+
+/* Memory. Page counts and ownership: hypervisor/memory.c. */
+void *plat_spa_ptr(spa_t spa);	      /* where the core sees this page; valid for all RAM */
+spa_t plat_ptr_spa(const void *page); /* and back */
+/*
+ * The partition's own pool: pages that were deposited to it. Zeroed. NULL when empty. Lock: the memory lock, taken inside.
+ */
+void *plat_page_alloc(struct partition *p);
+void plat_page_free(struct partition *p, void *page);
+/* Moves page gpn of `from` (its parent) into p's pool: unmapped from `from` everywhere before it returns with the batch's flush. */
+hv_status_t plat_page_deposit(struct partition *from, uint64_t gpn, struct partition *p) MUST_CHECK;
+/* Takes one free page of p's pool back to `to`; HV_STATUS_NO_RESOURCES when none is left. */
+hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64_t *gpn) MUST_CHECK;
+uint64_t plat_pool_count(struct partition *p); /* free pages in the pool */
+uint64_t plat_deposit_count(struct partition *p); /* pages deposited in all, free or used */
+
+/*
+ * Guest memory. plat_gpa_ptr gives the core's view of one page of the partition, with the access checked (HV_MAP_GPA_READABLE
+ * and/or _WRITABLE), or NULL. The view is good until the caller lets go of the partition lock or returns to the guest. Marks accessed/dirty.
+ */
+void *plat_gpa_ptr(struct partition *p, uint64_t gpn, uint32_t access);
+/* One leaf: map, change or unmap. `large`: 2 MiB, both numbers aligned. source_gpn is in the parent's space. */
+hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent, uint64_t source_gpn, uint32_t flags,
+			 bool large) MUST_CHECK;
+hv_status_t plat_gpa_unmap(struct partition *p, uint64_t gpn, bool large) MUST_CHECK;
+/* Reads, and by `flags` clears or sets, accessed and dirty; *state gets HV_GPA_PAGE_ACCESS_STATE bits. */
+hv_status_t plat_gpa_access_state(struct partition *p, uint64_t gpn, uint64_t flags, uint8_t *state) MUST_CHECK;
+/* Lays a page of the pool over GPN (which need not be mapped); a second overlay on the same GPN lies on top; removing shows what was below. */
+hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page) MUST_CHECK;
+void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page);
+/* After a batch of deposits, unmaps or protections: returns when no LP can use an old translation of p's GPA space. */
+void plat_gpa_flush(struct partition *p);
+/* Guest-virtual TLB of one VP: done before its next instruction; plat_tlb_sync waits until VPs in guest mode have left it. */
+void plat_tlb_flush(struct vp *vp);
+void plat_tlb_sync(struct partition *p);
+
+/* Text for the hypervisor's console and event trace; no newline needed. Rate-limited by the home when a guest can cause it. */
+void plat_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
