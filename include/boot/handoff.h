@@ -6,8 +6,10 @@
  *
  * State at entry of the image (hv_image_header.entry): 64-bit mode, interrupts off, NXE and WP set, RDI = physical address of
  * struct handoff (inside the reserved region), identity map of the low 4 GiB and of the reserved region, HV_IMAGE_VA mapped to
- * image_base for image_size bytes. All other LPs are in wait-for-SIPI. The local APIC is enabled, in the mode in which
- * the firmware left it, its LVTs masked and its timer stopped.
+ * image_base for image_size bytes, each page with the rights of its ELF segment. The other LPs are as the firmware left
+ * them, halted or waiting for SIPI: start them with INIT, SIPI, SIPI. The local APIC is enabled, in the mode (xAPIC or x2APIC)
+ * in which the firmware left it, its LVTs masked and its timer stopped. The GDT, the IDT and the stack are still the
+ * loader's: the image brings its own before anything else, since the root may overwrite the loader.
  */
 #ifndef BOOT_HANDOFF_H
 #define BOOT_HANDOFF_H
@@ -64,6 +66,9 @@ struct handoff {
 	uint64_t tsc_hz;	/* measured, or from CPUID 0x15 */
 	uint64_t apic_timer_hz; /* counts per second at divisor 1 */
 
+	uint64_t acpi_rsdp;   /* where the root finds it; 0 if the machine has no ACPI */
+	uint64_t iommu_table; /* the DMAR or IVRS table, whose signature the loader changed to hide it from the root; 0: none */
+
 	/* A page below 1 MiB (RAM, unused by the root at its start), for the code that starts the other LPs. */
 	uint32_t trampoline_page;
 	uint32_t console_port; /* of a 16550, initialised to 115200 8N1; 0: no console */
@@ -79,7 +84,7 @@ struct handoff {
 };
 
 _Static_assert(sizeof(struct hv_image_header) == 24, "image header");
-_Static_assert(sizeof(struct handoff) == 5472, "handoff block");
+_Static_assert(sizeof(struct handoff) == 5488, "handoff block");
 
 #endif
 #endif
