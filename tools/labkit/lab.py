@@ -1,0 +1,153 @@
+"""One run of the lab: boot the machine, run a command in its root partition, bring back output, status and files."""
+import dataclasses
+import os
+import secrets
+import selectors
+import time
+
+from . import LabError, initramfs, kernels
+from .channel import Channel
+from .machine import Machine, linux_boot, multiboot
+
+ROOT_CMDLINE = "console=ttyS0,115200 earlyprintk=ttyS0,115200 panic=-1 oops=panic"
+
+
+@dataclasses.dataclass
+class Options:
+    command: list
+    lps: int = 2
+    memory: int = 2048
+    vendor: str = "svm"
+    root_kernel: str = "6.1"
+    icount: bool = False
+    bare: bool = False
+    puts: list = dataclasses.field(default_factory=list)     # (host path, path in the root)
+    gets: list = dataclasses.field(default_factory=list)     # (path in the root, host path)
+    timeout: float = 600
+    accel: str = "tcg"
+    cpu: str = "EPYC"
+    append: str = ""             # more of the root's command line
+    hv_append: str = ""          # the hypervisor's options
+    qemu_args: list = dataclasses.field(default_factory=list)
+    boot: object = None          # function (image, initrd, cmdline) -> QEMU arguments, instead of the usual
+    interactive: bool = False
+    single_thread: bool = False
+
+
+@dataclasses.dataclass
+class Result:
+    status: object               # the command's exit status; None if the machine ended or time ran out before it
+    reason: str                  # exit, timeout, or why the machine ended: guest-shutdown, guest-reset, died ...
+    console: str
+    registers: list
+    error: str = ""              # what the emulator said
+    seconds: float = 0
+
+
+def check(o):
+    """Refuse what cannot work, before anything is started."""
+    if o.vendor == "vmx" and not (o.accel == "kvm" and host_has("vmx")):
+        raise LabError("--vendor vmx needs VT-x: --accel kvm on an Intel host with nested virtualization "
+                       "(QEMU does not emulate it)")
+    if o.icount and (o.lps > 1 or o.accel == "kvm"):
+        raise LabError("--icount counts on one emulated LP: use --lps 1 and no --accel kvm")
+    if not 1 <= o.lps <= 255:
+        raise LabError(f"--lps {o.lps}: from 1 to 255")
+    if o.memory < 256:
+        raise LabError(f"--memory {o.memory}: the root needs 256 MiB at least")
+
+
+def host_has(flag):
+    with open("/proc/cpuinfo") as file:
+        return f" {flag} " in file.read().replace("\n", " ")
+
+
+def boot_arguments(o, kernel, initrd):
+    cmdline = f"{ROOT_CMDLINE} {o.append}".strip()
+    if o.boot:
+        return o.boot(kernel.image, initrd, cmdline)
+    if o.bare:
+        return linux_boot(kernel.image, initrd, cmdline)
+    return multiboot(kernel.image, initrd, cmdline, o.hv_append)
+
+
+def write_initrd(o, kernel, token, folder):
+    path = os.path.join(folder, "initrd")
+    with open(path, "wb") as file, open(initramfs.root_base(kernel), "rb") as base:
+        file.write(base.read())
+        file.write(initramfs.root_run(kernel, o.command, o.puts, [root for root, _ in o.gets], token, o.bare,
+                                      o.interactive))
+    return path
+
+
+def run(o, sink, terminal=None, on_console=None):
+    """Boot, run, end. sink gets the command's output; terminal (a tools/labkit/terminal.py) a person's keys."""
+    check(o)
+    kernel = kernels.get(o.root_kernel)
+    o.single_thread = o.single_thread or (o.lps > 1 and kernel.version.startswith("7."))
+    token = secrets.token_hex(8)
+    machine = Machine(o)
+    started = time.monotonic()
+    try:
+        machine.start(boot_arguments(o, kernel, write_initrd(o, kernel, token, machine.folder)))
+        channel = Channel(token, sink)
+        reason = pump(machine, channel, started + o.timeout, terminal, on_console)
+        registers = machine.ask_registers() if reason == "timeout" else []
+        machine.kill()
+        save_files(o, channel)
+        return Result(channel.status, reason, machine.console_text(), registers,
+                      machine.process.stderr.read().decode(errors="replace").strip(), time.monotonic() - started)
+    finally:
+        machine.remove()
+
+
+def pump(machine, channel, deadline, terminal, on_console):
+    """Carry bytes until the run ends; why it ended."""
+    selector = selectors.DefaultSelector()
+    for name, stream in machine.streams.items():
+        selector.register(stream, selectors.EVENT_READ, name)
+    if terminal:
+        selector.register(terminal.input, selectors.EVENT_READ, "keys")
+    talking = None
+    shown = 0
+    with open(machine.console, "rb") as console:
+        while channel.state != "end":
+            if time.monotonic() > deadline:
+                return "timeout"
+            for key, _ in selector.select(0.1):
+                if key.data == "keys":
+                    if terminal.keys(talking or machine.streams["port"]):
+                        return "left"
+                    continue
+                data = receive(key.fileobj)
+                if not data:
+                    selector.unregister(key.fileobj)
+                elif key.data == "qmp":
+                    machine.qmp_feed(data)
+                else:
+                    talking = talking or key.fileobj
+                    channel.feed(data)
+            if on_console:
+                console.seek(shown)
+                text = console.read()
+                shown += len(text)
+                if text:
+                    on_console(text)
+            if machine.process.poll() is not None and len(selector.get_map()) <= bool(terminal):
+                return machine.reason or f"died, status {machine.process.returncode}"
+    return "exit"
+
+
+def receive(stream):
+    try:
+        return stream.recv(65536)
+    except OSError:
+        return b""
+
+
+def save_files(o, channel):
+    for (root, host), data in zip(o.gets, channel.files or []):
+        if data is None:
+            raise LabError(f"--get {root}: there is no such file in the root")
+        with open(host, "wb") as file:
+            file.write(data)
