@@ -3,11 +3,12 @@
  * from its home; this header is what a home calls, and what the core's files share.
  *
  * Locks, in the order in which they are taken (a later one may be taken while an earlier one is held, never the reverse):
- *   1. the partition table's lock (partition.c)
- *   2. vp->lock of a child VP			[V]  held by the LP that runs it; see "Owner" below
- *   3. partition->lock				[P]  two partitions: parent before child, else lower id first
- *   4. vp->synic.lock				[S]  one at a time
- *   5. the memory lock of the home			 inside plat_* only
+ *   1. vp->lock of a child VP			[V]  held by the LP that runs it; see "Owner" below
+ *   2. partition->lock				[P]  two partitions: parent before child, else lower id first
+ *   3. vp->synic.lock				[S]  one at a time; a child's, then a root VP's when its parent is told
+ *   4. vp->notify_lock of a root VP		[N]
+ *   5. the partition table's locks (partition.c), leaves
+ *   6. the memory lock of the home			 inside plat_* only
  * A root VP's lock is held by its LP from boot on, for ever.
  *
  * Owner of a VP: who holds vp->lock. Everything in struct vp marked [V] is the owner's alone. Others reach a VP by
@@ -46,6 +47,8 @@ struct lapic {
 	uint32_t id;	    /* [V] xAPIC id register << 0; x2APIC id is vp->apic_id */
 	uint32_t tpr, ldr, dfr, svr, esr, esr_pending;		      /* [V] */
 	uint32_t isr[8], tmr[8], irr[8];			      /* [V] 256 bits each */
+	uint32_t isr_words, irr_words; /* [V] bit n: word n is not 0; so the highest vector takes no scan */
+	bool eoi_assist;	       /* [V] the assist page told the guest to skip the EOI of the highest ISR vector */
 	uint32_t auto_eoi[8]; /* [V] vectors taken without entering the ISR (SINT AutoEOI) */
 	uint32_t lvt_timer, lvt_thermal, lvt_pmc, lvt_lint[2], lvt_error, lvt_cmci; /* [V] */
 	uint64_t icr;						      /* [V] */
@@ -53,6 +56,8 @@ struct lapic {
 	uint64_t timer_start_tsc, timer_deadline_tsc;		      /* [V] deadline HV_NEVER: off */
 	uint32_t post[8];     /* [a] posted by others, folded into irr by the owner on VP_EVENT_INTERRUPT */
 	uint32_t post_tmr[8]; /* [a] trigger mode of the posted bits: 1 level; written before the post bit */
+	uint32_t post_words;  /* [a] bit n: post[n] has, or had, bits; set after them */
+	uint32_t eoi_owed[8]; /* [V] level-triggered vectors whose EOI message found no room at the parent */
 };
 
 /* ---- synthetic interrupt controller (synic.c, event.c) ---- */
@@ -71,6 +76,10 @@ struct synic {
 	void *event_page;   /* [I] */
 	void *ring_page;    /* [I] SIRBP; root VPs only, else NULL */
 	struct synic_message *queue[HV_SINT_COUNT]; /* [S] head: oldest */
+	struct synic_message *free;		    /* [S] buffers of no queue */
+	void *buffer_page;			    /* [I] where the buffers are */
+	uint32_t free_count;			    /* [S] */
+	uint32_t waiting;			    /* [a] SINTs with a queue, or with a timer's message that found no room */
 };
 
 struct stimer {
@@ -91,7 +100,7 @@ enum vp_event { /* bits of vp->events */
 	VP_EVENT_TLB = 1u << 6,	    /* flush before entry */
 	VP_EVENT_EXTINT = 1u << 7,  /* a PIC vector in vp->extint_vector (root: the machine's; child: AssertVirtualInterrupt) */
 	VP_EVENT_SUSPEND = 1u << 8, /* suspend bits changed: leave the guest and look */
-	VP_EVENT_RELOAD = 1u << 9,  /* somebody waits for vp->lock: put the VP's state away and let go for a moment */
+	VP_EVENT_RELOAD = 1u << 9,  /* somebody waits for vp->lock: plat_vp_dispatch puts the state away and returns READY */
 };
 
 enum vp_activity {
@@ -118,9 +127,22 @@ struct vp {
 	uint8_t sipi_vector;	  /* [a] */
 	uint8_t extint_vector;	  /* [a] */
 	enum vp_activity activity; /* [V] */
+	bool halt_masked;	   /* [V] halted with interrupts masked: only NMI, INIT wake it */
 	bool nmi_pending;	   /* [V] */
 	bool extint_pending;	   /* [V] */
-	bool root_signalled;	   /* [a] scheduler message sent and the VP not dispatched since */
+
+	/*
+	 * What the root's scheduler knows. root_signalled [a]: it will dispatch this VP, or does so now, without being told again:
+	 * set by the message and while dispatched; cleared when DispatchVp returns BLOCKED.
+	 */
+	bool root_signalled;
+	uint64_t root_signal_count; /* [a] messages about this VP: HV_REGISTER_VP_ROOT_SIGNAL_COUNT */
+	uint32_t last_root_vp;	    /* [a] the root VP that dispatched it last: its SINT0 gets the messages */
+	uint32_t notify_pending;    /* [N] enum in notify.c: what the root has to be told */
+	uint32_t notify_eoi[8];	    /* [N] vectors that the guest ended */
+	struct vp *notify_next;	    /* [N] */
+	struct vp *notify_queue;    /* [N] root VPs: VPs that wait for a free slot in this VP's SINT0, oldest first */
+	struct spinlock notify_lock;
 
 	/* Pending event and deliverability registers of the parent (HV_REGISTER_PENDING_EVENT0, DELIVERABILITY_NOTIFICATIONS). */
 	uint64_t pending_interruption; /* [V] as in the TLFS register, injected first */
@@ -138,11 +160,13 @@ struct vp {
 	struct stimer stimers[HV_STIMER_COUNT];
 
 	/* Pages from the pool; [I]. */
+	void *hypercall_input, *hypercall_output; /* copies of what a call reads and writes, so each byte is read once [V] */
 	void *vp_assist_page;
 	struct hv_message *intercept_page; /* state page of type intercept message; its VP's last intercept */
 	void *register_page;
 	uint64_t intercept_page_gpn, register_page_gpn; /* [P] where the parent sees them; HV_NEVER: nowhere */
-	void *stats_page;				/* [I] HV_STATS_OBJECT_VP */
+	uint64_t *stats_page;				/* [I] HV_STATS_OBJECT_VP */
+	uint64_t stats_gpn[2]; /* [P] by area (self, parent): where it is mapped; HV_NEVER: nowhere */
 };
 
 /* ---- partition (partition.c) ---- */
@@ -166,6 +190,12 @@ struct partition {
 	uint32_t references;	    /* [a] partition_get/put: hypercalls that work on it */
 	void *home;		    /* [I] plat's part */
 
+	/* The pool of deposited pages: all the home's, under its memory lock; zero at creation, before plat_partition_create. */
+	struct {
+		void *free;
+		uint64_t free_count, deposited;
+	} pool;
+
 	uint64_t create_flags;				/* [I] HV_PARTITION_CREATION_FLAG_* */
 	uint64_t privileges;				/* [I] once initialized: leaf 0x40000003 EBX:EAX */
 	uint64_t synthetic_features;			/* [I] once initialized: property SYNTHETIC_PROC_FEATURES */
@@ -177,8 +207,9 @@ struct partition {
 	uint64_t reference_tsc;	 /* [P] */
 	uint64_t reenlightenment, tsc_emulation_control, tsc_invariant_control; /* [P] */
 	uint64_t crash[5], crash_control;					 /* [P] */
-	uint64_t reference_base_tsc; /* [P] reference time = (tsc - base) scaled, or frozen_100ns */
-	uint64_t frozen_100ns;	     /* [P] HV_NEVER: time runs (property TIME_FREEZE) */
+	uint64_t tsc_offset;	     /* [a] what vp->tsc_offset starts as; the TSC page is right for VPs that still have it */
+	int64_t reference_offset_100ns; /* [a] reference time = guest TSC scaled + offset, or frozen_100ns */
+	uint64_t frozen_100ns;	     /* [a] HV_NEVER: time runs (property TIME_FREEZE) */
 	void *hypercall_page, *tsc_page; /* [I] overlays, from the pool at initialization */
 
 	/* Intercepts that the parent installed; read without a lock on every exit. [a] */
@@ -191,7 +222,8 @@ struct partition {
 	struct vp *vps[HV_MAX_VPS];   /* [P] to change; a VP lives until its partition is finalized */
 	struct port *ports;	      /* [P] ports that this partition owns */
 	struct connection *connections; /* [P] */
-	void *stats_page;		/* [I] */
+	uint64_t *stats_page;		/* [I] */
+	uint64_t stats_gpn[2];		/* [P] by area: where it is mapped; HV_NEVER: nowhere */
 };
 
 /* ==== What the home calls ==== */
@@ -205,18 +237,24 @@ struct hypercall_regs {
 	uint64_t rax;	       /* out */
 	uint64_t xmm[6][2];    /* only valid when hypercall_needs_xmm(); written back when xmm_written */
 	bool xmm_written;
+	bool fault_write;      /* out, with HYPERCALL_MEMORY */
+	gpa_t fault_gpa;
 };
 enum hypercall_action {
 	HYPERCALL_DONE,	    /* rax is set; step over the instruction */
 	HYPERCALL_AGAIN,    /* rcx is set (rep start moved on); do not step */
 	HYPERCALL_UD,	    /* #UD */
 	HYPERCALL_INTERCEPT, /* message to the parent; RIP stays */
+	HYPERCALL_MEMORY,    /* a child's input or output page cannot be used: memory intercept for fault_gpa; RIP stays */
 };
 bool hypercall_needs_xmm(uint64_t rcx);
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs);
 
 /* cpuid.c, msr.c */
-enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* `out` is filled in any case */
+/* RegisterInterceptResult; [P] held. From the pool: HV_STATUS_INSUFFICIENT_MEMORY. */
+hv_status_t cpuid_override_add(struct partition *p, const struct hv_register_x64_cpuid_result_parameters *result) MUST_CHECK;
+void cpuid_override_destroy(struct partition *p);
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
@@ -227,11 +265,19 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 void vp_post_event(struct vp *vp, uint32_t events); /* sets and kicks; any context */
 void vp_process_events(struct vp *vp);
 bool vp_runnable(struct vp *vp);
-void vp_halt(struct vp *vp); /* HLT or guest idle */
+void vp_halt(struct vp *vp, bool interrupts_wake); /* HLT (interrupts_wake: RFLAGS.IF) or guest idle (always) */
 /* An intercept for the parent: the message was written to vp->intercept_page; suspends the VP. */
 void vp_intercept(struct vp *vp);
+/*
+ * notify.c: what the root learns about its children by messages on SINT0. Any context, any locks up to [S] of the child; never
+ * fails: what finds the slot full waits in the root VP's queue, for notify_flush() at its EOM.
+ */
 /* Tells the root's scheduler that a child VP wants to be dispatched (VP signal message on SINT0), once until it is. */
 void vp_signal_scheduler(struct vp *vp);
+/* A child VP ended a level-triggered interrupt and its parent wants to know (intercept_apic_eoi). */
+void notify_apic_eoi(struct vp *vp, uint8_t vector);
+/* By the SynIC of a root VP, without [S], after a message was taken from SINT0. */
+void notify_flush(struct vp *root_vp);
 
 /* ==== What the core's files offer each other (the home may use them too) ==== */
 
@@ -261,6 +307,11 @@ void lapic_post(struct vp *vp, uint8_t vector, bool level);
 hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical, uint8_t vector, bool level);
 void lapic_get_state(struct vp *vp, struct hv_local_interrupt_controller_state *state);
 hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_controller_state *state) MUST_CHECK;
+void lapic_raise(struct vp *vp, uint8_t vector, bool level); /* lapic_post by the owner: straight into the IRR */
+bool lapic_accepts_extint(const struct vp *vp);		     /* LINT0 is the PIC's, or the APIC is off */
+bool lapic_accepts_nmi_pin(const struct vp *vp);	     /* LINT1 is the NMI's, or the APIC is off */
+void lapic_tsc_changed(struct vp *vp);			     /* vp->tsc_offset was written: a TSC deadline follows */
+void lapic_retry_eoi(struct vp *vp);			     /* on VP_EVENT_SYNIC */
 
 /* synic.c, event.c. Any context. */
 hv_status_t synic_create(struct vp *vp) MUST_CHECK; /* pages from the pool */
@@ -268,21 +319,28 @@ void synic_destroy(struct vp *vp);
 void synic_reset(struct vp *vp);
 enum access_result synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result synic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
-/* Puts the message in the SINT's slot, or queues it when `queue` and memory allow; else HV_STATUS_INSUFFICIENT_BUFFERS. */
+/*
+ * Puts the message in the SINT's slot, or queues it when `queue` and memory allow; else HV_STATUS_INSUFFICIENT_BUFFERS. A slot that
+ * was found full gets its MessagePending flag in any case, so that the guest's EOM follows: VP_EVENT_SYNIC, and notify_flush().
+ */
 hv_status_t synic_post_message(struct vp *vp, uint32_t sint, const struct hv_message *message, bool queue) MUST_CHECK;
 hv_status_t synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly_signaled) MUST_CHECK;
-void synic_flush_queue(struct vp *vp); /* EOM, SIMP or SINT enabled: moves what fits */
+void synic_flush_queue(struct vp *vp); /* EOM, SIMP or SINT enabled: moves what fits; by the owner */
 bool synic_vector_auto_eoi(const struct vp *vp, uint8_t vector);
 
 /* stimer.c, refclock.c */
 void stimer_reset(struct vp *vp);
 enum access_result stimer_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result stimer_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+void stimer_retry(struct vp *vp); /* messages that found the slot full; by the owner, on VP_EVENT_SYNIC */
 void stimer_expire(struct vp *vp, uint64_t now_100ns);
 void vp_rearm_timer(struct vp *vp); /* vp.c: least of LAPIC timer and stimers → plat_timer_set */
 uint64_t refclock_now(const struct partition *p); /* 100 ns */
 uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns);
 hv_status_t refclock_create(struct partition *p) MUST_CHECK;
+void refclock_set(struct partition *p, uint64_t time_100ns); /* property REFERENCE_TIME; [P] held */
+void refclock_freeze(struct partition *p, bool freeze);	     /* property TIME_FREEZE; [P] held */
+void refclock_tsc_changed(struct partition *p);		     /* a VP's tsc_offset was written: is the TSC page still true? */
 enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value);
 
 /* overlay.c: the MSRs that place a page: HYPERCALL, REFERENCE_TSC, SIMP, SIEFP, SIRBP, VP_ASSIST. Moves from the old value to the new. */

@@ -19,6 +19,7 @@
 struct partition;
 struct vp;
 struct hv_output_dispatch_vp;
+struct hv_x64_intercept_message_header;
 
 /* What an access to a register or a leaf led to; the home acts on it. */
 enum access_result {
@@ -46,9 +47,13 @@ uint64_t plat_tsc(void); /* the LP's TSC, the same on all LPs */
 void plat_timer_set(struct vp *vp, uint64_t deadline_tsc);
 
 /* VPs. */
-/* Home's part of a VP or partition (VMCB, page table root…), from the partition's deposits; HV_STATUS_INSUFFICIENT_MEMORY if short. */
+/*
+ * Home's part of a VP or partition (VMCB, page table root…), from the partition's deposits; HV_STATUS_INSUFFICIENT_MEMORY if short.
+ * plat_partition_create comes with InitializePartition: plat_page_* must work before, on p->pool alone.
+ */
 hv_status_t plat_partition_create(struct partition *p) MUST_CHECK;
-void plat_partition_destroy(struct partition *p); /* all maps are gone afterwards; frees its pages to the pool */
+/* After the last VP is gone. A bounded part of the work a call; true: all maps are gone and the home's pages are back in the pool. */
+bool plat_partition_destroy(struct partition *p) MUST_CHECK;
 hv_status_t plat_vp_create(struct vp *vp) MUST_CHECK;
 void plat_vp_destroy(struct vp *vp);
 void plat_vp_reset(struct vp *vp);		     /* registers as after INIT */
@@ -60,6 +65,8 @@ void plat_vp_startup(struct vp *vp, uint8_t vector); /* CS:IP of a SIPI */
 void plat_vp_kick(struct vp *vp);
 /* DispatchVp: runs the child VP on this LP until it blocks, is suspended, intercepts, or this LP has something for the root. */
 void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out);
+/* Fills the common header of an intercept message from the VP's registers; access: HV_INTERCEPT_ACCESS_*, 0 instruction length. */
+void plat_intercept_header(struct vp *vp, uint8_t access, struct hv_x64_intercept_message_header *header);
 /* An ordinary register by its TLFS name. INVALID_PARAMETER for a name that is not the home's, INVALID_REGISTER_VALUE for a bad value. */
 hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_value *value) MUST_CHECK;
 hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_register_value *value) MUST_CHECK;
@@ -74,9 +81,14 @@ void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* the machin
 /* Bits of a leaf that follow the VP's state (OSXSAVE, APIC id and so on are the core's; CR4 is the home's). */
 uint64_t plat_cr4(struct vp *vp);
 uint64_t plat_xcr0(struct vp *vp);
-/* Architectural MSRs that msr.c does not know: EFER, PAT, SYSENTER, STAR, FS base, TSC… For the root also the machine's own. */
+/*
+ * Architectural MSRs that msr.c does not know: EFER, PAT, SYSENTER, STAR, FS base… For the root also the machine's own.
+ * ACCESS_PARENT: the home knows no such register either; the core decides then.
+ */
 enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+/* The hypercall page: this vendor's instruction and a return. The page is zeroed. */
+void plat_hypercall_code(uint8_t *page);
 void plat_tsc_offset_changed(struct vp *vp); /* vp->tsc_offset was written */
 /* The guest wrote EOI for a level-triggered vector. Root: ends the physical interrupt. Child: the core sends the message itself. */
 void plat_apic_eoi(struct vp *vp, uint8_t vector);
@@ -99,10 +111,13 @@ uint64_t plat_pool_count(struct partition *p); /* free pages in the pool */
 uint64_t plat_deposit_count(struct partition *p); /* pages deposited in all, free or used */
 
 /*
- * Guest memory. plat_gpa_ptr gives the core's view of one page of the partition, with the access checked (HV_MAP_GPA_READABLE
- * and/or _WRITABLE), or NULL. The view is good until the caller lets go of the partition lock or returns to the guest. Marks accessed/dirty.
+ * Guest memory. Copies within one page of the partition's space, under the memory lock, so that no page can change hands meanwhile.
+ * false: not mapped, or not readable/writable by the guest. Marks accessed/dirty. size: 1 to 4096 - (gpa % 4096).
+ * plat_gpa_writable tells beforehand whether a write to the page would do.
  */
-void *plat_gpa_ptr(struct partition *p, uint64_t gpn, uint32_t access);
+bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size) MUST_CHECK;
+bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size) MUST_CHECK;
+bool plat_gpa_writable(struct partition *p, uint64_t gpn);
 /* One leaf: map, change or unmap. `large`: 2 MiB, both numbers aligned. source_gpn is in the parent's space. */
 hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent, uint64_t source_gpn, uint32_t flags,
 			 bool large) MUST_CHECK;
