@@ -160,8 +160,11 @@ def fetch_headers(name, version, folder):
     relocate(folder)
     if suites[0].startswith("trixie"):
         carry_libraries(folder)
-    os.makedirs(f"{folder}/lib/modules/{version}", exist_ok=True)
-    os.symlink(f"../../../usr/src/{headers}", f"{folder}/lib/modules/{version}/build")
+    link = f"{folder}/lib/modules/{version}/build"
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    if os.path.lexists(link):
+        os.unlink(link)
+    os.symlink(f"../../../usr/src/{headers}", link)
 
 
 def relocate(folder):
@@ -193,8 +196,9 @@ def carry_libraries(folder):
             if program:
                 os.rename(path, path + ".bin")
                 with open(path, "w") as script:
+                    # Some find their helpers by the name under which they were started.
                     script.write(f'#!/bin/sh\nexec {libraries}/ld-linux-x86-64.so.2 --library-path {libraries} '
-                                 f'"$0.bin" "$@"\n')
+                                 f'--argv0 "$0" "$0.bin" "$@"\n')
                 os.chmod(path, 0o755)
 
 

@@ -96,7 +96,7 @@ def run(o, sink, terminal=None, on_console=None):
         machine.kill()
         save_files(o, channel)
         return Result(channel.status, reason, machine.console_text(), registers,
-                      machine.process.stderr.read().decode(errors="replace").strip(), time.monotonic() - started)
+                      machine.complaints(), time.monotonic() - started)
     finally:
         machine.remove()
 

@@ -113,6 +113,11 @@ class Machine:
         wanted = ("CPU#", "RIP=", "EIP=", "CR0=")
         return [line for line in self.registers.splitlines() if line.startswith(wanted)]
 
+    def complaints(self):
+        """What the emulator said, without what it says of every machine with a processor model of AMD's."""
+        lines = self.process.stderr.read().decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if "TCG doesn't support requested feature" not in line)
+
     def console_text(self):
         with open(self.console, "rb") as file:
             return file.read().decode(errors="replace").replace("\r", "")
