@@ -15,7 +15,7 @@
 #include "include/hv/types.h"
 #include "lib/addr.h"
 #include "lib/check.h"
-#include "lib/mem.h"
+#include "lib/string.h"
 
 struct partition;
 struct vp;

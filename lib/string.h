@@ -1,8 +1,8 @@
 /*
  * The four functions that the compiler calls by itself, and so the only ones of <string.h> that every home has.
  */
-#ifndef LIB_MEM_H
-#define LIB_MEM_H
+#ifndef LIB_STRING_H
+#define LIB_STRING_H
 
 #include <stddef.h>
 
