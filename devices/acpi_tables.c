@@ -1,0 +1,313 @@
+/*
+ * ACPI 6.5, chapter 5: RSDP, RSDT, XSDT, FADT (revision 3, which every system reads), FACS, MADT, and the DSDT that iasl
+ * compiled from dsdt.asl. Both root tables are there, since old 32-bit systems read only the first.
+ */
+#include "devices/acpi_tables.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "devices/board.h"
+#include "lib/check.h"
+
+extern const uint8_t acpi_dsdt[], acpi_dsdt_end[];
+
+#define PACKED __attribute__((packed))
+
+struct rsdp {
+	char signature[8];
+	uint8_t checksum;
+	char oem_id[6];
+	uint8_t revision;
+	uint32_t rsdt;
+	uint32_t length;
+	uint64_t xsdt;
+	uint8_t extended_checksum;
+	uint8_t reserved[3];
+} PACKED;
+static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
+
+struct table_header {
+	char signature[4];
+	uint32_t length;
+	uint8_t revision;
+	uint8_t checksum;
+	char oem_id[6];
+	char oem_table_id[8];
+	uint32_t oem_revision;
+	char creator_id[4];
+	uint32_t creator_revision;
+} PACKED;
+static_assert(sizeof(struct table_header) == 36, "ACPI 5.2.6");
+
+struct generic_address {
+	uint8_t space; /* 1: ports */
+	uint8_t bits;
+	uint8_t bit_offset;
+	uint8_t access; /* 1 byte, 2 word, 3 dword */
+	uint64_t address;
+} PACKED;
+
+struct fadt {
+	struct table_header header;
+	uint32_t facs, dsdt;
+	uint8_t reserved0;
+	uint8_t preferred_profile;
+	uint16_t sci_line;
+	uint32_t smi_command;
+	uint8_t acpi_enable, acpi_disable, s4bios, pstate_control;
+	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
+	uint8_t pm1_event_length, pm1_control_length, pm2_control_length, pm_timer_length;
+	uint8_t gpe0_length, gpe1_length, gpe1_base, cstate_control;
+	uint16_t c2_latency, c3_latency, flush_size, flush_stride;
+	uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
+	uint16_t boot_flags;
+	uint8_t reserved1;
+	uint32_t flags;
+	struct generic_address reset_register;
+	uint8_t reset_value;
+	uint8_t reserved2[3];
+	uint64_t x_facs, x_dsdt;
+	struct generic_address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control;
+	struct generic_address x_pm2_control, x_pm_timer, x_gpe0, x_gpe1;
+} PACKED;
+static_assert(sizeof(struct fadt) == 244, "ACPI 2.0 to 4.0, FADT");
+
+#define BOOT_LEGACY_DEVICES 0x0001
+#define BOOT_NO_VGA	    0x0004
+
+#define FLAG_WBINVD	  (1u << 0)
+#define FLAG_PROC_C1	  (1u << 2)
+#define FLAG_SLEEP_BUTTON (1u << 5) /* no fixed sleep button */
+#define FLAG_TIMER_32	  (1u << 8)
+#define FLAG_RESET	  (1u << 10)
+
+struct facs {
+	char signature[4];
+	uint32_t length;
+	uint32_t hardware_signature, waking_vector, global_lock, flags;
+	uint64_t x_waking_vector;
+	uint8_t version;
+	uint8_t reserved[31];
+} PACKED;
+static_assert(sizeof(struct facs) == 64, "ACPI 5.2.10");
+
+struct madt {
+	struct table_header header;
+	uint32_t lapic_address;
+	uint32_t flags; /* 1: there are 8259s too */
+} PACKED;
+
+struct madt_lapic {
+	uint8_t type, length; /* 0, 8 */
+	uint8_t processor, apic_id;
+	uint32_t flags; /* 1: enabled */
+} PACKED;
+
+struct madt_ioapic {
+	uint8_t type, length; /* 1, 12 */
+	uint8_t id, reserved;
+	uint32_t address, first_gsi;
+} PACKED;
+
+struct madt_override {
+	uint8_t type, length; /* 2, 10 */
+	uint8_t bus, line;
+	uint32_t gsi;
+	uint16_t flags;
+} PACKED;
+
+struct madt_lapic_nmi {
+	uint8_t type, length; /* 4, 6 */
+	uint8_t processor;    /* 0xff: all */
+	uint16_t flags;
+	uint8_t lint;
+} PACKED;
+
+#define INTERRUPT_HIGH_LEVEL 0x000d
+
+#define LAPIC_BASE 0xfee00000u
+
+/* Where in the buffer the next table goes. */
+struct builder {
+	uint8_t *buffer;
+	size_t used;
+};
+
+static void *append(struct builder *builder, const void *bytes, size_t length)
+{
+	void *at = builder->buffer + builder->used;
+
+	CHECK(length <= ACPI_TABLES_LENGTH - builder->used);
+	memcpy(at, bytes, length);
+	builder->used += length;
+	return at;
+}
+
+static void align(struct builder *builder, size_t to)
+{
+	builder->used = (builder->used + to - 1) / to * to;
+}
+
+static uint32_t gpa_of(const struct builder *builder, const void *at)
+{
+	return (uint32_t)(ACPI_TABLES_GPA + (size_t)((const uint8_t *)at - builder->buffer));
+}
+
+/* The byte that makes the sum of all bytes 0. */
+static uint8_t checksum(const void *bytes, size_t length)
+{
+	const uint8_t *byte = bytes;
+	uint8_t sum = 0;
+
+	while (length-- != 0) {
+		sum += *byte++;
+	}
+	return (uint8_t)-sum;
+}
+
+static struct table_header header(const char *signature, uint8_t revision)
+{
+	struct table_header header = { .revision = revision, .oem_revision = 1, .creator_revision = 1 };
+
+	memcpy(header.signature, signature, 4);
+	memcpy(header.oem_id, "VDGRIS", 6);
+	memcpy(header.oem_table_id, "VERDIGRI", 8);
+	memcpy(header.creator_id, "VDGR", 4);
+	return header;
+}
+
+/* Length and checksum of the table that begins at `table` and ends where the next one will begin. */
+static void seal(struct builder *builder, struct table_header *table)
+{
+	table->length = (uint32_t)(builder->buffer + builder->used - (uint8_t *)table);
+	table->checksum = 0;
+	table->checksum = checksum(table, table->length);
+	align(builder, 64);
+}
+
+static struct generic_address port(uint32_t at, uint8_t bits)
+{
+	return (struct generic_address){
+		.space = 1,
+		.bits = bits,
+		.access = bits == 32 ? 3 : bits == 16 ? 2 : 1,
+		.address = at,
+	};
+}
+
+static uint32_t build_facs(struct builder *builder)
+{
+	struct facs facs = { .signature = "FACS", .length = sizeof(facs), .version = 1 };
+	void *at = append(builder, &facs, sizeof(facs));
+
+	return gpa_of(builder, at);
+}
+
+static uint32_t build_dsdt(struct builder *builder)
+{
+	void *at = append(builder, acpi_dsdt, (size_t)(acpi_dsdt_end - acpi_dsdt));
+
+	align(builder, 64);
+	return gpa_of(builder, at);
+}
+
+static uint32_t build_fadt(struct builder *builder)
+{
+	uint32_t facs = build_facs(builder), dsdt = build_dsdt(builder);
+	struct fadt fadt = {
+		.header = header("FACP", 3),
+		.facs = facs,
+		.dsdt = dsdt,
+		.sci_line = ACPI_SCI_LINE,
+		.pm1a_event = ACPI_PM_BASE,
+		.pm1a_control = ACPI_PM_BASE + 4,
+		.pm_timer = ACPI_PM_BASE + 8,
+		.gpe0 = ACPI_PM_BASE + 12,
+		.pm1_event_length = 4,
+		.pm1_control_length = 2,
+		.pm_timer_length = 4,
+		.gpe0_length = 4,
+		.c2_latency = 0xfff, /* above 100 and 1000: no C2, no C3 */
+		.c3_latency = 0xfff,
+		.century = 0x32,
+		.boot_flags = BOOT_LEGACY_DEVICES | BOOT_NO_VGA,
+		.flags = FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLEEP_BUTTON | FLAG_TIMER_32 | FLAG_RESET,
+		.reset_register = port(0xcf9, 8),
+		.reset_value = 0x06,
+		.x_facs = facs,
+		.x_dsdt = dsdt,
+		.x_pm1a_event = port(ACPI_PM_BASE, 32),
+		.x_pm1a_control = port(ACPI_PM_BASE + 4, 16),
+		.x_pm_timer = port(ACPI_PM_BASE + 8, 32),
+		.x_gpe0 = port(ACPI_PM_BASE + 12, 32),
+	};
+	struct fadt *at = append(builder, &fadt, sizeof(fadt));
+
+	seal(builder, &at->header);
+	return gpa_of(builder, at);
+}
+
+static void append_override(struct builder *builder, uint8_t line, uint32_t gsi, uint16_t flags)
+{
+	struct madt_override override = {
+		.type = 2, .length = sizeof(override), .line = line, .gsi = gsi, .flags = flags
+	};
+
+	append(builder, &override, sizeof(override));
+}
+
+static uint32_t build_madt(struct builder *builder, unsigned int vp_count)
+{
+	struct madt madt = { .header = header("APIC", 3), .lapic_address = LAPIC_BASE, .flags = 1 };
+	struct madt_ioapic ioapic = { .type = 1, .length = sizeof(ioapic), .address = BOARD_IOAPIC_BASE };
+	struct madt_lapic_nmi nmi = { .type = 4, .length = sizeof(nmi), .processor = 0xff, .lint = 1 };
+	struct madt *at = append(builder, &madt, sizeof(madt));
+	unsigned int i;
+
+	for (i = 0; i < vp_count; i++) {
+		struct madt_lapic lapic = {
+			.length = sizeof(lapic), .processor = i, .apic_id = i, .flags = 1
+		};
+
+		append(builder, &lapic, sizeof(lapic));
+	}
+	append(builder, &ioapic, sizeof(ioapic));
+	append_override(builder, 0, 2, 0);
+	append_override(builder, ACPI_SCI_LINE, ACPI_SCI_LINE, INTERRUPT_HIGH_LEVEL);
+	append(builder, &nmi, sizeof(nmi));
+	seal(builder, &at->header);
+	return gpa_of(builder, at);
+}
+
+static uint32_t build_root(struct builder *builder, const uint32_t *tables, size_t count, bool wide)
+{
+	struct table_header head = header(wide ? "XSDT" : "RSDT", 1), *at;
+	size_t i;
+
+	at = append(builder, &head, sizeof(head));
+	for (i = 0; i < count; i++) {
+		uint64_t gpa = tables[i];
+
+		append(builder, &gpa, wide ? 8 : 4);
+	}
+	seal(builder, at);
+	return gpa_of(builder, at);
+}
+
+void acpi_tables_build(void *buffer, unsigned int vp_count)
+{
+	struct builder builder = { .buffer = buffer };
+	struct rsdp rsdp = { .signature = "RSD PTR ", .oem_id = "VDGRIS", .revision = 2, .length = sizeof(rsdp) };
+	struct rsdp *at = append(&builder, &rsdp, sizeof(rsdp));
+	uint32_t tables[2];
+
+	CHECK(vp_count <= ACPI_MAX_VPS);
+	align(&builder, 64);
+	tables[0] = build_fadt(&builder);
+	tables[1] = build_madt(&builder, vp_count);
+	at->rsdt = build_root(&builder, tables, ARRAY_COUNT(tables), false);
+	at->xsdt = build_root(&builder, tables, ARRAY_COUNT(tables), true);
+	at->checksum = checksum(at, 20);
+	at->extended_checksum = checksum(at, sizeof(*at));
+}

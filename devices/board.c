@@ -1,0 +1,218 @@
+/* The map of ports and memory, the lock, and the one wake-up that all parts share. See board.h. */
+#include "devices/board.h"
+
+#include <string.h>
+
+#include "lib/check.h"
+
+struct placement {
+	uint64_t base, length;
+	const struct device_class *class;
+	size_t device; /* offset in struct board */
+};
+
+static const struct placement port_map[] = {
+	{ 0x20, 2, &pic_master_class, offsetof(struct board, pic) },
+	{ 0x40, 4, &pit_class, offsetof(struct board, pit) },
+	{ 0x61, 1, &pit_port61_class, offsetof(struct board, pit) },
+	{ 0x64, 1, &reset_i8042_class, offsetof(struct board, reset) },
+	{ 0x70, 2, &rtc_class, offsetof(struct board, rtc) },
+	{ 0x92, 1, &reset_port92_class, offsetof(struct board, reset) },
+	{ 0xa0, 2, &pic_slave_class, offsetof(struct board, pic) },
+	{ BOARD_COM1_PORT, 8, &uart_class, offsetof(struct board, com1) },
+	{ ACPI_PM_BASE, ACPI_PM_LENGTH, &acpi_pm_class, offsetof(struct board, pm) },
+	{ 0x4d0, 2, &pic_elcr_class, offsetof(struct board, pic) },
+	{ 0xcf8, 4, &pci_address_class, offsetof(struct board, pci) },
+	{ 0xcfc, 4, &pci_data_class, offsetof(struct board, pci) },
+};
+
+static const struct placement memory_map[] = {
+	{ BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic) },
+};
+
+static void fill(struct bus *bus, const struct placement *map, size_t count, struct board *board)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		void *device = (char *)board + map[i].device;
+
+		CHECK(bus_add(bus, map[i].base, map[i].length, map[i].class, device));
+	}
+}
+
+static struct irq_source source(struct board *board, uint8_t line)
+{
+	return (struct irq_source){ .irq = &board->irq, .line = line };
+}
+
+static void reset_parts(struct board *board)
+{
+	/* The controllers first: the others then lower lines that they hold up. */
+	pic_reset(&board->pic);
+	ioapic_reset(&board->ioapic);
+	pit_reset(&board->pit);
+	rtc_reset(&board->rtc);
+	uart_reset(&board->com1);
+	pci_reset(&board->pci);
+	acpi_pm_reset(&board->pm);
+	reset_reset(&board->reset);
+	board->wake_at = HOST_NEVER;
+	host_wake_at(board->host, HOST_NEVER);
+	host_extint(board->host, false);
+}
+
+void board_create(struct board *board, struct host *host)
+{
+	memset(board, 0, sizeof(*board));
+	pthread_mutex_init(&board->lock, NULL);
+	board->host = host;
+	board->irq = (struct irq){ .pic = &board->pic, .ioapic = &board->ioapic };
+	board->pic.host = board->ioapic.host = board->pit.host = board->rtc.host = host;
+	board->com1.host = board->pci.host = board->pm.host = board->reset.host = host;
+	board->pit.irq = source(board, 0);
+	board->com1.irq = source(board, BOARD_COM1_LINE);
+	board->rtc.irq = source(board, 8);
+	board->pm.irq = source(board, ACPI_SCI_LINE);
+	fill(&board->ports, port_map, ARRAY_COUNT(port_map), board);
+	fill(&board->memory, memory_map, ARRAY_COUNT(memory_map), board);
+	reset_parts(board);
+}
+
+void board_destroy(struct board *board)
+{
+	pthread_mutex_destroy(&board->lock);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void lock(struct board *board)
+{
+	pthread_mutex_lock(&board->lock);
+}
+
+/* Every way out: what was done may have moved the next thing that a part waits for. */
+static void unlock(struct board *board)
+{
+	uint64_t wake_at = board->pit.next_edge;
+
+	wake_at = least(wake_at, rtc_deadline(&board->rtc));
+	wake_at = least(wake_at, uart_deadline(&board->com1));
+	wake_at = least(wake_at, acpi_pm_deadline(&board->pm));
+	if (wake_at != board->wake_at) {
+		board->wake_at = wake_at;
+		host_wake_at(board->host, wake_at);
+	}
+	pthread_mutex_unlock(&board->lock);
+}
+
+void board_reset(struct board *board)
+{
+	lock(board);
+	reset_parts(board);
+	unlock(board);
+}
+
+static uint64_t bus_in(struct board *board, const struct bus *bus, uint64_t address,
+		     unsigned int size)
+{
+	uint64_t value;
+
+	if (!bus_claimed(bus, address, size)) {
+		return UINT64_MAX >> (64 - 8 * size);
+	}
+	lock(board);
+	value = bus_read(bus, address, size);
+	unlock(board);
+	return value;
+}
+
+static void bus_out(struct board *board, const struct bus *bus, uint64_t address, unsigned int size,
+		  uint64_t value)
+{
+	if (!bus_claimed(bus, address, size)) {
+		return;
+	}
+	lock(board);
+	bus_write(bus, address, size, value);
+	unlock(board);
+}
+
+uint32_t board_port_read(struct board *board, uint16_t port, unsigned int size)
+{
+	return (uint32_t)bus_in(board, &board->ports, port, size);
+}
+
+void board_port_write(struct board *board, uint16_t port, unsigned int size, uint32_t value)
+{
+	bus_out(board, &board->ports, port, size, value);
+}
+
+uint64_t board_memory_read(struct board *board, uint64_t gpa, unsigned int size)
+{
+	return bus_in(board, &board->memory, gpa, size);
+}
+
+void board_memory_write(struct board *board, uint64_t gpa, unsigned int size, uint64_t value)
+{
+	bus_out(board, &board->memory, gpa, size, value);
+}
+
+void board_apic_eoi(struct board *board, uint8_t vector)
+{
+	lock(board);
+	ioapic_end(&board->ioapic, vector);
+	unlock(board);
+}
+
+bool board_pic_acknowledge(struct board *board, uint8_t *vector)
+{
+	bool there;
+
+	lock(board);
+	there = board->pic.output;
+	if (there) {
+		*vector = pic_acknowledge(&board->pic);
+	}
+	unlock(board);
+	return there;
+}
+
+void board_tick(struct board *board)
+{
+	uint64_t now;
+
+	lock(board);
+	now = host_time(board->host);
+	pit_advance(&board->pit, now);
+	rtc_advance(&board->rtc, now);
+	uart_advance(&board->com1, now);
+	acpi_pm_advance(&board->pm, now);
+	/* The wake-up was used up: arm it anew even if the time is the same. */
+	board->wake_at = HOST_NEVER;
+	unlock(board);
+}
+
+void board_serial_drained(struct board *board)
+{
+	lock(board);
+	uart_drained(&board->com1);
+	unlock(board);
+}
+
+void board_serial_ready(struct board *board)
+{
+	lock(board);
+	uart_ready(&board->com1);
+	unlock(board);
+}
+
+void board_power_button(struct board *board)
+{
+	lock(board);
+	acpi_pm_power_button(&board->pm);
+	unlock(board);
+}

@@ -1,0 +1,62 @@
+/*
+ * The emulated parts of a PC, wired together: the public face of this folder.
+ *
+ * The board belongs to one machine. Every function takes the board's lock, so any thread may call any of them; they do
+ * not block. What the board needs of its home is in host.h, and is called with the lock held.
+ */
+#ifndef DEVICES_BOARD_H
+#define DEVICES_BOARD_H
+
+#include <pthread.h>
+
+#include "devices/acpi_tables.h"
+#include "devices/bus.h"
+#include "devices/host.h"
+#include "devices/parts.h"
+
+#define BOARD_IOAPIC_BASE 0xfec00000ull
+#define BOARD_COM1_PORT	  0x3f8
+#define BOARD_COM1_LINE	  4
+
+struct board {
+	pthread_mutex_t lock; /* of everything below but the two buses, which do not change */
+	struct host *host;
+	struct bus ports;
+	struct bus memory;
+	struct irq irq;
+	struct pic pic;
+	struct ioapic ioapic;
+	struct pit pit;
+	struct rtc rtc;
+	struct uart com1;
+	struct pci pci;
+	struct acpi_pm pm;
+	struct reset reset;
+	uint64_t wake_at; /* what host_wake_at() was last told */
+};
+
+/* Power-on. `host` is handed back in every call of host.h. */
+void board_create(struct board *board, struct host *host);
+void board_destroy(struct board *board);
+/* The machine's reset line: as board_create(), but the clock's battery holds. */
+void board_reset(struct board *board);
+
+/* Accesses by a VP. `size` is 1, 2 or 4 for ports and 1 to 8 for memory. Nobody there: all ones, or lost. */
+uint32_t board_port_read(struct board *board, uint16_t port, unsigned int size);
+void board_port_write(struct board *board, uint16_t port, unsigned int size, uint32_t value);
+uint64_t board_memory_read(struct board *board, uint64_t gpa, unsigned int size);
+void board_memory_write(struct board *board, uint64_t gpa, unsigned int size, uint64_t value);
+
+/* A local APIC ended a level-triggered interrupt. */
+void board_apic_eoi(struct board *board, uint8_t vector);
+/* The processor takes the interrupt that host_extint() announced. False: it is gone, take none. */
+bool board_pic_acknowledge(struct board *board, uint8_t *vector);
+
+/* The time that host_wake_at() named has come. */
+void board_tick(struct board *board);
+/* The host's end of COM1 has room again, or has something for the guest. */
+void board_serial_drained(struct board *board);
+void board_serial_ready(struct board *board);
+void board_power_button(struct board *board);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * What the guest's ACPI is told of the parts that do not announce themselves. Compiled by iasl when the worker is built;
+ * the numbers are those of board.c, parts.h and worker/memory.h.
+ */
+DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
+{
+    Name (\_S5, Package () { 5, 5, 0, 0 })
+
+    Scope (\_SB)
+    {
+        Device (PCI0)
+        {
+            Name (_HID, EisaId ("PNP0A03"))
+            Name (_UID, Zero)
+            Name (_BBN, Zero)
+            Name (_CRS, ResourceTemplate ()
+            {
+                WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
+                    0x0000, 0x0000, 0x00ff, 0x0000, 0x0100)
+                IO (Decode16, 0x0cf8, 0x0cf8, 0x01, 0x08)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0x0000, 0x0000, 0x0cf7, 0x0000, 0x0cf8)
+                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+                    0x0000, 0x0d00, 0xffff, 0x0000, 0xf300)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
+                    0x00000000, 0x000a0000, 0x000bffff, 0x00000000, 0x00020000)
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
+                    0x00000000, 0xf8000000, 0xfebfffff, 0x00000000, 0x06c00000)
+            })
+
+            Device (COM1)
+            {
+                Name (_HID, EisaId ("PNP0501"))
+                Name (_UID, One)
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x03f8, 0x03f8, 0x08, 0x08)
+                    IRQNoFlags () { 4 }
+                })
+            }
+
+            Device (RTC)
+            {
+                Name (_HID, EisaId ("PNP0B00"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x0070, 0x0070, 0x01, 0x02)
+                    IRQNoFlags () { 8 }
+                })
+            }
+
+            Device (TIMR)
+            {
+                Name (_HID, EisaId ("PNP0100"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x0040, 0x0040, 0x01, 0x04)
+                    IRQNoFlags () { 0 }
+                })
+            }
+
+            Device (PIC)
+            {
+                Name (_HID, EisaId ("PNP0000"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x0020, 0x0020, 0x01, 0x02)
+                    IO (Decode16, 0x00a0, 0x00a0, 0x01, 0x02)
+                    IO (Decode16, 0x04d0, 0x04d0, 0x01, 0x02)
+                    IRQNoFlags () { 2 }
+                })
+            }
+
+            Device (MBRD)
+            {
+                Name (_HID, EisaId ("PNP0C02"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x0061, 0x0061, 0x01, 0x01)
+                    IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
+                    IO (Decode16, 0x0400, 0x0400, 0x01, 0x10)
+                    Memory32Fixed (ReadWrite, 0xfec00000, 0x00001000)
+                    Memory32Fixed (ReadWrite, 0xfee00000, 0x00001000)
+                })
+            }
+        }
+    }
+}

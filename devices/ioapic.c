@@ -1,0 +1,177 @@
+/*
+ * The IO-APIC (Intel 82093AA data sheet): an index and a data register in memory, 24 redirection entries.
+ *
+ * A level-triggered entry sends once, sets remote IRR, and sends again only after ioapic_end() if its line is still up.
+ * An edge that comes while the entry is masked is sent when the mask goes, if the line is still up then: a device that
+ * waits for its handler would wait for ever otherwise.
+ */
+#include "devices/parts.h"
+
+#define REG_SELECT 0x00
+#define REG_WINDOW 0x10
+
+#define INDEX_ID	  0x00
+#define INDEX_VERSION	  0x01
+#define INDEX_ARBITRATION 0x02
+#define INDEX_TABLE	  0x10
+
+#define VERSION (0x11u | (IOAPIC_PINS - 1) << 16)
+
+#define ENTRY_VECTOR	 0xffull
+#define ENTRY_MODE(e)	 (((e) >> 8) & 7)
+#define ENTRY_LOGICAL	 (1ull << 11)
+#define ENTRY_ACTIVE_LOW (1ull << 13)
+#define ENTRY_REMOTE_IRR (1ull << 14)
+#define ENTRY_LEVEL	 (1ull << 15)
+#define ENTRY_MASKED	 (1ull << 16)
+#define ENTRY_DEST(e)	 ((uint32_t)((e) >> 56))
+/* Bits 55:49 carry destination bits 14:8 where the guest was told that it may use them. */
+#define ENTRY_DEST_EXT(e) ((uint32_t)((e) >> 49) & 0x7f)
+#define ENTRY_WRITABLE	  0xfffe00000001afffull
+
+static void send(struct ioapic *ioapic, uint64_t entry)
+{
+	struct host_interrupt interrupt = {
+		.destination = ENTRY_DEST(entry) | ENTRY_DEST_EXT(entry) << 8,
+		.vector = entry & ENTRY_VECTOR,
+		.delivery_mode = ENTRY_MODE(entry),
+		.logical = entry & ENTRY_LOGICAL,
+		.level = entry & ENTRY_LEVEL,
+	};
+
+	host_interrupt(ioapic->host, &interrupt);
+}
+
+static void service(struct ioapic *ioapic, unsigned int pin)
+{
+	uint64_t *entry = &ioapic->table[pin];
+	uint32_t bit = 1u << pin;
+
+	if (*entry & ENTRY_MASKED) {
+		return;
+	}
+	if (*entry & ENTRY_LEVEL) {
+		if (!(ioapic->lines & bit) || (*entry & ENTRY_REMOTE_IRR)) {
+			return;
+		}
+		*entry |= ENTRY_REMOTE_IRR;
+	} else if (!(ioapic->pending & bit)) {
+		return;
+	}
+	ioapic->pending &= ~bit;
+	send(ioapic, *entry);
+}
+
+void ioapic_set_line(struct ioapic *ioapic, unsigned int pin, bool level)
+{
+	uint32_t bit = 1u << pin;
+
+	if (!level) {
+		ioapic->lines &= ~bit;
+		ioapic->pending &= ~bit;
+		return;
+	}
+	if (!(ioapic->lines & bit)) {
+		ioapic->pending |= bit;
+	}
+	ioapic->lines |= bit;
+	service(ioapic, pin);
+}
+
+void ioapic_end(struct ioapic *ioapic, uint8_t vector)
+{
+	unsigned int pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+		uint64_t *entry = &ioapic->table[pin];
+
+		if ((*entry & ENTRY_REMOTE_IRR) && (*entry & ENTRY_VECTOR) == vector) {
+			*entry &= ~ENTRY_REMOTE_IRR;
+			service(ioapic, pin);
+		}
+	}
+}
+
+static void write_entry(struct ioapic *ioapic, unsigned int half, uint32_t value)
+{
+	unsigned int pin = half / 2, shift = half % 2 * 32;
+	uint64_t *entry = &ioapic->table[pin];
+	uint64_t mask = ENTRY_WRITABLE & (0xffffffffull << shift);
+
+	*entry = (*entry & ~mask) | (((uint64_t)value << shift) & mask);
+	/* Systems that lack a directed EOI end an interrupt by making the entry edge-triggered for a moment. */
+	if (!(*entry & ENTRY_LEVEL)) {
+		*entry &= ~ENTRY_REMOTE_IRR;
+	}
+	service(ioapic, pin);
+}
+
+static void write_register(struct ioapic *ioapic, uint32_t value)
+{
+	if (ioapic->select == INDEX_ID) {
+		ioapic->id = (value >> 24) & 0xf;
+	} else if (ioapic->select >= INDEX_TABLE &&
+		   ioapic->select < INDEX_TABLE + 2 * IOAPIC_PINS) {
+		write_entry(ioapic, ioapic->select - INDEX_TABLE, value);
+	}
+}
+
+static uint32_t read_register(const struct ioapic *ioapic)
+{
+	unsigned int half = ioapic->select - INDEX_TABLE;
+
+	switch (ioapic->select) {
+	case INDEX_ID:
+	case INDEX_ARBITRATION:
+		return (uint32_t)ioapic->id << 24;
+	case INDEX_VERSION:
+		return VERSION;
+	default:
+		if (half >= 2 * IOAPIC_PINS) {
+			return 0;
+		}
+		return (uint32_t)(ioapic->table[half / 2] >> (half % 2 * 32));
+	}
+}
+
+/* Registers are 16 bytes apart and 32 bits wide; a narrower access reaches the low bytes alone. */
+static uint32_t ioapic_read(void *device, uint32_t offset, unsigned int size)
+{
+	const struct ioapic *ioapic = device;
+
+	(void)size;
+	switch (offset) {
+	case REG_SELECT:
+		return ioapic->select;
+	case REG_WINDOW:
+		return read_register(ioapic);
+	default:
+		return 0;
+	}
+}
+
+static void ioapic_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+{
+	struct ioapic *ioapic = device;
+
+	if (offset == REG_SELECT) {
+		ioapic->select = (uint8_t)value;
+	} else if (offset == REG_WINDOW && size == 4) {
+		write_register(ioapic, value);
+	}
+}
+
+void ioapic_reset(struct ioapic *ioapic)
+{
+	unsigned int pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+		ioapic->table[pin] = ENTRY_MASKED;
+	}
+	ioapic->lines = 0;
+	ioapic->pending = 0;
+	ioapic->select = 0;
+	ioapic->id = 0;
+}
+
+const struct device_class ioapic_class = { "ioapic", 4, ioapic_read, ioapic_write };

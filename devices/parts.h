@@ -1,0 +1,210 @@
+/*
+ * The parts of the board: each one's state, and what the others and the board call. One file a part, same name.
+ *
+ * No part has a lock of its own: the board's lock is held in every function here. Times are those of host_time().
+ * x_deadline() is the time at which x_advance() has something to do, HOST_NEVER if there is none.
+ */
+#ifndef DEVICES_PARTS_H
+#define DEVICES_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/bus.h"
+#include "devices/host.h"
+
+/* ---- pic.c: two 8259A in cascade, and the edge/level registers at 0x4D0 ---- */
+
+struct pic_chip {
+	uint8_t lines, last_lines; /* inputs: now, and when edges were last looked for */
+	uint8_t irr, imr, isr;
+	uint8_t elcr; /* 1: level */
+	uint8_t base; /* vector of input 0 */
+	uint8_t lowest; /* input with the lowest priority */
+	uint8_t init_step; /* ICW that is awaited: 2 to 4, 0 for none */
+	bool need_icw4, auto_eoi, rotate_auto_eoi, special_mask, special_nested;
+	bool read_isr, poll;
+};
+
+struct pic {
+	struct host *host;
+	struct pic_chip chips[2]; /* master, slave on its input 2 */
+	bool output;		  /* INTR */
+};
+
+extern const struct device_class pic_master_class, pic_slave_class, pic_elcr_class;
+
+void pic_reset(struct pic *pic);
+void pic_set_line(struct pic *pic, unsigned int line, bool level);
+/* The INTA cycle: the vector for the processor. 7 of the chip's vectors if nothing is there any more. */
+uint8_t pic_acknowledge(struct pic *pic);
+
+/* ---- ioapic.c: 82093AA, 24 inputs ---- */
+
+#define IOAPIC_PINS 24
+
+struct ioapic {
+	struct host *host;
+	uint64_t table[IOAPIC_PINS];
+	uint32_t lines;	  /* inputs as they are now; 1 is asserted, whatever the polarity bit says */
+	uint32_t pending; /* edges seen and not sent yet; the line is still up */
+	uint8_t select;
+	uint8_t id;
+};
+
+extern const struct device_class ioapic_class;
+
+void ioapic_reset(struct ioapic *ioapic);
+void ioapic_set_line(struct ioapic *ioapic, unsigned int pin, bool level);
+/* A local APIC ended a level-triggered interrupt with this vector. */
+void ioapic_end(struct ioapic *ioapic, uint8_t vector);
+
+/* ---- irq.c: the lines between parts and the two interrupt controllers ---- */
+
+/* ISA's 16 lines and the IO-APIC's inputs 16 to 23. Line 0 reaches the IO-APIC at input 2. */
+#define IRQ_LINES 24
+
+struct irq {
+	struct pic *pic;
+	struct ioapic *ioapic;
+	uint8_t raised[IRQ_LINES]; /* how many sources hold the line up */
+};
+
+/* One source's hold on a line. */
+struct irq_source {
+	struct irq *irq;
+	uint8_t line;
+	bool level;
+};
+
+void irq_set(struct irq_source *source, bool level);
+
+/* ---- pit.c: i8254, and the part of port 0x61 that belongs to it ---- */
+
+struct pit_channel {
+	uint64_t start; /* when counting began */
+	uint64_t held;	/* how long it had counted when its gate fell, in ns */
+	uint32_t reload; /* 1 to 65536 */
+	uint16_t latch;
+	uint8_t mode, access; /* access: 1 low byte, 2 high byte, 3 both */
+	uint8_t latched; /* bytes of the latch still to be read */
+	uint8_t status;
+	uint8_t write_low;
+	bool bcd, gate, armed; /* armed: a count was written, and mode 1 or 5 saw its trigger */
+	bool status_latched, second_read, second_write;
+};
+
+struct pit {
+	struct host *host;
+	struct irq_source irq;
+	struct pit_channel channels[3];
+	uint64_t next_edge; /* of channel 0 */
+	uint8_t port61;
+};
+
+extern const struct device_class pit_class, pit_port61_class;
+
+void pit_reset(struct pit *pit);
+uint64_t pit_deadline(const struct pit *pit);
+void pit_advance(struct pit *pit, uint64_t now);
+
+/* ---- rtc.c: MC146818 with 128 bytes ---- */
+
+struct rtc {
+	struct host *host;
+	struct irq_source irq;
+	uint8_t index;
+	uint8_t ram[128];
+	int64_t offset;	       /* the guest's clock minus host_wall_time(), in ns */
+	int64_t last_second;   /* the guest's second up to which updates were accounted */
+	uint64_t next_periodic; /* HOST_NEVER: off */
+	uint64_t next_update;	/* when the second ends, if an interrupt may come of it */
+};
+
+extern const struct device_class rtc_class;
+
+void rtc_reset(struct rtc *rtc);
+uint64_t rtc_deadline(const struct rtc *rtc);
+void rtc_advance(struct rtc *rtc, uint64_t now);
+
+/* ---- uart.c: 16550A ---- */
+
+#define UART_FIFO 16
+
+struct uart {
+	struct host *host;
+	struct irq_source irq;
+	uint8_t rx[UART_FIFO];
+	uint8_t rx_first, rx_count;
+	uint8_t tx[UART_FIFO]; /* bytes that the host has no room for yet */
+	uint8_t tx_first, tx_count;
+	uint8_t ier, fcr, lcr, mcr, lsr, msr, scr;
+	uint8_t divisor_low, divisor_high;
+	bool thre_pending; /* "transmitter empty" was not reported by the IIR yet */
+	bool rx_aged;	   /* bytes below the FIFO's trigger level waited long enough */
+	uint64_t rx_age_at;
+};
+
+extern const struct device_class uart_class;
+
+void uart_reset(struct uart *uart);
+void uart_drained(struct uart *uart);
+void uart_ready(struct uart *uart);
+uint64_t uart_deadline(const struct uart *uart);
+void uart_advance(struct uart *uart, uint64_t now);
+
+/* ---- pci.c: configuration mechanism #1, bus 0 ---- */
+
+#define PCI_SLOTS 32
+
+struct pci_function {
+	uint8_t config[256];
+	uint8_t writable[256]; /* which bits of config the guest may change */
+};
+
+struct pci {
+	struct host *host;
+	uint32_t address;
+	uint8_t reset_control; /* port 0xCF9, which lies inside the address register */
+	struct pci_function bridge;
+	struct pci_function *slots[PCI_SLOTS]; /* function 0 of each device of bus 0; NULL: empty */
+};
+
+extern const struct device_class pci_address_class, pci_data_class;
+
+void pci_reset(struct pci *pci);
+
+/* ---- acpi_pm.c: ACPI 6.5, 4.8: PM1a, PM timer, GPE block 0 ---- */
+
+#define ACPI_PM_BASE   0x400
+#define ACPI_PM_LENGTH 0x10
+#define ACPI_SCI_LINE  9
+#define ACPI_S5_TYPE   5
+
+struct acpi_pm {
+	struct host *host;
+	struct irq_source irq;
+	uint16_t status, enable, control;
+	uint16_t gpe_status, gpe_enable;
+	uint64_t timer_toggles; /* how often the timer's top bit had changed when it was last looked at */
+};
+
+extern const struct device_class acpi_pm_class;
+
+void acpi_pm_reset(struct acpi_pm *pm);
+void acpi_pm_power_button(struct acpi_pm *pm);
+uint64_t acpi_pm_deadline(const struct acpi_pm *pm);
+void acpi_pm_advance(struct acpi_pm *pm, uint64_t now);
+
+/* ---- reset.c: port 0x92, and of the i8042 the command that resets ---- */
+
+struct reset {
+	struct host *host;
+	uint8_t port92;
+};
+
+extern const struct device_class reset_port92_class, reset_i8042_class;
+
+void reset_reset(struct reset *reset);
+
+#endif

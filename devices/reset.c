@@ -1,0 +1,60 @@
+/*
+ * Two ways to reset a PC/AT, which systems still try: bit 0 of port 0x92, and command 0xFE of the keyboard controller at
+ * port 0x64. Of that controller nothing else is here: its status says "empty", and the ACPI tables deny it.
+ */
+#include "devices/parts.h"
+
+#define PORT92_RESET 0x01
+#define PORT92_A20   0x02
+
+#define I8042_PULSE_RESET 0xfe
+
+static uint32_t port92_read(void *device, uint32_t offset, unsigned int size)
+{
+	const struct reset *reset = device;
+
+	(void)offset;
+	(void)size;
+	return reset->port92;
+}
+
+/* The A20 bit is kept and changes nothing: address line 20 is always on. */
+static void port92_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+{
+	struct reset *reset = device;
+	bool rising = (value & PORT92_RESET) && !(reset->port92 & PORT92_RESET);
+
+	(void)offset;
+	(void)size;
+	reset->port92 = value & (PORT92_RESET | PORT92_A20);
+	if (rising) {
+		host_power(reset->host, HOST_POWER_RESET);
+	}
+}
+
+static uint32_t i8042_read(void *device, uint32_t offset, unsigned int size)
+{
+	(void)device;
+	(void)offset;
+	(void)size;
+	return 0;
+}
+
+static void i8042_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+{
+	struct reset *reset = device;
+
+	(void)offset;
+	(void)size;
+	if (value == I8042_PULSE_RESET) {
+		host_power(reset->host, HOST_POWER_RESET);
+	}
+}
+
+void reset_reset(struct reset *reset)
+{
+	reset->port92 = PORT92_A20;
+}
+
+const struct device_class reset_port92_class = { "port92", 1, port92_read, port92_write };
+const struct device_class reset_i8042_class = { "i8042", 1, i8042_read, i8042_write };
