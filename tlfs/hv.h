@@ -5,10 +5,11 @@
  * Locks, in the order in which they are taken (a later one may be taken while an earlier one is held, never the reverse):
  *   1. vp->lock of a child VP			[V]  held by the LP that runs it; see "Owner" below
  *   2. partition->lock				[P]  two partitions: parent before child, else lower id first
- *   3. vp->synic.lock				[S]  one at a time; a child's, then a root VP's when its parent is told
- *   4. vp->notify_lock of a root VP		[N]
- *   5. the partition table's locks (partition.c), leaves
- *   6. the memory lock of the home			 inside plat_* only
+ *   3. vp->synic.lock of a child VP		[S]  one at a time
+ *   4. the notification lock			[N]  notify.c
+ *   5. vp->synic.lock of a root VP		[S]  one at a time
+ *   6. the partition table's locks (partition.c), leaves
+ *   7. the memory lock of the home			 inside plat_* only
  * A root VP's lock is held by its LP from boot on, for ever.
  *
  * Owner of a VP: who holds vp->lock. Everything in struct vp marked [V] is the owner's alone. Others reach a VP by
@@ -22,6 +23,7 @@
 #include "include/hv/cpuid.h"
 #include "include/hv/hypercall.h"
 #include "include/hv/intercept.h"
+#include "include/hv/interrupt.h"
 #include "include/hv/memory.h"
 #include "include/hv/msr.h"
 #include "include/hv/partition.h"
@@ -57,7 +59,6 @@ struct lapic {
 	uint32_t post[8];     /* [a] posted by others, folded into irr by the owner on VP_EVENT_INTERRUPT */
 	uint32_t post_tmr[8]; /* [a] trigger mode of the posted bits: 1 level; written before the post bit */
 	uint32_t post_words;  /* [a] bit n: post[n] has, or had, bits; set after them */
-	uint32_t eoi_owed[8]; /* [V] level-triggered vectors whose EOI message found no room at the parent */
 };
 
 /* ---- synthetic interrupt controller (synic.c, event.c) ---- */
@@ -75,6 +76,7 @@ struct synic {
 	void *message_page; /* [I] overlay pages, allocated with the VP whether enabled or not */
 	void *event_page;   /* [I] */
 	void *ring_page;    /* [I] SIRBP; root VPs only, else NULL */
+	uint8_t ring_head[HV_SINT_COUNT]; /* [S] next entry that port.c writes; 0 only after a reset, as the reader's tail */
 	struct synic_message *queue[HV_SINT_COUNT]; /* [S] head: oldest */
 	struct synic_message *free;		    /* [S] buffers of no queue */
 	void *buffer_page;			    /* [I] where the buffers are */
@@ -138,11 +140,11 @@ struct vp {
 	bool root_signalled;
 	uint64_t root_signal_count; /* [a] messages about this VP: HV_REGISTER_VP_ROOT_SIGNAL_COUNT */
 	uint32_t last_root_vp;	    /* [a] the root VP that dispatched it last: its SINT0 gets the messages */
-	uint32_t notify_pending;    /* [N] enum in notify.c: what the root has to be told */
-	uint32_t notify_eoi[8];	    /* [N] vectors that the guest ended */
+	bool notify_signal;	    /* [N] to be named in a signal message */
+	uint32_t notify_eoi[8];	    /* [N] vectors that the guest ended; a root VP's: SINTs to be told of in [0] */
+	struct vp *notify_target;   /* [N] the root VP in whose queue it is; NULL: in none */
 	struct vp *notify_next;	    /* [N] */
-	struct vp *notify_queue;    /* [N] root VPs: VPs that wait for a free slot in this VP's SINT0, oldest first */
-	struct spinlock notify_lock;
+	struct vp *notify_queue;    /* [N] root VPs: child VPs that wait for a free slot in this VP's SINT0, oldest first */
 
 	/* Pending event and deliverability registers of the parent (HV_REGISTER_PENDING_EVENT0, DELIVERABILITY_NOTIFICATIONS). */
 	uint64_t pending_interruption; /* [V] as in the TLFS register, injected first */
@@ -175,7 +177,8 @@ enum partition_state {
 	PARTITION_FREE,
 	PARTITION_CREATED,     /* properties may be set, memory deposited */
 	PARTITION_INITIALIZED, /* VPs and memory may be added, VPs run */
-	PARTITION_FINALIZED,   /* no VP runs any more; waits for its pages to be withdrawn and for deletion */
+	PARTITION_FINALIZING,  /* what it has is being taken down, in several steps */
+	PARTITION_FINALIZED,   /* nothing left of it but free pages; waits for their withdrawal and for deletion */
 };
 
 struct cpuid_override; /* cpuid.c: RegisterInterceptResult */
@@ -187,7 +190,8 @@ struct partition {
 	struct partition *parent; /* [I] NULL: the root */
 	struct spinlock lock;
 	enum partition_state state; /* [P] */
-	uint32_t references;	    /* [a] partition_get/put: hypercalls that work on it */
+	uint32_t references;	    /* [a] partition_get/put: calls that work on it. VPs and ports go only when there is no other */
+	bool busy;		    /* [a] claimed by the call that takes it down */
 	void *home;		    /* [I] plat's part */
 
 	/* The pool of deposited pages: all the home's, under its memory lock; zero at creation, before plat_partition_create. */
@@ -276,7 +280,7 @@ void vp_intercept(struct vp *vp);
 void vp_signal_scheduler(struct vp *vp);
 /* A child VP ended a level-triggered interrupt and its parent wants to know (intercept_apic_eoi). */
 void notify_apic_eoi(struct vp *vp, uint8_t vector);
-/* By the SynIC of a root VP, without [S], after a message was taken from SINT0. */
+/* By the SynIC of a root VP, without [S], after a message was taken from SINT0 (EOM), or SINT0, SIMP or SCONTROL was enabled. */
 void notify_flush(struct vp *root_vp);
 
 /* ==== What the core's files offer each other (the home may use them too) ==== */
@@ -311,7 +315,6 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level); /* lapic_post by th
 bool lapic_accepts_extint(const struct vp *vp);		     /* LINT0 is the PIC's, or the APIC is off */
 bool lapic_accepts_nmi_pin(const struct vp *vp);	     /* LINT1 is the NMI's, or the APIC is off */
 void lapic_tsc_changed(struct vp *vp);			     /* vp->tsc_offset was written: a TSC deadline follows */
-void lapic_retry_eoi(struct vp *vp);			     /* on VP_EVENT_SYNIC */
 
 /* synic.c, event.c. Any context. */
 hv_status_t synic_create(struct vp *vp) MUST_CHECK; /* pages from the pool */

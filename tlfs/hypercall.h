@@ -31,16 +31,15 @@ struct hypercall {
 
 typedef hv_status_t hypercall_handler(struct hypercall *call);
 
-/* A row of the table of calls (hypercall_table.c). */
+/* A row of the table of calls (hypercall_table.c). A call may be fast whenever its parameters fit in the registers. */
 struct hypercall_row {
 	const char *name;
 	hypercall_handler *handler; /* NULL: no such call */
-	uint64_t privilege;	    /* all of these bits of HV_PRIVILEGE_*, HV_ACCESS_* */
+	uint32_t privilege;	    /* all of these bits of 0x40000003 EBX: HV_CREATE_PARTITIONS … */
 	uint16_t input, output;	    /* bytes of the fixed headers, multiples of 8 */
-	uint16_t list, output_list; /* bytes of an element; both 0 for a rep call that only counts */
+	uint8_t list, output_list;  /* bytes of an element; both 0 for a rep call that only counts */
 	uint16_t slice;		    /* rep call: elements done before the guest gets a chance; 0: a simple call */
 	bool variable;		    /* takes a variable header */
-	bool fast;		    /* may be made with its input in registers */
 };
 
 /* NULL when there is no such call. */

@@ -1,0 +1,224 @@
+/*
+ * Hypercall entry (TLFS: Hypercall Interface): control word, where parameters are, result word.
+ *
+ * Order of the checks: the caller identified itself, the call exists, the caller may make it, the control word fits the call,
+ * its memory can be used. Only then the handler runs, on copies; so it never sees guest memory and never fails for it.
+ *
+ *	RCX control --> row of the table --> input copied --> handler --> output copied --> RAX result
+ *			      |			 |		 |
+ *			  unknown: parent?   page missing:   part done: RCX moves on, the
+ *					     memory intercept  instruction is executed again
+ */
+#include "tlfs/hypercall.h"
+
+#define XMM_BLOCK_BYTES 112u /* RDX, R8, XMM0-5 */
+#define ROUND_UP(n, to) (((n) + (to) - 1) & ~((uint32_t)(to) - 1))
+
+/* How many bytes the control word says that there are. */
+struct shape {
+	uint32_t header; /* fixed and variable */
+	uint32_t input;	 /* with the list */
+	uint32_t output;
+};
+
+static struct shape shape_of(const struct hypercall_row *row, union hv_hypercall_input control)
+{
+	struct shape shape = { .header = row->input + 8u * control.variable_header_size };
+
+	shape.input = shape.header + (uint32_t)control.rep_count * row->list;
+	shape.output = row->output + (uint32_t)control.rep_count * row->output_list;
+	return shape;
+}
+
+bool hypercall_needs_xmm(uint64_t rcx)
+{
+	const union hv_hypercall_input control = { .as_uint64 = rcx };
+	const struct hypercall_row *row;
+	struct shape shape;
+
+	if (!control.is_fast)
+		return false;
+	row = hypercall_find(control.call_code);
+	if (!row)
+		return false;
+	shape = shape_of(row, control);
+	return ROUND_UP(shape.input, 16) + shape.output > 16;
+}
+
+static bool control_fits(const struct hypercall_row *row, union hv_hypercall_input control)
+{
+	if (control.as_uint64 & (HV_HYPERCALL_RSVD_MASK | HV_HYPERCALL_NESTED))
+		return false;
+	if (control.variable_header_size && !row->variable)
+		return false;
+	if (!row->slice)
+		return !control.rep_count && !control.rep_start_index;
+	return control.rep_start_index < control.rep_count;
+}
+
+/* The parameters begin at 8 bytes, stay in their page and in the address space (HV_STATUS_INVALID_ALIGNMENT if not). */
+static bool well_placed(uint64_t gpa, uint32_t size)
+{
+	return !(gpa & 7) && (gpa & PAGE_MASK) + size <= PAGE_SIZE && !(gpa >> plat_info.physical_address_bits);
+}
+
+static enum hypercall_action finish(struct hypercall_regs *regs, hv_status_t status, uint32_t done)
+{
+	regs->rax = status | (uint64_t)done << HV_HYPERCALL_REP_COMP_OFFSET;
+	return HYPERCALL_DONE;
+}
+
+/* A child's parent may bring the page; the root has nobody to ask. */
+static enum hypercall_action memory_fault(struct vp *vp, struct hypercall_regs *regs, uint64_t gpa, bool write)
+{
+	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+
+	if (!vp->partition->parent)
+		return finish(regs, HV_STATUS_INVALID_ALIGNMENT, control.rep_start_index);
+	regs->fault_gpa = (gpa_t){ gpa };
+	regs->fault_write = write;
+	return HYPERCALL_MEMORY;
+}
+
+/* Header and this slice of the list, each byte once. The two are read in one piece when they lie together. */
+static bool fetch_memory(struct vp *vp, uint64_t gpa, const struct hypercall *call, uint32_t header, uint32_t list)
+{
+	uint32_t size = (call->end - call->start) * list;
+	uint8_t *to = vp->hypercall_input;
+
+	if (call->start == 0)
+		return plat_gpa_read(vp->partition, (gpa_t){ gpa }, to, header + size);
+	if (header && !plat_gpa_read(vp->partition, (gpa_t){ gpa }, to, header))
+		return false;
+	gpa += header + call->start * list;
+	return !size || plat_gpa_read(vp->partition, (gpa_t){ gpa }, to + header, size);
+}
+
+static void fetch_fast(const struct hypercall_regs *regs, uint64_t *to, uint32_t size)
+{
+	to[0] = regs->rdx;
+	to[1] = regs->r8;
+	if (size > 16)
+		memcpy(to + 2, regs->xmm, sizeof(regs->xmm));
+}
+
+static void store_fast(struct hypercall_regs *regs, uint32_t offset, const void *from, uint32_t size)
+{
+	uint64_t block[XMM_BLOCK_BYTES / 8] = { regs->rdx, regs->r8 };
+
+	if (offset + size > 16)
+		memcpy(block + 2, regs->xmm, sizeof(regs->xmm));
+	memcpy((uint8_t *)block + offset, from, size);
+	regs->rdx = block[0];
+	regs->r8 = block[1];
+	if (offset + size > 16) {
+		memcpy(regs->xmm, block + 2, sizeof(regs->xmm));
+		regs->xmm_written = true;
+	}
+}
+
+/* The fixed output of a call that succeeded, or the elements that this slice made. */
+static hv_status_t store(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
+			 const struct hypercall *call, struct shape shape, hv_status_t status)
+{
+	uint32_t offset = row->output + call->start * row->output_list;
+	uint32_t size = (call->done - call->start) * row->output_list;
+	const void *from = call->output_list;
+
+	if (row->output && status == HV_STATUS_SUCCESS) {
+		offset = 0;
+		size = row->output;
+		from = call->output;
+	}
+	if (!size)
+		return status;
+	if (regs->rcx & HV_HYPERCALL_FAST_BIT)
+		store_fast(regs, ROUND_UP(shape.input, 16) + offset, from, size);
+	else if (!plat_gpa_write(vp->partition, (gpa_t){ regs->r8 + offset }, from, size))
+		return HV_STATUS_OPERATION_FAILED; /* the page went away since it was checked */
+	return status;
+}
+
+static enum hypercall_action run(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
+				 struct hypercall *call, struct shape shape)
+{
+	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	hv_status_t status;
+
+	call->input = vp->hypercall_input;
+	call->list = (uint8_t *)vp->hypercall_input + shape.header;
+	call->output = vp->hypercall_output;
+	call->output_list = (uint8_t *)vp->hypercall_output + row->output;
+	if (row->output)
+		memset(call->output, 0, row->output);
+	status = row->handler(call);
+	if (call->intercept)
+		return HYPERCALL_INTERCEPT;
+	if (call->again && status == HV_STATUS_SUCCESS)
+		return HYPERCALL_AGAIN;
+	if (shape.output)
+		status = store(vp, regs, row, call, shape, status);
+	if (status == HV_STATUS_SUCCESS && call->done < control.rep_count) {
+		regs->rcx &= ~HV_HYPERCALL_REP_START_MASK;
+		regs->rcx |= (uint64_t)call->done << HV_HYPERCALL_REP_START_OFFSET;
+		return HYPERCALL_AGAIN;
+	}
+	return finish(regs, status, call->done);
+}
+
+static enum hypercall_action enter_fast(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
+					struct hypercall *call, struct shape shape)
+{
+	uint64_t *input = vp->hypercall_input;
+
+	if (ROUND_UP(shape.input, 16) + shape.output > XMM_BLOCK_BYTES)
+		return finish(regs, HV_STATUS_INVALID_HYPERCALL_INPUT, call->start);
+	if (shape.output && !(vp->partition->synthetic_features & HV_SYNTHETIC_FAST_HYPERCALL_OUTPUT))
+		return HYPERCALL_UD;
+	fetch_fast(regs, input, shape.input);
+	if (call->start && row->list)
+		memmove((uint8_t *)input + shape.header, (uint8_t *)input + shape.header + call->start * row->list,
+			(call->end - call->start) * row->list);
+	return run(vp, regs, row, call, shape);
+}
+
+static enum hypercall_action enter_memory(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
+					  struct hypercall *call, struct shape shape)
+{
+	if ((shape.input && !well_placed(regs->rdx, shape.input)) || (shape.output && !well_placed(regs->r8, shape.output)))
+		return finish(regs, HV_STATUS_INVALID_ALIGNMENT, call->start);
+	if (shape.input && !fetch_memory(vp, regs->rdx, call, shape.header, row->list))
+		return memory_fault(vp, regs, regs->rdx, false);
+	if (shape.output && !plat_gpa_writable(vp->partition, regs->r8 >> PAGE_SHIFT))
+		return memory_fault(vp, regs, regs->r8, true);
+	return run(vp, regs, row, call, shape);
+}
+
+enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs)
+{
+	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	const struct partition *p = vp->partition;
+	const struct hypercall_row *row;
+	struct hypercall call = { .vp = vp };
+	struct shape shape;
+
+	if (!__atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED))
+		return HYPERCALL_UD;
+	row = hypercall_find(control.call_code);
+	if (!row) {
+		if (p->intercept_hypercall)
+			return HYPERCALL_INTERCEPT;
+		return finish(regs, HV_STATUS_INVALID_HYPERCALL_CODE, 0);
+	}
+	if (row->privilege & ~(uint32_t)(p->privileges >> 32))
+		return finish(regs, HV_STATUS_ACCESS_DENIED, 0);
+	if (!control_fits(row, control))
+		return finish(regs, HV_STATUS_INVALID_HYPERCALL_INPUT, 0);
+	shape = shape_of(row, control);
+	call.variable_size = 8u * control.variable_header_size;
+	call.start = call.done = control.rep_start_index;
+	call.end = control.rep_count - call.start > row->slice ? call.start + row->slice : control.rep_count;
+	if (control.is_fast)
+		return enter_fast(vp, regs, row, &call, shape);
+	return enter_memory(vp, regs, row, &call, shape);
+}
