@@ -259,6 +259,8 @@ enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, ui
 /* RegisterInterceptResult; [P] held. From the pool: HV_STATUS_INSUFFICIENT_MEMORY. */
 hv_status_t cpuid_override_add(struct partition *p, const struct hv_register_x64_cpuid_result_parameters *result) MUST_CHECK;
 void cpuid_override_destroy(struct partition *p);
+/* What the machine could give to a partition: the most that p->processor_features and p->xsave_features can be. */
+void cpuid_machine_features(uint64_t features[2], uint64_t *xsave_features);
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
@@ -284,6 +286,10 @@ void notify_apic_eoi(struct vp *vp, uint8_t vector);
 void notify_flush(struct vp *root_vp);
 
 /* ==== What the core's files offer each other (the home may use them too) ==== */
+
+/* vp.c. The partition's lock is held, or nobody knows the partition yet. Undoes all when the pool runs dry. */
+hv_status_t vp_create(struct partition *p, uint32_t index, uint32_t apic_id) MUST_CHECK;
+void vp_destroy(struct vp *vp); /* nobody else can reach it */
 
 /* partition.c */
 struct partition *partition_get(struct vp *caller, uint64_t id); /* SELF, itself or a child; NULL else. Takes a reference */
@@ -341,6 +347,8 @@ void vp_rearm_timer(struct vp *vp); /* vp.c: least of LAPIC timer and stimers â†
 uint64_t refclock_now(const struct partition *p); /* 100 ns */
 uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns);
 hv_status_t refclock_create(struct partition *p) MUST_CHECK;
+void refclock_set(struct partition *p, uint64_t time_100ns); /* property REFERENCE_TIME; [P] held */
+void refclock_freeze(struct partition *p, bool freeze);	     /* property TIME_FREEZE; [P] held */
 void refclock_set(struct partition *p, uint64_t time_100ns); /* property REFERENCE_TIME; [P] held */
 void refclock_freeze(struct partition *p, bool freeze);	     /* property TIME_FREEZE; [P] held */
 void refclock_tsc_changed(struct partition *p);		     /* a VP's tsc_offset was written: is the TSC page still true? */

@@ -57,6 +57,8 @@ hv_status_t plat_partition_create(struct partition *p) MUST_CHECK;
 bool plat_partition_destroy(struct partition *p) MUST_CHECK;
 hv_status_t plat_vp_create(struct vp *vp) MUST_CHECK;
 void plat_vp_destroy(struct vp *vp);
+/* Fills a page with the instructions that a guest calls to make a hypercall (VMCALL or VMMCALL, then a return). */
+void plat_hypercall_page(void *page);
 void plat_vp_reset(struct vp *vp);		     /* registers as after INIT */
 void plat_vp_startup(struct vp *vp, uint8_t vector); /* CS:IP of a SIPI */
 /*
