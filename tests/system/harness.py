@@ -1,0 +1,89 @@
+"""What a system test is, and what it may use: the machine of tools/lab, and checks that say what they saw."""
+import dataclasses
+import os
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+from labkit import BUILD, LabError, TOP, guest, kernels, lab  # noqa: E402,F401
+
+TESTS = []
+
+# What no kernel's log may have. A WARN prints a "Call Trace" as well.
+TROUBLE = ("Call Trace", "BUG:", "Oops", "unchecked MSR access", "soft lockup", "hung task", "Kernel panic", "irq .*: nobody cared")
+
+
+class Failed(Exception):
+    pass
+
+
+class Skipped(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Test:
+    name: str
+    deadline: float
+    function: object
+    bare: bool
+
+
+def test(name, deadline=180, bare=None):
+    """Register a test. bare None: it needs the hypervisor; "both": it runs as well without, as the measure of what is right."""
+    def register(function):
+        TESTS.append(Test(name, deadline, function, False))
+        if bare == "both":
+            TESTS.append(Test(f"{name} (bare)", deadline, function, True))
+        return function
+    return register
+
+
+class Context:
+    """One test as it runs."""
+
+    def __init__(self, test_):
+        self.bare = test_.bare
+        self.deadline = time.monotonic() + test_.deadline
+        self.runs = []
+        self.folder = tempfile.TemporaryDirectory(prefix="vd-test-")
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def root(self, command, ends=None, status=0, **options):
+        """Run a shell command in the root; its output. ends: how the machine ends instead, e.g. guest-shutdown."""
+        output = []
+        options.setdefault("bare", self.bare)
+        o = lab.Options(command=["sh", "-c", command], timeout=max(self.deadline - time.monotonic(), 1), **options)
+        result = lab.run(o, output.append)
+        text = b"".join(output).decode(errors="replace").replace("\r", "")
+        self.runs.append((result, text))
+        if ends:
+            self.check(result.reason == ends, f"the machine should end by {ends}, and ended by {result.reason}")
+        elif result.reason != "exit":
+            raise Failed(f"the machine did not last: {result.reason}")
+        elif status is not None:
+            self.check(result.status == status, f"the command's status is {result.status}, not {status}")
+        return text
+
+    @property
+    def console(self):
+        return self.runs[-1][0].console
+
+    def check(self, good, text):
+        if not good:
+            raise Failed(text)
+
+    def same(self, what, seen, wanted):
+        self.check(seen == wanted, f"{what}: {seen!r}, should be {wanted!r}")
+
+    def has(self, text, wanted):
+        self.check(wanted in text, f"no {wanted!r} in the output")
+
+
+def random_file(path, size):
+    with open(path, "wb") as file:
+        file.write(os.urandom(size))
+    return path

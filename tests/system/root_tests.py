@@ -1,0 +1,118 @@
+"""The root partition is the machine: kernels, processors, interrupts, power. Each is run without the hypervisor too."""
+import re
+
+from harness import TROUBLE, kernels, test
+
+# Facts of a booted root, one a line, and its log.
+FACTS = """
+uname -r
+grep -c ^processor /proc/cpuinfo
+awk '/LOC:/ { for (i = 2; $i ~ /^[0-9]+$/; i++) if ($i > 0) n++; print n }' /proc/interrupts
+dmesg
+"""
+
+
+def calm(t, log):
+    for word in TROUBLE:
+        t.check(not re.search(word, log), f"the root's log has {word!r}")
+
+
+def boots(kernel, lps):
+    def run(t):
+        version, online, ticking, log = t.root(FACTS, root_kernel=kernel, lps=lps).split("\n", 3)
+        t.same("kernel", version, kernels.get(kernel).version)
+        t.same("processors", online, str(lps))
+        t.same("processors whose timer ticks", ticking, str(lps))
+        calm(t, log)
+        seen = "Hypervisor detected: Microsoft Hyper-V" in log
+        t.same("sees the hypervisor", seen, not t.bare)
+    return run
+
+
+for kernel_, lps_ in (("6.1", 1), ("6.1", 2), ("6.1", 4), ("6.12", 1), ("6.12", 2), ("7", 1), ("7", 2)):
+    test(f"root: {kernel_} boots on {lps_} LPs", bare="both")(boots(kernel_, lps_))
+
+
+@test("root: power off", bare="both")
+def power_off(t):
+    t.root("poweroff -f; sleep 100", ends="guest-shutdown")
+
+
+@test("root: reboot", bare="both")
+def reboot(t):
+    t.root("reboot -f; sleep 100", ends="guest-reset")
+
+
+@test("root: a panic restarts the machine", bare="both")
+def panic(t):
+    t.root("echo c >/proc/sysrq-trigger; sleep 100", ends="guest-reset")
+    t.has(t.console, "Kernel panic - not syncing: sysrq triggered crash")
+
+
+@test("root: an NMI reaches every LP", bare="both")
+def nmi(t):
+    log = t.root("sleep 1; echo l >/proc/sysrq-trigger; sleep 1; dmesg", lps=3)
+    for lp in range(3):
+        found = re.search(rf"NMI backtrace for cpu {lp}|Sending NMI|CPU: {lp} ", log)
+        t.check(found, f"no backtrace of LP {lp}")
+    t.check(len(re.findall(r"NMI backtrace for cpu", log)) == 3, "not every LP answered")
+
+
+@test("root: an LP goes off line and comes back, ten times", bare="both")
+def hotplug(t):
+    text = t.root("""
+        for i in 0 1 2 3 4 5 6 7 8 9; do
+            echo 0 >/sys/devices/system/cpu/cpu1/online || exit 1
+            echo 1 >/sys/devices/system/cpu/cpu1/online || exit 1
+        done
+        grep -c ^processor /proc/cpuinfo; taskset 2 sh -c 'echo on LP 1'; dmesg""")
+    online, where, log = text.split("\n", 2)
+    t.same("processors", online, "2")
+    t.same("work", where, "on LP 1")
+    calm(t, log)
+
+
+@test("root: sleeps and clocks agree on all LPs", bare="both")
+def clocks(t):
+    text = t.root("""
+        for lp in 1 2 4; do
+            a=$(cut -d. -f1 /proc/uptime); b=$(date +%s)
+            taskset $lp sleep 3
+            c=$(cut -d. -f1 /proc/uptime); d=$(date +%s)
+            echo $((c - a >= 3)) $((d - b >= 3)) $(((d - b) - (c - a) <= 1)) $(((c - a) - (d - b) <= 1))
+        done""", lps=3)
+    t.same("clocks", text, "1 1 1 1\n" * 3)
+
+
+# What the root sees of the hardware. The hypervisor's memory, its CPUID and its clock are the only differences.
+VIEW = """
+ls /sys/bus/pci/devices
+ls /sys/firmware/acpi/tables | grep -v -e '^data$' -e '^dynamic$'
+ls /sys/bus/acpi/devices
+for port in COM1 COM2 RTC keyboard; do :; done
+cut -d: -f2 /proc/ioports | sort
+"""
+
+
+@test("root: sees the same hardware as without the hypervisor", deadline=240)
+def same_hardware(t):
+    with_it = t.root(VIEW, root_kernel="6.1-generic")
+    without = t.root(VIEW, root_kernel="6.1-generic", bare=True)
+    gone = set(without.splitlines()) - set(with_it.splitlines())
+    new = set(with_it.splitlines()) - set(without.splitlines())
+    t.check(not gone, f"missing under the hypervisor: {sorted(gone)}")
+    t.check(not new, f"new under the hypervisor: {sorted(new)}")
+
+
+@test("root: a device's interrupt goes where the root steers it", bare="both")
+def affinity(t):
+    text = t.root("""
+        irq=$(awk '/virtio.*output|virtio0-/ { sub(":", "", $1); n = $1 } END { print n }' /proc/interrupts)
+        for lp in 0 1 0; do
+            echo $((1 << lp)) >/proc/irq/$irq/smp_affinity || exit 1
+            for i in $(seq 50); do echo filler; done >/dev/vport0p1
+            sleep 1
+            cat /proc/irq/$irq/effective_affinity
+        done""", status=None)
+    seen = [line for line in text.splitlines() if re.fullmatch(r"[0-9a-f]+", line)]
+    t.same("affinities", seen, ["1", "2", "1"])
