@@ -1,0 +1,3 @@
+# The home that drives the root module's device. A program takes one home.
+backend_root_objs := backend/root.o backend/root_message.o backend/root_registers.o
+backend_objs := $(backend_root_objs)

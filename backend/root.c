@@ -1,0 +1,265 @@
+/*
+ * The /dev/mshv home: partitions and the life of VPs. The order of calls is that of every user of this device: create, early
+ * properties, initialize, intercepts, memory, VPs, registers, run.
+ */
+#include "backend/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cpuid.h>
+
+int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output, size_t output_size,
+	      uint16_t reps, uint16_t *status)
+{
+	struct mshv_root_hvcall call = {
+		.code = code,
+		.reps = reps,
+		.in_sz = (uint16_t)input_size,
+		.out_sz = (uint16_t)output_size,
+		.in_ptr = (uintptr_t)input,
+		.out_ptr = (uintptr_t)output,
+	};
+	int rc = ioctl(fd, MSHV_ROOT_HVCALL, &call) < 0 ? -errno : 0;
+
+	if (status != NULL) {
+		*status = call.status;
+	}
+	return rc;
+}
+
+const char *backend_device(void)
+{
+	return MSHV_DEVICE;
+}
+
+/* TLFS, feature discovery: the signature, and the privilege to create partitions. */
+static bool on_parent_hypervisor(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & (1u << 31))) {
+		return false;
+	}
+	__cpuid(0x40000000, eax, ebx, ecx, edx);
+	if (eax < 0x40000003 || ebx != 0x7263694d || ecx != 0x666f736f || edx != 0x76482074) {
+		return false;
+	}
+	__cpuid(0x40000003, eax, ebx, ecx, edx);
+	return ebx & 1;
+}
+
+int backend_open(enum backend_lack *lack)
+{
+	int fd = open(MSHV_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0) {
+		return fd;
+	}
+	if (errno == ENOENT || errno == ENXIO || errno == ENODEV) {
+		*lack = on_parent_hypervisor() ? BACKEND_LACK_MODULE : BACKEND_LACK_HYPERVISOR;
+	} else {
+		*lack = errno == EACCES || errno == EPERM ? BACKEND_LACK_PERMISSION : BACKEND_LACK_OTHER;
+	}
+	return -1;
+}
+
+static int set_property(struct partition *partition, uint32_t code, uint64_t value)
+{
+	struct hv_input_set_partition_property input = { .property_code = code, .property_value = value };
+
+	return root_call(partition->fd, HVCALL_SET_PARTITION_PROPERTY, &input, sizeof(input), NULL, 0, 0, NULL);
+}
+
+/* What of the TLFS a guest gets: all that serves a guest, nothing that serves a parent. */
+static uint64_t synthetic_features(void)
+{
+	union hv_partition_synthetic_processor_features features = {
+		.hypervisor_present = 1,
+		.hv1 = 1,
+		.access_vp_run_time_reg = 1,
+		.access_partition_reference_counter = 1,
+		.access_synic_regs = 1,
+		.access_synthetic_timer_regs = 1,
+		.access_intr_ctrl_regs = 1,
+		.access_hypercall_regs = 1,
+		.access_vp_index = 1,
+		.access_partition_reference_tsc = 1,
+		.access_guest_idle_reg = 1,
+		.access_frequency_regs = 1,
+		.enable_extended_gva_ranges_for_flush_virtual_address_list = 1,
+		.fast_hypercall_output = 1,
+		.direct_synthetic_timers = 1,
+		.extended_processor_masks = 1,
+		.tb_flush_hypercalls = 1,
+		.synthetic_cluster_ipi = 1,
+		.notify_long_spin_wait = 1,
+		.signal_events = 1,
+		.retarget_device_interrupt = 1,
+	};
+
+	return features.as_uint64[0];
+}
+
+static int install(struct partition *partition, uint32_t type, uint32_t access, uint64_t parameter)
+{
+	struct hv_input_install_intercept input = {
+		.access_type = access,
+		.intercept_type = type,
+		.intercept_parameter.as_uint64 = parameter,
+	};
+
+	return root_call(partition->fd, HVCALL_INSTALL_INTERCEPT, &input, sizeof(input), NULL, 0, 0, NULL);
+}
+
+/*
+ * Ports are ours. CPUID and MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory without RAM comes to us
+ * without being asked for. Some hypervisors send the EOI messages of level-triggered interrupts to whoever asks, some to every
+ * parent and know no such intercept: a refusal of that one is not an error.
+ */
+static int install_intercepts(struct partition *partition)
+{
+	union hv_intercept_parameters all_ports = { .io_port_range = { .base = 0, .end = 0xffff } };
+	uint32_t both = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE;
+	int rc = install(partition, HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE, both, all_ports.as_uint64);
+
+	(void)install(partition, HV_INTERCEPT_TYPE_X64_APIC_EOI, HV_INTERCEPT_ACCESS_MASK_WRITE, 0);
+	return rc;
+}
+
+static int set_up(struct partition *partition, unsigned int vp_count)
+{
+	int rc = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES, synthetic_features());
+
+	if (rc == 0) {
+		rc = set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET, vp_count);
+	}
+	if (rc == 0) {
+		rc = set_property(partition, HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,
+				  HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
+	}
+	if (rc == 0 && ioctl(partition->fd, MSHV_INITIALIZE_PARTITION) < 0) {
+		rc = -errno;
+	}
+	return rc != 0 ? rc : install_intercepts(partition);
+}
+
+int partition_create(int backend, unsigned int vp_count, struct partition **result)
+{
+	struct mshv_create_partition args = {
+		.pt_flags = 1u << MSHV_PT_BIT_LAPIC | 1u << MSHV_PT_BIT_X2APIC | 1u << MSHV_PT_BIT_GPA_SUPER_PAGES,
+		.pt_isolation = MSHV_PT_ISOLATION_NONE,
+	};
+	struct partition *partition = calloc(1, sizeof(*partition));
+	int rc;
+
+	if (partition == NULL) {
+		return -ENOMEM;
+	}
+	partition->fd = ioctl(backend, MSHV_CREATE_PARTITION, &args);
+	if (partition->fd < 0) {
+		rc = -errno;
+		goto out_free;
+	}
+	rc = set_up(partition, vp_count);
+	if (rc != 0) {
+		goto out_close;
+	}
+	*result = partition;
+	return 0;
+out_close:
+	close(partition->fd);
+out_free:
+	free(partition);
+	return rc;
+}
+
+void partition_destroy(struct partition **partition)
+{
+	close((*partition)->fd);
+	free(*partition);
+	*partition = NULL;
+}
+
+int partition_map(struct partition *partition, uint64_t gpa, void *memory, uint64_t length)
+{
+	struct mshv_user_mem_region region = {
+		.size = length,
+		.guest_pfn = gpa >> HV_HYP_PAGE_SHIFT,
+		.userspace_addr = (uintptr_t)memory,
+		.flags = 1u << MSHV_SET_MEM_BIT_WRITABLE | 1u << MSHV_SET_MEM_BIT_EXECUTABLE,
+	};
+
+	return ioctl(partition->fd, MSHV_SET_GUEST_MEMORY, &region) < 0 ? -errno : 0;
+}
+
+int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt)
+{
+	struct hv_input_assert_virtual_interrupt input = {
+		.control = {
+			.interrupt_type = interrupt->delivery_mode,
+			.level_triggered = interrupt->level,
+			.logical_dest_mode = interrupt->logical,
+		},
+		.dest_addr = interrupt->destination,
+		.vector = interrupt->vector,
+	};
+
+	return root_call(partition->fd, HVCALL_ASSERT_VIRTUAL_INTERRUPT, &input, sizeof(input), NULL, 0, 0, NULL);
+}
+
+int vp_create(struct partition *partition, unsigned int index, struct vp **result)
+{
+	struct mshv_create_vp args = { .vp_index = index };
+	struct vp *vp = calloc(1, sizeof(*vp));
+	int rc;
+
+	if (vp == NULL) {
+		return -ENOMEM;
+	}
+	vp->index = index;
+	vp->fd = ioctl(partition->fd, MSHV_CREATE_VP, &args);
+	if (vp->fd < 0) {
+		rc = -errno;
+		free(vp);
+		return rc;
+	}
+	vp->page = mmap(NULL, MSHV_HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, vp->fd,
+			MSHV_VP_MMAP_OFFSET_REGISTERS * MSHV_HV_PAGE_SIZE);
+	if (vp->page == MAP_FAILED) {
+		vp->page = NULL;
+	}
+	*result = vp;
+	return 0;
+}
+
+void vp_destroy(struct vp **vp)
+{
+	if ((*vp)->page != NULL) {
+		munmap((*vp)->page, MSHV_HV_PAGE_SIZE);
+	}
+	close((*vp)->fd);
+	free(*vp);
+	*vp = NULL;
+}
+
+int vp_run(struct vp *vp, struct vp_exit *exit)
+{
+	struct hv_message message;
+	int rc = root_answer(vp, exit);
+
+	if (rc != 0) {
+		return rc;
+	}
+	if (ioctl(vp->fd, MSHV_RUN_VP, &message) < 0) {
+		exit->kind = VP_EXIT_NONE;
+		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	}
+	root_decode(vp, &message, exit);
+	return 0;
+}

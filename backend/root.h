@@ -1,0 +1,46 @@
+/* What the files of the /dev/mshv home share. */
+#ifndef BACKEND_ROOT_H
+#define BACKEND_ROOT_H
+
+#include "backend/backend.h"
+#include "include/hv/hypercall.h"
+#include "include/hv/intercept.h"
+#include "include/hv/interrupt.h"
+#include "include/hv/memory.h"
+#include "include/hv/partition.h"
+#include "include/hv/synic.h"
+#include "include/hv/vp.h"
+#include "include/root/ioctl.h"
+
+struct partition {
+	int fd;
+};
+
+struct vp {
+	int fd;
+	uint32_t index;
+	struct hv_vp_register_page *page; /* NULL: the module offers none, registers go by hypercalls */
+	/* Of the intercept that is being answered. */
+	uint64_t rip, next_rip; /* of the instruction, and of the one after it */
+	uint64_t rax;
+	bool shadow; /* an interrupt shadow is to be lifted when the instruction is over */
+};
+
+/*
+ * A hypercall through a partition's or a VP's descriptor; the module fills in the partition id. -EIO: a status that
+ * has no errno of its own; *status, if wanted, tells which.
+ */
+int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output, size_t output_size,
+	      uint16_t reps, uint16_t *status);
+
+/* root_registers.c */
+int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values, size_t count);
+int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count);
+int root_set_register(struct vp *vp, uint32_t name, uint64_t value);
+
+/* root_message.c: what a message means. Remembers in the VP what the answer will need. */
+void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit);
+/* Puts the answer to the last exit where the hypervisor finds it. */
+int root_answer(struct vp *vp, const struct vp_exit *exit);
+
+#endif

@@ -1,0 +1,212 @@
+/*
+ * Messages of the hypervisor (TLFS, intercept messages) turned into struct vp_exit, and the answers back into registers.
+ *
+ * The short way, which every port access takes: one message in, at most two registers written to the shared page.
+ */
+#include "backend/root.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint64_t truncate_rip(const struct hv_x64_intercept_message_header *header, uint64_t rip)
+{
+	bool wide = header->execution_state.efer_lma && header->cs_segment._long;
+
+	return wide ? rip : (uint32_t)rip;
+}
+
+/* Kept for the answer: where the instruction is and where it ends. */
+static void keep(struct vp *vp, const struct hv_x64_intercept_message_header *header)
+{
+	vp->rip = header->rip;
+	vp->next_rip = truncate_rip(header, header->rip + header->instruction_length);
+	vp->shadow = header->execution_state.interrupt_shadow;
+}
+
+static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_message *message, struct vp_exit *exit)
+{
+	unsigned int size = message->access_info.access_size;
+
+	size = size == 1 || size == 2 ? size : 4;
+	keep(vp, &message->header);
+	if (message->access_info.string_op) {
+		exit->kind = VP_EXIT_INSTRUCTION;
+		exit->instruction.gpa_valid = false;
+		exit->instruction.byte_count = message->instruction_byte_count < 16 ? message->instruction_byte_count : 16;
+		memcpy(exit->instruction.bytes, message->instruction_bytes, sizeof(exit->instruction.bytes));
+		return;
+	}
+	vp->rax = message->rax;
+	exit->kind = VP_EXIT_PORT;
+	exit->port.port = message->port_number;
+	exit->port.size = (uint8_t)size;
+	exit->port.write = message->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE;
+	exit->port.value = (uint32_t)message->rax & (uint32_t)(0xffffffffull >> (32 - 8 * size));
+}
+
+static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_message *message, struct vp_exit *exit)
+{
+	unsigned int count = message->instruction_byte_count;
+
+	keep(vp, &message->header);
+	exit->kind = VP_EXIT_INSTRUCTION;
+	exit->instruction.gpa_valid = message->memory_access_info.gva_gpa_valid;
+	exit->instruction.gva = message->guest_virtual_address;
+	exit->instruction.gpa = message->guest_physical_address;
+	exit->instruction.byte_count = (uint8_t)(count < 16 ? count : 16);
+	memcpy(exit->instruction.bytes, message->instruction_bytes, sizeof(exit->instruction.bytes));
+}
+
+static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message *message, struct vp_exit *exit)
+{
+	keep(vp, &message->header);
+	exit->kind = VP_EXIT_MSR;
+	exit->msr.number = message->msr_number;
+	exit->msr.write = message->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE;
+	exit->msr.fault = false;
+	exit->msr.value = message->rdx << 32 | (uint32_t)message->rax;
+}
+
+static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_message *message, struct vp_exit *exit)
+{
+	keep(vp, &message->header);
+	exit->kind = VP_EXIT_CPUID;
+	exit->cpuid.leaf = (uint32_t)message->rax;
+	exit->cpuid.subleaf = (uint32_t)message->rcx;
+	exit->cpuid.eax = (uint32_t)message->default_result_rax;
+	exit->cpuid.ebx = (uint32_t)message->default_result_rbx;
+	exit->cpuid.ecx = (uint32_t)message->default_result_rcx;
+	exit->cpuid.edx = (uint32_t)message->default_result_rdx;
+}
+
+void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit)
+{
+	const void *payload = message->u.payload;
+
+	switch (message->header.message_type) {
+	case HVMSG_X64_IO_PORT_INTERCEPT:
+		decode_port(vp, payload, exit);
+		break;
+	case HVMSG_UNMAPPED_GPA:
+	case HVMSG_GPA_INTERCEPT:
+		decode_memory(vp, payload, exit);
+		break;
+	case HVMSG_X64_MSR_INTERCEPT:
+		decode_msr(vp, payload, exit);
+		break;
+	case HVMSG_X64_CPUID_INTERCEPT:
+		decode_cpuid(vp, payload, exit);
+		break;
+	case HVMSG_X64_APIC_EOI:
+		exit->kind = VP_EXIT_EOI;
+		exit->eoi_vector = (uint8_t)((const struct hv_x64_apic_eoi_message *)payload)->interrupt_vector;
+		break;
+	case HVMSG_X64_INTERRUPTION_DELIVERABLE:
+		exit->kind = VP_EXIT_WINDOW;
+		break;
+	case HVMSG_X64_HALT:
+		exit->kind = VP_EXIT_HALT;
+		break;
+	case HVMSG_UNRECOVERABLE_EXCEPTION:
+		exit->kind = VP_EXIT_TRIPLE_FAULT;
+		break;
+	case HVMSG_INVALID_VP_REGISTER_VALUE:
+		exit->kind = VP_EXIT_INVALID_STATE;
+		break;
+	case HVMSG_NONE:
+		exit->kind = VP_EXIT_NONE;
+		break;
+	default:
+		exit->kind = VP_EXIT_UNKNOWN;
+		exit->code = message->header.message_type;
+		break;
+	}
+}
+
+/* The instruction is over: RIP goes on, some general registers change. `rax` to `rdx` of those in `mask`, by VP_GPR number. */
+static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
+{
+	struct hv_register_assoc registers[6] = { 0 };
+	size_t count = 0;
+	unsigned int i;
+
+	if (vp->page != NULL && vp->page->isvalid) {
+		for (i = 0; mask != 0 && i < 4; i++) {
+			if (mask & (1u << i)) {
+				vp->page->gp_registers[i] = values[i];
+			}
+		}
+		vp->page->rip = vp->next_rip;
+		vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_IP;
+		if (mask != 0) {
+			vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL;
+		}
+	} else {
+		for (i = 0; i < 4; i++) {
+			if (mask & (1u << i)) {
+				registers[count].name = HV_X64_REGISTER_RAX + i;
+				registers[count++].value.reg64 = values[i];
+			}
+		}
+		registers[count].name = HV_X64_REGISTER_RIP;
+		registers[count++].value.reg64 = vp->next_rip;
+	}
+	if (vp->shadow) {
+		registers[count++].name = HV_REGISTER_INTERRUPT_STATE;
+	}
+	return count != 0 ? root_set_registers(vp, registers, count) : 0;
+}
+
+static int answer_port(struct vp *vp, const struct vp_exit *exit)
+{
+	uint64_t rax[4] = { exit->port.value };
+
+	if (exit->port.write) {
+		return finish(vp, NULL, 0);
+	}
+	if (exit->port.size < 4) {
+		uint64_t mask = (1ull << 8 * exit->port.size) - 1;
+
+		rax[0] = (vp->rax & ~mask) | (exit->port.value & mask);
+	}
+	return finish(vp, rax, 1u << VP_RAX);
+}
+
+static int answer_msr(struct vp *vp, const struct vp_exit *exit)
+{
+	uint64_t values[4] = {
+		[VP_RAX] = (uint32_t)exit->msr.value,
+		[VP_RDX] = exit->msr.value >> 32,
+	};
+
+	if (exit->msr.fault) {
+		return vp_inject_exception(vp, VP_EXCEPTION_GP, 0, 0);
+	}
+	return finish(vp, values, exit->msr.write ? 0 : 1u << VP_RAX | 1u << VP_RDX);
+}
+
+static int answer_cpuid(struct vp *vp, const struct vp_exit *exit)
+{
+	uint64_t values[4] = {
+		[VP_RAX] = exit->cpuid.eax,
+		[VP_RBX] = exit->cpuid.ebx,
+		[VP_RCX] = exit->cpuid.ecx,
+		[VP_RDX] = exit->cpuid.edx,
+	};
+
+	return finish(vp, values, 15);
+}
+
+int root_answer(struct vp *vp, const struct vp_exit *exit)
+{
+	switch (exit->kind) {
+	case VP_EXIT_PORT:
+		return answer_port(vp, exit);
+	case VP_EXIT_MSR:
+		return answer_msr(vp, exit);
+	case VP_EXIT_CPUID:
+		return answer_cpuid(vp, exit);
+	default:
+		return 0;
+	}
+}

@@ -1,0 +1,348 @@
+/*
+ * Registers of a VP, by the page that the module shares where it does, by hypercalls where it does not; address
+ * translation; and the events that we make a VP take.
+ */
+#include "backend/root.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define MAX_REGISTERS 40
+
+static const uint32_t load_names[] = {
+	HV_X64_REGISTER_RAX, HV_X64_REGISTER_RCX, HV_X64_REGISTER_RDX, HV_X64_REGISTER_RBX, HV_X64_REGISTER_RSP,
+	HV_X64_REGISTER_RBP, HV_X64_REGISTER_RSI, HV_X64_REGISTER_RDI, HV_X64_REGISTER_R8,  HV_X64_REGISTER_R9,
+	HV_X64_REGISTER_R10, HV_X64_REGISTER_R11, HV_X64_REGISTER_R12, HV_X64_REGISTER_R13, HV_X64_REGISTER_R14,
+	HV_X64_REGISTER_R15, HV_X64_REGISTER_RIP, HV_X64_REGISTER_RFLAGS, HV_X64_REGISTER_ES, HV_X64_REGISTER_CS,
+	HV_X64_REGISTER_SS,  HV_X64_REGISTER_DS,  HV_X64_REGISTER_FS,  HV_X64_REGISTER_GS,  HV_X64_REGISTER_CR0,
+	HV_X64_REGISTER_CR4, HV_X64_REGISTER_EFER,
+};
+
+int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values, size_t count)
+{
+	union {
+		struct hv_input_get_vp_registers input;
+		uint8_t bytes[sizeof(struct hv_input_get_vp_registers) + MAX_REGISTERS * sizeof(uint32_t)];
+	} buffer = { .input.vp_index = vp->index };
+	size_t size = sizeof(buffer.input) + count * sizeof(names[0]);
+
+	CHECK(count <= MAX_REGISTERS);
+	memcpy(buffer.input.names, names, count * sizeof(names[0]));
+	return root_call(vp->fd, HVCALL_GET_VP_REGISTERS, &buffer, size, values, count * sizeof(values[0]),
+			 (uint16_t)count, NULL);
+}
+
+int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count)
+{
+	union {
+		struct hv_input_set_vp_registers input;
+		uint8_t bytes[sizeof(struct hv_input_set_vp_registers) +
+			      MAX_REGISTERS * sizeof(struct hv_register_assoc)];
+	} buffer = { .input.vp_index = vp->index };
+	size_t size = sizeof(buffer.input) + count * sizeof(registers[0]);
+
+	CHECK(count <= MAX_REGISTERS);
+	memcpy(buffer.input.elements, registers, count * sizeof(registers[0]));
+	return root_call(vp->fd, HVCALL_SET_VP_REGISTERS, &buffer, size, NULL, 0, (uint16_t)count, NULL);
+}
+
+int root_set_register(struct vp *vp, uint32_t name, uint64_t value)
+{
+	struct hv_register_assoc assoc = { .name = name, .value.reg64 = value };
+
+	return root_set_registers(vp, &assoc, 1);
+}
+
+static struct vp_segment from_hv_segment(const struct hv_x64_segment_register *segment)
+{
+	return (struct vp_segment){
+		.base = segment->base,
+		.limit = segment->limit,
+		.selector = segment->selector,
+		.attributes = segment->attributes,
+	};
+}
+
+static struct hv_x64_segment_register to_hv_segment(const struct vp_segment *segment)
+{
+	return (struct hv_x64_segment_register){
+		.base = segment->base,
+		.limit = segment->limit,
+		.selector = segment->selector,
+		.attributes = segment->attributes,
+	};
+}
+
+static bool page_valid(const struct vp *vp)
+{
+	return vp->page != NULL && vp->page->isvalid;
+}
+
+static void load_from_page(const struct hv_vp_register_page *page, struct vp_registers *registers)
+{
+	unsigned int i;
+
+	memcpy(registers->gpr, page->gp_registers, sizeof(registers->gpr));
+	registers->rip = page->rip;
+	registers->rflags = page->rflags;
+	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
+		registers->segments[i] = from_hv_segment(&page->segment_registers[i]);
+	}
+	registers->cr0 = page->cr0;
+	registers->cr4 = page->cr4;
+	registers->efer = page->efer;
+}
+
+int vp_load(struct vp *vp, struct vp_registers *registers)
+{
+	union hv_register_value values[ARRAY_COUNT(load_names)], *value = values;
+	unsigned int i;
+	int rc;
+
+	if (page_valid(vp)) {
+		load_from_page(vp->page, registers);
+		return 0;
+	}
+	rc = root_get_registers(vp, load_names, values, ARRAY_COUNT(load_names));
+	if (rc != 0) {
+		return rc;
+	}
+	for (i = 0; i < VP_GPR_COUNT; i++) {
+		registers->gpr[i] = (value++)->reg64;
+	}
+	registers->rip = (value++)->reg64;
+	registers->rflags = (value++)->reg64;
+	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
+		registers->segments[i] = from_hv_segment(&(value++)->segment);
+	}
+	registers->cr0 = (value++)->reg64;
+	registers->cr4 = (value++)->reg64;
+	registers->efer = (value++)->reg64;
+	return 0;
+}
+
+/* The instruction is over: the shadow that an STI before it cast is gone too. */
+static int lift_shadow(struct vp *vp, uint64_t rip)
+{
+	if (!vp->shadow || rip == vp->rip) {
+		return 0;
+	}
+	vp->shadow = false;
+	return root_set_register(vp, HV_REGISTER_INTERRUPT_STATE, 0);
+}
+
+int vp_store(struct vp *vp, const struct vp_registers *registers)
+{
+	struct hv_register_assoc assoc[VP_GPR_COUNT + 2] = { 0 };
+	unsigned int i;
+	int rc;
+
+	if (page_valid(vp)) {
+		memcpy(vp->page->gp_registers, registers->gpr, sizeof(registers->gpr));
+		vp->page->rip = registers->rip;
+		vp->page->rflags = registers->rflags;
+		vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL | 1u << HV_X64_REGISTER_CLASS_IP |
+				   1u << HV_X64_REGISTER_CLASS_FLAGS;
+		return lift_shadow(vp, registers->rip);
+	}
+	for (i = 0; i < VP_GPR_COUNT; i++) {
+		assoc[i].name = HV_X64_REGISTER_RAX + i;
+		assoc[i].value.reg64 = registers->gpr[i];
+	}
+	assoc[VP_GPR_COUNT].name = HV_X64_REGISTER_RIP;
+	assoc[VP_GPR_COUNT].value.reg64 = registers->rip;
+	assoc[VP_GPR_COUNT + 1].name = HV_X64_REGISTER_RFLAGS;
+	assoc[VP_GPR_COUNT + 1].value.reg64 = registers->rflags;
+	rc = root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
+	return rc != 0 ? rc : lift_shadow(vp, registers->rip);
+}
+
+int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
+{
+	uint32_t name = HV_X64_REGISTER_XMM0 + index;
+	union hv_register_value reg;
+	int rc = root_get_registers(vp, &name, &reg, 1);
+
+	if (rc == 0) {
+		memcpy(value, &reg, 16);
+	}
+	return rc;
+}
+
+int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
+{
+	struct hv_register_assoc assoc = { .name = HV_X64_REGISTER_XMM0 + index };
+
+	memcpy(&assoc.value, value, 16);
+	return root_set_registers(vp, &assoc, 1);
+}
+
+/* Error code bits of a page fault */
+#define PF_PRESENT  0x01u
+#define PF_WRITE    0x02u
+#define PF_USER	    0x04u
+#define PF_RESERVED 0x08u
+#define PF_FETCH    0x10u
+
+static uint32_t fault_code(uint32_t result, enum vp_access access, unsigned int cpl)
+{
+	uint32_t code = access == VP_ACCESS_WRITE ? PF_WRITE : access == VP_ACCESS_EXECUTE ? PF_FETCH : 0;
+
+	code |= cpl == 3 ? PF_USER : 0;
+	code |= result != HV_TRANSLATE_GVA_PAGE_NOT_PRESENT ? PF_PRESENT : 0;
+	code |= result == HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS ? PF_RESERVED : 0;
+	return code;
+}
+
+static unsigned int current_privilege(struct vp *vp)
+{
+	uint32_t name = HV_X64_REGISTER_SS;
+	union hv_register_value ss;
+
+	if (page_valid(vp)) {
+		return vp->page->ss.descriptor_privilege_level;
+	}
+	return root_get_registers(vp, &name, &ss, 1) == 0 ? ss.segment.descriptor_privilege_level : 3;
+}
+
+int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa, uint32_t *error_code)
+{
+	static const uint64_t validate[] = {
+		[VP_ACCESS_READ] = HV_TRANSLATE_GVA_VALIDATE_READ,
+		[VP_ACCESS_WRITE] = HV_TRANSLATE_GVA_VALIDATE_WRITE,
+		[VP_ACCESS_EXECUTE] = HV_TRANSLATE_GVA_VALIDATE_EXECUTE,
+	};
+	struct hv_input_translate_virtual_address input = {
+		.vp_index = vp->index,
+		.control_flags = validate[access] | HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS,
+		.gva_page = gva >> HV_HYP_PAGE_SHIFT,
+	};
+	struct hv_output_translate_virtual_address output = { 0 };
+	int rc = root_call(vp->fd, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof(input), &output, sizeof(output),
+			   0, NULL);
+
+	if (rc != 0) {
+		return rc;
+	}
+	*gpa = output.gpa_page << HV_HYP_PAGE_SHIFT | (gva & (HV_HYP_PAGE_SIZE - 1));
+	switch (output.translation_result.result_code) {
+	case HV_TRANSLATE_GVA_SUCCESS:
+	/* The page tables lead somewhere; that there is no RAM, or no right to it, is for who looks at the GPA. */
+	case HV_TRANSLATE_GVA_GPA_UNMAPPED:
+	case HV_TRANSLATE_GVA_GPA_NO_READ_ACCESS:
+	case HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS:
+	case HV_TRANSLATE_GVA_INTERCEPT:
+		return 0;
+	case HV_TRANSLATE_GVA_PAGE_NOT_PRESENT:
+	case HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION:
+	case HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS:
+		*error_code = fault_code(output.translation_result.result_code, access, current_privilege(vp));
+		return -EFAULT;
+	default:
+		return -ENXIO;
+	}
+}
+
+/* Vectors that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP */
+#define VECTORS_WITH_CODE 0x227d00u
+
+int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address)
+{
+	union hv_x64_pending_exception_event event = {
+		.event_pending = 1,
+		.event_type = HV_X64_PENDING_EVENT_EXCEPTION,
+		.deliver_error_code = VECTORS_WITH_CODE >> vector & 1,
+		.vector = vector & 0xffff,
+		.error_code = error_code,
+		.exception_parameter = address,
+	};
+	struct hv_register_assoc assoc = {
+		.name = HV_REGISTER_PENDING_EVENT0,
+		.value.pending_exception_event = event,
+	};
+
+	return root_set_registers(vp, &assoc, 1);
+}
+
+int vp_request_window(struct vp *vp, bool wanted)
+{
+	union hv_deliverability_notifications_register notifications = { .interrupt_notification = wanted };
+
+	return root_set_register(vp, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, notifications.as_uint64);
+}
+
+int vp_inject_extint(struct vp *vp, uint8_t vector)
+{
+	union hv_x64_pending_ext_int_event event = {
+		.event_pending = 1,
+		.event_type = HV_X64_PENDING_EVENT_EXT_INT,
+		.vector = vector,
+	};
+	struct hv_register_assoc assoc = {
+		.name = HV_REGISTER_PENDING_EVENT0,
+		.value.pending_ext_int_event = event,
+	};
+
+	return root_set_registers(vp, &assoc, 1);
+}
+
+static struct hv_x64_table_register to_hv_table(const struct vp_table *table)
+{
+	return (struct hv_x64_table_register){ .base = table->base, .limit = table->limit };
+}
+
+int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
+{
+	const struct vp_registers *r = &state->registers;
+	struct hv_register_assoc assoc[] = {
+		{ .name = HV_X64_REGISTER_CR0, .value.reg64 = r->cr0 },
+		{ .name = HV_X64_REGISTER_CR3, .value.reg64 = state->cr3 },
+		{ .name = HV_X64_REGISTER_CR4, .value.reg64 = r->cr4 },
+		{ .name = HV_X64_REGISTER_EFER, .value.reg64 = r->efer },
+		{ .name = HV_X64_REGISTER_TR, .value.segment = to_hv_segment(&state->tr) },
+		{ .name = HV_X64_REGISTER_LDTR, .value.segment = to_hv_segment(&state->ldtr) },
+		{ .name = HV_X64_REGISTER_GDTR, .value.table = to_hv_table(&state->gdtr) },
+		{ .name = HV_X64_REGISTER_IDTR, .value.table = to_hv_table(&state->idtr) },
+		{ .name = HV_X64_REGISTER_RIP, .value.reg64 = r->rip },
+		{ .name = HV_X64_REGISTER_RFLAGS, .value.reg64 = r->rflags },
+	};
+	struct hv_register_assoc more[VP_GPR_COUNT + VP_SEGMENT_COUNT] = { 0 };
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < VP_GPR_COUNT; i++) {
+		more[i].name = HV_X64_REGISTER_RAX + i;
+		more[i].value.reg64 = r->gpr[i];
+	}
+	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
+		more[VP_GPR_COUNT + i].name = HV_X64_REGISTER_ES + i;
+		more[VP_GPR_COUNT + i].value.segment = to_hv_segment(&r->segments[i]);
+	}
+	rc = root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
+	return rc != 0 ? rc : root_set_registers(vp, more, ARRAY_COUNT(more));
+}
+
+#define LVT_NMI	   0x400u
+#define LVT_EXTINT 0x700u
+
+int vp_set_local_pins(struct vp *vp, bool extint)
+{
+	_Alignas(MSHV_HV_PAGE_SIZE) uint8_t page[MSHV_HV_PAGE_SIZE] = { 0 };
+	struct hv_local_interrupt_controller_state *state = (void *)page;
+	struct mshv_get_set_vp_state args = {
+		.type = MSHV_VP_STATE_LAPIC,
+		.buf_sz = sizeof(page),
+		.buf_ptr = (uintptr_t)page,
+	};
+
+	if (ioctl(vp->fd, MSHV_GET_VP_STATE, &args) < 0) {
+		return -errno;
+	}
+	if (extint) {
+		state->apic_lvt_lint0 = LVT_EXTINT;
+	}
+	state->apic_lvt_lint1 = LVT_NMI;
+	args.buf_sz = sizeof(page);
+	return ioctl(vp->fd, MSHV_SET_VP_STATE, &args) < 0 ? -errno : 0;
+}
