@@ -1,15 +1,18 @@
 /*
  * What hvloader hands to the hypervisor image, and the header by which it finds one.
  *
- * The loader is the untidy part of the boot: boot formats, ACPI, clock calibration, placing Linux. It ends when it
- * jumps to the image; its memory then belongs to the root. The hypervisor trusts this block once, at boot.
+ * The loader is the untidy part of the boot: boot formats, ACPI, clock calibration, placing Linux.
+ * It ends when it jumps to the image; its memory then belongs to the root. The hypervisor trusts
+ * this block once, at boot.
  *
- * State at entry of the image (hv_image_header.entry): 64-bit mode, interrupts off, NXE and WP set, RDI = physical address of
- * struct handoff (inside the reserved region), identity map of the low 4 GiB and of the reserved region, HV_IMAGE_VA mapped to
- * image_base for image_size bytes, each page with the rights of its ELF segment. The other LPs are as the firmware left
- * them, halted or waiting for SIPI: start them with INIT, SIPI, SIPI. The local APIC is enabled, in the mode (xAPIC or x2APIC)
- * in which the firmware left it, its LVTs masked and its timer stopped. The GDT, the IDT and the stack are still the
- * loader's: the image brings its own before anything else, since the root may overwrite the loader.
+ * State at entry of the image (hv_image_header.entry): 64-bit mode, interrupts off, NXE and WP set,
+ * RDI = physical address of struct handoff (inside the reserved region), identity map of the low 4
+ * GiB and of the reserved region, HV_IMAGE_VA mapped to image_base for image_size bytes, each page
+ * with the rights of its ELF segment. The other LPs are as the firmware left them, halted or
+ * waiting for SIPI: start them with INIT, SIPI, SIPI. The local APIC is enabled, in the mode (xAPIC
+ * or x2APIC) in which the firmware left it, its LVTs masked and its timer stopped; the 8259s are
+ * masked too. The GDT, the IDT and the stack are still the loader's: the image brings its own
+ * before anything else, since the root may overwrite the loader.
  */
 #ifndef BOOT_HANDOFF_H
 #define BOOT_HANDOFF_H
@@ -29,7 +32,8 @@
 
 #ifndef __ASSEMBLER__
 
-/* The first bytes of an image's first PT_LOAD segment. The image is an ELF64, linked at HV_IMAGE_VA. */
+/* The first bytes of an image's first PT_LOAD segment. The image is an ELF64, linked at
+ * HV_IMAGE_VA. */
 struct hv_image_header {
 	uint64_t magic;	 /* HV_IMAGE_MAGIC */
 	uint32_t vendor; /* HV_IMAGE_SVM or HV_IMAGE_VMX */
@@ -37,7 +41,8 @@ struct hv_image_header {
 	uint64_t entry; /* virtual address */
 };
 
-/* One range of the machine's physical address space, with the types of ACPI's E820 (1 RAM, 2 reserved, 3 ACPI, 4 NVS). */
+/* One range of the machine's physical address space, with the types of ACPI's E820 (1 RAM, 2
+ * reserved, 3 ACPI, 4 NVS). */
 struct handoff_range {
 	uint64_t base;
 	uint64_t size;
@@ -48,8 +53,9 @@ struct handoff_range {
 struct handoff {
 	uint64_t magic;
 	/*
-	 * The hypervisor's own memory: one contiguous RAM range, 2 MiB aligned at both ends. It holds the image at
-	 * image_base (2 MiB aligned, .bss included in image_size), this block, and free memory from free_base to the end.
+	 * The hypervisor's own memory: one contiguous RAM range, 2 MiB aligned at both ends. It
+	 * holds the image at image_base (2 MiB aligned, .bss included in image_size), this block,
+	 * and free memory from free_base to the end.
 	 */
 	uint64_t reserved_base;
 	uint64_t reserved_size;
@@ -57,23 +63,28 @@ struct handoff {
 	uint64_t image_size;
 	uint64_t free_base; /* page aligned */
 
-	/* The machine's map before the reservation; sorted, not overlapping. The root's copy has the reservation as type 2. */
+	/* The machine's map before the reservation; sorted, not overlapping. The root's copy has
+	 * the reservation as type 2. */
 	uint32_t range_count;
 	uint32_t lp_count;
 	struct handoff_range ranges[HANDOFF_MAX_RANGES];
-	uint32_t lp_apic_ids[HANDOFF_MAX_LPS]; /* [0] is the boot LP; only enabled ones, in MADT order */
+	uint32_t lp_apic_ids[HANDOFF_MAX_LPS]; /* [0] is the boot LP; only enabled ones, in MADT
+						  order */
 
 	uint64_t tsc_hz;	/* measured, or from CPUID 0x15 */
 	uint64_t apic_timer_hz; /* counts per second at divisor 1 */
 
 	uint64_t acpi_rsdp;   /* where the root finds it; 0 if the machine has no ACPI */
-	uint64_t iommu_table; /* the DMAR or IVRS table, whose signature the loader changed to hide it from the root; 0: none */
+	uint64_t iommu_table; /* the DMAR or IVRS table, whose signature the loader changed to hide
+				 it from the root; 0: none */
 
-	/* A page below 1 MiB (RAM, unused by the root at its start), for the code that starts the other LPs. */
+	/* A page below 1 MiB (RAM, unused by the root at its start), for the code that starts the
+	 * other LPs. */
 	uint32_t trampoline_page;
 	uint32_t console_port; /* of a 16550, initialised to 115200 8N1; 0: no console */
 
-	/* The root's first instruction: 32-bit protected mode, flat segments, paging off, ESI = root_esi (boot_params). */
+	/* The root's first instruction: 32-bit protected mode, flat segments, paging off, ESI =
+	 * root_esi (boot_params). */
 	uint32_t root_eip;
 	uint32_t root_esi;
 	/* ACPI reset register of the FADT, for a stop of the machine after a fault: 0 if none. */
