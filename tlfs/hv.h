@@ -81,12 +81,13 @@ struct synic {
 	struct synic_message *free;		    /* [S] buffers of no queue */
 	void *buffer_page;			    /* [I] where the buffers are */
 	uint32_t free_count;			    /* [S] */
-	uint32_t waiting;			    /* [a] SINTs with a queue, or with a timer's message that found no room */
+	uint32_t waiting; /* [a] 15:0: the SINT has a queue; 19:16: the timer's message found no room */
 };
 
 struct stimer {
 	uint64_t config, count;	     /* [V] MSR values */
 	uint64_t next_100ns;	     /* [V] expiry in reference time; HV_NEVER: not armed */
+	uint64_t expired_100ns;	     /* [V] last expiry */
 	bool message_pending;	     /* [V] expired, its message found the slot full */
 };
 
@@ -152,6 +153,7 @@ struct vp {
 	uint64_t deliverability_notifications;			 /* [V] */
 
 	uint64_t tsc_offset; /* [V] guest TSC = plat_tsc() + offset */
+	uint64_t tsc_adjust; /* [V] IA32_TSC_ADJUST */
 	uint64_t tsc_deadline_msr;		/* [V] IA32_TSC_DEADLINE */
 	uint64_t runtime_tsc;			/* [V] TSC cycles spent in the guest (HV_X64_MSR_VP_RUNTIME) */
 	uint64_t vp_assist;			/* [V] MSR value */
@@ -181,7 +183,8 @@ enum partition_state {
 	PARTITION_FINALIZED,   /* nothing left of it but free pages; waits for their withdrawal and for deletion */
 };
 
-struct cpuid_override; /* cpuid.c: RegisterInterceptResult */
+struct cpuid_override; /* cpuid_override.c: RegisterInterceptResult */
+#define CPUID_WORD_COUNT 12 /* cpuid.c */
 struct port;	       /* port.c */
 struct connection;
 
@@ -211,7 +214,8 @@ struct partition {
 	uint64_t reference_tsc;	 /* [P] */
 	uint64_t reenlightenment, tsc_emulation_control, tsc_invariant_control; /* [P] */
 	uint64_t crash[5], crash_control;					 /* [P] */
-	uint64_t tsc_offset;	     /* [a] what vp->tsc_offset starts as; the TSC page is right for VPs that still have it */
+	uint64_t tsc_offset;	     /* [I] what vp->tsc_offset starts as */
+	uint64_t reference_scale;    /* [I] 100 ns a TSC cycle, times 2^64 */
 	int64_t reference_offset_100ns; /* [a] reference time = guest TSC scaled + offset, or frozen_100ns */
 	uint64_t frozen_100ns;	     /* [a] HV_NEVER: time runs (property TIME_FREEZE) */
 	void *hypercall_page, *tsc_page; /* [I] overlays, from the pool at initialization */
@@ -221,6 +225,7 @@ struct partition {
 	bool intercept_msr, intercept_unaccepted_gpa;
 	uint32_t intercept_exceptions; /* one bit a vector */
 	struct cpuid_override *cpuid_overrides; /* [P] to add; readers see whole entries */
+	uint32_t cpuid_allowed[CPUID_WORD_COUNT]; /* [I] feature bits that the guest may see */
 
 	uint32_t vp_count;	      /* [P] */
 	struct vp *vps[HV_MAX_VPS];   /* [P] to change; a VP lives until its partition is finalized */
@@ -256,11 +261,13 @@ enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs
 
 /* cpuid.c, msr.c */
 enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* `out` is filled in any case */
-/* RegisterInterceptResult; [P] held. From the pool: HV_STATUS_INSUFFICIENT_MEMORY. */
-hv_status_t cpuid_override_add(struct partition *p, const struct hv_register_x64_cpuid_result_parameters *result) MUST_CHECK;
+/* From the partition's flags and feature properties; before the first VP, and when they change. [P] held. */
+void cpuid_create(struct partition *p);
+void cpuid_machine_features(uint64_t features[2]); /* what the machine has that a child may see: HV_PARTITION_PROCESSOR_FEATURES */
+/* RegisterInterceptResult, for a VP or HV_ANY_VP; [P] held. From the pool: HV_STATUS_INSUFFICIENT_MEMORY. */
+hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
+			       const struct hv_register_x64_cpuid_result_parameters *result) MUST_CHECK;
 void cpuid_override_destroy(struct partition *p);
-/* What the machine could give to a partition: the most that p->processor_features and p->xsave_features can be. */
-void cpuid_machine_features(uint64_t features[2], uint64_t *xsave_features);
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
@@ -298,6 +305,11 @@ struct vp *partition_vp(struct partition *p, uint32_t index); /* HV_VP_INDEX_SEL
 
 /* lapic.c. Offsets are those of the xAPIC page (0x20 id … 0x3E0 divide); x2APIC MSR = 0x800 + offset / 16. */
 void lapic_create(struct vp *vp, bool x2apic_now); /* state after power-on */
+/* Is this page the VP's APIC page (xAPIC mode, at the base that the guest chose)? Otherwise it is memory like any other. */
+static inline bool lapic_page_at(const struct vp *vp, uint64_t gpn)
+{
+	return (vp->lapic.base & 0xC00) == 0x800 && vp->lapic.base >> PAGE_SHIFT == gpn;
+}
 void lapic_init(struct vp *vp);			   /* INIT */
 uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset);
 void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value);
