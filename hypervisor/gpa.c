@@ -1,0 +1,407 @@
+/*
+ * GPA spaces of children, and what all GPA spaces have in common: access by the hypervisor, faults, flushes.
+ */
+#include "hypervisor/gpa.h"
+
+#include "hypervisor/gpa_table.h"
+#include "hypervisor/home.h"
+#include "hypervisor/memory.h"
+#include "lib/string.h"
+
+#define MAP_FLAGS \
+	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS | HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
+#define DESTROY_STEPS 1024
+
+/* ---- life ---- */
+
+/* A table that no LP can have in use. */
+static void free_unused(uint64_t *table)
+{
+	memory_table_free(table);
+	memory_settle(plat_ptr_spa(table).v >> PAGE_SHIFT, 1);
+}
+
+hv_status_t gpa_create(struct gpa_map *map, struct partition *p)
+{
+	*map = (struct gpa_map){.partition = p, .max_level = 1, .generation = 1};
+	memory_lock();
+	map->top = memory_table_alloc(p);
+	map->pending = memory_alloc(p);
+	if (map->top && !map->pending) {
+		free_unused(map->top);
+		map->top = NULL;
+	}
+	memory_unlock();
+	return map->top ? HV_STATUS_SUCCESS : HV_STATUS_INSUFFICIENT_MEMORY;
+}
+
+spa_t gpa_top(const struct gpa_map *map)
+{
+	return plat_ptr_spa(map->top);
+}
+
+/* True when the table is empty; false when the steps are used up. */
+static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level, unsigned int *steps)
+{
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		uint64_t entry = table[i];
+
+		if (!entry)
+			continue;
+		if (!*steps)
+			return false;
+		--*steps;
+		if (!pte_is_table(entry, level)) {
+			gpa_entry_set(&table[i], 0);
+			gpa_release(map, entry, level);
+			continue;
+		}
+		if (!table_clear(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}), level - 1, steps))
+			return false;
+		gpa_entry_set(&table[i], 0);
+		gpa_table_drop(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}));
+	}
+	return true;
+}
+
+bool gpa_destroy(struct gpa_map *map)
+{
+	unsigned int steps = DESTROY_STEPS;
+	bool done;
+
+	memory_lock();
+	gpa_overlay_destroy(map);
+	done = table_clear(map, map->top, PAGETABLE_LEVELS - 1, &steps);
+	map->stale = true;
+	gpa_flush(map);
+	if (done) {
+		free_unused(map->top);
+		memory_free(map->partition, map->pending);
+	}
+	memory_unlock();
+	return done;
+}
+
+void plat_gpa_flush(struct partition *p)
+{
+	struct gpa_map *map = gpa_of(p);
+
+	if (!map)
+		return;
+	memory_lock();
+	gpa_flush(map);
+	memory_unlock();
+}
+
+/* ---- map and unmap ---- */
+
+/* Puts `value` in place of a 4 KiB entry, beneath the overlays if there are any. */
+static void small_replace(struct gpa_map *map, uint64_t gpn, uint64_t *entry, uint64_t value)
+{
+	uint64_t *below, old;
+
+	if (*entry & PTE_SOFT_OVERLAY) {
+		below = gpa_overlay_below(map, gpn);
+		old = *below;
+		*below = value;
+	} else {
+		old = gpa_entry_set(entry, value);
+	}
+	gpa_release(map, old, 0);
+}
+
+static uint64_t part_of(uint64_t leaf, unsigned int i)
+{
+	return pte_present(leaf) ? pte_leaf(pte_spn(leaf) + i, 0, pte_flags_of(leaf)) : leaf;
+}
+
+static bool has_overlay(const uint64_t *table)
+{
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+		if (table[i] & PTE_SOFT_OVERLAY)
+			return true;
+	return false;
+}
+
+/* Puts `value` in place of a 2 MiB entry. Where overlays are, the table beneath must stay, and gets the parts of `value`. */
+static void large_replace(struct gpa_map *map, uint64_t gpn, uint64_t *entry, uint64_t value)
+{
+	uint64_t *table;
+
+	if (!pte_is_table(*entry, 1)) {
+		gpa_release(map, gpa_entry_set(entry, value), 1);
+		return;
+	}
+	table = plat_spa_ptr((spa_t){*entry & PTE_ADDRESS});
+	if (has_overlay(table)) {
+		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+			small_replace(map, gpn + i, &table[i], part_of(value, i));
+		return;
+	}
+	gpa_entry_set(entry, value);
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+		gpa_release(map, table[i], 0);
+	gpa_table_drop(map, table);
+}
+
+static hv_status_t replace(struct gpa_map *map, uint64_t gpn, unsigned int level, uint64_t value)
+{
+	struct gpa_walk walk;
+	hv_status_t status;
+
+	/* Nothing there that would need to be made or split before it is unmapped. */
+	gpa_walk(map, gpn, level, &walk);
+	if (!value && !*walk.entry[walk.level])
+		return HV_STATUS_SUCCESS;
+	status = gpa_walk_create(map, gpn, level, &walk);
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	(level ? large_replace : small_replace)(map, gpn, walk.entry[level], value);
+	gpa_prune(map, &walk);
+	return HV_STATUS_SUCCESS;
+}
+
+static bool valid_block(uint64_t gpn, unsigned int level)
+{
+	return gpn < gpa_limit() && !(gpn & (pte_pages(level) - 1));
+}
+
+static uint32_t pte_flags_for(uint32_t map_flags)
+{
+	return (map_flags & HV_MAP_GPA_WRITABLE ? PTE_READ | PTE_WRITE : PTE_READ) |
+	       (map_flags & HV_MAP_GPA_EXECUTABLE ? PTE_EXECUTE : 0) |
+	       (map_flags & HV_MAP_GPA_NOT_CACHED ? PTE_UNCACHED : 0);
+}
+
+/* Device memory of the machine: nobody counts it, and only the root, which has all of it, can give it. */
+static bool is_device(const struct partition *parent, uint64_t spn, unsigned int level)
+{
+	return gpa_of(parent)->identity && memory_extent(spn, pte_pages(level)) == EXTENT_OTHER &&
+	       !gpa_has_apic(spn, pte_pages(level));
+}
+
+static hv_status_t map_locked(struct gpa_map *map, uint64_t gpn, const struct partition *parent, uint64_t spn,
+			      uint32_t flags, unsigned int level)
+{
+	hv_status_t status;
+
+	if (is_device(parent, spn, level))
+		return replace(map, gpn, level, pte_leaf(spn, level, pte_flags_for(flags) | PTE_IO));
+	status = memory_claim(parent, spn, pte_pages(level));
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	status = replace(map, gpn, level, pte_leaf(spn, level, pte_flags_for(flags)));
+	if (status != HV_STATUS_SUCCESS)
+		memory_settle(spn, pte_pages(level));
+	return status;
+}
+
+hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent, uint64_t source_gpn, uint32_t flags,
+			 bool large)
+{
+	struct gpa_map *map = gpa_of(p);
+	hv_status_t status;
+
+	if (!map || map->identity || !gpa_of(parent))
+		return HV_STATUS_OPERATION_DENIED;
+	if (flags & ~MAP_FLAGS || !valid_block(gpn, large))
+		return HV_STATUS_INVALID_PARAMETER;
+	if (flags & HV_MAP_GPA_NO_ACCESS || !(flags & HV_MAP_GPA_PERMISSIONS_MASK)) {
+		memory_lock();
+		status = replace(map, gpn, large, PTE_NO_ACCESS);
+		memory_unlock();
+		return status;
+	}
+	if (!(flags & HV_MAP_GPA_READABLE) || !valid_block(source_gpn, large))
+		return HV_STATUS_INVALID_PARAMETER;
+	memory_lock();
+	status = map_locked(map, gpn, parent, source_gpn, flags, large);
+	memory_unlock();
+	return status;
+}
+
+hv_status_t plat_gpa_unmap(struct partition *p, uint64_t gpn, bool large)
+{
+	struct gpa_map *map = gpa_of(p);
+	hv_status_t status;
+
+	if (!map || map->identity)
+		return HV_STATUS_OPERATION_DENIED;
+	if (!valid_block(gpn, large))
+		return HV_STATUS_INVALID_PARAMETER;
+	memory_lock();
+	status = replace(map, gpn, large, 0);
+	memory_unlock();
+	return status;
+}
+
+/* ---- accessed and dirty ---- */
+
+/* The entry behind the overlays, if there are any. */
+static uint64_t *hidden_entry(struct gpa_map *map, uint64_t gpn, const struct gpa_walk *walk)
+{
+	uint64_t *entry = walk->entry[walk->level];
+
+	return *entry & PTE_SOFT_OVERLAY ? gpa_overlay_below(map, gpn) : entry;
+}
+
+static hv_status_t access_state(struct gpa_map *map, uint64_t gpn, union hv_gpa_page_access_state_flags flags, uint8_t *state)
+{
+	uint32_t clear = (flags.clear_accessed ? PTE_ACCESSED : 0) | (flags.clear_dirty ? PTE_DIRTY : 0);
+	uint32_t set = (flags.set_accessed ? PTE_ACCESSED : 0) | (flags.set_dirty ? PTE_DIRTY : 0);
+	union hv_gpa_page_access_state result = {0};
+	struct gpa_walk walk;
+	uint64_t *entry;
+	uint32_t now;
+
+	gpa_walk(map, gpn, 0, &walk);
+	entry = hidden_entry(map, gpn, &walk);
+	if (!pte_present(*entry)) {
+		*state = 0;
+		return HV_STATUS_SUCCESS;
+	}
+	now = pte_flags_of(*entry);
+	if (walk.level && (now & clear || set & ~now)) {
+		/* Each page has a state of its own from now on. */
+		if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS)
+			return HV_STATUS_INSUFFICIENT_MEMORY;
+		entry = walk.entry[0];
+	}
+	if (now & clear)
+		now |= pte_flags_of(__atomic_fetch_and(entry, ~pte_state_bits(clear), __ATOMIC_SEQ_CST));
+	__atomic_fetch_or(entry, pte_state_bits(set), __ATOMIC_SEQ_CST);
+	if (now & clear)
+		map->stale = true;
+	result.accessed = !!(now & PTE_ACCESSED);
+	result.dirty = !!(now & PTE_DIRTY);
+	*state = result.as_uint8;
+	return HV_STATUS_SUCCESS;
+}
+
+hv_status_t plat_gpa_access_state(struct partition *p, uint64_t gpn, uint64_t flags, uint8_t *state)
+{
+	union hv_gpa_page_access_state_flags wanted = {.as_uint64 = flags};
+	struct gpa_map *map = gpa_of(p);
+	hv_status_t status;
+
+	if (!map || map->identity)
+		return HV_STATUS_OPERATION_DENIED;
+	if (wanted.reserved || gpn >= gpa_limit())
+		return HV_STATUS_INVALID_PARAMETER;
+	memory_lock();
+	status = access_state(map, gpn, wanted, state);
+	memory_unlock();
+	return status;
+}
+
+/* ---- access by the hypervisor, faults ---- */
+
+static bool permits(uint64_t leaf, uint32_t access)
+{
+	uint32_t flags = pte_flags_of(leaf);
+
+	return (!(access & HV_MAP_GPA_WRITABLE) || flags & PTE_WRITE) && (!(access & HV_MAP_GPA_EXECUTABLE) || flags & PTE_EXECUTE);
+}
+
+/* The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and dirty. */
+static void *page_at(struct gpa_map *map, uint64_t gpn, uint32_t access)
+{
+	uint64_t state = pte_state_bits(access & HV_MAP_GPA_WRITABLE ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED);
+	struct gpa_walk walk;
+	uint64_t *entry, spn;
+
+	if (gpn >= gpa_limit())
+		return NULL;
+	gpa_walk(map, gpn, 0, &walk);
+	entry = walk.entry[walk.level];
+	if (!pte_present(*entry) || *entry & PTE_SOFT_IO || !permits(*entry, access))
+		return NULL;
+	if (~*entry & state)
+		__atomic_fetch_or(entry, state, __ATOMIC_SEQ_CST);
+	spn = pte_spn(*entry) + (gpn & (pte_pages(walk.level) - 1));
+	return plat_spa_ptr((spa_t){spn << PAGE_SHIFT});
+}
+
+bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+{
+	const uint8_t *page;
+
+	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
+	memory_lock();
+	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_READABLE);
+	if (page)
+		memcpy(to, page + (gpa.v & PAGE_MASK), size);
+	memory_unlock();
+	return page;
+}
+
+bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
+{
+	uint8_t *page;
+
+	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
+	memory_lock();
+	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
+	if (page)
+		memcpy(page + (gpa.v & PAGE_MASK), from, size);
+	memory_unlock();
+	return page;
+}
+
+bool plat_gpa_writable(struct partition *p, uint64_t gpn)
+{
+	const struct gpa_map *map = gpa_of(p);
+	struct gpa_walk walk;
+	uint64_t entry;
+
+	if (gpn >= gpa_limit())
+		return false;
+	memory_lock();
+	gpa_walk(map, gpn, 0, &walk);
+	entry = *walk.entry[walk.level];
+	memory_unlock();
+	return pte_present(entry) && !(entry & PTE_SOFT_IO) && permits(entry, HV_MAP_GPA_WRITABLE);
+}
+
+const void *gpa_peek(struct partition *p, uint64_t gpn)
+{
+	const void *page;
+
+	memory_lock();
+	page = page_at(gpa_of(p), gpn, HV_MAP_GPA_READABLE);
+	memory_unlock();
+	return page;
+}
+
+uint64_t gpa_generation(const struct partition *p)
+{
+	return __atomic_load_n(&gpa_of(p)->generation, __ATOMIC_SEQ_CST);
+}
+
+static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
+{
+	struct gpa_walk walk;
+	uint64_t entry;
+
+	gpa_walk(map, gpn, 0, &walk);
+	entry = *walk.entry[walk.level];
+	if (pte_present(entry))
+		return permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
+	if (entry)
+		return GPA_FAULT_ACCESS;
+	return map->identity ? gpa_root_fault(map, gpn) : GPA_FAULT_UNMAPPED;
+}
+
+enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
+{
+	struct gpa_map *map = gpa_of(p);
+	uint64_t gpn = gpa.v >> PAGE_SHIFT;
+	enum gpa_fault result;
+
+	if (gpn >= gpa_limit())
+		return map->identity ? GPA_FAULT_PROTECTED : GPA_FAULT_UNMAPPED;
+	memory_lock();
+	result = fault(map, gpn, access);
+	memory_unlock();
+	return result;
+}

@@ -1,0 +1,209 @@
+#include "hypervisor/gpa_table.h"
+
+#include "hypervisor/home.h"
+#include "hypervisor/memory.h"
+
+#define APIC_GPN     0xfee00ull
+#define PENDING_MAX  (PAGE_SIZE / sizeof(uint64_t))
+#define PENDING_LARGE (1ull << 63)
+
+uint64_t gpa_limit(void)
+{
+	unsigned int bits = plat_info.physical_address_bits - PAGE_SHIFT;
+
+	return 1ull << (bits < PAGETABLE_GPN_BITS ? bits : PAGETABLE_GPN_BITS);
+}
+
+bool gpa_has_apic(uint64_t gpn, uint64_t pages)
+{
+	return APIC_GPN - gpn < pages;
+}
+
+/* ---- leaving translations ---- */
+
+void gpa_flush(struct gpa_map *map)
+{
+	uint32_t count = map->pending_count;
+
+	if (!map->stale && !count)
+		return;
+	__atomic_add_fetch(&map->generation, 1, __ATOMIC_SEQ_CST);
+	vendor_flush_wait(map->partition);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t pending = map->pending[i];
+
+		memory_settle(pending & ~PENDING_LARGE, pending & PENDING_LARGE ? LARGE_PAGE_PAGES : 1);
+	}
+	map->pending_count = 0;
+	map->stale = false;
+}
+
+void gpa_pend(struct gpa_map *map, uint64_t spn, unsigned int level)
+{
+	if (map->pending_count == PENDING_MAX)
+		gpa_flush(map);
+	map->pending[map->pending_count++] = spn | (level ? PENDING_LARGE : 0);
+}
+
+void gpa_release(struct gpa_map *map, uint64_t leaf, unsigned int level)
+{
+	if (!pte_present(leaf))
+		return;
+	map->stale = true;
+	if (!(leaf & PTE_SOFT_IO))
+		gpa_pend(map, pte_spn(leaf), level);
+}
+
+/* ---- tables ---- */
+
+static uint64_t *table_of(uint64_t entry)
+{
+	return plat_spa_ptr((spa_t){entry & PTE_ADDRESS});
+}
+
+static uint64_t *table_begin(uint64_t *entry)
+{
+	return (uint64_t *)((uintptr_t)entry & ~(uintptr_t)PAGE_MASK);
+}
+
+uint64_t gpa_entry_set(uint64_t *entry, uint64_t value)
+{
+	uint64_t old = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+
+	memory_table_entries(entry, !!value - !!old);
+	return old;
+}
+
+void gpa_walk(const struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk)
+{
+	uint64_t *table = map->top;
+
+	for (walk->level = PAGETABLE_LEVELS - 1;; walk->level--) {
+		uint64_t *entry = &table[pte_index(gpn, walk->level)];
+
+		walk->entry[walk->level] = entry;
+		if (walk->level == level || !pte_is_table(*entry, walk->level))
+			return;
+		table = table_of(*entry);
+	}
+}
+
+static uint64_t *table_alloc(struct gpa_map *map)
+{
+	uint64_t *table = memory_table_alloc(map->partition);
+
+	if (!table && map->pending_count) {
+		gpa_flush(map);
+		table = memory_table_alloc(map->partition);
+	}
+	return table;
+}
+
+static uint64_t table_entry(const uint64_t *table)
+{
+	return pte_table(plat_ptr_spa(table).v >> PAGE_SHIFT);
+}
+
+/* The i-th part of a leaf, or of a region without access. */
+static uint64_t leaf_part(uint64_t leaf, unsigned int level, unsigned int i)
+{
+	if (!pte_present(leaf))
+		return leaf;
+	return pte_leaf(pte_spn(leaf) + i * pte_pages(level - 1), level - 1, pte_flags_of(leaf));
+}
+
+/* The processor may set A and D in the leaf meanwhile. */
+static bool split(struct gpa_map *map, uint64_t *entry, unsigned int level)
+{
+	uint64_t *table = table_alloc(map);
+	uint64_t leaf = __atomic_load_n(entry, __ATOMIC_RELAXED);
+
+	if (!table)
+		return false;
+	do {
+		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+			table[i] = leaf_part(leaf, level, i);
+	} while (!__atomic_compare_exchange_n(entry, &leaf, table_entry(table), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	memory_table_entries(table, PAGETABLE_ENTRIES);
+	return true;
+}
+
+static bool grow(struct gpa_map *map, uint64_t *entry)
+{
+	uint64_t *table = table_alloc(map);
+
+	if (!table)
+		return false;
+	gpa_entry_set(entry, table_entry(table));
+	return true;
+}
+
+hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk)
+{
+	for (;;) {
+		uint64_t *entry;
+
+		gpa_walk(map, gpn, level, walk);
+		if (walk->level == level)
+			return HV_STATUS_SUCCESS;
+		entry = walk->entry[walk->level];
+		if (!(*entry ? split(map, entry, walk->level) : grow(map, entry))) {
+			gpa_prune(map, walk);
+			gpa_merge(map, walk);
+			return HV_STATUS_INSUFFICIENT_MEMORY;
+		}
+	}
+}
+
+void gpa_table_drop(struct gpa_map *map, uint64_t *table)
+{
+	const struct page *page = memory_page_of(table);
+
+	memory_table_entries(table, -(int)page->count);
+	memory_table_free(table);
+	gpa_pend(map, plat_ptr_spa(table).v >> PAGE_SHIFT, 0);
+}
+
+void gpa_prune(struct gpa_map *map, struct gpa_walk *walk)
+{
+	for (; !map->identity && walk->level < PAGETABLE_LEVELS - 1; walk->level++) {
+		uint64_t *table = table_begin(walk->entry[walk->level]);
+
+		if (memory_page_of(table)->count)
+			return;
+		gpa_entry_set(walk->entry[walk->level + 1], 0);
+		gpa_table_drop(map, table);
+	}
+}
+
+/* The leaf whose parts the table's entries are, A and D gathered; 0 if they are not one run. */
+static uint64_t merged(const uint64_t *table, unsigned int level)
+{
+	uint64_t state = pte_state_bits(PTE_ACCESSED | PTE_DIRTY), seen = 0;
+	uint64_t first = table[0] & ~state, leaf;
+
+	if (!pte_present(first) || pte_is_table(first, level) || first & PTE_SOFT_OVERLAY || pte_spn(first) % pte_pages(level + 1))
+		return 0;
+	leaf = pte_leaf(pte_spn(first), level + 1, pte_flags_of(first));
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		if ((table[i] & ~state) != leaf_part(leaf, level + 1, i))
+			return 0;
+		seen |= table[i] & state;
+	}
+	return leaf | seen;
+}
+
+void gpa_merge(struct gpa_map *map, struct gpa_walk *walk)
+{
+	for (; map->identity && walk->level < map->max_level; walk->level++) {
+		uint64_t *table = table_begin(walk->entry[walk->level]), leaf;
+
+		if (memory_page_of(table)->count != PAGETABLE_ENTRIES)
+			return;
+		leaf = merged(table, walk->level);
+		if (!leaf)
+			return;
+		gpa_entry_set(walk->entry[walk->level + 1], leaf);
+		gpa_table_drop(map, table);
+	}
+}

@@ -1,0 +1,45 @@
+/*
+ * Shared by gpa*.c: the walk through a second-level table, and what becomes of translations that leave it. All with the memory lock held.
+ */
+#ifndef HYPERVISOR_GPA_TABLE_H
+#define HYPERVISOR_GPA_TABLE_H
+
+#include "hypervisor/arch/x86/pagetable.h"
+#include "hypervisor/gpa.h"
+
+/* The way to a GPN: entry[3] in the top table … entry[level], which is a leaf, leads nowhere, or is of the level asked for. */
+struct gpa_walk {
+	uint64_t *entry[PAGETABLE_LEVELS];
+	unsigned int level;
+};
+
+void gpa_walk(const struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk);
+/* The same, but makes the tables that are missing and splits leaves above `level`. INSUFFICIENT_MEMORY: nothing has changed. */
+hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk) MUST_CHECK;
+/* Replaces an entry and keeps its table's count; the old one. */
+uint64_t gpa_entry_set(uint64_t *entry, uint64_t value);
+/* Frees the tables on the way that have become empty. The root keeps its own: a withdrawal must not need memory. */
+void gpa_prune(struct gpa_map *map, struct gpa_walk *walk);
+/* Replaces tables on the way whose 512 leaves are one run by the one large leaf. */
+void gpa_merge(struct gpa_map *map, struct gpa_walk *walk);
+/* Frees a table that hangs in no other any more, whatever is in it. */
+void gpa_table_drop(struct gpa_map *map, uint64_t *table);
+
+/* These pages left the table: memory_settle() after the next flush. */
+void gpa_pend(struct gpa_map *map, uint64_t spn, unsigned int level);
+/* A leaf of a child left the table. */
+void gpa_release(struct gpa_map *map, uint64_t leaf, unsigned int level);
+void gpa_flush(struct gpa_map *map);
+
+/* The first GPN that no partition can have. */
+uint64_t gpa_limit(void);
+/* The page of the local APIC is among these. */
+bool gpa_has_apic(uint64_t gpn, uint64_t pages);
+
+/* gpa_root.c: a fault of the root where the table leads nowhere. */
+enum gpa_fault gpa_root_fault(struct gpa_map *map, uint64_t gpn);
+/* gpa_overlay.c: the entry that the overlays on this GPN hide. */
+uint64_t *gpa_overlay_below(struct gpa_map *map, uint64_t gpn);
+void gpa_overlay_destroy(struct gpa_map *map);
+
+#endif
