@@ -1,10 +1,12 @@
 /*
- * One API to run a machine, whatever is below: a partition with memory and virtual processors. The home of this build is
- * chosen by the linker: root.c and its companions drive the root module's device.
+ * One API to run a machine, whatever is below: a partition with memory and virtual processors. The
+ * home of this build is chosen by the linker: root.c and its companions drive the root module's
+ * device.
  *
- * Functions return 0, or a negative errno after which nothing was changed, unless they say otherwise. A VP belongs to the
- * thread that runs it: what takes a struct vp is called by that thread alone, or while no thread runs it. What takes a
- * struct partition may be called by any thread.
+ * Functions return 0, or a negative errno after which nothing was changed, unless they say
+ * otherwise. A VP belongs to the thread that runs it: what takes a struct vp is called by that
+ * thread alone, or while no thread runs it. What takes a struct partition may be called by any
+ * thread.
  */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
@@ -22,14 +24,16 @@ struct vp;
 
 /* What is below, and what to do when it is not there. */
 enum backend_lack {
-	BACKEND_LACK_HYPERVISOR, /* this system does not run on one that can have child partitions */
+	BACKEND_LACK_HYPERVISOR, /* this system does not run on one that can have child partitions
+				  */
 	BACKEND_LACK_MODULE,	 /* the device node is not there */
 	BACKEND_LACK_PERMISSION,
 	BACKEND_LACK_OTHER, /* see errno */
 };
 
 /*
- * Opens the way to the hypervisor; the descriptor stays usable after privileges are dropped. -1: *lack says what is missing.
+ * Opens the way to the hypervisor; the descriptor stays usable after privileges are dropped. -1:
+ * *lack says what is missing.
  */
 int backend_open(enum backend_lack *lack);
 /* The device node's name, for messages. */
@@ -41,8 +45,10 @@ int partition_create(int backend, unsigned int vp_count, struct partition **part
 /* Its VPs are destroyed before it, its memory is let go by it. */
 void partition_destroy(struct partition **partition);
 
-/* Gives guest pages host memory, which must stay mapped; all of it page aligned. 2 MiB alignment of both is faster. */
-int partition_map(struct partition *partition, uint64_t gpa, void *memory, uint64_t length) MUST_CHECK;
+/* Gives guest pages host memory, which must stay mapped; all of it page aligned. 2 MiB alignment of
+ * both is faster. */
+int partition_map(struct partition *partition, uint64_t gpa, void *memory,
+		  uint64_t length) MUST_CHECK;
 
 struct backend_interrupt {
 	uint32_t destination;
@@ -52,19 +58,39 @@ struct backend_interrupt {
 	bool level;
 };
 
-/* Sends an interrupt message to the partition's local APICs. One that addresses nobody is lost, as on hardware. */
+/* Sends an interrupt message to the partition's local APICs. One that addresses nobody is lost, as
+ * on hardware. */
 int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt);
 
 /* ---- VPs ---- */
 
 enum vp_gpr {
-	VP_RAX, VP_RCX, VP_RDX, VP_RBX, VP_RSP, VP_RBP, VP_RSI, VP_RDI,
-	VP_R8, VP_R9, VP_R10, VP_R11, VP_R12, VP_R13, VP_R14, VP_R15,
+	VP_RAX,
+	VP_RCX,
+	VP_RDX,
+	VP_RBX,
+	VP_RSP,
+	VP_RBP,
+	VP_RSI,
+	VP_RDI,
+	VP_R8,
+	VP_R9,
+	VP_R10,
+	VP_R11,
+	VP_R12,
+	VP_R13,
+	VP_R14,
+	VP_R15,
 	VP_GPR_COUNT,
 };
 
 enum vp_segment_name {
-	VP_ES, VP_CS, VP_SS, VP_DS, VP_FS, VP_GS,
+	VP_ES,
+	VP_CS,
+	VP_SS,
+	VP_DS,
+	VP_FS,
+	VP_GS,
 	VP_SEGMENT_COUNT,
 };
 
@@ -100,22 +126,23 @@ struct vp_boot_state {
 };
 
 enum vp_exit_kind {
-	VP_EXIT_NONE,	      /* interrupted by a signal, or nothing to do: run it again */
-	VP_EXIT_PORT,	      /* an IN or OUT of one item */
-	VP_EXIT_INSTRUCTION,  /* memory where there is none, or an INS or OUTS: the instruction is to be emulated */
-	VP_EXIT_MSR,	      /* an MSR that the hypervisor leaves to us */
-	VP_EXIT_CPUID,	      /* a leaf that the hypervisor leaves to us */
-	VP_EXIT_EOI,	      /* the local APIC ended a level-triggered interrupt */
-	VP_EXIT_WINDOW,	      /* the interrupt window that vp_request_window() asked for is open */
-	VP_EXIT_HALT,	      /* halted for ever: HLT without a hypervisor that wakes it */
+	VP_EXIT_NONE,	     /* interrupted by a signal, or nothing to do: run it again */
+	VP_EXIT_PORT,	     /* an IN or OUT of one item */
+	VP_EXIT_INSTRUCTION, /* memory where there is none, or an INS or OUTS: the instruction is to
+				be emulated */
+	VP_EXIT_MSR,	     /* an MSR that the hypervisor leaves to us */
+	VP_EXIT_CPUID,	     /* a leaf that the hypervisor leaves to us */
+	VP_EXIT_EOI,	     /* the local APIC ended a level-triggered interrupt */
+	VP_EXIT_WINDOW,	     /* the interrupt window that vp_request_window() asked for is open */
+	VP_EXIT_HALT,	     /* halted for ever: HLT without a hypervisor that wakes it */
 	VP_EXIT_TRIPLE_FAULT,
 	VP_EXIT_INVALID_STATE, /* the VP's registers are no state that a processor can be in */
-	VP_EXIT_UNKNOWN,      /* `code` is the home's number for it */
+	VP_EXIT_UNKNOWN,       /* `code` is the home's number for it */
 };
 
 /*
- * Why a VP stopped. Marked `out`: the answer, which vp_run() takes from the same struct when it is called next; the
- * instruction is then over.
+ * Why a VP stopped. Marked `out`: the answer, which vp_run() takes from the same struct when it is
+ * called next; the instruction is then over.
  */
 struct vp_exit {
 	enum vp_exit_kind kind;
@@ -130,7 +157,8 @@ struct vp_exit {
 			uint8_t bytes[16];
 			uint8_t byte_count; /* 0: they have to be fetched */
 			bool gpa_valid;	    /* gpa is what gva translates to */
-			uint64_t gva, gpa;  /* of the access that stopped it; for INS and OUTS nothing */
+			uint64_t gva,
+				gpa; /* of the access that stopped it; for INS and OUTS nothing */
 		} instruction;
 		struct {
 			uint32_t number;
@@ -150,14 +178,17 @@ struct vp_exit {
 /* APIC id and index are the same number. VP 0 is the boot processor; the others wait for a SIPI. */
 int vp_create(struct partition *partition, unsigned int index, struct vp **vp) MUST_CHECK;
 void vp_destroy(struct vp **vp);
-/* The boot processor's registers before its first instruction; without it they are those of a processor after reset. */
+/* The boot processor's registers before its first instruction; without it they are those of a
+ * processor after reset. */
 int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state) MUST_CHECK;
-/* The pins of the local APIC as a PC's firmware leaves them: LINT0 ExtINT where `extint`, LINT1 NMI. */
+/* The pins of the local APIC as a PC's firmware leaves them: LINT0 ExtINT where `extint`, LINT1
+ * NMI. */
 int vp_set_local_pins(struct vp *vp, bool extint) MUST_CHECK;
 
 /*
- * Runs it until something is left to the caller. Blocks; a signal that interrupts it gives VP_EXIT_NONE. A signal that
- * comes just before is lost, so who wants a VP to stop goes on sending it.
+ * Runs it until something is left to the caller. Blocks; a signal that interrupts it gives
+ * VP_EXIT_NONE. A signal that comes just before is lost, so who wants a VP to stop goes on sending
+ * it.
  */
 int vp_run(struct vp *vp, struct vp_exit *exit) MUST_CHECK;
 
@@ -174,19 +205,23 @@ enum vp_access {
 };
 
 /*
- * Translates as the guest's processor would, for this access at its current privilege. -EFAULT: it would take a page fault,
- * whose error code is in *error_code. -ENXIO is for a linear address that is fine but ends in page tables out of memory.
+ * Translates as the guest's processor would, for this access at its current privilege. -EFAULT: it
+ * would take a page fault, whose error code is in *error_code. -ENXIO is for a linear address that
+ * is fine but ends in page tables out of memory.
  */
-int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa, uint32_t *error_code) MUST_CHECK;
+int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
+		 uint32_t *error_code) MUST_CHECK;
 
 #define VP_EXCEPTION_UD 6
 #define VP_EXCEPTION_GP 13
 #define VP_EXCEPTION_PF 14
 
 /* The guest takes this exception instead of going on. `address` is for #PF. */
-int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address) MUST_CHECK;
+int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
+			uint64_t address) MUST_CHECK;
 /*
- * Interrupts of the PC/AT's controllers: ask for VP_EXIT_WINDOW as soon as the VP could take one; then inject the vector.
+ * Interrupts of the PC/AT's controllers: ask for VP_EXIT_WINDOW as soon as the VP could take one;
+ * then inject the vector.
  */
 int vp_request_window(struct vp *vp, bool wanted) MUST_CHECK;
 int vp_inject_extint(struct vp *vp, uint8_t vector) MUST_CHECK;

@@ -1,6 +1,6 @@
 /*
- * The /dev/mshv home: partitions and the life of VPs. The order of calls is that of every user of this device: create, early
- * properties, initialize, intercepts, memory, VPs, registers, run.
+ * The /dev/mshv home: partitions and the life of VPs. The order of calls is that of every user of
+ * this device: create, early properties, initialize, intercepts, memory, VPs, registers, run.
  */
 #include "backend/root.h"
 
@@ -14,8 +14,8 @@
 
 #include <cpuid.h>
 
-int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output, size_t output_size,
-	      uint16_t reps, uint16_t *status)
+int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output,
+	      size_t output_size, uint16_t reps, uint16_t *status)
 {
 	struct mshv_root_hvcall call = {
 		.code = code,
@@ -64,16 +64,19 @@ int backend_open(enum backend_lack *lack)
 	if (errno == ENOENT || errno == ENXIO || errno == ENODEV) {
 		*lack = on_parent_hypervisor() ? BACKEND_LACK_MODULE : BACKEND_LACK_HYPERVISOR;
 	} else {
-		*lack = errno == EACCES || errno == EPERM ? BACKEND_LACK_PERMISSION : BACKEND_LACK_OTHER;
+		*lack = errno == EACCES || errno == EPERM ? BACKEND_LACK_PERMISSION
+							  : BACKEND_LACK_OTHER;
 	}
 	return -1;
 }
 
 static int set_property(struct partition *partition, uint32_t code, uint64_t value)
 {
-	struct hv_input_set_partition_property input = { .property_code = code, .property_value = value };
+	struct hv_input_set_partition_property input = {.property_code = code,
+							.property_value = value};
 
-	return root_call(partition->fd, HVCALL_SET_PARTITION_PROPERTY, &input, sizeof(input), NULL, 0, 0, NULL);
+	return root_call(partition->fd, HVCALL_SET_PARTITION_PROPERTY, &input, sizeof(input), NULL,
+			 0, 0, NULL);
 }
 
 /* What of the TLFS a guest gets: all that serves a guest, nothing that serves a parent. */
@@ -114,17 +117,19 @@ static int install(struct partition *partition, uint32_t type, uint32_t access, 
 		.intercept_parameter.as_uint64 = parameter,
 	};
 
-	return root_call(partition->fd, HVCALL_INSTALL_INTERCEPT, &input, sizeof(input), NULL, 0, 0, NULL);
+	return root_call(partition->fd, HVCALL_INSTALL_INTERCEPT, &input, sizeof(input), NULL, 0, 0,
+			 NULL);
 }
 
 /*
- * Ports are ours. CPUID and MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory without RAM comes to us
- * without being asked for. Some hypervisors send the EOI messages of level-triggered interrupts to whoever asks, some to every
- * parent and know no such intercept: a refusal of that one is not an error.
+ * Ports are ours. CPUID and MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory
+ * without RAM comes to us without being asked for. Some hypervisors send the EOI messages of
+ * level-triggered interrupts to whoever asks, some to every parent and know no such intercept: a
+ * refusal of that one is not an error.
  */
 static int install_intercepts(struct partition *partition)
 {
-	union hv_intercept_parameters all_ports = { .io_port_range = { .base = 0, .end = 0xffff } };
+	union hv_intercept_parameters all_ports = {.io_port_range = {.base = 0, .end = 0xffff}};
 	uint32_t both = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE;
 	int rc = install(partition, HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE, both, all_ports.as_uint64);
 
@@ -134,7 +139,8 @@ static int install_intercepts(struct partition *partition)
 
 static int set_up(struct partition *partition, unsigned int vp_count)
 {
-	int rc = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES, synthetic_features());
+	int rc = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
+			      synthetic_features());
 
 	if (rc == 0) {
 		rc = set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET, vp_count);
@@ -152,7 +158,8 @@ static int set_up(struct partition *partition, unsigned int vp_count)
 int partition_create(int backend, unsigned int vp_count, struct partition **result)
 {
 	struct mshv_create_partition args = {
-		.pt_flags = 1u << MSHV_PT_BIT_LAPIC | 1u << MSHV_PT_BIT_X2APIC | 1u << MSHV_PT_BIT_GPA_SUPER_PAGES,
+		.pt_flags = 1u << MSHV_PT_BIT_LAPIC | 1u << MSHV_PT_BIT_X2APIC |
+			    1u << MSHV_PT_BIT_GPA_SUPER_PAGES,
 		.pt_isolation = MSHV_PT_ISOLATION_NONE,
 	};
 	struct partition *partition = calloc(1, sizeof(*partition));
@@ -201,21 +208,23 @@ int partition_map(struct partition *partition, uint64_t gpa, void *memory, uint6
 int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt)
 {
 	struct hv_input_assert_virtual_interrupt input = {
-		.control = {
-			.interrupt_type = interrupt->delivery_mode,
-			.level_triggered = interrupt->level,
-			.logical_dest_mode = interrupt->logical,
-		},
+		.control =
+			{
+				.interrupt_type = interrupt->delivery_mode,
+				.level_triggered = interrupt->level,
+				.logical_dest_mode = interrupt->logical,
+			},
 		.dest_addr = interrupt->destination,
 		.vector = interrupt->vector,
 	};
 
-	return root_call(partition->fd, HVCALL_ASSERT_VIRTUAL_INTERRUPT, &input, sizeof(input), NULL, 0, 0, NULL);
+	return root_call(partition->fd, HVCALL_ASSERT_VIRTUAL_INTERRUPT, &input, sizeof(input),
+			 NULL, 0, 0, NULL);
 }
 
 int vp_create(struct partition *partition, unsigned int index, struct vp **result)
 {
-	struct mshv_create_vp args = { .vp_index = index };
+	struct mshv_create_vp args = {.vp_index = index};
 	struct vp *vp = calloc(1, sizeof(*vp));
 	int rc;
 

@@ -19,7 +19,8 @@ struct partition {
 struct vp {
 	int fd;
 	uint32_t index;
-	struct hv_vp_register_page *page; /* NULL: the module offers none, registers go by hypercalls */
+	struct hv_vp_register_page
+		*page; /* NULL: the module offers none, registers go by hypercalls */
 	/* Of the intercept that is being answered. */
 	uint64_t rip, next_rip; /* of the instruction, and of the one after it */
 	uint64_t rax;
@@ -27,14 +28,15 @@ struct vp {
 };
 
 /*
- * A hypercall through a partition's or a VP's descriptor; the module fills in the partition id. -EIO: a status that
- * has no errno of its own; *status, if wanted, tells which.
+ * A hypercall through a partition's or a VP's descriptor; the module fills in the partition id.
+ * -EIO: a status that has no errno of its own; *status, if wanted, tells which.
  */
-int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output, size_t output_size,
-	      uint16_t reps, uint16_t *status);
+int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output,
+	      size_t output_size, uint16_t reps, uint16_t *status);
 
 /* root_registers.c */
-int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values, size_t count);
+int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
+		       size_t count);
 int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count);
 int root_set_register(struct vp *vp, uint32_t name, uint64_t value);
 

@@ -1,7 +1,9 @@
 /*
- * Messages of the hypervisor (TLFS, intercept messages) turned into struct vp_exit, and the answers back into registers.
+ * Messages of the hypervisor (TLFS, intercept messages) turned into struct vp_exit, and the answers
+ * back into registers.
  *
- * The short way, which every port access takes: one message in, at most two registers written to the shared page.
+ * The short way, which every port access takes: one message in, at most two registers written to
+ * the shared page.
  */
 #include "backend/root.h"
 
@@ -23,7 +25,8 @@ static void keep(struct vp *vp, const struct hv_x64_intercept_message_header *he
 	vp->shadow = header->execution_state.interrupt_shadow;
 }
 
-static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_message *message, struct vp_exit *exit)
+static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_message *message,
+			struct vp_exit *exit)
 {
 	unsigned int size = message->access_info.access_size;
 
@@ -32,8 +35,10 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 	if (message->access_info.string_op) {
 		exit->kind = VP_EXIT_INSTRUCTION;
 		exit->instruction.gpa_valid = false;
-		exit->instruction.byte_count = message->instruction_byte_count < 16 ? message->instruction_byte_count : 16;
-		memcpy(exit->instruction.bytes, message->instruction_bytes, sizeof(exit->instruction.bytes));
+		exit->instruction.byte_count =
+			message->instruction_byte_count < 16 ? message->instruction_byte_count : 16;
+		memcpy(exit->instruction.bytes, message->instruction_bytes,
+		       sizeof(exit->instruction.bytes));
 		return;
 	}
 	vp->rax = message->rax;
@@ -44,7 +49,8 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 	exit->port.value = (uint32_t)message->rax & (uint32_t)(0xffffffffull >> (32 - 8 * size));
 }
 
-static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_message *message, struct vp_exit *exit)
+static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_message *message,
+			  struct vp_exit *exit)
 {
 	unsigned int count = message->instruction_byte_count;
 
@@ -54,10 +60,12 @@ static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_me
 	exit->instruction.gva = message->guest_virtual_address;
 	exit->instruction.gpa = message->guest_physical_address;
 	exit->instruction.byte_count = (uint8_t)(count < 16 ? count : 16);
-	memcpy(exit->instruction.bytes, message->instruction_bytes, sizeof(exit->instruction.bytes));
+	memcpy(exit->instruction.bytes, message->instruction_bytes,
+	       sizeof(exit->instruction.bytes));
 }
 
-static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message *message, struct vp_exit *exit)
+static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message *message,
+		       struct vp_exit *exit)
 {
 	keep(vp, &message->header);
 	exit->kind = VP_EXIT_MSR;
@@ -67,7 +75,8 @@ static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message 
 	exit->msr.value = message->rdx << 32 | (uint32_t)message->rax;
 }
 
-static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_message *message, struct vp_exit *exit)
+static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_message *message,
+			 struct vp_exit *exit)
 {
 	keep(vp, &message->header);
 	exit->kind = VP_EXIT_CPUID;
@@ -99,7 +108,8 @@ void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit
 		break;
 	case HVMSG_X64_APIC_EOI:
 		exit->kind = VP_EXIT_EOI;
-		exit->eoi_vector = (uint8_t)((const struct hv_x64_apic_eoi_message *)payload)->interrupt_vector;
+		exit->eoi_vector = (uint8_t)((const struct hv_x64_apic_eoi_message *)payload)
+					   ->interrupt_vector;
 		break;
 	case HVMSG_X64_INTERRUPTION_DELIVERABLE:
 		exit->kind = VP_EXIT_WINDOW;
@@ -123,10 +133,11 @@ void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit
 	}
 }
 
-/* The instruction is over: RIP goes on, some general registers change. `rax` to `rdx` of those in `mask`, by VP_GPR number. */
+/* The instruction is over: RIP goes on, some general registers change. `rax` to `rdx` of those in
+ * `mask`, by VP_GPR number. */
 static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 {
-	struct hv_register_assoc registers[6] = { 0 };
+	struct hv_register_assoc registers[6] = {0};
 	size_t count = 0;
 	unsigned int i;
 
@@ -159,7 +170,7 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 
 static int answer_port(struct vp *vp, const struct vp_exit *exit)
 {
-	uint64_t rax[4] = { exit->port.value };
+	uint64_t rax[4] = {exit->port.value};
 
 	if (exit->port.write) {
 		return finish(vp, NULL, 0);

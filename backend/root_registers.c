@@ -1,6 +1,6 @@
 /*
- * Registers of a VP, by the page that the module shares where it does, by hypercalls where it does not; address
- * translation; and the events that we make a VP take.
+ * Registers of a VP, by the page that the module shares where it does, by hypercalls where it does
+ * not; address translation; and the events that we make a VP take.
  */
 #include "backend/root.h"
 
@@ -11,26 +11,29 @@
 #define MAX_REGISTERS 40
 
 static const uint32_t load_names[] = {
-	HV_X64_REGISTER_RAX, HV_X64_REGISTER_RCX, HV_X64_REGISTER_RDX, HV_X64_REGISTER_RBX, HV_X64_REGISTER_RSP,
-	HV_X64_REGISTER_RBP, HV_X64_REGISTER_RSI, HV_X64_REGISTER_RDI, HV_X64_REGISTER_R8,  HV_X64_REGISTER_R9,
-	HV_X64_REGISTER_R10, HV_X64_REGISTER_R11, HV_X64_REGISTER_R12, HV_X64_REGISTER_R13, HV_X64_REGISTER_R14,
-	HV_X64_REGISTER_R15, HV_X64_REGISTER_RIP, HV_X64_REGISTER_RFLAGS, HV_X64_REGISTER_ES, HV_X64_REGISTER_CS,
-	HV_X64_REGISTER_SS,  HV_X64_REGISTER_DS,  HV_X64_REGISTER_FS,  HV_X64_REGISTER_GS,  HV_X64_REGISTER_CR0,
-	HV_X64_REGISTER_CR4, HV_X64_REGISTER_EFER,
+	HV_X64_REGISTER_RAX, HV_X64_REGISTER_RCX,    HV_X64_REGISTER_RDX,  HV_X64_REGISTER_RBX,
+	HV_X64_REGISTER_RSP, HV_X64_REGISTER_RBP,    HV_X64_REGISTER_RSI,  HV_X64_REGISTER_RDI,
+	HV_X64_REGISTER_R8,  HV_X64_REGISTER_R9,     HV_X64_REGISTER_R10,  HV_X64_REGISTER_R11,
+	HV_X64_REGISTER_R12, HV_X64_REGISTER_R13,    HV_X64_REGISTER_R14,  HV_X64_REGISTER_R15,
+	HV_X64_REGISTER_RIP, HV_X64_REGISTER_RFLAGS, HV_X64_REGISTER_ES,   HV_X64_REGISTER_CS,
+	HV_X64_REGISTER_SS,  HV_X64_REGISTER_DS,     HV_X64_REGISTER_FS,   HV_X64_REGISTER_GS,
+	HV_X64_REGISTER_CR0, HV_X64_REGISTER_CR4,    HV_X64_REGISTER_EFER,
 };
 
-int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values, size_t count)
+int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
+		       size_t count)
 {
 	union {
 		struct hv_input_get_vp_registers input;
-		uint8_t bytes[sizeof(struct hv_input_get_vp_registers) + MAX_REGISTERS * sizeof(uint32_t)];
-	} buffer = { .input.vp_index = vp->index };
+		uint8_t bytes[sizeof(struct hv_input_get_vp_registers) +
+			      MAX_REGISTERS * sizeof(uint32_t)];
+	} buffer = {.input.vp_index = vp->index};
 	size_t size = sizeof(buffer.input) + count * sizeof(names[0]);
 
 	CHECK(count <= MAX_REGISTERS);
 	memcpy(buffer.input.names, names, count * sizeof(names[0]));
-	return root_call(vp->fd, HVCALL_GET_VP_REGISTERS, &buffer, size, values, count * sizeof(values[0]),
-			 (uint16_t)count, NULL);
+	return root_call(vp->fd, HVCALL_GET_VP_REGISTERS, &buffer, size, values,
+			 count * sizeof(values[0]), (uint16_t)count, NULL);
 }
 
 int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count)
@@ -39,17 +42,18 @@ int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_
 		struct hv_input_set_vp_registers input;
 		uint8_t bytes[sizeof(struct hv_input_set_vp_registers) +
 			      MAX_REGISTERS * sizeof(struct hv_register_assoc)];
-	} buffer = { .input.vp_index = vp->index };
+	} buffer = {.input.vp_index = vp->index};
 	size_t size = sizeof(buffer.input) + count * sizeof(registers[0]);
 
 	CHECK(count <= MAX_REGISTERS);
 	memcpy(buffer.input.elements, registers, count * sizeof(registers[0]));
-	return root_call(vp->fd, HVCALL_SET_VP_REGISTERS, &buffer, size, NULL, 0, (uint16_t)count, NULL);
+	return root_call(vp->fd, HVCALL_SET_VP_REGISTERS, &buffer, size, NULL, 0, (uint16_t)count,
+			 NULL);
 }
 
 int root_set_register(struct vp *vp, uint32_t name, uint64_t value)
 {
-	struct hv_register_assoc assoc = { .name = name, .value.reg64 = value };
+	struct hv_register_assoc assoc = {.name = name, .value.reg64 = value};
 
 	return root_set_registers(vp, &assoc, 1);
 }
@@ -134,7 +138,7 @@ static int lift_shadow(struct vp *vp, uint64_t rip)
 
 int vp_store(struct vp *vp, const struct vp_registers *registers)
 {
-	struct hv_register_assoc assoc[VP_GPR_COUNT + 2] = { 0 };
+	struct hv_register_assoc assoc[VP_GPR_COUNT + 2] = {0};
 	unsigned int i;
 	int rc;
 
@@ -142,7 +146,8 @@ int vp_store(struct vp *vp, const struct vp_registers *registers)
 		memcpy(vp->page->gp_registers, registers->gpr, sizeof(registers->gpr));
 		vp->page->rip = registers->rip;
 		vp->page->rflags = registers->rflags;
-		vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL | 1u << HV_X64_REGISTER_CLASS_IP |
+		vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL |
+				   1u << HV_X64_REGISTER_CLASS_IP |
 				   1u << HV_X64_REGISTER_CLASS_FLAGS;
 		return lift_shadow(vp, registers->rip);
 	}
@@ -172,7 +177,7 @@ int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
 
 int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 {
-	struct hv_register_assoc assoc = { .name = HV_X64_REGISTER_XMM0 + index };
+	struct hv_register_assoc assoc = {.name = HV_X64_REGISTER_XMM0 + index};
 
 	memcpy(&assoc.value, value, 16);
 	return root_set_registers(vp, &assoc, 1);
@@ -187,7 +192,9 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 
 static uint32_t fault_code(uint32_t result, enum vp_access access, unsigned int cpl)
 {
-	uint32_t code = access == VP_ACCESS_WRITE ? PF_WRITE : access == VP_ACCESS_EXECUTE ? PF_FETCH : 0;
+	uint32_t code = access == VP_ACCESS_WRITE     ? PF_WRITE
+			: access == VP_ACCESS_EXECUTE ? PF_FETCH
+						      : 0;
 
 	code |= cpl == 3 ? PF_USER : 0;
 	code |= result != HV_TRANSLATE_GVA_PAGE_NOT_PRESENT ? PF_PRESENT : 0;
@@ -203,10 +210,12 @@ static unsigned int current_privilege(struct vp *vp)
 	if (page_valid(vp)) {
 		return vp->page->ss.descriptor_privilege_level;
 	}
-	return root_get_registers(vp, &name, &ss, 1) == 0 ? ss.segment.descriptor_privilege_level : 3;
+	return root_get_registers(vp, &name, &ss, 1) == 0 ? ss.segment.descriptor_privilege_level
+							  : 3;
 }
 
-int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa, uint32_t *error_code)
+int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
+		 uint32_t *error_code)
 {
 	static const uint64_t validate[] = {
 		[VP_ACCESS_READ] = HV_TRANSLATE_GVA_VALIDATE_READ,
@@ -218,9 +227,9 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 		.control_flags = validate[access] | HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS,
 		.gva_page = gva >> HV_HYP_PAGE_SHIFT,
 	};
-	struct hv_output_translate_virtual_address output = { 0 };
-	int rc = root_call(vp->fd, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof(input), &output, sizeof(output),
-			   0, NULL);
+	struct hv_output_translate_virtual_address output = {0};
+	int rc = root_call(vp->fd, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof(input), &output,
+			   sizeof(output), 0, NULL);
 
 	if (rc != 0) {
 		return rc;
@@ -228,7 +237,8 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 	*gpa = output.gpa_page << HV_HYP_PAGE_SHIFT | (gva & (HV_HYP_PAGE_SIZE - 1));
 	switch (output.translation_result.result_code) {
 	case HV_TRANSLATE_GVA_SUCCESS:
-	/* The page tables lead somewhere; that there is no RAM, or no right to it, is for who looks at the GPA. */
+	/* The page tables lead somewhere; that there is no RAM, or no right to it, is for who looks
+	 * at the GPA. */
 	case HV_TRANSLATE_GVA_GPA_UNMAPPED:
 	case HV_TRANSLATE_GVA_GPA_NO_READ_ACCESS:
 	case HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS:
@@ -237,7 +247,8 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 	case HV_TRANSLATE_GVA_PAGE_NOT_PRESENT:
 	case HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION:
 	case HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS:
-		*error_code = fault_code(output.translation_result.result_code, access, current_privilege(vp));
+		*error_code = fault_code(output.translation_result.result_code, access,
+					 current_privilege(vp));
 		return -EFAULT;
 	default:
 		return -ENXIO;
@@ -267,9 +278,11 @@ int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
 
 int vp_request_window(struct vp *vp, bool wanted)
 {
-	union hv_deliverability_notifications_register notifications = { .interrupt_notification = wanted };
+	union hv_deliverability_notifications_register notifications = {.interrupt_notification =
+										wanted};
 
-	return root_set_register(vp, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, notifications.as_uint64);
+	return root_set_register(vp, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS,
+				 notifications.as_uint64);
 }
 
 int vp_inject_extint(struct vp *vp, uint8_t vector)
@@ -289,25 +302,25 @@ int vp_inject_extint(struct vp *vp, uint8_t vector)
 
 static struct hv_x64_table_register to_hv_table(const struct vp_table *table)
 {
-	return (struct hv_x64_table_register){ .base = table->base, .limit = table->limit };
+	return (struct hv_x64_table_register){.base = table->base, .limit = table->limit};
 }
 
 int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
 {
 	const struct vp_registers *r = &state->registers;
 	struct hv_register_assoc assoc[] = {
-		{ .name = HV_X64_REGISTER_CR0, .value.reg64 = r->cr0 },
-		{ .name = HV_X64_REGISTER_CR3, .value.reg64 = state->cr3 },
-		{ .name = HV_X64_REGISTER_CR4, .value.reg64 = r->cr4 },
-		{ .name = HV_X64_REGISTER_EFER, .value.reg64 = r->efer },
-		{ .name = HV_X64_REGISTER_TR, .value.segment = to_hv_segment(&state->tr) },
-		{ .name = HV_X64_REGISTER_LDTR, .value.segment = to_hv_segment(&state->ldtr) },
-		{ .name = HV_X64_REGISTER_GDTR, .value.table = to_hv_table(&state->gdtr) },
-		{ .name = HV_X64_REGISTER_IDTR, .value.table = to_hv_table(&state->idtr) },
-		{ .name = HV_X64_REGISTER_RIP, .value.reg64 = r->rip },
-		{ .name = HV_X64_REGISTER_RFLAGS, .value.reg64 = r->rflags },
+		{.name = HV_X64_REGISTER_CR0, .value.reg64 = r->cr0},
+		{.name = HV_X64_REGISTER_CR3, .value.reg64 = state->cr3},
+		{.name = HV_X64_REGISTER_CR4, .value.reg64 = r->cr4},
+		{.name = HV_X64_REGISTER_EFER, .value.reg64 = r->efer},
+		{.name = HV_X64_REGISTER_TR, .value.segment = to_hv_segment(&state->tr)},
+		{.name = HV_X64_REGISTER_LDTR, .value.segment = to_hv_segment(&state->ldtr)},
+		{.name = HV_X64_REGISTER_GDTR, .value.table = to_hv_table(&state->gdtr)},
+		{.name = HV_X64_REGISTER_IDTR, .value.table = to_hv_table(&state->idtr)},
+		{.name = HV_X64_REGISTER_RIP, .value.reg64 = r->rip},
+		{.name = HV_X64_REGISTER_RFLAGS, .value.reg64 = r->rflags},
 	};
-	struct hv_register_assoc more[VP_GPR_COUNT + VP_SEGMENT_COUNT] = { 0 };
+	struct hv_register_assoc more[VP_GPR_COUNT + VP_SEGMENT_COUNT] = {0};
 	unsigned int i;
 	int rc;
 
@@ -328,7 +341,7 @@ int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
 
 int vp_set_local_pins(struct vp *vp, bool extint)
 {
-	_Alignas(MSHV_HV_PAGE_SIZE) uint8_t page[MSHV_HV_PAGE_SIZE] = { 0 };
+	_Alignas(MSHV_HV_PAGE_SIZE) uint8_t page[MSHV_HV_PAGE_SIZE] = {0};
 	struct hv_local_interrupt_controller_state *state = (void *)page;
 	struct mshv_get_set_vp_state args = {
 		.type = MSHV_VP_STATE_LAPIC,

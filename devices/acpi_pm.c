@@ -1,7 +1,9 @@
 /*
- * ACPI power management hardware (ACPI 6.5, 4.8.3): PM1a event and control blocks, PM timer, GPE block 0, at ACPI_PM_BASE.
+ * ACPI power management hardware (ACPI 6.5, 4.8.3): PM1a event and control blocks, PM timer, GPE
+ * block 0, at ACPI_PM_BASE.
  *
- * There is no legacy mode: SCI_EN is always set. The sleep type of S5 turns the machine off, the others do nothing.
+ * There is no legacy mode: SCI_EN is always set. The sleep type of S5 turns the machine off, the
+ * others do nothing.
  */
 #include "devices/parts.h"
 
@@ -23,8 +25,8 @@
 #define CONTROL_SLEEP_TYPE 0x1c00
 #define CONTROL_SLEEP	   0x2000
 
-#define TIMER_HZ     3579545ull
-#define TIMER_TOGGLE (1ull << 31) /* ticks between two changes of the top bit of a 32-bit timer */
+#define TIMER_HZ      3579545ull
+#define TIMER_TOGGLE  (1ull << 31) /* ticks between two changes of the top bit of a 32-bit timer */
 #define NS_PER_SECOND 1000000000ull
 
 static uint64_t ticks(uint64_t now)
@@ -129,7 +131,7 @@ static void write_word(struct acpi_pm *pm, uint32_t offset, uint16_t value, uint
 	switch (offset) {
 	case REG_STATUS:
 		account_timer(pm, host_time(pm->host));
-		pm->status &= (uint16_t)~(value & STATUS_ALL);
+		pm->status &= (uint16_t) ~(value & STATUS_ALL);
 		break;
 	case REG_ENABLE:
 		account_timer(pm, host_time(pm->host));
@@ -171,4 +173,4 @@ void acpi_pm_reset(struct acpi_pm *pm)
 	irq_set(&pm->irq, false);
 }
 
-const struct device_class acpi_pm_class = { "acpi-pm", 4, acpi_pm_read, acpi_pm_write };
+const struct device_class acpi_pm_class = {"acpi-pm", 4, acpi_pm_read, acpi_pm_write};

@@ -1,6 +1,7 @@
 /*
- * ACPI 6.5, chapter 5: RSDP, RSDT, XSDT, FADT (revision 3, which every system reads), FACS, MADT, and the DSDT that iasl
- * compiled from dsdt.asl. Both root tables are there, since old 32-bit systems read only the first.
+ * ACPI 6.5, chapter 5: RSDP, RSDT, XSDT, FADT (revision 3, which every system reads), FACS, MADT,
+ * and the DSDT that iasl compiled from dsdt.asl. Both root tables are there, since old 32-bit
+ * systems read only the first.
  */
 #include "devices/acpi_tables.h"
 
@@ -56,7 +57,8 @@ struct fadt {
 	uint16_t sci_line;
 	uint32_t smi_command;
 	uint8_t acpi_enable, acpi_disable, s4bios, pstate_control;
-	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
+	uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0,
+		gpe1;
 	uint8_t pm1_event_length, pm1_control_length, pm2_control_length, pm_timer_length;
 	uint8_t gpe0_length, gpe1_length, gpe1_base, cstate_control;
 	uint16_t c2_latency, c3_latency, flush_size, flush_stride;
@@ -168,7 +170,8 @@ static uint8_t checksum(const void *bytes, size_t length)
 
 static struct table_header header(const char *signature, uint8_t revision)
 {
-	struct table_header header = { .revision = revision, .oem_revision = 1, .creator_revision = 1 };
+	struct table_header header = {
+		.revision = revision, .oem_revision = 1, .creator_revision = 1};
 
 	memcpy(header.signature, signature, 4);
 	memcpy(header.oem_id, "VDGRIS", 6);
@@ -177,7 +180,8 @@ static struct table_header header(const char *signature, uint8_t revision)
 	return header;
 }
 
-/* Length and checksum of the table that begins at `table` and ends where the next one will begin. */
+/* Length and checksum of the table that begins at `table` and ends where the next one will begin.
+ */
 static void seal(struct builder *builder, struct table_header *table)
 {
 	table->length = (uint32_t)(builder->buffer + builder->used - (uint8_t *)table);
@@ -191,14 +195,16 @@ static struct generic_address port(uint32_t at, uint8_t bits)
 	return (struct generic_address){
 		.space = 1,
 		.bits = bits,
-		.access = bits == 32 ? 3 : bits == 16 ? 2 : 1,
+		.access = bits == 32   ? 3
+			  : bits == 16 ? 2
+				       : 1,
 		.address = at,
 	};
 }
 
 static uint32_t build_facs(struct builder *builder)
 {
-	struct facs facs = { .signature = "FACS", .length = sizeof(facs), .version = 1 };
+	struct facs facs = {.signature = "FACS", .length = sizeof(facs), .version = 1};
 	void *at = append(builder, &facs, sizeof(facs));
 
 	return gpa_of(builder, at);
@@ -232,7 +238,8 @@ static uint32_t build_fadt(struct builder *builder)
 		.c3_latency = 0xfff,
 		.century = 0x32,
 		.boot_flags = BOOT_LEGACY_DEVICES | BOOT_NO_VGA,
-		.flags = FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLEEP_BUTTON | FLAG_TIMER_32 | FLAG_RESET,
+		.flags =
+			FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLEEP_BUTTON | FLAG_TIMER_32 | FLAG_RESET,
 		.reset_register = port(0xcf9, 8),
 		.reset_value = 0x06,
 		.x_facs = facs,
@@ -251,24 +258,24 @@ static uint32_t build_fadt(struct builder *builder)
 static void append_override(struct builder *builder, uint8_t line, uint32_t gsi, uint16_t flags)
 {
 	struct madt_override override = {
-		.type = 2, .length = sizeof(override), .line = line, .gsi = gsi, .flags = flags
-	};
+		.type = 2, .length = sizeof(override), .line = line, .gsi = gsi, .flags = flags};
 
 	append(builder, &override, sizeof(override));
 }
 
 static uint32_t build_madt(struct builder *builder, unsigned int vp_count)
 {
-	struct madt madt = { .header = header("APIC", 3), .lapic_address = LAPIC_BASE, .flags = 1 };
-	struct madt_ioapic ioapic = { .type = 1, .length = sizeof(ioapic), .address = BOARD_IOAPIC_BASE };
-	struct madt_lapic_nmi nmi = { .type = 4, .length = sizeof(nmi), .processor = 0xff, .lint = 1 };
+	struct madt madt = {.header = header("APIC", 3), .lapic_address = LAPIC_BASE, .flags = 1};
+	struct madt_ioapic ioapic = {
+		.type = 1, .length = sizeof(ioapic), .address = BOARD_IOAPIC_BASE};
+	struct madt_lapic_nmi nmi = {
+		.type = 4, .length = sizeof(nmi), .processor = 0xff, .lint = 1};
 	struct madt *at = append(builder, &madt, sizeof(madt));
 	unsigned int i;
 
 	for (i = 0; i < vp_count; i++) {
 		struct madt_lapic lapic = {
-			.length = sizeof(lapic), .processor = i, .apic_id = i, .flags = 1
-		};
+			.length = sizeof(lapic), .processor = i, .apic_id = i, .flags = 1};
 
 		append(builder, &lapic, sizeof(lapic));
 	}
@@ -297,8 +304,9 @@ static uint32_t build_root(struct builder *builder, const uint32_t *tables, size
 
 void acpi_tables_build(void *buffer, unsigned int vp_count)
 {
-	struct builder builder = { .buffer = buffer };
-	struct rsdp rsdp = { .signature = "RSD PTR ", .oem_id = "VDGRIS", .revision = 2, .length = sizeof(rsdp) };
+	struct builder builder = {.buffer = buffer};
+	struct rsdp rsdp = {
+		.signature = "RSD PTR ", .oem_id = "VDGRIS", .revision = 2, .length = sizeof(rsdp)};
 	struct rsdp *at = append(&builder, &rsdp, sizeof(rsdp));
 	uint32_t tables[2];
 

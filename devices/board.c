@@ -12,22 +12,22 @@ struct placement {
 };
 
 static const struct placement port_map[] = {
-	{ 0x20, 2, &pic_master_class, offsetof(struct board, pic) },
-	{ 0x40, 4, &pit_class, offsetof(struct board, pit) },
-	{ 0x61, 1, &pit_port61_class, offsetof(struct board, pit) },
-	{ 0x64, 1, &reset_i8042_class, offsetof(struct board, reset) },
-	{ 0x70, 2, &rtc_class, offsetof(struct board, rtc) },
-	{ 0x92, 1, &reset_port92_class, offsetof(struct board, reset) },
-	{ 0xa0, 2, &pic_slave_class, offsetof(struct board, pic) },
-	{ BOARD_COM1_PORT, 8, &uart_class, offsetof(struct board, com1) },
-	{ ACPI_PM_BASE, ACPI_PM_LENGTH, &acpi_pm_class, offsetof(struct board, pm) },
-	{ 0x4d0, 2, &pic_elcr_class, offsetof(struct board, pic) },
-	{ 0xcf8, 4, &pci_address_class, offsetof(struct board, pci) },
-	{ 0xcfc, 4, &pci_data_class, offsetof(struct board, pci) },
+	{0x20, 2, &pic_master_class, offsetof(struct board, pic)},
+	{0x40, 4, &pit_class, offsetof(struct board, pit)},
+	{0x61, 1, &pit_port61_class, offsetof(struct board, pit)},
+	{0x64, 1, &reset_i8042_class, offsetof(struct board, reset)},
+	{0x70, 2, &rtc_class, offsetof(struct board, rtc)},
+	{0x92, 1, &reset_port92_class, offsetof(struct board, reset)},
+	{0xa0, 2, &pic_slave_class, offsetof(struct board, pic)},
+	{BOARD_COM1_PORT, 8, &uart_class, offsetof(struct board, com1)},
+	{ACPI_PM_BASE, ACPI_PM_LENGTH, &acpi_pm_class, offsetof(struct board, pm)},
+	{0x4d0, 2, &pic_elcr_class, offsetof(struct board, pic)},
+	{0xcf8, 4, &pci_address_class, offsetof(struct board, pci)},
+	{0xcfc, 4, &pci_data_class, offsetof(struct board, pci)},
 };
 
 static const struct placement memory_map[] = {
-	{ BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic) },
+	{BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic)},
 };
 
 static void fill(struct bus *bus, const struct placement *map, size_t count, struct board *board)
@@ -43,7 +43,7 @@ static void fill(struct bus *bus, const struct placement *map, size_t count, str
 
 static struct irq_source source(struct board *board, uint8_t line)
 {
-	return (struct irq_source){ .irq = &board->irq, .line = line };
+	return (struct irq_source){.irq = &board->irq, .line = line};
 }
 
 static void reset_parts(struct board *board)
@@ -67,7 +67,7 @@ void board_create(struct board *board, struct host *host)
 	memset(board, 0, sizeof(*board));
 	pthread_mutex_init(&board->lock, NULL);
 	board->host = host;
-	board->irq = (struct irq){ .pic = &board->pic, .ioapic = &board->ioapic };
+	board->irq = (struct irq){.pic = &board->pic, .ioapic = &board->ioapic};
 	board->pic.host = board->ioapic.host = board->pit.host = board->rtc.host = host;
 	board->com1.host = board->pci.host = board->pm.host = board->reset.host = host;
 	board->pit.irq = source(board, 0);
@@ -117,7 +117,7 @@ void board_reset(struct board *board)
 }
 
 static uint64_t bus_in(struct board *board, const struct bus *bus, uint64_t address,
-		     unsigned int size)
+		       unsigned int size)
 {
 	uint64_t value;
 
@@ -131,7 +131,7 @@ static uint64_t bus_in(struct board *board, const struct bus *bus, uint64_t addr
 }
 
 static void bus_out(struct board *board, const struct bus *bus, uint64_t address, unsigned int size,
-		  uint64_t value)
+		    uint64_t value)
 {
 	if (!bus_claimed(bus, address, size)) {
 		return;

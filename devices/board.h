@@ -1,8 +1,9 @@
 /*
  * The emulated parts of a PC, wired together: the public face of this folder.
  *
- * The board belongs to one machine. Every function takes the board's lock, so any thread may call any of them; they do
- * not block. What the board needs of its home is in host.h, and is called with the lock held.
+ * The board belongs to one machine. Every function takes the board's lock, so any thread may call
+ * any of them; they do not block. What the board needs of its home is in host.h, and is called with
+ * the lock held.
  */
 #ifndef DEVICES_BOARD_H
 #define DEVICES_BOARD_H
@@ -41,7 +42,8 @@ void board_destroy(struct board *board);
 /* The machine's reset line: as board_create(), but the clock's battery holds. */
 void board_reset(struct board *board);
 
-/* Accesses by a VP. `size` is 1, 2 or 4 for ports and 1 to 8 for memory. Nobody there: all ones, or lost. */
+/* Accesses by a VP. `size` is 1, 2 or 4 for ports and 1 to 8 for memory. Nobody there: all ones, or
+ * lost. */
 uint32_t board_port_read(struct board *board, uint16_t port, unsigned int size);
 void board_port_write(struct board *board, uint16_t port, unsigned int size, uint32_t value);
 uint64_t board_memory_read(struct board *board, uint64_t gpa, unsigned int size);

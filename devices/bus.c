@@ -1,4 +1,5 @@
-/* Routes an access to the device whose range holds it, in pieces that the device understands. See bus.h. */
+/* Routes an access to the device whose range holds it, in pieces that the device understands. See
+ * bus.h. */
 #include "devices/bus.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ bool bus_add(struct bus *bus, uint64_t base, uint64_t length, const struct devic
 		return false;
 	}
 	memmove(&bus->ranges[at + 1], &bus->ranges[at], (bus->count - at) * sizeof(bus->ranges[0]));
-	bus->ranges[at] = (struct bus_range){ base, length, class, device };
+	bus->ranges[at] = (struct bus_range){base, length, class, device};
 	bus->count++;
 	return true;
 }
@@ -55,7 +56,8 @@ bool bus_claimed(const struct bus *bus, uint64_t address, unsigned int size)
 	return at < bus->count && bus->ranges[at].base < address + size;
 }
 
-/* The largest access that starts here: a power of two, within the class's width, the range and what is asked for. */
+/* The largest access that starts here: a power of two, within the class's width, the range and what
+ * is asked for. */
 static unsigned int piece(const struct bus_range *range, uint64_t offset, unsigned int size)
 {
 	unsigned int width = range->class->width;

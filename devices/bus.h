@@ -1,8 +1,9 @@
 /*
  * Ranges of ports and of memory, and the devices behind them.
  *
- * A device sees accesses of 1, 2 or 4 bytes, never wider than its class says and never over the end of its range: the
- * bus splits those that are. Where nobody is, reads give all ones and writes are lost, as on the ISA bus.
+ * A device sees accesses of 1, 2 or 4 bytes, never wider than its class says and never over the end
+ * of its range: the bus splits those that are. Where nobody is, reads give all ones and writes are
+ * lost, as on the ISA bus.
  */
 #ifndef DEVICES_BUS_H
 #define DEVICES_BUS_H

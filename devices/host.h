@@ -1,7 +1,8 @@
 /*
  * What the home of the devices supplies: the worker, or a test. The linker chooses it.
  *
- * Every function here is called with the board's lock held (board.h), so none may take it again or block.
+ * Every function here is called with the board's lock held (board.h), so none may take it again or
+ * block.
  */
 #ifndef DEVICES_HOST_H
 #define DEVICES_HOST_H
@@ -13,7 +14,8 @@ struct host; /* the home's own; the devices only hand it back */
 
 #define HOST_NEVER UINT64_MAX
 
-/* An interrupt message on its way to local APICs, with the fields of an MSI or a redirection entry. */
+/* An interrupt message on its way to local APICs, with the fields of an MSI or a redirection entry.
+ */
 struct host_interrupt {
 	uint32_t destination;
 	uint8_t vector;
@@ -31,15 +33,18 @@ enum host_power {
 uint64_t host_time(struct host *host);
 /* Nanoseconds since 1970-01-01 00:00 UTC. */
 uint64_t host_wall_time(struct host *host);
-/* Call board_tick() at this time or soon after it. A later call replaces an earlier one; HOST_NEVER cancels. */
+/* Call board_tick() at this time or soon after it. A later call replaces an earlier one; HOST_NEVER
+ * cancels. */
 void host_wake_at(struct host *host, uint64_t time);
 
 void host_interrupt(struct host *host, const struct host_interrupt *interrupt);
-/* The INTR output of the interrupt controllers of the PC/AT; board_pic_acknowledge() takes the vector. */
+/* The INTR output of the interrupt controllers of the PC/AT; board_pic_acknowledge() takes the
+ * vector. */
 void host_extint(struct host *host, bool asserted);
 void host_power(struct host *host, enum host_power event);
 
-/* The other end of a serial line. False: no room now; board_serial_drained() says when to try again. */
+/* The other end of a serial line. False: no room now; board_serial_drained() says when to try
+ * again. */
 bool host_serial_put(struct host *host, uint8_t byte);
 /* False: nothing there; board_serial_ready() says when there is. */
 bool host_serial_get(struct host *host, uint8_t *byte);

@@ -1,9 +1,10 @@
 /*
- * The IO-APIC (Intel 82093AA data sheet): an index and a data register in memory, 24 redirection entries.
+ * The IO-APIC (Intel 82093AA data sheet): an index and a data register in memory, 24 redirection
+ * entries.
  *
- * A level-triggered entry sends once, sets remote IRR, and sends again only after ioapic_end() if its line is still up.
- * An edge that comes while the entry is masked is sent when the mask goes, if the line is still up then: a device that
- * waits for its handler would wait for ever otherwise.
+ * A level-triggered entry sends once, sets remote IRR, and sends again only after ioapic_end() if
+ * its line is still up. An edge that comes while the entry is masked is sent when the mask goes, if
+ * the line is still up then: a device that waits for its handler would wait for ever otherwise.
  */
 #include "devices/parts.h"
 
@@ -99,7 +100,8 @@ static void write_entry(struct ioapic *ioapic, unsigned int half, uint32_t value
 	uint64_t mask = ENTRY_WRITABLE & (0xffffffffull << shift);
 
 	*entry = (*entry & ~mask) | (((uint64_t)value << shift) & mask);
-	/* Systems that lack a directed EOI end an interrupt by making the entry edge-triggered for a moment. */
+	/* Systems that lack a directed EOI end an interrupt by making the entry edge-triggered for
+	 * a moment. */
 	if (!(*entry & ENTRY_LEVEL)) {
 		*entry &= ~ENTRY_REMOTE_IRR;
 	}
@@ -174,4 +176,4 @@ void ioapic_reset(struct ioapic *ioapic)
 	ioapic->id = 0;
 }
 
-const struct device_class ioapic_class = { "ioapic", 4, ioapic_read, ioapic_write };
+const struct device_class ioapic_class = {"ioapic", 4, ioapic_read, ioapic_write};

@@ -1,8 +1,10 @@
 /*
- * The parts of the board: each one's state, and what the others and the board call. One file a part, same name.
+ * The parts of the board: each one's state, and what the others and the board call. One file a
+ * part, same name.
  *
- * No part has a lock of its own: the board's lock is held in every function here. Times are those of host_time().
- * x_deadline() is the time at which x_advance() has something to do, HOST_NEVER if there is none.
+ * No part has a lock of its own: the board's lock is held in every function here. Times are those
+ * of host_time(). x_deadline() is the time at which x_advance() has something to do, HOST_NEVER if
+ * there is none.
  */
 #ifndef DEVICES_PARTS_H
 #define DEVICES_PARTS_H
@@ -18,9 +20,9 @@
 struct pic_chip {
 	uint8_t lines, last_lines; /* inputs: now, and when edges were last looked for */
 	uint8_t irr, imr, isr;
-	uint8_t elcr; /* 1: level */
-	uint8_t base; /* vector of input 0 */
-	uint8_t lowest; /* input with the lowest priority */
+	uint8_t elcr;	   /* 1: level */
+	uint8_t base;	   /* vector of input 0 */
+	uint8_t lowest;	   /* input with the lowest priority */
 	uint8_t init_step; /* ICW that is awaited: 2 to 4, 0 for none */
 	bool need_icw4, auto_eoi, rotate_auto_eoi, special_mask, special_nested;
 	bool read_isr, poll;
@@ -36,7 +38,8 @@ extern const struct device_class pic_master_class, pic_slave_class, pic_elcr_cla
 
 void pic_reset(struct pic *pic);
 void pic_set_line(struct pic *pic, unsigned int line, bool level);
-/* The INTA cycle: the vector for the processor. 7 of the chip's vectors if nothing is there any more. */
+/* The INTA cycle: the vector for the processor. 7 of the chip's vectors if nothing is there any
+ * more. */
 uint8_t pic_acknowledge(struct pic *pic);
 
 /* ---- ioapic.c: 82093AA, 24 inputs ---- */
@@ -46,7 +49,7 @@ uint8_t pic_acknowledge(struct pic *pic);
 struct ioapic {
 	struct host *host;
 	uint64_t table[IOAPIC_PINS];
-	uint32_t lines;	  /* inputs as they are now; 1 is asserted, whatever the polarity bit says */
+	uint32_t lines; /* inputs as they are now; 1 is asserted, whatever the polarity bit says */
 	uint32_t pending; /* edges seen and not sent yet; the line is still up */
 	uint8_t select;
 	uint8_t id;
@@ -82,12 +85,12 @@ void irq_set(struct irq_source *source, bool level);
 /* ---- pit.c: i8254, and the part of port 0x61 that belongs to it ---- */
 
 struct pit_channel {
-	uint64_t start; /* when counting began */
-	uint64_t held;	/* how long it had counted when its gate fell, in ns */
+	uint64_t start;	 /* when counting began */
+	uint64_t held;	 /* how long it had counted when its gate fell, in ns */
 	uint32_t reload; /* 1 to 65536 */
 	uint16_t latch;
 	uint8_t mode, access; /* access: 1 low byte, 2 high byte, 3 both */
-	uint8_t latched; /* bytes of the latch still to be read */
+	uint8_t latched;      /* bytes of the latch still to be read */
 	uint8_t status;
 	uint8_t write_low;
 	bool bcd, gate, armed; /* armed: a count was written, and mode 1 or 5 saw its trigger */
@@ -115,8 +118,8 @@ struct rtc {
 	struct irq_source irq;
 	uint8_t index;
 	uint8_t ram[128];
-	int64_t offset;	       /* the guest's clock minus host_wall_time(), in ns */
-	int64_t last_second;   /* the guest's second up to which updates were accounted */
+	int64_t offset;		/* the guest's clock minus host_wall_time(), in ns */
+	int64_t last_second;	/* the guest's second up to which updates were accounted */
 	uint64_t next_periodic; /* HOST_NEVER: off */
 	uint64_t next_update;	/* when the second ends, if an interrupt may come of it */
 };
@@ -186,7 +189,8 @@ struct acpi_pm {
 	struct irq_source irq;
 	uint16_t status, enable, control;
 	uint16_t gpe_status, gpe_enable;
-	uint64_t timer_toggles; /* how often the timer's top bit had changed when it was last looked at */
+	uint64_t timer_toggles; /* how often the timer's top bit had changed when it was last looked
+				   at */
 };
 
 extern const struct device_class acpi_pm_class;

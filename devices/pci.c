@@ -1,8 +1,10 @@
 /*
- * PCI configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2) for bus 0, which holds the host bridge alone.
+ * PCI configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2) for bus 0, which holds the host
+ * bridge alone.
  *
- * The bridge carries the ids of the 440BX, which operating systems know and want nothing of. Port 0xCF9, the reset control
- * of its south bridge, is the second byte of the address register's range: a byte access means it, a dword the address.
+ * The bridge carries the ids of the 440BX, which operating systems know and want nothing of. Port
+ * 0xCF9, the reset control of its south bridge, is the second byte of the address register's range:
+ * a byte access means it, a dword the address.
  */
 #include "devices/parts.h"
 
@@ -111,5 +113,5 @@ void pci_reset(struct pci *pci)
 	pci->slots[0] = bridge;
 }
 
-const struct device_class pci_address_class = { "pci-address", 4, address_read, address_write };
-const struct device_class pci_data_class = { "pci-data", 4, data_read, data_write };
+const struct device_class pci_address_class = {"pci-address", 4, address_read, address_write};
+const struct device_class pci_data_class = {"pci-data", 4, data_read, data_write};

@@ -1,9 +1,9 @@
 /*
- * Two 8259A in cascade (Intel 8259A data sheet), as in the PC/AT: master at 0x20, slave at 0xA0 on the master's input 2,
- * and the edge/level control registers at 0x4D0 of the later chip sets.
+ * Two 8259A in cascade (Intel 8259A data sheet), as in the PC/AT: master at 0x20, slave at 0xA0 on
+ * the master's input 2, and the edge/level control registers at 0x4D0 of the later chip sets.
  *
- * An input's request is kept in irr until it is acknowledged (edge) or until the line falls (level). Priorities are
- * counted from the input after `lowest`.
+ * An input's request is kept in irr until it is acknowledged (edge) or until the line falls
+ * (level). Priorities are counted from the input after `lowest`.
  */
 #include "devices/parts.h"
 
@@ -33,9 +33,10 @@ static int chip_request(const struct pic_chip *chip, bool master)
 	if (chip->special_mask) {
 		in_service &= (uint8_t)~chip->imr;
 	}
-	/* Special fully nested mode: further requests of the slave come through while one of its inputs is in service. */
+	/* Special fully nested mode: further requests of the slave come through while one of its
+	 * inputs is in service. */
 	if (master && chip->special_nested) {
-		in_service &= (uint8_t)~(1u << CASCADE);
+		in_service &= (uint8_t) ~(1u << CASCADE);
 	}
 	if (at >= highest(chip, in_service)) {
 		return -1;
@@ -92,13 +93,14 @@ static void chip_end(struct pic_chip *chip, int line, bool rotate)
 		}
 		line = (int)((chip->lowest + 1 + at) & 7);
 	}
-	chip->isr &= (uint8_t)~(1u << line);
+	chip->isr &= (uint8_t) ~(1u << line);
 	if (rotate) {
 		chip->lowest = (uint8_t)line;
 	}
 }
 
-/* Takes the request into service; the vector, with input 7 when the request has gone ("spurious"). */
+/* Takes the request into service; the vector, with input 7 when the request has gone ("spurious").
+ */
 static uint8_t chip_acknowledge(struct pic_chip *chip, bool master)
 {
 	int line = chip_request(chip, master);
@@ -107,7 +109,7 @@ static uint8_t chip_acknowledge(struct pic_chip *chip, bool master)
 		return chip->base + 7;
 	}
 	if (!(chip->elcr & (1u << line))) {
-		chip->irr &= (uint8_t)~(1u << line);
+		chip->irr &= (uint8_t) ~(1u << line);
 	}
 	if (!chip->auto_eoi) {
 		chip->isr |= (uint8_t)(1u << line);
@@ -125,7 +127,8 @@ uint8_t pic_acknowledge(struct pic *pic)
 
 	if (slave) {
 		vector = chip_acknowledge(&pic->chips[1], false);
-		/* The slave's output falls for a moment, so that its next request is an edge again. */
+		/* The slave's output falls for a moment, so that its next request is an edge again.
+		 */
 		chip_set_line(master, CASCADE, false);
 	}
 	update(pic);
@@ -297,6 +300,6 @@ static void elcr_write(void *device, uint32_t offset, unsigned int size, uint32_
 	update(pic);
 }
 
-const struct device_class pic_master_class = { "pic", 1, master_read, master_write };
-const struct device_class pic_slave_class = { "pic-slave", 1, slave_read, slave_write };
-const struct device_class pic_elcr_class = { "elcr", 1, elcr_read, elcr_write };
+const struct device_class pic_master_class = {"pic", 1, master_read, master_write};
+const struct device_class pic_slave_class = {"pic-slave", 1, slave_read, slave_write};
+const struct device_class pic_elcr_class = {"elcr", 1, elcr_read, elcr_write};

@@ -1,20 +1,22 @@
 /*
- * The i8254 (Intel data sheet), three channels at ports 0x40 to 0x43, and port 0x61 with channel 2's gate and output.
+ * The i8254 (Intel data sheet), three channels at ports 0x40 to 0x43, and port 0x61 with channel
+ * 2's gate and output.
  *
- * Nothing runs between accesses: a channel keeps when its counting began, and count and output are computed from the
- * time. Only channel 0 has somebody waiting: next_edge is when its output next rises, and the line to the interrupt
- * controllers is pulsed then. Edges that a late host missed are not made up for.
+ * Nothing runs between accesses: a channel keeps when its counting began, and count and output are
+ * computed from the time. Only channel 0 has somebody waiting: next_edge is when its output next
+ * rises, and the line to the interrupt controllers is pulsed then. Edges that a late host missed
+ * are not made up for.
  */
 #include "devices/parts.h"
 
-#define PIT_HZ 1193182ull
+#define PIT_HZ	      1193182ull
 #define NS_PER_SECOND 1000000000ull
 
-#define PORT61_GATE	0x01
-#define PORT61_SPEAKER	0x02
-#define PORT61_REFRESH	0x10
-#define PORT61_OUTPUT	0x20
-#define REFRESH_NS	15085
+#define PORT61_GATE    0x01
+#define PORT61_SPEAKER 0x02
+#define PORT61_REFRESH 0x10
+#define PORT61_OUTPUT  0x20
+#define REFRESH_NS     15085
 
 /* 64-bit products would overflow after some hours. */
 static uint64_t ns_to_ticks(uint64_t ns)
@@ -184,9 +186,9 @@ static void latch_count(struct pit_channel *channel, uint64_t now)
 static void latch_status(struct pit_channel *channel, uint64_t now)
 {
 	if (!channel->status_latched) {
-		channel->status = (uint8_t)(output(channel, now) << 7 | !channel->armed << 6 |
-					    channel->access << 4 | channel->mode << 1 |
-					    channel->bcd);
+		channel->status =
+			(uint8_t)(output(channel, now) << 7 | !channel->armed << 6 |
+				  channel->access << 4 | channel->mode << 1 | channel->bcd);
 		channel->status_latched = true;
 	}
 }
@@ -349,13 +351,12 @@ void pit_reset(struct pit *pit)
 
 	for (i = 0; i < 3; i++) {
 		pit->channels[i] = (struct pit_channel){
-			.reload = 65536, .mode = 3, .access = 3, .gate = i != 2
-		};
+			.reload = 65536, .mode = 3, .access = 3, .gate = i != 2};
 	}
 	pit->port61 = 0;
 	pit->next_edge = HOST_NEVER;
 	irq_set(&pit->irq, false);
 }
 
-const struct device_class pit_class = { "pit", 1, pit_read, pit_write };
-const struct device_class pit_port61_class = { "port61", 1, port61_read, port61_write };
+const struct device_class pit_class = {"pit", 1, pit_read, pit_write};
+const struct device_class pit_port61_class = {"port61", 1, port61_read, port61_write};

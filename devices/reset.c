@@ -1,6 +1,7 @@
 /*
- * Two ways to reset a PC/AT, which systems still try: bit 0 of port 0x92, and command 0xFE of the keyboard controller at
- * port 0x64. Of that controller nothing else is here: its status says "empty", and the ACPI tables deny it.
+ * Two ways to reset a PC/AT, which systems still try: bit 0 of port 0x92, and command 0xFE of the
+ * keyboard controller at port 0x64. Of that controller nothing else is here: its status says
+ * "empty", and the ACPI tables deny it.
  */
 #include "devices/parts.h"
 
@@ -56,5 +57,5 @@ void reset_reset(struct reset *reset)
 	reset->port92 = PORT92_A20;
 }
 
-const struct device_class reset_port92_class = { "port92", 1, port92_read, port92_write };
-const struct device_class reset_i8042_class = { "i8042", 1, i8042_read, i8042_write };
+const struct device_class reset_port92_class = {"port92", 1, port92_read, port92_write};
+const struct device_class reset_i8042_class = {"i8042", 1, i8042_read, i8042_write};

@@ -1,8 +1,10 @@
 /*
- * The MC146818 clock and its RAM (Motorola data sheet), at ports 0x70 and 0x71, with 128 bytes and the century at 0x32.
+ * The MC146818 clock and its RAM (Motorola data sheet), at ports 0x70 and 0x71, with 128 bytes and
+ * the century at 0x32.
  *
- * The clock is the host's wall clock plus an offset; setting it changes the offset, so it goes on while nobody looks.
- * With register B's SET bit the bytes stand still, and the offset is taken from them when the bit is cleared.
+ * The clock is the host's wall clock plus an offset; setting it changes the offset, so it goes on
+ * while nobody looks. With register B's SET bit the bytes stand still, and the offset is taken from
+ * them when the bit is cleared.
  */
 #include "devices/parts.h"
 
@@ -11,33 +13,33 @@
 
 #define NS_PER_SECOND 1000000000ll
 
-#define REG_SECONDS	   0
-#define REG_SECONDS_ALARM  1
-#define REG_MINUTES	   2
-#define REG_MINUTES_ALARM  3
-#define REG_HOURS	   4
-#define REG_HOURS_ALARM	   5
-#define REG_WEEKDAY	   6
-#define REG_DAY		   7
-#define REG_MONTH	   8
-#define REG_YEAR	   9
-#define REG_A		   10
-#define REG_B		   11
-#define REG_C		   12
-#define REG_D		   13
-#define REG_CENTURY	   0x32
+#define REG_SECONDS	  0
+#define REG_SECONDS_ALARM 1
+#define REG_MINUTES	  2
+#define REG_MINUTES_ALARM 3
+#define REG_HOURS	  4
+#define REG_HOURS_ALARM	  5
+#define REG_WEEKDAY	  6
+#define REG_DAY		  7
+#define REG_MONTH	  8
+#define REG_YEAR	  9
+#define REG_A		  10
+#define REG_B		  11
+#define REG_C		  12
+#define REG_D		  13
+#define REG_CENTURY	  0x32
 
 #define A_UPDATE_IN_PROGRESS 0x80
 #define A_RATE		     0x0f
 #define A_DIVIDER	     0x70
 #define A_DIVIDER_RUNS	     0x20
 
-#define B_SET		0x80
-#define B_PERIODIC	0x40
-#define B_ALARM		0x20
-#define B_UPDATE	0x10
-#define B_BINARY	0x04
-#define B_24_HOURS	0x02
+#define B_SET	   0x80
+#define B_PERIODIC 0x40
+#define B_ALARM	   0x20
+#define B_UPDATE   0x10
+#define B_BINARY   0x04
+#define B_24_HOURS 0x02
 
 #define C_REQUEST  0x80
 #define C_PERIODIC 0x40
@@ -46,9 +48,9 @@
 
 #define D_VALID 0x80
 
-#define HOUR_PM	   0x80
-#define ALARM_ANY  0xc0 /* an alarm byte with both top bits set matches everything */
-#define UPDATE_NS  244000 /* how long before the second UIP rises */
+#define HOUR_PM	  0x80
+#define ALARM_ANY 0xc0	 /* an alarm byte with both top bits set matches everything */
+#define UPDATE_NS 244000 /* how long before the second UIP rises */
 
 static uint8_t encode(const struct rtc *rtc, int value)
 {
@@ -105,7 +107,8 @@ static void time_to_ram(struct rtc *rtc, int64_t second)
 	rtc->ram[REG_CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100 % 100);
 }
 
-/* Whatever the guest wrote gives some time: the bytes are at most 165 each, and timegm() carries. */
+/* Whatever the guest wrote gives some time: the bytes are at most 165 each, and timegm() carries.
+ */
 static void ram_to_time(struct rtc *rtc)
 {
 	struct tm tm = {
@@ -155,7 +158,8 @@ static bool clock_runs(const struct rtc *rtc)
 	return !(rtc->ram[REG_B] & B_SET) && (rtc->ram[REG_A] & A_DIVIDER) == A_DIVIDER_RUNS;
 }
 
-/* Accounts for the updates since last time. An alarm further back than a minute is not looked for: nobody waited. */
+/* Accounts for the updates since last time. An alarm further back than a minute is not looked for:
+ * nobody waited. */
 static void account_updates(struct rtc *rtc)
 {
 	int64_t now = seconds_of(guest_ns(rtc));
@@ -177,7 +181,8 @@ static void account_updates(struct rtc *rtc)
 	update_line(rtc);
 }
 
-/* Rates 1 and 2 are 256 and 128 Hz on the usual 32 kHz crystal, 3 is 8192 Hz and each further one half of it. */
+/* Rates 1 and 2 are 256 and 128 Hz on the usual 32 kHz crystal, 3 is 8192 Hz and each further one
+ * half of it. */
 static uint64_t period_ns(const struct rtc *rtc)
 {
 	unsigned int rate = rtc->ram[REG_A] & A_RATE;
@@ -360,10 +365,10 @@ void rtc_reset(struct rtc *rtc)
 		rtc->ram[REG_D] = D_VALID;
 		rtc->last_second = seconds_of(guest_ns(rtc));
 	}
-	rtc->ram[REG_B] &= (uint8_t)~(B_PERIODIC | B_ALARM | B_UPDATE);
+	rtc->ram[REG_B] &= (uint8_t) ~(B_PERIODIC | B_ALARM | B_UPDATE);
 	rtc->ram[REG_C] = 0;
 	set_timers(rtc);
 	irq_set(&rtc->irq, false);
 }
 
-const struct device_class rtc_class = { "rtc", 1, rtc_read, rtc_write };
+const struct device_class rtc_class = {"rtc", 1, rtc_read, rtc_write};

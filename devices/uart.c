@@ -1,8 +1,10 @@
 /*
- * The 16550A (National's data sheet): one serial port, with its FIFOs, its interrupts and its loop-back.
+ * The 16550A (National's data sheet): one serial port, with its FIFOs, its interrupts and its
+ * loop-back.
  *
- * The line has no speed: a byte goes to the host as soon as the host has room, and comes as soon as the guest has. The
- * transmitter is shown as full while the host has no room, so a stalled terminal stalls the guest's writer, as a wire would.
+ * The line has no speed: a byte goes to the host as soon as the host has room, and comes as soon as
+ * the guest has. The transmitter is shown as full while the host has no room, so a stalled terminal
+ * stalls the guest's writer, as a wire would.
  */
 #include "devices/parts.h"
 
@@ -37,12 +39,12 @@
 
 #define LCR_DLAB 0x80
 
-#define MCR_DTR	   0x01
-#define MCR_RTS	   0x02
-#define MCR_OUT1   0x04
-#define MCR_OUT2   0x08 /* on a PC: lets the interrupt out */
-#define MCR_LOOP   0x10
-#define MCR_KEPT   0x1f
+#define MCR_DTR	 0x01
+#define MCR_RTS	 0x02
+#define MCR_OUT1 0x04
+#define MCR_OUT2 0x08 /* on a PC: lets the interrupt out */
+#define MCR_LOOP 0x10
+#define MCR_KEPT 0x1f
 
 #define LSR_DATA    0x01
 #define LSR_OVERRUN 0x02
@@ -70,7 +72,7 @@ static unsigned int capacity(const struct uart *uart)
 
 static unsigned int trigger(const struct uart *uart)
 {
-	static const uint8_t levels[4] = { 1, 4, 8, 14 };
+	static const uint8_t levels[4] = {1, 4, 8, 14};
 
 	return fifo_on(uart) ? levels[uart->fcr >> 6] : 1;
 }
@@ -97,8 +99,8 @@ static uint8_t interrupt_id(const struct uart *uart)
 
 static void update_line(struct uart *uart)
 {
-	irq_set(&uart->irq, interrupt_id(uart) != IIR_NONE &&
-				    (uart->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
+	irq_set(&uart->irq,
+		interrupt_id(uart) != IIR_NONE && (uart->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
 }
 
 static void receive(struct uart *uart, uint8_t byte)
@@ -213,7 +215,7 @@ static void write_mcr(struct uart *uart, uint8_t value)
 	changed = (uart->msr ^ lines) >> 4;
 	/* Of the ring line only the falling edge counts. */
 	if (lines & MSR_RING) {
-		changed &= (uint8_t)~(MSR_RING >> 4);
+		changed &= (uint8_t) ~(MSR_RING >> 4);
 	}
 	uart->msr = lines | (uart->msr & MSR_DELTA) | changed;
 	uart_ready(uart);
@@ -349,4 +351,4 @@ void uart_reset(struct uart *uart)
 	uart->msr = modem_lines(uart);
 }
 
-const struct device_class uart_class = { "uart", 1, uart_read, uart_write };
+const struct device_class uart_class = {"uart", 1, uart_read, uart_write};
