@@ -31,6 +31,12 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
+image  = $(addprefix build/image/,$(1))
+boot32 = $(addprefix build/boot32/,$(1))
+user   = $(addprefix build/user/,$(1))
+san    = $(addprefix build/san/,$(1))
+fuzz   = $(addprefix build/fuzz/,$(1))
+
 folders := lib tlfs hypervisor loader root backend vmbus vsp devices disk switch worker service cli tests
 -include $(wildcard $(folders:%=%/objs.mk))
 

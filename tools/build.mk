@@ -22,12 +22,6 @@ san_flags    := $(common) $(cwarnings) -O1 -D_GNU_SOURCE -fsanitize=address,unde
 fuzz_flags   := $(common) $(warnings) -O1 -D_GNU_SOURCE -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -pthread
 
-image  = $(addprefix build/image/,$(1))
-boot32 = $(addprefix build/boot32/,$(1))
-user   = $(addprefix build/user/,$(1))
-san    = $(addprefix build/san/,$(1))
-fuzz   = $(addprefix build/fuzz/,$(1))
-
 # $(1) kind, $(2) compiler. A folder may add flags of its own: image_flags_hypervisor := -DX.
 folder_flags = $($(1)_flags_$(firstword $(subst /, ,$(2))))
 define object_rules
