@@ -218,6 +218,7 @@ struct partition {
 	uint64_t reference_scale;    /* [I] 100 ns a TSC cycle, times 2^64 */
 	int64_t reference_offset_100ns; /* [a] reference time = guest TSC scaled + offset, or frozen_100ns */
 	uint64_t frozen_100ns;	     /* [a] HV_NEVER: time runs (property TIME_FREEZE) */
+	uint32_t tsc_sequence;	     /* [P] last one that the TSC page had */
 	void *hypercall_page, *tsc_page; /* [I] overlays, from the pool at initialization */
 
 	/* Intercepts that the parent installed; read without a lock on every exit. [a] */
@@ -264,6 +265,7 @@ enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, ui
 /* From the partition's flags and feature properties; before the first VP, and when they change. [P] held. */
 void cpuid_create(struct partition *p);
 void cpuid_machine_features(uint64_t features[2]); /* what the machine has that a child may see: HV_PARTITION_PROCESSOR_FEATURES */
+uint64_t cpuid_machine_xsave_features(void); /* the same for HV_PARTITION_PROCESSOR_XSAVE_FEATURES */
 /* RegisterInterceptResult, for a VP or HV_ANY_VP; [P] held. From the pool: HV_STATUS_INSUFFICIENT_MEMORY. */
 hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 			       const struct hv_register_x64_cpuid_result_parameters *result) MUST_CHECK;
@@ -346,7 +348,8 @@ enum access_result synic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
  */
 hv_status_t synic_post_message(struct vp *vp, uint32_t sint, const struct hv_message *message, bool queue) MUST_CHECK;
 hv_status_t synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool *newly_signaled) MUST_CHECK;
-void synic_flush_queue(struct vp *vp); /* EOM, SIMP or SINT enabled: moves what fits; by the owner */
+void synic_flush_queue(struct vp *vp); /* moves what fits into the slots; by the owner, on VP_EVENT_SYNIC too */
+void synic_end_of_message(struct vp *vp); /* EOM, and an EOI while something waits: the same, and the parent may want to know */
 bool synic_vector_auto_eoi(const struct vp *vp, uint8_t vector);
 
 /* stimer.c, refclock.c */
@@ -367,6 +370,7 @@ void refclock_tsc_changed(struct partition *p);		     /* a VP's tsc_offset was w
 enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value);
 
 /* overlay.c: the MSRs that place a page: HYPERCALL, REFERENCE_TSC, SIMP, SIEFP, SIRBP, VP_ASSIST. Moves from the old value to the new. */
+bool overlay_reachable(uint64_t msr); /* is the page within the GPA space */
 hv_status_t overlay_move(struct partition *p, uint64_t old_msr, uint64_t new_msr, void *page) MUST_CHECK;
 
 /* port.c: SignalEvent and PostMessage through a connection; doorbells. */

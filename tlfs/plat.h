@@ -90,8 +90,6 @@ uint64_t plat_xcr0(struct vp *vp);
  */
 enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
-/* The hypercall page: this vendor's instruction and a return. The page is zeroed. */
-void plat_hypercall_code(uint8_t *page);
 void plat_tsc_offset_changed(struct vp *vp); /* vp->tsc_offset was written */
 /* The guest wrote EOI for a level-triggered vector. Root: ends the physical interrupt. Child: the core sends the message itself. */
 void plat_apic_eoi(struct vp *vp, uint8_t vector);
@@ -132,7 +130,10 @@ hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page) MUST
 void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page);
 /* After a batch of deposits, unmaps or protections: returns when no LP can use an old translation of p's GPA space. */
 void plat_gpa_flush(struct partition *p);
-/* Guest-virtual TLB of one VP: done before its next instruction; plat_tlb_sync waits until VPs in guest mode have left it. */
+/*
+ * The VP's guest-virtual TLB is empty at its next instruction; from vp_process_events(), others post VP_EVENT_TLB. plat_tlb_sync
+ * waits until VPs of p that were in guest mode have left it, so that they have seen such an event.
+ */
 void plat_tlb_flush(struct vp *vp);
 void plat_tlb_sync(struct partition *p);
 

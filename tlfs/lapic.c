@@ -1,0 +1,432 @@
+/*
+ * The local APIC of a VP: registers, and the way of an interrupt from the IRR to its EOI.
+ *
+ * Invariants:
+ *  1. irr_words and isr_words have bit n set exactly when word n of irr or isr is not 0.
+ *  2. No bit below 16 is ever set in irr or isr: a message with such a vector becomes an error (SDM, "Error Handling").
+ *  3. Everything here is the owner's, except post, post_tmr and post_words (lapic_ipi.c), by which others leave interrupts.
+ *     They pass from post to irr in lapic_fold() only, and there the APIC's being disabled loses them.
+ *
+ *           others: lapic_post()               owner: lapic_raise()
+ *                 post ──── lapic_fold() ──▶ irr ── lapic_accept() ──▶ isr ── lapic_eoi() ──▶ (level: notice)
+ *                                                        └─ AutoEOI: straight out
+ */
+#include "tlfs/lapic.h"
+
+/* One bit per register number. The xAPIC page also has the ID, the DFR and the upper half of the ICR as registers to write. */
+#define BIT(reg)       (1ull << (reg))
+#define SPAN(from, to) (BIT(to) | (BIT(to) - BIT(from)))
+
+#define BOTH_READABLE                                                                                                \
+	(BIT(LAPIC_ID) | BIT(LAPIC_VERSION) | BIT(LAPIC_TPR) | BIT(LAPIC_PPR) | BIT(LAPIC_LDR) | BIT(LAPIC_SVR) |    \
+	 SPAN(LAPIC_ISR, LAPIC_ESR) | BIT(LAPIC_ICR) | SPAN(LAPIC_LVT_TIMER, LAPIC_TIMER_CURRENT) |                 \
+	 BIT(LAPIC_TIMER_DIVIDE))
+#define BOTH_WRITABLE                                                                                                \
+	(BIT(LAPIC_TPR) | BIT(LAPIC_EOI) | BIT(LAPIC_SVR) | BIT(LAPIC_ESR) | BIT(LAPIC_ICR) |                       \
+	 SPAN(LAPIC_LVT_TIMER, LAPIC_TIMER_INITIAL) | BIT(LAPIC_TIMER_DIVIDE))
+#define XAPIC_READABLE \
+	(BOTH_READABLE | BIT(LAPIC_APR) | BIT(LAPIC_RRD) | BIT(LAPIC_DFR) | BIT(LAPIC_ICR_HIGH))
+#define XAPIC_WRITABLE \
+	(BOTH_WRITABLE | BIT(LAPIC_ID) | BIT(LAPIC_LDR) | BIT(LAPIC_DFR) | BIT(LAPIC_ICR_HIGH))
+#define X2APIC_READABLE BOTH_READABLE
+#define X2APIC_WRITABLE (BOTH_WRITABLE | BIT(LAPIC_SELF_IPI))
+
+/* ---- delivery ---- */
+
+static void set_vector(uint32_t vectors[8], uint32_t *words, uint8_t vector)
+{
+	vectors[vector / 32] |= 1u << vector % 32;
+	*words |= 1u << vector / 32;
+}
+
+static void clear_vector(uint32_t vectors[8], uint32_t *words, uint8_t vector)
+{
+	vectors[vector / 32] &= ~(1u << vector % 32);
+	if (!vectors[vector / 32])
+		*words &= ~(1u << vector / 32);
+}
+
+void lapic_raise(struct vp *vp, uint8_t vector, bool level)
+{
+	struct lapic *apic = &vp->lapic;
+	uint32_t bit = 1u << vector % 32;
+
+	if (!lapic_enabled(apic))
+		return;
+	if (vector < LAPIC_FIRST_VECTOR) {
+		lapic_error(vp, LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR);
+		return;
+	}
+	if (level)
+		apic->tmr[vector / 32] |= bit;
+	else
+		apic->tmr[vector / 32] &= ~bit;
+	set_vector(apic->irr, &apic->irr_words, vector);
+}
+
+/* One word of what others posted. The bits come first, then their trigger modes: see lapic_post(). */
+static void fold_word(struct vp *vp, unsigned int word)
+{
+	struct lapic *apic = &vp->lapic;
+	uint32_t bits = __atomic_exchange_n(&apic->post[word], 0, __ATOMIC_ACQUIRE);
+	uint32_t level = __atomic_load_n(&apic->post_tmr[word], __ATOMIC_RELAXED);
+
+	if (!bits || !lapic_enabled(apic))
+		return;
+	if (word == 0 && (bits & 0xFFFF)) {
+		lapic_error(vp, LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR);
+		bits &= ~0xFFFFu;
+	}
+	apic->tmr[word] = (apic->tmr[word] & ~bits) | (level & bits);
+	apic->irr[word] |= bits;
+	if (bits)
+		apic->irr_words |= 1u << word;
+}
+
+void lapic_fold(struct vp *vp)
+{
+	struct lapic *apic = &vp->lapic;
+	uint32_t words;
+
+	if (!__atomic_load_n(&apic->post_words, __ATOMIC_RELAXED))
+		return;
+	words = __atomic_exchange_n(&apic->post_words, 0, __ATOMIC_ACQUIRE);
+	while (words) {
+		fold_word(vp, (unsigned int)__builtin_ctz(words));
+		words &= words - 1;
+	}
+}
+
+/* SDM, "Task and Processor Priorities": the higher class of TPR and ISR; the low bits only when the TPR's class wins or ties. */
+uint32_t lapic_ppr(const struct lapic *apic)
+{
+	int isr = lapic_highest(apic->isr, apic->isr_words);
+	uint32_t service = isr < 0 ? 0 : (uint32_t)isr & 0xF0;
+
+	return (apic->tpr & 0xF0) >= service ? apic->tpr : service;
+}
+
+int lapic_highest_irr(const struct vp *vp)
+{
+	return lapic_highest(vp->lapic.irr, vp->lapic.irr_words);
+}
+
+int lapic_pending(const struct vp *vp)
+{
+	int vector = lapic_highest_irr(vp);
+
+	return vector >= 0 && ((uint32_t)vector & 0xF0) > (lapic_ppr(&vp->lapic) & 0xF0) ? vector : -1;
+}
+
+void lapic_accept(struct vp *vp, uint8_t vector)
+{
+	struct lapic *apic = &vp->lapic;
+
+	clear_vector(apic->irr, &apic->irr_words, vector);
+	if (!(apic->auto_eoi[vector / 32] & (1u << vector % 32)))
+		set_vector(apic->isr, &apic->isr_words, vector);
+}
+
+/* The end of a level-triggered interrupt, for whoever holds the line. */
+static void broadcast_eoi(struct vp *vp, uint8_t vector)
+{
+	if (vp->partition->id == HV_ROOT_PARTITION)
+		plat_apic_eoi(vp, vector);
+	else if (vp->partition->intercept_apic_eoi)
+		notify_apic_eoi(vp, vector);
+}
+
+void lapic_eoi(struct vp *vp)
+{
+	struct lapic *apic = &vp->lapic;
+	int vector = lapic_highest(apic->isr, apic->isr_words);
+
+	if (vector < 0) /* the EOI of nothing: no effect */
+		return;
+	clear_vector(apic->isr, &apic->isr_words, (uint8_t)vector);
+	if (apic->tmr[vector / 32] & (1u << vector % 32))
+		broadcast_eoi(vp, (uint8_t)vector);
+	if (__atomic_load_n(&vp->synic.waiting, __ATOMIC_RELAXED)) /* TLFS, "Messages": an EOI makes the queues move */
+		synic_end_of_message(vp);
+}
+
+/* Errors gather until software writes the ESR; each new one raises the LVT error interrupt. */
+void lapic_error(struct vp *vp, uint32_t esr_bits)
+{
+	struct lapic *apic = &vp->lapic;
+	uint32_t fresh = esr_bits & ~apic->esr_pending;
+	uint8_t vector = (uint8_t)apic->lvt_error;
+
+	apic->esr_pending |= esr_bits;
+	if (!fresh || (apic->lvt_error & LAPIC_LVT_MASKED))
+		return;
+	if (vector < LAPIC_FIRST_VECTOR)
+		apic->esr_pending |= LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR;
+	else
+		lapic_raise(vp, vector, false);
+}
+
+/* ---- state ---- */
+
+static void clear_vectors(struct lapic *apic)
+{
+	memset(apic->isr, 0, sizeof(apic->isr));
+	memset(apic->irr, 0, sizeof(apic->irr));
+	memset(apic->tmr, 0, sizeof(apic->tmr));
+	apic->isr_words = apic->irr_words = 0;
+	__atomic_store_n(&apic->post_words, 0, __ATOMIC_RELAXED);
+	for (unsigned int word = 0; word < 8; word++)
+		__atomic_store_n(&apic->post[word], 0, __ATOMIC_RELAXED);
+}
+
+void lapic_reset(struct vp *vp)
+{
+	struct lapic *apic = &vp->lapic;
+
+	clear_vectors(apic);
+	apic->eoi_assist = false;
+	apic->tpr = apic->esr = apic->esr_pending = 0;
+	apic->icr = 0;
+	apic->id = vp->apic_id << 24;
+	apic->ldr = lapic_x2apic(apic) ? lapic_x2apic_ldr(vp->apic_id) : 0;
+	apic->dfr = UINT32_MAX;
+	apic->svr = 0xFF;
+	apic->lvt_timer = apic->lvt_thermal = apic->lvt_pmc = apic->lvt_error = apic->lvt_cmci = LAPIC_LVT_MASKED;
+	apic->lvt_lint[0] = apic->lvt_lint[1] = LAPIC_LVT_MASKED;
+	apic->timer_initial = apic->timer_divide = 0;
+	apic->timer_start_tsc = 0;
+	apic->timer_deadline_tsc = HV_NEVER;
+	vp->tsc_deadline_msr = 0;
+}
+
+/*
+ * A child's APIC is as after power-on. The root's is as firmware leaves it for an operating system: in x2APIC mode, and on the
+ * boot processor as a virtual wire, PIC on LINT0 and NMI on LINT1 (MP Specification, "Virtual Wire Mode").
+ */
+void lapic_create(struct vp *vp, bool x2apic_now)
+{
+	struct lapic *apic = &vp->lapic;
+
+	apic->base = LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE | (vp->index == 0 ? LAPIC_BASE_BSP : 0) |
+		     (x2apic_now ? LAPIC_BASE_X2APIC : 0);
+	lapic_reset(vp);
+	if (x2apic_now && vp->index == 0) {
+		apic->svr |= LAPIC_SVR_ENABLE;
+		apic->lvt_lint[0] = LAPIC_MODE_EXTINT << 8;
+		apic->lvt_lint[1] = LAPIC_MODE_NMI << 8;
+	}
+}
+
+/* INIT leaves APIC_BASE and with it the mode as they are (SDM, "Local APIC State After It Receives an INIT Reset"). */
+void lapic_init(struct vp *vp)
+{
+	lapic_reset(vp);
+	vp_rearm_timer(vp);
+}
+
+uint32_t lapic_get_tpr(const struct vp *vp)
+{
+	return vp->lapic.tpr;
+}
+
+void lapic_set_tpr(struct vp *vp, uint32_t tpr)
+{
+	vp->lapic.tpr = tpr & 0xFF;
+}
+
+bool lapic_accepts_extint(const struct vp *vp)
+{
+	uint32_t lint0 = __atomic_load_n(&vp->lapic.lvt_lint[0], __ATOMIC_RELAXED);
+
+	return !(vp->lapic.base & LAPIC_BASE_ENABLE) ||
+	       (!(lint0 & LAPIC_LVT_MASKED) && LAPIC_LVT_MODE(lint0) == LAPIC_MODE_EXTINT);
+}
+
+bool lapic_accepts_nmi_pin(const struct vp *vp)
+{
+	uint32_t lint1 = __atomic_load_n(&vp->lapic.lvt_lint[1], __ATOMIC_RELAXED);
+
+	return !(vp->lapic.base & LAPIC_BASE_ENABLE) ||
+	       (!(lint1 & LAPIC_LVT_MASKED) && LAPIC_LVT_MODE(lint1) == LAPIC_MODE_NMI);
+}
+
+/* ---- registers ---- */
+
+static uint32_t *lvt_register(struct lapic *apic, unsigned int reg)
+{
+	switch (reg) {
+	case LAPIC_LVT_THERMAL:
+		return &apic->lvt_thermal;
+	case LAPIC_LVT_PMC:
+		return &apic->lvt_pmc;
+	case LAPIC_LVT_LINT0:
+		return &apic->lvt_lint[0];
+	case LAPIC_LVT_LINT1:
+		return &apic->lvt_lint[1];
+	case LAPIC_LVT_ERROR:
+		return &apic->lvt_error;
+	default:
+		return &apic->lvt_timer;
+	}
+}
+
+uint32_t lapic_lvt_bits(unsigned int reg)
+{
+	switch (reg) {
+	case LAPIC_LVT_TIMER:
+		return 0x700FF; /* vector, mask, mode 18:17 */
+	case LAPIC_LVT_LINT0:
+	case LAPIC_LVT_LINT1:
+		return 0x1A7FF; /* vector, delivery mode, polarity, trigger mode, mask */
+	case LAPIC_LVT_ERROR:
+		return 0x100FF;
+	default:
+		return 0x107FF;
+	}
+}
+
+bool lapic_readable(const struct lapic *apic, unsigned int reg)
+{
+	return reg < LAPIC_REGISTER_COUNT && ((lapic_x2apic(apic) ? X2APIC_READABLE : XAPIC_READABLE) >> reg) & 1;
+}
+
+bool lapic_writable(const struct lapic *apic, unsigned int reg)
+{
+	return reg < LAPIC_REGISTER_COUNT && ((lapic_x2apic(apic) ? X2APIC_WRITABLE : XAPIC_WRITABLE) >> reg) & 1;
+}
+
+uint32_t lapic_read(struct vp *vp, unsigned int reg)
+{
+	struct lapic *apic = &vp->lapic;
+
+	switch (reg) {
+	case LAPIC_ID:
+		return lapic_x2apic(apic) ? vp->apic_id : apic->id;
+	case LAPIC_VERSION:
+		return LAPIC_VERSION_VALUE;
+	case LAPIC_TPR:
+		return apic->tpr;
+	case LAPIC_PPR:
+		return lapic_ppr(apic);
+	case LAPIC_LDR:
+		return apic->ldr;
+	case LAPIC_DFR:
+		return apic->dfr;
+	case LAPIC_SVR:
+		return apic->svr;
+	case LAPIC_ISR ... LAPIC_ISR + 7:
+		return apic->isr[reg - LAPIC_ISR];
+	case LAPIC_TMR ... LAPIC_TMR + 7:
+		return apic->tmr[reg - LAPIC_TMR];
+	case LAPIC_IRR ... LAPIC_IRR + 7:
+		lapic_fold(vp);
+		return apic->irr[reg - LAPIC_IRR];
+	case LAPIC_ESR:
+		return apic->esr;
+	case LAPIC_ICR:
+		return (uint32_t)apic->icr;
+	case LAPIC_ICR_HIGH:
+		return (uint32_t)(apic->icr >> 32);
+	case LAPIC_LVT_TIMER ... LAPIC_LVT_ERROR:
+		return *lvt_register(apic, reg);
+	case LAPIC_TIMER_INITIAL:
+		return apic->timer_initial;
+	case LAPIC_TIMER_CURRENT:
+		return lapic_timer_current(vp);
+	case LAPIC_TIMER_DIVIDE:
+		return apic->timer_divide;
+	default: /* APR, EOI and remote read of the xAPIC page */
+		return 0;
+	}
+}
+
+static void write_lvt(struct vp *vp, unsigned int reg, uint32_t value)
+{
+	struct lapic *apic = &vp->lapic;
+	uint32_t lvt = value & lapic_lvt_bits(reg);
+
+	if (!(apic->svr & LAPIC_SVR_ENABLE)) /* SDM, "Local APIC State After It Has Been Software Disabled" */
+		lvt |= LAPIC_LVT_MASKED;
+	if (reg == LAPIC_LVT_TIMER) {
+		lapic_timer_set_lvt(vp, lvt);
+		return;
+	}
+	__atomic_store_n(lvt_register(apic, reg), lvt, __ATOMIC_RELAXED);
+	if ((reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1) && vp->partition->id == HV_ROOT_PARTITION)
+		plat_apic_lint(vp, reg - LAPIC_LVT_LINT0, lvt);
+}
+
+static void write_svr(struct vp *vp, uint32_t value)
+{
+	struct lapic *apic = &vp->lapic;
+
+	lapic_fold(vp); /* what came before the change, by the state before the change */
+	apic->svr = value & LAPIC_SVR_WRITABLE;
+	if (apic->svr & LAPIC_SVR_ENABLE)
+		return;
+	for (unsigned int reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg++)
+		write_lvt(vp, reg, *lvt_register(apic, reg)); /* masks them */
+}
+
+void lapic_write(struct vp *vp, unsigned int reg, uint32_t value)
+{
+	struct lapic *apic = &vp->lapic;
+
+	switch (reg) {
+	case LAPIC_TPR:
+		lapic_set_tpr(vp, value);
+		break;
+	case LAPIC_EOI:
+		lapic_eoi(vp);
+		break;
+	case LAPIC_LDR:
+		apic->ldr = value & 0xFF000000;
+		break;
+	case LAPIC_DFR:
+		apic->dfr = value | 0x0FFFFFFF;
+		break;
+	case LAPIC_SVR:
+		write_svr(vp, value);
+		break;
+	case LAPIC_ESR: /* the write is what makes the errors readable */
+		apic->esr = apic->esr_pending;
+		apic->esr_pending = 0;
+		break;
+	case LAPIC_ICR:
+		apic->icr = (apic->icr & 0xFFFFFFFF00000000) | (value & ~LAPIC_LVT_STATUS);
+		lapic_send_ipi(vp, (apic->icr >> 56 << 32) | (uint32_t)apic->icr);
+		break;
+	case LAPIC_ICR_HIGH:
+		apic->icr = (uint64_t)(value & 0xFF000000) << 32 | (uint32_t)apic->icr;
+		break;
+	case LAPIC_LVT_TIMER ... LAPIC_LVT_ERROR:
+		write_lvt(vp, reg, value);
+		break;
+	case LAPIC_TIMER_INITIAL:
+		lapic_timer_set_initial(vp, value);
+		break;
+	case LAPIC_TIMER_DIVIDE:
+		lapic_timer_set_divide(vp, value & 0xB);
+		break;
+	default: /* the ID: fixed when the VP was made (TLFS, "Local APIC") */
+		break;
+	}
+}
+
+/* A reserved register is an error of the xAPIC page; a read-only or write-only one is not (SDM, "Error Status Register"). */
+uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset)
+{
+	if ((offset & 0xF) == 0 && lapic_readable(&vp->lapic, offset >> 4))
+		return lapic_read(vp, offset >> 4);
+	if (!lapic_writable(&vp->lapic, offset >> 4))
+		lapic_error(vp, LAPIC_ESR_ILLEGAL_REGISTER);
+	return 0;
+}
+
+void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value)
+{
+	if ((offset & 0xF) == 0 && lapic_writable(&vp->lapic, offset >> 4))
+		lapic_write(vp, offset >> 4, value);
+	else if (!lapic_readable(&vp->lapic, offset >> 4))
+		lapic_error(vp, LAPIC_ESR_ILLEGAL_REGISTER);
+}

@@ -1,0 +1,107 @@
+/*
+ * MSRs: what the core answers itself, and the policy for the rest.
+ *
+ *	x2APIC, APIC_BASE, TSC_DEADLINE	lapic_msr.c
+ *	0x4000xxxx			msr_hv.c, by privilege
+ *	TSC, TSC_ADJUST			here: an offset to the machine's
+ *	MTRRs, MISC_ENABLE, MCE		of a child: msr_child.c, kept and without effect; of the root: the home's
+ *	SVM, VMX			#GP for everybody: this is a processor without them
+ *	everything else			plat_msr_*; and what the home does not know, as the parent wishes
+ */
+#include "tlfs/msr.h"
+
+#define MSR_TSC	       0x00000010u
+#define MSR_TSC_ADJUST 0x0000003Bu
+
+/* ---- the time-stamp counter ---- */
+
+static void set_tsc_offset(struct vp *vp, uint64_t offset)
+{
+	if (offset == vp->tsc_offset)
+		return;
+	vp->tsc_adjust += offset - vp->tsc_offset;
+	__atomic_store_n(&vp->tsc_offset, offset, __ATOMIC_RELAXED);
+	plat_tsc_offset_changed(vp);
+	lapic_tsc_changed(vp);
+	refclock_tsc_changed(vp->partition);
+}
+
+/* ---- policy ---- */
+
+static bool is_virtualization_msr(uint32_t msr)
+{
+	return (msr >= 0x480 && msr <= 0x4FF) ||	   /* VMX capabilities */
+	       (msr >= 0xC0010114 && msr <= 0xC001011A) || /* VM_CR … SVM lock key */
+	       msr == 0x3A;				   /* IA32_FEATURE_CONTROL */
+}
+
+static bool is_lapic_msr(uint32_t msr)
+{
+	return (msr >= LAPIC_MSR_X2APIC && msr <= LAPIC_MSR_X2APIC_LAST) || msr == LAPIC_MSR_BASE ||
+	       msr == LAPIC_MSR_TSC_DEADLINE;
+}
+
+static bool is_synthetic_msr(uint32_t msr)
+{
+	return msr >> 28 == 4;
+}
+
+/* For a register that nobody knows: the parent's choice. */
+static enum access_result unknown(const struct vp *vp)
+{
+	const struct partition *p = vp->partition;
+
+	if (p->intercept_msr)
+		return ACCESS_PARENT;
+	return p->unimplemented_msr_action == HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO ? ACCESS_OK : ACCESS_FAULT;
+}
+
+static bool is_child(const struct vp *vp)
+{
+	return vp->partition->id != HV_ROOT_PARTITION;
+}
+
+enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
+{
+	enum access_result result;
+
+	*value = 0;
+	if (is_lapic_msr(msr))
+		return lapic_msr_read(vp, msr, value);
+	if (is_synthetic_msr(msr))
+		return msr_hv_read(vp, msr, value);
+	if (is_virtualization_msr(msr))
+		return ACCESS_FAULT;
+	if (msr == MSR_TSC) {
+		*value = plat_tsc() + vp->tsc_offset;
+		return ACCESS_OK;
+	}
+	if (msr == MSR_TSC_ADJUST) {
+		*value = vp->tsc_adjust;
+		return ACCESS_OK;
+	}
+	if (is_child(vp) && msr_child_read(vp, msr, value))
+		return ACCESS_OK;
+	result = plat_msr_read(vp, msr, value);
+	return result == ACCESS_PARENT ? unknown(vp) : result;
+}
+
+enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
+{
+	enum access_result result;
+
+	if (is_lapic_msr(msr))
+		return lapic_msr_write(vp, msr, value);
+	if (is_synthetic_msr(msr))
+		return msr_hv_write(vp, msr, value);
+	if (is_virtualization_msr(msr))
+		return ACCESS_FAULT;
+	if (msr == MSR_TSC || msr == MSR_TSC_ADJUST) {
+		set_tsc_offset(vp, vp->tsc_offset + value - (msr == MSR_TSC ? plat_tsc() + vp->tsc_offset : vp->tsc_adjust));
+		return ACCESS_OK;
+	}
+	if (is_child(vp) && msr_child_write(vp, msr, value, &result))
+		return result;
+	result = plat_msr_write(vp, msr, value);
+	return result == ACCESS_PARENT ? unknown(vp) : result;
+}

@@ -1,0 +1,17 @@
+/*
+ * What the files of the MSRs share: msr.c (dispatch), msr_hv.c (synthetic ones), msr_child.c (what a child's processor keeps).
+ */
+#ifndef TLFS_MSR_H
+#define TLFS_MSR_H
+
+#include "tlfs/hv.h"
+#include "tlfs/lapic.h"
+
+enum access_result msr_hv_read(struct vp *vp, uint32_t msr, uint64_t *value);
+enum access_result msr_hv_write(struct vp *vp, uint32_t msr, uint64_t value);
+
+/* false: not one of these. */
+bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value);
+bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_result *result);
+
+#endif

@@ -1,0 +1,8 @@
+# The core. Freestanding in the images, hosted in the unit tests and fuzzers.
+
+# Interrupts, timers, and what a guest sees of its processor.
+tlfs_objs += tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_state.o tlfs/lapic_timer.o
+tlfs_objs += tlfs/synic.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o
+tlfs_objs += tlfs/cpuid.o tlfs/cpuid_features.o tlfs/cpuid_hv.o tlfs/cpuid_override.o tlfs/cpuid_topology.o
+tlfs_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o
+tlfs_objs += tlfs/hc_flush.o

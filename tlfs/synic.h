@@ -1,0 +1,14 @@
+/*
+ * What the SynIC, its timers and its event flags share. Within the core only.
+ */
+#ifndef TLFS_SYNIC_H
+#define TLFS_SYNIC_H
+
+#include "tlfs/hv.h"
+
+#define SYNIC_WAITING_TIMER_SHIFT 16 /* bit of synic.waiting for synthetic timer 0 */
+
+/* The SINT's interrupt, unless it is masked or polled. Any context. */
+void synic_interrupt(struct vp *vp, uint32_t sint);
+
+#endif
