@@ -9,13 +9,6 @@
 #include "hypervisor/home.h"
 #include "hypervisor/memory.h"
 
-struct overlay {
-	struct overlay *next;
-	uint64_t gpn;
-	uint64_t spn;
-	uint64_t below; /* in the last one of a GPN */
-};
-
 /* A page of records; the first place is taken by the link to the next page. */
 struct overlay_page {
 	struct overlay_page *next;

@@ -13,6 +13,14 @@ struct gpa_walk {
 	unsigned int level;
 };
 
+/* An overlay page at a GPN; see gpa_overlay.c. */
+struct overlay {
+	struct overlay *next;
+	uint64_t gpn;
+	uint64_t spn;
+	uint64_t below; /* in the last one of a GPN: the entry that they hide */
+};
+
 void gpa_walk(const struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk);
 /* The same, but makes the tables that are missing and splits leaves above `level`. INSUFFICIENT_MEMORY: nothing has changed. */
 hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk) MUST_CHECK;

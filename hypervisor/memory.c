@@ -360,6 +360,7 @@ void memory_init(struct partition *root)
 	uint16_t slot = slot_of(root);
 
 	owners[slot] = root;
+	boot_free = NULL;
 	pages = plat_spa_ptr(memory_boot_alloc(page_up(count * sizeof(struct page))));
 	for (uint32_t i = 0; i < count; i++)
 		pages[i] = (struct page){.kind = PAGE_RAM, .owner = slot};

@@ -1,0 +1,237 @@
+/*
+ * The checker: walks every page table, list and pool from scratch, counts what it finds, and compares that with the table of
+ * pages. The numbers are those of docs/design/memory.md.
+ */
+#include "tests/fake/ram_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hypervisor/gpa_table.h"
+#include "tests/fake/ram.h"
+
+#define PENDING_LARGE (1ull << 63)
+
+/* What was found of a page. */
+struct found {
+	uint32_t child_leaves;	/* leaves and hidden entries of children */
+	uint32_t overlays;	/* records */
+	uint32_t pending;
+	uint32_t in_pool;
+	uint32_t tables;	/* page tables that it is */
+	uint32_t root_leaves;
+};
+static struct found *found;
+
+#define HOLDS(number, spn, condition)                                                                              \
+	do {                                                                                                       \
+		if (!(condition)) {                                                                                \
+			fprintf(stderr, "M%d does not hold for page %llx: %s\n", number, (unsigned long long)(spn), \
+				#condition);                                                                       \
+			abort();                                                                                   \
+		}                                                                                                  \
+	} while (0)
+
+static struct page *first_page(void)
+{
+	uint64_t spn, pages;
+
+	memory_range(0, &spn, &pages);
+	return memory_page(spn);
+}
+
+static struct found *found_of(uint64_t spn)
+{
+	struct page *page = memory_page(spn);
+
+	return page ? &found[page - first_page()] : NULL;
+}
+
+static bool owned_by(const struct page *page, const struct partition *p)
+{
+	return page->owner == p->id % HV_MAX_PARTITIONS;
+}
+
+static bool is_apic(uint64_t spn, uint64_t pages)
+{
+	return spn <= 0xfee00 && 0xfee00 < spn + pages;
+}
+
+/* A leaf, or an entry that overlays hide. */
+static void leaf(struct gpa_map *map, uint64_t gpn, unsigned int level, uint64_t entry)
+{
+	uint64_t spn = pte_spn(entry), pages = pte_pages(level);
+
+	if (!pte_present(entry)) {
+		HOLDS(8, gpn, entry == PTE_NO_ACCESS && !map->identity);
+		return;
+	}
+	HOLDS(3, spn, !is_apic(spn, pages));
+	HOLDS(5, gpn, !map->identity || spn == gpn);
+	for (uint64_t i = 0; i < pages; i++) {
+		struct page *page = memory_page(spn + i);
+
+		HOLDS(5, spn + i, !page == !!(entry & PTE_SOFT_IO));
+		if (!page)
+			continue;
+		HOLDS(1, spn + i, page->kind == PAGE_RAM && owned_by(page, &ram_root));
+		if (map->identity)
+			found_of(spn + i)->root_leaves++;
+		else
+			found_of(spn + i)->child_leaves++;
+	}
+}
+
+static void overlay_leaf(struct gpa_map *map, uint64_t gpn, uint64_t entry)
+{
+	const struct overlay *overlay = map->overlays;
+
+	while (overlay && overlay->gpn != gpn)
+		overlay = overlay->next;
+	HOLDS(4, gpn, overlay && overlay->spn == pte_spn(entry));
+}
+
+static void table(struct gpa_map *map, uint64_t *entries, uint64_t gpn, unsigned int level)
+{
+	uint64_t spn = plat_ptr_spa(entries).v >> PAGE_SHIFT;
+	struct page *page = memory_page(spn);
+	uint32_t count = 0;
+
+	HOLDS(7, spn, page && page->kind == PAGE_TABLE && owned_by(page, map->partition));
+	found_of(spn)->tables++;
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		uint64_t entry = entries[i], at = gpn + i * pte_pages(level);
+
+		count += !!entry;
+		if (pte_is_table(entry, level))
+			table(map, plat_spa_ptr((spa_t){ entry & PTE_ADDRESS }), at, level - 1);
+		else if (entry & PTE_SOFT_OVERLAY && pte_present(entry))
+			overlay_leaf(map, at, entry);
+		else if (entry)
+			leaf(map, at, level, entry);
+	}
+	HOLDS(7, spn, page->count == count);
+}
+
+static void overlays(struct gpa_map *map)
+{
+	for (const struct overlay *overlay = map->overlays; overlay; overlay = overlay->next) {
+		const struct overlay *lower = overlay->next;
+		const struct page *page = memory_page(overlay->spn);
+		struct gpa_walk walk;
+
+		gpa_walk(map, overlay->gpn, 0, &walk);
+		HOLDS(4, overlay->spn, !walk.level && *walk.entry[0] & PTE_SOFT_OVERLAY);
+		HOLDS(4, overlay->spn, page && page->kind == PAGE_USED);
+		found_of(overlay->spn)->overlays++;
+		while (lower && lower->gpn != overlay->gpn)
+			lower = lower->next;
+		if (!lower && overlay->below)
+			leaf(map, overlay->gpn, 0, overlay->below);
+		HOLDS(4, overlay->spn, !lower || !overlay->below);
+	}
+}
+
+static void pending(struct gpa_map *map)
+{
+	for (uint32_t i = 0; i < map->pending_count; i++) {
+		uint64_t spn = map->pending[i] & ~PENDING_LARGE, pages = map->pending[i] & PENDING_LARGE ? 512 : 1;
+
+		for (uint64_t j = 0; j < pages; j++)
+			found_of(spn + j)->pending++;
+	}
+}
+
+/* The list begins at its head entry and goes on by index. */
+static void pool(struct partition *p)
+{
+	struct page *page = p->pool.free;
+	uint32_t count = 0;
+
+	while (page) {
+		HOLDS(6, page - first_page(), page->kind == PAGE_FREE && owned_by(page, p) && !page->boot);
+		found[page - first_page()].in_pool++;
+		count++;
+		page = page->next == PAGE_END ? NULL : first_page() + page->next;
+	}
+	HOLDS(6, p->id, p == &ram_root ? count <= p->pool.free_count : count == p->pool.free_count);
+}
+
+/* All that was found of one page against its entry. */
+static void compare(uint64_t spn, const struct page *page, const struct found *f)
+{
+	uint32_t pending_as_table = page->kind == PAGE_LIMBO ? 1 : 0;
+
+	HOLDS(7, spn, f->tables == (page->kind == PAGE_TABLE));
+	HOLDS(6, spn, page->boot || f->in_pool == (page->kind == PAGE_FREE));
+	HOLDS(9, spn, page->kind != PAGE_RAM || (!page->boot && owned_by(page, &ram_root)));
+	if (page->kind == PAGE_RAM)
+		HOLDS(2, spn, page->count == f->child_leaves + f->pending);
+	else if (page->kind == PAGE_USED)
+		HOLDS(4, spn, page->count == f->overlays + f->pending);
+	else
+		HOLDS(10, spn, f->pending == pending_as_table);
+	HOLDS(5, spn, f->root_leaves == (page->kind == PAGE_RAM));
+}
+
+/* Pages by owner and kind, against what the owner's pool says. */
+static void balance(struct partition *p)
+{
+	uint64_t spn, pages, free = 0, all = 0;
+
+	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++) {
+		for (uint64_t j = 0; j < pages; j++) {
+			const struct page *page = memory_page(spn + j);
+			bool pooled = owned_by(page, p) && page->kind != PAGE_RAM && page->kind != PAGE_HYPERVISOR;
+
+			free += pooled && page->kind == PAGE_FREE;
+			all += pooled;
+		}
+	}
+	HOLDS(6, p->id, free == plat_pool_count(p) && all == plat_deposit_count(p));
+}
+
+/* No LP has a way to a page that is, or can become, something else than that LP's partition has a right to. */
+static void tlbs(void)
+{
+	for (uint32_t i = 0; i < ram_tlb_count; i++) {
+		const struct page *page = memory_page(ram_tlb[i].spn);
+		bool child = ram_tlb[i].p != &ram_root;
+
+		if (!page)
+			continue;
+		if (page->kind == PAGE_RAM)
+			HOLDS(10, ram_tlb[i].spn, !child || page->count);
+		else if (page->kind == PAGE_USED)
+			HOLDS(10, ram_tlb[i].spn, page->count);
+		else
+			HOLDS(10, ram_tlb[i].spn, page->kind == PAGE_LIMBO);
+	}
+}
+
+void ram_check(void)
+{
+	struct partition *partitions[] = { &ram_root, &ram_children[0], &ram_children[1] };
+	uint64_t spn, pages, total = 0;
+
+	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
+		total += pages;
+	found = calloc(total, sizeof(*found));
+	for (size_t i = 0; i < ARRAY_COUNT(partitions); i++) {
+		struct gpa_map *map = gpa_of(partitions[i]);
+
+		pool(partitions[i]);
+		balance(partitions[i]);
+		if (!map)
+			continue;
+		table(map, map->top, 0, PAGETABLE_LEVELS - 1);
+		overlays(map);
+		pending(map);
+	}
+	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
+		for (uint64_t j = 0; j < pages; j++)
+			compare(spn + j, memory_page(spn + j), found_of(spn + j));
+	tlbs();
+	free(found);
+}
