@@ -1,7 +1,58 @@
+# hv-svm.elf is all of hypervisor_objs and hypervisor_svm_objs with the core. Linked twice: the table of function names for the
+# backtrace comes from the first link, and stands behind all code, so it moves none.
+
+hypervisor_objs += hypervisor/boot/entry.o
+hypervisor_objs += hypervisor/boot/trampoline.o
+hypervisor_objs += hypervisor/main.o
+hypervisor_objs += hypervisor/lp.o
+hypervisor_objs += hypervisor/run.o
+hypervisor_objs += hypervisor/intercept.o
+hypervisor_objs += hypervisor/message.o
+hypervisor_objs += hypervisor/register_page.o
+hypervisor_objs += hypervisor/interrupt.o
+hypervisor_objs += hypervisor/timer.o
+hypervisor_objs += hypervisor/fpu.o
+hypervisor_objs += hypervisor/plat.o
+hypervisor_objs += hypervisor/console.o
 hypervisor_objs += hypervisor/memory.o
 hypervisor_objs += hypervisor/gpa.o
 hypervisor_objs += hypervisor/gpa_overlay.o
 hypervisor_objs += hypervisor/gpa_root.o
 hypervisor_objs += hypervisor/gpa_table.o
 hypervisor_objs += hypervisor/arch/x86/paging.o
+hypervisor_objs += hypervisor/arch/x86/idt.o
+hypervisor_objs += hypervisor/arch/x86/trap.o
+hypervisor_objs += hypervisor/arch/x86/apic.o
+hypervisor_objs += hypervisor/arch/x86/insn.o
+hypervisor_objs += hypervisor/arch/x86/walk.o
+
+hypervisor_svm_objs += hypervisor/arch/x86/svm/run.o
+hypervisor_svm_objs += hypervisor/arch/x86/svm/svm.o
+hypervisor_svm_objs += hypervisor/arch/x86/svm/exit.o
+hypervisor_svm_objs += hypervisor/arch/x86/svm/regs.o
+hypervisor_svm_objs += hypervisor/arch/x86/svm/inject.o
 hypervisor_svm_objs += hypervisor/arch/x86/svm/npt.o
+
+hypervisor_products += build/hypervisor/hv-svm.elf
+
+image_objs := $(call image,$(hypervisor_objs) $(hypervisor_svm_objs) $(tlfs_objs) lib/print.o lib/string.o)
+image_link := ld -T hypervisor/hv.lds --gc-sections -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments
+
+build/hypervisor/hv-svm.elf: $(image_objs) hypervisor/hv.lds hypervisor/objs.mk tools/symbols
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)tools/symbols > $@.none.S && $(CC) -c -o $@.none.o $@.none.S
+	$(Q)$(image_link) -o $@.first $(filter %.o,$^) $@.none.o
+	$(Q)tools/symbols $@.first > $@.symbols.S && $(CC) -c -o $@.symbols.o $@.symbols.S
+	$(Q)$(image_link) -o $@ $(filter %.o,$^) $@.symbols.o
+
+# The parts that need no hardware are tested on a simulated machine.
+memory_parts := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
+	hypervisor/arch/x86/svm/npt.o tests/fake/ram.o tests/fake/ram_check.o
+hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
+	tests/unit/npt_test.c
+memory_test_objs := $(memory_parts)
+gpa_test_objs := $(memory_parts)
+gpa_root_test_objs := $(memory_parts)
+gpa_overlay_test_objs := $(memory_parts)
+npt_test_objs := hypervisor/arch/x86/svm/npt.o

@@ -31,8 +31,11 @@ void *plat_spa_ptr(spa_t spa)
 	return (void *)(HV_DIRECT_MAP + spa.v);
 }
 
+/* Of the direct map, or of the image's own data. */
 spa_t plat_ptr_spa(const void *page)
 {
+	if ((uintptr_t)page >= HV_IMAGE_VA)
+		return (spa_t){ (uintptr_t)page - HV_IMAGE_VA + image_base };
 	return (spa_t){ (uintptr_t)page - HV_DIRECT_MAP };
 }
 

@@ -1,0 +1,173 @@
+#include "hypervisor/arch/x86/insn.h"
+
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/arch/x86/walk.h"
+#include "hypervisor/home.h"
+#include "lib/string.h"
+
+/*
+ * The bytes from RIP to the end of its page, or NULL. The page is remembered under (linear page, CR3, GPA generation). A guest
+ * that changes its page tables may be shown bytes of the old page: who uses them compares them with what must stand there.
+ */
+static const uint8_t *peek(struct vcpu *vcpu, uint32_t *available)
+{
+	struct fetch_cache *cache = &vcpu->fetch;
+	uint64_t linear = vendor_linear_rip(vcpu), cr3 = vendor_get_cr(vcpu, 3);
+	uint64_t generation = gpa_generation(vcpu->vp->partition);
+	uint32_t error;
+	gpa_t gpa;
+
+	*available = (uint32_t)(PAGE_SIZE - (linear & PAGE_MASK));
+	if (__builtin_expect(cache->page && cache->linear == (linear & ~PAGE_MASK) && cache->cr3 == cr3 &&
+				     cache->generation == generation,
+			     1))
+		return cache->page + (linear & PAGE_MASK);
+	cache->page = NULL;
+	if (walk_gva(vcpu, (gva_t){ linear & ~PAGE_MASK }, WALK_FETCH, &gpa, &error) != HV_TRANSLATE_GVA_SUCCESS)
+		return NULL;
+	cache->page = gpa_peek(vcpu->vp->partition, gpa.v >> PAGE_SHIFT);
+	cache->linear = linear & ~PAGE_MASK;
+	cache->cr3 = cr3;
+	cache->generation = generation;
+	return cache->page ? cache->page + (linear & PAGE_MASK) : NULL;
+}
+
+uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX])
+{
+	uint64_t rip = vcpu->rip;
+	uint32_t available, count;
+	const uint8_t *from;
+
+	vcpu->fetch.page = NULL; /* always the page of now */
+	from = peek(vcpu, &available);
+	if (!from)
+		return 0;
+	count = available < INSN_MAX ? available : INSN_MAX;
+	memcpy(bytes, from, count);
+	if (count == INSN_MAX)
+		return count;
+	vcpu->rip += count;
+	from = peek(vcpu, &available);
+	vcpu->rip = rip;
+	if (!from)
+		return count;
+	memcpy(bytes + count, from, INSN_MAX - count);
+	return INSN_MAX;
+}
+
+struct prefixes {
+	uint8_t count; /* bytes, REX included */
+	uint8_t rex;
+	bool operand_size, address_size;
+};
+
+static bool is_prefix(uint8_t byte)
+{
+	switch (byte) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct prefixes prefixes_of(const uint8_t *bytes, uint32_t count, unsigned int bits)
+{
+	struct prefixes p = { 0 };
+
+	while (p.count < count && is_prefix(bytes[p.count])) {
+		p.operand_size |= bytes[p.count] == 0x66;
+		p.address_size |= bytes[p.count] == 0x67;
+		p.count++;
+	}
+	if (bits == 64 && p.count < count && (bytes[p.count] & 0xf0) == 0x40)
+		p.rex = bytes[p.count++];
+	return p;
+}
+
+static uint8_t prefixes_length(struct vcpu *vcpu)
+{
+	uint8_t bytes[INSN_MAX];
+	uint32_t count = insn_fetch(vcpu, bytes);
+
+	return prefixes_of(bytes, count, vendor_code_bits(vcpu)).count;
+}
+
+uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
+{
+	uint32_t available;
+	const uint8_t *at = peek(vcpu, &available);
+
+	if (__builtin_expect(at && available >= 2 && (at[0] | at[1] << 8) == opcode, 1))
+		return 2;
+	return (uint8_t)(prefixes_length(vcpu) + 2);
+}
+
+uint8_t insn_halt_length(struct vcpu *vcpu)
+{
+	return (uint8_t)(prefixes_length(vcpu) + 1);
+}
+
+/* Bytes of ModRM, SIB and displacement. */
+static unsigned int modrm_length(const uint8_t *at, unsigned int address_bits)
+{
+	unsigned int mod = at[0] >> 6, rm = at[0] & 7;
+
+	if (address_bits == 16)
+		return 1 + (mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 6) ? 2 : 0);
+	if (rm == 4)
+		return 2 + (mod == 1 ? 1 : mod == 2 || (mod == 0 && (at[1] & 7) == 5) ? 4 : 0);
+	return 1 + (mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
+}
+
+struct form {
+	uint8_t opcode;
+	bool read, write, immediate;
+	enum insn_operation operation;
+};
+
+static const struct form forms[] = {
+	{ 0x89, false, true, false, INSN_MOVE }, { 0x8b, true, false, false, INSN_MOVE },
+	{ 0xc7, false, true, true, INSN_MOVE },	 { 0x87, true, true, false, INSN_EXCHANGE },
+	{ 0x21, true, true, false, INSN_AND },	 { 0x09, true, true, false, INSN_OR },
+	{ 0x31, true, true, false, INSN_XOR },
+};
+
+bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
+{
+	uint8_t bytes[INSN_MAX + 8] = { 0 }; /* zeros behind a short fetch: no read past the end */
+	uint32_t count = insn_fetch(vcpu, bytes);
+	unsigned int bits = vendor_code_bits(vcpu), length;
+	struct prefixes p = prefixes_of(bytes, count, bits);
+	bool wide = p.rex & 8, narrow = (bits == 16) != p.operand_size;
+	const uint8_t *at = bytes + p.count;
+
+	*access = (struct insn_access){ .size = 4 };
+	if (wide || narrow)
+		return false;
+	if (at[0] == 0xa1 || at[0] == 0xa3) { /* MOV EAX, moffs and back */
+		access->read = at[0] == 0xa1;
+		access->write = !access->read;
+		length = p.count + 1u + (bits == 64 ? (p.address_size ? 4 : 8) : ((bits == 16) != p.address_size ? 2 : 4));
+		access->length = (uint8_t)length;
+		return length <= count;
+	}
+	for (unsigned int i = 0; i < ARRAY_COUNT(forms); i++) {
+		if (forms[i].opcode != at[0])
+			continue;
+		access->read = forms[i].read;
+		access->write = forms[i].write;
+		access->operation = forms[i].operation;
+		access->has_immediate = forms[i].immediate;
+		access->gpr = (uint8_t)((at[1] >> 3 & 7) | (p.rex & 4) << 1);
+		length = p.count + 1u;
+		length += modrm_length(at + 1, bits == 64 ? 64 : ((bits == 16) != p.address_size) ? 16 : 32);
+		if (forms[i].immediate) {
+			memcpy(&access->immediate, bytes + length, 4);
+			length += 4;
+		}
+		access->length = (uint8_t)length;
+		return length <= count;
+	}
+	return false;
+}

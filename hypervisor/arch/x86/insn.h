@@ -1,0 +1,34 @@
+/*
+ * The little that the hypervisor must know of instructions: the length of those that a processor without next-RIP save stops
+ * at, the bytes for a memory intercept message, and the moves with which a guest reaches its local APIC in xAPIC mode.
+ */
+#ifndef ARCH_INSN_H
+#define ARCH_INSN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hypervisor/vcpu.h"
+
+#define INSN_MAX 16
+
+/* Length of the instruction at RIP, which is `opcode` (two bytes, little-endian) behind any prefixes. */
+uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode);
+uint8_t insn_halt_length(struct vcpu *vcpu);
+
+/* Up to INSN_MAX bytes at RIP; fewer when the next page is not there. No fault is raised. */
+uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX]);
+
+struct insn_access {
+	uint8_t length, size; /* bytes; size of the access */
+	bool write, read;     /* XCHG and arithmetic do both */
+	bool has_immediate;
+	uint8_t gpr; /* source or destination, when there is no immediate */
+	uint32_t immediate;
+	enum insn_operation { INSN_MOVE, INSN_EXCHANGE, INSN_AND, INSN_OR, INSN_XOR } operation;
+};
+
+/* Decodes the 32-bit memory access at RIP; false when it is not one of the forms that are used on an APIC. */
+bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access);
+
+#endif

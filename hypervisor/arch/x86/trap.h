@@ -1,0 +1,33 @@
+/*
+ * Faults of the hypervisor itself, the windows in which it takes interrupts, and the stop of the machine.
+ */
+#ifndef ARCH_TRAP_H
+#define ARCH_TRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void trap_init(void); /* once, before the first LP loads the table */
+void trap_lp_init(void);
+
+/* For LIDT: the table that is in force while the hypervisor works, and the one inside a window (vendor_take_interrupts). */
+struct table_register {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+extern const struct table_register fault_table, interrupt_table;
+
+/* Another LP stops the machine: does not return then. */
+void trap_stop_if_told(void);
+
+/* Called by the entries; supplied by interrupt.c. */
+void interrupt_taken(uint32_t vector);
+
+bool xsetbv_safe(uint32_t index, uint64_t value);
+
+/* Prints a reason and the stack, stops all LPs. */
+_Noreturn void machine_stop(const char *reason);
+/* Name of the function at an address and the offset in it, or NULL. */
+const char *symbol_name(uint64_t address, uint64_t *offset);
+
+#endif

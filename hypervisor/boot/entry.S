@@ -1,0 +1,21 @@
+/*
+ * The image's header and first instructions; the state at entry is described in include/boot/handoff.h.
+ */
+#include "include/boot/handoff.h"
+
+	.section .image_header, "a"
+	.quad HV_IMAGE_MAGIC
+	.long HV_IMAGE_SVM
+	.long 0
+	.quad image_entry
+
+	.text
+	.globl image_entry
+image_entry:
+	lea lp_blocks(%rip), %rsp
+	add boot_stack_offset(%rip), %rsp
+	xor %ebp, %ebp
+	cld
+	call hv_main
+	ud2
+	.section .note.GNU-stack, "", @progbits

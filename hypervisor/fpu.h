@@ -1,0 +1,25 @@
+/*
+ * Floating-point, vector and debug registers, and the few MSRs, that neither VMRUN nor VM entry switches. The hypervisor
+ * uses none of them, so they stay the current VP's and are switched only from one VP to another.
+ */
+#ifndef HYPERVISOR_FPU_H
+#define HYPERVISOR_FPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vcpu;
+union hv_register_value;
+
+void fpu_boot(void);		     /* boot LP: finds what the processor has, fills plat_info.xsave_* */
+void fpu_lp_init(void);		     /* each LP, after it */
+void fpu_create(struct vcpu *vcpu);  /* the state after INIT */
+void fpu_save(struct vcpu *vcpu);
+void fpu_load(struct vcpu *vcpu);
+bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* XSETBV of the loaded VP; false: #GP */
+/* For the parent, while the VP is not loaded. False: a value that XSETBV refuses. */
+bool fpu_set_xfem(struct vcpu *vcpu, uint64_t value);
+/* A register of the save area by its TLFS name; false: no such name. */
+bool fpu_register(struct vcpu *vcpu, uint32_t name, union hv_register_value *value, bool write);
+
+#endif

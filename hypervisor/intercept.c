@@ -1,0 +1,342 @@
+#include "hypervisor/intercept.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/insn.h"
+#include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/fpu.h"
+#include "hypervisor/gpa.h"
+#include "hypervisor/lp.h"
+#include "hypervisor/message.h"
+#include "hypervisor/vcpu.h"
+
+#define APIC_BASE_ENABLE (1ull << 11)
+#define APIC_BASE_X2APIC (1ull << 10)
+
+static bool is_root(const struct vcpu *vcpu)
+{
+	return vcpu->vp->partition->id == HV_ROOT_PARTITION;
+}
+
+static void protection_fault(struct vcpu *vcpu)
+{
+	vendor_inject_exception(vcpu, EXC_GP, true, 0);
+}
+
+static void handle_cpuid(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint64_t *gpr = vcpu->gpr;
+	uint32_t out[4];
+
+	if (cpuid_read(vcpu->vp, (uint32_t)gpr[GPR_RAX], (uint32_t)gpr[GPR_RCX], out) == ACCESS_PARENT) {
+		message_cpuid(vcpu, intercept, out);
+		return;
+	}
+	gpr[GPR_RAX] = out[0];
+	gpr[GPR_RBX] = out[1];
+	gpr[GPR_RCX] = out[2];
+	gpr[GPR_RDX] = out[3];
+	vendor_skip(vcpu, intercept->length);
+}
+
+static void handle_msr_read(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint64_t value = 0;
+
+	switch (msr_read(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], &value)) {
+	case ACCESS_OK:
+		vcpu_set_edx_eax(vcpu, value);
+		vendor_skip(vcpu, intercept->length);
+		break;
+	case ACCESS_FAULT:
+		protection_fault(vcpu);
+		break;
+	case ACCESS_PARENT:
+		message_msr(vcpu, intercept);
+		break;
+	}
+}
+
+static void handle_msr_write(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	switch (msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu))) {
+	case ACCESS_OK:
+		vendor_skip(vcpu, intercept->length);
+		break;
+	case ACCESS_FAULT:
+		protection_fault(vcpu);
+		break;
+	case ACCESS_PARENT:
+		message_msr(vcpu, intercept);
+		break;
+	}
+}
+
+/* The guest's vector registers are in the processor all the time: the hypervisor itself uses none. */
+static void xmm_get(uint64_t xmm[6][2])
+{
+	__asm__ volatile("movdqu %%xmm0, 0(%0); movdqu %%xmm1, 16(%0); movdqu %%xmm2, 32(%0);"
+			 "movdqu %%xmm3, 48(%0); movdqu %%xmm4, 64(%0); movdqu %%xmm5, 80(%0)"
+			 :
+			 : "r"(xmm)
+			 : "memory");
+}
+
+static void xmm_set(uint64_t xmm[6][2])
+{
+	__asm__ volatile("movdqu 0(%0), %%xmm0; movdqu 16(%0), %%xmm1; movdqu 32(%0), %%xmm2;"
+			 "movdqu 48(%0), %%xmm3; movdqu 64(%0), %%xmm4; movdqu 80(%0), %%xmm5"
+			 :
+			 : "r"(xmm)
+			 : "memory");
+}
+
+/* 32-bit callers pass EDX:EAX, EBX:ECX and EDI:ESI (TLFS, Hypercall Interface: register mapping). */
+static void hypercall_get(struct vcpu *vcpu, struct hypercall_regs *regs, bool wide)
+{
+	const uint64_t *gpr = vcpu->gpr;
+
+	if (wide) {
+		regs->rcx = gpr[GPR_RCX];
+		regs->rdx = gpr[GPR_RDX];
+		regs->r8 = gpr[GPR_R8];
+	} else {
+		regs->rcx = vcpu_edx_eax(vcpu);
+		regs->rdx = (uint32_t)gpr[GPR_RCX] | gpr[GPR_RBX] << 32;
+		regs->r8 = (uint32_t)gpr[GPR_RSI] | gpr[GPR_RDI] << 32;
+	}
+	regs->xmm_written = false;
+	if (hypercall_needs_xmm(regs->rcx))
+		xmm_get(regs->xmm);
+}
+
+static void hypercall_again(struct vcpu *vcpu, const struct hypercall_regs *regs, bool wide)
+{
+	if (wide)
+		vcpu->gpr[GPR_RCX] = regs->rcx;
+	else
+		vcpu_set_edx_eax(vcpu, regs->rcx);
+}
+
+static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	bool wide = vendor_code_bits(vcpu) == 64;
+	struct intercept memory;
+	struct hypercall_regs regs;
+
+	if (vendor_get_cpl(vcpu) != 0 || !(vendor_get_cr(vcpu, 0) & CR0_PE)) {
+		vendor_inject_exception(vcpu, EXC_UD, false, 0);
+		return;
+	}
+	hypercall_get(vcpu, &regs, wide);
+	switch (hypercall_enter(vcpu->vp, &regs)) {
+	case HYPERCALL_DONE:
+		if (wide)
+			vcpu->gpr[GPR_RAX] = regs.rax;
+		else
+			vcpu_set_edx_eax(vcpu, regs.rax);
+		if (regs.xmm_written)
+			xmm_set(regs.xmm);
+		vendor_skip(vcpu, intercept->length);
+		break;
+	case HYPERCALL_AGAIN:
+		hypercall_again(vcpu, &regs, wide);
+		break;
+	case HYPERCALL_UD:
+		vendor_inject_exception(vcpu, EXC_UD, false, 0);
+		break;
+	case HYPERCALL_INTERCEPT:
+		message_hypercall(vcpu, intercept, &regs);
+		break;
+	case HYPERCALL_MEMORY:
+		memory = (struct intercept){ .kind = INTERCEPT_MEMORY,
+					     .memory = { .gpa = regs.fault_gpa.v, .write = regs.fault_write } };
+		message_memory(vcpu, &memory, HVMSG_UNMAPPED_GPA);
+		break;
+	}
+}
+
+/* The APIC page of a VP in xAPIC mode: 32-bit accesses by the few instructions that guests use for it. */
+static bool at_local_apic(const struct vcpu *vcpu, uint64_t gpa)
+{
+	uint64_t base = vcpu->vp->lapic.base;
+
+	return (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE && (gpa & ~PAGE_MASK) == (base & ~PAGE_MASK);
+}
+
+static void handle_local_apic(struct vcpu *vcpu, uint32_t offset)
+{
+	struct insn_access access;
+	uint32_t old = 0, operand, new;
+
+	if (!insn_decode_access(vcpu, &access) || access.size != 4) {
+		protection_fault(vcpu);
+		return;
+	}
+	operand = access.has_immediate ? (uint32_t)access.immediate : (uint32_t)vcpu->gpr[access.gpr];
+	if (access.read)
+		old = lapic_mmio_read(vcpu->vp, offset);
+	if (access.write) {
+		new = access.operation == INSN_AND ? old & operand :
+		      access.operation == INSN_OR  ? old | operand :
+		      access.operation == INSN_XOR ? old ^ operand :
+						     operand;
+		lapic_mmio_write(vcpu->vp, offset, new);
+	}
+	if (access.read && (access.operation == INSN_MOVE || access.operation == INSN_EXCHANGE))
+		vcpu->gpr[access.gpr] = old;
+	vendor_skip(vcpu, access.length);
+}
+
+/* A write to a page without memory may be a doorbell; then the guest goes on at once. */
+static bool doorbell(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	struct insn_access access;
+
+	if (!intercept->memory.write || !insn_decode_access(vcpu, &access) || access.read || access.operation != INSN_MOVE)
+		return false;
+	if (!port_doorbell(vcpu->vp->partition, (gpa_t){ intercept->memory.gpa },
+			   access.has_immediate ? access.immediate : vcpu->gpr[access.gpr], access.size))
+		return false;
+	vendor_skip(vcpu, access.length);
+	return true;
+}
+
+static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	struct partition *p = vcpu->vp->partition;
+	uint32_t access = intercept->memory.fetch ? HV_MAP_GPA_EXECUTABLE :
+			  intercept->memory.write ? HV_MAP_GPA_WRITABLE :
+						    HV_MAP_GPA_READABLE;
+
+	if (at_local_apic(vcpu, intercept->memory.gpa)) {
+		handle_local_apic(vcpu, intercept->memory.gpa & PAGE_MASK);
+		return;
+	}
+	switch (gpa_fault(p, (gpa_t){ intercept->memory.gpa }, access)) {
+	case GPA_FAULT_RESOLVED:
+		break;
+	case GPA_FAULT_UNMAPPED:
+		if (!p->ports || !doorbell(vcpu, intercept))
+			message_memory(vcpu, intercept, HVMSG_UNMAPPED_GPA);
+		break;
+	case GPA_FAULT_ACCESS:
+		if (is_root(vcpu))
+			protection_fault(vcpu);
+		else
+			message_memory(vcpu, intercept, HVMSG_GPA_INTERCEPT);
+		break;
+	case GPA_FAULT_NO_MEMORY:
+		machine_stop("no memory left for the root's page tables; give the hypervisor more with hv.memory=");
+	case GPA_FAULT_APIC:
+	case GPA_FAULT_PROTECTED:
+		protection_fault(vcpu);
+		break;
+	}
+}
+
+static void handle_io(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint64_t mask = ~0ull >> (64 - 8 * intercept->io.size);
+
+	if (vcpu->vp->partition->intercept_io) {
+		message_io(vcpu, intercept);
+		return;
+	}
+	/* Nobody answers: as on a bus without the device. */
+	if (intercept->io.in && !intercept->io.string)
+		vcpu->gpr[GPR_RAX] = intercept->io.size == 4 ? mask : vcpu->gpr[GPR_RAX] | mask;
+	vendor_skip(vcpu, intercept->length);
+}
+
+static void handle_exception(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint8_t vector = intercept->exception.vector;
+
+	if (vector == EXC_MC) { /* the machine's, so the root's: it takes it when it runs next on this LP */
+		vcpu = lp_this()->root;
+	} else if (vcpu->vp->partition->intercept_exceptions & 1u << vector) {
+		message_exception(vcpu, intercept);
+		return;
+	}
+	if (vector == EXC_PF)
+		vendor_inject_page_fault(vcpu, intercept->exception.parameter, intercept->exception.error);
+	else
+		vendor_inject_exception(vcpu, vector, intercept->exception.has_error, intercept->exception.error);
+}
+
+static void handle_xsetbv(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	if (vendor_get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[GPR_RCX] != 0 || !fpu_set_xcr0(vcpu, vcpu_edx_eax(vcpu)))
+		protection_fault(vcpu);
+	else
+		vendor_skip(vcpu, intercept->length);
+}
+
+static void handle_triple_fault(struct vcpu *vcpu)
+{
+	if (is_root(vcpu))
+		machine_stop("the root partition had a triple fault");
+	message_triple_fault(vcpu);
+}
+
+static void handle_invalid(struct vcpu *vcpu)
+{
+	if (is_root(vcpu))
+		machine_stop("the processor refuses the root's state");
+	message_invalid_state(vcpu);
+}
+
+void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	switch (intercept->kind) {
+	case INTERCEPT_CPUID:
+		handle_cpuid(vcpu, intercept);
+		break;
+	case INTERCEPT_HYPERCALL:
+		handle_hypercall(vcpu, intercept);
+		break;
+	case INTERCEPT_MSR_READ:
+		handle_msr_read(vcpu, intercept);
+		break;
+	case INTERCEPT_MSR_WRITE:
+		handle_msr_write(vcpu, intercept);
+		break;
+	case INTERCEPT_INTERRUPT:
+		vendor_take_interrupts();
+		break;
+	case INTERCEPT_IO:
+		handle_io(vcpu, intercept);
+		break;
+	case INTERCEPT_MEMORY:
+		handle_memory(vcpu, intercept);
+		break;
+	case INTERCEPT_HALT:
+		vendor_skip(vcpu, intercept->length);
+		vp_halt(vcpu->vp, vendor_get_rflags(vcpu) & RFLAGS_IF);
+		break;
+	case INTERCEPT_EXCEPTION:
+		handle_exception(vcpu, intercept);
+		break;
+	case INTERCEPT_XSETBV:
+		handle_xsetbv(vcpu, intercept);
+		break;
+	case INTERCEPT_UNDEFINED:
+		vendor_inject_exception(vcpu, EXC_UD, false, 0);
+		break;
+	case INTERCEPT_PROTECTED:
+		protection_fault(vcpu);
+		break;
+	case INTERCEPT_SKIP:
+		vendor_skip(vcpu, intercept->length);
+		break;
+	case INTERCEPT_TRIPLE_FAULT:
+		handle_triple_fault(vcpu);
+		break;
+	case INTERCEPT_INVALID:
+		handle_invalid(vcpu);
+		break;
+	case INTERCEPT_NOTHING:
+	case INTERCEPT_WINDOW:
+		break;
+	}
+}

@@ -1,0 +1,326 @@
+/*
+ * One LP's way between its root VP, a child that the root dispatches, and the hypervisor.
+ *
+ *   run_root ── vendor_run(root) ◄─ exit ─► run_exit ── intercept_handle ── DispatchVp ── plat_vp_dispatch
+ *                                                                                          │
+ *                          vendor_run(child) ◄─ exit ─► run_exit, until the root is wanted ┘
+ *
+ * Entry: lp->guest is set, then vp->events and the map's generation are looked at; who posts an event or changes a map does so
+ * first and looks at lp->guest then. So either the LP sees the change or the other sees that it must send an IPI, which waits
+ * as long as GIF (or IF) is clear and ends the guest at once.
+ */
+#include "hypervisor/run.h"
+
+#include "hypervisor/arch/x86/apic.h"
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/fpu.h"
+#include "hypervisor/home.h"
+#include "hypervisor/intercept.h"
+#include "hypervisor/lp.h"
+#include "hypervisor/message.h"
+#include "hypervisor/register_page.h"
+#include "hypervisor/vcpu.h"
+
+/* Interrupts whose priority only the TPR holds back; then the processor tells when the guest lowers it. */
+static uint8_t tpr_window(const struct vp *vp)
+{
+	int vector = lapic_highest_irr(vp);
+	unsigned int in_service = vp->lapic.isr_words ? 31 - (unsigned int)__builtin_clz(vp->lapic.isr_words) : 0;
+	unsigned int top = vp->lapic.isr_words ?
+				   in_service * 32 + 31 - (unsigned int)__builtin_clz(vp->lapic.isr[in_service]) :
+				   0;
+
+	if (vector < 0 || (unsigned int)vector >> 4 <= top >> 4)
+		return 0;
+	return (uint8_t)(vector >> 4);
+}
+
+/* The parent's pending event (HV_REGISTER_PENDING_EVENT0) becomes the guest's when its turn has come. */
+static void deliver_parent_event(struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+	union hv_register_value *event = &vp->pending_event0;
+
+	if (event->pending_exception_event.event_type == HV_X64_PENDING_EVENT_EXCEPTION) {
+		if (event->pending_exception_event.vector == EXC_PF)
+			vendor_inject_page_fault(vcpu, event->pending_exception_event.exception_parameter,
+						 event->pending_exception_event.error_code);
+		else
+			vendor_inject_exception(vcpu, (uint8_t)event->pending_exception_event.vector,
+						event->pending_exception_event.deliver_error_code,
+						event->pending_exception_event.error_code);
+	} else if (vendor_can_take_interrupt(vcpu)) {
+		vendor_inject_interrupt(vcpu, event->pending_ext_int_event.vector);
+	} else {
+		vendor_interrupt_window(vcpu, 15);
+		return;
+	}
+	event->reg64 = 0;
+}
+
+/* What waits besides the local APIC; true when the one place for an event is taken. */
+static bool deliver_rare(struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+
+	if (vp->pending_interruption) {
+		vendor_set_pending_interruption(vcpu, vp->pending_interruption);
+		vp->pending_interruption = 0;
+	}
+	if (vendor_event_pending(vcpu)) {
+		vendor_interrupt_window(vcpu, 15);
+		return true;
+	}
+	if (vp->pending_event0.reg64 & 1) {
+		deliver_parent_event(vcpu);
+	} else if (vp->nmi_pending) {
+		if (vendor_can_take_nmi(vcpu)) {
+			vendor_inject_nmi(vcpu);
+			vp->nmi_pending = false;
+		} else {
+			vendor_nmi_window(vcpu, true);
+		}
+	} else if (vp->extint_pending) {
+		if (vendor_can_take_interrupt(vcpu)) {
+			vendor_inject_interrupt(vcpu, vp->extint_vector);
+			vp->extint_pending = false;
+		} else {
+			vendor_interrupt_window(vcpu, 15);
+		}
+	}
+	return vendor_event_pending(vcpu);
+}
+
+static void deliver_interrupt(struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+	int vector = lapic_pending(vp);
+
+	if (vector < 0) {
+		vendor_interrupt_window(vcpu, tpr_window(vp));
+	} else if (!vendor_event_pending(vcpu) && vendor_can_take_interrupt(vcpu)) {
+		vendor_inject_interrupt(vcpu, (uint8_t)vector);
+		lapic_accept(vp, (uint8_t)vector);
+		vendor_interrupt_window(vcpu, lapic_pending(vp) < 0 ? tpr_window(vp) : 15);
+	} else {
+		vendor_interrupt_window(vcpu, (uint8_t)vector >> 4);
+	}
+}
+
+/* The parent wants to hear when an interrupt or NMI could be taken; true: the message was made. */
+static bool notify_deliverable(struct vcpu *vcpu)
+{
+	union hv_register_value wish = { .reg64 = vcpu->vp->deliverability_notifications };
+
+	if (wish.deliverability_notifications.nmi_notification && vendor_can_take_nmi(vcpu)) {
+		wish.deliverability_notifications.nmi_notification = 0;
+		vcpu->vp->deliverability_notifications = wish.reg64;
+		message_deliverable(vcpu, HV_X64_PENDING_NMI);
+		return true;
+	}
+	if (!wish.deliverability_notifications.interrupt_notification)
+		return false;
+	if (!vendor_can_take_interrupt(vcpu) || vendor_event_pending(vcpu) || vcpu->vp->extint_pending) {
+		vendor_interrupt_window(vcpu, 15);
+		return false;
+	}
+	wish.deliverability_notifications.interrupt_notification = 0;
+	vcpu->vp->deliverability_notifications = wish.reg64;
+	message_deliverable(vcpu, HV_X64_PENDING_INTERRUPT);
+	return true;
+}
+
+static void deliver(struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+
+	if (__builtin_expect(vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending || vp->extint_pending,
+			     0) &&
+	    deliver_rare(vcpu))
+		return;
+	if (vp->lapic.irr_words)
+		deliver_interrupt(vcpu);
+}
+
+/* The root has something to do on this LP that cannot wait for the child. */
+static bool root_wanted(struct lp *lp)
+{
+	struct vp *root = lp->root->vp;
+
+	return __atomic_load_n(&root->events, __ATOMIC_RELAXED) || root->nmi_pending || root->extint_pending ||
+	       (root->lapic.irr_words && lapic_pending(root) >= 0);
+}
+
+static void guest_left(struct lp *lp)
+{
+	__atomic_store_n(&lp->guest, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&lp->exits, lp->exits + 1, __ATOMIC_RELEASE);
+}
+
+/* HLT and wait-for-SIPI of a root VP: its LP sleeps until there is an interrupt of any kind. */
+static void sleep(struct lp *lp, struct vcpu *root)
+{
+	__atomic_store_n(&lp->guest, root->vp->partition, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&root->vp->events, __ATOMIC_SEQ_CST))
+		vendor_wait_interrupt();
+	guest_left(lp);
+}
+
+/* True: the guest may be entered, and lp->guest says so. False: leave the run loop; only a child does. */
+static bool prepare(struct lp *lp, struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+	struct gpa_map *map = gpa_of(vp->partition);
+	uint64_t generation;
+
+	for (;;) {
+		if (__atomic_load_n(&vp->events, __ATOMIC_RELAXED)) {
+			if (vcpu != lp->root && (vp->events & VP_EVENT_RELOAD))
+				return false;
+			vp_process_events(vp);
+		}
+		if (vcpu != lp->root && root_wanted(lp))
+			return false;
+		if (__builtin_expect(vp->suspend || vp->activity != VP_ACTIVE, 0) && !vp_runnable(vp)) {
+			if (vcpu != lp->root)
+				return false;
+			sleep(lp, vcpu);
+			continue;
+		}
+		deliver(vcpu);
+		if (__builtin_expect(vp->deliverability_notifications, 0) && notify_deliverable(vcpu))
+			return false;
+		__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
+		if (__builtin_expect(!__atomic_load_n(&vp->events, __ATOMIC_RELAXED), 1))
+			break;
+		guest_left(lp);
+	}
+	generation = __atomic_load_n(&map->generation, __ATOMIC_ACQUIRE);
+	if (__builtin_expect(vcpu->tlb_generation != generation, 0)) {
+		vcpu->tlb_generation = generation;
+		vendor_flush_tlb(vcpu);
+	}
+	vendor_set_cr8(vcpu, vp->lapic.tpr >> 4);
+	vendor_prepare(vcpu);
+	return true;
+}
+
+bool run_exit(struct vcpu *vcpu)
+{
+	struct lp *lp = lp_this();
+	struct intercept intercept;
+	uint32_t cr8;
+
+	guest_left(lp);
+	vendor_decode(vcpu, &intercept);
+	cr8 = vendor_get_cr8(vcpu);
+	if (cr8 != vcpu->vp->lapic.tpr >> 4)
+		lapic_set_tpr(vcpu->vp, cr8 << 4);
+	intercept_handle(vcpu, &intercept);
+	return prepare(lp, vcpu);
+}
+
+_Noreturn void run_root(void)
+{
+	struct lp *lp = lp_this();
+	struct vcpu *root = lp->root;
+
+	vendor_load(root);
+	fpu_load(root);
+	lp->current = root;
+	prepare(lp, root);
+	vendor_run(root);
+	CHECK(!"a root VP never leaves its run loop");
+	__builtin_unreachable();
+}
+
+static void switch_to(struct lp *lp, struct vcpu *to)
+{
+	vendor_save(lp->current);
+	fpu_save(lp->current);
+	lp->current = to;
+	vendor_load(to);
+	fpu_load(to);
+}
+
+/* Why the child stopped, as the root's scheduler wants to know it. */
+static void result_set(struct vp *vp, struct hv_output_dispatch_vp *out)
+{
+	uint32_t suspend = __atomic_load_n(&vp->suspend, __ATOMIC_ACQUIRE);
+
+	out->dispatch_state = HV_VP_DISPATCH_STATE_READY;
+	out->dispatch_event = HV_VP_DISPATCH_EVENT_INVALID;
+	if (suspend & VP_SUSPEND_INTERCEPT) {
+		out->dispatch_event = HV_VP_DISPATCH_EVENT_INTERCEPT;
+	} else if (suspend) {
+		out->dispatch_state = HV_VP_DISPATCH_STATE_BLOCKED;
+		out->dispatch_event = HV_VP_DISPATCH_EVENT_SUSPEND;
+	} else if (!vp_runnable(vp) && !__atomic_load_n(&vp->events, __ATOMIC_SEQ_CST)) {
+		out->dispatch_state = HV_VP_DISPATCH_STATE_BLOCKED;
+	}
+}
+
+void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
+{
+	struct lp *lp = lp_this();
+	struct vcpu *vcpu = vp->home;
+
+	register_page_take(vcpu);
+	if (__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED))
+		vp_process_events(lp->root->vp);
+	if (!root_wanted(lp)) {
+		__atomic_store_n(&vcpu->lp, lp, __ATOMIC_SEQ_CST);
+		switch_to(lp, vcpu);
+		if (prepare(lp, vcpu))
+			vendor_run(vcpu);
+		switch_to(lp, lp->root);
+		__atomic_store_n(&vcpu->lp, NULL, __ATOMIC_SEQ_CST);
+	}
+	register_page_give(vcpu);
+	result_set(vp, out);
+}
+
+void plat_vp_kick(struct vp *vp)
+{
+	struct vcpu *vcpu = vp->home;
+	struct lp *lp = __atomic_load_n(&vcpu->lp, __ATOMIC_SEQ_CST);
+
+	if (!lp)
+		vp_signal_scheduler(vp);
+	else if (lp != lp_this() && __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST))
+		apic_kick(lp->apic_id);
+}
+
+/* LPs that are in the guest are made to leave; those that enter afterwards see the new generation. */
+static void leave_guest(const struct partition *p)
+{
+	struct lp *self = lp_this();
+
+	for (uint32_t i = 0; i < lp_count; i++) {
+		struct lp *lp = lp_get(i);
+		uint32_t exits = __atomic_load_n(&lp->exits, __ATOMIC_SEQ_CST);
+
+		if (lp == self || __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) != p)
+			continue;
+		apic_kick(lp->apic_id);
+		while (__atomic_load_n(&lp->exits, __ATOMIC_SEQ_CST) == exits &&
+		       __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) == p)
+			cpu_relax();
+	}
+}
+
+void vendor_flush_wait(struct partition *p)
+{
+	leave_guest(p);
+}
+
+void plat_tlb_flush(struct vp *vp)
+{
+	vendor_flush_tlb(vp->home);
+}
+
+void plat_tlb_sync(struct partition *p)
+{
+	leave_guest(p);
+}

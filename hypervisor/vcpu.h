@@ -1,0 +1,69 @@
+/*
+ * What this home adds to a VP (vp->home): the general registers, the vendor's control block, and the state that is
+ * switched by hand when an LP goes from one VP to another.
+ *
+ * All is the owner's ([V] of tlfs/hv.h) unless it says otherwise.
+ */
+#ifndef HYPERVISOR_VCPU_H
+#define HYPERVISOR_VCPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/addr.h"
+
+struct lp;
+struct vmcb;
+struct vp;
+
+/* In the order of the TLFS register names, so that HV_X64_REGISTER_RAX + n is gpr[n]; RSP is kept by the vendor. */
+enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15 };
+
+/* The code page of the last instruction that was looked at, so that the next look needs no walk. */
+struct fetch_cache {
+	const uint8_t *page; /* NULL: nothing */
+	uint64_t linear;     /* page-aligned */
+	uint64_t cr3;
+	uint64_t generation; /* of the partition's GPA map */
+};
+
+struct vcpu {
+	uint64_t gpr[16]; /* first: run.S */
+	uint64_t rip;	  /* copied from and to the control block around each entry */
+	struct vmcb *vmcb;
+	uint64_t vmcb_pa;
+	struct vp *vp; /* [I] */
+	struct lp *lp; /* [a] the LP that runs it now, NULL: none */
+
+	void *fpu;	    /* [I] XSAVE area, one page */
+	uint64_t xcr0;
+	uint64_t dr[4];
+	uint64_t tsc_aux, spec_ctrl;
+
+	uint32_t asid;
+	uint64_t asid_generation;
+	struct lp *asid_lp;
+	uint64_t tlb_generation; /* of the partition's GPA map at the last entry */
+
+	struct fetch_cache fetch;
+	bool nmi_blocked;      /* an NMI was injected and its IRET not seen */
+	bool leave;	       /* run loop: back to the root */
+
+	/* The VP's deadline in its LP's list: see timer.c. */
+	struct vcpu *timer_next;
+	struct lp *timer_lp; /* [a] in whose list it is, NULL: none */
+	uint64_t timer_deadline;
+};
+
+static inline uint64_t vcpu_edx_eax(const struct vcpu *vcpu)
+{
+	return (uint32_t)vcpu->gpr[GPR_RAX] | vcpu->gpr[GPR_RDX] << 32;
+}
+
+static inline void vcpu_set_edx_eax(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu->gpr[GPR_RAX] = (uint32_t)value;
+	vcpu->gpr[GPR_RDX] = value >> 32;
+}
+
+#endif
