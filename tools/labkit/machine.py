@@ -8,9 +8,8 @@ import socket
 import subprocess
 import tempfile
 
-from . import BUILD, LabError
+from . import BUILD, LabError, emulator
 
-QEMU = "qemu-system-x86_64"
 PR_SET_PDEATHSIG = 1
 
 
@@ -48,7 +47,7 @@ class Machine:
         port = "virtconsole,chardev=port" if o.interactive else "virtserialport,nr=1,chardev=port,name=lab"
         sockets = [word for name in ("port", "com2", "qmp")
                    for word in ("-chardev", f"socket,id={name},path={self.folder}/{name}")]
-        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        return [*emulator.command(o.emulator), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                 "-machine", "q35,vmport=off", *self.processor(), "-smp", str(o.lps), "-m", f"{o.memory}M",
                 "-chardev", f"file,id=console,path={self.console}", *sockets,
                 "-serial", "chardev:console", "-serial", "chardev:com2", "-mon", "chardev=qmp,mode=control",
@@ -61,21 +60,18 @@ class Machine:
         if o.icount:
             return ["-accel", "tcg", "-cpu", o.cpu, "-icount", "shift=0,sleep=off", "-seed", "42",
                     "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
-        return ["-accel", f"tcg,thread={'single' if o.single_thread else 'multi'}", "-cpu", o.cpu]
+        return ["-accel", "tcg,thread=multi", "-cpu", o.cpu]
 
     def start(self, boot):
-        try:
-            self.process = subprocess.Popen(self.command(boot), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                            start_new_session=True, preexec_fn=die_with_parent)
-        except FileNotFoundError:
-            raise LabError(f"no {QEMU}: install qemu-system-x86, or run tools/setup") from None
+        self.process = subprocess.Popen(self.command(boot), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        start_new_session=True, preexec_fn=die_with_parent)
         for name, listener in self.listeners.items():
             listener.settimeout(20)
             try:
                 self.streams[name] = listener.accept()[0]
             except socket.timeout:
                 self.kill()
-                raise LabError(f"{QEMU} did not start: {self.process.stderr.read().decode().strip()}") from None
+                raise LabError(f"QEMU did not start: {self.complaints()}") from None
             listener.close()
         self.qmp_send("qmp_capabilities")
 
