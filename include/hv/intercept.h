@@ -1,8 +1,9 @@
 /*
- * Intercepts: which can be installed, and the messages that they become (TLFS: HV_INTERCEPT_TYPE, HvCallInstallIntercept;
- * Virtual Processor Execution, intercept messages).
+ * Intercepts: which can be installed, and the messages that they become (TLFS: HV_INTERCEPT_TYPE,
+ * HvCallInstallIntercept; Virtual Processor Execution, intercept messages).
  *
- * Each message struct is the payload of the struct hv_message (synic.h) whose type its comment names.
+ * Each message struct is the payload of the struct hv_message (synic.h) whose type its comment
+ * names.
  */
 #ifndef HV_INTERCEPT_H
 #define HV_INTERCEPT_H
@@ -330,8 +331,9 @@ HV_ASSERT_OFFSET(struct hv_x64_exception_intercept_message, ds_segment, 80);
 HV_ASSERT_OFFSET(struct hv_x64_exception_intercept_message, rax, 112);
 
 /*
- * HVMSG_HYPERCALL_INTERCEPT; also what an unknown connection or device id becomes (types 0xD, 0xF). RIP is still at the
- * VMCALL or VMMCALL: who answers the call moves it past, who leaves it has it made again.
+ * HVMSG_HYPERCALL_INTERCEPT; also what an unknown connection or device id becomes (types 0xD, 0xF).
+ * RIP is still at the VMCALL or VMMCALL: who answers the call moves it past, who leaves it has it
+ * made again.
  */
 struct hv_x64_hypercall_intercept_message {
 	struct hv_x64_intercept_message_header header;

@@ -1,5 +1,6 @@
 /*
- * Interrupts that one partition sends itself, its child, or steers on a device (TLFS: Virtual Interrupt Control).
+ * Interrupts that one partition sends itself, its child, or steers on a device (TLFS: Virtual
+ * Interrupt Control).
  */
 #ifndef HV_INTERRUPT_H
 #define HV_INTERRUPT_H
@@ -57,7 +58,8 @@ union hv_interrupt_control {
 };
 HV_ASSERT_SIZE(union hv_interrupt_control, 8);
 
-/* HvCallAssertVirtualInterrupt: as if a device had sent it; dest_addr is an APIC ID or a logical destination */
+/* HvCallAssertVirtualInterrupt: as if a device had sent it; dest_addr is an APIC ID or a logical
+ * destination */
 struct hv_input_assert_virtual_interrupt {
 	uint64_t partition_id;
 	union hv_interrupt_control control;

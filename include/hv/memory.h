@@ -1,6 +1,6 @@
 /*
- * Guest memory: deposits, GPA maps, access states, translations, TLB flushes (TLFS: Partition Manager, Guest Physical Address
- * Spaces, Virtual MMU).
+ * Guest memory: deposits, GPA maps, access states, translations, TLB flushes (TLFS: Partition
+ * Manager, Guest Physical Address Spaces, Virtual MMU).
  */
 #ifndef HV_MEMORY_H
 #define HV_MEMORY_H
@@ -9,14 +9,16 @@
 
 /* Deposits */
 
-/* HvCallDepositMemory (rep): pages of the caller become the partition's, for the hypervisor's use */
+/* HvCallDepositMemory (rep): pages of the caller become the partition's, for the hypervisor's use
+ */
 struct hv_deposit_memory {
 	uint64_t partition_id;
 	uint64_t gpa_page_list[];
 };
 HV_ASSERT_SIZE(struct hv_deposit_memory, 8);
 
-/* HvCallWithdrawMemory (rep): one page number per rep comes back; HV_STATUS_NO_RESOURCES when there are no more */
+/* HvCallWithdrawMemory (rep): one page number per rep comes back; HV_STATUS_NO_RESOURCES when there
+ * are no more */
 struct hv_input_withdraw_memory {
 	uint64_t partition_id;
 	struct hv_proximity_domain_info proximity_domain_info;
@@ -62,7 +64,8 @@ HV_ASSERT_SIZE(struct hv_output_get_memory_balance, 16);
 #define HV_MAP_GPA_DONT_SET_RANGE_ACCESSED 0x10000000u
 #define HV_MAP_GPA_LARGE_PAGE		   0x80000000u
 
-/* HvCallMapGpaPages (rep). With LARGE_PAGE a rep is 2 MiB, and its list entry the first page of it. */
+/* HvCallMapGpaPages (rep). With LARGE_PAGE a rep is 2 MiB, and its list entry the first page of it.
+ */
 struct hv_input_map_gpa_pages {
 	uint64_t target_partition_id;
 	uint64_t target_gpa_base; /* page number */
@@ -198,18 +201,18 @@ HV_ASSERT_SIZE(struct hv_output_write_gpa, 8);
 
 /* Translation (TLFS: HV_TRANSLATE_GVA_CONTROL_FLAGS, HV_TRANSLATE_GVA_RESULT) */
 
-#define HV_TRANSLATE_GVA_VALIDATE_READ	      0x0001ull
-#define HV_TRANSLATE_GVA_VALIDATE_WRITE	      0x0002ull
-#define HV_TRANSLATE_GVA_VALIDATE_EXECUTE     0x0004ull
-#define HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT     0x0008ull
-#define HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS  0x0010ull
-#define HV_TRANSLATE_GVA_TLB_FLUSH_INHIBIT    0x0020ull
-#define HV_TRANSLATE_GVA_SUPERVISOR_ACCESS    0x0040ull
-#define HV_TRANSLATE_GVA_USER_ACCESS	      0x0080ull
-#define HV_TRANSLATE_GVA_ENFORCE_SMAP	      0x0100ull
-#define HV_TRANSLATE_GVA_OVERRIDE_SMAP	      0x0200ull
-#define HV_TRANSLATE_GVA_SHADOW_STACK	      0x0400ull
-#define HV_TRANSLATE_GVA_INPUT_VTL_MASK	      0xff00000000000000ull
+#define HV_TRANSLATE_GVA_VALIDATE_READ	     0x0001ull
+#define HV_TRANSLATE_GVA_VALIDATE_WRITE	     0x0002ull
+#define HV_TRANSLATE_GVA_VALIDATE_EXECUTE    0x0004ull
+#define HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT    0x0008ull
+#define HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS 0x0010ull
+#define HV_TRANSLATE_GVA_TLB_FLUSH_INHIBIT   0x0020ull
+#define HV_TRANSLATE_GVA_SUPERVISOR_ACCESS   0x0040ull
+#define HV_TRANSLATE_GVA_USER_ACCESS	     0x0080ull
+#define HV_TRANSLATE_GVA_ENFORCE_SMAP	     0x0100ull
+#define HV_TRANSLATE_GVA_OVERRIDE_SMAP	     0x0200ull
+#define HV_TRANSLATE_GVA_SHADOW_STACK	     0x0400ull
+#define HV_TRANSLATE_GVA_INPUT_VTL_MASK	     0xff00000000000000ull
 
 enum hv_translate_gva_result_code {
 	HV_TRANSLATE_GVA_SUCCESS = 0,
@@ -258,7 +261,8 @@ HV_ASSERT_SIZE(struct hv_output_translate_virtual_address, 16);
 #define HV_FLUSH_NON_GLOBAL_MAPPINGS_ONLY   0x4ull
 #define HV_FLUSH_USE_EXTENDED_RANGE_FORMAT  0x8ull
 
-/* HvCallFlushVirtualAddressSpace; HvCallFlushVirtualAddressList (rep): bits 11:0 of an entry = pages after the first */
+/* HvCallFlushVirtualAddressSpace; HvCallFlushVirtualAddressList (rep): bits 11:0 of an entry =
+ * pages after the first */
 struct hv_tlb_flush {
 	uint64_t address_space; /* CR3 */
 	uint64_t flags;		/* HV_FLUSH_* */

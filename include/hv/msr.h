@@ -1,5 +1,6 @@
 /*
- * Synthetic MSRs: numbers and contents (TLFS: Synthetic MSRs; Timers; Virtual Interrupt Control; Partition and VP properties).
+ * Synthetic MSRs: numbers and contents (TLFS: Synthetic MSRs; Timers; Virtual Interrupt Control;
+ * Partition and VP properties).
  *
  * The contents of SynIC and timer MSRs are in synic.h.
  */
@@ -81,7 +82,8 @@
 #define HV_X64_MSR_NESTED_EOM	   0x40001084u
 #define HV_X64_MSR_NESTED_SINT0	   0x40001090u
 
-/* GUEST_OS_ID: bit 63 open source, 62:56 OS type (1 Linux), 47:16 version. 0 disables hypercalls. */
+/* GUEST_OS_ID: bit 63 open source, 62:56 OS type (1 Linux), 47:16 version. 0 disables hypercalls.
+ */
 #define HV_LINUX_VENDOR_ID 0x8100u
 
 /* HYPERCALL. locked holds until the partition is reset. */
@@ -114,8 +116,10 @@ union hv_reference_tsc_msr {
 HV_ASSERT_SIZE(union hv_reference_tsc_msr, 8);
 
 /*
- * TLFS: Partition Reference Time Stamp Counter Page (HV_REFERENCE_TSC_PAGE). Reference time, in 100 ns, is
- * ((TSC * tsc_scale) >> 64) + tsc_offset while tsc_sequence is neither 0 nor changed meanwhile; 0 means: read the MSR.
+ * TLFS: Partition Reference Time Stamp Counter Page (HV_REFERENCE_TSC_PAGE). Reference time, in 100
+ * ns, is
+ * ((TSC * tsc_scale) >> 64) + tsc_offset while tsc_sequence is neither 0 nor changed meanwhile; 0
+ * means: read the MSR.
  */
 struct ms_hyperv_tsc_page {
 	uint32_t tsc_sequence;

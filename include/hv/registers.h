@@ -1,6 +1,6 @@
 /*
- * VP registers by name, their values, and the calls that read and write them (TLFS: HV_REGISTER_NAME, HV_REGISTER_VALUE,
- * HvCallGetVpRegisters, HvCallSetVpRegisters).
+ * VP registers by name, their values, and the calls that read and write them (TLFS:
+ * HV_REGISTER_NAME, HV_REGISTER_VALUE, HvCallGetVpRegisters, HvCallSetVpRegisters).
  */
 #ifndef HV_REGISTERS_H
 #define HV_REGISTERS_H
@@ -521,7 +521,8 @@ union hv_x64_pending_ext_int_event {
 };
 HV_ASSERT_SIZE(union hv_x64_pending_ext_int_event, 16);
 
-/* DELIVERABILITY_NOTIFICATIONS: tell the parent when an NMI, an interrupt, or a message in one of the SINTs can be taken */
+/* DELIVERABILITY_NOTIFICATIONS: tell the parent when an NMI, an interrupt, or a message in one of
+ * the SINTs can be taken */
 union hv_deliverability_notifications_register {
 	uint64_t as_uint64;
 	struct {

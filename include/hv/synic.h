@@ -1,6 +1,6 @@
 /*
- * SynIC: registers, messages, event flags, timers, ports and connections (TLFS: Inter-Partition Communication; Virtual
- * Interrupt Control; Timers).
+ * SynIC: registers, messages, event flags, timers, ports and connections (TLFS: Inter-Partition
+ * Communication; Virtual Interrupt Control; Timers).
  */
 #ifndef HV_SYNIC_H
 #define HV_SYNIC_H
@@ -101,7 +101,8 @@ union hv_stimer_config {
 };
 HV_ASSERT_SIZE(union hv_stimer_config, 8);
 
-/* Messages (TLFS: SynIC Message Page; HV_MESSAGE). A slot is free when its message_type is HVMSG_NONE. */
+/* Messages (TLFS: SynIC Message Page; HV_MESSAGE). A slot is free when its message_type is
+ * HVMSG_NONE. */
 
 #define HV_MESSAGE_SIZE			256
 #define HV_MESSAGE_PAYLOAD_BYTE_COUNT	240
@@ -123,7 +124,8 @@ enum hv_message_type {
 	HVMSG_UNRECOVERABLE_EXCEPTION = 0x80000021,
 	HVMSG_UNSUPPORTED_FEATURE = 0x80000022,
 
-	HVMSG_OPAQUE_INTERCEPT = 0x8000003F, /* the intercept itself is in the VP's intercept page */
+	HVMSG_OPAQUE_INTERCEPT =
+		0x8000003F, /* the intercept itself is in the VP's intercept page */
 	HVMSG_EVENTLOG_BUFFERCOMPLETE = 0x80000040,
 	HVMSG_HYPERCALL_INTERCEPT = 0x80000050,
 
@@ -262,9 +264,10 @@ struct hv_synic_event_flags_page {
 HV_ASSERT_SIZE(struct hv_synic_event_flags_page, HV_HYP_PAGE_SIZE);
 
 /*
- * Event rings, in the SIRBP page: port ids of doorbells that were rung. An entry of 0 is empty; the reader zeroes what it has
- * read, from its own tail on. signal_masked: the reader is at work, no interrupt needed. ring_full: an entry was lost to a
- * full ring; the reader calls HvCallNotifyPortRingEmpty when it has emptied it.
+ * Event rings, in the SIRBP page: port ids of doorbells that were rung. An entry of 0 is empty; the
+ * reader zeroes what it has read, from its own tail on. signal_masked: the reader is at work, no
+ * interrupt needed. ring_full: an entry was lost to a full ring; the reader calls
+ * HvCallNotifyPortRingEmpty when it has emptied it.
  */
 #define HV_SYNIC_EVENT_RING_MESSAGE_COUNT 63
 
@@ -408,7 +411,8 @@ HV_ASSERT_SIZE(struct hv_connection_info, 32);
 #define HV_DOORBELL_FLAG_TRIGGER_SIZE_QWORD 0x00000004u
 #define HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE  0x80000000u
 
-/* HvCallCreatePort: the port is port_partition_id's; connection_partition_id alone may connect to it. */
+/* HvCallCreatePort: the port is port_partition_id's; connection_partition_id alone may connect to
+ * it. */
 struct hv_input_create_port {
 	uint64_t port_partition_id;
 	union hv_port_id port_id;

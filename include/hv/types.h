@@ -1,9 +1,9 @@
 /*
  * The words in which every other ABI header is written.
  *
- * Wire structs use fixed-width integers and bit fields (little endian, as GCC and clang lay them out on x86-64). A struct is
- * HV_PACKED only where its size is not a multiple of its alignment on the wire; everything else is laid out naturally, and
- * asserted to be so.
+ * Wire structs use fixed-width integers and bit fields (little endian, as GCC and clang lay them
+ * out on x86-64). A struct is HV_PACKED only where its size is not a multiple of its alignment on
+ * the wire; everything else is laid out naturally, and asserted to be so.
  */
 #ifndef HV_TYPES_H
 #define HV_TYPES_H
@@ -18,9 +18,11 @@
 
 #define HV_PACKED __attribute__((packed))
 
-#define HV_ASSERT_SIZE(type, size)	       _Static_assert(sizeof(type) == (size), #type " is not " #size " bytes")
-#define HV_ASSERT_OFFSET(type, member, offset) \
-	_Static_assert(offsetof(type, member) == (offset), #type "." #member " is not at " #offset)
+#define HV_ASSERT_SIZE(type, size)                                                                 \
+	_Static_assert(sizeof(type) == (size), #type " is not " #size " bytes")
+#define HV_ASSERT_OFFSET(type, member, offset)                                                     \
+	_Static_assert(offsetof(type, member) == (offset), #type "." #member " is not "            \
+									     "at " #offset)
 
 /* TLFS: HV_STATUS; values in status.h. */
 typedef uint16_t hv_status_t;
@@ -59,8 +61,9 @@ HV_ASSERT_SIZE(union hv_input_vtl, 1);
 #define HV_NORMAL_VTL 0
 
 /*
- * TLFS: HV_VP_SET. In the sparse form bank n covers VPs 64n..64n+63; bank_contents holds one word for each bit set in
- * valid_bank_mask, in ascending order. Where a hypercall ends in a set, the variable header begins at bank_contents.
+ * TLFS: HV_VP_SET. In the sparse form bank n covers VPs 64n..64n+63; bank_contents holds one word
+ * for each bit set in valid_bank_mask, in ascending order. Where a hypercall ends in a set, the
+ * variable header begins at bank_contents.
  */
 enum hv_generic_set_format {
 	HV_GENERIC_SET_SPARSE_4K = 0,
@@ -78,7 +81,7 @@ struct hv_vpset {
 HV_ASSERT_SIZE(struct hv_vpset, 16);
 
 /* Words that a set of up to max VPs takes, format and mask included. */
-#define HV_GENERIC_SET_QWORD_COUNT(max) (((((max) - 1) >> 6) + 1) + 2)
+#define HV_GENERIC_SET_QWORD_COUNT(max) (((((max)-1) >> 6) + 1) + 2)
 
 /* TLFS: HV_PROXIMITY_DOMAIN_INFO */
 struct hv_proximity_domain_flags {

@@ -1,6 +1,6 @@
 /*
- * Virtual processors: creation, dispatch by the root's scheduler, state, the pages that they share (TLFS: Virtual Processors;
- * HV_VP_STATE_PAGE_TYPE; HV_VP_ASSIST_PAGE).
+ * Virtual processors: creation, dispatch by the root's scheduler, state, the pages that they share
+ * (TLFS: Virtual Processors; HV_VP_STATE_PAGE_TYPE; HV_VP_ASSIST_PAGE).
  */
 #ifndef HV_VP_H
 #define HV_VP_H
@@ -76,8 +76,9 @@ struct hv_enable_vp_vtl {
 HV_ASSERT_SIZE(struct hv_enable_vp_vtl, 240);
 
 /*
- * HvCallDispatchVp: run a VP on the calling LP. BLOCKED: it has nothing to do until a scheduler message names it. READY: it can
- * be dispatched again. SUSPEND: one of the suspend registers is set. INTERCEPT: the message is in the VP's intercept page.
+ * HvCallDispatchVp: run a VP on the calling LP. BLOCKED: it has nothing to do until a scheduler
+ * message names it. READY: it can be dispatched again. SUSPEND: one of the suspend registers is
+ * set. INTERCEPT: the message is in the VP's intercept page.
  */
 #define HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND	0x01u
 #define HV_DISPATCH_VP_FLAG_ENABLE_CALLER_INTERRUPTS	0x02u
@@ -124,7 +125,8 @@ struct hv_vp_signal_bitset_scheduler_message {
 	uint16_t reserved;
 	union {
 		struct hv_vpset bitset;
-		uint64_t bitset_buffer[HV_GENERIC_SET_QWORD_COUNT(HV_ROOT_SCHEDULER_MAX_VPS_PER_CHILD_PARTITION)];
+		uint64_t bitset_buffer[HV_GENERIC_SET_QWORD_COUNT(
+			HV_ROOT_SCHEDULER_MAX_VPS_PER_CHILD_PARTITION)];
 	} vp_bitset;
 };
 HV_ASSERT_SIZE(struct hv_vp_signal_bitset_scheduler_message, 160);
@@ -145,7 +147,8 @@ HV_ASSERT_OFFSET(struct hv_vp_signal_pair_scheduler_message, vp_indexes, 160);
 
 /* State that is read and written in one piece (HvCallGetVpState, HvCallSetVpState) */
 
-#define HV_GET_SET_VP_STATE_TYPE_PFN 0x80000000u /* the data is in pages, given by their numbers */
+#define HV_GET_SET_VP_STATE_TYPE_PFN 0x80000000u /* the data is in pages, given by their numbers   \
+						  */
 
 enum hv_get_set_vp_state_type {
 	HV_GET_SET_VP_STATE_LAPIC_STATE = 0 | HV_GET_SET_VP_STATE_TYPE_PFN,
@@ -286,8 +289,9 @@ struct hv_input_unmap_vp_state_page {
 HV_ASSERT_SIZE(struct hv_input_unmap_vp_state_page, 16);
 
 /*
- * The register page: valid while the VP is stopped at an intercept and isvalid is 1. Who changes a register there sets the
- * bit of its class in dirty; the hypervisor takes them over at the next dispatch.
+ * The register page: valid while the VP is stopped at an intercept and isvalid is 1. Who changes a
+ * register there sets the bit of its class in dirty; the hypervisor takes them over at the next
+ * dispatch.
  */
 #define HV_VP_REGISTER_PAGE_VERSION_1	     1u
 #define HV_VP_REGISTER_PAGE_MAX_VECTOR_COUNT 7

@@ -1,11 +1,12 @@
 /*
  * /dev/mshv, the device node of the root module.
  *
- * The first part is the interface of Linux's own mshv_root driver: same numbers, same layouts, so that a program built for the one
- * runs on the other. The last part is ours: numbers beside the standard ones, optional for every caller.
+ * The first part is the interface of Linux's own mshv_root driver: same numbers, same layouts, so
+ * that a program built for the one runs on the other. The last part is ours: numbers beside the
+ * standard ones, optional for every caller.
  *
- * A partition is a file descriptor from the device, a VP one from a partition. Closing the last descriptor gives everything back.
- * Calls return 0 (or a descriptor), or -1 and errno.
+ * A partition is a file descriptor from the device, a VP one from a partition. Closing the last
+ * descriptor gives everything back. Calls return 0 (or a descriptor), or -1 and errno.
  */
 #ifndef ROOT_IOCTL_H
 #define ROOT_IOCTL_H
@@ -78,7 +79,7 @@ enum {
 
 /* Regions do not overlap; to unmap one, name it exactly. */
 struct mshv_user_mem_region {
-	__u64 size;	      /* bytes, whole pages */
+	__u64 size; /* bytes, whole pages */
 	__u64 guest_pfn;
 	__u64 userspace_addr; /* page aligned */
 	__u8 flags;	      /* 1 << MSHV_SET_MEM_BIT_* */
@@ -151,7 +152,8 @@ enum {
 	MSHV_GPAP_ACCESS_OP_COUNT,
 };
 
-/* Reads the accessed or dirty bits of a range into a bitmap of (page_count + 7) / 8 bytes, then clears or sets them */
+/* Reads the accessed or dirty bits of a range into a bitmap of (page_count + 7) / 8 bytes, then
+ * clears or sets them */
 struct mshv_gpap_access_bitmap {
 	__u8 access_type;
 	__u8 access_op;
@@ -163,8 +165,9 @@ struct mshv_gpap_access_bitmap {
 _Static_assert(sizeof(struct mshv_gpap_access_bitmap) == 32, "mshv_gpap_access_bitmap");
 
 /*
- * A hypercall made for the caller, if it is one of those that may be (root/hvcall.c lists them). The kernel puts the partition id in
- * the first 8 bytes of the input. When the hypervisor wants memory, the kernel deposits it and calls again.
+ * A hypercall made for the caller, if it is one of those that may be (root/hvcall.c lists them).
+ * The kernel puts the partition id in the first 8 bytes of the input. When the hypervisor wants
+ * memory, the kernel deposits it and calls again.
  */
 struct mshv_root_hvcall {
 	__u16 code;
@@ -185,7 +188,8 @@ _Static_assert(sizeof(struct mshv_root_hvcall) == 32, "mshv_root_hvcall");
 #define MSHV_IOEVENTFD		    _IOW(MSHV_IOCTL, 0x04, struct mshv_user_ioeventfd)
 #define MSHV_SET_MSI_ROUTING	    _IOW(MSHV_IOCTL, 0x05, struct mshv_user_irq_table)
 #define MSHV_GET_GPAP_ACCESS_BITMAP _IOWR(MSHV_IOCTL, 0x06, struct mshv_gpap_access_bitmap)
-#define MSHV_ROOT_HVCALL	    _IOWR(MSHV_IOCTL, 0x07, struct mshv_root_hvcall) /* also on the device and on VPs */
+#define MSHV_ROOT_HVCALL                                                                           \
+	_IOWR(MSHV_IOCTL, 0x07, struct mshv_root_hvcall) /* also on the device and on VPs */
 
 /* VPs */
 
@@ -235,8 +239,9 @@ enum {
 #define MSHV_VD_SIGNAL_EVENTFD_FLAGS_MASK ((1 << MSHV_VD_SIGNAL_EVENTFD_BIT_COUNT) - 1)
 
 /*
- * Binds the guest's HvCallSignalEvent on a connection to an eventfd. The VP does not leave guest mode for user space, and an
- * HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION intercept does not see the call. Only flag number 0 signals.
+ * Binds the guest's HvCallSignalEvent on a connection to an eventfd. The VP does not leave guest
+ * mode for user space, and an HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION intercept does not see the
+ * call. Only flag number 0 signals.
  */
 struct mshv_vd_signal_eventfd {
 	__u32 connection_id;

@@ -1,0 +1,121 @@
+/* The kernel's Hyper-V code as the module sees it, for Linux 6.1 to 7.x. */
+#include <linux/eventfd.h>
+#include <linux/rcupdate.h>
+#include <linux/version.h>
+#ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
+#include <linux/entry-virt.h>
+#include <linux/rseq.h>
+#else
+#include <linux/entry-kvm.h>
+#endif
+#include <asm/mshyperv.h>
+#include <asm/msr.h>
+
+#include "compat.h"
+
+#define HAS_MSHV_HANDLER (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
+#define HAS_RDMSRQ	 (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0))
+#define HAS_PLAIN_SIGNAL (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
+
+int compat_probe(void)
+{
+	if (IS_ENABLED(CONFIG_MSHV_ROOT)) {
+		pr_err("this kernel has its own driver for /dev/mshv: load mshv_root instead\n");
+		return -EEXIST;
+	}
+	if (!hv_is_hyperv_initialized()) {
+		pr_err("no hypervisor: boot this machine by Verdigris, then load the module\n");
+		return -ENODEV;
+	}
+	if (!(ms_hyperv.priv_high & HV_CREATE_PARTITIONS)) {
+		pr_err("this partition may not create partitions: it is a guest, not the root\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+u64 compat_hypercall(u64 control, void *input, void *output)
+{
+	return hv_do_hypercall(control, input, output);
+}
+
+u64 compat_fast_hypercall(u16 code, u64 input1, u64 input2)
+{
+	return hv_do_fast_hypercall16(code, input1, input2);
+}
+
+u64 compat_msr_read(u32 msr)
+{
+	u64 value;
+
+#if HAS_RDMSRQ
+	rdmsrq(msr, value);
+#else
+	rdmsrl(msr, value);
+#endif
+	return value;
+}
+
+void compat_msr_write(u32 msr, u64 value)
+{
+#if HAS_RDMSRQ
+	wrmsrq(msr, value);
+#else
+	wrmsrl(msr, value);
+#endif
+}
+
+bool compat_auto_eoi(void)
+{
+	return !(ms_hyperv.hints & HV_DEPRECATING_AEOI_RECOMMENDED);
+}
+
+/* Before 6.15 there is one hook, VMBus'; it is free where there is no VMBus device. */
+static void set_hook(void (*handler)(void))
+{
+#if HAS_MSHV_HANDLER
+	hv_setup_mshv_handler(handler);
+#else
+	if (handler) {
+		hv_setup_vmbus_handler(handler);
+	} else {
+		hv_remove_vmbus_handler();
+	}
+#endif
+}
+
+void compat_set_handler(void (*handler)(void))
+{
+	set_hook(handler);
+	if (!handler) {
+		synchronize_rcu();
+	}
+}
+
+int compat_guest_work(void)
+{
+	if (likely(!__xfer_to_guest_mode_work_pending())) {
+		return 0;
+	}
+#ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
+	return xfer_to_guest_mode_handle_work();
+#else
+	return xfer_to_guest_mode_handle_work(NULL);
+#endif
+}
+
+void compat_guest_leave(void)
+{
+#ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
+	rseq_virt_userspace_exit();
+#endif
+}
+
+void compat_eventfd_signal(struct eventfd_ctx *eventfd)
+{
+#if HAS_PLAIN_SIGNAL
+	eventfd_signal(eventfd);
+#else
+	eventfd_signal(eventfd, 1);
+#endif
+}

@@ -1,0 +1,123 @@
+/*
+ * Memory that a partition needs inside the hypervisor (TLFS: HvCallDepositMemory,
+ * HvCallWithdrawMemory).
+ *
+ * A deposited page belongs to the hypervisor: the root must neither touch nor free it before it
+ * comes back.
+ */
+#include <linux/errno.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
+
+#include "root.h"
+
+#define LIST_MAX	 ((HV_HYP_PAGE_SIZE - sizeof(struct hv_deposit_memory)) / sizeof(u64))
+#define WITHDRAW_BATCH	 (HV_HYP_PAGE_SIZE / sizeof(u64))
+#define SHORTAGE_PAGES	 32
+#define SHORTAGE_TRIES	 1024
+#define CONTIGUOUS_ORDER 3
+
+static_assert(1 << CONTIGUOUS_ORDER == HV_MAX_CONTIGUOUS_ALLOCATION_PAGES);
+
+static u32 allocate(u64 *list, u32 count, u32 order)
+{
+	struct page *page;
+	u32 filled, i;
+
+	for (filled = 0; filled + (1 << order) <= count; filled += 1 << order) {
+		page = alloc_pages(GFP_KERNEL, order);
+		if (!page) {
+			break;
+		}
+		split_page(page, order);
+		for (i = 0; i < 1 << order; i++) {
+			list[filled + i] = page_to_pfn(page) + i;
+		}
+	}
+	return filled;
+}
+
+static void release(const u64 *list, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		__free_page(pfn_to_page(list[i]));
+	}
+}
+
+static int deposit_order(u64 partition_id, u32 count, u32 order)
+{
+	struct hv_deposit_memory *input;
+	hv_status_t status;
+	u32 filled, done = 0;
+	int ret = -ENOMEM;
+
+	if (count > LIST_MAX) {
+		return -E2BIG;
+	}
+	input = (void *)__get_free_page(GFP_KERNEL);
+	if (!input) {
+		return -ENOMEM;
+	}
+	input->partition_id = partition_id;
+	filled = allocate(input->gpa_page_list, count, order);
+	if (filled == count) {
+		status = hvcall_rep(HVCALL_DEPOSIT_MEMORY, count, &done, input, NULL);
+		ret = status_to_errno(status);
+	}
+	atomic_long_add(done, &root_counts.deposited);
+	release(input->gpa_page_list + done, filled - done);
+	free_page((unsigned long)input);
+	return ret;
+}
+
+int deposit(u64 partition_id, u32 count)
+{
+	return deposit_order(partition_id, count, 0);
+}
+
+int deposit_retry(u64 partition_id, hv_status_t status, u32 *tries)
+{
+	int ret;
+
+	if (status == HV_STATUS_INSUFFICIENT_MEMORY) {
+		ret = deposit_order(partition_id, SHORTAGE_PAGES, 0);
+	} else if (status == HV_STATUS_INSUFFICIENT_CONTIGUOUS_MEMORY) {
+		ret = deposit_order(partition_id, HV_MAX_CONTIGUOUS_ALLOCATION_PAGES,
+				    CONTIGUOUS_ORDER);
+	} else {
+		return status_to_errno(status);
+	}
+	if (ret) {
+		return ret;
+	}
+	if (++*tries > SHORTAGE_TRIES) {
+		return -ENOMEM;
+	}
+	return fatal_signal_pending(current) ? -EINTR : 1;
+}
+
+void withdraw_all(u64 partition_id)
+{
+	struct hv_input_withdraw_memory *input = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
+	u64 *list = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
+	hv_status_t status;
+	u32 done;
+
+	do {
+		input->partition_id = partition_id;
+		done = 0;
+		status = hvcall_rep(HVCALL_WITHDRAW_MEMORY, WITHDRAW_BATCH, &done, input, list);
+		release(list, done);
+		atomic_long_sub(done, &root_counts.deposited);
+	} while (status == HV_STATUS_SUCCESS && done);
+	if (status != HV_STATUS_SUCCESS && status != HV_STATUS_NO_RESOURCES) {
+		pr_err("memory of partition %llu stays with the hypervisor: status %#x\n",
+		       partition_id, status);
+	}
+	free_page((unsigned long)list);
+	free_page((unsigned long)input);
+}

@@ -1,0 +1,328 @@
+/*
+ * Guest memory: user memory that is pinned and mapped at guest physical addresses
+ * (MSHV_SET_GUEST_MEMORY; TLFS: HvCallMapGpaPages, HvCallUnmapGpaPages).
+ *
+ * Invariant: a page that the hypervisor has mapped is pinned. It is unpinned after the hypervisor
+ * has confirmed the unmapping.
+ */
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "root.h"
+
+#define MAP_BATCH   ((HV_HYP_PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
+#define UNMAP_BATCH 512u
+#define PIN_BATCH   512u
+#define LARGE_PAGES (1u << (HV_HYP_LARGE_PAGE_SHIFT - HV_HYP_PAGE_SHIFT))
+#define GFN_MAX	    (1ull << 40)
+
+struct region {
+	struct list_head node;
+	u64 gfn;
+	u64 page_count;
+	u64 user_address;
+	u32 map_flags;
+	u64 pinned;
+	struct page **pages;
+};
+
+static bool writable(const struct region *region)
+{
+	return region->map_flags & HV_MAP_GPA_WRITABLE;
+}
+
+static void unpin(struct region *region)
+{
+	u64 done, count;
+
+	for (done = 0; done < region->pinned; done += count) {
+		count = min_t(u64, region->pinned - done, PIN_BATCH);
+		unpin_user_pages_dirty_lock(region->pages + done, count, writable(region));
+		cond_resched();
+	}
+	atomic_long_sub(region->pinned, &root_counts.pinned);
+	region->pinned = 0;
+}
+
+static int pin(struct region *region)
+{
+	u32 flags = FOLL_LONGTERM | (writable(region) ? FOLL_WRITE : 0);
+	int ret;
+
+	while (region->pinned < region->page_count) {
+		if (fatal_signal_pending(current)) {
+			return -EINTR;
+		}
+		ret = pin_user_pages_fast(
+			region->user_address + region->pinned * PAGE_SIZE,
+			min_t(u64, region->page_count - region->pinned, PIN_BATCH), flags,
+			region->pages + region->pinned);
+		if (ret <= 0) {
+			return ret ?: -EFAULT;
+		}
+		region->pinned += ret;
+		atomic_long_add(ret, &root_counts.pinned);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Whether 2 MiB from page `at` on can be one large page: aligned on both sides, and in one piece.
+ */
+static bool is_large(const struct region *region, u64 at)
+{
+	u64 pfn = page_to_pfn(region->pages[at]);
+	u32 i;
+
+	if ((region->gfn + at) % LARGE_PAGES || pfn % LARGE_PAGES ||
+	    region->page_count - at < LARGE_PAGES) {
+		return false;
+	}
+	for (i = 1; i < LARGE_PAGES; i++) {
+		if (page_to_pfn(region->pages[at + i]) != pfn + i) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Fills the list with pages of one size, from page `at` on; returns how many entries. */
+static u32 fill_list(const struct region *region, u64 at, bool large, u64 *list)
+{
+	u32 step = large ? LARGE_PAGES : 1, count;
+
+	for (count = 0; count < MAP_BATCH && at < region->page_count; count++) {
+		if (count && (large || !((region->gfn + at) % LARGE_PAGES)) &&
+		    is_large(region, at) != large) {
+			break;
+		}
+		list[count] = page_to_pfn(region->pages[at]);
+		at += step;
+	}
+	return count;
+}
+
+static int map_batch(struct partition *partition, const struct region *region, u64 *at)
+{
+	struct hv_input_map_gpa_pages *input = partition->pages.input;
+	bool large = is_large(region, *at);
+	u32 count, done = 0, before, tries = 0;
+	hv_status_t status;
+	int ret;
+
+	*input = (struct hv_input_map_gpa_pages){
+		.target_partition_id = partition->id,
+		.target_gpa_base = region->gfn + *at,
+		.map_flags = region->map_flags | (large ? HV_MAP_GPA_LARGE_PAGE : 0),
+	};
+	count = fill_list(region, *at, large, input->source_gpa_page_list);
+	do {
+		before = done;
+		status = hvcall_rep(HVCALL_MAP_GPA_PAGES, count, &done, input, NULL);
+		tries = done > before ? 0 : tries;
+		ret = deposit_retry(partition->id, status, &tries);
+	} while (ret > 0);
+	*at += (u64)done * (large ? LARGE_PAGES : 1);
+	return ret;
+}
+
+static int unmap_batch(struct partition *partition, u64 gfn, u64 left, u64 *unmapped)
+{
+	struct hv_input_unmap_gpa_pages *input = partition->pages.input;
+	bool large = gfn % LARGE_PAGES == 0 && left >= LARGE_PAGES;
+	u32 step = large ? LARGE_PAGES : 1, count, done = 0, tries = 0;
+	hv_status_t status;
+	int ret;
+
+	if (large) {
+		count = min_t(u64, left / LARGE_PAGES, UNMAP_BATCH);
+	} else {
+		count = min_t(u64, left, LARGE_PAGES - gfn % LARGE_PAGES);
+	}
+	*input = (struct hv_input_unmap_gpa_pages){
+		.target_partition_id = partition->id,
+		.target_gpa_base = gfn,
+		.unmap_flags = large ? HV_UNMAP_GPA_LARGE_PAGE : 0,
+	};
+	do {
+		status = hvcall_rep(HVCALL_UNMAP_GPA_PAGES, count, &done, input, NULL);
+		ret = deposit_retry(partition->id, status, &tries);
+	} while (ret > 0);
+	*unmapped += (u64)done * step;
+	return ret;
+}
+
+static int unmap(struct partition *partition, const struct region *region, u64 count)
+{
+	u64 done = 0;
+	int ret = 0;
+
+	while (!ret && done < count) {
+		ret = unmap_batch(partition, region->gfn + done, count - done, &done);
+		cond_resched();
+	}
+	return ret;
+}
+
+/* All or nothing; -EUCLEAN when even that fails, and the pages must stay pinned. */
+static int map(struct partition *partition, const struct region *region)
+{
+	u64 done = 0;
+	int ret = 0;
+
+	while (!ret && done < region->page_count) {
+		ret = map_batch(partition, region, &done);
+		cond_resched();
+	}
+	if (ret && unmap(partition, region, done)) {
+		pr_err("a part of partition %llu's memory can be neither mapped nor unmapped\n",
+		       partition->id);
+		return -EUCLEAN;
+	}
+	return ret;
+}
+
+static void region_free(struct region *region)
+{
+	kvfree(region->pages);
+	kfree(region);
+}
+
+static bool overlaps(const struct partition *partition, u64 gfn, u64 page_count)
+{
+	const struct region *region;
+
+	list_for_each_entry(region, &partition->regions, node)
+	{
+		if (gfn < region->gfn + region->page_count && region->gfn < gfn + page_count) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct region *region_alloc(const struct mshv_user_mem_region *arguments)
+{
+	struct region *region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+
+	if (!region) {
+		return NULL;
+	}
+	region->gfn = arguments->guest_pfn;
+	region->page_count = arguments->size >> PAGE_SHIFT;
+	region->user_address = arguments->userspace_addr;
+	region->map_flags = HV_MAP_GPA_READABLE | HV_MAP_GPA_ADJUSTABLE;
+	if (arguments->flags & 1 << MSHV_SET_MEM_BIT_WRITABLE) {
+		region->map_flags |= HV_MAP_GPA_WRITABLE;
+	}
+	if (arguments->flags & 1 << MSHV_SET_MEM_BIT_EXECUTABLE) {
+		region->map_flags |= HV_MAP_GPA_EXECUTABLE;
+	}
+	if (region->page_count <= totalram_pages()) {
+		region->pages = kvcalloc(region->page_count, sizeof(*region->pages),
+					 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	}
+	if (!region->pages) {
+		kfree(region);
+		return NULL;
+	}
+	return region;
+}
+
+static int add(struct partition *partition, const struct mshv_user_mem_region *arguments)
+{
+	u64 page_count = arguments->size >> PAGE_SHIFT;
+	struct region *region;
+	int ret;
+
+	if (arguments->guest_pfn >= GFN_MAX || page_count > GFN_MAX - arguments->guest_pfn ||
+	    !access_ok(u64_to_user_ptr(arguments->userspace_addr), arguments->size)) {
+		return -EINVAL;
+	}
+	if (overlaps(partition, arguments->guest_pfn, page_count)) {
+		return -EEXIST;
+	}
+	region = region_alloc(arguments);
+	if (!region) {
+		return -ENOMEM;
+	}
+	ret = pin(region);
+	ret = ret ?: map(partition, region);
+	if (ret && ret != -EUCLEAN) {
+		unpin(region);
+		region_free(region);
+		return ret;
+	}
+	list_add(&region->node, &partition->regions);
+	return ret;
+}
+
+static int remove(struct partition *partition, const struct mshv_user_mem_region *arguments)
+{
+	struct region *region;
+	int ret;
+
+	list_for_each_entry(region, &partition->regions, node)
+	{
+		if (arguments->guest_pfn - region->gfn < region->page_count) {
+			goto found;
+		}
+	}
+	return -ENOENT;
+
+found:
+	if (region->gfn != arguments->guest_pfn ||
+	    region->page_count != arguments->size >> PAGE_SHIFT ||
+	    region->user_address != arguments->userspace_addr) {
+		return -EINVAL;
+	}
+	ret = unmap(partition, region, region->page_count);
+	if (ret) {
+		return ret;
+	}
+	list_del(&region->node);
+	unpin(region);
+	region_free(region);
+	return 0;
+}
+
+long region_set(struct partition *partition, void __user *argument)
+{
+	struct mshv_user_mem_region arguments;
+
+	if (copy_from_user(&arguments, argument, sizeof(arguments))) {
+		return -EFAULT;
+	}
+	if (!arguments.size || !PAGE_ALIGNED(arguments.size) ||
+	    !PAGE_ALIGNED(arguments.userspace_addr) || arguments.flags & ~MSHV_SET_MEM_FLAGS_MASK ||
+	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd))) {
+		return -EINVAL;
+	}
+	if (!partition->initialized) {
+		return -EIO;
+	}
+	if (arguments.flags & 1 << MSHV_SET_MEM_BIT_UNMAP) {
+		return remove(partition, &arguments);
+	}
+	return add(partition, &arguments);
+}
+
+/* At the partition's end. What is not known to be unmapped stays pinned for good. */
+void regions_release(struct partition *partition, bool unmapped)
+{
+	struct region *region, *next;
+
+	list_for_each_entry_safe(region, next, &partition->regions, node)
+	{
+		list_del(&region->node);
+		if (unmapped) {
+			unpin(region);
+		}
+		region_free(region);
+	}
+}

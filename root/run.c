@@ -1,0 +1,109 @@
+/*
+ * The run loop of the root scheduler: the VP's thread dispatches its VP until there is an intercept
+ *for user space (TLFS: HvCallDispatchVp).
+ *
+ *	           +--------- READY, no event: the root had something to do ---------+
+ *	           v                                                                 |
+ *	RUN_VP -> guest work -> DispatchVp --- READY, INTERCEPT: copy the message out, back to user
+ *space ^                | |            BLOCKED (first SUSPEND: take the explicit suspension away)
+ *	           |                v
+ *	           +--- kicked --- wait --- signal: -EINTR
+ *
+ * A kick that arrives between DispatchVp and the wait is kept in vp->kicked, so none is lost; a
+ *stale one costs a dispatch.
+ */
+#include <linux/errno.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "root.h"
+
+void vp_kick(struct vp *vp)
+{
+	WRITE_ONCE(vp->kicked, true);
+	wake_up(&vp->wait);
+}
+
+static int wait_for_kick(struct vp *vp)
+{
+	if (wait_event_interruptible(vp->wait, READ_ONCE(vp->kicked))) {
+		return -EINTR;
+	}
+	WRITE_ONCE(vp->kicked, false);
+	return 0;
+}
+
+/* A new VP is explicitly suspended, and whoever runs it wants it to run. */
+static int resume(struct vp *vp)
+{
+	return hvcall_set_register(&vp->pages, vp->partition->id, vp->index,
+				   HV_REGISTER_EXPLICIT_SUSPEND, 0);
+}
+
+static int dispatch(struct vp *vp)
+{
+	struct dispatch *d = vp->dispatch;
+
+	d->input.flags = vp->intercepted ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
+	return hvcall_simple(HVCALL_DISPATCH_VP, &d->input, &d->output);
+}
+
+/* Until the VP has stopped at an intercept. */
+static int run_to_intercept(struct vp *vp)
+{
+	const struct hv_output_dispatch_vp *output = &vp->dispatch->output;
+	hv_status_t status;
+	int ret;
+
+	do {
+		ret = compat_guest_work();
+		if (ret) {
+			return ret;
+		}
+		status = dispatch(vp);
+		if (unlikely(status != HV_STATUS_SUCCESS)) {
+			return status_to_errno(status);
+		}
+		vp->intercepted = output->dispatch_state == HV_VP_DISPATCH_STATE_READY &&
+				  output->dispatch_event == HV_VP_DISPATCH_EVENT_INTERCEPT;
+		if (output->dispatch_state == HV_VP_DISPATCH_STATE_BLOCKED) {
+			if (output->dispatch_event == HV_VP_DISPATCH_EVENT_SUSPEND) {
+				ret = resume(vp);
+			}
+			ret = ret ?: wait_for_kick(vp);
+			if (ret) {
+				return ret;
+			}
+		}
+	} while (!vp->intercepted);
+	return 0;
+}
+
+/* By words: a rep instruction of this length is dearer on processors that start it slowly. */
+static int copy_message(void __user *user, const struct hv_message *message)
+{
+	const u64 *from = (const u64 *)message;
+	u64 __user *to = user;
+	size_t i;
+
+	if (!user_access_begin(user, sizeof(*message))) {
+		return -EFAULT;
+	}
+	for (i = 0; i < sizeof(*message) / sizeof(u64); i++) {
+		unsafe_put_user(from[i], &to[i], out_fault);
+	}
+	user_access_end();
+	return 0;
+
+out_fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+long vp_run(struct vp *vp, void __user *message)
+{
+	int ret = run_to_intercept(vp);
+
+	compat_guest_leave();
+	return ret ?: copy_message(message, vp->intercept);
+}
