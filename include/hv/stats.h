@@ -97,9 +97,7 @@ HV_ASSERT_SIZE(struct hv_stats_page, HV_HYP_PAGE_SIZE);
 #define HV_STATS_VP_VIRTUAL_INTERRUPTS	     59
 #define HV_STATS_VP_NESTED_PAGE_FAULTS	     71
 #define HV_STATS_VP_DISPATCHES		     74
-#define HV_STATS_VP_ROOT_DISPATCH_BLOCKED                                                          \
-	202 /* root scheduler: the VP's thread was told to wait                                    \
-	     */
+#define HV_STATS_VP_ROOT_DISPATCH_BLOCKED    202 /* told to wait */
 
 /* HvCallMapStatsPage: the hypervisor picks the place */
 struct hv_input_map_stats_page {
