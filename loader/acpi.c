@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "loader/string.h"
+#include "lib/string.h"
 
 #define RSDP_V1_SIZE	   20u
 #define TABLE_SIZE_MAX	   (16u << 20)

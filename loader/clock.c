@@ -15,22 +15,20 @@
 #include "loader/console.h"
 #include "loader/io.h"
 
-#define PM_TIMER_HZ	 3579545u
-#define PIT_HZ		 1193182u
-#define PIT_CHANNEL_2	 0x42
-#define PIT_COMMAND	 0x43
-#define PIT_2_ONE_SHOT	 0xb0 /* channel 2, both bytes, mode 0 */
-#define PIT_2_LATCH	 0x80
-#define SYSTEM_B	 0x61
-#define SYSTEM_B_GATE	 0x01
-#define SYSTEM_B_SPEAKER 0x02
-#define SYSTEM_B_OUT	 0x20
-#define WINDOWS		 3
-#define WINDOW_TRIES	 20
-#define WINDOW_MS	 30u
-#define LOOKS_MAX	 400000u
-#define MOMENT_TRIES	 8
-#define EDGE_LOOKS	 1000
+#define PM_TIMER_HZ    3579545u
+#define PIT_HZ	       1193182u
+#define PIT_CHANNEL_0  0x40
+#define PIT_COMMAND    0x43
+#define PIT_0_ONE_SHOT 0x30 /* both bytes, mode 0 */
+#define PIT_0_LATCH    0x00
+#define PIT_0_STATUS   0xe2 /* read back the status of channel 0 alone */
+#define PIT_STATUS_OUT 0x80
+#define WINDOWS	       3
+#define WINDOW_TRIES   20
+#define WINDOW_MS      30u
+#define LOOKS_MAX      400000u
+#define MOMENT_TRIES   8
+#define EDGE_LOOKS     1000
 
 /* The reference clock. */
 static uint16_t pm_port;
@@ -44,15 +42,15 @@ static void reference_choose(uint16_t pm_timer_port, bool is_32_bit)
 	mask = !pm_port ? 0xffff : is_32_bit ? UINT32_MAX : 0xffffff;
 }
 
-/* The PIT counts down from its greatest count; its gate is opened and the speaker kept silent. */
+/* The PIT counts down from its greatest count. Channel 0 needs no gate opened, and its interrupt is
+ * masked. */
 static void reference_start(void)
 {
 	if (pm_port)
 		return;
-	outb(SYSTEM_B, (uint8_t)((inb(SYSTEM_B) & ~SYSTEM_B_SPEAKER) | SYSTEM_B_GATE));
-	outb(PIT_COMMAND, PIT_2_ONE_SHOT);
-	outb(PIT_CHANNEL_2, 0xff);
-	outb(PIT_CHANNEL_2, 0xff);
+	outb(PIT_COMMAND, PIT_0_ONE_SHOT);
+	outb(PIT_CHANNEL_0, 0xff);
+	outb(PIT_CHANNEL_0, 0xff);
 }
 
 static uint32_t reference_read(void)
@@ -61,16 +59,19 @@ static uint32_t reference_read(void)
 
 	if (pm_port)
 		return inl(pm_port) & mask;
-	outb(PIT_COMMAND, PIT_2_LATCH);
-	count = inb(PIT_CHANNEL_2);
-	count |= (uint32_t)inb(PIT_CHANNEL_2) << 8;
+	outb(PIT_COMMAND, PIT_0_LATCH);
+	count = inb(PIT_CHANNEL_0);
+	count |= (uint32_t)inb(PIT_CHANNEL_0) << 8;
 	return mask - count;
 }
 
 /* Only the PIT wraps so soon that it may have happened; its output then has gone high. */
 static bool reference_wrapped(void)
 {
-	return !pm_port && (inb(SYSTEM_B) & SYSTEM_B_OUT);
+	if (pm_port)
+		return false;
+	outb(PIT_COMMAND, PIT_0_STATUS);
+	return inb(PIT_CHANNEL_0) & PIT_STATUS_OUT;
 }
 
 /* The moment at which the reference turns to a new count, as narrowly as several tries show it. */
@@ -113,8 +114,8 @@ bool clock_rates_between(const struct clock_moment *from, const struct clock_mom
 
 	if (ticks == 0)
 		return false;
-	rates->tsc_hz = divide((to->tsc - from->tsc) * reference_hz, ticks);
-	rates->apic_timer_hz = divide((uint64_t)(from->apic - to->apic) * reference_hz, ticks);
+	rates->tsc_hz = (to->tsc - from->tsc) * reference_hz / ticks;
+	rates->apic_timer_hz = (uint64_t)(from->apic - to->apic) * reference_hz / ticks;
 	return true;
 }
 
@@ -122,7 +123,7 @@ uint64_t clock_choose_tsc(uint64_t measured_hz, uint64_t cpuid_hz)
 {
 	uint64_t apart = cpuid_hz > measured_hz ? cpuid_hz - measured_hz : measured_hz - cpuid_hz;
 
-	return apart < divide(measured_hz, 500) ? cpuid_hz : measured_hz;
+	return apart < measured_hz / 500 ? cpuid_hz : measured_hz;
 }
 
 /* One window; false: it says nothing. */

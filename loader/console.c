@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "boot/handoff.h"
+#include "lib/print.h"
 #include "loader/io.h"
 
 #define COM1	   0x3f8
@@ -19,6 +21,7 @@
 #define LCR_DLAB   0x80
 #define LCR_8N1	   0x03
 #define LSR_THRE   0x20
+#define LINE_MAX   (2 * HANDOFF_CMDLINE_MAX)
 #define SEND_SPINS 100000
 
 #define SCREEN	    ((volatile uint16_t *)0xb8000)
@@ -120,78 +123,13 @@ static void put(char c)
 		screen_put(c);
 }
 
-static void put_string(const char *s)
+static void print_args(const char *format, va_list args)
 {
-	while (*s)
-		put(*s++);
-}
+	char line[LINE_MAX];
+	size_t length = print_format(line, sizeof(line), format, args);
 
-static void put_decimal(uint64_t value)
-{
-	char digits[21];
-	char *at = digits + sizeof(digits) - 1;
-
-	*at = 0;
-	do {
-		uint64_t rest = divide(value, 10);
-
-		*--at = (char)('0' + (uint32_t)(value - rest * 10));
-		value = rest;
-	} while (value);
-	put_string(at);
-}
-
-static void put_hex(uint64_t value, unsigned int width)
-{
-	unsigned int digits = 1;
-
-	while (digits < 16 && value >> (4 * digits))
-		digits++;
-	if (digits < width)
-		digits = width;
-	while (digits-- > 0)
-		put("0123456789abcdef"[value >> (4 * digits) & 0xf]);
-}
-
-/* One conversion, format pointing behind its '%'; returns how many characters of the format it
- * took. */
-static size_t put_conversion(const char *format, va_list *args)
-{
-	const char *f = format;
-	unsigned int width = 0;
-	bool is_long = false;
-	uint64_t value;
-
-	while (*f >= '0' && *f <= '9')
-		width = width * 10 + (unsigned int)(*f++ - '0');
-	if (f[0] == 'l' && f[1] == 'l') {
-		is_long = true;
-		f += 2;
-	}
-	if (*f == 's') {
-		put_string(va_arg(*args, const char *));
-	} else if (*f == 'c') {
-		put((char)va_arg(*args, int));
-	} else if (*f == 'u' || *f == 'x') {
-		value = is_long ? va_arg(*args, uint64_t) : va_arg(*args, uint32_t);
-		if (*f == 'u')
-			put_decimal(value);
-		else
-			put_hex(value, width < 16 ? width : 16);
-	} else {
-		put(*f);
-	}
-	return (size_t)(f - format) + 1;
-}
-
-static void print_args(const char *format, va_list *args)
-{
-	while (*format) {
-		if (*format == '%' && format[1])
-			format += 1 + put_conversion(format + 1, args);
-		else
-			put(*format++);
-	}
+	for (size_t i = 0; i < length; i++)
+		put(line[i]);
 }
 
 void print(const char *format, ...)
@@ -199,7 +137,7 @@ void print(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	print_args(format, &args);
+	print_args(format, args);
 	va_end(args);
 }
 
@@ -207,11 +145,11 @@ void stop(const char *format, ...)
 {
 	va_list args;
 
-	put_string("Verdigris loader: stopped: ");
+	print("Verdigris loader: stopped: ");
 	va_start(args, format);
-	print_args(format, &args);
+	print_args(format, args);
 	va_end(args);
-	put('\n');
+	print("\n");
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }

@@ -16,7 +16,7 @@ void console_use_screen(void);
 /* Where the next line goes on the screen. */
 uint8_t console_row(void);
 
-/* Knows %s %c %u %x %llu %llx %%, and a width with leading zeros for %x (%08x). */
+/* With the conversions of lib/print.h. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Says in one line why the machine cannot start, and halts. */

@@ -56,7 +56,7 @@ static uint64_t read_tsc_hz(void)
 	if (cpuid(0).eax < LEAF_TSC)
 		return 0;
 	c = cpuid(LEAF_TSC);
-	return c.eax && c.ebx ? divide((uint64_t)c.ecx * c.ebx, c.eax) : 0;
+	return c.eax && c.ebx ? (uint64_t)c.ecx * c.ebx / c.eax : 0;
 }
 
 void cpu_read(struct cpu_facts *facts)

@@ -3,8 +3,8 @@
  */
 #include "loader/efi.h"
 
-#include "loader/memory.h"
-#include "loader/string.h"
+#include "loader/ranges.h"
+#include "lib/string.h"
 
 #define EFI_LOADER_CODE	       1u
 #define EFI_BOOT_SERVICES_DATA 4u

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#include "loader/memory.h"
-#include "loader/string.h"
+#include "loader/ranges.h"
+#include "lib/string.h"
 
 #define ELF_MAGIC	   0x464c457fu
 #define ELFCLASS64	   2

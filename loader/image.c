@@ -6,7 +6,7 @@
 
 #include "loader/console.h"
 #include "loader/paging.h"
-#include "loader/string.h"
+#include "lib/string.h"
 
 #define BORDER	      (2 * MIB)
 #define HANDOFF_SIZE  ((sizeof(struct handoff) + PAGE - 1) / PAGE * PAGE)
@@ -69,7 +69,7 @@ void image_reserve(struct loader *l)
 
 	if (base == RANGE_NONE)
 		stop("too little memory: no %llu MiB in one piece below 4 GiB for the hypervisor; "
-		     "the machine has %llu MiB; the option %s takes a smaller size",
+		     "the machine has %llu MiB; try a smaller %sSIZE",
 		     size / MIB, ranges_total(&l->map, RANGE_RAM) / MIB, MEMORY_OPTION);
 	l->reserved = (struct span){(uint32_t)base, (uint32_t)size};
 }

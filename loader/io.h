@@ -66,14 +66,4 @@ static inline struct cpuid cpuid(uint32_t leaf)
 	return c;
 }
 
-/* value / by, since 32-bit code has no 64-bit division of its own; by > 0. */
-static inline uint64_t divide(uint64_t value, uint32_t by)
-{
-	uint32_t high = (uint32_t)(value >> 32), low = (uint32_t)value, rest = high % by;
-	uint32_t quotient;
-
-	__asm__("divl %3" : "=a"(quotient), "+d"(rest) : "a"(low), "r"(by) : "cc");
-	return (uint64_t)(high / by) << 32 | quotient;
-}
-
 #endif

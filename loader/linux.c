@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "loader/string.h"
+#include "lib/string.h"
 
 #define SETUP_OFFSET	  0x1f1u
 #define SETUP_JUMP_FROM	  0x202u

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "loader/bootparams.h"
-#include "loader/memory.h"
+#include "loader/ranges.h"
 
 struct linux_kernel {
 	struct linux_setup setup; /* the file's own */

@@ -10,7 +10,7 @@
 #include "loader/acpi.h"
 #include "loader/clock.h"
 #include "loader/cpu.h"
-#include "loader/memory.h"
+#include "loader/ranges.h"
 #include "loader/modules.h"
 #include "loader/multiboot.h"
 

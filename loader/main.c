@@ -6,8 +6,7 @@
 #include "loader/apic.h"
 #include "loader/console.h"
 #include "loader/fault.h"
-#include "loader/io.h"
-#include "loader/string.h"
+#include "lib/string.h"
 
 extern const uint8_t loader_start[], loader_end[];
 
@@ -92,8 +91,8 @@ static void say_machine(const struct loader *l)
 {
 	print("Verdigris loader: %s, %u processors, %llu MiB, TSC %llu kHz, APIC timer %llu kHz\n",
 	      l->vendor == HV_IMAGE_SVM ? "AMD-V" : "Intel VT-x", l->acpi.lp_count,
-	      ranges_total(&l->map, RANGE_RAM) / MIB, divide(l->rates.tsc_hz, 1000),
-	      divide(l->rates.apic_timer_hz, 1000));
+	      ranges_total(&l->map, RANGE_RAM) / MIB, l->rates.tsc_hz / 1000,
+	      l->rates.apic_timer_hz / 1000);
 }
 
 void loader_main(uint32_t magic, uint32_t address)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "loader/string.h"
+#include "lib/string.h"
 
 static bool refuse(struct refusal *refusal, const char *why, const struct module *which)
 {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "loader/console.h"
-#include "loader/string.h"
+#include "lib/string.h"
 
 #define MULTIBOOT1_MAGIC  0x2badb002u
 #define MULTIBOOT2_MAGIC  0x36d76289u

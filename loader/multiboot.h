@@ -10,7 +10,7 @@
 
 #include "loader/acpi.h"
 #include "loader/efi.h"
-#include "loader/memory.h"
+#include "loader/ranges.h"
 #include "loader/modules.h"
 
 struct framebuffer {

@@ -6,7 +6,7 @@
  */
 #include "loader/paging.h"
 
-#include "loader/memory.h"
+#include "loader/ranges.h"
 
 #define ENTRIES	      512u
 #define TABLE_WORDS   ENTRIES

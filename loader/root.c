@@ -8,7 +8,7 @@
 #include "loader/loader.h"
 
 #include "loader/console.h"
-#include "loader/string.h"
+#include "lib/string.h"
 
 #define DATA_CMDLINE   (1 * PAGE)
 #define DATA_RSDP      (2 * PAGE)

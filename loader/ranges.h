@@ -5,8 +5,8 @@
  * A map is normalized: sorted by base, without overlaps or neighbours of the same type. A list of
  * taken ranges need not be.
  */
-#ifndef LOADER_MEMORY_H
-#define LOADER_MEMORY_H
+#ifndef LOADER_RANGES_H
+#define LOADER_RANGES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /*
- * Lists of physical ranges. See memory.h.
+ * Lists of physical ranges. See ranges.h.
  */
-#include "loader/memory.h"
+#include "loader/ranges.h"
 
 #include <stddef.h>
 
