@@ -1,7 +1,8 @@
 /*
- * CPUID as a guest sees it: the machine's answer, cut down to what the partition may see (cpuid_features.c), with the hypervisor's
- * leaves, and for a child the topology of its own VPs and the parent's answers laid over. Last comes what follows the VP's
- * state, which no answer of the parent may contradict: OSXSAVE, the APIC, the size of the XSAVE area.
+ * CPUID as a guest sees it: the machine's answer, cut down to what the partition may see
+ * (cpuid_features.c), with the hypervisor's leaves, and for a child the topology of its own VPs and
+ * the parent's answers laid over. Last comes what follows the VP's state, which no answer of the
+ * parent may contradict: OSXSAVE, the APIC, the size of the XSAVE area.
  */
 #include "tlfs/cpuid.h"
 #include "tlfs/lapic.h"
@@ -72,7 +73,9 @@ static uint64_t xsave_offered(const struct vp *vp)
 	return features;
 }
 
-/* Leaf 0xD: size in standard form of the components `enabled`; compacted: as XSAVES lays them out. */
+/*
+ * Leaf 0xD: size in standard form of the components `enabled`; compacted: as XSAVES lays them out.
+ */
 static uint32_t xsave_size(uint64_t enabled, bool compacted)
 {
 	uint32_t size = 512 + 64;
@@ -121,10 +124,14 @@ static void leaf_81(const struct vp *vp, uint32_t out[4])
 	mask(vp, WORD_81_EDX, &out[EDX]);
 }
 
-/* The invariant TSC shows when the machine has it and, to a child, when it asked (HV_X64_MSR_TSC_INVARIANT_CONTROL). */
+/*
+ * The invariant TSC shows when the machine has it and, to a child, when it asked
+ * (HV_X64_MSR_TSC_INVARIANT_CONTROL).
+ */
 static void leaf_87(const struct vp *vp, uint32_t out[4])
 {
-	bool shown = __atomic_load_n(&vp->partition->tsc_invariant_control, __ATOMIC_RELAXED) & HV_EXPOSE_INVARIANT_TSC;
+	bool shown = __atomic_load_n(&vp->partition->tsc_invariant_control, __ATOMIC_RELAXED) &
+		     HV_EXPOSE_INVARIANT_TSC;
 
 	if (is_root(vp))
 		return;

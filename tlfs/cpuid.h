@@ -1,6 +1,7 @@
 /*
- * What the files of CPUID share: cpuid.c (the leaves), cpuid_features.c (which bits a guest may see), cpuid_hv.c (0x40000000…),
- * cpuid_topology.c, cpuid_override.c (the parent's answers). Within the core only.
+ * What the files of CPUID share: cpuid.c (the leaves), cpuid_features.c (which bits a guest may
+ * see), cpuid_hv.c (0x40000000…), cpuid_topology.c, cpuid_override.c (the parent's answers). Within
+ * the core only.
  */
 #ifndef TLFS_CPUID_H
 #define TLFS_CPUID_H
@@ -31,21 +32,28 @@ _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
 #define LEAF_HYPERVISOR_END 0x400000FFu
 #define LEAF_EXTENDED	    0x80000000u
 
-#define CPUID_1_ECX_OSXSAVE (1u << 27)
-#define CPUID_1_EDX_APIC    (1u << 9)
-#define CPUID_1_EDX_HTT	    (1u << 28)
-#define CPUID_7_ECX_OSPKE   (1u << 4)
+#define CPUID_1_ECX_OSXSAVE	(1u << 27)
+#define CPUID_1_EDX_APIC	(1u << 9)
+#define CPUID_1_EDX_HTT		(1u << 28)
+#define CPUID_7_ECX_OSPKE	(1u << 4)
 #define CPUID_81_ECX_CMP_LEGACY (1u << 1)
-#define CR4_OSXSAVE	    (1ull << 18)
-#define CR4_PKE		    (1ull << 22)
+#define CR4_OSXSAVE		(1ull << 18)
+#define CR4_PKE			(1ull << 22)
 
 /* cpuid_hv.c */
 void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4]);
 
-/* cpuid_topology.c: rewrites what tells a child where its VPs are. `out` holds the machine's answer. */
+/*
+ * cpuid_topology.c: rewrites what tells a child where its VPs are. `out` holds the machine's
+ * answer.
+ */
 void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
-/* cpuid_override.c: true when the parent left an answer; it is laid over `out`. *always: over what follows the VP's state too. */
-bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4], bool *always);
+/*
+ * cpuid_override.c: true when the parent left an answer; it is laid over `out`. *always: over what
+ * follows the VP's state too.
+ */
+bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4],
+			  bool *always);
 
 #endif

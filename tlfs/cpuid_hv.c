@@ -1,6 +1,7 @@
 /*
- * Leaves 0x40000000 … 0x4000000C and 0x40000080 … 82 (TLFS, "Feature and Interface Discovery"). What a partition is told follows
- * from its privileges and synthetic features alone, so no leaf promises a call or an MSR that would then be refused.
+ * Leaves 0x40000000 … 0x4000000C and 0x40000080 … 82 (TLFS, "Feature and Interface Discovery").
+ * What a partition is told follows from its privileges and synthetic features alone, so no leaf
+ * promises a call or an MSR that would then be refused.
  */
 #include "tlfs/cpuid.h"
 
@@ -10,7 +11,8 @@
 
 static void features(const struct partition *p, uint32_t out[4])
 {
-	union hv_partition_synthetic_processor_features has = { .as_uint64 = { p->synthetic_features } };
+	union hv_partition_synthetic_processor_features has = {
+		.as_uint64 = {p->synthetic_features}};
 
 	out[EAX] = (uint32_t)p->privileges;
 	out[EBX] = (uint32_t)(p->privileges >> 32);
@@ -30,7 +32,8 @@ static void features(const struct partition *p, uint32_t out[4])
 
 static void recommendations(const struct partition *p, uint32_t out[4])
 {
-	union hv_partition_synthetic_processor_features has = { .as_uint64 = { p->synthetic_features } };
+	union hv_partition_synthetic_processor_features has = {
+		.as_uint64 = {p->synthetic_features}};
 
 	out[EAX] = HV_X64_RELAXED_TIMING_RECOMMENDED | HV_DEPRECATING_AEOI_RECOMMENDED;
 	if (has.tb_flush_hypercalls)
@@ -75,7 +78,8 @@ void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4])
 	case HYPERV_CPUID_HARDWARE_FEATURES:
 		out[EAX] = HV_X64_MSR_BITMAPS_IN_USE | HV_X64_SLAT_IN_USE;
 		break;
-	default: /* the rest has nothing to tell; 0x40000080 … 82 are the parent's to fill (cpuid_override.c) */
+	default: /* the rest has nothing to tell; 0x40000080 … 82 are the parent's to fill
+		    (cpuid_override.c) */
 		break;
 	}
 }

@@ -1,9 +1,11 @@
 /*
- * The parent's answers to CPUID (HvCallRegisterInterceptResult): for a leaf, or one subleaf of it, of one VP or all, the bits of the
- * mask are replaced. Looked up on every CPUID of a child, so they hang in chains by leaf; readers take no lock.
+ * The parent's answers to CPUID (HvCallRegisterInterceptResult): for a leaf, or one subleaf of it,
+ * of one VP or all, the bits of the mask are replaced. Looked up on every CPUID of a child, so they
+ * hang in chains by leaf; readers take no lock.
  *
- * Invariants: an entry that hangs in a chain stays there and keeps its key until the partition goes. Its answer may be
- * replaced: version is odd meanwhile, and a reader whose version changed reads again.
+ * Invariants: an entry that hangs in a chain stays there and keeps its key until the partition
+ * goes. Its answer may be replaced: version is odd meanwhile, and a reader whose version changed
+ * reads again.
  */
 #include "tlfs/cpuid.h"
 
@@ -51,21 +53,24 @@ static struct entry *new_entry(struct partition *p)
 	return &page->entries[page->count++];
 }
 
-static struct entry *find(struct partition *p, uint32_t vp_index, uint32_t leaf, uint32_t subleaf, bool specific)
+static struct entry *find(struct partition *p, uint32_t vp_index, uint32_t leaf, uint32_t subleaf,
+			  bool specific)
 {
 	struct entry *e = p->cpuid_overrides ? p->cpuid_overrides->chains[chain_of(leaf)] : NULL;
 
-	while (e && (e->leaf != leaf || e->vp_index != vp_index || e->subleaf_specific != specific ||
-		     (specific && e->subleaf != subleaf)))
+	while (e && (e->leaf != leaf || e->vp_index != vp_index ||
+		     e->subleaf_specific != specific || (specific && e->subleaf != subleaf)))
 		e = e->next;
 	return e;
 }
 
-static void set_answer(struct entry *e, const struct hv_register_x64_cpuid_result_parameters *result)
+static void set_answer(struct entry *e,
+		       const struct hv_register_x64_cpuid_result_parameters *result)
 {
-	const uint32_t value[4] = { result->result.eax, result->result.ebx, result->result.ecx, result->result.edx };
-	const uint32_t mask[4] = { result->result.eax_mask, result->result.ebx_mask, result->result.ecx_mask,
-				   result->result.edx_mask };
+	const uint32_t value[4] = {result->result.eax, result->result.ebx, result->result.ecx,
+				   result->result.edx};
+	const uint32_t mask[4] = {result->result.eax_mask, result->result.ebx_mask,
+				  result->result.ecx_mask, result->result.edx_mask};
 
 	__atomic_fetch_add(&e->version, 1, __ATOMIC_SEQ_CST);
 	for (unsigned int i = 0; i < 4; i++) {
@@ -80,7 +85,8 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 			       const struct hv_register_x64_cpuid_result_parameters *result)
 {
 	bool specific = result->input.subleaf_specific != 0;
-	struct entry *e = find(p, vp_index, result->input.eax, result->input.ecx, specific), **chain;
+	struct entry *e = find(p, vp_index, result->input.eax, result->input.ecx, specific),
+		     **chain;
 
 	if (e) {
 		set_answer(e, result);
@@ -122,7 +128,8 @@ static void lay_over(const struct entry *e, uint32_t out[4], bool *always)
 		for (unsigned int i = 0; i < 4; i++) {
 			uint32_t mask = __atomic_load_n(&e->mask[i], __ATOMIC_RELAXED);
 
-			result[i] = (out[i] & ~mask) | (__atomic_load_n(&e->value[i], __ATOMIC_RELAXED) & mask);
+			result[i] = (out[i] & ~mask) |
+				    (__atomic_load_n(&e->value[i], __ATOMIC_RELAXED) & mask);
 		}
 		*always = __atomic_load_n(&e->always, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -131,15 +138,19 @@ static void lay_over(const struct entry *e, uint32_t out[4], bool *always)
 }
 
 /* The closest key wins: this VP before any, this subleaf before all. */
-bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4], bool *always)
+bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4],
+			  bool *always)
 {
-	const struct cpuid_override *first = __atomic_load_n(&vp->partition->cpuid_overrides, __ATOMIC_ACQUIRE);
+	const struct cpuid_override *first =
+		__atomic_load_n(&vp->partition->cpuid_overrides, __ATOMIC_ACQUIRE);
 	const struct entry *best = NULL;
 	unsigned int best_rank = 0;
 
 	if (!first)
 		return false;
-	for (const struct entry *e = __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE); e; e = e->next) {
+	for (const struct entry *e =
+		     __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE);
+	     e; e = e->next) {
 		unsigned int rank = 1 + (e->vp_index == vp->index ? 2 : 0) + e->subleaf_specific;
 
 		if (e->leaf != leaf || (e->vp_index != vp->index && e->vp_index != HV_ANY_VP) ||

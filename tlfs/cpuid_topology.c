@@ -1,7 +1,8 @@
 /*
- * Where a child's VPs are: sockets of processors_per_socket VPs, with two threads a core when the partition was made with SMT. An
- * APIC id is socket << socket_shift | core << thread_shift | thread; leaves 1, 4, 0xB, 0x80000008, 0x8000001D and 0x8000001E
- * tell it in their own ways (SDM, "Detecting Topology"; APM vol. 3, appendix E).
+ * Where a child's VPs are: sockets of processors_per_socket VPs, with two threads a core when the
+ * partition was made with SMT. An APIC id is socket << socket_shift | core << thread_shift |
+ * thread; leaves 1, 4, 0xB, 0x80000008, 0x8000001D and 0x8000001E tell it in their own ways (SDM,
+ * "Detecting Topology"; APM vol. 3, appendix E).
  */
 #include "tlfs/cpuid.h"
 
@@ -22,17 +23,23 @@ static struct topology topology_of(const struct partition *p)
 
 	if (p->processors_per_socket && p->processors_per_socket < vps)
 		socket = (uint32_t)p->processors_per_socket;
-	t.threads = (p->create_flags & HV_PARTITION_CREATION_FLAG_SMT_ENABLED_GUEST) && socket > 1 ? 2 : 1;
+	t.threads = (p->create_flags & HV_PARTITION_CREATION_FLAG_SMT_ENABLED_GUEST) && socket > 1
+			    ? 2
+			    : 1;
 	t.cores = (socket + t.threads - 1) / t.threads;
 	t.thread_shift = bits_for(t.threads);
 	t.socket_shift = t.thread_shift + bits_for(t.cores);
 	return t;
 }
 
-/* Leaf 4 and 0x8000001D: how many APIC ids share a cache. A machine's cache that more than one core shares, the socket shares. */
+/*
+ * Leaf 4 and 0x8000001D: how many APIC ids share a cache. A machine's cache that more than one core
+ * shares, the socket shares.
+ */
 static void cache_leaf(const struct topology *t, uint32_t leaf, uint32_t out[4])
 {
-	uint32_t level = (out[EAX] >> 5) & 7, sharing = level >= 3 ? t->socket_shift : t->thread_shift;
+	uint32_t level = (out[EAX] >> 5) & 7,
+		 sharing = level >= 3 ? t->socket_shift : t->thread_shift;
 
 	if (!(out[EAX] & 0x1F))
 		return;
@@ -41,7 +48,8 @@ static void cache_leaf(const struct topology *t, uint32_t leaf, uint32_t out[4])
 		out[EAX] |= ((1u << (t->socket_shift - t->thread_shift)) - 1) << 26;
 }
 
-static void extended_leaf(const struct vp *vp, const struct topology *t, uint32_t subleaf, uint32_t out[4])
+static void extended_leaf(const struct vp *vp, const struct topology *t, uint32_t subleaf,
+			  uint32_t out[4])
 {
 	out[EAX] = out[EBX] = 0;
 	out[ECX] = subleaf & 0xFF;
@@ -83,7 +91,8 @@ void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, u
 		break;
 	case 0x8000001E:
 		out[EAX] = vp->apic_id;
-		out[EBX] = (t.threads - 1) << 8 | ((vp->apic_id & ((1u << t.socket_shift) - 1)) >> t.thread_shift);
+		out[EBX] = (t.threads - 1) << 8 |
+			   ((vp->apic_id & ((1u << t.socket_shift) - 1)) >> t.thread_shift);
 		out[ECX] = vp->apic_id >> t.socket_shift;
 		out[EDX] = 0;
 		break;

@@ -1,18 +1,19 @@
 /*
- * TLB flushes and IPIs to a set of the caller's own VPs (TLFS: HvCallFlushVirtualAddressSpace, …List, …Ex;
- * HvCallSendSyntheticClusterIpi, …Ex).
+ * TLB flushes and IPIs to a set of the caller's own VPs (TLFS: HvCallFlushVirtualAddressSpace,
+ * …List, …Ex; HvCallSendSyntheticClusterIpi, …Ex).
  *
- * A flush of any list, address space or kind is done as a flush of the whole virtual TLB of the VPs named: that is permitted, and
- * what the hardware can do to another VP. It is over when the call returns: VPs that are not in guest mode flush before their
- * next entry, and for the others plat_tlb_sync() waits.
+ * A flush of any list, address space or kind is done as a flush of the whole virtual TLB of the VPs
+ * named: that is permitted, and what the hardware can do to another VP. It is over when the call
+ * returns: VPs that are not in guest mode flush before their next entry, and for the others
+ * plat_tlb_sync() waits.
  */
 #include "include/hv/interrupt.h"
 #include "tlfs/hypercall.h"
 
 #define BANK_COUNT (HV_MAX_VPS / HV_VCPUS_PER_SPARSE_BANK)
-#define FLUSH_FLAGS \
-	(HV_FLUSH_ALL_PROCESSORS | HV_FLUSH_ALL_VIRTUAL_ADDRESS_SPACES | HV_FLUSH_NON_GLOBAL_MAPPINGS_ONLY | \
-	 HV_FLUSH_USE_EXTENDED_RANGE_FORMAT)
+#define FLUSH_FLAGS                                                                                \
+	(HV_FLUSH_ALL_PROCESSORS | HV_FLUSH_ALL_VIRTUAL_ADDRESS_SPACES |                           \
+	 HV_FLUSH_NON_GLOBAL_MAPPINGS_ONLY | HV_FLUSH_USE_EXTENDED_RANGE_FORMAT)
 
 /* VPs of the caller's partition: one bit each. VPs that do not exist are nobody. */
 struct targets {
@@ -25,8 +26,8 @@ static void all_vps(struct targets *targets)
 }
 
 /*
- * TLFS: HV_VP_SET. `words` are the banks that the variable header brought: as many as the mask has bits, no more and no fewer.
- * Banks beyond the last VP are read over.
+ * TLFS: HV_VP_SET. `words` are the banks that the variable header brought: as many as the mask has
+ * bits, no more and no fewer. Banks beyond the last VP are read over.
  */
 static hv_status_t parse_set(const struct hv_vpset *set, uint32_t words, struct targets *targets)
 {
@@ -60,7 +61,8 @@ static void flush(struct vp *caller, const struct targets *targets)
 
 	for (uint32_t bank = 0; bank < BANK_COUNT; bank++) {
 		for (uint64_t left = targets->banks[bank]; left; left &= left - 1) {
-			uint32_t index = bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
+			uint32_t index =
+				bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
 			struct vp *vp = partition_vp(p, index);
 
 			if (!vp)
@@ -92,7 +94,7 @@ static hv_status_t check_flags(uint64_t flags, bool list)
 static hv_status_t flush_mask(struct hypercall *call, bool list)
 {
 	const struct hv_tlb_flush *input = call->input;
-	struct targets targets = { { input->processor_mask } };
+	struct targets targets = {{input->processor_mask}};
 	hv_status_t status = check_flags(input->flags, list);
 
 	if (status != HV_STATUS_SUCCESS)
@@ -157,7 +159,8 @@ static void send(struct vp *caller, uint8_t vector, const struct targets *target
 {
 	for (uint32_t bank = 0; bank < BANK_COUNT; bank++) {
 		for (uint64_t left = targets->banks[bank]; left; left &= left - 1) {
-			uint32_t index = bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
+			uint32_t index =
+				bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
 			struct vp *vp = partition_vp(caller->partition, index);
 
 			if (vp == caller)
@@ -171,7 +174,7 @@ static void send(struct vp *caller, uint8_t vector, const struct targets *target
 hv_status_t hc_send_ipi(struct hypercall *call)
 {
 	const struct hv_send_ipi *input = call->input;
-	struct targets targets = { { input->cpu_mask } };
+	struct targets targets = {{input->cpu_mask}};
 	hv_status_t status = check_ipi(input->vector, input->target_vtl);
 
 	if (status == HV_STATUS_SUCCESS)

@@ -3,6 +3,7 @@
  * from its home; this header is what a home calls, and what the core's files share.
  *
  * Locks, in the order in which they are taken (a later one may be taken while an earlier one is held, never the reverse):
+ *   0. the lock of port.c			     binds ports and connections of different partitions
  *   1. vp->lock of a child VP			[V]  held by the LP that runs it; see "Owner" below
  *   2. partition->lock				[P]  two partitions: parent before child, else lower id first
  *   3. vp->synic.lock of a child VP		[S]  one at a time
@@ -185,8 +186,9 @@ enum partition_state {
 
 struct cpuid_override; /* cpuid_override.c: RegisterInterceptResult */
 #define CPUID_WORD_COUNT 12 /* cpuid.c */
-struct port;	       /* port.c */
-struct connection;
+struct cell_page;      /* cell.c */
+struct port_table;     /* port.c */
+struct connection_table;
 
 struct partition {
 	uint64_t id;		  /* [I] */
@@ -230,8 +232,10 @@ struct partition {
 
 	uint32_t vp_count;	      /* [P] */
 	struct vp *vps[HV_MAX_VPS];   /* [P] to change; a VP lives until its partition is finalized */
-	struct port *ports;	      /* [P] ports that this partition owns */
-	struct connection *connections; /* [P] */
+	struct cell_page *cells;	      /* [P] */
+	struct port_table *ports;	      /* [P] ports that this partition owns; NULL: none yet */
+	struct connection_table *connections; /* [P] its connections to ports; NULL: none yet */
+	uint32_t doorbell_count;	      /* [P] to change */
 	uint64_t *stats_page;		/* [I] */
 	uint64_t stats_gpn[2];		/* [P] by area: where it is mapped; HV_NEVER: nowhere */
 };
@@ -373,8 +377,10 @@ enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value
 bool overlay_reachable(uint64_t msr); /* is the page within the GPA space */
 hv_status_t overlay_move(struct partition *p, uint64_t old_msr, uint64_t new_msr, void *page) MUST_CHECK;
 
-/* port.c: SignalEvent and PostMessage through a connection; doorbells. */
-/* A write of `size` bytes at GPA: true if a doorbell took it, and then the guest continues. Called before a memory intercept is made. */
-bool port_doorbell(struct partition *p, gpa_t gpa, uint64_t value, unsigned int size);
+/*
+ * port.c. The VP wrote `size` bytes at GPA: true if a doorbell took it, and then the guest continues. Called before a memory
+ * intercept is made.
+ */
+bool port_doorbell(struct vp *vp, gpa_t gpa, uint64_t value, unsigned int size);
 
 #endif

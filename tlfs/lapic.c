@@ -3,35 +3,54 @@
  *
  * Invariants:
  *  1. irr_words and isr_words have bit n set exactly when word n of irr or isr is not 0.
- *  2. No bit below 16 is ever set in irr or isr: a message with such a vector becomes an error (SDM, "Error Handling").
- *  3. Everything here is the owner's, except post, post_tmr and post_words (lapic_ipi.c), by which others leave interrupts.
- *     They pass from post to irr in lapic_fold() only, and there the APIC's being disabled loses them.
+ *  2. No bit below 16 is ever set in irr or isr: a message with such a vector becomes an error
+ *     (SDM, "Error Handling").
+ *  3. While eoi_assist is set the IRR is empty, and the highest vector of the ISR may be one that
+ *     the guest has ended: lapic_settle() finds out, before anything depends on the ISR.
+ *  4. Everything here is the owner's, except post, post_tmr and post_words (lapic_ipi.c), by which
+ *     others leave interrupts. They pass from post to irr in lapic_fold() only, and there the
+ *     APIC's being disabled loses them.
  *
- *           others: lapic_post()               owner: lapic_raise()
- *                 post ──── lapic_fold() ──▶ irr ── lapic_accept() ──▶ isr ── lapic_eoi() ──▶ (level: notice)
- *                                                        └─ AutoEOI: straight out
+ *       others: lapic_post()         owner: lapic_raise()
+ *             post ── lapic_fold() ─▶ irr ── lapic_accept() ─▶ isr ── lapic_eoi() ─▶ level: notice
+ *                                                └─ AutoEOI: straight out
  */
 #include "tlfs/lapic.h"
 
-/* One bit per register number. The xAPIC page also has the ID, the DFR and the upper half of the ICR as registers to write. */
+/*
+ * One bit per register number. The xAPIC page also has the ID, the DFR and the upper half of the
+ * ICR as registers to write.
+ */
 #define BIT(reg)       (1ull << (reg))
 #define SPAN(from, to) (BIT(to) | (BIT(to) - BIT(from)))
 
-#define BOTH_READABLE                                                                                                \
-	(BIT(LAPIC_ID) | BIT(LAPIC_VERSION) | BIT(LAPIC_TPR) | BIT(LAPIC_PPR) | BIT(LAPIC_LDR) | BIT(LAPIC_SVR) |    \
-	 SPAN(LAPIC_ISR, LAPIC_ESR) | BIT(LAPIC_ICR) | SPAN(LAPIC_LVT_TIMER, LAPIC_TIMER_CURRENT) |                 \
-	 BIT(LAPIC_TIMER_DIVIDE))
-#define BOTH_WRITABLE                                                                                                \
-	(BIT(LAPIC_TPR) | BIT(LAPIC_EOI) | BIT(LAPIC_SVR) | BIT(LAPIC_ESR) | BIT(LAPIC_ICR) |                       \
+#define BOTH_READABLE                                                                              \
+	(BIT(LAPIC_ID) | BIT(LAPIC_VERSION) | BIT(LAPIC_TPR) | BIT(LAPIC_PPR) | BIT(LAPIC_LDR) |   \
+	 BIT(LAPIC_SVR) | SPAN(LAPIC_ISR, LAPIC_ESR) | BIT(LAPIC_ICR) |                            \
+	 SPAN(LAPIC_LVT_TIMER, LAPIC_TIMER_CURRENT) | BIT(LAPIC_TIMER_DIVIDE))
+#define BOTH_WRITABLE                                                                              \
+	(BIT(LAPIC_TPR) | BIT(LAPIC_EOI) | BIT(LAPIC_SVR) | BIT(LAPIC_ESR) | BIT(LAPIC_ICR) |      \
 	 SPAN(LAPIC_LVT_TIMER, LAPIC_TIMER_INITIAL) | BIT(LAPIC_TIMER_DIVIDE))
-#define XAPIC_READABLE \
+#define XAPIC_READABLE                                                                             \
 	(BOTH_READABLE | BIT(LAPIC_APR) | BIT(LAPIC_RRD) | BIT(LAPIC_DFR) | BIT(LAPIC_ICR_HIGH))
-#define XAPIC_WRITABLE \
+#define XAPIC_WRITABLE                                                                             \
 	(BOTH_WRITABLE | BIT(LAPIC_ID) | BIT(LAPIC_LDR) | BIT(LAPIC_DFR) | BIT(LAPIC_ICR_HIGH))
 #define X2APIC_READABLE BOTH_READABLE
 #define X2APIC_WRITABLE (BOTH_WRITABLE | BIT(LAPIC_SELF_IPI))
 
 /* ---- delivery ---- */
+
+#define NO_EOI_REQUIRED 1u
+
+static uint32_t *assist_word(struct vp *vp)
+{
+	return vp->vp_assist_page; /* struct hv_vp_assist_page begins with it */
+}
+
+static bool synic_waiting(const struct vp *vp)
+{
+	return __atomic_load_n(&vp->synic.waiting, __ATOMIC_RELAXED) != 0;
+}
 
 static void set_vector(uint32_t vectors[8], uint32_t *words, uint8_t vector)
 {
@@ -44,6 +63,24 @@ static void clear_vector(uint32_t vectors[8], uint32_t *words, uint8_t vector)
 	vectors[vector / 32] &= ~(1u << vector % 32);
 	if (!vectors[vector / 32])
 		*words &= ~(1u << vector / 32);
+}
+
+/*
+ * Ends the arrangement of the assist page, so that the ISR is true again: the bit is taken back,
+ * and when the guest has taken it already, that was its EOI.
+ */
+void lapic_settle(struct vp *vp)
+{
+	struct lapic *apic = &vp->lapic;
+	uint32_t before;
+
+	if (!apic->eoi_assist)
+		return;
+	apic->eoi_assist = false;
+	before = __atomic_fetch_and(assist_word(vp), ~NO_EOI_REQUIRED, __ATOMIC_RELAXED);
+	if (!(before & NO_EOI_REQUIRED))
+		clear_vector(apic->isr, &apic->isr_words,
+			     (uint8_t)lapic_highest(apic->isr, apic->isr_words));
 }
 
 void lapic_raise(struct vp *vp, uint8_t vector, bool level)
@@ -62,9 +99,12 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level)
 	else
 		apic->tmr[vector / 32] &= ~bit;
 	set_vector(apic->irr, &apic->irr_words, vector);
+	lapic_settle(vp);
 }
 
-/* One word of what others posted. The bits come first, then their trigger modes: see lapic_post(). */
+/*
+ * One word of what others posted. The bits come first, then their trigger modes: see lapic_post().
+ */
 static void fold_word(struct vp *vp, unsigned int word)
 {
 	struct lapic *apic = &vp->lapic;
@@ -95,9 +135,14 @@ void lapic_fold(struct vp *vp)
 		fold_word(vp, (unsigned int)__builtin_ctz(words));
 		words &= words - 1;
 	}
+	if (apic->irr_words)
+		lapic_settle(vp);
 }
 
-/* SDM, "Task and Processor Priorities": the higher class of TPR and ISR; the low bits only when the TPR's class wins or ties. */
+/*
+ * SDM, "Task and Processor Priorities": the higher class of TPR and ISR; the low bits only when the
+ * TPR's class wins or ties.
+ */
 uint32_t lapic_ppr(const struct lapic *apic)
 {
 	int isr = lapic_highest(apic->isr, apic->isr_words);
@@ -115,16 +160,30 @@ int lapic_pending(const struct vp *vp)
 {
 	int vector = lapic_highest_irr(vp);
 
-	return vector >= 0 && ((uint32_t)vector & 0xF0) > (lapic_ppr(&vp->lapic) & 0xF0) ? vector : -1;
+	if (vector < 0 || ((uint32_t)vector & 0xF0) <= (lapic_ppr(&vp->lapic) & 0xF0))
+		return -1;
+	return vector;
 }
 
+/*
+ * Accepted, an edge-triggered vector with nothing behind it needs no trapping EOI: the guest clears
+ * a bit in its assist page instead (TLFS, "EOI Assist"), and what that means is looked up later.
+ */
 void lapic_accept(struct vp *vp, uint8_t vector)
 {
 	struct lapic *apic = &vp->lapic;
+	uint32_t bit = 1u << vector % 32;
 
 	clear_vector(apic->irr, &apic->irr_words, vector);
-	if (!(apic->auto_eoi[vector / 32] & (1u << vector % 32)))
-		set_vector(apic->isr, &apic->isr_words, vector);
+	if (apic->auto_eoi[vector / 32] & bit)
+		return;
+	lapic_settle(vp);
+	set_vector(apic->isr, &apic->isr_words, vector);
+	if (!(vp->vp_assist & HV_X64_MSR_VP_ASSIST_PAGE_ENABLE) || apic->irr_words ||
+	    (apic->tmr[vector / 32] & bit) || synic_waiting(vp))
+		return;
+	__atomic_fetch_or(assist_word(vp), NO_EOI_REQUIRED, __ATOMIC_RELAXED);
+	apic->eoi_assist = true;
 }
 
 /* The end of a level-triggered interrupt, for whoever holds the line. */
@@ -139,14 +198,16 @@ static void broadcast_eoi(struct vp *vp, uint8_t vector)
 void lapic_eoi(struct vp *vp)
 {
 	struct lapic *apic = &vp->lapic;
-	int vector = lapic_highest(apic->isr, apic->isr_words);
+	int vector;
 
+	lapic_settle(vp);
+	vector = lapic_highest(apic->isr, apic->isr_words);
 	if (vector < 0) /* the EOI of nothing: no effect */
 		return;
 	clear_vector(apic->isr, &apic->isr_words, (uint8_t)vector);
 	if (apic->tmr[vector / 32] & (1u << vector % 32))
 		broadcast_eoi(vp, (uint8_t)vector);
-	if (__atomic_load_n(&vp->synic.waiting, __ATOMIC_RELAXED)) /* TLFS, "Messages": an EOI makes the queues move */
+	if (synic_waiting(vp)) /* TLFS, "Messages": an EOI makes the queues move */
 		synic_end_of_message(vp);
 }
 
@@ -183,15 +244,16 @@ void lapic_reset(struct vp *vp)
 {
 	struct lapic *apic = &vp->lapic;
 
+	lapic_settle(vp);
 	clear_vectors(apic);
-	apic->eoi_assist = false;
 	apic->tpr = apic->esr = apic->esr_pending = 0;
 	apic->icr = 0;
 	apic->id = vp->apic_id << 24;
 	apic->ldr = lapic_x2apic(apic) ? lapic_x2apic_ldr(vp->apic_id) : 0;
 	apic->dfr = UINT32_MAX;
 	apic->svr = 0xFF;
-	apic->lvt_timer = apic->lvt_thermal = apic->lvt_pmc = apic->lvt_error = apic->lvt_cmci = LAPIC_LVT_MASKED;
+	apic->lvt_timer = apic->lvt_thermal = apic->lvt_pmc = apic->lvt_error = apic->lvt_cmci =
+		LAPIC_LVT_MASKED;
 	apic->lvt_lint[0] = apic->lvt_lint[1] = LAPIC_LVT_MASKED;
 	apic->timer_initial = apic->timer_divide = 0;
 	apic->timer_start_tsc = 0;
@@ -200,15 +262,16 @@ void lapic_reset(struct vp *vp)
 }
 
 /*
- * A child's APIC is as after power-on. The root's is as firmware leaves it for an operating system: in x2APIC mode, and on the
- * boot processor as a virtual wire, PIC on LINT0 and NMI on LINT1 (MP Specification, "Virtual Wire Mode").
+ * A child's APIC is as after power-on. The root's is as firmware leaves it for an operating system:
+ * in x2APIC mode, and on the boot processor as a virtual wire, PIC on LINT0 and NMI on LINT1 (MP
+ * Specification, "Virtual Wire Mode").
  */
 void lapic_create(struct vp *vp, bool x2apic_now)
 {
 	struct lapic *apic = &vp->lapic;
 
-	apic->base = LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE | (vp->index == 0 ? LAPIC_BASE_BSP : 0) |
-		     (x2apic_now ? LAPIC_BASE_X2APIC : 0);
+	apic->base = LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE |
+		     (vp->index == 0 ? LAPIC_BASE_BSP : 0) | (x2apic_now ? LAPIC_BASE_X2APIC : 0);
 	lapic_reset(vp);
 	if (x2apic_now && vp->index == 0) {
 		apic->svr |= LAPIC_SVR_ENABLE;
@@ -217,7 +280,10 @@ void lapic_create(struct vp *vp, bool x2apic_now)
 	}
 }
 
-/* INIT leaves APIC_BASE and with it the mode as they are (SDM, "Local APIC State After It Receives an INIT Reset"). */
+/*
+ * INIT leaves APIC_BASE and with it the mode as they are (SDM, "Local APIC State After It Receives
+ * an INIT Reset").
+ */
 void lapic_init(struct vp *vp)
 {
 	lapic_reset(vp);
@@ -287,12 +353,14 @@ uint32_t lapic_lvt_bits(unsigned int reg)
 
 bool lapic_readable(const struct lapic *apic, unsigned int reg)
 {
-	return reg < LAPIC_REGISTER_COUNT && ((lapic_x2apic(apic) ? X2APIC_READABLE : XAPIC_READABLE) >> reg) & 1;
+	return reg < LAPIC_REGISTER_COUNT &&
+	       ((lapic_x2apic(apic) ? X2APIC_READABLE : XAPIC_READABLE) >> reg) & 1;
 }
 
 bool lapic_writable(const struct lapic *apic, unsigned int reg)
 {
-	return reg < LAPIC_REGISTER_COUNT && ((lapic_x2apic(apic) ? X2APIC_WRITABLE : XAPIC_WRITABLE) >> reg) & 1;
+	return reg < LAPIC_REGISTER_COUNT &&
+	       ((lapic_x2apic(apic) ? X2APIC_WRITABLE : XAPIC_WRITABLE) >> reg) & 1;
 }
 
 uint32_t lapic_read(struct vp *vp, unsigned int reg)
@@ -307,6 +375,7 @@ uint32_t lapic_read(struct vp *vp, unsigned int reg)
 	case LAPIC_TPR:
 		return apic->tpr;
 	case LAPIC_PPR:
+		lapic_settle(vp);
 		return lapic_ppr(apic);
 	case LAPIC_LDR:
 		return apic->ldr;
@@ -315,6 +384,7 @@ uint32_t lapic_read(struct vp *vp, unsigned int reg)
 	case LAPIC_SVR:
 		return apic->svr;
 	case LAPIC_ISR ... LAPIC_ISR + 7:
+		lapic_settle(vp);
 		return apic->isr[reg - LAPIC_ISR];
 	case LAPIC_TMR ... LAPIC_TMR + 7:
 		return apic->tmr[reg - LAPIC_TMR];
@@ -345,14 +415,16 @@ static void write_lvt(struct vp *vp, unsigned int reg, uint32_t value)
 	struct lapic *apic = &vp->lapic;
 	uint32_t lvt = value & lapic_lvt_bits(reg);
 
-	if (!(apic->svr & LAPIC_SVR_ENABLE)) /* SDM, "Local APIC State After It Has Been Software Disabled" */
+	/* SDM, "Local APIC State After It Has Been Software Disabled" */
+	if (!(apic->svr & LAPIC_SVR_ENABLE))
 		lvt |= LAPIC_LVT_MASKED;
 	if (reg == LAPIC_LVT_TIMER) {
 		lapic_timer_set_lvt(vp, lvt);
 		return;
 	}
 	__atomic_store_n(lvt_register(apic, reg), lvt, __ATOMIC_RELAXED);
-	if ((reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1) && vp->partition->id == HV_ROOT_PARTITION)
+	if ((reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1) &&
+	    vp->partition->id == HV_ROOT_PARTITION)
 		plat_apic_lint(vp, reg - LAPIC_LVT_LINT0, lvt);
 }
 
@@ -413,7 +485,10 @@ void lapic_write(struct vp *vp, unsigned int reg, uint32_t value)
 	}
 }
 
-/* A reserved register is an error of the xAPIC page; a read-only or write-only one is not (SDM, "Error Status Register"). */
+/*
+ * A reserved register is an error of the xAPIC page; a read-only or write-only one is not (SDM,
+ * "Error Status Register").
+ */
 uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset)
 {
 	if ((offset & 0xF) == 0 && lapic_readable(&vp->lapic, offset >> 4))

@@ -1,9 +1,10 @@
 /*
- * Who gets an interrupt: IPIs, MSIs, and what the parent asserts (SDM, "Issuing Interprocessor Interrupts", "Logical
- * Destination Mode", "Logical x2APIC ID").
+ * Who gets an interrupt: IPIs, MSIs, and what the parent asserts (SDM, "Issuing Interprocessor
+ * Interrupts", "Logical Destination Mode", "Logical x2APIC ID").
  *
- * A destination is matched as the hardware does it, by the receiver, in the receiver's mode. What is read of another VP's APIC
- * (mode, LDR, DFR, TPR, LVT) is one word, read once, and may change the next moment, as on a bus.
+ * A destination is matched as the hardware does it, by the receiver, in the receiver's mode. What
+ * is read of another VP's APIC (mode, LDR, DFR, TPR, LVT) is one word, read once, and may change
+ * the next moment, as on a bus.
  */
 #include "tlfs/lapic.h"
 
@@ -22,7 +23,7 @@ struct interrupt {
 	bool level;
 	bool logical;
 	uint32_t destination;
-	struct vp *sender;  /* NULL: a device or the parent */
+	struct vp *sender; /* NULL: a device or the parent */
 	bool exclude_sender;
 	bool broadcast;
 };
@@ -33,8 +34,9 @@ uint32_t lapic_x2apic_ldr(uint32_t apic_id)
 }
 
 /*
- * By anyone. The trigger mode is there before the bit, the bit before the word's bit, and that before the event: each is
- * visible when the owner, following the same chain backwards, looks for it.
+ * By anyone. The trigger mode is there before the bit, the bit before the word's bit, and that
+ * before the event: each is visible when the owner, following the same chain backwards, looks for
+ * it.
  */
 void lapic_post(struct vp *vp, uint8_t vector, bool level)
 {
@@ -92,7 +94,8 @@ static bool matches(const struct vp *vp, const struct interrupt *what)
 		return false;
 	if (what->broadcast)
 		return true;
-	return what->logical ? matches_logical(vp, what->destination) : matches_physical(vp, what->destination);
+	return what->logical ? matches_logical(vp, what->destination)
+			     : matches_physical(vp, what->destination);
 }
 
 /* ---- delivery ---- */
@@ -121,7 +124,8 @@ static void deliver(struct vp *vp, const struct interrupt *what)
 		__atomic_store_n(&vp->extint_vector, what->vector, __ATOMIC_RELAXED);
 		vp_post_event(vp, VP_EVENT_EXTINT);
 		break;
-	default: /* SMI and remote read: there is no system management mode, and no such read since the Pentium 4 */
+	default: /* SMI and remote read: there is no system management mode, and no such read since
+		    the Pentium 4 */
 		break;
 	}
 }
@@ -142,12 +146,15 @@ static void deliver_pin(struct vp *vp, unsigned int pin, const struct interrupt 
 		if (through.mode != LAPIC_MODE_EXTINT)
 			through.vector = (uint8_t)lvt;
 	}
-	if (through.mode == LAPIC_MODE_FIXED || through.mode == LAPIC_MODE_NMI || through.mode == LAPIC_MODE_INIT ||
-	    through.mode == LAPIC_MODE_EXTINT)
+	if (through.mode == LAPIC_MODE_FIXED || through.mode == LAPIC_MODE_NMI ||
+	    through.mode == LAPIC_MODE_INIT || through.mode == LAPIC_MODE_EXTINT)
 		deliver(vp, &through);
 }
 
-/* Lowest priority: the least TPR class wins; of several, the vector picks, so that devices spread and each stays. */
+/*
+ * Lowest priority: the least TPR class wins; of several, the vector picks, so that devices spread
+ * and each stays.
+ */
 static struct vp *lowest_priority(struct partition *p, const struct interrupt *what)
 {
 	struct vp *best = NULL;
@@ -179,7 +186,9 @@ static struct vp *lowest_priority(struct partition *p, const struct interrupt *w
 	return best;
 }
 
-/* The common case, one VP by its APIC id, without a look at all of them: ids mostly equal indices. */
+/*
+ * The common case, one VP by its APIC id, without a look at all of them: ids mostly equal indices.
+ */
 static struct vp *vp_by_apic_id(struct partition *p, uint32_t apic_id)
 {
 	struct vp *vp = apic_id < HV_MAX_VPS ? partition_vp(p, apic_id) : NULL;
@@ -202,7 +211,8 @@ static bool route(struct partition *p, const struct interrupt *what)
 	if (!what->logical && !what->broadcast && what->destination != 0xFF) {
 		struct vp *vp = vp_by_apic_id(p, what->destination);
 
-		if (vp && (what->mode == LAPIC_MODE_EXTINT || matches(vp, what))) { /* the PIC's wire needs no APIC */
+		if (vp && (what->mode == LAPIC_MODE_EXTINT ||
+			   matches(vp, what))) { /* the PIC's wire needs no APIC */
 			deliver(vp, what);
 			return true;
 		}
@@ -235,7 +245,10 @@ void lapic_self_ipi(struct vp *vp, uint8_t vector)
 		lapic_raise(vp, vector, false);
 }
 
-/* With the shorthands self and all only a fixed interrupt is valid (SDM, "Valid Combinations for the ICR"). */
+/*
+ * With the shorthands self and all only a fixed interrupt is valid (SDM, "Valid Combinations for
+ * the ICR").
+ */
 static bool icr_valid(uint64_t icr)
 {
 	unsigned int shorthand = ICR_SHORTHAND(icr);
@@ -244,7 +257,10 @@ static bool icr_valid(uint64_t icr)
 		return false;
 	if ((shorthand == TO_SELF || shorthand == TO_ALL) && ICR_MODE(icr) != LAPIC_MODE_FIXED)
 		return false;
-	/* The de-assertion of INIT set arbitration ids once, and has had no effect since the Pentium 4. */
+	/*
+	 * The de-assertion of INIT set arbitration ids once, and has had no effect since the
+	 * Pentium 4.
+	 */
 	return !(ICR_MODE(icr) == LAPIC_MODE_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT));
 }
 
@@ -258,7 +274,9 @@ void lapic_send_ipi(struct vp *vp, uint64_t icr)
 		.sender = vp,
 	};
 
-	/* Software-disabled, it still sends; it is only its own interrupts that it does not take. */
+	/*
+	 * Software-disabled, it still sends; it is only its own interrupts that it does not take.
+	 */
 	if (!(vp->lapic.base & LAPIC_BASE_ENABLE) || !icr_valid(icr))
 		return;
 	if (what.mode <= LAPIC_MODE_LOWEST && what.vector < LAPIC_FIRST_VECTOR) {
@@ -277,14 +295,17 @@ void lapic_send_ipi(struct vp *vp, uint64_t icr)
 		what.broadcast = true;
 		break;
 	default:
-		what.broadcast = what.destination == (lapic_x2apic(&vp->lapic) ? UINT32_MAX : 0xFF) &&
-				 (!what.logical || lapic_x2apic(&vp->lapic));
+		what.broadcast =
+			what.destination == (lapic_x2apic(&vp->lapic) ? UINT32_MAX : 0xFF) &&
+			(!what.logical || lapic_x2apic(&vp->lapic));
 		break;
 	}
-	(void)route(vp->partition, &what); /* nobody there: lost, as on the bus; the ESR has had no bit for it since the P6 */
+	(void)route(vp->partition, &what); /* nobody there: lost, as on the bus; the ESR has had no
+					      bit for it since the P6 */
 }
 
-hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical, uint8_t vector, bool level)
+hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical,
+		       uint8_t vector, bool level)
 {
 	struct interrupt what = {
 		.mode = (enum lapic_mode)type,

@@ -1,10 +1,12 @@
 /*
- * The local APIC by MSR: x2APIC registers, IA32_APIC_BASE, IA32_TSC_DEADLINE (SDM, "Extended xAPIC (x2APIC)"). What the page
- * ignores, these refuse: a register that is not there, a direction it does not have, and a reserved bit are #GP.
+ * The local APIC by MSR: x2APIC registers, IA32_APIC_BASE, IA32_TSC_DEADLINE (SDM, "Extended xAPIC
+ * (x2APIC)"). What the page ignores, these refuse: a register that is not there, a direction it
+ * does not have, and a reserved bit are #GP.
  */
 #include "tlfs/lapic.h"
 
-#define ICR_RESERVED ((1u << 13) | (3u << 16) | 0xFFF00000u) /* bit 12, once the delivery status, is ignored */
+#define ICR_RESERVED                                                                               \
+	((1u << 13) | (3u << 16) | 0xFFF00000u) /* bit 12, once the delivery status, is ignored */
 
 static uint32_t reserved_bits(unsigned int reg)
 {
@@ -19,7 +21,8 @@ static uint32_t reserved_bits(unsigned int reg)
 		return ~LAPIC_SVR_WRITABLE;
 	case LAPIC_LVT_TIMER ... LAPIC_LVT_ERROR:
 		return ~(lapic_lvt_bits(reg) | LAPIC_LVT_STATUS |
-			 (reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1 ? LAPIC_LVT_REMOTE_IRR : 0));
+			 (reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1 ? LAPIC_LVT_REMOTE_IRR
+									   : 0));
 	case LAPIC_TIMER_DIVIDE:
 		return ~0xBu;
 	default: /* the initial count */
@@ -28,8 +31,8 @@ static uint32_t reserved_bits(unsigned int reg)
 }
 
 /*
- * Enable and x2APIC bits: off → xAPIC → x2APIC → off, xAPIC → off. All other steps are #GP, and so is x2APIC where the guest
- * was not shown it (SDM, "x2APIC State Transitions").
+ * Enable and x2APIC bits: off → xAPIC → x2APIC → off, xAPIC → off. All other steps are #GP, and so
+ * is x2APIC where the guest was not shown it (SDM, "x2APIC State Transitions").
  */
 static enum access_result write_base(struct vp *vp, uint64_t value)
 {
@@ -40,7 +43,8 @@ static enum access_result write_base(struct vp *vp, uint64_t value)
 
 	if (value & ~(address_bits | mode_bits | LAPIC_BASE_BSP))
 		return ACCESS_FAULT;
-	if (after == LAPIC_BASE_X2APIC || (after == mode_bits && (before == 0 || !lapic_x2apic_offered(vp))) ||
+	if (after == LAPIC_BASE_X2APIC ||
+	    (after == mode_bits && (before == 0 || !lapic_x2apic_offered(vp))) ||
 	    (before == mode_bits && after == LAPIC_BASE_ENABLE))
 		return ACCESS_FAULT;
 	lapic_fold(vp);

@@ -1,6 +1,7 @@
 /*
- * The APIC as the parent saves and restores it (HvCallGetVpState, HvCallSetVpState: HV_X64_LOCAL_INTERRUPT_CONTROLLER_STATE, 176
- * bytes). APIC_BASE, TPR and the TSC deadline are registers of their own. By the VP's owner.
+ * The APIC as the parent saves and restores it (HvCallGetVpState, HvCallSetVpState:
+ * HV_X64_LOCAL_INTERRUPT_CONTROLLER_STATE, 176 bytes). APIC_BASE, TPR and the TSC deadline are
+ * registers of their own. By the VP's owner.
  */
 #include "tlfs/lapic.h"
 
@@ -9,6 +10,7 @@ void lapic_get_state(struct vp *vp, struct hv_local_interrupt_controller_state *
 	const struct lapic *apic = &vp->lapic;
 
 	lapic_fold(vp);
+	lapic_settle(vp);
 	*state = (struct hv_local_interrupt_controller_state){
 		.apic_id = lapic_read(vp, LAPIC_ID),
 		.apic_version = LAPIC_VERSION_VALUE,
@@ -44,7 +46,9 @@ static uint32_t words_of(const uint32_t vectors[8])
 	return words;
 }
 
-/* Vectors below 16 cannot be requested or in service; all else is cut to what a register can hold. */
+/*
+ * Vectors below 16 cannot be requested or in service; all else is cut to what a register can hold.
+ */
 hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_controller_state *state)
 {
 	struct lapic *apic = &vp->lapic;
@@ -52,6 +56,7 @@ hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_contr
 	if ((state->apic_isr[0] | state->apic_irr[0]) & 0xFFFF)
 		return HV_STATUS_INVALID_PARAMETER;
 	lapic_fold(vp);
+	lapic_settle(vp);
 	memcpy(apic->isr, state->apic_isr, sizeof(apic->isr));
 	memcpy(apic->tmr, state->apic_tmr, sizeof(apic->tmr));
 	memcpy(apic->irr, state->apic_irr, sizeof(apic->irr));
@@ -63,7 +68,8 @@ hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_contr
 	}
 	apic->esr = state->apic_esr & LAPIC_ESR_BITS;
 	apic->esr_pending = state->apic_error_status & LAPIC_ESR_BITS;
-	apic->icr = (uint64_t)state->apic_icr_high << 32 | (state->apic_icr_low & ~LAPIC_LVT_STATUS);
+	apic->icr =
+		(uint64_t)state->apic_icr_high << 32 | (state->apic_icr_low & ~LAPIC_LVT_STATUS);
 	lapic_write(vp, LAPIC_SVR, state->apic_spurious);
 	lapic_write(vp, LAPIC_LVT_TIMER, state->apic_lvt_timer);
 	lapic_write(vp, LAPIC_LVT_THERMAL, state->apic_lvt_thermal);

@@ -1,7 +1,8 @@
 /*
- * The local APIC's timer in its three modes (SDM, "APIC Timer"). Nothing ticks: the initial count and the TSC at which it
- * began tell the current count, and timer_deadline_tsc when the next expiry is due. The counter runs at HV_APIC_BUS_HZ divided
- * by the divide configuration, whatever clocks the machine has.
+ * The local APIC's timer in its three modes (SDM, "APIC Timer"). Nothing ticks: the initial count
+ * and the TSC at which it began tell the current count, and timer_deadline_tsc when the next expiry
+ * is due. The counter runs at HV_APIC_BUS_HZ divided by the divide configuration, whatever clocks
+ * the machine has.
  */
 #include "tlfs/clock.h"
 #include "tlfs/lapic.h"
@@ -58,13 +59,17 @@ static void start(struct vp *vp, uint32_t count)
 
 void lapic_timer_set_initial(struct vp *vp, uint32_t count)
 {
-	if (lapic_timer_mode(&vp->lapic) > LAPIC_TIMER_PERIODIC) /* SDM: ignored in TSC-deadline mode */
+	if (lapic_timer_mode(&vp->lapic) >
+	    LAPIC_TIMER_PERIODIC) /* SDM: ignored in TSC-deadline mode */
 		return;
 	vp->lapic.timer_initial = count;
 	start(vp, count);
 }
 
-/* One-shot or periodic, at `current` of `initial`; a count above the initial one is taken as just begun. */
+/*
+ * One-shot or periodic, at `current` of `initial`; a count above the initial one is taken as just
+ * begun.
+ */
 void lapic_timer_restore(struct vp *vp, uint32_t initial, uint32_t current)
 {
 	if (lapic_timer_mode(&vp->lapic) > LAPIC_TIMER_PERIODIC)
@@ -83,7 +88,9 @@ void lapic_timer_set_divide(struct vp *vp, uint32_t divide)
 		start(vp, current);
 }
 
-/* Into or out of TSC-deadline mode the timer is disarmed; between one-shot and periodic it goes on. */
+/*
+ * Into or out of TSC-deadline mode the timer is disarmed; between one-shot and periodic it goes on.
+ */
 void lapic_timer_set_lvt(struct vp *vp, uint32_t lvt)
 {
 	struct lapic *apic = &vp->lapic;
@@ -113,14 +120,16 @@ void lapic_timer_set_tsc_deadline(struct vp *vp, uint64_t deadline)
 void lapic_tsc_changed(struct vp *vp)
 {
 	struct lapic *apic = &vp->lapic;
-	uint64_t now = plat_tsc(), guest_now = now + vp->tsc_offset, deadline = vp->tsc_deadline_msr;
+	uint64_t now = plat_tsc(), guest_now = now + vp->tsc_offset,
+		 deadline = vp->tsc_deadline_msr;
 
 	if (lapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE)
 		return;
 	if (!deadline)
 		apic->timer_deadline_tsc = HV_NEVER;
 	else
-		apic->timer_deadline_tsc = deadline <= guest_now ? now : clock_add(now, deadline - guest_now);
+		apic->timer_deadline_tsc =
+			deadline <= guest_now ? now : clock_add(now, deadline - guest_now);
 	vp_rearm_timer(vp);
 }
 
@@ -128,7 +137,8 @@ void lapic_tsc_changed(struct vp *vp)
 static void next_period(struct lapic *apic, uint64_t now_tsc)
 {
 	uint64_t period = count_to_tsc(apic, apic->timer_initial);
-	uint64_t least = clock_add(now_tsc, clock_muldiv(SHORTEST_PERIOD_100NS, plat_info.tsc_hz, HV_REF_HZ));
+	uint64_t least = clock_add(
+		now_tsc, clock_muldiv(SHORTEST_PERIOD_100NS, plat_info.tsc_hz, HV_REF_HZ));
 
 	apic->timer_start_tsc = apic->timer_deadline_tsc;
 	if (least > apic->timer_start_tsc + period)

@@ -4,9 +4,9 @@
  *	x2APIC, APIC_BASE, TSC_DEADLINE	lapic_msr.c
  *	0x4000xxxx			msr_hv.c, by privilege
  *	TSC, TSC_ADJUST			here: an offset to the machine's
- *	MTRRs, MISC_ENABLE, MCE		of a child: msr_child.c, kept and without effect; of the root: the home's
+ *	MTRRs, MISC_ENABLE, MCE		a child's: msr_child.c, without effect; the root's: the home
  *	SVM, VMX			#GP for everybody: this is a processor without them
- *	everything else			plat_msr_*; and what the home does not know, as the parent wishes
+ *	everything else			plat_msr_*; what the home does not know, as the parent wishes
  */
 #include "tlfs/msr.h"
 
@@ -53,7 +53,9 @@ static enum access_result unknown(const struct vp *vp)
 
 	if (p->intercept_msr)
 		return ACCESS_PARENT;
-	return p->unimplemented_msr_action == HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO ? ACCESS_OK : ACCESS_FAULT;
+	return p->unimplemented_msr_action == HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO
+		       ? ACCESS_OK
+		       : ACCESS_FAULT;
 }
 
 static bool is_child(const struct vp *vp)
@@ -97,7 +99,9 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	if (is_virtualization_msr(msr))
 		return ACCESS_FAULT;
 	if (msr == MSR_TSC || msr == MSR_TSC_ADJUST) {
-		set_tsc_offset(vp, vp->tsc_offset + value - (msr == MSR_TSC ? plat_tsc() + vp->tsc_offset : vp->tsc_adjust));
+		set_tsc_offset(vp, vp->tsc_offset + value -
+					   (msr == MSR_TSC ? plat_tsc() + vp->tsc_offset
+							   : vp->tsc_adjust));
 		return ACCESS_OK;
 	}
 	if (is_child(vp) && msr_child_write(vp, msr, value, &result))

@@ -1,5 +1,6 @@
 /*
- * What the files of the MSRs share: msr.c (dispatch), msr_hv.c (synthetic ones), msr_child.c (what a child's processor keeps).
+ * What the files of the MSRs share: msr.c (dispatch), msr_hv.c (synthetic ones), msr_child.c (what
+ * a child's processor keeps).
  */
 #ifndef TLFS_MSR_H
 #define TLFS_MSR_H

@@ -1,6 +1,7 @@
 /*
- * Registers of a child's processor that are kept for it and have no effect: MTRRs (the parent's and the home's mappings decide
- * memory types), MISC_ENABLE, machine checks (there are no banks, and none is ever reported).
+ * Registers of a child's processor that are kept for it and have no effect: MTRRs (the parent's and
+ * the home's mappings decide memory types), MISC_ENABLE, machine checks (there are no banks, and
+ * none is ever reported).
  */
 #include "tlfs/msr.h"
 
@@ -106,10 +107,12 @@ bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_re
 		good = keep(true, &vp->misc_enable, value);
 		break;
 	case MSR_MTRR_VARIABLE ... MSR_MTRR_VARIABLE + 2 * MTRR_PAIR_COUNT - 1:
-		good = keep(variable_valid(msr, value), &vp->mtrr_var[msr - MSR_MTRR_VARIABLE], value);
+		good = keep(variable_valid(msr, value), &vp->mtrr_var[msr - MSR_MTRR_VARIABLE],
+			    value);
 		break;
 	case MSR_MTRR_DEF_TYPE:
-		good = keep(!(value & ~MTRR_DEF_WRITABLE) && is_memory_type(value & 0xFF), &vp->mtrr_def_type, value);
+		good = keep(!(value & ~MTRR_DEF_WRITABLE) && is_memory_type(value & 0xFF),
+			    &vp->mtrr_def_type, value);
 		break;
 	default:
 		fixed = fixed_index(msr);

@@ -1,6 +1,7 @@
 /*
- * Synthetic MSRs (TLFS, "Synthetic MSRs"). Each belongs to a privilege of the partition; without it, as with a number that
- * does not exist, the access is #GP. SynIC, timer and page-placing MSRs are passed on to their own files.
+ * Synthetic MSRs (TLFS, "Synthetic MSRs"). Each belongs to a privilege of the partition; without
+ * it, as with a number that does not exist, the access is #GP. SynIC, timer and page-placing MSRs
+ * are passed on to their own files.
  */
 #include "tlfs/clock.h"
 #include "tlfs/msr.h"
@@ -78,7 +79,10 @@ static enum access_result place_hypercall_page(struct partition *p, uint64_t val
 	return ACCESS_OK;
 }
 
-/* TLFS: no page without an OS identity (the enable bit stays 0), none beyond the GPA space (#GP), none moved once locked. */
+/*
+ * TLFS: no page without an OS identity (the enable bit stays 0), none beyond the GPA space (#GP),
+ * none moved once locked.
+ */
 static enum access_result write_hypercall(struct partition *p, uint64_t value)
 {
 	if (p->hypercall_msr & 2)
@@ -105,10 +109,10 @@ static void write_crash_control(struct partition *p, uint64_t value)
 {
 	p->crash_control = value;
 	if (value & HV_CRASH_CTL_CRASH_NOTIFY)
-		plat_log("partition %llu crashed: %llx %llx %llx %llx %llx", (unsigned long long)p->id,
-			 (unsigned long long)p->crash[0], (unsigned long long)p->crash[1],
-			 (unsigned long long)p->crash[2], (unsigned long long)p->crash[3],
-			 (unsigned long long)p->crash[4]);
+		plat_log("partition %llu crashed: %llx %llx %llx %llx %llx",
+			 (unsigned long long)p->id, (unsigned long long)p->crash[0],
+			 (unsigned long long)p->crash[1], (unsigned long long)p->crash[2],
+			 (unsigned long long)p->crash[3], (unsigned long long)p->crash[4]);
 }
 
 /* ---- partition-wide registers: [P] held ---- */
@@ -185,13 +189,18 @@ static enum access_result read_partition(const struct partition *p, uint32_t msr
 
 static enum access_result write_vp_assist(struct vp *vp, uint64_t value)
 {
-	if (overlay_move(vp->partition, vp->vp_assist, value, vp->vp_assist_page) != HV_STATUS_SUCCESS)
+	lapic_settle(vp);
+	if (overlay_move(vp->partition, vp->vp_assist, value, vp->vp_assist_page) !=
+	    HV_STATUS_SUCCESS)
 		return ACCESS_FAULT;
 	vp->vp_assist = value;
 	return ACCESS_OK;
 }
 
-/* The APIC's registers by MSR: ICR has the destination where the mode has it, in bits 63:56 or, in x2APIC mode, 63:32. */
+/*
+ * The APIC's registers by MSR: ICR has the destination where the mode has it, in bits 63:56 or, in
+ * x2APIC mode, 63:32.
+ */
 static enum access_result write_apic(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	switch (msr) {
@@ -239,7 +248,9 @@ static enum access_result write_reset(struct vp *vp, uint64_t value)
 {
 	if (!(value & HV_X64_MSR_RESET_RESET))
 		return ACCESS_OK;
-	return vp->partition->id != HV_ROOT_PARTITION && vp->partition->intercept_msr ? ACCESS_PARENT : ACCESS_FAULT;
+	return vp->partition->id != HV_ROOT_PARTITION && vp->partition->intercept_msr
+		       ? ACCESS_PARENT
+		       : ACCESS_FAULT;
 }
 
 enum access_result msr_hv_read(struct vp *vp, uint32_t msr, uint64_t *value)

@@ -1,12 +1,13 @@
 /*
- * Partition reference time (TLFS, "Reference Counter", "Partition Reference Time Enlightenment"): 100 ns units since the
- * partition was made, by the MSR and by the TSC page, both from the same formula:
+ * Partition reference time (TLFS, "Reference Counter", "Partition Reference Time Enlightenment"):
+ * 100 ns units since the partition was made, by the MSR and by the TSC page, both from the same
+ * formula:
  *
  *	time = ((guest TSC × reference_scale) >> 64) + reference_offset_100ns
  *
- * where guest TSC is the one that the partition's VPs were made with. The MSR's and the page's values therefore agree to the
- * unit. When all VPs were given another TSC, the page's offset makes up for it; when they differ, or time is frozen, its
- * sequence is 0 and the guest reads the MSR.
+ * where guest TSC is the one that the partition's VPs were made with. The MSR's and the page's
+ * values therefore agree to the unit. When all VPs were given another TSC, the page's offset makes
+ * up for it; when they differ, or time is frozen, its sequence is 0 and the guest reads the MSR.
  */
 #include "tlfs/clock.h"
 #include "tlfs/hv.h"
@@ -26,7 +27,9 @@ uint64_t refclock_now(const struct partition *p)
 	return frozen != HV_NEVER ? frozen : running_time(p, plat_tsc());
 }
 
-/* The least LP TSC at which `time` is reached; now when it has been; HV_NEVER when it will not be. */
+/*
+ * The least LP TSC at which `time` is reached; now when it has been; HV_NEVER when it will not be.
+ */
 uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns)
 {
 	uint64_t frozen = __atomic_load_n(&p->frozen_100ns, __ATOMIC_RELAXED);
@@ -39,7 +42,10 @@ uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns)
 	return clock_add(tsc, clock_muldiv_up(time_100ns - now, plat_info.tsc_hz, HV_REF_HZ));
 }
 
-/* The root sees the machine's TSC, so that its own calibration holds; a child's begins at 0, and its reference time with it. */
+/*
+ * The root sees the machine's TSC, so that its own calibration holds; a child's begins at 0, and
+ * its reference time with it.
+ */
 hv_status_t refclock_create(struct partition *p)
 {
 	uint64_t tsc = plat_tsc(), remainder = HV_REF_HZ;
@@ -47,7 +53,10 @@ hv_status_t refclock_create(struct partition *p)
 	/* 2^64 × 10^7 ÷ frequency: fits as the frequency is above 10 MHz. */
 	if (plat_info.tsc_hz <= HV_REF_HZ)
 		return HV_STATUS_FEATURE_UNAVAILABLE;
-	__asm__("divq %[hz]" : "=a"(p->reference_scale), "+d"(remainder) : "0"(0ull), [hz] "r"(plat_info.tsc_hz) : "cc");
+	__asm__("divq %[hz]"
+		: "=a"(p->reference_scale), "+d"(remainder)
+		: "0"(0ull), [hz] "r"(plat_info.tsc_hz)
+		: "cc");
 	p->tsc_offset = p->id == HV_ROOT_PARTITION ? 0 : -tsc;
 	p->reference_offset_100ns = -(int64_t)clock_scale(tsc + p->tsc_offset, p->reference_scale);
 	p->frozen_100ns = HV_NEVER;
@@ -56,7 +65,10 @@ hv_status_t refclock_create(struct partition *p)
 
 /* ---- the TSC page ---- */
 
-/* The offset that all VPs share, or false. Read while others may write theirs: they come here again afterwards. */
+/*
+ * The offset that all VPs share, or false. Read while others may write theirs: they come here again
+ * afterwards.
+ */
 static bool common_tsc_offset(const struct partition *p, uint64_t *offset)
 {
 	bool found = false;
@@ -122,7 +134,8 @@ void refclock_set(struct partition *p, uint64_t time_100ns)
 		__atomic_store_n(&p->frozen_100ns, time_100ns, __ATOMIC_RELAXED);
 	else
 		__atomic_store_n(&p->reference_offset_100ns,
-				 p->reference_offset_100ns + (int64_t)(time_100ns - running_time(p, plat_tsc())),
+				 p->reference_offset_100ns +
+					 (int64_t)(time_100ns - running_time(p, plat_tsc())),
 				 __ATOMIC_RELAXED);
 	time_jumped(p);
 }
@@ -139,7 +152,9 @@ void refclock_freeze(struct partition *p, bool freeze)
 		return;
 	}
 	__atomic_store_n(&p->reference_offset_100ns,
-			 p->reference_offset_100ns + (int64_t)(frozen - running_time(p, plat_tsc())), __ATOMIC_RELAXED);
+			 p->reference_offset_100ns +
+				 (int64_t)(frozen - running_time(p, plat_tsc())),
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&p->frozen_100ns, HV_NEVER, __ATOMIC_RELEASE);
 	time_jumped(p);
 }

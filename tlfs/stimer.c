@@ -1,9 +1,12 @@
 /*
- * Synthetic timers (TLFS, "Synthetic Timers"): four a VP, each one-shot at a reference time or periodic, by message or, in
- * direct mode, by interrupt. Everything is the owner's.
+ * Synthetic timers (TLFS, "Synthetic Timers"): four a VP, each one-shot at a reference time or
+ * periodic, by message or, in direct mode, by interrupt. Everything is the owner's.
  *
- *	disabled ── config or count enables ──▶ armed (next_100ns) ── stimer_expire() ──▶ disabled (one-shot), armed (periodic)
- *	An expiry whose message finds the slot full leaves message_pending, until stimer_retry() or a new configuration.
+ *	disabled ── config or count enables ─▶ armed (next_100ns)
+ *	armed ── stimer_expire() ─▶ disabled (one-shot), armed again (periodic)
+ *
+ * An expiry whose message finds the slot full leaves message_pending, until stimer_retry() or a new
+ * configuration.
  */
 #include "tlfs/clock.h"
 #include "tlfs/synic.h"
@@ -13,7 +16,7 @@
 
 static union hv_stimer_config config_of(const struct stimer *timer)
 {
-	return (union hv_stimer_config){ .as_uint64 = timer->config };
+	return (union hv_stimer_config){.as_uint64 = timer->config};
 }
 
 static uint32_t waiting_bit(const struct vp *vp, const struct stimer *timer)
@@ -36,7 +39,8 @@ static void send_message(struct vp *vp, struct stimer *timer)
 {
 	union hv_stimer_config config = config_of(timer);
 	struct hv_message message = {
-		.header = { .message_type = HVMSG_TIMER_EXPIRED, .payload_size = sizeof(struct hv_timer_message_payload) },
+		.header = {.message_type = HVMSG_TIMER_EXPIRED,
+			   .payload_size = sizeof(struct hv_timer_message_payload)},
 	};
 	struct hv_timer_message_payload payload = {
 		.timer_index = (uint32_t)(timer - vp->stimers),
@@ -47,7 +51,8 @@ static void send_message(struct vp *vp, struct stimer *timer)
 	memcpy(message.u.payload, &payload, sizeof(payload));
 	if (synic_post_message(vp, (uint32_t)config.sintx, &message, false) == HV_STATUS_SUCCESS) {
 		forget_message(vp, timer);
-	} else if (!(config.lazy && config.periodic)) { /* a lazy tick that finds no room is skipped */
+	} else if (!(config.lazy &&
+		     config.periodic)) { /* a lazy tick that finds no room is skipped */
 		timer->message_pending = true;
 		__atomic_fetch_or(&vp->synic.waiting, waiting_bit(vp, timer), __ATOMIC_RELAXED);
 	}
@@ -63,7 +68,10 @@ static void signal_expiry(struct vp *vp, struct stimer *timer)
 		send_message(vp, timer);
 }
 
-/* The end of the running period was missed by `late`: a lazy timer skips a tick that comes shortly before the next. */
+/*
+ * The end of the running period was missed by `late`: a lazy timer skips a tick that comes shortly
+ * before the next.
+ */
 static bool skips(const struct stimer *timer, uint64_t late)
 {
 	return config_of(timer).lazy && late % timer->count >= timer->count - timer->count / 8;
@@ -71,7 +79,8 @@ static bool skips(const struct stimer *timer, uint64_t late)
 
 static void expire_periodic(struct vp *vp, struct stimer *timer, uint64_t now_100ns)
 {
-	uint64_t late = now_100ns - timer->next_100ns, least = clock_add(now_100ns, SHORTEST_PERIOD);
+	uint64_t late = now_100ns - timer->next_100ns,
+		 least = clock_add(now_100ns, SHORTEST_PERIOD);
 	uint64_t next = clock_add(timer->next_100ns, timer->count);
 
 	timer->expired_100ns = timer->next_100ns + late / timer->count * timer->count;
@@ -130,7 +139,10 @@ static void restart(struct vp *vp, struct stimer *timer)
 	timer->next_100ns = HV_NEVER;
 	if (timer->message_pending)
 		forget_message(vp, timer);
-	/* TLFS: SINT 0 is not permitted for an enabled timer unless it is direct; without a count nothing runs. */
+	/*
+	 * TLFS: SINT 0 is not permitted for an enabled timer unless it is direct; without a count
+	 * nothing runs.
+	 */
 	if (config.enable && ((!config.direct_mode && config.sintx == 0) || timer->count == 0))
 		set_enable(timer, false);
 	if (config_of(timer).enable) {

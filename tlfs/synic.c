@@ -1,22 +1,23 @@
 /*
- * The synthetic interrupt controller: SINTs, the message page, and the queues behind its slots (TLFS, "SynIC Messages",
- * "SynIC Registers"). Event flags are in event.c.
+ * The synthetic interrupt controller: SINTs, the message page, and the queues behind its slots
+ * (TLFS, "SynIC Messages", "SynIC Registers"). Event flags are in event.c.
  *
  * Invariants, under [S]:
- *  1. A buffer is on exactly one list: free, or the queue of one SINT. free_count counts the former.
+ *  1. A buffer is on exactly one list: free, or the queue of one SINT. free_count counts the free.
  *  2. Bit n of waiting is set exactly when queue n is not empty.
- *  3. While a queue is not empty, or a sender was turned away, the full slot's MessagePending flag is set: the guest owes an
- *     EOM. The flag is set first and the slot looked at again after, the guest does it the other way round, so no message is
- *     left behind.
+ *  3. While a queue is not empty, or a sender was turned away, the full slot's MessagePending flag
+ *     is set: the guest owes an EOM. The flag is set first and the slot looked at again after; the
+ *     guest does it the other way round, so no message is left behind.
  *
- *	slot:	empty ── write_slot() ──▶ full ── guest sets type 0 ──▶ empty ── EOM, EOI: synic_flush_queue() ──▶ …
+ *	slot:	empty ── write_slot() ─▶ full ── the guest sets type 0 ─▶ empty
+ *		queue: moves at EOM, EOI and the next message (synic_flush_queue(), flush_sint())
  */
 #include "tlfs/synic.h"
 
 /* Kept for SINT 0, where the root hears of its children, however many messages others send. */
 #define RESERVED_BUFFERS 4
 
-#define BUFFER_COUNT	 (PAGE_SIZE / sizeof(struct synic_message))
+#define BUFFER_COUNT (PAGE_SIZE / sizeof(struct synic_message))
 
 /* ---- life ---- */
 
@@ -50,7 +51,8 @@ hv_status_t synic_create(struct vp *vp)
 	synic->event_page = plat_page_alloc(vp->partition);
 	synic->buffer_page = plat_page_alloc(vp->partition);
 	synic->ring_page = root ? plat_page_alloc(vp->partition) : NULL;
-	if (!synic->message_page || !synic->event_page || !synic->buffer_page || (root && !synic->ring_page)) {
+	if (!synic->message_page || !synic->event_page || !synic->buffer_page ||
+	    (root && !synic->ring_page)) {
 		synic_destroy(vp);
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
@@ -71,7 +73,8 @@ static void remove_overlays(struct vp *vp)
 {
 	struct synic *synic = &vp->synic;
 
-	CHECK(overlay_move(vp->partition, synic->simp, 0, synic->message_page) == HV_STATUS_SUCCESS);
+	CHECK(overlay_move(vp->partition, synic->simp, 0, synic->message_page) ==
+	      HV_STATUS_SUCCESS);
 	CHECK(overlay_move(vp->partition, synic->siefp, 0, synic->event_page) == HV_STATUS_SUCCESS);
 	CHECK(overlay_move(vp->partition, synic->sirbp, 0, synic->ring_page) == HV_STATUS_SUCCESS);
 }
@@ -104,7 +107,8 @@ void synic_reset(struct vp *vp)
 
 void synic_interrupt(struct vp *vp, uint32_t sint)
 {
-	union hv_synic_sint value = { .as_uint64 = __atomic_load_n(&vp->synic.sint[sint], __ATOMIC_RELAXED) };
+	union hv_synic_sint value = {
+		.as_uint64 = __atomic_load_n(&vp->synic.sint[sint], __ATOMIC_RELAXED)};
 
 	if (!value.masked && !value.polling)
 		lapic_post(vp, (uint8_t)value.vector, false);
@@ -117,7 +121,8 @@ static struct hv_message *slot_of(struct synic *synic, uint32_t sint)
 
 static bool slot_empty(struct synic *synic, uint32_t sint)
 {
-	return __atomic_load_n(&slot_of(synic, sint)->header.message_type, __ATOMIC_SEQ_CST) == HVMSG_NONE;
+	return __atomic_load_n(&slot_of(synic, sint)->header.message_type, __ATOMIC_SEQ_CST) ==
+	       HVMSG_NONE;
 }
 
 /* True when the slot was emptied before the guest can have seen the flag. */
@@ -140,7 +145,8 @@ static void write_slot(struct vp *vp, uint32_t sint, const struct hv_message *me
 	slot->header.message_flags.asu8 = more;
 	slot->header.reserved[0] = slot->header.reserved[1] = 0;
 	slot->header.sender = message->header.sender;
-	__atomic_store_n(&slot->header.message_type, message->header.message_type, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->header.message_type, message->header.message_type,
+			 __ATOMIC_RELEASE);
 	synic_interrupt(vp, sint);
 }
 
@@ -184,7 +190,8 @@ static hv_status_t enqueue(struct synic *synic, uint32_t sint, const struct hv_m
 	return HV_STATUS_SUCCESS;
 }
 
-static hv_status_t post_locked(struct vp *vp, uint32_t sint, const struct hv_message *message, bool queue)
+static hv_status_t post_locked(struct vp *vp, uint32_t sint, const struct hv_message *message,
+			       bool queue)
 {
 	struct synic *synic = &vp->synic;
 	hv_status_t status;
@@ -201,7 +208,8 @@ static hv_status_t post_locked(struct vp *vp, uint32_t sint, const struct hv_mes
 	return status;
 }
 
-hv_status_t synic_post_message(struct vp *vp, uint32_t sint, const struct hv_message *message, bool queue)
+hv_status_t synic_post_message(struct vp *vp, uint32_t sint, const struct hv_message *message,
+			       bool queue)
 {
 	hv_status_t status;
 
@@ -246,17 +254,20 @@ static void update_auto_eoi(struct vp *vp)
 {
 	memset(vp->lapic.auto_eoi, 0, sizeof(vp->lapic.auto_eoi));
 	for (unsigned int i = 0; i < HV_SINT_COUNT; i++) {
-		union hv_synic_sint sint = { .as_uint64 = vp->synic.sint[i] };
+		union hv_synic_sint sint = {.as_uint64 = vp->synic.sint[i]};
 
 		if (!sint.masked && sint.auto_eoi)
 			vp->lapic.auto_eoi[sint.vector / 32] |= 1u << sint.vector % 32;
 	}
 }
 
-/* A masked or polled SINT raises nothing, so its vector may be anything: 0 is what a guest writes to switch one off. */
+/*
+ * A masked or polled SINT raises nothing, so its vector may be anything: 0 is what a guest writes
+ * to switch one off.
+ */
 static enum access_result write_sint(struct vp *vp, unsigned int index, uint64_t value)
 {
-	union hv_synic_sint sint = { .as_uint64 = value };
+	union hv_synic_sint sint = {.as_uint64 = value};
 
 	if (!sint.masked && !sint.polling && sint.vector < HV_SYNIC_FIRST_VALID_VECTOR)
 		return ACCESS_FAULT;
@@ -268,7 +279,10 @@ static enum access_result write_sint(struct vp *vp, unsigned int index, uint64_t
 	return ACCESS_OK;
 }
 
-/* The page is moved before the register says so: until then nothing is told of it, and what is written to it is not lost. */
+/*
+ * The page is moved before the register says so: until then nothing is told of it, and what is
+ * written to it is not lost.
+ */
 static enum access_result write_page(struct vp *vp, uint64_t *reg, void *page, uint64_t value)
 {
 	if (!page || overlay_move(vp->partition, *reg, value, page) != HV_STATUS_SUCCESS)
