@@ -6,6 +6,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/lp.h"
 #include "hypervisor/vcpu.h"
 #include "lib/string.h"
 #include "tlfs/hv.h"
@@ -108,8 +109,17 @@ static void debug_load(const struct vcpu *vcpu)
 	__asm__ volatile("mov %0, %%db3" : : "r"(vcpu->dr[3]));
 }
 
+/* Read from the processor, since not every one (nor every emulator of one) stops at XSETBV. */
+uint64_t fpu_get_xcr0(struct vcpu *vcpu)
+{
+	if (has_xsave && lp_this()->current == vcpu)
+		vcpu->xcr0 = xgetbv(0);
+	return vcpu->xcr0;
+}
+
 void fpu_save(struct vcpu *vcpu)
 {
+	fpu_get_xcr0(vcpu);
 	debug_save(vcpu);
 	if (!has_xsave) {
 		__asm__ volatile("fxsave64 (%0)" : : "r"(vcpu->fpu) : "memory");

@@ -17,6 +17,8 @@ void fpu_create(struct vcpu *vcpu);  /* the state after INIT */
 void fpu_save(struct vcpu *vcpu);
 void fpu_load(struct vcpu *vcpu);
 bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* XSETBV of the loaded VP; false: #GP */
+/* Whether the VP is loaded or not. */
+uint64_t fpu_get_xcr0(struct vcpu *vcpu);
 /* For the parent, while the VP is not loaded. False: a value that XSETBV refuses. */
 bool fpu_set_xfem(struct vcpu *vcpu, uint64_t value);
 /* A register of the save area by its TLFS name; false: no such name. */

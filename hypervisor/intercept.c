@@ -194,7 +194,7 @@ static bool doorbell(struct vcpu *vcpu, const struct intercept *intercept)
 
 	if (!intercept->memory.write || !insn_decode_access(vcpu, &access) || access.read || access.operation != INSN_MOVE)
 		return false;
-	if (!port_doorbell(vcpu->vp->partition, (gpa_t){ intercept->memory.gpa },
+	if (!port_doorbell(vcpu->vp, (gpa_t){ intercept->memory.gpa },
 			   access.has_immediate ? access.immediate : vcpu->gpr[access.gpr], access.size))
 		return false;
 	vendor_skip(vcpu, access.length);
@@ -216,7 +216,7 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 	case GPA_FAULT_RESOLVED:
 		break;
 	case GPA_FAULT_UNMAPPED:
-		if (!p->ports || !doorbell(vcpu, intercept))
+		if (!p->connections || !doorbell(vcpu, intercept))
 			message_memory(vcpu, intercept, HVMSG_UNMAPPED_GPA);
 		break;
 	case GPA_FAULT_ACCESS:

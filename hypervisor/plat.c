@@ -116,9 +116,7 @@ uint64_t plat_cr4(struct vp *vp)
 
 uint64_t plat_xcr0(struct vp *vp)
 {
-	struct vcpu *vcpu = vp->home;
-
-	return vcpu->xcr0;
+	return fpu_get_xcr0(vp->home);
 }
 
 void plat_intercept_header(struct vp *vp, uint8_t access, struct hv_x64_intercept_message_header *header)
@@ -215,7 +213,7 @@ hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_va
 	}
 	switch (name) {
 	case HV_X64_REGISTER_XFEM:
-		value->reg64 = vcpu->xcr0;
+		value->reg64 = fpu_get_xcr0(vcpu);
 		return HV_STATUS_SUCCESS;
 	case HV_REGISTER_PENDING_INTERRUPTION:
 		value->reg64 = vendor_get_pending_interruption(vcpu);

@@ -150,6 +150,14 @@ static inline void xsetbv(uint32_t index, uint64_t value)
 	__asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
+static inline uint64_t xgetbv(uint32_t index)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
+	return lo | (uint64_t)hi << 32;
+}
+
 static inline void cpu_relax(void)
 {
 	__builtin_ia32_pause();
