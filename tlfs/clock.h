@@ -1,5 +1,6 @@
 /*
- * Arithmetic of clocks. 64 × 64 → 128 bits and back, so that no product overflows and no factor is rounded first.
+ * Arithmetic of clocks. 64 × 64 → 128 bits and back, so that no product overflows and no factor is
+ * rounded first.
  */
 #ifndef TLFS_CLOCK_H
 #define TLFS_CLOCK_H
@@ -14,7 +15,10 @@ static inline uint64_t clock_muldiv(uint64_t a, uint64_t b, uint64_t c)
 
 	if (high >= c)
 		return UINT64_MAX;
-	/* A compiler would call a library for this division; the check above is what makes one instruction enough. */
+	/*
+	 * A compiler would call a library for this division; the check above is what makes one
+	 * instruction enough.
+	 */
 	__asm__("divq %[c]" : "+a"(low), "+d"(high) : [c] "r"(c) : "cc");
 	return low;
 }
