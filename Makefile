@@ -71,7 +71,7 @@ test: setup
 	@tools/test-all
 
 bench:
-	@$(MAKE) all bench-parts
+	@$(MAKE) all
 	@tests/bench/run
 
 lab:

@@ -1,0 +1,17 @@
+# The tiny guests and the programs of the benchmarks. A guest is 64-bit code in a 32-bit ELF file, as multiboot wants it.
+
+guests := bench hostile protect
+guest_common := tests/guest/start.o tests/guest/guest.o
+image_flags_tests := -mcmodel=small
+tests_products := $(guests:%=build/tests/guest/%.elf) build/tests/bench/kvmrun build/tests/bench/watch
+
+build/tests/guest/%.elf: build/image/tests/guest/%.o $(call image,$(guest_common)) tests/guest/guest.lds
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LD) -nostdlib -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 -T tests/guest/guest.lds -o $@.64 $(filter %.o,$^)
+	$(Q)objcopy -O elf32-i386 $@.64 $@
+
+build/tests/bench/%: build/user/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -static -o $@ $^
