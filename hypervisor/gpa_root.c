@@ -60,20 +60,49 @@ hv_status_t gpa_create_root(struct gpa_map *map, struct partition *root, uint8_t
 	return status;
 }
 
-enum gpa_fault gpa_root_fault(struct gpa_map *map, uint64_t gpn)
+/* Unmaps all devices and frees the tables that only they needed; they come back with their next touch. */
+static void forget_devices(struct gpa_map *map, uint64_t *table, uint64_t gpn, unsigned int level)
+{
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		uint64_t entry = table[i], first = gpn + i * pte_pages(level);
+
+		if (pte_is_table(entry, level)) {
+			uint64_t *lower = plat_spa_ptr((spa_t){ entry & PTE_ADDRESS });
+
+			forget_devices(map, lower, first, level - 1);
+			if (memory_page_of(lower)->count || memory_extent(first, pte_pages(level)) != EXTENT_OTHER)
+				continue;
+			gpa_entry_set(&table[i], 0);
+			gpa_table_drop(map, lower);
+		} else if (pte_present(entry) && entry & PTE_SOFT_IO) {
+			gpa_entry_set(&table[i], 0);
+		}
+	}
+	map->stale = true;
+}
+
+/* With 1 GiB leaves a few tables hold every device; without, touching all addresses takes more than the pool may have. */
+static hv_status_t map_device(struct gpa_map *map, uint64_t gpn)
 {
 	struct gpa_walk walk;
+	unsigned int level;
 
+	gpa_walk(map, gpn, 0, &walk);
+	level = block_level(gpn, EXTENT_OTHER, walk.level < map->max_level ? walk.level : map->max_level);
+	return map_block(map, gpn, level, RAM_FLAGS | PTE_IO);
+}
+
+enum gpa_fault gpa_root_fault(struct gpa_map *map, uint64_t gpn)
+{
 	if (gpa_has_apic(gpn, 1))
 		return GPA_FAULT_APIC;
-	if (gpn >= gpa_limit() || memory_extent(gpn, 1) != EXTENT_OTHER)
+	if (memory_extent(gpn, 1) != EXTENT_OTHER)
 		return GPA_FAULT_PROTECTED;
-	gpa_walk(map, gpn, 0, &walk);
-	if (walk.level > map->max_level)
-		walk.level = map->max_level;
-	if (map_block(map, gpn, block_level(gpn, EXTENT_OTHER, walk.level), RAM_FLAGS | PTE_IO) != HV_STATUS_SUCCESS)
-		return GPA_FAULT_NO_MEMORY;
-	return GPA_FAULT_RESOLVED;
+	if (map_device(map, gpn) == HV_STATUS_SUCCESS)
+		return GPA_FAULT_RESOLVED;
+	forget_devices(map, map->top, 0, PAGETABLE_LEVELS - 1);
+	gpa_flush(map);
+	return map_device(map, gpn) == HV_STATUS_SUCCESS ? GPA_FAULT_RESOLVED : GPA_FAULT_NO_MEMORY;
 }
 
 /* The entry of the root's own page, also when an overlay hides it. */

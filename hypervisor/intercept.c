@@ -275,7 +275,7 @@ static void handle_xsetbv(struct vcpu *vcpu, const struct intercept *intercept)
 static void handle_triple_fault(struct vcpu *vcpu)
 {
 	if (is_root(vcpu))
-		machine_stop("the root partition had a triple fault");
+		machine_reset(); /* as the processor would */
 	message_triple_fault(vcpu);
 }
 

@@ -46,6 +46,7 @@ static void boot_lp(const struct handoff *handoff)
 	lp->apic_id = handoff->lp_apic_ids[0];
 	lp->hardware_deadline = HV_NEVER;
 	lp->online = true;
+	machine_set_reset(handoff->reset_port, handoff->reset_value);
 	trap_init();
 	trap_lp_init();
 }

@@ -56,3 +56,5 @@ gpa_test_objs := $(memory_parts)
 gpa_root_test_objs := $(memory_parts)
 gpa_overlay_test_objs := $(memory_parts)
 npt_test_objs := hypervisor/arch/x86/svm/npt.o
+hypervisor_tests += tests/unit/svm_exit_test.c
+svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o

@@ -151,6 +151,27 @@ static void stop_others(void)
 		apic_send(0, ICR_NMI_ALL_BUT_SELF);
 }
 
+static uint16_t reset_port;
+static uint8_t reset_value;
+
+void machine_set_reset(uint16_t port, uint8_t value)
+{
+	reset_port = port;
+	reset_value = value;
+}
+
+_Noreturn void machine_reset(void)
+{
+	static const struct table_register no_table;
+
+	if (reset_port)
+		outb(reset_port, reset_value);
+	outb(0xcf9, 0x6);
+	outb(0x64, 0xfe);
+	__asm__ volatile("lidt %0; ud2" : : "m"(no_table));
+	halt_for_ever();
+}
+
 _Noreturn void machine_stop(const char *reason)
 {
 	stop_others();

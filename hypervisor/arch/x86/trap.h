@@ -25,6 +25,9 @@ void interrupt_taken(uint32_t vector);
 
 bool xsetbv_safe(uint32_t index, uint64_t value);
 
+/* The machine starts anew, by the reset register of its firmware tables (port 0: none) or by the old ways. */
+void machine_set_reset(uint16_t port, uint8_t value);
+_Noreturn void machine_reset(void);
 /* Prints a reason and the stack, stops all LPs. */
 _Noreturn void machine_stop(const char *reason);
 /* Name of the function at an address and the offset in it, or NULL. */
