@@ -7,6 +7,7 @@
  */
 #include <linux/errno.h>
 #include <linux/gfp.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -21,19 +22,26 @@
 
 static_assert(1 << CONTIGUOUS_ORDER == HV_MAX_CONTIGUOUS_ALLOCATION_PAGES);
 
-static u32 allocate(u64 *list, u32 count, u32 order)
+/*
+ * In pieces as large as there are: each 2 MiB of the root's memory that lacks a page costs the
+ * hypervisor a page table. Pieces of less than 1 << least pages will not do.
+ */
+static u32 allocate(u64 *list, u32 count, u32 least)
 {
+	u32 filled = 0, order = ilog2(count), i;
 	struct page *page;
-	u32 filled, i;
 
-	for (filled = 0; filled + (1 << order) <= count; filled += 1 << order) {
-		page = alloc_pages(GFP_KERNEL, order);
-		if (!page) {
+	while (filled < count) {
+		order = min_t(u32, order, ilog2(count - filled));
+		page = alloc_pages(GFP_KERNEL | (order > least ? __GFP_NORETRY | __GFP_NOWARN : 0),
+				   order);
+		if (page) {
+			split_page(page, order);
+			for (i = 0; i < 1u << order; i++) {
+				list[filled++] = page_to_pfn(page) + i;
+			}
+		} else if (order-- == least) {
 			break;
-		}
-		split_page(page, order);
-		for (i = 0; i < 1 << order; i++) {
-			list[filled + i] = page_to_pfn(page) + i;
 		}
 	}
 	return filled;
@@ -48,10 +56,29 @@ static void release(const u64 *list, u32 count)
 	}
 }
 
-static int deposit_order(u64 partition_id, u32 count, u32 order)
+static int deposit_order(u64 partition_id, u32 count, u32 least);
+
+/* The hypervisor may lack room for the root's own page tables while it takes the pages out of them.
+ */
+static int deposit_list(struct hv_deposit_memory *input, u32 count, u32 *done)
+{
+	hv_status_t status;
+	int ret;
+
+	do {
+		status = hvcall_rep(HVCALL_DEPOSIT_MEMORY, count, done, input, NULL);
+		ret = status_to_errno(status);
+		if (status == HV_STATUS_INSUFFICIENT_ROOT_MEMORY &&
+		    input->partition_id != HV_PARTITION_ID_SELF) {
+			ret = deposit_order(HV_PARTITION_ID_SELF, SHORTAGE_PAGES, 0) ?: 1;
+		}
+	} while (ret > 0);
+	return ret;
+}
+
+static int deposit_order(u64 partition_id, u32 count, u32 least)
 {
 	struct hv_deposit_memory *input;
-	hv_status_t status;
 	u32 filled, done = 0;
 	int ret = -ENOMEM;
 
@@ -63,10 +90,9 @@ static int deposit_order(u64 partition_id, u32 count, u32 order)
 		return -ENOMEM;
 	}
 	input->partition_id = partition_id;
-	filled = allocate(input->gpa_page_list, count, order);
+	filled = allocate(input->gpa_page_list, count, least);
 	if (filled == count) {
-		status = hvcall_rep(HVCALL_DEPOSIT_MEMORY, count, &done, input, NULL);
-		ret = status_to_errno(status);
+		ret = deposit_list(input, count, &done);
 	}
 	atomic_long_add(done, &root_counts.deposited);
 	release(input->gpa_page_list + done, filled - done);
@@ -85,6 +111,8 @@ int deposit_retry(u64 partition_id, hv_status_t status, u32 *tries)
 
 	if (status == HV_STATUS_INSUFFICIENT_MEMORY) {
 		ret = deposit_order(partition_id, SHORTAGE_PAGES, 0);
+	} else if (status == HV_STATUS_INSUFFICIENT_ROOT_MEMORY) {
+		ret = deposit_order(HV_PARTITION_ID_SELF, SHORTAGE_PAGES, 0);
 	} else if (status == HV_STATUS_INSUFFICIENT_CONTIGUOUS_MEMORY) {
 		ret = deposit_order(partition_id, HV_MAX_CONTIGUOUS_ALLOCATION_PAGES,
 				    CONTIGUOUS_ORDER);

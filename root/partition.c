@@ -69,6 +69,7 @@ static void partition_destroy(struct kref *ref)
 	regions_release(partition, !ret);
 	withdraw_all(partition->id);
 	hvcall_delete_partition(partition->id);
+	withdraw_all(HV_PARTITION_ID_SELF); /* what the root lacked meanwhile */
 	kvfree(rcu_dereference_protected(partition->routing, true));
 	hvcall_pages_free(&partition->pages);
 	kfree(partition);
@@ -191,6 +192,7 @@ static struct partition *partition_new(const struct hv_input_create_partition *c
 out_delete:
 	hvcall_delete_partition(partition->id);
 out_free:
+	withdraw_all(HV_PARTITION_ID_SELF);
 	hvcall_pages_free(&partition->pages);
 	kfree(partition);
 	return ERR_PTR(ret);
