@@ -1,0 +1,269 @@
+/* The command line, see config.h. Everything wrong with it is said in one line that names the
+ * option and the remedy. */
+#include "worker/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "worker/memory.h"
+#include "worker/say.h"
+
+#define MIB		(1ull << 20)
+#define MEMORY_MAX	(1ull << 42)
+#define NAME_MAX_LENGTH 64
+
+static const char help[] =
+	"usage: vmwp --name NAME --kernel FILE --memory SIZE --vps N [options]\n"
+	"\n"
+	"Runs a virtual machine in a child partition, until it is powered off.\n"
+	"\n"
+	"  --name NAME       what messages call the machine\n"
+	"  --kernel FILE     a Linux bzImage, or a multiboot 1 image\n"
+	"  --initrd FILE     Linux: the initial RAM disk; multiboot: a module\n"
+	"  --append TEXT     the kernel's command line\n"
+	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
+	"  --vps N           virtual processors, 1 to 240\n"
+	"  --serial WHERE    COM1: stdio (the default), file:PATH or unix:PATH (a socket to "
+	"connect to)\n"
+	"  --on-reset WHAT   reboot (the default) or exit\n"
+	"  --help            this\n"
+	"\n"
+	"With --serial stdio and a terminal, Ctrl-] turns the machine off.\n"
+	"\n"
+	"Exit status: 0 powered off, 2 could not start as asked, 3 reset (with --on-reset exit),\n"
+	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] or a signal.\n";
+
+static bool parse_size(const char *text, uint64_t *size)
+{
+	unsigned long long number;
+	unsigned int shift;
+	char *end;
+
+	if (!isdigit((unsigned char)*text)) {
+		return false;
+	}
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	switch (toupper((unsigned char)*end)) {
+	case 'K':
+		shift = 10;
+		break;
+	case 'M':
+		shift = 20;
+		break;
+	case 'G':
+		shift = 30;
+		break;
+	case 'T':
+		shift = 40;
+		break;
+	default:
+		return false;
+	}
+	if (errno != 0 || end[1] != '\0' || number > UINT64_MAX >> shift) {
+		return false;
+	}
+	*size = (uint64_t)number << shift;
+	return true;
+}
+
+static bool set_memory(struct config *config, const char *text)
+{
+	if (!parse_size(text, &config->memory)) {
+		say("--memory %s: not a size; write it as 512M or 2G", text);
+		return false;
+	}
+	if (config->memory < MEMORY_MIN || config->memory > MEMORY_MAX) {
+		say("--memory %s: give from %lluM to %lluT", text, MEMORY_MIN / MIB,
+		    MEMORY_MAX >> 40);
+		return false;
+	}
+	if (config->memory % MEMORY_UNIT != 0) {
+		say("--memory %s: give a multiple of %lluM", text, MEMORY_UNIT / MIB);
+		return false;
+	}
+	return true;
+}
+
+static bool set_vps(struct config *config, const char *text)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end != '\0' || errno != 0 || number < 1 ||
+	    number > BACKEND_MAX_VPS) {
+		say("--vps %s: give a number from 1 to %u", text, BACKEND_MAX_VPS);
+		return false;
+	}
+	config->vps = (unsigned int)number;
+	return true;
+}
+
+static bool set_serial(struct config *config, const char *text)
+{
+	if (strcmp(text, "stdio") == 0) {
+		config->serial = SERIAL_STDIO;
+		return true;
+	}
+	if (strncmp(text, "file:", 5) == 0 && text[5] != '\0') {
+		config->serial = SERIAL_FILE;
+		config->serial_path = text + 5;
+		return true;
+	}
+	if (strncmp(text, "unix:", 5) == 0 && text[5] != '\0') {
+		config->serial = SERIAL_UNIX;
+		config->serial_path = text + 5;
+		return true;
+	}
+	say("--serial %s: give stdio, file:PATH or unix:PATH", text);
+	return false;
+}
+
+static bool set_on_reset(struct config *config, const char *text)
+{
+	if (strcmp(text, "reboot") == 0) {
+		config->on_reset = ON_RESET_REBOOT;
+		return true;
+	}
+	if (strcmp(text, "exit") == 0) {
+		config->on_reset = ON_RESET_EXIT;
+		return true;
+	}
+	say("--on-reset %s: give reboot or exit", text);
+	return false;
+}
+
+static bool set_name(struct config *config, const char *text)
+{
+	size_t i, length = strlen(text);
+
+	for (i = 0; i < length; i++) {
+		if (!isprint((unsigned char)text[i])) {
+			break;
+		}
+	}
+	if (length == 0 || length > NAME_MAX_LENGTH || i != length) {
+		say("--name: give 1 to %d printable characters", NAME_MAX_LENGTH);
+		return false;
+	}
+	config->name = text;
+	say_set_name(text);
+	return true;
+}
+
+enum option_name { NAME, KERNEL, INITRD, APPEND, MEMORY, VPS, SERIAL, ON_RESET, HELP };
+
+static bool set_option(struct config *config, int name, const char *value)
+{
+	switch (name) {
+	case NAME:
+		return set_name(config, value);
+	case KERNEL:
+		config->kernel = value;
+		return true;
+	case INITRD:
+		config->initrd = value;
+		return true;
+	case APPEND:
+		config->append = value;
+		return true;
+	case MEMORY:
+		return set_memory(config, value);
+	case VPS:
+		return set_vps(config, value);
+	case SERIAL:
+		return set_serial(config, value);
+	case ON_RESET:
+		return set_on_reset(config, value);
+	default:
+		return false; /* getopt said what is wrong */
+	}
+}
+
+static bool complete(const struct config *config)
+{
+	const char *missing = config->name == NULL     ? "--name"
+			      : config->kernel == NULL ? "--kernel"
+			      : config->memory == 0    ? "--memory"
+			      : config->vps == 0       ? "--vps"
+						       : NULL;
+
+	if (missing != NULL) {
+		say("%s is missing; see vmwp --help", missing);
+		return false;
+	}
+	return true;
+}
+
+enum config_result config_parse(struct config *config, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"name", required_argument, NULL, NAME},
+		{"kernel", required_argument, NULL, KERNEL},
+		{"initrd", required_argument, NULL, INITRD},
+		{"append", required_argument, NULL, APPEND},
+		{"memory", required_argument, NULL, MEMORY},
+		{"vps", required_argument, NULL, VPS},
+		{"serial", required_argument, NULL, SERIAL},
+		{"on-reset", required_argument, NULL, ON_RESET},
+		{"help", no_argument, NULL, HELP},
+		{NULL, 0, NULL, 0},
+	};
+	int name;
+
+	*config = (struct config){.append = "", .serial = SERIAL_STDIO};
+	while ((name = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (name == HELP) {
+			fputs(help, stdout);
+			return CONFIG_HELP;
+		}
+		if (!set_option(config, name, optarg)) {
+			return CONFIG_BAD;
+		}
+	}
+	if (optind < argc) {
+		say("%s: not an option; see vmwp --help", argv[optind]);
+		return CONFIG_BAD;
+	}
+	return complete(config) ? CONFIG_OK : CONFIG_BAD;
+}
+
+/* What could be had without swapping, in bytes; 0 if the kernel does not say. */
+static uint64_t host_available(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	if (file == NULL) {
+		return 0;
+	}
+	while (fgets(line, sizeof(line), file) != NULL) {
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
+			break;
+		}
+	}
+	fclose(file);
+	return (uint64_t)kib << 10;
+}
+
+bool config_fits_host(const struct config *config)
+{
+	uint64_t available = host_available();
+
+	if (available != 0 && config->memory > available) {
+		say("--memory %lluM: this host has %lluM free; give less, or end something that "
+		    "uses memory",
+		    (unsigned long long)(config->memory / MIB),
+		    (unsigned long long)(available / MIB));
+		return false;
+	}
+	return true;
+}

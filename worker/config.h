@@ -1,0 +1,43 @@
+/* What the user asked for on the command line. */
+#ifndef WORKER_CONFIG_H
+#define WORKER_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/check.h"
+
+enum serial_kind {
+	SERIAL_STDIO,
+	SERIAL_FILE,
+	SERIAL_UNIX,
+};
+
+enum on_reset {
+	ON_RESET_REBOOT,
+	ON_RESET_EXIT,
+};
+
+struct config {
+	const char *name;
+	const char *kernel;
+	const char *initrd; /* NULL: none */
+	const char *append; /* "" if none was given */
+	uint64_t memory;    /* bytes */
+	unsigned int vps;
+	enum serial_kind serial;
+	const char *serial_path;
+	enum on_reset on_reset;
+};
+
+enum config_result {
+	CONFIG_OK,
+	CONFIG_HELP, /* the help was asked for and printed */
+	CONFIG_BAD,  /* said what is wrong */
+};
+
+enum config_result config_parse(struct config *config, int argc, char **argv) MUST_CHECK;
+/* The host's part: is there that much memory? Says what is wrong. */
+bool config_fits_host(const struct config *config) MUST_CHECK;
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * What the board needs of its home (devices/host.h): clocks, interrupts into the partition, the end
+ * of the machine.
+ *
+ * Serial output and the old interrupt controllers do not talk to other threads for each byte or
+ * edge. They set a timer, once, and the main thread sees to everything that has gathered when it
+ * fires.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "worker/machine.h"
+#include "worker/say.h"
+
+#define NS_PER_SECOND 1000000000ull
+
+#define NUDGE_NS 1000000ull /* how long serial output gathers, and how often VP 0 is asked again   \
+			     */
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void arm(int timer, uint64_t time)
+{
+	struct itimerspec when = {
+		.it_value = {.tv_sec = (time_t)(time / NS_PER_SECOND),
+			     .tv_nsec = (long)(time % NS_PER_SECOND)},
+	};
+
+	timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void disarm(int timer)
+{
+	struct itimerspec never = {0};
+
+	timerfd_settime(timer, 0, &never, NULL);
+}
+
+static void nudge(struct host *host)
+{
+	if (!atomic_exchange(&host->nudged, true)) {
+		arm(host->nudge_timer, clock_ns(CLOCK_MONOTONIC) + NUDGE_NS);
+	}
+}
+
+bool host_create(struct host *host, struct machine *machine)
+{
+	*host = (struct host){.machine = machine, .epoch = clock_ns(CLOCK_MONOTONIC)};
+	host->board_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	host->nudge_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (host->board_timer < 0 || host->nudge_timer < 0) {
+		say("no timer: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+void host_nudge_fired(struct host *host)
+{
+	atomic_store(&host->nudged, false);
+	if (atomic_load(&host->extint) && !atomic_load(&host->extint_seen)) {
+		/* A kick that comes just before the VP enters is lost, so it is repeated. */
+		vp_kick(&host->machine->vps[0]);
+		nudge(host);
+	}
+}
+
+uint64_t host_time(struct host *host)
+{
+	return clock_ns(CLOCK_MONOTONIC) - host->epoch;
+}
+
+uint64_t host_wall_time(struct host *host)
+{
+	(void)host;
+	return clock_ns(CLOCK_REALTIME);
+}
+
+void host_wake_at(struct host *host, uint64_t time)
+{
+	if (time == HOST_NEVER) {
+		disarm(host->board_timer);
+	} else {
+		arm(host->board_timer, host->epoch + time);
+	}
+}
+
+void host_interrupt(struct host *host, const struct host_interrupt *interrupt)
+{
+	struct backend_interrupt message = {
+		.destination = interrupt->destination,
+		.vector = interrupt->vector,
+		.delivery_mode = interrupt->delivery_mode,
+		.logical = interrupt->logical,
+		.level = interrupt->level,
+	};
+
+	/* The guest chose destination and vector; if they are nonsense the interrupt is lost, as on
+	 * hardware. */
+	if (host->machine->partition != NULL) {
+		(void)partition_interrupt(host->machine->partition, &message);
+	}
+}
+
+void host_extint(struct host *host, bool asserted)
+{
+	atomic_store(&host->extint_seen, false);
+	atomic_store(&host->extint, asserted);
+	if (asserted) {
+		vp_kick(&host->machine->vps[0]);
+		nudge(host);
+	}
+}
+
+void host_power(struct host *host, enum host_power event)
+{
+	machine_end(host->machine, event == HOST_POWER_OFF ? STOP_POWER_OFF : STOP_RESET);
+}
+
+bool host_serial_put(struct host *host, uint8_t byte)
+{
+	bool done = serial_put(&host->machine->serial, byte);
+
+	nudge(host);
+	return done;
+}
+
+bool host_serial_get(struct host *host, uint8_t *byte)
+{
+	struct serial *serial = &host->machine->serial;
+	bool wanted = serial_wants_in(serial), done = serial_get(serial, byte);
+
+	/* Room in a ring that was full: the main thread may read on. */
+	if (done && !wanted) {
+		nudge(host);
+	}
+	return done;
+}

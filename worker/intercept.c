@@ -1,0 +1,100 @@
+/* What the worker does about each kind of exit: the one way from a VP to the devices. */
+#include "worker/machine.h"
+#include "worker/say.h"
+
+static void handle_port(struct board *board, struct vp_exit *exit)
+{
+	if (exit->port.write) {
+		board_port_write(board, exit->port.port, exit->port.size, exit->port.value);
+	} else {
+		exit->port.value = board_port_read(board, exit->port.port, exit->port.size);
+	}
+}
+
+/* The guest's own instruction that we cannot do is its own problem, and the guest is told so. */
+static void refuse_instruction(struct machine_vp *vp, const struct vp_exit *exit)
+{
+	const uint8_t *b = exit->instruction.bytes;
+
+	say_guest("VP %u: an instruction on device memory at %#llx that is not supported (%02x "
+		  "%02x %02x %02x %02x %02x "
+		  "%02x %02x): the guest gets #UD",
+		  vp->index, (unsigned long long)exit->instruction.gpa, b[0], b[1], b[2], b[3],
+		  b[4], b[5], b[6], b[7]);
+	if (vp_inject_exception(vp->vp, VP_EXCEPTION_UD, 0, 0) != 0) {
+		machine_end(vp->machine, STOP_HOST_ERROR);
+	}
+}
+
+static void handle_instruction(struct machine_vp *vp, const struct vp_exit *exit)
+{
+	struct machine *machine = vp->machine;
+
+	switch (emulate(vp->vp, &machine->board, &machine->memory, &vp->cache, exit)) {
+	case EMULATE_DONE:
+		break;
+	case EMULATE_UNSUPPORTED:
+		refuse_instruction(vp, exit);
+		break;
+	case EMULATE_FAILED:
+		say("VP %u: its registers cannot be reached", vp->index);
+		machine_end(machine, STOP_HOST_ERROR);
+		break;
+	}
+}
+
+static void handle_window(struct machine_vp *vp)
+{
+	uint8_t vector;
+
+	vp->window = false;
+	if (board_pic_acknowledge(&vp->machine->board, &vector) &&
+	    vp_inject_extint(vp->vp, vector) != 0) {
+		say("VP %u: an interrupt cannot be given to it", vp->index);
+		machine_end(vp->machine, STOP_HOST_ERROR);
+	}
+}
+
+static void fail(struct machine_vp *vp, enum stop_reason reason, const char *what)
+{
+	say("VP %u: %s", vp->index, what);
+	machine_end(vp->machine, reason);
+}
+
+void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
+{
+	switch (exit->kind) {
+	case VP_EXIT_NONE:
+	case VP_EXIT_CPUID: /* the hypervisor's own answer is right */
+		break;
+	case VP_EXIT_PORT:
+		handle_port(&vp->machine->board, exit);
+		break;
+	case VP_EXIT_INSTRUCTION:
+		handle_instruction(vp, exit);
+		break;
+	case VP_EXIT_MSR: /* nobody knows it */
+		exit->msr.fault = true;
+		break;
+	case VP_EXIT_EOI:
+		board_apic_eoi(&vp->machine->board, exit->eoi_vector);
+		break;
+	case VP_EXIT_WINDOW:
+		handle_window(vp);
+		break;
+	case VP_EXIT_HALT:
+		fail(vp, STOP_HOST_ERROR, "halted, and the hypervisor does not wake it");
+		break;
+	case VP_EXIT_TRIPLE_FAULT:
+		fail(vp, STOP_TRIPLE_FAULT, "triple fault");
+		break;
+	case VP_EXIT_INVALID_STATE:
+		fail(vp, STOP_HOST_ERROR, "the hypervisor refuses the state of its registers");
+		break;
+	case VP_EXIT_UNKNOWN:
+		say("VP %u: a message of type %#x from the hypervisor that is not understood",
+		    vp->index, exit->code);
+		machine_end(vp->machine, STOP_HOST_ERROR);
+		break;
+	}
+}

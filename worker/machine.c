@@ -1,0 +1,204 @@
+/* The machine's life, see machine.h. */
+#include "worker/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/say.h"
+
+#define KICK_EVERY_NS 2000000
+
+void machine_end(struct machine *machine, enum stop_reason reason)
+{
+	enum stop_reason none = STOP_NONE;
+
+	if (atomic_compare_exchange_strong(&machine->stop, &none, reason)) {
+		eventfd_write(machine->stop_event, 1);
+	}
+}
+
+/* Kernel, initrd and tables into memory that is all zeros. */
+static bool fill_memory(struct machine *machine)
+{
+	char why[512];
+
+	machine->loader.memory = &machine->memory;
+	machine->loader.why = why;
+	machine->loader.why_size = sizeof(why);
+	if (!loader_load(&machine->loader, &machine->boot)) {
+		say("%s", why);
+		return false;
+	}
+	acpi_tables_build(memory_at(&machine->memory, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH),
+			  machine->config->vps);
+	return true;
+}
+
+bool machine_create(struct machine *machine)
+{
+	const struct config *config = machine->config;
+	unsigned int i;
+	int rc;
+
+	rc = memory_create(&machine->memory, config->memory);
+	if (rc != 0) {
+		say("--memory %lluM: %s; give less", (unsigned long long)(config->memory >> 20),
+		    strerror(-rc));
+		return false;
+	}
+	if (!fill_memory(machine) || !host_create(&machine->host, machine)) {
+		return false;
+	}
+	machine->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	machine->vps = calloc(config->vps, sizeof(machine->vps[0]));
+	if (machine->stop_event < 0 || machine->vps == NULL) {
+		say("%s", strerror(errno));
+		return false;
+	}
+	for (i = 0; i < config->vps; i++) {
+		machine->vps[i].machine = machine;
+		machine->vps[i].index = i;
+	}
+	board_create(&machine->board, &machine->host);
+	return true;
+}
+
+static bool failed(const char *what, int rc)
+{
+	const char *advice =
+		rc == -ENOMEM ? "; give the machine less memory, or end something that uses memory"
+			      : "";
+
+	say("the hypervisor did not %s: %s%s", what, strerror(-rc), advice);
+	return false;
+}
+
+static bool create_vps(struct machine *machine)
+{
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < machine->config->vps; i++) {
+		struct machine_vp *vp = &machine->vps[i];
+
+		rc = vp_create(machine->partition, i, &vp->vp);
+		if (rc == 0) {
+			rc = vp_set_local_pins(vp->vp, i == 0);
+		}
+		if (rc != 0) {
+			return failed("create a VP", rc);
+		}
+	}
+	rc = vp_set_boot_state(machine->vps[0].vp, &machine->boot);
+	return rc == 0 || failed("take the first VP's registers", rc);
+}
+
+static bool create_partition(struct machine *machine)
+{
+	int rc = partition_create(machine->backend, machine->config->vps, &machine->partition);
+
+	if (rc != 0) {
+		return failed("create a partition", rc);
+	}
+	rc = memory_map(&machine->memory, machine->partition);
+	if (rc != 0) {
+		return failed("map the machine's memory", rc);
+	}
+	return create_vps(machine);
+}
+
+static bool start_threads(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->config->vps; i++) {
+		struct machine_vp *vp = &machine->vps[i];
+		int rc;
+
+		vp->ended = false;
+		rc = pthread_create(&vp->thread, NULL, vp_thread, vp);
+
+		if (rc != 0) {
+			say("no thread for VP %u: %s", i, strerror(rc));
+			return false;
+		}
+		vp->running = true;
+	}
+	return true;
+}
+
+bool machine_start(struct machine *machine)
+{
+	atomic_store(&machine->stop, STOP_NONE);
+	if (create_partition(machine) && start_threads(machine)) {
+		return true;
+	}
+	machine_end(machine, STOP_HOST_ERROR);
+	machine_stop(machine);
+	return false;
+}
+
+/* A kick that comes just before the VP enters is lost, so it is repeated until the thread has come
+ * to its end. */
+static void wait_for_end(struct machine_vp *vp)
+{
+	static const struct timespec pause = {.tv_nsec = KICK_EVERY_NS};
+
+	while (!atomic_load(&vp->ended)) {
+		pthread_kill(vp->thread, VP_KICK);
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* No thread is joined before all have ended: until then they may kick each other. */
+static void end_threads(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->config->vps; i++) {
+		if (machine->vps[i].running) {
+			wait_for_end(&machine->vps[i]);
+		}
+	}
+	for (i = 0; i < machine->config->vps; i++) {
+		if (machine->vps[i].running) {
+			pthread_join(machine->vps[i].thread, NULL);
+			machine->vps[i].running = false;
+		}
+	}
+}
+
+void machine_stop(struct machine *machine)
+{
+	uint64_t count;
+	unsigned int i;
+
+	end_threads(machine);
+	for (i = 0; i < machine->config->vps; i++) {
+		if (machine->vps[i].vp != NULL) {
+			vp_destroy(&machine->vps[i].vp);
+		}
+		machine->vps[i].window = false;
+	}
+	if (machine->partition != NULL) {
+		partition_destroy(&machine->partition);
+	}
+	eventfd_read(machine->stop_event, &count);
+}
+
+bool machine_reset(struct machine *machine)
+{
+	int rc = memory_clear(&machine->memory);
+
+	if (rc != 0) {
+		say("the machine's memory cannot be cleared: %s", strerror(-rc));
+		return false;
+	}
+	board_reset(&machine->board);
+	return fill_memory(machine);
+}

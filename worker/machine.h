@@ -1,0 +1,107 @@
+/*
+ * A machine: the user's configuration, the memory, the board, the partition and its VPs, from
+ * power-on to power-off.
+ *
+ * Main thread: start, event loop, stop. One thread for each VP. A letter says who may touch a
+ * field: [I] nobody changes it once VPs run, [M] the main thread, [V] VP 0's thread, [a] atomic,
+ * any thread.
+ *
+ *        machine_create()        machine_start()          machine_stop()
+ *   ------------------> stopped -----------------> running ---------------> stopped     reset:
+ * start again stop != STOP_NONE: all VP threads come to an end
+ */
+#ifndef WORKER_MACHINE_H
+#define WORKER_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+#include "devices/board.h"
+#include "worker/config.h"
+#include "worker/emulate.h"
+#include "worker/loader.h"
+#include "worker/memory.h"
+#include "worker/serial.h"
+
+/* Why a machine stops. Values of the worker's exit status are in exit_status(). */
+enum stop_reason {
+	STOP_NONE,
+	STOP_POWER_OFF,
+	STOP_RESET,
+	STOP_TRIPLE_FAULT,
+	STOP_HOST_ERROR,
+	STOP_REQUEST, /* the user wants it off */
+};
+
+struct machine_vp {
+	struct machine *machine;
+	struct vp *vp;
+	pthread_t thread;
+	struct emulate_cache cache; /* its thread's alone */
+	unsigned int index;
+	atomic_bool running; /* [a] the thread exists and may be kicked */
+	atomic_bool ended;   /* [a] the thread is about to return */
+	bool window;	     /* [V] vp_request_window() is in force */
+};
+
+/* The devices' host (devices/host.h). */
+struct host {
+	struct machine *machine;
+	uint64_t epoch;	 /* [I] CLOCK_MONOTONIC at the beginning, ns */
+	int board_timer; /* [I] timerfd: board_tick() is due */
+	int nudge_timer; /* [I] timerfd: the serial line or VP 0 wants the main thread's attention
+			  */
+	atomic_bool nudged; /* [a] the nudge timer is armed */
+	atomic_bool extint,
+		extint_seen; /* [a] the old interrupt controllers' output; VP 0 knows of it */
+};
+
+struct machine {
+	const struct config *config;
+	int backend; /* [I] */
+	struct memory memory;
+	struct loader loader;	   /* [M] */
+	struct vp_boot_state boot; /* [M] */
+	struct serial serial;
+	struct host host;
+	struct board board;
+	struct partition *partition;	/* [I] */
+	struct machine_vp *vps;		/* [I] config->vps of them */
+	int stop_event;			/* [I] eventfd */
+	_Atomic(enum stop_reason) stop; /* [a] the first one wins */
+};
+
+/* Everything but the partition. False: said why. */
+bool machine_create(struct machine *machine) MUST_CHECK;
+/* Partition, VPs, threads. False: said why; the machine is stopped, with STOP_HOST_ERROR. */
+bool machine_start(struct machine *machine) MUST_CHECK;
+/* Waits for all VP threads and gives the partition back. */
+void machine_stop(struct machine *machine);
+/* As new: memory loaded anew, the board reset. After machine_stop(). False: said why. */
+bool machine_reset(struct machine *machine) MUST_CHECK;
+
+/* Any thread: the machine comes to an end. */
+void machine_end(struct machine *machine, enum stop_reason reason);
+
+/* loop.c: serves the devices until the machine ends. */
+void loop_run(struct machine *machine);
+
+/* vp.c: what a VP's thread does. */
+void *vp_thread(void *machine_vp);
+/* The signal that gets a VP out of vp_run(). */
+#define VP_KICK SIGUSR1
+void vp_kick(struct machine_vp *vp);
+
+/* intercept.c: one exit. Any answer is in *exit afterwards. */
+void intercept_handle(struct machine_vp *vp, struct vp_exit *exit);
+
+/* host.c */
+bool host_create(struct host *host, struct machine *machine) MUST_CHECK;
+/* The nudge timer fired: what it was for has been seen to, but VP 0 may need one more. */
+void host_nudge_fired(struct host *host);
+
+/* sandbox.c. False: said why. */
+bool sandbox_enter(void) MUST_CHECK;
+
+#endif

@@ -1,0 +1,141 @@
+/* vmwp: one process, one machine. See README.md for its exit status. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "worker/machine.h"
+#include "worker/say.h"
+
+enum exit_status {
+	EXIT_POWERED_OFF = 0,
+	EXIT_BAD_USAGE = 2,
+	EXIT_RESET = 3,
+	EXIT_TRIPLE_FAULT = 4,
+	EXIT_HOST_ERROR = 5,
+	EXIT_TURNED_OFF = 6,
+};
+
+static enum exit_status exit_status(enum stop_reason reason)
+{
+	switch (reason) {
+	case STOP_POWER_OFF:
+		return EXIT_POWERED_OFF;
+	case STOP_RESET:
+		return EXIT_RESET;
+	case STOP_TRIPLE_FAULT:
+		return EXIT_TRIPLE_FAULT;
+	case STOP_REQUEST:
+		return EXIT_TURNED_OFF;
+	default:
+		return EXIT_HOST_ERROR;
+	}
+}
+
+static bool open_files(struct machine *machine)
+{
+	const struct config *config = machine->config;
+	struct loader *loader = &machine->loader;
+	char why[512];
+
+	*loader = (struct loader){
+		.cmdline = config->append, .why = why, .why_size = sizeof(why), .initrd.fd = -1};
+	if (!loader_open(loader, &loader->kernel, "--kernel", config->kernel) ||
+	    (config->initrd != NULL &&
+	     !loader_open(loader, &loader->initrd, "--initrd", config->initrd))) {
+		say("%s", why);
+		return false;
+	}
+	return true;
+}
+
+static bool open_backend(struct machine *machine)
+{
+	enum backend_lack lack;
+
+	machine->backend = backend_open(&lack);
+	if (machine->backend >= 0) {
+		return true;
+	}
+	switch (lack) {
+	case BACKEND_LACK_HYPERVISOR:
+		say("no hypervisor: this system does not run on one that lets it have child "
+		    "partitions; boot it by hvloader");
+		break;
+	case BACKEND_LACK_MODULE:
+		say("no module: there is no %s; load it with: modprobe mshv_vd", backend_device());
+		break;
+	case BACKEND_LACK_PERMISSION:
+		say("no permission: %s may not be opened by this user; run vmwp as root, or let "
+		    "the user have the device",
+		    backend_device());
+		break;
+	default:
+		say("%s: %s", backend_device(), strerror(errno));
+		break;
+	}
+	return false;
+}
+
+/* A kick only interrupts what the thread is in. */
+static void on_kick(int number)
+{
+	(void)number;
+}
+
+static void set_up_signals(void)
+{
+	struct sigaction kick = {.sa_handler = on_kick};
+	sigset_t set;
+
+	sigaction(VP_KICK, &kick, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	/* The event loop reads these. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Power-on to power-off, resets included. */
+static enum stop_reason run(struct machine *machine)
+{
+	enum stop_reason reason;
+
+	do {
+		if (!machine_start(machine)) {
+			return STOP_HOST_ERROR;
+		}
+		loop_run(machine);
+		reason = atomic_load(&machine->stop);
+		machine_stop(machine);
+		if (reason != STOP_RESET || machine->config->on_reset == ON_RESET_EXIT) {
+			return reason;
+		}
+		say("reset");
+	} while (machine_reset(machine));
+	return STOP_HOST_ERROR;
+}
+
+int main(int argc, char **argv)
+{
+	static struct machine machine;
+	struct config config;
+	enum config_result parsed = config_parse(&config, argc, argv);
+	enum stop_reason reason;
+
+	if (parsed != CONFIG_OK) {
+		return parsed == CONFIG_HELP ? 0 : EXIT_BAD_USAGE;
+	}
+	machine.config = &config;
+	/* What was asked for is checked before anything is made, and what leaves traces is made
+	 * last. */
+	if (!config_fits_host(&config) || !open_files(&machine) || !open_backend(&machine) ||
+	    !machine_create(&machine) || !serial_create(&machine.serial, &config)) {
+		return EXIT_BAD_USAGE;
+	}
+	set_up_signals();
+	reason = sandbox_enter() ? run(&machine) : STOP_HOST_ERROR;
+	serial_destroy(&machine.serial);
+	return exit_status(reason);
+}

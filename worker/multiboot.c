@@ -1,0 +1,298 @@
+/*
+ * Multiboot 1 images (Multiboot Specification 0.6.96): ELF files of either class, or anything that
+ * says in its header where its parts go. Entered in 32-bit protected mode. --initrd becomes the one
+ * module.
+ *
+ * The information structure, the memory map and the strings lie at INFO, below all that such images
+ * load.
+ */
+#include <elf.h>
+#include <string.h>
+
+#include "worker/loader.h"
+
+#define HEADER_MAGIC   0x1badb002u
+#define REGISTER_MAGIC 0x2badb002u
+
+#define FLAG_MEMORY    0x00000002u
+#define FLAG_VIDEO     0x00000004u
+#define FLAG_ADDRESSES 0x00010000u
+#define FLAGS_REQUIRED 0x0000ffffu /* one of these that is not known must be refused */
+
+#define INFO	     0x10000ull
+#define INFO_MAP     0x10100ull
+#define INFO_MODULE  0x10200ull
+#define INFO_CMDLINE 0x11000ull
+#define CMDLINE_MAX  0x10000ull
+#define INFO_END     (INFO_CMDLINE + CMDLINE_MAX)
+#define LOWEST_LOAD  0x100000ull
+
+#define INFO_FLAG_MEMORY  0x01u
+#define INFO_FLAG_CMDLINE 0x04u
+#define INFO_FLAG_MODULES 0x08u
+#define INFO_FLAG_MAP	  0x40u
+#define INFO_FLAG_LOADER  0x200u
+
+#define MAX_SEGMENTS 64
+
+struct multiboot_header {
+	uint32_t magic, flags, checksum;
+	uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+};
+
+struct multiboot_info {
+	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
+	uint32_t mmap_length, mmap_addr, drives_length, drives_addr, config_table, boot_loader_name;
+};
+
+struct multiboot_mmap {
+	uint32_t size; /* of the rest */
+	uint64_t base, length;
+	uint32_t type;
+} __attribute__((packed));
+
+struct multiboot_module {
+	uint32_t start, end, cmdline, reserved;
+};
+
+/* Where the header is, or -1. */
+static long find_header(const uint8_t *head, size_t length, struct multiboot_header *header)
+{
+	size_t at;
+
+	for (at = 0; at + 12 <= length; at += 4) {
+		uint32_t words[3];
+
+		memcpy(words, head + at, sizeof(words));
+		if (words[0] == HEADER_MAGIC && words[0] + words[1] + words[2] == 0) {
+			size_t size = length - at < sizeof(*header) ? length - at : sizeof(*header);
+
+			memset(header, 0, sizeof(*header));
+			memcpy(header, head + at, size);
+			return (long)at;
+		}
+	}
+	return -1;
+}
+
+bool multiboot_recognise(const uint8_t *head, size_t length)
+{
+	struct multiboot_header header;
+
+	return find_header(head, length, &header) >= 0;
+}
+
+/* One piece of the image: `file_size` bytes of the file at `offset`, then zeros up to
+ * `memory_size`. */
+static bool load_piece(struct loader *loader, uint64_t offset, uint64_t gpa, uint64_t file_size,
+		       uint64_t memory_size, uint64_t *end)
+{
+	if (file_size > memory_size) {
+		return loader_refuse(
+			loader, "--kernel %s: a segment of it is longer in the file than in memory",
+			loader->kernel.name);
+	}
+	if (gpa < LOWEST_LOAD || gpa > UINT32_MAX || memory_size > UINT32_MAX ||
+	    memory_at(loader->memory, gpa, memory_size) == NULL) {
+		return loader_refuse(loader,
+				     "--kernel %s: wants memory from %#llx to %#llx, which this "
+				     "machine does not have",
+				     loader->kernel.name, (unsigned long long)gpa,
+				     (unsigned long long)(gpa + memory_size));
+	}
+	if (gpa + memory_size > *end) {
+		*end = gpa + memory_size;
+	}
+	/* The guest's memory is all zeros but for what other segments put there. */
+	memset(memory_at(loader->memory, gpa, memory_size), 0, memory_size);
+	return loader_read_to_guest(loader, &loader->kernel, offset, gpa, file_size);
+}
+
+static bool load_addresses(struct loader *loader, const struct multiboot_header *header,
+			   uint64_t at, uint64_t *end)
+{
+	uint64_t before = (uint64_t)header->header_addr - header->load_addr, size, memory_size;
+
+	if (header->load_addr > header->header_addr || before > at) {
+		return loader_refuse(
+			loader, "--kernel %s: the addresses in its multiboot header make no sense",
+			loader->kernel.name);
+	}
+	size = loader->kernel.size - (at - before);
+	if (header->load_end_addr != 0) {
+		size = (uint64_t)header->load_end_addr - header->load_addr;
+	}
+	memory_size = size;
+	if (header->bss_end_addr != 0) {
+		memory_size = (uint64_t)header->bss_end_addr - header->load_addr;
+	}
+	return load_piece(loader, at - before, header->load_addr, size, memory_size, end);
+}
+
+static bool refuse_elf(struct loader *loader)
+{
+	return loader_refuse(loader, "--kernel %s: its ELF header makes no sense",
+			     loader->kernel.name);
+}
+
+static bool load_elf32(struct loader *loader, const uint8_t *head, uint64_t *entry, uint64_t *end)
+{
+	Elf32_Ehdr elf;
+	unsigned int i;
+
+	memcpy(&elf, head, sizeof(elf));
+	*entry = elf.e_entry;
+	if (elf.e_phnum > MAX_SEGMENTS) {
+		return refuse_elf(loader);
+	}
+	for (i = 0; i < elf.e_phnum; i++) {
+		Elf32_Phdr segment;
+
+		if (!loader_read(loader, &loader->kernel,
+				 elf.e_phoff + i * (uint64_t)elf.e_phentsize, &segment,
+				 sizeof(segment))) {
+			return false;
+		}
+		if (segment.p_type == PT_LOAD && segment.p_memsz != 0 &&
+		    !load_piece(loader, segment.p_offset, segment.p_paddr, segment.p_filesz,
+				segment.p_memsz, end)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool load_elf64(struct loader *loader, const uint8_t *head, uint64_t *entry, uint64_t *end)
+{
+	Elf64_Ehdr elf;
+	unsigned int i;
+
+	memcpy(&elf, head, sizeof(elf));
+	*entry = elf.e_entry;
+	if (elf.e_phnum > MAX_SEGMENTS) {
+		return refuse_elf(loader);
+	}
+	for (i = 0; i < elf.e_phnum; i++) {
+		Elf64_Phdr segment;
+		uint64_t offset;
+
+		if (__builtin_add_overflow(elf.e_phoff, i * (uint64_t)elf.e_phentsize, &offset)) {
+			return refuse_elf(loader);
+		}
+		if (!loader_read(loader, &loader->kernel, offset, &segment, sizeof(segment))) {
+			return false;
+		}
+		if (segment.p_type == PT_LOAD && segment.p_memsz != 0 &&
+		    !load_piece(loader, segment.p_offset, segment.p_paddr, segment.p_filesz,
+				segment.p_memsz, end)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool load_image(struct loader *loader, const uint8_t *head, size_t length, uint64_t *entry,
+		       uint64_t *end)
+{
+	struct multiboot_header header;
+	long at = find_header(head, length, &header);
+
+	if (header.flags & FLAGS_REQUIRED & ~(1u | FLAG_MEMORY | FLAG_VIDEO)) {
+		return loader_refuse(
+			loader, "--kernel %s: asks for multiboot features %#x that are not there",
+			loader->kernel.name, header.flags & FLAGS_REQUIRED);
+	}
+	if (header.flags & FLAG_ADDRESSES) {
+		*entry = header.entry_addr;
+		return load_addresses(loader, &header, (uint64_t)at, end);
+	}
+	if (length < sizeof(Elf64_Ehdr) || memcmp(head, ELFMAG, SELFMAG) != 0) {
+		return loader_refuse(loader,
+				     "--kernel %s: a multiboot image that is not ELF and does not "
+				     "say where it goes",
+				     loader->kernel.name);
+	}
+	return head[EI_CLASS] == ELFCLASS64 ? load_elf64(loader, head, entry, end)
+					    : load_elf32(loader, head, entry, end);
+}
+
+static void fill_map(struct loader *loader, struct multiboot_info *info)
+{
+	struct loader_range ranges[LOADER_RANGES];
+	unsigned int i, count = loader_memory_map(loader->memory, ranges);
+	struct multiboot_mmap *map = memory_at(loader->memory, INFO_MAP, count * sizeof(*map));
+
+	for (i = 0; i < count; i++) {
+		map[i] = (struct multiboot_mmap){sizeof(*map) - sizeof(map->size), ranges[i].base,
+						 ranges[i].length, ranges[i].type};
+	}
+	info->mmap_addr = INFO_MAP;
+	info->mmap_length = count * (uint32_t)sizeof(*map);
+	info->mem_lower = 639;
+	info->mem_upper = (uint32_t)((loader->memory->low_end - LOWEST_LOAD) >> 10);
+	info->flags |= INFO_FLAG_MEMORY | INFO_FLAG_MAP;
+}
+
+/* As other loaders have it: the image's name, then what the user gave. */
+static bool fill_cmdline(struct loader *loader, struct multiboot_info *info)
+{
+	size_t name = strlen(loader->kernel.name), length = strlen(loader->cmdline);
+	char *at = memory_at(loader->memory, INFO_CMDLINE, CMDLINE_MAX);
+
+	if (name + length + 2 > CMDLINE_MAX) {
+		return loader_refuse(loader, "--append: too long; give %llu characters at most",
+				     CMDLINE_MAX / 2);
+	}
+	memcpy(at, loader->kernel.name, name);
+	at[name] = ' ';
+	memcpy(at + name + 1, loader->cmdline, length + 1);
+	info->cmdline = INFO_CMDLINE;
+	info->flags |= INFO_FLAG_CMDLINE;
+	return true;
+}
+
+static bool place_module(struct loader *loader, struct multiboot_info *info, uint64_t end)
+{
+	struct multiboot_module *module = memory_at(loader->memory, INFO_MODULE, sizeof(*module));
+	uint64_t base = (end + 4095) & ~4095ull;
+
+	if (loader->initrd.fd < 0) {
+		return true;
+	}
+	if (base > loader->memory->low_end ||
+	    loader->initrd.size > loader->memory->low_end - base) {
+		return loader_refuse(
+			loader,
+			"--initrd %s: does not fit behind the kernel; give more with --memory",
+			loader->initrd.name);
+	}
+	*module = (struct multiboot_module){(uint32_t)base, (uint32_t)(base + loader->initrd.size),
+					    0, 0};
+	info->mods_addr = INFO_MODULE;
+	info->mods_count = 1;
+	info->flags |= INFO_FLAG_MODULES;
+	return loader_read_to_guest(loader, &loader->initrd, 0, base, loader->initrd.size);
+}
+
+bool multiboot_load(struct loader *loader, const uint8_t *head, size_t length,
+		    struct vp_boot_state *state)
+{
+	struct multiboot_info *info = memory_at(loader->memory, INFO, sizeof(*info));
+	uint64_t entry = 0, end = LOWEST_LOAD;
+
+	if (!load_image(loader, head, length, &entry, &end)) {
+		return false;
+	}
+	if (entry > UINT32_MAX) {
+		return loader_refuse(loader, "--kernel %s: its entry point %#llx is beyond 32 bits",
+				     loader->kernel.name, (unsigned long long)entry);
+	}
+	fill_map(loader, info);
+	if (!fill_cmdline(loader, info) || !place_module(loader, info, end)) {
+		return false;
+	}
+	loader_protected_mode(loader, entry, state);
+	state->registers.gpr[VP_RAX] = REGISTER_MAGIC;
+	state->registers.gpr[VP_RBX] = INFO;
+	return true;
+}

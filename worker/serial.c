@@ -1,0 +1,270 @@
+/* See serial.h. */
+#include "worker/serial.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "worker/say.h"
+
+#define ESCAPE_KEY 0x1d /* Ctrl-] */
+
+/* At most so much goes to a descriptor at once: what a pipe or a terminal that says that it has
+ * room takes without blocking. */
+#define PIECE 512
+
+static unsigned int ring_used(const struct ring *ring)
+{
+	return atomic_load_explicit(&ring->written, memory_order_acquire) -
+	       atomic_load_explicit(&ring->taken, memory_order_acquire);
+}
+
+static bool ring_put(struct ring *ring, uint8_t byte)
+{
+	unsigned int at = atomic_load_explicit(&ring->written, memory_order_relaxed);
+
+	if (ring_used(ring) == SERIAL_RING) {
+		return false;
+	}
+	ring->bytes[at % SERIAL_RING] = byte;
+	atomic_store_explicit(&ring->written, at + 1, memory_order_release);
+	return true;
+}
+
+static bool ring_get(struct ring *ring, uint8_t *byte)
+{
+	unsigned int at = atomic_load_explicit(&ring->taken, memory_order_relaxed);
+
+	if (ring_used(ring) == 0) {
+		return false;
+	}
+	*byte = ring->bytes[at % SERIAL_RING];
+	atomic_store_explicit(&ring->taken, at + 1, memory_order_release);
+	return true;
+}
+
+/* Without anybody at the other end bytes are lost, as on a wire that ends nowhere. */
+bool serial_put(struct serial *serial, uint8_t byte)
+{
+	return ring_put(&serial->to_host, byte);
+}
+
+bool serial_get(struct serial *serial, uint8_t *byte)
+{
+	return ring_get(&serial->to_guest, byte);
+}
+
+bool serial_wants_out(const struct serial *serial)
+{
+	return ring_used(&serial->to_host) != 0;
+}
+
+bool serial_wants_in(const struct serial *serial)
+{
+	return serial->in >= 0 && ring_used(&serial->to_guest) <= SERIAL_RING - PIECE;
+}
+
+static void hang_up(struct serial *serial)
+{
+	if (serial->kind == SERIAL_UNIX && serial->in >= 0) {
+		close(serial->in);
+		close(serial->out);
+		serial->out = -1;
+	}
+	serial->in = -1;
+	serial->generation++;
+}
+
+void serial_accept(struct serial *serial)
+{
+	int in = accept4(serial->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int out = in >= 0 ? fcntl(in, F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (out < 0) {
+		close(in);
+		return;
+	}
+	/* One at a time: who comes later takes the line over. */
+	hang_up(serial);
+	serial->in = in;
+	serial->out = out;
+}
+
+static bool ready(int fd, short events, bool polls)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = events};
+
+	return !polls || poll(&poll_fd, 1, 0) == 1;
+}
+
+bool serial_flush(struct serial *serial)
+{
+	struct ring *ring = &serial->to_host;
+	bool moved = false;
+
+	while (ring_used(ring) != 0) {
+		unsigned int at =
+			atomic_load_explicit(&ring->taken, memory_order_relaxed) % SERIAL_RING;
+		unsigned int length = ring_used(ring);
+		ssize_t done;
+
+		length = length < SERIAL_RING - at ? length : SERIAL_RING - at;
+		length = length < PIECE ? length : PIECE;
+		done = length;
+		if (serial->out >= 0) {
+			if (!ready(serial->out, POLLOUT, serial->out_polls)) {
+				break;
+			}
+			done = write(serial->out, ring->bytes + at, length);
+		}
+		if (done < 0 && (errno == EAGAIN || errno == EINTR)) {
+			break;
+		}
+		if (done < 0) {
+			/* The reader is gone; the guest goes on. */
+			if (serial->kind == SERIAL_UNIX) {
+				hang_up(serial);
+			}
+			serial->out = -1;
+			continue;
+		}
+		atomic_fetch_add_explicit(&ring->taken, (unsigned int)done, memory_order_release);
+		moved = true;
+	}
+	return moved;
+}
+
+bool serial_fill(struct serial *serial, bool *escape)
+{
+	uint8_t bytes[PIECE];
+	ssize_t got, i;
+
+	*escape = false;
+	if (!serial_wants_in(serial) || !ready(serial->in, POLLIN, serial->in_polls)) {
+		return false;
+	}
+	got = read(serial->in, bytes, sizeof(bytes));
+	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+		return false;
+	}
+	if (got <= 0) {
+		hang_up(serial);
+		return false;
+	}
+	for (i = 0; i < got; i++) {
+		if (serial->terminal && bytes[i] == ESCAPE_KEY) {
+			*escape = true;
+		} else {
+			/* Room was seen above, and only this thread fills. */
+			(void)ring_put(&serial->to_guest, bytes[i]);
+		}
+	}
+	return true;
+}
+
+static bool is_regular(int fd)
+{
+	struct stat stat;
+
+	return fstat(fd, &stat) != 0 || S_ISREG(stat.st_mode);
+}
+
+static bool open_stdio(struct serial *serial)
+{
+	struct termios mode;
+
+	serial->in = STDIN_FILENO;
+	serial->out = STDOUT_FILENO;
+	serial->in_polls = !is_regular(STDIN_FILENO);
+	serial->out_polls = !is_regular(STDOUT_FILENO);
+	serial->terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &serial->saved) == 0;
+	if (serial->terminal) {
+		mode = serial->saved;
+		cfmakeraw(&mode);
+		tcsetattr(STDIN_FILENO, TCSANOW, &mode);
+		say_raw_terminal(true);
+	}
+	return true;
+}
+
+static bool open_file(struct serial *serial, const char *path)
+{
+	serial->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (serial->out < 0) {
+		say("--serial file:%s: %s", path, strerror(errno));
+		return false;
+	}
+	serial->out_polls = !is_regular(serial->out);
+	return true;
+}
+
+/* A socket that a worker before us left there, and nobody listens on, is in the way. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
+	    errno == ECONNREFUSED) {
+		unlink(address->sun_path);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+}
+
+static bool open_socket(struct serial *serial, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		say("--serial unix:%s: the path is too long; give %zu characters at most", path,
+		    sizeof(address.sun_path) - 1);
+		return false;
+	}
+	strcpy(address.sun_path, path);
+	remove_stale(&address);
+	serial->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (serial->listener < 0 ||
+	    bind(serial->listener, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+		say("--serial unix:%s: %s", path, strerror(errno));
+		return false;
+	}
+	if (listen(serial->listener, 1) != 0) {
+		say("--serial unix:%s: %s", path, strerror(errno));
+		unlink(path);
+		return false;
+	}
+	return true;
+}
+
+bool serial_create(struct serial *serial, const struct config *config)
+{
+	memset(serial, 0, sizeof(*serial));
+	serial->kind = config->serial;
+	serial->in = serial->out = serial->listener = -1;
+	serial->in_polls = serial->out_polls = true;
+	switch (config->serial) {
+	case SERIAL_FILE:
+		return open_file(serial, config->serial_path);
+	case SERIAL_UNIX:
+		return open_socket(serial, config->serial_path);
+	default:
+		return open_stdio(serial);
+	}
+}
+
+void serial_destroy(struct serial *serial)
+{
+	serial_flush(serial);
+	if (serial->terminal) {
+		/* Not before all of it is out: the mode is also the output's. */
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &serial->saved);
+		say_raw_terminal(false);
+	}
+	hang_up(serial);
+}

@@ -1,0 +1,53 @@
+/* A VP's thread: run until something is left to us, see to it, run again. */
+#include <signal.h>
+#include <string.h>
+
+#include "worker/machine.h"
+#include "worker/say.h"
+
+/* The old interrupt controllers have something for VP 0: ask to be told when it can take it. */
+static void look_at_extint(struct machine_vp *vp)
+{
+	struct host *host = &vp->machine->host;
+
+	if (!atomic_load(&host->extint) || vp->window) {
+		return;
+	}
+	atomic_store(&host->extint_seen, true);
+	vp->window = true;
+	if (vp_request_window(vp->vp, true) != 0) {
+		say("VP %u: its interrupt window cannot be watched", vp->index);
+		machine_end(vp->machine, STOP_HOST_ERROR);
+	}
+}
+
+void vp_kick(struct machine_vp *vp)
+{
+	if (atomic_load(&vp->running) && !pthread_equal(vp->thread, pthread_self())) {
+		pthread_kill(vp->thread, VP_KICK);
+	}
+}
+
+void *vp_thread(void *argument)
+{
+	struct machine_vp *vp = argument;
+	struct machine *machine = vp->machine;
+	struct vp_exit exit = {.kind = VP_EXIT_NONE};
+
+	while (atomic_load_explicit(&machine->stop, memory_order_relaxed) == STOP_NONE) {
+		int rc;
+
+		if (vp->index == 0) {
+			look_at_extint(vp);
+		}
+		rc = vp_run(vp->vp, &exit);
+		if (rc != 0) {
+			say("VP %u: cannot be run: %s", vp->index, strerror(-rc));
+			machine_end(machine, STOP_HOST_ERROR);
+			break;
+		}
+		intercept_handle(vp, &exit);
+	}
+	atomic_store(&vp->ended, true);
+	return NULL;
+}
