@@ -23,6 +23,7 @@
 #include "root.h"
 
 #define MESSAGES_AT_ONCE 16
+#define TAIL_UNKNOWN	 U32_MAX
 
 struct synic_page {
 	u32 msr;
@@ -114,23 +115,48 @@ static void acknowledge(u64 sender, const struct hv_x64_apic_eoi_message *messag
 }
 
 /*
+ * Where the entries begin. The hypervisor goes on where it was when the rings were last enabled,
+ * which is known to the first entry alone.
+ */
+static u32 find_tail(volatile const struct hv_synic_event_ring *ring)
+{
+	const u32 count = HV_SYNIC_EVENT_RING_MESSAGE_COUNT;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		if (ring->data[i] && !ring->data[(i + count - 1) % count]) {
+			return i;
+		}
+	}
+	return ring->data[0] ? 0 : TAIL_UNKNOWN;
+}
+
+static u32 peek(volatile const struct hv_synic_event_ring *ring, u32 *tail)
+{
+	if (*tail == TAIL_UNKNOWN) {
+		*tail = find_tail(ring);
+	}
+	return *tail == TAIL_UNKNOWN ? 0 : ring->data[*tail];
+}
+
+/*
  * The next port id of the doorbell ring, or 0. signal_masked is 1 while there is work, so that the
  * hypervisor does not interrupt for each entry; once it is 0 again the ring is looked at a last
  * time, for what came in between.
  */
 static u32 next_doorbell(volatile struct hv_synic_event_ring *ring, u32 *tail)
 {
-	u32 port_id = ring->data[*tail];
+	u32 port_id = peek(ring, tail);
 
 	if (!port_id && ring->ring_full) {
 		ring->ring_full = 0;
 		hvcall_fast(HVCALL_NOTIFY_PORT_RING_EMPTY, HV_SYNIC_DOORBELL_SINT_INDEX, 0);
-		port_id = ring->data[*tail];
+		port_id = peek(ring, tail);
 	}
 	if (!port_id) {
 		ring->signal_masked = 0;
 		mb();
-		port_id = ring->data[*tail];
+		port_id = peek(ring, tail);
 	}
 	if (port_id) {
 		ring->signal_masked = 1;
@@ -274,7 +300,7 @@ static int synic_cpu_online(unsigned int number)
 	for (i = 0; i < PAGE_COUNT; i++) {
 		page_enable(&cpu->pages[i]);
 	}
-	cpu->ring_tail = 0;
+	cpu->ring_tail = TAIL_UNKNOWN;
 	sint_enable(HV_SYNIC_INTERCEPTION_SINT_INDEX, false);
 	sint_enable(HV_SYNIC_DOORBELL_SINT_INDEX, true);
 	sint_enable(SIGNAL_SINT, false);
