@@ -21,6 +21,28 @@ static inline void spin_lock(struct spinlock *lock)
 		__builtin_ia32_pause();
 }
 
+/* The two halves of spin_lock(), for who has to tell the holder that it waits. True: the lock is ours already. */
+static inline bool spin_ticket(struct spinlock *lock, uint16_t *ticket)
+{
+	*ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) == *ticket;
+}
+
+static inline void spin_wait(struct spinlock *lock, uint16_t ticket)
+{
+	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
+		__builtin_ia32_pause();
+}
+
+/* Takes the lock if it is free. */
+static inline bool spin_try(struct spinlock *lock)
+{
+	uint16_t owner = __atomic_load_n(&lock->owner, __ATOMIC_RELAXED);
+
+	return __atomic_compare_exchange_n(&lock->next, &owner, (uint16_t)(owner + 1), false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
 static inline void spin_unlock(struct spinlock *lock)
 {
 	__atomic_store_n(&lock->owner, (uint16_t)(lock->owner + 1), __ATOMIC_RELEASE);

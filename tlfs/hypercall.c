@@ -173,7 +173,7 @@ static enum hypercall_action enter_fast(struct vp *vp, struct hypercall_regs *re
 
 	if (ROUND_UP(shape.input, 16) + shape.output > XMM_BLOCK_BYTES)
 		return finish(regs, HV_STATUS_INVALID_HYPERCALL_INPUT, call->start);
-	if (shape.output && !(vp->partition->synthetic_features & HV_SYNTHETIC_FAST_HYPERCALL_OUTPUT))
+	if (shape.output && !(vp->partition->privileges >> 32 & HV_FAST_HYPERCALL_OUTPUT))
 		return HYPERCALL_UD;
 	fetch_fast(regs, input, shape.input);
 	if (call->start && row->list)

@@ -57,6 +57,12 @@ struct hc_vp {
 hv_status_t hc_vp_acquire(struct vp *caller, uint64_t partition, uint32_t index, struct hc_vp *out) MUST_CHECK;
 void hc_vp_release(struct hc_vp *held);
 
+/* There is no VTL but the normal one. */
+bool hc_vtl_valid(union hv_input_vtl vtl);
+
+/* A VP of a child, without its lock, for what may be done in any context. On success with a reference to *p. */
+hv_status_t hc_child_vp(struct vp *caller, uint64_t partition, uint32_t index, struct partition **p, struct vp **vp) MUST_CHECK;
+
 /* hc_flush.c */
 hypercall_handler hc_flush_address_space, hc_flush_address_list, hc_flush_address_space_ex, hc_flush_address_list_ex;
 hypercall_handler hc_send_ipi, hc_send_ipi_ex;
@@ -71,13 +77,13 @@ hypercall_handler hc_query_capabilities;
 hypercall_handler hc_deposit_memory, hc_withdraw_memory, hc_get_memory_balance;
 hypercall_handler hc_map_gpa_pages, hc_unmap_gpa_pages, hc_get_gpa_access_states, hc_translate_virtual_address;
 
-/* hc_vp.c */
+/* hc_vp.c, hc_start.c */
 hypercall_handler hc_create_vp, hc_delete_vp, hc_get_vp_registers, hc_set_vp_registers, hc_dispatch_vp;
 hypercall_handler hc_notify_long_spin_wait, hc_start_vp, hc_get_vp_index_from_apic_id;
 
-/* hc_state.c */
-hypercall_handler hc_get_vp_state, hc_set_vp_state;
-hypercall_handler hc_map_vp_state_page, hc_unmap_vp_state_page, hc_map_stats_page, hc_map_stats_page2, hc_unmap_stats_page;
+/* hc_state.c, hc_stats.c */
+hypercall_handler hc_get_vp_state, hc_set_vp_state, hc_map_vp_state_page, hc_unmap_vp_state_page;
+hypercall_handler hc_map_stats_page, hc_map_stats_page2, hc_unmap_stats_page;
 
 /* hc_intercept.c */
 hypercall_handler hc_install_intercept, hc_register_intercept_result, hc_get_vp_cpuid_values;

@@ -1,5 +1,11 @@
 # The core. Freestanding in the images, hosted in the unit tests and fuzzers.
 
+# Calls, partitions and VPs, and what a parent does with its children.
+tlfs_objs += tlfs/hypercall.o tlfs/hypercall_table.o
+tlfs_objs += tlfs/partition.o tlfs/property.o tlfs/vp.o tlfs/registers.o tlfs/notify.o tlfs/port.o tlfs/cell.o
+tlfs_objs += tlfs/hc_partition.o tlfs/hc_memory.o tlfs/hc_vp.o tlfs/hc_start.o tlfs/hc_state.o tlfs/hc_stats.o
+tlfs_objs += tlfs/hc_intercept.o tlfs/hc_synic.o
+
 # Interrupts, timers, and what a guest sees of its processor.
 tlfs_objs += tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_state.o tlfs/lapic_timer.o
 tlfs_objs += tlfs/synic.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o

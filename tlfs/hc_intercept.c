@@ -1,0 +1,125 @@
+/*
+ * Intercepts that a parent installs on its child, and standing answers to them (TLFS: HvCallInstallIntercept,
+ * HvCallRegisterInterceptResult, HvCallGetVpCpuidValues).
+ *
+ * All intercepts are for the partition as a whole. One with an access mask of 0 is taken out again.
+ */
+#include "tlfs/hypercall.h"
+#include "tlfs/partition.h"
+
+#define ACCESS_READ_WRITE (HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE)
+
+/* The flag of a type that has no parameter, and the accesses that it may be for. */
+static bool *flag_of(struct partition *p, uint32_t type, uint32_t *allowed)
+{
+	*allowed = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
+	switch (type) {
+	case HV_INTERCEPT_TYPE_X64_IO_PORT:
+		*allowed = ACCESS_READ_WRITE;
+		return &p->intercept_io;
+	case HV_INTERCEPT_TYPE_X64_MSR:
+		*allowed = ACCESS_READ_WRITE;
+		return &p->intercept_msr;
+	case HV_INTERCEPT_TYPE_X64_CPUID:
+		return &p->intercept_cpuid;
+	case HV_INTERCEPT_TYPE_HYPERCALL:
+		return &p->intercept_hypercall;
+	case HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION:
+		return &p->intercept_unknown_connection;
+	case HV_INTERCEPT_TYPE_RETARGET_INTERRUPT_WITH_UNKNOWN_DEVICE_ID:
+		return &p->intercept_retarget;
+	case HV_INTERCEPT_TYPE_X64_APIC_EOI:
+		*allowed = HV_INTERCEPT_ACCESS_MASK_WRITE | HV_INTERCEPT_ACCESS_MASK_EXECUTE;
+		return &p->intercept_apic_eoi;
+	default:
+		return NULL;
+	}
+}
+
+static hv_status_t install_exception(struct partition *p, uint32_t access, uint32_t vector)
+{
+	/* NMI has no exception, and a machine check is the machine's. */
+	if (access & ~HV_INTERCEPT_ACCESS_MASK_EXECUTE || vector > 31 || vector == 2 || vector == 18)
+		return HV_STATUS_INVALID_PARAMETER;
+	if (access)
+		__atomic_fetch_or(&p->intercept_exceptions, 1u << vector, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&p->intercept_exceptions, ~(1u << vector), __ATOMIC_RELAXED);
+	return HV_STATUS_SUCCESS;
+}
+
+static hv_status_t install(struct partition *p, const struct hv_input_install_intercept *input)
+{
+	uint32_t allowed;
+	bool *flag;
+
+	if (input->intercept_type == HV_INTERCEPT_TYPE_EXCEPTION)
+		return install_exception(p, input->access_type, input->intercept_parameter.exception_vector);
+	flag = flag_of(p, input->intercept_type, &allowed);
+	if (!flag || input->access_type & ~allowed)
+		return HV_STATUS_INVALID_PARAMETER;
+	__atomic_store_n(flag, input->access_type != 0, __ATOMIC_RELAXED);
+	return HV_STATUS_SUCCESS;
+}
+
+hv_status_t hc_install_intercept(struct hypercall *call)
+{
+	const struct hv_input_install_intercept *input = call->input;
+	struct partition *p = partition_get_child(call->vp, input->partition_id);
+	hv_status_t status = HV_STATUS_INVALID_PARTITION_STATE;
+
+	if (!p)
+		return HV_STATUS_INVALID_PARTITION_ID;
+	spin_lock(&p->lock);
+	if (p->state == PARTITION_CREATED || p->state == PARTITION_INITIALIZED)
+		status = install(p, input);
+	spin_unlock(&p->lock);
+	partition_put(p);
+	return status;
+}
+
+hv_status_t hc_register_intercept_result(struct hypercall *call)
+{
+	const struct hv_input_register_intercept_result *input = call->input;
+	const struct hv_register_x64_cpuid_result_parameters result = input->parameters.cpuid;
+	struct partition *p;
+	hv_status_t status;
+
+	if (input->intercept_type != HV_INTERCEPT_TYPE_X64_CPUID)
+		return HV_STATUS_INVALID_PARAMETER;
+	p = partition_get_child(call->vp, input->partition_id);
+	if (!p)
+		return HV_STATUS_INVALID_PARTITION_ID;
+	spin_lock(&p->lock);
+	if (p->state != PARTITION_INITIALIZED)
+		status = HV_STATUS_INVALID_PARTITION_STATE;
+	else if (input->vp_index != HV_ANY_VP && !partition_vp(p, input->vp_index))
+		status = HV_STATUS_INVALID_VP_INDEX;
+	else
+		status = cpuid_override_add(p, input->vp_index, &result);
+	spin_unlock(&p->lock);
+	partition_put(p);
+	return status;
+}
+
+hv_status_t hc_get_vp_cpuid_values(struct hypercall *call)
+{
+	const struct hv_input_get_vp_cpuid_values *input = call->input;
+	struct hc_vp target;
+	hv_status_t status;
+
+	if (input->flags.reserved || input->reserved)
+		return HV_STATUS_INVALID_PARAMETER;
+	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	for (; call->done < call->end; call->done++) {
+		const struct hv_cpuid_leaf_info *leaf = hypercall_element(call, struct hv_cpuid_leaf_info);
+		union hv_output_get_vp_cpuid_values *result =
+			hypercall_output_element(call, union hv_output_get_vp_cpuid_values);
+
+		cpuid_read(target.vp, leaf->eax, leaf->ecx, result->as_uint32);
+	}
+	hc_vp_release(&target);
+	return HV_STATUS_SUCCESS;
+}

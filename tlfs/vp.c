@@ -1,0 +1,255 @@
+/*
+ * Virtual processors: creation, and what keeps one from executing its next instruction.
+ *
+ *	activity (owner)				suspend (bits, anybody)
+ *
+ *	  INIT of an AP		 SIPI			EXPLICIT   parent: HV_REGISTER_EXPLICIT_SUSPEND; set at creation
+ *	ACTIVE --------> WAIT_SIPI -----> ACTIVE	INTERCEPT  vp_intercept; cleared by DispatchVp or the register
+ *	  |  ^						DISPATCH   parent: HV_REGISTER_DISPATCH_SUSPEND, before it deletes
+ *	  |  | interrupt (unless masked), NMI, INIT
+ *	  v  |						A VP runs when it is ACTIVE and no suspend bit is set.
+ *	 HALTED
+ *
+ * Others talk to a VP by bits in vp->events. vp_post_event() kicks it when a bit is new; the owner takes all bits at once in
+ * vp_process_events() before the next entry, so none is lost: a bit that is set after the take finds the VP kicked again.
+ */
+#include "tlfs/lapic.h"
+#include "tlfs/partition.h"
+
+_Static_assert(sizeof(struct vp) <= PAGE_SIZE, "struct vp has outgrown its page");
+
+void vp_post_event(struct vp *vp, uint32_t events)
+{
+	uint32_t old = __atomic_fetch_or(&vp->events, events, __ATOMIC_SEQ_CST);
+
+	if (events & ~old)
+		plat_vp_kick(vp);
+}
+
+void vp_rearm_timer(struct vp *vp)
+{
+	uint64_t deadline = vp->lapic.timer_deadline_tsc, first = HV_NEVER;
+
+	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++)
+		if (vp->stimers[i].next_100ns < first && !vp->stimers[i].message_pending)
+			first = vp->stimers[i].next_100ns;
+	if (first != HV_NEVER) {
+		first = refclock_to_tsc(vp->partition, first);
+		if (first < deadline)
+			deadline = first;
+	}
+	plat_timer_set(vp, deadline);
+}
+
+/* INIT (Intel SDM vol. 3, "MP Initialization Protocol"): the bootstrap processor starts again, others wait for a SIPI. */
+static void process_init(struct vp *vp)
+{
+	lapic_init(vp);
+	plat_vp_reset(vp);
+	vp->nmi_pending = false;
+	vp->extint_pending = false;
+	vp->pending_interruption = 0;
+	vp->activity = vp->lapic.base & LAPIC_BASE_BSP ? VP_ACTIVE : VP_WAIT_SIPI;
+}
+
+/* A SIPI to a processor that does not wait for one is ignored. */
+static void process_sipi(struct vp *vp)
+{
+	if (vp->activity != VP_WAIT_SIPI)
+		return;
+	plat_vp_startup(vp, __atomic_load_n(&vp->sipi_vector, __ATOMIC_RELAXED));
+	vp->activity = VP_ACTIVE;
+}
+
+static void process_timer(struct vp *vp)
+{
+	uint64_t now = plat_tsc();
+
+	lapic_timer_expired(vp, now);
+	stimer_expire(vp, refclock_now(vp->partition));
+	vp_rearm_timer(vp);
+}
+
+/* SINTs whose slot is free and with nothing in line for it. */
+static uint16_t free_sints(struct vp *vp)
+{
+	const struct hv_message_page *page = vp->synic.message_page;
+	uint16_t sints = 0;
+
+	spin_lock(&vp->synic.lock);
+	for (uint32_t i = 0; i < HV_SINT_COUNT; i++)
+		if (!vp->synic.queue[i] && page->sint_message[i].header.message_type == HVMSG_NONE)
+			sints |= 1u << i;
+	spin_unlock(&vp->synic.lock);
+	return sints;
+}
+
+/* DELIVERABILITY_NOTIFICATIONS with SINTs: one intercept when a message would fit in any of them. */
+static void check_deliverable_sints(struct vp *vp)
+{
+	union hv_deliverability_notifications_register wanted = { .as_uint64 = vp->deliverability_notifications };
+	struct hv_x64_sint_deliverable_message *message = (void *)vp->intercept_page->u.payload;
+	uint16_t sints = wanted.sints & (wanted.sints ? free_sints(vp) : 0);
+
+	if (!sints || __atomic_load_n(&vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT)
+		return;
+	memset(vp->intercept_page, 0, sizeof(*vp->intercept_page));
+	vp->intercept_page->header.message_type = HVMSG_SYNIC_SINT_DELIVERABLE;
+	vp->intercept_page->header.payload_size = sizeof(*message);
+	vp->intercept_page->header.sender = vp->partition->id;
+	plat_intercept_header(vp, HV_INTERCEPT_ACCESS_READ, &message->header);
+	message->deliverable_sints = sints;
+	wanted.sints &= ~sints;
+	vp->deliverability_notifications = wanted.as_uint64;
+	vp_intercept(vp);
+}
+
+static void process_synic(struct vp *vp)
+{
+	synic_flush_queue(vp);
+	stimer_expire(vp, refclock_now(vp->partition));
+	vp_rearm_timer(vp);
+	if (!vp->partition->parent)
+		notify_flush(vp);
+}
+
+static void wake(struct vp *vp)
+{
+	if (vp->activity != VP_HALTED)
+		return;
+	if (vp->nmi_pending || (!vp->halt_masked && (vp->extint_pending || lapic_pending(vp) >= 0)))
+		vp->activity = VP_ACTIVE;
+}
+
+void vp_process_events(struct vp *vp)
+{
+	uint32_t events = __atomic_exchange_n(&vp->events, 0, __ATOMIC_SEQ_CST);
+
+	if (events & VP_EVENT_INIT)
+		process_init(vp);
+	if (events & VP_EVENT_SIPI)
+		process_sipi(vp);
+	if (events & VP_EVENT_INTERRUPT)
+		lapic_fold(vp);
+	if (events & VP_EVENT_TIMER)
+		process_timer(vp);
+	if (events & VP_EVENT_SYNIC)
+		process_synic(vp);
+	if (events & VP_EVENT_TLB)
+		plat_tlb_flush(vp);
+	if (events & VP_EVENT_NMI)
+		vp->nmi_pending = true;
+	if (events & VP_EVENT_EXTINT)
+		vp->extint_pending = true;
+	if (vp->deliverability_notifications)
+		check_deliverable_sints(vp);
+	/* Timers and messages post their interrupts as others do: taken now, without another round. */
+	if (__atomic_load_n(&vp->events, __ATOMIC_RELAXED) & VP_EVENT_INTERRUPT) {
+		__atomic_fetch_and(&vp->events, ~(uint32_t)VP_EVENT_INTERRUPT, __ATOMIC_SEQ_CST);
+		lapic_fold(vp);
+	}
+	wake(vp);
+}
+
+bool vp_runnable(struct vp *vp)
+{
+	if (__atomic_load_n(&vp->suspend, __ATOMIC_ACQUIRE))
+		return false;
+	wake(vp);
+	return vp->activity == VP_ACTIVE;
+}
+
+void vp_halt(struct vp *vp, bool interrupts_wake)
+{
+	vp->halt_masked = !interrupts_wake;
+	vp->activity = VP_HALTED;
+	wake(vp);
+}
+
+void vp_intercept(struct vp *vp)
+{
+	__atomic_fetch_or(&vp->suspend, VP_SUSPEND_INTERCEPT, __ATOMIC_SEQ_CST);
+}
+
+static bool create_pages(struct vp *vp)
+{
+	struct partition *p = vp->partition;
+
+	vp->hypercall_input = plat_page_alloc(p);
+	vp->hypercall_output = plat_page_alloc(p);
+	vp->vp_assist_page = plat_page_alloc(p);
+	vp->intercept_page = plat_page_alloc(p);
+	vp->register_page = plat_page_alloc(p);
+	vp->stats_page = plat_page_alloc(p);
+	return vp->hypercall_input && vp->hypercall_output && vp->vp_assist_page && vp->intercept_page &&
+	       vp->register_page && vp->stats_page;
+}
+
+static void destroy_pages(struct vp *vp)
+{
+	void *pages[] = { vp->hypercall_input, vp->hypercall_output, vp->vp_assist_page,
+			  vp->intercept_page,  vp->register_page,    vp->stats_page };
+
+	for (uint32_t i = 0; i < ARRAY_COUNT(pages); i++)
+		if (pages[i])
+			plat_page_free(vp->partition, pages[i]);
+}
+
+static void vp_init(struct vp *vp, struct partition *p, uint32_t index, uint32_t apic_id)
+{
+	vp->partition = p;
+	vp->index = index;
+	vp->apic_id = apic_id;
+	vp->tsc_offset = p->tsc_offset;
+	vp->intercept_page_gpn = vp->register_page_gpn = HV_NEVER;
+	vp->stats_gpn[HV_STATS_AREA_SELF] = vp->stats_gpn[HV_STATS_AREA_PARENT] = HV_NEVER;
+	vp->suspend = p->parent ? VP_SUSPEND_EXPLICIT : 0;
+	vp->activity = index ? VP_WAIT_SIPI : VP_ACTIVE;
+}
+
+/* The BSP flag of APIC_BASE goes to VP 0. */
+hv_status_t vp_create(struct partition *p, uint32_t index, uint32_t apic_id)
+{
+	struct vp *vp = plat_page_alloc(p);
+	hv_status_t status = HV_STATUS_INSUFFICIENT_MEMORY;
+
+	if (!vp)
+		return status;
+	vp_init(vp, p, index, apic_id);
+	if (!create_pages(vp))
+		goto out_pages;
+	status = synic_create(vp);
+	if (status != HV_STATUS_SUCCESS)
+		goto out_pages;
+	status = plat_vp_create(vp);
+	if (status != HV_STATUS_SUCCESS)
+		goto out_synic;
+	lapic_create(vp, !p->parent);
+	synic_reset(vp);
+	stimer_reset(vp);
+	if (!p->parent)
+		spin_lock(&vp->lock); /* for its LP, for ever */
+	p->vp_count++;
+	p->stats_page[HV_STATS_PT_VIRTUAL_PROCESSORS] = p->vp_count;
+	__atomic_store_n(&p->vps[index], vp, __ATOMIC_RELEASE);
+	return HV_STATUS_SUCCESS;
+out_synic:
+	synic_destroy(vp);
+out_pages:
+	destroy_pages(vp);
+	plat_page_free(p, vp);
+	return status;
+}
+
+void vp_destroy(struct vp *vp)
+{
+	notify_forget(vp);
+	stats_forget_vp(vp);
+	state_pages_forget(vp);
+	plat_vp_destroy(vp);
+	synic_destroy(vp);
+	/* A move to nowhere cannot fail. */
+	CHECK(overlay_move(vp->partition, vp->vp_assist, 0, vp->vp_assist_page) == HV_STATUS_SUCCESS);
+	destroy_pages(vp);
+	plat_page_free(vp->partition, vp);
+}
