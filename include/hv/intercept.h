@@ -348,10 +348,12 @@ struct hv_x64_hypercall_intercept_message {
 	struct {
 		uint32_t isolated : 1;
 		uint32_t reserved : 31;
-	};
-} HV_PACKED;
-HV_ASSERT_SIZE(struct hv_x64_hypercall_intercept_message, 196);
+	} flags;
+};
+#define HV_X64_HYPERCALL_INTERCEPT_MESSAGE_BYTES 196 /* on the wire; the struct ends in padding */
+HV_ASSERT_SIZE(struct hv_x64_hypercall_intercept_message, 200);
 HV_ASSERT_OFFSET(struct hv_x64_hypercall_intercept_message, xmmregisters, 96);
+HV_ASSERT_OFFSET(struct hv_x64_hypercall_intercept_message, flags, 192);
 
 /* HVMSG_INVALID_VP_REGISTER_VALUE */
 struct hv_x64_invalid_vp_register_message {
