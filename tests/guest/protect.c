@@ -79,6 +79,26 @@ static const struct {
 	{"read VM_HSAVE_PA", read_hsave}, {"write VM_HSAVE_PA", write_hsave}, {"write VM_CR", write_vm_cr},
 };
 
+/*
+ * Interrupts of every kind to processors that this partition has not: LP 1 by its ID, and all but this one. The root, on the
+ * LPs of those numbers, is not to notice.
+ */
+static void send_interrupts(void)
+{
+	static const uint32_t kinds[] = {0x40, 0x4200, 0x4400, 0x4500, 0x4608}; /* fixed, SMI, NMI, INIT, SIPI */
+	volatile uint32_t *apic = (volatile uint32_t *)0xfee00000;
+
+	apic[0xf0 / 4] = 0x1ff;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		for (uint32_t destination = 1; destination < 8; destination++) {
+			apic[0x310 / 4] = destination << 24;
+			apic[0x300 / 4] = kinds[i];
+		}
+		apic[0x300 / 4] = kinds[i] | 3 << 18;
+	}
+	print("protect: interrupts sent\n");
+}
+
 static uint8_t page[4096] __attribute__((aligned(4096)));
 
 void guest_main(uint32_t magic, const uint32_t *info)
@@ -99,6 +119,7 @@ void guest_main(uint32_t magic, const uint32_t *info)
 		print(vector < 0 ? " done" : vector == 6 ? " #UD" : vector == 13 ? " #GP" : " another exception");
 		print("\n");
 	}
+	send_interrupts();
 	print("protect: end\n");
 	guest_end();
 }

@@ -1,6 +1,7 @@
 """The tiny guest for a child partition: which files the root needs for it, and vmwp's command line."""
 import os
 import shlex
+import threading
 
 from . import BUILD, initramfs, kernels
 from .modules import Modules
@@ -8,33 +9,34 @@ from .modules import Modules
 CMDLINE = "console=ttyS0 panic=-1"
 
 
-def initrd(name="tiny", command=None, drivers=(), kernel=None, files=None):
-    """Write the guest's initramfs to build/guest/NAME; command is a shell script that it runs instead of a shell."""
-    extra = dict(files or {})
-    if command is not None:
-        extra["command"] = command.encode()
-    modules = Modules(kernel.modules).closure(drivers) if kernel else []
-    path = os.path.join(BUILD, "guest", f"{name}.cpio")
+def initrd(name="tiny", command=None, kernel=None, drivers=(), architecture="amd64"):
+    """Write the guest's initramfs to build/guest; command is a shell script that it runs instead of a shell."""
+    files = {} if command is None else {"command": command.encode()}
+    modules = Modules(kernel.modules).closure(drivers) if drivers else []
+    path = os.path.join(BUILD, "guest", f"{name}-{architecture}.cpio")
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    data = initramfs.guest(modules, extra)
-    new = f"{path}.{os.getpid()}"
+    new = f"{path}.{os.getpid()}.{threading.get_ident()}"
     with open(new, "wb") as file:
-        file.write(data)
+        file.write(initramfs.guest(modules, files, kernels.busybox(architecture)))
     os.rename(new, path)
     return path
 
 
-def puts(kernel_name="6.1", initrd_path=None):
+def puts(kernel="6.1", path=None):
     """What to carry into the root for a guest of that kernel."""
-    return [(kernels.get(kernel_name).image, "/root/vmlinuz"), (initrd_path or initrd(), "/root/initrd")]
+    return [(kernels.get(kernel).image, "/root/vmlinuz"), (path or initrd(), "/root/initrd")]
 
 
-def worker(name="tiny", memory="512M", vps=2, append="", serial="stdio", kernel="/root/vmlinuz", initrd="/root/initrd"):
-    """vmwp's command line, as words."""
-    words = ["vmwp", "--name", name, "--kernel", kernel]
-    if initrd:
-        words += ["--initrd", initrd, "--append", f"{CMDLINE} {append}".strip()]
-    return words + ["--memory", str(memory), "--vps", str(vps), "--serial", serial]
+def worker(name="tiny", memory="512M", vps=2, append="", serial="stdio", kernel="/root/vmlinuz", more=()):
+    """vmwp's command line for a Linux guest, as words."""
+    return ["vmwp", "--name", name, "--kernel", kernel, "--initrd", "/root/initrd",
+            "--append", f"{CMDLINE} {append}".strip(), "--memory", memory, "--vps", str(vps), "--serial", serial, *more]
+
+
+def program(path, words="", memory="64M", vps=1):
+    """vmwp's command line for one of the guests of tests/guest."""
+    return ["vmwp", "--name", "program", "--kernel", path, "--append", words, "--memory", memory, "--vps", str(vps),
+            "--serial", "stdio"]
 
 
 def shell(words):

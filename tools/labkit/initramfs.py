@@ -20,12 +20,12 @@ AT_HAND = ["virtio_blk", "virtio_net", "nvme", "ahci", "sd_mod", "e1000e", "kvm_
 BUSYBOX = "/bin/busybox"
 
 
-def base(archive):
-    if not os.path.exists(BUSYBOX):
-        raise LabError(f"no {BUSYBOX}: install busybox-static, or run tools/setup")
+def base(archive, busybox=BUSYBOX):
+    if not os.path.exists(busybox):
+        raise LabError(f"no {busybox}: install busybox-static, or run tools/setup")
     for name in ("proc", "sys", "dev", "tmp", "run", "root", "sbin", "usr/bin", "usr/sbin", "mnt", "etc"):
         archive.folder(name)
-    archive.host_file("bin/busybox", BUSYBOX)
+    archive.host_file("bin/busybox", busybox)
     archive.link("bin/sh", "busybox")
     archive.character("dev/console", 5, 1)
     archive.character("dev/null", 1, 3)
@@ -119,13 +119,13 @@ def root_run(kernel, command, puts, gets, token, bare, tty):
     return archive.bytes()
 
 
-def guest(kernel_modules=None, extra=None):
-    """The tiny guest: it says what it sees, then gives a shell or powers off, as its command line tells it."""
+def guest(modules=(), files=None, busybox=BUSYBOX):
+    """The tiny guest: it says what it sees, then runs /command, or gives a shell, or what its command line says."""
     archive = Archive()
-    base(archive)
+    base(archive, busybox)
     archive.file("init", script("guest-init"), 0o755)
-    for name, data in (extra or {}).items():
+    for name, data in (files or {}).items():
         archive.file(name, data, 0o755)
-    for name, data in kernel_modules or []:
+    for name, data in modules:
         archive.file(f"lib/modules/{name}.ko", data)
     return archive.bytes()

@@ -208,3 +208,16 @@ def get_headers(name):
     if not os.path.isdir(f"/lib/modules/{version}/build"):
         once(os.path.join(CACHE, "headers", name), lambda new: fetch_headers(name, version, new))
     return version
+
+
+def busybox(architecture):
+    """A static busybox for a guest: this machine's, or Debian's for another architecture."""
+    if architecture == "amd64":
+        return "/bin/busybox"
+
+    def fetch(folder):
+        apt = Apt(BOOKWORM, architecture)
+        apt.update()
+        apt.unpack(["busybox-static"], folder)
+
+    return os.path.join(once(os.path.join(CACHE, f"busybox-{architecture}"), fetch), "bin/busybox")

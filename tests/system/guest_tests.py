@@ -1,0 +1,86 @@
+"""Guests in child partitions: stock kernels, processors, memory, several at once, and each way in which a guest ends."""
+import re
+
+from harness import TROUBLE, guest, kernels, test
+
+POWERED_OFF, RESET = 0, 3
+
+
+def facts(t, text, kernel, vps, machine="x86_64"):
+    """The tiny guest's lines about itself are what they should be."""
+    t.has(text, f"guest: Linux {kernels.get(kernel).version} {machine}")
+    t.has(text, "guest: Hypervisor detected: Microsoft Hyper-V")
+    t.has(text, f"guest: {vps} VPs online")
+    t.has(text, "guest: clock source hyperv_clocksource")
+    t.has(text, "guest: ready")
+    for word in TROUBLE:
+        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+
+
+def boots(kernel, vps, **how):
+    architecture = "i386" if kernel.endswith("i386") else "amd64"
+
+    def run(t):
+        initrd = guest.initrd(architecture=architecture)
+        worker = guest.worker(vps=vps, append="guest=poweroff", memory=how.get("memory", "512M"))
+        text = t.root(guest.shell(worker), puts=guest.puts(kernel, initrd), status=POWERED_OFF, **how.get("root", {}))
+        facts(t, text, kernel, vps, "i686" if architecture == "i386" else "x86_64")
+        if "mib" in how:
+            mib = int(re.search(r"guest: (\d+) MiB of memory", text)[1])
+            t.check(how["mib"] * 0.9 <= mib <= how["mib"], f"the guest has {mib} MiB")
+    return run
+
+
+for vps_ in (1, 2, 4, 8):
+    test(f"guest: 6.1 with {vps_} VPs on 2 LPs", deadline=300)(boots("6.1", vps_))
+for kernel_ in ("6.12", "6.1-i386", "6.5-i386", "7"):
+    test(f"guest: {kernel_} with 2 VPs", deadline=300)(boots(kernel_, 2))
+for kernel_ in ("6.12", "7"):
+    test(f"guest: 6.1 in a root of {kernel_}", deadline=300)(boots("6.1", 2, root={"root_kernel": kernel_}))
+test("guest: in a root of 1 LP", deadline=300)(boots("6.1", 2, root={"lps": 1}))
+test("guest: with 128 MiB", deadline=300)(boots("6.1", 1, memory="128M", mib=128))
+test("guest: with memory above 4 GiB", deadline=300)(
+    boots("6.1", 2, memory="4G", mib=4096, root={"memory": 6144}))
+
+
+@test("guest: reset is told apart, and a reset guest boots again", deadline=400)
+def reset(t):
+    worker = guest.worker(vps=1, append="guest=reboot", more=["--on-reset", "exit"])
+    text = t.root(guest.shell(worker), puts=guest.puts(), status=RESET)
+    facts(t, text, "6.1", 1)
+    again = t.root(f"{guest.shell(guest.worker(vps=1, append='guest=reboot'))} | awk "
+                   "'/guest: ready/ { n++; print } n == 2 { exit }'", puts=guest.puts())
+    t.same("boots", again.count("guest: ready"), 2)
+
+
+@test("guest: two at once", deadline=400)
+def two(t):
+    one, other = (guest.worker(name, serial=f"file:/tmp/{name}", memory="256M", append="guest=poweroff")
+                  for name in ("one", "two"))
+    text = t.root(f"""
+        {guest.shell(one)} & a=$!
+        {guest.shell(other)} & b=$!
+        wait $a; echo "one ended with $?"; wait $b; echo "two ended with $?"
+        echo "--- one"; cat /tmp/one; echo "--- two"; cat /tmp/two""", puts=guest.puts())
+    t.has(text, "one ended with 0")
+    t.has(text, "two ended with 0")
+    for part in text.split("--- ")[1:]:
+        facts(t, part, "6.1", 2)
+
+
+@test("guest: works while its VPs share the LPs", deadline=400)
+def work(t):
+    """Checksums on all VPs at once, timers and processes: a guest that is in use."""
+    command = """
+        head -c 4000000 /dev/urandom >/data
+        want=$(sha256sum </data)
+        for n in 1 2 3 4; do
+            (for i in 1 2 3 4 5; do [ "$(sha256sum </data)" = "$want" ] || echo wrong; done; echo "worker $n done") &
+        done
+        sleep 2; wait; dmesg"""
+    path = guest.initrd("work", command)
+    text = t.root(guest.shell(guest.worker(vps=4)), puts=guest.puts("6.1", path), status=POWERED_OFF)
+    t.check("wrong" not in re.findall(r"^\w+", text, re.M), "a checksum is wrong")
+    t.same("workers", sorted(re.findall(r"worker (\d) done", text)), ["1", "2", "3", "4"])
+    t.has(text, "guest: status 0")
+    facts(t, text, "6.1", 4)

@@ -1,0 +1,88 @@
+"""Guests that mean harm: afterwards the hypervisor, the root and the next guest are as if nothing had been."""
+import os
+import re
+
+from harness import BUILD, guest, test
+from guest_tests import facts
+from root_tests import calm
+
+TRIPLE_FAULT, KILLED = 4, 137
+GUESTS = os.path.join(BUILD, "tests", "guest")
+HELD = "cd /sys/module/mshv_vd/parameters; for f in partitions deposited pinned; do echo held $f $(cat $f); done"
+
+
+def put(name):
+    return [(os.path.join(GUESTS, f"{name}.elf"), f"/root/{name}.elf")]
+
+
+def after(t, text):
+    """What follows a hostile guest in the same root: nothing is held, the log is calm, an ordinary guest boots."""
+    held = re.findall(r"^held \w+ (\d+)$", text, re.M)
+    t.same("partitions, deposited and pinned pages", held, ["0", "0", "0"])
+    ordinary, log = text.split("--- ordinary\n")[1].split("--- log\n")
+    facts(t, ordinary, "6.1", 2)
+    calm(t, log)
+    t.check("NMI received" not in log, "an NMI reached the root")
+
+
+def survives(words, wanted, status=TRIPLE_FAULT, wrap=""):
+    def run(t):
+        worker = guest.shell(guest.program("/root/hostile.elf", words))
+        ordinary = guest.shell(guest.worker(append="guest=poweroff"))
+        text = t.root(f"""
+            {wrap} {worker}; echo "ended with $?"
+            ({HELD})
+            echo "--- ordinary"; {ordinary}
+            echo "--- log"; dmesg""", puts=put("hostile") + guest.puts())
+        t.has(text, f"ended with {status}")
+        t.has(text, wanted)
+        after(t, text)
+    return run
+
+
+test("hostile: a triple fault", deadline=300)(survives("triple", "hostile: triple fault"))
+test("hostile: spins with interrupts off", deadline=300)(
+    survives("spin", "hostile: spinning", KILLED, "timeout -s KILL 10"))
+test("hostile: floods hypercalls with garbage", deadline=400)(survives("hypercalls", "hostile: alive"))
+test("hostile: writes random MSRs", deadline=400)(survives("msrs", "hostile: alive"))
+test("hostile: touches every unmapped page", deadline=400)(survives("touch", "hostile: alive"))
+
+
+@test("hostile: a child's SVM, and its interrupts, reach nobody", deadline=300)
+def child_protection(t):
+    """On a processor without SVM: no CPUID bit, #UD for its instructions, #GP for its MSRs."""
+    worker = guest.shell(guest.program("/root/protect.elf"))
+    ordinary = guest.shell(guest.worker(append="guest=poweroff"))
+    text = t.root(f"""{worker}; echo "ended with $?"
+        ({HELD}); echo "--- ordinary"; {ordinary}; echo "--- log"; dmesg""", puts=put("protect") + guest.puts())
+    t.has(text, "protect: CPUID's SVM bit 0")
+    for name in ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "skinit"):
+        t.has(text, f"protect: {name} #UD")
+    for name in ("EFER.SVME", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR"):
+        t.has(text, f"protect: {name} #GP")
+    t.has(text, "protect: interrupts sent")
+    t.has(text, "protect: end")
+    after(t, text)
+
+
+@test("worker: killed at random moments, 100 times", deadline=900)
+def killed(t):
+    worker = guest.shell(guest.worker(memory="128M", serial="file:/tmp/serial", append="guest=shell"))
+    text = t.root(f"""
+        ({HELD})
+        awk 'BEGIN {{ srand(); for (i = 0; i < 100; i++) print int(rand() * rand() * 4000000) }}' >/tmp/moments
+        while read -r moment; do
+            {worker} >/dev/null 2>&1 & pid=$!
+            usleep $moment
+            kill -KILL $pid || echo "already gone after $moment us"
+            wait $pid
+        done </tmp/moments
+        sleep 1
+        ({HELD})
+        echo "--- ordinary"; {guest.shell(guest.worker(append="guest=poweroff"))}
+        echo "--- log"; dmesg""", puts=guest.puts())
+    held = re.findall(r"^held \w+ (\d+)$", text, re.M)
+    t.same("held before", held[:3], ["0", "0", "0"])
+    t.same("held after", held[3:], held[:3])
+    t.check("already gone" not in text, "a worker ended by itself")
+    after(t, text.replace("\n".join(f"held {name} 0" for name in ("partitions", "deposited", "pinned")), "", 1))

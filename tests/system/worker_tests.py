@@ -1,0 +1,72 @@
+"""vmwp's answers to what it cannot do: one line that names the thing and the remedy, exit status 2, nothing left behind."""
+import os
+import re
+
+from harness import BUILD, guest, random_file, test
+
+GOOD = {"--name": "bad", "--kernel": "/root/vmlinuz", "--memory": "128M", "--vps": "1", "--serial": "stdio"}
+
+
+def words(**change):
+    options = GOOD | {f"--{name}": value for name, value in change.items()}
+    return [word for option, value in options.items() if value is not None for word in (option, value)]
+
+
+CASES = {
+    "no such kernel": (words(kernel="/root/nothing"), "/root/nothing"),
+    "not a kernel": (words(kernel="/etc/passwd"), "/etc/passwd"),
+    "a folder as kernel": (words(kernel="/root"), "/root"),
+    "an empty kernel": (words(kernel="/root/empty"), "/root/empty"),
+    "no such initrd": (words(initrd="/root/nothing"), "/root/nothing"),
+    "a truncated kernel": (words(kernel="/root/half"), "/root/half"),
+    "no memory": (words(memory="0"), "--memory"),
+    "memory beyond the host's": (words(memory="64G"), "memory"),
+    "memory that is no size": (words(memory="lots"), "--memory"),
+    "0 VPs": (words(vps="0"), "--vps"),
+    "too many VPs": (words(vps="100000"), "--vps"),
+    "VPs that are no number": (words(vps="two"), "--vps"),
+    "an initrd larger than memory": (words(initrd="/root/large", memory="32M"), "/root/large"),
+    "a serial port nowhere": (words(serial="file:/nowhere/x"), "/nowhere/x"),
+    "no kernel at all": (words(kernel=None), "--kernel"),
+    "no memory given": (words(memory=None), "--memory"),
+    "an unknown option": (words() + ["--frob"], "--frob"),
+}
+
+
+def one_line(t, name, status, text, wanted):
+    t.same(f"{name}: exit status", status, "2")
+    lines = text.strip().splitlines()
+    t.check(len(lines) == 1, f"{name}: {len(lines)} lines: {text!r}")
+    t.check(wanted in text, f"{name}: {text!r} does not name {wanted!r}")
+
+
+@test("worker: bad input gets one clear line", deadline=240)
+def bad_input(t):
+    script = ["head -c 3000000 vmlinuz >half; : >empty"]
+    for name, (arguments, _) in CASES.items():
+        script += [f"echo '=== {name}'", f"timeout 20 {guest.shell(['vmwp', *arguments])} 2>&1", "echo \"=status $?\""]
+    script += ["echo '=== held'", "cat /sys/module/mshv_vd/parameters/partitions /sys/module/mshv_vd/parameters/pinned"]
+    large = random_file(t.path("large"), 40 << 20)
+    text = t.root("\n".join(script), puts=[*guest.puts(), (large, "/root/large")])
+    for part in text.split("=== ")[1:]:
+        name, body = part.split("\n", 1)
+        if name == "held":
+            t.same("what is left behind", body.split(), ["0", "0"])
+            continue
+        message, status = re.match(r"(.*)=status (\d+)", body, re.S).groups()
+        one_line(t, name, status, message, CASES[name][1])
+
+
+@test("worker: without the hypervisor, the module or permission", deadline=240)
+def lacks(t):
+    command = guest.shell(["vmwp", *words()])
+    script = f"{command} 2>&1; echo \"=status $?\""
+    vmwp = [(os.path.join(BUILD, "worker", "vmwp"), "/usr/bin/vmwp")]
+    for name, text, wanted in (
+            ("no hypervisor", t.root(script, bare=True, puts=guest.puts() + vmwp), "no hypervisor"),
+            ("no module", t.root(f"rmmod mshv_vd; {script}", puts=guest.puts()), "no module"),
+            ("no permission", t.root(f"chmod 600 /dev/mshv; chmod 755 /root; echo nobody:x:99:99::/:/bin/sh >>/etc/passwd; "
+                                     f"su nobody -c '{command}' 2>&1; echo \"=status $?\"", puts=guest.puts()),
+             "no permission")):
+        message, status = re.match(r"(.*)=status (\d+)", text, re.S).groups()
+        one_line(t, name, status, message, wanted)
