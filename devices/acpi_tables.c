@@ -242,7 +242,6 @@ static uint32_t build_fadt(struct builder *builder)
 			FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLEEP_BUTTON | FLAG_TIMER_32 | FLAG_RESET,
 		.reset_register = port(0xcf9, 8),
 		.reset_value = 0x06,
-		.x_facs = facs,
 		.x_dsdt = dsdt,
 		.x_pm1a_event = port(ACPI_PM_BASE, 32),
 		.x_pm1a_control = port(ACPI_PM_BASE + 4, 16),

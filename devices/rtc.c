@@ -8,10 +8,8 @@
  */
 #include "devices/parts.h"
 
-#include <string.h>
-#include <time.h>
-
-#define NS_PER_SECOND 1000000000ll
+#define NS_PER_SECOND	1000000000ll
+#define SECONDS_PER_DAY 86400ll
 
 #define REG_SECONDS	  0
 #define REG_SECONDS_ALARM 1
@@ -89,39 +87,78 @@ static int64_t seconds_of(int64_t ns)
 	return ns / NS_PER_SECOND - (ns % NS_PER_SECOND < 0);
 }
 
-static void time_to_ram(struct rtc *rtc, int64_t second)
-{
-	time_t t = second;
-	struct tm tm;
+/*
+ * The Gregorian calendar, in years that begin in March so that the odd day comes last. Days are
+ * counted from 1970-01-01. libc's functions read the host's time zone files, which is not wanted
+ * here.
+ */
+#define DAYS_BEFORE_1970 719468 /* since 0000-03-01 */
+#define DAYS_PER_ERA	 146097 /* 400 years */
 
-	if (gmtime_r(&t, &tm) == NULL) {
-		return;
-	}
-	rtc->ram[REG_SECONDS] = encode(rtc, tm.tm_sec);
-	rtc->ram[REG_MINUTES] = encode(rtc, tm.tm_min);
-	rtc->ram[REG_HOURS] = encode_hour(rtc, tm.tm_hour);
-	rtc->ram[REG_WEEKDAY] = encode(rtc, tm.tm_wday + 1);
-	rtc->ram[REG_DAY] = encode(rtc, tm.tm_mday);
-	rtc->ram[REG_MONTH] = encode(rtc, tm.tm_mon + 1);
-	rtc->ram[REG_YEAR] = encode(rtc, tm.tm_year % 100);
-	rtc->ram[REG_CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100 % 100);
+struct date {
+	int year, month, day, weekday; /* month and day from 1, weekday from 0, Sunday */
+};
+
+static int64_t days_of(const struct date *date)
+{
+	int64_t year = date->year - (date->month <= 2), era = (year >= 0 ? year : year - 399) / 400;
+	int64_t of_era = year - era * 400;
+	int64_t of_year =
+		(153 * (date->month + (date->month > 2 ? -3 : 9)) + 2) / 5 + date->day - 1;
+
+	return era * DAYS_PER_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year -
+	       DAYS_BEFORE_1970;
 }
 
-/* Whatever the guest wrote gives some time: the bytes are at most 165 each, and timegm() carries.
- */
+static struct date date_of(int64_t days)
+{
+	int64_t shifted = days + DAYS_BEFORE_1970;
+	int64_t era = (shifted >= 0 ? shifted : shifted - DAYS_PER_ERA + 1) / DAYS_PER_ERA;
+	int64_t day = shifted - era * DAYS_PER_ERA;
+	int64_t year = (day - day / 1460 + day / 36524 - day / (DAYS_PER_ERA - 1)) / 365;
+	int64_t of_year = day - (365 * year + year / 4 - year / 100),
+		month = (5 * of_year + 2) / 153;
+
+	return (struct date){
+		.year = (int)(year + era * 400 + (month >= 10)),
+		.month = (int)(month + (month < 10 ? 3 : -9)),
+		.day = (int)(of_year - (153 * month + 2) / 5 + 1),
+		.weekday = (int)(((days + 4) % 7 + 7) % 7),
+	};
+}
+
+static void time_to_ram(struct rtc *rtc, int64_t second)
+{
+	int64_t days = second / SECONDS_PER_DAY - (second % SECONDS_PER_DAY < 0);
+	int of_day = (int)(second - days * SECONDS_PER_DAY);
+	struct date date = date_of(days);
+
+	rtc->ram[REG_SECONDS] = encode(rtc, of_day % 60);
+	rtc->ram[REG_MINUTES] = encode(rtc, of_day / 60 % 60);
+	rtc->ram[REG_HOURS] = encode_hour(rtc, of_day / 3600);
+	rtc->ram[REG_WEEKDAY] = encode(rtc, date.weekday + 1);
+	rtc->ram[REG_DAY] = encode(rtc, date.day);
+	rtc->ram[REG_MONTH] = encode(rtc, date.month);
+	rtc->ram[REG_YEAR] = encode(rtc, date.year % 100);
+	rtc->ram[REG_CENTURY] = encode(rtc, date.year / 100 % 100);
+}
+
+/* Whatever the guest wrote gives some time: a byte is 165 at most as BCD, 255 as binary, and too
+ * much of it carries over. */
 static void ram_to_time(struct rtc *rtc)
 {
-	struct tm tm = {
-		.tm_sec = decode(rtc, rtc->ram[REG_SECONDS]),
-		.tm_min = decode(rtc, rtc->ram[REG_MINUTES]),
-		.tm_hour = decode_hour(rtc, rtc->ram[REG_HOURS]),
-		.tm_mday = decode(rtc, rtc->ram[REG_DAY]),
-		.tm_mon = decode(rtc, rtc->ram[REG_MONTH]) - 1,
-		.tm_year = decode(rtc, rtc->ram[REG_CENTURY]) * 100 +
-			   decode(rtc, rtc->ram[REG_YEAR]) - 1900,
-	};
-	int64_t second = timegm(&tm), wall = (int64_t)host_wall_time(rtc->host);
+	int months = decode(rtc, rtc->ram[REG_MONTH]) - 1;
+	int year = decode(rtc, rtc->ram[REG_CENTURY]) * 100 + decode(rtc, rtc->ram[REG_YEAR]);
+	struct date date = {.year = year + months / 12, .month = months % 12 + 1, .day = 1};
+	int64_t second, wall = (int64_t)host_wall_time(rtc->host);
 
+	if (months < 0) {
+		date.month = 12;
+		date.year--;
+	}
+	second = (days_of(&date) + decode(rtc, rtc->ram[REG_DAY]) - 1) * SECONDS_PER_DAY +
+		 decode_hour(rtc, rtc->ram[REG_HOURS]) * 3600 +
+		 decode(rtc, rtc->ram[REG_MINUTES]) * 60 + decode(rtc, rtc->ram[REG_SECONDS]);
 	/* The 64-bit count of nanoseconds ends in 2262. */
 	if (second < INT64_MIN / 2 / NS_PER_SECOND || second > INT64_MAX / 2 / NS_PER_SECOND) {
 		return;

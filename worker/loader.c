@@ -106,7 +106,8 @@ bool loader_probe(struct loader *loader)
 		return false;
 	}
 	if (!linux_recognise(head, length) && !multiboot_recognise(head, length)) {
-		return loader_refuse(loader, "--kernel %s: neither a Linux bzImage nor a multiboot image",
+		return loader_refuse(loader,
+				     "--kernel %s: neither a Linux bzImage nor a multiboot image",
 				     loader->kernel.name);
 	}
 	return loader->initrd.fd < 0 || initrd_complete(loader);
@@ -117,7 +118,7 @@ bool loader_load(struct loader *loader, struct vp_boot_state *state)
 	uint8_t head[LOADER_HEAD];
 	size_t length;
 
-	*state = (struct vp_boot_state){ 0 };
+	*state = (struct vp_boot_state){0};
 	if (!read_head(loader, head, &length)) {
 		return false;
 	}
@@ -127,7 +128,8 @@ bool loader_load(struct loader *loader, struct vp_boot_state *state)
 	if (multiboot_recognise(head, length)) {
 		return multiboot_load(loader, head, length, state);
 	}
-	return loader_refuse(loader, "--kernel %s: changed meanwhile, and is no kernel any more", loader->kernel.name);
+	return loader_refuse(loader, "--kernel %s: changed meanwhile, and is no kernel any more",
+			     loader->kernel.name);
 }
 
 unsigned int loader_memory_map(const struct memory *memory,

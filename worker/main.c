@@ -1,5 +1,6 @@
 /* vmwp: one process, one machine. See README.md for its exit status. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -128,6 +129,9 @@ int main(int argc, char **argv)
 		return parsed == CONFIG_HELP ? 0 : EXIT_BAD_USAGE;
 	}
 	machine.config = &config;
+	/* One heap for all threads: a second one would want files that the sandbox does not have.
+	 */
+	mallopt(M_ARENA_MAX, 1);
 	/* What was asked for is checked before anything is made, and what leaves traces is made
 	 * last. */
 	if (!config_fits_host(&config) || !open_files(&machine) || !open_backend(&machine) ||
