@@ -8,6 +8,7 @@
  * plat_tlb_sync() waits.
  */
 #include "include/hv/interrupt.h"
+#include "lib/bits.h"
 #include "tlfs/hypercall.h"
 
 #define BANK_COUNT (HV_MAX_VPS / HV_VCPUS_PER_SPARSE_BANK)
@@ -39,7 +40,7 @@ static hv_status_t parse_set(const struct hv_vpset *set, uint32_t words, struct 
 	}
 	if (set->format != HV_GENERIC_SET_SPARSE_4K)
 		return HV_STATUS_INVALID_PARAMETER;
-	if (words != (uint32_t)__builtin_popcountll(set->valid_bank_mask))
+	if (words != bits_count(set->valid_bank_mask))
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	memset(targets, 0, sizeof(*targets));
 	for (uint32_t bank = 0; bank < HV_MAX_SPARSE_VCPU_BANKS; bank++) {
