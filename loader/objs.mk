@@ -8,3 +8,16 @@ build/loader/hvloader.elf: $(call boot32,$(loader_objs) lib/print.o lib/string.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(LD) -m elf_i386 -nostdlib --gc-sections -z max-page-size=4096 -T loader/loader.lds -o $@ $(filter %.o,$^)
+
+loader_tests := tests/unit/loader_ranges_test.c tests/unit/loader_elf_test.c tests/unit/loader_linux_test.c \
+	tests/unit/loader_modules_test.c tests/unit/loader_acpi_test.c tests/unit/loader_efi_test.c tests/unit/loader_cpu_test.c
+loader_ranges_test_objs := loader/ranges.o
+loader_elf_test_objs := loader/elf.o loader/paging.o
+loader_linux_test_objs := loader/linux.o loader/ranges.o
+loader_modules_test_objs := loader/modules.o loader/elf.o loader/linux.o loader/ranges.o
+loader_acpi_test_objs := loader/acpi.o
+loader_efi_test_objs := loader/efi.o
+loader_cpu_test_objs := loader/cpu.o loader/clock.o
+
+loader_fuzzers := tests/fuzz/loader_fuzz.c
+loader_fuzz_objs := $(loader_pure)
