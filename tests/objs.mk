@@ -15,3 +15,7 @@ build/tests/bench/%: build/user/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
+
+# What the root must not be able to do, as a module of its kernel.
+tests_kmod_module := vd_protect
+tests_kmod_objs := tests/kmod/vd_protect.o

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the root must not be able to do, tried from its kernel: SVM's instructions and MSRs, and every page of a range of
+ * physical memory (base=, size=) that is the hypervisor's. Each line of the log names a thing and says how it ended.
+ */
+#include <linux/io.h>
+#include <linux/module.h>
+
+#include <asm/asm.h>
+#include <asm/msr-index.h>
+
+#define VM_CR	 0xc0010114
+#define VM_HSAVE 0xc0010117
+#define SVME	 (1ull << 12)
+#define PATTERN	 0x6465746972777665ull
+
+static ulong base, size;
+module_param(base, ulong, 0);
+module_param(size, ulong, 0);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("tries what a root partition must not be able to do");
+
+/*
+ * True if the instruction ended without an exception. RAX, RCX and RDX are its operands, RAX and RDX its results; the kernel's
+ * own helpers change their names from version to version.
+ */
+#define RUNS(instruction, rax, rcx, rdx)                                                        \
+	({                                                                                      \
+		bool done = false;                                                              \
+		u64 a = (rax), d = (rdx);                                                       \
+                                                                                                \
+		asm volatile("1: " instruction "\n\tmovb $1, %0\n2:" _ASM_EXTABLE(1b, 2b)       \
+			     : "+m"(done), "+a"(a), "+d"(d)                                     \
+			     : "c"(rcx)                                                         \
+			     : "memory");                                                       \
+		result = d << 32 | (u32)a;                                                      \
+		done;                                                                           \
+	})
+
+static u64 result;
+
+static void report(const char *name, bool done)
+{
+	pr_info("protect: %s %s\n", name, done ? "done" : "refused");
+}
+
+static void try_instructions(void)
+{
+	unsigned long page = get_zeroed_page(GFP_KERNEL);
+
+	if (!page) {
+		return;
+	}
+	report("vmrun", RUNS("vmrun", virt_to_phys((void *)page), 0, 0));
+	report("vmload", RUNS("vmload", virt_to_phys((void *)page), 0, 0));
+	report("vmsave", RUNS("vmsave", virt_to_phys((void *)page), 0, 0));
+	report("stgi", RUNS("stgi", 0, 0, 0));
+	report("clgi", RUNS("clgi", 0, 0, 0));
+	report("invlpga", RUNS("invlpga", page, 0, 0));
+	free_page(page);
+}
+
+static void try_msrs(void)
+{
+	report("read VM_HSAVE_PA", RUNS("rdmsr", 0, VM_HSAVE, 0));
+	report("write VM_HSAVE_PA", RUNS("wrmsr", 0x1000, VM_HSAVE, 0));
+	report("write VM_CR", RUNS("wrmsr", 0, VM_CR, 0));
+	report("read EFER", RUNS("rdmsr", 0, MSR_EFER, 0));
+	report("EFER.SVME", RUNS("wrmsr", result | SVME, MSR_EFER, result >> 32));
+}
+
+/* A word of the range: true if it could be read, and was not the all ones of an address at which nothing is. */
+static bool sees(u64 *word)
+{
+	bool done = RUNS("movq (%%rcx), %%rax\n\tmovq %%rax, %%rdx\n\tshrq $32, %%rdx", 0, word, 0);
+
+	return done && result != ~0ull;
+}
+
+static bool writes(u64 *word)
+{
+	return RUNS("movq %%rax, (%%rcx)", PATTERN, word, 0) && sees(word) && result == PATTERN;
+}
+
+static void try_memory(void)
+{
+	ulong pages = 0, seen = 0, written = 0;
+
+	for (ulong at = 0; at < size; at += PAGE_SIZE) {
+		u64 *page = (u64 __force *)ioremap_cache(base + at, PAGE_SIZE);
+
+		if (!page) {
+			continue;
+		}
+		pages++;
+		for (unsigned int word = 0; word < PAGE_SIZE / sizeof(u64); word += 64) {
+			seen += sees(page + word);
+			written += writes(page + word);
+		}
+		iounmap((void __iomem __force *)page);
+	}
+	pr_info("protect: %lu pages, %lu words seen, %lu words written\n", pages, seen, written);
+}
+
+static int __init protect_init(void)
+{
+	try_instructions();
+	try_msrs();
+	try_memory();
+	pr_info("protect: end\n");
+	return 0;
+}
+module_init(protect_init);

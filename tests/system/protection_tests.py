@@ -1,0 +1,60 @@
+"""The root cannot read or write the hypervisor's memory, and has a processor without SVM. Tried from its kernel."""
+import os
+import re
+
+from harness import BUILD, kernels, test
+from root_tests import calm
+
+RANGE = re.compile(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] (\w+)")
+REFUSED = ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR",
+           "EFER.SVME")
+BIOS = (0xf0000, 0x10000)
+
+
+def ranges(log, kind):
+    return [(int(first, 16), int(last, 16) + 1) for first, last, type_ in RANGE.findall(log) if type_ == kind]
+
+
+def hypervisor_memory(t):
+    """What is reserved under the hypervisor and was RAM without it: its memory, as (base, size)."""
+    usable = ranges(t.root("dmesg", bare=True), "usable")
+    found = [(base, end - base) for base, end in ranges(t.root("dmesg", bare=False), "reserved")
+             if any(base >= low and end <= high and base >= 1 << 20 for low, high in usable)]
+    t.same("ranges of the hypervisor", len(found), 1)
+    return found[0]
+
+
+def attempt(t, base, size, **options):
+    module = os.path.join(BUILD, "tests", "kmod", kernels.get("6.1").version, "vd_protect.ko")
+    text = t.root(f"""
+        insmod vd_protect.ko base={base} size={size}
+        taskset 2 true && echo still here; dmesg""", puts=[(module, "/root/vd_protect.ko")], **options)
+    t.has(text, "protect: end")
+    t.has(text, "still here")
+    pages, seen, written = re.search(r"protect: (\d+) pages, (\d+) words seen, (\d+) words written", text).groups()
+    t.same("pages tried", int(pages), size // 4096)
+    return text, int(seen), int(written)
+
+
+@test("protection: the attempt itself works where nothing forbids it (bare)", deadline=120)
+def control(t):
+    """Without the hypervisor the firmware's pages can be read: the test sees what it would if memory were open."""
+    text, seen, _ = attempt(t, *BIOS, bare=True)
+    t.check(seen > 0, "nothing was seen of the firmware")
+    t.has(text, "protect: read VM_HSAVE_PA done")
+
+
+@test("protection: the hypervisor's memory, from the root", deadline=300)
+def memory(t):
+    text, seen, written = attempt(t, *hypervisor_memory(t))
+    t.same("words seen", seen, 0)
+    t.same("words written", written, 0)
+    calm(t, text)
+
+
+@test("protection: SVM, from the root", deadline=200)
+def svm(t):
+    text, _, _ = attempt(t, *BIOS)
+    for name in REFUSED:
+        t.has(text, f"protect: {name} refused")
+    t.check(" svm " not in t.root("grep ^flags /proc/cpuinfo") + " ", "the root's CPUID has SVM")
