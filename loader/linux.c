@@ -118,29 +118,26 @@ static uint32_t find_initrd(const struct ranges *map, const struct ranges *taken
 }
 
 /*
- * Why the order of linux_plan is safe: the data and the trampoline page touch neither file. The
- * kernel's new place may touch both files; the initrd's touches neither the kernel's file nor its
- * new place. So the initrd moves first and destroys nothing but itself, and then the kernel may
- * overwrite what the initrd left.
+ * Why the order of linux_plan is safe: the initrd's new place touches neither the kernel's file nor
+ * any other part's place, so the initrd moves first and destroys nothing but itself. Then the
+ * kernel may overwrite what the initrd left, and its own file. Then both files are gone, and the
+ * data may lie where they were.
  */
 const char *linux_plan(const struct ranges *map, const struct ranges *taken,
 		       const struct linux_kernel *kernel, const struct root_files *files,
 		       struct root_plan *plan)
 {
-	static struct ranges low, fixed;
+	static struct ranges fixed;
 	struct span page;
 
 	memset(plan, 0, sizeof(*plan));
-	low = *taken;
 	fixed = *taken;
-	if (!take(&low, files->kernel) || !take(&low, files->initrd))
-		return "too many ranges in use";
-	plan->trampoline_page = find_low(map, &low, PAGE, LOWEST_TRAMPOLINE, LOW_MEMORY_END);
+	plan->trampoline_page = find_low(map, &fixed, PAGE, LOWEST_TRAMPOLINE, LOW_MEMORY_END);
 	page = (struct span){plan->trampoline_page, PAGE};
-	if (!page.base || !take(&low, page) || !take(&fixed, page))
+	if (!page.base || !take(&fixed, page))
 		return "too little memory: no free page below 640 KiB";
 	plan->data.size = files->data_size;
-	plan->data.base = find_low(map, &low, files->data_size, LOWEST_DATA, 4 * GIB);
+	plan->data.base = find_low(map, &fixed, files->data_size, LOWEST_DATA, 4 * GIB);
 	if (!plan->data.base || !take(&fixed, plan->data))
 		return "too little memory: no place for the root's boot parameters";
 	plan->kernel = (struct span){find_kernel(map, &fixed, kernel), kernel->space};

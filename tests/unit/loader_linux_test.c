@@ -54,6 +54,9 @@ static void test_parse(void **state)
 	assert_int_equal(kernel.payload_offset, 5 * 512);
 	assert_int_equal(kernel.payload_size, 4096);
 	assert_int_equal(kernel.space, 0x800000);
+	/* The header counts in 16 bytes and rounds up. */
+	assert_null(linux_parse(file, sizeof(file) - 15, &kernel));
+	assert_int_equal(kernel.payload_size, 4096 - 15);
 }
 
 static void assert_refused(const char *why, uint32_t size)
@@ -287,6 +290,7 @@ static void carry_out(const struct machine *m, const struct root_plan *p, uint8_
 	memmove(memory + p->initrd.base, memory + i->base, p->initrd.size);
 	memmove(memory + p->kernel.base, memory + k->base + 512, k->size - 512);
 	memset(memory + p->data.base, 'd', p->data.size);
+	memset(memory + p->trampoline_page, 't', PAGE);
 	for (uint32_t n = 0; n < k->size - 512; n++)
 		assert_int_equal(memory[p->kernel.base + n], 'k');
 	for (uint32_t n = 0; n < i->size; n++)
@@ -302,16 +306,19 @@ static void test_plans_random(void **state)
 
 	(void)state;
 	srand(2);
-	for (int round = 0; round < 300; round++) {
+	for (int round = 0; round < 500; round++) {
 		make_machine(&m);
 		ranges_add(&m.taken, some(MACHINE / PAGE) * PAGE, (1 + some(200)) * PAGE,
 			   RANGE_RESERVED);
-		m.files.kernel =
-			(struct span){0x140000 + some(0x2000) * PAGE, PAGE * (1 + some(0x80))};
-		m.files.initrd = (struct span){m.files.kernel.base + m.files.kernel.size +
-						       some(0x1000) * PAGE,
-					       1 + some(0x100000)};
-		if (ranges_overlap(&m.taken, m.files.kernel.base, m.files.kernel.size) ||
+		m.files.kernel.size = PAGE * (1 + some(0x80));
+		m.files.kernel.base = some((MACHINE - m.files.kernel.size) / PAGE) * PAGE;
+		if (round % 3 == 0) /* in low memory */
+			m.files.kernel.base = (8 + some(0x10)) * PAGE;
+		if (round % 3 == 1) /* where an initrd would go */
+			m.files.kernel.base = MACHINE - m.files.kernel.size - some(0x100) * PAGE;
+		m.files.initrd = (struct span){0x140000 + some(0x5000) * PAGE, 1 + some(0x100000)};
+		if (!apart(m.files.kernel, m.files.initrd) ||
+		    ranges_overlap(&m.taken, m.files.kernel.base, m.files.kernel.size) ||
 		    ranges_overlap(&m.taken, m.files.initrd.base, m.files.initrd.size))
 			continue;
 		if (linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan))

@@ -163,7 +163,7 @@ static void test_size_option(void **state)
 	assert_int_equal(string_size_option("hv.memory=M", "hv.memory="), UINT64_MAX);
 	assert_int_equal(string_size_option("hv.memory=1Mb", "hv.memory="), UINT64_MAX);
 	assert_int_equal(string_size_option("hv.memory=-1", "hv.memory="), UINT64_MAX);
-	assert_int_equal(string_size_option("hv.memory=99999999999999999999", "hv.memory="),
+	assert_int_equal(string_size_option("hv.memory=18446744073709551617", "hv.memory="),
 			 UINT64_MAX);
 }
 
