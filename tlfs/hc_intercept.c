@@ -14,7 +14,8 @@ static bool *flag_of(struct partition *p, uint32_t type, uint32_t *allowed)
 {
 	*allowed = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
 	switch (type) {
-	case HV_INTERCEPT_TYPE_X64_IO_PORT:
+	case HV_INTERCEPT_TYPE_X64_IO_PORT: /* one port or some: all go to the parent then, none has another home */
+	case HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE:
 		*allowed = ACCESS_READ_WRITE;
 		return &p->intercept_io;
 	case HV_INTERCEPT_TYPE_X64_MSR:
