@@ -15,28 +15,43 @@ struct stats_object {
 	uint8_t area;
 };
 
-/* The machine's objects: the hypervisor, and each LP. Their pages come from the root's pool when they are first wanted. */
-static struct {
-	uint64_t *page;
-	uint64_t gpn[AREAS];
-} machine[1 + HV_MAX_VPS]; /* root partition's lock */
-
-static hv_status_t find_machine(struct hypercall *call, uint32_t index, uint8_t area, struct stats_object *object)
+/* An object of the machine, whose page comes from the root's pool when it is first wanted. */
+static hv_status_t find_machine(struct hypercall *call, uint64_t **page, uint64_t *gpn, struct stats_object *object)
 {
 	if (call->vp->partition != partition_root)
 		return HV_STATUS_ACCESS_DENIED;
-	if (!machine[index].page) {
-		machine[index].page = plat_page_alloc(partition_root);
-		machine[index].gpn[0] = machine[index].gpn[1] = HV_NEVER;
+	if (!*page) {
+		*page = plat_page_alloc(partition_root);
+		gpn[0] = gpn[1] = HV_NEVER;
 	}
-	if (!machine[index].page)
+	if (!*page)
 		return HV_STATUS_INSUFFICIENT_MEMORY;
-	if (index)
-		machine[index].page[HV_STATS_LP_ROOT_VP_INDEX] = index - 1;
-	else
-		machine[index].page[HV_STATS_HV_LOGICAL_PROCESSORS] = plat_info.lp_count;
-	*object = (struct stats_object){ machine[index].page, &machine[index].gpn[area], NULL, area };
+	object->page = *page;
+	object->gpn = &gpn[object->area];
 	return HV_STATUS_SUCCESS;
+}
+
+static hv_status_t find_hypervisor(struct hypercall *call, struct stats_object *object)
+{
+	struct partition *root = partition_root;
+	hv_status_t status = find_machine(call, &root->machine_stats_page, root->machine_stats_gpn, object);
+
+	if (status == HV_STATUS_SUCCESS)
+		object->page[HV_STATS_HV_LOGICAL_PROCESSORS] = plat_info.lp_count;
+	return status;
+}
+
+static hv_status_t find_lp(struct hypercall *call, uint32_t index, struct stats_object *object)
+{
+	struct vp *vp = partition_vp(partition_root, index);
+	hv_status_t status;
+
+	if (!vp)
+		return HV_STATUS_INVALID_LP_INDEX;
+	status = find_machine(call, &vp->lp_stats_page, vp->lp_stats_gpn, object);
+	if (status == HV_STATUS_SUCCESS)
+		object->page[HV_STATS_LP_ROOT_VP_INDEX] = index;
+	return status;
 }
 
 static hv_status_t find_vp(const union hv_stats_object_identity *identity, struct stats_object *object)
@@ -82,11 +97,9 @@ static hv_status_t find(struct hypercall *call, uint32_t type, const union hv_st
 		return HV_STATUS_INVALID_PARAMETER;
 	switch (type) {
 	case HV_STATS_OBJECT_HYPERVISOR:
-		return find_machine(call, 0, object->area, object);
+		return find_hypervisor(call, object);
 	case HV_STATS_OBJECT_LOGICAL_PROCESSOR:
-		if (identity->lp.lp_index >= plat_info.lp_count)
-			return HV_STATUS_INVALID_LP_INDEX;
-		return find_machine(call, 1 + identity->lp.lp_index, object->area, object);
+		return find_lp(call, identity->lp.lp_index, object);
 	case HV_STATS_OBJECT_PARTITION:
 	case HV_STATS_OBJECT_VP:
 		return find_of_partition(call, type, identity, object);

@@ -172,6 +172,8 @@ struct vp {
 	uint64_t intercept_page_gpn, register_page_gpn; /* [P] where the parent sees them; HV_NEVER: nowhere */
 	uint64_t *stats_page;				/* [I] HV_STATS_OBJECT_VP */
 	uint64_t stats_gpn[2]; /* [P] by area (self, parent): where it is mapped; HV_NEVER: nowhere */
+	uint64_t *lp_stats_page;   /* [P] root VPs: HV_STATS_OBJECT_LOGICAL_PROCESSOR, made when it is first wanted */
+	uint64_t lp_stats_gpn[2];  /* [P] */
 };
 
 /* ---- partition (partition.c) ---- */
@@ -238,6 +240,8 @@ struct partition {
 	uint32_t doorbell_count;	      /* [P] to change */
 	uint64_t *stats_page;		/* [I] */
 	uint64_t stats_gpn[2];		/* [P] by area: where it is mapped; HV_NEVER: nowhere */
+	uint64_t *machine_stats_page;	/* [P] root: HV_STATS_OBJECT_HYPERVISOR, made when it is first wanted */
+	uint64_t machine_stats_gpn[2];	/* [P] */
 };
 
 /* ==== What the home calls ==== */
