@@ -1,0 +1,212 @@
+/* Chains: finding and checking parents, giving a child another one. */
+#include "disk/internal.h"
+
+#include <stdlib.h>
+
+/* name, taken from the folder that base_file is in, unless it is absolute. */
+char *path_beside(const char *base_file, const char *name)
+{
+	const char *slash = strrchr(base_file, '/');
+	size_t folder = slash && name[0] != '/' ? (size_t)(slash - base_file) + 1 : 0;
+	char *path = malloc(folder + strlen(name) + 1);
+
+	if (path) {
+		memcpy(path, base_file, folder);
+		strcpy(path + folder, name);
+	}
+	return path;
+}
+
+/* Both names absolute and without links. */
+char *path_relative(const char *from_file, const char *to_file)
+{
+	size_t common = 0, ups = 0, i;
+	char *path;
+
+	for (i = 0; from_file[i] && from_file[i] == to_file[i]; i++) {
+		common = from_file[i] == '/' ? i + 1 : common;
+	}
+	for (i = common; from_file[i]; i++) {
+		ups += from_file[i] == '/';
+	}
+	path = malloc(ups * 3 + strlen(to_file + common) + 1);
+	if (path) {
+		for (i = 0; i < ups; i++) {
+			memcpy(path + 3 * i, "../", 3);
+		}
+		strcpy(path + 3 * ups, to_file + common);
+	}
+	return path;
+}
+
+/* Names for the locator: absolute, and relative to the child. *storage owns both. */
+int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent, char **storage,
+		struct disk_error *error)
+{
+	char *absolute = file_resolve(parent->file.path), *folder = NULL, *child = NULL, *relative = NULL;
+	const char *slash = strrchr(child_path, '/');
+	char *own_folder = slash ? strndup(child_path, (size_t)(slash - child_path) + 1) : strdup("./");
+
+	folder = own_folder ? file_resolve(own_folder) : NULL;
+	free(own_folder);
+	if (folder) {
+		child = malloc(strlen(folder) + 3);
+	}
+	if (child) {
+		sprintf(child, "%s%sx", folder, folder[1] ? "/" : "");
+	}
+	if (absolute && child) {
+		relative = path_relative(child, absolute);
+	}
+	if (relative) {
+		*storage = malloc(strlen(absolute) + strlen(relative) + 2);
+	}
+	if (relative && *storage) {
+		strcpy(*storage, absolute);
+		plan->parent_absolute = *storage;
+		plan->parent_relative = strcpy(*storage + strlen(absolute) + 1, relative);
+	}
+	free(absolute);
+	free(folder);
+	free(child);
+	free(relative);
+	plan->parent = parent;
+	return plan->parent_relative ? 0 :
+				       error_set(error, -ENOENT, "%s: its folder, or %s, cannot be found", child_path,
+						 parent->file.path);
+}
+
+int parent_check(const struct layer *child, struct layer *parent, struct disk_error *error)
+{
+	char id[GUID_TEXT];
+
+	if (parent->format != child->format) {
+		return error_set(error, -EINVAL, "%s: its parent %s is a %s file; a parent has the child's format",
+				 child->file.path, parent->file.path, parent->format->name);
+	}
+	if (parent->sector_size != child->sector_size) {
+		return error_set(error, -EINVAL, "%s: its parent %s has other sectors (%u bytes)", child->file.path,
+				 parent->file.path, parent->sector_size);
+	}
+	parent->format->identity(parent, id);
+	if (strcmp(id, child->parent_id) && strcmp(id, child->parent_id_2)) {
+		return error_set(error, -ESTALE,
+				 "%s: its parent %s was changed, or is another one, since the child was made; if it is "
+				 "right all the same: vhd rebase --force",
+				 child->file.path, parent->file.path);
+	}
+	return 0;
+}
+
+/* A name as Windows writes it: backslashes, perhaps a drive. */
+static void to_local(char *path)
+{
+	char *p;
+
+	if (((path[0] | 0x20) >= 'a' && (path[0] | 0x20) <= 'z') && path[1] == ':') {
+		memmove(path, path + 2, strlen(path + 2) + 1);
+	}
+	for (p = path; *p; p++) {
+		*p = *p == '\\' ? '/' : *p;
+	}
+}
+
+static char *try_name(const struct layer *child, const char *name, bool base_only)
+{
+	char *copy = name ? strdup(name) : NULL, *path = NULL;
+	char *slash;
+
+	if (copy) {
+		to_local(copy);
+		slash = strrchr(copy, '/');
+		path = path_beside(child->file.path, base_only && slash ? slash + 1 : copy);
+	}
+	free(copy);
+	if (path && file_exists(path)) {
+		return path;
+	}
+	free(path);
+	return NULL;
+}
+
+/* Relative to the child, then absolute, then by the bare name beside the child. */
+static char *find_parent(const struct layer *child)
+{
+	const char *names[] = {child->parent_path, child->parent_path_2};
+	char *path = NULL;
+	unsigned i;
+
+	for (i = 0; i < 4 && !path; i++) {
+		path = try_name(child, names[i % 2], i >= 2);
+	}
+	return path;
+}
+
+static int open_parent(struct layer *child, const struct disk_open *how, unsigned index, struct layer **parent,
+		       struct disk_error *error)
+{
+	unsigned flags = DISK_READ_ONLY | (how->flags & (DISK_NO_LOCK | DISK_DIRECT));
+	int fd = index < how->fd_count ? how->fds[index] : -1, r;
+	char *path = find_parent(child);
+
+	if (!path && fd < 0) {
+		return error_set(error, -ENOENT, "%s: its parent %s is not there; vhd rebase names another place",
+				 child->file.path,
+				 child->parent_path	? child->parent_path :
+				 child->parent_path_2 ? child->parent_path_2 :
+							"(without a name)");
+	}
+	r = layer_open(path ? path : "parent", fd, child->format->id, flags, NULL, parent, error);
+	free(path);
+	return r;
+}
+
+/* A file that is its own ancestor would be an endless chain; the limit ends any. */
+int chain_open_parents(struct disk *disk, const struct disk_open *how, struct disk_error *error)
+{
+	while (disk->layers[disk->layer_count - 1]->type == DISK_DIFFERENCING) {
+		struct layer *child = disk->layers[disk->layer_count - 1], *parent;
+		int r;
+
+		if (disk->layer_count == DISK_LAYERS_MAX) {
+			return error_set(error, -ELOOP, "%s: more than %u files in the chain, or a loop",
+					 disk_top(disk)->file.path, DISK_LAYERS_MAX);
+		}
+		r = open_parent(child, how, disk->layer_count, &parent, error);
+		if (r) {
+			return r;
+		}
+		disk->layers[disk->layer_count++] = parent;
+		r = parent_check(child, parent, error);
+		if (r && (r != -ESTALE || !(how->flags & DISK_STALE_PARENT))) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+int disk_rebase(const char *path, const char *parent_path, bool unsafe, struct disk_error *error)
+{
+	struct create_plan plan = {0};
+	struct layer *child = NULL, *parent = NULL;
+	char *storage = NULL;
+	int r = layer_open(path, -1, DISK_FORMAT_AUTO, 0, NULL, &child, error), code;
+
+	if (!r && child->type != DISK_DIFFERENCING) {
+		r = error_set(error, -EINVAL, "%s: not a differencing disk, it has no parent", path);
+	}
+	r = r ? r : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY, NULL, &parent, error);
+	if (!r) {
+		r = parent_check(child, parent, error);
+		r = r == -ESTALE && unsafe ? 0 : r;
+	}
+	if (!r && !unsafe && parent->size > child->size) {
+		r = error_set(error, -EINVAL, "%s: larger than its child; --force if that is right", parent_path);
+	}
+	r = r ? r : plan_parent(&plan, path, parent, &storage, error);
+	r = r ? r : child->format->set_parent(child, &plan, error);
+	code = layer_close(&child, r ? NULL : error);
+	layer_close(&parent, NULL);
+	free(storage);
+	return r ? r : code;
+}

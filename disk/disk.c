@@ -1,0 +1,278 @@
+/* The public handle: open, close, plain access. */
+#include "disk/internal.h"
+
+#include <stdlib.h>
+
+static struct disk *disk_alloc(void)
+{
+	struct disk *disk = calloc(1, sizeof(*disk));
+
+	if (disk) {
+		pthread_mutex_init(&disk->merge_lock, NULL);
+		pthread_mutex_init(&disk->edge_lock, NULL);
+		pthread_mutex_init(&disk->helper_lock, NULL);
+		pthread_rwlock_init(&disk->chain_lock, NULL);
+	}
+	return disk;
+}
+
+static int disk_free(struct disk *disk, struct disk_error *error)
+{
+	unsigned i;
+	int r = 0;
+
+	helper_stop(disk);
+	for (i = 0; i < disk->layer_count; i++) {
+		int code = layer_close(&disk->layers[i], r ? NULL : error);
+
+		r = r ? r : code;
+	}
+	for (i = 0; i < disk->retired_count; i++) {
+		layer_close(&disk->retired[i], NULL);
+	}
+	free(disk->retired);
+	pthread_mutex_destroy(&disk->merge_lock);
+	pthread_mutex_destroy(&disk->edge_lock);
+	pthread_mutex_destroy(&disk->helper_lock);
+	pthread_rwlock_destroy(&disk->chain_lock);
+	free(disk);
+	return r;
+}
+
+int disk_open(const char *path, const struct disk_open *how, struct disk **out, struct disk_error *error)
+{
+	static const struct disk_open defaults;
+	struct disk *disk = disk_alloc();
+	int r;
+
+	how = how ? how : &defaults;
+	if (!disk) {
+		return error_set(error, -ENOMEM, "%s: out of memory", path);
+	}
+	r = layer_open(path, how->fd_count ? how->fds[0] : -1, how->format, how->flags, NULL, &disk->layers[0], error);
+	if (r) {
+		disk_free(disk, NULL);
+		return r;
+	}
+	disk->layer_count = 1;
+	disk->read_only = how->flags & DISK_READ_ONLY;
+	if (disk_top(disk)->type == DISK_DIFFERENCING) {
+		if (how->flags & DISK_NO_PARENT) {
+			disk->read_only = true;
+		} else {
+			r = chain_open_parents(disk, how, error);
+		}
+	}
+	if (r) {
+		unsigned i;
+
+		for (i = 0; i < disk->layer_count && i < how->fd_count; i++) {
+			disk->layers[i]->file.fd = -1; /* still the caller's */
+		}
+		disk_free(disk, NULL);
+		return r;
+	}
+	*out = disk;
+	return 0;
+}
+
+int disk_close(struct disk **where, struct disk_error *error)
+{
+	struct disk *disk = *where;
+
+	*where = NULL;
+	return disk ? disk_free(disk, error) : 0;
+}
+
+const struct disk_error *disk_last_error(const struct disk *disk)
+{
+	return &disk->error;
+}
+
+uint64_t disk_size(const struct disk *disk)
+{
+	return disk_top(disk)->size;
+}
+
+uint32_t disk_sector_size(const struct disk *disk)
+{
+	return disk_top(disk)->sector_size;
+}
+
+uint32_t disk_physical_size(const struct disk *disk)
+{
+	return disk_top(disk)->physical_size;
+}
+
+uint32_t disk_block_size(const struct disk *disk)
+{
+	return disk_top(disk)->block_size;
+}
+
+bool disk_is_read_only(const struct disk *disk)
+{
+	return disk->read_only;
+}
+
+unsigned disk_layer_count(const struct disk *disk)
+{
+	return disk->layer_count;
+}
+
+/* Every request, plain or not, is checked here first. */
+int disk_check_request(const struct disk *disk, const struct disk_req *req)
+{
+	uint64_t size = disk_size(disk), sum = 0;
+	unsigned i;
+
+	if (req->op != DISK_OP_READ && disk->read_only) {
+		return req->op == DISK_OP_FLUSH ? 0 : -EROFS;
+	}
+	if (req->op == DISK_OP_FLUSH) {
+		return 0;
+	}
+	if (req->offset > size || req->length > size - req->offset) {
+		return -ERANGE;
+	}
+	if (req->op == DISK_OP_READ || req->op == DISK_OP_WRITE) {
+		for (i = 0; i < req->iov_count; i++) {
+			if (__builtin_add_overflow(sum, req->iov[i].iov_len, &sum)) {
+				return -EINVAL;
+			}
+		}
+		return sum == req->length ? 0 : -EINVAL;
+	}
+	return req->op == DISK_OP_TRIM ? 0 : -EINVAL;
+}
+
+#define RUN_IOVS 64
+
+/* Carries out a read or write over copies of its iovecs, some at a time, since iovecs are used up on the way. */
+static int run_data(struct disk *disk, const struct disk_req *req)
+{
+	uint64_t done = 0;
+	int r = 0;
+
+	while (done < req->length && !r) {
+		struct iovec iov[RUN_IOVS];
+		unsigned count;
+		uint64_t n = iov_slice(req->iov, req->iov_count, done, req->length - done, iov, RUN_IOVS, &count);
+
+		r = req->op == DISK_OP_READ ? chain_read(disk, 0, iov, count, n, req->offset + done) :
+					      chain_write(disk, iov, count, n, req->offset + done);
+		done += n;
+	}
+	return r;
+}
+
+static int run_flush(struct disk *disk)
+{
+	struct layer *top = disk_top(disk);
+	int failed = atomic_load(&top->failed);
+
+	if (disk->read_only) {
+		return 0;
+	}
+	return failed ? failed : top->format->flush(top);
+}
+
+int disk_run(struct disk *disk, struct disk_req *req)
+{
+	int r = disk_check_request(disk, req);
+
+	if (r) {
+		return r;
+	}
+	pthread_rwlock_rdlock(&disk->chain_lock);
+	switch (req->op) {
+	case DISK_OP_READ:
+	case DISK_OP_WRITE:
+		r = run_data(disk, req);
+		break;
+	case DISK_OP_TRIM:
+		r = chain_trim(disk, req->length, req->offset);
+		break;
+	case DISK_OP_FLUSH:
+		r = run_flush(disk);
+		break;
+	}
+	if (!r && (req->flags & DISK_FUA) && (req->op == DISK_OP_WRITE || req->op == DISK_OP_TRIM)) {
+		r = run_flush(disk);
+	}
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return r;
+}
+
+static int run_plain(struct disk *disk, struct disk_req *req, const char *verb)
+{
+	int r = disk_run(disk, req);
+
+	if (r) {
+		error_set(&disk->error, r, "%s: %s %llu bytes at %llu: %s", disk_top(disk)->file.path, verb,
+			  (unsigned long long)req->length, (unsigned long long)req->offset, strerror(-r));
+	}
+	return r;
+}
+
+int disk_read(struct disk *disk, void *buffer, uint64_t length, uint64_t offset)
+{
+	struct iovec iov = {.iov_base = buffer, .iov_len = length};
+	struct disk_req req = {
+		.op = DISK_OP_READ, .offset = offset, .length = length, .iov = &iov, .iov_count = 1};
+
+	return run_plain(disk, &req, "read");
+}
+
+int disk_write(struct disk *disk, const void *buffer, uint64_t length, uint64_t offset)
+{
+	struct iovec iov = {.iov_base = (void *)buffer, .iov_len = length};
+	struct disk_req req = {
+		.op = DISK_OP_WRITE, .offset = offset, .length = length, .iov = &iov, .iov_count = 1};
+
+	return run_plain(disk, &req, "write");
+}
+
+int disk_trim(struct disk *disk, uint64_t length, uint64_t offset)
+{
+	struct disk_req req = {.op = DISK_OP_TRIM, .offset = offset, .length = length};
+
+	return run_plain(disk, &req, "trim");
+}
+
+int disk_flush(struct disk *disk)
+{
+	struct disk_req req = {.op = DISK_OP_FLUSH};
+
+	return run_plain(disk, &req, "flush");
+}
+
+int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status, uint64_t *run)
+{
+	struct extent extent;
+	struct layer *layer;
+	uint64_t start, end;
+	int r;
+
+	if (offset >= disk_size(disk)) {
+		return -ERANGE;
+	}
+	length = min_u64(length, disk_size(disk) - offset);
+	pthread_rwlock_rdlock(&disk->chain_lock);
+	r = chain_map(disk, 0, offset, length, true, &extent, &layer);
+	if (!r) {
+		*run = extent.length;
+		*status = extent.kind == EXTENT_DATA ? DISK_STATUS_DATA : DISK_STATUS_ZERO;
+	}
+	if (!r && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
+		file_next_data(&layer->file, extent.file_offset, &start, &end);
+		if (start > extent.file_offset) {
+			*status = DISK_STATUS_ZERO;
+			*run = min_u64(*run, start - extent.file_offset);
+		} else {
+			*run = min_u64(*run, end - extent.file_offset);
+		}
+		layer_io_end(layer, &extent);
+	}
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return r;
+}

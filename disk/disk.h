@@ -1,0 +1,245 @@
+/*
+ * Sector access to raw, VHD and VHDX files and their differencing chains.
+ *
+ * Values: 0 or a negative errno. Where a struct disk_error is taken (NULL is allowed) it receives a text that names
+ * the file and says what to do.
+ *
+ * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the handle alone.
+ * disk_read/write/trim/flush, disk_submit and disk_merge_online may run on any number of threads at once on one handle.
+ * A queue belongs to one thread at a time; only disk_queue_wake may be called on it from others. Several queues may serve one handle.
+ *
+ * Order: requests in flight together have no order. A request sees everything that was completed before it was
+ * submitted. A flush covers the requests whose completion was seen before the flush was submitted; what it covers
+ * survives a crash. A write or trim with DISK_FUA is durable, with all the tables it needs, when it completes. Overlapping
+ * writes in flight together leave either content sector by sector. On a differencing disk a write that is not aligned to the
+ * disk's sector counts as a write of whole sectors in this rule.
+ */
+#ifndef DISK_DISK_H
+#define DISK_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct disk;
+struct disk_queue;
+
+struct disk_error {
+	int code;	/* negative errno */
+	char text[504]; /* one sentence or two, names the file and the remedy */
+};
+
+enum disk_format { DISK_FORMAT_AUTO, DISK_FORMAT_RAW, DISK_FORMAT_VHD, DISK_FORMAT_VHDX };
+enum disk_type { DISK_FIXED, DISK_DYNAMIC, DISK_DIFFERENCING };
+
+enum disk_open_flags {
+	DISK_READ_ONLY = 1,    /* else the top file is opened for writing; parents never are */
+	DISK_NO_PARENT = 2,    /* the one file; what the parents hold reads as zeros, and writing is refused */
+	DISK_NO_LOCK = 4,      /* do not refuse a file that others use; the caller answers for it */
+	DISK_DIRECT = 16,      /* asynchronous data past the host's page cache, where memory and place are aligned */
+	DISK_STALE_PARENT = 8, /* open although the parent is not the one that the child was made on */
+};
+
+struct disk_open {
+	enum disk_format format; /* AUTO: by content, then by the name's ending */
+	unsigned flags;
+	const int *fds;	    /* optional: the chain's open files, top first; ownership passes on success */
+	unsigned fd_count;
+};
+
+/* path is used for messages, and to find the file and its parents where no descriptors are given. */
+int disk_open(const char *path, const struct disk_open *how, struct disk **disk, struct disk_error *error);
+
+/* Flushes, tidies the file and frees the handle in any case. The first failure is returned. */
+int disk_close(struct disk **disk, struct disk_error *error);
+
+/* What the last failed call on this handle (not on its queues) had to say. */
+const struct disk_error *disk_last_error(const struct disk *disk);
+
+uint64_t disk_size(const struct disk *disk);	      /* bytes */
+uint32_t disk_sector_size(const struct disk *disk);   /* logical: 512 or 4096 */
+uint32_t disk_physical_size(const struct disk *disk); /* physical sector: 512 or 4096 */
+uint32_t disk_block_size(const struct disk *disk);    /* unit in which trim frees space; 0 if any */
+bool disk_is_read_only(const struct disk *disk);
+unsigned disk_layer_count(const struct disk *disk);
+
+/* -- Plain access, any offset and length within the disk -- */
+
+int disk_read(struct disk *disk, void *buffer, uint64_t length, uint64_t offset);
+int disk_write(struct disk *disk, const void *buffer, uint64_t length, uint64_t offset);
+int disk_trim(struct disk *disk, uint64_t length, uint64_t offset); /* reads give zeros afterwards */
+int disk_flush(struct disk *disk);
+
+enum disk_status { DISK_STATUS_DATA, DISK_STATUS_ZERO };
+
+/* What lies at offset: *status holds for *run bytes, at most length. ZERO: known to read as zeros. */
+int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status, uint64_t *run);
+
+/* -- Asynchronous access -- */
+
+enum disk_op { DISK_OP_READ, DISK_OP_WRITE, DISK_OP_TRIM, DISK_OP_FLUSH };
+enum disk_req_flags { DISK_FUA = 1 };
+
+/*
+ * The caller owns the request, its iovec array and the memory, and leaves them alone until it is completed. The data is
+ * moved straight to and from that memory. The library never allocates for a request.
+ */
+struct disk_req {
+	enum disk_op op;
+	unsigned flags;
+	uint64_t offset;
+	uint64_t length;	 /* READ, WRITE: the sum of iov; TRIM: what to free; FLUSH: unused */
+	const struct iovec *iov; /* READ, WRITE; entries of length 0 are allowed */
+	unsigned iov_count;
+	void (*done)(struct disk_req *req); /* called from disk_queue_poll, may submit; NULL: see disk_queue_next */
+	void *user;
+	int result; /* 0 or a negative errno */
+
+	struct { /* the library's */
+		struct disk_req *next;
+		struct disk *disk;
+		struct disk_queue *queue;
+		uint64_t issued;     /* bytes handed to the ring */
+		unsigned iov_index;  /* first iovec not yet used up */
+		uint64_t iov_offset; /* within it */
+		unsigned pending;    /* ring operations under way */
+		unsigned state;
+	} p;
+};
+
+/* depth: ring operations in flight; more requests wait in the queue. */
+int disk_queue_create(unsigned depth, struct disk_queue **queue, struct disk_error *error);
+
+/* Every request must be completed before. */
+void disk_queue_destroy(struct disk_queue **queue);
+
+/* Becomes readable when there may be something for disk_queue_poll. Made at the first call; -errno on failure. */
+int disk_queue_fd(struct disk_queue *queue);
+
+/* Never fails by itself: errors come with the completion. Nothing is promised to start before disk_queue_kick. */
+void disk_submit(struct disk_queue *queue, struct disk *disk, struct disk_req *req);
+void disk_queue_kick(struct disk_queue *queue);
+
+/* Takes in what has completed, calls `done`s, kicks. Returns how many requests completed. Never blocks. */
+unsigned disk_queue_poll(struct disk_queue *queue);
+
+/* As poll, but waits until something completed, or disk_queue_wake, or nothing is in flight. */
+unsigned disk_queue_wait(struct disk_queue *queue);
+void disk_queue_wake(struct disk_queue *queue);
+
+/* The next completed request that has no `done`, in order of completion; NULL if none. */
+struct disk_req *disk_queue_next(struct disk_queue *queue);
+
+/* -- Whole files -- */
+
+struct disk_create {
+	enum disk_format format; /* AUTO: by the name's ending, raw otherwise */
+	enum disk_type type;
+	uint64_t size;		/* bytes; 0 for a differencing disk: the parent's */
+	uint32_t block_size;	/* 0: 2 MiB */
+	uint32_t sector_size;	/* 0: 512 */
+	uint32_t physical_size; /* 0: 4096 for VHDX, 512 otherwise */
+	const char *parent;	/* DISK_DIFFERENCING; relative names are relative to the working directory */
+	bool replace;		/* an existing file is replaced; else -EEXIST */
+};
+
+int disk_create(const char *path, const struct disk_create *how, struct disk_error *error);
+
+/* done and total are bytes of work; a return other than 0 (a negative errno) stops it at a safe place. */
+struct disk_progress {
+	int (*step)(void *user, uint64_t done, uint64_t total);
+	void *user;
+};
+
+/* Copy what the source handle reads as into a new file. how->size and sector size 0: the source's. */
+int disk_convert(struct disk *source, const char *path, const struct disk_create *how,
+		 const struct disk_progress *progress, struct disk_error *error);
+
+/* discard: data beyond the new end may be lost; else -ENOTEMPTY where there is any. */
+int disk_resize(struct disk *disk, uint64_t size, bool discard, struct disk_error *error);
+
+/* Free blocks of zeros, move the others together and cut the file. */
+int disk_compact(struct disk *disk, const struct disk_progress *progress, struct disk_error *error);
+
+/* Point the file (only its own layer is opened) to another parent. unsafe: do not compare sizes and sectors. */
+int disk_rebase(const char *path, const char *parent, bool unsafe, struct disk_error *error);
+
+/*
+ * Merge `count` files from the top of the chain of `path` into the next one below, delete them if `remove`. After a crash the
+ * same call goes on. The merged file is the parent.
+ */
+int disk_merge(const char *path, unsigned count, bool remove, const struct disk_progress *progress,
+	       struct disk_error *error);
+
+/*
+ * The same while the handle is in use: layer `index` (0 is the top) goes into layer index + 1 and leaves the chain.
+ * Its file is left on disk, unused.
+ */
+int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
+		      struct disk_error *error);
+
+enum disk_severity { DISK_NOTE, DISK_LEAK, DISK_DAMAGE };
+
+struct disk_finding {
+	enum disk_severity severity;
+	bool repaired;
+	char text[240];
+};
+
+struct disk_report {
+	unsigned count, notes, leaks, damages, repaired;
+	unsigned capacity; /* of findings; later ones are only counted */
+	struct disk_finding *findings;
+};
+
+/* 0 also when something was found: look at the report. Only the one file is checked. */
+int disk_check(const char *path, enum disk_format format, bool repair, struct disk_report *report,
+	       struct disk_error *error);
+void disk_report_free(struct disk_report *report);
+
+struct disk_info {
+	const char *path;
+	enum disk_format format;
+	enum disk_type type;
+	uint64_t size, file_size, allocated; /* allocated: what the file occupies on the host */
+	uint32_t block_size, sector_size, physical_size;
+	uint64_t blocks, blocks_present;
+	char id[37];	    /* the disk's own identity */
+	char write_id[37];  /* VHDX: changes with the data */
+	char parent_id[37]; /* what a differencing disk expects */
+	char parent[1024];  /* as found in the file; empty if none */
+	char creator[64];
+	bool log_pending; /* VHDX: the file was not closed; its log will be replayed */
+	unsigned cylinders, heads, sectors_per_track;
+};
+
+/* Of one layer; strings live as long as the handle. -ERANGE past the last layer. */
+int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info);
+int disk_print_info(struct disk *disk, FILE *out, bool json, bool chain);
+
+const char *disk_format_name(enum disk_format format);
+int disk_format_by_name(const char *name, enum disk_format *format);
+
+/*
+ * Serve the handle to NBD clients on a UNIX socket until *stop becomes true (checked at least each 250 ms) or, with
+ * `once`, until the last client has gone.
+ */
+struct disk_nbd {
+	const char *socket_path;
+	const char *export_name; /* NULL: "" */
+	bool once;
+	volatile bool *stop;
+};
+
+int disk_nbd_serve(struct disk *disk, const struct disk_nbd *how, struct disk_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

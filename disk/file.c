@@ -1,0 +1,399 @@
+/*
+ * A host file. Every system call on a disk's file outside the ring is here.
+ *
+ * Locks: open-file-description locks on the bytes that QEMU's tools use (block/file-posix: one byte per permission), so
+ * that they and this library refuse each other's files. Held bytes: 100 + p for a permission that the holder uses, 200 + p for
+ * one that it does not share. p: 0 consistent read, 1 write, 3 resize.
+ */
+#include "disk/internal.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <linux/fs.h>
+#include <unistd.h>
+
+enum { LOCK_USED = 100, LOCK_UNSHARED = 200, PERM_READ = 0, PERM_WRITE = 1, PERM_RESIZE = 3 };
+
+static int measure(struct file *file, struct disk_error *error)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st)) {
+		return error_set(error, -errno, "%s: %s", file->path, strerror(errno));
+	}
+	if (S_ISBLK(st.st_mode)) {
+		uint64_t bytes;
+
+		if (ioctl(file->fd, BLKGETSIZE64, &bytes)) {
+			return error_set(error, -errno, "%s: cannot get the device's size: %s", file->path,
+					 strerror(errno));
+		}
+		file->size = bytes;
+		return 0;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		return error_set(error, -EINVAL, "%s: neither a file nor a block device", file->path);
+	}
+	file->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int file_adopt(struct file *file, int fd, const char *path, bool writable, struct disk_error *error)
+{
+	int r;
+
+	*file = (struct file){.fd = fd, .direct_fd = -1, .writable = writable, .path = strdup(path)};
+	if (!file->path) {
+		return error_set(error, -ENOMEM, "%s: out of memory", path);
+	}
+	r = measure(file, error);
+	if (r) {
+		free(file->path);
+		file->fd = -1;
+	}
+	return r;
+}
+
+int file_open(struct file *file, const char *path, bool writable, struct disk_error *error)
+{
+	int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC), r;
+
+	if (fd < 0) {
+		r = -errno;
+		return error_set(error, r, "%s: %s%s", path, strerror(-r),
+				 writable && (r == -EACCES || r == -EROFS) ? "; try to open it read-only" : "");
+	}
+	r = file_adopt(file, fd, path, writable, error);
+	if (r) {
+		close(fd);
+	}
+	return r;
+}
+
+int file_create(struct file *file, const char *path, bool replace, struct disk_error *error)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | (replace ? 0 : O_EXCL), 0666), r;
+
+	if (fd < 0) {
+		r = -errno;
+		return error_set(error, r, "%s: %s%s", path, strerror(-r),
+				 r == -EEXIST ? "; give another name, or --force to replace it" : "");
+	}
+	r = file_adopt(file, fd, path, true, error);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	r = file_lock(file, true, error);
+	if (!r) {
+		r = file_truncate(file, 0);
+		if (r) {
+			error_set(error, r, "%s: cannot empty the file: %s", path, strerror(-r));
+		}
+	}
+	if (r) {
+		file_close(file);
+	}
+	return r;
+}
+
+void file_close(struct file *file)
+{
+	if (file->fd >= 0) {
+		close(file->fd);
+	}
+	if (file->direct_fd >= 0) {
+		close(file->direct_fd);
+	}
+	free(file->path);
+	file->fd = file->direct_fd = -1;
+	file->path = NULL;
+}
+
+/* A second opening of the same file, by its descriptor: the path may be out of reach. */
+int file_open_direct(struct file *file, struct disk_error *error)
+{
+	struct statx st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+	file->direct_fd = open(path, (file->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_DIRECT);
+	if (file->direct_fd < 0) {
+		int r = -errno;
+
+		return error_set(error, r, "%s: cannot be opened past the page cache: %s", file->path, strerror(-r));
+	}
+	file->direct_align = 4096;
+#ifdef STATX_DIOALIGN
+	if (!statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) && (st.stx_mask & STATX_DIOALIGN) &&
+	    st.stx_dio_offset_align) {
+		file->direct_align = (unsigned)max_u64(st.stx_dio_mem_align, st.stx_dio_offset_align);
+	}
+#else
+	(void)st;
+#endif
+	return 0;
+}
+
+int file_data_fd(const struct file *file, const struct iovec *iov, unsigned count, uint64_t offset)
+{
+	uint64_t bits = offset;
+	unsigned i;
+
+	if (file->direct_fd < 0) {
+		return file->fd;
+	}
+	for (i = 0; i < count; i++) {
+		bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
+	}
+	return bits % file->direct_align ? file->fd : file->direct_fd;
+}
+
+static int lock_byte(int fd, off_t byte, bool lock)
+{
+	struct flock fl = {.l_type = lock ? F_RDLCK : F_UNLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	return fcntl(fd, F_OFD_SETLK, &fl) ? -errno : 0;
+}
+
+static bool byte_is_held(int fd, off_t byte)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+	return !fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK;
+}
+
+int file_lock(struct file *file, bool writable, struct disk_error *error)
+{
+	static const off_t reader[] = {LOCK_USED + PERM_READ, LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
+	static const off_t writer[] = {LOCK_USED + PERM_READ, LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE,
+				       LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
+	static const off_t reader_foes[] = {LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE, LOCK_UNSHARED + PERM_READ};
+	static const off_t writer_foes[] = {LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE, LOCK_UNSHARED + PERM_READ,
+					    LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
+	const off_t *mine = writable ? writer : reader, *foes = writable ? writer_foes : reader_foes;
+	unsigned count = writable ? DISK_COUNT(writer) : DISK_COUNT(reader);
+	unsigned foe_count = writable ? DISK_COUNT(writer_foes) : DISK_COUNT(reader_foes), i;
+	int r = 0;
+
+	for (i = 0; i < count && !r; i++) {
+		r = lock_byte(file->fd, mine[i], true);
+	}
+	if (r && r != -EAGAIN && r != -EACCES) {
+		return error_set(error, r, "%s: this file system has no locks: %s; --no-lock opens it all the same",
+				 file->path, strerror(-r));
+	}
+	for (i = 0; i < foe_count && !r; i++) {
+		r = byte_is_held(file->fd, foes[i]) ? -EAGAIN : 0;
+	}
+	if (!r) {
+		return 0;
+	}
+	file_unlock(file);
+	return error_set(error, -EBUSY, "%s: in use by another process%s; stop it first", file->path,
+			 writable ? "" : " that writes to it");
+}
+
+void file_unlock(struct file *file)
+{
+	static const off_t bytes[] = {LOCK_USED + PERM_READ, LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE,
+				      LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
+	unsigned i;
+
+	for (i = 0; i < DISK_COUNT(bytes); i++) {
+		lock_byte(file->fd, bytes[i], false);
+	}
+}
+
+int file_read(struct file *file, void *buffer, size_t length, uint64_t offset)
+{
+	uint8_t *p = buffer;
+
+	while (length) {
+		ssize_t n = pread(file->fd, p, length, (off_t)offset);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n ? -errno : -ENODATA;
+		}
+		p += n;
+		offset += (uint64_t)n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_write(struct file *file, const void *buffer, size_t length, uint64_t offset)
+{
+	struct iovec iov = {.iov_base = (void *)buffer, .iov_len = length};
+
+	return file_writev(file, &iov, 1, offset);
+}
+
+#define CHUNK_IOVS 64
+
+/* Moves the whole of iov, in pieces, since the kernel may move less than asked. 1: the file ended at *moved. */
+static int move_all(int fd, const struct iovec *iov, unsigned count, uint64_t offset, bool write, uint64_t *moved)
+{
+	struct iovec piece[CHUNK_IOVS];
+	uint64_t total = 0;
+	unsigned i, n;
+
+	for (i = 0; i < count; i++) {
+		total += iov[i].iov_len;
+	}
+	for (*moved = 0; *moved < total;) {
+		uint64_t want = iov_slice(iov, count, *moved, total - *moved, piece, CHUNK_IOVS, &n);
+		ssize_t got;
+
+		if (want > DISK_GIB) {
+			want = iov_slice(iov, count, *moved, DISK_GIB, piece, CHUNK_IOVS, &n);
+		}
+		got = write ? pwritev(fd, piece, (int)n, (off_t)(offset + *moved)) :
+			      preadv(fd, piece, (int)n, (off_t)(offset + *moved));
+		if (got < 0 && errno != EINTR) {
+			return -errno;
+		}
+		if (got == 0) {
+			return write ? -EIO : 1;
+		}
+		*moved += got > 0 ? (uint64_t)got : 0;
+	}
+	return 0;
+}
+
+int file_readv(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset)
+{
+	uint64_t moved, skip;
+	unsigned i;
+	int r = move_all(file->fd, iov, count, offset, false, &moved);
+
+	if (r != 1) {
+		return r;
+	}
+	for (i = 0, skip = moved; i < count; i++) {
+		if (skip < iov[i].iov_len) {
+			memset((uint8_t *)iov[i].iov_base + skip, 0, iov[i].iov_len - skip);
+		}
+		skip -= min_u64(skip, iov[i].iov_len);
+	}
+	return 0;
+}
+
+int file_writev(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset)
+{
+	uint64_t moved;
+
+	return move_all(file->fd, iov, count, offset, true, &moved);
+}
+
+int file_sync(struct file *file)
+{
+	return fdatasync(file->fd) ? -errno : 0;
+}
+
+int file_truncate(struct file *file, uint64_t size)
+{
+	if (ftruncate(file->fd, (off_t)size)) {
+		return -errno;
+	}
+	file->size = size;
+	return 0;
+}
+
+static int write_zeros(struct file *file, uint64_t offset, uint64_t length)
+{
+	static const uint8_t zeros[65536];
+	int r = 0;
+
+	while (length && !r) {
+		size_t n = (size_t)min_u64(length, sizeof(zeros));
+
+		r = file_write(file, zeros, n, offset);
+		offset += n;
+		length -= n;
+	}
+	return r;
+}
+
+int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep)
+{
+	int mode = keep ? FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	if (offset >= file->size) {
+		return 0;
+	}
+	length = min_u64(length, file->size - offset);
+	if (!fallocate(file->fd, mode, (off_t)offset, (off_t)length)) {
+		return 0;
+	}
+	return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL ? write_zeros(file, offset, length) : -errno;
+}
+
+int file_allocate(struct file *file, uint64_t offset, uint64_t length)
+{
+	int r = fallocate(file->fd, 0, (off_t)offset, (off_t)length) ? -errno : 0;
+
+	if (r == -EOPNOTSUPP) {
+		r = file_truncate(file, max_u64(file->size, offset + length));
+	}
+	if (!r) {
+		file->size = max_u64(file->size, offset + length);
+	}
+	return r;
+}
+
+void file_next_data(struct file *file, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+	off_t data = lseek(file->fd, (off_t)offset, SEEK_DATA), hole;
+
+	if (data < 0) {
+		bool none = errno == ENXIO;
+
+		*start = none ? UINT64_MAX : offset;
+		*end = UINT64_MAX;
+		return;
+	}
+	hole = lseek(file->fd, data, SEEK_HOLE);
+	*start = (uint64_t)data;
+	*end = hole < 0 ? UINT64_MAX : (uint64_t)hole;
+}
+
+uint64_t file_allocated(struct file *file)
+{
+	struct stat st;
+
+	return fstat(file->fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+uint64_t file_time(struct file *file)
+{
+	struct stat st;
+
+	return fstat(file->fd, &st) ? 0 : (uint64_t)st.st_mtime;
+}
+
+int file_unlink(const char *path)
+{
+	return unlink(path) ? -errno : 0;
+}
+
+bool file_exists(const char *path)
+{
+	return !access(path, F_OK);
+}
+
+int file_replace(const char *from, const char *to)
+{
+	return rename(from, to) ? -errno : 0;
+}
+
+char *file_resolve(const char *path)
+{
+	return realpath(path, NULL);
+}

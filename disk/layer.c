@@ -1,0 +1,204 @@
+/*
+ * What the formats share: opening and closing one file of a chain, its locks, its epochs, freed space, findings.
+ *
+ * An epoch is a parity. Requests that touch the file count in in_flight[epoch] from map or write_begin to
+ * layer_io_end. When a batch of freed space becomes durable the epoch flips, and the batch waits until the old
+ * parity's count is 0: then no request from before can touch that space (invariant 8).
+ */
+#include "disk/internal.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int span_add(struct span_list *list, uint64_t offset, uint64_t length)
+{
+	struct span *last = list->count > list->fence ? &list->spans[list->count - 1] : NULL;
+
+	if (last && last->offset + last->length == offset) {
+		last->length += length;
+		return 0;
+	}
+	if (list->count == list->capacity) {
+		size_t capacity = list->capacity ? list->capacity * 2 : 64;
+		struct span *spans = realloc(list->spans, capacity * sizeof(*spans));
+
+		if (!spans) {
+			return -ENOMEM;
+		}
+		list->spans = spans;
+		list->capacity = capacity;
+	}
+	list->spans[list->count++] = (struct span){offset, length};
+	return 0;
+}
+
+static void layer_free(struct layer *layer)
+{
+	if (layer->format) {
+		layer->format->release(layer);
+	}
+	file_close(&layer->file);
+	pthread_mutex_destroy(&layer->lock);
+	pthread_mutex_destroy(&layer->flush_lock);
+	free(layer->freed.spans);
+	free(layer->waiting.spans);
+	free(layer->parent_path);
+	free(layer->parent_path_2);
+	free(layer);
+}
+
+static int choose_format(struct layer *layer, enum disk_format id, struct disk_error *error)
+{
+	if (id != DISK_FORMAT_AUTO) {
+		layer->format = format_find(id);
+		return layer->format ? 0 : error_set(error, -EINVAL, "%s: no such format", layer->file.path);
+	}
+	return format_probe(&layer->file, &layer->format, error);
+}
+
+int layer_open(const char *path, int fd, enum disk_format format, unsigned flags, struct disk_report *report,
+	       struct layer **out, struct disk_error *error)
+{
+	struct layer *layer = calloc(1, sizeof(*layer));
+	const struct format *chosen;
+	int r;
+
+	if (!layer) {
+		return error_set(error, -ENOMEM, "%s: out of memory", path);
+	}
+	layer->file.fd = layer->file.direct_fd = -1;
+	pthread_mutex_init(&layer->lock, NULL);
+	pthread_mutex_init(&layer->flush_lock, NULL);
+	layer->writable = !(flags & DISK_READ_ONLY);
+	layer->report = report;
+	r = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error) :
+		      file_open(&layer->file, path, layer->writable, error);
+	if (!r && !(flags & DISK_NO_LOCK)) {
+		r = file_lock(&layer->file, layer->writable, error);
+		layer->locked = !r;
+	}
+	if (!r && (flags & DISK_DIRECT)) {
+		r = file_open_direct(&layer->file, error);
+	}
+	if (!r) {
+		r = choose_format(layer, format, error);
+	}
+	chosen = layer->format;
+	if (!r) {
+		r = chosen->open(layer, error);
+	}
+	if (r) {
+		if (fd >= 0) {
+			layer->file.fd = -1; /* still the caller's */
+		}
+		layer_free(layer);
+		return r;
+	}
+	*out = layer;
+	return 0;
+}
+
+int layer_close(struct layer **where, struct disk_error *error)
+{
+	struct layer *layer = *where;
+	int r = 0;
+
+	if (!layer) {
+		return 0;
+	}
+	*where = NULL;
+	if (layer->writable) {
+		r = layer->format->finish(layer);
+		if (r) {
+			error_set(error, r, "%s: closing: %s; what was flushed before is safe", layer->file.path,
+				  strerror(-r));
+		}
+	}
+	layer_free(layer);
+	return r;
+}
+
+void layer_io_begin(struct layer *layer, struct extent *extent)
+{
+	extent->epoch = layer->epoch;
+	atomic_fetch_add_explicit(&layer->in_flight[layer->epoch], 1, memory_order_relaxed);
+}
+
+void layer_io_end(struct layer *layer, const struct extent *extent)
+{
+	if (extent->kind == EXTENT_DATA) {
+		atomic_fetch_sub_explicit(&layer->in_flight[extent->epoch], 1, memory_order_release);
+	}
+}
+
+int layer_lock(struct layer *layer, bool wait)
+{
+	if (!wait && atomic_load_explicit(&layer->stalled, memory_order_relaxed)) {
+		return -EAGAIN;
+	}
+	pthread_mutex_lock(&layer->lock);
+	return 0;
+}
+
+void layer_unlock(struct layer *layer)
+{
+	pthread_mutex_unlock(&layer->lock);
+}
+
+int layer_fail(struct layer *layer, int code)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&layer->failed, &none, code);
+	return code;
+}
+
+void report_add(struct disk_report *report, enum disk_severity severity, bool repaired, const char *text)
+{
+	unsigned *counts[] = {&report->notes, &report->leaks, &report->damages};
+
+	++*counts[severity];
+	report->repaired += repaired;
+	if (report->count == report->capacity && report->capacity < 4096) {
+		unsigned capacity = report->capacity ? report->capacity * 2 : 16;
+		struct disk_finding *findings = realloc(report->findings, capacity * sizeof(*findings));
+
+		if (!findings) {
+			return;
+		}
+		report->findings = findings;
+		report->capacity = capacity;
+	}
+	if (report->count < report->capacity) {
+		struct disk_finding *finding = &report->findings[report->count++];
+
+		finding->severity = severity;
+		finding->repaired = repaired;
+		snprintf(finding->text, sizeof(finding->text), "%s", text);
+	}
+}
+
+void disk_report_free(struct disk_report *report)
+{
+	free(report->findings);
+	*report = (struct disk_report){0};
+}
+
+int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity, const char *format, ...)
+{
+	char text[240];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (layer->report) {
+		report_add(layer->report, severity, severity == DISK_DAMAGE && layer->writable, text);
+		return 0;
+	}
+	return severity == DISK_DAMAGE ?
+		       error_set(error, -EUCLEAN, "%s: damaged: %s; vhd test --repair may mend it, on a copy",
+				 layer->file.path, text) :
+		       0;
+}

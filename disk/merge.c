@@ -1,0 +1,320 @@
+/*
+ * Merge: a child's data goes down into its parent. At every moment the child over the parent reads as before, because
+ * the child's sectors win; so a crash leaves a chain that opens, and the merge is simply run again. The child
+ * learns the identity that the parent is going to have before the parent gets it (VHDX; a VHD's stays).
+ */
+#include "disk/internal.h"
+#include "disk/vhdx.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STEP (1 * DISK_MIB)
+
+/* -- Writes while the top is being merged: to the top, and to the parent as well where the merge has passed -- */
+
+#define MERGE_IOVS 64 /* disk_run hands over no more at once */
+
+int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset)
+{
+	struct iovec copy[MERGE_IOVS], part[MERGE_IOVS];
+	unsigned n;
+	int r;
+
+	pthread_mutex_lock(&disk->merge_lock);
+	memcpy(copy, iov, count * sizeof(*iov));
+	r = layer_write(disk, disk_top(disk), 0, iov, count, length, offset);
+	if (!r && disk->merge_target && offset < disk->merged) {
+		uint64_t below = min_u64(length, disk->merged - offset);
+
+		iov_slice(copy, count, 0, below, part, MERGE_IOVS, &n);
+		r = layer_write(disk, disk->merge_target, 1, part, n, below, offset);
+	}
+	pthread_mutex_unlock(&disk->merge_lock);
+	return r;
+}
+
+int merge_trim(struct disk *disk, uint64_t length, uint64_t offset)
+{
+	int r;
+
+	pthread_mutex_lock(&disk->merge_lock);
+	r = layer_trim(disk, disk_top(disk), 0, length, offset);
+	if (!r && disk->merge_target && offset < disk->merged) {
+		r = layer_trim(disk, disk->merge_target, 1, min_u64(length, disk->merged - offset), offset);
+	}
+	pthread_mutex_unlock(&disk->merge_lock);
+	return r;
+}
+
+/* -- Copying -- */
+
+/* What the layer itself says about this range: its data and its zeros go down, the rest is the parent's already. */
+static int merge_range(struct disk *disk, unsigned index, uint64_t offset, uint64_t length, uint8_t *buffer,
+		       uint64_t *done)
+{
+	struct layer *child = disk->layers[index], *parent = disk->layers[index + 1];
+	struct extent extent;
+	struct iovec iov;
+	int r;
+
+	layer_lock(child, true);
+	r = child->format->map(child, offset, length, true, &extent);
+	layer_unlock(child);
+	if (r) {
+		return r;
+	}
+	*done = extent.length;
+	if (extent.kind == EXTENT_PARENT) {
+		return 0;
+	}
+	if (extent.kind == EXTENT_ZERO) {
+		return layer_trim(disk, parent, index + 1, extent.length, offset);
+	}
+	iov = (struct iovec){buffer, extent.length};
+	r = file_readv(&child->file, &iov, 1, extent.file_offset);
+	layer_io_end(child, &extent);
+	iov = (struct iovec){buffer, extent.length};
+	return r ? r : layer_write(disk, parent, index + 1, &iov, 1, extent.length, offset);
+}
+
+static int merge_data(struct disk *disk, unsigned index, const struct disk_progress *progress)
+{
+	uint8_t *buffer = malloc(STEP);
+	uint64_t size = disk->layers[index]->size, at = 0, done;
+	int r = buffer ? 0 : -ENOMEM;
+
+	while (at < size && !r) {
+		pthread_mutex_lock(&disk->merge_lock);
+		r = merge_range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
+		if (!r) {
+			at += done;
+			disk->merged = at;
+		}
+		pthread_mutex_unlock(&disk->merge_lock);
+		if (!r && progress && progress->step) {
+			r = progress->step(progress->user, at, size);
+		}
+	}
+	free(buffer);
+	return r;
+}
+
+/* -- Layers that were only read become writable -- */
+
+static int retire(struct disk *disk, struct layer *layer)
+{
+	struct layer **list = realloc(disk->retired, (disk->retired_count + 1) * sizeof(*list));
+
+	if (!list) {
+		return -ENOMEM;
+	}
+	disk->retired = list;
+	list[disk->retired_count++] = layer;
+	return 0;
+}
+
+/* A second opening takes the place of the first, which stays for the requests that are using it. */
+static int make_writable(struct disk *disk, unsigned index, struct disk_error *error)
+{
+	struct layer *old = disk->layers[index], *layer = NULL;
+	int r;
+
+	if (old->writable) {
+		return 0;
+	}
+	r = layer_open(old->file.path, -1, old->format->id, DISK_NO_LOCK, NULL, &layer, error);
+	if (!r && old->locked) {
+		file_unlock(&old->file);
+		r = file_lock(&layer->file, true, error);
+		layer->locked = !r;
+		if (r && file_lock(&old->file, false, NULL)) {
+			old->locked = false;
+		}
+	}
+	r = r ? r : retire(disk, old);
+	if (r) {
+		layer_close(&layer, NULL);
+		return r;
+	}
+	pthread_rwlock_wrlock(&disk->chain_lock);
+	disk->layers[index] = layer;
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return 0;
+}
+
+/* The child expects the identity that the parent has now, and the one that it gets with its first write. */
+static int announce(struct layer *child, struct layer *parent, struct disk_error *error)
+{
+	struct guid next;
+
+	if (child->format->id != DISK_FORMAT_VHDX || parent->vhdx->data_changed) {
+		return 0;
+	}
+	guid_random(&next);
+	parent->vhdx->next_data_write = next;
+	return vhdx_expect_parent(child, &parent->vhdx->header.data_write, &next, error);
+}
+
+static int prepare(struct disk *disk, unsigned index, struct disk_error *error)
+{
+	struct layer *child, *parent;
+	int r = make_writable(disk, index, error);
+
+	r = r ? r : make_writable(disk, index + 1, error);
+	if (!r && index) {
+		r = make_writable(disk, index - 1, error);
+	}
+	if (r) {
+		return r;
+	}
+	child = disk->layers[index];
+	parent = disk->layers[index + 1];
+	r = announce(child, parent, error);
+	return r || child->size <= parent->size ? r : parent->format->resize(parent, child->size, error);
+}
+
+/* -- The whole -- */
+
+/* The merged file leaves the chain: its child, or nobody, has another parent now. */
+static int leave_chain(struct disk *disk, unsigned index, struct disk_error *error)
+{
+	struct create_plan plan = {0};
+	struct layer *parent = disk->layers[index + 1];
+	char *storage = NULL;
+	int r = parent->format->flush(parent);
+
+	if (r) {
+		return error_set(error, r, "%s: %s", parent->file.path, strerror(-r));
+	}
+	if (index) {
+		struct layer *child = disk->layers[index - 1];
+
+		r = plan_parent(&plan, child->file.path, parent, &storage, error);
+		r = r ? r : child->format->set_parent(child, &plan, error);
+		free(storage);
+	} else { /* who opens the old file after a crash must see what is written from now on */
+		r = disk_top(disk)->format->empty(disk_top(disk));
+		r = r ? error_set(error, r, "%s: %s", disk_top(disk)->file.path, strerror(-r)) : 0;
+	}
+	r = r ? r : retire(disk, disk->layers[index]);
+	if (!r) {
+		pthread_rwlock_wrlock(&disk->chain_lock);
+		disk->layer_count--;
+		memmove(&disk->layers[index], &disk->layers[index + 1],
+			(disk->layer_count - index) * sizeof(disk->layers[0]));
+		pthread_rwlock_unlock(&disk->chain_lock);
+	}
+	return r;
+}
+
+static int merge_top(struct disk *disk, const struct disk_progress *progress, struct disk_error *error)
+{
+	int r;
+
+	pthread_mutex_lock(&disk->merge_lock);
+	disk->merged = 0;
+	disk->merge_target = disk->layers[1];
+	pthread_mutex_unlock(&disk->merge_lock);
+	atomic_store(&disk->merging, 1);
+	while (atomic_load(&disk->async_users)) { /* writes that began on the fast path */
+		usleep(200);
+	}
+	r = merge_data(disk, 0, progress);
+	pthread_mutex_lock(&disk->merge_lock);
+	if (r) {
+		error_set(error, r, "%s: merging: %s", disk_top(disk)->file.path, strerror(-r));
+	} else {
+		r = leave_chain(disk, 0, error);
+	}
+	disk->merge_target = NULL;
+	atomic_store(&disk->merging, 0);
+	pthread_mutex_unlock(&disk->merge_lock);
+	return r;
+}
+
+int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
+		      struct disk_error *error)
+{
+	int r;
+
+	if (disk->read_only || index + 1 >= disk->layer_count) {
+		return error_set(error, -EINVAL, "%s: %s", disk_top(disk)->file.path,
+				 disk->read_only ? "opened read-only" : "there is no parent to merge into");
+	}
+	r = prepare(disk, index, error);
+	if (r) {
+		return r;
+	}
+	if (!index) {
+		return merge_top(disk, progress, error);
+	}
+	r = merge_data(disk, index, progress);
+	return r ? error_set(error, r, "%s: merging: %s", disk->layers[index]->file.path, strerror(-r)) :
+		   leave_chain(disk, index, error);
+}
+
+struct scaled_progress {
+	const struct disk_progress *progress;
+	uint64_t before, total;
+};
+
+static int scaled_step(void *user, uint64_t done, uint64_t total)
+{
+	const struct scaled_progress *s = user;
+
+	(void)total;
+	return s->progress->step(s->progress->user, s->before + done, s->total);
+}
+
+/* The lowest goes first, so that each file's data is copied once. */
+static int merge_all(struct disk *disk, unsigned count, const struct disk_progress *progress, char **names,
+		     struct disk_error *error)
+{
+	struct scaled_progress scale = {.progress = progress};
+	struct disk_progress scaled = {scaled_step, &scale};
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < count; i++) {
+		names[i] = strdup(disk->layers[i]->file.path);
+		scale.total += disk->layers[i]->size;
+	}
+	for (i = count; i-- && !r;) {
+		uint64_t size = disk->layers[i]->size;
+
+		r = disk_merge_online(disk, i, progress && progress->step ? &scaled : NULL, error);
+		scale.before += size;
+	}
+	return r;
+}
+
+int disk_merge(const char *path, unsigned count, bool remove, const struct disk_progress *progress,
+	       struct disk_error *error)
+{
+	char *names[DISK_LAYERS_MAX] = {0};
+	struct disk *disk;
+	unsigned i;
+	int r = disk_open(path, NULL, &disk, error), code;
+
+	if (r) {
+		return r;
+	}
+	if (!count || count >= disk->layer_count) {
+		r = error_set(error, -EINVAL, "%s: has %u parent(s), cannot merge %u file(s)", path,
+			      disk->layer_count - 1, count);
+	}
+	r = r ? r : merge_all(disk, count, progress, names, error);
+	code = disk_close(&disk, r ? NULL : error);
+	r = r ? r : code;
+	for (i = 0; i < count && i < DISK_LAYERS_MAX; i++) {
+		if (!r && remove && names[i]) {
+			code = file_unlink(names[i]);
+			r = code ? error_set(error, code, "%s: merged, but cannot be deleted: %s", names[i],
+					     strerror(-code)) :
+				   0;
+		}
+		free(names[i]);
+	}
+	return r;
+}

@@ -1,0 +1,96 @@
+/*
+ * The NBD server's parts: one client, its handshake. Protocol: the NBD specification (doc/proto.md of the NBD project),
+ * fixed newstyle negotiation, structured replies, the context base:allocation. Everything a client sends is checked.
+ */
+#ifndef DISK_NBD_H
+#define DISK_NBD_H
+
+#include "disk/internal.h"
+
+#define NBD_SLOTS	32u
+#define NBD_PAYLOAD_MAX (32u << 20)
+#define NBD_OPTION_MAX	4096u
+#define NBD_INPUT	65536u
+#define NBD_REPLY_HEAD	32u
+#define NBD_STATUS_MAX	512u /* extents in one answer */
+
+enum nbd_phase { NBD_CLIENT_FLAGS, NBD_OPTION, NBD_OPTION_DATA, NBD_REQUEST, NBD_PAYLOAD, NBD_CLOSING };
+
+struct nbd_client;
+
+struct nbd_slot { /* a request on its way through the disk, then its reply on its way out */
+	struct disk_req req;
+	struct iovec iov;
+	struct nbd_slot *next;
+	struct nbd_client *client;
+	uint64_t cookie;
+	uint16_t type;
+	uint8_t head[NBD_REPLY_HEAD];
+	uint32_t head_length;
+	uint32_t data_length, sent; /* of the reply */
+	uint8_t *buffer;
+	uint32_t capacity;
+};
+
+struct nbd_client {
+	struct nbd_client *next;
+	const struct disk_nbd *how;
+	struct disk *disk;
+	struct disk_queue *queue;
+	int fd;
+	enum nbd_phase phase;
+	bool no_zeroes, structured, allocation;
+	uint32_t option, option_length;
+	uint32_t input_start, input_end;
+	struct nbd_slot *free, *receiving;
+	uint32_t received;
+	struct nbd_slot *out_first, **out_last;
+	unsigned busy; /* slots not free */
+	uint8_t *early; /* handshake replies not yet sent */
+	uint32_t early_length, early_sent, early_capacity;
+	uint8_t input[NBD_INPUT];
+	struct nbd_slot slots[NBD_SLOTS];
+};
+
+static inline void put_be16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline void put_be32(uint8_t *p, uint32_t v)
+{
+	put_be16(p, (uint16_t)(v >> 16));
+	put_be16(p + 2, (uint16_t)v);
+}
+
+static inline void put_be64(uint8_t *p, uint64_t v)
+{
+	put_be32(p, (uint32_t)(v >> 32));
+	put_be32(p + 4, (uint32_t)v);
+}
+
+static inline uint16_t get_be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t get_be32(const uint8_t *p)
+{
+	return (uint32_t)get_be16(p) << 16 | get_be16(p + 2);
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+	return (uint64_t)get_be32(p) << 32 | get_be32(p + 4);
+}
+
+/* nbd_handshake.c: 0, or negative: the client is dropped. data points to what the phase asked for. */
+int nbd_greet(struct nbd_client *client);
+int nbd_take_flags(struct nbd_client *client, const uint8_t *data);
+int nbd_take_option(struct nbd_client *client, const uint8_t *data);
+int nbd_take_option_data(struct nbd_client *client, const uint8_t *data);
+/* Queue bytes for the client before the transmission phase. */
+int nbd_send_early(struct nbd_client *client, const void *data, uint32_t length);
+
+#endif

@@ -1,0 +1,22 @@
+# The disk library: VHD, VHDX, raw. The objects for our own programs, libvdisk.so for others, and the tool vhd.
+disk_objs := $(addprefix disk/,error.o bytes.o file.o layer.o format.o raw.o space.o chain.o disk.o create.o \
+	differencing.o info.o check.o compact.o convert.o merge.o ring.o helper.o queue.o nbd.o nbd_handshake.o \
+	vhd.o vhd_footer.o vhd_bat.o vhd_create.o vhd_resize.o \
+	vhdx.o vhdx_header.o vhdx_meta.o vhdx_log.o vhdx_bat.o vhdx_create.o vhdx_resize.o vhdx_check.o)
+disk_libs := -luring
+
+vhd_objs := $(addprefix disk/tool/,main.o commands.o progress.o)
+
+# The objects go into a shared library as well.
+user_flags_disk := -fPIC
+
+disk_products := build/disk/vhd build/disk/libvdisk.so
+
+build/disk/vhd: $(call user,$(disk_objs) $(vhd_objs))
+	$(call link_user,$(disk_libs))
+
+build/disk/libvdisk.so: $(call user,$(disk_objs)) disk/libvdisk.map
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -pthread -Wl,-soname,libvdisk.so.0 -Wl,--version-script=disk/libvdisk.map -Wl,-z,relro,-z,now \
+		-Wl,-z,defs -o $@ $(filter %.o,$^) $(disk_libs)

@@ -1,0 +1,141 @@
+/* Raw: the file is the disk. A size that is no multiple of 512 is rounded up; the rest reads as zeros. */
+#include "disk/internal.h"
+
+static int raw_probe(struct file *file)
+{
+	(void)file;
+	return 1;
+}
+
+static int raw_open(struct layer *layer, struct disk_error *error)
+{
+	if (!layer->file.size) {
+		return error_set(error, -EINVAL, "%s: the file is empty; a disk has at least one sector",
+				 layer->file.path);
+	}
+	layer->type = DISK_FIXED;
+	layer->sector_size = 512;
+	layer->physical_size = 512;
+	layer->size = round_up(layer->file.size, 512);
+	return 0;
+}
+
+static void raw_release(struct layer *layer)
+{
+	(void)layer;
+}
+
+static int raw_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
+{
+	int r = plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size) :
+					       file_truncate(file, plan->how.size);
+
+	return r ? error_set(error, r, "%s: cannot make it %llu bytes long: %s", file->path,
+			     (unsigned long long)plan->how.size, strerror(-r)) :
+		   0;
+}
+
+static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	(void)wait;
+	*extent = (struct extent){.kind = EXTENT_DATA, .file_offset = offset, .length = length};
+	layer_io_begin(layer, extent);
+	return 0;
+}
+
+static int raw_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+{
+	(void)layer;
+	(void)offset;
+	(void)length;
+	(void)extent;
+	return 0;
+}
+
+static int raw_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done)
+{
+	*done = length;
+	return file_zero(&layer->file, offset, length, false);
+}
+
+static bool raw_is_dirty(struct layer *layer)
+{
+	(void)layer;
+	return false;
+}
+
+static int raw_flush(struct layer *layer)
+{
+	return file_sync(&layer->file);
+}
+
+static int raw_resize(struct layer *layer, uint64_t size, struct disk_error *error)
+{
+	int r = file_truncate(&layer->file, size);
+
+	if (!r) {
+		layer->size = size;
+		r = file_sync(&layer->file);
+	}
+	return r ? error_set(error, r, "%s: cannot resize: %s", layer->file.path, strerror(-r)) : 0;
+}
+
+static int raw_compact(struct layer *layer, uint64_t *moved)
+{
+	(void)layer;
+	*moved = 0;
+	return 0;
+}
+
+static int raw_empty(struct layer *layer)
+{
+	(void)layer;
+	return -EOPNOTSUPP;
+}
+
+static int raw_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
+{
+	(void)plan;
+	return error_set(error, -EOPNOTSUPP, "%s: a raw file has no parent", layer->file.path);
+}
+
+static int raw_check(struct layer *layer, struct disk_error *error)
+{
+	return layer->file.size % 512 ? layer_fault(layer, error, DISK_NOTE, "the size is no multiple of 512") : 0;
+}
+
+static void raw_info(struct layer *layer, struct disk_info *info)
+{
+	(void)layer;
+	(void)info;
+}
+
+static void raw_identity(struct layer *layer, char text[GUID_TEXT])
+{
+	(void)layer;
+	text[0] = 0;
+}
+
+const struct format raw_format = {
+	.id = DISK_FORMAT_RAW,
+	.name = "raw",
+	.endings = ".raw .img .iso .bin",
+	.probe = raw_probe,
+	.open = raw_open,
+	.release = raw_release,
+	.create = raw_create,
+	.map = raw_map,
+	.write_begin = raw_map,
+	.write_end = raw_write_end,
+	.trim = raw_trim,
+	.is_dirty = raw_is_dirty,
+	.flush = raw_flush,
+	.finish = raw_flush,
+	.resize = raw_resize,
+	.compact = raw_compact,
+	.empty = raw_empty,
+	.set_parent = raw_set_parent,
+	.check = raw_check,
+	.info = raw_info,
+	.identity = raw_identity,
+};

@@ -1,0 +1,201 @@
+/*
+ * Asynchronous file I/O: io_uring, and nothing of disks. A read of the wake descriptor is always under way, so that
+ * ring_wake from any thread ends a ring_wait and makes the eventfd readable.
+ */
+#include "disk/internal.h"
+
+#include <liburing.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct ring {
+	struct io_uring uring;
+	int wake_fd;
+	int event_fd; /* -1 until somebody wants it */
+	uint64_t wake_count;
+	bool wake_armed;
+};
+
+static void arm_wake(struct ring *ring)
+{
+	struct io_uring_sqe *sqe = ring->wake_armed ? NULL : io_uring_get_sqe(&ring->uring);
+
+	if (sqe) {
+		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count), 0);
+		io_uring_sqe_set_data(sqe, NULL);
+		ring->wake_armed = true;
+	}
+}
+
+int ring_open(unsigned depth, struct ring **out)
+{
+	struct ring *ring = calloc(1, sizeof(*ring));
+	struct io_uring_params params = {.flags = IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN};
+	int r;
+
+	if (!ring) {
+		return -ENOMEM;
+	}
+	ring->event_fd = -1;
+	r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
+	if (r == -EINVAL) { /* before Linux 5.19 */
+		params = (struct io_uring_params){.flags = IORING_SETUP_CLAMP};
+		r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
+	}
+	if (r) {
+		free(ring);
+		return r;
+	}
+	ring->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (ring->wake_fd < 0) {
+		r = -errno;
+		io_uring_queue_exit(&ring->uring);
+		free(ring);
+		return r;
+	}
+	arm_wake(ring);
+	io_uring_submit(&ring->uring);
+	*out = ring;
+	return 0;
+}
+
+void ring_close(struct ring **where)
+{
+	struct ring *ring = *where;
+
+	*where = NULL;
+	if (ring) {
+		ring_wake(ring); /* nothing may be under way when the memory that it would write to goes */
+		io_uring_queue_exit(&ring->uring);
+		close(ring->wake_fd);
+		if (ring->event_fd >= 0) {
+			close(ring->event_fd);
+		}
+		free(ring);
+	}
+}
+
+int ring_fd(struct ring *ring)
+{
+	if (ring->event_fd < 0) {
+		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), r;
+
+		if (fd < 0) {
+			return -errno;
+		}
+		r = io_uring_register_eventfd(&ring->uring, fd);
+		if (r) {
+			close(fd);
+			return r;
+		}
+		ring->event_fd = fd;
+	}
+	return ring->event_fd;
+}
+
+void ring_clear(struct ring *ring)
+{
+	uint64_t count;
+	ssize_t n = ring->event_fd >= 0 ? read(ring->event_fd, &count, sizeof(count)) : 0;
+
+	(void)n; /* nothing to read is fine */
+}
+
+static struct io_uring_sqe *get_sqe(struct ring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	if (!sqe) {
+		io_uring_submit(&ring->uring);
+		sqe = io_uring_get_sqe(&ring->uring);
+	}
+	return sqe;
+}
+
+int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
+	       void *token)
+{
+	struct io_uring_sqe *sqe = get_sqe(ring);
+
+	if (!sqe) {
+		return -EBUSY;
+	}
+	if (count == 1 && iov->iov_len <= UINT32_MAX) {
+		io_uring_prep_read(sqe, file_data_fd(file, iov, count, offset), iov->iov_base, (unsigned)iov->iov_len,
+				   offset);
+	} else {
+		io_uring_prep_readv(sqe, file_data_fd(file, iov, count, offset), iov, count, offset);
+	}
+	io_uring_sqe_set_data(sqe, token);
+	return 0;
+}
+
+int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
+		bool durable, void *token)
+{
+	struct io_uring_sqe *sqe = get_sqe(ring);
+
+	if (!sqe) {
+		return -EBUSY;
+	}
+	if (count == 1 && iov->iov_len <= UINT32_MAX) {
+		io_uring_prep_write(sqe, file_data_fd(file, iov, count, offset), iov->iov_base,
+				    (unsigned)iov->iov_len, offset);
+		sqe->rw_flags = durable ? RWF_DSYNC : 0;
+	} else {
+		io_uring_prep_writev2(sqe, file_data_fd(file, iov, count, offset), iov, count, offset,
+				      durable ? RWF_DSYNC : 0);
+	}
+	io_uring_sqe_set_data(sqe, token);
+	return 0;
+}
+
+int ring_sync(struct ring *ring, struct file *file, void *token)
+{
+	struct io_uring_sqe *sqe = get_sqe(ring);
+
+	if (!sqe) {
+		return -EBUSY;
+	}
+	io_uring_prep_fsync(sqe, file->fd, IORING_FSYNC_DATASYNC);
+	io_uring_sqe_set_data(sqe, token);
+	return 0;
+}
+
+void ring_submit(struct ring *ring)
+{
+	if (io_uring_sq_ready(&ring->uring)) {
+		io_uring_submit(&ring->uring);
+	}
+}
+
+void ring_wait(struct ring *ring)
+{
+	io_uring_submit_and_wait(&ring->uring, 1);
+}
+
+void ring_wake(struct ring *ring)
+{
+	uint64_t one = 1;
+	ssize_t n = write(ring->wake_fd, &one, sizeof(one));
+
+	(void)n; /* full means that a wake is pending already */
+}
+
+bool ring_next(struct ring *ring, void **token, int *result)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&ring->uring, &cqe)) {
+		*token = io_uring_cqe_get_data(cqe);
+		*result = cqe->res;
+		io_uring_cqe_seen(&ring->uring, cqe);
+		if (*token) {
+			return true;
+		}
+		ring->wake_armed = false;
+		arm_wake(ring);
+	}
+	return false;
+}

@@ -1,0 +1,162 @@
+/* Two bitmaps over the megabytes of a file. First fit: a file stays short. */
+#include "disk/space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool get_bit(const uint64_t *map, uint64_t i)
+{
+	return map[i / 64] >> (i % 64) & 1;
+}
+
+static void set_bits(uint64_t *map, uint64_t start, uint64_t count, bool value)
+{
+	uint64_t i;
+
+	for (i = start; i < start + count; i++) {
+		uint64_t bit = 1ull << (i % 64);
+
+		map[i / 64] = value ? map[i / 64] | bit : map[i / 64] & ~bit;
+	}
+}
+
+static int reserve(struct space *space, uint64_t end)
+{
+	uint64_t capacity = space->capacity ? space->capacity : 4096;
+	uint64_t *used, *clean;
+
+	if (end <= space->capacity) {
+		return 0;
+	}
+	while (capacity < end) {
+		capacity *= 2;
+	}
+	used = realloc(space->used, capacity / 8);
+	if (used) {
+		space->used = used;
+	}
+	clean = realloc(space->clean, capacity / 8);
+	if (clean) {
+		space->clean = clean;
+	}
+	if (!used || !clean) {
+		return -ENOMEM;
+	}
+	memset(used + space->capacity / 64, 0, (capacity - space->capacity) / 8);
+	memset(clean + space->capacity / 64, 0, (capacity - space->capacity) / 8);
+	space->capacity = capacity;
+	return 0;
+}
+
+int space_init(struct space *space, uint64_t end)
+{
+	*space = (struct space){0};
+	if (reserve(space, end)) {
+		space_release(space);
+		return -ENOMEM;
+	}
+	space->end = end;
+	space->free = end;
+	return 0;
+}
+
+void space_release(struct space *space)
+{
+	free(space->used);
+	free(space->clean);
+	*space = (struct space){0};
+}
+
+bool space_is_free(const struct space *space, uint64_t start, uint64_t count)
+{
+	uint64_t i;
+
+	if (count > space->end || start > space->end - count) {
+		return false;
+	}
+	for (i = start; i < start + count; i++) {
+		if (get_bit(space->used, i)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void space_use(struct space *space, uint64_t start, uint64_t count)
+{
+	set_bits(space->used, start, count, true);
+	set_bits(space->clean, start, count, false);
+	space->free -= count;
+}
+
+void space_free(struct space *space, uint64_t start, uint64_t count, bool clean)
+{
+	set_bits(space->used, start, count, false);
+	set_bits(space->clean, start, count, clean);
+	space->free += count;
+	if (start < space->hint) {
+		space->hint = start;
+	}
+}
+
+void space_mark_clean(struct space *space, uint64_t start, uint64_t count)
+{
+	set_bits(space->clean, start, count, true);
+}
+
+bool space_find(struct space *space, uint64_t count, uint64_t *start, bool *clean)
+{
+	uint64_t run = 0, clean_run = 0, i = space->hint;
+	bool seen_free = false;
+
+	if (space->free < count) {
+		return false;
+	}
+	while (i < space->end) {
+		if (!(i % 64) && !~space->used[i / 64]) { /* 64 used ones at once */
+			run = clean_run = 0;
+			i += 64;
+			continue;
+		}
+		if (get_bit(space->used, i)) {
+			run = clean_run = 0;
+			i++;
+			continue;
+		}
+		if (!seen_free) {
+			seen_free = true;
+			space->hint = i;
+		}
+		run++;
+		clean_run = get_bit(space->clean, i) ? clean_run + 1 : 0;
+		i++;
+		if (run == count) {
+			*start = i - count;
+			*clean = clean_run >= count;
+			return true;
+		}
+	}
+	return false;
+}
+
+int space_grow(struct space *space, uint64_t end)
+{
+	if (reserve(space, end)) {
+		return -ENOMEM;
+	}
+	set_bits(space->clean, space->end, end - space->end, true);
+	space->free += end - space->end;
+	space->end = end;
+	return 0;
+}
+
+uint64_t space_used_end(const struct space *space)
+{
+	uint64_t i = space->end;
+
+	while (i && !get_bit(space->used, i - 1)) {
+		i--;
+	}
+	return i;
+}

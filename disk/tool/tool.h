@@ -1,0 +1,38 @@
+/* The tool vhd: its commands. */
+#ifndef DISK_TOOL_TOOL_H
+#define DISK_TOOL_TOOL_H
+
+#include "disk/disk.h"
+
+/* What the command line says; a command looks at what concerns it. */
+struct options {
+	const char *files[2];
+	unsigned file_count;
+	enum disk_format format;
+	enum disk_type type;
+	bool type_given, json, chain, force, repair, keep, read_only, no_lock, quiet, once;
+	uint64_t size, block;
+	uint32_t sector, physical;
+	const char *parent, *socket, *name;
+	unsigned count;
+};
+
+/* Each prints its own errors and returns the exit status. */
+int command_new(const struct options *o);
+int command_info(const struct options *o);
+int command_convert(const struct options *o);
+int command_resize(const struct options *o);
+int command_optimize(const struct options *o);
+int command_merge(const struct options *o);
+int command_rebase(const struct options *o);
+int command_test(const struct options *o);
+int command_mount(const struct options *o);
+
+/* "10G", "64m", "1048576", "1.5T"; -EINVAL if it is no size. */
+int parse_size(const char *text, uint64_t *size);
+
+/* On a terminal a line with a percentage; in a pipe nothing. */
+struct disk_progress *progress_start(const char *what, bool quiet);
+void progress_end(void);
+
+#endif

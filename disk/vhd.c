@@ -1,0 +1,442 @@
+/* VHD: reading, writing, trimming. The order of writes is in docs/design/disk.md. */
+#include "disk/vhd.h"
+
+#include <stdlib.h>
+
+static int vhd_probe(struct file *file)
+{
+	uint64_t lengths[] = {VHD_SECTOR, 511};
+	uint8_t cookie[8];
+	unsigned i;
+	int r;
+
+	if (file->size < VHD_SECTOR) {
+		return 0;
+	}
+	r = file_read(file, cookie, sizeof(cookie), 0);
+	if (r || !memcmp(cookie, "conectix", 8)) {
+		return r ? r : 1;
+	}
+	for (i = 0; i < 2; i++) {
+		r = file_read(file, cookie, sizeof(cookie), file->size - lengths[i]);
+		if (r || !memcmp(cookie, "conectix", 8)) {
+			return r ? r : 1;
+		}
+	}
+	return 0;
+}
+
+static void vhd_release(struct layer *layer)
+{
+	if (layer->vhd) {
+		vhd_forget_tables(layer->vhd);
+		free(layer->vhd);
+		layer->vhd = NULL;
+	}
+}
+
+static int vhd_open(struct layer *layer, struct disk_error *error)
+{
+	struct vhd *v = layer->vhd = calloc(1, sizeof(*v));
+	uint32_t type;
+	int r;
+
+	if (!v) {
+		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
+	}
+	r = vhd_read_footer(layer, error);
+	if (r) {
+		return r;
+	}
+	type = be32toh(v->footer.type);
+	layer->type = type == VHD_FIXED ? DISK_FIXED : type == VHD_DYNAMIC ? DISK_DYNAMIC : DISK_DIFFERENCING;
+	layer->size = be64toh(v->footer.current_size);
+	layer->sector_size = layer->physical_size = VHD_SECTOR;
+	if (type == VHD_FIXED) {
+		return 0;
+	}
+	r = vhd_read_header(layer, error);
+	if (!r && type == VHD_DIFFERENCING) {
+		r = vhd_read_locators(layer, error);
+	}
+	return r ? r : vhd_load_bat(layer, error);
+}
+
+static bool vhd_is_dirty(struct layer *layer)
+{
+	struct vhd *v = layer->vhd;
+	bool dirty;
+
+	pthread_mutex_lock(&layer->lock);
+	dirty = v->bat_dirty_count || v->dirty_bitmap_count || layer->freed.count;
+	pthread_mutex_unlock(&layer->lock);
+	return dirty;
+}
+
+static int vhd_flush(struct layer *layer)
+{
+	int r = atomic_load(&layer->failed);
+
+	if (r) {
+		return r;
+	}
+	if (layer->type == DISK_FIXED) {
+		return file_sync(&layer->file);
+	}
+	pthread_mutex_lock(&layer->flush_lock);
+	r = vhd_flush_tables(layer);
+	pthread_mutex_unlock(&layer->flush_lock);
+	return r;
+}
+
+/* The footer goes behind the last block, is durable there, and the file is cut behind it. */
+static int vhd_finish(struct layer *layer)
+{
+	struct vhd *v = layer->vhd;
+	int r = vhd_flush(layer);
+
+	if (r || !v->changed || layer->type == DISK_FIXED) {
+		return r;
+	}
+	pthread_mutex_lock(&layer->flush_lock);
+	v->end = vhd_used_end(layer);
+	r = vhd_write_footers(layer);
+	if (!r && layer->file.size > v->end + sizeof(v->footer)) {
+		r = file_truncate(&layer->file, v->end + sizeof(v->footer));
+		r = r ? r : file_sync(&layer->file);
+	}
+	pthread_mutex_unlock(&layer->flush_lock);
+	return r;
+}
+
+/* -- Mapping -- */
+
+static unsigned run_of_bits(const uint8_t *bits, unsigned from, unsigned end, bool *value)
+{
+	unsigned at = from;
+
+	*value = bits[from / 8] >> (7 - from % 8) & 1;
+	while (at < end) {
+		if (at % 8 == 0 && end - at >= 8 && bits[at / 8] == (*value ? 0xff : 0)) {
+			at += 8;
+			continue;
+		}
+		if ((bits[at / 8] >> (7 - at % 8) & 1) != *value) {
+			break;
+		}
+		at++;
+	}
+	return at - from;
+}
+
+static uint64_t block_data(const struct vhd *v, uint64_t block)
+{
+	return (uint64_t)v->bat[block] * VHD_SECTOR + v->bitmap_bytes;
+}
+
+static int map_bits(struct layer *layer, uint64_t block, uint64_t in_block, bool wait, struct extent *extent)
+{
+	unsigned first = (unsigned)(in_block / VHD_SECTOR);
+	unsigned end = (unsigned)((in_block + extent->length + VHD_SECTOR - 1) / VHD_SECTOR);
+	struct vhd_bitmap *bitmap;
+	bool present;
+	unsigned run;
+	int r = vhd_get_bitmap(layer, block, wait, &bitmap);
+
+	if (r) {
+		return r;
+	}
+	run = run_of_bits(bitmap->bits, first, end, &present);
+	extent->kind = present ? EXTENT_DATA : EXTENT_PARENT;
+	extent->length = min_u64(extent->length, (uint64_t)(first + run) * VHD_SECTOR - in_block);
+	return 0;
+}
+
+/* A dynamic disk's bitmap is not asked: blocks start as zeros, so an unset bit's sector is zeros anyway. */
+static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	struct vhd *v = layer->vhd;
+	uint64_t block, in_block;
+	int r = 0;
+
+	extent->kind = EXTENT_DATA;
+	extent->file_offset = offset;
+	extent->length = length;
+	if (layer->type != DISK_FIXED) {
+		block = offset / layer->block_size;
+		in_block = offset % layer->block_size;
+		extent->length = min_u64(length, layer->block_size - in_block);
+		extent->file_offset = block_data(v, block) + in_block;
+		if (v->bat[block] == VHD_UNUSED) {
+			extent->kind = layer->type == DISK_DIFFERENCING ? EXTENT_PARENT : EXTENT_ZERO;
+		} else if (layer->type == DISK_DIFFERENCING) {
+			r = map_bits(layer, block, in_block, wait, extent);
+		}
+	}
+	if (!r && extent->kind == EXTENT_DATA) {
+		layer_io_begin(layer, extent);
+	}
+	return r;
+}
+
+/* -- Writing -- */
+
+/* A block of another program's may have unset bits: readers that ask must find what is now written. */
+static int complete_bitmap(struct layer *layer, uint64_t block, bool wait)
+{
+	struct vhd *v = layer->vhd;
+	uint32_t length = layer->block_size / VHD_SECTOR / 8;
+	uint8_t *bits;
+	int r;
+
+	if (v->bitmap_full[block]) {
+		return 0;
+	}
+	if (!wait) {
+		return -EAGAIN;
+	}
+	bits = malloc(v->bitmap_bytes);
+	if (!bits) {
+		return -ENOMEM;
+	}
+	memset(bits, 0, v->bitmap_bytes);
+	memset(bits, 0xff, max_u64(length, 1));
+	r = file_write(&layer->file, bits, v->bitmap_bytes, (uint64_t)v->bat[block] * VHD_SECTOR);
+	free(bits);
+	v->bitmap_full[block] = !r;
+	return r;
+}
+
+static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	struct vhd *v = layer->vhd;
+	uint64_t block = offset / layer->block_size, in_block = offset % layer->block_size, place;
+	struct vhd_bitmap *bitmap;
+	int r;
+
+	if (v->bat[block] == VHD_UNUSED) {
+		r = vhd_allocate(layer, wait, &place);
+		if (r) {
+			return r;
+		}
+		vhd_set_entry(v, block, (uint32_t)(place / VHD_SECTOR));
+		v->bitmap_full[block] = 1;
+	}
+	r = layer->type == DISK_DIFFERENCING ? vhd_get_bitmap(layer, block, wait, &bitmap) :
+					       complete_bitmap(layer, block, wait);
+	if (r) {
+		return r;
+	}
+	extent->kind = EXTENT_DATA;
+	extent->file_offset = block_data(v, block) + in_block;
+	extent->length = min_u64(length, layer->block_size - in_block);
+	layer_io_begin(layer, extent);
+	return 0;
+}
+
+static int vhd_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	int r = atomic_load_explicit(&layer->failed, memory_order_relaxed);
+
+	if (r) {
+		return r;
+	}
+	r = layer_lock(layer, wait);
+	if (r) {
+		return r;
+	}
+	r = layer->type == DISK_FIXED ? vhd_map(layer, offset, length, wait, extent) :
+					begin_locked(layer, offset, length, wait, extent);
+	layer_unlock(layer);
+	return r;
+}
+
+static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+{
+	uint64_t block, in_block;
+	struct vhd_bitmap *bitmap;
+	unsigned i;
+	int r;
+
+	if (layer->type != DISK_DIFFERENCING) {
+		return 0;
+	}
+	block = offset / layer->block_size;
+	in_block = offset % layer->block_size;
+	layer_lock(layer, true);
+	if (block_data(layer->vhd, block) + in_block != extent->file_offset) { /* the block was dropped meanwhile */
+		layer_unlock(layer);
+		return 0;
+	}
+	r = vhd_get_bitmap(layer, block, true, &bitmap);
+	if (!r) {
+		for (i = in_block / VHD_SECTOR; i < (in_block + length) / VHD_SECTOR; i++) {
+			bitmap->bits[i / 8] |= (uint8_t)(0x80 >> i % 8);
+		}
+		vhd_mark_bitmap(layer->vhd, bitmap);
+	}
+	layer_unlock(layer);
+	return r;
+}
+
+/* -- Trimming -- */
+
+static int trim_dynamic(struct layer *layer, uint64_t block, uint64_t in_block, uint64_t length, struct span *zero)
+{
+	struct vhd *v = layer->vhd;
+	uint64_t at = block * layer->block_size + in_block;
+	int r;
+
+	if (v->bat[block] == VHD_UNUSED) {
+		return 0;
+	}
+	if (in_block || (length != layer->block_size && at + length != layer->size)) {
+		*zero = (struct span){block_data(v, block) + in_block, length};
+		return 0;
+	}
+	r = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
+	layer->freed.fence = layer->freed.count; /* places are of one size and stay apart */
+	if (!r) {
+		vhd_set_entry(v, block, VHD_UNUSED);
+		v->bitmap_full[block] = 0;
+	}
+	return r;
+}
+
+/* The format has no way to say "zeros" over a parent: there the zeros are written. */
+static int vhd_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done)
+{
+	struct extent use = {.kind = EXTENT_DATA};
+	struct span zero = {offset, length};
+	int r = atomic_load(&layer->failed);
+
+	*done = length;
+	if (r || layer->type == DISK_DIFFERENCING) {
+		return r ? r : -EOPNOTSUPP;
+	}
+	layer_lock(layer, true);
+	if (layer->type == DISK_DYNAMIC) {
+		uint64_t in_block = offset % layer->block_size;
+
+		*done = min_u64(length, layer->block_size - in_block);
+		zero.length = 0;
+		r = trim_dynamic(layer, offset / layer->block_size, in_block, *done, &zero);
+	}
+	layer_io_begin(layer, &use);
+	layer_unlock(layer);
+	if (!r && zero.length) {
+		r = file_zero(&layer->file, zero.offset, zero.length, layer->type == DISK_FIXED);
+	}
+	layer_io_end(layer, &use);
+	return r;
+}
+
+static void drop_bitmap(struct vhd *v, uint64_t block)
+{
+	struct vhd_bitmap **where = &v->dirty_bitmaps;
+
+	while (*where && *where != v->bitmaps[block]) {
+		where = &(*where)->next_dirty;
+	}
+	if (*where) {
+		*where = (*where)->next_dirty;
+		v->dirty_bitmap_count--;
+	}
+	free(v->bitmaps[block]);
+	v->bitmaps[block] = NULL;
+}
+
+/* Block by block: the parent holds the same, so any part of it may be durable first. */
+static int vhd_empty(struct layer *layer)
+{
+	struct vhd *v = layer->vhd;
+	uint64_t block;
+	int r = 0;
+
+	layer_lock(layer, true);
+	for (block = 0; block < v->block_count && !r && layer->type == DISK_DIFFERENCING; block++) {
+		if (v->bat[block] == VHD_UNUSED) {
+			continue;
+		}
+		r = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
+		layer->freed.fence = layer->freed.count;
+		if (!r) {
+			drop_bitmap(v, block);
+			vhd_set_entry(v, block, VHD_UNUSED);
+		}
+	}
+	layer_unlock(layer);
+	return r ? r : vhd_flush(layer);
+}
+
+/* -- Check and information -- */
+
+static int vhd_check(struct layer *layer, struct disk_error *error)
+{
+	struct vhd *v = layer->vhd;
+	uint64_t end;
+
+	if (v->footer.saved_state) {
+		report_add(layer->report, DISK_NOTE, false, "a virtual machine is saved on this disk");
+	}
+	if (layer->type == DISK_FIXED) {
+		return v->end > layer->size ?
+			       layer_fault(layer, error, DISK_LEAK, "%llu bytes behind the disk are used by nothing",
+					   (unsigned long long)(v->end - layer->size)) :
+			       0;
+	}
+	end = vhd_used_end(layer);
+	if (end < v->end) {
+		return layer_fault(layer, error, DISK_LEAK, "%llu bytes at the end are used by nothing",
+				   (unsigned long long)(v->end - end));
+	}
+	return 0;
+}
+
+static void vhd_info(struct layer *layer, struct disk_info *info)
+{
+	struct vhd *v = layer->vhd;
+	uint64_t block;
+
+	guid_print_be(v->footer.id, info->id);
+	snprintf(info->creator, sizeof(info->creator), "%.4s", (const char *)v->footer.creator);
+	info->cylinders = be16toh(v->footer.cylinders);
+	info->heads = v->footer.heads;
+	info->sectors_per_track = v->footer.sectors;
+	info->blocks = v->block_count;
+	pthread_mutex_lock(&layer->lock);
+	for (block = 0; block < v->block_count; block++) {
+		info->blocks_present += v->bat[block] != VHD_UNUSED;
+	}
+	pthread_mutex_unlock(&layer->lock);
+}
+
+static void vhd_identity(struct layer *layer, char text[GUID_TEXT])
+{
+	guid_print_be(layer->vhd->footer.id, text);
+}
+
+const struct format vhd_format = {
+	.id = DISK_FORMAT_VHD,
+	.name = "vhd",
+	.endings = ".vhd .avhd .vpc",
+	.has_blocks = true,
+	.probe = vhd_probe,
+	.open = vhd_open,
+	.release = vhd_release,
+	.create = vhd_create,
+	.map = vhd_map,
+	.write_begin = vhd_write_begin,
+	.write_end = vhd_write_end,
+	.trim = vhd_trim,
+	.is_dirty = vhd_is_dirty,
+	.flush = vhd_flush,
+	.finish = vhd_finish,
+	.resize = vhd_resize,
+	.compact = vhd_compact,
+	.empty = vhd_empty,
+	.set_parent = vhd_set_parent,
+	.check = vhd_check,
+	.info = vhd_info,
+	.identity = vhd_identity,
+};

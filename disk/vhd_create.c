@@ -1,0 +1,85 @@
+/* VHD: a new file. Layout: footer copy, header, the parent's names, table, blocks, footer. */
+#include "disk/vhd.h"
+
+#include <stdlib.h>
+
+static int create_fixed(struct file *file, const struct disk_create *how)
+{
+	struct vhd_footer footer;
+	int r = file_allocate(file, 0, how->size);
+
+	vhd_make_footer(&footer, VHD_FIXED, how->size);
+	r = r ? r : file_write(file, &footer, sizeof(footer), how->size);
+	return r ? r : file_sync(file);
+}
+
+static int write_table(struct file *file, uint64_t at, uint64_t bytes)
+{
+	uint8_t *table = malloc(bytes);
+	int r;
+
+	if (!table) {
+		return -ENOMEM;
+	}
+	memset(table, 0xff, bytes);
+	r = file_write(file, table, bytes, at);
+	free(table);
+	return r;
+}
+
+static int create_dynamic(struct file *file, const struct create_plan *plan, struct disk_error *error)
+{
+	const struct disk_create *how = &plan->how;
+	uint64_t entries = (how->size + how->block_size - 1) / how->block_size;
+	uint64_t header_at = sizeof(struct vhd_footer);
+	uint64_t table_at = header_at + (plan->parent ? VHD_HEADER_SPACE : sizeof(struct vhd_header));
+	uint64_t table_bytes = round_up(entries * 4, VHD_SECTOR);
+	struct vhd_footer footer;
+	struct vhd_header header = {
+		.cookie = {'c', 'x', 's', 'p', 'a', 'r', 's', 'e'},
+		.data_offset = UINT64_MAX,
+		.table_offset = htobe64(table_at),
+		.version = htobe32(0x10000),
+		.table_entries = htobe32((uint32_t)entries),
+		.block_size = htobe32(how->block_size),
+	};
+	int r;
+
+	vhd_make_footer(&footer, plan->parent ? VHD_DIFFERENCING : VHD_DYNAMIC, how->size);
+	if (plan->parent) {
+		r = vhd_write_parent(file, &header, header_at, plan, error);
+		if (r) {
+			return r;
+		}
+	} else {
+		vhd_seal_header(&header);
+		r = file_write(file, &header, sizeof(header), header_at);
+	}
+	r = r ? r : write_table(file, table_at, table_bytes);
+	r = r ? r : file_write(file, &footer, sizeof(footer), table_at + table_bytes);
+	r = r ? r : file_sync(file);
+	r = r ? r : file_write(file, &footer, sizeof(footer), 0);
+	r = r ? r : file_sync(file);
+	return r ? error_set(error, r, "%s: creating the file: %s", file->path, strerror(-r)) : 0;
+}
+
+int vhd_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
+{
+	const struct disk_create *how = &plan->how;
+	int r;
+
+	if (how->sector_size != VHD_SECTOR || how->physical_size != VHD_SECTOR) {
+		return error_set(error, -EINVAL, "%s: a VHD has sectors of 512 bytes; VHDX has others", file->path);
+	}
+	if (!how->size || how->size % VHD_SECTOR || how->size > VHD_SIZE_MAX) {
+		return error_set(error, -EINVAL, "%s: a VHD has up to 2040 GiB; VHDX up to 64 TiB", file->path);
+	}
+	if (how->type == DISK_FIXED) {
+		r = create_fixed(file, how);
+		return r ? error_set(error, r, "%s: creating the file: %s", file->path, strerror(-r)) : 0;
+	}
+	if (!is_power_of_two(how->block_size) || how->block_size < 512 * DISK_KIB || how->block_size > VHD_BLOCK_MAX) {
+		return error_set(error, -EINVAL, "%s: a VHD block is a power of two from 512 KiB to 256 MiB", file->path);
+	}
+	return create_dynamic(file, plan, error);
+}

@@ -1,0 +1,485 @@
+/*
+ * VHDX: the block allocation table, the sector bitmaps, the file's space (MS-VHDX 2.4, 2.5). Invariants 1, 3, 4, 8
+ * of docs/design/disk.md. Everything under layer.lock unless it says otherwise.
+ */
+#include "disk/vhdx.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define PAGES_MAX 16384u		/* bitmap pages kept: 64 MiB */
+#define GROW	  (64 * DISK_MIB)	/* the file grows by this, and is cut at close */
+#define BAT_MAX	  (1ull << 27)		/* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
+
+int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, uint64_t *entries)
+{
+	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * sector / block;
+	uint64_t payload = (size + block - 1) / block;
+
+	*entries = parent ? (payload + ratio - 1) / ratio * (ratio + 1) : payload + (payload - 1) / ratio;
+	return *entries > BAT_MAX ? -EFBIG : 0;
+}
+
+uint64_t vhdx_payload_index(const struct vhdx *v, uint64_t block)
+{
+	return block + block / v->chunk_ratio;
+}
+
+uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk)
+{
+	return (chunk + 1) * v->chunk_ratio + chunk;
+}
+
+void vhdx_set_entry(struct vhdx *v, uint64_t index, uint64_t entry)
+{
+	uint64_t page = index / VHDX_ENTRIES_PER_PAGE;
+
+	v->bat[index] = entry;
+	v->bat_dirty_count += !v->bat_dirty[page];
+	v->bat_dirty[page] = 1;
+}
+
+/* -- Loading -- */
+
+/* What is wrong with an entry, or NULL. Claims the space that it names. */
+static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t entry)
+{
+	struct vhdx *v = layer->vhdx;
+	bool bitmap = index % (v->chunk_ratio + 1ull) == v->chunk_ratio;
+	unsigned state = entry_state(entry);
+	uint64_t offset = entry_offset(entry), length = bitmap ? VHDX_BITMAP_BLOCK : layer->block_size;
+
+	if (bitmap ? state != VHDX_NOT_PRESENT && state != VHDX_BITMAP_PRESENT : state == 4) {
+		return "has a reserved state";
+	}
+	if (bitmap ? state && !v->has_parent : state == VHDX_PARTIALLY_PRESENT && !v->has_parent) {
+		return "has a state that only differencing disks have";
+	}
+	if (state < VHDX_FULLY_PRESENT) {
+		return NULL;
+	}
+	if (offset < VHDX_HEADER_AREA || offset > VHDX_FILE_MAX || offset + length > v->overlay_size) {
+		return "points outside the file";
+	}
+	if (!space_is_free(&v->space, offset / DISK_MIB, length / DISK_MIB)) {
+		return "points to space that something else uses";
+	}
+	space_use(&v->space, offset / DISK_MIB, length / DISK_MIB);
+	return NULL;
+}
+
+static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t first, uint64_t count,
+			struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t i;
+
+	for (i = 0; i < count; i++) {
+		const char *wrong;
+
+		if (!entries[i]) {
+			continue;
+		}
+		wrong = claim_entry(layer, first + i, entries[i]);
+		if (wrong) {
+			int r = layer_fault(layer, error, DISK_DAMAGE, "entry %llu of the block table %s",
+					    (unsigned long long)(first + i), wrong);
+
+			if (r) {
+				return r;
+			}
+			if (layer->writable) {
+				vhdx_set_entry(v, first + i, VHDX_NOT_PRESENT);
+			}
+			continue;
+		}
+		v->bat[first + i] = entries[i];
+	}
+	return 0;
+}
+
+/* A partially present block without its bitmap has no meaning. */
+static int check_bitmaps(struct layer *layer, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t block;
+
+	for (block = 0; v->has_parent && block < v->payload_count; block++) {
+		uint64_t index = vhdx_payload_index(v, block);
+
+		if (entry_state(v->bat[index]) == VHDX_PARTIALLY_PRESENT &&
+		    entry_state(v->bat[vhdx_bitmap_index(v, block / v->chunk_ratio)]) != VHDX_BITMAP_PRESENT) {
+			int r = layer_fault(layer, error, DISK_DAMAGE, "block %llu is partially present without a bitmap",
+					    (unsigned long long)block);
+
+			if (r) {
+				return r;
+			}
+			vhdx_set_entry(v, index, VHDX_NOT_PRESENT);
+		}
+	}
+	return 0;
+}
+
+static int claim_fixed_places(struct layer *layer, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	const struct span places[] = {{0, VHDX_HEADER_AREA},
+				      {v->header.log_offset, v->header.log_length},
+				      {v->bat_offset, v->bat_length},
+				      {v->metadata_offset, v->metadata_length}};
+	unsigned i;
+
+	for (i = 0; i < DISK_COUNT(places); i++) {
+		if (!space_is_free(&v->space, places[i].offset / DISK_MIB, places[i].length / DISK_MIB)) {
+			return error_set(error, -EUCLEAN, "%s: damaged: the file is cut short", layer->file.path);
+		}
+		space_use(&v->space, places[i].offset / DISK_MIB, places[i].length / DISK_MIB);
+	}
+	return 0;
+}
+
+static int size_tables(struct layer *layer, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	const char *path = layer->file.path;
+
+	v->chunk_ratio = (uint32_t)((uint64_t)VHDX_CHUNK_SECTORS * layer->sector_size / layer->block_size);
+	v->payload_count = (layer->size + layer->block_size - 1) / layer->block_size;
+	v->chunk_count = (v->payload_count + v->chunk_ratio - 1) / v->chunk_ratio;
+	if (vhdx_bat_size(layer->size, layer->block_size, layer->sector_size, v->has_parent, &v->bat_count)) {
+		return error_set(error, -EFBIG, "%s: a disk of this size with blocks of %u bytes is too big", path,
+				 layer->block_size);
+	}
+	if (v->bat_count * 8 > v->bat_length) {
+		return error_set(error, -EUCLEAN, "%s: damaged: the block table is too short for the disk", path);
+	}
+	v->bat_bytes = round_up(v->bat_count * 8, DISK_PAGE);
+	v->bat = mmap(NULL, v->bat_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (v->bat == MAP_FAILED) {
+		v->bat = NULL;
+		return error_set(error, -ENOMEM, "%s: out of memory for its block table", path);
+	}
+	v->bat_dirty = calloc(v->bat_bytes / DISK_PAGE, 1);
+	if (v->has_parent) {
+		v->page_count = v->chunk_count * (VHDX_BITMAP_BLOCK / DISK_PAGE);
+		v->pages = calloc(v->page_count, sizeof(*v->pages));
+	}
+	if (!v->bat_dirty || (v->has_parent && !v->pages) || space_init(&v->space, v->overlay_size / DISK_MIB)) {
+		return error_set(error, -ENOMEM, "%s: out of memory for its tables", path);
+	}
+	return 0;
+}
+
+#define PIECE (256 * DISK_KIB)
+
+/* The whole table: to know which space is free, and that no two blocks share any. Pages of zeros stay untouched memory. */
+int vhdx_load_bat(struct layer *layer, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t *piece = malloc(PIECE), at = 0, total = v->bat_length;
+	int r = piece ? size_tables(layer, error) : error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
+
+	if (!r) {
+		r = v->overlay_size > VHDX_FILE_MAX ?
+			    error_set(error, -EFBIG, "%s: the file is too big", layer->file.path) :
+			    claim_fixed_places(layer, error);
+	}
+	for (total = v->bat_count * 8; !r && at < total;) {
+		uint64_t n = min_u64(PIECE, total - at), start, end;
+
+		if (!v->overlay_count && at % DISK_PAGE == 0) {
+			file_next_data(&layer->file, v->bat_offset + at, &start, &end);
+			if (start > v->bat_offset + at + n) { /* a hole */
+				at += n;
+				continue;
+			}
+		}
+		r = vhdx_read_table(layer, piece, n, v->bat_offset + at);
+		if (r) {
+			error_set(error, r, "%s: reading the block table: %s", layer->file.path, strerror(-r));
+		} else {
+			r = take_entries(layer, piece, at / 8, n / 8, error);
+		}
+		at += n;
+	}
+	free(piece);
+	return r ? r : check_bitmaps(layer, error);
+}
+
+void vhdx_forget_bat(struct vhdx *v)
+{
+	uint64_t i;
+
+	if (v->bat) {
+		munmap(v->bat, v->bat_bytes);
+	}
+	for (i = 0; v->pages && i < v->page_count; i++) {
+		free(v->pages[i]);
+	}
+	free(v->pages);
+	free(v->bat_dirty);
+	space_release(&v->space);
+	v->bat = NULL;
+	v->pages = NULL;
+	v->bat_dirty = NULL;
+	v->dirty_pages = NULL;
+	v->bat_dirty_count = v->dirty_page_count = v->pages_loaded = v->page_hand = 0;
+}
+
+/* -- Space -- */
+
+/* Space that reads as zeros (invariant 1), taken. */
+int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *offset)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t count = length / DISK_MIB, start;
+	bool clean;
+	int r;
+
+	if (!space_find(&v->space, count, &start, &clean)) {
+		uint64_t end = space_used_end(&v->space);
+		uint64_t size = round_up(max_u64((end + count) * DISK_MIB, layer->file.size + min_u64(GROW, 8 * length)),
+					 DISK_MIB);
+
+		if (size > VHDX_FILE_MAX) {
+			return -EFBIG;
+		}
+		r = file_truncate(&layer->file, size);
+		r = r ? r : space_grow(&v->space, size / DISK_MIB);
+		if (r) {
+			return r;
+		}
+		if (!space_find(&v->space, count, &start, &clean)) {
+			return -ENOSPC;
+		}
+	}
+	if (!clean) {
+		if (!wait) {
+			return -EAGAIN;
+		}
+		r = file_zero(&layer->file, start * DISK_MIB, length, false);
+		if (r) {
+			return r;
+		}
+	}
+	space_use(&v->space, start, count);
+	*offset = start * DISK_MIB;
+	return 0;
+}
+
+/* Under flush_lock, not layer.lock. The waiting batch, if nothing from its epoch is in flight (invariant 8). */
+void vhdx_release_freed(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	size_t i;
+
+	if (!layer->waiting.count ||
+	    atomic_load_explicit(&layer->in_flight[layer->waiting_epoch], memory_order_acquire)) {
+		return;
+	}
+	for (i = 0; i < layer->waiting.count; i++) {
+		const struct span *s = &layer->waiting.spans[i];
+		bool clean = !file_zero(&layer->file, s->offset, s->length, false);
+
+		pthread_mutex_lock(&layer->lock);
+		space_free(&v->space, s->offset / DISK_MIB, s->length / DISK_MIB, clean);
+		pthread_mutex_unlock(&layer->lock);
+	}
+	layer->waiting.count = 0;
+}
+
+/* -- Sector bitmaps -- */
+
+static void drop_some_page(struct vhdx *v)
+{
+	uint64_t tried;
+
+	for (tried = 0; tried < min_u64(v->page_count, 4096); tried++) {
+		struct bitmap_page **where = &v->pages[v->page_hand];
+
+		v->page_hand = (v->page_hand + 1) % v->page_count;
+		if (*where && !(*where)->dirty) {
+			free(*where);
+			*where = NULL;
+			v->pages_loaded--;
+			return;
+		}
+	}
+}
+
+static uint64_t page_file_offset(const struct vhdx *v, uint64_t page)
+{
+	uint64_t per_chunk = VHDX_BITMAP_BLOCK / DISK_PAGE;
+
+	return entry_offset(v->bat[vhdx_bitmap_index(v, page / per_chunk)]) + page % per_chunk * DISK_PAGE;
+}
+
+int vhdx_get_page(struct layer *layer, uint64_t index, bool wait, struct bitmap_page **out)
+{
+	struct vhdx *v = layer->vhdx;
+	struct bitmap_page *page = v->pages[index];
+	int r;
+
+	if (page) {
+		*out = page;
+		return 0;
+	}
+	if (!wait) {
+		return -EAGAIN;
+	}
+	if (v->pages_loaded >= PAGES_MAX) {
+		drop_some_page(v);
+	}
+	page = malloc(sizeof(*page));
+	if (!page) {
+		return -ENOMEM;
+	}
+	r = vhdx_read_table(layer, page->bits, DISK_PAGE, page_file_offset(v, index));
+	if (r) {
+		free(page);
+		return r;
+	}
+	page->index = index;
+	page->dirty = false;
+	page->next_dirty = NULL;
+	v->pages[index] = page;
+	v->pages_loaded++;
+	*out = page;
+	return 0;
+}
+
+static void mark_dirty(struct vhdx *v, struct bitmap_page *page)
+{
+	if (!page->dirty) {
+		page->dirty = true;
+		page->next_dirty = v->dirty_pages;
+		v->dirty_pages = page;
+		v->dirty_page_count++;
+	}
+}
+
+static void fill_bits(uint8_t *bits, unsigned from, unsigned count, bool value)
+{
+	while (count && from % 8) {
+		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8 : bits[from / 8] & ~(1u << from % 8);
+		from++;
+		count--;
+	}
+	memset(bits + from / 8, value ? 0xff : 0, count / 8);
+	for (from += count / 8 * 8, count %= 8; count; from++, count--) {
+		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8 : bits[from / 8] & ~(1u << from % 8);
+	}
+}
+
+int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool value, bool wait)
+{
+	struct bitmap_page *page;
+	uint64_t at, end = sector + count;
+	int r;
+
+	for (at = sector; at < end; at = round_down(at, VHDX_BITMAP_SECTORS) + VHDX_BITMAP_SECTORS) {
+		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, wait, &page); /* all there before any changes */
+		if (r) {
+			return r;
+		}
+	}
+	for (at = sector; at < end;) {
+		unsigned from = at % VHDX_BITMAP_SECTORS;
+		unsigned n = (unsigned)min_u64(end - at, VHDX_BITMAP_SECTORS - from);
+
+		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, true, &page);
+		if (r) {
+			return r;
+		}
+		fill_bits(page->bits, from, n, value);
+		mark_dirty(layer->vhdx, page);
+		at += n;
+	}
+	return 0;
+}
+
+/* -- Flush -- */
+
+/* Bitmap pages first; BAT pages only when no dirty bitmap page is left behind (invariant 4). */
+static void collect(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t page;
+
+	while (v->dirty_pages && v->stage_count < v->stage_max) {
+		struct bitmap_page *p = v->dirty_pages;
+
+		memcpy(vhdx_stage(layer, page_file_offset(v, p->index))->data, p->bits, DISK_PAGE);
+		v->dirty_pages = p->next_dirty;
+		v->dirty_page_count--;
+		p->dirty = false;
+	}
+	for (page = 0; v->bat_dirty_count && v->stage_count < v->stage_max; page++) {
+		if (v->bat_dirty[page]) {
+			memcpy(vhdx_stage(layer, v->bat_offset + page * DISK_PAGE)->data,
+			       v->bat + page * VHDX_ENTRIES_PER_PAGE, DISK_PAGE);
+			v->bat_dirty[page] = 0;
+			v->bat_dirty_count--;
+		}
+	}
+}
+
+static bool tables_are_clean(const struct vhdx *v)
+{
+	return !v->dirty_page_count && !v->bat_dirty_count;
+}
+
+/* What this flush made durable may wait for its epoch now; the rest of the list is younger. */
+static void retire_freed(struct layer *layer, size_t count)
+{
+	struct span_list *from = &layer->freed, *to = &layer->waiting;
+	size_t i;
+
+	if (!count || to->count) {
+		return;
+	}
+	pthread_mutex_lock(&layer->lock);
+	for (i = 0; i < count; i++) {
+		if (span_add(to, from->spans[i].offset, from->spans[i].length)) {
+			break; /* the rest waits for a better time */
+		}
+	}
+	memmove(from->spans, from->spans + i, (from->count - i) * sizeof(*from->spans));
+	from->count -= i;
+	from->fence = 0;
+	layer->waiting_epoch = layer->epoch;
+	layer->epoch = !layer->epoch;
+	pthread_mutex_unlock(&layer->lock);
+}
+
+int vhdx_flush_tables(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	size_t freed;
+	bool all;
+	int r;
+
+	vhdx_release_freed(layer);
+	pthread_mutex_lock(&layer->lock);
+	freed = layer->freed.fence = layer->freed.count;
+	collect(layer);
+	all = tables_are_clean(v);
+	if (all) {
+		pthread_mutex_unlock(&layer->lock);
+		r = v->stage_count ? vhdx_log_commit(layer) : file_sync(&layer->file);
+	} else { /* more than one entry: nobody may dirty more meanwhile */
+		atomic_store(&layer->stalled, true);
+		for (r = 0; !r && v->stage_count;) {
+			r = vhdx_log_commit(layer);
+			collect(layer);
+		}
+		atomic_store(&layer->stalled, false);
+		pthread_mutex_unlock(&layer->lock);
+	}
+	if (!r) {
+		retire_freed(layer, freed);
+		vhdx_release_freed(layer);
+	}
+	return r ? layer_fail(layer, r) : 0;
+}

@@ -1,0 +1,129 @@
+/* VHDX: a new file. Layout: headers, log, metadata, block table, blocks. */
+#include "disk/vhdx.h"
+
+#include <stdlib.h>
+
+#define LOG_OFFSET	(1 * DISK_MIB)
+#define LOG_LENGTH	(1 * DISK_MIB)
+#define METADATA_OFFSET (2 * DISK_MIB)
+#define METADATA_LENGTH (1 * DISK_MIB)
+#define BAT_OFFSET	(3 * DISK_MIB)
+
+static int check_plan(struct file *file, const struct disk_create *how, struct disk_error *error)
+{
+	if (!is_power_of_two(how->block_size) || how->block_size < VHDX_BLOCK_MIN || how->block_size > VHDX_BLOCK_MAX) {
+		return error_set(error, -EINVAL, "%s: a VHDX block is a power of two from 1 MiB to 256 MiB", file->path);
+	}
+	if ((how->sector_size != 512 && how->sector_size != 4096) ||
+	    (how->physical_size != 512 && how->physical_size != 4096) || how->physical_size < how->sector_size) {
+		return error_set(error, -EINVAL, "%s: sectors are 512, 512e or 4k", file->path);
+	}
+	if (!how->size || how->size % how->sector_size || how->size > VHDX_SIZE_MAX) {
+		return error_set(error, -EINVAL, "%s: a VHDX disk has up to 64 TiB, in whole sectors", file->path);
+	}
+	return 0;
+}
+
+static int write_identifier(struct file *file)
+{
+	struct vhdx_identifier id = {.signature = "vhdxfil"};
+
+	id.signature[7] = 'e';
+	utf8_to_utf16("Verdigris disk library", false, id.creator, sizeof(id.creator));
+	return file_write(file, &id, sizeof(id), 0);
+}
+
+static int write_regions(struct file *file, uint32_t bat_length)
+{
+	struct vhdx_regions *table = calloc(1, sizeof(*table));
+	int r;
+
+	if (!table) {
+		return -ENOMEM;
+	}
+	table->signature = VHDX_REGIONS_SIGNATURE;
+	table->count = 2;
+	table->regions[0] = (struct vhdx_region){vhdx_bat_region, BAT_OFFSET, bat_length, 1};
+	table->regions[1] = (struct vhdx_region){vhdx_metadata_region, METADATA_OFFSET, METADATA_LENGTH, 1};
+	vhdx_seal_regions(table);
+	r = file_write(file, table, sizeof(*table), VHDX_REGIONS_1);
+	r = r ? r : file_write(file, table, sizeof(*table), VHDX_REGIONS_2);
+	free(table);
+	return r;
+}
+
+static int write_metadata(struct file *file, const struct create_plan *plan, struct disk_error *error)
+{
+	uint8_t *region = malloc(METADATA_LENGTH);
+	int r = region ? vhdx_build_metadata(region, METADATA_LENGTH, plan, plan->how.size, error) : -ENOMEM;
+
+	r = r ? r : file_write(file, region, METADATA_LENGTH, METADATA_OFFSET);
+	free(region);
+	return r;
+}
+
+static int write_fixed_bat(struct file *file, const struct disk_create *how, uint64_t first, uint64_t blocks)
+{
+	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * how->sector_size / how->block_size;
+	uint64_t block, count = blocks + (blocks - 1) / ratio;
+	uint64_t *bat = calloc(count, 8);
+	int r;
+
+	if (!bat) {
+		return -ENOMEM;
+	}
+	for (block = 0; block < blocks; block++) {
+		bat[block + block / ratio] = (first + block * how->block_size) | VHDX_FULLY_PRESENT;
+	}
+	r = file_write(file, bat, count * 8, BAT_OFFSET);
+	free(bat);
+	return r;
+}
+
+static int write_headers(struct file *file)
+{
+	struct vhdx_header header = {
+		.signature = VHDX_HEADER_SIGNATURE,
+		.sequence = 1,
+		.version = 1,
+		.log_length = LOG_LENGTH,
+		.log_offset = LOG_OFFSET,
+	};
+	int r;
+
+	guid_random(&header.file_write);
+	guid_random(&header.data_write);
+	vhdx_seal_header(&header);
+	r = file_write(file, &header, sizeof(header), VHDX_HEADER_1);
+	header.sequence = 2;
+	vhdx_seal_header(&header);
+	return r ? r : file_write(file, &header, sizeof(header), VHDX_HEADER_2);
+}
+
+/* The identifier is written last: until then the file is no VHDX. */
+int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
+{
+	const struct disk_create *how = &plan->how;
+	uint64_t entries, bat_length, blocks = (how->size + how->block_size - 1) / how->block_size;
+	int r = check_plan(file, how, error);
+
+	if (r) {
+		return r;
+	}
+	if (vhdx_bat_size(how->size, how->block_size, how->sector_size, plan->parent, &entries)) {
+		return error_set(error, -EFBIG, "%s: too big for this block size; give a larger --block", file->path);
+	}
+	bat_length = round_up(entries * 8, DISK_MIB);
+	r = file_truncate(file, BAT_OFFSET + bat_length);
+	if (!r && how->type == DISK_FIXED) {
+		r = file_allocate(file, 0, BAT_OFFSET + bat_length + blocks * how->block_size);
+		r = r ? r : write_fixed_bat(file, how, BAT_OFFSET + bat_length, blocks);
+	}
+	r = r ? r : write_metadata(file, plan, error);
+	r = r ? r : write_regions(file, (uint32_t)bat_length);
+	r = r ? r : write_headers(file);
+	r = r ? r : file_sync(file);
+	r = r ? r : write_identifier(file);
+	r = r ? r : file_sync(file);
+	return r ? error_set(error, r, "%s: creating the file: %s", file->path, strerror(-r)) : 0;
+}

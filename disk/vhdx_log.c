@@ -1,0 +1,527 @@
+/*
+ * VHDX: the log (MS-VHDX 2.3): reading a pending one into an overlay, and writing entries. Invariants of
+ * docs/design/disk.md kept here: 5, 6, 7, 9, 11, 12.
+ *
+ *   idle --vhdx_log_begin--> open: header names a GUID, the newest entry is valid --vhdx_log_commit--> open
+ *   open --vhdx_log_end--> idle: header names none
+ *
+ * An overlay exists from open until vhdx_log_begin has put it into the file.
+ */
+#include "disk/vhdx.h"
+
+#include <stdlib.h>
+
+#define DESCRIPTORS_IN_FIRST ((DISK_PAGE - sizeof(struct vhdx_log_header)) / sizeof(struct vhdx_descriptor))
+#define OVERLAY_MAX	     (1u << 20)
+
+struct log_scan {
+	struct layer *layer;
+	uint64_t budget;    /* bytes that may still be read: a hostile log must not take for ever */
+	uint8_t *entry;	    /* the last one read, without the ring's wrap */
+	uint32_t capacity;
+	bool seen;	    /* something that bears the right GUID */
+};
+
+/* -- The overlay -- */
+
+static int overlay_add(struct vhdx *v, uint64_t offset, uint64_t length, uint8_t *data)
+{
+	if (v->overlay_count == v->overlay_capacity) {
+		size_t capacity = v->overlay_capacity ? v->overlay_capacity * 2 : 64;
+		struct overlay_piece *pieces = realloc(v->overlay, capacity * sizeof(*pieces));
+
+		if (!pieces) {
+			return -ENOMEM;
+		}
+		v->overlay = pieces;
+		v->overlay_capacity = capacity;
+	}
+	if (v->overlay_count == OVERLAY_MAX) {
+		return -EFBIG;
+	}
+	v->overlay[v->overlay_count++] = (struct overlay_piece){offset, length, data};
+	return 0;
+}
+
+static void overlay_clear(struct vhdx *v)
+{
+	size_t i;
+
+	for (i = 0; i < v->overlay_count; i++) {
+		free(v->overlay[i].data);
+	}
+	free(v->overlay);
+	v->overlay = NULL;
+	v->overlay_count = v->overlay_capacity = 0;
+}
+
+static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, uint64_t offset)
+{
+	size_t i;
+
+	for (i = 0; i < v->overlay_count; i++) {
+		const struct overlay_piece *p = &v->overlay[i];
+		uint64_t start = max_u64(p->offset, offset), end = min_u64(p->offset + p->length, offset + length);
+
+		if (start >= end) {
+			continue;
+		}
+		if (p->data) {
+			memcpy(buffer + (start - offset), p->data + (start - p->offset), end - start);
+		} else {
+			memset(buffer + (start - offset), 0, end - start);
+		}
+	}
+}
+
+int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t inside = offset < layer->file.size ? min_u64(length, layer->file.size - offset) : 0;
+	int r;
+
+	if (offset + length > v->overlay_size) {
+		return -ENODATA;
+	}
+	r = file_read(&layer->file, buffer, inside, offset);
+	if (!r) {
+		memset((uint8_t *)buffer + inside, 0, length - inside); /* the file grows in replay */
+		overlay_patch(v, buffer, length, offset);
+	}
+	return r;
+}
+
+/* -- Reading -- */
+
+static int read_ring(struct log_scan *scan, void *buffer, uint32_t length, uint32_t at)
+{
+	const struct vhdx_header *h = &scan->layer->vhdx->header;
+	uint32_t first = (uint32_t)min_u64(length, h->log_length - at);
+	int r = file_read(&scan->layer->file, buffer, first, h->log_offset + at);
+
+	return r || first == length ?
+		       r :
+		       file_read(&scan->layer->file, (uint8_t *)buffer + first, length - first, h->log_offset);
+}
+
+static bool header_is_plausible(const struct log_scan *scan, const struct vhdx_log_header *e)
+{
+	const struct vhdx_header *h = &scan->layer->vhdx->header;
+
+	return e->signature == VHDX_LOG_SIGNATURE && !memcmp(&e->log, &h->log, sizeof(e->log)) && e->length &&
+	       e->length % DISK_PAGE == 0 && e->length <= h->log_length && e->tail % DISK_PAGE == 0 &&
+	       e->tail < h->log_length && e->sequence &&
+	       e->descriptor_count <= (e->length - sizeof(*e)) / sizeof(struct vhdx_descriptor);
+}
+
+static bool may_log(const struct vhdx_header *h, uint64_t offset, uint64_t length)
+{
+	return offset % DISK_PAGE == 0 && length % DISK_PAGE == 0 && offset >= VHDX_REGIONS_1 &&
+	       length <= VHDX_FILE_MAX && offset <= VHDX_FILE_MAX &&
+	       !(offset < h->log_offset + h->log_length && h->log_offset < offset + length);
+}
+
+/* scan->entry holds a whole entry whose header is plausible: its checksum, descriptors and sectors. */
+static bool entry_is_valid(struct log_scan *scan)
+{
+	struct vhdx_log_header *e = (struct vhdx_log_header *)scan->entry;
+	const struct vhdx_descriptor *d = (const struct vhdx_descriptor *)(e + 1);
+	uint64_t data_at = round_up(sizeof(*e) + e->descriptor_count * sizeof(*d), DISK_PAGE);
+	uint32_t stored = e->checksum, actual, i;
+
+	e->checksum = 0;
+	actual = crc32c(0, e, e->length);
+	e->checksum = stored;
+	if (actual != stored) {
+		return false;
+	}
+	for (i = 0; i < e->descriptor_count; i++, d++) {
+		bool data = d->signature == VHDX_DESC_SIGNATURE;
+		const struct vhdx_log_sector *s = (const struct vhdx_log_sector *)(scan->entry + data_at);
+
+		if ((!data && d->signature != VHDX_ZERO_SIGNATURE) || d->sequence != e->sequence ||
+		    !may_log(&scan->layer->vhdx->header, d->file_offset, data ? DISK_PAGE : d->zero_length)) {
+			return false;
+		}
+		if (!data) {
+			continue;
+		}
+		if (data_at + DISK_PAGE > e->length || s->signature != VHDX_DATA_SIGNATURE ||
+		    s->sequence_high != (uint32_t)(e->sequence >> 32) || s->sequence_low != (uint32_t)e->sequence) {
+			return false;
+		}
+		data_at += DISK_PAGE;
+	}
+	return true;
+}
+
+/* 1: scan->entry is the valid entry at this place. 0: there is none. */
+static int read_entry(struct log_scan *scan, uint32_t at)
+{
+	struct vhdx_log_header head;
+	int r = read_ring(scan, &head, sizeof(head), at);
+
+	if (r || !header_is_plausible(scan, &head)) {
+		return r;
+	}
+	scan->seen = true;
+	if (head.length > scan->budget) {
+		return -EFBIG;
+	}
+	scan->budget -= head.length;
+	if (head.length > scan->capacity) {
+		uint8_t *entry = realloc(scan->entry, head.length);
+
+		if (!entry) {
+			return -ENOMEM;
+		}
+		scan->entry = entry;
+		scan->capacity = head.length;
+	}
+	r = read_ring(scan, scan->entry, head.length, at);
+	return r ? r : entry_is_valid(scan);
+}
+
+struct sequence {
+	uint32_t start, tail, length;
+	uint64_t newest;
+	bool valid;
+};
+
+/* The run of entries, each one number up, that begins at this place (MS-VHDX 2.3.2). */
+static int read_sequence(struct log_scan *scan, uint32_t start, struct sequence *s)
+{
+	uint32_t log_length = scan->layer->vhdx->header.log_length, from_start;
+	int r;
+
+	*s = (struct sequence){.start = start};
+	while (s->length < log_length && (r = read_entry(scan, (start + s->length) % log_length)) != 0) {
+		const struct vhdx_log_header *e = (const struct vhdx_log_header *)scan->entry;
+
+		if (r < 0) {
+			return r;
+		}
+		if ((s->length && e->sequence != s->newest + 1) || e->length > log_length - s->length) {
+			break;
+		}
+		s->newest = e->sequence;
+		s->tail = e->tail;
+		s->length += e->length;
+	}
+	from_start = (s->tail + log_length - start) % log_length;
+	s->valid = s->length && from_start < s->length;
+	return 0;
+}
+
+static int find_newest(struct log_scan *scan, struct sequence *best)
+{
+	uint32_t log_length = scan->layer->vhdx->header.log_length, at = 0;
+
+	*best = (struct sequence){0};
+	while (at < log_length) {
+		struct sequence s;
+		int r = read_sequence(scan, at, &s);
+
+		if (r) {
+			return r;
+		}
+		if (s.valid && (!best->valid || s.newest > best->newest)) {
+			*best = s;
+		}
+		at += s.length ? s.length : DISK_PAGE;
+	}
+	return 0;
+}
+
+static int overlay_entry(struct log_scan *scan)
+{
+	struct vhdx *v = scan->layer->vhdx;
+	const struct vhdx_log_header *e = (const struct vhdx_log_header *)scan->entry;
+	const struct vhdx_descriptor *d = (const struct vhdx_descriptor *)(e + 1);
+	uint64_t data_at = round_up(sizeof(*e) + e->descriptor_count * sizeof(*d), DISK_PAGE);
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; i < e->descriptor_count && !r; i++, d++) {
+		uint8_t *page;
+
+		if (d->signature == VHDX_ZERO_SIGNATURE) {
+			r = overlay_add(v, d->file_offset, d->zero_length, NULL);
+			continue;
+		}
+		page = malloc(DISK_PAGE);
+		if (!page) {
+			return -ENOMEM;
+		}
+		memcpy(page, &d->leading, 8);
+		memcpy(page + 8, ((struct vhdx_log_sector *)(scan->entry + data_at))->data, DISK_PAGE - 12);
+		memcpy(page + DISK_PAGE - 4, &d->trailing, 4);
+		data_at += DISK_PAGE;
+		r = overlay_add(v, d->file_offset, DISK_PAGE, page);
+		if (r) {
+			free(page);
+		}
+	}
+	return r;
+}
+
+/* Nothing is put beyond the size that the log itself says the file has. */
+static int check_reach(struct layer *layer, struct disk_error *error)
+{
+	const struct vhdx *v = layer->vhdx;
+	size_t i;
+
+	for (i = 0; i < v->overlay_count; i++) {
+		if (v->overlay[i].offset + v->overlay[i].length > v->overlay_size) {
+			return error_set(error, -EUCLEAN, "%s: damaged: the log reaches beyond the file",
+					 layer->file.path);
+		}
+	}
+	return 0;
+}
+
+static int overlay_sequence(struct log_scan *scan, const struct sequence *s, struct disk_error *error)
+{
+	struct layer *layer = scan->layer;
+	struct vhdx *v = layer->vhdx;
+	uint32_t log_length = v->header.log_length;
+	uint32_t done = (s->tail + log_length - s->start) % log_length;
+	int r = 0;
+
+	while (done < s->length && !r) {
+		const struct vhdx_log_header *e;
+
+		r = read_entry(scan, (s->start + done) % log_length);
+		if (r <= 0) {
+			return r ? r : -EIO; /* it was valid a moment ago */
+		}
+		e = (const struct vhdx_log_header *)scan->entry;
+		if (e->flushed_file_size > layer->file.size) {
+			return error_set(error, -EUCLEAN, "%s: damaged: the file was cut short after it was written",
+					 layer->file.path);
+		}
+		if (e->last_file_size > VHDX_FILE_MAX) {
+			return error_set(error, -EUCLEAN, "%s: damaged: the log wants a file of %llu bytes",
+					 layer->file.path, (unsigned long long)e->last_file_size);
+		}
+		v->overlay_size = max_u64(v->overlay_size, e->last_file_size);
+		done += e->length;
+		r = overlay_entry(scan);
+	}
+	v->log_sequence = s->newest;
+	return r ? r : check_reach(layer, error);
+}
+
+int vhdx_log_read(struct layer *layer, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	struct log_scan scan = {.layer = layer, .budget = 16ull * v->header.log_length};
+	struct sequence best;
+	int r;
+
+	v->overlay_size = layer->file.size;
+	if (v->header.log_offset + v->header.log_length > layer->file.size) {
+		return error_set(error, -EUCLEAN, "%s: damaged: the file is cut short within its log", layer->file.path);
+	}
+	if (guid_is_zero(&v->header.log)) {
+		return 0;
+	}
+	error_set(error, 0, "%s", "");
+	r = find_newest(&scan, &best);
+	if (!r && best.valid) {
+		scan.budget = 2ull * v->header.log_length;
+		r = overlay_sequence(&scan, &best, error);
+	} else if (!r && scan.seen) { /* the first entry of some programs may be half written: then nothing is lost */
+		r = layer_fault(layer, error, DISK_DAMAGE, "its log cannot be read, the tables may be out of date");
+	}
+	free(scan.entry);
+	return !r || (error && error->code) ?
+		       r :
+		       error_set(error, r == -EFBIG ? -EUCLEAN : r, "%s: reading the log: %s", layer->file.path,
+				 strerror(-r));
+}
+
+/* -- Writing -- */
+
+static int apply_overlay(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	size_t i;
+	int r = 0;
+
+	if (v->overlay_size > layer->file.size) {
+		r = file_truncate(&layer->file, v->overlay_size);
+	}
+	for (i = 0; i < v->overlay_count && !r; i++) {
+		const struct overlay_piece *p = &v->overlay[i];
+
+		r = p->data ? file_write(&layer->file, p->data, p->length, p->offset) :
+			      file_zero(&layer->file, p->offset, p->length, true);
+	}
+	return r ? r : file_sync(&layer->file);
+}
+
+/* An entry of what is staged. Its tail is itself: invariant 6. */
+static uint32_t build_entry(struct layer *layer, uint64_t durable_size)
+{
+	struct vhdx *v = layer->vhdx;
+	struct vhdx_log_header *e = (struct vhdx_log_header *)v->entry;
+	struct vhdx_descriptor *d = (struct vhdx_descriptor *)(e + 1);
+	uint8_t *at = v->entry + DISK_PAGE;
+	unsigned i;
+
+	memset(v->entry, 0, DISK_PAGE);
+	*e = (struct vhdx_log_header){
+		.signature = VHDX_LOG_SIGNATURE,
+		.length = DISK_PAGE * (1 + v->stage_count),
+		.tail = v->log_next,
+		.sequence = ++v->log_sequence,
+		.descriptor_count = v->stage_count,
+		.log = v->header.log,
+		.flushed_file_size = durable_size,
+		.last_file_size = durable_size,
+	};
+	for (i = 0; i < v->stage_count; i++, d++, at += DISK_PAGE) {
+		struct vhdx_log_sector *s = (struct vhdx_log_sector *)at;
+		const uint8_t *page = v->stage[i].data;
+
+		d->signature = VHDX_DESC_SIGNATURE;
+		d->file_offset = v->stage[i].file_offset;
+		d->sequence = e->sequence;
+		memcpy(&d->leading, page, 8);
+		memcpy(&d->trailing, page + DISK_PAGE - 4, 4);
+		s->signature = VHDX_DATA_SIGNATURE;
+		s->sequence_high = (uint32_t)(e->sequence >> 32);
+		s->sequence_low = (uint32_t)e->sequence;
+		memcpy(s->data, page + 8, DISK_PAGE - 12);
+	}
+	e->checksum = crc32c(0, v->entry, e->length);
+	return e->length;
+}
+
+static int write_entry(struct layer *layer, uint64_t durable_size)
+{
+	struct vhdx *v = layer->vhdx;
+	uint32_t length = build_entry(layer, durable_size), log_length = v->header.log_length;
+	uint32_t first = (uint32_t)min_u64(length, log_length - v->log_next);
+	int r = file_write(&layer->file, v->entry, first, v->header.log_offset + v->log_next);
+
+	if (!r && first < length) {
+		r = file_write(&layer->file, v->entry + first, length - first, v->header.log_offset);
+	}
+	if (!r) {
+		r = file_sync(&layer->file);
+		v->log_next = (v->log_next + length) % log_length;
+	}
+	return r;
+}
+
+static int allocate_stage(struct vhdx *v)
+{
+	/* One sector of descriptors, and half of the log at most (invariant 7). */
+	v->stage_max = (unsigned)min_u64(DESCRIPTORS_IN_FIRST, v->header.log_length / DISK_PAGE / 2 - 1);
+	v->stage = malloc(v->stage_max * sizeof(*v->stage));
+	v->entry = malloc((v->stage_max + 1) * DISK_PAGE);
+	return v->stage && v->entry ? 0 : -ENOMEM;
+}
+
+int vhdx_log_begin(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	struct guid log;
+	int r = v->stage ? 0 : allocate_stage(v);
+
+	if (!r && !guid_is_zero(&v->header.log)) { /* what is pending goes into place, and the old log ends */
+		r = apply_overlay(layer);
+		memset(&v->header.log, 0, sizeof(v->header.log));
+		guid_random(&v->header.file_write);
+		r = r ? r : vhdx_write_headers(layer);
+	}
+	if (r) {
+		return r;
+	}
+	overlay_clear(v);
+	v->overlay_size = UINT64_MAX;
+	guid_random(&log);
+	guid_random(&v->header.file_write);
+	v->header.log = log;
+	v->header.log_version = 0;
+	v->log_next = 0;
+	v->stage_count = 0;
+	r = write_entry(layer, layer->file.size);
+	return r ? r : vhdx_write_headers(layer);
+}
+
+int vhdx_log_end(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	int r = file_sync(&layer->file);
+
+	memset(&v->header.log, 0, sizeof(v->header.log));
+	return r ? r : vhdx_write_headers(layer);
+}
+
+struct staged_page *vhdx_stage(struct layer *layer, uint64_t file_offset)
+{
+	struct vhdx *v = layer->vhdx;
+	struct staged_page *page = &v->stage[v->stage_count++];
+
+	page->file_offset = file_offset;
+	return page;
+}
+
+int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, size_t length)
+{
+	struct vhdx *v = layer->vhdx;
+	const uint8_t *from = data;
+
+	while (length) {
+		uint64_t place = round_down(offset, DISK_PAGE);
+		size_t n = (size_t)min_u64(length, place + DISK_PAGE - offset);
+		unsigned i;
+		int r;
+
+		for (i = 0; i < v->stage_count && v->stage[i].file_offset != place; i++) {
+		}
+		if (i == v->stage_max) {
+			return -ENOSPC;
+		}
+		if (i == v->stage_count) {
+			struct staged_page *page = vhdx_stage(layer, place);
+
+			r = vhdx_read_table(layer, page->data, DISK_PAGE, place);
+			if (r) {
+				return r;
+			}
+		}
+		memcpy(v->stage[i].data + (offset - place), from, n);
+		offset += n;
+		from += n;
+		length -= n;
+	}
+	return 0;
+}
+
+/* Under flush_lock. The sync first: invariants 1, 3 and 6 rest on it. */
+int vhdx_log_commit(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	/* Taken before the sync: the file may grow meanwhile, and what grew is not durable. */
+	uint64_t size = __atomic_load_n(&layer->file.size, __ATOMIC_RELAXED);
+	unsigned i;
+	int r = file_sync(&layer->file);
+
+	r = r ? r : write_entry(layer, size);
+	for (i = 0; i < v->stage_count && !r; i++) {
+		r = file_write(&layer->file, v->stage[i].data, DISK_PAGE, v->stage[i].file_offset);
+	}
+	v->stage_count = 0;
+	return r ? layer_fail(layer, r) : 0;
+}
+
+void vhdx_log_release(struct layer *layer)
+{
+	overlay_clear(layer->vhdx);
+	free(layer->vhdx->stage);
+	free(layer->vhdx->entry);
+}

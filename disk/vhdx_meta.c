@@ -1,0 +1,474 @@
+/* VHDX: the metadata region, its items, and the parent locator (MS-VHDX 2.6). */
+#include "disk/vhdx.h"
+
+#include <stdlib.h>
+
+enum item { ITEM_FILE, ITEM_SIZE, ITEM_PAGE83, ITEM_LOGICAL, ITEM_PHYSICAL, ITEM_LOCATOR, ITEM_COUNT };
+
+static const struct item_row {
+	struct guid guid;
+	uint32_t length; /* 0: any */
+	uint32_t flags;
+	const char *name;
+} item_rows[ITEM_COUNT] = {
+	[ITEM_FILE] = {{{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b}},
+		       8, VHDX_ITEM_REQUIRED, "file parameters"},
+	[ITEM_SIZE] = {{{0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8}},
+		       8, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "disk size"},
+	[ITEM_PAGE83] = {{{0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46}},
+			 16, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "disk identity"},
+	[ITEM_LOGICAL] = {{{0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f}},
+			  4, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "logical sector size"},
+	[ITEM_PHYSICAL] = {{{0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56}},
+			   4, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "physical sector size"},
+	[ITEM_LOCATOR] = {{{0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c}},
+			  0, VHDX_ITEM_REQUIRED, "parent locator"},
+};
+
+static const struct guid locator_vhdx = {
+	{0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13}};
+
+struct locator_header { /* 2.6.2.6.1 */
+	struct guid type;
+	uint16_t reserved;
+	uint16_t count;
+};
+static_assert(sizeof(struct locator_header) == 20, "MS-VHDX 2.6.2.6.1");
+
+struct locator_entry { /* 2.6.2.6.2 */
+	uint32_t key_offset, value_offset;
+	uint16_t key_length, value_length;
+};
+static_assert(sizeof(struct locator_entry) == 12, "MS-VHDX 2.6.2.6.2");
+
+static int damaged(struct layer *layer, struct disk_error *error, const char *what)
+{
+	return error_set(error, -EUCLEAN, "%s: damaged: the metadata table: %s", layer->file.path, what);
+}
+
+/* Every item where it may be, none twice, none over another; the ones known here are noted in found. */
+static int scan_table(struct layer *layer, const struct vhdx_metadata_table *table, int found[ITEM_COUNT],
+		      struct disk_error *error)
+{
+	uint32_t length = layer->vhdx->metadata_length;
+	unsigned i, k;
+
+	for (i = 0; i < table->count; i++) {
+		const struct vhdx_metadata_entry *e = &table->entries[i];
+		bool known = false;
+
+		if (e->length > DISK_MIB || (e->length && e->offset < VHDX_METADATA_TABLE) || e->offset > length ||
+		    e->length > length - e->offset) {
+			return damaged(layer, error, "an item lies outside the region");
+		}
+		for (k = 0; k < i; k++) {
+			const struct vhdx_metadata_entry *o = &table->entries[k];
+
+			if (!memcmp(&o->item, &e->item, sizeof(e->item)) &&
+			    !((o->flags ^ e->flags) & VHDX_ITEM_USER)) {
+				return damaged(layer, error, "an item is there twice");
+			}
+			if (o->length && e->length && o->offset < e->offset + e->length &&
+			    e->offset < o->offset + o->length) {
+				return damaged(layer, error, "two items lie over each other");
+			}
+		}
+		for (k = 0; k < ITEM_COUNT && !(e->flags & VHDX_ITEM_USER); k++) {
+			if (!memcmp(&e->item, &item_rows[k].guid, sizeof(e->item))) {
+				if (item_rows[k].length && e->length < item_rows[k].length) {
+					return damaged(layer, error, "an item is too short");
+				}
+				found[k] = (int)i;
+				known = true;
+			}
+		}
+		if (!known && (e->flags & VHDX_ITEM_REQUIRED)) {
+			return error_set(error, -EOPNOTSUPP, "%s: needs a metadata item that is not known here",
+					 layer->file.path);
+		}
+	}
+	return 0;
+}
+
+static int read_item(struct layer *layer, const struct vhdx_metadata_table *table, int index, void *out, size_t length)
+{
+	return vhdx_read_table(layer, out, length, layer->vhdx->metadata_offset + table->entries[index].offset);
+}
+
+static int check_values(struct layer *layer, uint64_t size, struct disk_error *error)
+{
+	const char *path = layer->file.path;
+
+	if (!is_power_of_two(layer->block_size) || layer->block_size < VHDX_BLOCK_MIN ||
+	    layer->block_size > VHDX_BLOCK_MAX) {
+		return error_set(error, -EUCLEAN, "%s: damaged: block size %u", path, layer->block_size);
+	}
+	if ((layer->sector_size != 512 && layer->sector_size != 4096) ||
+	    (layer->physical_size != 512 && layer->physical_size != 4096)) {
+		return error_set(error, -EUCLEAN, "%s: damaged: sector sizes %u and %u", path, layer->sector_size,
+				 layer->physical_size);
+	}
+	if (!size || size % layer->sector_size || size > VHDX_SIZE_MAX) {
+		return error_set(error, -EUCLEAN, "%s: damaged: disk size %llu", path, (unsigned long long)size);
+	}
+	return 0;
+}
+
+static int take_string(const uint8_t *item, uint32_t length, uint32_t offset, uint32_t bytes, char *out, size_t size)
+{
+	if (bytes % 2 || offset > length || bytes > length - offset) {
+		return -EINVAL;
+	}
+	return utf16_to_utf8(item + offset, bytes / 2, false, out, size);
+}
+
+static int take_pair(struct layer *layer, const char *key, const char *value)
+{
+	char **path = NULL;
+	struct guid guid;
+
+	if (!strcmp(key, "parent_linkage") || !strcmp(key, "parent_linkage2")) {
+		if (guid_parse(value, &guid)) {
+			return -EINVAL;
+		}
+		guid_print(&guid, key[14] ? layer->parent_id_2 : layer->parent_id);
+		return 0;
+	}
+	if (!strcmp(key, "relative_path")) {
+		path = &layer->parent_path;
+	} else if (!strcmp(key, "absolute_win32_path")) {
+		path = &layer->parent_path_2;
+	}
+	if (path && !*path) {
+		*path = strdup(value);
+		return *path ? 0 : -ENOMEM;
+	}
+	return 0;
+}
+
+static int parse_locator(struct layer *layer, const uint8_t *item, uint32_t length)
+{
+	struct locator_header header;
+	char key[64], value[4096];
+	unsigned i;
+	int r = 0;
+
+	if (length < sizeof(header)) {
+		return -EINVAL;
+	}
+	memcpy(&header, item, sizeof(header));
+	if (memcmp(&header.type, &locator_vhdx, sizeof(header.type))) {
+		return -EOPNOTSUPP;
+	}
+	if (header.count > 256 || sizeof(header) + header.count * sizeof(struct locator_entry) > length) {
+		return -EINVAL;
+	}
+	for (i = 0; i < header.count && !r; i++) {
+		struct locator_entry e;
+
+		memcpy(&e, item + sizeof(header) + i * sizeof(e), sizeof(e));
+		r = take_string(item, length, e.key_offset, e.key_length, key, sizeof(key));
+		if (r == -ENAMETOOLONG) { /* not a key that is known here */
+			r = 0;
+			continue;
+		}
+		if (!r) {
+			r = take_string(item, length, e.value_offset, e.value_length, value, sizeof(value));
+		}
+		if (!r) {
+			r = take_pair(layer, key, value);
+		}
+	}
+	return r ? r : layer->parent_id[0] ? 0 : -EINVAL;
+}
+
+static int read_locator(struct layer *layer, const struct vhdx_metadata_table *table, int index,
+			struct disk_error *error)
+{
+	const struct vhdx_metadata_entry *e = &table->entries[index];
+	struct vhdx *v = layer->vhdx;
+	uint32_t limit = v->metadata_length;
+	uint8_t *item = malloc(e->length + 1);
+	unsigned i;
+	int r = item ? read_item(layer, table, index, item, e->length) : -ENOMEM;
+
+	if (!r) {
+		r = parse_locator(layer, item, e->length);
+	}
+	free(item);
+	if (r) {
+		return error_set(error, r == -EINVAL || r == -EILSEQ ? -EUCLEAN : r,
+				 "%s: the parent locator cannot be understood (%s); vhd rebase --force writes a new one",
+				 layer->file.path, strerror(-r));
+	}
+	for (i = 0; i < table->count; i++) { /* the room behind it, for a longer one */
+		if (table->entries[i].length && table->entries[i].offset > e->offset) {
+			limit = (uint32_t)min_u64(limit, table->entries[i].offset);
+		}
+	}
+	v->locator_item = e->offset;
+	v->locator_length = e->length;
+	v->locator_room = limit - e->offset;
+	v->locator_entry = (uint32_t)index;
+	return 0;
+}
+
+static int read_items(struct layer *layer, const struct vhdx_metadata_table *table, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	struct vhdx_file_parameters parameters;
+	int found[ITEM_COUNT] = {-1, -1, -1, -1, -1, -1}, r;
+	unsigned k;
+
+	r = scan_table(layer, table, found, error);
+	if (r) {
+		return r;
+	}
+	for (k = 0; k < ITEM_LOCATOR; k++) {
+		if (found[k] < 0 && k != ITEM_PAGE83) {
+			return error_set(error, -EUCLEAN, "%s: damaged: the metadata has no %s", layer->file.path,
+					 item_rows[k].name);
+		}
+	}
+	r = read_item(layer, table, found[ITEM_FILE], &parameters, sizeof(parameters));
+	r = r ? r : read_item(layer, table, found[ITEM_SIZE], &layer->size, 8);
+	r = r ? r : read_item(layer, table, found[ITEM_LOGICAL], &layer->sector_size, 4);
+	r = r ? r : read_item(layer, table, found[ITEM_PHYSICAL], &layer->physical_size, 4);
+	if (!r && found[ITEM_PAGE83] >= 0) {
+		r = read_item(layer, table, found[ITEM_PAGE83], &v->disk_id, 16);
+	}
+	if (r) {
+		return error_set(error, r == -ENODATA ? -EUCLEAN : r, "%s: reading the metadata: %s", layer->file.path,
+				 r == -ENODATA ? "the file is cut short" : strerror(-r));
+	}
+	layer->block_size = parameters.block_size;
+	v->leave_allocated = parameters.flags & VHDX_LEAVE_ALLOCATED;
+	v->has_parent = parameters.flags & VHDX_HAS_PARENT;
+	v->size_item = table->entries[found[ITEM_SIZE]].offset;
+	layer->type = v->has_parent ? DISK_DIFFERENCING : v->leave_allocated ? DISK_FIXED : DISK_DYNAMIC;
+	r = check_values(layer, layer->size, error);
+	if (!r && v->has_parent) {
+		r = found[ITEM_LOCATOR] < 0 ? damaged(layer, error, "a differencing disk has no parent locator") :
+					      read_locator(layer, table, found[ITEM_LOCATOR], error);
+	}
+	return r;
+}
+
+int vhdx_read_metadata(struct layer *layer, struct disk_error *error)
+{
+	struct vhdx_metadata_table *table = malloc(sizeof(*table));
+	int r;
+
+	if (!table) {
+		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
+	}
+	r = vhdx_read_table(layer, table, sizeof(*table), layer->vhdx->metadata_offset);
+	if (r) {
+		r = r == -ENODATA ? damaged(layer, error, "the file is cut short") :
+				    error_set(error, r, "%s: reading the metadata: %s", layer->file.path, strerror(-r));
+	} else if (memcmp(table->signature, "metadata", 8) || table->count > VHDX_METADATA_COUNT) {
+		r = damaged(layer, error, "it is not one");
+	} else {
+		r = read_items(layer, table, error);
+	}
+	free(table);
+	return r;
+}
+
+#define LOCATOR_MAX (64 * DISK_KIB)
+
+struct locator_builder {
+	uint8_t *item;
+	uint32_t used, count;
+};
+
+static int add_string(struct locator_builder *b, const char *text, uint32_t *offset, uint16_t *length)
+{
+	int n = utf8_to_utf16(text, false, b->item + b->used, LOCATOR_MAX - b->used);
+
+	if (n < 0 || n > UINT16_MAX) {
+		return n < 0 ? n : -ENAMETOOLONG;
+	}
+	*offset = b->used;
+	*length = (uint16_t)n;
+	b->used += (uint32_t)n;
+	return 0;
+}
+
+static int add_pair(struct locator_builder *b, const char *key, const char *value)
+{
+	struct locator_entry entry;
+	int r = add_string(b, key, &entry.key_offset, &entry.key_length);
+
+	r = r ? r : add_string(b, value, &entry.value_offset, &entry.value_length);
+	if (!r) {
+		memcpy(b->item + sizeof(struct locator_header) + b->count++ * sizeof(entry), &entry, sizeof(entry));
+	}
+	return r;
+}
+
+static int add_guid(struct locator_builder *b, const char *key, const struct guid *guid)
+{
+	char text[GUID_TEXT], braced[GUID_TEXT + 2];
+
+	guid_print(guid, text);
+	snprintf(braced, sizeof(braced), "{%s}", text);
+	return add_pair(b, key, braced);
+}
+
+/* Windows' programs want backslashes; a name of this system that begins with a slash stays recognizable. */
+static int add_path(struct locator_builder *b, const char *key, const char *path, const char *prefix)
+{
+	char text[4096];
+	char *p;
+
+	if (snprintf(text, sizeof(text), "%s%s", prefix, path) >= (int)sizeof(text)) {
+		return -ENAMETOOLONG;
+	}
+	for (p = text; *p; p++) {
+		*p = *p == '/' ? '\\' : *p;
+	}
+	return add_pair(b, key, text);
+}
+
+/* item has LOCATOR_MAX bytes. Returns its length or an error. */
+static int build_locator(uint8_t *item, const char *absolute, const char *relative, const struct guid *linkage,
+			 const struct guid *linkage_2)
+{
+	struct locator_builder b = {.item = item,
+				    .used = sizeof(struct locator_header) + 4 * sizeof(struct locator_entry)};
+	struct locator_header header = {.type = locator_vhdx};
+	int r;
+
+	memset(item, 0, LOCATOR_MAX);
+	r = add_guid(&b, "parent_linkage", linkage);
+	if (!r && linkage_2) {
+		r = add_guid(&b, "parent_linkage2", linkage_2);
+	}
+	if (!r && relative) {
+		r = add_path(&b, "relative_path", relative, relative[0] == '.' ? "" : "./");
+	}
+	if (!r && absolute) {
+		r = add_path(&b, "absolute_win32_path", absolute, "");
+	}
+	header.count = (uint16_t)b.count;
+	memcpy(item, &header, sizeof(header));
+	return r ? r : (int)b.used;
+}
+
+static void add_item(uint8_t *region, enum item item, const void *data, uint32_t length, uint32_t *offset)
+{
+	struct vhdx_metadata_table *table = (struct vhdx_metadata_table *)region;
+	struct vhdx_metadata_entry *entry = &table->entries[table->count++];
+
+	entry->item = item_rows[item].guid;
+	entry->offset = *offset;
+	entry->length = length;
+	entry->flags = item_rows[item].flags;
+	memcpy(region + *offset, data, length);
+	*offset += (uint32_t)round_up(length, 8);
+}
+
+int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan, uint64_t disk_size,
+			struct disk_error *error)
+{
+	const struct disk_create *how = &plan->how;
+	struct vhdx_metadata_table *table = (struct vhdx_metadata_table *)region;
+	struct vhdx_file_parameters parameters = {.block_size = how->block_size};
+	uint32_t offset = VHDX_METADATA_TABLE;
+	struct guid id, linkage;
+	char text[GUID_TEXT];
+	uint8_t *item;
+	int length;
+
+	memset(region, 0, size);
+	memcpy(table->signature, "metadata", 8);
+	parameters.flags = how->type == DISK_FIXED	  ? VHDX_LEAVE_ALLOCATED :
+			   how->type == DISK_DIFFERENCING ? VHDX_HAS_PARENT :
+							    0;
+	guid_random(&id);
+	if (plan->parent) { /* a child is the same disk */
+		id = plan->parent->vhdx->disk_id;
+	}
+	add_item(region, ITEM_FILE, &parameters, sizeof(parameters), &offset);
+	add_item(region, ITEM_SIZE, &disk_size, 8, &offset);
+	add_item(region, ITEM_PAGE83, &id, 16, &offset);
+	add_item(region, ITEM_LOGICAL, &how->sector_size, 4, &offset);
+	add_item(region, ITEM_PHYSICAL, &how->physical_size, 4, &offset);
+	if (!plan->parent) {
+		return 0;
+	}
+	item = malloc(LOCATOR_MAX);
+	if (!item) {
+		return error_set(error, -ENOMEM, "out of memory");
+	}
+	plan->parent->format->identity(plan->parent, text);
+	length = guid_parse(text, &linkage);
+	length = length ? length : build_locator(item, plan->parent_absolute, plan->parent_relative, &linkage, NULL);
+	if (length > 0) {
+		add_item(region, ITEM_LOCATOR, item, (uint32_t)length, &offset);
+	}
+	free(item);
+	return length < 0 ? error_set(error, length, "%s: its name cannot be stored: %s", plan->parent->file.path,
+				      strerror(-length)) :
+			    0;
+}
+
+/* Where a locator of this length goes: over the old one, or at the end of the region. */
+static uint32_t locator_place(struct layer *layer, const struct vhdx_metadata_table *table, uint32_t length)
+{
+	struct vhdx *v = layer->vhdx;
+	uint32_t end = VHDX_METADATA_TABLE;
+	unsigned i;
+
+	if (v->locator_item && length <= v->locator_room) {
+		return v->locator_item;
+	}
+	for (i = 0; i < table->count; i++) {
+		end = (uint32_t)max_u64(end, round_up(table->entries[i].offset + table->entries[i].length, 8));
+	}
+	return length <= v->metadata_length - end ? end : 0;
+}
+
+/* The paths come from the plan, or stay as they are when it is NULL. */
+int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, const struct guid *linkage,
+		       const struct guid *linkage_2, struct disk_error *error)
+{
+	struct vhdx *v = layer->vhdx;
+	struct vhdx_metadata_table *table = malloc(sizeof(*table));
+	uint8_t *item = malloc(LOCATOR_MAX);
+	struct vhdx_metadata_entry *entry;
+	uint32_t place = 0;
+	int r = table && item ? 0 : -ENOMEM, length = 0;
+
+	if (!r) {
+		r = vhdx_read_table(layer, table, sizeof(*table), v->metadata_offset);
+	}
+	if (!r) {
+		length = build_locator(item, plan ? plan->parent_absolute : layer->parent_path_2,
+				       plan ? plan->parent_relative : layer->parent_path, linkage, linkage_2);
+		r = length < 0 ? length : 0;
+	}
+	if (!r) {
+		place = locator_place(layer, table, (uint32_t)length);
+		r = place ? 0 : -ENOSPC;
+	}
+	if (!r) {
+		entry = &table->entries[v->locator_entry];
+		entry->offset = place;
+		entry->length = (uint32_t)length;
+		r = vhdx_stage_bytes(layer, v->metadata_offset + place, item, (size_t)length);
+		r = r ? r :
+			vhdx_stage_bytes(layer, v->metadata_offset + offsetof(struct vhdx_metadata_table, entries) +
+							v->locator_entry * sizeof(*entry),
+					 entry, sizeof(*entry));
+	}
+	if (!r) {
+		v->locator_item = place;
+		v->locator_length = (uint32_t)length;
+	}
+	free(table);
+	free(item);
+	return r ? error_set(error, r, "%s: the parent locator cannot be written: %s", layer->file.path, strerror(-r)) :
+		   0;
+}
