@@ -7,6 +7,7 @@
 #include <linux/rseq.h>
 #else
 #include <linux/entry-kvm.h>
+#include <linux/kvm_host.h>
 #endif
 #include <asm/mshyperv.h>
 #include <asm/msr.h>
@@ -92,6 +93,13 @@ void compat_set_handler(void (*handler)(void))
 	}
 }
 
+#ifndef CONFIG_VIRT_XFER_TO_GUEST_WORK
+/* Before 6.18 the kernel notes in KVM's structs that there was a signal; these are there to be
+ * written, and nobody reads them. */
+static struct kvm_run noted_run;
+static struct kvm_vcpu noted_vcpu = {.run = &noted_run};
+#endif
+
 int compat_guest_work(void)
 {
 	if (likely(!__xfer_to_guest_mode_work_pending())) {
@@ -100,7 +108,7 @@ int compat_guest_work(void)
 #ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
 	return xfer_to_guest_mode_handle_work();
 #else
-	return xfer_to_guest_mode_handle_work(NULL);
+	return xfer_to_guest_mode_handle_work(&noted_vcpu);
 #endif
 }
 

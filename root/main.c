@@ -28,6 +28,34 @@ MODULE_PARM_DESC(deposited, "Pages that are with the hypervisor");
 module_param_cb(pinned, &count_ops, &root_counts.pinned, 0444);
 MODULE_PARM_DESC(pinned, "Pages of user memory that are mapped in partitions");
 
+/* Free pages in the hypervisor that are the root's: what a leak there would change. */
+static int root_pages_get(char *buffer, const struct kernel_param *parameter)
+{
+	struct hv_output_get_memory_balance *output;
+	struct hv_input_get_memory_balance *input;
+	struct hvcall_pages pages;
+	int ret;
+
+	ret = hvcall_pages_alloc(&pages);
+	if (ret) {
+		return ret;
+	}
+	input = pages.input;
+	output = pages.output;
+	input->partition_id = HV_PARTITION_ID_SELF;
+	ret = status_to_errno(hvcall_simple(HVCALL_GET_MEMORY_BALANCE, input, output));
+	ret = ret ?: sysfs_emit(buffer, "%llu\n", output->pages_available);
+	hvcall_pages_free(&pages);
+	return ret;
+}
+
+static const struct kernel_param_ops root_pages_ops = {
+	.get = root_pages_get,
+};
+
+module_param_cb(root_pages, &root_pages_ops, NULL, 0444);
+MODULE_PARM_DESC(root_pages, "Pages of the root that are free in the hypervisor");
+
 static long device_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	switch (command) {

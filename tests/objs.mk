@@ -19,3 +19,11 @@ build/tests/bench/%: build/user/tests/bench/%.o
 # What the root must not be able to do, as a module of its kernel.
 tests_kmod_module := vd_protect
 tests_kmod_objs := tests/kmod/vd_protect.o
+
+# Programs that use /dev/mshv by itself.
+tests_products += build/tests/system/mshv_functions
+
+build/tests/system/mshv_%: build/user/tests/system/mshv_%.o build/user/tests/system/mshv.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -static -o $@ $^

@@ -1,0 +1,501 @@
+/*
+ * mshv_functions: what /dev/mshv does when it is used as meant, and how it refuses what is not. Run
+ * in the root; exit status 0 when all holds.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/system/mshv.h"
+
+#define MEMORY	 (4ul << 20)
+#define CODE	 0x1000u
+#define IDT	 0x2000u
+#define HANDLER	 0x3000u
+#define DOORBELL 0xfe000000u
+
+#define READ_WRITE (1 << MSHV_SET_MEM_BIT_WRITABLE | 1 << MSHV_SET_MEM_BIT_EXECUTABLE)
+#define UNMAP	   (1 << MSHV_SET_MEM_BIT_UNMAP)
+
+static void put_code(const struct machine *machine, uint32_t gpa, const void *code, size_t size)
+{
+	memcpy(machine->memory + gpa, code, size);
+}
+
+/* Stops at a port write of that byte to port 0x80, and goes behind it. */
+static void expect_port(const struct cpu *cpu, uint8_t value)
+{
+	struct hv_message message;
+	const struct hv_x64_io_port_intercept_message *io = (const void *)message.u.payload;
+	uint32_t type = cpu_run(cpu, &message, 2000);
+
+	if (type != HVMSG_X64_IO_PORT_INTERCEPT || (uint8_t)io->rax != value) {
+		fprintf(stderr, "message %#x at rip %#llx, rax %#llx, not %#x to port 0x80\n", type,
+			(unsigned long long)cpu->registers->rip,
+			(unsigned long long)cpu->registers->rax, value);
+		exit(1);
+	}
+	EXPECT(io->port_number == 0x80 && io->access_info.access_size == 1 &&
+	       !io->access_info.string_op);
+	EXPECT(io->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE);
+	EXPECT(io->header.instruction_length == 2);
+	cpu_skip(cpu, 2);
+}
+
+static uint64_t count_of(int eventfd)
+{
+	uint64_t count = 0;
+
+	return read(eventfd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+/* Ports, MMIO, CPUID of the hypervisor, and a triple fault reach user space as messages. */
+static void test_intercepts(void)
+{
+	static const uint8_t code[] = {
+		0xb0, 0x11,		      /* mov al, 0x11 */
+		0xe6, 0x80,		      /* out 0x80, al */
+		0xa3, 0x00, 0x00, 0x00, 0xf0, /* mov [0xf0000000], eax */
+		0x0f, 0x0b,		      /* ud2, without an IDT */
+	};
+	struct hv_message message;
+	const struct hv_x64_memory_intercept_message *memory = (const void *)message.u.payload;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	expect_port(&cpu, 0x11);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_UNMAPPED_GPA);
+	EXPECT(memory->guest_physical_address == 0xf0000000 &&
+	       memory->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE);
+	EXPECT(cpu.registers->rip == CODE + 4);
+	cpu_skip(&cpu, 5);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_UNRECOVERABLE_EXCEPTION);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
+/* A VP that spins, and one that has halted for good, come back at a signal; and go on afterwards.
+ */
+static void test_signals(void)
+{
+	static const uint8_t code[] = {
+		0xeb, 0xfe,		/* jmp . */
+		0xf4,			/* hlt */
+		0xb0, 0x22, 0xe6, 0x80, /* mov al, 0x22; out 0x80, al */
+	};
+	struct hv_message message;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	EXPECT(!cpu_run(&cpu, &message, 50));
+	EXPECT(!cpu_run(&cpu, &message, 50));
+	EXPECT(cpu_get64(&cpu, 0, HV_X64_REGISTER_RIP) == CODE);
+	cpu_set(&cpu, 0, HV_X64_REGISTER_RIP, (union hv_register_value){.reg64 = CODE + 2});
+	EXPECT(!cpu_run(&cpu, &message, 50));
+	cpu_set(&cpu, 0, HV_REGISTER_INTERNAL_ACTIVITY_STATE,
+		(union hv_register_value){.reg64 = 0});
+	cpu_set(&cpu, 0, HV_X64_REGISTER_RIP, (union hv_register_value){.reg64 = CODE + 3});
+	expect_port(&cpu, 0x22);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
+/* Software-enables the local APIC, waits for an interrupt, acknowledges it, says its name on port
+ * 0x80. */
+static const uint8_t interrupt_code[] = {
+	0xb9, 0x1b, 0x00, 0x00, 0x00, /* mov ecx, IA32_APIC_BASE */
+	0x0f, 0x32,		      /* rdmsr */
+	0x80, 0xcc, 0x0c,	      /* or ah, 0x0c: enabled, x2APIC */
+	0x0f, 0x30,		      /* wrmsr */
+	0xb9, 0x0f, 0x08, 0x00, 0x00, /* mov ecx, x2APIC SIVR */
+	0xb8, 0xff, 0x01, 0x00, 0x00, /* mov eax, 0x1ff */
+	0x31, 0xd2,		      /* xor edx, edx */
+	0x0f, 0x30,		      /* wrmsr */
+	0xb0, 0x01, 0xe6, 0x80,	      /* mov al, 1; out 0x80, al */
+	0xfb,			      /* sti */
+	0xf4,			      /* hlt */
+	0xeb, 0xfd,		      /* jmp back to hlt */
+};
+
+static const uint8_t interrupt_handler[] = {
+	0xb0, 0x33, 0xe6, 0x80,	      /* mov al, 0x33; out 0x80, al */
+	0xb9, 0x0b, 0x08, 0x00, 0x00, /* mov ecx, x2APIC EOI */
+	0x31, 0xc0, 0x31, 0xd2,	      /* xor eax, eax; xor edx, edx */
+	0x0f, 0x30,		      /* wrmsr */
+	0xb0, 0x44, 0xe6, 0x80,	      /* mov al, 0x44; out 0x80, al */
+	0xcf,			      /* iret */
+};
+
+static void put_interrupt_guest(const struct machine *machine, const struct cpu *cpu,
+				uint8_t vector)
+{
+	const uint32_t gate[2] = {8u << 16 | HANDLER, 0x8e00};
+	union hv_register_value idtr = {.table = {.limit = 0x7ff, .base = IDT}};
+	union hv_register_value gdtr = {.table = {.limit = 23, .base = 0x2800}};
+	const uint64_t gdt[3] = {0, 0x00cf9b000000ffffull, 0x00cf93000000ffffull};
+
+	put_code(machine, CODE, interrupt_code, sizeof(interrupt_code));
+	put_code(machine, HANDLER, interrupt_handler, sizeof(interrupt_handler));
+	put_code(machine, IDT + vector * 8u, gate, sizeof(gate));
+	put_code(machine, 0x2800, gdt, sizeof(gdt));
+	cpu_set(cpu, 0, HV_X64_REGISTER_IDTR, idtr);
+	cpu_set(cpu, 0, HV_X64_REGISTER_GDTR, gdtr);
+}
+
+static void set_route(const struct machine *machine, uint32_t gsi, uint32_t data)
+{
+	struct {
+		struct mshv_user_irq_table head;
+		struct mshv_user_irq_entry entry;
+	} table = {{.nr = 1}, {.gsi = gsi, .address_lo = 0xfee00000, .data = data}};
+
+	EXPECT(!ioctl(machine->partition, MSHV_SET_MSI_ROUTING, &table));
+}
+
+static void expect_interrupt(const struct cpu *cpu)
+{
+	expect_port(cpu, 0x33);
+	expect_port(cpu, 0x44);
+}
+
+/* An irqfd interrupts a halted VP; a level-triggered one tells of the EOI; after deassignment there
+ * is silence. */
+static void test_irqfd(void)
+{
+	struct mshv_user_irqfd irqfd = {.gsi = 5};
+	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+	    resample = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	const uint64_t one = 1;
+	struct hv_message message;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	cpu_create(&machine, &cpu, 0, CODE);
+	put_interrupt_guest(&machine, &cpu, 0x41);
+	expect_port(&cpu, 1);
+
+	set_route(&machine, 5, 0x41);
+	irqfd.fd = event;
+	irqfd.resamplefd = resample;
+	EXPECT(!ioctl(machine.partition, MSHV_IRQFD, &irqfd));
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_IRQFD, &irqfd)) == EBUSY);
+	EXPECT(!cpu_run(&cpu, &message, 30)); /* halts */
+	EXPECT(write(event, &one, sizeof(one)) == sizeof(one));
+	expect_interrupt(&cpu);
+	EXPECT(!cpu_run(&cpu, &message, 30));
+
+	irqfd.flags = 1 << MSHV_IRQFD_BIT_DEASSIGN;
+	EXPECT(!ioctl(machine.partition, MSHV_IRQFD, &irqfd));
+	EXPECT(write(event, &one, sizeof(one)) == sizeof(one));
+	EXPECT(!cpu_run(&cpu, &message, 30));
+	EXPECT(count_of(event) == 1);
+
+	irqfd.flags = 1 << MSHV_IRQFD_BIT_RESAMPLE;
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_IRQFD, &irqfd)) == EINVAL); /* an edge */
+	set_route(&machine, 5, 0x41 | 1 << 14 | 1 << 15);
+	EXPECT(!ioctl(machine.partition, MSHV_IRQFD, &irqfd));
+	EXPECT(write(event, &one, sizeof(one)) == sizeof(one));
+	expect_port(&cpu, 0x33);
+	EXPECT(!count_of(resample));
+	expect_port(&cpu, 0x44);
+	EXPECT(!cpu_run(&cpu, &message, 30));
+	EXPECT(count_of(resample) == 1);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	close(event);
+	close(resample);
+}
+
+/* A write to a doorbell signals and does not stop the VP; a value that does not match does. */
+static void test_ioeventfd(void)
+{
+	static const uint8_t code[] = {
+		0xb8, 0x07, 0x00, 0x00, 0x00, /* mov eax, 7 */
+		0xa3, 0x00, 0x00, 0x00, 0xfe, /* mov [DOORBELL], eax */
+		0xa3, 0x00, 0x00, 0x00, 0xfe, /* again */
+		0xb0, 0x55, 0xe6, 0x80,	      /* mov al, 0x55; out 0x80, al */
+		0xa3, 0x00, 0x00, 0x00, 0xfe, /* mov [DOORBELL], eax: another value */
+	};
+	struct mshv_user_ioeventfd bell = {
+		.addr = DOORBELL,
+		.len = 4,
+		.datamatch = 7,
+		.flags = 1 << MSHV_IOEVENTFD_BIT_DATAMATCH,
+	};
+	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct hv_message message;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	bell.fd = event;
+	EXPECT(!ioctl(machine.partition, MSHV_IOEVENTFD, &bell));
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_IOEVENTFD, &bell)) == EEXIST);
+	expect_port(&cpu, 0x55);
+	EXPECT(count_of(event) >= 1);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_UNMAPPED_GPA);
+	EXPECT(!count_of(event));
+
+	bell.flags |= 1 << MSHV_IOEVENTFD_BIT_DEASSIGN;
+	EXPECT(!ioctl(machine.partition, MSHV_IOEVENTFD, &bell));
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_IOEVENTFD, &bell)) == ENOENT);
+	cpu_set(&cpu, 0, HV_X64_REGISTER_RIP, (union hv_register_value){.reg64 = CODE});
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_UNMAPPED_GPA);
+	bell.flags = 1 << MSHV_IOEVENTFD_BIT_PIO;
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_IOEVENTFD, &bell)) == EOPNOTSUPP);
+	bell.flags = 0;
+	bell.len = 3;
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_IOEVENTFD, &bell)) == EINVAL);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	close(event);
+}
+
+/* The guest's HvCallSignalEvent on a bound connection signals; the result is in EAX. */
+static void test_signal_eventfd(void)
+{
+	static const uint8_t code[] = {
+		0xb9, 0x00, 0x00, 0x00, 0x40, /* mov ecx, HV_X64_MSR_GUEST_OS_ID */
+		0xb8, 0x01, 0x00, 0x00, 0x00, /* mov eax, 1 */
+		0xba, 0x00, 0x00, 0x00, 0x81, /* mov edx, 0x81000000 */
+		0x0f, 0x30,		      /* wrmsr */
+		0xb8, 0x5d, 0x00, 0x01, 0x00, /* mov eax, HVCALL_SIGNAL_EVENT, fast */
+		0x31, 0xd2,		      /* xor edx, edx */
+		0xb9, 0x23, 0x01, 0x00, 0x00, /* mov ecx, 0x123: the connection */
+		0x31, 0xdb,		      /* xor ebx, ebx: flag 0 */
+		0x31, 0xff,		      /* xor edi, edi */
+		0x31, 0xf6,		      /* xor esi, esi */
+		0x0f, 0x01, 0xd9,	      /* vmmcall */
+		0xe6, 0x80,		      /* out 0x80, al: the status */
+		0xeb, 0xe7,		      /* jmp back to the call */
+	};
+	struct mshv_vd_signal_eventfd binding = {.connection_id = 0x123};
+	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	expect_port(&cpu, HV_STATUS_INVALID_CONNECTION_ID);
+	binding.fd = event;
+	EXPECT(!ioctl(machine.partition, MSHV_VD_SIGNAL_EVENTFD, &binding));
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_VD_SIGNAL_EVENTFD, &binding)) == EEXIST);
+	expect_port(&cpu, HV_STATUS_SUCCESS);
+	EXPECT(count_of(event) == 1);
+	binding.flags = 1 << MSHV_VD_SIGNAL_EVENTFD_BIT_DEASSIGN;
+	EXPECT(!ioctl(machine.partition, MSHV_VD_SIGNAL_EVENTFD, &binding));
+	expect_port(&cpu, HV_STATUS_INVALID_CONNECTION_ID);
+	EXPECT(!count_of(event));
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	close(event);
+}
+
+static void test_memory(void)
+{
+	struct machine machine;
+	uint8_t *other =
+		mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	long pinned;
+
+	machine_create(&machine, MEMORY);
+	pinned = held("pinned");
+	EXPECT(ERRNO(machine_map(&machine, 0, other, MEMORY, READ_WRITE)) == EEXIST);
+	EXPECT(ERRNO(machine_map(&machine, MEMORY - PAGE, other, PAGE, READ_WRITE)) == EEXIST);
+	EXPECT(ERRNO(machine_map(&machine, MEMORY, other, PAGE + 1, READ_WRITE)) == EINVAL);
+	EXPECT(ERRNO(machine_map(&machine, MEMORY, other, 0, READ_WRITE)) == EINVAL);
+	EXPECT(ERRNO(machine_map(&machine, MEMORY, other + 1, PAGE, READ_WRITE)) == EINVAL);
+	EXPECT(ERRNO(machine_map(&machine, ~0ull << 12, other, 2 * PAGE, READ_WRITE)) == EINVAL);
+	EXPECT(ERRNO(machine_map(&machine, MEMORY, other, PAGE, 0x80)) == EINVAL);
+	EXPECT(ERRNO(machine_map(&machine, MEMORY, NULL, PAGE, READ_WRITE)) == EFAULT);
+	EXPECT(held("pinned") == pinned);
+	EXPECT(!machine_map(&machine, MEMORY, other, MEMORY, READ_WRITE));
+	EXPECT(held("pinned") == pinned + (long)(MEMORY / PAGE));
+	EXPECT(ERRNO(machine_map(&machine, MEMORY, other, PAGE, UNMAP)) == EINVAL);
+	EXPECT(ERRNO(machine_map(&machine, 4 * MEMORY, other, PAGE, UNMAP)) == ENOENT);
+	EXPECT(!machine_map(&machine, MEMORY, other, MEMORY, UNMAP));
+	EXPECT(held("pinned") == pinned);
+	EXPECT(!machine_map(&machine, MEMORY + PAGE, other + PAGE, 3 * PAGE, 0));
+	munmap(other, MEMORY);
+	machine_destroy(&machine);
+}
+
+static unsigned int dirty(const struct machine *machine, uint64_t page, unsigned int operation)
+{
+	uint8_t bits = 0xff;
+	struct mshv_gpap_access_bitmap query = {
+		.access_type = MSHV_GPAP_ACCESS_TYPE_DIRTY,
+		.access_op = operation,
+		.page_count = 1,
+		.gpap_base = page,
+		.bitmap_ptr = (uintptr_t)&bits,
+	};
+
+	EXPECT(!ioctl(machine->partition, MSHV_GET_GPAP_ACCESS_BITMAP, &query));
+	EXPECT(bits <= 1);
+	return bits;
+}
+
+/* The guest's writes make a page dirty, and only those. */
+static void test_access_bitmap(void)
+{
+	static const uint8_t code[] = {
+		0xa3, 0x00, 0x00, 0x10, 0x00, /* mov [0x100000], eax */
+		0xe6, 0x80,		      /* out 0x80, al */
+		0xeb, 0xf7,		      /* jmp back */
+	};
+	struct mshv_gpap_access_bitmap bad = {.page_count = 1};
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	dirty(&machine, 0x100, MSHV_GPAP_ACCESS_OP_CLEAR);
+	dirty(&machine, 0x101, MSHV_GPAP_ACCESS_OP_CLEAR);
+	expect_port(&cpu, (uint8_t)cpu.registers->rax);
+	EXPECT(dirty(&machine, 0x100, MSHV_GPAP_ACCESS_OP_NOOP));
+	EXPECT(!dirty(&machine, 0x101, MSHV_GPAP_ACCESS_OP_NOOP));
+	EXPECT(dirty(&machine, 0x100, MSHV_GPAP_ACCESS_OP_CLEAR));
+	EXPECT(!dirty(&machine, 0x100, MSHV_GPAP_ACCESS_OP_NOOP));
+	expect_port(&cpu, (uint8_t)cpu.registers->rax);
+	EXPECT(dirty(&machine, 0x100, MSHV_GPAP_ACCESS_OP_NOOP));
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_GET_GPAP_ACCESS_BITMAP, &bad)) == EINVAL);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
+static int state(const struct cpu *cpu, unsigned long request, uint8_t type, void *buffer,
+		 uint32_t size, uint32_t *actual)
+{
+	struct mshv_get_set_vp_state arguments = {
+		.type = type, .buf_sz = size, .buf_ptr = (uintptr_t)buffer};
+	int ret = ioctl(cpu->fd, request, &arguments);
+
+	if (actual) {
+		*actual = arguments.buf_sz;
+	}
+	return ret;
+}
+
+/* Every kind of state can be read and written back, and is then the same. */
+static void test_state(void)
+{
+	uint8_t *buffers =
+		mmap(NULL, 128 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *again = buffers + 64 * PAGE;
+	struct machine machine;
+	uint32_t size, type;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	cpu_create(&machine, &cpu, 0, CODE);
+	for (type = 0; type < MSHV_VP_STATE_COUNT; type++) {
+		EXPECT(!state(&cpu, MSHV_GET_VP_STATE, (uint8_t)type, buffers, 64 * PAGE, &size));
+		EXPECT(size && size <= 64 * PAGE);
+		EXPECT(!state(&cpu, MSHV_SET_VP_STATE, (uint8_t)type, buffers, 64 * PAGE, NULL));
+		EXPECT(!state(&cpu, MSHV_GET_VP_STATE, (uint8_t)type, again, 64 * PAGE, NULL));
+		EXPECT(!memcmp(buffers, again, type == MSHV_VP_STATE_LAPIC ? 176 : size));
+	}
+	EXPECT(ERRNO(state(&cpu, MSHV_GET_VP_STATE, MSHV_VP_STATE_COUNT, buffers, PAGE, NULL)) ==
+	       EINVAL);
+	EXPECT(ERRNO(state(&cpu, MSHV_GET_VP_STATE, MSHV_VP_STATE_LAPIC, buffers + 1, PAGE,
+			   NULL)) == EINVAL);
+	EXPECT(ERRNO(state(&cpu, MSHV_GET_VP_STATE, MSHV_VP_STATE_LAPIC, buffers, PAGE - 1,
+			   NULL)) == EINVAL);
+	EXPECT(ERRNO(state(&cpu, MSHV_GET_VP_STATE, MSHV_VP_STATE_LAPIC, NULL, PAGE, NULL)) ==
+	       EFAULT);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	munmap(buffers, 128 * PAGE);
+}
+
+/* What may not be called, and on what. */
+static void test_refusals(void)
+{
+	struct mshv_create_partition partition = {.pt_flags = 1ull << MSHV_PT_BIT_COUNT};
+	struct mshv_create_vp vp = {.vp_index = 256};
+	struct hv_input_get_partition_property property = {
+		.property_code = HV_PARTITION_PROPERTY_PROCESSOR_VENDOR};
+	uint64_t value;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	EXPECT(ERRNO(ioctl(machine.device, MSHV_CREATE_PARTITION, &partition)) == EINVAL);
+	partition.pt_flags = 1 << MSHV_PT_BIT_CPU_AND_XSAVE_FEATURES;
+	EXPECT(ERRNO(ioctl(machine.device, MSHV_CREATE_PARTITION, NULL)) == EFAULT);
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_CREATE_VP, &vp)) == EINVAL);
+	cpu_create(&machine, &cpu, 0, CODE);
+	vp.vp_index = 0;
+	EXPECT(ERRNO(ioctl(machine.partition, MSHV_CREATE_VP, &vp)) == EEXIST);
+	EXPECT(ERRNO(ioctl(machine.partition, 0x1234)) == ENOTTY);
+	EXPECT(ERRNO(ioctl(cpu.fd, 0x1234)) == ENOTTY);
+	EXPECT(ERRNO(ioctl(machine.device, 0x1234)) == ENOTTY);
+	EXPECT(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, cpu.fd,
+		    MSHV_VP_MMAP_OFFSET_GHCB * (long)PAGE) == MAP_FAILED);
+	EXPECT(mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, cpu.fd, 0) == MAP_FAILED);
+	/* a state page is not memory that could be given to a guest */
+	EXPECT(machine_map(&machine, MEMORY, cpu.registers, PAGE, READ_WRITE) < 0);
+
+	EXPECT(!hvcall(machine.device, HVCALL_GET_PARTITION_PROPERTY, 0, &property,
+		       sizeof(property), &value, sizeof(value)));
+	EXPECT(!hvcall(machine.partition, HVCALL_GET_PARTITION_PROPERTY, 0, &property,
+		       sizeof(property), &value, sizeof(value)));
+	EXPECT(ERRNO(hvcall(machine.device, HVCALL_SET_VP_REGISTERS, 0, &property, sizeof(property),
+			    NULL, 0)) == EINVAL);
+	EXPECT(ERRNO(hvcall(cpu.fd, HVCALL_SET_PARTITION_PROPERTY, 0, &property, sizeof(property),
+			    NULL, 0)) == EINVAL);
+	EXPECT(ERRNO(hvcall(machine.partition, HVCALL_DEPOSIT_MEMORY, 1, &property,
+			    sizeof(property), NULL, 0)) == EINVAL);
+	EXPECT(ERRNO(hvcall(machine.partition, HVCALL_GET_PARTITION_PROPERTY, 0, &property, 4,
+			    &value, 8)) == EINVAL);
+	EXPECT(ERRNO(hvcall(machine.partition, HVCALL_GET_PARTITION_PROPERTY, 0, &property, 16,
+			    &value, 8192)) == EINVAL);
+	EXPECT(ERRNO(hvcall(machine.partition, HVCALL_GET_PARTITION_PROPERTY, 0, (void *)8, 16,
+			    &value, 8)) == EFAULT);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
+int main(void)
+{
+	static const struct {
+		const char *name;
+		void (*function)(void);
+	} tests[] = {
+		{"intercepts", test_intercepts},
+		{"signals", test_signals},
+		{"memory", test_memory},
+		{"refusals", test_refusals},
+		{"state", test_state},
+		{"access bitmap", test_access_bitmap},
+		{"irqfd", test_irqfd},
+		{"ioeventfd", test_ioeventfd},
+		{"signal eventfd", test_signal_eventfd},
+	};
+	long root_pages = held("root_pages");
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		printf("%s\n", tests[i].name);
+		fflush(stdout);
+		tests[i].function();
+		EXPECT(!held("partitions") && !held("deposited") && !held("pinned"));
+		EXPECT(held("root_pages") == root_pages);
+	}
+	printf("all hold\n");
+	return 0;
+}
