@@ -50,13 +50,18 @@ hv_status_t refclock_create(struct partition *p)
 {
 	uint64_t tsc = plat_tsc(), remainder = HV_REF_HZ;
 
-	/* 2^64 × 10^7 ÷ frequency: fits as the frequency is above 10 MHz. */
-	if (plat_info.tsc_hz <= HV_REF_HZ)
+	if (plat_info.tsc_hz <= HV_REF_HZ) /* the quotient below would not fit */
 		return HV_STATUS_FEATURE_UNAVAILABLE;
+	/*
+	 * 2^64 × 10^7 ÷ frequency, rounded up: so that a TSC that was computed as the moment of a
+	 * time is that moment, and not one unit before it.
+	 */
 	__asm__("divq %[hz]"
 		: "=a"(p->reference_scale), "+d"(remainder)
 		: "0"(0ull), [hz] "r"(plat_info.tsc_hz)
 		: "cc");
+	if (remainder)
+		p->reference_scale++;
 	p->tsc_offset = p->id == HV_ROOT_PARTITION ? 0 : -tsc;
 	p->reference_offset_100ns = -(int64_t)clock_scale(tsc + p->tsc_offset, p->reference_scale);
 	p->frozen_100ns = HV_NEVER;
