@@ -51,6 +51,26 @@ int machine_map(const struct machine *machine, uint64_t gpa, void *address, uint
 	return ioctl(machine->partition, MSHV_SET_GUEST_MEMORY, &region);
 }
 
+/* What a guest needs for hypercalls; a property of a partition that is not initialized yet. */
+static void allow_hypercalls(const struct machine *machine)
+{
+	const union hv_partition_synthetic_processor_features features = {
+		.hypervisor_present = 1,
+		.hv1 = 1,
+		.access_synic_regs = 1,
+		.access_hypercall_regs = 1,
+		.access_vp_index = 1,
+		.signal_events = 1,
+	};
+	struct hv_input_set_partition_property input = {
+		.property_code = HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
+		.property_value = features.as_uint64[0],
+	};
+
+	EXPECT(!hvcall(machine->partition, HVCALL_SET_PARTITION_PROPERTY, 0, &input, sizeof(input),
+		       NULL, 0));
+}
+
 void machine_create(struct machine *machine, size_t memory_size)
 {
 	struct mshv_create_partition arguments = {.pt_flags = 1 << MSHV_PT_BIT_LAPIC |
@@ -60,6 +80,7 @@ void machine_create(struct machine *machine, size_t memory_size)
 	EXPECT(machine->device >= 0);
 	machine->partition = ioctl(machine->device, MSHV_CREATE_PARTITION, &arguments);
 	EXPECT(machine->partition >= 0);
+	allow_hypercalls(machine);
 	EXPECT(!ioctl(machine->partition, MSHV_INITIALIZE_PARTITION));
 	install(machine, HV_INTERCEPT_TYPE_X64_IO_PORT,
 		HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE);
