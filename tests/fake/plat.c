@@ -167,6 +167,11 @@ struct fake_count fake_count(void)
 	return count;
 }
 
+bool fake_is_ram(uint64_t gpn)
+{
+	return gpn < FAKE_PAGES && pages[gpn].kind == PAGE_RAM && !pages[gpn].mapped;
+}
+
 /* ---- Guest memory ---- */
 
 static struct mapping *mapping_at(struct partition *p, uint64_t gpn)

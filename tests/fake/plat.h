@@ -61,13 +61,15 @@ struct fake_count {
 	uint32_t pool_children;
 };
 struct fake_count fake_count(void);
+/* RAM of the root that is mapped in no child. */
+bool fake_is_ram(uint64_t gpn);
 
 static inline struct fake_vp *fake_vp(const struct vp *vp)
 {
 	return vp->home;
 }
 
-/* Guest memory as the guest sees it, overlays included; NULL when nothing is there. Unpoisoned for the test until the next call. */
+/* Guest memory as the guest sees it, overlays included; something must be there. */
 void fake_read(struct partition *p, uint64_t gpa, void *to, size_t size);
 void fake_write(struct partition *p, uint64_t gpa, const void *from, size_t size);
 /* The page that lies over gpn, NULL if none. */
