@@ -3,10 +3,10 @@
  */
 #include "loader/efi.h"
 
-#include "loader/ranges.h"
 #include "lib/string.h"
 
 #define EFI_LOADER_CODE	       1u
+#define EFI_BOOT_SERVICES_CODE 3u
 #define EFI_BOOT_SERVICES_DATA 4u
 
 struct efi_descriptor {
@@ -40,6 +40,32 @@ static bool is_free(const struct efi_descriptor *d)
 {
 	return (d->type >= EFI_LOADER_CODE && d->type <= EFI_BOOT_SERVICES_DATA) ||
 	       d->type == EFI_CONVENTIONAL;
+}
+
+static bool is_boot_services(const struct efi_descriptor *d)
+{
+	return d->type == EFI_BOOT_SERVICES_CODE || d->type == EFI_BOOT_SERVICES_DATA;
+}
+
+/* Neighbours are joined first: there are many. */
+bool efi_map_keep(const struct efi_map *map, struct ranges *ram)
+{
+	uint64_t start = 0, end = 0;
+
+	for (uint32_t at = 0; at < map->size; at += map->descriptor_size) {
+		struct efi_descriptor d;
+
+		memcpy(&d, map->bytes + at, sizeof(d));
+		if (!is_boot_services(&d) || d.pages > (UINT64_MAX - d.base) / PAGE)
+			continue;
+		if (d.base != end) {
+			if (!ranges_add(ram, start, end - start, RANGE_RESERVED))
+				return false;
+			start = d.base;
+		}
+		end = d.base + d.pages * PAGE;
+	}
+	return ranges_add(ram, start, end - start, RANGE_RESERVED) && ranges_normalize(ram);
 }
 
 static void put(struct efi_map *map, uint32_t at, const struct efi_descriptor *d)

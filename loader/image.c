@@ -59,7 +59,7 @@ static uint64_t find(const struct loader *l, uint64_t size)
 
 		ranges_add(&taken, (uintptr_t)m->data, m->size, RANGE_RESERVED);
 	}
-	return ranges_find_high(&l->map, &taken, &want);
+	return ranges_find_high(&l->free, &taken, &want);
 }
 
 void image_reserve(struct loader *l)

@@ -17,7 +17,9 @@
 struct loader {
 	uint16_t console_port;
 	struct boot_info info;
-	struct ranges map; /* the machine's, normalized */
+	struct ranges map;  /* the machine's, normalized */
+	struct ranges free; /* the same, its RAM only what may be overwritten: where everything is
+			       placed */
 	struct cpu_facts cpu;
 	uint32_t vendor; /* HV_IMAGE_* */
 	struct roles roles;

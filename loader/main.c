@@ -36,6 +36,9 @@ static void read_boot_info(struct loader *l, uint32_t magic, uint32_t address)
 	l->map = l->info.map;
 	if (!ranges_normalize(&l->map) || l->map.count > HANDOFF_MAX_RANGES)
 		stop("the firmware's memory map is in more than %u pieces", HANDOFF_MAX_RANGES);
+	l->free = l->map;
+	if (!efi_map_keep(&l->info.efi_map, &l->free))
+		stop("the firmware's EFI memory map is in too many pieces");
 	if (!l->info.framebuffer.present && !l->info.is_efi)
 		console_use_screen();
 }

@@ -16,7 +16,7 @@ loader_elf_test_objs := loader/elf.o loader/paging.o
 loader_linux_test_objs := loader/linux.o loader/ranges.o
 loader_modules_test_objs := loader/modules.o loader/elf.o loader/linux.o loader/ranges.o
 loader_acpi_test_objs := loader/acpi.o
-loader_efi_test_objs := loader/efi.o
+loader_efi_test_objs := loader/efi.o loader/ranges.o
 loader_cpu_test_objs := loader/cpu.o loader/clock.o
 
 loader_fuzzers := tests/fuzz/loader_fuzz.c

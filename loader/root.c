@@ -45,7 +45,7 @@ static void make_plan(const struct loader *l, struct root_plan *plan)
 
 	loader_take_own(&taken);
 	ranges_add(&taken, l->reserved.base, l->reserved.size, RANGE_RESERVED);
-	missing = linux_plan(&l->map, &taken, &l->roles.kernel, &files, plan);
+	missing = linux_plan(&l->free, &taken, &l->roles.kernel, &files, plan);
 	if (missing)
 		stop("%s; the machine has %llu MiB, of which the hypervisor takes %u", missing,
 		     ranges_total(&l->map, RANGE_RAM) / MIB, (uint32_t)(l->reserved.size / MIB));

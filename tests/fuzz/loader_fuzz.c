@@ -202,9 +202,11 @@ static void try_acpi(const uint8_t *data, uint32_t size)
 static void try_efi(const uint8_t *data, uint32_t size)
 {
 	static struct efi_map map;
+	struct ranges ram = {0};
 
 	if (size < 16 || !efi_map_copy(&map, data + 16, size - 16, data[0], 1))
 		return;
+	efi_map_keep(&map, &ram);
 	efi_map_retype(&map, data[1] * 0x1000ull, 0x1000 + data[2] * 0x1000ull, EFI_RESERVED);
 	require(map.size <= EFI_MAP_MAX);
 }

@@ -123,6 +123,31 @@ static void test_full(void **state)
 	assert_false(efi_map_retype(&map, 0x21000, 0x1000, EFI_RESERVED));
 }
 
+/* Boot services' memory is no longer RAM to place things in; the firmware's runtime memory never
+ * was. */
+static void test_keep(void **state)
+{
+	uint8_t bytes[5 * DESCRIPTOR];
+	struct ranges ram = {0};
+
+	(void)state;
+	add(bytes, 0, EFI_CONVENTIONAL, 0x100000, 0x100);
+	add(bytes, 1, 3, 0x200000, 0x80);
+	add(bytes, 2, 4, 0x280000, 0x80);
+	add(bytes, 3, 2, 0x300000, 0x10);
+	add(bytes, 4, 4, 0x400000, 1);
+	assert_true(efi_map_copy(&map, bytes, sizeof(bytes), DESCRIPTOR, 1));
+	ranges_add(&ram, 0x100000, 0x400000, RANGE_RAM);
+	assert_true(efi_map_keep(&map, &ram));
+	assert_true(ranges_are_ram(&ram, 0x100000, 0x100000));
+	assert_true(ranges_are_ram(&ram, 0x300000, 0x100000));
+	assert_true(ranges_are_ram(&ram, 0x401000, 0xff000));
+	assert_int_equal(ranges_total(&ram, RANGE_RAM), 0x400000 - 0x101000);
+	map.size = 0;
+	assert_true(efi_map_keep(&map, &ram));
+	assert_int_equal(ranges_total(&ram, RANGE_RAM), 0x400000 - 0x101000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +158,7 @@ int main(void)
 		cmocka_unit_test_setup(test_twice, setup),
 		cmocka_unit_test(test_huge_descriptor),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_keep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
