@@ -86,9 +86,9 @@ def run(o, sink, terminal=None, on_console=None):
     kernel = kernels.get(o.root_kernel)
     token = secrets.token_hex(8)
     machine = Machine(o)
-    started = time.monotonic()
     try:
         machine.start(boot_arguments(o, kernel, write_initrd(o, kernel, token, machine.folder)))
+        started = time.monotonic()
         channel = Channel(token, sink)
         reason = pump(machine, channel, started + o.timeout, terminal, on_console)
         registers = machine.ask_registers() if reason == "timeout" else []
