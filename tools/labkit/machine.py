@@ -45,6 +45,7 @@ class Machine:
 
     def __init__(self, options):
         self.options = options
+        self.slot = None
         self.folder = tempfile.mkdtemp(prefix="lab-")
         self.console = os.path.join(self.folder, "console")
         open(self.console, "wb").close()
@@ -144,7 +145,8 @@ class Machine:
             except ProcessLookupError:
                 pass
             self.process.wait()
-        self.slot.close()
+        if self.slot:
+            self.slot.close()
 
     def remove(self):
         self.kill()
