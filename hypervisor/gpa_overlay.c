@@ -107,23 +107,24 @@ hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page)
 static void overlay_remove(struct gpa_map *map, struct overlay **link)
 {
 	struct overlay *gone = *link, *top, *bottom;
-	bool was_top = find(map->overlays, gone->gpn, false) == gone;
+	uint64_t gpn = gone->gpn;
+	bool was_top = find(map->overlays, gpn, false) == gone;
 	struct gpa_walk walk;
 
 	*link = gone->next;
-	top = find(map->overlays, gone->gpn, false);
-	bottom = find(gone->next, gone->gpn, false); /* a lower one: `gone` kept nothing */
-	gpa_walk(map, gone->gpn, 0, &walk);
+	top = find(map->overlays, gpn, false);
+	bottom = find(gone->next, gpn, false); /* a lower one: `gone` kept nothing */
+	gpa_walk(map, gpn, 0, &walk);
 	CHECK(!walk.level);
 	if (top && !bottom)
-		find(map->overlays, gone->gpn, true)->below = gone->below;
+		find(map->overlays, gpn, true)->below = gone->below;
 	if (was_top)
 		gpa_entry_set(walk.entry[0], top ? overlay_leaf(top) : gone->below);
 	map->stale = true;
 	gpa_pend(map, gone->spn, 0);
 	record_free(map, gone);
 	gpa_prune(map, &walk);
-	gpa_merge(map, &walk);
+	gpa_merge(map, gpn, &walk);
 }
 
 void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page)

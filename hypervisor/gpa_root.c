@@ -131,7 +131,7 @@ static hv_status_t deposit(struct gpa_map *map, uint64_t gpn, struct partition *
 		return HV_STATUS_INSUFFICIENT_ROOT_MEMORY;
 	status = memory_deposit(map->partition, gpn, p);
 	if (status != HV_STATUS_SUCCESS) {
-		gpa_merge(map, &walk);
+		gpa_merge(map, gpn, &walk);
 		return status;
 	}
 	entry = walk.entry[0];
@@ -172,7 +172,7 @@ hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64
 		CHECK(!walk.level);
 		entry = walk.entry[0];
 		own_entry_set(entry, own_entry(map, *gpn, entry), pte_leaf(*gpn, 0, RAM_FLAGS));
-		gpa_merge(map, &walk);
+		gpa_merge(map, *gpn, &walk);
 		if (walk.level)
 			gpa_flush(map);
 	}

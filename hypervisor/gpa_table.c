@@ -149,7 +149,7 @@ hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int leve
 		entry = walk->entry[walk->level];
 		if (!(*entry ? split(map, entry, walk->level) : grow(map, entry))) {
 			gpa_prune(map, walk);
-			gpa_merge(map, walk);
+			gpa_merge(map, gpn, walk);
 			return HV_STATUS_INSUFFICIENT_MEMORY;
 		}
 	}
@@ -176,34 +176,26 @@ void gpa_prune(struct gpa_map *map, struct gpa_walk *walk)
 	}
 }
 
-/* The leaf whose parts the table's entries are, A and D gathered; 0 if they are not one run. */
-static uint64_t merged(const uint64_t *table, unsigned int level)
+/* All entries of the table are the parts of this leaf of the level above. */
+static bool is_split(const uint64_t *table, uint64_t leaf, unsigned int level)
 {
-	uint64_t state = pte_state_bits(PTE_ACCESSED | PTE_DIRTY), seen = 0;
-	uint64_t first = table[0] & ~state, leaf;
-
-	if (!pte_present(first) || pte_is_table(first, level) || first & PTE_SOFT_OVERLAY || pte_spn(first) % pte_pages(level + 1))
-		return 0;
-	leaf = pte_leaf(pte_spn(first), level + 1, pte_flags_of(first));
-	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
-		if ((table[i] & ~state) != leaf_part(leaf, level + 1, i))
-			return 0;
-		seen |= table[i] & state;
-	}
-	return leaf | seen;
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+		if (table[i] != leaf_part(leaf, level, i))
+			return false;
+	return true;
 }
 
-void gpa_merge(struct gpa_map *map, struct gpa_walk *walk)
+/* In the identity map the only leaf that may come back is that of the addresses themselves. */
+void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk)
 {
 	for (; map->identity && walk->level < map->max_level; walk->level++) {
-		uint64_t *table = table_begin(walk->entry[walk->level]), leaf;
+		unsigned int level = walk->level + 1;
+		uint64_t *table = table_begin(walk->entry[walk->level]);
+		uint64_t leaf = pte_leaf(gpn & ~(pte_pages(level) - 1), level, pte_flags_of(table[0]));
 
-		if (memory_page_of(table)->count != PAGETABLE_ENTRIES)
+		if (memory_page_of(table)->count != PAGETABLE_ENTRIES || !is_split(table, leaf, level))
 			return;
-		leaf = merged(table, walk->level);
-		if (!leaf)
-			return;
-		gpa_entry_set(walk->entry[walk->level + 1], leaf);
+		gpa_entry_set(walk->entry[level], leaf);
 		gpa_table_drop(map, table);
 	}
 }

@@ -28,8 +28,8 @@ hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int leve
 uint64_t gpa_entry_set(uint64_t *entry, uint64_t value);
 /* Frees the tables on the way that have become empty. The root keeps its own: a withdrawal must not need memory. */
 void gpa_prune(struct gpa_map *map, struct gpa_walk *walk);
-/* Replaces tables on the way whose 512 leaves are one run by the one large leaf. */
-void gpa_merge(struct gpa_map *map, struct gpa_walk *walk);
+/* The root's: tables on the way whose leaves could be one large leaf again are replaced by it. */
+void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk);
 /* Frees a table that hangs in no other any more, whatever is in it. */
 void gpa_table_drop(struct gpa_map *map, uint64_t *table);
 

@@ -27,25 +27,19 @@ static struct found *found;
 #define HOLDS(number, spn, condition)                                                                              \
 	do {                                                                                                       \
 		if (!(condition)) {                                                                                \
-			fprintf(stderr, "M%d does not hold for page %llx: %s\n", number, (unsigned long long)(spn), \
+			fprintf(stderr, "M%d does not hold at %llx: %s\n", number, (unsigned long long)(spn), \
 				#condition);                                                                       \
 			abort();                                                                                   \
 		}                                                                                                  \
 	} while (0)
 
-static struct page *first_page(void)
-{
-	uint64_t spn, pages;
-
-	memory_range(0, &spn, &pages);
-	return memory_page(spn);
-}
+static struct page *first; /* entry of the table, found[0] */
 
 static struct found *found_of(uint64_t spn)
 {
 	struct page *page = memory_page(spn);
 
-	return page ? &found[page - first_page()] : NULL;
+	return page ? &found[page - first] : NULL;
 }
 
 static bool owned_by(const struct page *page, const struct partition *p)
@@ -62,6 +56,7 @@ static bool is_apic(uint64_t spn, uint64_t pages)
 static void leaf(struct gpa_map *map, uint64_t gpn, unsigned int level, uint64_t entry)
 {
 	uint64_t spn = pte_spn(entry), pages = pte_pages(level);
+	const struct page *page;
 
 	if (!pte_present(entry)) {
 		HOLDS(8, gpn, entry == PTE_NO_ACCESS && !map->identity);
@@ -69,17 +64,18 @@ static void leaf(struct gpa_map *map, uint64_t gpn, unsigned int level, uint64_t
 	}
 	HOLDS(3, spn, !is_apic(spn, pages));
 	HOLDS(5, gpn, !map->identity || spn == gpn);
-	for (uint64_t i = 0; i < pages; i++) {
-		struct page *page = memory_page(spn + i);
-
-		HOLDS(5, spn + i, !page == !!(entry & PTE_SOFT_IO));
-		if (!page)
-			continue;
-		HOLDS(1, spn + i, page->kind == PAGE_RAM && owned_by(page, &ram_root));
+	if (entry & PTE_SOFT_IO) {
+		HOLDS(5, spn, memory_extent(spn, pages) == EXTENT_OTHER);
+		return;
+	}
+	page = memory_page(spn);
+	HOLDS(1, spn, page && (!level || memory_page(spn + pages - 1) == page + pages - 1));
+	for (struct found *f = &found[page - first], *end = f + pages; f < end; f++, page++) {
+		HOLDS(1, spn, page->kind == PAGE_RAM && owned_by(page, &ram_root));
 		if (map->identity)
-			found_of(spn + i)->root_leaves++;
+			f->root_leaves++;
 		else
-			found_of(spn + i)->child_leaves++;
+			f->child_leaves++;
 	}
 }
 
@@ -150,44 +146,39 @@ static void pool(struct partition *p)
 	uint32_t count = 0;
 
 	while (page) {
-		HOLDS(6, page - first_page(), page->kind == PAGE_FREE && owned_by(page, p) && !page->boot);
-		found[page - first_page()].in_pool++;
+		HOLDS(6, page - first, page->kind == PAGE_FREE && owned_by(page, p) && !page->boot);
+		found[page - first].in_pool++;
 		count++;
-		page = page->next == PAGE_END ? NULL : first_page() + page->next;
+		page = page->next == PAGE_END ? NULL : first + page->next;
 	}
 	HOLDS(6, p->id, p == &ram_root ? count <= p->pool.free_count : count == p->pool.free_count);
 }
 
 /* All that was found of one page against its entry. */
-static void compare(uint64_t spn, const struct page *page, const struct found *f)
+static void compare(uint64_t index, const struct page *page, const struct found *f)
 {
-	uint32_t pending_as_table = page->kind == PAGE_LIMBO ? 1 : 0;
-
-	HOLDS(7, spn, f->tables == (page->kind == PAGE_TABLE));
-	HOLDS(6, spn, page->boot || f->in_pool == (page->kind == PAGE_FREE));
-	HOLDS(9, spn, page->kind != PAGE_RAM || (!page->boot && owned_by(page, &ram_root)));
+	HOLDS(7, index, f->tables == (page->kind == PAGE_TABLE));
+	HOLDS(6, index, page->boot || f->in_pool == (page->kind == PAGE_FREE));
+	HOLDS(9, index, page->kind != PAGE_RAM || (!page->boot && owned_by(page, &ram_root)));
 	if (page->kind == PAGE_RAM)
-		HOLDS(2, spn, page->count == f->child_leaves + f->pending);
+		HOLDS(2, index, page->count == f->child_leaves + f->pending);
 	else if (page->kind == PAGE_USED)
-		HOLDS(4, spn, page->count == f->overlays + f->pending);
+		HOLDS(4, index, page->count == f->overlays + f->pending);
 	else
-		HOLDS(10, spn, f->pending == pending_as_table);
-	HOLDS(5, spn, f->root_leaves == (page->kind == PAGE_RAM));
+		HOLDS(10, index, f->pending == (page->kind == PAGE_LIMBO));
+	HOLDS(5, index, f->root_leaves == (page->kind == PAGE_RAM));
 }
 
 /* Pages by owner and kind, against what the owner's pool says. */
-static void balance(struct partition *p)
+static void balance(struct partition *p, uint64_t total)
 {
-	uint64_t spn, pages, free = 0, all = 0;
+	uint64_t free = 0, all = 0;
 
-	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++) {
-		for (uint64_t j = 0; j < pages; j++) {
-			const struct page *page = memory_page(spn + j);
-			bool pooled = owned_by(page, p) && page->kind != PAGE_RAM && page->kind != PAGE_HYPERVISOR;
-
-			free += pooled && page->kind == PAGE_FREE;
-			all += pooled;
-		}
+	for (const struct page *page = first, *end = page + total; page < end; page++) {
+		if (!owned_by(page, p) || page->kind == PAGE_RAM || page->kind == PAGE_HYPERVISOR)
+			continue;
+		free += page->kind == PAGE_FREE;
+		all++;
 	}
 	HOLDS(6, p->id, free == plat_pool_count(p) && all == plat_deposit_count(p));
 }
@@ -215,6 +206,8 @@ void ram_check(void)
 	struct partition *partitions[] = { &ram_root, &ram_children[0], &ram_children[1] };
 	uint64_t spn, pages, total = 0;
 
+	memory_range(0, &spn, &pages);
+	first = memory_page(spn);
 	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
 		total += pages;
 	found = calloc(total, sizeof(*found));
@@ -222,16 +215,15 @@ void ram_check(void)
 		struct gpa_map *map = gpa_of(partitions[i]);
 
 		pool(partitions[i]);
-		balance(partitions[i]);
+		balance(partitions[i], total);
 		if (!map)
 			continue;
 		table(map, map->top, 0, PAGETABLE_LEVELS - 1);
 		overlays(map);
 		pending(map);
 	}
-	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
-		for (uint64_t j = 0; j < pages; j++)
-			compare(spn + j, memory_page(spn + j), found_of(spn + j));
+	for (uint64_t i = 0; i < total; i++)
+		compare(i, first + i, &found[i]);
 	tlbs();
 	free(found);
 }

@@ -153,6 +153,28 @@ static void test_empty_pool(void **state)
 	assert_int_equal(leaf_level(0x50), 1);
 }
 
+/* More device mappings than there are pages for tables: older ones make room. */
+static void test_devices_make_room(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(plat_page_deposit(&ram_root, 0x55, child), HV_STATUS_SUCCESS);
+	while (plat_pool_count(&ram_root) > 5)
+		assert_non_null(plat_page_alloc(&ram_root));
+	for (uint64_t gib = 8; gib < 64; gib++) {
+		assert_int_equal(fault(gib << 18), GPA_FAULT_RESOLVED);
+		assert_true(ram_touch(&ram_root, gib << 18, HV_MAP_GPA_WRITABLE));
+		ram_check();
+	}
+	assert_int_equal(leaf_level(8 << 18), 4);
+	assert_int_equal(leaf_level(63 << 18), 1);
+	assert_int_equal(leaf_level(0x56), 0); /* RAM stays, and the tables of what is deposited */
+	before = plat_deposit_count(child);
+	plat_gpa_flush(&ram_root);
+	assert_int_equal(plat_pool_count(child), before);
+}
+
 static void test_deposited_page_is_gone(void **state)
 {
 	char byte;
@@ -242,6 +264,7 @@ int main(void)
 		LARGE(test_devices_follow_their_first_touch),
 		LARGE(test_device_is_not_memory),
 		SMALL(test_empty_pool),
+		SMALL(test_devices_make_room),
 		SMALL(test_deposited_page_is_gone),
 		SMALL(test_split_and_merge_2m),
 		LARGE(test_split_and_merge_1g),

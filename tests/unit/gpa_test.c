@@ -172,6 +172,7 @@ static void test_child_gives_nothing(void **state)
 
 static void test_device_pages(void **state)
 {
+	uint32_t flushes = ram_flushes;
 	char byte;
 
 	(void)state;
@@ -183,6 +184,8 @@ static void test_device_pages(void **state)
 	assert_false(plat_gpa_writable(child, 1));
 	ram_check();
 	assert_int_equal(plat_gpa_unmap(child, 1, false), HV_STATUS_SUCCESS);
+	plat_gpa_flush(child);
+	assert_int_equal(ram_flushes, flushes + 1);
 	assert_int_equal(plat_gpa_unmap(child, 600, false), HV_STATUS_SUCCESS);
 	assert_int_equal(fault(600, HV_MAP_GPA_WRITABLE), GPA_FAULT_UNMAPPED);
 	assert_int_equal(fault(601, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);

@@ -1,0 +1,399 @@
+/*
+ * Deposits, withdrawals, maps, overlays, accesses and faults in any order, of a root and two children. After each step the
+ * checker verifies the invariants of docs/design/memory.md, and a model says what each partition must see.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/fake/ram.h"
+
+#define MIB	     (1ull << 20)
+#define PARTITIONS   (1 + RAM_CHILDREN)
+#define OBJECTS	     6
+#define OVERLAYS     24
+#define BLOCKS	     4
+#define CHILD_PAGES  (BLOCKS * 512)
+#define ROOT_PAGES   1536
+#define MIN_STEPS    12
+#define NOTHING	     0
+#define NO_ACCESS    1 /* entry of the model: this, or source << 16 | flags */
+#define EXPECT(condition)                                                                  \
+	do {                                                                               \
+		if (!(condition)) {                                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);    \
+			abort();                                                           \
+		}                                                                          \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A root with little memory of its own: its pool runs dry as the children's do. */
+static const struct ram_machine machine = {
+	.ranges = { { .base = 0, .size = 6 * MIB, .type = 1 }, { .base = 4096 * MIB, .size = MIB, .type = 1 } },
+	.reserved_base = 4 * MIB,
+	.reserved_size = 2 * MIB,
+	.free_base = 6 * MIB - 32 * PAGE_SIZE,
+	.address_bits = 40,
+	.max_level = 2,
+};
+/* Where the blocks of 512 pages that a child uses lie: neighbours, and in other tables. */
+static const uint64_t block_gpn[BLOCKS] = { 0, 512, 0x3fe00, 1 << 27 };
+
+struct shown {
+	struct partition *p;
+	uint64_t gpn;
+	void *page;
+};
+
+static struct model {
+	uint64_t child[RAM_CHILDREN][CHILD_PAGES];
+	struct shown overlays[OVERLAYS]; /* the newest last */
+	unsigned int overlay_count;
+	void *objects[PARTITIONS][OBJECTS];
+} model;
+
+static const uint8_t *input, *input_end;
+static uint32_t noise; /* goes on where the input ends: short inputs make long histories too */
+
+static uint8_t byte(void)
+{
+	noise = noise * 1664525u + 1013904223u;
+	if (input == input_end)
+		return noise >> 24;
+	noise ^= *input;
+	return *input++;
+}
+
+static uint16_t word(void)
+{
+	uint8_t high = byte();
+
+	return high << 8 | byte();
+}
+
+static struct partition *partition(unsigned int i)
+{
+	return i % PARTITIONS ? &ram_children[i % PARTITIONS - 1] : &ram_root;
+}
+
+static unsigned int number(const struct partition *p)
+{
+	return p == &ram_root ? 0 : 1 + (p - ram_children);
+}
+
+static struct partition *live_child(void)
+{
+	struct partition *child = &ram_children[byte() % RAM_CHILDREN];
+
+	return child->home ? child : NULL;
+}
+
+static uint64_t child_gpn(unsigned int index)
+{
+	return block_gpn[index / 512] + index % 512;
+}
+
+/* A page of the machine: mostly RAM of the root, sometimes the hypervisor's or a device's. */
+static uint64_t some_spn(void)
+{
+	static const uint64_t odd[] = { 0x400, 0x5ff, 0x600, 0xfee00, 0xfec00, 0x100000, 0x100100, 0xfffffff, 0x10000000 };
+	uint16_t choice = word();
+
+	return choice % 16 ? choice / 16 % ROOT_PAGES : odd[choice / 16 % ARRAY_COUNT(odd)];
+}
+
+/* ---- the model ---- */
+
+static void *shown_at(const struct partition *p, uint64_t gpn)
+{
+	for (unsigned int i = model.overlay_count; i-- > 0;)
+		if (model.overlays[i].p == p && model.overlays[i].gpn == gpn)
+			return model.overlays[i].page;
+	return NULL;
+}
+
+static bool is_shown(const void *page)
+{
+	for (unsigned int i = 0; i < model.overlay_count; i++)
+		if (model.overlays[i].page == page)
+			return true;
+	return false;
+}
+
+static enum gpa_fault fault(struct partition *p, uint64_t gpn, uint32_t access)
+{
+	return gpa_fault(p, (gpa_t){ gpn << PAGE_SHIFT }, access);
+}
+
+static void compare_child(unsigned int c, unsigned int index)
+{
+	struct partition *p = &ram_children[c];
+	uint64_t gpn = child_gpn(index), entry = model.child[c][index], spn = entry >> 16;
+	const void *top = shown_at(p, gpn), *seen = gpa_peek(p, gpn);
+	bool writable = top || entry & HV_MAP_GPA_WRITABLE << 8;
+
+	if (top) {
+		EXPECT(seen == top);
+	} else if (entry == NOTHING) {
+		EXPECT(!seen && fault(p, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_UNMAPPED);
+		return;
+	} else if (entry == NO_ACCESS) {
+		EXPECT(!seen && fault(p, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_ACCESS);
+		return;
+	} else {
+		EXPECT(seen == (memory_page(spn) ? plat_spa_ptr((spa_t){ spn << PAGE_SHIFT }) : NULL));
+	}
+	EXPECT(fault(p, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_RESOLVED);
+	EXPECT(fault(p, gpn, HV_MAP_GPA_WRITABLE) == (writable ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS));
+}
+
+static void compare_root(uint64_t gpn)
+{
+	const void *top = shown_at(&ram_root, gpn), *seen = gpa_peek(&ram_root, gpn);
+	bool own = memory_page(gpn) && memory_page(gpn)->kind == PAGE_RAM;
+
+	if (top || own)
+		EXPECT(seen == (top ? top : plat_spa_ptr((spa_t){ gpn << PAGE_SHIFT })));
+	else
+		EXPECT(!seen && fault(&ram_root, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_PROTECTED);
+}
+
+/* All of it at the end; a few pages after each step, the first of each block among them. */
+static void compare(unsigned int stride)
+{
+	for (unsigned int c = 0; c < RAM_CHILDREN; c++)
+		for (unsigned int i = 0; ram_children[c].home && i < CHILD_PAGES; i += stride)
+			compare_child(c, i);
+	for (uint64_t gpn = 0; gpn < ROOT_PAGES; gpn += stride)
+		compare_root(gpn);
+}
+
+/* ---- the steps ---- */
+
+static void step_deposit(void)
+{
+	struct partition *p = partition(byte());
+	uint64_t gpn = some_spn();
+	unsigned int count = 1 + byte() % 16;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (plat_page_deposit(&ram_root, gpn + i, p) == HV_STATUS_SUCCESS)
+			EXPECT(memory_page(gpn + i)->kind != PAGE_RAM);
+}
+
+static void step_withdraw(void)
+{
+	struct partition *p = partition(byte());
+	unsigned int count = 1 + byte() % 16;
+	uint64_t gpn;
+
+	while (count-- && plat_page_withdraw(p, &ram_root, &gpn) == HV_STATUS_SUCCESS)
+		EXPECT(memory_page(gpn)->kind == PAGE_RAM);
+}
+
+static void step_create(void)
+{
+	struct partition *p = &ram_children[byte() % RAM_CHILDREN];
+
+	if (!p->home)
+		ram_create(p);
+}
+
+static void forget_overlays(const struct partition *p)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < model.overlay_count; i++)
+		if (model.overlays[i].p != p)
+			model.overlays[kept++] = model.overlays[i];
+	model.overlay_count = kept;
+}
+
+static void step_destroy(void)
+{
+	struct partition *p = live_child();
+
+	if (!p)
+		return;
+	ram_destroy(p);
+	memset(model.child[number(p) - 1], 0, sizeof(model.child[0]));
+	forget_overlays(p);
+}
+
+static void step_map(void)
+{
+	static const uint32_t rights[] = { 1, 3, 5, 15, 0, HV_MAP_GPA_NO_ACCESS, 2, 3 | HV_MAP_GPA_NOT_CACHED };
+	struct partition *p = live_child();
+	uint8_t kind = byte();
+	uint32_t flags = rights[kind % 8];
+	bool large = kind & 0x80;
+	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
+	uint64_t source = some_spn() & (large ? ~511ull : ~0ull);
+
+	if (!p || plat_gpa_map(p, child_gpn(index), &ram_root, source, flags, large) != HV_STATUS_SUCCESS)
+		return;
+	for (unsigned int i = 0; i < count; i++)
+		model.child[number(p) - 1][index + i] =
+			flags & HV_MAP_GPA_READABLE ? (source + i) << 16 | (flags & 0xf) << 8 : NO_ACCESS;
+}
+
+static void step_unmap(void)
+{
+	struct partition *p = live_child();
+	bool large = byte() & 1;
+	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
+
+	if (!p || plat_gpa_unmap(p, child_gpn(index), large) != HV_STATUS_SUCCESS)
+		return;
+	memset(&model.child[number(p) - 1][index], 0, count * sizeof(model.child[0][0]));
+}
+
+static void step_object(void)
+{
+	unsigned int owner = byte() % PARTITIONS;
+	void **object = &model.objects[owner][byte() % OBJECTS];
+	static const uint8_t zero[PAGE_SIZE];
+
+	if (!*object) {
+		*object = plat_page_alloc(partition(owner));
+		if (*object) {
+			EXPECT(!memcmp(*object, zero, PAGE_SIZE));
+			memset(*object, 0x5a, PAGE_SIZE);
+		}
+	} else if (!is_shown(*object)) {
+		plat_page_free(partition(owner), *object);
+		*object = NULL;
+	}
+}
+
+/* A partition shows its own pages; the root those of children too. */
+static void step_overlay(void)
+{
+	struct partition *p = partition(byte());
+	unsigned int owner = p == &ram_root ? byte() % PARTITIONS : number(p);
+	void *page = model.objects[owner][byte() % OBJECTS];
+	uint64_t gpn = p == &ram_root ? word() % (2 * ROOT_PAGES) : child_gpn(word() % CHILD_PAGES);
+
+	if (!page || !p->home || model.overlay_count == OVERLAYS)
+		return;
+	if (plat_overlay_map(p, gpn, page) == HV_STATUS_SUCCESS)
+		model.overlays[model.overlay_count++] = (struct shown){ p, gpn, page };
+}
+
+static void step_overlay_remove(void)
+{
+	unsigned int i = byte(), last;
+	struct shown gone;
+
+	if (!model.overlay_count)
+		return;
+	gone = model.overlays[i % model.overlay_count];
+	plat_overlay_unmap(gone.p, gone.gpn, gone.page);
+	/* Of the same page twice at one place the newer one goes. */
+	for (last = model.overlay_count - 1; memcmp(&model.overlays[last], &gone, sizeof(gone)); last--)
+		;
+	model.overlay_count--;
+	memmove(&model.overlays[last], &model.overlays[last + 1], (model.overlay_count - last) * sizeof(gone));
+}
+
+static void step_touch(void)
+{
+	struct partition *p = partition(byte());
+	uint8_t kind = byte();
+	uint32_t access = kind & 1 ? HV_MAP_GPA_WRITABLE : HV_MAP_GPA_READABLE;
+	uint64_t gpn = p != &ram_root ? child_gpn(word() % CHILD_PAGES) :
+		       kind & 2	      ? some_spn() :
+					(uint64_t)word() << 12 | byte();
+
+	if (p->home)
+		ram_touch(p, gpn, access);
+}
+
+static void step_access_state(void)
+{
+	struct partition *p = live_child();
+	uint64_t flags = byte() % 16, gpn = child_gpn(word() % CHILD_PAGES);
+	uint8_t before, after;
+
+	if (!p || plat_gpa_access_state(p, gpn, flags, &before) != HV_STATUS_SUCCESS)
+		return;
+	EXPECT(plat_gpa_access_state(p, gpn, 0, &after) == HV_STATUS_SUCCESS);
+	EXPECT(!(flags & 1) || flags & 2 || !(after & 1));
+	EXPECT(!(flags & 4) || flags & 8 || !(after & 2));
+	EXPECT((after | before) == before || flags & 10);
+}
+
+static void step_copy(void)
+{
+	struct partition *p = partition(byte());
+	uint64_t gpn = p == &ram_root ? some_spn() : child_gpn(word() % CHILD_PAGES);
+	uint8_t text[4];
+
+	if (!p->home || !plat_gpa_write(p, (gpa_t){ gpn << PAGE_SHIFT | 0xffc }, "abc", 4))
+		return;
+	EXPECT(plat_gpa_writable(p, gpn));
+	EXPECT(plat_gpa_read(p, (gpa_t){ gpn << PAGE_SHIFT | 0xffc }, text, 4) && !memcmp(text, "abc", 4));
+}
+
+static void step_flush(void)
+{
+	plat_gpa_flush(partition(byte()));
+}
+
+static void step(void)
+{
+	static void (*const steps[])(void) = {
+		step_deposit, step_withdraw,	   step_create, step_map,	   step_unmap, step_object, step_overlay,
+		step_touch,   step_overlay_remove, step_flush,	step_access_state, step_copy,  step_map,    step_destroy,
+	};
+
+	steps[byte() % ARRAY_COUNT(steps)]();
+}
+
+/* Whatever happened, all can be taken apart, and every page comes back. */
+static void take_apart(void)
+{
+	uint64_t gpn;
+
+	while (model.overlay_count) {
+		struct shown *last = &model.overlays[--model.overlay_count];
+
+		plat_overlay_unmap(last->p, last->gpn, last->page);
+	}
+	for (unsigned int i = 0; i < PARTITIONS; i++) {
+		for (unsigned int j = 0; j < OBJECTS; j++)
+			if (model.objects[i][j])
+				plat_page_free(partition(i), model.objects[i][j]);
+		if (i && partition(i)->home)
+			ram_destroy(partition(i));
+	}
+	plat_gpa_flush(&ram_root);
+	for (unsigned int i = 1; i < PARTITIONS; i++) {
+		while (plat_page_withdraw(partition(i), &ram_root, &gpn) == HV_STATUS_SUCCESS)
+			;
+		EXPECT(!plat_deposit_count(partition(i)));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	input = data;
+	input_end = data + size;
+	noise = 0;
+	memset(&model, 0, sizeof(model));
+	ram_boot(&machine);
+	for (int i = 0; i < RAM_CHILDREN; i++) {
+		ram_deposit(&ram_children[i], 0x10 + 32 * i, 12 + 4 * i);
+		ram_create(&ram_children[i]);
+	}
+	for (unsigned int i = 0; i < MIN_STEPS || input < input_end; i++) {
+		step();
+		ram_check();
+		compare(97);
+	}
+	compare(3);
+	take_apart();
+	ram_check();
+	return 0;
+}
