@@ -23,9 +23,9 @@ def commands(protocol, cmdline, options):
         return [f"linux /vmlinuz {cmdline}", "initrd /initrd"]
     suffix = "2" if protocol == 2 else ""
     _, images = hypervisor_images()
-    lines = [f"multiboot{suffix} /hvloader.elf {options}"]
+    lines = [f"multiboot{suffix} /hvloader.elf hvloader {options}"]
     lines += [f"module{suffix} /{os.path.basename(image)}" for image in images]
-    return lines + [f"module{suffix} /vmlinuz {cmdline}", f"module{suffix} /initrd"]
+    return lines + [f"module{suffix} /vmlinuz vmlinuz {cmdline}", f"module{suffix} /initrd"]
 
 
 def make(path, protocol, image, initrd, cmdline, options=""):
