@@ -236,6 +236,19 @@ void synic_flush_queue(struct vp *vp)
 		notify_flush(vp);
 }
 
+uint16_t synic_free_sints(struct vp *vp, uint16_t wanted)
+{
+	struct synic *synic = &vp->synic;
+	uint16_t sints = 0;
+
+	spin_lock(&synic->lock);
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
+		if (wanted >> sint & 1 && !synic->queue[sint] && (slot_empty(synic, sint) || empty_after_flag(synic, sint)))
+			sints |= (uint16_t)(1u << sint);
+	spin_unlock(&synic->lock);
+	return sints;
+}
+
 void synic_end_of_message(struct vp *vp)
 {
 	synic_flush_queue(vp);

@@ -11,10 +11,12 @@
  *	 HALTED
  *
  * Others talk to a VP by bits in vp->events. vp_post_event() kicks it when a bit is new; the owner takes all bits at once in
- * vp_process_events() before the next entry, so none is lost: a bit that is set after the take finds the VP kicked again.
+ * vp_process_events() before the next entry, so none is lost: a bit that is set after the take finds the VP kicked again. Only
+ * RELOAD stays: it is for the loop that would enter the VP, and DispatchVp clears it.
  */
 #include "tlfs/lapic.h"
 #include "tlfs/partition.h"
+#include "tlfs/synic.h"
 
 _Static_assert(sizeof(struct vp) <= PAGE_SIZE, "struct vp has outgrown its page");
 
@@ -70,26 +72,12 @@ static void process_timer(struct vp *vp)
 	vp_rearm_timer(vp);
 }
 
-/* SINTs whose slot is free and with nothing in line for it. */
-static uint16_t free_sints(struct vp *vp)
-{
-	const struct hv_message_page *page = vp->synic.message_page;
-	uint16_t sints = 0;
-
-	spin_lock(&vp->synic.lock);
-	for (uint32_t i = 0; i < HV_SINT_COUNT; i++)
-		if (!vp->synic.queue[i] && page->sint_message[i].header.message_type == HVMSG_NONE)
-			sints |= 1u << i;
-	spin_unlock(&vp->synic.lock);
-	return sints;
-}
-
 /* DELIVERABILITY_NOTIFICATIONS with SINTs: one intercept when a message would fit in any of them. */
 static void check_deliverable_sints(struct vp *vp)
 {
 	union hv_deliverability_notifications_register wanted = { .as_uint64 = vp->deliverability_notifications };
 	struct hv_x64_sint_deliverable_message *message = (void *)vp->intercept_page->u.payload;
-	uint16_t sints = wanted.sints & (wanted.sints ? free_sints(vp) : 0);
+	uint16_t sints = wanted.sints ? synic_free_sints(vp, wanted.sints) : 0;
 
 	if (!sints || __atomic_load_n(&vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT)
 		return;
@@ -104,15 +92,6 @@ static void check_deliverable_sints(struct vp *vp)
 	vp_intercept(vp);
 }
 
-static void process_synic(struct vp *vp)
-{
-	synic_flush_queue(vp);
-	stimer_expire(vp, refclock_now(vp->partition));
-	vp_rearm_timer(vp);
-	if (!vp->partition->parent)
-		notify_flush(vp);
-}
-
 static void wake(struct vp *vp)
 {
 	if (vp->activity != VP_HALTED)
@@ -123,7 +102,7 @@ static void wake(struct vp *vp)
 
 void vp_process_events(struct vp *vp)
 {
-	uint32_t events = __atomic_exchange_n(&vp->events, 0, __ATOMIC_SEQ_CST);
+	uint32_t events = __atomic_fetch_and(&vp->events, VP_EVENT_RELOAD, __ATOMIC_SEQ_CST);
 
 	if (events & VP_EVENT_INIT)
 		process_init(vp);
@@ -134,7 +113,7 @@ void vp_process_events(struct vp *vp)
 	if (events & VP_EVENT_TIMER)
 		process_timer(vp);
 	if (events & VP_EVENT_SYNIC)
-		process_synic(vp);
+		synic_flush_queue(vp);
 	if (events & VP_EVENT_TLB)
 		plat_tlb_flush(vp);
 	if (events & VP_EVENT_NMI)

@@ -464,7 +464,7 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 	__atomic_store_n(&fake_vp(vp)->dispatched, true, __ATOMIC_SEQ_CST);
 	if (vp->events)
 		vp_process_events(vp);
-	if (fake.run && vp_runnable(vp))
+	if (fake.run && !(vp->events & VP_EVENT_RELOAD) && vp_runnable(vp))
 		fake.run(vp);
 	__atomic_store_n(&fake_vp(vp)->dispatched, false, __ATOMIC_SEQ_CST);
 	suspend = vp->suspend;
