@@ -56,5 +56,9 @@ gpa_test_objs := $(memory_parts)
 gpa_root_test_objs := $(memory_parts)
 gpa_overlay_test_objs := $(memory_parts)
 npt_test_objs := hypervisor/arch/x86/svm/npt.o
+hypervisor_fuzzers += tests/fuzz/memory_fuzz.c
+memory_fuzz_objs := $(memory_parts)
+# The checker is most of the work, and what it does is no coverage.
+build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
