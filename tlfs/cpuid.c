@@ -9,7 +9,7 @@
 
 #define CHILD_MAX_LEAF		0x0Du
 #define CHILD_MAX_EXTENDED_LEAF 0x80000021u
-#define MSR_IA32_XSS		0xDA0u
+#define LEAF_71_EDX_ROOT	0x4430u /* AVX-VNNI-INT8, AVX-NE-CONVERT, AVX-VNNI-INT16, PREFETCHI */
 
 static void mask(const struct vp *vp, enum cpuid_word word, uint32_t *reg)
 {
@@ -25,6 +25,9 @@ static bool is_root(const struct vp *vp)
 {
 	return vp->partition->id == HV_ROOT_PARTITION;
 }
+
+#define LEAF_6_EAX_SENSORS (1u << 0 | 1u << 6) /* core and package temperature */
+#define LEAF_6_EAX_ARAT	   (1u << 2)	       /* the APIC timer runs always */
 
 /* ---- feature leaves, for root and child ---- */
 
@@ -45,32 +48,19 @@ static void leaf_7(const struct vp *vp, uint32_t subleaf, uint32_t out[4])
 		mask(vp, WORD_7_EBX, &out[EBX]);
 		mask(vp, WORD_7_ECX, &out[ECX]);
 		mask(vp, WORD_7_EDX, &out[EDX]);
+		if (!(plat_info.xsave_features & 1u << 9))
+			out[ECX] &= ~(1u << 3); /* protection keys: PKRU could not be switched */
 		if (is_root(vp) || vp->partition->processor_features[1] >> 18 & 1)
 			out[EBX] |= 1u << 1; /* TSC_ADJUST */
 		if (!is_root(vp) && out[EAX] > 1)
 			out[EAX] = 1;
-	} else if (!is_root(vp)) {
+	} else if (subleaf == 1) {
 		mask(vp, WORD_71_EAX, &out[EAX]);
-		if (subleaf > 1)
-			out[EAX] = 0;
-		out[EBX] = out[ECX] = out[EDX] = 0;
+		out[EBX] = out[ECX] = 0;
+		out[EDX] &= is_root(vp) ? LEAF_71_EDX_ROOT : 0;
+	} else if (!is_root(vp)) {
+		clear(out);
 	}
-}
-
-/* Bits of XCR0 and XSS that the guest may set. */
-static uint64_t xsave_offered(const struct vp *vp)
-{
-	uint64_t features = plat_info.xsave_features;
-
-	if (is_root(vp))
-		return features;
-	if (!(vp->partition->xsave_features & 1))
-		return 0;
-	if (!(vp->partition->xsave_features >> 2 & 1))
-		features &= 3;
-	else if (!(vp->partition->xsave_features >> 6 & 1))
-		features &= 7;
-	return features;
 }
 
 /*
@@ -95,7 +85,7 @@ static uint32_t xsave_size(uint64_t enabled, bool compacted)
 
 static void leaf_d(struct vp *vp, uint32_t subleaf, uint32_t out[4])
 {
-	uint64_t offered = xsave_offered(vp), xss = 0;
+	uint64_t offered = cpuid_xsave_offered(vp->partition);
 
 	if (!offered) {
 		clear(out);
@@ -108,11 +98,8 @@ static void leaf_d(struct vp *vp, uint32_t subleaf, uint32_t out[4])
 		out[ECX] = xsave_size(user, false);
 	} else if (subleaf == 1) {
 		mask(vp, WORD_D1_EAX, &out[EAX]);
-		if (!(out[EAX] & 8) || plat_msr_read(vp, MSR_IA32_XSS, &xss) != ACCESS_OK)
-			xss = 0;
-		out[EBX] = out[EAX] & 0xA ? xsave_size(plat_xcr0(vp) | xss, true) : 0;
-		out[ECX] = out[EAX] & 8 ? (uint32_t)offered & out[ECX] : 0;
-		out[EDX] = out[EAX] & 8 ? (uint32_t)(offered >> 32) & out[EDX] : 0;
+		out[EBX] = out[EAX] & 0xA ? xsave_size(plat_xcr0(vp), true) : 0;
+		out[ECX] = out[EDX] = 0; /* no supervisor states: IA32_XSS is 0 */
 	} else if (subleaf > 62 || !(offered >> subleaf & 1)) {
 		clear(out);
 	}
@@ -133,10 +120,12 @@ static void leaf_87(const struct vp *vp, uint32_t out[4])
 	bool shown = __atomic_load_n(&vp->partition->tsc_invariant_control, __ATOMIC_RELAXED) &
 		     HV_EXPOSE_INVARIANT_TSC;
 
-	if (is_root(vp))
-		return;
+	if (!is_root(vp))
+		shown = shown && (vp->partition->processor_features[1] >> 1 & 1);
+	else
+		shown = true;
 	clear(out);
-	if (plat_info.tsc_invariant && shown && (vp->partition->processor_features[1] >> 1 & 1))
+	if (plat_info.tsc_invariant && shown)
 		out[EDX] = 1u << 8;
 }
 
@@ -160,7 +149,8 @@ static void root_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t o
 		clear(out);
 		break;
 	case 0x6:
-		out[EAX] |= 1u << 2; /* the APIC timer runs always */
+		out[EAX] = (out[EAX] & LEAF_6_EAX_SENSORS) | LEAF_6_EAX_ARAT;
+		out[EBX] = out[ECX] = out[EDX] = 0;
 		break;
 	case 0x7:
 		leaf_7(vp, subleaf, out);
@@ -170,6 +160,15 @@ static void root_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t o
 		break;
 	case 0x80000001:
 		leaf_81(vp, out);
+		break;
+	case 0x80000007:
+		leaf_87(vp, out);
+		break;
+	case 0x80000008:
+		mask(vp, WORD_88_EBX, &out[EBX]);
+		break;
+	case 0x80000021:
+		mask(vp, WORD_821_EAX, &out[EAX]);
 		break;
 	default:
 		break;
@@ -199,7 +198,7 @@ static void child_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t 
 		break;
 	case 0x6:
 		clear(out);
-		out[EAX] = 1u << 2;
+		out[EAX] = LEAF_6_EAX_ARAT;
 		break;
 	case 0x7:
 		leaf_7(vp, subleaf, out);

@@ -23,7 +23,6 @@ enum cpuid_word {
 	WORD_81_EDX,
 	WORD_88_EBX,
 	WORD_821_EAX,
-	WORD_6_EAX,
 	WORD_COUNT,
 };
 _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
@@ -39,6 +38,9 @@ _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
 #define CPUID_81_ECX_CMP_LEGACY (1u << 1)
 #define CR4_OSXSAVE		(1ull << 18)
 #define CR4_PKE			(1ull << 22)
+
+/* cpuid_features.c: bits of XCR0 and XSS that the guest may set. */
+uint64_t cpuid_xsave_offered(const struct partition *p);
 
 /* cpuid_hv.c */
 void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4]);

@@ -187,7 +187,7 @@ enum partition_state {
 };
 
 struct cpuid_override; /* cpuid_override.c: RegisterInterceptResult */
-#define CPUID_WORD_COUNT 12 /* cpuid.c */
+#define CPUID_WORD_COUNT 11 /* cpuid.c */
 struct cell_page;      /* cell.c */
 struct port_table;     /* port.c */
 struct connection_table;

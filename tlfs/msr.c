@@ -6,12 +6,14 @@
  *	TSC, TSC_ADJUST			here: an offset to the machine's
  *	MTRRs, MISC_ENABLE, MCE		a child's: msr_child.c, without effect; the root's: the home
  *	SVM, VMX			#GP for everybody: this is a processor without them
- *	everything else			plat_msr_*; what the home does not know, as the parent wishes
+ *	everything else			plat_msr_*; what the home does not know, as the parent
+ * wishes
  */
 #include "tlfs/msr.h"
 
 #define MSR_TSC	       0x00000010u
 #define MSR_TSC_ADJUST 0x0000003Bu
+#define MSR_XSS	       0x00000DA0u
 
 /* ---- the time-stamp counter ---- */
 
@@ -82,6 +84,9 @@ enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		*value = vp->tsc_adjust;
 		return ACCESS_OK;
 	}
+	if (msr ==
+	    MSR_XSS) /* there, as XSAVES may be, and always 0: no supervisor state is offered */
+		return ACCESS_OK;
 	if (is_child(vp) && msr_child_read(vp, msr, value))
 		return ACCESS_OK;
 	result = plat_msr_read(vp, msr, value);
@@ -104,6 +109,8 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 							   : vp->tsc_adjust));
 		return ACCESS_OK;
 	}
+	if (msr == MSR_XSS)
+		return value ? ACCESS_FAULT : ACCESS_OK;
 	if (is_child(vp) && msr_child_write(vp, msr, value, &result))
 		return result;
 	result = plat_msr_write(vp, msr, value);

@@ -282,15 +282,14 @@ uint64_t plat_xcr0(struct vp *vp)
 }
 
 #define MSR_OF_HOME 0x277u /* PAT */
-#define MSR_XSS	    0xDA0u
 
 enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
 	(void)vp;
 	record.plat_reads++;
 	record.last_msr = msr;
-	*value = msr == MSR_XSS ? machine.xss : record.last_value;
-	return msr == MSR_OF_HOME || msr == MSR_XSS ? ACCESS_OK : ACCESS_PARENT;
+	*value = record.last_value;
+	return msr == MSR_OF_HOME ? ACCESS_OK : ACCESS_PARENT;
 }
 
 enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
@@ -299,7 +298,7 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	record.plat_writes++;
 	record.last_msr = msr;
 	record.last_value = value;
-	return msr == MSR_OF_HOME || msr == MSR_XSS ? ACCESS_OK : ACCESS_PARENT;
+	return msr == MSR_OF_HOME ? ACCESS_OK : ACCESS_PARENT;
 }
 
 void plat_tsc_offset_changed(struct vp *vp)

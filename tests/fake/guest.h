@@ -23,7 +23,7 @@ struct guest_machine {
 	uint64_t tsc;
 	struct guest_leaf
 		leaves[GUEST_CPUID_LEAVES]; /* the first that fits answers; zeros end the list */
-	uint64_t cr4, xcr0, xss;
+	uint64_t cr4, xcr0;
 	uint32_t pages_left; /* plat_page_alloc() gives this many more */
 	hv_status_t overlay_status;
 };
@@ -45,16 +45,20 @@ struct guest_record {
 };
 extern struct guest_record record;
 
-/* A partition (root: id 1) with `count` VPs, apic ids as given or 0, 1, …; all privileges and
- * features. */
+/*
+ * A partition (root: id 1) with `count` VPs, apic ids as given or 0, 1, …; all privileges and
+ * features.
+ */
 struct partition *guest_create(bool root, uint32_t count, const uint32_t *apic_ids);
 void guest_destroy(struct partition *p);
 /* A child's flags and features may be changed in between. */
 struct partition *guest_prepare(bool root);
 void guest_add_vps(struct partition *p, uint32_t count, const uint32_t *apic_ids);
 
-/* Moves the clock, sets VP_EVENT_TIMER where a deadline passed, and lets each VP look at its
- * events. */
+/*
+ * Moves the clock, sets VP_EVENT_TIMER where a deadline passed, and lets each VP look at its
+ * events.
+ */
 void guest_advance(struct partition *p, uint64_t tsc);
 void guest_process(struct partition *p);
 /* The page that lies at gpn, or NULL. */
