@@ -247,6 +247,33 @@ static void test_deposit_below_overlay(void **state)
 	assert_true(plat_gpa_writable(&ram_root, 0x60));
 }
 
+/* 512 entries, but not those of one large page. */
+static void test_no_merge_with_overlay(void **state)
+{
+	uint64_t gpn;
+
+	(void)state;
+	ram_deposit(&ram_children[1], 0x261, 1);
+	assert_int_equal(plat_overlay_map(&ram_root, 0x260, page[1]), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_page_withdraw(&ram_children[1], &ram_root, &gpn), HV_STATUS_SUCCESS);
+	assert_int_equal(seen_by(&ram_root, 0x260), '1');
+}
+
+/* The table of a block that is deposited as a whole stays when an overlay comes and goes: the pages can come back. */
+static void test_overlay_on_deposited_block(void **state)
+{
+	uint64_t gpn;
+
+	(void)state;
+	ram_deposit(&ram_children[1], 0x200, 512);
+	assert_int_equal(plat_overlay_map(&ram_root, 0x260, page[1]), HV_STATUS_SUCCESS);
+	plat_overlay_unmap(&ram_root, 0x260, page[1]);
+	assert_int_equal(seen_by(&ram_root, 0x260), 0);
+	for (int i = 0; i < 512; i++)
+		assert_int_equal(plat_page_withdraw(&ram_children[1], &ram_root, &gpn), HV_STATUS_SUCCESS);
+	assert_true(plat_gpa_writable(&ram_root, 0x260));
+}
+
 static void test_shortage(void **state)
 {
 	void *kept[16];
@@ -295,6 +322,8 @@ int main(void)
 		TEST(test_removal_flushes),
 		TEST(test_child_page_in_root),
 		TEST(test_deposit_below_overlay),
+		TEST(test_no_merge_with_overlay),
+		TEST(test_overlay_on_deposited_block),
 		TEST(test_shortage),
 		TEST(test_more_than_a_page_of_records),
 	};
