@@ -493,7 +493,8 @@ static bool register_known(uint32_t name)
 	return (name >= HV_X64_REGISTER_RAX && name <= HV_X64_REGISTER_RFLAGS) ||
 	       (name >= HV_X64_REGISTER_XMM0 && name <= HV_X64_REGISTER_XMM_CONTROL_STATUS) ||
 	       (name >= HV_X64_REGISTER_CR0 && name <= HV_X64_REGISTER_XFEM) ||
-	       (name >= HV_X64_REGISTER_ES && name <= HV_X64_REGISTER_GDTR) || name == HV_X64_REGISTER_EFER ||
+	       (name >= HV_X64_REGISTER_ES && name <= HV_X64_REGISTER_TR) || name == HV_X64_REGISTER_IDTR ||
+	       name == HV_X64_REGISTER_GDTR || name == HV_X64_REGISTER_EFER ||
 	       name == HV_X64_REGISTER_PAT || name == HV_REGISTER_PENDING_INTERRUPTION ||
 	       name == HV_REGISTER_INTERRUPT_STATE;
 }
