@@ -70,6 +70,8 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	boot_lp(&handoff);
 	memory_boot(&handoff);
 	paging_init(&handoff);
+	for (uint32_t i = 0; i < handoff.lp_count; i++)
+		paging_make_guard(&lp_blocks[i]);
 	apic_init(handoff.apic_timer_hz);
 	fpu_boot();
 	fpu_lp_init();
