@@ -102,7 +102,7 @@ static void partition_init(struct partition *p, struct partition *parent)
 	p->frozen_100ns = HV_NEVER;
 	p->stats_gpn[HV_STATS_AREA_SELF] = p->stats_gpn[HV_STATS_AREA_PARENT] = HV_NEVER;
 	cpuid_machine_features(p->processor_features);
-	p->xsave_features = UINT64_MAX;
+	p->xsave_features = cpuid_machine_xsave_features();
 }
 
 /* What a partition has from its initialization on, from its own pool. */

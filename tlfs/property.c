@@ -4,6 +4,7 @@
  * One row a property says how it is read and whether, and until when, it may be written. A feature that the hypervisor does
  * not have is taken away silently: who sets a mask reads back what it got.
  */
+#include "tlfs/cpuid.h"
 #include "tlfs/partition.h"
 
 /*
@@ -114,9 +115,6 @@ static hv_status_t get_fact(uint32_t code, uint64_t *value)
 	case HV_PARTITION_PROPERTY_PHYSICAL_ADDRESS_WIDTH:
 		*value = plat_info.physical_address_bits;
 		break;
-	case HV_PARTITION_PROPERTY_XSAVE_STATES:
-		*value = plat_info.xsave_features;
-		break;
 	case HV_PARTITION_PROPERTY_MAX_XSAVE_DATA_SIZE:
 		*value = plat_info.xsave_size_max;
 		break;
@@ -157,6 +155,9 @@ hv_status_t property_get(struct partition *p, uint32_t code, uint64_t *value)
 		break;
 	case HV_PARTITION_PROPERTY_PROCESSOR_XSAVE_FEATURES:
 		*value = p->xsave_features;
+		break;
+	case HV_PARTITION_PROPERTY_XSAVE_STATES:
+		*value = cpuid_xsave_offered(p);
 		break;
 	case HV_PARTITION_PROPERTY_PROCESSOR_FEATURES0:
 	case HV_PARTITION_PROPERTY_PROCESSOR_FEATURES1:

@@ -554,10 +554,13 @@ void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	static const uint32_t vendor[4] = { 0x10, 0x68747541, 0x444d4163, 0x69746e65 }; /* AuthenticAMD */
 
-	(void)subleaf;
 	memset(out, 0, 16);
 	if (leaf == 0)
 		memcpy(out, vendor, 16);
+	else if (leaf == 1)
+		out[2] = 1u << 26 | 1u << 28; /* XSAVE, AVX */
+	else if (leaf == 0xd && subleaf == 0)
+		out[0] = 7;
 	else if (leaf == 0x80000000)
 		out[0] = 0x80000008;
 }
