@@ -120,7 +120,6 @@ static void overlay_remove(struct gpa_map *map, struct overlay **link)
 		find(map->overlays, gpn, true)->below = gone->below;
 	if (was_top)
 		gpa_entry_set(walk.entry[0], top ? overlay_leaf(top) : gone->below);
-	map->stale = true;
 	gpa_pend(map, gone->spn, 0);
 	record_free(map, gone);
 	gpa_prune(map, &walk);

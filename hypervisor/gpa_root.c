@@ -136,7 +136,6 @@ static hv_status_t deposit(struct gpa_map *map, uint64_t gpn, struct partition *
 	}
 	entry = walk.entry[0];
 	own_entry_set(entry, own_entry(map, gpn, entry), 0);
-	map->stale = true;
 	gpa_pend(map, gpn, 0);
 	return HV_STATUS_SUCCESS;
 }

@@ -20,6 +20,7 @@ hypervisor_objs += hypervisor/gpa_overlay.o
 hypervisor_objs += hypervisor/gpa_root.o
 hypervisor_objs += hypervisor/gpa_table.o
 hypervisor_objs += hypervisor/arch/x86/paging.o
+hypervisor_objs += hypervisor/arch/x86/paging_load.o
 hypervisor_objs += hypervisor/arch/x86/idt.o
 hypervisor_objs += hypervisor/arch/x86/trap.o
 hypervisor_objs += hypervisor/arch/x86/apic.o
@@ -50,12 +51,13 @@ build/hypervisor/hv-svm.elf: $(image_objs) hypervisor/hv.lds hypervisor/objs.mk 
 memory_parts := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
 	hypervisor/arch/x86/svm/npt.o tests/fake/ram.o tests/fake/ram_check.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
-	tests/unit/npt_test.c
+	tests/unit/npt_test.c tests/unit/paging_test.c
 memory_test_objs := $(memory_parts)
 gpa_test_objs := $(memory_parts)
 gpa_root_test_objs := $(memory_parts)
 gpa_overlay_test_objs := $(memory_parts)
 npt_test_objs := hypervisor/arch/x86/svm/npt.o
+paging_test_objs := hypervisor/arch/x86/paging.o hypervisor/memory.o
 hypervisor_fuzzers += tests/fuzz/memory_fuzz.c
 memory_fuzz_objs := $(memory_parts)
 # The checker is most of the work, and what it does is no coverage.

@@ -114,7 +114,7 @@ static void map_image(const char *from, const char *to, uint64_t flags)
 
 static void load(void)
 {
-	__asm__ volatile("mov %0, %%cr3" : : "r"(top.v) : "memory");
+	reach = paging_load(top.v);
 }
 
 void paging_init(const struct handoff *handoff)
@@ -129,7 +129,6 @@ void paging_init(const struct handoff *handoff)
 	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
 		map_ram(spn << PAGE_SHIFT, (spn + pages) << PAGE_SHIFT, paging_max_level());
 	load();
-	reach = HV_DIRECT_MAP;
 }
 
 uint64_t paging_cr3(void)

@@ -26,6 +26,8 @@
  * plat_spa_ptr() is valid, the loader's identity map is gone, and `handoff` must be reached by plat_spa_ptr().
  */
 void paging_init(const struct handoff *handoff);
+/* paging_load.c, or a test: makes these tables the ones in use; the address at which physical memory is seen from then on. */
+uint64_t paging_load(uint64_t cr3);
 /* CR3 of this address space, for the other LPs. */
 uint64_t paging_cr3(void);
 /* Level of the largest leaf that the processor has: 1 for 2 MiB, 2 for 1 GiB. */
