@@ -108,7 +108,6 @@ static void overlay_remove(struct gpa_map *map, struct overlay **link)
 {
 	struct overlay *gone = *link, *top, *bottom;
 	uint64_t gpn = gone->gpn;
-	bool was_top = find(map->overlays, gpn, false) == gone;
 	struct gpa_walk walk;
 
 	*link = gone->next;
@@ -118,8 +117,7 @@ static void overlay_remove(struct gpa_map *map, struct overlay **link)
 	CHECK(!walk.level);
 	if (top && !bottom)
 		find(map->overlays, gpn, true)->below = gone->below;
-	if (was_top)
-		gpa_entry_set(walk.entry[0], top ? overlay_leaf(top) : gone->below);
+	gpa_entry_set(walk.entry[0], top ? overlay_leaf(top) : gone->below);
 	gpa_pend(map, gone->spn, 0);
 	record_free(map, gone);
 	gpa_prune(map, &walk);

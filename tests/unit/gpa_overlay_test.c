@@ -211,6 +211,19 @@ static void test_removal_flushes(void **state)
 	ram_check();
 }
 
+/* From its return on every LP sees the overlay. */
+static void test_laying_flushes(void **state)
+{
+	uint32_t flushes;
+
+	(void)state;
+	assert_int_equal(map(1, 0x50), HV_STATUS_SUCCESS);
+	assert_true(ram_touch(child, 1, HV_MAP_GPA_WRITABLE));
+	flushes = ram_flushes;
+	assert_int_equal(lay(1, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(ram_flushes, flushes + 1);
+}
+
 /* A page of the child's pool shown to the root: a state page of a VP. */
 static void test_child_page_in_root(void **state)
 {
@@ -321,6 +334,7 @@ int main(void)
 		TEST(test_within_a_large_page),
 		TEST(test_access_state_is_of_the_page_below),
 		TEST(test_removal_flushes),
+		TEST(test_laying_flushes),
 		TEST(test_child_page_in_root),
 		TEST(test_deposit_below_overlay),
 		TEST(test_no_merge_with_overlay),
