@@ -194,13 +194,27 @@ static enum hypercall_action enter_memory(struct vp *vp, struct hypercall_regs *
 	return run(vp, regs, row, call, shape);
 }
 
+static enum hypercall_action begin(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row)
+{
+	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	const uint32_t start = control.rep_start_index, left = control.rep_count - start;
+	const struct shape shape = shape_of(row, control);
+	struct hypercall call = { .vp = vp,
+				  .variable_size = 8u * control.variable_header_size,
+				  .start = start,
+				  .done = start,
+				  .end = start + (left > row->slice ? row->slice : left) };
+
+	if (control.is_fast)
+		return enter_fast(vp, regs, row, &call, shape);
+	return enter_memory(vp, regs, row, &call, shape);
+}
+
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs)
 {
 	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
 	const struct partition *p = vp->partition;
 	const struct hypercall_row *row;
-	struct hypercall call = { .vp = vp };
-	struct shape shape;
 
 	if (!__atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED))
 		return HYPERCALL_UD;
@@ -214,11 +228,5 @@ enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs
 		return finish(regs, HV_STATUS_ACCESS_DENIED, 0);
 	if (!control_fits(row, control))
 		return finish(regs, HV_STATUS_INVALID_HYPERCALL_INPUT, 0);
-	shape = shape_of(row, control);
-	call.variable_size = 8u * control.variable_header_size;
-	call.start = call.done = control.rep_start_index;
-	call.end = control.rep_count - call.start > row->slice ? call.start + row->slice : control.rep_count;
-	if (control.is_fast)
-		return enter_fast(vp, regs, row, &call, shape);
-	return enter_memory(vp, regs, row, &call, shape);
+	return begin(vp, regs, row);
 }
