@@ -1,5 +1,6 @@
 /*
- * GPA spaces of children, and what all GPA spaces have in common: access by the hypervisor, faults, flushes.
+ * GPA spaces of children, and what all GPA spaces have in common: access by the hypervisor, faults,
+ * flushes.
  */
 #include "hypervisor/gpa.h"
 
@@ -8,8 +9,9 @@
 #include "hypervisor/memory.h"
 #include "lib/string.h"
 
-#define MAP_FLAGS \
-	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS | HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
+#define MAP_FLAGS                                                                                  \
+	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS |              \
+	 HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
 #define DESTROY_STEPS 1024
 
 /* ---- life ---- */
@@ -41,7 +43,8 @@ spa_t gpa_top(const struct gpa_map *map)
 }
 
 /* True when the table is empty; false when the steps are used up. */
-static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level, unsigned int *steps)
+static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level,
+			unsigned int *steps)
 {
 	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 		uint64_t entry = table[i];
@@ -123,7 +126,10 @@ static bool has_overlay(const uint64_t *table)
 	return false;
 }
 
-/* Puts `value` in place of a 2 MiB entry. Where overlays are, the table beneath must stay, and gets the parts of `value`. */
+/*
+ * Puts `value` in place of a 2 MiB entry. Where overlays are, the table beneath must stay, and gets
+ * the parts of `value`.
+ */
 static void large_replace(struct gpa_map *map, uint64_t gpn, uint64_t *entry, uint64_t value)
 {
 	uint64_t *table;
@@ -173,20 +179,24 @@ static uint32_t pte_flags_for(uint32_t map_flags)
 	       (map_flags & HV_MAP_GPA_NOT_CACHED ? PTE_UNCACHED : 0);
 }
 
-/* Device memory of the machine: nobody counts it, and only the root, which has all of it, can give it. */
+/*
+ * Device memory of the machine: nobody counts it, and only the root, which has all of it, can give
+ * it.
+ */
 static bool is_device(const struct partition *parent, uint64_t spn, unsigned int level)
 {
 	return gpa_of(parent)->identity && memory_extent(spn, pte_pages(level)) == EXTENT_OTHER &&
 	       !gpa_has_apic(spn, pte_pages(level));
 }
 
-static hv_status_t map_locked(struct gpa_map *map, uint64_t gpn, const struct partition *parent, uint64_t spn,
-			      uint32_t flags, unsigned int level)
+static hv_status_t map_locked(struct gpa_map *map, uint64_t gpn, const struct partition *parent,
+			      uint64_t spn, uint32_t flags, unsigned int level)
 {
 	hv_status_t status;
 
 	if (is_device(parent, spn, level))
-		return replace(map, gpn, level, pte_leaf(spn, level, pte_flags_for(flags) | PTE_IO));
+		return replace(map, gpn, level,
+			       pte_leaf(spn, level, pte_flags_for(flags) | PTE_IO));
 	status = memory_claim(parent, spn, pte_pages(level));
 	if (status != HV_STATUS_SUCCESS)
 		return status;
@@ -196,8 +206,8 @@ static hv_status_t map_locked(struct gpa_map *map, uint64_t gpn, const struct pa
 	return status;
 }
 
-hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent, uint64_t source_gpn, uint32_t flags,
-			 bool large)
+hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent,
+			 uint64_t source_gpn, uint32_t flags, bool large)
 {
 	struct gpa_map *map = gpa_of(p);
 	hv_status_t status;
@@ -245,9 +255,11 @@ static uint64_t *hidden_entry(struct gpa_map *map, uint64_t gpn, const struct gp
 	return *entry & PTE_SOFT_OVERLAY ? gpa_overlay_below(map, gpn) : entry;
 }
 
-static hv_status_t access_state(struct gpa_map *map, uint64_t gpn, union hv_gpa_page_access_state_flags flags, uint8_t *state)
+static hv_status_t access_state(struct gpa_map *map, uint64_t gpn,
+				union hv_gpa_page_access_state_flags flags, uint8_t *state)
 {
-	uint32_t clear = (flags.clear_accessed ? PTE_ACCESSED : 0) | (flags.clear_dirty ? PTE_DIRTY : 0);
+	uint32_t clear =
+		(flags.clear_accessed ? PTE_ACCESSED : 0) | (flags.clear_dirty ? PTE_DIRTY : 0);
 	uint32_t set = (flags.set_accessed ? PTE_ACCESSED : 0) | (flags.set_dirty ? PTE_DIRTY : 0);
 	union hv_gpa_page_access_state result = {0};
 	struct gpa_walk walk;
@@ -268,7 +280,8 @@ static hv_status_t access_state(struct gpa_map *map, uint64_t gpn, union hv_gpa_
 		entry = walk.entry[0];
 	}
 	if (now & clear)
-		now |= pte_flags_of(__atomic_fetch_and(entry, ~pte_state_bits(clear), __ATOMIC_SEQ_CST));
+		now |= pte_flags_of(
+			__atomic_fetch_and(entry, ~pte_state_bits(clear), __ATOMIC_SEQ_CST));
 	__atomic_fetch_or(entry, pte_state_bits(set), __ATOMIC_SEQ_CST);
 	if (now & clear)
 		map->stale = true;
@@ -300,13 +313,18 @@ static bool permits(uint64_t leaf, uint32_t access)
 {
 	uint32_t flags = pte_flags_of(leaf);
 
-	return (!(access & HV_MAP_GPA_WRITABLE) || flags & PTE_WRITE) && (!(access & HV_MAP_GPA_EXECUTABLE) || flags & PTE_EXECUTE);
+	return (!(access & HV_MAP_GPA_WRITABLE) || flags & PTE_WRITE) &&
+	       (!(access & HV_MAP_GPA_EXECUTABLE) || flags & PTE_EXECUTE);
 }
 
-/* The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and dirty. */
+/*
+ * The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and
+ * dirty.
+ */
 static void *page_at(struct gpa_map *map, uint64_t gpn, uint32_t access)
 {
-	uint64_t state = pte_state_bits(access & HV_MAP_GPA_WRITABLE ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED);
+	uint64_t state = pte_state_bits(access & HV_MAP_GPA_WRITABLE ? PTE_ACCESSED | PTE_DIRTY
+								     : PTE_ACCESSED);
 	struct gpa_walk walk;
 	uint64_t *entry, spn;
 

@@ -1,12 +1,14 @@
 /*
- * GPA spaces: the second-level page table of each partition, and the plat_gpa_* and plat_overlay_* of tlfs/plat.h.
- * docs/design/memory.md has the invariants.
+ * GPA spaces: the second-level page table of each partition, and the plat_gpa_* and plat_overlay_*
+ * of tlfs/plat.h. docs/design/memory.md has the invariants.
  *
- * Flush protocol. A translation that was taken out of a table may live on in the TLBs of LPs. gpa_flush() moves the
- * map's generation on and calls vendor_flush_wait(); only then are the pages behind such translations free for other uses.
- * An LP, on its way into the guest: sets lp->guest, fence, compares map.generation with the one of its last entry with that
- * partition (of that VP), flushes its TLB for the partition if they differ, enters. On its way out it clears lp->guest before it
- * takes any lock. So vendor_flush_wait() may be, and is, called with the memory lock held.
+ * Flush protocol. A translation that was taken out of a table may live on in the TLBs of LPs.
+ * gpa_flush() moves the map's generation on and calls vendor_flush_wait(); only then are the pages
+ * behind such translations free for other uses. An LP, on its way into the guest: sets lp->guest,
+ * fence, compares map.generation with the one of its last entry with that partition (of that VP),
+ * flushes its TLB for the partition if they differ, enters. On its way out it clears lp->guest
+ * before it takes any lock. So vendor_flush_wait() may be, and is, called with the memory lock
+ * held.
  */
 #ifndef HYPERVISOR_GPA_H
 #define HYPERVISOR_GPA_H
@@ -28,7 +30,7 @@ struct gpa_map {
 	uint64_t generation;	     /* [a] */
 	uint8_t max_level;	     /* [I] of a leaf */
 	bool identity;		     /* [I] the root's */
-	bool stale;		     /* an LP may use a translation that is in the table no more, or has lost rights */
+	bool stale; /* an LP may use a translation that is gone or has lost rights */
 	uint32_t pending_count;
 	uint64_t *pending; /* [I] a page: what memory_settle() is told after the next flush */
 	struct overlay *overlays, *spare_overlays;
@@ -36,13 +38,17 @@ struct gpa_map {
 };
 
 /*
- * The root's map: all RAM but the hypervisor's at its own address; everything else follows with gpa_fault(). After
- * memory_init(). `max_level`: 2 if the processor has 1 GiB pages, else 1.
+ * The root's map: all RAM but the hypervisor's at its own address; everything else follows with
+ * gpa_fault(). After memory_init(). `max_level`: 2 if the processor has 1 GiB pages, else 1.
  */
-hv_status_t gpa_create_root(struct gpa_map *map, struct partition *root, uint8_t max_level) MUST_CHECK;
+hv_status_t gpa_create_root(struct gpa_map *map, struct partition *root,
+			    uint8_t max_level) MUST_CHECK;
 /* An empty map, from p's pool. `map` is in p->home already, which the functions below need. */
 hv_status_t gpa_create(struct gpa_map *map, struct partition *p) MUST_CHECK;
-/* Takes a child's map apart, a bounded part in each call; true when all is back in the pool. No VP of p runs. */
+/*
+ * Takes a child's map apart, a bounded part in each call; true when all is back in the pool. No VP
+ * of p runs.
+ */
 bool gpa_destroy(struct gpa_map *map) MUST_CHECK;
 /* The first page of the table, for nCR3 or EPTP. */
 spa_t gpa_top(const struct gpa_map *map);
@@ -52,23 +58,24 @@ enum gpa_fault {
 	GPA_FAULT_UNMAPPED,  /* a child's address with nothing behind it */
 	GPA_FAULT_ACCESS,    /* mapped, but not for this access */
 	GPA_FAULT_APIC,	     /* the root touched the page of the machine's local APIC */
-	GPA_FAULT_PROTECTED, /* the root touched a page of the hypervisor, or beyond the machine's address width */
-	GPA_FAULT_NO_MEMORY, /* the root's pool is empty, and holds no device mapping that could make room */
+	GPA_FAULT_PROTECTED, /* the root touched the hypervisor's memory, or beyond the addresses */
+	GPA_FAULT_NO_MEMORY, /* the root's pool is empty, and no device mapping can make room */
 };
 /* A nested page fault at `gpa`; access = HV_MAP_GPA_READABLE, _WRITABLE or _EXECUTABLE. */
 enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access);
 
 /*
- * The hypervisor's view of a page, NULL as plat_gpa_read(); for reading only. It may be kept while gpa_generation() stays the same.
- * The page can still change hands between that comparison and the reading, so nothing that is read may reach anybody;
- * it may be compared with what is expected. Everything else goes by plat_gpa_read() and plat_gpa_write().
+ * The hypervisor's view of a page, NULL as plat_gpa_read(); for reading only. It may be kept while
+ * gpa_generation() stays the same. The page can still change hands between that comparison and the
+ * reading, so nothing that is read may reach anybody; it may be compared with what is expected.
+ * Everything else goes by plat_gpa_read() and plat_gpa_write().
  */
 const void *gpa_peek(struct partition *p, uint64_t gpn);
 uint64_t gpa_generation(const struct partition *p);
 
 /*
- * What the LPs supply (run.c): returns when no LP executes guest code of p by translations older than the generation of p's map.
- * Memory lock held.
+ * What the LPs supply (run.c): returns when no LP executes guest code of p by translations older
+ * than the generation of p's map. Memory lock held.
  */
 void vendor_flush_wait(struct partition *p);
 

@@ -1,9 +1,10 @@
 /*
  * Overlay pages: pages of a pool that the hypervisor shows in a GPA space, over whatever is there.
  *
- * The leaf of an overlaid GPN has PTE_OVERLAY. Each overlay is a record in the map's list, the newest first, so that the first
- * one of a GPN is what the guest sees; the last one of it keeps the entry that all of them hide. Who changes the GPN meanwhile
- * changes that hidden entry (gpa_overlay_below).
+ * The leaf of an overlaid GPN has PTE_OVERLAY. Each overlay is a record in the map's list, the
+ * newest first, so that the first one of a GPN is what the guest sees; the last one of it keeps the
+ * entry that all of them hide. Who changes the GPN meanwhile changes that hidden entry
+ * (gpa_overlay_below).
  */
 #include "hypervisor/gpa_table.h"
 #include "hypervisor/home.h"
@@ -103,7 +104,10 @@ hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page)
 	return status;
 }
 
-/* Takes the record at *link out of the list; what it showed or hid passes to the others of its GPN, or to the page table. */
+/*
+ * Takes the record at *link out of the list; what it showed or hid passes to the others of its GPN,
+ * or to the page table.
+ */
 static void overlay_remove(struct gpa_map *map, struct overlay **link)
 {
 	struct overlay *gone = *link, *top, *bottom;

@@ -1,8 +1,10 @@
 /*
- * The root's GPA space is the machine's: RAM is mapped at boot, in the largest leaves that hold nothing of the hypervisor's;
- * anything else (devices, firmware) at its first touch. Also here: deposits, which take pages out of it, and withdrawals.
+ * The root's GPA space is the machine's: RAM is mapped at boot, in the largest leaves that hold
+ * nothing of the hypervisor's; anything else (devices, firmware) at its first touch. Also here:
+ * deposits, which take pages out of it, and withdrawals.
  *
- * The tables that hold a deposited page's entry stay until the page is back, so that a withdrawal never needs memory.
+ * The tables that hold a deposited page's entry stay until the page is back, so that a withdrawal
+ * never needs memory.
  */
 #include "hypervisor/gpa_table.h"
 #include "hypervisor/home.h"
@@ -28,7 +30,8 @@ static hv_status_t map_block(struct gpa_map *map, uint64_t gpn, unsigned int lev
 	hv_status_t status = gpa_walk_create(map, gpn, level, &walk);
 
 	if (status == HV_STATUS_SUCCESS)
-		gpa_entry_set(walk.entry[level], pte_leaf(gpn & ~(pte_pages(level) - 1), level, flags));
+		gpa_entry_set(walk.entry[level],
+			      pte_leaf(gpn & ~(pte_pages(level) - 1), level, flags));
 	return status;
 }
 
@@ -60,17 +63,21 @@ hv_status_t gpa_create_root(struct gpa_map *map, struct partition *root, uint8_t
 	return status;
 }
 
-/* Unmaps all devices and frees the tables that only they needed; they come back with their next touch. */
+/*
+ * Unmaps all devices and frees the tables that only they needed; they come back with their next
+ * touch.
+ */
 static void forget_devices(struct gpa_map *map, uint64_t *table, uint64_t gpn, unsigned int level)
 {
 	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 		uint64_t entry = table[i], first = gpn + i * pte_pages(level);
 
 		if (pte_is_table(entry, level)) {
-			uint64_t *lower = plat_spa_ptr((spa_t){ entry & PTE_ADDRESS });
+			uint64_t *lower = plat_spa_ptr((spa_t){entry & PTE_ADDRESS});
 
 			forget_devices(map, lower, first, level - 1);
-			if (memory_page_of(lower)->count || memory_extent(first, pte_pages(level)) != EXTENT_OTHER)
+			if (memory_page_of(lower)->count ||
+			    memory_extent(first, pte_pages(level)) != EXTENT_OTHER)
 				continue;
 			gpa_entry_set(&table[i], 0);
 			gpa_table_drop(map, lower);
@@ -81,14 +88,18 @@ static void forget_devices(struct gpa_map *map, uint64_t *table, uint64_t gpn, u
 	map->stale = true;
 }
 
-/* With 1 GiB leaves a few tables hold every device; without, touching all addresses takes more than the pool may have. */
+/*
+ * With 1 GiB leaves a few tables hold every device; without, touching all addresses takes more than
+ * the pool may have.
+ */
 static hv_status_t map_device(struct gpa_map *map, uint64_t gpn)
 {
 	struct gpa_walk walk;
 	unsigned int level;
 
 	gpa_walk(map, gpn, 0, &walk);
-	level = block_level(gpn, EXTENT_OTHER, walk.level < map->max_level ? walk.level : map->max_level);
+	level = block_level(gpn, EXTENT_OTHER,
+			    walk.level < map->max_level ? walk.level : map->max_level);
 	return map_block(map, gpn, level, RAM_FLAGS | PTE_IO);
 }
 

@@ -3,8 +3,8 @@
 #include "hypervisor/home.h"
 #include "hypervisor/memory.h"
 
-#define APIC_GPN     0xfee00ull
-#define PENDING_MAX  (PAGE_SIZE / sizeof(uint64_t))
+#define APIC_GPN      0xfee00ull
+#define PENDING_MAX   (PAGE_SIZE / sizeof(uint64_t))
 #define PENDING_LARGE (1ull << 63)
 
 uint64_t gpa_limit(void)
@@ -32,7 +32,8 @@ void gpa_flush(struct gpa_map *map)
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t pending = map->pending[i];
 
-		memory_settle(pending & ~PENDING_LARGE, pending & PENDING_LARGE ? LARGE_PAGE_PAGES : 1);
+		memory_settle(pending & ~PENDING_LARGE,
+			      pending & PENDING_LARGE ? LARGE_PAGE_PAGES : 1);
 	}
 	map->pending_count = 0;
 	map->stale = false;
@@ -123,7 +124,8 @@ static bool split(struct gpa_map *map, uint64_t *entry, unsigned int level)
 	do {
 		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
 			table[i] = leaf_part(leaf, level, i);
-	} while (!__atomic_compare_exchange_n(entry, &leaf, table_entry(table), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(entry, &leaf, table_entry(table), false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	memory_table_entries(table, PAGETABLE_ENTRIES);
 	return true;
 }
@@ -138,7 +140,8 @@ static bool grow(struct gpa_map *map, uint64_t *entry)
 	return true;
 }
 
-hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk)
+hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level,
+			    struct gpa_walk *walk)
 {
 	for (;;) {
 		uint64_t *entry;
@@ -191,9 +194,11 @@ void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk)
 	for (; map->identity && walk->level < map->max_level; walk->level++) {
 		unsigned int level = walk->level + 1;
 		uint64_t *table = table_begin(walk->entry[walk->level]);
-		uint64_t leaf = pte_leaf(gpn & ~(pte_pages(level) - 1), level, pte_flags_of(table[0]));
+		uint64_t leaf =
+			pte_leaf(gpn & ~(pte_pages(level) - 1), level, pte_flags_of(table[0]));
 
-		if (memory_page_of(table)->count != PAGETABLE_ENTRIES || !is_split(table, leaf, level))
+		if (memory_page_of(table)->count != PAGETABLE_ENTRIES ||
+		    !is_split(table, leaf, level))
 			return;
 		gpa_entry_set(walk->entry[level], leaf);
 		gpa_table_drop(map, table);

@@ -1,5 +1,6 @@
 /*
- * Shared by gpa*.c: the walk through a second-level table, and what becomes of translations that leave it. All with the memory lock held.
+ * Shared by gpa*.c: the walk through a second-level table, and what becomes of translations that
+ * leave it. All with the memory lock held.
  */
 #ifndef HYPERVISOR_GPA_TABLE_H
 #define HYPERVISOR_GPA_TABLE_H
@@ -7,7 +8,10 @@
 #include "hypervisor/arch/x86/pagetable.h"
 #include "hypervisor/gpa.h"
 
-/* The way to a GPN: entry[3] in the top table … entry[level], which is a leaf, leads nowhere, or is of the level asked for. */
+/*
+ * The way to a GPN: entry[3] in the top table … entry[level], which is a leaf, leads nowhere, or is
+ * of the level asked for.
+ */
 struct gpa_walk {
 	uint64_t *entry[PAGETABLE_LEVELS];
 	unsigned int level;
@@ -22,11 +26,18 @@ struct overlay {
 };
 
 void gpa_walk(const struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk);
-/* The same, but makes the tables that are missing and splits leaves above `level`. INSUFFICIENT_MEMORY: nothing has changed. */
-hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level, struct gpa_walk *walk) MUST_CHECK;
+/*
+ * The same, but makes the tables that are missing and splits leaves above `level`.
+ * INSUFFICIENT_MEMORY: nothing has changed.
+ */
+hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level,
+			    struct gpa_walk *walk) MUST_CHECK;
 /* Replaces an entry and keeps its table's count; the old one. */
 uint64_t gpa_entry_set(uint64_t *entry, uint64_t value);
-/* Frees the tables on the way that have become empty. The root keeps its own: a withdrawal must not need memory. */
+/*
+ * Frees the tables on the way that have become empty. The root keeps its own: a withdrawal must not
+ * need memory.
+ */
 void gpa_prune(struct gpa_map *map, struct gpa_walk *walk);
 /* The root's: tables on the way whose leaves could be one large leaf again are replaced by it. */
 void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk);

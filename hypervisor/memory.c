@@ -1,10 +1,10 @@
 /*
- * The table of pages. Every change of an entry's owner, kind or count is in this file; invariants (M…) in docs/design/memory.md.
+ * The table of pages. Every change of an entry's owner, kind or count is in this file; invariants
+ *(M…) in docs/design/memory.md.
  *
- *	RAM --deposit--> LIMBO --settle--> FREE --alloc--> USED --free--> FREE
- *	 ^                 ^                | |
- *	 |                 |                | +-table_alloc--> TABLE --table_free--> LIMBO
- *	 +-----------------+---withdraw-----+
+ *	RAM  --deposit--> LIMBO --settle--> FREE --alloc--> USED --free--> FREE
+ *	FREE --withdraw-> RAM
+ *	FREE --table_alloc--> TABLE --table_free--> LIMBO
  */
 #include "hypervisor/memory.h"
 
@@ -24,7 +24,7 @@ static uint64_t reserved_first, reserved_pages; /* SPNs */
 static uint64_t boot_next, boot_end;
 static struct page *pages;
 static struct partition *owners[HV_MAX_PARTITIONS]; /* who has deposits, by slot (struct page) */
-static struct page *boot_free; /* the root's free pages of the reserved region: taken first, never withdrawn */
+static struct page *boot_free; /* the root's, of the reserved region: taken first, never withdrawn */
 
 void memory_lock(void)
 {
@@ -121,7 +121,10 @@ bool memory_range(uint32_t i, uint64_t *spn, uint64_t *count)
 
 /* ---- pools ---- */
 
-/* Partition ids are such that no two partitions that exist at a time have the same slot (tlfs/partition.c). */
+/*
+ * Partition ids are such that no two partitions that exist at a time have the same slot
+ * (tlfs/partition.c).
+ */
 static uint16_t slot_of(const struct partition *p)
 {
 	return p->id % HV_MAX_PARTITIONS;

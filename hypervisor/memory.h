@@ -1,7 +1,9 @@
 /*
- * Who owns each page of RAM, and the pools of deposited pages. docs/design/memory.md has the invariants.
+ * Who owns each page of RAM, and the pools of deposited pages. docs/design/memory.md has the
+ * invariants.
  *
- * The core reaches this by plat_page_* (tlfs/plat.h); the functions here are for gpa*.c, which keeps the page tables, and for the boot.
+ * The core reaches this by plat_page_* (tlfs/plat.h); the functions here are for gpa*.c, which
+ * keeps the page tables, and for the boot.
  */
 #ifndef HYPERVISOR_MEMORY_H
 #define HYPERVISOR_MEMORY_H
@@ -18,11 +20,11 @@ struct partition;
 
 enum page_kind {
 	PAGE_HYPERVISOR, /* image, this table, LP data: for ever */
-	PAGE_RAM,	 /* owner's memory: the root's. count = mappings in children that an LP may still use */
-	PAGE_FREE,	 /* in owner's pool; next = the following one */
-	PAGE_USED,	 /* owner's pool gave it to the core or the home. count = places where it is shown as an overlay */
-	PAGE_TABLE,	 /* owner's page table. count = entries that are not 0 */
-	PAGE_LIMBO,	 /* owner's, goes to its pool when a flush has ended the last use as something else */
+	PAGE_RAM,   /* the root's memory. count = mappings in children that an LP may still use */
+	PAGE_FREE,  /* in owner's pool; next = the following one */
+	PAGE_USED,  /* the core's or the home's. count = places where an overlay shows it */
+	PAGE_TABLE, /* owner's page table. count = entries that are not 0 */
+	PAGE_LIMBO, /* owner's; goes to its pool after the flush that ends its last use */
 };
 
 #define PAGE_END 0xffffffffu /* no further page in a list */
@@ -35,7 +37,7 @@ struct page {
 	};
 	uint16_t owner; /* slot of its partition: id % HV_MAX_PARTITIONS */
 	uint8_t kind;	/* enum page_kind */
-	bool boot;	/* came from the hypervisor's reserved region: is never given to a partition */
+	bool boot; /* came from the hypervisor's reserved region: is never given to a partition */
 };
 _Static_assert(sizeof(struct page) == 8, "the table takes 2 MiB for each GiB of RAM");
 
@@ -44,7 +46,10 @@ _Static_assert(sizeof(struct page) == 8, "the table takes 2 MiB for each GiB of 
 void memory_boot(const struct handoff *handoff);
 /* Pages of the reserved region, next to each other, not zeroed. Until memory_init(). */
 spa_t memory_boot_alloc(uint64_t pages);
-/* Fills the table and gives what is left of the reserved region to the root's pool; plat_spa_ptr() must work, root->id is set. */
+/*
+ * Fills the table and gives what is left of the reserved region to the root's pool; plat_spa_ptr()
+ * must work, root->id is set.
+ */
 void memory_init(struct partition *root);
 
 /* ---- the lock; everything below needs it unless it says otherwise ---- */
@@ -68,22 +73,30 @@ bool memory_range(uint32_t i, uint64_t *spn, uint64_t *pages);
 
 /* The page is RAM of p, which neither the hypervisor nor a deposit has. */
 bool memory_owned(const struct partition *p, uint64_t spn);
-/* Counts one more mapping of all these pages, which must be RAM of `owner`; else ACCESS_DENIED and no change. */
+/*
+ * Counts one more mapping of all these pages, which must be RAM of `owner`; else ACCESS_DENIED and
+ * no change.
+ */
 hv_status_t memory_claim(const struct partition *owner, uint64_t spn, uint64_t pages) MUST_CHECK;
 /*
- * A mapping that was taken out of a page table and flushed: one mapping less (RAM) or one overlay less (USED), or the page goes to
- * its owner's pool (LIMBO).
+ * A mapping that was taken out of a page table and flushed: one mapping less (RAM) or one overlay
+ * less (USED), or the page goes to its owner's pool (LIMBO).
  */
 void memory_settle(uint64_t spn, uint64_t pages);
 /* From RAM of `from`, mapped nowhere else, to LIMBO of `to`. */
-hv_status_t memory_deposit(const struct partition *from, uint64_t spn, struct partition *to) MUST_CHECK;
+hv_status_t memory_deposit(const struct partition *from, uint64_t spn,
+			   struct partition *to) MUST_CHECK;
 /* A free page that `p` may give back, cleared and made RAM of `to`; HV_STATUS_NO_RESOURCES. */
-hv_status_t memory_withdraw(struct partition *p, const struct partition *to, uint64_t *spn) MUST_CHECK;
+hv_status_t memory_withdraw(struct partition *p, const struct partition *to,
+			    uint64_t *spn) MUST_CHECK;
 
 /* plat_page_alloc() and plat_page_free(). */
 void *memory_alloc(struct partition *p);
 void memory_free(const struct partition *p, void *object);
-/* A zeroed page for a page table, NULL if the pool is empty; and the way back, by LIMBO, when it has no entry left. */
+/*
+ * A zeroed page for a page table, NULL if the pool is empty; and the way back, by LIMBO, when it
+ * has no entry left.
+ */
 uint64_t *memory_table_alloc(struct partition *p);
 void memory_table_free(uint64_t *table);
 /* The table, in which `entry` lies, has got or lost entries that are not 0. */

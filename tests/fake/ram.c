@@ -23,7 +23,8 @@ static uint64_t flushed_generation[1 + RAM_CHILDREN];
 static uint8_t *space;
 
 const struct ram_machine ram_small = {
-	.ranges = { { .base = 0, .size = 8 * MIB, .type = 1 }, { .base = 4096 * MIB, .size = 4 * MIB, .type = 1 } },
+	.ranges = {{.base = 0, .size = 8 * MIB, .type = 1},
+		   {.base = 4096 * MIB, .size = 4 * MIB, .type = 1}},
 	.reserved_base = 6 * MIB,
 	.reserved_size = 2 * MIB,
 	.free_base = 6 * MIB + 16 * PAGE_SIZE,
@@ -46,7 +47,7 @@ void *plat_spa_ptr(spa_t spa)
 spa_t plat_ptr_spa(const void *page)
 {
 	CHECK((const uint8_t *)page - space >= 0 && (const uint8_t *)page < space + SPACE);
-	return (spa_t){ (const uint8_t *)page - space };
+	return (spa_t){(const uint8_t *)page - space};
 }
 
 static struct partition_home *home_of(const struct partition *p)
@@ -71,7 +72,7 @@ void vendor_flush_wait(struct partition *p)
 
 bool ram_touch(struct partition *p, uint64_t gpn, uint32_t access)
 {
-	enum gpa_fault fault = gpa_fault(p, (gpa_t){ gpn << PAGE_SHIFT }, access);
+	enum gpa_fault fault = gpa_fault(p, (gpa_t){gpn << PAGE_SHIFT}, access);
 	struct gpa_walk walk;
 	uint64_t entry;
 
@@ -79,9 +80,11 @@ bool ram_touch(struct partition *p, uint64_t gpn, uint32_t access)
 		return false;
 	gpa_walk(gpa_of(p), gpn, 0, &walk);
 	entry = *walk.entry[walk.level];
-	*walk.entry[walk.level] |= pte_state_bits(PTE_ACCESSED | (access & HV_MAP_GPA_WRITABLE ? PTE_DIRTY : 0));
+	*walk.entry[walk.level] |=
+		pte_state_bits(PTE_ACCESSED | (access & HV_MAP_GPA_WRITABLE ? PTE_DIRTY : 0));
 	if (ram_tlb_count < RAM_TLB_SIZE)
-		ram_tlb[ram_tlb_count++] = (struct translation){ p, gpn, pte_spn(entry) + (gpn & (pte_pages(walk.level) - 1)) };
+		ram_tlb[ram_tlb_count++] = (struct translation){
+			p, gpn, pte_spn(entry) + (gpn & (pte_pages(walk.level) - 1))};
 	return true;
 }
 
@@ -100,7 +103,8 @@ void ram_boot(const struct ram_machine *machine)
 	static struct handoff handoff;
 
 	if (!space)
-		space = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		space = mmap(NULL, SPACE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(space != MAP_FAILED);
 	memset(&handoff, 0, sizeof(handoff));
 	make_handoff(&handoff, machine);
@@ -108,9 +112,10 @@ void ram_boot(const struct ram_machine *machine)
 	ram_tlb_count = ram_flushes = 0;
 	memset(flushed_generation, 0, sizeof(flushed_generation));
 	memset(homes, 0, sizeof(homes));
-	ram_root = (struct partition){ .id = HV_ROOT_PARTITION, .home = &homes[0] };
+	ram_root = (struct partition){.id = HV_ROOT_PARTITION, .home = &homes[0]};
 	for (int i = 0; i < RAM_CHILDREN; i++)
-		ram_children[i] = (struct partition){ .id = HV_ROOT_PARTITION + 1 + i, .parent = &ram_root };
+		ram_children[i] =
+			(struct partition){.id = HV_ROOT_PARTITION + 1 + i, .parent = &ram_root};
 	memory_boot(&handoff);
 	memory_init(&ram_root);
 	CHECK(gpa_create_root(&homes[0].gpa, &ram_root, machine->max_level) == HV_STATUS_SUCCESS);

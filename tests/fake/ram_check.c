@@ -1,6 +1,6 @@
 /*
- * The checker: walks every page table, list and pool from scratch, counts what it finds, and compares that with the table of
- * pages. The numbers are those of docs/design/memory.md.
+ * The checker: walks every page table, list and pool from scratch, counts what it finds, and
+ * compares that with the table of pages. The numbers are those of docs/design/memory.md.
  */
 #include "tests/fake/ram_check.h"
 
@@ -15,22 +15,22 @@
 
 /* What was found of a page. */
 struct found {
-	uint32_t child_leaves;	/* leaves and hidden entries of children */
-	uint32_t overlays;	/* records */
+	uint32_t child_leaves; /* leaves and hidden entries of children */
+	uint32_t overlays;     /* records */
 	uint32_t pending;
 	uint32_t in_pool;
-	uint32_t tables;	/* page tables that it is */
+	uint32_t tables; /* page tables that it is */
 	uint32_t root_leaves;
 };
 static struct found *found;
 
-#define HOLDS(number, spn, condition)                                                                              \
-	do {                                                                                                       \
-		if (!(condition)) {                                                                                \
-			fprintf(stderr, "M%d does not hold at %llx: %s\n", number, (unsigned long long)(spn), \
-				#condition);                                                                       \
-			abort();                                                                                   \
-		}                                                                                                  \
+#define HOLDS(number, spn, condition)                                                              \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "M%d does not hold at %llx: %s\n", number,                 \
+				(unsigned long long)(spn), #condition);                            \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 static struct page *first; /* entry of the table, found[0] */
@@ -101,7 +101,7 @@ static void table(struct gpa_map *map, uint64_t *entries, uint64_t gpn, unsigned
 
 		count += !!entry;
 		if (pte_is_table(entry, level))
-			table(map, plat_spa_ptr((spa_t){ entry & PTE_ADDRESS }), at, level - 1);
+			table(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}), at, level - 1);
 		else if (entry & PTE_SOFT_OVERLAY && pte_present(entry))
 			overlay_leaf(map, at, entry);
 		else if (entry)
@@ -132,7 +132,8 @@ static void overlays(struct gpa_map *map)
 static void pending(struct gpa_map *map)
 {
 	for (uint32_t i = 0; i < map->pending_count; i++) {
-		uint64_t spn = map->pending[i] & ~PENDING_LARGE, pages = map->pending[i] & PENDING_LARGE ? 512 : 1;
+		uint64_t spn = map->pending[i] & ~PENDING_LARGE,
+			 pages = map->pending[i] & PENDING_LARGE ? 512 : 1;
 
 		for (uint64_t j = 0; j < pages; j++)
 			found_of(spn + j)->pending++;
@@ -183,7 +184,10 @@ static void balance(struct partition *p, uint64_t total)
 	HOLDS(6, p->id, free == plat_pool_count(p) && all == plat_deposit_count(p));
 }
 
-/* No LP has a way to a page that is, or can become, something else than that LP's partition has a right to. */
+/*
+ * No LP has a way to a page that is, or can become, something else than that LP's partition has a
+ * right to.
+ */
 static void tlbs(void)
 {
 	for (uint32_t i = 0; i < ram_tlb_count; i++) {
@@ -203,7 +207,7 @@ static void tlbs(void)
 
 void ram_check(void)
 {
-	struct partition *partitions[] = { &ram_root, &ram_children[0], &ram_children[1] };
+	struct partition *partitions[] = {&ram_root, &ram_children[0], &ram_children[1]};
 	uint64_t spn, pages, total = 0;
 
 	memory_range(0, &spn, &pages);

@@ -1,6 +1,7 @@
 /*
- * Deposits, withdrawals, maps, overlays, accesses and faults in any order, of a root and two children. After each step the
- * checker verifies the invariants of docs/design/memory.md, and a model says what each partition must see.
+ * Deposits, withdrawals, maps, overlays, accesses and faults in any order, of a root and two
+ * children. After each step the checker verifies the invariants of docs/design/memory.md, and a
+ * model says what each partition must see.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,29 +9,30 @@
 
 #include "tests/fake/ram.h"
 
-#define MIB	     (1ull << 20)
-#define PARTITIONS   (1 + RAM_CHILDREN)
-#define OBJECTS	     6
-#define OVERLAYS     24
-#define BLOCKS	     4
-#define CHILD_PAGES  (BLOCKS * 512)
-#define ROOT_PAGES   1536
-#define MIN_STEPS    12
-#define NOTHING	     0
-#define NO_ACCESS    1 /* entry of the model: this, or source << 16 | flags */
-#define EXPECT(condition)                                                                  \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);    \
-			abort();                                                           \
-		}                                                                          \
+#define MIB	    (1ull << 20)
+#define PARTITIONS  (1 + RAM_CHILDREN)
+#define OBJECTS	    6
+#define OVERLAYS    24
+#define BLOCKS	    4
+#define CHILD_PAGES (BLOCKS * 512)
+#define ROOT_PAGES  1536
+#define MIN_STEPS   12
+#define NOTHING	    0
+#define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
+#define EXPECT(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A root with little memory of its own: its pool runs dry as the children's do. */
 static const struct ram_machine machine = {
-	.ranges = { { .base = 0, .size = 6 * MIB, .type = 1 }, { .base = 4096 * MIB, .size = MIB, .type = 1 } },
+	.ranges = {{.base = 0, .size = 6 * MIB, .type = 1},
+		   {.base = 4096 * MIB, .size = MIB, .type = 1}},
 	.reserved_base = 4 * MIB,
 	.reserved_size = 2 * MIB,
 	.free_base = 6 * MIB - 32 * PAGE_SIZE,
@@ -38,7 +40,7 @@ static const struct ram_machine machine = {
 	.max_level = 2,
 };
 /* Where the blocks of 512 pages that a child uses lie: neighbours, and in other tables. */
-static const uint64_t block_gpn[BLOCKS] = { 0, 512, 0x3fe00, 1 << 27 };
+static const uint64_t block_gpn[BLOCKS] = {0, 512, 0x3fe00, 1 << 27};
 
 struct shown {
 	struct partition *p;
@@ -97,7 +99,8 @@ static uint64_t child_gpn(unsigned int index)
 /* A page of the machine: mostly RAM of the root, sometimes the hypervisor's or a device's. */
 static uint64_t some_spn(void)
 {
-	static const uint64_t odd[] = { 0x400, 0x5ff, 0x600, 0xfee00, 0xfec00, 0x100000, 0x100100, 0xfffffff, 0x10000000 };
+	static const uint64_t odd[] = {0x400,	 0x5ff,	   0x600,     0xfee00,	 0xfec00,
+				       0x100000, 0x100100, 0xfffffff, 0x10000000};
 	uint16_t choice = word();
 
 	return choice % 16 ? choice / 16 % ROOT_PAGES : odd[choice / 16 % ARRAY_COUNT(odd)];
@@ -123,7 +126,7 @@ static bool is_shown(const void *page)
 
 static enum gpa_fault fault(struct partition *p, uint64_t gpn, uint32_t access)
 {
-	return gpa_fault(p, (gpa_t){ gpn << PAGE_SHIFT }, access);
+	return gpa_fault(p, (gpa_t){gpn << PAGE_SHIFT}, access);
 }
 
 static void compare_child(unsigned int c, unsigned int index)
@@ -142,10 +145,12 @@ static void compare_child(unsigned int c, unsigned int index)
 		EXPECT(!seen && fault(p, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_ACCESS);
 		return;
 	} else {
-		EXPECT(seen == (memory_page(spn) ? plat_spa_ptr((spa_t){ spn << PAGE_SHIFT }) : NULL));
+		EXPECT(seen ==
+		       (memory_page(spn) ? plat_spa_ptr((spa_t){spn << PAGE_SHIFT}) : NULL));
 	}
 	EXPECT(fault(p, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_RESOLVED);
-	EXPECT(fault(p, gpn, HV_MAP_GPA_WRITABLE) == (writable ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS));
+	EXPECT(fault(p, gpn, HV_MAP_GPA_WRITABLE) ==
+	       (writable ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS));
 }
 
 static void compare_root(uint64_t gpn)
@@ -154,7 +159,7 @@ static void compare_root(uint64_t gpn)
 	bool own = memory_page(gpn) && memory_page(gpn)->kind == PAGE_RAM;
 
 	if (top || own)
-		EXPECT(seen == (top ? top : plat_spa_ptr((spa_t){ gpn << PAGE_SHIFT })));
+		EXPECT(seen == (top ? top : plat_spa_ptr((spa_t){gpn << PAGE_SHIFT})));
 	else
 		EXPECT(!seen && fault(&ram_root, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_PROTECTED);
 }
@@ -223,7 +228,8 @@ static void step_destroy(void)
 
 static void step_map(void)
 {
-	static const uint32_t rights[] = { 1, 3, 5, 15, 0, HV_MAP_GPA_NO_ACCESS, 2, 3 | HV_MAP_GPA_NOT_CACHED };
+	static const uint32_t rights[] = {
+		1, 3, 5, 15, 0, HV_MAP_GPA_NO_ACCESS, 2, 3 | HV_MAP_GPA_NOT_CACHED};
 	struct partition *p = live_child();
 	uint8_t kind = byte();
 	uint32_t flags = rights[kind % 8];
@@ -231,11 +237,13 @@ static void step_map(void)
 	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
 	uint64_t source = some_spn() & (large ? ~511ull : ~0ull);
 
-	if (!p || plat_gpa_map(p, child_gpn(index), &ram_root, source, flags, large) != HV_STATUS_SUCCESS)
+	if (!p ||
+	    plat_gpa_map(p, child_gpn(index), &ram_root, source, flags, large) != HV_STATUS_SUCCESS)
 		return;
 	for (unsigned int i = 0; i < count; i++)
 		model.child[number(p) - 1][index + i] =
-			flags & HV_MAP_GPA_READABLE ? (source + i) << 16 | (flags & 0xf) << 8 : NO_ACCESS;
+			flags & HV_MAP_GPA_READABLE ? (source + i) << 16 | (flags & 0xf) << 8
+						    : NO_ACCESS;
 }
 
 static void step_unmap(void)
@@ -278,7 +286,7 @@ static void step_overlay(void)
 	if (!page || !p->home || model.overlay_count == OVERLAYS)
 		return;
 	if (plat_overlay_map(p, gpn, page) == HV_STATUS_SUCCESS)
-		model.overlays[model.overlay_count++] = (struct shown){ p, gpn, page };
+		model.overlays[model.overlay_count++] = (struct shown){p, gpn, page};
 }
 
 static void step_overlay_remove(void)
@@ -291,10 +299,12 @@ static void step_overlay_remove(void)
 	gone = model.overlays[i % model.overlay_count];
 	plat_overlay_unmap(gone.p, gone.gpn, gone.page);
 	/* Of the same page twice at one place the newer one goes. */
-	for (last = model.overlay_count - 1; memcmp(&model.overlays[last], &gone, sizeof(gone)); last--)
+	for (last = model.overlay_count - 1; memcmp(&model.overlays[last], &gone, sizeof(gone));
+	     last--)
 		;
 	model.overlay_count--;
-	memmove(&model.overlays[last], &model.overlays[last + 1], (model.overlay_count - last) * sizeof(gone));
+	memmove(&model.overlays[last], &model.overlays[last + 1],
+		(model.overlay_count - last) * sizeof(gone));
 }
 
 static void step_touch(void)
@@ -302,9 +312,9 @@ static void step_touch(void)
 	struct partition *p = partition(byte());
 	uint8_t kind = byte();
 	uint32_t access = kind & 1 ? HV_MAP_GPA_WRITABLE : HV_MAP_GPA_READABLE;
-	uint64_t gpn = p != &ram_root ? child_gpn(word() % CHILD_PAGES) :
-		       kind & 2	      ? some_spn() :
-					(uint64_t)word() << 12 | byte();
+	uint64_t gpn = p != &ram_root ? child_gpn(word() % CHILD_PAGES)
+		       : kind & 2     ? some_spn()
+				      : (uint64_t)word() << 12 | byte();
 
 	if (p->home)
 		ram_touch(p, gpn, access);
@@ -330,10 +340,11 @@ static void step_copy(void)
 	uint64_t gpn = p == &ram_root ? some_spn() : child_gpn(word() % CHILD_PAGES);
 	uint8_t text[4];
 
-	if (!p->home || !plat_gpa_write(p, (gpa_t){ gpn << PAGE_SHIFT | 0xffc }, "abc", 4))
+	if (!p->home || !plat_gpa_write(p, (gpa_t){gpn << PAGE_SHIFT | 0xffc}, "abc", 4))
 		return;
 	EXPECT(plat_gpa_writable(p, gpn));
-	EXPECT(plat_gpa_read(p, (gpa_t){ gpn << PAGE_SHIFT | 0xffc }, text, 4) && !memcmp(text, "abc", 4));
+	EXPECT(plat_gpa_read(p, (gpa_t){gpn << PAGE_SHIFT | 0xffc}, text, 4) &&
+	       !memcmp(text, "abc", 4));
 }
 
 static void step_flush(void)
@@ -344,8 +355,11 @@ static void step_flush(void)
 static void step(void)
 {
 	static void (*const steps[])(void) = {
-		step_deposit, step_withdraw,	   step_create, step_map,	   step_unmap, step_object, step_overlay,
-		step_touch,   step_overlay_remove, step_flush,	step_access_state, step_copy,  step_map,    step_destroy,
+		step_deposit, step_withdraw,	 step_create,
+		step_map,     step_unmap,	 step_object,
+		step_overlay, step_touch,	 step_overlay_remove,
+		step_flush,   step_access_state, step_copy,
+		step_map,     step_destroy,
 	};
 
 	steps[byte() % ARRAY_COUNT(steps)]();

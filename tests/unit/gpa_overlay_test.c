@@ -23,8 +23,8 @@ static int boot(void **state)
 		page[i] = plat_page_alloc(child);
 		page[i][0] = '0' + i;
 	}
-	memset(plat_spa_ptr((spa_t){ 0x50000 }), 'a', 1);
-	memset(plat_spa_ptr((spa_t){ 0x51000 }), 'b', 1);
+	memset(plat_spa_ptr((spa_t){0x50000}), 'a', 1);
+	memset(plat_spa_ptr((spa_t){0x51000}), 'b', 1);
 	return 0;
 }
 
@@ -42,7 +42,7 @@ static char seen_by(struct partition *p, uint64_t gpn)
 	char byte;
 
 	ram_check();
-	return plat_gpa_read(p, (gpa_t){ gpn << PAGE_SHIFT }, &byte, 1) ? byte : 0;
+	return plat_gpa_read(p, (gpa_t){gpn << PAGE_SHIFT}, &byte, 1) ? byte : 0;
 }
 
 static char seen(uint64_t gpn)
@@ -79,7 +79,7 @@ static void test_hides_and_restores(void **state)
 	assert_int_equal(map(1, 0x50), HV_STATUS_SUCCESS);
 	assert_int_equal(lay(1, 0), HV_STATUS_SUCCESS);
 	assert_int_equal(seen(1), '0');
-	assert_true(plat_gpa_write(child, (gpa_t){ 0x1000 }, "w", 1));
+	assert_true(plat_gpa_write(child, (gpa_t){0x1000}, "w", 1));
 	assert_int_equal(page[0][0], 'w');
 	plat_overlay_unmap(child, 1, page[0]);
 	assert_int_equal(seen(1), 'a');
@@ -107,12 +107,13 @@ static void test_changes_below(void **state)
 
 static void test_stack(void **state)
 {
-	static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+	static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+					 {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
 
 	(void)state;
 	assert_int_equal(map(1, 0x50), HV_STATUS_SUCCESS);
 	for (int order = 0; order < 6; order++) {
-		bool there[3] = { true, true, true };
+		bool there[3] = {true, true, true};
 
 		for (int i = 0; i < 3; i++)
 			assert_int_equal(lay(1, i), HV_STATUS_SUCCESS);
@@ -155,26 +156,31 @@ static void test_refusals(void **state)
 	(void)state;
 	assert_int_equal(lay(1ull << 24, 0), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(lay(UINT64_MAX, 0), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(plat_overlay_map(&ram_children[1], 1, page[0]), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_overlay_map(&ram_children[1], 1, page[0]),
+			 HV_STATUS_INVALID_PARAMETER);
 }
 
 static void test_within_a_large_page(void **state)
 {
 	(void)state;
-	memset(plat_spa_ptr((spa_t){ 0x234000 }), 'l', 1);
-	assert_int_equal(plat_gpa_map(child, 0x200, &ram_root, 0x200, RW | HV_MAP_GPA_LARGE_PAGE, true), HV_STATUS_SUCCESS);
+	memset(plat_spa_ptr((spa_t){0x234000}), 'l', 1);
+	assert_int_equal(
+		plat_gpa_map(child, 0x200, &ram_root, 0x200, RW | HV_MAP_GPA_LARGE_PAGE, true),
+		HV_STATUS_SUCCESS);
 	assert_int_equal(lay(0x234, 0), HV_STATUS_SUCCESS);
 	assert_int_equal(seen(0x234), '0');
-	assert_int_equal(seen(0x235), *(char *)plat_spa_ptr((spa_t){ 0x235000 }));
+	assert_int_equal(seen(0x235), *(char *)plat_spa_ptr((spa_t){0x235000}));
 	/* Large changes go beneath the overlay. */
 	assert_int_equal(plat_gpa_unmap(child, 0x200, true), HV_STATUS_SUCCESS);
 	assert_int_equal(seen(0x234), '0');
-	assert_int_equal(plat_gpa_map(child, 0x200, &ram_root, 0x400, RW | HV_MAP_GPA_LARGE_PAGE, true), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		plat_gpa_map(child, 0x200, &ram_root, 0x400, RW | HV_MAP_GPA_LARGE_PAGE, true),
+		HV_STATUS_SUCCESS);
 	plat_gpa_flush(child);
 	assert_int_equal(memory_page(0x234)->count, 0);
 	assert_int_equal(memory_page(0x434)->count, 1);
 	assert_int_equal(seen(0x234), '0');
-	memset(plat_spa_ptr((spa_t){ 0x434000 }), 'm', 1);
+	memset(plat_spa_ptr((spa_t){0x434000}), 'm', 1);
 	plat_overlay_unmap(child, 0x234, page[0]);
 	assert_int_equal(seen(0x234), 'm');
 }
@@ -272,7 +278,10 @@ static void test_no_merge_with_overlay(void **state)
 	assert_int_equal(seen_by(&ram_root, 0x260), '1');
 }
 
-/* The table of a block that is deposited as a whole stays when an overlay comes and goes: the pages can come back. */
+/*
+ * The table of a block that is deposited as a whole stays when an overlay comes and goes: the pages
+ * can come back.
+ */
 static void test_overlay_on_deposited_block(void **state)
 {
 	uint64_t gpn;
@@ -283,7 +292,8 @@ static void test_overlay_on_deposited_block(void **state)
 	plat_overlay_unmap(&ram_root, 0x260, page[1]);
 	assert_int_equal(seen_by(&ram_root, 0x260), 0);
 	for (int i = 0; i < 512; i++)
-		assert_int_equal(plat_page_withdraw(&ram_children[1], &ram_root, &gpn), HV_STATUS_SUCCESS);
+		assert_int_equal(plat_page_withdraw(&ram_children[1], &ram_root, &gpn),
+				 HV_STATUS_SUCCESS);
 	assert_true(plat_gpa_writable(&ram_root, 0x260));
 }
 
@@ -299,7 +309,8 @@ static void test_shortage(void **state)
 		for (int i = 0; i < 200; i++) /* more than a page has records: none may be lost */
 			assert_int_equal(lay(0x1000, 0), HV_STATUS_INSUFFICIENT_MEMORY);
 		plat_gpa_flush(child);
-		assert_int_equal(plat_pool_count(child), given ? given - 1 : 0); /* one holds the records */
+		assert_int_equal(plat_pool_count(child),
+				 given ? given - 1 : 0); /* one holds the records */
 		assert_int_equal(seen(0x1000), 0);
 		plat_page_free(child, kept[--count]);
 	}

@@ -9,18 +9,18 @@
 #include "hypervisor/gpa_table.h"
 #include "tests/fake/ram.h"
 
-#define GIB (1ull << 30)
-#define MIB (1ull << 20)
-#define RW  (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
+#define GIB  (1ull << 30)
+#define MIB  (1ull << 20)
+#define RW   (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
 #define APIC 0xfee00ull
 
 static struct partition *const child = &ram_children[0];
 
 /* 3 GiB of RAM from 0 but for the VGA hole, and 2 GiB at 4 GiB; the hypervisor at 2 GiB. */
 static const struct ram_machine large = {
-	.ranges = { { .base = 0, .size = 0xa0000, .type = 1 },
-		    { .base = MIB, .size = 3 * GIB - MIB, .type = 1 },
-		    { .base = 4 * GIB, .size = 2 * GIB, .type = 1 } },
+	.ranges = {{.base = 0, .size = 0xa0000, .type = 1},
+		   {.base = MIB, .size = 3 * GIB - MIB, .type = 1},
+		   {.base = 4 * GIB, .size = 2 * GIB, .type = 1}},
 	.reserved_base = 2 * GIB,
 	.reserved_size = 16 * MIB,
 	.free_base = 2 * GIB,
@@ -52,7 +52,7 @@ static int check(void **state)
 
 static enum gpa_fault fault(uint64_t gpn)
 {
-	return gpa_fault(&ram_root, (gpa_t){ gpn << PAGE_SHIFT }, HV_MAP_GPA_WRITABLE);
+	return gpa_fault(&ram_root, (gpa_t){gpn << PAGE_SHIFT}, HV_MAP_GPA_WRITABLE);
 }
 
 /* Level of the leaf at gpn; 4 if there is none. */
@@ -97,8 +97,8 @@ static void test_hypervisor_is_protected(void **state)
 	(void)state;
 	for (uint64_t gpn = 0x600; gpn < 0x800; gpn++) {
 		assert_int_equal(fault(gpn), GPA_FAULT_PROTECTED);
-		assert_false(plat_gpa_read(&ram_root, (gpa_t){ gpn << 12 }, &byte, 1));
-		assert_false(plat_gpa_write(&ram_root, (gpa_t){ gpn << 12 }, &byte, 1));
+		assert_false(plat_gpa_read(&ram_root, (gpa_t){gpn << 12}, &byte, 1));
+		assert_false(plat_gpa_write(&ram_root, (gpa_t){gpn << 12}, &byte, 1));
 	}
 	assert_int_equal(fault(1ull << 24), GPA_FAULT_PROTECTED);
 	assert_int_equal(fault(1ull << 50), GPA_FAULT_PROTECTED);
@@ -138,7 +138,7 @@ static void test_device_is_not_memory(void **state)
 
 	(void)state;
 	assert_int_equal(fault(0xa0), GPA_FAULT_RESOLVED);
-	assert_false(plat_gpa_read(&ram_root, (gpa_t){ 0xa0000 }, &byte, 1));
+	assert_false(plat_gpa_read(&ram_root, (gpa_t){0xa0000}, &byte, 1));
 	assert_false(plat_gpa_writable(&ram_root, 0xa0));
 }
 
@@ -148,7 +148,8 @@ static void test_empty_pool(void **state)
 	while (plat_page_alloc(&ram_root))
 		;
 	assert_int_equal(fault(0xa0000), GPA_FAULT_NO_MEMORY);
-	assert_int_equal(plat_page_deposit(&ram_root, 0x50, child), HV_STATUS_INSUFFICIENT_ROOT_MEMORY);
+	assert_int_equal(plat_page_deposit(&ram_root, 0x50, child),
+			 HV_STATUS_INSUFFICIENT_ROOT_MEMORY);
 	assert_true(plat_gpa_writable(&ram_root, 0x50));
 	assert_int_equal(leaf_level(0x50), 1);
 }
@@ -183,14 +184,17 @@ static void test_deposited_page_is_gone(void **state)
 	(void)state;
 	ram_deposit(child, 0x55, 1);
 	assert_int_equal(fault(0x55), GPA_FAULT_PROTECTED);
-	assert_false(plat_gpa_read(&ram_root, (gpa_t){ 0x55000 }, &byte, 1));
-	assert_true(plat_gpa_read(&ram_root, (gpa_t){ 0x54fff }, &byte, 1));
-	assert_true(plat_gpa_read(&ram_root, (gpa_t){ 0x56000 }, &byte, 1));
+	assert_false(plat_gpa_read(&ram_root, (gpa_t){0x55000}, &byte, 1));
+	assert_true(plat_gpa_read(&ram_root, (gpa_t){0x54fff}, &byte, 1));
+	assert_true(plat_gpa_read(&ram_root, (gpa_t){0x56000}, &byte, 1));
 	assert_int_equal(leaf_level(0x54), 0);
 	assert_int_equal(leaf_level(0x255), 1); /* only its own 2 MiB are split */
 }
 
-/* Every page of a 2 MiB block is deposited and comes back: as one leaf, and no page of the root's pool is lost. */
+/*
+ * Every page of a 2 MiB block is deposited and comes back: as one leaf, and no page of the root's
+ * pool is lost.
+ */
 static void deposit_and_back(uint64_t first, unsigned int level)
 {
 	uint64_t free = plat_pool_count(&ram_root), gpn;
@@ -244,7 +248,8 @@ static void test_deposit_of_mapped_page(void **state)
 	ram_create(child);
 	assert_int_equal(plat_gpa_map(child, 0x200, &ram_root, 0x200, RW, true), HV_STATUS_SUCCESS);
 	free = plat_pool_count(&ram_root);
-	assert_int_equal(plat_page_deposit(&ram_root, 0x3ff, &ram_children[1]), HV_STATUS_OBJECT_IN_USE);
+	assert_int_equal(plat_page_deposit(&ram_root, 0x3ff, &ram_children[1]),
+			 HV_STATUS_OBJECT_IN_USE);
 	assert_int_equal(leaf_level(0x3ff), 1);
 	plat_gpa_flush(&ram_root);
 	assert_int_equal(plat_pool_count(&ram_root), free);

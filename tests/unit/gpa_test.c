@@ -8,11 +8,11 @@
 
 #include "tests/fake/ram.h"
 
-#define RW  (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
-#define RWX (RW | HV_MAP_GPA_EXECUTABLE)
-#define SET_DIRTY 8
+#define RW	       (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
+#define RWX	       (RW | HV_MAP_GPA_EXECUTABLE)
+#define SET_DIRTY      8
 #define CLEAR_ACCESSED 1
-#define CLEAR_DIRTY 4
+#define CLEAR_DIRTY    4
 
 static struct partition *const child = &ram_children[0];
 static struct partition *const other = &ram_children[1];
@@ -47,7 +47,7 @@ static hv_status_t map_large(uint64_t gpn, uint64_t source, uint32_t flags)
 
 static enum gpa_fault fault(uint64_t gpn, uint32_t access)
 {
-	return gpa_fault(child, (gpa_t){ gpn << PAGE_SHIFT }, access);
+	return gpa_fault(child, (gpa_t){gpn << PAGE_SHIFT}, access);
 }
 
 static uint8_t state_of(uint64_t gpn, uint64_t flags)
@@ -64,11 +64,11 @@ static void test_read_and_write_reach_the_page(void **state)
 
 	(void)state;
 	assert_int_equal(map(0x1000, 0x50, RWX), HV_STATUS_SUCCESS);
-	memcpy(plat_spa_ptr((spa_t){ 0x50ff8 }), "parent", 7);
-	assert_true(plat_gpa_read(child, (gpa_t){ 0x1000ff8 }, text, 8));
+	memcpy(plat_spa_ptr((spa_t){0x50ff8}), "parent", 7);
+	assert_true(plat_gpa_read(child, (gpa_t){0x1000ff8}, text, 8));
 	assert_string_equal(text, "parent");
-	assert_true(plat_gpa_write(child, (gpa_t){ 0x1000000 }, "child", 6));
-	assert_string_equal(plat_spa_ptr((spa_t){ 0x50000 }), "child");
+	assert_true(plat_gpa_write(child, (gpa_t){0x1000000}, "child", 6));
+	assert_string_equal(plat_spa_ptr((spa_t){0x50000}), "child");
 	assert_true(plat_gpa_writable(child, 0x1000));
 	assert_int_equal(memory_page(0x50)->count, 1);
 }
@@ -82,9 +82,9 @@ static void test_nothing_is_mapped_at_first(void **state)
 	assert_int_equal(fault(0xfee00, HV_MAP_GPA_READABLE), GPA_FAULT_UNMAPPED);
 	assert_int_equal(fault((1ull << 24) - 1, HV_MAP_GPA_READABLE), GPA_FAULT_UNMAPPED);
 	assert_int_equal(fault(1ull << 24, HV_MAP_GPA_READABLE), GPA_FAULT_UNMAPPED);
-	assert_false(plat_gpa_read(child, (gpa_t){ 0 }, &byte, 1));
-	assert_false(plat_gpa_read(child, (gpa_t){ 1ull << 36 }, &byte, 1));
-	assert_false(plat_gpa_write(child, (gpa_t){ 0 }, "", 1));
+	assert_false(plat_gpa_read(child, (gpa_t){0}, &byte, 1));
+	assert_false(plat_gpa_read(child, (gpa_t){1ull << 36}, &byte, 1));
+	assert_false(plat_gpa_write(child, (gpa_t){0}, "", 1));
 	assert_false(plat_gpa_writable(child, 0));
 	assert_false(plat_gpa_writable(child, UINT64_MAX));
 	assert_null(gpa_peek(child, 0));
@@ -97,15 +97,16 @@ static void test_rights(void **state)
 	(void)state;
 	assert_int_equal(map(1, 0x50, HV_MAP_GPA_READABLE), HV_STATUS_SUCCESS);
 	assert_int_equal(map(2, 0x51, RW), HV_STATUS_SUCCESS);
-	assert_int_equal(map(3, 0x52, HV_MAP_GPA_READABLE | HV_MAP_GPA_KERNEL_EXECUTABLE), HV_STATUS_SUCCESS);
+	assert_int_equal(map(3, 0x52, HV_MAP_GPA_READABLE | HV_MAP_GPA_KERNEL_EXECUTABLE),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(fault(1, HV_MAP_GPA_READABLE), GPA_FAULT_RESOLVED);
 	assert_int_equal(fault(1, HV_MAP_GPA_WRITABLE), GPA_FAULT_ACCESS);
 	assert_int_equal(fault(1, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_ACCESS);
 	assert_int_equal(fault(2, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);
 	assert_int_equal(fault(2, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_ACCESS);
 	assert_int_equal(fault(3, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_RESOLVED);
-	assert_true(plat_gpa_read(child, (gpa_t){ 0x1000 }, &byte, 1));
-	assert_false(plat_gpa_write(child, (gpa_t){ 0x1000 }, &byte, 1));
+	assert_true(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
+	assert_false(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
 	assert_false(plat_gpa_writable(child, 1));
 }
 
@@ -116,13 +117,14 @@ static void test_no_access_is_not_unmapped(void **state)
 	(void)state;
 	assert_int_equal(map(1, 0, HV_MAP_GPA_NO_ACCESS), HV_STATUS_SUCCESS);
 	assert_int_equal(map_large(512, 0, HV_MAP_GPA_NO_ACCESS), HV_STATUS_SUCCESS);
-	assert_int_equal(map(2, 0x50, HV_MAP_GPA_ADJUSTABLE), HV_STATUS_SUCCESS); /* no rights at all */
+	assert_int_equal(map(2, 0x50, HV_MAP_GPA_ADJUSTABLE),
+			 HV_STATUS_SUCCESS); /* no rights at all */
 	for (uint64_t gpn = 1; gpn < 1024; gpn += 511)
 		assert_int_equal(fault(gpn, HV_MAP_GPA_READABLE), GPA_FAULT_ACCESS);
 	assert_int_equal(fault(2, HV_MAP_GPA_READABLE), GPA_FAULT_ACCESS);
 	assert_int_equal(memory_page(0x50)->count, 0);
 	assert_int_equal(fault(3, HV_MAP_GPA_READABLE), GPA_FAULT_UNMAPPED);
-	assert_false(plat_gpa_read(child, (gpa_t){ 0x1000 }, &byte, 1));
+	assert_false(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
 	assert_int_equal(state_of(1, 0), 0);
 	/* A page of the large region gets memory; the rest stays as it is. */
 	assert_int_equal(map(700, 0x50, RW), HV_STATUS_SUCCESS);
@@ -135,9 +137,9 @@ static void test_no_access_is_not_unmapped(void **state)
 static void test_refusals(void **state)
 {
 	(void)state;
-	assert_int_equal(map(1, 0x600, RW), HV_STATUS_ACCESS_DENIED);	      /* the hypervisor's */
-	assert_int_equal(map(1, 0x20, RW), HV_STATUS_ACCESS_DENIED);	      /* deposited */
-	assert_int_equal(map(1, 0xfee00, RW), HV_STATUS_ACCESS_DENIED);	      /* the local APIC */
+	assert_int_equal(map(1, 0x600, RW), HV_STATUS_ACCESS_DENIED);	/* the hypervisor's */
+	assert_int_equal(map(1, 0x20, RW), HV_STATUS_ACCESS_DENIED);	/* deposited */
+	assert_int_equal(map(1, 0xfee00, RW), HV_STATUS_ACCESS_DENIED); /* the local APIC */
 	assert_int_equal(map_large(512, 0xfee00, RW), HV_STATUS_ACCESS_DENIED); /* among others */
 	assert_int_equal(map(1, 1ull << 24, RW), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(map(1ull << 24, 0x50, RW), HV_STATUS_INVALID_PARAMETER);
@@ -150,12 +152,15 @@ static void test_refusals(void **state)
 	assert_int_equal(map_large(1, 0x200, RW), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(map_large(512, 0x201, RW), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(map_large(512, 0x600, RW), HV_STATUS_ACCESS_DENIED);
-	assert_int_equal(map_large(512, 0, RW), HV_STATUS_ACCESS_DENIED); /* pages 0x20… are deposited */
+	assert_int_equal(map_large(512, 0, RW),
+			 HV_STATUS_ACCESS_DENIED); /* pages 0x20… are deposited */
 	assert_int_equal(plat_gpa_unmap(child, 1ull << 24, false), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(plat_gpa_unmap(child, 1, true), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(plat_gpa_map(&ram_root, 1, &ram_root, 2, RW, false), HV_STATUS_OPERATION_DENIED);
+	assert_int_equal(plat_gpa_map(&ram_root, 1, &ram_root, 2, RW, false),
+			 HV_STATUS_OPERATION_DENIED);
 	assert_int_equal(plat_gpa_unmap(&ram_root, 1, false), HV_STATUS_OPERATION_DENIED);
-	assert_int_equal(plat_gpa_map(other, 1, &ram_root, 2, RW, false), HV_STATUS_OPERATION_DENIED); /* not initialized */
+	assert_int_equal(plat_gpa_map(other, 1, &ram_root, 2, RW, false),
+			 HV_STATUS_OPERATION_DENIED); /* not initialized */
 	assert_int_equal(plat_pool_count(child), 14);
 }
 
@@ -180,21 +185,26 @@ static void test_device_pages(void **state)
 	assert_int_equal(map_large(512, 0x80000, RW), HV_STATUS_SUCCESS);
 	assert_int_equal(fault(1, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);
 	assert_int_equal(fault(1023, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);
-	assert_false(plat_gpa_read(child, (gpa_t){ 0x1000 }, &byte, 1)); /* the hypervisor does not touch devices */
+	assert_false(plat_gpa_read(child, (gpa_t){0x1000}, &byte,
+				   1)); /* the hypervisor does not touch devices */
 	assert_false(plat_gpa_writable(child, 1));
 	ram_check();
 	assert_int_equal(plat_gpa_unmap(child, 1, false), HV_STATUS_SUCCESS);
 	assert_int_equal(plat_gpa_unmap(child, 600, false), HV_STATUS_SUCCESS);
 	plat_gpa_flush(child);
 	flushes = ram_flushes;
-	assert_int_equal(plat_gpa_unmap(child, 602, false), HV_STATUS_SUCCESS); /* no page to settle, but a translation */
+	assert_int_equal(plat_gpa_unmap(child, 602, false),
+			 HV_STATUS_SUCCESS); /* no page to settle, but a translation */
 	plat_gpa_flush(child);
 	assert_int_equal(ram_flushes, flushes + 1);
 	assert_int_equal(fault(600, HV_MAP_GPA_WRITABLE), GPA_FAULT_UNMAPPED);
 	assert_int_equal(fault(601, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);
 }
 
-/* As long as an LP may reach the page by an old translation it counts as mapped, and the root cannot deposit it. */
+/*
+ * As long as an LP may reach the page by an old translation it counts as mapped, and the root
+ * cannot deposit it.
+ */
 static void test_unmap_counts_until_flush(void **state)
 {
 	(void)state;
@@ -248,8 +258,8 @@ static void test_large_page(void **state)
 	assert_int_equal(map_large(0x400, 0x400, RW), HV_STATUS_SUCCESS);
 	assert_int_equal(plat_pool_count(child), free - 2); /* no table of level 0 */
 	assert_int_equal(memory_page(0x5ff)->count, 1);
-	memset(plat_spa_ptr((spa_t){ 0x5ff123 }), 'x', 1);
-	assert_true(plat_gpa_read(child, (gpa_t){ 0x5ff123 }, &byte, 1));
+	memset(plat_spa_ptr((spa_t){0x5ff123}), 'x', 1);
+	assert_true(plat_gpa_read(child, (gpa_t){0x5ff123}, &byte, 1));
 	assert_int_equal(byte, 'x');
 	/* One page goes; the others stay. */
 	assert_int_equal(plat_gpa_unmap(child, 0x455, false), HV_STATUS_SUCCESS);
@@ -284,7 +294,10 @@ static void test_large_unmap_of_small_pages(void **state)
 	assert_int_equal(memory_page(0x50)->count, 0);
 }
 
-/* 512 translations and more leave in one batch: they do not all fit the list of those that wait for the flush. */
+/*
+ * 512 translations and more leave in one batch: they do not all fit the list of those that wait for
+ * the flush.
+ */
 static void test_more_unmaps_than_pending_has_room(void **state)
 {
 	(void)state;
@@ -309,8 +322,10 @@ static void test_shortage_changes_nothing(void **state)
 		count++;
 	for (int given = 0; given < 3; given++) {
 		assert_int_equal(map(0x1000, 0x50, RW), HV_STATUS_INSUFFICIENT_MEMORY);
-		assert_int_equal(map(0x1000, 0, HV_MAP_GPA_NO_ACCESS), HV_STATUS_INSUFFICIENT_MEMORY);
-		assert_int_equal(plat_gpa_unmap(child, 0x1000, false), HV_STATUS_SUCCESS); /* nothing there: needs none */
+		assert_int_equal(map(0x1000, 0, HV_MAP_GPA_NO_ACCESS),
+				 HV_STATUS_INSUFFICIENT_MEMORY);
+		assert_int_equal(plat_gpa_unmap(child, 0x1000, false),
+				 HV_STATUS_SUCCESS); /* nothing there: needs none */
 		plat_gpa_flush(child);
 		assert_int_equal(plat_pool_count(child), given);
 		assert_int_equal(memory_page(0x50)->count, 0);
@@ -335,11 +350,13 @@ static void test_shortage_when_splitting(void **state)
 		;
 	assert_int_equal(plat_gpa_unmap(child, 0x401, false), HV_STATUS_INSUFFICIENT_MEMORY);
 	assert_int_equal(map(0x401, 0x50, RW), HV_STATUS_INSUFFICIENT_MEMORY);
-	assert_int_equal(plat_gpa_access_state(child, 0x401, CLEAR_DIRTY, &access), HV_STATUS_INSUFFICIENT_MEMORY);
+	assert_int_equal(plat_gpa_access_state(child, 0x401, CLEAR_DIRTY, &access),
+			 HV_STATUS_INSUFFICIENT_MEMORY);
 	assert_int_equal(fault(0x401, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);
 	assert_int_equal(memory_page(0x50)->count, 0);
 	assert_int_equal(memory_page(0x401)->count, 1);
-	assert_int_equal(plat_gpa_unmap(child, 0x400, true), HV_STATUS_SUCCESS); /* taking away needs none */
+	assert_int_equal(plat_gpa_unmap(child, 0x400, true),
+			 HV_STATUS_SUCCESS); /* taking away needs none */
 }
 
 static void test_accessed_and_dirty(void **state)
@@ -349,17 +366,20 @@ static void test_accessed_and_dirty(void **state)
 	(void)state;
 	assert_int_equal(map(1, 0x50, RW), HV_STATUS_SUCCESS);
 	assert_int_equal(state_of(1, 0), 0);
-	assert_true(plat_gpa_read(child, (gpa_t){ 0x1000 }, &byte, 1));
+	assert_true(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
 	assert_int_equal(state_of(1, 0), 1);
-	assert_true(plat_gpa_write(child, (gpa_t){ 0x1000 }, &byte, 1));
+	assert_true(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
 	assert_int_equal(state_of(1, CLEAR_DIRTY), 3);
 	assert_int_equal(state_of(1, CLEAR_ACCESSED), 1);
 	assert_int_equal(state_of(1, SET_DIRTY), 0);
 	assert_int_equal(state_of(1, 0), 2);
 	assert_int_equal(state_of(2, CLEAR_DIRTY), 0); /* unmapped */
-	assert_int_equal(plat_gpa_access_state(child, 1, 16, (uint8_t *)&byte), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(plat_gpa_access_state(child, 1ull << 24, 0, (uint8_t *)&byte), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(plat_gpa_access_state(&ram_root, 1, 0, (uint8_t *)&byte), HV_STATUS_OPERATION_DENIED);
+	assert_int_equal(plat_gpa_access_state(child, 1, 16, (uint8_t *)&byte),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_gpa_access_state(child, 1ull << 24, 0, (uint8_t *)&byte),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_gpa_access_state(&ram_root, 1, 0, (uint8_t *)&byte),
+			 HV_STATUS_OPERATION_DENIED);
 }
 
 /* A large page that was written counts as 512 dirty pages, and each is cleared by itself. */
@@ -377,7 +397,10 @@ static void test_dirty_of_large_page(void **state)
 	assert_int_equal(state_of(0x411, CLEAR_DIRTY), 3);
 	assert_int_equal(state_of(0x410, 0), 1);
 	assert_int_equal(state_of(0x412, 0), 3);
-	/* The bit that was cleared may be set in a TLB: only after a flush will it be set again by a write. */
+	/*
+	 * The bit that was cleared may be set in a TLB: only after a flush will it be set again by
+	 * a write.
+	 */
 	assert_int_equal(ram_flushes, 1);
 	plat_gpa_flush(child);
 	assert_int_equal(ram_flushes, 2);

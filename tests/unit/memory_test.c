@@ -42,10 +42,10 @@ static void test_lookup(void **state)
 static void test_ranges_shrink_to_whole_pages(void **state)
 {
 	const struct ram_machine machine = {
-		.ranges = { { .base = 0x800, .size = 0x9f000, .type = 1 },
-			    { .base = 0x9f800, .size = 0x800, .type = 2 },
-			    { .base = 0x100000, .size = 0x700800, .type = 1 },
-			    { .base = 0x800800, .size = 0x700, .type = 1 } },
+		.ranges = {{.base = 0x800, .size = 0x9f000, .type = 1},
+			   {.base = 0x9f800, .size = 0x800, .type = 2},
+			   {.base = 0x100000, .size = 0x700800, .type = 1},
+			   {.base = 0x800800, .size = 0x700, .type = 1}},
 		.reserved_base = 0x600000,
 		.reserved_size = 0x200000,
 		.free_base = 0x600001,
@@ -61,7 +61,8 @@ static void test_ranges_shrink_to_whole_pages(void **state)
 	assert_null(memory_page(0x9f));
 	assert_non_null(memory_page(0x7ff));
 	assert_null(memory_page(0x800));
-	assert_int_equal(memory_page(0x600)->kind, PAGE_HYPERVISOR); /* the block's page is not used for the table */
+	assert_int_equal(memory_page(0x600)->kind,
+			 PAGE_HYPERVISOR); /* the block's page is not used for the table */
 	ram_check();
 }
 
@@ -93,11 +94,11 @@ static void test_root_pool(void **state)
 
 static void test_alloc_is_zeroed_and_bounded(void **state)
 {
-	uint8_t zero[PAGE_SIZE] = { 0 };
+	uint8_t zero[PAGE_SIZE] = {0};
 	void *pages[3];
 
 	(void)state;
-	memset(plat_spa_ptr((spa_t){ 0x10000 }), 0xaa, 3 * PAGE_SIZE);
+	memset(plat_spa_ptr((spa_t){0x10000}), 0xaa, 3 * PAGE_SIZE);
 	ram_deposit(child, 0x10, 3);
 	for (int i = 0; i < 3; i++) {
 		pages[i] = plat_page_alloc(child);
@@ -117,7 +118,7 @@ static void test_alloc_is_zeroed_and_bounded(void **state)
 /* What the hypervisor wrote in a page is not for the root to read. */
 static void test_withdraw_clears(void **state)
 {
-	uint8_t zero[PAGE_SIZE] = { 0 };
+	uint8_t zero[PAGE_SIZE] = {0};
 	uint64_t gpn;
 	void *page;
 
@@ -128,7 +129,7 @@ static void test_withdraw_clears(void **state)
 	plat_page_free(child, page);
 	assert_int_equal(plat_page_withdraw(child, &ram_root, &gpn), HV_STATUS_SUCCESS);
 	assert_int_equal(gpn, 0x10);
-	assert_memory_equal(plat_spa_ptr((spa_t){ 0x10000 }), zero, PAGE_SIZE);
+	assert_memory_equal(plat_spa_ptr((spa_t){0x10000}), zero, PAGE_SIZE);
 	assert_int_equal(plat_page_withdraw(child, &ram_root, &gpn), HV_STATUS_NO_RESOURCES);
 	assert_int_equal(plat_deposit_count(child), 0);
 }
@@ -149,14 +150,20 @@ static void test_used_page_is_not_withdrawn(void **state)
 static void test_deposit_refuses(void **state)
 {
 	(void)state;
-	assert_int_equal(plat_page_deposit(&ram_root, 0x600, child), HV_STATUS_ACCESS_DENIED);	/* the hypervisor's */
-	assert_int_equal(plat_page_deposit(&ram_root, 0x6ff, child), HV_STATUS_ACCESS_DENIED);	/* the root's pool */
-	assert_int_equal(plat_page_deposit(&ram_root, 0x800, child), HV_STATUS_ACCESS_DENIED);	/* no RAM */
+	assert_int_equal(plat_page_deposit(&ram_root, 0x600, child),
+			 HV_STATUS_ACCESS_DENIED); /* the hypervisor's */
+	assert_int_equal(plat_page_deposit(&ram_root, 0x6ff, child),
+			 HV_STATUS_ACCESS_DENIED); /* the root's pool */
+	assert_int_equal(plat_page_deposit(&ram_root, 0x800, child),
+			 HV_STATUS_ACCESS_DENIED); /* no RAM */
 	assert_int_equal(plat_page_deposit(&ram_root, 0xfee00, child), HV_STATUS_ACCESS_DENIED);
-	assert_int_equal(plat_page_deposit(&ram_root, 1ull << 24, child), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(plat_page_deposit(&ram_root, UINT64_MAX, child), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_page_deposit(&ram_root, 1ull << 24, child),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_page_deposit(&ram_root, UINT64_MAX, child),
+			 HV_STATUS_INVALID_PARAMETER);
 	ram_deposit(child, 0x10, 1);
-	assert_int_equal(plat_page_deposit(&ram_root, 0x10, child), HV_STATUS_ACCESS_DENIED); /* gone already */
+	assert_int_equal(plat_page_deposit(&ram_root, 0x10, child),
+			 HV_STATUS_ACCESS_DENIED); /* gone already */
 	assert_int_equal(plat_page_deposit(child, 0x11, &ram_children[1]), HV_STATUS_ACCESS_DENIED);
 	assert_int_equal(plat_deposit_count(child), 1);
 	assert_int_equal(plat_deposit_count(&ram_children[1]), 0);
@@ -184,7 +191,8 @@ static void test_self_deposit(void **state)
 	(void)state;
 	assert_int_equal(plat_page_deposit(&ram_root, 0x100010, &ram_root), HV_STATUS_SUCCESS);
 	plat_gpa_flush(&ram_root);
-	assert_int_equal(plat_pool_count(&ram_root), before); /* one in, one for the table that was split */
+	assert_int_equal(plat_pool_count(&ram_root),
+			 before); /* one in, one for the table that was split */
 	ram_check();
 	assert_int_equal(plat_page_withdraw(&ram_root, &ram_root, &gpn), HV_STATUS_SUCCESS);
 	assert_int_equal(gpn, 0x100010);

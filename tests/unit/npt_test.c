@@ -7,7 +7,10 @@
 
 #include "hypervisor/arch/x86/pagetable.h"
 
-/* AMD APM vol. 2, figures 5-21 to 5-24: the bits by their numbers, so that a wrong constant cannot agree with itself. */
+/*
+ * AMD APM vol. 2, figures 5-21 to 5-24: the bits by their numbers, so that a wrong constant cannot
+ * agree with itself.
+ */
 #define BIT(n) (1ull << (n))
 
 static void test_leaf_bits(void **state)
@@ -15,9 +18,12 @@ static void test_leaf_bits(void **state)
 	(void)state;
 	assert_int_equal(pte_leaf(0x12345, 0, PTE_READ), 0x12345000 | BIT(0) | BIT(2) | BIT(63));
 	assert_int_equal(pte_leaf(0x12345, 0, PTE_RIGHTS), 0x12345000 | BIT(0) | BIT(1) | BIT(2));
-	assert_int_equal(pte_leaf(0x12200, 1, PTE_RIGHTS), 0x12200000 | BIT(0) | BIT(1) | BIT(2) | BIT(7));
-	assert_int_equal(pte_leaf(0x40000, 2, PTE_READ | PTE_EXECUTE), 0x40000000 | BIT(0) | BIT(2) | BIT(7));
-	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_UNCACHED), 0x1000 | BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4));
+	assert_int_equal(pte_leaf(0x12200, 1, PTE_RIGHTS),
+			 0x12200000 | BIT(0) | BIT(1) | BIT(2) | BIT(7));
+	assert_int_equal(pte_leaf(0x40000, 2, PTE_READ | PTE_EXECUTE),
+			 0x40000000 | BIT(0) | BIT(2) | BIT(7));
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_UNCACHED),
+			 0x1000 | BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4));
 	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_ACCESSED | PTE_DIRTY),
 			 0x1000 | BIT(0) | BIT(1) | BIT(2) | BIT(5) | BIT(6));
 }
@@ -28,9 +34,12 @@ static void test_own_bits_are_ignored_ones(void **state)
 	uint64_t ignored = 0x7full << 52;
 
 	(void)state;
-	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO) & ~ignored, pte_leaf(1, 0, PTE_RIGHTS));
-	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_OVERLAY) & ~ignored, pte_leaf(1, 0, PTE_RIGHTS));
-	assert_int_not_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO), pte_leaf(1, 0, PTE_RIGHTS | PTE_OVERLAY));
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO) & ~ignored,
+			 pte_leaf(1, 0, PTE_RIGHTS));
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_OVERLAY) & ~ignored,
+			 pte_leaf(1, 0, PTE_RIGHTS));
+	assert_int_not_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO),
+			     pte_leaf(1, 0, PTE_RIGHTS | PTE_OVERLAY));
 	assert_false(pte_present(PTE_NO_ACCESS));
 }
 
@@ -39,7 +48,9 @@ static void test_flags_come_back(void **state)
 	(void)state;
 	for (uint32_t flags = 0; flags < 256; flags++)
 		for (unsigned int level = 0; level < 3; level++)
-			assert_int_equal(pte_flags_of(pte_leaf(0xfffffull << 18, level, flags | PTE_READ)), flags | PTE_READ);
+			assert_int_equal(
+				pte_flags_of(pte_leaf(0xfffffull << 18, level, flags | PTE_READ)),
+				flags | PTE_READ);
 }
 
 static void test_address_comes_back(void **state)

@@ -1,5 +1,6 @@
 /*
- * The hypervisor's own page tables, built in memory of the test whose addresses play physical ones, and walked here by hand.
+ * The hypervisor's own page tables, built in memory of the test whose addresses play physical ones,
+ * and walked here by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +26,8 @@
 
 __asm__(".bss\n.balign 4096\n"
 	".globl image_start, image_text_end, image_rodata_end, image_end\n"
-	"image_start: .skip 3 * 4096\nimage_text_end: .skip 2 * 4096\nimage_rodata_end: .skip 2 * 4096\nimage_end:\n.text\n");
+	"image_start: .skip 3 * 4096\nimage_text_end: .skip 2 * 4096\nimage_rodata_end: .skip 2 * "
+	"4096\nimage_end:\n.text\n");
 extern char image_start[], image_text_end[], image_rodata_end[], image_end[];
 
 struct plat_info plat_info;
@@ -53,7 +55,8 @@ static uint64_t translate(uint64_t va, unsigned int *rights, unsigned int *level
 
 	*rights = W | X;
 	for (*level = 3;; --*level) {
-		uint64_t entry = table[va >> (12 + 9 * *level) & 511], size = 1ull << (12 + 9 * *level);
+		uint64_t entry = table[va >> (12 + 9 * *level) & 511],
+			 size = 1ull << (12 + 9 * *level);
 
 		if (!(entry & 1))
 			return UINT64_MAX;
@@ -79,16 +82,19 @@ static uint64_t at(uint64_t va, unsigned int rights)
 /* The reserved region is real memory, 2 MiB aligned; the other ranges are never touched. */
 static int boot(void **state)
 {
-	char *memory = mmap(NULL, RESERVED_SIZE + 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, RESERVED_SIZE + 2 * MIB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
 	assert_ptr_not_equal(memory, MAP_FAILED);
 	reserved = ((uintptr_t)memory + 2 * MIB - 1) & ~(2 * MIB - 1);
 	memset(&handoff, 0, sizeof(handoff));
 	handoff.range_count = 3;
-	handoff.ranges[0] = (struct handoff_range){ .base = 0, .size = 0x9f000, .type = 1 };
-	handoff.ranges[1] = (struct handoff_range){ .base = MIB, .size = 3000 * MIB + 0x5000, .type = 1 };
-	handoff.ranges[2] = (struct handoff_range){ .base = reserved, .size = RESERVED_SIZE, .type = 1 };
+	handoff.ranges[0] = (struct handoff_range){.base = 0, .size = 0x9f000, .type = 1};
+	handoff.ranges[1] =
+		(struct handoff_range){.base = MIB, .size = 3000 * MIB + 0x5000, .type = 1};
+	handoff.ranges[2] =
+		(struct handoff_range){.base = reserved, .size = RESERVED_SIZE, .type = 1};
 	handoff.reserved_base = handoff.image_base = reserved;
 	handoff.reserved_size = RESERVED_SIZE;
 	handoff.free_base = reserved + 2 * MIB;
@@ -99,17 +105,21 @@ static int boot(void **state)
 
 static void test_image_sections(void **state)
 {
-	static const unsigned int rights[IMAGE_PAGES] = { X, X, X, 0, 0, W, W };
+	static const unsigned int rights[IMAGE_PAGES] = {X, X, X, 0, 0, W, W};
 
 	(void)state;
 	assert_int_equal(image_end - image_start, IMAGE_PAGES * PAGE_SIZE);
 	for (unsigned int i = 0; i < IMAGE_PAGES; i++)
-		assert_int_equal(at((uintptr_t)image_start + i * PAGE_SIZE, rights[i]), reserved + i * PAGE_SIZE);
+		assert_int_equal(at((uintptr_t)image_start + i * PAGE_SIZE, rights[i]),
+				 reserved + i * PAGE_SIZE);
 	assert_int_equal(at((uintptr_t)image_end, 0), UINT64_MAX);
 	assert_int_equal(at((uintptr_t)image_start - 1, 0), UINT64_MAX);
 }
 
-/* All RAM and nothing else, never executable; the image's text and constants not writable there either. */
+/*
+ * All RAM and nothing else, never executable; the image's text and constants not writable there
+ * either.
+ */
 static void test_direct_map(void **state)
 {
 	uint64_t spn, pages;
@@ -154,7 +164,7 @@ static void test_identity_page(void **state)
 	uint64_t before = loads;
 
 	(void)state;
-	paging_identity_map((spa_t){ 0x8000 });
+	paging_identity_map((spa_t){0x8000});
 	assert_int_equal(at(0x8000, X), 0x8000);
 	assert_int_equal(at(0x9000, 0), UINT64_MAX);
 	paging_identity_unmap();
@@ -164,8 +174,8 @@ static void test_identity_page(void **state)
 
 static void test_devices(void **state)
 {
-	uint64_t first = (uintptr_t)paging_map_device((spa_t){ 0xfee00000 });
-	uint64_t second = (uintptr_t)paging_map_device((spa_t){ 0xfed80000 });
+	uint64_t first = (uintptr_t)paging_map_device((spa_t){0xfee00000});
+	uint64_t second = (uintptr_t)paging_map_device((spa_t){0xfed80000});
 
 	(void)state;
 	assert_int_equal(at(first, W | UC), 0xfee00000);
@@ -186,8 +196,8 @@ static void test_guard(void **state)
 static void test_pointers(void **state)
 {
 	(void)state;
-	assert_int_equal((uintptr_t)plat_spa_ptr((spa_t){ 0x123456 }), HV_DIRECT_MAP + 0x123456);
-	assert_int_equal(plat_ptr_spa(plat_spa_ptr((spa_t){ 0x123000 })).v, 0x123000);
+	assert_int_equal((uintptr_t)plat_spa_ptr((spa_t){0x123456}), HV_DIRECT_MAP + 0x123456);
+	assert_int_equal(plat_ptr_spa(plat_spa_ptr((spa_t){0x123000})).v, 0x123000);
 	assert_int_equal(paging_cr3(), top);
 }
 
@@ -196,9 +206,14 @@ static void test_pointers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_image_sections), TEST(test_direct_map), TEST(test_direct_map_has_large_pages),
-		TEST(test_no_identity_map), TEST(test_identity_page), TEST(test_devices),
-		TEST(test_guard), TEST(test_pointers),
+		TEST(test_image_sections),
+		TEST(test_direct_map),
+		TEST(test_direct_map_has_large_pages),
+		TEST(test_no_identity_map),
+		TEST(test_identity_page),
+		TEST(test_devices),
+		TEST(test_guard),
+		TEST(test_pointers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

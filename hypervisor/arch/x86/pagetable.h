@@ -1,10 +1,12 @@
 /*
- * The format of second-level page tables: what svm/npt.c (AMD APM vol. 2, 15.25) and vmx/ept.c (Intel SDM vol. 3, "EPT") both
- * supply under the same names; the linker takes one. Nothing here has state or reaches memory.
+ * The format of second-level page tables: what svm/npt.c (AMD APM vol. 2, 15.25) and vmx/ept.c
+ * (Intel SDM vol. 3, "EPT") both supply under the same names; the linker takes one. Nothing here
+ * has state or reaches memory.
  *
- * Common to the two formats, and so inline: four levels of 512 entries; bit 0 is set in every entry that leads somewhere
- * (EPT calls it "read"; no entry of ours is writable or executable and not readable); bit 7 above level 0 makes a leaf; the
- * address is in bits 51:12; bits 55:52 are ours. Level 0 has 4 KiB leaves, level 1 2 MiB, level 2 1 GiB, level 3 none.
+ * Common to the two formats, and so inline: four levels of 512 entries; bit 0 is set in every entry
+ * that leads somewhere (EPT calls it "read"; no entry of ours is writable or executable and not
+ * readable); bit 7 above level 0 makes a leaf; the address is in bits 51:12; bits 55:52 are ours.
+ * Level 0 has 4 KiB leaves, level 1 2 MiB, level 2 1 GiB, level 3 none.
  *
  * An entry without bit 0 leads nowhere; it is 0 when nothing is mapped, or holds PTE_NO_ACCESS.
  */
@@ -18,12 +20,15 @@
 #define PAGETABLE_ENTRIES  512
 #define PAGETABLE_GPN_BITS 36 /* 48-bit guest physical addresses */
 
-/* Rights and attributes of a leaf, independent of the format. PTE_READ is implied by the other rights. */
+/*
+ * Rights and attributes of a leaf, independent of the format. PTE_READ is implied by the other
+ * rights.
+ */
 enum pte_flags {
 	PTE_READ = 1u << 0,
 	PTE_WRITE = 1u << 1,
 	PTE_EXECUTE = 1u << 2,
-	PTE_UNCACHED = 1u << 3, /* whatever the guest's PAT says; else the guest's PAT and the machine's MTRRs decide */
+	PTE_UNCACHED = 1u << 3, /* else the guest's PAT and the machine's MTRRs decide */
 	PTE_ACCESSED = 1u << 4,
 	PTE_DIRTY = 1u << 5,
 	PTE_IO = 1u << 6,      /* ours: not RAM, so the ownership table does not count it */
@@ -32,12 +37,12 @@ enum pte_flags {
 
 #define PTE_RIGHTS (PTE_READ | PTE_WRITE | PTE_EXECUTE)
 
-#define PTE_PRESENT	  (1ull << 0)
-#define PTE_LARGE	  (1ull << 7)
-#define PTE_ADDRESS	  0x000ffffffffff000ull
-#define PTE_SOFT_IO	  (1ull << 52)
-#define PTE_SOFT_OVERLAY  (1ull << 53)
-#define PTE_NO_ACCESS	  (1ull << 54) /* entry without bit 0: mapped, but for no access at all */
+#define PTE_PRESENT	 (1ull << 0)
+#define PTE_LARGE	 (1ull << 7)
+#define PTE_ADDRESS	 0x000ffffffffff000ull
+#define PTE_SOFT_IO	 (1ull << 52)
+#define PTE_SOFT_OVERLAY (1ull << 53)
+#define PTE_NO_ACCESS	 (1ull << 54) /* entry without bit 0: mapped, but for no access at all */
 
 static inline bool pte_present(uint64_t entry)
 {
@@ -72,9 +77,15 @@ static inline uint64_t pte_pages(unsigned int level)
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags);
 /* Leads to a table and takes no right away. */
 uint64_t pte_table(uint64_t spn);
-/* The flags with which a present leaf was made, and what the processor added (PTE_ACCESSED, PTE_DIRTY). */
+/*
+ * The flags with which a present leaf was made, and what the processor added (PTE_ACCESSED,
+ * PTE_DIRTY).
+ */
 uint32_t pte_flags_of(uint64_t entry);
-/* The entry's bits of these flags, which may hold PTE_ACCESSED and PTE_DIRTY only: to set or clear them in place. */
+/*
+ * The entry's bits of these flags, which may hold PTE_ACCESSED and PTE_DIRTY only: to set or clear
+ * them in place.
+ */
 uint64_t pte_state_bits(uint32_t flags);
 
 #endif

@@ -14,15 +14,15 @@
 #define PT_NX	    (1ull << 63)
 #define PT_ADDRESS  0x000ffffffffff000ull
 
-#define DATA (PT_WRITE | PT_NX)
+#define DATA	 (PT_WRITE | PT_NX)
 #define CONSTANT PT_NX
-#define CODE 0
+#define CODE	 0
 
 /* hv.lds */
 extern const char image_start[], image_text_end[], image_rodata_end[], image_end[];
 
 static spa_t top;
-static uint64_t reach; /* where this file sees physical memory: at first the loader's identity map, then the direct map */
+static uint64_t reach; /* physical memory is seen at: 0 (the loader's map), then HV_DIRECT_MAP */
 static uint64_t image_base;
 static unsigned int device_count;
 
@@ -35,8 +35,8 @@ void *plat_spa_ptr(spa_t spa)
 spa_t plat_ptr_spa(const void *page)
 {
 	if ((uintptr_t)page >= HV_IMAGE_VA)
-		return (spa_t){ (uintptr_t)page - HV_IMAGE_VA + image_base };
-	return (spa_t){ (uintptr_t)page - HV_DIRECT_MAP };
+		return (spa_t){(uintptr_t)page - HV_IMAGE_VA + image_base};
+	return (spa_t){(uintptr_t)page - HV_DIRECT_MAP};
 }
 
 unsigned int paging_max_level(void)
@@ -101,7 +101,8 @@ static void map_ram(uint64_t spa, uint64_t end, unsigned int max_level)
 		while (level && (spa & (level_size(level) - 1) || end - spa < level_size(level) ||
 				 is_constant(spa, level_size(level))))
 			level--;
-		map(HV_DIRECT_MAP + spa, spa, level, is_constant(spa, level_size(level)) ? CONSTANT : DATA);
+		map(HV_DIRECT_MAP + spa, spa, level,
+		    is_constant(spa, level_size(level)) ? CONSTANT : DATA);
 		spa += level_size(level);
 	}
 }
@@ -148,7 +149,8 @@ volatile void *paging_map_device(spa_t spa)
 
 void paging_make_guard(const void *page)
 {
-	CHECK(!((uintptr_t)page & PAGE_MASK) && (const char *)page >= image_rodata_end && (const char *)page < image_end);
+	CHECK(!((uintptr_t)page & PAGE_MASK) && (const char *)page >= image_rodata_end &&
+	      (const char *)page < image_end);
 	*entry_of((uintptr_t)page, 0) = 0;
 	load();
 }

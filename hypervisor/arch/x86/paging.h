@@ -1,13 +1,15 @@
 /*
- * The hypervisor's own address space. All LPs share it; it never changes after boot except by the functions below.
+ * The hypervisor's own address space. All LPs share it; it never changes after boot except by the
+ * functions below.
  *
- *   HV_DIRECT_MAP + spa	all RAM (type 1 of the machine's map), writable, not executable; the image's text and constants
- *				are read-only there as well
+ *   HV_DIRECT_MAP + spa	all RAM (type 1 of the machine's map): writable, not executable; the
+ *				image's text and constants are read-only there as well
  *   HV_DEVICE_MAP		device pages, uncached, in the order of the calls
  *   HV_IMAGE_VA		the image: text RX, constants R, data RW
- *   0				boot only: the identity map of one page, for starting the other LPs
+ *   0				boot only: the identity map of one page, for starting the others
  *
- * No page is writable and executable, under one address or two, but for that last one; nothing of a child's or the root's is executable.
+ * No page is writable and executable, under one address or two, but for that last one. Nothing of
+ * the root's or a child's is executable.
  */
 #ifndef ARCH_PAGING_H
 #define ARCH_PAGING_H
@@ -22,11 +24,15 @@
 #define HV_DEVICE_MAP 0xffffc00000000000ull
 
 /*
- * Builds the tables with pages of memory_boot_alloc(), on the loader's identity map, and loads CR3. Boot LP. From here on
- * plat_spa_ptr() is valid, the loader's identity map is gone, and `handoff` must be reached by plat_spa_ptr().
+ * Builds the tables with pages of memory_boot_alloc(), on the loader's identity map, and loads CR3.
+ * Boot LP. From here on plat_spa_ptr() is valid, the loader's identity map is gone, and `handoff`
+ * must be reached by plat_spa_ptr().
  */
 void paging_init(const struct handoff *handoff);
-/* paging_load.c, or a test: makes these tables the ones in use; the address at which physical memory is seen from then on. */
+/*
+ * paging_load.c, or a test: makes these tables the ones in use; the address at which physical
+ * memory is seen from then on.
+ */
 uint64_t paging_load(uint64_t cr3);
 /* CR3 of this address space, for the other LPs. */
 uint64_t paging_cr3(void);
@@ -43,8 +49,8 @@ volatile void *paging_map_device(spa_t spa);
 void paging_make_guard(const void *page);
 
 /*
- * The page at `spa` is visible at that very address, executable and read-only; and gone again, for an LP when it loads
- * CR3 the next time.
+ * The page at `spa` is visible at that very address, executable and read-only; and gone again, for
+ * an LP when it loads CR3 the next time.
  */
 void paging_identity_map(spa_t spa);
 void paging_identity_unmap(void);

@@ -1,9 +1,11 @@
 /*
- * Nested page tables have the format of the processor's own long-mode tables (AMD APM vol. 2, 15.25.3 and 5.3.3).
+ * Nested page tables have the format of the processor's own long-mode tables (AMD APM
+ * volume 2, 15.25.3 and 5.3.3).
  *
- * The guest's accesses count as user accesses (15.25.5), so every entry has U/S. PAT index 0 of the host is write-back:
- * with it the guest's own PAT and the MTRRs decide on the memory type (15.25.8); PCD and PWT (index 3) force uncacheable.
- * The processor sets A and D in nested entries as in any others (15.25.5).
+ * The guest's accesses count as user accesses (15.25.5), so every entry has U/S. PAT index 0 of the
+ * host is write-back: with it the guest's own PAT and the MTRRs decide on the memory type
+ * (15.25.8); PCD and PWT (index 3) force uncacheable. The processor sets A and D in nested entries
+ * as in any others (15.25.5).
  */
 #include "hypervisor/arch/x86/pagetable.h"
 
@@ -27,9 +29,10 @@ uint64_t pte_state_bits(uint32_t flags)
 
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags)
 {
-	return spn << 12 | PTE_PRESENT | NPT_USER | (level ? PTE_LARGE : 0) | select(flags, PTE_WRITE, NPT_WRITE) |
-	       select(~flags, PTE_EXECUTE, NPT_NX) | select(flags, PTE_UNCACHED, NPT_PCD | NPT_PWT) |
-	       select(flags, PTE_IO, PTE_SOFT_IO) | select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
+	return spn << 12 | PTE_PRESENT | NPT_USER | (level ? PTE_LARGE : 0) |
+	       select(flags, PTE_WRITE, NPT_WRITE) | select(~flags, PTE_EXECUTE, NPT_NX) |
+	       select(flags, PTE_UNCACHED, NPT_PCD | NPT_PWT) | select(flags, PTE_IO, PTE_SOFT_IO) |
+	       select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
 }
 
 uint64_t pte_table(uint64_t spn)
