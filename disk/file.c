@@ -388,11 +388,6 @@ bool file_exists(const char *path)
 	return !access(path, F_OK);
 }
 
-int file_replace(const char *from, const char *to)
-{
-	return rename(from, to) ? -errno : 0;
-}
-
 char *file_resolve(const char *path)
 {
 	return realpath(path, NULL);

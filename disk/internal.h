@@ -116,7 +116,6 @@ uint64_t file_allocated(struct file *file);
 uint64_t file_time(struct file *file); /* of its last change, seconds since 1970 */
 int file_unlink(const char *path);
 bool file_exists(const char *path);
-int file_replace(const char *from, const char *to);
 /* The name's absolute form without links, malloc'ed; NULL when there is no such file. */
 char *file_resolve(const char *path);
 

@@ -69,7 +69,7 @@ static int begin_session(struct layer *layer, bool data)
 		return r;
 	}
 	pthread_mutex_lock(&layer->lock);
-	megabytes = layer->file.size / DISK_MIB; /* replay may have made the file longer */
+	megabytes = round_up(layer->file.size, DISK_MIB) / DISK_MIB; /* replay may have made the file longer */
 	if (megabytes > v->space.end) {
 		r = space_grow(&v->space, megabytes);
 	}

@@ -165,7 +165,7 @@ static int size_tables(struct layer *layer, struct disk_error *error)
 		v->page_count = v->chunk_count * (VHDX_BITMAP_BLOCK / DISK_PAGE);
 		v->pages = calloc(v->page_count, sizeof(*v->pages));
 	}
-	if (!v->bat_dirty || (v->has_parent && !v->pages) || space_init(&v->space, v->overlay_size / DISK_MIB)) {
+	if (!v->bat_dirty || (v->has_parent && !v->pages) || space_init(&v->space, round_up(v->overlay_size, DISK_MIB) / DISK_MIB)) {
 		return error_set(error, -ENOMEM, "%s: out of memory for its tables", path);
 	}
 	return 0;
@@ -229,6 +229,24 @@ void vhdx_forget_bat(struct vhdx *v)
 
 /* -- Space -- */
 
+static int grow_file(struct layer *layer, uint64_t length)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t end = space_used_end(&v->space) * DISK_MIB + length;
+	uint64_t size = round_up(max_u64(end, layer->file.size + min_u64(GROW, 8 * length)), DISK_MIB);
+	int r = size > VHDX_FILE_MAX ? -EFBIG : file_truncate(&layer->file, size);
+
+	return r ? r : space_grow(&v->space, size / DISK_MIB);
+}
+
+/* A cut-off session may have left a part of a megabyte at the end, of any content: it is not clean. */
+static int clear_place(struct layer *layer, uint64_t offset, uint64_t length)
+{
+	int r = offset + length > layer->file.size ? file_truncate(&layer->file, offset + length) : 0;
+
+	return r ? r : file_zero(&layer->file, offset, length, false);
+}
+
 /* Space that reads as zeros (invariant 1), taken. */
 int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *offset)
 {
@@ -238,15 +256,7 @@ int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *off
 	int r;
 
 	if (!space_find(&v->space, count, &start, &clean)) {
-		uint64_t end = space_used_end(&v->space);
-		uint64_t size = round_up(max_u64((end + count) * DISK_MIB, layer->file.size + min_u64(GROW, 8 * length)),
-					 DISK_MIB);
-
-		if (size > VHDX_FILE_MAX) {
-			return -EFBIG;
-		}
-		r = file_truncate(&layer->file, size);
-		r = r ? r : space_grow(&v->space, size / DISK_MIB);
+		r = grow_file(layer, length);
 		if (r) {
 			return r;
 		}
@@ -255,10 +265,7 @@ int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *off
 		}
 	}
 	if (!clean) {
-		if (!wait) {
-			return -EAGAIN;
-		}
-		r = file_zero(&layer->file, start * DISK_MIB, length, false);
+		r = wait ? clear_place(layer, start * DISK_MIB, length) : -EAGAIN;
 		if (r) {
 			return r;
 		}

@@ -1,0 +1,796 @@
+/*
+ * Power cuts. A workload runs on a simulated disk that records every write, size change, hole and sync. Then the files are
+ * put into the states that a cut after each single operation could have left, with the operations since the last
+ * sync present, missing or torn in many combinations; each is opened, and each sector must hold what the
+ * last flush covered or something written since. Then the file is written to and closed again, and must still be right.
+ *
+ *   disk_crash_test            all workloads, some seeds
+ *   disk_crash_test SEEDS      more of them
+ *   disk_crash_test --dump DIR some of the states as files, with what we read from them beside, for other programs
+ */
+#include "tests/unit/disk_fake.h"
+
+#include "disk/disk.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SECTOR	  512u
+#define SECTORS	  8192u /* 4 MiB: four blocks of 1 MiB */
+#define DISK_SIZE ((uint64_t)SECTORS * SECTOR)
+#define BLOCK	  2048u /* sectors */
+#define WINDOW	  64u	/* where blocks meet every sector is looked at, and between one in some */
+#define SPARSE	  128u
+#define HISTORY	  64u
+#define SLOTS	  8u
+
+struct event { /* a write or trim of a sector */
+	uint32_t version; /* 0: zeros */
+	size_t started, ended; /* operations recorded before it was submitted, and when it was complete */
+	bool durable;	       /* once complete: written with DISK_FUA */
+};
+
+static struct {
+	struct event events[HISTORY];
+	unsigned count;
+	bool in_flight;
+} history[SECTORS];
+
+static struct {
+	size_t submitted, completed;
+} flushes[512];
+static unsigned flush_count;
+static uint32_t next_version;
+
+static void fill_sector(uint8_t *out, uint32_t sector, uint32_t version)
+{
+	uint64_t word = version ? (uint64_t)version << 32 | sector : 0;
+	unsigned i;
+
+	for (i = 0; i < SECTOR; i += 8) {
+		memcpy(out + i, &word, 8);
+	}
+}
+
+static void note_start(uint32_t sector, uint32_t count, uint32_t version)
+{
+	uint32_t i;
+
+	for (i = sector; i < sector + count; i++) {
+		assert_true(history[i].count < HISTORY);
+		history[i].events[history[i].count++] = (struct event){version, fake_op_count(), SIZE_MAX, false};
+		history[i].in_flight = true;
+	}
+}
+
+static void note_end(uint32_t sector, uint32_t count, bool durable)
+{
+	uint32_t i;
+
+	for (i = sector; i < sector + count; i++) {
+		history[i].events[history[i].count - 1].ended = fake_op_count();
+		history[i].events[history[i].count - 1].durable = durable;
+		history[i].in_flight = false;
+	}
+}
+
+/* Everything that the disk holds now is old and durable. */
+static void history_begin(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < SECTORS; i++) {
+		uint32_t last = history[i].count ? history[i].events[history[i].count - 1].version : 0;
+
+		history[i].events[0] = (struct event){last, 0, 0, true};
+		history[i].count = 1;
+	}
+	flush_count = 0;
+}
+
+/* May this sector hold this version after a cut at k? */
+static bool is_allowed(uint32_t sector, uint32_t version, size_t k)
+{
+	size_t covered = 0;
+	unsigned i, from = 0;
+
+	for (i = 0; i < flush_count; i++) {
+		if (flushes[i].completed <= k && flushes[i].submitted > covered) {
+			covered = flushes[i].submitted;
+		}
+	}
+	for (i = 0; i < history[sector].count; i++) {
+		const struct event *e = &history[sector].events[i];
+
+		if (e->ended <= covered || (e->durable && e->ended < k)) {
+			from = i;
+		}
+	}
+	for (i = from; i < history[sector].count; i++) {
+		const struct event *e = &history[sector].events[i];
+
+		if (e->version == version && (i == from || e->started <= k)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* -- Workload -- */
+
+struct slot {
+	struct disk_req req;
+	struct iovec iov[3];
+	uint8_t *buffer;
+	uint32_t sector, count;
+	bool busy;
+};
+
+static struct slot slots[SLOTS];
+
+static void slot_done(struct disk_req *req)
+{
+	struct slot *slot = req->user;
+
+	assert_int_equal(req->result, 0);
+	slot->busy = false;
+	if (req->op == DISK_OP_FLUSH) {
+		flushes[flush_count].submitted = slot->sector;
+		flushes[flush_count++].completed = fake_op_count();
+		return;
+	}
+	note_end(slot->sector, slot->count, req->flags & DISK_FUA);
+}
+
+static bool range_is_free(uint32_t sector, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = sector; i < sector + count; i++) {
+		if (history[i].in_flight || history[i].count + 1 >= HISTORY) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void choose_range(uint32_t *sector, uint32_t *count)
+{
+	uint32_t kind = fake_random() % 8;
+
+	if (kind == 0) { /* a whole block */
+		*count = BLOCK;
+		*sector = fake_random() % 4 * BLOCK;
+		return;
+	}
+	*count = 1 + fake_random() % 40; /* near a block's edge, or over it */
+	*sector = fake_random() % 5 * BLOCK + fake_random() % (2 * WINDOW - *count);
+	*sector = *sector < WINDOW ? 0 : *sector - WINDOW;
+	*sector = *sector > SECTORS - *count ? SECTORS - *count : *sector;
+}
+
+static void prepare_data(struct slot *slot, uint32_t version)
+{
+	uint64_t length = (uint64_t)slot->count * SECTOR, cut_1 = length / 3, cut_2 = length / 2;
+	uint32_t i;
+
+	for (i = 0; i < slot->count; i++) {
+		fill_sector(slot->buffer + i * SECTOR, slot->sector + i, version);
+	}
+	slot->iov[0] = (struct iovec){slot->buffer, cut_1};
+	slot->iov[1] = (struct iovec){slot->buffer + cut_1, cut_2 - cut_1};
+	slot->iov[2] = (struct iovec){slot->buffer + cut_2, length - cut_2};
+	slot->req.iov = slot->iov;
+	slot->req.iov_count = 3;
+	slot->req.length = length;
+}
+
+static void submit_random(struct disk_queue *queue, struct disk *disk, struct slot *slot)
+{
+	uint32_t kind = fake_random() % 10;
+
+	slot->req = (struct disk_req){.done = slot_done, .user = slot};
+	slot->busy = true;
+	if (kind < 2) {
+		slot->req.op = DISK_OP_FLUSH;
+		slot->sector = (uint32_t)fake_op_count();
+		disk_submit(queue, disk, &slot->req);
+		return;
+	}
+	do {
+		choose_range(&slot->sector, &slot->count);
+	} while (!range_is_free(slot->sector, slot->count));
+	slot->req.op = kind == 2 ? DISK_OP_TRIM : DISK_OP_WRITE;
+	slot->req.flags = kind == 3 || fake_random() % 8 == 0 ? DISK_FUA : 0;
+	slot->req.offset = (uint64_t)slot->sector * SECTOR;
+	slot->req.length = (uint64_t)slot->count * SECTOR;
+	note_start(slot->sector, slot->count, kind == 2 ? 0 : ++next_version);
+	if (kind != 2) {
+		prepare_data(slot, next_version);
+	}
+	disk_submit(queue, disk, &slot->req);
+}
+
+static void run_workload(struct disk *disk, unsigned steps)
+{
+	struct disk_queue *queue;
+	unsigned i, busy;
+
+	assert_int_equal(disk_queue_create(SLOTS, &queue, NULL), 0);
+	do {
+		for (i = 0, busy = 0; i < SLOTS; i++) {
+			if (!slots[i].busy && steps && fake_random() % 3 == 0) {
+				steps--;
+				submit_random(queue, disk, &slots[i]);
+			}
+			busy += slots[i].busy;
+		}
+		disk_queue_poll(queue);
+	} while (steps || busy);
+	disk_queue_destroy(&queue);
+}
+
+/* -- Verification -- */
+
+static unsigned dumped, verified;
+static const char *dump_folder;
+
+static uint8_t view[DISK_SIZE];
+
+/* What is looked at, as runs of sectors; 0: no more. */
+static uint32_t watched_run(uint32_t *sector)
+{
+	uint32_t in_block = *sector % BLOCK;
+
+	if (in_block >= WINDOW && in_block < BLOCK - WINDOW) {
+		*sector += in_block % SPARSE ? SPARSE - in_block % SPARSE : 0;
+		in_block = *sector % BLOCK;
+	}
+	if (*sector >= SECTORS) {
+		return 0;
+	}
+	return in_block < WINDOW ? WINDOW - in_block : in_block >= BLOCK - WINDOW ? BLOCK - in_block : 1;
+}
+
+static void read_watched(struct disk *disk, uint8_t *out)
+{
+	uint32_t sector, n;
+
+	for (sector = 0; (n = watched_run(&sector)); sector += n) {
+		assert_int_equal(disk_read(disk, out + sector * SECTOR, (uint64_t)n * SECTOR, (uint64_t)sector * SECTOR),
+				 0);
+	}
+}
+
+static bool watched_equal(const uint8_t *a, const uint8_t *b)
+{
+	uint32_t sector, n;
+
+	for (sector = 0; (n = watched_run(&sector)); sector += n) {
+		if (memcmp(a + sector * SECTOR, b + sector * SECTOR, n * SECTOR)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void check_sector(uint32_t i, size_t k, unsigned variant)
+{
+	uint8_t expected[SECTOR];
+	uint64_t word;
+	uint32_t version;
+
+	memcpy(&word, view + i * SECTOR, 8);
+	version = (uint32_t)(word >> 32);
+	fill_sector(expected, i, version);
+	if (memcmp(expected, view + i * SECTOR, SECTOR) || !is_allowed(i, version, k)) {
+		fail_msg("cut %zu.%u: sector %u holds version %u, word %llx, last %u", k, variant, i, version,
+			 (unsigned long long)word, history[i].events[history[i].count - 1].version);
+	}
+}
+
+static void check_view(struct disk *disk, size_t k, unsigned variant)
+{
+	uint32_t sector, n, i;
+
+	read_watched(disk, view);
+	for (sector = 0; (n = watched_run(&sector)); sector += n) {
+		for (i = sector; i < sector + n; i++) {
+			check_sector(i, k, variant);
+		}
+	}
+	verified++;
+}
+
+static void dump_state(const char *path, size_t k, unsigned variant)
+{
+	const char *ending = strrchr(path, '.');
+	char name[512];
+	FILE *out;
+
+	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s", dump_folder, dumped, k, variant, ending);
+	assert_true(fake_dump(path, name));
+	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.view", dump_folder, dumped, k, variant, ending);
+	out = fopen(name, "we");
+	assert_non_null(out);
+	assert_int_equal(fwrite(view, DISK_SIZE, 1, out), 1);
+	fclose(out);
+	dumped++;
+}
+
+/* Life goes on after the cut: one more write, flushed and closed. The rest stays as it was read. */
+static void check_recovery(const char *path, size_t k)
+{
+	static uint8_t before[DISK_SIZE];
+	struct disk_error error;
+	struct disk *disk;
+	uint32_t sector = fake_random() % WINDOW;
+
+	uint32_t i, n;
+
+	for (i = 0; (n = watched_run(&i)); i += n) {
+		memcpy(before + i * SECTOR, view + i * SECTOR, n * SECTOR);
+	}
+	fill_sector(before + sector * SECTOR, sector, 77777);
+	if (disk_open(path, NULL, &disk, &error)) {
+		fail_msg("cut %zu: for writing: %s", k, error.text);
+	}
+	assert_int_equal(disk_write(disk, before + sector * SECTOR, SECTOR, (uint64_t)sector * SECTOR), 0);
+	assert_int_equal(disk_close(&disk, &error), 0);
+	assert_int_equal(disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error), 0);
+	read_watched(disk, view);
+	assert_true(watched_equal(before, view));
+	assert_int_equal(disk_close(&disk, &error), 0);
+}
+
+static void check_report(const char *path, size_t k, unsigned variant)
+{
+	struct disk_report report;
+	struct disk_error error;
+
+	if (disk_check(path, DISK_FORMAT_AUTO, false, &report, &error)) {
+		fail_msg("cut %zu.%u: %s", k, variant, error.text);
+	}
+	/* A VHD's footer may be cut off while it moves; its copy is there for that. */
+	if (report.damages && (strstr(path, ".vhdx") || !strstr(report.findings[0].text, "footer"))) {
+		fail_msg("cut %zu.%u: %s", k, variant, report.findings[0].text);
+	}
+	disk_report_free(&report);
+}
+
+static void verify_cut(const char *path, size_t k, unsigned variant)
+{
+	struct disk_error error;
+	struct disk *disk;
+
+	fake_cut_make(variant);
+	fake_writes();
+	if (disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error)) {
+		fail_msg("cut %zu.%u: %s", k, variant, error.text);
+	}
+	check_view(disk, k, variant);
+	if (dump_folder && fake_random() % 97 == 0) {
+		assert_int_equal(disk_read(disk, view, DISK_SIZE, 0), 0);
+		dump_state(path, k, variant);
+	}
+	assert_int_equal(disk_close(&disk, &error), 0);
+	assert_int_equal(fake_writes(), 0);
+	if ((k + variant) % 5 == 0) {
+		check_report(path, k, variant);
+		check_recovery(path, k);
+	}
+}
+
+static void verify_all_cuts(const char *path)
+{
+	size_t count = fake_op_count(), k;
+	unsigned variant;
+
+	fake_cuts_begin();
+	for (k = 0; k <= count; k++) {
+		fake_cut_at(k);
+		for (variant = 0; variant < fake_cut_variants(); variant++) {
+			verify_cut(path, k, variant);
+		}
+	}
+	fake_cuts_end();
+}
+
+/* -- The cases -- */
+
+static unsigned seeds = 1;
+
+static void make_disk(const char *path, const char *parent)
+{
+	struct disk_create how = {.type = parent ? DISK_DIFFERENCING : DISK_DYNAMIC,
+				  .size = DISK_SIZE,
+				  .block_size = 1 << 20,
+				  .parent = parent};
+	struct disk_error error;
+
+	if (disk_create(path, &how, &error)) {
+		fail_msg("%s", error.text);
+	}
+}
+
+static struct disk *open_disk(const char *path)
+{
+	struct disk_error error;
+	struct disk *disk;
+
+	if (disk_open(path, NULL, &disk, &error)) {
+		fail_msg("%s", error.text);
+	}
+	return disk;
+}
+
+static void close_disk(struct disk *disk)
+{
+	struct disk_error error;
+
+	if (disk_close(&disk, &error)) {
+		fail_msg("%s", error.text);
+	}
+}
+
+static void begin_case(uint32_t seed)
+{
+	fake_reset(seed);
+	memset(history, 0, sizeof(history));
+	history_begin();
+	next_version = 0;
+}
+
+static void unrecorded_workload(const char *path, unsigned steps)
+{
+	struct disk *disk = open_disk(path);
+
+	run_workload(disk, steps);
+	close_disk(disk);
+	history_begin();
+}
+
+static void fill_everything(const char *path)
+{
+	struct disk *disk = open_disk(path);
+	uint32_t i;
+
+	note_start(0, SECTORS, ++next_version);
+	for (i = 0; i < SECTORS; i++) {
+		fill_sector(view + i * SECTOR, i, next_version);
+	}
+	assert_int_equal(disk_write(disk, view, DISK_SIZE, 0), 0);
+	note_end(0, SECTORS, false);
+	close_disk(disk);
+	history_begin();
+}
+
+/* Two sessions: the second one begins on a file that has a past. */
+static void run_sessions(const char *path)
+{
+	unsigned session;
+
+	fake_record();
+	for (session = 0; session < 2; session++) {
+		struct disk *disk = open_disk(path);
+
+		run_workload(disk, 16);
+		if (session) {
+			close_disk(disk);
+		} else { /* the sessions are one history: closing is a flush */
+			flushes[flush_count].submitted = fake_op_count();
+			close_disk(disk);
+			flushes[flush_count++].completed = fake_op_count();
+		}
+	}
+	verify_all_cuts(path);
+}
+
+static void test_dynamic(const char *path, uint32_t seed)
+{
+	begin_case(seed);
+	make_disk(path, NULL);
+	if (seed % 2) {
+		unrecorded_workload(path, 20);
+	}
+	run_sessions(path);
+}
+
+static void test_differencing(const char *path, const char *parent, uint32_t seed)
+{
+	begin_case(seed);
+	make_disk(parent, NULL);
+	fill_everything(parent);
+	make_disk(path, parent);
+	if (seed % 2) {
+		unrecorded_workload(path, 20);
+	}
+	run_sessions(path);
+}
+
+#define FOR_SEEDS(call)                            \
+	do {                                       \
+		uint32_t seed;                     \
+		for (seed = 1; seed <= seeds; seed++) { \
+			call;                      \
+		}                                  \
+	} while (0)
+
+static void test_vhdx_dynamic(void **state)
+{
+	(void)state;
+	FOR_SEEDS(test_dynamic("a.vhdx", seed));
+}
+
+static void test_vhdx_differencing(void **state)
+{
+	(void)state;
+	FOR_SEEDS(test_differencing("c.vhdx", "p.vhdx", seed));
+}
+
+static void test_vhd_dynamic(void **state)
+{
+	(void)state;
+	FOR_SEEDS(test_dynamic("a.vhd", seed));
+}
+
+static void test_vhd_differencing(void **state)
+{
+	(void)state;
+	FOR_SEEDS(test_differencing("c.vhd", "p.vhd", seed));
+}
+
+/* -- Changes of whole files: what the disk reads as never changes -- */
+
+static void prepare_used_disk(const char *path)
+{
+	make_disk(path, NULL);
+	unrecorded_workload(path, 20);
+}
+
+static void test_compact(const char *path, uint32_t seed)
+{
+	struct disk *disk;
+
+	begin_case(seed);
+	prepare_used_disk(path);
+	disk = open_disk(path);
+	assert_int_equal(disk_trim(disk, 1 << 20, 0), 0);
+	note_start(0, 2048, 0);
+	note_end(0, 2048, false);
+	close_disk(disk);
+	history_begin();
+	fake_record();
+	disk = open_disk(path);
+	assert_int_equal(disk_compact(disk, NULL, NULL), 0);
+	close_disk(disk);
+	verify_all_cuts(path);
+}
+
+static void test_grow(const char *path, uint64_t size, uint32_t seed)
+{
+	struct disk_error error;
+	struct disk *disk;
+
+	begin_case(seed);
+	prepare_used_disk(path);
+	fake_record();
+	disk = open_disk(path);
+	if (disk_resize(disk, size, false, &error)) {
+		fail_msg("%s", error.text);
+	}
+	assert_int_equal(disk_size(disk), size);
+	close_disk(disk);
+	verify_all_cuts(path);
+}
+
+static void test_merge(const char *path, const char *parent, uint32_t seed)
+{
+	struct disk_error error;
+
+	begin_case(seed);
+	make_disk(parent, NULL);
+	fill_everything(parent);
+	make_disk(path, parent);
+	unrecorded_workload(path, 20);
+	fake_record();
+	if (disk_merge(path, 1, false, NULL, &error)) {
+		fail_msg("%s", error.text);
+	}
+	verify_all_cuts(path);
+}
+
+/* After each cut the merge is run again, and the parent alone must then hold everything. */
+static void test_merge_again(const char *path, const char *parent, uint32_t seed)
+{
+	struct disk_error error;
+	struct disk *disk;
+	size_t count, k;
+
+	begin_case(seed);
+	make_disk(parent, NULL);
+	fill_everything(parent);
+	make_disk(path, parent);
+	unrecorded_workload(path, 20);
+	fake_record();
+	assert_int_equal(disk_merge(path, 1, false, NULL, &error), 0);
+	count = fake_op_count();
+	fake_cuts_begin();
+	for (k = 0; k <= count; k++) {
+		fake_cut_at(k);
+		fake_cut_make(fake_random() % fake_cut_variants());
+		if (disk_merge(path, 1, false, NULL, &error)) {
+			fail_msg("cut %zu: %s", k, error.text);
+		}
+		disk = open_disk(parent);
+		check_view(disk, k, 0);
+		close_disk(disk);
+	}
+	fake_cuts_end();
+}
+
+/* The middle of three goes into the lowest while the top stays in use. */
+static void test_merge_middle(const char *ending, uint32_t seed)
+{
+	char names[3][16];
+	struct disk_error error;
+	struct disk *disk;
+	unsigned i;
+
+	begin_case(seed);
+	for (i = 0; i < 3; i++) {
+		snprintf(names[i], sizeof(names[i]), "m%u.%s", i, ending);
+		make_disk(names[i], i ? names[i - 1] : NULL);
+		unrecorded_workload(names[i], 15);
+	}
+	fake_record();
+	disk = open_disk(names[2]);
+	run_workload(disk, 5);
+	if (disk_merge_online(disk, 1, NULL, &error)) {
+		fail_msg("%s", error.text);
+	}
+	assert_int_equal(disk_layer_count(disk), 2);
+	run_workload(disk, 10);
+	close_disk(disk);
+	verify_all_cuts(names[2]);
+}
+
+/* The top goes into its parent and the handle goes on with that; the old name must still lead to all data. */
+static void test_merge_top_online(const char *ending, uint32_t seed)
+{
+	char parent[16], child[16];
+	struct disk_error error;
+	struct disk *disk;
+
+	begin_case(seed);
+	snprintf(parent, sizeof(parent), "p.%s", ending);
+	snprintf(child, sizeof(child), "c.%s", ending);
+	make_disk(parent, NULL);
+	fill_everything(parent);
+	make_disk(child, parent);
+	fake_record();
+	disk = open_disk(child);
+	run_workload(disk, 10);
+	if (disk_merge_online(disk, 0, NULL, &error)) {
+		fail_msg("%s", error.text);
+	}
+	run_workload(disk, 10);
+	close_disk(disk);
+	verify_all_cuts(child);
+}
+
+static void test_rebase(const char *path, const char *parent, uint32_t seed)
+{
+	struct disk_error error;
+
+	begin_case(seed);
+	make_disk(parent, NULL);
+	fill_everything(parent);
+	make_disk(path, parent);
+	unrecorded_workload(path, 10);
+	fake_record();
+	assert_int_equal(disk_rebase(path, parent, false, &error), 0);
+	verify_all_cuts(path);
+}
+
+static void test_vhdx_changes(void **state)
+{
+	(void)state;
+	FOR_SEEDS(test_compact("a.vhdx", seed));
+	FOR_SEEDS(test_grow("a.vhdx", 256ull << 30, seed)); /* the block table must move */
+	FOR_SEEDS(test_merge("c.vhdx", "p.vhdx", seed));
+	FOR_SEEDS(test_merge_again("c.vhdx", "p.vhdx", seed));
+	FOR_SEEDS(test_merge_middle("vhdx", seed));
+	FOR_SEEDS(test_merge_top_online("vhdx", seed));
+	FOR_SEEDS(test_rebase("c.vhdx", "p.vhdx", seed));
+}
+
+static void test_vhd_changes(void **state)
+{
+	(void)state;
+	FOR_SEEDS(test_compact("a.vhd", seed));
+	FOR_SEEDS(test_grow("a.vhd", 64ull << 30, seed));
+	FOR_SEEDS(test_merge("c.vhd", "p.vhd", seed));
+	FOR_SEEDS(test_merge_again("c.vhd", "p.vhd", seed));
+	FOR_SEEDS(test_merge_middle("vhd", seed));
+	FOR_SEEDS(test_merge_top_online("vhd", seed));
+	FOR_SEEDS(test_rebase("c.vhd", "p.vhd", seed));
+}
+
+/* -- Errors of the host's disk -- */
+
+/* Whichever operation fails: what was flushed before is in the file, and the handle takes no more flushes. */
+static void fail_each_operation(const char *path, uint32_t seed)
+{
+	unsigned n;
+	bool failed = true;
+
+	for (n = 1; failed; n++) {
+		static uint8_t data[3 << 20];
+		struct disk *disk;
+		int r;
+
+		begin_case(seed);
+		make_disk(path, NULL);
+		fill_everything(path);
+		disk = open_disk(path);
+		fake_fail_after(n);
+		memset(data, 0x5a, sizeof(data));
+		r = disk_trim(disk, 1 << 20, 1 << 20);
+		r = r ? r : disk_flush(disk);
+		r = r ? r : disk_write(disk, data, 512, 1 << 20);
+		r = r ? r : disk_flush(disk);
+		failed = fake_failed();
+		assert_true(failed || !r); /* a hole that cannot be made fails nobody */
+		fake_fail_after(0);
+		disk_close(&disk, NULL);
+		disk = open_disk(path);
+		assert_int_equal(disk_read(disk, view, DISK_SIZE, 0), 0);
+		fill_sector(data, 5, 1);
+		assert_memory_equal(view + 5 * SECTOR, data, SECTOR);
+		close_disk(disk);
+	}
+	assert_true(n > 4);
+}
+
+static void test_host_errors(void **state)
+{
+	(void)state;
+	fail_each_operation("a.vhdx", 1);
+	fail_each_operation("a.vhd", 1);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vhdx_dynamic), cmocka_unit_test(test_vhdx_differencing),
+		cmocka_unit_test(test_vhd_dynamic),  cmocka_unit_test(test_vhd_differencing),
+		cmocka_unit_test(test_vhdx_changes), cmocka_unit_test(test_vhd_changes),
+		cmocka_unit_test(test_host_errors),
+	};
+	unsigned i;
+	int r;
+
+	if (argc == 3 && !strcmp(argv[1], "--dump")) {
+		dump_folder = argv[2];
+	} else if (argc == 2) {
+		seeds = (unsigned)strtoul(argv[1], NULL, 10);
+	}
+	for (i = 0; i < SLOTS; i++) {
+		slots[i].buffer = malloc(2048 * SECTOR);
+	}
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	print_message("%u states looked at\n", verified);
+	for (i = 0; i < SLOTS; i++) {
+		free(slots[i].buffer);
+	}
+	fake_reset(1);
+	return r;
+}

@@ -1,0 +1,46 @@
+/*
+ * A simulated host disk in place of disk/file.c, disk/ring.c and disk/helper.c. It keeps files in memory, records every
+ * write, cut, hole and sync, and can afterwards put the files into any state that a power cut could have left.
+ */
+#ifndef TESTS_UNIT_DISK_FAKE_H
+#define TESTS_UNIT_DISK_FAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void fake_reset(uint32_t seed);
+uint32_t fake_random(void);
+
+/* From here on everything is recorded. */
+void fake_record(void);
+size_t fake_op_count(void);
+
+/* Go through the cuts in rising order. Cut k: the first k operations were handed to the host, then the power failed. */
+void fake_cuts_begin(void);
+void fake_cut_at(size_t k);
+/* How many ways there are that are worth a look: 1 when nothing was unsynced. */
+unsigned fake_cut_variants(void);
+void fake_cut_make(unsigned variant);
+void fake_cuts_end(void);
+
+/* The n-th operation from now on fails with -EIO; 0: none. */
+void fake_fail_after(unsigned n);
+bool fake_failed(void);
+
+/* The bytes of a file, for corruption tests and dumps. */
+uint64_t fake_size(const char *path);
+void fake_peek(const char *path, uint64_t offset, void *out, size_t length);
+void fake_poke(const char *path, uint64_t offset, const void *data, size_t length);
+void fake_shrink(const char *path, uint64_t size);
+/* Writes a file out, for other programs. */
+bool fake_dump(const char *path, const char *host_path);
+/* Copies of the present state of all files. */
+struct fake_state;
+struct fake_state *fake_save(void);
+void fake_restore(const struct fake_state *state);
+void fake_state_free(struct fake_state *state);
+/* Writes since the last call: a reader must make none. */
+unsigned fake_writes(void);
+
+#endif
