@@ -148,7 +148,7 @@ uint32_t lapic_ppr(const struct lapic *apic)
 	int isr = lapic_highest(apic->isr, apic->isr_words);
 	uint32_t service = isr < 0 ? 0 : (uint32_t)isr & 0xF0;
 
-	return (apic->tpr & 0xF0) >= service ? apic->tpr : service;
+	return apic->tpr >= service ? apic->tpr : service;
 }
 
 int lapic_highest_irr(const struct vp *vp)

@@ -47,7 +47,6 @@ static enum access_result write_base(struct vp *vp, uint64_t value)
 	    (after == mode_bits && (before == 0 || !lapic_x2apic_offered(vp))) ||
 	    (before == mode_bits && after == LAPIC_BASE_ENABLE))
 		return ACCESS_FAULT;
-	lapic_fold(vp);
 	__atomic_store_n(&apic->base, value, __ATOMIC_RELAXED);
 	if (before == after)
 		return ACCESS_OK;

@@ -198,13 +198,13 @@ static hv_status_t post_locked(struct vp *vp, uint32_t sint, const struct hv_mes
 
 	if (!enabled(synic))
 		return HV_STATUS_INVALID_SYNIC_STATE;
-	flush_sint(vp, sint); /* TLFS: another message makes the queue move */
+	flush_sint(vp, sint); /* TLFS: another message makes the queue move, and frees its buffer */
 	if (!synic->queue[sint] && (slot_empty(synic, sint) || empty_after_flag(synic, sint))) {
 		write_slot(vp, sint, message, false);
 		return HV_STATUS_SUCCESS;
 	}
 	status = queue ? enqueue(synic, sint, message) : HV_STATUS_INSUFFICIENT_BUFFERS;
-	flush_sint(vp, sint); /* flags the slot, which flush_sint() may just have filled */
+	flush_sint(vp, sint); /* flags the slot, which may just have been filled */
 	return status;
 }
 
@@ -243,7 +243,8 @@ uint16_t synic_free_sints(struct vp *vp, uint16_t wanted)
 
 	spin_lock(&synic->lock);
 	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
-		if (wanted >> sint & 1 && !synic->queue[sint] && (slot_empty(synic, sint) || empty_after_flag(synic, sint)))
+		if (wanted >> sint & 1 && !synic->queue[sint] &&
+		    (slot_empty(synic, sint) || empty_after_flag(synic, sint)))
 			sints |= (uint16_t)(1u << sint);
 	spin_unlock(&synic->lock);
 	return sints;

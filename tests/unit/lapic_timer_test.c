@@ -147,6 +147,10 @@ static void periodic(void **state)
 		assert_true(fired());
 		assert_int_equal(get(LAPIC_TIMER_CURRENT), 100000);
 	}
+	machine.tsc += period * 5 / 4; /* overdue, and the home has not come to it yet */
+	assert_int_equal(get(LAPIC_TIMER_CURRENT), 75000);
+	guest_advance(p, period * 3 / 4);
+	assert_true(fired());
 	guest_advance(p,
 		      10 * period + period / 4); /* away for long: once, and in step afterwards */
 	assert_true(fired());

@@ -404,6 +404,9 @@ static void buffers_run_out(void **state)
 		assert_int_equal(post(0, 5, true), HV_STATUS_SUCCESS);
 	assert_int_equal(post(0, 6, true), HV_STATUS_INSUFFICIENT_BUFFERS);
 	assert_int_equal(vp->synic.free_count, 0);
+	slot(0)->header.message_type = HVMSG_NONE; /* room, though no EOM has come */
+	assert_int_equal(post(0, 7, true), HV_STATUS_SUCCESS);
+	assert_int_equal(vp->synic.free_count, 0);
 	assert_int_equal(receive(SINT), 1);
 	assert_int_equal(vp->synic.free_count, 1);
 }
