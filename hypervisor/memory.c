@@ -1,6 +1,6 @@
 /*
- * The table of pages. Every change of an entry's owner, kind or count is in this file; invariants
- *(M…) in docs/design/memory.md.
+ * The table of pages. Every change of an entry's owner, kind or count is in this file. The
+ * invariants (M…) are in docs/design/memory.md.
  *
  *	RAM  --deposit--> LIMBO --settle--> FREE --alloc--> USED --free--> FREE
  *	FREE --withdraw-> RAM
@@ -24,7 +24,8 @@ static uint64_t reserved_first, reserved_pages; /* SPNs */
 static uint64_t boot_next, boot_end;
 static struct page *pages;
 static struct partition *owners[HV_MAX_PARTITIONS]; /* who has deposits, by slot (struct page) */
-static struct page *boot_free; /* the root's, of the reserved region: taken first, never withdrawn */
+static struct page
+	*boot_free; /* the root's, of the reserved region: taken first, never withdrawn */
 
 void memory_lock(void)
 {

@@ -61,6 +61,7 @@ static void test_ranges_shrink_to_whole_pages(void **state)
 	assert_null(memory_page(0x9f));
 	assert_non_null(memory_page(0x7ff));
 	assert_null(memory_page(0x800));
+	assert_int_equal(memory_claim(&ram_root, 0x9e, 0x63), HV_STATUS_ACCESS_DENIED); /* a hole */
 	assert_int_equal(memory_page(0x600)->kind,
 			 PAGE_HYPERVISOR); /* the block's page is not used for the table */
 	ram_check();
