@@ -80,6 +80,7 @@ hv_status_t plat_vp_create(struct vp *vp)
 		vcpu->lp->root = vcpu;
 	}
 	vendor_reset(vcpu);
+	vendor_set_tsc_offset(vcpu, vp->tsc_offset);
 	return HV_STATUS_SUCCESS;
 }
 
