@@ -1,7 +1,8 @@
 /*
  * Registers of a child's processor that are kept for it and have no effect: MTRRs (the parent's and
  * the home's mappings decide memory types), MISC_ENABLE, machine checks (there are no banks, and
- * none is ever reported).
+ * none is ever reported), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them; the
+ * board that they configure is not there).
  */
 #include "tlfs/msr.h"
 
@@ -11,6 +12,8 @@
 #define MSR_MISC_ENABLE	  0x000001A0u
 #define MSR_MTRR_VARIABLE 0x00000200u /* 8 pairs: base, mask */
 #define MSR_MTRR_DEF_TYPE 0x000002FFu
+#define MSR_AMD_SYSCFG	  0xC0010010u
+#define MSR_AMD_NB_CFG	  0xC001001Fu
 
 #define MTRR_PAIR_COUNT	  8u
 #define MTRR_CAP	  (1u << 10 | 1u << 8 | MTRR_PAIR_COUNT) /* write combining, fixed ranges */
@@ -63,6 +66,8 @@ bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value)
 		return true;
 	case MSR_MCG_CAP:
 	case MSR_MCG_STATUS:
+	case MSR_AMD_SYSCFG:
+	case MSR_AMD_NB_CFG:
 		*value = 0;
 		return true;
 	case MSR_MISC_ENABLE:
@@ -102,6 +107,10 @@ bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_re
 		break;
 	case MSR_MCG_STATUS:
 		good = value == 0;
+		break;
+	case MSR_AMD_SYSCFG:
+	case MSR_AMD_NB_CFG: /* nothing to configure */
+		good = true;
 		break;
 	case MSR_MISC_ENABLE:
 		good = keep(true, &vp->misc_enable, value);

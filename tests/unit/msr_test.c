@@ -440,6 +440,19 @@ static void machine_checks(void **state)
 	assert_int_equal(get(0x1A0), 0x850089);
 }
 
+/* Kernels on AMD processors touch SYSCFG and NB_CFG without looking first; there is nothing behind them. */
+static void amd_configuration(void **state)
+{
+	static const uint32_t msrs[] = {0xC0010010, 0xC001001F};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(msrs); i++) {
+		set(msrs[i], 1ull << 46);
+		assert_int_equal(get(msrs[i]), 0);
+	}
+	assert_int_equal(record.plat_writes, 0);
+}
+
 /* The root's are the machine's: the home sees them. */
 static void root_asks_the_home(void **state)
 {
@@ -483,7 +496,7 @@ int main(void)
 		TEST(xss_is_0),
 		ROOT(xss_is_0),
 		TEST(mtrrs),
-		TEST(machine_checks),
+		TEST(machine_checks), TEST(amd_configuration),
 		ROOT(root_asks_the_home),
 	};
 
