@@ -16,7 +16,7 @@
 #define BLOCKS	    4
 #define CHILD_PAGES (BLOCKS * 512)
 #define ROOT_PAGES  1536
-#define MIN_STEPS   12
+#define MIN_STEPS   10
 #define NOTHING	    0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
 #define EXPECT(condition)                                                                          \
