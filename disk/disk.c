@@ -6,12 +6,16 @@
 static struct disk *disk_alloc(void)
 {
 	struct disk *disk = calloc(1, sizeof(*disk));
+	pthread_rwlockattr_t fair;
 
 	if (disk) {
 		pthread_mutex_init(&disk->merge_lock, NULL);
 		pthread_mutex_init(&disk->edge_lock, NULL);
 		pthread_mutex_init(&disk->helper_lock, NULL);
-		pthread_rwlock_init(&disk->chain_lock, NULL);
+		pthread_rwlockattr_init(&fair);
+		pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+		pthread_rwlock_init(&disk->chain_lock, &fair);
+		pthread_rwlockattr_destroy(&fair);
 	}
 	return disk;
 }

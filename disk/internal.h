@@ -1,7 +1,8 @@
 /*
  * What the files of the disk library share: a host file, a layer (one file of a chain), the format table, the ring.
  *
- * Lock order: layer.flush_lock, layer.lock; a child's before its parent's; then the leaves (queue lists).
+ * Lock order: disk.chain_lock, disk.merge_lock, disk.edge_lock, layer.flush_lock, layer.lock; a child's before its parent's;
+ * then the leaves (queue lists).
  * Field letters: [I] immutable after open, [L] layer.lock, [F] layer.flush_lock, [a] atomic.
  */
 #ifndef DISK_INTERNAL_H

@@ -176,7 +176,7 @@ static int prepare(struct disk *disk, unsigned index, struct disk_error *error)
 
 /* -- The whole -- */
 
-/* The merged file leaves the chain: its child, or nobody, has another parent now. */
+/* The merged file leaves the chain: its child, or nobody, has another parent now. Under chain_lock, for writing. */
 static int leave_chain(struct disk *disk, unsigned index, struct disk_error *error)
 {
 	struct create_plan plan = {0};
@@ -199,11 +199,9 @@ static int leave_chain(struct disk *disk, unsigned index, struct disk_error *err
 	}
 	r = r ? r : retire(disk, disk->layers[index]);
 	if (!r) {
-		pthread_rwlock_wrlock(&disk->chain_lock);
 		disk->layer_count--;
 		memmove(&disk->layers[index], &disk->layers[index + 1],
 			(disk->layer_count - index) * sizeof(disk->layers[0]));
-		pthread_rwlock_unlock(&disk->chain_lock);
 	}
 	return r;
 }
@@ -220,8 +218,10 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress, st
 	while (atomic_load(&disk->async_users)) { /* writes that began on the fast path */
 		usleep(200);
 	}
+	pthread_rwlock_wrlock(&disk->chain_lock); /* and those on the slow one */
+	pthread_rwlock_unlock(&disk->chain_lock);
 	r = merge_data(disk, 0, progress);
-	pthread_mutex_lock(&disk->merge_lock);
+	pthread_rwlock_wrlock(&disk->chain_lock); /* writers hold it while they are in merge_write */
 	if (r) {
 		error_set(error, r, "%s: merging: %s", disk_top(disk)->file.path, strerror(-r));
 	} else {
@@ -229,7 +229,7 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress, st
 	}
 	disk->merge_target = NULL;
 	atomic_store(&disk->merging, 0);
-	pthread_mutex_unlock(&disk->merge_lock);
+	pthread_rwlock_unlock(&disk->chain_lock);
 	return r;
 }
 
@@ -250,8 +250,13 @@ int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progr
 		return merge_top(disk, progress, error);
 	}
 	r = merge_data(disk, index, progress);
-	return r ? error_set(error, r, "%s: merging: %s", disk->layers[index]->file.path, strerror(-r)) :
-		   leave_chain(disk, index, error);
+	if (r) {
+		return error_set(error, r, "%s: merging: %s", disk->layers[index]->file.path, strerror(-r));
+	}
+	pthread_rwlock_wrlock(&disk->chain_lock);
+	r = leave_chain(disk, index, error);
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return r;
 }
 
 struct scaled_progress {
