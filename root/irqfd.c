@@ -318,7 +318,7 @@ void irqfds_release(struct partition *partition)
 
 int irqfd_init(void)
 {
-	shutdown_queue = alloc_workqueue("mshv_vd_irqfd", 0, 0);
+	shutdown_queue = alloc_workqueue("mshv_vd_irqfd", WQ_UNBOUND, 0);
 	return shutdown_queue ? 0 : -ENOMEM;
 }
 
