@@ -21,3 +21,12 @@ loader_cpu_test_objs := loader/cpu.o loader/clock.o
 
 loader_fuzzers := tests/fuzz/loader_fuzz.c
 loader_fuzz_objs := $(loader_pure)
+
+# A test's image that takes the hypervisor's place and checks what it is handed.
+loader_products += build/tests/handoff-svm.elf
+build/image/tests/guest/handoff/%.o: image_flags_tests :=
+build/tests/handoff-svm.elf: $(call image,tests/guest/handoff/entry.o tests/guest/handoff/check.o lib/print.o lib/string.o) \
+		tests/guest/handoff/image.lds
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LD) -nostdlib --gc-sections -z noexecstack -z max-page-size=4096 -T tests/guest/handoff/image.lds -o $@ $(filter %.o,$^)
