@@ -29,3 +29,5 @@ tlfs_tests += $(core_tests:%=tests/unit/%_test.c)
 $(foreach t,$(core_tests),$(eval $(t)_test_objs = $$(tlfs_objs) tests/fake/plat.o tests/fake/parent.o))
 tlfs_fuzzers += tests/fuzz/msr_fuzz.c
 msr_fuzz_objs := $(guest_test_objs)
+tlfs_fuzzers += tests/fuzz/hypercall_fuzz.c
+hypercall_fuzz_objs = $(tlfs_objs) tests/fake/plat.o tests/fake/parent.o

@@ -295,6 +295,14 @@ static bool destroy_some_vps(struct partition *p)
 	return true;
 }
 
+/* The guest's pages of the whole partition leave its GPA space; a move to nowhere cannot fail. */
+static void remove_overlays(struct partition *p)
+{
+	CHECK(overlay_move(p, p->hypercall_msr, 0, p->hypercall_page) == HV_STATUS_SUCCESS);
+	CHECK(overlay_move(p, p->reference_tsc, 0, p->tsc_page) == HV_STATUS_SUCCESS);
+	p->hypercall_msr = p->reference_tsc = 0;
+}
+
 /* One step; p->busy is ours. True: all is gone. */
 static bool take_down(struct partition *p)
 {
@@ -308,6 +316,7 @@ static bool take_down(struct partition *p)
 		return false;
 	stats_forget_partition(p);
 	cpuid_override_destroy(p);
+	remove_overlays(p);
 	if (!plat_partition_destroy(p))
 		return false;
 	destroy_pages(p);

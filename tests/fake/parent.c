@@ -158,14 +158,12 @@ hv_status_t map_pages(uint64_t id, uint64_t gpn, uint64_t source, uint32_t count
 	return status_of(call(root_vp(), HVCALL_MAP_GPA_PAGES | REPS(count), in, 24 + 8 * (size_t)count, NULL, 0));
 }
 
+/* The header of both calls: partition, VP; then the name, or name and value. */
 hv_status_t get_register(uint64_t id, uint32_t index, uint32_t name, uint64_t *value)
 {
-	struct {
-		struct hv_input_get_vp_registers header;
-		uint32_t names[2];
-	} in = { .header = { .partition_id = id, .vp_index = index }, .names = { name } };
+	uint64_t in[] = { id, index, name };
 	union hv_register_value out;
-	uint64_t result = call(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(1), &in, sizeof(in), &out, sizeof(out));
+	uint64_t result = call(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(1), in, sizeof(in), &out, sizeof(out));
 
 	*value = out.reg64;
 	return status_of(result);
@@ -173,12 +171,9 @@ hv_status_t get_register(uint64_t id, uint32_t index, uint32_t name, uint64_t *v
 
 hv_status_t set_register(uint64_t id, uint32_t index, uint32_t name, uint64_t value)
 {
-	struct {
-		struct hv_input_set_vp_registers header;
-		struct hv_register_assoc assoc;
-	} in = { .header = { .partition_id = id, .vp_index = index }, .assoc = { .name = name, .value = { .reg64 = value } } };
+	uint64_t in[] = { id, index, name, 0, value, 0 };
 
-	return status_of(call(root_vp(), HVCALL_SET_VP_REGISTERS | REPS(1), &in, sizeof(in), NULL, 0));
+	return status_of(call(root_vp(), HVCALL_SET_VP_REGISTERS | REPS(1), in, sizeof(in), NULL, 0));
 }
 
 hv_status_t dispatch_vp(uint64_t id, uint32_t index, uint32_t flags, struct hv_output_dispatch_vp *out)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "tlfs/partition.h"
 
@@ -14,7 +15,7 @@ struct page {
 	enum page_kind kind;
 	struct partition *owner;
 	uint32_t mapped;
-	bool boot;
+	bool boot, dirty; /* dirty: not all zero, perhaps */
 };
 
 struct mapping {
@@ -41,7 +42,7 @@ struct plat_info plat_info;
 struct fake_machine fake;
 struct partition fake_root;
 
-static uint8_t *ram;
+static uint8_t *ram; /* kept from one machine to the next */
 static struct page pages[FAKE_PAGES];
 static struct overlay overlays[OVERLAYS]; /* a later one lies on top */
 static uint32_t overlay_count;
@@ -73,6 +74,7 @@ static void set_kind(uint64_t spn, enum page_kind kind, struct partition *owner)
 {
 	pages[spn].kind = kind;
 	pages[spn].owner = owner;
+	pages[spn].dirty = true;
 	if (kind == PAGE_USED)
 		ASAN_UNPOISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
 	else
@@ -89,13 +91,16 @@ spa_t plat_ptr_spa(const void *page)
 	return (spa_t){ (uint64_t)((const uint8_t *)page - ram) };
 }
 
+/* The root's from the end, where its boot pages are: those are not to be withdrawn. */
 void *plat_page_alloc(struct partition *p)
 {
 	if (fake.pages_until_failure == 0)
 		return NULL;
 	if (fake.pages_until_failure > 0)
 		fake.pages_until_failure--;
-	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
+	for (uint64_t i = 0; i < FAKE_PAGES; i++) {
+		uint64_t spn = p->parent ? i : FAKE_PAGES - 1 - i;
+
 		if (pages[spn].kind != PAGE_FREE || pages[spn].owner != p)
 			continue;
 		set_kind(spn, PAGE_USED, p);
@@ -120,7 +125,7 @@ void plat_page_free(struct partition *p, void *page)
 hv_status_t plat_page_deposit(struct partition *from, uint64_t gpn, struct partition *p)
 {
 	assert(!from->parent);
-	if (gpn >= FAKE_PAGES || pages[gpn].kind != PAGE_RAM)
+	if (gpn < fake.fixed_pages || gpn >= FAKE_PAGES || pages[gpn].kind != PAGE_RAM)
 		return HV_STATUS_ACCESS_DENIED;
 	if (pages[gpn].mapped)
 		return HV_STATUS_OBJECT_IN_USE;
@@ -214,6 +219,7 @@ static void copy(void *to, const void *from, size_t size, void *guest)
 
 	ASAN_UNPOISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
 	memcpy(to, from, size);
+	pages[spn].dirty = true;
 	if (poisoned)
 		ASAN_POISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
 }
@@ -636,6 +642,23 @@ void plat_tlb_sync(struct partition *p)
 
 /* ---- The machine ---- */
 
+/* All zero and poisoned. */
+static void ram_prepare(void)
+{
+	if (!ram) {
+		ram = mmap(NULL, FAKE_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		assert(ram != MAP_FAILED);
+		ASAN_POISON_MEMORY_REGION(ram, FAKE_PAGES * PAGE_SIZE);
+	}
+	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
+		if (!pages[spn].dirty)
+			continue;
+		ASAN_UNPOISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
+		memset(page_bytes(spn), 0, PAGE_SIZE);
+		ASAN_POISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
+	}
+}
+
 void fake_boot(uint32_t lps)
 {
 	uint32_t apic_ids[HV_MAX_VPS];
@@ -647,15 +670,13 @@ void fake_boot(uint32_t lps)
 					.tsc_invariant = true,
 					.xsave_size_max = 832,
 					.xsave_features = 7 };
-	ram = aligned_alloc(PAGE_SIZE, FAKE_PAGES * PAGE_SIZE);
-	assert(ram);
-	memset(ram, 0, FAKE_PAGES * PAGE_SIZE);
-	memset(pages, 0, sizeof(pages));
+	ram_prepare();
 	overlay_count = 0;
 	memset(&fake_root, 0, sizeof(fake_root));
 	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
-		pages[spn].boot = spn >= FAKE_PAGES - FAKE_BOOT_PAGES;
-		set_kind(spn, pages[spn].boot ? PAGE_FREE : PAGE_RAM, &fake_root);
+		bool boot = spn >= FAKE_PAGES - FAKE_BOOT_PAGES;
+
+		pages[spn] = (struct page){ boot ? PAGE_FREE : PAGE_RAM, &fake_root, 0, boot, false };
 	}
 	fake_root.pool.free_count = FAKE_BOOT_PAGES;
 	for (uint32_t i = 0; i < lps; i++)
@@ -672,6 +693,4 @@ void fake_shutdown(void)
 		if (fake_root.vps[i])
 			free(fake_root.vps[i]->home);
 	free(fake_root.home);
-	ASAN_UNPOISON_MEMORY_REGION(ram, FAKE_PAGES * PAGE_SIZE);
-	free(ram);
 }

@@ -252,6 +252,24 @@ static void siblings_are_out_of_reach(void **state)
 	child_destroy(b);
 }
 
+/* The pages that the guest and its parent placed go before they are freed; the fake machine looks. */
+static void overlays_go_with_their_partition(void **state)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t gpn;
+	} overlays[] = { { HV_X64_MSR_HYPERCALL, 3 },	    { HV_X64_MSR_REFERENCE_TSC, 4 }, { HV_X64_MSR_SIMP, 5 },
+			 { HV_X64_MSR_SIEFP, 6 },	    { HV_X64_MSR_VP_ASSIST_PAGE, 7 } };
+	struct partition *p = child_create(1);
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_COUNT(overlays); i++) {
+		assert_int_equal(msr_write(p->vps[0], overlays[i].msr, overlays[i].gpn << PAGE_SHIFT | 1), ACCESS_OK);
+		assert_non_null(fake_overlay(p, overlays[i].gpn));
+	}
+	child_destroy(p);
+}
+
 static void finalization_is_done_in_steps(void **state)
 {
 	struct partition *p = child_create(10);
@@ -372,6 +390,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_root_cannot_be_taken_down, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_child_has_no_children, setup, teardown),
 		cmocka_unit_test_setup_teardown(siblings_are_out_of_reach, setup, teardown),
+		cmocka_unit_test_setup_teardown(overlays_go_with_their_partition, setup, teardown),
 		cmocka_unit_test_setup_teardown(finalization_is_done_in_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(finalization_waits_for_other_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(deposits_are_checked, setup, teardown),
