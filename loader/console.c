@@ -8,7 +8,9 @@
 
 #include "boot/handoff.h"
 #include "lib/print.h"
+#include "loader/framebuffer.h"
 #include "loader/io.h"
+#include "loader/vga.h"
 
 #define COM1	   0x3f8
 #define UART_DATA  0
@@ -24,17 +26,14 @@
 #define LINE_MAX   (2 * HANDOFF_CMDLINE_MAX)
 #define SEND_SPINS 100000
 
-#define SCREEN	    ((volatile uint16_t *)0xb8000)
-#define COLUMNS	    80u
-#define ROWS	    25u
-#define ATTRIBUTE   0x0700
-#define CRTC_INDEX  0x3d4
-#define CURSOR_HIGH 0x0e
-#define CURSOR_LOW  0x0f
+enum screen {
+	SCREEN_NONE,
+	SCREEN_TEXT,
+	SCREEN_GRAPHIC,
+};
 
 static uint16_t serial_port;
-static bool have_screen;
-static unsigned int cursor;
+static enum screen screen;
 
 uint16_t console_start(void)
 {
@@ -61,56 +60,16 @@ static void serial_put(char c)
 	outb(serial_port + UART_DATA, (uint8_t)c);
 }
 
-static uint8_t crtc_read(uint8_t index)
+void console_use_text(void)
 {
-	outb(CRTC_INDEX, index);
-	return inb(CRTC_INDEX + 1);
+	vga_start();
+	screen = SCREEN_TEXT;
 }
 
-static void crtc_write(uint8_t index, uint8_t value)
+void console_use_framebuffer(const struct framebuffer *f)
 {
-	outb(CRTC_INDEX, index);
-	outb(CRTC_INDEX + 1, value);
-}
-
-static void screen_new_line(void)
-{
-	cursor += COLUMNS - cursor % COLUMNS;
-	if (cursor < COLUMNS * ROWS)
-		return;
-	for (unsigned int i = 0; i < COLUMNS * (ROWS - 1); i++)
-		SCREEN[i] = SCREEN[i + COLUMNS];
-	for (unsigned int i = COLUMNS * (ROWS - 1); i < COLUMNS * ROWS; i++)
-		SCREEN[i] = ATTRIBUTE | ' ';
-	cursor = COLUMNS * (ROWS - 1);
-}
-
-static void screen_put(char c)
-{
-	if (c == '\n') {
-		screen_new_line();
-	} else {
-		SCREEN[cursor] = (uint16_t)(ATTRIBUTE | (uint8_t)c);
-		if (++cursor == COLUMNS * ROWS)
-			screen_new_line();
-	}
-	crtc_write(CURSOR_HIGH, (uint8_t)(cursor >> 8));
-	crtc_write(CURSOR_LOW, (uint8_t)cursor);
-}
-
-void console_use_screen(void)
-{
-	cursor = (unsigned int)crtc_read(CURSOR_HIGH) << 8 | crtc_read(CURSOR_LOW);
-	if (cursor >= COLUMNS * ROWS)
-		cursor = 0;
-	have_screen = true;
-	if (cursor % COLUMNS)
-		screen_new_line();
-}
-
-uint8_t console_row(void)
-{
-	return (uint8_t)(cursor / COLUMNS);
+	if (framebuffer_start(f))
+		screen = SCREEN_GRAPHIC;
 }
 
 static void put(char c)
@@ -119,8 +78,10 @@ static void put(char c)
 		serial_put('\r');
 	if (serial_port)
 		serial_put(c);
-	if (have_screen)
-		screen_put(c);
+	if (screen == SCREEN_TEXT)
+		vga_put(c);
+	else if (screen == SCREEN_GRAPHIC)
+		framebuffer_put(c);
 }
 
 static void print_args(const char *format, va_list args)

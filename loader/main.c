@@ -39,8 +39,10 @@ static void read_boot_info(struct loader *l, uint32_t magic, uint32_t address)
 	l->free = l->map;
 	if (!efi_map_keep(&l->info.efi_map, &l->free))
 		stop("the firmware's EFI memory map is in too many pieces");
-	if (!l->info.framebuffer.present && !l->info.is_efi)
-		console_use_screen();
+	if (l->info.framebuffer.present)
+		console_use_framebuffer(&l->info.framebuffer);
+	else if (!l->info.is_efi)
+		console_use_text();
 }
 
 static void judge_processor(struct loader *l)

@@ -10,16 +10,9 @@
 
 #include "loader/acpi.h"
 #include "loader/efi.h"
+#include "loader/framebuffer.h"
 #include "loader/ranges.h"
 #include "loader/modules.h"
-
-struct framebuffer {
-	bool present; /* linear, RGB; else the screen is in text mode or there is none */
-	uint64_t base;
-	uint32_t line_bytes, width, height;
-	uint8_t depth;
-	uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size;
-};
 
 struct boot_info {
 	char string[STRING_MAX]; /* hvloader's own */

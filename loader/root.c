@@ -8,6 +8,7 @@
 #include "loader/loader.h"
 
 #include "loader/console.h"
+#include "loader/vga.h"
 #include "lib/string.h"
 
 #define DATA_CMDLINE   (1 * PAGE)
@@ -118,7 +119,7 @@ static struct linux_efi write_efi(struct loader *l, const struct root_plan *plan
 static struct linux_screen text_screen(void)
 {
 	return (struct linux_screen){
-		.y = console_row(),
+		.y = vga_row(),
 		.mode = SCREEN_TEXT_MODE,
 		.columns = TEXT_COLUMNS,
 		.lines = TEXT_LINES,
