@@ -31,29 +31,77 @@ static bool is_root(const struct vp *vp)
 
 /* ---- feature leaves, for root and child ---- */
 
-static void leaf_1(const struct vp *vp, uint32_t out[4])
+/*
+ * When the partition is made, and by whichever VP first sees that there are more VPs than before.
+ *
+ */
+void cpuid_prepare_1(struct partition *p)
 {
-	mask(vp, WORD_1_ECX, &out[ECX]);
-	mask(vp, WORD_1_EDX, &out[EDX]);
+	uint32_t vps = p->vp_count, out[4];
+
+	plat_cpuid(0x1, 0, out);
+	out[EBX] &= 0xFFFFFF;
+	out[ECX] &= p->cpuid_allowed[WORD_1_ECX];
+	out[EDX] &= p->cpuid_allowed[WORD_1_EDX];
 	out[ECX] |= HYPERV_HYPERVISOR_PRESENT_BIT;
-	if (lapic_x2apic_offered(vp))
+	if (p->create_flags & HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE)
 		out[ECX] |= 1u << 21;
-	if (is_root(vp) || vp->partition->processor_features[1] >> 17 & 1)
+	if (p->id == HV_ROOT_PARTITION || p->processor_features[1] >> 17 & 1)
 		out[ECX] |= 1u << 24; /* TSC deadline */
+	if (p->id != HV_ROOT_PARTITION)
+		cpuid_topology_1(p, out);
+	for (unsigned int i = EAX; i <= EDX; i++)
+		__atomic_store_n(&p->cpuid_1[i], out[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&p->cpuid_1_vps, vps, __ATOMIC_SEQ_CST);
+	if (cpuid_override_exists(
+		    p,
+		    0x1)) /* looked at last, as cpuid_override_add() does it the other way round */
+		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
 }
 
-static void leaf_7(const struct vp *vp, uint32_t subleaf, uint32_t out[4])
+/* OSXSAVE and the APIC bit. */
+static inline void follow_state_1(struct vp *vp, uint32_t out[4])
+{
+	if ((out[ECX] & CPUID_1_ECX_XSAVE) && (plat_cr4(vp) & CR4_OSXSAVE))
+		out[ECX] |= CPUID_1_ECX_OSXSAVE;
+	else
+		out[ECX] &= ~CPUID_1_ECX_OSXSAVE;
+	if (!(vp->lapic.base & LAPIC_BASE_ENABLE))
+		out[EDX] &= ~CPUID_1_EDX_APIC;
+}
+
+static inline void leaf_1(struct vp *vp, uint32_t out[4])
+{
+	const struct partition *p = vp->partition;
+
+	for (unsigned int i = EAX; i <= EDX; i++)
+		out[i] = __atomic_load_n(&p->cpuid_1[i], __ATOMIC_RELAXED);
+	out[EBX] |= vp->apic_id << 24;
+	follow_state_1(vp, out);
+}
+
+/* OSPKE */
+static void follow_state_7(struct vp *vp, uint32_t out[4])
+{
+	out[ECX] &= ~CPUID_7_ECX_OSPKE;
+	if ((out[ECX] & CPUID_7_ECX_PKU) && (plat_cr4(vp) & CR4_PKE))
+		out[ECX] |= CPUID_7_ECX_OSPKE;
+}
+
+static void leaf_7(struct vp *vp, uint32_t subleaf, uint32_t out[4])
 {
 	if (subleaf == 0) {
 		mask(vp, WORD_7_EBX, &out[EBX]);
 		mask(vp, WORD_7_ECX, &out[ECX]);
 		mask(vp, WORD_7_EDX, &out[EDX]);
 		if (!(plat_info.xsave_features & 1u << 9))
-			out[ECX] &= ~(1u << 3); /* protection keys: PKRU could not be switched */
+			out[ECX] &=
+				~CPUID_7_ECX_PKU; /* protection keys: PKRU could not be switched */
 		if (is_root(vp) || vp->partition->processor_features[1] >> 18 & 1)
 			out[EBX] |= 1u << 1; /* TSC_ADJUST */
 		if (!is_root(vp) && out[EAX] > 1)
 			out[EAX] = 1;
+		follow_state_7(vp, out);
 	} else if (subleaf == 1) {
 		mask(vp, WORD_71_EAX, &out[EAX]);
 		out[EBX] = out[ECX] = 0;
@@ -134,9 +182,6 @@ static void leaf_87(const struct vp *vp, uint32_t out[4])
 static void root_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	switch (leaf) {
-	case 0x1:
-		leaf_1(vp, out);
-		break;
 	case 0x5:	 /* MONITOR */
 	case 0xA:	 /* performance monitoring */
 	case 0x12:	 /* SGX */
@@ -183,10 +228,6 @@ static void child_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t 
 	case 0x0:
 		out[EAX] = CHILD_MAX_LEAF;
 		break;
-	case 0x1:
-		leaf_1(vp, out);
-		cpuid_topology_leaf(vp, leaf, subleaf, out);
-		break;
 	case 0x2: /* caches and the brand string are the machine's */
 	case 0x80000002 ... 0x80000006:
 	case 0x80000019 ... 0x8000001A:
@@ -232,28 +273,30 @@ static void child_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t 
 	}
 }
 
-/* ---- what follows the VP's state ---- */
+/* ---- together ---- */
 
-static void follow_state(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+/* The parent's answer, over which the VP's state goes again; or its intercept. */
+static enum access_result ask_parent(struct vp *vp, uint32_t leaf, uint32_t subleaf,
+				     uint32_t out[4])
 {
-	if (leaf == 0x1) {
-		out[ECX] &= ~CPUID_1_ECX_OSXSAVE;
-		if ((out[ECX] & 1u << 26) && (plat_cr4(vp) & CR4_OSXSAVE))
-			out[ECX] |= CPUID_1_ECX_OSXSAVE;
-		if (!(vp->lapic.base & LAPIC_BASE_ENABLE))
-			out[EDX] &= ~CPUID_1_EDX_APIC;
-	} else if (leaf == 0x7 && subleaf == 0) {
-		out[ECX] &= ~CPUID_7_ECX_OSPKE;
-		if ((out[ECX] & 1u << 3) && (plat_cr4(vp) & CR4_PKE))
-			out[ECX] |= CPUID_7_ECX_OSPKE;
-	}
+	bool always = false, answered = cpuid_override_apply(vp, leaf, subleaf, out, &always);
+
+	if (answered && !always && leaf == 0x1)
+		follow_state_1(vp, out);
+	if (answered && !always && leaf == 0x7 && subleaf == 0)
+		follow_state_7(vp, out);
+	return vp->partition->intercept_cpuid && !answered ? ACCESS_PARENT : ACCESS_OK;
 }
 
-enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+static __attribute__((noinline)) enum access_result read_any(struct vp *vp, uint32_t leaf,
+							     uint32_t subleaf, uint32_t out[4])
 {
-	bool answered, always = false;
+	struct partition *p = vp->partition;
 
-	if (leaf >= LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_END) {
+	if (leaf == 0x1) {
+		cpuid_prepare_1(p);
+		leaf_1(vp, out);
+	} else if (leaf >= LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_END) {
 		cpuid_hypervisor_leaf(vp, leaf, out);
 	} else {
 		plat_cpuid(leaf, subleaf, out);
@@ -262,8 +305,19 @@ enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, ui
 		else
 			child_leaf(vp, leaf, subleaf, out);
 	}
-	answered = cpuid_override_apply(vp, leaf, subleaf, out, &always);
-	if (!always)
-		follow_state(vp, leaf, subleaf, out);
-	return vp->partition->intercept_cpuid && !answered ? ACCESS_PARENT : ACCESS_OK;
+	if (!__atomic_load_n(&p->cpuid_overrides, __ATOMIC_RELAXED) && !p->intercept_cpuid)
+		return ACCESS_OK;
+	return ask_parent(vp, leaf, subleaf, out);
+}
+
+/* Leaf 1 alone, with which guests serialize and measure, has a short way. */
+enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+	const struct partition *p = vp->partition;
+
+	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count ||
+	    p->intercept_cpuid)
+		return read_any(vp, leaf, subleaf, out);
+	leaf_1(vp, out);
+	return ACCESS_OK;
 }

@@ -34,6 +34,8 @@ _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
 #define CPUID_1_ECX_OSXSAVE	(1u << 27)
 #define CPUID_1_EDX_APIC	(1u << 9)
 #define CPUID_1_EDX_HTT		(1u << 28)
+#define CPUID_1_ECX_XSAVE	(1u << 26)
+#define CPUID_7_ECX_PKU		(1u << 3)
 #define CPUID_7_ECX_OSPKE	(1u << 4)
 #define CPUID_81_ECX_CMP_LEGACY (1u << 1)
 #define CR4_OSXSAVE		(1ull << 18)
@@ -45,11 +47,16 @@ uint64_t cpuid_xsave_offered(const struct partition *p);
 /* cpuid_hv.c */
 void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4]);
 
+/* cpuid.c: fills partition->cpuid_1. */
+void cpuid_prepare_1(struct partition *p);
+
 /*
  * cpuid_topology.c: rewrites what tells a child where its VPs are. `out` holds the machine's
  * answer.
  */
 void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+/* Leaf 1 without the APIC id. */
+void cpuid_topology_1(const struct partition *p, uint32_t out[4]);
 
 /*
  * cpuid_override.c: true when the parent left an answer; it is laid over `out`. *always: over what
@@ -57,5 +64,6 @@ void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, u
  */
 bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4],
 			  bool *always);
+bool cpuid_override_exists(const struct partition *p, uint32_t leaf);
 
 #endif

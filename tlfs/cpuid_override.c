@@ -64,6 +64,17 @@ static struct entry *find(struct partition *p, uint32_t vp_index, uint32_t leaf,
 	return e;
 }
 
+bool cpuid_override_exists(const struct partition *p, uint32_t leaf)
+{
+	const struct cpuid_override *first = __atomic_load_n(&p->cpuid_overrides, __ATOMIC_ACQUIRE);
+	const struct entry *e =
+		first ? __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE) : NULL;
+
+	while (e && e->leaf != leaf)
+		e = e->next;
+	return e != NULL;
+}
+
 static void set_answer(struct entry *e,
 		       const struct hv_register_x64_cpuid_result_parameters *result)
 {
@@ -102,7 +113,9 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 	set_answer(e, result);
 	chain = &p->cpuid_overrides->chains[chain_of(e->leaf)];
 	e->next = *chain;
-	__atomic_store_n(chain, e, __ATOMIC_RELEASE);
+	__atomic_store_n(chain, e, __ATOMIC_SEQ_CST);
+	if (e->leaf == 0x1)
+		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
 	return HV_STATUS_SUCCESS;
 }
 

@@ -231,6 +231,8 @@ struct partition {
 	uint32_t intercept_exceptions; /* one bit a vector */
 	struct cpuid_override *cpuid_overrides; /* [P] to add; readers see whole entries */
 	uint32_t cpuid_allowed[CPUID_WORD_COUNT]; /* [I] feature bits that the guest may see */
+	uint32_t cpuid_1[4];   /* [a] leaf 1, but for what differs by VP and its state: the leaf that is asked for most */
+	uint32_t cpuid_1_vps; /* [a] the number of VPs for which that holds; 0: the parent has an answer */
 
 	uint32_t vp_count;	      /* [P] */
 	struct vp *vps[HV_MAX_VPS];   /* [P] to change; a VP lives until its partition is finalized */

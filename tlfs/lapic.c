@@ -99,7 +99,8 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level)
 	else
 		apic->tmr[vector / 32] &= ~bit;
 	set_vector(apic->irr, &apic->irr_words, vector);
-	lapic_settle(vp);
+	if (apic->eoi_assist)
+		lapic_settle(vp);
 }
 
 /*
@@ -177,7 +178,6 @@ void lapic_accept(struct vp *vp, uint8_t vector)
 	clear_vector(apic->irr, &apic->irr_words, vector);
 	if (apic->auto_eoi[vector / 32] & bit)
 		return;
-	lapic_settle(vp);
 	set_vector(apic->isr, &apic->isr_words, vector);
 	if (!(vp->vp_assist & HV_X64_MSR_VP_ASSIST_PAGE_ENABLE) || apic->irr_words ||
 	    (apic->tmr[vector / 32] & bit) || synic_waiting(vp))
@@ -200,7 +200,8 @@ void lapic_eoi(struct vp *vp)
 	struct lapic *apic = &vp->lapic;
 	int vector;
 
-	lapic_settle(vp);
+	if (apic->eoi_assist)
+		lapic_settle(vp);
 	vector = lapic_highest(apic->isr, apic->isr_words);
 	if (vector < 0) /* the EOI of nothing: no effect */
 		return;

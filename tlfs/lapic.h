@@ -63,6 +63,7 @@ enum lapic_register { /* offset in the xAPIC page >> 4; x2APIC: MSR - 0x800 */
 #define LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
 #define LAPIC_ESR_ILLEGAL_REGISTER	 (1u << 7)
 #define LAPIC_ESR_BITS			 0xFFu
+#define LAPIC_XAPIC_BROADCAST		 0xFFu
 #define LAPIC_FIRST_VECTOR		 16
 
 /* LVT timer bits 18:17 */

@@ -15,6 +15,8 @@
 #define ICR_LEVEL	   (1u << 15)
 #define ICR_SHORTHAND(icr) (((icr) >> 18) & 3)
 
+#define ICR_EXTRAORDINARY 0xC0F00u /* shorthand, logical, any mode but fixed */
+
 enum shorthand { NO_SHORTHAND, TO_SELF, TO_ALL, TO_OTHERS };
 
 struct interrupt {
@@ -83,7 +85,7 @@ static bool matches_physical(const struct vp *vp, uint32_t destination)
 {
 	if (in_x2apic_mode(vp))
 		return destination == vp->apic_id;
-	return destination == (vp->apic_id & 0xFF) || destination == 0xFF;
+	return destination == (vp->apic_id & 0xFF) || destination == LAPIC_XAPIC_BROADCAST;
 }
 
 static bool matches(const struct vp *vp, const struct interrupt *what)
@@ -208,7 +210,7 @@ static bool route(struct partition *p, const struct interrupt *what)
 {
 	bool found = false;
 
-	if (!what->logical && !what->broadcast && what->destination != 0xFF) {
+	if (!what->logical && !what->broadcast && what->destination != LAPIC_XAPIC_BROADCAST) {
 		struct vp *vp = vp_by_apic_id(p, what->destination);
 
 		if (vp && (what->mode == LAPIC_MODE_EXTINT ||
@@ -264,7 +266,27 @@ static bool icr_valid(uint64_t icr)
 	return !(ICR_MODE(icr) == LAPIC_MODE_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT));
 }
 
-void lapic_send_ipi(struct vp *vp, uint64_t icr)
+/* The IPI of everyday: fixed, physical, to one VP, whose index is its id as a rule. */
+static bool send_to_one(struct vp *vp, uint64_t icr)
+{
+	uint32_t destination = (uint32_t)(icr >> 32);
+	struct vp *target;
+
+	if ((icr & ICR_EXTRAORDINARY) || destination >= LAPIC_XAPIC_BROADCAST ||
+	    ICR_VECTOR(icr) < LAPIC_FIRST_VECTOR)
+		return false;
+	target = __atomic_load_n(&vp->partition->vps[destination], __ATOMIC_ACQUIRE);
+	if (!target || target->apic_id != destination ||
+	    !(base_of(target) & base_of(vp) & LAPIC_BASE_ENABLE))
+		return false;
+	if (target == vp)
+		lapic_raise(vp, ICR_VECTOR(icr), false);
+	else
+		lapic_post(target, ICR_VECTOR(icr), false);
+	return true;
+}
+
+static void send_any(struct vp *vp, uint64_t icr)
 {
 	struct interrupt what = {
 		.mode = ICR_MODE(icr),
@@ -296,12 +318,19 @@ void lapic_send_ipi(struct vp *vp, uint64_t icr)
 		break;
 	default:
 		what.broadcast =
-			what.destination == (lapic_x2apic(&vp->lapic) ? UINT32_MAX : 0xFF) &&
+			what.destination ==
+				(lapic_x2apic(&vp->lapic) ? UINT32_MAX : LAPIC_XAPIC_BROADCAST) &&
 			(!what.logical || lapic_x2apic(&vp->lapic));
 		break;
 	}
-	(void)route(vp->partition, &what); /* nobody there: lost, as on the bus; the ESR has had no
-					      bit for it since the P6 */
+	/* Nobody there: lost, as on the bus; the ESR has had no bit for it since the P6. */
+	(void)route(vp->partition, &what);
+}
+
+void lapic_send_ipi(struct vp *vp, uint64_t icr)
+{
+	if (!send_to_one(vp, icr))
+		send_any(vp, icr);
 }
 
 hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical,

@@ -14,7 +14,6 @@ static uint32_t reserved_bits(unsigned int reg)
 	case LAPIC_TPR:
 	case LAPIC_SELF_IPI:
 		return ~0xFFu;
-	case LAPIC_EOI:
 	case LAPIC_ESR:
 		return ~0u; /* only 0 may be written */
 	case LAPIC_SVR:
@@ -79,18 +78,28 @@ enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	return ACCESS_OK;
 }
 
+static enum access_result write_icr(struct vp *vp, uint64_t value)
+{
+	if ((uint32_t)value & ICR_RESERVED)
+		return ACCESS_FAULT;
+	vp->lapic.icr = value & ~(uint64_t)LAPIC_LVT_STATUS;
+	lapic_send_ipi(vp, vp->lapic.icr);
+	return ACCESS_OK;
+}
+
 static enum access_result write_x2apic(struct vp *vp, unsigned int reg, uint64_t value)
 {
-	if (!lapic_writable(&vp->lapic, reg))
-		return ACCESS_FAULT;
-	if (reg == LAPIC_ICR) {
-		if ((uint32_t)value & ICR_RESERVED)
+	/* What guests write all the time comes first. */
+	if (reg == LAPIC_EOI) {
+		if (value)
 			return ACCESS_FAULT;
-		vp->lapic.icr = value & ~(uint64_t)LAPIC_LVT_STATUS;
-		lapic_send_ipi(vp, vp->lapic.icr);
+		lapic_eoi(vp);
 		return ACCESS_OK;
 	}
-	if (value >> 32 || ((uint32_t)value & reserved_bits(reg)))
+	if (reg == LAPIC_ICR)
+		return write_icr(vp, value);
+	if (!lapic_writable(&vp->lapic, reg) || value >> 32 ||
+	    ((uint32_t)value & reserved_bits(reg)))
 		return ACCESS_FAULT;
 	if (reg == LAPIC_SELF_IPI)
 		lapic_self_ipi(vp, (uint8_t)value);
@@ -101,13 +110,12 @@ static enum access_result write_x2apic(struct vp *vp, unsigned int reg, uint64_t
 
 enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
+	unsigned int reg = msr - LAPIC_MSR_X2APIC;
+
+	if (reg <= LAPIC_MSR_X2APIC_LAST - LAPIC_MSR_X2APIC)
+		return lapic_x2apic(&vp->lapic) ? write_x2apic(vp, reg, value) : ACCESS_FAULT;
 	if (msr == LAPIC_MSR_BASE)
 		return write_base(vp, value);
-	if (msr == LAPIC_MSR_TSC_DEADLINE) {
-		lapic_timer_set_tsc_deadline(vp, value);
-		return ACCESS_OK;
-	}
-	if (!lapic_x2apic(&vp->lapic))
-		return ACCESS_FAULT;
-	return write_x2apic(vp, msr - LAPIC_MSR_X2APIC, value);
+	lapic_timer_set_tsc_deadline(vp, value);
+	return ACCESS_OK;
 }

@@ -52,7 +52,9 @@ static void start(struct vp *vp, uint32_t count)
 	struct lapic *apic = &vp->lapic;
 	uint64_t now = plat_tsc();
 
-	apic->timer_start_tsc = now - count_to_tsc(apic, apic->timer_initial - count);
+	apic->timer_start_tsc = now;
+	if (count != apic->timer_initial)
+		apic->timer_start_tsc -= count_to_tsc(apic, apic->timer_initial - count);
 	apic->timer_deadline_tsc = count ? clock_add(now, count_to_tsc(apic, count)) : HV_NEVER;
 	vp_rearm_timer(vp);
 }

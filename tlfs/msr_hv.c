@@ -189,7 +189,6 @@ static enum access_result read_partition(const struct partition *p, uint32_t msr
 
 static enum access_result write_vp_assist(struct vp *vp, uint64_t value)
 {
-	lapic_settle(vp);
 	if (overlay_move(vp->partition, vp->vp_assist, value, vp->vp_assist_page) !=
 	    HV_STATUS_SUCCESS)
 		return ACCESS_FAULT;

@@ -142,7 +142,7 @@ static void root_sees_the_machine(void **state)
 {
 	(void)state;
 	assert_int_equal(get(0, 0, EAX), 0x20);
-	assert_int_equal(get(1, 0, EBX), 0x03080855); /* its LP's own APIC id */
+	assert_int_equal(get(1, 0, EBX), 0x00080855); /* with the APIC id of its LP */
 	assert_int_equal(get(0xB, 0, EDX), 77);
 	assert_int_equal(get(0x8000001E, 0, EAX), 77);
 	assert_int_equal(get(4, 1, EAX), 0xFC0FC163);
@@ -277,6 +277,7 @@ static void x2apic_by_creation_flag(void **state)
 	(void)state;
 	assert_bit(1, ECX, 21, true);
 	p->create_flags &= ~HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE;
+	cpuid_create(p);
 	assert_bit(1, ECX, 21, false);
 }
 
@@ -393,6 +394,7 @@ static void one_socket(void **state)
 	destroy_and_create(6, 0, 0);
 	vp = p->vps[5];
 	assert_int_equal(get(1, 0, EBX), 5u << 24 | 8 << 16 | 0x08 << 8);
+	assert_int_equal(get(1, 0, EBX), 5u << 24 | 8 << 16 | 0x08 << 8);
 	assert_bit(1, EDX, 28, true);
 	assert_int_equal(get(0xB, 0, EAX), 0);
 	assert_int_equal(get(0xB, 0, EBX), 1);
@@ -481,6 +483,12 @@ static void closest_answer(void **state)
 	answer(1, 0x4, 1, 5, ~0u);
 	assert_int_equal(get(0x4, 1, EAX), 4);
 	assert_int_equal(get(0x4, 2, EAX), 3);
+	answer(0, 0xD, 1, 4, ~0u);
+	answer(0, 0xD, -1, 3, ~0u);
+	answer(HV_ANY_VP, 0xD, 1, 2, ~0u);
+	answer(HV_ANY_VP, 0xD, -1, 1, ~0u);
+	assert_int_equal(get(0xD, 1, EAX), 4);
+	assert_int_equal(get(0xD, 0, EAX), 3);
 }
 
 /* No answer pins what follows the state, unless the parent insists. */
@@ -493,6 +501,7 @@ static void answers_and_state(void **state)
 
 	(void)state;
 	machine.cr4 = 0;
+	assert_bit(1, ECX, 6, false); /* before there is an answer */
 	assert_int_equal(cpuid_override_add(p, HV_ANY_VP, &result), HV_STATUS_SUCCESS);
 	assert_bit(1, ECX, 27, false);
 	assert_bit(1, ECX, 6, true);
@@ -533,7 +542,9 @@ static void intercepted(void **state)
 	uint32_t out[4];
 
 	(void)state;
+	assert_int_equal(get(1, 0, EAX), 0x800F12);
 	p->intercept_cpuid = true;
+	assert_int_equal(cpuid_read(vp, 0x1, 0, out), ACCESS_PARENT);
 	answer(HV_ANY_VP, 0x1, -1, 0x1234, ~0u);
 	assert_int_equal(cpuid_read(vp, 0x1, 0, out), ACCESS_OK);
 	assert_int_equal(out[EAX], 0x1234);

@@ -244,7 +244,7 @@ static void reconfigured_while_waiting(void **state)
 	set(COUNT(0), now() + 100);
 	set(COUNT(1), now() + 100);
 	advance_100ns(100);
-	set(CONFIG(1), 0);
+	set(CONFIG(1), MESSAGE);
 	assert_int_equal(take_message().timer_index, 0);
 	assert_int_equal(slot()->header.message_type, HVMSG_NONE);
 	assert_int_equal(vp->synic.waiting, 0);

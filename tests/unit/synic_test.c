@@ -335,6 +335,7 @@ static void queue_in_order(void **state)
 	for (uint32_t i = 1; i <= 5; i++) {
 		assert_int_equal(slot(SINT)->header.message_flags.msg_pending, i < 5);
 		assert_int_equal(receive(SINT), i);
+		assert_int_equal(slot(SINT)->header.message_flags.msg_pending, i < 4);
 		assert_int_equal(interrupted(), i < 5); /* each message its interrupt */
 		end();
 	}
