@@ -127,6 +127,15 @@ static uint64_t next_edge(const struct pit_channel *channel, uint64_t now)
 	return at > ticks ? channel->start + ticks_to_ns(at) : HOST_NEVER;
 }
 
+/* Programming may lower channel 0's output at once. It rises by the time alone: in pit_advance().
+ */
+static void lower(struct pit *pit, bool level)
+{
+	if (!level) {
+		irq_set(&pit->irq, false);
+	}
+}
+
 static void restart(struct pit *pit, unsigned int which)
 {
 	struct pit_channel *channel = &pit->channels[which];
@@ -136,7 +145,7 @@ static void restart(struct pit *pit, unsigned int which)
 	channel->held = 0;
 	if (which == 0) {
 		pit->next_edge = next_edge(channel, now);
-		irq_set(&pit->irq, output(channel, now));
+		lower(pit, output(channel, now));
 	}
 }
 
@@ -236,7 +245,7 @@ static void write_command(struct pit *pit, uint8_t value)
 	channel->status_latched = channel->second_read = channel->second_write = false;
 	if (which == 0) {
 		pit->next_edge = HOST_NEVER;
-		irq_set(&pit->irq, channel->mode != 0);
+		lower(pit, channel->mode != 0);
 	}
 }
 

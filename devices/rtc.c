@@ -78,7 +78,7 @@ static int decode_hour(const struct rtc *rtc, uint8_t value)
 
 static int64_t guest_ns(const struct rtc *rtc)
 {
-	return (int64_t)host_wall_time(rtc->host) + rtc->offset;
+	return (int64_t)(host_wall_time(rtc->host) + (uint64_t)rtc->offset);
 }
 
 /* Rounds down for times before 1970 too. */

@@ -1,0 +1,92 @@
+/* See host.h. */
+#include "tests/fake/host.h"
+
+#include <string.h>
+
+void fake_host_init(struct host *host)
+{
+	memset(host, 0, sizeof(*host));
+	host->wall = FAKE_WALL;
+	host->wake_at = HOST_NEVER;
+	host->out_room = FAKE_SERIAL;
+}
+
+void fake_host_pass(struct host *host, struct board *board, uint64_t ns)
+{
+	uint64_t end = host->time + ns;
+
+	while (host->wake_at <= end) {
+		uint64_t at = host->wake_at > host->time ? host->wake_at : host->time;
+
+		host->wall += at - host->time;
+		host->time = at;
+		host->wake_at = HOST_NEVER; /* it is used up */
+		board_tick(board);
+		if (host->wake_at <= at) {
+			host->time++; /* a tick that asks for another one at once */
+			host->wall++;
+		}
+	}
+	if (end > host->time) {
+		host->wall += end - host->time;
+		host->time = end;
+	}
+}
+
+void fake_host_type(struct host *host, const char *text)
+{
+	size_t length = strlen(text);
+
+	memcpy(host->in + host->in_count, text, length);
+	host->in_count += (unsigned int)length;
+}
+
+uint64_t host_time(struct host *host)
+{
+	return host->time;
+}
+
+uint64_t host_wall_time(struct host *host)
+{
+	return host->wall;
+}
+
+void host_wake_at(struct host *host, uint64_t time)
+{
+	host->wake_at = time;
+}
+
+void host_interrupt(struct host *host, const struct host_interrupt *interrupt)
+{
+	host->interrupts[host->interrupt_count++ % FAKE_INTERRUPTS] = *interrupt;
+}
+
+void host_extint(struct host *host, bool asserted)
+{
+	host->extint_count += asserted && !host->extint;
+	host->extint = asserted;
+}
+
+void host_power(struct host *host, enum host_power event)
+{
+	host->power_told = true;
+	host->power = event;
+}
+
+bool host_serial_put(struct host *host, uint8_t byte)
+{
+	if (host->out_count == host->out_room) {
+		return false;
+	}
+	host->out[host->out_count++ % FAKE_SERIAL] = byte;
+	return true;
+}
+
+bool host_serial_get(struct host *host, uint8_t *byte)
+{
+	if (host->in_taken == host->in_count) {
+		return false;
+	}
+	*byte = host->in[host->in_taken++];
+	return true;
+}

@@ -1,0 +1,32 @@
+/* A home for the devices (devices/host.h) with a clock that stands still, which remembers what it
+ * was told. */
+#ifndef FAKE_HOST_H
+#define FAKE_HOST_H
+
+#include "devices/board.h"
+
+#define FAKE_INTERRUPTS 64
+#define FAKE_SERIAL	4096
+
+struct host {
+	uint64_t time, wall;
+	uint64_t wake_at;
+	struct host_interrupt interrupts[FAKE_INTERRUPTS]; /* the newest of them */
+	unsigned int interrupt_count;
+	bool extint;
+	unsigned int extint_count; /* how often it rose */
+	bool power_told;
+	enum host_power power;
+	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];
+	unsigned int out_count, out_room, in_count, in_taken;
+};
+
+/* A clock at 0, a wall clock at 2024-02-29 23:59:58 UTC, a serial line with room for all. */
+void fake_host_init(struct host *host);
+/* Lets time pass, with a tick of the board at each moment that it asked for. */
+void fake_host_pass(struct host *host, struct board *board, uint64_t ns);
+void fake_host_type(struct host *host, const char *text);
+
+#define FAKE_WALL 1709251198000000000ull
+
+#endif

@@ -1,0 +1,168 @@
+/* devices/acpi_tables.c: found as an operating system finds them, summed, and read back by iasl. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/fake/board.h"
+
+static uint8_t tables[ACPI_TABLES_LENGTH];
+
+static uint8_t sum(const void *bytes, size_t length)
+{
+	const uint8_t *byte = bytes;
+	uint8_t total = 0;
+
+	while (length-- != 0) {
+		total += *byte++;
+	}
+	return total;
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+/* A table by its guest address, whole and with a good sum. */
+static const uint8_t *table(uint64_t gpa, const char *signature)
+{
+	const uint8_t *at;
+
+	assert_in_range(gpa, ACPI_TABLES_GPA, ACPI_TABLES_GPA + ACPI_TABLES_LENGTH - 36);
+	at = tables + (gpa - ACPI_TABLES_GPA);
+	assert_memory_equal(at, signature, 4);
+	assert_in_range(get32(at + 4), 36, ACPI_TABLES_LENGTH);
+	assert_int_equal(sum(at, get32(at + 4)), 0);
+	return at;
+}
+
+static const uint8_t *find(const char *signature)
+{
+	const uint8_t *xsdt = table(get32(tables + 24), "XSDT");
+	uint32_t at;
+
+	for (at = 36; at < get32(xsdt + 4); at += 8) {
+		const uint8_t *found = tables + (get32(xsdt + at) - ACPI_TABLES_GPA);
+
+		if (memcmp(found, signature, 4) == 0) {
+			return table(get32(xsdt + at), signature);
+		}
+	}
+	fail_msg("there is no %s", signature);
+	return NULL;
+}
+
+static void both_roots_lead_to_the_same(void **state)
+{
+	const uint8_t *rsdt, *xsdt;
+
+	(void)state;
+	acpi_tables_build(tables, 2);
+	assert_memory_equal(tables, "RSD PTR ", 8);
+	assert_int_equal(sum(tables, 20), 0);
+	assert_int_equal(sum(tables, 36), 0);
+	rsdt = table(get32(tables + 16), "RSDT");
+	xsdt = table(get32(tables + 24), "XSDT");
+	assert_int_equal((get32(rsdt + 4) - 36) / 4, (get32(xsdt + 4) - 36) / 8);
+	assert_int_equal(get32(rsdt + 36), get32(xsdt + 36));
+	assert_int_equal(get32(rsdt + 40), get32(xsdt + 44));
+}
+
+static void the_fadt_names_the_hardware(void **state)
+{
+	const uint8_t *fadt;
+
+	(void)state;
+	acpi_tables_build(tables, 1);
+	fadt = find("FACP");
+	table(get32(fadt + 40), "DSDT");
+	assert_memory_equal(tables + (get32(fadt + 36) - ACPI_TABLES_GPA), "FACS", 4);
+	assert_int_equal(get32(fadt + 56), ACPI_PM_BASE);
+	assert_int_equal(get32(fadt + 64), ACPI_PM_BASE + 4);
+	assert_int_equal(get32(fadt + 76), ACPI_PM_BASE + 8);
+	assert_int_equal(fadt[128], 6); /* reset value */
+	assert_int_equal(get32(fadt + 120), 0xcf9);
+}
+
+static void the_madt_names_each_processor(void **state)
+{
+	static const unsigned int counts[] = {1, 2, 240, ACPI_MAX_VPS};
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		const uint8_t *madt, *at, *end;
+		unsigned int processors = 0, ioapics = 0;
+
+		memset(tables, 0, sizeof(tables));
+		acpi_tables_build(tables, counts[i]);
+		madt = find("APIC");
+		end = madt + get32(madt + 4);
+		for (at = madt + 44; at < end; at += at[1]) {
+			assert_in_range(at[1], 2, 16);
+			if (at[0] == 0) {
+				assert_int_equal(at[3], processors);
+				processors++;
+			}
+			ioapics += at[0] == 1;
+		}
+		assert_ptr_equal(at, end);
+		assert_int_equal(processors, counts[i]);
+		assert_int_equal(ioapics, 1);
+	}
+}
+
+static void save(const char *folder, const char *name, const uint8_t *at)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.dat", folder, name);
+	file = fopen(path, "wb");
+	assert_non_null(file);
+	assert_int_equal(fwrite(at, 1, get32(at + 4), file), get32(at + 4));
+	fclose(file);
+}
+
+/* iasl takes each table apart, and compiles the DSDT that it got without complaint. */
+static void iasl_reads_them(void **state)
+{
+	char folder[] = "/tmp/acpi-tables-XXXXXX", command[256];
+	const uint8_t *fadt;
+
+	(void)state;
+	if (system("iasl -v >/dev/null 2>&1") != 0) {
+		skip();
+	}
+	assert_non_null(mkdtemp(folder));
+	acpi_tables_build(tables, 4);
+	fadt = find("FACP");
+	save(folder, "facp", fadt);
+	save(folder, "apic", find("APIC"));
+	save(folder, "dsdt", tables + (get32(fadt + 40) - ACPI_TABLES_GPA));
+	save(folder, "xsdt", tables + (get32(tables + 24) - ACPI_TABLES_GPA));
+	snprintf(command, sizeof(command),
+		 "cd %s && for t in facp apic xsdt dsdt; do iasl -d $t.dat; done >log 2>&1 && iasl "
+		 "-we dsdt.dsl >>log 2>&1 && "
+		 "! grep -Eq 'Error|Warning|Invalid|Incorrect|Unknown' facp.dsl apic.dsl xsdt.dsl",
+		 folder);
+	assert_int_equal(system(command), 0);
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_roots_lead_to_the_same),
+		cmocka_unit_test(the_fadt_names_the_hardware),
+		cmocka_unit_test(the_madt_names_each_processor),
+		cmocka_unit_test(iasl_reads_them),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
