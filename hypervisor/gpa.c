@@ -318,10 +318,23 @@ static bool permits(uint64_t leaf, uint32_t access)
 }
 
 /*
+ * What the last walks found, under the memory lock: a call's input and output pages are mostly those of the last call. Good as long as the
+ * map's generation stands, since rights and accessed and dirty bits are only taken away with a flush.
+ */
+struct recent {
+	const struct gpa_map *map;
+	uint64_t gpn, generation;
+	uint32_t access;
+	void *page;
+};
+#define RECENT_PAGES 16
+static struct recent recent_pages[RECENT_PAGES];
+
+/*
  * The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and
  * dirty.
  */
-static void *page_at(struct gpa_map *map, uint64_t gpn, uint32_t access)
+static void *page_find(struct gpa_map *map, uint64_t gpn, uint32_t access)
 {
 	uint64_t state = pte_state_bits(access & HV_MAP_GPA_WRITABLE ? PTE_ACCESSED | PTE_DIRTY
 								     : PTE_ACCESSED);
@@ -338,6 +351,21 @@ static void *page_at(struct gpa_map *map, uint64_t gpn, uint32_t access)
 		__atomic_fetch_or(entry, state, __ATOMIC_SEQ_CST);
 	spn = pte_spn(*entry) + (gpn & (pte_pages(walk.level) - 1));
 	return plat_spa_ptr((spa_t){spn << PAGE_SHIFT});
+}
+
+static void *page_at(struct gpa_map *map, uint64_t gpn, uint32_t access)
+{
+	struct recent *recent = &recent_pages[gpn % RECENT_PAGES];
+
+	if (recent->map == map && recent->gpn == gpn && recent->generation == map->generation && (recent->access & access) == access)
+		return recent->page;
+	recent->map = NULL;
+	recent->page = page_find(map, gpn, access);
+	if (!recent->page)
+		return NULL;
+	/* No leaf is writable and not readable. */
+	*recent = (struct recent){ map, gpn, map->generation, access | HV_MAP_GPA_READABLE, recent->page };
+	return recent->page;
 }
 
 bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
@@ -368,17 +396,12 @@ bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t s
 
 bool plat_gpa_writable(struct partition *p, uint64_t gpn)
 {
-	const struct gpa_map *map = gpa_of(p);
-	struct gpa_walk walk;
-	uint64_t entry;
+	bool writable;
 
-	if (gpn >= gpa_limit())
-		return false;
 	memory_lock();
-	gpa_walk(map, gpn, 0, &walk);
-	entry = *walk.entry[walk.level];
+	writable = page_at(gpa_of(p), gpn, HV_MAP_GPA_WRITABLE);
 	memory_unlock();
-	return pte_present(entry) && !(entry & PTE_SOFT_IO) && permits(entry, HV_MAP_GPA_WRITABLE);
+	return writable;
 }
 
 const void *gpa_peek(struct partition *p, uint64_t gpn)

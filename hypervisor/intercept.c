@@ -128,6 +128,7 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 		return;
 	}
 	hypercall_get(vcpu, &regs, wide);
+	vcpu->rare = true; /* a call may set the caller's own registers */
 	switch (hypercall_enter(vcpu->vp, &regs)) {
 	case HYPERCALL_DONE:
 		if (wide)

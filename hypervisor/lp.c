@@ -32,11 +32,6 @@ struct trampoline_parameters {
 
 extern const uint8_t trampoline_start[], trampoline_end[], trampoline_parameters[], trampoline_gdt_base[];
 
-uint32_t lp_index(void)
-{
-	return lp_this()->index;
-}
-
 /* First C of every other LP. */
 static _Noreturn void lp_main(void)
 {

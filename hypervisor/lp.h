@@ -63,9 +63,6 @@ static inline struct lp *lp_this(void)
 	return &((union lp_block *)(sp & ~(uintptr_t)(LP_STACK_SIZE - 1)))->lp;
 }
 
-/* memory.c keeps its views by it. */
-uint32_t lp_index(void);
-
 static inline struct lp *lp_get(uint32_t index)
 {
 	return &lp_blocks[index].lp;

@@ -17,14 +17,6 @@ static void *begin(struct vcpu *vcpu, uint32_t type, uint8_t size)
 	return &message->u;
 }
 
-static void segment_get(struct vcpu *vcpu, uint32_t name, struct hv_x64_segment_register *segment)
-{
-	union hv_register_value value = { 0 };
-
-	CHECK(vendor_register_get(vcpu, name, &value) == HV_STATUS_SUCCESS);
-	*segment = value.segment;
-}
-
 void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv_x64_intercept_message_header *header)
 {
 	uint64_t cr0 = vendor_get_cr(vcpu, 0);
@@ -39,7 +31,7 @@ void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv
 	header->execution_state.efer_lma = !!(vendor_get_efer(vcpu) & EFER_LMA);
 	header->execution_state.interruption_pending = vendor_event_pending(vcpu);
 	header->execution_state.interrupt_shadow = vendor_shadow(vcpu);
-	segment_get(vcpu, HV_X64_REGISTER_CS, &header->cs_segment);
+	vendor_get_segment(vcpu, HV_X64_REGISTER_CS, &header->cs_segment);
 	header->rip = vcpu->rip;
 	header->rflags = vendor_get_rflags(vcpu);
 }
@@ -57,8 +49,8 @@ void message_io(struct vcpu *vcpu, const struct intercept *intercept)
 	m->rax = vcpu->gpr[GPR_RAX];
 	if (intercept->io.string) {
 		m->instruction_byte_count = (uint8_t)insn_fetch(vcpu, m->instruction_bytes);
-		segment_get(vcpu, HV_X64_REGISTER_ES + intercept->io.segment, &m->ds_segment);
-		segment_get(vcpu, HV_X64_REGISTER_ES, &m->es_segment);
+		vendor_get_segment(vcpu, HV_X64_REGISTER_ES + intercept->io.segment, &m->ds_segment);
+		vendor_get_segment(vcpu, HV_X64_REGISTER_ES, &m->es_segment);
 		m->rcx = vcpu->gpr[GPR_RCX];
 		m->rsi = vcpu->gpr[GPR_RSI];
 		m->rdi = vcpu->gpr[GPR_RDI];
@@ -141,8 +133,8 @@ void message_exception(struct vcpu *vcpu, const struct intercept *intercept)
 	m->error_code = intercept->exception.error;
 	m->exception_parameter = intercept->exception.parameter;
 	m->instruction_byte_count = (uint8_t)insn_fetch(vcpu, m->instruction_bytes);
-	segment_get(vcpu, HV_X64_REGISTER_DS, &m->ds_segment);
-	segment_get(vcpu, HV_X64_REGISTER_SS, &m->ss_segment);
+	vendor_get_segment(vcpu, HV_X64_REGISTER_DS, &m->ds_segment);
+	vendor_get_segment(vcpu, HV_X64_REGISTER_SS, &m->ss_segment);
 	m->rax = vcpu->gpr[GPR_RAX];
 	m->rcx = vcpu->gpr[GPR_RCX];
 	m->rdx = vcpu->gpr[GPR_RDX];

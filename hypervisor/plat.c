@@ -65,6 +65,7 @@ hv_status_t plat_vp_create(struct vp *vp)
 	if (!vcpu)
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	vcpu->vp = vp;
+	vcpu->map = gpa_of(p);
 	vcpu->fpu = plat_page_alloc(p);
 	status = vcpu->fpu ? vendor_vcpu_create(vcpu) : HV_STATUS_INSUFFICIENT_MEMORY;
 	if (status != HV_STATUS_SUCCESS) {

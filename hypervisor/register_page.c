@@ -58,7 +58,6 @@ void register_page_take(struct vcpu *vcpu)
 void register_page_give(struct vcpu *vcpu)
 {
 	struct hv_vp_register_page *page = vcpu->vp->register_page;
-	union hv_register_value v;
 
 	if (vcpu->vp->register_page_gpn == HV_NEVER)
 		return;
@@ -69,10 +68,7 @@ void register_page_give(struct vcpu *vcpu)
 	page->rip = vcpu->rip;
 	page->rflags = vendor_get_rflags(vcpu);
 	memcpy(page->xmm_registers, (uint8_t *)vcpu->fpu + FXSAVE_XMM, sizeof(page->xmm_registers));
-	for (unsigned int i = 0; i < ARRAY_COUNT(segment_names); i++) {
-		CHECK(vendor_register_get(vcpu, segment_names[i], &v) == HV_STATUS_SUCCESS);
-		page->segment_registers[i] = v.segment;
-	}
+	vendor_get_segments(vcpu, page->segment_registers);
 	page->cr0 = vendor_get_cr(vcpu, 0);
 	page->cr3 = vendor_get_cr(vcpu, 3);
 	page->cr4 = vendor_get_cr(vcpu, 4);

@@ -131,14 +131,22 @@ static bool notify_deliverable(struct vcpu *vcpu)
 	return true;
 }
 
+/* `rare` was set because events were processed or registers may have been: is there really something? */
+static bool rare_waits(const struct vp *vp)
+{
+	return vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending || vp->extint_pending ||
+	       vp->deliverability_notifications;
+}
+
 static void deliver(struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
 
-	if (__builtin_expect(vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending || vp->extint_pending,
-			     0) &&
-	    deliver_rare(vcpu))
-		return;
+	if (__builtin_expect(vcpu->rare, 0)) {
+		vcpu->rare = rare_waits(vp);
+		if (vcpu->rare && deliver_rare(vcpu))
+			return;
+	}
 	if (vp->lapic.irr_words)
 		deliver_interrupt(vcpu);
 }
@@ -171,7 +179,6 @@ static void sleep(struct lp *lp, struct vcpu *root)
 static bool prepare(struct lp *lp, struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
-	struct gpa_map *map = gpa_of(vp->partition);
 	uint64_t generation;
 
 	for (;;) {
@@ -179,8 +186,10 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 			if (vcpu != lp->root && (vp->events & VP_EVENT_RELOAD))
 				return false;
 			vp_process_events(vp);
+			vcpu->rare = true;
 		}
-		if (vcpu != lp->root && root_wanted(lp))
+		/* That the root waits for nothing else was seen before the dispatch, and only events change it. */
+		if (vcpu != lp->root && __builtin_expect(__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED), 0))
 			return false;
 		if (__builtin_expect(vp->suspend || vp->activity != VP_ACTIVE, 0) && !vp_runnable(vp)) {
 			if (vcpu != lp->root)
@@ -189,17 +198,37 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 			continue;
 		}
 		deliver(vcpu);
-		if (__builtin_expect(vp->deliverability_notifications, 0) && notify_deliverable(vcpu))
+		if (__builtin_expect(vcpu->rare, 0) && notify_deliverable(vcpu))
 			return false;
 		__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
 		if (__builtin_expect(!__atomic_load_n(&vp->events, __ATOMIC_RELAXED), 1))
 			break;
 		guest_left(lp);
 	}
-	generation = __atomic_load_n(&map->generation, __ATOMIC_ACQUIRE);
+	generation = __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE);
 	if (__builtin_expect(vcpu->tlb_generation != generation, 0)) {
 		vcpu->tlb_generation = generation;
 		vendor_flush_tlb(vcpu);
+	}
+	vendor_set_cr8(vcpu, vp->lapic.tpr >> 4);
+	vendor_prepare(vcpu);
+	return true;
+}
+
+/* The common case of prepare(): the intercept was answered and nothing else has changed. Undecided when false. */
+static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+
+	if ((vp->suspend | (uint32_t)vp->activity | vcpu->rare | vp->lapic.irr_words | vp->events) ||
+	    (vcpu != lp->root && __atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED)))
+		return false;
+	__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
+	if (__builtin_expect(__atomic_load_n(&vp->events, __ATOMIC_RELAXED) ||
+				     __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE) != vcpu->tlb_generation,
+			     0)) {
+		guest_left(lp);
+		return false;
 	}
 	vendor_set_cr8(vcpu, vp->lapic.tpr >> 4);
 	vendor_prepare(vcpu);
@@ -218,7 +247,7 @@ bool run_exit(struct vcpu *vcpu)
 	if (cr8 != vcpu->vp->lapic.tpr >> 4)
 		lapic_set_tpr(vcpu->vp, cr8 << 4);
 	intercept_handle(vcpu, &intercept);
-	return prepare(lp, vcpu);
+	return prepare_quickly(lp, vcpu) || prepare(lp, vcpu);
 }
 
 _Noreturn void run_root(void)
@@ -272,6 +301,7 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 	if (!root_wanted(lp)) {
 		__atomic_store_n(&vcpu->lp, lp, __ATOMIC_SEQ_CST);
 		switch_to(lp, vcpu);
+		vcpu->rare = true;
 		if (prepare(lp, vcpu))
 			vendor_run(vcpu);
 		switch_to(lp, lp->root);

@@ -12,6 +12,7 @@
 
 #include "lib/addr.h"
 
+struct gpa_map;
 struct lp;
 struct vmcb;
 struct vp;
@@ -19,13 +20,16 @@ struct vp;
 /* In the order of the TLFS register names, so that HV_X64_REGISTER_RAX + n is gpr[n]; RSP is kept by the vendor. */
 enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15 };
 
-/* The code page of the last instruction that was looked at, so that the next look needs no walk. */
-struct fetch_cache {
-	const uint8_t *page; /* NULL: nothing */
-	uint64_t linear;     /* page-aligned */
-	uint64_t cr3;
+/*
+ * Where intercepted instructions were found, so that the next look at the same one needs no walk. A hit is only believed when
+ * the bytes are still those of the instruction.
+ */
+struct seen_instruction {
+	const uint8_t *at; /* in the hypervisor's view; NULL: nothing */
+	uint64_t rip, cr3;
 	uint64_t generation; /* of the partition's GPA map */
 };
+#define SEEN_INSTRUCTIONS 8
 
 struct vcpu {
 	uint64_t gpr[16]; /* first: run.S */
@@ -33,6 +37,7 @@ struct vcpu {
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa;
 	struct vp *vp; /* [I] */
+	struct gpa_map *map; /* [I] of the VP's partition */
 	struct lp *lp; /* [a] the LP that runs it now, NULL: none */
 
 	void *fpu;	    /* [I] XSAVE area, one page */
@@ -45,9 +50,9 @@ struct vcpu {
 	struct lp *asid_lp;
 	uint64_t tlb_generation; /* of the partition's GPA map at the last entry */
 
-	struct fetch_cache fetch;
+	struct seen_instruction seen[SEEN_INSTRUCTIONS]; /* by RIP */
 	bool nmi_blocked;      /* an NMI was injected and its IRET not seen */
-	bool leave;	       /* run loop: back to the root */
+	bool rare; /* something besides the local APIC may wait for delivery: deliver_rare() looks, and clears it */
 
 	/* The VP's deadline in its LP's list: see timer.c. */
 	struct vcpu *timer_next;

@@ -5,50 +5,33 @@
 #include "hypervisor/home.h"
 #include "lib/string.h"
 
-/*
- * The bytes from RIP to the end of its page, or NULL. The page is remembered under (linear page, CR3, GPA generation). A guest
- * that changes its page tables may be shown bytes of the old page: who uses them compares them with what must stand there.
- */
-static const uint8_t *peek(struct vcpu *vcpu, uint32_t *available)
+/* The bytes from RIP to the end of its page, or NULL. They may be looked at until the GPA map changes. */
+static const uint8_t *peek(struct vcpu *vcpu, uint64_t rip_offset, uint32_t *available)
 {
-	struct fetch_cache *cache = &vcpu->fetch;
-	uint64_t linear = vendor_linear_rip(vcpu), cr3 = vendor_get_cr(vcpu, 3);
-	uint64_t generation = gpa_generation(vcpu->vp->partition);
+	uint64_t linear = vendor_linear_rip(vcpu) + rip_offset;
+	const uint8_t *page;
 	uint32_t error;
 	gpa_t gpa;
 
 	*available = (uint32_t)(PAGE_SIZE - (linear & PAGE_MASK));
-	if (__builtin_expect(cache->page && cache->linear == (linear & ~PAGE_MASK) && cache->cr3 == cr3 &&
-				     cache->generation == generation,
-			     1))
-		return cache->page + (linear & PAGE_MASK);
-	cache->page = NULL;
 	if (walk_gva(vcpu, (gva_t){ linear & ~PAGE_MASK }, WALK_FETCH, &gpa, &error) != HV_TRANSLATE_GVA_SUCCESS)
 		return NULL;
-	cache->page = gpa_peek(vcpu->vp->partition, gpa.v >> PAGE_SHIFT);
-	cache->linear = linear & ~PAGE_MASK;
-	cache->cr3 = cr3;
-	cache->generation = generation;
-	return cache->page ? cache->page + (linear & PAGE_MASK) : NULL;
+	page = gpa_peek(vcpu->vp->partition, gpa.v >> PAGE_SHIFT);
+	return page ? page + (linear & PAGE_MASK) : NULL;
 }
 
 uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX])
 {
-	uint64_t rip = vcpu->rip;
 	uint32_t available, count;
-	const uint8_t *from;
+	const uint8_t *from = peek(vcpu, 0, &available);
 
-	vcpu->fetch.page = NULL; /* always the page of now */
-	from = peek(vcpu, &available);
 	if (!from)
 		return 0;
 	count = available < INSN_MAX ? available : INSN_MAX;
 	memcpy(bytes, from, count);
 	if (count == INSN_MAX)
 		return count;
-	vcpu->rip += count;
-	from = peek(vcpu, &available);
-	vcpu->rip = rip;
+	from = peek(vcpu, count, &available);
 	if (!from)
 		return count;
 	memcpy(bytes + count, from, INSN_MAX - count);
@@ -93,12 +76,25 @@ static uint8_t prefixes_length(struct vcpu *vcpu)
 	return prefixes_of(bytes, count, vendor_code_bits(vcpu)).count;
 }
 
+/*
+ * A guest that changes its page tables may be shown bytes of the page that it had there: they are only compared with those that
+ * must stand at RIP, and decide between one length and the other.
+ */
 uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 {
+	struct seen_instruction *seen = &vcpu->seen[vcpu->rip / 2 % SEEN_INSTRUCTIONS];
+	uint64_t cr3 = vendor_get_cr(vcpu, 3);
 	uint32_t available;
-	const uint8_t *at = peek(vcpu, &available);
 
-	if (__builtin_expect(at && available >= 2 && (at[0] | at[1] << 8) == opcode, 1))
+	if (__builtin_expect(seen->rip == vcpu->rip && seen->cr3 == cr3 && seen->generation == vcpu->tlb_generation && seen->at &&
+				     (seen->at[0] | seen->at[1] << 8) == opcode,
+			     1))
+		return 2;
+	*seen = (struct seen_instruction){ .rip = vcpu->rip, .cr3 = cr3, .generation = gpa_generation(vcpu->vp->partition) };
+	seen->at = peek(vcpu, 0, &available);
+	if (available < 2)
+		seen->at = NULL;
+	if (seen->at && (seen->at[0] | seen->at[1] << 8) == opcode)
 		return 2;
 	return (uint8_t)(prefixes_length(vcpu) + 2);
 }

@@ -117,6 +117,10 @@ void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value);
 /* Registers by TLFS name (all that live in the control block); the general ones are in vcpu->gpr, except RSP. */
 hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_register_value *value) MUST_CHECK;
 hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv_register_value *value) MUST_CHECK;
+/* A segment by its TLFS name, ES to TR. */
+void vendor_get_segment(struct vcpu *vcpu, uint32_t name, struct hv_x64_segment_register *segment);
+/* ES to GS, in the order of their names, of a VP that is loaded nowhere. */
+void vendor_get_segments(const struct vcpu *vcpu, struct hv_x64_segment_register segments[6]);
 uint64_t vendor_get_rflags(const struct vcpu *vcpu);
 uint64_t vendor_get_rsp(const struct vcpu *vcpu);
 uint64_t vendor_get_cr(const struct vcpu *vcpu, unsigned int number); /* 0, 2, 3, 4 */

@@ -108,17 +108,32 @@ static bool is_table(uint32_t name)
 	return name == HV_X64_REGISTER_IDTR || name == HV_X64_REGISTER_GDTR;
 }
 
-static void segment_get(const struct vmcb_segment *s, uint32_t name, union hv_register_value *value)
+static void segment_get(const struct vmcb_segment *from, struct hv_x64_segment_register *to)
 {
-	if (is_table(name)) {
-		value->table.base = s->base;
-		value->table.limit = (uint16_t)s->limit;
-		return;
-	}
-	value->segment.base = s->base;
-	value->segment.limit = s->limit;
-	value->segment.selector = s->selector;
-	value->segment.attributes = (uint16_t)((s->attributes & 0xff) | (s->attributes & 0xf00) << 4);
+	to->base = from->base;
+	to->limit = from->limit;
+	to->selector = from->selector;
+	to->attributes = (uint16_t)((from->attributes & 0xff) | (from->attributes & 0xf00) << 4);
+}
+
+/* FS, GS, TR and LDTR are in the processor while the VP is loaded, the others never are. */
+void vendor_get_segment(struct vcpu *vcpu, uint32_t name, struct hv_x64_segment_register *to)
+{
+	if (name >= HV_X64_REGISTER_FS)
+		vendor_sync(vcpu);
+	segment_get(segment(vcpu->vmcb, name), to);
+}
+
+void vendor_get_segments(const struct vcpu *vcpu, struct hv_x64_segment_register to[6])
+{
+	const struct vmcb *vmcb = vcpu->vmcb;
+
+	segment_get(&vmcb->es, &to[0]);
+	segment_get(&vmcb->cs, &to[1]);
+	segment_get(&vmcb->ss, &to[2]);
+	segment_get(&vmcb->ds, &to[3]);
+	segment_get(&vmcb->fs, &to[4]);
+	segment_get(&vmcb->gs, &to[5]);
 }
 
 static void segment_put(struct vmcb *vmcb, struct vmcb_segment *s, uint32_t name, const union hv_register_value *value)
@@ -143,9 +158,11 @@ hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_regis
 
 	if (f) {
 		value->reg64 = field_get(vcpu, f);
+	} else if (is_table(name)) {
+		value->table.base = s->base;
+		value->table.limit = (uint16_t)s->limit;
 	} else if (s) {
-		vendor_sync(vcpu);
-		segment_get(s, name, value);
+		vendor_get_segment(vcpu, name, &value->segment);
 	} else if (name == HV_X64_REGISTER_EFER) {
 		value->reg64 = vendor_get_efer(vcpu);
 	} else if (name == HV_X64_REGISTER_RFLAGS) {
