@@ -1,12 +1,13 @@
 /*
- * Cells of CELL_BYTES in pages of the pool. The first cell of a page is its head. p->cells lists the pages that have a free cell;
- * a page with none is in no list and is found again from the address of its cells, one without any in use goes back to the pool.
+ * Cells of CELL_BYTES in pages of the pool. The first cell of a page is its head. p->cells lists
+ * the pages that have a free cell; a page with none is in no list and is found again from the
+ * address of its cells, one without any in use goes back to the pool.
  */
 #include "tlfs/cell.h"
 
 struct cell_page {
 	struct cell_page *next, *previous;
-	void **free;	    /* list through the cells */
+	void **free; /* list through the cells */
 	uint32_t used;
 };
 

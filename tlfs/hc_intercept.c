@@ -1,6 +1,6 @@
 /*
- * Intercepts that a parent installs on its child, and standing answers to them (TLFS: HvCallInstallIntercept,
- * HvCallRegisterInterceptResult, HvCallGetVpCpuidValues).
+ * Intercepts that a parent installs on its child, and standing answers to them (TLFS:
+ * HvCallInstallIntercept, HvCallRegisterInterceptResult, HvCallGetVpCpuidValues).
  *
  * All intercepts are for the partition as a whole. One with an access mask of 0 is taken out again.
  */
@@ -14,7 +14,8 @@ static bool *flag_of(struct partition *p, uint32_t type, uint32_t *allowed)
 {
 	*allowed = HV_INTERCEPT_ACCESS_MASK_EXECUTE;
 	switch (type) {
-	case HV_INTERCEPT_TYPE_X64_IO_PORT: /* one port or some: all go to the parent then, none has another home */
+	case HV_INTERCEPT_TYPE_X64_IO_PORT: /* one port or some: all go to the parent then, none has
+					       another home */
 	case HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE:
 		*allowed = ACCESS_READ_WRITE;
 		return &p->intercept_io;
@@ -40,7 +41,8 @@ static bool *flag_of(struct partition *p, uint32_t type, uint32_t *allowed)
 static hv_status_t install_exception(struct partition *p, uint32_t access, uint32_t vector)
 {
 	/* NMI has no exception, and a machine check is the machine's. */
-	if (access & ~HV_INTERCEPT_ACCESS_MASK_EXECUTE || vector > 31 || vector == 2 || vector == 18)
+	if (access & ~HV_INTERCEPT_ACCESS_MASK_EXECUTE || vector > 31 || vector == 2 ||
+	    vector == 18)
 		return HV_STATUS_INVALID_PARAMETER;
 	if (access)
 		__atomic_fetch_or(&p->intercept_exceptions, 1u << vector, __ATOMIC_RELAXED);
@@ -55,7 +57,8 @@ static hv_status_t install(struct partition *p, const struct hv_input_install_in
 	bool *flag;
 
 	if (input->intercept_type == HV_INTERCEPT_TYPE_EXCEPTION)
-		return install_exception(p, input->access_type, input->intercept_parameter.exception_vector);
+		return install_exception(p, input->access_type,
+					 input->intercept_parameter.exception_vector);
 	flag = flag_of(p, input->intercept_type, &allowed);
 	if (!flag || input->access_type & ~allowed)
 		return HV_STATUS_INVALID_PARAMETER;
@@ -115,7 +118,8 @@ hv_status_t hc_get_vp_cpuid_values(struct hypercall *call)
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	for (; call->done < call->end; call->done++) {
-		const struct hv_cpuid_leaf_info *leaf = hypercall_element(call, struct hv_cpuid_leaf_info);
+		const struct hv_cpuid_leaf_info *leaf =
+			hypercall_element(call, struct hv_cpuid_leaf_info);
 		union hv_output_get_vp_cpuid_values *result =
 			hypercall_output_element(call, union hv_output_get_vp_cpuid_values);
 

@@ -1,15 +1,17 @@
 /*
- * Calls on memory (TLFS: Memory Pool Management, Address Space Management): deposits, GPA maps, access states, translation.
+ * Calls on memory (TLFS: Memory Pool Management, Address Space Management): deposits, GPA maps,
+ * access states, translation.
  *
- * Each rep is one page (or one large one) and atomic. What no longer may be used by anyone is flushed once, at the end of the
- * slice, before the caller learns that it is done. Page numbers are checked here for range and alignment; who owns a page and
- * may give it is the home's to say.
+ * Each rep is one page (or one large one) and atomic. What no longer may be used by anyone is
+ * flushed once, at the end of the slice, before the caller learns that it is done. Page numbers are
+ * checked here for range and alignment; who owns a page and may give it is the home's to say.
  */
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
 
-#define PERMITTED_MAP_FLAGS \
-	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS | HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
+#define PERMITTED_MAP_FLAGS                                                                        \
+	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS |              \
+	 HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
 
 /* Is [gpn, gpn + pages) within the address space, and aligned to its size? */
 static bool gpn_valid(uint64_t gpn, uint64_t pages)
@@ -22,7 +24,8 @@ static bool gpn_valid(uint64_t gpn, uint64_t pages)
 hv_status_t hc_deposit_memory(struct hypercall *call)
 {
 	const struct hv_deposit_memory *input = call->input;
-	struct partition *from = call->vp->partition, *p = partition_get(call->vp, input->partition_id);
+	struct partition *from = call->vp->partition,
+			 *p = partition_get(call->vp, input->partition_id);
 	hv_status_t status = HV_STATUS_SUCCESS;
 
 	if (!p)
@@ -33,7 +36,8 @@ hv_status_t hc_deposit_memory(struct hypercall *call)
 	while (status == HV_STATUS_SUCCESS && call->done < call->end) {
 		uint64_t gpn = *hypercall_element(call, uint64_t);
 
-		status = gpn_valid(gpn, 1) ? plat_page_deposit(from, gpn, p) : HV_STATUS_INVALID_PARAMETER;
+		status = gpn_valid(gpn, 1) ? plat_page_deposit(from, gpn, p)
+					   : HV_STATUS_INVALID_PARAMETER;
 		if (status == HV_STATUS_SUCCESS)
 			call->done++;
 	}
@@ -50,7 +54,8 @@ hv_status_t hc_deposit_memory(struct hypercall *call)
 hv_status_t hc_withdraw_memory(struct hypercall *call)
 {
 	const struct hv_input_withdraw_memory *input = call->input;
-	struct partition *to = call->vp->partition, *p = partition_get(call->vp, input->partition_id);
+	struct partition *to = call->vp->partition,
+			 *p = partition_get(call->vp, input->partition_id);
 	hv_status_t status = HV_STATUS_SUCCESS;
 
 	if (!p)
@@ -79,7 +84,8 @@ hv_status_t hc_get_memory_balance(struct hypercall *call)
 		return HV_STATUS_INVALID_PARTITION_ID;
 	deposited = plat_deposit_count(p);
 	output->pages_available = plat_pool_count(p);
-	output->pages_in_use = deposited > output->pages_available ? deposited - output->pages_available : 0;
+	output->pages_in_use =
+		deposited > output->pages_available ? deposited - output->pages_available : 0;
 	partition_put(p);
 	return HV_STATUS_SUCCESS;
 }
@@ -122,7 +128,8 @@ static bool map_flags_valid(uint32_t flags)
 hv_status_t hc_map_gpa_pages(struct hypercall *call)
 {
 	const struct hv_input_map_gpa_pages *input = call->input;
-	const bool large = input->map_flags & HV_MAP_GPA_LARGE_PAGE, backed = !(input->map_flags & HV_MAP_GPA_NO_ACCESS);
+	const bool large = input->map_flags & HV_MAP_GPA_LARGE_PAGE,
+		   backed = !(input->map_flags & HV_MAP_GPA_NO_ACCESS);
 	const uint64_t pages = large ? LARGE_PAGE_PAGES : 1;
 	struct partition *p;
 	hv_status_t status;
@@ -138,7 +145,8 @@ hv_status_t hc_map_gpa_pages(struct hypercall *call)
 
 		status = HV_STATUS_INVALID_PARAMETER;
 		if (gpn_valid(gpn, pages) && (!backed || gpn_valid(source, pages)))
-			status = plat_gpa_map(p, gpn, call->vp->partition, source, input->map_flags, large);
+			status = plat_gpa_map(p, gpn, call->vp->partition, source, input->map_flags,
+					      large);
 		if (status != HV_STATUS_SUCCESS)
 			break;
 		call->done++;
@@ -157,7 +165,8 @@ hv_status_t hc_unmap_gpa_pages(struct hypercall *call)
 	struct partition *p;
 	hv_status_t status;
 
-	if (input->unmap_flags & ~(HV_UNMAP_GPA_LARGE_PAGE | HV_UNMAP_GPA_KEEP_PRECOMMITTED) || input->padding)
+	if (input->unmap_flags & ~(HV_UNMAP_GPA_LARGE_PAGE | HV_UNMAP_GPA_KEEP_PRECOMMITTED) ||
+	    input->padding)
 		return HV_STATUS_INVALID_PARAMETER;
 	status = lock_child(call, input->target_partition_id, &p);
 	if (status != HV_STATUS_SUCCESS)
@@ -165,7 +174,8 @@ hv_status_t hc_unmap_gpa_pages(struct hypercall *call)
 	while (call->done < call->end) {
 		uint64_t gpn = input->target_gpa_base + call->done * pages;
 
-		status = gpn_valid(gpn, pages) ? plat_gpa_unmap(p, gpn, large) : HV_STATUS_INVALID_PARAMETER;
+		status = gpn_valid(gpn, pages) ? plat_gpa_unmap(p, gpn, large)
+					       : HV_STATUS_INVALID_PARAMETER;
 		if (status != HV_STATUS_SUCCESS)
 			break;
 		call->done++;
@@ -192,8 +202,9 @@ hv_status_t hc_get_gpa_access_states(struct hypercall *call)
 		uint64_t gpn = input->hv_gpa_page_number + call->done;
 		uint8_t *state = hypercall_output_element(call, uint8_t);
 
-		status = gpn_valid(gpn, 1) ? plat_gpa_access_state(p, gpn, input->flags.as_uint64, state) :
-					     HV_STATUS_INVALID_PARAMETER;
+		status = gpn_valid(gpn, 1)
+				 ? plat_gpa_access_state(p, gpn, input->flags.as_uint64, state)
+				 : HV_STATUS_INVALID_PARAMETER;
 		if (status != HV_STATUS_SUCCESS)
 			break;
 		call->done++;
@@ -211,7 +222,7 @@ hv_status_t hc_translate_virtual_address(struct hypercall *call)
 	struct hc_vp target;
 	hv_status_t status;
 	uint32_t code;
-	gpa_t gpa = { 0 };
+	gpa_t gpa = {0};
 
 	if (input->padding || input->gva_page >> (64 - PAGE_SHIFT) ||
 	    input->control_flags & ~(HV_TRANSLATE_GVA_INPUT_VTL_MASK | 0x7ff))
@@ -219,7 +230,8 @@ hv_status_t hc_translate_virtual_address(struct hypercall *call)
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
-	status = plat_translate_gva(target.vp, (gva_t){ input->gva_page << PAGE_SHIFT }, input->control_flags, &code, &gpa);
+	status = plat_translate_gva(target.vp, (gva_t){input->gva_page << PAGE_SHIFT},
+				    input->control_flags, &code, &gpa);
 	output->translation_result.result_code = code;
 	output->translation_result.cache_type = HV_CACHE_TYPE_WRITE_BACK;
 	output->gpa_page = gpa.v >> PAGE_SHIFT;

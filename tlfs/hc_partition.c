@@ -1,6 +1,6 @@
 /*
- * Calls on partitions and on the system as a whole (TLFS: HvCallCreatePartition … HvCallGetPartitionId,
- * HvCallGetSystemProperty, HvExtCallQueryCapabilities).
+ * Calls on partitions and on the system as a whole (TLFS: HvCallCreatePartition …
+ * HvCallGetPartitionId, HvCallGetSystemProperty, HvExtCallQueryCapabilities).
  */
 #include "tlfs/clock.h"
 #include "tlfs/hypercall.h"
@@ -98,7 +98,8 @@ hv_status_t hc_get_partition_property_ex(struct hypercall *call)
 		status = HV_STATUS_INVALID_PARAMETER;
 	} else if (input->property_code == HV_PARTITION_PROPERTY_VMM_CAPABILITIES) {
 		*banks = capabilities;
-	} else if (input->property_code == HV_PARTITION_PROPERTY_ASSIGNABLE_SYNTHETIC_PROC_FEATURES) {
+	} else if (input->property_code ==
+		   HV_PARTITION_PROPERTY_ASSIGNABLE_SYNTHETIC_PROC_FEATURES) {
 		banks->bank_count = HV_PARTITION_SYNTHETIC_PROCESSOR_FEATURES_BANKS;
 		banks->as_uint64[0] = property_synthetic_features();
 	} else {
@@ -126,7 +127,8 @@ hv_status_t hc_get_next_child_partition(struct hypercall *call)
 
 	if (!parent)
 		return HV_STATUS_INVALID_PARTITION_ID;
-	output->next_child_partition_id = partition_next_child(parent, input->previous_child_partition_id);
+	output->next_child_partition_id =
+		partition_next_child(parent, input->previous_child_partition_id);
 	partition_put(parent);
 	return HV_STATUS_SUCCESS;
 }
@@ -155,8 +157,9 @@ hv_status_t hc_get_lp_run_time(struct hypercall *call)
 	output->global_time = refclock_now(partition_root);
 	busy = __atomic_load_n(&root->runtime_tsc, __ATOMIC_RELAXED);
 	output->local_run_time = clock_muldiv(busy, HV_REF_HZ, plat_info.tsc_hz);
-	output->hypervisor_time = output->global_time > output->local_run_time ?
-					  output->global_time - output->local_run_time : 0;
+	output->hypervisor_time = output->global_time > output->local_run_time
+					  ? output->global_time - output->local_run_time
+					  : 0;
 	return HV_STATUS_SUCCESS;
 }
 

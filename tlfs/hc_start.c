@@ -1,13 +1,13 @@
 /*
- * HvCallStartVirtualProcessor, which gives a VP that waits for a SIPI all its registers at once, and HvCallGetVpIndexFromApicId,
- * with which a guest finds that VP.
+ * HvCallStartVirtualProcessor, which gives a VP that waits for a SIPI all its registers at once,
+ * and HvCallGetVpIndexFromApicId, with which a guest finds that VP.
  */
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
 
 static hv_status_t set_word(struct vp *vp, uint32_t name, uint64_t word)
 {
-	union hv_register_value value = { .reg64 = word };
+	union hv_register_value value = {.reg64 = word};
 
 	return plat_register_set(vp, name, &value);
 }
@@ -24,7 +24,7 @@ static hv_status_t set_segments(struct vp *vp, const struct hv_init_vp_context *
 		[HV_X64_REGISTER_LDTR - HV_X64_REGISTER_ES] = &context->ldtr,
 		[HV_X64_REGISTER_TR - HV_X64_REGISTER_ES] = &context->tr,
 	};
-	union hv_register_value value = { 0 };
+	union hv_register_value value = {0};
 	hv_status_t status = HV_STATUS_SUCCESS;
 
 	for (uint32_t i = 0; i < ARRAY_COUNT(segments) && status == HV_STATUS_SUCCESS; i++) {
@@ -47,10 +47,14 @@ static hv_status_t set_context(struct vp *vp, const struct hv_init_vp_context *c
 		uint32_t name;
 		uint64_t value;
 	} words[] = {
-		{ HV_X64_REGISTER_RIP, context->rip },	     { HV_X64_REGISTER_RSP, context->rsp },
-		{ HV_X64_REGISTER_RFLAGS, context->rflags }, { HV_X64_REGISTER_EFER, context->efer },
-		{ HV_X64_REGISTER_CR4, context->cr4 },	     { HV_X64_REGISTER_CR3, context->cr3 },
-		{ HV_X64_REGISTER_CR0, context->cr0 },	     { HV_X64_REGISTER_PAT, context->msr_cr_pat },
+		{HV_X64_REGISTER_RIP, context->rip},
+		{HV_X64_REGISTER_RSP, context->rsp},
+		{HV_X64_REGISTER_RFLAGS, context->rflags},
+		{HV_X64_REGISTER_EFER, context->efer},
+		{HV_X64_REGISTER_CR4, context->cr4},
+		{HV_X64_REGISTER_CR3, context->cr3},
+		{HV_X64_REGISTER_CR0, context->cr0},
+		{HV_X64_REGISTER_PAT, context->msr_cr_pat},
 	};
 	hv_status_t status = set_segments(vp, context);
 
@@ -77,8 +81,9 @@ static hv_status_t start(struct vp *vp, const struct hv_init_vp_context *context
 }
 
 /*
- * Another VP of one's own partition. The caller owns itself already, and two VPs that start each other would wait for ever: so
- * the other's lock is only tried, and the instruction executed again when it is not to be had.
+ * Another VP of one's own partition. The caller owns itself already, and two VPs that start each
+ * other would wait for ever: so the other's lock is only tried, and the instruction executed again
+ * when it is not to be had.
  */
 static hv_status_t start_sibling(struct hypercall *call, const struct hv_enable_vp_vtl *input)
 {
@@ -107,7 +112,8 @@ hv_status_t hc_start_vp(struct hypercall *call)
 
 	if (!hc_vtl_valid(input->target_vtl) || input->mbz0 || input->mbz1)
 		return HV_STATUS_INVALID_PARAMETER;
-	if (input->partition_id == HV_PARTITION_ID_SELF || input->partition_id == call->vp->partition->id)
+	if (input->partition_id == HV_PARTITION_ID_SELF ||
+	    input->partition_id == call->vp->partition->id)
 		return start_sibling(call, input);
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
 	if (status != HV_STATUS_SUCCESS)

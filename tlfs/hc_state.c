@@ -1,6 +1,6 @@
 /*
- * VP state in one piece (TLFS: HvCallGetVpState, HvCallSetVpState), and pages of a child's VP that its parent sees
- * (HvCallMapVpStatePage, HvCallUnmapVpStatePage).
+ * VP state in one piece (TLFS: HvCallGetVpState, HvCallSetVpState), and pages of a child's VP that
+ * its parent sees (HvCallMapVpStatePage, HvCallUnmapVpStatePage).
  */
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
@@ -19,7 +19,8 @@ static bool list_write(const struct page_list *list, const void *from, uint32_t 
 	for (uint32_t done = 0, i = 0; done < size; done += PAGE_SIZE, i++) {
 		uint32_t part = size - done < PAGE_SIZE ? size - done : PAGE_SIZE;
 
-		if (!plat_gpa_write(list->partition, (gpa_t){ list->gpns[i] << PAGE_SHIFT }, (const uint8_t *)from + done, part))
+		if (!plat_gpa_write(list->partition, (gpa_t){list->gpns[i] << PAGE_SHIFT},
+				    (const uint8_t *)from + done, part))
 			return false;
 	}
 	return true;
@@ -30,7 +31,8 @@ static bool list_read(const struct page_list *list, void *to, uint32_t size)
 	for (uint32_t done = 0, i = 0; done < size; done += PAGE_SIZE, i++) {
 		uint32_t part = size - done < PAGE_SIZE ? size - done : PAGE_SIZE;
 
-		if (!plat_gpa_read(list->partition, (gpa_t){ list->gpns[i] << PAGE_SHIFT }, (uint8_t *)to + done, part))
+		if (!plat_gpa_read(list->partition, (gpa_t){list->gpns[i] << PAGE_SHIFT},
+				   (uint8_t *)to + done, part))
 			return false;
 	}
 	return true;
@@ -51,7 +53,8 @@ static hv_status_t check_kind(const struct hv_vp_state_data *data)
 {
 	if (data->rsvd)
 		return HV_STATUS_INVALID_PARAMETER;
-	if (data->type == HV_GET_SET_VP_STATE_XSAVE && data->xsave.states.as_uint64 & ~plat_info.xsave_features)
+	if (data->type == HV_GET_SET_VP_STATE_XSAVE &&
+	    data->xsave.states.as_uint64 & ~plat_info.xsave_features)
 		return HV_STATUS_INVALID_PARAMETER;
 	return HV_STATUS_SUCCESS;
 }
@@ -85,11 +88,13 @@ static hv_status_t get_xsave(struct vp *vp, const struct page_list *list, void *
 	status = plat_xsave_get(vp, buffer, plat_info.xsave_size_max);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
-	return list_write(list, buffer, plat_info.xsave_size_max) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
+	return list_write(list, buffer, plat_info.xsave_size_max) ? HV_STATUS_SUCCESS
+								  : HV_STATUS_INVALID_PARAMETER;
 }
 
 /* `buffer` is a page. */
-static hv_status_t get_listed(struct vp *vp, uint32_t type, const struct page_list *list, void *buffer)
+static hv_status_t get_listed(struct vp *vp, uint32_t type, const struct page_list *list,
+			      void *buffer)
 {
 	struct hv_local_interrupt_controller_state lapic;
 	bool written;
@@ -116,7 +121,8 @@ static void get_timers(struct vp *vp, struct hv_synthetic_timers_state *state)
 		state->timers[i].flags.undelivered_msg_pending = timer->message_pending;
 		state->timers[i].config = timer->config;
 		state->timers[i].count = timer->count;
-		state->timers[i].undelivered_exp_time = timer->message_pending ? timer->expired_100ns : 0;
+		state->timers[i].undelivered_exp_time =
+			timer->message_pending ? timer->expired_100ns : 0;
 	}
 }
 
@@ -124,7 +130,8 @@ hv_status_t hc_get_vp_state(struct hypercall *call)
 {
 	const struct hv_input_get_vp_state *input = call->input;
 	union hv_output_get_vp_state *output = call->output;
-	const struct page_list list = { call->vp->partition, input->output_data_pfns, call->variable_size / 8 };
+	const struct page_list list = {call->vp->partition, input->output_data_pfns,
+				       call->variable_size / 8};
 	const uint32_t type = input->state_data.type, size = state_size(type);
 	hv_status_t status = check_kind(&input->state_data);
 	struct hc_vp target;
@@ -157,8 +164,10 @@ static hv_status_t set_lapic(struct vp *vp, const struct page_list *list)
 	return lapic_set_state(vp, &lapic);
 }
 
-/* The pages belong to the guest as well, which may be writing there: its VPs are to be stopped, but need not. */
-static hv_status_t set_listed(struct vp *vp, uint32_t type, const struct page_list *list, void *buffer)
+/* The pages belong to the guest as well, which may be writing there: its VPs are to be stopped, but
+ * need not. */
+static hv_status_t set_listed(struct vp *vp, uint32_t type, const struct page_list *list,
+			      void *buffer)
 {
 	uint32_t size = state_size(type);
 
@@ -197,7 +206,7 @@ static hv_status_t set_timers(struct vp *vp, const struct hv_synthetic_timers_st
 hv_status_t hc_set_vp_state(struct hypercall *call)
 {
 	const struct hv_input_set_vp_state *input = call->input;
-	const struct page_list list = { call->vp->partition, input->data, call->variable_size / 8 };
+	const struct page_list list = {call->vp->partition, input->data, call->variable_size / 8};
 	const uint32_t type = input->state_data.type, size = state_size(type);
 	hv_status_t status = check_kind(&input->state_data);
 	struct hc_vp target;
@@ -259,8 +268,10 @@ hv_status_t hc_map_vp_state_page(struct hypercall *call)
 	status = state_page(vp, input->type, &page, &gpn);
 	if (status == HV_STATUS_SUCCESS) {
 		if (!input->flags.map_location_provided)
-			location = plat_ptr_spa(page).v >> PAGE_SHIFT; /* its own place, which the parent gave away */
-		status = *gpn == HV_NEVER ? plat_overlay_map(caller, location, page) : HV_STATUS_OBJECT_IN_USE;
+			location = plat_ptr_spa(page).v >>
+				   PAGE_SHIFT; /* its own place, which the parent gave away */
+		status = *gpn == HV_NEVER ? plat_overlay_map(caller, location, page)
+					  : HV_STATUS_OBJECT_IN_USE;
 		if (status == HV_STATUS_SUCCESS)
 			*gpn = output->map_location = location;
 	}

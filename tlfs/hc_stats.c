@@ -1,6 +1,7 @@
 /*
- * Statistics pages (TLFS: HvCallMapStatsPage2, HvCallMapStatsPage, HvCallUnmapStatsPage). Each object has one page, which is laid
- * over the caller's GPA space: its own objects' in the area "self", those of a child in either (both show the same counters).
+ * Statistics pages (TLFS: HvCallMapStatsPage2, HvCallMapStatsPage, HvCallUnmapStatsPage). Each
+ * object has one page, which is laid over the caller's GPA space: its own objects' in the area
+ * "self", those of a child in either (both show the same counters).
  */
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
@@ -16,7 +17,8 @@ struct stats_object {
 };
 
 /* An object of the machine, whose page comes from the root's pool when it is first wanted. */
-static hv_status_t find_machine(struct hypercall *call, uint64_t **page, uint64_t *gpn, struct stats_object *object)
+static hv_status_t find_machine(struct hypercall *call, uint64_t **page, uint64_t *gpn,
+				struct stats_object *object)
 {
 	if (call->vp->partition != partition_root)
 		return HV_STATUS_ACCESS_DENIED;
@@ -34,7 +36,8 @@ static hv_status_t find_machine(struct hypercall *call, uint64_t **page, uint64_
 static hv_status_t find_hypervisor(struct hypercall *call, struct stats_object *object)
 {
 	struct partition *root = partition_root;
-	hv_status_t status = find_machine(call, &root->machine_stats_page, root->machine_stats_gpn, object);
+	hv_status_t status =
+		find_machine(call, &root->machine_stats_page, root->machine_stats_gpn, object);
 
 	if (status == HV_STATUS_SUCCESS)
 		object->page[HV_STATS_HV_LOGICAL_PROCESSORS] = plat_info.lp_count;
@@ -54,7 +57,8 @@ static hv_status_t find_lp(struct hypercall *call, uint32_t index, struct stats_
 	return status;
 }
 
-static hv_status_t find_vp(const union hv_stats_object_identity *identity, struct stats_object *object)
+static hv_status_t find_vp(const union hv_stats_object_identity *identity,
+			   struct stats_object *object)
 {
 	struct vp *vp = partition_vp(object->partition, identity->vp.vp_index);
 
@@ -66,7 +70,8 @@ static hv_status_t find_vp(const union hv_stats_object_identity *identity, struc
 }
 
 /* On success with a reference to object->partition, if there is one. */
-static hv_status_t find_of_partition(struct hypercall *call, uint32_t type, const union hv_stats_object_identity *identity,
+static hv_status_t find_of_partition(struct hypercall *call, uint32_t type,
+				     const union hv_stats_object_identity *identity,
 				     struct stats_object *object)
 {
 	hv_status_t status = HV_STATUS_SUCCESS;
@@ -89,10 +94,11 @@ static hv_status_t find_of_partition(struct hypercall *call, uint32_t type, cons
 }
 
 /* The caller's lock is held: it is that of all places where its overlays are noted. */
-static hv_status_t find(struct hypercall *call, uint32_t type, const union hv_stats_object_identity *identity,
-			struct stats_object *object)
+static hv_status_t find(struct hypercall *call, uint32_t type,
+			const union hv_stats_object_identity *identity, struct stats_object *object)
 {
-	*object = (struct stats_object){ .area = identity->hv.stats_area_type }; /* the same place for all types */
+	*object = (struct stats_object){
+		.area = identity->hv.stats_area_type}; /* the same place for all types */
 	if (object->area >= AREAS)
 		return HV_STATUS_INVALID_PARAMETER;
 	switch (type) {
@@ -108,7 +114,8 @@ static hv_status_t find(struct hypercall *call, uint32_t type, const union hv_st
 	}
 }
 
-static hv_status_t map(struct hypercall *call, uint32_t type, const union hv_stats_object_identity *identity, uint64_t *gpn)
+static hv_status_t map(struct hypercall *call, uint32_t type,
+		       const union hv_stats_object_identity *identity, uint64_t *gpn)
 {
 	struct partition *caller = call->vp->partition;
 	struct stats_object object;
@@ -117,7 +124,8 @@ static hv_status_t map(struct hypercall *call, uint32_t type, const union hv_sta
 	spin_lock(&caller->lock);
 	status = find(call, type, identity, &object);
 	if (status == HV_STATUS_SUCCESS) {
-		/* Where the caller leaves the choice: at the page's own place, which the root gave away with it. */
+		/* Where the caller leaves the choice: at the page's own place, which the root gave
+		 * away with it. */
 		if (*gpn == HV_NEVER)
 			*gpn = plat_ptr_spa(object.page).v >> PAGE_SHIFT;
 		if (*object.gpn != HV_NEVER)

@@ -1,12 +1,13 @@
 /*
- * Calls that send messages, events and interrupts, and that make the ways for them (TLFS: HvCallPostMessage, HvCallSignalEvent,
- * HvCallCreatePort …, HvCallAssertVirtualInterrupt).
+ * Calls that send messages, events and interrupts, and that make the ways for them (TLFS:
+ * HvCallPostMessage, HvCallSignalEvent, HvCallCreatePort …, HvCallAssertVirtualInterrupt).
  */
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
 #include "tlfs/port.h"
 
-/* The partition of one end: the caller or a child, initialized. Zero is no partition where `optional`. */
+/* The partition of one end: the caller or a child, initialized. Zero is no partition where
+ * `optional`. */
 static hv_status_t get_end(struct vp *caller, uint64_t id, bool optional, struct partition **out)
 {
 	*out = NULL;
@@ -28,7 +29,8 @@ hv_status_t hc_create_port(struct hypercall *call)
 	struct partition *owner, *peer;
 	hv_status_t status;
 
-	if (input->port_vtl || input->min_connection_vtl || input->padding || input->port_info.padding)
+	if (input->port_vtl || input->min_connection_vtl || input->padding ||
+	    input->port_info.padding)
 		return HV_STATUS_INVALID_PARAMETER;
 	status = get_end(call->vp, input->port_partition_id, false, &owner);
 	if (status != HV_STATUS_SUCCESS)
@@ -47,7 +49,8 @@ hv_status_t hc_connect_port(struct hypercall *call)
 	struct partition *p, *owner;
 	hv_status_t status;
 
-	if (input->connection_vtl || input->rsvdz0 || input->rsvdz1 || input->reserved2 || input->connection_info.padding)
+	if (input->connection_vtl || input->rsvdz0 || input->rsvdz1 || input->reserved2 ||
+	    input->connection_info.padding)
 		return HV_STATUS_INVALID_PARAMETER;
 	status = get_end(call->vp, input->connection_partition_id, false, &p);
 	if (status != HV_STATUS_SUCCESS)
@@ -93,7 +96,8 @@ hv_status_t hc_disconnect_port(struct hypercall *call)
 /* A child's parent may have made the connection for itself: it does the whole call. */
 static hv_status_t unless_unknown(struct hypercall *call, hv_status_t status)
 {
-	call->intercept = status == HV_STATUS_INVALID_CONNECTION_ID && call->vp->partition->intercept_unknown_connection;
+	call->intercept = status == HV_STATUS_INVALID_CONNECTION_ID &&
+			  call->vp->partition->intercept_unknown_connection;
 	return status;
 }
 
@@ -108,7 +112,8 @@ hv_status_t hc_signal_event(struct hypercall *call)
 
 	if (input->rsvdz)
 		return HV_STATUS_INVALID_PARAMETER;
-	return unless_unknown(call, port_signal_event(call->vp, input->connectionid.asu32, input->flag_number));
+	return unless_unknown(
+		call, port_signal_event(call->vp, input->connectionid.asu32, input->flag_number));
 }
 
 hv_status_t hc_post_message_direct(struct hypercall *call)
@@ -120,7 +125,8 @@ hv_status_t hc_post_message_direct(struct hypercall *call)
 	hv_status_t status;
 
 	memcpy(&message, input->message, sizeof(message));
-	if (input->vtl || input->sint_index >= HV_SINT_COUNT || message.header.message_type == HVMSG_NONE ||
+	if (input->vtl || input->sint_index >= HV_SINT_COUNT ||
+	    message.header.message_type == HVMSG_NONE ||
 	    message.header.payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT)
 		return HV_STATUS_INVALID_PARAMETER;
 	message.header.message_flags.asu8 = 0;
@@ -142,7 +148,8 @@ hv_status_t hc_signal_event_direct(struct hypercall *call)
 	bool newly = false;
 	hv_status_t status;
 
-	if (input->target_vtl || input->target_sint >= HV_SINT_COUNT || input->flag_number >= HV_EVENT_FLAGS_COUNT)
+	if (input->target_vtl || input->target_sint >= HV_SINT_COUNT ||
+	    input->flag_number >= HV_EVENT_FLAGS_COUNT)
 		return HV_STATUS_INVALID_PARAMETER;
 	status = hc_child_vp(call->vp, input->target_partition, input->target_vp, &p, &vp);
 	if (status != HV_STATUS_SUCCESS)
@@ -171,7 +178,8 @@ static hv_status_t check_interrupt(const struct hv_input_assert_virtual_interrup
 	switch (input->control.interrupt_type) {
 	case HV_X64_INTERRUPT_TYPE_FIXED:
 	case HV_X64_INTERRUPT_TYPE_LOWESTPRIORITY:
-		return input->vector < 16 || input->vector > 255 ? HV_STATUS_INVALID_PARAMETER : HV_STATUS_SUCCESS;
+		return input->vector < 16 || input->vector > 255 ? HV_STATUS_INVALID_PARAMETER
+								 : HV_STATUS_SUCCESS;
 	case HV_X64_INTERRUPT_TYPE_EXTINT:
 	case HV_X64_INTERRUPT_TYPE_SIPI:
 		return input->vector > 255 ? HV_STATUS_INVALID_PARAMETER : HV_STATUS_SUCCESS;
@@ -223,7 +231,8 @@ hv_status_t hc_clear_virtual_interrupt(struct hypercall *call)
 
 		if (hc_vp_acquire(call->vp, input->partition_id, i, &target) != HV_STATUS_SUCCESS)
 			continue;
-		__atomic_fetch_and(&target.vp->events, ~(uint32_t)VP_EVENT_EXTINT, __ATOMIC_SEQ_CST);
+		__atomic_fetch_and(&target.vp->events, ~(uint32_t)VP_EVENT_EXTINT,
+				   __ATOMIC_SEQ_CST);
 		target.vp->extint_pending = false;
 		hc_vp_release(&target);
 	}

@@ -1,15 +1,19 @@
 /*
- * Calls on virtual processors (TLFS: HvCallCreateVp, HvCallGetVpRegisters …; root scheduler: HvCallDispatchVp).
+ * Calls on virtual processors (TLFS: HvCallCreateVp, HvCallGetVpRegisters …; root scheduler:
+ * HvCallDispatchVp).
  *
- * The lock of a child VP is held by whoever works on it. A call that finds it taken draws its ticket first and then asks the
- * holder to let go (VP_EVENT_RELOAD); DispatchVp drops that request and looks for waiters in the opposite order. So either it
- * sees the waiter, or the waiter's request is still there when the VP is about to be entered.
+ * The lock of a child VP is held by whoever works on it. A call that finds it taken draws its
+ * ticket first and then asks the holder to let go (VP_EVENT_RELOAD); DispatchVp drops that request
+ * and looks for waiters in the opposite order. So either it sees the waiter, or the waiter's
+ * request is still there when the VP is about to be entered.
  */
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
 #include "tlfs/registers.h"
 
-#define DISPATCH_FLAGS 0x7fu /* HV_DISPATCH_VP_FLAG_*; those on speculation need nothing: all is flushed at each switch */
+#define DISPATCH_FLAGS                                                                             \
+	0x7fu /* HV_DISPATCH_VP_FLAG_*; those on speculation need nothing: all is flushed at each  \
+		 switch */
 
 static void lock_vp(struct vp *vp)
 {
@@ -24,9 +28,10 @@ static void lock_vp(struct vp *vp)
 static hv_status_t acquire_own(struct vp *caller, uint32_t index, struct hc_vp *out)
 {
 	if (index != HV_VP_INDEX_SELF && index != caller->index)
-		return partition_vp(caller->partition, index) ? HV_STATUS_INVALID_VP_STATE : HV_STATUS_INVALID_VP_INDEX;
+		return partition_vp(caller->partition, index) ? HV_STATUS_INVALID_VP_STATE
+							      : HV_STATUS_INVALID_VP_INDEX;
 	__atomic_fetch_add(&caller->partition->references, 1, __ATOMIC_ACQUIRE);
-	*out = (struct hc_vp){ caller->partition, caller, false };
+	*out = (struct hc_vp){caller->partition, caller, false};
 	return HV_STATUS_SUCCESS;
 }
 
@@ -45,7 +50,7 @@ hv_status_t hc_vp_acquire(struct vp *caller, uint64_t partition, uint32_t index,
 		status = HV_STATUS_INVALID_PARTITION_STATE;
 	else if ((vp = partition_vp(p, index))) {
 		lock_vp(vp);
-		*out = (struct hc_vp){ p, vp, true };
+		*out = (struct hc_vp){p, vp, true};
 		return HV_STATUS_SUCCESS;
 	}
 	partition_put(p);
@@ -59,7 +64,8 @@ void hc_vp_release(struct hc_vp *held)
 	partition_put(held->partition);
 }
 
-hv_status_t hc_child_vp(struct vp *caller, uint64_t partition, uint32_t index, struct partition **p, struct vp **vp)
+hv_status_t hc_child_vp(struct vp *caller, uint64_t partition, uint32_t index, struct partition **p,
+			struct vp **vp)
 {
 	hv_status_t status = HV_STATUS_INVALID_PARTITION_STATE;
 
@@ -133,7 +139,8 @@ hv_status_t hc_get_vp_registers(struct hypercall *call)
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	for (; call->done < call->end; call->done++) {
-		union hv_register_value *value = hypercall_output_element(call, union hv_register_value);
+		union hv_register_value *value =
+			hypercall_output_element(call, union hv_register_value);
 
 		memset(value, 0, sizeof(*value));
 		status = register_get(target.vp, *hypercall_element(call, uint32_t), value);
@@ -156,10 +163,13 @@ hv_status_t hc_set_vp_registers(struct hypercall *call)
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	for (; call->done < call->end; call->done++) {
-		const struct hv_register_assoc *assoc = hypercall_element(call, struct hv_register_assoc);
+		const struct hv_register_assoc *assoc =
+			hypercall_element(call, struct hv_register_assoc);
 
-		status = assoc->reserved1 || assoc->reserved2 ? HV_STATUS_INVALID_PARAMETER :
-								register_set(target.vp, assoc->name, &assoc->value, target.locked);
+		status = assoc->reserved1 || assoc->reserved2
+				 ? HV_STATUS_INVALID_PARAMETER
+				 : register_set(target.vp, assoc->name, &assoc->value,
+						target.locked);
 		if (status != HV_STATUS_SUCCESS)
 			break;
 	}
@@ -176,14 +186,17 @@ static void scan_injection(struct vp *vp)
 	struct hv_vp_register_page *page = vp->register_page;
 	union hv_vp_register_page_interrupt_vectors vectors;
 
-	vectors.as_uint64 = __atomic_exchange_n(&page->interrupt_vectors.as_uint64, 0, __ATOMIC_ACQ_REL);
-	for (uint32_t i = 0; i < vectors.vector_count && i < HV_VP_REGISTER_PAGE_MAX_VECTOR_COUNT; i++)
+	vectors.as_uint64 =
+		__atomic_exchange_n(&page->interrupt_vectors.as_uint64, 0, __ATOMIC_ACQ_REL);
+	for (uint32_t i = 0; i < vectors.vector_count && i < HV_VP_REGISTER_PAGE_MAX_VECTOR_COUNT;
+	     i++)
 		lapic_post(vp, vectors.vector[i], false);
 }
 
 /*
- * The root need not be told of this VP as long as it is dispatched, nor afterwards if the answer is that it can be dispatched
- * again. When the answer is that it blocks, an event that came meanwhile has not been told, so it is looked for.
+ * The root need not be told of this VP as long as it is dispatched, nor afterwards if the answer is
+ * that it can be dispatched again. When the answer is that it blocks, an event that came meanwhile
+ * has not been told, so it is looked for.
  */
 static void dispatch(struct vp *vp, struct hv_output_dispatch_vp *output)
 {
@@ -205,7 +218,7 @@ hv_status_t hc_dispatch_vp(struct hypercall *call)
 {
 	const struct hv_input_dispatch_vp *input = call->input;
 	const uint32_t flags = input->flags;
-	struct hv_output_dispatch_vp output = { 0 };
+	struct hv_output_dispatch_vp output = {0};
 	struct hc_vp target;
 	hv_status_t status;
 
@@ -220,7 +233,8 @@ hv_status_t hc_dispatch_vp(struct hypercall *call)
 	}
 	target.vp->last_root_vp = call->vp->index;
 	if (flags & HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND)
-		__atomic_fetch_and(&target.vp->suspend, ~(uint32_t)VP_SUSPEND_INTERCEPT, __ATOMIC_SEQ_CST);
+		__atomic_fetch_and(&target.vp->suspend, ~(uint32_t)VP_SUSPEND_INTERCEPT,
+				   __ATOMIC_SEQ_CST);
 	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION)
 		scan_injection(target.vp);
 	dispatch(target.vp, &output);
@@ -229,10 +243,10 @@ hv_status_t hc_dispatch_vp(struct hypercall *call)
 	return HV_STATUS_SUCCESS;
 }
 
-/* The others of the partition run on other LPs, or when the root has time: all that there is to do is to let it choose. */
+/* The others of the partition run on other LPs, or when the root has time: all that there is to do
+ * is to let it choose. */
 hv_status_t hc_notify_long_spin_wait(struct hypercall *call)
 {
 	(void)call;
 	return HV_STATUS_SUCCESS;
 }
-

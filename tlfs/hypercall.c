@@ -1,18 +1,20 @@
 /*
  * Hypercall entry (TLFS: Hypercall Interface): control word, where parameters are, result word.
  *
- * Order of the checks: the caller identified itself, the call exists, the caller may make it, the control word fits the call,
- * its memory can be used. Only then the handler runs, on copies; so it never sees guest memory and never fails for it.
+ * Order of the checks: the caller identified itself, the call exists, the caller may make it, the
+ * control word fits the call, its memory can be used. Only then the handler runs, on copies; so it
+ * never sees guest memory and never fails for it.
  *
- *	RCX control --> row of the table --> input copied --> handler --> output copied --> RAX result
- *			      |			 |		 |
- *			  unknown: parent?   page missing:   part done: RCX moves on, the
- *					     memory intercept  instruction is executed again
+ *   RCX control -> row of the table -> input copied -> handler -> output copied -> RAX result
+ *                       |                  |              |
+ *                  unknown: perhaps   page missing:  not finished: RCX moves on, and the
+ *                  the parent's       memory         instruction is executed again
+ *                                     intercept
  */
 #include "tlfs/hypercall.h"
 
 #define XMM_BLOCK_BYTES 112u /* RDX, R8, XMM0-5 */
-#define ROUND_UP(n, to) (((n) + (to) - 1) & ~((uint32_t)(to) - 1))
+#define ROUND_UP(n, to) (((n) + (to)-1) & ~((uint32_t)(to)-1))
 
 /* How many bytes the control word says that there are. */
 struct shape {
@@ -23,7 +25,7 @@ struct shape {
 
 static struct shape shape_of(const struct hypercall_row *row, union hv_hypercall_input control)
 {
-	struct shape shape = { .header = row->input + 8u * control.variable_header_size };
+	struct shape shape = {.header = row->input + 8u * control.variable_header_size};
 
 	shape.input = shape.header + (uint32_t)control.rep_count * row->list;
 	shape.output = row->output + (uint32_t)control.rep_count * row->output_list;
@@ -32,7 +34,7 @@ static struct shape shape_of(const struct hypercall_row *row, union hv_hypercall
 
 bool hypercall_needs_xmm(uint64_t rcx)
 {
-	const union hv_hypercall_input control = { .as_uint64 = rcx };
+	const union hv_hypercall_input control = {.as_uint64 = rcx};
 	const struct hypercall_row *row;
 	struct shape shape;
 
@@ -56,10 +58,12 @@ static bool control_fits(const struct hypercall_row *row, union hv_hypercall_inp
 	return control.rep_start_index < control.rep_count;
 }
 
-/* The parameters begin at 8 bytes, stay in their page and in the address space (HV_STATUS_INVALID_ALIGNMENT if not). */
+/* The parameters begin at 8 bytes, stay in their page and in the address space
+ * (HV_STATUS_INVALID_ALIGNMENT if not). */
 static bool well_placed(uint64_t gpa, uint32_t size)
 {
-	return !(gpa & 7) && (gpa & PAGE_MASK) + size <= PAGE_SIZE && !(gpa >> plat_info.physical_address_bits);
+	return !(gpa & 7) && (gpa & PAGE_MASK) + size <= PAGE_SIZE &&
+	       !(gpa >> plat_info.physical_address_bits);
 }
 
 static enum hypercall_action finish(struct hypercall_regs *regs, hv_status_t status, uint32_t done)
@@ -69,29 +73,32 @@ static enum hypercall_action finish(struct hypercall_regs *regs, hv_status_t sta
 }
 
 /* A child's parent may bring the page; the root has nobody to ask. */
-static enum hypercall_action memory_fault(struct vp *vp, struct hypercall_regs *regs, uint64_t gpa, bool write)
+static enum hypercall_action memory_fault(struct vp *vp, struct hypercall_regs *regs, uint64_t gpa,
+					  bool write)
 {
-	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	const union hv_hypercall_input control = {.as_uint64 = regs->rcx};
 
 	if (!vp->partition->parent)
 		return finish(regs, HV_STATUS_INVALID_ALIGNMENT, control.rep_start_index);
-	regs->fault_gpa = (gpa_t){ gpa };
+	regs->fault_gpa = (gpa_t){gpa};
 	regs->fault_write = write;
 	return HYPERCALL_MEMORY;
 }
 
-/* Header and this slice of the list, each byte once. The two are read in one piece when they lie together. */
-static bool fetch_memory(struct vp *vp, uint64_t gpa, const struct hypercall *call, uint32_t header, uint32_t list)
+/* Header and this slice of the list, each byte once. The two are read in one piece when they lie
+ * together. */
+static bool fetch_memory(struct vp *vp, uint64_t gpa, const struct hypercall *call, uint32_t header,
+			 uint32_t list)
 {
 	uint32_t size = (call->end - call->start) * list;
 	uint8_t *to = vp->hypercall_input;
 
 	if (call->start == 0)
-		return plat_gpa_read(vp->partition, (gpa_t){ gpa }, to, header + size);
-	if (header && !plat_gpa_read(vp->partition, (gpa_t){ gpa }, to, header))
+		return plat_gpa_read(vp->partition, (gpa_t){gpa}, to, header + size);
+	if (header && !plat_gpa_read(vp->partition, (gpa_t){gpa}, to, header))
 		return false;
 	gpa += header + call->start * list;
-	return !size || plat_gpa_read(vp->partition, (gpa_t){ gpa }, to + header, size);
+	return !size || plat_gpa_read(vp->partition, (gpa_t){gpa}, to + header, size);
 }
 
 static void fetch_fast(const struct hypercall_regs *regs, uint64_t *to, uint32_t size)
@@ -102,9 +109,10 @@ static void fetch_fast(const struct hypercall_regs *regs, uint64_t *to, uint32_t
 		memcpy(to + 2, regs->xmm, sizeof(regs->xmm));
 }
 
-static void store_fast(struct hypercall_regs *regs, uint32_t offset, const void *from, uint32_t size)
+static void store_fast(struct hypercall_regs *regs, uint32_t offset, const void *from,
+		       uint32_t size)
 {
-	uint64_t block[XMM_BLOCK_BYTES / 8] = { regs->rdx, regs->r8 };
+	uint64_t block[XMM_BLOCK_BYTES / 8] = {regs->rdx, regs->r8};
 
 	if (offset + size > 16)
 		memcpy(block + 2, regs->xmm, sizeof(regs->xmm));
@@ -118,8 +126,9 @@ static void store_fast(struct hypercall_regs *regs, uint32_t offset, const void 
 }
 
 /* The fixed output of a call that succeeded, or the elements that this slice made. */
-static hv_status_t store(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
-			 const struct hypercall *call, struct shape shape, hv_status_t status)
+static hv_status_t store(struct vp *vp, struct hypercall_regs *regs,
+			 const struct hypercall_row *row, const struct hypercall *call,
+			 struct shape shape, hv_status_t status)
 {
 	uint32_t offset = row->output + call->start * row->output_list;
 	uint32_t size = (call->done - call->start) * row->output_list;
@@ -134,15 +143,16 @@ static hv_status_t store(struct vp *vp, struct hypercall_regs *regs, const struc
 		return status;
 	if (regs->rcx & HV_HYPERCALL_FAST_BIT)
 		store_fast(regs, ROUND_UP(shape.input, 16) + offset, from, size);
-	else if (!plat_gpa_write(vp->partition, (gpa_t){ regs->r8 + offset }, from, size))
+	else if (!plat_gpa_write(vp->partition, (gpa_t){regs->r8 + offset}, from, size))
 		return HV_STATUS_OPERATION_FAILED; /* the page went away since it was checked */
 	return status;
 }
 
-static enum hypercall_action run(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
-				 struct hypercall *call, struct shape shape)
+static enum hypercall_action run(struct vp *vp, struct hypercall_regs *regs,
+				 const struct hypercall_row *row, struct hypercall *call,
+				 struct shape shape)
 {
-	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	const union hv_hypercall_input control = {.as_uint64 = regs->rcx};
 	hv_status_t status;
 
 	call->input = vp->hypercall_input;
@@ -166,8 +176,9 @@ static enum hypercall_action run(struct vp *vp, struct hypercall_regs *regs, con
 	return finish(regs, status, call->done);
 }
 
-static enum hypercall_action enter_fast(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
-					struct hypercall *call, struct shape shape)
+static enum hypercall_action enter_fast(struct vp *vp, struct hypercall_regs *regs,
+					const struct hypercall_row *row, struct hypercall *call,
+					struct shape shape)
 {
 	uint64_t *input = vp->hypercall_input;
 
@@ -177,15 +188,18 @@ static enum hypercall_action enter_fast(struct vp *vp, struct hypercall_regs *re
 		return HYPERCALL_UD;
 	fetch_fast(regs, input, shape.input);
 	if (call->start && row->list)
-		memmove((uint8_t *)input + shape.header, (uint8_t *)input + shape.header + call->start * row->list,
+		memmove((uint8_t *)input + shape.header,
+			(uint8_t *)input + shape.header + call->start * row->list,
 			(call->end - call->start) * row->list);
 	return run(vp, regs, row, call, shape);
 }
 
-static enum hypercall_action enter_memory(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
-					  struct hypercall *call, struct shape shape)
+static enum hypercall_action enter_memory(struct vp *vp, struct hypercall_regs *regs,
+					  const struct hypercall_row *row, struct hypercall *call,
+					  struct shape shape)
 {
-	if ((shape.input && !well_placed(regs->rdx, shape.input)) || (shape.output && !well_placed(regs->r8, shape.output)))
+	if ((shape.input && !well_placed(regs->rdx, shape.input)) ||
+	    (shape.output && !well_placed(regs->r8, shape.output)))
 		return finish(regs, HV_STATUS_INVALID_ALIGNMENT, call->start);
 	if (shape.input && !fetch_memory(vp, regs->rdx, call, shape.header, row->list))
 		return memory_fault(vp, regs, regs->rdx, false);
@@ -194,16 +208,17 @@ static enum hypercall_action enter_memory(struct vp *vp, struct hypercall_regs *
 	return run(vp, regs, row, call, shape);
 }
 
-static enum hypercall_action begin(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row)
+static enum hypercall_action begin(struct vp *vp, struct hypercall_regs *regs,
+				   const struct hypercall_row *row)
 {
-	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	const union hv_hypercall_input control = {.as_uint64 = regs->rcx};
 	const uint32_t start = control.rep_start_index, left = control.rep_count - start;
 	const struct shape shape = shape_of(row, control);
-	struct hypercall call = { .vp = vp,
-				  .variable_size = 8u * control.variable_header_size,
-				  .start = start,
-				  .done = start,
-				  .end = start + (left > row->slice ? row->slice : left) };
+	struct hypercall call = {.vp = vp,
+				 .variable_size = 8u * control.variable_header_size,
+				 .start = start,
+				 .done = start,
+				 .end = start + (left > row->slice ? row->slice : left)};
 
 	if (control.is_fast)
 		return enter_fast(vp, regs, row, &call, shape);
@@ -212,7 +227,7 @@ static enum hypercall_action begin(struct vp *vp, struct hypercall_regs *regs, c
 
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs)
 {
-	const union hv_hypercall_input control = { .as_uint64 = regs->rcx };
+	const union hv_hypercall_input control = {.as_uint64 = regs->rcx};
 	const struct partition *p = vp->partition;
 	const struct hypercall_row *row;
 

@@ -1,19 +1,21 @@
 /*
- * What a root VP is told by messages on its SINT0: child VPs that want to be dispatched (scheduler messages), interrupts that
- * they ended (APIC EOI), and SINTs of its own that are routed there (as_intercept).
+ * What a root VP is told by messages on its SINT0: child VPs that want to be dispatched (scheduler
+ * messages), interrupts that they ended (APIC EOI), and SINTs of its own that are routed there
+ * (as_intercept).
  *
- * SINT0 has one slot. What finds it full waits in lists that run through the VPs themselves, so nothing is ever lost for want of
- * memory, and each thing waits once: a second signal for a VP that is in the list adds nothing. One lock for all lists: what is
- * done under it is a few loads and at most one message.
+ * SINT0 has one slot. What finds it full waits in lists that run through the VPs themselves, so
+ * nothing is ever lost for want of memory, and each thing waits once: a second signal for a VP that
+ * is in the list adds nothing. One lock for all lists: what is done under it is a few loads and at
+ * most one message.
  */
 #include "tlfs/partition.h"
 
 #define INTERCEPTION_SINT HV_SYNIC_INTERCEPTION_SINT_INDEX
 
 /* Events that make a VP worth dispatching; the others only concern one that runs. */
-#define WAKE_EVENTS                                                                                                   \
-	(VP_EVENT_INTERRUPT | VP_EVENT_NMI | VP_EVENT_INIT | VP_EVENT_SIPI | VP_EVENT_TIMER | VP_EVENT_SYNIC |        \
-	 VP_EVENT_EXTINT)
+#define WAKE_EVENTS                                                                                \
+	(VP_EVENT_INTERRUPT | VP_EVENT_NMI | VP_EVENT_INIT | VP_EVENT_SIPI | VP_EVENT_TIMER |      \
+	 VP_EVENT_SYNIC | VP_EVENT_EXTINT)
 
 static struct spinlock lock;
 
@@ -55,15 +57,18 @@ static int first_eoi(const struct vp *vp)
 
 /* ---- Messages ---- */
 
-static bool post(struct vp *root, struct hv_message *message, uint32_t type, uint8_t size, uint64_t sender)
+static bool post(struct vp *root, struct hv_message *message, uint32_t type, uint8_t size,
+		 uint64_t sender)
 {
-	message->header = (struct hv_message_header){ .message_type = type, .payload_size = size, .sender = sender };
+	message->header = (struct hv_message_header){
+		.message_type = type, .payload_size = size, .sender = sender};
 	return synic_post_message(root, INTERCEPTION_SINT, message, false) == HV_STATUS_SUCCESS;
 }
 
 static bool send_sint(struct vp *root, struct hv_message *message)
 {
-	struct hv_notification_message_payload payload = { (uint32_t)__builtin_ctz(root->notify_eoi[0]) };
+	struct hv_notification_message_payload payload = {
+		(uint32_t)__builtin_ctz(root->notify_eoi[0])};
 
 	memcpy(message->u.payload, &payload, sizeof(payload));
 	if (!post(root, message, HVMSG_SYNIC_SINT_INTERCEPT, sizeof(payload), root->partition->id))
@@ -75,7 +80,7 @@ static bool send_sint(struct vp *root, struct hv_message *message)
 static bool send_eoi(struct vp *root, struct vp *vp, struct hv_message *message)
 {
 	int vector = first_eoi(vp);
-	struct hv_x64_apic_eoi_message payload = { vp->index, (uint32_t)vector };
+	struct hv_x64_apic_eoi_message payload = {vp->index, (uint32_t)vector};
 
 	memcpy(message->u.payload, &payload, sizeof(payload));
 	if (!post(root, message, HVMSG_X64_APIC_EOI, sizeof(payload), vp->partition->id))
@@ -92,8 +97,8 @@ static uint32_t gather(struct vp *root, struct vp **vps, bool *one_partition)
 	uint32_t count = 0;
 
 	*one_partition = true;
-	for (struct vp *vp = root->notify_queue; vp && count < HV_MESSAGE_MAX_PARTITION_VP_PAIR_COUNT;
-	     vp = vp->notify_next) {
+	for (struct vp *vp = root->notify_queue;
+	     vp && count < HV_MESSAGE_MAX_PARTITION_VP_PAIR_COUNT; vp = vp->notify_next) {
 		if (!vp->notify_signal)
 			continue;
 		vps[count++] = vp;
@@ -102,9 +107,10 @@ static uint32_t gather(struct vp *root, struct vp **vps, bool *one_partition)
 	return count;
 }
 
-static uint8_t make_bitset(struct hv_vp_signal_bitset_scheduler_message *payload, struct vp **vps, uint32_t count)
+static uint8_t make_bitset(struct hv_vp_signal_bitset_scheduler_message *payload, struct vp **vps,
+			   uint32_t count)
 {
-	uint64_t banks[HV_MAX_VPS / 64] = { 0 };
+	uint64_t banks[HV_MAX_VPS / 64] = {0};
 	uint32_t used = 0;
 
 	memset(payload, 0, sizeof(*payload));
@@ -122,7 +128,8 @@ static uint8_t make_bitset(struct hv_vp_signal_bitset_scheduler_message *payload
 	return (uint8_t)(sizeof(*payload) - sizeof(payload->vp_bitset) + (2 + used) * 8);
 }
 
-static uint8_t make_pairs(struct hv_vp_signal_pair_scheduler_message *payload, struct vp **vps, uint32_t count)
+static uint8_t make_pairs(struct hv_vp_signal_pair_scheduler_message *payload, struct vp **vps,
+			  uint32_t count)
 {
 	memset(payload, 0, sizeof(*payload));
 	payload->vp_count = (uint8_t)count;

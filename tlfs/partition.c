@@ -1,33 +1,40 @@
 /*
- * The table of partitions and their life (TLFS: Virtualization Host, "Partition Lifecycle Management").
+ * The table of partitions and their life (TLFS: Virtualization Host, "Partition Lifecycle").
  *
- *	       CreatePartition		 InitializePartition
- *	FREE -------------------> CREATED -------------------> INITIALIZED
- *	  ^			     |				    | FinalizePartition: no new calls on it,
- *	  | DeletePartition	     |				    v	ports and connections go
- *	  +--------------------------+			       FINALIZING
- *	  |						    | no other reference: VPs, then pages and maps go
- *	  +---------------------- FINALIZED <--------------+
+ *        CreatePartition           InitializePartition
+ *   FREE ---------------> CREATED --------------------> INITIALIZED
+ *    ^                       |                               |  FinalizePartition: no new work
+ *    |   DeletePartition     |                               v
+ *    +-----------------------+                          FINALIZING   ports and connections go;
+ *    |                                                       |       with no other reference
+ *    |   DeletePartition                                     v       left: VPs, pages, maps
+ *    +--------------------------------------------------- FINALIZED
  *
  * Invariants:
- *  1. A slot's partition changes under the slot's lock only, and goes away only when no reference but the deleter's is left.
- *  2. In FINALIZING nobody gains a reference to do anything but finalize; so once the others are gone, VPs are out of reach.
- *  3. struct partition lies in a page of the parent's pool; all else that a partition needs, in pages of its own.
+ *  1. A slot's partition changes under the slot's lock only, and goes away only when no reference
+ *     but the deleter's is left.
+ *  2. In FINALIZING nobody gains a reference to do anything but finalize; so once the others are
+ *     gone, VPs are out of reach.
+ *  3. struct partition lies in a page of the parent's pool; all else that a partition needs, in
+ *     pages of its own.
  *  4. A partition is deleted with an empty pool: each page deposited was withdrawn.
  */
 #include "tlfs/partition.h"
 
-#define SLOT_BITS	 10
-#define VPS_A_STEP	 4	/* destroyed by one call of FinalizePartition */
-#define CREATION_FLAGS                                                                                 \
-	(HV_PARTITION_CREATION_FLAG_SMT_ENABLED_GUEST | HV_PARTITION_CREATION_FLAG_GPA_SUPER_PAGES_ENABLED | \
-	 HV_PARTITION_CREATION_FLAG_EXO_PARTITION | HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED |              \
-	 HV_PARTITION_CREATION_FLAG_INTERCEPT_MESSAGE_PAGE_ENABLED | HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE)
+#define SLOT_BITS  10
+#define VPS_A_STEP 4 /* destroyed by one call of FinalizePartition */
+#define CREATION_FLAGS                                                                             \
+	(HV_PARTITION_CREATION_FLAG_SMT_ENABLED_GUEST |                                            \
+	 HV_PARTITION_CREATION_FLAG_GPA_SUPER_PAGES_ENABLED |                                      \
+	 HV_PARTITION_CREATION_FLAG_EXO_PARTITION | HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED |     \
+	 HV_PARTITION_CREATION_FLAG_INTERCEPT_MESSAGE_PAGE_ENABLED |                               \
+	 HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE)
 
 _Static_assert(sizeof(struct partition) <= PAGE_SIZE, "struct partition has outgrown its page");
 _Static_assert(HV_MAX_PARTITIONS == 1 << SLOT_BITS, "ids are made of a slot and a generation");
 
-/* The id of a slot's n-th partition is n << SLOT_BITS | slot, so that an id is never used twice; slot 1, n = 0 is the root. */
+/* The id of a slot's n-th partition is n << SLOT_BITS | slot, so that an id is never used twice;
+ * slot 1, n = 0 is the root. */
 static struct slot {
 	struct spinlock lock;
 	struct partition *partition;
@@ -143,11 +150,12 @@ hv_status_t partition_create_root(struct partition *root, const uint32_t *apic_i
 		return HV_STATUS_INVALID_PARAMETER;
 	partition_init(root, NULL);
 	root->id = HV_ROOT_PARTITION;
-	root->create_flags = HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED | HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE;
+	root->create_flags = HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED |
+			     HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE;
 	root->synthetic_features = property_synthetic_features();
 	root->privileges = property_privileges(root->synthetic_features) |
-			   (uint64_t)(HV_CREATE_PARTITIONS | HV_ACCESS_MEMORY_POOL | HV_CREATE_PORT | HV_CONNECT_PORT |
-				      HV_ACCESS_STATS)
+			   (uint64_t)(HV_CREATE_PARTITIONS | HV_ACCESS_MEMORY_POOL |
+				      HV_CREATE_PORT | HV_CONNECT_PORT | HV_ACCESS_STATS)
 				   << 32;
 	partition_root = root;
 	status = plat_partition_create(root);
@@ -185,7 +193,8 @@ static bool slot_take(struct partition *p)
 	return false;
 }
 
-static hv_status_t check_creation(const struct partition *parent, const struct hv_input_create_partition *input)
+static hv_status_t check_creation(const struct partition *parent,
+				  const struct hv_input_create_partition *input)
 {
 	if (parent->parent)
 		return HV_STATUS_PARTITION_TOO_DEEP;
@@ -201,9 +210,11 @@ static hv_status_t check_creation(const struct partition *parent, const struct h
 	return HV_STATUS_SUCCESS;
 }
 
-hv_status_t partition_create(struct partition *parent, const struct hv_input_create_partition *input, uint64_t *id)
+hv_status_t partition_create(struct partition *parent,
+			     const struct hv_input_create_partition *input, uint64_t *id)
 {
-	const struct hv_partition_creation_properties *properties = &input->partition_creation_properties;
+	const struct hv_partition_creation_properties *properties =
+		&input->partition_creation_properties;
 	hv_status_t status = check_creation(parent, input);
 	struct partition *p;
 
@@ -231,7 +242,8 @@ hv_status_t partition_initialize(struct partition *p)
 	hv_status_t status;
 
 	spin_lock(&p->lock);
-	status = p->state == PARTITION_CREATED ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARTITION_STATE;
+	status = p->state == PARTITION_CREATED ? HV_STATUS_SUCCESS
+					       : HV_STATUS_INVALID_PARTITION_STATE;
 	if (status != HV_STATUS_SUCCESS)
 		goto out_unlock;
 	status = plat_partition_create(p);

@@ -1,19 +1,23 @@
 /*
- * Ports and connections (TLFS: Inter-Partition Communication, "Ports and Connections"), doorbells and event rings.
+ * Ports and connections (TLFS: Inter-Partition Communication, "Ports and Connections"), doorbells
+ * and event rings.
  *
- *	 sender's partition			       receiver's partition
- *	 connection (id) ---- port pointer ----------> port (id): VP, SINT, flags ---> SynIC
- *		^					|
- *		+---------- list of connections --------+
+ *   sender's partition                      receiver's partition
+ *   connection (id) ---- port pointer ----> port (id): VP, SINT, flags ----> SynIC
+ *        ^                                    |
+ *        +-------- list of connections -------+
  *
  * Invariants:
- *  1. connection->port is either NULL (the port was deleted) or a port that is in its owner's table. It changes under the lock
- *     of this file and the lock of the connection's partition; so who holds the latter may use the port.
- *  2. The owner of a port that a connection points to is not yet being destroyed: its ports go before anything else. A
- *     reference taken under the same lock keeps it so while a message or event is delivered.
+ *  1. connection->port is either NULL (the port was deleted) or a port that is in its owner's
+ *     table. It changes under the lock of this file and the lock of the connection's partition; so
+ *     who holds the latter may use the port.
+ *  2. The owner of a port that a connection points to is not yet being destroyed: its ports go
+ *     before anything else. A reference taken under the same lock keeps it so while a message or
+ *     event is delivered.
  *  3. Ports and connections are cells of the pool of the partition in whose table they are.
  *
- * Ids of doorbell connections are apart from those of the others: the parent's kernel numbers the former, its programs the latter.
+ * Ids of doorbell connections are apart from those of the others: the parent's kernel numbers the
+ * former, its programs the latter.
  */
 #include "tlfs/port.h"
 
@@ -51,7 +55,8 @@ struct connection {
 	uint64_t gpa, trigger;
 };
 
-_Static_assert(sizeof(struct port) <= CELL_BYTES && sizeof(struct connection) <= CELL_BYTES, "objects fit in a cell");
+_Static_assert(sizeof(struct port) <= CELL_BYTES && sizeof(struct connection) <= CELL_BYTES,
+	       "objects fit in a cell");
 
 struct port_table {
 	struct port *by_id[BUCKETS];
@@ -63,7 +68,9 @@ struct connection_table {
 	uint32_t count;
 };
 
-_Static_assert(sizeof(struct port_table) <= PAGE_SIZE && sizeof(struct connection_table) <= PAGE_SIZE, "a page each");
+_Static_assert(sizeof(struct port_table) <= PAGE_SIZE &&
+		       sizeof(struct connection_table) <= PAGE_SIZE,
+	       "a page each");
 
 /* Where a message or event goes, copied while the port could not vanish. */
 struct target {
@@ -162,7 +169,8 @@ static bool vp_valid(struct partition *owner, uint32_t vp)
 }
 
 /* Also says where the port leads. */
-static hv_status_t port_parse(struct partition *owner, const struct hv_port_info *info, struct port *port)
+static hv_status_t port_parse(struct partition *owner, const struct hv_port_info *info,
+			      struct port *port)
 {
 	/* The SINT and the VP are at the same place for all these types. */
 	port->type = info->port_type;
@@ -182,7 +190,8 @@ static hv_status_t port_parse(struct partition *owner, const struct hv_port_info
 			return HV_STATUS_INVALID_PARAMETER;
 		break;
 	case HV_PORT_TYPE_MONITOR:
-		return HV_STATUS_FEATURE_UNAVAILABLE; /* a latency hint that no guest needs: abi of VMBus, "dedicated" */
+		return HV_STATUS_FEATURE_UNAVAILABLE; /* a latency hint that no guest needs: abi of
+							 VMBus, "dedicated" */
 	default:
 		return HV_STATUS_INVALID_PARAMETER;
 	}
@@ -217,9 +226,11 @@ static hv_status_t port_insert(struct partition *owner, const struct port *value
 	return HV_STATUS_SUCCESS;
 }
 
-hv_status_t port_create(struct partition *owner, struct partition *peer, const struct hv_input_create_port *input)
+hv_status_t port_create(struct partition *owner, struct partition *peer,
+			const struct hv_input_create_port *input)
 {
-	struct port port = { .owner = owner, .peer = peer ? peer->id : 0, .id = input->port_id.asu32 };
+	struct port port = {
+		.owner = owner, .peer = peer ? peer->id : 0, .id = input->port_id.asu32};
 	hv_status_t status;
 
 	if (port.id & ~ID_MASK || !port.id)
@@ -233,7 +244,8 @@ hv_status_t port_create(struct partition *owner, struct partition *peer, const s
 	return status;
 }
 
-static hv_status_t connection_parse(const struct hv_input_connect_port *input, struct connection *connection)
+static hv_status_t connection_parse(const struct hv_input_connect_port *input,
+				    struct connection *connection)
 {
 	const struct hv_connection_info *info = &input->connection_info;
 
@@ -246,13 +258,18 @@ static hv_status_t connection_parse(const struct hv_input_connect_port *input, s
 	connection->gpa = info->doorbell_connection_info.gpa;
 	connection->trigger = info->doorbell_connection_info.trigger_value;
 	connection->flags = (uint32_t)info->doorbell_connection_info.flags;
-	if (info->doorbell_connection_info.flags & ~(uint64_t)(HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK | HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE) ||
-	    (connection->flags & HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK) > HV_DOORBELL_FLAG_TRIGGER_SIZE_QWORD)
+	if (info->doorbell_connection_info.flags &
+		    ~(uint64_t)(HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK |
+				HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE) ||
+	    (connection->flags & HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK) >
+		    HV_DOORBELL_FLAG_TRIGGER_SIZE_QWORD)
 		return HV_STATUS_INVALID_PARAMETER;
-	return connection->gpa >> plat_info.physical_address_bits ? HV_STATUS_INVALID_PARAMETER : HV_STATUS_SUCCESS;
+	return connection->gpa >> plat_info.physical_address_bits ? HV_STATUS_INVALID_PARAMETER
+								  : HV_STATUS_SUCCESS;
 }
 
-static hv_status_t connection_insert(struct partition *p, const struct connection *values, struct connection **out)
+static hv_status_t connection_insert(struct partition *p, const struct connection *values,
+				     struct connection **out)
 {
 	struct connection **bucket, *connection;
 
@@ -286,23 +303,26 @@ static hv_status_t connection_insert(struct partition *p, const struct connectio
 }
 
 /* The port that may be connected to; nothing can delete it while binding_lock is held. */
-static hv_status_t port_lookup(struct partition *owner, const struct partition *p, const struct hv_input_connect_port *input,
-			       struct port **out)
+static hv_status_t port_lookup(struct partition *owner, const struct partition *p,
+			       const struct hv_input_connect_port *input, struct port **out)
 {
 	struct port *port;
 
 	spin_lock(&owner->lock);
 	port = port_find(owner, input->port_id.asu32);
 	spin_unlock(&owner->lock);
-	if (!port || (port->peer && port->peer != p->id) || port->type != input->connection_info.port_type)
+	if (!port || (port->peer && port->peer != p->id) ||
+	    port->type != input->connection_info.port_type)
 		return HV_STATUS_INVALID_PORT_ID;
 	*out = port;
-	return port->connection_count < CONNECTIONS_PER_PORT ? HV_STATUS_SUCCESS : HV_STATUS_NO_RESOURCES;
+	return port->connection_count < CONNECTIONS_PER_PORT ? HV_STATUS_SUCCESS
+							     : HV_STATUS_NO_RESOURCES;
 }
 
-hv_status_t port_connect(struct partition *p, struct partition *owner, const struct hv_input_connect_port *input)
+hv_status_t port_connect(struct partition *p, struct partition *owner,
+			 const struct hv_input_connect_port *input)
 {
-	struct connection values = { .partition = p }, *connection;
+	struct connection values = {.partition = p}, *connection;
 	hv_status_t status = connection_parse(input, &values);
 
 	if (status != HV_STATUS_SUCCESS)
@@ -456,7 +476,8 @@ static hv_status_t resolve(struct partition *p, uint32_t id, uint32_t type, stru
 	return status;
 }
 
-static hv_status_t deliver_one(struct vp *vp, const struct target *target, const struct hv_message *message)
+static hv_status_t deliver_one(struct vp *vp, const struct target *target,
+			       const struct hv_message *message)
 {
 	bool newly;
 
@@ -488,11 +509,12 @@ static hv_status_t deliver(const struct target *target, const struct hv_message 
 
 hv_status_t port_post_message(struct vp *vp, const struct hv_input_post_message *input)
 {
-	struct target target = { 0 };
+	struct target target = {0};
 	struct hv_message message;
 	hv_status_t status;
 
-	if (input->message_type & HV_MESSAGE_TYPE_HYPERVISOR_MASK || input->message_type == HVMSG_NONE ||
+	if (input->message_type & HV_MESSAGE_TYPE_HYPERVISOR_MASK ||
+	    input->message_type == HVMSG_NONE ||
 	    input->payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT)
 		return HV_STATUS_INVALID_PARAMETER;
 	if (input->connectionid.asu32 & ~ID_MASK)
@@ -500,8 +522,8 @@ hv_status_t port_post_message(struct vp *vp, const struct hv_input_post_message 
 	status = resolve(vp->partition, input->connectionid.asu32, HV_PORT_TYPE_MESSAGE, &target);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
-	message.header = (struct hv_message_header){ .message_type = input->message_type,
-						     .payload_size = (uint8_t)input->payload_size };
+	message.header = (struct hv_message_header){.message_type = input->message_type,
+						    .payload_size = (uint8_t)input->payload_size};
 	message.header.sender = target.port;
 	memset(message.u.payload, 0, sizeof(message.u.payload));
 	memcpy(message.u.payload, input->payload, input->payload_size);
@@ -512,7 +534,7 @@ hv_status_t port_post_message(struct vp *vp, const struct hv_input_post_message 
 
 hv_status_t port_signal_event(struct vp *vp, uint32_t id, uint16_t flag)
 {
-	struct target target = { .flag = flag };
+	struct target target = {.flag = flag};
 	hv_status_t status;
 
 	if (id & ~ID_MASK)
@@ -529,7 +551,8 @@ hv_status_t port_signal_event(struct vp *vp, uint32_t id, uint16_t flag)
 
 enum ring_result { RING_DONE, RING_FULL, RING_OFF };
 
-/* Puts the port's id in the VP's ring of the SINT. The page is shared with the reader, so its bytes are looked at once. */
+/* Puts the port's id in the VP's ring of the SINT. The page is shared with the reader, so its bytes
+ * are looked at once. */
 static enum ring_result ring_put(struct vp *vp, uint32_t sint, uint32_t id)
 {
 	struct synic *synic = &vp->synic;
@@ -543,14 +566,16 @@ static enum ring_result ring_put(struct vp *vp, uint32_t sint, uint32_t id)
 	spin_lock(&synic->lock);
 	control.as_uint64 = synic->sint[sint];
 	entry = &ring->data[synic->ring_head[sint]];
-	if (!(synic->sirbp & HV_SYNIC_SIRBP_ENABLE) || !(synic->scontrol & HV_SYNIC_CONTROL_ENABLE) || control.masked) {
+	if (!(synic->sirbp & HV_SYNIC_SIRBP_ENABLE) ||
+	    !(synic->scontrol & HV_SYNIC_CONTROL_ENABLE) || control.masked) {
 		/* nobody reads it */
 	} else if (__atomic_load_n(entry, __ATOMIC_ACQUIRE)) {
 		__atomic_store_n(&ring->ring_full, 1, __ATOMIC_SEQ_CST);
 		result = RING_FULL;
 	} else {
 		__atomic_store_n(entry, id, __ATOMIC_SEQ_CST);
-		synic->ring_head[sint] = (synic->ring_head[sint] + 1) % HV_SYNIC_EVENT_RING_MESSAGE_COUNT;
+		synic->ring_head[sint] =
+			(synic->ring_head[sint] + 1) % HV_SYNIC_EVENT_RING_MESSAGE_COUNT;
 		interrupt = !__atomic_load_n(&ring->signal_masked, __ATOMIC_SEQ_CST);
 		result = RING_DONE;
 	}
@@ -562,7 +587,8 @@ static enum ring_result ring_put(struct vp *vp, uint32_t sint, uint32_t id)
 	return result;
 }
 
-/* On the LP where the child runs, if the port leaves the choice; else on any that listens. [P] of the child. */
+/* On the LP where the child runs, if the port leaves the choice; else on any that listens. [P] of
+ * the child. */
 static bool ring(struct vp *child, struct port *port)
 {
 	uint32_t wanted = port->vp == HV_ANY_VP ? child->last_root_vp : port->vp;
@@ -580,14 +606,16 @@ static bool ring(struct vp *child, struct port *port)
 	return result != RING_OFF;
 }
 
-static bool doorbell_matches(const struct connection *connection, uint64_t gpa, uint64_t value, unsigned int size)
+static bool doorbell_matches(const struct connection *connection, uint64_t gpa, uint64_t value,
+			     unsigned int size)
 {
 	uint32_t size_code = connection->flags & HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK;
 	uint64_t mask = size < 8 ? (1ull << size * 8) - 1 : UINT64_MAX;
 
 	if (connection->gpa != gpa || (size_code && 1u << (size_code - 1) != size))
 		return false;
-	return connection->flags & HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE || !((connection->trigger ^ value) & mask);
+	return connection->flags & HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE ||
+	       !((connection->trigger ^ value) & mask);
 }
 
 bool port_doorbell(struct vp *vp, gpa_t gpa, uint64_t value, unsigned int size)
@@ -608,7 +636,8 @@ bool port_doorbell(struct vp *vp, gpa_t gpa, uint64_t value, unsigned int size)
 	return taken;
 }
 
-/* Rings again for the ports whose ring was lost, until it is full once more. The owner's lock is held. */
+/* Rings again for the ports whose ring was lost, until it is full once more. The owner's lock is
+ * held. */
 static void ring_lost(struct vp *vp, uint32_t sint)
 {
 	struct port_table *table = vp->partition->ports;

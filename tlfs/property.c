@@ -1,33 +1,35 @@
 /*
- * Partition properties (TLFS: HV_PARTITION_PROPERTY_CODE), and the privileges that follow from the synthetic features.
+ * Partition properties (TLFS: HV_PARTITION_PROPERTY_CODE), and the privileges that follow from the
+ * synthetic features.
  *
- * One row a property says how it is read and whether, and until when, it may be written. A feature that the hypervisor does
- * not have is taken away silently: who sets a mask reads back what it got.
+ * One row a property says how it is read and whether, and until when, it may be written. A feature
+ * that the hypervisor does not have is taken away silently: who sets a mask reads back what it got.
  */
 #include "tlfs/cpuid.h"
 #include "tlfs/partition.h"
 
 /*
- * A bit of the synthetic features, and the privileges that it stands for. AccessPartitionId is in none: Linux 6.1 and 6.12 ask
- * for their id when they have it, and only a true root has set up the page for the answer by then.
+ * A bit of the synthetic features, and the privileges that it stands for. AccessPartitionId is in
+ * none: Linux 6.1 and 6.12 ask for their id when they have it, and only a true root has set up the
+ * page for the answer by then.
  */
 static const struct {
 	uint8_t bit;
 	uint64_t privileges;
 } feature_privileges[] = {
-	{ 2, HV_MSR_VP_RUNTIME_AVAILABLE },
-	{ 3, HV_MSR_TIME_REF_COUNT_AVAILABLE },
-	{ 4, HV_MSR_SYNIC_AVAILABLE | (uint64_t)(HV_POST_MESSAGES | HV_SIGNAL_EVENTS) << 32 },
-	{ 5, HV_MSR_SYNTIMER_AVAILABLE },
-	{ 6, HV_MSR_APIC_ACCESS_AVAILABLE },
-	{ 7, HV_MSR_HYPERCALL_AVAILABLE | (uint64_t)HV_ENABLE_EXTENDED_HYPERCALLS << 32 },
-	{ 8, HV_MSR_VP_INDEX_AVAILABLE },
-	{ 9, HV_MSR_REFERENCE_TSC_AVAILABLE },
-	{ 10, HV_MSR_GUEST_IDLE_AVAILABLE },
-	{ 11, HV_ACCESS_FREQUENCY_MSRS },
-	{ 18, (uint64_t)HV_FAST_HYPERCALL_OUTPUT << 32 },
-	{ 20, (uint64_t)HV_START_VIRTUAL_PROCESSOR << 32 },
-	{ 38, (uint64_t)HV_ACCESS_VP_REGISTERS << 32 },
+	{2, HV_MSR_VP_RUNTIME_AVAILABLE},
+	{3, HV_MSR_TIME_REF_COUNT_AVAILABLE},
+	{4, HV_MSR_SYNIC_AVAILABLE | (uint64_t)(HV_POST_MESSAGES | HV_SIGNAL_EVENTS) << 32},
+	{5, HV_MSR_SYNTIMER_AVAILABLE},
+	{6, HV_MSR_APIC_ACCESS_AVAILABLE},
+	{7, HV_MSR_HYPERCALL_AVAILABLE | (uint64_t)HV_ENABLE_EXTENDED_HYPERCALLS << 32},
+	{8, HV_MSR_VP_INDEX_AVAILABLE},
+	{9, HV_MSR_REFERENCE_TSC_AVAILABLE},
+	{10, HV_MSR_GUEST_IDLE_AVAILABLE},
+	{11, HV_ACCESS_FREQUENCY_MSRS},
+	{18, (uint64_t)HV_FAST_HYPERCALL_OUTPUT << 32},
+	{20, (uint64_t)HV_START_VIRTUAL_PROCESSOR << 32},
+	{38, (uint64_t)HV_ACCESS_VP_REGISTERS << 32},
 };
 
 uint64_t property_privileges(uint64_t synthetic_features)
@@ -230,7 +232,8 @@ hv_status_t property_set(struct partition *p, uint32_t code, uint64_t value)
 	case HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING:
 		return value > 1 ? HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE : HV_STATUS_SUCCESS;
 	default: /* those that can be read are facts */
-		return property_get(p, code, &now) == HV_STATUS_UNKNOWN_PROPERTY ? HV_STATUS_UNKNOWN_PROPERTY
-									      : HV_STATUS_OPERATION_DENIED;
+		return property_get(p, code, &now) == HV_STATUS_UNKNOWN_PROPERTY
+			       ? HV_STATUS_UNKNOWN_PROPERTY
+			       : HV_STATUS_OPERATION_DENIED;
 	}
 }

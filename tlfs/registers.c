@@ -1,6 +1,7 @@
 /*
- * VP registers by name (TLFS: HV_REGISTER_NAME). Three kinds: those that are fields of the VP, those that are MSRs under
- * another number (so what an MSR write checks and does is in one place), and the processor's, which the home has.
+ * VP registers by name (TLFS: HV_REGISTER_NAME). Three kinds: those that are fields of the VP,
+ * those that are MSRs under another number (so what an MSR write checks and does is in one place),
+ * and the processor's, which the home has.
  */
 #include "tlfs/registers.h"
 
@@ -24,29 +25,29 @@ static const struct {
 	uint16_t count, stride;
 	uint32_t msr;
 } msr_names[] = {
-	{ HV_REGISTER_GUEST_CRASH_P0, 6, 1, HV_X64_MSR_CRASH_P0 },
-	{ HV_REGISTER_PROCESSOR_CLOCK_FREQUENCY, 2, 1, HV_X64_MSR_TSC_FREQUENCY },
-	{ HV_X64_REGISTER_APIC_BASE, 1, 1, MSR_APIC_BASE },
-	{ HV_X64_REGISTER_MSR_MTRR_CAP, 1, 1, MSR_MTRR_CAP },
-	{ HV_X64_REGISTER_MSR_MTRR_DEF_TYPE, 1, 1, MSR_MTRR_DEFAULT },
-	{ HV_X64_REGISTER_MSR_MTRR_PHYS_BASE0, 16, 2, MSR_MTRR_BASE0 },
-	{ HV_X64_REGISTER_MSR_MTRR_PHYS_MASK0, 16, 2, MSR_MTRR_BASE0 + 1 },
-	{ HV_X64_REGISTER_MSR_MTRR_FIX64K00000, 1, 1, MSR_MTRR_FIX64K },
-	{ HV_X64_REGISTER_MSR_MTRR_FIX16K80000, 2, 1, MSR_MTRR_FIX16K },
-	{ HV_X64_REGISTER_MSR_MTRR_FIX4KC0000, 8, 1, MSR_MTRR_FIX4K },
-	{ HV_X64_REGISTER_TSC_DEADLINE, 1, 1, MSR_TSC_DEADLINE },
-	{ HV_X64_REGISTER_TSC_ADJUST, 1, 1, MSR_TSC_ADJUST },
-	{ HV_X64_REGISTER_MSR_IA32_MISC_ENABLE, 1, 1, MSR_MISC_ENABLE },
-	{ HV_X64_REGISTER_APIC_VERSION, 0xfd, 1, 0x803 },
-	{ HV_REGISTER_VP_RUNTIME, 1, 1, HV_X64_MSR_VP_RUNTIME },
-	{ HV_X64_REGISTER_HYPERCALL, 1, 1, HV_X64_MSR_HYPERCALL },
-	{ HV_REGISTER_GUEST_OS_ID, 1, 1, HV_X64_MSR_GUEST_OS_ID },
-	{ HV_REGISTER_TIME_REF_COUNT, 1, 1, HV_X64_MSR_TIME_REF_COUNT },
-	{ HV_X64_REGISTER_SYNTHETIC_EOI, 4, 1, HV_X64_MSR_EOI }, /* EOI, ICR, TPR, VP assist page */
-	{ HV_REGISTER_REFERENCE_TSC, 1, 1, HV_X64_MSR_REFERENCE_TSC },
-	{ HV_REGISTER_SINT0, 16, 1, HV_X64_MSR_SINT0 },
-	{ HV_REGISTER_SCONTROL, 6, 1, HV_X64_MSR_SCONTROL }, /* to SIRBP */
-	{ HV_REGISTER_STIMER0_CONFIG, 8, 1, HV_X64_MSR_STIMER0_CONFIG },
+	{HV_REGISTER_GUEST_CRASH_P0, 6, 1, HV_X64_MSR_CRASH_P0},
+	{HV_REGISTER_PROCESSOR_CLOCK_FREQUENCY, 2, 1, HV_X64_MSR_TSC_FREQUENCY},
+	{HV_X64_REGISTER_APIC_BASE, 1, 1, MSR_APIC_BASE},
+	{HV_X64_REGISTER_MSR_MTRR_CAP, 1, 1, MSR_MTRR_CAP},
+	{HV_X64_REGISTER_MSR_MTRR_DEF_TYPE, 1, 1, MSR_MTRR_DEFAULT},
+	{HV_X64_REGISTER_MSR_MTRR_PHYS_BASE0, 16, 2, MSR_MTRR_BASE0},
+	{HV_X64_REGISTER_MSR_MTRR_PHYS_MASK0, 16, 2, MSR_MTRR_BASE0 + 1},
+	{HV_X64_REGISTER_MSR_MTRR_FIX64K00000, 1, 1, MSR_MTRR_FIX64K},
+	{HV_X64_REGISTER_MSR_MTRR_FIX16K80000, 2, 1, MSR_MTRR_FIX16K},
+	{HV_X64_REGISTER_MSR_MTRR_FIX4KC0000, 8, 1, MSR_MTRR_FIX4K},
+	{HV_X64_REGISTER_TSC_DEADLINE, 1, 1, MSR_TSC_DEADLINE},
+	{HV_X64_REGISTER_TSC_ADJUST, 1, 1, MSR_TSC_ADJUST},
+	{HV_X64_REGISTER_MSR_IA32_MISC_ENABLE, 1, 1, MSR_MISC_ENABLE},
+	{HV_X64_REGISTER_APIC_VERSION, 0xfd, 1, 0x803},
+	{HV_REGISTER_VP_RUNTIME, 1, 1, HV_X64_MSR_VP_RUNTIME},
+	{HV_X64_REGISTER_HYPERCALL, 1, 1, HV_X64_MSR_HYPERCALL},
+	{HV_REGISTER_GUEST_OS_ID, 1, 1, HV_X64_MSR_GUEST_OS_ID},
+	{HV_REGISTER_TIME_REF_COUNT, 1, 1, HV_X64_MSR_TIME_REF_COUNT},
+	{HV_X64_REGISTER_SYNTHETIC_EOI, 4, 1, HV_X64_MSR_EOI}, /* EOI, ICR, TPR, VP assist page */
+	{HV_REGISTER_REFERENCE_TSC, 1, 1, HV_X64_MSR_REFERENCE_TSC},
+	{HV_REGISTER_SINT0, 16, 1, HV_X64_MSR_SINT0},
+	{HV_REGISTER_SCONTROL, 6, 1, HV_X64_MSR_SCONTROL}, /* to SIRBP */
+	{HV_REGISTER_STIMER0_CONFIG, 8, 1, HV_X64_MSR_STIMER0_CONFIG},
 };
 
 /* General, vector, control, debug, segment and table registers: all the home's. */
@@ -88,9 +89,10 @@ static enum access_result write_msr(struct vp *vp, uint32_t msr, uint64_t value)
 /* Names 0x200… are CPUID leaves 0x40000003…, and 0x100 is 0x40000002. */
 static void get_cpuid(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-	uint32_t leaf = name == HV_REGISTER_HYPERVISOR_VERSION ?
-				HYPERV_CPUID_VERSION :
-				HYPERV_CPUID_FEATURES + (name - HV_REGISTER_PRIVILEGES_AND_FEATURES_INFO);
+	uint32_t leaf =
+		name == HV_REGISTER_HYPERVISOR_VERSION
+			? HYPERV_CPUID_VERSION
+			: HYPERV_CPUID_FEATURES + (name - HV_REGISTER_PRIVILEGES_AND_FEATURES_INFO);
 	uint32_t out[4];
 
 	cpuid_read(vp, leaf, 0, out);
@@ -123,13 +125,15 @@ static hv_status_t get_other(struct vp *vp, uint32_t name, union hv_register_val
 {
 	uint32_t msr;
 
-	if (name >= HV_REGISTER_PRIVILEGES_AND_FEATURES_INFO && name <= HV_REGISTER_IPT_FEATURES_INFO) {
+	if (name >= HV_REGISTER_PRIVILEGES_AND_FEATURES_INFO &&
+	    name <= HV_REGISTER_IPT_FEATURES_INFO) {
 		get_cpuid(vp, name, value);
 		return HV_STATUS_SUCCESS;
 	}
 	if (!find_msr(name, &msr))
 		return plat_register_get(vp, name, value);
-	return read_msr(vp, msr, &value->reg64) == ACCESS_OK ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
+	return read_msr(vp, msr, &value->reg64) == ACCESS_OK ? HV_STATUS_SUCCESS
+							     : HV_STATUS_INVALID_PARAMETER;
 }
 
 hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *value)
@@ -140,7 +144,8 @@ hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *
 	case HV_REGISTER_EXPLICIT_SUSPEND:
 	case HV_REGISTER_INTERCEPT_SUSPEND:
 	case HV_REGISTER_DISPATCH_SUSPEND:
-		value->reg64 = !!(__atomic_load_n(&vp->suspend, __ATOMIC_ACQUIRE) & suspend_bit(name));
+		value->reg64 =
+			!!(__atomic_load_n(&vp->suspend, __ATOMIC_ACQUIRE) & suspend_bit(name));
 		break;
 	case HV_REGISTER_INTERNAL_ACTIVITY_STATE:
 		value->reg64 = get_activity(vp);
@@ -169,7 +174,9 @@ hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *
 		value->reg64 = __atomic_load_n(&vp->root_signal_count, __ATOMIC_RELAXED);
 		break;
 	case HV_X64_REGISTER_REG_PAGE:
-		value->reg64 = vp->register_page_gpn == HV_NEVER ? 0 : vp->register_page_gpn << PAGE_SHIFT | 1;
+		value->reg64 = vp->register_page_gpn == HV_NEVER
+				       ? 0
+				       : vp->register_page_gpn << PAGE_SHIFT | 1;
 		break;
 	case HV_X64_REGISTER_TSC:
 		value->reg64 = plat_tsc() + vp->tsc_offset;
@@ -202,7 +209,7 @@ static hv_status_t set_suspend(struct vp *vp, uint32_t name, uint64_t value)
 
 static hv_status_t set_activity(struct vp *vp, uint64_t value)
 {
-	union hv_internal_activity_register activity = { .as_uint64 = value };
+	union hv_internal_activity_register activity = {.as_uint64 = value};
 
 	if (activity.rsvd_z)
 		return HV_STATUS_INVALID_REGISTER_VALUE;
@@ -215,7 +222,8 @@ static hv_status_t set_activity(struct vp *vp, uint64_t value)
 	return HV_STATUS_SUCCESS;
 }
 
-/* Two VPs with one ID could not be told apart; the partition's lock keeps others from choosing at the same time. */
+/* Two VPs with one ID could not be told apart; the partition's lock keeps others from choosing at
+ * the same time. */
 static hv_status_t set_apic_id(struct vp *vp, uint64_t value)
 {
 	struct partition *p = vp->partition;
@@ -235,7 +243,8 @@ static hv_status_t set_apic_id(struct vp *vp, uint64_t value)
 	return status;
 }
 
-static hv_status_t set_pending_event(struct vp *vp, union hv_register_value *event, const union hv_register_value *value)
+static hv_status_t set_pending_event(struct vp *vp, union hv_register_value *event,
+				     const union hv_register_value *value)
 {
 	(void)vp;
 	if (value->pending_exception_event.event_pending &&
@@ -302,10 +311,12 @@ static bool is_read_only(uint32_t name)
 {
 	return name == HV_REGISTER_HYPERVISOR_VERSION || name == HV_REGISTER_VP_INDEX ||
 	       name == HV_REGISTER_VP_ROOT_SIGNAL_COUNT || name == HV_X64_REGISTER_REG_PAGE ||
-	       (name >= HV_REGISTER_PRIVILEGES_AND_FEATURES_INFO && name <= HV_REGISTER_IPT_FEATURES_INFO);
+	       (name >= HV_REGISTER_PRIVILEGES_AND_FEATURES_INFO &&
+		name <= HV_REGISTER_IPT_FEATURES_INFO);
 }
 
-hv_status_t register_set(struct vp *vp, uint32_t name, const union hv_register_value *value, bool by_parent)
+hv_status_t register_set(struct vp *vp, uint32_t name, const union hv_register_value *value,
+			 bool by_parent)
 {
 	uint32_t msr;
 

@@ -1,18 +1,18 @@
 /*
  * Virtual processors: creation, and what keeps one from executing its next instruction.
  *
- *	activity (owner)				suspend (bits, anybody)
+ *   activity (the owner's)                 suspend (bits, anybody's)
  *
- *	  INIT of an AP		 SIPI			EXPLICIT   parent: HV_REGISTER_EXPLICIT_SUSPEND; set at creation
- *	ACTIVE --------> WAIT_SIPI -----> ACTIVE	INTERCEPT  vp_intercept; cleared by DispatchVp or the register
- *	  |  ^						DISPATCH   parent: HV_REGISTER_DISPATCH_SUSPEND, before it deletes
- *	  |  | interrupt (unless masked), NMI, INIT
- *	  v  |						A VP runs when it is ACTIVE and no suspend bit is set.
- *	 HALTED
+ *     INIT of an AP        SIPI              EXPLICIT   the parent's register; set at creation
+ *   ACTIVE -------> WAIT_SIPI ----> ACTIVE   INTERCEPT  vp_intercept(); DispatchVp clears it
+ *     |  ^                                   DISPATCH   the parent's register, before it deletes
+ *     v  | interrupt (unless masked),
+ *   HALTED  NMI, INIT                        A VP runs when it is ACTIVE and no bit is set.
  *
- * Others talk to a VP by bits in vp->events. vp_post_event() kicks it when a bit is new; the owner takes all bits at once in
- * vp_process_events() before the next entry, so none is lost: a bit that is set after the take finds the VP kicked again. Only
- * RELOAD stays: it is for the loop that would enter the VP, and DispatchVp clears it.
+ * Others talk to a VP by bits in vp->events. vp_post_event() kicks it when a bit is new; the owner
+ * takes all bits at once in vp_process_events() before the next entry, so none is lost: a bit that
+ * is set after the take finds the VP kicked again. Only RELOAD stays: it is for the loop that
+ * would enter the VP, and DispatchVp clears it.
  */
 #include "tlfs/lapic.h"
 #include "tlfs/partition.h"
@@ -43,7 +43,8 @@ void vp_rearm_timer(struct vp *vp)
 	plat_timer_set(vp, deadline);
 }
 
-/* INIT (Intel SDM vol. 3, "MP Initialization Protocol"): the bootstrap processor starts again, others wait for a SIPI. */
+/* INIT (Intel SDM vol. 3, "MP Initialization Protocol"): the bootstrap processor starts again,
+ * others wait for a SIPI. */
 static void process_init(struct vp *vp)
 {
 	lapic_init(vp);
@@ -72,10 +73,12 @@ static void process_timer(struct vp *vp)
 	vp_rearm_timer(vp);
 }
 
-/* DELIVERABILITY_NOTIFICATIONS with SINTs: one intercept when a message would fit in any of them. */
+/* DELIVERABILITY_NOTIFICATIONS with SINTs: one intercept when a message would fit in any of them.
+ */
 static void check_deliverable_sints(struct vp *vp)
 {
-	union hv_deliverability_notifications_register wanted = { .as_uint64 = vp->deliverability_notifications };
+	union hv_deliverability_notifications_register wanted = {
+		.as_uint64 = vp->deliverability_notifications};
 	struct hv_x64_sint_deliverable_message *message = (void *)vp->intercept_page->u.payload;
 	uint16_t sints = wanted.sints ? synic_free_sints(vp, wanted.sints) : 0;
 
@@ -122,7 +125,8 @@ void vp_process_events(struct vp *vp)
 		vp->extint_pending = true;
 	if (vp->deliverability_notifications)
 		check_deliverable_sints(vp);
-	/* Timers and messages post their interrupts as others do: taken now, without another round. */
+	/* Timers and messages post their interrupts as others do: taken now, without another round.
+	 */
 	if (__atomic_load_n(&vp->events, __ATOMIC_RELAXED) & VP_EVENT_INTERRUPT) {
 		__atomic_fetch_and(&vp->events, ~(uint32_t)VP_EVENT_INTERRUPT, __ATOMIC_SEQ_CST);
 		lapic_fold(vp);
@@ -160,14 +164,14 @@ static bool create_pages(struct vp *vp)
 	vp->intercept_page = plat_page_alloc(p);
 	vp->register_page = plat_page_alloc(p);
 	vp->stats_page = plat_page_alloc(p);
-	return vp->hypercall_input && vp->hypercall_output && vp->vp_assist_page && vp->intercept_page &&
-	       vp->register_page && vp->stats_page;
+	return vp->hypercall_input && vp->hypercall_output && vp->vp_assist_page &&
+	       vp->intercept_page && vp->register_page && vp->stats_page;
 }
 
 static void destroy_pages(struct vp *vp)
 {
-	void *pages[] = { vp->hypercall_input, vp->hypercall_output, vp->vp_assist_page,
-			  vp->intercept_page,  vp->register_page,    vp->stats_page };
+	void *pages[] = {vp->hypercall_input, vp->hypercall_output, vp->vp_assist_page,
+			 vp->intercept_page,  vp->register_page,    vp->stats_page};
 
 	for (uint32_t i = 0; i < ARRAY_COUNT(pages); i++)
 		if (pages[i])
@@ -228,7 +232,8 @@ void vp_destroy(struct vp *vp)
 	plat_vp_destroy(vp);
 	synic_destroy(vp);
 	/* A move to nowhere cannot fail. */
-	CHECK(overlay_move(vp->partition, vp->vp_assist, 0, vp->vp_assist_page) == HV_STATUS_SUCCESS);
+	CHECK(overlay_move(vp->partition, vp->vp_assist, 0, vp->vp_assist_page) ==
+	      HV_STATUS_SUCCESS);
 	destroy_pages(vp);
 	plat_page_free(vp->partition, vp);
 }

@@ -8,7 +8,7 @@ struct call_trace last_call;
 
 static uint64_t finish(struct vp *vp, struct hypercall_regs *regs)
 {
-	last_call = (struct call_trace){ 0 };
+	last_call = (struct call_trace){0};
 	do {
 		last_call.action = hypercall_enter(vp, regs);
 		assert(last_call.again++ < 10000);
@@ -18,12 +18,13 @@ static uint64_t finish(struct vp *vp, struct hypercall_regs *regs)
 	return last_call.action == HYPERCALL_DONE ? regs->rax : 0xffff;
 }
 
-uint64_t call(struct vp *vp, uint64_t control, const void *in, size_t in_size, void *out, size_t out_size)
+uint64_t call(struct vp *vp, uint64_t control, const void *in, size_t in_size, void *out,
+	      size_t out_size)
 {
 	struct partition *p = vp->partition;
-	struct hypercall_regs regs = { .rcx = control,
-				       .rdx = (PARENT_INPUT_GPN + vp->index) * PAGE_SIZE,
-				       .r8 = (PARENT_OUTPUT_GPN + vp->index) * PAGE_SIZE };
+	struct hypercall_regs regs = {.rcx = control,
+				      .rdx = (PARENT_INPUT_GPN + vp->index) * PAGE_SIZE,
+				      .r8 = (PARENT_OUTPUT_GPN + vp->index) * PAGE_SIZE};
 	uint64_t result;
 
 	if (in_size)
@@ -34,11 +35,11 @@ uint64_t call(struct vp *vp, uint64_t control, const void *in, size_t in_size, v
 	return result;
 }
 
-uint64_t call_fast(struct vp *vp, uint64_t control, const void *in, size_t in_size, void *out, size_t out_offset,
-		   size_t out_size)
+uint64_t call_fast(struct vp *vp, uint64_t control, const void *in, size_t in_size, void *out,
+		   size_t out_offset, size_t out_size)
 {
-	uint64_t block[14] = { 0 }, result;
-	struct hypercall_regs regs = { .rcx = control | HV_HYPERCALL_FAST_BIT };
+	uint64_t block[14] = {0}, result;
+	struct hypercall_regs regs = {.rcx = control | HV_HYPERCALL_FAST_BIT};
 
 	assert(in_size <= sizeof(block) && out_offset + out_size <= sizeof(block));
 	if (in_size)
@@ -62,12 +63,14 @@ struct vp *root_vp(void)
 
 hv_status_t create_partition(uint64_t *id)
 {
-	struct hv_input_create_partition in = { .flags = HV_PARTITION_CREATION_FLAG_EXO_PARTITION |
-							 HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED |
-							 HV_PARTITION_CREATION_FLAG_INTERCEPT_MESSAGE_PAGE_ENABLED,
-						.compatibility_version = HV_COMPATIBILITY_21_H2 };
+	struct hv_input_create_partition in = {
+		.flags = HV_PARTITION_CREATION_FLAG_EXO_PARTITION |
+			 HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED |
+			 HV_PARTITION_CREATION_FLAG_INTERCEPT_MESSAGE_PAGE_ENABLED,
+		.compatibility_version = HV_COMPATIBILITY_21_H2};
 
-	return status_of(call(root_vp(), HVCALL_CREATE_PARTITION, &in, sizeof(in), id, sizeof(*id)));
+	return status_of(
+		call(root_vp(), HVCALL_CREATE_PARTITION, &in, sizeof(in), id, sizeof(*id)));
 }
 
 /* Pages that are RAM of the root and not used by the helpers. */
@@ -89,19 +92,21 @@ hv_status_t deposit(uint64_t id, uint32_t pages)
 	assert(pages <= 511);
 	in[0] = id;
 	assert(find_ram(in + 1, pages) == pages);
-	result = call(root_vp(), HVCALL_DEPOSIT_MEMORY | REPS(pages), in, 8 + 8 * (size_t)pages, NULL, 0);
+	result = call(root_vp(), HVCALL_DEPOSIT_MEMORY | REPS(pages), in, 8 + 8 * (size_t)pages,
+		      NULL, 0);
 	assert(status_of(result) != HV_STATUS_SUCCESS || REPS_DONE(result) == pages);
 	return status_of(result);
 }
 
 hv_status_t withdraw_all(uint64_t id, uint32_t *pages)
 {
-	struct hv_input_withdraw_memory in = { .partition_id = id };
+	struct hv_input_withdraw_memory in = {.partition_id = id};
 	uint64_t out[512], result;
 
 	*pages = 0;
 	do {
-		result = call(root_vp(), HVCALL_WITHDRAW_MEMORY | REPS(512), &in, sizeof(in), out, sizeof(out));
+		result = call(root_vp(), HVCALL_WITHDRAW_MEMORY | REPS(512), &in, sizeof(in), out,
+			      sizeof(out));
 		*pages += REPS_DONE(result);
 	} while (status_of(result) == HV_STATUS_SUCCESS);
 	return status_of(result);
@@ -129,41 +134,44 @@ hv_status_t delete_partition(uint64_t id)
 
 hv_status_t set_property(uint64_t id, uint32_t code, uint64_t value)
 {
-	struct hv_input_set_partition_property in = { id, code, 0, value };
+	struct hv_input_set_partition_property in = {id, code, 0, value};
 
 	return status_of(call(root_vp(), HVCALL_SET_PARTITION_PROPERTY, &in, sizeof(in), NULL, 0));
 }
 
 hv_status_t get_property(uint64_t id, uint32_t code, uint64_t *value)
 {
-	struct hv_input_get_partition_property in = { id, code, 0 };
+	struct hv_input_get_partition_property in = {id, code, 0};
 
-	return status_of(call(root_vp(), HVCALL_GET_PARTITION_PROPERTY, &in, sizeof(in), value, sizeof(*value)));
+	return status_of(call(root_vp(), HVCALL_GET_PARTITION_PROPERTY, &in, sizeof(in), value,
+			      sizeof(*value)));
 }
 
 hv_status_t create_vp(uint64_t id, uint32_t index)
 {
-	struct hv_create_vp in = { .partition_id = id, .vp_index = index };
+	struct hv_create_vp in = {.partition_id = id, .vp_index = index};
 
 	return status_of(call(root_vp(), HVCALL_CREATE_VP, &in, sizeof(in), NULL, 0));
 }
 
 hv_status_t map_pages(uint64_t id, uint64_t gpn, uint64_t source, uint32_t count, uint32_t flags)
 {
-	uint64_t in[512] = { id, gpn, flags };
+	uint64_t in[512] = {id, gpn, flags};
 
 	assert(count <= 509);
 	for (uint32_t i = 0; i < count; i++)
 		in[3 + i] = source + i * (flags & HV_MAP_GPA_LARGE_PAGE ? LARGE_PAGE_PAGES : 1);
-	return status_of(call(root_vp(), HVCALL_MAP_GPA_PAGES | REPS(count), in, 24 + 8 * (size_t)count, NULL, 0));
+	return status_of(call(root_vp(), HVCALL_MAP_GPA_PAGES | REPS(count), in,
+			      24 + 8 * (size_t)count, NULL, 0));
 }
 
 /* The header of both calls: partition, VP; then the name, or name and value. */
 hv_status_t get_register(uint64_t id, uint32_t index, uint32_t name, uint64_t *value)
 {
-	uint64_t in[] = { id, index, name };
+	uint64_t in[] = {id, index, name};
 	union hv_register_value out;
-	uint64_t result = call(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(1), in, sizeof(in), &out, sizeof(out));
+	uint64_t result = call(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(1), in, sizeof(in), &out,
+			       sizeof(out));
 
 	*value = out.reg64;
 	return status_of(result);
@@ -171,14 +179,16 @@ hv_status_t get_register(uint64_t id, uint32_t index, uint32_t name, uint64_t *v
 
 hv_status_t set_register(uint64_t id, uint32_t index, uint32_t name, uint64_t value)
 {
-	uint64_t in[] = { id, index, name, 0, value, 0 };
+	uint64_t in[] = {id, index, name, 0, value, 0};
 
-	return status_of(call(root_vp(), HVCALL_SET_VP_REGISTERS | REPS(1), in, sizeof(in), NULL, 0));
+	return status_of(
+		call(root_vp(), HVCALL_SET_VP_REGISTERS | REPS(1), in, sizeof(in), NULL, 0));
 }
 
-hv_status_t dispatch_vp(uint64_t id, uint32_t index, uint32_t flags, struct hv_output_dispatch_vp *out)
+hv_status_t dispatch_vp(uint64_t id, uint32_t index, uint32_t flags,
+			struct hv_output_dispatch_vp *out)
 {
-	struct hv_input_dispatch_vp in = { .partition_id = id, .vp_index = index, .flags = flags };
+	struct hv_input_dispatch_vp in = {.partition_id = id, .vp_index = index, .flags = flags};
 
 	return status_of(call(root_vp(), HVCALL_DISPATCH_VP, &in, sizeof(in), out, sizeof(*out)));
 }
@@ -189,15 +199,17 @@ struct partition *child_create(uint32_t vps)
 	uint64_t id;
 
 	assert(create_partition(&id) == HV_STATUS_SUCCESS);
-	assert(set_property(id, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES, property_synthetic_features()) ==
-	       HV_STATUS_SUCCESS);
+	assert(set_property(id, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
+			    property_synthetic_features()) == HV_STATUS_SUCCESS);
 	assert(deposit(id, 20) == HV_STATUS_SUCCESS);
 	assert(initialize_partition(id) == HV_STATUS_SUCCESS);
 	assert(deposit(id, 20 * vps + 1) == HV_STATUS_SUCCESS);
 	for (uint32_t i = 0; i < vps; i++)
 		assert(create_vp(id, i) == HV_STATUS_SUCCESS);
-	assert(map_pages(id, 0, PARENT_MAP_BASE + id / HV_MAX_PARTITIONS % 4 * 64 + id % 4 * 64, PARENT_CHILD_RAM,
-			 HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE) == HV_STATUS_SUCCESS);
+	assert(map_pages(id, 0, PARENT_MAP_BASE + id / HV_MAX_PARTITIONS % 4 * 64 + id % 4 * 64,
+			 PARENT_CHILD_RAM,
+			 HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE) ==
+	       HV_STATUS_SUCCESS);
 	p = partition_get_child(root_vp(), id);
 	assert(p);
 	partition_put(p);
@@ -216,7 +228,8 @@ void child_destroy(struct partition *p)
 	assert(delete_partition(id) == HV_STATUS_SUCCESS);
 }
 
-void synic_enable(struct vp *vp, uint64_t message_gpn, uint64_t event_gpn, uint32_t sint, uint8_t vector)
+void synic_enable(struct vp *vp, uint64_t message_gpn, uint64_t event_gpn, uint32_t sint,
+		  uint8_t vector)
 {
 	assert(synic_msr_write(vp, HV_X64_MSR_SIMP, message_gpn << PAGE_SHIFT | 1) == ACCESS_OK);
 	assert(synic_msr_write(vp, HV_X64_MSR_SIEFP, event_gpn << PAGE_SHIFT | 1) == ACCESS_OK);

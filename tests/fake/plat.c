@@ -88,7 +88,7 @@ void *plat_spa_ptr(spa_t spa)
 
 spa_t plat_ptr_spa(const void *page)
 {
-	return (spa_t){ (uint64_t)((const uint8_t *)page - ram) };
+	return (spa_t){(uint64_t)((const uint8_t *)page - ram)};
 }
 
 /* The root's from the end, where its boot pages are: those are not to be withdrawn. */
@@ -161,13 +161,14 @@ uint64_t plat_deposit_count(struct partition *p)
 
 struct fake_count fake_count(void)
 {
-	struct fake_count count = { 0 };
+	struct fake_count count = {0};
 
 	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
 		if (pages[spn].kind == PAGE_RAM)
 			*(pages[spn].mapped ? &count.mapped : &count.ram) += 1;
 		else
-			*(pages[spn].owner == &fake_root ? &count.pool_root : &count.pool_children) += 1;
+			*(pages[spn].owner == &fake_root ? &count.pool_root
+							 : &count.pool_children) += 1;
 	}
 	return count;
 }
@@ -280,11 +281,11 @@ static void unmap(struct mapping *mapping)
 {
 	if (mapping->present && !(mapping->flags & HV_MAP_GPA_NO_ACCESS))
 		pages[mapping->source].mapped--;
-	*mapping = (struct mapping){ 0 };
+	*mapping = (struct mapping){0};
 }
 
-hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent, uint64_t source_gpn, uint32_t flags,
-			 bool large)
+hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *parent,
+			 uint64_t source_gpn, uint32_t flags, bool large)
 {
 	uint64_t count = large ? LARGE_PAGE_PAGES : 1;
 
@@ -298,7 +299,7 @@ hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *pa
 		struct mapping *mapping = mapping_at(p, gpn + i);
 
 		unmap(mapping);
-		*mapping = (struct mapping){ true, source_gpn + i, flags, false, false };
+		*mapping = (struct mapping){true, source_gpn + i, flags, false, false};
 		if (!(flags & HV_MAP_GPA_NO_ACCESS))
 			pages[source_gpn + i].mapped++;
 	}
@@ -318,7 +319,7 @@ hv_status_t plat_gpa_unmap(struct partition *p, uint64_t gpn, bool large)
 
 hv_status_t plat_gpa_access_state(struct partition *p, uint64_t gpn, uint64_t flags, uint8_t *state)
 {
-	union hv_gpa_page_access_state_flags f = { .as_uint64 = flags };
+	union hv_gpa_page_access_state_flags f = {.as_uint64 = flags};
 	struct mapping *mapping = mapping_at(p, gpn);
 
 	if (!mapping || !mapping->present)
@@ -336,16 +337,18 @@ hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page)
 	assert(spn < FAKE_PAGES && page_bytes(spn) == page && pages[spn].kind == PAGE_USED);
 	if (overlay_count == OVERLAYS)
 		return HV_STATUS_INSUFFICIENT_MEMORY;
-	overlays[overlay_count++] = (struct overlay){ p, gpn, page };
+	overlays[overlay_count++] = (struct overlay){p, gpn, page};
 	return HV_STATUS_SUCCESS;
 }
 
 void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page)
 {
 	for (uint32_t i = overlay_count; i-- > 0;) {
-		if (overlays[i].partition != p || overlays[i].gpn != gpn || overlays[i].page != page)
+		if (overlays[i].partition != p || overlays[i].gpn != gpn ||
+		    overlays[i].page != page)
 			continue;
-		memmove(&overlays[i], &overlays[i + 1], (overlay_count - i - 1) * sizeof(overlays[0]));
+		memmove(&overlays[i], &overlays[i + 1],
+			(overlay_count - i - 1) * sizeof(overlays[0]));
 		overlay_count--;
 		return;
 	}
@@ -438,7 +441,7 @@ void plat_vp_destroy(struct vp *vp)
 
 void plat_hypercall_page(void *page)
 {
-	static const uint8_t code[] = { 0x0f, 0x01, 0xd9, 0xc3 };
+	static const uint8_t code[] = {0x0f, 0x01, 0xd9, 0xc3};
 
 	memcpy(page, code, sizeof(code));
 }
@@ -486,7 +489,8 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 	}
 }
 
-void plat_intercept_header(struct vp *vp, uint8_t access, struct hv_x64_intercept_message_header *header)
+void plat_intercept_header(struct vp *vp, uint8_t access,
+			   struct hv_x64_intercept_message_header *header)
 {
 	header->vp_index = vp->index;
 	header->intercept_access_type = access;
@@ -499,10 +503,10 @@ static bool register_known(uint32_t name)
 	return (name >= HV_X64_REGISTER_RAX && name <= HV_X64_REGISTER_RFLAGS) ||
 	       (name >= HV_X64_REGISTER_XMM0 && name <= HV_X64_REGISTER_XMM_CONTROL_STATUS) ||
 	       (name >= HV_X64_REGISTER_CR0 && name <= HV_X64_REGISTER_XFEM) ||
-	       (name >= HV_X64_REGISTER_ES && name <= HV_X64_REGISTER_TR) || name == HV_X64_REGISTER_IDTR ||
-	       name == HV_X64_REGISTER_GDTR || name == HV_X64_REGISTER_EFER ||
-	       name == HV_X64_REGISTER_PAT || name == HV_REGISTER_PENDING_INTERRUPTION ||
-	       name == HV_REGISTER_INTERRUPT_STATE;
+	       (name >= HV_X64_REGISTER_ES && name <= HV_X64_REGISTER_TR) ||
+	       name == HV_X64_REGISTER_IDTR || name == HV_X64_REGISTER_GDTR ||
+	       name == HV_X64_REGISTER_EFER || name == HV_X64_REGISTER_PAT ||
+	       name == HV_REGISTER_PENDING_INTERRUPTION || name == HV_REGISTER_INTERRUPT_STATE;
 }
 
 static struct fake_register *register_slot(struct vp *vp, uint32_t name)
@@ -531,7 +535,7 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	if (!register_known(name))
 		return HV_STATUS_INVALID_PARAMETER;
 	if (status == HV_STATUS_SUCCESS)
-		*register_slot(vp, name) = (struct fake_register){ name, true, *value };
+		*register_slot(vp, name) = (struct fake_register){name, true, *value};
 	return status;
 }
 
@@ -547,7 +551,8 @@ hv_status_t plat_xsave_set(struct vp *vp, const void *image, uint32_t size)
 	return HV_STATUS_SUCCESS;
 }
 
-hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code, gpa_t *gpa)
+hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code,
+			       gpa_t *gpa)
 {
 	(void)vp;
 	(void)control_flags;
@@ -558,7 +563,8 @@ hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags,
 
 void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-	static const uint32_t vendor[4] = { 0x10, 0x68747541, 0x444d4163, 0x69746e65 }; /* AuthenticAMD */
+	static const uint32_t vendor[4] = {0x10, 0x68747541, 0x444d4163,
+					   0x69746e65}; /* AuthenticAMD */
 
 	memset(out, 0, 16);
 	if (leaf == 0)
@@ -646,7 +652,8 @@ void plat_tlb_sync(struct partition *p)
 static void ram_prepare(void)
 {
 	if (!ram) {
-		ram = mmap(NULL, FAKE_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ram = mmap(NULL, FAKE_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		assert(ram != MAP_FAILED);
 		ASAN_POISON_MEMORY_REGION(ram, FAKE_PAGES * PAGE_SIZE);
 	}
@@ -663,20 +670,20 @@ void fake_boot(uint32_t lps)
 {
 	uint32_t apic_ids[HV_MAX_VPS];
 
-	fake = (struct fake_machine){ .tsc = 1000000, .pages_until_failure = -1 };
-	plat_info = (struct plat_info){ .tsc_hz = FAKE_TSC_HZ,
-					.lp_count = lps,
-					.physical_address_bits = 40,
-					.tsc_invariant = true,
-					.xsave_size_max = 832,
-					.xsave_features = 7 };
+	fake = (struct fake_machine){.tsc = 1000000, .pages_until_failure = -1};
+	plat_info = (struct plat_info){.tsc_hz = FAKE_TSC_HZ,
+				       .lp_count = lps,
+				       .physical_address_bits = 40,
+				       .tsc_invariant = true,
+				       .xsave_size_max = 832,
+				       .xsave_features = 7};
 	ram_prepare();
 	overlay_count = 0;
 	memset(&fake_root, 0, sizeof(fake_root));
 	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
 		bool boot = spn >= FAKE_PAGES - FAKE_BOOT_PAGES;
 
-		pages[spn] = (struct page){ boot ? PAGE_FREE : PAGE_RAM, &fake_root, 0, boot, false };
+		pages[spn] = (struct page){boot ? PAGE_FREE : PAGE_RAM, &fake_root, 0, boot, false};
 	}
 	fake_root.pool.free_count = FAKE_BOOT_PAGES;
 	for (uint32_t i = 0; i < lps; i++)

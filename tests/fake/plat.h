@@ -1,16 +1,18 @@
 /*
- * A hosted home for the whole core: a machine of FAKE_PAGES pages of RAM, partitions with flat maps, VPs that do what a test says
- * when they are dispatched. Pages that are not the core's are poisoned for the address sanitizer, so that a core that follows a
- * pointer into guest memory, or keeps one to a page it freed, is caught.
+ * A hosted home for the whole core: a machine of FAKE_PAGES pages of RAM, partitions with flat
+ * maps, VPs that do what a test says when they are dispatched. Pages that are not the core's are
+ * poisoned for the address sanitizer, so that a core that follows a pointer into guest memory, or
+ * keeps one to a page it freed, is caught.
  */
 #ifndef FAKE_PLAT_H
 #define FAKE_PLAT_H
 
 #include "tlfs/hv.h"
 
-#define FAKE_PAGES	 2048u
-#define FAKE_GPNS	 4096u /* of a child's space */
-#define FAKE_BOOT_PAGES	 256u  /* the last of the RAM: the root's pool from boot on, never RAM of the root */
+#define FAKE_PAGES 2048u
+#define FAKE_GPNS  4096u /* of a child's space */
+#define FAKE_BOOT_PAGES                                                                            \
+	256u /* the last of the RAM: the root's pool from boot on, never RAM of the root */
 #define FAKE_TSC_HZ	 1000000000ull
 #define FAKE_TABLE_PAGES 2u /* that plat_partition_create takes from the pool */
 #define FAKE_VP_PAGES	 3u /* that plat_vp_create takes */
@@ -37,8 +39,10 @@ struct fake_machine {
 	uint64_t tsc;
 	uint32_t gpa_flushes, gpa_syncs;
 	uint32_t apic_eois;
-	hv_status_t next_register_status; /* not SUCCESS: what the next plat_register_set returns, once */
-	int32_t pages_until_failure;	  /* plat_page_alloc fails when this reaches 0; negative: never */
+	hv_status_t next_register_status; /* not SUCCESS: what the next plat_register_set returns,
+					     once */
+	int32_t pages_until_failure; /* plat_page_alloc fails when this reaches 0; negative: never
+				      */
 	uint32_t translate_code;
 	uint64_t fixed_pages; /* the root cannot give away pages below this one */
 	/* Called by plat_vp_dispatch after the events were processed; may be NULL. */

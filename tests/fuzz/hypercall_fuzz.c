@@ -1,9 +1,11 @@
 /*
- * Sequences of hypercalls by a root and its children, with anything in control words and parameters, over a machine that checks
- * every page. At the end all children are taken down by calls of the root: whatever was done to them, every page must come back.
+ * Sequences of hypercalls by a root and its children, with anything in control words and
+ * parameters, over a machine that checks every page. At the end all children are taken down by
+ * calls of the root: whatever was done to them, every page must come back.
  *
- * An input is a list of steps. A step's parameters are words; a selector byte makes a word one of the values that get further than
- * random ones (ids, indices, page numbers that mean something), or takes its bytes from the input.
+ * An input is a list of steps. A step's parameters are words; a selector byte makes a word one of
+ * the values that get further than random ones (ids, indices, page numbers that mean something), or
+ * takes its bytes from the input.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -19,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct input {
 	const uint8_t *at, *end;
-	uint64_t seed; /* what the input goes on with when it ends, so that a short one is a whole story, too */
+	uint64_t seed; /* what the input goes on with when it ends, so that a short one is a whole
+			  story, too */
 };
 
 static uint16_t codes[512];
@@ -76,7 +79,9 @@ static uint64_t word(struct input *in)
 	case 7:
 		return 1ull << (selector >> 4) * 4 | byte(in);
 	case 8: /* a register name, as an element of a list of them */
-		return ((uint64_t[]){ 0, 0x10000, 0x20000, 0x80000, 0x90000, 0xa0000, 0xb0000, 0x84800 })[selector >> 4 & 7] + byte(in);
+		return ((uint64_t[]){0, 0x10000, 0x20000, 0x80000, 0x90000, 0xa0000, 0xb0000,
+				     0x84800})[selector >> 4 & 7] +
+		       byte(in);
 	case 9: /* two small ones */
 		return (uint64_t)byte(in) << 32 | byte(in);
 	case 10:
@@ -106,16 +111,18 @@ static struct vp *caller(uint8_t who)
 	return vp ? vp : root_vp();
 }
 
-/* One call, as often as it wants to be continued (a partition that is in use never lets go, so not for ever). */
+/* One call, as often as it wants to be continued (a partition that is in use never lets go, so not
+ * for ever). */
 static void make_call(struct input *in)
 {
 	struct vp *vp = caller(byte(in));
 	uint8_t form = byte(in);
 	uint16_t code = form & 1 ? (uint16_t)bytes(in, 2) : codes[bytes(in, 2) % code_count];
 	const struct hypercall_row *row = hypercall_find(code);
-	struct hypercall_regs regs = { .rcx = code };
-	uint64_t words[64] = { 0 };
-	uint32_t count = byte(in) & 63, reps = row && row->slice ? 1 + (form >> 4) * (form >> 4) : 0;
+	struct hypercall_regs regs = {.rcx = code};
+	uint64_t words[64] = {0};
+	uint32_t count = byte(in) & 63,
+		 reps = row && row->slice ? 1 + (form >> 4) * (form >> 4) : 0;
 
 	if (form & 2)
 		regs.rcx |= HV_HYPERCALL_FAST_BIT;
@@ -145,8 +152,9 @@ static void make_call(struct input *in)
 /* The fake has room for few of them, and a guest can place one a page. */
 static void write_msr(struct input *in)
 {
-	static const uint32_t msrs[] = { HV_X64_MSR_SCONTROL, HV_X64_MSR_SIMP, HV_X64_MSR_SIEFP, HV_X64_MSR_SIRBP,
-					 HV_X64_MSR_SINT0, HV_X64_MSR_SINT2, HV_X64_MSR_SINT5, HV_X64_MSR_EOM };
+	static const uint32_t msrs[] = {HV_X64_MSR_SCONTROL, HV_X64_MSR_SIMP,  HV_X64_MSR_SIEFP,
+					HV_X64_MSR_SIRBP,    HV_X64_MSR_SINT0, HV_X64_MSR_SINT2,
+					HV_X64_MSR_SINT5,    HV_X64_MSR_EOM};
 	struct vp *vp = caller(byte(in));
 	uint8_t which = byte(in);
 	uint64_t value = which & 16 ? word(in) : (uint64_t)(100 + (which >> 5)) << PAGE_SHIFT | 1;
@@ -161,7 +169,7 @@ static void write_msr(struct input *in)
 static void run_vp(struct vp *vp)
 {
 	const uint8_t *script = fake.run_context;
-	struct input in = { script, script + 16, 1 };
+	struct input in = {script, script + 16, 1};
 
 	switch (byte(&in) & 7) {
 	case 0:
@@ -171,7 +179,7 @@ static void run_vp(struct vp *vp)
 		vp_intercept(vp);
 		break;
 	case 2:
-		port_doorbell(vp, (gpa_t){ word(&in) }, word(&in), 1u << (byte(&in) & 3));
+		port_doorbell(vp, (gpa_t){word(&in)}, word(&in), 1u << (byte(&in) & 3));
 		break;
 	case 3:
 		lapic_mmio_write(vp, 0xf0, 0x1ff);
@@ -265,7 +273,7 @@ static void find_codes(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = { data, data + size, 0x9e3779b97f4a7c15 };
+	struct input in = {data, data + size, 0x9e3779b97f4a7c15};
 	uint64_t id;
 
 	if (!code_count)

@@ -27,7 +27,8 @@ static int teardown(void **state)
 
 static hv_status_t install(uint64_t id, uint32_t type, uint32_t access, uint64_t parameter)
 {
-	struct hv_input_install_intercept in = { .partition_id = id, .access_type = access, .intercept_type = type };
+	struct hv_input_install_intercept in = {
+		.partition_id = id, .access_type = access, .intercept_type = type};
 
 	in.intercept_parameter.as_uint64 = parameter;
 	return status_of(call(root_vp(), HVCALL_INSTALL_INTERCEPT, &in, sizeof(in), NULL, 0));
@@ -39,14 +40,15 @@ static void intercepts_are_flags_of_the_partition(void **state)
 		uint32_t type, access;
 		size_t flag;
 	} rows[] = {
-		{ HV_INTERCEPT_TYPE_X64_IO_PORT, 3, offsetof(struct partition, intercept_io) },
-		{ HV_INTERCEPT_TYPE_X64_MSR, 3, offsetof(struct partition, intercept_msr) },
-		{ HV_INTERCEPT_TYPE_X64_CPUID, 4, offsetof(struct partition, intercept_cpuid) },
-		{ HV_INTERCEPT_TYPE_HYPERCALL, 4, offsetof(struct partition, intercept_hypercall) },
-		{ HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION, 4, offsetof(struct partition, intercept_unknown_connection) },
-		{ HV_INTERCEPT_TYPE_RETARGET_INTERRUPT_WITH_UNKNOWN_DEVICE_ID, 4,
-		  offsetof(struct partition, intercept_retarget) },
-		{ HV_INTERCEPT_TYPE_X64_APIC_EOI, 2, offsetof(struct partition, intercept_apic_eoi) },
+		{HV_INTERCEPT_TYPE_X64_IO_PORT, 3, offsetof(struct partition, intercept_io)},
+		{HV_INTERCEPT_TYPE_X64_MSR, 3, offsetof(struct partition, intercept_msr)},
+		{HV_INTERCEPT_TYPE_X64_CPUID, 4, offsetof(struct partition, intercept_cpuid)},
+		{HV_INTERCEPT_TYPE_HYPERCALL, 4, offsetof(struct partition, intercept_hypercall)},
+		{HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION, 4,
+		 offsetof(struct partition, intercept_unknown_connection)},
+		{HV_INTERCEPT_TYPE_RETARGET_INTERRUPT_WITH_UNKNOWN_DEVICE_ID, 4,
+		 offsetof(struct partition, intercept_retarget)},
+		{HV_INTERCEPT_TYPE_X64_APIC_EOI, 2, offsetof(struct partition, intercept_apic_eoi)},
 	};
 
 	(void)state;
@@ -54,8 +56,10 @@ static void intercepts_are_flags_of_the_partition(void **state)
 		const bool *flag = (const bool *)((const char *)child + rows[i].flag);
 
 		assert_false(*flag);
-		assert_int_equal(install(child->id, rows[i].type, 8, 0), HV_STATUS_INVALID_PARAMETER);
-		assert_int_equal(install(child->id, rows[i].type, rows[i].access, 0), HV_STATUS_SUCCESS);
+		assert_int_equal(install(child->id, rows[i].type, 8, 0),
+				 HV_STATUS_INVALID_PARAMETER);
+		assert_int_equal(install(child->id, rows[i].type, rows[i].access, 0),
+				 HV_STATUS_SUCCESS);
 		assert_true(*flag);
 		assert_int_equal(install(child->id, rows[i].type, 0, 0), HV_STATUS_SUCCESS);
 		assert_false(*flag);
@@ -70,26 +74,35 @@ static void exceptions_are_bits(void **state)
 	assert_int_equal(child->intercept_exceptions, 1u << 1 | 1u << 14);
 	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 0, 1), HV_STATUS_SUCCESS);
 	assert_int_equal(child->intercept_exceptions, 1u << 14);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 4, 2), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 4, 18), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 4, 32), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 1, 14), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 4, 2),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 4, 18),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 4, 32),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_EXCEPTION, 1, 14),
+			 HV_STATUS_INVALID_PARAMETER);
 }
 
 static void other_types_and_partitions_are_refused(void **state)
 {
 	(void)state;
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_MMIO, 4, 0), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_INVALID, 4, 0), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(HV_PARTITION_ID_SELF, HV_INTERCEPT_TYPE_HYPERCALL, 4, 0), HV_STATUS_INVALID_PARTITION_ID);
-	assert_int_equal(install(12345, HV_INTERCEPT_TYPE_HYPERCALL, 4, 0), HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_MMIO, 4, 0),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_INVALID, 4, 0),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(HV_PARTITION_ID_SELF, HV_INTERCEPT_TYPE_HYPERCALL, 4, 0),
+			 HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(install(12345, HV_INTERCEPT_TYPE_HYPERCALL, 4, 0),
+			 HV_STATUS_INVALID_PARTITION_ID);
 }
 
 static hv_status_t register_result(uint32_t index, uint32_t leaf, uint32_t eax, uint32_t mask)
 {
-	struct hv_input_register_intercept_result in = { .partition_id = child->id,
-							 .vp_index = index,
-							 .intercept_type = HV_INTERCEPT_TYPE_X64_CPUID };
+	struct hv_input_register_intercept_result in = {.partition_id = child->id,
+							.vp_index = index,
+							.intercept_type =
+								HV_INTERCEPT_TYPE_X64_CPUID};
 
 	in.parameters.cpuid.input.eax = leaf;
 	in.parameters.cpuid.input.always_override = 1;
@@ -98,29 +111,32 @@ static hv_status_t register_result(uint32_t index, uint32_t leaf, uint32_t eax, 
 	return status_of(call(root_vp(), HVCALL_REGISTER_INTERCEPT_RESULT, &in, 60, NULL, 0));
 }
 
-static void cpuid_values(uint32_t index, const uint32_t *leaves, uint32_t count, union hv_output_get_vp_cpuid_values *out)
+static void cpuid_values(uint32_t index, const uint32_t *leaves, uint32_t count,
+			 union hv_output_get_vp_cpuid_values *out)
 {
 	struct {
 		struct hv_input_get_vp_cpuid_values header;
 		struct hv_cpuid_leaf_info leaves[4];
-	} in = { .header = { .partition_id = child->id, .vp_index = index } };
+	} in = {.header = {.partition_id = child->id, .vp_index = index}};
 
 	for (uint32_t i = 0; i < count; i++)
 		in.leaves[i].eax = leaves[i];
-	assert_int_equal(call(root_vp(), HVCALL_GET_VP_CPUID_VALUES | REPS(count), &in, sizeof(in), out, count * sizeof(*out)),
+	assert_int_equal(call(root_vp(), HVCALL_GET_VP_CPUID_VALUES | REPS(count), &in, sizeof(in),
+			      out, count * sizeof(*out)),
 			 HV_STATUS_SUCCESS | REPS(count));
 }
 
 static void answers_to_cpuid_are_registered_and_read(void **state)
 {
-	const uint32_t leaves[] = { 0x40000001, 0x4fff1234, 0 };
+	const uint32_t leaves[] = {0x40000001, 0x4fff1234, 0};
 	union hv_output_get_vp_cpuid_values out[3];
 
 	(void)state;
 	cpuid_values(0, leaves, 3, out);
 	assert_int_equal(out[0].eax, HYPERV_INTERFACE_EAX_SIGNATURE);
 	assert_int_equal(out[2].ebx, 0x68747541); /* Auth */
-	assert_int_equal(register_result(HV_ANY_VP, 0x4fff1234, 0xabcd1234, 0xffff0000), HV_STATUS_SUCCESS);
+	assert_int_equal(register_result(HV_ANY_VP, 0x4fff1234, 0xabcd1234, 0xffff0000),
+			 HV_STATUS_SUCCESS);
 	cpuid_values(1, leaves, 3, out);
 	assert_int_equal(out[1].eax, 0xabcd0000);
 	assert_int_equal(register_result(7, 1, 0, 0), HV_STATUS_INVALID_VP_INDEX);
@@ -128,18 +144,21 @@ static void answers_to_cpuid_are_registered_and_read(void **state)
 
 static void other_answers_are_refused(void **state)
 {
-	struct hv_input_register_intercept_result in = { .partition_id = child->id,
-							 .vp_index = HV_ANY_VP,
-							 .intercept_type = HV_INTERCEPT_TYPE_X64_MSR };
+	struct hv_input_register_intercept_result in = {.partition_id = child->id,
+							.vp_index = HV_ANY_VP,
+							.intercept_type =
+								HV_INTERCEPT_TYPE_X64_MSR};
 	struct {
 		struct hv_input_get_vp_cpuid_values header;
 		struct hv_cpuid_leaf_info leaves[1];
-	} get = { .header = { .partition_id = child->id, .flags.reserved = 1 } };
+	} get = {.header = {.partition_id = child->id, .flags.reserved = 1}};
 
 	(void)state;
-	assert_int_equal(status_of(call(root_vp(), HVCALL_REGISTER_INTERCEPT_RESULT, &in, 60, NULL, 0)),
-			 HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_VP_CPUID_VALUES | REPS(1), &get, sizeof(get), NULL, 0)),
+	assert_int_equal(
+		status_of(call(root_vp(), HVCALL_REGISTER_INTERCEPT_RESULT, &in, 60, NULL, 0)),
+		HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_VP_CPUID_VALUES | REPS(1), &get,
+					sizeof(get), NULL, 0)),
 			 HV_STATUS_INVALID_PARAMETER);
 }
 

@@ -34,9 +34,11 @@ static hv_status_t get_state(uint32_t type, uint32_t pages, uint64_t gpn, void *
 	struct {
 		struct hv_input_get_vp_state header;
 		uint64_t gpns[4];
-	} in = { .header = { .partition_id = child->id, .state_data = { .type = type } }, .gpns = { gpn, gpn, gpn, gpn } };
+	} in = {.header = {.partition_id = child->id, .state_data = {.type = type}},
+		.gpns = {gpn, gpn, gpn, gpn}};
 
-	return status_of(call(root_vp(), HVCALL_GET_VP_STATE | VARHEAD(pages), &in, sizeof(in), out, size));
+	return status_of(
+		call(root_vp(), HVCALL_GET_VP_STATE | VARHEAD(pages), &in, sizeof(in), out, size));
 }
 
 static hv_status_t set_state(uint32_t type, uint32_t qwords, const void *data, size_t size)
@@ -44,10 +46,11 @@ static hv_status_t set_state(uint32_t type, uint32_t qwords, const void *data, s
 	struct {
 		struct hv_input_set_vp_state header;
 		uint8_t data[256];
-	} in = { .header = { .partition_id = child->id, .state_data = { .type = type } } };
+	} in = {.header = {.partition_id = child->id, .state_data = {.type = type}}};
 
 	memcpy(in.data, data, size);
-	return status_of(call(root_vp(), HVCALL_SET_VP_STATE | VARHEAD(qwords), &in, sizeof(in), NULL, 0));
+	return status_of(
+		call(root_vp(), HVCALL_SET_VP_STATE | VARHEAD(qwords), &in, sizeof(in), NULL, 0));
 }
 
 static void the_lapic_is_saved_and_restored(void **state)
@@ -59,7 +62,8 @@ static void the_lapic_is_saved_and_restored(void **state)
 	lapic_mmio_write(vp, 0xf0, 0x1ff);
 	lapic_mmio_write(vp, 0x80, 0x20);
 	lapic_post(vp, 0x55, false);
-	assert_int_equal(get_state(HV_GET_SET_VP_STATE_LAPIC_STATE, 1, gpn, NULL, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(get_state(HV_GET_SET_VP_STATE_LAPIC_STATE, 1, gpn, NULL, 0),
+			 HV_STATUS_SUCCESS);
 	fake_read(&fake_root, gpn * PAGE_SIZE, &lapic, sizeof(lapic));
 	assert_int_equal(lapic.apic_spurious, 0x1ff);
 	assert_int_equal(lapic.apic_irr[2], 1u << 21);
@@ -92,7 +96,8 @@ static void synic_pages_are_copied(void **state)
 
 	(void)state;
 	page->sint_message[3].u.payload[0] = word;
-	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SIM_PAGE, 1, gpn, NULL, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SIM_PAGE, 1, gpn, NULL, 0),
+			 HV_STATUS_SUCCESS);
 	word = 0;
 	fake_read(&fake_root, gpn * PAGE_SIZE + 3 * 256 + 16, &word, 8);
 	assert_int_equal(word, 0x1122334455667788);
@@ -107,20 +112,25 @@ static void timers_travel_inline(void **state)
 	(void)state;
 	memset(&timers, 0xee, sizeof(timers));
 	assert_int_equal(stimer_msr_write(vp, HV_X64_MSR_STIMER2_COUNT, 12345), ACCESS_OK);
-	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, 0, 0, &timers, sizeof(timers)), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		get_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, 0, 0, &timers, sizeof(timers)),
+		HV_STATUS_SUCCESS);
 	assert_int_equal(timers.timers[2].count, 12345);
 	assert_int_equal(timers.timers[0].count, 0);
 	assert_int_equal(timers.reserved[4], 0);
 	timers.timers[1].count = 777;
-	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8, &timers, sizeof(timers)),
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8,
+				   &timers, sizeof(timers)),
 			 HV_STATUS_SUCCESS);
 	assert_int_equal(vp->stimers[1].count, 777);
 	assert_int_equal(vp->stimers[2].count, 12345);
 	timers.timers[3].flags.reserved = 1;
-	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8, &timers, sizeof(timers)),
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8,
+				   &timers, sizeof(timers)),
 			 HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, 24, &timers, sizeof(timers)),
-			 HV_STATUS_INVALID_PARAMETER); /* too short */
+	assert_int_equal(
+		set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, 24, &timers, sizeof(timers)),
+		HV_STATUS_INVALID_PARAMETER); /* too short */
 }
 
 static void state_calls_are_checked(void **state)
@@ -128,33 +138,40 @@ static void state_calls_are_checked(void **state)
 	uint64_t gpn = BUFFER_GPN;
 
 	(void)state;
-	assert_int_equal(get_state(HV_GET_SET_VP_STATE_LAPIC_STATE, 0, gpn, NULL, 0), HV_STATUS_INSUFFICIENT_BUFFER);
-	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SIM_PAGE, 1, UINT64_MAX, NULL, 0), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SIM_PAGE, 1, FAKE_PAGES - 1, NULL, 0), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(get_state(HV_GET_SET_VP_STATE_LAPIC_STATE, 0, gpn, NULL, 0),
+			 HV_STATUS_INSUFFICIENT_BUFFER);
+	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SIM_PAGE, 1, UINT64_MAX, NULL, 0),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(get_state(HV_GET_SET_VP_STATE_SIM_PAGE, 1, FAKE_PAGES - 1, NULL, 0),
+			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(get_state(99, 1, gpn, NULL, 0), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(get_state(0x80000004, 1, gpn, NULL, 0), HV_STATUS_INVALID_PARAMETER);
 	gpn = FAKE_PAGES;
-	assert_int_equal(set_state(HV_GET_SET_VP_STATE_XSAVE, 1, &gpn, 8), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(set_state(HV_GET_SET_VP_STATE_XSAVE, 0, &gpn, 8), HV_STATUS_INSUFFICIENT_BUFFER);
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_XSAVE, 1, &gpn, 8),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_XSAVE, 0, &gpn, 8),
+			 HV_STATUS_INSUFFICIENT_BUFFER);
 	assert_int_equal(set_state(98, 1, &gpn, 8), HV_STATUS_INVALID_PARAMETER);
 }
 
 /* ---- State pages ---- */
 
-static hv_status_t map_state(uint32_t index, uint16_t type, bool provided, uint64_t gpn, uint64_t *out)
+static hv_status_t map_state(uint32_t index, uint16_t type, bool provided, uint64_t gpn,
+			     uint64_t *out)
 {
-	struct hv_input_map_vp_state_page in = { .partition_id = child->id,
-						 .vp_index = index,
-						 .type = type,
-						 .flags = { .map_location_provided = provided },
-						 .requested_map_location = gpn };
+	struct hv_input_map_vp_state_page in = {.partition_id = child->id,
+						.vp_index = index,
+						.type = type,
+						.flags = {.map_location_provided = provided},
+						.requested_map_location = gpn};
 
 	return status_of(call(root_vp(), HVCALL_MAP_VP_STATE_PAGE, &in, sizeof(in), out, 8));
 }
 
 static hv_status_t unmap_state(uint32_t index, uint16_t type)
 {
-	struct hv_input_unmap_vp_state_page in = { .partition_id = child->id, .vp_index = index, .type = type };
+	struct hv_input_unmap_vp_state_page in = {
+		.partition_id = child->id, .vp_index = index, .type = type};
 
 	return status_of(call(root_vp(), HVCALL_UNMAP_VP_STATE_PAGE, &in, sizeof(in), NULL, 0));
 }
@@ -164,14 +181,18 @@ static void state_pages_lie_where_the_parent_wants(void **state)
 	uint64_t gpn = 0, value;
 
 	(void)state;
-	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_INTERCEPT_MESSAGE, true, 50, &gpn), HV_STATUS_SUCCESS);
+	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_INTERCEPT_MESSAGE, true, 50, &gpn),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(gpn, 50);
 	assert_ptr_equal(fake_overlay(&fake_root, 50), vp->intercept_page);
-	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_REGISTERS, true, 51, &gpn), HV_STATUS_SUCCESS);
+	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_REGISTERS, true, 51, &gpn),
+			 HV_STATUS_SUCCESS);
 	assert_ptr_equal(fake_overlay(&fake_root, 51), vp->register_page);
-	assert_int_equal(get_register(child->id, 0, HV_X64_REGISTER_REG_PAGE, &value), HV_STATUS_SUCCESS);
+	assert_int_equal(get_register(child->id, 0, HV_X64_REGISTER_REG_PAGE, &value),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(value, 51 * PAGE_SIZE | 1);
-	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_REGISTERS, true, 52, &gpn), HV_STATUS_OBJECT_IN_USE);
+	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_REGISTERS, true, 52, &gpn),
+			 HV_STATUS_OBJECT_IN_USE);
 	assert_int_equal(unmap_state(0, HV_VP_STATE_PAGE_REGISTERS), HV_STATUS_SUCCESS);
 	assert_null(fake_overlay(&fake_root, 51));
 	assert_int_equal(unmap_state(0, HV_VP_STATE_PAGE_REGISTERS), HV_STATUS_INVALID_PARAMETER);
@@ -183,7 +204,8 @@ static void a_page_without_a_wish_lies_at_its_own_place(void **state)
 	uint64_t gpn;
 
 	(void)state;
-	assert_int_equal(map_state(1, HV_VP_STATE_PAGE_INTERCEPT_MESSAGE, false, 0, &gpn), HV_STATUS_SUCCESS);
+	assert_int_equal(map_state(1, HV_VP_STATE_PAGE_INTERCEPT_MESSAGE, false, 0, &gpn),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(gpn, plat_ptr_spa(child->vps[1]->intercept_page).v / PAGE_SIZE);
 	assert_ptr_equal(fake_overlay(&fake_root, gpn), child->vps[1]->intercept_page);
 }
@@ -193,10 +215,13 @@ static void state_pages_are_checked(void **state)
 	uint64_t gpn;
 
 	(void)state;
-	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_GHCB, true, 50, &gpn), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_GHCB, true, 50, &gpn),
+			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(map_state(0, 9, true, 50, &gpn), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(map_state(7, HV_VP_STATE_PAGE_REGISTERS, true, 50, &gpn), HV_STATUS_INVALID_VP_INDEX);
-	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_REGISTERS, true, 1ull << 28, &gpn), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(map_state(7, HV_VP_STATE_PAGE_REGISTERS, true, 50, &gpn),
+			 HV_STATUS_INVALID_VP_INDEX);
+	assert_int_equal(map_state(0, HV_VP_STATE_PAGE_REGISTERS, true, 1ull << 28, &gpn),
+			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(unmap_state(0, 9), HV_STATUS_INVALID_PARAMETER);
 }
 
@@ -204,7 +229,8 @@ static void state_pages_are_checked(void **state)
 
 static union hv_stats_object_identity identity_of(uint64_t partition, uint32_t index, uint8_t area)
 {
-	union hv_stats_object_identity identity = { .vp = { .partition_id = partition, .vp_index = index } };
+	union hv_stats_object_identity identity = {
+		.vp = {.partition_id = partition, .vp_index = index}};
 
 	identity.vp.stats_area_type = area;
 	return identity;
@@ -212,14 +238,15 @@ static union hv_stats_object_identity identity_of(uint64_t partition, uint32_t i
 
 static hv_status_t map_stats(uint32_t type, union hv_stats_object_identity identity, uint64_t gpn)
 {
-	struct hv_input_map_stats_page2 in = { .type = type, .identity = identity, .map_location = gpn };
+	struct hv_input_map_stats_page2 in = {
+		.type = type, .identity = identity, .map_location = gpn};
 
 	return status_of(call(root_vp(), HVCALL_MAP_STATS_PAGE2, &in, sizeof(in), NULL, 0));
 }
 
 static hv_status_t unmap_stats(uint32_t type, union hv_stats_object_identity identity)
 {
-	struct hv_input_unmap_stats_page in = { .type = type, .identity = identity };
+	struct hv_input_unmap_stats_page in = {.type = type, .identity = identity};
 
 	return status_of(call(root_vp(), HVCALL_UNMAP_STATS_PAGE, &in, sizeof(in), NULL, 0));
 }
@@ -235,7 +262,7 @@ static uint64_t counter(uint64_t gpn, uint32_t index)
 /* What a kernel's module asks for when it is loaded. */
 static void the_machines_objects_have_pages(void **state)
 {
-	union hv_stats_object_identity hv = { 0 }, lp = { .lp = { .lp_index = 1 } };
+	union hv_stats_object_identity hv = {0}, lp = {.lp = {.lp_index = 1}};
 
 	(void)state;
 	assert_int_equal(map_stats(HV_STATS_OBJECT_HYPERVISOR, hv, 50), HV_STATUS_SUCCESS);
@@ -243,13 +270,18 @@ static void the_machines_objects_have_pages(void **state)
 	assert_int_equal(map_stats(HV_STATS_OBJECT_LOGICAL_PROCESSOR, lp, 51), HV_STATUS_SUCCESS);
 	assert_int_equal(counter(51, HV_STATS_LP_ROOT_VP_INDEX), 1);
 	lp.lp.lp_index = 2;
-	assert_int_equal(map_stats(HV_STATS_OBJECT_LOGICAL_PROCESSOR, lp, 52), HV_STATUS_INVALID_LP_INDEX);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_PARTITION, identity_of(HV_PARTITION_ID_SELF, 0, 0), 52), HV_STATUS_SUCCESS);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(HV_PARTITION_ID_SELF, 1, 0), 53), HV_STATUS_SUCCESS);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_LOGICAL_PROCESSOR, lp, 52),
+			 HV_STATUS_INVALID_LP_INDEX);
+	assert_int_equal(
+		map_stats(HV_STATS_OBJECT_PARTITION, identity_of(HV_PARTITION_ID_SELF, 0, 0), 52),
+		HV_STATUS_SUCCESS);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(HV_PARTITION_ID_SELF, 1, 0), 53),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(counter(52, HV_STATS_PT_PARTITION_ID), HV_ROOT_PARTITION);
 	lp.lp.lp_index = 1;
 	assert_int_equal(unmap_stats(HV_STATS_OBJECT_LOGICAL_PROCESSOR, lp), HV_STATUS_SUCCESS);
-	assert_int_equal(unmap_stats(HV_STATS_OBJECT_LOGICAL_PROCESSOR, lp), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(unmap_stats(HV_STATS_OBJECT_LOGICAL_PROCESSOR, lp),
+			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(unmap_stats(HV_STATS_OBJECT_HYPERVISOR, hv), HV_STATUS_SUCCESS);
 }
 
@@ -258,10 +290,17 @@ static void a_vp_shows_its_counters_in_both_areas(void **state)
 	struct hv_output_dispatch_vp out;
 
 	(void)state;
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, HV_STATS_AREA_SELF), 50), HV_STATUS_SUCCESS);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, HV_STATS_AREA_PARENT), 51), HV_STATUS_SUCCESS);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, HV_STATS_AREA_SELF), 52), HV_STATUS_OBJECT_IN_USE);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_PARTITION, identity_of(child->id, 0, 0), 53), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, HV_STATS_AREA_SELF), 50),
+		HV_STATUS_SUCCESS);
+	assert_int_equal(
+		map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, HV_STATS_AREA_PARENT), 51),
+		HV_STATUS_SUCCESS);
+	assert_int_equal(
+		map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, HV_STATS_AREA_SELF), 52),
+		HV_STATUS_OBJECT_IN_USE);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_PARTITION, identity_of(child->id, 0, 0), 53),
+			 HV_STATUS_SUCCESS);
 	dispatch_vp(child->id, 0, 0, &out);
 	assert_int_equal(counter(50, HV_STATS_VP_DISPATCHES), 1);
 	assert_int_equal(counter(51, HV_STATS_VP_DISPATCHES), 1);
@@ -274,35 +313,46 @@ static void a_vp_shows_its_counters_in_both_areas(void **state)
 static void statistics_are_checked(void **state)
 {
 	(void)state;
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 5, 0), 50), HV_STATUS_INVALID_VP_INDEX);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(12345, 0, 0), 50), HV_STATUS_INVALID_PARTITION_ID);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, 2), 50), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(map_stats(77, identity_of(child->id, 0, 0), 50), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, 0), 1ull << 28), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(unmap_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, 0)), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 5, 0), 50),
+			 HV_STATUS_INVALID_VP_INDEX);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(12345, 0, 0), 50),
+			 HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, 2), 50),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(map_stats(77, identity_of(child->id, 0, 0), 50),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(map_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, 0), 1ull << 28),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(unmap_stats(HV_STATS_OBJECT_VP, identity_of(child->id, 0, 0)),
+			 HV_STATUS_INVALID_PARAMETER);
 }
 
 static void a_place_is_found_where_none_is_named(void **state)
 {
-	struct hv_input_map_stats_page in = { .type = HV_STATS_OBJECT_VP, .identity = identity_of(child->id, 0, 0) };
+	struct hv_input_map_stats_page in = {.type = HV_STATS_OBJECT_VP,
+					     .identity = identity_of(child->id, 0, 0)};
 	uint64_t gpn;
 
 	(void)state;
-	assert_int_equal(status_of(call(root_vp(), HVCALL_MAP_STATS_PAGE, &in, sizeof(in), &gpn, 8)), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		status_of(call(root_vp(), HVCALL_MAP_STATS_PAGE, &in, sizeof(in), &gpn, 8)),
+		HV_STATUS_SUCCESS);
 	assert_ptr_equal(fake_overlay(&fake_root, gpn), vp->stats_page);
 }
 
 static void run_times_are_there(void **state)
 {
-	struct hv_input_get_logical_processor_run_time in = { .lp_index = 0 };
+	struct hv_input_get_logical_processor_run_time in = {.lp_index = 0};
 	struct hv_output_get_logical_processor_run_time out;
 
 	(void)state;
-	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_LOGICAL_PROCESSOR_RUN_TIME, &in, sizeof(in), &out, sizeof(out))),
+	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_LOGICAL_PROCESSOR_RUN_TIME, &in,
+					sizeof(in), &out, sizeof(out))),
 			 HV_STATUS_SUCCESS);
 	assert_int_equal(out.local_run_time + out.hypervisor_time, out.global_time);
 	in.lp_index = 2;
-	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_LOGICAL_PROCESSOR_RUN_TIME, &in, sizeof(in), NULL, 0)),
+	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_LOGICAL_PROCESSOR_RUN_TIME, &in,
+					sizeof(in), NULL, 0)),
 			 HV_STATUS_INVALID_LP_INDEX);
 }
 

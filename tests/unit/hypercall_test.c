@@ -1,5 +1,6 @@
 /*
- * tlfs/hypercall.c and hypercall_table.c: control word, forms of parameters, continuation, result word.
+ * tlfs/hypercall.c and hypercall_table.c: control word, forms of parameters, continuation, result
+ * word.
  */
 #include "tests/fake/parent.h"
 
@@ -31,9 +32,10 @@ static int teardown(void **state)
 }
 
 /* As the guest makes it, once. */
-static enum hypercall_action enter(struct vp *vp, uint64_t rcx, uint64_t rdx, uint64_t r8, uint64_t *rax)
+static enum hypercall_action enter(struct vp *vp, uint64_t rcx, uint64_t rdx, uint64_t r8,
+				   uint64_t *rax)
 {
-	struct hypercall_regs regs = { .rcx = rcx, .rdx = rdx, .r8 = r8, .rax = 0xaaaa };
+	struct hypercall_regs regs = {.rcx = rcx, .rdx = rdx, .r8 = r8, .rax = 0xaaaa};
 	enum hypercall_action action = hypercall_enter(vp, &regs);
 
 	*rax = regs.rax;
@@ -54,7 +56,8 @@ static void an_unidentified_guest_gets_ud(void **state)
 
 	(void)state;
 	child->guest_os_id = 0;
-	assert_int_equal(enter(child->vps[0], HVCALL_NOTIFY_LONG_SPIN_WAIT, IN, 0, &rax), HYPERCALL_UD);
+	assert_int_equal(enter(child->vps[0], HVCALL_NOTIFY_LONG_SPIN_WAIT, IN, 0, &rax),
+			 HYPERCALL_UD);
 	child->guest_os_id = 1;
 	expect(child->vps[0], HVCALL_NOTIFY_LONG_SPIN_WAIT, IN, 0, HV_STATUS_SUCCESS);
 }
@@ -81,7 +84,8 @@ static void the_parent_may_take_unknown_codes(void **state)
 	expect(child->vps[0], 0x8002, 0, 0, HV_STATUS_INVALID_HYPERCALL_CODE);
 	child->intercept_hypercall = true;
 	assert_int_equal(enter(child->vps[0], 0x8002, 0, 0, &rax), HYPERCALL_INTERCEPT);
-	assert_int_equal(enter(child->vps[0], HV_EXT_CALL_QUERY_CAPABILITIES, 0, OUT, &rax), HYPERCALL_INTERCEPT);
+	assert_int_equal(enter(child->vps[0], HV_EXT_CALL_QUERY_CAPABILITIES, 0, OUT, &rax),
+			 HYPERCALL_INTERCEPT);
 	/* What the hypervisor knows stays with it. */
 	expect(child->vps[0], HVCALL_NOTIFY_LONG_SPIN_WAIT, IN, 0, HV_STATUS_SUCCESS);
 	expect(child->vps[0], HVCALL_CREATE_PARTITION, IN, OUT, HV_STATUS_ACCESS_DENIED);
@@ -92,11 +96,14 @@ static void no_extended_call_is_the_hypervisors(void **state)
 	uint64_t capabilities = 1;
 
 	(void)state;
-	assert_int_equal(call(child->vps[0], HV_EXT_CALL_QUERY_CAPABILITIES, NULL, 0, &capabilities, 8), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		call(child->vps[0], HV_EXT_CALL_QUERY_CAPABILITIES, NULL, 0, &capabilities, 8),
+		HV_STATUS_SUCCESS);
 	assert_int_equal(capabilities, 0);
 }
 
-/* Every call of the table is refused to a caller without its privileges, before anything else is looked at. */
+/* Every call of the table is refused to a caller without its privileges, before anything else is
+ * looked at. */
 static void privileges_come_first(void **state)
 {
 	(void)state;
@@ -105,7 +112,8 @@ static void privileges_come_first(void **state)
 		const struct hypercall_row *row = hypercall_find((uint16_t)code);
 
 		if (row && row->privilege)
-			expect(child->vps[0], code | HV_HYPERCALL_RSVD_MASK, 1, 1, HV_STATUS_ACCESS_DENIED);
+			expect(child->vps[0], code | HV_HYPERCALL_RSVD_MASK, 1, 1,
+			       HV_STATUS_ACCESS_DENIED);
 	}
 }
 
@@ -139,13 +147,15 @@ static void parameters_must_be_aligned_and_in_one_page(void **state)
 		expect(root_vp(), get, IN + i, OUT, HV_STATUS_INVALID_ALIGNMENT);
 		expect(root_vp(), get, IN, OUT + i, HV_STATUS_INVALID_ALIGNMENT);
 	}
-	expect(root_vp(), get, IN + PAGE_SIZE - 24, OUT, HV_STATUS_INVALID_ALIGNMENT); /* 16 + 4 * 4 bytes */
+	expect(root_vp(), get, IN + PAGE_SIZE - 24, OUT,
+	       HV_STATUS_INVALID_ALIGNMENT); /* 16 + 4 * 4 bytes */
 	expect(root_vp(), get, IN, OUT + PAGE_SIZE - 56, HV_STATUS_INVALID_ALIGNMENT);
 	expect(root_vp(), get, 1ull << 40, OUT, HV_STATUS_INVALID_ALIGNMENT);
 	expect(root_vp(), get, IN, 1ull << 63, HV_STATUS_INVALID_ALIGNMENT);
 	expect(root_vp(), HVCALL_MAP_GPA_PAGES | REPS(4095), IN, OUT, HV_STATUS_INVALID_ALIGNMENT);
 	/* The last bytes of a page will do. */
-	expect(child->vps[0], HVCALL_SIGNAL_EVENT, IN + PAGE_SIZE - 8, 0, HV_STATUS_INVALID_CONNECTION_ID);
+	expect(child->vps[0], HVCALL_SIGNAL_EVENT, IN + PAGE_SIZE - 8, 0,
+	       HV_STATUS_INVALID_CONNECTION_ID);
 }
 
 /* What a call has no use for may be anything. */
@@ -163,7 +173,7 @@ static void pointers_that_are_not_needed_are_ignored(void **state)
 
 static void a_missing_page_is_the_parents_to_bring(void **state)
 {
-	struct hypercall_regs regs = { .rcx = HVCALL_SIGNAL_EVENT, .rdx = 500 * PAGE_SIZE };
+	struct hypercall_regs regs = {.rcx = HVCALL_SIGNAL_EVENT, .rdx = 500 * PAGE_SIZE};
 
 	(void)state;
 	assert_int_equal(hypercall_enter(child->vps[0], &regs), HYPERCALL_MEMORY);
@@ -171,10 +181,12 @@ static void a_missing_page_is_the_parents_to_bring(void **state)
 	assert_false(regs.fault_write);
 	assert_int_equal(regs.rcx, HVCALL_SIGNAL_EVENT);
 
-	assert_int_equal(map_pages(child->id, 500, 1700, 1, HV_MAP_GPA_READABLE), HV_STATUS_SUCCESS);
+	assert_int_equal(map_pages(child->id, 500, 1700, 1, HV_MAP_GPA_READABLE),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(hypercall_enter(child->vps[0], &regs), HYPERCALL_DONE);
 
-	regs = (struct hypercall_regs){ .rcx = HV_EXT_CALL_QUERY_CAPABILITIES, .r8 = 500 * PAGE_SIZE + 8 };
+	regs = (struct hypercall_regs){.rcx = HV_EXT_CALL_QUERY_CAPABILITIES,
+				       .r8 = 500 * PAGE_SIZE + 8};
 	assert_int_equal(hypercall_enter(child->vps[0], &regs), HYPERCALL_MEMORY); /* read-only */
 	assert_int_equal(regs.fault_gpa.v, 500 * PAGE_SIZE + 8);
 	assert_true(regs.fault_write);
@@ -183,18 +195,22 @@ static void a_missing_page_is_the_parents_to_bring(void **state)
 static void the_root_has_nobody_to_bring_a_page(void **state)
 {
 	(void)state;
-	expect(root_vp(), HVCALL_SIGNAL_EVENT, FAKE_PAGES * PAGE_SIZE, 0, HV_STATUS_INVALID_ALIGNMENT);
+	expect(root_vp(), HVCALL_SIGNAL_EVENT, FAKE_PAGES * PAGE_SIZE, 0,
+	       HV_STATUS_INVALID_ALIGNMENT);
 	/* A page that is the hypervisor's. */
-	expect(root_vp(), HVCALL_SIGNAL_EVENT, (FAKE_PAGES - 1) * PAGE_SIZE, 0, HV_STATUS_INVALID_ALIGNMENT);
-	expect(root_vp(), HV_EXT_CALL_QUERY_CAPABILITIES, 0, (FAKE_PAGES - 1) * PAGE_SIZE, HV_STATUS_INVALID_ALIGNMENT);
+	expect(root_vp(), HVCALL_SIGNAL_EVENT, (FAKE_PAGES - 1) * PAGE_SIZE, 0,
+	       HV_STATUS_INVALID_ALIGNMENT);
+	expect(root_vp(), HV_EXT_CALL_QUERY_CAPABILITIES, 0, (FAKE_PAGES - 1) * PAGE_SIZE,
+	       HV_STATUS_INVALID_ALIGNMENT);
 }
 
 static void fast_calls_take_registers(void **state)
 {
-	uint64_t in[2] = { 77, 0 };
+	uint64_t in[2] = {77, 0};
 
 	(void)state;
-	assert_int_equal(call_fast(root_vp(), HVCALL_SIGNAL_EVENT, in, 8, NULL, 0, 0), HV_STATUS_INVALID_CONNECTION_ID);
+	assert_int_equal(call_fast(root_vp(), HVCALL_SIGNAL_EVENT, in, 8, NULL, 0, 0),
+			 HV_STATUS_INVALID_CONNECTION_ID);
 	assert_false(last_call.regs.xmm_written);
 	assert_false(hypercall_needs_xmm(HVCALL_SIGNAL_EVENT | HV_HYPERCALL_FAST_BIT));
 	assert_false(hypercall_needs_xmm(HVCALL_SIGNAL_EVENT));
@@ -202,18 +218,21 @@ static void fast_calls_take_registers(void **state)
 	assert_false(hypercall_needs_xmm(HVCALL_MAP_VP_STATE_PAGE));
 	assert_false(hypercall_needs_xmm(0x7777 | HV_HYPERCALL_FAST_BIT));
 	/* 256 bytes do not fit. */
-	assert_int_equal(call_fast(child->vps[0], HVCALL_POST_MESSAGE, in, 16, NULL, 0, 0), HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(call_fast(child->vps[0], HVCALL_POST_MESSAGE, in, 16, NULL, 0, 0),
+			 HV_STATUS_INVALID_HYPERCALL_INPUT);
 }
 
 /* 24 bytes in, 8 out: the output begins at the next 16. */
 static void fast_output_follows_the_input(void **state)
 {
-	struct hv_input_get_partition_property_ex in = { .partition_id = HV_PARTITION_ID_SELF,
-							 .property_code = HV_PARTITION_PROPERTY_VMM_CAPABILITIES };
+	struct hv_input_get_partition_property_ex in = {
+		.partition_id = HV_PARTITION_ID_SELF,
+		.property_code = HV_PARTITION_PROPERTY_VMM_CAPABILITIES};
 	struct hv_partition_property_vmm_capabilities out;
 
 	(void)state;
-	assert_int_equal(call_fast(root_vp(), HVCALL_GET_PARTITION_PROPERTY_EX, &in, sizeof(in), &out, 32, sizeof(out)),
+	assert_int_equal(call_fast(root_vp(), HVCALL_GET_PARTITION_PROPERTY_EX, &in, sizeof(in),
+				   &out, 32, sizeof(out)),
 			 HV_STATUS_SUCCESS);
 	assert_true(last_call.regs.xmm_written);
 	assert_int_equal(out.bank_count, 1);
@@ -230,19 +249,22 @@ static void fast_rep_calls_have_lists_in_registers(void **state)
 	struct {
 		struct hv_input_get_vp_registers header;
 		uint32_t names[4];
-	} in = { .header = { .partition_id = child->id },
-		 .names = { HV_X64_REGISTER_RAX, HV_REGISTER_VP_INDEX, HV_X64_REGISTER_RBX, HV_REGISTER_EXPLICIT_SUSPEND } };
+	} in = {.header = {.partition_id = child->id},
+		.names = {HV_X64_REGISTER_RAX, HV_REGISTER_VP_INDEX, HV_X64_REGISTER_RBX,
+			  HV_REGISTER_EXPLICIT_SUSPEND}};
 	union hv_register_value out[4];
 
 	(void)state;
 	set_register(child->id, 0, HV_X64_REGISTER_RAX, 0x1234);
-	assert_int_equal(call_fast(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(4), &in, 32, out, 32, 64),
-			 HV_STATUS_SUCCESS | REPS(4));
+	assert_int_equal(
+		call_fast(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(4), &in, 32, out, 32, 64),
+		HV_STATUS_SUCCESS | REPS(4));
 	assert_int_equal(out[0].reg64, 0x1234);
 	assert_int_equal(out[3].reg64, 1);
 	/* From element 3 on: the others are left alone. */
 	memset(out, 0xee, sizeof(out));
-	assert_int_equal(call_fast(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(4) | REP_START(3), &in, 32, out, 32, 64),
+	assert_int_equal(call_fast(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(4) | REP_START(3), &in,
+				   32, out, 32, 64),
 			 HV_STATUS_SUCCESS | REPS(4));
 	assert_int_equal(out[3].reg64, 1);
 	assert_int_equal(out[0].reg64, 0);
@@ -250,8 +272,8 @@ static void fast_rep_calls_have_lists_in_registers(void **state)
 
 static void a_long_list_is_continued(void **state)
 {
-	uint64_t in[300] = { 0 };
-	struct hypercall_regs regs = { .rcx = HVCALL_MAP_GPA_PAGES | REPS(200), .rdx = IN };
+	uint64_t in[300] = {0};
+	struct hypercall_regs regs = {.rcx = HVCALL_MAP_GPA_PAGES | REPS(200), .rdx = IN};
 	uint32_t entries = 1;
 
 	(void)state;
@@ -276,11 +298,12 @@ static void a_long_list_is_continued(void **state)
 	}
 }
 
-/* The caller rewrites its list behind the call's back: what was taken is what counts, and nothing is taken twice. */
+/* The caller rewrites its list behind the call's back: what was taken is what counts, and nothing
+ * is taken twice. */
 static void the_list_is_read_once(void **state)
 {
-	uint64_t in[3 + 128] = { child->id, 1000, HV_MAP_GPA_READABLE };
-	struct hypercall_regs regs = { .rcx = HVCALL_MAP_GPA_PAGES | REPS(128), .rdx = IN };
+	uint64_t in[3 + 128] = {child->id, 1000, HV_MAP_GPA_READABLE};
+	struct hypercall_regs regs = {.rcx = HVCALL_MAP_GPA_PAGES | REPS(128), .rdx = IN};
 	uint64_t source;
 
 	(void)state;
@@ -304,35 +327,41 @@ static void an_error_tells_how_far_it_came(void **state)
 	struct {
 		struct hv_input_get_vp_registers header;
 		uint32_t names[4];
-	} in = { .header = { .partition_id = child->id },
-		 .names = { HV_X64_REGISTER_RAX, HV_REGISTER_EXPLICIT_SUSPEND, 0xdead, HV_X64_REGISTER_RBX } };
+	} in = {.header = {.partition_id = child->id},
+		.names = {HV_X64_REGISTER_RAX, HV_REGISTER_EXPLICIT_SUSPEND, 0xdead,
+			  HV_X64_REGISTER_RBX}};
 	union hv_register_value out[4];
 
 	(void)state;
 	memset(out, 0xee, sizeof(out));
 	fake_write(&fake_root, OUT, out, sizeof(out));
-	assert_int_equal(call(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(4), &in, sizeof(in), out, sizeof(out)),
+	assert_int_equal(call(root_vp(), HVCALL_GET_VP_REGISTERS | REPS(4), &in, sizeof(in), out,
+			      sizeof(out)),
 			 HV_STATUS_INVALID_PARAMETER | REPS(2));
 	assert_int_equal(out[1].reg64, 1);
 	assert_int_equal(out[2].reg64, 0xeeeeeeeeeeeeeeee);
 }
 
-/* The page of the output goes away while the call runs: the call did its work, nothing is written elsewhere. */
+/* The page of the output goes away while the call runs: the call did its work, nothing is written
+ * elsewhere. */
 static void take_output_away(struct vp *vp)
 {
 	fake_root.pool.deposited++; /* as plat_page_deposit() would */
-	assert_int_equal(plat_page_deposit(&fake_root, PARENT_OUTPUT_GPN, vp->partition), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_page_deposit(&fake_root, PARENT_OUTPUT_GPN, vp->partition),
+			 HV_STATUS_SUCCESS);
 }
 
 static void output_that_vanishes_is_an_error(void **state)
 {
-	struct hv_input_dispatch_vp in = { .partition_id = child->id };
+	struct hv_input_dispatch_vp in = {.partition_id = child->id};
 	uint64_t page;
 
 	(void)state;
-	assert_int_equal(set_register(child->id, 0, HV_REGISTER_EXPLICIT_SUSPEND, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(set_register(child->id, 0, HV_REGISTER_EXPLICIT_SUSPEND, 0),
+			 HV_STATUS_SUCCESS);
 	fake.run = take_output_away;
-	assert_int_equal(call(root_vp(), HVCALL_DISPATCH_VP, &in, sizeof(in), NULL, 0), HV_STATUS_OPERATION_FAILED);
+	assert_int_equal(call(root_vp(), HVCALL_DISPATCH_VP, &in, sizeof(in), NULL, 0),
+			 HV_STATUS_OPERATION_FAILED);
 	fake.run = NULL;
 	fake_root.pool.deposited--;
 	do {
@@ -346,16 +375,22 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_unidentified_guest_gets_ud, setup, teardown),
 		cmocka_unit_test_setup_teardown(unknown_codes_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_parent_may_take_unknown_codes, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_extended_call_is_the_hypervisors, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_extended_call_is_the_hypervisors, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(privileges_come_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_control_word_must_fit, setup, teardown),
-		cmocka_unit_test_setup_teardown(parameters_must_be_aligned_and_in_one_page, setup, teardown),
-		cmocka_unit_test_setup_teardown(pointers_that_are_not_needed_are_ignored, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_missing_page_is_the_parents_to_bring, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_root_has_nobody_to_bring_a_page, setup, teardown),
+		cmocka_unit_test_setup_teardown(parameters_must_be_aligned_and_in_one_page, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(pointers_that_are_not_needed_are_ignored, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_missing_page_is_the_parents_to_bring, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(the_root_has_nobody_to_bring_a_page, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(fast_calls_take_registers, setup, teardown),
 		cmocka_unit_test_setup_teardown(fast_output_follows_the_input, setup, teardown),
-		cmocka_unit_test_setup_teardown(fast_rep_calls_have_lists_in_registers, setup, teardown),
+		cmocka_unit_test_setup_teardown(fast_rep_calls_have_lists_in_registers, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_long_list_is_continued, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_list_is_read_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_error_tells_how_far_it_came, setup, teardown),

@@ -1,6 +1,6 @@
 /*
- * tlfs/port.c, cell.c and the calls of hc_synic.c: ports and connections of all types, doorbells and their ring, direct messages,
- * events and interrupts.
+ * tlfs/port.c, cell.c and the calls of hc_synic.c: ports and connections of all types, doorbells
+ * and their ring, direct messages, events and interrupts.
  */
 #include "tests/fake/parent.h"
 
@@ -11,8 +11,8 @@
 
 #include "tlfs/cell.h"
 
-#define SINT	 2
-#define VECTOR	 0x71
+#define SINT	      2
+#define VECTOR	      0x71
 #define DOORBELL_SINT HV_SYNIC_DOORBELL_SINT_INDEX
 
 static struct partition *child;
@@ -40,14 +40,16 @@ static int teardown(void **state)
 
 /* ---- Helpers ---- */
 
-static struct hv_input_create_port port_of(struct partition *owner, struct partition *peer, uint32_t id, uint32_t type)
+static struct hv_input_create_port port_of(struct partition *owner, struct partition *peer,
+					   uint32_t id, uint32_t type)
 {
-	struct hv_input_create_port in = { .port_partition_id = owner->id,
-					   .port_id.asu32 = id,
-					   .connection_partition_id = peer ? peer->id : 0,
-					   .port_info = { .port_type = type } };
+	struct hv_input_create_port in = {.port_partition_id = owner->id,
+					  .port_id.asu32 = id,
+					  .connection_partition_id = peer ? peer->id : 0,
+					  .port_info = {.port_type = type}};
 
-	in.port_info.event_port_info.target_sint = type == HV_PORT_TYPE_DOORBELL ? DOORBELL_SINT : SINT;
+	in.port_info.event_port_info.target_sint =
+		type == HV_PORT_TYPE_DOORBELL ? DOORBELL_SINT : SINT;
 	in.port_info.event_port_info.target_vp = 0;
 	if (type == HV_PORT_TYPE_EVENT)
 		in.port_info.event_port_info.flag_count = 16;
@@ -59,14 +61,15 @@ static hv_status_t create_port(const struct hv_input_create_port *in)
 	return status_of(call(root_vp(), HVCALL_CREATE_PORT, in, sizeof(*in), NULL, 0));
 }
 
-static struct hv_input_connect_port connection_of(struct partition *p, uint32_t id, struct partition *owner, uint32_t port,
+static struct hv_input_connect_port connection_of(struct partition *p, uint32_t id,
+						  struct partition *owner, uint32_t port,
 						  uint32_t type)
 {
-	return (struct hv_input_connect_port){ .connection_partition_id = p->id,
-					       .connection_id.asu32 = id,
-					       .port_partition_id = owner->id,
-					       .port_id.asu32 = port,
-					       .connection_info = { .port_type = type } };
+	return (struct hv_input_connect_port){.connection_partition_id = p->id,
+					      .connection_id.asu32 = id,
+					      .port_partition_id = owner->id,
+					      .port_id.asu32 = port,
+					      .connection_info = {.port_type = type}};
 }
 
 static hv_status_t connect_port(const struct hv_input_connect_port *in)
@@ -86,7 +89,7 @@ static void bind(uint32_t id, uint32_t type)
 
 static hv_status_t delete_port(struct partition *owner, uint32_t id)
 {
-	union hv_input_delete_port in = { .port_partition_id = owner->id };
+	union hv_input_delete_port in = {.port_partition_id = owner->id};
 
 	in.port_id.asu32 = id;
 	return status_of(call_fast(root_vp(), HVCALL_DELETE_PORT, &in, sizeof(in), NULL, 0, 0));
@@ -94,7 +97,7 @@ static hv_status_t delete_port(struct partition *owner, uint32_t id)
 
 static hv_status_t disconnect(struct partition *p, uint32_t id, bool doorbell)
 {
-	union hv_input_disconnect_port in = { .connection_partition_id = p->id };
+	union hv_input_disconnect_port in = {.connection_partition_id = p->id};
 
 	in.connection_id.asu32 = id;
 	in.is_doorbell = doorbell;
@@ -103,7 +106,8 @@ static hv_status_t disconnect(struct partition *p, uint32_t id, bool doorbell)
 
 static hv_status_t post(struct vp *from, uint32_t connection, uint32_t type, const char *text)
 {
-	struct hv_input_post_message in = { .message_type = type, .payload_size = (uint32_t)strlen(text) };
+	struct hv_input_post_message in = {.message_type = type,
+					   .payload_size = (uint32_t)strlen(text)};
 
 	in.connectionid.asu32 = connection;
 	memcpy(in.payload, text, strlen(text));
@@ -112,7 +116,7 @@ static hv_status_t post(struct vp *from, uint32_t connection, uint32_t type, con
 
 static hv_status_t signal_event(struct vp *from, uint32_t connection, uint16_t flag)
 {
-	struct hv_input_signal_event in = { .flag_number = flag };
+	struct hv_input_signal_event in = {.flag_number = flag};
 
 	in.connectionid.asu32 = connection;
 	return status_of(call_fast(from, HVCALL_SIGNAL_EVENT, &in, sizeof(in), NULL, 0, 0));
@@ -161,7 +165,7 @@ static void messages_queue_behind_a_full_slot(void **state)
 
 static void messages_are_checked(void **state)
 {
-	struct hv_input_post_message in = { .message_type = 1, .payload_size = 241 };
+	struct hv_input_post_message in = {.message_type = 1, .payload_size = 241};
 
 	(void)state;
 	bind(0x10, HV_PORT_TYPE_MESSAGE);
@@ -170,7 +174,8 @@ static void messages_are_checked(void **state)
 	assert_int_equal(post(vp, 0x11, 1, ""), HV_STATUS_INVALID_CONNECTION_ID);
 	assert_int_equal(post(vp, 0x1000010, 1, ""), HV_STATUS_INVALID_CONNECTION_ID);
 	in.connectionid.asu32 = 0x10;
-	assert_int_equal(status_of(call(vp, HVCALL_POST_MESSAGE, &in, sizeof(in), NULL, 0)), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(status_of(call(vp, HVCALL_POST_MESSAGE, &in, sizeof(in), NULL, 0)),
+			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(synic_msr_write(root_vp(), HV_X64_MSR_SIMP, 0), ACCESS_OK);
 	assert_int_equal(post(vp, 0x10, 1, ""), HV_STATUS_INVALID_SYNIC_STATE);
 	child->privileges &= ~((uint64_t)HV_POST_MESSAGES << 32);
@@ -181,7 +186,8 @@ static void messages_are_checked(void **state)
 static void any_vp_takes_a_message(void **state)
 {
 	struct hv_input_create_port port = port_of(&fake_root, child, 1, HV_PORT_TYPE_MESSAGE);
-	struct hv_input_connect_port connection = connection_of(child, 1, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
+	struct hv_input_connect_port connection =
+		connection_of(child, 1, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
 
 	(void)state;
 	port.port_info.message_port_info.target_vp = HV_ANY_VP;
@@ -200,7 +206,8 @@ static void any_vp_takes_a_message(void **state)
 static void an_event_sets_a_flag_of_the_port(void **state)
 {
 	struct hv_input_create_port port = port_of(&fake_root, child, 7, HV_PORT_TYPE_EVENT);
-	struct hv_input_connect_port connection = connection_of(child, 3, &fake_root, 7, HV_PORT_TYPE_EVENT);
+	struct hv_input_connect_port connection =
+		connection_of(child, 3, &fake_root, 7, HV_PORT_TYPE_EVENT);
 
 	(void)state;
 	port.port_info.event_port_info.base_flag_number = 2000;
@@ -221,7 +228,8 @@ static void an_event_sets_a_flag_of_the_port(void **state)
 static void the_root_signals_a_child(void **state)
 {
 	struct hv_input_create_port port = port_of(child, &fake_root, 9, HV_PORT_TYPE_EVENT);
-	struct hv_input_connect_port connection = connection_of(&fake_root, 9, child, 9, HV_PORT_TYPE_EVENT);
+	struct hv_input_connect_port connection =
+		connection_of(&fake_root, 9, child, 9, HV_PORT_TYPE_EVENT);
 
 	(void)state;
 	assert_int_equal(create_port(&port), HV_STATUS_SUCCESS);
@@ -247,7 +255,8 @@ static void types_do_not_mix(void **state)
 
 static void ports_are_checked(void **state)
 {
-	struct hv_input_create_port in = port_of(&fake_root, child, 0x1000000, HV_PORT_TYPE_MESSAGE);
+	struct hv_input_create_port in =
+		port_of(&fake_root, child, 0x1000000, HV_PORT_TYPE_MESSAGE);
 
 	(void)state;
 	assert_int_equal(create_port(&in), HV_STATUS_INVALID_PORT_ID);
@@ -288,11 +297,13 @@ static void connections_are_checked(void **state)
 {
 	struct partition *other = child_create(1);
 	struct hv_input_create_port port = port_of(&fake_root, child, 1, HV_PORT_TYPE_MESSAGE);
-	struct hv_input_connect_port in = connection_of(other, 1, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
+	struct hv_input_connect_port in =
+		connection_of(other, 1, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
 
 	(void)state;
 	assert_int_equal(create_port(&port), HV_STATUS_SUCCESS);
-	assert_int_equal(connect_port(&in), HV_STATUS_INVALID_PORT_ID); /* the port is for another */
+	assert_int_equal(connect_port(&in),
+			 HV_STATUS_INVALID_PORT_ID); /* the port is for another */
 	in = connection_of(child, 1, &fake_root, 1, HV_PORT_TYPE_EVENT);
 	assert_int_equal(connect_port(&in), HV_STATUS_INVALID_PORT_ID);
 	in = connection_of(child, 1, &fake_root, 2, HV_PORT_TYPE_MESSAGE);
@@ -305,7 +316,8 @@ static void connections_are_checked(void **state)
 	in.connection_vtl = 0;
 	assert_int_equal(connect_port(&in), HV_STATUS_SUCCESS);
 	assert_int_equal(connect_port(&in), HV_STATUS_INVALID_CONNECTION_ID);
-	assert_int_equal(disconnect(child, 1, true), HV_STATUS_INVALID_CONNECTION_ID); /* it is no doorbell */
+	assert_int_equal(disconnect(child, 1, true),
+			 HV_STATUS_INVALID_CONNECTION_ID); /* it is no doorbell */
 	assert_int_equal(disconnect(child, 1, false), HV_STATUS_SUCCESS);
 	assert_int_equal(disconnect(child, 1, false), HV_STATUS_INVALID_CONNECTION_ID);
 	assert_int_equal(delete_port(&fake_root, 1), HV_STATUS_SUCCESS);
@@ -321,7 +333,8 @@ static void a_port_takes_a_bounded_number_of_connections(void **state)
 	(void)state;
 	assert_int_equal(create_port(&port), HV_STATUS_SUCCESS);
 	while (status == HV_STATUS_SUCCESS) {
-		struct hv_input_connect_port in = connection_of(child, count, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
+		struct hv_input_connect_port in =
+			connection_of(child, count, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
 
 		status = connect_port(&in);
 		count += status == HV_STATUS_SUCCESS;
@@ -342,7 +355,8 @@ static void a_port_takes_a_bounded_number_of_connections(void **state)
 static void creation_undoes_itself(void **state)
 {
 	struct hv_input_create_port port = port_of(&fake_root, child, 1, HV_PORT_TYPE_MESSAGE);
-	struct hv_input_connect_port in = connection_of(child, 1, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
+	struct hv_input_connect_port in =
+		connection_of(child, 1, &fake_root, 1, HV_PORT_TYPE_MESSAGE);
 	uint64_t root_pages = plat_pool_count(&fake_root), child_pages = plat_pool_count(child);
 
 	(void)state;
@@ -370,8 +384,10 @@ static void ports_go_with_their_partition(void **state)
 
 	(void)state;
 	for (uint32_t i = 1; i <= 70; i++) {
-		struct hv_input_create_port port = port_of(other, &fake_root, i, HV_PORT_TYPE_EVENT);
-		struct hv_input_connect_port in = connection_of(&fake_root, i, other, i, HV_PORT_TYPE_EVENT);
+		struct hv_input_create_port port =
+			port_of(other, &fake_root, i, HV_PORT_TYPE_EVENT);
+		struct hv_input_connect_port in =
+			connection_of(&fake_root, i, other, i, HV_PORT_TYPE_EVENT);
 
 		if (i == 1)
 			assert_int_equal(deposit(other->id, 10), HV_STATUS_SUCCESS);
@@ -392,8 +408,10 @@ static void connections_go_with_their_partition(void **state)
 	(void)state;
 	assert_int_equal(deposit(other->id, 10), HV_STATUS_SUCCESS);
 	for (uint32_t i = 1; i <= 70; i++) {
-		struct hv_input_create_port port = port_of(&fake_root, other, i, HV_PORT_TYPE_EVENT);
-		struct hv_input_connect_port in = connection_of(other, i, &fake_root, i, HV_PORT_TYPE_EVENT);
+		struct hv_input_create_port port =
+			port_of(&fake_root, other, i, HV_PORT_TYPE_EVENT);
+		struct hv_input_connect_port in =
+			connection_of(other, i, &fake_root, i, HV_PORT_TYPE_EVENT);
 
 		assert_int_equal(create_port(&port), HV_STATUS_SUCCESS);
 		assert_int_equal(connect_port(&in), HV_STATUS_SUCCESS);
@@ -429,17 +447,19 @@ static struct hv_synic_event_ring *ring_of(struct vp *of)
 
 static void ring_enable(struct vp *of, uint64_t gpn)
 {
-	union hv_synic_sint sint = { .vector = VECTOR, .as_intercept = 1 };
+	union hv_synic_sint sint = {.vector = VECTOR, .as_intercept = 1};
 
 	assert_int_equal(synic_msr_write(of, HV_X64_MSR_SIRBP, gpn << PAGE_SHIFT | 1), ACCESS_OK);
-	assert_int_equal(synic_msr_write(of, HV_X64_MSR_SINT0 + DOORBELL_SINT, sint.as_uint64), ACCESS_OK);
+	assert_int_equal(synic_msr_write(of, HV_X64_MSR_SINT0 + DOORBELL_SINT, sint.as_uint64),
+			 ACCESS_OK);
 	assert_int_equal(synic_msr_write(of, HV_X64_MSR_SINT0, VECTOR), ACCESS_OK);
 }
 
 static void doorbell(uint32_t id, uint64_t gpa, uint64_t trigger, uint32_t flags)
 {
 	struct hv_input_create_port port = port_of(&fake_root, child, id, HV_PORT_TYPE_DOORBELL);
-	struct hv_input_connect_port in = connection_of(child, id, &fake_root, id, HV_PORT_TYPE_DOORBELL);
+	struct hv_input_connect_port in =
+		connection_of(child, id, &fake_root, id, HV_PORT_TYPE_DOORBELL);
 
 	port.port_info.doorbell_port_info.target_vp = HV_ANY_VP;
 	in.connection_info.doorbell_connection_info.gpa = gpa;
@@ -451,14 +471,15 @@ static void doorbell(uint32_t id, uint64_t gpa, uint64_t trigger, uint32_t flags
 
 static bool rung(uint64_t gpa, uint64_t value, unsigned int size)
 {
-	return port_doorbell(vp, (gpa_t){ gpa }, value, size);
+	return port_doorbell(vp, (gpa_t){gpa}, value, size);
 }
 
 static void a_doorbell_rings_by_address_size_and_value(void **state)
 {
 	(void)state;
 	ring_enable(root_vp(), 42);
-	doorbell(1, 0xe0000010, 0, HV_DOORBELL_FLAG_TRIGGER_SIZE_ANY | HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE);
+	doorbell(1, 0xe0000010, 0,
+		 HV_DOORBELL_FLAG_TRIGGER_SIZE_ANY | HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE);
 	doorbell(2, 0xe0000020, 5, HV_DOORBELL_FLAG_TRIGGER_SIZE_DWORD);
 	doorbell(3, 0xe0000020, 6, HV_DOORBELL_FLAG_TRIGGER_SIZE_DWORD);
 	doorbell(4, 0xe0000030, 0x1ff, HV_DOORBELL_FLAG_TRIGGER_SIZE_BYTE);
@@ -506,7 +527,7 @@ static void the_reader_of_the_ring_is_told(void **state)
 
 static void a_full_ring_loses_nothing(void **state)
 {
-	union hv_input_notify_port_ring_empty in = { .sint_index = DOORBELL_SINT };
+	union hv_input_notify_port_ring_empty in = {.sint_index = DOORBELL_SINT};
 	struct hv_synic_event_ring *ring = ring_of(root_vp());
 
 	(void)state;
@@ -523,14 +544,17 @@ static void a_full_ring_loses_nothing(void **state)
 	assert_true(ring->ring_full);
 	memset(ring->data, 0, sizeof(ring->data));
 	ring->ring_full = 0;
-	assert_int_equal(call_fast(root_vp(), HVCALL_NOTIFY_PORT_RING_EMPTY, &in, sizeof(in), NULL, 0, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		call_fast(root_vp(), HVCALL_NOTIFY_PORT_RING_EMPTY, &in, sizeof(in), NULL, 0, 0),
+		HV_STATUS_SUCCESS);
 	assert_int_equal(ring->data[0] + ring->data[1], 5);
 	assert_int_equal(ring->data[2], 0);
 	call_fast(root_vp(), HVCALL_NOTIFY_PORT_RING_EMPTY, &in, sizeof(in), NULL, 0, 0);
 	assert_int_equal(ring->data[2], 0);
 	in.sint_index = 16;
-	assert_int_equal(call_fast(root_vp(), HVCALL_NOTIFY_PORT_RING_EMPTY, &in, sizeof(in), NULL, 0, 0),
-			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(
+		call_fast(root_vp(), HVCALL_NOTIFY_PORT_RING_EMPTY, &in, sizeof(in), NULL, 0, 0),
+		HV_STATUS_INVALID_PARAMETER);
 	for (uint32_t i = 1; i <= 3; i++)
 		assert_int_equal(delete_port(&fake_root, i), HV_STATUS_SUCCESS);
 }
@@ -556,13 +580,16 @@ static void doorbells_have_ids_of_their_own(void **state)
 	ring_enable(root_vp(), 42);
 	bind(1, HV_PORT_TYPE_EVENT);
 	{
-		struct hv_input_create_port port = port_of(&fake_root, child, 2, HV_PORT_TYPE_DOORBELL);
-		struct hv_input_connect_port in = connection_of(child, 1, &fake_root, 2, HV_PORT_TYPE_DOORBELL);
+		struct hv_input_create_port port =
+			port_of(&fake_root, child, 2, HV_PORT_TYPE_DOORBELL);
+		struct hv_input_connect_port in =
+			connection_of(child, 1, &fake_root, 2, HV_PORT_TYPE_DOORBELL);
 
 		in.connection_info.doorbell_connection_info.flags = 5;
 		assert_int_equal(create_port(&port), HV_STATUS_SUCCESS);
 		assert_int_equal(connect_port(&in), HV_STATUS_INVALID_PARAMETER);
-		in.connection_info.doorbell_connection_info.flags = HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE;
+		in.connection_info.doorbell_connection_info.flags =
+			HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE;
 		in.connection_info.doorbell_connection_info.gpa = 1ull << 40;
 		assert_int_equal(connect_port(&in), HV_STATUS_INVALID_PARAMETER);
 		in.connection_info.doorbell_connection_info.gpa = 0;
@@ -579,8 +606,9 @@ static void doorbells_have_ids_of_their_own(void **state)
 
 static hv_status_t post_direct(uint64_t id, uint32_t index, uint32_t sint, uint32_t type)
 {
-	struct hv_input_post_message_direct in = { .partition_id = id, .vp_index = index, .sint_index = sint };
-	struct hv_message message = { .header = { .message_type = type, .payload_size = 3 } };
+	struct hv_input_post_message_direct in = {
+		.partition_id = id, .vp_index = index, .sint_index = sint};
+	struct hv_message message = {.header = {.message_type = type, .payload_size = 3}};
 
 	memcpy(message.u.payload, "abc", 3);
 	memcpy(in.message, &message, sizeof(message));
@@ -603,79 +631,98 @@ static void direct_messages_do_not_queue(void **state)
 	assert_int_equal(post_direct(child->id, 0, SINT, 0), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(post_direct(child->id, 9, SINT, 1), HV_STATUS_INVALID_VP_INDEX);
 	assert_int_equal(post_direct(child->id, 1, SINT, 1), HV_STATUS_INVALID_SYNIC_STATE);
-	assert_int_equal(post_direct(HV_PARTITION_ID_SELF, 0, SINT, 1), HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(post_direct(HV_PARTITION_ID_SELF, 0, SINT, 1),
+			 HV_STATUS_INVALID_PARTITION_ID);
 }
 
 static void direct_events_tell_whether_they_are_new(void **state)
 {
-	struct hv_input_signal_event_direct in = { .target_partition = child->id, .target_sint = SINT, .flag_number = 100 };
+	struct hv_input_signal_event_direct in = {
+		.target_partition = child->id, .target_sint = SINT, .flag_number = 100};
 	struct hv_output_signal_event_direct out;
 
 	(void)state;
 	for (uint32_t i = 0; i < 2; i++) {
-		assert_int_equal(status_of(call(root_vp(), HVCALL_SIGNAL_EVENT_DIRECT, &in, sizeof(in), &out, sizeof(out))),
+		assert_int_equal(status_of(call(root_vp(), HVCALL_SIGNAL_EVENT_DIRECT, &in,
+						sizeof(in), &out, sizeof(out))),
 				 HV_STATUS_SUCCESS);
 		assert_int_equal(out.newly_signaled, i == 0);
 	}
 	assert_true(flag_set(vp, SINT, 100));
 	in.flag_number = 2048;
-	assert_int_equal(status_of(call(root_vp(), HVCALL_SIGNAL_EVENT_DIRECT, &in, sizeof(in), NULL, 0)),
-			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(
+		status_of(call(root_vp(), HVCALL_SIGNAL_EVENT_DIRECT, &in, sizeof(in), NULL, 0)),
+		HV_STATUS_INVALID_PARAMETER);
 	in.flag_number = 0;
 	in.target_sint = 16;
-	assert_int_equal(status_of(call(root_vp(), HVCALL_SIGNAL_EVENT_DIRECT, &in, sizeof(in), NULL, 0)),
-			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(
+		status_of(call(root_vp(), HVCALL_SIGNAL_EVENT_DIRECT, &in, sizeof(in), NULL, 0)),
+		HV_STATUS_INVALID_PARAMETER);
 }
 
-static hv_status_t assert_interrupt(uint32_t type, uint64_t destination, uint32_t vector, bool logical)
+static hv_status_t assert_interrupt(uint32_t type, uint64_t destination, uint32_t vector,
+				    bool logical)
 {
-	struct hv_input_assert_virtual_interrupt in = { .partition_id = child->id,
-							.dest_addr = destination,
-							.vector = vector,
-							.control = { .interrupt_type = type, .logical_dest_mode = logical } };
+	struct hv_input_assert_virtual_interrupt in = {
+		.partition_id = child->id,
+		.dest_addr = destination,
+		.vector = vector,
+		.control = {.interrupt_type = type, .logical_dest_mode = logical}};
 
-	return status_of(call(root_vp(), HVCALL_ASSERT_VIRTUAL_INTERRUPT, &in, sizeof(in), NULL, 0));
+	return status_of(
+		call(root_vp(), HVCALL_ASSERT_VIRTUAL_INTERRUPT, &in, sizeof(in), NULL, 0));
 }
 
 static void interrupts_are_asserted(void **state)
 {
 	(void)state;
 	lapic_mmio_write(vp, 0xf0, 0x1ff);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 0, 0x61, false), HV_STATUS_SUCCESS);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 0, 0x61, false),
+			 HV_STATUS_SUCCESS);
 	vp_process_events(vp);
 	assert_int_equal(lapic_pending(vp), 0x61);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 0, 15, false), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 0, 256, false), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_SMI, 0, 0, false), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 0, 15, false),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 0, 256, false),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_SMI, 0, 0, false),
+			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(assert_interrupt(99, 0, 0x61, false), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 1ull << 32, 0x61, false), HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_NMI, 0, 0, false), HV_STATUS_SUCCESS);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_FIXED, 1ull << 32, 0x61, false),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_NMI, 0, 0, false),
+			 HV_STATUS_SUCCESS);
 	vp_process_events(vp);
 	assert_true(vp->nmi_pending);
 }
 
 static void an_extint_can_be_taken_back(void **state)
 {
-	uint64_t in[1] = { child->id };
+	uint64_t in[1] = {child->id};
 
 	(void)state;
 	lapic_mmio_write(vp, 0xf0, 0x1ff);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_EXTINT, 0, 0x20, false), HV_STATUS_SUCCESS);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_EXTINT, 0, 0x20, false),
+			 HV_STATUS_SUCCESS);
 	vp_process_events(vp);
 	assert_true(vp->extint_pending);
 	assert_int_equal(vp->extint_vector, 0x20);
-	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_EXTINT, 0, 0x21, false), HV_STATUS_SUCCESS);
-	assert_int_equal(call_fast(root_vp(), HVCALL_CLEAR_VIRTUAL_INTERRUPT, in, sizeof(in), NULL, 0, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_EXTINT, 0, 0x21, false),
+			 HV_STATUS_SUCCESS);
+	assert_int_equal(
+		call_fast(root_vp(), HVCALL_CLEAR_VIRTUAL_INTERRUPT, in, sizeof(in), NULL, 0, 0),
+		HV_STATUS_SUCCESS);
 	vp_process_events(vp);
 	assert_false(vp->extint_pending);
 	in[0] = 4711;
-	assert_int_equal(call_fast(root_vp(), HVCALL_CLEAR_VIRTUAL_INTERRUPT, in, sizeof(in), NULL, 0, 0),
-			 HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(
+		call_fast(root_vp(), HVCALL_CLEAR_VIRTUAL_INTERRUPT, in, sizeof(in), NULL, 0, 0),
+		HV_STATUS_INVALID_PARTITION_ID);
 }
 
 static void device_interrupts_are_the_parents(void **state)
 {
-	struct hv_retarget_device_interrupt in = { .partition_id = HV_PARTITION_ID_SELF };
+	struct hv_retarget_device_interrupt in = {.partition_id = HV_PARTITION_ID_SELF};
 
 	(void)state;
 	assert_int_equal(status_of(call(vp, HVCALL_RETARGET_INTERRUPT, &in, sizeof(in), NULL, 0)),

@@ -1,5 +1,6 @@
 /*
- * tlfs/vp.c, notify.c and DispatchVp: events, suspension, halts, and what the root's scheduler is told about them.
+ * tlfs/vp.c, notify.c and DispatchVp: events, suspension, halts, and what the root's scheduler is
+ * told about them.
  */
 #include "tests/fake/parent.h"
 
@@ -38,7 +39,8 @@ static int teardown(void **state)
 
 static void resume(uint32_t index)
 {
-	assert_int_equal(set_register(child->id, index, HV_REGISTER_EXPLICIT_SUSPEND, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(set_register(child->id, index, HV_REGISTER_EXPLICIT_SUSPEND, 0),
+			 HV_STATUS_SUCCESS);
 }
 
 static void expect_dispatch(uint32_t index, uint32_t flags, uint32_t state, uint32_t event)
@@ -84,7 +86,8 @@ static void a_new_vp_is_suspended(void **state)
 	uint64_t value;
 
 	(void)state;
-	assert_int_equal(get_register(child->id, 0, HV_REGISTER_EXPLICIT_SUSPEND, &value), HV_STATUS_SUCCESS);
+	assert_int_equal(get_register(child->id, 0, HV_REGISTER_EXPLICIT_SUSPEND, &value),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(value, 1);
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_SUSPEND);
 	expect_silence();
@@ -100,7 +103,8 @@ static void resuming_signals_the_scheduler_once(void **state)
 	resume(0);
 	expect_signal(1);
 	expect_silence();
-	assert_int_equal(get_register(child->id, 0, HV_REGISTER_VP_ROOT_SIGNAL_COUNT, &count), HV_STATUS_SUCCESS);
+	assert_int_equal(get_register(child->id, 0, HV_REGISTER_VP_ROOT_SIGNAL_COUNT, &count),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(count, 1);
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
 	expect_silence();
@@ -131,16 +135,19 @@ static void an_application_processor_waits_for_its_sipi(void **state)
 	resume(1);
 	expect_silence();
 	expect_dispatch(1, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_INVALID);
-	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_INIT, 1, false, 0, false), HV_STATUS_SUCCESS);
+	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_INIT, 1, false, 0, false),
+			 HV_STATUS_SUCCESS);
 	expect_signal(2);
 	expect_dispatch(1, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_INVALID);
 	assert_int_equal(fake_vp(child->vps[1])->resets, 1);
-	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_SIPI, 1, false, 0x9a, false), HV_STATUS_SUCCESS);
+	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_SIPI, 1, false, 0x9a, false),
+			 HV_STATUS_SUCCESS);
 	expect_signal(2);
 	expect_dispatch(1, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
 	assert_int_equal(fake_vp(child->vps[1])->startup_vector, 0x9a);
 	/* A second one finds it running. */
-	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_SIPI, 1, false, 0x10, false), HV_STATUS_SUCCESS);
+	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_SIPI, 1, false, 0x10, false),
+			 HV_STATUS_SUCCESS);
 	expect_dispatch(1, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
 	assert_int_equal(fake_vp(child->vps[1])->startups, 1);
 }
@@ -149,7 +156,8 @@ static void init_starts_the_bootstrap_processor_again(void **state)
 {
 	(void)state;
 	resume(0);
-	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_INIT, 0, false, 0, false), HV_STATUS_SUCCESS);
+	assert_int_equal(lapic_send(child, HV_X64_INTERRUPT_TYPE_INIT, 0, false, 0, false),
+			 HV_STATUS_SUCCESS);
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
 	assert_int_equal(vp->activity, VP_ACTIVE);
 	assert_int_equal(fake_vp(vp)->resets, 1);
@@ -181,7 +189,8 @@ static void halt_with_interrupt_on_the_way(struct vp *target)
 	vp_halt(target, true);
 }
 
-/* The event comes while the VP is still dispatched, where nobody signals; it is found when the VP blocks. */
+/* The event comes while the VP is still dispatched, where nobody signals; it is found when the VP
+ * blocks. */
 static void an_event_during_the_halt_is_not_lost(void **state)
 {
 	(void)state;
@@ -236,9 +245,10 @@ static void a_timer_wakes_a_halted_vp(void **state)
 	resume(0);
 	expect_signal(1);
 	lapic_mmio_write(vp, 0x320, 0x50); /* one-shot, vector 0x50 */
-	lapic_mmio_write(vp, 0x3e0, 0xb); /* divide by 1 */
+	lapic_mmio_write(vp, 0x3e0, 0xb);  /* divide by 1 */
 	lapic_mmio_write(vp, 0x380, 1000);
-	assert_int_equal(fake_vp(vp)->deadline_tsc, fake.tsc + 1000 * (FAKE_TSC_HZ / HV_APIC_BUS_HZ));
+	assert_int_equal(fake_vp(vp)->deadline_tsc,
+			 fake.tsc + 1000 * (FAKE_TSC_HZ / HV_APIC_BUS_HZ));
 	fake.run = halt;
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_INVALID);
 	fake.run = NULL;
@@ -298,7 +308,8 @@ static void vps_of_several_partitions_go_in_pairs(void **state)
 	resume(0);
 	child->vps[1]->activity = VP_ACTIVE;
 	resume(1);
-	assert_int_equal(set_register(other->id, 0, HV_REGISTER_EXPLICIT_SUSPEND, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(set_register(other->id, 0, HV_REGISTER_EXPLICIT_SUSPEND, 0),
+			 HV_STATUS_SUCCESS);
 	expect_signal(1);
 	message = take_message(root_vp(), 0);
 	memcpy(&payload, message.u.payload, sizeof(payload));
@@ -334,11 +345,13 @@ static void no_signal_follows_dispatch_suspend(void **state)
 	child->vps[1]->activity = VP_ACTIVE;
 	resume(1);
 	resume(0); /* waits behind the message about VP 1 */
-	assert_int_equal(set_register(child->id, 0, HV_REGISTER_DISPATCH_SUSPEND, 1), HV_STATUS_SUCCESS);
+	assert_int_equal(set_register(child->id, 0, HV_REGISTER_DISPATCH_SUSPEND, 1),
+			 HV_STATUS_SUCCESS);
 	lapic_post(vp, 0x40, false);
 	expect_signal(2);
 	expect_silence();
-	assert_int_equal(get_register(child->id, 0, HV_REGISTER_VP_ROOT_SIGNAL_COUNT, &count), HV_STATUS_SUCCESS);
+	assert_int_equal(get_register(child->id, 0, HV_REGISTER_VP_ROOT_SIGNAL_COUNT, &count),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(count, 0);
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_SUSPEND);
 }
@@ -346,14 +359,16 @@ static void no_signal_follows_dispatch_suspend(void **state)
 /* A VP that waits in the root's queue can be destroyed. */
 static void a_queued_vp_can_go(void **state)
 {
-	uint64_t in[2] = { child->id, 2 };
+	uint64_t in[2] = {child->id, 2};
 
 	(void)state;
 	for (uint32_t i = 1; i < 4; i++) {
 		child->vps[i]->activity = VP_ACTIVE;
 		resume(i);
 	}
-	assert_int_equal(status_of(call_fast(root_vp(), HVCALL_DELETE_VP, in, sizeof(in), NULL, 0, 0)), HV_STATUS_SUCCESS);
+	assert_int_equal(
+		status_of(call_fast(root_vp(), HVCALL_DELETE_VP, in, sizeof(in), NULL, 0, 0)),
+		HV_STATUS_SUCCESS);
 	expect_signal(2);
 	expect_signal(8);
 	expect_silence();
@@ -383,7 +398,7 @@ static void ends_of_interrupts_are_told_by_vector(void **state)
 
 static void messages_go_to_the_vp_that_dispatched(void **state)
 {
-	struct hv_input_dispatch_vp in = { .partition_id = child->id, .vp_index = 0 };
+	struct hv_input_dispatch_vp in = {.partition_id = child->id, .vp_index = 0};
 
 	(void)state;
 	apic_on(vp);
@@ -391,12 +406,14 @@ static void messages_go_to_the_vp_that_dispatched(void **state)
 	resume(0);
 	expect_signal(1);
 	fake.run = halt;
-	assert_int_equal(status_of(call(fake_root.vps[1], HVCALL_DISPATCH_VP, &in, sizeof(in), &out, sizeof(out))),
+	assert_int_equal(status_of(call(fake_root.vps[1], HVCALL_DISPATCH_VP, &in, sizeof(in), &out,
+					sizeof(out))),
 			 HV_STATUS_SUCCESS);
 	fake.run = NULL;
 	lapic_post(vp, 0x40, false);
 	expect_silence();
-	assert_int_equal(take_message(fake_root.vps[1], 0).header.message_type, HVMSG_SCHEDULER_VP_SIGNAL_BITSET);
+	assert_int_equal(take_message(fake_root.vps[1], 0).header.message_type,
+			 HVMSG_SCHEDULER_VP_SIGNAL_BITSET);
 }
 
 /* ---- Injection and deliverability ---- */
@@ -431,7 +448,8 @@ static void a_free_slot_is_told_once(void **state)
 	synic_enable(vp, 4, 5, 2, 0x70);
 	page->sint_message[2].header.message_type = 1;
 	resume(0);
-	assert_int_equal(set_register(child->id, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, 1ull << (48 + 2)),
+	assert_int_equal(set_register(child->id, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS,
+				      1ull << (48 + 2)),
 			 HV_STATUS_SUCCESS);
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
 	assert_true(page->sint_message[2].header.message_flags.msg_pending);
@@ -450,7 +468,8 @@ static void bad_dispatches_are_refused(void **state)
 	assert_int_equal(dispatch_vp(child->id, 9, 0, &out), HV_STATUS_INVALID_VP_INDEX);
 	assert_int_equal(dispatch_vp(child->id, UINT32_MAX, 0, &out), HV_STATUS_INVALID_VP_INDEX);
 	assert_int_equal(dispatch_vp(99999, 0, 0, &out), HV_STATUS_INVALID_PARTITION_ID);
-	assert_int_equal(dispatch_vp(HV_PARTITION_ID_SELF, 0, 0, &out), HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(dispatch_vp(HV_PARTITION_ID_SELF, 0, 0, &out),
+			 HV_STATUS_INVALID_PARTITION_ID);
 	assert_int_equal(dispatch_vp(HV_PARTITION_ID_SELF, 1, 0, &out), HV_STATUS_INVALID_VP_STATE);
 }
 
@@ -464,12 +483,12 @@ static void run_until_asked_to_let_go(struct vp *target)
 
 static void *other_lp(void *stop)
 {
-	struct hv_input_dispatch_vp in = { .partition_id = child->id, .vp_index = 0 };
+	struct hv_input_dispatch_vp in = {.partition_id = child->id, .vp_index = 0};
 
 	while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE)) {
-		struct hypercall_regs regs = { .rcx = HVCALL_DISPATCH_VP,
-					       .rdx = (PARENT_INPUT_GPN + 1) * PAGE_SIZE,
-					       .r8 = (PARENT_OUTPUT_GPN + 1) * PAGE_SIZE };
+		struct hypercall_regs regs = {.rcx = HVCALL_DISPATCH_VP,
+					      .rdx = (PARENT_INPUT_GPN + 1) * PAGE_SIZE,
+					      .r8 = (PARENT_OUTPUT_GPN + 1) * PAGE_SIZE};
 
 		fake_write(&fake_root, regs.rdx, &in, sizeof(in));
 		if (hypercall_enter(fake_root.vps[1], &regs) != HYPERCALL_DONE || regs.rax)
@@ -478,7 +497,8 @@ static void *other_lp(void *stop)
 	return NULL;
 }
 
-/* LP 1 runs the VP in an endless guest loop; LP 0 gets at its registers all the same, again and again. */
+/* LP 1 runs the VP in an endless guest loop; LP 0 gets at its registers all the same, again and
+ * again. */
 static void registers_of_a_running_vp_can_be_had(void **state)
 {
 	bool stop = false;
@@ -491,8 +511,10 @@ static void registers_of_a_running_vp_can_be_had(void **state)
 	fake.run = run_until_asked_to_let_go;
 	assert_int_equal(pthread_create(&thread, NULL, other_lp, &stop), 0);
 	for (uint64_t i = 0; i < 300; i++) {
-		assert_int_equal(set_register(child->id, 0, HV_X64_REGISTER_RAX, i), HV_STATUS_SUCCESS);
-		assert_int_equal(get_register(child->id, 0, HV_X64_REGISTER_RAX, &value), HV_STATUS_SUCCESS);
+		assert_int_equal(set_register(child->id, 0, HV_X64_REGISTER_RAX, i),
+				 HV_STATUS_SUCCESS);
+		assert_int_equal(get_register(child->id, 0, HV_X64_REGISTER_RAX, &value),
+				 HV_STATUS_SUCCESS);
 		assert_int_equal(value, i);
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
