@@ -1,0 +1,86 @@
+/* See backend.h. */
+#include "tests/fake/backend.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGE_BITS 12
+
+int vp_load(struct vp *vp, struct vp_registers *registers)
+{
+	*registers = vp->registers;
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_store(struct vp *vp, const struct vp_registers *registers)
+{
+	memcpy(vp->registers.gpr, registers->gpr, sizeof(vp->registers.gpr));
+	vp->registers.rip = registers->rip;
+	vp->registers.rflags = registers->rflags;
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
+{
+	memcpy(value, vp->xmm[index], 16);
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
+{
+	memcpy(vp->xmm[index], value, 16);
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
+		 uint32_t *error_code)
+{
+	bool missing = vp->missing != 0 && gva >> PAGE_BITS == vp->missing >> PAGE_BITS;
+
+	vp->translations++;
+	if (vp->broken) {
+		return -EIO;
+	}
+	if (missing && (!vp->read_only || access == VP_ACCESS_WRITE)) {
+		*error_code = (access == VP_ACCESS_WRITE ? 2u : 0) | vp->read_only;
+		return -EFAULT;
+	}
+	*gpa = gva - vp->linear_base + vp->gpa_base;
+	return 0;
+}
+
+int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address)
+{
+	vp->injected = true;
+	vp->vector = vector;
+	vp->error_code = error_code;
+	vp->fault_address = address;
+	return 0;
+}
+
+int vp_request_window(struct vp *vp, bool wanted)
+{
+	vp->window = wanted;
+	return 0;
+}
+
+int vp_inject_extint(struct vp *vp, uint8_t vector)
+{
+	return vp_inject_exception(vp, vector, 0, 0);
+}
+
+int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt)
+{
+	partition->last = *interrupt;
+	partition->interrupts++;
+	return 0;
+}
+
+int partition_map(struct partition *partition, uint64_t gpa, void *where, uint64_t length)
+{
+	CHECK(partition->map_count < FAKE_MAPS);
+	partition->maps[partition->map_count].gpa = gpa;
+	partition->maps[partition->map_count].memory = where;
+	partition->maps[partition->map_count++].length = length;
+	return 0;
+}

@@ -1,0 +1,37 @@
+/*
+ * A backend (backend/backend.h) without a hypervisor: a VP is its registers in this process. Linear
+ * addresses become guest addresses by one subtraction, unless a test says that a page is missing.
+ */
+#ifndef FAKE_BACKEND_H
+#define FAKE_BACKEND_H
+
+#include "backend/backend.h"
+
+struct vp {
+	struct vp_registers registers;
+	uint8_t xmm[16][16];
+	uint64_t linear_base, gpa_base; /* gpa = linear - linear_base + gpa_base */
+	uint64_t missing; /* the linear address of a page that is not there; 0: none */
+	bool read_only;	  /* ... or is there, but not for writing */
+	unsigned int translations;
+	bool broken; /* the hypervisor refuses every call */
+	bool injected;
+	unsigned int vector;
+	uint32_t error_code;
+	uint64_t fault_address;
+	bool window;
+};
+
+#define FAKE_MAPS 8
+
+struct partition {
+	struct backend_interrupt last;
+	unsigned int interrupts;
+	struct {
+		uint64_t gpa, length;
+		void *memory;
+	} maps[FAKE_MAPS];
+	unsigned int map_count;
+};
+
+#endif
