@@ -105,12 +105,9 @@ static void crc_fill(void)
 	}
 }
 
-uint32_t crc32c(uint32_t crc, const void *data, size_t length)
+static uint32_t crc_by_table(uint32_t crc, const uint8_t *p, size_t length)
 {
-	const uint8_t *p = data;
-
 	pthread_once(&crc_once, crc_fill);
-	crc = ~crc;
 	for (; length >= 8; length -= 8, p += 8) {
 		uint64_t word;
 
@@ -124,7 +121,30 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t length)
 	while (length--) {
 		crc = crc >> 8 ^ crc_table[0][(crc ^ *p++) & 0xff];
 	}
-	return ~crc;
+	return crc;
+}
+
+__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t crc, const uint8_t *p, size_t length)
+{
+	uint64_t wide = crc;
+
+	for (; length >= 8; length -= 8, p += 8) {
+		uint64_t word;
+
+		memcpy(&word, p, 8);
+		wide = __builtin_ia32_crc32di(wide, word);
+	}
+	crc = (uint32_t)wide;
+	while (length--) {
+		crc = __builtin_ia32_crc32qi(crc, *p++);
+	}
+	return crc;
+}
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t length)
+{
+	return __builtin_cpu_supports("sse4.2") ? ~crc_by_instruction(~crc, data, length) :
+						  ~crc_by_table(~crc, data, length);
 }
 
 bool is_all_zero(const void *data, size_t length)

@@ -175,7 +175,7 @@ int vhdx_read_regions(struct layer *layer, struct disk_error *error)
 	unsigned i, valid = 0;
 	int r = table ? 0 : -ENOMEM, taken = -1;
 
-	for (i = 0; i < 2 && !r; i++) {
+	for (i = 0; i < 2 && !r && (taken < 0 || layer->report); i++) { /* a check looks at the second one as well */
 		r = vhdx_read_table(layer, table, sizeof(*table), regions_offset[i]);
 		if (r == -ENODATA || (!r && (table->signature != VHDX_REGIONS_SIGNATURE ||
 					     table->count > VHDX_REGIONS_COUNT ||
