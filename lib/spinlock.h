@@ -1,6 +1,7 @@
 /*
- * A ticket lock: waiters get it in order of arrival, so a holder that takes it again at once does not starve them.
- * The hypervisor runs with interrupts off, so there is no irqsave form. Not recursive.
+ * A ticket lock: waiters get it in order of arrival, so a holder that takes it again at once does
+ * not starve them. The hypervisor runs with interrupts off, so there is no irqsave form. Not
+ * recursive.
  */
 #ifndef LIB_SPINLOCK_H
 #define LIB_SPINLOCK_H
@@ -21,7 +22,10 @@ static inline void spin_lock(struct spinlock *lock)
 		__builtin_ia32_pause();
 }
 
-/* The two halves of spin_lock(), for who has to tell the holder that it waits. True: the lock is ours already. */
+/*
+ * The two halves of spin_lock(), for who has to tell the holder that it waits. True: the lock is
+ * ours already.
+ */
 static inline bool spin_ticket(struct spinlock *lock, uint16_t *ticket)
 {
 	*ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_SEQ_CST);
@@ -39,8 +43,8 @@ static inline bool spin_try(struct spinlock *lock)
 {
 	uint16_t owner = __atomic_load_n(&lock->owner, __ATOMIC_RELAXED);
 
-	return __atomic_compare_exchange_n(&lock->next, &owner, (uint16_t)(owner + 1), false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&lock->next, &owner, (uint16_t)(owner + 1), false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static inline void spin_unlock(struct spinlock *lock)

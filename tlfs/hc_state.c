@@ -164,8 +164,10 @@ static hv_status_t set_lapic(struct vp *vp, const struct page_list *list)
 	return lapic_set_state(vp, &lapic);
 }
 
-/* The pages belong to the guest as well, which may be writing there: its VPs are to be stopped, but
- * need not. */
+/*
+ * The pages belong to the guest as well, which may be writing there: its VPs are to be stopped, but
+ * need not.
+ */
 static hv_status_t set_listed(struct vp *vp, uint32_t type, const struct page_list *list,
 			      void *buffer)
 {

@@ -124,8 +124,10 @@ static hv_status_t map(struct hypercall *call, uint32_t type,
 	spin_lock(&caller->lock);
 	status = find(call, type, identity, &object);
 	if (status == HV_STATUS_SUCCESS) {
-		/* Where the caller leaves the choice: at the page's own place, which the root gave
-		 * away with it. */
+		/*
+		 * Where the caller leaves the choice: at the page's own place, which the root gave
+		 * away with it.
+		 */
 		if (*gpn == HV_NEVER)
 			*gpn = plat_ptr_spa(object.page).v >> PAGE_SHIFT;
 		if (*object.gpn != HV_NEVER)

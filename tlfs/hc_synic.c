@@ -6,8 +6,10 @@
 #include "tlfs/partition.h"
 #include "tlfs/port.h"
 
-/* The partition of one end: the caller or a child, initialized. Zero is no partition where
- * `optional`. */
+/*
+ * The partition of one end: the caller or a child, initialized. Zero is no partition where
+ * `optional`.
+ */
 static hv_status_t get_end(struct vp *caller, uint64_t id, bool optional, struct partition **out)
 {
 	*out = NULL;

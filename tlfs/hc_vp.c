@@ -243,8 +243,10 @@ hv_status_t hc_dispatch_vp(struct hypercall *call)
 	return HV_STATUS_SUCCESS;
 }
 
-/* The others of the partition run on other LPs, or when the root has time: all that there is to do
- * is to let it choose. */
+/*
+ * The others of the partition run on other LPs, or when the root has time: all that there is to do
+ * is to let it choose.
+ */
 hv_status_t hc_notify_long_spin_wait(struct hypercall *call)
 {
 	(void)call;

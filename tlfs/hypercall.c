@@ -58,8 +58,10 @@ static bool control_fits(const struct hypercall_row *row, union hv_hypercall_inp
 	return control.rep_start_index < control.rep_count;
 }
 
-/* The parameters begin at 8 bytes, stay in their page and in the address space
- * (HV_STATUS_INVALID_ALIGNMENT if not). */
+/*
+ * The parameters begin at 8 bytes, stay in their page and in the address space
+ * (HV_STATUS_INVALID_ALIGNMENT if not).
+ */
 static bool well_placed(uint64_t gpa, uint32_t size)
 {
 	return !(gpa & 7) && (gpa & PAGE_MASK) + size <= PAGE_SIZE &&
@@ -85,8 +87,10 @@ static enum hypercall_action memory_fault(struct vp *vp, struct hypercall_regs *
 	return HYPERCALL_MEMORY;
 }
 
-/* Header and this slice of the list, each byte once. The two are read in one piece when they lie
- * together. */
+/*
+ * Header and this slice of the list, each byte once. The two are read in one piece when they lie
+ * together.
+ */
 static bool fetch_memory(struct vp *vp, uint64_t gpa, const struct hypercall *call, uint32_t header,
 			 uint32_t list)
 {

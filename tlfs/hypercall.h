@@ -34,8 +34,10 @@ struct hypercall {
 
 typedef hv_status_t hypercall_handler(struct hypercall *call);
 
-/* A row of the table of calls (hypercall_table.c). A call may be fast whenever its parameters fit
- * in the registers. */
+/*
+ * A row of the table of calls (hypercall_table.c). A call may be fast whenever its parameters fit
+ * in the registers.
+ */
 struct hypercall_row {
 	const char *name;
 	hypercall_handler *handler; /* NULL: no such call */
@@ -67,8 +69,10 @@ void hc_vp_release(struct hc_vp *held);
 /* There is no VTL but the normal one. */
 bool hc_vtl_valid(union hv_input_vtl vtl);
 
-/* A VP of a child, without its lock, for what may be done in any context. On success with a
- * reference to *p. */
+/*
+ * A VP of a child, without its lock, for what may be done in any context. On success with a
+ * reference to *p.
+ */
 hv_status_t hc_child_vp(struct vp *caller, uint64_t partition, uint32_t index, struct partition **p,
 			struct vp **vp) MUST_CHECK;
 

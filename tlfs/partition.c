@@ -33,8 +33,10 @@
 _Static_assert(sizeof(struct partition) <= PAGE_SIZE, "struct partition has outgrown its page");
 _Static_assert(HV_MAX_PARTITIONS == 1 << SLOT_BITS, "ids are made of a slot and a generation");
 
-/* The id of a slot's n-th partition is n << SLOT_BITS | slot, so that an id is never used twice;
- * slot 1, n = 0 is the root. */
+/*
+ * The id of a slot's n-th partition is n << SLOT_BITS | slot, so that an id is never used twice;
+ * slot 1, n = 0 is the root.
+ */
 static struct slot {
 	struct spinlock lock;
 	struct partition *partition;

@@ -551,8 +551,10 @@ hv_status_t port_signal_event(struct vp *vp, uint32_t id, uint16_t flag)
 
 enum ring_result { RING_DONE, RING_FULL, RING_OFF };
 
-/* Puts the port's id in the VP's ring of the SINT. The page is shared with the reader, so its bytes
- * are looked at once. */
+/*
+ * Puts the port's id in the VP's ring of the SINT. The page is shared with the reader, so its bytes
+ * are looked at once.
+ */
 static enum ring_result ring_put(struct vp *vp, uint32_t sint, uint32_t id)
 {
 	struct synic *synic = &vp->synic;
@@ -587,8 +589,10 @@ static enum ring_result ring_put(struct vp *vp, uint32_t sint, uint32_t id)
 	return result;
 }
 
-/* On the LP where the child runs, if the port leaves the choice; else on any that listens. [P] of
- * the child. */
+/*
+ * On the LP where the child runs, if the port leaves the choice; else on any that listens. [P] of
+ * the child.
+ */
 static bool ring(struct vp *child, struct port *port)
 {
 	uint32_t wanted = port->vp == HV_ANY_VP ? child->last_root_vp : port->vp;
@@ -636,8 +640,10 @@ bool port_doorbell(struct vp *vp, gpa_t gpa, uint64_t value, unsigned int size)
 	return taken;
 }
 
-/* Rings again for the ports whose ring was lost, until it is full once more. The owner's lock is
- * held. */
+/*
+ * Rings again for the ports whose ring was lost, until it is full once more. The owner's lock is
+ * held.
+ */
 static void ring_lost(struct vp *vp, uint32_t sint)
 {
 	struct port_table *table = vp->partition->ports;

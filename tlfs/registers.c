@@ -222,8 +222,10 @@ static hv_status_t set_activity(struct vp *vp, uint64_t value)
 	return HV_STATUS_SUCCESS;
 }
 
-/* Two VPs with one ID could not be told apart; the partition's lock keeps others from choosing at
- * the same time. */
+/*
+ * Two VPs with one ID could not be told apart; the partition's lock keeps others from choosing at
+ * the same time.
+ */
 static hv_status_t set_apic_id(struct vp *vp, uint64_t value)
 {
 	struct partition *p = vp->partition;

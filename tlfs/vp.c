@@ -43,8 +43,10 @@ void vp_rearm_timer(struct vp *vp)
 	plat_timer_set(vp, deadline);
 }
 
-/* INIT (Intel SDM vol. 3, "MP Initialization Protocol"): the bootstrap processor starts again,
- * others wait for a SIPI. */
+/*
+ * INIT (Intel SDM vol. 3, "MP Initialization Protocol"): the bootstrap processor starts again,
+ * others wait for a SIPI.
+ */
 static void process_init(struct vp *vp)
 {
 	lapic_init(vp);
@@ -73,7 +75,8 @@ static void process_timer(struct vp *vp)
 	vp_rearm_timer(vp);
 }
 
-/* DELIVERABILITY_NOTIFICATIONS with SINTs: one intercept when a message would fit in any of them.
+/*
+ * DELIVERABILITY_NOTIFICATIONS with SINTs: one intercept when a message would fit in any of them.
  */
 static void check_deliverable_sints(struct vp *vp)
 {
@@ -125,7 +128,8 @@ void vp_process_events(struct vp *vp)
 		vp->extint_pending = true;
 	if (vp->deliverability_notifications)
 		check_deliverable_sints(vp);
-	/* Timers and messages post their interrupts as others do: taken now, without another round.
+	/*
+	 * Timers and messages post their interrupts as others do: taken now, without another round.
 	 */
 	if (__atomic_load_n(&vp->events, __ATOMIC_RELAXED) & VP_EVENT_INTERRUPT) {
 		__atomic_fetch_and(&vp->events, ~(uint32_t)VP_EVENT_INTERRUPT, __ATOMIC_SEQ_CST);

@@ -18,8 +18,10 @@
 #define VARHEAD(qwords)	  ((uint64_t)(qwords) << HV_HYPERCALL_VARHEAD_OFFSET)
 #define REPS_DONE(result) ((uint32_t)((result) >> HV_HYPERCALL_REP_COMP_OFFSET & 0xfff))
 
-/* The last call: what hypercall_enter() said at the end, how often it wanted to be called again,
- * and the registers. */
+/*
+ * The last call: what hypercall_enter() said at the end, how often it wanted to be called again,
+ * and the registers.
+ */
 struct call_trace {
 	enum hypercall_action action;
 	uint32_t again;
@@ -27,12 +29,16 @@ struct call_trace {
 };
 extern struct call_trace last_call;
 
-/* A call with its parameters in memory; executed again as often as the hypervisor wants. The result
- * word; 0xffff if it has none. */
+/*
+ * A call with its parameters in memory; executed again as often as the hypervisor wants. The result
+ * word; 0xffff if it has none.
+ */
 uint64_t call(struct vp *vp, uint64_t control, const void *in, size_t in_size, void *out,
 	      size_t out_size);
-/* A fast call with up to 112 bytes in registers; what comes back in them goes to `out`, from offset
- * `out_offset` on. */
+/*
+ * A fast call with up to 112 bytes in registers; what comes back in them goes to `out`, from offset
+ * `out_offset` on.
+ */
 uint64_t call_fast(struct vp *vp, uint64_t control, const void *in, size_t in_size, void *out,
 		   size_t out_offset, size_t out_size);
 static inline hv_status_t status_of(uint64_t result)
@@ -59,8 +65,10 @@ hv_status_t set_register(uint64_t id, uint32_t index, uint32_t name, uint64_t va
 hv_status_t dispatch_vp(uint64_t id, uint32_t index, uint32_t flags,
 			struct hv_output_dispatch_vp *out);
 
-/* A child with VPs, all synthetic features, PARENT_CHILD_RAM pages of memory and an identified
- * guest. */
+/*
+ * A child with VPs, all synthetic features, PARENT_CHILD_RAM pages of memory and an identified
+ * guest.
+ */
 struct partition *child_create(uint32_t vps);
 /* Takes it down in the usual order, checks that all its pages came back. */
 void child_destroy(struct partition *p);
@@ -68,7 +76,8 @@ void child_destroy(struct partition *p);
 /* Turns on a VP's SynIC: pages at the given page numbers, SINT unmasked with the vector. */
 void synic_enable(struct vp *vp, uint64_t message_gpn, uint64_t event_gpn, uint32_t sint,
 		  uint8_t vector);
-/* The message in the slot, as the guest reads it; then the guest frees the slot and gives an EOM.
+/*
+ * The message in the slot, as the guest reads it; then the guest frees the slot and gives an EOM.
  */
 struct hv_message take_message(struct vp *vp, uint32_t sint);
 

@@ -111,8 +111,10 @@ static struct vp *caller(uint8_t who)
 	return vp ? vp : root_vp();
 }
 
-/* One call, as often as it wants to be continued (a partition that is in use never lets go, so not
- * for ever). */
+/*
+ * One call, as often as it wants to be continued (a partition that is in use never lets go, so not
+ * for ever).
+ */
 static void make_call(struct input *in)
 {
 	struct vp *vp = caller(byte(in));

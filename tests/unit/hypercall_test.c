@@ -102,8 +102,10 @@ static void no_extended_call_is_the_hypervisors(void **state)
 	assert_int_equal(capabilities, 0);
 }
 
-/* Every call of the table is refused to a caller without its privileges, before anything else is
- * looked at. */
+/*
+ * Every call of the table is refused to a caller without its privileges, before anything else is
+ * looked at.
+ */
 static void privileges_come_first(void **state)
 {
 	(void)state;
@@ -298,8 +300,10 @@ static void a_long_list_is_continued(void **state)
 	}
 }
 
-/* The caller rewrites its list behind the call's back: what was taken is what counts, and nothing
- * is taken twice. */
+/*
+ * The caller rewrites its list behind the call's back: what was taken is what counts, and nothing
+ * is taken twice.
+ */
 static void the_list_is_read_once(void **state)
 {
 	uint64_t in[3 + 128] = {child->id, 1000, HV_MAP_GPA_READABLE};
@@ -342,8 +346,10 @@ static void an_error_tells_how_far_it_came(void **state)
 	assert_int_equal(out[2].reg64, 0xeeeeeeeeeeeeeeee);
 }
 
-/* The page of the output goes away while the call runs: the call did its work, nothing is written
- * elsewhere. */
+/*
+ * The page of the output goes away while the call runs: the call did its work, nothing is written
+ * elsewhere.
+ */
 static void take_output_away(struct vp *vp)
 {
 	fake_root.pool.deposited++; /* as plat_page_deposit() would */

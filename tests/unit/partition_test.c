@@ -266,7 +266,8 @@ static void siblings_are_out_of_reach(void **state)
 	child_destroy(b);
 }
 
-/* The pages that the guest and its parent placed go before they are freed; the fake machine looks.
+/*
+ * The pages that the guest and its parent placed go before they are freed; the fake machine looks.
  */
 static void overlays_go_with_their_partition(void **state)
 {

@@ -189,8 +189,10 @@ static void halt_with_interrupt_on_the_way(struct vp *target)
 	vp_halt(target, true);
 }
 
-/* The event comes while the VP is still dispatched, where nobody signals; it is found when the VP
- * blocks. */
+/*
+ * The event comes while the VP is still dispatched, where nobody signals; it is found when the VP
+ * blocks.
+ */
 static void an_event_during_the_halt_is_not_lost(void **state)
 {
 	(void)state;
@@ -497,8 +499,10 @@ static void *other_lp(void *stop)
 	return NULL;
 }
 
-/* LP 1 runs the VP in an endless guest loop; LP 0 gets at its registers all the same, again and
- * again. */
+/*
+ * LP 1 runs the VP in an endless guest loop; LP 0 gets at its registers all the same, again and
+ * again.
+ */
 static void registers_of_a_running_vp_can_be_had(void **state)
 {
 	bool stop = false;
