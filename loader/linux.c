@@ -7,14 +7,12 @@
 
 #include "lib/string.h"
 
-#define SETUP_OFFSET	  0x1f1u
-#define SETUP_JUMP_FROM	  0x202u
-#define SECTOR		  512u
-#define SETUP_SECTS_IF_0  4u
-#define LOWEST_DATA	  0x10000u /* below it live things of the firmware */
-#define LOWEST_TRAMPOLINE 0x8000u
-#define LOW_MEMORY_END	  0xa0000u
-#define SPACE_MAX	  (1u << 30)
+#define SETUP_OFFSET	 0x1f1u
+#define SETUP_JUMP_FROM	 0x202u
+#define SECTOR		 512u
+#define SETUP_SECTS_IF_0 4u
+#define LOWEST_DATA	 0x10000u /* below it live things of the firmware */
+#define SPACE_MAX	 (1u << 30)
 
 static void read_setup(const uint8_t *file, struct linux_setup *setup)
 {
@@ -77,11 +75,10 @@ static bool take(struct ranges *taken, struct span span)
 	return ranges_add(taken, span.base, span.size, RANGE_RESERVED);
 }
 
-/* Low memory if there is room, as boot loaders do it; else the lowest elsewhere. */
-static uint32_t find_low(const struct ranges *map, const struct ranges *taken, uint32_t size,
-			 uint32_t min, uint64_t max)
+/* In low memory if there is room, as boot loaders do it; else the lowest elsewhere. */
+static uint32_t find_data(const struct ranges *map, const struct ranges *taken, uint32_t size)
 {
-	struct request want = {.size = size, .align = PAGE, .min = min, .max = max};
+	struct request want = {.size = size, .align = PAGE, .min = LOWEST_DATA, .max = 4 * GIB};
 	uint64_t found = ranges_find_low(map, taken, &want);
 
 	return found == RANGE_NONE ? 0 : (uint32_t)found;
@@ -128,16 +125,11 @@ const char *linux_plan(const struct ranges *map, const struct ranges *taken,
 		       struct root_plan *plan)
 {
 	static struct ranges fixed;
-	struct span page;
 
 	memset(plan, 0, sizeof(*plan));
 	fixed = *taken;
-	plan->trampoline_page = find_low(map, &fixed, PAGE, LOWEST_TRAMPOLINE, LOW_MEMORY_END);
-	page = (struct span){plan->trampoline_page, PAGE};
-	if (!page.base || !take(&fixed, page))
-		return "too little memory: no free page below 640 KiB";
 	plan->data.size = files->data_size;
-	plan->data.base = find_low(map, &fixed, files->data_size, LOWEST_DATA, 4 * GIB);
+	plan->data.base = find_data(map, &fixed, files->data_size);
 	if (!plan->data.base || !take(&fixed, plan->data))
 		return "too little memory: no place for the root's boot parameters";
 	plan->kernel = (struct span){find_kernel(map, &fixed, kernel), kernel->space};

@@ -27,8 +27,7 @@ struct span {
 struct root_plan {
 	struct span kernel;
 	struct span initrd;
-	struct span data;	  /* boot_params, the command line and what they point to */
-	uint32_t trampoline_page; /* for the image: see handoff.h */
+	struct span data; /* boot_params, the command line and what they point to */
 };
 
 /* Where they are now. */

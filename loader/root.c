@@ -11,14 +11,16 @@
 #include "loader/vga.h"
 #include "lib/string.h"
 
-#define DATA_CMDLINE   (1 * PAGE)
-#define DATA_RSDP      (2 * PAGE)
-#define DATA_EFI_MAP   (3 * PAGE)
-#define EFI_MAP_GROWTH 8 /* descriptors: each retype adds two at most */
-#define VESA_SIZE_UNIT 0x10000u
-#define TEXT_COLUMNS   80
-#define TEXT_LINES     25
-#define TEXT_POINTS    16
+#define DATA_CMDLINE	  (1 * PAGE)
+#define DATA_RSDP	  (2 * PAGE)
+#define DATA_EFI_MAP	  (3 * PAGE)
+#define EFI_MAP_GROWTH	  8	  /* descriptors: each retype adds two at most */
+#define LOWEST_TRAMPOLINE 0x8000u /* below it live things of the firmware */
+#define LOW_MEMORY_END	  0xa0000u
+#define VESA_SIZE_UNIT	  0x10000u
+#define TEXT_COLUMNS	  80
+#define TEXT_LINES	  25
+#define TEXT_POINTS	  16
 
 static struct span span_of(const struct module *m)
 {
@@ -34,7 +36,21 @@ static uint32_t data_size(const struct loader *l)
 	return DATA_EFI_MAP + (map + PAGE - 1) / PAGE * PAGE;
 }
 
-static void make_plan(const struct loader *l, struct root_plan *plan)
+/* Boot services of EFI may hold all of low memory; a page of theirs is then the lesser evil. */
+static uint32_t find_trampoline(const struct loader *l, const struct ranges *taken)
+{
+	struct request want = {
+		.size = PAGE, .align = PAGE, .min = LOWEST_TRAMPOLINE, .max = LOW_MEMORY_END};
+	uint64_t found = ranges_find_low(&l->free, taken, &want);
+
+	if (found == RANGE_NONE)
+		found = ranges_find_low(&l->map, taken, &want);
+	if (found == RANGE_NONE)
+		stop("no free page below 640 KiB, where the other processors must start");
+	return (uint32_t)found;
+}
+
+static void make_plan(struct loader *l, struct root_plan *plan)
 {
 	static struct ranges taken;
 	struct root_files files = {
@@ -46,6 +62,8 @@ static void make_plan(const struct loader *l, struct root_plan *plan)
 
 	loader_take_own(&taken);
 	ranges_add(&taken, l->reserved.base, l->reserved.size, RANGE_RESERVED);
+	l->trampoline_page = find_trampoline(l, &taken);
+	ranges_add(&taken, l->trampoline_page, PAGE, RANGE_RESERVED);
 	missing = linux_plan(&l->free, &taken, &l->roles.kernel, &files, plan);
 	if (missing)
 		stop("%s; the machine has %llu MiB, of which the hypervisor takes %u", missing,
@@ -185,5 +203,4 @@ void root_place(struct loader *l)
 		stop("the root's memory map is in more than %u pieces", BOOT_E820_MAX);
 	l->root_eip = plan.kernel.base;
 	l->root_esi = plan.data.base;
-	l->trampoline_page = plan.trampoline_page;
 }

@@ -193,10 +193,9 @@ static bool apart(struct span a, struct span b)
 
 static void assert_plan_is_sound(const struct machine *m, const struct root_plan *p)
 {
-	struct span page = {p->trampoline_page, PAGE};
-	struct span parts[] = {p->kernel, p->initrd, p->data, page};
+	struct span parts[] = {p->kernel, p->initrd, p->data};
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 3; i++) {
 		assert_true(parts[i].size == 0 ||
 			    ranges_are_ram(&m->map, parts[i].base, parts[i].size));
 		assert_true(parts[i].size == 0 ||
@@ -204,7 +203,7 @@ static void assert_plan_is_sound(const struct machine *m, const struct root_plan
 		for (int j = 0; j < i; j++)
 			assert_true(apart(parts[i], parts[j]));
 	}
-	assert_true(page.base > 0 && page.base < 0x100000 && page.base % PAGE == 0);
+	assert_int_equal(p->data.base % PAGE, 0);
 	assert_int_equal(p->kernel.base % 0x200000, 0);
 	assert_true(p->kernel.base >= 0x1000000);
 	assert_true(p->initrd.size == 0 || p->initrd.base + p->initrd.size - 1u <= 0x7fffffff);
@@ -268,9 +267,14 @@ static void test_plan_too_little(void **state)
 	make_machine(&m);
 	m.files.initrd = (struct span){0x200000, MACHINE};
 	assert_non_null(strstr(linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan), "initrd"));
+	/* The data goes elsewhere when low memory is full, and nowhere when all is. */
+	make_machine(&m);
 	ranges_add(&m.taken, 0x1000, 0x9e000, RANGE_RESERVED);
-	assert_non_null(
-		strstr(linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan), "640 KiB"));
+	assert_null(linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan));
+	assert_int_equal(plan.data.base, 0x140000);
+	ranges_add(&m.taken, 0x140000, MACHINE, RANGE_RESERVED);
+	assert_non_null(strstr(linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan),
+			       "boot parameters"));
 }
 
 static uint32_t some(uint32_t most)
@@ -290,7 +294,6 @@ static void carry_out(const struct machine *m, const struct root_plan *p, uint8_
 	memmove(memory + p->initrd.base, memory + i->base, p->initrd.size);
 	memmove(memory + p->kernel.base, memory + k->base + 512, k->size - 512);
 	memset(memory + p->data.base, 'd', p->data.size);
-	memset(memory + p->trampoline_page, 't', PAGE);
 	for (uint32_t n = 0; n < k->size - 512; n++)
 		assert_int_equal(memory[p->kernel.base + n], 'k');
 	for (uint32_t n = 0; n < i->size; n++)
