@@ -13,6 +13,7 @@
 	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS |              \
 	 HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
 #define DESTROY_STEPS 1024
+#define LARGE_STEPS   64 /* a leaf of 512 pages */
 
 /* ---- life ---- */
 
@@ -43,17 +44,16 @@ spa_t gpa_top(const struct gpa_map *map)
 }
 
 /* True when the table is empty; false when the steps are used up. */
-static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level,
-			unsigned int *steps)
+static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level, int *steps)
 {
 	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 		uint64_t entry = table[i];
 
 		if (!entry)
 			continue;
-		if (!*steps)
+		if (*steps <= 0)
 			return false;
-		--*steps;
+		*steps -= level == 1 && !pte_is_table(entry, level) ? LARGE_STEPS : 1;
 		if (!pte_is_table(entry, level)) {
 			gpa_entry_set(&table[i], 0);
 			gpa_release(map, entry, level);
@@ -69,7 +69,7 @@ static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level
 
 bool gpa_destroy(struct gpa_map *map)
 {
-	unsigned int steps = DESTROY_STEPS;
+	int steps = DESTROY_STEPS;
 	bool done;
 
 	memory_lock();
@@ -279,12 +279,14 @@ static hv_status_t access_state(struct gpa_map *map, uint64_t gpn,
 			return HV_STATUS_INSUFFICIENT_MEMORY;
 		entry = walk.entry[0];
 	}
-	if (now & clear)
-		now |= pte_flags_of(
-			__atomic_fetch_and(entry, ~pte_state_bits(clear), __ATOMIC_SEQ_CST));
-	__atomic_fetch_or(entry, pte_state_bits(set), __ATOMIC_SEQ_CST);
-	if (now & clear)
+	if (now & clear) {
+		uint64_t kept = ~pte_state_bits(clear);
+
+		now |= pte_flags_of(__atomic_fetch_and(entry, kept, __ATOMIC_SEQ_CST));
 		map->stale = true;
+		gpa_removals++;
+	}
+	__atomic_fetch_or(entry, pte_state_bits(set), __ATOMIC_SEQ_CST);
 	result.accessed = !!(now & PTE_ACCESSED);
 	result.dirty = !!(now & PTE_DIRTY);
 	*state = result.as_uint8;
@@ -318,23 +320,23 @@ static bool permits(uint64_t leaf, uint32_t access)
 }
 
 /*
- * What the last walks found, under the memory lock: a call's input and output pages are mostly those of the last call. Good as long as the
- * map's generation stands, since rights and accessed and dirty bits are only taken away with a flush.
+ * What the last walks found: a call's input and output pages are mostly those of the last call.
+ * Good until any translation of any map is taken away: so not even a new map in the place of an
+ * old one can be mistaken for it.
  */
-struct recent {
+#define RECENT_PAGES 16
+static struct recent {
 	const struct gpa_map *map;
-	uint64_t gpn, generation;
+	uint64_t gpn, removals;
 	uint32_t access;
 	void *page;
-};
-#define RECENT_PAGES 16
-static struct recent recent_pages[RECENT_PAGES];
+} recent_pages[RECENT_PAGES];
 
 /*
  * The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and
  * dirty.
  */
-static void *page_find(struct gpa_map *map, uint64_t gpn, uint32_t access)
+static void *page_find(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 {
 	uint64_t state = pte_state_bits(access & HV_MAP_GPA_WRITABLE ? PTE_ACCESSED | PTE_DIRTY
 								     : PTE_ACCESSED);
@@ -353,18 +355,20 @@ static void *page_find(struct gpa_map *map, uint64_t gpn, uint32_t access)
 	return plat_spa_ptr((spa_t){spn << PAGE_SHIFT});
 }
 
-static void *page_at(struct gpa_map *map, uint64_t gpn, uint32_t access)
+static void *page_at(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 {
 	struct recent *recent = &recent_pages[gpn % RECENT_PAGES];
 
-	if (recent->map == map && recent->gpn == gpn && recent->generation == map->generation && (recent->access & access) == access)
+	if (recent->map == map && recent->gpn == gpn && recent->removals == gpa_removals &&
+	    (recent->access & access) == access)
 		return recent->page;
 	recent->map = NULL;
 	recent->page = page_find(map, gpn, access);
 	if (!recent->page)
 		return NULL;
 	/* No leaf is writable and not readable. */
-	*recent = (struct recent){ map, gpn, map->generation, access | HV_MAP_GPA_READABLE, recent->page };
+	*recent =
+		(struct recent){map, gpn, gpa_removals, access | HV_MAP_GPA_READABLE, recent->page};
 	return recent->page;
 }
 

@@ -67,10 +67,14 @@ static uint64_t *table_begin(uint64_t *entry)
 	return (uint64_t *)((uintptr_t)entry & ~(uintptr_t)PAGE_MASK);
 }
 
+uint64_t gpa_removals;
+
 uint64_t gpa_entry_set(uint64_t *entry, uint64_t value)
 {
 	uint64_t old = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
 
+	if (old)
+		gpa_removals++;
 	memory_table_entries(entry, !!value - !!old);
 	return old;
 }

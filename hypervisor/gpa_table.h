@@ -32,6 +32,8 @@ void gpa_walk(const struct gpa_map *map, uint64_t gpn, unsigned int level, struc
  */
 hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int level,
 			    struct gpa_walk *walk) MUST_CHECK;
+/* Entries that were replaced or taken away, and accessed and dirty bits that were cleared. */
+extern uint64_t gpa_removals;
 /* Replaces an entry and keeps its table's count; the old one. */
 uint64_t gpa_entry_set(uint64_t *entry, uint64_t value);
 /*

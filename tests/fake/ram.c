@@ -116,6 +116,7 @@ void ram_boot(const struct ram_machine *machine)
 	for (int i = 0; i < RAM_CHILDREN; i++)
 		ram_children[i] =
 			(struct partition){.id = HV_ROOT_PARTITION + 1 + i, .parent = &ram_root};
+	gpa_removals++; /* the maps of the machine before are gone */
 	memory_boot(&handoff);
 	memory_init(&ram_root);
 	CHECK(gpa_create_root(&homes[0].gpa, &ram_root, machine->max_level) == HV_STATUS_SUCCESS);

@@ -406,6 +406,44 @@ static void test_dirty_of_large_page(void **state)
 	assert_int_equal(ram_flushes, 2);
 }
 
+/* Pages that were reached just before are remembered, and not one moment too long. */
+static void test_no_access_by_what_was(void **state)
+{
+	uint8_t access;
+	char byte = 'x';
+
+	(void)state;
+	assert_int_equal(map(1, 0x50, RW), HV_STATUS_SUCCESS);
+	assert_true(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
+	assert_int_equal(map(1, 0x51, RW), HV_STATUS_SUCCESS);
+	assert_true(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
+	assert_int_equal(*(char *)plat_spa_ptr((spa_t){0x51000}), 'x');
+	assert_int_equal(state_of(1, CLEAR_DIRTY), 3);
+	assert_true(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
+	assert_int_equal(state_of(1, 0), 3); /* dirty again */
+	assert_int_equal(map(1, 0x51, HV_MAP_GPA_READABLE), HV_STATUS_SUCCESS);
+	assert_false(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
+	assert_true(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
+	assert_false(plat_gpa_write(child, (gpa_t){0x1000}, &byte, 1));
+	assert_int_equal(plat_gpa_unmap(child, 1, false), HV_STATUS_SUCCESS);
+	assert_false(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
+	assert_int_equal(plat_gpa_access_state(child, 1, 0, &access), HV_STATUS_SUCCESS);
+	assert_int_equal(access, 0);
+}
+
+/* A new map in the place of an old one. */
+static void test_no_access_by_an_older_map(void **state)
+{
+	char byte;
+
+	(void)state;
+	assert_int_equal(map(1, 0x50, RW), HV_STATUS_SUCCESS);
+	assert_true(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
+	ram_destroy(child);
+	ram_create(child);
+	assert_false(plat_gpa_read(child, (gpa_t){0x1000}, &byte, 1));
+}
+
 static void test_destroy_gives_all_back(void **state)
 {
 	uint64_t gpn;
@@ -440,6 +478,17 @@ static void test_destroy_is_bounded(void **state)
 	assert_int_equal(plat_pool_count(child), 16);
 }
 
+static void test_destroy_of_large_pages_is_bounded(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < 20; i++)
+		assert_int_equal(map_large(i << 9, 0x200, RW), HV_STATUS_SUCCESS);
+	assert_false(gpa_destroy(gpa_of(child)));
+	assert_int_equal(memory_page(0x200)->count, 4);
+	ram_destroy(child);
+	assert_int_equal(memory_page(0x200)->count, 0);
+}
+
 static void test_create_without_pages(void **state)
 {
 	(void)state;
@@ -471,8 +520,11 @@ int main(void)
 		TEST(test_shortage_when_splitting),
 		TEST(test_accessed_and_dirty),
 		TEST(test_dirty_of_large_page),
+		TEST(test_no_access_by_what_was),
+		TEST(test_no_access_by_an_older_map),
 		TEST(test_destroy_gives_all_back),
 		TEST(test_destroy_is_bounded),
+		TEST(test_destroy_of_large_pages_is_bounded),
 		TEST(test_create_without_pages),
 	};
 
