@@ -5,9 +5,9 @@
  *                                                                                          │
  *                          vendor_run(child) ◄─ exit ─► run_exit, until the root is wanted ┘
  *
- * Entry: lp->guest is set, then vp->events and the map's generation are looked at; who posts an event or changes a map does so
- * first and looks at lp->guest then. So either the LP sees the change or the other sees that it must send an IPI, which waits
- * as long as GIF (or IF) is clear and ends the guest at once.
+ * Entry: lp->guest is set, then vp->events, those of the LP's root VP and the map's generation are looked at; who posts an
+ * event or changes a map does so first and looks at lp->guest then. So either the LP sees the change or the other sees that it
+ * must send an IPI, which waits as long as GIF (or IF) is clear and ends the guest at once.
  */
 #include "hypervisor/run.h"
 
@@ -175,6 +175,13 @@ static void sleep(struct lp *lp, struct vcpu *root)
 	guest_left(lp);
 }
 
+/* Something was posted that whoever posted it may have thought this LP would still see: for the guest, or for its LP's root. */
+static inline bool events_wait(const struct lp *lp, const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->vp->events, __ATOMIC_RELAXED) ||
+	       (vcpu != lp->root && __atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED));
+}
+
 /* True: the guest may be entered, and lp->guest says so. False: leave the run loop; only a child does. */
 static bool prepare(struct lp *lp, struct vcpu *vcpu)
 {
@@ -201,7 +208,7 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 		if (__builtin_expect(vcpu->rare, 0) && notify_deliverable(vcpu))
 			return false;
 		__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
-		if (__builtin_expect(!__atomic_load_n(&vp->events, __ATOMIC_RELAXED), 1))
+		if (__builtin_expect(!events_wait(lp, vcpu), 1))
 			break;
 		guest_left(lp);
 	}
@@ -220,11 +227,10 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
 
-	if ((vp->suspend | (uint32_t)vp->activity | vcpu->rare | vp->lapic.irr_words | vp->events) ||
-	    (vcpu != lp->root && __atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED)))
+	if (vp->suspend | (uint32_t)vp->activity | vcpu->rare | vp->lapic.irr_words)
 		return false;
 	__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
-	if (__builtin_expect(__atomic_load_n(&vp->events, __ATOMIC_RELAXED) ||
+	if (__builtin_expect(events_wait(lp, vcpu) ||
 				     __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE) != vcpu->tlb_generation,
 			     0)) {
 		guest_left(lp);

@@ -27,7 +27,7 @@ def boots(kernel, vps, **how):
         facts(t, text, kernel, vps, "i686" if architecture == "i386" else "x86_64")
         if "mib" in how:
             mib = int(re.search(r"guest: (\d+) MiB of memory", text)[1])
-            t.check(how["mib"] * 0.9 <= mib <= how["mib"], f"the guest has {mib} MiB")
+            t.check(how["mib"] * 0.7 <= mib <= how["mib"], f"the guest has {mib} MiB")
     return run
 
 
