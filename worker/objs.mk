@@ -7,8 +7,18 @@ worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs))
 	$(call link_user,-lZydis -lseccomp)
 
-worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c
+worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
+	tests/unit/config_test.c
 worker_emulator := worker/emulate.o worker/emulate_string.o worker/operand.o worker/insn.o worker/alu.o
+worker_loader := worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o
 alu_test_objs := worker/alu.o
 emulate_test_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o tests/fake/native.o
 emulate_test_libs := -lZydis
+worker_loader_test_objs := $(worker_loader) tests/fake/backend.o
+worker_memory_test_objs := worker/memory.o tests/fake/backend.o
+config_test_objs := worker/config.o worker/say.o
+
+worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/worker_loader_fuzz.c
+exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o $(devices_objs) $(devices_fake) tests/fake/backend.o
+exit_fuzz_libs := -lZydis
+worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
