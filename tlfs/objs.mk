@@ -19,7 +19,7 @@ guest_test_objs += tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_sta
 guest_test_objs += tlfs/synic.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o
 guest_test_objs += tlfs/cpuid.o tlfs/cpuid_features.o tlfs/cpuid_hv.o tlfs/cpuid_override.o tlfs/cpuid_topology.o
 guest_test_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o tlfs/hc_flush.o
-guest_tests := lapic lapic_ipi lapic_timer synic stimer refclock cpuid msr overlay hc_flush
+guest_tests := lapic lapic_ipi lapic_timer post_race synic stimer refclock cpuid msr overlay hc_flush
 tlfs_tests += $(guest_tests:%=tests/unit/%_test.c)
 $(foreach t,$(guest_tests),$(eval $(t)_test_objs := $(guest_test_objs)))
 

@@ -221,7 +221,7 @@ void plat_tlb_sync(struct partition *p)
 
 void plat_vp_kick(struct vp *vp)
 {
-	record.kicks[vp->index]++;
+	__atomic_fetch_add(&record.kicks[vp->index], 1, __ATOMIC_RELAXED);
 }
 
 hv_status_t plat_vp_create(struct vp *vp)

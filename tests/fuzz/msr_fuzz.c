@@ -14,10 +14,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define VP_COUNT 3u
-#define MORE_STEPS                                                                                 \
-	60u /* after the input's end, by a generator that the input seeds: depth for short inputs  \
-	     */
-#define BUFFER_COUNT (PAGE_SIZE / sizeof(struct synic_message))
+/* Steps after the input's end, by a generator that the input seeds: depth for short inputs. */
+#define MORE_STEPS 30u
 
 static const uint8_t *input;
 static size_t left;
