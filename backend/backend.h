@@ -41,7 +41,9 @@ const char *backend_device(void);
 
 /* ---- Partitions ---- */
 
-int partition_create(int backend, unsigned int vp_count, struct partition **partition) MUST_CHECK;
+/* flush_calls: the guest is told that it may flush other VPs' TLBs by hypercall. */
+int partition_create(int backend, unsigned int vp_count, bool flush_calls,
+		     struct partition **partition) MUST_CHECK;
 /* Its VPs are destroyed before it, its memory is let go by it. */
 void partition_destroy(struct partition **partition);
 
@@ -123,6 +125,7 @@ struct vp_boot_state {
 	struct vp_segment tr, ldtr;
 	struct vp_table gdtr, idtr;
 	uint64_t cr3;
+	bool no_flush_calls; /* this guest cannot make them: see partition_create() */
 };
 
 enum vp_exit_kind {

@@ -80,7 +80,7 @@ static int set_property(struct partition *partition, uint32_t code, uint64_t val
 }
 
 /* What of the TLFS a guest gets: all that serves a guest, nothing that serves a parent. */
-static uint64_t synthetic_features(void)
+static uint64_t synthetic_features(bool flush_calls)
 {
 	union hv_partition_synthetic_processor_features features = {
 		.hypervisor_present = 1,
@@ -99,7 +99,7 @@ static uint64_t synthetic_features(void)
 		.fast_hypercall_output = 1,
 		.direct_synthetic_timers = 1,
 		.extended_processor_masks = 1,
-		.tb_flush_hypercalls = 1,
+		.tb_flush_hypercalls = flush_calls,
 		.synthetic_cluster_ipi = 1,
 		.notify_long_spin_wait = 1,
 		.signal_events = 1,
@@ -137,10 +137,10 @@ static int install_intercepts(struct partition *partition)
 	return rc;
 }
 
-static int set_up(struct partition *partition, unsigned int vp_count)
+static int set_up(struct partition *partition, unsigned int vp_count, bool flush_calls)
 {
 	int rc = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
-			      synthetic_features());
+			      synthetic_features(flush_calls));
 
 	if (rc == 0) {
 		rc = set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET, vp_count);
@@ -155,7 +155,8 @@ static int set_up(struct partition *partition, unsigned int vp_count)
 	return rc != 0 ? rc : install_intercepts(partition);
 }
 
-int partition_create(int backend, unsigned int vp_count, struct partition **result)
+int partition_create(int backend, unsigned int vp_count, bool flush_calls,
+		     struct partition **result)
 {
 	struct mshv_create_partition args = {
 		.pt_flags = 1u << MSHV_PT_BIT_LAPIC | 1u << MSHV_PT_BIT_X2APIC |
@@ -173,7 +174,7 @@ int partition_create(int backend, unsigned int vp_count, struct partition **resu
 		rc = -errno;
 		goto out_free;
 	}
-	rc = set_up(partition, vp_count);
+	rc = set_up(partition, vp_count, flush_calls);
 	if (rc != 0) {
 		goto out_close;
 	}

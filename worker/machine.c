@@ -100,7 +100,8 @@ static bool create_vps(struct machine *machine)
 
 static bool create_partition(struct machine *machine)
 {
-	int rc = partition_create(machine->backend, machine->config->vps, &machine->partition);
+	int rc = partition_create(machine->backend, machine->config->vps,
+				  !machine->boot.no_flush_calls, &machine->partition);
 
 	if (rc != 0) {
 		return failed("create a partition", rc);
