@@ -5,37 +5,44 @@
 #include "hypervisor/home.h"
 #include "lib/string.h"
 
-/* The bytes from RIP to the end of its page, or NULL. They may be looked at until the GPA map changes. */
-static const uint8_t *peek(struct vcpu *vcpu, uint64_t rip_offset, uint32_t *available)
+/* Where the byte at RIP + rip_offset is, and how many follow it on its page; false: not mapped. */
+static bool locate(struct vcpu *vcpu, uint64_t rip_offset, gpa_t *gpa, uint32_t *available)
 {
 	uint64_t linear = vendor_linear_rip(vcpu) + rip_offset;
-	const uint8_t *page;
 	uint32_t error;
-	gpa_t gpa;
 
 	*available = (uint32_t)(PAGE_SIZE - (linear & PAGE_MASK));
-	if (walk_gva(vcpu, (gva_t){ linear & ~PAGE_MASK }, WALK_FETCH, &gpa, &error) != HV_TRANSLATE_GVA_SUCCESS)
+	if (walk_gva(vcpu, (gva_t){ linear & ~PAGE_MASK }, WALK_FETCH, gpa, &error) != HV_TRANSLATE_GVA_SUCCESS)
+		return false;
+	gpa->v = (gpa->v & ~PAGE_MASK) | (linear & PAGE_MASK);
+	return true;
+}
+
+/* The bytes from RIP to the end of its page, or NULL. They may be compared until the GPA map changes, and not be passed on. */
+static const uint8_t *peek(struct vcpu *vcpu, uint32_t *available)
+{
+	const uint8_t *page;
+	gpa_t gpa;
+
+	if (!locate(vcpu, 0, &gpa, available))
 		return NULL;
 	page = gpa_peek(vcpu->vp->partition, gpa.v >> PAGE_SHIFT);
-	return page ? page + (linear & PAGE_MASK) : NULL;
+	return page ? page + (gpa.v & PAGE_MASK) : NULL;
 }
 
 uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX])
 {
-	uint32_t available, count;
-	const uint8_t *from = peek(vcpu, 0, &available);
+	uint32_t count = 0, available;
+	gpa_t gpa;
 
-	if (!from)
-		return 0;
-	count = available < INSN_MAX ? available : INSN_MAX;
-	memcpy(bytes, from, count);
-	if (count == INSN_MAX)
-		return count;
-	from = peek(vcpu, count, &available);
-	if (!from)
-		return count;
-	memcpy(bytes + count, from, INSN_MAX - count);
-	return INSN_MAX;
+	while (count < INSN_MAX && locate(vcpu, count, &gpa, &available)) {
+		uint32_t part = available < INSN_MAX - count ? available : INSN_MAX - count;
+
+		if (!plat_gpa_read(vcpu->vp->partition, gpa, bytes + count, part))
+			break;
+		count += part;
+	}
+	return count;
 }
 
 struct prefixes {
@@ -91,7 +98,7 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 			     1))
 		return 2;
 	*seen = (struct seen_instruction){ .rip = vcpu->rip, .cr3 = cr3, .generation = gpa_generation(vcpu->vp->partition) };
-	seen->at = peek(vcpu, 0, &available);
+	seen->at = peek(vcpu, &available);
 	if (available < 2)
 		seen->at = NULL;
 	if (seen->at && (seen->at[0] | seen->at[1] << 8) == opcode)
