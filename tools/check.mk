@@ -1,8 +1,8 @@
 # `make check`: everything that needs no emulator. Each part is a target, so that they run side by side.
 
-.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map
+.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map check-tools
 
-check-all: check-folders check-headers check-core check-map check-units check-fuzz
+check-all: check-folders check-headers check-core check-map check-tools check-units check-fuzz
 
 # A folder may include only what tools/check-includes allows it.
 check-folders:
@@ -11,6 +11,10 @@ check-folders:
 # Every path that HACKING.md names exists.
 check-map:
 	@tools/check-map
+
+# The tools' own parts that need no machine.
+check-tools:
+	@python3 tests/unit/labkit_test.py 2>build/labkit_test.log || { cat build/labkit_test.log; exit 1; }
 
 # Headers compile alone. Those of root/ need kernel headers and are seen by Kbuild.
 self_headers := $(shell find $(wildcard $(filter-out root,$(folders)) include) -name '*.h' 2>/dev/null)

@@ -20,6 +20,6 @@ def grub(protocol, firmware):
     return run
 
 
-test("boot: GRUB, SeaBIOS, multiboot 1", deadline=240)(grub(1, "bios"))
-test("boot: GRUB, SeaBIOS, multiboot 2", deadline=240, bare="both")(grub(2, "bios"))
-test("boot: GRUB, OVMF, multiboot 2", deadline=240, bare="both")(grub(2, "uefi"))
+test("boot: GRUB, SeaBIOS, multiboot 1", deadline=400)(grub(1, "bios"))
+test("boot: GRUB, SeaBIOS, multiboot 2", deadline=400, bare="both")(grub(2, "bios"))
+test("boot: GRUB, OVMF, multiboot 2", deadline=400, bare="both")(grub(2, "uefi"))

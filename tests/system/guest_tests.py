@@ -32,14 +32,14 @@ def boots(kernel, vps, **how):
 
 
 for vps_ in (1, 2, 4, 8):
-    test(f"guest: 6.1 with {vps_} VPs on 2 LPs", deadline=300)(boots("6.1", vps_))
+    test(f"guest: 6.1 with {vps_} VPs on 2 LPs", deadline=600)(boots("6.1", vps_))
 for kernel_ in ("6.12", "6.1-i386", "6.5-i386", "7"):
-    test(f"guest: {kernel_} with 2 VPs", deadline=300)(boots(kernel_, 2))
+    test(f"guest: {kernel_} with 2 VPs", deadline=600)(boots(kernel_, 2))
 for kernel_ in ("6.12", "7"):
-    test(f"guest: 6.1 in a root of {kernel_}", deadline=300)(boots("6.1", 2, root={"root_kernel": kernel_}))
-test("guest: in a root of 1 LP", deadline=300)(boots("6.1", 2, root={"lps": 1}))
-test("guest: with 128 MiB", deadline=300)(boots("6.1", 1, memory="128M", mib=128))
-test("guest: with memory above 4 GiB", deadline=300)(
+    test(f"guest: 6.1 in a root of {kernel_}", deadline=600)(boots("6.1", 2, root={"root_kernel": kernel_}))
+test("guest: in a root of 1 LP", deadline=600)(boots("6.1", 2, root={"lps": 1}))
+test("guest: with 128 MiB", deadline=600)(boots("6.1", 1, memory="128M", mib=128))
+test("guest: with memory above 4 GiB", deadline=600)(
     boots("6.1", 2, memory="4G", mib=4096, root={"memory": 6144}))
 
 

@@ -40,15 +40,15 @@ def survives(words, wanted, status=TRIPLE_FAULT, wrap=""):
     return run
 
 
-test("hostile: a triple fault", deadline=300)(survives("triple", "hostile: triple fault"))
-test("hostile: spins with interrupts off", deadline=300)(
+test("hostile: a triple fault", deadline=600)(survives("triple", "hostile: triple fault"))
+test("hostile: spins with interrupts off", deadline=600)(
     survives("spin", "hostile: spinning", KILLED, "timeout -s KILL 10"))
 test("hostile: floods hypercalls with garbage", deadline=400)(survives("hypercalls", "hostile: alive"))
 test("hostile: writes random MSRs", deadline=400)(survives("msrs", "hostile: alive"))
 test("hostile: touches every unmapped page", deadline=400)(survives("touch", "hostile: alive"))
 
 
-@test("hostile: a child's SVM, and its interrupts, reach nobody", deadline=300)
+@test("hostile: a child's SVM, and its interrupts, reach nobody", deadline=600)
 def child_protection(t):
     """On a processor without SVM: no CPUID bit, #UD for its instructions, #GP for its MSRs."""
     worker = guest.shell(guest.program("/root/protect.elf"))

@@ -36,7 +36,7 @@ def attempt(t, base, size, **options):
     return text, int(seen), int(written)
 
 
-@test("protection: the attempt itself works where nothing forbids it (bare)", deadline=120)
+@test("protection: the attempt itself works where nothing forbids it (bare)", deadline=400)
 def control(t):
     """Without the hypervisor the firmware's pages can be read: the test sees what it would if memory were open."""
     text, seen, _ = attempt(t, *BIOS, bare=True)
@@ -44,7 +44,7 @@ def control(t):
     t.has(text, "protect: read VM_HSAVE_PA done")
 
 
-@test("protection: the hypervisor's memory, from the root", deadline=300)
+@test("protection: the hypervisor's memory, from the root", deadline=600)
 def memory(t):
     text, seen, written = attempt(t, *hypervisor_memory(t))
     t.same("words seen", seen, 0)
@@ -52,7 +52,7 @@ def memory(t):
     calm(t, text)
 
 
-@test("protection: SVM, from the root", deadline=200)
+@test("protection: SVM, from the root", deadline=400)
 def svm(t):
     text, _, _ = attempt(t, *BIOS)
     for name in REFUSED:

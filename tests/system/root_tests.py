@@ -94,7 +94,7 @@ cut -d: -f2 /proc/ioports | grep -v -e vga -e cga -e ega | sort
 """
 
 
-@test("root: sees the same hardware as without the hypervisor", deadline=240)
+@test("root: sees the same hardware as without the hypervisor", deadline=400)
 def same_hardware(t):
     with_it = t.root(VIEW, root_kernel="6.1-generic")
     without = t.root(VIEW, root_kernel="6.1-generic", bare=True)

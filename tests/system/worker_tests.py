@@ -40,7 +40,7 @@ def one_line(t, name, status, text, wanted):
     t.check(wanted in text, f"{name}: {text!r} does not name {wanted!r}")
 
 
-@test("worker: bad input gets one clear line", deadline=240)
+@test("worker: bad input gets one clear line", deadline=400)
 def bad_input(t):
     script = ["head -c 3000000 vmlinuz >half; : >empty"]
     for name, (arguments, _) in CASES.items():
@@ -57,7 +57,7 @@ def bad_input(t):
         one_line(t, name, status, message, CASES[name][1])
 
 
-@test("worker: without the hypervisor, the module or permission", deadline=240)
+@test("worker: without the hypervisor, the module or permission", deadline=400)
 def lacks(t):
     command = guest.shell(["vmwp", *words()])
     script = f"{command} 2>&1; echo \"=status $?\""
