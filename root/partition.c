@@ -27,6 +27,27 @@ struct partition *partition_find(u64 id)
 	return xa_load(&partitions, id);
 }
 
+/* All VPs; a kick too many costs a dispatch. */
+void partitions_kick(void)
+{
+	struct partition *partition;
+	unsigned long id;
+	struct vp *vp;
+	u32 i;
+
+	rcu_read_lock();
+	xa_for_each(&partitions, id, partition)
+	{
+		for (i = 0; i < MAX_VPS; i++) {
+			vp = smp_load_acquire(&partition->vps[i]);
+			if (vp) {
+				vp_kick(vp);
+			}
+		}
+	}
+	rcu_read_unlock();
+}
+
 struct partition *partition_get(struct partition *partition)
 {
 	kref_get(&partition->ref);

@@ -147,6 +147,7 @@ long partition_create(void __user *argument);
 struct partition *partition_find(u64 id); /* under RCU */
 struct partition *partition_get(struct partition *partition);
 void partition_put(struct partition *partition);
+void partitions_kick(void);
 
 /* vp.c, run.c, state.c */
 long vp_create(struct partition *partition, void __user *argument);

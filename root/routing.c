@@ -2,6 +2,7 @@
  */
 #include <linux/errno.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -21,7 +22,7 @@ struct irq_route routing_find(struct partition *partition, u32 gsi)
 	if (!routing || gsi >= routing->count) {
 		return (struct irq_route){};
 	}
-	return routing->routes[gsi];
+	return routing->routes[array_index_nospec(gsi, routing->count)];
 }
 
 /* An MSI's address and data (Intel SDM vol. 3, "Message Signalled Interrupts"). */

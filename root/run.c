@@ -89,6 +89,7 @@ static int copy_message(void __user *user, const struct hv_message *message)
 	if (!user_access_begin(user, sizeof(*message))) {
 		return -EFAULT;
 	}
+#pragma GCC unroll 32
 	for (i = 0; i < sizeof(*message) / sizeof(u64); i++) {
 		unsafe_put_user(from[i], &to[i], out_fault);
 	}

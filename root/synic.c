@@ -16,7 +16,9 @@
 #include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/notifier.h>
 #include <linux/percpu.h>
+#include <linux/reboot.h>
 #include <asm/irq_vectors.h>
 
 #include "hv/msr.h"
@@ -309,6 +311,23 @@ static int synic_cpu_online(unsigned int number)
 	return 0;
 }
 
+/* What has come before the SINTs were masked. */
+static void take_rest(struct synic_cpu *cpu)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	rcu_read_lock();
+	take_messages(cpu);
+	take_flags(cpu);
+	rcu_read_unlock();
+	local_irq_restore(flags);
+}
+
+/*
+ * Messages about a VP go to the CPU that dispatched it last. Those that were to come here would
+ * never arrive, so each VP is dispatched once more, elsewhere.
+ */
 static int synic_cpu_offline(unsigned int number)
 {
 	struct synic_cpu *cpu = this_cpu_ptr(&cpus);
@@ -317,10 +336,12 @@ static int synic_cpu_offline(unsigned int number)
 	sint_disable(SIGNAL_SINT);
 	sint_disable(HV_SYNIC_DOORBELL_SINT_INDEX);
 	sint_disable(HV_SYNIC_INTERCEPTION_SINT_INDEX);
+	take_rest(cpu);
 	compat_msr_write(HV_X64_MSR_SCONTROL, cpu->previous_control);
 	for (i = 0; i < PAGE_COUNT; i++) {
 		page_disable(&cpu->pages[i]);
 	}
+	partitions_kick();
 	return 0;
 }
 
@@ -362,6 +383,17 @@ static bool alloc_pages_of_cpu(struct synic_cpu *cpu)
 	return cpu->hvcall_page;
 }
 
+/* The next kernel of a kexec must not find its memory under pages of the hypervisor. */
+static int before_reboot(struct notifier_block *block, unsigned long action, void *data)
+{
+	cpuhp_remove_state(hotplug_state);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block reboot_notifier = {
+	.notifier_call = before_reboot,
+};
+
 int synic_init(void)
 {
 	unsigned int number;
@@ -380,7 +412,14 @@ int synic_init(void)
 		goto out_handler;
 	}
 	hotplug_state = ret;
+	ret = register_reboot_notifier(&reboot_notifier);
+	if (ret) {
+		goto out_hotplug;
+	}
 	return 0;
+
+out_hotplug:
+	cpuhp_remove_state(hotplug_state);
 
 out_handler:
 	compat_set_handler(NULL);
@@ -391,6 +430,7 @@ out_free:
 
 void synic_exit(void)
 {
+	unregister_reboot_notifier(&reboot_notifier);
 	cpuhp_remove_state(hotplug_state);
 	compat_set_handler(NULL);
 	free_pages_of_cpus();

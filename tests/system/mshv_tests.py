@@ -1,0 +1,43 @@
+"""/dev/mshv: the module on each kernel; programs of C in the root do the work."""
+import os
+import re
+
+from harness import BUILD, TROUBLE, kernels, test
+
+PROGRAMS = os.path.join(BUILD, "tests", "system")
+
+
+def program(name):
+    return [(os.path.join(PROGRAMS, name), f"/root/{name}")]
+
+
+def calm(t, log):
+    for word in TROUBLE:
+        t.check(not re.search(word, log), f"the root's log has {word!r}")
+
+
+def functions(kernel):
+    def run(t):
+        log = t.root("./mshv_functions && rmmod mshv_vd && insmod /lab/mshv_vd.ko && ./mshv_functions && dmesg",
+                     root_kernel=kernel, puts=program("mshv_functions"))
+        t.same("runs in which all holds", log.count("all hold"), 2)
+        calm(t, log)
+    return run
+
+
+for kernel_ in ("6.1", "6.12", "7"):
+    test(f"mshv: what each call does, {kernel_}", deadline=400)(functions(kernel_))
+
+
+@test("mshv: random calls from 60 processes that are killed", deadline=900)
+def torture(t):
+    log = t.root("./mshv_torture 7 60 && dmesg", puts=program("mshv_torture"))
+    t.has(log, "60 processes killed, nothing held")
+    calm(t, log)
+
+
+@test("mshv: without a hypervisor the module says so")
+def no_hypervisor(t):
+    built = os.path.join(BUILD, "root", kernels.get("6.1").version, "mshv_vd.ko")
+    log = t.root("insmod /root/mshv_vd.ko; dmesg | tail -5", bare=True, puts=[(built, "/root/mshv_vd.ko")])
+    t.has(log, "mshv_vd: no hypervisor: boot this machine by Verdigris, then load the module")
