@@ -16,6 +16,8 @@ static void features(const struct partition *p, uint32_t out[4])
 
 	out[EAX] = (uint32_t)p->privileges;
 	out[EBX] = (uint32_t)(p->privileges >> 32);
+	if (p->privileges >> 32 & HV_CREATE_PARTITIONS) /* DispatchVp takes interrupts along */
+		out[ECX] = HV_VP_DISPATCH_INTERRUPT_INJECTION_AVAILABLE;
 	out[EDX] = HV_X64_HYPERCALL_XMM_INPUT_AVAILABLE | HV_FEATURE_GUEST_CRASH_MSR_AVAILABLE |
 		   HV_FEATURE_SINT_POLLING_MODE_AVAILABLE | HV_FEATURE_HYPERCALL_MSR_LOCK_AVAILABLE;
 	if (has.access_guest_idle_reg)

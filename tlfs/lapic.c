@@ -289,6 +289,10 @@ void lapic_init(struct vp *vp)
 {
 	lapic_reset(vp);
 	vp_rearm_timer(vp);
+	if (vp->partition->id == HV_ROOT_PARTITION) {
+		plat_apic_lint(vp, 0, vp->lapic.lvt_lint[0]);
+		plat_apic_lint(vp, 1, vp->lapic.lvt_lint[1]);
+	}
 }
 
 uint32_t lapic_get_tpr(const struct vp *vp)

@@ -47,8 +47,10 @@ static bool has_msr(const struct partition *p, uint32_t msr)
 	case HV_X64_MSR_GUEST_IDLE:
 		privilege = HV_MSR_GUEST_IDLE_AVAILABLE;
 		break;
-	case HV_X64_MSR_CRASH_P0 ... HV_X64_MSR_CRASH_CTL:
 	case HV_X64_MSR_RESET:
+		privilege = HV_MSR_RESET_AVAILABLE;
+		break;
+	case HV_X64_MSR_CRASH_P0 ... HV_X64_MSR_CRASH_CTL:
 		privilege = ALWAYS;
 		break;
 	case HV_X64_MSR_REENLIGHTENMENT_CONTROL ... HV_X64_MSR_TSC_EMULATION_STATUS:

@@ -166,6 +166,10 @@ static void privileges_are_told(void **state)
 	p->privileges = 0x123456789ABCDEFull;
 	assert_int_equal(get(HYPERV_CPUID_FEATURES, 0, EAX), 0x89ABCDEF);
 	assert_int_equal(get(HYPERV_CPUID_FEATURES, 0, EBX), 0x01234567);
+	assert_int_equal(get(HYPERV_CPUID_FEATURES, 0, ECX),
+			 1 << 9); /* to who creates partitions */
+	p->privileges = ~(uint64_t)0 << 33;
+	assert_int_equal(get(HYPERV_CPUID_FEATURES, 0, ECX), 0);
 }
 
 /* ---- the hypervisor's leaves ---- */

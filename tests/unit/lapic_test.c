@@ -102,7 +102,7 @@ static void power_on_state(void **state)
 
 /*
  * The root's starts as firmware leaves it: x2APIC mode, virtual wire on the boot processor alone.
- * 
+ *
  */
 static void root_starts_in_x2apic_mode(void **state)
 {
@@ -243,7 +243,7 @@ static void trigger_mode_follows(void **state)
 
 /*
  * Reading an IRR register sees what has been posted, though the VP was not kicked out for it yet.
- * 
+ *
  */
 static void irr_read_folds(void **state)
 {
@@ -255,7 +255,7 @@ static void irr_read_folds(void **state)
 
 /*
  * SDM, "Local APIC State After It Has Been Software Disabled": nothing new, IRR and ISR are held.
- * 
+ *
  */
 static void software_disabled(void **state)
 {
@@ -690,6 +690,9 @@ static void root_pins_follow(void **state)
 	assert_int_equal(record.lint[1], 0x400);
 	set_msr(X2APIC(LAPIC_SVR), 0xFF);
 	assert_int_equal(record.lint[1], 0x10400);
+	lapic_init(vp);
+	assert_int_equal(record.lint[0], MASKED);
+	assert_int_equal(record.lint[1], MASKED);
 }
 
 /* ---- save and restore ---- */

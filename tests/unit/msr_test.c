@@ -70,7 +70,7 @@ static void set(uint32_t msr, uint64_t value)
 
 /*
  * Each MSR by the privilege that gives it: without, both directions are #GP; with, reading works.
- * 
+ *
  */
 static void privileges(void **state)
 {
@@ -81,6 +81,7 @@ static void privileges(void **state)
 		{HV_X64_MSR_GUEST_OS_ID, HV_MSR_HYPERCALL_AVAILABLE},
 		{HV_X64_MSR_HYPERCALL, HV_MSR_HYPERCALL_AVAILABLE},
 		{HV_X64_MSR_VP_INDEX, HV_MSR_VP_INDEX_AVAILABLE},
+		{HV_X64_MSR_RESET, HV_MSR_RESET_AVAILABLE},
 		{HV_X64_MSR_VP_RUNTIME, HV_MSR_VP_RUNTIME_AVAILABLE},
 		{HV_X64_MSR_TIME_REF_COUNT, HV_MSR_TIME_REF_COUNT_AVAILABLE},
 		{HV_X64_MSR_REFERENCE_TSC, HV_MSR_REFERENCE_TSC_AVAILABLE},
@@ -440,7 +441,8 @@ static void machine_checks(void **state)
 	assert_int_equal(get(0x1A0), 0x850089);
 }
 
-/* Kernels on AMD processors touch SYSCFG and NB_CFG without looking first; there is nothing behind them. */
+/* Kernels on AMD processors touch SYSCFG and NB_CFG without looking first; there is nothing behind
+ * them. */
 static void amd_configuration(void **state)
 {
 	static const uint32_t msrs[] = {0xC0010010, 0xC001001F};
@@ -496,7 +498,8 @@ int main(void)
 		TEST(xss_is_0),
 		ROOT(xss_is_0),
 		TEST(mtrrs),
-		TEST(machine_checks), TEST(amd_configuration),
+		TEST(machine_checks),
+		TEST(amd_configuration),
 		ROOT(root_asks_the_home),
 	};
 
