@@ -157,7 +157,7 @@ struct vp_exit {
 			uint32_t value; /* in for OUT, out for IN */
 		} port;
 		struct {
-			uint8_t bytes[16];
+			uint8_t bytes[16];  /* zeros behind the last one */
 			uint8_t byte_count; /* 0: they have to be fetched */
 			bool gpa_valid;	    /* gpa is what gva translates to */
 			uint64_t gva,

@@ -34,6 +34,12 @@ struct vp {
 int root_call(int fd, uint16_t code, const void *input, size_t input_size, void *output,
 	      size_t output_size, uint16_t reps, uint16_t *status);
 
+/* The shared page has the VP's registers now, and takes changes. */
+static inline bool registers_by_page(const struct vp *vp)
+{
+	return vp->page != NULL && vp->page->isvalid;
+}
+
 /* root_registers.c */
 int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
 		       size_t count);

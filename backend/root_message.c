@@ -25,6 +25,16 @@ static void keep(struct vp *vp, const struct hv_x64_intercept_message_header *he
 	vp->shadow = header->execution_state.interrupt_shadow;
 }
 
+/* As many bytes as the message has, then zeros. */
+static void take_bytes(struct vp_exit *exit, const uint8_t bytes[16], unsigned int count)
+{
+	exit->instruction.byte_count = (uint8_t)(count < 16 ? count : 16);
+	memcpy(exit->instruction.bytes, bytes, 16);
+	if (count < 16) {
+		memset(exit->instruction.bytes + count, 0, 16 - count);
+	}
+}
+
 static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_message *message,
 			struct vp_exit *exit)
 {
@@ -35,10 +45,7 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 	if (message->access_info.string_op) {
 		exit->kind = VP_EXIT_INSTRUCTION;
 		exit->instruction.gpa_valid = false;
-		exit->instruction.byte_count =
-			message->instruction_byte_count < 16 ? message->instruction_byte_count : 16;
-		memcpy(exit->instruction.bytes, message->instruction_bytes,
-		       sizeof(exit->instruction.bytes));
+		take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);
 		return;
 	}
 	vp->rax = message->rax;
@@ -52,16 +59,12 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_message *message,
 			  struct vp_exit *exit)
 {
-	unsigned int count = message->instruction_byte_count;
-
 	keep(vp, &message->header);
 	exit->kind = VP_EXIT_INSTRUCTION;
 	exit->instruction.gpa_valid = message->memory_access_info.gva_gpa_valid;
 	exit->instruction.gva = message->guest_virtual_address;
 	exit->instruction.gpa = message->guest_physical_address;
-	exit->instruction.byte_count = (uint8_t)(count < 16 ? count : 16);
-	memcpy(exit->instruction.bytes, message->instruction_bytes,
-	       sizeof(exit->instruction.bytes));
+	take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);
 }
 
 static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message *message,
@@ -141,7 +144,7 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	size_t count = 0;
 	unsigned int i;
 
-	if (vp->page != NULL && vp->page->isvalid) {
+	if (registers_by_page(vp)) {
 		for (i = 0; mask != 0 && i < 4; i++) {
 			if (mask & (1u << i)) {
 				vp->page->gp_registers[i] = values[i];
@@ -170,17 +173,29 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 
 static int answer_port(struct vp *vp, const struct vp_exit *exit)
 {
+	struct hv_vp_register_page *page = vp->page;
 	uint64_t rax[4] = {exit->port.value};
+	unsigned int written = 0;
 
-	if (exit->port.write) {
-		return finish(vp, NULL, 0);
-	}
-	if (exit->port.size < 4) {
-		uint64_t mask = (1ull << 8 * exit->port.size) - 1;
+	if (!exit->port.write) {
+		written = 1u << VP_RAX;
+		if (exit->port.size < 4) {
+			uint64_t mask = (1ull << 8 * exit->port.size) - 1;
 
-		rax[0] = (vp->rax & ~mask) | (exit->port.value & mask);
+			rax[0] = (vp->rax & ~mask) | (rax[0] & mask);
+		}
 	}
-	return finish(vp, rax, 1u << VP_RAX);
+	if (!registers_by_page(vp) || vp->shadow) {
+		return finish(vp, rax, written);
+	}
+	/* The short way: no loop, no call. */
+	if (written != 0) {
+		page->rax = rax[0];
+		page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL;
+	}
+	page->rip = vp->next_rip;
+	page->dirty |= 1u << HV_X64_REGISTER_CLASS_IP;
+	return 0;
 }
 
 static int answer_msr(struct vp *vp, const struct vp_exit *exit)

@@ -58,16 +58,6 @@ int root_set_register(struct vp *vp, uint32_t name, uint64_t value)
 	return root_set_registers(vp, &assoc, 1);
 }
 
-static struct vp_segment from_hv_segment(const struct hv_x64_segment_register *segment)
-{
-	return (struct vp_segment){
-		.base = segment->base,
-		.limit = segment->limit,
-		.selector = segment->selector,
-		.attributes = segment->attributes,
-	};
-}
-
 static struct hv_x64_segment_register to_hv_segment(const struct vp_segment *segment)
 {
 	return (struct hv_x64_segment_register){
@@ -78,37 +68,33 @@ static struct hv_x64_segment_register to_hv_segment(const struct vp_segment *seg
 	};
 }
 
-static bool page_valid(const struct vp *vp)
-{
-	return vp->page != NULL && vp->page->isvalid;
-}
+/* Ours and the hypervisor's form of a segment register are the same bytes. */
+_Static_assert(sizeof(struct vp_segment) == sizeof(struct hv_x64_segment_register) &&
+		       offsetof(struct vp_segment, limit) ==
+			       offsetof(struct hv_x64_segment_register, limit) &&
+		       offsetof(struct vp_segment, selector) ==
+			       offsetof(struct hv_x64_segment_register, selector) &&
+		       offsetof(struct vp_segment, attributes) ==
+			       offsetof(struct hv_x64_segment_register, attributes),
+	       "segment registers");
 
 static void load_from_page(const struct hv_vp_register_page *page, struct vp_registers *registers)
 {
-	unsigned int i;
-
 	memcpy(registers->gpr, page->gp_registers, sizeof(registers->gpr));
 	registers->rip = page->rip;
 	registers->rflags = page->rflags;
-	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
-		registers->segments[i] = from_hv_segment(&page->segment_registers[i]);
-	}
+	memcpy(registers->segments, page->segment_registers, sizeof(registers->segments));
 	registers->cr0 = page->cr0;
 	registers->cr4 = page->cr4;
 	registers->efer = page->efer;
 }
 
-int vp_load(struct vp *vp, struct vp_registers *registers)
+static int load_by_calls(struct vp *vp, struct vp_registers *registers)
 {
 	union hv_register_value values[ARRAY_COUNT(load_names)], *value = values;
+	int rc = root_get_registers(vp, load_names, values, ARRAY_COUNT(load_names));
 	unsigned int i;
-	int rc;
 
-	if (page_valid(vp)) {
-		load_from_page(vp->page, registers);
-		return 0;
-	}
-	rc = root_get_registers(vp, load_names, values, ARRAY_COUNT(load_names));
 	if (rc != 0) {
 		return rc;
 	}
@@ -118,11 +104,21 @@ int vp_load(struct vp *vp, struct vp_registers *registers)
 	registers->rip = (value++)->reg64;
 	registers->rflags = (value++)->reg64;
 	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
-		registers->segments[i] = from_hv_segment(&(value++)->segment);
+		memcpy(&registers->segments[i], &(value++)->segment,
+		       sizeof(registers->segments[i]));
 	}
 	registers->cr0 = (value++)->reg64;
 	registers->cr4 = (value++)->reg64;
 	registers->efer = (value++)->reg64;
+	return 0;
+}
+
+int vp_load(struct vp *vp, struct vp_registers *registers)
+{
+	if (!registers_by_page(vp)) {
+		return load_by_calls(vp, registers);
+	}
+	load_from_page(vp->page, registers);
 	return 0;
 }
 
@@ -136,21 +132,11 @@ static int lift_shadow(struct vp *vp, uint64_t rip)
 	return root_set_register(vp, HV_REGISTER_INTERRUPT_STATE, 0);
 }
 
-int vp_store(struct vp *vp, const struct vp_registers *registers)
+static int store_by_calls(struct vp *vp, const struct vp_registers *registers)
 {
 	struct hv_register_assoc assoc[VP_GPR_COUNT + 2] = {0};
 	unsigned int i;
-	int rc;
 
-	if (page_valid(vp)) {
-		memcpy(vp->page->gp_registers, registers->gpr, sizeof(registers->gpr));
-		vp->page->rip = registers->rip;
-		vp->page->rflags = registers->rflags;
-		vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL |
-				   1u << HV_X64_REGISTER_CLASS_IP |
-				   1u << HV_X64_REGISTER_CLASS_FLAGS;
-		return lift_shadow(vp, registers->rip);
-	}
 	for (i = 0; i < VP_GPR_COUNT; i++) {
 		assoc[i].name = HV_X64_REGISTER_RAX + i;
 		assoc[i].value.reg64 = registers->gpr[i];
@@ -159,7 +145,23 @@ int vp_store(struct vp *vp, const struct vp_registers *registers)
 	assoc[VP_GPR_COUNT].value.reg64 = registers->rip;
 	assoc[VP_GPR_COUNT + 1].name = HV_X64_REGISTER_RFLAGS;
 	assoc[VP_GPR_COUNT + 1].value.reg64 = registers->rflags;
-	rc = root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
+	return root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
+}
+
+int vp_store(struct vp *vp, const struct vp_registers *registers)
+{
+	int rc = 0;
+
+	if (registers_by_page(vp)) {
+		memcpy(vp->page->gp_registers, registers->gpr, sizeof(registers->gpr));
+		vp->page->rip = registers->rip;
+		vp->page->rflags = registers->rflags;
+		vp->page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL |
+				   1u << HV_X64_REGISTER_CLASS_IP |
+				   1u << HV_X64_REGISTER_CLASS_FLAGS;
+	} else {
+		rc = store_by_calls(vp, registers);
+	}
 	return rc != 0 ? rc : lift_shadow(vp, registers->rip);
 }
 
@@ -207,7 +209,7 @@ static unsigned int current_privilege(struct vp *vp)
 	uint32_t name = HV_X64_REGISTER_SS;
 	union hv_register_value ss;
 
-	if (page_valid(vp)) {
+	if (registers_by_page(vp)) {
 		return vp->page->ss.descriptor_privilege_level;
 	}
 	return root_get_registers(vp, &name, &ss, 1) == 0 ? ss.segment.descriptor_privilege_level

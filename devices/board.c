@@ -41,6 +41,20 @@ static void fill(struct bus *bus, const struct placement *map, size_t count, str
 	}
 }
 
+static void claim_ports(struct board *board)
+{
+	unsigned int i;
+	uint64_t port;
+
+	for (i = 0; i < board->ports.count; i++) {
+		const struct bus_range *range = &board->ports.ranges[i];
+
+		for (port = range->base; port < range->base + range->length; port++) {
+			board->claimed[port / 8] |= (uint8_t)(1u << port % 8);
+		}
+	}
+}
+
 static struct irq_source source(struct board *board, uint8_t line)
 {
 	return (struct irq_source){.irq = &board->irq, .line = line};
@@ -75,6 +89,7 @@ void board_create(struct board *board, struct host *host)
 	board->rtc.irq = source(board, 8);
 	board->pm.irq = source(board, ACPI_SCI_LINE);
 	fill(&board->ports, port_map, ARRAY_COUNT(port_map), board);
+	claim_ports(board);
 	fill(&board->memory, memory_map, ARRAY_COUNT(memory_map), board);
 	reset_parts(board);
 }
@@ -116,49 +131,59 @@ void board_reset(struct board *board)
 	unlock(board);
 }
 
-static uint64_t bus_in(struct board *board, const struct bus *bus, uint64_t address,
-		       unsigned int size)
+/* Is anybody behind one of these ports? Most that a system tries have nobody. */
+static bool port_claimed(const struct board *board, uint16_t port, unsigned int size)
 {
-	uint64_t value;
+	uint16_t bits;
 
-	if (!bus_claimed(bus, address, size)) {
-		return UINT64_MAX >> (64 - 8 * size);
-	}
-	lock(board);
-	value = bus_read(bus, address, size);
-	unlock(board);
-	return value;
-}
-
-static void bus_out(struct board *board, const struct bus *bus, uint64_t address, unsigned int size,
-		    uint64_t value)
-{
-	if (!bus_claimed(bus, address, size)) {
-		return;
-	}
-	lock(board);
-	bus_write(bus, address, size, value);
-	unlock(board);
+	memcpy(&bits, &board->claimed[port / 8], sizeof(bits));
+	return bits >> port % 8 & ((1u << size) - 1);
 }
 
 uint32_t board_port_read(struct board *board, uint16_t port, unsigned int size)
 {
-	return (uint32_t)bus_in(board, &board->ports, port, size);
+	uint32_t value;
+
+	if (!port_claimed(board, port, size)) {
+		return UINT32_MAX >> (32 - 8 * size);
+	}
+	lock(board);
+	value = (uint32_t)bus_read(&board->ports, port, size);
+	unlock(board);
+	return value;
 }
 
 void board_port_write(struct board *board, uint16_t port, unsigned int size, uint32_t value)
 {
-	bus_out(board, &board->ports, port, size, value);
+	if (!port_claimed(board, port, size)) {
+		return;
+	}
+	lock(board);
+	bus_write(&board->ports, port, size, value);
+	unlock(board);
 }
 
 uint64_t board_memory_read(struct board *board, uint64_t gpa, unsigned int size)
 {
-	return bus_in(board, &board->memory, gpa, size);
+	uint64_t value;
+
+	if (!bus_claimed(&board->memory, gpa, size)) {
+		return UINT64_MAX >> (64 - 8 * size);
+	}
+	lock(board);
+	value = bus_read(&board->memory, gpa, size);
+	unlock(board);
+	return value;
 }
 
 void board_memory_write(struct board *board, uint64_t gpa, unsigned int size, uint64_t value)
 {
-	bus_out(board, &board->memory, gpa, size, value);
+	if (!bus_claimed(&board->memory, gpa, size)) {
+		return;
+	}
+	lock(board);
+	bus_write(&board->memory, gpa, size, value);
+	unlock(board);
 }
 
 void board_apic_eoi(struct board *board, uint8_t vector)

@@ -20,10 +20,11 @@
 #define BOARD_COM1_LINE	  4
 
 struct board {
-	pthread_mutex_t lock; /* of everything below but the two buses, which do not change */
+	pthread_mutex_t lock; /* of everything below but buses and claims, which do not change */
 	struct host *host;
 	struct bus ports;
 	struct bus memory;
+	uint8_t claimed[65536 / 8 + 8]; /* a bit for each port that somebody is behind */
 	struct irq irq;
 	struct pic pic;
 	struct ioapic ioapic;

@@ -362,24 +362,25 @@ static bool fetch(struct emulation *e, uint8_t bytes[16], unsigned int *count)
 	return true;
 }
 
+/* `bytes` has zeros behind the first `count`, 16 in all. */
 static const struct insn *decode(struct emulation *e, struct emulate_cache *cache,
-				 const uint8_t *bytes, unsigned int count)
+				 const uint8_t bytes[16], unsigned int count)
 {
-	uint8_t key[16] = {0};
+	uint64_t key[2];
 	unsigned int slot;
 
-	memcpy(key, bytes, count < 16 ? count : 16);
+	memcpy(key, bytes, sizeof(key));
 	/* Opcode, ModRM and the displacement's low bytes are what tells one from another. */
-	slot = (key[0] * 7u + key[1] * 31u + key[2] * 5u + key[3] * 17u + key[4]) % EMULATE_CACHE;
-	if (cache->entries[slot].size == e->code_size &&
-	    memcmp(cache->entries[slot].bytes, key, 16) == 0) {
+	slot = (uint32_t)((key[0] & 0xffffffffffull) * 0x9e3779b97f4a7c15ull >> 32) % EMULATE_CACHE;
+	if (cache->entries[slot].size == e->code_size && cache->entries[slot].bytes[0] == key[0] &&
+	    cache->entries[slot].bytes[1] == key[1]) {
 		return &cache->entries[slot].insn;
 	}
 	cache->entries[slot].size = 0;
 	if (!insn_decode(&cache->entries[slot].insn, bytes, count, e->code_size)) {
 		return NULL;
 	}
-	memcpy(cache->entries[slot].bytes, key, 16);
+	memcpy(cache->entries[slot].bytes, key, sizeof(key));
 	cache->entries[slot].size = (uint8_t)e->code_size;
 	return &cache->entries[slot].insn;
 }
@@ -387,30 +388,31 @@ static const struct insn *decode(struct emulation *e, struct emulate_cache *cach
 static bool find_instruction(struct emulation *e, struct emulate_cache *cache,
 			     const struct vp_exit *exit)
 {
-	uint8_t bytes[16] = {0};
 	unsigned int count = exit->instruction.byte_count;
+	uint8_t bytes[16] = {0};
 
-	memcpy(bytes, exit->instruction.bytes, count);
-	e->insn = count != 0 ? decode(e, cache, bytes, count) : NULL;
-	if (e->insn == NULL) {
-		/* None came, or not all of them. */
-		count = 0;
-		if (!fetch(e, bytes, &count)) {
-			return false;
+	if (count != 0) {
+		e->insn = decode(e, cache, exit->instruction.bytes, count);
+		if (e->insn != NULL) {
+			return true;
 		}
-		e->insn = decode(e, cache, bytes, count);
 	}
+	/* None came, or not all of them. */
+	count = 0;
+	if (!fetch(e, bytes, &count)) {
+		return false;
+	}
+	e->insn = decode(e, cache, bytes, count);
 	return e->insn != NULL || unsupported(e);
 }
 
 static bool step(struct emulation *e)
 {
-	bool string = false;
-
-	if (!emulate_string(e, &string)) {
-		return false;
-	}
-	if (!string) {
+	if (e->insn->string != STRING_NONE) {
+		if (!emulate_string(e)) {
+			return false;
+		}
+	} else {
 		if (!execute(e)) {
 			return false;
 		}
@@ -425,15 +427,17 @@ static bool step(struct emulation *e)
 enum emulate_result emulate(struct vp *vp, struct board *board, const struct memory *memory,
 			    struct emulate_cache *cache, const struct vp_exit *exit)
 {
-	struct emulation e = {
-		.vp = vp,
-		.board = board,
-		.memory = memory,
-		.hint = exit->instruction.gpa_valid,
-		.hint_gva = exit->instruction.gva,
-		.hint_gpa = exit->instruction.gpa,
-	};
+	struct emulation e;
 
+	/* One by one: the registers are a large part of it, and are loaded whole. */
+	e.vp = vp;
+	e.board = board;
+	e.memory = memory;
+	e.hint = exit->instruction.gpa_valid;
+	e.hint_gva = exit->instruction.gva;
+	e.hint_gpa = exit->instruction.gpa;
+	e.exception = false;
+	e.result = EMULATE_UNSUPPORTED;
 	if (vp_load(vp, &e.registers) != 0) {
 		return EMULATE_FAILED;
 	}

@@ -18,8 +18,8 @@
 
 struct emulate_cache {
 	struct {
-		uint8_t bytes[16];
-		uint8_t size; /* 0: empty; else insn_code_size() */
+		uint64_t bytes[2]; /* zeros after the last that was known */
+		uint8_t size;	   /* 0: empty; else insn_code_size() */
 		struct insn insn;
 	} entries[EMULATE_CACHE];
 };
@@ -71,6 +71,6 @@ bool operand_read(struct emulation *e, const struct operand *operand, uint64_t *
 bool operand_write(struct emulation *e, const struct operand *operand, uint64_t value) MUST_CHECK;
 
 /* emulate_string.c: one exit's worth of a string instruction. */
-bool emulate_string(struct emulation *e, bool *handled) MUST_CHECK;
+bool emulate_string(struct emulation *e) MUST_CHECK;
 
 #endif

@@ -10,68 +10,6 @@
 
 #define MAX_ITEMS 256
 
-enum string_kind {
-	STRING_MOVS,
-	STRING_STOS,
-	STRING_LODS,
-	STRING_CMPS,
-	STRING_SCAS,
-	STRING_INS,
-	STRING_OUTS,
-};
-
-static bool classify(const struct insn *insn, enum string_kind *kind)
-{
-	switch (insn->mnemonic) {
-	case ZYDIS_MNEMONIC_MOVSB:
-	case ZYDIS_MNEMONIC_MOVSW:
-	case ZYDIS_MNEMONIC_MOVSD:
-	case ZYDIS_MNEMONIC_MOVSQ:
-		*kind = STRING_MOVS;
-		break;
-	case ZYDIS_MNEMONIC_STOSB:
-	case ZYDIS_MNEMONIC_STOSW:
-	case ZYDIS_MNEMONIC_STOSD:
-	case ZYDIS_MNEMONIC_STOSQ:
-		*kind = STRING_STOS;
-		break;
-	case ZYDIS_MNEMONIC_LODSB:
-	case ZYDIS_MNEMONIC_LODSW:
-	case ZYDIS_MNEMONIC_LODSD:
-	case ZYDIS_MNEMONIC_LODSQ:
-		*kind = STRING_LODS;
-		break;
-	case ZYDIS_MNEMONIC_CMPSB:
-	case ZYDIS_MNEMONIC_CMPSW:
-	case ZYDIS_MNEMONIC_CMPSD:
-	case ZYDIS_MNEMONIC_CMPSQ:
-		*kind = STRING_CMPS;
-		break;
-	case ZYDIS_MNEMONIC_SCASB:
-	case ZYDIS_MNEMONIC_SCASW:
-	case ZYDIS_MNEMONIC_SCASD:
-	case ZYDIS_MNEMONIC_SCASQ:
-		*kind = STRING_SCAS;
-		break;
-	case ZYDIS_MNEMONIC_INSB:
-	case ZYDIS_MNEMONIC_INSW:
-	case ZYDIS_MNEMONIC_INSD:
-		*kind = STRING_INS;
-		break;
-	case ZYDIS_MNEMONIC_OUTSB:
-	case ZYDIS_MNEMONIC_OUTSW:
-	case ZYDIS_MNEMONIC_OUTSD:
-		*kind = STRING_OUTS;
-		break;
-	default:
-		return false;
-	}
-	/* MOVSD and CMPSD are also names of SSE2, which have other operands. */
-	return insn->operand_count == (*kind == STRING_MOVS || *kind == STRING_CMPS ? 2 : 1) &&
-	       insn->operands[0].kind == OPERAND_MEMORY &&
-	       insn->operands[insn->operand_count - 1u].kind == OPERAND_MEMORY;
-}
-
 static struct operand accumulator(const struct emulation *e)
 {
 	return (struct operand){
@@ -175,17 +113,13 @@ static bool condition_ends(const struct emulation *e, enum string_kind kind)
 	return e->insn->repne ? equal : !equal;
 }
 
-bool emulate_string(struct emulation *e, bool *handled)
+bool emulate_string(struct emulation *e)
 {
 	uint64_t mask = alu_mask(e->insn->address_size);
 	bool repeat = e->insn->rep || e->insn->repne;
-	enum string_kind kind;
+	enum string_kind kind = e->insn->string;
 	unsigned int i;
 
-	*handled = classify(e->insn, &kind);
-	if (!*handled) {
-		return true;
-	}
 	for (i = 0; i < MAX_ITEMS; i++) {
 		if (repeat && (e->registers.gpr[VP_RCX] & mask) == 0) {
 			break;

@@ -129,6 +129,62 @@ static bool take_operand(struct insn *insn, const ZydisDecodedOperand *from)
 	}
 }
 
+static enum string_kind string_kind(const struct insn *insn)
+{
+	enum string_kind kind;
+	bool two, memory;
+
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSD:
+	case ZYDIS_MNEMONIC_MOVSQ:
+		kind = STRING_MOVS;
+		break;
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ:
+		kind = STRING_STOS;
+		break;
+	case ZYDIS_MNEMONIC_LODSB:
+	case ZYDIS_MNEMONIC_LODSW:
+	case ZYDIS_MNEMONIC_LODSD:
+	case ZYDIS_MNEMONIC_LODSQ:
+		kind = STRING_LODS;
+		break;
+	case ZYDIS_MNEMONIC_CMPSB:
+	case ZYDIS_MNEMONIC_CMPSW:
+	case ZYDIS_MNEMONIC_CMPSD:
+	case ZYDIS_MNEMONIC_CMPSQ:
+		kind = STRING_CMPS;
+		break;
+	case ZYDIS_MNEMONIC_SCASB:
+	case ZYDIS_MNEMONIC_SCASW:
+	case ZYDIS_MNEMONIC_SCASD:
+	case ZYDIS_MNEMONIC_SCASQ:
+		kind = STRING_SCAS;
+		break;
+	case ZYDIS_MNEMONIC_INSB:
+	case ZYDIS_MNEMONIC_INSW:
+	case ZYDIS_MNEMONIC_INSD:
+		kind = STRING_INS;
+		break;
+	case ZYDIS_MNEMONIC_OUTSB:
+	case ZYDIS_MNEMONIC_OUTSW:
+	case ZYDIS_MNEMONIC_OUTSD:
+		kind = STRING_OUTS;
+		break;
+	default:
+		return STRING_NONE;
+	}
+	/* MOVSD and CMPSD are also names of SSE2, which have other operands. */
+	two = kind == STRING_MOVS || kind == STRING_CMPS;
+	memory = insn->operand_count != 0 && insn->operands[0].kind == OPERAND_MEMORY &&
+		 insn->operands[insn->operand_count - 1u].kind == OPERAND_MEMORY;
+	return memory && insn->operand_count == 1u + two ? kind : STRING_NONE;
+}
+
 bool insn_decode(struct insn *insn, const uint8_t *bytes, unsigned int count, unsigned int size)
 {
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -160,5 +216,6 @@ bool insn_decode(struct insn *insn, const uint8_t *bytes, unsigned int count, un
 		}
 		insn->operand_count++;
 	}
+	insn->string = string_kind(insn);
 	return true;
 }

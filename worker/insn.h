@@ -37,8 +37,20 @@ struct operand {
 	int64_t value; /* displacement or immediate, sign-extended */
 };
 
+enum string_kind {
+	STRING_NONE, /* an ordinary instruction */
+	STRING_MOVS,
+	STRING_STOS,
+	STRING_LODS,
+	STRING_CMPS,
+	STRING_SCAS,
+	STRING_INS,
+	STRING_OUTS,
+};
+
 struct insn {
 	uint16_t mnemonic; /* ZydisMnemonic */
+	uint8_t string;	   /* enum string_kind */
 	uint8_t length;
 	uint8_t operand_count;
 	uint8_t address_size; /* bytes: 2, 4 or 8 */

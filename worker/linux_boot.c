@@ -214,8 +214,8 @@ bool linux_load(struct loader *loader, const uint8_t *head, size_t length,
 		long_mode(loader, &image, state);
 	}
 	state->registers.gpr[VP_RSI] = BOOT_PARAMS;
-	/* Debian's 686 kernels call a wild address when they make such a call through a retpoline: its
-	 * operand is relative to ESP, which the retpoline has moved by then. */
+	/* Debian's 686 kernels call a wild address when they make such a call through a retpoline:
+	 * its operand is relative to ESP, which the retpoline has moved by then. */
 	state->no_flush_calls = !image.wide;
 	return true;
 }

@@ -11,7 +11,7 @@
 #include "worker/alu.h"
 #include "worker/emulate.h"
 
-#define PAGE 4096ull
+#define PAGE 4096u
 
 /* The parts of an access that crosses a page, translated. */
 struct span {
@@ -60,8 +60,8 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 	uint32_t error_code = 0;
 	int rc;
 
-	if (e->hint && (linear & ~(PAGE - 1)) == (e->hint_gva & ~(PAGE - 1))) {
-		*gpa = (e->hint_gpa & ~(PAGE - 1)) | (linear & (PAGE - 1));
+	if (e->hint && ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
+		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
 		return true;
 	}
 	rc = vp_translate(e->vp, linear, access, gpa, &error_code);
@@ -78,18 +78,22 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 static bool translate(struct emulation *e, unsigned int segment, uint64_t offset, unsigned int size,
 		      enum vp_access access, struct span *span)
 {
-	uint64_t linear, left;
+	uint64_t linear;
+	unsigned int left;
 
 	if (!linear_address(e, segment, offset, size, &linear)) {
 		return false;
 	}
-	left = PAGE - (linear & (PAGE - 1));
-	span->length[0] = size < left ? size : (unsigned int)left;
-	span->length[1] = size - span->length[0];
-	if (!translate_page(e, linear, access, &span->gpa[0])) {
-		return false;
+	left = PAGE - (unsigned int)(linear & (PAGE - 1));
+	if (size <= left) {
+		span->length[0] = size;
+		span->length[1] = 0;
+		return translate_page(e, linear, access, &span->gpa[0]);
 	}
-	return span->length[1] == 0 || translate_page(e, linear + left, access, &span->gpa[1]);
+	span->length[0] = left;
+	span->length[1] = size - left;
+	return translate_page(e, linear, access, &span->gpa[0]) &&
+	       translate_page(e, linear + left, access, &span->gpa[1]);
 }
 
 /* Aligned items in one piece, as a processor does: another VP may be looking. */
