@@ -1,7 +1,8 @@
 /*
- * What the files of the local APIC share: lapic.c (registers, delivery), lapic_msr.c (x2APIC and
- * APIC_BASE), lapic_timer.c, lapic_ipi.c (routing), lapic_state.c (save and restore). Offsets and
- * bits: Intel SDM vol. 3, "Advanced Programmable Interrupt Controller"; AMD APM vol. 2, ch. 16.
+ * What the files of the local APIC share: lapic.c (delivery), lapic_registers.c, lapic_msr.c
+ * (x2APIC and APIC_BASE), lapic_timer.c, lapic_ipi.c (routing), lapic_state.c (save and restore).
+ * Offsets and bits: Intel SDM vol. 3, "Advanced Programmable Interrupt Controller"; AMD APM vol. 2,
+ * ch. 16.
  */
 #ifndef TLFS_LAPIC_H
 #define TLFS_LAPIC_H
@@ -120,12 +121,14 @@ static inline int lapic_highest(const uint32_t vectors[8], uint32_t words)
 /* lapic.c */
 void lapic_settle(struct vp *vp); /* the ISR, true whatever the assist page says */
 void lapic_reset(struct vp *vp);  /* registers of power-on; APIC_BASE stays */
-uint32_t lapic_read(struct vp *vp, unsigned int reg);		   /* a readable register */
-void lapic_write(struct vp *vp, unsigned int reg, uint32_t value); /* a writable one */
 void lapic_error(struct vp *vp, uint32_t esr_bits);
 uint32_t lapic_ppr(const struct lapic *apic);
+
+/* lapic_registers.c */
 bool lapic_readable(const struct lapic *apic, unsigned int reg);
 bool lapic_writable(const struct lapic *apic, unsigned int reg);
+uint32_t lapic_read(struct vp *vp, unsigned int reg);		   /* a readable register */
+void lapic_write(struct vp *vp, unsigned int reg, uint32_t value); /* a writable one */
 uint32_t lapic_lvt_bits(unsigned int reg); /* bits of an LVT register that software writes */
 
 /* lapic_ipi.c */

@@ -1,8 +1,8 @@
 /*
  * Registers of a child's processor that are kept for it and have no effect: MTRRs (the parent's and
  * the home's mappings decide memory types), MISC_ENABLE, machine checks (there are no banks, and
- * none is ever reported), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them; the
- * board that they configure is not there).
+ * none is ever reported), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them;
+ * the board that they configure is not there).
  */
 #include "tlfs/msr.h"
 

@@ -7,18 +7,14 @@ tlfs_objs += tlfs/hc_partition.o tlfs/hc_memory.o tlfs/hc_vp.o tlfs/hc_start.o t
 tlfs_objs += tlfs/hc_intercept.o tlfs/hc_synic.o
 
 # Interrupts, timers, and what a guest sees of its processor.
-tlfs_objs += tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_state.o tlfs/lapic_timer.o
-tlfs_objs += tlfs/synic.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o
-tlfs_objs += tlfs/cpuid.o tlfs/cpuid_features.o tlfs/cpuid_hv.o tlfs/cpuid_override.o tlfs/cpuid_topology.o
-tlfs_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o
-tlfs_objs += tlfs/hc_flush.o
+guest_objs := tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_registers.o tlfs/lapic_state.o tlfs/lapic_timer.o
+guest_objs += tlfs/synic.o tlfs/synic_msr.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o
+guest_objs += tlfs/cpuid.o tlfs/cpuid_features.o tlfs/cpuid_hv.o tlfs/cpuid_override.o tlfs/cpuid_topology.o
+guest_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o tlfs/hc_flush.o
+tlfs_objs += $(guest_objs)
 
 # Unit tests of the guest's side: a home of their own, and the real vp.c.
-guest_test_objs := tests/fake/guest.o tlfs/vp.o
-guest_test_objs += tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_state.o tlfs/lapic_timer.o
-guest_test_objs += tlfs/synic.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o
-guest_test_objs += tlfs/cpuid.o tlfs/cpuid_features.o tlfs/cpuid_hv.o tlfs/cpuid_override.o tlfs/cpuid_topology.o
-guest_test_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o tlfs/hc_flush.o
+guest_test_objs := tests/fake/guest.o tlfs/vp.o $(guest_objs)
 guest_tests := lapic lapic_ipi lapic_timer post_race synic stimer refclock cpuid msr overlay hc_flush
 tlfs_tests += $(guest_tests:%=tests/unit/%_test.c)
 $(foreach t,$(guest_tests),$(eval $(t)_test_objs := $(guest_test_objs)))
