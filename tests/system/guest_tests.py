@@ -48,8 +48,11 @@ def reset(t):
     worker = guest.worker(vps=1, append="guest=reboot", more=["--on-reset", "exit"])
     text = t.root(guest.shell(worker), puts=guest.puts(), status=RESET)
     facts(t, text, "6.1", 1)
-    again = t.root(f"{guest.shell(guest.worker(vps=1, append='guest=reboot'))} | awk "
-                   "'/guest: ready/ { n++; print } n == 2 { exit }'", puts=guest.puts())
+    again = t.root(f"""
+        {guest.shell(guest.worker(vps=1, append="guest=reboot"))} >/tmp/out & worker=$!
+        until [ "$(grep -c "guest: ready" /tmp/out)" -ge 2 ]; do sleep 1; done
+        kill $worker; wait $worker
+        grep "guest: ready" /tmp/out | head -n 2""", puts=guest.puts())
     t.same("boots", again.count("guest: ready"), 2)
 
 
