@@ -2,7 +2,7 @@
 #
 #   make run      install what is missing, build, boot a guest on the hypervisor in an emulated machine
 #   make test     make check, then the tests on the emulated machine
-#   make all | check | bench | fuzz | soak | lab | clean
+#   make all | check | system | bench | fuzz | soak | lab | clean
 #
 # How a folder takes part: FOLDER/objs.mk sets variables, with paths from the top of the tree.
 #
@@ -24,7 +24,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all run test check bench fuzz soak lab clean setup format system
+.PHONY: all run test check bench fuzz soak lab clean setup system
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
@@ -55,7 +55,9 @@ setup:
 # The targets below start from a machine that may have no compiler yet.
 run test check bench fuzz soak: setup
 
+# The root's kernel and the headers to build its module against are a pair: both are there before the build.
 run:
+	@tools/kernels --headers 6.1 >/dev/null
 	@$(MAKE) all
 	@tools/run
 
@@ -63,7 +65,7 @@ check:
 	@$(MAKE) check-all
 	@echo "make check: all passed"
 
-system:
+system: setup
 	@$(MAKE) all
 	@tests/system/run
 
@@ -71,10 +73,12 @@ test: setup
 	@tools/test-all
 
 bench:
+	@tools/kernels --headers 6.1 >/dev/null
 	@$(MAKE) all
 	@tests/bench/run
 
-lab:
+lab: setup
+	@tools/kernels --headers 6.1 >/dev/null
 	@$(MAKE) all
 	@tools/lab --prepare
 

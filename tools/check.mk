@@ -51,7 +51,8 @@ build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 
 # Without end: `make soak` is all fuzzers for an hour each, `make fuzz` for a minute each. Corpora are kept.
 fuzz_seconds ?= 60
-fuzz: $(fuzz_programs)
+fuzz:
+	@$(MAKE) $(fuzz_programs)
 	@for f in $(fuzz_programs); do \
 		c=build/corpus/$$(basename $$f); mkdir -p $$c build/fuzz/found; echo "$$f"; \
 		$$f -max_total_time=$(fuzz_seconds) -artifact_prefix=build/fuzz/found/ $$c 2>&1 | tail -3; \
