@@ -172,7 +172,7 @@ void loop_run(struct machine *machine)
 			serve(&loop, (enum source)events[i].data.u32, signals);
 		}
 	}
-	serial_flush(&machine->serial);
+	serial_drain(&machine->serial);
 	close(signals);
 	close(loop.epoll);
 }

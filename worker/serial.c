@@ -174,6 +174,21 @@ static bool is_regular(int fd)
 	return fstat(fd, &stat) != 0 || S_ISREG(stat.st_mode);
 }
 
+/* A reader that takes nothing for this long is taken for dead. */
+#define DRAIN_MS 10000
+
+void serial_drain(struct serial *serial)
+{
+	while (serial_wants_out(serial) && serial->out >= 0) {
+		struct pollfd poll_fd = {.fd = serial->out, .events = POLLOUT};
+
+		if (serial->out_polls && poll(&poll_fd, 1, DRAIN_MS) == 0) {
+			return;
+		}
+		serial_flush(serial);
+	}
+}
+
 static bool open_stdio(struct serial *serial)
 {
 	struct termios mode;
@@ -260,7 +275,7 @@ bool serial_create(struct serial *serial, const struct config *config)
 
 void serial_destroy(struct serial *serial)
 {
-	serial_flush(serial);
+	serial_drain(serial);
 	if (serial->terminal) {
 		/* Not before all of it is out: the mode is also the output's. */
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &serial->saved);

@@ -44,11 +44,13 @@ void serial_destroy(struct serial *serial);
 bool serial_put(struct serial *serial, uint8_t byte);
 bool serial_get(struct serial *serial, uint8_t *byte);
 
-/* The main thread's side; none of these blocks. */
+/* The main thread's side; none of these blocks but serial_drain(). */
 /* Someone connects. */
 void serial_accept(struct serial *serial);
 /* Bytes to the host. True: room was made. */
 bool serial_flush(struct serial *serial);
+/* The end: what the guest said last goes out, though the reader be slow. Blocks, not for ever. */
+void serial_drain(struct serial *serial);
 /* Bytes from the host. True: there is something new. *escape: the key that turns the machine off
  * was typed. */
 bool serial_fill(struct serial *serial, bool *escape);
