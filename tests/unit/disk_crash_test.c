@@ -161,9 +161,10 @@ static bool range_is_free(uint32_t sector, uint32_t count)
 	return true;
 }
 
-static void choose_range(uint32_t *sector, uint32_t *count)
+/* Whole blocks often enough when trimming: only those give space back. */
+static void choose_range(bool trim, uint32_t *sector, uint32_t *count)
 {
-	uint32_t kind = fake_random() % 8;
+	uint32_t kind = fake_random() % (trim ? 2 : 8);
 
 	if (kind == 0) { /* a whole block */
 		*count = BLOCK;
@@ -205,14 +206,14 @@ static void submit_random(struct disk_queue *queue, struct disk *disk, struct sl
 		return;
 	}
 	do {
-		choose_range(&slot->sector, &slot->count);
+		choose_range(kind == 2 || kind == 4, &slot->sector, &slot->count);
 	} while (!range_is_free(slot->sector, slot->count));
-	slot->req.op = kind == 2 ? DISK_OP_TRIM : DISK_OP_WRITE;
+	slot->req.op = kind == 2 || kind == 4 ? DISK_OP_TRIM : DISK_OP_WRITE;
 	slot->req.flags = kind == 3 || fake_random() % 8 == 0 ? DISK_FUA : 0;
 	slot->req.offset = (uint64_t)slot->sector * SECTOR;
 	slot->req.length = (uint64_t)slot->count * SECTOR;
-	note_start(slot->sector, slot->count, kind == 2 ? 0 : ++next_version);
-	if (kind != 2) {
+	note_start(slot->sector, slot->count, slot->req.op == DISK_OP_TRIM ? 0 : ++next_version);
+	if (slot->req.op == DISK_OP_WRITE) {
 		prepare_data(slot, next_version);
 	}
 	disk_submit(queue, disk, &slot->req);
