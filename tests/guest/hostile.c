@@ -61,10 +61,10 @@ static void read_msr(void *argument)
 	rdmsr(w->msr);
 }
 
-/* MSRs that end or stop the guest as they should: reset, idle, crash. */
+/* MSRs that end or stop the guest as they should: reset, idle, crash, and the APIC's commands, by which it sends itself INIT or NMI. */
 static bool msr_is_final(uint32_t msr)
 {
-	return msr == 0x40000003 || msr == 0x400000f0 || msr == 0x40000105;
+	return msr == 0x40000003 || msr == 0x400000f0 || msr == 0x40000105 || msr == 0x40000071 || msr == 0x830;
 }
 
 /* MSRs that place an overlay page: over the scratch pages, or it would replace this program. */
