@@ -17,7 +17,6 @@
 /* Kept for SINT 0, where the root hears of its children, however many messages others send. */
 #define RESERVED_BUFFERS 4
 
-#define BUFFER_COUNT (PAGE_SIZE / sizeof(struct synic_message))
 
 /* ---- life ---- */
 
@@ -26,11 +25,11 @@ static void free_buffers(struct synic *synic)
 	struct synic_message *buffers = synic->buffer_page;
 
 	synic->free = NULL;
-	for (unsigned int i = 0; i < BUFFER_COUNT; i++) {
+	for (unsigned int i = 0; i < SYNIC_BUFFERS; i++) {
 		buffers[i].next = synic->free;
 		synic->free = &buffers[i];
 	}
-	synic->free_count = BUFFER_COUNT;
+	synic->free_count = SYNIC_BUFFERS;
 	memset(synic->queue, 0, sizeof(synic->queue));
 	__atomic_store_n(&synic->waiting, 0, __ATOMIC_RELAXED);
 }

@@ -6,6 +6,9 @@
 
 #include "tlfs/hv.h"
 
+/* Messages that can wait in a VP's queues together: its page of buffers. */
+#define SYNIC_BUFFERS (PAGE_SIZE / sizeof(struct synic_message))
+
 #define SYNIC_WAITING_TIMER_SHIFT 16 /* bit of synic.waiting for synthetic timer 0 */
 
 /* The SINT's interrupt, unless it is masked or polled. Any context. */

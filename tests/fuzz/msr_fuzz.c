@@ -139,7 +139,7 @@ static void check_synic(const struct vp *vp)
 		if (!sint.masked && sint.auto_eoi)
 			auto_eoi[sint.vector / 32] |= 1u << sint.vector % 32;
 	}
-	require(count == BUFFER_COUNT, "buffers lost or doubled");
+	require(count == SYNIC_BUFFERS, "buffers lost or doubled");
 	require(!memcmp(auto_eoi, vp->lapic.auto_eoi, sizeof(auto_eoi)), "AutoEOI vectors");
 }
 
