@@ -25,7 +25,7 @@ CASES = {
     "0 VPs": (words(vps="0"), "--vps"),
     "too many VPs": (words(vps="100000"), "--vps"),
     "VPs that are no number": (words(vps="two"), "--vps"),
-    "an initrd larger than memory": (words(initrd="/root/large", memory="32M"), "/root/large"),
+    "an initrd larger than memory": (words(initrd="/root/large", memory="64M"), "/root/large"),
     "a serial port nowhere": (words(serial="file:/nowhere/x"), "/nowhere/x"),
     "no kernel at all": (words(kernel=None), "--kernel"),
     "no memory given": (words(memory=None), "--memory"),
