@@ -133,7 +133,7 @@ void fpu_load(struct vcpu *vcpu)
 {
 	debug_load(vcpu);
 	if (has_tsc_aux)
-		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
+		wrmsr(MSR_TSC_AUX, (uint32_t)vcpu->tsc_aux);
 	if (!has_xsave) {
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(vcpu->fpu) : "memory");
 		return;
