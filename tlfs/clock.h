@@ -41,6 +41,17 @@ static inline uint64_t clock_scale(uint64_t a, uint64_t scale)
 	return (uint64_t)(((unsigned __int128)a * scale) >> 64);
 }
 
+/* The least a with clock_scale(a, scale) ≥ value; UINT64_MAX when there is none. */
+static inline uint64_t clock_unscale(uint64_t value, uint64_t scale)
+{
+	uint64_t low = 0, remainder = value;
+
+	if (value >= scale)
+		return UINT64_MAX;
+	__asm__("divq %[c]" : "+a"(low), "+d"(remainder) : [c] "r"(scale) : "cc");
+	return low + (remainder != 0);
+}
+
 /* a + b, or UINT64_MAX. */
 static inline uint64_t clock_add(uint64_t a, uint64_t b)
 {

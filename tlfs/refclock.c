@@ -28,18 +28,23 @@ uint64_t refclock_now(const struct partition *p)
 }
 
 /*
- * The least LP TSC at which `time` is reached; now when it has been; HV_NEVER when it will not be.
+ * The least LP TSC at which `time` is reached, whenever it is asked for; now when it has been;
+ * HV_NEVER when it will not be.
  */
 uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns)
 {
 	uint64_t frozen = __atomic_load_n(&p->frozen_100ns, __ATOMIC_RELAXED);
 	uint64_t tsc = plat_tsc(), now = frozen != HV_NEVER ? frozen : running_time(p, tsc);
+	uint64_t guest_tsc = tsc + p->tsc_offset, then;
 
 	if (time_100ns <= now)
 		return tsc;
 	if (frozen != HV_NEVER)
 		return HV_NEVER;
-	return clock_add(tsc, clock_muldiv_up(time_100ns - now, plat_info.tsc_hz, HV_REF_HZ));
+	then = clock_unscale(
+		clock_add(clock_scale(guest_tsc, p->reference_scale), time_100ns - now),
+		p->reference_scale);
+	return clock_add(tsc, then - guest_tsc);
 }
 
 /*

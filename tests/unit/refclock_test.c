@@ -132,8 +132,11 @@ static void time_to_tsc(void **state)
 			 saved = machine.tsc;
 
 		machine.tsc = tsc;
-		assert_true(refclock_now(p) >= time);
-		assert_true(refclock_now(p) <= time + 1);
+		assert_true(refclock_now(p) == time);
+		machine.tsc = tsc - 1;
+		assert_true(refclock_now(p) < time);
+		machine.tsc = saved + (tsc - saved) / 2; /* asked again on the way */
+		assert_true(refclock_to_tsc(p, time) == tsc);
 		machine.tsc = saved;
 	}
 	assert_int_equal(refclock_to_tsc(p, 0), machine.tsc);
@@ -266,6 +269,10 @@ static void muldiv(void **state)
 	assert_true(clock_muldiv(0, 5, 7) == 0);
 	assert_true(clock_add(UINT64_MAX, 1) == UINT64_MAX);
 	assert_true(clock_add(1, 2) == 3);
+	assert_true(clock_unscale(0, 5) == 0);
+	assert_true(clock_unscale(4, 5) == 14757395258967641293ull); /* 4 × 2^64 ÷ 5, up */
+	assert_true(clock_unscale(5, 5) == UINT64_MAX);
+	assert_true(clock_unscale(1, 1ull << 32) == 1ull << 32);
 }
 
 static void slow_tsc(void **state)
