@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import threading
 
 from . import BUILD, CACHE, TOP, LabError
 from .cpio import Archive
@@ -60,7 +61,7 @@ def root_base(kernel):
         lines.append(f"{name}.ko:" + "".join(f" {other}.ko" for other in chain))
     archive.file(f"{folder}/modules.dep", ("\n".join(lines) + "\n").encode())
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    new = f"{path}.{os.getpid()}"
+    new = f"{path}.{os.getpid()}.{threading.get_ident()}"
     with open(new, "wb") as file:
         file.write(archive.bytes())
     os.rename(new, path)
