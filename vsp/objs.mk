@@ -1,0 +1,1 @@
+# The virtualization service providers: what is behind the guest's synthetic devices.
