@@ -1,0 +1,229 @@
+/*
+ * The server's side of VMBus for one guest: a library with no devices in it. What it needs of its
+ * surroundings is in host.h.
+ *
+ * Threads
+ *   The control thread is the one that calls vmbus_serve(): the worker's event loop. The messages
+ * of the guest are handled there, and every function of a struct vmbus_class is called there, with
+ * no lock of the server's held; they may call whatever is marked [T] below, and must not block. A
+ * channel's thread is the one that uses an open channel's ring: one at a time, which one is the
+ *   device's affair. It begins with opened(), or a thread that opened() wakes, and ends with
+ *   channel_closed(). Several channels may share one.
+ * Marks: [C] control thread; [R] the channel's thread; [T] any thread, several at once.
+ *
+ * The life of a channel, as its device sees it
+ *
+ *   vmbus_offer() -> offered --opened()--> open --closing()--> closing --channel_closed()-->
+ * offered |                                          |
+ *                       +--------------- rescinded, or the guest of a sub-channel is gone -->
+ * released()
+ *
+ * Invariants
+ *   1. Between opened() and channel_closed() ring, GPADLs and ranges of packets are guest memory
+ * that the guest has lent; before and after, none of it is touched. The guest is told that it has
+ * its memory back, and a new kernel that it may use VMBus, only after channel_closed().
+ *   2. Whatever the guest writes is read once. What it broke, ends its own channel: with a line in
+ * the log, and closing().
+ */
+#ifndef VMBUS_VMBUS_H
+#define VMBUS_VMBUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "lib/check.h"
+#include "vmbus/protocol.h"
+#include "vmbus/ring.h"
+
+struct vmbus;	      /* the server of one guest */
+struct vmbus_channel; /* one offer; one ring while it is open */
+struct vmbus_gpadl;   /* guest memory that the guest gave a number */
+struct vmbus_host;    /* host.h */
+
+/* ---- for the home: the worker ---- */
+
+/* -errno. [C] is the thread that calls the functions marked so; it need not be this one. */
+int vmbus_create(struct vmbus_host *host, struct vmbus **bus) MUST_CHECK;
+/* As vmbus_reset(), then all channels are released() and the server is gone. [C], the guest
+ * stopped. */
+void vmbus_destroy(struct vmbus **bus);
+
+/* Readable when vmbus_serve() has something to do. Level-triggered; only to be polled. */
+int vmbus_fd(const struct vmbus *bus);
+/* Does what is to be done and does not block. [C] */
+void vmbus_serve(struct vmbus *bus);
+
+/*
+ * The guest's HvPostMessage. It is copied and left to vmbus_serve(). [T], so that a VP's thread can
+ * call it and give the guest its status:
+ *   0        HV_STATUS_SUCCESS
+ *   -ENOENT  HV_STATUS_INVALID_CONNECTION_ID: not a connection of VMBus
+ *   -EINVAL  HV_STATUS_INVALID_PARAMETER: larger than a message can be
+ *   -EAGAIN  HV_STATUS_INSUFFICIENT_BUFFERS: too many unanswered; the guest tries again later
+ */
+int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, const void *payload,
+		  size_t size) MUST_CHECK;
+/* A message that vmbus_host_post() refused with -EAGAIN may fit now. [T] */
+void vmbus_room(struct vmbus *bus);
+
+/*
+ * Before the guest starts anew, its VPs stopped: closes all channels and waits for their devices
+ * (whose channel_closed() must not need the control thread). Then nothing of the guest is left but
+ * the offers, and its memory may be cleared. Sub-channels are released(). [C]
+ */
+void vmbus_reset(struct vmbus *bus);
+
+/* ---- for devices: offers ---- */
+
+/* One constant row per kind of device. All are called on the control thread; NULL where not needed.
+ */
+struct vmbus_class {
+	const char *name;	   /* for the log */
+	uint32_t max_packet_bytes; /* the largest packet that the guest may send, its descriptor,
+				    * ranges and payload; 0 means 16 KiB. At most 512 KiB. A larger
+				    * one breaks the channel. */
+	/*
+	 * The guest opens the channel: the ring is ready, its event signalled once. -errno: the
+	 * guest is told that it failed, and closing() does not follow.
+	 */
+	int (*opened)(void *device, struct vmbus_channel *channel);
+	/*
+	 * The guest has closed it, is gone, or broke it, or it is being rescinded. The device ends
+	 * what it has in flight for it and then calls channel_closed(), now or later, on any
+	 * thread. The event is signalled as well, and channel_receive() and the sends give
+	 * -ESHUTDOWN from here on; a device for whose thread that is enough has no closing(). Not
+	 * called twice for one opened().
+	 */
+	void (*closing)(void *device, struct vmbus_channel *channel);
+	/*
+	 * The channel does not exist any more: it was rescinded, or it was a sub-channel and the
+	 * guest has unloaded, was reset or started anew. Never while it is open or closing.
+	 */
+	void (*released)(void *device, struct vmbus_channel *channel);
+};
+
+struct vmbus_offer {
+	struct vmbus_guid type;	    /* interface: VMBUS_GUID_* */
+	struct vmbus_guid instance; /* with `sub_channel` unique among the offers */
+	uint16_t flags;		    /* VMBUS_CHANNEL_* */
+	uint16_t mmio_megabytes;
+	uint8_t user_def[MAX_USER_DEFINED_BYTES]; /* named pipe mode: begins with VMBUS_PIPE_TYPE_*
+						   */
+	/*
+	 * 0 for a device's own channel. Others are offered when the device's protocol asks for
+	 * them, and live no longer than the guest's connection.
+	 */
+	uint16_t sub_channel;
+	const struct vmbus_class *class;
+	void *device; /* handed to the functions of the class */
+};
+
+/*
+ * Offers a channel, to the guest that is there (if it has asked for offers) and to those to come.
+ * [T] -EEXIST  there is a channel with this type, instance and number that is not rescinded -ENOSPC
+ * VMBUS_MAX_CHANNELS -ENOMEM
+ */
+int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer,
+		struct vmbus_channel **channel) MUST_CHECK;
+/*
+ * Withdraws it: closing() if it is open, and released() at last; both later, on the control thread.
+ * The same offer may be made again at once: the guest sees it when it has released the old one. [T]
+ */
+void vmbus_rescind(struct vmbus_channel *channel);
+
+/* ---- for devices: an open channel ---- */
+
+/* The device does not touch ring, GPADLs (all are put) and guest memory any more. After closing().
+ * [T] */
+void channel_closed(struct vmbus_channel *channel);
+
+/*
+ * Readable when there may be packets, room for a send that got -EAGAIN, or the end. Of one opened()
+ * only: it is another one the next time. Two ways to use it: poll it, then channel_clear_event();
+ * or read it. [R]
+ */
+int channel_event(const struct vmbus_channel *channel);
+/* Makes the event unreadable. Before channel_receive() is called until it gives 0. [R] */
+void channel_clear_event(struct vmbus_channel *channel);
+
+/* What the guest said at the open: MAX_USER_DEFINED_BYTES. [R] */
+const void *channel_open_data(const struct vmbus_channel *channel);
+/* The VP that is interrupted; the guest may change it at any time. VMBUS_TARGET_VP_NONE: none. [T]
+ */
+uint32_t channel_target_vp(const struct vmbus_channel *channel);
+uint32_t channel_sub_channel(const struct vmbus_channel *channel); /* [T] */
+void *channel_device(const struct vmbus_channel *channel);	   /* of its offer [T] */
+struct vmbus *channel_bus(const struct vmbus_channel *channel);	   /* [T] */
+
+/* A packet from the guest: a copy, valid until the channel's next channel_receive(). */
+struct vmbus_packet {
+	uint16_t type; /* VM_PKT_*: in-band, GPA-direct, transfer pages, completion, cancel */
+	bool completion_requested;
+	uint64_t transaction;
+	const void *payload; /* 8-byte aligned */
+	uint32_t payload_bytes;
+	uint16_t page_set;    /* transfer pages only */
+	uint32_t range_count; /* GPA-direct: see channel_range(); transfer pages: of page_ranges */
+	const struct vmtransfer_page_range *page_ranges;
+	const void *ranges; /* the library's own; their lengths are checked */
+};
+
+/*
+ * The next packet. [R]
+ *   1           *packet is filled in
+ *   0           there is none. What was sent is flushed, and the guest signals the event for the
+ * next -ESHUTDOWN  the channel is closing, or the guest has just broken it: channel_closed() is due
+ * when closing() comes (a device without one: now)
+ */
+int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet) MUST_CHECK;
+
+/*
+ * Range `index` of a GPA-direct packet as guest memory, neighbouring pages joined. Returns the
+ * number of entries filled in (0 for an empty range) and the range's length in *bytes. Valid as
+ * long as the channel is open: the caller completes the transaction when it has done. [R] -EFAULT
+ * some of it is not RAM -E2BIG   more than `max` entries; a range of n bytes never needs more than
+ * n / 4096 + 2 -EINVAL  there is no such range
+ */
+int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet,
+		  uint32_t index, struct iovec *iov, unsigned int max, uint32_t *bytes) MUST_CHECK;
+
+/*
+ * Sends. The payload is gathered from `count` parts and padded to 8 bytes with zeros. The guest
+ * sees it at the next channel_flush(), or when channel_receive() gives 0. [R] 0           it is in
+ * the ring -EAGAIN     no room. What was sent so far is flushed; the event is signalled when the
+ * guest has made room for this packet, and the device tries again -EMSGSIZE   it fits in no case
+ *   -ESHUTDOWN  the channel is closing, or the guest has broken it
+ */
+int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,
+		 const struct iovec *payload, unsigned int count) MUST_CHECK;
+int channel_complete(struct vmbus_channel *channel, uint64_t transaction,
+		     const struct iovec *payload, unsigned int count) MUST_CHECK;
+int channel_send_pages(struct vmbus_channel *channel, uint64_t transaction,
+		       bool completion_requested, uint16_t page_set,
+		       const struct vmtransfer_page_range *ranges, uint32_t range_count,
+		       const struct iovec *payload, unsigned int count) MUST_CHECK;
+/* Shows the guest what was sent and interrupts it if it waits. [R] */
+void channel_flush(struct vmbus_channel *channel);
+
+/*
+ * The device's own complaint about what the guest sent: a line in the log, and the channel closes
+ * as if the ring were broken. [R]
+ */
+void channel_break(struct vmbus_channel *channel, const char *reason);
+
+/* ---- for devices: GPADLs ---- */
+
+/*
+ * The memory behind a handle that the guest named in a packet of this channel, or NULL if there is
+ * no such GPADL of the channel's. While it is held the guest is not told that it is torn down. [T]
+ */
+struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t handle);
+void channel_gpadl_put(struct vmbus_channel *channel, struct vmbus_gpadl *gpadl); /* [T] */
+uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl);				  /* [T] */
+/* As channel_range(). -EINVAL: it does not lie in the GPADL. [T] */
+int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes, struct iovec *iov,
+		unsigned int max) MUST_CHECK;
+
+#endif
