@@ -51,8 +51,9 @@ def stops(t, wanted, arguments, **options):
     machine = Machine(lab.Options(command=[], **options))
     try:
         machine.start(arguments)
+        deadline = time.monotonic() + t.deadline
         while not (line := re.search("Verdigris loader: stopped: (.*)\n", machine.console_text())):
-            if time.monotonic() > t.deadline or machine.process.poll() is not None:
+            if time.monotonic() > deadline or machine.process.poll() is not None:
                 raise Failed(f"no complaint, where {wanted!r} should be:\n{machine.console_text()}")
             time.sleep(0.1)
         t.has(line[1], wanted)

@@ -110,7 +110,7 @@ def affinity(t):
         irq=$(awk '/virtio.*output|virtio0-/ { sub(":", "", $1); n = $1 } END { print n }' /proc/interrupts)
         for lp in 0 1 0; do
             echo $((1 << lp)) >/proc/irq/$irq/smp_affinity || exit 1
-            for i in $(seq 50); do echo filler; done >/dev/vport0p1
+            for i in $(seq 50); do echo filler; done
             sleep 1
             cat /proc/irq/$irq/effective_affinity
         done""", status=None)
