@@ -4,7 +4,7 @@ import re
 import time
 
 from harness import BUILD, Failed, kernels, lab, test
-from labkit.machine import Machine, module_string
+from labkit.qemu import Qemu, module_string
 
 LOADER = os.path.join(BUILD, "loader", "hvloader.elf")
 IMAGE = os.path.join(BUILD, "tests", "handoff-svm.elf")
@@ -48,7 +48,7 @@ test("loader: hides IVRS", deadline=400)(handoff(2048, 2, ["-device", "amd-iommu
 
 def stops(t, wanted, arguments, **options):
     """The loader stops, says so in one line and stays where it is."""
-    machine = Machine(lab.Options(command=[], **options))
+    machine = Qemu(lab.settle(lab.Options(command=[], **options)))
     try:
         machine.start(arguments)
         deadline = time.monotonic() + t.deadline

@@ -10,7 +10,7 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 sys.path.insert(0, os.path.join(TOP, "tools"))
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
-from labkit.machine import module_string  # noqa: E402
+from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
 
 STREAM = (b"noise\n@@lab t begin\nout\r\nput\n@@lab t other\n\n@@lab t exit 3\n"

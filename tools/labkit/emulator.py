@@ -1,15 +1,18 @@
-"""Which QEMU is the machine: Debian 12's backport of 10.0, fetched and not installed, or the one on this machine.
+"""The emulators: which QEMU is the machine, and Bochs, which has VMX. What is fetched is not installed.
+
+QEMU is Debian 12's backport of 10.0, or the one on this machine.
 
 Debian 12's own, 7.2, loses track of the flags register under kernels after 6.1 (docs/emulators.md); it remains as
 `--emulator qemu`. The backport runs from where it was unpacked, on the libraries of the installed one.
 """
 import os
+import re
 import shutil
 
 from . import CACHE, LabError
 from .kernels import Apt, once, say
 
-NAMES = ("qemu-10", "qemu")
+NAMES = ("qemu-10", "qemu", "bochs")
 PROGRAM = "qemu-system-x86_64"
 
 
@@ -28,3 +31,19 @@ def command(name):
         return [PROGRAM]
     folder = once(os.path.join(CACHE, "qemu-10"), fetch)
     return [f"{folder}/usr/bin/{PROGRAM}", "-L", f"{folder}/usr/share/qemu", "-L", f"{folder}/usr/share/seabios"]
+
+
+def fetch_bochs(folder):
+    """Bochs with the C library and all other libraries that it wants, which are its suite's; of what it merely depends on, nothing."""
+    say("fetching Bochs 3.0 (trixie)")
+    apt = Apt(["trixie"], "amd64")
+    apt.update()
+    plan = apt.call("apt-get", "install", "--print-uris", "--no-install-recommends", "-y", "bochs", "bochs-term", "vgabios")
+    names = re.findall(r"^'\S+' ([^_ ]+)_", plan, re.M)
+    wanted = [name for name in names if re.match("bochs|vgabios|lib|zlib1g", name) and not re.search("-(common|data)$", name)]
+    apt.unpack(wanted, folder)
+
+
+def bochs():
+    """The folder where Bochs is unpacked. Its programs are started through the C library's loader there."""
+    return once(os.path.join(CACHE, "bochs"), fetch_bochs)

@@ -9,10 +9,12 @@ from .machine import hypervisor_images
 CONFIG = """serial --unit=0 --speed=115200
 terminal_output serial
 set timeout=0
+set gfxpayload=text
 menuentry verdigris {{
 {commands}
 }}
 """
+BIOS = ("-d", "/usr/lib/grub/i386-pc")
 OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
@@ -28,8 +30,8 @@ def commands(protocol, cmdline, options):
     return lines + [f"module{suffix} /vmlinuz vmlinuz {cmdline}", f"module{suffix} /initrd"]
 
 
-def make(path, protocol, image, initrd, cmdline, options=""):
-    """Write the image; grub-mkrescue makes one that a disk, a stick or a CD can hold."""
+def make(path, protocol, image, initrd, cmdline, options="", platform=()):
+    """Write the image; grub-mkrescue makes one that a disk, a stick or a CD can hold, for all platforms or for one."""
     folder = path + ".d"
     os.makedirs(f"{folder}/boot/grub")
     files = {"vmlinuz": image, "initrd": initrd}
@@ -41,7 +43,7 @@ def make(path, protocol, image, initrd, cmdline, options=""):
     with open(f"{folder}/boot/grub/grub.cfg", "w") as config:
         config.write(CONFIG.format(commands="\n".join("\t" + line for line in commands(protocol, cmdline, options))))
     try:
-        done = subprocess.run(["grub-mkrescue", "-o", path, folder], capture_output=True, text=True)
+        done = subprocess.run(["grub-mkrescue", *platform, "--locales=", "--fonts=", "--themes=", "-o", path, folder], capture_output=True, text=True)
     except FileNotFoundError:
         raise LabError("no grub-mkrescue: install grub-common, or run tools/setup") from None
     if done.returncode:

@@ -91,7 +91,7 @@ def put(archive, host, root):
             archive.host_file(library, library)
 
 
-def root_run(kernel, command, puts, gets, token, bare, tty):
+def root_run(kernel, command, puts, gets, token, bare, tty, serial=False):
     """The part of the root's initramfs that belongs to one run."""
     archive = Archive()
     for host, root in puts:
@@ -117,6 +117,8 @@ def root_run(kernel, command, puts, gets, token, bare, tty):
     archive.file("lab/token", token.encode())
     if tty:
         archive.file("lab/tty", b"1\n")
+    if serial:
+        archive.file("lab/serial", b"1\n")
     return archive.bytes()
 
 

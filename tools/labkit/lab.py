@@ -5,17 +5,18 @@ import secrets
 import selectors
 import time
 
-from . import LabError, initramfs, kernels
+from . import LabError, bochs, image, initramfs, kernels
 from .channel import Channel
-from .machine import Machine, linux_boot, multiboot
+from .qemu import Qemu, linux_boot, multiboot
 
 ROOT_CMDLINE = "console=ttyS0,115200 earlyprintk=ttyS0,115200 panic=-1 oops=panic"
+CHANNELS = ("port", "com2")      # the streams that may carry the channel; the root chooses
 
 
 @dataclasses.dataclass
 class Options:
     command: list
-    lps: int = 2
+    lps: int = 0                 # 0: what is usual on the emulator, 2 or 1
     memory: int = 2048
     vendor: str = "svm"
     root_kernel: str = "6.1"
@@ -25,8 +26,8 @@ class Options:
     gets: list = dataclasses.field(default_factory=list)     # (path in the root, host path)
     timeout: float = 600
     accel: str = "tcg"
-    cpu: str = "EPYC"
-    emulator: str = "qemu-10"
+    cpu: str = ""                # empty: what is usual on the emulator
+    emulator: str = ""           # empty: the one for the vendor
     append: str = ""             # more of the root's command line
     hv_append: str = ""          # the hypervisor's options
     qemu_args: list = dataclasses.field(default_factory=list)
@@ -44,11 +45,20 @@ class Result:
     seconds: float = 0
 
 
+def settle(o):
+    """Fill in what was left open."""
+    o.emulator = o.emulator or ("bochs" if o.vendor == "vmx" and o.accel == "tcg" else "qemu-10")
+    o.lps = o.lps or (1 if o.emulator == "bochs" else 2)
+    return o
+
+
 def check(o):
     """Refuse what cannot work, before anything is started."""
-    if o.vendor == "vmx" and not (o.accel == "kvm" and host_has("vmx")):
-        raise LabError("--vendor vmx needs VT-x: --accel kvm on an Intel host with nested virtualization "
+    if o.vendor == "vmx" and o.emulator != "bochs" and not (o.accel == "kvm" and host_has("vmx")):
+        raise LabError("--vendor vmx needs VT-x: --emulator bochs, or --accel kvm on an Intel host with nested virtualization "
                        "(QEMU does not emulate it)")
+    if o.emulator == "bochs" and (o.accel == "kvm" or o.qemu_args):
+        raise LabError("--emulator bochs: it takes no --accel kvm and no --qemu-arg")
     if o.icount and (o.accel == "kvm" or (o.lps > 1 and o.emulator == "qemu")):
         raise LabError("--icount counts what is emulated, and QEMU 7.2 can so for one LP: no --accel kvm, no --emulator qemu")
     if not 1 <= o.lps <= 255:
@@ -63,9 +73,15 @@ def host_has(flag):
 
 
 def boot_arguments(o, kernel, initrd):
-    cmdline = f"{ROOT_CMDLINE} {o.append}".strip()
+    """What the machine's start() wants: QEMU's arguments, or the disk that Bochs boots."""
+    own = bochs.CMDLINE if o.emulator == "bochs" else ""
+    cmdline = " ".join(f"{ROOT_CMDLINE} {own} {o.append}".split())
     if o.boot:
         return o.boot(kernel.image, initrd, cmdline)
+    if o.emulator == "bochs":
+        disk = os.path.join(os.path.dirname(initrd), "disk")
+        image.make(disk, "linux" if o.bare else 1, kernel.image, initrd, cmdline, o.hv_append, image.BIOS)
+        return disk
     if o.bare:
         return linux_boot(kernel.image, initrd, cmdline)
     return multiboot(kernel.image, initrd, cmdline, o.hv_append)
@@ -76,16 +92,17 @@ def write_initrd(o, kernel, token, folder):
     with open(path, "wb") as file, open(initramfs.root_base(kernel), "rb") as base:
         file.write(base.read())
         file.write(initramfs.root_run(kernel, o.command, o.puts, [root for root, _ in o.gets], token, o.bare,
-                                      o.interactive))
+                                      o.interactive, o.emulator == "bochs"))
     return path
 
 
 def run(o, sink, terminal=None, on_console=None):
     """Boot, run, end. sink gets the command's output; terminal (a tools/labkit/terminal.py) a person's keys."""
+    settle(o)
     check(o)
     kernel = kernels.get(o.root_kernel)
     token = secrets.token_hex(8)
-    machine = Machine(o)
+    machine = bochs.Bochs(o) if o.emulator == "bochs" else Qemu(o)
     try:
         machine.start(boot_arguments(o, kernel, write_initrd(o, kernel, token, machine.folder)))
         started = time.monotonic()
@@ -115,14 +132,14 @@ def pump(machine, channel, deadline, terminal, on_console):
                 return "timeout"
             for key, _ in selector.select(0.1):
                 if key.data == "keys":
-                    if terminal.keys(talking or machine.streams["port"]):
+                    if terminal.keys(talking or machine.streams[CHANNELS[0]]):
                         return "left"
                     continue
                 data = receive(key.fileobj)
                 if not data:
                     selector.unregister(key.fileobj)
-                elif key.data == "qmp":
-                    machine.qmp_feed(data)
+                elif key.data not in CHANNELS:
+                    machine.feed(key.data, data)
                 else:
                     talking = talking or key.fileobj
                     channel.feed(data)
@@ -132,7 +149,9 @@ def pump(machine, channel, deadline, terminal, on_console):
                 shown += len(text)
                 if text:
                     on_console(text)
+            machine.watch()
             if machine.process.poll() is not None and len(selector.get_map()) <= bool(terminal):
+                machine.watch()
                 return machine.reason or f"died, status {machine.process.returncode}"
     return "exit"
 

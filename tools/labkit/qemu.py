@@ -1,0 +1,100 @@
+"""QEMU as the machine: its command line, and what its monitor says."""
+import json
+import os
+import socket
+
+from . import emulator
+from .machine import Machine, hypervisor_images
+
+
+def module_string(path, arguments=""):
+    """One module of QEMU's -initrd: a comma separates modules, a doubled one is a comma."""
+    return f"{path} {arguments}".strip().replace(",", ",,")
+
+
+class Qemu(Machine):
+    def __init__(self, options):
+        super().__init__(options)
+        self.listeners = {name: self.listen(name) for name in ("port", "com2", "qmp")}
+        self.qmp_buffer = b""
+        self.registers = ""
+
+    def listen(self, name):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.path.join(self.folder, name))
+        listener.listen(1)
+        return listener
+
+    def command(self, boot):
+        o = self.options
+        port = "virtconsole,chardev=port" if o.interactive else "virtserialport,nr=1,chardev=port,name=lab"
+        sockets = [word for name in ("port", "com2", "qmp")
+                   for word in ("-chardev", f"socket,id={name},path={self.folder}/{name}")]
+        return [*emulator.command(o.emulator), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+                "-machine", "q35,vmport=off", *self.processor(), "-smp", str(o.lps), "-m", f"{o.memory}M",
+                "-chardev", f"file,id=console,path={self.console}", *sockets,
+                "-serial", "chardev:console", "-serial", "chardev:com2", "-mon", "chardev=qmp,mode=control",
+                "-device", "virtio-serial-pci", "-device", port, *boot, *o.qemu_args]
+
+    def processor(self):
+        o = self.options
+        if o.accel == "kvm":
+            return ["-accel", "kvm", "-cpu", "host"]
+        if o.icount:
+            return ["-accel", "tcg", "-cpu", o.cpu or "EPYC", "-icount", "shift=0,sleep=off", "-seed", "42",
+                    "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
+        return ["-accel", "tcg,thread=multi", "-cpu", o.cpu or "EPYC"]
+
+    def start(self, boot):
+        self.launch(self.command(boot))
+        self.qmp_send("qmp_capabilities")
+
+    def qmp_send(self, name, **arguments):
+        try:
+            self.streams["qmp"].sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        except OSError:
+            pass
+
+    def feed(self, name, data):
+        """The answers of the machine's monitor; the one that matters is why it ended."""
+        self.qmp_buffer += data
+        *lines, self.qmp_buffer = self.qmp_buffer.split(b"\n")
+        for line in lines:
+            message = json.loads(line or b"{}")
+            if message.get("event") == "SHUTDOWN":
+                self.reason = message["data"].get("reason")
+            if isinstance(message.get("return"), str):
+                self.registers = message["return"]
+
+    def ask_registers(self):
+        """Where the processors are, for the report on a machine that hangs."""
+        self.registers = ""
+        stream = self.streams["qmp"]
+        stream.settimeout(5)
+        self.qmp_send("human-monitor-command", **{"command-line": "info registers -a"})
+        try:
+            while not self.registers:
+                data = stream.recv(65536)
+                if not data:
+                    break
+                self.feed("qmp", data)
+        except OSError:
+            pass
+        wanted = ("CPU#", "RIP=", "EIP=", "CR0=")
+        return [line for line in self.registers.splitlines() if line.startswith(wanted)]
+
+    def complaints(self):
+        """What the emulator said, without what it says of every machine with a processor model of AMD's."""
+        lines = self.process.stderr.read().decode(errors="replace").splitlines()
+        return "\n".join(line for line in lines if "TCG doesn't support requested feature" not in line)
+
+
+def linux_boot(image, initrd, cmdline):
+    return ["-kernel", image, "-initrd", initrd, "-append", cmdline]
+
+
+def multiboot(image, initrd, cmdline, options):
+    loader, images = hypervisor_images()
+    modules = [module_string(path) for path in images]
+    modules += [module_string(image, cmdline), module_string(initrd)]
+    return ["-kernel", loader, "-initrd", ",".join(modules), "-append", options]
