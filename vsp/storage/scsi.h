@@ -79,6 +79,7 @@ void scsi_bus_destroy(struct scsi_bus **bus);
 /* As in storage.h. */
 int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address, const struct storage_unit *unit);
 int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address);
+void scsi_bus_detach_all(struct scsi_bus *bus);
 int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk, bool force);
 bool scsi_bus_tray_is_open(struct scsi_bus *bus, struct storage_address address);
 int scsi_bus_hold(struct scsi_bus *bus, struct storage_address address);
@@ -88,5 +89,6 @@ void scsi_execute(struct scsi_bus *bus, struct storage_address address, struct s
 
 /* Every unit forgets what a nexus told it, as after power-on (reservations stay), and says so with a unit attention. */
 void scsi_bus_reset(struct scsi_bus *bus);
+void scsi_unit_at_reset(struct scsi_bus *bus, struct storage_address address);
 
 #endif

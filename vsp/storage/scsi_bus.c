@@ -83,6 +83,17 @@ void scsi_bus_reset(struct scsi_bus *bus)
 	pthread_rwlock_unlock(&bus->table);
 }
 
+void scsi_unit_at_reset(struct scsi_bus *bus, struct storage_address address)
+{
+	struct scsi_unit **slot = slot_of(bus, address);
+
+	pthread_rwlock_rdlock(&bus->table);
+	if (slot && *slot) {
+		scsi_unit_reset(*slot);
+	}
+	pthread_rwlock_unlock(&bus->table);
+}
+
 void scsi_bus_put(struct scsi_bus *bus, struct scsi_unit *unit)
 {
 	if (atomic_fetch_sub(&unit->users, 1) == 1 && atomic_load(&bus->waiters)) {
@@ -158,6 +169,21 @@ int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address)
 	}
 	pthread_mutex_unlock(&bus->change);
 	return unit ? 0 : -ENOENT;
+}
+
+void scsi_bus_detach_all(struct scsi_bus *bus)
+{
+	unsigned i;
+
+	for (i = 0; i < STORAGE_PATHS_MAX * STORAGE_TARGETS_MAX * STORAGE_LUNS_MAX; i++) {
+		struct storage_address address = {
+			.path = (uint8_t)(i / STORAGE_LUNS_MAX / STORAGE_TARGETS_MAX),
+			.target = (uint8_t)(i / STORAGE_LUNS_MAX % STORAGE_TARGETS_MAX),
+			.lun = (uint8_t)(i % STORAGE_LUNS_MAX),
+		};
+
+		scsi_bus_detach(bus, address);
+	}
 }
 
 /* The unit there, with the change lock taken, under which it stays; NULL (and no lock) if there is none. */

@@ -3,10 +3,10 @@
  *
  * Values: 0 or a negative errno.
  *
- * Threads: the calls below come from the worker's own threads (its event loop, its management), any of them, and never
- * from inside a callback of this library. Each open channel has a thread of this library, which serves the guest's requests
- * with a disk_queue of its own. A call that waits (detach, hold, change_medium, destroy) waits for requests that are on
- * their way to the disk, and for nothing that the guest does.
+ * Threads: the calls below come from the worker's own threads (its event loop, its management), any of them. Each open
+ * channel has a thread of this library, which serves the guest's requests with a disk_queue of its own. A call that waits
+ * (detach, hold, change_medium, destroy) waits for requests that are on their way to the disk, and for nothing that the
+ * guest does.
  *
  * Ownership: a struct disk stays its opener's. From attach (change_medium, release) to the end of detach (change_medium,
  * hold, destroy) it must stay open and is used here by several threads; afterwards nothing here knows it any more.
@@ -41,10 +41,6 @@ struct storage_config {
 	struct storage_address ide; /* IDE: channel 0-1 and device 0-1 */
 	unsigned channel_count;	 /* SCSI: channels at most, the number of VPs is the natural choice; 0 is taken for 1 */
 	unsigned depth;		 /* requests in flight on one channel; 0: 256 */
-
-	/* What happened that somebody should read, one line, at a limited rate. From any thread; may be NULL. */
-	void (*log)(void *user, const char *line);
-	void *user;
 };
 
 enum storage_kind { STORAGE_DISK, STORAGE_DVD };
@@ -58,14 +54,17 @@ struct storage_unit {
 
 /*
  * The controller is offered at once and stays offered until destroy. Attach the disks that the guest boots from before its
- * first instruction. -EINVAL for a bad configuration, or what the bus says.
+ * first instruction. -EINVAL for a bad configuration, or what vmbus_offer() says.
  */
 int storage_create(struct vmbus *bus, const struct storage_config *config, struct storage **storage);
 
-/* Rescinds the offer, waits for the requests in flight and ends the threads. */
+/*
+ * Rescinds the offer and waits for the requests in flight. When it returns no disk is used any more; what is left of the
+ * controller goes when the bus has released its channels. Before vmbus_destroy(), or after it.
+ */
 void storage_destroy(struct storage **storage);
 
-/* -EBUSY: the address is taken. -EINVAL: no such address, or a disk that cannot be served (2048-byte sectors, no size). */
+/* -EBUSY: the address is taken. -EINVAL: no such address, or a disk that cannot be served. */
 int storage_attach(struct storage *storage, struct storage_address address, const struct storage_unit *unit);
 
 /* -ENOENT: nothing there. The guest is told; its later requests fail with "no such LUN". */

@@ -1,0 +1,230 @@
+/*
+ * The public face: controllers, and what is attached to them.
+ *
+ * A controller lives until it is destroyed and its last offer is released, whichever is later.
+ */
+#include "vsp/storage/storvsp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The names that guests know the IDE disks by: channel and device in the first two parts. */
+static struct vmbus_guid ide_instance(struct storage_address ide)
+{
+	return (struct vmbus_guid){.data1 = ide.path, .data2 = ide.target, .data3 = 0x8899};
+}
+
+int storvsp_offer(struct storage *storage, unsigned index)
+{
+	static const struct vmbus_guid scsi = VMBUS_GUID_SCSI, ide = VMBUS_GUID_IDE;
+	const struct storage_config *config = &storage->config;
+	struct vmbus_offer offer = {
+		.type = scsi,
+		.sub_channel = (uint16_t)index,
+		.class = &storvsp_class,
+		.device = storage,
+	};
+	struct storvsp_offer_data data = {
+		.path = config->ide.path, .target = config->ide.target, .flags = STORVSP_OFFER_EMULATED_IDE};
+	struct vmbus_channel *channel;
+	int r;
+
+	memcpy(&offer.instance, config->instance, sizeof(offer.instance));
+	if (config->flavour == STORAGE_IDE) {
+		offer.type = ide;
+		offer.instance = ide_instance(config->ide);
+		memcpy(offer.user_def, &data, sizeof(data));
+	}
+	pthread_mutex_lock(&storage->lock);
+	r = vmbus_offer(storage->bus, &offer, &channel);
+	if (!r) {
+		storage->offers[index] = channel;
+	}
+	pthread_mutex_unlock(&storage->lock);
+	return r;
+}
+
+static void rescind_from(struct storage *storage, unsigned first)
+{
+	unsigned i;
+
+	for (i = first; i < STORAGE_CHANNELS_MAX; i++) {
+		if (storage->offers[i]) {
+			vmbus_rescind(storage->offers[i]);
+		}
+	}
+}
+
+void storvsp_rescind_sub_channels(struct storage *storage)
+{
+	pthread_mutex_lock(&storage->lock);
+	rescind_from(storage, 1);
+	pthread_mutex_unlock(&storage->lock);
+}
+
+static void storage_free(struct storage *storage)
+{
+	unsigned i;
+
+	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
+		storvsp_join(storage->queues[i]);
+	}
+	scsi_bus_destroy(&storage->scsi);
+	pthread_mutex_destroy(&storage->lock);
+	free(storage);
+}
+
+static bool has_offers(const struct storage *storage)
+{
+	unsigned i;
+
+	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
+		if (storage->offers[i]) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void storvsp_released(struct storage *storage, struct vmbus_channel *channel)
+{
+	unsigned index = channel_sub_channel(channel);
+	bool last;
+
+	pthread_mutex_lock(&storage->lock);
+	if (storage->offers[index] == channel) { /* else the same was offered again meanwhile */
+		storage->offers[index] = NULL;
+	}
+	last = storage->destroyed && !has_offers(storage);
+	pthread_mutex_unlock(&storage->lock);
+	if (last) {
+		storage_free(storage);
+	}
+}
+
+static bool config_is_valid(const struct storage_config *config)
+{
+	if (config->flavour == STORAGE_IDE) {
+		return config->ide.path < 2 && config->ide.target < 2 && !config->ide.lun;
+	}
+	return config->flavour == STORAGE_SCSI && config->channel_count <= STORAGE_CHANNELS_MAX;
+}
+
+int storage_create(struct vmbus *bus, const struct storage_config *config, struct storage **out)
+{
+	struct storage *storage;
+	int r;
+
+	if (!config_is_valid(config)) {
+		return -EINVAL;
+	}
+	storage = calloc(1, sizeof(*storage));
+	if (!storage) {
+		return -ENOMEM;
+	}
+	storage->bus = bus;
+	storage->config = *config;
+	storage->config.depth = config->depth ? config->depth : STORAGE_DEPTH;
+	storage->config.channel_count = config->channel_count ? config->channel_count : 1;
+	pthread_mutex_init(&storage->lock, NULL);
+	r = scsi_bus_create(&storage->scsi);
+	if (!r) {
+		r = storvsp_offer(storage, 0);
+	}
+	if (r) {
+		storage_free(storage);
+		return r;
+	}
+	*out = storage;
+	return 0;
+}
+
+void storage_destroy(struct storage **where)
+{
+	struct storage *storage = *where;
+	bool last;
+
+	*where = NULL;
+	if (!storage) {
+		return;
+	}
+	scsi_bus_detach_all(storage->scsi);
+	pthread_mutex_lock(&storage->lock);
+	rescind_from(storage, 0);
+	storage->destroyed = true;
+	last = !has_offers(storage);
+	pthread_mutex_unlock(&storage->lock);
+	if (last) {
+		storage_free(storage);
+	}
+}
+
+static void announce(struct storage *storage)
+{
+	atomic_store(&storage->rescan, true);
+	storvsp_wake_all(storage);
+}
+
+static bool address_is_ours(const struct storage *storage, struct storage_address a)
+{
+	struct storage_address ide = storage->config.ide;
+
+	return storage->config.flavour == STORAGE_SCSI ||
+	       (a.path == ide.path && a.target == ide.target && a.lun == ide.lun);
+}
+
+int storage_attach(struct storage *storage, struct storage_address address, const struct storage_unit *unit)
+{
+	int r = address_is_ours(storage, address) ? scsi_bus_attach(storage->scsi, address, unit) : -EINVAL;
+
+	if (!r) {
+		announce(storage);
+	}
+	return r;
+}
+
+int storage_detach(struct storage *storage, struct storage_address address)
+{
+	int r = scsi_bus_detach(storage->scsi, address);
+
+	if (!r) {
+		announce(storage);
+	}
+	return r;
+}
+
+int storage_change_medium(struct storage *storage, struct storage_address address, struct disk *disk, bool force)
+{
+	return scsi_bus_change_medium(storage->scsi, address, disk, force);
+}
+
+bool storage_tray_is_open(struct storage *storage, struct storage_address address)
+{
+	return scsi_bus_tray_is_open(storage->scsi, address);
+}
+
+int storage_hold(struct storage *storage, struct storage_address address)
+{
+	return scsi_bus_hold(storage->scsi, address);
+}
+
+int storage_release(struct storage *storage, struct storage_address address, struct disk *disk)
+{
+	return scsi_bus_release(storage->scsi, address, disk);
+}
+
+void storage_get_stats(struct storage *storage, struct storage_stats *stats)
+{
+	*stats = (struct storage_stats){
+		.requests = atomic_load(&storage->count_requests),
+		.reads = atomic_load(&storage->count_reads),
+		.writes = atomic_load(&storage->count_writes),
+		.bytes_read = atomic_load(&storage->bytes_read),
+		.bytes_written = atomic_load(&storage->bytes_written),
+		.errors = atomic_load(&storage->count_errors),
+	};
+	pthread_mutex_lock(&storage->lock);
+	stats->channels_open = storage->channels_open;
+	pthread_mutex_unlock(&storage->lock);
+}

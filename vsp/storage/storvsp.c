@@ -1,0 +1,364 @@
+/*
+ * The storage protocol: what a packet of the guest's asks for, and the answer. A packet is a copy, so it is looked at once.
+ *
+ * What is malformed is answered with a status; what cannot be answered at all (no head, no transaction to complete)
+ * breaks the channel.
+ */
+#include "vsp/storage/storvsp.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_primary(const struct storage_queue *queue)
+{
+	return queue->index == 0;
+}
+
+static void answer(struct storage_io *io, uint32_t status)
+{
+	io->packet.operation = STORVSP_COMPLETE_IO;
+	io->packet.flags = 0;
+	io->packet.status = status;
+	storvsp_answer(io);
+}
+
+/* To everything but an SRB: the head, and what the operation gives back. */
+static void answer_plain(struct storage_io *io, uint32_t status)
+{
+	memset(&io->packet.srb, 0, sizeof(io->packet.srb));
+	answer(io, status);
+}
+
+static bool version_is_known(uint16_t version)
+{
+	return version == STORVSP_VERSION_WIN6 || version == STORVSP_VERSION_WIN7 || version == STORVSP_VERSION_WIN8 ||
+	       version == STORVSP_VERSION_WIN8_1 || version == STORVSP_VERSION_WIN10;
+}
+
+static unsigned sub_channels_max(const struct storage *storage)
+{
+	if (storage->config.flavour == STORAGE_IDE || storage->version < STORVSP_VERSION_WIN8) {
+		return 0;
+	}
+	return storage->config.channel_count - 1;
+}
+
+static void query_version(struct storage *storage, struct storage_io *io)
+{
+	uint16_t version = io->packet.version.version;
+	bool known = version_is_known(version);
+
+	if (known) {
+		storage->version = version;
+		atomic_store(&storage->state, STATE_VERSIONED);
+	}
+	memset(&io->packet.srb, 0, sizeof(io->packet.srb));
+	io->packet.version.version = version;
+	answer(io, known ? STORVSP_STATUS_SUCCESS : STORVSP_STATUS_REVISION_MISMATCH);
+}
+
+static void query_properties(struct storage *storage, struct storage_io *io)
+{
+	unsigned max = sub_channels_max(storage);
+
+	memset(&io->packet.srb, 0, sizeof(io->packet.srb));
+	io->packet.properties.sub_channel_count_max = (uint16_t)max;
+	io->packet.properties.flags = max ? STORVSP_MULTI_CHANNEL : 0;
+	io->packet.properties.max_transfer_bytes = SCSI_TRANSFER_MAX;
+	atomic_store(&storage->state, STATE_QUERIED);
+	answer(io, STORVSP_STATUS_SUCCESS);
+}
+
+/* Once in the life of an open primary channel. Those that could not be offered are missing, and the rest serves. */
+static void create_sub_channels(struct storage *storage, struct storage_io *io)
+{
+	unsigned count = io->packet.sub_channel_count, i;
+	int r = 0;
+
+	if (!count || count > sub_channels_max(storage) || storage->sub_channels) {
+		answer_plain(io, STORVSP_STATUS_INVALID_PARAMETER);
+		return;
+	}
+	storage->sub_channels = count;
+	for (i = 1; i <= count && !r; i++) {
+		r = storvsp_offer(storage, i);
+	}
+	answer_plain(io, r && i == 2 ? STORVSP_STATUS_UNSUCCESSFUL : STORVSP_STATUS_SUCCESS);
+}
+
+/* What the guest says between opening the primary channel and its first SRB, each in its turn. */
+static void handshake(struct storage *storage, struct storage_io *io)
+{
+	enum storage_state state = atomic_load(&storage->state);
+	uint32_t operation = io->packet.operation;
+
+	if (operation == STORVSP_BEGIN_INITIALIZATION && state == STATE_NEW) {
+		atomic_store(&storage->state, STATE_BEGUN);
+		answer_plain(io, STORVSP_STATUS_SUCCESS);
+	} else if (operation == STORVSP_QUERY_PROTOCOL_VERSION && state == STATE_BEGUN) {
+		query_version(storage, io);
+	} else if (operation == STORVSP_QUERY_PROPERTIES && state == STATE_VERSIONED) {
+		query_properties(storage, io);
+	} else if (operation == STORVSP_END_INITIALIZATION && state == STATE_QUERIED) {
+		atomic_store(&storage->rescan, false); /* it is about to look for itself */
+		atomic_store(&storage->state, STATE_READY);
+		answer_plain(io, STORVSP_STATUS_SUCCESS);
+	} else if (operation == STORVSP_CREATE_SUB_CHANNELS && state >= STATE_QUERIED) {
+		create_sub_channels(storage, io);
+	} else {
+		answer_plain(io, STORVSP_STATUS_INVALID_STATE);
+	}
+}
+
+/* An SRB that never reached the target. */
+static void refuse_srb(struct storage_io *io, uint8_t srb_status, uint8_t scsi_status, uint32_t status)
+{
+	struct storvsp_srb *srb = &io->packet.srb;
+
+	memset(srb->sense, 0, sizeof(srb->sense));
+	srb->srb_status = srb_status;
+	srb->scsi_status = scsi_status;
+	srb->sense_length = 0;
+	srb->data_transfer_length = 0;
+	answer(io, status);
+}
+
+static void count_srb(struct storage *storage, const struct scsi_request *scsi)
+{
+	atomic_fetch_add_explicit(&storage->count_requests, 1, memory_order_relaxed);
+	if (scsi->status != SCSI_GOOD) {
+		atomic_fetch_add_explicit(&storage->count_errors, 1, memory_order_relaxed);
+	} else if (scsi->direction == SCSI_DATA_IN) {
+		atomic_fetch_add_explicit(&storage->count_reads, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&storage->bytes_read, scsi->transferred, memory_order_relaxed);
+	} else if (scsi->direction == SCSI_DATA_OUT) {
+		atomic_fetch_add_explicit(&storage->count_writes, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&storage->bytes_written, scsi->transferred, memory_order_relaxed);
+	}
+}
+
+/* As much sense data as the guest has room for. */
+static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
+{
+	uint8_t room = srb->sense_length < scsi->sense_length ? srb->sense_length : (uint8_t)scsi->sense_length;
+
+	memset(srb->sense, 0, sizeof(srb->sense));
+	memcpy(srb->sense, scsi->sense, room);
+	srb->sense_length = room;
+	if (room) {
+		srb->srb_status |= STORVSP_SRB_SENSE_VALID;
+	}
+}
+
+static void srb_done(struct scsi_request *scsi)
+{
+	struct storage_io *io = scsi->user;
+	struct storage *storage = io->queue->storage;
+	struct storvsp_srb *srb = &io->packet.srb;
+	uint32_t status = STORVSP_STATUS_SUCCESS;
+
+	srb->srb_status = STORVSP_SRB_SUCCESS;
+	if (scsi->no_unit) {
+		srb->srb_status = STORVSP_SRB_INVALID_LUN;
+		status = STORVSP_STATUS_NO_SUCH_DEVICE;
+	} else if (scsi->status == SCSI_BUSY) {
+		srb->srb_status = STORVSP_SRB_BUSY;
+		status = STORVSP_STATUS_DEVICE_BUSY;
+	} else if (scsi->status != SCSI_GOOD) {
+		srb->srb_status = STORVSP_SRB_ERROR;
+		status = STORVSP_STATUS_IO_DEVICE_ERROR;
+	}
+	srb->scsi_status = (uint8_t)scsi->status;
+	srb->data_transfer_length = scsi->transferred;
+	put_sense(srb, scsi);
+	count_srb(storage, scsi);
+	io->queue->in_flight--;
+	answer(io, status);
+	if (atomic_fetch_sub(&storage->requests, 1) == 1 && atomic_load(&storage->resets)) {
+		storvsp_wake_all(storage);
+	}
+}
+
+/* The data's place in guest memory: one range, or none. False: it cannot be used. */
+static bool find_data(struct storage_queue *queue, struct storage_io *io, const struct vmbus_packet *packet)
+{
+	struct scsi_request *scsi = &io->scsi;
+	uint32_t length = io->packet.srb.data_transfer_length, bytes = 0;
+	int count = 0;
+
+	if (packet->type == VM_PKT_DATA_USING_GPA_DIRECT && packet->range_count) {
+		if (packet->range_count > 1) {
+			return false;
+		}
+		count = channel_range(queue->channel, packet, 0, io->iov, REQUEST_IOVS, &bytes);
+	}
+	if (count < 0 || length > bytes) {
+		return false;
+	}
+	scsi->iov = io->iov;
+	scsi->iov_count = (unsigned)count;
+	scsi->data_length = length;
+	switch (io->packet.srb.data_in) {
+	case STORVSP_DATA_OUT:
+		scsi->direction = SCSI_DATA_OUT;
+		return true;
+	case STORVSP_DATA_IN:
+		scsi->direction = SCSI_DATA_IN;
+		return true;
+	case STORVSP_DATA_NONE:
+		scsi->direction = SCSI_NO_DATA;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool srb_is_valid(const struct storage_io *io)
+{
+	return io->reply_bytes >= STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN6 && io->packet.srb.cdb_length &&
+	       io->packet.srb.cdb_length <= STORVSP_CDB_BYTES;
+}
+
+/* The guests of the IDE flavour do not name its path reliably; there is but the one. */
+static struct storage_address srb_address(const struct storage *storage, const struct storvsp_srb *srb)
+{
+	bool ide = storage->config.flavour == STORAGE_IDE;
+
+	return (struct storage_address){ide ? storage->config.ide.path : srb->path, srb->target, srb->lun};
+}
+
+static void execute_srb(struct storage_queue *queue, struct storage_io *io, const struct vmbus_packet *packet)
+{
+	struct storage *storage = queue->storage;
+	struct storvsp_srb *srb = &io->packet.srb;
+
+	if (atomic_load(&storage->state) != STATE_READY) {
+		answer_plain(io, STORVSP_STATUS_INVALID_STATE);
+		return;
+	}
+	if (!srb_is_valid(io) || !find_data(queue, io, packet)) {
+		refuse_srb(io, STORVSP_SRB_INVALID_REQUEST, 0, STORVSP_STATUS_INVALID_PARAMETER);
+		return;
+	}
+	atomic_fetch_add(&storage->requests, 1);
+	queue->in_flight++;
+	memset(io->scsi.cdb, 0, sizeof(io->scsi.cdb));
+	memcpy(io->scsi.cdb, srb->cdb, srb->cdb_length);
+	io->scsi.cdb_length = srb->cdb_length;
+	io->scsi.nexus = 0;
+	io->scsi.queue = queue->disks;
+	io->scsi.done = srb_done;
+	io->scsi.user = io;
+	if (atomic_load(&storage->resets)) {
+		io->scsi.status = SCSI_BUSY;
+		io->scsi.no_unit = false;
+		io->scsi.transferred = io->scsi.sense_length = 0;
+		srb_done(&io->scsi);
+	} else {
+		scsi_execute(storage->scsi, srb_address(storage, srb), &io->scsi);
+	}
+}
+
+/* No request of before may end after the reset has; so the reset waits for all of them. */
+static void begin_reset(struct storage_queue *queue, struct storage_io *io)
+{
+	atomic_fetch_add(&queue->storage->resets, 1);
+	io->next = queue->resets;
+	queue->resets = io;
+	storvsp_finish_resets(queue);
+}
+
+void storvsp_finish_resets(struct storage_queue *queue)
+{
+	struct storage *storage = queue->storage;
+	struct storage_io *io;
+
+	while (queue->resets && !atomic_load(&storage->requests)) {
+		io = queue->resets;
+		queue->resets = io->next;
+		if (io->packet.operation == STORVSP_RESET_LUN) {
+			scsi_unit_at_reset(storage->scsi, srb_address(storage, &io->packet.srb));
+		} else {
+			scsi_bus_reset(storage->scsi);
+		}
+		atomic_fetch_sub(&storage->resets, 1);
+		answer_plain(io, STORVSP_STATUS_SUCCESS);
+	}
+}
+
+static void dispatch(struct storage_queue *queue, struct storage_io *io, const struct vmbus_packet *packet)
+{
+	switch (io->packet.operation) {
+	case STORVSP_EXECUTE_SRB:
+		execute_srb(queue, io, packet);
+		break;
+	case STORVSP_RESET_LUN:
+	case STORVSP_RESET_ADAPTER:
+	case STORVSP_RESET_BUS:
+		begin_reset(queue, io);
+		break;
+	case STORVSP_BEGIN_INITIALIZATION:
+	case STORVSP_END_INITIALIZATION:
+	case STORVSP_QUERY_PROTOCOL_VERSION:
+	case STORVSP_QUERY_PROPERTIES:
+	case STORVSP_CREATE_SUB_CHANNELS:
+		if (is_primary(queue)) {
+			handshake(queue->storage, io);
+		} else {
+			answer_plain(io, STORVSP_STATUS_INVALID_STATE);
+		}
+		break;
+	default: /* Fibre Channel's, and what there is not */
+		answer_plain(io, STORVSP_STATUS_INVALID_REQUEST);
+	}
+}
+
+void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *packet)
+{
+	uint32_t bytes = packet->payload_bytes;
+	struct storage_io *io;
+
+	if (packet->type != VM_PKT_DATA_INBAND && packet->type != VM_PKT_DATA_USING_GPA_DIRECT) {
+		channel_break(queue->channel, "storage: a packet of a kind that storage does not have");
+		return;
+	}
+	if (bytes < STORVSP_PACKET_HEAD_BYTES || !packet->completion_requested) {
+		channel_break(queue->channel, "storage: a packet that cannot be answered");
+		return;
+	}
+	io = storvsp_take_io(queue);
+	bytes = bytes < sizeof(io->packet) ? bytes : (uint32_t)sizeof(io->packet);
+	memset(&io->packet, 0, sizeof(io->packet));
+	memcpy(&io->packet, packet->payload, bytes);
+	io->transaction = packet->transaction;
+	io->reply_bytes = bytes;
+	dispatch(queue, io, packet);
+}
+
+/* Units have come or gone. Before version 4.2 there is no such message, nor before the guest has looked by itself. */
+bool storvsp_announce(struct storage_queue *queue)
+{
+	struct storage *storage = queue->storage;
+	struct storvsp_packet packet = {.operation = STORVSP_ENUMERATE_BUS};
+	bool is_new = storage->version >= STORVSP_VERSION_WIN8;
+	struct iovec payload = {&packet, STORVSP_PACKET_HEAD_BYTES +
+						 (is_new ? STORVSP_SRB_BYTES_WIN8 : STORVSP_SRB_BYTES_WIN7)};
+
+	if (!is_primary(queue) || atomic_load(&storage->state) != STATE_READY || !atomic_load(&storage->rescan)) {
+		return true;
+	}
+	if (storage->version >= STORVSP_VERSION_WIN7 && channel_send(queue->channel, 0, false, &payload, 1) == -EAGAIN) {
+		return false;
+	}
+	atomic_store(&storage->rescan, false);
+	return true;
+}
+
+/* The next to open it starts from the beginning, and finds units as after power-on. */
+void storvsp_primary_closed(struct storage *storage)
+{
+	storage->version = 0;
+	storage->sub_channels = 0;
+	atomic_store(&storage->state, STATE_NEW);
+	scsi_bus_reset(storage->scsi);
+}

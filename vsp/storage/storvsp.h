@@ -1,0 +1,94 @@
+/*
+ * What the files of the VSP share: a controller, its open channels, a request on its way.
+ */
+#ifndef VSP_STORAGE_STORVSP_H
+#define VSP_STORAGE_STORVSP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "vmbus/vmbus.h"
+#include "vsp/storvsp.h"
+#include "vsp/storage/scsi.h"
+#include "vsp/storage/storage.h"
+
+#define STORAGE_CHANNELS_MAX 64u
+#define STORAGE_DEPTH	     256u
+#define REQUEST_IOVS	     (SCSI_TRANSFER_MAX / VMBUS_PAGE_SIZE + 2)
+
+/*
+ * The guest's handshake on the primary channel; the names are those of what has been done.
+ *
+ *   NEW -BEGIN-> BEGUN -QUERY_PROTOCOL_VERSION, accepted-> VERSIONED -QUERY_PROPERTIES-> QUERIED -END-> READY
+ *    ^------------------------------- the primary channel closes ---------------------------------------|
+ */
+enum storage_state { STATE_NEW, STATE_BEGUN, STATE_VERSIONED, STATE_QUERIED, STATE_READY };
+
+/* [I] immutable, [a] atomic, [P] the primary channel's thread, [L] under lock */
+struct storage {
+	struct vmbus *bus;	      /* [I] */
+	struct storage_config config; /* [I] */
+	struct scsi_bus *scsi;	      /* [I] */
+
+	_Atomic enum storage_state state; /* [a] written by [P] */
+	uint16_t version;		  /* [P] */
+	unsigned sub_channels;		  /* [P] asked for and offered */
+
+	_Atomic unsigned requests; /* [a] SRBs under way, on all channels */
+	_Atomic unsigned resets;   /* [a] resets that wait for these to end; new SRBs are answered BUSY meanwhile */
+	_Atomic bool rescan;	   /* [a] the guest is to be told that units have come or gone */
+
+	_Atomic uint64_t count_requests, count_reads, count_writes, bytes_read, bytes_written, count_errors; /* [a] */
+
+	pthread_mutex_t lock;
+	struct vmbus_channel *offers[STORAGE_CHANNELS_MAX]; /* [L] NULL: released, or never made */
+	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until its thread is joined */
+	unsigned channels_open;				    /* [L] */
+	bool destroyed;					    /* [L] the last release frees it */
+};
+
+struct storage_io {
+	struct scsi_request scsi;
+	struct storage_queue *queue;
+	struct storage_io *next; /* in the free list, in the list of resets, or among the unsent */
+	uint64_t transaction;
+	uint32_t reply_bytes;
+	struct storvsp_packet packet; /* the guest's, then the answer */
+	struct iovec iov[REQUEST_IOVS];
+};
+
+/* One open channel and its thread. All of it is the thread's, but for what is marked. */
+struct storage_queue {
+	struct storage *storage;
+	struct vmbus_channel *channel;
+	unsigned index;
+	pthread_t thread;
+	int wake;	      /* an eventfd; any thread writes it */
+	_Atomic bool closing; /* the channel's closing() has been called */
+	struct disk_queue *disks;
+	struct storage_io *pool, *free;
+	struct storage_io *unsent, **unsent_end; /* answers for which the ring had no room, in order */
+	struct storage_io *resets;
+	unsigned in_flight; /* requests that are in the SCSI target */
+};
+
+/* storvsp.c: the protocol. */
+void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *packet); /* there is a free io */
+void storvsp_finish_resets(struct storage_queue *queue);
+bool storvsp_announce(struct storage_queue *queue); /* false: no room in the ring */
+void storvsp_primary_closed(struct storage *storage);
+
+/* storvsp_queue.c: the channel's thread. */
+extern const struct vmbus_class storvsp_class;
+struct storage_io *storvsp_take_io(struct storage_queue *queue);
+void storvsp_answer(struct storage_io *io);	  /* sends the packet, and the io is free */
+void storvsp_wake(struct storage_queue *queue);
+void storvsp_wake_all(struct storage *storage);
+void storvsp_join(struct storage_queue *queue);
+
+/* storage.c */
+int storvsp_offer(struct storage *storage, unsigned index);
+void storvsp_rescind_sub_channels(struct storage *storage);
+void storvsp_released(struct storage *storage, struct vmbus_channel *channel);
+
+#endif

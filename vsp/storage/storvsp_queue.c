@@ -1,0 +1,298 @@
+/*
+ * The thread of an open channel: it takes packets, carries them out, and sends the answers.
+ *
+ *   opened(): the queue and its thread
+ *      serve: answers that wait for room, completions of the disks, packets; then sleep until there is more
+ *   the channel is closing or broken: no more packets; what is at the disks ends
+ *   closing() was called: channel_closed(), which is the last that the thread does
+ *   the next opened(), or storage_destroy(), joins it
+ *
+ * Packets are taken only while there is a free io and no answer waits for room: so the rings bound everything.
+ */
+#include "vsp/storage/storvsp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+void storvsp_wake(struct storage_queue *queue)
+{
+	uint64_t one = 1;
+	ssize_t n = write(queue->wake, &one, sizeof(one)); /* full means awake */
+
+	(void)n;
+}
+
+void storvsp_wake_all(struct storage *storage)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&storage->lock);
+	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
+		if (storage->queues[i]) {
+			storvsp_wake(storage->queues[i]);
+		}
+	}
+	pthread_mutex_unlock(&storage->lock);
+}
+
+struct storage_io *storvsp_take_io(struct storage_queue *queue)
+{
+	struct storage_io *io = queue->free;
+
+	CHECK(io);
+	queue->free = io->next;
+	return io;
+}
+
+static void free_io(struct storage_io *io)
+{
+	io->next = io->queue->free;
+	io->queue->free = io;
+}
+
+/* False: no room. A channel that is closing swallows it. */
+static bool send_answer(struct storage_io *io)
+{
+	struct iovec payload = {&io->packet, io->reply_bytes};
+
+	return channel_complete(io->queue->channel, io->transaction, &payload, 1) != -EAGAIN;
+}
+
+void storvsp_answer(struct storage_io *io)
+{
+	struct storage_queue *queue = io->queue;
+
+	if (!queue->unsent && send_answer(io)) {
+		free_io(io);
+		return;
+	}
+	io->next = NULL;
+	*queue->unsent_end = io;
+	queue->unsent_end = &io->next;
+}
+
+static bool send_unsent(struct storage_queue *queue)
+{
+	while (queue->unsent) {
+		struct storage_io *io = queue->unsent;
+
+		if (!send_answer(io)) {
+			return false;
+		}
+		queue->unsent = io->next;
+		free_io(io);
+	}
+	queue->unsent_end = &queue->unsent;
+	return true;
+}
+
+static void clear_wake(struct storage_queue *queue)
+{
+	uint64_t count;
+	ssize_t n = read(queue->wake, &count, sizeof(count));
+
+	(void)n;
+}
+
+/* What there is, until there is nothing. False: the channel has ended. */
+static bool serve(struct storage_queue *queue)
+{
+	struct vmbus_packet packet;
+	bool more;
+	int r = 0;
+
+	channel_clear_event(queue->channel);
+	clear_wake(queue);
+	do {
+		more = disk_queue_poll(queue->disks) != 0;
+		storvsp_finish_resets(queue);
+		while (send_unsent(queue) && storvsp_announce(queue) && queue->free) {
+			r = channel_receive(queue->channel, &packet);
+			if (r <= 0) {
+				break;
+			}
+			storvsp_packet(queue, &packet);
+			more = true;
+		}
+		disk_queue_kick(queue->disks);
+	} while (more && r >= 0);
+	channel_flush(queue->channel);
+	return r >= 0;
+}
+
+static void sleep_until_more(struct storage_queue *queue)
+{
+	struct pollfd fds[] = {
+		{channel_event(queue->channel), POLLIN, 0},
+		{disk_queue_fd(queue->disks), POLLIN, 0},
+		{queue->wake, POLLIN, 0},
+	};
+
+	poll(fds, 3, -1);
+}
+
+/* The requests end, and their answers go nowhere. Resets of this channel's no longer stand in the others' way. */
+static void drain(struct storage_queue *queue)
+{
+	for (; queue->resets; queue->resets = queue->resets->next) {
+		atomic_fetch_sub(&queue->storage->resets, 1);
+	}
+	while (queue->in_flight) {
+		disk_queue_wait(queue->disks);
+	}
+}
+
+static void wait_for_closing(struct storage_queue *queue)
+{
+	struct pollfd fd = {queue->wake, POLLIN, 0};
+
+	while (!atomic_load(&queue->closing)) {
+		poll(&fd, 1, -1);
+		clear_wake(queue);
+	}
+}
+
+static void *run(void *argument)
+{
+	struct storage_queue *queue = argument;
+
+	while (serve(queue)) {
+		sleep_until_more(queue);
+	}
+	drain(queue);
+	wait_for_closing(queue);
+	if (queue->index == 0) {
+		storvsp_primary_closed(queue->storage);
+	}
+	disk_queue_destroy(&queue->disks);
+	channel_closed(queue->channel);
+	return NULL;
+}
+
+static void queue_free(struct storage_queue *queue)
+{
+	if (queue->disks) {
+		disk_queue_destroy(&queue->disks);
+	}
+	if (queue->wake >= 0) {
+		close(queue->wake);
+	}
+	free(queue->pool);
+	free(queue);
+}
+
+void storvsp_join(struct storage_queue *queue)
+{
+	if (queue) {
+		pthread_join(queue->thread, NULL);
+		queue_free(queue);
+	}
+}
+
+static int queue_create(struct storage *storage, struct vmbus_channel *channel, struct storage_queue **out)
+{
+	struct storage_queue *queue = calloc(1, sizeof(*queue));
+	unsigned i;
+	int r;
+
+	if (!queue) {
+		return -ENOMEM;
+	}
+	queue->storage = storage;
+	queue->channel = channel;
+	queue->index = channel_sub_channel(channel);
+	queue->unsent_end = &queue->unsent;
+	queue->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
+	r = queue->wake < 0 || !queue->pool ? -ENOMEM : disk_queue_create(storage->config.depth, &queue->disks, NULL);
+	if (!r && disk_queue_fd(queue->disks) < 0) {
+		r = -ENOMEM;
+	}
+	if (r) {
+		queue_free(queue);
+		return r;
+	}
+	for (i = 0; i < storage->config.depth; i++) {
+		queue->pool[i].queue = queue;
+		free_io(&queue->pool[i]);
+	}
+	*out = queue;
+	return 0;
+}
+
+/* With all signals blocked: they are for the worker's own threads. */
+static int start_thread(struct storage_queue *queue)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&queue->thread, NULL, run, queue);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+/* The thread of the open before has said channel_closed(), its last words; so joining it does not wait. */
+static int opened(void *device, struct vmbus_channel *channel)
+{
+	struct storage *storage = device;
+	unsigned index = channel_sub_channel(channel);
+	struct storage_queue *queue = NULL, *before;
+	int r;
+
+	pthread_mutex_lock(&storage->lock);
+	before = storage->queues[index];
+	storage->queues[index] = NULL;
+	pthread_mutex_unlock(&storage->lock);
+	storvsp_join(before);
+	r = queue_create(storage, channel, &queue);
+	if (r) {
+		return r;
+	}
+	pthread_mutex_lock(&storage->lock);
+	r = start_thread(queue);
+	if (!r) {
+		storage->queues[index] = queue;
+		storage->channels_open++;
+	}
+	pthread_mutex_unlock(&storage->lock);
+	if (r) {
+		queue_free(queue);
+	}
+	return r;
+}
+
+/* Without the primary channel the others have no use. */
+static void closing(void *device, struct vmbus_channel *channel)
+{
+	struct storage *storage = device;
+	struct storage_queue *queue;
+
+	pthread_mutex_lock(&storage->lock);
+	queue = storage->queues[channel_sub_channel(channel)];
+	CHECK(queue && queue->channel == channel); /* opened() and closing() come in pairs */
+	atomic_store(&queue->closing, true);
+	storvsp_wake(queue);
+	storage->channels_open--;
+	pthread_mutex_unlock(&storage->lock);
+	if (queue->index == 0) {
+		storvsp_rescind_sub_channels(storage);
+	}
+}
+
+static void released(void *device, struct vmbus_channel *channel)
+{
+	storvsp_released(device, channel);
+}
+
+const struct vmbus_class storvsp_class = {
+	.name = "storage",
+	.opened = opened,
+	.closing = closing,
+	.released = released,
+};
