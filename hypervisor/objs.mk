@@ -68,3 +68,5 @@ memory_fuzz_objs := $(memory_parts)
 build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
+hypervisor_tests += tests/unit/svm_regs_test.c
+svm_regs_test_objs := hypervisor/arch/x86/svm/regs.o

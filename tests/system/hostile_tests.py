@@ -44,8 +44,7 @@ test("hostile: a triple fault", deadline=600)(survives("triple", "hostile: tripl
 test("hostile: spins with interrupts off", deadline=600)(
     survives("spin", "hostile: spinning", KILLED, "timeout -s KILL 10"))
 test("hostile: floods hypercalls with garbage", deadline=400)(survives("hypercalls", "hostile: alive"))
-# What it writes may end the guest before its last line; what counts is what stands afterwards.
-test("hostile: writes random MSRs", deadline=400)(survives("msrs", "ended with"))
+test("hostile: writes random MSRs", deadline=400)(survives("msrs", "hostile: alive"))
 test("hostile: touches every unmapped page", deadline=400)(survives("touch", "hostile: alive"))
 
 

@@ -50,7 +50,7 @@ static const struct field *field_by_name(uint32_t name)
 
 static const struct field *field_by_msr(uint32_t msr)
 {
-	for (unsigned int i = 0; i < ARRAY_COUNT(fields); i++) {
+	for (unsigned int i = 0; msr && i < ARRAY_COUNT(fields); i++) {
 		if (fields[i].msr == msr)
 			return &fields[i];
 	}
