@@ -152,7 +152,7 @@ void channel_clear_event(struct vmbus_channel *channel);
 const void *channel_open_data(const struct vmbus_channel *channel);
 /* The VP that is interrupted; the guest may change it at any time. VMBUS_TARGET_VP_NONE: none. [T]
  */
-uint32_t channel_target_vp(const struct vmbus_channel *channel);
+uint32_t channel_target_vp(struct vmbus_channel *channel);
 uint32_t channel_sub_channel(const struct vmbus_channel *channel); /* [T] */
 void *channel_device(const struct vmbus_channel *channel);	   /* of its offer [T] */
 struct vmbus *channel_bus(const struct vmbus_channel *channel);	   /* [T] */

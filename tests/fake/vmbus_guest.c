@@ -1,0 +1,398 @@
+/*
+ * The guest's half of VMBus, written from what Linux's hyperv.h says of it. See vmbus_guest.h.
+ */
+#include "tests/fake/vmbus_guest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct vmbus_host guest;
+
+/* ---- the home of the server ---- */
+
+void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length)
+{
+	uint64_t size = (uint64_t)GUEST_PAGES * VMBUS_PAGE_SIZE;
+
+	return gpa < size && length <= size - gpa ? host->ram + gpa : NULL;
+}
+
+int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, size_t size)
+{
+	struct guest_message *message;
+
+	if (vp >= GUEST_VPS) {
+		return -ESRCH;
+	}
+	if (host->slot_busy || host->count == GUEST_MESSAGES) {
+		return -EAGAIN;
+	}
+	message = &host->messages[(host->first + host->count++) % GUEST_MESSAGES];
+	message->vp = vp;
+	message->size = (uint32_t)size;
+	memcpy(message->payload, payload, size);
+	return 0;
+}
+
+void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag)
+{
+	pthread_mutex_lock(&host->lock);
+	if (vp < GUEST_VPS && flag < VMBUS_MAX_CHANNELS) {
+		host->flags[vp][flag]++;
+	}
+	pthread_mutex_unlock(&host->lock);
+}
+
+int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event)
+{
+	uint32_t relid = connection_id & (VMBUS_MAX_CHANNELS - 1);
+
+	if (host->no_connections) {
+		return -ENOSPC;
+	}
+	CHECK(connection_id == (relid | VMBUS_MESSAGE_SINT << 12) && host->events[relid] < 0);
+	host->events[relid] = event;
+	host->connections++;
+	return 0;
+}
+
+void vmbus_host_disconnect(struct vmbus_host *host, uint32_t connection_id)
+{
+	uint32_t relid = connection_id & (VMBUS_MAX_CHANNELS - 1);
+
+	CHECK(host->events[relid] >= 0);
+	host->events[relid] = -1;
+	host->connections--;
+}
+
+void vmbus_host_log(struct vmbus_host *host, const char *line)
+{
+	pthread_mutex_lock(&host->lock);
+	host->lines++;
+	snprintf(host->line, sizeof(host->line), "%s", line);
+	pthread_mutex_unlock(&host->lock);
+}
+
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
+	abort();
+}
+
+/* ---- the guest ---- */
+
+void guest_create(void)
+{
+	static _Alignas(VMBUS_PAGE_SIZE) uint8_t ram[GUEST_PAGES * VMBUS_PAGE_SIZE];
+	uint32_t i;
+
+	memset(&guest, 0, offsetof(struct vmbus_host, messages));
+	pthread_mutex_init(&guest.lock, NULL);
+	guest.ram = ram;
+	for (i = 0; i < VMBUS_MAX_CHANNELS; i++) {
+		guest.events[i] = -1;
+	}
+	CHECK(vmbus_create(&guest, &guest.bus) == 0);
+}
+
+void guest_destroy(void)
+{
+	vmbus_destroy(&guest.bus);
+	CHECK(guest.connections == 0);
+	pthread_mutex_destroy(&guest.lock);
+}
+
+int guest_post(const void *message, size_t size)
+{
+	int rc = vmbus_message(guest.bus, VMBUS_MESSAGE_CONNECTION_ID_4, VMBUS_MESSAGE_TYPE,
+			       message, size);
+
+	vmbus_serve(guest.bus);
+	return rc;
+}
+
+const void *guest_take(uint32_t type)
+{
+	const struct guest_message *message = &guest.messages[guest.first];
+	struct vmbus_channel_message_header header;
+
+	vmbus_serve(guest.bus);
+	if (guest.count == 0) {
+		return NULL;
+	}
+	memcpy(&header, message->payload, sizeof(header));
+	if (header.msgtype != type) {
+		return NULL;
+	}
+	guest.first = (guest.first + 1) % GUEST_MESSAGES;
+	guest.count--;
+	return message->payload;
+}
+
+bool guest_silent(void)
+{
+	vmbus_serve(guest.bus);
+	return guest.count == 0;
+}
+
+bool guest_contact(uint32_t version)
+{
+	struct vmbus_channel_initiate_contact request = {
+		.header.msgtype = CHANNELMSG_INITIATE_CONTACT,
+		.vmbus_version_requested = version,
+	};
+	const struct vmbus_channel_version_response *answer;
+
+	if (version >= VERSION_WIN10_V5) {
+		request.msg_sint = VMBUS_MESSAGE_SINT;
+	}
+	CHECK(guest_post(&request, sizeof(request)) == 0);
+	answer = guest_take(CHANNELMSG_VERSION_RESPONSE);
+	return answer != NULL && answer->version_supported;
+}
+
+unsigned int guest_offers(uint32_t *relids, unsigned int max)
+{
+	struct vmbus_channel_message_header request = {.msgtype = CHANNELMSG_REQUESTOFFERS};
+	const struct vmbus_channel_offer_channel *offer;
+	unsigned int count = 0;
+
+	CHECK(guest_post(&request, sizeof(request)) == 0);
+	while ((offer = guest_take(CHANNELMSG_OFFERCHANNEL)) != NULL) {
+		if (offer->offer.if_instance.data1 < max) {
+			relids[offer->offer.if_instance.data1] = offer->child_relid;
+		}
+		count++;
+	}
+	CHECK(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED) != NULL);
+	return count;
+}
+
+void guest_scatter(uint32_t *pages, uint32_t count, uint32_t first)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		pages[i] = first + 2 * (count - 1 - i);
+	}
+}
+
+int64_t guest_gpadl(uint32_t relid, uint32_t handle, const uint32_t *pages, uint32_t count)
+{
+	struct {
+		struct vmbus_channel_gpadl_header header;
+		uint32_t byte_count, byte_offset;
+		uint64_t numbers[26];
+	} __attribute__((packed)) head = {
+		.header = {.header.msgtype = CHANNELMSG_GPADL_HEADER,
+			   .child_relid = relid,
+			   .gpadl = handle,
+			   .range_buflen = (uint16_t)(8 + 8 * count),
+			   .rangecount = 1},
+		.byte_count = count * VMBUS_PAGE_SIZE,
+	};
+	struct {
+		struct vmbus_channel_gpadl_body header;
+		uint64_t numbers[28];
+	} __attribute__((packed))
+	body = {.header = {.header.msgtype = CHANNELMSG_GPADL_BODY, .gpadl = handle}};
+	const struct vmbus_channel_gpadl_created *answer;
+	uint32_t done, i;
+
+	for (done = 0; done < count && done < 26; done++) {
+		head.numbers[done] = pages[done];
+	}
+	guest_post(&head, sizeof(head) - sizeof(head.numbers) + 8 * done);
+	while (done < count) {
+		for (i = 0; i < 28 && done < count; i++) {
+			body.numbers[i] = pages[done++];
+		}
+		guest_post(&body, sizeof(body.header) + 8 * i);
+	}
+	answer = guest_take(CHANNELMSG_GPADL_CREATED);
+	if (answer == NULL || answer->child_relid != relid || answer->gpadl != handle) {
+		return -1;
+	}
+	return answer->creation_status;
+}
+
+uint8_t *guest_page(uint32_t page)
+{
+	return guest.ram + (size_t)page * VMBUS_PAGE_SIZE;
+}
+
+static void set_up_half(struct guest_half *half, const struct guest_channel *channel,
+			uint32_t first, uint32_t count)
+{
+	half->pages = channel->pages;
+	half->control = (struct hv_ring_buffer *)guest_page(channel->pages[first]);
+	half->first_page = first + 1;
+	half->size = (count - 1) * VMBUS_PAGE_SIZE;
+	half->index = 0;
+	memset(half->control, 0, sizeof(*half->control));
+	half->control->feature_bits = 1;
+}
+
+int64_t guest_open(struct guest_channel *channel, uint32_t relid, uint32_t gpadl, uint32_t pages,
+		   uint32_t first_page, uint32_t target_vp)
+{
+	struct vmbus_channel_open_channel request = {
+		.header.msgtype = CHANNELMSG_OPENCHANNEL,
+		.child_relid = relid,
+		.openid = relid + 100,
+		.ringbuffer_gpadlhandle = gpadl,
+		.target_vp = target_vp,
+		.downstream_ringbuffer_pageoffset = pages / 2,
+	};
+	const struct vmbus_channel_open_result *answer;
+
+	channel->relid = relid;
+	channel->gpadl = gpadl;
+	channel->page_count = pages;
+	guest_scatter(channel->pages, pages, first_page);
+	set_up_half(&channel->out, channel, 0, pages / 2);
+	set_up_half(&channel->in, channel, pages / 2, pages - pages / 2);
+	if (guest_gpadl(relid, gpadl, channel->pages, pages) != 0) {
+		return -1;
+	}
+	guest_post(&request, sizeof(request));
+	answer = guest_take(CHANNELMSG_OPENCHANNEL_RESULT);
+	if (answer == NULL || answer->child_relid != relid || answer->openid != relid + 100) {
+		return -1;
+	}
+	return answer->status;
+}
+
+bool guest_close(struct guest_channel *channel)
+{
+	struct vmbus_channel_relid request = {.header.msgtype = CHANNELMSG_CLOSECHANNEL,
+					      .child_relid = channel->relid};
+	struct vmbus_channel_gpadl_teardown teardown = {
+		.header.msgtype = CHANNELMSG_GPADL_TEARDOWN,
+		.child_relid = channel->relid,
+		.gpadl = channel->gpadl,
+	};
+	const struct vmbus_channel_gpadl_torndown *answer;
+
+	guest_post(&request, sizeof(request));
+	guest_post(&teardown, sizeof(teardown));
+	answer = guest_take(CHANNELMSG_GPADL_TORNDOWN);
+	return answer != NULL && answer->gpadl == channel->gpadl;
+}
+
+/* ---- rings ---- */
+
+static uint8_t *byte_at(const struct guest_half *half, uint32_t index)
+{
+	index %= half->size;
+	return guest_page(half->pages[half->first_page + index / VMBUS_PAGE_SIZE]) +
+	       index % VMBUS_PAGE_SIZE;
+}
+
+static void put(struct guest_half *half, const void *from, uint32_t bytes)
+{
+	const uint8_t *in = from;
+	uint32_t i;
+
+	for (i = 0; i < bytes; i++) {
+		*byte_at(half, half->index + i) = in[i];
+	}
+	half->index = (half->index + bytes) % half->size;
+}
+
+static uint32_t used(const struct guest_half *half)
+{
+	uint32_t write = __atomic_load_n(&half->control->write_index, __ATOMIC_ACQUIRE);
+	uint32_t read = __atomic_load_n(&half->control->read_index, __ATOMIC_ACQUIRE);
+
+	return write >= read ? write - read : half->size - read + write;
+}
+
+static void signal_server(const struct guest_channel *channel)
+{
+	uint64_t one = 1;
+
+	if (guest.events[channel->relid] >= 0) {
+		CHECK(write(guest.events[channel->relid], &one, sizeof(one)) == sizeof(one));
+	}
+}
+
+bool guest_send(struct guest_channel *channel, uint16_t type, uint64_t transaction, uint16_t flags,
+		const void *list, uint32_t list_bytes, const void *payload, uint32_t bytes)
+{
+	static const uint8_t zeros[8];
+	struct guest_half *half = &channel->out;
+	uint32_t padding = -bytes & 7, before = half->index;
+	struct vmpacket_descriptor descriptor = {
+		.type = type,
+		.offset8 = (uint16_t)((16 + list_bytes) / 8),
+		.len8 = (uint16_t)((16 + list_bytes + bytes + padding) / 8),
+		.flags = flags,
+		.trans_id = transaction,
+	};
+	uint64_t trailer = (uint64_t)before << 32;
+
+	if (half->size - used(half) <= descriptor.len8 * 8u + 8) {
+		__atomic_store_n(&half->control->pending_send_sz, descriptor.len8 * 8u + 8,
+				 __ATOMIC_SEQ_CST);
+		if (half->size - used(half) <= descriptor.len8 * 8u + 8) {
+			return false;
+		}
+	}
+	__atomic_store_n(&half->control->pending_send_sz, 0, __ATOMIC_SEQ_CST);
+	put(half, &descriptor, sizeof(descriptor));
+	put(half, list, list_bytes);
+	put(half, payload, bytes);
+	put(half, zeros, padding);
+	put(half, &trailer, sizeof(trailer));
+	__atomic_store_n(&half->control->write_index, half->index, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&half->control->interrupt_mask, __ATOMIC_SEQ_CST) == 0 &&
+	    __atomic_load_n(&half->control->read_index, __ATOMIC_SEQ_CST) == before) {
+		signal_server(channel);
+	}
+	return true;
+}
+
+bool guest_receive(struct guest_channel *channel, struct guest_packet *packet)
+{
+	struct guest_half *half = &channel->in;
+	uint32_t i, bytes, pending, room;
+	uint64_t trailer = 0;
+
+	if (used(half) == 0) {
+		return false;
+	}
+	for (i = 0; i < 16; i++) {
+		((uint8_t *)&packet->descriptor)[i] = *byte_at(half, half->index + i);
+	}
+	bytes = packet->descriptor.len8 * 8u;
+	CHECK(bytes >= 16 && bytes + 8 <= used(half) && bytes <= sizeof(packet->bytes));
+	for (i = 0; i < bytes; i++) {
+		packet->bytes[i] = *byte_at(half, half->index + i);
+	}
+	for (i = 0; i < 8; i++) {
+		((uint8_t *)&trailer)[i] = *byte_at(half, half->index + bytes + i);
+	}
+	CHECK(trailer == (uint64_t)half->index << 32);
+	half->index = (half->index + bytes + 8) % half->size;
+	__atomic_store_n(&half->control->read_index, half->index, __ATOMIC_SEQ_CST);
+	pending = __atomic_load_n(&half->control->pending_send_sz, __ATOMIC_SEQ_CST);
+	room = half->size - used(half);
+	if (pending != 0 && room > pending && room - (bytes + 8) <= pending) {
+		signal_server(channel);
+	}
+	return true;
+}
+
+unsigned int guest_signals(uint32_t vp, uint32_t relid)
+{
+	unsigned int count;
+
+	pthread_mutex_lock(&guest.lock);
+	count = guest.flags[vp][relid];
+	pthread_mutex_unlock(&guest.lock);
+	return count;
+}

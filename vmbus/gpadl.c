@@ -1,0 +1,353 @@
+/*
+ * GPADLs: guest memory that the guest gave a number, to name it later: rings, and the large buffers
+ * of network cards.
+ *
+ * The page numbers are turned into addresses once, when they arrive, so that nothing is left to
+ * check on the way of a packet. A GPADL that somebody holds outlives the guest's teardown: the
+ * guest hears that it is torn down when the last one has put it.
+ *
+ * Handles are the guest's choice and unique in the connection: a body names nothing else.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmbus/server.h"
+
+static struct vmbus_gpadl *find(struct vmbus *bus, uint32_t handle)
+{
+	struct vmbus_gpadl *gpadl;
+
+	pthread_mutex_lock(&bus->lock);
+	for (gpadl = bus->gpadls; gpadl != NULL && gpadl->handle != handle; gpadl = gpadl->next) {
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return gpadl;
+}
+
+static void insert(struct vmbus *bus, struct vmbus_gpadl *gpadl)
+{
+	pthread_mutex_lock(&bus->lock);
+	gpadl->next = bus->gpadls;
+	bus->gpadls = gpadl;
+	pthread_mutex_unlock(&bus->lock);
+	bus->gpadl_count++;
+	bus->gpadl_pages += gpadl->page_count;
+}
+
+/* `link` points to it. Under the lock. */
+static void remove_at(struct vmbus *bus, struct vmbus_gpadl **link)
+{
+	struct vmbus_gpadl *gpadl = *link;
+
+	*link = gpadl->next;
+	bus->gpadl_count--;
+	bus->gpadl_pages -= gpadl->page_count;
+	free(gpadl);
+}
+
+static void remove_gpadl(struct vmbus *bus, const struct vmbus_gpadl *gpadl)
+{
+	struct vmbus_gpadl **link = &bus->gpadls;
+
+	pthread_mutex_lock(&bus->lock);
+	while (*link != gpadl) {
+		link = &(*link)->next;
+	}
+	remove_at(bus, link);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+static void post_created(struct vmbus *bus, uint32_t relid, uint32_t handle, bool success)
+{
+	struct vmbus_channel_gpadl_created message = {
+		.header.msgtype = CHANNELMSG_GPADL_CREATED,
+		.child_relid = relid,
+		.gpadl = handle,
+		.creation_status = success ? VMBUS_STATUS_SUCCESS : VMBUS_STATUS_UNSUCCESSFUL,
+	};
+
+	queue_post(bus, &message, sizeof(message));
+}
+
+static void post_torndown(struct vmbus *bus, uint32_t handle)
+{
+	struct vmbus_channel_gpadl_torndown message = {.header.msgtype = CHANNELMSG_GPADL_TORNDOWN,
+						       .gpadl = handle};
+
+	queue_post(bus, &message, sizeof(message));
+}
+
+/* More page numbers. NULL, or what is wrong with them. */
+static const char *append(struct vmbus *bus, struct vmbus_gpadl *gpadl, const uint8_t *numbers,
+			  size_t bytes)
+{
+	size_t i;
+
+	if (bytes % sizeof(uint64_t) != 0 ||
+	    bytes / sizeof(uint64_t) > gpadl->page_count - gpadl->pages_there) {
+		return "it has other pages than its length says";
+	}
+	for (i = 0; i < bytes / sizeof(uint64_t); i++) {
+		uint64_t number;
+		uint8_t *page = NULL;
+
+		memcpy(&number, numbers + i * sizeof(number), sizeof(number));
+		if (number <= UINT64_MAX / VMBUS_PAGE_SIZE) {
+			page = vmbus_host_memory(bus->host, number * VMBUS_PAGE_SIZE,
+						 VMBUS_PAGE_SIZE);
+		}
+		if (page == NULL) {
+			return "one of its pages is not RAM";
+		}
+		gpadl->pages[gpadl->pages_there++] = page;
+	}
+	return NULL;
+}
+
+/* Answers once all pages are there, or as soon as one is wrong. */
+static void append_and_answer(struct vmbus *bus, struct vmbus_gpadl *gpadl, const uint8_t *numbers,
+			      size_t bytes)
+{
+	const char *reason = append(bus, gpadl, numbers, bytes);
+
+	if (reason != NULL) {
+		channel_complain(gpadl->channel, "GPADL %#x: %s", gpadl->handle, reason);
+		post_created(bus, gpadl->channel->relid, gpadl->handle, false);
+		remove_gpadl(bus, gpadl);
+	} else if (gpadl->pages_there == gpadl->page_count) {
+		pthread_mutex_lock(&bus->lock);
+		gpadl->state = GPADL_CREATED;
+		pthread_mutex_unlock(&bus->lock);
+		post_created(bus, gpadl->channel->relid, gpadl->handle, true);
+	}
+}
+
+/* A list of one range, whose length in the header must be what its pages take. */
+static const char *new_gpadl(struct vmbus_channel *channel,
+			     const struct vmbus_channel_gpadl_header *message,
+			     const struct gpa_range *range, struct vmbus_gpadl **out)
+{
+	struct vmbus *bus = channel->bus;
+	uint64_t page_count =
+		((uint64_t)range->byte_offset + range->byte_count + VMBUS_PAGE_SIZE - 1) /
+		VMBUS_PAGE_SIZE;
+	struct vmbus_gpadl *gpadl;
+
+	if (message->rangecount != 1) {
+		return "it has more than one range, or none";
+	}
+	if (range->byte_count == 0 || range->byte_offset >= VMBUS_PAGE_SIZE ||
+	    message->range_buflen != sizeof(*range) + page_count * sizeof(uint64_t)) {
+		return "its length is not that of its pages";
+	}
+	if (find(bus, message->gpadl) != NULL) {
+		return "its handle is in use";
+	}
+	if (bus->gpadl_count == SERVER_GPADL_MAX ||
+	    page_count > SERVER_GPADL_MAX_PAGES - bus->gpadl_pages) {
+		return "there are too many";
+	}
+	gpadl = calloc(1, sizeof(*gpadl) + page_count * sizeof(gpadl->pages[0]));
+	if (gpadl == NULL) {
+		return "no memory";
+	}
+	gpadl->channel = channel;
+	gpadl->handle = message->gpadl;
+	gpadl->offset = range->byte_offset;
+	gpadl->bytes = range->byte_count;
+	gpadl->page_count = (uint32_t)page_count;
+	*out = gpadl;
+	return NULL;
+}
+
+void gpadl_header_message(struct vmbus *bus, const struct vmbus_channel_gpadl_header *message,
+			  size_t size)
+{
+	struct vmbus_channel *channel = channel_find(bus, message->child_relid);
+	const uint8_t *list = (const uint8_t *)(message + 1);
+	size_t list_bytes = size - sizeof(*message);
+	struct vmbus_gpadl *gpadl;
+	struct gpa_range range;
+	const char *reason;
+
+	if (channel == NULL || list_bytes < sizeof(range)) {
+		reason = channel == NULL ? "there is no such channel" : "it is too short";
+	} else {
+		memcpy(&range, list, sizeof(range));
+		reason = new_gpadl(channel, message, &range, &gpadl);
+	}
+	if (reason != NULL) {
+		server_complain(bus, "channel %u: GPADL %#x: %s", message->child_relid,
+				message->gpadl, reason);
+		post_created(bus, message->child_relid, message->gpadl, false);
+		return;
+	}
+	insert(bus, gpadl);
+	append_and_answer(bus, gpadl, list + sizeof(range), list_bytes - sizeof(range));
+}
+
+void gpadl_body_message(struct vmbus *bus, const struct vmbus_channel_gpadl_body *message,
+			size_t size)
+{
+	struct vmbus_gpadl *gpadl = find(bus, message->gpadl);
+
+	if (gpadl == NULL || gpadl->state != GPADL_ARRIVING) {
+		server_complain(bus, "GPADL %#x is not one that waits for pages", message->gpadl);
+		return;
+	}
+	append_and_answer(bus, gpadl, (const uint8_t *)(message + 1), size - sizeof(*message));
+}
+
+void gpadl_teardown_message(struct vmbus *bus, const struct vmbus_channel_gpadl_teardown *message)
+{
+	struct vmbus_gpadl *gpadl = find(bus, message->gpadl);
+
+	if (gpadl == NULL || gpadl->channel->relid != message->child_relid ||
+	    gpadl->state == GPADL_TEARING) {
+		server_complain(bus, "channel %u has no GPADL %#x to tear down",
+				message->child_relid, message->gpadl);
+		return;
+	}
+	pthread_mutex_lock(&bus->lock);
+	gpadl->state = GPADL_TEARING;
+	pthread_mutex_unlock(&bus->lock);
+	gpadl_finish_torn(bus);
+}
+
+/* The first one that is being torn down and that nobody holds is removed; its handle is left. */
+static bool take_torn(struct vmbus *bus, uint32_t *handle)
+{
+	struct vmbus_gpadl **link = &bus->gpadls;
+	bool found = false;
+
+	pthread_mutex_lock(&bus->lock);
+	while (*link != NULL && !((*link)->state == GPADL_TEARING && (*link)->users == 0)) {
+		link = &(*link)->next;
+	}
+	if (*link != NULL) {
+		found = true;
+		*handle = (*link)->handle;
+		remove_at(bus, link);
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return found;
+}
+
+void gpadl_finish_torn(struct vmbus *bus)
+{
+	uint32_t handle;
+
+	while (take_torn(bus, &handle)) {
+		/* A guest that is gone or starts anew is told nothing. */
+		if (bus->version != 0) {
+			post_torndown(bus, handle);
+		}
+	}
+}
+
+struct vmbus_gpadl *gpadl_hold(struct vmbus_channel *channel, uint32_t handle)
+{
+	struct vmbus *bus = channel->bus;
+	struct vmbus_gpadl *gpadl;
+
+	pthread_mutex_lock(&bus->lock);
+	for (gpadl = bus->gpadls; gpadl != NULL && gpadl->handle != handle; gpadl = gpadl->next) {
+	}
+	if (gpadl != NULL && (gpadl->channel != channel || gpadl->state != GPADL_CREATED)) {
+		gpadl = NULL;
+	}
+	if (gpadl != NULL) {
+		gpadl->users++;
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return gpadl;
+}
+
+void gpadl_drop(struct vmbus_gpadl *gpadl)
+{
+	struct vmbus_channel *channel = gpadl->channel;
+	struct vmbus *bus = channel->bus;
+	bool last_of_torn;
+
+	pthread_mutex_lock(&bus->lock);
+	gpadl->users--;
+	last_of_torn = gpadl->users == 0 && gpadl->state == GPADL_TEARING;
+	pthread_mutex_unlock(&bus->lock);
+	if (last_of_torn) {
+		note_post(channel, NOTE_GPADL);
+	}
+}
+
+struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t handle)
+{
+	return atomic_load(&channel->shut) ? NULL : gpadl_hold(channel, handle);
+}
+
+void channel_gpadl_put(struct vmbus_channel *channel, struct vmbus_gpadl *gpadl)
+{
+	CHECK(gpadl->channel == channel);
+	gpadl_drop(gpadl);
+}
+
+void gpadl_free_all(struct vmbus *bus, const struct vmbus_channel *channel)
+{
+	struct vmbus_gpadl **link = &bus->gpadls;
+
+	pthread_mutex_lock(&bus->lock);
+	while (*link != NULL) {
+		if (channel == NULL || (*link)->channel == channel) {
+			CHECK((*link)->users ==
+			      0); /* a device that kept one after channel_closed() */
+			remove_at(bus, link);
+		} else {
+			link = &(*link)->next;
+		}
+	}
+	pthread_mutex_unlock(&bus->lock);
+}
+
+uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl)
+{
+	return gpadl->bytes;
+}
+
+bool gpadl_gather(struct iovec *iov, unsigned int max, unsigned int *count, void *at,
+		  uint32_t bytes)
+{
+	struct iovec *last = iov + *count - 1;
+
+	if (*count > 0 && (uint8_t *)last->iov_base + last->iov_len == at) {
+		last->iov_len += bytes;
+		return true;
+	}
+	if (*count == max) {
+		return false;
+	}
+	iov[(*count)++] = (struct iovec){.iov_base = at, .iov_len = bytes};
+	return true;
+}
+
+int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes, struct iovec *iov,
+		unsigned int max)
+{
+	unsigned int count = 0;
+	uint32_t at;
+
+	if (offset > gpadl->bytes || bytes > gpadl->bytes - offset) {
+		return -EINVAL;
+	}
+	for (at = gpadl->offset + offset; bytes > 0;) {
+		uint32_t in_page = at % VMBUS_PAGE_SIZE;
+		uint32_t part = VMBUS_PAGE_SIZE - in_page;
+
+		part = bytes < part ? bytes : part;
+		if (!gpadl_gather(iov, max, &count, gpadl->pages[at / VMBUS_PAGE_SIZE] + in_page,
+				  part)) {
+			return -E2BIG;
+		}
+		at += part;
+		bytes -= part;
+	}
+	return (int)count;
+}

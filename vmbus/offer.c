@@ -1,0 +1,279 @@
+/*
+ * Offers: making and withdrawing them, and what of them the guest knows. The states are in
+ * server.h.
+ *
+ * A number (relid) belongs to a channel from vmbus_offer() until nobody knows of it any more:
+ * device and guest both. So a channel keeps its number when its guest starts anew, and a number is
+ * not used again while the guest may still mean the old channel by it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmbus/server.h"
+
+static bool is_same(const struct vmbus_channel_offer *a, const struct vmbus_channel_offer *b)
+{
+	return memcmp(&a->if_type, &b->if_type, sizeof(a->if_type)) == 0 &&
+	       memcmp(&a->if_instance, &b->if_instance, sizeof(a->if_instance)) == 0 &&
+	       a->sub_channel_index == b->sub_channel_index;
+}
+
+static void fill_in(struct vmbus_channel *channel, struct vmbus *bus,
+		    const struct vmbus_offer *offer)
+{
+	channel->bus = bus;
+	channel->offer = (struct vmbus_channel_offer){
+		.if_type = offer->type,
+		.if_instance = offer->instance,
+		.chn_flags = offer->flags,
+		.mmio_megabytes = offer->mmio_megabytes,
+		.sub_channel_index = offer->sub_channel,
+	};
+	memcpy(channel->offer.user_def, offer->user_def, sizeof(offer->user_def));
+	channel->class = offer->class;
+	channel->device = offer->device;
+	channel->event = -1;
+	atomic_init(&channel->shut, true);
+	pthread_mutex_init(&channel->signal_lock, NULL);
+}
+
+/* Under the lock. Gives the channel the lowest free number. */
+static int take_number(struct vmbus *bus, struct vmbus_channel *channel)
+{
+	uint32_t relid, lowest = 0;
+
+	for (relid = VMBUS_MAX_CHANNELS - 1; relid > 0; relid--) {
+		struct vmbus_channel *other = bus->channels[relid];
+
+		if (other == NULL) {
+			lowest = relid;
+		} else if (!other->withdrawn && is_same(&other->offer, &channel->offer)) {
+			return -EEXIST;
+		}
+	}
+	if (lowest == 0) {
+		return -ENOSPC;
+	}
+	channel->relid = lowest;
+	channel->connection_id = lowest | VMBUS_MESSAGE_SINT << 12;
+	bus->channels[lowest] = channel;
+	return 0;
+}
+
+int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer, struct vmbus_channel **out)
+{
+	struct vmbus_channel *channel = calloc(1, sizeof(*channel));
+	int rc;
+
+	CHECK(offer->class->max_packet_bytes <= SERVER_MAX_PACKET);
+	if (channel == NULL) {
+		return -ENOMEM;
+	}
+	fill_in(channel, bus, offer);
+	pthread_mutex_lock(&bus->lock);
+	rc = take_number(bus, channel);
+	if (rc == 0) {
+		*out = channel;
+	}
+	pthread_mutex_unlock(&bus->lock);
+	if (rc != 0) {
+		pthread_mutex_destroy(&channel->signal_lock);
+		free(channel);
+		return rc;
+	}
+	note_post(channel, NOTE_OFFER);
+	return 0;
+}
+
+void vmbus_rescind(struct vmbus_channel *channel)
+{
+	pthread_mutex_lock(&channel->bus->lock);
+	channel->withdrawn = true;
+	pthread_mutex_unlock(&channel->bus->lock);
+	note_post(channel, NOTE_RESCIND);
+}
+
+/* Does the guest still know of a channel that was withdrawn, and of which this is the successor? */
+static bool has_predecessor(struct vmbus *bus, const struct vmbus_channel *channel)
+{
+	uint32_t relid;
+	bool found = false;
+
+	pthread_mutex_lock(&bus->lock);
+	for (relid = 1; relid < VMBUS_MAX_CHANNELS && !found; relid++) {
+		const struct vmbus_channel *other = bus->channels[relid];
+
+		found = other != NULL && other != channel && other->withdrawn &&
+			is_same(&other->offer, &channel->offer);
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return found;
+}
+
+/*
+ * The guest takes an offer with the GUIDs of a channel that it knows for that channel, so a
+ * successor waits until the number of the old one is released.
+ */
+static void send_offer(struct vmbus_channel *channel)
+{
+	struct vmbus_channel_offer_channel message = {
+		.header.msgtype = CHANNELMSG_OFFERCHANNEL,
+		.offer = channel->offer,
+		.child_relid = channel->relid,
+		.is_dedicated_interrupt = 1,
+		.connection_id = channel->connection_id,
+	};
+
+	if (has_predecessor(channel->bus, channel)) {
+		return;
+	}
+	channel->state = CHANNEL_OFFERED;
+	queue_post(channel->bus, &message, sizeof(message));
+}
+
+static struct vmbus_channel *channel_at(struct vmbus *bus, uint32_t relid)
+{
+	struct vmbus_channel *channel;
+
+	pthread_mutex_lock(&bus->lock);
+	channel = bus->channels[relid];
+	pthread_mutex_unlock(&bus->lock);
+	return channel;
+}
+
+void offer_all(struct vmbus *bus)
+{
+	uint32_t relid;
+
+	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
+		struct vmbus_channel *channel = channel_at(bus, relid);
+
+		if (channel != NULL && channel->state == CHANNEL_IDLE && !channel->declined) {
+			send_offer(channel);
+		}
+	}
+}
+
+bool offer_new(struct vmbus_channel *channel)
+{
+	struct vmbus *bus = channel->bus;
+
+	if (bus->offers_wanted) {
+		if (channel->state == CHANNEL_IDLE) {
+			send_offer(channel);
+		}
+	} else if (channel->offer.sub_channel_index != 0) {
+		offer_revoke(channel);
+		offer_free(channel);
+		return false;
+	}
+	return true;
+}
+
+static void send_rescind(struct vmbus_channel *channel)
+{
+	struct vmbus_channel_relid message = {.header.msgtype = CHANNELMSG_RESCIND_CHANNELOFFER,
+					      .child_relid = channel->relid};
+
+	queue_post(channel->bus, &message, sizeof(message));
+}
+
+void offer_revoke(struct vmbus_channel *channel)
+{
+	if (channel->state == CHANNEL_REVOKED) {
+		return;
+	}
+	channel->state = CHANNEL_REVOKED;
+	if (channel->class->released != NULL) {
+		channel->class->released(channel->device, channel);
+	}
+}
+
+void offer_rescind(struct vmbus_channel *channel)
+{
+	if (channel->rescinded) {
+		return;
+	}
+	channel->rescinded = true;
+	if (channel->state == CHANNEL_IDLE) {
+		offer_revoke(channel);
+		offer_free(channel);
+		return;
+	}
+	if (channel->bus->version != 0) {
+		send_rescind(channel);
+	}
+	if (channel->state == CHANNEL_OPEN) {
+		channel_close(channel);
+	} else if (channel->state != CHANNEL_CLOSING) {
+		offer_revoke(channel);
+	}
+}
+
+static void unnote(struct vmbus *bus, const struct vmbus_channel *channel)
+{
+	struct vmbus_channel **link = &bus->noted;
+
+	while (*link != NULL && *link != channel) {
+		link = &(*link)->next_noted;
+	}
+	if (*link != NULL) {
+		*link = channel->next_noted;
+	}
+}
+
+/* Whoever waited for its number to be free is offered now. */
+void offer_free(struct vmbus_channel *channel)
+{
+	struct vmbus *bus = channel->bus;
+
+	gpadl_free_all(bus, channel);
+	pthread_mutex_lock(&bus->lock);
+	bus->channels[channel->relid] = NULL;
+	unnote(bus, channel);
+	pthread_mutex_unlock(&bus->lock);
+	pthread_mutex_destroy(&channel->signal_lock);
+	free(channel);
+	if (bus->offers_wanted) {
+		offer_all(bus);
+	}
+}
+
+void offer_release_message(struct vmbus *bus, const struct vmbus_channel_relid *message)
+{
+	struct vmbus_channel *channel = channel_find(bus, message->child_relid);
+
+	if (channel == NULL || channel->state == CHANNEL_OPEN) {
+		server_complain(bus, "the guest releases channel %u, which it cannot",
+				message->child_relid);
+	} else if (channel->state == CHANNEL_CLOSING) {
+		channel->released = true;
+	} else if (channel->state == CHANNEL_REVOKED) {
+		offer_free(channel);
+	} else {
+		channel->declined = true;
+		channel->state = CHANNEL_IDLE;
+	}
+}
+
+void offer_forget_all(struct vmbus *bus)
+{
+	uint32_t relid;
+
+	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
+		struct vmbus_channel *channel = channel_at(bus, relid);
+
+		if (channel == NULL) {
+			continue;
+		}
+		channel->declined = false;
+		if (channel->rescinded || channel->state == CHANNEL_REVOKED ||
+		    channel->offer.sub_channel_index != 0) {
+			offer_revoke(channel);
+			offer_free(channel);
+		} else {
+			channel->state = CHANNEL_IDLE;
+		}
+	}
+}

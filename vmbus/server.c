@@ -1,0 +1,275 @@
+/*
+ * The server as a whole: its making and end, what arrives from other threads, and vmbus_serve(),
+ * which acts on it. See server.h for who owns what.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmbus/server.h"
+
+int vmbus_create(struct vmbus_host *host, struct vmbus **out)
+{
+	struct vmbus *bus = calloc(1, sizeof(*bus));
+	int rc;
+
+	if (bus == NULL) {
+		return -ENOMEM;
+	}
+	bus->host = host;
+	bus->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (bus->event < 0) {
+		rc = -errno;
+		free(bus);
+		return rc;
+	}
+	pthread_mutex_init(&bus->lock, NULL);
+	*out = bus;
+	return 0;
+}
+
+int vmbus_fd(const struct vmbus *bus)
+{
+	return bus->event;
+}
+
+void server_wake(struct vmbus *bus)
+{
+	uint64_t one = 1;
+
+	/* It fails only when the counter is full: then it is readable anyhow. */
+	if (write(bus->event, &one, sizeof(one)) < 0) {
+		return;
+	}
+}
+
+void note_post(struct vmbus_channel *channel, enum note note)
+{
+	struct vmbus *bus = channel->bus;
+
+	pthread_mutex_lock(&bus->lock);
+	channel->notes |= note;
+	if (!channel->noted) {
+		channel->noted = true;
+		channel->next_noted = bus->noted;
+		bus->noted = channel;
+	}
+	pthread_mutex_unlock(&bus->lock);
+	server_wake(bus);
+}
+
+/* The next channel with notes, and its notes, which it then has no more. */
+static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
+{
+	struct vmbus_channel *channel;
+
+	pthread_mutex_lock(&bus->lock);
+	channel = bus->noted;
+	if (channel != NULL) {
+		bus->noted = channel->next_noted;
+		channel->noted = false;
+		*notes = channel->notes;
+		channel->notes = 0;
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return channel;
+}
+
+/*
+ * In this order: a device without closing() may have let go of what has just broken; and a channel
+ * that has just closed is still closing when its rescind is looked at, which only marks it then.
+ */
+static void act_on_notes(struct vmbus_channel *channel, unsigned int notes)
+{
+	if (notes & NOTE_GPADL) {
+		gpadl_finish_torn(channel->bus);
+	}
+	if ((notes & NOTE_OFFER) && !offer_new(channel)) {
+		return;
+	}
+	if ((notes & NOTE_BROKEN) && channel->state == CHANNEL_OPEN) {
+		channel_close(channel);
+	}
+	if (notes & NOTE_RESCIND) {
+		offer_rescind(channel);
+	}
+	if (notes & NOTE_CLOSED) {
+		channel_left(channel);
+	}
+}
+
+static void serve_notes(struct vmbus *bus)
+{
+	struct vmbus_channel *channel;
+	unsigned int notes;
+
+	while ((channel = take_noted(bus, &notes)) != NULL) {
+		act_on_notes(channel, notes);
+	}
+	control_go_on(bus);
+}
+
+static bool take_message(struct vmbus *bus, struct in_message *message)
+{
+	bool there;
+
+	pthread_mutex_lock(&bus->lock);
+	there = bus->in_count > 0;
+	if (there) {
+		*message = bus->in[bus->in_first];
+		bus->in_first = (bus->in_first + 1) % SERVER_IN_MAX;
+		bus->in_count--;
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return there;
+}
+
+static void clear_event(struct vmbus *bus)
+{
+	uint64_t count;
+
+	/* It fails only when there is nothing to clear. */
+	if (read(bus->event, &count, sizeof(count)) < 0) {
+		return;
+	}
+}
+
+/* Not more than a queue full at a time: the guest's VPs may fill it as fast as it empties. */
+void vmbus_serve(struct vmbus *bus)
+{
+	struct in_message message;
+	unsigned int i;
+
+	clear_event(bus);
+	serve_notes(bus);
+	queue_pump(bus);
+	for (i = 0;
+	     i < SERVER_IN_MAX && bus->out_count < SERVER_OUT_LIMIT && take_message(bus, &message);
+	     i++) {
+		control_message(bus, &message);
+		serve_notes(bus);
+		queue_pump(bus);
+	}
+	if (i == SERVER_IN_MAX) {
+		server_wake(bus);
+	}
+}
+
+int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, const void *payload,
+		  size_t size)
+{
+	struct in_message *message;
+	int rc = 0;
+
+	if (connection_id != VMBUS_MESSAGE_CONNECTION_ID &&
+	    connection_id != VMBUS_MESSAGE_CONNECTION_ID_4) {
+		return -ENOENT;
+	}
+	if (size > VMBUS_MESSAGE_MAX) {
+		return -EINVAL;
+	}
+	if (type != VMBUS_MESSAGE_TYPE) {
+		return 0; /* nobody's */
+	}
+	pthread_mutex_lock(&bus->lock);
+	if (bus->in_count == SERVER_IN_MAX) {
+		rc = -EAGAIN;
+	} else {
+		message = &bus->in[(bus->in_first + bus->in_count++) % SERVER_IN_MAX];
+		message->connection_id = connection_id;
+		message->size = (uint32_t)size;
+		memcpy(message->payload, payload, size);
+	}
+	pthread_mutex_unlock(&bus->lock);
+	server_wake(bus);
+	return rc;
+}
+
+void vmbus_room(struct vmbus *bus)
+{
+	server_wake(bus);
+}
+
+void vmbus_reset(struct vmbus *bus)
+{
+	struct pollfd event = {.fd = bus->event, .events = POLLIN};
+
+	pthread_mutex_lock(&bus->lock);
+	bus->in_count = 0;
+	pthread_mutex_unlock(&bus->lock);
+	control_disconnect(bus, NEXT_RESET);
+	serve_notes(bus);
+	while (bus->next != NEXT_NOTHING) {
+		poll(&event, 1, -1);
+		clear_event(bus);
+		serve_notes(bus);
+	}
+}
+
+void vmbus_destroy(struct vmbus **out)
+{
+	struct vmbus *bus = *out;
+	uint32_t relid;
+
+	vmbus_reset(bus);
+	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
+		if (bus->channels[relid] != NULL) {
+			offer_revoke(bus->channels[relid]);
+			offer_free(bus->channels[relid]);
+		}
+	}
+	queue_clear(bus);
+	pthread_mutex_destroy(&bus->lock);
+	close(bus->event);
+	free(bus);
+	*out = NULL;
+}
+
+/* A guest that causes lines without end gets SERVER_COMPLAINTS a second. */
+static bool may_complain(struct vmbus *bus)
+{
+	struct timespec now;
+	bool may;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pthread_mutex_lock(&bus->lock);
+	if (bus->complaint_second != (uint64_t)now.tv_sec) {
+		bus->complaint_second = (uint64_t)now.tv_sec;
+		bus->complaints = 0;
+	}
+	may = bus->complaints < SERVER_COMPLAINTS;
+	bus->complaints += may;
+	pthread_mutex_unlock(&bus->lock);
+	return may;
+}
+
+void server_complain(struct vmbus *bus, const char *format, ...)
+{
+	char line[160];
+	va_list arguments;
+
+	if (may_complain(bus)) {
+		va_start(arguments, format);
+		vsnprintf(line, sizeof(line), format, arguments);
+		va_end(arguments);
+		vmbus_host_log(bus->host, line);
+	}
+}
+
+void channel_complain(struct vmbus_channel *channel, const char *format, ...)
+{
+	char text[120];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	server_complain(channel->bus, "%s channel %u: %s", channel->class->name, channel->relid,
+			text);
+}
