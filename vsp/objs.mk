@@ -3,3 +3,12 @@ vsp_scsi_objs := $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o s
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o)
 vsp_storage_objs := $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o)
 vsp_objs := $(vsp_storage_objs)
+
+# The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
+vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
+vsp_scsi_tests := scsi_rw_test scsi_provision_test scsi_dvd_test scsi_reserve_test scsi_unit_test
+vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c)
+$(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
+
+vsp_fuzzers := tests/fuzz/scsi_fuzz.c
+scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)

@@ -42,6 +42,7 @@ static bool recording;
 static size_t *pending, pending_count;
 static uint32_t random_state;
 static unsigned fail_after, writes;
+static bool fail_reads;
 static bool failed_once;
 
 uint32_t fake_random(void)
@@ -408,6 +409,11 @@ void fake_fail_after(unsigned n)
 	failed_once = false;
 }
 
+void fake_fail_reads(bool on)
+{
+	fail_reads = on;
+}
+
 bool fake_failed(void)
 {
 	return failed_once;
@@ -585,6 +591,9 @@ int file_readv(struct file *file, const struct iovec *iov, unsigned count, uint6
 {
 	unsigned i;
 
+	if (fail_reads) {
+		return -EIO;
+	}
 	for (i = 0; i < count; i++) {
 		image_read(&now.images[file->fd], offset, iov[i].iov_base, iov[i].iov_len);
 		offset += iov[i].iov_len;

@@ -27,6 +27,8 @@ void fake_cuts_end(void);
 /* The n-th operation from now on fails with -EIO; 0: none. */
 void fake_fail_after(unsigned n);
 bool fake_failed(void);
+/* Reads of data, though not of tables, fail with -EIO while it is on. */
+void fake_fail_reads(bool on);
 
 /* The bytes of a file, for corruption tests and dumps. */
 uint64_t fake_size(const char *path);
