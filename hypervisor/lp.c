@@ -70,14 +70,6 @@ static bool wait_online(const struct lp *lp)
 	return false;
 }
 
-static uint64_t read_cr0(void)
-{
-	uint64_t value;
-
-	__asm__ volatile("mov %%cr0, %0" : "=r"(value));
-	return value;
-}
-
 static void start(struct lp *lp, uint8_t *page, uint32_t base)
 {
 	struct trampoline_parameters *p = (void *)(page + (trampoline_parameters - trampoline_start));

@@ -22,6 +22,7 @@ struct lp {
 	uint32_t index;	  /* [I] also the index of the root VP that is bound to it */
 	uint32_t apic_id; /* [I] of the machine's APIC */
 	bool online;	  /* [a] */
+	bool nmi_recorded; /* [L] an NMI arrived in the hypervisor, where the vendor cannot hold them back */
 
 	/*
 	 * The partition whose guest code may be executing here, NULL in the hypervisor. Written around each entry; others read

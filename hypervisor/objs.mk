@@ -1,4 +1,4 @@
-# hv-svm.elf is all of hypervisor_objs and hypervisor_svm_objs with the core. Linked twice: the table of function names for the
+# hv-svm.elf and hv-vmx.elf are all of hypervisor_objs and one vendor's objects with the core. Each is linked twice: the table of function names for the
 # backtrace comes from the first link, and stands behind all code, so it moves none.
 
 hypervisor_objs += hypervisor/boot/entry.o
@@ -34,16 +34,27 @@ hypervisor_svm_objs += hypervisor/arch/x86/svm/regs.o
 hypervisor_svm_objs += hypervisor/arch/x86/svm/inject.o
 hypervisor_svm_objs += hypervisor/arch/x86/svm/npt.o
 
-hypervisor_products += build/hypervisor/hv-svm.elf
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/run.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/vmx.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/vmcs.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/state.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/exit.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/regs.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/inject.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/ept.o
 
-image_objs := $(call image,$(hypervisor_objs) $(hypervisor_svm_objs) $(tlfs_objs) lib/print.o lib/string.o)
+hypervisor_products += build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf
+
+image_common := $(call image,$(hypervisor_objs) $(tlfs_objs) lib/print.o lib/string.o)
 # Optimized at link time, since the way of an exit leads through several files. lib/ stays out: the compiler calls its mem* itself.
 image_flags_hypervisor := -flto=auto -ffat-lto-objects
 image_flags_tlfs := $(image_flags_hypervisor)
 image_link = $(CC) $(filter-out -MMD -MP,$(image_flags)) -flto=auto -nostdlib -static -no-pie -T hypervisor/hv.lds -Wl,--gc-sections,--build-id=none \
 	-Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 
-build/hypervisor/hv-svm.elf: $(image_objs) hypervisor/hv.lds hypervisor/objs.mk tools/symbols
+build/hypervisor/hv-svm.elf: $(call image,$(hypervisor_svm_objs))
+build/hypervisor/hv-vmx.elf: $(call image,$(hypervisor_vmx_objs))
+build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf: $(image_common) hypervisor/hv.lds hypervisor/objs.mk tools/symbols
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)tools/symbols > $@.none.S && $(CC) -c -o $@.none.o $@.none.S

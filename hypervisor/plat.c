@@ -5,7 +5,6 @@
 #include "tlfs/plat.h"
 
 #include "hypervisor/arch/x86/cpu.h"
-#include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/fpu.h"
@@ -35,7 +34,7 @@ hv_status_t plat_partition_create(struct partition *p)
 	if (!home)
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	p->home = home;
-	status = p->id == HV_ROOT_PARTITION ? gpa_create_root(&home->gpa, p, (uint8_t)paging_max_level()) : gpa_create(&home->gpa, p);
+	status = p->id == HV_ROOT_PARTITION ? gpa_create_root(&home->gpa, p, (uint8_t)vendor_max_level()) : gpa_create(&home->gpa, p);
 	if (status != HV_STATUS_SUCCESS) {
 		p->home = NULL;
 		plat_page_free(p, home);
@@ -222,7 +221,7 @@ hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_va
 		return HV_STATUS_SUCCESS;
 	case HV_REGISTER_INTERRUPT_STATE:
 		value->interrupt_state.interrupt_shadow = vendor_shadow(vcpu);
-		value->interrupt_state.nmi_masked = vcpu->nmi_blocked;
+		value->interrupt_state.nmi_masked = vendor_nmi_blocked(vcpu);
 		return HV_STATUS_SUCCESS;
 	}
 	if (fpu_register(vcpu, name, value, false))
@@ -251,7 +250,7 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	case HV_REGISTER_INTERRUPT_STATE:
 		if (!value->interrupt_state.interrupt_shadow)
 			vendor_clear_shadow(vcpu);
-		vcpu->nmi_blocked = value->interrupt_state.nmi_masked;
+		vendor_set_nmi_blocked(vcpu, value->interrupt_state.nmi_masked);
 		return HV_STATUS_SUCCESS;
 	}
 	if (fpu_register(vcpu, name, &copy, true))

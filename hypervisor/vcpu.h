@@ -15,6 +15,7 @@
 struct gpa_map;
 struct lp;
 struct vmcb;
+struct vmx;
 struct vp;
 
 /* In the order of the TLFS register names, so that HV_X64_REGISTER_RAX + n is gpr[n]; RSP is kept by the vendor. */
@@ -34,7 +35,10 @@ struct seen_instruction {
 struct vcpu {
 	uint64_t gpr[16]; /* first: run.S */
 	uint64_t rip;	  /* copied from and to the control block around each entry */
-	struct vmcb *vmcb;
+	union { /* the vendor's control block */
+		struct vmcb *vmcb;
+		struct vmx *vmx;
+	};
 	uint64_t vmcb_pa;
 	struct vp *vp; /* [I] */
 	struct gpa_map *map; /* [I] of the VP's partition */

@@ -5,7 +5,7 @@
 
 	.section .image_header, "a"
 	.quad HV_IMAGE_MAGIC
-	.long HV_IMAGE_SVM
+	.long image_vendor /* run.S of svm/ or vmx/ */
 	.long 0
 	.quad image_entry
 

@@ -24,6 +24,7 @@
 #define CR4_OSFXSR    (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_LA57      (1ull << 12)
+#define CR4_VMXE      (1ull << 13)
 #define CR4_OSXSAVE   (1ull << 18)
 #define EFER_SCE      (1ull << 0)
 #define EFER_LME      (1ull << 8)
@@ -116,12 +117,43 @@ static inline uint8_t inb(uint16_t port)
 	return value;
 }
 
+static inline uint64_t read_cr0(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%cr0, %0" : "=r"(value));
+	return value;
+}
+
+static inline void write_cr0(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory");
+}
+
 static inline uint64_t read_cr2(void)
 {
 	uint64_t value;
 
 	__asm__ volatile("mov %%cr2, %0" : "=r"(value));
 	return value;
+}
+
+static inline void write_cr2(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr2" : : "r"(value));
+}
+
+static inline uint64_t read_dr6(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%db6, %0" : "=r"(value));
+	return value;
+}
+
+static inline void write_dr6(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%db6" : : "r"(value));
 }
 
 static inline uint64_t read_cr3(void)

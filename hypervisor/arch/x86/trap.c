@@ -7,6 +7,7 @@
 #include "lib/check.h"
 
 #define SELECTOR_CODE	 8
+#define SELECTOR_TSS	 24
 #define GATE_INTERRUPT	 0x8e00
 #define ENTRY_SIZE	 16
 #define BACKTRACE_FRAMES 24
@@ -40,20 +41,50 @@ extern const uint8_t image_start[], image_text_end[];
 static struct gate fault_gates[32], interrupt_gates[256];
 const struct table_register fault_table = { sizeof(fault_gates) - 1, (uintptr_t)fault_gates };
 const struct table_register interrupt_table = { sizeof(interrupt_gates) - 1, (uintptr_t)interrupt_gates };
-static const uint64_t gdt[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff };
+/* Stacks are never switched, so the one task segment has nothing in it and serves all LPs. */
+static uint8_t tss[104];
+static uint64_t gdt[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0 };
 static const struct table_register gdt_register = { sizeof(gdt) - 1, (uintptr_t)gdt };
+
+static void gate_set(struct gate *gate, uint64_t at)
+{
+	*gate = (struct gate){ .offset_low = (uint16_t)at,
+			       .selector = SELECTOR_CODE,
+			       .attributes = GATE_INTERRUPT,
+			       .offset_middle = (uint16_t)(at >> 16),
+			       .offset_high = (uint32_t)(at >> 32) };
+}
 
 static void gates_fill(struct gate *gates, unsigned int count, const uint8_t *entries)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		uint64_t at = (uintptr_t)entries + i * ENTRY_SIZE;
+	for (unsigned int i = 0; i < count; i++)
+		gate_set(&gates[i], (uintptr_t)entries + i * ENTRY_SIZE);
+}
 
-		gates[i] = (struct gate){ .offset_low = (uint16_t)at,
-					  .selector = SELECTOR_CODE,
-					  .attributes = GATE_INTERRUPT,
-					  .offset_middle = (uint16_t)(at >> 16),
-					  .offset_high = (uint32_t)(at >> 32) };
-	}
+/* LTR marks the descriptor as busy and refuses one that is, so each LP writes it anew: they come up one after the other. */
+void trap_lp_load_tss(void)
+{
+	uint64_t base = (uintptr_t)tss;
+
+	gdt[SELECTOR_TSS / 8] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+	gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
+	__asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS) : "memory");
+}
+
+uint64_t trap_tss_base(void)
+{
+	return (uintptr_t)tss;
+}
+
+uint64_t trap_gdt_base(void)
+{
+	return (uintptr_t)gdt;
+}
+
+void trap_set_nmi_gate(void (*gate)(void))
+{
+	gate_set(&fault_gates[EXC_NMI], (uintptr_t)gate);
+	gate_set(&interrupt_gates[EXC_NMI], (uintptr_t)gate);
 }
 
 void trap_init(void)

@@ -10,6 +10,12 @@
 void trap_init(void); /* once, before the first LP loads the table */
 void trap_lp_init(void);
 
+/* For VMX, which demands a task register, and holds no NMI back while the hypervisor works: the gate is the one of vector 2. */
+void trap_lp_load_tss(void);
+uint64_t trap_tss_base(void);
+uint64_t trap_gdt_base(void);
+void trap_set_nmi_gate(void (*gate)(void));
+
 /* For LIDT: the table that is in force while the hypervisor works, and the one inside a window (vendor_take_interrupts). */
 struct table_register {
 	uint16_t limit;

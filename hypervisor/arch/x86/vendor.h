@@ -58,6 +58,8 @@ struct intercept {
 	};
 };
 
+/* Level of the largest leaf of a second-level table (pagetable.h). After vendor_lp_init(). */
+unsigned int vendor_max_level(void);
 /* This LP: switches the extension on and prepares what the LP needs. Boot only. */
 void vendor_lp_init(struct lp *lp);
 /* Control block and what hangs on it, from the partition's pool. */
@@ -109,6 +111,8 @@ uint32_t vendor_get_cr8(const struct vcpu *vcpu);
 void vendor_set_cr8(struct vcpu *vcpu, uint32_t cr8);
 bool vendor_shadow(const struct vcpu *vcpu); /* in the shadow of STI or MOV SS */
 void vendor_clear_shadow(struct vcpu *vcpu);
+bool vendor_nmi_blocked(const struct vcpu *vcpu); /* until the guest's next IRET */
+void vendor_set_nmi_blocked(struct vcpu *vcpu, bool blocked);
 
 /* A pending event in the form of HV_REGISTER_PENDING_INTERRUPTION, and back. */
 uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu);

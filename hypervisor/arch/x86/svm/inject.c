@@ -50,8 +50,21 @@ void vendor_inject_interrupt(struct vcpu *vcpu, uint8_t vector)
 void vendor_inject_nmi(struct vcpu *vcpu)
 {
 	vcpu->vmcb->event_injection = EXC_NMI | SVM_EVENT_NMI | SVM_EVENT_VALID;
-	vcpu->nmi_blocked = true;
-	vcpu->vmcb->intercept_1 |= SVM_INTERCEPT_IRET;
+	vendor_set_nmi_blocked(vcpu, true);
+}
+
+bool vendor_nmi_blocked(const struct vcpu *vcpu)
+{
+	return vcpu->nmi_blocked;
+}
+
+void vendor_set_nmi_blocked(struct vcpu *vcpu, bool blocked)
+{
+	vcpu->nmi_blocked = blocked;
+	if (blocked)
+		vcpu->vmcb->intercept_1 |= SVM_INTERCEPT_IRET;
+	else
+		vcpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
 }
 
 bool vendor_shadow(const struct vcpu *vcpu)

@@ -2,8 +2,14 @@
  * The way into the guest and back. VMRUN switches RAX, RSP, RIP, RFLAGS and the control state; the other general registers
  * are switched here. The hypervisor runs with GIF clear, so nothing interrupts between an exit and the next entry.
  */
+#include "include/boot/handoff.h"
+
 #define GPR(n) ((n) * 8)
 #define VCPU_VMCB_PA 144
+
+	/* What the image is for, in its header. */
+	.globl image_vendor
+	.set image_vendor, HV_IMAGE_SVM
 
 	.section .text.hot, "ax"
 	.globl vendor_run

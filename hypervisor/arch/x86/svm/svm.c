@@ -5,6 +5,7 @@
 #include "hypervisor/arch/x86/svm/svm.h"
 
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
@@ -225,6 +226,11 @@ void vendor_resync(struct vcpu *vcpu)
 {
 	if (lp_this()->current == vcpu)
 		svm_vmload(vcpu->vmcb_pa);
+}
+
+unsigned int vendor_max_level(void)
+{
+	return paging_max_level();
 }
 
 void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)

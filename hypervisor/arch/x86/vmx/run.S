@@ -1,0 +1,168 @@
+/*
+ * The way into the guest and back. The VMCS switches RSP, RIP, RFLAGS and the control state; the other general registers are
+ * switched here.
+ *
+ * VMX has nothing like SVM's GIF, so an NMI may arrive anywhere in the hypervisor. Its gate only records it, and whoever enters the
+ * guest or halts looks at the record. Between that look and the entry (or the halt) an NMI would be noticed late: so the gate, when it finds that
+ * it interrupted one of these two stretches, goes on behind it.
+ */
+#include "include/boot/handoff.h"
+
+/* Offsets into struct vcpu, struct vmx and struct lp: vmx.c checks them. */
+#define GPR(n) ((n) * 8)
+#define VCPU_VMX 136
+#define VCPU_LP 168
+#define VMX_LAUNCHED 0x400
+#define VMX_ENTRY 0x401
+#define LP_NMI 9
+#define LP_STACK_SIZE 16384
+#define LP_SIZE 128
+
+#define HOST_RSP_FIELD 0x6c14
+#define REFUSED 1
+#define PUT_OFF 2
+
+	/* What the image is for, in its header. */
+	.globl image_vendor
+	.set image_vendor, HV_IMAGE_VMX
+
+	.section .text.hot, "ax"
+	.globl vendor_run
+	.type vendor_run, @function
+vendor_run:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	push %rdi /* the vcpu; the stack is 16-byte aligned from here on */
+	mov $HOST_RSP_FIELD, %eax
+	vmwrite %rsp, %rax
+	mov %rdi, %rax
+enter:
+	mov VCPU_LP(%rax), %rcx
+	cmpb $0, LP_NMI(%rcx)
+	jne put_off
+	mov VCPU_VMX(%rax), %rcx
+	cmpb $0, VMX_LAUNCHED(%rcx) /* no MOV changes the flags */
+	mov GPR(1)(%rax), %rcx
+	mov GPR(2)(%rax), %rdx
+	mov GPR(3)(%rax), %rbx
+	mov GPR(5)(%rax), %rbp
+	mov GPR(6)(%rax), %rsi
+	mov GPR(7)(%rax), %rdi
+	mov GPR(8)(%rax), %r8
+	mov GPR(9)(%rax), %r9
+	mov GPR(10)(%rax), %r10
+	mov GPR(11)(%rax), %r11
+	mov GPR(12)(%rax), %r12
+	mov GPR(13)(%rax), %r13
+	mov GPR(14)(%rax), %r14
+	mov GPR(15)(%rax), %r15
+	mov GPR(0)(%rax), %rax
+	jz launch
+	vmresume
+	jmp refused
+launch:
+	vmlaunch
+refused:
+	mov $REFUSED, %ecx
+	jmp not_entered
+put_off:
+	mov $PUT_OFF, %ecx
+not_entered:
+	mov (%rsp), %rdi
+	mov VCPU_VMX(%rdi), %rax
+	mov %cl, VMX_ENTRY(%rax)
+	jmp handle
+	.globl vmx_exit_here
+vmx_exit_here:
+	push %rax
+	mov 8(%rsp), %rax
+	pop GPR(0)(%rax)
+	mov %rcx, GPR(1)(%rax)
+	mov %rdx, GPR(2)(%rax)
+	mov %rbx, GPR(3)(%rax)
+	mov %rbp, GPR(5)(%rax)
+	mov %rsi, GPR(6)(%rax)
+	mov %rdi, GPR(7)(%rax)
+	mov %r8, GPR(8)(%rax)
+	mov %r9, GPR(9)(%rax)
+	mov %r10, GPR(10)(%rax)
+	mov %r11, GPR(11)(%rax)
+	mov %r12, GPR(12)(%rax)
+	mov %r13, GPR(13)(%rax)
+	mov %r14, GPR(14)(%rax)
+	mov %r15, GPR(15)(%rax)
+	mov %rax, %rdi
+handle:
+	call run_exit
+	test %al, %al
+	mov (%rsp), %rax
+	jnz enter
+	pop %rdi
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	ret
+	.size vendor_run, . - vendor_run
+
+/* vmx_wait(recorded): sleeps until an interrupt, but not if an NMI was recorded. IF is clear; STI lets nothing in before HLT. */
+	.text
+	.globl vmx_wait
+	.type vmx_wait, @function
+vmx_wait:
+	cmpb $0, (%rdi)
+	jne wait_end
+	sti
+	hlt
+wait_end:
+	cli
+	ret
+	.size vmx_wait, . - vmx_wait
+
+/* The gate of vector 2, in both tables of interrupts (trap.c). */
+	.globl vmx_nmi_gate
+vmx_nmi_gate:
+	push %rax
+	push %rcx
+	mov %rsp, %rax
+	and $-LP_STACK_SIZE, %rax
+	movb $1, LP_STACK_SIZE - LP_SIZE + LP_NMI(%rax)
+	mov 16(%rsp), %rax /* RIP */
+	lea enter(%rip), %rcx
+	cmp %rcx, %rax
+	jb 1f
+	lea put_off(%rip), %rcx
+	cmp %rcx, %rax
+	jb 2f
+1:	lea vmx_wait(%rip), %rcx
+	cmp %rcx, %rax
+	jb 3f
+	lea wait_end(%rip), %rcx
+	cmp %rcx, %rax
+	jae 3f
+2:	mov %rcx, 16(%rsp)
+3:	pop %rcx
+	pop %rax
+	iretq
+
+/* After an exit for an NMI further ones are blocked until an IRET. */
+	.globl vmx_unblock_nmi
+	.type vmx_unblock_nmi, @function
+vmx_unblock_nmi:
+	mov %rsp, %rax
+	push $16
+	push %rax
+	pushfq
+	push $8
+	lea 1f(%rip), %rax
+	push %rax
+	iretq
+1:	ret
+	.size vmx_unblock_nmi, . - vmx_unblock_nmi
+	.section .note.GNU-stack, "", @progbits

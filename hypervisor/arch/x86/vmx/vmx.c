@@ -1,0 +1,536 @@
+/*
+ * VMX on an LP, and the VMCS of a VP: what makes it exit, what does not, and the state after INIT (Intel SDM vol. 3, chapters 23,
+ * 24 and 31; table 9-1 for the state).
+ *
+ * A VMCS is active on one LP at most. A root VP's stays on its own; a child's is cleared whenever the VP is taken off an LP, and so in memory
+ * whole.
+ */
+#include "hypervisor/arch/x86/vmx/vmx.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/paging.h"
+#include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/console.h"
+#include "hypervisor/home.h"
+#include "hypervisor/lp.h"
+#include "lib/string.h"
+
+/* What run.S knows by number. */
+_Static_assert(offsetof(struct vcpu, gpr) == 0 && offsetof(struct vcpu, vmx) == 136, "run.S");
+_Static_assert(offsetof(struct vcpu, lp) == 168, "run.S");
+_Static_assert(offsetof(struct vmx, launched) == 0x400 && offsetof(struct vmx, entry) == 0x401, "run.S");
+_Static_assert(offsetof(struct lp, nmi_recorded) == 9 && sizeof(struct lp) == 128, "run.S");
+_Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "one page");
+
+#define VPID_COUNT   65536
+#define INVALIDATE_ONE 1 /* INVEPT and INVVPID: of one EPT pointer, of one VPID; of all */
+#define INVALIDATE_ALL 2
+#define SELECTOR_CODE 8
+#define SELECTOR_DATA 16
+#define SELECTOR_TSS  24
+
+struct vmx_facts vmx_facts;
+
+/* One bit a port; a bit an MSR for reading and one for writing: set, it makes the guest exit. */
+static uint8_t ports_none[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t ports_all[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t msrs[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t vmxon_regions[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+/* The state of these is switched by entries and exits, or by vendor_load() and vendor_save(). */
+static const uint32_t direct_msrs[] = {
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,	  MSR_LSTAR,	      MSR_CSTAR,
+	MSR_SFMASK,	 MSR_FS_BASE,	   MSR_GS_BASE,	     MSR_KERNEL_GS_BASE,
+};
+
+static const uint32_t syscall_msrs[SYSCALL_COUNT] = {
+	[SYSCALL_STAR] = MSR_STAR,
+	[SYSCALL_LSTAR] = MSR_LSTAR,
+	[SYSCALL_CSTAR] = MSR_CSTAR,
+	[SYSCALL_SFMASK] = MSR_SFMASK,
+	[SYSCALL_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
+};
+
+static void msr_allow(uint32_t msr)
+{
+	uint8_t *map = msrs + (msr < 0x2000 ? 0 : 0x400);
+	uint32_t bit = msr & 0x1fff;
+
+	map[bit / 8] &= (uint8_t)~(1u << bit % 8);
+	map[0x800 + bit / 8] &= (uint8_t)~(1u << bit % 8);
+}
+
+static void maps_init(void)
+{
+	memset(ports_all, 0xff, sizeof(ports_all));
+	memset(msrs, 0xff, sizeof(msrs));
+	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++)
+		msr_allow(direct_msrs[i]);
+}
+
+/* The low half of the capability has what must be 1, the high half what may be. */
+static uint32_t controls(uint32_t msr, uint32_t wanted, uint32_t optional)
+{
+	uint64_t capability = rdmsr(msr);
+	uint32_t may = (uint32_t)(capability >> 32);
+
+	if (wanted & ~may) {
+		console_print("VMX controls %x: wanted %x, offered %x\n", msr, wanted, may);
+		machine_stop("the processor's Intel VT-x lacks a control that is needed");
+	}
+	return (uint32_t)capability | wanted | (optional & may);
+}
+
+static void find_controls(void)
+{
+	bool exact = rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS;
+
+	vmx_facts.pin = controls(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
+				 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0);
+	vmx_facts.proc = controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
+				  PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW | PROC_IO_BITMAPS |
+					  PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
+				  0);
+	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE))
+		machine_stop("the processor's Intel VT-x cannot leave CR3 to a guest");
+	vmx_facts.proc2 = controls(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
+				   PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
+	vmx_facts.exit = controls(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
+				  EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+				  0);
+	vmx_facts.entry = controls(exact ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
+				   ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0);
+}
+
+static void find_facts(void)
+{
+	const uint64_t needed = EPT_CAP_WALK_4 | EPT_CAP_WRITEBACK | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_1 |
+				EPT_CAP_INVVPID | EPT_CAP_INVVPID_1;
+	uint32_t out[4];
+
+	find_controls();
+	vmx_facts.revision = (uint32_t)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+	vmx_facts.ept_caps = rdmsr(MSR_VMX_EPT_VPID);
+	if ((vmx_facts.ept_caps & needed) != needed)
+		machine_stop("the processor's EPT lacks 2 MiB pages, write-back tables, or single-context INVEPT and INVVPID");
+	vmx_facts.pat = rdmsr(MSR_PAT);
+	cpuid(0x80000008, 0, out);
+	vmx_facts.linear_bits = out[0] >> 8 & 0xff;
+}
+
+static void vmxon(uint64_t pa)
+{
+	bool failed;
+
+	__asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
+	if (failed)
+		machine_stop("the processor refuses VMXON");
+}
+
+void vendor_lp_init(struct lp *lp)
+{
+	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
+
+	if (!(control & FEATURE_CONTROL_LOCKED))
+		wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX);
+	else if (!(control & FEATURE_CONTROL_VMX))
+		machine_stop("Intel VT-x (VMX) is disabled on one processor; enable it in the firmware's setup");
+	if (lp->index == 0) {
+		find_facts();
+		maps_init();
+		trap_set_nmi_gate(vmx_nmi_gate);
+	}
+	trap_lp_load_tss();
+	lp->asid_next = 1;
+	lp->asid_generation = 1;
+	lp->host_save_pa = plat_ptr_spa(vmxon_regions[lp->index]).v;
+	*(uint32_t *)vmxon_regions[lp->index] = vmx_facts.revision;
+	write_cr0(read_cr0() | CR0_NE);
+	write_cr4(read_cr4() | CR4_VMXE);
+	vmxon(lp->host_save_pa);
+}
+
+/* ---- which VMCS is current ---- */
+
+static void vmcs_clear(uint64_t pa)
+{
+	__asm__ volatile("vmclear %0" : : "m"(pa) : "cc", "memory");
+}
+
+void vmx_make_current(const struct vcpu *vcpu)
+{
+	bool failed;
+
+	__asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vcpu->vmx->vmcs_pa) : "memory");
+	CHECK(!failed);
+}
+
+/* ---- creation ---- */
+
+hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
+{
+	struct partition *p = vcpu->vp->partition;
+	struct vmx *vmx = plat_page_alloc(p);
+
+	if (!vmx)
+		return HV_STATUS_INSUFFICIENT_MEMORY;
+	vmx->vmcs = plat_page_alloc(p);
+	if (!vmx->vmcs) {
+		plat_page_free(p, vmx);
+		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
+	vcpu->vmx = vmx;
+	vmx->vmcs_pa = plat_ptr_spa(vmx->vmcs).v;
+	*(uint32_t *)vmx->vmcs = vmx_facts.revision;
+	vmcs_clear(vmx->vmcs_pa);
+	vendor_set_exception_intercepts(vcpu, 0);
+	return HV_STATUS_SUCCESS;
+}
+
+void vendor_vcpu_destroy(struct vcpu *vcpu)
+{
+	struct partition *p = vcpu->vp->partition;
+
+	plat_page_free(p, vcpu->vmx->vmcs);
+	plat_page_free(p, vcpu->vmx);
+	vcpu->vmx = NULL;
+}
+
+/* As svm.c: the two exceptions that could follow each other for ever always stop; machine checks are the root's. */
+void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
+{
+	vmx_set(vcpu, STATE_EXCEPTIONS, vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC);
+}
+
+static void set_up_controls(const struct vcpu *vcpu)
+{
+	const struct partition *p = vcpu->vp->partition;
+	const uint8_t *ports = p->id == HV_ROOT_PARTITION ? ports_none : ports_all;
+	struct vmx *vmx = vcpu->vmx;
+
+	vmcs_write(VMCS_PIN_CONTROLS, vmx_facts.pin);
+	vmcs_write(VMCS_PROC_CONTROLS, vmx_facts.proc);
+	vmcs_write(VMCS_PROC_CONTROLS_2, vmx_facts.proc2);
+	vmcs_write(VMCS_EXIT_CONTROLS, vmx_facts.exit);
+	vmcs_write(VMCS_IO_BITMAP_A, plat_ptr_spa(ports).v);
+	vmcs_write(VMCS_IO_BITMAP_B, plat_ptr_spa(ports + PAGE_SIZE).v);
+	vmcs_write(VMCS_MSR_BITMAP, plat_ptr_spa(msrs).v);
+	vmcs_write(VMCS_VIRTUAL_APIC, plat_ptr_spa(vmx->virtual_apic).v);
+	vmcs_write(VMCS_TPR_THRESHOLD, 0);
+	vmcs_write(VMCS_EPT_POINTER, vmx_ept_pointer(vcpu));
+	vmcs_write(VMCS_CR0_MASK, CR0_HOST_OWNED);
+	vmcs_write(VMCS_CR4_MASK, CR4_HOST_OWNED);
+	vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
+	vmcs_write(VMCS_PAGE_FAULT_MASK, 0);
+	vmcs_write(VMCS_PAGE_FAULT_MATCH, 0);
+	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
+	vmcs_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+	vmcs_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write(VMCS_ENTRY_EVENT, 0);
+	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
+	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+	if (vmx_facts.proc2 & PROC2_XSAVES)
+		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
+	vmx->proc_controls = vmx_facts.proc;
+	vmx->tpr_threshold = 0;
+}
+
+/* The same on every LP but for RSP, which vendor_run sets. */
+static void set_up_host(void)
+{
+	vmcs_write(VMCS_HOST_CR0, read_cr0());
+	vmcs_write(VMCS_HOST_CR3, read_cr3());
+	vmcs_write(VMCS_HOST_CR4, read_cr4());
+	vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	vmcs_write(VMCS_HOST_PAT, vmx_facts.pat);
+	vmcs_write(VMCS_HOST_CS_SELECTOR, SELECTOR_CODE);
+	vmcs_write(VMCS_HOST_SS_SELECTOR, SELECTOR_DATA);
+	vmcs_write(VMCS_HOST_DS_SELECTOR, SELECTOR_DATA);
+	vmcs_write(VMCS_HOST_ES_SELECTOR, SELECTOR_DATA);
+	vmcs_write(VMCS_HOST_FS_SELECTOR, 0);
+	vmcs_write(VMCS_HOST_GS_SELECTOR, 0);
+	vmcs_write(VMCS_HOST_TR_SELECTOR, SELECTOR_TSS);
+	vmcs_write(VMCS_HOST_FS_BASE, 0);
+	vmcs_write(VMCS_HOST_GS_BASE, 0);
+	vmcs_write(VMCS_HOST_TR_BASE, trap_tss_base());
+	vmcs_write(VMCS_HOST_GDTR_BASE, trap_gdt_base());
+	vmcs_write(VMCS_HOST_IDTR_BASE, fault_table.base);
+	vmcs_write(VMCS_HOST_SYSENTER_CS, 0);
+	vmcs_write(VMCS_HOST_SYSENTER_ESP, 0);
+	vmcs_write(VMCS_HOST_SYSENTER_EIP, 0);
+	vmcs_write(VMCS_HOST_RIP, (uintptr_t)vmx_exit_here);
+}
+
+/* ---- the state after INIT ---- */
+
+static void segment_set(struct vcpu *vcpu, unsigned int segment, uint16_t selector, uint64_t base, uint32_t limit, uint32_t rights)
+{
+	vmx_set(vcpu, STATE_SELECTOR + segment, selector);
+	vmx_set(vcpu, STATE_BASE + segment, base);
+	vmx_set(vcpu, STATE_LIMIT + segment, limit);
+	vmx_set(vcpu, STATE_RIGHTS + segment, rights);
+}
+
+static void data_segments_set(struct vcpu *vcpu, uint16_t selector, uint32_t limit, uint32_t rights)
+{
+	for (unsigned int i = 0; i < 6; i++) {
+		if (i != HV_X64_REGISTER_CS - HV_X64_REGISTER_ES)
+			segment_set(vcpu, i, selector, 0, limit, rights);
+	}
+}
+
+static void reset_events(struct vmx *vmx)
+{
+	vmx->event = 0;
+	vmx->window = 0;
+	vmx->nmi_window = false;
+	vmx->virtual_apic[0x80] = 0;
+}
+
+static void reset_control(struct vcpu *vcpu)
+{
+	vmx_set_efer(vcpu, 0);
+	vmx_set_cr0(vcpu, CR0_ET | CR0_NW | CR0_CD);
+	vmx_set(vcpu, STATE_CR3, 0);
+	vmx_set_cr4(vcpu, 0);
+	vmx_set(vcpu, STATE_DR7, 0x400);
+	vmx_set(vcpu, STATE_RFLAGS, RFLAGS_FIXED);
+	vmx_set(vcpu, STATE_RSP, 0);
+	vmx_set(vcpu, STATE_DEBUGCTL, 0);
+	vmx_set(vcpu, STATE_PAT, PAT_RESET);
+	vmx_set(vcpu, STATE_INTERRUPTIBILITY, 0);
+	vmx_set(vcpu, STATE_PENDING_DEBUG, 0);
+	vcpu->vmx->cr2 = 0;
+	vcpu->vmx->dr6 = 0xffff0ff0;
+	vcpu->vmx->pdptes_stale = false;
+}
+
+static void reset_tables(struct vcpu *vcpu)
+{
+	vmx_set(vcpu, STATE_GDTR_BASE, 0);
+	vmx_set(vcpu, STATE_GDTR_LIMIT, 0xffff);
+	vmx_set(vcpu, STATE_IDTR_BASE, 0);
+	vmx_set(vcpu, STATE_IDTR_LIMIT, 0xffff);
+	vmx_set(vcpu, STATE_SYSENTER_CS, 0);
+	vmx_set(vcpu, STATE_SYSENTER_ESP, 0);
+	vmx_set(vcpu, STATE_SYSENTER_EIP, 0);
+}
+
+void vendor_reset(struct vcpu *vcpu)
+{
+	uint32_t out[4];
+
+	vendor_sync(vcpu);
+	reset_control(vcpu);
+	reset_tables(vcpu);
+	reset_events(vcpu->vmx);
+	data_segments_set(vcpu, 0, 0xffff, 0x93);
+	segment_set(vcpu, HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, 0xf000, 0xffff0000, 0xffff, 0x9b);
+	segment_set(vcpu, HV_X64_REGISTER_LDTR - HV_X64_REGISTER_ES, 0, 0, 0xffff, 0x82);
+	segment_set(vcpu, HV_X64_REGISTER_TR - HV_X64_REGISTER_ES, 0, 0, 0xffff, 0x8b);
+	vendor_resync(vcpu);
+	vendor_flush_tlb(vcpu);
+	memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
+	cpuid(1, 0, out);
+	vcpu->gpr[GPR_RDX] = out[0]; /* the processor's signature */
+	vcpu->rip = 0xfff0;
+}
+
+void vendor_startup(struct vcpu *vcpu, uint8_t vector)
+{
+	vmx_set(vcpu, STATE_SELECTOR + HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, (uint64_t)vector << 8);
+	vmx_set(vcpu, STATE_BASE + HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, (uint64_t)vector << 12);
+	vcpu->rip = 0;
+}
+
+void vendor_boot_root(struct vcpu *vcpu, uint32_t eip, uint32_t esi)
+{
+	/* The selectors of the Linux boot protocol: code 0x10, data 0x18. */
+	data_segments_set(vcpu, 0x18, 0xffffffff, 0xc093);
+	segment_set(vcpu, HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, 0x10, 0, 0xffffffff, 0xc09b);
+	vmx_set_cr0(vcpu, CR0_ET | CR0_PE);
+	vcpu->rip = eip;
+	vcpu->gpr[GPR_RSI] = esi;
+}
+
+/* ---- loaded and not ---- */
+
+void vendor_sync(struct vcpu *vcpu)
+{
+	struct vmx *vmx = vcpu->vmx;
+
+	if (lp_this()->current != vcpu)
+		return;
+	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
+		vmx->syscall[i] = rdmsr(syscall_msrs[i]);
+	vmx->cr2 = read_cr2();
+	vmx->dr6 = read_dr6();
+}
+
+static void load_registers(const struct vmx *vmx)
+{
+	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
+		wrmsr(syscall_msrs[i], vmx->syscall[i]);
+	write_cr2(vmx->cr2);
+	write_dr6(vmx->dr6);
+}
+
+void vendor_resync(struct vcpu *vcpu)
+{
+	if (lp_this()->current == vcpu)
+		load_registers(vcpu->vmx);
+}
+
+void vendor_load(struct vcpu *vcpu)
+{
+	vmx_make_current(vcpu);
+	if (!vcpu->vmx->is_set_up) {
+		set_up_controls(vcpu);
+		set_up_host();
+		vcpu->vmx->is_set_up = true;
+	}
+	load_registers(vcpu->vmx);
+}
+
+void vendor_save(struct vcpu *vcpu)
+{
+	vendor_sync(vcpu);
+	if (vcpu == lp_this()->root)
+		return;
+	vmx_flush_state(vcpu);
+	vmx_fetch_state(vcpu);
+	vmcs_clear(vcpu->vmx->vmcs_pa);
+	vcpu->vmx->launched = false;
+}
+
+/* ---- before an entry ---- */
+
+struct invalidation {
+	uint64_t what, reserved;
+};
+
+uint64_t vmx_ept_pointer(const struct vcpu *vcpu)
+{
+	return gpa_top(vcpu->map).v | EPTP_WRITEBACK | EPTP_WALK_4 | (vmx_facts.ept_caps & EPT_CAP_DIRTY ? EPTP_DIRTY : 0);
+}
+
+static void invvpid(uint64_t type, uint32_t vpid)
+{
+	struct invalidation which = { vpid, 0 };
+
+	__asm__ volatile("invvpid %0, %1" : : "m"(which), "r"(type) : "cc", "memory");
+}
+
+static void invept(uint64_t pointer)
+{
+	struct invalidation which = { pointer, 0 };
+
+	__asm__ volatile("invept %0, %1" : : "m"(which), "r"((uint64_t)INVALIDATE_ONE) : "cc", "memory");
+}
+
+/*
+ * VPIDs are given out per LP; when they run out, all translations are dropped and they start anew. A VP that was elsewhere
+ * meanwhile gets a new one, and none of the translations of its partition that this LP may have kept: it has not followed the map's
+ * generation here.
+ */
+static void flush(struct vcpu *vcpu, struct lp *lp)
+{
+	if (vcpu->asid_lp != lp || vcpu->asid_generation != lp->asid_generation) {
+		if (lp->asid_next == VPID_COUNT) {
+			lp->asid_next = 1;
+			lp->asid_generation++;
+			invvpid(INVALIDATE_ALL, 0);
+		}
+		vcpu->asid = lp->asid_next++;
+		vcpu->asid_lp = lp;
+		vcpu->asid_generation = lp->asid_generation;
+		vmcs_write(VMCS_VPID, vcpu->asid);
+	}
+	invvpid(INVALIDATE_ONE, vcpu->asid);
+	invept(vmx_ept_pointer(vcpu));
+	vcpu->vmx->flush = false;
+}
+
+void vendor_flush_tlb(struct vcpu *vcpu)
+{
+	vcpu->vmx->flush = true;
+}
+
+/* With EPT and PAE paging the processor has the four pointers in the VMCS; it reads them from memory when the guest loads CR3. */
+static void load_pdptes(struct vcpu *vcpu)
+{
+	uint64_t pdptes[4] = { 0 };
+
+	vcpu->vmx->pdptes_stale = false;
+	if (!(vmx_get(vcpu, STATE_CR0) & CR0_PG) || !(vmx_get(vcpu, STATE_CR4) & CR4_PAE) ||
+	    (vmx_get(vcpu, STATE_EFER) & EFER_LMA))
+		return;
+	if (!plat_gpa_read(vcpu->vp->partition, (gpa_t){ vmx_get(vcpu, STATE_CR3) & 0xffffffe0 }, pdptes, sizeof(pdptes)))
+		memset(pdptes, 0, sizeof(pdptes));
+	for (unsigned int i = 0; i < 4; i++)
+		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdptes[i]);
+}
+
+void vendor_prepare(struct vcpu *vcpu)
+{
+	struct vmx *vmx = vcpu->vmx;
+	struct lp *lp = lp_this();
+
+	vmcs_write(VMCS_GUEST_RIP, vcpu->rip);
+	if (__builtin_expect(vmx->pdptes_stale, 0))
+		load_pdptes(vcpu);
+	if (__builtin_expect(vmx->event | vmx->injecting, 0))
+		vmx_prepare_event(vcpu);
+	vmx_prepare_windows(vcpu);
+	if (vmx->dirty)
+		vmx_flush_state(vcpu);
+	if (__builtin_expect(vmx->flush || vcpu->asid_lp != lp || vcpu->asid_generation != lp->asid_generation, 0))
+		flush(vcpu, lp);
+}
+
+void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+{
+	vmx_set(vcpu, STATE_TSC_OFFSET, offset);
+}
+
+unsigned int vendor_max_level(void)
+{
+	return vmx_facts.ept_caps & EPT_CAP_1G ? paging_max_level() : 1;
+}
+
+/* ---- interrupts of the machine ---- */
+
+void vmx_nmi_exit(void)
+{
+	__atomic_store_n(&lp_this()->nmi_recorded, true, __ATOMIC_RELAXED);
+	vmx_unblock_nmi();
+}
+
+static void take_nmi(void)
+{
+	bool *recorded = &lp_this()->nmi_recorded;
+
+	if (__atomic_exchange_n(recorded, false, __ATOMIC_SEQ_CST))
+		interrupt_taken(EXC_NMI);
+}
+
+void vendor_take_interrupts(void)
+{
+	__asm__ volatile("lidt %0; sti; nop; cli; lidt %1" : : "m"(interrupt_table), "m"(fault_table) : "memory");
+	take_nmi();
+}
+
+void vendor_wait_interrupt(void)
+{
+	__asm__ volatile("lidt %0" : : "m"(interrupt_table));
+	vmx_wait(&lp_this()->nmi_recorded);
+	__asm__ volatile("lidt %0" : : "m"(fault_table));
+	take_nmi();
+}
+
+void plat_hypercall_page(void *page)
+{
+	static const uint8_t code[] = { 0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x01, 0xc1, 0xc3 }; /* endbr64; vmcall; ret */
+
+	memcpy(page, code, sizeof(code));
+}
