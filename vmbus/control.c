@@ -64,18 +64,13 @@ static void answer_contact(struct vmbus *bus)
 
 void control_disconnect(struct vmbus *bus, enum server_next next)
 {
-	uint32_t relid;
+	struct vmbus_channel *channel = offer_next(bus, 1);
 
 	bus->version = 0;
 	bus->offers_wanted = false;
 	bus->next = next;
 	queue_clear(bus);
-	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
-		struct vmbus_channel *channel = channel_find(bus, relid);
-
-		if (channel == NULL) {
-			continue;
-		}
+	for (; channel != NULL; channel = offer_next(bus, channel->relid + 1)) {
 		channel->guest_open = false;
 		channel->reopen = false;
 		if (channel->state == CHANNEL_OPEN) {

@@ -6,3 +6,7 @@ vmbus_fake := tests/fake/vmbus_guest.o tests/fake/vmbus_device.o
 vmbus_control_test_objs := $(vmbus_objs) $(vmbus_fake)
 vmbus_ring_test_objs := vmbus/ring.o
 vmbus_packet_test_objs := $(vmbus_objs) $(vmbus_fake)
+
+vmbus_fuzzers := tests/fuzz/vmbus_control_fuzz.c tests/fuzz/vmbus_ring_fuzz.c
+vmbus_control_fuzz_objs := $(vmbus_objs) $(vmbus_fake)
+vmbus_ring_fuzz_objs := $(vmbus_objs) $(vmbus_fake)

@@ -41,9 +41,9 @@ static void fill_in(struct vmbus_channel *channel, struct vmbus *bus,
 /* Under the lock. Gives the channel the lowest free number. */
 static int take_number(struct vmbus *bus, struct vmbus_channel *channel)
 {
-	uint32_t relid, lowest = 0;
+	uint32_t relid, lowest = bus->relid_end > 0 ? bus->relid_end : 1;
 
-	for (relid = VMBUS_MAX_CHANNELS - 1; relid > 0; relid--) {
+	for (relid = bus->relid_end; relid-- > 1;) {
 		struct vmbus_channel *other = bus->channels[relid];
 
 		if (other == NULL) {
@@ -52,8 +52,11 @@ static int take_number(struct vmbus *bus, struct vmbus_channel *channel)
 			return -EEXIST;
 		}
 	}
-	if (lowest == 0) {
+	if (lowest == VMBUS_MAX_CHANNELS) {
 		return -ENOSPC;
+	}
+	if (lowest >= bus->relid_end) {
+		bus->relid_end = lowest + 1;
 	}
 	channel->relid = lowest;
 	channel->connection_id = lowest | VMBUS_MESSAGE_SINT << 12;
@@ -101,7 +104,7 @@ static bool has_predecessor(struct vmbus *bus, const struct vmbus_channel *chann
 	bool found = false;
 
 	pthread_mutex_lock(&bus->lock);
-	for (relid = 1; relid < VMBUS_MAX_CHANNELS && !found; relid++) {
+	for (relid = 1; relid < bus->relid_end && !found; relid++) {
 		const struct vmbus_channel *other = bus->channels[relid];
 
 		found = other != NULL && other != channel && other->withdrawn &&
@@ -132,24 +135,24 @@ static void send_offer(struct vmbus_channel *channel)
 	queue_post(channel->bus, &message, sizeof(message));
 }
 
-static struct vmbus_channel *channel_at(struct vmbus *bus, uint32_t relid)
+struct vmbus_channel *offer_next(struct vmbus *bus, uint32_t relid)
 {
-	struct vmbus_channel *channel;
+	struct vmbus_channel *channel = NULL;
 
 	pthread_mutex_lock(&bus->lock);
-	channel = bus->channels[relid];
+	for (; relid < bus->relid_end && channel == NULL; relid++) {
+		channel = bus->channels[relid];
+	}
 	pthread_mutex_unlock(&bus->lock);
 	return channel;
 }
 
 void offer_all(struct vmbus *bus)
 {
-	uint32_t relid;
+	struct vmbus_channel *channel = offer_next(bus, 1);
 
-	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
-		struct vmbus_channel *channel = channel_at(bus, relid);
-
-		if (channel != NULL && channel->state == CHANNEL_IDLE && !channel->declined) {
+	for (; channel != NULL; channel = offer_next(bus, channel->relid + 1)) {
+		if (channel->state == CHANNEL_IDLE && !channel->declined) {
 			send_offer(channel);
 		}
 	}
@@ -259,17 +262,13 @@ void offer_release_message(struct vmbus *bus, const struct vmbus_channel_relid *
 
 void offer_forget_all(struct vmbus *bus)
 {
+	struct vmbus_channel *channel;
 	uint32_t relid;
 
-	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
-		struct vmbus_channel *channel = channel_at(bus, relid);
-
-		if (channel == NULL) {
-			continue;
-		}
+	for (relid = 1; (channel = offer_next(bus, relid)) != NULL;) {
+		relid = channel->relid + 1;
 		channel->declined = false;
-		if (channel->rescinded || channel->state == CHANNEL_REVOKED ||
-		    channel->offer.sub_channel_index != 0) {
+		if (channel->rescinded || channel->offer.sub_channel_index != 0) {
 			offer_revoke(channel);
 			offer_free(channel);
 		} else {

@@ -215,14 +215,12 @@ void vmbus_reset(struct vmbus *bus)
 void vmbus_destroy(struct vmbus **out)
 {
 	struct vmbus *bus = *out;
-	uint32_t relid;
+	struct vmbus_channel *channel;
 
 	vmbus_reset(bus);
-	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
-		if (bus->channels[relid] != NULL) {
-			offer_revoke(bus->channels[relid]);
-			offer_free(bus->channels[relid]);
-		}
+	while ((channel = offer_next(bus, 1)) != NULL) {
+		offer_revoke(channel);
+		offer_free(channel);
 	}
 	queue_clear(bus);
 	pthread_mutex_destroy(&bus->lock);

@@ -144,14 +144,15 @@ struct vmbus {
 	pthread_mutex_t lock;
 
 	struct vmbus_channel *channels[VMBUS_MAX_CHANNELS]; /* [L] by relid */
-	struct vmbus_channel *noted;			    /* [L] */
-	struct vmbus_gpadl *gpadls;			    /* [L] newest first */
-	unsigned int gpadl_count;			    /* [C] */
-	unsigned int gpadl_pages;			    /* [C] */
-	struct in_message in[SERVER_IN_MAX];		    /* [L] from in_first on */
-	unsigned int in_first, in_count;		    /* [L] */
-	uint64_t complaint_second;			    /* [L] */
-	unsigned int complaints;			    /* [L] in that second */
+	uint32_t relid_end; /* [L] above the highest number that was ever in use; 0 before that */
+	struct vmbus_channel *noted;	     /* [L] */
+	struct vmbus_gpadl *gpadls;	     /* [L] newest first */
+	unsigned int gpadl_count;	     /* [C] */
+	unsigned int gpadl_pages;	     /* [C] */
+	struct in_message in[SERVER_IN_MAX]; /* [L] from in_first on */
+	unsigned int in_first, in_count;     /* [L] */
+	uint64_t complaint_second;	     /* [L] */
+	unsigned int complaints;	     /* [L] in that second */
 
 	struct message *out_first, *out_last; /* [C] */
 	unsigned int out_count;		      /* [C] */
@@ -192,6 +193,9 @@ void control_go_on(struct vmbus *bus);
 
 /* ---- offer.c [C] ---- */
 
+/* The channel with the lowest number from `relid` on, NULL if there is none: to look at all of
+ * them. */
+struct vmbus_channel *offer_next(struct vmbus *bus, uint32_t relid);
 /* All that the guest may see and does not know of yet. */
 void offer_all(struct vmbus *bus);
 /* NOTE_OFFER. False: it is a sub-channel, its guest is gone, and so is it. */

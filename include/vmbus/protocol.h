@@ -293,11 +293,11 @@ struct vmbus_channel_gpadl_header {
 } VMBUS_PACKED;
 VMBUS_ASSERT_SIZE(struct vmbus_channel_gpadl_header, 20);
 
+/* Page numbers follow. */
 struct vmbus_channel_gpadl_body {
 	struct vmbus_channel_message_header header;
 	uint32_t msgnumber; /* not filled in by every guest */
 	uint32_t gpadl;
-	uint64_t pfn[];
 } VMBUS_PACKED;
 VMBUS_ASSERT_SIZE(struct vmbus_channel_gpadl_body, 16);
 
