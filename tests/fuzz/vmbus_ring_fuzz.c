@@ -75,7 +75,7 @@ static void guest_writes_packet(void)
 {
 	static const uint16_t types[] = {VM_PKT_DATA_INBAND, VM_PKT_DATA_USING_GPA_DIRECT,
 					 VM_PKT_DATA_USING_XFER_PAGES, VM_PKT_COMP, 0};
-	uint64_t list[32] = {0};
+	uint64_t list[128] = {0}; /* the payload too */
 	uint16_t type = types[byte() % 5];
 	uint32_t words = byte() % 32, ranges = byte(), i;
 
