@@ -65,6 +65,15 @@ static uint8_t *at(const struct half *half, uint32_t index)
 	return half->pages[index / VMBUS_PAGE_SIZE] + index % VMBUS_PAGE_SIZE;
 }
 
+/*
+ * The 8 bytes at an index: they never cross a page. Not volatile: two of them make one access where
+ * they are neighbours; what keeps a value read once is the barrier after it.
+ */
+static uint64_t *slot(const struct half *half, uint32_t index)
+{
+	return (uint64_t *)at(half, index);
+}
+
 bool reader_init(struct ring_reader *reader, uint8_t *const *pages, uint32_t page_count)
 {
 	half_init(&reader->half, pages, page_count);
@@ -72,6 +81,21 @@ bool reader_init(struct ring_reader *reader, uint8_t *const *pages, uint32_t pag
 	reader->write = reader->read;
 	reader->shown = reader->read;
 	return is_index(&reader->half, reader->read);
+}
+
+/* What was copied is read from the copy from here on, whatever the compiler could see. */
+static void forget_source(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+
+static void copy_descriptor(const struct ring_reader *reader, struct vmpacket_descriptor *to)
+{
+	uint64_t words[2] = {*slot(&reader->half, reader->read),
+			     *slot(&reader->half, advance(&reader->half, reader->read, 8))};
+
+	memcpy(to, words, sizeof(*to));
+	forget_source();
 }
 
 int reader_next(struct ring_reader *reader, struct vmpacket_descriptor *descriptor)
@@ -92,7 +116,7 @@ int reader_next(struct ring_reader *reader, struct vmpacket_descriptor *descript
 	if (available < sizeof(*descriptor) + RING_TRAILER_BYTES) {
 		return -EPROTO;
 	}
-	reader_copy(reader, 0, descriptor, sizeof(*descriptor));
+	copy_descriptor(reader, descriptor);
 	bytes = descriptor->len8 * 8u;
 	if (bytes < sizeof(*descriptor) || bytes > available - RING_TRAILER_BYTES ||
 	    descriptor->offset8 * 8u < sizeof(*descriptor) ||
@@ -115,8 +139,7 @@ void reader_copy(const struct ring_reader *reader, uint32_t from, void *to, uint
 		bytes -= part;
 		index = advance(&reader->half, index, part);
 	}
-	/* What was copied is read from the copy from here on, whatever the compiler could see. */
-	__asm__ volatile("" ::: "memory");
+	forget_source();
 }
 
 void reader_skip(struct ring_reader *reader, uint32_t bytes)
@@ -224,9 +247,10 @@ void writer_copy(const struct ring_writer *writer, uint32_t offset, const void *
 void writer_end(struct ring_writer *writer, uint32_t bytes)
 {
 	struct vmpacket_trailer trailer = {.offset = writer->write};
+	uint32_t end = advance(&writer->half, writer->write, bytes);
 
-	writer_copy(writer, bytes, &trailer, sizeof(trailer));
-	writer->write = advance(&writer->half, writer->write, bytes + RING_TRAILER_BYTES);
+	memcpy(slot(&writer->half, end), &trailer, sizeof(trailer));
+	writer->write = advance(&writer->half, end, RING_TRAILER_BYTES);
 }
 
 bool writer_show(struct ring_writer *writer)
