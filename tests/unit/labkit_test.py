@@ -8,6 +8,7 @@ import unittest
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path.insert(0, os.path.join(TOP, "tools"))
+from labkit import bochs  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
@@ -54,6 +55,30 @@ class TestArchive(unittest.TestCase):
             with open(f"{folder}/a/link", "rb") as file:
                 self.assertEqual(file.read(), b"text")
             self.assertTrue(os.access(f"{folder}/a/b/file", os.X_OK))
+
+
+# Lines of a log of Bochs's.
+LOG = """00000000000i[SYS   ] bx_pc_system_c::Reset(HARDWARE) called
+00690934514e[CPU0  ] RDMSR: Unknown register 0x66a
+00690934600e[CPU0  ] VMFAIL: VMCS host state invalid CR0 0x00000030
+"""
+PANIC = """01043991777p[CPU0  ] >>PANIC<< exception(): 3rd (13) exception with no resolution
+01043991777i[CPU0  ] CPU is in long mode (active)
+01043991777i[CPU0  ] | RAX=0000000000000000  RBX=0000000000000000
+01043991777i[CPU0  ] | RIP=ffffffffa420db67 (ffffffffa420db65)
+"""
+
+
+class TestBochs(unittest.TestCase):
+    def test_how_a_machine_ends(self):
+        self.assertIsNone(bochs.ending(LOG))
+        self.assertEqual(bochs.ending(LOG + PANIC), "guest-reset")
+        self.assertEqual(bochs.ending(LOG + "00000000900i[SYS   ] bx_pc_system_c::Reset(SOFTWARE) called\n"), "guest-reset")
+        self.assertEqual(bochs.ending(LOG + "01p[ACPI  ] >>PANIC<< ACPI control: soft power off\n"), "guest-shutdown")
+
+    def test_what_a_log_says(self):
+        self.assertEqual([line[-10:] for line in LOG.splitlines() if bochs.serious(line)], ["0x00000030"])
+        self.assertEqual([line.split()[-1] for line in bochs.registers(LOG + PANIC)], ["(active)", "(ffffffffa420db65)"])
 
 
 class TestWords(unittest.TestCase):

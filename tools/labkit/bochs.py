@@ -42,6 +42,27 @@ log: {log}
 """
 
 
+POWER_OFF, RESET = "guest-shutdown", "guest-reset"
+
+
+def ending(log):
+    """How the machine ended, by Bochs's log; None: it has not. (The first reset is the power switch.)"""
+    if "ACPI control: soft power off" in log:
+        return POWER_OFF
+    if "exception with no resolution" in log or log.count("system_c::Reset(") > 1:
+        return RESET
+    return None
+
+
+def serious(line):
+    """A line of the log that may say what went wrong. Linux tries many MSRs that are not there."""
+    return re.match(r"\d+[ep]\[", line) and not re.search("(RD|WR)MSR: Unknown register", line)
+
+
+def registers(log):
+    return re.findall(r"\[(CPU\d.*(?:CPU is|CS.mode|\| [ER]IP=|\| CR[0234]=|>>).*)", log.split(">>PANIC<<")[-1])
+
+
 class Screen:
     """The end of the pseudoterminal that is ours, with the face of a socket."""
 
@@ -93,23 +114,23 @@ class Bochs(Machine):
             return ""
 
     def watch(self):
-        """Bochs starts its machine anew after a reset; the lab's has then ended. (The first reset is the power switch.)"""
-        log = self.log_text()
-        if "ACPI control: soft power off" in log:
-            self.reason = "guest-shutdown"
-        elif "exception with no resolution" in log or log.count("Reset(HARDWARE)") > 1:
-            self.reason = "guest-reset"
+        """Bochs starts its machine anew after a reset; the lab's has then ended."""
+        self.reason = self.reason or ending(self.log_text())
+        if self.reason and self.reason != POWER_OFF:
             self.process.kill()
 
     def ask_registers(self):
-        """Where the processors are: Bochs says it when it is interrupted."""
+        """Where the processors are: Bochs says it when its terminal goes away, and ends."""
         before = len(self.log_text())
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(signal.SIGHUP)
         until = time.monotonic() + 10
         while self.process.poll() is None and time.monotonic() < until:
             time.sleep(0.1)
-        return re.findall(r"\| [ER]IP=.*|CPU\d.*(?:mode|halted).*", self.log_text()[before:])
+        return registers(self.log_text()[before:])
 
     def complaints(self):
-        lines = self.process.stderr.read().decode(errors="replace").splitlines() if self.process else []
-        return "\n".join(lines + re.findall(r"^\d+[pe]\[.*\] (?:>>PANIC<< )?.*", self.log_text(), re.M)[-5:])
+        """Bochs's last errors, the registers if it stopped by one, and what it said before it had a log."""
+        log = self.log_text()
+        early = [line for line in self.process.stderr.read().decode(errors="replace").splitlines() if serious(line)]
+        lines = [line for line in log.splitlines() if serious(line)]
+        return "\n".join(early + lines[-8:] + (registers(log) if self.reason == RESET else []))
