@@ -7,8 +7,12 @@ vsp_objs := $(vsp_storage_objs)
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
 vsp_scsi_tests := scsi_rw_test scsi_provision_test scsi_dvd_test scsi_reserve_test scsi_unit_test
-vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c)
+vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c
 $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
+
+# The VSP's has the whole of it, from a fake guest to a file.
+storvsp_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fake/vmbus_guest.o
+storvsp_test_libs = $(disk_libs)
 
 vsp_fuzzers := tests/fuzz/scsi_fuzz.c
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)

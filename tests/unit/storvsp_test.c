@@ -1,0 +1,770 @@
+/*
+ * The storage VSP with a fake guest before it and a file behind it: the handshake, requests of all shapes, sub-channels,
+ * resets, hot plug, and guests that break the rules. The VSP's threads run; a test waits for what it expects.
+ */
+#include "tests/fake/vmbus_guest.h"
+#include "vsp/storage/scsi.h"
+#include "vsp/storage/storage.h"
+#include "vsp/storvsp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SIZE	  (1u << 20)
+#define RING	  100u /* pages of guest RAM: rings from here on, by channel */
+#define DATA	  20u  /* ... and data */
+#define INIT_ID	  (UINT64_MAX - 1)
+#define RESET_ID  (UINT64_MAX - 2)
+#define CHANNELS  4u
+
+static struct storage *storage;
+static struct disk *disk;
+static struct guest_channel channels[CHANNELS];
+static char path[64];
+static uint8_t content[SIZE];
+static uint32_t relid;
+static const struct storage_address lun0, lun5 = {0, 0, 5};
+
+static struct disk *open_file(const char *name, uint64_t size)
+{
+	struct disk *opened = NULL;
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, content, size, 0), (ssize_t)size);
+	close(fd);
+	assert_int_equal(disk_open(name, &(struct disk_open){.format = DISK_FORMAT_RAW}, &opened, NULL), 0);
+	unlink(name);
+	return opened;
+}
+
+static void attach(struct storage_address at, struct disk *with)
+{
+	struct storage_unit unit = {.kind = STORAGE_DISK, .disk = with, .id = {1, 2, 3}};
+
+	assert_int_equal(storage_attach(storage, at, &unit), 0);
+}
+
+static void serve(void)
+{
+	struct pollfd fd = {vmbus_fd(guest.bus), POLLIN, 0};
+
+	poll(&fd, 1, 1);
+	vmbus_serve(guest.bus);
+}
+
+/* The next packet, of whichever kind. */
+static const struct storvsp_packet *receive(unsigned channel, struct guest_packet *packet)
+{
+	while (!guest_receive(&channels[channel], packet)) {
+		serve();
+	}
+	return (const struct storvsp_packet *)(packet->bytes + packet->descriptor.offset8 * 8);
+}
+
+static uint32_t payload_bytes(const struct guest_packet *packet)
+{
+	return (packet->descriptor.len8 - packet->descriptor.offset8) * 8u;
+}
+
+static struct storvsp_packet exchange_bytes(unsigned channel, struct storvsp_packet packet, uint32_t bytes, uint64_t id)
+{
+	struct guest_packet answer;
+	struct storvsp_packet out = {0};
+	const struct storvsp_packet *in;
+
+	assert_true(guest_send(&channels[channel], VM_PKT_DATA_INBAND, id, 1, NULL, 0, &packet, bytes));
+	in = receive(channel, &answer);
+	assert_int_equal(answer.descriptor.type, VM_PKT_COMP);
+	assert_int_equal(answer.descriptor.trans_id, id);
+	assert_int_equal(payload_bytes(&answer), (bytes + 7) & ~7u);
+	memcpy(&out, in, payload_bytes(&answer));
+	assert_int_equal(out.operation, STORVSP_COMPLETE_IO);
+	return out;
+}
+
+static struct storvsp_packet exchange(unsigned channel, struct storvsp_packet packet)
+{
+	return exchange_bytes(channel, packet, sizeof(packet), INIT_ID);
+}
+
+static uint32_t say(uint32_t operation)
+{
+	return exchange(0, (struct storvsp_packet){.operation = operation, .flags = 1}).status;
+}
+
+static uint32_t ask_version(uint16_t version)
+{
+	return exchange(0, (struct storvsp_packet){.operation = STORVSP_QUERY_PROTOCOL_VERSION,
+						   .version.version = version})
+		.status;
+}
+
+static void open_channel(unsigned index, uint32_t its_relid)
+{
+	assert_int_equal(guest_open(&channels[index], its_relid, 0xe1e10 + index, 8, RING + 32 * index, index % 2), 0);
+}
+
+static void connect(void)
+{
+	uint32_t relids[2] = {0};
+
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	assert_int_equal(guest_offers(relids, 2), 1);
+	relid = relids[1];
+	open_channel(0, relid);
+}
+
+/* Waits until its memory is given back; sub-channels are rescinded on the way. */
+static void close_primary(void)
+{
+	if (guest_close(&channels[0])) {
+		return;
+	}
+	while (!guest_take(CHANNELMSG_GPADL_TORNDOWN)) {
+		guest_take(CHANNELMSG_RESCIND_CHANNELOFFER);
+		serve();
+	}
+}
+
+/* The guest's machine is reset. */
+static void start_anew(void)
+{
+	vmbus_reset(guest.bus);
+	guest.first = guest.count = 0;
+}
+
+static void initialize(uint16_t version)
+{
+	assert_int_equal(say(STORVSP_BEGIN_INITIALIZATION), 0);
+	assert_int_equal(ask_version(version), 0);
+	assert_int_equal(say(STORVSP_QUERY_PROPERTIES), 0);
+	assert_int_equal(say(STORVSP_END_INITIALIZATION), 0);
+}
+
+static void create(unsigned depth)
+{
+	struct storage_config config = {
+		.flavour = STORAGE_SCSI, .instance = {1}, .channel_count = CHANNELS, .depth = depth};
+
+	guest_create();
+	assert_int_equal(storage_create(guest.bus, &config, &storage), 0);
+	disk = open_file(path, SIZE);
+	attach(lun0, disk);
+}
+
+static int start(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < SIZE; i++) {
+		content[i] = (uint8_t)(i * 29 + i / 513 + 1);
+	}
+	snprintf(path, sizeof(path), "/tmp/storvsp_test_%d", getpid());
+	create(8);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	storage_destroy(&storage);
+	guest_destroy();
+	disk_close(&disk, NULL);
+	return 0;
+}
+
+/* ---- requests ---- */
+
+struct range {
+	uint32_t length, offset;
+	uint64_t pages[16];
+};
+
+static struct storvsp_packet srb(uint8_t lun, const uint8_t *cdb, uint8_t cdb_length, uint8_t data_in, uint32_t length)
+{
+	struct storvsp_packet packet = {
+		.operation = STORVSP_EXECUTE_SRB,
+		.flags = 1,
+		.srb = {.length = sizeof(packet.srb),
+			.lun = lun,
+			.cdb_length = cdb_length,
+			.sense_length = STORVSP_SENSE_BYTES,
+			.data_in = data_in,
+			.data_transfer_length = length},
+	};
+
+	memcpy(packet.srb.cdb, cdb, cdb_length < STORVSP_CDB_BYTES ? cdb_length : STORVSP_CDB_BYTES);
+	return packet;
+}
+
+static struct storvsp_packet block_srb(bool write, uint32_t lba, uint16_t count)
+{
+	uint8_t cdb[10] = {write ? 0x2a : 0x28, 0, 0, 0, (uint8_t)(lba >> 8), (uint8_t)lba, 0, (uint8_t)(count >> 8),
+			   (uint8_t)count};
+
+	return srb(0, cdb, 10, write ? STORVSP_DATA_OUT : STORVSP_DATA_IN, count * 512u);
+}
+
+/* Ranges as they lie in a packet: a count, then each. */
+static void send_direct(unsigned channel, uint64_t id, const struct storvsp_packet *packet, const struct range *ranges,
+			uint32_t count)
+{
+	uint8_t list[8 + 2 * sizeof(struct range)] = {0};
+	uint32_t bytes = 8, i;
+
+	memcpy(list + 4, &count, 4);
+	for (i = 0; i < count; i++) {
+		uint32_t pages = (ranges[i].offset + ranges[i].length + 4095) / 4096;
+
+		memcpy(list + bytes, &ranges[i], 8 + 8 * pages);
+		bytes += 8 + 8 * pages;
+	}
+	assert_true(guest_send(&channels[channel], VM_PKT_DATA_USING_GPA_DIRECT, id, 1, list, bytes, packet,
+			       sizeof(*packet)));
+}
+
+static struct storvsp_packet finish(unsigned channel, uint64_t id)
+{
+	struct guest_packet answer;
+	const struct storvsp_packet *in = receive(channel, &answer);
+
+	assert_int_equal(answer.descriptor.trans_id, id);
+	assert_int_equal(in->operation, STORVSP_COMPLETE_IO);
+	return *in;
+}
+
+static struct storvsp_packet direct(unsigned channel, struct storvsp_packet packet, struct range range)
+{
+	send_direct(channel, 77, &packet, &range, 1);
+	return finish(channel, 77);
+}
+
+static void take_attention(unsigned channel, uint8_t lun)
+{
+	exchange(channel, srb(lun, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0));
+}
+
+static int start_ready(void **state)
+{
+	start(state);
+	connect();
+	initialize(STORVSP_VERSION_WIN10);
+	take_attention(0, 0);
+	return 0;
+}
+
+static void expect_refused(struct storvsp_packet reply)
+{
+	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_INVALID_REQUEST);
+	assert_int_equal(reply.status, STORVSP_STATUS_INVALID_PARAMETER);
+	assert_int_equal(reply.srb.data_transfer_length, 0);
+}
+
+static void test_versions(void **state)
+{
+	static const uint16_t known[] = {0x0200, 0x0402, 0x0501, 0x0600, 0x0602};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		connect();
+		assert_int_equal(say(STORVSP_BEGIN_INITIALIZATION), 0);
+		assert_int_equal(ask_version(0x0700), STORVSP_STATUS_REVISION_MISMATCH);
+		assert_int_equal(ask_version(0), STORVSP_STATUS_REVISION_MISMATCH);
+		assert_int_equal(ask_version(known[i]), 0);
+		start_anew();
+	}
+}
+
+static void test_properties(void **state)
+{
+	struct storvsp_packet reply;
+
+	(void)state;
+	connect();
+	say(STORVSP_BEGIN_INITIALIZATION);
+	ask_version(STORVSP_VERSION_WIN10);
+	reply = exchange(0, (struct storvsp_packet){.operation = STORVSP_QUERY_PROPERTIES});
+	assert_int_equal(reply.status, 0);
+	assert_int_equal(reply.properties.sub_channel_count_max, CHANNELS - 1);
+	assert_int_equal(reply.properties.flags, STORVSP_MULTI_CHANNEL);
+	assert_int_equal(reply.properties.max_transfer_bytes, SCSI_TRANSFER_MAX);
+}
+
+static void test_order_of_the_handshake(void **state)
+{
+	(void)state;
+	connect();
+	assert_int_equal(say(STORVSP_END_INITIALIZATION), STORVSP_STATUS_INVALID_STATE);
+	assert_int_equal(say(STORVSP_QUERY_PROPERTIES), STORVSP_STATUS_INVALID_STATE);
+	assert_int_equal(ask_version(STORVSP_VERSION_WIN10), STORVSP_STATUS_INVALID_STATE);
+	assert_int_equal(exchange(0, block_srb(false, 0, 0)).status, STORVSP_STATUS_INVALID_STATE);
+	initialize(STORVSP_VERSION_WIN8);
+	assert_int_equal(say(STORVSP_BEGIN_INITIALIZATION), STORVSP_STATUS_INVALID_STATE);
+	assert_int_equal(say(STORVSP_FCHBA_DATA), STORVSP_STATUS_INVALID_REQUEST);
+	assert_int_equal(say(STORVSP_COMPLETE_IO), STORVSP_STATUS_INVALID_REQUEST);
+	assert_int_equal(say(0xffffffff), STORVSP_STATUS_INVALID_REQUEST);
+}
+
+/* Pages in any order, an offset into the first, the same page twice. */
+static void test_data(void **state)
+{
+	struct range range = {4096 + 1024, 512, {DATA + 3, DATA}};
+	struct storvsp_packet reply = direct(0, block_srb(false, 2, 10), range);
+
+	(void)state;
+	assert_int_equal(reply.status, 0);
+	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+	assert_int_equal(reply.srb.scsi_status, 0);
+	assert_int_equal(reply.srb.data_transfer_length, 5120);
+	assert_memory_equal(guest_page(DATA + 3) + 512, content + 1024, 4096 - 512);
+	assert_memory_equal(guest_page(DATA), content + 1024 + 4096 - 512, 5120 - (4096 - 512));
+	memset(guest_page(DATA + 7), 0x61, 4096);
+	memset(guest_page(DATA + 5), 0x62, 4096);
+	range = (struct range){8192, 0, {DATA + 5, DATA + 7}};
+	assert_int_equal(direct(0, block_srb(true, 100, 16), range).status, 0);
+	assert_int_equal(disk_read(disk, content, SIZE, 0), 0);
+	assert_int_equal(content[100 * 512], 0x62);
+	assert_int_equal(content[100 * 512 + 4096], 0x61);
+	range.pages[1] = DATA + 5;
+	assert_int_equal(direct(0, block_srb(false, 100, 16), range).status, 0);
+}
+
+/* Every request, of each kind of guest, is answered at its own size. */
+static void test_request_sizes(void **state)
+{
+	static const uint32_t sizes[] = {STORVSP_SRB_BYTES_WIN6, STORVSP_SRB_BYTES_WIN7, STORVSP_SRB_BYTES_WIN8};
+	struct storvsp_packet packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0), reply;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		reply = exchange_bytes(0, packet, STORVSP_PACKET_HEAD_BYTES + sizes[i], 5);
+		assert_int_equal(reply.status, 0);
+		assert_int_equal(reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+	}
+	reply = exchange_bytes(0, packet, 40, 5); /* too short for a request */
+	assert_int_equal(reply.status, STORVSP_STATUS_INVALID_PARAMETER);
+}
+
+static void test_sense(void **state)
+{
+	struct storvsp_packet packet = block_srb(false, 40000, 0), reply;
+
+	(void)state;
+	packet.srb.data_transfer_length = 0;
+	reply = exchange(0, packet);
+	assert_int_equal(reply.status, STORVSP_STATUS_IO_DEVICE_ERROR);
+	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_ERROR | STORVSP_SRB_SENSE_VALID);
+	assert_int_equal(reply.srb.scsi_status, 2);
+	assert_int_equal(reply.srb.sense_length, SCSI_SENSE_BYTES);
+	assert_int_equal(reply.srb.sense[2], 5);
+	assert_int_equal(reply.srb.sense[12], 0x21);
+	packet.srb.sense_length = 0;
+	reply = exchange(0, packet);
+	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_ERROR);
+	assert_int_equal(reply.srb.sense_length, 0);
+	packet.srb.sense_length = 255;
+	assert_int_equal(exchange(0, packet).srb.sense_length, SCSI_SENSE_BYTES);
+}
+
+static void test_no_lun(void **state)
+{
+	struct storvsp_packet packet = srb(63, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0), reply = exchange(0, packet);
+
+	(void)state;
+	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_INVALID_LUN);
+	assert_int_equal(reply.status, STORVSP_STATUS_NO_SUCH_DEVICE);
+	packet.srb.path = packet.srb.target = packet.srb.lun = 255;
+	assert_int_equal(exchange(0, packet).srb.srb_status, STORVSP_SRB_INVALID_LUN);
+}
+
+static void test_bad_requests(void **state)
+{
+	struct storvsp_packet packet = block_srb(false, 0, 8);
+	struct range whole = {4096, 0, {DATA}}, half = {2048, 0, {DATA}}, beyond = {4096, 0, {GUEST_PAGES}};
+	struct range edge = {8192, 0, {DATA, 1ull << 51}}, two[2] = {half, half};
+
+	(void)state;
+	expect_refused(direct(0, packet, half));
+	expect_refused(direct(0, packet, beyond));
+	packet = block_srb(false, 0, 16);
+	expect_refused(direct(0, packet, edge));
+	packet = block_srb(false, 0, 8);
+	send_direct(0, 78, &packet, two, 2);
+	expect_refused(finish(0, 78));
+	expect_refused(exchange(0, packet)); /* data, and no place for it */
+	packet.srb.cdb_length = 17;
+	expect_refused(direct(0, packet, whole));
+	packet.srb.cdb_length = 0;
+	expect_refused(direct(0, packet, whole));
+	packet.srb.cdb_length = 10;
+	packet.srb.data_in = 3;
+	expect_refused(direct(0, packet, whole));
+	packet.srb.data_in = STORVSP_DATA_IN;
+	packet.srb.data_transfer_length = UINT32_MAX;
+	expect_refused(direct(0, packet, whole));
+	packet.srb.data_transfer_length = 4096;
+	assert_int_equal(direct(0, packet, whole).status, 0); /* and it goes on */
+	assert_memory_equal(guest_page(DATA), content, 4096);
+}
+
+/* More requests than the queue takes and more answers than the ring holds: all of them come, in any order. */
+static void test_many_at_once(void **state)
+{
+	enum { COUNT = 600, SLOTS = 40 };
+	bool busy[SLOTS] = {false};
+	unsigned lbas[SLOTS] = {0}, sent = 0, done = 0, blocks = SIZE / 512;
+	struct guest_packet answer;
+
+	(void)state;
+	while (done < COUNT) {
+		unsigned slot = sent % SLOTS;
+
+		if (sent < COUNT && !busy[slot] && sent - done < SLOTS) {
+			struct storvsp_packet packet = block_srb(false, sent * 37 % (blocks - 8), 8);
+			uint64_t list[3] = {1ull << 32, 4096, DATA + slot};
+
+			if (guest_send(&channels[0], VM_PKT_DATA_USING_GPA_DIRECT, slot + 1, 1, list, sizeof(list), &packet,
+				       sizeof(packet))) {
+				lbas[slot] = sent * 37 % (blocks - 8);
+				busy[slot] = true;
+				sent++;
+				continue; /* answers pile up until the ring to the VSP is full */
+			}
+		}
+		receive(0, &answer);
+		slot = (unsigned)answer.descriptor.trans_id - 1;
+		assert_true(slot < SLOTS && busy[slot]);
+		assert_memory_equal(guest_page(DATA + slot), content + lbas[slot] * 512, 4096);
+		busy[slot] = false;
+		done++;
+	}
+}
+
+static void create_sub_channels(uint16_t count)
+{
+	struct storvsp_packet packet = {.operation = STORVSP_CREATE_SUB_CHANNELS, .sub_channel_count = count};
+	uint32_t relids[CHANNELS] = {0};
+	unsigned i;
+
+	assert_int_equal(exchange(0, packet).status, 0);
+	for (i = 1; i <= count; i++) {
+		const struct vmbus_channel_offer_channel *offer;
+
+		while (!(offer = guest_take(CHANNELMSG_OFFERCHANNEL))) {
+			serve();
+		}
+		assert_in_range(offer->offer.sub_channel_index, 1, count);
+		assert_int_equal(relids[offer->offer.sub_channel_index], 0);
+		relids[offer->offer.sub_channel_index] = offer->child_relid;
+	}
+	for (i = 1; i <= count; i++) {
+		open_channel(i, relids[i]);
+	}
+}
+
+static void test_sub_channels(void **state)
+{
+	struct storvsp_packet packet = {.operation = STORVSP_CREATE_SUB_CHANNELS, .sub_channel_count = CHANNELS};
+	struct storage_stats stats;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(exchange(0, packet).status, STORVSP_STATUS_INVALID_PARAMETER);
+	packet.sub_channel_count = 0;
+	assert_int_equal(exchange(0, packet).status, STORVSP_STATUS_INVALID_PARAMETER);
+	create_sub_channels(CHANNELS - 1);
+	assert_int_equal(say(STORVSP_CREATE_SUB_CHANNELS), STORVSP_STATUS_INVALID_PARAMETER);
+	for (i = 0; i < CHANNELS; i++) {
+		struct storvsp_packet read = block_srb(false, 8 * i, 8);
+		struct range range = {4096, 0, {DATA + i}};
+
+		send_direct(i, 9, &read, &range, 1);
+	}
+	for (i = 0; i < CHANNELS; i++) {
+		assert_int_equal(finish(i, 9).status, 0);
+		assert_memory_equal(guest_page(DATA + i), content + 4096 * i, 4096);
+	}
+	packet.operation = STORVSP_BEGIN_INITIALIZATION;
+	assert_int_equal(exchange(1, packet).status, STORVSP_STATUS_INVALID_STATE);
+	storage_get_stats(storage, &stats);
+	assert_int_equal(stats.channels_open, CHANNELS);
+	assert_int_equal(stats.reads, CHANNELS);
+	assert_int_equal(stats.bytes_read, CHANNELS * 4096);
+}
+
+static void wait_for_open(unsigned count)
+{
+	struct storage_stats stats;
+
+	do {
+		serve();
+		storage_get_stats(storage, &stats);
+	} while (stats.channels_open != count);
+}
+
+/* The primary channel takes its sub-channels along; the guest can have them again. */
+static void test_close_and_open_again(void **state)
+{
+	struct vmbus_channel_relid released = {.header.msgtype = CHANNELMSG_RELID_RELEASED};
+	unsigned i;
+
+	(void)state;
+	create_sub_channels(CHANNELS - 1);
+	close_primary();
+	wait_for_open(0);
+	for (i = 1; i < CHANNELS; i++) {
+		released.child_relid = channels[i].relid;
+		guest_post(&released, sizeof(released));
+	}
+	while (guest_take(CHANNELMSG_RESCIND_CHANNELOFFER)) {
+	}
+	open_channel(0, relid);
+	initialize(STORVSP_VERSION_WIN8_1);
+	create_sub_channels(2);
+	take_attention(2, 0);
+	assert_int_equal(direct(2, block_srb(false, 0, 8), (struct range){4096, 0, {DATA}}).status, 0);
+}
+
+static void test_guest_starts_anew(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		struct storvsp_packet packet = block_srb(true, 8, 8);
+		struct range range = {4096, 0, {DATA}};
+
+		create_sub_channels(2);
+		send_direct(1, 3, &packet, &range, 1); /* and nobody waits for it */
+		start_anew();
+		connect();
+		initialize(STORVSP_VERSION_WIN10);
+		take_attention(0, 0);
+		assert_int_equal(direct(0, block_srb(false, 0, 8), range).status, 0);
+	}
+}
+
+static void expect_announcement(void)
+{
+	struct guest_packet packet;
+
+	assert_int_equal(receive(0, &packet)->operation, STORVSP_ENUMERATE_BUS);
+	assert_int_equal(packet.descriptor.type, VM_PKT_DATA_INBAND);
+	assert_int_equal(packet.descriptor.trans_id, 0);
+	assert_int_equal(packet.descriptor.flags, 0);
+}
+
+static void test_hot_plug(void **state)
+{
+	struct disk *second = open_file(path, 8192);
+	struct storvsp_packet packet = srb(5, (uint8_t[10]){0x25}, 10, STORVSP_DATA_IN, 8);
+	struct range range = {8, 0, {DATA}};
+
+	(void)state;
+	attach(lun5, second);
+	expect_announcement();
+	take_attention(0, 5);
+	assert_int_equal(direct(0, packet, range).status, 0);
+	assert_memory_equal(guest_page(DATA), ((uint8_t[]){0, 0, 0, 15, 0, 0, 2, 0}), 8);
+	assert_int_equal(storage_detach(storage, lun5), 0);
+	disk_close(&second, NULL);
+	expect_announcement();
+	assert_int_equal(direct(0, packet, range).srb.srb_status, STORVSP_SRB_INVALID_LUN);
+	assert_int_equal(storage_detach(storage, lun5), -ENOENT);
+}
+
+/* What is attached before the guest looks for itself needs no message, nor can an old guest have one. */
+static void test_no_announcement(void **state)
+{
+	struct guest_packet packet;
+
+	(void)state;
+	connect();
+	initialize(STORVSP_VERSION_WIN6);
+	take_attention(0, 0);
+	assert_int_equal(storage_detach(storage, lun0), 0);
+	assert_int_equal(exchange(0, block_srb(false, 0, 0)).srb.srb_status, STORVSP_SRB_INVALID_LUN);
+	assert_false(guest_receive(&channels[0], &packet));
+}
+
+static void test_resets(void **state)
+{
+	static const uint32_t kinds[] = {STORVSP_RESET_BUS, STORVSP_RESET_LUN, STORVSP_RESET_ADAPTER};
+	struct range range = {4096, 0, {DATA}};
+	unsigned i, answers;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct storvsp_packet packet = block_srb(true, 0, 8), reset = {.operation = kinds[i], .flags = 1};
+		struct guest_packet answer;
+		bool was_reset = false;
+
+		send_direct(0, 1, &packet, &range, 1);
+		assert_true(guest_send(&channels[0], VM_PKT_DATA_INBAND, RESET_ID, 1, NULL, 0, &reset, sizeof(reset)));
+		for (answers = 0; answers < 2; answers++) { /* the write never ends after the reset */
+			assert_int_equal(receive(0, &answer)->status, 0);
+			assert_false(was_reset);
+			was_reset = answer.descriptor.trans_id == RESET_ID;
+		}
+		assert_true(was_reset);
+		packet = exchange(0, srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0));
+		assert_int_equal(packet.srb.sense[12], 0x29);
+	}
+}
+
+/* The VSP breaks the channel; a guest that closes it can have it again. */
+static void expect_broken(void)
+{
+	struct storvsp_packet packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0);
+
+	wait_for_open(0);
+	assert_true(guest.lines > 0);
+	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 1, NULL, 0, &packet, sizeof(packet));
+	close_primary();
+	open_channel(0, relid);
+	initialize(STORVSP_VERSION_WIN10);
+	take_attention(0, 0);
+}
+
+static void test_breaking(void **state)
+{
+	uint32_t operation = STORVSP_BEGIN_INITIALIZATION;
+	uint64_t pages[2] = {1, 0};
+
+	(void)state;
+	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 1, NULL, 0, &operation, 4); /* less than a head */
+	expect_broken();
+	guest_send(&channels[0], VM_PKT_COMP, 1, 0, NULL, 0, pages, 16);
+	expect_broken();
+	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 0, NULL, 0, pages, 16); /* wants no answer */
+	expect_broken();
+}
+
+static void test_hold(void **state)
+{
+	struct range range = {4096, 0, {DATA}};
+	struct storvsp_packet reply;
+
+	(void)state;
+	assert_int_equal(storage_hold(storage, lun0), 0);
+	reply = direct(0, block_srb(false, 0, 8), range);
+	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_BUSY);
+	assert_int_equal(reply.srb.scsi_status, SCSI_BUSY);
+	assert_int_equal(storage_release(storage, lun0, disk), 0);
+	take_attention(0, 0);
+	assert_int_equal(direct(0, block_srb(false, 0, 8), range).status, 0);
+}
+
+/* The controller goes while requests are under way: the disk is free when destroy returns. */
+static void test_destroy_under_load(void **state)
+{
+	struct storvsp_packet packet = block_srb(true, 0, 8);
+	struct range range = {4096, 0, {DATA}};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 20; i++) {
+		send_direct(0, i + 1, &packet, &range, 1);
+	}
+	storage_destroy(&storage);
+	disk_close(&disk, NULL);
+	disk = open_file(path, 4096);
+	while (!guest_take(CHANNELMSG_RESCIND_CHANNELOFFER)) {
+		serve();
+	}
+}
+
+static void test_ide(void **state)
+{
+	struct storage_config config = {.flavour = STORAGE_IDE, .ide = {1, 1, 0}, .channel_count = 4};
+	const struct vmbus_channel_offer_channel *offer;
+	static const struct vmbus_guid ide = VMBUS_GUID_IDE;
+	struct vmbus_channel_message_header request = {.msgtype = CHANNELMSG_REQUESTOFFERS};
+	struct storvsp_offer_data data;
+	struct storvsp_packet packet;
+
+	(void)state;
+	storage_destroy(&storage);
+	vmbus_serve(guest.bus);
+	assert_int_equal(storage_create(guest.bus, &config, &storage), 0);
+	assert_int_equal(storage_attach(storage, lun0, &(struct storage_unit){.kind = STORAGE_DISK, .disk = disk}), -EINVAL);
+	attach((struct storage_address){1, 1, 0}, disk);
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	guest_post(&request, sizeof(request));
+	offer = guest_take(CHANNELMSG_OFFERCHANNEL);
+	assert_non_null(offer);
+	assert_memory_equal(&offer->offer.if_type, &ide, 16);
+	assert_memory_equal(&offer->offer.if_instance, ((uint8_t[16]){1, 0, 0, 0, 1, 0, 0x99, 0x88}), 16);
+	memcpy(&data, offer->offer.user_def, sizeof(data));
+	assert_int_equal(data.path, 1);
+	assert_int_equal(data.target, 1);
+	assert_int_equal(data.flags, STORVSP_OFFER_EMULATED_IDE);
+	relid = offer->child_relid;
+	assert_non_null(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED));
+	open_channel(0, relid);
+	initialize(STORVSP_VERSION_WIN10);
+	packet = exchange(0, (struct storvsp_packet){.operation = STORVSP_CREATE_SUB_CHANNELS, .sub_channel_count = 1});
+	assert_int_equal(packet.status, STORVSP_STATUS_INVALID_PARAMETER);
+	packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0);
+	packet.srb.target = 1; /* and the path is not named */
+	exchange(0, packet);
+	assert_int_equal(exchange(0, packet).status, 0);
+	packet.srb.target = 0;
+	assert_int_equal(exchange(0, packet).srb.srb_status, STORVSP_SRB_INVALID_LUN);
+}
+
+static void test_bad_configurations(void **state)
+{
+	struct storage *made = NULL;
+	struct storage_config config = {.flavour = STORAGE_SCSI, .instance = {1}};
+
+	(void)state;
+	assert_int_equal(storage_create(guest.bus, &config, &made), -EEXIST);
+	config.channel_count = 1000;
+	assert_int_equal(storage_create(guest.bus, &config, &made), -EINVAL);
+	config = (struct storage_config){.flavour = STORAGE_IDE, .ide = {2, 0, 0}};
+	assert_int_equal(storage_create(guest.bus, &config, &made), -EINVAL);
+	assert_null(made);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_versions, start, stop),
+		cmocka_unit_test_setup_teardown(test_properties, start, stop),
+		cmocka_unit_test_setup_teardown(test_order_of_the_handshake, start, stop),
+		cmocka_unit_test_setup_teardown(test_data, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_request_sizes, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_sense, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_no_lun, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_bad_requests, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_many_at_once, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_sub_channels, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_close_and_open_again, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_guest_starts_anew, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_hot_plug, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_no_announcement, start, stop),
+		cmocka_unit_test_setup_teardown(test_resets, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_breaking, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_hold, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_destroy_under_load, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_ide, start, stop),
+		cmocka_unit_test_setup_teardown(test_bad_configurations, start, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
