@@ -64,6 +64,26 @@ struct backend_interrupt {
  * on hardware. */
 int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt);
 
+/* ---- The guest's SynIC ---- */
+
+#define BACKEND_MESSAGE_MAX 240
+
+/*
+ * A message into the slot of a VP's SINT. -EAGAIN: the slot is taken, and nothing tells when the
+ * guest has emptied it. Other errors: there is no such VP, or it has no SynIC.
+ */
+int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sint, uint32_t type,
+			   const void *payload, size_t size) MUST_CHECK;
+/* Sets an event flag of a VP's SINT; the interrupt follows from it. */
+int partition_signal_event(struct partition *partition, uint32_t vp, uint8_t sint, uint16_t flag);
+/*
+ * From now on the guest's HvSignalEvent on this connection, with flag number 0, signals an eventfd
+ * and its VP does not leave for us. -ENOTTY: what is below has no such thing; the calls come as
+ * VP_EXIT_HYPERCALL, as all those do that name a connection which is not known.
+ */
+int partition_bind_event(struct partition *partition, uint32_t connection_id, int event) MUST_CHECK;
+void partition_unbind_event(struct partition *partition, uint32_t connection_id, int event);
+
 /* ---- VPs ---- */
 
 enum vp_gpr {
@@ -135,6 +155,7 @@ enum vp_exit_kind {
 				be emulated */
 	VP_EXIT_MSR,	     /* an MSR that the hypervisor leaves to us */
 	VP_EXIT_CPUID,	     /* a leaf that the hypervisor leaves to us */
+	VP_EXIT_HYPERCALL,   /* HvPostMessage or HvSignalEvent on a connection that only we know */
 	VP_EXIT_EOI,	     /* the local APIC ended a level-triggered interrupt */
 	VP_EXIT_WINDOW,	     /* the interrupt window that vp_request_window() asked for is open */
 	VP_EXIT_HALT,	     /* halted for ever: HLT without a hypervisor that wakes it */
@@ -173,6 +194,12 @@ struct vp_exit {
 			uint32_t leaf, subleaf;
 			uint32_t eax, ebx, ecx, edx; /* in: what the hypervisor would say; out */
 		} cpuid;
+		struct {
+			uint16_t code; /* HVCALL_* (include/hv/hypercall.h) */
+			bool fast;     /* `input` is the input, else where it is in guest memory */
+			uint64_t input;
+			uint16_t status; /* out: HV_STATUS_* */
+		} hypercall;
 		uint8_t eoi_vector;
 		uint32_t code;
 	};

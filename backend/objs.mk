@@ -1,5 +1,6 @@
 # The home that drives the root module's device. A program takes one home.
-backend_root_objs := backend/root.o backend/root_message.o backend/root_registers.o
+backend_root_objs := backend/root.o backend/root_message.o backend/root_registers.o \
+	backend/root_synic.o
 backend_objs := $(backend_root_objs)
 
 backend_tests := tests/unit/root_message_test.c

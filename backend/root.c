@@ -122,8 +122,9 @@ static int install(struct partition *partition, uint32_t type, uint32_t access, 
 }
 
 /*
- * Ports are ours. CPUID and MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory
- * without RAM comes to us without being asked for. Some hypervisors send the EOI messages of
+ * Ports are ours, and the connections that the hypervisor does not know: those of VMBus. CPUID and
+ * MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory without RAM comes to us
+ * without being asked for. Some hypervisors send the EOI messages of
  * level-triggered interrupts to whoever asks, some to every parent and know no such intercept: a
  * refusal of that one is not an error.
  */
@@ -133,6 +134,10 @@ static int install_intercepts(struct partition *partition)
 	uint32_t both = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE;
 	int rc = install(partition, HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE, both, all_ports.as_uint64);
 
+	if (rc == 0) {
+		rc = install(partition, HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION,
+			     HV_INTERCEPT_ACCESS_MASK_EXECUTE, 0);
+	}
 	(void)install(partition, HV_INTERCEPT_TYPE_X64_APIC_EOI, HV_INTERCEPT_ACCESS_MASK_WRITE, 0);
 	return rc;
 }

@@ -24,6 +24,7 @@ struct vp {
 	/* Of the intercept that is being answered. */
 	uint64_t rip, next_rip; /* of the instruction, and of the one after it */
 	uint64_t rax;
+	bool wide;   /* a hypercall from 64-bit code: its result goes to RAX alone */
 	bool shadow; /* an interrupt shadow is to be lifted when the instruction is over */
 };
 

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "include/hv/status.h"
+
 static uint64_t truncate_rip(const struct hv_x64_intercept_message_header *header, uint64_t rip)
 {
 	bool wide = header->execution_state.efer_lma && header->cs_segment._long;
@@ -91,6 +93,34 @@ static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_mess
 	exit->cpuid.edx = (uint32_t)message->default_result_rdx;
 }
 
+/* VMCALL and VMMCALL are of this length, which some hypervisors leave to us to know. */
+#define HYPERCALL_LENGTH 3
+
+/* The registers of a call are not the same in 32-bit code (TLFS, Hypercall Interface). */
+static void decode_hypercall(struct vp *vp,
+			     const struct hv_x64_hypercall_intercept_message *message,
+			     struct vp_exit *exit)
+{
+	const struct hv_x64_intercept_message_header *header = &message->header;
+	uint64_t control, input;
+
+	keep(vp, header);
+	vp->next_rip = truncate_rip(header, header->rip + HYPERCALL_LENGTH);
+	vp->wide = header->execution_state.efer_lma && header->cs_segment._long;
+	if (vp->wide) {
+		control = message->rcx;
+		input = message->rdx;
+	} else {
+		control = message->rdx << 32 | (uint32_t)message->rax;
+		input = message->rbx << 32 | (uint32_t)message->rcx;
+	}
+	exit->kind = VP_EXIT_HYPERCALL;
+	exit->hypercall.code = (uint16_t)control;
+	exit->hypercall.fast = control & HV_HYPERCALL_FAST_BIT;
+	exit->hypercall.input = input;
+	exit->hypercall.status = HV_STATUS_INVALID_HYPERCALL_CODE;
+}
+
 void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit)
 {
 	const void *payload = message->u.payload;
@@ -108,6 +138,9 @@ void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit
 		break;
 	case HVMSG_X64_CPUID_INTERCEPT:
 		decode_cpuid(vp, payload, exit);
+		break;
+	case HVMSG_HYPERCALL_INTERCEPT:
+		decode_hypercall(vp, payload, exit);
 		break;
 	case HVMSG_X64_APIC_EOI:
 		exit->kind = VP_EXIT_EOI;
@@ -223,6 +256,13 @@ static int answer_cpuid(struct vp *vp, const struct vp_exit *exit)
 	return finish(vp, values, 15);
 }
 
+static int answer_hypercall(struct vp *vp, const struct vp_exit *exit)
+{
+	uint64_t values[4] = {[VP_RAX] = exit->hypercall.status};
+
+	return finish(vp, values, vp->wide ? 1u << VP_RAX : 1u << VP_RAX | 1u << VP_RDX);
+}
+
 int root_answer(struct vp *vp, const struct vp_exit *exit)
 {
 	switch (exit->kind) {
@@ -232,6 +272,8 @@ int root_answer(struct vp *vp, const struct vp_exit *exit)
 		return answer_msr(vp, exit);
 	case VP_EXIT_CPUID:
 		return answer_cpuid(vp, exit);
+	case VP_EXIT_HYPERCALL:
+		return answer_hypercall(vp, exit);
 	default:
 		return 0;
 	}

@@ -71,6 +71,22 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 })
             }
 
+            /* Enlightened systems look for it by this name; what devices want of memory comes from the bus above. */
+            Device (VMBS)
+            {
+                Name (_HID, "VMBus")
+                Name (_UID, Zero)
+                Name (_DDN, "VMBUS")
+                Method (_STA, 0, NotSerialized)
+                {
+                    Return (0x0F)
+                }
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IRQNoFlags () { 5 }
+                })
+            }
+
             Device (MBRD)
             {
                 Name (_HID, EisaId ("PNP0C02"))

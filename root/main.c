@@ -56,6 +56,10 @@ static const struct kernel_param_ops root_pages_ops = {
 module_param_cb(root_pages, &root_pages_ops, NULL, 0444);
 MODULE_PARM_DESC(root_pages, "Pages of the root that are free in the hypervisor");
 
+bool root_extensions = true;
+module_param_named(extensions, root_extensions, bool, 0644);
+MODULE_PARM_DESC(extensions, "Offer what upstream's driver does not have (Y)");
+
 static long device_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	switch (command) {

@@ -144,7 +144,7 @@ static long locked_ioctl(struct partition *partition, unsigned int command, void
 	case MSHV_ROOT_HVCALL:
 		return passthru_hvcall(partition, &partition->pages, true, argument);
 	case MSHV_VD_SIGNAL_EVENTFD:
-		return signal_eventfd_set(partition, argument);
+		return root_extensions ? signal_eventfd_set(partition, argument) : -ENOTTY;
 	default:
 		return -ENOTTY;
 	}

@@ -103,6 +103,9 @@ struct root_counts {
 
 extern struct root_counts root_counts;
 
+/* Off: the device is no more than upstream's, so that what programs do without can be tested. */
+extern bool root_extensions;
+
 /* status.c */
 int status_to_errno(hv_status_t status);
 

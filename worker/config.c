@@ -30,6 +30,11 @@ static const char help[] =
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH or unix:PATH (a socket to "
 	"connect to)\n"
+	"  --disk FILE[,scsi|ide][,ro]\n"
+	"                    a disk: VHDX, VHD or raw; on the SCSI controller (the default) or as "
+	"one of\n"
+	"                    four IDE disks; may be given many times\n"
+	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
 	"  --help            this\n"
 	"\n"
@@ -158,9 +163,74 @@ static bool set_name(struct config *config, const char *text)
 	return true;
 }
 
-enum option_name { NAME, KERNEL, INITRD, APPEND, MEMORY, VPS, SERIAL, ON_RESET, HELP };
+/* Takes a word off the end of FILE,WORD,... */
+static bool take_word(char *text, const char *word)
+{
+	size_t length = strlen(text), tail = strlen(word);
 
-static bool set_option(struct config *config, int name, const char *value)
+	if (length <= tail || strcmp(text + length - tail, word) != 0) {
+		return false;
+	}
+	text[length - tail] = '\0';
+	return true;
+}
+
+static bool has_room(const struct config *config, bool ide)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < config->disk_count; i++) {
+		count += config->disks[i].ide == ide;
+	}
+	return count < (ide ? CONFIG_IDE_MAX : CONFIG_SCSI_MAX);
+}
+
+static bool add_disk(struct config *config, const struct config_disk *disk)
+{
+	if (!has_room(config, disk->ide)) {
+		say("%s %s: there is room for %d; leave some out",
+		    disk->ide ? "IDE disk" : "SCSI disk", disk->path,
+		    disk->ide ? CONFIG_IDE_MAX : CONFIG_SCSI_MAX);
+		return false;
+	}
+	config->disks[config->disk_count++] = *disk;
+	return true;
+}
+
+/* The words stand after the file's name, in any order; a name may have commas of its own. */
+static bool set_disk(struct config *config, char *text)
+{
+	struct config_disk disk = {.path = text};
+	bool scsi = false, more = true;
+
+	while (more) {
+		more = take_word(text, ",ro");
+		disk.read_only |= more;
+		if (take_word(text, ",ide")) {
+			disk.ide = more = true;
+		}
+		if (take_word(text, ",scsi")) {
+			scsi = more = true;
+		}
+	}
+	if (*text == '\0' || *text == ',' || (scsi && disk.ide)) {
+		say("--disk %s: give FILE, FILE,scsi or FILE,ide, and ,ro if it is not to be "
+		    "written",
+		    text);
+		return false;
+	}
+	return add_disk(config, &disk);
+}
+
+static bool set_dvd(struct config *config, const char *text)
+{
+	return add_disk(config,
+			&(struct config_disk){.path = text, .dvd = true, .read_only = true});
+}
+
+enum option_name { NAME, KERNEL, INITRD, APPEND, MEMORY, VPS, SERIAL, DISK, DVD, ON_RESET, HELP };
+
+static bool set_option(struct config *config, int name, char *value)
 {
 	switch (name) {
 	case NAME:
@@ -180,6 +250,10 @@ static bool set_option(struct config *config, int name, const char *value)
 		return set_vps(config, value);
 	case SERIAL:
 		return set_serial(config, value);
+	case DISK:
+		return set_disk(config, value);
+	case DVD:
+		return set_dvd(config, value);
 	case ON_RESET:
 		return set_on_reset(config, value);
 	default:
@@ -212,6 +286,8 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		{"memory", required_argument, NULL, MEMORY},
 		{"vps", required_argument, NULL, VPS},
 		{"serial", required_argument, NULL, SERIAL},
+		{"disk", required_argument, NULL, DISK},
+		{"dvd", required_argument, NULL, DVD},
 		{"on-reset", required_argument, NULL, ON_RESET},
 		{"help", no_argument, NULL, HELP},
 		{NULL, 0, NULL, 0},

@@ -18,6 +18,15 @@ enum on_reset {
 	ON_RESET_EXIT,
 };
 
+#define CONFIG_SCSI_MAX	 64 /* disks of the SCSI controller, DVD drives among them */
+#define CONFIG_IDE_MAX	 4
+#define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
+
+struct config_disk {
+	const char *path;
+	bool ide, dvd, read_only;
+};
+
 struct config {
 	const char *name;
 	const char *kernel;
@@ -28,6 +37,8 @@ struct config {
 	enum serial_kind serial;
 	const char *serial_path;
 	enum on_reset on_reset;
+	struct config_disk disks[CONFIG_DISKS_MAX]; /* in the order of the command line */
+	unsigned int disk_count;
 };
 
 enum config_result {

@@ -76,6 +76,9 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 	case VP_EXIT_MSR: /* nobody knows it */
 		exit->msr.fault = true;
 		break;
+	case VP_EXIT_HYPERCALL:
+		hypercall_handle(vp->machine, exit);
+		break;
 	case VP_EXIT_EOI:
 		board_apic_eoi(&vp->machine->board, exit->eoi_vector);
 		break;

@@ -1,6 +1,6 @@
 /*
- * The main thread while the machine runs: timers, the serial line, signals. Everything it waits for
- * is in one epoll set.
+ * The main thread while the machine runs: timers, the serial line, VMBus' messages, signals.
+ * Everything it waits for is in one epoll set.
  */
 #include <errno.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "vmbus/vmbus.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
@@ -16,6 +17,8 @@ enum source {
 	SOURCE_STOP,
 	SOURCE_BOARD_TIMER,
 	SOURCE_NUDGE_TIMER,
+	SOURCE_BUS,
+	SOURCE_BUS_TIMER,
 	SOURCE_SIGNAL,
 	SOURCE_LISTENER,
 	SOURCE_IN,
@@ -124,6 +127,13 @@ static void serve(struct loop *loop, enum source source, int signals)
 		host_nudge_fired(&machine->host);
 		serve_serial(loop);
 		break;
+	case SOURCE_BUS:
+		vmbus_serve(machine->bus);
+		break;
+	case SOURCE_BUS_TIMER:
+		drain(bus_timer(machine));
+		bus_timer_fired(machine);
+		break;
 	case SOURCE_SIGNAL:
 		serve_signal(loop, signals);
 		break;
@@ -159,6 +169,8 @@ void loop_run(struct machine *machine)
 	    watch(&loop, machine->stop_event, EPOLLIN, SOURCE_STOP) != 0 ||
 	    watch(&loop, machine->host.board_timer, EPOLLIN, SOURCE_BOARD_TIMER) != 0 ||
 	    watch(&loop, machine->host.nudge_timer, EPOLLIN, SOURCE_NUDGE_TIMER) != 0 ||
+	    watch(&loop, vmbus_fd(machine->bus), EPOLLIN, SOURCE_BUS) != 0 ||
+	    watch(&loop, bus_timer(machine), EPOLLIN, SOURCE_BUS_TIMER) != 0 ||
 	    watch(&loop, signals, EPOLLIN, SOURCE_SIGNAL) != 0 ||
 	    (machine->serial.listener >= 0 &&
 	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0)) {

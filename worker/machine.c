@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmbus/vmbus.h"
 #include "worker/say.h"
 
 #define KICK_EVERY_NS 2000000
@@ -65,7 +66,7 @@ bool machine_create(struct machine *machine)
 		machine->vps[i].index = i;
 	}
 	board_create(&machine->board, &machine->host);
-	return true;
+	return bus_create(machine) && disks_attach(machine);
 }
 
 static bool failed(const char *what, int rc)
@@ -180,6 +181,8 @@ void machine_stop(struct machine *machine)
 	unsigned int i;
 
 	end_threads(machine);
+	/* The guest's memory is its own no longer than this. */
+	vmbus_reset(machine->bus);
 	for (i = 0; i < machine->config->vps; i++) {
 		if (machine->vps[i].vp != NULL) {
 			vp_destroy(&machine->vps[i].vp);

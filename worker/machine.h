@@ -57,6 +57,17 @@ struct host {
 		extint_seen; /* [a] the old interrupt controllers' output; VP 0 knows of it */
 };
 
+struct vmbus;
+struct vmbus_host;
+struct storage;
+struct disk;
+
+/* What the machine has on VMBus. */
+struct disks {
+	struct disk *files[CONFIG_DISKS_MAX]; /* as in config->disks; NULL: not open */
+	struct storage *scsi, *ide[CONFIG_IDE_MAX];
+};
+
 struct machine {
 	const struct config *config;
 	int backend; /* [I] */
@@ -66,6 +77,9 @@ struct machine {
 	struct serial serial;
 	struct host host;
 	struct board board;
+	struct vmbus *bus;		/* [I] */
+	struct vmbus_host *bus_host;	/* [I] */
+	struct disks disks;		/* [M] */
 	struct partition *partition;	/* [I] */
 	struct machine_vp *vps;		/* [I] config->vps of them */
 	int stop_event;			/* [I] eventfd */
@@ -100,6 +114,26 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit);
 bool host_create(struct host *host, struct machine *machine) MUST_CHECK;
 /* The nudge timer fired: what it was for has been seen to, but VP 0 may need one more. */
 void host_nudge_fired(struct host *host);
+
+/* bus.c: the home of the VMBus server. False: said why. */
+bool bus_create(struct machine *machine) MUST_CHECK;
+void bus_destroy(struct machine *machine);
+/* The guest's HvSignalEvent, where the hypervisor leaves it to us; false: there is no such
+ * connection. Any thread. */
+bool bus_signal(struct machine *machine, uint32_t connection_id);
+/* A timerfd: when it fires, messages that the guest had no room for are tried again. */
+int bus_timer(const struct machine *machine);
+void bus_timer_fired(struct machine *machine);
+
+/* hypercall.c: the calls of VP_EXIT_HYPERCALL; the status is in *exit afterwards. */
+void hypercall_handle(struct machine *machine, struct vp_exit *exit);
+
+/* disks.c: the files of the command line, then the controllers that they are at. False: said why.
+ */
+bool disks_open(struct machine *machine) MUST_CHECK;
+bool disks_attach(struct machine *machine) MUST_CHECK;
+/* False: what a guest wrote last may not be in a file; said so. */
+bool disks_close(struct machine *machine);
 
 /* sandbox.c. False: said why. */
 bool sandbox_enter(void) MUST_CHECK;

@@ -134,12 +134,17 @@ int main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 1);
 	/* What was asked for is checked before anything is made, and what leaves traces is made
 	 * last. */
-	if (!config_fits_host(&config) || !open_files(&machine) || !open_backend(&machine) ||
-	    !machine_create(&machine) || !serial_create(&machine.serial, &config)) {
+	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
+	    !open_backend(&machine) || !machine_create(&machine) ||
+	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
 	reason = sandbox_enter() ? run(&machine) : STOP_HOST_ERROR;
 	serial_destroy(&machine.serial);
+	if (!disks_close(&machine)) {
+		reason = STOP_HOST_ERROR;
+	}
+	bus_destroy(&machine);
 	return exit_status(reason);
 }

@@ -40,6 +40,21 @@ static const int allowed[] = {
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(signalfd4),
 	SCMP_SYS(timerfd_settime),
+	/* The disks' files: by a ring, and by threads for what a ring does not do. */
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_register),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(preadv),
+	SCMP_SYS(pwritev),
+	SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(lseek),
+	SCMP_SYS(newfstatat), /* fstat of a descriptor */
+	SCMP_SYS(fstat),
+	/* VMBus: one for each channel that the guest opens. */
+	SCMP_SYS(eventfd2),
 	/* Guest memory is emptied at a reset, and put into large pages. */
 	SCMP_SYS(fallocate),
 	SCMP_SYS(madvise),

@@ -3,10 +3,13 @@
  * page tables and instruction bytes, against all devices and the emulator, while time passes and
  * people type. Nothing of it may end the process.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "include/hv/hypercall.h"
 #include "tests/fake/backend.h"
+#include "vmbus/vmbus.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
@@ -42,6 +45,27 @@ void say(const char *format, ...)
 void say_guest(const char *format, ...)
 {
 	(void)format;
+}
+
+/* Where the calls end: what VMBus makes of them is its own fuzzer's affair. */
+int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, const void *payload,
+		  size_t size)
+{
+	static uint8_t copy[VMBUS_MESSAGE_MAX];
+
+	(void)bus;
+	(void)type;
+	if (size > sizeof(copy)) {
+		abort();
+	}
+	memcpy(copy, payload, size);
+	return connection_id % 2 ? 0 : -EAGAIN;
+}
+
+bool bus_signal(struct machine *m, uint32_t connection_id)
+{
+	(void)m;
+	return connection_id % 2;
 }
 
 struct input {
@@ -128,7 +152,7 @@ static void one_exit(struct input *input)
 {
 	struct vp_exit exit = {.kind = VP_EXIT_NONE};
 
-	switch (take(input, 1) % 16) {
+	switch (take(input, 1) % 17) {
 	case 0:
 	case 1:
 	case 2:
@@ -172,6 +196,12 @@ static void one_exit(struct input *input)
 		break;
 	case 14:
 		board_power_button(&machine.board);
+		break;
+	case 15:
+		exit.kind = VP_EXIT_HYPERCALL;
+		exit.hypercall.code = (uint16_t)(HVCALL_POST_MESSAGE + take(input, 1) % 3);
+		exit.hypercall.fast = take(input, 1) & 1;
+		exit.hypercall.input = take_address(input);
 		break;
 	default:
 		board_reset(&machine.board);

@@ -18,7 +18,8 @@ static char said[2048]; /* standard error, of the last call */
 /* Words after "vmwp", separated by spaces. */
 static enum config_result parse(const char *words)
 {
-	char text[1024], *argv[40] = {"vmwp"};
+	static char text[4096]; /* what was parsed points into it */
+	char *argv[200] = {"vmwp"};
 	int argc = 1, saved = dup(STDERR_FILENO), pipes[2];
 	enum config_result result;
 	ssize_t length;
@@ -132,6 +133,35 @@ static void numbers_of_vps(void **state)
 	}
 }
 
+static void disks(void **state)
+{
+	char words[4096] = GOOD;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(
+		parse(GOOD "--disk a.vhdx --dvd b.iso --disk c,d.vhd,ro,ide --disk e,scsi,ro"),
+		CONFIG_OK);
+	assert_int_equal(config.disk_count, 4);
+	assert_string_equal(config.disks[0].path, "a.vhdx");
+	assert_false(config.disks[0].ide || config.disks[0].dvd || config.disks[0].read_only);
+	assert_string_equal(config.disks[1].path, "b.iso");
+	assert_true(config.disks[1].dvd && config.disks[1].read_only && !config.disks[1].ide);
+	assert_string_equal(config.disks[2].path, "c,d.vhd");
+	assert_true(config.disks[2].ide && config.disks[2].read_only);
+	assert_string_equal(config.disks[3].path, "e");
+	assert_true(config.disks[3].read_only && !config.disks[3].ide);
+	bad(GOOD "--disk x,ide,scsi", "--disk x");
+	bad(GOOD "--disk ,ide", "--disk");
+	bad(GOOD "--disk a,ide --disk a,ide --disk a,ide --disk a,ide --disk five,ide", "five");
+	for (i = 0; i < CONFIG_SCSI_MAX; i++) {
+		strcat(words, i % 2 ? "--disk x " : "--dvd x ");
+	}
+	assert_int_equal(parse(words), CONFIG_OK);
+	strcat(words, "--disk last");
+	bad(words, "last");
+}
+
 static void the_rest(void **state)
 {
 	(void)state;
@@ -146,7 +176,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_given), cmocka_unit_test(defaults),
 		cmocka_unit_test(missing_options),  cmocka_unit_test(sizes),
-		cmocka_unit_test(numbers_of_vps),   cmocka_unit_test(the_rest),
+		cmocka_unit_test(numbers_of_vps),   cmocka_unit_test(disks),
+		cmocka_unit_test(the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "backend/root.h"
+#include "include/hv/status.h"
 
 static struct hv_vp_register_page page;
 static struct vp vp;
@@ -282,6 +283,46 @@ static void cpuid_leaves(void **state)
 	assert_int_equal(page.gp_registers[VP_RBX], 2);
 }
 
+/* The registers of a call, and of its result, are others in 32-bit code. */
+static void hypercalls(void **state)
+{
+	struct hv_x64_hypercall_intercept_message *m = payload(HVMSG_HYPERCALL_INTERCEPT);
+
+	(void)state;
+	m->header.rip = 0xfffffffffffffffdull;
+	m->header.execution_state.efer_lma = 1;
+	m->header.cs_segment._long = 1;
+	m->rcx = HVCALL_POST_MESSAGE;
+	m->rdx = 0x123456789000;
+	root_decode(&vp, &message, &vp_exit);
+	assert_int_equal(vp_exit.kind, VP_EXIT_HYPERCALL);
+	assert_int_equal(vp_exit.hypercall.code, HVCALL_POST_MESSAGE);
+	assert_false(vp_exit.hypercall.fast);
+	assert_int_equal(vp_exit.hypercall.input, 0x123456789000);
+	page.gp_registers[VP_RDX] = 77;
+	vp_exit.hypercall.status = HV_STATUS_INSUFFICIENT_BUFFERS;
+	assert_int_equal(root_answer(&vp, &vp_exit), 0);
+	assert_int_equal(page.gp_registers[VP_RAX], HV_STATUS_INSUFFICIENT_BUFFERS);
+	assert_int_equal(page.gp_registers[VP_RDX], 77);
+	assert_int_equal(page.rip, 0);
+
+	m->header.rip = 0x1000;
+	m->header.cs_segment._long = 0;
+	m->rax = 0xaaaaaaaa00000000ull | HVCALL_SIGNAL_EVENT | HV_HYPERCALL_FAST_BIT;
+	m->rdx = 0;
+	m->rbx = 0x2;
+	m->rcx = 0xbbbbbbbb00002001ull;
+	root_decode(&vp, &message, &vp_exit);
+	assert_int_equal(vp_exit.hypercall.code, HVCALL_SIGNAL_EVENT);
+	assert_true(vp_exit.hypercall.fast);
+	assert_int_equal(vp_exit.hypercall.input, 0x200002001ull);
+	vp_exit.hypercall.status = HV_STATUS_SUCCESS;
+	assert_int_equal(root_answer(&vp, &vp_exit), 0);
+	assert_int_equal(page.gp_registers[VP_RAX], 0);
+	assert_int_equal(page.gp_registers[VP_RDX], 0);
+	assert_int_equal(page.rip, 0x1003);
+}
+
 static void the_other_messages(void **state)
 {
 	static const struct {
@@ -447,6 +488,7 @@ int main(void)
 		T(strings_and_memory_are_instructions),
 		T(msrs),
 		T(cpuid_leaves),
+		T(hypercalls),
 		T(the_other_messages),
 		T(registers_by_the_page),
 		T(registers_by_calls),

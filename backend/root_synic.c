@@ -1,0 +1,57 @@
+/* What VMBus needs of the partition: messages and event flags for the guest, its signals for us. */
+#include "backend/root.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "include/hv/status.h"
+
+int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sint, uint32_t type,
+			   const void *payload, size_t size)
+{
+	struct hv_input_post_message_direct input = {.vp_index = vp, .sint_index = sint};
+	struct hv_message message = {.header = {.message_type = type}};
+	uint16_t status = HV_STATUS_SUCCESS;
+	int rc;
+
+	if (size > BACKEND_MESSAGE_MAX) {
+		return -EINVAL;
+	}
+	message.header.payload_size = (uint8_t)size;
+	memcpy(message.u.payload, payload, size);
+	memcpy(input.message, &message, sizeof(message));
+	rc = root_call(partition->fd, HVCALL_POST_MESSAGE_DIRECT, &input, sizeof(input), NULL, 0, 0,
+		       &status);
+	return rc != 0 && status == HV_STATUS_INSUFFICIENT_BUFFERS ? -EAGAIN : rc;
+}
+
+int partition_signal_event(struct partition *partition, uint32_t vp, uint8_t sint, uint16_t flag)
+{
+	struct hv_input_signal_event_direct input = {
+		.target_vp = vp, .target_sint = sint, .flag_number = flag};
+	struct hv_output_signal_event_direct output;
+
+	return root_call(partition->fd, HVCALL_SIGNAL_EVENT_DIRECT, &input, sizeof(input), &output,
+			 sizeof(output), 0, NULL);
+}
+
+static int bind_event(struct partition *partition, uint32_t connection_id, int event,
+		      uint32_t flags)
+{
+	struct mshv_vd_signal_eventfd binding = {
+		.connection_id = connection_id, .fd = event, .flags = flags};
+
+	return ioctl(partition->fd, MSHV_VD_SIGNAL_EVENTFD, &binding) < 0 ? -errno : 0;
+}
+
+int partition_bind_event(struct partition *partition, uint32_t connection_id, int event)
+{
+	return bind_event(partition, connection_id, event, 0);
+}
+
+void partition_unbind_event(struct partition *partition, uint32_t connection_id, int event)
+{
+	(void)bind_event(partition, connection_id, event,
+			 1u << MSHV_VD_SIGNAL_EVENTFD_BIT_DEASSIGN);
+}

@@ -1,0 +1,168 @@
+/*
+ * The home of the VMBus server (vmbus/host.h): guest memory, messages and event flags by the
+ * backend, and who the guest's signals are for.
+ *
+ * Where the hypervisor's module can, a signal goes to its eventfd without us. Where it cannot, the
+ * VP leaves with the call, and bus_signal() looks the connection up; so the table is kept in any
+ * case.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "vmbus/host.h"
+#include "vmbus/vmbus.h"
+#include "worker/machine.h"
+#include "worker/say.h"
+
+#define RETRY_FIRST_NS 500000l
+#define RETRY_LAST_NS  64000000l /* for a guest that does not look at its messages */
+
+struct connection {
+	uint32_t id;
+	int event; /* -1: none */
+	bool bound;
+};
+
+struct vmbus_host {
+	struct machine *machine;
+	int timer;	      /* a message waits for room in the guest's slot */
+	long retry_ns;	      /* how long it waits the next time; the main thread's */
+	pthread_mutex_t lock; /* of the table */
+	struct connection connections[VMBUS_MAX_CHANNELS]; /* by relid, the low bits of the id */
+};
+
+static struct connection *slot_of(struct vmbus_host *host, uint32_t connection_id)
+{
+	return &host->connections[connection_id % VMBUS_MAX_CHANNELS];
+}
+
+bool bus_create(struct machine *machine)
+{
+	struct vmbus_host *host = calloc(1, sizeof(*host));
+	unsigned int i;
+	int rc = -ENOMEM;
+
+	if (host == NULL) {
+		goto out;
+	}
+	for (i = 0; i < VMBUS_MAX_CHANNELS; i++) {
+		host->connections[i].event = -1;
+	}
+	host->machine = machine;
+	host->retry_ns = RETRY_FIRST_NS;
+	pthread_mutex_init(&host->lock, NULL);
+	host->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	rc = host->timer < 0 ? -errno : vmbus_create(host, &machine->bus);
+	machine->bus_host = host;
+out:
+	if (rc != 0) {
+		say("VMBus cannot be set up: %s", strerror(-rc));
+	}
+	return rc == 0;
+}
+
+void bus_destroy(struct machine *machine)
+{
+	vmbus_destroy(&machine->bus);
+	close(machine->bus_host->timer);
+	free(machine->bus_host);
+	machine->bus_host = NULL;
+}
+
+bool bus_signal(struct machine *machine, uint32_t connection_id)
+{
+	struct vmbus_host *host = machine->bus_host;
+	struct connection *connection = slot_of(host, connection_id);
+	bool found;
+
+	pthread_mutex_lock(&host->lock);
+	found = connection->event >= 0 && connection->id == connection_id;
+	if (found) {
+		eventfd_write(connection->event, 1);
+	}
+	pthread_mutex_unlock(&host->lock);
+	return found;
+}
+
+int bus_timer(const struct machine *machine)
+{
+	return machine->bus_host->timer;
+}
+
+void bus_timer_fired(struct machine *machine)
+{
+	vmbus_room(machine->bus);
+}
+
+/* Nothing tells when a guest has emptied its slot. It does so at once, as a rule. */
+static void retry_later(struct vmbus_host *host)
+{
+	struct itimerspec when = {.it_value.tv_nsec = host->retry_ns};
+
+	timerfd_settime(host->timer, 0, &when, NULL);
+	if (host->retry_ns < RETRY_LAST_NS) {
+		host->retry_ns *= 2;
+	}
+}
+
+void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length)
+{
+	return memory_at(&host->machine->memory, gpa, length);
+}
+
+int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, size_t size)
+{
+	int rc = partition_post_message(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
+					VMBUS_MESSAGE_TYPE, payload, size);
+
+	if (rc == -EAGAIN) {
+		retry_later(host);
+	} else {
+		host->retry_ns = RETRY_FIRST_NS;
+	}
+	return rc;
+}
+
+void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag)
+{
+	/* A VP that the guest has not got, or that has its SynIC off, hears nothing. */
+	(void)partition_signal_event(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
+				     (uint16_t)flag);
+}
+
+int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event)
+{
+	struct connection *connection = slot_of(host, connection_id);
+	int rc = partition_bind_event(host->machine->partition, connection_id, event);
+
+	if (rc != 0 && rc != -ENOTTY) {
+		return rc;
+	}
+	pthread_mutex_lock(&host->lock);
+	*connection = (struct connection){.id = connection_id, .event = event, .bound = rc == 0};
+	pthread_mutex_unlock(&host->lock);
+	return 0;
+}
+
+void vmbus_host_disconnect(struct vmbus_host *host, uint32_t connection_id)
+{
+	struct connection *connection = slot_of(host, connection_id);
+
+	if (connection->bound) {
+		partition_unbind_event(host->machine->partition, connection_id, connection->event);
+	}
+	pthread_mutex_lock(&host->lock);
+	*connection = (struct connection){.event = -1};
+	pthread_mutex_unlock(&host->lock);
+}
+
+void vmbus_host_log(struct vmbus_host *host, const char *line)
+{
+	(void)host;
+	say_guest("%s", line);
+}
