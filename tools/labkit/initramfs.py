@@ -131,4 +131,5 @@ def guest(modules=(), files=None, busybox=BUSYBOX):
         archive.file(name, data, 0o755)
     for name, data in modules:
         archive.file(f"lib/modules/{name}.ko", data)
+    archive.file("lib/modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
     return archive.bytes()

@@ -24,6 +24,7 @@ class Options:
     bare: bool = False
     puts: list = dataclasses.field(default_factory=list)     # (host path, path in the root)
     gets: list = dataclasses.field(default_factory=list)     # (path in the root, host path)
+    disks: list = dataclasses.field(default_factory=list)    # host files: /dev/vda ...; what is written to them is lost
     timeout: float = 600
     accel: str = "tcg"
     cpu: str = ""                # empty: what is usual on the emulator
@@ -57,8 +58,8 @@ def check(o):
     if o.vendor == "vmx" and o.emulator != "bochs" and not (o.accel == "kvm" and host_has("vmx")):
         raise LabError("--vendor vmx needs VT-x: --emulator bochs, or --accel kvm on an Intel host with nested virtualization "
                        "(QEMU does not emulate it)")
-    if o.emulator == "bochs" and (o.accel == "kvm" or o.qemu_args):
-        raise LabError("--emulator bochs: it takes no --accel kvm and no --qemu-arg")
+    if o.emulator == "bochs" and (o.accel == "kvm" or o.qemu_args or o.disks):
+        raise LabError("--emulator bochs: it takes no --accel kvm, no --qemu-arg and no --disk")
     if o.icount and (o.accel == "kvm" or (o.lps > 1 and o.emulator == "qemu")):
         raise LabError("--icount counts what is emulated, and QEMU 7.2 can so for one LP: no --accel kvm, no --emulator qemu")
     if not 1 <= o.lps <= 255:

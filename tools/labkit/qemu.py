@@ -34,7 +34,14 @@ class Qemu(Machine):
                 "-machine", "q35,vmport=off", *self.processor(), "-smp", str(o.lps), "-m", f"{o.memory}M",
                 "-chardev", f"file,id=console,path={self.console}", *sockets,
                 "-serial", "chardev:console", "-serial", "chardev:com2", "-mon", "chardev=qmp,mode=control",
-                "-device", "virtio-serial-pci", "-device", port, *boot, *o.qemu_args]
+                "-device", "virtio-serial-pci", "-device", port, *self.disks(), *boot, *o.qemu_args]
+
+    def disks(self):
+        words = []
+        for i, path in enumerate(self.options.disks):
+            words += ["-drive", f"if=none,id=disk{i},format=raw,snapshot=on,cache=unsafe,file={path.replace(',', ',,')}",
+                      "-device", f"virtio-blk-pci,drive=disk{i}"]
+        return words
 
     def processor(self):
         o = self.options
