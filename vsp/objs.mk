@@ -14,5 +14,6 @@ $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
 storvsp_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fake/vmbus_guest.o
 storvsp_test_libs = $(disk_libs)
 
-vsp_fuzzers := tests/fuzz/scsi_fuzz.c
+vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
+storvsp_fuzz_objs = vsp/storage/storvsp.o $(vsp_scsi_objs) $(disk_fake_objs)

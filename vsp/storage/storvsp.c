@@ -340,12 +340,13 @@ bool storvsp_announce(struct storage_queue *queue)
 {
 	struct storage *storage = queue->storage;
 	struct storvsp_packet packet = {.operation = STORVSP_ENUMERATE_BUS};
-	bool is_new = storage->version >= STORVSP_VERSION_WIN8;
-	struct iovec payload = {&packet, STORVSP_PACKET_HEAD_BYTES +
-						 (is_new ? STORVSP_SRB_BYTES_WIN8 : STORVSP_SRB_BYTES_WIN7)};
+	struct iovec payload = {&packet, STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN7};
 
 	if (!is_primary(queue) || atomic_load(&storage->state) != STATE_READY || !atomic_load(&storage->rescan)) {
 		return true;
+	}
+	if (storage->version >= STORVSP_VERSION_WIN8) {
+		payload.iov_len = sizeof(packet);
 	}
 	if (storage->version >= STORVSP_VERSION_WIN7 && channel_send(queue->channel, 0, false, &payload, 1) == -EAGAIN) {
 		return false;

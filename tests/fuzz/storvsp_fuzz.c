@@ -1,0 +1,256 @@
+/*
+ * Hostile packets of the storage protocol: any operation in any state, any length, ranges that lie in guest memory, across its
+ * end or on top of each other. The channel and its thread are this file; the SCSI target and a simulated disk are behind it.
+ * Every packet must be answered once, with its transaction and at its size, or break the channel.
+ */
+#include "tests/unit/disk_fake.h"
+#include "vsp/storage/storvsp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define RAM_BYTES (256u << 10)
+#define IOS	  8u
+#define STEP	  16u
+
+static struct storage storage;
+static struct storage_queue queues[2];
+static struct storage_io ios[2][IOS];
+static struct disk *disk;
+static uint8_t *ram;
+static unsigned answers, packets;
+static bool broken;
+
+void check_failed(const char *file, int line, const char *what)
+{
+	(void)file;
+	(void)line;
+	(void)what;
+	abort();
+}
+
+/* In place of storvsp_queue.c. */
+struct storage_io *storvsp_take_io(struct storage_queue *queue)
+{
+	struct storage_io *io = queue->free;
+
+	if (!io) {
+		abort();
+	}
+	queue->free = io->next;
+	packets++;
+	return io;
+}
+
+void storvsp_answer(struct storage_io *io)
+{
+	if (io->packet.operation != STORVSP_COMPLETE_IO || io->reply_bytes > sizeof(io->packet) ||
+	    io->reply_bytes < STORVSP_PACKET_HEAD_BYTES) {
+		abort();
+	}
+	io->next = io->queue->free;
+	io->queue->free = io;
+	answers++;
+}
+
+void storvsp_wake_all(struct storage *of)
+{
+	(void)of; /* the loops below look by themselves */
+}
+
+/* In place of storage.c. */
+int storvsp_offer(struct storage *of, unsigned index)
+{
+	if (of != &storage || index < 1 || index >= of->config.channel_count) {
+		abort();
+	}
+	return index == 3 ? -ENOSPC : 0;
+}
+
+/* In place of the channel. */
+void channel_break(struct vmbus_channel *channel, const char *reason)
+{
+	(void)channel;
+	(void)reason;
+	broken = true;
+}
+
+int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,
+		 const struct iovec *payload, unsigned count)
+{
+	(void)channel;
+	if (transaction || completion_requested || count != 1 || payload->iov_len > sizeof(struct storvsp_packet)) {
+		abort();
+	}
+	return packets % 3 ? 0 : -EAGAIN;
+}
+
+/* The input's own idea of a range: a start and a length, cut into pieces that may lie on each other. */
+int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet, uint32_t index,
+		  struct iovec *iov, unsigned max, uint32_t *bytes)
+{
+	const uint8_t *in = packet->ranges;
+	uint32_t length = ((uint32_t)in[0] | (uint32_t)in[1] << 8) * 4u, start = in[2] * 512u, at = 0;
+	unsigned count = 0;
+
+	(void)channel;
+	if (index || in[3] == 0xff) {
+		return index ? -EINVAL : -EFAULT;
+	}
+	while (at < length) {
+		uint32_t piece = length - at < 4096 ? length - at : 4096;
+
+		if (count == max) {
+			return -E2BIG;
+		}
+		if (start + piece > RAM_BYTES) {
+			return -EFAULT;
+		}
+		iov[count++] = (struct iovec){ram + start, piece};
+		start = in[3] & 1 ? start : start + piece;
+		at += piece;
+	}
+	*bytes = length;
+	return (int)count;
+}
+
+static void set_up(void)
+{
+	struct disk_create how = {.type = DISK_DYNAMIC, .size = 4 << 20, .block_size = 1 << 20};
+	struct storage_unit unit = {.kind = STORAGE_DISK};
+	unsigned q, i;
+
+	if (!disk) {
+		fake_reset(1);
+		ram = malloc(RAM_BYTES);
+		if (!ram || disk_create("a.vhdx", &how, NULL) || disk_open("a.vhdx", NULL, &disk, NULL) ||
+		    disk_queue_create(IOS, &queues[0].disks, NULL) || disk_queue_create(IOS, &queues[1].disks, NULL)) {
+			abort();
+		}
+	}
+	memset(&storage, 0, sizeof(storage));
+	storage.config.channel_count = 4;
+	unit.disk = disk;
+	if (scsi_bus_create(&storage.scsi) || scsi_bus_attach(storage.scsi, (struct storage_address){0, 0, 0}, &unit)) {
+		abort();
+	}
+	for (q = 0; q < 2; q++) {
+		queues[q].storage = &storage;
+		queues[q].index = q;
+		queues[q].free = NULL;
+		for (i = 0; i < IOS; i++) {
+			ios[q][i].queue = &queues[q];
+			ios[q][i].next = queues[q].free;
+			queues[q].free = &ios[q][i];
+		}
+	}
+	answers = packets = 0;
+	broken = false;
+}
+
+static void turn(struct storage_queue *queue)
+{
+	disk_queue_poll(queue->disks);
+	storvsp_finish_resets(queue);
+	storvsp_announce(queue);
+}
+
+static void deliver(struct storage_queue *queue, const struct vmbus_packet *packet)
+{
+	while (!queue->free) {
+		turn(&queues[0]);
+		turn(&queues[1]);
+	}
+	storvsp_packet(queue, packet);
+}
+
+/* The handshake, in full, for the inputs that begin with it. */
+static void shake_hands(uint16_t version)
+{
+	static const uint32_t operations[] = {STORVSP_BEGIN_INITIALIZATION, STORVSP_QUERY_PROTOCOL_VERSION,
+					      STORVSP_QUERY_PROPERTIES, STORVSP_END_INITIALIZATION};
+	unsigned i;
+
+	for (i = 0; i < 4; i++) {
+		struct storvsp_packet out = {.operation = operations[i], .version.version = version};
+		struct vmbus_packet packet = {.type = VM_PKT_DATA_INBAND,
+					      .completion_requested = true,
+					      .payload = &out,
+					      .payload_bytes = sizeof(out)};
+
+		deliver(&queues[0], &packet);
+	}
+}
+
+/* A packet of STEP bytes of plan, then of payload. */
+static size_t one_packet(const uint8_t *data, size_t size)
+{
+	uint64_t payload[16] = {0};
+	uint8_t *exact;
+	struct vmbus_packet packet = {
+		.type = data[0] < 0x70 ? VM_PKT_DATA_INBAND : data[0] < 0xf0 ? VM_PKT_DATA_USING_GPA_DIRECT : data[0],
+		.completion_requested = data[1] != 0xff,
+		.transaction = data[2],
+		.ranges = data + 4,
+		.range_count = data[0] < 0x70 ? 0 : data[3] % 3,
+	};
+	size_t bytes = (data[8] < 0xc0 ? 64 : data[8] % 128) & ~7u, left = size - STEP;
+
+	memcpy(payload, data + STEP, bytes < left ? bytes : left);
+	if (data[9] < 0xc0) {
+		payload[0] = data[9] < 0x80 ? STORVSP_EXECUTE_SRB : data[9] % 15;
+	}
+	exact = malloc(bytes + 1); /* so that a byte read too far is seen */
+	memcpy(exact, payload, bytes);
+	packet.payload = exact;
+	packet.payload_bytes = (uint32_t)bytes;
+	deliver(&queues[data[10] & 1], &packet);
+	free(exact);
+	if (data[11] & 1) {
+		turn(&queues[data[11] >> 7]);
+	}
+	if (data[12] == 1) {
+		atomic_store(&storage.rescan, true);
+	}
+	return STEP + (bytes < left ? bytes : left);
+}
+
+static void drain(void)
+{
+	while (answers != packets) {
+		turn(&queues[0]);
+		turn(&queues[1]);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint16_t versions[] = {0x0200, 0x0402, 0x0501, 0x0600, 0x0602};
+
+	if (!size) {
+		return 0;
+	}
+	set_up();
+	if (data[0] < 0xe0) {
+		shake_hands(versions[data[0] % 5]);
+	}
+	data++;
+	size--;
+	while (size > STEP && !broken) {
+		size_t used = one_packet(data, size);
+
+		data += used;
+		size -= used;
+	}
+	drain();
+	if (queues[0].in_flight || queues[1].in_flight || queues[0].resets || queues[1].resets ||
+	    atomic_load(&storage.requests) || atomic_load(&storage.resets)) {
+		abort();
+	}
+	storvsp_primary_closed(&storage);
+	scsi_bus_destroy(&storage.scsi);
+	return 0;
+}
