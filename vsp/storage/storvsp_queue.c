@@ -98,17 +98,26 @@ static void clear_wake(struct storage_queue *queue)
 	(void)n;
 }
 
-/* What there is, until there is nothing. False: the channel has ended. */
-static bool serve(struct storage_queue *queue)
+enum { CHANNEL, DISKS, WAKE, SOURCES };
+
+/*
+ * What there is, until there is nothing. False: the channel has ended. Only what is readable is cleared, and the disks are
+ * asked only while there is something at them: each of these is a system call.
+ */
+static bool serve(struct storage_queue *queue, const struct pollfd *sources)
 {
+	bool more = sources[DISKS].revents;
 	struct vmbus_packet packet;
-	bool more;
 	int r = 0;
 
-	channel_clear_event(queue->channel);
-	clear_wake(queue);
+	if (sources[CHANNEL].revents) {
+		channel_clear_event(queue->channel);
+	}
+	if (sources[WAKE].revents) {
+		clear_wake(queue);
+	}
 	do {
-		more = disk_queue_poll(queue->disks) != 0;
+		more = (more || queue->in_flight) && disk_queue_poll(queue->disks);
 		storvsp_finish_resets(queue);
 		while (send_unsent(queue) && storvsp_announce(queue) && queue->free) {
 			r = channel_receive(queue->channel, &packet);
@@ -118,21 +127,12 @@ static bool serve(struct storage_queue *queue)
 			storvsp_packet(queue, &packet);
 			more = true;
 		}
-		disk_queue_kick(queue->disks);
+		if (queue->in_flight) {
+			disk_queue_kick(queue->disks);
+		}
 	} while (more && r >= 0);
 	channel_flush(queue->channel);
 	return r >= 0;
-}
-
-static void sleep_until_more(struct storage_queue *queue)
-{
-	struct pollfd fds[] = {
-		{channel_event(queue->channel), POLLIN, 0},
-		{disk_queue_fd(queue->disks), POLLIN, 0},
-		{queue->wake, POLLIN, 0},
-	};
-
-	poll(fds, 3, -1);
 }
 
 /* The requests end, and their answers go nowhere. Resets of this channel's no longer stand in the others' way. */
@@ -159,9 +159,14 @@ static void wait_for_closing(struct storage_queue *queue)
 static void *run(void *argument)
 {
 	struct storage_queue *queue = argument;
+	struct pollfd sources[SOURCES] = {
+		[CHANNEL] = {channel_event(queue->channel), POLLIN, POLLIN},
+		[DISKS] = {disk_queue_fd(queue->disks), POLLIN, POLLIN},
+		[WAKE] = {queue->wake, POLLIN, POLLIN},
+	};
 
-	while (serve(queue)) {
-		sleep_until_more(queue);
+	while (serve(queue, sources)) {
+		poll(sources, SOURCES, -1);
 	}
 	drain(queue);
 	wait_for_closing(queue);
