@@ -87,14 +87,11 @@ void check_failed(const char *file, int line, const char *what)
 void guest_create(void)
 {
 	static _Alignas(VMBUS_PAGE_SIZE) uint8_t ram[GUEST_PAGES * VMBUS_PAGE_SIZE];
-	uint32_t i;
 
 	memset(&guest, 0, offsetof(struct vmbus_host, messages));
 	pthread_mutex_init(&guest.lock, NULL);
 	guest.ram = ram;
-	for (i = 0; i < VMBUS_MAX_CHANNELS; i++) {
-		guest.events[i] = -1;
-	}
+	memset(guest.events, 0xff, sizeof(guest.events)); /* all of them -1 */
 	CHECK(vmbus_create(&guest, &guest.bus) == 0);
 }
 
@@ -285,21 +282,29 @@ bool guest_close(struct guest_channel *channel)
 
 /* ---- rings ---- */
 
-static uint8_t *byte_at(const struct guest_half *half, uint32_t index)
+/* To or from the ring, page by page and round the end. */
+static void transfer(const struct guest_half *half, uint32_t index, void *to, const void *from,
+		     uint32_t bytes)
 {
-	index %= half->size;
-	return guest_page(half->pages[half->first_page + index / VMBUS_PAGE_SIZE]) +
-	       index % VMBUS_PAGE_SIZE;
+	uint32_t done, part;
+
+	for (done = 0; done < bytes; done += part) {
+		uint32_t at = (index + done) % half->size;
+		uint8_t *page = guest_page(half->pages[half->first_page + at / VMBUS_PAGE_SIZE]);
+
+		at %= VMBUS_PAGE_SIZE;
+		part = bytes - done < VMBUS_PAGE_SIZE - at ? bytes - done : VMBUS_PAGE_SIZE - at;
+		if (to != NULL) {
+			memcpy((uint8_t *)to + done, page + at, part);
+		} else {
+			memcpy(page + at, (const uint8_t *)from + done, part);
+		}
+	}
 }
 
 static void put(struct guest_half *half, const void *from, uint32_t bytes)
 {
-	const uint8_t *in = from;
-	uint32_t i;
-
-	for (i = 0; i < bytes; i++) {
-		*byte_at(half, half->index + i) = in[i];
-	}
+	transfer(half, half->index, NULL, from, bytes);
 	half->index = (half->index + bytes) % half->size;
 }
 
@@ -359,23 +364,17 @@ bool guest_send(struct guest_channel *channel, uint16_t type, uint64_t transacti
 bool guest_receive(struct guest_channel *channel, struct guest_packet *packet)
 {
 	struct guest_half *half = &channel->in;
-	uint32_t i, bytes, pending, room;
-	uint64_t trailer = 0;
+	uint32_t bytes, pending, room;
+	uint64_t trailer;
 
 	if (used(half) == 0) {
 		return false;
 	}
-	for (i = 0; i < 16; i++) {
-		((uint8_t *)&packet->descriptor)[i] = *byte_at(half, half->index + i);
-	}
+	transfer(half, half->index, &packet->descriptor, NULL, sizeof(packet->descriptor));
 	bytes = packet->descriptor.len8 * 8u;
 	CHECK(bytes >= 16 && bytes + 8 <= used(half) && bytes <= sizeof(packet->bytes));
-	for (i = 0; i < bytes; i++) {
-		packet->bytes[i] = *byte_at(half, half->index + i);
-	}
-	for (i = 0; i < 8; i++) {
-		((uint8_t *)&trailer)[i] = *byte_at(half, half->index + bytes + i);
-	}
+	transfer(half, half->index, packet->bytes, NULL, bytes);
+	transfer(half, half->index + bytes, &trailer, NULL, sizeof(trailer));
 	CHECK(trailer == (uint64_t)half->index << 32);
 	half->index = (half->index + bytes + 8) % half->size;
 	__atomic_store_n(&half->control->read_index, half->index, __ATOMIC_SEQ_CST);

@@ -113,17 +113,18 @@ static void guest_writes_anything(void)
 	}
 }
 
+/* Reads all that the packet says is there, and finds its ranges in RAM. */
 static void look_at(const struct vmbus_packet *packet)
 {
+	static uint8_t copy[1024];
 	struct iovec iov[16];
-	uint32_t i, sum = 0, bytes;
+	uint32_t i, bytes;
 	int j, count;
 
-	for (i = 0; i < packet->payload_bytes; i++) {
-		sum += ((const uint8_t *)packet->payload)[i];
-	}
-	for (i = 0; packet->type == VM_PKT_DATA_USING_XFER_PAGES && i < packet->range_count; i++) {
-		sum += packet->page_ranges[i].byte_count;
+	EXPECT(packet->payload_bytes <= sizeof(copy));
+	memcpy(copy, packet->payload, packet->payload_bytes);
+	if (packet->type == VM_PKT_DATA_USING_XFER_PAGES) {
+		memcpy(copy, packet->page_ranges, packet->range_count * 8);
 	}
 	for (i = 0; i < packet->range_count; i++) {
 		uint64_t total = 0;
@@ -138,7 +139,6 @@ static void look_at(const struct vmbus_packet *packet)
 		}
 		EXPECT(count < 0 || total == bytes);
 	}
-	EXPECT(sum != 0xffffffff);
 }
 
 static void device_receives(void)
@@ -147,7 +147,6 @@ static void device_receives(void)
 	uint32_t i, limit = byte() % 32;
 
 	for (i = 0; i < limit && channel_receive(device.channel, &packet) == 1; i++) {
-		EXPECT(packet.payload_bytes <= 1024);
 		look_at(&packet);
 		if (packet.completion_requested &&
 		    channel_complete(device.channel, packet.transaction, NULL, 0) != 0) {
