@@ -243,6 +243,7 @@ int64_t guest_open(struct guest_channel *channel, uint32_t relid, uint32_t gpadl
 		.ringbuffer_gpadlhandle = gpadl,
 		.target_vp = target_vp,
 		.downstream_ringbuffer_pageoffset = pages / 2,
+		.userdata = "hello",
 	};
 	const struct vmbus_channel_open_result *answer;
 

@@ -1,11 +1,14 @@
 /* vmbus/control.c, offer.c, channel.c, gpadl.c and queue.c: the control protocol with a fake guest.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -308,6 +311,9 @@ static void open_close_open(void **state)
 		assert_int_equal(guest_open(&channel, relid, 0xe1e10 + i, 64, 10, 2), 0);
 		assert_int_equal(device.opened, i);
 		assert_int_equal(channel_target_vp(device.channel), 2);
+		assert_ptr_equal(channel_device(device.channel), &device);
+		assert_ptr_equal(channel_bus(device.channel), guest.bus);
+		assert_memory_equal(channel_open_data(device.channel), "hello", 6);
 		assert_int_equal(guest.connections, 1);
 		assert_true(guest_close(&channel));
 		assert_int_equal(device.closing, i);
@@ -555,6 +561,25 @@ static void rescind_races(void **state)
 	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
 }
 
+/* It gives up the number of a channel that nobody withdrew, while the device still lets go of it.
+ */
+static void a_number_released_too_early(void **state)
+{
+	uint32_t relid = offer_and_connect(VERSION_WIN10_V5_3);
+	struct guest_channel channel;
+
+	(void)state;
+	device.holds = true;
+	assert_int_equal(guest_open(&channel, relid, 5, 8, 10, 0), 0);
+	post_relid(CHANNELMSG_RELID_RELEASED, relid); /* it is open: ignored */
+	post_relid(CHANNELMSG_CLOSECHANNEL, relid);
+	post_relid(CHANNELMSG_RELID_RELEASED, relid);
+	device_let_go(&device);
+	assert_true(guest_open(&channel, relid, 6, 8, 40, 0) != 0);
+	assert_int_equal(device.opened, 1);
+	assert_int_equal(connect(VERSION_WIN10_V5_3), relid);
+}
+
 static void rescind_before_the_guest_knows(void **state)
 {
 	(void)state;
@@ -661,6 +686,33 @@ static void reset_leaves_the_offers(void **state)
 	assert_int_equal(device.released, 0);
 }
 
+static void *let_go_later(void *unused)
+{
+	while (__atomic_load_n(&device.closing, __ATOMIC_ACQUIRE) == 0) {
+		sched_yield();
+	}
+	usleep(20000); /* by now the reset usually waits; it is right in both orders */
+	device_let_go(&device);
+	return unused;
+}
+
+static void reset_waits_for_the_devices(void **state)
+{
+	uint32_t relid = offer_and_connect(VERSION_WIN10_V5_3);
+	struct guest_channel channel;
+	pthread_t thread;
+
+	(void)state;
+	device.holds = true;
+	assert_int_equal(guest_open(&channel, relid, 5, 8, 10, 0), 0);
+	assert_int_equal(pthread_create(&thread, NULL, let_go_later, NULL), 0);
+	vmbus_reset(guest.bus);
+	assert_false(device.is_open);
+	assert_int_equal(guest.connections, 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(connect(VERSION_WIN10_V5_3), relid);
+}
+
 static void reset_finishes_a_rescind(void **state)
 {
 	offer_and_connect(VERSION_WIN10_V5_3);
@@ -713,12 +765,14 @@ int main(void)
 		TEST(rescind_of_a_closed_channel),
 		TEST(rescind_of_an_open_channel),
 		TEST(rescind_races),
+		TEST(a_number_released_too_early),
 		TEST(rescind_before_the_guest_knows),
 		TEST(sub_channels_end_with_the_connection),
 		TEST(a_sub_channel_needs_a_guest),
 		TEST(unload_waits_for_the_devices),
 		TEST(a_new_kernel_waits_for_the_devices),
 		TEST(reset_leaves_the_offers),
+		TEST(reset_waits_for_the_devices),
 		TEST(reset_finishes_a_rescind),
 		TEST(a_declined_offer_comes_again_with_the_next_kernel),
 	};

@@ -613,6 +613,10 @@ static void pieces_of_pages(void **state)
 		.numbers = {200, 201},
 	};
 	const struct vmbus_channel_gpadl_created *created;
+	struct vmbus_channel_open_channel open = {.header.msgtype = CHANNELMSG_OPENCHANNEL,
+						  .ringbuffer_gpadlhandle = 43,
+						  .downstream_ringbuffer_pageoffset = 2};
+	const struct vmbus_channel_open_result *result;
 	struct vmbus_gpadl *gpadl;
 	struct iovec iov[2];
 
@@ -626,6 +630,13 @@ static void pieces_of_pages(void **state)
 	assert_ptr_equal(iov[0].iov_base, guest_page(200) + 8);
 	assert_int_equal(gpadl_range(gpadl, 1, 4096, iov, 2), -EINVAL);
 	channel_gpadl_put(device.channel, gpadl);
+	/* No ring is made of that. */
+	open.child_relid = channel.relid;
+	assert_true(guest_close(&channel));
+	guest_post(&open, sizeof(open));
+	result = guest_take(CHANNELMSG_OPENCHANNEL_RESULT);
+	assert_int_not_equal(result->status, 0);
+	assert_non_null(strstr(guest.line, "whole pages"));
 }
 
 /* Each is refused, and nothing of it stays. */
