@@ -496,6 +496,8 @@ static void rescind_of_a_closed_channel(void **state)
 	const struct vmbus_channel_relid *rescind;
 
 	(void)state;
+	assert_int_equal(device_offer(guest.bus, &other, 2, 0), 0); /* is offered once */
+	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
 	vmbus_rescind(device.channel);
 	rescind = guest_take(CHANNELMSG_RESCIND_CHANNELOFFER);
 	assert_non_null(rescind);
