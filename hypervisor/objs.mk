@@ -81,3 +81,6 @@ hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
 hypervisor_tests += tests/unit/svm_regs_test.c
 svm_regs_test_objs := hypervisor/arch/x86/svm/regs.o
+hypervisor_tests += tests/unit/vmx_exit_test.c tests/unit/ept_test.c
+vmx_exit_test_objs := hypervisor/arch/x86/vmx/exit.o hypervisor/arch/x86/vmx/inject.o
+ept_test_objs := hypervisor/arch/x86/vmx/ept.o

@@ -1,0 +1,111 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "hypervisor/arch/x86/pagetable.h"
+
+/*
+ * Intel SDM vol. 3, tables 28-1 to 28-6: the bits by their numbers, so that a wrong constant cannot
+ * agree with itself.
+ */
+#define BIT(n) (1ull << (n))
+#define WRITEBACK (6ull << 3)
+
+static void test_leaf_bits(void **state)
+{
+	(void)state;
+	assert_int_equal(pte_leaf(0x12345, 0, PTE_READ), 0x12345000 | BIT(0) | WRITEBACK);
+	assert_int_equal(pte_leaf(0x12345, 0, PTE_RIGHTS),
+			 0x12345000 | BIT(0) | BIT(1) | BIT(2) | WRITEBACK);
+	assert_int_equal(pte_leaf(0x12200, 1, PTE_RIGHTS),
+			 0x12200000 | BIT(0) | BIT(1) | BIT(2) | BIT(7) | WRITEBACK);
+	assert_int_equal(pte_leaf(0x40000, 2, PTE_READ | PTE_EXECUTE),
+			 0x40000000 | BIT(0) | BIT(2) | BIT(7) | WRITEBACK);
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_ACCESSED | PTE_DIRTY),
+			 0x1000 | BIT(0) | BIT(1) | BIT(2) | BIT(8) | BIT(9) | WRITEBACK);
+}
+
+/* Type 0; the guest's PAT may combine with it, unless bit 6 says that it may not. */
+static void test_what_is_not_ram_is_uncacheable(void **state)
+{
+	(void)state;
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_UNCACHED),
+			 0x1000 | BIT(0) | BIT(1) | BIT(2) | BIT(6));
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO) & 0xfff, BIT(0) | BIT(1) | BIT(2));
+}
+
+/* What the processor ignores (52..55) is all that our own flags may use. */
+static void test_own_bits_are_ignored_ones(void **state)
+{
+	uint64_t ignored = 0xfull << 52;
+
+	(void)state;
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO) & ~ignored & ~0xfffull, 0x1000);
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_OVERLAY) & ~ignored,
+			 pte_leaf(1, 0, PTE_RIGHTS));
+	assert_int_not_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_IO),
+			     pte_leaf(1, 0, PTE_RIGHTS | PTE_OVERLAY));
+	assert_false(pte_present(PTE_NO_ACCESS));
+	assert_int_equal(PTE_NO_ACCESS & 7, 0);
+}
+
+static void test_flags_come_back(void **state)
+{
+	(void)state;
+	for (uint32_t flags = 0; flags < 256; flags++)
+		for (unsigned int level = 0; level < 3; level++)
+			assert_int_equal(
+				pte_flags_of(pte_leaf(0xfffffull << 18, level, flags | PTE_READ)),
+				flags | PTE_READ);
+}
+
+static void test_address_comes_back(void **state)
+{
+	(void)state;
+	for (unsigned int bit = 0; bit < 40; bit++) {
+		uint64_t entry = pte_leaf(BIT(bit), 0, PTE_RIGHTS | PTE_IO);
+
+		assert_int_equal(pte_spn(entry), BIT(bit));
+		assert_int_equal(pte_spn(pte_table(BIT(bit))), BIT(bit));
+	}
+}
+
+static void test_table_takes_no_right_away(void **state)
+{
+	uint64_t entry = pte_table(0x77);
+
+	(void)state;
+	assert_int_equal(entry & 0xfff, BIT(0) | BIT(1) | BIT(2));
+	assert_true(pte_is_table(entry, 1));
+	assert_true(pte_is_table(entry, 3));
+	assert_false(pte_is_table(entry, 0));
+	assert_false(pte_is_table(pte_leaf(0x200, 1, PTE_READ), 1));
+	assert_false(pte_is_table(0, 1));
+	assert_false(pte_is_table(PTE_NO_ACCESS, 1));
+}
+
+static void test_state_bits(void **state)
+{
+	(void)state;
+	assert_int_equal(pte_state_bits(PTE_ACCESSED), BIT(8));
+	assert_int_equal(pte_state_bits(PTE_DIRTY), BIT(9));
+	assert_int_equal(pte_state_bits(PTE_ACCESSED | PTE_DIRTY), BIT(8) | BIT(9));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_leaf_bits),
+		cmocka_unit_test(test_what_is_not_ram_is_uncacheable),
+		cmocka_unit_test(test_own_bits_are_ignored_ones),
+		cmocka_unit_test(test_flags_come_back),
+		cmocka_unit_test(test_address_comes_back),
+		cmocka_unit_test(test_table_takes_no_right_away),
+		cmocka_unit_test(test_state_bits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
