@@ -41,6 +41,7 @@ hypervisor_vmx_objs += hypervisor/arch/x86/vmx/state.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/exit.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/regs.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/inject.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/task.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/ept.o
 
 hypervisor_products += build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf
@@ -81,6 +82,7 @@ hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
 hypervisor_tests += tests/unit/svm_regs_test.c
 svm_regs_test_objs := hypervisor/arch/x86/svm/regs.o
-hypervisor_tests += tests/unit/vmx_exit_test.c tests/unit/ept_test.c
+hypervisor_tests += tests/unit/vmx_exit_test.c tests/unit/vmx_task_test.c tests/unit/ept_test.c
 vmx_exit_test_objs := hypervisor/arch/x86/vmx/exit.o hypervisor/arch/x86/vmx/inject.o
+vmx_task_test_objs := hypervisor/arch/x86/vmx/task.o hypervisor/arch/x86/vmx/inject.o
 ept_test_objs := hypervisor/arch/x86/vmx/ept.o

@@ -1,11 +1,13 @@
 /*
  * Registers of a child's processor that are kept for it and have no effect: MTRRs (the parent's and
  * the home's mappings decide memory types), MISC_ENABLE, machine checks (there are no banks, and
- * none is ever reported), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them;
+ * none is ever reported), the revision of the microcode (the newest there can be, since nothing can
+ * be loaded; every kernel on an Intel processor asks), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them;
  * the board that they configure is not there).
  */
 #include "tlfs/msr.h"
 
+#define MSR_MICROCODE	  0x0000008Bu
 #define MSR_MTRR_CAP	  0x000000FEu
 #define MSR_MCG_CAP	  0x00000179u
 #define MSR_MCG_STATUS	  0x0000017Au
@@ -15,6 +17,7 @@
 #define MSR_AMD_SYSCFG	  0xC0010010u
 #define MSR_AMD_NB_CFG	  0xC001001Fu
 
+#define MICROCODE_NEWEST  (0xFFFFFFFFull << 32)
 #define MTRR_PAIR_COUNT	  8u
 #define MTRR_CAP	  (1u << 10 | 1u << 8 | MTRR_PAIR_COUNT) /* write combining, fixed ranges */
 #define MTRR_MASK_VALID	  (1ull << 11)
@@ -61,6 +64,9 @@ bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value)
 	int fixed;
 
 	switch (msr) {
+	case MSR_MICROCODE: /* Intel has it in the upper half */
+		*value = MICROCODE_NEWEST;
+		return true;
 	case MSR_MTRR_CAP:
 		*value = MTRR_CAP;
 		return true;
@@ -108,6 +114,7 @@ bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_re
 	case MSR_MCG_STATUS:
 		good = value == 0;
 		break;
+	case MSR_MICROCODE: /* written before it is read, so that CPUID fills it in */
 	case MSR_AMD_SYSCFG:
 	case MSR_AMD_NB_CFG: /* nothing to configure */
 		good = true;

@@ -455,6 +455,15 @@ static void amd_configuration(void **state)
 	assert_int_equal(record.plat_writes, 0);
 }
 
+/* Kernels on Intel processors write 0, execute CPUID, and find the revision in the upper half. */
+static void microcode(void **state)
+{
+	(void)state;
+	set(0x8B, 0);
+	assert_int_equal(get(0x8B), 0xFFFFFFFFull << 32);
+	assert_int_equal(record.plat_writes, 0);
+}
+
 /* The root's are the machine's: the home sees them. */
 static void root_asks_the_home(void **state)
 {
@@ -500,6 +509,7 @@ int main(void)
 		TEST(mtrrs),
 		TEST(machine_checks),
 		TEST(amd_configuration),
+		TEST(microcode),
 		ROOT(root_asks_the_home),
 	};
 

@@ -32,7 +32,7 @@
 
 struct vmx_facts vmx_facts;
 static uint64_t vmcs[0x8000];
-static unsigned int code_bits, nmis;
+static unsigned int code_bits, nmis, tasks;
 static struct vmx vmx;
 static struct vcpu vcpu;
 static struct intercept out;
@@ -76,6 +76,19 @@ unsigned int vendor_code_bits(const struct vcpu *v)
 void vmx_nmi_exit(void)
 {
 	nmis++;
+}
+
+void vmx_report(const struct vcpu *v, const char *what)
+{
+	(void)v;
+	(void)what;
+}
+
+void vmx_task_switch(struct vcpu *v, struct intercept *intercept)
+{
+	(void)v;
+	tasks++;
+	intercept->kind = INTERCEPT_NOTHING;
 }
 
 static void decode(uint64_t reason, uint64_t qualification)
@@ -328,6 +341,15 @@ static void test_the_rest(void **state)
 	}
 }
 
+static void test_a_task_switch_is_done(void **state)
+{
+	(void)state;
+	tasks = 0;
+	decode(9, 0x20);
+	assert_int_equal(tasks, 1);
+	assert_int_equal(out.kind, INTERCEPT_NOTHING);
+}
+
 static void test_skip(void **state)
 {
 	(void)state;
@@ -440,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup(test_cr0, reset),
 		cmocka_unit_test_setup(test_cr4_of_vmx_faults, reset),
 		cmocka_unit_test_setup(test_the_rest, reset),
+		cmocka_unit_test_setup(test_a_task_switch_is_done, reset),
 		cmocka_unit_test_setup(test_skip, reset),
 		cmocka_unit_test_setup(test_error_codes_are_as_entries_want_them, reset),
 		cmocka_unit_test_setup(test_double_fault, reset),

@@ -149,8 +149,10 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 	case VMX_EXIT_RDPMC:
 		intercept->kind = INTERCEPT_PROTECTED;
 		break;
-	case VMX_EXIT_TRIPLE_FAULT:
 	case VMX_EXIT_TASK_SWITCH:
+		vmx_task_switch(vcpu, intercept);
+		break;
+	case VMX_EXIT_TRIPLE_FAULT:
 		intercept->kind = INTERCEPT_TRIPLE_FAULT;
 		break;
 	case VMX_EXIT_INIT:
@@ -159,6 +161,7 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 		break;
 	case VMX_EXIT_EPT_MISCONFIGURATION:
 		intercept->kind = INTERCEPT_INVALID;
+		vmx_report(vcpu, "EPT entry");
 		break;
 	default: /* VMX's own instructions, GETSEC, MONITOR, MWAIT … */
 		intercept->kind = INTERCEPT_UNDEFINED;
@@ -189,7 +192,11 @@ static void keep_event(struct vcpu *vcpu)
 /* The guest was not entered: an NMI came first, or the processor refuses the VMCS. Its state is as it was. */
 static void decode_no_entry(struct vcpu *vcpu, struct intercept *intercept)
 {
-	intercept->kind = vcpu->vmx->entry == VMX_PUT_OFF ? INTERCEPT_INTERRUPT : INTERCEPT_INVALID;
+	intercept->kind = INTERCEPT_INTERRUPT;
+	if (vcpu->vmx->entry == VMX_REFUSED) {
+		intercept->kind = INTERCEPT_INVALID;
+		vmx_report(vcpu, "entry");
+	}
 	vcpu->vmx->entry = VMX_ENTERED;
 }
 
@@ -205,6 +212,7 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 	if (__builtin_expect(reason & VMX_EXIT_ENTRY_FAILED, 0)) {
 		intercept->kind = INTERCEPT_INVALID;
+		vmx_report(vcpu, "guest state");
 		return;
 	}
 	vmx->launched = true;

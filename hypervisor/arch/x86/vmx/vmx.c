@@ -498,6 +498,18 @@ unsigned int vendor_max_level(void)
 	return vmx_facts.ept_caps & EPT_CAP_1G ? paging_max_level() : 1;
 }
 
+void vmx_report(const struct vcpu *vcpu, const char *what)
+{
+	if (vcpu != lp_this()->root)
+		return;
+	console_print("VMX %s refused: instruction error %lu, exit reason %lx, qualification %lx, address %lx\n", what,
+		      vmcs_read(VMCS_INSTRUCTION_ERROR), vmcs_read(VMCS_EXIT_REASON), vmcs_read(VMCS_EXIT_QUALIFICATION),
+		      vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+	console_print("RIP %lx, RFLAGS %lx, CR0 %lx, CR3 %lx, CR4 %lx, EFER %lx, event %x\n", vcpu->rip,
+		      vmx_get(vcpu, STATE_RFLAGS), vmx_get(vcpu, STATE_CR0), vmx_get(vcpu, STATE_CR3),
+		      vmx_get(vcpu, STATE_CR4), vmx_get(vcpu, STATE_EFER), vcpu->vmx->event);
+}
+
 /* ---- interrupts of the machine ---- */
 
 void vmx_nmi_exit(void)

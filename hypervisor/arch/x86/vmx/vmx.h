@@ -113,8 +113,13 @@ uint64_t vmx_ept_pointer(const struct vcpu *vcpu);
 /* inject.c: for vendor_prepare(). */
 void vmx_prepare_event(struct vcpu *vcpu);
 void vmx_prepare_windows(struct vcpu *vcpu);
+/* vmx.c: on the console, what the processor refused of the root, with which the machine is about to stop; nothing for a child. */
+void vmx_report(const struct vcpu *vcpu, const char *what);
 /* vmx.c: an NMI exit leaves NMIs blocked; record it as one that arrived here would be. */
 void vmx_nmi_exit(void);
+
+/* task.c: does what the guest's task switch would have done. */
+void vmx_task_switch(struct vcpu *vcpu, struct intercept *intercept);
 
 /* run.S */
 extern const uint8_t vmx_exit_here[];
