@@ -35,6 +35,7 @@ static const char help[] =
 	"one of\n"
 	"                    four IDE disks; may be given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
+	"  --control PATH    a socket on which vmctl attaches and detaches disks\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
 	"  --help            this\n"
 	"\n"
@@ -228,7 +229,20 @@ static bool set_dvd(struct config *config, const char *text)
 			&(struct config_disk){.path = text, .dvd = true, .read_only = true});
 }
 
-enum option_name { NAME, KERNEL, INITRD, APPEND, MEMORY, VPS, SERIAL, DISK, DVD, ON_RESET, HELP };
+enum option_name {
+	NAME,
+	KERNEL,
+	INITRD,
+	APPEND,
+	MEMORY,
+	VPS,
+	SERIAL,
+	DISK,
+	DVD,
+	CONTROL,
+	ON_RESET,
+	HELP
+};
 
 static bool set_option(struct config *config, int name, char *value)
 {
@@ -254,6 +268,9 @@ static bool set_option(struct config *config, int name, char *value)
 		return set_disk(config, value);
 	case DVD:
 		return set_dvd(config, value);
+	case CONTROL:
+		config->control = value;
+		return true;
 	case ON_RESET:
 		return set_on_reset(config, value);
 	default:
@@ -288,6 +305,7 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		{"serial", required_argument, NULL, SERIAL},
 		{"disk", required_argument, NULL, DISK},
 		{"dvd", required_argument, NULL, DVD},
+		{"control", required_argument, NULL, CONTROL},
 		{"on-reset", required_argument, NULL, ON_RESET},
 		{"help", no_argument, NULL, HELP},
 		{NULL, 0, NULL, 0},

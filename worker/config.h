@@ -37,6 +37,7 @@ struct config {
 	enum serial_kind serial;
 	const char *serial_path;
 	enum on_reset on_reset;
+	const char *control;			    /* a socket's path, NULL: none */
 	struct config_disk disks[CONFIG_DISKS_MAX]; /* in the order of the command line */
 	unsigned int disk_count;
 };

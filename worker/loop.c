@@ -19,6 +19,8 @@ enum source {
 	SOURCE_NUDGE_TIMER,
 	SOURCE_BUS,
 	SOURCE_BUS_TIMER,
+	SOURCE_CONTROL,
+	SOURCE_CONTROL_PEER,
 	SOURCE_SIGNAL,
 	SOURCE_LISTENER,
 	SOURCE_IN,
@@ -134,6 +136,15 @@ static void serve(struct loop *loop, enum source source, int signals)
 		drain(bus_timer(machine));
 		bus_timer_fired(machine);
 		break;
+	case SOURCE_CONTROL:
+		control_accept(machine);
+		if (machine->control_peer >= 0) {
+			(void)watch(loop, machine->control_peer, EPOLLIN, SOURCE_CONTROL_PEER);
+		}
+		break;
+	case SOURCE_CONTROL_PEER:
+		control_serve(machine);
+		break;
 	case SOURCE_SIGNAL:
 		serve_signal(loop, signals);
 		break;
@@ -172,6 +183,10 @@ void loop_run(struct machine *machine)
 	    watch(&loop, vmbus_fd(machine->bus), EPOLLIN, SOURCE_BUS) != 0 ||
 	    watch(&loop, bus_timer(machine), EPOLLIN, SOURCE_BUS_TIMER) != 0 ||
 	    watch(&loop, signals, EPOLLIN, SOURCE_SIGNAL) != 0 ||
+	    (machine->control >= 0 &&
+	     watch(&loop, machine->control, EPOLLIN, SOURCE_CONTROL) != 0) ||
+	    (machine->control_peer >= 0 &&
+	     watch(&loop, machine->control_peer, EPOLLIN, SOURCE_CONTROL_PEER) != 0) ||
 	    (machine->serial.listener >= 0 &&
 	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0)) {
 		say("the event loop cannot be set up: %s", strerror(errno));

@@ -61,10 +61,11 @@ struct vmbus;
 struct vmbus_host;
 struct storage;
 struct disk;
+struct disk_error;
 
 /* What the machine has on VMBus. */
 struct disks {
-	struct disk *files[CONFIG_DISKS_MAX]; /* as in config->disks; NULL: not open */
+	struct disk *files[CONFIG_DISKS_MAX]; /* the SCSI ones, then the IDE ones; NULL: none */
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
 };
 
@@ -80,6 +81,7 @@ struct machine {
 	struct vmbus *bus;		/* [I] */
 	struct vmbus_host *bus_host;	/* [I] */
 	struct disks disks;		/* [M] */
+	int control, control_peer;	/* [M] sockets, -1: none */
 	struct partition *partition;	/* [I] */
 	struct machine_vp *vps;		/* [I] config->vps of them */
 	int stop_event;			/* [I] eventfd */
@@ -134,6 +136,31 @@ bool disks_open(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
 /* False: what a guest wrote last may not be in a file; said so. */
 bool disks_close(struct machine *machine);
+
+/* A disk for a machine that runs. */
+struct disks_change {
+	const char *name;
+	const int *fds; /* the file's, then its parents' */
+	unsigned int fd_count;
+	bool dvd, read_only, force;
+	bool taken; /* out: the descriptors are not the caller's any more */
+};
+
+/* The SCSI controller's, which is there if --control was given; `number` is in its range. -errno,
+ * and *error says why. Main thread. */
+int disks_add(struct machine *machine, unsigned int number, struct disks_change *change,
+	      struct disk_error *error);
+int disks_remove(struct machine *machine, unsigned int number, struct disk_error *error);
+int disks_change_medium(struct machine *machine, unsigned int number, struct disks_change *change,
+			struct disk_error *error);
+
+/* control.c: the socket of --control. False: said why. */
+bool control_create(struct machine *machine) MUST_CHECK;
+void control_destroy(struct machine *machine);
+/* Somebody connects: who came before is forgotten. */
+void control_accept(struct machine *machine);
+/* A request, or the end, of who is connected. */
+void control_serve(struct machine *machine);
 
 /* sandbox.c. False: said why. */
 bool sandbox_enter(void) MUST_CHECK;

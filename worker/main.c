@@ -135,13 +135,14 @@ int main(int argc, char **argv)
 	/* What was asked for is checked before anything is made, and what leaves traces is made
 	 * last. */
 	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
-	    !open_backend(&machine) || !machine_create(&machine) ||
+	    !open_backend(&machine) || !machine_create(&machine) || !control_create(&machine) ||
 	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
 	reason = sandbox_enter() ? run(&machine) : STOP_HOST_ERROR;
 	serial_destroy(&machine.serial);
+	control_destroy(&machine);
 	if (!disks_close(&machine)) {
 		reason = STOP_HOST_ERROR;
 	}

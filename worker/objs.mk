@@ -1,7 +1,7 @@
 worker_objs := worker/main.o worker/config.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_string.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
-	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o
+	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs))

@@ -32,8 +32,10 @@ static const int allowed[] = {
 	SCMP_SYS(read),
 	SCMP_SYS(write),
 	SCMP_SYS(close),
-	SCMP_SYS(accept4), /* somebody connects to the serial socket */
-	SCMP_SYS(fcntl),   /* a second descriptor for it */
+	SCMP_SYS(accept4), /* somebody connects to the serial or the control socket */
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendto),
+	SCMP_SYS(fcntl), /* a second descriptor for it */
 	SCMP_SYS(poll),
 	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_ctl),
