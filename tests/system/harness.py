@@ -13,6 +13,9 @@ TESTS = []
 TROUBLE = ("Call Trace", "BUG:", "Oops", "unchecked MSR access", "soft lockup", "hung task", "Kernel panic", "irq .*: nobody cared")
 
 
+VHD = (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")  # to carry into the root
+
+
 class Failed(Exception):
     pass
 

@@ -2,7 +2,7 @@
 import os
 import re
 
-from harness import BUILD, guest, random_file, test
+from harness import BUILD, VHD, guest, random_file, test
 
 GOOD = {"--name": "bad", "--kernel": "/root/vmlinuz", "--memory": "128M", "--vps": "1", "--serial": "stdio"}
 
@@ -27,6 +27,12 @@ CASES = {
     "VPs that are no number": (words(vps="two"), "--vps"),
     "an initrd larger than memory": (words(initrd="/root/large", memory="64M"), "/root/large"),
     "a serial port nowhere": (words(serial="file:/nowhere/x"), "/nowhere/x"),
+    "no such disk": (words(disk="/root/nothing.vhdx"), "/root/nothing.vhdx"),
+    "a folder as disk": (words(disk="/root"), "/root"),
+    "a disk that is none": (words(disk="/root/junk.vhdx"), "/root/junk.vhdx"),
+    "a disk that is in use": (words(disk="/root/disk.vhdx") + ["--disk", "/root/disk.vhdx"], "/root/disk.vhdx"),
+    "too many IDE disks": (words() + ["--disk", "/root/half,ide"] * 5, "/root/half"),
+    "no such DVD": (words(dvd="/root/nothing.iso"), "/root/nothing.iso"),
     "no kernel at all": (words(kernel=None), "--kernel"),
     "no memory given": (words(memory=None), "--memory"),
     "an unknown option": (words() + ["--frob"], "--frob"),
@@ -42,12 +48,12 @@ def one_line(t, name, status, text, wanted):
 
 @test("worker: bad input gets one clear line", deadline=400)
 def bad_input(t):
-    script = ["head -c 3000000 vmlinuz >half; : >empty"]
+    script = ["head -c 3000000 vmlinuz | tee half >junk.vhdx; : >empty; vhd new disk.vhdx --size 8M"]
     for name, (arguments, _) in CASES.items():
         script += [f"echo '=== {name}'", f"timeout 20 {guest.shell(['vmwp', *arguments])} 2>&1", "echo \"=status $?\""]
     script += ["echo '=== held'", "cat /sys/module/mshv_vd/parameters/partitions /sys/module/mshv_vd/parameters/pinned"]
     large = random_file(t.path("large"), 40 << 20)
-    text = t.root("\n".join(script), puts=[*guest.puts(), (large, "/root/large")])
+    text = t.root("\n".join(script), puts=[*guest.puts(), (large, "/root/large"), VHD])
     for part in text.split("=== ")[1:]:
         name, body = part.split("\n", 1)
         if name == "held":

@@ -1,0 +1,298 @@
+"""Disks of a guest: synthetic SCSI and IDE, each format and sector size, and what may happen to a guest that writes."""
+import hashlib
+import os
+import re
+import subprocess
+
+from harness import BUILD, TROUBLE, VHD, guest, kernels, random_file, test
+from labkit import programs
+
+DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod", "sr_mod", "isofs", "ext4"]
+TOOLS = [("mkfs.ext4", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("fio", "fio")]
+# The disk of tools is the machine's /dev/vda, and the guest's last disk. Guests name disks in no order: theirs is the LUN.
+ROOT = "modprobe virtio_blk 2>/dev/null\n"
+LUN = """
+    lun() { # the disk with this number
+        waited=0
+        until set -- $1 /sys/bus/scsi/devices/*:0:0:$1/block/* && [ -e "$2" ]; do
+            waited=$((waited + 1))
+            [ $waited -lt 300 ] || { echo "no LUN $1"; exit 1; }
+            usleep 100000
+        done
+        echo /dev/${2##*/}
+    }
+"""
+
+
+def disks(*words):
+    return [word for each in words for word in ("--disk", each)]
+
+
+def puts(t, kernel, command, name="initrd"):
+    """The kernel, and an initramfs that loads the drivers and runs the command."""
+    architecture = "i386" if kernel.endswith("i386") else "amd64"
+    with_drivers = guest.initrd(f"disk-{os.path.basename(t.folder.name)}-{name}", f"set -e\n{LUN}\n{command}",
+                                kernels.get(kernel), DRIVERS, architecture)
+    return [(kernels.get(kernel).image, "/root/vmlinuz"), (with_drivers, f"/root/{name}"), VHD]
+
+
+def good(t, text, times=1):
+    t.same("guests that did all", len(re.findall(r"^guest: status 0$", text, re.M)), times)
+    for word in TROUBLE + ("I/O error", "EXT4-fs error", "Sense Key"):
+        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+
+
+FORMATS = {
+    "raw.img": "", "fixed.vhd": "--fixed", "dynamic.vhd": "", "small.vhdx": "--sector 512", "emulated.vhdx": "--sector 512e",
+    "native.vhdx": "--sector 4k", "fixed.vhdx": "--fixed", "blocks.vhdx": "--block 1M",
+}
+
+
+@test("disk: 6.1 makes, fills and checks a file system on each format and sector size", deadline=1800)
+def formats(t):
+    files = [*FORMATS, "child.vhdx"]
+    command = f"""
+        mount -t ext4 -o ro $(lun {len(files)}) /mnt
+        mount -t devtmpfs dev /mnt/dev
+        mount -t proc proc /mnt/proc
+        mount -t tmpfs tmp /mnt/tmp
+        mkdir /mnt/tmp/d
+        for n in $(seq 0 {len(files) - 1}); do
+            disk=$(lun $n)
+            chroot /mnt mkfs.ext4 -q -F $disk
+            mount -t ext4 $disk /mnt/tmp/d
+            chroot /mnt fio --name=v --directory=/tmp/d --size=4M --rw=randwrite --bsrange=4k-64k --ioengine=libaio \
+                --direct=1 --iodepth=16 --verify=crc32c --verify_fatal=1 >/tmp/fio || {{ cat /tmp/fio; exit 1; }}
+            umount /mnt/tmp/d
+            chroot /mnt e2fsck -fn $disk >/tmp/fsck || {{ cat /tmp/fsck; exit 1; }}
+            echo "done with $n, $(cat /sys/block/${{disk#/dev/}}/queue/logical_block_size)"
+        done"""
+    make = "\n".join(f"vhd new {name} --size 64M {words}" for name, words in FORMATS.items())
+    worker = guest.worker("disks", more=disks(*(f"/root/{name}" for name in files), "/dev/vda,ro"))
+    text = t.root(f"""{ROOT} set -e
+        {make}
+        vhd new parent.vhdx --size 64M
+        vhd new child.vhdx --parent parent.vhdx
+        {guest.shell(worker)}
+        for disk in *.vhd *.vhdx; do vhd test $disk; done""",
+                  puts=puts(t, "6.1", command), disks=[programs.disk("tools", TOOLS)])
+    good(t, text)
+    for n, name in enumerate(files):
+        t.has(text, f"done with {n}, {4096 if name == 'native.vhdx' else 512}")
+
+
+# Without programs: what was written is what is read, past the guest's cache, and then from the file by our tool.
+WRITE_AND_READ = """
+    head -c 6000000 /dev/urandom >/tmp/data
+    n=0
+    for disk in /sys/block/sd*; do
+        disk=/dev/${disk##*/}
+        dd if=/tmp/data of=$disk bs=64k seek=16 conv=fsync 2>/dev/null
+        echo 3 >/proc/sys/vm/drop_caches
+        dd if=$disk bs=64k skip=16 2>/dev/null | head -c 6000000 | cmp - /tmp/data
+        n=$((n + 1))
+    done
+    echo "written and read: $n"
+    echo "sum $(sha256sum </tmp/data)"
+"""
+
+
+def wait_for(number):
+    return f"""
+        waited=0
+        until [ $(ls -d /sys/block/sd* 2>/dev/null | wc -l) = {number} ]; do
+            waited=$((waited + 1))
+            [ $waited -lt 300 ] || {{ ls /sys/block /sys/bus/vmbus/devices; exit 1; }}
+            usleep 100000
+        done"""
+
+
+def flavours(kernel, before=""):
+    """A disk on SCSI and four on IDE; what is in the files afterwards is what the guest says."""
+    def run(t):
+        files = ["/root/s.vhdx", *(f"/root/i{n}.vhd,ide" for n in range(4))]
+        text = t.root(f"""set -e
+            vhd new s.vhdx --size 16M
+            for n in 0 1 2 3; do vhd new i$n.vhd --size 16M; done
+            {before}
+            {guest.shell(guest.worker("flavours", more=disks(*files)))}
+            for disk in s.vhdx i?.vhd; do
+                vhd convert $disk back.img
+                echo "file $(dd if=back.img bs=64k skip=16 2>/dev/null | head -c 6000000 | sha256sum)"
+                rm back.img
+            done""", puts=puts(t, kernel, wait_for(5) + WRITE_AND_READ))
+        good(t, text)
+        t.has(text, "written and read: 5")
+        total = re.search(r"^sum (\w+)", text, re.M)[1]
+        t.same("what is in the files", re.findall(r"^file (\w+)", text, re.M), [total] * 5)
+    return run
+
+
+test("disk: 6.12 on SCSI and IDE, signals as intercepts", deadline=900)(
+    flavours("6.12", "echo N >/sys/module/mshv_vd/parameters/extensions"))
+test("disk: i386 on SCSI and IDE", deadline=900)(flavours("6.1-i386"))
+
+
+@test("disk: a guest that is rebooted ten times finds its disk each time", deadline=1800)
+def reboots(t):
+    """The same worker, so the same server of VMBus; what a guest wrote is there for the next."""
+    command = """
+        disk=$(lun 0)
+        n=$(dd if=$disk bs=512 count=1 2>/dev/null | tr -d '\\0')
+        n=$((${n:-0} + 1))
+        echo "boot $n"
+        echo $n | dd of=$disk bs=512 conv=sync,fsync 2>/dev/null
+        dd if=$disk of=/dev/null bs=1M 2>/dev/null &
+        [ $n -gt 10 ] || reboot -f
+        wait"""
+    text = t.root(f"""vhd new a.vhdx --size 64M
+        {guest.shell(guest.worker("again", vps=1, more=disks("/root/a.vhdx")))}""", puts=puts(t, "6.1", command))
+    good(t, text)
+    t.same("boots", re.findall(r"^boot (\d+)$", text, re.M), [str(n) for n in range(1, 12)])
+
+
+@test("disk: a worker killed while its guest writes leaves a whole file system", deadline=900)
+def killed(t):
+    """What the guest was told to be on the disk is there: it names each file that it has synced."""
+    command = """
+        mount -t ext4 $(lun 0) /mnt
+        n=0
+        while :; do
+            n=$((n + 1))
+            head -c 50000 /dev/urandom >/mnt/$n
+            sha256sum </mnt/$n >/mnt/$n.sum
+            sync
+            echo "synced $n"
+        done"""
+    worker = guest.shell(guest.worker("killed", more=disks("/root/a.vhdx"), serial="file:/root/out"))
+    text = t.root(f"""
+        mke2fs -q -t ext4 new.img 64M && vhd convert new.img a.vhdx || exit 1
+        {worker} & worker=$!
+        until [ "$(grep -c "^synced" out)" -ge 20 ]; do sleep 1; done 2>/dev/null
+        kill -9 $worker; wait $worker
+        last=$(grep -c "^synced" out)
+        vhd convert a.vhdx back.img || exit 1
+        e2fsck -fp back.img; echo "first look $?"
+        e2fsck -fn back.img; echo "second look $?"
+        for n in $(seq $last); do
+            debugfs -R "cat $n" back.img 2>/dev/null | sha256sum >sum
+            debugfs -R "cat $n.sum" back.img 2>/dev/null | cmp -s - sum && echo "whole $n"
+        done
+        echo "synced: $last" """, puts=[*puts(t, "6.1", command), *(
+            (programs.program(name, "e2fsprogs"), f"/usr/sbin/{name}") for name in ("mke2fs", "e2fsck", "debugfs"))])
+    last = int(re.search(r"^synced: (\d+)", text, re.M)[1])
+    t.check(re.search(r"^first look [01]$", text, re.M), "the journal does not make the file system whole")
+    t.has(text, "second look 0")
+    t.same("files that are whole", len(re.findall(r"^whole ", text, re.M)), last)
+
+
+LAYERS, LAYER_DISK = 8, 24 << 20
+
+
+def write_by_nbd(disk, commands):
+    """Have qemu-io write to a disk that our tool exports."""
+    folder = os.path.dirname(disk)
+    server = subprocess.Popen([VHD[0], "mount", disk, "--socket", f"{folder}/nbd", "--once"], stdout=subprocess.DEVNULL)
+    while not os.path.exists(f"{folder}/nbd"):
+        if server.poll() is not None:
+            raise AssertionError(f"vhd mount ended with {server.returncode}")
+    words = [word for each in commands for word in ("-c", each)]
+    subprocess.run(["qemu-io", "-f", "raw", *words, f"nbd+unix:///?socket={folder}/nbd"], check=True, stdout=subprocess.DEVNULL)
+    server.wait()
+    if os.path.exists(f"{folder}/nbd"):
+        os.unlink(f"{folder}/nbd")
+
+
+def chain(t):
+    """Files of a chain, the base first, each with something of its own; and what the top of it reads as."""
+    image = bytearray(LAYER_DISK)
+    files = []
+    for n in range(LAYERS):
+        files.append(t.path(f"layer{n}.vhdx"))
+        how = ["--parent", files[n - 1]] if n else ["--size", str(LAYER_DISK), "--block", "1M"]
+        subprocess.run([VHD[0], "new", files[n], *how], check=True, stdout=subprocess.DEVNULL)
+        writes = [((n + k) * 1500000 // 4096 * 4096, 300 << 10, 16 * n + k + 1) for k in range(4)]
+        write_by_nbd(files[n], [f"write -P {byte} {at} {length}" for at, length, byte in writes])
+        for at, length, byte in writes:
+            image[at:at + length] = bytes([byte]) * length
+    return files, image
+
+
+@test("disk: two guests write at once, one of them to the top of a chain of eight", deadline=900)
+def chain_of_eight(t):
+    files, image = chain(t)
+    end = LAYER_DISK - (1 << 20)
+    command = f"""
+        disk=$(lun 0)
+        echo "read $(sha256sum <$disk)"
+        tr '\\0' x </dev/zero | dd of=$disk bs=64k count=16 seek={end >> 16} iflag=fullblock conv=fsync 2>/dev/null
+        cp $disk /tmp/all
+        echo "then $(sha256sum </tmp/all)"
+    """
+    top = f"/root/layer{LAYERS - 1}.vhdx"
+    one = guest.shell(guest.worker("one", memory="256M", serial="file:/root/one", more=disks(top)))
+    other = guest.shell(guest.worker("other", memory="256M", serial="file:/root/other", more=disks("/root/b.vhdx")))
+    other = other.replace("/root/initrd", "/root/initrd-2")
+    text = t.root(f"""vhd new b.vhdx --size 16M
+        {one} & one=$!
+        {other} & other=$!
+        wait $one; echo "one: $?"; wait $other; echo "other: $?"
+        cat one other
+        vhd info {top} --chain
+        for n in $(seq {LAYERS - 1} -1 1); do vhd merge layer$n.vhdx || exit 1; done
+        ls layer*
+        vhd test layer0.vhdx && vhd convert layer0.vhdx back.img && echo "merged $(sha256sum <back.img)" """,
+                  puts=[*puts(t, "6.1", command), *puts(t, "6.1", wait_for(1) + WRITE_AND_READ, "initrd-2"),
+                        *((path, f"/root/{os.path.basename(path)}") for path in files)])
+    good(t, text, 2)
+    t.has(text, "written and read: 1")
+    before = hashlib.sha256(image).hexdigest()
+    image[end:] = b"x" * (1 << 20)
+    after = hashlib.sha256(image).hexdigest()
+    t.has(text, f"read {before}")
+    t.has(text, f"then {after}")
+    t.has(text, f"merged {after}")
+
+
+@test("disk: a disk and a DVD come and go while the guest runs", deadline=900)
+def hot_plug(t):
+    command = """
+        disk=$(lun 5)
+        echo "came: $disk"
+        dd if=/dev/urandom of=$disk bs=64k count=16 conv=fsync 2>/dev/null
+        echo "wrote $(head -c 1048576 $disk | sha256sum)"
+        while [ -e /sys/block/${disk#/dev/} ]; do usleep 100000; done
+        echo "went"
+        until [ -e /dev/sr0 ]; do usleep 100000; done
+        until dd if=/dev/sr0 of=/tmp/disc bs=2048 2>/dev/null && [ -s /tmp/disc ]; do usleep 300000; done
+        echo "disc $(sha256sum </tmp/disc)"
+        until ! dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null; do usleep 300000; done
+        echo "empty again" """
+    worker = guest.shell(guest.worker("plug", more=["--control", "/root/control"], serial="file:/root/out"))
+    disc = random_file(t.path("disc.iso"), 2048 * 300)
+    vmctl = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
+    text = t.root(f"""
+        vhd new a.vhdx --size 16M
+        {worker} & worker=$!
+        seen() {{ until grep -q "$1" out; do kill -0 $worker || exit 1; sleep 1; done; }}
+        refused() {{ "$@" 2>&1 && exit 1; }}
+        seen "guest: ready"
+        vmctl control attach 5 a.vhdx || exit 1
+        seen "^wrote"
+        refused vmctl control attach 5 a.vhdx
+        refused vmctl control attach 64 a.vhdx
+        vmctl control detach 5 || exit 1
+        seen "^went"
+        refused vmctl control detach 5
+        vhd convert a.vhdx back.img && echo "file $(head -c 1048576 back.img | sha256sum)"
+        vmctl control dvd 3 || exit 1
+        vmctl control insert 3 disc.iso || exit 1
+        seen "^disc"
+        vmctl control eject 3 || exit 1
+        wait $worker; echo "worker: $?"
+        cat out""", puts=[*puts(t, "6.1", command), (disc, "/root/disc.iso"), vmctl])
+    t.has(text, "worker: 0")
+    t.same("guests that did all", text.count("guest: status 0"), 1)
+    t.same("what is in the file", re.search(r"^file (\w+)", text, re.M)[1], re.search(r"^wrote (\w+)", text, re.M)[1])
+    with open(disc, "rb") as file:
+        t.has(text, "disc " + hashlib.sha256(file.read()).hexdigest())
