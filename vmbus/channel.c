@@ -109,12 +109,14 @@ static const char *take_ring(struct vmbus_channel *channel)
 /* The device may use the ring from opened() on; the first look at it needs no signal. */
 static int start(struct vmbus_channel *channel)
 {
-	int rc;
+	int rc = 0;
 
 	signal_set_target(channel, channel->open_message.target_vp);
 	atomic_store(&channel->shut, false);
 	signal_kick(channel);
-	rc = channel->class->opened(channel->device, channel);
+	if (channel->class->opened != NULL) {
+		rc = channel->class->opened(channel->device, channel);
+	}
 	if (rc != 0) {
 		atomic_store(&channel->shut, true);
 		vmbus_host_disconnect(channel->bus->host, channel->connection_id);

@@ -668,6 +668,7 @@ static void a_new_kernel_waits_for_the_devices(void **state)
 
 static void reset_leaves_the_offers(void **state)
 {
+	const struct vmbus_channel_message_header unload = {.msgtype = CHANNELMSG_UNLOAD};
 	uint32_t relid = offer_and_connect(VERSION_WIN10_V5_3);
 	struct guest_channel channel;
 	unsigned int i;
@@ -678,6 +679,8 @@ static void reset_leaves_the_offers(void **state)
 		guest.slot_busy = true;
 		post_header(CHANNELMSG_REQUESTOFFERS);
 		post_relid(CHANNELMSG_CLOSECHANNEL, 99);
+		/* One that nobody has looked at is gone too. */
+		assert_int_equal(vmbus_message(guest.bus, 1, 1, &unload, sizeof(unload)), 0);
 		vmbus_reset(guest.bus);
 		guest.slot_busy = false;
 		assert_int_equal(device.closing, i);

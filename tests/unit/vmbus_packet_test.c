@@ -554,6 +554,25 @@ static void a_thread_of_its_own(void **state)
 	assert_int_equal(guest.connections, 0);
 }
 
+static void a_class_with_no_functions(void **state)
+{
+	static const struct vmbus_class silent = {.name = "silent"};
+	struct vmbus_offer what = {.type = VMBUS_GUID_VIDEO, .class = &silent};
+	const struct vmbus_channel_offer_channel *offer;
+	struct vmbus_channel *opened;
+	struct guest_channel second;
+
+	(void)state;
+	assert_int_equal(vmbus_offer(guest.bus, &what, &opened), 0);
+	offer = guest_take(CHANNELMSG_OFFERCHANNEL);
+	assert_int_equal(guest_open(&second, offer->child_relid, 77, 8, 100, 0), 0);
+	assert_int_equal(channel_receive(opened, &packet), 0);
+	assert_false(guest_close(&second));
+	assert_int_equal(channel_receive(opened, &packet), -ESHUTDOWN);
+	channel_closed(opened);
+	assert_non_null(guest_take(CHANNELMSG_GPADL_TORNDOWN));
+}
+
 /* ---- GPADLs ---- */
 
 static void a_buffer_of_the_guests(void **state)
@@ -789,6 +808,7 @@ int main(void)
 		TEST(a_broken_one_harms_no_other),
 		TEST(nothing_after_the_close),
 		TEST(a_thread_of_its_own),
+		TEST(a_class_with_no_functions),
 		TEST(a_buffer_of_the_guests),
 		TEST(pieces_of_pages),
 		TEST(gpadls_that_are_none),
