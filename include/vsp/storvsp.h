@@ -1,10 +1,11 @@
 /*
- * The storage protocol over VMBus, as the guest's storvsc speaks it: what travels in the packets of a channel whose offer
- * has the SCSI or the IDE interface type. Little-endian, as all of VMBus.
+ * The storage protocol over VMBus, as the guest's storvsc speaks it: what travels in the packets of
+ * a channel whose offer has the SCSI or the IDE interface type. Little-endian, as all of VMBus.
  *
- * The guest opens with BEGIN_INITIALIZATION, QUERY_PROTOCOL_VERSION (one packet for each version until one is taken),
- * QUERY_PROPERTIES, END_INITIALIZATION, then CREATE_SUB_CHANNELS if it wants any; EXECUTE_SRB carries each command. Each packet
- * is answered by a completion of the same transaction with the operation COMPLETE_IO.
+ * The guest opens with BEGIN_INITIALIZATION, QUERY_PROTOCOL_VERSION (one packet for each version
+ * until one is taken), QUERY_PROPERTIES, END_INITIALIZATION, then CREATE_SUB_CHANNELS if it wants
+ * any; EXECUTE_SRB carries each command. Each packet is answered by a completion of the same
+ * transaction with the operation COMPLETE_IO.
  */
 #ifndef VSP_STORVSP_H
 #define VSP_STORVSP_H
@@ -40,16 +41,16 @@ enum storvsp_operation {
 #define STORVSP_FLAG_COMPLETION 0x1
 
 /* storvsp_packet.status: NT status values. */
-#define STORVSP_STATUS_SUCCESS		   0x00000000u
-#define STORVSP_STATUS_BUFFER_OVERFLOW	   0x80000005u
-#define STORVSP_STATUS_DEVICE_BUSY	   0x80000011u
-#define STORVSP_STATUS_UNSUCCESSFUL	   0xc0000001u
-#define STORVSP_STATUS_INVALID_PARAMETER   0xc000000du
-#define STORVSP_STATUS_INVALID_REQUEST	   0xc0000010u
-#define STORVSP_STATUS_REVISION_MISMATCH   0xc0000059u
-#define STORVSP_STATUS_NO_SUCH_DEVICE	   0xc00000c0u
-#define STORVSP_STATUS_INVALID_STATE	   0xc0000184u
-#define STORVSP_STATUS_IO_DEVICE_ERROR	   0xc0000185u
+#define STORVSP_STATUS_SUCCESS		 0x00000000u
+#define STORVSP_STATUS_BUFFER_OVERFLOW	 0x80000005u
+#define STORVSP_STATUS_DEVICE_BUSY	 0x80000011u
+#define STORVSP_STATUS_UNSUCCESSFUL	 0xc0000001u
+#define STORVSP_STATUS_INVALID_PARAMETER 0xc000000du
+#define STORVSP_STATUS_INVALID_REQUEST	 0xc0000010u
+#define STORVSP_STATUS_REVISION_MISMATCH 0xc0000059u
+#define STORVSP_STATUS_NO_SUCH_DEVICE	 0xc00000c0u
+#define STORVSP_STATUS_INVALID_STATE	 0xc0000184u
+#define STORVSP_STATUS_IO_DEVICE_ERROR	 0xc0000185u
 
 /* storvsp_srb.srb_status */
 #define STORVSP_SRB_SUCCESS	    0x01
@@ -100,11 +101,15 @@ struct storvsp_srb {
 };
 static_assert(sizeof(struct storvsp_srb) == 0x34, "the request as version 5.1 has it");
 
-/* How much of the request travels: before Windows 7's sense buffer grew, before version 5.1, and since. */
+/*
+ * How much of the request travels: before Windows 7's sense buffer grew, before version 5.1, and
+ * since.
+ */
 #define STORVSP_SRB_BYTES_WIN6 0x22
 #define STORVSP_SRB_BYTES_WIN7 0x24
 #define STORVSP_SRB_BYTES_WIN8 0x34
-static_assert(offsetof(struct storvsp_srb, reserved2) == STORVSP_SRB_BYTES_WIN7, "the request as version 4.2 has it");
+static_assert(offsetof(struct storvsp_srb, reserved2) == STORVSP_SRB_BYTES_WIN7,
+	      "the request as version 4.2 has it");
 
 /* storvsp_properties.flags */
 #define STORVSP_MULTI_CHANNEL 0x1
@@ -139,7 +144,8 @@ struct storvsp_packet {
 static_assert(sizeof(struct storvsp_packet) == 0x40, "packet of version 5.1 and later");
 
 #define STORVSP_PACKET_HEAD_BYTES 12
-static_assert(offsetof(struct storvsp_packet, srb) == STORVSP_PACKET_HEAD_BYTES, "head of the packet");
+static_assert(offsetof(struct storvsp_packet, srb) == STORVSP_PACKET_HEAD_BYTES,
+	      "head of the packet");
 
 /* The user-defined area of an IDE flavour's offer, by which older guests know whose disk it is. */
 #define STORVSP_OFFER_EMULATED_IDE 0x2

@@ -27,7 +27,8 @@ void bench_destroy(struct bench *bench)
 	scsi_bus_destroy(&bench->bus);
 }
 
-struct disk *bench_disk(const char *path, uint64_t size, uint32_t sector, uint32_t physical, unsigned flags)
+struct disk *bench_disk(const char *path, uint64_t size, uint32_t sector, uint32_t physical,
+			unsigned flags)
 {
 	struct disk_create how = {.type = DISK_DYNAMIC,
 				  .size = size,
@@ -46,7 +47,8 @@ struct disk *bench_disk(const char *path, uint64_t size, uint32_t sector, uint32
 	return disk;
 }
 
-void bench_attach(struct bench *bench, unsigned lun, enum storage_kind kind, struct disk *disk, bool write_through)
+void bench_attach(struct bench *bench, unsigned lun, enum storage_kind kind, struct disk *disk,
+		  bool write_through)
 {
 	struct storage_unit unit = {.kind = kind, .disk = disk, .write_through = write_through};
 	unsigned i;
@@ -54,7 +56,8 @@ void bench_attach(struct bench *bench, unsigned lun, enum storage_kind kind, str
 	for (i = 0; i < sizeof(unit.id); i++) {
 		unit.id[i] = (uint8_t)(0x11 * i + lun);
 	}
-	must(!scsi_bus_attach(bench->bus, (struct storage_address){0, 0, (uint8_t)lun}, &unit), "cannot attach");
+	must(!scsi_bus_attach(bench->bus, (struct storage_address){0, 0, (uint8_t)lun}, &unit),
+	     "cannot attach");
 	RUN(bench, lun, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0);
 }
 
@@ -84,8 +87,9 @@ static unsigned scatter(struct iovec *iov, uint8_t *data, uint32_t length)
 	return count;
 }
 
-enum scsi_status bench_run(struct bench *bench, unsigned lun, const uint8_t *cdb, unsigned cdb_length,
-			   enum scsi_direction direction, void *data, uint32_t length)
+enum scsi_status bench_run(struct bench *bench, unsigned lun, const uint8_t *cdb,
+			   unsigned cdb_length, enum scsi_direction direction, void *data,
+			   uint32_t length)
 {
 	struct scsi_request *r = &bench->last;
 	struct iovec iov[PIECES];
@@ -116,6 +120,7 @@ unsigned bench_sense(const struct bench *bench)
 	if (!r->sense_length) {
 		return 0;
 	}
-	must(r->sense_length == SCSI_SENSE_BYTES && (r->sense[0] & 0x7f) == 0x70, "sense data of another form");
+	must(r->sense_length == SCSI_SENSE_BYTES && (r->sense[0] & 0x7f) == 0x70,
+	     "sense data of another form");
 	return (unsigned)r->sense[2] << 16 | (unsigned)r->sense[12] << 8 | r->sense[13];
 }

@@ -1,7 +1,8 @@
 /*
- * Hostile CDBs. The input is a list of commands for the units of a bus (a VHDX disk, a raw one that is read-only, a drive with
- * a disc, an empty one), several of them under way at once, with resets, ejected and changed media between. Every command
- * must be completed once, within its memory, with a status that goes with its sense data.
+ * Hostile CDBs. The input is a list of commands for the units of a bus (a VHDX disk, a raw one that
+ * is read-only, a drive with a disc, an empty one), several of them under way at once, with resets,
+ * ejected and changed media between. Every command must be completed once, within its memory, with
+ * a status that goes with its sense data.
  */
 #include "tests/unit/disk_fake.h"
 #include "vsp/storage/scsi.h"
@@ -30,7 +31,8 @@ static struct disk *disk, *locked, *iso;
 
 static void make(const char *path, enum disk_type type, uint64_t size)
 {
-	struct disk_create how = {.type = type, .size = size, .block_size = type == DISK_DYNAMIC ? 1 << 20 : 0};
+	struct disk_create how = {
+		.type = type, .size = size, .block_size = type == DISK_DYNAMIC ? 1 << 20 : 0};
 	struct disk *made;
 
 	if (disk_create(path, &how, NULL) || disk_open(path, NULL, &made, NULL)) {
@@ -52,7 +54,8 @@ static void attach(uint8_t lun, enum storage_kind kind, struct disk *with)
 static void done(struct scsi_request *r)
 {
 	struct slot *slot = r->user;
-	bool fine = slot->busy && r->transferred <= slot->length && r->sense_length <= SCSI_SENSE_BYTES;
+	bool fine =
+		slot->busy && r->transferred <= slot->length && r->sense_length <= SCSI_SENSE_BYTES;
 
 	fine = fine && (r->status == SCSI_GOOD || !r->transferred);
 	fine = fine && (r->status == SCSI_CHECK_CONDITION) == (r->sense_length || r->no_unit);
@@ -75,9 +78,10 @@ static void drain(void)
 	}
 }
 
-static const uint8_t opcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2a, 0x2f, 0x35,
-				  0x41, 0x42, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a, 0x5e, 0x5f, 0x88, 0x8a, 0x8f,
-				  0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xad, 0xaf, 0xbb, 0xbd};
+static const uint8_t opcodes[] = {0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25,
+				  0x28, 0x2a, 0x2f, 0x35, 0x41, 0x42, 0x43, 0x46, 0x4a, 0x51,
+				  0x52, 0x55, 0x5a, 0x5e, 0x5f, 0x88, 0x8a, 0x8f, 0x91, 0x93,
+				  0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xad, 0xaf, 0xbb, 0xbd};
 
 /* Most of the CDBs are of a known command, and address blocks that are there. */
 static void make_cdb(struct scsi_request *r, const uint8_t *in)
@@ -128,13 +132,14 @@ static void set_up(void)
 	struct disk_open read_only = {.flags = DISK_READ_ONLY};
 	unsigned i;
 
-	if (!disk) { /* what commands do to the contents stays: it changes what no check here looks at */
+	if (!disk) { /* what commands do to the contents stays: no check here looks at it */
 		fake_reset(1);
 		make("a.vhdx", DISK_DYNAMIC, 4 << 20);
 		make("b.img", DISK_FIXED, 1 << 20);
 		make("c.iso", DISK_FIXED, 20992);
 		if (disk_queue_create(8, &queue, NULL) || disk_open("a.vhdx", NULL, &disk, NULL) ||
-		    disk_open("b.img", &read_only, &locked, NULL) || disk_open("c.iso", &read_only, &iso, NULL)) {
+		    disk_open("b.img", &read_only, &locked, NULL) ||
+		    disk_open("c.iso", &read_only, &iso, NULL)) {
 			abort();
 		}
 	}
@@ -160,7 +165,7 @@ static void act(uint8_t what)
 	case 0:
 		scsi_bus_reset(bus);
 		break;
-	case 1: /* the changes wait for what is under way, and this is the thread that would end it */
+	case 1: /* changes wait for what is under way, and this is the thread that would end it */
 		drain();
 		scsi_bus_change_medium(bus, drive, iso, false);
 		break;

@@ -1,7 +1,8 @@
 /*
- * Hostile packets of the storage protocol: any operation in any state, any length, ranges that lie in guest memory, across its
- * end or on top of each other. The channel and its thread are this file; the SCSI target and a simulated disk are behind it.
- * Every packet must be answered once, with its transaction and at its size, or break the channel.
+ * Hostile packets of the storage protocol: any operation in any state, any length, ranges that lie
+ * in guest memory, across its end or on top of each other. The channel and its thread are this
+ * file; the SCSI target and a simulated disk are behind it. Every packet must be answered once,
+ * with its transaction and at its size, or break the channel.
  */
 #include "tests/unit/disk_fake.h"
 #include "vsp/storage/storvsp.h"
@@ -82,18 +83,23 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
 		 const struct iovec *payload, unsigned count)
 {
 	(void)channel;
-	if (transaction || completion_requested || count != 1 || payload->iov_len > sizeof(struct storvsp_packet)) {
+	if (transaction || completion_requested || count != 1 ||
+	    payload->iov_len > sizeof(struct storvsp_packet)) {
 		abort();
 	}
 	return packets % 3 ? 0 : -EAGAIN;
 }
 
-/* The input's own idea of a range: a start and a length, cut into pieces that may lie on each other. */
-int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet, uint32_t index,
-		  struct iovec *iov, unsigned max, uint32_t *bytes)
+/*
+ * The input's own idea of a range: a start and a length, cut into pieces that may lie on each
+ * other.
+ */
+int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet,
+		  uint32_t index, struct iovec *iov, unsigned max, uint32_t *bytes)
 {
 	const uint8_t *in = packet->ranges;
-	uint32_t length = ((uint32_t)in[0] | (uint32_t)in[1] << 8) * 4u, start = in[2] * 512u, at = 0;
+	uint32_t length = ((uint32_t)in[0] | (uint32_t)in[1] << 8) * 4u, start = in[2] * 512u,
+		 at = 0;
 	unsigned count = 0;
 
 	(void)channel;
@@ -126,15 +132,18 @@ static void set_up(void)
 	if (!disk) {
 		fake_reset(1);
 		ram = malloc(RAM_BYTES);
-		if (!ram || disk_create("a.vhdx", &how, NULL) || disk_open("a.vhdx", NULL, &disk, NULL) ||
-		    disk_queue_create(IOS, &queues[0].disks, NULL) || disk_queue_create(IOS, &queues[1].disks, NULL)) {
+		if (!ram || disk_create("a.vhdx", &how, NULL) ||
+		    disk_open("a.vhdx", NULL, &disk, NULL) ||
+		    disk_queue_create(IOS, &queues[0].disks, NULL) ||
+		    disk_queue_create(IOS, &queues[1].disks, NULL)) {
 			abort();
 		}
 	}
 	memset(&storage, 0, sizeof(storage));
 	storage.config.channel_count = 4;
 	unit.disk = disk;
-	if (scsi_bus_create(&storage.scsi) || scsi_bus_attach(storage.scsi, (struct storage_address){0, 0, 0}, &unit)) {
+	if (scsi_bus_create(&storage.scsi) ||
+	    scsi_bus_attach(storage.scsi, (struct storage_address){0, 0, 0}, &unit)) {
 		abort();
 	}
 	for (q = 0; q < 2; q++) {
@@ -170,12 +179,14 @@ static void deliver(struct storage_queue *queue, const struct vmbus_packet *pack
 /* The handshake, in full, for the inputs that begin with it. */
 static void shake_hands(uint16_t version)
 {
-	static const uint32_t operations[] = {STORVSP_BEGIN_INITIALIZATION, STORVSP_QUERY_PROTOCOL_VERSION,
+	static const uint32_t operations[] = {STORVSP_BEGIN_INITIALIZATION,
+					      STORVSP_QUERY_PROTOCOL_VERSION,
 					      STORVSP_QUERY_PROPERTIES, STORVSP_END_INITIALIZATION};
 	unsigned i;
 
 	for (i = 0; i < 4; i++) {
-		struct storvsp_packet out = {.operation = operations[i], .version.version = version};
+		struct storvsp_packet out = {.operation = operations[i],
+					     .version.version = version};
 		struct vmbus_packet packet = {.type = VM_PKT_DATA_INBAND,
 					      .completion_requested = true,
 					      .payload = &out,
@@ -191,7 +202,9 @@ static size_t one_packet(const uint8_t *data, size_t size)
 	uint64_t payload[16] = {0};
 	uint8_t *exact;
 	struct vmbus_packet packet = {
-		.type = data[0] < 0x70 ? VM_PKT_DATA_INBAND : data[0] < 0xf0 ? VM_PKT_DATA_USING_GPA_DIRECT : data[0],
+		.type = data[0] < 0x70	 ? VM_PKT_DATA_INBAND
+			: data[0] < 0xf0 ? VM_PKT_DATA_USING_GPA_DIRECT
+					 : data[0],
 		.completion_requested = data[1] != 0xff,
 		.transaction = data[2],
 		.ranges = data + 4,

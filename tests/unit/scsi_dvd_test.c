@@ -1,5 +1,6 @@
 /*
- * The DVD drive: blocks of an ISO file, its tray, locks and events, and a medium that changes under a guest.
+ * The DVD drive: blocks of an ISO file, its tray, locks and events, and a medium that changes under
+ * a guest.
  */
 #include "tests/fake/scsi.h"
 #include "tests/unit/disk_fake.h"
@@ -36,7 +37,8 @@ static int start(void **state)
 	}
 	assert_int_equal(disk_write(disk, data, SIZE, 0), 0);
 	disk_close(&disk, NULL);
-	assert_int_equal(disk_open("a.iso", &(struct disk_open){.flags = DISK_READ_ONLY}, &iso, NULL), 0);
+	assert_int_equal(
+		disk_open("a.iso", &(struct disk_open){.flags = DISK_READ_ONLY}, &iso, NULL), 0);
 	other = bench_disk("b.iso", 4096, 0, 0, 0);
 	bench_attach(&bench, 0, STORAGE_DVD, iso, false);
 	return 0;
@@ -53,7 +55,9 @@ static int stop(void **state)
 
 static unsigned ready(void)
 {
-	return RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0) == SCSI_GOOD ? 0 : bench_sense(&bench);
+	return RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0) == SCSI_GOOD
+		       ? 0
+		       : bench_sense(&bench);
 }
 
 /* Event and state of the medium: two bytes. */
@@ -61,7 +65,9 @@ static unsigned event(void)
 {
 	uint8_t status[8] = {0};
 
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, status, 8, 0x4a, 1, 0, 0, 0x10, 0, 0, B2(8), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, status, 8, 0x4a, 1, 0, 0, 0x10, 0, 0, B2(8), 0),
+		SCSI_GOOD);
 	assert_memory_equal(status, ((uint8_t[]){0, 6, 4, 0x10}), 4);
 	return status[4] << 8 | status[5];
 }
@@ -79,17 +85,21 @@ static enum scsi_status lock(uint8_t how)
 static void test_read(void **state)
 {
 	(void)state;
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, sizeof(back), 0x28, 0, B4(0), 0, B2(BLOCKS), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, back, sizeof(back), 0x28, 0, B4(0), 0, B2(BLOCKS), 0),
+		SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, sizeof(back));
 	assert_memory_equal(back, data, sizeof(back)); /* zeros behind the end of the file */
 	memset(back, 0xee, 2048);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 2048, 0xa8, 0, B4(10), B4(1), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 2048, 0xa8, 0, B4(10), B4(1), 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(back, data + 10 * 2048, 2048);
 	RUN(&bench, 0, SCSI_DATA_IN, back, 2048, 0x28, 0, B4(BLOCKS), 0, B2(1), 0);
 	assert_int_equal(bench_sense(&bench), 0x052100);
 	RUN(&bench, 0, SCSI_DATA_OUT, back, 2048, 0x2a, 0, B4(0), 0, B2(1), 0);
 	assert_int_equal(bench_sense(&bench), 0x052000);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x2f, 0, B4(0), 0, B2(BLOCKS), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x2f, 0, B4(0), 0, B2(BLOCKS), 0),
+			 SCSI_GOOD);
 }
 
 static void test_disc(void **state)
@@ -97,24 +107,35 @@ static void test_disc(void **state)
 	uint8_t out[64];
 
 	(void)state;
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x25, 0, B4(0), 0, 0, 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x25, 0, B4(0), 0, 0, 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){B4(BLOCKS - 1), B4(2048)}), 8);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 20, 0x43, 0, 0, 0, 0, 0, 0, B2(20), 0), SCSI_GOOD);
-	assert_memory_equal(out,
-			    ((uint8_t[]){0, 18, 1, 1, 0, 0x14, 1, 0, B4(0), 0, 0x14, 0xaa, 0, B4(BLOCKS)}), 20);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 12, 0x43, 2, 0, 0, 0, 0, 0xaa, B2(12), 0), SCSI_GOOD);
-	assert_memory_equal(out, ((uint8_t[]){0, 10, 1, 1, 0, 0x14, 0xaa, 0, 0, 0, 2, BLOCKS}), 12); /* 00:02:11 */
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 20, 0x43, 0, 0, 0, 0, 0, 0, B2(20), 0),
+			 SCSI_GOOD);
+	assert_memory_equal(
+		out, ((uint8_t[]){0, 18, 1, 1, 0, 0x14, 1, 0, B4(0), 0, 0x14, 0xaa, 0, B4(BLOCKS)}),
+		20);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, out, 12, 0x43, 2, 0, 0, 0, 0, 0xaa, B2(12), 0),
+		SCSI_GOOD);
+	assert_memory_equal(out, ((uint8_t[]){0, 10, 1, 1, 0, 0x14, 0xaa, 0, 0, 0, 2, BLOCKS}),
+			    12); /* 00:02:11 */
 	RUN(&bench, 0, SCSI_DATA_IN, out, 12, 0x43, 0, 0, 0, 0, 0, 2, B2(12), 0);
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 34, 0x51, 0, 0, 0, 0, 0, 0, B2(34), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 34, 0x51, 0, 0, 0, 0, 0, 0, B2(34), 0),
+			 SCSI_GOOD);
 	assert_int_equal(out[2], 0x0e);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 36, 0x52, 1, B4(1), 0, B2(36), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 36, 0x52, 1, B4(1), 0, B2(36), 0),
+			 SCSI_GOOD);
 	assert_memory_equal(out + 24, ((uint8_t[]){B4(BLOCKS)}), 4);
 	RUN(&bench, 0, SCSI_DATA_IN, out, 36, 0x52, 0, B4(BLOCKS), 0, B2(36), 0);
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 20, 0xad, 0, B4(0), 0, 0, B2(20), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 20, 0xad, 0, B4(0), 0, 0, B2(20), 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(out + 8, ((uint8_t[]){B4(0x30000), B4(0x30000 + BLOCKS - 1)}), 8);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 64, 0x5a, 0, 0x2a, 0, 0, 0, 0, B2(64), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, out, 64, 0x5a, 0, 0x2a, 0, 0, 0, 0, B2(64), 0),
+		SCSI_GOOD);
 	assert_int_equal(out[8], 0x2a);
 	assert_int_equal(out[8 + 2] & 0x08, 0x08); /* reads DVD-ROM */
 }
@@ -126,7 +147,8 @@ static void test_configuration(void **state)
 	unsigned at_feature, features;
 
 	(void)state;
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 256, 0x46, 0, 0, 0, 0, 0, 0, B2(256), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 256, 0x46, 0, 0, 0, 0, 0, 0, B2(256), 0),
+			 SCSI_GOOD);
 	assert_int_equal(out[3] + 4u, bench.last.transferred);
 	assert_int_equal(out[7], 0x10);
 	for (at_feature = 8, features = 0; at_feature < bench.last.transferred; features++) {
@@ -134,11 +156,14 @@ static void test_configuration(void **state)
 	}
 	assert_int_equal(at_feature, bench.last.transferred);
 	assert_int_equal(features, 9);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 256, 0x46, 2, 0, 0x1f, 0, 0, 0, B2(256), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, out, 256, 0x46, 2, 0, 0x1f, 0, 0, 0, B2(256), 0),
+		SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 12);
 	assert_int_equal(out[9], 0x1f);
 	scsi_bus_change_medium(bench.bus, at, NULL, false);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 256, 0x46, 1, 0, 0, 0, 0, 0, B2(256), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 256, 0x46, 1, 0, 0, 0, 0, 0, B2(256), 0),
+			 SCSI_GOOD);
 	assert_int_equal(out[7], 0);
 	assert_int_equal(bench.last.transferred, 8 + 12 + 12 + 8 + 8 + 4 + 4);
 }
@@ -193,9 +218,12 @@ static void test_change(void **state)
 	assert_int_equal(scsi_bus_change_medium(bench.bus, at, other, false), 0);
 	assert_int_equal(event(), 0x0202);
 	assert_int_equal(ready(), 0x062800);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x25, 0, B4(0), 0, 0, 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x25, 0, B4(0), 0, 0, 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){B4(1), B4(2048)}), 8);
-	assert_int_equal(scsi_bus_change_medium(bench.bus, (struct storage_address){0, 0, 1}, NULL, false), -ENOENT);
+	assert_int_equal(
+		scsi_bus_change_medium(bench.bus, (struct storage_address){0, 0, 1}, NULL, false),
+		-ENOENT);
 }
 
 static void test_reset_unlocks(void **state)
@@ -214,7 +242,8 @@ static void test_events_are_polled(void **state)
 	(void)state;
 	RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x4a, 0, 0, 0, 0x10, 0, 0, B2(8), 0);
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x4a, 1, 0, 0, 0x02, 0, 0, B2(8), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 8, 0x4a, 1, 0, 0, 0x02, 0, 0, B2(8), 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 4);
 	assert_memory_equal(out, ((uint8_t[]){0, 2, 0x80, 0x10}), 4);
 }

@@ -1,6 +1,6 @@
 /*
- * UNMAP, WRITE SAME and GET LBA STATUS: what is freed reads as zeros and its space comes back, nothing beside it changes,
- * and what is malformed changes nothing.
+ * UNMAP, WRITE SAME and GET LBA STATUS: what is freed reads as zeros and its space comes back,
+ * nothing beside it changes, and what is malformed changes nothing.
  */
 #include "tests/fake/scsi.h"
 #include "tests/unit/disk_fake.h"
@@ -90,7 +90,8 @@ static void test_unmap_checks_all_first(void **state)
 	assert_int_equal(bench_sense(&bench), 0x052100);
 	unmap(7);
 	assert_int_equal(bench_sense(&bench), 0x051a00);
-	RUN(&bench, 0, SCSI_DATA_OUT, list, 16, 0x42, 0, 0, 0, 0, 0, 0, B2(24), 0); /* a list longer than the data */
+	RUN(&bench, 0, SCSI_DATA_OUT, list, 16, 0x42, 0, 0, 0, 0, 0, 0, B2(24),
+	    0); /* a list longer than the data */
 	assert_int_equal(bench_sense(&bench), 0x051a00);
 	add_range(256, 0, 1);
 	unmap(8 + 257 * 16);
@@ -125,8 +126,11 @@ static void test_write_same_pattern(void **state)
 	(void)state;
 	memset(block, 0x5a, sizeof(block));
 	block[17] = 3;
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0, B8(1), B4(3000), 0, 0), SCSI_GOOD);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x41, 0x08, B4(5000), 0, B2(1), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0, B8(1), B4(3000), 0, 0),
+			 SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x41, 0x08, B4(5000), 0, B2(1), 0),
+		SCSI_GOOD);
 	for (i = 1; i < 3001; i++) {
 		memcpy(data + i * 512, block, 512);
 	}
@@ -149,15 +153,20 @@ static void test_write_same_zeros(void **state)
 
 	(void)state;
 	assert_int_equal(allocated(), 4);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0, B8(0), B4(2048), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0, B8(0), B4(2048), 0, 0),
+			 SCSI_GOOD);
 	memset(data, 0, 2048 * 512);
 	expect_disk();
 	assert_int_equal(allocated(), 4);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0x08, B8(2048), B4(2048), 0, 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0x08, B8(2048), B4(2048), 0, 0),
+		SCSI_GOOD);
 	memset(data + 2048 * 512, 0, 2048 * 512);
 	expect_disk();
 	assert_int_equal(allocated(), 3);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x93, 0x09, B8(4096), B4(2048), 0, 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x93, 0x09, B8(4096), B4(2048), 0, 0),
+		SCSI_GOOD);
 	memset(data + 4096 * 512, 0, 2048 * 512);
 	expect_disk();
 	assert_int_equal(allocated(), 2);
@@ -178,7 +187,8 @@ static void test_write_same_refuses(void **state)
 	assert_int_equal(bench_sense(&bench), 0x052400);
 	RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x93, 0x10, B8(0), B4(1), 0, 0); /* ANCHOR */
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x41, 0x01, B4(0), 0, B2(1), 0); /* no NDOB in 10 bytes */
+	RUN(&bench, 0, SCSI_DATA_OUT, block, 512, 0x41, 0x01, B4(0), 0, B2(1),
+	    0); /* no NDOB in 10 bytes */
 	assert_int_equal(bench_sense(&bench), 0x052400);
 	expect_disk();
 }
@@ -189,8 +199,8 @@ static void test_lba_status(void **state)
 
 	(void)state;
 	assert_int_equal(disk_trim(disk, 1 << 20, 1 << 20), 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, status, sizeof(status), 0x9e, 0x12, B8(100), B4(sizeof(status)), 0,
-			     0),
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, status, sizeof(status), 0x9e, 0x12, B8(100),
+			     B4(sizeof(status)), 0, 0),
 			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 8 + 3 * 16);
 	assert_memory_equal(status, ((uint8_t[]){B4(4 + 3 * 16), 0, 0, 0, 0}), 8);
@@ -199,7 +209,8 @@ static void test_lba_status(void **state)
 	assert_memory_equal(status + 40, ((uint8_t[]){B8(4096), B4(4096), 0}), 13);
 	RUN(&bench, 0, SCSI_DATA_IN, status, sizeof(status), 0x9e, 0x12, B8(BLOCKS), B4(24), 0, 0);
 	assert_int_equal(bench_sense(&bench), 0x052100);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, status, 24, 0x9e, 0x12, B8(0), B4(24), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, status, 24, 0x9e, 0x12, B8(0), B4(24), 0, 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 24); /* no more than was asked for */
 }
 

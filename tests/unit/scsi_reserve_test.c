@@ -1,5 +1,6 @@
 /*
- * Persistent reservations between three initiators: who may do what under each type, and how one ends.
+ * Persistent reservations between three initiators: who may do what under each type, and how one
+ * ends.
  */
 #include "tests/fake/scsi.h"
 #include "tests/unit/disk_fake.h"
@@ -29,7 +30,8 @@ static int start(void **state)
 	bench_attach(&bench, 0, STORAGE_DISK, disk, false);
 	for (nexus = 0; nexus < 3; nexus++) {
 		bench.nexus = nexus;
-		RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0); /* the power-on attention */
+		RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0,
+		    0); /* the power-on attention */
 	}
 	return 0;
 }
@@ -42,7 +44,8 @@ static int stop(void **state)
 	return 0;
 }
 
-static enum scsi_status out(unsigned nexus, uint8_t action, uint8_t type, uint64_t key, uint64_t other)
+static enum scsi_status out(unsigned nexus, uint8_t action, uint8_t type, uint64_t key,
+			    uint64_t other)
 {
 	uint8_t list[24] = {B8(key), B8(other)};
 
@@ -67,11 +70,15 @@ static void expect_state(uint64_t key, uint8_t type, unsigned keys)
 {
 	uint8_t data[128] = {0};
 
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, data, 128, 0x5e, 1, 0, 0, 0, 0, 0, B2(128), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, data, 128, 0x5e, 1, 0, 0, 0, 0, 0, B2(128), 0),
+		SCSI_GOOD);
 	assert_int_equal(data[7], type ? 16 : 0);
 	assert_int_equal(data[21], type);
 	assert_memory_equal(data + 8, ((uint8_t[]){B8(key)}), 8);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, data, 128, 0x5e, 0, 0, 0, 0, 0, 0, B2(128), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, data, 128, 0x5e, 0, 0, 0, 0, 0, 0, B2(128), 0),
+		SCSI_GOOD);
 	assert_int_equal(data[7], 8 * keys);
 }
 
@@ -99,7 +106,8 @@ static void expect_access(uint8_t type, bool reg_reads, bool reg_writes, bool re
 	assert_int_equal(writes(1), reg_writes ? SCSI_GOOD : SCSI_RESERVATION_CONFLICT);
 	assert_int_equal(reads(2), reads_ok ? SCSI_GOOD : SCSI_RESERVATION_CONFLICT);
 	assert_int_equal(writes(2), SCSI_RESERVATION_CONFLICT);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0), SCSI_GOOD); /* never conflicts */
+	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0),
+			 SCSI_GOOD); /* never conflicts */
 	assert_int_equal(out(0, RELEASE, type, 0xa, 0), SCSI_GOOD);
 	bench.nexus = 1; /* registrants are told that they have lost something */
 	RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0);
@@ -203,10 +211,14 @@ static void test_full_status_and_capabilities(void **state)
 	(void)state;
 	out(1, REGISTER, 0, 0, 0xb);
 	out(1, RESERVE, 5, 0xb, 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, data, 256, 0x5e, 3, 0, 0, 0, 0, 0, B2(256), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, data, 256, 0x5e, 3, 0, 0, 0, 0, 0, B2(256), 0),
+		SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 8 + 48);
 	assert_memory_equal(data + 8, ((uint8_t[]){B8(0xb), 0, 0, 0, 0, 1, 5}), 14);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, data, 256, 0x5e, 2, 0, 0, 0, 0, 0, B2(256), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, data, 256, 0x5e, 2, 0, 0, 0, 0, 0, B2(256), 0),
+		SCSI_GOOD);
 	assert_memory_equal(data, ((uint8_t[]){0, 8, 0, 0x80, 0xea, 0x01, 0, 0}), 8);
 	RUN(&bench, 0, SCSI_DATA_IN, data, 256, 0x5e, 4, 0, 0, 0, 0, 0, B2(256), 0);
 	assert_int_equal(bench_sense(&bench), 0x052400);

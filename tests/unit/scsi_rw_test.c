@@ -1,6 +1,6 @@
 /*
- * The commands that move blocks: each size of CDB, each sector size, the ends of the disk, what is durable when, and what
- * happens when the disk fails.
+ * The commands that move blocks: each size of CDB, each sector size, the ends of the disk, what is
+ * durable when, and what happens when the disk fails.
  */
 #include "tests/fake/scsi.h"
 #include "tests/unit/disk_fake.h"
@@ -52,7 +52,9 @@ static int stop(void **state)
 static void expect_data(uint32_t lba, const uint8_t *what, uint32_t count)
 {
 	memset(back, 0xee, sizeof(back));
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, count * 512, 0x28, 0, B4(lba), 0, B2(count), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, back, count * 512, 0x28, 0, B4(lba), 0, B2(count), 0),
+		SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, count * 512);
 	assert_memory_equal(back, what, count * 512);
 }
@@ -61,15 +63,23 @@ static void test_all_cdb_sizes(void **state)
 {
 	(void)state;
 	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 1024, 0x0a, 0, 1, 2, 2, 0), SCSI_GOOD);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data + 1024, 512, 0x2a, 0, B4(260), 0, B2(1), 0), SCSI_GOOD);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data + 1536, 512, 0xaa, 0, B4(261), B4(1), 0, 0), SCSI_GOOD);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data + 2048, 512, 0x8a, 0, B8(262), B4(1), 0, 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, data + 1024, 512, 0x2a, 0, B4(260), 0, B2(1), 0),
+		SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, data + 1536, 512, 0xaa, 0, B4(261), B4(1), 0, 0),
+		SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, data + 2048, 512, 0x8a, 0, B8(262), B4(1), 0, 0),
+		SCSI_GOOD);
 	expect_data(258, data, 5);
 	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x08, 0, 1, 4, 1, 0), SCSI_GOOD);
 	assert_memory_equal(back, data + 1024, 512);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0xa8, 0, B4(261), B4(1), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0xa8, 0, B4(261), B4(1), 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(back, data + 1536, 512);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x88, 0, B8(262), B4(1), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x88, 0, B8(262), B4(1), 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(back, data + 2048, 512);
 }
 
@@ -77,10 +87,12 @@ static void test_all_cdb_sizes(void **state)
 static void test_zero_counts(void **state)
 {
 	(void)state;
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 256 * 512, 0x0a, 0, 0, 0, 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 256 * 512, 0x0a, 0, 0, 0, 0, 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 256 * 512);
 	expect_data(0, data, 256);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x2a, 0, B4(5), 0, B2(0), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x2a, 0, B4(5), 0, B2(0), 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 0);
 	expect_data(0, data, 256);
 }
@@ -92,7 +104,8 @@ static void test_longer_data(void **state)
 	RUN(&bench, 0, SCSI_DATA_OUT, data, 4096, 0x2a, 0, B4(0), 0, B2(2), 0);
 	assert_int_equal(bench.last.transferred, 1024);
 	memset(back, 0xcc, 4096);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 4096, 0x28, 0, B4(1), 0, B2(2), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 4096, 0x28, 0, B4(1), 0, B2(2), 0),
+			 SCSI_GOOD);
 	assert_memory_equal(back, data + 512, 512);
 	assert_int_equal(back[512], 0); /* not written */
 	assert_int_equal(back[1024], 0xcc);
@@ -103,7 +116,9 @@ static void test_ranges(void **state)
 {
 	(void)state;
 	expect_data(BLOCKS - 1, back + SIZE / 4, 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0, B4(BLOCKS - 1), 0, B2(1), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0, B4(BLOCKS - 1), 0, B2(1), 0),
+		SCSI_GOOD);
 	RUN(&bench, 0, SCSI_DATA_IN, back, 1024, 0x28, 0, B4(BLOCKS - 1), 0, B2(2), 0);
 	assert_int_equal(bench_sense(&bench), 0x052100);
 	assert_int_equal(bench.last.sense[0], 0xf0); /* with the address */
@@ -113,13 +128,16 @@ static void test_ranges(void **state)
 	assert_int_equal(bench_sense(&bench), 0x052100);
 	RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x8a, 0, B8(1), B4(UINT32_MAX), 0, 0);
 	assert_int_equal(bench_sense(&bench), 0x052100);
-	RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0, B4(0), 0, B2(2), 0); /* less memory than blocks */
+	RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0, B4(0), 0, B2(2),
+	    0); /* less memory than blocks */
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	RUN(&bench, 0, SCSI_DATA_IN, back, 2 << 20, 0x28, 0, B4(0), 0, B2(2049), 0); /* more than page B0h allows */
+	RUN(&bench, 0, SCSI_DATA_IN, back, 2 << 20, 0x28, 0, B4(0), 0, B2(2049),
+	    0); /* more than page B0h allows */
 	assert_int_equal(bench_sense(&bench), 0x052400);
 	RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x28, 0, B4(0), 0, B2(1), 0); /* the wrong way */
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0x20, B4(0), 0, B2(1), 0); /* protection information */
+	RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0x20, B4(0), 0, B2(1),
+	    0); /* protection information */
 	assert_int_equal(bench_sense(&bench), 0x052400);
 	RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0, B4(0), 0, 0); /* a CDB cut short */
 	assert_int_equal(bench_sense(&bench), 0x052400);
@@ -133,12 +151,17 @@ static void expect_capacity(uint32_t sector, uint32_t physical, uint8_t exponent
 	uint8_t capacity[32];
 
 	start_sized(sector, physical, false);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, capacity, 8, 0x25, 0, B4(0), 0, 0, 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, capacity, 8, 0x25, 0, B4(0), 0, 0, 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(capacity, ((uint8_t[]){B4(SIZE / sector - 1), B4(sector)}), 8);
 	assert_int_equal(
-		RUN(&bench, 0, SCSI_DATA_IN, capacity, 32, 0x9e, 0x10, B8(0), B4(32), 0, 0), SCSI_GOOD);
-	assert_memory_equal(capacity, ((uint8_t[]){B8(SIZE / sector - 1), B4(sector), 0, exponent, 0xc0, 0}), 16);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, sector, 0x2a, 0, B4(SIZE / sector - 1), 0, B2(1), 0),
+		RUN(&bench, 0, SCSI_DATA_IN, capacity, 32, 0x9e, 0x10, B8(0), B4(32), 0, 0),
+		SCSI_GOOD);
+	assert_memory_equal(capacity,
+			    ((uint8_t[]){B8(SIZE / sector - 1), B4(sector), 0, exponent, 0xc0, 0}),
+			    16);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, sector, 0x2a, 0, B4(SIZE / sector - 1),
+			     0, B2(1), 0),
 			 SCSI_GOOD);
 	assert_int_equal(disk_read(disk, back, sector, SIZE - sector), 0);
 	assert_memory_equal(back, data, sector);
@@ -182,7 +205,9 @@ static bool survives_cuts(uint32_t lba, const uint8_t *what)
 
 static void write_one(uint32_t lba, uint8_t flags)
 {
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x2a, flags, B4(lba), 0, B2(1), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x2a, flags, B4(lba), 0, B2(1), 0),
+		SCSI_GOOD);
 }
 
 /* A plain write may be lost; this is what makes the other tests of durability able to fail. */
@@ -207,7 +232,8 @@ static void test_synchronize_is_durable(void **state)
 	(void)state;
 	fake_record();
 	write_one(100, 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x35, 0, B4(0), 0, B2(0), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x35, 0, B4(0), 0, B2(0), 0),
+			 SCSI_GOOD);
 	assert_true(survives_cuts(100, data));
 }
 
@@ -216,7 +242,8 @@ static void test_synchronize_16_and_stop_are_durable(void **state)
 	(void)state;
 	fake_record();
 	write_one(100, 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x91, 0, B8(0), B4(0), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x91, 0, B8(0), B4(0), 0, 0),
+			 SCSI_GOOD);
 	assert_true(survives_cuts(100, data));
 }
 
@@ -238,7 +265,8 @@ static void test_cache_off_is_durable(void **state)
 	(void)state;
 	fake_record();
 	write_one(100, 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, list, 24, 0x15, 0x10, 0, 0, 24, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, list, 24, 0x15, 0x10, 0, 0, 24, 0),
+			 SCSI_GOOD);
 	write_one(200, 0);
 	assert_true(survives_cuts(100, data));
 }
@@ -248,7 +276,8 @@ static void test_read_fua_flushes_first(void **state)
 	(void)state;
 	fake_record();
 	write_one(100, 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0x08, B4(100), 0, B2(1), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 512, 0x28, 0x08, B4(100), 0, B2(1), 0),
+			 SCSI_GOOD);
 	assert_memory_equal(back, data, 512);
 	assert_true(survives_cuts(100, data));
 }
@@ -288,12 +317,16 @@ static void test_verify(void **state)
 {
 	(void)state;
 	RUN(&bench, 0, SCSI_DATA_OUT, data, 300 * 512, 0x2a, 0, B4(10), 0, B2(300), 0);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x2f, 0, B4(0), 0, B2(400), 0), SCSI_GOOD);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, data, 300 * 512, 0x2f, 0x02, B4(10), 0, B2(300), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x2f, 0, B4(0), 0, B2(400), 0),
+			 SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 0, SCSI_DATA_OUT, data, 300 * 512, 0x2f, 0x02, B4(10), 0, B2(300), 0),
+		SCSI_GOOD);
 	data[299 * 512 + 3] ^= 1;
 	RUN(&bench, 0, SCSI_DATA_OUT, data, 300 * 512, 0x8f, 0x02, B8(10), B4(300), 0, 0);
 	assert_int_equal(bench_sense(&bench), 0x0e1d00);
-	RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0xaf, 0x02, B4(10), B4(2), 0, 0); /* less data than blocks */
+	RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0xaf, 0x02, B4(10), B4(2), 0,
+	    0); /* less data than blocks */
 	assert_int_equal(bench_sense(&bench), 0x052400);
 	RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x2f, 0, B4(BLOCKS), 0, B2(1), 0);
 	assert_int_equal(bench_sense(&bench), 0x052100);
@@ -315,9 +348,11 @@ static void test_read_only(void **state)
 	bench_attach(&bench, 0, STORAGE_DISK, disk, false);
 	RUN(&bench, 0, SCSI_DATA_OUT, data, 512, 0x2a, 0, B4(9), 0, B2(1), 0);
 	assert_int_equal(bench_sense(&bench), 0x072700);
-	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x35, 0, B4(0), 0, B2(0), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_NO_DATA, NULL, 0, 0x35, 0, B4(0), 0, B2(0), 0),
+			 SCSI_GOOD);
 	expect_data(9, data, 1);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 192, 0x1a, 0, 0x3f, 0, 192, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, back, 192, 0x1a, 0, 0x3f, 0, 192, 0),
+			 SCSI_GOOD);
 	assert_int_equal(back[2] & 0x80, 0x80);
 }
 
@@ -332,7 +367,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cached_write_may_be_lost, start, stop),
 		cmocka_unit_test_setup_teardown(test_fua_is_durable, start, stop),
 		cmocka_unit_test_setup_teardown(test_synchronize_is_durable, start, stop),
-		cmocka_unit_test_setup_teardown(test_synchronize_16_and_stop_are_durable, start, stop),
+		cmocka_unit_test_setup_teardown(test_synchronize_16_and_stop_are_durable, start,
+						stop),
 		cmocka_unit_test_setup_teardown(test_write_through_is_durable, start, stop),
 		cmocka_unit_test_setup_teardown(test_cache_off_is_durable, start, stop),
 		cmocka_unit_test_setup_teardown(test_read_fua_flushes_first, start, stop),

@@ -1,6 +1,6 @@
 /*
- * What a unit says of itself: INQUIRY and its pages, modes, operation codes, attentions; and units that come, go and change
- * on the bus.
+ * What a unit says of itself: INQUIRY and its pages, modes, operation codes, attentions; and units
+ * that come, go and change on the bus.
  */
 #include "tests/fake/scsi.h"
 #include "tests/unit/disk_fake.h"
@@ -48,7 +48,9 @@ static enum scsi_status inquire(unsigned lun, uint8_t evpd, uint8_t page, uint16
 
 static unsigned ready(unsigned lun)
 {
-	return RUN(&bench, lun, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0) == SCSI_GOOD ? 0 : bench_sense(&bench);
+	return RUN(&bench, lun, SCSI_NO_DATA, NULL, 0, 0x00, 0, 0, 0, 0, 0) == SCSI_GOOD
+		       ? 0
+		       : bench_sense(&bench);
 }
 
 static void test_inquiry(void **state)
@@ -78,14 +80,21 @@ static void test_pages(void **state)
 	assert_int_equal(inquire(3, 1, 0x00, 255), SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){0, 0, 0, 6, 0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2}), 10);
 	assert_int_equal(inquire(3, 1, 0x80, 255), SCSI_GOOD);
-	assert_memory_equal(out, "\0\x80\0\x20" "031425364758697a8b9cadbecfe0f102", 36);
+	assert_memory_equal(out,
+			    "\0\x80\0\x20"
+			    "031425364758697a8b9cadbecfe0f102",
+			    36);
 	assert_int_equal(inquire(3, 1, 0x83, 255), SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 4 + out[3]);
-	assert_memory_equal(out + 4, ((uint8_t[]){1, 1, 0, 24, 'M', 's', 'f', 't', ' ', ' ', ' ', ' ', 3, 0x14}), 14);
+	assert_memory_equal(
+		out + 4,
+		((uint8_t[]){1, 1, 0, 24, 'M', 's', 'f', 't', ' ', ' ', ' ', ' ', 3, 0x14}), 14);
 	assert_memory_equal(out + 32, ((uint8_t[]){1, 3, 0, 8, 0x3b, 0x9c}), 6);
 	assert_int_equal(inquire(3, 1, 0xb0, 255), SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){0, 0xb0, 0, 60, 1, 0, B2(8), B4(2048)}), 12);
-	assert_memory_equal(out + 20, ((uint8_t[]){B4(8 << 20), B4(256), B4(2048), B4(0x80000000), B8(131072)}), 24);
+	assert_memory_equal(
+		out + 20, ((uint8_t[]){B4(8 << 20), B4(256), B4(2048), B4(0x80000000), B8(131072)}),
+		24);
 	assert_int_equal(inquire(3, 1, 0xb1, 255), SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){0, 0xb1, 0, 60, 0, 1}), 6);
 	assert_int_equal(inquire(3, 1, 0xb2, 255), SCSI_GOOD);
@@ -116,15 +125,19 @@ static void test_report_luns(void **state)
 
 	(void)state;
 	bench_attach(&bench, 63, STORAGE_DISK, second, false);
-	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 64, 0xa0, 0, 0, 0, 0, 0, B4(64), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_IN, out, 64, 0xa0, 0, 0, 0, 0, 0, B4(64), 0, 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 24);
 	assert_memory_equal(out, ((uint8_t[]){B4(16), B4(0), 0, 3, 0, 0, 0, 0, 0, 0, 0, 63}), 18);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 64, 0xa0, 0, 0, 0, 0, 0, B4(8), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 64, 0xa0, 0, 0, 0, 0, 0, B4(8), 0, 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 8);
 	assert_int_equal(scsi_bus_detach(bench.bus, (struct storage_address){0, 0, 63}), 0);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 64, 0xa0, 0, 0, 0, 0, 0, B4(64), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 64, 0xa0, 0, 0, 0, 0, 0, B4(64), 0, 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 16);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 64, 0xa0, 0, 1, 0, 0, 0, B4(64), 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 64, 0xa0, 0, 1, 0, 0, 0, B4(64), 0, 0),
+			 SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 8); /* no well-known ones */
 	disk_close(&second, NULL);
 }
@@ -132,13 +145,20 @@ static void test_report_luns(void **state)
 static void test_mode_sense(void **state)
 {
 	(void)state;
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0x08, 0x08, 0, 255, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0x08, 0x08, 0, 255, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){23, 0, 0x10, 0, 0x08, 18, 0x04}), 7);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0x08, 0x48, 0, 255, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0x08, 0x48, 0, 255, 0),
+			 SCSI_GOOD);
 	assert_int_equal(out[6], 0x04); /* changeable */
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x5a, 0, 0x3f, 0, 0, 0, 0, B2(255), 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x5a, 0, 0x3f, 0, 0, 0, 0, B2(255), 0),
+		SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 8 + 8 + 12 + 20 + 12 + 12);
-	assert_memory_equal(out, ((uint8_t[]){0, 8 + 8 + 56 - 2, 0, 0x10, 0, 0, 0, 8, B4(8192), 0, 0, 2, 0, 0x01, 10}), 18);
+	assert_memory_equal(out,
+			    ((uint8_t[]){0, 8 + 8 + 56 - 2, 0, 0x10, 0, 0, 0, 8, B4(8192), 0, 0, 2,
+					 0, 0x01, 10}),
+			    18);
 	RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0, 0x2a, 0, 255, 0); /* a drive's page */
 	assert_int_equal(bench_sense(&bench), 0x052400);
 	RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0, 0xc8, 0, 255, 0); /* saved */
@@ -157,7 +177,8 @@ static void test_mode_select(void **state)
 
 	(void)state;
 	assert_int_equal(select_mode(off, 24, 0x10), SCSI_GOOD);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0x08, 0x08, 0, 255, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 255, 0x1a, 0x08, 0x08, 0, 255, 0),
+			 SCSI_GOOD);
 	assert_int_equal(out[6], 0);
 	bench.nexus = 1; /* the others are told, behind their power-on */
 	assert_int_equal(ready(3), 0x062900);
@@ -187,7 +208,9 @@ static void test_supported_opcodes(void **state)
 	unsigned length, i;
 
 	(void)state;
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 1024, 0xa3, 0x0c, 0, 0, 0, 0, B4(1024), 0, 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 3, SCSI_DATA_IN, out, 1024, 0xa3, 0x0c, 0, 0, 0, 0, B4(1024), 0, 0),
+		SCSI_GOOD);
 	length = (unsigned)out[2] << 8 | out[3];
 	assert_int_equal(bench.last.transferred, 4 + length);
 	assert_true(length > 8 * 25);
@@ -195,18 +218,22 @@ static void test_supported_opcodes(void **state)
 		uint8_t one[32];
 		uint8_t option = out[i + 5] & 1 ? 2 : 1;
 
-		assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, one, 32, 0xa3, 0x0c, option, out[i], out[i + 2],
-				     out[i + 3], B4(32), 0, 0),
+		assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, one, 32, 0xa3, 0x0c, option, out[i],
+				     out[i + 2], out[i + 3], B4(32), 0, 0),
 				 SCSI_GOOD);
 		assert_int_equal(one[1], 3);
 		assert_int_equal(one[3], out[i + 7]);
 		assert_int_equal(one[4], out[i]);
 	}
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 32, 0xa3, 0x0c, 1, 0xc1, 0, 0, B4(32), 0, 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 3, SCSI_DATA_IN, out, 32, 0xa3, 0x0c, 1, 0xc1, 0, 0, B4(32), 0, 0),
+		SCSI_GOOD);
 	assert_int_equal(out[1], 1); /* not supported */
 	RUN(&bench, 3, SCSI_DATA_IN, out, 32, 0xa3, 0x0c, 1, 0x9e, 0, 0x10, B4(32), 0, 0);
 	assert_int_equal(bench_sense(&bench), 0x052400);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 32, 0xa3, 0x0c, 0x83, 0x28, 0, 0, B4(32), 0, 0), SCSI_GOOD);
+	assert_int_equal(
+		RUN(&bench, 3, SCSI_DATA_IN, out, 32, 0xa3, 0x0c, 0x83, 0x28, 0, 0, B4(32), 0, 0),
+		SCSI_GOOD);
 	assert_int_equal(bench.last.transferred, 4 + 10 + 12);
 }
 
@@ -217,7 +244,8 @@ static void test_attentions(void **state)
 	assert_int_equal(inquire(3, 0, 0, 36), SCSI_GOOD); /* is not in its way, and leaves it */
 	RUN(&bench, 3, SCSI_DATA_IN, out, 512, 0x28, 0, B4(0), 0, B2(1), 0);
 	assert_int_equal(bench_sense(&bench), 0x062900);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 512, 0x28, 0, B4(0), 0, B2(1), 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 512, 0x28, 0, B4(0), 0, B2(1), 0),
+			 SCSI_GOOD);
 	scsi_bus_reset(bench.bus);
 	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 18, 0x03, 0, 0, 0, 18, 0), SCSI_GOOD);
 	assert_int_equal(out[2], 6);
@@ -242,7 +270,8 @@ static void test_hold_and_release(void **state)
 	assert_int_equal(scsi_bus_release(bench.bus, at, disk), 0);
 	assert_int_equal(ready(3), 0x062a09);
 	assert_int_equal(ready(3), 0x063f00);
-	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 8, 0x25, 0, B4(0), 0, 0, 0, 0), SCSI_GOOD);
+	assert_int_equal(RUN(&bench, 3, SCSI_DATA_IN, out, 8, 0x25, 0, B4(0), 0, 0, 0, 0),
+			 SCSI_GOOD);
 	assert_memory_equal(out, ((uint8_t[]){B4(16383), B4(512)}), 8);
 	assert_int_equal(scsi_bus_hold(bench.bus, (struct storage_address){0, 0, 9}), -ENOENT);
 }
@@ -253,11 +282,16 @@ static void test_attach_refuses(void **state)
 	struct storage_unit empty = {.kind = STORAGE_DISK};
 
 	(void)state;
-	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 0, 3}, &unit), -EBUSY);
-	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 0, 64}, &unit), -EINVAL);
-	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){8, 0, 0}, &unit), -EINVAL);
-	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 2, 0}, &unit), -EINVAL);
-	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 0, 4}, &empty), -EINVAL);
+	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 0, 3}, &unit),
+			 -EBUSY);
+	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 0, 64}, &unit),
+			 -EINVAL);
+	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){8, 0, 0}, &unit),
+			 -EINVAL);
+	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 2, 0}, &unit),
+			 -EINVAL);
+	assert_int_equal(scsi_bus_attach(bench.bus, (struct storage_address){0, 0, 4}, &empty),
+			 -EINVAL);
 	assert_int_equal(scsi_bus_detach(bench.bus, (struct storage_address){0, 0, 4}), -ENOENT);
 }
 
@@ -294,7 +328,8 @@ static void test_detach_waits(void **state)
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(disk_write(disk, out, 512, 0), 0); /* so that the next write goes the asynchronous way */
+	assert_int_equal(disk_write(disk, out, 512, 0),
+			 0); /* so that the next write goes the asynchronous way */
 	atomic_store(&detached, false);
 	finished = false;
 	scsi_execute(bench.bus, (struct storage_address){0, 0, 3}, &r);

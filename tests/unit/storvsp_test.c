@@ -1,6 +1,7 @@
 /*
- * The storage VSP with a fake guest before it and a file behind it: the handshake, requests of all shapes, sub-channels,
- * resets, hot plug, and guests that break the rules. The VSP's threads run; a test waits for what it expects.
+ * The storage VSP with a fake guest before it and a file behind it: the handshake, requests of all
+ * shapes, sub-channels, resets, hot plug, and guests that break the rules. The VSP's threads run; a
+ * test waits for what it expects.
  */
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/storage/scsi.h"
@@ -20,12 +21,12 @@
 
 #include <cmocka.h>
 
-#define SIZE	  (1u << 20)
-#define RING	  100u /* pages of guest RAM: rings from here on, by channel */
-#define DATA	  20u  /* ... and data */
-#define INIT_ID	  (UINT64_MAX - 1)
-#define RESET_ID  (UINT64_MAX - 2)
-#define CHANNELS  4u
+#define SIZE	 (1u << 20)
+#define RING	 100u /* pages of guest RAM: rings from here on, by channel */
+#define DATA	 20u  /* ... and data */
+#define INIT_ID	 (UINT64_MAX - 1)
+#define RESET_ID (UINT64_MAX - 2)
+#define CHANNELS 4u
 
 static struct storage *storage;
 static struct disk *disk;
@@ -43,7 +44,8 @@ static struct disk *open_file(const char *name, uint64_t size)
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, content, size, 0), (ssize_t)size);
 	close(fd);
-	assert_int_equal(disk_open(name, &(struct disk_open){.format = DISK_FORMAT_RAW}, &opened, NULL), 0);
+	assert_int_equal(
+		disk_open(name, &(struct disk_open){.format = DISK_FORMAT_RAW}, &opened, NULL), 0);
 	unlink(name);
 	return opened;
 }
@@ -77,13 +79,15 @@ static uint32_t payload_bytes(const struct guest_packet *packet)
 	return (packet->descriptor.len8 - packet->descriptor.offset8) * 8u;
 }
 
-static struct storvsp_packet exchange_bytes(unsigned channel, struct storvsp_packet packet, uint32_t bytes, uint64_t id)
+static struct storvsp_packet exchange_bytes(unsigned channel, struct storvsp_packet packet,
+					    uint32_t bytes, uint64_t id)
 {
 	struct guest_packet answer;
 	struct storvsp_packet out = {0};
 	const struct storvsp_packet *in;
 
-	assert_true(guest_send(&channels[channel], VM_PKT_DATA_INBAND, id, 1, NULL, 0, &packet, bytes));
+	assert_true(
+		guest_send(&channels[channel], VM_PKT_DATA_INBAND, id, 1, NULL, 0, &packet, bytes));
 	in = receive(channel, &answer);
 	assert_int_equal(answer.descriptor.type, VM_PKT_COMP);
 	assert_int_equal(answer.descriptor.trans_id, id);
@@ -112,7 +116,9 @@ static uint32_t ask_version(uint16_t version)
 
 static void open_channel(unsigned index, uint32_t its_relid)
 {
-	assert_int_equal(guest_open(&channels[index], its_relid, 0xe1e10 + index, 8, RING + 32 * index, index % 2), 0);
+	assert_int_equal(guest_open(&channels[index], its_relid, 0xe1e10 + index, 8,
+				    RING + 32 * index, index % 2),
+			 0);
 }
 
 static void connect(void)
@@ -154,8 +160,10 @@ static void initialize(uint16_t version)
 
 static void create(unsigned depth)
 {
-	struct storage_config config = {
-		.flavour = STORAGE_SCSI, .instance = {1}, .channel_count = CHANNELS, .depth = depth};
+	struct storage_config config = {.flavour = STORAGE_SCSI,
+					.instance = {1},
+					.channel_count = CHANNELS,
+					.depth = depth};
 
 	guest_create();
 	assert_int_equal(storage_create(guest.bus, &config, &storage), 0);
@@ -192,7 +200,8 @@ struct range {
 	uint64_t pages[16];
 };
 
-static struct storvsp_packet srb(uint8_t lun, const uint8_t *cdb, uint8_t cdb_length, uint8_t data_in, uint32_t length)
+static struct storvsp_packet srb(uint8_t lun, const uint8_t *cdb, uint8_t cdb_length,
+				 uint8_t data_in, uint32_t length)
 {
 	struct storvsp_packet packet = {
 		.operation = STORVSP_EXECUTE_SRB,
@@ -205,21 +214,29 @@ static struct storvsp_packet srb(uint8_t lun, const uint8_t *cdb, uint8_t cdb_le
 			.data_transfer_length = length},
 	};
 
-	memcpy(packet.srb.cdb, cdb, cdb_length < STORVSP_CDB_BYTES ? cdb_length : STORVSP_CDB_BYTES);
+	memcpy(packet.srb.cdb, cdb,
+	       cdb_length < STORVSP_CDB_BYTES ? cdb_length : STORVSP_CDB_BYTES);
 	return packet;
 }
 
 static struct storvsp_packet block_srb(bool write, uint32_t lba, uint16_t count)
 {
-	uint8_t cdb[10] = {write ? 0x2a : 0x28, 0, 0, 0, (uint8_t)(lba >> 8), (uint8_t)lba, 0, (uint8_t)(count >> 8),
+	uint8_t cdb[10] = {write ? 0x2a : 0x28,
+			   0,
+			   0,
+			   0,
+			   (uint8_t)(lba >> 8),
+			   (uint8_t)lba,
+			   0,
+			   (uint8_t)(count >> 8),
 			   (uint8_t)count};
 
 	return srb(0, cdb, 10, write ? STORVSP_DATA_OUT : STORVSP_DATA_IN, count * 512u);
 }
 
 /* Ranges as they lie in a packet: a count, then each. */
-static void send_direct(unsigned channel, uint64_t id, const struct storvsp_packet *packet, const struct range *ranges,
-			uint32_t count)
+static void send_direct(unsigned channel, uint64_t id, const struct storvsp_packet *packet,
+			const struct range *ranges, uint32_t count)
 {
 	uint8_t list[8 + 2 * sizeof(struct range)] = {0};
 	uint32_t bytes = 8, i;
@@ -231,8 +248,8 @@ static void send_direct(unsigned channel, uint64_t id, const struct storvsp_pack
 		memcpy(list + bytes, &ranges[i], 8 + 8 * pages);
 		bytes += 8 + 8 * pages;
 	}
-	assert_true(guest_send(&channels[channel], VM_PKT_DATA_USING_GPA_DIRECT, id, 1, list, bytes, packet,
-			       sizeof(*packet)));
+	assert_true(guest_send(&channels[channel], VM_PKT_DATA_USING_GPA_DIRECT, id, 1, list, bytes,
+			       packet, sizeof(*packet)));
 }
 
 static struct storvsp_packet finish(unsigned channel, uint64_t id)
@@ -245,7 +262,8 @@ static struct storvsp_packet finish(unsigned channel, uint64_t id)
 	return *in;
 }
 
-static struct storvsp_packet direct(unsigned channel, struct storvsp_packet packet, struct range range)
+static struct storvsp_packet direct(unsigned channel, struct storvsp_packet packet,
+				    struct range range)
 {
 	send_direct(channel, 77, &packet, &range, 1);
 	return finish(channel, 77);
@@ -345,7 +363,8 @@ static void test_data(void **state)
 /* Every request, of each kind of guest, is answered at its own size. */
 static void test_request_sizes(void **state)
 {
-	static const uint32_t sizes[] = {STORVSP_SRB_BYTES_WIN6, STORVSP_SRB_BYTES_WIN7, STORVSP_SRB_BYTES_WIN8};
+	static const uint32_t sizes[] = {STORVSP_SRB_BYTES_WIN6, STORVSP_SRB_BYTES_WIN7,
+					 STORVSP_SRB_BYTES_WIN8};
 	struct storvsp_packet packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0), reply;
 	unsigned i;
 
@@ -382,7 +401,8 @@ static void test_sense(void **state)
 
 static void test_no_lun(void **state)
 {
-	struct storvsp_packet packet = srb(63, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0), reply = exchange(0, packet);
+	struct storvsp_packet packet = srb(63, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0),
+			      reply = exchange(0, packet);
 
 	(void)state;
 	assert_int_equal(reply.srb.srb_status, STORVSP_SRB_INVALID_LUN);
@@ -394,7 +414,8 @@ static void test_no_lun(void **state)
 static void test_bad_requests(void **state)
 {
 	struct storvsp_packet packet = block_srb(false, 0, 8);
-	struct range whole = {4096, 0, {DATA}}, half = {2048, 0, {DATA}}, beyond = {4096, 0, {GUEST_PAGES}};
+	struct range whole = {4096, 0, {DATA}}, half = {2048, 0, {DATA}},
+		     beyond = {4096, 0, {GUEST_PAGES}};
 	struct range edge = {8192, 0, {DATA, 1ull << 51}}, two[2] = {half, half};
 
 	(void)state;
@@ -421,7 +442,10 @@ static void test_bad_requests(void **state)
 	assert_memory_equal(guest_page(DATA), content, 4096);
 }
 
-/* More requests than the queue takes and more answers than the ring holds: all of them come, in any order. */
+/*
+ * More requests than the queue takes and more answers than the ring holds: all of them come, in any
+ * order.
+ */
 static void test_many_at_once(void **state)
 {
 	enum { COUNT = 600, SLOTS = 40 };
@@ -434,11 +458,12 @@ static void test_many_at_once(void **state)
 		unsigned slot = sent % SLOTS;
 
 		if (sent < COUNT && !busy[slot] && sent - done < SLOTS) {
-			struct storvsp_packet packet = block_srb(false, sent * 37 % (blocks - 8), 8);
+			struct storvsp_packet packet =
+				block_srb(false, sent * 37 % (blocks - 8), 8);
 			uint64_t list[3] = {1ull << 32, 4096, DATA + slot};
 
-			if (guest_send(&channels[0], VM_PKT_DATA_USING_GPA_DIRECT, slot + 1, 1, list, sizeof(list), &packet,
-				       sizeof(packet))) {
+			if (guest_send(&channels[0], VM_PKT_DATA_USING_GPA_DIRECT, slot + 1, 1,
+				       list, sizeof(list), &packet, sizeof(packet))) {
 				lbas[slot] = sent * 37 % (blocks - 8);
 				busy[slot] = true;
 				sent++;
@@ -456,7 +481,8 @@ static void test_many_at_once(void **state)
 
 static void create_sub_channels(uint16_t count)
 {
-	struct storvsp_packet packet = {.operation = STORVSP_CREATE_SUB_CHANNELS, .sub_channel_count = count};
+	struct storvsp_packet packet = {.operation = STORVSP_CREATE_SUB_CHANNELS,
+					.sub_channel_count = count};
 	uint32_t relids[CHANNELS] = {0};
 	unsigned i;
 
@@ -478,7 +504,8 @@ static void create_sub_channels(uint16_t count)
 
 static void test_sub_channels(void **state)
 {
-	struct storvsp_packet packet = {.operation = STORVSP_CREATE_SUB_CHANNELS, .sub_channel_count = CHANNELS};
+	struct storvsp_packet packet = {.operation = STORVSP_CREATE_SUB_CHANNELS,
+					.sub_channel_count = CHANNELS};
 	struct storage_stats stats;
 	unsigned i;
 
@@ -536,7 +563,8 @@ static void test_close_and_open_again(void **state)
 	initialize(STORVSP_VERSION_WIN8_1);
 	create_sub_channels(2);
 	take_attention(2, 0);
-	assert_int_equal(direct(2, block_srb(false, 0, 8), (struct range){4096, 0, {DATA}}).status, 0);
+	assert_int_equal(direct(2, block_srb(false, 0, 8), (struct range){4096, 0, {DATA}}).status,
+			 0);
 }
 
 static void test_guest_starts_anew(void **state)
@@ -587,7 +615,10 @@ static void test_hot_plug(void **state)
 	assert_int_equal(storage_detach(storage, lun5), -ENOENT);
 }
 
-/* What is attached before the guest looks for itself needs no message, nor can an old guest have one. */
+/*
+ * What is attached before the guest looks for itself needs no message, nor can an old guest have
+ * one.
+ */
 static void test_no_announcement(void **state)
 {
 	struct guest_packet packet;
@@ -597,25 +628,30 @@ static void test_no_announcement(void **state)
 	initialize(STORVSP_VERSION_WIN6);
 	take_attention(0, 0);
 	assert_int_equal(storage_detach(storage, lun0), 0);
-	assert_int_equal(exchange(0, block_srb(false, 0, 0)).srb.srb_status, STORVSP_SRB_INVALID_LUN);
+	assert_int_equal(exchange(0, block_srb(false, 0, 0)).srb.srb_status,
+			 STORVSP_SRB_INVALID_LUN);
 	assert_false(guest_receive(&channels[0], &packet));
 }
 
 static void test_resets(void **state)
 {
-	static const uint32_t kinds[] = {STORVSP_RESET_BUS, STORVSP_RESET_LUN, STORVSP_RESET_ADAPTER};
+	static const uint32_t kinds[] = {STORVSP_RESET_BUS, STORVSP_RESET_LUN,
+					 STORVSP_RESET_ADAPTER};
 	struct range range = {4096, 0, {DATA}};
 	unsigned i, answers;
 
 	(void)state;
 	for (i = 0; i < 3; i++) {
-		struct storvsp_packet packet = block_srb(true, 0, 8), reset = {.operation = kinds[i], .flags = 1};
+		struct storvsp_packet packet = block_srb(true, 0, 8),
+				      reset = {.operation = kinds[i], .flags = 1};
 		struct guest_packet answer;
 		bool was_reset = false;
 
 		send_direct(0, 1, &packet, &range, 1);
-		assert_true(guest_send(&channels[0], VM_PKT_DATA_INBAND, RESET_ID, 1, NULL, 0, &reset, sizeof(reset)));
-		for (answers = 0; answers < 2; answers++) { /* the write never ends after the reset */
+		assert_true(guest_send(&channels[0], VM_PKT_DATA_INBAND, RESET_ID, 1, NULL, 0,
+				       &reset, sizeof(reset)));
+		for (answers = 0; answers < 2;
+		     answers++) { /* the write never ends after the reset */
 			assert_int_equal(receive(0, &answer)->status, 0);
 			assert_false(was_reset);
 			was_reset = answer.descriptor.trans_id == RESET_ID;
@@ -646,11 +682,13 @@ static void test_breaking(void **state)
 	uint64_t pages[2] = {1, 0};
 
 	(void)state;
-	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 1, NULL, 0, &operation, 4); /* less than a head */
+	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 1, NULL, 0, &operation,
+		   4); /* less than a head */
 	expect_broken();
 	guest_send(&channels[0], VM_PKT_COMP, 1, 0, NULL, 0, pages, 16);
 	expect_broken();
-	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 0, NULL, 0, pages, 16); /* wants no answer */
+	guest_send(&channels[0], VM_PKT_DATA_INBAND, 1, 0, NULL, 0, pages,
+		   16); /* wants no answer */
 	expect_broken();
 }
 
@@ -690,7 +728,8 @@ static void test_destroy_under_load(void **state)
 
 static void test_ide(void **state)
 {
-	struct storage_config config = {.flavour = STORAGE_IDE, .ide = {1, 1, 0}, .channel_count = 4};
+	struct storage_config config = {
+		.flavour = STORAGE_IDE, .ide = {1, 1, 0}, .channel_count = 4};
 	const struct vmbus_channel_offer_channel *offer;
 	static const struct vmbus_guid ide = VMBUS_GUID_IDE;
 	struct vmbus_channel_message_header request = {.msgtype = CHANNELMSG_REQUESTOFFERS};
@@ -701,14 +740,17 @@ static void test_ide(void **state)
 	storage_destroy(&storage);
 	vmbus_serve(guest.bus);
 	assert_int_equal(storage_create(guest.bus, &config, &storage), 0);
-	assert_int_equal(storage_attach(storage, lun0, &(struct storage_unit){.kind = STORAGE_DISK, .disk = disk}), -EINVAL);
+	assert_int_equal(storage_attach(storage, lun0,
+					&(struct storage_unit){.kind = STORAGE_DISK, .disk = disk}),
+			 -EINVAL);
 	attach((struct storage_address){1, 1, 0}, disk);
 	assert_true(guest_contact(VERSION_WIN10_V5_3));
 	guest_post(&request, sizeof(request));
 	offer = guest_take(CHANNELMSG_OFFERCHANNEL);
 	assert_non_null(offer);
 	assert_memory_equal(&offer->offer.if_type, &ide, 16);
-	assert_memory_equal(&offer->offer.if_instance, ((uint8_t[16]){1, 0, 0, 0, 1, 0, 0x99, 0x88}), 16);
+	assert_memory_equal(&offer->offer.if_instance,
+			    ((uint8_t[16]){1, 0, 0, 0, 1, 0, 0x99, 0x88}), 16);
 	memcpy(&data, offer->offer.user_def, sizeof(data));
 	assert_int_equal(data.path, 1);
 	assert_int_equal(data.target, 1);
@@ -717,7 +759,8 @@ static void test_ide(void **state)
 	assert_non_null(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED));
 	open_channel(0, relid);
 	initialize(STORVSP_VERSION_WIN10);
-	packet = exchange(0, (struct storvsp_packet){.operation = STORVSP_CREATE_SUB_CHANNELS, .sub_channel_count = 1});
+	packet = exchange(0, (struct storvsp_packet){.operation = STORVSP_CREATE_SUB_CHANNELS,
+						     .sub_channel_count = 1});
 	assert_int_equal(packet.status, STORVSP_STATUS_INVALID_PARAMETER);
 	packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0);
 	packet.srb.target = 1; /* and the path is not named */

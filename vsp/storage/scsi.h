@@ -1,17 +1,22 @@
 /*
- * A SCSI target with no transport in it: a bus, and on it disks and DVD drives that are served from disk handles.
+ * A SCSI target with no transport in it: a bus, and on it disks and DVD drives that are served from
+ * disk handles.
  *
- * A request is carried out by scsi_execute on the caller's thread as far as that needs no I/O. What needs I/O goes through the
- * request's disk_queue and ends in disk_queue_poll on the same thread. So `done` is called either inside scsi_execute or
- * inside disk_queue_poll, once, in any order of the requests.
+ * A request is carried out by scsi_execute on the caller's thread as far as that needs no I/O. What
+ * needs I/O goes through the request's disk_queue and ends in disk_queue_poll on the same thread.
+ * So `done` is called either inside scsi_execute or inside disk_queue_poll, once, in any order of
+ * the requests.
  *
- * Threads: any number of threads may execute requests, each with a queue of its own. The calls that change the bus may come
- * from any thread that executes none: detach, hold, change_medium and release wait for requests under way.
+ * Threads: any number of threads may execute requests, each with a queue of its own. The calls that
+ * change the bus may come from any thread that executes none: detach, hold, change_medium and
+ * release wait for requests under way.
  *
  * What a command does to data:
- *  - a completed write is durable when it had FUA, when the write cache is off, or after SYNCHRONIZE CACHE is completed;
+ *  - a completed write is durable when it had FUA, when the write cache is off, or after
+ *    SYNCHRONIZE CACHE is completed;
  *  - a read with FUA comes after a flush;
- *  - UNMAP, and WRITE SAME with UNMAP and a block of zeros, free the blocks, which then read as zeros.
+ *  - UNMAP, and WRITE SAME with UNMAP and a block of zeros, free the blocks, which then read as
+ *    zeros.
  */
 #ifndef VSP_STORAGE_SCSI_H
 #define VSP_STORAGE_SCSI_H
@@ -26,10 +31,10 @@
 struct scsi_bus;
 struct scsi_unit;
 
-#define SCSI_CDB_BYTES	      16u
-#define SCSI_SENSE_BYTES      18u /* fixed format */
-#define SCSI_NEXUS_COUNT      8u  /* initiators that a unit tells apart */
-#define SCSI_TRANSFER_MAX     (1u << 20) /* bytes in one READ or WRITE, as page B0h says */
+#define SCSI_CDB_BYTES	  16u
+#define SCSI_SENSE_BYTES  18u	     /* fixed format */
+#define SCSI_NEXUS_COUNT  8u	     /* initiators that a unit tells apart */
+#define SCSI_TRANSFER_MAX (1u << 20) /* bytes in one READ or WRITE, as page B0h says */
 
 enum scsi_status {
 	SCSI_GOOD = 0x00,
@@ -47,7 +52,7 @@ struct scsi_request {
 	unsigned nexus; /* below SCSI_NEXUS_COUNT */
 	enum scsi_direction direction;
 	uint32_t data_length;
-	struct iovec *iov; /* the data, data_length bytes or more; the entries are changed on the way */
+	struct iovec *iov; /* data_length bytes or more; the entries are changed on the way */
 	unsigned iov_count;
 	struct disk_queue *queue;
 	void (*done)(struct scsi_request *request);
@@ -77,17 +82,23 @@ int scsi_bus_create(struct scsi_bus **bus);
 void scsi_bus_destroy(struct scsi_bus **bus);
 
 /* As in storage.h. */
-int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address, const struct storage_unit *unit);
+int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address,
+		    const struct storage_unit *unit);
 int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address);
 void scsi_bus_detach_all(struct scsi_bus *bus);
-int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk, bool force);
+int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk,
+			   bool force);
 bool scsi_bus_tray_is_open(struct scsi_bus *bus, struct storage_address address);
 int scsi_bus_hold(struct scsi_bus *bus, struct storage_address address);
 int scsi_bus_release(struct scsi_bus *bus, struct storage_address address, struct disk *disk);
 
-void scsi_execute(struct scsi_bus *bus, struct storage_address address, struct scsi_request *request);
+void scsi_execute(struct scsi_bus *bus, struct storage_address address,
+		  struct scsi_request *request);
 
-/* Every unit forgets what a nexus told it, as after power-on (reservations stay), and says so with a unit attention. */
+/*
+ * Every unit forgets what a nexus told it, as after power-on (reservations stay), and says so with
+ * a unit attention.
+ */
 void scsi_bus_reset(struct scsi_bus *bus);
 void scsi_unit_at_reset(struct scsi_bus *bus, struct storage_address address);
 

@@ -1,10 +1,11 @@
 /*
  * The bus: which unit is at which address, and how a unit leaves it while others use it.
  *
- * A request counts as a user of its unit from the look-up, which is made under `table`, to its end. Who takes the unit away,
- * or exchanges its disk, first makes new users impossible (out of the table, or held), then waits for the count to
- * become zero. The last user looks for `waiters` after its decrement, a waiter looks at the count after its increment;
- * so one of them sees the other. The user touches nothing of the unit after its decrement.
+ * A request counts as a user of its unit from the look-up, which is made under `table`, to its end.
+ * Who takes the unit away, or exchanges its disk, first makes new users impossible (out of the
+ * table, or held), then waits for the count to become zero. The last user looks for `waiters` after
+ * its decrement, a waiter looks at the count after its increment; so one of them sees the other.
+ * The user touches nothing of the unit after its decrement.
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -16,8 +17,9 @@
 
 struct scsi_bus {
 	pthread_rwlock_t table;
-	struct scsi_unit *units[STORAGE_PATHS_MAX][STORAGE_TARGETS_MAX][STORAGE_LUNS_MAX]; /* under table */
-	unsigned count;									   /* under table */
+	/* Under table: */
+	struct scsi_unit *units[STORAGE_PATHS_MAX][STORAGE_TARGETS_MAX][STORAGE_LUNS_MAX];
+	unsigned count;
 
 	pthread_mutex_t change; /* one change at a time; taken before the others */
 	pthread_mutex_t drain;
@@ -42,7 +44,8 @@ int scsi_bus_create(struct scsi_bus **out)
 
 static struct scsi_unit **slot_of(struct scsi_bus *bus, struct storage_address a)
 {
-	if (a.path >= STORAGE_PATHS_MAX || a.target >= STORAGE_TARGETS_MAX || a.lun >= STORAGE_LUNS_MAX) {
+	if (a.path >= STORAGE_PATHS_MAX || a.target >= STORAGE_TARGETS_MAX ||
+	    a.lun >= STORAGE_LUNS_MAX) {
 		return NULL;
 	}
 	return &bus->units[a.path][a.target][a.lun];
@@ -114,7 +117,8 @@ static void wait_for_users(struct scsi_bus *bus, struct scsi_unit *unit)
 	pthread_mutex_unlock(&bus->drain);
 }
 
-int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address, const struct storage_unit *config)
+int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address,
+		    const struct storage_unit *config)
 {
 	struct scsi_unit **slot = slot_of(bus, address);
 	struct scsi_unit *unit;
@@ -186,7 +190,10 @@ void scsi_bus_detach_all(struct scsi_bus *bus)
 	}
 }
 
-/* The unit there, with the change lock taken, under which it stays; NULL (and no lock) if there is none. */
+/*
+ * The unit there, with the change lock taken, under which it stays; NULL (and no lock) if there is
+ * none.
+ */
 static struct scsi_unit *begin_change(struct scsi_bus *bus, struct storage_address address)
 {
 	struct scsi_unit **slot = slot_of(bus, address);
@@ -286,7 +293,8 @@ static int exchange_medium(struct scsi_bus *bus, struct scsi_unit *unit, struct 
 	return r;
 }
 
-int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk, bool force)
+int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk,
+			   bool force)
 {
 	struct scsi_unit *unit = begin_change(bus, address);
 	int r;
@@ -330,8 +338,9 @@ static void report_luns(struct scsi_bus *bus, struct storage_address a, struct s
 		return;
 	}
 	pthread_rwlock_rdlock(&bus->table);
-	for (lun = 0; r->cdb[2] != 1 && a.path < STORAGE_PATHS_MAX && a.target < STORAGE_TARGETS_MAX &&
-		      lun < STORAGE_LUNS_MAX; lun++) {
+	for (lun = 0; r->cdb[2] != 1 && a.path < STORAGE_PATHS_MAX &&
+		      a.target < STORAGE_TARGETS_MAX && lun < STORAGE_LUNS_MAX;
+	     lun++) {
 		if (bus->units[a.path][a.target][lun]) {
 			list[8 + length + 1] = (uint8_t)lun;
 			length += 8;

@@ -1,5 +1,6 @@
 /*
- * What a DVD-ROM drive says of its disc (MMC-6): one session, one data track, closed. The disc is the ISO file.
+ * What a DVD-ROM drive says of its disc (MMC-6): one session, one data track, closed. The disc is
+ * the ISO file.
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -37,7 +38,10 @@ static uint8_t *put_track(uint8_t *to, uint8_t track, uint64_t lba, bool msf)
 	return to + 8;
 }
 
-/* Format 0: the tracks from a given one on, and the lead-out. Format 1: the first track of the last session. */
+/*
+ * Format 0: the tracks from a given one on, and the lead-out. Format 1: the first track of the last
+ * session.
+ */
 void scsi_dvd_read_toc(struct scsi_request *r)
 {
 	uint8_t data[4 + 2 * 8] = {0}, *end = data + 4;

@@ -24,15 +24,19 @@ static const struct feature {
 	uint8_t length;
 	uint8_t data[12];
 } features[] = {
-	{0x0000, 0x00, true, true, 8, {0, 0x10, 0, 0, 0, 0x08, 0, 0}},	 /* profiles: DVD-ROM, CD-ROM */
-	{0x0001, 0x08, true, true, 8, {0, 0, 0, 1, 0x01, 0, 0, 0}},	 /* core: SCSI */
-	{0x0002, 0x04, true, true, 4, {0x02, 0, 0, 0}},			 /* morphing: events are polled */
-	{0x0003, 0x08, true, true, 4, {0x29, 0, 0, 0}},			 /* removable: a tray that ejects and locks */
-	{0x0010, 0x00, false, false, 8, {0, 0, 0x08, 0, 0, 1, 0x01, 0}}, /* random read of 2,048-byte blocks */
-	{0x001e, 0x08, false, false, 4, {0, 0, 0, 0}},			 /* CD */
-	{0x001f, 0x00, false, false, 0, {0}},				 /* DVD */
-	{0x0100, 0x00, true, true, 0, {0}},				 /* power management */
-	{0x0105, 0x00, true, true, 0, {0}},				 /* timeouts */
+	/* Profiles: DVD-ROM, CD-ROM. */
+	{0x0000, 0x00, true, true, 8, {0, 0x10, 0, 0, 0, 0x08, 0, 0}},
+	/* Core: SCSI. Morphing: events are polled. Removable: a tray that ejects and locks. */
+	{0x0001, 0x08, true, true, 8, {0, 0, 0, 1, 0x01, 0, 0, 0}},
+	{0x0002, 0x04, true, true, 4, {0x02, 0, 0, 0}},
+	{0x0003, 0x08, true, true, 4, {0x29, 0, 0, 0}},
+	/* Random read of 2,048-byte blocks; CD; DVD. */
+	{0x0010, 0x00, false, false, 8, {0, 0, 0x08, 0, 0, 1, 0x01, 0}},
+	{0x001e, 0x08, false, false, 4, {0, 0, 0, 0}},
+	{0x001f, 0x00, false, false, 0, {0}},
+	/* Power management; timeouts. */
+	{0x0100, 0x00, true, true, 0, {0}},
+	{0x0105, 0x00, true, true, 0, {0}},
 };
 
 #define FEATURE_COUNT (sizeof(features) / sizeof(features[0]))
@@ -45,7 +49,8 @@ static bool is_current(const struct feature *feature, bool ready)
 static unsigned put_feature(uint8_t *to, const struct feature *feature, bool ready)
 {
 	put_be16(to, feature->code);
-	to[2] = feature->version | (feature->persistent ? PERSISTENT : 0) | (is_current(feature, ready) ? CURRENT : 0);
+	to[2] = feature->version | (feature->persistent ? PERSISTENT : 0) |
+		(is_current(feature, ready) ? CURRENT : 0);
 	to[3] = feature->length;
 	memcpy(to + 4, feature->data, feature->length);
 	if (feature->code == 0x0000 && ready) {

@@ -1,7 +1,8 @@
 /*
  * INQUIRY: the standard data, and the vital product data pages (SPC-4 6.6 and 7.8, SBC-4 6.6).
  *
- * The vendor is "Msft": Linux allows WRITE SAME and trusts the VPD pages of a synthetic disk by that name.
+ * The vendor is "Msft": Linux allows WRITE SAME and trusts the VPD pages of a synthetic disk by
+ * that name.
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -14,7 +15,7 @@
 #define TYPE_DVD       0x05
 #define TYPE_ABSENT    0x7f /* the target is there, the unit is not and cannot be */
 
-#define PAGE_HEAD  4u
+#define PAGE_HEAD   4u
 #define LIMIT_BYTES 64u
 
 static void fill_standard(uint8_t data[STANDARD_BYTES], uint8_t type)
@@ -30,7 +31,7 @@ static void fill_standard(uint8_t data[STANDARD_BYTES], uint8_t type)
 	memcpy(data + 16, type == TYPE_DVD ? "Virtual DVD-ROM " : "Virtual Disk    ", 16);
 	memcpy(data + 32, "1.0 ", 4);
 	if (type != TYPE_ABSENT) {
-		put_be16(data + 58, 0x0300);				  /* SPC-3 */
+		put_be16(data + 58, 0x0300);				 /* SPC-3 */
 		put_be16(data + 60, type == TYPE_DVD ? 0x03a0 : 0x04c0); /* MMC-5 or SBC-3 */
 	}
 }
@@ -80,7 +81,8 @@ static unsigned page_limits(const struct scsi_unit *unit, uint8_t *to)
 	if (!unit->read_only) {
 		put_be32(to + 16, (uint32_t)(SCSI_UNMAP_BYTES_MAX / block));
 		put_be32(to + 20, SCSI_UNMAP_RANGES_MAX);
-		put_be32(to + 24, (grain > unit->physical_size ? grain : unit->physical_size) / block);
+		put_be32(to + 24,
+			 (grain > unit->physical_size ? grain : unit->physical_size) / block);
 		put_be32(to + 28, 0x80000000);
 		put_be64(to + 32, SCSI_WRITE_SAME_BYTES_MAX / block);
 	}
@@ -96,8 +98,10 @@ static unsigned page_characteristics(const struct scsi_unit *unit, uint8_t *to)
 
 static unsigned page_provisioning(const struct scsi_unit *unit, uint8_t *to)
 {
-	to[1] = unit->read_only ? 0 : 0x80 | 0x40 | 0x20 | 0x04; /* UNMAP, WRITE SAME 16 and 10; freed blocks are zeros */
-	to[2] = unit->read_only ? 0 : 2;				  /* thin */
+	if (!unit->read_only) {
+		to[1] = 0x80 | 0x40 | 0x20 | 0x04; /* UNMAP, WRITE SAME 16 and 10; freed is zeros */
+		to[2] = 2;			   /* thin */
+	}
 	return 4;
 }
 
@@ -108,12 +112,9 @@ static const struct {
 	bool disk_only;
 	unsigned (*fill)(const struct scsi_unit *unit, uint8_t *to);
 } pages[] = {
-	{0x00, false, page_list},
-	{0x80, false, page_serial},
-	{0x83, false, page_identification},
-	{0xb0, true, page_limits},
-	{0xb1, true, page_characteristics},
-	{0xb2, true, page_provisioning},
+	{0x00, false, page_list},	    {0x80, false, page_serial},
+	{0x83, false, page_identification}, {0xb0, true, page_limits},
+	{0xb1, true, page_characteristics}, {0xb2, true, page_provisioning},
 };
 
 #define PAGE_COUNT (sizeof(pages) / sizeof(pages[0]))

@@ -1,6 +1,6 @@
 /*
- * MODE SENSE and MODE SELECT, 6 and 10 (SPC-4 6.9 to 6.12 and 7.5). The one thing that a guest may change is the write cache
- * of a disk; it lasts until the next reset.
+ * MODE SENSE and MODE SELECT, 6 and 10 (SPC-4 6.9 to 6.12 and 7.5). The one thing that a guest may
+ * change is the write cache of a disk; it lasts until the next reset.
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -18,7 +18,8 @@
 enum page_control { CURRENT, CHANGEABLE, DEFAULT, SAVED };
 
 /* Each fills a zeroed page, head and all, and says how long it is. */
-static unsigned page_recovery(const struct scsi_unit *unit, enum page_control control, uint8_t *page)
+static unsigned page_recovery(const struct scsi_unit *unit, enum page_control control,
+			      uint8_t *page)
 {
 	if (control != CHANGEABLE && unit->kind == STORAGE_DISK) {
 		page[2] = 0xc0; /* AWRE, ARRE: done by the host */
@@ -46,7 +47,8 @@ static unsigned page_control(const struct scsi_unit *unit, enum page_control con
 	return 12;
 }
 
-static unsigned page_exceptions(const struct scsi_unit *unit, enum page_control control, uint8_t *page)
+static unsigned page_exceptions(const struct scsi_unit *unit, enum page_control control,
+				uint8_t *page)
 {
 	(void)unit;
 	if (control != CHANGEABLE) {
@@ -74,7 +76,8 @@ static unsigned page_timeout(const struct scsi_unit *unit, enum page_control con
 }
 
 /* What the drive can do (MMC-3 6.3.11, which readers of page 2Ah still go by). */
-static unsigned page_capabilities(const struct scsi_unit *unit, enum page_control control, uint8_t *page)
+static unsigned page_capabilities(const struct scsi_unit *unit, enum page_control control,
+				  uint8_t *page)
 {
 	if (control != CHANGEABLE) {
 		page[2] = 0x3b; /* reads CD-R, CD-RW, DVD-ROM, DVD-R, DVD-RAM */
@@ -93,12 +96,14 @@ static const struct {
 	enum storage_kind kind;
 	unsigned (*fill)(const struct scsi_unit *unit, enum page_control control, uint8_t *page);
 } pages[] = {
-	{0x01, STORAGE_DISK, page_recovery}, {0x08, STORAGE_DISK, page_caching}, {0x0a, STORAGE_DISK, page_control},
-	{0x1c, STORAGE_DISK, page_exceptions}, {0x01, STORAGE_DVD, page_recovery}, {0x1a, STORAGE_DVD, page_power},
-	{0x1d, STORAGE_DVD, page_timeout}, {0x2a, STORAGE_DVD, page_capabilities},
+	{0x01, STORAGE_DISK, page_recovery}, {0x08, STORAGE_DISK, page_caching},
+	{0x0a, STORAGE_DISK, page_control},  {0x1c, STORAGE_DISK, page_exceptions},
+	{0x01, STORAGE_DVD, page_recovery},  {0x1a, STORAGE_DVD, page_power},
+	{0x1d, STORAGE_DVD, page_timeout},   {0x2a, STORAGE_DVD, page_capabilities},
 };
 
-static unsigned fill_pages(struct scsi_unit *unit, enum page_control control, uint8_t code, uint8_t *to)
+static unsigned fill_pages(struct scsi_unit *unit, enum page_control control, uint8_t code,
+			   uint8_t *to)
 {
 	unsigned i, at = 0;
 
@@ -116,7 +121,10 @@ static unsigned fill_pages(struct scsi_unit *unit, enum page_control control, ui
 	return at;
 }
 
-/* A disk's block descriptor: how many blocks, as far as 32 bits say it, and how large (SBC-4 6.5.2). */
+/*
+ * A disk's block descriptor: how many blocks, as far as 32 bits say it, and how large (SBC-4
+ * 6.5.2).
+ */
 static unsigned fill_descriptor(const struct scsi_unit *unit, uint8_t *to)
 {
 	if (unit->kind != STORAGE_DISK) {
@@ -188,7 +196,8 @@ static void set_write_cache(struct scsi_request *r, bool on)
 }
 
 /* Goes over the pages of the list twice: to check all of them, then to set them. */
-static bool walk_pages(struct scsi_request *r, const uint8_t *list, unsigned at, unsigned length, bool set)
+static bool walk_pages(struct scsi_request *r, const uint8_t *list, unsigned at, unsigned length,
+		       bool set)
 {
 	while (at < length) {
 		const uint8_t *page = list + at;
@@ -215,7 +224,8 @@ void scsi_mode_select(struct scsi_request *r)
 	uint8_t list[MODE_BYTES];
 	unsigned head = six ? 4 : 8, descriptor;
 
-	if ((r->cdb[1] & 0x01) || !(r->cdb[1] & 0x10)) { /* nothing is saved, and pages have their standard form */
+	/* Nothing is saved (SP), and pages have their standard form (PF). */
+	if ((r->cdb[1] & 0x01) || !(r->cdb[1] & 0x10)) {
 		scsi_fail(r, SENSE_INVALID_FIELD_CDB);
 		return;
 	}

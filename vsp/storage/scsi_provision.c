@@ -63,7 +63,8 @@ static enum scsi_sense check_ranges(const struct scsi_request *r, uint64_t *bad_
 			return SENSE_LBA_OUT_OF_RANGE;
 		}
 	}
-	return total > SCSI_UNMAP_BYTES_MAX / r->p.unit->block_size ? SENSE_INVALID_FIELD_LIST : SENSE_NONE;
+	return total > SCSI_UNMAP_BYTES_MAX / r->p.unit->block_size ? SENSE_INVALID_FIELD_LIST
+								    : SENSE_NONE;
 }
 
 void scsi_unmap(struct scsi_request *r)
@@ -133,7 +134,10 @@ static void write_same_step(struct scsi_request *r)
 		write_same_step);
 }
 
-/* The block, once in the first place of the scratch memory, to all of it. False: it is zeros throughout. */
+/*
+ * The block, once in the first place of the scratch memory, to all of it. False: it is zeros
+ * throughout.
+ */
 static bool spread_pattern(uint8_t *data, uint32_t block)
 {
 	uint32_t at;
@@ -174,7 +178,8 @@ void scsi_write_same(struct scsi_request *r)
 	struct scsi_extent extent = scsi_cdb_extent(r->cdb);
 	uint8_t refused = WS_PROTECT | ANCHOR | (r->cdb[0] == 0x41 ? WS_NO_DATA : 0);
 
-	if ((r->cdb[1] & refused) || !extent.count || extent.count > SCSI_WRITE_SAME_BYTES_MAX / unit->block_size) {
+	if ((r->cdb[1] & refused) || !extent.count ||
+	    extent.count > SCSI_WRITE_SAME_BYTES_MAX / unit->block_size) {
 		scsi_fail(r, SENSE_INVALID_FIELD_CDB);
 	} else if (!scsi_extent_is_inside(unit, extent)) {
 		scsi_fail_lba(r, SENSE_LBA_OUT_OF_RANGE, extent.lba);

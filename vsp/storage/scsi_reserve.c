@@ -1,8 +1,9 @@
 /*
  * Persistent reservations (SPC-4 5.13, 6.15, 6.16).
  *
- * A nexus registers a key; a registered nexus may reserve the unit, release it, or take it over by naming the holder's key. They
- * last as long as the unit is attached: they outlive resets, and not the worker (APTPL is refused).
+ * A nexus registers a key; a registered nexus may reserve the unit, release it, or take it over by
+ * naming the holder's key. They last as long as the unit is attached: they outlive resets, and not
+ * the worker (APTPL is refused).
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -13,7 +14,8 @@
 #define PARAMETER_BYTES 24u
 #define APTPL		0x01
 #define SPEC_I_PT	0x08
-#define TYPE_MASK	0x00ea /* bit n of the first byte: type n is offered (1, 3, 5, 6, 7); type 8 is in the second */
+/* Bit n: type n is offered (1, 3, 5, 6, 7); type 8 is in the byte behind it. */
+#define TYPE_MASK 0xea
 
 enum out_action { REGISTER, RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_ABORT, REGISTER_IGNORE };
 
@@ -24,7 +26,8 @@ static bool is_all(enum scsi_reservation type)
 
 static bool is_exclusive(enum scsi_reservation type)
 {
-	return type == RESERVE_EXCLUSIVE || type == RESERVE_EXCLUSIVE_REGISTRANTS || type == RESERVE_EXCLUSIVE_ALL;
+	return type == RESERVE_EXCLUSIVE || type == RESERVE_EXCLUSIVE_REGISTRANTS ||
+	       type == RESERVE_EXCLUSIVE_ALL;
 }
 
 static bool is_for_registrants(enum scsi_reservation type)
@@ -86,7 +89,10 @@ static uint32_t read_reservation(const struct scsi_unit *unit, uint8_t *data)
 	return 16;
 }
 
-/* A nexus is named by a transport identifier; ours has no standard, so it is a SAS one that holds the number. */
+/*
+ * A nexus is named by a transport identifier; ours has no standard, so it is a SAS one that holds
+ * the number.
+ */
 static uint32_t read_full_status(const struct scsi_unit *unit, uint8_t *data)
 {
 	enum scsi_reservation type = atomic_load(&unit->reserved);
@@ -124,8 +130,13 @@ void scsi_reserve_in(struct scsi_request *r)
 	}
 	pthread_mutex_lock(&unit->lock);
 	put_be32(data, unit->generation);
-	length = action == 0 ? read_keys(unit, data) : action == 1 ? read_reservation(unit, data) : 0;
-	length = action == 3 ? read_full_status(unit, data) : length;
+	if (action == 0) {
+		length = read_keys(unit, data);
+	} else if (action == 1) {
+		length = read_reservation(unit, data);
+	} else if (action == 3) {
+		length = read_full_status(unit, data);
+	}
 	pthread_mutex_unlock(&unit->lock);
 	put_be32(data + 4, length);
 	if (action == 2) { /* REPORT CAPABILITIES has a head of its own */
@@ -209,14 +220,18 @@ static unsigned remove_keys(struct scsi_unit *unit, unsigned nexus, uint64_t key
 	for (i = 0; i < SCSI_NEXUS_COUNT; i++) {
 		if (i != nexus && unit->keys[i] && (!key || unit->keys[i] == key)) {
 			unit->keys[i] = 0;
-			atomic_fetch_or(&unit->attention[i], 1u << ATTENTION_REGISTRATION_PREEMPTED);
+			atomic_fetch_or(&unit->attention[i],
+					1u << ATTENTION_REGISTRATION_PREEMPTED);
 			count++;
 		}
 	}
 	return count;
 }
 
-/* SPC-4 5.13.11.4: who names the holder's key becomes the holder; who names another only removes that. */
+/*
+ * SPC-4 5.13.11.4: who names the holder's key becomes the holder; who names another only removes
+ * that.
+ */
 static enum scsi_status preempt(struct scsi_unit *unit, unsigned nexus, uint64_t key, unsigned type)
 {
 	enum scsi_reservation now = atomic_load(&unit->reserved);
@@ -234,7 +249,8 @@ static enum scsi_status preempt(struct scsi_unit *unit, unsigned nexus, uint64_t
 }
 
 /* Under the lock. *sense is set where the status is CHECK CONDITION. */
-static enum scsi_status carry_out(struct scsi_request *r, const uint8_t *list, enum scsi_sense *sense)
+static enum scsi_status carry_out(struct scsi_request *r, const uint8_t *list,
+				  enum scsi_sense *sense)
 {
 	struct scsi_unit *unit = r->p.unit;
 	unsigned action = r->cdb[1] & 0x1f, type = r->cdb[2] & 0x0f, n = r->nexus;
@@ -280,9 +296,11 @@ static enum scsi_status carry_out(struct scsi_request *r, const uint8_t *list, e
 static bool cdb_is_valid(const struct scsi_request *r)
 {
 	unsigned action = r->cdb[1] & 0x1f;
-	bool typed = action == RESERVE || action == RELEASE || action == PREEMPT || action == PREEMPT_ABORT;
+	bool typed = action == RESERVE || action == RELEASE || action == PREEMPT ||
+		     action == PREEMPT_ABORT;
 
-	return action <= REGISTER_IGNORE && (!typed || (is_type(r->cdb[2] & 0x0f) && !(r->cdb[2] & 0xf0)));
+	return action <= REGISTER_IGNORE &&
+	       (!typed || (is_type(r->cdb[2] & 0x0f) && !(r->cdb[2] & 0xf0)));
 }
 
 void scsi_reserve_out(struct scsi_request *r)

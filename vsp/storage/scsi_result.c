@@ -184,7 +184,8 @@ static void io_done(struct disk_req *io)
 
 	if (io->result) {
 		scsi_fail_lba(r, io_sense(io->op, io->result),
-			      io->op == DISK_OP_FLUSH ? UINT64_MAX : io->offset / r->p.unit->block_size);
+			      io->op == DISK_OP_FLUSH ? UINT64_MAX
+						      : io->offset / r->p.unit->block_size);
 	} else {
 		r->p.then(r);
 	}

@@ -9,7 +9,10 @@
 
 #define FUA 0x08
 
-/* Fields by the CDB's group; a READ or WRITE of 6 bytes has 21 bits of address, and 0 stands for 256 blocks. */
+/*
+ * Fields by the CDB's group; a READ or WRITE of 6 bytes has 21 bits of address, and 0 stands for
+ * 256 blocks.
+ */
 struct scsi_extent scsi_cdb_extent(const uint8_t *cdb)
 {
 	switch (scsi_cdb_length(cdb[0])) {
@@ -114,7 +117,10 @@ void scsi_write(struct scsi_request *r)
 		transfer_done);
 }
 
-/* The whole cache, whatever the range; IMMED is answered when it is done, which no one can tell from a fast disk. */
+/*
+ * The whole cache, whatever the range; IMMED is answered when it is done, which no one can tell
+ * from a fast disk.
+ */
 void scsi_synchronize(struct scsi_request *r)
 {
 	if (!scsi_extent_is_inside(r->p.unit, scsi_cdb_extent(r->cdb))) {
@@ -176,7 +182,8 @@ void scsi_verify(struct scsi_request *r)
 	uint64_t length = extent.count * unit->block_size, size = disk_size(unit->disk);
 	bool compare = r->cdb[1] & 0x02;
 
-	if ((r->cdb[1] & 0xe4) || (compare && (unit->kind == STORAGE_DVD || length > r->data_length))) {
+	if ((r->cdb[1] & 0xe4) ||
+	    (compare && (unit->kind == STORAGE_DVD || length > r->data_length))) {
 		scsi_fail(r, SENSE_INVALID_FIELD_CDB);
 	} else if (!scsi_extent_is_inside(unit, extent)) {
 		scsi_fail_lba(r, SENSE_LBA_OUT_OF_RANGE, extent.lba);

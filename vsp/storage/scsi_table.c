@@ -1,5 +1,6 @@
 /*
- * The commands of a disk and of a DVD drive, one row each, and REPORT SUPPORTED OPERATION CODES, which reads them out.
+ * The commands of a disk and of a DVD drive, one row each, and REPORT SUPPORTED OPERATION CODES,
+ * which reads them out.
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -8,32 +9,37 @@
 #include "vsp/storage/bytes.h"
 
 /*
- * REPORT LUNS has a row to be listed; scsi_bus.c carries it out, since it concerns a target and not a unit.
+ * REPORT LUNS has a row to be listed; scsi_bus.c carries it out, since it concerns a target and not
+ * a unit.
  *
  * Which bits of the CDB count, from byte 1 on; byte 0 is the opcode.
  */
-#define USE_RW6		   0x1f, 0xff, 0xff, 0xff
-#define USE_RW10(flags)	   (flags), 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff
-#define USE_RW12(flags)	   (flags), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
-#define USE_RW16(flags)	   (flags), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+#define USE_RW6		0x1f, 0xff, 0xff, 0xff
+#define USE_RW10(flags) (flags), 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff
+#define USE_RW12(flags) (flags), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+#define USE_RW16(flags)                                                                            \
+	(flags), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
 #define USE_LENGTH10(a, b) (a), (b), 0, 0, 0, 0, 0xff, 0xff
 
-#define ROW(opcode, flags, run, ...) {opcode, 0, false, flags, run, {opcode, __VA_ARGS__}}
-#define ACT(opcode, action, flags, run, ...) {opcode, action, true, flags, run, {opcode, __VA_ARGS__}}
+/* clang-format off */
+#define ROW(op, flags, run, ...) {op, 0, false, flags, run, {op, __VA_ARGS__}}
+#define ACT(op, action, flags, run, ...) {op, action, true, flags, run, {op, __VA_ARGS__}}
+/* clang-format on */
 
-#define COMMON                                                                                                  \
-	ROW(0x00, 0, scsi_test_unit_ready, 0), ROW(0x03, CMD_IN | CMD_ATTENDS, scsi_request_sense, 1, 0, 0, 0xff),       \
-		ROW(0x12, CMD_IN | CMD_ATTENDS, scsi_inquiry, 1, 0xff, 0xff, 0xff),                             \
-		ROW(0x1a, CMD_IN | CMD_READS, scsi_mode_sense, 0x08, 0xff, 0xff, 0xff),                         \
-		ROW(0x5a, CMD_IN | CMD_READS, scsi_mode_sense, USE_LENGTH10(0x08, 0xff)),                       \
-		ROW(0x1b, CMD_CHANGES, scsi_start_stop, 0x01, 0, 0, 0xf3),                                      \
-		ROW(0x1e, CMD_CHANGES, scsi_prevent_removal, 0, 0, 0, 0x01),                                    \
-		ROW(0xa0, CMD_IN | CMD_ATTENDS, NULL, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff),                \
-		ACT(0xa3, 0x0c, CMD_IN | CMD_READS, scsi_supported_opcodes, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, \
-		    0xff, 0xff, 0xff)
+#define COMMON                                                                                     \
+	ROW(0x00, 0, scsi_test_unit_ready, 0),                                                     \
+		ROW(0x03, CMD_IN | CMD_ATTENDS, scsi_request_sense, 1, 0, 0, 0xff),                \
+		ROW(0x12, CMD_IN | CMD_ATTENDS, scsi_inquiry, 1, 0xff, 0xff, 0xff),                \
+		ROW(0x1a, CMD_IN | CMD_READS, scsi_mode_sense, 0x08, 0xff, 0xff, 0xff),            \
+		ROW(0x5a, CMD_IN | CMD_READS, scsi_mode_sense, USE_LENGTH10(0x08, 0xff)),          \
+		ROW(0x1b, CMD_CHANGES, scsi_start_stop, 0x01, 0, 0, 0xf3),                         \
+		ROW(0x1e, CMD_CHANGES, scsi_prevent_removal, 0, 0, 0, 0x01),                       \
+		ROW(0xa0, CMD_IN | CMD_ATTENDS, NULL, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff),   \
+		ACT(0xa3, 0x0c, CMD_IN | CMD_READS, scsi_supported_opcodes, 0x1f, 0x87, 0xff,      \
+		    0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 
-#define DATA_IN	  (CMD_IN | CMD_MEDIUM | CMD_READS)
-#define DATA_OUT  (CMD_OUT | CMD_MEDIUM | CMD_WRITES)
+#define DATA_IN	 (CMD_IN | CMD_MEDIUM | CMD_READS)
+#define DATA_OUT (CMD_OUT | CMD_MEDIUM | CMD_WRITES)
 
 const struct scsi_command scsi_disk_commands[] = {
 	ROW(0x28, DATA_IN, scsi_read, USE_RW10(0x18)),
@@ -53,7 +59,8 @@ const struct scsi_command scsi_disk_commands[] = {
 	ROW(0x41, DATA_OUT, scsi_write_same, USE_RW10(0x08)),
 	ROW(0x93, DATA_OUT, scsi_write_same, USE_RW16(0x09)),
 	ROW(0x25, CMD_IN | CMD_MEDIUM, scsi_read_capacity_10, USE_RW10(0)),
-	ACT(0x9e, 0x10, CMD_IN | CMD_MEDIUM, scsi_read_capacity_16, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff),
+	ACT(0x9e, 0x10, CMD_IN | CMD_MEDIUM, scsi_read_capacity_16, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0,
+	    0xff, 0xff, 0xff, 0xff),
 	ACT(0x9e, 0x12, DATA_IN, scsi_lba_status, USE_RW16(0x1f)),
 	ROW(0x15, CMD_OUT | CMD_CHANGES, scsi_mode_select, 0x11, 0, 0, 0xff),
 	ROW(0x55, CMD_OUT | CMD_CHANGES, scsi_mode_select, USE_LENGTH10(0x11, 0)),
@@ -71,11 +78,14 @@ const struct scsi_command scsi_dvd_commands[] = {
 	ROW(0x25, CMD_IN | CMD_MEDIUM, scsi_read_capacity_10, USE_RW10(0)),
 	ROW(0x35, CMD_MEDIUM, scsi_synchronize, USE_RW10(0x02)),
 	ROW(0x43, CMD_IN | CMD_MEDIUM, scsi_dvd_read_toc, 0x02, 0x0f, 0, 0, 0, 0xff, 0xff, 0xff),
-	ROW(0x46, CMD_IN | CMD_ATTENDS, scsi_dvd_configuration, 0x03, 0xff, 0xff, 0, 0, 0, 0xff, 0xff),
+	ROW(0x46, CMD_IN | CMD_ATTENDS, scsi_dvd_configuration, 0x03, 0xff, 0xff, 0, 0, 0, 0xff,
+	    0xff),
 	ROW(0x4a, CMD_IN | CMD_ATTENDS, scsi_dvd_event_status, 0x01, 0, 0, 0xff, 0, 0, 0xff, 0xff),
 	ROW(0x51, CMD_IN | CMD_MEDIUM, scsi_dvd_disc_information, USE_LENGTH10(0x07, 0)),
-	ROW(0x52, CMD_IN | CMD_MEDIUM, scsi_dvd_track_information, 0x03, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff),
-	ROW(0xad, CMD_IN | CMD_MEDIUM, scsi_dvd_structure, 0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
+	ROW(0x52, CMD_IN | CMD_MEDIUM, scsi_dvd_track_information, 0x03, 0xff, 0xff, 0xff, 0xff, 0,
+	    0xff, 0xff),
+	ROW(0xad, CMD_IN | CMD_MEDIUM, scsi_dvd_structure, 0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    0xff, 0xff),
 	ROW(0xbd, CMD_IN, scsi_dvd_mechanism, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff),
 	ROW(0xbb, 0, scsi_dvd_set_speed, 0x03, 0xff, 0xff, 0xff, 0xff),
 	COMMON,
@@ -97,7 +107,8 @@ unsigned scsi_cdb_length(uint8_t opcode)
 #define ONE_BYTES	(4u + SCSI_CDB_BYTES + TIMEOUT_BYTES)
 
 /* All commands; no time is promised for any, so a timeouts descriptor is its length and zeros. */
-static void report_all(struct scsi_request *r, const struct scsi_command *table, unsigned count, bool timeouts)
+static void report_all(struct scsi_request *r, const struct scsi_command *table, unsigned count,
+		       bool timeouts)
 {
 	uint8_t data[4 + REPORT_ROWS_MAX * (ENTRY_BYTES + TIMEOUT_BYTES)] = {0};
 	uint32_t at = 4;
@@ -139,24 +150,31 @@ static void report_one(struct scsi_request *r, const struct scsi_command *row, b
 	scsi_reply(r, data, at, get_be32(r->cdb + 6));
 }
 
-/* SPC-4 6.35. Options 1 to 3 ask for one command, without a service action, with one, and either way. */
+/*
+ * SPC-4 6.35. Options 1 to 3 ask for one command, without a service action, with one, and either
+ * way.
+ */
 void scsi_supported_opcodes(struct scsi_request *r)
 {
 	bool is_disk = r->p.unit->kind == STORAGE_DISK, has_actions = false;
-	const struct scsi_command *table = is_disk ? scsi_disk_commands : scsi_dvd_commands, *row = NULL;
-	unsigned count = is_disk ? scsi_disk_command_count : scsi_dvd_command_count, option = r->cdb[2] & 7, i;
+	const struct scsi_command *table = is_disk ? scsi_disk_commands : scsi_dvd_commands;
+	const struct scsi_command *row = NULL;
+	unsigned count = is_disk ? scsi_disk_command_count : scsi_dvd_command_count;
+	unsigned option = r->cdb[2] & 7, i;
 
 	for (i = 0; i < count && !row; i++) {
 		if (table[i].opcode == r->cdb[3]) {
 			has_actions |= table[i].has_action;
-			if (!table[i].has_action || (option != 1 && table[i].action == get_be16(r->cdb + 4))) {
+			if (!table[i].has_action ||
+			    (option != 1 && table[i].action == get_be16(r->cdb + 4))) {
 				row = &table[i];
 			}
 		}
 	}
 	if (option == 0) {
 		report_all(r, table, count, r->cdb[2] & WITH_TIMEOUTS);
-	} else if (option > 3 || (option == 1 && has_actions) || (option == 2 && row && !row->has_action)) {
+	} else if (option > 3 || (option == 1 && has_actions) ||
+		   (option == 2 && row && !row->has_action)) {
 		scsi_fail(r, SENSE_INVALID_FIELD_CDB);
 	} else {
 		report_one(r, row, r->cdb[2] & WITH_TIMEOUTS);

@@ -1,6 +1,6 @@
 /*
- * A logical unit: its life, what every command is checked for before its handler runs, and the commands about the unit
- * itself.
+ * A logical unit: its life, what every command is checked for before its handler runs, and the
+ * commands about the unit itself.
  */
 #include "vsp/storage/scsi_unit.h"
 
@@ -30,7 +30,8 @@ bool scsi_unit_set_disk(struct scsi_unit *unit, struct disk *disk)
 			return false;
 		}
 		unit->block_size = sector;
-		unit->physical_size = disk_physical_size(disk) < sector ? sector : disk_physical_size(disk);
+		unit->physical_size =
+			disk_physical_size(disk) < sector ? sector : disk_physical_size(disk);
 		unit->blocks = size / sector;
 		unit->read_only = disk_is_read_only(disk);
 	} else {
@@ -99,7 +100,8 @@ enum scsi_sense scsi_unit_next_attention(struct scsi_unit *unit, unsigned nexus)
 
 	while (pending) {
 		first = (unsigned)__builtin_ctz(pending);
-		if (atomic_compare_exchange_weak(&unit->attention[nexus], &pending, pending & ~(1u << first))) {
+		if (atomic_compare_exchange_weak(&unit->attention[nexus], &pending,
+						 pending & ~(1u << first))) {
 			return attention_sense[first];
 		}
 	}
@@ -134,7 +136,8 @@ static const struct scsi_command *find_command(const struct scsi_unit *unit, con
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
-		if (table[i].opcode == cdb[0] && (!table[i].has_action || table[i].action == (cdb[1] & 0x1f))) {
+		if (table[i].opcode == cdb[0] &&
+		    (!table[i].has_action || table[i].action == (cdb[1] & 0x1f))) {
 			return &table[i];
 		}
 	}
@@ -161,7 +164,9 @@ static bool direction_fits(const struct scsi_request *r, uint8_t flags)
 	       r->direction == ((flags & CMD_IN) ? SCSI_DATA_IN : SCSI_DATA_OUT);
 }
 
-/* The order is SAM-5's: the command's form, a pending attention, another's reservation, the medium. */
+/*
+ * The order is SAM-5's: the command's form, a pending attention, another's reservation, the medium.
+ */
 void scsi_unit_execute(struct scsi_request *r)
 {
 	struct scsi_unit *unit = r->p.unit;
@@ -173,7 +178,8 @@ void scsi_unit_execute(struct scsi_request *r)
 		return;
 	}
 	if (!command) {
-		scsi_fail(r, knows_opcode(unit, r->cdb[0]) ? SENSE_INVALID_FIELD_CDB : SENSE_INVALID_OPCODE);
+		scsi_fail(r, knows_opcode(unit, r->cdb[0]) ? SENSE_INVALID_FIELD_CDB
+							   : SENSE_INVALID_OPCODE);
 		return;
 	}
 	if (r->cdb_length < scsi_cdb_length(r->cdb[0]) || !direction_fits(r, command->flags)) {

@@ -1,5 +1,6 @@
 /*
- * What the files of the SCSI target share: a logical unit, the table of commands, and the ends of a request.
+ * What the files of the SCSI target share: a logical unit, the table of commands, and the ends of a
+ * request.
  */
 #ifndef VSP_STORAGE_SCSI_UNIT_H
 #define VSP_STORAGE_SCSI_UNIT_H
@@ -78,19 +79,19 @@ struct scsi_unit {
 	uint32_t physical_size; /* [H] */
 	bool read_only;		/* [H] */
 
-	_Atomic unsigned users; /* [a] requests under way */
-	_Atomic bool held;	/* [a] requests are answered BUSY */
-	_Atomic bool stopped;	/* [a] by START STOP UNIT */
-	_Atomic bool write_cache; /* [a] mode page 08h, WCE */
+	_Atomic unsigned users;			      /* [a] requests under way */
+	_Atomic bool held;			      /* [a] requests are answered BUSY */
+	_Atomic bool stopped;			      /* [a] by START STOP UNIT */
+	_Atomic bool write_cache;		      /* [a] mode page 08h, WCE */
 	_Atomic unsigned attention[SCSI_NEXUS_COUNT]; /* [a] */
 	_Atomic enum scsi_reservation reserved;	      /* [a] written under lock */
 
 	pthread_mutex_t lock;
-	uint32_t generation;		     /* [L] of the registrations */
-	unsigned holder;		     /* [L] nexus that reserved; unused for the "all registrants" kinds */
-	uint64_t keys[SCSI_NEXUS_COUNT];     /* [L] 0: not registered */
-	bool tray_open, tray_locked;	     /* [L] */
-	enum scsi_media_event media_event;   /* [L] */
+	uint32_t generation; /* [L] of the registrations */
+	unsigned holder;     /* [L] nexus that reserved; unused for the "all registrants" kinds */
+	uint64_t keys[SCSI_NEXUS_COUNT];   /* [L] 0: not registered */
+	bool tray_open, tray_locked;	   /* [L] */
+	enum scsi_media_event media_event; /* [L] */
 };
 
 /* Memory for the commands that work in steps, or on a copy of the guest's parameters. */
@@ -104,13 +105,13 @@ struct scsi_scratch {
 
 /* A row for each command. What a command needs is checked in one place, before its handler. */
 enum scsi_command_flags {
-	CMD_IN = 1,	    /* moves data to the guest */
-	CMD_OUT = 2,	    /* moves data from the guest */
-	CMD_ATTENDS = 4,    /* carried out although a unit attention is pending */
-	CMD_MEDIUM = 8,	    /* needs the medium, and the unit started */
-	CMD_READS = 16,	    /* conflicts with another's exclusive reservation */
-	CMD_CHANGES = 32,   /* conflicts with another's reservation of any kind */
-	CMD_WRITES = 64,    /* the same, and is refused on a read-only medium */
+	CMD_IN = 1,	  /* moves data to the guest */
+	CMD_OUT = 2,	  /* moves data from the guest */
+	CMD_ATTENDS = 4,  /* carried out although a unit attention is pending */
+	CMD_MEDIUM = 8,	  /* needs the medium, and the unit started */
+	CMD_READS = 16,	  /* conflicts with another's exclusive reservation */
+	CMD_CHANGES = 32, /* conflicts with another's reservation of any kind */
+	CMD_WRITES = 64,  /* the same, and is refused on a read-only medium */
 };
 
 struct scsi_command {
@@ -137,11 +138,15 @@ bool scsi_unit_set_disk(struct scsi_unit *unit, struct disk *disk); /* false: it
 void scsi_unit_reset(struct scsi_unit *unit);
 void scsi_unit_attend(struct scsi_unit *unit, enum scsi_attention attention); /* every nexus */
 void scsi_unit_attend_others(struct scsi_unit *unit, unsigned nexus, enum scsi_attention attention);
-enum scsi_sense scsi_unit_next_attention(struct scsi_unit *unit, unsigned nexus); /* takes it away */
+/* Takes it away. */
+enum scsi_sense scsi_unit_next_attention(struct scsi_unit *unit, unsigned nexus);
 enum scsi_sense scsi_unit_readiness(struct scsi_unit *unit);
 void scsi_unit_execute(struct scsi_request *request);
 
-/* scsi_result.c: how a request ends. Each of these calls `done`, and the request is the caller's again. */
+/*
+ * scsi_result.c: how a request ends. Each of these calls `done`, and the request is the caller's
+ * again.
+ */
 void scsi_finish(struct scsi_request *request, enum scsi_status status);
 void scsi_good(struct scsi_request *request);
 void scsi_fail(struct scsi_request *request, enum scsi_sense sense);
@@ -150,14 +155,17 @@ void scsi_reply(struct scsi_request *request, const void *data, size_t length, u
 void scsi_format_sense(uint8_t sense[SCSI_SENSE_BYTES], enum scsi_sense code);
 
 /* ... and what it does on its way. */
-bool scsi_fetch(struct scsi_request *request, void *to, uint32_t length); /* data out; false: there is less. Does not end it */
-struct scsi_scratch *scsi_take_scratch(struct scsi_request *request);	  /* NULL: the request has been ended */
+/* Data out. False: there is less; that does not end it. */
+bool scsi_fetch(struct scsi_request *request, void *to, uint32_t length);
+/* NULL: the request has been ended. */
+struct scsi_scratch *scsi_take_scratch(struct scsi_request *request);
 void scsi_cut_data(struct scsi_request *request, uint64_t length);
 void scsi_zero_data(struct scsi_request *request, uint64_t from, uint64_t length);
 void scsi_copy_data(struct scsi_request *request, uint64_t from, void *to, uint64_t length);
 
 /* One disk operation; `then` runs when it has gone well. */
-void scsi_io(struct scsi_request *request, struct disk_req io, void (*then)(struct scsi_request *request));
+void scsi_io(struct scsi_request *request, struct disk_req io,
+	     void (*then)(struct scsi_request *request));
 
 /* The commands, by family. */
 void scsi_inquiry(struct scsi_request *request);
@@ -191,10 +199,10 @@ void scsi_dvd_configuration(struct scsi_request *request);
 void scsi_dvd_event_status(struct scsi_request *request);
 
 /* Limits that pages B0h and the commands themselves agree on. */
-#define SCSI_UNMAP_BYTES_MAX	   (4ull << 30)
-#define SCSI_UNMAP_RANGES_MAX	   256u
-#define SCSI_WRITE_SAME_BYTES_MAX  (64u << 20)
-#define SCSI_DVD_BLOCK		   2048u
+#define SCSI_UNMAP_BYTES_MAX	  (4ull << 30)
+#define SCSI_UNMAP_RANGES_MAX	  256u
+#define SCSI_WRITE_SAME_BYTES_MAX (64u << 20)
+#define SCSI_DVD_BLOCK		  2048u
 
 /* Of a READ, WRITE, VERIFY or the like: where and how much, by the CDB's group. */
 struct scsi_extent {

@@ -25,8 +25,9 @@ int storvsp_offer(struct storage *storage, unsigned index)
 		.class = &storvsp_class,
 		.device = storage,
 	};
-	struct storvsp_offer_data data = {
-		.path = config->ide.path, .target = config->ide.target, .flags = STORVSP_OFFER_EMULATED_IDE};
+	struct storvsp_offer_data data = {.path = config->ide.path,
+					  .target = config->ide.target,
+					  .flags = STORVSP_OFFER_EMULATED_IDE};
 	struct vmbus_channel *channel;
 	int r;
 
@@ -174,9 +175,11 @@ static bool address_is_ours(const struct storage *storage, struct storage_addres
 	       (a.path == ide.path && a.target == ide.target && a.lun == ide.lun);
 }
 
-int storage_attach(struct storage *storage, struct storage_address address, const struct storage_unit *unit)
+int storage_attach(struct storage *storage, struct storage_address address,
+		   const struct storage_unit *unit)
 {
-	int r = address_is_ours(storage, address) ? scsi_bus_attach(storage->scsi, address, unit) : -EINVAL;
+	int r = address_is_ours(storage, address) ? scsi_bus_attach(storage->scsi, address, unit)
+						  : -EINVAL;
 
 	if (!r) {
 		announce(storage);
@@ -194,7 +197,8 @@ int storage_detach(struct storage *storage, struct storage_address address)
 	return r;
 }
 
-int storage_change_medium(struct storage *storage, struct storage_address address, struct disk *disk, bool force)
+int storage_change_medium(struct storage *storage, struct storage_address address,
+			  struct disk *disk, bool force)
 {
 	return scsi_bus_change_medium(storage->scsi, address, disk, force);
 }

@@ -1,8 +1,9 @@
 /*
- * The storage protocol: what a packet of the guest's asks for, and the answer. A packet is a copy, so it is looked at once.
+ * The storage protocol: what a packet of the guest's asks for, and the answer. A packet is a copy,
+ * so it is looked at once.
  *
- * What is malformed is answered with a status; what cannot be answered at all (no head, no transaction to complete)
- * breaks the channel.
+ * What is malformed is answered with a status; what cannot be answered at all (no head, no
+ * transaction to complete) breaks the channel.
  */
 #include "vsp/storage/storvsp.h"
 
@@ -31,8 +32,9 @@ static void answer_plain(struct storage_io *io, uint32_t status)
 
 static bool version_is_known(uint16_t version)
 {
-	return version == STORVSP_VERSION_WIN6 || version == STORVSP_VERSION_WIN7 || version == STORVSP_VERSION_WIN8 ||
-	       version == STORVSP_VERSION_WIN8_1 || version == STORVSP_VERSION_WIN10;
+	return version == STORVSP_VERSION_WIN6 || version == STORVSP_VERSION_WIN7 ||
+	       version == STORVSP_VERSION_WIN8 || version == STORVSP_VERSION_WIN8_1 ||
+	       version == STORVSP_VERSION_WIN10;
 }
 
 static unsigned sub_channels_max(const struct storage *storage)
@@ -69,7 +71,10 @@ static void query_properties(struct storage *storage, struct storage_io *io)
 	answer(io, STORVSP_STATUS_SUCCESS);
 }
 
-/* Once in the life of an open primary channel. Those that could not be offered are missing, and the rest serves. */
+/*
+ * Once in the life of an open primary channel. Those that could not be offered are missing, and the
+ * rest serves.
+ */
 static void create_sub_channels(struct storage *storage, struct storage_io *io)
 {
 	unsigned count = io->packet.sub_channel_count, i;
@@ -111,7 +116,8 @@ static void handshake(struct storage *storage, struct storage_io *io)
 }
 
 /* An SRB that never reached the target. */
-static void refuse_srb(struct storage_io *io, uint8_t srb_status, uint8_t scsi_status, uint32_t status)
+static void refuse_srb(struct storage_io *io, uint8_t srb_status, uint8_t scsi_status,
+		       uint32_t status)
 {
 	struct storvsp_srb *srb = &io->packet.srb;
 
@@ -130,17 +136,20 @@ static void count_srb(struct storage *storage, const struct scsi_request *scsi)
 		atomic_fetch_add_explicit(&storage->count_errors, 1, memory_order_relaxed);
 	} else if (scsi->direction == SCSI_DATA_IN) {
 		atomic_fetch_add_explicit(&storage->count_reads, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&storage->bytes_read, scsi->transferred, memory_order_relaxed);
+		atomic_fetch_add_explicit(&storage->bytes_read, scsi->transferred,
+					  memory_order_relaxed);
 	} else if (scsi->direction == SCSI_DATA_OUT) {
 		atomic_fetch_add_explicit(&storage->count_writes, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&storage->bytes_written, scsi->transferred, memory_order_relaxed);
+		atomic_fetch_add_explicit(&storage->bytes_written, scsi->transferred,
+					  memory_order_relaxed);
 	}
 }
 
 /* As much sense data as the guest has room for. */
 static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 {
-	uint8_t room = srb->sense_length < scsi->sense_length ? srb->sense_length : (uint8_t)scsi->sense_length;
+	uint8_t room = srb->sense_length < scsi->sense_length ? srb->sense_length
+							      : (uint8_t)scsi->sense_length;
 
 	memset(srb->sense, 0, sizeof(srb->sense));
 	memcpy(srb->sense, scsi->sense, room);
@@ -180,7 +189,8 @@ static void srb_done(struct scsi_request *scsi)
 }
 
 /* The data's place in guest memory: one range, or none. False: it cannot be used. */
-static bool find_data(struct storage_queue *queue, struct storage_io *io, const struct vmbus_packet *packet)
+static bool find_data(struct storage_queue *queue, struct storage_io *io,
+		      const struct vmbus_packet *packet)
 {
 	struct scsi_request *scsi = &io->scsi;
 	uint32_t length = io->packet.srb.data_transfer_length, bytes = 0;
@@ -215,19 +225,22 @@ static bool find_data(struct storage_queue *queue, struct storage_io *io, const 
 
 static bool srb_is_valid(const struct storage_io *io)
 {
-	return io->reply_bytes >= STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN6 && io->packet.srb.cdb_length &&
-	       io->packet.srb.cdb_length <= STORVSP_CDB_BYTES;
+	return io->reply_bytes >= STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN6 &&
+	       io->packet.srb.cdb_length && io->packet.srb.cdb_length <= STORVSP_CDB_BYTES;
 }
 
 /* The guests of the IDE flavour do not name its path reliably; there is but the one. */
-static struct storage_address srb_address(const struct storage *storage, const struct storvsp_srb *srb)
+static struct storage_address srb_address(const struct storage *storage,
+					  const struct storvsp_srb *srb)
 {
 	bool ide = storage->config.flavour == STORAGE_IDE;
 
-	return (struct storage_address){ide ? storage->config.ide.path : srb->path, srb->target, srb->lun};
+	return (struct storage_address){ide ? storage->config.ide.path : srb->path, srb->target,
+					srb->lun};
 }
 
-static void execute_srb(struct storage_queue *queue, struct storage_io *io, const struct vmbus_packet *packet)
+static void execute_srb(struct storage_queue *queue, struct storage_io *io,
+			const struct vmbus_packet *packet)
 {
 	struct storage *storage = queue->storage;
 	struct storvsp_srb *srb = &io->packet.srb;
@@ -286,7 +299,8 @@ void storvsp_finish_resets(struct storage_queue *queue)
 	}
 }
 
-static void dispatch(struct storage_queue *queue, struct storage_io *io, const struct vmbus_packet *packet)
+static void dispatch(struct storage_queue *queue, struct storage_io *io,
+		     const struct vmbus_packet *packet)
 {
 	switch (io->packet.operation) {
 	case STORVSP_EXECUTE_SRB:
@@ -319,7 +333,8 @@ void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *pack
 	struct storage_io *io;
 
 	if (packet->type != VM_PKT_DATA_INBAND && packet->type != VM_PKT_DATA_USING_GPA_DIRECT) {
-		channel_break(queue->channel, "storage: a packet of a kind that storage does not have");
+		channel_break(queue->channel,
+			      "storage: a packet of a kind that storage does not have");
 		return;
 	}
 	if (bytes < STORVSP_PACKET_HEAD_BYTES || !packet->completion_requested) {
@@ -335,20 +350,25 @@ void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *pack
 	dispatch(queue, io, packet);
 }
 
-/* Units have come or gone. Before version 4.2 there is no such message, nor before the guest has looked by itself. */
+/*
+ * Units have come or gone. Before version 4.2 there is no such message, nor before the guest has
+ * looked by itself.
+ */
 bool storvsp_announce(struct storage_queue *queue)
 {
 	struct storage *storage = queue->storage;
 	struct storvsp_packet packet = {.operation = STORVSP_ENUMERATE_BUS};
 	struct iovec payload = {&packet, STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN7};
 
-	if (!is_primary(queue) || atomic_load(&storage->state) != STATE_READY || !atomic_load(&storage->rescan)) {
+	if (!is_primary(queue) || atomic_load(&storage->state) != STATE_READY ||
+	    !atomic_load(&storage->rescan)) {
 		return true;
 	}
 	if (storage->version >= STORVSP_VERSION_WIN8) {
 		payload.iov_len = sizeof(packet);
 	}
-	if (storage->version >= STORVSP_VERSION_WIN7 && channel_send(queue->channel, 0, false, &payload, 1) == -EAGAIN) {
+	if (storage->version >= STORVSP_VERSION_WIN7 &&
+	    channel_send(queue->channel, 0, false, &payload, 1) == -EAGAIN) {
 		return false;
 	}
 	atomic_store(&storage->rescan, false);

@@ -19,8 +19,9 @@
 /*
  * The guest's handshake on the primary channel; the names are those of what has been done.
  *
- *   NEW -BEGIN-> BEGUN -QUERY_PROTOCOL_VERSION, accepted-> VERSIONED -QUERY_PROPERTIES-> QUERIED -END-> READY
- *    ^------------------------------- the primary channel closes ---------------------------------------|
+ *   NEW -BEGIN-> BEGUN -QUERY_PROTOCOL_VERSION-> VERSIONED -QUERY_PROPERTIES-> QUERIED -END-> READY
+ *    ^                                                                                           |
+ *    +------------------------------ the primary channel closes ---------------------------------+
  */
 enum storage_state { STATE_NEW, STATE_BEGUN, STATE_VERSIONED, STATE_QUERIED, STATE_READY };
 
@@ -35,14 +36,15 @@ struct storage {
 	unsigned sub_channels;		  /* [P] asked for and offered */
 
 	_Atomic unsigned requests; /* [a] SRBs under way, on all channels */
-	_Atomic unsigned resets;   /* [a] resets that wait for these to end; new SRBs are answered BUSY meanwhile */
+	_Atomic unsigned resets;   /* [a] that wait for these to end; new SRBs are BUSY meanwhile */
 	_Atomic bool rescan;	   /* [a] the guest is to be told that units have come or gone */
 
-	_Atomic uint64_t count_requests, count_reads, count_writes, bytes_read, bytes_written, count_errors; /* [a] */
+	_Atomic uint64_t count_requests, count_reads, count_writes, count_errors; /* [a] */
+	_Atomic uint64_t bytes_read, bytes_written;				  /* [a] */
 
 	pthread_mutex_t lock;
 	struct vmbus_channel *offers[STORAGE_CHANNELS_MAX]; /* [L] NULL: released, or never made */
-	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until its thread is joined */
+	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until joined */
 	unsigned channels_open;				    /* [L] */
 	bool destroyed;					    /* [L] the last release frees it */
 };
@@ -67,13 +69,14 @@ struct storage_queue {
 	_Atomic bool closing; /* the channel's closing() has been called */
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;
-	struct storage_io *unsent, **unsent_end; /* answers for which the ring had no room, in order */
+	struct storage_io *unsent, **unsent_end; /* answers that wait for room, in order */
 	struct storage_io *resets;
 	unsigned in_flight; /* requests that are in the SCSI target */
 };
 
 /* storvsp.c: the protocol. */
-void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *packet); /* there is a free io */
+/* There is a free io. */
+void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *packet);
 void storvsp_finish_resets(struct storage_queue *queue);
 bool storvsp_announce(struct storage_queue *queue); /* false: no room in the ring */
 void storvsp_primary_closed(struct storage *storage);
@@ -81,7 +84,7 @@ void storvsp_primary_closed(struct storage *storage);
 /* storvsp_queue.c: the channel's thread. */
 extern const struct vmbus_class storvsp_class;
 struct storage_io *storvsp_take_io(struct storage_queue *queue);
-void storvsp_answer(struct storage_io *io);	  /* sends the packet, and the io is free */
+void storvsp_answer(struct storage_io *io); /* sends the packet, and the io is free */
 void storvsp_wake(struct storage_queue *queue);
 void storvsp_wake_all(struct storage *storage);
 void storvsp_join(struct storage_queue *queue);

@@ -1,13 +1,14 @@
 /*
  * The thread of an open channel: it takes packets, carries them out, and sends the answers.
  *
- *   opened(): the queue and its thread
- *      serve: answers that wait for room, completions of the disks, packets; then sleep until there is more
- *   the channel is closing or broken: no more packets; what is at the disks ends
- *   closing() was called: channel_closed(), which is the last that the thread does
- *   the next opened(), or storage_destroy(), joins it
+ *   opened()                 the queue and its thread are made
+ *   serve()                  answers that wait for room, completions of the disks, packets
+ *   closing or broken        no more packets; what is at the disks ends
+ *   closing() was called     channel_closed(), which is the last that the thread does
+ *   the next opened(), or the end of the controller, joins it
  *
- * Packets are taken only while there is a free io and no answer waits for room: so the rings bound everything.
+ * Packets are taken only while there is a free io and no answer waits for room: so the rings bound
+ * everything.
  */
 #include "vsp/storage/storvsp.h"
 
@@ -101,8 +102,9 @@ static void clear_wake(struct storage_queue *queue)
 enum { CHANNEL, DISKS, WAKE, SOURCES };
 
 /*
- * What there is, until there is nothing. False: the channel has ended. Only what is readable is cleared, and the disks are
- * asked only while there is something at them: each of these is a system call.
+ * What there is, until there is nothing. False: the channel has ended. Only what is readable is
+ * cleared, and the disks are asked only while there is something at them: each of these is a system
+ * call.
  */
 static bool serve(struct storage_queue *queue, const struct pollfd *sources)
 {
@@ -135,7 +137,10 @@ static bool serve(struct storage_queue *queue, const struct pollfd *sources)
 	return r >= 0;
 }
 
-/* The requests end, and their answers go nowhere. Resets of this channel's no longer stand in the others' way. */
+/*
+ * The requests end, and their answers go nowhere. Resets of this channel's no longer stand in the
+ * others' way.
+ */
 static void drain(struct storage_queue *queue)
 {
 	for (; queue->resets; queue->resets = queue->resets->next) {
@@ -198,7 +203,8 @@ void storvsp_join(struct storage_queue *queue)
 	}
 }
 
-static int queue_create(struct storage *storage, struct vmbus_channel *channel, struct storage_queue **out)
+static int queue_create(struct storage *storage, struct vmbus_channel *channel,
+			struct storage_queue **out)
 {
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
 	unsigned i;
@@ -213,7 +219,9 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel, 
 	queue->unsent_end = &queue->unsent;
 	queue->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
-	r = queue->wake < 0 || !queue->pool ? -ENOMEM : disk_queue_create(storage->config.depth, &queue->disks, NULL);
+	r = queue->wake < 0 || !queue->pool
+		    ? -ENOMEM
+		    : disk_queue_create(storage->config.depth, &queue->disks, NULL);
 	if (!r && disk_queue_fd(queue->disks) < 0) {
 		r = -ENOMEM;
 	}
@@ -242,7 +250,10 @@ static int start_thread(struct storage_queue *queue)
 	return r;
 }
 
-/* The thread of the open before has said channel_closed(), its last words; so joining it does not wait. */
+/*
+ * The thread of the open before has said channel_closed(), its last words; so joining it does not
+ * wait.
+ */
 static int opened(void *device, struct vmbus_channel *channel)
 {
 	struct storage *storage = device;
