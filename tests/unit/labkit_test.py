@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(TOP, "tools"))
 from labkit import bochs  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
+from labkit.mend import store_before_call  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
 
@@ -55,6 +56,26 @@ class TestArchive(unittest.TestCase):
             with open(f"{folder}/a/link", "rb") as file:
                 self.assertEqual(file.read(), b"text")
             self.assertTrue(os.access(f"{folder}/a/b/file", os.X_OK))
+
+
+class TestMend(unittest.TestCase):
+    """The one store before the one call: what QEMU's repair takes out."""
+
+    STORE, OTHER = b"\x89\xb3\x10\xd7\xff\xff", b"\x44\x89\xab\xe0\x33\x00\x00"
+    CALL = b"\xe8\x0b\x01\x00\x00"     # from 0x1010 to 0x1120
+
+    def code(self, *parts):
+        return b"".join(parts).ljust(16, b"\x90") + self.CALL
+
+    def test_found(self):
+        self.assertEqual(store_before_call(self.code(self.OTHER, self.STORE), 0x1000, 0x1120), (7, 6))
+        self.assertEqual(store_before_call(self.code(b"\x44" + self.STORE), 0x1000, 0x1120), (0, 7))
+
+    def test_left_alone(self):
+        self.assertIsNone(store_before_call(self.code(self.OTHER), 0x1000, 0x1120))
+        self.assertIsNone(store_before_call(self.code(self.STORE), 0x1000, 0x1121))
+        twice = self.code(self.STORE) + b"\xe8\x06\x01\x00\x00"
+        self.assertIsNone(store_before_call(twice, 0x1000, 0x1120))
 
 
 # Lines of a log of Bochs's.

@@ -11,6 +11,7 @@ import shutil
 
 from . import CACHE, LabError
 from .kernels import Apt, once, say
+from .mend import mend
 
 NAMES = ("qemu-10", "qemu", "bochs")
 PROGRAM = "qemu-system-x86_64"
@@ -21,6 +22,7 @@ def fetch(folder):
     apt = Apt(["bookworm-backports"], "amd64")
     apt.update()
     apt.unpack(["qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"], folder)
+    mend(f"{folder}/usr/bin/{PROGRAM}")
 
 
 def command(name):
