@@ -304,9 +304,11 @@ static void open_close_open(void **state)
 {
 	uint32_t relid = offer_and_connect(VERSION_WIN10_V5_3);
 	struct guest_channel channel;
+	int descriptor = dup(0);
 	unsigned int i;
 
 	(void)state;
+	close(descriptor);
 	for (i = 1; i <= 3; i++) {
 		assert_int_equal(guest_open(&channel, relid, 0xe1e10 + i, 64, 10, 2), 0);
 		assert_int_equal(device.opened, i);
@@ -319,6 +321,8 @@ static void open_close_open(void **state)
 		assert_int_equal(device.closing, i);
 		assert_int_equal(guest.connections, 0);
 	}
+	assert_int_equal(dup(0), descriptor); /* the same is free as before: none was kept */
+	close(descriptor);
 	assert_true(guest_silent());
 	assert_int_equal(device.released, 0);
 	assert_int_equal(guest.lines, 0);
