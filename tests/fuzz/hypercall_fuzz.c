@@ -151,21 +151,24 @@ static void make_call(struct input *in)
 		;
 }
 
-/* The fake has room for few of them, and a guest can place one a page. */
+/* SynIC, and pages that a guest places; the fake has room for few of those. */
 static void write_msr(struct input *in)
 {
-	static const uint32_t msrs[] = {HV_X64_MSR_SCONTROL, HV_X64_MSR_SIMP,  HV_X64_MSR_SIEFP,
-					HV_X64_MSR_SIRBP,    HV_X64_MSR_SINT0, HV_X64_MSR_SINT2,
-					HV_X64_MSR_SINT5,    HV_X64_MSR_EOM};
+	static const uint32_t msrs[] = {
+		HV_X64_MSR_SCONTROL,	  HV_X64_MSR_SIMP,	    HV_X64_MSR_SIEFP,
+		HV_X64_MSR_SIRBP,	  HV_X64_MSR_SINT0,	    HV_X64_MSR_SINT2,
+		HV_X64_MSR_SINT5,	  HV_X64_MSR_EOM,	    HV_X64_MSR_HYPERCALL,
+		HV_X64_MSR_REFERENCE_TSC, HV_X64_MSR_VP_ASSIST_PAGE};
 	struct vp *vp = caller(byte(in));
-	uint8_t which = byte(in);
-	uint64_t value = which & 16 ? word(in) : (uint64_t)(100 + (which >> 5)) << PAGE_SHIFT | 1;
+	uint32_t msr = msrs[byte(in) % ARRAY_COUNT(msrs)];
+	uint8_t how = byte(in);
+	uint64_t value = (uint64_t)(100 + (how >> 5)) << PAGE_SHIFT | 1;
 
-	if ((which & 7) >= 4 && !(which & 16))
-		value = 0x40 + (which & 0xf0);
-	if (msrs[which & 7] == HV_X64_MSR_SIRBP && vp->partition->parent)
-		return;
-	(void)(synic_msr_write(vp, msrs[which & 7], value) == ACCESS_OK);
+	if (how & 16)
+		value = word(in);
+	else if (msr >= HV_X64_MSR_SINT0 && msr <= HV_X64_MSR_SINT15)
+		value = 0x40 + (how & 0xf0);
+	(void)(msr_write(vp, msr, value) == ACCESS_OK);
 }
 
 static void run_vp(struct vp *vp)
