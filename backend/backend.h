@@ -180,9 +180,10 @@ struct vp_exit {
 		struct {
 			uint8_t bytes[16];  /* zeros behind the last one */
 			uint8_t byte_count; /* 0: they have to be fetched */
-			bool gpa_valid;	    /* gpa is what gva translates to */
-			uint64_t gva,
-				gpa; /* of the access that stopped it; for INS and OUTS nothing */
+			bool gpa_valid; /* gpa is of the access that stopped it; not for INS, OUTS
+					 */
+			bool gva_valid; /* ... and gva is its linear address */
+			uint64_t gva, gpa;
 		} instruction;
 		struct {
 			uint32_t number;

@@ -46,7 +46,7 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 	keep(vp, &message->header);
 	if (message->access_info.string_op) {
 		exit->kind = VP_EXIT_INSTRUCTION;
-		exit->instruction.gpa_valid = false;
+		exit->instruction.gpa_valid = exit->instruction.gva_valid = false;
 		take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);
 		return;
 	}
@@ -63,7 +63,8 @@ static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_me
 {
 	keep(vp, &message->header);
 	exit->kind = VP_EXIT_INSTRUCTION;
-	exit->instruction.gpa_valid = message->memory_access_info.gva_gpa_valid;
+	exit->instruction.gpa_valid = true;
+	exit->instruction.gva_valid = message->memory_access_info.gva_gpa_valid;
 	exit->instruction.gva = message->guest_virtual_address;
 	exit->instruction.gpa = message->guest_physical_address;
 	take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);

@@ -433,7 +433,7 @@ enum emulate_result emulate(struct vp *vp, struct board *board, const struct mem
 	e.vp = vp;
 	e.board = board;
 	e.memory = memory;
-	e.hint = exit->instruction.gpa_valid;
+	e.hint = exit->instruction.gpa_valid && exit->instruction.gva_valid;
 	e.hint_gva = exit->instruction.gva;
 	e.hint_gpa = exit->instruction.gpa;
 	e.exception = false;
@@ -444,6 +444,9 @@ enum emulate_result emulate(struct vp *vp, struct board *board, const struct mem
 	e.code_size = insn_code_size(&e.registers);
 	if (!find_instruction(&e, cache, exit)) {
 		return e.result;
+	}
+	if (exit->instruction.gpa_valid && !e.hint) {
+		operand_find_hint(&e);
 	}
 	if (!step(&e) && !e.exception) {
 		return e.result;

@@ -38,7 +38,7 @@ struct emulation {
 	struct vp_registers registers;
 	const struct insn *insn;
 	unsigned int code_size;
-	/* The translation that came with the exit, good for the page of gva. */
+	/* The translation that came with the exit, good for the page of hint_gva. */
 	bool hint;
 	uint64_t hint_gva, hint_gpa;
 	/* Set by whoever returned false. */
@@ -67,6 +67,9 @@ bool memory_write(struct emulation *e, unsigned int segment, uint64_t offset, co
 bool memory_writable(struct emulation *e, unsigned int segment, uint64_t offset,
 		     unsigned int size) MUST_CHECK;
 uint64_t operand_address(const struct emulation *e, const struct operand *operand);
+/* If the exit came without a linear address, and it is plain which operand stopped it: that one's.
+ */
+void operand_find_hint(struct emulation *e);
 bool operand_read(struct emulation *e, const struct operand *operand, uint64_t *value) MUST_CHECK;
 bool operand_write(struct emulation *e, const struct operand *operand, uint64_t value) MUST_CHECK;
 

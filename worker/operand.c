@@ -208,6 +208,38 @@ uint64_t operand_address(const struct emulation *e, const struct operand *operan
 	return address & alu_mask(e->insn->address_size);
 }
 
+/*
+ * Some processors say which guest address was touched and not by which linear one. If one memory
+ * operand alone lies at the same place in its page, it is the one, and its translation is known.
+ * Instructions that touch memory beside their operands are left out: it may have been that.
+ */
+void operand_find_hint(struct emulation *e)
+{
+	unsigned int i, found = 0;
+
+	if (e->insn->mnemonic == ZYDIS_MNEMONIC_PUSH || e->insn->mnemonic == ZYDIS_MNEMONIC_POP) {
+		return;
+	}
+	for (i = 0; i < e->insn->operand_count; i++) {
+		const struct operand *operand = &e->insn->operands[i];
+		bool based =
+			e->code_size != 8 || operand->segment == VP_FS || operand->segment == VP_GS;
+		uint64_t linear;
+
+		if (operand->kind != OPERAND_MEMORY) {
+			continue;
+		}
+		linear = operand_address(e, operand) +
+			 (based ? e->registers.segments[operand->segment].base : 0);
+		linear = e->code_size == 8 ? linear : (uint32_t)linear;
+		if (((linear ^ e->hint_gpa) & (PAGE - 1)) == 0) {
+			e->hint_gva = linear;
+			found++;
+		}
+	}
+	e->hint = found == 1;
+}
+
 bool operand_read(struct emulation *e, const struct operand *operand, uint64_t *value)
 {
 	*value = 0;

@@ -144,6 +144,7 @@ static void take_instruction(struct input *input, struct vp_exit *exit)
 	}
 	exit->instruction.byte_count = (uint8_t)count;
 	exit->instruction.gpa_valid = take(input, 1) & 1;
+	exit->instruction.gva_valid = take(input, 1) & 1;
 	exit->instruction.gva = take_address(input);
 	exit->instruction.gpa = take_address(input);
 }

@@ -466,6 +466,7 @@ static void the_exits_own_translation_is_used(void **state)
 			       .instruction = {.bytes = {0x8b, 0x03},
 					       .byte_count = 2,
 					       .gpa_valid = true,
+					       .gva_valid = true,
 					       .gva = 0xffff800012345010ull,
 					       .gpa = BOARD_IOAPIC_BASE + 0x10}};
 
@@ -474,6 +475,54 @@ static void the_exits_own_translation_is_used(void **state)
 	vp.registers.gpr[VP_RBX] = 0xffff800012345010ull;
 	assert_int_equal(emulate(&vp, &board, &memory, &cache, &exit), EMULATE_DONE);
 	assert_int_equal(vp.registers.gpr[VP_RAX], 0x00170011);
+	assert_int_equal(vp.translations, 0);
+}
+
+static enum emulate_result run_at(const char *bytes, unsigned int length, uint64_t gpa)
+{
+	struct vp_exit exit = {
+		.kind = VP_EXIT_INSTRUCTION,
+		.instruction = {.byte_count = (uint8_t)length, .gpa_valid = true, .gpa = gpa}};
+
+	memcpy(exit.instruction.bytes, bytes, length);
+	vp.translations = 0;
+	return emulate(&vp, &board, &memory, &cache, &exit);
+}
+
+#define DONE_AT(gpa, bytes) assert_int_equal(run_at(bytes, sizeof(bytes) - 1, gpa), EMULATE_DONE)
+
+/* Some processors tell the guest address alone. */
+static void the_operand_that_stopped_it_is_found(void **state)
+{
+	(void)state;
+	ioapic_get(1);
+	vp.registers.gpr[VP_RBX] = 0xffff800012345010ull;
+	DONE_AT(BOARD_IOAPIC_BASE + 0x10, "\x8b\x03");
+	assert_int_equal(vp.registers.gpr[VP_RAX], 0x00170011);
+	assert_int_equal(vp.translations, 0);
+	/* Of two operands the one that fits. */
+	vp.registers.gpr[VP_RSI] = 0xffff800012345010ull;
+	vp.registers.gpr[VP_RDI] = 0x5008;
+	DONE_AT(BOARD_IOAPIC_BASE + 0x10, "\xa5");
+	assert_memory_equal(ram + 0x5008, "\x11\x00\x17\x00", 4);
+	assert_int_equal(vp.translations, 1);
+	/* If both fit, or none, all are translated. */
+	vp.registers.gpr[VP_RSI] = 0x6010;
+	vp.registers.gpr[VP_RDI] = 0x5010;
+	DONE_AT(BOARD_IOAPIC_BASE + 0x10, "\xa5");
+	assert_int_equal(vp.translations, 2);
+	DONE_AT(BOARD_IOAPIC_BASE, "\xa5");
+	assert_int_equal(vp.translations, 2);
+	/* A push may have been stopped by its stack. */
+	vp.registers.gpr[VP_RBX] = 0x6010;
+	vp.registers.gpr[VP_RSP] = BOARD_IOAPIC_BASE + 0x18;
+	DONE_AT(BOARD_IOAPIC_BASE + 0x10, "\xff\x33");
+	assert_int_equal(vp.translations, 2);
+	/* Segments count where they do. */
+	vp.registers.segments[VP_GS].base = 0x7000000008ull;
+	vp.registers.gpr[VP_RBX] = 8;
+	DONE_AT(BOARD_IOAPIC_BASE + 0x10, "\x65\x8b\x0b");
+	assert_int_equal(vp.registers.gpr[VP_RCX], 0x00170011);
 	assert_int_equal(vp.translations, 0);
 }
 
@@ -753,6 +802,7 @@ int main(void)
 		T(device_memory_is_the_board),
 		T(between_device_and_ram),
 		T(the_exits_own_translation_is_used),
+		T(the_operand_that_stopped_it_is_found),
 		T(strings_to_and_from_ports),
 		T(a_long_repeat_comes_in_steps),
 		T(a_missing_page_is_the_guests_fault),

@@ -226,8 +226,13 @@ static void strings_and_memory_are_instructions(void **state)
 	assert_int_equal(vp_exit.kind, VP_EXIT_INSTRUCTION);
 	assert_int_equal(vp_exit.instruction.byte_count, 3);
 	assert_true(vp_exit.instruction.gpa_valid);
+	assert_true(vp_exit.instruction.gva_valid);
 	assert_true(vp_exit.instruction.gva == 0xffff888000000010ull);
 	assert_int_equal(vp_exit.instruction.gpa, 0xfec00010);
+	memory->memory_access_info.gva_gpa_valid = 0;
+	root_decode(&vp, &message, &vp_exit);
+	assert_true(vp_exit.instruction.gpa_valid);
+	assert_false(vp_exit.instruction.gva_valid);
 }
 
 static void msrs(void **state)
