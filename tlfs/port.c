@@ -486,9 +486,12 @@ static hv_status_t deliver_one(struct vp *vp, const struct target *target,
 	return synic_signal_event(vp, target->sint, target->flag, &newly);
 }
 
-/* To the VP of the port, or to the first whose SynIC takes it. */
-static hv_status_t deliver(const struct target *target, const struct hv_message *message)
+/* To the VP of the port. If that is any: to the root VP on whose LP the sender runs, else to the
+ * next whose SynIC takes it. */
+static hv_status_t deliver(const struct vp *from, const struct target *target,
+			   const struct hv_message *message)
 {
+	const uint32_t first = target->owner == from->partition->parent ? from->last_root_vp : 0;
 	hv_status_t status = HV_STATUS_INVALID_VP_INDEX;
 	struct vp *vp;
 
@@ -497,7 +500,7 @@ static hv_status_t deliver(const struct target *target, const struct hv_message 
 		return vp ? deliver_one(vp, target, message) : status;
 	}
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
-		vp = partition_vp(target->owner, i);
+		vp = partition_vp(target->owner, (first + i) % HV_MAX_VPS);
 		if (!vp)
 			continue;
 		status = deliver_one(vp, target, message);
@@ -527,7 +530,7 @@ hv_status_t port_post_message(struct vp *vp, const struct hv_input_post_message 
 	message.header.sender = target.port;
 	memset(message.u.payload, 0, sizeof(message.u.payload));
 	memcpy(message.u.payload, input->payload, input->payload_size);
-	status = deliver(&target, &message);
+	status = deliver(vp, &target, &message);
 	partition_put(target.owner);
 	return status;
 }
@@ -542,7 +545,7 @@ hv_status_t port_signal_event(struct vp *vp, uint32_t id, uint16_t flag)
 	status = resolve(vp->partition, id, HV_PORT_TYPE_EVENT, &target);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
-	status = deliver(&target, NULL);
+	status = deliver(vp, &target, NULL);
 	partition_put(target.owner);
 	return status;
 }
