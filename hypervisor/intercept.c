@@ -22,19 +22,45 @@ static void protection_fault(struct vcpu *vcpu)
 	vendor_inject_exception(vcpu, EXC_GP, true, 0);
 }
 
+static inline void set_cpuid(struct vcpu *vcpu, const uint32_t out[4])
+{
+	vcpu->gpr[GPR_RAX] = out[0];
+	vcpu->gpr[GPR_RBX] = out[1];
+	vcpu->gpr[GPR_RCX] = out[2];
+	vcpu->gpr[GPR_RDX] = out[3];
+}
+
+bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	const uint64_t *gpr = vcpu->gpr;
+	uint64_t value;
+	uint32_t out[4];
+
+	if (intercept->kind == INTERCEPT_CPUID) {
+		if (!cpuid_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RAX], out))
+			return false;
+		set_cpuid(vcpu, out);
+	} else if (intercept->kind == INTERCEPT_MSR_READ) {
+		if (!msr_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RCX], &value))
+			return false;
+		vcpu_set_edx_eax(vcpu, value);
+	} else {
+		return false;
+	}
+	vendor_skip(vcpu, intercept->length);
+	return true;
+}
+
 static void handle_cpuid(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	uint64_t *gpr = vcpu->gpr;
+	const uint64_t *gpr = vcpu->gpr;
 	uint32_t out[4];
 
 	if (cpuid_read(vcpu->vp, (uint32_t)gpr[GPR_RAX], (uint32_t)gpr[GPR_RCX], out) == ACCESS_PARENT) {
 		message_cpuid(vcpu, intercept, out);
 		return;
 	}
-	gpr[GPR_RAX] = out[0];
-	gpr[GPR_RBX] = out[1];
-	gpr[GPR_RCX] = out[2];
-	gpr[GPR_RDX] = out[3];
+	set_cpuid(vcpu, out);
 	vendor_skip(vcpu, intercept->length);
 }
 
@@ -128,7 +154,7 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 		return;
 	}
 	hypercall_get(vcpu, &regs, wide);
-	vcpu->rare = true; /* a call may set the caller's own registers */
+	vcpu->rare |= (uint16_t)regs.rcx == HVCALL_SET_VP_REGISTERS; /* perhaps the caller's own */
 	switch (hypercall_enter(vcpu->vp, &regs)) {
 	case HYPERCALL_DONE:
 		if (wide)

@@ -4,9 +4,16 @@
 #ifndef HYPERVISOR_INTERCEPT_H
 #define HYPERVISOR_INTERCEPT_H
 
+#include <stdbool.h>
+
 struct intercept;
 struct vcpu;
 
+/*
+ * True: answered, and nothing that others look at has changed. lp->guest is still set, so it takes no lock. False: nothing was
+ * done, and intercept_handle() is asked.
+ */
+bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept);
 void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept);
 
 #endif

@@ -8,6 +8,7 @@
 #define HYPERVISOR_LP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "include/boot/handoff.h"
@@ -62,6 +63,13 @@ static inline struct lp *lp_this(void)
 
 	__asm__("mov %%rsp, %0" : "=r"(sp));
 	return &((union lp_block *)(sp & ~(uintptr_t)(LP_STACK_SIZE - 1)))->lp;
+}
+
+/* The guest does not execute now: nobody waits for this LP any more. Before any lock is taken. */
+static inline void lp_guest_left(struct lp *lp)
+{
+	__atomic_store_n(&lp->guest, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&lp->exits, lp->exits + 1, __ATOMIC_RELEASE);
 }
 
 static inline struct lp *lp_get(uint32_t index)

@@ -160,19 +160,13 @@ static bool root_wanted(struct lp *lp)
 	       (root->lapic.irr_words && lapic_pending(root) >= 0);
 }
 
-static void guest_left(struct lp *lp)
-{
-	__atomic_store_n(&lp->guest, NULL, __ATOMIC_RELEASE);
-	__atomic_store_n(&lp->exits, lp->exits + 1, __ATOMIC_RELEASE);
-}
-
 /* HLT and wait-for-SIPI of a root VP: its LP sleeps until there is an interrupt of any kind. */
 static void sleep(struct lp *lp, struct vcpu *root)
 {
 	__atomic_store_n(&lp->guest, root->vp->partition, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&root->vp->events, __ATOMIC_SEQ_CST))
 		vendor_wait_interrupt();
-	guest_left(lp);
+	lp_guest_left(lp);
 }
 
 /* Something was posted that whoever posted it may have thought this LP would still see: for the guest, or for its LP's root. */
@@ -210,7 +204,7 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 		__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
 		if (__builtin_expect(!events_wait(lp, vcpu), 1))
 			break;
-		guest_left(lp);
+		lp_guest_left(lp);
 	}
 	generation = __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE);
 	if (__builtin_expect(vcpu->tlb_generation != generation, 0)) {
@@ -233,7 +227,7 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 	if (__builtin_expect(events_wait(lp, vcpu) ||
 				     __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE) != vcpu->tlb_generation,
 			     0)) {
-		guest_left(lp);
+		lp_guest_left(lp);
 		return false;
 	}
 	vendor_set_cr8(vcpu, vp->lapic.tpr >> 4);
@@ -241,19 +235,35 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 	return true;
 }
 
+static __attribute__((noinline)) bool handle_exit(struct lp *lp, struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint32_t cr8 = vendor_get_cr8(vcpu);
+
+	lp_guest_left(lp);
+	if (cr8 != vcpu->vp->lapic.tpr >> 4)
+		lapic_set_tpr(vcpu->vp, cr8 << 4);
+	intercept_handle(vcpu, intercept);
+	/* What else there is will be seen to when its parent has answered. */
+	if (__atomic_load_n(&vcpu->vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT && vcpu != lp->root)
+		return false;
+	return prepare_quickly(lp, vcpu) || prepare(lp, vcpu);
+}
+
+/*
+ * What is answered from fields of the VP, without a lock, is answered with lp->guest still set: whoever posts an event or changes
+ * a map meanwhile takes the guest for running and sends an IPI, which waits for the entry and ends it at once. So before it
+ * nothing has to be looked at.
+ */
 bool run_exit(struct vcpu *vcpu)
 {
 	struct lp *lp = lp_this();
 	struct intercept intercept;
-	uint32_t cr8;
 
-	guest_left(lp);
 	vendor_decode(vcpu, &intercept);
-	cr8 = vendor_get_cr8(vcpu);
-	if (cr8 != vcpu->vp->lapic.tpr >> 4)
-		lapic_set_tpr(vcpu->vp, cr8 << 4);
-	intercept_handle(vcpu, &intercept);
-	return prepare_quickly(lp, vcpu) || prepare(lp, vcpu);
+	if (__builtin_expect(!lp->guest || vcpu->rare || !intercept_quickly(vcpu, &intercept), 0))
+		return handle_exit(lp, vcpu, &intercept);
+	vendor_prepare(vcpu);
+	return true;
 }
 
 _Noreturn void run_root(void)
@@ -307,8 +317,8 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 	if (!root_wanted(lp)) {
 		__atomic_store_n(&vcpu->lp, lp, __ATOMIC_SEQ_CST);
 		switch_to(lp, vcpu);
-		vcpu->rare = true;
-		if (prepare(lp, vcpu))
+		vcpu->rare = rare_waits(vcpu->vp); /* the root may have set its registers */
+		if (prepare_quickly(lp, vcpu) || prepare(lp, vcpu))
 			vendor_run(vcpu);
 		switch_to(lp, lp->root);
 		__atomic_store_n(&vcpu->lp, NULL, __ATOMIC_SEQ_CST);

@@ -310,14 +310,19 @@ static __attribute__((noinline)) enum access_result read_any(struct vp *vp, uint
 	return ask_parent(vp, leaf, subleaf, out);
 }
 
-/* Leaf 1 alone, with which guests serialize and measure, has a short way. */
-enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+/* Leaf 1 alone, with which guests serialize and measure. */
+bool cpuid_read_kept(struct vp *vp, uint32_t leaf, uint32_t out[4])
 {
 	const struct partition *p = vp->partition;
 
 	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count ||
 	    p->intercept_cpuid)
-		return read_any(vp, leaf, subleaf, out);
+		return false;
 	leaf_1(vp, out);
-	return ACCESS_OK;
+	return true;
+}
+
+enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+	return cpuid_read_kept(vp, leaf, out) ? ACCESS_OK : read_any(vp, leaf, subleaf, out);
 }

@@ -305,9 +305,13 @@ enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs
 
 /* cpuid*.c. `out` is filled in any case. */
 enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+/* The same when the answer is kept and no lock is needed; false: ask cpuid_read(). */
+bool cpuid_read_kept(struct vp *vp, uint32_t leaf, uint32_t out[4]);
 
 /* msr*.c */
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
+/* The same for what is a field of the VP and nothing else; false: ask msr_read(). */
+bool msr_read_kept(const struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
 /* vp.c */
@@ -378,7 +382,7 @@ static inline bool lapic_page_at(const struct vp *vp, uint64_t gpn)
 }
 uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset);
 void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value);
-/* The x2APIC range, APIC_BASE, TSC_DEADLINE. */
+/* The x2APIC range; APIC_BASE and TSC_DEADLINE, which msr_read_kept() reads. */
 enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 uint32_t lapic_get_tpr(const struct vp *vp); /* CR8 << 4 | low bits */

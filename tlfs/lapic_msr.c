@@ -64,14 +64,6 @@ enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	struct lapic *apic = &vp->lapic;
 	unsigned int reg = msr - LAPIC_MSR_X2APIC;
 
-	if (msr == LAPIC_MSR_BASE) {
-		*value = apic->base;
-		return ACCESS_OK;
-	}
-	if (msr == LAPIC_MSR_TSC_DEADLINE) {
-		*value = vp->tsc_deadline_msr;
-		return ACCESS_OK;
-	}
 	if (!lapic_x2apic(apic) || !lapic_readable(apic, reg))
 		return ACCESS_FAULT;
 	*value = reg == LAPIC_ICR ? apic->icr : lapic_read(vp, reg);

@@ -65,10 +65,29 @@ static bool is_child(const struct vp *vp)
 	return vp->partition->id != HV_ROOT_PARTITION;
 }
 
+bool msr_read_kept(const struct vp *vp, uint32_t msr, uint64_t *value)
+{
+	switch (msr) {
+	case LAPIC_MSR_BASE:
+		*value = vp->lapic.base;
+		return true;
+	case LAPIC_MSR_TSC_DEADLINE:
+		*value = vp->tsc_deadline_msr;
+		return true;
+	case MSR_TSC_ADJUST:
+		*value = vp->tsc_adjust;
+		return true;
+	default:
+		return false;
+	}
+}
+
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
 	enum access_result result;
 
+	if (msr_read_kept(vp, msr, value))
+		return ACCESS_OK;
 	*value = 0;
 	if (is_lapic_msr(msr))
 		return lapic_msr_read(vp, msr, value);
@@ -78,10 +97,6 @@ enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		return ACCESS_FAULT;
 	if (msr == MSR_TSC) {
 		*value = plat_tsc() + vp->tsc_offset;
-		return ACCESS_OK;
-	}
-	if (msr == MSR_TSC_ADJUST) {
-		*value = vp->tsc_adjust;
 		return ACCESS_OK;
 	}
 	if (msr ==

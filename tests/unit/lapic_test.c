@@ -61,7 +61,7 @@ static uint64_t get_msr(uint32_t msr)
 {
 	uint64_t value;
 
-	assert_int_equal(lapic_msr_read(vp, msr, &value), ACCESS_OK);
+	assert_int_equal(msr_read(vp, msr, &value), ACCESS_OK);
 	return value;
 }
 

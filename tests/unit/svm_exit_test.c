@@ -26,6 +26,12 @@ uint8_t insn_length(struct vcpu *v, uint16_t opcode)
 	return 2;
 }
 
+uint64_t vendor_get_cr(const struct vcpu *v, unsigned int number)
+{
+	assert_int_equal(number, 3);
+	return v->vmcb->cr3;
+}
+
 uint8_t insn_halt_length(struct vcpu *v)
 {
 	(void)v;
@@ -77,6 +83,35 @@ static void test_registers_are_taken(void **state)
 	assert_int_equal(out.kind, INTERCEPT_CPUID);
 	assert_int_equal(out.length, 2);
 	assert_int_equal(asked_opcode, 0xa20f);
+}
+
+/* Looked for once; then it is enough that the same bytes still stand there. */
+static void test_a_seen_instruction_is_not_looked_for(void **state)
+{
+	static uint8_t code[2] = {0x0f, 0xa2};
+	struct seen_instruction *seen;
+
+	(void)state;
+	vcpu.rip = vmcb.rip;
+	seen = insn_seen_at(&vcpu);
+	*seen = (struct seen_instruction){.at = code, .rip = vmcb.rip, .cr3 = 0x1000, .generation = 7};
+	vmcb.cr3 = 0x1000;
+	vcpu.tlb_generation = 7;
+	decode(SVM_EXIT_CPUID, 0, 0);
+	assert_int_equal(out.length, 2);
+	assert_int_equal(asked_opcode, 0);
+	code[1] = 0x32;
+	decode(SVM_EXIT_CPUID, 0, 0);
+	assert_int_equal(asked_opcode, 0xa20f);
+	code[1] = 0xa2;
+	for (int i = 0; i < 3; i++) {
+		asked_opcode = 0;
+		vcpu.tlb_generation = i == 0 ? 8 : 7;
+		vmcb.cr3 = i == 1 ? 0x2000 : 0x1000;
+		seen->at = i == 2 ? NULL : code;
+		decode(SVM_EXIT_CPUID, 0, 0);
+		assert_int_equal(asked_opcode, 0xa20f);
+	}
 }
 
 static void test_next_rip_is_used_where_saved(void **state)
@@ -217,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_registers_are_taken, reset),
+		cmocka_unit_test_setup(test_a_seen_instruction_is_not_looked_for, reset),
 		cmocka_unit_test_setup(test_next_rip_is_used_where_saved, reset),
 		cmocka_unit_test_setup(test_msr_direction, reset),
 		cmocka_unit_test_setup(test_io, reset),

@@ -3,6 +3,7 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/home.h"
+#include "hypervisor/lp.h"
 #include "lib/string.h"
 
 /* Where the byte at RIP + rip_offset is, and how many follow it on its page; false: not mapped. */
@@ -83,21 +84,15 @@ static uint8_t prefixes_length(struct vcpu *vcpu)
 	return prefixes_of(bytes, count, vendor_code_bits(vcpu)).count;
 }
 
-/*
- * A guest that changes its page tables may be shown bytes of the page that it had there: they are only compared with those that
- * must stand at RIP, and decide between one length and the other.
- */
 uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 {
-	struct seen_instruction *seen = &vcpu->seen[vcpu->rip / 2 % SEEN_INSTRUCTIONS];
-	uint64_t cr3 = vendor_get_cr(vcpu, 3);
+	struct seen_instruction *seen = insn_seen_at(vcpu);
 	uint32_t available;
 
-	if (__builtin_expect(seen->rip == vcpu->rip && seen->cr3 == cr3 && seen->generation == vcpu->tlb_generation && seen->at &&
-				     (seen->at[0] | seen->at[1] << 8) == opcode,
-			     1))
-		return 2;
-	*seen = (struct seen_instruction){ .rip = vcpu->rip, .cr3 = cr3, .generation = gpa_generation(vcpu->vp->partition) };
+	lp_guest_left(lp_this());
+	*seen = (struct seen_instruction){
+		.rip = vcpu->rip, .cr3 = vendor_get_cr(vcpu, 3), .generation = gpa_generation(vcpu->vp->partition)
+	};
 	seen->at = peek(vcpu, &available);
 	if (available < 2)
 		seen->at = NULL;
@@ -108,6 +103,7 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 
 uint8_t insn_halt_length(struct vcpu *vcpu)
 {
+	lp_guest_left(lp_this());
 	return (uint8_t)(prefixes_length(vcpu) + 1);
 }
 

@@ -8,12 +8,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/vcpu.h"
 
 #define INSN_MAX 16
 
-/* Length of the instruction at RIP, which is `opcode` (two bytes, little-endian) behind any prefixes. */
+static inline struct seen_instruction *insn_seen_at(struct vcpu *vcpu)
+{
+	return &vcpu->seen[vcpu->rip / 2 % SEEN_INSTRUCTIONS];
+}
+
+/*
+ * `opcode` (two bytes, little-endian) without prefixes stood at RIP before, and stands there now. A guest that changes its page
+ * tables may be shown bytes of the page that it had there: they are only compared with those that must stand at RIP, and decide
+ * between one length and the other.
+ */
+static inline bool insn_seen(struct vcpu *vcpu, uint16_t opcode)
+{
+	const struct seen_instruction *seen = insn_seen_at(vcpu);
+
+	return seen->rip == vcpu->rip && seen->cr3 == vendor_get_cr(vcpu, 3) && seen->generation == vcpu->tlb_generation &&
+	       seen->at && (seen->at[0] | seen->at[1] << 8) == opcode;
+}
+
+/* Length of the instruction at RIP, which is `opcode` behind any prefixes, when insn_seen() does not tell. */
 uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode);
+/* Both take locks, so they call lp_guest_left(). */
 uint8_t insn_halt_length(struct vcpu *vcpu);
 
 /* Up to INSN_MAX bytes at RIP; fewer when the next page is not there. No fault is raised. */

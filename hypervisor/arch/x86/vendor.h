@@ -74,7 +74,10 @@ void vendor_boot_root(struct vcpu *vcpu, uint32_t eip, uint32_t esi); /* 32-bit 
  * what the assembly does in between; the rest of the state must be loaded.
  */
 void vendor_run(struct vcpu *vcpu);
-/* The exit that just happened; called once an exit. Keeps an event whose delivery was cut short for the next entry. */
+/*
+ * The exit that just happened; called once an exit. Keeps an event whose delivery was cut short for the next entry. lp->guest is
+ * still set: whoever takes a lock here calls lp_guest_left() first.
+ */
 void vendor_decode(struct vcpu *vcpu, struct intercept *intercept);
 /* The last thing before an entry: ASID, TLB, RIP, TPR. */
 void vendor_prepare(struct vcpu *vcpu);

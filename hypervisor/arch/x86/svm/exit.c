@@ -16,7 +16,7 @@ static uint8_t length_of(struct vcpu *vcpu, uint16_t opcode)
 {
 	if (svm_features & SVM_CPUID_NRIP)
 		return (uint8_t)(vcpu->vmcb->next_rip - vcpu->vmcb->rip);
-	return insn_length(vcpu, opcode);
+	return __builtin_expect(insn_seen(vcpu, opcode), 1) ? 2 : insn_length(vcpu, opcode);
 }
 
 static void decode_msr(struct vcpu *vcpu, struct intercept *intercept)
@@ -64,13 +64,29 @@ static void decode_exception(struct vcpu *vcpu, struct intercept *intercept, uin
 							    0;
 }
 
-static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint64_t code)
+static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint64_t code)
 {
 	if (code >= SVM_EXIT_EXCEPTION && code < SVM_EXIT_EXCEPTION + 32) {
 		decode_exception(vcpu, intercept, (uint8_t)(code - SVM_EXIT_EXCEPTION));
 		return;
 	}
 	switch (code) {
+	case SVM_EXIT_NPF:
+		decode_memory(vcpu, intercept);
+		break;
+	case SVM_EXIT_INTR:
+	case SVM_EXIT_NMI:
+		intercept->kind = INTERCEPT_INTERRUPT;
+		break;
+	case SVM_EXIT_VINTR:
+		intercept->kind = INTERCEPT_WINDOW;
+		vendor_interrupt_window(vcpu, 0);
+		break;
+	case SVM_EXIT_HLT:
+		intercept->kind = INTERCEPT_HALT;
+		intercept->length = svm_features & SVM_CPUID_NRIP ? (uint8_t)(vcpu->vmcb->next_rip - vcpu->vmcb->rip) :
+								    insn_halt_length(vcpu);
+		break;
 	case SVM_EXIT_IRET:
 		vcpu->nmi_blocked = false;
 		vcpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
@@ -118,39 +134,19 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vmcb->tlb_control = SVM_TLB_KEEP;
 	keep_event(vmcb);
-	switch (code) {
-	case SVM_EXIT_CPUID:
+	/* In the order of how often guests do it; no table, which a processor would have to guess through. */
+	if (code == SVM_EXIT_CPUID) {
 		intercept->kind = INTERCEPT_CPUID;
 		intercept->length = length_of(vcpu, OPCODE_CPUID);
-		break;
-	case SVM_EXIT_MSR:
+	} else if (code == SVM_EXIT_MSR) {
 		decode_msr(vcpu, intercept);
-		break;
-	case SVM_EXIT_VMMCALL:
+	} else if (code == SVM_EXIT_VMMCALL) {
 		intercept->kind = INTERCEPT_HYPERCALL;
 		intercept->length = 3;
-		break;
-	case SVM_EXIT_IOIO:
+	} else if (code == SVM_EXIT_IOIO) {
 		decode_io(vcpu, intercept);
-		break;
-	case SVM_EXIT_NPF:
-		decode_memory(vcpu, intercept);
-		break;
-	case SVM_EXIT_INTR:
-	case SVM_EXIT_NMI:
-		intercept->kind = INTERCEPT_INTERRUPT;
-		break;
-	case SVM_EXIT_VINTR:
-		intercept->kind = INTERCEPT_WINDOW;
-		vendor_interrupt_window(vcpu, 0);
-		break;
-	case SVM_EXIT_HLT:
-		intercept->kind = INTERCEPT_HALT;
-		intercept->length = svm_features & SVM_CPUID_NRIP ? (uint8_t)(vmcb->next_rip - vmcb->rip) : insn_halt_length(vcpu);
-		break;
-	default:
+	} else {
 		decode_rest(vcpu, intercept, code);
-		break;
 	}
 }
 
