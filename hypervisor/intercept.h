@@ -10,7 +10,7 @@ struct intercept;
 struct vcpu;
 
 /*
- * True: answered, and nothing that others look at has changed. lp->guest is still set, so it takes no lock. False: nothing was
+ * True: answered, nothing that others look at has changed, and lp->guest is still set, so no lock was taken. False: nothing was
  * done, and intercept_handle() is asked.
  */
 bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept);

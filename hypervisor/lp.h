@@ -42,7 +42,7 @@ struct lp {
 	uint32_t eoi_done[8]; /* [L] */
 
 	uint32_t asid_next; /* [L] next free ASID of this generation; 1 is the root's */
-	uint64_t asid_generation; /* [L] */
+	uint64_t asid_generation; /* [L] no two LPs ever have the same */
 	uint64_t host_save_pa;	  /* [I] vendor's save area */
 } __attribute__((aligned(64)));
 

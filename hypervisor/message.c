@@ -25,12 +25,14 @@ void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv
 	header->instruction_length = length & 0xf;
 	header->cr8 = vendor_get_cr8(vcpu) & 0xf;
 	header->intercept_access_type = access;
-	header->execution_state.cpl = vendor_get_cpl(vcpu);
-	header->execution_state.cr0_pe = !!(cr0 & CR0_PE);
-	header->execution_state.cr0_am = !!(cr0 & CR0_AM);
-	header->execution_state.efer_lma = !!(vendor_get_efer(vcpu) & EFER_LMA);
-	header->execution_state.interruption_pending = vendor_event_pending(vcpu);
-	header->execution_state.interrupt_shadow = vendor_shadow(vcpu);
+	header->execution_state = (union hv_x64_vp_execution_state){
+		.cpl = vendor_get_cpl(vcpu),
+		.cr0_pe = !!(cr0 & CR0_PE),
+		.cr0_am = !!(cr0 & CR0_AM),
+		.efer_lma = !!(vendor_get_efer(vcpu) & EFER_LMA),
+		.interruption_pending = vendor_event_pending(vcpu),
+		.interrupt_shadow = vendor_shadow(vcpu),
+	};
 	vendor_get_segment(vcpu, HV_X64_REGISTER_CS, &header->cs_segment);
 	header->rip = vcpu->rip;
 	header->rflags = vendor_get_rflags(vcpu);

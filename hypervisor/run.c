@@ -235,8 +235,9 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 	return true;
 }
 
-static __attribute__((noinline)) bool handle_exit(struct lp *lp, struct vcpu *vcpu, const struct intercept *intercept)
+static __attribute__((noinline)) bool handle_exit(struct vcpu *vcpu, const struct intercept *intercept)
 {
+	struct lp *lp = lp_this();
 	uint32_t cr8 = vendor_get_cr8(vcpu);
 
 	lp_guest_left(lp);
@@ -256,12 +257,11 @@ static __attribute__((noinline)) bool handle_exit(struct lp *lp, struct vcpu *vc
  */
 bool run_exit(struct vcpu *vcpu)
 {
-	struct lp *lp = lp_this();
 	struct intercept intercept;
 
 	vendor_decode(vcpu, &intercept);
-	if (__builtin_expect(!lp->guest || vcpu->rare || !intercept_quickly(vcpu, &intercept), 0))
-		return handle_exit(lp, vcpu, &intercept);
+	if (__builtin_expect(!intercept_quickly(vcpu, &intercept), 0))
+		return handle_exit(vcpu, &intercept);
 	vendor_prepare(vcpu);
 	return true;
 }

@@ -26,9 +26,9 @@ enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RD
  * the bytes are still those of the instruction.
  */
 struct seen_instruction {
-	const uint8_t *at; /* in the hypervisor's view; NULL: nothing */
+	const uint8_t *at; /* in the hypervisor's view */
 	uint64_t rip, cr3;
-	uint64_t generation; /* of the partition's GPA map */
+	uint64_t generation; /* of the partition's GPA map; 0, which that never has: nothing was found */
 };
 #define SEEN_INSTRUCTIONS 8
 
@@ -49,9 +49,7 @@ struct vcpu {
 	uint64_t dr[4];
 	uint64_t tsc_aux, spec_ctrl;
 
-	uint32_t asid;
-	uint64_t asid_generation;
-	struct lp *asid_lp;
+	uint64_t asid_generation; /* of the LP, and of no other, that gave out its ASID; 0: it needs one */
 	uint64_t tlb_generation; /* of the partition's GPA map at the last entry */
 
 	struct seen_instruction seen[SEEN_INSTRUCTIONS]; /* by RIP */

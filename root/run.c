@@ -40,12 +40,36 @@ static int resume(struct vp *vp)
 				   HV_REGISTER_EXPLICIT_SUSPEND, 0);
 }
 
-static int dispatch(struct vp *vp)
+/* Set when the hypervisor turns out not to have HVCALL_VD_DISPATCH_VP. */
+static bool standard_only;
+
+static hv_status_t dispatch_by_memory(struct vp *vp, u32 flags)
 {
 	struct dispatch *d = vp->dispatch;
 
-	d->input.flags = vp->intercepted ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
+	d->input.flags = flags;
 	return hvcall_simple(HVCALL_DISPATCH_VP, &d->input, &d->output);
+}
+
+static hv_status_t dispatch(struct vp *vp)
+{
+	u32 flags = vp->intercepted ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
+	u32 answer;
+	u64 result;
+
+	if (unlikely(READ_ONCE(standard_only))) {
+		return dispatch_by_memory(vp, flags);
+	}
+	result = compat_fast_hypercall(HVCALL_VD_DISPATCH_VP, vp->dispatch->input.partition_id,
+				       vp->index | (u64)flags << 32);
+	if (unlikely((result & HV_HYPERCALL_RESULT_MASK) == HV_STATUS_INVALID_HYPERCALL_CODE)) {
+		WRITE_ONCE(standard_only, true);
+		return dispatch_by_memory(vp, flags);
+	}
+	answer = (result & HV_HYPERCALL_REP_COMP_MASK) >> HV_HYPERCALL_REP_COMP_OFFSET;
+	vp->dispatch->output.dispatch_state = answer & HV_VD_DISPATCH_STATE_MASK;
+	vp->dispatch->output.dispatch_event = answer >> HV_VD_DISPATCH_EVENT_SHIFT;
+	return result & HV_HYPERCALL_RESULT_MASK;
 }
 
 /* Until the VP has stopped at an intercept. */
@@ -79,7 +103,15 @@ static int run_to_intercept(struct vp *vp)
 	return 0;
 }
 
-/* By words: a rep instruction of this length is dearer on processors that start it slowly. */
+/* The words of the header and of the payload of a port or memory intercept. */
+#define USUAL_WORDS                                                                                \
+	((sizeof(struct hv_message_header) + sizeof(struct hv_x64_io_port_intercept_message)) /    \
+	 sizeof(u64))
+
+/*
+ * By words: a rep instruction of this length is dearer on processors that start it slowly. What lies behind a short payload means
+ * nothing and stays as it is.
+ */
 static int copy_message(void __user *user, const struct hv_message *message)
 {
 	const u64 *from = (const u64 *)message;
@@ -90,8 +122,13 @@ static int copy_message(void __user *user, const struct hv_message *message)
 		return -EFAULT;
 	}
 #pragma GCC unroll 32
-	for (i = 0; i < sizeof(*message) / sizeof(u64); i++) {
+	for (i = 0; i < USUAL_WORDS; i++) {
 		unsafe_put_user(from[i], &to[i], out_fault);
+	}
+	if (message->header.payload_size > sizeof(struct hv_x64_io_port_intercept_message)) {
+		for (; i < sizeof(*message) / sizeof(u64); i++) {
+			unsafe_put_user(from[i], &to[i], out_fault);
+		}
 	}
 	user_access_end();
 	return 0;

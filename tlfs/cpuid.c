@@ -74,9 +74,10 @@ static inline void leaf_1(struct vp *vp, uint32_t out[4])
 {
 	const struct partition *p = vp->partition;
 
-	for (unsigned int i = EAX; i <= EDX; i++)
-		out[i] = __atomic_load_n(&p->cpuid_1[i], __ATOMIC_RELAXED);
-	out[EBX] |= vp->apic_id << 24;
+	out[EAX] = __atomic_load_n(&p->cpuid_1[EAX], __ATOMIC_RELAXED);
+	out[EBX] = __atomic_load_n(&p->cpuid_1[EBX], __ATOMIC_RELAXED) | vp->apic_id << 24;
+	out[ECX] = __atomic_load_n(&p->cpuid_1[ECX], __ATOMIC_RELAXED);
+	out[EDX] = __atomic_load_n(&p->cpuid_1[EDX], __ATOMIC_RELAXED);
 	follow_state_1(vp, out);
 }
 

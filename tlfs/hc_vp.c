@@ -214,33 +214,51 @@ static void dispatch(struct vp *vp, struct hv_output_dispatch_vp *output)
 	vp_signal_scheduler(vp);
 }
 
-hv_status_t hc_dispatch_vp(struct hypercall *call)
+static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_vd_dispatch_vp *input,
+				     struct hv_output_dispatch_vp *output)
 {
-	const struct hv_input_dispatch_vp *input = call->input;
 	const uint32_t flags = input->flags;
-	struct hv_output_dispatch_vp output = {0};
 	struct hc_vp target;
 	hv_status_t status;
 
 	if (flags & ~DISPATCH_FLAGS)
 		return HV_STATUS_INVALID_PARAMETER;
-	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
+	status = hc_vp_acquire(caller, input->partition_id, input->vp_index, &target);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	if (!target.locked) {
 		hc_vp_release(&target);
 		return HV_STATUS_INVALID_PARTITION_ID; /* oneself */
 	}
-	target.vp->last_root_vp = call->vp->index;
+	target.vp->last_root_vp = caller->index;
 	if (flags & HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND)
 		__atomic_fetch_and(&target.vp->suspend, ~(uint32_t)VP_SUSPEND_INTERCEPT,
 				   __ATOMIC_SEQ_CST);
 	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION)
 		scan_injection(target.vp);
-	dispatch(target.vp, &output);
+	dispatch(target.vp, output);
 	hc_vp_release(&target);
-	memcpy(call->output, &output, sizeof(output));
 	return HV_STATUS_SUCCESS;
+}
+
+/* The time slice and SPEC_CTRL have no effect. */
+hv_status_t hc_dispatch_vp(struct hypercall *call)
+{
+	const struct hv_input_dispatch_vp *input = call->input;
+
+	return find_and_dispatch(call->vp,
+				 &(struct hv_input_vd_dispatch_vp){input->partition_id,
+								   input->vp_index, input->flags},
+				 call->output);
+}
+
+hv_status_t hc_vd_dispatch_vp(struct hypercall *call)
+{
+	struct hv_output_dispatch_vp output = {0};
+	hv_status_t status = find_and_dispatch(call->vp, call->input, &output);
+
+	call->done = output.dispatch_state | output.dispatch_event << HV_VD_DISPATCH_EVENT_SHIFT;
+	return status;
 }
 
 /*

@@ -301,6 +301,8 @@ enum hypercall_action {
 };
 
 bool hypercall_needs_xmm(uint64_t rcx);
+/* True: a call that is refused for its code alone, with this result word. */
+bool hypercall_unknown(const struct vp *vp, uint64_t rcx, uint64_t *result);
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs);
 
 /* cpuid*.c. `out` is filled in any case. */

@@ -197,7 +197,7 @@ static enum hypercall_action enter_simple(struct vp *vp, struct hypercall_regs *
 		return HYPERCALL_AGAIN;
 	if (status == HV_STATUS_SUCCESS && row->output)
 		status = store(vp, regs, row->input, 0, call.output, row->output);
-	return finish(regs, status, 0);
+	return finish(regs, status, call.done);
 }
 
 static bool control_fits(const struct hypercall_row *row, union hv_hypercall_input control)
@@ -267,6 +267,17 @@ enter_list(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_ro
 	if (call.intercept)
 		return HYPERCALL_INTERCEPT;
 	return leave_list(vp, regs, row, &call, shape, status);
+}
+
+bool hypercall_unknown(const struct vp *vp, uint64_t rcx, uint64_t *result)
+{
+	const struct partition *p = vp->partition;
+
+	if (hypercall_find((uint16_t)rcx) || p->intercept_hypercall ||
+	    !__atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED))
+		return false;
+	*result = HV_STATUS_INVALID_HYPERCALL_CODE;
+	return true;
 }
 
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs)

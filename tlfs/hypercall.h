@@ -12,7 +12,8 @@
  * accessibility of its pages were checked.
  *
  * A rep handler does elements done..end-1 in order and counts `done` up after each. If it returns
- * SUCCESS with done < end it is continued, and must have done at least one.
+ * SUCCESS with done < end it is continued, and must have done at least one. Of a call that is none, `done` is 0 unless the call
+ * says what it means.
  */
 struct hypercall {
 	struct vp *vp; /* caller, owned */
@@ -97,7 +98,7 @@ hypercall_handler hc_map_gpa_pages, hc_unmap_gpa_pages, hc_get_gpa_access_states
 
 /* hc_vp.c, hc_start.c */
 hypercall_handler hc_create_vp, hc_delete_vp, hc_get_vp_registers, hc_set_vp_registers,
-	hc_dispatch_vp;
+	hc_dispatch_vp, hc_vd_dispatch_vp;
 hypercall_handler hc_notify_long_spin_wait, hc_start_vp, hc_get_vp_index_from_apic_id;
 
 /* hc_state.c, hc_stats.c */

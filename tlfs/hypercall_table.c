@@ -142,9 +142,18 @@ static const struct hypercall_row query_capabilities = {
 	.output = OUT(query_capabilities),
 };
 
+static const struct hypercall_row vd_dispatch_vp = {
+	.name = "VD_DISPATCH_VP",
+	.handler = hc_vd_dispatch_vp,
+	.privilege = PARENT,
+	.input = IN(vd_dispatch_vp),
+};
+
 const struct hypercall_row *hypercall_find(uint16_t code)
 {
 	if (code < ARRAY_COUNT(rows) && rows[code].handler)
 		return &rows[code];
+	if (code == HVCALL_VD_DISPATCH_VP)
+		return &vd_dispatch_vp;
 	return code == HV_EXT_CALL_QUERY_CAPABILITIES ? &query_capabilities : NULL;
 }

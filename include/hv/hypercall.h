@@ -156,6 +156,9 @@ HV_ASSERT_SIZE(union hv_hypercall_output, 8);
 #define HVCALL_DISABLE_HYP_EX			      0x010f
 #define HVCALL_MAP_STATS_PAGE2			      0x0131
 
+/* Ours, beside the TLFS's. Who knows none answers HV_STATUS_INVALID_HYPERCALL_CODE. */
+#define HVCALL_VD_DISPATCH_VP 0x7001 /* vp.h: hv_input_vd_dispatch_vp */
+
 /* Extended calls (TLFS: Extended Hypercall Interface); answered by the parent where the hypervisor
  * does not know them. */
 #define HV_EXT_CALL_QUERY_CAPABILITIES	   0x8001

@@ -115,6 +115,19 @@ struct hv_output_dispatch_vp {
 };
 HV_ASSERT_SIZE(struct hv_output_dispatch_vp, 8);
 
+/*
+ * HVCALL_VD_DISPATCH_VP: HVCALL_DISPATCH_VP for registers. What that has as output is in the result word's field of reps done:
+ * state in bits 3:0, event in bits 7:4.
+ */
+struct hv_input_vd_dispatch_vp {
+	uint64_t partition_id;
+	uint32_t vp_index;
+	uint32_t flags;
+};
+HV_ASSERT_SIZE(struct hv_input_vd_dispatch_vp, 16);
+#define HV_VD_DISPATCH_EVENT_SHIFT 4
+#define HV_VD_DISPATCH_STATE_MASK  0xfu
+
 /* Payload of HVMSG_SCHEDULER_VP_SIGNAL_BITSET: VPs of one partition that are to be dispatched */
 #define HV_ROOT_SCHEDULER_MAX_VPS_PER_CHILD_PARTITION 1024
 

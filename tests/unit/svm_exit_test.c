@@ -108,7 +108,7 @@ static void test_a_seen_instruction_is_not_looked_for(void **state)
 		asked_opcode = 0;
 		vcpu.tlb_generation = i == 0 ? 8 : 7;
 		vmcb.cr3 = i == 1 ? 0x2000 : 0x1000;
-		seen->at = i == 2 ? NULL : code;
+		vcpu.rip = vmcb.rip = i == 2 ? 0xffffffff81000110 : 0xffffffff81000100;
 		decode(SVM_EXIT_CPUID, 0, 0);
 		assert_int_equal(asked_opcode, 0xa20f);
 	}

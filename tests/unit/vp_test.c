@@ -129,6 +129,29 @@ static void an_intercept_holds_the_vp_until_it_is_cleared(void **state)
 	assert_int_equal(vp->suspend, 0);
 }
 
+/* State and event in the result word, where a rep call counts. */
+static void expect_register_dispatch(uint64_t id, uint32_t flags, uint64_t result)
+{
+	struct hv_input_vd_dispatch_vp in = {.partition_id = id, .flags = flags};
+
+	assert_int_equal(
+		call_fast(root_vp(), HVCALL_VD_DISPATCH_VP, &in, sizeof(in), NULL, 0, 0), result);
+}
+
+static void dispatch_has_a_form_for_registers(void **state)
+{
+	(void)state;
+	expect_register_dispatch(child->id, 0, 0x1100000000); /* blocked, suspended */
+	resume(0);
+	fake.run = intercept;
+	expect_register_dispatch(child->id, 0, 0x2200000000); /* ready, intercept */
+	fake.run = NULL;
+	expect_register_dispatch(child->id, HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND,
+				 0x0200000000); /* ready */
+	expect_register_dispatch(child->id, 0x80, HV_STATUS_INVALID_PARAMETER);
+	expect_register_dispatch(1234, 0, HV_STATUS_INVALID_PARTITION_ID);
+}
+
 static void an_application_processor_waits_for_its_sipi(void **state)
 {
 	(void)state;
@@ -542,6 +565,7 @@ int main(void)
 		T(a_new_vp_is_suspended),
 		T(resuming_signals_the_scheduler_once),
 		T(an_intercept_holds_the_vp_until_it_is_cleared),
+		T(dispatch_has_a_form_for_registers),
 		T(an_application_processor_waits_for_its_sipi),
 		T(init_starts_the_bootstrap_processor_again),
 		T(an_interrupt_wakes_a_halted_vp),

@@ -94,9 +94,9 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 		.rip = vcpu->rip, .cr3 = vendor_get_cr(vcpu, 3), .generation = gpa_generation(vcpu->vp->partition)
 	};
 	seen->at = peek(vcpu, &available);
-	if (available < 2)
-		seen->at = NULL;
-	if (seen->at && (seen->at[0] | seen->at[1] << 8) == opcode)
+	if (!seen->at || available < 2)
+		seen->generation = 0;
+	else if ((seen->at[0] | seen->at[1] << 8) == opcode)
 		return 2;
 	return (uint8_t)(prefixes_length(vcpu) + 2);
 }

@@ -28,7 +28,7 @@ static inline bool insn_seen(struct vcpu *vcpu, uint16_t opcode)
 	const struct seen_instruction *seen = insn_seen_at(vcpu);
 
 	return seen->rip == vcpu->rip && seen->cr3 == vendor_get_cr(vcpu, 3) && seen->generation == vcpu->tlb_generation &&
-	       seen->at && (seen->at[0] | seen->at[1] << 8) == opcode;
+	       (seen->at[0] | seen->at[1] << 8) == opcode;
 }
 
 /* Length of the instruction at RIP, which is `opcode` behind any prefixes, when insn_seen() does not tell. */

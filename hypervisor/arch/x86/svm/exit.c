@@ -12,7 +12,7 @@
 #define OPCODE_INVD   0x080f
 #define OPCODE_XSETBV 0x010f /* and 0xd1 */
 
-static uint8_t length_of(struct vcpu *vcpu, uint16_t opcode)
+static inline __attribute__((always_inline)) uint8_t length_of(struct vcpu *vcpu, uint16_t opcode)
 {
 	if (svm_features & SVM_CPUID_NRIP)
 		return (uint8_t)(vcpu->vmcb->next_rip - vcpu->vmcb->rip);
@@ -150,7 +150,18 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	}
 }
 
-/* Without single-stepping this is all; a stepped instruction raises #DB as the processor would have. */
+/* A stepped instruction raises #DB as the processor would have. */
+static __attribute__((noinline)) void skip_flags(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vcpu->vmcb;
+
+	vmcb->rflags &= ~RFLAGS_RF;
+	if (vmcb->rflags & RFLAGS_TF) {
+		vmcb->dr6 |= 1u << 14;
+		vendor_inject_exception(vcpu, EXC_DB, false, 0);
+	}
+}
+
 void vendor_skip(struct vcpu *vcpu, uint8_t length)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
@@ -160,13 +171,8 @@ void vendor_skip(struct vcpu *vcpu, uint8_t length)
 		rip = (uint32_t)rip;
 	vcpu->rip = rip;
 	vmcb->interrupt_shadow = 0;
-	if (__builtin_expect(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF), 0)) {
-		vmcb->rflags &= ~RFLAGS_RF;
-		if (vmcb->rflags & RFLAGS_TF) {
-			vmcb->dr6 |= 1u << 14;
-			vendor_inject_exception(vcpu, EXC_DB, false, 0);
-		}
-	}
+	if (__builtin_expect(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF), 0))
+		skip_flags(vcpu);
 }
 
 uint32_t vendor_instruction_bytes(const struct vcpu *vcpu, const uint8_t **bytes)

@@ -55,7 +55,7 @@ void vendor_lp_init(struct lp *lp)
 		maps_init();
 	}
 	lp->asid_next = 2;
-	lp->asid_generation = 1;
+	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
 	lp->host_save_pa = plat_ptr_spa(host_save[lp->index]).v;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, lp->host_save_pa);
@@ -170,7 +170,7 @@ void vendor_boot_root(struct vcpu *vcpu, uint32_t eip, uint32_t esi)
 }
 
 /* ASIDs 2 and up are given out per LP; when they run out everything is flushed and they start anew. */
-static void asid_assign(struct vcpu *vcpu, struct lp *lp)
+static __attribute__((noinline)) void asid_assign(struct vcpu *vcpu, struct lp *lp)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
 
@@ -181,29 +181,27 @@ static void asid_assign(struct vcpu *vcpu, struct lp *lp)
 	} else {
 		if (lp->asid_next >= asid_count) {
 			lp->asid_next = 2;
-			lp->asid_generation++;
+			lp->asid_generation += HANDOFF_MAX_LPS;
 			vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
 		}
 		vmcb->asid = lp->asid_next++;
 	}
 	vcpu->asid_generation = lp->asid_generation;
-	vcpu->asid_lp = lp;
 }
 
 void vendor_flush_tlb(struct vcpu *vcpu)
 {
-	vcpu->asid_lp = NULL;
+	vcpu->asid_generation = 0;
 }
 
 void vendor_prepare(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
-	struct lp *lp = lp_this();
 
 	vmcb->rip = vcpu->rip;
 	vmcb->rax = vcpu->gpr[GPR_RAX];
-	if (__builtin_expect(vcpu->asid_lp != lp || (vcpu != lp->root && vcpu->asid_generation != lp->asid_generation), 0))
-		asid_assign(vcpu, lp);
+	if (__builtin_expect(vcpu->asid_generation != lp_this()->asid_generation, 0))
+		asid_assign(vcpu, lp_this());
 }
 
 void vendor_load(struct vcpu *vcpu)
