@@ -249,6 +249,11 @@ int vp_create(struct partition *partition, unsigned int index, struct vp **resul
 	if (vp->page == MAP_FAILED) {
 		vp->page = NULL;
 	}
+	vp->message = mmap(NULL, MSHV_HV_PAGE_SIZE, PROT_READ, MAP_SHARED, vp->fd,
+			   MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE * MSHV_HV_PAGE_SIZE);
+	if (vp->message == MAP_FAILED) {
+		vp->message = NULL;
+	}
 	*result = vp;
 	return 0;
 }
@@ -258,6 +263,9 @@ void vp_destroy(struct vp **vp)
 	if ((*vp)->page != NULL) {
 		munmap((*vp)->page, MSHV_HV_PAGE_SIZE);
 	}
+	if ((*vp)->message != NULL) {
+		munmap((void *)(*vp)->message, MSHV_HV_PAGE_SIZE);
+	}
 	close((*vp)->fd);
 	free(*vp);
 	*vp = NULL;
@@ -265,16 +273,18 @@ void vp_destroy(struct vp **vp)
 
 int vp_run(struct vp *vp, struct vp_exit *exit)
 {
-	struct hv_message message;
+	struct hv_message copy;
+	bool by_page = vp->message != NULL;
 	int rc = root_answer(vp, exit);
 
 	if (rc != 0) {
 		return rc;
 	}
-	if (ioctl(vp->fd, MSHV_RUN_VP, &message) < 0) {
+	/* A module that knows no message without an address fails after the VP has stopped: it is in the page all the same. */
+	if (ioctl(vp->fd, MSHV_RUN_VP, by_page ? NULL : &copy) < 0 && !(by_page && errno == EFAULT)) {
 		exit->kind = VP_EXIT_NONE;
 		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
 	}
-	root_decode(vp, &message, exit);
+	root_decode(vp, by_page ? vp->message : &copy, exit);
 	return 0;
 }

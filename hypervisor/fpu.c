@@ -77,6 +77,8 @@ void fpu_boot(void)
 void fpu_lp_init(void)
 {
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (has_xsave ? CR4_OSXSAVE : 0));
+	if (has_xsave)
+		xsetbv(0, plat_info.xsave_features);
 }
 
 void fpu_create(struct vcpu *vcpu)
@@ -125,10 +127,12 @@ void fpu_save(struct vcpu *vcpu)
 		__asm__ volatile("fxsave64 (%0)" : : "r"(vcpu->fpu) : "memory");
 		return;
 	}
-	xsetbv(0, plat_info.xsave_features);
+	if (vcpu->xcr0 != plat_info.xsave_features)
+		xsetbv(0, plat_info.xsave_features);
 	__asm__ volatile("xsave64 (%0)" : : "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
 }
 
+/* XCR0 has all features, as fpu_lp_init() and fpu_save() leave it. */
 void fpu_load(struct vcpu *vcpu)
 {
 	debug_load(vcpu);
@@ -138,7 +142,6 @@ void fpu_load(struct vcpu *vcpu)
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(vcpu->fpu) : "memory");
 		return;
 	}
-	xsetbv(0, plat_info.xsave_features);
 	__asm__ volatile("xrstor64 (%0)" : : "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
 	if (vcpu->xcr0 != plat_info.xsave_features)
 		xsetbv(0, vcpu->xcr0);

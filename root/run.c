@@ -143,5 +143,8 @@ long vp_run(struct vp *vp, void __user *message)
 	int ret = run_to_intercept(vp);
 
 	compat_guest_leave();
-	return ret ?: copy_message(message, vp->intercept);
+	if (ret || !message) {
+		return ret;
+	}
+	return copy_message(message, vp->intercept);
 }

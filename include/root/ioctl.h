@@ -195,7 +195,10 @@ _Static_assert(sizeof(struct mshv_root_hvcall) == 32, "mshv_root_hvcall");
 
 #define MSHV_RUN_VP_BUF_SZ 256
 
-/* A struct hv_message: why the VP stopped */
+/*
+ * A struct hv_message: why the VP stopped. With NULL in place of its address it is not copied: it stands in the page at
+ * MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE.
+ */
 struct mshv_run_vp {
 	__u8 msg_buf[MSHV_RUN_VP_BUF_SZ];
 };

@@ -108,13 +108,27 @@ static bool is_table(uint32_t name)
 	return name == HV_X64_REGISTER_IDTR || name == HV_X64_REGISTER_GDTR;
 }
 
+/*
+ * The same fields in another order, and the upper flags (AVL, L, D/B, G) four bits apart. As two words, since six of them are
+ * given at every exit to the parent.
+ */
 static void segment_get(const struct vmcb_segment *from, struct hv_x64_segment_register *to)
 {
+	const uint64_t upper_flags = 0x0full << 56;
+	uint64_t rest;
+
+	memcpy(&rest, from, sizeof(rest));
+	rest = rest << 32 | rest >> 32;
+	rest = (rest & ~(0xffull << 56)) | (rest & upper_flags) << 4;
 	to->base = from->base;
-	to->limit = from->limit;
-	to->selector = from->selector;
-	to->attributes = (uint16_t)((from->attributes & 0xff) | (from->attributes & 0xf00) << 4);
+	memcpy((uint8_t *)to + offsetof(struct hv_x64_segment_register, limit), &rest, sizeof(rest));
 }
+
+_Static_assert(offsetof(struct vmcb_segment, attributes) == 2 && offsetof(struct vmcb_segment, limit) == 4, "segment_get");
+_Static_assert(offsetof(struct hv_x64_segment_register, selector) == offsetof(struct hv_x64_segment_register, limit) + 4 &&
+		       offsetof(struct hv_x64_segment_register, attributes) ==
+			       offsetof(struct hv_x64_segment_register, limit) + 6,
+	       "segment_get");
 
 /* FS, GS, TR and LDTR are in the processor while the VP is loaded, the others never are. */
 void vendor_get_segment(struct vcpu *vcpu, uint32_t name, struct hv_x64_segment_register *to)
@@ -175,9 +189,20 @@ hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_regis
 
 hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv_register_value *value)
 {
-	const struct field *f = field_by_name(name);
-	struct vmcb_segment *s = segment(vcpu->vmcb, name);
+	const struct field *f;
+	struct vmcb_segment *s;
 
+	/* These two are set on the way from nearly every exit to the parent. */
+	if (name == HV_X64_REGISTER_RSP) {
+		vcpu->vmcb->rsp = value->reg64;
+		return HV_STATUS_SUCCESS;
+	}
+	if (name == HV_X64_REGISTER_RFLAGS) {
+		vcpu->vmcb->rflags = (value->reg64 & 0x3f7fd5) | RFLAGS_FIXED;
+		return HV_STATUS_SUCCESS;
+	}
+	f = field_by_name(name);
+	s = segment(vcpu->vmcb, name);
 	if (f) {
 		field_set(vcpu, f, value->reg64);
 	} else if (s) {
@@ -189,8 +214,6 @@ hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv
 			return HV_STATUS_INVALID_REGISTER_VALUE;
 		vcpu->vmcb->efer = value->reg64 | EFER_SVME;
 		vendor_flush_tlb(vcpu);
-	} else if (name == HV_X64_REGISTER_RFLAGS) {
-		vcpu->vmcb->rflags = (value->reg64 & 0x3f7fd5) | RFLAGS_FIXED;
 	} else {
 		return HV_STATUS_INVALID_PARAMETER;
 	}
