@@ -49,6 +49,7 @@ struct vcpu {
 	uint64_t dr[4];
 	uint64_t tsc_aux, spec_ctrl;
 
+	uint32_t asid; /* or VPID */
 	uint64_t asid_generation; /* of the LP, and of no other, that gave out its ASID; 0: it needs one */
 	uint64_t tlb_generation; /* of the partition's GPA map at the last entry */
 

@@ -64,16 +64,26 @@ static void an_unidentified_guest_gets_ud(void **state)
 
 static void unknown_codes_are_refused(void **state)
 {
+	uint64_t result = 0;
 	uint32_t known = 0;
 
 	(void)state;
 	for (uint32_t code = 0; code <= 0xffff; code++) {
-		if (hypercall_find((uint16_t)code))
+		bool unknown = hypercall_unknown(child->vps[0], code, &result);
+
+		assert_int_equal(unknown, !hypercall_find((uint16_t)code));
+		if (!unknown)
 			known++;
 		else
 			expect(root_vp(), code, 0, 0, HV_STATUS_INVALID_HYPERCALL_CODE);
 	}
 	assert_true(known > 50);
+	assert_int_equal(result, HV_STATUS_INVALID_HYPERCALL_CODE);
+	child->intercept_hypercall = true;
+	assert_false(hypercall_unknown(child->vps[0], 0xffff, &result));
+	child->intercept_hypercall = false;
+	child->guest_os_id = 0;
+	assert_false(hypercall_unknown(child->vps[0], 0xffff, &result));
 }
 
 static void the_parent_may_take_unknown_codes(void **state)

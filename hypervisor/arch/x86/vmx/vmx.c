@@ -142,7 +142,7 @@ void vendor_lp_init(struct lp *lp)
 	}
 	trap_lp_load_tss();
 	lp->asid_next = 1;
-	lp->asid_generation = 1;
+	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
 	lp->host_save_pa = plat_ptr_spa(vmxon_regions[lp->index]).v;
 	*(uint32_t *)vmxon_regions[lp->index] = vmx_facts.revision;
 	write_cr0(read_cr0() | CR0_NE);
@@ -435,14 +435,13 @@ static void invept(uint64_t pointer)
  */
 static void flush(struct vcpu *vcpu, struct lp *lp)
 {
-	if (vcpu->asid_lp != lp || vcpu->asid_generation != lp->asid_generation) {
+	if (vcpu->asid_generation != lp->asid_generation) {
 		if (lp->asid_next == VPID_COUNT) {
 			lp->asid_next = 1;
-			lp->asid_generation++;
+			lp->asid_generation += HANDOFF_MAX_LPS;
 			invvpid(INVALIDATE_ALL, 0);
 		}
 		vcpu->asid = lp->asid_next++;
-		vcpu->asid_lp = lp;
 		vcpu->asid_generation = lp->asid_generation;
 		vmcs_write(VMCS_VPID, vcpu->asid);
 	}
@@ -484,7 +483,7 @@ void vendor_prepare(struct vcpu *vcpu)
 	vmx_prepare_windows(vcpu);
 	if (vmx->dirty)
 		vmx_flush_state(vcpu);
-	if (__builtin_expect(vmx->flush || vcpu->asid_lp != lp || vcpu->asid_generation != lp->asid_generation, 0))
+	if (__builtin_expect(vmx->flush || vcpu->asid_generation != lp->asid_generation, 0))
 		flush(vcpu, lp);
 }
 
