@@ -39,7 +39,7 @@ static bool call_is_refused(struct vcpu *vcpu)
 bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	const uint64_t *gpr = vcpu->gpr;
-	bool stays = lp_this()->guest && !vcpu->rare;
+	bool stays = !vcpu->rare;
 	uint64_t value;
 	uint32_t out[4];
 

@@ -235,6 +235,12 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 	return true;
 }
 
+void run_leave_guest(struct vcpu *vcpu)
+{
+	lp_guest_left(lp_this());
+	vcpu->rare = true;
+}
+
 static __attribute__((noinline)) bool handle_exit(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct lp *lp = lp_this();

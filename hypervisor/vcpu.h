@@ -55,7 +55,7 @@ struct vcpu {
 
 	struct seen_instruction seen[SEEN_INSTRUCTIONS]; /* by RIP */
 	bool nmi_blocked;      /* an NMI was injected and its IRET not seen */
-	bool rare; /* something besides the local APIC may wait for delivery: deliver_rare() looks, and clears it */
+	bool rare; /* something besides the local APIC may wait for delivery: deliver() looks, and clears it */
 
 	/* The VP's deadline in its LP's list: see timer.c. */
 	struct vcpu *timer_next;

@@ -53,9 +53,9 @@ void cpuid_prepare_1(struct partition *p)
 	for (unsigned int i = EAX; i <= EDX; i++)
 		__atomic_store_n(&p->cpuid_1[i], out[i], __ATOMIC_RELAXED);
 	__atomic_store_n(&p->cpuid_1_vps, vps, __ATOMIC_SEQ_CST);
-	if (cpuid_override_exists(
-		    p,
-		    0x1)) /* looked at last, as cpuid_override_add() does it the other way round */
+	/* Looked at last, as cpuid_override_add() and the intercept's installation do it the other way
+	 * round. */
+	if (cpuid_override_exists(p, 0x1) || p->intercept_cpuid)
 		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -316,8 +316,7 @@ bool cpuid_read_kept(struct vp *vp, uint32_t leaf, uint32_t out[4])
 {
 	const struct partition *p = vp->partition;
 
-	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count ||
-	    p->intercept_cpuid)
+	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count)
 		return false;
 	leaf_1(vp, out);
 	return true;

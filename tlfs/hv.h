@@ -255,7 +255,7 @@ struct partition {
 	uint32_t cpuid_allowed[CPUID_WORD_COUNT]; /* [I] feature bits that the guest may see */
 	/* [a] leaf 1, which is asked for most, but for what differs by VP and its state */
 	uint32_t cpuid_1[4];
-	uint32_t cpuid_1_vps; /* [a] for how many VPs that holds; 0: the parent has an answer */
+	uint32_t cpuid_1_vps; /* [a] for how many VPs that holds; 0: the parent has a word in it */
 
 	uint32_t vp_count;	    /* [P] */
 	struct vp *vps[HV_MAX_VPS]; /* [P] to change; good while one has a reference */

@@ -66,6 +66,28 @@ static void intercepts_are_flags_of_the_partition(void **state)
 	}
 }
 
+/* Leaf 1 is kept; an intercept of CPUID is seen all the same. */
+static void a_kept_leaf_is_intercepted(void **state)
+{
+	struct vp *vp = child->vps[0];
+	uint32_t out[4];
+
+	(void)state;
+	assert_int_equal(cpuid_read(vp, 1, 0, out), ACCESS_OK);
+	assert_true(cpuid_read_kept(vp, 1, out));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_CPUID, 4, 0),
+				 HV_STATUS_SUCCESS);
+		assert_false(cpuid_read_kept(vp, 1, out));
+		assert_int_equal(cpuid_read(vp, 1, 0, out), ACCESS_PARENT);
+		assert_false(cpuid_read_kept(vp, 1, out));
+		assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_CPUID, 0, 0),
+				 HV_STATUS_SUCCESS);
+		assert_int_equal(cpuid_read(vp, 1, 0, out), ACCESS_OK);
+		assert_true(cpuid_read_kept(vp, 1, out));
+	}
+}
+
 static void exceptions_are_bits(void **state)
 {
 	(void)state;
@@ -168,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(intercepts_are_flags_of_the_partition),
+		T(a_kept_leaf_is_intercepted),
 		T(exceptions_are_bits),
 		T(other_types_and_partitions_are_refused),
 		T(answers_to_cpuid_are_registered_and_read),

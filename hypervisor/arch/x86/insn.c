@@ -3,7 +3,7 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/home.h"
-#include "hypervisor/lp.h"
+#include "hypervisor/run.h"
 #include "lib/string.h"
 
 /* Where the byte at RIP + rip_offset is, and how many follow it on its page; false: not mapped. */
@@ -89,7 +89,7 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 	struct seen_instruction *seen = insn_seen_at(vcpu);
 	uint32_t available;
 
-	lp_guest_left(lp_this());
+	run_leave_guest(vcpu);
 	*seen = (struct seen_instruction){
 		.rip = vcpu->rip, .cr3 = vendor_get_cr(vcpu, 3), .generation = gpa_generation(vcpu->vp->partition)
 	};
@@ -103,7 +103,7 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 
 uint8_t insn_halt_length(struct vcpu *vcpu)
 {
-	lp_guest_left(lp_this());
+	run_leave_guest(vcpu);
 	return (uint8_t)(prefixes_length(vcpu) + 1);
 }
 
