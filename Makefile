@@ -60,7 +60,7 @@ run test check bench fuzz soak: setup
 run:
 	@tools/kernels --headers 6.1 >/dev/null
 	@$(MAKE) all
-	@tools/run $(or $(GUEST),tiny)
+	@tools/run $(or $(GUEST),debian)
 
 check:
 	@$(MAKE) check-all

@@ -5,6 +5,8 @@ Nothing is mounted. What is made stays in build/cache until somebody removes it 
     vmlinuz, initrd   the kernel that is installed on the disk, and the initrd that Debian made for it
     host.ext4         the disk that the lab gives to the root; on it debian.vhdx, the guest's disk
 """
+import glob
+import hashlib
 import os
 import shutil
 import struct
@@ -14,7 +16,6 @@ import sys
 from . import BUILD, CACHE, LabError
 from .kernels import once
 
-FOLDER = "debian-12"
 PACKAGES = ["systemd-sysv", "udev", "kmod", "linux-image-cloud-amd64", "e2fsprogs"]
 MIRRORS = ["deb http://deb.debian.org/debian bookworm main", "deb http://deb.debian.org/debian-security bookworm-security main"]
 DISK = 2 << 30       # of the guest; most of it is never written
@@ -24,9 +25,11 @@ START = 1 << 20      # of the only partition
 WITHOUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*"]
 # The initrd has the drivers for this disk and no others; a machine that emulates another unpacks a large one slowly.
 DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod"]
+# The host may be busy, and an emulator is slow then: what takes its time is not given up.
+SLOW = "[Manager]\nDefaultTimeoutStartSec=30min\nDefaultDeviceTimeoutSec=30min"
 # Timers and jobs that a machine which lives for a minute has no use for.
 MASKED = ["apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
-          "dpkg-db-backup.timer", "systemd-pstore.service"]
+          "dpkg-db-backup.timer", "systemd-pstore.service", "getty-static.service"]
 
 
 def say(text):
@@ -74,6 +77,7 @@ def install(folder):
         "etc/initramfs-tools/conf.d/verdigris": "MODULES=list",
         "etc/initramfs-tools/modules": "\n".join(DRIVERS),
         "etc/kernel-img.conf": "do_symlinks = no",
+        "etc/systemd/system.conf.d/slow.conf": SLOW,
     }
     command = [program("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--include=" + ",".join(PACKAGES)]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in WITHOUT]
@@ -109,6 +113,8 @@ def write_image(folder, image):
 
 
 def make(folder):
+    for old in glob.glob(os.path.join(CACHE, "debian-12*")):
+        shutil.rmtree(old)
     vhd = os.path.join(BUILD, "disk", "vhd")
     if not os.path.exists(vhd):
         raise LabError("the disk tool is not built: run make")
@@ -138,4 +144,7 @@ class Debian:
 
 
 def get():
-    return Debian(once(os.path.join(CACHE, FOLDER), make))
+    """The system, made anew when this file has changed."""
+    with open(__file__, "rb") as recipe:
+        name = "debian-12-" + hashlib.sha256(recipe.read()).hexdigest()[:12]
+    return Debian(once(os.path.join(CACHE, name), make))
