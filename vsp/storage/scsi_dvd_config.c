@@ -26,10 +26,10 @@ static const struct feature {
 } features[] = {
 	/* Profiles: DVD-ROM, CD-ROM. */
 	{0x0000, 0x00, true, true, 8, {0, 0x10, 0, 0, 0, 0x08, 0, 0}},
-	/* Core: SCSI. Morphing: events are polled. Removable: a tray that ejects and locks. */
-	{0x0001, 0x08, true, true, 8, {0, 0, 0, 1, 0x01, 0, 0, 0}},
-	{0x0002, 0x04, true, true, 4, {0x02, 0, 0, 0}},
-	{0x0003, 0x08, true, true, 4, {0x29, 0, 0, 0}},
+	/* Core: SCSI. Morphing: events are polled. Removable: a tray with motor and lock. */
+	{0x0001, 0x08, true, true, 8, {0, 0, 0, 1, 0, 0, 0, 0}},
+	{0x0002, 0x04, true, true, 4, {0, 0, 0, 0}},
+	{0x0003, 0x08, true, true, 4, {0x39, 0, 0, 0}},
 	/* Random read of 2,048-byte blocks; CD; DVD. */
 	{0x0010, 0x00, false, false, 8, {0, 0, 0x08, 0, 0, 1, 0x01, 0}},
 	{0x001e, 0x08, false, false, 4, {0, 0, 0, 0}},
