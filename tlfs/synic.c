@@ -17,7 +17,6 @@
 /* Kept for SINT 0, where the root hears of its children, however many messages others send. */
 #define RESERVED_BUFFERS 4
 
-
 /* ---- life ---- */
 
 static void free_buffers(struct synic *synic)
