@@ -42,7 +42,8 @@ static bool open_files(struct machine *machine)
 		.cmdline = config->append, .why = why, .why_size = sizeof(why), .initrd.fd = -1};
 	if (!loader_open(loader, &loader->kernel, "--kernel", config->kernel) ||
 	    (config->initrd != NULL &&
-	     !loader_open(loader, &loader->initrd, "--initrd", config->initrd))) {
+	     !loader_open(loader, &loader->initrd, "--initrd", config->initrd)) ||
+	    !loader_probe(loader)) {
 		say("%s", why);
 		return false;
 	}

@@ -14,7 +14,7 @@ def words(**change):
 
 CASES = {
     "no such kernel": (words(kernel="/root/nothing"), "/root/nothing"),
-    "not a kernel": (words(kernel="/etc/passwd"), "/etc/passwd"),
+    "not a kernel": (words(kernel="/etc/passwd"), "/etc/passwd: neither a Linux bzImage nor a multiboot image"),
     "a folder as kernel": (words(kernel="/root"), "/root"),
     "an empty kernel": (words(kernel="/root/empty"), "/root/empty"),
     "no such initrd": (words(initrd="/root/nothing"), "/root/nothing"),
