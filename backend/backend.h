@@ -245,6 +245,11 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 
 #define VP_EXCEPTION_UD 6
 #define VP_EXCEPTION_GP 13
+#define VP_CRASH_PARAMETERS 5
+/* After VP_EXIT_CRASH: what the guest says about it. */
+int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS]) MUST_CHECK;
+
+#define VP_EXCEPTION_DB 1 /* the trap after a single step: DR6 says so */
 #define VP_EXCEPTION_PF 14
 
 /* The guest takes this exception instead of going on. `address` is for #PF. */

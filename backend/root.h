@@ -27,6 +27,7 @@ struct vp {
 	uint64_t rax;
 	bool wide;   /* a hypercall from 64-bit code: its result goes to RAX alone */
 	bool shadow; /* an interrupt shadow is to be lifted when the instruction is over */
+	bool trace;  /* EFLAGS.TF: a debug trap follows the instruction */
 };
 
 /*

@@ -12,6 +12,8 @@
 
 #include "include/hv/status.h"
 
+#define RFLAGS_TF 0x100u
+
 static uint64_t truncate_rip(const struct hv_x64_intercept_message_header *header, uint64_t rip)
 {
 	bool wide = header->execution_state.efer_lma && header->cs_segment._long;
@@ -25,6 +27,7 @@ static void keep(struct vp *vp, const struct hv_x64_intercept_message_header *he
 	vp->rip = header->rip;
 	vp->next_rip = truncate_rip(header, header->rip + header->instruction_length);
 	vp->shadow = header->execution_state.interrupt_shadow;
+	vp->trace = header->rflags & RFLAGS_TF;
 }
 
 /* As many bytes as the message has, then zeros. */
@@ -181,6 +184,7 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	if (registers_by_page(vp)) {
 		for (i = 0; mask != 0 && i < 4; i++) {
 			if (mask & (1u << i)) {
+	int rc;
 				vp->page->gp_registers[i] = values[i];
 			}
 		}
@@ -202,7 +206,8 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	if (vp->shadow) {
 		registers[count++].name = HV_REGISTER_INTERRUPT_STATE;
 	}
-	return count != 0 ? root_set_registers(vp, registers, count) : 0;
+	rc = count != 0 ? root_set_registers(vp, registers, count) : 0;
+	return rc == 0 && vp->trace ? vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : rc;
 }
 
 static int answer_port(struct vp *vp, const struct vp_exit *exit)
@@ -219,7 +224,7 @@ static int answer_port(struct vp *vp, const struct vp_exit *exit)
 			rax[0] = (vp->rax & ~mask) | (rax[0] & mask);
 		}
 	}
-	if (!registers_by_page(vp) || vp->shadow) {
+	if (!registers_by_page(vp) || vp->shadow || vp->trace) {
 		return finish(vp, rax, written);
 	}
 	/* The short way: no loop, no call. */

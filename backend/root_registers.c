@@ -260,6 +260,8 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 /* Vectors that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP */
 #define VECTORS_WITH_CODE 0x227d00u
 
+#define DR6_SINGLE_STEP 0xffff4ff0u /* BS; the bits that are always 1 */
+
 int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address)
 {
 	union hv_x64_pending_exception_event event = {
@@ -270,9 +272,9 @@ int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
 		.error_code = error_code,
 		.exception_parameter = address,
 	};
-	struct hv_register_assoc assoc = {
-		.name = HV_REGISTER_PENDING_EVENT0,
-		.value.pending_exception_event = event,
+	struct hv_register_assoc registers[2] = {
+		{.name = HV_REGISTER_PENDING_EVENT0, .value.pending_exception_event = event},
+		{.name = HV_X64_REGISTER_DR6, .value.reg64 = DR6_SINGLE_STEP},
 	};
 
 	return root_set_registers(vp, &assoc, 1);

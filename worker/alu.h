@@ -9,6 +9,7 @@
 #define FLAG_AF 0x010u
 #define FLAG_ZF 0x040u
 #define FLAG_SF 0x080u
+#define FLAG_TF 0x100u
 #define FLAG_DF 0x400u
 #define FLAG_OF 0x800u
 

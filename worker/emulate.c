@@ -459,5 +459,10 @@ enum emulate_result emulate(struct vp *vp, struct board *board, const struct mem
 	if (e.exception && vp_inject_exception(vp, e.vector, e.error_code, e.fault_address) != 0) {
 		return EMULATE_FAILED;
 	}
+	/* As after any instruction, and after each part of a repeated one. */
+	if (!e.exception && (e.registers.rflags & FLAG_TF) &&
+	    vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) != 0) {
+		return EMULATE_FAILED;
+	}
 	return EMULATE_DONE;
 }

@@ -580,6 +580,25 @@ static void expect_fault(unsigned int vector, uint32_t code, uint64_t address)
 	vp.injected = false;
 }
 
+/* EFLAGS.TF: the debug trap comes when the instruction is over, a fault of the instruction's own instead of it. */
+static void a_single_step_traps(void **state)
+{
+	(void)state;
+	vp.registers.gpr[VP_RDI] = 0x10000;
+	vp.registers.gpr[VP_RAX] = 0x77;
+	vp.registers.rip = 0x100;
+	DONE("\xaa");
+	assert_false(vp.injected);
+	vp.registers.rflags |= 0x100;
+	DONE("\xaa");
+	assert_int_equal(vp.registers.rip, 0x102);
+	expect_fault(VP_EXCEPTION_DB, 0, 0);
+	vp.missing = 0x10002;
+	DONE("\xaa");
+	assert_int_equal(vp.registers.rip, 0x102);
+	expect_fault(VP_EXCEPTION_PF, 2, 0x10002);
+}
+
 static void a_missing_page_is_the_guests_fault(void **state)
 {
 	(void)state;
@@ -806,6 +825,7 @@ int main(void)
 		T(strings_to_and_from_ports),
 		T(a_long_repeat_comes_in_steps),
 		T(a_missing_page_is_the_guests_fault),
+		T(a_single_step_traps),
 		T(a_string_stops_at_the_fault),
 		T(a_port_is_not_read_for_nothing),
 		T(noncanonical_addresses),
