@@ -154,6 +154,7 @@ enum vp_exit_kind {
 	VP_EXIT_INSTRUCTION, /* memory where there is none, or an INS or OUTS: the instruction is to
 				be emulated */
 	VP_EXIT_MSR,	     /* an MSR that the hypervisor leaves to us */
+	VP_EXIT_CRASH,	     /* the guest says that it has crashed; it goes on, if it likes */
 	VP_EXIT_CPUID,	     /* a leaf that the hypervisor leaves to us */
 	VP_EXIT_HYPERCALL,   /* HvPostMessage or HvSignalEvent on a connection that only we know */
 	VP_EXIT_EOI,	     /* the local APIC ended a level-triggered interrupt */
@@ -191,6 +192,7 @@ struct vp_exit {
 			bool fault;	/* out: #GP instead */
 			uint64_t value; /* in for WRMSR, out for RDMSR */
 		} msr;
+		bool crash_text; /* parameters 3 and 4 are a text's address and length */
 		struct {
 			uint32_t leaf, subleaf;
 			uint32_t eax, ebx, ecx, edx; /* in: what the hypervisor would say; out */
@@ -243,13 +245,13 @@ enum vp_access {
 int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
 		 uint32_t *error_code) MUST_CHECK;
 
-#define VP_EXCEPTION_UD 6
-#define VP_EXCEPTION_GP 13
 #define VP_CRASH_PARAMETERS 5
 /* After VP_EXIT_CRASH: what the guest says about it. */
 int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS]) MUST_CHECK;
 
 #define VP_EXCEPTION_DB 1 /* the trap after a single step: DR6 says so */
+#define VP_EXCEPTION_UD 6
+#define VP_EXCEPTION_GP 13
 #define VP_EXCEPTION_PF 14
 
 /* The guest takes this exception instead of going on. `address` is for #PF. */

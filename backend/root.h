@@ -7,6 +7,7 @@
 #include "include/hv/intercept.h"
 #include "include/hv/interrupt.h"
 #include "include/hv/memory.h"
+#include "include/hv/msr.h"
 #include "include/hv/partition.h"
 #include "include/hv/synic.h"
 #include "include/hv/vp.h"
@@ -26,8 +27,8 @@ struct vp {
 	uint64_t rip, next_rip; /* of the instruction, and of the one after it */
 	uint64_t rax;
 	bool wide;   /* a hypercall from 64-bit code: its result goes to RAX alone */
-	bool shadow; /* an interrupt shadow is to be lifted when the instruction is over */
 	bool trace;  /* EFLAGS.TF: a debug trap follows the instruction */
+	bool shadow; /* an interrupt shadow is to be lifted when the instruction is over */
 };
 
 /*

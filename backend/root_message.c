@@ -82,6 +82,10 @@ static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message 
 	exit->msr.write = message->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE;
 	exit->msr.fault = false;
 	exit->msr.value = message->rdx << 32 | (uint32_t)message->rax;
+	if (exit->msr.number == HV_X64_MSR_CRASH_CTL && exit->msr.write) {
+		exit->kind = VP_EXIT_CRASH;
+		exit->crash_text = message->rdx << 32 & HV_CRASH_CTL_CRASH_NOTIFY_MSG;
+	}
 }
 
 static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_message *message,
@@ -180,11 +184,11 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	struct hv_register_assoc registers[6] = {0};
 	size_t count = 0;
 	unsigned int i;
+	int rc;
 
 	if (registers_by_page(vp)) {
 		for (i = 0; mask != 0 && i < 4; i++) {
 			if (mask & (1u << i)) {
-	int rc;
 				vp->page->gp_registers[i] = values[i];
 			}
 		}
@@ -276,6 +280,8 @@ int root_answer(struct vp *vp, const struct vp_exit *exit)
 		return answer_port(vp, exit);
 	case VP_EXIT_MSR:
 		return answer_msr(vp, exit);
+	case VP_EXIT_CRASH:
+		return finish(vp, NULL, 0);
 	case VP_EXIT_CPUID:
 		return answer_cpuid(vp, exit);
 	case VP_EXIT_HYPERCALL:

@@ -277,7 +277,23 @@ int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
 		{.name = HV_X64_REGISTER_DR6, .value.reg64 = DR6_SINGLE_STEP},
 	};
 
-	return root_set_registers(vp, &assoc, 1);
+	return root_set_registers(vp, registers, vector == VP_EXCEPTION_DB ? 2 : 1);
+}
+
+int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
+{
+	union hv_register_value values[VP_CRASH_PARAMETERS];
+	uint32_t names[VP_CRASH_PARAMETERS];
+	int rc;
+
+	for (unsigned int i = 0; i < VP_CRASH_PARAMETERS; i++) {
+		names[i] = HV_REGISTER_GUEST_CRASH_P0 + i;
+	}
+	rc = root_get_registers(vp, names, values, VP_CRASH_PARAMETERS);
+	for (unsigned int i = 0; rc == 0 && i < VP_CRASH_PARAMETERS; i++) {
+		parameters[i] = values[i].reg64;
+	}
+	return rc;
 }
 
 int vp_request_window(struct vp *vp, bool wanted)

@@ -33,6 +33,9 @@ static bool *flag_of(struct partition *p, uint32_t type, uint32_t *allowed)
 	case HV_INTERCEPT_TYPE_X64_APIC_EOI:
 		*allowed = HV_INTERCEPT_ACCESS_MASK_WRITE | HV_INTERCEPT_ACCESS_MASK_EXECUTE;
 		return &p->intercept_apic_eoi;
+	case HV_INTERCEPT_TYPE_X64_MSR_INDEX: /* install() has looked which */
+		*allowed = HV_INTERCEPT_ACCESS_MASK_WRITE;
+		return &p->intercept_crash;
 	default:
 		return NULL;
 	}
@@ -59,6 +62,13 @@ static hv_status_t install(struct partition *p, const struct hv_input_install_in
 	if (input->intercept_type == HV_INTERCEPT_TYPE_EXCEPTION)
 		return install_exception(p, input->access_type,
 					 input->intercept_parameter.exception_vector);
+	/*
+	 * Of the registers that the core answers itself, one tells something: that the guest has
+	 * crashed.
+	 */
+	if (input->intercept_type == HV_INTERCEPT_TYPE_X64_MSR_INDEX &&
+	    input->intercept_parameter.msr_index != HV_X64_MSR_CRASH_CTL)
+		return HV_STATUS_INVALID_PARAMETER;
 	flag = flag_of(p, input->intercept_type, &allowed);
 	if (!flag || input->access_type & ~allowed)
 		return HV_STATUS_INVALID_PARAMETER;

@@ -249,6 +249,7 @@ struct partition {
 	/* Intercepts that the parent installed; read without a lock at every exit; [a]. */
 	bool intercept_io, intercept_msr, intercept_cpuid, intercept_hypercall;
 	bool intercept_unknown_connection, intercept_retarget, intercept_apic_eoi;
+	bool intercept_crash; /* [a] a write of CRASH_CTL that notifies */
 	uint32_t intercept_exceptions; /* one bit a vector */
 
 	struct cpuid_override *cpuid_overrides;	  /* [P] to add; readers see whole entries */

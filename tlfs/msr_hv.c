@@ -107,14 +107,22 @@ static enum access_result write_guest_os_id(struct partition *p, uint64_t value)
 
 /* ---- crash ---- */
 
-static void write_crash_control(struct partition *p, uint64_t value)
+/*
+ * The parameters are read by the parent, as registers, and the text that they may name from the
+ * guest's memory; so the guest waits at its WRMSR meanwhile.
+ */
+static enum access_result write_crash_control(struct partition *p, uint64_t value)
 {
 	p->crash_control = value;
-	if (value & HV_CRASH_CTL_CRASH_NOTIFY)
-		plat_log("partition %llu crashed: %llx %llx %llx %llx %llx",
-			 (unsigned long long)p->id, (unsigned long long)p->crash[0],
-			 (unsigned long long)p->crash[1], (unsigned long long)p->crash[2],
-			 (unsigned long long)p->crash[3], (unsigned long long)p->crash[4]);
+	if (!(value & HV_CRASH_CTL_CRASH_NOTIFY))
+		return ACCESS_OK;
+	if (p->intercept_crash)
+		return ACCESS_PARENT;
+	plat_log("partition %llu crashed: %llx %llx %llx %llx %llx", (unsigned long long)p->id,
+		 (unsigned long long)p->crash[0], (unsigned long long)p->crash[1],
+		 (unsigned long long)p->crash[2], (unsigned long long)p->crash[3],
+		 (unsigned long long)p->crash[4]);
+	return ACCESS_OK;
 }
 
 /* ---- partition-wide registers: [P] held ---- */
@@ -132,8 +140,7 @@ static enum access_result write_partition(struct partition *p, uint32_t msr, uin
 		p->crash[msr - HV_X64_MSR_CRASH_P0] = value;
 		return ACCESS_OK;
 	case HV_X64_MSR_CRASH_CTL:
-		write_crash_control(p, value);
-		return ACCESS_OK;
+		return write_crash_control(p, value);
 	case HV_X64_MSR_REENLIGHTENMENT_CONTROL:
 		p->reenlightenment = value;
 		return ACCESS_OK;

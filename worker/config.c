@@ -42,7 +42,8 @@ static const char help[] =
 	"With --serial stdio and a terminal, Ctrl-] turns the machine off.\n"
 	"\n"
 	"Exit status: 0 powered off, 2 could not start as asked, 3 reset (with --on-reset exit),\n"
-	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] or a signal.\n";
+	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] or a signal, 7 crashed, by its\n"
+	"own report.\n";
 
 static bool parse_size(const char *text, uint64_t *size)
 {

@@ -1,4 +1,5 @@
 /* What the worker does about each kind of exit: the one way from a VP to the devices. */
+#include "worker/crash.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
@@ -78,6 +79,9 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 		break;
 	case VP_EXIT_HYPERCALL:
 		hypercall_handle(vp->machine, exit);
+		break;
+	case VP_EXIT_CRASH:
+		crash_report(vp, exit->crash_text);
 		break;
 	case VP_EXIT_EOI:
 		board_apic_eoi(&vp->machine->board, exit->eoi_vector);

@@ -137,6 +137,7 @@ static bool start_threads(struct machine *machine)
 bool machine_start(struct machine *machine)
 {
 	atomic_store(&machine->stop, STOP_NONE);
+	atomic_store(&machine->crashed, false);
 	if (create_partition(machine) && start_threads(machine)) {
 		return true;
 	}

@@ -86,6 +86,7 @@ struct machine {
 	struct machine_vp *vps;		/* [I] config->vps of them */
 	int stop_event;			/* [I] eventfd */
 	_Atomic(enum stop_reason) stop; /* [a] the first one wins */
+	atomic_bool crashed;		/* [a] the guest has said so since it started */
 };
 
 /* Everything but the partition. False: said why. */

@@ -14,10 +14,15 @@ enum exit_status {
 	EXIT_TRIPLE_FAULT = 4,
 	EXIT_HOST_ERROR = 5,
 	EXIT_TURNED_OFF = 6,
+	EXIT_CRASHED = 7,
 };
 
-static enum exit_status exit_status(enum stop_reason reason)
+/* How the guest itself came to its end is of less interest once it has said that it crashed. */
+static enum exit_status exit_status(enum stop_reason reason, bool crashed)
 {
+	if (crashed && reason != STOP_HOST_ERROR && reason != STOP_REQUEST) {
+		return EXIT_CRASHED;
+	}
 	switch (reason) {
 	case STOP_POWER_OFF:
 		return EXIT_POWERED_OFF;
@@ -148,5 +153,5 @@ int main(int argc, char **argv)
 		reason = STOP_HOST_ERROR;
 	}
 	bus_destroy(&machine);
-	return exit_status(reason);
+	return exit_status(reason, atomic_load(&machine.crashed));
 }

@@ -1,7 +1,7 @@
 worker_objs := worker/main.o worker/config.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_string.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
-	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o
+	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o worker/crash.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs))
@@ -16,9 +16,11 @@ emulate_test_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(device
 emulate_test_libs := -lZydis
 worker_loader_test_objs := $(worker_loader) tests/fake/backend.o
 worker_memory_test_objs := worker/memory.o tests/fake/backend.o
+worker_tests += tests/unit/crash_test.c
+crash_test_objs := worker/crash.o
 config_test_objs := worker/config.o worker/say.o
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/worker_loader_fuzz.c
-exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o $(devices_objs) $(devices_fake) tests/fake/backend.o
+exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 exit_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o

@@ -49,6 +49,12 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 	return 0;
 }
 
+int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
+{
+	memcpy(parameters, vp->crash_parameters, sizeof(vp->crash_parameters));
+	return vp->broken ? -EIO : 0;
+}
+
 int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address)
 {
 	vp->injected = true;

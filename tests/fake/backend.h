@@ -14,6 +14,7 @@ struct vp {
 	uint64_t missing; /* the linear address of a page that is not there; 0: none */
 	bool read_only;	  /* ... or is there, but not for writing */
 	unsigned int translations;
+	uint64_t crash_parameters[VP_CRASH_PARAMETERS];
 	bool broken; /* the hypervisor refuses every call */
 	bool injected;
 	unsigned int vector;

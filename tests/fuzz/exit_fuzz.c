@@ -184,6 +184,13 @@ static void one_exit(struct input *input)
 		break;
 	case 10:
 		exit.kind = VP_EXIT_MSR;
+		if (take(input, 1) & 1) {
+			exit.kind = VP_EXIT_CRASH;
+			exit.crash_text = true;
+			vp.crash_parameters[3] = take_address(input);
+			vp.crash_parameters[4] = take(input, 2);
+			atomic_store(&machine.crashed, false);
+		}
 		break;
 	case 11:
 		fake_host_pass(&home, &machine.board, take(input, 4));

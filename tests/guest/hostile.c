@@ -100,6 +100,20 @@ static void msrs(void)
 	print("\n");
 }
 
+/* As a kernel's last words: five parameters, two of which tell where a text is. */
+static void crash(void)
+{
+	static const char text[] = "hostile: last words\nhostile: and more";
+
+	for (uint32_t i = 0; i < 3; i++) {
+		wrmsr(0x40000100 + i, 0xc0de0 + i);
+	}
+	wrmsr(0x40000103, (uintptr_t)text);
+	wrmsr(0x40000104, sizeof(text) - 1);
+	wrmsr(0x40000105, 3ull << 62); /* notify, with the text */
+	wrmsr(0x40000105, 3ull << 62);
+}
+
 static void touch_byte(void *argument)
 {
 	volatile uint8_t *at = argument;
@@ -144,6 +158,9 @@ void guest_main(uint32_t magic, const uint32_t *info)
 	}
 	if (guest_has_word(info, "msrs")) {
 		msrs();
+	}
+	if (guest_has_word(info, "crash")) {
+		crash();
 	}
 	if (guest_has_word(info, "touch")) {
 		touch();

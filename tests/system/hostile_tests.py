@@ -47,6 +47,20 @@ test("hostile: floods hypercalls with garbage", deadline=400)(survives("hypercal
 test("hostile: writes random MSRs", deadline=400)(survives("msrs", "hostile: alive"))
 test("hostile: touches every unmapped page", deadline=400)(survives("touch", "hostile: alive"))
 
+CRASHED = 7
+
+
+@test("hostile: reports a crash", deadline=400)
+def crash(t):
+    """The parent is told what the guest says of its own end, once, and the guest goes on until it ends."""
+    worker = guest.shell(guest.program("/root/hostile.elf", "crash"))
+    text = t.root(f'{worker} 2>&1; echo "ended with $?"', puts=put("hostile"))
+    t.same("reports", re.findall(r"vmwp: program: (.*crash.*)", text), [
+        f"VP 0: the guest has crashed: 0xc0de0 0xc0de1 0xc0de2 {re.search('0x1[0-9a-f]{5}', text)[0]} 0x25",
+        "crash: hostile: last words", "crash: hostile: and more"])
+    t.has(text, "hostile: alive")
+    t.has(text, f"ended with {CRASHED}")
+
 
 @test("hostile: a child's SVM, and its interrupts, reach nobody", deadline=600)
 def child_protection(t):

@@ -52,6 +52,13 @@ static void intercepts_are_flags_of_the_partition(void **state)
 	};
 
 	(void)state;
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 2, HV_X64_MSR_CRASH_P0),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 1, HV_X64_MSR_CRASH_CTL),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 2, HV_X64_MSR_CRASH_CTL),
+			 HV_STATUS_SUCCESS);
+	assert_true(child->intercept_crash);
 	for (uint32_t i = 0; i < ARRAY_COUNT(rows); i++) {
 		const bool *flag = (const bool *)((const char *)child + rows[i].flag);
 

@@ -307,6 +307,17 @@ static void crash(void **state)
 	assert_true(p->crash_control == HV_CRASH_CTL_CRASH_NOTIFY);
 }
 
+/* A parent that asked for it is told instead of the log, and only of a crash. */
+static void crash_is_the_parents(void **state)
+{
+	(void)state;
+	p->intercept_crash = true;
+	set(HV_X64_MSR_CRASH_CTL, HV_CRASH_CTL_CRASH_NOTIFY_MSG);
+	assert_int_equal(try_write(HV_X64_MSR_CRASH_CTL, HV_CRASH_CTL_CRASH_NOTIFY), ACCESS_PARENT);
+	assert_int_equal(record.logs, 0);
+	set(HV_X64_MSR_CRASH_P0, 1);
+}
+
 static void reenlightenment(void **state)
 {
 	(void)state;
@@ -496,6 +507,7 @@ int main(void)
 		TEST(icr_in_x2apic_mode),
 		TEST(guest_idle),
 		TEST(crash),
+		TEST(crash_is_the_parents),
 		TEST(reenlightenment),
 		TEST(reset_goes_to_the_parent),
 		ROOT(reset_goes_to_the_parent),

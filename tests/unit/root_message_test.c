@@ -235,6 +235,47 @@ static void strings_and_memory_are_instructions(void **state)
 	assert_false(vp_exit.instruction.gva_valid);
 }
 
+/* EFLAGS.TF: the instruction that was answered is followed by its debug trap. */
+static void a_single_step_traps(void **state)
+{
+	struct hv_x64_io_port_intercept_message *m = payload(HVMSG_X64_IO_PORT_INTERCEPT);
+
+	(void)state;
+	m->header.rip = 0x2000;
+	m->header.rflags = 0x102;
+	m->header.instruction_length = 2;
+	m->access_info.access_size = 1;
+	root_decode(&vp, &message, &vp_exit);
+	assert_int_equal(root_answer(&vp, &vp_exit), 0);
+	assert_int_equal(page.rip, 0x2002);
+	assert_int_equal(set_register(0)->name, HV_REGISTER_PENDING_EVENT0);
+	assert_int_equal(set_register(0)->value.pending_exception_event.vector, VP_EXCEPTION_DB);
+	assert_int_equal(set_register(1)->name, HV_X64_REGISTER_DR6);
+	assert_true(set_register(1)->value.reg64 & 1u << 14);
+}
+
+/* The report of a crash is no register to answer for: the guest goes on behind its WRMSR. */
+static void crash_reports(void **state)
+{
+	struct hv_x64_msr_intercept_message *m = payload(HVMSG_X64_MSR_INTERCEPT);
+
+	(void)state;
+	m->header.rip = 0x2000;
+	m->header.instruction_length = 2;
+	m->header.intercept_access_type = HV_INTERCEPT_ACCESS_WRITE;
+	m->msr_number = HV_X64_MSR_CRASH_CTL;
+	m->rdx = 0xc0000000;
+	root_decode(&vp, &message, &vp_exit);
+	assert_int_equal(vp_exit.kind, VP_EXIT_CRASH);
+	assert_true(vp_exit.crash_text);
+	assert_int_equal(root_answer(&vp, &vp_exit), 0);
+	assert_int_equal(page.rip, 0x2002);
+	m->rdx = 0x80000000;
+	root_decode(&vp, &message, &vp_exit);
+	assert_int_equal(vp_exit.kind, VP_EXIT_CRASH);
+	assert_false(vp_exit.crash_text);
+}
+
 static void msrs(void **state)
 {
 	struct hv_x64_msr_intercept_message *m = payload(HVMSG_X64_MSR_INTERCEPT);
@@ -492,6 +533,8 @@ int main(void)
 		T(odd_sizes_are_not_believed),
 		T(strings_and_memory_are_instructions),
 		T(msrs),
+		T(crash_reports),
+		T(a_single_step_traps),
 		T(cpuid_leaves),
 		T(hypercalls),
 		T(the_other_messages),
