@@ -31,6 +31,7 @@ struct lp {
 	 */
 	struct partition *guest; /* [a] */
 	uint32_t exits;		 /* [a] counts up whenever guest becomes NULL */
+	uint32_t spec_ctrl;	 /* [L] what IA32_SPEC_CTRL has been set to; its upper half has no bits */
 	struct vcpu *root;	 /* [I] */
 	struct vcpu *current;	 /* [L] whose state is in the registers: root, or the child that is being dispatched */
 

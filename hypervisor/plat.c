@@ -169,7 +169,9 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	case MSR_TSC_AUX:
 		return value >> 32 ? ACCESS_FAULT : write_through(&vcpu->tsc_aux, msr, value);
 	case MSR_SPEC_CTRL:
-		return write_through(&vcpu->spec_ctrl, msr, value);
+		result = write_through(&vcpu->spec_ctrl, msr, value);
+		lp_this()->spec_ctrl = (uint32_t)vcpu->spec_ctrl;
+		return result;
 	case MSR_PRED_CMD:
 		return wrmsr_safe(msr, value) ? ACCESS_OK : ACCESS_FAULT;
 	}
@@ -197,8 +199,6 @@ static uint64_t *plain_register(struct vcpu *vcpu, uint32_t name)
 		return &vcpu->rip;
 	if (name == HV_X64_REGISTER_TSC_AUX)
 		return &vcpu->tsc_aux;
-	if (name == HV_X64_REGISTER_SPEC_CTRL)
-		return &vcpu->spec_ctrl;
 	return debug_register(vcpu, name, &at) == HV_STATUS_SUCCESS ? at : NULL;
 }
 
@@ -213,6 +213,9 @@ hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_va
 		return HV_STATUS_SUCCESS;
 	}
 	switch (name) {
+	case HV_X64_REGISTER_SPEC_CTRL:
+		value->reg64 = vcpu->spec_ctrl;
+		return HV_STATUS_SUCCESS;
 	case HV_X64_REGISTER_XFEM:
 		value->reg64 = fpu_get_xcr0(vcpu);
 		return HV_STATUS_SUCCESS;
@@ -242,6 +245,8 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 		return HV_STATUS_SUCCESS;
 	}
 	switch (name) {
+	case HV_X64_REGISTER_SPEC_CTRL:
+		return fpu_set_spec_ctrl(vcpu, value->reg64) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
 	case HV_X64_REGISTER_XFEM:
 		return fpu_set_xfem(vcpu, value->reg64) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
 	case HV_REGISTER_PENDING_INTERRUPTION:
