@@ -166,20 +166,20 @@ def killed(t):
         done"""
     worker = guest.shell(guest.worker("killed", more=disks("/root/a.vhdx"), serial="file:/root/out"))
     text = t.root(f"""
-        mke2fs -q -t ext4 new.img 64M && vhd convert new.img a.vhdx || exit 1
+        ./mke2fs -q -t ext4 new.img 64M && vhd convert new.img a.vhdx || exit 1
         {worker} & worker=$!
         until [ "$(grep -c "^synced" out)" -ge 20 ]; do sleep 1; done 2>/dev/null
         kill -9 $worker; wait $worker
         last=$(grep -c "^synced" out)
         vhd convert a.vhdx back.img || exit 1
-        e2fsck -fp back.img; echo "first look $?"
-        e2fsck -fn back.img; echo "second look $?"
+        ./e2fsck -fp back.img; echo "first look $?"
+        ./e2fsck -fn back.img; echo "second look $?"
         for n in $(seq $last); do
-            debugfs -R "cat $n" back.img 2>/dev/null | sha256sum >sum
-            debugfs -R "cat $n.sum" back.img 2>/dev/null | cmp -s - sum && echo "whole $n"
+            ./debugfs -R "cat $n" back.img 2>/dev/null | sha256sum >sum
+            ./debugfs -R "cat $n.sum" back.img 2>/dev/null | cmp -s - sum && echo "whole $n"
         done
         echo "synced: $last" """, puts=[*puts(t, "6.1", command), *(
-            (programs.program(name, "e2fsprogs"), f"/usr/sbin/{name}") for name in ("mke2fs", "e2fsck", "debugfs"))])
+            (programs.program(name, "e2fsprogs"), f"/root/{name}") for name in ("mke2fs", "e2fsck", "debugfs"))])
     last = int(re.search(r"^synced: (\d+)", text, re.M)[1])
     t.check(re.search(r"^first look [01]$", text, re.M), "the journal does not make the file system whole")
     t.has(text, "second look 0")
