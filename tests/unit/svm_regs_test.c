@@ -27,7 +27,7 @@ void vendor_resync(struct vcpu *v)
 
 void vendor_flush_tlb(struct vcpu *v)
 {
-	v->asid_lp = NULL;
+	v->asid_generation = 0;
 }
 
 static int reset(void **state)
