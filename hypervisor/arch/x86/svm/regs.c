@@ -117,11 +117,11 @@ static void segment_get(const struct vmcb_segment *from, struct hv_x64_segment_r
 	const uint64_t upper_flags = 0x0full << 56;
 	uint64_t rest;
 
-	memcpy(&rest, from, sizeof(rest));
+	__builtin_memcpy(&rest, from, sizeof(rest)); /* freestanding code would call memcpy() for a word */
 	rest = rest << 32 | rest >> 32;
 	rest = (rest & ~(0xffull << 56)) | (rest & upper_flags) << 4;
 	to->base = from->base;
-	memcpy((uint8_t *)to + offsetof(struct hv_x64_segment_register, limit), &rest, sizeof(rest));
+	__builtin_memcpy((uint8_t *)to + offsetof(struct hv_x64_segment_register, limit), &rest, sizeof(rest));
 }
 
 _Static_assert(offsetof(struct vmcb_segment, attributes) == 2 && offsetof(struct vmcb_segment, limit) == 4, "segment_get");
