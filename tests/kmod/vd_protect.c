@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the root must not be able to do, tried from its kernel: SVM's instructions and MSRs, and every page of a range of
- * physical memory (base=, size=) that is the hypervisor's. Each line of the log names a thing and says how it ended.
+ * What the root must not be able to do, tried from its kernel: SVM's and VMX's instructions and MSRs, and every page of a range
+ * of physical memory (base=, size=) that is the hypervisor's. Each line of the log names a thing and says how it ended.
  */
 #include <linux/io.h>
 #include <linux/module.h>
 
 #include <asm/asm.h>
 #include <asm/msr-index.h>
+#include <asm/processor.h>
 
 #define VM_CR	 0xc0010114
 #define VM_HSAVE 0xc0010117
 #define SVME	 (1ull << 12)
+#define VMXE	 (1ull << 13)
 #define PATTERN	 0x6465746972777665ull
 
 static ulong base, size;
@@ -57,6 +59,44 @@ static void try_instructions(void)
 	report("stgi", RUNS("stgi", 0, 0, 0));
 	report("clgi", RUNS("clgi", 0, 0, 0));
 	report("invlpga", RUNS("invlpga", page, 0, 0));
+	free_page(page);
+}
+
+static u64 cr4(void)
+{
+	u64 value;
+
+	asm volatile("movq %%cr4, %0" : "=r"(value));
+	return value;
+}
+
+/*
+ * CR4.VMXE comes first: where it can be set, the instructions after it are those of a processor with VMX. For Intel's processors
+ * alone: elsewhere it is the processor that refuses, and not every emulated one does.
+ */
+static void try_vmx(void)
+{
+	unsigned long page = get_zeroed_page(GFP_KERNEL);
+	u64 address = virt_to_phys((void *)page);
+
+	if (!page) {
+		return;
+	}
+	report("CR4.VMXE", RUNS("movq %%rax, %%cr4", cr4() | VMXE, 0, 0));
+	report("read VMX_BASIC", RUNS("rdmsr", 0, MSR_IA32_VMX_BASIC, 0));
+	report("write FEATURE_CONTROL", RUNS("wrmsr", 5, MSR_IA32_FEAT_CTL, 0));
+	report("vmxon", RUNS("vmxon (%%rcx)", 0, &address, 0));
+	report("vmclear", RUNS("vmclear (%%rcx)", 0, &address, 0));
+	report("vmptrld", RUNS("vmptrld (%%rcx)", 0, &address, 0));
+	report("vmptrst", RUNS("vmptrst (%%rcx)", 0, page, 0));
+	report("vmread", RUNS("vmread %%rax, %%rdx", 0, 0, 0));
+	report("vmwrite", RUNS("vmwrite %%rax, %%rdx", 0, 0, 0));
+	report("vmlaunch", RUNS("vmlaunch", 0, 0, 0));
+	report("vmresume", RUNS("vmresume", 0, 0, 0));
+	report("vmxoff", RUNS("vmxoff", 0, 0, 0));
+	report("vmfunc", RUNS("vmfunc", 0, 0, 0));
+	report("invept", RUNS("invept (%%rcx), %%rax", 2, page, 0));
+	report("invvpid", RUNS("invvpid (%%rcx), %%rax", 2, page, 0));
 	free_page(page);
 }
 
@@ -106,6 +146,9 @@ static int __init protect_init(void)
 {
 	try_instructions();
 	try_msrs();
+	if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL) {
+		try_vmx();
+	}
 	try_memory();
 	pr_info("protect: end\n");
 	return 0;

@@ -4,6 +4,7 @@ import re
 
 from harness import BUILD, guest, test
 from guest_tests import facts
+from protection_tests import VMX_INSTRUCTIONS, VMX_REGISTERS
 from root_tests import calm
 
 TRIPLE_FAULT, KILLED = 4, 137
@@ -62,20 +63,26 @@ def crash(t):
     t.has(text, f"ended with {CRASHED}")
 
 
+def has_neither(t, text, vendor="svm"):
+    """The child has a processor without SVM and VMX: no CPUID bits, #UD for their instructions, #GP for their MSRs."""
+    t.has(text, "protect: CPUID's SVM bit 0")
+    t.has(text, "protect: CPUID's VMX bit 0")
+    vmx = vendor == "vmx"
+    for name in ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "skinit") + (VMX_INSTRUCTIONS if vmx else ()):
+        t.has(text, f"protect: {name} #UD")
+    for name in ("EFER.SVME", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR") + (VMX_REGISTERS if vmx else ()):
+        t.has(text, f"protect: {name} #GP")
+    t.has(text, "protect: interrupts sent")
+    t.has(text, "protect: end")
+
+
 @test("hostile: a child's SVM, and its interrupts, reach nobody", deadline=600)
 def child_protection(t):
-    """On a processor without SVM: no CPUID bit, #UD for its instructions, #GP for its MSRs."""
     worker = guest.shell(guest.program("/root/protect.elf"))
     ordinary = guest.shell(guest.worker(append="guest=poweroff"))
     text = t.root(f"""{worker}; echo "ended with $?"
         ({HELD}); echo "--- ordinary"; {ordinary}; echo "--- log"; dmesg""", puts=put("protect") + guest.puts())
-    t.has(text, "protect: CPUID's SVM bit 0")
-    for name in ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "skinit"):
-        t.has(text, f"protect: {name} #UD")
-    for name in ("EFER.SVME", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR"):
-        t.has(text, f"protect: {name} #GP")
-    t.has(text, "protect: interrupts sent")
-    t.has(text, "protect: end")
+    has_neither(t, text)
     after(t, text)
 
 

@@ -1,4 +1,4 @@
-"""The root cannot read or write the hypervisor's memory, and has a processor without SVM. Tried from its kernel."""
+"""The root cannot read or write the hypervisor's memory, and has a processor without SVM and VMX. Tried from its kernel."""
 import os
 import re
 
@@ -8,6 +8,9 @@ from root_tests import calm
 RANGE = re.compile(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] (\w+)")
 REFUSED = ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR",
            "EFER.SVME")
+VMX_INSTRUCTIONS = ("vmxon", "vmclear", "vmptrld", "vmptrst", "vmread", "vmwrite", "vmlaunch", "vmresume", "vmxoff", "vmfunc",
+                    "invept", "invvpid")
+VMX_REGISTERS = ("CR4.VMXE", "read VMX_BASIC", "write FEATURE_CONTROL")
 BIOS = (0xf0000, 0x10000)
 
 
@@ -24,11 +27,14 @@ def hypervisor_memory(t):
     return found[0]
 
 
+def module():
+    return os.path.join(BUILD, "tests", "kmod", kernels.get("6.1").version, "vd_protect.ko"), "/root/vd_protect.ko"
+
+
 def attempt(t, base, size, **options):
-    module = os.path.join(BUILD, "tests", "kmod", kernels.get("6.1").version, "vd_protect.ko")
     text = t.root(f"""
         insmod vd_protect.ko base={base} size={size}
-        taskset 2 true && echo still here; dmesg""", puts=[(module, "/root/vd_protect.ko")], **options)
+        taskset 2 true && echo still here; dmesg""", puts=[module()], **options)
     t.has(text, "protect: end")
     t.has(text, "still here")
     pages, seen, written = re.search(r"protect: (\d+) pages, (\d+) words seen, (\d+) words written", text).groups()
@@ -52,9 +58,13 @@ def memory(t):
     calm(t, text)
 
 
+def refused(t, log, vendor="svm"):
+    for name in REFUSED + (VMX_INSTRUCTIONS + VMX_REGISTERS if vendor == "vmx" else ()):
+        t.has(log, f"protect: {name} refused")
+
+
 @test("protection: SVM, from the root", deadline=400)
 def svm(t):
     text, _, _ = attempt(t, *BIOS)
-    for name in REFUSED:
-        t.has(text, f"protect: {name} refused")
+    refused(t, text)
     t.check(" svm " not in t.root("grep ^flags /proc/cpuinfo") + " ", "the root's CPUID has SVM")

@@ -55,8 +55,8 @@ def ending(log):
 
 
 def serious(line):
-    """A line of the log that may say what went wrong. Linux tries many MSRs that are not there."""
-    return re.match(r"\d+[ep]\[", line) and not re.search("(RD|WR)MSR: Unknown register", line)
+    """A line of the log that may say what went wrong. Linux tries many MSRs that are not there, and not every exit is a fault."""
+    return re.match(r"\d+[ep]\[", line) and not re.search("(RD|WR)MSR: Unknown register|VMEXIT: EPT violation", line)
 
 
 def registers(log):

@@ -28,9 +28,9 @@ def puts(kernel="6.1", path=None):
     return [(kernels.get(kernel).image, "/root/vmlinuz"), (path or initrd(), "/root/initrd")]
 
 
-def worker(name="tiny", memory="512M", vps=2, append="", serial="stdio", kernel="/root/vmlinuz", more=()):
+def worker(name="tiny", memory="512M", vps=2, append="", serial="stdio", kernel="/root/vmlinuz", initrd_="/root/initrd", more=()):
     """vmwp's command line for a Linux guest, as words."""
-    return ["vmwp", "--name", name, "--kernel", kernel, "--initrd", "/root/initrd",
+    return ["vmwp", "--name", name, "--kernel", kernel, "--initrd", initrd_,
             "--append", f"{CMDLINE} {append}".strip(), "--memory", memory, "--vps", str(vps), "--serial", serial, *more]
 
 
