@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the root must not be able to do, tried from its kernel: SVM's and VMX's instructions and MSRs, and every page of a range
- * of physical memory (base=, size=) that is the hypervisor's. Each line of the log names a thing and says how it ended.
+ * What the root must not be able to do, tried from its kernel: SVM's and VMX's instructions and MSRs, every page of a range of
+ * physical memory (base=, size=) that is the hypervisor's, and pages of the root's own before and after it has deposited them.
+ * Each line of the log names a thing and says how it ended.
  */
 #include <linux/io.h>
 #include <linux/module.h>
 
 #include <asm/asm.h>
+#include <asm/mshyperv.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
 
@@ -15,6 +17,8 @@
 #define SVME	 (1ull << 12)
 #define VMXE	 (1ull << 13)
 #define PATTERN	 0x6465746972777665ull
+#define DEPOSIT	 (0x48 | 1ull << 32) /* HvCallDepositMemory, of one page */
+#define DEPOSITS 64
 
 static ulong base, size;
 module_param(base, ulong, 0);
@@ -142,6 +146,46 @@ static void try_memory(void)
 	pr_info("protect: %lu pages, %lu words seen, %lu words written\n", pages, seen, written);
 }
 
+struct attempt {
+	ulong seen, written;
+};
+
+static void try_page(u64 *page, struct attempt *attempt)
+{
+	for (unsigned int word = 0; word < PAGE_SIZE / sizeof(u64); word += 64) {
+		attempt->seen += sees(page + word);
+		attempt->written += writes(page + word);
+	}
+}
+
+/* What is given to the hypervisor for the root's own use is not withdrawn: the pages stay there until the machine ends. */
+static void try_deposits(void)
+{
+	u64 *input = (u64 *)get_zeroed_page(GFP_KERNEL);
+	struct attempt before = {}, after = {};
+	ulong pages = 0;
+
+	for (unsigned int i = 0; input && i < DEPOSITS; i++) {
+		u64 *page = (u64 *)get_zeroed_page(GFP_KERNEL);
+
+		if (!page) {
+			break;
+		}
+		try_page(page, &before);
+		input[0] = ~0ull; /* the caller's own partition */
+		input[1] = virt_to_phys(page) >> PAGE_SHIFT;
+		if ((u16)hv_do_hypercall(DEPOSIT, input, NULL)) {
+			free_page((unsigned long)page);
+			break;
+		}
+		pages++;
+		try_page(page, &after);
+	}
+	free_page((unsigned long)input);
+	pr_info("protect: deposits: before, %lu words seen, %lu words written\n", before.seen, before.written);
+	pr_info("protect: deposits: %lu pages, %lu words seen, %lu words written\n", pages, after.seen, after.written);
+}
+
 static int __init protect_init(void)
 {
 	try_instructions();
@@ -150,6 +194,9 @@ static int __init protect_init(void)
 		try_vmx();
 	}
 	try_memory();
+	if (hv_is_hyperv_initialized()) {
+		try_deposits();
+	}
 	pr_info("protect: end\n");
 	return 0;
 }

@@ -63,6 +63,16 @@ def refused(t, log, vendor="svm"):
         t.has(log, f"protect: {name} refused")
 
 
+@test("protection: deposited pages, from the root", deadline=400)
+def deposits(t):
+    """The same accesses to the same pages, before and after the root has given them to the hypervisor."""
+    text, _, _ = attempt(t, *BIOS)
+    words = 64 * 8
+    t.has(text, f"protect: deposits: before, {words} words seen, {words} words written")
+    t.has(text, "protect: deposits: 64 pages, 0 words seen, 0 words written")
+    calm(t, text)
+
+
 @test("protection: SVM, from the root", deadline=400)
 def svm(t):
     text, _, _ = attempt(t, *BIOS)
