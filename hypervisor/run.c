@@ -81,7 +81,7 @@ static bool deliver_rare(struct vcpu *vcpu)
 		} else {
 			vendor_nmi_window(vcpu, true);
 		}
-	} else if (vp->extint_pending) {
+	} else if (vp->extint_pending && lapic_accepts_extint(vp)) {
 		if (vendor_can_take_interrupt(vcpu)) {
 			vendor_inject_interrupt(vcpu, vp->extint_vector);
 			vp->extint_pending = false;
@@ -108,7 +108,10 @@ static void deliver_interrupt(struct vcpu *vcpu)
 	}
 }
 
-/* The parent wants to hear when an interrupt or NMI could be taken; true: the message was made. */
+/*
+ * The parent wants to hear when an interrupt or NMI could be taken; true: the message was made. An interrupt that comes from the
+ * parent is the PIC's, so it can be taken only while LINT0 is the PIC's pin; until then the parent had better not acknowledge it.
+ */
 static bool notify_deliverable(struct vcpu *vcpu)
 {
 	union hv_register_value wish = { .reg64 = vcpu->vp->deliverability_notifications };
@@ -119,7 +122,7 @@ static bool notify_deliverable(struct vcpu *vcpu)
 		message_deliverable(vcpu, HV_X64_PENDING_NMI);
 		return true;
 	}
-	if (!wish.deliverability_notifications.interrupt_notification)
+	if (!wish.deliverability_notifications.interrupt_notification || !lapic_accepts_extint(vcpu->vp))
 		return false;
 	if (!vendor_can_take_interrupt(vcpu) || vendor_event_pending(vcpu) || vcpu->vp->extint_pending) {
 		vendor_interrupt_window(vcpu, 15);
@@ -149,6 +152,15 @@ static void deliver(struct vcpu *vcpu)
 	}
 	if (vp->lapic.irr_words)
 		deliver_interrupt(vcpu);
+}
+
+/* A child halts; but what its parent has for it would wake it, and the parent waits to hear that it may send that. */
+static void notify_halted(struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+
+	if (vp->deliverability_notifications && vp->activity == VP_HALTED && !vp->suspend)
+		(void)notify_deliverable(vcpu);
 }
 
 /* The root has something to do on this LP that cannot wait for the child. */
@@ -193,8 +205,10 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 		if (vcpu != lp->root && __builtin_expect(__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED), 0))
 			return false;
 		if (__builtin_expect(vp->suspend || vp->activity != VP_ACTIVE, 0) && !vp_runnable(vp)) {
-			if (vcpu != lp->root)
+			if (vcpu != lp->root) {
+				notify_halted(vcpu);
 				return false;
+			}
 			sleep(lp, vcpu);
 			continue;
 		}

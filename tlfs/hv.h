@@ -403,8 +403,7 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level); /* straight into th
 /* Any context. By destination, as an MSI or IPI; INVALID_PARAMETER if nobody is addressed. */
 hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical,
 		       uint8_t vector, bool level);
-bool lapic_accepts_extint(const struct vp *vp);	 /* LINT0 is the PIC's, or the APIC is off */
-bool lapic_accepts_nmi_pin(const struct vp *vp); /* LINT1 is the NMI's, or the APIC is off */
+bool lapic_accepts_extint(const struct vp *vp);	 /* by the owner: LINT0 is the PIC's, or the APIC is off */
 void lapic_get_state(struct vp *vp, struct hv_local_interrupt_controller_state *state);
 hv_status_t lapic_set_state(struct vp *vp,
 			    const struct hv_local_interrupt_controller_state *state) MUST_CHECK;

@@ -285,18 +285,12 @@ void lapic_set_tpr(struct vp *vp, uint32_t tpr)
 	vp->lapic.tpr = tpr & 0xFF;
 }
 
+/* The root's pin is the machine's, which has decided already. */
 bool lapic_accepts_extint(const struct vp *vp)
 {
-	uint32_t lint0 = __atomic_load_n(&vp->lapic.lvt_lint[0], __ATOMIC_RELAXED);
+	uint32_t lint0 = vp->lapic.lvt_lint[0];
 
-	return !(vp->lapic.base & LAPIC_BASE_ENABLE) ||
-	       (!(lint0 & LAPIC_LVT_MASKED) && LAPIC_LVT_MODE(lint0) == LAPIC_MODE_EXTINT);
-}
-
-bool lapic_accepts_nmi_pin(const struct vp *vp)
-{
-	uint32_t lint1 = __atomic_load_n(&vp->lapic.lvt_lint[1], __ATOMIC_RELAXED);
-
-	return !(vp->lapic.base & LAPIC_BASE_ENABLE) ||
-	       (!(lint1 & LAPIC_LVT_MASKED) && LAPIC_LVT_MODE(lint1) == LAPIC_MODE_NMI);
+	if (vp->partition->id == HV_ROOT_PARTITION || !(vp->lapic.base & LAPIC_BASE_ENABLE))
+		return true;
+	return !(lint0 & LAPIC_LVT_MASKED) && LAPIC_LVT_MODE(lint0) == LAPIC_MODE_EXTINT;
 }

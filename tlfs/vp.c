@@ -100,9 +100,11 @@ static void check_deliverable_sints(struct vp *vp)
 
 static void wake(struct vp *vp)
 {
+	bool extint = vp->extint_pending && lapic_accepts_extint(vp);
+
 	if (vp->activity != VP_HALTED)
 		return;
-	if (vp->nmi_pending || (!vp->halt_masked && (vp->extint_pending || lapic_pending(vp) >= 0)))
+	if (vp->nmi_pending || (!vp->halt_masked && (extint || lapic_pending(vp) >= 0)))
 		vp->activity = VP_ACTIVE;
 }
 

@@ -112,11 +112,10 @@ static void root_starts_in_x2apic_mode(void **state)
 	assert_int_equal(get_msr(X2APIC(LAPIC_LVT_LINT0)), 0x700);
 	assert_int_equal(get_msr(X2APIC(LAPIC_LVT_LINT1)), 0x400);
 	assert_true(lapic_accepts_extint(vp));
-	assert_true(lapic_accepts_nmi_pin(vp));
 	vp = p->vps[1];
 	assert_int_equal(get_msr(X2APIC(LAPIC_ID)), 0x123);
 	assert_int_equal(get_msr(X2APIC(LAPIC_LDR)), 0x12 << 16 | 1 << 3);
-	assert_false(lapic_accepts_extint(vp));
+	assert_true(lapic_accepts_extint(vp)); /* the machine's own pin let it through */
 }
 
 /* SDM, "Local APIC State After It Receives an INIT Reset": all but the ID and APIC_BASE. */
@@ -291,6 +290,25 @@ static void svr_masks_lvts(void **state)
 	assert_int_equal(get(LAPIC_LVT_LINT0), 0x10700);
 	set(LAPIC_LVT_LINT0, 0x700);
 	assert_int_equal(get(LAPIC_LVT_LINT0), 0x700);
+}
+
+/* The PIC's interrupt waits until LINT0 is its pin; a halted VP is not woken for one that it cannot
+ * take. */
+static void extint_waits_for_lint0(void **state)
+{
+	(void)state;
+	vp_halt(vp, true);
+	assert_int_equal(lapic_send(p, HV_X64_INTERRUPT_TYPE_EXTINT, 0, false, 8, false),
+			 HV_STATUS_SUCCESS);
+	guest_process(p);
+	assert_true(vp->extint_pending);
+	assert_false(vp_runnable(vp));
+	set(LAPIC_SVR, SVR_ON);
+	set(LAPIC_LVT_LINT0, 0x400); /* NMI: not the PIC's */
+	assert_false(vp_runnable(vp));
+	set(LAPIC_LVT_LINT0, 0x700);
+	assert_true(lapic_accepts_extint(vp));
+	assert_true(vp_runnable(vp));
 }
 
 /* ---- EOI ---- */
@@ -586,8 +604,7 @@ static void disabled_by_base(void **state)
 	lapic_raise(vp, 0x55, false);
 	assert_int_equal(set_msr(LAPIC_MSR_BASE, LAPIC_BASE_DEFAULT | LAPIC_BASE_BSP), ACCESS_OK);
 	assert_int_equal(lapic_highest_irr(vp), -1);
-	assert_true(lapic_accepts_extint(vp)); /* LINT0 is INTR, LINT1 is NMI */
-	assert_true(lapic_accepts_nmi_pin(vp));
+	assert_true(lapic_accepts_extint(vp)); /* LINT0 is INTR */
 	assert_int_equal(
 		set_msr(LAPIC_MSR_BASE, LAPIC_BASE_DEFAULT | LAPIC_BASE_BSP | LAPIC_BASE_ENABLE),
 		ACCESS_OK);
@@ -762,6 +779,7 @@ int main(void)
 		CHILD(irr_read_folds),
 		CHILD(software_disabled),
 		CHILD(svr_masks_lvts),
+		CHILD(extint_waits_for_lint0),
 		CHILD(eoi_of_nothing),
 		CHILD(level_eoi_reaches_the_parent),
 		ROOT(level_eoi_of_the_root_reaches_the_machine),
