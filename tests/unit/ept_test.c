@@ -11,7 +11,7 @@
  * Intel SDM vol. 3, tables 28-1 to 28-6: the bits by their numbers, so that a wrong constant cannot
  * agree with itself.
  */
-#define BIT(n) (1ull << (n))
+#define BIT(n)	  (1ull << (n))
 #define WRITEBACK (6ull << 3)
 
 static void test_leaf_bits(void **state)

@@ -1,6 +1,7 @@
 /*
- * Exits as the processor leaves them in the VMCS, and what vmx/exit.c and vmx/inject.c make of them (Intel SDM vol. 3, 24.9, 26.6,
- * 27.2, appendix C). Fields, reasons and bits stand here by their numbers, so that a wrong constant cannot agree with itself.
+ * Exits as the processor leaves them in the VMCS, and what vmx/exit.c and vmx/inject.c make of them
+ * (Intel SDM vol. 3, 24.9, 26.6, 27.2, appendix C). Fields, reasons and bits stand here by their
+ * numbers, so that a wrong constant cannot agree with itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -235,7 +236,8 @@ static void test_an_interrupted_delivery_is_repeated(void **state)
 	vmcs[VECTORING] = 0x30 | VALID;
 	decode(48, 0);
 	assert_int_equal(vmx.event, 0x30 | VALID);
-	vmcs[VECTORING] = 14 | 3u << 8 | 1u << 11 | 1u << 12 | VALID; /* bit 12 is undefined there */
+	vmcs[VECTORING] =
+		14 | 3u << 8 | 1u << 11 | 1u << 12 | VALID; /* bit 12 is undefined there */
 	vmcs[VECTORING_ERROR] = 6;
 	decode(48, 0);
 	assert_int_equal(vmx.event, 14 | 3u << 8 | 1u << 11 | VALID);
@@ -252,7 +254,8 @@ static void test_nmi_blocking_follows_delivery(void **state)
 {
 	(void)state;
 	vmx.state[STATE_INTERRUPTIBILITY] = 1u << 3;
-	vmcs[VECTORING] = 2 | 2u << 8 | VALID; /* must not stay blocked, or it could not go in again */
+	vmcs[VECTORING] =
+		2 | 2u << 8 | VALID; /* must not stay blocked, or it could not go in again */
 	decode(48, 0);
 	assert_int_equal(vmx.event, 2 | 2u << 8 | VALID);
 	assert_false(vendor_nmi_blocked(&vcpu));
@@ -283,7 +286,8 @@ static void test_windows_close(void **state)
 	assert_false(vmx.nmi_window);
 }
 
-/* A new value of a bit that the processor does not give away is shown, and the instruction done again. */
+/* A new value of a bit that the processor does not give away is shown, and the instruction done
+ * again. */
 static void test_cr0(void **state)
 {
 	(void)state;
@@ -325,13 +329,15 @@ static void test_the_rest(void **state)
 		unsigned int reason;
 		enum intercept_kind kind;
 	} rows[] = {
-		{ 1, INTERCEPT_INTERRUPT }, { 2, INTERCEPT_TRIPLE_FAULT }, { 3, INTERCEPT_NOTHING },  { 4, INTERCEPT_NOTHING },
-		{ 11, INTERCEPT_UNDEFINED }, { 12, INTERCEPT_HALT },	   { 13, INTERCEPT_SKIP },    { 15, INTERCEPT_PROTECTED },
-		{ 18, INTERCEPT_HYPERCALL }, { 19, INTERCEPT_UNDEFINED },  { 20, INTERCEPT_UNDEFINED }, { 21, INTERCEPT_UNDEFINED },
-		{ 22, INTERCEPT_UNDEFINED }, { 23, INTERCEPT_UNDEFINED },  { 24, INTERCEPT_UNDEFINED }, { 25, INTERCEPT_UNDEFINED },
-		{ 26, INTERCEPT_UNDEFINED }, { 27, INTERCEPT_UNDEFINED },  { 31, INTERCEPT_MSR_READ },  { 32, INTERCEPT_MSR_WRITE },
-		{ 36, INTERCEPT_UNDEFINED }, { 39, INTERCEPT_UNDEFINED },  { 49, INTERCEPT_INVALID },	{ 50, INTERCEPT_UNDEFINED },
-		{ 53, INTERCEPT_UNDEFINED }, { 55, INTERCEPT_XSETBV },	   { 59, INTERCEPT_UNDEFINED },
+		{1, INTERCEPT_INTERRUPT},  {2, INTERCEPT_TRIPLE_FAULT}, {3, INTERCEPT_NOTHING},
+		{4, INTERCEPT_NOTHING},	   {11, INTERCEPT_UNDEFINED},	{12, INTERCEPT_HALT},
+		{13, INTERCEPT_SKIP},	   {15, INTERCEPT_PROTECTED},	{18, INTERCEPT_HYPERCALL},
+		{19, INTERCEPT_UNDEFINED}, {20, INTERCEPT_UNDEFINED},	{21, INTERCEPT_UNDEFINED},
+		{22, INTERCEPT_UNDEFINED}, {23, INTERCEPT_UNDEFINED},	{24, INTERCEPT_UNDEFINED},
+		{25, INTERCEPT_UNDEFINED}, {26, INTERCEPT_UNDEFINED},	{27, INTERCEPT_UNDEFINED},
+		{31, INTERCEPT_MSR_READ},  {32, INTERCEPT_MSR_WRITE},	{36, INTERCEPT_UNDEFINED},
+		{39, INTERCEPT_UNDEFINED}, {49, INTERCEPT_INVALID},	{50, INTERCEPT_UNDEFINED},
+		{53, INTERCEPT_UNDEFINED}, {55, INTERCEPT_XSETBV},	{59, INTERCEPT_UNDEFINED},
 	};
 
 	(void)state;
@@ -406,14 +412,16 @@ static void test_pending_interruption(void **state)
 	vendor_set_pending_interruption(&vcpu, 1 | 3 << 1 | 1 << 4 | 14u << 16 | 2ull << 32);
 	assert_int_equal(vmx.event, 14 | 3u << 8 | 1u << 11 | VALID);
 	assert_int_equal(vmx.error, 2);
-	assert_int_equal(vendor_get_pending_interruption(&vcpu) & ~0x1e0ull, 1 | 3 << 1 | 1 << 4 | 14u << 16 | 2ull << 32);
+	assert_int_equal(vendor_get_pending_interruption(&vcpu) & ~0x1e0ull,
+			 1 | 3 << 1 | 1 << 4 | 14u << 16 | 2ull << 32);
 	vendor_set_pending_interruption(&vcpu, 1 | 4 << 1 | 0x80u << 16); /* INT 0x80 */
 	vmx_prepare_event(&vcpu);
 	assert_int_equal(vmcs[ENTRY_EVENT], 0x80 | 4u << 8 | VALID);
 	assert_int_equal(vmcs[ENTRY_LENGTH], 2);
 	vendor_set_pending_interruption(&vcpu, 1 | 2 << 1 | 3u << 16); /* an NMI of vector 3 */
 	assert_false(vendor_event_pending(&vcpu));
-	vendor_set_pending_interruption(&vcpu, 1 | 3 << 1 | 32u << 16); /* an exception of vector 32 */
+	vendor_set_pending_interruption(&vcpu,
+					1 | 3 << 1 | 32u << 16); /* an exception of vector 32 */
 	assert_false(vendor_event_pending(&vcpu));
 	vendor_set_pending_interruption(&vcpu, 1 | 1 << 1);
 	assert_false(vendor_event_pending(&vcpu));
@@ -467,7 +475,8 @@ int main(void)
 		cmocka_unit_test_setup(test_error_codes_are_as_entries_want_them, reset),
 		cmocka_unit_test_setup(test_double_fault, reset),
 		cmocka_unit_test_setup(test_pending_interruption, reset),
-		cmocka_unit_test_setup(test_what_waits_for_the_tpr_is_not_waited_for_by_a_window, reset),
+		cmocka_unit_test_setup(test_what_waits_for_the_tpr_is_not_waited_for_by_a_window,
+				       reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

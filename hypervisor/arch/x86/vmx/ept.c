@@ -1,19 +1,20 @@
 /*
  * Extended page tables (Intel SDM vol. 3, 28.3.2; tables 28-1 to 28-6).
  *
- * The MTRRs have no say behind EPT, and the entry's memory type stands in their place: write-back for RAM, uncacheable for what is
- * none, and with both the guest's PAT may still choose (28.3.7.2). PTE_UNCACHED takes that choice away ("ignore PAT"). The
- * processor sets A and D if the EPT pointer says so; else they stay as they were made.
+ * The MTRRs have no say behind EPT, and the entry's memory type stands in their place: write-back
+ * for RAM, uncacheable for what is none, and with both the guest's PAT may still choose (28.3.7.2).
+ * PTE_UNCACHED takes that choice away ("ignore PAT"). The processor sets A and D if the EPT pointer
+ * says so; else they stay as they were made.
  */
 #include "hypervisor/arch/x86/pagetable.h"
 
-#define EPT_READ      (1ull << 0)
-#define EPT_WRITE     (1ull << 1)
-#define EPT_EXECUTE   (1ull << 2)
-#define EPT_WRITEBACK (6ull << 3)
+#define EPT_READ       (1ull << 0)
+#define EPT_WRITE      (1ull << 1)
+#define EPT_EXECUTE    (1ull << 2)
+#define EPT_WRITEBACK  (6ull << 3)
 #define EPT_IGNORE_PAT (1ull << 6)
-#define EPT_ACCESSED  (1ull << 8)
-#define EPT_DIRTY     (1ull << 9)
+#define EPT_ACCESSED   (1ull << 8)
+#define EPT_DIRTY      (1ull << 9)
 
 static uint64_t select(uint32_t flags, uint32_t flag, uint64_t bits)
 {
@@ -27,8 +28,9 @@ uint64_t pte_state_bits(uint32_t flags)
 
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags)
 {
-	return spn << 12 | EPT_READ | (level ? PTE_LARGE : 0) | select(flags, PTE_WRITE, EPT_WRITE) |
-	       select(flags, PTE_EXECUTE, EPT_EXECUTE) | (flags & (PTE_UNCACHED | PTE_IO) ? 0 : EPT_WRITEBACK) |
+	return spn << 12 | EPT_READ | (level ? PTE_LARGE : 0) |
+	       select(flags, PTE_WRITE, EPT_WRITE) | select(flags, PTE_EXECUTE, EPT_EXECUTE) |
+	       (flags & (PTE_UNCACHED | PTE_IO) ? 0 : EPT_WRITEBACK) |
 	       select(flags, PTE_UNCACHED, EPT_IGNORE_PAT) | select(flags, PTE_IO, PTE_SOFT_IO) |
 	       select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
 }
@@ -40,8 +42,9 @@ uint64_t pte_table(uint64_t spn)
 
 uint32_t pte_flags_of(uint64_t entry)
 {
-	return PTE_READ | (entry & EPT_WRITE ? PTE_WRITE : 0) | (entry & EPT_EXECUTE ? PTE_EXECUTE : 0) |
-	       (entry & EPT_IGNORE_PAT ? PTE_UNCACHED : 0) | (entry & EPT_ACCESSED ? PTE_ACCESSED : 0) |
-	       (entry & EPT_DIRTY ? PTE_DIRTY : 0) | (entry & PTE_SOFT_IO ? PTE_IO : 0) |
-	       (entry & PTE_SOFT_OVERLAY ? PTE_OVERLAY : 0);
+	return PTE_READ | (entry & EPT_WRITE ? PTE_WRITE : 0) |
+	       (entry & EPT_EXECUTE ? PTE_EXECUTE : 0) |
+	       (entry & EPT_IGNORE_PAT ? PTE_UNCACHED : 0) |
+	       (entry & EPT_ACCESSED ? PTE_ACCESSED : 0) | (entry & EPT_DIRTY ? PTE_DIRTY : 0) |
+	       (entry & PTE_SOFT_IO ? PTE_IO : 0) | (entry & PTE_SOFT_OVERLAY ? PTE_OVERLAY : 0);
 }

@@ -5,9 +5,9 @@
 #include "hypervisor/arch/x86/vmx/vmx.h"
 
 /* Exit qualifications. */
-#define IO_IN	  (1u << 3)
-#define IO_STRING (1u << 4)
-#define IO_REP	  (1u << 5)
+#define IO_IN	   (1u << 3)
+#define IO_STRING  (1u << 4)
+#define IO_REP	   (1u << 5)
 #define DEBUG_BITS 0xe00fu /* of DR6: B0 to B3, BD, BS */
 #define SEGMENT_DS 3
 
@@ -16,7 +16,8 @@ static uint8_t instruction_length(void)
 	return (uint8_t)vmcs_read(VMCS_INSTRUCTION_LENGTH);
 }
 
-/* Qualification: 2:0 size - 1, 3 in, 4 string, 5 rep, 31:16 port. The instruction's information: 17:15 segment of OUTS. */
+/* Qualification: 2:0 size - 1, 3 in, 4 string, 5 rep, 31:16 port. The instruction's information:
+ * 17:15 segment of OUTS. */
 static void decode_io(struct intercept *intercept)
 {
 	uint64_t info = vmcs_read(VMCS_EXIT_QUALIFICATION);
@@ -51,7 +52,8 @@ static void decode_memory(struct vcpu *vcpu, struct intercept *intercept)
 	block_nmi_again(vcpu, info);
 }
 
-/* The exit comes before the exception's own effects: DR6 is left to us, and so is RIP behind an INT1. */
+/* The exit comes before the exception's own effects: DR6 is left to us, and so is RIP behind an
+ * INT1. */
 static void decode_debug(struct vcpu *vcpu, struct intercept *intercept, uint32_t event)
 {
 	uint64_t info = vmcs_read(VMCS_EXIT_QUALIFICATION);
@@ -79,7 +81,8 @@ static void decode_exception(struct vcpu *vcpu, struct intercept *intercept)
 	intercept->kind = INTERCEPT_EXCEPTION;
 	intercept->exception.vector = vector;
 	intercept->exception.has_error = event & EVENT_HAS_ERROR;
-	intercept->exception.error = intercept->exception.has_error ? (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE) : 0;
+	intercept->exception.error =
+		intercept->exception.has_error ? (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE) : 0;
 	intercept->exception.parameter = 0;
 	if (vector == EXC_PF)
 		intercept->exception.parameter = vmcs_read(VMCS_EXIT_QUALIFICATION);
@@ -97,8 +100,9 @@ static uint64_t register_value(const struct vcpu *vcpu, unsigned int gpr)
 }
 
 /*
- * Only a MOV to CR0 or CR4 that changes a bit of the host's exits. Those of CR4 a guest does not have. Those of CR0 are only shown: with the new
- * ones in the shadow the instruction does not exit again, and the processor does the rest of it.
+ * Only a MOV to CR0 or CR4 that changes a bit of the host's exits. Those of CR4 a guest does not
+ * have. Those of CR0 are only shown: with the new ones in the shadow the instruction does not exit
+ * again, and the processor does the rest of it.
  */
 static void decode_cr(struct vcpu *vcpu, struct intercept *intercept)
 {
@@ -106,9 +110,11 @@ static void decode_cr(struct vcpu *vcpu, struct intercept *intercept)
 	uint64_t value = register_value(vcpu, info >> 8 & 15);
 
 	intercept->kind = INTERCEPT_PROTECTED;
-	if ((info & 0x3f) != 0 || value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
+	if ((info & 0x3f) != 0 || value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) ||
+	    ((value & CR0_NW) && !(value & CR0_CD)))
 		return;
-	vmx_set(vcpu, STATE_CR0_SHADOW, (vmx_get(vcpu, STATE_CR0_SHADOW) & ~CR0_HOST_OWNED) | (value & CR0_HOST_OWNED));
+	vmx_set(vcpu, STATE_CR0_SHADOW,
+		(vmx_get(vcpu, STATE_CR0_SHADOW) & ~CR0_HOST_OWNED) | (value & CR0_HOST_OWNED));
 	intercept->kind = INTERCEPT_NOTHING;
 }
 
@@ -170,8 +176,8 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 }
 
 /*
- * An event whose delivery the exit interrupted goes in again, unless it was a software one, which RIP will raise again. An NMI among
- * them has blocked further ones already, and could not go in.
+ * An event whose delivery the exit interrupted goes in again, unless it was a software one, which
+ * RIP will raise again. An NMI among them has blocked further ones already, and could not go in.
  */
 static void keep_event(struct vcpu *vcpu)
 {
@@ -189,7 +195,8 @@ static void keep_event(struct vcpu *vcpu)
 		vendor_set_nmi_blocked(vcpu, false);
 }
 
-/* The guest was not entered: an NMI came first, or the processor refuses the VMCS. Its state is as it was. */
+/* The guest was not entered: an NMI came first, or the processor refuses the VMCS. Its state is as
+ * it was. */
 static void decode_no_entry(struct vcpu *vcpu, struct intercept *intercept)
 {
 	intercept->kind = INTERCEPT_INTERRUPT;
@@ -253,7 +260,8 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	}
 }
 
-/* Without single-stepping this is all; a stepped instruction raises #DB as the processor would have. */
+/* Without single-stepping this is all; a stepped instruction raises #DB as the processor would
+ * have. */
 void vendor_skip(struct vcpu *vcpu, uint8_t length)
 {
 	uint64_t rip = vcpu->rip + length, flags = vmx_get(vcpu, STATE_RFLAGS);

@@ -1,5 +1,6 @@
 /*
- * Events for the guest: one at a time by the VM entry, the rest waits for a window (Intel SDM vol. 3, 26.6, 24.4.2).
+ * Events for the guest: one at a time by the VM entry, the rest waits for a window (Intel SDM vol.
+ * 3, 26.6, 24.4.2).
  */
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
@@ -59,7 +60,8 @@ static bool pushes_error(unsigned int vector)
 	return vector == EXC_DF || (vector >= 10 && vector <= 14) || vector == EXC_AC;
 }
 
-/* An exception has an error code if and only if it is one of those that have, and not in real mode: other combinations are refused. */
+/* An exception has an error code if and only if it is one of those that have, and not in real mode:
+ * other combinations are refused. */
 void vmx_prepare_event(struct vcpu *vcpu)
 {
 	struct vmx *vmx = vcpu->vmx;
@@ -126,8 +128,9 @@ void vendor_nmi_window(struct vcpu *vcpu, bool wanted)
 }
 
 /*
- * What waits above the TPR waits for IF and the end of a shadow: an interrupt window. What the TPR holds back waits for
- * that first: the threshold, under which the TPR falls just when the interrupt's priority is above it.
+ * What waits above the TPR waits for IF and the end of a shadow: an interrupt window. What the TPR
+ * holds back waits for that first: the threshold, under which the TPR falls just when the
+ * interrupt's priority is above it.
  */
 void vmx_prepare_windows(struct vcpu *vcpu)
 {
@@ -160,7 +163,8 @@ void vendor_set_cr8(struct vcpu *vcpu, uint32_t cr8)
 	vcpu->vmx->virtual_apic[TPR] = (uint8_t)(cr8 << 4);
 }
 
-/* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (as here), error valid 4, length 8:5, vector 31:16, error code 63:32. */
+/* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (as here), error valid 4, length 8:5,
+ * vector 31:16, error code 63:32. */
 uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu)
 {
 	const struct vmx *vmx = vcpu->vmx;

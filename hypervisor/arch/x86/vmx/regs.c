@@ -6,14 +6,14 @@
 
 #define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
-#define CODE	     (HV_X64_REGISTER_CS - HV_X64_REGISTER_ES)
-#define STACK	     (HV_X64_REGISTER_SS - HV_X64_REGISTER_ES)
-#define TASK	     (HV_X64_REGISTER_TR - HV_X64_REGISTER_ES)
-#define RIGHTS_MASK  0xf0ffu /* as in the TLFS; 11:8 are reserved */
-#define RIGHTS_PRESENT  (1u << 7)
-#define RIGHTS_S     (1u << 4)
+#define CODE		(HV_X64_REGISTER_CS - HV_X64_REGISTER_ES)
+#define STACK		(HV_X64_REGISTER_SS - HV_X64_REGISTER_ES)
+#define TASK		(HV_X64_REGISTER_TR - HV_X64_REGISTER_ES)
+#define RIGHTS_MASK	0xf0ffu /* as in the TLFS; 11:8 are reserved */
+#define RIGHTS_PRESENT	(1u << 7)
+#define RIGHTS_S	(1u << 4)
 #define RIGHTS_ACCESSED (1u << 0)
-#define RIGHTS_BUSY  (1u << 1)
+#define RIGHTS_BUSY	(1u << 1)
 
 /* Plain 64-bit registers that a guest may have any value of, as far as the processor lets it. */
 static const struct field {
@@ -21,26 +21,26 @@ static const struct field {
 	uint32_t msr; /* 0: none */
 	uint8_t state;
 } fields[] = {
-	{ HV_X64_REGISTER_RSP, 0, STATE_RSP },
-	{ HV_X64_REGISTER_CR3, 0, STATE_CR3 },
-	{ HV_X64_REGISTER_DR7, 0, STATE_DR7 },
-	{ HV_X64_REGISTER_DEBUG_CTL, MSR_DEBUGCTL, STATE_DEBUGCTL },
-	{ HV_X64_REGISTER_PAT, MSR_PAT, STATE_PAT },
-	{ HV_X64_REGISTER_SYSENTER_CS, MSR_SYSENTER_CS, STATE_SYSENTER_CS },
-	{ HV_X64_REGISTER_SYSENTER_ESP, MSR_SYSENTER_ESP, STATE_SYSENTER_ESP },
-	{ HV_X64_REGISTER_SYSENTER_EIP, MSR_SYSENTER_EIP, STATE_SYSENTER_EIP },
-	{ 0, MSR_FS_BASE, STATE_BASE + HV_X64_REGISTER_FS - HV_X64_REGISTER_ES },
-	{ 0, MSR_GS_BASE, STATE_BASE + HV_X64_REGISTER_GS - HV_X64_REGISTER_ES },
+	{HV_X64_REGISTER_RSP, 0, STATE_RSP},
+	{HV_X64_REGISTER_CR3, 0, STATE_CR3},
+	{HV_X64_REGISTER_DR7, 0, STATE_DR7},
+	{HV_X64_REGISTER_DEBUG_CTL, MSR_DEBUGCTL, STATE_DEBUGCTL},
+	{HV_X64_REGISTER_PAT, MSR_PAT, STATE_PAT},
+	{HV_X64_REGISTER_SYSENTER_CS, MSR_SYSENTER_CS, STATE_SYSENTER_CS},
+	{HV_X64_REGISTER_SYSENTER_ESP, MSR_SYSENTER_ESP, STATE_SYSENTER_ESP},
+	{HV_X64_REGISTER_SYSENTER_EIP, MSR_SYSENTER_EIP, STATE_SYSENTER_EIP},
+	{0, MSR_FS_BASE, STATE_BASE + HV_X64_REGISTER_FS - HV_X64_REGISTER_ES},
+	{0, MSR_GS_BASE, STATE_BASE + HV_X64_REGISTER_GS - HV_X64_REGISTER_ES},
 };
 
 static const struct {
 	uint32_t name, msr;
 } syscall[SYSCALL_COUNT] = {
-	[SYSCALL_STAR] = { HV_X64_REGISTER_STAR, MSR_STAR },
-	[SYSCALL_LSTAR] = { HV_X64_REGISTER_LSTAR, MSR_LSTAR },
-	[SYSCALL_CSTAR] = { HV_X64_REGISTER_CSTAR, MSR_CSTAR },
-	[SYSCALL_SFMASK] = { HV_X64_REGISTER_SFMASK, MSR_SFMASK },
-	[SYSCALL_KERNEL_GS_BASE] = { HV_X64_REGISTER_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE },
+	[SYSCALL_STAR] = {HV_X64_REGISTER_STAR, MSR_STAR},
+	[SYSCALL_LSTAR] = {HV_X64_REGISTER_LSTAR, MSR_LSTAR},
+	[SYSCALL_CSTAR] = {HV_X64_REGISTER_CSTAR, MSR_CSTAR},
+	[SYSCALL_SFMASK] = {HV_X64_REGISTER_SFMASK, MSR_SFMASK},
+	[SYSCALL_KERNEL_GS_BASE] = {HV_X64_REGISTER_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE},
 };
 
 static const struct field *field_by_name(uint32_t name)
@@ -117,11 +117,14 @@ static void segment_get(const struct vcpu *vcpu, unsigned int i, struct hv_x64_s
 	to->base = vmx_get(vcpu, STATE_BASE + i);
 	to->limit = (uint32_t)vmx_get(vcpu, STATE_LIMIT + i);
 	to->selector = (uint16_t)vmx_get(vcpu, STATE_SELECTOR + i);
-	to->attributes = (uint16_t)(rights & RIGHTS_MASK & (rights & RIGHTS_UNUSABLE ? ~RIGHTS_PRESENT : ~0u));
+	to->attributes = (uint16_t)(rights & RIGHTS_MASK &
+				    (rights & RIGHTS_UNUSABLE ? ~RIGHTS_PRESENT : ~0u));
 }
 
-/* Entries want the bits that the processor itself would have set in the descriptor: accessed, and the task busy. */
-static void segment_set(struct vcpu *vcpu, unsigned int i, const struct hv_x64_segment_register *from)
+/* Entries want the bits that the processor itself would have set in the descriptor: accessed, and
+ * the task busy. */
+static void segment_set(struct vcpu *vcpu, unsigned int i,
+			const struct hv_x64_segment_register *from)
 {
 	uint32_t rights = from->attributes & RIGHTS_MASK;
 
@@ -169,7 +172,9 @@ static void table_set(struct vcpu *vcpu, uint32_t name, const union hv_register_
 /* CR2 and DR6, which no entry switches; DR6 is 32 bits wide. */
 static uint64_t *beside(struct vcpu *vcpu, uint32_t name)
 {
-	return name == HV_X64_REGISTER_CR2 ? &vcpu->vmx->cr2 : name == HV_X64_REGISTER_DR6 ? &vcpu->vmx->dr6 : NULL;
+	return name == HV_X64_REGISTER_CR2   ? &vcpu->vmx->cr2
+	       : name == HV_X64_REGISTER_DR6 ? &vcpu->vmx->dr6
+					     : NULL;
 }
 
 hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_register_value *value)
@@ -222,12 +227,12 @@ static hv_status_t control_set(struct vcpu *vcpu, uint32_t name, uint64_t value)
 	default:
 		return HV_STATUS_INVALID_PARAMETER;
 	}
-	vcpu->vmx->pdptes_stale = true;
-	vendor_flush_tlb(vcpu);
+	vmx_paging_changed(vcpu);
 	return HV_STATUS_SUCCESS;
 }
 
-hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv_register_value *value)
+hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name,
+				const union hv_register_value *value)
 {
 	const struct field *f = field_by_name(name);
 	int which = syscall_by_name(name);
@@ -235,10 +240,12 @@ hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv
 	if (f && name != HV_X64_REGISTER_CR3) {
 		vmx_set(vcpu, f->state, value->reg64);
 	} else if (which >= 0) {
-		return syscall_set(vcpu, which, value->reg64) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
+		return syscall_set(vcpu, which, value->reg64) ? HV_STATUS_SUCCESS
+							      : HV_STATUS_INVALID_REGISTER_VALUE;
 	} else if (beside(vcpu, name)) {
 		vendor_sync(vcpu);
-		*beside(vcpu, name) = name == HV_X64_REGISTER_DR6 ? (uint32_t)value->reg64 : value->reg64;
+		*beside(vcpu, name) =
+			name == HV_X64_REGISTER_DR6 ? (uint32_t)value->reg64 : value->reg64;
 		vendor_resync(vcpu);
 	} else if (is_segment(name)) {
 		segment_set(vcpu, name - HV_X64_REGISTER_ES, &value->segment);
@@ -308,7 +315,8 @@ enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t va
 		return syscall_set(vcpu, which, value) ? ACCESS_OK : ACCESS_FAULT;
 	if (!f)
 		return ACCESS_PARENT;
-	if (msr == MSR_PAT ? !pat_valid(value) : msr != MSR_DEBUGCTL && msr != MSR_SYSENTER_CS && !canonical(value))
+	if (msr == MSR_PAT ? !pat_valid(value)
+			   : msr != MSR_DEBUGCTL && msr != MSR_SYSENTER_CS && !canonical(value))
 		return ACCESS_FAULT;
 	vmx_set(vcpu, f->state, msr == MSR_DEBUGCTL ? value & 3 : value);
 	return ACCESS_OK;
@@ -330,14 +338,16 @@ uint64_t vendor_get_cr(const struct vcpu *vcpu, unsigned int number)
 {
 	switch (number) {
 	case 0:
-		return (vmx_get(vcpu, STATE_CR0) & ~CR0_HOST_OWNED) | (vmx_get(vcpu, STATE_CR0_SHADOW) & CR0_HOST_OWNED);
+		return (vmx_get(vcpu, STATE_CR0) & ~CR0_HOST_OWNED) |
+		       (vmx_get(vcpu, STATE_CR0_SHADOW) & CR0_HOST_OWNED);
 	case 2:
 		vendor_sync((struct vcpu *)vcpu);
 		return vcpu->vmx->cr2;
 	case 3:
 		return vmx_get(vcpu, STATE_CR3);
 	default:
-		return (vmx_get(vcpu, STATE_CR4) & ~CR4_HOST_OWNED) | (vmx_get(vcpu, STATE_CR4_SHADOW) & CR4_HOST_OWNED);
+		return (vmx_get(vcpu, STATE_CR4) & ~CR4_HOST_OWNED) |
+		       (vmx_get(vcpu, STATE_CR4_SHADOW) & CR4_HOST_OWNED);
 	}
 }
 
@@ -353,7 +363,8 @@ uint8_t vendor_get_cpl(const struct vcpu *vcpu)
 
 static bool in_long_code(const struct vcpu *vcpu)
 {
-	return (vmx_get(vcpu, STATE_EFER) & EFER_LMA) && (vmx_get(vcpu, STATE_RIGHTS + CODE) & RIGHTS_LONG);
+	return (vmx_get(vcpu, STATE_EFER) & EFER_LMA) &&
+	       (vmx_get(vcpu, STATE_RIGHTS + CODE) & RIGHTS_LONG);
 }
 
 unsigned int vendor_code_bits(const struct vcpu *vcpu)

@@ -1,10 +1,11 @@
 /*
- * The way into the guest and back. The VMCS switches RSP, RIP, RFLAGS and the control state; the other general registers are
- * switched here.
+ * The way into the guest and back. The VMCS switches RSP, RIP, RFLAGS and the control state; the
+ * other general registers are switched here.
  *
- * VMX has nothing like SVM's GIF, so an NMI may arrive anywhere in the hypervisor. Its gate only records it, and whoever enters the
- * guest or halts looks at the record. Between that look and the entry (or the halt) an NMI would be noticed late: so the gate, when it finds that
- * it interrupted one of these two stretches, goes on behind it.
+ * VMX has nothing like SVM's GIF, so an NMI may arrive anywhere in the hypervisor. Its gate only
+ * records it, and whoever enters the guest or halts looks at the record. Between that look and the
+ * entry (or the halt) an NMI would be noticed late: so the gate, when it finds that it interrupted
+ * one of these two stretches, goes on behind it.
  */
 #include "include/boot/handoff.h"
 
@@ -111,7 +112,10 @@ handle:
 	ret
 	.size vendor_run, . - vendor_run
 
-/* vmx_wait(recorded): sleeps until an interrupt, but not if an NMI was recorded. IF is clear; STI lets nothing in before HLT. */
+/*
+ * vmx_wait(recorded): sleeps until an interrupt, but not if an NMI was recorded. IF is clear; STI
+ * lets nothing in before HLT.
+ */
 	.text
 	.globl vmx_wait
 	.type vmx_wait, @function

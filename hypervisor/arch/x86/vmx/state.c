@@ -5,9 +5,10 @@
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/lp.h"
 
-#define SEGMENT_FIELDS(state, field)                                                                      \
-	[(state)] = (field), [(state) + 1] = (field) + 2, [(state) + 2] = (field) + 4, [(state) + 3] = (field) + 6, \
-	[(state) + 4] = (field) + 8, [(state) + 5] = (field) + 10, [(state) + 6] = (field) + 12, [(state) + 7] = (field) + 14
+#define SEGMENT_FIELDS(state, field)                                                               \
+	[(state)] = (field), [(state) + 1] = (field) + 2, [(state) + 2] = (field) + 4,             \
+	[(state) + 3] = (field) + 6, [(state) + 4] = (field) + 8, [(state) + 5] = (field) + 10,    \
+	[(state) + 6] = (field) + 12, [(state) + 7] = (field) + 14
 
 static const uint16_t fields[STATE_COUNT] = {
 	[STATE_RSP] = VMCS_GUEST_RSP,
@@ -39,23 +40,28 @@ static const uint16_t fields[STATE_COUNT] = {
 	[STATE_EXCEPTIONS] = VMCS_EXCEPTION_BITMAP,
 };
 
-/* A root VP's is not complete while a child runs on its LP, where alone it is looked at: then its VMCS is made current. */
-static uint64_t read_elsewhere(const struct vcpu *vcpu, unsigned int state)
+static uint64_t read_beside_child(const struct vcpu *root, unsigned int state)
 {
 	uint64_t value;
 
-	vmx_make_current(vcpu);
+	vmx_make_current(root);
 	value = vmcs_read(fields[state]);
 	vmx_make_current(lp_this()->current);
 	return value;
 }
 
+/*
+ * Only a root VP's is not complete while it is not loaded, and that is while a child runs on its
+ * LP: there its VMCS is made current. From another LP it must not be touched.
+ */
 uint64_t vmx_get(const struct vcpu *vcpu, unsigned int state)
 {
+	const struct lp *lp = lp_this();
 	struct vmx *vmx = vcpu->vmx;
 
-	if (!(vmx->valid & 1ull << state)) {
-		vmx->state[state] = lp_this()->current == vcpu ? vmcs_read(fields[state]) : read_elsewhere(vcpu, state);
+	if (!(vmx->valid & 1ull << state) && vcpu->lp == lp) {
+		vmx->state[state] =
+			lp->current == vcpu ? vmcs_read(fields[state]) : read_beside_child(vcpu, state);
 		vmx->valid |= 1ull << state;
 	}
 	return vmx->state[state];
@@ -110,5 +116,6 @@ void vmx_set_cr4(struct vcpu *vcpu, uint64_t value)
 void vmx_set_efer(struct vcpu *vcpu, uint64_t value)
 {
 	vmx_set(vcpu, STATE_EFER, value);
-	vmx_set(vcpu, STATE_ENTRY_CONTROLS, vmx_facts.entry | (value & EFER_LMA ? ENTRY_GUEST_64 : 0));
+	vmx_set(vcpu, STATE_ENTRY_CONTROLS,
+		vmx_facts.entry | (value & EFER_LMA ? ENTRY_GUEST_64 : 0));
 }

@@ -1,10 +1,12 @@
 /*
- * A task switch always exits, after the processor has checked the gate and the descriptor of the new task; the switch itself is done
- * here (Intel SDM vol. 3, 7.3 and 25.4.2). Tasks of the 16-bit kind are not known: a switch from or to one is an invalid task.
+ * A task switch always exits, after the processor has checked the gate and the descriptor of the
+ * new task; the switch itself is done here (Intel SDM vol. 3, 7.3 and 25.4.2). Tasks of the 16-bit
+ * kind are not known: a switch from or to one is an invalid task.
  */
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/arch/x86/walk.h"
+#include "hypervisor/run.h"
 #include "lib/string.h"
 
 #define SOURCE_CALL 0
@@ -17,20 +19,20 @@
 #define DR6_TASK       (1u << 15)
 #define DR7_LOCAL      0x155u
 
-#define RIGHTS_TYPE    0xfu
-#define RIGHTS_CODE    (1u << 3)
-#define RIGHTS_CONFORMING (1u << 2)
-#define RIGHTS_WRITE   (1u << 1) /* of a data segment */
-#define RIGHTS_READ    (1u << 1) /* of a code segment */
-#define RIGHTS_S       (1u << 4)
-#define RIGHTS_PRESENT (1u << 7)
-#define RIGHTS_4K      (1u << 15)
-#define DESCRIPTOR_BUSY (1ull << 41)
+#define RIGHTS_TYPE	    0xfu
+#define RIGHTS_CODE	    (1u << 3)
+#define RIGHTS_CONFORMING   (1u << 2)
+#define RIGHTS_WRITE	    (1u << 1) /* of a data segment */
+#define RIGHTS_READ	    (1u << 1) /* of a code segment */
+#define RIGHTS_S	    (1u << 4)
+#define RIGHTS_PRESENT	    (1u << 7)
+#define RIGHTS_4K	    (1u << 15)
+#define DESCRIPTOR_BUSY	    (1ull << 41)
 #define DESCRIPTOR_ACCESSED (1ull << 40)
-#define TYPE_LDT       2
-#define TYPE_TASK_32_BIT (1u << 3) /* of the four types of tasks, those of 32 bits */
-#define EXC_TS	       10
-#define EXC_NP	       11
+#define TYPE_LDT	    2
+#define TYPE_TASK_32_BIT    (1u << 3) /* of the four types of tasks, those of 32 bits */
+#define EXC_TS		    10
+#define EXC_NP		    11
 
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
 
@@ -59,8 +61,9 @@ static bool access(struct vcpu *vcpu, uint32_t linear, void *data, uint32_t size
 		gpa_t gpa;
 
 		part = part < size ? part : size;
-		if (walk_gva(vcpu, (gva_t){ linear & ~(uint32_t)PAGE_MASK }, (write ? WALK_WRITE : WALK_READ) | WALK_SET_BITS,
-			     &gpa, &error) != HV_TRANSLATE_GVA_SUCCESS) {
+		if (walk_gva(vcpu, (gva_t){linear & ~(uint32_t)PAGE_MASK},
+			     (write ? WALK_WRITE : WALK_READ) | WALK_SET_BITS, &gpa,
+			     &error) != HV_TRANSLATE_GVA_SUCCESS) {
 			vendor_inject_page_fault(vcpu, linear, error);
 			return false;
 		}
@@ -82,7 +85,8 @@ static bool descriptor_at(const struct vcpu *vcpu, uint16_t selector, uint32_t *
 	bool local = selector & SELECTOR_LOCAL;
 	uint64_t limit = vmx_get(vcpu, local ? STATE_LIMIT + LDTR : STATE_GDTR_LIMIT);
 
-	*linear = (uint32_t)vmx_get(vcpu, local ? STATE_BASE + LDTR : STATE_GDTR_BASE) + (selector & ~7u);
+	*linear = (uint32_t)vmx_get(vcpu, local ? STATE_BASE + LDTR : STATE_GDTR_BASE) +
+		  (selector & ~7u);
 	return (selector | 7u) <= limit;
 }
 
@@ -97,7 +101,8 @@ static void segment_fill(struct vcpu *vcpu, unsigned int i, uint16_t selector, u
 	uint32_t limit = (uint32_t)((descriptor & 0xffff) | (descriptor >> 32 & 0xf0000));
 
 	vmx_set(vcpu, STATE_SELECTOR + i, selector);
-	vmx_set(vcpu, STATE_BASE + i, (descriptor >> 16 & 0xffffff) | (descriptor >> 32 & 0xff000000));
+	vmx_set(vcpu, STATE_BASE + i,
+		(descriptor >> 16 & 0xffffff) | (descriptor >> 32 & 0xff000000));
 	vmx_set(vcpu, STATE_LIMIT + i, rights & RIGHTS_4K ? limit << 12 | 0xfff : limit);
 	vmx_set(vcpu, STATE_RIGHTS + i, rights);
 }
@@ -105,7 +110,8 @@ static void segment_fill(struct vcpu *vcpu, unsigned int i, uint16_t selector, u
 static void segment_none(struct vcpu *vcpu, unsigned int i, uint16_t selector)
 {
 	vmx_set(vcpu, STATE_SELECTOR + i, selector);
-	vmx_set(vcpu, STATE_RIGHTS + i, RIGHTS_UNUSABLE | (i == SS ? vmx_get(vcpu, STATE_RIGHTS + SS) & 0x60 : 0));
+	vmx_set(vcpu, STATE_RIGHTS + i,
+		RIGHTS_UNUSABLE | (i == SS ? vmx_get(vcpu, STATE_RIGHTS + SS) & 0x60 : 0));
 }
 
 static void segment_virtual_8086(struct vcpu *vcpu, unsigned int i, uint16_t selector)
@@ -122,16 +128,20 @@ static bool fits(unsigned int i, uint16_t selector, uint32_t rights, unsigned in
 	unsigned int dpl = rights >> 5 & 3, rpl = selector & 3;
 
 	if (i == LDTR)
-		return !(selector & SELECTOR_LOCAL) && (rights & (RIGHTS_S | RIGHTS_TYPE)) == TYPE_LDT;
+		return !(selector & SELECTOR_LOCAL) &&
+		       (rights & (RIGHTS_S | RIGHTS_TYPE)) == TYPE_LDT;
 	if (!(rights & RIGHTS_S))
 		return false;
 	if (i == CS)
-		return (rights & RIGHTS_CODE) && (rights & RIGHTS_CONFORMING ? dpl <= rpl : dpl == rpl);
+		return (rights & RIGHTS_CODE) &&
+		       (rights & RIGHTS_CONFORMING ? dpl <= rpl : dpl == rpl);
 	if (i == SS)
-		return !(rights & RIGHTS_CODE) && (rights & RIGHTS_WRITE) && dpl == cpl && rpl == cpl;
+		return !(rights & RIGHTS_CODE) && (rights & RIGHTS_WRITE) && dpl == cpl &&
+		       rpl == cpl;
 	if (!(rights & RIGHTS_CODE))
 		return dpl >= cpl && dpl >= rpl;
-	return (rights & RIGHTS_READ) && ((rights & RIGHTS_CONFORMING) || (dpl >= cpl && dpl >= rpl));
+	return (rights & RIGHTS_READ) &&
+	       ((rights & RIGHTS_CONFORMING) || (dpl >= cpl && dpl >= rpl));
 }
 
 /* In the new task already, so that its handlers see the fault. False: one was injected. */
@@ -154,7 +164,11 @@ static bool segment_load(struct vcpu *vcpu, unsigned int i, uint16_t selector, u
 		return false;
 	}
 	if (!(rights_of(descriptor) & RIGHTS_PRESENT)) {
-		vendor_inject_exception(vcpu, i == SS ? EXC_SS : i == LDTR ? EXC_TS : EXC_NP, true, selector & ~3u);
+		vendor_inject_exception(vcpu,
+					i == SS	    ? EXC_SS
+					: i == LDTR ? EXC_TS
+						    : EXC_NP,
+					true, selector & ~3u);
 		return false;
 	}
 	if (i != LDTR && !(descriptor & DESCRIPTOR_ACCESSED)) {
@@ -180,8 +194,7 @@ static void registers_load(struct vcpu *vcpu, const struct task *task)
 {
 	if ((vmx_get(vcpu, STATE_CR0) & CR0_PG) && task->cr3 != vmx_get(vcpu, STATE_CR3)) {
 		vmx_set(vcpu, STATE_CR3, task->cr3);
-		vcpu->vmx->pdptes_stale = true;
-		vendor_flush_tlb(vcpu);
+		vmx_paging_changed(vcpu);
 	}
 	vcpu->rip = task->eip;
 	vmx_set(vcpu, STATE_RFLAGS, (task->eflags & 0x3f7fd5) | RFLAGS_FIXED);
@@ -193,13 +206,14 @@ static void registers_load(struct vcpu *vcpu, const struct task *task)
 	}
 	vmx_set(vcpu, STATE_CR0, vmx_get(vcpu, STATE_CR0) | CR0_TS);
 	vmx_set(vcpu, STATE_DR7, vmx_get(vcpu, STATE_DR7) & ~(uint64_t)DR7_LOCAL);
-	vmx_set(vcpu, STATE_INTERRUPTIBILITY, vmx_get(vcpu, STATE_INTERRUPTIBILITY) & ~(uint64_t)BLOCKED_SHADOW);
+	vmx_set(vcpu, STATE_INTERRUPTIBILITY,
+		vmx_get(vcpu, STATE_INTERRUPTIBILITY) & ~(uint64_t)BLOCKED_SHADOW);
 	vmx_set(vcpu, STATE_PENDING_DEBUG, 0);
 }
 
 static bool segments_load(struct vcpu *vcpu, const struct task *task)
 {
-	static const uint8_t order[] = { CS, SS, DS, ES, FS, GS };
+	static const uint8_t order[] = {CS, SS, DS, ES, FS, GS};
 	bool virtual_8086 = task->eflags & RFLAGS_VM;
 	unsigned int cpl = virtual_8086 ? 3 : task->segments[CS] & 3;
 
@@ -222,14 +236,16 @@ static bool push_error(struct vcpu *vcpu, uint32_t error)
 {
 	uint32_t esp = (uint32_t)vmx_get(vcpu, STATE_RSP) - 4;
 
-	if (!access(vcpu, (uint32_t)vmx_get(vcpu, STATE_BASE + SS) + esp, &error, sizeof(error), true))
+	if (!access(vcpu, (uint32_t)vmx_get(vcpu, STATE_BASE + SS) + esp, &error, sizeof(error),
+		    true))
 		return false;
 	vmx_set(vcpu, STATE_RSP, esp);
 	return true;
 }
 
 /* The old task is written and the new one read before anything of the VP changes. */
-static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t selector, uint64_t eip, struct task *task)
+static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t selector, uint64_t eip,
+			   struct task *task)
 {
 	uint32_t old_base = (uint32_t)vmx_get(vcpu, STATE_BASE + TR), new_at, old_at, base;
 	uint16_t old = (uint16_t)vmx_get(vcpu, STATE_SELECTOR + TR);
@@ -243,12 +259,14 @@ static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t sele
 	if (!access(vcpu, new_at, &descriptor, sizeof(descriptor), false) ||
 	    !access(vcpu, old_at, &old_descriptor, sizeof(old_descriptor), false))
 		return false;
-	if (!(vmx_get(vcpu, STATE_RIGHTS + TR) & old_descriptor >> 40 & descriptor >> 40 & TYPE_TASK_32_BIT)) {
+	if (!(vmx_get(vcpu, STATE_RIGHTS + TR) & old_descriptor >> 40 & descriptor >> 40 &
+	      TYPE_TASK_32_BIT)) {
 		vendor_inject_exception(vcpu, EXC_TS, true, selector & ~3u);
 		return false;
 	}
 	base = (uint32_t)((descriptor >> 16 & 0xffffff) | (descriptor >> 32 & 0xff000000));
-	task_save(vcpu, &saved, eip, source == SOURCE_IRET ? eflags & ~(uint64_t)RFLAGS_NT : eflags);
+	task_save(vcpu, &saved, eip,
+		  source == SOURCE_IRET ? eflags & ~(uint64_t)RFLAGS_NT : eflags);
 	if (!access(vcpu, base, task, sizeof(*task), false) ||
 	    !access(vcpu, old_base + SAVED_FROM, (uint8_t *)&saved + SAVED_FROM, SAVED_SIZE, true))
 		return false;
@@ -261,16 +279,20 @@ static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t sele
 		if (!access(vcpu, base, &old, sizeof(old), true))
 			return false;
 	}
-	if (source != SOURCE_IRET && !access(vcpu, new_at, &(uint64_t){ descriptor | DESCRIPTOR_BUSY }, sizeof(descriptor), true))
+	if (source != SOURCE_IRET &&
+	    !access(vcpu, new_at, &(uint64_t){descriptor | DESCRIPTOR_BUSY}, sizeof(descriptor),
+		    true))
 		return false;
 	segment_fill(vcpu, TR, selector, descriptor | DESCRIPTOR_BUSY);
 	return true;
 }
 
-/* An instruction's own switch continues behind it; an event's where the event came, unless it was an instruction as well. */
+/* An instruction's own switch continues behind it; an event's where the event came, unless it was
+ * an instruction as well. */
 static uint64_t resume_at(const struct vcpu *vcpu, unsigned int source, uint32_t event)
 {
-	if (source == SOURCE_GATE && (event & EVENT_VALID) && (event & EVENT_TYPE_MASK) < EVENT_SOFTWARE)
+	if (source == SOURCE_GATE && (event & EVENT_VALID) &&
+	    (event & EVENT_TYPE_MASK) < EVENT_SOFTWARE)
 		return vcpu->rip;
 	return vcpu->rip + vmcs_read(VMCS_INSTRUCTION_LENGTH);
 }
@@ -292,6 +314,7 @@ void vmx_task_switch(struct vcpu *vcpu, struct intercept *intercept)
 	unsigned int source = info >> 30 & 3;
 	struct task task;
 
+	run_leave_guest(vcpu); /* guest memory is under a lock */
 	intercept->kind = INTERCEPT_NOTHING;
 	vcpu->vmx->event = 0;
 	if ((event & EVENT_VALID) && (event & EVENT_TYPE_MASK) == EVENT_NMI)

@@ -1,6 +1,7 @@
 /*
- * The virtual-machine control structure (Intel SDM vol. 3, chapters 24 to 27, appendices A to C): field encodings, controls and
- * exit reasons that are used, and the two instructions that reach the fields.
+ * The virtual-machine control structure (Intel SDM vol. 3, chapters 24 to 27, appendices A to C):
+ * field encodings, controls and exit reasons that are used, and the two instructions that reach the
+ * fields.
  */
 #ifndef VMX_VMCS_H
 #define VMX_VMCS_H
@@ -145,7 +146,7 @@ enum vmcs_field {
 #define EVENT_PRIVILEGED    (5u << 8) /* INT1 */
 #define EVENT_SOFTWARE_TRAP (6u << 8) /* INT3, INTO */
 #define EVENT_HAS_ERROR	    (1u << 11)
-#define EVENT_NMI_UNBLOCKED (1u << 12) /* in VMCS_EXIT_EVENT and the qualification of an EPT violation */
+#define EVENT_NMI_UNBLOCKED (1u << 12) /* also in the qualification of an EPT violation */
 #define EVENT_VALID	    (1u << 31)
 
 /* Interruptibility. */

@@ -1,9 +1,9 @@
 /*
- * VMX on an LP, and the VMCS of a VP: what makes it exit, what does not, and the state after INIT (Intel SDM vol. 3, chapters 23,
- * 24 and 31; table 9-1 for the state).
+ * VMX on an LP, and the VMCS of a VP: what makes it exit, what does not, and the state after INIT
+ * (Intel SDM vol. 3, chapters 23, 24 and 31; table 9-1 for the state).
  *
- * A VMCS is active on one LP at most. A root VP's stays on its own; a child's is cleared whenever the VP is taken off an LP, and so in memory
- * whole.
+ * A VMCS is active on one LP at most. A root VP's stays on its own; a child's is cleared whenever
+ * the VP is taken off an LP, and so in memory whole.
  */
 #include "hypervisor/arch/x86/vmx/vmx.h"
 
@@ -18,16 +18,17 @@
 /* What run.S knows by number. */
 _Static_assert(offsetof(struct vcpu, gpr) == 0 && offsetof(struct vcpu, vmx) == 136, "run.S");
 _Static_assert(offsetof(struct vcpu, lp) == 168, "run.S");
-_Static_assert(offsetof(struct vmx, launched) == 0x400 && offsetof(struct vmx, entry) == 0x401, "run.S");
+_Static_assert(offsetof(struct vmx, launched) == 0x400 && offsetof(struct vmx, entry) == 0x401,
+	       "run.S");
 _Static_assert(offsetof(struct lp, nmi_recorded) == 9 && sizeof(struct lp) == 128, "run.S");
 _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "one page");
 
-#define VPID_COUNT   65536
+#define VPID_COUNT     65536
 #define INVALIDATE_ONE 1 /* INVEPT and INVVPID: of one EPT pointer, of one VPID; of all */
 #define INVALIDATE_ALL 2
-#define SELECTOR_CODE 8
-#define SELECTOR_DATA 16
-#define SELECTOR_TSS  24
+#define SELECTOR_CODE  8
+#define SELECTOR_DATA  16
+#define SELECTOR_TSS   24
 
 struct vmx_facts vmx_facts;
 
@@ -39,8 +40,8 @@ static uint8_t vmxon_regions[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(
 
 /* The state of these is switched by entries and exits, or by vendor_load() and vendor_save(). */
 static const uint32_t direct_msrs[] = {
-	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,	  MSR_LSTAR,	      MSR_CSTAR,
-	MSR_SFMASK,	 MSR_FS_BASE,	   MSR_GS_BASE,	     MSR_KERNEL_GS_BASE,
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,	  MSR_LSTAR,
+	MSR_CSTAR,	 MSR_SFMASK,	   MSR_FS_BASE,	     MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
 static const uint32_t syscall_msrs[SYSCALL_COUNT] = {
@@ -56,8 +57,8 @@ static void msr_allow(uint32_t msr)
 	uint8_t *map = msrs + (msr < 0x2000 ? 0 : 0x400);
 	uint32_t bit = msr & 0x1fff;
 
-	map[bit / 8] &= (uint8_t)~(1u << bit % 8);
-	map[0x800 + bit / 8] &= (uint8_t)~(1u << bit % 8);
+	map[bit / 8] &= (uint8_t) ~(1u << bit % 8);
+	map[0x800 + bit / 8] &= (uint8_t) ~(1u << bit % 8);
 }
 
 static void maps_init(void)
@@ -87,16 +88,18 @@ static void find_controls(void)
 
 	vmx_facts.pin = controls(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
 				 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0);
-	vmx_facts.proc = controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
-				  PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW | PROC_IO_BITMAPS |
-					  PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
-				  0);
+	vmx_facts.proc =
+		controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
+			 PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW |
+				 PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
+			 0);
 	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE))
 		machine_stop("the processor's Intel VT-x cannot leave CR3 to a guest");
 	vmx_facts.proc2 = controls(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
 				   PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
 	vmx_facts.exit = controls(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
-				  EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+				  EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
+					  EXIT_SAVE_EFER | EXIT_LOAD_EFER,
 				  0);
 	vmx_facts.entry = controls(exact ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
 				   ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0);
@@ -104,15 +107,16 @@ static void find_controls(void)
 
 static void find_facts(void)
 {
-	const uint64_t needed = EPT_CAP_WALK_4 | EPT_CAP_WRITEBACK | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_1 |
-				EPT_CAP_INVVPID | EPT_CAP_INVVPID_1;
+	const uint64_t needed = EPT_CAP_WALK_4 | EPT_CAP_WRITEBACK | EPT_CAP_2M | EPT_CAP_INVEPT |
+				EPT_CAP_INVEPT_1 | EPT_CAP_INVVPID | EPT_CAP_INVVPID_1;
 	uint32_t out[4];
 
 	find_controls();
 	vmx_facts.revision = (uint32_t)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	vmx_facts.ept_caps = rdmsr(MSR_VMX_EPT_VPID);
 	if ((vmx_facts.ept_caps & needed) != needed)
-		machine_stop("the processor's EPT lacks 2 MiB pages, write-back tables, or single-context INVEPT and INVVPID");
+		machine_stop("the processor's EPT lacks 2 MiB pages, write-back tables, or "
+			     "single-context INVEPT and INVVPID");
 	vmx_facts.pat = rdmsr(MSR_PAT);
 	cpuid(0x80000008, 0, out);
 	vmx_facts.linear_bits = out[0] >> 8 & 0xff;
@@ -134,7 +138,8 @@ void vendor_lp_init(struct lp *lp)
 	if (!(control & FEATURE_CONTROL_LOCKED))
 		wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX);
 	else if (!(control & FEATURE_CONTROL_VMX))
-		machine_stop("Intel VT-x (VMX) is disabled on one processor; enable it in the firmware's setup");
+		machine_stop("Intel VT-x (VMX) is disabled on one processor; enable it in the "
+			     "firmware's setup");
 	if (lp->index == 0) {
 		find_facts();
 		maps_init();
@@ -196,7 +201,8 @@ void vendor_vcpu_destroy(struct vcpu *vcpu)
 	vcpu->vmx = NULL;
 }
 
-/* As svm.c: the two exceptions that could follow each other for ever always stop; machine checks are the root's. */
+/* As svm.c: the two exceptions that could follow each other for ever always stop; machine checks
+ * are the root's. */
 void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 {
 	vmx_set(vcpu, STATE_EXCEPTIONS, vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC);
@@ -263,7 +269,8 @@ static void set_up_host(void)
 
 /* ---- the state after INIT ---- */
 
-static void segment_set(struct vcpu *vcpu, unsigned int segment, uint16_t selector, uint64_t base, uint32_t limit, uint32_t rights)
+static void segment_set(struct vcpu *vcpu, unsigned int segment, uint16_t selector, uint64_t base,
+			uint32_t limit, uint32_t rights)
 {
 	vmx_set(vcpu, STATE_SELECTOR + segment, selector);
 	vmx_set(vcpu, STATE_BASE + segment, base);
@@ -325,7 +332,8 @@ void vendor_reset(struct vcpu *vcpu)
 	reset_tables(vcpu);
 	reset_events(vcpu->vmx);
 	data_segments_set(vcpu, 0, 0xffff, 0x93);
-	segment_set(vcpu, HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, 0xf000, 0xffff0000, 0xffff, 0x9b);
+	segment_set(vcpu, HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, 0xf000, 0xffff0000, 0xffff,
+		    0x9b);
 	segment_set(vcpu, HV_X64_REGISTER_LDTR - HV_X64_REGISTER_ES, 0, 0, 0xffff, 0x82);
 	segment_set(vcpu, HV_X64_REGISTER_TR - HV_X64_REGISTER_ES, 0, 0, 0xffff, 0x8b);
 	vendor_resync(vcpu);
@@ -338,7 +346,8 @@ void vendor_reset(struct vcpu *vcpu)
 
 void vendor_startup(struct vcpu *vcpu, uint8_t vector)
 {
-	vmx_set(vcpu, STATE_SELECTOR + HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, (uint64_t)vector << 8);
+	vmx_set(vcpu, STATE_SELECTOR + HV_X64_REGISTER_CS - HV_X64_REGISTER_ES,
+		(uint64_t)vector << 8);
 	vmx_set(vcpu, STATE_BASE + HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, (uint64_t)vector << 12);
 	vcpu->rip = 0;
 }
@@ -381,6 +390,33 @@ void vendor_resync(struct vcpu *vcpu)
 		load_registers(vcpu->vmx);
 }
 
+/*
+ * With EPT and PAE paging the processor has the four pointers in the VMCS; it reads them from memory
+ * only when the guest itself loads CR3. Takes the memory lock.
+ */
+static void load_pdptes(struct vcpu *vcpu)
+{
+	gpa_t at = { vmx_get(vcpu, STATE_CR3) & 0xffffffe0 };
+	uint64_t pdptes[4] = { 0 };
+
+	vcpu->vmx->pdptes_stale = false;
+	if (!(vmx_get(vcpu, STATE_CR0) & CR0_PG) || !(vmx_get(vcpu, STATE_CR4) & CR4_PAE) ||
+	    (vmx_get(vcpu, STATE_EFER) & EFER_LMA))
+		return;
+	if (!plat_gpa_read(vcpu->vp->partition, at, pdptes, sizeof(pdptes)))
+		memset(pdptes, 0, sizeof(pdptes));
+	for (unsigned int i = 0; i < 4; i++)
+		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdptes[i]);
+}
+
+void vmx_paging_changed(struct vcpu *vcpu)
+{
+	vendor_flush_tlb(vcpu);
+	vcpu->vmx->pdptes_stale = true;
+	if (lp_this()->current == vcpu)
+		load_pdptes(vcpu);
+}
+
 void vendor_load(struct vcpu *vcpu)
 {
 	vmx_make_current(vcpu);
@@ -389,6 +425,8 @@ void vendor_load(struct vcpu *vcpu)
 		set_up_host();
 		vcpu->vmx->is_set_up = true;
 	}
+	if (vcpu->vmx->pdptes_stale)
+		load_pdptes(vcpu);
 	load_registers(vcpu->vmx);
 }
 
@@ -411,27 +449,31 @@ struct invalidation {
 
 uint64_t vmx_ept_pointer(const struct vcpu *vcpu)
 {
-	return gpa_top(vcpu->map).v | EPTP_WRITEBACK | EPTP_WALK_4 | (vmx_facts.ept_caps & EPT_CAP_DIRTY ? EPTP_DIRTY : 0);
+	return gpa_top(vcpu->map).v | EPTP_WRITEBACK | EPTP_WALK_4 |
+	       (vmx_facts.ept_caps & EPT_CAP_DIRTY ? EPTP_DIRTY : 0);
 }
 
 static void invvpid(uint64_t type, uint32_t vpid)
 {
-	struct invalidation which = { vpid, 0 };
+	struct invalidation which = {vpid, 0};
 
 	__asm__ volatile("invvpid %0, %1" : : "m"(which), "r"(type) : "cc", "memory");
 }
 
 static void invept(uint64_t pointer)
 {
-	struct invalidation which = { pointer, 0 };
+	struct invalidation which = {pointer, 0};
 
-	__asm__ volatile("invept %0, %1" : : "m"(which), "r"((uint64_t)INVALIDATE_ONE) : "cc", "memory");
+	__asm__ volatile("invept %0, %1"
+			 :
+			 : "m"(which), "r"((uint64_t)INVALIDATE_ONE)
+			 : "cc", "memory");
 }
 
 /*
- * VPIDs are given out per LP; when they run out, all translations are dropped and they start anew. A VP that was elsewhere
- * meanwhile gets a new one, and none of the translations of its partition that this LP may have kept: it has not followed the map's
- * generation here.
+ * VPIDs are given out per LP; when they run out, all translations are dropped and they start anew.
+ * A VP that was elsewhere meanwhile gets a new one, and none of the translations of its partition
+ * that this LP may have kept: it has not followed the map's generation here.
  */
 static void flush(struct vcpu *vcpu, struct lp *lp)
 {
@@ -455,29 +497,12 @@ void vendor_flush_tlb(struct vcpu *vcpu)
 	vcpu->vmx->flush = true;
 }
 
-/* With EPT and PAE paging the processor has the four pointers in the VMCS; it reads them from memory when the guest loads CR3. */
-static void load_pdptes(struct vcpu *vcpu)
-{
-	uint64_t pdptes[4] = { 0 };
-
-	vcpu->vmx->pdptes_stale = false;
-	if (!(vmx_get(vcpu, STATE_CR0) & CR0_PG) || !(vmx_get(vcpu, STATE_CR4) & CR4_PAE) ||
-	    (vmx_get(vcpu, STATE_EFER) & EFER_LMA))
-		return;
-	if (!plat_gpa_read(vcpu->vp->partition, (gpa_t){ vmx_get(vcpu, STATE_CR3) & 0xffffffe0 }, pdptes, sizeof(pdptes)))
-		memset(pdptes, 0, sizeof(pdptes));
-	for (unsigned int i = 0; i < 4; i++)
-		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdptes[i]);
-}
-
 void vendor_prepare(struct vcpu *vcpu)
 {
 	struct vmx *vmx = vcpu->vmx;
 	struct lp *lp = lp_this();
 
 	vmcs_write(VMCS_GUEST_RIP, vcpu->rip);
-	if (__builtin_expect(vmx->pdptes_stale, 0))
-		load_pdptes(vcpu);
 	if (__builtin_expect(vmx->event | vmx->injecting, 0))
 		vmx_prepare_event(vcpu);
 	vmx_prepare_windows(vcpu);
@@ -501,12 +526,14 @@ void vmx_report(const struct vcpu *vcpu, const char *what)
 {
 	if (vcpu != lp_this()->root)
 		return;
-	console_print("VMX %s refused: instruction error %lu, exit reason %lx, qualification %lx, address %lx\n", what,
-		      vmcs_read(VMCS_INSTRUCTION_ERROR), vmcs_read(VMCS_EXIT_REASON), vmcs_read(VMCS_EXIT_QUALIFICATION),
-		      vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-	console_print("RIP %lx, RFLAGS %lx, CR0 %lx, CR3 %lx, CR4 %lx, EFER %lx, event %x\n", vcpu->rip,
-		      vmx_get(vcpu, STATE_RFLAGS), vmx_get(vcpu, STATE_CR0), vmx_get(vcpu, STATE_CR3),
-		      vmx_get(vcpu, STATE_CR4), vmx_get(vcpu, STATE_EFER), vcpu->vmx->event);
+	console_print("VMX %s refused: instruction error %lu, exit reason %lx, qualification %lx, "
+		      "address %lx\n",
+		      what, vmcs_read(VMCS_INSTRUCTION_ERROR), vmcs_read(VMCS_EXIT_REASON),
+		      vmcs_read(VMCS_EXIT_QUALIFICATION), vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+	console_print("RIP %lx, RFLAGS %lx, CR0 %lx, CR3 %lx, CR4 %lx, EFER %lx, event %x\n",
+		      vcpu->rip, vmx_get(vcpu, STATE_RFLAGS), vmx_get(vcpu, STATE_CR0),
+		      vmx_get(vcpu, STATE_CR3), vmx_get(vcpu, STATE_CR4), vmx_get(vcpu, STATE_EFER),
+		      vcpu->vmx->event);
 }
 
 /* ---- interrupts of the machine ---- */
@@ -527,7 +554,10 @@ static void take_nmi(void)
 
 void vendor_take_interrupts(void)
 {
-	__asm__ volatile("lidt %0; sti; nop; cli; lidt %1" : : "m"(interrupt_table), "m"(fault_table) : "memory");
+	__asm__ volatile("lidt %0; sti; nop; cli; lidt %1"
+			 :
+			 : "m"(interrupt_table), "m"(fault_table)
+			 : "memory");
 	take_nmi();
 }
 
@@ -541,7 +571,8 @@ void vendor_wait_interrupt(void)
 
 void plat_hypercall_page(void *page)
 {
-	static const uint8_t code[] = { 0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x01, 0xc1, 0xc3 }; /* endbr64; vmcall; ret */
+	static const uint8_t code[] = {0xf3, 0x0f, 0x1e, 0xfa,
+				       0x0f, 0x01, 0xc1, 0xc3}; /* endbr64; vmcall; ret */
 
 	memcpy(page, code, sizeof(code));
 }

@@ -1,9 +1,10 @@
 /*
  * Shared by the files of vmx/ alone.
  *
- * A VMCS can be read only while it is current on an LP, and the parent, the register page and the messages ask for a VP's
- * registers at any time. So the fields with a guest's state have a copy in memory: read from the VMCS when it is wanted
- * for the first time after an exit, written back before the next entry if it was changed, and complete while the VP is loaded nowhere.
+ * A VMCS can be read only while it is current on an LP, and the parent, the register page and the
+ * messages ask for a VP's registers at any time. So the fields with a guest's state have a copy in
+ * memory: read from the VMCS when it is wanted for the first time after an exit, written back
+ * before the next entry if it was changed, and complete while the VP is loaded nowhere.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
@@ -12,7 +13,8 @@
 #include "hypervisor/arch/x86/vmx/vmcs.h"
 #include "hypervisor/vcpu.h"
 
-/* The copies. Segments are in the order of their TLFS names and of the VMCS: ES CS SS DS FS GS LDTR TR. */
+/* The copies. Segments are in the order of their TLFS names and of the VMCS: ES CS SS DS FS GS LDTR
+ * TR. */
 enum state {
 	STATE_RSP,
 	STATE_RFLAGS,
@@ -50,7 +52,14 @@ enum state {
 _Static_assert(STATE_COUNT <= 64, "one bit each");
 
 /* MSRs that neither entry nor exit switches. */
-enum { SYSCALL_STAR, SYSCALL_LSTAR, SYSCALL_CSTAR, SYSCALL_SFMASK, SYSCALL_KERNEL_GS_BASE, SYSCALL_COUNT };
+enum {
+	SYSCALL_STAR,
+	SYSCALL_LSTAR,
+	SYSCALL_CSTAR,
+	SYSCALL_SFMASK,
+	SYSCALL_KERNEL_GS_BASE,
+	SYSCALL_COUNT
+};
 
 enum vmx_entry { VMX_ENTERED, VMX_REFUSED, VMX_PUT_OFF };
 
@@ -69,8 +78,8 @@ struct vmx {
 	void *vmcs;
 	uint64_t vmcs_pa;
 
-	uint32_t event, error; /* for the next entry, as in VMCS_ENTRY_EVENT */
-	uint32_t event_length; /* of the instruction, if it is a software event */
+	uint32_t event, error;		       /* for the next entry, as in VMCS_ENTRY_EVENT */
+	uint32_t event_length;		       /* of the instruction, if it is a software event */
 	uint32_t proc_controls, tpr_threshold; /* as they are in the VMCS */
 
 	uint64_t valid, dirty; /* of state[] */
@@ -89,7 +98,8 @@ struct vmx_facts {
 };
 extern struct vmx_facts vmx_facts;
 
-/* CR0 bits that a guest may have as it likes while the processor keeps its own, and CR4 bits that it may not set. */
+/* CR0 bits that a guest may have as it likes while the processor keeps its own, and CR4 bits that
+ * it may not set. */
 #define CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)
 #define CR4_SMXE       (1ull << 14)
 #define CR4_CET	       (1ull << 23)
@@ -102,6 +112,11 @@ void vmx_set(struct vcpu *vcpu, unsigned int state, uint64_t value);
 void vmx_set_cr0(struct vcpu *vcpu, uint64_t value);
 void vmx_set_cr4(struct vcpu *vcpu, uint64_t value);
 void vmx_set_efer(struct vcpu *vcpu, uint64_t value);
+/*
+ * After CR0, CR3, CR4 or EFER were set by others than the guest's own instruction. It takes the
+ * memory lock: not while lp->guest is set.
+ */
+void vmx_paging_changed(struct vcpu *vcpu);
 /* Its VMCS becomes the LP's current one (vmx.c). */
 void vmx_make_current(const struct vcpu *vcpu);
 /* Writes back what was changed. */
@@ -113,7 +128,8 @@ uint64_t vmx_ept_pointer(const struct vcpu *vcpu);
 /* inject.c: for vendor_prepare(). */
 void vmx_prepare_event(struct vcpu *vcpu);
 void vmx_prepare_windows(struct vcpu *vcpu);
-/* vmx.c: on the console, what the processor refused of the root, with which the machine is about to stop; nothing for a child. */
+/* vmx.c: on the console, what the processor refused of the root, with which the machine is about to
+ * stop; nothing for a child. */
 void vmx_report(const struct vcpu *vcpu, const char *what);
 /* vmx.c: an NMI exit leaves NMIs blocked; record it as one that arrived here would be. */
 void vmx_nmi_exit(void);
