@@ -149,6 +149,9 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 	case VMX_EXIT_XSETBV:
 		decode_instruction(intercept, INTERCEPT_XSETBV);
 		break;
+	case VMX_EXIT_PREEMPTION_TIMER: /* a look at what the machine has, after a while without */
+		intercept->kind = INTERCEPT_INTERRUPT;
+		break;
 	case VMX_EXIT_INVD:
 		decode_instruction(intercept, INTERCEPT_SKIP);
 		break;

@@ -65,6 +65,7 @@ enum vmcs_field {
 	VMCS_GUEST_INTERRUPTIBILITY = 0x4824,
 	VMCS_GUEST_ACTIVITY = 0x4826,
 	VMCS_GUEST_SYSENTER_CS = 0x482a,
+	VMCS_PREEMPTION_TIMER = 0x482e,
 	VMCS_HOST_SYSENTER_CS = 0x4c00,
 	VMCS_CR0_MASK = 0x6000,
 	VMCS_CR4_MASK = 0x6002,
@@ -103,6 +104,7 @@ enum vmcs_field {
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI		       (1u << 3)
 #define PIN_VIRTUAL_NMI	       (1u << 5)
+#define PIN_PREEMPTION_TIMER   (1u << 6)
 
 #define PROC_INTERRUPT_WINDOW (1u << 2)
 #define PROC_TSC_OFFSET	      (1u << 3)
@@ -189,6 +191,7 @@ enum vmx_exit {
 	VMX_EXIT_EPT_VIOLATION = 48,
 	VMX_EXIT_EPT_MISCONFIGURATION = 49,
 	VMX_EXIT_INVEPT = 50,
+	VMX_EXIT_PREEMPTION_TIMER = 52,
 	VMX_EXIT_INVVPID = 53,
 	VMX_EXIT_XSETBV = 55,
 };
@@ -205,6 +208,7 @@ enum vmx_exit {
 #define MSR_VMX_PROC		0x482
 #define MSR_VMX_EXIT		0x483
 #define MSR_VMX_ENTRY		0x484
+#define MSR_VMX_MISC		0x485 /* 4:0: the preemption timer's rate, as a shift of the TSC */
 #define MSR_VMX_CR0_FIXED0	0x486
 #define MSR_VMX_CR4_FIXED0	0x488
 #define MSR_VMX_PROC2		0x48b

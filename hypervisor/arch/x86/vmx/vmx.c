@@ -87,7 +87,8 @@ static void find_controls(void)
 	bool exact = rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS;
 
 	vmx_facts.pin = controls(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
-				 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0);
+				 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI,
+				 PIN_PREEMPTION_TIMER);
 	vmx_facts.proc =
 		controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
 			 PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW |
@@ -117,6 +118,7 @@ static void find_facts(void)
 	if ((vmx_facts.ept_caps & needed) != needed)
 		machine_stop("the processor's EPT lacks 2 MiB pages, write-back tables, or "
 			     "single-context INVEPT and INVVPID");
+	vmx_facts.timer_counts = (uint32_t)(plat_info.tsc_hz / 1000 >> (rdmsr(MSR_VMX_MISC) & 31));
 	vmx_facts.pat = rdmsr(MSR_PAT);
 	cpuid(0x80000008, 0, out);
 	vmx_facts.linear_bits = out[0] >> 8 & 0xff;
@@ -150,7 +152,7 @@ void vendor_lp_init(struct lp *lp)
 	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
 	lp->host_save_pa = plat_ptr_spa(vmxon_regions[lp->index]).v;
 	*(uint32_t *)vmxon_regions[lp->index] = vmx_facts.revision;
-	write_cr0(read_cr0() | CR0_NE);
+	write_cr0((read_cr0() | CR0_NE) & ~(CR0_CD | CR0_NW)); /* caches: entries leave them as they are */
 	write_cr4(read_cr4() | CR4_VMXE);
 	vmxon(lp->host_save_pa);
 }
@@ -215,6 +217,8 @@ static void set_up_controls(const struct vcpu *vcpu)
 	struct vmx *vmx = vcpu->vmx;
 
 	vmcs_write(VMCS_PIN_CONTROLS, vmx_facts.pin);
+	if (vmx_facts.pin & PIN_PREEMPTION_TIMER)
+		vmcs_write(VMCS_PREEMPTION_TIMER, vmx_facts.timer_counts);
 	vmcs_write(VMCS_PROC_CONTROLS, vmx_facts.proc);
 	vmcs_write(VMCS_PROC_CONTROLS_2, vmx_facts.proc2);
 	vmcs_write(VMCS_EXIT_CONTROLS, vmx_facts.exit);

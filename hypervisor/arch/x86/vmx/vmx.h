@@ -92,6 +92,7 @@ struct vmx {
 struct vmx_facts {
 	uint32_t revision;
 	uint32_t pin, proc, proc2, exit, entry; /* controls of every VP */
+	uint32_t timer_counts; /* of the preemption timer in a millisecond */
 	uint64_t ept_caps;
 	uint64_t pat; /* the machine's own */
 	unsigned int linear_bits;
