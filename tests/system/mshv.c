@@ -206,7 +206,7 @@ uint32_t cpu_run(const struct cpu *cpu, struct hv_message *message, unsigned int
 	}
 	memcpy(message, run.msg_buf, sizeof(*message));
 	EXPECT(message->header.message_type != HVMSG_NONE);
-	EXPECT(!memcmp(message, cpu->intercept, sizeof(*message)));
+	EXPECT(!memcmp(message, cpu->intercept, sizeof(message->header) + message->header.payload_size));
 	return message->header.message_type;
 }
 
