@@ -9,7 +9,7 @@
  *
  * Threads: any number of threads may execute requests, each with a queue of its own. The calls that
  * change the bus may come from any thread that executes none: detach, hold, change_medium and
- * release wait for requests under way.
+ * release wait until the I/O of requests under way has ended.
  *
  * What a command does to data:
  *  - a completed write is durable when it had FUA, when the write cache is off, or after
