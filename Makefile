@@ -1,7 +1,7 @@
 # Verdigris. One makefile for the whole tree; everything it makes is below build/.
 #
-#   make run      install what is missing, build, boot a guest on the hypervisor in an emulated machine: a kernel and an
-#                 initramfs, or with GUEST=debian Debian 12 from a VHDX
+#   make run      install what is missing, build, boot a guest on the hypervisor in an emulated machine: Debian 12 from a
+#                 VHDX, or with GUEST=tiny a kernel and an initramfs
 #   make test     make check, then the tests on the emulated machine
 #   make all | check | system | bench | fuzz | soak | lab | clean
 #
@@ -60,7 +60,7 @@ run test check bench fuzz soak: setup
 run:
 	@tools/kernels --headers 6.1 >/dev/null
 	@$(MAKE) all
-	@tools/run $(or $(GUEST),tiny)
+	@tools/run $(or $(GUEST),debian)
 
 check:
 	@$(MAKE) check-all
