@@ -6,16 +6,31 @@ the emulator can.
 import os
 import re
 
-from harness import BUILD, kernels, test
+import disk_tests
+from guest_tests import facts
+from harness import BUILD, guest, kernels, test
+from hostile_tests import HELD
+from labkit.bochs import KERNEL_WORDS
 from protection_tests import BIOS, module, ranges, refused
 from root_tests import FACTS, calm
 
 DEADLINE = 900
 ACPI_TABLES = 0x7fff0000        # where Bochs has them in a machine of 2 GiB: at the end of RAM
+POWER_OFF = f"guest=poweroff {KERNEL_WORDS}"
+CLOCK = "tsc"                   # which a guest takes itself where the hypervisor says that it never changes its pace
 
 
 def on_bochs(t, vendor, command, **options):
     return t.root(command, vendor=vendor, emulator="bochs", **options)
+
+
+def linux(vps, **options):
+    return guest.shell(guest.worker(vps=vps, append=POWER_OFF, **options))
+
+
+def parts(text):
+    """What stands after each line "--- NAME", by name."""
+    return {name: body for name, body in re.findall(r"^--- (\w+)\n(.*?)(?=^--- |\Z)", text, re.M | re.S)}
 
 
 # The hypervisor's memory is what the root finds reserved in the midst of RAM.
@@ -61,3 +76,34 @@ def reference(t):
 
 
 test("vmx on Bochs: root, and what it may not do", deadline=DEADLINE)(root("vmx"))
+
+
+@test("vmx on Bochs: guests of 1 and 4 VPs, and of i386", deadline=DEADLINE)
+def guests(t):
+    i386 = [(kernels.get("6.1-i386").image, "/root/vmlinuz-i386"), (guest.initrd(architecture="i386"), "/root/initrd-i386")]
+    other = linux(1, kernel="/root/vmlinuz-i386", initrd_="/root/initrd-i386", memory="256M")
+    text = parts(on_bochs(t, "vmx", f"""
+        echo "--- one"; {linux(1)} || exit
+        echo "--- four"; {linux(4)} || exit
+        echo "--- i386"; {other} || exit
+        echo "--- held"; ({HELD})
+        echo "--- log"; dmesg""", puts=guest.puts() + i386))
+    facts(t, text["one"], "6.1", 1, clock=CLOCK)
+    facts(t, text["four"], "6.1", 4, clock=CLOCK)
+    facts(t, text["i386"], "6.1-i386", 1, "i686", CLOCK)
+    t.same("held", re.findall(r"^held \w+ (\d+)$", text["held"], re.M), ["0", "0", "0"])
+    calm(t, text["log"])
+
+
+@test("vmx on Bochs: a guest writes and reads a VHDX", deadline=DEADLINE)
+def disk(t):
+    worker = guest.worker("disk", vps=1, append=KERNEL_WORDS, more=disk_tests.disks("/root/a.vhdx"))
+    text = on_bochs(t, "vmx", f"""set -e
+        vhd new a.vhdx --size 16M
+        {guest.shell(worker)}
+        vhd convert a.vhdx back.img
+        echo "file $(dd if=back.img bs=64k skip=16 2>/dev/null | head -c 6000000 | sha256sum)\"""",
+        puts=disk_tests.puts(t, "6.1", disk_tests.wait_for(1) + disk_tests.WRITE_AND_READ))
+    disk_tests.good(t, text)
+    t.has(text, "written and read: 1")
+    t.same("what is in the file", re.findall(r"^file (\w+)", text, re.M), re.findall(r"^sum (\w+)", text, re.M))
