@@ -48,7 +48,7 @@ FORMATS = {
 }
 
 
-@test("disk: 6.1 makes, fills and checks a file system on each format and sector size", deadline=1800)
+@test("disk: 6.1 makes, fills and checks a file system on each format and sector size", deadline=800)
 def formats(t):
     files = [*FORMATS, "child.vhdx"]
     command = f"""
@@ -133,7 +133,7 @@ test("disk: 6.12 on SCSI and IDE, signals as intercepts", deadline=900)(
 test("disk: i386 on SCSI and IDE", deadline=900)(flavours("6.1-i386"))
 
 
-@test("disk: a guest that is rebooted ten times finds its disk each time", deadline=1800)
+@test("disk: a guest that is rebooted ten times finds its disk each time", deadline=1000)
 def reboots(t):
     """The same worker, so the same server of VMBus; what a guest wrote is there for the next."""
     command = """
