@@ -1,9 +1,17 @@
 # Verdigris. One makefile for the whole tree; everything it makes is below build/.
 #
-#   make run      install what is missing, build, boot a guest on the hypervisor in an emulated machine: Debian 12 from a
-#                 VHDX, or with GUEST=tiny a kernel and an initramfs
-#   make test     make check, then the tests on the emulated machine
-#   make all | check | system | bench | fuzz | soak | lab | clean
+#   make run      boot a Debian 12 guest on the hypervisor in an emulated machine (GUEST=tiny: a kernel and an initramfs)
+#   make test     make check, then the disk library beside other programs, then the tests on emulated machines
+#   make all      build; everything is made in build/
+#   make check    what needs no emulated machine: unit tests, fuzzers for a fixed number of inputs, checks of the sources
+#   make system   only the tests on emulated machines
+#   make bench    what an exit costs, and more, beside KVM on the same emulated machine
+#   make fuzz     each fuzzer for a minute
+#   make soak     each fuzzer for an hour, and the disk library's power cuts with more seeds
+#   make lab      fetch and build what tools/lab needs
+#   make setup    install the Debian packages that are missing, as run, test and the like do first
+#   make clean    remove what was made, but not what was fetched (build/cache)
+#   make help     this list
 #
 # How a folder takes part: FOLDER/objs.mk sets variables, with paths from the top of the tree.
 #
@@ -25,7 +33,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all run test check bench fuzz soak lab clean setup system
+.PHONY: all run test check bench fuzz soak lab clean setup system help
 
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
@@ -82,6 +90,9 @@ lab: setup
 	@tools/kernels --headers 6.1 >/dev/null
 	@$(MAKE) all
 	@tools/lab --prepare
+
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
 
 clean:
 	rm -rf $(filter-out build/cache,$(wildcard build/*))

@@ -33,9 +33,7 @@ disk_random_test_libs := $(disk_libs)
 disk_fuzzers := tests/fuzz/disk_open_fuzz.c
 disk_open_fuzz_objs := $(disk_fake_objs)
 
-# Slow: more seeds of the power-cut test, and the fuzzer for longer than make check does.
+# Slow, a part of `make soak`: more seeds of the power-cut test.
 .PHONY: disk-soak
-disk-soak: build/san/tests/unit/disk_crash_test build/fuzz/tests/fuzz/disk_open_fuzz
+disk-soak: build/san/tests/unit/disk_crash_test
 	$< 20
-	@mkdir -p build/corpus/disk_open_fuzz build/fuzz/found
-	build/fuzz/tests/fuzz/disk_open_fuzz -max_total_time=1800 -artifact_prefix=build/fuzz/found/ build/corpus/disk_open_fuzz

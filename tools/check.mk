@@ -49,7 +49,7 @@ build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 	@printf '  %-7s %s\n' FUZZ $*_fuzz
 	@touch $@
 
-# Without end: `make soak` is all fuzzers for an hour each, `make fuzz` for a minute each. Corpora are kept.
+# `make fuzz` is all fuzzers for a minute each, `make soak` for an hour each. Corpora are kept.
 fuzz_seconds ?= 60
 fuzz:
 	@$(MAKE) $(fuzz_programs)
@@ -60,3 +60,4 @@ fuzz:
 	done
 soak:
 	@$(MAKE) fuzz fuzz_seconds=3600
+	@$(MAKE) disk-soak
