@@ -7,10 +7,10 @@
  * entry (or the halt) an NMI would be noticed late: so the gate, when it finds that it interrupted
  * one of these two stretches, goes on behind it.
  */
+#include "hypervisor/arch/x86/registers.inc"
 #include "include/boot/handoff.h"
 
 /* Offsets into struct vcpu, struct vmx and struct lp: vmx.c checks them. */
-#define GPR(n) ((n) * 8)
 #define VCPU_VMX 136
 #define VCPU_LP 168
 #define VMX_LAUNCHED 0x400
@@ -31,12 +31,7 @@
 	.globl vendor_run
 	.type vendor_run, @function
 vendor_run:
-	push %rbx
-	push %rbp
-	push %r12
-	push %r13
-	push %r14
-	push %r15
+	callee_registers_push
 	push %rdi /* the vcpu; the stack is 16-byte aligned from here on */
 	mov $HOST_RSP_FIELD, %eax
 	vmwrite %rsp, %rax
@@ -46,21 +41,8 @@ enter:
 	cmpb $0, LP_NMI(%rcx)
 	jne put_off
 	mov VCPU_VMX(%rax), %rcx
-	cmpb $0, VMX_LAUNCHED(%rcx) /* no MOV changes the flags */
-	mov GPR(1)(%rax), %rcx
-	mov GPR(2)(%rax), %rdx
-	mov GPR(3)(%rax), %rbx
-	mov GPR(5)(%rax), %rbp
-	mov GPR(6)(%rax), %rsi
-	mov GPR(7)(%rax), %rdi
-	mov GPR(8)(%rax), %r8
-	mov GPR(9)(%rax), %r9
-	mov GPR(10)(%rax), %r10
-	mov GPR(11)(%rax), %r11
-	mov GPR(12)(%rax), %r12
-	mov GPR(13)(%rax), %r13
-	mov GPR(14)(%rax), %r14
-	mov GPR(15)(%rax), %r15
+	cmpb $0, VMX_LAUNCHED(%rcx) /* the flags last until the jump */
+	guest_registers_load
 	mov GPR(0)(%rax), %rax
 	jz launch
 	vmresume
@@ -82,20 +64,7 @@ vmx_exit_here:
 	push %rax
 	mov 8(%rsp), %rax
 	pop GPR(0)(%rax)
-	mov %rcx, GPR(1)(%rax)
-	mov %rdx, GPR(2)(%rax)
-	mov %rbx, GPR(3)(%rax)
-	mov %rbp, GPR(5)(%rax)
-	mov %rsi, GPR(6)(%rax)
-	mov %rdi, GPR(7)(%rax)
-	mov %r8, GPR(8)(%rax)
-	mov %r9, GPR(9)(%rax)
-	mov %r10, GPR(10)(%rax)
-	mov %r11, GPR(11)(%rax)
-	mov %r12, GPR(12)(%rax)
-	mov %r13, GPR(13)(%rax)
-	mov %r14, GPR(14)(%rax)
-	mov %r15, GPR(15)(%rax)
+	guest_registers_save
 	mov %rax, %rdi
 handle:
 	call run_exit
@@ -103,12 +72,7 @@ handle:
 	mov (%rsp), %rax
 	jnz enter
 	pop %rdi
-	pop %r15
-	pop %r14
-	pop %r13
-	pop %r12
-	pop %rbp
-	pop %rbx
+	callee_registers_pop
 	ret
 	.size vendor_run, . - vendor_run
 
