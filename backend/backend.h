@@ -24,8 +24,7 @@ struct vp;
 
 /* What is below, and what to do when it is not there. */
 enum backend_lack {
-	BACKEND_LACK_HYPERVISOR, /* this system does not run on one that can have child partitions
-				  */
+	BACKEND_LACK_HYPERVISOR, /* none below that lets this system have child partitions */
 	BACKEND_LACK_MODULE,	 /* the device node is not there */
 	BACKEND_LACK_PERMISSION,
 	BACKEND_LACK_OTHER, /* see errno */
@@ -181,8 +180,7 @@ struct vp_exit {
 		struct {
 			uint8_t bytes[16];  /* zeros behind the last one */
 			uint8_t byte_count; /* 0: they have to be fetched */
-			bool gpa_valid; /* gpa is of the access that stopped it; not for INS, OUTS
-					 */
+			bool gpa_valid; /* gpa: of the access that stopped it; not for INS, OUTS */
 			bool gva_valid; /* ... and gva is its linear address */
 			uint64_t gva, gpa;
 		} instruction;

@@ -180,7 +180,8 @@ static struct table_header header(const char *signature, uint8_t revision)
 	return header;
 }
 
-/* Length and checksum of the table that begins at `table` and ends where the next one will begin.
+/*
+ * Length and checksum of the table that begins at `table` and ends where the next one will begin.
  */
 static void seal(struct builder *builder, struct table_header *table)
 {

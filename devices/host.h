@@ -14,7 +14,8 @@ struct host; /* the home's own; the devices only hand it back */
 
 #define HOST_NEVER UINT64_MAX
 
-/* An interrupt message on its way to local APICs, with the fields of an MSI or a redirection entry.
+/*
+ * An interrupt message on its way to local APICs, with the fields of an MSI or a redirection entry.
  */
 struct host_interrupt {
 	uint32_t destination;

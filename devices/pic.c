@@ -99,7 +99,8 @@ static void chip_end(struct pic_chip *chip, int line, bool rotate)
 	}
 }
 
-/* Takes the request into service; the vector, with input 7 when the request has gone ("spurious").
+/*
+ * Takes the request into service; the vector, with input 7 when the request has gone ("spurious").
  */
 static uint8_t chip_acknowledge(struct pic_chip *chip, bool master)
 {
@@ -127,8 +128,7 @@ uint8_t pic_acknowledge(struct pic *pic)
 
 	if (slave) {
 		vector = chip_acknowledge(&pic->chips[1], false);
-		/* The slave's output falls for a moment, so that its next request is an edge again.
-		 */
+		/* The slave's output falls for a moment: its next request is an edge again. */
 		chip_set_line(master, CASCADE, false);
 	}
 	update(pic);

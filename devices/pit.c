@@ -127,7 +127,8 @@ static uint64_t next_edge(const struct pit_channel *channel, uint64_t now)
 	return at > ticks ? channel->start + ticks_to_ns(at) : HOST_NEVER;
 }
 
-/* Programming may lower channel 0's output at once. It rises by the time alone: in pit_advance().
+/*
+ * Programming may lower channel 0's output at once. It rises by the time alone: in pit_advance().
  */
 static void lower(struct pit *pit, bool level)
 {

@@ -82,7 +82,8 @@ static void mask_all(void)
 		apic_write(APIC_LVT_CMCI, LVT_MASKED);
 }
 
-/* Before LINT0: an interrupt of the firmware's timer that already waits there would never go away.
+/*
+ * Before LINT0: an interrupt of the firmware's timer that already waits there would never go away.
  */
 static void mask_pics(void)
 {

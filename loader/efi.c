@@ -34,7 +34,8 @@ bool efi_map_copy(struct efi_map *map, const uint8_t *bytes, uint32_t size,
 	return true;
 }
 
-/* Once boot services are gone, their memory and the boot loader's is free like conventional memory.
+/*
+ * Once boot services are gone, their memory and the boot loader's is free like conventional memory.
  */
 static bool is_free(const struct efi_descriptor *d)
 {

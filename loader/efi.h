@@ -33,7 +33,8 @@ bool efi_map_copy(struct efi_map *map, const uint8_t *bytes, uint32_t size,
  */
 bool efi_map_keep(const struct efi_map *map, struct ranges *ram);
 
-/* Gives the free memory in [base, base + size), whole pages, another type. False: the map is full.
+/*
+ * Gives the free memory in [base, base + size), whole pages, another type. False: the map is full.
  */
 bool efi_map_retype(struct efi_map *map, uint64_t base, uint64_t size, uint32_t type);
 

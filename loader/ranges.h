@@ -41,7 +41,8 @@ struct request {
 	uint64_t max;
 };
 
-/* Appends; an end beyond the address space is cut, an empty range ignored. False: the list is full.
+/*
+ * Appends; an end beyond the address space is cut, an empty range ignored. False: the list is full.
  */
 bool ranges_add(struct ranges *list, uint64_t base, uint64_t size, uint32_t type);
 

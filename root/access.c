@@ -39,7 +39,8 @@ static int get_states(struct partition *partition, u64 gfn, u32 count, u64 flags
 					  partition->pages.output));
 }
 
-/* States to bits, in place: bit n comes from byte n, so that none is overwritten before it is read.
+/*
+ * States to bits, in place: bit n comes from byte n, so that none is overwritten before it is read.
  */
 static void compress(u8 *states, u32 count, u8 mask)
 {

@@ -28,7 +28,8 @@ u64 compat_fast_hypercall(u16 code, u64 input1, u64 input2);
 u64 compat_msr_read(u32 msr);
 void compat_msr_write(u32 msr, u64 value);
 
-/* Whether SINTs need AutoEOI, because the kernel's entry code sends no EOI for the callback vector.
+/*
+ * Whether SINTs need AutoEOI, because the kernel's entry code sends no EOI for the callback vector.
  */
 bool compat_auto_eoi(void);
 

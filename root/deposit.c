@@ -58,7 +58,8 @@ static void release(const u64 *list, u32 count)
 
 static int deposit_order(u64 partition_id, u32 count, u32 least);
 
-/* The hypervisor may lack room for the root's own page tables while it takes the pages out of them.
+/*
+ * The hypervisor may lack room for the root's own page tables while it takes the pages out of them.
  */
 static int deposit_list(struct hv_deposit_memory *input, u32 count, u32 *done)
 {

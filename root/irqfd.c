@@ -1,14 +1,14 @@
 /*
  * MSHV_IRQFD: an eventfd that asserts a guest interrupt (TLFS: HvCallAssertVirtualInterrupt), and
- *another one that hears of the guest's EOI when the interrupt is level-triggered.
+ * another one that hears of the guest's EOI when the interrupt is level-triggered.
  *
  * An irqfd hooks itself into the eventfd's wait queue, so that the signaller's own thread makes the
- *hypercall. It goes when it is deassigned, when its eventfd is closed, or with its partition:
+ * hypercall. It goes when it is deassigned, when its eventfd is closed, or with its partition:
  *
  *	active --deactivate(), under [Q]--> on the work queue --shutdown()--> freed
  *
  * Deactivation happens once; the work then takes it out of the wait queue, which waits for a wakeup
- *that is under way.
+ * that is under way.
  */
 #include <linux/errno.h>
 #include <linux/eventfd.h>

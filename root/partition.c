@@ -1,11 +1,11 @@
 /*
  * A partition as a file descriptor: creation, ioctls, end.
  *
- *	CREATE_PARTITION -> created --INITIALIZE_PARTITION--> initialized --last descriptor
- *closed--> destroyed
+ *	CREATE_PARTITION -> created --INITIALIZE_PARTITION--> initialized
+ *	created, initialized --last descriptor closed--> destroyed
  *
  * Early properties are set while created; VPs, memory and the rest want it initialized, and the
- *hypervisor says so where not.
+ * hypervisor says so where not.
  */
 #include <linux/anon_inodes.h>
 #include <linux/errno.h>

@@ -72,7 +72,8 @@ static int pin(struct region *region)
 	return 0;
 }
 
-/* Whether 2 MiB from page `at` on can be one large page: aligned on both sides, and in one piece.
+/*
+ * Whether 2 MiB from page `at` on can be one large page: aligned on both sides, and in one piece.
  */
 static bool is_large(const struct region *region, u64 at)
 {

@@ -1,20 +1,20 @@
 /*
  * The root module: partitions and VPs of the hypervisor as file descriptors, and what the module's
- *files share.
+ * files share.
  *
  * Life: a partition lives as long as one descriptor of it or of one of its VPs; a VP as long as its
- *partition. Everything that a partition holds is given back in one place, partition_destroy().
+ * partition. Everything that a partition holds is given back in one place, partition_destroy().
  *
  * Locks, in the order in which they are taken:
  *   1. partition->lock	[P]  around every ioctl of the partition
  *   2. vp->lock	[V]  around every ioctl of the VP; RUN_VP holds it while the VP runs. Never
- *taken with [P] held, nor the reverse: an ioctl takes one of the two
+ *			     taken with [P] held, nor the reverse: an ioctl takes one of the two
  *   3. wqh->lock of an eventfd, 4. partition->irqfds_lock [Q]
  * The interrupt handler (synic.c) takes none: it finds partitions, VPs and ports under RCU, and
- *whoever takes one out of reach waits for a grace period before freeing it.
+ * whoever takes one out of reach waits for a grace period before freeing it.
  *
  * Letters in structs: [I] immutable once visible, [R] read under RCU, written under [P]; the rest
- *as above.
+ * as above.
  */
 #ifndef ROOT_ROOT_H
 #define ROOT_ROOT_H

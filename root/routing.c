@@ -1,4 +1,5 @@
-/* MSHV_SET_MSI_ROUTING. The table is replaced as a whole; readers see the old one or the new one.
+/*
+ * MSHV_SET_MSI_ROUTING. The table is replaced as a whole; readers see the old one or the new one.
  */
 #include <linux/errno.h>
 #include <linux/mm.h>

@@ -1,15 +1,15 @@
 /*
  * The root's SynIC: SIMP, SIEFP and SIRBP of each CPU, and what arrives there (TLFS: SynIC;
- *Inter-Partition Communication).
+ * Inter-Partition Communication).
  *
  *	SINT0		messages of the hypervisor: VPs to dispatch, EOIs, completions, doorbells
- *(of SINT5)
+ *			(of SINT5)
  *	SINT5		doorbells: as_intercept, so that each becomes a message on SINT0 and an
- *entry in the ring of SINT5 SIGNAL_SINT	event flags of connections that are bound to
- *eventfds
+ *			entry in the ring of SINT5
+ *	SIGNAL_SINT	event flags of connections that are bound to eventfds
  *
  * All have the kernel's callback vector. Nobody else uses the SynIC, as the root has no VMBus;
- *where somebody does, pages that are enabled are shared and left as they are.
+ * where somebody does, pages that are enabled are shared and left as they are.
  */
 #include <linux/bitops.h>
 #include <linux/cpuhotplug.h>

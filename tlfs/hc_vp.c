@@ -11,9 +11,8 @@
 #include "tlfs/partition.h"
 #include "tlfs/registers.h"
 
-#define DISPATCH_FLAGS                                                                             \
-	0x7fu /* HV_DISPATCH_VP_FLAG_*; those on speculation need nothing: all is flushed at each  \
-		 switch */
+/* HV_DISPATCH_VP_FLAG_*; those on speculation need nothing: all is flushed at each switch. */
+#define DISPATCH_FLAGS 0x7fu
 
 static void lock_vp(struct vp *vp)
 {

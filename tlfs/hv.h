@@ -249,7 +249,7 @@ struct partition {
 	/* Intercepts that the parent installed; read without a lock at every exit; [a]. */
 	bool intercept_io, intercept_msr, intercept_cpuid, intercept_hypercall;
 	bool intercept_unknown_connection, intercept_retarget, intercept_apic_eoi;
-	bool intercept_crash; /* [a] a write of CRASH_CTL that notifies */
+	bool intercept_crash;	       /* [a] a write of CRASH_CTL that notifies */
 	uint32_t intercept_exceptions; /* one bit a vector */
 
 	struct cpuid_override *cpuid_overrides;	  /* [P] to add; readers see whole entries */
@@ -267,8 +267,7 @@ struct partition {
 	uint32_t doorbell_count;	      /* [P] to change */
 
 	uint64_t *stats_page;  /* [I] HV_STATS_OBJECT_PARTITION */
-	uint64_t stats_gpn[2]; /* [P] of the parent; by area: where it is mapped; HV_NEVER: nowhere
-				*/
+	uint64_t stats_gpn[2]; /* [P] of the parent; by area: where it is; HV_NEVER: nowhere */
 	/* Root: HV_STATS_OBJECT_HYPERVISOR, made when it is first wanted; [P]. */
 	uint64_t *machine_stats_page;
 	uint64_t machine_stats_gpn[2];
@@ -403,7 +402,8 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level); /* straight into th
 /* Any context. By destination, as an MSI or IPI; INVALID_PARAMETER if nobody is addressed. */
 hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical,
 		       uint8_t vector, bool level);
-bool lapic_accepts_extint(const struct vp *vp);	 /* by the owner: LINT0 is the PIC's, or the APIC is off */
+/* By the owner: LINT0 is the PIC's, or the APIC is off. */
+bool lapic_accepts_extint(const struct vp *vp);
 void lapic_get_state(struct vp *vp, struct hv_local_interrupt_controller_state *state);
 hv_status_t lapic_set_state(struct vp *vp,
 			    const struct hv_local_interrupt_controller_state *state) MUST_CHECK;

@@ -23,8 +23,7 @@ struct hypercall {
 	void *output_list;
 	uint32_t variable_size; /* bytes of variable header */
 	uint32_t start, done, end;
-	bool again; /* the handler wants to be called once more with the same input: HYPERCALL_AGAIN
-		     */
+	bool again;	/* call the handler once more with the same input: HYPERCALL_AGAIN */
 	bool intercept; /* the parent shall do it: HYPERCALL_INTERCEPT */
 };
 
@@ -45,9 +44,8 @@ struct hypercall_row {
 	uint32_t privilege;	/* all of these bits of 0x40000003 EBX: HV_CREATE_PARTITIONS … */
 	uint16_t input, output; /* bytes of the fixed headers, multiples of 8 */
 	uint8_t list, output_list; /* bytes of an element; both 0 for a rep call that only counts */
-	uint16_t slice; /* rep call: elements done before the guest gets a chance; 0: a simple call
-			 */
-	bool variable;	/* takes a variable header */
+	uint16_t slice;		   /* rep call: elements done at a time; 0: a simple call */
+	bool variable;		   /* takes a variable header */
 };
 
 /* NULL when there is no such call. */

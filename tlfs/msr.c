@@ -6,8 +6,7 @@
  *	TSC, TSC_ADJUST			here: an offset to the machine's
  *	MTRRs, MISC_ENABLE, MCE		a child's: msr_child.c, without effect; the root's: the home
  *	SVM, VMX			#GP for everybody: this is a processor without them
- *	everything else			plat_msr_*; what the home does not know, as the parent
- * wishes
+ *	everything else			plat_msr_*; what the home does not know, as the parent wishes
  */
 #include "tlfs/msr.h"
 

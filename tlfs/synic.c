@@ -1,6 +1,6 @@
 /*
  * The synthetic interrupt controller: the message page, and the queues behind its slots (TLFS,
- *"SynIC Messages"). Its registers are in synic_msr.c, event flags in event.c.
+ * "SynIC Messages"). Its registers are in synic_msr.c, event flags in event.c.
  *
  * Invariants, under [S]:
  *  1. A buffer is on exactly one list: free, or the queue of one SINT. free_count counts the free.
@@ -10,7 +10,7 @@
  *     guest does it the other way round, so no message is left behind.
  *
  *	slot:	empty ── write_slot() ─▶ full ── the guest sets type 0 ─▶ empty
- *		queue: moves at EOM, EOI and the next message (synic_flush_queue(), flush_sint())
+ *	queue:	moves at EOM, EOI and the next message (synic_flush_queue(), flush_sint())
  */
 #include "tlfs/synic.h"
 

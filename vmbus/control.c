@@ -3,8 +3,8 @@
  *
  * Invariants
  *   1. A connection ends when the guest unloads, contacts anew, or is reset. What answers the
- * message that ended it, comes only after the last channel has closed: from then on no device
- * touches memory that the old kernel lent it.
+ *      message that ended it, comes only after the last channel has closed: from then on no device
+ *      touches memory that the old kernel lent it.
  *   2. What arrives between, or before a contact, is ignored, but for another contact or unload.
  *   3. A message is handled from its copy, and only if it is as long as its type says.
  */
@@ -96,7 +96,8 @@ void control_go_on(struct vmbus *bus)
 	}
 }
 
-/* The SINT and the VTL that a contact names are those that every Linux uses: others get no answer.
+/*
+ * The SINT and the VTL that a contact names are those that every Linux uses: others get no answer.
  */
 static void contact(struct vmbus *bus, const struct in_message *message)
 {

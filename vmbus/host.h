@@ -28,8 +28,8 @@ void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length);
  * guest's number. `size` is at most VMBUS_MESSAGE_MAX.
  *   0        it is in the slot, or the hypervisor has queued it
  *   -EAGAIN  no room now. The server keeps it. The home calls vmbus_room() when the slot may be
- * free again, or a moment later if it cannot know other    there is no such VP, or it has no SynIC:
- * the message is lost
+ *            free again, or a moment later if it cannot know
+ *   other    there is no such VP, or it has no SynIC: the message is lost
  */
 int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload,
 		    size_t size) MUST_CHECK;

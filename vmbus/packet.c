@@ -82,7 +82,8 @@ static bool check_transfer_pages(struct vmbus_packet *packet, const uint8_t *lis
 	return true;
 }
 
-/* The packet in the channel's buffer, of which only the descriptor's lengths are known to be good.
+/*
+ * The packet in the channel's buffer, of which only the descriptor's lengths are known to be good.
  */
 static bool parse(const struct vmbus_channel *channel, const struct vmpacket_descriptor *descriptor,
 		  struct vmbus_packet *packet)

@@ -19,8 +19,7 @@
 #include "vmbus/host.h"
 #include "vmbus/vmbus.h"
 
-/* Messages of the guest that wait for the control thread. Further ones are refused: it tries again.
- */
+/* Messages of the guest that wait for the control thread. Others are refused: it tries again. */
 #define SERVER_IN_MAX 64
 /* With that many unposted answers no more messages are taken. */
 #define SERVER_OUT_LIMIT 64

@@ -4,26 +4,26 @@
  *
  * Threads
  *   The control thread is the one that calls vmbus_serve(): the worker's event loop. The messages
- * of the guest are handled there, and every function of a struct vmbus_class is called there, with
- * no lock of the server's held; they may call whatever is marked [T] below, and must not block. A
- * channel's thread is the one that uses an open channel's ring: one at a time, which one is the
- *   device's affair. It begins with opened(), or a thread that opened() wakes, and ends with
+ *   of the guest are handled there, and every function of a struct vmbus_class is called there,
+ *   with no lock of the server's held; they may call whatever is marked [T] below, and must not
+ *   block. A channel's thread is the one that uses an open channel's ring: one at a time, which one
+ *   is the device's affair. It begins with opened(), or a thread that opened() wakes, and ends with
  *   channel_closed(). Several channels may share one.
  * Marks: [C] control thread; [R] the channel's thread; [T] any thread, several at once.
  *
  * The life of a channel, as its device sees it
  *
- *   vmbus_offer() -> offered --opened()--> open --closing()--> closing --channel_closed()-->
- * offered |                                          |
- *                       +--------------- rescinded, or the guest of a sub-channel is gone -->
- * released()
+ *   vmbus_offer() -> offered --opened()--> open --closing()--> closing --channel_closed()-+
+ *                     |   ^                                                               |
+ *                     |   +---------------------------------------------------------------+
+ *                     +-- rescinded, or the guest of a sub-channel is gone --> released()
  *
  * Invariants
  *   1. Between opened() and channel_closed() ring, GPADLs and ranges of packets are guest memory
- * that the guest has lent; before and after, none of it is touched. The guest is told that it has
- * its memory back, and a new kernel that it may use VMBus, only after channel_closed().
+ *      that the guest has lent; before and after, none of it is touched. The guest is told that it
+ *      has its memory back, and a new kernel that it may use VMBus, only after channel_closed().
  *   2. Whatever the guest writes is read once. What it broke, ends its own channel: with a line in
- * the log, and closing().
+ *      the log, and closing().
  */
 #ifndef VMBUS_VMBUS_H
 #define VMBUS_VMBUS_H
@@ -77,7 +77,8 @@ void vmbus_reset(struct vmbus *bus);
 
 /* ---- for devices: offers ---- */
 
-/* One constant row per kind of device. All are called on the control thread; NULL where not needed.
+/*
+ * One constant row per kind of device. All are called on the control thread; NULL where not needed.
  */
 struct vmbus_class {
 	const char *name;	   /* for the log */
@@ -109,8 +110,7 @@ struct vmbus_offer {
 	struct vmbus_guid instance; /* with `sub_channel` unique among the offers */
 	uint16_t flags;		    /* VMBUS_CHANNEL_* */
 	uint16_t mmio_megabytes;
-	uint8_t user_def[MAX_USER_DEFINED_BYTES]; /* named pipe mode: begins with VMBUS_PIPE_TYPE_*
-						   */
+	uint8_t user_def[MAX_USER_DEFINED_BYTES]; /* named pipe: begins with VMBUS_PIPE_TYPE_* */
 	/*
 	 * 0 for a device's own channel. Others are offered when the device's protocol asks for
 	 * them, and live no longer than the guest's connection.
@@ -122,8 +122,10 @@ struct vmbus_offer {
 
 /*
  * Offers a channel, to the guest that is there (if it has asked for offers) and to those to come.
- * [T] -EEXIST  there is a channel with this type, instance and number that is not rescinded -ENOSPC
- * VMBUS_MAX_CHANNELS -ENOMEM
+ * [T]
+ *   -EEXIST  there is a channel with this type, instance and number that is not rescinded
+ *   -ENOSPC  there are VMBUS_MAX_CHANNELS
+ *   -ENOMEM
  */
 int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer,
 		struct vmbus_channel **channel) MUST_CHECK;
@@ -135,8 +137,10 @@ void vmbus_rescind(struct vmbus_channel *channel);
 
 /* ---- for devices: an open channel ---- */
 
-/* The device does not touch ring, GPADLs (all are put) and guest memory any more. After closing().
- * [T] */
+/*
+ * The device does not touch ring, GPADLs (all are put) and guest memory any more. After closing().
+ * [T]
+ */
 void channel_closed(struct vmbus_channel *channel);
 
 /*
@@ -150,8 +154,7 @@ void channel_clear_event(struct vmbus_channel *channel);
 
 /* What the guest said at the open: MAX_USER_DEFINED_BYTES. [R] */
 const void *channel_open_data(const struct vmbus_channel *channel);
-/* The VP that is interrupted; the guest may change it at any time. VMBUS_TARGET_VP_NONE: none. [T]
- */
+/* The VP that is interrupted, or VMBUS_TARGET_VP_NONE; the guest may change it at any time. [T] */
 uint32_t channel_target_vp(struct vmbus_channel *channel);
 uint32_t channel_sub_channel(const struct vmbus_channel *channel); /* [T] */
 void *channel_device(const struct vmbus_channel *channel);	   /* of its offer [T] */
@@ -174,26 +177,30 @@ struct vmbus_packet {
  * The next packet. [R]
  *   1           *packet is filled in
  *   0           there is none. What was sent is flushed, and the guest signals the event for the
- * next -ESHUTDOWN  the channel is closing, or the guest has just broken it: channel_closed() is due
- * when closing() comes (a device without one: now)
+ *               next
+ *   -ESHUTDOWN  the channel is closing, or the guest has just broken it: channel_closed() is due
+ *               when closing() comes (a device without one: now)
  */
 int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet) MUST_CHECK;
 
 /*
  * Range `index` of a GPA-direct packet as guest memory, neighbouring pages joined. Returns the
  * number of entries filled in (0 for an empty range) and the range's length in *bytes. Valid as
- * long as the channel is open: the caller completes the transaction when it has done. [R] -EFAULT
- * some of it is not RAM -E2BIG   more than `max` entries; a range of n bytes never needs more than
- * n / 4096 + 2 -EINVAL  there is no such range
+ * long as the channel is open: the caller completes the transaction when it has done. [R]
+ *   -EFAULT  some of it is not RAM
+ *   -E2BIG   more than `max` entries; a range of n bytes never needs more than n / 4096 + 2
+ *   -EINVAL  there is no such range
  */
 int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet,
 		  uint32_t index, struct iovec *iov, unsigned int max, uint32_t *bytes) MUST_CHECK;
 
 /*
  * Sends. The payload is gathered from `count` parts and padded to 8 bytes with zeros. The guest
- * sees it at the next channel_flush(), or when channel_receive() gives 0. [R] 0           it is in
- * the ring -EAGAIN     no room. What was sent so far is flushed; the event is signalled when the
- * guest has made room for this packet, and the device tries again -EMSGSIZE   it fits in no case
+ * sees it at the next channel_flush(), or when channel_receive() gives 0. [R]
+ *   0           it is in the ring
+ *   -EAGAIN     no room. What was sent so far is flushed; the event is signalled when the guest has
+ *               made room for this packet, and the device tries again
+ *   -EMSGSIZE   it fits in no case
  *   -ESHUTDOWN  the channel is closing, or the guest has broken it
  */
 int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,

@@ -67,7 +67,8 @@ bool memory_write(struct emulation *e, unsigned int segment, uint64_t offset, co
 bool memory_writable(struct emulation *e, unsigned int segment, uint64_t offset,
 		     unsigned int size) MUST_CHECK;
 uint64_t operand_address(const struct emulation *e, const struct operand *operand);
-/* If the exit came without a linear address, and it is plain which operand stopped it: that one's.
+/*
+ * If the exit came without a linear address, and it is plain which operand stopped it: that one's.
  */
 void operand_find_hint(struct emulation *e);
 bool operand_read(struct emulation *e, const struct operand *operand, uint64_t *value) MUST_CHECK;

@@ -136,8 +136,7 @@ bool emulate_string(struct emulation *e)
 			break;
 		}
 	}
-	/* All items were used up without an end: the instruction goes on when the guest next runs.
-	 */
+	/* All items were used up without an end: the instruction goes on at the next entry. */
 	if (i < MAX_ITEMS || (e->registers.gpr[VP_RCX] & mask) == 0) {
 		e->registers.rip += e->insn->length;
 	}

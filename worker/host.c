@@ -17,9 +17,8 @@
 
 #define NS_PER_SECOND 1000000000ull
 
-#define NUDGE_NS                                                                                   \
-	1000000ull /* how long serial output gathers, and how often VP 0 is asked again            \
-		    */
+/* How long serial output gathers, and how often VP 0 is asked again. */
+#define NUDGE_NS 1000000ull
 
 static uint64_t clock_ns(clockid_t clock)
 {

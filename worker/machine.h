@@ -6,9 +6,10 @@
  * field: [I] nobody changes it once VPs run, [M] the main thread, [V] VP 0's thread, [a] atomic,
  * any thread.
  *
- *        machine_create()        machine_start()          machine_stop()
- *   ------------------> stopped -----------------> running ---------------> stopped     reset:
- * start again stop != STOP_NONE: all VP threads come to an end
+ *   machine_create() -> stopped --machine_start()--> running --machine_stop()--> stopped
+ *
+ * A reset is machine_stop(), machine_reset(), and machine_start() again. When `stop` is no longer
+ * STOP_NONE, all VP threads come to an end.
  */
 #ifndef WORKER_MACHINE_H
 #define WORKER_MACHINE_H
@@ -48,13 +49,12 @@ struct machine_vp {
 /* The devices' host (devices/host.h). */
 struct host {
 	struct machine *machine;
-	uint64_t epoch;	 /* [I] CLOCK_MONOTONIC at the beginning, ns */
-	int board_timer; /* [I] timerfd: board_tick() is due */
-	int nudge_timer; /* [I] timerfd: the serial line or VP 0 wants the main thread's attention
-			  */
-	atomic_bool nudged; /* [a] the nudge timer is armed */
-	atomic_bool extint,
-		extint_seen; /* [a] the old interrupt controllers' output; VP 0 knows of it */
+	uint64_t epoch;		 /* [I] CLOCK_MONOTONIC at the beginning, ns */
+	int board_timer;	 /* [I] timerfd: board_tick() is due */
+	int nudge_timer;	 /* [I] timerfd: the serial line or VP 0 wants the main thread */
+	atomic_bool nudged;	 /* [a] the nudge timer is armed */
+	atomic_bool extint;	 /* [a] the old interrupt controllers' output */
+	atomic_bool extint_seen; /* [a] VP 0 knows of it */
 };
 
 struct vmbus;
@@ -131,8 +131,7 @@ void bus_timer_fired(struct machine *machine);
 /* hypercall.c: the calls of VP_EXIT_HYPERCALL; the status is in *exit afterwards. */
 void hypercall_handle(struct machine *machine, struct vp_exit *exit);
 
-/* disks.c: the files of the command line, then the controllers that they are at. False: said why.
- */
+/* disks.c: the files of the command line, then the controllers they are at. False: said why. */
 bool disks_open(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
 /* False: what a guest wrote last may not be in a file; said so. */

@@ -135,11 +135,9 @@ int main(int argc, char **argv)
 		return parsed == CONFIG_HELP ? 0 : EXIT_BAD_USAGE;
 	}
 	machine.config = &config;
-	/* One heap for all threads: a second one would want files that the sandbox does not have.
-	 */
+	/* One heap for all threads: another would want files that the sandbox does not have. */
 	mallopt(M_ARENA_MAX, 1);
-	/* What was asked for is checked before anything is made, and what leaves traces is made
-	 * last. */
+	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
 	    !open_backend(&machine) || !machine_create(&machine) || !control_create(&machine) ||
 	    !serial_create(&machine.serial, &config)) {

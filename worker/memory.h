@@ -1,11 +1,12 @@
 /*
  * The guest's RAM: one memfd, mapped once, and where its parts appear to the guest.
  *
- *   0 … 640 KiB            RAM
- *   640 KiB … 768 KiB      nothing (a PC has its VGA there)
- *   768 KiB … low_end      RAM, at most to MEMORY_HOLE_BASE; the ACPI tables lie in it, reserved
- * (devices/acpi_tables.h) MEMORY_HOLE_BASE … 4 GiB   nothing: devices' memory 4 GiB … high_end the
- * rest of the RAM
+ *   0 … 640 KiB               RAM
+ *   640 KiB … 768 KiB         nothing (a PC has its VGA there)
+ *   768 KiB … low_end         RAM, at most to MEMORY_HOLE_BASE; the ACPI tables lie in it, reserved
+ *                             (devices/acpi_tables.h)
+ *   MEMORY_HOLE_BASE … 4 GiB  nothing: devices' memory
+ *   4 GiB … high_end          the rest of the RAM
  */
 #ifndef WORKER_MEMORY_H
 #define WORKER_MEMORY_H

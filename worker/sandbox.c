@@ -159,8 +159,7 @@ bool sandbox_enter(void)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
 		return refuse("no_new_privs", errno);
 	}
-	/* Its memory is the guest's, and it holds a way to the hypervisor: nobody attaches to it.
-	 */
+	/* Its memory is the guest's, and it holds a way to the hypervisor: nobody attaches. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
 		return refuse("dumpable", errno);
 	}

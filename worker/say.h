@@ -1,5 +1,4 @@
-/* What the worker tells its user, on standard error, each line with the machine's name before it.
- */
+/* What the worker tells its user: on standard error, each line with the machine's name before it. */
 #ifndef WORKER_SAY_H
 #define WORKER_SAY_H
 

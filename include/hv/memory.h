@@ -9,7 +9,8 @@
 
 /* Deposits */
 
-/* HvCallDepositMemory (rep): pages of the caller become the partition's, for the hypervisor's use
+/*
+ * HvCallDepositMemory (rep): pages of the caller become the partition's, for the hypervisor's use
  */
 struct hv_deposit_memory {
 	uint64_t partition_id;
@@ -64,7 +65,8 @@ HV_ASSERT_SIZE(struct hv_output_get_memory_balance, 16);
 #define HV_MAP_GPA_DONT_SET_RANGE_ACCESSED 0x10000000u
 #define HV_MAP_GPA_LARGE_PAGE		   0x80000000u
 
-/* HvCallMapGpaPages (rep). With LARGE_PAGE a rep is 2 MiB, and its list entry the first page of it.
+/*
+ * HvCallMapGpaPages (rep). With LARGE_PAGE a rep is 2 MiB, and its list entry the first page of it.
  */
 struct hv_input_map_gpa_pages {
 	uint64_t target_partition_id;

@@ -82,7 +82,8 @@
 #define HV_X64_MSR_NESTED_EOM	   0x40001084u
 #define HV_X64_MSR_NESTED_SINT0	   0x40001090u
 
-/* GUEST_OS_ID: bit 63 open source, 62:56 OS type (1 Linux), 47:16 version. 0 disables hypercalls.
+/*
+ * GUEST_OS_ID: bit 63 open source, 62:56 OS type (1 Linux), 47:16 version. 0 disables hypercalls.
  */
 #define HV_LINUX_VENDOR_ID 0x8100u
 

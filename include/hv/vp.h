@@ -160,8 +160,7 @@ HV_ASSERT_OFFSET(struct hv_vp_signal_pair_scheduler_message, vp_indexes, 160);
 
 /* State that is read and written in one piece (HvCallGetVpState, HvCallSetVpState) */
 
-#define HV_GET_SET_VP_STATE_TYPE_PFN 0x80000000u /* the data is in pages, given by their numbers   \
-						  */
+#define HV_GET_SET_VP_STATE_TYPE_PFN 0x80000000u /* the data is in pages, given by number */
 
 enum hv_get_set_vp_state_type {
 	HV_GET_SET_VP_STATE_LAPIC_STATE = 0 | HV_GET_SET_VP_STATE_TYPE_PFN,

@@ -189,7 +189,8 @@ enum vmbus_channel_message_type {
 	CHANNELMSG_COUNT
 };
 
-/* Statuses in results. The guest only tells 0 from the rest; sockets tell refused connections too.
+/*
+ * Statuses in results. The guest only tells 0 from the rest; sockets tell refused connections too.
  */
 #define VMBUS_STATUS_SUCCESS		0u
 #define VMBUS_STATUS_UNSUCCESSFUL	0xc0000001u

@@ -68,7 +68,8 @@ struct vmtransfer_page_header {
 };
 VMBUS_ASSERT_SIZE(struct vmtransfer_page_header, 8);
 
-/* VM_PKT_DATA_USING_GPA_DIRECT: the descriptor goes on with this, and range_cnt struct gpa_range.
+/*
+ * VM_PKT_DATA_USING_GPA_DIRECT: the descriptor goes on with this, and range_cnt struct gpa_range.
  */
 struct vmgpa_direct_header {
 	uint32_t reserved; /* any value */

@@ -48,7 +48,8 @@ void ioapic_set(uint8_t index, uint32_t value);
 void ioapic_route(unsigned int pin, uint8_t vector, bool level);
 /* How many interrupts with this vector came. */
 unsigned int interrupts_with(uint8_t vector);
-/* Both 8259s as operating systems set them up: vectors from 0x20 and 0x28, everything let through.
+/*
+ * Both 8259s as operating systems set them up: vectors from 0x20 and 0x28, everything let through.
  */
 void pic_init_pc(void);
 

@@ -39,10 +39,9 @@ struct fake_machine {
 	uint64_t tsc;
 	uint32_t gpa_flushes, gpa_syncs;
 	uint32_t apic_eois;
-	hv_status_t next_register_status; /* not SUCCESS: what the next plat_register_set returns,
-					     once */
-	int32_t pages_until_failure; /* plat_page_alloc fails when this reaches 0; negative: never
-				      */
+	/* Not SUCCESS: what the next plat_register_set returns, once. */
+	hv_status_t next_register_status;
+	int32_t pages_until_failure; /* plat_page_alloc fails at 0; negative: never */
 	uint32_t translate_code;
 	uint64_t fixed_pages; /* the root cannot give away pages below this one */
 	/* Called by plat_vp_dispatch after the events were processed; may be NULL. */

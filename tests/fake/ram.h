@@ -49,7 +49,8 @@ void ram_destroy(struct partition *child);
  */
 bool ram_touch(struct partition *p, uint64_t gpn, uint32_t access);
 
-/* Verifies the invariants of docs/design/memory.md; prints the one that does not hold and aborts.
+/*
+ * Verifies the invariants of docs/design/memory.md; prints the one that does not hold and aborts.
  */
 void ram_check(void);
 

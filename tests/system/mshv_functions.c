@@ -92,7 +92,8 @@ static void test_intercepts(void)
 	machine_destroy(&machine);
 }
 
-/* A VP that spins, and one that has halted for good, come back at a signal; and go on afterwards.
+/*
+ * A VP that spins, and one that has halted for good, come back at a signal; and go on afterwards.
  */
 static void test_signals(void)
 {

@@ -1,4 +1,5 @@
-/* vmbus/control.c, offer.c, channel.c, gpadl.c and queue.c: the control protocol with a fake guest.
+/*
+ * vmbus/control.c, offer.c, channel.c, gpadl.c and queue.c: the control protocol with a fake guest.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -567,7 +568,8 @@ static void rescind_races(void **state)
 	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
 }
 
-/* It gives up the number of a channel that nobody withdrew, while the device still lets go of it.
+/*
+ * It gives up the number of a channel that nobody withdrew, while the device still lets go of it.
  */
 static void a_number_released_too_early(void **state)
 {

@@ -1,4 +1,5 @@
-/* worker/memory.c: where guest addresses are in this process, and what is mapped into a partition.
+/*
+ * worker/memory.c: where guest addresses are in this process, and what is mapped into a partition.
  */
 #include <setjmp.h>
 #include <stdarg.h>
