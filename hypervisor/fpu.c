@@ -71,19 +71,11 @@ static void find_components(void)
 /* Leaf 7 EDX has Intel's bits, leaf 80000008 EBX AMD's (APM vol. 3, E.4.7). */
 static void find_spec_ctrl(void)
 {
-	uint32_t out[4] = { 0 }, edx, ebx;
+	uint32_t out[4], edx, ebx;
 
-	cpuid(0, 0, out);
-	if (out[0] >= 7)
-		cpuid(7, 0, out);
-	else
-		out[3] = 0;
+	cpuid_offered(7, out);
 	edx = out[3];
-	cpuid(0x80000000, 0, out);
-	if (out[0] >= 0x80000008)
-		cpuid(0x80000008, 0, out);
-	else
-		out[1] = 0;
+	cpuid_offered(0x80000008, out);
 	ebx = out[1];
 	spec_ctrl_bits = (edx & 1u << 26 || ebx & 1u << 14 ? SPEC_CTRL_IBRS : 0) |
 			 (edx & 1u << 27 || ebx & 1u << 15 ? SPEC_CTRL_STIBP : 0) |

@@ -23,19 +23,10 @@ static void machine_facts(const struct handoff *handoff)
 
 	plat_info.tsc_hz = handoff->tsc_hz;
 	plat_info.lp_count = handoff->lp_count;
-	cpuid(0x80000000, 0, out);
-	if (out[0] >= 0x80000008) {
-		uint32_t widths[4];
-
-		cpuid(0x80000008, 0, widths);
-		plat_info.physical_address_bits = (uint8_t)widths[0];
-	}
-	if (out[0] >= 0x80000007) {
-		uint32_t power[4];
-
-		cpuid(0x80000007, 0, power);
-		plat_info.tsc_invariant = power[3] & 1u << 8;
-	}
+	cpuid_offered(0x80000008, out);
+	plat_info.physical_address_bits = (uint8_t)out[0];
+	cpuid_offered(0x80000007, out);
+	plat_info.tsc_invariant = out[3] & 1u << 8;
 }
 
 static void boot_lp(const struct handoff *handoff)

@@ -1,17 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "hypervisor/arch/x86/pagetable.h"
+#include "tests/unit/pagetable_cases.h"
 
 /*
  * Intel SDM vol. 3, tables 28-1 to 28-6: the bits by their numbers, so that a wrong constant cannot
  * agree with itself.
  */
-#define BIT(n)	  (1ull << (n))
 #define WRITEBACK (6ull << 3)
 
 static void test_leaf_bits(void **state)
@@ -52,39 +44,10 @@ static void test_own_bits_are_ignored_ones(void **state)
 	assert_int_equal(PTE_NO_ACCESS & 7, 0);
 }
 
-static void test_flags_come_back(void **state)
-{
-	(void)state;
-	for (uint32_t flags = 0; flags < 256; flags++)
-		for (unsigned int level = 0; level < 3; level++)
-			assert_int_equal(
-				pte_flags_of(pte_leaf(0xfffffull << 18, level, flags | PTE_READ)),
-				flags | PTE_READ);
-}
-
-static void test_address_comes_back(void **state)
-{
-	(void)state;
-	for (unsigned int bit = 0; bit < 40; bit++) {
-		uint64_t entry = pte_leaf(BIT(bit), 0, PTE_RIGHTS | PTE_IO);
-
-		assert_int_equal(pte_spn(entry), BIT(bit));
-		assert_int_equal(pte_spn(pte_table(BIT(bit))), BIT(bit));
-	}
-}
-
 static void test_table_takes_no_right_away(void **state)
 {
-	uint64_t entry = pte_table(0x77);
-
 	(void)state;
-	assert_int_equal(entry & 0xfff, BIT(0) | BIT(1) | BIT(2));
-	assert_true(pte_is_table(entry, 1));
-	assert_true(pte_is_table(entry, 3));
-	assert_false(pte_is_table(entry, 0));
-	assert_false(pte_is_table(pte_leaf(0x200, 1, PTE_READ), 1));
-	assert_false(pte_is_table(0, 1));
-	assert_false(pte_is_table(PTE_NO_ACCESS, 1));
+	assert_int_equal(pte_table(0x77) & 0xfff, BIT(0) | BIT(1) | BIT(2));
 }
 
 static void test_state_bits(void **state)
@@ -101,10 +64,9 @@ int main(void)
 		cmocka_unit_test(test_leaf_bits),
 		cmocka_unit_test(test_what_is_not_ram_is_uncacheable),
 		cmocka_unit_test(test_own_bits_are_ignored_ones),
-		cmocka_unit_test(test_flags_come_back),
-		cmocka_unit_test(test_address_comes_back),
 		cmocka_unit_test(test_table_takes_no_right_away),
 		cmocka_unit_test(test_state_bits),
+		PAGETABLE_CASES,
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

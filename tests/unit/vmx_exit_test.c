@@ -13,6 +13,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
+#include "tests/fake/vmcs.h"
 
 #define EXIT_REASON	0x4402
 #define EXIT_EVENT	0x4404
@@ -31,42 +32,10 @@
 #define TPR_THRESHOLD	0x401c
 #define VALID		(1u << 31)
 
-struct vmx_facts vmx_facts;
-static uint64_t vmcs[0x8000];
 static unsigned int code_bits, nmis, tasks;
 static struct vmx vmx;
 static struct vcpu vcpu;
 static struct intercept out;
-
-uint64_t vmcs_read(enum vmcs_field field)
-{
-	return vmcs[field];
-}
-
-void vmcs_write(enum vmcs_field field, uint64_t value)
-{
-	vmcs[field] = value;
-}
-
-uint64_t vmx_get(const struct vcpu *v, unsigned int state)
-{
-	return v->vmx->state[state];
-}
-
-void vmx_set(struct vcpu *v, unsigned int state, uint64_t value)
-{
-	v->vmx->state[state] = value;
-}
-
-void vendor_sync(struct vcpu *v)
-{
-	(void)v;
-}
-
-void vendor_resync(struct vcpu *v)
-{
-	(void)v;
-}
 
 unsigned int vendor_code_bits(const struct vcpu *v)
 {

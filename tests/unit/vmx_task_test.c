@@ -14,6 +14,7 @@
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/run.h"
+#include "tests/fake/vmcs.h"
 
 #define GDT	0x1000
 #define OLD_TSS 0x2000
@@ -32,44 +33,13 @@
 #define NT	(1u << 14)
 #define BUSY	(1ull << 41)
 
-struct vmx_facts vmx_facts;
 static uint8_t memory[0x8000];
-static uint64_t vmcs[0x8000], unmapped;
+static uint64_t unmapped;
 static struct vmx vmx;
 static struct vp vp;
 static struct partition partition;
 static struct vcpu vcpu;
 static struct intercept out;
-
-uint64_t vmcs_read(enum vmcs_field field)
-{
-	return vmcs[field];
-}
-
-void vmcs_write(enum vmcs_field field, uint64_t value)
-{
-	vmcs[field] = value;
-}
-
-uint64_t vmx_get(const struct vcpu *v, unsigned int state)
-{
-	return v->vmx->state[state];
-}
-
-void vmx_set(struct vcpu *v, unsigned int state, uint64_t value)
-{
-	v->vmx->state[state] = value;
-}
-
-void vendor_sync(struct vcpu *v)
-{
-	(void)v;
-}
-
-void vendor_resync(struct vcpu *v)
-{
-	(void)v;
-}
 
 void vmx_paging_changed(struct vcpu *v)
 {

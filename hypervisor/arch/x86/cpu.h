@@ -96,6 +96,16 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 			 : "a"(leaf), "c"(subleaf));
 }
 
+/* All zero where there is no such leaf; above the highest of its range CPUID itself may answer anything. */
+static inline void cpuid_offered(uint32_t leaf, uint32_t out[4])
+{
+	cpuid(leaf & 0x80000000, 0, out);
+	if (out[0] >= leaf)
+		cpuid(leaf, 0, out);
+	else
+		out[0] = out[1] = out[2] = out[3] = 0;
+}
+
 static inline uint64_t rdtsc(void)
 {
 	uint32_t lo, hi;

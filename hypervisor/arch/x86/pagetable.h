@@ -71,6 +71,12 @@ static inline uint64_t pte_pages(unsigned int level)
 	return 1ull << (9 * level);
 }
 
+/* An entry's bits for a flag, if it is among the flags. */
+static inline uint64_t pte_select(uint32_t flags, uint32_t flag, uint64_t bits)
+{
+	return flags & flag ? bits : 0;
+}
+
 /* ---- npt.c or ept.c ---- */
 
 /* A leaf; `flags` has PTE_READ. */

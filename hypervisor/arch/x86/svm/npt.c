@@ -17,22 +17,17 @@
 #define NPT_DIRTY    (1ull << 6)
 #define NPT_NX	     (1ull << 63)
 
-static uint64_t select(uint32_t flags, uint32_t flag, uint64_t bits)
-{
-	return flags & flag ? bits : 0;
-}
-
 uint64_t pte_state_bits(uint32_t flags)
 {
-	return select(flags, PTE_ACCESSED, NPT_ACCESSED) | select(flags, PTE_DIRTY, NPT_DIRTY);
+	return pte_select(flags, PTE_ACCESSED, NPT_ACCESSED) | pte_select(flags, PTE_DIRTY, NPT_DIRTY);
 }
 
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags)
 {
 	return spn << 12 | PTE_PRESENT | NPT_USER | (level ? PTE_LARGE : 0) |
-	       select(flags, PTE_WRITE, NPT_WRITE) | select(~flags, PTE_EXECUTE, NPT_NX) |
-	       select(flags, PTE_UNCACHED, NPT_PCD | NPT_PWT) | select(flags, PTE_IO, PTE_SOFT_IO) |
-	       select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
+	       pte_select(flags, PTE_WRITE, NPT_WRITE) | pte_select(~flags, PTE_EXECUTE, NPT_NX) |
+	       pte_select(flags, PTE_UNCACHED, NPT_PCD | NPT_PWT) | pte_select(flags, PTE_IO, PTE_SOFT_IO) |
+	       pte_select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
 }
 
 uint64_t pte_table(uint64_t spn)

@@ -33,9 +33,7 @@ static const struct field {
 	{0, MSR_GS_BASE, STATE_BASE + HV_X64_REGISTER_GS - HV_X64_REGISTER_ES},
 };
 
-static const struct {
-	uint32_t name, msr;
-} syscall[SYSCALL_COUNT] = {
+const struct vmx_syscall vmx_syscalls[SYSCALL_COUNT] = {
 	[SYSCALL_STAR] = {HV_X64_REGISTER_STAR, MSR_STAR},
 	[SYSCALL_LSTAR] = {HV_X64_REGISTER_LSTAR, MSR_LSTAR},
 	[SYSCALL_CSTAR] = {HV_X64_REGISTER_CSTAR, MSR_CSTAR},
@@ -64,7 +62,7 @@ static const struct field *field_by_msr(uint32_t msr)
 static int syscall_by_name(uint32_t name)
 {
 	for (int i = 0; i < SYSCALL_COUNT; i++) {
-		if (syscall[i].name == name)
+		if (vmx_syscalls[i].name == name)
 			return i;
 	}
 	return -1;
@@ -73,7 +71,7 @@ static int syscall_by_name(uint32_t name)
 static int syscall_by_msr(uint32_t msr)
 {
 	for (int i = 0; i < SYSCALL_COUNT; i++) {
-		if (syscall[i].msr == msr)
+		if (vmx_syscalls[i].msr == msr)
 			return i;
 	}
 	return -1;

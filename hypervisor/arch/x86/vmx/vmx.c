@@ -44,14 +44,6 @@ static const uint32_t direct_msrs[] = {
 	MSR_CSTAR,	 MSR_SFMASK,	   MSR_FS_BASE,	     MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
-static const uint32_t syscall_msrs[SYSCALL_COUNT] = {
-	[SYSCALL_STAR] = MSR_STAR,
-	[SYSCALL_LSTAR] = MSR_LSTAR,
-	[SYSCALL_CSTAR] = MSR_CSTAR,
-	[SYSCALL_SFMASK] = MSR_SFMASK,
-	[SYSCALL_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
-};
-
 static void msr_allow(uint32_t msr)
 {
 	uint8_t *map = msrs + (msr < 0x2000 ? 0 : 0x400);
@@ -375,7 +367,7 @@ void vendor_sync(struct vcpu *vcpu)
 	if (lp_this()->current != vcpu)
 		return;
 	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
-		vmx->syscall[i] = rdmsr(syscall_msrs[i]);
+		vmx->syscall[i] = rdmsr(vmx_syscalls[i].msr);
 	vmx->cr2 = read_cr2();
 	vmx->dr6 = read_dr6();
 }
@@ -383,7 +375,7 @@ void vendor_sync(struct vcpu *vcpu)
 static void load_registers(const struct vmx *vmx)
 {
 	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
-		wrmsr(syscall_msrs[i], vmx->syscall[i]);
+		wrmsr(vmx_syscalls[i].msr, vmx->syscall[i]);
 	write_cr2(vmx->cr2);
 	write_dr6(vmx->dr6);
 }

@@ -60,6 +60,10 @@ enum {
 	SYSCALL_KERNEL_GS_BASE,
 	SYSCALL_COUNT
 };
+struct vmx_syscall {
+	uint32_t name, msr; /* TLFS name, MSR number */
+};
+extern const struct vmx_syscall vmx_syscalls[SYSCALL_COUNT]; /* regs.c */
 
 enum vmx_entry { VMX_ENTERED, VMX_REFUSED, VMX_PUT_OFF };
 
