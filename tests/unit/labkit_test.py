@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(TOP, "tools"))
 from labkit import bochs  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
-from labkit.mend import store_before_call  # noqa: E402
+from labkit.mend import store_before_call, with_lock  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
 
@@ -76,6 +76,14 @@ class TestMend(unittest.TestCase):
         self.assertIsNone(store_before_call(self.code(self.STORE), 0x1000, 0x1121))
         twice = self.code(self.STORE) + b"\xe8\x06\x01\x00\x00"
         self.assertIsNone(store_before_call(twice, 0x1000, 0x1120))
+
+    def test_lock(self):
+        store = bytes.fromhex("818b10d5ffff00010000")                # orl $0x100,-0x2af0(%rbx)
+        locked = bytes.fromhex("f0808b11d5ffff016690")               # lock orb $1,-0x2aef(%rbx), and a NOP
+        self.assertEqual(with_lock(self.OTHER + store), (len(self.OTHER), locked))
+        self.assertEqual(with_lock(b"\x41" + store), (0, locked[:1] + b"\x41" + locked[1:]))
+        self.assertIsNone(with_lock(store + store))
+        self.assertIsNone(with_lock(bytes.fromhex("818b10d5ffff00020000")))
 
 
 # Lines of a log of Bochs's.

@@ -1,9 +1,12 @@
-"""A repair of QEMU's emulated SVM, in the copy that the lab unpacks.
+"""Repairs of QEMU's emulated SVM, in the copy that the lab unpacks. docs/emulators.md has what their lack looks like.
 
 VMRUN with an interrupt in EVENTINJ delivers it at once, and leaves its vector in the field that holds the number of an
 exception still to be delivered. If the processor's thread is then asked to stop for anything but an interrupt (another
 processor changes the memory map: PCI set-up does) before the next exit, it delivers the vector again, as an exception,
-whatever IF says. docs/emulators.md has what that looks like. The repair takes out the one store.
+whatever IF says. The repair takes out the one store.
+
+VMRUN with V_IRQ sets a bit in the word of the interrupts that wait for the processor, without the lock under which all others
+change it, and not atomically: an interrupt that arrives in that moment is lost. The repair makes it one atomic access.
 """
 import os
 import re
@@ -14,6 +17,8 @@ from .kernels import run, say
 NOPS = {6: b"\x66\x0f\x1f\x44\x00\x00", 7: b"\x0f\x1f\x80\x00\x00\x00\x00"}
 # mov %reg,disp32(%base) with a negative displacement: the processor's common state lies before its registers.
 STORE = re.compile(rb"(?:[\x44\x45]?)\x89[\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x9d-\xa3\xa5-\xab\xad-\xb3\xb5-\xbb\xbd-\xbf]..\xff\xff", re.S)
+# orl $0x100,disp32(%base) likewise
+SET_VIRQ = re.compile(rb"(\x41?)\x81([\x88-\x8b\x8d-\x8f])(..\xff\xff)\x00\x01\x00\x00", re.S)
 REACH = 64                       # bytes before the call in which the store is looked for
 
 
@@ -45,6 +50,22 @@ def store_before_call(code, address, target):
     return (stores[-1].start(), len(stores[-1][0])) if stores else None
 
 
+def without_store(code, address, target):
+    """(offset, new bytes) that take out the store before the call of target, or None."""
+    found = store_before_call(code, address, target)
+    return (found[0], NOPS[found[1]]) if found else None
+
+
+def with_lock(code):
+    """(offset, new bytes) that set the bit of V_IRQ atomically, as one in the second byte of the word, or None."""
+    found = list(SET_VIRQ.finditer(code))
+    if len(found) != 1:
+        return None
+    rex, modrm, displacement = found[0].groups()
+    second = struct.pack("<i", struct.unpack("<i", displacement)[0] + 1)
+    return found[0].start(), b"\xf0" + rex + b"\x80" + modrm + second + b"\x01" + b"\x66\x90"
+
+
 def mend(path):
     """Write the repaired program in place of the one at path. One that is not as expected stays as it is."""
     places = symbols(path, ("helper_vmrun", "do_interrupt_x86_hardirq"))
@@ -53,14 +74,15 @@ def mend(path):
     if len(places) == 2:
         address, size = places["helper_vmrun"]
         start = address - text_shift(path)
-        found = store_before_call(bytes(program[start:start + size]), address, places["do_interrupt_x86_hardirq"][0])
-        if found:
-            at, length = start + found[0], found[1]
-            program[at:at + length] = NOPS[length]
+        code = bytes(program[start:start + size])
+        changes = without_store(code, address, places["do_interrupt_x86_hardirq"][0]), with_lock(code)
+        if all(changes):
+            for at, new in changes:
+                program[start + at:start + at + len(new)] = new
             with open(path + ".new", "wb") as file:
                 file.write(program)
             os.chmod(path + ".new", 0o755)
             os.rename(path + ".new", path)
             return True
-    say("this QEMU differs from the one that the lab knows how to repair: an interrupt may come twice (docs/emulators.md)")
+    say("this QEMU differs from the one that the lab knows how to repair: an interrupt may come twice or never (docs/emulators.md)")
     return False
