@@ -22,7 +22,8 @@ struct vp {
 	uint32_t index;
 	struct hv_vp_register_page
 		*page; /* NULL: the module offers none, registers go by hypercalls */
-	const struct hv_message *message; /* the module's page; NULL: it offers none, messages are copied */
+	const struct hv_message
+		*message; /* the module's page; NULL: it offers none, messages are copied */
 	/* Of the intercept that is being answered. */
 	uint64_t rip, next_rip; /* of the instruction, and of the one after it */
 	uint64_t rax;
@@ -45,10 +46,7 @@ static inline bool registers_by_page(const struct vp *vp)
 }
 
 /* root_registers.c */
-int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
-		       size_t count);
 int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count);
-int root_set_register(struct vp *vp, uint32_t name, uint64_t value);
 
 /* root_message.c: what a message means. Remembers in the VP what the answer will need. */
 void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit);

@@ -20,8 +20,8 @@ static const uint32_t load_names[] = {
 	HV_X64_REGISTER_CR0, HV_X64_REGISTER_CR4,    HV_X64_REGISTER_EFER,
 };
 
-int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
-		       size_t count)
+static int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
+			      size_t count)
 {
 	union {
 		struct hv_input_get_vp_registers input;
@@ -51,7 +51,7 @@ int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_
 			 NULL);
 }
 
-int root_set_register(struct vp *vp, uint32_t name, uint64_t value)
+static int root_set_register(struct vp *vp, uint32_t name, uint64_t value)
 {
 	struct hv_register_assoc assoc = {.name = name, .value.reg64 = value};
 

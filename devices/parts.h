@@ -3,8 +3,8 @@
  * part, same name.
  *
  * No part has a lock of its own: the board's lock is held in every function here. Times are those
- * of host_time(). x_deadline() is the time at which x_advance() has something to do, HOST_NEVER if
- * there is none.
+ * of host_time(). x_deadline() (of the PIT: next_edge) is the time at which x_advance() has
+ * something to do, HOST_NEVER if there is none.
  */
 #ifndef DEVICES_PARTS_H
 #define DEVICES_PARTS_H
@@ -108,7 +108,6 @@ struct pit {
 extern const struct device_class pit_class, pit_port61_class;
 
 void pit_reset(struct pit *pit);
-uint64_t pit_deadline(const struct pit *pit);
 void pit_advance(struct pit *pit, uint64_t now);
 
 /* ---- rtc.c: MC146818 with 128 bytes ---- */

@@ -340,11 +340,6 @@ static void port61_write(void *device, uint32_t offset, unsigned int size, uint3
 	set_gate(pit, 2, value & PORT61_GATE);
 }
 
-uint64_t pit_deadline(const struct pit *pit)
-{
-	return pit->next_edge;
-}
-
 void pit_advance(struct pit *pit, uint64_t now)
 {
 	if (now < pit->next_edge) {

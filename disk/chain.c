@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
+static void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
 {
 	while (*count && length >= (*iov)->iov_len) {
 		length -= (*iov)->iov_len;

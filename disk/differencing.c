@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 /* name, taken from the folder that base_file is in, unless it is absolute. */
-char *path_beside(const char *base_file, const char *name)
+static char *path_beside(const char *base_file, const char *name)
 {
 	const char *slash = strrchr(base_file, '/');
 	size_t folder = slash && name[0] != '/' ? (size_t)(slash - base_file) + 1 : 0;
@@ -18,7 +18,7 @@ char *path_beside(const char *base_file, const char *name)
 }
 
 /* Both names absolute and without links. */
-char *path_relative(const char *from_file, const char *to_file)
+static char *path_relative(const char *from_file, const char *to_file)
 {
 	size_t common = 0, ups = 0, i;
 	char *path;
@@ -76,7 +76,7 @@ int plan_parent(struct create_plan *plan, const char *child_path, struct layer *
 						 parent->file.path);
 }
 
-int parent_check(const struct layer *child, struct layer *parent, struct disk_error *error)
+static int parent_check(const struct layer *child, struct layer *parent, struct disk_error *error)
 {
 	char id[GUID_TEXT];
 

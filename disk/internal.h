@@ -285,7 +285,6 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 		uint64_t length, uint64_t offset);
 int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length, uint64_t offset);
 bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t length);
-void iov_advance(struct iovec **iov, unsigned *count, uint64_t length);
 /* The first `length` bytes of iov as an array of at most `capacity`; returns how many bytes it took. */
 uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length, struct iovec *out,
 		   unsigned capacity, unsigned *out_count);
@@ -300,9 +299,6 @@ int disk_check_request(const struct disk *disk, const struct disk_req *req);
 int disk_run(struct disk *disk, struct disk_req *req);
 
 int chain_open_parents(struct disk *disk, const struct disk_open *how, struct disk_error *error);
-char *path_beside(const char *base_file, const char *name); /* malloc'ed */
-char *path_relative(const char *from_file, const char *to_file);
-int parent_check(const struct layer *child, struct layer *parent, struct disk_error *error);
 int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent, char **storage,
 		struct disk_error *error);
 

@@ -90,7 +90,5 @@ int nbd_greet(struct nbd_client *client);
 int nbd_take_flags(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option_data(struct nbd_client *client, const uint8_t *data);
-/* Queue bytes for the client before the transmission phase. */
-int nbd_send_early(struct nbd_client *client, const void *data, uint32_t length);
 
 #endif

@@ -28,7 +28,8 @@ enum {
 
 static const char allocation_context[] = "base:allocation";
 
-int nbd_send_early(struct nbd_client *client, const void *data, uint32_t length)
+/* Queues bytes for the client before the transmission phase. */
+static int nbd_send_early(struct nbd_client *client, const void *data, uint32_t length)
 {
 	if (client->early_length + length > client->early_capacity) {
 		uint32_t capacity = client->early_length + length + 1024;

@@ -100,11 +100,6 @@ void space_free(struct space *space, uint64_t start, uint64_t count, bool clean)
 	}
 }
 
-void space_mark_clean(struct space *space, uint64_t start, uint64_t count)
-{
-	set_bits(space->clean, start, count, true);
-}
-
 bool space_find(struct space *space, uint64_t count, uint64_t *start, bool *clean)
 {
 	uint64_t run = 0, clean_run = 0, i = space->hint;

@@ -26,7 +26,6 @@ void space_free(struct space *space, uint64_t start, uint64_t count, bool clean)
 bool space_find(struct space *space, uint64_t count, uint64_t *start, bool *clean);
 /* The file has grown; the new part is free and clean. */
 int space_grow(struct space *space, uint64_t end);
-void space_mark_clean(struct space *space, uint64_t start, uint64_t count);
 /* The end of the last used megabyte. */
 uint64_t space_used_end(const struct space *space);
 

@@ -455,7 +455,7 @@ static int commit_locator(struct layer *layer, const struct create_plan *plan, c
 	return r;
 }
 
-int vhdx_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
+static int vhdx_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
 {
 	struct guid linkage;
 	char text[GUID_TEXT];

@@ -216,7 +216,6 @@ struct vhdx {
 
 /* vhdx_header.c */
 int vhdx_read_headers(struct layer *layer, struct disk_error *error);
-int vhdx_write_header(struct layer *layer);  /* one slot, synced */
 int vhdx_write_headers(struct layer *layer); /* both */
 int vhdx_read_regions(struct layer *layer, struct disk_error *error);
 void vhdx_seal_header(struct vhdx_header *header);
@@ -263,7 +262,6 @@ int vhdx_check(struct layer *layer, struct disk_error *error);
 /* vhdx.c */
 int vhdx_begin(struct layer *layer);
 int vhdx_flush(struct layer *layer);
-int vhdx_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error);
 /* For a merge: the data-write GUIDs that the parent has and will get become the child's two linkages. */
 int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next, struct disk_error *error);
 

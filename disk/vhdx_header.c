@@ -88,7 +88,7 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 	return check_header(layer, &v->header, error);
 }
 
-int vhdx_write_header(struct layer *layer)
+static int vhdx_write_header(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
 	int r;

@@ -387,7 +387,6 @@ void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value);
 /* The x2APIC range; APIC_BASE and TSC_DEADLINE, which msr_read_kept() reads. */
 enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
-uint32_t lapic_get_tpr(const struct vp *vp); /* CR8 << 4 | low bits */
 void lapic_set_tpr(struct vp *vp, uint32_t tpr);
 int lapic_pending(const struct vp *vp);		  /* above PPR: could be injected now; or -1 */
 int lapic_highest_irr(const struct vp *vp);	  /* whatever the TPR; or -1 */
@@ -427,7 +426,6 @@ hv_status_t synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag,
 void synic_flush_queue(struct vp *vp);
 /* EOM, and an EOI while something waits: the same, and the parent may want to know. */
 void synic_end_of_message(struct vp *vp);
-bool synic_vector_auto_eoi(const struct vp *vp, uint8_t vector);
 
 /* stimer.c. By the owner. */
 void stimer_reset(struct vp *vp);

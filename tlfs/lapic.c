@@ -275,11 +275,6 @@ void lapic_init(struct vp *vp)
 	}
 }
 
-uint32_t lapic_get_tpr(const struct vp *vp)
-{
-	return vp->lapic.tpr;
-}
-
 void lapic_set_tpr(struct vp *vp, uint32_t tpr)
 {
 	vp->lapic.tpr = tpr & 0xFF;

@@ -143,6 +143,5 @@ void lapic_timer_set_divide(struct vp *vp, uint32_t divide);
 void lapic_timer_restore(struct vp *vp, uint32_t initial, uint32_t current);
 uint32_t lapic_timer_current(const struct vp *vp);
 void lapic_timer_set_tsc_deadline(struct vp *vp, uint64_t deadline);
-enum lapic_timer_mode lapic_timer_mode(const struct lapic *apic);
 
 #endif

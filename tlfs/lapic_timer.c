@@ -10,7 +10,7 @@
 /* A periodic timer never keeps an LP busy: expiries closer than this to the last are skipped. */
 #define SHORTEST_PERIOD_100NS 100ull
 
-enum lapic_timer_mode lapic_timer_mode(const struct lapic *apic)
+static enum lapic_timer_mode lapic_timer_mode(const struct lapic *apic)
 {
 	return (enum lapic_timer_mode)((apic->lvt_timer >> 17) & 3);
 }

@@ -4,11 +4,6 @@
  */
 #include "tlfs/synic.h"
 
-bool synic_vector_auto_eoi(const struct vp *vp, uint8_t vector)
-{
-	return vp->lapic.auto_eoi[vector / 32] & (1u << vector % 32);
-}
-
 static void update_auto_eoi(struct vp *vp)
 {
 	memset(vp->lapic.auto_eoi, 0, sizeof(vp->lapic.auto_eoi));

@@ -39,7 +39,7 @@ int vmbus_fd(const struct vmbus *bus)
 	return bus->event;
 }
 
-void server_wake(struct vmbus *bus)
+static void server_wake(struct vmbus *bus)
 {
 	uint64_t one = 1;
 

@@ -167,7 +167,6 @@ struct vmbus {
 /* ---- server.c ---- */
 
 void note_post(struct vmbus_channel *channel, enum note note); /* [T] */
-void server_wake(struct vmbus *bus);			       /* [T] */
 void server_complain(struct vmbus *bus, const char *format, ...)
 	__attribute__((format(printf, 2, 3))); /* [T] */
 /* A line about a channel: its class and number come first. */

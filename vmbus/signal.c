@@ -50,11 +50,6 @@ void channel_clear_event(struct vmbus_channel *channel)
 	}
 }
 
-const void *channel_open_data(const struct vmbus_channel *channel)
-{
-	return channel->open_message.userdata;
-}
-
 uint32_t channel_target_vp(struct vmbus_channel *channel)
 {
 	uint32_t vp;
@@ -68,14 +63,4 @@ uint32_t channel_target_vp(struct vmbus_channel *channel)
 uint32_t channel_sub_channel(const struct vmbus_channel *channel)
 {
 	return channel->offer.sub_channel_index;
-}
-
-void *channel_device(const struct vmbus_channel *channel)
-{
-	return channel->device;
-}
-
-struct vmbus *channel_bus(const struct vmbus_channel *channel)
-{
-	return channel->bus;
 }

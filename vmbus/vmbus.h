@@ -152,13 +152,9 @@ int channel_event(const struct vmbus_channel *channel);
 /* Makes the event unreadable. Before channel_receive() is called until it gives 0. [R] */
 void channel_clear_event(struct vmbus_channel *channel);
 
-/* What the guest said at the open: MAX_USER_DEFINED_BYTES. [R] */
-const void *channel_open_data(const struct vmbus_channel *channel);
 /* The VP that is interrupted, or VMBUS_TARGET_VP_NONE; the guest may change it at any time. [T] */
 uint32_t channel_target_vp(struct vmbus_channel *channel);
 uint32_t channel_sub_channel(const struct vmbus_channel *channel); /* [T] */
-void *channel_device(const struct vmbus_channel *channel);	   /* of its offer [T] */
-struct vmbus *channel_bus(const struct vmbus_channel *channel);	   /* [T] */
 
 /* A packet from the guest: a copy, valid until the channel's next channel_receive(). */
 struct vmbus_packet {

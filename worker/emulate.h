@@ -52,10 +52,7 @@ struct emulation {
 enum emulate_result emulate(struct vp *vp, struct board *board, const struct memory *memory,
 			    struct emulate_cache *cache, const struct vp_exit *exit);
 
-/* ---- Shared by emulate.c, emulate_string.c and operand.c; false: see `result` and `exception`
- * ---- */
-
-bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_code, uint64_t address);
+/* ---- Shared by emulate.c, emulate_string.c, operand.c; false: see `result`, `exception` ---- */
 
 /* operand.c: guest memory by segment and offset, any length up to 16; and the operands of an
  * instruction. */

@@ -19,7 +19,8 @@ struct span {
 	unsigned int length[2];
 };
 
-bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_code, uint64_t address)
+static bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_code,
+			    uint64_t address)
 {
 	e->result = EMULATE_DONE;
 	e->exception = true;

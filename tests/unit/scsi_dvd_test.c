@@ -174,7 +174,6 @@ static void test_eject_and_load(void **state)
 	assert_int_equal(ready(), 0);
 	assert_int_equal(event(), 0x0002); /* there, nothing new */
 	assert_int_equal(tray(2), SCSI_GOOD);
-	assert_true(scsi_bus_tray_is_open(bench.bus, at));
 	assert_int_equal(event(), 0x0301);
 	assert_int_equal(event(), 0x0001);
 	assert_int_equal(ready(), 0x023a02);

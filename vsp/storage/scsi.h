@@ -88,7 +88,6 @@ int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address);
 void scsi_bus_detach_all(struct scsi_bus *bus);
 int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk,
 			   bool force);
-bool scsi_bus_tray_is_open(struct scsi_bus *bus, struct storage_address address);
 int scsi_bus_hold(struct scsi_bus *bus, struct storage_address address);
 int scsi_bus_release(struct scsi_bus *bus, struct storage_address address, struct disk *disk);
 

@@ -311,21 +311,6 @@ int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address,
 	return r;
 }
 
-bool scsi_bus_tray_is_open(struct scsi_bus *bus, struct storage_address address)
-{
-	struct scsi_unit *unit = begin_change(bus, address);
-	bool open;
-
-	if (!unit) {
-		return false;
-	}
-	pthread_mutex_lock(&unit->lock);
-	open = unit->tray_open;
-	pthread_mutex_unlock(&unit->lock);
-	end_change(bus);
-	return open;
-}
-
 /* Of the target that was asked, whichever LUN it was (SPC-4 6.33). There are no well-known LUNs. */
 static void report_luns(struct scsi_bus *bus, struct storage_address a, struct scsi_request *r)
 {

@@ -93,7 +93,7 @@ void scsi_unit_reset(struct scsi_unit *unit)
 	scsi_unit_attend(unit, ATTENTION_POWER_ON);
 }
 
-enum scsi_sense scsi_unit_next_attention(struct scsi_unit *unit, unsigned nexus)
+static enum scsi_sense scsi_unit_next_attention(struct scsi_unit *unit, unsigned nexus)
 {
 	unsigned pending = atomic_load(&unit->attention[nexus]);
 	unsigned first;

@@ -138,8 +138,6 @@ bool scsi_unit_set_disk(struct scsi_unit *unit, struct disk *disk); /* false: it
 void scsi_unit_reset(struct scsi_unit *unit);
 void scsi_unit_attend(struct scsi_unit *unit, enum scsi_attention attention); /* every nexus */
 void scsi_unit_attend_others(struct scsi_unit *unit, unsigned nexus, enum scsi_attention attention);
-/* Takes it away. */
-enum scsi_sense scsi_unit_next_attention(struct scsi_unit *unit, unsigned nexus);
 enum scsi_sense scsi_unit_readiness(struct scsi_unit *unit);
 void scsi_unit_execute(struct scsi_request *request);
 

@@ -203,11 +203,6 @@ int storage_change_medium(struct storage *storage, struct storage_address addres
 	return scsi_bus_change_medium(storage->scsi, address, disk, force);
 }
 
-bool storage_tray_is_open(struct storage *storage, struct storage_address address)
-{
-	return scsi_bus_tray_is_open(storage->scsi, address);
-}
-
 int storage_hold(struct storage *storage, struct storage_address address)
 {
 	return scsi_bus_hold(storage->scsi, address);

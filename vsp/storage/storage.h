@@ -96,9 +96,6 @@ int storage_detach(struct storage *storage, struct storage_address address);
 int storage_change_medium(struct storage *storage, struct storage_address address,
 			  struct disk *disk, bool force);
 
-/* The medium lies in an open tray: the guest has ejected it. False for everything else. */
-bool storage_tray_is_open(struct storage *storage, struct storage_address address);
-
 /*
  * hold: from its return to release the disk is untouched, and the guest's requests are answered
  * with BUSY, which guests repeat; for a resize or a new layer of the chain. release gives the same

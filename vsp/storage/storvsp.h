@@ -85,7 +85,6 @@ void storvsp_primary_closed(struct storage *storage);
 extern const struct vmbus_class storvsp_class;
 struct storage_io *storvsp_take_io(struct storage_queue *queue);
 void storvsp_answer(struct storage_io *io); /* sends the packet, and the io is free */
-void storvsp_wake(struct storage_queue *queue);
 void storvsp_wake_all(struct storage *storage);
 void storvsp_join(struct storage_queue *queue);
 

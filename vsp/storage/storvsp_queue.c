@@ -19,7 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-void storvsp_wake(struct storage_queue *queue)
+static void storvsp_wake(struct storage_queue *queue)
 {
 	uint64_t one = 1;
 	ssize_t n = write(queue->wake, &one, sizeof(one)); /* full means awake */

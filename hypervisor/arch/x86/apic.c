@@ -6,7 +6,6 @@
 #define APIC_BASE_X2APIC (1ull << 10)
 #define APIC_BASE_ENABLE (1ull << 11)
 
-#define REG_ID		 0x20
 #define REG_TPR		 0x80
 #define REG_EOI		 0xb0
 #define REG_SVR		 0xf0
@@ -64,11 +63,6 @@ void apic_lp_init(void)
 	apic_write(REG_TIMER_DIVIDE, DIVIDE_BY_1);
 	apic_write(REG_TIMER_INITIAL, 0);
 	apic_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-}
-
-uint32_t apic_id(void)
-{
-	return x2apic ? apic_read(REG_ID) : apic_read(REG_ID) >> 24;
 }
 
 void apic_eoi(void)

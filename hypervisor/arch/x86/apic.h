@@ -19,7 +19,6 @@ struct lp;
 
 void apic_init(uint64_t timer_hz); /* boot LP, before the others */
 void apic_lp_init(void);
-uint32_t apic_id(void);
 void apic_eoi(void);
 bool apic_in_service(uint8_t vector);
 bool apic_is_level(uint8_t vector);

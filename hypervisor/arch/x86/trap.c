@@ -111,7 +111,8 @@ void trap_lp_init(void)
 			 : "rax", "memory");
 }
 
-const char *symbol_name(uint64_t address, uint64_t *offset)
+/* Name of the function at an address and the offset in it, or NULL. */
+static const char *symbol_name(uint64_t address, uint64_t *offset)
 {
 	uint64_t low = 0, high = symbol_count;
 

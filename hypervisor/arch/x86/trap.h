@@ -36,7 +36,5 @@ void machine_set_reset(uint16_t port, uint8_t value);
 _Noreturn void machine_reset(void);
 /* Prints a reason and the stack, stops all LPs. */
 _Noreturn void machine_stop(const char *reason);
-/* Name of the function at an address and the offset in it, or NULL. */
-const char *symbol_name(uint64_t address, uint64_t *offset);
 
 #endif
