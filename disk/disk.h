@@ -112,7 +112,10 @@ struct disk_req {
 	} p;
 };
 
-/* depth: ring operations in flight; more requests wait in the queue. */
+/*
+ * depth: ring operations in flight; more requests wait in the queue. A process that gives up io_uring_setup and
+ * io_uring_register makes its queues, and asks for their descriptors, before. Needs Linux 5.10.
+ */
 int disk_queue_create(unsigned depth, struct disk_queue **queue, struct disk_error *error);
 
 /* Every request must be completed before. */

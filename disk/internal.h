@@ -305,7 +305,9 @@ int plan_parent(struct create_plan *plan, const char *child_path, struct layer *
 /* -- ring.c: asynchronous file I/O; the simulated disk of the tests has the same names -- */
 
 struct ring;
+struct io_uring;
 
+int ring_restrict(struct io_uring *uring); /* enables it, for the operations that there are here */
 int ring_open(unsigned depth, struct ring **ring);
 void ring_close(struct ring **ring);
 int ring_fd(struct ring *ring);	 /* an eventfd */

@@ -24,11 +24,14 @@ build/disk/libvdisk.so: $(call user,$(disk_objs)) disk/libvdisk.map
 # Tests. The crash and corruption tests and the fuzzer have a simulated disk in place of file.o, ring.o and helper.o.
 disk_fake_objs := $(filter-out disk/file.o disk/ring.o disk/helper.o,$(disk_objs)) tests/unit/disk_fake.o
 
-disk_tests := tests/unit/disk_crash_test.c tests/unit/disk_corrupt_test.c tests/unit/disk_random_test.c
+disk_tests := tests/unit/disk_crash_test.c tests/unit/disk_corrupt_test.c tests/unit/disk_random_test.c \
+	tests/unit/disk_ring_test.c
 disk_crash_test_objs := $(disk_fake_objs)
 disk_corrupt_test_objs := $(disk_fake_objs)
 disk_random_test_objs := $(disk_objs)
 disk_random_test_libs := $(disk_libs)
+disk_ring_test_objs := $(disk_objs)
+disk_ring_test_libs := $(disk_libs)
 
 disk_fuzzers := tests/fuzz/disk_open_fuzz.c
 disk_open_fuzz_objs := $(disk_fake_objs)

@@ -1,6 +1,10 @@
 /*
- * Asynchronous file I/O: io_uring, and nothing of disks. A read of the wake descriptor is always under way, so that
- * ring_wake from any thread ends a ring_wait and makes the eventfd readable.
+ * Asynchronous file I/O: io_uring, and nothing of disks. From the first submission on a read of the wake descriptor is
+ * under way, so that ring_wake from any thread ends a ring_wait and makes the eventfd readable. It belongs to the thread
+ * that submitted it, and comes back when that ends.
+ *
+ * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the operations below:
+ * a process that has only such rings, and may make none, can do no more with them than with read and write.
  */
 #include "disk/internal.h"
 
@@ -28,34 +32,51 @@ static void arm_wake(struct ring *ring)
 	}
 }
 
+int ring_restrict(struct io_uring *uring)
+{
+	static const uint8_t operations[] = {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV,
+					     IORING_OP_FSYNC};
+	struct io_uring_restriction allowed[sizeof(operations) + 1] = {
+		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD}};
+	unsigned i;
+	unsigned fd = (unsigned)uring->ring_fd;
+	int r;
+
+	for (i = 0; i < sizeof(operations); i++) {
+		allowed[i + 1].opcode = IORING_RESTRICTION_SQE_OP;
+		allowed[i + 1].sqe_op = operations[i];
+	}
+	/* liburing 2.3 has functions for both, but does not export them. */
+	r = io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, allowed, sizeof(operations) + 1);
+	return r ? r : io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 int ring_open(unsigned depth, struct ring **out)
 {
 	struct ring *ring = calloc(1, sizeof(*ring));
-	struct io_uring_params params = {.flags = IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN};
+	struct io_uring_params params = {.flags = IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED |
+						  IORING_SETUP_COOP_TASKRUN};
 	int r;
 
 	if (!ring) {
 		return -ENOMEM;
 	}
-	ring->event_fd = -1;
 	r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
 	if (r == -EINVAL) { /* before Linux 5.19 */
-		params = (struct io_uring_params){.flags = IORING_SETUP_CLAMP};
+		params = (struct io_uring_params){.flags = IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED};
 		r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
 	}
 	if (r) {
 		free(ring);
 		return r;
 	}
+	ring->event_fd = -1;
 	ring->wake_fd = eventfd(0, EFD_CLOEXEC);
-	if (ring->wake_fd < 0) {
-		r = -errno;
-		io_uring_queue_exit(&ring->uring);
-		free(ring);
+	r = ring->wake_fd < 0 ? -errno : ring_restrict(&ring->uring);
+	if (r) {
+		ring_close(&ring);
 		return r;
 	}
-	arm_wake(ring);
-	io_uring_submit(&ring->uring);
 	*out = ring;
 	return 0;
 }
@@ -68,7 +89,9 @@ void ring_close(struct ring **where)
 	if (ring) {
 		ring_wake(ring); /* nothing may be under way when the memory that it would write to goes */
 		io_uring_queue_exit(&ring->uring);
-		close(ring->wake_fd);
+		if (ring->wake_fd >= 0) {
+			close(ring->wake_fd);
+		}
 		if (ring->event_fd >= 0) {
 			close(ring->event_fd);
 		}
@@ -165,6 +188,7 @@ int ring_sync(struct ring *ring, struct file *file, void *token)
 
 void ring_submit(struct ring *ring)
 {
+	arm_wake(ring);
 	if (io_uring_sq_ready(&ring->uring)) {
 		io_uring_submit(&ring->uring);
 	}
@@ -172,6 +196,7 @@ void ring_submit(struct ring *ring)
 
 void ring_wait(struct ring *ring)
 {
+	arm_wake(ring);
 	io_uring_submit_and_wait(&ring->uring, 1);
 }
 
@@ -195,7 +220,6 @@ bool ring_next(struct ring *ring, void **token, int *result)
 			return true;
 		}
 		ring->wake_armed = false;
-		arm_wake(ring);
 	}
 	return false;
 }

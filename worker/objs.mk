@@ -8,7 +8,7 @@ build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_obj
 	$(call link_user,-lZydis -lseccomp $(disk_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
-	tests/unit/config_test.c
+	tests/unit/config_test.c tests/unit/sandbox_test.c
 worker_emulator := worker/emulate.o worker/emulate_string.o worker/operand.o worker/insn.o worker/alu.o
 worker_loader := worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o
 alu_test_objs := worker/alu.o
@@ -19,6 +19,9 @@ worker_memory_test_objs := worker/memory.o tests/fake/backend.o
 worker_tests += tests/unit/crash_test.c
 crash_test_objs := worker/crash.o
 config_test_objs := worker/config.o worker/say.o
+# disk/objs.mk is read later.
+sandbox_test_objs = worker/sandbox.o worker/say.o $(disk_objs)
+sandbox_test_libs = -lseccomp $(disk_libs)
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/worker_loader_fuzz.c
 exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o

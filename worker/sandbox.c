@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/landlock.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -24,7 +26,6 @@ static const int allowed[] = {
 	/* The partition and its VPs: all of it is ioctl on their descriptors; a VP's register page
 	   is mapped. */
 	SCMP_SYS(ioctl), /* also tcsetattr, when the terminal is given back */
-	SCMP_SYS(mmap),
 	SCMP_SYS(munmap),
 	/* The kernel and the initrd are read anew at each reset; the serial line, timers and
 	   events. */
@@ -42,10 +43,9 @@ static const int allowed[] = {
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(signalfd4),
 	SCMP_SYS(timerfd_settime),
-	/* The disks' files: by a ring, and by threads for what a ring does not do. */
-	SCMP_SYS(io_uring_setup),
+	/* The disks' files: by a ring, and by threads for what a ring does not do. The rings are
+	   there already, and restricted (disk/ring.c): a new one could do what no filter sees. */
 	SCMP_SYS(io_uring_enter),
-	SCMP_SYS(io_uring_register),
 	SCMP_SYS(pwrite64),
 	SCMP_SYS(preadv),
 	SCMP_SYS(pwritev),
@@ -66,8 +66,6 @@ static const int allowed[] = {
 	SCMP_SYS(restart_syscall),
 	/* Threads: locks, their start and their end; kicking a VP. */
 	SCMP_SYS(futex),
-	SCMP_SYS(clone),
-	SCMP_SYS(clone3),
 	SCMP_SYS(set_robust_list),
 	SCMP_SYS(rseq),
 	SCMP_SYS(sched_yield),
@@ -80,12 +78,30 @@ static const int allowed[] = {
 	SCMP_SYS(exit),
 	/* malloc, and the stacks of threads */
 	SCMP_SYS(brk),
-	SCMP_SYS(mprotect),
 	SCMP_SYS(mremap),
 	SCMP_SYS(getrandom),
 	SCMP_SYS(prlimit64),
 	SCMP_SYS(exit_group),
 };
+
+/* Memory is never both the program's to fill and to run; and there are threads, but no processes. */
+static int filter_by_argument(scmp_filter_ctx filter)
+{
+	int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+				  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+
+	if (rc == 0) {
+		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+				      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	}
+	if (rc == 0) {
+		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	}
+	/* Its flags are in memory, where no filter sees them; without it clone is used. */
+	return rc != 0 ? rc
+		       : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
 
 static bool refuse(const char *what, int error)
 {
@@ -127,7 +143,8 @@ static bool become_nobody(void)
 	if (geteuid() != 0) {
 		return true;
 	}
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0) {
+	/* The root of a container may not; whether what there is suffices is seen when it is used. */
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0 && errno != EPERM) {
 		return refuse("RLIMIT_MEMLOCK", errno);
 	}
 	if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
@@ -146,6 +163,9 @@ static bool filter_calls(void)
 
 	for (i = 0; rc == 0 && i < ARRAY_COUNT(allowed); i++) {
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	}
+	if (rc == 0) {
+		rc = filter_by_argument(filter);
 	}
 	if (rc == 0) {
 		rc = seccomp_load(filter);

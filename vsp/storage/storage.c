@@ -70,6 +70,7 @@ static void storage_free(struct storage *storage)
 
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
 		storvsp_join(storage->queues[i]);
+		disk_queue_destroy(&storage->disks[i]);
 	}
 	scsi_bus_destroy(&storage->scsi);
 	pthread_mutex_destroy(&storage->lock);
@@ -109,7 +110,35 @@ static bool config_is_valid(const struct storage_config *config)
 	if (config->flavour == STORAGE_IDE) {
 		return config->ide.path < 2 && config->ide.target < 2 && !config->ide.lun;
 	}
-	return config->flavour == STORAGE_SCSI && config->channel_count <= STORAGE_CHANNELS_MAX;
+	return config->flavour == STORAGE_SCSI;
+}
+
+static void complete_config(struct storage_config *config)
+{
+	if (!config->depth) {
+		config->depth = STORAGE_DEPTH;
+	}
+	if (!config->channel_count || config->flavour == STORAGE_IDE) {
+		config->channel_count = 1;
+	}
+	if (config->channel_count > STORAGE_CHANNELS_MAX) {
+		config->channel_count = STORAGE_CHANNELS_MAX;
+	}
+}
+
+static int create_queues(struct storage *storage)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; !r && i < storage->config.channel_count; i++) {
+		r = disk_queue_create(storage->config.depth, &storage->disks[i], NULL);
+		if (!r) {
+			r = disk_queue_fd(storage->disks[i]);
+			r = r < 0 ? r : 0;
+		}
+	}
+	return r;
 }
 
 int storage_create(struct vmbus *bus, const struct storage_config *config, struct storage **out)
@@ -126,10 +155,12 @@ int storage_create(struct vmbus *bus, const struct storage_config *config, struc
 	}
 	storage->bus = bus;
 	storage->config = *config;
-	storage->config.depth = config->depth ? config->depth : STORAGE_DEPTH;
-	storage->config.channel_count = config->channel_count ? config->channel_count : 1;
+	complete_config(&storage->config);
 	pthread_mutex_init(&storage->lock, NULL);
 	r = scsi_bus_create(&storage->scsi);
+	if (!r) {
+		r = create_queues(storage);
+	}
 	if (!r) {
 		r = storvsp_offer(storage, 0);
 	}

@@ -6,7 +6,7 @@
  *
  * Threads: the calls below come from the worker's own threads (its event loop, its management), any
  * of them. Each open channel has a thread of this library, which serves the guest's requests with a
- * disk_queue of its own. A call that waits (detach, hold, change_medium, destroy) waits for
+ * disk_queue of its own, which storage_create() has made. A call that waits (detach, hold, change_medium, destroy) waits for
  * requests that are on their way to the disk, and for nothing that the guest does.
  *
  * Ownership: a struct disk stays its opener's. From attach (change_medium, release) to the end of
@@ -51,7 +51,10 @@ struct storage_config {
 	/* SCSI: the controller's instance GUID, in wire order. IDE makes its own of the address. */
 	uint8_t instance[16];
 	struct storage_address ide; /* IDE: channel 0-1 and device 0-1 */
-	/* SCSI: channels at most; the number of VPs is the natural choice, and 0 is taken for 1. */
+	/*
+	 * SCSI: channels at most; the number of VPs is the natural choice. 0 is taken for 1, and
+	 * more than 64 for 64.
+	 */
 	unsigned channel_count;
 	unsigned depth; /* requests in flight on one channel; 0: 256 */
 };

@@ -46,6 +46,8 @@ struct storage {
 	struct vmbus_channel *offers[STORAGE_CHANNELS_MAX]; /* [L] NULL: released, or never made */
 	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until joined */
 	unsigned channels_open;				    /* [L] */
+	/* [I] By channel, whoever serves it: made early, for a sandbox may forbid it later. */
+	struct disk_queue *disks[STORAGE_CHANNELS_MAX];
 	bool destroyed;					    /* [L] the last release frees it */
 };
 

@@ -1,7 +1,7 @@
 /*
  * The thread of an open channel: it takes packets, carries them out, and sends the answers.
  *
- *   opened()                 the queue and its thread are made
+ *   opened()                 the queue and its thread are made; its ring to the disks is there
  *   serve()                  answers that wait for room, completions of the disks, packets
  *   closing or broken        no more packets; what is at the disks ends
  *   closing() was called     channel_closed(), which is the last that the thread does
@@ -178,16 +178,12 @@ static void *run(void *argument)
 	if (queue->index == 0) {
 		storvsp_primary_closed(queue->storage);
 	}
-	disk_queue_destroy(&queue->disks);
 	channel_closed(queue->channel);
 	return NULL;
 }
 
 static void queue_free(struct storage_queue *queue)
 {
-	if (queue->disks) {
-		disk_queue_destroy(&queue->disks);
-	}
 	if (queue->wake >= 0) {
 		close(queue->wake);
 	}
@@ -208,7 +204,6 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 {
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
 	unsigned i;
-	int r;
 
 	if (!queue) {
 		return -ENOMEM;
@@ -219,15 +214,10 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 	queue->unsent_end = &queue->unsent;
 	queue->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
-	r = queue->wake < 0 || !queue->pool
-		    ? -ENOMEM
-		    : disk_queue_create(storage->config.depth, &queue->disks, NULL);
-	if (!r && disk_queue_fd(queue->disks) < 0) {
-		r = -ENOMEM;
-	}
-	if (r) {
+	queue->disks = storage->disks[queue->index];
+	if (queue->wake < 0 || !queue->pool) {
 		queue_free(queue);
-		return r;
+		return -ENOMEM;
 	}
 	for (i = 0; i < storage->config.depth; i++) {
 		queue->pool[i].queue = queue;
