@@ -25,6 +25,7 @@ enum on_reset {
 struct config_disk {
 	const char *path;
 	bool ide, dvd, read_only;
+	bool direct; /* past the host's page cache */
 };
 
 struct config {

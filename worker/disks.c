@@ -63,7 +63,8 @@ bool disks_open(struct machine *machine)
 	for (i = 0; i < config->disk_count; i++) {
 		const struct config_disk *wanted = &config->disks[i];
 		struct disk_open how = {.format = wanted->dvd ? DISK_FORMAT_RAW : DISK_FORMAT_AUTO,
-					.flags = wanted->read_only ? DISK_READ_ONLY : 0};
+					.flags = (wanted->read_only ? DISK_READ_ONLY : 0) |
+						 (wanted->direct ? DISK_DIRECT : 0)};
 		struct disk_error error;
 
 		if (disk_open(wanted->path, &how, &machine->disks.files[place_of(config, i)],
