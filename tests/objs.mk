@@ -27,3 +27,11 @@ build/tests/system/mshv_%: build/user/tests/system/mshv_%.o build/user/tests/sys
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
+
+# What a guest starts another kernel with.
+tests_products += build/tests/system/kexec
+
+build/tests/system/kexec: build/user/tests/system/kexec.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -static -o $@ $^

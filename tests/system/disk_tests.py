@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from harness import BUILD, TROUBLE, VHD, guest, kernels, random_file, test
-from labkit import programs
+from labkit import debian, programs
 
 DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod", "sr_mod", "isofs", "ext4"]
 TOOLS = [("mkfs.ext4", "e2fsprogs"), ("e2fsck", "e2fsprogs"), ("fio", "fio")]
@@ -36,9 +36,9 @@ def puts(t, kernel, command, name="initrd"):
     return [(kernels.get(kernel).image, "/root/vmlinuz"), (with_drivers, f"/root/{name}"), VHD]
 
 
-def good(t, text, times=1):
+def good(t, text, times=1, trouble=TROUBLE):
     t.same("guests that did all", len(re.findall(r"^guest: status 0$", text, re.M)), times)
-    for word in TROUBLE + ("I/O error", "EXT4-fs error", "Sense Key"):
+    for word in trouble + ("I/O error", "EXT4-fs error", "Sense Key"):
         t.check(not re.search(word, text), f"the guest's log has {word!r}")
 
 
@@ -133,6 +133,42 @@ test("disk: 6.12 on SCSI and IDE, signals as intercepts", deadline=900)(
 test("disk: i386 on SCSI and IDE", deadline=900)(flavours("6.1-i386"))
 
 
+@test("disk: past the host's page cache", deadline=900)
+def direct(t):
+    """The files are on a file system that can do it; the worker has them open so, and what was written is in them."""
+    host = t.path("host.ext4")
+    os.mkdir(t.path("empty"))
+    debian.carrier(host, t.path("empty"), 128 << 20)
+    files = ["a.vhdx", "b.vhdx", "c.vhd", "d.img"]
+    worker = guest.worker("direct", more=disks(*(f"/mnt/{name},direct" for name in files)), serial="file:/root/out")
+    text = t.root(f"""{ROOT} set -e
+        modprobe ext4
+        mount -t ext4 /dev/vda /mnt
+        cd /mnt
+        vhd new a.vhdx --size 16M
+        vhd new b.vhdx --size 16M --sector 4k
+        vhd new c.vhd --size 16M
+        vhd new d.img --size 16M
+        {guest.shell(worker)} & worker=$!
+        until grep -q "guest: ready" /root/out; do kill -0 $worker; sleep 1; done 2>/dev/null
+        for file in /proc/$worker/fdinfo/*; do # 040000 is O_DIRECT
+            number=${{file##*/}}
+            flags=$(sed -n 's/^flags:[^0-9]*//p' $file)
+            [ $((flags & 040000)) = 0 ] || echo "direct $(readlink /proc/$worker/fd/$number)"
+        done
+        wait $worker
+        cat /root/out
+        for disk in {" ".join(files)}; do
+            vhd convert $disk /root/back.raw
+            echo "file $(dd if=/root/back.raw bs=64k skip=16 2>/dev/null | head -c 6000000 | sha256sum)"
+            rm /root/back.raw
+        done""", puts=puts(t, "6.1", wait_for(len(files)) + WRITE_AND_READ), disks=[host])
+    good(t, text)
+    t.same("files that are open so", sorted(re.findall(r"^direct /mnt/(\S+)", text, re.M)), files)
+    total = re.search(r"^sum (\w+)", text, re.M)[1]
+    t.same("what is in the files", re.findall(r"^file (\w+)", text, re.M), [total] * len(files))
+
+
 @test("disk: a guest that is rebooted ten times finds its disk each time", deadline=1000)
 def reboots(t):
     """The same worker, so the same server of VMBus; what a guest wrote is there for the next."""
@@ -149,6 +185,91 @@ def reboots(t):
         {guest.shell(guest.worker("again", vps=1, more=disks("/root/a.vhdx")))}""", puts=puts(t, "6.1", command))
     good(t, text)
     t.same("boots", re.findall(r"^boot (\d+)$", text, re.M), [str(n) for n in range(1, 12)])
+
+
+# The guest's disks: one to write to, its kernel and its initramfs, and the program that starts them.
+NEXT_KERNEL = """
+    bring() { dd if=$(lun $1) of=/$2 bs=1M 2>/dev/null; } # kexec takes regular files
+    word() { sed -n "s/.*\\b$1=\\([a-z0-9]*\\).*/\\1/p" /proc/cmdline; }
+    next() { # how, words
+        bring 1 next-kernel; bring 2 next-initrd; bring 3 kexec
+        chmod 755 /kexec
+        /kexec $1 /next-kernel /next-initrd "$2"
+        rm /next-kernel /next-initrd
+    }
+    fill() { # a new megabyte on the disk, and all that is known of it
+        dd if=/dev/urandom of=$(lun 0) bs=64k count=16 seek=$((16 * $1)) conv=fsync 2>/dev/null
+        echo "boot $1 wrote $(dd if=$(lun 0) bs=64k count=16 skip=$((16 * $1)) 2>/dev/null | sha256sum)"
+    }
+    look() { echo "boot $1 finds $(dd if=$(lun 0) bs=64k count=16 skip=$((16 * $2)) 2>/dev/null | sha256sum)"; }
+    busy() { (while :; do dd if=$(lun 0) of=/dev/null bs=64k count=64 iflag=direct; done) 2>/dev/null & }
+"""
+
+
+def other_kernel(t, kernel, command, vps=2, append="", memory="512M", trouble=TROUBLE):
+    """A guest that can start its kernel by itself; what it says."""
+    worker = guest.worker("next", vps=vps, memory=memory, append=append,
+                          more=disks("/root/a.vhdx", "/root/1.img,ro", "/root/2.img,ro", "/root/3.img,ro"))
+    text = t.root(f"""vhd new a.vhdx --size 64M
+        n=0
+        for file in vmlinuz initrd kexec; do
+            n=$((n + 1))
+            cp $file $n.img
+            truncate -s $(((($(stat -c %s $file) + 511) / 512) * 512)) $n.img
+        done
+        {guest.shell(worker)} && vhd test a.vhdx""",
+                  puts=[*puts(t, kernel, NEXT_KERNEL + command), (os.path.join(BUILD, "tests/system/kexec"), "/root/kexec")])
+    good(t, text, trouble=trouble)
+    wrote = dict(re.findall(r"^boot (\d+) wrote (\w+)", text, re.M))
+    found = re.findall(r"^boot (\d+) finds (\w+)", text, re.M)
+    return text, wrote, found
+
+
+def kexec(kernel):
+    def run(t):
+        """Twice, with reads under way: the old kernel's requests end before the new one has its memory."""
+        text, wrote, found = other_kernel(t, kernel, """
+            boot=$(word boot)
+            fill ${boot:=0}
+            [ $boot = 0 ] || look $boot $((boot - 1))
+            [ $boot = 2 ] && exit 0
+            next load "console=ttyS0 panic=-1 loglevel=5 boot=$((boot + 1))"
+            busy
+            sleep 1
+            /kexec go""")
+        t.same("what each kernel finds", found, [("1", wrote["0"]), ("2", wrote["1"])])
+    return run
+
+
+for kernel_ in ("6.1", "6.12"):
+    test(f"disk: {kernel_} starts its own kernel anew by kexec", deadline=900)(kexec(kernel_))
+
+
+@test("disk: the disk of a guest that panics while it reads and writes", deadline=900)
+def panics(t):
+    """It is reset by its own panic, then by a crash kernel's end: each kernel has the disk."""
+    text, wrote, found = other_kernel(t, "6.1", """
+        if [ "$(word crash)" = 1 ]; then
+            look 2 1
+            fill 2
+            reboot -f
+        fi
+        before=$(dd if=$(lun 0) bs=64k count=1 skip=900 2>/dev/null | tr -d '\\0')
+        boot=${before:-0}
+        echo $((boot + 1)) | dd of=$(lun 0) bs=64k seek=900 conv=sync,fsync 2>/dev/null
+        case $boot in
+        0)  fill 0 ;;
+        1)  look 1 0
+            fill 1
+            next panic "console=ttyS0 panic=-1 loglevel=5 nr_cpus=1 crash=1" ;;
+        2)  look 3 2
+            exit 0 ;;
+        esac
+        busy
+        sleep 1
+        echo c >/proc/sysrq-trigger""", append="crashkernel=192M", memory="768M",
+                                    trouble=("soft lockup", "hung task"))
+    t.same("what each kernel finds", found, [("1", wrote["0"]), ("2", wrote["1"]), ("3", wrote["2"])])
 
 
 @test("disk: a worker killed while its guest writes leaves a whole file system", deadline=900)
