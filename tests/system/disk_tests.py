@@ -142,7 +142,6 @@ def direct(t):
     files = ["a.vhdx", "b.vhdx", "c.vhd", "d.img"]
     worker = guest.worker("direct", more=disks(*(f"/mnt/{name},direct" for name in files)), serial="file:/root/out")
     text = t.root(f"""{ROOT} set -e
-        modprobe ext4
         mount -t ext4 /dev/vda /mnt
         cd /mnt
         vhd new a.vhdx --size 16M
@@ -167,6 +166,83 @@ def direct(t):
     t.same("files that are open so", sorted(re.findall(r"^direct /mnt/(\S+)", text, re.M)), files)
     total = re.search(r"^sum (\w+)", text, re.M)[1]
     t.same("what is in the files", re.findall(r"^file (\w+)", text, re.M), [total] * len(files))
+
+
+SG_TOOLS = ["sg_inq", "sg_vpd", "sg_luns", "sg_readcap", "sg_modes", "sg_opcodes", "sg_verify", "sg_unmap", "sg_write_same",
+            "sg_get_lba_status", "sg_sync", "sg_turs", "sg_persist"]
+
+
+@test("disk: what sg3-utils ask of disks, and the guest's hand on the tray of its DVD drive", deadline=900)
+def sg_tools(t):
+    command = """
+        mount -t ext4 -o ro $(lun 3) /mnt
+        mount -t devtmpfs dev /mnt/dev
+        mount -t proc proc /mnt/proc
+        mount -t sysfs sys /mnt/sys
+        mount -t tmpfs tmp /mnt/tmp
+        sg() { chroot /mnt "$@" || { echo "failed: $*"; exit 1; }; }
+        mib() { dd if=$1 bs=1M skip=$2 count=1 iflag=direct 2>/dev/null | sha256sum; }
+        for n in 0 1; do
+            disk=$(lun $n)
+            block=$(cat /sys/block/${disk#/dev/}/queue/logical_block_size)
+            per=$((1048576 / block))
+            echo "--- disk $block"
+            sg sg_inq $disk
+            for page in 0 0x80 0x83 0xb0 0xb1 0xb2; do sg sg_vpd --page=$page $disk; done
+            sg sg_luns $disk
+            sg sg_readcap --16 $disk
+            sg sg_modes --all $disk >/dev/null
+            sg sg_opcodes $disk | grep -i -e unmap -e "write same" -e "persistent"
+            tr '\\0' x </dev/zero | dd of=$disk bs=1M count=8 iflag=fullblock conv=fsync 2>/dev/null
+            head -c $block /dev/urandom >/mnt/tmp/block
+            sg sg_verify --lba=0 --count=$per $disk
+            sg sg_unmap --lba=$((2 * per)) --num=$((2 * per)) $disk
+            sg sg_write_same --lba=$((5 * per)) --num=$per --in=/tmp/block --xferlen=$block $disk
+            sg sg_write_same --16 --unmap --lba=$((6 * per)) --num=$per $disk
+            sg sg_get_lba_status --lba=0 --brief $disk
+            sg sg_get_lba_status --lba=$((2 * per)) --brief $disk
+            sg sg_sync $disk
+            sg sg_turs $disk
+            echo "written $(mib $disk 1)"; echo "zeros $(mib $disk 2)"; echo "zeros $(mib $disk 3)"
+            echo "written $(mib $disk 4)"; echo "zeros $(mib $disk 6)"
+            [ "$(for i in $(seq $per); do cat /mnt/tmp/block; done | sha256sum)" = "$(mib $disk 5)" ] && echo "same all over"
+            sg sg_persist --no-inquiry --out --register --param-sark=123abc $disk
+            sg sg_persist --no-inquiry --out --reserve --param-rk=123abc --prout-type=5 $disk
+            sg sg_persist --no-inquiry --in --read-reservation $disk
+            sg sg_persist --no-inquiry --out --clear --param-rk=123abc $disk
+            sg sg_persist --no-inquiry --in --read-keys $disk
+        done
+        echo "disc $(sha256sum </dev/sr0)"
+        eject /dev/sr0
+        dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null || echo "no disc"
+        eject -t /dev/sr0
+        until dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null; do usleep 300000; done
+        echo "disc $(sha256sum </dev/sr0)" """
+    disc = random_file(t.path("disc.iso"), 2048 * 300)
+    worker = guest.worker("sg", more=[*disks("/root/a.vhdx", "/root/b.vhdx"), "--dvd", "/root/disc.iso", *disks("/dev/vda,ro")])
+    text = t.root(f"""{ROOT} set -e
+        vhd new a.vhdx --size 64M --block 1M
+        vhd new b.vhdx --size 64M --block 1M --sector 4k
+        {guest.shell(worker)}
+        for disk in a.vhdx b.vhdx; do
+            vhd test $disk
+            vhd convert $disk back.img
+            for n in 1 2 3 4 6; do echo "mib $n $(dd if=back.img bs=1M skip=$n count=1 2>/dev/null | sha256sum)"; done
+            rm back.img
+        done""", puts=[*puts(t, "6.1", command), (disc, "/root/disc.iso")],
+                  disks=[programs.disk("sg", [(name, "sg3-utils") for name in SG_TOOLS])])
+    good(t, text)
+    written, zeros = (hashlib.sha256(byte * (1 << 20)).hexdigest() for byte in (b"x", b"\0"))
+    for block, part in zip((512, 4096), text.split("--- disk ")[1:]):
+        for wanted in (f"{block}\n", "Vendor identification: Msft", f"Logical block length={block} bytes", "lbpme=1", "same all over",
+                       "Key=0x123abc", "Write Exclusive, registrants only", "there are NO registered reservation keys"):
+            t.has(part, wanted)
+        t.same("parts of the disk", re.findall(r"^(written|zeros) (\w+)", part, re.M),
+               [("written", written), ("zeros", zeros), ("zeros", zeros), ("written", written), ("zeros", zeros)])
+    t.same("parts of the files", re.findall(r"^mib \d (\w+)", text, re.M), [written, zeros, zeros, written, zeros] * 2)
+    with open(disc, "rb") as file:
+        there = "disc " + hashlib.sha256(file.read()).hexdigest()
+    t.same("what the drive reads", re.findall(r"^(disc \w+|no disc)", text, re.M), [there, "no disc", there])
 
 
 @test("disk: a guest that is rebooted ten times finds its disk each time", deadline=1000)
