@@ -326,12 +326,24 @@ static void result_set(struct vp *vp, struct hv_output_dispatch_vp *out)
 	}
 }
 
+/* What the parent installs is in force from a VP's next dispatch on. */
+static void take_exception_intercepts(struct vcpu *vcpu)
+{
+	uint32_t wanted = __atomic_load_n(&vcpu->vp->partition->intercept_exceptions, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(vcpu->exceptions != wanted, 0)) {
+		vcpu->exceptions = wanted;
+		vendor_set_exception_intercepts(vcpu, wanted);
+	}
+}
+
 void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 {
 	struct lp *lp = lp_this();
 	struct vcpu *vcpu = vp->home;
 
 	register_page_take(vcpu);
+	take_exception_intercepts(vcpu);
 	if (__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED))
 		vp_process_events(lp->root->vp);
 	if (!root_wanted(lp)) {

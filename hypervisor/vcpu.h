@@ -48,6 +48,7 @@ struct vcpu {
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux, spec_ctrl;
+	uint32_t exceptions; /* the parent's exception intercepts that the control block has */
 
 	uint32_t asid; /* or VPID */
 	uint64_t asid_generation; /* of the LP, and of no other, that gave out its ASID; 0: it needs one */

@@ -92,6 +92,51 @@ static void test_intercepts(void)
 	machine_destroy(&machine);
 }
 
+static void intercept_exception(const struct machine *machine, uint32_t vector, bool on)
+{
+	const struct hv_input_install_intercept input = {
+		.access_type = on ? HV_INTERCEPT_ACCESS_MASK_EXECUTE : HV_INTERCEPT_ACCESS_MASK_NONE,
+		.intercept_type = HV_INTERCEPT_TYPE_EXCEPTION,
+		.intercept_parameter.exception_vector = (uint16_t)vector,
+	};
+
+	EXPECT(!hvcall(machine->partition, HVCALL_INSTALL_INTERCEPT, 0, &input, sizeof(input), NULL,
+		       0));
+}
+
+/* An exception is a message as long as the parent wants it to be, for VPs that ran before too. */
+static void test_exceptions(void)
+{
+	static const uint8_t code[] = {
+		0xb0, 0x11, 0xe6, 0x80, /* mov al, 0x11; out 0x80, al */
+		0x31, 0xc9, 0xf7, 0xf1, /* xor ecx, ecx; div ecx */
+		0x0f, 0x0b,		/* ud2 */
+		0x0f, 0x0b,		/* ud2, without an IDT */
+	};
+	struct hv_message message;
+	const struct hv_x64_exception_intercept_message *exception =
+		(const void *)message.u.payload;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	expect_port(&cpu, 0x11);
+	intercept_exception(&machine, 0, true);
+	intercept_exception(&machine, 6, true);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_X64_EXCEPTION_INTERCEPT);
+	EXPECT(exception->exception_vector == 0 && cpu.registers->rip == CODE + 6);
+	cpu_skip(&cpu, 2);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_X64_EXCEPTION_INTERCEPT);
+	EXPECT(exception->exception_vector == 6 && cpu.registers->rip == CODE + 8);
+	intercept_exception(&machine, 6, false);
+	cpu_skip(&cpu, 2);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_UNRECOVERABLE_EXCEPTION);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
 /*
  * A VP that spins, and one that has halted for good, come back at a signal; and go on afterwards.
  */
@@ -491,6 +536,7 @@ int main(void)
 		void (*function)(void);
 	} tests[] = {
 		{"intercepts", test_intercepts},
+		{"exceptions", test_exceptions},
 		{"signals", test_signals},
 		{"memory", test_memory},
 		{"refusals", test_refusals},

@@ -139,6 +139,7 @@ unsigned int vendor_code_bits(const struct vcpu *vcpu); /* 16, 32 or 64: default
 enum access_result vendor_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
+/* The exceptions that end in the parent, beside those that the hypervisor itself must see. */
 void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors);
 
 /* Guest-virtual translations of the VP are forgotten before its next instruction. */
