@@ -6,50 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "disk/disk.h"
 #include "include/mgmt/control.h"
+#include "worker/listen.h"
 #include "worker/machine.h"
-#include "worker/say.h"
-
-/* A socket that a worker before us left there, and nobody listens on, is in the way. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-	    errno == ECONNREFUSED) {
-		unlink(address->sun_path);
-	}
-	close(fd);
-}
 
 bool control_create(struct machine *machine)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = machine->config->control;
 
 	machine->control = machine->control_peer = -1;
-	if (path == NULL) {
-		return true;
+	if (path != NULL) {
+		machine->control = listen_at(path, SOCK_SEQPACKET, 4, "--control ");
 	}
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		say("--control %s: the path is too long; give %zu characters at most", path,
-		    sizeof(address.sun_path) - 1);
-		return false;
-	}
-	strcpy(address.sun_path, path);
-	remove_stale(&address);
-	machine->control = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (machine->control < 0 ||
-	    bind(machine->control, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
-	    listen(machine->control, 4) != 0) {
-		say("--control %s: %s", path, strerror(errno));
-		return false;
-	}
-	return true;
+	return path == NULL || machine->control >= 0;
 }
 
 static void hang_up(struct machine *machine)

@@ -1,6 +1,6 @@
 worker_objs := worker/main.o worker/config.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_string.o worker/operand.o worker/insn.o worker/alu.o \
-	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
+	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/listen.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o worker/crash.o
 
 worker_products := build/worker/vmwp
@@ -8,7 +8,7 @@ build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_obj
 	$(call link_user,-lZydis -lseccomp $(disk_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
-	tests/unit/config_test.c tests/unit/sandbox_test.c
+	tests/unit/config_test.c tests/unit/sandbox_test.c tests/unit/listen_test.c
 worker_emulator := worker/emulate.o worker/emulate_string.o worker/operand.o worker/insn.o worker/alu.o
 worker_loader := worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o
 alu_test_objs := worker/alu.o
@@ -22,6 +22,7 @@ config_test_objs := worker/config.o worker/say.o
 # disk/objs.mk is read later.
 sandbox_test_objs = worker/sandbox.o worker/say.o $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
+listen_test_objs := worker/listen.o worker/say.o
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/worker_loader_fuzz.c
 exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o

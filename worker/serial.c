@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "worker/listen.h"
 #include "worker/say.h"
 
 #define ESCAPE_KEY 0x1d /* Ctrl-] */
@@ -86,7 +86,9 @@ void serial_accept(struct serial *serial)
 	int out = in >= 0 ? fcntl(in, F_DUPFD_CLOEXEC, 0) : -1;
 
 	if (out < 0) {
-		close(in);
+		if (in >= 0) {
+			close(in);
+		}
 		return;
 	}
 	/* One at a time: who comes later takes the line over. */
@@ -218,45 +220,6 @@ static bool open_file(struct serial *serial, const char *path)
 	return true;
 }
 
-/* A socket that a worker before us left there, and nobody listens on, is in the way. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-	    errno == ECONNREFUSED) {
-		unlink(address->sun_path);
-	}
-	if (fd >= 0) {
-		close(fd);
-	}
-}
-
-static bool open_socket(struct serial *serial, const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		say("--serial unix:%s: the path is too long; give %zu characters at most", path,
-		    sizeof(address.sun_path) - 1);
-		return false;
-	}
-	strcpy(address.sun_path, path);
-	remove_stale(&address);
-	serial->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (serial->listener < 0 ||
-	    bind(serial->listener, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		say("--serial unix:%s: %s", path, strerror(errno));
-		return false;
-	}
-	if (listen(serial->listener, 1) != 0) {
-		say("--serial unix:%s: %s", path, strerror(errno));
-		unlink(path);
-		return false;
-	}
-	return true;
-}
-
 bool serial_create(struct serial *serial, const struct config *config)
 {
 	memset(serial, 0, sizeof(*serial));
@@ -267,7 +230,8 @@ bool serial_create(struct serial *serial, const struct config *config)
 	case SERIAL_FILE:
 		return open_file(serial, config->serial_path);
 	case SERIAL_UNIX:
-		return open_socket(serial, config->serial_path);
+		serial->listener = listen_at(config->serial_path, SOCK_STREAM, 1, "--serial unix:");
+		return serial->listener >= 0;
 	default:
 		return open_stdio(serial);
 	}

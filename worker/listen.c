@@ -1,0 +1,60 @@
+/* See listen.h. */
+#include "worker/listen.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "worker/say.h"
+
+/* Whether somebody listens is seen by connecting; a file that is no socket refuses as well. */
+static void remove_stale(const struct sockaddr_un *address, int type)
+{
+	struct stat file;
+	int fd;
+
+	if (lstat(address->sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) {
+		return;
+	}
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return;
+	}
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
+	    errno == ECONNREFUSED) {
+		unlink(address->sun_path);
+	}
+	close(fd);
+}
+
+int listen_at(const char *path, int type, int backlog, const char *option)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	bool bound;
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		say("%s%s: the path is too long; give %zu characters at most", option, path,
+		    sizeof(address.sun_path) - 1);
+		return -1;
+	}
+	strcpy(address.sun_path, path);
+	remove_stale(&address, type);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+	if (bound && listen(fd, backlog) == 0) {
+		return fd;
+	}
+	say("%s%s: %s", option, path, strerror(errno));
+	if (bound) {
+		unlink(path);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	return -1;
+}
