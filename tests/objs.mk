@@ -3,7 +3,7 @@
 guests := bench hostile protect
 guest_common := tests/guest/start.o tests/guest/guest.o
 image_flags_tests := -mcmodel=small
-tests_products := $(guests:%=build/tests/guest/%.elf) build/tests/bench/kvmrun build/tests/bench/watch
+tests_products := $(guests:%=build/tests/guest/%.elf) $(addprefix build/tests/bench/,kvmrun watch blocks)
 
 build/tests/guest/%.elf: build/image/tests/guest/%.o $(call image,$(guest_common)) tests/guest/guest.lds
 	@mkdir -p $(@D)

@@ -1,0 +1,105 @@
+"""make bench: what a guest's disk costs, from the guest's block layer to the host's file and back, in instructions.
+
+The same guest (Debian 6.1, 1 VP) with the same program, ours on VHDX by hv_storvsc, and on QEMU of Debian 12 with KVM by virtio-blk. The
+files lie on ext4 on a RAM disk of the root, so there is no device to wait for, and a tick of the TSC is an instruction all the time. Both
+go through the root's page cache, as is usual for either.
+"""
+import os
+import re
+
+from labkit import BUILD, LabError, guest, kernels, programs
+
+REGION = 64          # MiB of each disk that are worked on
+PATTERNS = [("read", "4 KiB random read"), ("write", "4 KiB random write"), ("deep_read", "4 KiB random read, 16 deep"),
+            ("deep_write", "4 KiB random write, 16 deep"), ("stream_read", "1 MiB sequential read"),
+            ("stream_write", "1 MiB sequential write")]
+DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod", "virtio_pci", "virtio_blk"]
+COMMAND = f"""
+    for disk in $DISKS; do
+        waited=0
+        until [ -b /dev/$disk ]; do
+            waited=$((waited + 1))
+            [ $waited -lt 100 ] || exit 1
+            usleep 100000
+        done
+        echo "disk $disk"
+        blocks /dev/$disk {REGION} || exit 1
+    done"""
+# Room for both files, in KiB, and a file system on it.
+FILES = """set -e
+    modprobe brd rd_nr=1 rd_size=524288
+    ./mke2fs -q -t ext4 -m 0 /dev/ram0
+    mount -t ext4 /dev/ram0 /mnt
+"""
+TIMEOUT = 1800
+MIB = 128            # size of a disk
+QEMU = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35,accel=kvm",
+        "-cpu", "host", "-smp", "1", "-m", "256", "-serial", "stdio", "-L", "/root"]
+FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/kvmvapic.bin", "/usr/share/qemu/kvmvapic.bin",
+            "/usr/share/qemu/linuxboot_dma.bin"]
+
+
+def parse(text, disks):
+    """Instructions for one operation of each pattern on each disk: the slope between the runs' two counts."""
+    parts = re.split(r"^disk \w+$", text, flags=re.M)[1:]
+    if len(parts) != len(disks):
+        raise LabError(f"the guest did not find its disks:\n{text}")
+    found = {}
+    for disk, part in zip(disks, parts):
+        counts = {}
+        for name, count, ticks in re.findall(r"^blocks: (\w+) (\d+) (\d+)$", part, re.M):
+            counts.setdefault(name, []).append((int(count), int(ticks)))
+        if set(counts) != {name for name, _ in PATTERNS} or any(len(two) != 2 for two in counts.values()):
+            raise LabError(f"the guest did not measure everything:\n{text}")
+        for name, ((few, short), (many, long)) in counts.items():
+            found[disk, name] = (long - short) / (many - few)
+    return found
+
+
+def initrd(names):
+    command = f"DISKS='{names}'\n{COMMAND}"
+    return guest.initrd(f"bench-{names.split()[0]}", command, kernels.get("6.1"), DRIVERS,
+                        programs=[os.path.join(BUILD, "tests", "bench", "blocks")])
+
+
+def mke2fs():
+    return (programs.program("mke2fs", "e2fsprogs"), "/root/mke2fs")
+
+
+def ours(root):
+    """VHDX, dynamic and fixed."""
+    worker = guest.worker(memory="256M", vps=1, append="mitigations=off",
+                          more=["--disk", "/mnt/dynamic.vhdx", "--disk", "/mnt/fixed.vhdx"])
+    text = root(f"""{FILES}
+        vhd new /mnt/dynamic.vhdx --size {MIB}M
+        vhd new /mnt/fixed.vhdx --size {MIB}M --fixed
+        {guest.shell(worker)}""", timeout=TIMEOUT, puts=[*guest.puts("6.1", initrd("sda sdb")), mke2fs(),
+                                        (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")])
+    return parse(text, ["dynamic", "fixed"])
+
+
+def peer(root):
+    """qcow2 and raw."""
+    command = [*QEMU, "-kernel", "/root/vmlinuz", "-initrd", "/root/initrd", "-append", f"{guest.CMDLINE} mitigations=off"]
+    for name in ("qcow2", "raw"):
+        command += ["-drive", f"if=none,id={name},format={name},file=/mnt/disk.{name},aio=io_uring",
+                    "-device", f"virtio-blk-pci,drive={name}"]
+    firmware = [(path, f"/root/{os.path.basename(path)}") for path in FIRMWARE if os.path.exists(path)]
+    text = root(f"""{FILES}
+        modprobe kvm-amd
+        ./qemu-img create -q -f qcow2 /mnt/disk.qcow2 {MIB}M
+        ./qemu-img create -q -f raw -o preallocation=falloc /mnt/disk.raw {MIB}M
+        {guest.shell(command)}""", bare=True, timeout=TIMEOUT, puts=[
+            *guest.puts("6.1", initrd("vda vdb")), mke2fs(), *firmware,
+            *((programs.program(name, package), f"/root/{name}") for name, package in (
+                ("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")))])
+    return parse(text, ["qcow2", "raw"])
+
+
+def measure(root):
+    """root(command, **options) runs a command in the root, counted, and gives its output."""
+    mine, other = ours(root), peer(root)
+    for disk, rival in (("dynamic", "qcow2"), ("fixed", "raw")):
+        print(f"{'instructions for one':32}{'VHDX ' + disk:>14}{'KVM, ' + rival:>12}{'ours / KVM':>12}")
+        for name, title in PATTERNS:
+            print(f"{title:32}{mine[disk, name]:14,.0f}{other[rival, name]:12,.0f}{mine[disk, name] / other[rival, name]:12.3f}")
