@@ -59,10 +59,10 @@ void apic_lp_init(void)
 	if (x2apic && !(base & APIC_BASE_X2APIC))
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	apic_write(REG_TPR, 0);
+	apic_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS); /* first: an APIC that is off keeps all of its LVT masked */
 	apic_write(REG_LVT_TIMER, VECTOR_TIMER);
 	apic_write(REG_TIMER_DIVIDE, DIVIDE_BY_1);
 	apic_write(REG_TIMER_INITIAL, 0);
-	apic_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
 }
 
 void apic_eoi(void)
