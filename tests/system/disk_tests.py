@@ -130,6 +130,7 @@ def flavours(kernel, before=""):
 
 test("disk: 6.12 on SCSI and IDE, signals as intercepts", deadline=900)(
     flavours("6.12", "echo N >/sys/module/mshv_vd/parameters/extensions"))
+test("disk: 6.1 on SCSI and IDE", deadline=900)(flavours("6.1"))
 test("disk: i386 on SCSI and IDE", deadline=900)(flavours("6.1-i386"))
 
 
@@ -169,7 +170,7 @@ def direct(t):
 
 
 SG_TOOLS = ["sg_inq", "sg_vpd", "sg_luns", "sg_readcap", "sg_modes", "sg_opcodes", "sg_verify", "sg_unmap", "sg_write_same",
-            "sg_get_lba_status", "sg_sync", "sg_turs", "sg_persist"]
+            "sg_get_lba_status", "sg_sync", "sg_turs", "sg_persist", "sg_start"]
 
 
 @test("disk: what sg3-utils ask of disks, and the guest's hand on the tray of its DVD drive", deadline=900)
@@ -196,7 +197,7 @@ def sg_tools(t):
             tr '\\0' x </dev/zero | dd of=$disk bs=1M count=8 iflag=fullblock conv=fsync 2>/dev/null
             head -c $block /dev/urandom >/mnt/tmp/block
             sg sg_verify --lba=0 --count=$per $disk
-            sg sg_unmap --lba=$((2 * per)) --num=$((2 * per)) $disk
+            sg sg_unmap --force --lba=$((2 * per)) --num=$((2 * per)) $disk
             sg sg_write_same --lba=$((5 * per)) --num=$per --in=/tmp/block --xferlen=$block $disk
             sg sg_write_same --16 --unmap --lba=$((6 * per)) --num=$per $disk
             sg sg_get_lba_status --lba=0 --brief $disk
@@ -205,7 +206,9 @@ def sg_tools(t):
             sg sg_turs $disk
             echo "written $(mib $disk 1)"; echo "zeros $(mib $disk 2)"; echo "zeros $(mib $disk 3)"
             echo "written $(mib $disk 4)"; echo "zeros $(mib $disk 6)"
-            [ "$(for i in $(seq $per); do cat /mnt/tmp/block; done | sha256sum)" = "$(mib $disk 5)" ] && echo "same all over"
+            cp /mnt/tmp/block /tmp/all
+            while [ $(stat -c %s /tmp/all) -lt 1048576 ]; do cat /tmp/all /tmp/all >/tmp/twice; mv /tmp/twice /tmp/all; done
+            [ "$(sha256sum </tmp/all)" = "$(mib $disk 5)" ] && echo "same all over"
             sg sg_persist --no-inquiry --out --register --param-sark=123abc $disk
             sg sg_persist --no-inquiry --out --reserve --param-rk=123abc --prout-type=5 $disk
             sg sg_persist --no-inquiry --in --read-reservation $disk
@@ -213,9 +216,9 @@ def sg_tools(t):
             sg sg_persist --no-inquiry --in --read-keys $disk
         done
         echo "disc $(sha256sum </dev/sr0)"
-        eject /dev/sr0
+        sg sg_start --eject /dev/sr0
         dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null || echo "no disc"
-        eject -t /dev/sr0
+        sg sg_start --load /dev/sr0
         until dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null; do usleep 300000; done
         echo "disc $(sha256sum </dev/sr0)" """
     disc = random_file(t.path("disc.iso"), 2048 * 300)
@@ -225,13 +228,13 @@ def sg_tools(t):
         vhd new b.vhdx --size 64M --block 1M --sector 4k
         {guest.shell(worker)}
         for disk in a.vhdx b.vhdx; do
-            vhd test $disk
+            vhd test $disk || [ $? = 4 ] # what was unmapped
             vhd convert $disk back.img
             for n in 1 2 3 4 6; do echo "mib $n $(dd if=back.img bs=1M skip=$n count=1 2>/dev/null | sha256sum)"; done
             rm back.img
         done""", puts=[*puts(t, "6.1", command), (disc, "/root/disc.iso")],
                   disks=[programs.disk("sg", [(name, "sg3-utils") for name in SG_TOOLS])])
-    good(t, text)
+    good(t, re.sub(r".*dev sr0, .*\n", "", text))  # the empty drive is read, once
     written, zeros = (hashlib.sha256(byte * (1 << 20)).hexdigest() for byte in (b"x", b"\0"))
     for block, part in zip((512, 4096), text.split("--- disk ")[1:]):
         for wanted in (f"{block}\n", "Vendor identification: Msft", f"Logical block length={block} bytes", "lbpme=1", "same all over",
