@@ -3,14 +3,13 @@
  * right checksum afterwards); the result is opened and read, and then checked, written to, or repaired. The first byte
  * chooses the file; 0xff gives the input itself as the file.
  */
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"
 
 #include "disk/vhd.h"
 #include "disk/vhdx.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define SIZE (8u << 20)
 

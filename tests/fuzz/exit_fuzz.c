@@ -9,6 +9,7 @@
 
 #include "include/hv/hypercall.h"
 #include "tests/fake/backend.h"
+#include "tests/fuzz/fuzz.h"
 #include "vmbus/vmbus.h"
 #include "worker/machine.h"
 #include "worker/say.h"
@@ -26,8 +27,6 @@ static struct machine machine;
 static struct machine_vp machine_vp;
 static struct vp vp;
 static uint8_t ram[RAM];
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 void machine_end(struct machine *m, enum stop_reason reason)
 {

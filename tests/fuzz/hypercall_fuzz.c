@@ -11,10 +11,9 @@
 #include <stdlib.h>
 
 #include "tests/fake/parent.h"
+#include "tests/fuzz/fuzz.h"
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_STEPS 64
 #define MIN_STEPS 12

@@ -14,8 +14,7 @@
 #include "loader/linux.h"
 #include "loader/modules.h"
 #include "loader/paging.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 #define GOOD_SIZE 0x3000u
 #define CODE_AT	  0x1000u
@@ -32,12 +31,6 @@ void *acpi_map(uint64_t address, uint64_t size)
 	if (address > GOOD_SIZE || size > GOOD_SIZE - address)
 		return NULL;
 	return memory + address;
-}
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
 }
 
 /* A zeroed file, to be filled, poked and freed. */
@@ -136,9 +129,9 @@ static void use_kernel(const struct linux_kernel *kernel)
 	ranges_add(&taken, 0x100000, 0x40000, RANGE_RESERVED);
 	if (linux_plan(&map, &taken, kernel, &files, &plan))
 		return;
-	require(ranges_are_ram(&map, plan.kernel.base, kernel->space));
-	require(!ranges_overlap(&taken, plan.kernel.base, kernel->space));
-	require(ranges_are_ram(&map, plan.initrd.base, plan.initrd.size));
+	EXPECT(ranges_are_ram(&map, plan.kernel.base, kernel->space));
+	EXPECT(!ranges_overlap(&taken, plan.kernel.base, kernel->space));
+	EXPECT(ranges_are_ram(&map, plan.initrd.base, plan.initrd.size));
 	linux_fill_params(&params, kernel, &root);
 }
 
@@ -150,8 +143,8 @@ static void try_kernel(const uint8_t *data, uint32_t size)
 	fill_kernel(file);
 	poke(file, data, size);
 	if (!linux_parse(file, GOOD_SIZE, &kernel)) {
-		require(kernel.payload_offset + (uint64_t)kernel.payload_size == GOOD_SIZE);
-		require(kernel.space >= kernel.payload_size);
+		EXPECT(kernel.payload_offset + (uint64_t)kernel.payload_size == GOOD_SIZE);
+		EXPECT(kernel.space >= kernel.payload_size);
 		use_kernel(&kernel);
 	}
 	free(file);
@@ -192,10 +185,10 @@ static void try_acpi(const uint8_t *data, uint32_t size)
 		rsdp[8] = (uint8_t)(rsdp[8] - (i == 8 ? 0 : rsdp[i]));
 	memset(&facts, 0, sizeof(facts));
 	acpi_read(rsdp, &facts);
-	require(facts.lp_count <= HANDOFF_MAX_LPS);
+	EXPECT(facts.lp_count <= HANDOFF_MAX_LPS);
 	acpi_boot_lp_first(&facts, 1);
-	require(facts.lp_count >= 1 && facts.lp_count <= HANDOFF_MAX_LPS &&
-		facts.lp_apic_ids[0] == 1);
+	EXPECT(facts.lp_count >= 1 && facts.lp_count <= HANDOFF_MAX_LPS &&
+	       facts.lp_apic_ids[0] == 1);
 	free(memory);
 }
 
@@ -208,7 +201,7 @@ static void try_efi(const uint8_t *data, uint32_t size)
 		return;
 	efi_map_keep(&map, &ram);
 	efi_map_retype(&map, data[1] * 0x1000ull, 0x1000 + data[2] * 0x1000ull, EFI_RESERVED);
-	require(map.size <= EFI_MAP_MAX);
+	EXPECT(map.size <= EFI_MAP_MAX);
 }
 
 static void try_string(const uint8_t *data, uint32_t size)

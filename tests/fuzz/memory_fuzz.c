@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/fake/ram.h"
+#include "tests/fuzz/fuzz.h"
 
 #define MIB	    (1ull << 20)
 #define PARTITIONS  (1 + RAM_CHILDREN)
@@ -19,15 +20,6 @@
 #define MIN_STEPS   10
 #define NOTHING	    0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
-#define EXPECT(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A root with little memory of its own: its pool runs dry as the children's do. */
 static const struct ram_machine machine = {
@@ -55,23 +47,11 @@ static struct model {
 	void *objects[PARTITIONS][OBJECTS];
 } model;
 
-static const uint8_t *input, *input_end;
-static uint32_t noise; /* goes on where the input ends: short inputs make long histories too */
-
-static uint8_t byte(void)
-{
-	noise = noise * 1664525u + 1013904223u;
-	if (input == input_end)
-		return noise >> 24;
-	noise ^= *input;
-	return *input++;
-}
-
 static uint16_t word(void)
 {
-	uint8_t high = byte();
+	uint8_t high = fuzz_byte();
 
-	return high << 8 | byte();
+	return high << 8 | fuzz_byte();
 }
 
 static struct partition *partition(unsigned int i)
@@ -86,7 +66,7 @@ static unsigned int number(const struct partition *p)
 
 static struct partition *live_child(void)
 {
-	struct partition *child = &ram_children[byte() % RAM_CHILDREN];
+	struct partition *child = &ram_children[fuzz_byte() % RAM_CHILDREN];
 
 	return child->home ? child : NULL;
 }
@@ -178,9 +158,9 @@ static void compare(unsigned int stride)
 
 static void step_deposit(void)
 {
-	struct partition *p = partition(byte());
+	struct partition *p = partition(fuzz_byte());
 	uint64_t gpn = some_spn();
-	unsigned int count = 1 + byte() % 16;
+	unsigned int count = 1 + fuzz_byte() % 16;
 
 	for (unsigned int i = 0; i < count; i++)
 		if (plat_page_deposit(&ram_root, gpn + i, p) == HV_STATUS_SUCCESS)
@@ -189,8 +169,8 @@ static void step_deposit(void)
 
 static void step_withdraw(void)
 {
-	struct partition *p = partition(byte());
-	unsigned int count = 1 + byte() % 16;
+	struct partition *p = partition(fuzz_byte());
+	unsigned int count = 1 + fuzz_byte() % 16;
 	uint64_t gpn;
 
 	while (count-- && plat_page_withdraw(p, &ram_root, &gpn) == HV_STATUS_SUCCESS)
@@ -199,7 +179,7 @@ static void step_withdraw(void)
 
 static void step_create(void)
 {
-	struct partition *p = &ram_children[byte() % RAM_CHILDREN];
+	struct partition *p = &ram_children[fuzz_byte() % RAM_CHILDREN];
 
 	if (!p->home)
 		ram_create(p);
@@ -231,7 +211,7 @@ static void step_map(void)
 	static const uint32_t rights[] = {
 		1, 3, 5, 15, 0, HV_MAP_GPA_NO_ACCESS, 2, 3 | HV_MAP_GPA_NOT_CACHED};
 	struct partition *p = live_child();
-	uint8_t kind = byte();
+	uint8_t kind = fuzz_byte();
 	uint32_t flags = rights[kind % 8];
 	bool large = kind & 0x80;
 	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
@@ -249,7 +229,7 @@ static void step_map(void)
 static void step_unmap(void)
 {
 	struct partition *p = live_child();
-	bool large = byte() & 1;
+	bool large = fuzz_byte() & 1;
 	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
 
 	if (!p || plat_gpa_unmap(p, child_gpn(index), large) != HV_STATUS_SUCCESS)
@@ -259,8 +239,8 @@ static void step_unmap(void)
 
 static void step_object(void)
 {
-	unsigned int owner = byte() % PARTITIONS;
-	void **object = &model.objects[owner][byte() % OBJECTS];
+	unsigned int owner = fuzz_byte() % PARTITIONS;
+	void **object = &model.objects[owner][fuzz_byte() % OBJECTS];
 	static const uint8_t zero[PAGE_SIZE];
 
 	if (!*object) {
@@ -278,9 +258,9 @@ static void step_object(void)
 /* A partition shows its own pages; the root those of children too. */
 static void step_overlay(void)
 {
-	struct partition *p = partition(byte());
-	unsigned int owner = p == &ram_root ? byte() % PARTITIONS : number(p);
-	void *page = model.objects[owner][byte() % OBJECTS];
+	struct partition *p = partition(fuzz_byte());
+	unsigned int owner = p == &ram_root ? fuzz_byte() % PARTITIONS : number(p);
+	void *page = model.objects[owner][fuzz_byte() % OBJECTS];
 	uint64_t gpn = p == &ram_root ? word() % (2 * ROOT_PAGES) : child_gpn(word() % CHILD_PAGES);
 
 	if (!page || !p->home || model.overlay_count == OVERLAYS)
@@ -291,7 +271,7 @@ static void step_overlay(void)
 
 static void step_overlay_remove(void)
 {
-	unsigned int i = byte(), last;
+	unsigned int i = fuzz_byte(), last;
 	struct shown gone;
 
 	if (!model.overlay_count)
@@ -309,12 +289,12 @@ static void step_overlay_remove(void)
 
 static void step_touch(void)
 {
-	struct partition *p = partition(byte());
-	uint8_t kind = byte();
+	struct partition *p = partition(fuzz_byte());
+	uint8_t kind = fuzz_byte();
 	uint32_t access = kind & 1 ? HV_MAP_GPA_WRITABLE : HV_MAP_GPA_READABLE;
 	uint64_t gpn = p != &ram_root ? child_gpn(word() % CHILD_PAGES)
 		       : kind & 2     ? some_spn()
-				      : (uint64_t)word() << 12 | byte();
+				      : (uint64_t)word() << 12 | fuzz_byte();
 
 	if (p->home)
 		ram_touch(p, gpn, access);
@@ -323,7 +303,7 @@ static void step_touch(void)
 static void step_access_state(void)
 {
 	struct partition *p = live_child();
-	uint64_t flags = byte() % 16, gpn = child_gpn(word() % CHILD_PAGES);
+	uint64_t flags = fuzz_byte() % 16, gpn = child_gpn(word() % CHILD_PAGES);
 	uint8_t before, after;
 
 	if (!p || plat_gpa_access_state(p, gpn, flags, &before) != HV_STATUS_SUCCESS)
@@ -336,7 +316,7 @@ static void step_access_state(void)
 
 static void step_copy(void)
 {
-	struct partition *p = partition(byte());
+	struct partition *p = partition(fuzz_byte());
 	uint64_t gpn = p == &ram_root ? some_spn() : child_gpn(word() % CHILD_PAGES);
 	uint8_t text[4];
 
@@ -349,7 +329,7 @@ static void step_copy(void)
 
 static void step_flush(void)
 {
-	plat_gpa_flush(partition(byte()));
+	plat_gpa_flush(partition(fuzz_byte()));
 }
 
 static void step(void)
@@ -362,7 +342,7 @@ static void step(void)
 		step_map,     step_destroy,
 	};
 
-	steps[byte() % ARRAY_COUNT(steps)]();
+	steps[fuzz_byte() % ARRAY_COUNT(steps)]();
 }
 
 /* Whatever happened, all can be taken apart, and every page comes back. */
@@ -392,16 +372,14 @@ static void take_apart(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	input = data;
-	input_end = data + size;
-	noise = 0;
+	fuzz_begin(data, size);
 	memset(&model, 0, sizeof(model));
 	ram_boot(&machine);
 	for (int i = 0; i < RAM_CHILDREN; i++) {
 		ram_deposit(&ram_children[i], 0x10 + 32 * i, 12 + 4 * i);
 		ram_create(&ram_children[i]);
 	}
-	for (unsigned int i = 0; i < MIN_STEPS || input < input_end; i++) {
+	for (unsigned int i = 0; i < MIN_STEPS || fuzz_more(); i++) {
 		step();
 		ram_check();
 		compare(97);

@@ -7,11 +7,10 @@
 
 #include "include/hv/interrupt.h"
 #include "tests/fake/guest.h"
+#include "tests/fuzz/fuzz.h"
 #include "tlfs/hypercall.h"
 #include "tlfs/lapic.h"
 #include "tlfs/synic.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define VP_COUNT 3u
 /* Steps after the input's end, by a generator that the input seeds: depth for short inputs. */

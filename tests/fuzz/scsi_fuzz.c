@@ -4,13 +4,12 @@
  * ejected and changed media between. Every command must be completed once, within its memory, with
  * a status that goes with its sense data.
  */
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"
 #include "vsp/storage/scsi.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define SLOTS	   4u
 #define DATA_BYTES 8192u

@@ -4,14 +4,13 @@
  * file; the SCSI target and a simulated disk are behind it. Every packet must be answered once,
  * with its transaction and at its size, or break the channel.
  */
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"
 #include "vsp/storage/storvsp.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define RAM_BYTES (256u << 10)
 #define IOS	  8u

@@ -12,45 +12,24 @@
 
 #include "tests/fake/vmbus_device.h"
 #include "tests/fake/vmbus_guest.h"
+#include "tests/fuzz/fuzz.h"
 
-#define DEVICES 4u
-#define EXPECT(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
+#define DEVICES	  4u
 #define MIN_STEPS 30u
 
-static const uint8_t *input, *input_end;
-static uint32_t noise; /* goes on where the input ends: short inputs make long histories too */
 /* The last one is a sub-channel. */
 static struct fake_device devices[DEVICES];
 
-static uint8_t byte(void)
-{
-	noise = noise * 1664525u + 1013904223u;
-	if (input == input_end) {
-		return noise >> 24;
-	}
-	noise ^= *input;
-	return *input++;
-}
-
 static uint32_t relid(void)
 {
-	uint8_t choice = byte();
+	uint8_t choice = fuzz_byte();
 
 	return choice < 250 ? choice % (DEVICES + 2) : choice * 0x01010101u;
 }
 
 static uint32_t handle(void)
 {
-	return byte() % 6;
+	return fuzz_byte() % 6;
 }
 
 static uint32_t size_of_type(uint32_t type)
@@ -58,21 +37,21 @@ static uint32_t size_of_type(uint32_t type)
 	static const uint8_t sizes[] = {[3] = 8,   [5] = 148, [7] = 12,	 [11] = 16, [13] = 12,
 					[14] = 40, [16] = 8,  [21] = 40, [22] = 16};
 
-	return type < sizeof(sizes) && sizes[type] != 0 ? sizes[type] : 8 + byte() % 233;
+	return type < sizeof(sizes) && sizes[type] != 0 ? sizes[type] : 8 + fuzz_byte() % 233;
 }
 
 static void any_message(void)
 {
 	uint8_t message[VMBUS_MESSAGE_MAX];
-	struct vmbus_channel_relid head = {.header.msgtype = byte() % (CHANNELMSG_COUNT + 2)};
+	struct vmbus_channel_relid head = {.header.msgtype = fuzz_byte() % (CHANNELMSG_COUNT + 2)};
 	uint32_t i, bytes = size_of_type(head.header.msgtype);
 
 	head.child_relid = relid();
 	for (i = 0; i < sizeof(message); i++) {
-		message[i] = i < 32 ? byte() : 0;
+		message[i] = i < 32 ? fuzz_byte() : 0;
 	}
 	memcpy(message, &head, sizeof(head));
-	guest_post(message, byte() == 0xff ? byte() % 240 : bytes);
+	guest_post(message, fuzz_byte() == 0xff ? fuzz_byte() % 240 : bytes);
 }
 
 static void contact(void)
@@ -81,8 +60,8 @@ static void contact(void)
 					    VERSION_WIN10_V6_0, VERSION_WIN7};
 	struct vmbus_channel_initiate_contact message = {
 		.header.msgtype = CHANNELMSG_INITIATE_CONTACT,
-		.vmbus_version_requested = versions[byte() % 5],
-		.target_vcpu = byte() % 8,
+		.vmbus_version_requested = versions[fuzz_byte() % 5],
+		.target_vcpu = fuzz_byte() % 8,
 		.msg_sint = 2,
 	};
 
@@ -97,27 +76,27 @@ static void gpadl_header(void)
 		uint64_t numbers[26];
 	} __attribute__((packed))
 	message = {.header.header.msgtype = CHANNELMSG_GPADL_HEADER, .header.rangecount = 1};
-	uint32_t pages = byte() % 40, there = byte() % 27, i;
+	uint32_t pages = fuzz_byte() % 40, there = fuzz_byte() % 27, i;
 
 	message.header.child_relid = relid();
 	message.header.gpadl = handle();
 	message.header.range_buflen = (uint16_t)(8 + 8 * pages);
 	message.byte_count = pages * VMBUS_PAGE_SIZE;
 	for (i = 0; i < there; i++) {
-		message.numbers[i] = byte() + (byte() == 0xff ? GUEST_PAGES - 100 : 0);
+		message.numbers[i] = fuzz_byte() + (fuzz_byte() == 0xff ? GUEST_PAGES - 100 : 0);
 	}
-	switch (byte()) {
+	switch (fuzz_byte()) {
 	case 1:
-		message.header.range_buflen = byte();
+		message.header.range_buflen = fuzz_byte();
 		break;
 	case 2:
-		message.byte_offset = byte() * 64u;
+		message.byte_offset = fuzz_byte() * 64u;
 		break;
 	case 3:
-		message.byte_count = byte() * 0x01010101u;
+		message.byte_count = fuzz_byte() * 0x01010101u;
 		break;
 	case 4:
-		message.header.rangecount = byte();
+		message.header.rangecount = fuzz_byte();
 		break;
 	}
 	guest_post(&message,
@@ -130,11 +109,11 @@ static void gpadl_body(void)
 		struct vmbus_channel_gpadl_body header;
 		uint64_t numbers[28];
 	} __attribute__((packed)) message = {.header.header.msgtype = CHANNELMSG_GPADL_BODY};
-	uint32_t there = byte() % 29, i;
+	uint32_t there = fuzz_byte() % 29, i;
 
 	message.header.gpadl = handle();
 	for (i = 0; i < there; i++) {
-		message.numbers[i] = byte();
+		message.numbers[i] = fuzz_byte();
 	}
 	guest_post(&message, sizeof(message.header) + 8 * there);
 }
@@ -142,11 +121,11 @@ static void gpadl_body(void)
 static void open_channel(void)
 {
 	struct vmbus_channel_open_channel message = {.header.msgtype = CHANNELMSG_OPENCHANNEL,
-						     .target_vp = byte() % 6};
+						     .target_vp = fuzz_byte() % 6};
 
 	message.child_relid = relid();
 	message.ringbuffer_gpadlhandle = handle();
-	message.downstream_ringbuffer_pageoffset = byte() % 20;
+	message.downstream_ringbuffer_pageoffset = fuzz_byte() % 20;
 	guest_post(&message, sizeof(message));
 }
 
@@ -165,7 +144,7 @@ static void good_open(uint32_t index)
 
 	guest.count = 0;
 	if (devices[index].channel != NULL) {
-		guest_open(&channel, relid(), 10 + byte() % 4, 8, 40, 0);
+		guest_open(&channel, relid(), 10 + fuzz_byte() % 4, 8, 40, 0);
 	}
 }
 
@@ -187,10 +166,10 @@ static void use_ring(struct fake_device *device)
 
 static void device_step(void)
 {
-	uint32_t index = byte() % DEVICES;
+	uint32_t index = fuzz_byte() % DEVICES;
 	struct fake_device *device = &devices[index];
 
-	switch (byte() % 6) {
+	switch (fuzz_byte() % 6) {
 	case 0:
 		device->holds = !device->holds;
 		break;
@@ -221,7 +200,7 @@ static void device_step(void)
 
 static void step(void)
 {
-	switch (byte() % 13) {
+	switch (fuzz_byte() % 13) {
 	case 0:
 		any_message();
 		break;
@@ -251,7 +230,7 @@ static void step(void)
 		vmbus_room(guest.bus);
 		break;
 	case 9:
-		good_open(byte() % DEVICES);
+		good_open(fuzz_byte() % DEVICES);
 		break;
 	default:
 		device_step();
@@ -302,19 +281,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t i;
 
-	input = data;
-	input_end = data + size;
-	noise = 0;
+	fuzz_begin(data, size);
 	memset(devices, 0, sizeof(devices));
 	guest_create();
 	for (i = 0; i < DEVICES - 1; i++) {
 		EXPECT(device_offer(guest.bus, &devices[i], i, 0) == 0);
 	}
-	if (byte() & 1) {
+	if (fuzz_byte() & 1) {
 		EXPECT(guest_contact(VERSION_WIN10_V5_3));
 		guest_offers(NULL, 0);
 	}
-	for (i = 0; i < MIN_STEPS || input < input_end; i++) {
+	for (i = 0; i < MIN_STEPS || fuzz_more(); i++) {
 		step();
 	}
 	let_all_go();

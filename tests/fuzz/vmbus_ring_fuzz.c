@@ -12,42 +12,22 @@
 
 #include "tests/fake/vmbus_device.h"
 #include "tests/fake/vmbus_guest.h"
+#include "tests/fuzz/fuzz.h"
 
 #define RING_PAGES 8u
 #define FIRST_PAGE 20u
 #define GUARD	   0xa5
-#define EXPECT(condition)                                                                          \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MIN_STEPS 30u
 
-static const uint8_t *input, *input_end;
-static uint32_t noise; /* goes on where the input ends: short inputs make long histories too */
 static struct fake_device device;
 static struct guest_channel channel;
 
-static uint8_t byte(void)
-{
-	noise = noise * 1664525u + 1013904223u;
-	if (input == input_end) {
-		return noise >> 24;
-	}
-	noise ^= *input;
-	return *input++;
-}
-
 static uint32_t word(void)
 {
-	uint32_t low = byte();
+	uint32_t low = fuzz_byte();
 
-	return low | (uint32_t)byte() << 8;
+	return low | (uint32_t)fuzz_byte() << 8;
 }
 
 static void guard(void)
@@ -76,21 +56,22 @@ static void guest_writes_packet(void)
 	static const uint16_t types[] = {VM_PKT_DATA_INBAND, VM_PKT_DATA_USING_GPA_DIRECT,
 					 VM_PKT_DATA_USING_XFER_PAGES, VM_PKT_COMP, 0};
 	uint64_t list[128] = {0}; /* the payload too */
-	uint16_t type = types[byte() % 5];
-	uint32_t words = byte() % 32, ranges = byte(), i;
+	uint16_t type = types[fuzz_byte() % 5];
+	uint32_t words = fuzz_byte() % 32, ranges = fuzz_byte(), i;
 
 	if (type == VM_PKT_DATA_USING_GPA_DIRECT || type == VM_PKT_DATA_USING_XFER_PAGES) {
 		list[0] = (uint64_t)(ranges < 8 ? ranges : ranges << 24) << 32;
 	}
 	for (i = 1; i < words; i++) {
 		list[i] = word();
-		if (byte() == 0xff) {
+		if (fuzz_byte() == 0xff) {
 			list[i] = list[i] << 48 | list[i];
 		}
 	}
 	if (channel.out.control->write_index < channel.out.size &&
 	    channel.out.control->read_index < channel.out.size) {
-		guest_send(&channel, type, byte(), byte(), list, words * 8, list, word() % 900);
+		guest_send(&channel, type, fuzz_byte(), fuzz_byte(), list, words * 8, list,
+			   word() % 900);
 	}
 }
 
@@ -98,18 +79,20 @@ static void guest_writes_packet(void)
 static void guest_writes_anything(void)
 {
 	static const uint8_t words[] = {0, 4, 8, 12, 64};
-	uint32_t page = byte() % RING_PAGES, at = word() % VMBUS_PAGE_SIZE, count = byte() % 16;
+	uint32_t page = fuzz_byte() % RING_PAGES, at = word() % VMBUS_PAGE_SIZE,
+		 count = fuzz_byte() % 16;
 
-	if (byte() & 1) {
-		uint32_t value = word() * (byte() == 1 ? 8 : 1) + (byte() == 0xff ? 1u << 31 : 0);
+	if (fuzz_byte() & 1) {
+		uint32_t value =
+			word() * (fuzz_byte() == 1 ? 8 : 1) + (fuzz_byte() == 0xff ? 1u << 31 : 0);
 
 		memcpy(guest_page(channel.pages[page < 4 ? 0 : RING_PAGES / 2]) +
-			       words[byte() % sizeof(words)],
+			       words[fuzz_byte() % sizeof(words)],
 		       &value, sizeof(value));
 		return;
 	}
 	for (; count > 0 && at < VMBUS_PAGE_SIZE; count--) {
-		guest_page(channel.pages[page])[at++] = byte();
+		guest_page(channel.pages[page])[at++] = fuzz_byte();
 	}
 }
 
@@ -144,7 +127,7 @@ static void look_at(const struct vmbus_packet *packet)
 static void device_receives(void)
 {
 	struct vmbus_packet packet;
-	uint32_t i, limit = byte() % 32;
+	uint32_t i, limit = fuzz_byte() % 32;
 
 	for (i = 0; i < limit && channel_receive(device.channel, &packet) == 1; i++) {
 		look_at(&packet);
@@ -159,8 +142,9 @@ static void device_sends(void)
 {
 	static uint8_t data[3 * VMBUS_PAGE_SIZE];
 	const struct vmtransfer_page_range ranges[4] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
-	struct iovec parts[3] = {{data, byte()}, {data, byte()}, {data, word() % sizeof(data)}};
-	uint32_t how = byte();
+	struct iovec parts[3] = {
+		{data, fuzz_byte()}, {data, fuzz_byte()}, {data, word() % sizeof(data)}};
+	uint32_t how = fuzz_byte();
 	int rc;
 
 	if (how & 1) {
@@ -191,7 +175,7 @@ static void reopen(void)
 
 static void step(void)
 {
-	switch (byte() % 8) {
+	switch (fuzz_byte() % 8) {
 	case 0:
 	case 1:
 		guest_writes_packet();
@@ -225,15 +209,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t i;
 
-	input = data;
-	input_end = data + size;
-	noise = 0;
+	fuzz_begin(data, size);
 	memset(&device, 0, sizeof(device));
 	guest_create();
 	EXPECT(device_offer(guest.bus, &device, 1, 0) == 0);
 	reopen();
 	guard();
-	for (i = 0; i < MIN_STEPS || input < input_end; i++) {
+	for (i = 0; i < MIN_STEPS || fuzz_more(); i++) {
 		step();
 	}
 	check_guard();

@@ -11,11 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "worker/loader.h"
 
 #define MIB (1ull << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 void check_failed(const char *file, int line, const char *what)
 {
