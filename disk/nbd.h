@@ -91,4 +91,10 @@ int nbd_take_flags(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option_data(struct nbd_client *client, const uint8_t *data);
 
+/* nbd_request.c: as above; a write takes its payload to slot->buffer of client->receiving, then nbd_payload_complete(). */
+int nbd_take_request(struct nbd_client *client, const uint8_t *data);
+void nbd_payload_complete(struct nbd_client *client);
+/* A slot whose reply has gone, or whose client has. */
+void nbd_release(struct nbd_slot *slot);
+
 #endif
