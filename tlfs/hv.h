@@ -83,7 +83,7 @@ struct synic {
 	void *message_page;		       /* [I] overlay pages, there whether enabled or not */
 	void *event_page;		       /* [I] */
 	void *ring_page;		       /* [I] SIRBP; root VPs only, else NULL */
-	/* [S] the next entry that port.c writes; 0 only after a reset, as the reader's tail */
+	/* [S] the next entry that doorbell.c writes; 0 only after a reset, as the reader's tail */
 	uint8_t ring_head[HV_SINT_COUNT];
 	struct synic_message *queue[HV_SINT_COUNT]; /* [S] head: oldest */
 	struct synic_message *free;		    /* [S] buffers of no queue */
@@ -205,7 +205,7 @@ enum partition_state {
 
 struct cpuid_override; /* cpuid_override.c: RegisterInterceptResult */
 struct cell_page;      /* cell.c */
-struct port_table;     /* port.c */
+struct port_table;     /* port_table.h */
 struct connection_table;
 
 #define CPUID_WORD_COUNT 11 /* cpuid.c */
@@ -339,7 +339,7 @@ void notify_apic_eoi(struct vp *vp, uint8_t vector);
 void notify_flush(struct vp *root_vp);
 
 /*
- * port.c. The VP wrote `size` bytes at GPA: true if a doorbell took it, and then the guest
+ * doorbell.c. The VP wrote `size` bytes at GPA: true if a doorbell took it, and then the guest
  * continues. Called before a memory intercept is made.
  */
 bool port_doorbell(struct vp *vp, gpa_t gpa, uint64_t value, unsigned int size);

@@ -1,6 +1,6 @@
 /*
- * tlfs/port.c, cell.c and the calls of hc_synic.c: ports and connections of all types, doorbells
- * and their ring, direct messages, events and interrupts.
+ * tlfs/port*.c, doorbell.c, cell.c and the calls of hc_synic.c: ports and connections of all types,
+ * doorbells and their ring, direct messages, events and interrupts.
  */
 #include "tests/fake/parent.h"
 
