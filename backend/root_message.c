@@ -7,7 +7,6 @@
  */
 #include "backend/root.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "include/hv/status.h"

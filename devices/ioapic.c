@@ -21,7 +21,6 @@
 #define ENTRY_VECTOR	 0xffull
 #define ENTRY_MODE(e)	 (((e) >> 8) & 7)
 #define ENTRY_LOGICAL	 (1ull << 11)
-#define ENTRY_ACTIVE_LOW (1ull << 13)
 #define ENTRY_REMOTE_IRR (1ull << 14)
 #define ENTRY_LEVEL	 (1ull << 15)
 #define ENTRY_MASKED	 (1ull << 16)

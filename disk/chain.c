@@ -1,8 +1,6 @@
 /* A request on a chain becomes extents of its layers; the blocking way to carry them out. */
 #include "disk/internal.h"
 
-#include <stdlib.h>
-
 static void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
 {
 	while (*count && length >= (*iov)->iov_len) {

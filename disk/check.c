@@ -1,8 +1,6 @@
 /* Check and repair of one file. */
 #include "disk/internal.h"
 
-#include <stdlib.h>
-
 int disk_check(const char *path, enum disk_format format, bool repair, struct disk_report *report,
 	       struct disk_error *error)
 {

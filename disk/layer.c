@@ -9,7 +9,6 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 int span_add(struct span_list *list, uint64_t offset, uint64_t length)
 {

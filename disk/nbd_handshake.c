@@ -12,7 +12,6 @@ enum { REP_ACK = 1, REP_SERVER, REP_INFO, REP_META };
 #define REP_UNSUP     (REP_ERROR + 1)
 #define REP_INVALID   (REP_ERROR + 3)
 #define REP_UNKNOWN   (REP_ERROR + 6)
-#define REP_TOO_BIG   (REP_ERROR + 9)
 enum { INFO_EXPORT = 0, INFO_BLOCK_SIZE = 3 };
 enum { FLAG_FIXED_NEWSTYLE = 1, FLAG_NO_ZEROES = 2 };
 enum {

@@ -1,7 +1,6 @@
 /* VHD: the footer and its copy, the dynamic header, the parent locators. */
 #include "disk/vhd.h"
 
-#include <stdlib.h>
 #include <time.h>
 
 static uint32_t checksum(const void *data, size_t length, size_t skip)

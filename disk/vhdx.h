@@ -119,7 +119,6 @@ enum vhdx_state {
 	VHDX_PARTIALLY_PRESENT = 7,
 };
 #define VHDX_BITMAP_PRESENT 6
-#define VHDX_ENTRY_RESERVED 0xffff8ull
 
 static inline unsigned entry_state(uint64_t entry)
 {

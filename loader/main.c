@@ -6,7 +6,6 @@
 #include "loader/apic.h"
 #include "loader/console.h"
 #include "loader/fault.h"
-#include "lib/string.h"
 
 extern const uint8_t loader_start[], loader_end[];
 

@@ -8,7 +8,6 @@
  *      device, and the guest's next close makes it as it was.
  *   3. An open that comes while the device still lets go of the last one waits for that.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>

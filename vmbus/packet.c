@@ -9,7 +9,6 @@
  * was sent when the device flushes or there is nothing more to read.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "vmbus/server.h"
 

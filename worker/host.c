@@ -7,7 +7,6 @@
  * fires.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>

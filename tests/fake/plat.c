@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "tlfs/partition.h"
-
 enum page_kind { PAGE_RAM, PAGE_FREE, PAGE_USED };
 
 struct page {

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "hypervisor/gpa_table.h"
 #include "tests/fake/ram.h"

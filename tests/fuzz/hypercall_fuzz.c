@@ -8,7 +8,6 @@
  * takes its bytes from the input.
  */
 #include <assert.h>
-#include <stdlib.h>
 
 #include "tests/fake/parent.h"
 #include "tests/fuzz/fuzz.h"

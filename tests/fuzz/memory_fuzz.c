@@ -4,7 +4,6 @@
  * model says what each partition must see.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/fake/ram.h"

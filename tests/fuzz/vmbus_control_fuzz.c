@@ -6,8 +6,6 @@
  * After each input the machine is reset and a good guest connects and opens every channel: whatever
  * the hostile one did, the server is clean.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/fake/vmbus_device.h"

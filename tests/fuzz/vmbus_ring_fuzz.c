@@ -6,8 +6,6 @@
  * The pages around the ring's, and of the GPADL's, are guarded by values that must stand
  * afterwards: nothing but the ring was written.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/fake/vmbus_device.h"

@@ -3,7 +3,6 @@
  * in the root; exit status 0 when all holds.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>

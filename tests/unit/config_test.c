@@ -1,5 +1,4 @@
 /* worker/config.c: the command line, and what it says of a wrong one. */
-#include <fcntl.h>
 #include <getopt.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -12,7 +12,6 @@
 
 #include "disk/disk.h"
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

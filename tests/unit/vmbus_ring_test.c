@@ -1,7 +1,6 @@
 /* vmbus/ring.c: one half of a ring, with the other side played by the test, and by a thread. */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/run.h"

@@ -9,8 +9,6 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "tlfs/partition.h"
-
 #define ROOT_SIM_GPN  40
 #define ROOT_SIEF_GPN 41
 #define VECTOR	      0xf3

@@ -4,8 +4,6 @@
  */
 #include "vsp/storage/scsi_unit.h"
 
-#include <string.h>
-
 #include "vsp/storage/bytes.h"
 
 #define TRACK	      1

@@ -8,7 +8,6 @@
 #include "vsp/storage/bytes.h"
 
 #define PROFILE_DVD_ROM 0x0010
-#define PROFILE_CD_ROM	0x0008
 #define HEAD_BYTES	8u
 #define CLASS_MEDIA	4
 

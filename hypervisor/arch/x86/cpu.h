@@ -8,8 +8,6 @@
 #include <stdint.h>
 
 #define CR0_PE	      (1ull << 0)
-#define CR0_MP	      (1ull << 1)
-#define CR0_EM	      (1ull << 2)
 #define CR0_TS	      (1ull << 3)
 #define CR0_ET	      (1ull << 4)
 #define CR0_NE	      (1ull << 5)
@@ -20,7 +18,6 @@
 #define CR0_PG	      (1ull << 31)
 #define CR4_PSE	      (1ull << 4)
 #define CR4_PAE	      (1ull << 5)
-#define CR4_PGE	      (1ull << 7)
 #define CR4_OSFXSR    (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_LA57      (1ull << 12)

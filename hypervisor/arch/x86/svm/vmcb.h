@@ -66,7 +66,6 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 /* intercept_1 */
 #define SVM_INTERCEPT_INTR	 (1u << 0)
 #define SVM_INTERCEPT_NMI	 (1u << 1)
-#define SVM_INTERCEPT_INIT	 (1u << 3)
 #define SVM_INTERCEPT_VINTR	 (1u << 4)
 #define SVM_INTERCEPT_RDPMC	 (1u << 15)
 #define SVM_INTERCEPT_CPUID	 (1u << 18)
@@ -76,7 +75,6 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 #define SVM_INTERCEPT_INVLPGA	 (1u << 26)
 #define SVM_INTERCEPT_IOIO	 (1u << 27)
 #define SVM_INTERCEPT_MSR	 (1u << 28)
-#define SVM_INTERCEPT_FERR	 (1u << 30)
 #define SVM_INTERCEPT_SHUTDOWN	 (1u << 31)
 /* intercept_2 */
 #define SVM_INTERCEPT_VMRUN	 (1u << 0)
@@ -100,7 +98,6 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 #define SVM_V_PRIO_SHIFT   16
 #define SVM_V_PRIO_MASK	   (0xfull << 16)
 #define SVM_V_INTR_MASKING (1ull << 24)
-#define SVM_V_VECTOR_SHIFT 32
 
 /* tlb_control */
 #define SVM_TLB_KEEP	   0u
@@ -148,7 +145,6 @@ enum svm_exit {
 #define SVM_NPF_FETCH	(1u << 4)
 
 /* CPUID 8000000A EDX */
-#define SVM_CPUID_NPT	     (1u << 0)
 #define SVM_CPUID_NRIP	     (1u << 3)
 #define SVM_CPUID_FLUSH_ASID (1u << 6)
 #define SVM_CPUID_DECODE     (1u << 7)
