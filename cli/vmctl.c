@@ -1,4 +1,5 @@
 /* vmctl: disks of a running machine, see README.md. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -55,14 +56,31 @@ static const struct command *find(const char *name, int files)
 	return NULL;
 }
 
+/* The worker knows how many there are. */
+static bool parse_number(const char *text, uint32_t *number)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	*number = (uint32_t)value;
+	return isdigit((unsigned char)*text) && *end == '\0' && errno == 0 && value <= UINT32_MAX;
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		fail(path, "too long for a socket's name");
+		return -1;
+	}
+	strcpy(address.sun_path, path);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		fail(path, strerror(errno));
+		fprintf(stderr, "vmctl: %s: %s; give the socket of a running vmwp --control\n",
+			path, strerror(errno));
 		return -1;
 	}
 	return fd;
@@ -116,16 +134,18 @@ int main(int argc, char **argv)
 	struct control_request request = {0};
 	const struct command *command = argc >= 4 ? find(argv[2], argc - 4) : NULL;
 	int fds[CONTROL_FILES_MAX], fd;
-	char *end;
 
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		fputs(help, stdout);
+		return 0;
+	}
 	if (command == NULL) {
 		fputs(help, stderr);
 		return 1;
 	}
 	request.operation = command->operation;
 	request.flags = command->flags;
-	request.number = (uint32_t)strtoul(argv[3], &end, 10);
-	if (*argv[3] == '\0' || *end != '\0') {
+	if (!parse_number(argv[3], &request.number)) {
 		return !fail(argv[3], "not the number of a disk");
 	}
 	if (argc > 4) {
