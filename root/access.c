@@ -25,18 +25,27 @@ static u64 flags_for(u32 type, u32 operation)
 	return flags.as_uint64;
 }
 
+/* A large page whose state changes is split, which takes a page table. */
 static int get_states(struct partition *partition, u64 gfn, u32 count, u64 flags)
 {
 	struct hv_input_get_gpa_pages_access_state *input = partition->pages.input;
-	u32 done = 0;
+	u32 done = 0, before, tries = 0;
+	hv_status_t status;
+	int ret;
 
 	*input = (struct hv_input_get_gpa_pages_access_state){
 		.partition_id = partition->id,
 		.flags.as_uint64 = flags,
 		.hv_gpa_page_number = gfn,
 	};
-	return status_to_errno(hvcall_rep(HVCALL_GET_GPA_PAGES_ACCESS_STATES, count, &done, input,
-					  partition->pages.output));
+	do {
+		before = done;
+		status = hvcall_rep(HVCALL_GET_GPA_PAGES_ACCESS_STATES, count, &done, input,
+				    partition->pages.output);
+		tries = done > before ? 0 : tries;
+		ret = deposit_retry(partition->id, status, &tries);
+	} while (ret > 0);
+	return ret;
 }
 
 /*

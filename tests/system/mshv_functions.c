@@ -17,6 +17,11 @@
 #define HANDLER	 0x3000u
 #define DOORBELL 0xfe000000u
 
+/* More large pages than a new partition has pages for tables. */
+#define LARGE_PAGE (2ul << 20)
+#define LARGE_SIZE (240 * LARGE_PAGE)
+#define LARGE_AT   (1ul << 30)
+
 #define READ_WRITE (1 << MSHV_SET_MEM_BIT_WRITABLE | 1 << MSHV_SET_MEM_BIT_EXECUTABLE)
 #define UNMAP	   (1 << MSHV_SET_MEM_BIT_UNMAP)
 
@@ -94,7 +99,8 @@ static void test_intercepts(void)
 static void intercept_exception(const struct machine *machine, uint32_t vector, bool on)
 {
 	const struct hv_input_install_intercept input = {
-		.access_type = on ? HV_INTERCEPT_ACCESS_MASK_EXECUTE : HV_INTERCEPT_ACCESS_MASK_NONE,
+		.access_type =
+			on ? HV_INTERCEPT_ACCESS_MASK_EXECUTE : HV_INTERCEPT_ACCESS_MASK_NONE,
 		.intercept_type = HV_INTERCEPT_TYPE_EXCEPTION,
 		.intercept_parameter.exception_vector = (uint16_t)vector,
 	};
@@ -435,6 +441,39 @@ static void test_access_bitmap(void)
 	machine_destroy(&machine);
 }
 
+/* Large pages get a state for each small one; the page tables for that are deposited on the way. */
+static void test_access_bitmap_of_large_pages(void)
+{
+	static uint8_t bits[LARGE_SIZE / PAGE / 8];
+	struct mshv_gpap_access_bitmap query = {
+		.access_type = MSHV_GPAP_ACCESS_TYPE_DIRTY,
+		.access_op = MSHV_GPAP_ACCESS_OP_SET,
+		.page_count = LARGE_SIZE / PAGE,
+		.gpap_base = LARGE_AT / PAGE,
+		.bitmap_ptr = (uintptr_t)bits,
+	};
+	uint8_t *memory = mmap(NULL, LARGE_SIZE + LARGE_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *aligned =
+		(uint8_t *)(((uintptr_t)memory + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1));
+	struct machine machine;
+	long deposited;
+
+	EXPECT(memory != MAP_FAILED && !madvise(aligned, LARGE_SIZE, MADV_HUGEPAGE));
+	machine_create(&machine, MEMORY);
+	EXPECT(!machine_map(&machine, LARGE_AT, aligned, LARGE_SIZE, READ_WRITE));
+	deposited = held("deposited");
+	EXPECT(!ioctl(machine.partition, MSHV_GET_GPAP_ACCESS_BITMAP, &query));
+	EXPECT(held("deposited") > deposited);
+	query.access_op = MSHV_GPAP_ACCESS_OP_NOOP;
+	EXPECT(!ioctl(machine.partition, MSHV_GET_GPAP_ACCESS_BITMAP, &query));
+	for (size_t i = 0; i < sizeof(bits); i++) {
+		EXPECT(bits[i] == 0xff);
+	}
+	machine_destroy(&machine);
+	munmap(memory, LARGE_SIZE + LARGE_PAGE);
+}
+
 static int state(const struct cpu *cpu, unsigned long request, uint8_t type, void *buffer,
 		 uint32_t size, uint32_t *actual)
 {
@@ -541,6 +580,7 @@ int main(void)
 		{"refusals", test_refusals},
 		{"state", test_state},
 		{"access bitmap", test_access_bitmap},
+		{"access bitmap of large pages", test_access_bitmap_of_large_pages},
 		{"irqfd", test_irqfd},
 		{"ioeventfd", test_ioeventfd},
 		{"signal eventfd", test_signal_eventfd},
