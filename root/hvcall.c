@@ -66,7 +66,7 @@ hv_status_t hvcall_rep(u32 code, u32 reps, u32 *done, void *input, void *output)
 			return HV_STATUS_OPERATION_FAILED;
 		}
 		*done = (result & HV_HYPERCALL_REP_COMP_MASK) >> HV_HYPERCALL_REP_COMP_OFFSET;
-	} while (status_of(result) == HV_STATUS_SUCCESS && *done<reps && * done> start);
+	} while (status_of(result) == HV_STATUS_SUCCESS && start < *done && *done < reps);
 	return status_of(result);
 }
 

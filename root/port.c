@@ -163,7 +163,7 @@ static void disconnect(struct partition *partition, const struct port *port)
 	hvcall_fast(HVCALL_DISCONNECT_PORT, input.as_uint64[0], input.as_uint64[1]);
 }
 
-static void delete (const struct port *port)
+static void delete_port(const struct port *port)
 {
 	union hv_input_delete_port input = {
 		.port_partition_id = HV_PARTITION_ID_SELF,
@@ -195,7 +195,7 @@ static int open(struct partition *partition, struct port *port)
 	return 0;
 
 out_delete:
-	delete (port);
+	delete_port(port);
 out_retract:
 	retract(port);
 	return ret;
@@ -204,7 +204,7 @@ out_retract:
 static void close(struct partition *partition, struct port *port)
 {
 	disconnect(partition, port);
-	delete (port);
+	delete_port(port);
 	retract(port);
 	list_del(&port->node);
 	eventfd_ctx_put(port->eventfd);
