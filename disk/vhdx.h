@@ -228,8 +228,11 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, const struct guid *linkage,
 		       const struct guid *linkage_2, struct disk_error *error);
 
-/* vhdx_log.c */
+/* vhdx_log_read.c */
 int vhdx_log_read(struct layer *layer, struct disk_error *error); /* fills the overlay */
+
+/* vhdx_log.c */
+int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length, uint8_t *data); /* data NULL: zeros */
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset);
 int vhdx_log_begin(struct layer *layer); /* under flush_lock */
 int vhdx_log_end(struct layer *layer);
@@ -258,8 +261,16 @@ int vhdx_resize(struct layer *layer, uint64_t size, struct disk_error *error);
 int vhdx_compact(struct layer *layer, uint64_t *moved);
 int vhdx_check(struct layer *layer, struct disk_error *error);
 
+/* vhdx_map.c: see struct format */
+int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent);
+int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent);
+int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent);
+int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done);
+
 /* vhdx.c */
+/* The session has begun afterwards; for data the disk's identity changes with it. */
 int vhdx_begin(struct layer *layer);
+int vhdx_begin_data(struct layer *layer);
 int vhdx_flush(struct layer *layer);
 /* For a merge: the data-write GUIDs that the parent has and will get become the child's two linkages. */
 int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next, struct disk_error *error);

@@ -1,0 +1,283 @@
+/* VHDX: where data lies, where it may be written, and what a trim frees. The order of writes is in docs/design/disk.md. */
+#include "disk/vhdx.h"
+
+/* -- Mapping -- */
+
+/* How many of the bits from `from` on (before `end`) are like the first. */
+static unsigned run_of_bits(const uint8_t *bits, unsigned from, unsigned end, bool *value)
+{
+	uint64_t word, same;
+	unsigned at = from;
+
+	*value = bits[from / 8] >> (from % 8) & 1;
+	same = *value ? UINT64_MAX : 0;
+	while (at < end) {
+		if (at % 64 == 0 && end - at >= 64) {
+			memcpy(&word, bits + at / 8, 8);
+			if (word == same) {
+				at += 64;
+				continue;
+			}
+			return at + (unsigned)__builtin_ctzll(word ^ same) - from;
+		}
+		if ((bits[at / 8] >> (at % 8) & 1) != *value) {
+			break;
+		}
+		at++;
+	}
+	return at - from;
+}
+
+static int map_partial(struct layer *layer, uint64_t offset, uint64_t length, uint64_t entry, bool wait,
+		       struct extent *extent)
+{
+	uint64_t sector = offset / layer->sector_size, in_sector = offset % layer->sector_size;
+	unsigned from = sector % VHDX_BITMAP_SECTORS;
+	uint64_t want = (in_sector + length + layer->sector_size - 1) / layer->sector_size;
+	struct bitmap_page *page;
+	bool present;
+	unsigned run;
+	int r = vhdx_get_page(layer, sector / VHDX_BITMAP_SECTORS, wait, &page);
+
+	if (r) {
+		return r;
+	}
+	run = run_of_bits(page->bits, from, (unsigned)min_u64(from + want, VHDX_BITMAP_SECTORS), &present);
+	extent->kind = present ? EXTENT_DATA : EXTENT_PARENT;
+	extent->file_offset = entry_offset(entry) + offset % layer->block_size;
+	extent->length = min_u64(length, (uint64_t)run * layer->sector_size - in_sector);
+	return 0;
+}
+
+static enum extent_kind kind_of_state(const struct vhdx *v, unsigned state)
+{
+	if (state == VHDX_FULLY_PRESENT) {
+		return EXTENT_DATA;
+	}
+	return state == VHDX_NOT_PRESENT && v->has_parent ? EXTENT_PARENT : EXTENT_ZERO;
+}
+
+/* Blocks that follow and continue the extent. */
+static void extend_run(struct layer *layer, uint64_t offset, uint64_t length, struct extent *extent)
+{
+	const struct vhdx *v = layer->vhdx;
+
+	while (extent->length < length) {
+		uint64_t at = offset + extent->length;
+		uint64_t entry = v->bat[vhdx_payload_index(v, at / layer->block_size)];
+		unsigned state = entry_state(entry);
+
+		if (state == VHDX_PARTIALLY_PRESENT || kind_of_state(v, state) != extent->kind ||
+		    (extent->kind == EXTENT_DATA && entry_offset(entry) != extent->file_offset + extent->length)) {
+			return;
+		}
+		extent->length += min_u64(length - extent->length, layer->block_size);
+	}
+}
+
+static int map_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	const struct vhdx *v = layer->vhdx;
+	uint64_t in_block = offset % layer->block_size;
+	uint64_t entry = v->bat[vhdx_payload_index(v, offset / layer->block_size)];
+	unsigned state = entry_state(entry);
+
+	extent->length = min_u64(length, layer->block_size - in_block);
+	if (state == VHDX_PARTIALLY_PRESENT) {
+		return map_partial(layer, offset, extent->length, entry, wait, extent);
+	}
+	extent->kind = kind_of_state(v, state);
+	extent->file_offset = entry_offset(entry) + in_block;
+	extend_run(layer, offset, length, extent);
+	return 0;
+}
+
+int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	int r = map_locked(layer, offset, length, wait, extent);
+
+	if (!r && extent->kind == EXTENT_DATA) {
+		layer_io_begin(layer, extent);
+	}
+	return r;
+}
+
+/* -- Writing -- */
+
+static int need_bitmap_block(struct layer *layer, uint64_t chunk, bool wait)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t index = vhdx_bitmap_index(v, chunk), offset;
+	int r;
+
+	if (entry_state(v->bat[index]) == VHDX_BITMAP_PRESENT) {
+		return 0;
+	}
+	r = vhdx_allocate(layer, VHDX_BITMAP_BLOCK, wait, &offset);
+	if (!r) {
+		vhdx_set_entry(v, index, offset | VHDX_BITMAP_PRESENT);
+	}
+	return r;
+}
+
+/* Over a parent a new block starts with all bits clear: it reads as before (invariants 3 and 4). */
+static int allocate_block(struct layer *layer, uint64_t block, bool wait)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t index = vhdx_payload_index(v, block), offset, sectors = layer->block_size / layer->sector_size;
+	bool over_parent = v->has_parent && entry_state(v->bat[index]) == VHDX_NOT_PRESENT;
+	int r = 0;
+
+	if (over_parent) {
+		r = need_bitmap_block(layer, block / v->chunk_ratio, wait);
+		r = r ? r : vhdx_set_bits(layer, block * sectors, sectors, false, wait);
+	}
+	r = r ? r : vhdx_allocate(layer, layer->block_size, wait, &offset);
+	if (!r) {
+		vhdx_set_entry(v, index, offset | (over_parent ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT));
+	}
+	return r;
+}
+
+static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t block = offset / layer->block_size, entry;
+	int r;
+
+	if (!v->begun || !v->data_changed) {
+		return -EAGAIN;
+	}
+	if (entry_state(v->bat[vhdx_payload_index(v, block)]) < VHDX_FULLY_PRESENT) {
+		r = allocate_block(layer, block, wait);
+		if (r) {
+			return r;
+		}
+	}
+	entry = v->bat[vhdx_payload_index(v, block)];
+	extent->kind = EXTENT_DATA;
+	extent->file_offset = entry_offset(entry) + offset % layer->block_size;
+	extent->length = min_u64(length, layer->block_size - offset % layer->block_size);
+	if (entry_state(entry) == VHDX_FULLY_PRESENT) {
+		extend_run(layer, offset, length, extent);
+	}
+	layer_io_begin(layer, extent);
+	return 0;
+}
+
+int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+{
+	int r = atomic_load_explicit(&layer->failed, memory_order_relaxed);
+
+	if (r) {
+		return r;
+	}
+	do {
+		r = layer_lock(layer, wait);
+		if (r) {
+			return r;
+		}
+		r = begin_locked(layer, offset, length, wait, extent);
+		layer_unlock(layer);
+	} while (r == -EAGAIN && wait && !(r = vhdx_begin_data(layer)));
+	return r;
+}
+
+/* The block may have been trimmed meanwhile, and even be elsewhere now: then there is nothing to mark. */
+static int end_locked(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t done, n;
+	int r = 0;
+
+	for (done = 0; done < length && !r; done += n) {
+		uint64_t at = offset + done, in_block = at % layer->block_size;
+		uint64_t index = vhdx_payload_index(v, at / layer->block_size), entry = v->bat[index];
+
+		n = min_u64(length - done, layer->block_size - in_block);
+		if (entry_state(entry) != VHDX_PARTIALLY_PRESENT ||
+		    entry_offset(entry) + in_block != extent->file_offset + done) {
+			continue;
+		}
+		if (n == layer->block_size) {
+			vhdx_set_entry(v, index, entry_offset(entry) | VHDX_FULLY_PRESENT);
+		} else {
+			r = vhdx_set_bits(layer, at / layer->sector_size, n / layer->sector_size, true, true);
+		}
+	}
+	return r;
+}
+
+int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+{
+	int r;
+
+	if (!layer->vhdx->has_parent) {
+		return 0;
+	}
+	layer_lock(layer, true);
+	r = end_locked(layer, offset, length, extent);
+	layer_unlock(layer);
+	return r;
+}
+
+/* -- Trimming -- */
+
+static int trim_whole_block(struct layer *layer, uint64_t block)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t index = vhdx_payload_index(v, block), entry = v->bat[index];
+	int r = 0;
+
+	if (entry_state(entry) >= VHDX_FULLY_PRESENT) {
+		r = span_add(&layer->freed, entry_offset(entry), layer->block_size);
+	} else if (kind_of_state(v, entry_state(entry)) == EXTENT_ZERO) {
+		return 0;
+	}
+	if (!r) {
+		vhdx_set_entry(v, index, VHDX_ZERO);
+	}
+	return r;
+}
+
+static int trim_locked(struct layer *layer, uint64_t offset, uint64_t length, struct span *zero)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t block = offset / layer->block_size, entry = v->bat[vhdx_payload_index(v, block)];
+	bool whole = offset % layer->block_size == 0 &&
+		     (length == layer->block_size || offset + length == layer->size);
+
+	if (whole && !v->leave_allocated) {
+		return trim_whole_block(layer, block);
+	}
+	switch (entry_state(entry)) {
+	case VHDX_FULLY_PRESENT:
+		*zero = (struct span){entry_offset(entry) + offset % layer->block_size, length};
+		return 0;
+	case VHDX_PARTIALLY_PRESENT:
+		return -EOPNOTSUPP;
+	default:
+		return kind_of_state(v, entry_state(entry)) == EXTENT_ZERO ? 0 : -EOPNOTSUPP;
+	}
+}
+
+int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done)
+{
+	struct extent use = {.kind = EXTENT_DATA};
+	struct span zero = {0};
+	int r = vhdx_begin_data(layer);
+
+	*done = min_u64(length, layer->block_size - offset % layer->block_size);
+	if (r) {
+		return r;
+	}
+	layer_lock(layer, true);
+	r = trim_locked(layer, offset, *done, &zero);
+	layer_io_begin(layer, &use); /* the block is not given to anybody else while it is cleared */
+	layer_unlock(layer);
+	if (!r && zero.length) {
+		r = file_zero(&layer->file, zero.offset, zero.length, layer->vhdx->leave_allocated);
+	}
+	layer_io_end(layer, &use);
+	return r;
+}
