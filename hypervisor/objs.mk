@@ -16,6 +16,7 @@ hypervisor_objs += hypervisor/plat.o
 hypervisor_objs += hypervisor/console.o
 hypervisor_objs += hypervisor/memory.o
 hypervisor_objs += hypervisor/gpa.o
+hypervisor_objs += hypervisor/gpa_access.o
 hypervisor_objs += hypervisor/gpa_overlay.o
 hypervisor_objs += hypervisor/gpa_root.o
 hypervisor_objs += hypervisor/gpa_table.o
@@ -64,7 +65,7 @@ build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf: $(image_common) hypervi
 	$(Q)$(image_link) -o $@ $(filter %.o,$^) $@.symbols.o
 
 # The parts that need no hardware are tested on a simulated machine.
-memory_parts := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
+memory_parts := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_access.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
 	hypervisor/arch/x86/svm/npt.o tests/fake/ram.o tests/fake/ram_check.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
 	tests/unit/npt_test.c tests/unit/paging_test.c

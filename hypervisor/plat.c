@@ -1,5 +1,5 @@
 /*
- * tlfs/plat.h on bare metal: VPs, registers, MSRs. Its memory part is gpa.c and memory.c, timers timer.c, dispatch and kicks run.c,
+ * tlfs/plat.h on bare metal: VPs, registers, MSRs. Its memory part is gpa*.c and memory.c, timers timer.c, dispatch and kicks run.c,
  * interrupts interrupt.c, XSAVE images fpu.c.
  */
 #include "tlfs/plat.h"

@@ -1,0 +1,149 @@
+/* What all GPA spaces have in common: access by the hypervisor, and nested page faults. */
+#include "hypervisor/gpa.h"
+
+#include "hypervisor/gpa_table.h"
+#include "hypervisor/home.h"
+#include "hypervisor/memory.h"
+#include "lib/string.h"
+
+static bool permits(uint64_t leaf, uint32_t access)
+{
+	uint32_t flags = pte_flags_of(leaf);
+
+	return (!(access & HV_MAP_GPA_WRITABLE) || flags & PTE_WRITE) &&
+	       (!(access & HV_MAP_GPA_EXECUTABLE) || flags & PTE_EXECUTE);
+}
+
+/*
+ * What the last walks found: a call's input and output pages are mostly those of the last call.
+ * Good until any translation of any map is taken away: so not even a new map in the place of an
+ * old one can be mistaken for it.
+ */
+#define RECENT_PAGES 16
+static struct recent {
+	const struct gpa_map *map;
+	uint64_t gpn, removals;
+	uint32_t access;
+	void *page;
+} recent_pages[RECENT_PAGES];
+
+/*
+ * The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and
+ * dirty.
+ */
+static void *page_find(const struct gpa_map *map, uint64_t gpn, uint32_t access)
+{
+	uint64_t state = pte_state_bits(access & HV_MAP_GPA_WRITABLE ? PTE_ACCESSED | PTE_DIRTY
+								     : PTE_ACCESSED);
+	struct gpa_walk walk;
+	uint64_t *entry, spn;
+
+	if (gpn >= gpa_limit())
+		return NULL;
+	gpa_walk(map, gpn, 0, &walk);
+	entry = walk.entry[walk.level];
+	if (!pte_present(*entry) || *entry & PTE_SOFT_IO || !permits(*entry, access))
+		return NULL;
+	if (~*entry & state)
+		__atomic_fetch_or(entry, state, __ATOMIC_SEQ_CST);
+	spn = pte_spn(*entry) + (gpn & (pte_pages(walk.level) - 1));
+	return plat_spa_ptr((spa_t){spn << PAGE_SHIFT});
+}
+
+static void *page_at(const struct gpa_map *map, uint64_t gpn, uint32_t access)
+{
+	struct recent *recent = &recent_pages[gpn % RECENT_PAGES];
+
+	if (recent->map == map && recent->gpn == gpn && recent->removals == gpa_removals &&
+	    (recent->access & access) == access)
+		return recent->page;
+	recent->map = NULL;
+	recent->page = page_find(map, gpn, access);
+	if (!recent->page)
+		return NULL;
+	/* No leaf is writable and not readable. */
+	*recent =
+		(struct recent){map, gpn, gpa_removals, access | HV_MAP_GPA_READABLE, recent->page};
+	return recent->page;
+}
+
+bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+{
+	const uint8_t *page;
+
+	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
+	memory_lock();
+	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_READABLE);
+	if (page && size == sizeof(uint64_t)) /* an entry of a page table: in one move, not by a call */
+		__builtin_memcpy(to, page + (gpa.v & PAGE_MASK), sizeof(uint64_t));
+	else if (page)
+		memcpy(to, page + (gpa.v & PAGE_MASK), size);
+	memory_unlock();
+	return page;
+}
+
+bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
+{
+	uint8_t *page;
+
+	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
+	memory_lock();
+	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
+	if (page)
+		memcpy(page + (gpa.v & PAGE_MASK), from, size);
+	memory_unlock();
+	return page;
+}
+
+bool plat_gpa_writable(struct partition *p, uint64_t gpn)
+{
+	bool writable;
+
+	memory_lock();
+	writable = page_at(gpa_of(p), gpn, HV_MAP_GPA_WRITABLE);
+	memory_unlock();
+	return writable;
+}
+
+const void *gpa_peek(struct partition *p, uint64_t gpn)
+{
+	const void *page;
+
+	memory_lock();
+	page = page_at(gpa_of(p), gpn, HV_MAP_GPA_READABLE);
+	memory_unlock();
+	return page;
+}
+
+uint64_t gpa_generation(const struct partition *p)
+{
+	return __atomic_load_n(&gpa_of(p)->generation, __ATOMIC_SEQ_CST);
+}
+
+static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
+{
+	struct gpa_walk walk;
+	uint64_t entry;
+
+	gpa_walk(map, gpn, 0, &walk);
+	entry = *walk.entry[walk.level];
+	if (pte_present(entry))
+		return permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
+	if (entry)
+		return GPA_FAULT_ACCESS;
+	return map->identity ? gpa_root_fault(map, gpn) : GPA_FAULT_UNMAPPED;
+}
+
+enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
+{
+	struct gpa_map *map = gpa_of(p);
+	uint64_t gpn = gpa.v >> PAGE_SHIFT;
+	enum gpa_fault result;
+
+	if (gpn >= gpa_limit())
+		return map->identity ? GPA_FAULT_PROTECTED : GPA_FAULT_UNMAPPED;
+	memory_lock();
+	result = fault(map, gpn, access);
+	memory_unlock();
+	return result;
+}
