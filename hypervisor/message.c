@@ -23,7 +23,7 @@ void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv
 
 	header->vp_index = vcpu->vp->index;
 	header->instruction_length = length & 0xf;
-	header->cr8 = vendor_get_cr8(vcpu) & 0xf;
+	header->cr8 = vcpu->vp->lapic.tpr >> 4 & 0xf;
 	header->intercept_access_type = access;
 	header->execution_state = (union hv_x64_vp_execution_state){
 		.cpl = vendor_get_cpl(vcpu),

@@ -72,7 +72,7 @@ void register_page_give(struct vcpu *vcpu)
 	page->cr0 = vendor_get_cr(vcpu, 0);
 	page->cr3 = vendor_get_cr(vcpu, 3);
 	page->cr4 = vendor_get_cr(vcpu, 4);
-	page->cr8 = vendor_get_cr8(vcpu);
+	page->cr8 = vcpu->vp->lapic.tpr >> 4;
 	page->efer = vendor_get_efer(vcpu);
 	page->pending_interruption.as_uint64 = vendor_get_pending_interruption(vcpu);
 	page->interrupt_state.as_uint64 = vendor_shadow(vcpu);

@@ -225,7 +225,7 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 		vcpu->tlb_generation = generation;
 		vendor_flush_tlb(vcpu);
 	}
-	vendor_set_cr8(vcpu, vp->lapic.tpr >> 4);
+	vendor_set_tpr(vcpu, vp->lapic.tpr);
 	vendor_prepare(vcpu);
 	return true;
 }
@@ -244,7 +244,7 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 		lp_guest_left(lp);
 		return false;
 	}
-	vendor_set_cr8(vcpu, vp->lapic.tpr >> 4);
+	vendor_set_tpr(vcpu, vp->lapic.tpr);
 	vendor_prepare(vcpu);
 	return true;
 }
@@ -258,11 +258,11 @@ void run_leave_guest(struct vcpu *vcpu)
 static __attribute__((noinline)) bool handle_exit(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct lp *lp = lp_this();
-	uint32_t cr8 = vendor_get_cr8(vcpu);
+	uint32_t tpr = vendor_get_tpr(vcpu);
 
 	lp_guest_left(lp);
-	if (cr8 != vcpu->vp->lapic.tpr >> 4)
-		lapic_set_tpr(vcpu->vp, cr8 << 4);
+	if (tpr != vcpu->vp->lapic.tpr)
+		lapic_set_tpr(vcpu->vp, tpr);
 	intercept_handle(vcpu, intercept);
 	/* What else there is will be seen to when its parent has answered. */
 	if (__atomic_load_n(&vcpu->vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT && vcpu != lp->root)

@@ -25,6 +25,11 @@ void vmx_set(struct vcpu *vcpu, unsigned int state, uint64_t value)
 	vcpu->vmx->state[state] = value;
 }
 
+void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic)
+{
+	vcpu->vmx->x2apic = x2apic;
+}
+
 void vendor_sync(struct vcpu *vcpu)
 {
 	(void)vcpu;

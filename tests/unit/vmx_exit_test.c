@@ -34,6 +34,7 @@
 
 static unsigned int code_bits, nmis, tasks;
 static struct vmx vmx;
+static struct vp vp;
 static struct vcpu vcpu;
 static struct intercept out;
 
@@ -75,7 +76,9 @@ static int reset(void **state)
 	memset(vmcs, 0, sizeof(vmcs));
 	memset(&vmx, 0, sizeof(vmx));
 	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&vp, 0, sizeof(vp));
 	vcpu.vmx = &vmx;
+	vcpu.vp = &vp;
 	vmcs[GUEST_RIP] = 0xffffffff81000100;
 	code_bits = 64;
 	nmis = 0;
@@ -406,12 +409,12 @@ static void test_what_waits_for_the_tpr_is_not_waited_for_by_a_window(void **sta
 	(void)state;
 	vmx_facts.proc = 1u << 31;
 	vmx.proc_controls = vmx_facts.proc;
-	vendor_set_cr8(&vcpu, 4);
+	vendor_set_tpr(&vcpu, 0x4f);
 	vendor_interrupt_window(&vcpu, 5);
 	vmx_prepare_windows(&vcpu);
 	assert_int_equal(vmcs[PROC_CONTROLS], 1u << 31 | 1u << 2);
 	assert_int_equal(vmcs[TPR_THRESHOLD], 0);
-	vendor_set_cr8(&vcpu, 5);
+	vendor_set_tpr(&vcpu, 0x5a);
 	vmx_prepare_windows(&vcpu);
 	assert_int_equal(vmcs[PROC_CONTROLS], 1u << 31);
 	assert_int_equal(vmcs[TPR_THRESHOLD], 5);
@@ -420,7 +423,20 @@ static void test_what_waits_for_the_tpr_is_not_waited_for_by_a_window(void **sta
 	vmx_prepare_windows(&vcpu);
 	assert_int_equal(vmcs[PROC_CONTROLS], 1u << 31 | 1u << 22);
 	assert_int_equal(vmcs[TPR_THRESHOLD], 0);
-	assert_int_equal(vendor_get_cr8(&vcpu), 5);
+	assert_int_equal(vendor_get_tpr(&vcpu), 0x5a);
+}
+
+static void test_the_mode_of_the_local_apic_is_followed(void **state)
+{
+	(void)state;
+	vendor_set_tpr(&vcpu, 0);
+	assert_false(vmx.x2apic);
+	vp.lapic.base = 3u << 10;
+	vendor_set_tpr(&vcpu, 0);
+	assert_true(vmx.x2apic);
+	vp.lapic.base = 0;
+	vendor_set_tpr(&vcpu, 0);
+	assert_false(vmx.x2apic);
 }
 
 int main(void)
@@ -446,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup(test_pending_interruption, reset),
 		cmocka_unit_test_setup(test_what_waits_for_the_tpr_is_not_waited_for_by_a_window,
 				       reset),
+		cmocka_unit_test_setup(test_the_mode_of_the_local_apic_is_followed, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,8 +110,9 @@ bool vendor_can_take_nmi(const struct vcpu *vcpu);
 /* Makes the guest stop as soon as it can take an interrupt of this priority class (vector >> 4); 0: no such wish. */
 void vendor_interrupt_window(struct vcpu *vcpu, uint8_t priority);
 void vendor_nmi_window(struct vcpu *vcpu, bool wanted);
-uint32_t vendor_get_cr8(const struct vcpu *vcpu);
-void vendor_set_cr8(struct vcpu *vcpu, uint32_t cr8);
+/* The TPR as the guest may have changed it without an exit; what entries take, by the mode of the VP's local APIC. */
+uint32_t vendor_get_tpr(const struct vcpu *vcpu);
+void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr);
 bool vendor_shadow(const struct vcpu *vcpu); /* in the shadow of STI or MOV SS */
 void vendor_clear_shadow(struct vcpu *vcpu);
 bool vendor_nmi_blocked(const struct vcpu *vcpu); /* until the guest's next IRET */

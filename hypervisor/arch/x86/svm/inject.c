@@ -110,14 +110,17 @@ void vendor_nmi_window(struct vcpu *vcpu, bool wanted)
 		vendor_interrupt_window(vcpu, 15);
 }
 
-uint32_t vendor_get_cr8(const struct vcpu *vcpu)
+/* The processor has its class alone, and a guest changes that by CR8, which clears the rest. */
+uint32_t vendor_get_tpr(const struct vcpu *vcpu)
 {
-	return vcpu->vmcb->interrupt_control & 0xf;
+	uint32_t cr8 = vcpu->vmcb->interrupt_control & 0xf, before = vcpu->vp->lapic.tpr;
+
+	return cr8 == before >> 4 ? before : cr8 << 4;
 }
 
-void vendor_set_cr8(struct vcpu *vcpu, uint32_t cr8)
+void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr)
 {
-	vcpu->vmcb->interrupt_control = (vcpu->vmcb->interrupt_control & ~SVM_V_TPR_MASK) | cr8;
+	vcpu->vmcb->interrupt_control = (vcpu->vmcb->interrupt_control & ~SVM_V_TPR_MASK) | tpr >> 4;
 }
 
 /* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (0 interrupt, 2 NMI, 3 exception, 4 software), error valid 4, length 8:5,

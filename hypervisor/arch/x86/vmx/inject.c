@@ -4,6 +4,7 @@
  */
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
+#include "tlfs/lapic.h"
 
 #define TPR 0x80 /* in the virtual-APIC page */
 
@@ -153,14 +154,18 @@ void vmx_prepare_windows(struct vcpu *vcpu)
 	}
 }
 
-uint32_t vendor_get_cr8(const struct vcpu *vcpu)
+uint32_t vendor_get_tpr(const struct vcpu *vcpu)
 {
-	return vcpu->vmx->virtual_apic[TPR] >> 4;
+	return vcpu->vmx->virtual_apic[TPR];
 }
 
-void vendor_set_cr8(struct vcpu *vcpu, uint32_t cr8)
+void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr)
 {
-	vcpu->vmx->virtual_apic[TPR] = (uint8_t)(cr8 << 4);
+	bool x2apic = lapic_x2apic(&vcpu->vp->lapic);
+
+	vcpu->vmx->virtual_apic[TPR] = (uint8_t)tpr;
+	if (__builtin_expect(x2apic != vcpu->vmx->x2apic, 0))
+		vmx_set_apic_mode(vcpu, x2apic);
 }
 
 /* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (as here), error valid 4, length 8:5,

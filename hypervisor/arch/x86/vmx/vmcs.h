@@ -122,6 +122,7 @@ enum vmcs_field {
 
 #define PROC2_EPT	   (1u << 1)
 #define PROC2_RDTSCP	   (1u << 3)
+#define PROC2_X2APIC	   (1u << 4) /* RDMSR and WRMSR of the TPR reach the virtual-APIC page */
 #define PROC2_VPID	   (1u << 5)
 #define PROC2_UNRESTRICTED (1u << 7)
 #define PROC2_INVPCID	   (1u << 12)

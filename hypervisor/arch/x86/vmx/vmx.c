@@ -14,6 +14,7 @@
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
 #include "lib/string.h"
+#include "tlfs/lapic.h"
 
 /* What run.S knows by number. */
 _Static_assert(offsetof(struct vcpu, gpr) == 0 && offsetof(struct vcpu, vmx) == 136, "run.S");
@@ -36,6 +37,7 @@ struct vmx_facts vmx_facts;
 static uint8_t ports_none[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t ports_all[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t msrs_x2apic[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t vmxon_regions[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 /* The state of these is switched by entries and exits, or by vendor_load() and vendor_save(). */
@@ -44,11 +46,11 @@ static const uint32_t direct_msrs[] = {
 	MSR_CSTAR,	 MSR_SFMASK,	   MSR_FS_BASE,	     MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
-static void msr_allow(uint32_t msr)
+static void msr_allow(uint8_t map[PAGE_SIZE], uint32_t msr)
 {
-	uint8_t *map = msrs + (msr < 0x2000 ? 0 : 0x400);
 	uint32_t bit = msr & 0x1fff;
 
+	map += msr < 0x2000 ? 0 : 0x400;
 	map[bit / 8] &= (uint8_t) ~(1u << bit % 8);
 	map[0x800 + bit / 8] &= (uint8_t) ~(1u << bit % 8);
 }
@@ -58,7 +60,9 @@ static void maps_init(void)
 	memset(ports_all, 0xff, sizeof(ports_all));
 	memset(msrs, 0xff, sizeof(msrs));
 	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++)
-		msr_allow(direct_msrs[i]);
+		msr_allow(msrs, direct_msrs[i]);
+	memcpy(msrs_x2apic, msrs, sizeof(msrs));
+	msr_allow(msrs_x2apic, LAPIC_MSR_X2APIC + LAPIC_TPR);
 }
 
 /* The low half of the capability has what must be 1, the high half what may be. */
@@ -89,7 +93,9 @@ static void find_controls(void)
 	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE))
 		machine_stop("the processor's Intel VT-x cannot leave CR3 to a guest");
 	vmx_facts.proc2 = controls(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
-				   PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
+				   PROC2_X2APIC | PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
+	vmx_facts.x2apic = vmx_facts.proc2 & PROC2_X2APIC;
+	vmx_facts.proc2 &= ~PROC2_X2APIC;
 	vmx_facts.exit = controls(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
 				  EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT |
 					  EXIT_SAVE_EFER | EXIT_LOAD_EFER,
@@ -202,7 +208,16 @@ void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 	vmx_set(vcpu, STATE_EXCEPTIONS, vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC);
 }
 
-static void set_up_controls(const struct vcpu *vcpu)
+void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic)
+{
+	bool direct = x2apic && vmx_facts.x2apic;
+
+	vcpu->vmx->x2apic = x2apic;
+	vmcs_write(VMCS_PROC_CONTROLS_2, vmx_facts.proc2 | (direct ? PROC2_X2APIC : 0));
+	vmcs_write(VMCS_MSR_BITMAP, plat_ptr_spa(direct ? msrs_x2apic : msrs).v);
+}
+
+static void set_up_controls(struct vcpu *vcpu)
 {
 	const struct partition *p = vcpu->vp->partition;
 	const uint8_t *ports = p->id == HV_ROOT_PARTITION ? ports_none : ports_all;
@@ -212,11 +227,9 @@ static void set_up_controls(const struct vcpu *vcpu)
 	if (vmx_facts.pin & PIN_PREEMPTION_TIMER)
 		vmcs_write(VMCS_PREEMPTION_TIMER, vmx_facts.timer_counts);
 	vmcs_write(VMCS_PROC_CONTROLS, vmx_facts.proc);
-	vmcs_write(VMCS_PROC_CONTROLS_2, vmx_facts.proc2);
 	vmcs_write(VMCS_EXIT_CONTROLS, vmx_facts.exit);
 	vmcs_write(VMCS_IO_BITMAP_A, plat_ptr_spa(ports).v);
 	vmcs_write(VMCS_IO_BITMAP_B, plat_ptr_spa(ports + PAGE_SIZE).v);
-	vmcs_write(VMCS_MSR_BITMAP, plat_ptr_spa(msrs).v);
 	vmcs_write(VMCS_VIRTUAL_APIC, plat_ptr_spa(vmx->virtual_apic).v);
 	vmcs_write(VMCS_TPR_THRESHOLD, 0);
 	vmcs_write(VMCS_EPT_POINTER, vmx_ept_pointer(vcpu));
@@ -233,6 +246,7 @@ static void set_up_controls(const struct vcpu *vcpu)
 	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
 	if (vmx_facts.proc2 & PROC2_XSAVES)
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
+	vmx_set_apic_mode(vcpu, false);
 	vmx->proc_controls = vmx_facts.proc;
 	vmx->tpr_threshold = 0;
 }

@@ -76,6 +76,7 @@ struct vmx {
 	bool is_set_up;	  /* its controls and host state are in the VMCS */
 	bool injecting;	  /* the VMCS has an event for the next entry */
 	bool nmi_window, flush;
+	bool x2apic;	   /* the VMCS is set up for that mode of the VP's local APIC */
 	bool pdptes_stale; /* CR0, CR3, CR4 or EFER were set by the parent */
 	uint8_t window;	   /* priority of the interrupt that waits, 0: none */
 
@@ -96,6 +97,7 @@ struct vmx {
 struct vmx_facts {
 	uint32_t revision;
 	uint32_t pin, proc, proc2, exit, entry; /* controls of every VP */
+	bool x2apic; /* PROC2_X2APIC may be set besides */
 	uint32_t timer_counts; /* of the preemption timer in a millisecond */
 	uint64_t ept_caps;
 	uint64_t pat; /* the machine's own */
@@ -136,6 +138,8 @@ void vmx_prepare_windows(struct vcpu *vcpu);
 /* vmx.c: on the console, what the processor refused of the root, with which the machine is about to
  * stop; nothing for a child. */
 void vmx_report(const struct vcpu *vcpu, const char *what);
+/* vmx.c: its VMCS is current. In x2APIC mode the guest has the TPR's MSR to itself, where the processor offers that. */
+void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic);
 /* vmx.c: an NMI exit leaves NMIs blocked; record it as one that arrived here would be. */
 void vmx_nmi_exit(void);
 
