@@ -12,6 +12,7 @@ from labkit import bochs  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
 from labkit.mend import store_before_call, with_lock  # noqa: E402
+from labkit.mend_bochs import calls, commit, detour  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
 
@@ -84,6 +85,21 @@ class TestMend(unittest.TestCase):
         self.assertEqual(with_lock(b"\x41" + store), (0, locked[:1] + b"\x41" + locked[1:]))
         self.assertIsNone(with_lock(store + store))
         self.assertIsNone(with_lock(bytes.fromhex("818b10d5ffff00020000")))
+
+
+class TestMendBochs(unittest.TestCase):
+    LOOP = bytes.fromhex("488b82e0000000 80bab98e000000 c6823001000000 48898218010000")   # of %rdx
+    COMMIT = bytes.fromhex("488b87e0000000 48898718010000 c6873001000000")                # of %rdi
+
+    def test_commit(self):
+        self.assertEqual(commit(b"\x90" + self.LOOP + b"\x0f\x85"), self.COMMIT)
+        self.assertIsNone(commit(self.LOOP + self.LOOP))
+        self.assertIsNone(commit(self.LOOP[:-1]))
+
+    def test_detour(self):
+        self.assertEqual(calls(b"\x90" + TestMend.CALL, 0x100f, 0x1120), [1])
+        self.assertEqual(calls(b"\x90" + TestMend.CALL, 0x100f, 0x1121), [])
+        self.assertEqual(detour(self.COMMIT, 0x2000, 0x1000), self.COMMIT + bytes.fromhex("e9 e6efffff"))
 
 
 # Lines of a log of Bochs's.

@@ -12,6 +12,7 @@ import shutil
 from . import CACHE, LabError
 from .kernels import Apt, once, say
 from .mend import mend
+from .mend_bochs import mend_bochs
 
 NAMES = ("qemu-10", "qemu", "bochs")
 PROGRAM = "qemu-system-x86_64"
@@ -44,8 +45,9 @@ def fetch_bochs(folder):
     names = re.findall(r"^'\S+' ([^_ ]+)_", plan, re.M)
     wanted = [name for name in names if re.match("bochs|vgabios|lib|zlib1g", name) and not re.search("-(common|data)$", name)]
     apt.unpack(wanted, folder)
+    mend_bochs(f"{folder}/usr/bin/bochs-bin")
 
 
 def bochs():
     """The folder where Bochs is unpacked. Its programs are started through the C library's loader there."""
-    return once(os.path.join(CACHE, "bochs"), fetch_bochs)
+    return once(os.path.join(CACHE, "bochs-mended"), fetch_bochs)

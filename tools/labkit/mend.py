@@ -32,11 +32,27 @@ def symbols(path, names):
     return found
 
 
-def text_shift(path):
-    """Address less offset in the file, of the executable part."""
+def text_segment(path):
+    """Offset in the file, address and size of the executable part."""
     lines = run(["readelf", "-W", "-l", path]).splitlines()
     words = next(line.split() for line in lines if re.search(r"LOAD .* R E ", line))
-    return int(words[2], 16) - int(words[1], 16)
+    return int(words[1], 16), int(words[2], 16), int(words[4], 16)
+
+
+def text_shift(path):
+    """Address less offset in the file, of the executable part."""
+    offset, address, _ = text_segment(path)
+    return address - offset
+
+
+def replace(path, program, changes):
+    """Write the program (a bytearray) in place of the one at path, with the changes: (offset in the file, new bytes)."""
+    for at, new in changes:
+        program[at:at + len(new)] = new
+    with open(path + ".new", "wb") as file:
+        file.write(program)
+    os.chmod(path + ".new", 0o755)
+    os.rename(path + ".new", path)
 
 
 def store_before_call(code, address, target):
@@ -77,12 +93,7 @@ def mend(path):
         code = bytes(program[start:start + size])
         changes = without_store(code, address, places["do_interrupt_x86_hardirq"][0]), with_lock(code)
         if all(changes):
-            for at, new in changes:
-                program[start + at:start + at + len(new)] = new
-            with open(path + ".new", "wb") as file:
-                file.write(program)
-            os.chmod(path + ".new", 0o755)
-            os.rename(path + ".new", path)
+            replace(path, program, [(start + at, new) for at, new in changes])
             return True
     say("this QEMU differs from the one that the lab knows how to repair: an interrupt may come twice or never (docs/emulators.md)")
     return False
