@@ -1,4 +1,4 @@
-"""On Bochs: VMX, which QEMU does not emulate.
+"""On Bochs: VMX, which QEMU does not emulate, and an SVM that honours ASIDs and gives the next RIP.
 
 Bochs is slow, so each boot serves several checks. What the stock kernel's kvm-intel does in the bare root is the measure of what
 the emulator can.
@@ -9,7 +9,7 @@ import re
 import disk_tests
 from guest_tests import facts
 from harness import BUILD, guest, kernels, test
-from hostile_tests import HELD
+from hostile_tests import HELD, KILLED, TRIPLE_FAULT, has_neither, put
 from labkit.bochs import KERNEL_WORDS
 from protection_tests import BIOS, module, ranges, refused
 from root_tests import FACTS, calm
@@ -17,7 +17,8 @@ from root_tests import FACTS, calm
 DEADLINE = 900
 ACPI_TABLES = 0x7fff0000        # where Bochs has them in a machine of 2 GiB: at the end of RAM
 POWER_OFF = f"guest=poweroff {KERNEL_WORDS}"
-CLOCK = "tsc"                   # which a guest takes itself where the hypervisor says that it never changes its pace
+# A guest takes the TSC itself as its clock where the hypervisor says that it never changes its pace.
+CLOCKS = {"vmx": "tsc", "svm": "hyperv_clocksource"}
 
 
 def on_bochs(t, vendor, command, **options):
@@ -52,15 +53,62 @@ def protected(t, vendor, log):
     t.has(log, "protect: end")
 
 
-def root(vendor):
+# What a guest does that means harm, and what it says of itself. All but the one that is killed end by a triple fault.
+HOSTILE = {"triple": "hostile: triple fault", "hypercalls": "hostile: alive", "msrs": "hostile: alive", "touch": "hostile: alive"}
+SPIN = {"spin": "hostile: spinning"}
+VENDORS = {
+    "vmx": HOSTILE | SPIN,
+    "svm": HOSTILE,     # Bochs does not leave a guest for an interrupt that had its interrupts off when it was entered
+}
+
+
+HELD_BACK = ["early 0", "above 0", "beside 0", "below 1", "twice 0"]
+TPR = ["MSR 90", "CR8 5", "MSR after CR8 112", "reserved bits 1", "by CR8", *HELD_BACK, "by the MSR", *HELD_BACK, "end"]
+
+
+def program(name, words="", killer=""):
+    """A tiny guest under its name; what the worker says comes after it, else it stands amidst the guest's words."""
+    return f"""
+        echo "--- {words or name}"
+        {killer} {guest.shell(guest.program(f"/root/{name}.elf", words))} 2>said; echo "ended with $?"; cat said"""
+
+
+def hostile(guests):
+    return "".join(program("hostile", name, "timeout -s KILL 10" if name in SPIN else "") for name in guests)
+
+
+def held(t, text):
+    t.same("partitions, deposited and pinned pages", re.findall(r"^held \w+ (\d+)$", text, re.M), ["0", "0", "0"])
+
+
+def attempts(vendor):
+    """A child tries what it may not, guests mean harm; then an ordinary one; last the root tries what it may not."""
     def run(t):
-        version, online, ticking, log = on_bochs(t, vendor, ATTEMPT + FACTS, puts=[module()]).split("\n", 3)
+        text = parts(on_bochs(t, vendor, f"""
+            {program("protect")} {program("tpr")} {hostile(VENDORS[vendor])}
+            echo "--- held"; ({HELD})
+            echo "--- ordinary"; {linux(1)} || exit
+            echo "--- root"; {ATTEMPT} {FACTS}""", puts=[module(), *put("hostile"), *put("protect"), *put("tpr"), *guest.puts()]))
+        has_neither(t, text["protect"], vendor)
+        t.same("what the task priority does", re.findall(r"^tpr: (.*)", text["tpr"], re.M), TPR)
+        for name, said in VENDORS[vendor].items():
+            t.has(text[name], said)
+            t.has(text[name], f"ended with {KILLED if name in SPIN else TRIPLE_FAULT}")
+        held(t, text["held"])
+        facts(t, text["ordinary"], "6.1", 1, clock=CLOCKS[vendor])
+        version, online, ticking, log = text["root"].split("\n", 3)
         t.same("kernel", version, kernels.get("6.1").version)
         t.same("processors, and those whose timer ticks", (online, ticking), ("1", "1"))
         t.has(log, "Hypervisor detected: Microsoft Hyper-V")
+        t.check("NMI received" not in log, "an NMI reached the root")
         protected(t, vendor, log)
         calm(t, log)
     return run
+
+
+for vendor_ in VENDORS:
+    test(f"{vendor_} on Bochs: what root and child may not do, hostile guests, an ordinary one", deadline=DEADLINE)(
+        attempts(vendor_))
 
 
 @test("vmx on Bochs: what the emulator can: kvm-intel in the bare root", deadline=DEADLINE)
@@ -75,23 +123,26 @@ def reference(t):
     t.check(int(re.search(r"(\d+) words seen", log)[1]) > 0, "nothing was seen of the firmware")
 
 
-test("vmx on Bochs: root, and what it may not do", deadline=DEADLINE)(root("vmx"))
+@test("vmx on Bochs: root on 2 LPs, and its power switch", deadline=DEADLINE)
+def two(t):
+    text = on_bochs(t, "vmx", f"{FACTS}\nstty -F /dev/ttyS1 raw; poweroff -f; sleep 100", lps=2, ends="guest-shutdown")
+    _, online, ticking, log = text.split("\n", 3)
+    t.same("processors, and those whose timer ticks", (online, ticking), ("2", "2"))
+    calm(t, log)
 
 
-@test("vmx on Bochs: guests of 1 and 4 VPs, and of i386", deadline=DEADLINE)
+@test("vmx on Bochs: guests of 4 VPs and of i386", deadline=DEADLINE)
 def guests(t):
     i386 = [(kernels.get("6.1-i386").image, "/root/vmlinuz-i386"), (guest.initrd(architecture="i386"), "/root/initrd-i386")]
     other = linux(1, kernel="/root/vmlinuz-i386", initrd_="/root/initrd-i386", memory="256M")
     text = parts(on_bochs(t, "vmx", f"""
-        echo "--- one"; {linux(1)} || exit
         echo "--- four"; {linux(4)} || exit
         echo "--- i386"; {other} || exit
         echo "--- held"; ({HELD})
         echo "--- log"; dmesg""", puts=guest.puts() + i386))
-    facts(t, text["one"], "6.1", 1, clock=CLOCK)
-    facts(t, text["four"], "6.1", 4, clock=CLOCK)
-    facts(t, text["i386"], "6.1-i386", 1, "i686", CLOCK)
-    t.same("held", re.findall(r"^held \w+ (\d+)$", text["held"], re.M), ["0", "0", "0"])
+    facts(t, text["four"], "6.1", 4, clock=CLOCKS["vmx"])
+    facts(t, text["i386"], "6.1-i386", 1, "i686", CLOCKS["vmx"])
+    held(t, text["held"])
     calm(t, text["log"])
 
 
