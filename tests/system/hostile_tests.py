@@ -10,6 +10,7 @@ from root_tests import calm
 TRIPLE_FAULT, KILLED = 4, 137
 GUESTS = os.path.join(BUILD, "tests", "guest")
 HELD = "cd /sys/module/mshv_vd/parameters; for f in partitions deposited pinned; do echo held $f $(cat $f); done"
+FREE = "echo free in the hypervisor $(cat /sys/module/mshv_vd/parameters/root_pages)"  # its own count (HvCallGetMemoryBalance)
 
 
 def put(name):
@@ -90,7 +91,7 @@ def child_protection(t):
 def killed(t):
     worker = guest.shell(guest.worker(memory="128M", serial="file:/tmp/serial", append="guest=shell"))
     text = t.root(f"""
-        ({HELD})
+        ({HELD}); {FREE}
         awk 'BEGIN {{ srand(); for (i = 0; i < 100; i++) print int(rand() * rand() * 4000000) }}' >/tmp/moments
         while read -r moment; do
             {worker} >/dev/null 2>&1 & pid=$!
@@ -99,11 +100,14 @@ def killed(t):
             wait $pid
         done </tmp/moments
         sleep 1
-        ({HELD})
+        ({HELD}); {FREE}
         echo "--- ordinary"; {guest.shell(guest.worker(append="guest=poweroff"))}
         echo "--- log"; dmesg""", puts=guest.puts())
     held = re.findall(r"^held \w+ (\d+)$", text, re.M)
     t.same("held before", held[:3], ["0", "0", "0"])
     t.same("held after", held[3:], held[:3])
+    free = re.findall(r"^free in the hypervisor (\d+)$", text, re.M)
+    t.same("counts of the hypervisor's free pages", len(free), 2)
+    t.same("free pages of the hypervisor after", free[1], free[0])
     t.check("already gone" not in text, "a worker ended by itself")
     after(t, text.replace("\n".join(f"held {name} 0" for name in ("partitions", "deposited", "pinned")), "", 1))
