@@ -10,10 +10,11 @@
 void trap_init(void); /* once, before the first LP loads the table */
 void trap_lp_init(void);
 
-/* For VMX, which demands a task register, and holds no NMI back while the hypervisor works: the gate is the one of vector 2. */
+/* For VMX, which demands a task register. */
 void trap_lp_load_tss(void);
 uint64_t trap_tss_base(void);
 uint64_t trap_gdt_base(void);
+/* Of vector 2: an NMI asks for no flag, so the vendor sees to it that none is slept over, or lost before an entry. */
 void trap_set_nmi_gate(void (*gate)(void));
 
 /* For LIDT: the table that is in force while the hypervisor works, and the one inside a window (vendor_take_interrupts). */

@@ -33,4 +33,40 @@ enter:
 	callee_registers_pop
 	ret
 	.size vendor_run, . - vendor_run
+
+/*
+ * Sleeps until an interrupt. IF holds interrupts back until HLT is under way, but an NMI comes as soon as GIF is set: its gate,
+ * when it finds that it interrupted the way to HLT, goes on behind it, else the LP would sleep with what the NMI posted.
+ */
+	.text
+	.globl svm_wait
+	.type svm_wait, @function
+svm_wait:
+	cli
+	stgi
+wait_open:
+	sti
+	hlt
+wait_end:
+	clgi
+	sti
+	ret
+	.size svm_wait, . - svm_wait
+
+/* The gate of vector 2. */
+	.globl svm_nmi_gate
+svm_nmi_gate:
+	push %rax
+	push %rcx
+	mov 16(%rsp), %rax /* RIP */
+	lea wait_open(%rip), %rcx
+	cmp %rcx, %rax
+	jb 1f
+	lea wait_end(%rip), %rcx
+	cmp %rcx, %rax
+	jae 1f
+	mov %rcx, 16(%rsp)
+1:	pop %rcx
+	pop %rax
+	jmp interrupt_entries + 2 * 16
 	.section .note.GNU-stack, "", @progbits

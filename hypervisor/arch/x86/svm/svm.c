@@ -53,6 +53,7 @@ void vendor_lp_init(struct lp *lp)
 		asid_count = out[1];
 		svm_features = out[3];
 		maps_init();
+		trap_set_nmi_gate(svm_nmi_gate);
 	}
 	lp->asid_next = 2;
 	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
@@ -243,10 +244,11 @@ void vendor_take_interrupts(void)
 	__asm__ volatile("lidt %0; cli; stgi; sti; nop; clgi; lidt %1" : : "m"(interrupt_table), "m"(fault_table) : "memory");
 }
 
-/* IF holds the interrupts back until HLT is under way, else one could slip in before it and be slept over. */
 void vendor_wait_interrupt(void)
 {
-	__asm__ volatile("lidt %0; cli; stgi; sti; hlt; clgi; lidt %1" : : "m"(interrupt_table), "m"(fault_table) : "memory");
+	__asm__ volatile("lidt %0" : : "m"(interrupt_table));
+	svm_wait();
+	__asm__ volatile("lidt %0" : : "m"(fault_table));
 }
 
 void plat_hypercall_page(void *page)

@@ -10,6 +10,10 @@
 
 extern uint32_t svm_features; /* CPUID 8000000A EDX */
 
+/* run.S: with the table of interrupts in force */
+void svm_wait(void);
+void svm_nmi_gate(void);
+
 static inline void svm_vmload(uint64_t pa)
 {
 	__asm__ volatile("vmload" : : "a"(pa) : "memory");
