@@ -5,6 +5,7 @@
 
 #include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/mtrr.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/arch/x86/vendor.h"
@@ -38,6 +39,7 @@ static _Noreturn void lp_main(void)
 	struct lp *lp = lp_this();
 
 	trap_lp_init();
+	mtrr_lp_init();
 	fpu_lp_init();
 	apic_lp_init();
 	vendor_lp_init(lp);

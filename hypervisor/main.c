@@ -3,6 +3,7 @@
  */
 #include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/mtrr.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/arch/x86/vendor.h"
@@ -68,6 +69,7 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	fpu_lp_init();
 	apic_lp_init();
 	vendor_lp_init(lp_get(0));
+	mtrr_boot();
 	lp_start_others(&handoff);
 	root_partition.id = HV_ROOT_PARTITION;
 	memory_init(&root_partition);

@@ -22,6 +22,7 @@ hypervisor_objs += hypervisor/gpa_root.o
 hypervisor_objs += hypervisor/gpa_table.o
 hypervisor_objs += hypervisor/arch/x86/paging.o
 hypervisor_objs += hypervisor/arch/x86/paging_load.o
+hypervisor_objs += hypervisor/arch/x86/mtrr.o
 hypervisor_objs += hypervisor/arch/x86/idt.o
 hypervisor_objs += hypervisor/arch/x86/trap.o
 hypervisor_objs += hypervisor/arch/x86/apic.o
@@ -79,6 +80,8 @@ hypervisor_fuzzers += tests/fuzz/memory_fuzz.c
 memory_fuzz_objs := $(memory_parts)
 # The checker is most of the work, and what it does is no coverage.
 build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
+hypervisor_tests += tests/unit/mtrr_test.c
+mtrr_test_objs := hypervisor/arch/x86/mtrr.o
 hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
 hypervisor_tests += tests/unit/svm_regs_test.c

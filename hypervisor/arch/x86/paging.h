@@ -34,6 +34,9 @@ void paging_init(const struct handoff *handoff);
  * memory is seen from then on.
  */
 uint64_t paging_load(uint64_t cr3);
+/* The same place: around a change of memory types. Returns CR0 as it was, which the second restores. */
+uint64_t paging_caches_off(void);
+void paging_caches_on(uint64_t cr0);
 /* CR3 of this address space, for the other LPs. */
 uint64_t paging_cr3(void);
 /* Level of the largest leaf that the processor has: 1 for 2 MiB, 2 for 1 GiB. */
