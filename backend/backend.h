@@ -212,8 +212,8 @@ void vp_destroy(struct vp **vp);
 /* The boot processor's registers before its first instruction; without it they are those of a
  * processor after reset. */
 int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state) MUST_CHECK;
-/* The pins of the local APIC as a PC's firmware leaves them: LINT0 ExtINT where `extint`, LINT1
- * NMI. */
+/* The local APIC as a PC's firmware leaves it, for a guest that never touches it: enabled, LINT0
+ * ExtINT where `extint`, LINT1 NMI. */
 int vp_set_local_pins(struct vp *vp, bool extint) MUST_CHECK;
 
 /*

@@ -358,6 +358,7 @@ int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
 
 #define LVT_NMI	   0x400u
 #define LVT_EXTINT 0x700u
+#define SVR_ENABLE 0x100u /* without it the pins are masked */
 
 int vp_set_local_pins(struct vp *vp, bool extint)
 {
@@ -372,6 +373,7 @@ int vp_set_local_pins(struct vp *vp, bool extint)
 	if (ioctl(vp->fd, MSHV_GET_VP_STATE, &args) < 0) {
 		return -errno;
 	}
+	state->apic_spurious |= SVR_ENABLE;
 	if (extint) {
 		state->apic_lvt_lint0 = LVT_EXTINT;
 	}

@@ -22,7 +22,7 @@ def boots(kernel, vps, **how):
 
     def run(t):
         initrd = guest.initrd(architecture=architecture)
-        worker = guest.worker(vps=vps, append="guest=poweroff", memory=how.get("memory", "512M"))
+        worker = guest.worker(vps=vps, append=f"guest=poweroff {how.get('append', '')}", memory=how.get("memory", "512M"))
         text = t.root(guest.shell(worker), puts=guest.puts(kernel, initrd), status=POWERED_OFF, **how.get("root", {}))
         facts(t, text, kernel, vps, "i686" if architecture == "i386" else "x86_64")
         if "mib" in how:
@@ -37,6 +37,7 @@ for kernel_ in ("6.12", "6.1-i386", "6.5-i386", "7"):
     test(f"guest: {kernel_} with 2 VPs", deadline=600)(boots(kernel_, 2))
 for kernel_ in ("6.12", "7"):
     test(f"guest: 6.1 in a root of {kernel_}", deadline=600)(boots("6.1", 2, root={"root_kernel": kernel_}))
+test("guest: without its local APIC", deadline=900)(boots("6.1", 1, append="nolapic"))  # timer and serial port by the PIC
 test("guest: in a root of 1 LP", deadline=600)(boots("6.1", 2, root={"lps": 1}))
 test("guest: with 128 MiB", deadline=600)(boots("6.1", 1, memory="128M", mib=128))
 test("guest: with memory above 4 GiB", deadline=600)(
