@@ -26,6 +26,8 @@ CASES = {
     "too many VPs": (words(vps="100000"), "--vps"),
     "VPs that are no number": (words(vps="two"), "--vps"),
     "an initrd larger than memory": (words(initrd="/root/large", memory="64M"), "/root/large"),
+    "a truncated initrd": (words(initrd="/root/cut"), "--initrd /root/cut: the file is not complete"),
+    "a truncated compressed initrd": (words(initrd="/root/cut.zst"), "--initrd /root/cut.zst: the file is not complete"),
     "a serial port nowhere": (words(serial="file:/nowhere/x"), "/nowhere/x"),
     "no such disk": (words(disk="/root/nothing.vhdx"), "/root/nothing.vhdx"),
     "a folder as disk": (words(disk="/root"), "/root"),
@@ -48,12 +50,14 @@ def one_line(t, name, status, text, wanted):
 
 @test("worker: bad input gets one clear line", deadline=400)
 def bad_input(t):
-    script = ["head -c 3000000 vmlinuz | tee half >junk.vhdx; : >empty; vhd new disk.vhdx --size 8M"]
+    script = ["head -c 500000 initrd >cut", "head -c 3000000 vmlinuz | tee half >junk.vhdx; : >empty; vhd new disk.vhdx --size 8M"]
     for name, (arguments, _) in CASES.items():
         script += [f"echo '=== {name}'", f"timeout 20 {guest.shell(['vmwp', *arguments])} 2>&1", "echo \"=status $?\""]
     script += ["echo '=== held'", "cat /sys/module/mshv_vd/parameters/partitions /sys/module/mshv_vd/parameters/pinned"]
     large = random_file(t.path("large"), 40 << 20)
-    text = t.root("\n".join(script), puts=[*guest.puts(), (large, "/root/large"), VHD])
+    with open(t.path("cut.zst"), "wb") as file:  # a frame's head, and of its first block, 100,000 bytes, a part
+        file.write(b"\x28\xb5\x2f\xfd\x00\x58" + (100000 << 3 | 1).to_bytes(3, "little") + bytes(5000))
+    text = t.root("\n".join(script), puts=[*guest.puts(), (large, "/root/large"), (t.path("cut.zst"), "/root/cut.zst"), VHD])
     for part in text.split("=== ")[1:]:
         name, body = part.split("\n", 1)
         if name == "held":
