@@ -15,8 +15,7 @@ static void device_interrupt(struct vp *root, uint8_t vector)
 {
 	if (!apic_in_service(vector)) {
 		/* The APIC kept no record: the vector came from the old interrupt controller. */
-		root->extint_vector = vector;
-		vp_post_event(root, VP_EVENT_EXTINT);
+		vp_post_extint(root, vector);
 	} else if (apic_is_level(vector)) {
 		lapic_post(root, vector, true);
 	} else {

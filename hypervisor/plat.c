@@ -263,9 +263,10 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	return vendor_register_set(vcpu, name, value);
 }
 
-hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code, gpa_t *gpa)
+hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code, gpa_t *gpa,
+			       uint32_t *error)
 {
-	uint32_t access = WALK_READ, error;
+	uint32_t access = WALK_READ;
 	bool user = vendor_get_cpl(vp->home) == 3;
 
 	if (control_flags & HV_TRANSLATE_GVA_VALIDATE_WRITE)
@@ -280,6 +281,6 @@ hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags,
 		user = false;
 	if (user)
 		access |= WALK_USER;
-	*code = walk_gva(vp->home, gva, access, gpa, &error);
+	*code = walk_gva(vp->home, gva, access, gpa, error);
 	return HV_STATUS_SUCCESS;
 }

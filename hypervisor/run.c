@@ -83,8 +83,9 @@ static bool deliver_rare(struct vcpu *vcpu)
 		}
 	} else if (vp->extint_pending && lapic_accepts_extint(vp)) {
 		if (vendor_can_take_interrupt(vcpu)) {
-			vendor_inject_interrupt(vcpu, vp->extint_vector);
-			vp->extint_pending = false;
+			vendor_inject_interrupt(vcpu, vp_take_extint(vp));
+			if (vp->extint_pending)
+				vendor_interrupt_window(vcpu, 15);
 		} else {
 			vendor_interrupt_window(vcpu, 15);
 		}

@@ -4,7 +4,8 @@
  * hang in chains by leaf; readers take no lock.
  *
  * Invariants: an entry that hangs in a chain stays there and keeps its key until the partition
- * goes. Its answer may be replaced: version is odd meanwhile, and a reader whose version changed
+ * goes; one that was taken back (UnregisterInterceptResult) only is not valid, until it is given
+ * anew. Its answer may be replaced: version is odd meanwhile, and a reader whose version changed
  * reads again.
  */
 #include "tlfs/cpuid.h"
@@ -14,7 +15,7 @@
 struct entry {
 	struct entry *next;
 	uint32_t vp_index, leaf, subleaf;
-	bool subleaf_specific, always;
+	bool subleaf_specific, always, valid;
 	uint32_t version;
 	uint32_t value[4], mask[4];
 };
@@ -70,7 +71,7 @@ bool cpuid_override_exists(const struct partition *p, uint32_t leaf)
 	const struct entry *e =
 		first ? __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE) : NULL;
 
-	while (e && e->leaf != leaf)
+	while (e && (e->leaf != leaf || !__atomic_load_n(&e->valid, __ATOMIC_RELAXED)))
 		e = e->next;
 	return e != NULL;
 }
@@ -90,6 +91,14 @@ static void set_answer(struct entry *e,
 	}
 	__atomic_store_n(&e->always, result->input.always_override != 0, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&e->version, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&e->valid, true, __ATOMIC_RELEASE);
+}
+
+/* After the change, as cpuid_prepare_1() wants it: whether leaf 1 is kept is decided anew. */
+static void entry_changed(struct partition *p, const struct entry *e)
+{
+	if (e->leaf == 0x1)
+		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
 }
 
 hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
@@ -101,6 +110,7 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 
 	if (e) {
 		set_answer(e, result);
+		entry_changed(p, e);
 		return HV_STATUS_SUCCESS;
 	}
 	e = new_entry(p);
@@ -114,8 +124,19 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 	chain = &p->cpuid_overrides->chains[chain_of(e->leaf)];
 	e->next = *chain;
 	__atomic_store_n(chain, e, __ATOMIC_SEQ_CST);
-	if (e->leaf == 0x1)
-		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
+	entry_changed(p, e);
+	return HV_STATUS_SUCCESS;
+}
+
+hv_status_t cpuid_override_remove(struct partition *p, uint32_t vp_index,
+				  const struct hv_unregister_x64_cpuid_result_parameters *what)
+{
+	struct entry *e = find(p, vp_index, what->eax, what->ecx, what->subleaf_specific != 0);
+
+	if (!e || !e->valid)
+		return HV_STATUS_NOT_FOUND;
+	__atomic_store_n(&e->valid, false, __ATOMIC_SEQ_CST);
+	entry_changed(p, e);
 	return HV_STATUS_SUCCESS;
 }
 
@@ -167,7 +188,8 @@ bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, 
 		unsigned int rank = 1 + (e->vp_index == vp->index ? 2 : 0) + e->subleaf_specific;
 
 		if (e->leaf != leaf || (e->vp_index != vp->index && e->vp_index != HV_ANY_VP) ||
-		    (e->subleaf_specific && e->subleaf != subleaf) || rank <= best_rank)
+		    (e->subleaf_specific && e->subleaf != subleaf) || rank <= best_rank ||
+		    !__atomic_load_n(&e->valid, __ATOMIC_RELAXED))
 			continue;
 		best = e;
 		best_rank = rank;

@@ -1,6 +1,7 @@
 /*
  * Intercepts that a parent installs on its child, and standing answers to them (TLFS:
- * HvCallInstallIntercept, HvCallRegisterInterceptResult, HvCallGetVpCpuidValues).
+ * HvCallInstallIntercept, HvCallRegisterInterceptResult, HvCallUnregisterInterceptResult,
+ * HvCallGetVpCpuidValues).
  *
  * All intercepts are for the partition as a whole. One with an access mask of 0 is taken out again.
  */
@@ -94,25 +95,67 @@ hv_status_t hc_install_intercept(struct hypercall *call)
 	return status;
 }
 
-hv_status_t hc_register_intercept_result(struct hypercall *call)
+/*
+ * The child whose answers are to be changed, with its lock. Of intercepts, these two can have a
+ * standing answer.
+ */
+static hv_status_t lock_for_result(struct hypercall *call, uint64_t id, uint32_t index,
+				   uint32_t type, struct partition **out)
 {
-	const struct hv_input_register_intercept_result *input = call->input;
-	const struct hv_register_x64_cpuid_result_parameters result = input->parameters.cpuid;
+	hv_status_t status = HV_STATUS_SUCCESS;
 	struct partition *p;
-	hv_status_t status;
 
-	if (input->intercept_type != HV_INTERCEPT_TYPE_X64_CPUID)
+	if (type != HV_INTERCEPT_TYPE_X64_CPUID && type != HV_INTERCEPT_TYPE_X64_MSR)
 		return HV_STATUS_INVALID_PARAMETER;
-	p = partition_get_child(call->vp, input->partition_id);
+	p = partition_get_child(call->vp, id);
 	if (!p)
 		return HV_STATUS_INVALID_PARTITION_ID;
 	spin_lock(&p->lock);
 	if (p->state != PARTITION_INITIALIZED)
 		status = HV_STATUS_INVALID_PARTITION_STATE;
-	else if (input->vp_index != HV_ANY_VP && !partition_vp(p, input->vp_index))
+	else if (index != HV_ANY_VP && !partition_vp(p, index))
 		status = HV_STATUS_INVALID_VP_INDEX;
-	else
-		status = cpuid_override_add(p, input->vp_index, &result);
+	*out = p;
+	if (status == HV_STATUS_SUCCESS)
+		return status;
+	spin_unlock(&p->lock);
+	partition_put(p);
+	return status;
+}
+
+hv_status_t hc_register_intercept_result(struct hypercall *call)
+{
+	const struct hv_input_register_intercept_result *input = call->input;
+	const struct hv_register_x64_cpuid_result_parameters cpuid = input->parameters.cpuid;
+	const struct hv_register_x64_msr_result_parameters msr = input->parameters.msr;
+	struct partition *p;
+	hv_status_t status = lock_for_result(call, input->partition_id, input->vp_index,
+					     input->intercept_type, &p);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	status = input->intercept_type == HV_INTERCEPT_TYPE_X64_MSR
+			 ? msr_result_add(p, input->vp_index, &msr)
+			 : cpuid_override_add(p, input->vp_index, &cpuid);
+	spin_unlock(&p->lock);
+	partition_put(p);
+	return status;
+}
+
+hv_status_t hc_unregister_intercept_result(struct hypercall *call)
+{
+	const struct hv_input_unregister_intercept_result *input = call->input;
+	const struct hv_unregister_x64_cpuid_result_parameters cpuid = input->parameters.cpuid;
+	const struct hv_unregister_x64_msr_result_parameters msr = input->parameters.msr;
+	struct partition *p;
+	hv_status_t status = lock_for_result(call, input->partition_id, input->vp_index,
+					     input->intercept_type, &p);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	status = input->intercept_type == HV_INTERCEPT_TYPE_X64_MSR
+			 ? msr_result_remove(p, input->vp_index, &msr)
+			 : cpuid_override_remove(p, input->vp_index, &cpuid);
 	spin_unlock(&p->lock);
 	partition_put(p);
 	return status;

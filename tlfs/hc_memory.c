@@ -13,6 +13,8 @@
 	(HV_MAP_GPA_PERMISSIONS_MASK | HV_MAP_GPA_ADJUSTABLE | HV_MAP_GPA_NO_ACCESS |              \
 	 HV_MAP_GPA_NOT_CACHED | HV_MAP_GPA_LARGE_PAGE)
 
+#define VECTOR_PAGE_FAULT 14
+
 /* Is [gpn, gpn + pages) within the address space, and aligned to its size? */
 static bool gpn_valid(uint64_t gpn, uint64_t pages)
 {
@@ -215,26 +217,94 @@ hv_status_t hc_get_gpa_access_states(struct hypercall *call)
 	return status;
 }
 
-hv_status_t hc_translate_virtual_address(struct hypercall *call)
+/* What both forms of the call do. */
+struct translation {
+	union hv_translate_gva_result result;
+	uint32_t error; /* of a page fault */
+	gpa_t gpa;
+};
+
+static hv_status_t translate(struct vp *caller,
+			     const struct hv_input_translate_virtual_address *input,
+			     struct translation *out)
 {
-	const struct hv_input_translate_virtual_address *input = call->input;
-	struct hv_output_translate_virtual_address *output = call->output;
 	struct hc_vp target;
 	hv_status_t status;
-	uint32_t code;
-	gpa_t gpa = {0};
+	uint32_t code = HV_TRANSLATE_GVA_SUCCESS;
 
 	if (input->padding || input->gva_page >> (64 - PAGE_SHIFT) ||
 	    input->control_flags & ~(HV_TRANSLATE_GVA_INPUT_VTL_MASK | 0x7ff))
 		return HV_STATUS_INVALID_PARAMETER;
-	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
+	status = hc_vp_acquire(caller, input->partition_id, input->vp_index, &target);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
+	*out = (struct translation){.result.cache_type = HV_CACHE_TYPE_WRITE_BACK};
 	status = plat_translate_gva(target.vp, (gva_t){input->gva_page << PAGE_SHIFT},
-				    input->control_flags, &code, &gpa);
-	output->translation_result.result_code = code;
-	output->translation_result.cache_type = HV_CACHE_TYPE_WRITE_BACK;
-	output->gpa_page = gpa.v >> PAGE_SHIFT;
+				    input->control_flags, &code, &out->gpa, &out->error);
+	out->result.result_code = code;
 	hc_vp_release(&target);
 	return status;
+}
+
+hv_status_t hc_translate_virtual_address(struct hypercall *call)
+{
+	struct hv_output_translate_virtual_address *output = call->output;
+	struct translation found;
+	hv_status_t status = translate(call->vp, call->input, &found);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	output->translation_result = found.result;
+	output->gpa_page = found.gpa.v >> PAGE_SHIFT;
+	return HV_STATUS_SUCCESS;
+}
+
+/* The page fault that the access would raise, or the intercept of a page table's page. */
+static void set_event(const struct hv_input_translate_virtual_address *input,
+		      const struct translation *found, uint64_t event[4])
+{
+	const uint64_t gva = input->gva_page << PAGE_SHIFT;
+	union hv_x64_pending_exception_event fault = {0};
+	struct hv_x64_pending_memory_intercept_event intercept = {0};
+
+	switch (found->result.result_code) {
+	case HV_TRANSLATE_GVA_SUCCESS:
+		break;
+	case HV_TRANSLATE_GVA_PAGE_NOT_PRESENT:
+	case HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION:
+	case HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS:
+		fault.event_pending = 1;
+		fault.event_type = HV_X64_PENDING_EVENT_EXCEPTION;
+		fault.deliver_error_code = 1;
+		fault.vector = VECTOR_PAGE_FAULT;
+		fault.error_code = found->error;
+		fault.exception_parameter = gva;
+		memcpy(event, &fault, sizeof(fault));
+		break;
+	default:
+		intercept.event_pending = 1;
+		intercept.event_type = HV_X64_PENDING_EVENT_MEMORY_INTERCEPT;
+		intercept.access_type = HV_INTERCEPT_ACCESS_READ;
+		if (found->result.result_code == HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS)
+			intercept.access_type = HV_INTERCEPT_ACCESS_WRITE;
+		intercept.gva_valid = 1;
+		intercept.gva = gva;
+		intercept.gpa = found->gpa.v;
+		memcpy(event, &intercept, sizeof(intercept));
+		break;
+	}
+}
+
+hv_status_t hc_translate_virtual_address_ex(struct hypercall *call)
+{
+	struct hv_output_translate_virtual_address_ex *output = call->output;
+	struct translation found;
+	hv_status_t status = translate(call->vp, call->input, &found);
+
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	output->translation_result = found.result;
+	output->gpa_page = found.gpa.v >> PAGE_SHIFT;
+	set_event(call->input, &found, output->event_info);
+	return HV_STATUS_SUCCESS;
 }

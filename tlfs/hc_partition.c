@@ -111,6 +111,27 @@ hv_status_t hc_get_partition_property_ex(struct hypercall *call)
 	return status;
 }
 
+/* No property that can be set is larger than a word. */
+hv_status_t hc_set_partition_property_ex(struct hypercall *call)
+{
+	const struct hv_input_set_partition_property_ex *input = call->input;
+	uint64_t value;
+	struct partition *p;
+	hv_status_t status;
+
+	if (input->padding || input->arg || call->variable_size != sizeof(value))
+		return HV_STATUS_INVALID_PARAMETER;
+	memcpy(&value, input + 1, sizeof(value));
+	p = partition_get_child(call->vp, input->partition_id);
+	if (!p)
+		return HV_STATUS_INVALID_PARTITION_ID;
+	spin_lock(&p->lock);
+	status = property_set(p, input->property_code, value);
+	spin_unlock(&p->lock);
+	partition_put(p);
+	return status;
+}
+
 hv_status_t hc_get_partition_id(struct hypercall *call)
 {
 	struct hv_output_get_partition_id *output = call->output;

@@ -235,7 +235,7 @@ hv_status_t hc_clear_virtual_interrupt(struct hypercall *call)
 			continue;
 		__atomic_fetch_and(&target.vp->events, ~(uint32_t)VP_EVENT_EXTINT,
 				   __ATOMIC_SEQ_CST);
-		target.vp->extint_pending = false;
+		vp_drop_extints(target.vp);
 		hc_vp_release(&target);
 	}
 	return HV_STATUS_SUCCESS;

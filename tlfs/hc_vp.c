@@ -7,12 +7,18 @@
  * and looks for waiters in the opposite order. So either it sees the waiter, or the waiter's
  * request is still there when the VP is about to be entered.
  */
+#include "tlfs/clock.h"
 #include "tlfs/hypercall.h"
 #include "tlfs/partition.h"
 #include "tlfs/registers.h"
 
-/* HV_DISPATCH_VP_FLAG_*; those on speculation need nothing: all is flushed at each switch. */
-#define DISPATCH_FLAGS 0x7fu
+/*
+ * HV_DISPATCH_VP_FLAG_*. Those that spare a flush of the branch predictors have no effect: none is
+ * made at a switch.
+ */
+#define DISPATCH_FLAGS	0x7fu
+#define MSR_SPEC_CTRL	0x48u
+#define TIME_SLICE_MAX	(1ull << 40) /* 100 ns: longer than that is no limit */
 
 static void lock_vp(struct vp *vp)
 {
@@ -197,15 +203,21 @@ static void scan_injection(struct vp *vp)
  * that it can be dispatched again. When the answer is that it blocks, an event that came meanwhile
  * has not been told, so it is looked for.
  */
-static void dispatch(struct vp *vp, struct hv_output_dispatch_vp *output)
+static void dispatch(struct vp *vp, uint64_t slice_100ns, struct hv_output_dispatch_vp *output)
 {
+	const bool limited = slice_100ns && slice_100ns < TIME_SLICE_MAX;
+
 	__atomic_store_n(&vp->root_signalled, true, __ATOMIC_RELAXED);
 	__atomic_fetch_and(&vp->events, ~(uint32_t)VP_EVENT_RELOAD, __ATOMIC_SEQ_CST);
 	if (spin_contended(&vp->lock)) {
 		output->dispatch_state = HV_VP_DISPATCH_STATE_READY;
 		return;
 	}
+	if (limited)
+		plat_slice_set(plat_tsc() + clock_muldiv(slice_100ns, plat_info.tsc_hz, HV_REF_HZ));
 	plat_vp_dispatch(vp, output);
+	if (limited)
+		plat_slice_set(0);
 	vp->stats_page[HV_STATS_VP_DISPATCHES]++;
 	if (output->dispatch_state != HV_VP_DISPATCH_STATE_BLOCKED)
 		return;
@@ -213,7 +225,16 @@ static void dispatch(struct vp *vp, struct hv_output_dispatch_vp *output)
 	vp_signal_scheduler(vp);
 }
 
-static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_vd_dispatch_vp *input,
+/* What the caller wants IA32_SPEC_CTRL to be when it runs again; the child has its own. */
+static hv_status_t set_spec_ctrl(struct vp *caller, const struct hv_input_dispatch_vp *input)
+{
+	if (!(input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL) ||
+	    plat_msr_write(caller, MSR_SPEC_CTRL, input->spec_ctrl) == ACCESS_OK)
+		return HV_STATUS_SUCCESS;
+	return HV_STATUS_INVALID_PARAMETER;
+}
+
+static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_dispatch_vp *input,
 				     struct hv_output_dispatch_vp *output)
 {
 	const uint32_t flags = input->flags;
@@ -225,9 +246,12 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_vd
 	status = hc_vp_acquire(caller, input->partition_id, input->vp_index, &target);
 	if (status != HV_STATUS_SUCCESS)
 		return status;
-	if (!target.locked) {
+	status = target.locked
+			 ? set_spec_ctrl(caller, input)
+			 : HV_STATUS_INVALID_PARTITION_ID; /* oneself */
+	if (status != HV_STATUS_SUCCESS) {
 		hc_vp_release(&target);
-		return HV_STATUS_INVALID_PARTITION_ID; /* oneself */
+		return status;
 	}
 	target.vp->last_root_vp = caller->index;
 	if (flags & HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND)
@@ -235,26 +259,28 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_vd
 				   __ATOMIC_SEQ_CST);
 	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION)
 		scan_injection(target.vp);
-	dispatch(target.vp, output);
+	dispatch(target.vp, input->time_slice, output);
 	hc_vp_release(&target);
 	return HV_STATUS_SUCCESS;
 }
 
-/* The time slice and SPEC_CTRL have no effect. */
 hv_status_t hc_dispatch_vp(struct hypercall *call)
 {
-	const struct hv_input_dispatch_vp *input = call->input;
-
-	return find_and_dispatch(call->vp,
-				 &(struct hv_input_vd_dispatch_vp){input->partition_id,
-								   input->vp_index, input->flags},
-				 call->output);
+	return find_and_dispatch(call->vp, call->input, call->output);
 }
 
 hv_status_t hc_vd_dispatch_vp(struct hypercall *call)
 {
+	const struct hv_input_vd_dispatch_vp *input = call->input;
+	const struct hv_input_dispatch_vp whole = {.partition_id = input->partition_id,
+						   .vp_index = input->vp_index,
+						   .flags = input->flags};
 	struct hv_output_dispatch_vp output = {0};
-	hv_status_t status = find_and_dispatch(call->vp, call->input, &output);
+	hv_status_t status;
+
+	if (input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL)
+		return HV_STATUS_INVALID_PARAMETER; /* it has no room for the value */
+	status = find_and_dispatch(call->vp, &whole, &output);
 
 	call->done = output.dispatch_state | output.dispatch_event << HV_VD_DISPATCH_EVENT_SHIFT;
 	return status;

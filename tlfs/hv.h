@@ -138,11 +138,11 @@ struct vp {
 	uint32_t events;	   /* [a] enum vp_event */
 	uint32_t suspend;	   /* [a] enum vp_suspend */
 	uint8_t sipi_vector;	   /* [a] */
-	uint8_t extint_vector;	   /* [a] */
 	enum vp_activity activity; /* [V] */
 	bool halt_masked;	   /* [V] halted with interrupts masked: only NMI, INIT wake it */
 	bool nmi_pending;	   /* [V] */
-	bool extint_pending;	   /* [V] */
+	bool extint_pending;	   /* [V] extint has bits */
+	uint32_t extint[8];	   /* [a] vectors that a PIC has given, none of which is taken */
 
 	/*
 	 * What the root's scheduler knows. root_signalled [a]: it will dispatch this VP, or does so
@@ -204,6 +204,7 @@ enum partition_state {
 };
 
 struct cpuid_override; /* cpuid_override.c: RegisterInterceptResult */
+struct msr_results;    /* msr_result.c: the same */
 struct cell_page;      /* cell.c */
 struct port_table;     /* port_table.h */
 struct connection_table;
@@ -252,6 +253,7 @@ struct partition {
 	bool intercept_crash;	       /* [a] a write of CRASH_CTL that notifies */
 	uint32_t intercept_exceptions; /* one bit a vector */
 
+	struct msr_results *msr_results;	  /* [P]; NULL: there is none */
 	struct cpuid_override *cpuid_overrides;	  /* [P] to add; readers see whole entries */
 	uint32_t cpuid_allowed[CPUID_WORD_COUNT]; /* [I] feature bits that the guest may see */
 	/* [a] leaf 1, which is asked for most, but for what differs by VP and its state */
@@ -318,6 +320,11 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
 /* vp.c */
 void vp_post_event(struct vp *vp, uint32_t events); /* sets and kicks; any context */
+/* A PIC's vector, acknowledged already, so that it must not be lost; any context. */
+void vp_post_extint(struct vp *vp, uint8_t vector);
+/* By the owner, with extint_pending: the one to inject now. */
+uint8_t vp_take_extint(struct vp *vp);
+void vp_drop_extints(struct vp *vp); /* by the owner */
 /* By the owner before each entry when vp->events is not 0: timers, interrupts, INIT and SIPI. */
 void vp_process_events(struct vp *vp);
 /* Nothing keeps it from executing an instruction now: suspension, halt, wait for a SIPI. */
@@ -369,7 +376,19 @@ uint64_t cpuid_machine_xsave_features(void);
 hv_status_t
 cpuid_override_add(struct partition *p, uint32_t vp_index,
 		   const struct hv_register_x64_cpuid_result_parameters *result) MUST_CHECK;
+/* UnregisterInterceptResult; [P] held. NOT_FOUND. */
+hv_status_t
+cpuid_override_remove(struct partition *p, uint32_t vp_index,
+		      const struct hv_unregister_x64_cpuid_result_parameters *what) MUST_CHECK;
 void cpuid_override_destroy(struct partition *p);
+
+/* msr_result.c: the same for MSRs; [P] held. NO_RESOURCES: too many of them. */
+hv_status_t msr_result_add(struct partition *p, uint32_t vp_index,
+			   const struct hv_register_x64_msr_result_parameters *result) MUST_CHECK;
+hv_status_t
+msr_result_remove(struct partition *p, uint32_t vp_index,
+		  const struct hv_unregister_x64_msr_result_parameters *what) MUST_CHECK;
+void msr_result_destroy(struct partition *p);
 
 /*
  * lapic*.c. By the owner, unless it says otherwise. Offsets are those of the xAPIC page (0x20 id …

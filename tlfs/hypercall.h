@@ -84,7 +84,7 @@ hypercall_handler hc_send_ipi, hc_send_ipi_ex;
 hypercall_handler hc_create_partition, hc_initialize_partition, hc_finalize_partition,
 	hc_delete_partition;
 hypercall_handler hc_get_partition_property, hc_set_partition_property,
-	hc_get_partition_property_ex;
+	hc_get_partition_property_ex, hc_set_partition_property_ex;
 hypercall_handler hc_get_partition_id, hc_get_next_child_partition, hc_get_system_property,
 	hc_get_lp_run_time;
 hypercall_handler hc_query_capabilities;
@@ -92,7 +92,7 @@ hypercall_handler hc_query_capabilities;
 /* hc_memory.c */
 hypercall_handler hc_deposit_memory, hc_withdraw_memory, hc_get_memory_balance;
 hypercall_handler hc_map_gpa_pages, hc_unmap_gpa_pages, hc_get_gpa_access_states,
-	hc_translate_virtual_address;
+	hc_translate_virtual_address, hc_translate_virtual_address_ex;
 
 /* hc_vp.c, hc_start.c */
 hypercall_handler hc_create_vp, hc_delete_vp, hc_get_vp_registers, hc_set_vp_registers,
@@ -104,7 +104,8 @@ hypercall_handler hc_get_vp_state, hc_set_vp_state, hc_map_vp_state_page, hc_unm
 hypercall_handler hc_map_stats_page, hc_map_stats_page2, hc_unmap_stats_page;
 
 /* hc_intercept.c */
-hypercall_handler hc_install_intercept, hc_register_intercept_result, hc_get_vp_cpuid_values;
+hypercall_handler hc_install_intercept, hc_register_intercept_result,
+	hc_unregister_intercept_result, hc_get_vp_cpuid_values;
 
 /* hc_synic.c */
 hypercall_handler hc_create_port, hc_connect_port, hc_delete_port, hc_disconnect_port;

@@ -74,6 +74,8 @@ static const struct hypercall_row rows[] = {
 	       IN(get_next_child_partition), OUT(get_next_child_partition)),
 	SIMPLE(GET_PARTITION_PROPERTY_EX, get_partition_property_ex, PARENT,
 	       IN(get_partition_property_ex), SIZE(struct hv_partition_property_vmm_capabilities)),
+	SIMPLE_VARIABLE(SET_PARTITION_PROPERTY_EX, set_partition_property_ex, PARENT,
+			IN(set_partition_property_ex), 0),
 	SIMPLE(GET_SYSTEM_PROPERTY, get_system_property, PARENT, IN(get_system_property),
 	       OUT(get_system_property)),
 
@@ -88,6 +90,8 @@ static const struct hypercall_row rows[] = {
 	    IN(get_gpa_pages_access_state), 0, 1, 256),
 	SIMPLE(TRANSLATE_VIRTUAL_ADDRESS, translate_virtual_address, PARENT,
 	       IN(translate_virtual_address), OUT(translate_virtual_address)),
+	SIMPLE(TRANSLATE_VIRTUAL_ADDRESS_EX, translate_virtual_address_ex, PARENT,
+	       IN(translate_virtual_address), OUT(translate_virtual_address_ex)),
 
 	SIMPLE(CREATE_VP, create_vp, PARENT, SIZE(struct hv_create_vp), 0),
 	SIMPLE(DELETE_VP, delete_vp, PARENT, SIZE(union hv_input_delete_vp), 0),
@@ -113,6 +117,8 @@ static const struct hypercall_row rows[] = {
 	SIMPLE(INSTALL_INTERCEPT, install_intercept, PARENT, IN(install_intercept), 0),
 	SIMPLE(REGISTER_INTERCEPT_RESULT, register_intercept_result, PARENT,
 	       IN(register_intercept_result), 0),
+	SIMPLE(UNREGISTER_INTERCEPT_RESULT, unregister_intercept_result, PARENT,
+	       IN(unregister_intercept_result), 0),
 	REP(GET_VP_CPUID_VALUES, get_vp_cpuid_values, PARENT, IN(get_vp_cpuid_values), 24, 16, 32),
 
 	SIMPLE(CREATE_PORT, create_port, HV_CREATE_PORT, IN(create_port), 0),

@@ -123,8 +123,7 @@ static void deliver(struct vp *vp, const struct interrupt *what)
 		vp_post_event(vp, VP_EVENT_SIPI);
 		break;
 	case LAPIC_MODE_EXTINT:
-		__atomic_store_n(&vp->extint_vector, what->vector, __ATOMIC_RELAXED);
-		vp_post_event(vp, VP_EVENT_EXTINT);
+		vp_post_extint(vp, what->vector);
 		break;
 	default: /* SMI and remote read: there is no system management mode, and no such read since
 		    the Pentium 4 */

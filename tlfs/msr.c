@@ -6,7 +6,8 @@
  *	TSC, TSC_ADJUST			here: an offset to the machine's
  *	MTRRs, MISC_ENABLE, MCE		a child's: msr_child.c, without effect; the root's: the home
  *	SVM, VMX			#GP for everybody: this is a processor without them
- *	everything else			plat_msr_*; what the home does not know, as the parent wishes
+ *	everything else			plat_msr_*; what the home does not know, as the parent
+ *					wishes: msr_result.c
  */
 #include "tlfs/msr.h"
 
@@ -47,11 +48,20 @@ static bool is_synthetic_msr(uint32_t msr)
 	return msr >> 28 == 4;
 }
 
-/* For a register that nobody knows: the parent's choice. */
-static enum access_result unknown(const struct vp *vp)
+/* For a register that nobody knows: the parent's choice, one for this register first. */
+static enum access_result unknown(const struct vp *vp, uint32_t msr, uint32_t access)
 {
-	const struct partition *p = vp->partition;
+	struct partition *p = vp->partition;
+	enum access_result result;
+	bool answered;
 
+	if (__atomic_load_n(&p->msr_results, __ATOMIC_RELAXED)) {
+		spin_lock(&p->lock);
+		answered = msr_result_find(vp, msr, access, &result);
+		spin_unlock(&p->lock);
+		if (answered)
+			return result;
+	}
 	if (p->intercept_msr)
 		return ACCESS_PARENT;
 	return p->unimplemented_msr_action == HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO
@@ -104,7 +114,7 @@ enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	if (is_child(vp) && msr_child_read(vp, msr, value))
 		return ACCESS_OK;
 	result = plat_msr_read(vp, msr, value);
-	return result == ACCESS_PARENT ? unknown(vp) : result;
+	return result == ACCESS_PARENT ? unknown(vp, msr, HV_INTERCEPT_ACCESS_MASK_READ) : result;
 }
 
 enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
@@ -128,5 +138,5 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	if (is_child(vp) && msr_child_write(vp, msr, value, &result))
 		return result;
 	result = plat_msr_write(vp, msr, value);
-	return result == ACCESS_PARENT ? unknown(vp) : result;
+	return result == ACCESS_PARENT ? unknown(vp, msr, HV_INTERCEPT_ACCESS_MASK_WRITE) : result;
 }

@@ -10,7 +10,7 @@ tlfs_objs += tlfs/hc_intercept.o tlfs/hc_synic.o
 guest_objs := tlfs/lapic.o tlfs/lapic_ipi.o tlfs/lapic_msr.o tlfs/lapic_registers.o tlfs/lapic_state.o tlfs/lapic_timer.o
 guest_objs += tlfs/synic.o tlfs/synic_msr.o tlfs/event.o tlfs/stimer.o tlfs/refclock.o tlfs/overlay.o
 guest_objs += tlfs/cpuid.o tlfs/cpuid_features.o tlfs/cpuid_hv.o tlfs/cpuid_override.o tlfs/cpuid_topology.o
-guest_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o tlfs/hc_flush.o
+guest_objs += tlfs/msr.o tlfs/msr_child.o tlfs/msr_hv.o tlfs/msr_result.o tlfs/hc_flush.o
 tlfs_objs += $(guest_objs)
 
 # Unit tests of the guest's side: a home of their own, and the real vp.c.

@@ -330,6 +330,7 @@ static bool take_down(struct partition *p)
 		return false;
 	stats_forget_partition(p);
 	cpuid_override_destroy(p);
+	msr_result_destroy(p);
 	remove_overlays(p);
 	if (!plat_partition_destroy(p))
 		return false;

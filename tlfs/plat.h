@@ -82,6 +82,11 @@ void plat_vp_kick(struct vp *vp);
  */
 void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out);
 /*
+ * From this time on the child VP that is being dispatched on this LP, or is next, gets
+ * VP_EVENT_RELOAD; 0: no limit.
+ */
+void plat_slice_set(uint64_t end_tsc);
+/*
  * Fills the common header of an intercept message from the VP's registers; access:
  * HV_INTERCEPT_ACCESS_*, 0 instruction length.
  */
@@ -102,10 +107,11 @@ hv_status_t plat_xsave_get(struct vp *vp, void *image, uint32_t size) MUST_CHECK
 hv_status_t plat_xsave_set(struct vp *vp, const void *image, uint32_t size) MUST_CHECK;
 /*
  * Walks the guest's own page tables; result: HV_TRANSLATE_GVA_* code in *code. No side effect other
- * than accessed/dirty when asked.
+ * than accessed/dirty when asked. *error: the error code of the page fault, if it is one; *gpa then
+ * is where the entry is at which the walk ended.
  */
 hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code,
-			       gpa_t *gpa) MUST_CHECK;
+			       gpa_t *gpa, uint32_t *error) MUST_CHECK;
 
 /* Processor facts and registers behind the policy tables of cpuid.c and msr.c. */
 void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* the machine's own answer */

@@ -28,6 +28,47 @@ void vp_post_event(struct vp *vp, uint32_t events)
 		plat_vp_kick(vp);
 }
 
+void vp_post_extint(struct vp *vp, uint8_t vector)
+{
+	__atomic_fetch_or(&vp->extint[vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+	vp_post_event(vp, VP_EVENT_EXTINT);
+}
+
+static bool has_extint(const struct vp *vp)
+{
+	uint32_t any = 0;
+
+	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++)
+		any |= __atomic_load_n(&vp->extint[i], __ATOMIC_SEQ_CST);
+	return any;
+}
+
+/*
+ * A PIC gives a second one before the first is taken only when it has priority: within one PIC the
+ * lower vector.
+ */
+uint8_t vp_take_extint(struct vp *vp)
+{
+	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++) {
+		uint32_t word = __atomic_load_n(&vp->extint[i], __ATOMIC_RELAXED);
+
+		if (!word)
+			continue;
+		__atomic_fetch_and(&vp->extint[i], ~(word & -word), __ATOMIC_SEQ_CST);
+		vp->extint_pending = has_extint(vp);
+		return (uint8_t)(i * 32 + (uint32_t)__builtin_ctz(word));
+	}
+	CHECK(!"extint_pending without a vector");
+	return 0;
+}
+
+void vp_drop_extints(struct vp *vp)
+{
+	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++)
+		__atomic_store_n(&vp->extint[i], 0, __ATOMIC_SEQ_CST);
+	vp->extint_pending = false;
+}
+
 void vp_rearm_timer(struct vp *vp)
 {
 	uint64_t deadline = vp->lapic.timer_deadline_tsc, first = HV_NEVER;
@@ -52,7 +93,7 @@ static void process_init(struct vp *vp)
 	lapic_init(vp);
 	plat_vp_reset(vp);
 	vp->nmi_pending = false;
-	vp->extint_pending = false;
+	vp_drop_extints(vp);
 	vp->pending_interruption = 0;
 	vp->activity = vp->lapic.base & LAPIC_BASE_BSP ? VP_ACTIVE : VP_WAIT_SIPI;
 }
@@ -98,13 +139,24 @@ static void check_deliverable_sints(struct vp *vp)
 	vp_intercept(vp);
 }
 
+/* What its parent has set as its next event: an interrupt, or an exception, which nothing masks. */
+static bool parent_event_wakes(const struct vp *vp)
+{
+	const union hv_register_value *event = &vp->pending_event0;
+
+	return event->pending_exception_event.event_pending &&
+	       (!vp->halt_masked ||
+		event->pending_exception_event.event_type == HV_X64_PENDING_EVENT_EXCEPTION);
+}
+
 static void wake(struct vp *vp)
 {
 	bool extint = vp->extint_pending && lapic_accepts_extint(vp);
 
 	if (vp->activity != VP_HALTED)
 		return;
-	if (vp->nmi_pending || (!vp->halt_masked && (extint || lapic_pending(vp) >= 0)))
+	if (vp->nmi_pending || parent_event_wakes(vp) ||
+	    (!vp->halt_masked && (extint || lapic_pending(vp) >= 0)))
 		vp->activity = VP_ACTIVE;
 }
 
@@ -127,7 +179,7 @@ void vp_process_events(struct vp *vp)
 	if (events & VP_EVENT_NMI)
 		vp->nmi_pending = true;
 	if (events & VP_EVENT_EXTINT)
-		vp->extint_pending = true;
+		vp->extint_pending = has_extint(vp);
 	if (vp->deliverability_notifications)
 		check_deliverable_sints(vp);
 	/*

@@ -123,6 +123,35 @@ struct hv_input_register_intercept_result {
 } HV_PACKED;
 HV_ASSERT_SIZE(struct hv_input_register_intercept_result, 60);
 
+/* HvCallUnregisterInterceptResult: what the answer was registered for */
+struct hv_unregister_x64_cpuid_result_parameters {
+	uint32_t eax;
+	uint32_t ecx;
+	uint8_t subleaf_specific;
+	uint8_t reserved[3];
+};
+HV_ASSERT_SIZE(struct hv_unregister_x64_cpuid_result_parameters, 12);
+
+struct hv_unregister_x64_msr_result_parameters {
+	uint32_t msr_index;
+	uint32_t access_type; /* HV_INTERCEPT_ACCESS_MASK_* */
+};
+HV_ASSERT_SIZE(struct hv_unregister_x64_msr_result_parameters, 8);
+
+union hv_unregister_intercept_result_parameters {
+	struct hv_unregister_x64_cpuid_result_parameters cpuid;
+	struct hv_unregister_x64_msr_result_parameters msr;
+};
+HV_ASSERT_SIZE(union hv_unregister_intercept_result_parameters, 12);
+
+struct hv_input_unregister_intercept_result {
+	uint64_t partition_id;
+	uint32_t vp_index;
+	uint32_t intercept_type;
+	union hv_unregister_intercept_result_parameters parameters;
+} HV_PACKED;
+HV_ASSERT_SIZE(struct hv_input_unregister_intercept_result, 28);
+
 /* HvCallGetVpCpuidValues (rep) */
 union hv_get_vp_cpuid_values_flags {
 	uint32_t as_uint32;

@@ -256,6 +256,19 @@ struct hv_output_translate_virtual_address {
 };
 HV_ASSERT_SIZE(struct hv_output_translate_virtual_address, 16);
 
+/*
+ * HvCallTranslateVirtualAddressEx: the same input; the event is what an access would raise. In
+ * registers.h: union hv_x64_pending_exception_event, struct hv_x64_pending_memory_intercept_event.
+ */
+struct hv_output_translate_virtual_address_ex {
+	union hv_translate_gva_result translation_result;
+	uint64_t reserved;
+	uint64_t event_info[4];
+	uint64_t gpa_page;
+	uint64_t reserved2;
+};
+HV_ASSERT_SIZE(struct hv_output_translate_virtual_address_ex, 64);
+
 /* TLB flushes */
 
 #define HV_FLUSH_ALL_PROCESSORS		    0x1ull

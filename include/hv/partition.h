@@ -460,6 +460,15 @@ struct hv_input_get_partition_property_ex {
 };
 HV_ASSERT_SIZE(struct hv_input_get_partition_property_ex, 24);
 
+/* HvCallSetPartitionPropertyEx: the value is the variable header */
+struct hv_input_set_partition_property_ex {
+	uint64_t partition_id;
+	uint32_t property_code;
+	uint32_t padding;
+	uint64_t arg;
+};
+HV_ASSERT_SIZE(struct hv_input_set_partition_property_ex, 24);
+
 /* Property VMM_CAPABILITIES */
 #define HV_PARTITION_VMM_CAPABILITIES_BANK_COUNT 1
 

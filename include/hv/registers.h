@@ -507,6 +507,23 @@ union hv_x64_pending_exception_event {
 };
 HV_ASSERT_SIZE(union hv_x64_pending_exception_event, 16);
 
+/* An access to memory that the parent would see as an intercept */
+struct hv_x64_pending_memory_intercept_event {
+	uint8_t event_pending : 1;
+	uint8_t event_type : 3;
+	uint8_t reserved0 : 4;
+	uint8_t target_vtl;
+	uint8_t access_type; /* HV_INTERCEPT_ACCESS_* */
+	uint8_t gva_valid : 1;
+	uint8_t caused_by_gpa_access : 1; /* and not by one to a page table */
+	uint8_t reserved1 : 6;
+	uint32_t reserved2;
+	uint64_t gva;
+	uint64_t gpa;
+	uint64_t reserved3;
+};
+HV_ASSERT_SIZE(struct hv_x64_pending_memory_intercept_event, 32);
+
 /* PENDING_EVENT0 with an ExtINT */
 union hv_x64_pending_ext_int_event {
 	uint64_t as_uint64[2];

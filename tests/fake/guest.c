@@ -89,6 +89,7 @@ void guest_destroy(struct partition *p)
 			vp_destroy(p->vps[i]);
 	}
 	cpuid_override_destroy(p);
+	msr_result_destroy(p);
 	plat_page_free(p, p->hypercall_page);
 	plat_page_free(p, p->tsc_page);
 	plat_page_free(p, p->stats_page);

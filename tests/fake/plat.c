@@ -463,6 +463,11 @@ void plat_vp_kick(struct vp *vp)
 		vp_signal_scheduler(vp);
 }
 
+void plat_slice_set(uint64_t end_tsc)
+{
+	fake.slice_end = end_tsc;
+}
+
 void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 {
 	uint32_t suspend;
@@ -550,10 +555,11 @@ hv_status_t plat_xsave_set(struct vp *vp, const void *image, uint32_t size)
 }
 
 hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code,
-			       gpa_t *gpa)
+			       gpa_t *gpa, uint32_t *error)
 {
 	(void)vp;
 	(void)control_flags;
+	*error = fake.translate_error;
 	*code = fake.translate_code;
 	gpa->v = gva.v & 0xffffffffff; /* identity */
 	return HV_STATUS_SUCCESS;
@@ -597,9 +603,12 @@ enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	(void)vp;
-	(void)msr;
-	(void)value;
-	return ACCESS_PARENT;
+	if (msr != 0x48)
+		return ACCESS_PARENT;
+	if (value & ~7ull)
+		return ACCESS_FAULT;
+	fake.spec_ctrl = value;
+	return ACCESS_OK;
 }
 
 void plat_tsc_offset_changed(struct vp *vp)

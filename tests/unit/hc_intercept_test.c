@@ -171,12 +171,152 @@ static void answers_to_cpuid_are_registered_and_read(void **state)
 	assert_int_equal(register_result(7, 1, 0, 0), HV_STATUS_INVALID_VP_INDEX);
 }
 
+static hv_status_t unregister_cpuid(uint32_t index, uint32_t leaf)
+{
+	struct hv_input_unregister_intercept_result in = {.partition_id = child->id,
+							  .vp_index = index,
+							  .intercept_type =
+								  HV_INTERCEPT_TYPE_X64_CPUID};
+
+	in.parameters.cpuid.eax = leaf;
+	return status_of(
+		call(root_vp(), HVCALL_UNREGISTER_INTERCEPT_RESULT, &in, sizeof(in), NULL, 0));
+}
+
+static void answers_to_cpuid_are_taken_back(void **state)
+{
+	const uint32_t leaf = 0x4fff1234;
+	union hv_output_get_vp_cpuid_values out[1];
+
+	(void)state;
+	assert_int_equal(register_result(HV_ANY_VP, leaf, 1, ~0u), HV_STATUS_SUCCESS);
+	assert_int_equal(register_result(1, leaf, 2, ~0u), HV_STATUS_SUCCESS);
+	cpuid_values(1, &leaf, 1, out);
+	assert_int_equal(out[0].eax, 2);
+	assert_int_equal(unregister_cpuid(1, leaf), HV_STATUS_SUCCESS);
+	cpuid_values(1, &leaf, 1, out); /* the one for all shows again */
+	assert_int_equal(out[0].eax, 1);
+	assert_int_equal(unregister_cpuid(1, leaf), HV_STATUS_NOT_FOUND);
+	assert_int_equal(unregister_cpuid(HV_ANY_VP, leaf), HV_STATUS_SUCCESS);
+	cpuid_values(1, &leaf, 1, out);
+	assert_int_equal(out[0].eax, 0);
+	assert_int_equal(register_result(1, leaf, 3, ~0u), HV_STATUS_SUCCESS);
+	cpuid_values(1, &leaf, 1, out);
+	assert_int_equal(out[0].eax, 3);
+	assert_int_equal(unregister_cpuid(7, leaf), HV_STATUS_INVALID_VP_INDEX);
+}
+
+static void an_answer_for_the_kept_leaf_is_taken_back(void **state)
+{
+	uint32_t before[4], out[4];
+
+	(void)state;
+	assert_int_equal(cpuid_read(child->vps[0], 1, 0, before), ACCESS_OK);
+	assert_int_equal(register_result(HV_ANY_VP, 1, 0x12345678, ~0u), HV_STATUS_SUCCESS);
+	assert_int_equal(cpuid_read(child->vps[0], 1, 0, out), ACCESS_OK);
+	assert_int_equal(out[0], 0x12345678);
+	assert_int_equal(unregister_cpuid(HV_ANY_VP, 1), HV_STATUS_SUCCESS);
+	assert_int_equal(cpuid_read(child->vps[0], 1, 0, out), ACCESS_OK);
+	assert_memory_equal(out, before, sizeof(out));
+	assert_true(cpuid_read_kept(child->vps[0], 1, out));
+}
+
+static hv_status_t register_msr(uint32_t index, uint32_t msr, uint32_t access, uint32_t action)
+{
+	struct hv_input_register_intercept_result in = {.partition_id = child->id,
+							.vp_index = index,
+							.intercept_type =
+								HV_INTERCEPT_TYPE_X64_MSR};
+
+	in.parameters.msr = (struct hv_register_x64_msr_result_parameters){msr, access, action};
+	return status_of(call(root_vp(), HVCALL_REGISTER_INTERCEPT_RESULT, &in, 60, NULL, 0));
+}
+
+static hv_status_t unregister_msr(uint32_t index, uint32_t msr, uint32_t access)
+{
+	struct hv_input_unregister_intercept_result in = {.partition_id = child->id,
+							  .vp_index = index,
+							  .intercept_type =
+								  HV_INTERCEPT_TYPE_X64_MSR};
+
+	in.parameters.msr = (struct hv_unregister_x64_msr_result_parameters){msr, access};
+	return status_of(
+		call(root_vp(), HVCALL_UNREGISTER_INTERCEPT_RESULT, &in, sizeof(in), NULL, 0));
+}
+
+#define UNKNOWN_MSR 0x12345u
+#define ZERO	    HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO
+#define FAULT	    HV_UNIMPLEMENTED_MSR_ACTION_FAULT
+
+static enum access_result reads(uint32_t index, uint32_t msr)
+{
+	uint64_t value = 1;
+	enum access_result result = msr_read(child->vps[index], msr, &value);
+
+	assert_int_equal(value, 0);
+	return result;
+}
+
+static void answers_for_registers_spare_the_intercept(void **state)
+{
+	(void)state;
+	assert_int_equal(reads(0, UNKNOWN_MSR), ACCESS_FAULT);
+	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR, 3, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(reads(0, UNKNOWN_MSR), ACCESS_PARENT);
+	assert_int_equal(register_msr(HV_ANY_VP, UNKNOWN_MSR, 1, ZERO), HV_STATUS_SUCCESS);
+	assert_int_equal(reads(0, UNKNOWN_MSR), ACCESS_OK);
+	assert_int_equal(msr_write(child->vps[0], UNKNOWN_MSR, 1), ACCESS_PARENT);
+	assert_int_equal(register_msr(1, UNKNOWN_MSR, 3, FAULT), HV_STATUS_SUCCESS);
+	assert_int_equal(reads(0, UNKNOWN_MSR), ACCESS_OK);
+	assert_int_equal(reads(1, UNKNOWN_MSR), ACCESS_FAULT);
+	assert_int_equal(msr_write(child->vps[1], UNKNOWN_MSR, 1), ACCESS_FAULT);
+	assert_int_equal(register_msr(1, UNKNOWN_MSR, 2, ZERO), HV_STATUS_SUCCESS);
+	assert_int_equal(msr_write(child->vps[1], UNKNOWN_MSR, 1), ACCESS_OK);
+	assert_int_equal(reads(1, UNKNOWN_MSR), ACCESS_FAULT);
+	assert_int_equal(reads(1, UNKNOWN_MSR + 1), ACCESS_PARENT);
+}
+
+static void answers_for_registers_are_taken_back(void **state)
+{
+	(void)state;
+	assert_int_equal(register_msr(0, UNKNOWN_MSR, 3, ZERO), HV_STATUS_SUCCESS);
+	assert_int_equal(register_msr(0, UNKNOWN_MSR + 1, 1, ZERO), HV_STATUS_SUCCESS);
+	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 1), HV_STATUS_SUCCESS);
+	assert_int_equal(reads(0, UNKNOWN_MSR), ACCESS_FAULT);
+	assert_int_equal(msr_write(child->vps[0], UNKNOWN_MSR, 1), ACCESS_OK);
+	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 3), HV_STATUS_NOT_FOUND);
+	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 2), HV_STATUS_SUCCESS);
+	assert_int_equal(msr_write(child->vps[0], UNKNOWN_MSR, 1), ACCESS_FAULT);
+	assert_int_equal(reads(0, UNKNOWN_MSR + 1), ACCESS_OK); /* the other one stays */
+	assert_int_equal(unregister_msr(HV_ANY_VP, UNKNOWN_MSR + 1, 1), HV_STATUS_NOT_FOUND);
+}
+
+static void answers_for_registers_are_checked_and_counted(void **state)
+{
+	hv_status_t status = HV_STATUS_SUCCESS;
+	uint32_t count = 0;
+
+	(void)state;
+	assert_int_equal(register_msr(0, UNKNOWN_MSR, 0, ZERO), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(register_msr(0, UNKNOWN_MSR, 4, ZERO), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(register_msr(0, UNKNOWN_MSR, 1, 2), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(register_msr(9, UNKNOWN_MSR, 1, ZERO), HV_STATUS_INVALID_VP_INDEX);
+	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 0), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 1), HV_STATUS_NOT_FOUND);
+	while (status == HV_STATUS_SUCCESS && count < 1000)
+		status = register_msr(0, UNKNOWN_MSR + count++, 1, ZERO);
+	assert_int_equal(status, HV_STATUS_NO_RESOURCES);
+	assert_int_equal(register_msr(0, UNKNOWN_MSR, 2, ZERO), HV_STATUS_SUCCESS);
+	assert_int_equal(reads(0, UNKNOWN_MSR + count - 2), ACCESS_OK);
+	assert_int_equal(reads(0, UNKNOWN_MSR + count - 1), ACCESS_FAULT);
+}
+
 static void other_answers_are_refused(void **state)
 {
 	struct hv_input_register_intercept_result in = {.partition_id = child->id,
 							.vp_index = HV_ANY_VP,
 							.intercept_type =
-								HV_INTERCEPT_TYPE_X64_MSR};
+								HV_INTERCEPT_TYPE_HYPERCALL};
 	struct {
 		struct hv_input_get_vp_cpuid_values header;
 		struct hv_cpuid_leaf_info leaves[1];
@@ -201,6 +341,11 @@ int main(void)
 		T(exceptions_are_bits),
 		T(other_types_and_partitions_are_refused),
 		T(answers_to_cpuid_are_registered_and_read),
+		T(answers_to_cpuid_are_taken_back),
+		T(an_answer_for_the_kept_leaf_is_taken_back),
+		T(answers_for_registers_spare_the_intercept),
+		T(answers_for_registers_are_taken_back),
+		T(answers_for_registers_are_checked_and_counted),
 		T(other_answers_are_refused),
 	};
 

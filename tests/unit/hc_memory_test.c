@@ -224,6 +224,53 @@ static void a_child_cannot_touch_maps_or_pools(void **state)
 			 HV_STATUS_ACCESS_DENIED);
 }
 
+static hv_status_t translate_ex(uint32_t code, struct hv_output_translate_virtual_address_ex *out)
+{
+	struct hv_input_translate_virtual_address in = {.partition_id = child->id,
+							.gva_page = 0x1234};
+
+	fake.translate_code = code;
+	fake.translate_error = 7;
+	return status_of(call(root_vp(), HVCALL_TRANSLATE_VIRTUAL_ADDRESS_EX, &in, sizeof(in), out,
+			      sizeof(*out)));
+}
+
+static void a_failed_translation_tells_the_event(void **state)
+{
+	static const uint32_t faults[] = {HV_TRANSLATE_GVA_PAGE_NOT_PRESENT,
+					  HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION,
+					  HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS};
+	struct hv_output_translate_virtual_address_ex out;
+	struct hv_x64_pending_memory_intercept_event intercept;
+	union hv_x64_pending_exception_event fault;
+
+	(void)state;
+	assert_int_equal(translate_ex(HV_TRANSLATE_GVA_SUCCESS, &out), HV_STATUS_SUCCESS);
+	assert_int_equal(out.gpa_page, 0x1234);
+	assert_int_equal(out.translation_result.cache_type, HV_CACHE_TYPE_WRITE_BACK);
+	assert_int_equal(out.event_info[0] | out.event_info[1], 0);
+	for (uint32_t i = 0; i < ARRAY_COUNT(faults); i++) {
+		assert_int_equal(translate_ex(faults[i], &out), HV_STATUS_SUCCESS);
+		assert_int_equal(out.translation_result.result_code, faults[i]);
+		memcpy(&fault, out.event_info, sizeof(fault));
+		assert_true(fault.event_pending && fault.deliver_error_code);
+		assert_int_equal(fault.event_type, HV_X64_PENDING_EVENT_EXCEPTION);
+		assert_int_equal(fault.vector, 14);
+		assert_int_equal(fault.error_code, 7);
+		assert_int_equal(fault.exception_parameter, 0x1234000);
+	}
+	assert_int_equal(translate_ex(HV_TRANSLATE_GVA_GPA_UNMAPPED, &out), HV_STATUS_SUCCESS);
+	memcpy(&intercept, out.event_info, sizeof(intercept));
+	assert_int_equal(intercept.event_type, HV_X64_PENDING_EVENT_MEMORY_INTERCEPT);
+	assert_int_equal(intercept.access_type, HV_INTERCEPT_ACCESS_READ);
+	assert_int_equal(intercept.gva, 0x1234000);
+	assert_int_equal(intercept.gpa, 0x1234000);
+	assert_int_equal(translate_ex(HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS, &out),
+			 HV_STATUS_SUCCESS);
+	memcpy(&intercept, out.event_info, sizeof(intercept));
+	assert_int_equal(intercept.access_type, HV_INTERCEPT_ACCESS_WRITE);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -233,7 +280,7 @@ int main(void)
 		T(a_page_can_be_reserved_without_access), T(maps_are_checked),
 		T(the_end_of_the_space_is_the_end),	  T(access_states_are_read_and_cleared),
 		T(a_whole_page_of_states_is_continued),	  T(addresses_are_translated),
-		T(a_child_cannot_touch_maps_or_pools),
+		T(a_child_cannot_touch_maps_or_pools),	  T(a_failed_translation_tells_the_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -427,7 +427,7 @@ static void extint(void **state)
 	assert_int_equal(lapic_send(p, HV_X64_INTERRUPT_TYPE_EXTINT, 0, false, 8, false),
 			 HV_STATUS_SUCCESS);
 	assert_int_equal(events(VP_EVENT_EXTINT), 1);
-	assert_int_equal(p->vps[0]->extint_vector, 8);
+	assert_int_equal(vp_take_extint(p->vps[0]), 8);
 }
 
 /* LINT pins do what the LVT entry says (SDM, "Local Vector Table"). */
@@ -443,7 +443,7 @@ static void local_pins(void **state)
 	assert_int_equal(lapic_send(p, HV_X64_INTERRUPT_TYPE_LOCALINT0, 1, false, 8, false),
 			 HV_STATUS_SUCCESS);
 	assert_int_equal(events(VP_EVENT_EXTINT), 2);
-	assert_int_equal(vp->extint_vector, 8);
+	assert_int_equal(vp_take_extint(vp), 8);
 	lapic_mmio_write(vp, LAPIC_LVT_LINT1 << 4, LAPIC_MODE_NMI << 8);
 	assert_int_equal(lapic_send(p, HV_X64_INTERRUPT_TYPE_LOCALINT1, 1, false, 8, false),
 			 HV_STATUS_SUCCESS);

@@ -706,7 +706,8 @@ static void an_extint_can_be_taken_back(void **state)
 			 HV_STATUS_SUCCESS);
 	vp_process_events(vp);
 	assert_true(vp->extint_pending);
-	assert_int_equal(vp->extint_vector, 0x20);
+	assert_int_equal(vp_take_extint(vp), 0x20);
+	assert_false(vp->extint_pending);
 	assert_int_equal(assert_interrupt(HV_X64_INTERRUPT_TYPE_EXTINT, 0, 0x21, false),
 			 HV_STATUS_SUCCESS);
 	assert_int_equal(

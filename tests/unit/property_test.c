@@ -247,6 +247,34 @@ static void the_scheduler_is_the_roots(void **state)
 		HV_STATUS_UNKNOWN_PROPERTY);
 }
 
+static hv_status_t set_ex(uint64_t partition, uint32_t code, uint64_t arg, uint32_t qwords)
+{
+	struct {
+		struct hv_input_set_partition_property_ex header;
+		uint64_t value[2];
+	} in = {.header = {.partition_id = partition, .property_code = code, .arg = arg},
+		.value = {HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO}};
+
+	return status_of(call(root_vp(), HVCALL_SET_PARTITION_PROPERTY_EX | VARHEAD(qwords), &in,
+			      sizeof(in), NULL, 0));
+}
+
+static void properties_are_set_by_the_long_form_too(void **state)
+{
+	const uint32_t code = HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION;
+
+	(void)state;
+	assert_int_equal(get(code), HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
+	assert_int_equal(set_ex(id, code, 0, 0), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(set_ex(id, code, 0, 2), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(set_ex(id, code, 1, 1), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(set_ex(12345, code, 0, 1), HV_STATUS_INVALID_PARTITION_ID);
+	assert_int_equal(set_ex(id, 0x12345678, 0, 1), HV_STATUS_UNKNOWN_PROPERTY);
+	assert_int_equal(get(code), HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
+	assert_int_equal(set_ex(id, code, 0, 1), HV_STATUS_SUCCESS);
+	assert_int_equal(get(code), HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -261,6 +289,7 @@ int main(void)
 		T(unknown_properties_are_unknown),
 		T(properties_in_banks_are_read_of_oneself),
 		T(the_scheduler_is_the_roots),
+		T(properties_are_set_by_the_long_form_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,6 +261,53 @@ static void a_halt_with_something_pending_ends_at_once(void **state)
 	assert_true(vp_runnable(vp));
 }
 
+/* The parent acknowledged its PIC because this VP could take the interrupt: in a halt, too. */
+static void an_event_of_the_parent_wakes_a_halted_vp(void **state)
+{
+	union hv_register_value event = {.pending_ext_int_event = {
+						 .event_pending = 1,
+						 .event_type = HV_X64_PENDING_EVENT_EXT_INT,
+						 .vector = 0x30}};
+
+	(void)state;
+	resume(0);
+	vp_halt(vp, true);
+	assert_int_equal(set_register(child->id, 0, HV_REGISTER_PENDING_EVENT0, event.reg64),
+			 HV_STATUS_SUCCESS);
+	assert_true(vp_runnable(vp));
+	vp_halt(vp, false); /* with interrupts masked it stays asleep, as for any other */
+	assert_false(vp_runnable(vp));
+	event.pending_exception_event.event_type = HV_X64_PENDING_EVENT_EXCEPTION;
+	assert_int_equal(set_register(child->id, 0, HV_REGISTER_PENDING_EVENT0, event.reg64),
+			 HV_STATUS_SUCCESS);
+	assert_true(vp_runnable(vp));
+}
+
+/* Each has been acknowledged at the PIC, which never repeats it. */
+static void no_vector_of_a_pic_is_lost(void **state)
+{
+	(void)state;
+	vp_post_extint(vp, 0x31);
+	vp_process_events(vp);
+	vp_post_extint(vp, 0x30);
+	vp_post_extint(vp, 0xf8);
+	vp_process_events(vp);
+	assert_true(vp->extint_pending);
+	assert_int_equal(vp_take_extint(vp), 0x30);
+	assert_true(vp->extint_pending);
+	assert_int_equal(vp_take_extint(vp), 0x31);
+	assert_int_equal(vp_take_extint(vp), 0xf8);
+	assert_false(vp->extint_pending);
+	vp_post_extint(vp, 0x30);
+	vp_process_events(vp);
+	vp_post_event(vp, VP_EVENT_INIT);
+	vp_process_events(vp);
+	assert_false(vp->extint_pending);
+	vp_post_event(vp, VP_EVENT_EXTINT);
+	vp_process_events(vp);
+	assert_false(vp->extint_pending);
+}
+
 static void a_timer_wakes_a_halted_vp(void **state)
 {
 	(void)state;
@@ -441,6 +488,57 @@ static void messages_go_to_the_vp_that_dispatched(void **state)
 
 /* ---- Injection and deliverability ---- */
 
+static uint64_t slice_seen;
+
+static void use_up_the_slice(struct vp *running)
+{
+	slice_seen = fake.slice_end;
+	vp_post_event(running, VP_EVENT_RELOAD); /* as the home does when the time has passed */
+}
+
+static hv_status_t dispatch_for(uint64_t slice_100ns, uint32_t flags, uint64_t spec_ctrl)
+{
+	struct hv_input_dispatch_vp in = {.partition_id = child->id,
+					  .flags = flags,
+					  .time_slice = slice_100ns,
+					  .spec_ctrl = spec_ctrl};
+
+	return status_of(call(root_vp(), HVCALL_DISPATCH_VP, &in, sizeof(in), &out, sizeof(out)));
+}
+
+static void a_time_slice_ends(void **state)
+{
+	(void)state;
+	resume(0);
+	fake.run = use_up_the_slice;
+	fake.tsc = 1000;
+	assert_int_equal(dispatch_for(10000, 0, 0), HV_STATUS_SUCCESS); /* a millisecond */
+	assert_int_equal(slice_seen, 1000 + FAKE_TSC_HZ / 1000);
+	assert_int_equal(fake.slice_end, 0);
+	assert_int_equal(out.dispatch_state, HV_VP_DISPATCH_STATE_READY);
+	assert_int_equal(out.dispatch_event, HV_VP_DISPATCH_EVENT_INVALID);
+	for (uint32_t i = 0; i < 2; i++) { /* no limit, and one that is none */
+		assert_int_equal(dispatch_for(i ? UINT64_MAX : 0, 0, 0), HV_STATUS_SUCCESS);
+		assert_int_equal(slice_seen, 0);
+	}
+	fake.run = NULL;
+}
+
+static void the_caller_chooses_its_speculation_control(void **state)
+{
+	const uint32_t set = HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL;
+
+	(void)state;
+	resume(0);
+	assert_int_equal(dispatch_for(0, set, 5), HV_STATUS_SUCCESS);
+	assert_int_equal(fake.spec_ctrl, 5);
+	assert_int_equal(dispatch_for(0, 0, 1), HV_STATUS_SUCCESS);
+	assert_int_equal(fake.spec_ctrl, 5);
+	assert_int_equal(dispatch_for(0, set, 8), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(fake.spec_ctrl, 5);
+	expect_register_dispatch(child->id, set, HV_STATUS_INVALID_PARAMETER);
+}
+
 static void dispatch_takes_vectors_from_the_register_page(void **state)
 {
 	struct hv_vp_register_page *page = vp->register_page;
@@ -570,6 +668,7 @@ int main(void)
 		T(an_event_during_the_halt_is_not_lost),
 		T(masked_halts_need_an_nmi),
 		T(a_halt_with_something_pending_ends_at_once),
+		T(no_vector_of_a_pic_is_lost), T(an_event_of_the_parent_wakes_a_halted_vp),
 		T(a_timer_wakes_a_halted_vp),
 		T(a_suspended_vp_is_not_signalled),
 		T(events_that_need_no_dispatch_are_not_signalled),
@@ -580,6 +679,7 @@ int main(void)
 		T(a_queued_vp_can_go),
 		T(ends_of_interrupts_are_told_by_vector),
 		T(messages_go_to_the_vp_that_dispatched),
+		T(a_time_slice_ends), T(the_caller_chooses_its_speculation_control),
 		T(dispatch_takes_vectors_from_the_register_page),
 		T(a_free_slot_is_told_once),
 		T(bad_dispatches_are_refused),

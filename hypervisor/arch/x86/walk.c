@@ -101,6 +101,7 @@ uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uin
 
 		if (mode.levels == 3 && level == 3)
 			at = table + (index & 3) * 8;
+		gpa->v = at;
 		if (!plat_gpa_read(p, (gpa_t){ at }, &entry, mode.entry_bytes))
 			return fault(access, false, HV_TRANSLATE_GVA_GPA_UNMAPPED, error);
 		if (!(entry & PTE_PRESENT))
