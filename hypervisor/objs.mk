@@ -82,6 +82,8 @@ memory_fuzz_objs := $(memory_parts)
 build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/mtrr_test.c
 mtrr_test_objs := hypervisor/arch/x86/mtrr.o
+hypervisor_tests += tests/unit/walk_test.c
+walk_test_objs := hypervisor/arch/x86/walk.o hypervisor/arch/x86/insn.o
 hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
 hypervisor_tests += tests/unit/svm_regs_test.c

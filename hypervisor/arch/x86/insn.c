@@ -134,7 +134,7 @@ static const struct form forms[] = {
 
 bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 {
-	uint8_t bytes[INSN_MAX + 8] = { 0 }; /* zeros behind a short fetch: no read past the end */
+	uint8_t bytes[INSN_MAX + 3] = { 0 }; /* zeros behind a short fetch, as far as modrm_length() looks */
 	uint32_t count = insn_fetch(vcpu, bytes);
 	unsigned int bits = vendor_code_bits(vcpu), length;
 	struct prefixes p = prefixes_of(bytes, count, bits);
@@ -162,8 +162,10 @@ bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 		length = p.count + 1u;
 		length += modrm_length(at + 1, bits == 64 ? 64 : ((bits == 16) != p.address_size) ? 16 : 32);
 		if (forms[i].immediate) {
-			memcpy(&access->immediate, bytes + length, 4);
 			length += 4;
+			if (length > count)
+				return false;
+			memcpy(&access->immediate, bytes + length - 4, 4);
 		}
 		access->length = (uint8_t)length;
 		return length <= count;

@@ -1,0 +1,444 @@
+/*
+ * hypervisor/arch/x86/walk.c and insn.c: what a guest's page tables and its bytes at RIP mean, in every mode. Both read what a
+ * guest may change at any time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/insn.h"
+#include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/arch/x86/walk.h"
+#include "hypervisor/home.h"
+#include "hypervisor/run.h"
+
+#define PAGES	16u
+#define PRESENT 1ull
+#define WRITE	2ull
+#define USER	4ull
+#define ACCESSED 0x20ull
+#define DIRTY	0x40ull
+#define LARGE	0x80ull
+#define NX	(1ull << 63)
+#define ALL	(PRESENT | WRITE | USER)
+
+static uint8_t ram[PAGES][PAGE_SIZE];
+static bool read_only[PAGES];
+static struct partition partition;
+static struct vp vp = { .partition = &partition };
+static struct vcpu vcpu = { .vp = &vp };
+static uint64_t cr0, cr3, cr4, efer;
+static unsigned int bits;
+
+bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+{
+	(void)p;
+	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v)
+		return false;
+	memcpy(to, &ram[0][0] + gpa.v, size);
+	return true;
+}
+
+bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
+{
+	(void)p;
+	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v || read_only[gpa.v >> PAGE_SHIFT])
+		return false;
+	memcpy(&ram[0][0] + gpa.v, from, size);
+	return true;
+}
+
+uint64_t vendor_get_cr(const struct vcpu *v, unsigned int index)
+{
+	(void)v;
+	return index == 0 ? cr0 : index == 3 ? cr3 : cr4;
+}
+
+uint64_t vendor_get_efer(const struct vcpu *v)
+{
+	(void)v;
+	return efer;
+}
+
+uint64_t vendor_linear_rip(const struct vcpu *v)
+{
+	return v->rip;
+}
+
+unsigned int vendor_code_bits(const struct vcpu *v)
+{
+	(void)v;
+	return bits;
+}
+
+const void *gpa_peek(struct partition *p, uint64_t gpn)
+{
+	(void)p;
+	return gpn < PAGES ? ram[gpn] : NULL;
+}
+
+uint64_t gpa_generation(const struct partition *p)
+{
+	(void)p;
+	return 1;
+}
+
+void run_leave_guest(struct vcpu *v)
+{
+	(void)v;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(ram, 0, sizeof(ram));
+	memset(read_only, 0, sizeof(read_only));
+	vcpu.rip = 0;
+	cr0 = CR0_PE;
+	cr3 = cr4 = efer = 0;
+	bits = 64;
+	return 0;
+}
+
+static void set8(uint64_t table, unsigned int index, uint64_t entry)
+{
+	memcpy(&ram[table][index * 8], &entry, 8);
+}
+
+static uint64_t get8(uint64_t table, unsigned int index)
+{
+	uint64_t entry;
+
+	memcpy(&entry, &ram[table][index * 8], 8);
+	return entry;
+}
+
+static void set4(uint64_t table, unsigned int index, uint32_t entry)
+{
+	memcpy(&ram[table][index * 4], &entry, 4);
+}
+
+static uint32_t error;
+
+static uint32_t walk(uint64_t gva, uint32_t access, uint64_t *gpa)
+{
+	gpa_t found = { 0 };
+	uint32_t code;
+
+	error = 0;
+	code = walk_gva(&vcpu, (gva_t){ gva }, access, &found, &error);
+	*gpa = found.v;
+	return code;
+}
+
+static void expect(uint64_t gva, uint32_t access, uint64_t wanted)
+{
+	uint64_t gpa;
+
+	assert_int_equal(walk(gva, access, &gpa), HV_TRANSLATE_GVA_SUCCESS);
+	assert_int_equal(gpa, wanted);
+}
+
+static void expect_fault(uint64_t gva, uint32_t access, uint32_t code, uint32_t wanted_error)
+{
+	uint64_t gpa;
+
+	assert_int_equal(walk(gva, access, &gpa), code);
+	assert_int_equal(error, wanted_error);
+}
+
+/* Tables of `levels` in pages 1, 2 …, all at index 3, one page below the last: 0xabc000. */
+static void long_mode(unsigned int levels, uint64_t rights)
+{
+	cr0 = CR0_PE | CR0_PG | CR0_WP;
+	efer = EFER_LME | EFER_LMA | EFER_NXE;
+	cr4 = CR4_PAE | (levels == 5 ? CR4_LA57 : 0);
+	cr3 = 1 << PAGE_SHIFT;
+	for (unsigned int i = 1; i < levels; i++)
+		set8(i, 3, (uint64_t)(i + 1) << PAGE_SHIFT | ALL);
+	set8(levels, 3, 0xabc000 | rights);
+}
+
+#define AT_3_4 (3ull << 39 | 3ull << 30 | 3ull << 21 | 3ull << 12)
+#define AT_3_5 (3ull << 48 | AT_3_4)
+
+static void without_paging_addresses_are_what_they_are(void **state)
+{
+	(void)state;
+	expect(0x12345678, WALK_WRITE, 0x12345678);
+	expect(0x1fffff000, 0, 0xfffff000); /* 32 bits of them */
+}
+
+static void four_and_five_levels(void **state)
+{
+	(void)state;
+	long_mode(4, ALL);
+	expect(AT_3_4 | 0x123, WALK_WRITE | WALK_USER | WALK_FETCH, 0xabc123);
+	expect_fault(AT_3_4 + 0x1000, 0, HV_TRANSLATE_GVA_PAGE_NOT_PRESENT, 0);
+	setup(state);
+	long_mode(5, ALL);
+	expect(AT_3_5 | 0x123, WALK_WRITE | WALK_USER | WALK_FETCH, 0xabc123);
+	expect_fault(AT_3_4, 0, HV_TRANSLATE_GVA_PAGE_NOT_PRESENT, 0);
+}
+
+static void large_pages(void **state)
+{
+	(void)state;
+	long_mode(4, ALL);
+	set8(3, 3, 0x40000000 | LARGE | ALL);
+	expect(AT_3_4 | 0x123, 0, 0x40003123);
+	set8(2, 3, 0x80000000 | LARGE | ALL);
+	expect(AT_3_4 | 0x123, 0, 0x80603123);
+	set8(1, 3, 2 << PAGE_SHIFT | LARGE | ALL); /* no such size: not a leaf */
+	expect(AT_3_4 | 0x123, 0, 0x80603123);
+}
+
+static void pae(void **state)
+{
+	(void)state;
+	cr0 = CR0_PE | CR0_PG;
+	cr4 = CR4_PAE;
+	cr3 = 0x1020; /* 32-byte aligned */
+	set8(1, 4 + 3, 2 << PAGE_SHIFT | PRESENT); /* no rights in these */
+	set8(2, 3, 3 << PAGE_SHIFT | ALL);
+	set8(3, 3, 0xabc000 | ALL | NX);
+	expect(3ull << 30 | 3 << 21 | 3 << 12 | 0x123, WALK_WRITE | WALK_USER, 0xabc123);
+	efer = EFER_NXE;
+	expect_fault(3ull << 30 | 3 << 21 | 3 << 12, WALK_FETCH, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x11);
+	assert_int_equal(get8(1, 4 + 3), 2 << PAGE_SHIFT | PRESENT);
+	expect(3ull << 30 | 3 << 21 | 3 << 12, WALK_SET_BITS, 0xabc000);
+	assert_int_equal(get8(1, 4 + 3), 2 << PAGE_SHIFT | PRESENT); /* nor are they marked */
+}
+
+static void two_levels(void **state)
+{
+	(void)state;
+	cr0 = CR0_PE | CR0_PG;
+	cr3 = 1 << PAGE_SHIFT;
+	set4(1, 3, 2 << PAGE_SHIFT | ALL);
+	set4(2, 3, 0xabc000 | ALL);
+	expect(3 << 22 | 3 << 12 | 0x123, WALK_WRITE | WALK_USER, 0xabc123);
+	set4(1, 4, 0x40000000 | 5 << 13 | (uint32_t)(LARGE | ALL));
+	expect_fault(4 << 22, 0, HV_TRANSLATE_GVA_GPA_UNMAPPED, 0); /* without PSE it is a table, where there is no memory */
+	cr4 = CR4_PSE;
+	expect(4 << 22 | 0x12345, 0, 5ull << 32 | 0x40012345);
+}
+
+static void rights_of_all_levels_count(void **state)
+{
+	(void)state;
+	long_mode(4, PRESENT | WRITE);
+	expect(AT_3_4, WALK_WRITE, 0xabc000);
+	expect_fault(AT_3_4, WALK_USER, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x5);
+	long_mode(4, ALL);
+	set8(2, 3, 3 << PAGE_SHIFT | PRESENT | USER | NX);
+	expect(AT_3_4, WALK_USER, 0xabc000);
+	expect_fault(AT_3_4, WALK_USER | WALK_WRITE, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x7);
+	expect_fault(AT_3_4, WALK_WRITE, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x3);
+	expect_fault(AT_3_4, WALK_FETCH, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x11);
+	cr0 &= ~CR0_WP;
+	expect(AT_3_4, WALK_WRITE, 0xabc000); /* the supervisor may then */
+	expect_fault(AT_3_4, WALK_USER | WALK_WRITE, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x7);
+	efer &= ~EFER_NXE;
+	expect(AT_3_4, WALK_FETCH, 0xabc000);
+}
+
+static void entries_are_marked_when_asked(void **state)
+{
+	(void)state;
+	long_mode(4, ALL);
+	expect(AT_3_4, WALK_WRITE, 0xabc000);
+	assert_int_equal(get8(4, 3), 0xabc000 | ALL);
+	expect(AT_3_4, WALK_SET_BITS, 0xabc000);
+	assert_int_equal(get8(1, 3), 2 << PAGE_SHIFT | ALL | ACCESSED);
+	assert_int_equal(get8(4, 3), 0xabc000 | ALL | ACCESSED);
+	expect(AT_3_4, WALK_SET_BITS | WALK_WRITE, 0xabc000);
+	assert_int_equal(get8(3, 3), 4 << PAGE_SHIFT | ALL | ACCESSED);
+	assert_int_equal(get8(4, 3), 0xabc000 | ALL | ACCESSED | DIRTY);
+	long_mode(4, PRESENT | USER); /* a refused access marks no leaf */
+	expect_fault(AT_3_4, WALK_SET_BITS | WALK_WRITE, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x3);
+	assert_int_equal(get8(4, 3), 0xabc000 | PRESENT | USER);
+}
+
+/* The address is then that of the entry. */
+static void tables_that_cannot_be_reached(void **state)
+{
+	uint64_t gpa;
+
+	(void)state;
+	long_mode(4, ALL);
+	set8(2, 3, 0x7000000 | ALL);
+	assert_int_equal(walk(AT_3_4, 0, &gpa), HV_TRANSLATE_GVA_GPA_UNMAPPED);
+	assert_int_equal(gpa, 0x7000018);
+	long_mode(4, ALL);
+	read_only[4] = true;
+	expect(AT_3_4, WALK_WRITE, 0xabc000);
+	assert_int_equal(walk(AT_3_4, WALK_SET_BITS, &gpa), HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS);
+	assert_int_equal(gpa, 0x4018);
+	cr3 = UINT64_MAX;
+	assert_int_equal(walk(AT_3_4, 0, &gpa), HV_TRANSLATE_GVA_GPA_UNMAPPED);
+}
+
+static void any_tables_end_a_walk(void **state)
+{
+	static const uint64_t modes[] = { 0, CR4_PSE, CR4_PAE, CR4_PAE | CR4_LA57 };
+	uint64_t gpa;
+
+	srand(1);
+	for (unsigned int i = 0; i < 20000; i++) {
+		setup(state);
+		for (unsigned int word = 0; word < 64; word++) /* many of them point to each other */
+			set8((unsigned int)rand() % PAGES, (unsigned int)rand() % 512,
+			     ((uint64_t)rand() % (PAGES + 1)) << PAGE_SHIFT | ((uint64_t)rand() & 0xfff) | PRESENT |
+				     (uint64_t)(rand() & 1) << 63);
+		cr0 = CR0_PE | CR0_PG | (rand() & 1 ? CR0_WP : 0);
+		cr4 = modes[i % 4];
+		efer = (i & 2 && i & 8 ? EFER_LMA : 0) | (rand() & 1 ? EFER_NXE : 0);
+		cr3 = (uint64_t)rand() % PAGES << PAGE_SHIFT;
+		(void)walk((uint64_t)rand() << 32 | (uint64_t)rand(), (uint32_t)rand() & 15, &gpa);
+	}
+}
+
+/* ---- instructions ---- */
+
+static struct insn_access access;
+
+/* The bytes at RIP, at the end of what there is of memory, so that nothing behind them can be read. */
+static bool decode(unsigned int code_bits, const uint8_t *bytes, uint32_t length)
+{
+	vcpu.rip = sizeof(ram) - length;
+	memcpy(&ram[0][0] + vcpu.rip, bytes, length);
+	bits = code_bits;
+	return insn_decode_access(&vcpu, &access);
+}
+
+#define DECODE(code_bits, ...) decode(code_bits, (const uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
+
+static void moves_are_decoded(void **state)
+{
+	(void)state;
+	assert_true(DECODE(64, 0x44, 0x89, 0x88, 1, 2, 3, 4)); /* mov [rax+4030201], r9d */
+	assert_true(access.write && !access.read && access.size == 4);
+	assert_int_equal(access.gpr, 9);
+	assert_int_equal(access.length, 7);
+	assert_true(DECODE(64, 0x8b, 0x4c, 0x24, 8)); /* mov ecx, [rsp+8] */
+	assert_true(access.read && !access.write);
+	assert_int_equal(access.gpr, 1);
+	assert_int_equal(access.length, 4);
+	assert_true(DECODE(32, 0xc7, 0x05, 0, 3, 0xe0, 0xfe, 0x78, 0x56, 0x34, 0x12)); /* mov [fee00300], 12345678 */
+	assert_true(access.has_immediate && access.write);
+	assert_int_equal(access.immediate, 0x12345678);
+	assert_int_equal(access.length, 10);
+	assert_true(DECODE(16, 0x66, 0x89, 0x46, 2)); /* mov [bp+2], eax */
+	assert_int_equal(access.length, 4);
+	assert_true(DECODE(16, 0x66, 0x67, 0x89, 0x43, 2)); /* mov [ebx+2], eax */
+	assert_int_equal(access.length, 5);
+	assert_true(DECODE(64, 0xa1, 1, 2, 3, 4, 5, 6, 7, 8));
+	assert_int_equal(access.length, 9);
+	assert_true(DECODE(64, 0x87, 0x07)); /* xchg */
+	assert_true(access.read && access.write && access.operation == INSN_EXCHANGE);
+	assert_true(DECODE(64, 0xf0, 0x21, 0x04, 0x25, 1, 2, 3, 4)); /* lock and [4030201], eax */
+	assert_true(access.operation == INSN_AND);
+	assert_int_equal(access.length, 8);
+}
+
+static void other_sizes_and_forms_are_refused(void **state)
+{
+	(void)state;
+	assert_false(DECODE(64, 0x48, 0x89, 0x00)); /* 64 bits */
+	assert_false(DECODE(64, 0x66, 0x89, 0x00));
+	assert_false(DECODE(16, 0x89, 0x00));
+	assert_false(DECODE(64, 0x88, 0x00));
+	assert_false(DECODE(64, 0x0f, 0xb6, 0x00));
+	assert_false(DECODE(64, 0x89));
+	assert_false(DECODE(64, 0x66));
+}
+
+static void what_is_cut_off_is_refused(void **state)
+{
+	static const uint8_t whole[] = { 0x67, 0x42, 0xc7, 0x84, 0x25, 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	(void)state;
+	assert_true(decode(64, whole, sizeof(whole)));
+	assert_int_equal(access.length, sizeof(whole));
+	for (uint32_t length = 0; length < sizeof(whole); length++)
+		assert_false(decode(64, whole, length));
+}
+
+/* Longer than any instruction may be, with the opcode last: nothing behind the bytes is looked at. */
+static void prefixes_without_an_end(void **state)
+{
+	uint8_t bytes[INSN_MAX];
+
+	(void)state;
+	for (uint32_t prefixes = 0; prefixes <= INSN_MAX; prefixes++) {
+		memset(bytes, 0x2e, sizeof(bytes));
+		if (prefixes < INSN_MAX)
+			bytes[prefixes] = 0xc7;
+		if (prefixes + 1 < INSN_MAX)
+			memset(bytes + prefixes + 1, 0x84, INSN_MAX - prefixes - 1);
+		assert_int_equal(decode(64, bytes, sizeof(bytes)), prefixes + 11 <= INSN_MAX);
+	}
+}
+
+static void any_bytes_are_decoded_or_refused(void **state)
+{
+	static const unsigned int modes[] = { 16, 32, 64 };
+	uint8_t bytes[INSN_MAX];
+
+	(void)state;
+	srand(1);
+	for (unsigned int i = 0; i < 200000; i++) {
+		uint32_t length = (uint32_t)rand() % (INSN_MAX + 1);
+
+		for (uint32_t at = 0; at < length; at++)
+			bytes[at] = rand() % 3 ? (uint8_t)rand() : (uint8_t[]){ 0x66, 0xc7, 0x89, 0x84, 0x41 }[rand() % 5];
+		if (decode(modes[i % 3], bytes, length))
+			assert_in_range(access.length, 2, length);
+	}
+}
+
+static void lengths_with_prefixes(void **state)
+{
+	static const uint8_t code[] = { 0x2e, 0x66, 0x0f, 0xa2, 0x0f, 0xa2, 0xf3, 0xf4 };
+
+	(void)state;
+	memcpy(ram[3], code, sizeof(code));
+	vcpu.rip = 3 << PAGE_SHIFT;
+	assert_int_equal(insn_length(&vcpu, 0xa20f), 4);
+	vcpu.rip += 4;
+	assert_int_equal(insn_length(&vcpu, 0xa20f), 2);
+	vcpu.rip += 2;
+	assert_int_equal(insn_halt_length(&vcpu), 2);
+}
+
+#define T(test) cmocka_unit_test_setup(test, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(without_paging_addresses_are_what_they_are),
+		T(four_and_five_levels),
+		T(large_pages),
+		T(pae),
+		T(two_levels),
+		T(rights_of_all_levels_count),
+		T(entries_are_marked_when_asked),
+		T(tables_that_cannot_be_reached),
+		T(any_tables_end_a_walk),
+		T(moves_are_decoded),
+		T(other_sizes_and_forms_are_refused),
+		T(what_is_cut_off_is_refused),
+		T(prefixes_without_an_end),
+		T(any_bytes_are_decoded_or_refused),
+		T(lengths_with_prefixes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
