@@ -53,5 +53,7 @@ bool ram_touch(struct partition *p, uint64_t gpn, uint32_t access);
  * Verifies the invariants of docs/design/memory.md; prints the one that does not hold and aborts.
  */
 void ram_check(void);
+/* How a unit test ends: ram_check(), ram_shutdown(). */
+int ram_end_test(void **state);
 
 #endif

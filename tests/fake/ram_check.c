@@ -230,3 +230,11 @@ void ram_check(void)
 	tlbs();
 	free(found);
 }
+
+int ram_end_test(void **state)
+{
+	(void)state;
+	ram_check();
+	ram_shutdown();
+	return 0;
+}

@@ -28,14 +28,6 @@ static int boot(void **state)
 	return 0;
 }
 
-static int check(void **state)
-{
-	(void)state;
-	ram_check();
-	ram_shutdown();
-	return 0;
-}
-
 /* What p sees at the beginning of a page; 0: nothing. */
 static char seen_by(struct partition *p, uint64_t gpn)
 {
@@ -330,7 +322,7 @@ static void test_more_than_a_page_of_records(void **state)
 	assert_int_equal(plat_pool_count(child), 16);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, boot, check)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, boot, ram_end_test)
 
 int main(void)
 {

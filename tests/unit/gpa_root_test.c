@@ -41,14 +41,6 @@ static int boot_large(void **state)
 	return 0;
 }
 
-static int check(void **state)
-{
-	(void)state;
-	ram_check();
-	ram_shutdown();
-	return 0;
-}
-
 static enum gpa_fault fault(uint64_t gpn)
 {
 	return gpa_fault(&ram_root, (gpa_t){gpn << PAGE_SHIFT}, HV_MAP_GPA_WRITABLE);
@@ -256,8 +248,8 @@ static void test_deposit_of_mapped_page(void **state)
 	assert_true(plat_gpa_writable(&ram_root, 0x200));
 }
 
-#define SMALL(f) cmocka_unit_test_setup_teardown(f, boot_small, check)
-#define LARGE(f) cmocka_unit_test_setup_teardown(f, boot_large, check)
+#define SMALL(f) cmocka_unit_test_setup_teardown(f, boot_small, ram_end_test)
+#define LARGE(f) cmocka_unit_test_setup_teardown(f, boot_large, ram_end_test)
 
 int main(void)
 {

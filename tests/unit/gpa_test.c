@@ -27,14 +27,6 @@ static int boot(void **state)
 	return 0;
 }
 
-static int check(void **state)
-{
-	(void)state;
-	ram_check();
-	ram_shutdown();
-	return 0;
-}
-
 static hv_status_t map(uint64_t gpn, uint64_t source, uint32_t flags)
 {
 	return plat_gpa_map(child, gpn, &ram_root, source, flags, false);
@@ -498,7 +490,7 @@ static void test_create_without_pages(void **state)
 	assert_int_equal(plat_pool_count(other), 1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, boot, check)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, boot, ram_end_test)
 
 int main(void)
 {

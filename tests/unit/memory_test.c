@@ -17,14 +17,6 @@ static int boot(void **state)
 	return 0;
 }
 
-static int check(void **state)
-{
-	(void)state;
-	ram_check();
-	ram_shutdown();
-	return 0;
-}
-
 static void test_lookup(void **state)
 {
 	(void)state;
@@ -218,7 +210,7 @@ static void test_claim_counts_all_or_none(void **state)
 	memory_unlock();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, boot, check)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, boot, ram_end_test)
 
 int main(void)
 {
