@@ -74,13 +74,10 @@ static void handle_cpuid(struct vcpu *vcpu, const struct intercept *intercept)
 	vendor_skip(vcpu, intercept->length);
 }
 
-static void handle_msr_read(struct vcpu *vcpu, const struct intercept *intercept)
+static void end_msr_access(struct vcpu *vcpu, const struct intercept *intercept, enum access_result result)
 {
-	uint64_t value = 0;
-
-	switch (msr_read(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], &value)) {
+	switch (result) {
 	case ACCESS_OK:
-		vcpu_set_edx_eax(vcpu, value);
 		vendor_skip(vcpu, intercept->length);
 		break;
 	case ACCESS_FAULT:
@@ -92,19 +89,19 @@ static void handle_msr_read(struct vcpu *vcpu, const struct intercept *intercept
 	}
 }
 
+static void handle_msr_read(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint64_t value = 0;
+	enum access_result result = msr_read(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], &value);
+
+	if (result == ACCESS_OK)
+		vcpu_set_edx_eax(vcpu, value);
+	end_msr_access(vcpu, intercept, result);
+}
+
 static void handle_msr_write(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	switch (msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu))) {
-	case ACCESS_OK:
-		vendor_skip(vcpu, intercept->length);
-		break;
-	case ACCESS_FAULT:
-		protection_fault(vcpu);
-		break;
-	case ACCESS_PARENT:
-		message_msr(vcpu, intercept);
-		break;
-	}
+	end_msr_access(vcpu, intercept, msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu)));
 }
 
 /* The guest's vector registers are in the processor all the time: the hypervisor itself uses none. */
