@@ -124,7 +124,8 @@ static uint32_t crc_by_table(uint32_t crc, const uint8_t *p, size_t length)
 	return crc;
 }
 
-__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t crc, const uint8_t *p, size_t length)
+__attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t crc, const uint8_t *p,
+								     size_t length)
 {
 	uint64_t wide = crc;
 
@@ -143,8 +144,8 @@ __attribute__((target("sse4.2"))) static uint32_t crc_by_instruction(uint32_t cr
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t length)
 {
-	return __builtin_cpu_supports("sse4.2") ? ~crc_by_instruction(~crc, data, length) :
-						  ~crc_by_table(~crc, data, length);
+	return __builtin_cpu_supports("sse4.2") ? ~crc_by_instruction(~crc, data, length)
+						: ~crc_by_table(~crc, data, length);
 }
 
 bool is_all_zero(const void *data, size_t length)
@@ -234,7 +235,12 @@ int utf16_to_utf8(const uint8_t *in, size_t units, bool big_endian, char *out, s
 static uint32_t get_utf8(const char **text)
 {
 	const uint8_t *p = (const uint8_t *)*text;
-	unsigned extra = p[0] < 0x80 ? 0 : p[0] < 0xc2 ? 9 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : p[0] < 0xf5 ? 3 : 9;
+	unsigned extra = p[0] < 0x80   ? 0
+			 : p[0] < 0xc2 ? 9
+			 : p[0] < 0xe0 ? 1
+			 : p[0] < 0xf0 ? 2
+			 : p[0] < 0xf5 ? 3
+				       : 9;
 	uint32_t c = extra ? p[0] & (0x3f >> extra) : p[0];
 	unsigned i;
 

@@ -14,8 +14,8 @@ static void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
 	}
 }
 
-uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length, struct iovec *out,
-		   unsigned capacity, unsigned *out_count)
+uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length,
+		   struct iovec *out, unsigned capacity, unsigned *out_count)
 {
 	uint64_t taken = 0;
 	unsigned i;
@@ -26,8 +26,8 @@ uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint6
 
 		n = min_u64(n, length - taken);
 		if (n) {
-			out[(*out_count)++] =
-				(struct iovec){.iov_base = (uint8_t *)iov[i].iov_base + skip, .iov_len = n};
+			out[(*out_count)++] = (struct iovec){
+				.iov_base = (uint8_t *)iov[i].iov_base + skip, .iov_len = n};
 		}
 		skip -= min_u64(skip, iov[i].iov_len);
 		taken += n;
@@ -44,8 +44,8 @@ static void iov_zero(const struct iovec *iov, unsigned count)
 	}
 }
 
-int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t length, bool wait, struct extent *extent,
-	      struct layer **layer)
+int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t length, bool wait,
+	      struct extent *extent, struct layer **layer)
 {
 	unsigned i;
 
@@ -75,7 +75,8 @@ int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t lengt
 
 #define SLICE_IOVS 64
 
-int chain_read(struct disk *disk, unsigned first, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset)
+int chain_read(struct disk *disk, unsigned first, struct iovec *iov, unsigned count,
+	       uint64_t length, uint64_t offset)
 {
 	while (length) {
 		struct iovec slice[SLICE_IOVS];
@@ -111,8 +112,8 @@ bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t lengt
 }
 
 /* Whole sectors where the layer differs from its parents; any bytes elsewhere. */
-static int write_some(struct layer *layer, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset,
-		      uint64_t *written)
+static int write_some(struct layer *layer, struct iovec *iov, unsigned count, uint64_t length,
+		      uint64_t offset, uint64_t *written)
 {
 	struct iovec slice[SLICE_IOVS];
 	struct extent extent;
@@ -125,7 +126,8 @@ static int write_some(struct layer *layer, struct iovec *iov, unsigned count, ui
 	}
 	taken = iov_slice(iov, count, 0, extent.length, slice, SLICE_IOVS, &n);
 	if (layer->type == DISK_DIFFERENCING && taken < extent.length) {
-		taken = iov_slice(iov, count, 0, round_down(taken, layer->sector_size), slice, SLICE_IOVS, &n);
+		taken = iov_slice(iov, count, 0, round_down(taken, layer->sector_size), slice,
+				  SLICE_IOVS, &n);
 	}
 	r = taken ? file_writev(&layer->file, slice, n, extent.file_offset) : -EINVAL;
 	if (!r) {
@@ -136,9 +138,11 @@ static int write_some(struct layer *layer, struct iovec *iov, unsigned count, ui
 	return r;
 }
 
-/* Less than a sector: merged with what the chain holds, if the layer does not have the sector yet. */
-static int write_edge(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov, unsigned count,
-		      uint64_t length, uint64_t offset)
+/*
+ * Less than a sector: merged with what the chain holds, if the layer does not have the sector yet.
+ */
+static int write_edge(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov,
+		      unsigned count, uint64_t length, uint64_t offset)
 {
 	uint64_t start = round_down(offset, layer->sector_size), written;
 	uint8_t sector[4096];
@@ -165,8 +169,8 @@ static int write_edge(struct disk *disk, struct layer *layer, unsigned index, st
 	return r;
 }
 
-int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov, unsigned count,
-		uint64_t length, uint64_t offset)
+int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov,
+		unsigned count, uint64_t length, uint64_t offset)
 {
 	struct iovec gathered;
 	uint8_t sector[4096];
@@ -175,7 +179,8 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 		uint64_t in_sector = offset % layer->sector_size, n = length;
 		int r;
 
-		if (write_needs_care(layer, offset, length) && (in_sector || length < layer->sector_size)) {
+		if (write_needs_care(layer, offset, length) &&
+		    (in_sector || length < layer->sector_size)) {
 			n = min_u64(length, layer->sector_size - in_sector);
 			r = write_edge(disk, layer, index, iov, count, n, offset);
 		} else {
@@ -189,7 +194,8 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 				struct iovec piece;
 
 				for (n = 0; n < layer->sector_size; n += piece.iov_len) {
-					iov_slice(iov, count, n, layer->sector_size - n, &piece, 1, &pieces);
+					iov_slice(iov, count, n, layer->sector_size - n, &piece, 1,
+						  &pieces);
 					memcpy(p + n, piece.iov_base, piece.iov_len);
 				}
 				gathered = (struct iovec){.iov_base = sector, .iov_len = n};
@@ -206,7 +212,8 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 	return 0;
 }
 
-static int write_zeros(struct disk *disk, struct layer *layer, unsigned index, uint64_t length, uint64_t offset)
+static int write_zeros(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
+		       uint64_t offset)
 {
 	static const uint8_t zeros[65536];
 	int r = 0;
@@ -227,7 +234,8 @@ static uint64_t to_block_end(const struct layer *layer, uint64_t offset)
 	return layer->block_size ? layer->block_size - offset % layer->block_size : UINT64_MAX;
 }
 
-int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length, uint64_t offset)
+int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
+	       uint64_t offset)
 {
 	while (length) {
 		struct extent extent;
@@ -240,11 +248,14 @@ int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t 
 		}
 		layer_io_end(from, &extent);
 		done = extent.length;
-		if (extent.kind != EXTENT_ZERO || done < min_u64(length, to_block_end(layer, offset))) {
+		if (extent.kind != EXTENT_ZERO ||
+		    done < min_u64(length, to_block_end(layer, offset))) {
 			r = layer->format->trim(layer, offset, length, &done);
 			if (r == -EOPNOTSUPP) {
 				done = extent.length;
-				r = extent.kind == EXTENT_ZERO ? 0 : write_zeros(disk, layer, index, done, offset);
+				r = extent.kind == EXTENT_ZERO
+					    ? 0
+					    : write_zeros(disk, layer, index, done, offset);
 			}
 		}
 		if (r) {
@@ -256,7 +267,8 @@ int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t 
 	return 0;
 }
 
-int chain_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset)
+int chain_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
+		uint64_t offset)
 {
 	if (atomic_load(&disk->merging)) {
 		return merge_write(disk, iov, count, length, offset);

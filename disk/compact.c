@@ -1,4 +1,7 @@
-/* Changes of a whole file's layout: compact and resize. The handle is used by nobody else meanwhile. */
+/*
+ * Changes of a whole file's layout: compact and resize. The handle is used by nobody else
+ * meanwhile.
+ */
 #include "disk/internal.h"
 
 #include <stdlib.h>
@@ -9,7 +12,8 @@ static int report_progress(const struct disk_progress *progress, uint64_t done, 
 }
 
 /* Is this block there, and all zeros, over parents that read as zeros as well? */
-static int block_is_zero(struct disk *disk, uint64_t offset, uint64_t length, uint8_t *buffer, bool *zero)
+static int block_is_zero(struct disk *disk, uint64_t offset, uint64_t length, uint8_t *buffer,
+			 bool *zero)
 {
 	struct layer *top = disk_top(disk), *from;
 	struct extent extent;
@@ -21,7 +25,8 @@ static int block_is_zero(struct disk *disk, uint64_t offset, uint64_t length, ui
 	for (at = 0; at < length && *zero && !r; at += extent.length) {
 		struct iovec iov;
 
-		r = chain_map(disk, 0, offset + at, min_u64(length - at, DISK_MIB), true, &extent, &from);
+		r = chain_map(disk, 0, offset + at, min_u64(length - at, DISK_MIB), true, &extent,
+			      &from);
 		if (r || extent.kind == EXTENT_ZERO) {
 			continue;
 		}
@@ -35,7 +40,8 @@ static int block_is_zero(struct disk *disk, uint64_t offset, uint64_t length, ui
 	return r;
 }
 
-static int free_zero_blocks(struct disk *disk, const struct disk_progress *progress, struct disk_error *error)
+static int free_zero_blocks(struct disk *disk, const struct disk_progress *progress,
+			    struct disk_error *error)
 {
 	struct layer *top = disk_top(disk);
 	uint8_t *buffer = malloc(DISK_MIB);
@@ -58,7 +64,9 @@ static int free_zero_blocks(struct disk *disk, const struct disk_progress *progr
 	}
 	free(buffer);
 	r = r ? r : top->format->flush(top);
-	return r ? error_set(error, r, "%s: looking for blocks of zeros: %s", top->file.path, strerror(-r)) : 0;
+	return r ? error_set(error, r, "%s: looking for blocks of zeros: %s", top->file.path,
+			     strerror(-r))
+		 : 0;
 }
 
 int disk_compact(struct disk *disk, const struct disk_progress *progress, struct disk_error *error)
@@ -71,16 +79,19 @@ int disk_compact(struct disk *disk, const struct disk_progress *progress, struct
 		return error_set(error, -EROFS, "%s: opened read-only", top->file.path);
 	}
 	if (top->type == DISK_FIXED) {
-		return error_set(error, -EINVAL, "%s: a fixed disk keeps its size; convert it to a dynamic one",
+		return error_set(error, -EINVAL,
+				 "%s: a fixed disk keeps its size; convert it to a dynamic one",
 				 top->file.path);
 	}
-	r = top->format->id == DISK_FORMAT_VHD && top->type == DISK_DIFFERENCING ?
-		    0 : /* the format cannot say "zeros" over a parent */
+	r = top->format->id == DISK_FORMAT_VHD && top->type == DISK_DIFFERENCING
+		    ? 0
+		    : /* the format cannot say "zeros" over a parent */
 		    free_zero_blocks(disk, progress, error);
 	while (!r) {
 		r = top->format->compact(top, &moved);
 		if (r) {
-			return error_set(error, r, "%s: moving blocks: %s", top->file.path, strerror(-r));
+			return error_set(error, r, "%s: moving blocks: %s", top->file.path,
+					 strerror(-r));
 		}
 		if (!moved) {
 			break;
@@ -119,7 +130,8 @@ static int shrink(struct disk *disk, uint64_t size, bool discard, struct disk_er
 	int r = discard ? 0 : holds_data(disk, size, &data);
 
 	if (!r && data) {
-		return error_set(error, -ENOTEMPTY, "%s: there is data beyond the new end; --force discards it",
+		return error_set(error, -ENOTEMPTY,
+				 "%s: there is data beyond the new end; --force discards it",
 				 top->file.path);
 	}
 	r = r ? r : layer_trim(disk, top, 0, top->size - size, size);
@@ -136,8 +148,8 @@ int disk_resize(struct disk *disk, uint64_t size, bool discard, struct disk_erro
 		return error_set(error, -EROFS, "%s: opened read-only", top->file.path);
 	}
 	if (!size || size % top->sector_size) {
-		return error_set(error, -EINVAL, "%s: a size in whole sectors of %u bytes, please", top->file.path,
-				 top->sector_size);
+		return error_set(error, -EINVAL, "%s: a size in whole sectors of %u bytes, please",
+				 top->file.path, top->sector_size);
 	}
 	if (size == top->size) {
 		return 0;
@@ -147,9 +159,11 @@ int disk_resize(struct disk *disk, uint64_t size, bool discard, struct disk_erro
 		bool data;
 
 		r = holds_data(disk, size, &data);
-		r = r || !data ? r :
-				 error_set(error, -ENOTEMPTY, "%s: there is data beyond the new end; --force discards it",
-					   top->file.path);
+		r = r || !data
+			    ? r
+			    : error_set(error, -ENOTEMPTY,
+					"%s: there is data beyond the new end; --force discards it",
+					top->file.path);
 	}
 	return r ? r : top->format->resize(top, size, error);
 }

@@ -1,6 +1,7 @@
 /*
- * Convert: what a handle reads as goes into a new file. Several requests are under way at once; what is known or found
- * to be zeros is not written where the new file starts as zeros (all formats do).
+ * Convert: what a handle reads as goes into a new file. Several requests are under way at once;
+ * what is known or found to be zeros is not written where the new file starts as zeros (all formats
+ * do).
  */
 #include "disk/internal.h"
 
@@ -38,11 +39,13 @@ static bool next_data(const struct slot *slot, uint64_t *start, uint64_t *end)
 {
 	uint64_t at = slot->written;
 
-	while (at < slot->length && is_all_zero(slot->buffer + at, min_u64(GRAIN, slot->length - at))) {
+	while (at < slot->length &&
+	       is_all_zero(slot->buffer + at, min_u64(GRAIN, slot->length - at))) {
 		at += GRAIN;
 	}
 	*start = min_u64(at, slot->length);
-	while (at < slot->length && !is_all_zero(slot->buffer + at, min_u64(GRAIN, slot->length - at))) {
+	while (at < slot->length &&
+	       !is_all_zero(slot->buffer + at, min_u64(GRAIN, slot->length - at))) {
 		at += GRAIN;
 	}
 	*end = min_u64(at, slot->length);
@@ -97,7 +100,8 @@ static bool find_data(struct convert *c)
 		enum disk_status status;
 		uint64_t run;
 
-		c->result = disk_status(c->from, c->next, disk_size(c->from) - c->next, &status, &run);
+		c->result =
+			disk_status(c->from, c->next, disk_size(c->from) - c->next, &status, &run);
 		if (!c->result && status == DISK_STATUS_DATA) {
 			c->data_end += run;
 		} else if (!c->result) {
@@ -160,9 +164,9 @@ static int copy(struct convert *c, const struct disk_progress *progress, struct 
 	for (i = 0; i < SLOTS; i++) {
 		free(c->slots[i].buffer);
 	}
-	return c->result ? error_set(error, c->result, "%s: copying: %s", disk_top(c->to)->file.path,
-				     strerror(-c->result)) :
-			   0;
+	return c->result ? error_set(error, c->result, "%s: copying: %s",
+				     disk_top(c->to)->file.path, strerror(-c->result))
+			 : 0;
 }
 
 int disk_convert(struct disk *source, const char *path, const struct disk_create *how,
@@ -176,14 +180,14 @@ int disk_convert(struct disk *source, const char *path, const struct disk_create
 	create.size = create.size ? create.size : disk_size(source);
 	if (!create.sector_size && create.format != DISK_FORMAT_RAW) {
 		create.sector_size = disk_sector_size(source);
-		create.physical_size = create.physical_size ? create.physical_size :
-				       create.sector_size == 4096 ? 4096 :
-								    0;
+		create.physical_size = create.physical_size	    ? create.physical_size
+				       : create.sector_size == 4096 ? 4096
+								    : 0;
 	}
 	if (!c || create.size < disk_size(source)) {
 		free(c);
-		return c ? error_set(error, -EINVAL, "%s: smaller than what goes into it", path) :
-			   error_set(error, -ENOMEM, "%s: out of memory", path);
+		return c ? error_set(error, -EINVAL, "%s: smaller than what goes into it", path)
+			 : error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
 	r = disk_create(path, &create, error);
 	if (r) {

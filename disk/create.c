@@ -1,4 +1,6 @@
-/* A new file of any format: fill in what was left open, find the parent, hand over to the format. */
+/*
+ * A new file of any format: fill in what was left open, find the parent, hand over to the format.
+ */
 #include "disk/internal.h"
 
 #include <stdlib.h>
@@ -17,20 +19,25 @@ static int fill_from_parent(struct create_plan *plan, const char *path, struct d
 	const struct layer *parent = plan->parent;
 
 	if (parent->format->id == DISK_FORMAT_RAW) {
-		return error_set(error, -EINVAL, "%s: a raw file cannot be a parent; convert it first", parent->file.path);
+		return error_set(error, -EINVAL,
+				 "%s: a raw file cannot be a parent; convert it first",
+				 parent->file.path);
 	}
 	if (how->format != parent->format->id) {
-		return error_set(error, -EINVAL, "%s: its parent is a %s file, so it must be one too", path,
+		return error_set(error, -EINVAL,
+				 "%s: its parent is a %s file, so it must be one too", path,
 				 parent->format->name);
 	}
 	how->size = how->size ? how->size : parent->size;
 	how->block_size = how->block_size ? how->block_size : parent->block_size;
 	how->sector_size = how->sector_size ? how->sector_size : parent->sector_size;
 	how->physical_size = how->physical_size ? how->physical_size : parent->physical_size;
-	return how->sector_size == parent->sector_size ?
-		       0 :
-		       error_set(error, -EINVAL, "%s: its parent has sectors of %u bytes, so it must have them too", path,
-				 parent->sector_size);
+	return how->sector_size == parent->sector_size
+		       ? 0
+		       : error_set(
+				 error, -EINVAL,
+				 "%s: its parent has sectors of %u bytes, so it must have them too",
+				 path, parent->sector_size);
 }
 
 static void fill_defaults(struct disk_create *how, const char *path)
@@ -80,7 +87,8 @@ int disk_create(const char *path, const struct disk_create *how, struct disk_err
 		return error_set(error, -EINVAL, "%s: no such format", path);
 	}
 	if ((how->type == DISK_DIFFERENCING) != !!how->parent) {
-		return error_set(error, -EINVAL, "%s: a differencing disk, and no other, has a parent", path);
+		return error_set(error, -EINVAL,
+				 "%s: a differencing disk, and no other, has a parent", path);
 	}
 	if (how->parent) {
 		r = open_parent(how->parent, &plan.parent, error);

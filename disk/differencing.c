@@ -40,12 +40,14 @@ static char *path_relative(const char *from_file, const char *to_file)
 }
 
 /* Names for the locator: absolute, and relative to the child. *storage owns both. */
-int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent, char **storage,
-		struct disk_error *error)
+int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent,
+		char **storage, struct disk_error *error)
 {
-	char *absolute = file_resolve(parent->file.path), *folder = NULL, *child = NULL, *relative = NULL;
+	char *absolute = file_resolve(parent->file.path), *folder = NULL, *child = NULL,
+	     *relative = NULL;
 	const char *slash = strrchr(child_path, '/');
-	char *own_folder = slash ? strndup(child_path, (size_t)(slash - child_path) + 1) : strdup("./");
+	char *own_folder =
+		slash ? strndup(child_path, (size_t)(slash - child_path) + 1) : strdup("./");
 
 	folder = own_folder ? file_resolve(own_folder) : NULL;
 	free(own_folder);
@@ -71,9 +73,10 @@ int plan_parent(struct create_plan *plan, const char *child_path, struct layer *
 	free(child);
 	free(relative);
 	plan->parent = parent;
-	return plan->parent_relative ? 0 :
-				       error_set(error, -ENOENT, "%s: its folder, or %s, cannot be found", child_path,
-						 parent->file.path);
+	return plan->parent_relative
+		       ? 0
+		       : error_set(error, -ENOENT, "%s: its folder, or %s, cannot be found",
+				   child_path, parent->file.path);
 }
 
 static int parent_check(const struct layer *child, struct layer *parent, struct disk_error *error)
@@ -81,17 +84,19 @@ static int parent_check(const struct layer *child, struct layer *parent, struct 
 	char id[GUID_TEXT];
 
 	if (parent->format != child->format) {
-		return error_set(error, -EINVAL, "%s: its parent %s is a %s file; a parent has the child's format",
+		return error_set(error, -EINVAL,
+				 "%s: its parent %s is a %s file; a parent has the child's format",
 				 child->file.path, parent->file.path, parent->format->name);
 	}
 	if (parent->sector_size != child->sector_size) {
-		return error_set(error, -EINVAL, "%s: its parent %s has other sectors (%u bytes)", child->file.path,
-				 parent->file.path, parent->sector_size);
+		return error_set(error, -EINVAL, "%s: its parent %s has other sectors (%u bytes)",
+				 child->file.path, parent->file.path, parent->sector_size);
 	}
 	parent->format->identity(parent, id);
 	if (strcmp(id, child->parent_id) && strcmp(id, child->parent_id_2)) {
 		return error_set(error, -ESTALE,
-				 "%s: its parent %s was changed, or is another one, since the child was made; if it is "
+				 "%s: its parent %s was changed, or is another one, since the "
+				 "child was made; if it is "
 				 "right all the same: vhd rebase --force",
 				 child->file.path, parent->file.path);
 	}
@@ -142,19 +147,20 @@ static char *find_parent(const struct layer *child)
 	return path;
 }
 
-static int open_parent(struct layer *child, const struct disk_open *how, unsigned index, struct layer **parent,
-		       struct disk_error *error)
+static int open_parent(struct layer *child, const struct disk_open *how, unsigned index,
+		       struct layer **parent, struct disk_error *error)
 {
 	unsigned flags = DISK_READ_ONLY | (how->flags & (DISK_NO_LOCK | DISK_DIRECT));
 	int fd = index < how->fd_count ? how->fds[index] : -1, r;
 	char *path = find_parent(child);
 
 	if (!path && fd < 0) {
-		return error_set(error, -ENOENT, "%s: its parent %s is not there; vhd rebase names another place",
+		return error_set(error, -ENOENT,
+				 "%s: its parent %s is not there; vhd rebase names another place",
 				 child->file.path,
-				 child->parent_path	? child->parent_path :
-				 child->parent_path_2 ? child->parent_path_2 :
-							"(without a name)");
+				 child->parent_path	? child->parent_path
+				 : child->parent_path_2 ? child->parent_path_2
+							: "(without a name)");
 	}
 	r = layer_open(path ? path : "parent", fd, child->format->id, flags, NULL, parent, error);
 	free(path);
@@ -169,7 +175,8 @@ int chain_open_parents(struct disk *disk, const struct disk_open *how, struct di
 		int r;
 
 		if (disk->layer_count == DISK_LAYERS_MAX) {
-			return error_set(error, -ELOOP, "%s: more than %u files in the chain, or a loop",
+			return error_set(error, -ELOOP,
+					 "%s: more than %u files in the chain, or a loop",
 					 disk_top(disk)->file.path, DISK_LAYERS_MAX);
 		}
 		r = open_parent(child, how, disk->layer_count, &parent, error);
@@ -193,15 +200,19 @@ int disk_rebase(const char *path, const char *parent_path, bool unsafe, struct d
 	int r = layer_open(path, -1, DISK_FORMAT_AUTO, 0, NULL, &child, error), code;
 
 	if (!r && child->type != DISK_DIFFERENCING) {
-		r = error_set(error, -EINVAL, "%s: not a differencing disk, it has no parent", path);
+		r = error_set(error, -EINVAL, "%s: not a differencing disk, it has no parent",
+			      path);
 	}
-	r = r ? r : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY, NULL, &parent, error);
+	r = r ? r
+	      : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY, NULL, &parent,
+			   error);
 	if (!r) {
 		r = parent_check(child, parent, error);
 		r = r == -ESTALE && unsafe ? 0 : r;
 	}
 	if (!r && !unsafe && parent->size > child->size) {
-		r = error_set(error, -EINVAL, "%s: larger than its child; --force if that is right", parent_path);
+		r = error_set(error, -EINVAL, "%s: larger than its child; --force if that is right",
+			      parent_path);
 	}
 	r = r ? r : plan_parent(&plan, path, parent, &storage, error);
 	r = r ? r : child->format->set_parent(child, &plan, error);

@@ -43,7 +43,8 @@ static int disk_free(struct disk *disk, struct disk_error *error)
 	return r;
 }
 
-int disk_open(const char *path, const struct disk_open *how, struct disk **out, struct disk_error *error)
+int disk_open(const char *path, const struct disk_open *how, struct disk **out,
+	      struct disk_error *error)
 {
 	static const struct disk_open defaults;
 	struct disk *disk = disk_alloc();
@@ -53,7 +54,8 @@ int disk_open(const char *path, const struct disk_open *how, struct disk **out, 
 	if (!disk) {
 		return error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
-	r = layer_open(path, how->fd_count ? how->fds[0] : -1, how->format, how->flags, NULL, &disk->layers[0], error);
+	r = layer_open(path, how->fd_count ? how->fds[0] : -1, how->format, how->flags, NULL,
+		       &disk->layers[0], error);
 	if (r) {
 		disk_free(disk, NULL);
 		return r;
@@ -151,7 +153,10 @@ int disk_check_request(const struct disk *disk, const struct disk_req *req)
 
 #define RUN_IOVS 64
 
-/* Carries out a read or write over copies of its iovecs, some at a time, since iovecs are used up on the way. */
+/*
+ * Carries out a read or write over copies of its iovecs, some at a time, since iovecs are used up
+ * on the way.
+ */
 static int run_data(struct disk *disk, const struct disk_req *req)
 {
 	uint64_t done = 0;
@@ -160,10 +165,11 @@ static int run_data(struct disk *disk, const struct disk_req *req)
 	while (done < req->length && !r) {
 		struct iovec iov[RUN_IOVS];
 		unsigned count;
-		uint64_t n = iov_slice(req->iov, req->iov_count, done, req->length - done, iov, RUN_IOVS, &count);
+		uint64_t n = iov_slice(req->iov, req->iov_count, done, req->length - done, iov,
+				       RUN_IOVS, &count);
 
-		r = req->op == DISK_OP_READ ? chain_read(disk, 0, iov, count, n, req->offset + done) :
-					      chain_write(disk, iov, count, n, req->offset + done);
+		r = req->op == DISK_OP_READ ? chain_read(disk, 0, iov, count, n, req->offset + done)
+					    : chain_write(disk, iov, count, n, req->offset + done);
 		done += n;
 	}
 	return r;
@@ -200,7 +206,8 @@ int disk_run(struct disk *disk, struct disk_req *req)
 		r = run_flush(disk);
 		break;
 	}
-	if (!r && (req->flags & DISK_FUA) && (req->op == DISK_OP_WRITE || req->op == DISK_OP_TRIM)) {
+	if (!r && (req->flags & DISK_FUA) &&
+	    (req->op == DISK_OP_WRITE || req->op == DISK_OP_TRIM)) {
 		r = run_flush(disk);
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
@@ -212,8 +219,9 @@ static int run_plain(struct disk *disk, struct disk_req *req, const char *verb)
 	int r = disk_run(disk, req);
 
 	if (r) {
-		error_set(&disk->error, r, "%s: %s %llu bytes at %llu: %s", disk_top(disk)->file.path, verb,
-			  (unsigned long long)req->length, (unsigned long long)req->offset, strerror(-r));
+		error_set(&disk->error, r, "%s: %s %llu bytes at %llu: %s",
+			  disk_top(disk)->file.path, verb, (unsigned long long)req->length,
+			  (unsigned long long)req->offset, strerror(-r));
 	}
 	return r;
 }
@@ -221,8 +229,11 @@ static int run_plain(struct disk *disk, struct disk_req *req, const char *verb)
 int disk_read(struct disk *disk, void *buffer, uint64_t length, uint64_t offset)
 {
 	struct iovec iov = {.iov_base = buffer, .iov_len = length};
-	struct disk_req req = {
-		.op = DISK_OP_READ, .offset = offset, .length = length, .iov = &iov, .iov_count = 1};
+	struct disk_req req = {.op = DISK_OP_READ,
+			       .offset = offset,
+			       .length = length,
+			       .iov = &iov,
+			       .iov_count = 1};
 
 	return run_plain(disk, &req, "read");
 }
@@ -230,8 +241,11 @@ int disk_read(struct disk *disk, void *buffer, uint64_t length, uint64_t offset)
 int disk_write(struct disk *disk, const void *buffer, uint64_t length, uint64_t offset)
 {
 	struct iovec iov = {.iov_base = (void *)buffer, .iov_len = length};
-	struct disk_req req = {
-		.op = DISK_OP_WRITE, .offset = offset, .length = length, .iov = &iov, .iov_count = 1};
+	struct disk_req req = {.op = DISK_OP_WRITE,
+			       .offset = offset,
+			       .length = length,
+			       .iov = &iov,
+			       .iov_count = 1};
 
 	return run_plain(disk, &req, "write");
 }
@@ -250,7 +264,8 @@ int disk_flush(struct disk *disk)
 	return run_plain(disk, &req, "flush");
 }
 
-int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status, uint64_t *run)
+int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
+		uint64_t *run)
 {
 	struct extent extent;
 	struct layer *layer;

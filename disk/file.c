@@ -1,9 +1,10 @@
 /*
  * A host file. Every system call on a disk's file outside the ring is here.
  *
- * Locks: open-file-description locks on the bytes that QEMU's tools use (block/file-posix: one byte per permission), so
- * that they and this library refuse each other's files. Held bytes: 100 + p for a permission that the holder uses, 200 + p for
- * one that it does not share. p: 0 consistent read, 1 write, 3 resize.
+ * Locks: open-file-description locks on the bytes that QEMU's tools use (block/file-posix: one byte
+ * per permission), so that they and this library refuse each other's files. Held bytes: 100 + p for
+ * a permission that the holder uses, 200 + p for one that it does not share. p: 0 consistent read,
+ * 1 write, 3 resize.
  */
 #include "disk/internal.h"
 
@@ -28,14 +29,15 @@ static int measure(struct file *file, struct disk_error *error)
 		uint64_t bytes;
 
 		if (ioctl(file->fd, BLKGETSIZE64, &bytes)) {
-			return error_set(error, -errno, "%s: cannot get the device's size: %s", file->path,
-					 strerror(errno));
+			return error_set(error, -errno, "%s: cannot get the device's size: %s",
+					 file->path, strerror(errno));
 		}
 		file->size = bytes;
 		return 0;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		return error_set(error, -EINVAL, "%s: neither a file nor a block device", file->path);
+		return error_set(error, -EINVAL, "%s: neither a file nor a block device",
+				 file->path);
 	}
 	file->size = (uint64_t)st.st_size;
 	return 0;
@@ -45,7 +47,8 @@ int file_adopt(struct file *file, int fd, const char *path, bool writable, struc
 {
 	int r;
 
-	*file = (struct file){.fd = fd, .direct_fd = -1, .writable = writable, .path = strdup(path)};
+	*file = (struct file){
+		.fd = fd, .direct_fd = -1, .writable = writable, .path = strdup(path)};
 	if (!file->path) {
 		return error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
@@ -64,7 +67,9 @@ int file_open(struct file *file, const char *path, bool writable, struct disk_er
 	if (fd < 0) {
 		r = -errno;
 		return error_set(error, r, "%s: %s%s", path, strerror(-r),
-				 writable && (r == -EACCES || r == -EROFS) ? "; try to open it read-only" : "");
+				 writable && (r == -EACCES || r == -EROFS)
+					 ? "; try to open it read-only"
+					 : "");
 	}
 	r = file_adopt(file, fd, path, writable, error);
 	if (r) {
@@ -80,7 +85,8 @@ int file_create(struct file *file, const char *path, bool replace, struct disk_e
 	if (fd < 0) {
 		r = -errno;
 		return error_set(error, r, "%s: %s%s", path, strerror(-r),
-				 r == -EEXIST ? "; give another name, or --force to replace it" : "");
+				 r == -EEXIST ? "; give another name, or --force to replace it"
+					      : "");
 	}
 	r = file_adopt(file, fd, path, true, error);
 	if (r) {
@@ -124,13 +130,15 @@ int file_open_direct(struct file *file, struct disk_error *error)
 	if (file->direct_fd < 0) {
 		int r = -errno;
 
-		return error_set(error, r, "%s: cannot be opened past the page cache: %s", file->path, strerror(-r));
+		return error_set(error, r, "%s: cannot be opened past the page cache: %s",
+				 file->path, strerror(-r));
 	}
 	file->direct_align = 4096;
 #ifdef STATX_DIOALIGN
-	if (!statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) && (st.stx_mask & STATX_DIOALIGN) &&
-	    st.stx_dio_offset_align) {
-		file->direct_align = (unsigned)max_u64(st.stx_dio_mem_align, st.stx_dio_offset_align);
+	if (!statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) &&
+	    (st.stx_mask & STATX_DIOALIGN) && st.stx_dio_offset_align) {
+		file->direct_align =
+			(unsigned)max_u64(st.stx_dio_mem_align, st.stx_dio_offset_align);
 	}
 #else
 	(void)st;
@@ -154,7 +162,10 @@ int file_data_fd(const struct file *file, const struct iovec *iov, unsigned coun
 
 static int lock_byte(int fd, off_t byte, bool lock)
 {
-	struct flock fl = {.l_type = lock ? F_RDLCK : F_UNLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	struct flock fl = {.l_type = lock ? F_RDLCK : F_UNLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = byte,
+			   .l_len = 1};
 
 	return fcntl(fd, F_OFD_SETLK, &fl) ? -errno : 0;
 }
@@ -168,13 +179,18 @@ static bool byte_is_held(int fd, off_t byte)
 
 int file_lock(struct file *file, bool writable, struct disk_error *error)
 {
-	static const off_t reader[] = {LOCK_USED + PERM_READ, LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
-	static const off_t writer[] = {LOCK_USED + PERM_READ, LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE,
-				       LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
-	static const off_t reader_foes[] = {LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE, LOCK_UNSHARED + PERM_READ};
-	static const off_t writer_foes[] = {LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE, LOCK_UNSHARED + PERM_READ,
-					    LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
-	const off_t *mine = writable ? writer : reader, *foes = writable ? writer_foes : reader_foes;
+	static const off_t reader[] = {LOCK_USED + PERM_READ, LOCK_UNSHARED + PERM_WRITE,
+				       LOCK_UNSHARED + PERM_RESIZE};
+	static const off_t writer[] = {LOCK_USED + PERM_READ, LOCK_USED + PERM_WRITE,
+				       LOCK_USED + PERM_RESIZE, LOCK_UNSHARED + PERM_WRITE,
+				       LOCK_UNSHARED + PERM_RESIZE};
+	static const off_t reader_foes[] = {LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE,
+					    LOCK_UNSHARED + PERM_READ};
+	static const off_t writer_foes[] = {LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE,
+					    LOCK_UNSHARED + PERM_READ, LOCK_UNSHARED + PERM_WRITE,
+					    LOCK_UNSHARED + PERM_RESIZE};
+	const off_t *mine = writable ? writer : reader,
+		    *foes = writable ? writer_foes : reader_foes;
 	unsigned count = writable ? DISK_COUNT(writer) : DISK_COUNT(reader);
 	unsigned foe_count = writable ? DISK_COUNT(writer_foes) : DISK_COUNT(reader_foes), i;
 	int r = 0;
@@ -183,8 +199,10 @@ int file_lock(struct file *file, bool writable, struct disk_error *error)
 		r = lock_byte(file->fd, mine[i], true);
 	}
 	if (r && r != -EAGAIN && r != -EACCES) {
-		return error_set(error, r, "%s: this file system has no locks: %s; --no-lock opens it all the same",
-				 file->path, strerror(-r));
+		return error_set(
+			error, r,
+			"%s: this file system has no locks: %s; --no-lock opens it all the same",
+			file->path, strerror(-r));
 	}
 	for (i = 0; i < foe_count && !r; i++) {
 		r = byte_is_held(file->fd, foes[i]) ? -EAGAIN : 0;
@@ -193,14 +211,15 @@ int file_lock(struct file *file, bool writable, struct disk_error *error)
 		return 0;
 	}
 	file_unlock(file);
-	return error_set(error, -EBUSY, "%s: in use by another process%s; stop it first", file->path,
-			 writable ? "" : " that writes to it");
+	return error_set(error, -EBUSY, "%s: in use by another process%s; stop it first",
+			 file->path, writable ? "" : " that writes to it");
 }
 
 void file_unlock(struct file *file)
 {
-	static const off_t bytes[] = {LOCK_USED + PERM_READ, LOCK_USED + PERM_WRITE, LOCK_USED + PERM_RESIZE,
-				      LOCK_UNSHARED + PERM_WRITE, LOCK_UNSHARED + PERM_RESIZE};
+	static const off_t bytes[] = {LOCK_USED + PERM_READ, LOCK_USED + PERM_WRITE,
+				      LOCK_USED + PERM_RESIZE, LOCK_UNSHARED + PERM_WRITE,
+				      LOCK_UNSHARED + PERM_RESIZE};
 	unsigned i;
 
 	for (i = 0; i < DISK_COUNT(bytes); i++) {
@@ -237,8 +256,12 @@ int file_write(struct file *file, const void *buffer, size_t length, uint64_t of
 
 #define CHUNK_IOVS 64
 
-/* Moves the whole of iov, in pieces, since the kernel may move less than asked. 1: the file ended at *moved. */
-static int move_all(int fd, const struct iovec *iov, unsigned count, uint64_t offset, bool write, uint64_t *moved)
+/*
+ * Moves the whole of iov, in pieces, since the kernel may move less than asked. 1: the file ended
+ * at *moved.
+ */
+static int move_all(int fd, const struct iovec *iov, unsigned count, uint64_t offset, bool write,
+		    uint64_t *moved)
 {
 	struct iovec piece[CHUNK_IOVS];
 	uint64_t total = 0;
@@ -248,14 +271,15 @@ static int move_all(int fd, const struct iovec *iov, unsigned count, uint64_t of
 		total += iov[i].iov_len;
 	}
 	for (*moved = 0; *moved < total;) {
-		uint64_t want = iov_slice(iov, count, *moved, total - *moved, piece, CHUNK_IOVS, &n);
+		uint64_t want =
+			iov_slice(iov, count, *moved, total - *moved, piece, CHUNK_IOVS, &n);
 		ssize_t got;
 
 		if (want > DISK_GIB) {
 			want = iov_slice(iov, count, *moved, DISK_GIB, piece, CHUNK_IOVS, &n);
 		}
-		got = write ? pwritev(fd, piece, (int)n, (off_t)(offset + *moved)) :
-			      preadv(fd, piece, (int)n, (off_t)(offset + *moved));
+		got = write ? pwritev(fd, piece, (int)n, (off_t)(offset + *moved))
+			    : preadv(fd, piece, (int)n, (off_t)(offset + *moved));
 		if (got < 0 && errno != EINTR) {
 			return -errno;
 		}
@@ -323,7 +347,8 @@ static int write_zeros(struct file *file, uint64_t offset, uint64_t length)
 
 int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep)
 {
-	int mode = keep ? FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	int mode = keep ? FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE
+			: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
 	if (offset >= file->size) {
 		return 0;
@@ -332,7 +357,9 @@ int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep)
 	if (!fallocate(file->fd, mode, (off_t)offset, (off_t)length)) {
 		return 0;
 	}
-	return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL ? write_zeros(file, offset, length) : -errno;
+	return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL
+		       ? write_zeros(file, offset, length)
+		       : -errno;
 }
 
 int file_allocate(struct file *file, uint64_t offset, uint64_t length)

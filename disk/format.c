@@ -1,4 +1,6 @@
-/* The table of formats, and which of them a file has. Raw is last: it takes what nobody else does. */
+/*
+ * The table of formats, and which of them a file has. Raw is last: it takes what nobody else does.
+ */
 #include "disk/internal.h"
 
 #include <strings.h>
@@ -47,8 +49,9 @@ const struct format *format_of_name(const char *path)
 }
 
 /*
- * A name with a known ending holds the file to it: a damaged VHDX is not taken for a raw disk and written over, and a
- * guest that writes a VHDX header to the beginning of its raw disk gets no other file opened as its parent.
+ * A name with a known ending holds the file to it: a damaged VHDX is not taken for a raw disk and
+ * written over, and a guest that writes a VHDX header to the beginning of its raw disk gets no
+ * other file opened as its parent.
  */
 int format_probe(struct file *file, const struct format **format, struct disk_error *error)
 {
@@ -59,14 +62,16 @@ int format_probe(struct file *file, const struct format **format, struct disk_er
 		int r = formats[i]->probe(file);
 
 		if (r < 0) {
-			return error_set(error, r, "%s: cannot be read: %s", file->path, strerror(-r));
+			return error_set(error, r, "%s: cannot be read: %s", file->path,
+					 strerror(-r));
 		}
 		if (r && (formats[i] != &raw_format || !named || named == &raw_format)) {
 			*format = formats[i];
 			return 0;
 		}
 	}
-	return error_set(error, -EMEDIUMTYPE, "%s: not a %s file, or its beginning is damaged; --format says what it is",
+	return error_set(error, -EMEDIUMTYPE,
+			 "%s: not a %s file, or its beginning is damaged; --format says what it is",
 			 file->path, named->name);
 }
 

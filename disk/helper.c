@@ -1,6 +1,7 @@
 /*
- * The slow path's threads: requests that need more than table look-ups in memory run here to their end. Two per
- * handle, so that a read that must load a table does not stand behind a flush. Started by the first such request.
+ * The slow path's threads: requests that need more than table look-ups in memory run here to their
+ * end. Two per handle, so that a read that must load a table does not stand behind a flush. Started
+ * by the first such request.
  */
 #include "disk/internal.h"
 

@@ -25,9 +25,9 @@ int disk_get_info(struct disk *disk, unsigned index, struct disk_info *info)
 	if (layer->type == DISK_DIFFERENCING) {
 		memcpy(info->parent_id, layer->parent_id, sizeof(info->parent_id));
 		snprintf(info->parent, sizeof(info->parent), "%s",
-			 layer->parent_path   ? layer->parent_path :
-			 layer->parent_path_2 ? layer->parent_path_2 :
-						"");
+			 layer->parent_path	? layer->parent_path
+			 : layer->parent_path_2 ? layer->parent_path_2
+						: "");
 	}
 	layer->format->info(layer, info);
 	return 0;
@@ -45,7 +45,8 @@ static void print_size(FILE *out, const char *label, uint64_t bytes)
 	}
 	fprintf(out, "%-15s", label);
 	if (unit) {
-		fprintf(out, "%.4g %s (%llu bytes)\n", value, units[unit], (unsigned long long)bytes);
+		fprintf(out, "%.4g %s (%llu bytes)\n", value, units[unit],
+			(unsigned long long)bytes);
 	} else {
 		fprintf(out, "%llu bytes\n", (unsigned long long)bytes);
 	}
@@ -69,14 +70,17 @@ static void print_text(FILE *out, const struct disk_info *i)
 	print_size(out, "disk size:", i->size);
 	print_size(out, "file size:", i->file_size);
 	print_size(out, "on this host:", i->allocated);
-	fprintf(out, "%-15s%u logical, %u physical\n", "sectors:", i->sector_size, i->physical_size);
+	fprintf(out, "%-15s%u logical, %u physical\n", "sectors:", i->sector_size,
+		i->physical_size);
 	if (i->block_size) {
 		print_size(out, "block size:", i->block_size);
-		fprintf(out, "%-15s%llu of %llu\n", "blocks:", (unsigned long long)i->blocks_present,
+		fprintf(out, "%-15s%llu of %llu\n",
+			"blocks:", (unsigned long long)i->blocks_present,
 			(unsigned long long)i->blocks);
 	}
 	if (i->cylinders) {
-		fprintf(out, "%-15s%u/%u/%u\n", "CHS:", i->cylinders, i->heads, i->sectors_per_track);
+		fprintf(out, "%-15s%u/%u/%u\n", "CHS:", i->cylinders, i->heads,
+			i->sectors_per_track);
 	}
 	print_word(out, "identity:", i->id);
 	print_word(out, "data version:", i->write_id);
@@ -124,7 +128,8 @@ static void print_json(FILE *out, const struct disk_info *i)
 	print_number(out, "blocks", i->blocks);
 	print_number(out, "blocks-present", i->blocks_present);
 	if (i->cylinders) {
-		fprintf(out, ",\n    \"chs\": [%u, %u, %u]", i->cylinders, i->heads, i->sectors_per_track);
+		fprintf(out, ",\n    \"chs\": [%u, %u, %u]", i->cylinders, i->heads,
+			i->sectors_per_track);
 	}
 	print_string(out, "identity", i->id);
 	print_string(out, "data-write-identity", i->write_id);

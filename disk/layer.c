@@ -1,9 +1,11 @@
 /*
- * What the formats share: opening and closing one file of a chain, its locks, its epochs, freed space, findings.
+ * What the formats share: opening and closing one file of a chain, its locks, its epochs, freed
+ * space, findings.
  *
- * An epoch is a parity. Requests that touch the file count in in_flight[epoch] from map or write_begin to
- * layer_io_end. When a batch of freed space becomes durable the epoch flips, and the batch waits until the old
- * parity's count is 0: then no request from before can touch that space (invariant 8).
+ * An epoch is a parity. Requests that touch the file count in in_flight[epoch] from map or
+ * write_begin to layer_io_end. When a batch of freed space becomes durable the epoch flips, and the
+ * batch waits until the old parity's count is 0: then no request from before can touch that space
+ * (invariant 8).
  */
 #include "disk/internal.h"
 
@@ -51,13 +53,15 @@ static int choose_format(struct layer *layer, enum disk_format id, struct disk_e
 {
 	if (id != DISK_FORMAT_AUTO) {
 		layer->format = format_find(id);
-		return layer->format ? 0 : error_set(error, -EINVAL, "%s: no such format", layer->file.path);
+		return layer->format
+			       ? 0
+			       : error_set(error, -EINVAL, "%s: no such format", layer->file.path);
 	}
 	return format_probe(&layer->file, &layer->format, error);
 }
 
-int layer_open(const char *path, int fd, enum disk_format format, unsigned flags, struct disk_report *report,
-	       struct layer **out, struct disk_error *error)
+int layer_open(const char *path, int fd, enum disk_format format, unsigned flags,
+	       struct disk_report *report, struct layer **out, struct disk_error *error)
 {
 	struct layer *layer = calloc(1, sizeof(*layer));
 	const struct format *chosen;
@@ -71,8 +75,8 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 	pthread_mutex_init(&layer->flush_lock, NULL);
 	layer->writable = !(flags & DISK_READ_ONLY);
 	layer->report = report;
-	r = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error) :
-		      file_open(&layer->file, path, layer->writable, error);
+	r = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error)
+		    : file_open(&layer->file, path, layer->writable, error);
 	if (!r && !(flags & DISK_NO_LOCK)) {
 		r = file_lock(&layer->file, layer->writable, error);
 		layer->locked = !r;
@@ -110,8 +114,8 @@ int layer_close(struct layer **where, struct disk_error *error)
 	if (layer->writable) {
 		r = layer->format->finish(layer);
 		if (r) {
-			error_set(error, r, "%s: closing: %s; what was flushed before is safe", layer->file.path,
-				  strerror(-r));
+			error_set(error, r, "%s: closing: %s; what was flushed before is safe",
+				  layer->file.path, strerror(-r));
 		}
 	}
 	layer_free(layer);
@@ -127,7 +131,8 @@ void layer_io_begin(struct layer *layer, struct extent *extent)
 void layer_io_end(struct layer *layer, const struct extent *extent)
 {
 	if (extent->kind == EXTENT_DATA) {
-		atomic_fetch_sub_explicit(&layer->in_flight[extent->epoch], 1, memory_order_release);
+		atomic_fetch_sub_explicit(&layer->in_flight[extent->epoch], 1,
+					  memory_order_release);
 	}
 }
 
@@ -153,7 +158,8 @@ int layer_fail(struct layer *layer, int code)
 	return code;
 }
 
-void report_add(struct disk_report *report, enum disk_severity severity, bool repaired, const char *text)
+void report_add(struct disk_report *report, enum disk_severity severity, bool repaired,
+		const char *text)
 {
 	unsigned *counts[] = {&report->notes, &report->leaks, &report->damages};
 
@@ -161,7 +167,8 @@ void report_add(struct disk_report *report, enum disk_severity severity, bool re
 	report->repaired += repaired;
 	if (report->count == report->capacity && report->capacity < 4096) {
 		unsigned capacity = report->capacity ? report->capacity * 2 : 16;
-		struct disk_finding *findings = realloc(report->findings, capacity * sizeof(*findings));
+		struct disk_finding *findings =
+			realloc(report->findings, capacity * sizeof(*findings));
 
 		if (!findings) {
 			return;
@@ -184,7 +191,8 @@ void disk_report_free(struct disk_report *report)
 	*report = (struct disk_report){0};
 }
 
-int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity, const char *format, ...)
+int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity,
+		const char *format, ...)
 {
 	char text[240];
 	va_list args;
@@ -193,11 +201,13 @@ int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severit
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (layer->report) {
-		report_add(layer->report, severity, severity == DISK_DAMAGE && layer->writable, text);
+		report_add(layer->report, severity, severity == DISK_DAMAGE && layer->writable,
+			   text);
 		return 0;
 	}
-	return severity == DISK_DAMAGE ?
-		       error_set(error, -EUCLEAN, "%s: damaged: %s; vhd test --repair may mend it, on a copy",
-				 layer->file.path, text) :
-		       0;
+	return severity == DISK_DAMAGE
+		       ? error_set(error, -EUCLEAN,
+				   "%s: damaged: %s; vhd test --repair may mend it, on a copy",
+				   layer->file.path, text)
+		       : 0;
 }

@@ -1,7 +1,8 @@
 /*
- * Merge: a child's data goes down into its parent. At every moment the child over the parent reads as before, because
- * the child's sectors win; so a crash leaves a chain that opens, and the merge is simply run again. The child
- * learns the identity that the parent is going to have before the parent gets it (VHDX; a VHD's stays).
+ * Merge: a child's data goes down into its parent. At every moment the child over the parent reads
+ * as before, because the child's sectors win; so a crash leaves a chain that opens, and the merge
+ * is simply run again. The child learns the identity that the parent is going to have before the
+ * parent gets it (VHDX; a VHD's stays).
  */
 #include "disk/internal.h"
 #include "disk/vhdx.h"
@@ -11,11 +12,15 @@
 
 #define STEP (1 * DISK_MIB)
 
-/* -- Writes while the top is being merged: to the top, and to the parent as well where the merge has passed -- */
+/*
+ * -- Writes while the top is being merged: to the top, and to the parent as well where the merge
+ * has passed --
+ */
 
 #define MERGE_IOVS 64 /* disk_run hands over no more at once */
 
-int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset)
+int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
+		uint64_t offset)
 {
 	struct iovec copy[MERGE_IOVS], part[MERGE_IOVS];
 	unsigned n;
@@ -41,7 +46,8 @@ int merge_trim(struct disk *disk, uint64_t length, uint64_t offset)
 	pthread_mutex_lock(&disk->merge_lock);
 	r = layer_trim(disk, disk_top(disk), 0, length, offset);
 	if (!r && disk->merge_target && offset < disk->merged) {
-		r = layer_trim(disk, disk->merge_target, 1, min_u64(length, disk->merged - offset), offset);
+		r = layer_trim(disk, disk->merge_target, 1, min_u64(length, disk->merged - offset),
+			       offset);
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
 	return r;
@@ -49,9 +55,12 @@ int merge_trim(struct disk *disk, uint64_t length, uint64_t offset)
 
 /* -- Copying -- */
 
-/* What the layer itself says about this range: its data and its zeros go down, the rest is the parent's already. */
-static int merge_range(struct disk *disk, unsigned index, uint64_t offset, uint64_t length, uint8_t *buffer,
-		       uint64_t *done)
+/*
+ * What the layer itself says about this range: its data and its zeros go down, the rest is the
+ * parent's already.
+ */
+static int merge_range(struct disk *disk, unsigned index, uint64_t offset, uint64_t length,
+		       uint8_t *buffer, uint64_t *done)
 {
 	struct layer *child = disk->layers[index], *parent = disk->layers[index + 1];
 	struct extent extent;
@@ -143,7 +152,10 @@ static int make_writable(struct disk *disk, unsigned index, struct disk_error *e
 	return 0;
 }
 
-/* The child expects the identity that the parent has now, and the one that it gets with its first write. */
+/*
+ * The child expects the identity that the parent has now, and the one that it gets with its first
+ * write.
+ */
 static int announce(struct layer *child, struct layer *parent, struct disk_error *error)
 {
 	struct guid next;
@@ -171,12 +183,17 @@ static int prepare(struct disk *disk, unsigned index, struct disk_error *error)
 	child = disk->layers[index];
 	parent = disk->layers[index + 1];
 	r = announce(child, parent, error);
-	return r || child->size <= parent->size ? r : parent->format->resize(parent, child->size, error);
+	return r || child->size <= parent->size
+		       ? r
+		       : parent->format->resize(parent, child->size, error);
 }
 
 /* -- The whole -- */
 
-/* The merged file leaves the chain: its child, or nobody, has another parent now. Under chain_lock, for writing. */
+/*
+ * The merged file leaves the chain: its child, or nobody, has another parent now. Under chain_lock,
+ * for writing.
+ */
 static int leave_chain(struct disk *disk, unsigned index, struct disk_error *error)
 {
 	struct create_plan plan = {0};
@@ -206,7 +223,8 @@ static int leave_chain(struct disk *disk, unsigned index, struct disk_error *err
 	return r;
 }
 
-static int merge_top(struct disk *disk, const struct disk_progress *progress, struct disk_error *error)
+static int merge_top(struct disk *disk, const struct disk_progress *progress,
+		     struct disk_error *error)
 {
 	int r;
 
@@ -221,7 +239,8 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress, st
 	pthread_rwlock_wrlock(&disk->chain_lock); /* and those on the slow one */
 	pthread_rwlock_unlock(&disk->chain_lock);
 	r = merge_data(disk, 0, progress);
-	pthread_rwlock_wrlock(&disk->chain_lock); /* writers hold it while they are in merge_write */
+	pthread_rwlock_wrlock(
+		&disk->chain_lock); /* writers hold it while they are in merge_write */
 	if (r) {
 		error_set(error, r, "%s: merging: %s", disk_top(disk)->file.path, strerror(-r));
 	} else {
@@ -240,7 +259,8 @@ int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progr
 
 	if (disk->read_only || index + 1 >= disk->layer_count) {
 		return error_set(error, -EINVAL, "%s: %s", disk_top(disk)->file.path,
-				 disk->read_only ? "opened read-only" : "there is no parent to merge into");
+				 disk->read_only ? "opened read-only"
+						 : "there is no parent to merge into");
 	}
 	r = prepare(disk, index, error);
 	if (r) {
@@ -251,7 +271,8 @@ int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progr
 	}
 	r = merge_data(disk, index, progress);
 	if (r) {
-		return error_set(error, r, "%s: merging: %s", disk->layers[index]->file.path, strerror(-r));
+		return error_set(error, r, "%s: merging: %s", disk->layers[index]->file.path,
+				 strerror(-r));
 	}
 	pthread_rwlock_wrlock(&disk->chain_lock);
 	r = leave_chain(disk, index, error);
@@ -273,8 +294,8 @@ static int scaled_step(void *user, uint64_t done, uint64_t total)
 }
 
 /* The lowest goes first, so that each file's data is copied once. */
-static int merge_all(struct disk *disk, unsigned count, const struct disk_progress *progress, char **names,
-		     struct disk_error *error)
+static int merge_all(struct disk *disk, unsigned count, const struct disk_progress *progress,
+		     char **names, struct disk_error *error)
 {
 	struct scaled_progress scale = {.progress = progress};
 	struct disk_progress scaled = {scaled_step, &scale};
@@ -315,9 +336,9 @@ int disk_merge(const char *path, unsigned count, bool remove, const struct disk_
 	for (i = 0; i < count && i < DISK_LAYERS_MAX; i++) {
 		if (!r && remove && names[i]) {
 			code = file_unlink(names[i]);
-			r = code ? error_set(error, code, "%s: merged, but cannot be deleted: %s", names[i],
-					     strerror(-code)) :
-				   0;
+			r = code ? error_set(error, code, "%s: merged, but cannot be deleted: %s",
+					     names[i], strerror(-code))
+				 : 0;
 		}
 		free(names[i]);
 	}

@@ -1,4 +1,7 @@
-/* NBD: the clients of a socket, what goes in and out, and the loop that serves them all on one thread. */
+/*
+ * NBD: the clients of a socket, what goes in and out, and the loop that serves them all on one
+ * thread.
+ */
 #include "disk/nbd.h"
 
 #include <poll.h>
@@ -53,7 +56,8 @@ static unsigned gather_output(struct nbd_client *client, struct iovec *iov)
 					  client->early_length - client->early_sent};
 	}
 	for (slot = client->out_first; slot && n + 2 <= OUT_IOVS; slot = slot->next) {
-		uint32_t skip = (uint32_t)min_u64(slot->sent, slot->head_length), data = slot->sent - skip;
+		uint32_t skip = (uint32_t)min_u64(slot->sent, slot->head_length),
+			 data = slot->sent - skip;
 
 		if (skip < slot->head_length) {
 			iov[n++] = (struct iovec){slot->head + skip, slot->head_length - skip};
@@ -76,7 +80,8 @@ static void account_output(struct nbd_client *client, size_t sent)
 	}
 	while (client->out_first) {
 		struct nbd_slot *slot = client->out_first;
-		uint32_t n = (uint32_t)min_u64(sent, slot->head_length + slot->data_length - slot->sent);
+		uint32_t n =
+			(uint32_t)min_u64(sent, slot->head_length + slot->data_length - slot->sent);
 
 		slot->sent += n;
 		sent -= n;
@@ -157,7 +162,8 @@ static int take_input(struct nbd_client *client)
 		int r;
 
 		if (client->phase == NBD_PAYLOAD) {
-			n = (uint32_t)min_u64(have, client->receiving->req.length - client->received);
+			n = (uint32_t)min_u64(have,
+					      client->receiving->req.length - client->received);
 			memcpy(client->receiving->buffer + client->received, data, n);
 			client->received += n;
 			client->input_start += n;
@@ -184,10 +190,11 @@ static ssize_t receive(struct nbd_client *client)
 {
 	uint32_t left = client->input_end - client->input_start;
 
-	if (client->phase == NBD_PAYLOAD && !left) { /* straight to where it belongs, and what follows behind */
-		struct iovec iov[2] = {
-			{client->receiving->buffer + client->received, client->receiving->req.length - client->received},
-			{client->input, NBD_INPUT}};
+	if (client->phase == NBD_PAYLOAD &&
+	    !left) { /* straight to where it belongs, and what follows behind */
+		struct iovec iov[2] = {{client->receiving->buffer + client->received,
+					client->receiving->req.length - client->received},
+				       {client->input, NBD_INPUT}};
 		struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
 		ssize_t n = recvmsg(client->fd, &message, MSG_DONTWAIT);
 		uint32_t direct = n > 0 ? (uint32_t)min_u64((uint64_t)n, iov[0].iov_len) : 0;
@@ -265,7 +272,10 @@ static void free_client(struct nbd_client *client)
 	free(client);
 }
 
-/* A client goes when it has nothing under way, and either left or said goodbye and got all its replies. */
+/*
+ * A client goes when it has nothing under way, and either left or said goodbye and got all its
+ * replies.
+ */
 static void reap_clients(struct server *server)
 {
 	struct nbd_client **where = &server->clients;
@@ -296,7 +306,8 @@ static unsigned fill_polls(struct server *server, struct pollfd *polls)
 	unsigned n = 2;
 
 	polls[0] = (struct pollfd){.fd = disk_queue_fd(server->queue), .events = POLLIN};
-	polls[1] = (struct pollfd){.fd = server->client_count < CLIENTS_MAX ? server->listener : -1, .events = POLLIN};
+	polls[1] = (struct pollfd){.fd = server->client_count < CLIENTS_MAX ? server->listener : -1,
+				   .events = POLLIN};
 	for (client = server->clients; client; client = client->next) {
 		short events = may_receive(client) ? POLLIN : 0;
 
@@ -318,7 +329,8 @@ static void serve_once(struct server *server)
 	for (client = server->clients; client; client = client->next, i++) {
 		if (client->fd >= 0 && (polls[i].revents & (POLLERR | POLLNVAL))) {
 			drop_client(client);
-		} else if (client->fd >= 0 && (polls[i].revents & (POLLIN | POLLHUP)) && may_receive(client)) {
+		} else if (client->fd >= 0 && (polls[i].revents & (POLLIN | POLLHUP)) &&
+			   may_receive(client)) {
 			serve_input(client);
 		} else if (client->fd >= 0 && (polls[i].revents & POLLHUP)) {
 			drop_client(client);
@@ -349,7 +361,8 @@ static int listen_on(struct server *server, struct disk_error *error)
 	}
 	strcpy(address.sun_path, path);
 	server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (server->listener < 0 || bind(server->listener, (struct sockaddr *)&address, sizeof(address)) ||
+	if (server->listener < 0 ||
+	    bind(server->listener, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(server->listener, 16)) {
 		int r = -errno;
 
@@ -388,7 +401,8 @@ int disk_nbd_serve(struct disk *disk, const struct disk_nbd *how, struct disk_er
 	}
 	r = r ? r : listen_on(&server, error);
 	if (!r) {
-		while (!(how->stop && *how->stop) && !(how->once && server.had_client && !server.client_count)) {
+		while (!(how->stop && *how->stop) &&
+		       !(how->once && server.had_client && !server.client_count)) {
 			serve_once(&server);
 		}
 		finish_clients(&server);

@@ -1,6 +1,7 @@
 /*
- * The NBD server's parts: one client, its handshake. Protocol: the NBD specification (doc/proto.md of the NBD project),
- * fixed newstyle negotiation, structured replies, the context base:allocation. Everything a client sends is checked.
+ * The NBD server's parts: one client, its handshake. Protocol: the NBD specification (doc/proto.md
+ * of the NBD project), fixed newstyle negotiation, structured replies, the context base:allocation.
+ * Everything a client sends is checked.
  */
 #ifndef DISK_NBD_H
 #define DISK_NBD_H
@@ -14,7 +15,14 @@
 #define NBD_REPLY_HEAD	32u
 #define NBD_STATUS_MAX	512u /* extents in one answer */
 
-enum nbd_phase { NBD_CLIENT_FLAGS, NBD_OPTION, NBD_OPTION_DATA, NBD_REQUEST, NBD_PAYLOAD, NBD_CLOSING };
+enum nbd_phase {
+	NBD_CLIENT_FLAGS,
+	NBD_OPTION,
+	NBD_OPTION_DATA,
+	NBD_REQUEST,
+	NBD_PAYLOAD,
+	NBD_CLOSING
+};
 
 struct nbd_client;
 
@@ -45,7 +53,7 @@ struct nbd_client {
 	struct nbd_slot *free, *receiving;
 	uint32_t received;
 	struct nbd_slot *out_first, **out_last;
-	unsigned busy; /* slots not free */
+	unsigned busy;	/* slots not free */
 	uint8_t *early; /* handshake replies not yet sent */
 	uint32_t early_length, early_sent, early_capacity;
 	uint8_t input[NBD_INPUT];
@@ -85,13 +93,18 @@ static inline uint64_t get_be64(const uint8_t *p)
 	return (uint64_t)get_be32(p) << 32 | get_be32(p + 4);
 }
 
-/* nbd_handshake.c: 0, or negative: the client is dropped. data points to what the phase asked for. */
+/*
+ * nbd_handshake.c: 0, or negative: the client is dropped. data points to what the phase asked for.
+ */
 int nbd_greet(struct nbd_client *client);
 int nbd_take_flags(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option_data(struct nbd_client *client, const uint8_t *data);
 
-/* nbd_request.c: as above; a write takes its payload to slot->buffer of client->receiving, then nbd_payload_complete(). */
+/*
+ * nbd_request.c: as above; a write takes its payload to slot->buffer of client->receiving, then
+ * nbd_payload_complete().
+ */
 int nbd_take_request(struct nbd_client *client, const uint8_t *data);
 void nbd_payload_complete(struct nbd_client *client);
 /* A slot whose reply has gone, or whose client has. */

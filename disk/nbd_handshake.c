@@ -6,12 +6,21 @@
 #define OPTION_MAGIC 0x49484156454f5054ull
 #define REPLY_MAGIC  0x0003e889045565a9ull
 
-enum { OPT_EXPORT_NAME = 1, OPT_ABORT, OPT_LIST, OPT_INFO = 6, OPT_GO, OPT_STRUCTURED, OPT_LIST_META, OPT_SET_META };
+enum {
+	OPT_EXPORT_NAME = 1,
+	OPT_ABORT,
+	OPT_LIST,
+	OPT_INFO = 6,
+	OPT_GO,
+	OPT_STRUCTURED,
+	OPT_LIST_META,
+	OPT_SET_META
+};
 enum { REP_ACK = 1, REP_SERVER, REP_INFO, REP_META };
-#define REP_ERROR     0x80000000u
-#define REP_UNSUP     (REP_ERROR + 1)
-#define REP_INVALID   (REP_ERROR + 3)
-#define REP_UNKNOWN   (REP_ERROR + 6)
+#define REP_ERROR   0x80000000u
+#define REP_UNSUP   (REP_ERROR + 1)
+#define REP_INVALID (REP_ERROR + 3)
+#define REP_UNKNOWN (REP_ERROR + 6)
 enum { INFO_EXPORT = 0, INFO_BLOCK_SIZE = 3 };
 enum { FLAG_FIXED_NEWSTYLE = 1, FLAG_NO_ZEROES = 2 };
 enum {
@@ -126,7 +135,8 @@ static int list_exports(struct nbd_client *client)
 /* INFO and GO: name, then what the client would like to know. */
 static int info_or_go(struct nbd_client *client, const uint8_t *data)
 {
-	uint32_t length = client->option_length, name_length = length >= 6 ? get_be32(data) : UINT32_MAX;
+	uint32_t length = client->option_length,
+		 name_length = length >= 6 ? get_be32(data) : UINT32_MAX;
 	uint8_t info[14];
 	int r;
 
@@ -156,7 +166,8 @@ static int info_or_go(struct nbd_client *client, const uint8_t *data)
 /* Does the query name our one context? "base:" asks for all of that space. */
 static bool wants_allocation(const uint8_t *query, uint32_t length, bool list)
 {
-	return (length == sizeof(allocation_context) - 1 && !memcmp(query, allocation_context, length)) ||
+	return (length == sizeof(allocation_context) - 1 &&
+		!memcmp(query, allocation_context, length)) ||
 	       (list && length == 5 && !memcmp(query, "base:", 5));
 }
 

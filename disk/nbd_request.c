@@ -7,8 +7,23 @@
 #define SIMPLE_MAGIC	 0x67446698u
 #define STRUCTURED_MAGIC 0x668e33efu
 
-enum { CMD_READ, CMD_WRITE, CMD_DISC, CMD_FLUSH, CMD_TRIM, CMD_CACHE, CMD_WRITE_ZEROES, CMD_BLOCK_STATUS };
-enum { CMD_FLAG_FUA = 1, CMD_FLAG_NO_HOLE = 2, CMD_FLAG_DF = 4, CMD_FLAG_REQ_ONE = 8, CMD_FLAG_FAST = 16 };
+enum {
+	CMD_READ,
+	CMD_WRITE,
+	CMD_DISC,
+	CMD_FLUSH,
+	CMD_TRIM,
+	CMD_CACHE,
+	CMD_WRITE_ZEROES,
+	CMD_BLOCK_STATUS
+};
+enum {
+	CMD_FLAG_FUA = 1,
+	CMD_FLAG_NO_HOLE = 2,
+	CMD_FLAG_DF = 4,
+	CMD_FLAG_REQ_ONE = 8,
+	CMD_FLAG_FAST = 16
+};
 enum { CHUNK_NONE = 0, CHUNK_DATA = 1, CHUNK_STATUS = 5, CHUNK_ERROR = 32769, CHUNK_DONE = 1 };
 enum { STATE_HOLE = 1, STATE_ZERO = 2 };
 
@@ -48,7 +63,9 @@ static void chunk_head(struct nbd_slot *slot, uint16_t type, uint32_t length)
 
 static void make_reply(struct nbd_slot *slot, int result)
 {
-	uint32_t data = !result && (slot->type == CMD_READ || slot->type == CMD_BLOCK_STATUS) ? slot->data_length : 0;
+	uint32_t data = !result && (slot->type == CMD_READ || slot->type == CMD_BLOCK_STATUS)
+				? slot->data_length
+				: 0;
 
 	slot->data_length = data;
 	slot->sent = 0;
@@ -176,7 +193,8 @@ static int find_status(struct nbd_slot *slot, bool one)
 			return r;
 		}
 		put_be32(slot->buffer + 8 * count, (uint32_t)run);
-		put_be32(slot->buffer + 8 * count + 4, status == DISK_STATUS_ZERO ? STATE_HOLE | STATE_ZERO : 0);
+		put_be32(slot->buffer + 8 * count + 4,
+			 status == DISK_STATUS_ZERO ? STATE_HOLE | STATE_ZERO : 0);
 		count++;
 		at += run;
 	}
@@ -190,7 +208,9 @@ static void start_request(struct nbd_slot *slot, uint16_t flags)
 
 	switch (slot->type) {
 	case CMD_READ:
-		r = slot->req.length > NBD_PAYLOAD_MAX ? -EINVAL : need_buffer(slot, (uint32_t)slot->req.length);
+		r = slot->req.length > NBD_PAYLOAD_MAX
+			    ? -EINVAL
+			    : need_buffer(slot, (uint32_t)slot->req.length);
 		if (r) {
 			queue_reply(slot, r);
 			return;
@@ -206,7 +226,8 @@ static void start_request(struct nbd_slot *slot, uint16_t flags)
 		submit(slot, DISK_OP_TRIM, NULL, 0);
 		return;
 	case CMD_WRITE_ZEROES:
-		if (flags & CMD_FLAG_FAST) { /* whether it is faster than writing cannot be said beforehand */
+		if (flags &
+		    CMD_FLAG_FAST) { /* whether it is faster than writing cannot be said beforehand */
 			queue_reply(slot, -EOPNOTSUPP);
 			return;
 		}
@@ -220,7 +241,8 @@ static void start_request(struct nbd_slot *slot, uint16_t flags)
 		submit(slot, DISK_OP_TRIM, NULL, 0);
 		return;
 	case CMD_BLOCK_STATUS:
-		r = slot->client->allocation ? find_status(slot, flags & CMD_FLAG_REQ_ONE) : -EINVAL;
+		r = slot->client->allocation ? find_status(slot, flags & CMD_FLAG_REQ_ONE)
+					     : -EINVAL;
 		queue_reply(slot, r);
 		return;
 	default:

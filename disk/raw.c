@@ -1,4 +1,7 @@
-/* Raw: the file is the disk. A size that is no multiple of 512 is rounded up; the rest reads as zeros. */
+/*
+ * Raw: the file is the disk. A size that is no multiple of 512 is rounded up; the rest reads as
+ * zeros.
+ */
 #include "disk/internal.h"
 
 static int raw_probe(struct file *file)
@@ -10,7 +13,8 @@ static int raw_probe(struct file *file)
 static int raw_open(struct layer *layer, struct disk_error *error)
 {
 	if (!layer->file.size) {
-		return error_set(error, -EINVAL, "%s: the file is empty; a disk has at least one sector",
+		return error_set(error, -EINVAL,
+				 "%s: the file is empty; a disk has at least one sector",
 				 layer->file.path);
 	}
 	layer->type = DISK_FIXED;
@@ -27,15 +31,16 @@ static void raw_release(struct layer *layer)
 
 static int raw_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
 {
-	int r = plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size) :
-					       file_truncate(file, plan->how.size);
+	int r = plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size)
+					     : file_truncate(file, plan->how.size);
 
 	return r ? error_set(error, r, "%s: cannot make it %llu bytes long: %s", file->path,
-			     (unsigned long long)plan->how.size, strerror(-r)) :
-		   0;
+			     (unsigned long long)plan->how.size, strerror(-r))
+		 : 0;
 }
 
-static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+		   struct extent *extent)
 {
 	(void)wait;
 	*extent = (struct extent){.kind = EXTENT_DATA, .file_offset = offset, .length = length};
@@ -43,7 +48,8 @@ static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 	return 0;
 }
 
-static int raw_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+static int raw_write_end(struct layer *layer, uint64_t offset, uint64_t length,
+			 const struct extent *extent)
 {
 	(void)layer;
 	(void)offset;
@@ -93,7 +99,8 @@ static int raw_empty(struct layer *layer)
 	return -EOPNOTSUPP;
 }
 
-static int raw_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
+static int raw_set_parent(struct layer *layer, const struct create_plan *plan,
+			  struct disk_error *error)
 {
 	(void)plan;
 	return error_set(error, -EOPNOTSUPP, "%s: a raw file has no parent", layer->file.path);
@@ -101,7 +108,9 @@ static int raw_set_parent(struct layer *layer, const struct create_plan *plan, s
 
 static int raw_check(struct layer *layer, struct disk_error *error)
 {
-	return layer->file.size % 512 ? layer_fault(layer, error, DISK_NOTE, "the size is no multiple of 512") : 0;
+	return layer->file.size % 512
+		       ? layer_fault(layer, error, DISK_NOTE, "the size is no multiple of 512")
+		       : 0;
 }
 
 static void raw_info(struct layer *layer, struct disk_info *info)

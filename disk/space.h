@@ -22,7 +22,9 @@ void space_release(struct space *space);
 bool space_is_free(const struct space *space, uint64_t start, uint64_t count);
 void space_use(struct space *space, uint64_t start, uint64_t count);
 void space_free(struct space *space, uint64_t start, uint64_t count, bool clean);
-/* A free run below end, and whether all of it is clean; false if there is none. It is not yet used. */
+/*
+ * A free run below end, and whether all of it is clean; false if there is none. It is not yet used.
+ */
 bool space_find(struct space *space, uint64_t count, uint64_t *start, bool *clean);
 /* The file has grown; the new part is free and clean. */
 int space_grow(struct space *space, uint64_t end);

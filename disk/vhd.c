@@ -49,7 +49,9 @@ static int vhd_open(struct layer *layer, struct disk_error *error)
 		return r;
 	}
 	type = be32toh(v->footer.type);
-	layer->type = type == VHD_FIXED ? DISK_FIXED : type == VHD_DYNAMIC ? DISK_DYNAMIC : DISK_DIFFERENCING;
+	layer->type = type == VHD_FIXED	    ? DISK_FIXED
+		      : type == VHD_DYNAMIC ? DISK_DYNAMIC
+					    : DISK_DIFFERENCING;
 	layer->size = be64toh(v->footer.current_size);
 	layer->sector_size = layer->physical_size = VHD_SECTOR;
 	if (type == VHD_FIXED) {
@@ -134,7 +136,8 @@ static uint64_t block_data(const struct vhd *v, uint64_t block)
 	return (uint64_t)v->bat[block] * VHD_SECTOR + v->bitmap_bytes;
 }
 
-static int map_bits(struct layer *layer, uint64_t block, uint64_t in_block, bool wait, struct extent *extent)
+static int map_bits(struct layer *layer, uint64_t block, uint64_t in_block, bool wait,
+		    struct extent *extent)
 {
 	unsigned first = (unsigned)(in_block / VHD_SECTOR);
 	unsigned end = (unsigned)((in_block + extent->length + VHD_SECTOR - 1) / VHD_SECTOR);
@@ -152,8 +155,12 @@ static int map_bits(struct layer *layer, uint64_t block, uint64_t in_block, bool
 	return 0;
 }
 
-/* A dynamic disk's bitmap is not asked: blocks start as zeros, so an unset bit's sector is zeros anyway. */
-static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+/*
+ * A dynamic disk's bitmap is not asked: blocks start as zeros, so an unset bit's sector is zeros
+ * anyway.
+ */
+static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+		   struct extent *extent)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t block, in_block;
@@ -168,7 +175,8 @@ static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 		extent->length = min_u64(length, layer->block_size - in_block);
 		extent->file_offset = block_data(v, block) + in_block;
 		if (v->bat[block] == VHD_UNUSED) {
-			extent->kind = layer->type == DISK_DIFFERENCING ? EXTENT_PARENT : EXTENT_ZERO;
+			extent->kind =
+				layer->type == DISK_DIFFERENCING ? EXTENT_PARENT : EXTENT_ZERO;
 		} else if (layer->type == DISK_DIFFERENCING) {
 			r = map_bits(layer, block, in_block, wait, extent);
 		}
@@ -181,7 +189,9 @@ static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 
 /* -- Writing -- */
 
-/* A block of another program's may have unset bits: readers that ask must find what is now written. */
+/*
+ * A block of another program's may have unset bits: readers that ask must find what is now written.
+ */
 static int complete_bitmap(struct layer *layer, uint64_t block, bool wait)
 {
 	struct vhd *v = layer->vhd;
@@ -207,7 +217,8 @@ static int complete_bitmap(struct layer *layer, uint64_t block, bool wait)
 	return r;
 }
 
-static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+			struct extent *extent)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t block = offset / layer->block_size, in_block = offset % layer->block_size, place;
@@ -222,8 +233,8 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 		vhd_set_entry(v, block, (uint32_t)(place / VHD_SECTOR));
 		v->bitmap_full[block] = 1;
 	}
-	r = layer->type == DISK_DIFFERENCING ? vhd_get_bitmap(layer, block, wait, &bitmap) :
-					       complete_bitmap(layer, block, wait);
+	r = layer->type == DISK_DIFFERENCING ? vhd_get_bitmap(layer, block, wait, &bitmap)
+					     : complete_bitmap(layer, block, wait);
 	if (r) {
 		return r;
 	}
@@ -234,7 +245,8 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 	return 0;
 }
 
-static int vhd_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+static int vhd_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+			   struct extent *extent)
 {
 	int r = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
@@ -245,13 +257,14 @@ static int vhd_write_begin(struct layer *layer, uint64_t offset, uint64_t length
 	if (r) {
 		return r;
 	}
-	r = layer->type == DISK_FIXED ? vhd_map(layer, offset, length, wait, extent) :
-					begin_locked(layer, offset, length, wait, extent);
+	r = layer->type == DISK_FIXED ? vhd_map(layer, offset, length, wait, extent)
+				      : begin_locked(layer, offset, length, wait, extent);
 	layer_unlock(layer);
 	return r;
 }
 
-static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length,
+			 const struct extent *extent)
 {
 	uint64_t block, in_block;
 	struct vhd_bitmap *bitmap;
@@ -264,7 +277,8 @@ static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length, 
 	block = offset / layer->block_size;
 	in_block = offset % layer->block_size;
 	layer_lock(layer, true);
-	if (block_data(layer->vhd, block) + in_block != extent->file_offset) { /* the block was dropped meanwhile */
+	if (block_data(layer->vhd, block) + in_block !=
+	    extent->file_offset) { /* the block was dropped meanwhile */
 		layer_unlock(layer);
 		return 0;
 	}
@@ -281,7 +295,8 @@ static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length, 
 
 /* -- Trimming -- */
 
-static int trim_dynamic(struct layer *layer, uint64_t block, uint64_t in_block, uint64_t length, struct span *zero)
+static int trim_dynamic(struct layer *layer, uint64_t block, uint64_t in_block, uint64_t length,
+			struct span *zero)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t at = block * layer->block_size + in_block;
@@ -377,17 +392,20 @@ static int vhd_check(struct layer *layer, struct disk_error *error)
 	uint64_t end;
 
 	if (v->footer.saved_state) {
-		report_add(layer->report, DISK_NOTE, false, "a virtual machine is saved on this disk");
+		report_add(layer->report, DISK_NOTE, false,
+			   "a virtual machine is saved on this disk");
 	}
 	if (layer->type == DISK_FIXED) {
-		return v->end > layer->size ?
-			       layer_fault(layer, error, DISK_LEAK, "%llu bytes behind the disk are used by nothing",
-					   (unsigned long long)(v->end - layer->size)) :
-			       0;
+		return v->end > layer->size
+			       ? layer_fault(layer, error, DISK_LEAK,
+					     "%llu bytes behind the disk are used by nothing",
+					     (unsigned long long)(v->end - layer->size))
+			       : 0;
 	}
 	end = vhd_used_end(layer);
 	if (end < v->end) {
-		return layer_fault(layer, error, DISK_LEAK, "%llu bytes at the end are used by nothing",
+		return layer_fault(layer, error, DISK_LEAK,
+				   "%llu bytes at the end are used by nothing",
 				   (unsigned long long)(v->end - end));
 	}
 	return 0;

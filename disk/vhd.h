@@ -1,5 +1,6 @@
 /*
- * VHD: the structures of the file (Virtual Hard Disk Image Format Specification 1.0; all big-endian) and what its files share.
+ * VHD: the structures of the file (Virtual Hard Disk Image Format Specification 1.0; all
+ * big-endian) and what its files share.
  */
 #ifndef DISK_VHD_H
 #define DISK_VHD_H
@@ -9,11 +10,11 @@
 #include <assert.h>
 #include <endian.h>
 
-#define VHD_SECTOR    512u
-#define VHD_SIZE_MAX  (2040 * DISK_GIB)
-#define VHD_UNUSED    UINT32_MAX
-#define VHD_BLOCK_MAX (256 * DISK_MIB)
-#define VHD_EPOCH     946684800ull /* 2000-01-01 in seconds since 1970 */
+#define VHD_SECTOR	   512u
+#define VHD_SIZE_MAX	   (2040 * DISK_GIB)
+#define VHD_UNUSED	   UINT32_MAX
+#define VHD_BLOCK_MAX	   (256 * DISK_MIB)
+#define VHD_EPOCH	   946684800ull /* 2000-01-01 in seconds since 1970 */
 #define VHD_BAT_PER_SECTOR (VHD_SECTOR / 4)
 
 enum vhd_type { VHD_FIXED = 2, VHD_DYNAMIC = 3, VHD_DIFFERENCING = 4 };
@@ -83,14 +84,14 @@ struct vhd {
 	uint32_t *bat;	    /* [L] in this machine's byte order */
 	uint8_t *bat_dirty; /* [L] per sector of the table */
 	uint64_t bat_dirty_count;
-	uint8_t *bitmap_full; /* [L] dynamic: the block's bitmap is known to be all ones */
+	uint8_t *bitmap_full;	     /* [L] dynamic: the block's bitmap is known to be all ones */
 	struct vhd_bitmap **bitmaps; /* [L] differencing */
 	struct vhd_bitmap *dirty_bitmaps;
 	uint64_t dirty_bitmap_count;
-	struct span_list free; /* [L] places for blocks, each a stride long; of unknown content */
+	struct span_list free;	/* [L] places for blocks, each a stride long; of unknown content */
 	struct span_list clean; /* [L] the same, reading as zeros */
-	bool changed; /* [L] close has work to do */
-	bool old_footer; /* 511 bytes, from before Virtual PC 2004 */
+	bool changed;		/* [L] close has work to do */
+	bool old_footer;	/* 511 bytes, from before Virtual PC 2004 */
 };
 
 /* vhd_footer.c */
@@ -105,8 +106,8 @@ void vhd_set_geometry(struct vhd_footer *footer, uint64_t size);
 /* The header and behind it the locators' texts, `at` is their place in the file. */
 #define VHD_LOCATOR_SPACE 4096u
 #define VHD_HEADER_SPACE  (sizeof(struct vhd_header) + 2 * VHD_LOCATOR_SPACE)
-int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at, const struct create_plan *plan,
-		     struct disk_error *error);
+int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at,
+		     const struct create_plan *plan, struct disk_error *error);
 
 /* vhd_bat.c; all under layer.lock unless stated */
 int vhd_load_bat(struct layer *layer, struct disk_error *error);

@@ -1,6 +1,7 @@
 /*
- * VHD: the block allocation table, the blocks' bitmaps, the file's space. Under layer.lock unless it says otherwise.
- * New blocks are placed so that their data begins at a multiple of 4 KiB in the file.
+ * VHD: the block allocation table, the blocks' bitmaps, the file's space. Under layer.lock unless
+ * it says otherwise. New blocks are placed so that their data begins at a multiple of 4 KiB in the
+ * file.
  */
 #include "disk/vhd.h"
 
@@ -38,11 +39,13 @@ static uint64_t tables_end(const struct layer *layer)
 	const struct vhd *v = layer->vhd;
 	const struct vhd_header *h = &v->header;
 	uint64_t end = max_u64(be64toh(v->footer.data_offset) + sizeof(*h),
-			       be64toh(h->table_offset) + round_up(4ull * be32toh(h->table_entries), VHD_SECTOR));
+			       be64toh(h->table_offset) +
+				       round_up(4ull * be32toh(h->table_entries), VHD_SECTOR));
 	unsigned i;
 
 	for (i = 0; i < 8; i++) {
-		uint64_t at = be64toh(h->locators[i].offset), length = be32toh(h->locators[i].length);
+		uint64_t at = be64toh(h->locators[i].offset),
+			 length = be32toh(h->locators[i].length);
 
 		if (!is_all_zero(h->locators[i].code, 4) && at <= v->end && length <= v->end - at) {
 			end = max_u64(end, round_up(at + length, VHD_SECTOR));
@@ -51,10 +54,11 @@ static uint64_t tables_end(const struct layer *layer)
 	return end;
 }
 
-static int bad_entry(struct layer *layer, struct disk_error *error, uint64_t block, const char *what)
+static int bad_entry(struct layer *layer, struct disk_error *error, uint64_t block,
+		     const char *what)
 {
-	int r = layer_fault(layer, error, DISK_DAMAGE, "the table's entry for block %llu %s", (unsigned long long)block,
-			    what);
+	int r = layer_fault(layer, error, DISK_DAMAGE, "the table's entry for block %llu %s",
+			    (unsigned long long)block, what);
 
 	if (!r) {
 		vhd_set_entry(layer->vhd, block, VHD_UNUSED);
@@ -74,18 +78,22 @@ static bool meets_tables(const struct layer *layer, uint64_t offset, uint64_t le
 	const struct vhd_header *h = &v->header;
 	bool met = meets(offset, length, 0, sizeof(v->footer)) ||
 		   meets(offset, length, be64toh(v->footer.data_offset), sizeof(*h)) ||
-		   meets(offset, length, be64toh(h->table_offset), round_up(4ull * be32toh(h->table_entries), VHD_SECTOR));
+		   meets(offset, length, be64toh(h->table_offset),
+			 round_up(4ull * be32toh(h->table_entries), VHD_SECTOR));
 	unsigned i;
 
 	for (i = 0; i < 8 && layer->type == DISK_DIFFERENCING; i++) {
-		met |= !is_all_zero(h->locators[i].code, 4) && be64toh(h->locators[i].offset) <= v->end &&
-		       meets(offset, length, be64toh(h->locators[i].offset), be32toh(h->locators[i].length));
+		met |= !is_all_zero(h->locators[i].code, 4) &&
+		       be64toh(h->locators[i].offset) <= v->end &&
+		       meets(offset, length, be64toh(h->locators[i].offset),
+			     be32toh(h->locators[i].length));
 	}
 	return met;
 }
 
 /* Blocks inside the file and behind the tables, none over another; the gaps are free places. */
-static int check_places(struct layer *layer, struct used_place *places, size_t count, struct disk_error *error)
+static int check_places(struct layer *layer, struct used_place *places, size_t count,
+			struct disk_error *error)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t end = 0;
@@ -95,10 +103,11 @@ static int check_places(struct layer *layer, struct used_place *places, size_t c
 	qsort(places, count, sizeof(*places), by_offset);
 	for (i = 0; i < count; i++) {
 		uint64_t at = places[i].offset;
-		const char *what = at > v->end || v->end - at < v->stride ? "points outside the file" :
-				   meets_tables(layer, at, v->stride)	  ? "points to the tables themselves" :
-				   at < end ? "points to space that another block uses" :
-					      NULL;
+		const char *what =
+			at > v->end || v->end - at < v->stride ? "points outside the file"
+			: meets_tables(layer, at, v->stride)   ? "points to the tables themselves"
+			: at < end ? "points to space that another block uses"
+				   : NULL;
 
 		if (what) {
 			r = bad_entry(layer, error, places[i].block, what);
@@ -137,7 +146,8 @@ static int take_table(struct layer *layer, struct disk_error *error)
 	}
 	for (block = 0, count = 0; block < v->block_count; block++) {
 		if (v->bat[block] != VHD_UNUSED) {
-			places[count++] = (struct used_place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
+			places[count++] =
+				(struct used_place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
 		}
 	}
 	r = check_places(layer, places, count, error);
@@ -158,13 +168,17 @@ int vhd_load_bat(struct layer *layer, struct disk_error *error)
 	v->bat = malloc(bytes);
 	v->bat_dirty = calloc(bytes / VHD_SECTOR, 1);
 	v->bitmap_full = calloc(v->block_count, 1);
-	v->bitmaps = layer->type == DISK_DIFFERENCING ? calloc(v->block_count, sizeof(*v->bitmaps)) : NULL;
-	if (!v->bat || !v->bat_dirty || !v->bitmap_full || (layer->type == DISK_DIFFERENCING && !v->bitmaps)) {
-		return error_set(error, -ENOMEM, "%s: out of memory for its tables", layer->file.path);
+	v->bitmaps = layer->type == DISK_DIFFERENCING ? calloc(v->block_count, sizeof(*v->bitmaps))
+						      : NULL;
+	if (!v->bat || !v->bat_dirty || !v->bitmap_full ||
+	    (layer->type == DISK_DIFFERENCING && !v->bitmaps)) {
+		return error_set(error, -ENOMEM, "%s: out of memory for its tables",
+				 layer->file.path);
 	}
 	r = file_read(&layer->file, v->bat, bytes, be64toh(v->header.table_offset));
 	if (r) {
-		return error_set(error, r, "%s: reading the block table: %s", layer->file.path, strerror(-r));
+		return error_set(error, r, "%s: reading the block table: %s", layer->file.path,
+				 strerror(-r));
 	}
 	return take_table(layer, error);
 }
@@ -205,7 +219,10 @@ uint64_t vhd_used_end(const struct layer *layer)
 
 /* -- Space -- */
 
-/* The footer moves up first and is durable there; then its old place becomes ordinary, cleared space. */
+/*
+ * The footer moves up first and is durable there; then its old place becomes ordinary, cleared
+ * space.
+ */
 int vhd_extend(struct layer *layer, uint64_t length)
 {
 	struct vhd *v = layer->vhd;
@@ -233,7 +250,9 @@ static int extend_blocks(struct layer *layer)
 	struct vhd *v = layer->vhd;
 	uint64_t pitch = round_up(v->stride, DATA_ALIGN);
 	uint64_t first = round_up(v->end + v->bitmap_bytes, DATA_ALIGN) - v->bitmap_bytes;
-	uint64_t count = max_u64(1, min_u64(min_u64(EXTEND_BLOCKS, v->block_count), EXTEND_BYTES / pitch)), i;
+	uint64_t count = max_u64(
+			 1, min_u64(min_u64(EXTEND_BLOCKS, v->block_count), EXTEND_BYTES / pitch)),
+		 i;
 	int r = vhd_extend(layer, first + count * pitch - v->end);
 
 	for (i = count; i && !r; i--) { /* the lowest is taken first */
@@ -279,7 +298,8 @@ static int write_full_bitmap(struct layer *layer, uint64_t offset)
 	int r = 0;
 
 	for (done = 0; done < max_u64(length, 1) && !r; done += sizeof(ones)) {
-		r = file_write(&layer->file, ones, max_u64(1, min_u64(sizeof(ones), length - done)), offset + done);
+		r = file_write(&layer->file, ones, max_u64(1, min_u64(sizeof(ones), length - done)),
+			       offset + done);
 	}
 	return r;
 }
@@ -310,7 +330,8 @@ int vhd_get_bitmap(struct layer *layer, uint64_t block, bool wait, struct vhd_bi
 		if (!bitmap) {
 			return -ENOMEM;
 		}
-		r = file_read(&layer->file, bitmap->bits, v->bitmap_bytes, (uint64_t)v->bat[block] * VHD_SECTOR);
+		r = file_read(&layer->file, bitmap->bits, v->bitmap_bytes,
+			      (uint64_t)v->bat[block] * VHD_SECTOR);
 		if (r) {
 			free(bitmap);
 			return r;
@@ -347,7 +368,8 @@ static uint8_t *collect(struct layer *layer, size_t *length)
 	struct vhd *v = layer->vhd;
 	size_t bitmap_size = round_up(sizeof(struct staged_write) + v->bitmap_bytes, 8);
 	size_t sector_size = sizeof(struct staged_write) + VHD_SECTOR;
-	uint8_t *stage = malloc(v->dirty_bitmap_count * bitmap_size + v->bat_dirty_count * sector_size + 1);
+	uint8_t *stage =
+		malloc(v->dirty_bitmap_count * bitmap_size + v->bat_dirty_count * sector_size + 1);
 	struct staged_write *w;
 	uint64_t sector, i;
 
@@ -373,7 +395,8 @@ static uint8_t *collect(struct layer *layer, size_t *length)
 		w->length = VHD_SECTOR;
 		for (i = 0; i < VHD_BAT_PER_SECTOR; i++) {
 			uint64_t block = sector * VHD_BAT_PER_SECTOR + i;
-			uint32_t entry = block < v->block_count ? htobe32(v->bat[block]) : VHD_UNUSED;
+			uint32_t entry =
+				block < v->block_count ? htobe32(v->bat[block]) : VHD_UNUSED;
 
 			memcpy(w->data + 4 * i, &entry, 4);
 		}
@@ -397,7 +420,8 @@ static void release_freed(struct layer *layer)
 	pthread_mutex_lock(&layer->lock);
 	for (i = 0; i < layer->waiting.count; i++) {
 		const struct span *s = &layer->waiting.spans[i];
-		struct span_list *list = file_zero(&layer->file, s->offset, s->length, false) ? &v->free : &v->clean;
+		struct span_list *list =
+			file_zero(&layer->file, s->offset, s->length, false) ? &v->free : &v->clean;
 
 		if (!span_add(list, s->offset, s->length)) {
 			list->fence = list->count;

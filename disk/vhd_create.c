@@ -27,12 +27,14 @@ static int write_table(struct file *file, uint64_t at, uint64_t bytes)
 	return r;
 }
 
-static int create_dynamic(struct file *file, const struct create_plan *plan, struct disk_error *error)
+static int create_dynamic(struct file *file, const struct create_plan *plan,
+			  struct disk_error *error)
 {
 	const struct disk_create *how = &plan->how;
 	uint64_t entries = (how->size + how->block_size - 1) / how->block_size;
 	uint64_t header_at = sizeof(struct vhd_footer);
-	uint64_t table_at = header_at + (plan->parent ? VHD_HEADER_SPACE : sizeof(struct vhd_header));
+	uint64_t table_at =
+		header_at + (plan->parent ? VHD_HEADER_SPACE : sizeof(struct vhd_header));
 	uint64_t table_bytes = round_up(entries * 4, VHD_SECTOR);
 	struct vhd_footer footer;
 	struct vhd_header header = {
@@ -69,17 +71,24 @@ int vhd_create(struct file *file, const struct create_plan *plan, struct disk_er
 	int r;
 
 	if (how->sector_size != VHD_SECTOR || how->physical_size != VHD_SECTOR) {
-		return error_set(error, -EINVAL, "%s: a VHD has sectors of 512 bytes; VHDX has others", file->path);
+		return error_set(error, -EINVAL,
+				 "%s: a VHD has sectors of 512 bytes; VHDX has others", file->path);
 	}
 	if (!how->size || how->size % VHD_SECTOR || how->size > VHD_SIZE_MAX) {
-		return error_set(error, -EINVAL, "%s: a VHD has up to 2040 GiB; VHDX up to 64 TiB", file->path);
+		return error_set(error, -EINVAL, "%s: a VHD has up to 2040 GiB; VHDX up to 64 TiB",
+				 file->path);
 	}
 	if (how->type == DISK_FIXED) {
 		r = create_fixed(file, how);
-		return r ? error_set(error, r, "%s: creating the file: %s", file->path, strerror(-r)) : 0;
+		return r ? error_set(error, r, "%s: creating the file: %s", file->path,
+				     strerror(-r))
+			 : 0;
 	}
-	if (!is_power_of_two(how->block_size) || how->block_size < 512 * DISK_KIB || how->block_size > VHD_BLOCK_MAX) {
-		return error_set(error, -EINVAL, "%s: a VHD block is a power of two from 512 KiB to 256 MiB", file->path);
+	if (!is_power_of_two(how->block_size) || how->block_size < 512 * DISK_KIB ||
+	    how->block_size > VHD_BLOCK_MAX) {
+		return error_set(error, -EINVAL,
+				 "%s: a VHD block is a power of two from 512 KiB to 256 MiB",
+				 file->path);
 	}
 	return create_dynamic(file, plan, error);
 }

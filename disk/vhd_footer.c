@@ -30,13 +30,15 @@ void vhd_seal_header(struct vhd_header *header)
 static bool footer_is_valid(const struct vhd_footer *f)
 {
 	return !memcmp(f->cookie, "conectix", 8) &&
-	       be32toh(f->checksum) == checksum(f, sizeof(*f), offsetof(struct vhd_footer, checksum));
+	       be32toh(f->checksum) ==
+		       checksum(f, sizeof(*f), offsetof(struct vhd_footer, checksum));
 }
 
 /* VHD specification, appendix: CHS calculation. */
 void vhd_set_geometry(struct vhd_footer *footer, uint64_t size)
 {
-	uint64_t sectors = min_u64(size / VHD_SECTOR, 65535ull * 16 * 255), per_track, heads, tracks;
+	uint64_t sectors = min_u64(size / VHD_SECTOR, 65535ull * 16 * 255), per_track, heads,
+		 tracks;
 
 	if (sectors >= 65535ull * 16 * 63) {
 		per_track = 255;
@@ -61,8 +63,8 @@ void vhd_set_geometry(struct vhd_footer *footer, uint64_t size)
 }
 
 /*
- * The creator is Hyper-V's "win ": it is how other programs (QEMU, libvhdi) know that the size field counts and not
- * the geometry, which cannot express most sizes.
+ * The creator is Hyper-V's "win ": it is how other programs (QEMU, libvhdi) know that the size
+ * field counts and not the geometry, which cannot express most sizes.
  */
 void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, uint64_t size)
 {
@@ -92,27 +94,31 @@ static int check_footer(struct layer *layer, const struct vhd_footer *f, struct 
 	const char *path = layer->file.path;
 
 	if (be32toh(f->version) >> 16 != 1) {
-		return error_set(error, -EOPNOTSUPP, "%s: VHD version %u is not known; version 1 is", path,
+		return error_set(error, -EOPNOTSUPP,
+				 "%s: VHD version %u is not known; version 1 is", path,
 				 be32toh(f->version) >> 16);
 	}
 	if (type < VHD_FIXED || type > VHD_DIFFERENCING) {
 		return error_set(error, -EOPNOTSUPP, "%s: VHD type %u is not known", path, type);
 	}
 	if (f->saved_state > 1) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the footer's saved state is %u", path, f->saved_state);
+		return error_set(error, -EUCLEAN, "%s: damaged: the footer's saved state is %u",
+				 path, f->saved_state);
 	}
 	if (!size || size % VHD_SECTOR || size > VHD_SIZE_MAX) {
-		return error_set(error, -EUCLEAN, "%s: damaged: disk size %llu", path, (unsigned long long)size);
+		return error_set(error, -EUCLEAN, "%s: damaged: disk size %llu", path,
+				 (unsigned long long)size);
 	}
 	if (type == VHD_FIXED && size > layer->vhd->end) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the file is shorter than the disk", path);
+		return error_set(error, -EUCLEAN, "%s: damaged: the file is shorter than the disk",
+				 path);
 	}
 	return 0;
 }
 
 /*
- * The footer at the end counts; the copy at the beginning, which only dynamic disks have, replaces it when it is
- * broken. Before Virtual PC 2004 a footer had 511 bytes.
+ * The footer at the end counts; the copy at the beginning, which only dynamic disks have, replaces
+ * it when it is broken. Before Virtual PC 2004 a footer had 511 bytes.
  */
 int vhd_read_footer(struct layer *layer, struct disk_error *error)
 {
@@ -127,12 +133,14 @@ int vhd_read_footer(struct layer *layer, struct disk_error *error)
 		r = r ? r : file_read(&layer->file, &copy, min_u64(size, sizeof(copy)), 0);
 	}
 	if (r) {
-		return error_set(error, r, "%s: reading the footer: %s", layer->file.path, strerror(-r));
+		return error_set(error, r, "%s: reading the footer: %s", layer->file.path,
+				 strerror(-r));
 	}
 	end_valid = footer_is_valid(&end);
 	copy_valid = footer_is_valid(&copy) && be32toh(copy.type) != VHD_FIXED;
 	if (!end_valid && !copy_valid) {
-		return error_set(error, -EUCLEAN, "%s: damaged: its VHD footer is unreadable; restore a copy",
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: its VHD footer is unreadable; restore a copy",
 				 layer->file.path);
 	}
 	v->footer = end_valid ? end : copy;
@@ -140,10 +148,12 @@ int vhd_read_footer(struct layer *layer, struct disk_error *error)
 	v->old_footer = end_valid && length == 511;
 	if (layer->report && (!end_valid || (be32toh(end.type) != VHD_FIXED && !copy_valid))) {
 		report_add(layer->report, DISK_DAMAGE, layer->writable,
-			   end_valid ? "the footer's copy is unreadable" : "the footer is unreadable, its copy is good");
+			   end_valid ? "the footer's copy is unreadable"
+				     : "the footer is unreadable, its copy is good");
 		v->changed = true;
 	} else if (layer->report && copy_valid && memcmp(&end, &copy, sizeof(end))) {
-		report_add(layer->report, DISK_NOTE, layer->writable, "the footer and its copy differ");
+		report_add(layer->report, DISK_NOTE, layer->writable,
+			   "the footer and its copy differ");
 		v->changed = true;
 	}
 	return check_footer(layer, &v->footer, error);
@@ -158,29 +168,37 @@ int vhd_read_header(struct layer *layer, struct disk_error *error)
 	int r;
 
 	if (at % VHD_SECTOR || at > v->end || v->end - at < sizeof(*h)) {
-		return error_set(error, -EUCLEAN, "%s: damaged: its header lies outside the file", layer->file.path);
+		return error_set(error, -EUCLEAN, "%s: damaged: its header lies outside the file",
+				 layer->file.path);
 	}
 	r = file_read(&layer->file, h, sizeof(*h), at);
 	if (r) {
-		return error_set(error, r, "%s: reading the header: %s", layer->file.path, strerror(-r));
+		return error_set(error, r, "%s: reading the header: %s", layer->file.path,
+				 strerror(-r));
 	}
 	if (memcmp(h->cookie, "cxsparse", 8) ||
-	    be32toh(h->checksum) != checksum(h, sizeof(*h), offsetof(struct vhd_header, checksum))) {
-		return error_set(error, -EUCLEAN, "%s: damaged: its dynamic header is unreadable; restore a copy",
+	    be32toh(h->checksum) !=
+		    checksum(h, sizeof(*h), offsetof(struct vhd_header, checksum))) {
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: its dynamic header is unreadable; restore a copy",
 				 layer->file.path);
 	}
 	table = be64toh(h->table_offset);
 	entries = be32toh(h->table_entries);
 	block = be32toh(h->block_size);
 	if (!is_power_of_two(block) || block < 4096 || block > VHD_BLOCK_MAX) {
-		return error_set(error, -EUCLEAN, "%s: damaged: block size %u", layer->file.path, block);
+		return error_set(error, -EUCLEAN, "%s: damaged: block size %u", layer->file.path,
+				 block);
 	}
-	if (table % VHD_SECTOR || table > v->end || round_up(entries * 4, VHD_SECTOR) > v->end - table) {
-		return error_set(error, -EUCLEAN, "%s: damaged: its block table lies outside the file",
+	if (table % VHD_SECTOR || table > v->end ||
+	    round_up(entries * 4, VHD_SECTOR) > v->end - table) {
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: its block table lies outside the file",
 				 layer->file.path);
 	}
 	if (entries * block < be64toh(v->footer.current_size)) {
-		return error_set(error, -EUCLEAN, "%s: damaged: its block table is too short for the disk",
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: its block table is too short for the disk",
 				 layer->file.path);
 	}
 	layer->block_size = block;
@@ -206,7 +224,10 @@ static int read_locator(struct layer *layer, const struct vhd_locator *l, char *
 	return *path ? 0 : -ENOMEM;
 }
 
-/* A locator that makes no sense is passed over: the others, or the name, may still lead to the parent. */
+/*
+ * A locator that makes no sense is passed over: the others, or the name, may still lead to the
+ * parent.
+ */
 int vhd_read_locators(struct layer *layer, struct disk_error *error)
 {
 	const struct vhd_header *h = &layer->vhd->header;
@@ -222,11 +243,14 @@ int vhd_read_locators(struct layer *layer, struct disk_error *error)
 			r = read_locator(layer, &h->locators[i], &layer->parent_path_2);
 		}
 	}
-	if (!r && !layer->parent_path && !utf16_to_utf8(h->parent_name, 256, true, name, sizeof(name)) && name[0]) {
+	if (!r && !layer->parent_path &&
+	    !utf16_to_utf8(h->parent_name, 256, true, name, sizeof(name)) && name[0]) {
 		layer->parent_path = strdup(name);
 		r = layer->parent_path ? 0 : -ENOMEM;
 	}
-	return r ? error_set(error, r, "%s: reading the parent locators: %s", layer->file.path, strerror(-r)) : 0;
+	return r ? error_set(error, r, "%s: reading the parent locators: %s", layer->file.path,
+			     strerror(-r))
+		 : 0;
 }
 
 int vhd_write_footers(struct layer *layer)
@@ -247,8 +271,8 @@ int vhd_write_footers(struct layer *layer)
 	return r ? r : file_sync(&layer->file);
 }
 
-static int write_locator(struct file *file, struct vhd_locator *l, const char *code, const char *path,
-			 const char *prefix, uint64_t at)
+static int write_locator(struct file *file, struct vhd_locator *l, const char *code,
+			 const char *path, const char *prefix, uint64_t at)
 {
 	uint8_t text[VHD_LOCATOR_SPACE] = {0};
 	char windows[VHD_LOCATOR_SPACE];
@@ -272,8 +296,8 @@ static int write_locator(struct file *file, struct vhd_locator *l, const char *c
 	return file_write(file, text, sizeof(text), at);
 }
 
-int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at, const struct create_plan *plan,
-		     struct disk_error *error)
+int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at,
+		     const struct create_plan *plan, struct disk_error *error)
 {
 	const struct vhd *parent = plan->parent->vhd;
 	const char *slash = strrchr(plan->parent_absolute, '/');
@@ -289,11 +313,13 @@ int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at, 
 	if (r >= 0) {
 		r = write_locator(file, &header->locators[0], "W2ru", plan->parent_relative,
 				  plan->parent_relative[0] == '.' ? "" : "./", texts);
-		r = r ? r :
-			write_locator(file, &header->locators[1], "W2ku", plan->parent_absolute, "",
+		r = r ? r
+		      : write_locator(file, &header->locators[1], "W2ku", plan->parent_absolute, "",
 				      texts + VHD_LOCATOR_SPACE);
 	}
 	vhd_seal_header(header);
 	r = r ? r : file_write(file, header, sizeof(*header), at);
-	return r ? error_set(error, r, "%s: writing the parent's name: %s", file->path, strerror(-r)) : 0;
+	return r ? error_set(error, r, "%s: writing the parent's name: %s", file->path,
+			     strerror(-r))
+		 : 0;
 }

@@ -14,7 +14,8 @@ static int resize_fixed(struct layer *layer, uint64_t size)
 	v->end = size;
 	r = r ? r : vhd_write_footers(layer);
 	if (!r && size > old_end) { /* the old footer's place is disk now */
-		r = file_zero(&layer->file, old_end, min_u64(sizeof(v->footer), size - old_end), true);
+		r = file_zero(&layer->file, old_end, min_u64(sizeof(v->footer), size - old_end),
+			      true);
 	}
 	if (!r && layer->file.size > size + sizeof(v->footer)) {
 		r = file_truncate(&layer->file, size + sizeof(v->footer));
@@ -22,7 +23,9 @@ static int resize_fixed(struct layer *layer, uint64_t size)
 	return r ? r : file_sync(&layer->file);
 }
 
-/* The table at the file's end, with room for more entries; durable before the header points to it. */
+/*
+ * The table at the file's end, with room for more entries; durable before the header points to it.
+ */
 static int move_table(struct layer *layer, uint64_t entries)
 {
 	struct vhd *v = layer->vhd;
@@ -43,7 +46,8 @@ static int move_table(struct layer *layer, uint64_t entries)
 		v->header.table_offset = htobe64(at);
 		v->header.table_entries = htobe32((uint32_t)entries);
 		vhd_seal_header(&v->header);
-		r = file_write(&layer->file, &v->header, sizeof(v->header), be64toh(v->footer.data_offset));
+		r = file_write(&layer->file, &v->header, sizeof(v->header),
+			       be64toh(v->footer.data_offset));
 		r = r ? r : file_sync(&layer->file);
 	}
 	return r;
@@ -87,14 +91,18 @@ int vhd_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 	int r;
 
 	if (size % VHD_SECTOR || size > VHD_SIZE_MAX) {
-		return error_set(error, -EINVAL, "%s: a VHD has up to 2040 GiB; convert it to VHDX for more",
+		return error_set(error, -EINVAL,
+				 "%s: a VHD has up to 2040 GiB; convert it to VHDX for more",
 				 layer->file.path);
 	}
 	r = layer->format->flush(layer);
-	r = r ? r : layer->type == DISK_FIXED ? resize_fixed(layer, size) : resize_dynamic(layer, size, error);
+	r = r				? r
+	    : layer->type == DISK_FIXED ? resize_fixed(layer, size)
+					: resize_dynamic(layer, size, error);
 	if (r) {
-		return error && error->code == r ? r :
-						   error_set(error, r, "%s: resizing: %s", layer->file.path, strerror(-r));
+		return error && error->code == r ? r
+						 : error_set(error, r, "%s: resizing: %s",
+							     layer->file.path, strerror(-r));
 	}
 	layer->size = size;
 	return 0;
@@ -122,7 +130,8 @@ static struct place *list_blocks(struct layer *layer, size_t *count)
 	*count = 0;
 	for (block = 0; places && block < v->block_count; block++) {
 		if (v->bat[block] != VHD_UNUSED) {
-			places[(*count)++] = (struct place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
+			places[(*count)++] =
+				(struct place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
 		}
 	}
 	if (places) {
@@ -152,7 +161,8 @@ static int copy_place(struct layer *layer, uint64_t from, uint64_t to)
 static int move_down(struct layer *layer, struct place *places, size_t count, uint64_t *moved)
 {
 	struct vhd *v = layer->vhd;
-	uint64_t end = be64toh(v->header.table_offset) + round_up(4ull * be32toh(v->header.table_entries), VHD_SECTOR);
+	uint64_t end = be64toh(v->header.table_offset) +
+		       round_up(4ull * be32toh(v->header.table_entries), VHD_SECTOR);
 	size_t i = 0, last = count;
 	int r = 0;
 
@@ -160,7 +170,8 @@ static int move_down(struct layer *layer, struct place *places, size_t count, ui
 	while (i < last && *moved < MOVES && !r) {
 		uint64_t to = round_up(end + v->bitmap_bytes, 4096) - v->bitmap_bytes;
 
-		if (places[i].offset >= to + v->stride && places[last - 1].offset >= to + v->stride) {
+		if (places[i].offset >= to + v->stride &&
+		    places[last - 1].offset >= to + v->stride) {
 			const struct place *p = &places[--last];
 
 			r = copy_place(layer, p->offset, to);
@@ -196,7 +207,8 @@ int vhd_compact(struct layer *layer, uint64_t *moved)
 	return r ? r : reload(layer, NULL); /* the gaps are others now */
 }
 
-static int write_new_header(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
+static int write_new_header(struct layer *layer, const struct create_plan *plan,
+			    struct disk_error *error)
 {
 	struct vhd *v = layer->vhd;
 	struct vhd_header header = v->header;
@@ -217,9 +229,9 @@ static int write_new_header(struct layer *layer, const struct create_plan *plan,
 		v->changed = true;
 		r = vhd_write_footers(layer);
 	}
-	return r ? error_set(error, layer_fail(layer, r), "%s: writing the parent's name: %s", layer->file.path,
-			     strerror(-r)) :
-		   0;
+	return r ? error_set(error, layer_fail(layer, r), "%s: writing the parent's name: %s",
+			     layer->file.path, strerror(-r))
+		 : 0;
 }
 
 /* A new header with its names at the file's end; the footers point to it once it is durable. */
@@ -228,7 +240,8 @@ int vhd_set_parent(struct layer *layer, const struct create_plan *plan, struct d
 	int r;
 
 	if (plan->parent->format != layer->format) {
-		return error_set(error, -EINVAL, "%s: not a VHD file, so it cannot be a parent of one",
+		return error_set(error, -EINVAL,
+				 "%s: not a VHD file, so it cannot be a parent of one",
 				 plan->parent->file.path);
 	}
 	r = layer->format->flush(layer);

@@ -1,4 +1,6 @@
-/* VHDX: opening, a session's begin and end, parents. The order of writes is in docs/design/disk.md. */
+/*
+ * VHDX: opening, a session's begin and end, parents. The order of writes is in docs/design/disk.md.
+ */
 #include "disk/vhdx.h"
 
 #include <stdlib.h>
@@ -26,7 +28,8 @@ static int vhdx_open(struct layer *layer, struct disk_error *error)
 	int probed = vhdx_probe(&layer->file), r;
 
 	if (probed != 1) {
-		return error_set(error, probed ? probed : -EMEDIUMTYPE, "%s: not a VHDX file", layer->file.path);
+		return error_set(error, probed ? probed : -EMEDIUMTYPE, "%s: not a VHDX file",
+				 layer->file.path);
 	}
 	layer->vhdx = calloc(1, sizeof(*layer->vhdx));
 	if (!layer->vhdx) {
@@ -69,7 +72,8 @@ static int begin_session(struct layer *layer, bool data)
 		return r;
 	}
 	pthread_mutex_lock(&layer->lock);
-	megabytes = round_up(layer->file.size, DISK_MIB) / DISK_MIB; /* replay may have made the file longer */
+	megabytes = round_up(layer->file.size, DISK_MIB) /
+		    DISK_MIB; /* replay may have made the file longer */
 	if (megabytes > v->space.end) {
 		r = space_grow(&v->space, megabytes);
 	}
@@ -131,7 +135,9 @@ static bool vhdx_is_dirty(struct layer *layer)
 	return dirty;
 }
 
-/* The file is cut only after the header has let go of the log: an entry says how long the file was. */
+/*
+ * The file is cut only after the header has let go of the log: an entry says how long the file was.
+ */
 static int vhdx_finish(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
@@ -157,21 +163,24 @@ static int vhdx_finish(struct layer *layer)
 
 /* -- Parents and information -- */
 
-static int commit_locator(struct layer *layer, const struct create_plan *plan, const struct guid *linkage,
-			  const struct guid *linkage_2, struct disk_error *error)
+static int commit_locator(struct layer *layer, const struct create_plan *plan,
+			  const struct guid *linkage, const struct guid *linkage_2,
+			  struct disk_error *error)
 {
 	int r = vhdx_flush(layer);
 
 	r = r ? r : vhdx_begin(layer);
 	if (r) {
-		return error_set(error, r, "%s: cannot be written: %s", layer->file.path, strerror(-r));
+		return error_set(error, r, "%s: cannot be written: %s", layer->file.path,
+				 strerror(-r));
 	}
 	pthread_mutex_lock(&layer->flush_lock);
 	r = vhdx_stage_locator(layer, plan, linkage, linkage_2, error);
 	if (!r) {
 		r = vhdx_log_commit(layer);
 		if (r) {
-			error_set(error, r, "%s: writing the parent locator: %s", layer->file.path, strerror(-r));
+			error_set(error, r, "%s: writing the parent locator: %s", layer->file.path,
+				  strerror(-r));
 		}
 	}
 	layer->vhdx->stage_count = 0;
@@ -179,14 +188,16 @@ static int commit_locator(struct layer *layer, const struct create_plan *plan, c
 	return r;
 }
 
-static int vhdx_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
+static int vhdx_set_parent(struct layer *layer, const struct create_plan *plan,
+			   struct disk_error *error)
 {
 	struct guid linkage;
 	char text[GUID_TEXT];
 
 	plan->parent->format->identity(plan->parent, text);
 	if (guid_parse(text, &linkage)) {
-		return error_set(error, -EINVAL, "%s: not a VHDX file, so it cannot be a parent of one",
+		return error_set(error, -EINVAL,
+				 "%s: not a VHDX file, so it cannot be a parent of one",
 				 plan->parent->file.path);
 	}
 	memcpy(layer->parent_id, text, sizeof(text));
@@ -194,7 +205,8 @@ static int vhdx_set_parent(struct layer *layer, const struct create_plan *plan, 
 	return commit_locator(layer, plan, &linkage, NULL, error);
 }
 
-int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next, struct disk_error *error)
+int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next,
+		       struct disk_error *error)
 {
 	guid_print(now, child->parent_id);
 	guid_print(next, child->parent_id_2);
@@ -233,13 +245,15 @@ static void vhdx_info(struct layer *layer, struct disk_info *info)
 	guid_print(&v->header.data_write, info->write_id);
 	info->log_pending = !guid_is_zero(&v->header.log) && !v->begun;
 	if (file_read(&layer->file, &id, sizeof(id), 0) ||
-	    utf16_to_utf8(id.creator, sizeof(id.creator) / 2, false, info->creator, sizeof(info->creator))) {
+	    utf16_to_utf8(id.creator, sizeof(id.creator) / 2, false, info->creator,
+			  sizeof(info->creator))) {
 		info->creator[0] = 0;
 	}
 	info->blocks = v->payload_count;
 	pthread_mutex_lock(&layer->lock);
 	for (block = 0; block < v->payload_count; block++) {
-		info->blocks_present += entry_state(v->bat[vhdx_payload_index(v, block)]) >= VHDX_FULLY_PRESENT;
+		info->blocks_present +=
+			entry_state(v->bat[vhdx_payload_index(v, block)]) >= VHDX_FULLY_PRESENT;
 	}
 	pthread_mutex_unlock(&layer->lock);
 }

@@ -1,5 +1,6 @@
 /*
- * VHDX: the structures of the file (MS-VHDX 2.2 to 2.6; all little-endian) and what its files share.
+ * VHDX: the structures of the file (MS-VHDX 2.2 to 2.6; all little-endian) and what its files
+ * share.
  */
 #ifndef DISK_VHDX_H
 #define DISK_VHDX_H
@@ -9,26 +10,27 @@
 
 #include <assert.h>
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "these structures are used as they lie in the file");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	      "these structures are used as they lie in the file");
 
-#define VHDX_HEADER_1	     (64 * DISK_KIB)
-#define VHDX_HEADER_2	     (128 * DISK_KIB)
-#define VHDX_REGIONS_1	     (192 * DISK_KIB)
-#define VHDX_REGIONS_2	     (256 * DISK_KIB)
-#define VHDX_REGIONS_SIZE    (64 * DISK_KIB)
-#define VHDX_HEADER_AREA     (1 * DISK_MIB)
-#define VHDX_METADATA_TABLE  (64 * DISK_KIB)
-#define VHDX_SIZE_MAX	     (64 * DISK_TIB)
-#define VHDX_FILE_MAX	     (128 * DISK_TIB)
-#define VHDX_BLOCK_MIN	     (1 * DISK_MIB)
-#define VHDX_BLOCK_MAX	     (256 * DISK_MIB)
-#define VHDX_LOG_MAX	     (256 * DISK_MIB)
-#define VHDX_CHUNK_SECTORS   (1u << 23) /* sectors that one bitmap block describes */
-#define VHDX_BITMAP_BLOCK    (1 * DISK_MIB)
-#define VHDX_BITMAP_SECTORS  (DISK_PAGE * 8u) /* per 4 KiB page of bitmap */
+#define VHDX_HEADER_1	      (64 * DISK_KIB)
+#define VHDX_HEADER_2	      (128 * DISK_KIB)
+#define VHDX_REGIONS_1	      (192 * DISK_KIB)
+#define VHDX_REGIONS_2	      (256 * DISK_KIB)
+#define VHDX_REGIONS_SIZE     (64 * DISK_KIB)
+#define VHDX_HEADER_AREA      (1 * DISK_MIB)
+#define VHDX_METADATA_TABLE   (64 * DISK_KIB)
+#define VHDX_SIZE_MAX	      (64 * DISK_TIB)
+#define VHDX_FILE_MAX	      (128 * DISK_TIB)
+#define VHDX_BLOCK_MIN	      (1 * DISK_MIB)
+#define VHDX_BLOCK_MAX	      (256 * DISK_MIB)
+#define VHDX_LOG_MAX	      (256 * DISK_MIB)
+#define VHDX_CHUNK_SECTORS    (1u << 23) /* sectors that one bitmap block describes */
+#define VHDX_BITMAP_BLOCK     (1 * DISK_MIB)
+#define VHDX_BITMAP_SECTORS   (DISK_PAGE * 8u) /* per 4 KiB page of bitmap */
 #define VHDX_ENTRIES_PER_PAGE (DISK_PAGE / 8)
 
-struct vhdx_identifier { /* 2.2.1 */
+struct vhdx_identifier {      /* 2.2.1 */
 	uint8_t signature[8]; /* "vhdxfile" */
 	uint8_t creator[512]; /* UTF-16LE */
 };
@@ -141,7 +143,7 @@ static_assert(sizeof(struct vhdx_metadata_entry) == 32, "MS-VHDX 2.6.1.2");
 enum { VHDX_ITEM_USER = 1, VHDX_ITEM_DISK = 2, VHDX_ITEM_REQUIRED = 4 };
 
 #define VHDX_METADATA_COUNT 2047
-struct vhdx_metadata_table { /* 2.6.1.1 */
+struct vhdx_metadata_table {  /* 2.6.1.1 */
 	uint8_t signature[8]; /* "metadata" */
 	uint16_t reserved;
 	uint16_t count;
@@ -176,15 +178,16 @@ struct staged_page {
 };
 
 struct vhdx {
-	struct vhdx_header header; /* [F] the current one */
-	unsigned slot;		   /* [F] where it lies, 0 or 1 */
-	bool begun;		   /* [F] written, [L] read */
-	bool data_changed;	   /* [F] this session's data-write GUID was given */
+	struct vhdx_header header;   /* [F] the current one */
+	unsigned slot;		     /* [F] where it lies, 0 or 1 */
+	bool begun;		     /* [F] written, [L] read */
+	bool data_changed;	     /* [F] this session's data-write GUID was given */
 	struct guid next_data_write; /* [F] if not zero: the one to give (merge) */
 	uint64_t bat_offset, metadata_offset;
 	uint32_t bat_length, metadata_length;
-	uint32_t size_item, locator_item, locator_length, locator_room; /* offsets in the metadata region */
-	uint32_t locator_entry;		  /* index in the metadata table */
+	uint32_t size_item, locator_item, locator_length,
+		locator_room;	/* offsets in the metadata region */
+	uint32_t locator_entry; /* index in the metadata table */
 	struct guid disk_id;
 	bool leave_allocated, has_parent;
 	uint32_t chunk_ratio;
@@ -208,9 +211,9 @@ struct vhdx {
 
 	struct staged_page *stage; /* [F] */
 	unsigned stage_count, stage_max;
-	uint8_t *entry;		 /* [F] a log entry under construction */
-	uint32_t log_next;	 /* [F] where in the log the next entry goes */
-	uint64_t log_sequence;	 /* [F] */
+	uint8_t *entry;	       /* [F] a log entry under construction */
+	uint32_t log_next;     /* [F] where in the log the next entry goes */
+	uint64_t log_sequence; /* [F] */
 };
 
 /* vhdx_header.c */
@@ -223,16 +226,18 @@ extern const struct guid vhdx_bat_region, vhdx_metadata_region;
 
 /* vhdx_meta.c */
 int vhdx_read_metadata(struct layer *layer, struct disk_error *error);
-int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan, uint64_t disk_size,
-			struct disk_error *error);
-int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, const struct guid *linkage,
-		       const struct guid *linkage_2, struct disk_error *error);
+int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan,
+			uint64_t disk_size, struct disk_error *error);
+int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan,
+		       const struct guid *linkage, const struct guid *linkage_2,
+		       struct disk_error *error);
 
 /* vhdx_log_read.c */
 int vhdx_log_read(struct layer *layer, struct disk_error *error); /* fills the overlay */
 
 /* vhdx_log.c */
-int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length, uint8_t *data); /* data NULL: zeros */
+int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length,
+		     uint8_t *data); /* data NULL: zeros */
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset);
 int vhdx_log_begin(struct layer *layer); /* under flush_lock */
 int vhdx_log_end(struct layer *layer);
@@ -262,9 +267,12 @@ int vhdx_compact(struct layer *layer, uint64_t *moved);
 int vhdx_check(struct layer *layer, struct disk_error *error);
 
 /* vhdx_map.c: see struct format */
-int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent);
-int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent);
-int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent);
+int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+	     struct extent *extent);
+int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+		     struct extent *extent);
+int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length,
+		   const struct extent *extent);
 int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done);
 
 /* vhdx.c */
@@ -272,7 +280,11 @@ int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *d
 int vhdx_begin(struct layer *layer);
 int vhdx_begin_data(struct layer *layer);
 int vhdx_flush(struct layer *layer);
-/* For a merge: the data-write GUIDs that the parent has and will get become the child's two linkages. */
-int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next, struct disk_error *error);
+/*
+ * For a merge: the data-write GUIDs that the parent has and will get become the child's two
+ * linkages.
+ */
+int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next,
+		       struct disk_error *error);
 
 #endif

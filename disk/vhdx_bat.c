@@ -1,22 +1,24 @@
 /*
- * VHDX: the block allocation table, the sector bitmaps, the file's space (MS-VHDX 2.4, 2.5). Invariants 1, 3, 4, 8
- * of docs/design/disk.md. Everything under layer.lock unless it says otherwise.
+ * VHDX: the block allocation table, the sector bitmaps, the file's space (MS-VHDX 2.4, 2.5).
+ * Invariants 1, 3, 4, 8 of docs/design/disk.md. Everything under layer.lock unless it says
+ * otherwise.
  */
 #include "disk/vhdx.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define PAGES_MAX 16384u		/* bitmap pages kept: 64 MiB */
-#define GROW	  (64 * DISK_MIB)	/* the file grows by this, and is cut at close */
-#define BAT_MAX	  (1ull << 27)		/* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
+#define PAGES_MAX 16384u	  /* bitmap pages kept: 64 MiB */
+#define GROW	  (64 * DISK_MIB) /* the file grows by this, and is cut at close */
+#define BAT_MAX	  (1ull << 27)	  /* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
 
 int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, uint64_t *entries)
 {
 	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * sector / block;
 	uint64_t payload = (size + block - 1) / block;
 
-	*entries = parent ? (payload + ratio - 1) / ratio * (ratio + 1) : payload + (payload - 1) / ratio;
+	*entries = parent ? (payload + ratio - 1) / ratio * (ratio + 1)
+			  : payload + (payload - 1) / ratio;
 	return *entries > BAT_MAX ? -EFBIG : 0;
 }
 
@@ -47,7 +49,8 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	struct vhdx *v = layer->vhdx;
 	bool bitmap = index % (v->chunk_ratio + 1ull) == v->chunk_ratio;
 	unsigned state = entry_state(entry);
-	uint64_t offset = entry_offset(entry), length = bitmap ? VHDX_BITMAP_BLOCK : layer->block_size;
+	uint64_t offset = entry_offset(entry),
+		 length = bitmap ? VHDX_BITMAP_BLOCK : layer->block_size;
 
 	if (bitmap ? state != VHDX_NOT_PRESENT && state != VHDX_BITMAP_PRESENT : state == 4) {
 		return "has a reserved state";
@@ -58,7 +61,8 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	if (state < VHDX_FULLY_PRESENT) {
 		return NULL;
 	}
-	if (offset < VHDX_HEADER_AREA || offset > VHDX_FILE_MAX || offset + length > v->overlay_size) {
+	if (offset < VHDX_HEADER_AREA || offset > VHDX_FILE_MAX ||
+	    offset + length > v->overlay_size) {
 		return "points outside the file";
 	}
 	if (!space_is_free(&v->space, offset / DISK_MIB, length / DISK_MIB)) {
@@ -68,8 +72,8 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	return NULL;
 }
 
-static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t first, uint64_t count,
-			struct disk_error *error)
+static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t first,
+			uint64_t count, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t i;
@@ -82,7 +86,8 @@ static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t f
 		}
 		wrong = claim_entry(layer, first + i, entries[i]);
 		if (wrong) {
-			int r = layer_fault(layer, error, DISK_DAMAGE, "entry %llu of the block table %s",
+			int r = layer_fault(layer, error, DISK_DAMAGE,
+					    "entry %llu of the block table %s",
 					    (unsigned long long)(first + i), wrong);
 
 			if (r) {
@@ -108,8 +113,10 @@ static int check_bitmaps(struct layer *layer, struct disk_error *error)
 		uint64_t index = vhdx_payload_index(v, block);
 
 		if (entry_state(v->bat[index]) == VHDX_PARTIALLY_PRESENT &&
-		    entry_state(v->bat[vhdx_bitmap_index(v, block / v->chunk_ratio)]) != VHDX_BITMAP_PRESENT) {
-			int r = layer_fault(layer, error, DISK_DAMAGE, "block %llu is partially present without a bitmap",
+		    entry_state(v->bat[vhdx_bitmap_index(v, block / v->chunk_ratio)]) !=
+			    VHDX_BITMAP_PRESENT) {
+			int r = layer_fault(layer, error, DISK_DAMAGE,
+					    "block %llu is partially present without a bitmap",
 					    (unsigned long long)block);
 
 			if (r) {
@@ -131,8 +138,10 @@ static int claim_fixed_places(struct layer *layer, struct disk_error *error)
 	unsigned i;
 
 	for (i = 0; i < DISK_COUNT(places); i++) {
-		if (!space_is_free(&v->space, places[i].offset / DISK_MIB, places[i].length / DISK_MIB)) {
-			return error_set(error, -EUCLEAN, "%s: damaged: the file is cut short", layer->file.path);
+		if (!space_is_free(&v->space, places[i].offset / DISK_MIB,
+				   places[i].length / DISK_MIB)) {
+			return error_set(error, -EUCLEAN, "%s: damaged: the file is cut short",
+					 layer->file.path);
 		}
 		space_use(&v->space, places[i].offset / DISK_MIB, places[i].length / DISK_MIB);
 	}
@@ -144,18 +153,23 @@ static int size_tables(struct layer *layer, struct disk_error *error)
 	struct vhdx *v = layer->vhdx;
 	const char *path = layer->file.path;
 
-	v->chunk_ratio = (uint32_t)((uint64_t)VHDX_CHUNK_SECTORS * layer->sector_size / layer->block_size);
+	v->chunk_ratio =
+		(uint32_t)((uint64_t)VHDX_CHUNK_SECTORS * layer->sector_size / layer->block_size);
 	v->payload_count = (layer->size + layer->block_size - 1) / layer->block_size;
 	v->chunk_count = (v->payload_count + v->chunk_ratio - 1) / v->chunk_ratio;
-	if (vhdx_bat_size(layer->size, layer->block_size, layer->sector_size, v->has_parent, &v->bat_count)) {
-		return error_set(error, -EFBIG, "%s: a disk of this size with blocks of %u bytes is too big", path,
+	if (vhdx_bat_size(layer->size, layer->block_size, layer->sector_size, v->has_parent,
+			  &v->bat_count)) {
+		return error_set(error, -EFBIG,
+				 "%s: a disk of this size with blocks of %u bytes is too big", path,
 				 layer->block_size);
 	}
 	if (v->bat_count * 8 > v->bat_length) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the block table is too short for the disk", path);
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: the block table is too short for the disk", path);
 	}
 	v->bat_bytes = round_up(v->bat_count * 8, DISK_PAGE);
-	v->bat = mmap(NULL, v->bat_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	v->bat = mmap(NULL, v->bat_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
 	if (v->bat == MAP_FAILED) {
 		v->bat = NULL;
 		return error_set(error, -ENOMEM, "%s: out of memory for its block table", path);
@@ -165,7 +179,8 @@ static int size_tables(struct layer *layer, struct disk_error *error)
 		v->page_count = v->chunk_count * (VHDX_BITMAP_BLOCK / DISK_PAGE);
 		v->pages = calloc(v->page_count, sizeof(*v->pages));
 	}
-	if (!v->bat_dirty || (v->has_parent && !v->pages) || space_init(&v->space, round_up(v->overlay_size, DISK_MIB) / DISK_MIB)) {
+	if (!v->bat_dirty || (v->has_parent && !v->pages) ||
+	    space_init(&v->space, round_up(v->overlay_size, DISK_MIB) / DISK_MIB)) {
 		return error_set(error, -ENOMEM, "%s: out of memory for its tables", path);
 	}
 	return 0;
@@ -173,17 +188,21 @@ static int size_tables(struct layer *layer, struct disk_error *error)
 
 #define PIECE (256 * DISK_KIB)
 
-/* The whole table: to know which space is free, and that no two blocks share any. Pages of zeros stay untouched memory. */
+/*
+ * The whole table: to know which space is free, and that no two blocks share any. Pages of zeros
+ * stay untouched memory.
+ */
 int vhdx_load_bat(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t *piece = malloc(PIECE), at = 0, total = v->bat_length;
-	int r = piece ? size_tables(layer, error) : error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
+	int r = piece ? size_tables(layer, error)
+		      : error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 
 	if (!r) {
-		r = v->overlay_size > VHDX_FILE_MAX ?
-			    error_set(error, -EFBIG, "%s: the file is too big", layer->file.path) :
-			    claim_fixed_places(layer, error);
+		r = v->overlay_size > VHDX_FILE_MAX
+			    ? error_set(error, -EFBIG, "%s: the file is too big", layer->file.path)
+			    : claim_fixed_places(layer, error);
 	}
 	for (total = v->bat_count * 8; !r && at < total;) {
 		uint64_t n = min_u64(PIECE, total - at), start, end;
@@ -197,7 +216,8 @@ int vhdx_load_bat(struct layer *layer, struct disk_error *error)
 		}
 		r = vhdx_read_table(layer, piece, n, v->bat_offset + at);
 		if (r) {
-			error_set(error, r, "%s: reading the block table: %s", layer->file.path, strerror(-r));
+			error_set(error, r, "%s: reading the block table: %s", layer->file.path,
+				  strerror(-r));
 		} else {
 			r = take_entries(layer, piece, at / 8, n / 8, error);
 		}
@@ -233,16 +253,20 @@ static int grow_file(struct layer *layer, uint64_t length)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t end = space_used_end(&v->space) * DISK_MIB + length;
-	uint64_t size = round_up(max_u64(end, layer->file.size + min_u64(GROW, 8 * length)), DISK_MIB);
+	uint64_t size =
+		round_up(max_u64(end, layer->file.size + min_u64(GROW, 8 * length)), DISK_MIB);
 	int r = size > VHDX_FILE_MAX ? -EFBIG : file_truncate(&layer->file, size);
 
 	return r ? r : space_grow(&v->space, size / DISK_MIB);
 }
 
-/* A cut-off session may have left a part of a megabyte at the end, of any content: it is not clean. */
+/*
+ * A cut-off session may have left a part of a megabyte at the end, of any content: it is not clean.
+ */
 static int clear_place(struct layer *layer, uint64_t offset, uint64_t length)
 {
-	int r = offset + length > layer->file.size ? file_truncate(&layer->file, offset + length) : 0;
+	int r = offset + length > layer->file.size ? file_truncate(&layer->file, offset + length)
+						   : 0;
 
 	return r ? r : file_zero(&layer->file, offset, length, false);
 }
@@ -275,7 +299,10 @@ int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *off
 	return 0;
 }
 
-/* Under flush_lock, not layer.lock. The waiting batch, if nothing from its epoch is in flight (invariant 8). */
+/*
+ * Under flush_lock, not layer.lock. The waiting batch, if nothing from its epoch is in flight
+ * (invariant 8).
+ */
 void vhdx_release_freed(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
@@ -319,7 +346,8 @@ static uint64_t page_file_offset(const struct vhdx *v, uint64_t page)
 {
 	uint64_t per_chunk = VHDX_BITMAP_BLOCK / DISK_PAGE;
 
-	return entry_offset(v->bat[vhdx_bitmap_index(v, page / per_chunk)]) + page % per_chunk * DISK_PAGE;
+	return entry_offset(v->bat[vhdx_bitmap_index(v, page / per_chunk)]) +
+	       page % per_chunk * DISK_PAGE;
 }
 
 int vhdx_get_page(struct layer *layer, uint64_t index, bool wait, struct bitmap_page **out)
@@ -369,13 +397,15 @@ static void mark_dirty(struct vhdx *v, struct bitmap_page *page)
 static void fill_bits(uint8_t *bits, unsigned from, unsigned count, bool value)
 {
 	while (count && from % 8) {
-		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8 : bits[from / 8] & ~(1u << from % 8);
+		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8
+				       : bits[from / 8] & ~(1u << from % 8);
 		from++;
 		count--;
 	}
 	memset(bits + from / 8, value ? 0xff : 0, count / 8);
 	for (from += count / 8 * 8, count %= 8; count; from++, count--) {
-		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8 : bits[from / 8] & ~(1u << from % 8);
+		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8
+				       : bits[from / 8] & ~(1u << from % 8);
 	}
 }
 
@@ -385,8 +415,10 @@ int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool val
 	uint64_t at, end = sector + count;
 	int r;
 
-	for (at = sector; at < end; at = round_down(at, VHDX_BITMAP_SECTORS) + VHDX_BITMAP_SECTORS) {
-		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, wait, &page); /* all there before any changes */
+	for (at = sector; at < end;
+	     at = round_down(at, VHDX_BITMAP_SECTORS) + VHDX_BITMAP_SECTORS) {
+		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, wait,
+				  &page); /* all there before any changes */
 		if (r) {
 			return r;
 		}

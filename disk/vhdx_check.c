@@ -21,14 +21,18 @@ static void check_space(struct layer *layer)
 	}
 }
 
-/* Region tables that differ from each other, where the second would be used when the first breaks. */
+/*
+ * Region tables that differ from each other, where the second would be used when the first breaks.
+ */
 static int check_region_copies(struct layer *layer)
 {
 	uint8_t *copies = malloc(2 * VHDX_REGIONS_SIZE);
 	int r = copies ? 0 : -ENOMEM;
 
 	r = r ? r : vhdx_read_table(layer, copies, VHDX_REGIONS_SIZE, VHDX_REGIONS_1);
-	r = r ? r : vhdx_read_table(layer, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE, VHDX_REGIONS_2);
+	r = r ? r
+	      : vhdx_read_table(layer, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE,
+				VHDX_REGIONS_2);
 	if (!r && memcmp(copies, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE)) {
 		note(layer, true, DISK_NOTE, "the two region tables differ");
 		if (layer->writable) { /* the first valid one is in use */
@@ -37,19 +41,24 @@ static int check_region_copies(struct layer *layer)
 			bool use_second;
 
 			vhdx_seal_regions(first);
-			use_second = first->checksum != crc || first->signature != VHDX_REGIONS_SIGNATURE;
+			use_second = first->checksum != crc ||
+				     first->signature != VHDX_REGIONS_SIGNATURE;
 			first->checksum = crc;
 			r = vhdx_begin(layer);
-			r = r ? r :
-				file_write(&layer->file, copies + (use_second ? VHDX_REGIONS_SIZE : 0),
-					   VHDX_REGIONS_SIZE, use_second ? VHDX_REGIONS_1 : VHDX_REGIONS_2);
+			r = r ? r
+			      : file_write(&layer->file,
+					   copies + (use_second ? VHDX_REGIONS_SIZE : 0),
+					   VHDX_REGIONS_SIZE,
+					   use_second ? VHDX_REGIONS_1 : VHDX_REGIONS_2);
 		}
 	}
 	free(copies);
 	return r;
 }
 
-/* Bitmap blocks that no partially present block needs are harmless, but the pages must be readable. */
+/*
+ * Bitmap blocks that no partially present block needs are harmless, but the pages must be readable.
+ */
 static int check_bitmap_pages(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
@@ -67,14 +76,18 @@ static int check_bitmap_pages(struct layer *layer, struct disk_error *error)
 			r = vhdx_get_page(layer, chunk * per_chunk + i, true, &page);
 			pthread_mutex_unlock(&layer->lock);
 			if (r) {
-				return error_set(error, r, "%s: reading a bitmap: %s", layer->file.path, strerror(-r));
+				return error_set(error, r, "%s: reading a bitmap: %s",
+						 layer->file.path, strerror(-r));
 			}
 		}
 	}
 	return 0;
 }
 
-/* With repair: the session itself replays the log and rewrites headers; changed entries go out with its flush. */
+/*
+ * With repair: the session itself replays the log and rewrites headers; changed entries go out with
+ * its flush.
+ */
 int vhdx_check(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
@@ -82,7 +95,9 @@ int vhdx_check(struct layer *layer, struct disk_error *error)
 	int r;
 
 	if (pending) {
-		note(layer, true, DISK_NOTE, "the file was not closed; its log will be put into place when it is next written");
+		note(layer, true, DISK_NOTE,
+		     "the file was not closed; its log will be put into place when it is next "
+		     "written");
 	}
 	check_space(layer);
 	r = check_bitmap_pages(layer, error);

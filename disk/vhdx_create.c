@@ -11,15 +11,20 @@
 
 static int check_plan(struct file *file, const struct disk_create *how, struct disk_error *error)
 {
-	if (!is_power_of_two(how->block_size) || how->block_size < VHDX_BLOCK_MIN || how->block_size > VHDX_BLOCK_MAX) {
-		return error_set(error, -EINVAL, "%s: a VHDX block is a power of two from 1 MiB to 256 MiB", file->path);
+	if (!is_power_of_two(how->block_size) || how->block_size < VHDX_BLOCK_MIN ||
+	    how->block_size > VHDX_BLOCK_MAX) {
+		return error_set(error, -EINVAL,
+				 "%s: a VHDX block is a power of two from 1 MiB to 256 MiB",
+				 file->path);
 	}
 	if ((how->sector_size != 512 && how->sector_size != 4096) ||
-	    (how->physical_size != 512 && how->physical_size != 4096) || how->physical_size < how->sector_size) {
+	    (how->physical_size != 512 && how->physical_size != 4096) ||
+	    how->physical_size < how->sector_size) {
 		return error_set(error, -EINVAL, "%s: sectors are 512, 512e or 4k", file->path);
 	}
 	if (!how->size || how->size % how->sector_size || how->size > VHDX_SIZE_MAX) {
-		return error_set(error, -EINVAL, "%s: a VHDX disk has up to 64 TiB, in whole sectors", file->path);
+		return error_set(error, -EINVAL,
+				 "%s: a VHDX disk has up to 64 TiB, in whole sectors", file->path);
 	}
 	return 0;
 }
@@ -44,7 +49,8 @@ static int write_regions(struct file *file, uint32_t bat_length)
 	table->signature = VHDX_REGIONS_SIGNATURE;
 	table->count = 2;
 	table->regions[0] = (struct vhdx_region){vhdx_bat_region, BAT_OFFSET, bat_length, 1};
-	table->regions[1] = (struct vhdx_region){vhdx_metadata_region, METADATA_OFFSET, METADATA_LENGTH, 1};
+	table->regions[1] =
+		(struct vhdx_region){vhdx_metadata_region, METADATA_OFFSET, METADATA_LENGTH, 1};
 	vhdx_seal_regions(table);
 	r = file_write(file, table, sizeof(*table), VHDX_REGIONS_1);
 	r = r ? r : file_write(file, table, sizeof(*table), VHDX_REGIONS_2);
@@ -52,17 +58,20 @@ static int write_regions(struct file *file, uint32_t bat_length)
 	return r;
 }
 
-static int write_metadata(struct file *file, const struct create_plan *plan, struct disk_error *error)
+static int write_metadata(struct file *file, const struct create_plan *plan,
+			  struct disk_error *error)
 {
 	uint8_t *region = malloc(METADATA_LENGTH);
-	int r = region ? vhdx_build_metadata(region, METADATA_LENGTH, plan, plan->how.size, error) : -ENOMEM;
+	int r = region ? vhdx_build_metadata(region, METADATA_LENGTH, plan, plan->how.size, error)
+		       : -ENOMEM;
 
 	r = r ? r : file_write(file, region, METADATA_LENGTH, METADATA_OFFSET);
 	free(region);
 	return r;
 }
 
-static int write_fixed_bat(struct file *file, const struct disk_create *how, uint64_t first, uint64_t blocks)
+static int write_fixed_bat(struct file *file, const struct disk_create *how, uint64_t first,
+			   uint64_t blocks)
 {
 	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * how->sector_size / how->block_size;
 	uint64_t block, count = blocks + (blocks - 1) / ratio;
@@ -111,7 +120,9 @@ int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_e
 		return r;
 	}
 	if (vhdx_bat_size(how->size, how->block_size, how->sector_size, plan->parent, &entries)) {
-		return error_set(error, -EFBIG, "%s: too big for this block size; give a larger --block", file->path);
+		return error_set(error, -EFBIG,
+				 "%s: too big for this block size; give a larger --block",
+				 file->path);
 	}
 	bat_length = round_up(entries * 8, DISK_MIB);
 	r = file_truncate(file, BAT_OFFSET + bat_length);

@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-const struct guid vhdx_bat_region = {
-	{0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08}};
-const struct guid vhdx_metadata_region = {
-	{0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e}};
+const struct guid vhdx_bat_region = {{0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42, 0x9d, 0x64,
+				      0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08}};
+const struct guid vhdx_metadata_region = {{0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8,
+					   0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e}};
 
 static const uint64_t header_offset[2] = {VHDX_HEADER_1, VHDX_HEADER_2};
 static const uint64_t regions_offset[2] = {VHDX_REGIONS_1, VHDX_REGIONS_2};
@@ -33,7 +33,8 @@ void vhdx_seal_regions(struct vhdx_regions *regions)
 
 static bool header_is_valid(const struct vhdx_header *header)
 {
-	return header->signature == VHDX_HEADER_SIGNATURE && header->checksum == checksum(header, sizeof(*header));
+	return header->signature == VHDX_HEADER_SIGNATURE &&
+	       header->checksum == checksum(header, sizeof(*header));
 }
 
 static int check_header(struct layer *layer, const struct vhdx_header *h, struct disk_error *error)
@@ -41,17 +42,22 @@ static int check_header(struct layer *layer, const struct vhdx_header *h, struct
 	const char *path = layer->file.path;
 
 	if (h->version != 1) {
-		return error_set(error, -EOPNOTSUPP, "%s: VHDX version %u is not known; version 1 is", path, h->version);
+		return error_set(error, -EOPNOTSUPP,
+				 "%s: VHDX version %u is not known; version 1 is", path,
+				 h->version);
 	}
 	if (h->log_version != 0 && !guid_is_zero(&h->log)) {
 		return error_set(error, -EOPNOTSUPP,
-				 "%s: its log has the unknown version %u; let the program that wrote it close it", path,
-				 h->log_version);
+				 "%s: its log has the unknown version %u; let the program that "
+				 "wrote it close it",
+				 path, h->log_version);
 	}
-	if (h->log_length % DISK_MIB || !h->log_length || h->log_length > VHDX_LOG_MAX || h->log_offset % DISK_MIB ||
-	    h->log_offset < VHDX_HEADER_AREA || h->log_offset > VHDX_FILE_MAX) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the header places the log at %llu, %u bytes long", path,
-				 (unsigned long long)h->log_offset, h->log_length);
+	if (h->log_length % DISK_MIB || !h->log_length || h->log_length > VHDX_LOG_MAX ||
+	    h->log_offset % DISK_MIB || h->log_offset < VHDX_HEADER_AREA ||
+	    h->log_offset > VHDX_FILE_MAX) {
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: the header places the log at %llu, %u bytes long",
+				 path, (unsigned long long)h->log_offset, h->log_length);
 	}
 	return 0;
 }
@@ -67,23 +73,27 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 		int r = file_read(&layer->file, &headers[i], sizeof(headers[i]), header_offset[i]);
 
 		if (r && r != -ENODATA) {
-			return error_set(error, r, "%s: reading a header: %s", layer->file.path, strerror(-r));
+			return error_set(error, r, "%s: reading a header: %s", layer->file.path,
+					 strerror(-r));
 		}
 		valid[i] = !r && header_is_valid(&headers[i]);
 	}
 	if (!valid[0] && !valid[1]) {
-		return error_set(error, -EUCLEAN, "%s: damaged: both VHDX headers are unreadable; restore a copy",
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: both VHDX headers are unreadable; restore a copy",
 				 layer->file.path);
 	}
 	if (valid[0] && valid[1] && headers[0].sequence == headers[1].sequence &&
 	    memcmp(&headers[0], &headers[1], sizeof(headers[0]))) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the two VHDX headers contradict each other",
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: the two VHDX headers contradict each other",
 				 layer->file.path);
 	}
 	v->slot = valid[1] && (!valid[0] || headers[1].sequence > headers[0].sequence);
 	v->header = headers[v->slot];
 	if ((!valid[0] || !valid[1]) && layer->report) {
-		report_add(layer->report, DISK_DAMAGE, layer->writable, "one of the two headers is unreadable");
+		report_add(layer->report, DISK_DAMAGE, layer->writable,
+			   "one of the two headers is unreadable");
 	}
 	return check_header(layer, &v->header, error);
 }
@@ -118,13 +128,14 @@ static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length
 }
 
 /* Places a region must not touch: the header area, the log, the other regions. */
-static int check_region(struct layer *layer, const struct vhdx_regions *table, unsigned index, struct disk_error *error)
+static int check_region(struct layer *layer, const struct vhdx_regions *table, unsigned index,
+			struct disk_error *error)
 {
 	const struct vhdx_region *region = &table->regions[index];
 	const struct vhdx_header *h = &layer->vhdx->header;
 	unsigned i;
-	bool bad = region->offset < VHDX_HEADER_AREA || region->offset % DISK_MIB || region->offset > VHDX_FILE_MAX ||
-		   !region->length || region->length % DISK_MIB ||
+	bool bad = region->offset < VHDX_HEADER_AREA || region->offset % DISK_MIB ||
+		   region->offset > VHDX_FILE_MAX || !region->length || region->length % DISK_MIB ||
 		   overlap(region->offset, region->length, h->log_offset, h->log_length);
 
 	for (i = 0; i < index && !bad; i++) {
@@ -133,12 +144,14 @@ static int check_region(struct layer *layer, const struct vhdx_regions *table, u
 		bad = !memcmp(&other->guid, &region->guid, sizeof(region->guid)) ||
 		      overlap(region->offset, region->length, other->offset, other->length);
 	}
-	return bad ? error_set(error, -EUCLEAN, "%s: damaged: region %u of the region table lies where it cannot",
-			       layer->file.path, index) :
-		     0;
+	return bad ? error_set(error, -EUCLEAN,
+			       "%s: damaged: region %u of the region table lies where it cannot",
+			       layer->file.path, index)
+		   : 0;
 }
 
-static int take_regions(struct layer *layer, const struct vhdx_regions *table, struct disk_error *error)
+static int take_regions(struct layer *layer, const struct vhdx_regions *table,
+			struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	unsigned i;
@@ -158,13 +171,14 @@ static int take_regions(struct layer *layer, const struct vhdx_regions *table, s
 			v->metadata_offset = region->offset;
 			v->metadata_length = region->length;
 		} else if (region->required & 1) {
-			return error_set(error, -EOPNOTSUPP, "%s: needs a feature of VHDX that is not known here",
+			return error_set(error, -EOPNOTSUPP,
+					 "%s: needs a feature of VHDX that is not known here",
 					 layer->file.path);
 		}
 	}
 	if (!v->bat_offset || !v->metadata_offset) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the region table has no %s", layer->file.path,
-				 v->bat_offset ? "metadata" : "block table");
+		return error_set(error, -EUCLEAN, "%s: damaged: the region table has no %s",
+				 layer->file.path, v->bat_offset ? "metadata" : "block table");
 	}
 	return 0;
 }
@@ -175,7 +189,8 @@ int vhdx_read_regions(struct layer *layer, struct disk_error *error)
 	unsigned i, valid = 0;
 	int r = table ? 0 : -ENOMEM, taken = -1;
 
-	for (i = 0; i < 2 && !r && (taken < 0 || layer->report); i++) { /* a check looks at the second one as well */
+	for (i = 0; i < 2 && !r && (taken < 0 || layer->report);
+	     i++) { /* a check looks at the second one as well */
 		r = vhdx_read_table(layer, table, sizeof(*table), regions_offset[i]);
 		if (r == -ENODATA || (!r && (table->signature != VHDX_REGIONS_SIGNATURE ||
 					     table->count > VHDX_REGIONS_COUNT ||
@@ -190,14 +205,17 @@ int vhdx_read_regions(struct layer *layer, struct disk_error *error)
 	}
 	free(table);
 	if (r) {
-		return error_set(error, r, "%s: reading the region table: %s", layer->file.path, strerror(-r));
+		return error_set(error, r, "%s: reading the region table: %s", layer->file.path,
+				 strerror(-r));
 	}
 	if (!valid) {
-		return error_set(error, -EUCLEAN, "%s: damaged: both region tables are unreadable; restore a copy",
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: both region tables are unreadable; restore a copy",
 				 layer->file.path);
 	}
 	if (valid == 1 && layer->report) {
-		report_add(layer->report, DISK_DAMAGE, layer->writable, "one of the two region tables is unreadable");
+		report_add(layer->report, DISK_DAMAGE, layer->writable,
+			   "one of the two region tables is unreadable");
 	}
 	return taken;
 }

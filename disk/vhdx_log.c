@@ -1,9 +1,10 @@
 /*
- * VHDX: writing the log (MS-VHDX 2.3), and the overlay of a pending one, which vhdx_log_read.c fills. Invariants of
- * docs/design/disk.md kept here: 5, 6, 7, 9, 11, 12.
+ * VHDX: writing the log (MS-VHDX 2.3), and the overlay of a pending one, which vhdx_log_read.c
+ * fills. Invariants of docs/design/disk.md kept here: 5, 6, 7, 9, 11, 12.
  *
- *   idle --vhdx_log_begin--> open: header names a GUID, the newest entry is valid --vhdx_log_commit--> open
- *   open --vhdx_log_end--> idle: header names none
+ *   idle --vhdx_log_begin--> open --vhdx_log_commit--> open --vhdx_log_end--> idle
+ *
+ *   open: the header names a GUID, and the newest entry is valid; idle: the header names none
  *
  * An overlay exists from open until vhdx_log_begin has put it into the file.
  */
@@ -11,8 +12,9 @@
 
 #include <stdlib.h>
 
-#define DESCRIPTORS_IN_FIRST ((DISK_PAGE - sizeof(struct vhdx_log_header)) / sizeof(struct vhdx_descriptor))
-#define OVERLAY_MAX	     (1u << 20)
+#define DESCRIPTORS_IN_FIRST                                                                       \
+	((DISK_PAGE - sizeof(struct vhdx_log_header)) / sizeof(struct vhdx_descriptor))
+#define OVERLAY_MAX (1u << 20)
 
 /* -- The overlay -- */
 
@@ -53,13 +55,15 @@ static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, 
 
 	for (i = 0; i < v->overlay_count; i++) {
 		const struct overlay_piece *p = &v->overlay[i];
-		uint64_t start = max_u64(p->offset, offset), end = min_u64(p->offset + p->length, offset + length);
+		uint64_t start = max_u64(p->offset, offset),
+			 end = min_u64(p->offset + p->length, offset + length);
 
 		if (start >= end) {
 			continue;
 		}
 		if (p->data) {
-			memcpy(buffer + (start - offset), p->data + (start - p->offset), end - start);
+			memcpy(buffer + (start - offset), p->data + (start - p->offset),
+			       end - start);
 		} else {
 			memset(buffer + (start - offset), 0, end - start);
 		}
@@ -69,7 +73,8 @@ static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, 
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset)
 {
 	struct vhdx *v = layer->vhdx;
-	uint64_t inside = offset < layer->file.size ? min_u64(length, layer->file.size - offset) : 0;
+	uint64_t inside =
+		offset < layer->file.size ? min_u64(length, layer->file.size - offset) : 0;
 	int r;
 
 	if (offset + length > v->overlay_size) {
@@ -77,7 +82,8 @@ int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t o
 	}
 	r = file_read(&layer->file, buffer, inside, offset);
 	if (!r) {
-		memset((uint8_t *)buffer + inside, 0, length - inside); /* the file grows in replay */
+		memset((uint8_t *)buffer + inside, 0,
+		       length - inside); /* the file grows in replay */
 		overlay_patch(v, buffer, length, offset);
 	}
 	return r;
@@ -97,8 +103,8 @@ static int apply_overlay(struct layer *layer)
 	for (i = 0; i < v->overlay_count && !r; i++) {
 		const struct overlay_piece *p = &v->overlay[i];
 
-		r = p->data ? file_write(&layer->file, p->data, p->length, p->offset) :
-			      file_zero(&layer->file, p->offset, p->length, true);
+		r = p->data ? file_write(&layer->file, p->data, p->length, p->offset)
+			    : file_zero(&layer->file, p->offset, p->length, true);
 	}
 	return r ? r : file_sync(&layer->file);
 }
@@ -149,7 +155,8 @@ static int write_entry(struct layer *layer, uint64_t durable_size)
 	int r = file_write(&layer->file, v->entry, first, v->header.log_offset + v->log_next);
 
 	if (!r && first < length) {
-		r = file_write(&layer->file, v->entry + first, length - first, v->header.log_offset);
+		r = file_write(&layer->file, v->entry + first, length - first,
+			       v->header.log_offset);
 	}
 	if (!r) {
 		r = file_sync(&layer->file);
@@ -161,7 +168,8 @@ static int write_entry(struct layer *layer, uint64_t durable_size)
 static int allocate_stage(struct vhdx *v)
 {
 	/* One sector of descriptors, and half of the log at most (invariant 7). */
-	v->stage_max = (unsigned)min_u64(DESCRIPTORS_IN_FIRST, v->header.log_length / DISK_PAGE / 2 - 1);
+	v->stage_max =
+		(unsigned)min_u64(DESCRIPTORS_IN_FIRST, v->header.log_length / DISK_PAGE / 2 - 1);
 	v->stage = malloc(v->stage_max * sizeof(*v->stage));
 	v->entry = malloc((v->stage_max + 1) * DISK_PAGE);
 	return v->stage && v->entry ? 0 : -ENOMEM;
@@ -173,7 +181,9 @@ int vhdx_log_begin(struct layer *layer)
 	struct guid log;
 	int r = v->stage ? 0 : allocate_stage(v);
 
-	if (!r && !guid_is_zero(&v->header.log)) { /* what is pending goes into place, and the old log ends */
+	if (!r &&
+	    !guid_is_zero(
+		    &v->header.log)) { /* what is pending goes into place, and the old log ends */
 		r = apply_overlay(layer);
 		memset(&v->header.log, 0, sizeof(v->header.log));
 		guid_random(&v->header.file_write);

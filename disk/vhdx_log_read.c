@@ -1,6 +1,6 @@
 /*
- * VHDX: reading a pending log (MS-VHDX 2.3) into the overlay: the newest valid sequence of entries, as far as a file that
- * may be hostile is to be believed.
+ * VHDX: reading a pending log (MS-VHDX 2.3) into the overlay: the newest valid sequence of entries,
+ * as far as a file that may be hostile is to be believed.
  */
 #include "disk/vhdx.h"
 
@@ -8,10 +8,10 @@
 
 struct log_scan {
 	struct layer *layer;
-	uint64_t budget;    /* bytes that may still be read: a hostile log must not take for ever */
-	uint8_t *entry;	    /* the last one read, without the ring's wrap */
+	uint64_t budget; /* bytes that may still be read: a hostile log must not take for ever */
+	uint8_t *entry;	 /* the last one read, without the ring's wrap */
 	uint32_t capacity;
-	bool seen;	    /* something that bears the right GUID */
+	bool seen; /* something that bears the right GUID */
 };
 
 static int read_ring(struct log_scan *scan, void *buffer, uint32_t length, uint32_t at)
@@ -20,18 +20,18 @@ static int read_ring(struct log_scan *scan, void *buffer, uint32_t length, uint3
 	uint32_t first = (uint32_t)min_u64(length, h->log_length - at);
 	int r = file_read(&scan->layer->file, buffer, first, h->log_offset + at);
 
-	return r || first == length ?
-		       r :
-		       file_read(&scan->layer->file, (uint8_t *)buffer + first, length - first, h->log_offset);
+	return r || first == length ? r
+				    : file_read(&scan->layer->file, (uint8_t *)buffer + first,
+						length - first, h->log_offset);
 }
 
 static bool header_is_plausible(const struct log_scan *scan, const struct vhdx_log_header *e)
 {
 	const struct vhdx_header *h = &scan->layer->vhdx->header;
 
-	return e->signature == VHDX_LOG_SIGNATURE && !memcmp(&e->log, &h->log, sizeof(e->log)) && e->length &&
-	       e->length % DISK_PAGE == 0 && e->length <= h->log_length && e->tail % DISK_PAGE == 0 &&
-	       e->tail < h->log_length && e->sequence &&
+	return e->signature == VHDX_LOG_SIGNATURE && !memcmp(&e->log, &h->log, sizeof(e->log)) &&
+	       e->length && e->length % DISK_PAGE == 0 && e->length <= h->log_length &&
+	       e->tail % DISK_PAGE == 0 && e->tail < h->log_length && e->sequence &&
 	       e->descriptor_count <= (e->length - sizeof(*e)) / sizeof(struct vhdx_descriptor);
 }
 
@@ -42,7 +42,9 @@ static bool may_log(const struct vhdx_header *h, uint64_t offset, uint64_t lengt
 	       !(offset < h->log_offset + h->log_length && h->log_offset < offset + length);
 }
 
-/* scan->entry holds a whole entry whose header is plausible: its checksum, descriptors and sectors. */
+/*
+ * scan->entry holds a whole entry whose header is plausible: its checksum, descriptors and sectors.
+ */
 static bool entry_is_valid(struct log_scan *scan)
 {
 	struct vhdx_log_header *e = (struct vhdx_log_header *)scan->entry;
@@ -58,17 +60,20 @@ static bool entry_is_valid(struct log_scan *scan)
 	}
 	for (i = 0; i < e->descriptor_count; i++, d++) {
 		bool data = d->signature == VHDX_DESC_SIGNATURE;
-		const struct vhdx_log_sector *s = (const struct vhdx_log_sector *)(scan->entry + data_at);
+		const struct vhdx_log_sector *s =
+			(const struct vhdx_log_sector *)(scan->entry + data_at);
 
 		if ((!data && d->signature != VHDX_ZERO_SIGNATURE) || d->sequence != e->sequence ||
-		    !may_log(&scan->layer->vhdx->header, d->file_offset, data ? DISK_PAGE : d->zero_length)) {
+		    !may_log(&scan->layer->vhdx->header, d->file_offset,
+			     data ? DISK_PAGE : d->zero_length)) {
 			return false;
 		}
 		if (!data) {
 			continue;
 		}
 		if (data_at + DISK_PAGE > e->length || s->signature != VHDX_DATA_SIGNATURE ||
-		    s->sequence_high != (uint32_t)(e->sequence >> 32) || s->sequence_low != (uint32_t)e->sequence) {
+		    s->sequence_high != (uint32_t)(e->sequence >> 32) ||
+		    s->sequence_low != (uint32_t)e->sequence) {
 			return false;
 		}
 		data_at += DISK_PAGE;
@@ -116,13 +121,15 @@ static int read_sequence(struct log_scan *scan, uint32_t start, struct sequence 
 	int r;
 
 	*s = (struct sequence){.start = start};
-	while (s->length < log_length && (r = read_entry(scan, (start + s->length) % log_length)) != 0) {
+	while (s->length < log_length &&
+	       (r = read_entry(scan, (start + s->length) % log_length)) != 0) {
 		const struct vhdx_log_header *e = (const struct vhdx_log_header *)scan->entry;
 
 		if (r < 0) {
 			return r;
 		}
-		if ((s->length && e->sequence != s->newest + 1) || e->length > log_length - s->length) {
+		if ((s->length && e->sequence != s->newest + 1) ||
+		    e->length > log_length - s->length) {
 			break;
 		}
 		s->newest = e->sequence;
@@ -175,7 +182,8 @@ static int overlay_entry(struct log_scan *scan)
 			return -ENOMEM;
 		}
 		memcpy(page, &d->leading, 8);
-		memcpy(page + 8, ((struct vhdx_log_sector *)(scan->entry + data_at))->data, DISK_PAGE - 12);
+		memcpy(page + 8, ((struct vhdx_log_sector *)(scan->entry + data_at))->data,
+		       DISK_PAGE - 12);
 		memcpy(page + DISK_PAGE - 4, &d->trailing, 4);
 		data_at += DISK_PAGE;
 		r = vhdx_overlay_add(v, d->file_offset, DISK_PAGE, page);
@@ -194,14 +202,16 @@ static int check_reach(struct layer *layer, struct disk_error *error)
 
 	for (i = 0; i < v->overlay_count; i++) {
 		if (v->overlay[i].offset + v->overlay[i].length > v->overlay_size) {
-			return error_set(error, -EUCLEAN, "%s: damaged: the log reaches beyond the file",
+			return error_set(error, -EUCLEAN,
+					 "%s: damaged: the log reaches beyond the file",
 					 layer->file.path);
 		}
 	}
 	return 0;
 }
 
-static int overlay_sequence(struct log_scan *scan, const struct sequence *s, struct disk_error *error)
+static int overlay_sequence(struct log_scan *scan, const struct sequence *s,
+			    struct disk_error *error)
 {
 	struct layer *layer = scan->layer;
 	struct vhdx *v = layer->vhdx;
@@ -218,11 +228,13 @@ static int overlay_sequence(struct log_scan *scan, const struct sequence *s, str
 		}
 		e = (const struct vhdx_log_header *)scan->entry;
 		if (e->flushed_file_size > layer->file.size) {
-			return error_set(error, -EUCLEAN, "%s: damaged: the file was cut short after it was written",
+			return error_set(error, -EUCLEAN,
+					 "%s: damaged: the file was cut short after it was written",
 					 layer->file.path);
 		}
 		if (e->last_file_size > VHDX_FILE_MAX) {
-			return error_set(error, -EUCLEAN, "%s: damaged: the log wants a file of %llu bytes",
+			return error_set(error, -EUCLEAN,
+					 "%s: damaged: the log wants a file of %llu bytes",
 					 layer->file.path, (unsigned long long)e->last_file_size);
 		}
 		v->overlay_size = max_u64(v->overlay_size, e->last_file_size);
@@ -242,7 +254,9 @@ int vhdx_log_read(struct layer *layer, struct disk_error *error)
 
 	v->overlay_size = layer->file.size;
 	if (v->header.log_offset + v->header.log_length > layer->file.size) {
-		return error_set(error, -EUCLEAN, "%s: damaged: the file is cut short within its log", layer->file.path);
+		return error_set(error, -EUCLEAN,
+				 "%s: damaged: the file is cut short within its log",
+				 layer->file.path);
 	}
 	if (guid_is_zero(&v->header.log)) {
 		return 0;
@@ -252,12 +266,15 @@ int vhdx_log_read(struct layer *layer, struct disk_error *error)
 	if (!r && best.valid) {
 		scan.budget = 2ull * v->header.log_length;
 		r = overlay_sequence(&scan, &best, error);
-	} else if (!r && scan.seen) { /* the first entry of some programs may be half written: then nothing is lost */
-		r = layer_fault(layer, error, DISK_DAMAGE, "its log cannot be read, the tables may be out of date");
+	} else if (
+		!r &&
+		scan.seen) { /* the first entry of some programs may be half written: then nothing is lost */
+		r = layer_fault(layer, error, DISK_DAMAGE,
+				"its log cannot be read, the tables may be out of date");
 	}
 	free(scan.entry);
-	return !r || (error && error->code) ?
-		       r :
-		       error_set(error, r == -EFBIG ? -EUCLEAN : r, "%s: reading the log: %s", layer->file.path,
-				 strerror(-r));
+	return !r || (error && error->code)
+		       ? r
+		       : error_set(error, r == -EFBIG ? -EUCLEAN : r, "%s: reading the log: %s",
+				   layer->file.path, strerror(-r));
 }

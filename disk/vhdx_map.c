@@ -1,4 +1,7 @@
-/* VHDX: where data lies, where it may be written, and what a trim frees. The order of writes is in docs/design/disk.md. */
+/*
+ * VHDX: where data lies, where it may be written, and what a trim frees. The order of writes is in
+ * docs/design/disk.md.
+ */
 #include "disk/vhdx.h"
 
 /* -- Mapping -- */
@@ -28,8 +31,8 @@ static unsigned run_of_bits(const uint8_t *bits, unsigned from, unsigned end, bo
 	return at - from;
 }
 
-static int map_partial(struct layer *layer, uint64_t offset, uint64_t length, uint64_t entry, bool wait,
-		       struct extent *extent)
+static int map_partial(struct layer *layer, uint64_t offset, uint64_t length, uint64_t entry,
+		       bool wait, struct extent *extent)
 {
 	uint64_t sector = offset / layer->sector_size, in_sector = offset % layer->sector_size;
 	unsigned from = sector % VHDX_BITMAP_SECTORS;
@@ -42,7 +45,8 @@ static int map_partial(struct layer *layer, uint64_t offset, uint64_t length, ui
 	if (r) {
 		return r;
 	}
-	run = run_of_bits(page->bits, from, (unsigned)min_u64(from + want, VHDX_BITMAP_SECTORS), &present);
+	run = run_of_bits(page->bits, from, (unsigned)min_u64(from + want, VHDX_BITMAP_SECTORS),
+			  &present);
 	extent->kind = present ? EXTENT_DATA : EXTENT_PARENT;
 	extent->file_offset = entry_offset(entry) + offset % layer->block_size;
 	extent->length = min_u64(length, (uint64_t)run * layer->sector_size - in_sector);
@@ -68,14 +72,16 @@ static void extend_run(struct layer *layer, uint64_t offset, uint64_t length, st
 		unsigned state = entry_state(entry);
 
 		if (state == VHDX_PARTIALLY_PRESENT || kind_of_state(v, state) != extent->kind ||
-		    (extent->kind == EXTENT_DATA && entry_offset(entry) != extent->file_offset + extent->length)) {
+		    (extent->kind == EXTENT_DATA &&
+		     entry_offset(entry) != extent->file_offset + extent->length)) {
 			return;
 		}
 		extent->length += min_u64(length - extent->length, layer->block_size);
 	}
 }
 
-static int map_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+static int map_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+		      struct extent *extent)
 {
 	const struct vhdx *v = layer->vhdx;
 	uint64_t in_block = offset % layer->block_size;
@@ -92,7 +98,8 @@ static int map_locked(struct layer *layer, uint64_t offset, uint64_t length, boo
 	return 0;
 }
 
-int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+	     struct extent *extent)
 {
 	int r = map_locked(layer, offset, length, wait, extent);
 
@@ -124,7 +131,8 @@ static int need_bitmap_block(struct layer *layer, uint64_t chunk, bool wait)
 static int allocate_block(struct layer *layer, uint64_t block, bool wait)
 {
 	struct vhdx *v = layer->vhdx;
-	uint64_t index = vhdx_payload_index(v, block), offset, sectors = layer->block_size / layer->sector_size;
+	uint64_t index = vhdx_payload_index(v, block), offset,
+		 sectors = layer->block_size / layer->sector_size;
 	bool over_parent = v->has_parent && entry_state(v->bat[index]) == VHDX_NOT_PRESENT;
 	int r = 0;
 
@@ -134,12 +142,15 @@ static int allocate_block(struct layer *layer, uint64_t block, bool wait)
 	}
 	r = r ? r : vhdx_allocate(layer, layer->block_size, wait, &offset);
 	if (!r) {
-		vhdx_set_entry(v, index, offset | (over_parent ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT));
+		vhdx_set_entry(v, index,
+			       offset |
+				       (over_parent ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT));
 	}
 	return r;
 }
 
-static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+			struct extent *extent)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t block = offset / layer->block_size, entry;
@@ -165,7 +176,8 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 	return 0;
 }
 
-int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent)
+int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+		     struct extent *extent)
 {
 	int r = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
@@ -183,8 +195,12 @@ int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool
 	return r;
 }
 
-/* The block may have been trimmed meanwhile, and even be elsewhere now: then there is nothing to mark. */
-static int end_locked(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+/*
+ * The block may have been trimmed meanwhile, and even be elsewhere now: then there is nothing to
+ * mark.
+ */
+static int end_locked(struct layer *layer, uint64_t offset, uint64_t length,
+		      const struct extent *extent)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t done, n;
@@ -192,7 +208,8 @@ static int end_locked(struct layer *layer, uint64_t offset, uint64_t length, con
 
 	for (done = 0; done < length && !r; done += n) {
 		uint64_t at = offset + done, in_block = at % layer->block_size;
-		uint64_t index = vhdx_payload_index(v, at / layer->block_size), entry = v->bat[index];
+		uint64_t index = vhdx_payload_index(v, at / layer->block_size),
+			 entry = v->bat[index];
 
 		n = min_u64(length - done, layer->block_size - in_block);
 		if (entry_state(entry) != VHDX_PARTIALLY_PRESENT ||
@@ -202,13 +219,15 @@ static int end_locked(struct layer *layer, uint64_t offset, uint64_t length, con
 		if (n == layer->block_size) {
 			vhdx_set_entry(v, index, entry_offset(entry) | VHDX_FULLY_PRESENT);
 		} else {
-			r = vhdx_set_bits(layer, at / layer->sector_size, n / layer->sector_size, true, true);
+			r = vhdx_set_bits(layer, at / layer->sector_size, n / layer->sector_size,
+					  true, true);
 		}
 	}
 	return r;
 }
 
-int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent)
+int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length,
+		   const struct extent *extent)
 {
 	int r;
 
@@ -273,7 +292,8 @@ int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *d
 	}
 	layer_lock(layer, true);
 	r = trim_locked(layer, offset, *done, &zero);
-	layer_io_begin(layer, &use); /* the block is not given to anybody else while it is cleared */
+	layer_io_begin(layer,
+		       &use); /* the block is not given to anybody else while it is cleared */
 	layer_unlock(layer);
 	if (!r && zero.length) {
 		r = file_zero(&layer->file, zero.offset, zero.length, layer->vhdx->leave_allocated);

@@ -3,7 +3,15 @@
 
 #include <stdlib.h>
 
-enum item { ITEM_FILE, ITEM_SIZE, ITEM_PAGE83, ITEM_LOGICAL, ITEM_PHYSICAL, ITEM_LOCATOR, ITEM_COUNT };
+enum item {
+	ITEM_FILE,
+	ITEM_SIZE,
+	ITEM_PAGE83,
+	ITEM_LOGICAL,
+	ITEM_PHYSICAL,
+	ITEM_LOCATOR,
+	ITEM_COUNT
+};
 
 static const struct item_row {
 	struct guid guid;
@@ -11,22 +19,40 @@ static const struct item_row {
 	uint32_t flags;
 	const char *name;
 } item_rows[ITEM_COUNT] = {
-	[ITEM_FILE] = {{{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b}},
-		       8, VHDX_ITEM_REQUIRED, "file parameters"},
-	[ITEM_SIZE] = {{{0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8}},
-		       8, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "disk size"},
-	[ITEM_PAGE83] = {{{0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46}},
-			 16, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "disk identity"},
-	[ITEM_LOGICAL] = {{{0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f}},
-			  4, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "logical sector size"},
-	[ITEM_PHYSICAL] = {{{0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56}},
-			   4, VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK, "physical sector size"},
-	[ITEM_LOCATOR] = {{{0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c}},
-			  0, VHDX_ITEM_REQUIRED, "parent locator"},
+	[ITEM_FILE] = {{{0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0,
+			 0xaa, 0x44, 0xe7, 0x6b}},
+		       8,
+		       VHDX_ITEM_REQUIRED,
+		       "file parameters"},
+	[ITEM_SIZE] = {{{0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48, 0xb2, 0x11, 0x5d, 0xbe,
+			 0xd8, 0x3b, 0xf4, 0xb8}},
+		       8,
+		       VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK,
+		       "disk size"},
+	[ITEM_PAGE83] = {{{0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45, 0x93, 0xef, 0xc3, 0x09,
+			   0xe0, 0x00, 0xc7, 0x46}},
+			 16,
+			 VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK,
+			 "disk identity"},
+	[ITEM_LOGICAL] = {{{0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47, 0xba, 0x47, 0xf2, 0x33,
+			    0xa8, 0xfa, 0xab, 0x5f}},
+			  4,
+			  VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK,
+			  "logical sector size"},
+	[ITEM_PHYSICAL] = {{{0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44, 0x9c, 0xc9, 0xe9, 0x88,
+			     0x52, 0x51, 0xc5, 0x56}},
+			   4,
+			   VHDX_ITEM_REQUIRED | VHDX_ITEM_DISK,
+			   "physical sector size"},
+	[ITEM_LOCATOR] = {{{0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45, 0xab, 0xf7, 0xd3, 0xd8,
+			    0x48, 0x34, 0xab, 0x0c}},
+			  0,
+			  VHDX_ITEM_REQUIRED,
+			  "parent locator"},
 };
 
-static const struct guid locator_vhdx = {
-	{0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13}};
+static const struct guid locator_vhdx = {{0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a, 0xb7,
+					  0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13}};
 
 struct locator_header { /* 2.6.2.6.1 */
 	struct guid type;
@@ -43,12 +69,16 @@ static_assert(sizeof(struct locator_entry) == 12, "MS-VHDX 2.6.2.6.2");
 
 static int damaged(struct layer *layer, struct disk_error *error, const char *what)
 {
-	return error_set(error, -EUCLEAN, "%s: damaged: the metadata table: %s", layer->file.path, what);
+	return error_set(error, -EUCLEAN, "%s: damaged: the metadata table: %s", layer->file.path,
+			 what);
 }
 
-/* Every item where it may be, none twice, none over another; the ones known here are noted in found. */
-static int scan_table(struct layer *layer, const struct vhdx_metadata_table *table, int found[ITEM_COUNT],
-		      struct disk_error *error)
+/*
+ * Every item where it may be, none twice, none over another; the ones known here are noted in
+ * found.
+ */
+static int scan_table(struct layer *layer, const struct vhdx_metadata_table *table,
+		      int found[ITEM_COUNT], struct disk_error *error)
 {
 	uint32_t length = layer->vhdx->metadata_length;
 	unsigned i, k;
@@ -57,8 +87,8 @@ static int scan_table(struct layer *layer, const struct vhdx_metadata_table *tab
 		const struct vhdx_metadata_entry *e = &table->entries[i];
 		bool known = false;
 
-		if (e->length > DISK_MIB || (e->length && e->offset < VHDX_METADATA_TABLE) || e->offset > length ||
-		    e->length > length - e->offset) {
+		if (e->length > DISK_MIB || (e->length && e->offset < VHDX_METADATA_TABLE) ||
+		    e->offset > length || e->length > length - e->offset) {
 			return damaged(layer, error, "an item lies outside the region");
 		}
 		for (k = 0; k < i; k++) {
@@ -83,16 +113,19 @@ static int scan_table(struct layer *layer, const struct vhdx_metadata_table *tab
 			}
 		}
 		if (!known && (e->flags & VHDX_ITEM_REQUIRED)) {
-			return error_set(error, -EOPNOTSUPP, "%s: needs a metadata item that is not known here",
+			return error_set(error, -EOPNOTSUPP,
+					 "%s: needs a metadata item that is not known here",
 					 layer->file.path);
 		}
 	}
 	return 0;
 }
 
-static int read_item(struct layer *layer, const struct vhdx_metadata_table *table, int index, void *out, size_t length)
+static int read_item(struct layer *layer, const struct vhdx_metadata_table *table, int index,
+		     void *out, size_t length)
 {
-	return vhdx_read_table(layer, out, length, layer->vhdx->metadata_offset + table->entries[index].offset);
+	return vhdx_read_table(layer, out, length,
+			       layer->vhdx->metadata_offset + table->entries[index].offset);
 }
 
 static int check_values(struct layer *layer, uint64_t size, struct disk_error *error)
@@ -101,20 +134,23 @@ static int check_values(struct layer *layer, uint64_t size, struct disk_error *e
 
 	if (!is_power_of_two(layer->block_size) || layer->block_size < VHDX_BLOCK_MIN ||
 	    layer->block_size > VHDX_BLOCK_MAX) {
-		return error_set(error, -EUCLEAN, "%s: damaged: block size %u", path, layer->block_size);
+		return error_set(error, -EUCLEAN, "%s: damaged: block size %u", path,
+				 layer->block_size);
 	}
 	if ((layer->sector_size != 512 && layer->sector_size != 4096) ||
 	    (layer->physical_size != 512 && layer->physical_size != 4096)) {
-		return error_set(error, -EUCLEAN, "%s: damaged: sector sizes %u and %u", path, layer->sector_size,
-				 layer->physical_size);
+		return error_set(error, -EUCLEAN, "%s: damaged: sector sizes %u and %u", path,
+				 layer->sector_size, layer->physical_size);
 	}
 	if (!size || size % layer->sector_size || size > VHDX_SIZE_MAX) {
-		return error_set(error, -EUCLEAN, "%s: damaged: disk size %llu", path, (unsigned long long)size);
+		return error_set(error, -EUCLEAN, "%s: damaged: disk size %llu", path,
+				 (unsigned long long)size);
 	}
 	return 0;
 }
 
-static int take_string(const uint8_t *item, uint32_t length, uint32_t offset, uint32_t bytes, char *out, size_t size)
+static int take_string(const uint8_t *item, uint32_t length, uint32_t offset, uint32_t bytes,
+		       char *out, size_t size)
 {
 	if (bytes % 2 || offset > length || bytes > length - offset) {
 		return -EINVAL;
@@ -160,7 +196,8 @@ static int parse_locator(struct layer *layer, const uint8_t *item, uint32_t leng
 	if (memcmp(&header.type, &locator_vhdx, sizeof(header.type))) {
 		return -EOPNOTSUPP;
 	}
-	if (header.count > 256 || sizeof(header) + header.count * sizeof(struct locator_entry) > length) {
+	if (header.count > 256 ||
+	    sizeof(header) + header.count * sizeof(struct locator_entry) > length) {
 		return -EINVAL;
 	}
 	for (i = 0; i < header.count && !r; i++) {
@@ -173,7 +210,8 @@ static int parse_locator(struct layer *layer, const uint8_t *item, uint32_t leng
 			continue;
 		}
 		if (!r) {
-			r = take_string(item, length, e.value_offset, e.value_length, value, sizeof(value));
+			r = take_string(item, length, e.value_offset, e.value_length, value,
+					sizeof(value));
 		}
 		if (!r) {
 			r = take_pair(layer, key, value);
@@ -198,7 +236,8 @@ static int read_locator(struct layer *layer, const struct vhdx_metadata_table *t
 	free(item);
 	if (r) {
 		return error_set(error, r == -EINVAL || r == -EILSEQ ? -EUCLEAN : r,
-				 "%s: the parent locator cannot be understood (%s); vhd rebase --force writes a new one",
+				 "%s: the parent locator cannot be understood (%s); vhd rebase "
+				 "--force writes a new one",
 				 layer->file.path, strerror(-r));
 	}
 	for (i = 0; i < table->count; i++) { /* the room behind it, for a longer one */
@@ -213,7 +252,8 @@ static int read_locator(struct layer *layer, const struct vhdx_metadata_table *t
 	return 0;
 }
 
-static int read_items(struct layer *layer, const struct vhdx_metadata_table *table, struct disk_error *error)
+static int read_items(struct layer *layer, const struct vhdx_metadata_table *table,
+		      struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	struct vhdx_file_parameters parameters;
@@ -226,8 +266,8 @@ static int read_items(struct layer *layer, const struct vhdx_metadata_table *tab
 	}
 	for (k = 0; k < ITEM_LOCATOR; k++) {
 		if (found[k] < 0 && k != ITEM_PAGE83) {
-			return error_set(error, -EUCLEAN, "%s: damaged: the metadata has no %s", layer->file.path,
-					 item_rows[k].name);
+			return error_set(error, -EUCLEAN, "%s: damaged: the metadata has no %s",
+					 layer->file.path, item_rows[k].name);
 		}
 	}
 	r = read_item(layer, table, found[ITEM_FILE], &parameters, sizeof(parameters));
@@ -238,18 +278,22 @@ static int read_items(struct layer *layer, const struct vhdx_metadata_table *tab
 		r = read_item(layer, table, found[ITEM_PAGE83], &v->disk_id, 16);
 	}
 	if (r) {
-		return error_set(error, r == -ENODATA ? -EUCLEAN : r, "%s: reading the metadata: %s", layer->file.path,
+		return error_set(error, r == -ENODATA ? -EUCLEAN : r,
+				 "%s: reading the metadata: %s", layer->file.path,
 				 r == -ENODATA ? "the file is cut short" : strerror(-r));
 	}
 	layer->block_size = parameters.block_size;
 	v->leave_allocated = parameters.flags & VHDX_LEAVE_ALLOCATED;
 	v->has_parent = parameters.flags & VHDX_HAS_PARENT;
 	v->size_item = table->entries[found[ITEM_SIZE]].offset;
-	layer->type = v->has_parent ? DISK_DIFFERENCING : v->leave_allocated ? DISK_FIXED : DISK_DYNAMIC;
+	layer->type = v->has_parent	   ? DISK_DIFFERENCING
+		      : v->leave_allocated ? DISK_FIXED
+					   : DISK_DYNAMIC;
 	r = check_values(layer, layer->size, error);
 	if (!r && v->has_parent) {
-		r = found[ITEM_LOCATOR] < 0 ? damaged(layer, error, "a differencing disk has no parent locator") :
-					      read_locator(layer, table, found[ITEM_LOCATOR], error);
+		r = found[ITEM_LOCATOR] < 0
+			    ? damaged(layer, error, "a differencing disk has no parent locator")
+			    : read_locator(layer, table, found[ITEM_LOCATOR], error);
 	}
 	return r;
 }
@@ -264,8 +308,9 @@ int vhdx_read_metadata(struct layer *layer, struct disk_error *error)
 	}
 	r = vhdx_read_table(layer, table, sizeof(*table), layer->vhdx->metadata_offset);
 	if (r) {
-		r = r == -ENODATA ? damaged(layer, error, "the file is cut short") :
-				    error_set(error, r, "%s: reading the metadata: %s", layer->file.path, strerror(-r));
+		r = r == -ENODATA ? damaged(layer, error, "the file is cut short")
+				  : error_set(error, r, "%s: reading the metadata: %s",
+					      layer->file.path, strerror(-r));
 	} else if (memcmp(table->signature, "metadata", 8) || table->count > VHDX_METADATA_COUNT) {
 		r = damaged(layer, error, "it is not one");
 	} else {
@@ -282,7 +327,8 @@ struct locator_builder {
 	uint32_t used, count;
 };
 
-static int add_string(struct locator_builder *b, const char *text, uint32_t *offset, uint16_t *length)
+static int add_string(struct locator_builder *b, const char *text, uint32_t *offset,
+		      uint16_t *length)
 {
 	int n = utf8_to_utf16(text, false, b->item + b->used, LOCATOR_MAX - b->used);
 
@@ -302,7 +348,8 @@ static int add_pair(struct locator_builder *b, const char *key, const char *valu
 
 	r = r ? r : add_string(b, value, &entry.value_offset, &entry.value_length);
 	if (!r) {
-		memcpy(b->item + sizeof(struct locator_header) + b->count++ * sizeof(entry), &entry, sizeof(entry));
+		memcpy(b->item + sizeof(struct locator_header) + b->count++ * sizeof(entry), &entry,
+		       sizeof(entry));
 	}
 	return r;
 }
@@ -316,8 +363,12 @@ static int add_guid(struct locator_builder *b, const char *key, const struct gui
 	return add_pair(b, key, braced);
 }
 
-/* Windows' programs want backslashes; a name of this system that begins with a slash stays recognizable. */
-static int add_path(struct locator_builder *b, const char *key, const char *path, const char *prefix)
+/*
+ * Windows' programs want backslashes; a name of this system that begins with a slash stays
+ * recognizable.
+ */
+static int add_path(struct locator_builder *b, const char *key, const char *path,
+		    const char *prefix)
 {
 	char text[4096];
 	char *p;
@@ -332,11 +383,12 @@ static int add_path(struct locator_builder *b, const char *key, const char *path
 }
 
 /* item has LOCATOR_MAX bytes. Returns its length or an error. */
-static int build_locator(uint8_t *item, const char *absolute, const char *relative, const struct guid *linkage,
-			 const struct guid *linkage_2)
+static int build_locator(uint8_t *item, const char *absolute, const char *relative,
+			 const struct guid *linkage, const struct guid *linkage_2)
 {
 	struct locator_builder b = {.item = item,
-				    .used = sizeof(struct locator_header) + 4 * sizeof(struct locator_entry)};
+				    .used = sizeof(struct locator_header) +
+					    4 * sizeof(struct locator_entry)};
 	struct locator_header header = {.type = locator_vhdx};
 	int r;
 
@@ -356,7 +408,8 @@ static int build_locator(uint8_t *item, const char *absolute, const char *relati
 	return r ? r : (int)b.used;
 }
 
-static void add_item(uint8_t *region, enum item item, const void *data, uint32_t length, uint32_t *offset)
+static void add_item(uint8_t *region, enum item item, const void *data, uint32_t length,
+		     uint32_t *offset)
 {
 	struct vhdx_metadata_table *table = (struct vhdx_metadata_table *)region;
 	struct vhdx_metadata_entry *entry = &table->entries[table->count++];
@@ -369,8 +422,8 @@ static void add_item(uint8_t *region, enum item item, const void *data, uint32_t
 	*offset += (uint32_t)round_up(length, 8);
 }
 
-int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan, uint64_t disk_size,
-			struct disk_error *error)
+int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan,
+			uint64_t disk_size, struct disk_error *error)
 {
 	const struct disk_create *how = &plan->how;
 	struct vhdx_metadata_table *table = (struct vhdx_metadata_table *)region;
@@ -383,9 +436,9 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 
 	memset(region, 0, size);
 	memcpy(table->signature, "metadata", 8);
-	parameters.flags = how->type == DISK_FIXED	  ? VHDX_LEAVE_ALLOCATED :
-			   how->type == DISK_DIFFERENCING ? VHDX_HAS_PARENT :
-							    0;
+	parameters.flags = how->type == DISK_FIXED	    ? VHDX_LEAVE_ALLOCATED
+			   : how->type == DISK_DIFFERENCING ? VHDX_HAS_PARENT
+							    : 0;
 	guid_random(&id);
 	if (plan->parent) { /* a child is the same disk */
 		id = plan->parent->vhdx->disk_id;
@@ -404,18 +457,21 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 	}
 	plan->parent->format->identity(plan->parent, text);
 	length = guid_parse(text, &linkage);
-	length = length ? length : build_locator(item, plan->parent_absolute, plan->parent_relative, &linkage, NULL);
+	length = length ? length
+			: build_locator(item, plan->parent_absolute, plan->parent_relative,
+					&linkage, NULL);
 	if (length > 0) {
 		add_item(region, ITEM_LOCATOR, item, (uint32_t)length, &offset);
 	}
 	free(item);
-	return length < 0 ? error_set(error, length, "%s: its name cannot be stored: %s", plan->parent->file.path,
-				      strerror(-length)) :
-			    0;
+	return length < 0 ? error_set(error, length, "%s: its name cannot be stored: %s",
+				      plan->parent->file.path, strerror(-length))
+			  : 0;
 }
 
 /* Where a locator of this length goes: over the old one, or at the end of the region. */
-static uint32_t locator_place(struct layer *layer, const struct vhdx_metadata_table *table, uint32_t length)
+static uint32_t locator_place(struct layer *layer, const struct vhdx_metadata_table *table,
+			      uint32_t length)
 {
 	struct vhdx *v = layer->vhdx;
 	uint32_t end = VHDX_METADATA_TABLE;
@@ -425,14 +481,16 @@ static uint32_t locator_place(struct layer *layer, const struct vhdx_metadata_ta
 		return v->locator_item;
 	}
 	for (i = 0; i < table->count; i++) {
-		end = (uint32_t)max_u64(end, round_up(table->entries[i].offset + table->entries[i].length, 8));
+		end = (uint32_t)max_u64(
+			end, round_up(table->entries[i].offset + table->entries[i].length, 8));
 	}
 	return length <= v->metadata_length - end ? end : 0;
 }
 
 /* The paths come from the plan, or stay as they are when it is NULL. */
-int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, const struct guid *linkage,
-		       const struct guid *linkage_2, struct disk_error *error)
+int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan,
+		       const struct guid *linkage, const struct guid *linkage_2,
+		       struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	struct vhdx_metadata_table *table = malloc(sizeof(*table));
@@ -446,7 +504,8 @@ int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, cons
 	}
 	if (!r) {
 		length = build_locator(item, plan ? plan->parent_absolute : layer->parent_path_2,
-				       plan ? plan->parent_relative : layer->parent_path, linkage, linkage_2);
+				       plan ? plan->parent_relative : layer->parent_path, linkage,
+				       linkage_2);
 		r = length < 0 ? length : 0;
 	}
 	if (!r) {
@@ -458,9 +517,11 @@ int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, cons
 		entry->offset = place;
 		entry->length = (uint32_t)length;
 		r = vhdx_stage_bytes(layer, v->metadata_offset + place, item, (size_t)length);
-		r = r ? r :
-			vhdx_stage_bytes(layer, v->metadata_offset + offsetof(struct vhdx_metadata_table, entries) +
-							v->locator_entry * sizeof(*entry),
+		r = r ? r
+		      : vhdx_stage_bytes(layer,
+					 v->metadata_offset +
+						 offsetof(struct vhdx_metadata_table, entries) +
+						 v->locator_entry * sizeof(*entry),
 					 entry, sizeof(*entry));
 	}
 	if (!r) {
@@ -469,6 +530,7 @@ int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan, cons
 	}
 	free(table);
 	free(item);
-	return r ? error_set(error, r, "%s: the parent locator cannot be written: %s", layer->file.path, strerror(-r)) :
-		   0;
+	return r ? error_set(error, r, "%s: the parent locator cannot be written: %s",
+			     layer->file.path, strerror(-r))
+		 : 0;
 }

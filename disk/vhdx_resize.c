@@ -7,7 +7,8 @@
 
 static int stage_size(struct layer *layer, uint64_t size)
 {
-	return vhdx_stage_bytes(layer, layer->vhdx->metadata_offset + layer->vhdx->size_item, &size, sizeof(size));
+	return vhdx_stage_bytes(layer, layer->vhdx->metadata_offset + layer->vhdx->size_item, &size,
+				sizeof(size));
 }
 
 /* Only the region table's first page changes: entries and checksum are there. */
@@ -42,7 +43,10 @@ static int stage_regions(struct layer *layer, uint64_t bat_offset, uint32_t bat_
 	return r;
 }
 
-/* The table somewhere else, with room for more; what it says is durable before anything points to it. */
+/*
+ * The table somewhere else, with room for more; what it says is durable before anything points to
+ * it.
+ */
 static int move_bat(struct layer *layer, uint64_t entries, uint64_t *offset, uint32_t *length)
 {
 	struct vhdx *v = layer->vhdx;
@@ -80,7 +84,8 @@ static int resize_locked(struct layer *layer, uint64_t size, struct disk_error *
 	int r;
 
 	if (vhdx_bat_size(size, layer->block_size, layer->sector_size, v->has_parent, &entries)) {
-		return error_set(error, -EFBIG, "%s: too big for its block size; convert it with a larger --block",
+		return error_set(error, -EFBIG,
+				 "%s: too big for its block size; convert it with a larger --block",
 				 layer->file.path);
 	}
 	r = stage_size(layer, size);
@@ -104,8 +109,8 @@ static int fill_fixed(struct layer *layer, uint64_t from)
 
 	for (at = round_up(from, layer->block_size); at < layer->size; at += layer->block_size) {
 		struct extent extent;
-		int r = layer->format->write_begin(layer, at, min_u64(layer->block_size, layer->size - at), true,
-						   &extent);
+		int r = layer->format->write_begin(
+			layer, at, min_u64(layer->block_size, layer->size - at), true, &extent);
 
 		if (r) {
 			return r;
@@ -126,13 +131,15 @@ int vhdx_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 	int r;
 
 	if (size % layer->sector_size || size > VHDX_SIZE_MAX) {
-		return error_set(error, -EINVAL, "%s: a VHDX disk has up to 64 TiB, in whole sectors",
+		return error_set(error, -EINVAL,
+				 "%s: a VHDX disk has up to 64 TiB, in whole sectors",
 				 layer->file.path);
 	}
 	r = vhdx_begin(layer);
 	r = r ? r : vhdx_flush(layer);
 	if (r) {
-		return error_set(error, r, "%s: cannot be written: %s", layer->file.path, strerror(-r));
+		return error_set(error, r, "%s: cannot be written: %s", layer->file.path,
+				 strerror(-r));
 	}
 	pthread_mutex_lock(&layer->flush_lock);
 	vhdx_release_freed(layer);
@@ -141,7 +148,8 @@ int vhdx_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 	if (!r && layer->vhdx->leave_allocated && size > old) {
 		r = fill_fixed(layer, old);
 		if (r) {
-			error_set(error, r, "%s: allocating the new blocks: %s", layer->file.path, strerror(-r));
+			error_set(error, r, "%s: allocating the new blocks: %s", layer->file.path,
+				  strerror(-r));
 		}
 	}
 	return r;
@@ -207,7 +215,8 @@ static int move_block(struct layer *layer, const struct place *place)
 	uint64_t length = bitmap ? VHDX_BITMAP_BLOCK : layer->block_size, start, to;
 	int r;
 
-	if (!space_find(&v->space, length / DISK_MIB, &start, &clean) || start * DISK_MIB > place->offset) {
+	if (!space_find(&v->space, length / DISK_MIB, &start, &clean) ||
+	    start * DISK_MIB > place->offset) {
 		return 0;
 	}
 	r = vhdx_allocate(layer, length, true, &to);
@@ -221,7 +230,10 @@ static int move_block(struct layer *layer, const struct place *place)
 
 #define MOVES 256
 
-/* Copies some blocks down and makes that durable; the old places are free when it returns. The handle is used by nobody else. */
+/*
+ * Copies some blocks down and makes that durable; the old places are free when it returns. The
+ * handle is used by nobody else.
+ */
 int vhdx_compact(struct layer *layer, uint64_t *moved)
 {
 	struct place *places;
@@ -229,7 +241,9 @@ int vhdx_compact(struct layer *layer, uint64_t *moved)
 	int r = vhdx_begin(layer);
 
 	*moved = 0;
-	r = r ? r : vhdx_flush(layer); /* dirty bitmap pages would be logged to the old place otherwise */
+	r = r ? r
+	      : vhdx_flush(
+			layer); /* dirty bitmap pages would be logged to the old place otherwise */
 	if (r) {
 		return r;
 	}

@@ -1,4 +1,7 @@
-/* vhd: what each command does. Exit status: 0 done, 1 failed, 3 vhd test found damage, 4 leaks only. */
+/*
+ * vhd: what each command does. Exit status: 0 done, 1 failed, 3 vhd test found damage, 4 leaks
+ * only.
+ */
 #include "disk/tool/tool.h"
 
 #include <errno.h>
@@ -21,7 +24,8 @@ int parse_size(const char *text, uint64_t *size)
 	const char *unit = *end ? strchr(units, *end | 0x20) : units;
 	unsigned power = unit ? (unsigned)(unit - units) : 0;
 
-	if (end == text || !unit || value < 0 || (*end && end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB"))) {
+	if (end == text || !unit || value < 0 ||
+	    (*end && end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB"))) {
 		return -EINVAL;
 	}
 	while (power--) {
@@ -172,7 +176,8 @@ int command_optimize(const struct options *o)
 int command_merge(const struct options *o)
 {
 	struct disk_error error;
-	int r = disk_merge(o->files[0], o->count, !o->keep, progress_start("merging", o->quiet), &error);
+	int r = disk_merge(o->files[0], o->count, !o->keep, progress_start("merging", o->quiet),
+			   &error);
 
 	progress_end();
 	return r ? failed(&error) : 0;
@@ -191,8 +196,8 @@ static void print_report(const struct disk_report *report, bool json)
 	unsigned i;
 
 	if (json) {
-		printf("{\"damages\": %u, \"leaks\": %u, \"notes\": %u, \"repaired\": %u}\n", report->damages,
-		       report->leaks, report->notes, report->repaired);
+		printf("{\"damages\": %u, \"leaks\": %u, \"notes\": %u, \"repaired\": %u}\n",
+		       report->damages, report->leaks, report->notes, report->repaired);
 		return;
 	}
 	for (i = 0; i < report->count; i++) {
@@ -231,8 +236,10 @@ static void on_signal(int number)
 
 int command_mount(const struct options *o)
 {
-	struct disk_nbd how = {
-		.socket_path = o->socket, .export_name = o->name, .once = o->once, .stop = &stop_serving};
+	struct disk_nbd how = {.socket_path = o->socket,
+			       .export_name = o->name,
+			       .once = o->once,
+			       .stop = &stop_serving};
 	struct sigaction action = {.sa_handler = on_signal};
 	struct disk *disk;
 	struct disk_error error;

@@ -16,7 +16,8 @@ static const struct command {
 	const char *usage;
 } commands[] = {
 	{"new", "create", command_new, 1, 2,
-	 "new FILE --size S [--fixed|--dynamic|--parent FILE] [--sector 512|512e|4k] [--block S] [--force]"},
+	 "new FILE --size S [--fixed|--dynamic|--parent FILE] [--sector 512|512e|4k] [--block S] "
+	 "[--force]"},
 	{"info", "get", command_info, 1, 1, "info FILE [--json] [--chain]"},
 	{"convert", NULL, command_convert, 2, 2,
 	 "convert SRC DST [--fixed|--dynamic|--parent FILE] [--sector ...] [--block S] [--force]"},
@@ -25,20 +26,31 @@ static const struct command {
 	{"merge", "commit", command_merge, 1, 1, "merge FILE [--count N] [--keep]"},
 	{"rebase", "set", command_rebase, 2, 2, "rebase FILE PARENT [--force]"},
 	{"test", "check", command_test, 1, 1, "test FILE [--repair] [--json]"},
-	{"mount", "serve", command_mount, 1, 1, "mount FILE --socket PATH [--name EXPORT] [--read-only] [--once]"},
+	{"mount", "serve", command_mount, 1, 1,
+	 "mount FILE --socket PATH [--name EXPORT] [--read-only] [--once]"},
 };
 
 static const struct option long_options[] = {
-	{"size", required_argument, NULL, 's'},	   {"fixed", no_argument, NULL, 'F'},
-	{"dynamic", no_argument, NULL, 'D'},	   {"parent", required_argument, NULL, 'p'},
-	{"sector", required_argument, NULL, 'S'},  {"block", required_argument, NULL, 'b'},
-	{"format", required_argument, NULL, 'f'},  {"json", no_argument, NULL, 'j'},
-	{"chain", no_argument, NULL, 'c'},	   {"force", no_argument, NULL, 'x'},
-	{"repair", no_argument, NULL, 'r'},	   {"keep", no_argument, NULL, 'k'},
-	{"count", required_argument, NULL, 'n'},   {"socket", required_argument, NULL, 'u'},
-	{"name", required_argument, NULL, 'N'},	   {"read-only", no_argument, NULL, 'R'},
-	{"no-lock", no_argument, NULL, 'L'},	   {"quiet", no_argument, NULL, 'q'},
-	{"once", no_argument, NULL, 'o'},	   {"help", no_argument, NULL, 'h'},
+	{"size", required_argument, NULL, 's'},
+	{"fixed", no_argument, NULL, 'F'},
+	{"dynamic", no_argument, NULL, 'D'},
+	{"parent", required_argument, NULL, 'p'},
+	{"sector", required_argument, NULL, 'S'},
+	{"block", required_argument, NULL, 'b'},
+	{"format", required_argument, NULL, 'f'},
+	{"json", no_argument, NULL, 'j'},
+	{"chain", no_argument, NULL, 'c'},
+	{"force", no_argument, NULL, 'x'},
+	{"repair", no_argument, NULL, 'r'},
+	{"keep", no_argument, NULL, 'k'},
+	{"count", required_argument, NULL, 'n'},
+	{"socket", required_argument, NULL, 'u'},
+	{"name", required_argument, NULL, 'N'},
+	{"read-only", no_argument, NULL, 'R'},
+	{"no-lock", no_argument, NULL, 'L'},
+	{"quiet", no_argument, NULL, 'q'},
+	{"once", no_argument, NULL, 'o'},
+	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
@@ -50,7 +62,8 @@ static int usage(FILE *out)
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		fprintf(out, "  vhd %s\n", commands[i].usage);
 	}
-	fputs("\nEverywhere: --format vhdx|vhd|raw (else by the name's ending), --no-lock, --quiet.\n"
+	fputs("\nEverywhere: --format vhdx|vhd|raw (else by the name's ending), --no-lock, "
+	      "--quiet.\n"
 	      "Sizes: 10G, 512M, 1.5T, or bytes. Manual: man vhd\n",
 	      out);
 	return out == stdout ? 0 : EXIT_USAGE;
@@ -83,7 +96,9 @@ static int take_option(int c, const char *value, struct options *o)
 	case 's':
 		return parse_size(value, &o->size) ? complain("not a size", value) : 0;
 	case 'b':
-		return parse_size(value, &o->block) || o->block > UINT32_MAX ? complain("not a block size", value) : 0;
+		return parse_size(value, &o->block) || o->block > UINT32_MAX
+			       ? complain("not a block size", value)
+			       : 0;
 	case 'S':
 		return take_sector(value, o);
 	case 'f':
@@ -108,15 +123,15 @@ static int take_option(int c, const char *value, struct options *o)
 	default:
 		break;
 	}
-	*(c == 'j'   ? &o->json :
-	  c == 'c'   ? &o->chain :
-	  c == 'x'   ? &o->force :
-	  c == 'r'   ? &o->repair :
-	  c == 'k'   ? &o->keep :
-	  c == 'R'   ? &o->read_only :
-	  c == 'L'   ? &o->no_lock :
-	  c == 'o'   ? &o->once :
-		       &o->quiet) = true;
+	*(c == 'j'   ? &o->json
+	  : c == 'c' ? &o->chain
+	  : c == 'x' ? &o->force
+	  : c == 'r' ? &o->repair
+	  : c == 'k' ? &o->keep
+	  : c == 'R' ? &o->read_only
+	  : c == 'L' ? &o->no_lock
+	  : c == 'o' ? &o->once
+		     : &o->quiet) = true;
 	return 0;
 }
 
@@ -125,7 +140,8 @@ static const struct command *find_command(const char *name)
 	size_t i;
 
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (!strcmp(name, commands[i].name) || (commands[i].alias && !strcmp(name, commands[i].alias))) {
+		if (!strcmp(name, commands[i].name) ||
+		    (commands[i].alias && !strcmp(name, commands[i].alias))) {
 			return &commands[i];
 		}
 	}
