@@ -224,6 +224,14 @@ void vhdx_seal_header(struct vhdx_header *header);
 void vhdx_seal_regions(struct vhdx_regions *regions);
 extern const struct guid vhdx_bat_region, vhdx_metadata_region;
 
+/* vhdx_locator.c */
+#define VHDX_LOCATOR_MAX (64 * DISK_KIB)
+/* What an item of the file says of the parent goes to the layer. */
+int vhdx_parse_locator(struct layer *layer, const uint8_t *item, uint32_t length);
+/* item has VHDX_LOCATOR_MAX bytes. Returns its length or an error. */
+int vhdx_build_locator(uint8_t *item, const char *absolute, const char *relative,
+		       const struct guid *linkage, const struct guid *linkage_2);
+
 /* vhdx_meta.c */
 int vhdx_read_metadata(struct layer *layer, struct disk_error *error);
 int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan,
@@ -254,11 +262,15 @@ uint64_t vhdx_payload_index(const struct vhdx *v, uint64_t block);
 uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk);
 void vhdx_set_entry(struct vhdx *v, uint64_t index, uint64_t entry);
 int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *offset);
-int vhdx_get_page(struct layer *layer, uint64_t page, bool wait, struct bitmap_page **out);
-int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool value, bool wait);
 int vhdx_flush_tables(struct layer *layer); /* under flush_lock, takes layer.lock itself */
 void vhdx_release_freed(struct layer *layer);
 void vhdx_forget_bat(struct vhdx *v);
+
+/* vhdx_bitmap.c; all under layer.lock */
+int vhdx_get_page(struct layer *layer, uint64_t page, bool wait, struct bitmap_page **out);
+int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool value, bool wait);
+/* Where a page of the bitmaps is in the file. */
+uint64_t vhdx_page_offset(const struct vhdx *v, uint64_t page);
 
 /* vhdx_create.c, vhdx_resize.c, vhdx_check.c */
 int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_error *error);

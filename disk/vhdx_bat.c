@@ -1,5 +1,6 @@
 /*
- * VHDX: the block allocation table, the sector bitmaps, the file's space (MS-VHDX 2.4, 2.5).
+ * VHDX: the block allocation table, the file's space, and the flush of both and of the bitmaps
+ * (MS-VHDX 2.5).
  * Invariants 1, 3, 4, 8 of docs/design/disk.md. Everything under layer.lock unless it says
  * otherwise.
  */
@@ -8,9 +9,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define PAGES_MAX 16384u	  /* bitmap pages kept: 64 MiB */
-#define GROW	  (64 * DISK_MIB) /* the file grows by this, and is cut at close */
-#define BAT_MAX	  (1ull << 27)	  /* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
+#define GROW	(64 * DISK_MIB) /* the file grows by this, and is cut at close */
+#define BAT_MAX (1ull << 27)	/* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
 
 int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, uint64_t *entries)
 {
@@ -323,121 +323,6 @@ void vhdx_release_freed(struct layer *layer)
 	layer->waiting.count = 0;
 }
 
-/* -- Sector bitmaps -- */
-
-static void drop_some_page(struct vhdx *v)
-{
-	uint64_t tried;
-
-	for (tried = 0; tried < min_u64(v->page_count, 4096); tried++) {
-		struct bitmap_page **where = &v->pages[v->page_hand];
-
-		v->page_hand = (v->page_hand + 1) % v->page_count;
-		if (*where && !(*where)->dirty) {
-			free(*where);
-			*where = NULL;
-			v->pages_loaded--;
-			return;
-		}
-	}
-}
-
-static uint64_t page_file_offset(const struct vhdx *v, uint64_t page)
-{
-	uint64_t per_chunk = VHDX_BITMAP_BLOCK / DISK_PAGE;
-
-	return entry_offset(v->bat[vhdx_bitmap_index(v, page / per_chunk)]) +
-	       page % per_chunk * DISK_PAGE;
-}
-
-int vhdx_get_page(struct layer *layer, uint64_t index, bool wait, struct bitmap_page **out)
-{
-	struct vhdx *v = layer->vhdx;
-	struct bitmap_page *page = v->pages[index];
-	int r;
-
-	if (page) {
-		*out = page;
-		return 0;
-	}
-	if (!wait) {
-		return -EAGAIN;
-	}
-	if (v->pages_loaded >= PAGES_MAX) {
-		drop_some_page(v);
-	}
-	page = malloc(sizeof(*page));
-	if (!page) {
-		return -ENOMEM;
-	}
-	r = vhdx_read_table(layer, page->bits, DISK_PAGE, page_file_offset(v, index));
-	if (r) {
-		free(page);
-		return r;
-	}
-	page->index = index;
-	page->dirty = false;
-	page->next_dirty = NULL;
-	v->pages[index] = page;
-	v->pages_loaded++;
-	*out = page;
-	return 0;
-}
-
-static void mark_dirty(struct vhdx *v, struct bitmap_page *page)
-{
-	if (!page->dirty) {
-		page->dirty = true;
-		page->next_dirty = v->dirty_pages;
-		v->dirty_pages = page;
-		v->dirty_page_count++;
-	}
-}
-
-static void fill_bits(uint8_t *bits, unsigned from, unsigned count, bool value)
-{
-	while (count && from % 8) {
-		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8
-				       : bits[from / 8] & ~(1u << from % 8);
-		from++;
-		count--;
-	}
-	memset(bits + from / 8, value ? 0xff : 0, count / 8);
-	for (from += count / 8 * 8, count %= 8; count; from++, count--) {
-		bits[from / 8] = value ? bits[from / 8] | 1u << from % 8
-				       : bits[from / 8] & ~(1u << from % 8);
-	}
-}
-
-int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool value, bool wait)
-{
-	struct bitmap_page *page;
-	uint64_t at, end = sector + count;
-	int r;
-
-	for (at = sector; at < end;
-	     at = round_down(at, VHDX_BITMAP_SECTORS) + VHDX_BITMAP_SECTORS) {
-		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, wait,
-				  &page); /* all there before any changes */
-		if (r) {
-			return r;
-		}
-	}
-	for (at = sector; at < end;) {
-		unsigned from = at % VHDX_BITMAP_SECTORS;
-		unsigned n = (unsigned)min_u64(end - at, VHDX_BITMAP_SECTORS - from);
-
-		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, true, &page);
-		if (r) {
-			return r;
-		}
-		fill_bits(page->bits, from, n, value);
-		mark_dirty(layer->vhdx, page);
-		at += n;
-	}
-	return 0;
-}
-
 /* -- Flush -- */
 
 /* Bitmap pages first; BAT pages only when no dirty bitmap page is left behind (invariant 4). */
@@ -449,7 +334,7 @@ static void collect(struct layer *layer)
 	while (v->dirty_pages && v->stage_count < v->stage_max) {
 		struct bitmap_page *p = v->dirty_pages;
 
-		memcpy(vhdx_stage(layer, page_file_offset(v, p->index))->data, p->bits, DISK_PAGE);
+		memcpy(vhdx_stage(layer, vhdx_page_offset(v, p->index))->data, p->bits, DISK_PAGE);
 		v->dirty_pages = p->next_dirty;
 		v->dirty_page_count--;
 		p->dirty = false;
