@@ -15,7 +15,7 @@ void vmcs_write(enum vmcs_field field, uint64_t value)
 	vmcs[field] = value;
 }
 
-uint64_t vmx_get(const struct vcpu *vcpu, unsigned int state)
+uint64_t vmx_get_field(const struct vcpu *vcpu, unsigned int state)
 {
 	return vcpu->vmx->state[state];
 }
@@ -23,6 +23,11 @@ uint64_t vmx_get(const struct vcpu *vcpu, unsigned int state)
 void vmx_set(struct vcpu *vcpu, unsigned int state, uint64_t value)
 {
 	vcpu->vmx->state[state] = value;
+}
+
+void vmx_fetch_state(struct vcpu *vcpu)
+{
+	(void)vcpu;
 }
 
 void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic)

@@ -34,6 +34,7 @@
 
 static unsigned int code_bits, nmis, tasks;
 static struct vmx vmx;
+static struct partition partition;
 static struct vp vp;
 static struct vcpu vcpu;
 static struct intercept out;
@@ -79,6 +80,8 @@ static int reset(void **state)
 	memset(&vp, 0, sizeof(vp));
 	vcpu.vmx = &vmx;
 	vcpu.vp = &vp;
+	vp.partition = &partition;
+	partition.id = HV_ROOT_PARTITION;
 	vmcs[GUEST_RIP] = 0xffffffff81000100;
 	code_bits = 64;
 	nmis = 0;

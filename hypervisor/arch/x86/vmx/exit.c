@@ -227,6 +227,9 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	}
 	vmx->launched = true;
 	vmx->valid = STATE_CONSTANT;
+	if ((reason == VMX_EXIT_IO || reason == VMX_EXIT_EPT_VIOLATION) &&
+	    vcpu->vp->partition->id != HV_ROOT_PARTITION)
+		vmx_fetch_state(vcpu); /* messages want nearly all */
 	vcpu->rip = vmcs_read(VMCS_GUEST_RIP);
 	keep_event(vcpu);
 	switch (reason) {

@@ -54,12 +54,12 @@ static uint64_t read_beside_child(const struct vcpu *root, unsigned int state)
  * Only a root VP's is not complete while it is not loaded, and that is while a child runs on its
  * LP: there its VMCS is made current. From another LP it must not be touched.
  */
-uint64_t vmx_get(const struct vcpu *vcpu, unsigned int state)
+uint64_t vmx_get_field(const struct vcpu *vcpu, unsigned int state)
 {
 	const struct lp *lp = lp_this();
 	struct vmx *vmx = vcpu->vmx;
 
-	if (!(vmx->valid & 1ull << state) && vcpu->lp == lp) {
+	if (vcpu->lp == lp) {
 		vmx->state[state] =
 			lp->current == vcpu ? vmcs_read(fields[state]) : read_beside_child(vcpu, state);
 		vmx->valid |= 1ull << state;
@@ -92,11 +92,11 @@ void vmx_fetch_state(struct vcpu *vcpu)
 {
 	struct vmx *vmx = vcpu->vmx;
 
-	for (uint64_t left = STATE_ALL & ~vmx->valid; left; left &= left - 1) {
-		unsigned int state = (unsigned int)__builtin_ctzll(left);
-
-		vmx->state[state] = vmcs_read(fields[state]);
-	}
+	if (vmx->valid == STATE_ALL)
+		return;
+#pragma GCC unroll 64
+	for (unsigned int state = 0; state < STATE_CR0_SHADOW; state++)
+		vmx->state[state] = vmcs_read((enum vmcs_field)fields[state]);
 	vmx->valid = STATE_ALL;
 }
 

@@ -114,7 +114,16 @@ extern struct vmx_facts vmx_facts;
 #define CR4_UINTR      (1ull << 25)
 #define CR4_HOST_OWNED (CR4_VMXE | CR4_SMXE | CR4_CET | CR4_PKS | CR4_UINTR)
 
-uint64_t vmx_get(const struct vcpu *vcpu, unsigned int state);
+/* One that is not valid; state.c. */
+uint64_t vmx_get_field(const struct vcpu *vcpu, unsigned int state);
+
+static inline uint64_t vmx_get(const struct vcpu *vcpu, unsigned int state)
+{
+	const struct vmx *vmx = vcpu->vmx;
+
+	return vmx->valid >> state & 1 ? vmx->state[state] : vmx_get_field(vcpu, state);
+}
+
 void vmx_set(struct vcpu *vcpu, unsigned int state, uint64_t value);
 void vmx_set_cr0(struct vcpu *vcpu, uint64_t value);
 void vmx_set_cr4(struct vcpu *vcpu, uint64_t value);
@@ -128,7 +137,8 @@ void vmx_paging_changed(struct vcpu *vcpu);
 void vmx_make_current(const struct vcpu *vcpu);
 /* Writes back what was changed. */
 void vmx_flush_state(struct vcpu *vcpu);
-/* All of it is read; before the VMCS leaves the LP. */
+/* All of it is read: before the VMCS leaves the LP, and at once after an exit that the parent will
+ * want to know all about. Nothing of it has changed since the exit, or it was written back. */
 void vmx_fetch_state(struct vcpu *vcpu);
 
 uint64_t vmx_ept_pointer(const struct vcpu *vcpu);
@@ -138,7 +148,8 @@ void vmx_prepare_windows(struct vcpu *vcpu);
 /* vmx.c: on the console, what the processor refused of the root, with which the machine is about to
  * stop; nothing for a child. */
 void vmx_report(const struct vcpu *vcpu, const char *what);
-/* vmx.c: its VMCS is current. In x2APIC mode the guest has the TPR's MSR to itself, where the processor offers that. */
+/* vmx.c: its VMCS is current. In x2APIC mode the guest has the TPR's MSR to itself, where the
+ * processor offers that. */
 void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic);
 /* vmx.c: an NMI exit leaves NMIs blocked; record it as one that arrived here would be. */
 void vmx_nmi_exit(void);
