@@ -380,6 +380,7 @@ void vendor_sync(struct vcpu *vcpu)
 
 	if (lp_this()->current != vcpu)
 		return;
+#pragma GCC unroll 8
 	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
 		vmx->syscall[i] = rdmsr(vmx_syscalls[i].msr);
 	vmx->cr2 = read_cr2();
@@ -388,6 +389,7 @@ void vendor_sync(struct vcpu *vcpu)
 
 static void load_registers(const struct vmx *vmx)
 {
+#pragma GCC unroll 8
 	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
 		wrmsr(vmx_syscalls[i].msr, vmx->syscall[i]);
 	write_cr2(vmx->cr2);
