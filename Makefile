@@ -10,6 +10,7 @@
 #   make soak     each fuzzer for an hour, and the disk library's power cuts with more seeds
 #   make lab      fetch and build what tools/lab needs
 #   make setup    install the Debian packages that are missing, as run, test and the like do first
+#   make install-disk   install the disk library, its header, tool and manual page (PREFIX=/usr/local)
 #   make clean    remove what was made, but not what was fetched (build/cache)
 #   make help     this list
 #
