@@ -309,14 +309,21 @@ static void check_view(struct disk *disk, size_t k, unsigned variant)
 	verified++;
 }
 
-static void dump_state(const char *path, size_t k, unsigned variant)
+/* The file, its parents as NAME.1, NAME.2 and so on, and what we read. */
+static void dump_state(struct disk *disk, const char *path, size_t k, unsigned variant)
 {
 	const char *ending = strrchr(path, '.');
+	struct disk_info info;
 	char name[512];
+	unsigned i;
 	FILE *out;
 
 	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s", dump_folder, dumped, k, variant, ending);
 	assert_true(fake_dump(path, name));
+	for (i = 1; disk_get_info(disk, i, &info) == 0; i++) {
+		snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.%u", dump_folder, dumped, k, variant, ending, i);
+		assert_true(fake_dump(info.path, name));
+	}
 	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.view", dump_folder, dumped, k, variant, ending);
 	out = fopen(name, "we");
 	assert_non_null(out);
@@ -378,7 +385,7 @@ static void verify_cut(const char *path, size_t k, unsigned variant)
 	check_view(disk, k, variant);
 	if (dump_folder && fake_random() % 97 == 0) {
 		assert_int_equal(disk_read(disk, view, DISK_SIZE, 0), 0);
-		dump_state(path, k, variant);
+		dump_state(disk, path, k, variant);
 	}
 	assert_int_equal(disk_close(&disk, &error), 0);
 	assert_int_equal(fake_writes(), 0);
