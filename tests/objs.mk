@@ -23,6 +23,7 @@ tests_kmod_objs := tests/kmod/vd_protect.o
 # Programs that use /dev/mshv by itself.
 tests_products += build/tests/system/mshv_functions build/tests/system/mshv_torture
 
+build/tests/system/mshv_functions: build/user/tests/system/mshv_events.o
 build/tests/system/mshv_%: build/user/tests/system/mshv_%.o build/user/tests/system/mshv.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

@@ -206,7 +206,8 @@ uint32_t cpu_run(const struct cpu *cpu, struct hv_message *message, unsigned int
 	}
 	memcpy(message, run.msg_buf, sizeof(*message));
 	EXPECT(message->header.message_type != HVMSG_NONE);
-	EXPECT(!memcmp(message, cpu->intercept, sizeof(message->header) + message->header.payload_size));
+	EXPECT(!memcmp(message, cpu->intercept,
+		       sizeof(message->header) + message->header.payload_size));
 	return message->header.message_type;
 }
 
@@ -228,4 +229,28 @@ long held(const char *name)
 	EXPECT(fscanf(file, "%ld", &value) == 1);
 	fclose(file);
 	return value;
+}
+
+void put_code(const struct machine *machine, uint32_t gpa, const void *code, size_t size)
+{
+	memcpy(machine->memory + gpa, code, size);
+}
+
+void expect_port(const struct cpu *cpu, uint8_t value)
+{
+	struct hv_message message;
+	const struct hv_x64_io_port_intercept_message *io = (const void *)message.u.payload;
+	uint32_t type = cpu_run(cpu, &message, 2000);
+
+	if (type != HVMSG_X64_IO_PORT_INTERCEPT || (uint8_t)io->rax != value) {
+		fprintf(stderr, "message %#x at rip %#llx, rax %#llx, not %#x to port 0x80\n", type,
+			(unsigned long long)cpu->registers->rip,
+			(unsigned long long)cpu->registers->rax, value);
+		exit(1);
+	}
+	EXPECT(io->port_number == 0x80 && io->access_info.access_size == 1 &&
+	       !io->access_info.string_op);
+	EXPECT(io->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE);
+	EXPECT(io->header.instruction_length == 2);
+	cpu_skip(cpu, 2);
 }

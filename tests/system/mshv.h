@@ -25,6 +25,9 @@
 
 #define PAGE 4096ul
 
+/* Flags of a guest's memory. */
+#define READ_WRITE (1 << MSHV_SET_MEM_BIT_WRITABLE | 1 << MSHV_SET_MEM_BIT_EXECUTABLE)
+
 /* Ends the program with what was expected and errno. */
 #define EXPECT(condition) ((condition) ? (void)0 : fail(__FILE__, __LINE__, #condition))
 
@@ -60,6 +63,12 @@ uint64_t cpu_get64(const struct cpu *cpu, uint32_t index, uint32_t name);
 uint32_t cpu_run(const struct cpu *cpu, struct hv_message *message, unsigned int milliseconds);
 /* Behind the instruction at which it stopped. */
 void cpu_skip(const struct cpu *cpu, unsigned int length);
+
+/* Where the guests of these programs have their code. */
+#define CODE 0x1000u
+void put_code(const struct machine *machine, uint32_t gpa, const void *code, size_t size);
+/* Stops at a port write of that byte to port 0x80, and goes behind it. */
+void expect_port(const struct cpu *cpu, uint8_t value);
 
 /* MSHV_ROOT_HVCALL. */
 int hvcall(int fd, uint16_t code, uint16_t reps, const void *input, uint16_t input_size,

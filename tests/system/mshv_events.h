@@ -1,0 +1,9 @@
+/* Of mshv_functions: what interrupts a guest, and what a guest signals. */
+#ifndef TESTS_SYSTEM_MSHV_EVENTS_H
+#define TESTS_SYSTEM_MSHV_EVENTS_H
+
+void test_irqfd(void);
+void test_ioeventfd(void);
+void test_signal_eventfd(void);
+
+#endif
