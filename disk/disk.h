@@ -135,6 +135,14 @@ unsigned disk_queue_poll(struct disk_queue *queue);
 unsigned disk_queue_wait(struct disk_queue *queue);
 void disk_queue_wake(struct disk_queue *queue);
 
+/*
+ * For a thread that serves something else as well: waits until there may be something for disk_queue_poll, or
+ * disk_queue_wake, or the eventfd that is watched was signalled, also before. Nobody has to read that. One descriptor is
+ * watched at a time, -1 is none; a thread that ends lets go of it.
+ */
+void disk_queue_sleep(struct disk_queue *queue);
+void disk_queue_watch(struct disk_queue *queue, int fd);
+
 /* The next completed request that has no `done`, in order of completion; NULL if none. */
 struct disk_req *disk_queue_next(struct disk_queue *queue);
 

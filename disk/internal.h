@@ -319,7 +319,8 @@ int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, u
 		bool durable, void *token);
 int ring_sync(struct ring *ring, struct file *file, void *token);
 void ring_submit(struct ring *ring);
-void ring_wait(struct ring *ring); /* submits, waits for a completion or ring_wake */
+void ring_watch(struct ring *ring, int fd); /* an eventfd, in place of the one before; -1: none */
+void ring_wait(struct ring *ring); /* submits, waits for a completion, ring_wake or the watched eventfd */
 void ring_wake(struct ring *ring); /* from any thread */
 bool ring_next(struct ring *ring, void **token, int *result);
 

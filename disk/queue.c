@@ -43,6 +43,7 @@ struct disk_queue {
 	struct req_list done;
 	struct req_list taken; /* done, without a callback: for disk_queue_next */
 	unsigned in_flight;    /* requests not yet on the done list */
+	bool has_fd;	       /* somebody polls the ring's eventfd */
 	pthread_mutex_t slow_lock;
 	struct req_list slow_done; /* [slow_lock] */
 };
@@ -129,7 +130,10 @@ void disk_queue_destroy(struct disk_queue **where)
 
 int disk_queue_fd(struct disk_queue *queue)
 {
-	return ring_fd(queue->ring);
+	int fd = ring_fd(queue->ring);
+
+	queue->has_fd = fd >= 0;
+	return fd;
 }
 
 static void complete(struct disk_queue *queue, struct disk_req *req)
@@ -404,7 +408,7 @@ void disk_submit(struct disk_queue *queue, struct disk *disk, struct disk_req *r
 void disk_queue_kick(struct disk_queue *queue)
 {
 	ring_submit(queue->ring);
-	if (queue->done.first) { /* completed without the ring: the eventfd must say so */
+	if (queue->has_fd && queue->done.first) { /* completed without the ring: the eventfd must say so */
 		ring_wake(queue->ring);
 	}
 }
@@ -503,6 +507,18 @@ unsigned disk_queue_wait(struct disk_queue *queue)
 		count = disk_queue_poll(queue);
 	}
 	return count;
+}
+
+void disk_queue_sleep(struct disk_queue *queue)
+{
+	if (!queue->done.first) {
+		ring_wait(queue->ring);
+	}
+}
+
+void disk_queue_watch(struct disk_queue *queue, int fd)
+{
+	ring_watch(queue->ring, fd);
 }
 
 void disk_queue_wake(struct disk_queue *queue)

@@ -1,7 +1,8 @@
 /*
- * Asynchronous file I/O: io_uring, and nothing of disks. From the first submission on a read of the wake descriptor is
- * under way, so that ring_wake from any thread ends a ring_wait and makes the eventfd readable. It belongs to the thread
- * that submitted it, and comes back when that ends.
+ * Asynchronous file I/O: io_uring, and nothing of disks. While a thread is in ring_wait, and always where there is an
+ * eventfd, a read of the wake descriptor is under way, so that ring_wake from any thread ends the one and makes the other
+ * readable. It belongs to the thread that submitted it, and comes back when that ends. So does the poll of the watched
+ * descriptor, which tells of each signal and not of a state: nobody has to read it.
  *
  * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the operations below:
  * a process that has only such rings, and may make none, can do no more with them than with read and write.
@@ -9,6 +10,7 @@
 #include "disk/internal.h"
 
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -19,11 +21,27 @@ struct ring {
 	int event_fd; /* -1 until somebody wants it */
 	uint64_t wake_count;
 	bool wake_armed;
+	int watch_fd;	     /* -1: none */
+	uint64_t watch_turn; /* tells its poll from those of descriptors before */
+	bool watch_armed;
 };
+
+#define WATCH_BIT 1u /* of an operation's user data, which is a pointer else, or NULL for the wake descriptor */
+
+static struct io_uring_sqe *get_sqe(struct ring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	if (!sqe) {
+		io_uring_submit(&ring->uring);
+		sqe = io_uring_get_sqe(&ring->uring);
+	}
+	return sqe;
+}
 
 static void arm_wake(struct ring *ring)
 {
-	struct io_uring_sqe *sqe = ring->wake_armed ? NULL : io_uring_get_sqe(&ring->uring);
+	struct io_uring_sqe *sqe = ring->wake_armed ? NULL : get_sqe(ring);
 
 	if (sqe) {
 		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count), 0);
@@ -32,10 +50,28 @@ static void arm_wake(struct ring *ring)
 	}
 }
 
+static void arm_watch(struct ring *ring)
+{
+	struct io_uring_sqe *sqe = ring->watch_armed || ring->watch_fd < 0 ? NULL : get_sqe(ring);
+
+	if (sqe) {
+		io_uring_prep_poll_multishot(sqe, ring->watch_fd, POLLIN);
+		io_uring_sqe_set_data64(sqe, ring->watch_turn << 1 | WATCH_BIT);
+		ring->watch_armed = true;
+	}
+}
+
+void ring_watch(struct ring *ring, int fd)
+{
+	ring->watch_fd = fd;
+	ring->watch_turn++;
+	ring->watch_armed = false;
+}
+
 int ring_restrict(struct io_uring *uring)
 {
 	static const uint8_t operations[] = {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV,
-					     IORING_OP_FSYNC};
+					     IORING_OP_FSYNC, IORING_OP_POLL_ADD};
 	struct io_uring_restriction allowed[sizeof(operations) + 1] = {
 		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD}};
 	unsigned i;
@@ -70,7 +106,7 @@ int ring_open(unsigned depth, struct ring **out)
 		free(ring);
 		return r;
 	}
-	ring->event_fd = -1;
+	ring->event_fd = ring->watch_fd = -1;
 	ring->wake_fd = eventfd(0, EFD_CLOEXEC);
 	r = ring->wake_fd < 0 ? -errno : ring_restrict(&ring->uring);
 	if (r) {
@@ -125,17 +161,6 @@ void ring_clear(struct ring *ring)
 	(void)n; /* nothing to read is fine */
 }
 
-static struct io_uring_sqe *get_sqe(struct ring *ring)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
-
-	if (!sqe) {
-		io_uring_submit(&ring->uring);
-		sqe = io_uring_get_sqe(&ring->uring);
-	}
-	return sqe;
-}
-
 int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
 	       void *token)
 {
@@ -188,7 +213,9 @@ int ring_sync(struct ring *ring, struct file *file, void *token)
 
 void ring_submit(struct ring *ring)
 {
-	arm_wake(ring);
+	if (ring->event_fd >= 0) {
+		arm_wake(ring);
+	}
 	if (io_uring_sq_ready(&ring->uring)) {
 		io_uring_submit(&ring->uring);
 	}
@@ -197,6 +224,7 @@ void ring_submit(struct ring *ring)
 void ring_wait(struct ring *ring)
 {
 	arm_wake(ring);
+	arm_watch(ring);
 	io_uring_submit_and_wait(&ring->uring, 1);
 }
 
@@ -208,18 +236,31 @@ void ring_wake(struct ring *ring)
 	(void)n; /* full means that a wake is pending already */
 }
 
+/* The wake or a signal, which have done their work by ending a wait. */
+static void take_signal(struct ring *ring, uint64_t data, bool goes_on)
+{
+	if (!(data & WATCH_BIT)) {
+		ring->wake_armed = false;
+	} else if (data >> 1 == ring->watch_turn) {
+		ring->watch_armed = goes_on;
+	}
+}
+
 bool ring_next(struct ring *ring, void **token, int *result)
 {
 	struct io_uring_cqe *cqe;
 
 	while (!io_uring_peek_cqe(&ring->uring, &cqe)) {
+		uint64_t data = cqe->user_data;
+		bool goes_on = cqe->flags & IORING_CQE_F_MORE;
+
 		*token = io_uring_cqe_get_data(cqe);
 		*result = cqe->res;
 		io_uring_cqe_seen(&ring->uring, cqe);
-		if (*token) {
+		if (data && !(data & WATCH_BIT)) {
 			return true;
 		}
-		ring->wake_armed = false;
+		take_signal(ring, data, goes_on);
 	}
 	return false;
 }

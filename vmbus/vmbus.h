@@ -145,8 +145,8 @@ void channel_closed(struct vmbus_channel *channel);
 
 /*
  * Readable when there may be packets, room for a send that got -EAGAIN, or the end. Of one opened()
- * only: it is another one the next time. Two ways to use it: poll it, then channel_clear_event();
- * or read it. [R]
+ * only: it is another one the next time. Ways to use it: poll it, then channel_clear_event();
+ * or read it; or learn of each signal by itself, as disk_queue_watch() does. [R]
  */
 int channel_event(const struct vmbus_channel *channel);
 /* Makes the event unreadable. Before channel_receive() is called until it gives 0. [R] */

@@ -771,6 +771,12 @@ void ring_submit(struct ring *ring)
 	(void)ring;
 }
 
+void ring_watch(struct ring *ring, int fd)
+{
+	(void)ring;
+	(void)fd;
+}
+
 void ring_wait(struct ring *ring)
 {
 	(void)ring;

@@ -7,11 +7,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,6 +73,74 @@ static void test_operations(void **state)
 	assert_false(ring_next(ring, &got, &result));
 	ring_close(&ring);
 	close(file.fd);
+}
+
+static void signal_event(int event)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(event, &one, sizeof(one)), sizeof(one));
+}
+
+/* Where a signal were missed, the wait would not end. */
+static void test_a_watched_event_ends_each_wait(void **state)
+{
+	int first = eventfd(0, 0), second = eventfd(0, 0), result, turn;
+	struct ring *ring;
+	void *got;
+
+	(void)state;
+	assert_int_equal(ring_open(4, &ring), 0);
+	signal_event(first);
+	ring_watch(ring, first);
+	for (turn = 0; turn < 100; turn++) {
+		ring_wait(ring);
+		assert_false(ring_next(ring, &got, &result));
+		signal_event(first);
+	}
+	ring_wait(ring);
+	ring_watch(ring, second);
+	assert_false(ring_next(ring, &got, &result));
+	signal_event(second);
+	ring_wait(ring);
+	assert_false(ring_next(ring, &got, &result));
+	ring_watch(ring, -1);
+	ring_wake(ring);
+	ring_wait(ring);
+	assert_false(ring_next(ring, &got, &result));
+	ring_close(&ring);
+	close(first);
+	close(second);
+}
+
+static void *watch_once(void *argument)
+{
+	struct ring *ring = argument;
+	int event = eventfd(0, 0), result;
+	void *got;
+
+	ring_watch(ring, event);
+	signal_event(event);
+	ring_wait(ring);
+	ring_next(ring, &got, &result);
+	close(event);
+	return NULL;
+}
+
+/* What a thread watched goes with it; the next one's signals are its own. */
+static void test_a_thread_takes_its_watch_along(void **state)
+{
+	struct ring *ring;
+	pthread_t thread;
+	int turn;
+
+	(void)state;
+	assert_int_equal(ring_open(4, &ring), 0);
+	for (turn = 0; turn < 20; turn++) {
+		assert_int_equal(pthread_create(&thread, NULL, watch_once, ring), 0);
+		pthread_join(thread, NULL);
+	}
+	ring_close(&ring);
 }
 
 static void test_an_open_ring_takes_no_registration(void **state)
@@ -161,6 +231,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_operations),
+		cmocka_unit_test(test_a_watched_event_ends_each_wait),
+		cmocka_unit_test(test_a_thread_takes_its_watch_along),
 		cmocka_unit_test(test_an_open_ring_takes_no_registration),
 		cmocka_unit_test(test_other_operations_are_refused),
 	};

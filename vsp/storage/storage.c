@@ -133,10 +133,6 @@ static int create_queues(struct storage *storage)
 
 	for (i = 0; !r && i < storage->config.channel_count; i++) {
 		r = disk_queue_create(storage->config.depth, &storage->disks[i], NULL);
-		if (!r) {
-			r = disk_queue_fd(storage->disks[i]);
-			r = r < 0 ? r : 0;
-		}
 	}
 	return r;
 }

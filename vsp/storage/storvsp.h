@@ -67,7 +67,6 @@ struct storage_queue {
 	struct vmbus_channel *channel;
 	unsigned index;
 	pthread_t thread;
-	int wake;	      /* an eventfd; any thread writes it */
 	_Atomic bool closing; /* the channel's closing() has been called */
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;

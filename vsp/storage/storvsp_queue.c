@@ -13,19 +13,8 @@
 #include "vsp/storage/storvsp.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-static void storvsp_wake(struct storage_queue *queue)
-{
-	uint64_t one = 1;
-	ssize_t n = write(queue->wake, &one, sizeof(one)); /* full means awake */
-
-	(void)n;
-}
 
 void storvsp_wake_all(struct storage *storage)
 {
@@ -34,7 +23,7 @@ void storvsp_wake_all(struct storage *storage)
 	pthread_mutex_lock(&storage->lock);
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
 		if (storage->queues[i]) {
-			storvsp_wake(storage->queues[i]);
+			disk_queue_wake(storage->queues[i]->disks);
 		}
 	}
 	pthread_mutex_unlock(&storage->lock);
@@ -91,35 +80,15 @@ static bool send_unsent(struct storage_queue *queue)
 	return true;
 }
 
-static void clear_wake(struct storage_queue *queue)
+/* What there is, until there is nothing. False: the channel has ended. */
+static bool serve(struct storage_queue *queue)
 {
-	uint64_t count;
-	ssize_t n = read(queue->wake, &count, sizeof(count));
-
-	(void)n;
-}
-
-enum { CHANNEL, DISKS, WAKE, SOURCES };
-
-/*
- * What there is, until there is nothing. False: the channel has ended. Only what is readable is
- * cleared, and the disks are asked only while there is something at them: each of these is a system
- * call.
- */
-static bool serve(struct storage_queue *queue, const struct pollfd *sources)
-{
-	bool more = sources[DISKS].revents;
 	struct vmbus_packet packet;
+	bool more;
 	int r = 0;
 
-	if (sources[CHANNEL].revents) {
-		channel_clear_event(queue->channel);
-	}
-	if (sources[WAKE].revents) {
-		clear_wake(queue);
-	}
 	do {
-		more = (more || queue->in_flight) && disk_queue_poll(queue->disks);
+		more = disk_queue_poll(queue->disks);
 		storvsp_finish_resets(queue);
 		while (send_unsent(queue) && storvsp_announce(queue) && queue->free) {
 			r = channel_receive(queue->channel, &packet);
@@ -153,25 +122,20 @@ static void drain(struct storage_queue *queue)
 
 static void wait_for_closing(struct storage_queue *queue)
 {
-	struct pollfd fd = {queue->wake, POLLIN, 0};
-
 	while (!atomic_load(&queue->closing)) {
-		poll(&fd, 1, -1);
-		clear_wake(queue);
+		disk_queue_sleep(queue->disks);
+		disk_queue_poll(queue->disks);
 	}
+	disk_queue_watch(queue->disks, -1);
 }
 
 static void *run(void *argument)
 {
 	struct storage_queue *queue = argument;
-	struct pollfd sources[SOURCES] = {
-		[CHANNEL] = {channel_event(queue->channel), POLLIN, POLLIN},
-		[DISKS] = {disk_queue_fd(queue->disks), POLLIN, POLLIN},
-		[WAKE] = {queue->wake, POLLIN, POLLIN},
-	};
 
-	while (serve(queue, sources)) {
-		poll(sources, SOURCES, -1);
+	disk_queue_watch(queue->disks, channel_event(queue->channel));
+	while (serve(queue)) {
+		disk_queue_sleep(queue->disks);
 	}
 	drain(queue);
 	wait_for_closing(queue);
@@ -184,9 +148,6 @@ static void *run(void *argument)
 
 static void queue_free(struct storage_queue *queue)
 {
-	if (queue->wake >= 0) {
-		close(queue->wake);
-	}
 	free(queue->pool);
 	free(queue);
 }
@@ -212,10 +173,9 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 	queue->channel = channel;
 	queue->index = channel_sub_channel(channel);
 	queue->unsent_end = &queue->unsent;
-	queue->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
 	queue->disks = storage->disks[queue->index];
-	if (queue->wake < 0 || !queue->pool) {
+	if (!queue->pool) {
 		queue_free(queue);
 		return -ENOMEM;
 	}
@@ -283,7 +243,7 @@ static void closing(void *device, struct vmbus_channel *channel)
 	queue = storage->queues[channel_sub_channel(channel)];
 	CHECK(queue && queue->channel == channel); /* opened() and closing() come in pairs */
 	atomic_store(&queue->closing, true);
-	storvsp_wake(queue);
+	disk_queue_wake(queue->disks);
 	storage->channels_open--;
 	pthread_mutex_unlock(&storage->lock);
 	if (queue->index == 0) {
