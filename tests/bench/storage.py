@@ -15,16 +15,29 @@ PATTERNS = [("read", "4 KiB random read"), ("write", "4 KiB random write"), ("de
             ("deep_write", "4 KiB random write, 16 deep"), ("stream_read", "1 MiB sequential read"),
             ("stream_write", "1 MiB sequential write")]
 DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod", "virtio_pci", "virtio_blk"]
+# The guest names disks of SCSI in the order in which it happens to find them: theirs is the LUN.
 COMMAND = f"""
+    device() {{
+        case $1 in
+        lun*)
+            set -- /sys/bus/scsi/devices/*:0:0:${{1#lun}}/block/*
+            echo /dev/${{1##*/}}
+            ;;
+        *)
+            echo /dev/$1
+            ;;
+        esac
+    }}
+    echo 1 >/proc/sys/vm/nr_hugepages
     for disk in $DISKS; do
         waited=0
-        until [ -b /dev/$disk ]; do
+        until [ -b "$(device $disk)" ]; do
             waited=$((waited + 1))
             [ $waited -lt 100 ] || exit 1
             usleep 100000
         done
         echo "disk $disk"
-        blocks /dev/$disk {REGION} || exit 1
+        blocks $(device $disk) {REGION} || exit 1
     done"""
 MODES = [("", "through the root's page cache"), ("-direct", "past the root's page cache")]
 # Room for all files, in KiB, and a file system on it.
@@ -78,7 +91,7 @@ def ours(root):
             vhd new /mnt/dynamic$mode.vhdx --size {MIB}M
             vhd new /mnt/fixed$mode.vhdx --size {MIB}M --fixed
         done
-        {guest.shell(worker)}""", timeout=TIMEOUT, puts=[*guest.puts("6.1", initrd("sda sdb sdc sdd")), mke2fs(),
+        {guest.shell(worker)}""", timeout=TIMEOUT, puts=[*guest.puts("6.1", initrd("lun0 lun1 lun2 lun3")), mke2fs(),
                                         (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")])
     return parse(text, [name for name, _ in disks])
 
