@@ -44,6 +44,18 @@ test("guest: with memory above 4 GiB", deadline=600)(
     boots("6.1", 2, memory="4G", mib=4096, root={"memory": 6144}))
 
 
+@test("guest: with 5-level paging, in a root that has it", deadline=900)
+def five_levels(t):
+    """Linux names the flag only while it uses the mode."""
+    look = "grep -o -m1 -w la57 /proc/cpuinfo"
+    worker = guest.shell(guest.worker(vps=2))
+    text = t.root(f"echo root: $({look}); {worker}", puts=guest.puts("6.1", guest.initrd("levels", f"echo guest: $({look})")),
+                  cpu="EPYC,+la57", status=POWERED_OFF)
+    t.has(text, "root: la57")
+    t.has(text, "guest: la57")
+    facts(t, text, "6.1", 2)
+
+
 @test("guest: reset is told apart, and a reset guest boots again", deadline=400)
 def reset(t):
     worker = guest.worker(vps=1, append="guest=reboot", more=["--on-reset", "exit"])
