@@ -1,9 +1,10 @@
 """Guests in child partitions: stock kernels, processors, memory, several at once, and each way in which a guest ends."""
+import os
 import re
 
-from harness import TROUBLE, guest, kernels, test
+from harness import BUILD, TROUBLE, guest, kernels, test
 
-POWERED_OFF, RESET = 0, 3
+POWERED_OFF, RESET, TRIPLE_FAULT = 0, 3, 4
 
 
 def facts(t, text, kernel, vps, machine="x86_64", clock="hyperv_clocksource"):
@@ -54,6 +55,15 @@ def five_levels(t):
     t.has(text, "root: la57")
     t.has(text, "guest: la57")
     facts(t, text, "6.1", 2)
+
+
+@test("guest: goes through all modes of a processor", deadline=400)
+def modes(t):
+    worker = guest.shell(guest.program("/root/modes.elf"))
+    text = t.root(f"timeout 120 {worker} 2>said; echo ended with $?",  # else its words come amidst the guest's
+                  puts=[(os.path.join(BUILD, "tests", "guest", "modes.elf"), "/root/modes.elf")])
+    t.has(text, "modes: P2ARU\nmodes: back\n")
+    t.has(text, f"ended with {TRIPLE_FAULT}")
 
 
 @test("guest: reset is told apart, and a reset guest boots again", deadline=400)
