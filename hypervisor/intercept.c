@@ -32,8 +32,8 @@ static inline void set_cpuid(struct vcpu *vcpu, const uint32_t out[4])
 
 static bool call_is_refused(struct vcpu *vcpu)
 {
-	return vendor_code_bits(vcpu) == 64 && vendor_get_cpl(vcpu) == 0 &&
-	       hypercall_unknown(vcpu->vp, vcpu->gpr[GPR_RCX], &vcpu->gpr[GPR_RAX]);
+	return hypercall_unknown(vcpu->vp, vcpu->gpr[GPR_RCX]) && vendor_code_bits(vcpu) == 64 &&
+	       vendor_get_cpl(vcpu) == 0;
 }
 
 bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept)
@@ -54,6 +54,7 @@ bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept)
 	} else if (intercept->kind == INTERCEPT_HYPERCALL) {
 		if (!stays || !call_is_refused(vcpu))
 			return false;
+		vcpu->gpr[GPR_RAX] = HV_STATUS_INVALID_HYPERCALL_CODE;
 	} else {
 		return false;
 	}
@@ -104,25 +105,6 @@ static void handle_msr_write(struct vcpu *vcpu, const struct intercept *intercep
 	end_msr_access(vcpu, intercept, msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu)));
 }
 
-/* The guest's vector registers are in the processor all the time: the hypervisor itself uses none. */
-static void xmm_get(uint64_t xmm[6][2])
-{
-	__asm__ volatile("movdqu %%xmm0, 0(%0); movdqu %%xmm1, 16(%0); movdqu %%xmm2, 32(%0);"
-			 "movdqu %%xmm3, 48(%0); movdqu %%xmm4, 64(%0); movdqu %%xmm5, 80(%0)"
-			 :
-			 : "r"(xmm)
-			 : "memory");
-}
-
-static void xmm_set(uint64_t xmm[6][2])
-{
-	__asm__ volatile("movdqu 0(%0), %%xmm0; movdqu 16(%0), %%xmm1; movdqu 32(%0), %%xmm2;"
-			 "movdqu 48(%0), %%xmm3; movdqu 64(%0), %%xmm4; movdqu 80(%0), %%xmm5"
-			 :
-			 : "r"(xmm)
-			 : "memory");
-}
-
 /* 32-bit callers pass EDX:EAX, EBX:ECX and EDI:ESI (TLFS, Hypercall Interface: register mapping). */
 static void hypercall_get(struct vcpu *vcpu, struct hypercall_regs *regs, bool wide)
 {
@@ -137,9 +119,6 @@ static void hypercall_get(struct vcpu *vcpu, struct hypercall_regs *regs, bool w
 		regs->rdx = (uint32_t)gpr[GPR_RCX] | gpr[GPR_RBX] << 32;
 		regs->r8 = (uint32_t)gpr[GPR_RSI] | gpr[GPR_RDI] << 32;
 	}
-	regs->xmm_written = false;
-	if (hypercall_needs_xmm(regs->rcx))
-		xmm_get(regs->xmm);
 }
 
 static void hypercall_again(struct vcpu *vcpu, const struct hypercall_regs *regs, bool wide)
@@ -168,8 +147,6 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 			vcpu->gpr[GPR_RAX] = regs.rax;
 		else
 			vcpu_set_edx_eax(vcpu, regs.rax);
-		if (regs.xmm_written)
-			xmm_set(regs.xmm);
 		vendor_skip(vcpu, intercept->length);
 		break;
 	case HYPERCALL_AGAIN:
@@ -179,7 +156,7 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 		vendor_inject_exception(vcpu, EXC_UD, false, 0);
 		break;
 	case HYPERCALL_INTERCEPT:
-		message_hypercall(vcpu, intercept, &regs);
+		message_hypercall(vcpu, intercept);
 		break;
 	case HYPERCALL_MEMORY:
 		memory = (struct intercept){ .kind = INTERCEPT_MEMORY,

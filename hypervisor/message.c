@@ -109,9 +109,10 @@ void message_cpuid(struct vcpu *vcpu, const struct intercept *intercept, const u
 	vp_intercept(vcpu->vp);
 }
 
-void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept, const struct hypercall_regs *regs)
+void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct hv_x64_hypercall_intercept_message *m = begin(vcpu, HVMSG_HYPERCALL_INTERCEPT, sizeof(*m));
+	uint64_t xmm[PLAT_XMM_WORDS];
 
 	message_header(vcpu, intercept->length, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
 	m->rax = vcpu->gpr[GPR_RAX];
@@ -121,7 +122,8 @@ void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept, con
 	m->r8 = vcpu->gpr[GPR_R8];
 	m->rsi = vcpu->gpr[GPR_RSI];
 	m->rdi = vcpu->gpr[GPR_RDI];
-	memcpy((uint8_t *)m + offsetof(struct hv_x64_hypercall_intercept_message, xmmregisters), regs->xmm, sizeof(regs->xmm));
+	plat_xmm_get(vcpu->vp, xmm);
+	memcpy((uint8_t *)m + offsetof(struct hv_x64_hypercall_intercept_message, xmmregisters), xmm, sizeof(xmm));
 	vp_intercept(vcpu->vp);
 }
 

@@ -13,7 +13,7 @@ void message_io(struct vcpu *vcpu, const struct intercept *intercept);
 void message_memory(struct vcpu *vcpu, const struct intercept *intercept, uint32_t type);
 void message_msr(struct vcpu *vcpu, const struct intercept *intercept);
 void message_cpuid(struct vcpu *vcpu, const struct intercept *intercept, const uint32_t answer[4]);
-void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept, const struct hypercall_regs *regs);
+void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept);
 void message_exception(struct vcpu *vcpu, const struct intercept *intercept);
 void message_triple_fault(struct vcpu *vcpu);
 void message_invalid_state(struct vcpu *vcpu);

@@ -263,6 +263,27 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	return vendor_register_set(vcpu, name, value);
 }
 
+/* The hypervisor itself uses no vector register, so the guest's are in the processor all the time. */
+void plat_xmm_get(struct vp *vp, uint64_t xmm[PLAT_XMM_WORDS])
+{
+	(void)vp;
+	__asm__ volatile("movdqu %%xmm0, 0(%0); movdqu %%xmm1, 16(%0); movdqu %%xmm2, 32(%0);"
+			 "movdqu %%xmm3, 48(%0); movdqu %%xmm4, 64(%0); movdqu %%xmm5, 80(%0)"
+			 :
+			 : "r"(xmm)
+			 : "memory");
+}
+
+void plat_xmm_set(struct vp *vp, const uint64_t xmm[PLAT_XMM_WORDS])
+{
+	(void)vp;
+	__asm__ volatile("movdqu 0(%0), %%xmm0; movdqu 16(%0), %%xmm1; movdqu 32(%0), %%xmm2;"
+			 "movdqu 48(%0), %%xmm3; movdqu 64(%0), %%xmm4; movdqu 80(%0), %%xmm5"
+			 :
+			 : "r"(xmm)
+			 : "memory");
+}
+
 hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code, gpa_t *gpa,
 			       uint32_t *error)
 {

@@ -288,8 +288,6 @@ hv_status_t partition_create_root(struct partition *root, const uint32_t *apic_i
 struct hypercall_regs {
 	uint64_t rcx, rdx, r8; /* of a 32-bit caller: the pairs, as the TLFS says */
 	uint64_t rax;	       /* out */
-	uint64_t xmm[6][2];    /* only valid when hypercall_needs_xmm() */
-	bool xmm_written;      /* out: xmm has changed */
 	bool fault_write;      /* out, with HYPERCALL_MEMORY */
 	gpa_t fault_gpa;
 };
@@ -302,9 +300,8 @@ enum hypercall_action {
 	HYPERCALL_MEMORY,    /* memory intercept for fault_gpa, of a child; RIP stays */
 };
 
-bool hypercall_needs_xmm(uint64_t rcx);
-/* True: a call that is refused for its code alone, with this result word. */
-bool hypercall_unknown(const struct vp *vp, uint64_t rcx, uint64_t *result);
+/* True: a call that is refused for its code alone, with HV_STATUS_INVALID_HYPERCALL_CODE. */
+bool hypercall_unknown(const struct vp *vp, uint64_t rcx);
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs);
 
 /* cpuid*.c. `out` is filled in any case. */

@@ -32,21 +32,6 @@ static struct shape shape_of(const struct hypercall_row *row, union hv_hypercall
 	return shape;
 }
 
-bool hypercall_needs_xmm(uint64_t rcx)
-{
-	const union hv_hypercall_input control = {.as_uint64 = rcx};
-	const struct hypercall_row *row;
-	struct shape shape;
-
-	if (!(rcx & HV_HYPERCALL_FAST_BIT))
-		return false;
-	row = hypercall_find((uint16_t)rcx);
-	if (!row)
-		return false;
-	shape = shape_of(row, control);
-	return ROUND_UP(shape.input, 16) + shape.output > 16;
-}
-
 static enum hypercall_action finish(struct hypercall_regs *regs, hv_status_t status, uint32_t done)
 {
 	regs->rax = status | (uint64_t)done << HV_HYPERCALL_REP_COMP_OFFSET;
@@ -106,25 +91,23 @@ static void fetch_fast(struct vp *vp, const struct hypercall_regs *regs,
 	to[0] = regs->rdx;
 	to[1] = regs->r8;
 	if (shape.input > 16)
-		memcpy(to + 2, regs->xmm, sizeof(regs->xmm));
+		plat_xmm_get(vp, to + 2);
 	if (call->start)
 		memmove(elements, elements + call->start * list, (call->end - call->start) * list);
 }
 
-static void store_fast(struct hypercall_regs *regs, uint32_t offset, const void *from,
-		       uint32_t size)
+static void store_fast(struct vp *vp, struct hypercall_regs *regs, uint32_t offset,
+		       const void *from, uint32_t size)
 {
 	uint64_t block[XMM_BLOCK_BYTES / 8] = {regs->rdx, regs->r8};
 
 	if (offset + size > 16)
-		memcpy(block + 2, regs->xmm, sizeof(regs->xmm));
+		plat_xmm_get(vp, block + 2);
 	memcpy((uint8_t *)block + offset, from, size);
 	regs->rdx = block[0];
 	regs->r8 = block[1];
-	if (offset + size > 16) {
-		memcpy(regs->xmm, block + 2, sizeof(regs->xmm));
-		regs->xmm_written = true;
-	}
+	if (offset + size > 16)
+		plat_xmm_set(vp, block + 2);
 }
 
 /* The bytes of output from `offset` on: after the input's registers, or at R8. */
@@ -132,7 +115,7 @@ static hv_status_t store(struct vp *vp, struct hypercall_regs *regs, uint32_t in
 			 uint32_t offset, const void *from, uint32_t size)
 {
 	if (regs->rcx & HV_HYPERCALL_FAST_BIT)
-		store_fast(regs, ROUND_UP(input, 16) + offset, from, size);
+		store_fast(vp, regs, ROUND_UP(input, 16) + offset, from, size);
 	else if (!plat_gpa_write(vp->partition, (gpa_t){regs->r8 + offset}, from, size))
 		return HV_STATUS_OPERATION_FAILED; /* the page went away since it was checked */
 	return HV_STATUS_SUCCESS;
@@ -269,15 +252,12 @@ enter_list(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_ro
 	return leave_list(vp, regs, row, &call, shape, status);
 }
 
-bool hypercall_unknown(const struct vp *vp, uint64_t rcx, uint64_t *result)
+bool hypercall_unknown(const struct vp *vp, uint64_t rcx)
 {
 	const struct partition *p = vp->partition;
 
-	if (hypercall_find((uint16_t)rcx) || p->intercept_hypercall ||
-	    !__atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED))
-		return false;
-	*result = HV_STATUS_INVALID_HYPERCALL_CODE;
-	return true;
+	return !hypercall_find((uint16_t)rcx) && !p->intercept_hypercall &&
+	       __atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED);
 }
 
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs)

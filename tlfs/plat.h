@@ -106,6 +106,13 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name,
 hv_status_t plat_xsave_get(struct vp *vp, void *image, uint32_t size) MUST_CHECK;
 hv_status_t plat_xsave_set(struct vp *vp, const void *image, uint32_t size) MUST_CHECK;
 /*
+ * XMM0 to XMM5 of the VP that makes a hypercall: a fast call has in them what does not fit in RDX
+ * and R8. They are in the processor, and most calls do without.
+ */
+#define PLAT_XMM_WORDS 12
+void plat_xmm_get(struct vp *vp, uint64_t xmm[PLAT_XMM_WORDS]);
+void plat_xmm_set(struct vp *vp, const uint64_t xmm[PLAT_XMM_WORDS]);
+/*
  * Walks the guest's own page tables; result: HV_TRANSLATE_GVA_* code in *code. No side effect other
  * than accessed/dirty when asked. *error: the error code of the page fault, if it is one; *gpa then
  * is where the entry is at which the walk ended.

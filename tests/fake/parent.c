@@ -46,11 +46,12 @@ uint64_t call_fast(struct vp *vp, uint64_t control, const void *in, size_t in_si
 		memcpy(block, in, in_size);
 	regs.rdx = block[0];
 	regs.r8 = block[1];
-	memcpy(regs.xmm, block + 2, sizeof(regs.xmm));
+	memcpy(fake_xmm.words, block + 2, sizeof(fake_xmm.words));
+	fake_xmm.read = fake_xmm.written = false;
 	result = finish(vp, &regs);
 	block[0] = regs.rdx;
 	block[1] = regs.r8;
-	memcpy(block + 2, regs.xmm, sizeof(regs.xmm));
+	memcpy(block + 2, fake_xmm.words, sizeof(fake_xmm.words));
 	if (out_size)
 		memcpy(out, (uint8_t *)block + out_offset, out_size);
 	return result;

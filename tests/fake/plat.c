@@ -586,6 +586,22 @@ uint64_t plat_cr4(struct vp *vp)
 	return register_slot(vp, HV_X64_REGISTER_CR4)->value.reg64;
 }
 
+struct fake_xmm fake_xmm;
+
+void plat_xmm_get(struct vp *vp, uint64_t xmm[PLAT_XMM_WORDS])
+{
+	(void)vp;
+	memcpy(xmm, fake_xmm.words, sizeof(fake_xmm.words));
+	fake_xmm.read = true;
+}
+
+void plat_xmm_set(struct vp *vp, const uint64_t xmm[PLAT_XMM_WORDS])
+{
+	(void)vp;
+	memcpy(fake_xmm.words, xmm, sizeof(fake_xmm.words));
+	fake_xmm.written = true;
+}
+
 uint64_t plat_xcr0(struct vp *vp)
 {
 	(void)vp;

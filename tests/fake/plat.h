@@ -52,6 +52,13 @@ struct fake_machine {
 };
 extern struct fake_machine fake;
 
+/* XMM0 to XMM5 of who makes a call, and what became of them. */
+struct fake_xmm {
+	uint64_t words[PLAT_XMM_WORDS];
+	bool read, written;
+};
+extern struct fake_xmm fake_xmm;
+
 extern struct partition fake_root;
 
 /* A machine with a root partition of `lps` VPs, identified to the hypervisor. */

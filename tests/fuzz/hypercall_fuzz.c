@@ -140,7 +140,7 @@ static void make_call(struct input *in)
 	if (form & 2) {
 		regs.rdx = words[0];
 		regs.r8 = words[1];
-		memcpy(regs.xmm, words + 2, sizeof(regs.xmm));
+		memcpy(fake_xmm.words, words + 2, sizeof(fake_xmm.words));
 	} else if (form & 8) {
 		regs.rdx = word(in);
 		regs.r8 = word(in);
