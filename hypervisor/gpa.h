@@ -71,6 +71,8 @@ enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access);
  * Everything else goes by plat_gpa_read() and plat_gpa_write().
  */
 const void *gpa_peek(struct partition *p, uint64_t gpn);
+/* plat_gpa_read(), and where the bytes stood, NULL as there. For gpa_trail.c alone. */
+const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size);
 uint64_t gpa_generation(const struct partition *p);
 
 /*

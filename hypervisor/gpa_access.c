@@ -67,7 +67,7 @@ static void *page_at(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 	return recent->page;
 }
 
-bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 {
 	const uint8_t *page;
 
@@ -79,7 +79,12 @@ bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 	else if (page)
 		memcpy(to, page + (gpa.v & PAGE_MASK), size);
 	memory_unlock();
-	return page;
+	return page ? page + (gpa.v & PAGE_MASK) : NULL;
+}
+
+bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+{
+	return gpa_read(p, gpa, to, size);
 }
 
 bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)

@@ -20,6 +20,7 @@ hypervisor_objs += hypervisor/gpa_access.o
 hypervisor_objs += hypervisor/gpa_overlay.o
 hypervisor_objs += hypervisor/gpa_root.o
 hypervisor_objs += hypervisor/gpa_table.o
+hypervisor_objs += hypervisor/gpa_trail.o
 hypervisor_objs += hypervisor/arch/x86/paging.o
 hypervisor_objs += hypervisor/arch/x86/paging_load.o
 hypervisor_objs += hypervisor/arch/x86/mtrr.o
@@ -67,7 +68,7 @@ build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf: $(image_common) hypervi
 
 # The parts that need no hardware are tested on a simulated machine.
 memory_parts := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_access.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
-	hypervisor/arch/x86/svm/npt.o tests/fake/ram.o tests/fake/ram_check.o
+	hypervisor/gpa_trail.o hypervisor/arch/x86/svm/npt.o tests/fake/ram.o tests/fake/ram_check.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
 	tests/unit/npt_test.c tests/unit/paging_test.c
 memory_test_objs := $(memory_parts)
@@ -83,7 +84,7 @@ build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/mtrr_test.c
 mtrr_test_objs := hypervisor/arch/x86/mtrr.o
 hypervisor_tests += tests/unit/walk_test.c
-walk_test_objs := hypervisor/arch/x86/walk.o hypervisor/arch/x86/insn.o
+walk_test_objs := hypervisor/arch/x86/walk.o hypervisor/arch/x86/insn.o hypervisor/gpa_trail.o
 hypervisor_tests += tests/unit/svm_exit_test.c
 svm_exit_test_objs := hypervisor/arch/x86/svm/exit.o
 hypervisor_tests += tests/unit/svm_regs_test.c

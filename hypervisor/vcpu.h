@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hypervisor/gpa_trail.h"
 #include "lib/addr.h"
 
 struct gpa_map;
@@ -31,6 +32,17 @@ struct seen_instruction {
 	uint64_t generation; /* of the partition's GPA map; 0, which that never has: nothing was found */
 };
 #define SEEN_INSTRUCTIONS 8
+
+/*
+ * How the bytes of instructions in a page of code were reached. All that a walk depends on is here, so that the same way can be
+ * gone again without one.
+ */
+struct code_trail {
+	uint64_t linear; /* the page's address */
+	uint64_t cr0, cr3, cr4, efer;
+	struct gpa_trail trail;
+};
+#define CODE_TRAILS 4
 
 struct vcpu {
 	uint64_t gpr[16]; /* first: run.S */
@@ -55,6 +67,7 @@ struct vcpu {
 	uint64_t tlb_generation; /* of the partition's GPA map at the last entry */
 
 	struct seen_instruction seen[SEEN_INSTRUCTIONS]; /* by RIP */
+	struct code_trail code[CODE_TRAILS]; /* by page */
 	bool nmi_blocked;      /* an NMI was injected and its IRET not seen */
 	bool rare; /* something besides the local APIC may wait for delivery: deliver() looks, and clears it */
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "hypervisor/gpa_trail.h"
 #include "tests/fake/ram.h"
 
 #define RW	       (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
@@ -490,6 +491,62 @@ static void test_create_without_pages(void **state)
 	assert_int_equal(plat_pool_count(other), 1);
 }
 
+/* Table entry in page 1, what it leads to in page 2. */
+static void make_trail(struct gpa_trail *trail)
+{
+	char text[GPA_TRAIL_BYTES] = "way";
+	uint64_t word = 7;
+
+	assert_int_equal(map(1, 0x50, RW), HV_STATUS_SUCCESS);
+	assert_int_equal(map(2, 0x51, RW), HV_STATUS_SUCCESS);
+	assert_true(plat_gpa_write(child, (gpa_t){0x1ff8}, &word, sizeof(word)));
+	assert_true(plat_gpa_write(child, (gpa_t){0x2ff0}, text, sizeof(text)));
+	gpa_trail_begin(trail);
+	word = 0;
+	assert_true(gpa_trail_word(child, trail, (gpa_t){0x1ff8}, &word));
+	assert_int_equal(word, 7);
+	assert_true(gpa_trail_end(child, trail, (gpa_t){0x2000}, text, 1));
+}
+
+static void test_trail_shows_what_is_there_now(void **state)
+{
+	uint8_t bytes[GPA_TRAIL_BYTES];
+	struct gpa_trail trail;
+	uint64_t word = 8;
+
+	(void)state;
+	make_trail(&trail);
+	assert_true(gpa_trail_follow(&trail, 0xff0, bytes));
+	assert_string_equal((char *)bytes, "way");
+	assert_true(plat_gpa_write(child, (gpa_t){0x2ff0}, "new", 4));
+	assert_true(gpa_trail_follow(&trail, 0xff0, bytes));
+	assert_string_equal((char *)bytes, "new");
+	assert_true(plat_gpa_write(child, (gpa_t){0x1ff8}, &word, sizeof(word)));
+	assert_false(gpa_trail_follow(&trail, 0xff0, bytes));
+}
+
+static void test_no_trail_over_what_was_taken_away(void **state)
+{
+	uint8_t bytes[GPA_TRAIL_BYTES];
+	struct gpa_trail trail;
+	uint64_t word;
+
+	(void)state;
+	make_trail(&trail);
+	assert_int_equal(plat_gpa_unmap(child, 2, false), HV_STATUS_SUCCESS);
+	assert_false(gpa_trail_follow(&trail, 0, bytes));
+	plat_gpa_flush(child);
+	make_trail(&trail);
+	assert_int_equal(map(1, 0x52, RW), HV_STATUS_SUCCESS); /* another page where the entry was */
+	assert_false(gpa_trail_follow(&trail, 0, bytes));
+	/* One that never came to its end. */
+	gpa_trail_begin(&trail);
+	assert_true(gpa_trail_word(child, &trail, (gpa_t){0x1ff8}, &word));
+	assert_false(gpa_trail_follow(&trail, 0, bytes));
+	assert_false(gpa_trail_end(child, &trail, (gpa_t){0x5000}, bytes, 1));
+	assert_false(gpa_trail_follow(&trail, 0, bytes));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, boot, ram_end_test)
 
 int main(void)
@@ -514,6 +571,8 @@ int main(void)
 		TEST(test_dirty_of_large_page),
 		TEST(test_no_access_by_what_was),
 		TEST(test_no_access_by_an_older_map),
+		TEST(test_trail_shows_what_is_there_now),
+		TEST(test_no_trail_over_what_was_taken_away),
 		TEST(test_destroy_gives_all_back),
 		TEST(test_destroy_is_bounded),
 		TEST(test_destroy_of_large_pages_is_bounded),

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,9 @@
 #include "hypervisor/arch/x86/insn.h"
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/arch/x86/walk.h"
+#include "hypervisor/gpa_table.h"
 #include "hypervisor/home.h"
+#include "hypervisor/memory.h"
 #include "hypervisor/run.h"
 
 #define PAGES	16u
@@ -36,13 +39,33 @@ static struct vcpu vcpu = { .vp = &vp };
 static uint64_t cr0, cr3, cr4, efer;
 static unsigned int bits;
 
-bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+_Noreturn void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	abort();
+}
+
+uint64_t gpa_removals;
+
+void memory_lock(void)
+{
+}
+
+void memory_unlock(void)
+{
+}
+
+const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 {
 	(void)p;
 	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v)
-		return false;
-	memcpy(to, &ram[0][0] + gpa.v, size);
-	return true;
+		return NULL;
+	return memcpy(to, &ram[0][0] + gpa.v, size) ? &ram[0][0] + gpa.v : NULL;
+}
+
+bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
+{
+	return gpa_read(p, gpa, to, size);
 }
 
 bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
@@ -99,6 +122,7 @@ static int setup(void **state)
 	(void)state;
 	memset(ram, 0, sizeof(ram));
 	memset(read_only, 0, sizeof(read_only));
+	memset(vcpu.code, 0, sizeof(vcpu.code));
 	vcpu.rip = 0;
 	cr0 = CR0_PE;
 	cr3 = cr4 = efer = 0;
@@ -404,6 +428,68 @@ static void any_bytes_are_decoded_or_refused(void **state)
 	}
 }
 
+/* Something of what a fetch depends on. Tables stand in pages 1 to 4 and 5 to 8, code in 9 to 12. */
+static void change(void)
+{
+	unsigned int level = 1 + (unsigned int)rand() % 4, table = level + 4 * (rand() & 1);
+	uint64_t next = level == 4 ? 9 + (unsigned int)rand() % 4 : level + 1 + 4 * (rand() & 1);
+
+	switch (rand() % 8) {
+	case 0:
+		cr3 = (rand() & 1 ? 1 : 5) << PAGE_SHIFT;
+		break;
+	case 1:
+		efer ^= EFER_NXE;
+		break;
+	case 2:
+		set8(table, 3, get8(table, 3) ^ (rand() & 1 ? NX : PRESENT));
+		break;
+	case 3:
+		cr0 ^= CR0_WP;
+		break;
+	case 4:
+		ram[9 + rand() % 4][rand() % PAGE_SIZE] = (uint8_t)rand();
+		break;
+	default:
+		set8(table, 3, next << PAGE_SHIFT | ALL);
+		break;
+	}
+}
+
+/* The one goes where it went before if nothing has changed, the other walks each time. */
+static void a_later_fetch_is_as_good_as_a_first(void **state)
+{
+	unsigned int fetched = 0;
+
+	(void)state;
+	srand(1);
+	long_mode(4, ALL);
+	set8(4, 3, 9 << PAGE_SHIFT | ALL);
+	for (unsigned int page = 9; page < 13; page++)
+		memset(ram[page], (int)page, PAGE_SIZE);
+	for (unsigned int i = 0; i < 200000; i++) {
+		uint8_t bytes[INSN_MAX] = { 0 }, wanted[INSN_MAX] = { 0 };
+		uint32_t count;
+
+		change();
+		vcpu.rip = AT_3_4 | (uint64_t)rand() % PAGE_SIZE;
+		count = insn_fetch(&vcpu, bytes);
+		if (count == INSN_MAX) {
+			gpa_t gpa = { 0 };
+
+			assert_int_equal(walk_gva(&vcpu, (gva_t){ vcpu.rip }, WALK_FETCH, &gpa, &error), HV_TRANSLATE_GVA_SUCCESS);
+			assert_true(plat_gpa_read(&partition, gpa, wanted, INSN_MAX));
+			assert_memory_equal(bytes, wanted, INSN_MAX);
+			fetched++;
+		} else if (count == 0) {
+			gpa_t gpa;
+
+			assert_int_not_equal(walk_gva(&vcpu, (gva_t){ vcpu.rip }, WALK_FETCH, &gpa, &error), HV_TRANSLATE_GVA_SUCCESS);
+		}
+	}
+	assert_true(fetched > 10000);
+}
+
 static void lengths_with_prefixes(void **state)
 {
 	static const uint8_t code[] = { 0x2e, 0x66, 0x0f, 0xa2, 0x0f, 0xa2, 0xf3, 0xf4 };
@@ -437,6 +523,7 @@ int main(void)
 		T(what_is_cut_off_is_refused),
 		T(prefixes_without_an_end),
 		T(any_bytes_are_decoded_or_refused),
+		T(a_later_fetch_is_as_good_as_a_first),
 		T(lengths_with_prefixes),
 	};
 

@@ -31,11 +31,42 @@ static const uint8_t *peek(struct vcpu *vcpu, uint32_t *available)
 	return page ? page + (gpa.v & PAGE_MASK) : NULL;
 }
 
+_Static_assert(INSN_MAX == GPA_TRAIL_BYTES, "an instruction by a trail");
+
+static bool same_way(struct vcpu *vcpu, const struct code_trail *code, uint64_t linear)
+{
+	return code->linear == (linear & ~PAGE_MASK) && code->cr3 == vendor_get_cr(vcpu, 3) && code->cr0 == vendor_get_cr(vcpu, 0) &&
+	       code->cr4 == vendor_get_cr(vcpu, 4) && code->efer == vendor_get_efer(vcpu);
+}
+
+/* A walk that leaves a trail for the next one. False: more than one page is concerned, or the bytes are not there. */
+static bool fetch_first(struct vcpu *vcpu, struct code_trail *code, uint64_t linear, uint8_t bytes[INSN_MAX])
+{
+	gpa_t gpa;
+
+	code->linear = linear & ~PAGE_MASK;
+	code->cr0 = vendor_get_cr(vcpu, 0);
+	code->cr3 = vendor_get_cr(vcpu, 3);
+	code->cr4 = vendor_get_cr(vcpu, 4);
+	code->efer = vendor_get_efer(vcpu);
+	gpa_trail_begin(&code->trail);
+	if (!walk_code(vcpu, (gva_t){ code->linear }, &gpa, &code->trail))
+		return false;
+	gpa.v = (gpa.v & ~PAGE_MASK) | (linear & PAGE_MASK);
+	return gpa_trail_end(vcpu->vp->partition, &code->trail, gpa, bytes, INSN_MAX);
+}
+
 uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX])
 {
+	uint64_t linear = vendor_linear_rip(vcpu);
+	struct code_trail *code = &vcpu->code[linear >> PAGE_SHIFT & (CODE_TRAILS - 1)];
 	uint32_t count = 0, available;
 	gpa_t gpa;
 
+	if ((linear & PAGE_MASK) <= PAGE_SIZE - INSN_MAX &&
+	    ((same_way(vcpu, code, linear) && gpa_trail_follow(&code->trail, linear & PAGE_MASK, bytes)) ||
+	     fetch_first(vcpu, code, linear, bytes)))
+		return INSN_MAX;
 	while (count < INSN_MAX && locate(vcpu, count, &gpa, &available)) {
 		uint32_t part = available < INSN_MAX - count ? available : INSN_MAX - count;
 

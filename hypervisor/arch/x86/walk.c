@@ -2,6 +2,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/gpa_trail.h"
 #include "hypervisor/vcpu.h"
 
 #define PTE_PRESENT  (1ull << 0)
@@ -80,9 +81,14 @@ static uint32_t fault(uint32_t access, bool present, uint32_t code, uint32_t *er
 	return code;
 }
 
-uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error)
+static bool read_entry(const struct mode *mode, struct partition *p, uint64_t at, uint64_t *entry, struct gpa_trail *trail)
 {
-	struct mode mode = mode_of(vcpu);
+	return trail ? gpa_trail_word(p, trail, (gpa_t){ at }, entry) : plat_gpa_read(p, (gpa_t){ at }, entry, mode->entry_bytes);
+}
+
+static uint32_t walk(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error,
+		     struct gpa_trail *trail)
+{
 	struct partition *p = vcpu->vp->partition;
 	uint64_t table = vendor_get_cr(vcpu, 3) & (mode.levels == 3 ? 0xffffffe0ull : PTE_ADDRESS);
 	uint64_t rights = PTE_USER | PTE_WRITE;
@@ -102,7 +108,7 @@ uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uin
 		if (mode.levels == 3 && level == 3)
 			at = table + (index & 3) * 8;
 		gpa->v = at;
-		if (!plat_gpa_read(p, (gpa_t){ at }, &entry, mode.entry_bytes))
+		if (!read_entry(&mode, p, at, &entry, trail))
 			return fault(access, false, HV_TRANSLATE_GVA_GPA_UNMAPPED, error);
 		if (!(entry & PTE_PRESENT))
 			return fault(access, false, HV_TRANSLATE_GVA_PAGE_NOT_PRESENT, error);
@@ -126,4 +132,17 @@ uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uin
 		}
 		table = entry & (mode.entry_bytes == 4 ? 0xfffff000ull : PTE_ADDRESS);
 	}
+}
+
+uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error)
+{
+	return walk(vcpu, mode_of(vcpu), gva, access, gpa, error, NULL);
+}
+
+bool walk_code(struct vcpu *vcpu, gva_t gva, gpa_t *gpa, struct gpa_trail *trail)
+{
+	struct mode mode = mode_of(vcpu);
+	uint32_t error;
+
+	return mode.entry_bytes != 4 && walk(vcpu, mode, gva, WALK_FETCH, gpa, &error, trail) == HV_TRANSLATE_GVA_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include "include/hv/memory.h"
 #include "tlfs/hv.h"
 
+struct gpa_trail;
 struct vcpu;
 
 enum walk_access {
@@ -22,5 +23,10 @@ enum walk_access {
  * otherwise.
  */
 uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error);
+/*
+ * The same for fetching code, and leaves a trail; false where walk_gva() fails, and for page tables of 4-byte entries, which
+ * leave none.
+ */
+bool walk_code(struct vcpu *vcpu, gva_t gva, gpa_t *gpa, struct gpa_trail *trail);
 
 #endif
