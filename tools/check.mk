@@ -39,12 +39,16 @@ build/san/%_test.passed: build/san/%_test
 	@printf '  %-7s %s\n' PASS $*_test
 	@touch $@
 
-# A fixed number of inputs from a fixed seed: the same run each time. `make fuzz` goes on from there.
-fuzz_inputs ?= 20000
+# A fixed number of inputs from a fixed seed: the same run each time. `make fuzz` goes on from there. Where one input costs
+# a millisecond there are fewer, which may be long from the first on: by libFuzzer's count of features they reach more.
+fuzz_runs := -runs=20000
+hypercall_fuzz_runs := -runs=8000 -len_control=0 -max_len=256
+memory_fuzz_runs := -runs=3000 -len_control=0 -max_len=256
+disk_open_fuzz_runs := -runs=6000 -len_control=0 -max_len=512
 check-fuzz: $(fuzz_programs:%=%.passed)
 build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 	@mkdir -p build/fuzz/found
-	@timeout 300 $< -runs=$(fuzz_inputs) -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
+	@timeout 300 $< $(or $($(*F)_fuzz_runs),$(fuzz_runs)) -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
 		{ tail -60 $<.log; echo "$< failed" >&2; exit 1; }
 	@printf '  %-7s %s\n' FUZZ $*_fuzz
 	@touch $@
