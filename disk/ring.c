@@ -5,7 +5,7 @@
  * descriptor, which tells of each signal and not of a state: nobody has to read it.
  *
  * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the operations below:
- * a process that has only such rings, and may make none, can do no more with them than with read and write.
+ * a process that has only such rings, and may make none, can do no more with them than with read, write and poll.
  */
 #include "disk/internal.h"
 
