@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/system/mshv.h"
 #include "tests/system/mshv_events.h"
