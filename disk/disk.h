@@ -1,18 +1,20 @@
 /*
  * Sector access to raw, VHD and VHDX files and their differencing chains.
  *
- * Values: 0 or a negative errno. Where a struct disk_error is taken (NULL is allowed) it receives a text that names
- * the file and says what to do.
+ * Values: 0 or a negative errno. Where a struct disk_error is taken (NULL is allowed) it receives a
+ * text that names the file and says what to do.
  *
- * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the handle alone.
- * disk_read/write/trim/flush, disk_submit and disk_merge_online may run on any number of threads at once on one handle.
- * A queue belongs to one thread at a time; only disk_queue_wake may be called on it from others. Several queues may serve one handle.
+ * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the
+ * handle alone. disk_read/write/trim/flush, disk_submit and disk_merge_online may run on any number
+ * of threads at once on one handle. A queue belongs to one thread at a time; only disk_queue_wake
+ * may be called on it from others. Several queues may serve one handle.
  *
- * Order: requests in flight together have no order. A request sees everything that was completed before it was
- * submitted. A flush covers the requests whose completion was seen before the flush was submitted; what it covers
- * survives a crash. A write or trim with DISK_FUA is durable, with all the tables it needs, when it completes. Overlapping
- * writes in flight together leave either content sector by sector. On a differencing disk a write that is not aligned to the
- * disk's sector counts as a write of whole sectors in this rule.
+ * Order: requests in flight together have no order. A request sees everything that was completed
+ * before it was submitted. A flush covers the requests whose completion was seen before the flush
+ * was submitted; what it covers survives a crash. A write or trim with DISK_FUA is durable, with
+ * all the tables it needs, when it completes. Overlapping writes in flight together leave either
+ * content sector by sector. On a differencing disk a write that is not aligned to the disk's sector
+ * counts as a write of whole sectors in this rule.
  */
 #ifndef DISK_DISK_H
 #define DISK_DISK_H
@@ -38,22 +40,29 @@ enum disk_format { DISK_FORMAT_AUTO, DISK_FORMAT_RAW, DISK_FORMAT_VHD, DISK_FORM
 enum disk_type { DISK_FIXED, DISK_DYNAMIC, DISK_DIFFERENCING };
 
 enum disk_open_flags {
-	DISK_READ_ONLY = 1,    /* else the top file is opened for writing; parents never are */
-	DISK_NO_PARENT = 2,    /* the one file; what the parents hold reads as zeros, and writing is refused */
-	DISK_NO_LOCK = 4,      /* do not refuse a file that others use; the caller answers for it */
-	DISK_DIRECT = 16,      /* asynchronous data past the host's page cache, where memory and place are aligned */
-	DISK_STALE_PARENT = 8, /* open although the parent is not the one that the child was made on */
+	DISK_READ_ONLY = 1, /* else the top file is opened for writing; parents never are */
+	DISK_NO_PARENT =
+		2, /* the one file; what the parents hold reads as zeros, and writing is refused */
+	DISK_NO_LOCK = 4, /* do not refuse a file that others use; the caller answers for it */
+	DISK_DIRECT =
+		16, /* asynchronous data past the host's page cache, where memory and place are aligned */
+	DISK_STALE_PARENT =
+		8, /* open although the parent is not the one that the child was made on */
 };
 
 struct disk_open {
 	enum disk_format format; /* AUTO: by content, then by the name's ending */
 	unsigned flags;
-	const int *fds;	    /* optional: the chain's open files, top first; ownership passes on success */
+	const int
+		*fds; /* optional: the chain's open files, top first; ownership passes on success */
 	unsigned fd_count;
 };
 
-/* path is used for messages, and to find the file and its parents where no descriptors are given. */
-int disk_open(const char *path, const struct disk_open *how, struct disk **disk, struct disk_error *error);
+/*
+ * path is used for messages, and to find the file and its parents where no descriptors are given.
+ */
+int disk_open(const char *path, const struct disk_open *how, struct disk **disk,
+	      struct disk_error *error);
 
 /* Flushes, tidies the file and frees the handle in any case. The first failure is returned. */
 int disk_close(struct disk **disk, struct disk_error *error);
@@ -72,13 +81,17 @@ unsigned disk_layer_count(const struct disk *disk);
 
 int disk_read(struct disk *disk, void *buffer, uint64_t length, uint64_t offset);
 int disk_write(struct disk *disk, const void *buffer, uint64_t length, uint64_t offset);
-int disk_trim(struct disk *disk, uint64_t length, uint64_t offset); /* reads give zeros afterwards */
+int disk_trim(struct disk *disk, uint64_t length,
+	      uint64_t offset); /* reads give zeros afterwards */
 int disk_flush(struct disk *disk);
 
 enum disk_status { DISK_STATUS_DATA, DISK_STATUS_ZERO };
 
-/* What lies at offset: *status holds for *run bytes, at most length. ZERO: known to read as zeros. */
-int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status, uint64_t *run);
+/*
+ * What lies at offset: *status holds for *run bytes, at most length. ZERO: known to read as zeros.
+ */
+int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
+		uint64_t *run);
 
 /* -- Asynchronous access -- */
 
@@ -86,17 +99,20 @@ enum disk_op { DISK_OP_READ, DISK_OP_WRITE, DISK_OP_TRIM, DISK_OP_FLUSH };
 enum disk_req_flags { DISK_FUA = 1 };
 
 /*
- * The caller owns the request, its iovec array and the memory, and leaves them alone until it is completed. The data is
- * moved straight to and from that memory. The library never allocates for a request.
+ * The caller owns the request, its iovec array and the memory, and leaves them alone until it is
+ * completed. The data is moved straight to and from that memory. The library never allocates for a
+ * request.
  */
 struct disk_req {
 	enum disk_op op;
 	unsigned flags;
 	uint64_t offset;
-	uint64_t length;	 /* READ, WRITE: the sum of iov; TRIM: what to free; FLUSH: unused */
+	uint64_t length; /* READ, WRITE: the sum of iov; TRIM: what to free; FLUSH: unused */
 	const struct iovec *iov; /* READ, WRITE; entries of length 0 are allowed */
 	unsigned iov_count;
-	void (*done)(struct disk_req *req); /* called from disk_queue_poll, may submit; NULL: see disk_queue_next */
+	void (*done)(
+		struct disk_req *
+			req); /* called from disk_queue_poll, may submit; NULL: see disk_queue_next */
 	void *user;
 	int result; /* 0 or a negative errno */
 
@@ -113,22 +129,32 @@ struct disk_req {
 };
 
 /*
- * depth: ring operations in flight; more requests wait in the queue. A process that gives up io_uring_setup and
- * io_uring_register makes its queues, and asks for their descriptors, before. Needs Linux 5.10.
+ * depth: ring operations in flight; more requests wait in the queue. A process that gives up
+ * io_uring_setup and io_uring_register makes its queues, and asks for their descriptors, before.
+ * Needs Linux 5.10.
  */
 int disk_queue_create(unsigned depth, struct disk_queue **queue, struct disk_error *error);
 
 /* Every request must be completed before. */
 void disk_queue_destroy(struct disk_queue **queue);
 
-/* Becomes readable when there may be something for disk_queue_poll. Made at the first call; -errno on failure. */
+/*
+ * Becomes readable when there may be something for disk_queue_poll. Made at the first call; -errno
+ * on failure.
+ */
 int disk_queue_fd(struct disk_queue *queue);
 
-/* Never fails by itself: errors come with the completion. Nothing is promised to start before disk_queue_kick. */
+/*
+ * Never fails by itself: errors come with the completion. Nothing is promised to start before
+ * disk_queue_kick.
+ */
 void disk_submit(struct disk_queue *queue, struct disk *disk, struct disk_req *req);
 void disk_queue_kick(struct disk_queue *queue);
 
-/* Takes in what has completed, calls `done`s, kicks. Returns how many requests completed. Never blocks. */
+/*
+ * Takes in what has completed, calls `done`s, kicks. Returns how many requests completed. Never
+ * blocks.
+ */
 unsigned disk_queue_poll(struct disk_queue *queue);
 
 /* As poll, but waits until something completed, or disk_queue_wake, or nothing is in flight. */
@@ -136,9 +162,10 @@ unsigned disk_queue_wait(struct disk_queue *queue);
 void disk_queue_wake(struct disk_queue *queue);
 
 /*
- * For a thread that serves something else as well: waits until there may be something for disk_queue_poll, or
- * disk_queue_wake, or the eventfd that is watched was signalled, also before. Nobody has to read that. One descriptor is
- * watched at a time, -1 is none; a thread that ends lets go of it.
+ * For a thread that serves something else as well: waits until there may be something for
+ * disk_queue_poll, or disk_queue_wake, or the eventfd that is watched was signalled, also before.
+ * Nobody has to read that. One descriptor is watched at a time, -1 is none; a thread that ends lets
+ * go of it.
  */
 void disk_queue_sleep(struct disk_queue *queue);
 void disk_queue_watch(struct disk_queue *queue, int fd);
@@ -155,19 +182,25 @@ struct disk_create {
 	uint32_t block_size;	/* 0: 2 MiB */
 	uint32_t sector_size;	/* 0: 512 */
 	uint32_t physical_size; /* 0: 4096 for VHDX, 512 otherwise */
-	const char *parent;	/* DISK_DIFFERENCING; relative names are relative to the working directory */
-	bool replace;		/* an existing file is replaced; else -EEXIST */
+	const char *
+		parent; /* DISK_DIFFERENCING; relative names are relative to the working directory */
+	bool replace;	/* an existing file is replaced; else -EEXIST */
 };
 
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error);
 
-/* done and total are bytes of work; a return other than 0 (a negative errno) stops it at a safe place. */
+/*
+ * done and total are bytes of work; a return other than 0 (a negative errno) stops it at a safe
+ * place.
+ */
 struct disk_progress {
 	int (*step)(void *user, uint64_t done, uint64_t total);
 	void *user;
 };
 
-/* Copy what the source handle reads as into a new file. how->size and sector size 0: the source's. */
+/*
+ * Copy what the source handle reads as into a new file. how->size and sector size 0: the source's.
+ */
 int disk_convert(struct disk *source, const char *path, const struct disk_create *how,
 		 const struct disk_progress *progress, struct disk_error *error);
 
@@ -177,19 +210,22 @@ int disk_resize(struct disk *disk, uint64_t size, bool discard, struct disk_erro
 /* Free blocks of zeros, move the others together and cut the file. */
 int disk_compact(struct disk *disk, const struct disk_progress *progress, struct disk_error *error);
 
-/* Point the file (only its own layer is opened) to another parent. unsafe: do not compare sizes and sectors. */
+/*
+ * Point the file (only its own layer is opened) to another parent. unsafe: do not compare sizes and
+ * sectors.
+ */
 int disk_rebase(const char *path, const char *parent, bool unsafe, struct disk_error *error);
 
 /*
- * Merge `count` files from the top of the chain of `path` into the next one below, delete them if `remove`. After a crash the
- * same call goes on. The merged file is the parent.
+ * Merge `count` files from the top of the chain of `path` into the next one below, delete them if
+ * `remove`. After a crash the same call goes on. The merged file is the parent.
  */
 int disk_merge(const char *path, unsigned count, bool remove, const struct disk_progress *progress,
 	       struct disk_error *error);
 
 /*
- * The same while the handle is in use: layer `index` (0 is the top) goes into layer index + 1 and leaves the chain.
- * Its file is left on disk, unused.
+ * The same while the handle is in use: layer `index` (0 is the top) goes into layer index + 1 and
+ * leaves the chain. Its file is left on disk, unused.
  */
 int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
 		      struct disk_error *error);
@@ -237,8 +273,8 @@ const char *disk_format_name(enum disk_format format);
 int disk_format_by_name(const char *name, enum disk_format *format);
 
 /*
- * Serve the handle to NBD clients on a UNIX socket until *stop becomes true (checked at least each 250 ms) or, with
- * `once`, until the last client has gone.
+ * Serve the handle to NBD clients on a UNIX socket until *stop becomes true (checked at least each
+ * 250 ms) or, with `once`, until the last client has gone.
  */
 struct disk_nbd {
 	const char *socket_path;

@@ -1,9 +1,10 @@
 /*
- * What the files of the disk library share: a host file, a layer (one file of a chain), the format table, the ring.
+ * What the files of the disk library share: a host file, a layer (one file of a chain), the format
+ * table, the ring.
  *
- * Lock order: disk.chain_lock, disk.merge_lock, disk.edge_lock, layer.flush_lock, layer.lock; a child's before its parent's;
- * then the leaves (queue lists).
- * Field letters: [I] immutable after open, [L] layer.lock, [F] layer.flush_lock, [a] atomic.
+ * Lock order: disk.chain_lock, disk.merge_lock, disk.edge_lock, layer.flush_lock, layer.lock; a
+ * child's before its parent's; then the leaves (queue lists). Field letters: [I] immutable after
+ * open, [L] layer.lock, [F] layer.flush_lock, [a] atomic.
  */
 #ifndef DISK_INTERNAL_H
 #define DISK_INTERNAL_H
@@ -68,13 +69,16 @@ struct guid {
 void guid_random(struct guid *guid);
 void guid_print(const struct guid *guid, char text[GUID_TEXT]);
 void guid_print_be(const uint8_t bytes[16], char text[GUID_TEXT]); /* VHD: plain byte order */
-int guid_parse(const char *text, struct guid *guid);		    /* with or without braces */
+int guid_parse(const char *text, struct guid *guid);		   /* with or without braces */
 bool guid_is_zero(const struct guid *guid);
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t length); /* start with 0; may be continued */
 bool is_all_zero(const void *data, size_t length);
 
-/* UTF-16 of n units to UTF-8; -EILSEQ when ill-formed, -ENAMETOOLONG when out (of `size` bytes) is too small. */
+/*
+ * UTF-16 of n units to UTF-8; -EILSEQ when ill-formed, -ENAMETOOLONG when out (of `size` bytes) is
+ * too small.
+ */
 int utf16_to_utf8(const uint8_t *in, size_t units, bool big_endian, char *out, size_t size);
 
 /* Returns the number of bytes written, or -EILSEQ, -ENAMETOOLONG. */
@@ -92,23 +96,30 @@ struct file {
 };
 
 int file_open(struct file *file, const char *path, bool writable, struct disk_error *error);
-int file_adopt(struct file *file, int fd, const char *path, bool writable, struct disk_error *error);
+int file_adopt(struct file *file, int fd, const char *path, bool writable,
+	       struct disk_error *error);
 int file_create(struct file *file, const char *path, bool replace, struct disk_error *error);
 void file_close(struct file *file);
 int file_open_direct(struct file *file, struct disk_error *error);
 /* The descriptor for this data: the direct one where everything is aligned for it. */
 int file_data_fd(const struct file *file, const struct iovec *iov, unsigned count, uint64_t offset);
-/* Refuses (-EBUSY) when somebody writes, or, for a writer, uses the file. Understood by QEMU's tools. */
+/*
+ * Refuses (-EBUSY) when somebody writes, or, for a writer, uses the file. Understood by QEMU's
+ * tools.
+ */
 int file_lock(struct file *file, bool writable, struct disk_error *error);
 void file_unlock(struct file *file);
-int file_read(struct file *file, void *buffer, size_t length, uint64_t offset); /* -ENODATA past the end */
+int file_read(struct file *file, void *buffer, size_t length,
+	      uint64_t offset); /* -ENODATA past the end */
 int file_write(struct file *file, const void *buffer, size_t length, uint64_t offset);
 /* Data: whatever lies past the end of the file reads as zeros. The iovec is not changed. */
 int file_readv(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset);
 int file_writev(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset);
 int file_sync(struct file *file);
 int file_truncate(struct file *file, uint64_t size);
-/* Make a range read as zeros; keep: leave it allocated on the host. Never changes the file's size. */
+/*
+ * Make a range read as zeros; keep: leave it allocated on the host. Never changes the file's size.
+ */
 int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep);
 int file_allocate(struct file *file, uint64_t offset, uint64_t length);
 /* Where data begins and ends at or after offset; the whole rest where the host cannot tell. */
@@ -161,9 +172,10 @@ struct layer {
 	char parent_id[GUID_TEXT], parent_id_2[GUID_TEXT];
 
 	pthread_mutex_t lock, flush_lock;
-	atomic_bool stalled;	/* a flush holds the lock for long: do not wait for it on a fast path */
-	atomic_int failed;	/* invariant 10: the error that ended writing */
-	unsigned epoch;		/* [L] 0 or 1 */
+	atomic_bool
+		stalled;   /* a flush holds the lock for long: do not wait for it on a fast path */
+	atomic_int failed; /* invariant 10: the error that ended writing */
+	unsigned epoch;	   /* [L] 0 or 1 */
 	atomic_uint in_flight[2];
 	struct span_list freed;	  /* [L] by changes that may not be durable */
 	struct span_list waiting; /* [F] durably freed, their epoch not yet empty */
@@ -176,8 +188,8 @@ struct layer {
 	struct disk_report *report; /* during a check: faults are noted and, in memory, healed */
 };
 
-int layer_open(const char *path, int fd, enum disk_format format, unsigned flags, struct disk_report *report,
-	       struct layer **layer, struct disk_error *error);
+int layer_open(const char *path, int fd, enum disk_format format, unsigned flags,
+	       struct disk_report *report, struct layer **layer, struct disk_error *error);
 int layer_close(struct layer **layer, struct disk_error *error);
 
 /* Under layer.lock: the extent counts as in use until layer_io_end. */
@@ -190,9 +202,10 @@ void layer_unlock(struct layer *layer);
 int layer_fail(struct layer *layer, int code); /* invariant 10; returns code */
 
 /* A finding during a check, otherwise an error of -EUCLEAN. Returns 0 when it was only noted. */
-int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity, const char *format, ...)
-	DISK_PRINTF(4, 5);
-void report_add(struct disk_report *report, enum disk_severity severity, bool repaired, const char *text);
+int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity,
+		const char *format, ...) DISK_PRINTF(4, 5);
+void report_add(struct disk_report *report, enum disk_severity severity, bool repaired,
+		const char *text);
 
 /* -- format.c: one row per format -- */
 
@@ -214,23 +227,36 @@ struct format {
 	void (*release)(struct layer *layer); /* memory only */
 	int (*create)(struct file *file, const struct create_plan *plan, struct disk_error *error);
 
-	/* What lies at [offset, offset + length), as far as it is of one kind. -EAGAIN: ask again with wait. */
-	int (*map)(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent);
-	/* A place to write to, allocated where needed: kind DATA. Then, once the data is there, write_end. */
-	int (*write_begin)(struct layer *layer, uint64_t offset, uint64_t length, bool wait, struct extent *extent);
-	int (*write_end)(struct layer *layer, uint64_t offset, uint64_t length, const struct extent *extent);
-	/* Make some of it zero, at least 1 byte: *done says how much. -EOPNOTSUPP: write zeros for *done bytes. */
+	/*
+	 * What lies at [offset, offset + length), as far as it is of one kind. -EAGAIN: ask again
+	 * with wait.
+	 */
+	int (*map)(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+		   struct extent *extent);
+	/*
+	 * A place to write to, allocated where needed: kind DATA. Then, once the data is there,
+	 * write_end.
+	 */
+	int (*write_begin)(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+			   struct extent *extent);
+	int (*write_end)(struct layer *layer, uint64_t offset, uint64_t length,
+			 const struct extent *extent);
+	/*
+	 * Make some of it zero, at least 1 byte: *done says how much. -EOPNOTSUPP: write zeros for
+	 * *done bytes.
+	 */
 	int (*trim)(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done);
-	bool (*is_dirty)(struct layer *layer);	 /* a flush needs more than a sync of the file */
-	int (*flush)(struct layer *layer);	 /* everything durable */
-	int (*finish)(struct layer *layer);	 /* at close of a writable layer */
+	bool (*is_dirty)(struct layer *layer); /* a flush needs more than a sync of the file */
+	int (*flush)(struct layer *layer);     /* everything durable */
+	int (*finish)(struct layer *layer);    /* at close of a writable layer */
 
 	int (*resize)(struct layer *layer, uint64_t size, struct disk_error *error);
 	/* Move some blocks at the file's end to free space; *moved of them. Ends with 0. */
 	int (*compact)(struct layer *layer, uint64_t *moved);
 	/* Drop everything: a differencing disk reads as its parent then. Durable. */
 	int (*empty)(struct layer *layer);
-	int (*set_parent)(struct layer *layer, const struct create_plan *plan, struct disk_error *error);
+	int (*set_parent)(struct layer *layer, const struct create_plan *plan,
+			  struct disk_error *error);
 	/* Faults beyond what open with a report finds; repair is allowed when layer.writable. */
 	int (*check)(struct layer *layer, struct disk_error *error);
 	void (*info)(struct layer *layer, struct disk_info *info);
@@ -251,7 +277,8 @@ struct helper;
 #define DISK_LAYERS_MAX 256
 
 struct disk {
-	struct layer *layers[DISK_LAYERS_MAX + 1]; /* top first; changed only with all helpers quiet */
+	struct layer
+		*layers[DISK_LAYERS_MAX + 1]; /* top first; changed only with all helpers quiet */
 	unsigned layer_count;
 	struct layer **retired; /* left the chain online, kept until close for requests in flight */
 	unsigned retired_count;
@@ -259,8 +286,8 @@ struct disk {
 	atomic_uint merging; /* a merge of the top is under way: writes take the slow path */
 	uint64_t merged;     /* [merge_lock] below this offset writes go to the parent as well */
 	struct layer *merge_target;
-	pthread_mutex_t merge_lock; /* one write or one merged block at a time */
-	pthread_mutex_t edge_lock;  /* one unaligned write of a differencing disk at a time */
+	pthread_mutex_t merge_lock;  /* one write or one merged block at a time */
+	pthread_mutex_t edge_lock;   /* one unaligned write of a differencing disk at a time */
 	pthread_rwlock_t chain_lock; /* slow path: read to use layers[], write to change it */
 	atomic_uint async_users;
 	struct helper *helper;
@@ -274,23 +301,30 @@ static inline struct layer *disk_top(const struct disk *disk)
 }
 
 /* The extent and the layer that a read at offset comes from; kind is DATA or ZERO. */
-int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t length, bool wait, struct extent *extent,
-	      struct layer **layer);
-int chain_read(struct disk *disk, unsigned first, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset);
+int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t length, bool wait,
+	      struct extent *extent, struct layer **layer);
+int chain_read(struct disk *disk, unsigned first, struct iovec *iov, unsigned count,
+	       uint64_t length, uint64_t offset);
 /* iov is used up as it goes. */
-int chain_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset);
+int chain_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
+		uint64_t offset);
 int chain_trim(struct disk *disk, uint64_t length, uint64_t offset);
 /* Write or zero in one layer, without regard to a merge. */
-int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov, unsigned count,
-		uint64_t length, uint64_t offset);
-int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length, uint64_t offset);
+int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov,
+		unsigned count, uint64_t length, uint64_t offset);
+int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
+	       uint64_t offset);
 bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t length);
-/* The first `length` bytes of iov as an array of at most `capacity`; returns how many bytes it took. */
-uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length, struct iovec *out,
-		   unsigned capacity, unsigned *out_count);
+/*
+ * The first `length` bytes of iov as an array of at most `capacity`; returns how many bytes it
+ * took.
+ */
+uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length,
+		   struct iovec *out, unsigned capacity, unsigned *out_count);
 
 /* merge.c: the same while the top is being merged into its parent */
-int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length, uint64_t offset);
+int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
+		uint64_t offset);
 int merge_trim(struct disk *disk, uint64_t length, uint64_t offset);
 
 int disk_check_request(const struct disk *disk, const struct disk_req *req);
@@ -299,8 +333,8 @@ int disk_check_request(const struct disk *disk, const struct disk_req *req);
 int disk_run(struct disk *disk, struct disk_req *req);
 
 int chain_open_parents(struct disk *disk, const struct disk_open *how, struct disk_error *error);
-int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent, char **storage,
-		struct disk_error *error);
+int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent,
+		char **storage, struct disk_error *error);
 
 /* -- ring.c: asynchronous file I/O; the simulated disk of the tests has the same names -- */
 
@@ -310,17 +344,18 @@ struct io_uring;
 int ring_restrict(struct io_uring *uring); /* enables it, for the operations that there are here */
 int ring_open(unsigned depth, struct ring **ring);
 void ring_close(struct ring **ring);
-int ring_fd(struct ring *ring);	 /* an eventfd */
+int ring_fd(struct ring *ring);	    /* an eventfd */
 void ring_clear(struct ring *ring); /* it is not readable any more, until something happens */
 /* The caller keeps iov and token until ring_next gives the token back. -EBUSY: full. */
-int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
-	       void *token);
-int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
-		bool durable, void *token);
+int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,
+	       uint64_t offset, void *token);
+int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,
+		uint64_t offset, bool durable, void *token);
 int ring_sync(struct ring *ring, struct file *file, void *token);
 void ring_submit(struct ring *ring);
 void ring_watch(struct ring *ring, int fd); /* an eventfd, in place of the one before; -1: none */
-void ring_wait(struct ring *ring); /* submits, waits for a completion, ring_wake or the watched eventfd */
+void ring_wait(
+	struct ring *ring); /* submits, waits for a completion, ring_wake or the watched eventfd */
 void ring_wake(struct ring *ring); /* from any thread */
 bool ring_next(struct ring *ring, void **token, int *result);
 

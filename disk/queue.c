@@ -1,23 +1,24 @@
 /*
- * Asynchronous requests. A request is cut into ring operations as far as the tables in memory can say where its data
- * lies; else it goes to a helper thread as a whole, once its operations under way have ended.
+ * Asynchronous requests. A request is cut into ring operations as far as the tables in memory can
+ * say where its data lies; else it goes to a helper thread as a whole, once its operations under way
+ * have ended.
  *
  *   disk_submit -> issue -> (ring operations) -> settle -> done list -> disk_queue_poll
  *                    |                              |
- *                    +--- helper: queue_run_slow ---+   for slow requests, and the flush of a DISK_FUA write
+ *                    +--- helper: queue_run_slow ---+   (slow requests, a DISK_FUA write's flush)
  */
 #include "disk/internal.h"
 
 #include <stdlib.h>
 
-#define OP_IOVS	   32
+#define OP_IOVS	    32
 #define CALLER_IOVS 1024 /* IOV_MAX */
 
-enum { /* bits of req->p.state */
-	STATE_SLOW = 1,	      /* must be run by a helper */
-	STATE_COUNTED = 2,    /* in disk->async_users */
-	STATE_NOT_DURABLE = 4, /* some part of it was written without durability */
-	STATE_ONLY_FLUSH = 8, /* the helper is to flush: the data is written */
+enum {			      /* bits of req->p.state */
+       STATE_SLOW = 1,	      /* must be run by a helper */
+       STATE_COUNTED = 2,     /* in disk->async_users */
+       STATE_NOT_DURABLE = 4, /* some part of it was written without durability */
+       STATE_ONLY_FLUSH = 8,  /* the helper is to flush: the data is written */
 };
 
 struct op {
@@ -100,7 +101,9 @@ int disk_queue_create(unsigned depth, struct disk_queue **out, struct disk_error
 		}
 		free(queue);
 		return error_set(error, r, "asynchronous I/O: %s%s", strerror(-r),
-				 r == -EPERM || r == -ENOSYS ? " (io_uring is switched off on this machine)" : "");
+				 r == -EPERM || r == -ENOSYS
+					 ? " (io_uring is switched off on this machine)"
+					 : "");
 	}
 	for (i = 0; i < depth; i++) {
 		queue->ops[i].next = queue->free_ops;
@@ -159,7 +162,10 @@ void queue_run_slow(struct disk *disk, struct disk_req *req)
 	ring_wake(queue->ring);
 }
 
-/* Not counted as asynchronous any more: a merge waits for those, and a helper may wait for the merge. */
+/*
+ * Not counted as asynchronous any more: a merge waits for those, and a helper may wait for the
+ * merge.
+ */
 static void go_slow(struct disk_queue *queue, struct disk_req *req)
 {
 	int r;
@@ -230,7 +236,8 @@ static void advance(struct disk_req *req, uint64_t length)
 {
 	req->p.issued += length;
 	for (length += req->p.iov_offset;
-	     req->p.iov_index < req->iov_count && length >= req->iov[req->p.iov_index].iov_len; req->p.iov_index++) {
+	     req->p.iov_index < req->iov_count && length >= req->iov[req->p.iov_index].iov_len;
+	     req->p.iov_index++) {
 		length -= req->iov[req->p.iov_index].iov_len;
 	}
 	req->p.iov_offset = length;
@@ -247,12 +254,13 @@ static bool take_memory(struct op *op, struct disk_req *req)
 		op->length = req->length;
 		return true;
 	}
-	taken = iov_slice(req->iov + req->p.iov_index, req->iov_count - req->p.iov_index, req->p.iov_offset,
-			  op->extent.length, op->iov, OP_IOVS, &op->count);
-	if (req->op == DISK_OP_WRITE && op->layer->type == DISK_DIFFERENCING && taken % op->layer->sector_size) {
+	taken = iov_slice(req->iov + req->p.iov_index, req->iov_count - req->p.iov_index,
+			  req->p.iov_offset, op->extent.length, op->iov, OP_IOVS, &op->count);
+	if (req->op == DISK_OP_WRITE && op->layer->type == DISK_DIFFERENCING &&
+	    taken % op->layer->sector_size) {
 		taken = round_down(taken, op->layer->sector_size);
-		iov_slice(req->iov + req->p.iov_index, req->iov_count - req->p.iov_index, req->p.iov_offset, taken,
-			  op->iov, OP_IOVS, &op->count);
+		iov_slice(req->iov + req->p.iov_index, req->iov_count - req->p.iov_index,
+			  req->p.iov_offset, taken, op->iov, OP_IOVS, &op->count);
 	}
 	op->use = op->iov;
 	op->length = taken;
@@ -264,9 +272,9 @@ static int start_op(struct disk_queue *queue, struct op *op)
 	struct file *file = &op->layer->file;
 	uint64_t at = op->extent.file_offset + op->moved;
 
-	return op->req->op == DISK_OP_READ ?
-		       ring_readv(queue->ring, file, op->use, op->count, at, op) :
-		       ring_writev(queue->ring, file, op->use, op->count, at, op->durable, op);
+	return op->req->op == DISK_OP_READ
+		       ? ring_readv(queue->ring, file, op->use, op->count, at, op)
+		       : ring_writev(queue->ring, file, op->use, op->count, at, op->durable, op);
 }
 
 /* Where the next part of the request lies. -EAGAIN: the tables in memory cannot say. */
@@ -283,9 +291,10 @@ static int find_part(struct disk_req *req, struct op *op)
 		r = chain_map(disk, 0, offset, length, false, &op->extent, &op->layer);
 	} else {
 		op->layer = disk_top(disk);
-		r = write_needs_care(op->layer, offset, length) ?
-			    -EAGAIN :
-			    op->layer->format->write_begin(op->layer, offset, length, false, &op->extent);
+		r = write_needs_care(op->layer, offset, length)
+			    ? -EAGAIN
+			    : op->layer->format->write_begin(op->layer, offset, length, false,
+							     &op->extent);
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
 	return r;
@@ -311,7 +320,8 @@ static void issue_part(struct disk_queue *queue, struct disk_req *req, struct op
 	op->req = req;
 	op->offset = req->offset + req->p.issued;
 	op->moved = 0;
-	op->durable = req->op == DISK_OP_WRITE && (req->flags & DISK_FUA) && !op->layer->format->is_dirty(op->layer);
+	op->durable = req->op == DISK_OP_WRITE && (req->flags & DISK_FUA) &&
+		      !op->layer->format->is_dirty(op->layer);
 	req->p.state |= op->durable ? 0 : STATE_NOT_DURABLE;
 	if (!take_memory(op, req) || start_op(queue, op)) {
 		layer_io_end(op->layer, &op->extent);
@@ -359,7 +369,8 @@ static void submit_flush(struct disk_queue *queue, struct disk_req *req)
 		complete(queue, req);
 		return;
 	}
-	if (op && !atomic_load(&req->p.disk->merging) && !atomic_load(&top->failed) && !top->format->is_dirty(top)) {
+	if (op && !atomic_load(&req->p.disk->merging) && !atomic_load(&top->failed) &&
+	    !top->format->is_dirty(top)) {
 		op->req = req;
 		op->layer = NULL;
 		if (!ring_sync(queue->ring, &top->file, op)) {
@@ -372,7 +383,10 @@ static void submit_flush(struct disk_queue *queue, struct disk_req *req)
 	go_slow(queue, req);
 }
 
-/* Counted before it looks whether a merge is on: the merge first raises its flag, then waits for the count. */
+/*
+ * Counted before it looks whether a merge is on: the merge first raises its flag, then waits for
+ * the count.
+ */
 static bool may_be_fast(struct disk_req *req)
 {
 	if (req->op == DISK_OP_READ) {
@@ -408,7 +422,8 @@ void disk_submit(struct disk_queue *queue, struct disk *disk, struct disk_req *r
 void disk_queue_kick(struct disk_queue *queue)
 {
 	ring_submit(queue->ring);
-	if (queue->has_fd && queue->done.first) { /* completed without the ring: the eventfd must say so */
+	if (queue->has_fd &&
+	    queue->done.first) { /* completed without the ring: the eventfd must say so */
 		ring_wake(queue->ring);
 	}
 }
@@ -421,7 +436,8 @@ static void end_op(struct disk_queue *queue, struct op *op, int result)
 
 	if (op->layer) {
 		if (!result && req->op == DISK_OP_WRITE) {
-			result = op->layer->format->write_end(op->layer, op->offset, op->length, &op->extent);
+			result = op->layer->format->write_end(op->layer, op->offset, op->length,
+							      &op->extent);
 		}
 		layer_io_end(op->layer, &op->extent);
 	}
@@ -431,12 +447,15 @@ static void end_op(struct disk_queue *queue, struct op *op, int result)
 	op->next = queue->free_ops;
 	queue->free_ops = op;
 	req->p.pending--;
-	if (!req->p.pending && queue->waiting.first != req) { /* the first that waits is issued further */
+	if (!req->p.pending &&
+	    queue->waiting.first != req) { /* the first that waits is issued further */
 		settle(queue, req);
 	}
 }
 
-/* The kernel moved less than asked (the end of the file, a signal): the rest is moved here and now. */
+/*
+ * The kernel moved less than asked (the end of the file, a signal): the rest is moved here and now.
+ */
 static int finish_short(struct op *op)
 {
 	int r = 0;
@@ -446,9 +465,10 @@ static int finish_short(struct op *op)
 		uint64_t at = op->extent.file_offset + op->moved;
 		unsigned n;
 
-		op->moved += iov_slice(op->use, op->count, op->moved, op->length - op->moved, piece, OP_IOVS, &n);
-		r = op->req->op == DISK_OP_READ ? file_readv(&op->layer->file, piece, n, at) :
-						  file_writev(&op->layer->file, piece, n, at);
+		op->moved += iov_slice(op->use, op->count, op->moved, op->length - op->moved, piece,
+				       OP_IOVS, &n);
+		r = op->req->op == DISK_OP_READ ? file_readv(&op->layer->file, piece, n, at)
+						: file_writev(&op->layer->file, piece, n, at);
 	}
 	if (!r && op->durable) {
 		r = file_sync(&op->layer->file);

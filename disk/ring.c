@@ -1,11 +1,13 @@
 /*
- * Asynchronous file I/O: io_uring, and nothing of disks. While a thread is in ring_wait, and always where there is an
- * eventfd, a read of the wake descriptor is under way, so that ring_wake from any thread ends the one and makes the other
- * readable. It belongs to the thread that submitted it, and comes back when that ends. So does the poll of the watched
- * descriptor, which tells of each signal and not of a state: nobody has to read it.
+ * Asynchronous file I/O: io_uring, and nothing of disks. While a thread is in ring_wait, and always
+ * where there is an eventfd, a read of the wake descriptor is under way, so that ring_wake from any
+ * thread ends the one and makes the other readable. It belongs to the thread that submitted it, and
+ * comes back when that ends. So does the poll of the watched descriptor, which tells of each signal
+ * and not of a state: nobody has to read it.
  *
- * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the operations below:
- * a process that has only such rings, and may make none, can do no more with them than with read, write and poll.
+ * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the
+ * operations below: a process that has only such rings, and may make none, can do no more with them
+ * than with read, write and poll.
  */
 #include "disk/internal.h"
 
@@ -26,7 +28,8 @@ struct ring {
 	bool watch_armed;
 };
 
-#define WATCH_BIT 1u /* of an operation's user data, which is a pointer else, or NULL for the wake descriptor */
+#define WATCH_BIT                                                                                  \
+	1u /* of an operation's user data, which is a pointer else, or NULL for the wake descriptor */
 
 static struct io_uring_sqe *get_sqe(struct ring *ring)
 {
@@ -44,7 +47,8 @@ static void arm_wake(struct ring *ring)
 	struct io_uring_sqe *sqe = ring->wake_armed ? NULL : get_sqe(ring);
 
 	if (sqe) {
-		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count), 0);
+		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count),
+				   0);
 		io_uring_sqe_set_data(sqe, NULL);
 		ring->wake_armed = true;
 	}
@@ -70,8 +74,8 @@ void ring_watch(struct ring *ring, int fd)
 
 int ring_restrict(struct io_uring *uring)
 {
-	static const uint8_t operations[] = {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV,
-					     IORING_OP_FSYNC, IORING_OP_POLL_ADD};
+	static const uint8_t operations[] = {IORING_OP_READ,   IORING_OP_READV, IORING_OP_WRITE,
+					     IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_POLL_ADD};
 	struct io_uring_restriction allowed[sizeof(operations) + 1] = {
 		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD}};
 	unsigned i;
@@ -99,7 +103,8 @@ int ring_open(unsigned depth, struct ring **out)
 	}
 	r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
 	if (r == -EINVAL) { /* before Linux 5.19 */
-		params = (struct io_uring_params){.flags = IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED};
+		params = (struct io_uring_params){.flags = IORING_SETUP_CLAMP |
+							   IORING_SETUP_R_DISABLED};
 		r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
 	}
 	if (r) {
@@ -123,7 +128,8 @@ void ring_close(struct ring **where)
 
 	*where = NULL;
 	if (ring) {
-		ring_wake(ring); /* nothing may be under way when the memory that it would write to goes */
+		ring_wake(
+			ring); /* nothing may be under way when the memory that it would write to goes */
 		io_uring_queue_exit(&ring->uring);
 		if (ring->wake_fd >= 0) {
 			close(ring->wake_fd);
@@ -161,8 +167,8 @@ void ring_clear(struct ring *ring)
 	(void)n; /* nothing to read is fine */
 }
 
-int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
-	       void *token)
+int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,
+	       uint64_t offset, void *token)
 {
 	struct io_uring_sqe *sqe = get_sqe(ring);
 
@@ -170,17 +176,18 @@ int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, un
 		return -EBUSY;
 	}
 	if (count == 1 && iov->iov_len <= UINT32_MAX) {
-		io_uring_prep_read(sqe, file_data_fd(file, iov, count, offset), iov->iov_base, (unsigned)iov->iov_len,
-				   offset);
+		io_uring_prep_read(sqe, file_data_fd(file, iov, count, offset), iov->iov_base,
+				   (unsigned)iov->iov_len, offset);
 	} else {
-		io_uring_prep_readv(sqe, file_data_fd(file, iov, count, offset), iov, count, offset);
+		io_uring_prep_readv(sqe, file_data_fd(file, iov, count, offset), iov, count,
+				    offset);
 	}
 	io_uring_sqe_set_data(sqe, token);
 	return 0;
 }
 
-int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
-		bool durable, void *token)
+int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,
+		uint64_t offset, bool durable, void *token)
 {
 	struct io_uring_sqe *sqe = get_sqe(ring);
 
@@ -192,8 +199,8 @@ int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, u
 				    (unsigned)iov->iov_len, offset);
 		sqe->rw_flags = durable ? RWF_DSYNC : 0;
 	} else {
-		io_uring_prep_writev2(sqe, file_data_fd(file, iov, count, offset), iov, count, offset,
-				      durable ? RWF_DSYNC : 0);
+		io_uring_prep_writev2(sqe, file_data_fd(file, iov, count, offset), iov, count,
+				      offset, durable ? RWF_DSYNC : 0);
 	}
 	io_uring_sqe_set_data(sqe, token);
 	return 0;
