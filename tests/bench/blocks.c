@@ -114,7 +114,8 @@ static void measure(struct run *run, const struct pattern *pattern, unsigned cou
 	uint64_t begin = __rdtsc();
 
 	(pattern->depth > 1 ? many : one_by_one)(run, pattern, count);
-	printf("blocks: %s %u %llu\n", pattern->name, count, (unsigned long long)(__rdtsc() - begin));
+	printf("blocks: %s %u %llu\n", pattern->name, count,
+	       (unsigned long long)(__rdtsc() - begin));
 }
 
 int main(int argc, char **argv)
@@ -130,7 +131,8 @@ int main(int argc, char **argv)
 	if (run.file < 0 || syscall(SYS_io_setup, DEPTH_MAX, &run.context) < 0) {
 		err(1, "%s", argv[1]);
 	}
-	run.buffers = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	run.buffers = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	if (run.buffers == MAP_FAILED) {
 		err(1, "a huge page");
 	}
