@@ -59,11 +59,13 @@ uint64_t vmx_get_field(const struct vcpu *vcpu, unsigned int state)
 	const struct lp *lp = lp_this();
 	struct vmx *vmx = vcpu->vmx;
 
-	if (vcpu->lp == lp) {
-		vmx->state[state] =
-			lp->current == vcpu ? vmcs_read(fields[state]) : read_beside_child(vcpu, state);
-		vmx->valid |= 1ull << state;
-	}
+	if (__builtin_expect(lp->current == vcpu, 1))
+		vmx->state[state] = vmcs_read(fields[state]);
+	else if (vcpu->lp == lp)
+		vmx->state[state] = read_beside_child(vcpu, state);
+	else
+		return vmx->state[state];
+	vmx->valid |= 1ull << state;
 	return vmx->state[state];
 }
 
@@ -96,7 +98,7 @@ void vmx_fetch_state(struct vcpu *vcpu)
 		return;
 #pragma GCC unroll 64
 	for (unsigned int state = 0; state < STATE_CR0_SHADOW; state++)
-		vmx->state[state] = vmcs_read((enum vmcs_field)fields[state]);
+		vmcs_read_to(&vmx->state[state], (enum vmcs_field)fields[state]);
 	vmx->valid = STATE_ALL;
 }
 

@@ -236,6 +236,7 @@ enum vmx_exit {
 
 /* Of the VMCS that is current on this LP (vmcs.c, or a test). */
 uint64_t vmcs_read(enum vmcs_field field);
+void vmcs_read_to(uint64_t *to, enum vmcs_field field);
 void vmcs_write(enum vmcs_field field, uint64_t value);
 
 #endif
