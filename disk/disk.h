@@ -40,21 +40,23 @@ enum disk_format { DISK_FORMAT_AUTO, DISK_FORMAT_RAW, DISK_FORMAT_VHD, DISK_FORM
 enum disk_type { DISK_FIXED, DISK_DYNAMIC, DISK_DIFFERENCING };
 
 enum disk_open_flags {
-	DISK_READ_ONLY = 1, /* else the top file is opened for writing; parents never are */
-	DISK_NO_PARENT =
-		2, /* the one file; what the parents hold reads as zeros, and writing is refused */
-	DISK_NO_LOCK = 4, /* do not refuse a file that others use; the caller answers for it */
-	DISK_DIRECT =
-		16, /* asynchronous data past the host's page cache, where memory and place are aligned */
-	DISK_STALE_PARENT =
-		8, /* open although the parent is not the one that the child was made on */
+	/* Else the top file is opened for writing; parents never are. */
+	DISK_READ_ONLY = 1,
+	/* The one file; what the parents hold reads as zeros, and writing is refused. */
+	DISK_NO_PARENT = 2,
+	/* Do not refuse a file that others use; the caller answers for it. */
+	DISK_NO_LOCK = 4,
+	/* Open although the parent is not the one that the child was made on. */
+	DISK_STALE_PARENT = 8,
+	/* Asynchronous data past the host's page cache, where memory and place are aligned. */
+	DISK_DIRECT = 16,
 };
 
 struct disk_open {
 	enum disk_format format; /* AUTO: by content, then by the name's ending */
 	unsigned flags;
-	const int
-		*fds; /* optional: the chain's open files, top first; ownership passes on success */
+	/* Optional: the chain's open files, top first; ownership passes on success. */
+	const int *fds;
 	unsigned fd_count;
 };
 
@@ -110,9 +112,8 @@ struct disk_req {
 	uint64_t length; /* READ, WRITE: the sum of iov; TRIM: what to free; FLUSH: unused */
 	const struct iovec *iov; /* READ, WRITE; entries of length 0 are allowed */
 	unsigned iov_count;
-	void (*done)(
-		struct disk_req *
-			req); /* called from disk_queue_poll, may submit; NULL: see disk_queue_next */
+	/* Called from disk_queue_poll, may submit; NULL: see disk_queue_next. */
+	void (*done)(struct disk_req *req);
 	void *user;
 	int result; /* 0 or a negative errno */
 

@@ -277,8 +277,8 @@ struct helper;
 #define DISK_LAYERS_MAX 256
 
 struct disk {
-	struct layer
-		*layers[DISK_LAYERS_MAX + 1]; /* top first; changed only with all helpers quiet */
+	/* Top first; changed only with all helpers quiet. */
+	struct layer *layers[DISK_LAYERS_MAX + 1];
 	unsigned layer_count;
 	struct layer **retired; /* left the chain online, kept until close for requests in flight */
 	unsigned retired_count;
@@ -354,8 +354,8 @@ int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, u
 int ring_sync(struct ring *ring, struct file *file, void *token);
 void ring_submit(struct ring *ring);
 void ring_watch(struct ring *ring, int fd); /* an eventfd, in place of the one before; -1: none */
-void ring_wait(
-	struct ring *ring); /* submits, waits for a completion, ring_wake or the watched eventfd */
+/* Submits, waits for a completion, ring_wake or the watched eventfd. */
+void ring_wait(struct ring *ring);
 void ring_wake(struct ring *ring); /* from any thread */
 bool ring_next(struct ring *ring, void **token, int *result);
 
