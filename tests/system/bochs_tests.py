@@ -82,13 +82,16 @@ def held(t, text):
 
 def attempts(vendor):
     """A child tries what it may not, guests mean harm; then an ordinary one; last the root tries what it may not."""
+    programs = [pair for name in ("hostile", "modes", "protect", "tpr") for pair in put(name)]
+
     def run(t):
         text = parts(on_bochs(t, vendor, f"""
-            {program("protect")} {program("tpr")} {hostile(VENDORS[vendor])}
+            {program("protect")} {program("modes")} {program("tpr")} {hostile(VENDORS[vendor])}
             echo "--- held"; ({HELD})
             echo "--- ordinary"; {linux(1)} || exit
-            echo "--- root"; {ATTEMPT} {FACTS}""", puts=[module(), *put("hostile"), *put("protect"), *put("tpr"), *guest.puts()]))
+            echo "--- root"; {ATTEMPT} {FACTS}""", puts=[module(), *programs, *guest.puts()]))
         has_neither(t, text["protect"], vendor)
+        t.has(text["modes"], "modes: P2ARU\nmodes: back\n")
         t.same("what the task priority does", re.findall(r"^tpr: (.*)", text["tpr"], re.M), TPR)
         for name, said in VENDORS[vendor].items():
             t.has(text[name], said)
