@@ -20,10 +20,9 @@ struct partition {
 struct vp {
 	int fd;
 	uint32_t index;
-	struct hv_vp_register_page
-		*page; /* NULL: the module offers none, registers go by hypercalls */
-	const struct hv_message
-		*message; /* the module's page; NULL: it offers none, messages are copied */
+	/* The module's pages. NULL: it offers none, and registers go by hypercalls, messages by copy. */
+	struct hv_vp_register_page *page;
+	const struct hv_message *message;
 	/* Of the intercept that is being answered. */
 	uint64_t rip, next_rip; /* of the instruction, and of the one after it */
 	uint64_t rax;

@@ -172,8 +172,8 @@ struct layer {
 	char parent_id[GUID_TEXT], parent_id_2[GUID_TEXT];
 
 	pthread_mutex_t lock, flush_lock;
-	atomic_bool
-		stalled;   /* a flush holds the lock for long: do not wait for it on a fast path */
+	/* A flush holds the lock for long: do not wait for it on a fast path. */
+	atomic_bool stalled;
 	atomic_int failed; /* invariant 10: the error that ended writing */
 	unsigned epoch;	   /* [L] 0 or 1 */
 	atomic_uint in_flight[2];

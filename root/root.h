@@ -43,9 +43,8 @@
 #define MAX_VPS	 256
 #define MAX_GSIS 4096
 
-#define SIGNAL_SINT                                                                                \
-	(HV_SYNIC_DOORBELL_SINT_INDEX +                                                            \
-	 1) /* event flags of connections that are bound to eventfds */
+/* Event flags of connections that are bound to eventfds. */
+#define SIGNAL_SINT (HV_SYNIC_DOORBELL_SINT_INDEX + 1)
 
 /* Two pages in the direct map, for one hypercall at a time. */
 struct hvcall_pages {
@@ -87,9 +86,9 @@ struct vp {
 	struct hvcall_pages pages; /* [V] */
 	struct dispatch *dispatch; /* [V] */
 	bool intercepted;	   /* [V] the hypervisor waits for the answer to an intercept */
-	struct hv_message
-		*intercept; /* [I] state pages, in memory of ours that the hypervisor overlays */
-	struct hv_vp_register_page *registers; /* [I] */
+	/* [I] State pages, in memory of ours that the hypervisor overlays. */
+	struct hv_message *intercept;
+	struct hv_vp_register_page *registers;
 	bool kicked;		/* set by the interrupt handler, taken back by the runner */
 	wait_queue_head_t wait; /* the runner of a blocked VP */
 };

@@ -21,8 +21,8 @@ struct guest_leaf {
 /* The machine, set before guest_create() and free to change after. */
 struct guest_machine {
 	uint64_t tsc;
-	struct guest_leaf
-		leaves[GUEST_CPUID_LEAVES]; /* the first that fits answers; zeros end the list */
+	/* The first that fits answers; zeros end the list. */
+	struct guest_leaf leaves[GUEST_CPUID_LEAVES];
 	uint64_t cr4, xcr0;
 	uint32_t pages_left; /* plat_page_alloc() gives this many more */
 	hv_status_t overlay_status;
