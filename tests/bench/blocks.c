@@ -109,11 +109,16 @@ static void one_by_one(struct run *run, const struct pattern *pattern, unsigned 
 	}
 }
 
+static void carry_out(struct run *run, const struct pattern *pattern, unsigned count)
+{
+	(pattern->depth > 1 ? many : one_by_one)(run, pattern, count);
+}
+
 static void measure(struct run *run, const struct pattern *pattern, unsigned count)
 {
 	uint64_t begin = __rdtsc();
 
-	(pattern->depth > 1 ? many : one_by_one)(run, pattern, count);
+	carry_out(run, pattern, count);
 	printf("blocks: %s %u %llu\n", pattern->name, count,
 	       (unsigned long long)(__rdtsc() - begin));
 }
@@ -139,6 +144,7 @@ int main(int argc, char **argv)
 	memset(run.buffers, 0x5a, MIB);
 	one_by_one(&run, &fill, (unsigned)(run.region / MIB));
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		carry_out(&run, &patterns[i], patterns[i].count); /* what the one before left to do */
 		measure(&run, &patterns[i], patterns[i].count);
 		measure(&run, &patterns[i], patterns[i].count * 3);
 	}
