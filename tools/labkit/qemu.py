@@ -1,6 +1,7 @@
 """QEMU as the machine: its command line, and what its monitor says."""
 import json
 import os
+import re
 import socket
 
 from . import emulator
@@ -17,7 +18,7 @@ class Qemu(Machine):
         super().__init__(options)
         self.listeners = {name: self.listen(name) for name in ("port", "com2", "qmp")}
         self.qmp_buffer = b""
-        self.registers = ""
+        self.answer = ""
 
     def listen(self, name):
         listener = socket.socket(socket.AF_UNIX)
@@ -71,24 +72,31 @@ class Qemu(Machine):
             if message.get("event") == "SHUTDOWN":
                 self.reason = message["data"].get("reason")
             if isinstance(message.get("return"), str):
-                self.registers = message["return"]
+                self.answer = message["return"]
 
-    def ask_registers(self):
-        """Where the processors are, for the report on a machine that hangs."""
-        self.registers = ""
+    def ask(self, command):
+        """The lines that the monitor answers; none when it does not."""
+        self.answer = ""
         stream = self.streams["qmp"]
         stream.settimeout(5)
-        self.qmp_send("human-monitor-command", **{"command-line": "info registers -a"})
+        self.qmp_send("human-monitor-command", **{"command-line": command})
         try:
-            while not self.registers:
+            while not self.answer:
                 data = stream.recv(65536)
                 if not data:
                     break
                 self.feed("qmp", data)
         except OSError:
             pass
-        wanted = ("CPU#", "RIP=", "EIP=", "CR0=")
-        return [line for line in self.registers.splitlines() if line.startswith(wanted)]
+        return self.answer.splitlines()
+
+    def ask_registers(self):
+        """Where the processors are and which interrupts wait for them, for the report on a machine that hangs."""
+        lines = [line for line in self.ask("info registers -a") if line.startswith(("CPU#", "RIP=", "EIP=", "CR0="))]
+        for lp in range(self.options.lps):
+            lines += [line.strip() for line in self.ask(f"info lapic {lp}")
+                      if re.match(r"dumping|LVTT|Timer|ICR\s|ISR|IRR|APR|\s+(ISR|IRR)", line)]
+        return lines
 
     def complaints(self):
         """What the emulator said, without what it says of every machine with a processor model of AMD's."""
