@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(TOP, "tools"))
 from labkit import bochs  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
-from labkit.mend import store_before_call, with_lock  # noqa: E402
+from labkit.mend import clear_with_lock, store_before_call, with_lock  # noqa: E402
 from labkit.mend_bochs import calls, commit, detour  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
@@ -85,6 +85,13 @@ class TestMend(unittest.TestCase):
         self.assertEqual(with_lock(b"\x41" + store), (0, locked[:1] + b"\x41" + locked[1:]))
         self.assertIsNone(with_lock(store + store))
         self.assertIsNone(with_lock(bytes.fromhex("818b10d5ffff00020000")))
+
+    def test_lock_of_ignne(self):
+        clear = bytes.fromhex("81a0742c00007fffffff")                # andl $~0x80,0x2c74(%rax)
+        locked = bytes.fromhex("f080a0742c00007f6690")               # lock andb $0x7f,0x2c74(%rax), and a NOP
+        self.assertEqual(clear_with_lock(self.OTHER + clear), (len(self.OTHER), locked))
+        self.assertIsNone(clear_with_lock(clear + clear))
+        self.assertIsNone(clear_with_lock(self.OTHER))
 
 
 class TestMendBochs(unittest.TestCase):

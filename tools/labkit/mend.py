@@ -7,6 +7,10 @@ whatever IF says. The repair takes out the one store.
 
 VMRUN with V_IRQ sets a bit in the word of the interrupts that wait for the processor, without the lock under which all others
 change it, and not atomically: an interrupt that arrives in that moment is lost. The repair makes it one atomic access.
+
+Every load of the FPU's state, on any processor, clears a flag of the first processor (IGNNE), not atomically, in the word that
+has GIF and the mode of nested paging as well: what VMRUN or an exit changes there in that moment is undone. The repair makes this
+one atomic access too, of the byte that has the flag.
 """
 import os
 import re
@@ -17,7 +21,9 @@ from .kernels import run, say
 NOPS = {6: b"\x66\x0f\x1f\x44\x00\x00", 7: b"\x0f\x1f\x80\x00\x00\x00\x00"}
 # mov %reg,disp32(%base) with a negative displacement: the processor's common state lies before its registers.
 STORE = re.compile(rb"(?:[\x44\x45]?)\x89[\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x9d-\xa3\xa5-\xab\xad-\xb3\xb5-\xbb\xbd-\xbf]..\xff\xff", re.S)
-# orl $0x100,disp32(%base) likewise
+# andl $~0x80,disp32(%rax)
+CLEAR_IGNNE = re.compile(rb"\x81\xa0(....)\x7f\xff\xff\xff", re.S)
+# orl $0x100,disp32(%base), the displacement negative
 SET_VIRQ = re.compile(rb"(\x41?)\x81([\x88-\x8b\x8d-\x8f])(..\xff\xff)\x00\x01\x00\x00", re.S)
 REACH = 64                       # bytes before the call in which the store is looked for
 
@@ -82,18 +88,32 @@ def with_lock(code):
     return found[0].start(), b"\xf0" + rex + b"\x80" + modrm + second + b"\x01" + b"\x66\x90"
 
 
+def clear_with_lock(code):
+    """(offset, new bytes) that clear IGNNE atomically, or None."""
+    found = list(CLEAR_IGNNE.finditer(code))
+    return (found[0].start(), b"\xf0\x80\xa0" + found[0][1] + b"\x7f\x66\x90") if len(found) == 1 else None
+
+
 def mend(path):
     """Write the repaired program in place of the one at path. One that is not as expected stays as it is."""
-    places = symbols(path, ("helper_vmrun", "do_interrupt_x86_hardirq"))
+    places = symbols(path, ("helper_vmrun", "do_interrupt_x86_hardirq", "cpu_clear_ignne"))
     with open(path, "rb") as file:
         program = bytearray(file.read())
-    if len(places) == 2:
-        address, size = places["helper_vmrun"]
-        start = address - text_shift(path)
-        code = bytes(program[start:start + size])
-        changes = without_store(code, address, places["do_interrupt_x86_hardirq"][0]), with_lock(code)
-        if all(changes):
-            replace(path, program, [(start + at, new) for at, new in changes])
+    if len(places) == 3:
+        shift = text_shift(path)
+        code = {name: bytes(program[address - shift:address - shift + size]) for name, (address, size) in places.items()}
+        vmrun = places["helper_vmrun"][0]
+        changes = [("helper_vmrun", without_store(code["helper_vmrun"], vmrun, places["do_interrupt_x86_hardirq"][0])),
+                   ("helper_vmrun", with_lock(code["helper_vmrun"])),
+                   ("cpu_clear_ignne", clear_with_lock(code["cpu_clear_ignne"]))]
+        if all(change for _, change in changes):
+            for name, (at, new) in changes:
+                start = places[name][0] - shift + at
+                program[start:start + len(new)] = new
+            with open(path + ".new", "wb") as file:
+                file.write(program)
+            os.chmod(path + ".new", 0o755)
+            os.rename(path + ".new", path)
             return True
-    say("this QEMU differs from the one that the lab knows how to repair: an interrupt may come twice or never (docs/emulators.md)")
+    say("this QEMU differs from the one that the lab knows how to repair: it may hang (docs/emulators.md)")
     return False
