@@ -11,8 +11,8 @@ sys.path.insert(0, os.path.join(TOP, "tools"))
 from labkit import bochs  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
-from labkit.mend import clear_with_lock, store_before_call, with_lock  # noqa: E402
-from labkit.mend_bochs import calls, commit, detour  # noqa: E402
+from labkit.mend import calls, clear_with_lock, store_before_call, with_lock  # noqa: E402
+from labkit.mend_bochs import commit, detour  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
 

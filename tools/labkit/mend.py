@@ -18,6 +18,7 @@ import struct
 
 from .kernels import run, say
 
+VMRUN, DELIVER, CLEAR = "helper_vmrun", "do_interrupt_x86_hardirq", "cpu_clear_ignne"
 NOPS = {6: b"\x66\x0f\x1f\x44\x00\x00", 7: b"\x0f\x1f\x80\x00\x00\x00\x00"}
 # mov %reg,disp32(%base) with a negative displacement: the processor's common state lies before its registers.
 STORE = re.compile(rb"(?:[\x44\x45]?)\x89[\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x9d-\xa3\xa5-\xab\xad-\xb3\xb5-\xbb\xbd-\xbf]..\xff\xff", re.S)
@@ -45,12 +46,6 @@ def text_segment(path):
     return int(words[1], 16), int(words[2], 16), int(words[4], 16)
 
 
-def text_shift(path):
-    """Address less offset in the file, of the executable part."""
-    offset, address, _ = text_segment(path)
-    return address - offset
-
-
 def replace(path, program, changes):
     """Write the program (a bytearray) in place of the one at path, with the changes: (offset in the file, new bytes)."""
     for at, new in changes:
@@ -61,14 +56,22 @@ def replace(path, program, changes):
     os.rename(path + ".new", path)
 
 
+def calls(code, address, target):
+    """Offsets of the calls of target in code that is at address."""
+    return [i for i in range(len(code) - 4)
+            if code[i] == 0xe8 and address + i + 5 + struct.unpack_from("<i", code, i + 1)[0] == target]
+
+
+def only(pattern, code):
+    """The one match of pattern in code; None: there is none, or there are more."""
+    found = list(pattern.finditer(code))
+    return found[0] if len(found) == 1 else None
+
+
 def store_before_call(code, address, target):
     """(offset, length) of the store that comes just before the only call of target, or None."""
-    calls = [i for i in range(len(code) - 4) if code[i] == 0xe8
-             and address + i + 5 + struct.unpack_from("<i", code, i + 1)[0] == target]
-    if len(calls) != 1:
-        return None
-    first = max(0, calls[0] - REACH)
-    stores = list(STORE.finditer(code, first, calls[0]))
+    called = calls(code, address, target)
+    stores = list(STORE.finditer(code, max(0, called[0] - REACH), called[0])) if len(called) == 1 else []
     return (stores[-1].start(), len(stores[-1][0])) if stores else None
 
 
@@ -80,40 +83,33 @@ def without_store(code, address, target):
 
 def with_lock(code):
     """(offset, new bytes) that set the bit of V_IRQ atomically, as one in the second byte of the word, or None."""
-    found = list(SET_VIRQ.finditer(code))
-    if len(found) != 1:
+    found = only(SET_VIRQ, code)
+    if not found:
         return None
-    rex, modrm, displacement = found[0].groups()
+    rex, modrm, displacement = found.groups()
     second = struct.pack("<i", struct.unpack("<i", displacement)[0] + 1)
-    return found[0].start(), b"\xf0" + rex + b"\x80" + modrm + second + b"\x01" + b"\x66\x90"
+    return found.start(), b"\xf0" + rex + b"\x80" + modrm + second + b"\x01" + b"\x66\x90"
 
 
 def clear_with_lock(code):
     """(offset, new bytes) that clear IGNNE atomically, or None."""
-    found = list(CLEAR_IGNNE.finditer(code))
-    return (found[0].start(), b"\xf0\x80\xa0" + found[0][1] + b"\x7f\x66\x90") if len(found) == 1 else None
+    found = only(CLEAR_IGNNE, code)
+    return (found.start(), b"\xf0\x80\xa0" + found[1] + b"\x7f\x66\x90") if found else None
 
 
 def mend(path):
     """Write the repaired program in place of the one at path. One that is not as expected stays as it is."""
-    places = symbols(path, ("helper_vmrun", "do_interrupt_x86_hardirq", "cpu_clear_ignne"))
+    places = symbols(path, (VMRUN, DELIVER, CLEAR))
     with open(path, "rb") as file:
         program = bytearray(file.read())
     if len(places) == 3:
-        shift = text_shift(path)
-        code = {name: bytes(program[address - shift:address - shift + size]) for name, (address, size) in places.items()}
-        vmrun = places["helper_vmrun"][0]
-        changes = [("helper_vmrun", without_store(code["helper_vmrun"], vmrun, places["do_interrupt_x86_hardirq"][0])),
-                   ("helper_vmrun", with_lock(code["helper_vmrun"])),
-                   ("cpu_clear_ignne", clear_with_lock(code["cpu_clear_ignne"]))]
+        offset, address, _ = text_segment(path)
+        start = {name: place - address + offset for name, (place, _) in places.items()}
+        code = {name: bytes(program[start[name]:start[name] + size]) for name, (_, size) in places.items()}
+        changes = ((VMRUN, without_store(code[VMRUN], places[VMRUN][0], places[DELIVER][0])),
+                   (VMRUN, with_lock(code[VMRUN])), (CLEAR, clear_with_lock(code[CLEAR])))
         if all(change for _, change in changes):
-            for name, (at, new) in changes:
-                start = places[name][0] - shift + at
-                program[start:start + len(new)] = new
-            with open(path + ".new", "wb") as file:
-                file.write(program)
-            os.chmod(path + ".new", 0o755)
-            os.rename(path + ".new", path)
+            replace(path, program, [(start[name] + at, new) for name, (at, new) in changes])
             return True
     say("this QEMU differs from the one that the lab knows how to repair: it may hang (docs/emulators.md)")
     return False

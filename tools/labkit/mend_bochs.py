@@ -9,7 +9,7 @@ import re
 import struct
 
 from .kernels import say
-from .mend import replace, symbols, text_segment
+from .mend import calls, only, replace, symbols, text_segment
 
 LOOP, ALL, TURN = "_ZN8BX_CPU_C8cpu_loopEv", "_Z19bx_begin_simulationiPPc", "_ZN8BX_CPU_C13cpu_run_traceEv"
 # What the loop for one processor does: mov RIP(%rdx),%rax; a comparison; movb $0,speculative_rsp(%rdx); mov %rax,prev_rip(%rdx).
@@ -18,17 +18,11 @@ COMMIT = re.compile(rb"\x48\x8b\x82(.{4})\x80\xba.{4}\x00\xc6\x82(.{4})\x00\x48\
 
 def commit(loop):
     """The same for the processor that %rdi names, by the code of that loop; None: it is another."""
-    found = COMMIT.findall(loop)
-    if len(found) != 1:
+    found = only(COMMIT, loop)
+    if not found:
         return None
-    rip, speculative, previous = found[0]
+    rip, speculative, previous = found.groups()
     return b"\x48\x8b\x87" + rip + b"\x48\x89\x87" + previous + b"\xc6\x87" + speculative + b"\x00"
-
-
-def calls(code, address, target):
-    """Offsets of the calls of target in code that is at address."""
-    return [i for i in range(len(code) - 4)
-            if code[i] == 0xe8 and address + i + 5 + struct.unpack_from("<i", code, i + 1)[0] == target]
 
 
 def detour(new, place, turn):
