@@ -25,7 +25,7 @@ struct vp;
 /* What is below, and what to do when it is not there. */
 enum backend_lack {
 	BACKEND_LACK_HYPERVISOR, /* none below that lets this system have child partitions */
-	BACKEND_LACK_MODULE,	 /* the device node is not there */
+	BACKEND_LACK_MODULE,     /* the device node is not there */
 	BACKEND_LACK_PERMISSION,
 	BACKEND_LACK_OTHER, /* see errno */
 };
@@ -115,7 +115,7 @@ enum vp_segment_name {
 	VP_SEGMENT_COUNT,
 };
 
-#define VP_SEGMENT_LONG	   0x2000 /* L of a code segment */
+#define VP_SEGMENT_LONG    0x2000 /* L of a code segment */
 #define VP_SEGMENT_DEFAULT 0x4000 /* D or B */
 
 struct vp_segment {
@@ -148,17 +148,17 @@ struct vp_boot_state {
 };
 
 enum vp_exit_kind {
-	VP_EXIT_NONE,	     /* interrupted by a signal, or nothing to do: run it again */
-	VP_EXIT_PORT,	     /* an IN or OUT of one item */
+	VP_EXIT_NONE,        /* interrupted by a signal, or nothing to do: run it again */
+	VP_EXIT_PORT,        /* an IN or OUT of one item */
 	VP_EXIT_INSTRUCTION, /* memory where there is none, or an INS or OUTS: the instruction is to
 				be emulated */
-	VP_EXIT_MSR,	     /* an MSR that the hypervisor leaves to us */
-	VP_EXIT_CRASH,	     /* the guest says that it has crashed; it goes on, if it likes */
-	VP_EXIT_CPUID,	     /* a leaf that the hypervisor leaves to us */
+	VP_EXIT_MSR,         /* an MSR that the hypervisor leaves to us */
+	VP_EXIT_CRASH,       /* the guest says that it has crashed; it goes on, if it likes */
+	VP_EXIT_CPUID,       /* a leaf that the hypervisor leaves to us */
 	VP_EXIT_HYPERCALL,   /* HvPostMessage or HvSignalEvent on a connection that only we know */
-	VP_EXIT_EOI,	     /* the local APIC ended a level-triggered interrupt */
-	VP_EXIT_WINDOW,	     /* the interrupt window that vp_request_window() asked for is open */
-	VP_EXIT_HALT,	     /* halted for ever: HLT without a hypervisor that wakes it */
+	VP_EXIT_EOI,         /* the local APIC ended a level-triggered interrupt */
+	VP_EXIT_WINDOW,      /* the interrupt window that vp_request_window() asked for is open */
+	VP_EXIT_HALT,        /* halted for ever: HLT without a hypervisor that wakes it */
 	VP_EXIT_TRIPLE_FAULT,
 	VP_EXIT_INVALID_STATE, /* the VP's registers are no state that a processor can be in */
 	VP_EXIT_UNKNOWN,       /* `code` is the home's number for it */
@@ -187,7 +187,7 @@ struct vp_exit {
 		struct {
 			uint32_t number;
 			bool write;
-			bool fault;	/* out: #GP instead */
+			bool fault;     /* out: #GP instead */
 			uint64_t value; /* in for WRMSR, out for RDMSR */
 		} msr;
 		bool crash_text; /* parameters 3 and 4 are a text's address and length */

@@ -283,7 +283,8 @@ int vp_run(struct vp *vp, struct vp_exit *exit)
 		return rc;
 	}
 	/* A module that knows no message without an address fails after the VP has stopped: it is in the page all the same. */
-	if (ioctl(vp->fd, MSHV_RUN_VP, by_page ? NULL : &copy) < 0 && !(by_page && errno == EFAULT)) {
+	if (ioctl(vp->fd, MSHV_RUN_VP, by_page ? NULL : &copy) < 0 &&
+	    !(by_page && errno == EFAULT)) {
 		exit->kind = VP_EXIT_NONE;
 		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
 	}

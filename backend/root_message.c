@@ -183,7 +183,7 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	struct hv_register_assoc registers[6] = {0};
 	size_t count = 0;
 	unsigned int i;
-	int rc;
+	int ret;
 
 	if (registers_by_page(vp)) {
 		for (i = 0; mask != 0 && i < 4; i++) {
@@ -209,8 +209,8 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	if (vp->shadow) {
 		registers[count++].name = HV_REGISTER_INTERRUPT_STATE;
 	}
-	rc = count != 0 ? root_set_registers(vp, registers, count) : 0;
-	return rc == 0 && vp->trace ? vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : rc;
+	ret = count != 0 ? root_set_registers(vp, registers, count) : 0;
+	return ret == 0 && vp->trace ? vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : ret;
 }
 
 static int answer_port(struct vp *vp, const struct vp_exit *exit)

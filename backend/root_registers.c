@@ -92,11 +92,11 @@ static void load_from_page(const struct hv_vp_register_page *page, struct vp_reg
 static int load_by_calls(struct vp *vp, struct vp_registers *registers)
 {
 	union hv_register_value values[ARRAY_COUNT(load_names)], *value = values;
-	int rc = root_get_registers(vp, load_names, values, ARRAY_COUNT(load_names));
+	int ret = root_get_registers(vp, load_names, values, ARRAY_COUNT(load_names));
 	unsigned int i;
 
-	if (rc != 0) {
-		return rc;
+	if (ret != 0) {
+		return ret;
 	}
 	for (i = 0; i < VP_GPR_COUNT; i++) {
 		registers->gpr[i] = (value++)->reg64;
@@ -150,7 +150,7 @@ static int store_by_calls(struct vp *vp, const struct vp_registers *registers)
 
 int vp_store(struct vp *vp, const struct vp_registers *registers)
 {
-	int rc = 0;
+	int ret = 0;
 
 	if (registers_by_page(vp)) {
 		memcpy(vp->page->gp_registers, registers->gpr, sizeof(registers->gpr));
@@ -160,21 +160,21 @@ int vp_store(struct vp *vp, const struct vp_registers *registers)
 				   1u << HV_X64_REGISTER_CLASS_IP |
 				   1u << HV_X64_REGISTER_CLASS_FLAGS;
 	} else {
-		rc = store_by_calls(vp, registers);
+		ret = store_by_calls(vp, registers);
 	}
-	return rc != 0 ? rc : lift_shadow(vp, registers->rip);
+	return ret != 0 ? ret : lift_shadow(vp, registers->rip);
 }
 
 int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
 {
 	uint32_t name = HV_X64_REGISTER_XMM0 + index;
 	union hv_register_value reg;
-	int rc = root_get_registers(vp, &name, &reg, 1);
+	int ret = root_get_registers(vp, &name, &reg, 1);
 
-	if (rc == 0) {
+	if (ret == 0) {
 		memcpy(value, &reg, 16);
 	}
-	return rc;
+	return ret;
 }
 
 int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
@@ -188,7 +188,7 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 /* Error code bits of a page fault */
 #define PF_PRESENT  0x01u
 #define PF_WRITE    0x02u
-#define PF_USER	    0x04u
+#define PF_USER     0x04u
 #define PF_RESERVED 0x08u
 #define PF_FETCH    0x10u
 
@@ -230,11 +230,11 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 		.gva_page = gva >> HV_HYP_PAGE_SHIFT,
 	};
 	struct hv_output_translate_virtual_address output = {0};
-	int rc = root_call(vp->fd, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof(input), &output,
-			   sizeof(output), 0, NULL);
+	int ret = root_call(vp->fd, HVCALL_TRANSLATE_VIRTUAL_ADDRESS, &input, sizeof(input),
+			    &output, sizeof(output), 0, NULL);
 
-	if (rc != 0) {
-		return rc;
+	if (ret != 0) {
+		return ret;
 	}
 	*gpa = output.gpa_page << HV_HYP_PAGE_SHIFT | (gva & (HV_HYP_PAGE_SIZE - 1));
 	switch (output.translation_result.result_code) {
@@ -284,16 +284,16 @@ int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
 {
 	union hv_register_value values[VP_CRASH_PARAMETERS];
 	uint32_t names[VP_CRASH_PARAMETERS];
-	int rc;
+	int ret;
 
 	for (unsigned int i = 0; i < VP_CRASH_PARAMETERS; i++) {
 		names[i] = HV_REGISTER_GUEST_CRASH_P0 + i;
 	}
-	rc = root_get_registers(vp, names, values, VP_CRASH_PARAMETERS);
-	for (unsigned int i = 0; rc == 0 && i < VP_CRASH_PARAMETERS; i++) {
+	ret = root_get_registers(vp, names, values, VP_CRASH_PARAMETERS);
+	for (unsigned int i = 0; ret == 0 && i < VP_CRASH_PARAMETERS; i++) {
 		parameters[i] = values[i].reg64;
 	}
-	return rc;
+	return ret;
 }
 
 int vp_request_window(struct vp *vp, bool wanted)
@@ -342,7 +342,7 @@ int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
 	};
 	struct hv_register_assoc more[VP_GPR_COUNT + VP_SEGMENT_COUNT] = {0};
 	unsigned int i;
-	int rc;
+	int ret;
 
 	for (i = 0; i < VP_GPR_COUNT; i++) {
 		more[i].name = HV_X64_REGISTER_RAX + i;
@@ -352,11 +352,11 @@ int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
 		more[VP_GPR_COUNT + i].name = HV_X64_REGISTER_ES + i;
 		more[VP_GPR_COUNT + i].value.segment = to_hv_segment(&r->segments[i]);
 	}
-	rc = root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
-	return rc != 0 ? rc : root_set_registers(vp, more, ARRAY_COUNT(more));
+	ret = root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
+	return ret != 0 ? ret : root_set_registers(vp, more, ARRAY_COUNT(more));
 }
 
-#define LVT_NMI	   0x400u
+#define LVT_NMI    0x400u
 #define LVT_EXTINT 0x700u
 #define SVR_ENABLE 0x100u /* without it the pins are masked */
 

@@ -14,17 +14,17 @@
 #define REG_GPE_STATUS 0xc
 #define REG_GPE_ENABLE 0xe
 
-#define STATUS_TIMER	    0x0001
-#define STATUS_GLOBAL	    0x0020
+#define STATUS_TIMER        0x0001
+#define STATUS_GLOBAL       0x0020
 #define STATUS_POWER_BUTTON 0x0100
-#define STATUS_RTC	    0x0400 /* enabled by some; the clock's interrupt comes by its own line */
-#define STATUS_WAKE	    0x8000
-#define STATUS_ALL	    (STATUS_TIMER | STATUS_GLOBAL | STATUS_POWER_BUTTON | STATUS_WAKE)
-#define ENABLE_ALL	    (STATUS_TIMER | STATUS_GLOBAL | STATUS_POWER_BUTTON | STATUS_RTC)
+#define STATUS_RTC          0x0400 /* enabled by some; the clock's interrupt comes by its own line */
+#define STATUS_WAKE         0x8000
+#define STATUS_ALL          (STATUS_TIMER | STATUS_GLOBAL | STATUS_POWER_BUTTON | STATUS_WAKE)
+#define ENABLE_ALL          (STATUS_TIMER | STATUS_GLOBAL | STATUS_POWER_BUTTON | STATUS_RTC)
 
-#define CONTROL_SCI_EN	   0x0001
+#define CONTROL_SCI_EN     0x0001
 #define CONTROL_SLEEP_TYPE 0x1c00
-#define CONTROL_SLEEP	   0x2000
+#define CONTROL_SLEEP      0x2000
 
 #define TIMER_HZ      3579545ull
 #define TIMER_TOGGLE  (1ull << 31) /* ticks between two changes of the top bit of a 32-bit timer */

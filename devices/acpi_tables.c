@@ -76,13 +76,13 @@ struct fadt {
 static_assert(sizeof(struct fadt) == 244, "ACPI 2.0 to 4.0, FADT");
 
 #define BOOT_LEGACY_DEVICES 0x0001
-#define BOOT_NO_VGA	    0x0004
+#define BOOT_NO_VGA         0x0004
 
-#define FLAG_WBINVD	  (1u << 0)
-#define FLAG_PROC_C1	  (1u << 2)
+#define FLAG_WBINVD       (1u << 0)
+#define FLAG_PROC_C1      (1u << 2)
 #define FLAG_SLEEP_BUTTON (1u << 5) /* no fixed sleep button */
-#define FLAG_TIMER_32	  (1u << 8)
-#define FLAG_RESET	  (1u << 10)
+#define FLAG_TIMER_32     (1u << 8)
+#define FLAG_RESET        (1u << 10)
 
 struct facs {
 	char signature[4];

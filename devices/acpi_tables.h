@@ -7,7 +7,7 @@
 
 /* Where they lie in guest memory: where a PC's firmware keeps them, so that a system that searches
  * finds them too. */
-#define ACPI_TABLES_GPA	   0xe0000ull
+#define ACPI_TABLES_GPA    0xe0000ull
 #define ACPI_TABLES_LENGTH 0x10000ull
 
 /* The largest number of processors that the tables can name by 8-bit APIC ids. */

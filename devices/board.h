@@ -16,8 +16,8 @@
 #include "devices/parts.h"
 
 #define BOARD_IOAPIC_BASE 0xfec00000ull
-#define BOARD_COM1_PORT	  0x3f8
-#define BOARD_COM1_LINE	  4
+#define BOARD_COM1_PORT   0x3f8
+#define BOARD_COM1_LINE   4
 
 struct board {
 	pthread_mutex_t lock; /* of everything below but buses and claims, which do not change */

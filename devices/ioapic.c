@@ -11,23 +11,23 @@
 #define REG_SELECT 0x00
 #define REG_WINDOW 0x10
 
-#define INDEX_ID	  0x00
-#define INDEX_VERSION	  0x01
+#define INDEX_ID          0x00
+#define INDEX_VERSION     0x01
 #define INDEX_ARBITRATION 0x02
-#define INDEX_TABLE	  0x10
+#define INDEX_TABLE       0x10
 
 #define VERSION (0x11u | (IOAPIC_PINS - 1) << 16)
 
-#define ENTRY_VECTOR	 0xffull
-#define ENTRY_MODE(e)	 (((e) >> 8) & 7)
-#define ENTRY_LOGICAL	 (1ull << 11)
+#define ENTRY_VECTOR     0xffull
+#define ENTRY_MODE(e)    (((e) >> 8) & 7)
+#define ENTRY_LOGICAL    (1ull << 11)
 #define ENTRY_REMOTE_IRR (1ull << 14)
-#define ENTRY_LEVEL	 (1ull << 15)
-#define ENTRY_MASKED	 (1ull << 16)
-#define ENTRY_DEST(e)	 ((uint32_t)((e) >> 56))
+#define ENTRY_LEVEL      (1ull << 15)
+#define ENTRY_MASKED     (1ull << 16)
+#define ENTRY_DEST(e)    ((uint32_t)((e) >> 56))
 /* Bits 55:49 carry destination bits 14:8 where the guest was told that it may use them. */
 #define ENTRY_DEST_EXT(e) ((uint32_t)((e) >> 49) & 0x7f)
-#define ENTRY_WRITABLE	  0xfffe00000001afffull
+#define ENTRY_WRITABLE    0xfffe00000001afffull
 
 static void send(struct ioapic *ioapic, uint64_t entry)
 {

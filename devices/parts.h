@@ -20,9 +20,9 @@
 struct pic_chip {
 	uint8_t lines, last_lines; /* inputs: now, and when edges were last looked for */
 	uint8_t irr, imr, isr;
-	uint8_t elcr;	   /* 1: level */
-	uint8_t base;	   /* vector of input 0 */
-	uint8_t lowest;	   /* input with the lowest priority */
+	uint8_t elcr;      /* 1: level */
+	uint8_t base;      /* vector of input 0 */
+	uint8_t lowest;    /* input with the lowest priority */
 	uint8_t init_step; /* ICW that is awaited: 2 to 4, 0 for none */
 	bool need_icw4, auto_eoi, rotate_auto_eoi, special_mask, special_nested;
 	bool read_isr, poll;
@@ -31,7 +31,7 @@ struct pic_chip {
 struct pic {
 	struct host *host;
 	struct pic_chip chips[2]; /* master, slave on its input 2 */
-	bool output;		  /* INTR */
+	bool output;              /* INTR */
 };
 
 extern const struct device_class pic_master_class, pic_slave_class, pic_elcr_class;
@@ -85,8 +85,8 @@ void irq_set(struct irq_source *source, bool level);
 /* ---- pit.c: i8254, and the part of port 0x61 that belongs to it ---- */
 
 struct pit_channel {
-	uint64_t start;	 /* when counting began */
-	uint64_t held;	 /* how long it had counted when its gate fell, in ns */
+	uint64_t start;  /* when counting began */
+	uint64_t held;   /* how long it had counted when its gate fell, in ns */
 	uint32_t reload; /* 1 to 65536 */
 	uint16_t latch;
 	uint8_t mode, access; /* access: 1 low byte, 2 high byte, 3 both */
@@ -117,10 +117,10 @@ struct rtc {
 	struct irq_source irq;
 	uint8_t index;
 	uint8_t ram[128];
-	int64_t offset;		/* the guest's clock minus host_wall_time(), in ns */
-	int64_t last_second;	/* the guest's second up to which updates were accounted */
+	int64_t offset;         /* the guest's clock minus host_wall_time(), in ns */
+	int64_t last_second;    /* the guest's second up to which updates were accounted */
 	uint64_t next_periodic; /* HOST_NEVER: off */
-	uint64_t next_update;	/* when the second ends, if an interrupt may come of it */
+	uint64_t next_update;   /* when the second ends, if an interrupt may come of it */
 };
 
 extern const struct device_class rtc_class;
@@ -143,7 +143,7 @@ struct uart {
 	uint8_t ier, fcr, lcr, mcr, lsr, msr, scr;
 	uint8_t divisor_low, divisor_high;
 	bool thre_pending; /* "transmitter empty" was not reported by the IIR yet */
-	bool rx_aged;	   /* bytes below the FIFO's trigger level waited long enough */
+	bool rx_aged;      /* bytes below the FIFO's trigger level waited long enough */
 	uint64_t rx_age_at;
 };
 

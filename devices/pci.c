@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define ADDRESS_ENABLE	 0x80000000u
+#define ADDRESS_ENABLE   0x80000000u
 #define ADDRESS_WRITABLE 0x80fffffcu
 
 #define RESET_SYSTEM 0x02

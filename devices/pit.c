@@ -9,7 +9,7 @@
  */
 #include "devices/parts.h"
 
-#define PIT_HZ	      1193182ull
+#define PIT_HZ        1193182ull
 #define NS_PER_SECOND 1000000000ull
 
 #define PORT61_GATE    0x01

@@ -8,46 +8,46 @@
  */
 #include "devices/parts.h"
 
-#define NS_PER_SECOND	1000000000ll
+#define NS_PER_SECOND   1000000000ll
 #define SECONDS_PER_DAY 86400ll
 
-#define REG_SECONDS	  0
+#define REG_SECONDS       0
 #define REG_SECONDS_ALARM 1
-#define REG_MINUTES	  2
+#define REG_MINUTES       2
 #define REG_MINUTES_ALARM 3
-#define REG_HOURS	  4
-#define REG_HOURS_ALARM	  5
-#define REG_WEEKDAY	  6
-#define REG_DAY		  7
-#define REG_MONTH	  8
-#define REG_YEAR	  9
-#define REG_A		  10
-#define REG_B		  11
-#define REG_C		  12
-#define REG_D		  13
-#define REG_CENTURY	  0x32
+#define REG_HOURS         4
+#define REG_HOURS_ALARM   5
+#define REG_WEEKDAY       6
+#define REG_DAY           7
+#define REG_MONTH         8
+#define REG_YEAR          9
+#define REG_A             10
+#define REG_B             11
+#define REG_C             12
+#define REG_D             13
+#define REG_CENTURY       0x32
 
 #define A_UPDATE_IN_PROGRESS 0x80
-#define A_RATE		     0x0f
-#define A_DIVIDER	     0x70
-#define A_DIVIDER_RUNS	     0x20
+#define A_RATE               0x0f
+#define A_DIVIDER            0x70
+#define A_DIVIDER_RUNS       0x20
 
-#define B_SET	   0x80
+#define B_SET      0x80
 #define B_PERIODIC 0x40
-#define B_ALARM	   0x20
+#define B_ALARM    0x20
 #define B_UPDATE   0x10
 #define B_BINARY   0x04
 #define B_24_HOURS 0x02
 
 #define C_REQUEST  0x80
 #define C_PERIODIC 0x40
-#define C_ALARM	   0x20
+#define C_ALARM    0x20
 #define C_UPDATE   0x10
 
 #define D_VALID 0x80
 
-#define HOUR_PM	  0x80
-#define ALARM_ANY 0xc0	 /* an alarm byte with both top bits set matches everything */
+#define HOUR_PM   0x80
+#define ALARM_ANY 0xc0   /* an alarm byte with both top bits set matches everything */
 #define UPDATE_NS 244000 /* how long before the second UIP rises */
 
 static uint8_t encode(const struct rtc *rtc, int value)
@@ -93,7 +93,7 @@ static int64_t seconds_of(int64_t ns)
  * here.
  */
 #define DAYS_BEFORE_1970 719468 /* since 0000-03-01 */
-#define DAYS_PER_ERA	 146097 /* 400 years */
+#define DAYS_PER_ERA     146097 /* 400 years */
 
 struct date {
 	int year, month, day, weekday; /* month and day from 1, weekday from 0, Sunday */

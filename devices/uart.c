@@ -11,13 +11,13 @@
 #include <string.h>
 
 #define REG_DATA 0 /* RBR, THR; divisor low with DLAB */
-#define REG_IER	 1 /* divisor high with DLAB */
-#define REG_IIR	 2 /* FCR when written */
-#define REG_LCR	 3
-#define REG_MCR	 4
-#define REG_LSR	 5
-#define REG_MSR	 6
-#define REG_SCR	 7
+#define REG_IER  1 /* divisor high with DLAB */
+#define REG_IIR  2 /* FCR when written */
+#define REG_LCR  3
+#define REG_MCR  4
+#define REG_LSR  5
+#define REG_MSR  6
+#define REG_SCR  7
 
 #define IER_RECEIVE  0x01
 #define IER_TRANSMIT 0x02
@@ -32,15 +32,15 @@
 #define IIR_TIMEOUT  0x0c
 #define IIR_FIFO     0xc0
 
-#define FCR_ENABLE	   0x01
+#define FCR_ENABLE         0x01
 #define FCR_CLEAR_RECEIVE  0x02
 #define FCR_CLEAR_TRANSMIT 0x04
-#define FCR_KEPT	   0xc9
+#define FCR_KEPT           0xc9
 
 #define LCR_DLAB 0x80
 
-#define MCR_DTR	 0x01
-#define MCR_RTS	 0x02
+#define MCR_DTR  0x01
+#define MCR_RTS  0x02
 #define MCR_OUT1 0x04
 #define MCR_OUT2 0x08 /* on a PC: lets the interrupt out */
 #define MCR_LOOP 0x10
@@ -51,10 +51,10 @@
 #define LSR_THRE    0x20
 #define LSR_TEMT    0x40
 
-#define MSR_CTS	  0x10
-#define MSR_DSR	  0x20
+#define MSR_CTS   0x10
+#define MSR_DSR   0x20
 #define MSR_RING  0x40
-#define MSR_DCD	  0x80
+#define MSR_DCD   0x80
 #define MSR_DELTA 0x0f
 
 /* Four characters at 115,200 baud: how long bytes below the trigger level wait. */
@@ -347,7 +347,7 @@ void uart_reset(struct uart *uart)
 	uart->host = host;
 	uart->irq = irq;
 	uart->divisor_low = 1; /* 115,200 baud */
-	uart->lcr = 3;	       /* 8 bits, no parity, 1 stop bit */
+	uart->lcr = 3;         /* 8 bits, no parity, 1 stop bit */
 	uart->msr = modem_lines(uart);
 }
 

@@ -50,21 +50,21 @@ int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t lengt
 	unsigned i;
 
 	for (i = first; i < disk->layer_count; i++) {
-		int r;
+		int ret;
 
 		*layer = disk->layers[i];
 		if (offset >= (*layer)->size) { /* a parent may be shorter than its child */
 			break;
 		}
 		length = min_u64(length, (*layer)->size - offset);
-		r = layer_lock(*layer, wait);
-		if (r) {
-			return r;
+		ret = layer_lock(*layer, wait);
+		if (ret) {
+			return ret;
 		}
-		r = (*layer)->format->map(*layer, offset, length, wait, extent);
+		ret = (*layer)->format->map(*layer, offset, length, wait, extent);
 		layer_unlock(*layer);
-		if (r || extent->kind != EXTENT_PARENT) {
-			return r;
+		if (ret || extent->kind != EXTENT_PARENT) {
+			return ret;
 		}
 		length = extent->length;
 	}
@@ -84,17 +84,17 @@ int chain_read(struct disk *disk, unsigned first, struct iovec *iov, unsigned co
 		struct layer *layer;
 		unsigned n;
 		uint64_t taken;
-		int r = chain_map(disk, first, offset, length, true, &extent, &layer);
+		int ret = chain_map(disk, first, offset, length, true, &extent, &layer);
 
-		if (r) {
-			return r;
+		if (ret) {
+			return ret;
 		}
 		taken = iov_slice(iov, count, 0, extent.length, slice, SLICE_IOVS, &n);
 		if (extent.kind == EXTENT_DATA) {
-			r = file_readv(&layer->file, slice, n, extent.file_offset);
+			ret = file_readv(&layer->file, slice, n, extent.file_offset);
 			layer_io_end(layer, &extent);
-			if (r) {
-				return r;
+			if (ret) {
+				return ret;
 			}
 		} else {
 			iov_zero(slice, n);
@@ -119,23 +119,23 @@ static int write_some(struct layer *layer, struct iovec *iov, unsigned count, ui
 	struct extent extent;
 	uint64_t taken;
 	unsigned n;
-	int r = layer->format->write_begin(layer, offset, length, true, &extent);
+	int ret = layer->format->write_begin(layer, offset, length, true, &extent);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	taken = iov_slice(iov, count, 0, extent.length, slice, SLICE_IOVS, &n);
 	if (layer->type == DISK_DIFFERENCING && taken < extent.length) {
 		taken = iov_slice(iov, count, 0, round_down(taken, layer->sector_size), slice,
 				  SLICE_IOVS, &n);
 	}
-	r = taken ? file_writev(&layer->file, slice, n, extent.file_offset) : -EINVAL;
-	if (!r) {
-		r = layer->format->write_end(layer, offset, taken, &extent);
+	ret = taken ? file_writev(&layer->file, slice, n, extent.file_offset) : -EINVAL;
+	if (!ret) {
+		ret = layer->format->write_end(layer, offset, taken, &extent);
 	}
 	layer_io_end(layer, &extent);
 	*written = taken;
-	return r;
+	return ret;
 }
 
 /*
@@ -148,11 +148,11 @@ static int write_edge(struct disk *disk, struct layer *layer, unsigned index, st
 	uint8_t sector[4096];
 	struct iovec whole = {.iov_base = sector, .iov_len = layer->sector_size};
 	unsigned i;
-	int r;
+	int ret;
 
 	pthread_mutex_lock(&disk->edge_lock);
-	r = chain_read(disk, index, &whole, 1, layer->sector_size, start);
-	if (!r) {
+	ret = chain_read(disk, index, &whole, 1, layer->sector_size, start);
+	if (!ret) {
 		uint8_t *p = sector + (offset - start);
 
 		for (i = 0; i < count && length; i++) {
@@ -163,10 +163,10 @@ static int write_edge(struct disk *disk, struct layer *layer, unsigned index, st
 			length -= n;
 		}
 		whole = (struct iovec){.iov_base = sector, .iov_len = layer->sector_size};
-		r = write_some(layer, &whole, 1, layer->sector_size, start, &written);
+		ret = write_some(layer, &whole, 1, layer->sector_size, start, &written);
 	}
 	pthread_mutex_unlock(&disk->edge_lock);
-	return r;
+	return ret;
 }
 
 int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov,
@@ -177,18 +177,18 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 
 	while (length) {
 		uint64_t in_sector = offset % layer->sector_size, n = length;
-		int r;
+		int ret;
 
 		if (write_needs_care(layer, offset, length) &&
 		    (in_sector || length < layer->sector_size)) {
 			n = min_u64(length, layer->sector_size - in_sector);
-			r = write_edge(disk, layer, index, iov, count, n, offset);
+			ret = write_edge(disk, layer, index, iov, count, n, offset);
 		} else {
 			if (layer->type == DISK_DIFFERENCING) {
 				n = round_down(length, layer->sector_size);
 			}
-			r = write_some(layer, iov, count, n, offset, &n);
-			if (r == -EINVAL && !n) { /* a sector in more pieces than a slice holds */
+			ret = write_some(layer, iov, count, n, offset, &n);
+			if (ret == -EINVAL && !n) { /* a sector in more pieces than a slice holds */
 				unsigned pieces;
 				uint8_t *p = sector;
 				struct iovec piece;
@@ -199,11 +199,11 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 					memcpy(p + n, piece.iov_base, piece.iov_len);
 				}
 				gathered = (struct iovec){.iov_base = sector, .iov_len = n};
-				r = write_some(layer, &gathered, 1, n, offset, &n);
+				ret = write_some(layer, &gathered, 1, n, offset, &n);
 			}
 		}
-		if (r) {
-			return r;
+		if (ret) {
+			return ret;
 		}
 		iov_advance(&iov, &count, n);
 		length -= n;
@@ -216,17 +216,17 @@ static int write_zeros(struct disk *disk, struct layer *layer, unsigned index, u
 		       uint64_t offset)
 {
 	static const uint8_t zeros[65536];
-	int r = 0;
+	int ret = 0;
 
-	while (length && !r) {
+	while (length && !ret) {
 		uint64_t n = min_u64(length, sizeof(zeros));
 		struct iovec iov = {.iov_base = (void *)zeros, .iov_len = n};
 
-		r = layer_write(disk, layer, index, &iov, 1, n, offset);
+		ret = layer_write(disk, layer, index, &iov, 1, n, offset);
 		offset += n;
 		length -= n;
 	}
-	return r;
+	return ret;
 }
 
 static uint64_t to_block_end(const struct layer *layer, uint64_t offset)
@@ -241,25 +241,25 @@ int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t 
 		struct extent extent;
 		struct layer *from;
 		uint64_t done;
-		int r = chain_map(disk, index, offset, length, true, &extent, &from);
+		int ret = chain_map(disk, index, offset, length, true, &extent, &from);
 
-		if (r) {
-			return r;
+		if (ret) {
+			return ret;
 		}
 		layer_io_end(from, &extent);
 		done = extent.length;
 		if (extent.kind != EXTENT_ZERO ||
 		    done < min_u64(length, to_block_end(layer, offset))) {
-			r = layer->format->trim(layer, offset, length, &done);
-			if (r == -EOPNOTSUPP) {
+			ret = layer->format->trim(layer, offset, length, &done);
+			if (ret == -EOPNOTSUPP) {
 				done = extent.length;
-				r = extent.kind == EXTENT_ZERO
-					    ? 0
-					    : write_zeros(disk, layer, index, done, offset);
+				ret = extent.kind == EXTENT_ZERO
+					      ? 0
+					      : write_zeros(disk, layer, index, done, offset);
 			}
 		}
-		if (r) {
-			return r;
+		if (ret) {
+			return ret;
 		}
 		length -= done;
 		offset += done;

@@ -5,14 +5,14 @@ int disk_check(const char *path, enum disk_format format, bool repair, struct di
 	       struct disk_error *error)
 {
 	struct layer *layer;
-	int r, code;
+	int ret, code;
 
 	*report = (struct disk_report){0};
-	r = layer_open(path, -1, format, repair ? 0 : DISK_READ_ONLY, report, &layer, error);
-	if (r) {
-		return r;
+	ret = layer_open(path, -1, format, repair ? 0 : DISK_READ_ONLY, report, &layer, error);
+	if (ret) {
+		return ret;
 	}
-	r = layer->format->check(layer, error);
-	code = layer_close(&layer, r ? NULL : error);
-	return r ? r : code;
+	ret = layer->format->check(layer, error);
+	code = layer_close(&layer, ret ? NULL : error);
+	return ret ? ret : code;
 }

@@ -7,9 +7,9 @@
 
 #include <stdlib.h>
 
-#define SLOTS	   8
+#define SLOTS      8
 #define SLOT_BYTES (1 * DISK_MIB)
-#define GRAIN	   4096u /* zeros shorter than this are copied */
+#define GRAIN      4096u /* zeros shorter than this are copied */
 
 struct convert;
 
@@ -19,7 +19,7 @@ struct slot {
 	struct convert *convert;
 	uint8_t *buffer;
 	uint64_t offset, length; /* of the disk, in buffer */
-	uint64_t written;	 /* of it, seen to */
+	uint64_t written;        /* of it, seen to */
 };
 
 struct convert {
@@ -138,15 +138,15 @@ static void slot_read(struct slot *slot)
 static int copy(struct convert *c, const struct disk_progress *progress, struct disk_error *error)
 {
 	unsigned i;
-	int r = disk_queue_create(SLOTS * 2, &c->queue, error);
+	int ret = disk_queue_create(SLOTS * 2, &c->queue, error);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	for (i = 0; i < SLOTS; i++) {
 		c->slots[i].convert = c;
 		c->slots[i].buffer = aligned_alloc(4096, SLOT_BYTES);
-		if (!c->slots[i].buffer) {
+		if (c->slots[i].buffer == NULL) {
 			c->result = -ENOMEM;
 		}
 	}
@@ -156,7 +156,7 @@ static int copy(struct convert *c, const struct disk_progress *progress, struct 
 	}
 	while (c->busy) {
 		disk_queue_wait(c->queue);
-		if (progress && progress->step && !c->result) {
+		if (progress != NULL && progress->step != NULL && !c->result) {
 			c->result = progress->step(progress->user, c->done, disk_size(c->from));
 		}
 	}
@@ -175,37 +175,38 @@ int disk_convert(struct disk *source, const char *path, const struct disk_create
 	struct disk_open open = {0};
 	struct disk_create create = *how;
 	struct convert *c = calloc(1, sizeof(*c));
-	int r, code;
+	int ret, code;
 
 	create.size = create.size ? create.size : disk_size(source);
 	if (!create.sector_size && create.format != DISK_FORMAT_RAW) {
 		create.sector_size = disk_sector_size(source);
-		create.physical_size = create.physical_size	    ? create.physical_size
+		create.physical_size = create.physical_size         ? create.physical_size
 				       : create.sector_size == 4096 ? 4096
 								    : 0;
 	}
-	if (!c || create.size < disk_size(source)) {
+	if (c == NULL || create.size < disk_size(source)) {
 		free(c);
-		return c ? error_set(error, -EINVAL, "%s: smaller than what goes into it", path)
-			 : error_set(error, -ENOMEM, "%s: out of memory", path);
+		return c != NULL ? error_set(error, -EINVAL, "%s: smaller than what goes into it",
+					     path)
+				 : error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
-	r = disk_create(path, &create, error);
-	if (r) {
+	ret = disk_create(path, &create, error);
+	if (ret) {
 		free(c);
-		return r;
+		return ret;
 	}
 	open.format = create.format;
-	r = disk_open(path, &open, &c->to, error);
-	if (!r) {
+	ret = disk_open(path, &open, &c->to, error);
+	if (!ret) {
 		c->from = source;
-		r = copy(c, progress, error);
-		r = r ? r : disk_flush(c->to);
-		code = disk_close(&c->to, r ? NULL : error);
-		r = r ? r : code;
+		ret = copy(c, progress, error);
+		ret = ret ? ret : disk_flush(c->to);
+		code = disk_close(&c->to, ret ? NULL : error);
+		ret = ret ? ret : code;
 	}
-	if (r) {
+	if (ret) {
 		file_unlink(path);
 	}
 	free(c);
-	return r;
+	return ret;
 }

@@ -45,7 +45,7 @@ static void fill_defaults(struct disk_create *how, const char *path)
 	if (how->format == DISK_FORMAT_AUTO) {
 		const struct format *named = format_of_name(path);
 
-		how->format = named ? named->id : DISK_FORMAT_RAW;
+		how->format = named != NULL ? named->id : DISK_FORMAT_RAW;
 	}
 }
 
@@ -63,45 +63,45 @@ static int create_file(const char *path, const struct create_plan *plan, struct 
 	const struct format *format = format_find(plan->how.format);
 	bool was_there = file_exists(path);
 	struct file file;
-	int r = file_create(&file, path, plan->how.replace, error);
+	int ret = file_create(&file, path, plan->how.replace, error);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
-	r = format->create(&file, plan, error);
+	ret = format->create(&file, plan, error);
 	file_close(&file);
-	if (r && !was_there) {
+	if (ret && !was_there) {
 		file_unlink(path);
 	}
-	return r;
+	return ret;
 }
 
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error)
 {
 	struct create_plan plan = {.how = *how};
 	char *storage = NULL;
-	int r = 0;
+	int ret = 0;
 
 	fill_defaults(&plan.how, path);
-	if (!format_find(plan.how.format)) {
+	if (format_find(plan.how.format) == NULL) {
 		return error_set(error, -EINVAL, "%s: no such format", path);
 	}
-	if ((how->type == DISK_DIFFERENCING) != !!how->parent) {
+	if ((how->type == DISK_DIFFERENCING) != (how->parent != NULL)) {
 		return error_set(error, -EINVAL,
 				 "%s: a differencing disk, and no other, has a parent", path);
 	}
-	if (how->parent) {
-		r = open_parent(how->parent, &plan.parent, error);
-		r = r ? r : fill_from_parent(&plan, path, error);
-		r = r ? r : plan_parent(&plan, path, plan.parent, &storage, error);
+	if (how->parent != NULL) {
+		ret = open_parent(how->parent, &plan.parent, error);
+		ret = ret ? ret : fill_from_parent(&plan, path, error);
+		ret = ret ? ret : plan_parent(&plan, path, plan.parent, &storage, error);
 	}
-	if (!r) {
+	if (!ret) {
 		fill_sizes(&plan.how);
-		r = create_file(path, &plan, error);
+		ret = create_file(path, &plan, error);
 	}
-	if (plan.parent) {
+	if (plan.parent != NULL) {
 		layer_close(&plan.parent, NULL);
 	}
 	free(storage);
-	return r;
+	return ret;
 }

@@ -7,10 +7,10 @@
 static char *path_beside(const char *base_file, const char *name)
 {
 	const char *slash = strrchr(base_file, '/');
-	size_t folder = slash && name[0] != '/' ? (size_t)(slash - base_file) + 1 : 0;
+	size_t folder = slash != NULL && name[0] != '/' ? (size_t)(slash - base_file) + 1 : 0;
 	char *path = malloc(folder + strlen(name) + 1);
 
-	if (path) {
+	if (path != NULL) {
 		memcpy(path, base_file, folder);
 		strcpy(path + folder, name);
 	}
@@ -30,7 +30,7 @@ static char *path_relative(const char *from_file, const char *to_file)
 		ups += from_file[i] == '/';
 	}
 	path = malloc(ups * 3 + strlen(to_file + common) + 1);
-	if (path) {
+	if (path != NULL) {
 		for (i = 0; i < ups; i++) {
 			memcpy(path + 3 * i, "../", 3);
 		}
@@ -46,24 +46,24 @@ int plan_parent(struct create_plan *plan, const char *child_path, struct layer *
 	char *absolute = file_resolve(parent->file.path), *folder = NULL, *child = NULL,
 	     *relative = NULL;
 	const char *slash = strrchr(child_path, '/');
-	char *own_folder =
-		slash ? strndup(child_path, (size_t)(slash - child_path) + 1) : strdup("./");
+	char *own_folder = slash != NULL ? strndup(child_path, (size_t)(slash - child_path) + 1)
+					 : strdup("./");
 
-	folder = own_folder ? file_resolve(own_folder) : NULL;
+	folder = own_folder != NULL ? file_resolve(own_folder) : NULL;
 	free(own_folder);
-	if (folder) {
+	if (folder != NULL) {
 		child = malloc(strlen(folder) + 3);
 	}
-	if (child) {
+	if (child != NULL) {
 		sprintf(child, "%s%sx", folder, folder[1] ? "/" : "");
 	}
-	if (absolute && child) {
+	if (absolute != NULL && child != NULL) {
 		relative = path_relative(child, absolute);
 	}
-	if (relative) {
+	if (relative != NULL) {
 		*storage = malloc(strlen(absolute) + strlen(relative) + 2);
 	}
-	if (relative && *storage) {
+	if (relative != NULL && *storage != NULL) {
 		strcpy(*storage, absolute);
 		plan->parent_absolute = *storage;
 		plan->parent_relative = strcpy(*storage + strlen(absolute) + 1, relative);
@@ -73,7 +73,7 @@ int plan_parent(struct create_plan *plan, const char *child_path, struct layer *
 	free(child);
 	free(relative);
 	plan->parent = parent;
-	return plan->parent_relative
+	return plan->parent_relative != NULL
 		       ? 0
 		       : error_set(error, -ENOENT, "%s: its folder, or %s, cannot be found",
 				   child_path, parent->file.path);
@@ -118,16 +118,16 @@ static void to_local(char *path)
 
 static char *try_name(const struct layer *child, const char *name, bool base_only)
 {
-	char *copy = name ? strdup(name) : NULL, *path = NULL;
+	char *copy = name != NULL ? strdup(name) : NULL, *path = NULL;
 	char *slash;
 
-	if (copy) {
+	if (copy != NULL) {
 		to_local(copy);
 		slash = strrchr(copy, '/');
-		path = path_beside(child->file.path, base_only && slash ? slash + 1 : copy);
+		path = path_beside(child->file.path, base_only && slash != NULL ? slash + 1 : copy);
 	}
 	free(copy);
-	if (path && file_exists(path)) {
+	if (path != NULL && file_exists(path)) {
 		return path;
 	}
 	free(path);
@@ -141,7 +141,7 @@ static char *find_parent(const struct layer *child)
 	char *path = NULL;
 	unsigned i;
 
-	for (i = 0; i < 4 && !path; i++) {
+	for (i = 0; i < 4 && path == NULL; i++) {
 		path = try_name(child, names[i % 2], i >= 2);
 	}
 	return path;
@@ -151,20 +151,21 @@ static int open_parent(struct layer *child, const struct disk_open *how, unsigne
 		       struct layer **parent, struct disk_error *error)
 {
 	unsigned flags = DISK_READ_ONLY | (how->flags & (DISK_NO_LOCK | DISK_DIRECT));
-	int fd = index < how->fd_count ? how->fds[index] : -1, r;
+	int fd = index < how->fd_count ? how->fds[index] : -1, ret;
 	char *path = find_parent(child);
 
-	if (!path && fd < 0) {
+	if (path == NULL && fd < 0) {
 		return error_set(error, -ENOENT,
 				 "%s: its parent %s is not there; vhd rebase names another place",
 				 child->file.path,
-				 child->parent_path	? child->parent_path
-				 : child->parent_path_2 ? child->parent_path_2
-							: "(without a name)");
+				 child->parent_path != NULL     ? child->parent_path
+				 : child->parent_path_2 != NULL ? child->parent_path_2
+								: "(without a name)");
 	}
-	r = layer_open(path ? path : "parent", fd, child->format->id, flags, NULL, parent, error);
+	ret = layer_open(path != NULL ? path : "parent", fd, child->format->id, flags, NULL, parent,
+			 error);
 	free(path);
-	return r;
+	return ret;
 }
 
 /* A file that is its own ancestor would be an endless chain; the limit ends any. */
@@ -172,21 +173,21 @@ int chain_open_parents(struct disk *disk, const struct disk_open *how, struct di
 {
 	while (disk->layers[disk->layer_count - 1]->type == DISK_DIFFERENCING) {
 		struct layer *child = disk->layers[disk->layer_count - 1], *parent;
-		int r;
+		int ret;
 
 		if (disk->layer_count == DISK_LAYERS_MAX) {
 			return error_set(error, -ELOOP,
 					 "%s: more than %u files in the chain, or a loop",
 					 disk_top(disk)->file.path, DISK_LAYERS_MAX);
 		}
-		r = open_parent(child, how, disk->layer_count, &parent, error);
-		if (r) {
-			return r;
+		ret = open_parent(child, how, disk->layer_count, &parent, error);
+		if (ret) {
+			return ret;
 		}
 		disk->layers[disk->layer_count++] = parent;
-		r = parent_check(child, parent, error);
-		if (r && (r != -ESTALE || !(how->flags & DISK_STALE_PARENT))) {
-			return r;
+		ret = parent_check(child, parent, error);
+		if (ret && (ret != -ESTALE || !(how->flags & DISK_STALE_PARENT))) {
+			return ret;
 		}
 	}
 	return 0;
@@ -197,27 +198,27 @@ int disk_rebase(const char *path, const char *parent_path, bool unsafe, struct d
 	struct create_plan plan = {0};
 	struct layer *child = NULL, *parent = NULL;
 	char *storage = NULL;
-	int r = layer_open(path, -1, DISK_FORMAT_AUTO, 0, NULL, &child, error), code;
+	int ret = layer_open(path, -1, DISK_FORMAT_AUTO, 0, NULL, &child, error), code;
 
-	if (!r && child->type != DISK_DIFFERENCING) {
-		r = error_set(error, -EINVAL, "%s: not a differencing disk, it has no parent",
-			      path);
+	if (!ret && child->type != DISK_DIFFERENCING) {
+		ret = error_set(error, -EINVAL, "%s: not a differencing disk, it has no parent",
+				path);
 	}
-	r = r ? r
-	      : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY, NULL, &parent,
-			   error);
-	if (!r) {
-		r = parent_check(child, parent, error);
-		r = r == -ESTALE && unsafe ? 0 : r;
+	ret = ret ? ret
+		  : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY, NULL, &parent,
+			       error);
+	if (!ret) {
+		ret = parent_check(child, parent, error);
+		ret = ret == -ESTALE && unsafe ? 0 : ret;
 	}
-	if (!r && !unsafe && parent->size > child->size) {
-		r = error_set(error, -EINVAL, "%s: larger than its child; --force if that is right",
-			      parent_path);
+	if (!ret && !unsafe && parent->size > child->size) {
+		ret = error_set(error, -EINVAL,
+				"%s: larger than its child; --force if that is right", parent_path);
 	}
-	r = r ? r : plan_parent(&plan, path, parent, &storage, error);
-	r = r ? r : child->format->set_parent(child, &plan, error);
-	code = layer_close(&child, r ? NULL : error);
+	ret = ret ? ret : plan_parent(&plan, path, parent, &storage, error);
+	ret = ret ? ret : child->format->set_parent(child, &plan, error);
+	code = layer_close(&child, ret ? NULL : error);
 	layer_close(&parent, NULL);
 	free(storage);
-	return r ? r : code;
+	return ret ? ret : code;
 }

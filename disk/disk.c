@@ -8,7 +8,7 @@ static struct disk *disk_alloc(void)
 	struct disk *disk = calloc(1, sizeof(*disk));
 	pthread_rwlockattr_t fair;
 
-	if (disk) {
+	if (disk != NULL) {
 		pthread_mutex_init(&disk->merge_lock, NULL);
 		pthread_mutex_init(&disk->edge_lock, NULL);
 		pthread_mutex_init(&disk->helper_lock, NULL);
@@ -23,13 +23,13 @@ static struct disk *disk_alloc(void)
 static int disk_free(struct disk *disk, struct disk_error *error)
 {
 	unsigned i;
-	int r = 0;
+	int ret = 0;
 
 	helper_stop(disk);
 	for (i = 0; i < disk->layer_count; i++) {
-		int code = layer_close(&disk->layers[i], r ? NULL : error);
+		int code = layer_close(&disk->layers[i], ret ? NULL : error);
 
-		r = r ? r : code;
+		ret = ret ? ret : code;
 	}
 	for (i = 0; i < disk->retired_count; i++) {
 		layer_close(&disk->retired[i], NULL);
@@ -40,7 +40,7 @@ static int disk_free(struct disk *disk, struct disk_error *error)
 	pthread_mutex_destroy(&disk->helper_lock);
 	pthread_rwlock_destroy(&disk->chain_lock);
 	free(disk);
-	return r;
+	return ret;
 }
 
 int disk_open(const char *path, const struct disk_open *how, struct disk **out,
@@ -48,17 +48,17 @@ int disk_open(const char *path, const struct disk_open *how, struct disk **out,
 {
 	static const struct disk_open defaults;
 	struct disk *disk = disk_alloc();
-	int r;
+	int ret;
 
-	how = how ? how : &defaults;
-	if (!disk) {
+	how = how != NULL ? how : &defaults;
+	if (disk == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
-	r = layer_open(path, how->fd_count ? how->fds[0] : -1, how->format, how->flags, NULL,
-		       &disk->layers[0], error);
-	if (r) {
+	ret = layer_open(path, how->fd_count ? how->fds[0] : -1, how->format, how->flags, NULL,
+			 &disk->layers[0], error);
+	if (ret) {
 		disk_free(disk, NULL);
-		return r;
+		return ret;
 	}
 	disk->layer_count = 1;
 	disk->read_only = how->flags & DISK_READ_ONLY;
@@ -66,17 +66,17 @@ int disk_open(const char *path, const struct disk_open *how, struct disk **out,
 		if (how->flags & DISK_NO_PARENT) {
 			disk->read_only = true;
 		} else {
-			r = chain_open_parents(disk, how, error);
+			ret = chain_open_parents(disk, how, error);
 		}
 	}
-	if (r) {
+	if (ret) {
 		unsigned i;
 
 		for (i = 0; i < disk->layer_count && i < how->fd_count; i++) {
 			disk->layers[i]->file.fd = -1; /* still the caller's */
 		}
 		disk_free(disk, NULL);
-		return r;
+		return ret;
 	}
 	*out = disk;
 	return 0;
@@ -87,7 +87,7 @@ int disk_close(struct disk **where, struct disk_error *error)
 	struct disk *disk = *where;
 
 	*where = NULL;
-	return disk ? disk_free(disk, error) : 0;
+	return disk != NULL ? disk_free(disk, error) : 0;
 }
 
 const struct disk_error *disk_last_error(const struct disk *disk)
@@ -160,19 +160,20 @@ int disk_check_request(const struct disk *disk, const struct disk_req *req)
 static int run_data(struct disk *disk, const struct disk_req *req)
 {
 	uint64_t done = 0;
-	int r = 0;
+	int ret = 0;
 
-	while (done < req->length && !r) {
+	while (done < req->length && !ret) {
 		struct iovec iov[RUN_IOVS];
 		unsigned count;
 		uint64_t n = iov_slice(req->iov, req->iov_count, done, req->length - done, iov,
 				       RUN_IOVS, &count);
 
-		r = req->op == DISK_OP_READ ? chain_read(disk, 0, iov, count, n, req->offset + done)
-					    : chain_write(disk, iov, count, n, req->offset + done);
+		ret = req->op == DISK_OP_READ
+			      ? chain_read(disk, 0, iov, count, n, req->offset + done)
+			      : chain_write(disk, iov, count, n, req->offset + done);
 		done += n;
 	}
-	return r;
+	return ret;
 }
 
 static int run_flush(struct disk *disk)
@@ -188,42 +189,42 @@ static int run_flush(struct disk *disk)
 
 int disk_run(struct disk *disk, struct disk_req *req)
 {
-	int r = disk_check_request(disk, req);
+	int ret = disk_check_request(disk, req);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	pthread_rwlock_rdlock(&disk->chain_lock);
 	switch (req->op) {
 	case DISK_OP_READ:
 	case DISK_OP_WRITE:
-		r = run_data(disk, req);
+		ret = run_data(disk, req);
 		break;
 	case DISK_OP_TRIM:
-		r = chain_trim(disk, req->length, req->offset);
+		ret = chain_trim(disk, req->length, req->offset);
 		break;
 	case DISK_OP_FLUSH:
-		r = run_flush(disk);
+		ret = run_flush(disk);
 		break;
 	}
-	if (!r && (req->flags & DISK_FUA) &&
+	if (!ret && (req->flags & DISK_FUA) &&
 	    (req->op == DISK_OP_WRITE || req->op == DISK_OP_TRIM)) {
-		r = run_flush(disk);
+		ret = run_flush(disk);
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
-	return r;
+	return ret;
 }
 
 static int run_plain(struct disk *disk, struct disk_req *req, const char *verb)
 {
-	int r = disk_run(disk, req);
+	int ret = disk_run(disk, req);
 
-	if (r) {
-		error_set(&disk->error, r, "%s: %s %llu bytes at %llu: %s",
+	if (ret) {
+		error_set(&disk->error, ret, "%s: %s %llu bytes at %llu: %s",
 			  disk_top(disk)->file.path, verb, (unsigned long long)req->length,
-			  (unsigned long long)req->offset, strerror(-r));
+			  (unsigned long long)req->offset, strerror(-ret));
 	}
-	return r;
+	return ret;
 }
 
 int disk_read(struct disk *disk, void *buffer, uint64_t length, uint64_t offset)
@@ -270,19 +271,19 @@ int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_s
 	struct extent extent;
 	struct layer *layer;
 	uint64_t start, end;
-	int r;
+	int ret;
 
 	if (offset >= disk_size(disk)) {
 		return -ERANGE;
 	}
 	length = min_u64(length, disk_size(disk) - offset);
 	pthread_rwlock_rdlock(&disk->chain_lock);
-	r = chain_map(disk, 0, offset, length, true, &extent, &layer);
-	if (!r) {
+	ret = chain_map(disk, 0, offset, length, true, &extent, &layer);
+	if (!ret) {
 		*run = extent.length;
 		*status = extent.kind == EXTENT_DATA ? DISK_STATUS_DATA : DISK_STATUS_ZERO;
 	}
-	if (!r && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
+	if (!ret && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
 		file_next_data(&layer->file, extent.file_offset, &start, &end);
 		if (start > extent.file_offset) {
 			*status = DISK_STATUS_ZERO;
@@ -293,5 +294,5 @@ int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_s
 		layer_io_end(layer, &extent);
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
-	return r;
+	return ret;
 }

@@ -32,7 +32,7 @@ struct disk;
 struct disk_queue;
 
 struct disk_error {
-	int code;	/* negative errno */
+	int code;       /* negative errno */
 	char text[504]; /* one sentence or two, names the file and the remedy */
 };
 
@@ -72,7 +72,7 @@ int disk_close(struct disk **disk, struct disk_error *error);
 /* What the last failed call on this handle (not on its queues) had to say. */
 const struct disk_error *disk_last_error(const struct disk *disk);
 
-uint64_t disk_size(const struct disk *disk);	      /* bytes */
+uint64_t disk_size(const struct disk *disk);          /* bytes */
 uint32_t disk_sector_size(const struct disk *disk);   /* logical: 512 or 4096 */
 uint32_t disk_physical_size(const struct disk *disk); /* physical sector: 512 or 4096 */
 uint32_t disk_block_size(const struct disk *disk);    /* unit in which trim frees space; 0 if any */
@@ -179,13 +179,13 @@ struct disk_req *disk_queue_next(struct disk_queue *queue);
 struct disk_create {
 	enum disk_format format; /* AUTO: by the name's ending, raw otherwise */
 	enum disk_type type;
-	uint64_t size;		/* bytes; 0 for a differencing disk: the parent's */
-	uint32_t block_size;	/* 0: 2 MiB */
-	uint32_t sector_size;	/* 0: 512 */
+	uint64_t size;          /* bytes; 0 for a differencing disk: the parent's */
+	uint32_t block_size;    /* 0: 2 MiB */
+	uint32_t sector_size;   /* 0: 512 */
 	uint32_t physical_size; /* 0: 4096 for VHDX, 512 otherwise */
 	const char *
 		parent; /* DISK_DIFFERENCING; relative names are relative to the working directory */
-	bool replace;	/* an existing file is replaced; else -EEXIST */
+	bool replace;   /* an existing file is replaced; else -EEXIST */
 };
 
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error);
@@ -257,7 +257,7 @@ struct disk_info {
 	uint64_t size, file_size, allocated; /* allocated: what the file occupies on the host */
 	uint32_t block_size, sector_size, physical_size;
 	uint64_t blocks, blocks_present;
-	char id[37];	    /* the disk's own identity */
+	char id[37];        /* the disk's own identity */
 	char write_id[37];  /* VHDX: changes with the data */
 	char parent_id[37]; /* what a differencing disk expects */
 	char parent[1024];  /* as found in the file; empty if none */

@@ -7,7 +7,7 @@ int error_set(struct disk_error *error, int code, const char *format, ...)
 {
 	va_list args;
 
-	if (error) {
+	if (error != NULL) {
 		error->code = code;
 		va_start(args, format);
 		vsnprintf(error->text, sizeof(error->text), format, args);

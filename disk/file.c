@@ -45,65 +45,66 @@ static int measure(struct file *file, struct disk_error *error)
 
 int file_adopt(struct file *file, int fd, const char *path, bool writable, struct disk_error *error)
 {
-	int r;
+	int ret;
 
 	*file = (struct file){
 		.fd = fd, .direct_fd = -1, .writable = writable, .path = strdup(path)};
-	if (!file->path) {
+	if (file->path == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
-	r = measure(file, error);
-	if (r) {
+	ret = measure(file, error);
+	if (ret) {
 		free(file->path);
 		file->fd = -1;
 	}
-	return r;
+	return ret;
 }
 
 int file_open(struct file *file, const char *path, bool writable, struct disk_error *error)
 {
-	int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC), r;
+	int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC), ret;
 
 	if (fd < 0) {
-		r = -errno;
-		return error_set(error, r, "%s: %s%s", path, strerror(-r),
-				 writable && (r == -EACCES || r == -EROFS)
+		ret = -errno;
+		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
+				 writable && (ret == -EACCES || ret == -EROFS)
 					 ? "; try to open it read-only"
 					 : "");
 	}
-	r = file_adopt(file, fd, path, writable, error);
-	if (r) {
+	ret = file_adopt(file, fd, path, writable, error);
+	if (ret) {
 		close(fd);
 	}
-	return r;
+	return ret;
 }
 
 int file_create(struct file *file, const char *path, bool replace, struct disk_error *error)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | (replace ? 0 : O_EXCL), 0666), r;
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | (replace ? 0 : O_EXCL), 0666), ret;
 
 	if (fd < 0) {
-		r = -errno;
-		return error_set(error, r, "%s: %s%s", path, strerror(-r),
-				 r == -EEXIST ? "; give another name, or --force to replace it"
-					      : "");
+		ret = -errno;
+		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
+				 ret == -EEXIST ? "; give another name, or --force to replace it"
+						: "");
 	}
-	r = file_adopt(file, fd, path, true, error);
-	if (r) {
+	ret = file_adopt(file, fd, path, true, error);
+	if (ret) {
 		close(fd);
-		return r;
+		return ret;
 	}
-	r = file_lock(file, true, error);
-	if (!r) {
-		r = file_truncate(file, 0);
-		if (r) {
-			error_set(error, r, "%s: cannot empty the file: %s", path, strerror(-r));
+	ret = file_lock(file, true, error);
+	if (!ret) {
+		ret = file_truncate(file, 0);
+		if (ret) {
+			error_set(error, ret, "%s: cannot empty the file: %s", path,
+				  strerror(-ret));
 		}
 	}
-	if (r) {
+	if (ret) {
 		file_close(file);
 	}
-	return r;
+	return ret;
 }
 
 void file_close(struct file *file)
@@ -128,10 +129,10 @@ int file_open_direct(struct file *file, struct disk_error *error)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
 	file->direct_fd = open(path, (file->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_DIRECT);
 	if (file->direct_fd < 0) {
-		int r = -errno;
+		int ret = -errno;
 
-		return error_set(error, r, "%s: cannot be opened past the page cache: %s",
-				 file->path, strerror(-r));
+		return error_set(error, ret, "%s: cannot be opened past the page cache: %s",
+				 file->path, strerror(-ret));
 	}
 	file->direct_align = 4096;
 #ifdef STATX_DIOALIGN
@@ -193,21 +194,21 @@ int file_lock(struct file *file, bool writable, struct disk_error *error)
 		    *foes = writable ? writer_foes : reader_foes;
 	unsigned count = writable ? DISK_COUNT(writer) : DISK_COUNT(reader);
 	unsigned foe_count = writable ? DISK_COUNT(writer_foes) : DISK_COUNT(reader_foes), i;
-	int r = 0;
+	int ret = 0;
 
-	for (i = 0; i < count && !r; i++) {
-		r = lock_byte(file->fd, mine[i], true);
+	for (i = 0; i < count && !ret; i++) {
+		ret = lock_byte(file->fd, mine[i], true);
 	}
-	if (r && r != -EAGAIN && r != -EACCES) {
+	if (ret && ret != -EAGAIN && ret != -EACCES) {
 		return error_set(
-			error, r,
+			error, ret,
 			"%s: this file system has no locks: %s; --no-lock opens it all the same",
-			file->path, strerror(-r));
+			file->path, strerror(-ret));
 	}
-	for (i = 0; i < foe_count && !r; i++) {
-		r = byte_is_held(file->fd, foes[i]) ? -EAGAIN : 0;
+	for (i = 0; i < foe_count && !ret; i++) {
+		ret = byte_is_held(file->fd, foes[i]) ? -EAGAIN : 0;
 	}
-	if (!r) {
+	if (!ret) {
 		return 0;
 	}
 	file_unlock(file);
@@ -295,10 +296,10 @@ int file_readv(struct file *file, const struct iovec *iov, unsigned count, uint6
 {
 	uint64_t moved, skip;
 	unsigned i;
-	int r = move_all(file->fd, iov, count, offset, false, &moved);
+	int ret = move_all(file->fd, iov, count, offset, false, &moved);
 
-	if (r != 1) {
-		return r;
+	if (ret != 1) {
+		return ret;
 	}
 	for (i = 0, skip = moved; i < count; i++) {
 		if (skip < iov[i].iov_len) {
@@ -333,16 +334,16 @@ int file_truncate(struct file *file, uint64_t size)
 static int write_zeros(struct file *file, uint64_t offset, uint64_t length)
 {
 	static const uint8_t zeros[65536];
-	int r = 0;
+	int ret = 0;
 
-	while (length && !r) {
+	while (length && !ret) {
 		size_t n = (size_t)min_u64(length, sizeof(zeros));
 
-		r = file_write(file, zeros, n, offset);
+		ret = file_write(file, zeros, n, offset);
 		offset += n;
 		length -= n;
 	}
-	return r;
+	return ret;
 }
 
 int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep)
@@ -364,15 +365,15 @@ int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep)
 
 int file_allocate(struct file *file, uint64_t offset, uint64_t length)
 {
-	int r = fallocate(file->fd, 0, (off_t)offset, (off_t)length) ? -errno : 0;
+	int ret = fallocate(file->fd, 0, (off_t)offset, (off_t)length) ? -errno : 0;
 
-	if (r == -EOPNOTSUPP) {
-		r = file_truncate(file, max_u64(file->size, offset + length));
+	if (ret == -EOPNOTSUPP) {
+		ret = file_truncate(file, max_u64(file->size, offset + length));
 	}
-	if (!r) {
+	if (!ret) {
 		file->size = max_u64(file->size, offset + length);
 	}
-	return r;
+	return ret;
 }
 
 void file_next_data(struct file *file, uint64_t offset, uint64_t *start, uint64_t *end)

@@ -23,9 +23,9 @@ const struct format *format_find(enum disk_format id)
 static bool has_ending(const char *path, const char *endings)
 {
 	const char *dot = strrchr(path, '.');
-	size_t length = dot ? strlen(dot) : 0;
+	size_t length = dot != NULL ? strlen(dot) : 0;
 
-	while (dot && *endings) {
+	while (dot != NULL && *endings) {
 		size_t n = strcspn(endings, " ");
 
 		if (n == length && !strncasecmp(dot, endings, n)) {
@@ -59,13 +59,13 @@ int format_probe(struct file *file, const struct format **format, struct disk_er
 	unsigned i;
 
 	for (i = named == &raw_format ? DISK_COUNT(formats) - 1 : 0; i < DISK_COUNT(formats); i++) {
-		int r = formats[i]->probe(file);
+		int ret = formats[i]->probe(file);
 
-		if (r < 0) {
-			return error_set(error, r, "%s: cannot be read: %s", file->path,
-					 strerror(-r));
+		if (ret < 0) {
+			return error_set(error, ret, "%s: cannot be read: %s", file->path,
+					 strerror(-ret));
 		}
-		if (r && (formats[i] != &raw_format || !named || named == &raw_format)) {
+		if (ret && (formats[i] != &raw_format || named == NULL || named == &raw_format)) {
 			*format = formats[i];
 			return 0;
 		}
@@ -79,7 +79,7 @@ const char *disk_format_name(enum disk_format id)
 {
 	const struct format *format = format_find(id);
 
-	return format ? format->name : "auto";
+	return format != NULL ? format->name : "auto";
 }
 
 int disk_format_by_name(const char *name, enum disk_format *id)

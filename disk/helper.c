@@ -25,13 +25,13 @@ static struct disk_req *take(struct helper *helper)
 	struct disk_req *req;
 
 	pthread_mutex_lock(&helper->lock);
-	while (!helper->first && !helper->stop) {
+	while (helper->first == NULL && !helper->stop) {
 		pthread_cond_wait(&helper->wake, &helper->lock);
 	}
 	req = helper->first;
-	if (req) {
+	if (req != NULL) {
 		helper->first = req->p.next;
-		if (!helper->first) {
+		if (helper->first == NULL) {
 			helper->last = &helper->first;
 		}
 	}
@@ -44,7 +44,7 @@ static void *work(void *argument)
 	struct helper *helper = argument;
 	struct disk_req *req;
 
-	while ((req = take(helper))) {
+	while ((req = take(helper)) != NULL) {
 		queue_run_slow(helper->disk, req);
 	}
 	return NULL;
@@ -68,7 +68,7 @@ static int start(struct disk *disk)
 {
 	struct helper *helper = calloc(1, sizeof(*helper));
 
-	if (!helper) {
+	if (helper == NULL) {
 		return -ENOMEM;
 	}
 	helper->disk = disk;
@@ -87,16 +87,16 @@ static int start(struct disk *disk)
 int helper_post(struct disk *disk, struct disk_req *req)
 {
 	struct helper *helper;
-	int r = 0;
+	int ret = 0;
 
 	pthread_mutex_lock(&disk->helper_lock);
-	if (!disk->helper) {
-		r = start(disk);
+	if (disk->helper == NULL) {
+		ret = start(disk);
 	}
 	helper = disk->helper;
 	pthread_mutex_unlock(&disk->helper_lock);
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	req->p.next = NULL;
 	pthread_mutex_lock(&helper->lock);
@@ -112,7 +112,7 @@ void helper_stop(struct disk *disk)
 	struct helper *helper = disk->helper;
 	unsigned i;
 
-	if (!helper) {
+	if (helper == NULL) {
 		return;
 	}
 	pthread_mutex_lock(&helper->lock);

@@ -25,9 +25,9 @@ int disk_get_info(struct disk *disk, unsigned index, struct disk_info *info)
 	if (layer->type == DISK_DIFFERENCING) {
 		memcpy(info->parent_id, layer->parent_id, sizeof(info->parent_id));
 		snprintf(info->parent, sizeof(info->parent), "%s",
-			 layer->parent_path	? layer->parent_path
-			 : layer->parent_path_2 ? layer->parent_path_2
-						: "");
+			 layer->parent_path != NULL     ? layer->parent_path
+			 : layer->parent_path_2 != NULL ? layer->parent_path_2
+							: "");
 	}
 	layer->format->info(layer, info);
 	return 0;

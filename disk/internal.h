@@ -69,7 +69,7 @@ struct guid {
 void guid_random(struct guid *guid);
 void guid_print(const struct guid *guid, char text[GUID_TEXT]);
 void guid_print_be(const uint8_t bytes[16], char text[GUID_TEXT]); /* VHD: plain byte order */
-int guid_parse(const char *text, struct guid *guid);		   /* with or without braces */
+int guid_parse(const char *text, struct guid *guid);               /* with or without braces */
 bool guid_is_zero(const struct guid *guid);
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t length); /* start with 0; may be continued */
@@ -88,7 +88,7 @@ int utf8_to_utf16(const char *in, bool big_endian, uint8_t *out, size_t size);
 
 struct file {
 	int fd;
-	int direct_fd;	       /* -1, or the same file past the page cache, for the ring */
+	int direct_fd;         /* -1, or the same file past the page cache, for the ring */
 	unsigned direct_align; /* what that wants of memory, offsets and lengths */
 	bool writable;
 	char *path;
@@ -161,11 +161,11 @@ struct vhdx;
 struct layer {
 	struct file file;
 	const struct format *format; /* [I] */
-	enum disk_type type;	     /* [I] */
-	bool writable;		     /* [I] */
-	bool locked;		     /* against other processes */
-	uint64_t size;		     /* changes only in a resize */
-	uint32_t block_size;	     /* [I] 0 for formats without blocks */
+	enum disk_type type;         /* [I] */
+	bool writable;               /* [I] */
+	bool locked;                 /* against other processes */
+	uint64_t size;               /* changes only in a resize */
+	uint32_t block_size;         /* [I] 0 for formats without blocks */
 	uint32_t sector_size, physical_size;
 	char *parent_path;   /* as found in the file, tried in this order, */
 	char *parent_path_2; /* may be NULL */
@@ -175,11 +175,11 @@ struct layer {
 	/* A flush holds the lock for long: do not wait for it on a fast path. */
 	atomic_bool stalled;
 	atomic_int failed; /* invariant 10: the error that ended writing */
-	unsigned epoch;	   /* [L] 0 or 1 */
+	unsigned epoch;    /* [L] 0 or 1 */
 	atomic_uint in_flight[2];
-	struct span_list freed;	  /* [L] by changes that may not be durable */
+	struct span_list freed;   /* [L] by changes that may not be durable */
 	struct span_list waiting; /* [F] durably freed, their epoch not yet empty */
-	unsigned waiting_epoch;	  /* [F] */
+	unsigned waiting_epoch;   /* [F] */
 
 	union {
 		struct vhd *vhd;
@@ -211,7 +211,7 @@ void report_add(struct disk_report *report, enum disk_severity severity, bool re
 
 struct create_plan { /* a struct disk_create with every default filled in */
 	struct disk_create how;
-	struct layer *parent;	     /* open, or NULL */
+	struct layer *parent;        /* open, or NULL */
 	const char *parent_absolute; /* for the locator */
 	const char *parent_relative;
 };
@@ -344,7 +344,7 @@ struct io_uring;
 int ring_restrict(struct io_uring *uring); /* enables it, for the operations that there are here */
 int ring_open(unsigned depth, struct ring **ring);
 void ring_close(struct ring **ring);
-int ring_fd(struct ring *ring);	    /* an eventfd */
+int ring_fd(struct ring *ring);     /* an eventfd */
 void ring_clear(struct ring *ring); /* it is not readable any more, until something happens */
 /* The caller keeps iov and token until ring_next gives the token back. -EBUSY: full. */
 int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,

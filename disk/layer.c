@@ -16,7 +16,7 @@ int span_add(struct span_list *list, uint64_t offset, uint64_t length)
 {
 	struct span *last = list->count > list->fence ? &list->spans[list->count - 1] : NULL;
 
-	if (last && last->offset + last->length == offset) {
+	if (last != NULL && last->offset + last->length == offset) {
 		last->length += length;
 		return 0;
 	}
@@ -24,7 +24,7 @@ int span_add(struct span_list *list, uint64_t offset, uint64_t length)
 		size_t capacity = list->capacity ? list->capacity * 2 : 64;
 		struct span *spans = realloc(list->spans, capacity * sizeof(*spans));
 
-		if (!spans) {
+		if (spans == NULL) {
 			return -ENOMEM;
 		}
 		list->spans = spans;
@@ -36,7 +36,7 @@ int span_add(struct span_list *list, uint64_t offset, uint64_t length)
 
 static void layer_free(struct layer *layer)
 {
-	if (layer->format) {
+	if (layer->format != NULL) {
 		layer->format->release(layer);
 	}
 	file_close(&layer->file);
@@ -53,7 +53,7 @@ static int choose_format(struct layer *layer, enum disk_format id, struct disk_e
 {
 	if (id != DISK_FORMAT_AUTO) {
 		layer->format = format_find(id);
-		return layer->format
+		return layer->format != NULL
 			       ? 0
 			       : error_set(error, -EINVAL, "%s: no such format", layer->file.path);
 	}
@@ -65,9 +65,9 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 {
 	struct layer *layer = calloc(1, sizeof(*layer));
 	const struct format *chosen;
-	int r;
+	int ret;
 
-	if (!layer) {
+	if (layer == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
 	layer->file.fd = layer->file.direct_fd = -1;
@@ -75,28 +75,28 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 	pthread_mutex_init(&layer->flush_lock, NULL);
 	layer->writable = !(flags & DISK_READ_ONLY);
 	layer->report = report;
-	r = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error)
-		    : file_open(&layer->file, path, layer->writable, error);
-	if (!r && !(flags & DISK_NO_LOCK)) {
-		r = file_lock(&layer->file, layer->writable, error);
-		layer->locked = !r;
+	ret = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error)
+		      : file_open(&layer->file, path, layer->writable, error);
+	if (!ret && !(flags & DISK_NO_LOCK)) {
+		ret = file_lock(&layer->file, layer->writable, error);
+		layer->locked = !ret;
 	}
-	if (!r && (flags & DISK_DIRECT)) {
-		r = file_open_direct(&layer->file, error);
+	if (!ret && (flags & DISK_DIRECT)) {
+		ret = file_open_direct(&layer->file, error);
 	}
-	if (!r) {
-		r = choose_format(layer, format, error);
+	if (!ret) {
+		ret = choose_format(layer, format, error);
 	}
 	chosen = layer->format;
-	if (!r) {
-		r = chosen->open(layer, error);
+	if (!ret) {
+		ret = chosen->open(layer, error);
 	}
-	if (r) {
+	if (ret) {
 		if (fd >= 0) {
 			layer->file.fd = -1; /* still the caller's */
 		}
 		layer_free(layer);
-		return r;
+		return ret;
 	}
 	*out = layer;
 	return 0;
@@ -105,21 +105,21 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 int layer_close(struct layer **where, struct disk_error *error)
 {
 	struct layer *layer = *where;
-	int r = 0;
+	int ret = 0;
 
-	if (!layer) {
+	if (layer == NULL) {
 		return 0;
 	}
 	*where = NULL;
 	if (layer->writable) {
-		r = layer->format->finish(layer);
-		if (r) {
-			error_set(error, r, "%s: closing: %s; what was flushed before is safe",
-				  layer->file.path, strerror(-r));
+		ret = layer->format->finish(layer);
+		if (ret) {
+			error_set(error, ret, "%s: closing: %s; what was flushed before is safe",
+				  layer->file.path, strerror(-ret));
 		}
 	}
 	layer_free(layer);
-	return r;
+	return ret;
 }
 
 void layer_io_begin(struct layer *layer, struct extent *extent)
@@ -170,7 +170,7 @@ void report_add(struct disk_report *report, enum disk_severity severity, bool re
 		struct disk_finding *findings =
 			realloc(report->findings, capacity * sizeof(*findings));
 
-		if (!findings) {
+		if (findings == NULL) {
 			return;
 		}
 		report->findings = findings;
@@ -200,7 +200,7 @@ int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severit
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (layer->report) {
+	if (layer->report != NULL) {
 		report_add(layer->report, severity, severity == DISK_DAMAGE && layer->writable,
 			   text);
 		return 0;

@@ -24,33 +24,33 @@ int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t l
 {
 	struct iovec copy[MERGE_IOVS], part[MERGE_IOVS];
 	unsigned n;
-	int r;
+	int ret;
 
 	pthread_mutex_lock(&disk->merge_lock);
 	memcpy(copy, iov, count * sizeof(*iov));
-	r = layer_write(disk, disk_top(disk), 0, iov, count, length, offset);
-	if (!r && disk->merge_target && offset < disk->merged) {
+	ret = layer_write(disk, disk_top(disk), 0, iov, count, length, offset);
+	if (!ret && disk->merge_target != NULL && offset < disk->merged) {
 		uint64_t below = min_u64(length, disk->merged - offset);
 
 		iov_slice(copy, count, 0, below, part, MERGE_IOVS, &n);
-		r = layer_write(disk, disk->merge_target, 1, part, n, below, offset);
+		ret = layer_write(disk, disk->merge_target, 1, part, n, below, offset);
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
-	return r;
+	return ret;
 }
 
 int merge_trim(struct disk *disk, uint64_t length, uint64_t offset)
 {
-	int r;
+	int ret;
 
 	pthread_mutex_lock(&disk->merge_lock);
-	r = layer_trim(disk, disk_top(disk), 0, length, offset);
-	if (!r && disk->merge_target && offset < disk->merged) {
-		r = layer_trim(disk, disk->merge_target, 1, min_u64(length, disk->merged - offset),
-			       offset);
+	ret = layer_trim(disk, disk_top(disk), 0, length, offset);
+	if (!ret && disk->merge_target != NULL && offset < disk->merged) {
+		ret = layer_trim(disk, disk->merge_target, 1,
+				 min_u64(length, disk->merged - offset), offset);
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
-	return r;
+	return ret;
 }
 
 /* -- Copying -- */
@@ -65,13 +65,13 @@ static int merge_range(struct disk *disk, unsigned index, uint64_t offset, uint6
 	struct layer *child = disk->layers[index], *parent = disk->layers[index + 1];
 	struct extent extent;
 	struct iovec iov;
-	int r;
+	int ret;
 
 	layer_lock(child, true);
-	r = child->format->map(child, offset, length, true, &extent);
+	ret = child->format->map(child, offset, length, true, &extent);
 	layer_unlock(child);
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	*done = extent.length;
 	if (extent.kind == EXTENT_PARENT) {
@@ -81,32 +81,32 @@ static int merge_range(struct disk *disk, unsigned index, uint64_t offset, uint6
 		return layer_trim(disk, parent, index + 1, extent.length, offset);
 	}
 	iov = (struct iovec){buffer, extent.length};
-	r = file_readv(&child->file, &iov, 1, extent.file_offset);
+	ret = file_readv(&child->file, &iov, 1, extent.file_offset);
 	layer_io_end(child, &extent);
 	iov = (struct iovec){buffer, extent.length};
-	return r ? r : layer_write(disk, parent, index + 1, &iov, 1, extent.length, offset);
+	return ret ? ret : layer_write(disk, parent, index + 1, &iov, 1, extent.length, offset);
 }
 
 static int merge_data(struct disk *disk, unsigned index, const struct disk_progress *progress)
 {
 	uint8_t *buffer = malloc(STEP);
 	uint64_t size = disk->layers[index]->size, at = 0, done;
-	int r = buffer ? 0 : -ENOMEM;
+	int ret = buffer != NULL ? 0 : -ENOMEM;
 
-	while (at < size && !r) {
+	while (at < size && !ret) {
 		pthread_mutex_lock(&disk->merge_lock);
-		r = merge_range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
-		if (!r) {
+		ret = merge_range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
+		if (!ret) {
 			at += done;
 			disk->merged = at;
 		}
 		pthread_mutex_unlock(&disk->merge_lock);
-		if (!r && progress && progress->step) {
-			r = progress->step(progress->user, at, size);
+		if (!ret && progress != NULL && progress->step != NULL) {
+			ret = progress->step(progress->user, at, size);
 		}
 	}
 	free(buffer);
-	return r;
+	return ret;
 }
 
 /* -- Layers that were only read become writable -- */
@@ -115,7 +115,7 @@ static int retire(struct disk *disk, struct layer *layer)
 {
 	struct layer **list = realloc(disk->retired, (disk->retired_count + 1) * sizeof(*list));
 
-	if (!list) {
+	if (list == NULL) {
 		return -ENOMEM;
 	}
 	disk->retired = list;
@@ -127,24 +127,24 @@ static int retire(struct disk *disk, struct layer *layer)
 static int make_writable(struct disk *disk, unsigned index, struct disk_error *error)
 {
 	struct layer *old = disk->layers[index], *layer = NULL;
-	int r;
+	int ret;
 
 	if (old->writable) {
 		return 0;
 	}
-	r = layer_open(old->file.path, -1, old->format->id, DISK_NO_LOCK, NULL, &layer, error);
-	if (!r && old->locked) {
+	ret = layer_open(old->file.path, -1, old->format->id, DISK_NO_LOCK, NULL, &layer, error);
+	if (!ret && old->locked) {
 		file_unlock(&old->file);
-		r = file_lock(&layer->file, true, error);
-		layer->locked = !r;
-		if (r && file_lock(&old->file, false, NULL)) {
+		ret = file_lock(&layer->file, true, error);
+		layer->locked = !ret;
+		if (ret && file_lock(&old->file, false, NULL)) {
 			old->locked = false;
 		}
 	}
-	r = r ? r : retire(disk, old);
-	if (r) {
+	ret = ret ? ret : retire(disk, old);
+	if (ret) {
 		layer_close(&layer, NULL);
-		return r;
+		return ret;
 	}
 	pthread_rwlock_wrlock(&disk->chain_lock);
 	disk->layers[index] = layer;
@@ -171,20 +171,20 @@ static int announce(struct layer *child, struct layer *parent, struct disk_error
 static int prepare(struct disk *disk, unsigned index, struct disk_error *error)
 {
 	struct layer *child, *parent;
-	int r = make_writable(disk, index, error);
+	int ret = make_writable(disk, index, error);
 
-	r = r ? r : make_writable(disk, index + 1, error);
-	if (!r && index) {
-		r = make_writable(disk, index - 1, error);
+	ret = ret ? ret : make_writable(disk, index + 1, error);
+	if (!ret && index) {
+		ret = make_writable(disk, index - 1, error);
 	}
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	child = disk->layers[index];
 	parent = disk->layers[index + 1];
-	r = announce(child, parent, error);
-	return r || child->size <= parent->size
-		       ? r
+	ret = announce(child, parent, error);
+	return ret || child->size <= parent->size
+		       ? ret
 		       : parent->format->resize(parent, child->size, error);
 }
 
@@ -199,34 +199,36 @@ static int leave_chain(struct disk *disk, unsigned index, struct disk_error *err
 	struct create_plan plan = {0};
 	struct layer *parent = disk->layers[index + 1];
 	char *storage = NULL;
-	int r = parent->format->flush(parent);
+	int ret = parent->format->flush(parent);
 
-	if (r) {
-		return error_set(error, r, "%s: %s", parent->file.path, strerror(-r));
+	if (ret) {
+		return error_set(error, ret, "%s: %s", parent->file.path, strerror(-ret));
 	}
 	if (index) {
 		struct layer *child = disk->layers[index - 1];
 
-		r = plan_parent(&plan, child->file.path, parent, &storage, error);
-		r = r ? r : child->format->set_parent(child, &plan, error);
+		ret = plan_parent(&plan, child->file.path, parent, &storage, error);
+		ret = ret ? ret : child->format->set_parent(child, &plan, error);
 		free(storage);
 	} else { /* who opens the old file after a crash must see what is written from now on */
-		r = disk_top(disk)->format->empty(disk_top(disk));
-		r = r ? error_set(error, r, "%s: %s", disk_top(disk)->file.path, strerror(-r)) : 0;
+		ret = disk_top(disk)->format->empty(disk_top(disk));
+		ret = ret ? error_set(error, ret, "%s: %s", disk_top(disk)->file.path,
+				      strerror(-ret))
+			  : 0;
 	}
-	r = r ? r : retire(disk, disk->layers[index]);
-	if (!r) {
+	ret = ret ? ret : retire(disk, disk->layers[index]);
+	if (!ret) {
 		disk->layer_count--;
 		memmove(&disk->layers[index], &disk->layers[index + 1],
 			(disk->layer_count - index) * sizeof(disk->layers[0]));
 	}
-	return r;
+	return ret;
 }
 
 static int merge_top(struct disk *disk, const struct disk_progress *progress,
 		     struct disk_error *error)
 {
-	int r;
+	int ret;
 
 	pthread_mutex_lock(&disk->merge_lock);
 	disk->merged = 0;
@@ -238,46 +240,46 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress,
 	}
 	pthread_rwlock_wrlock(&disk->chain_lock); /* and those on the slow one */
 	pthread_rwlock_unlock(&disk->chain_lock);
-	r = merge_data(disk, 0, progress);
+	ret = merge_data(disk, 0, progress);
 	pthread_rwlock_wrlock(
 		&disk->chain_lock); /* writers hold it while they are in merge_write */
-	if (r) {
-		error_set(error, r, "%s: merging: %s", disk_top(disk)->file.path, strerror(-r));
+	if (ret) {
+		error_set(error, ret, "%s: merging: %s", disk_top(disk)->file.path, strerror(-ret));
 	} else {
-		r = leave_chain(disk, 0, error);
+		ret = leave_chain(disk, 0, error);
 	}
 	disk->merge_target = NULL;
 	atomic_store(&disk->merging, 0);
 	pthread_rwlock_unlock(&disk->chain_lock);
-	return r;
+	return ret;
 }
 
 int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
 		      struct disk_error *error)
 {
-	int r;
+	int ret;
 
 	if (disk->read_only || index + 1 >= disk->layer_count) {
 		return error_set(error, -EINVAL, "%s: %s", disk_top(disk)->file.path,
 				 disk->read_only ? "opened read-only"
 						 : "there is no parent to merge into");
 	}
-	r = prepare(disk, index, error);
-	if (r) {
-		return r;
+	ret = prepare(disk, index, error);
+	if (ret) {
+		return ret;
 	}
 	if (!index) {
 		return merge_top(disk, progress, error);
 	}
-	r = merge_data(disk, index, progress);
-	if (r) {
-		return error_set(error, r, "%s: merging: %s", disk->layers[index]->file.path,
-				 strerror(-r));
+	ret = merge_data(disk, index, progress);
+	if (ret) {
+		return error_set(error, ret, "%s: merging: %s", disk->layers[index]->file.path,
+				 strerror(-ret));
 	}
 	pthread_rwlock_wrlock(&disk->chain_lock);
-	r = leave_chain(disk, index, error);
+	ret = leave_chain(disk, index, error);
 	pthread_rwlock_unlock(&disk->chain_lock);
-	return r;
+	return ret;
 }
 
 struct scaled_progress {
@@ -300,19 +302,21 @@ static int merge_all(struct disk *disk, unsigned count, const struct disk_progre
 	struct scaled_progress scale = {.progress = progress};
 	struct disk_progress scaled = {scaled_step, &scale};
 	unsigned i;
-	int r = 0;
+	int ret = 0;
 
 	for (i = 0; i < count; i++) {
 		names[i] = strdup(disk->layers[i]->file.path);
 		scale.total += disk->layers[i]->size;
 	}
-	for (i = count; i-- && !r;) {
+	for (i = count; i-- && !ret;) {
 		uint64_t size = disk->layers[i]->size;
 
-		r = disk_merge_online(disk, i, progress && progress->step ? &scaled : NULL, error);
+		ret = disk_merge_online(disk, i,
+					progress != NULL && progress->step != NULL ? &scaled : NULL,
+					error);
 		scale.before += size;
 	}
-	return r;
+	return ret;
 }
 
 int disk_merge(const char *path, unsigned count, bool remove, const struct disk_progress *progress,
@@ -321,26 +325,26 @@ int disk_merge(const char *path, unsigned count, bool remove, const struct disk_
 	char *names[DISK_LAYERS_MAX] = {0};
 	struct disk *disk;
 	unsigned i;
-	int r = disk_open(path, NULL, &disk, error), code;
+	int ret = disk_open(path, NULL, &disk, error), code;
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	if (!count || count >= disk->layer_count) {
-		r = error_set(error, -EINVAL, "%s: has %u parent(s), cannot merge %u file(s)", path,
-			      disk->layer_count - 1, count);
+		ret = error_set(error, -EINVAL, "%s: has %u parent(s), cannot merge %u file(s)",
+				path, disk->layer_count - 1, count);
 	}
-	r = r ? r : merge_all(disk, count, progress, names, error);
-	code = disk_close(&disk, r ? NULL : error);
-	r = r ? r : code;
+	ret = ret ? ret : merge_all(disk, count, progress, names, error);
+	code = disk_close(&disk, ret ? NULL : error);
+	ret = ret ? ret : code;
 	for (i = 0; i < count && i < DISK_LAYERS_MAX; i++) {
-		if (!r && remove && names[i]) {
+		if (!ret && remove && names[i] != NULL) {
 			code = file_unlink(names[i]);
-			r = code ? error_set(error, code, "%s: merged, but cannot be deleted: %s",
-					     names[i], strerror(-code))
-				 : 0;
+			ret = code ? error_set(error, code, "%s: merged, but cannot be deleted: %s",
+					       names[i], strerror(-code))
+				   : 0;
 		}
 		free(names[i]);
 	}
-	return r;
+	return ret;
 }

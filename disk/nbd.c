@@ -31,12 +31,12 @@ static void drop_client(struct nbd_client *client)
 		client->fd = -1;
 	}
 	client->phase = NBD_CLOSING;
-	while ((slot = client->out_first)) {
+	while ((slot = client->out_first) != NULL) {
 		client->out_first = slot->next;
 		nbd_release(slot);
 	}
 	client->out_last = &client->out_first;
-	if (client->receiving) {
+	if (client->receiving != NULL) {
 		nbd_release(client->receiving);
 		client->receiving = NULL;
 	}
@@ -55,7 +55,7 @@ static unsigned gather_output(struct nbd_client *client, struct iovec *iov)
 		iov[n++] = (struct iovec){client->early + client->early_sent,
 					  client->early_length - client->early_sent};
 	}
-	for (slot = client->out_first; slot && n + 2 <= OUT_IOVS; slot = slot->next) {
+	for (slot = client->out_first; slot != NULL && n + 2 <= OUT_IOVS; slot = slot->next) {
 		uint32_t skip = (uint32_t)min_u64(slot->sent, slot->head_length),
 			 data = slot->sent - skip;
 
@@ -78,7 +78,7 @@ static void account_output(struct nbd_client *client, size_t sent)
 	if (client->early_sent == client->early_length) {
 		client->early_sent = client->early_length = 0;
 	}
-	while (client->out_first) {
+	while (client->out_first != NULL) {
 		struct nbd_slot *slot = client->out_first;
 		uint32_t n =
 			(uint32_t)min_u64(sent, slot->head_length + slot->data_length - slot->sent);
@@ -89,7 +89,7 @@ static void account_output(struct nbd_client *client, size_t sent)
 			return;
 		}
 		client->out_first = slot->next;
-		if (!client->out_first) {
+		if (client->out_first == NULL) {
 			client->out_last = &client->out_first;
 		}
 		nbd_release(slot);
@@ -150,7 +150,7 @@ static int take_whole(struct nbd_client *client, const uint8_t *data)
 static bool may_receive(const struct nbd_client *client)
 {
 	return client->fd >= 0 && client->phase != NBD_CLOSING &&
-	       (client->free || client->phase != NBD_REQUEST);
+	       (client->free != NULL || client->phase != NBD_REQUEST);
 }
 
 /* What lies in the input buffer, as far as it is whole. */
@@ -159,7 +159,7 @@ static int take_input(struct nbd_client *client)
 	while (may_receive(client)) {
 		uint32_t have = client->input_end - client->input_start, n;
 		const uint8_t *data = client->input + client->input_start;
-		int r;
+		int ret;
 
 		if (client->phase == NBD_PAYLOAD) {
 			n = (uint32_t)min_u64(have,
@@ -178,9 +178,9 @@ static int take_input(struct nbd_client *client)
 			return 0;
 		}
 		client->input_start += n;
-		r = take_whole(client, data);
-		if (r) {
-			return r;
+		ret = take_whole(client, data);
+		if (ret) {
+			return ret;
 		}
 	}
 	return 0;
@@ -236,7 +236,7 @@ static void accept_client(struct server *server)
 	struct nbd_client *client = fd >= 0 ? calloc(1, sizeof(*client)) : NULL;
 	unsigned i;
 
-	if (!client) {
+	if (client == NULL) {
 		if (fd >= 0) {
 			close(fd);
 		}
@@ -280,7 +280,7 @@ static void reap_clients(struct server *server)
 {
 	struct nbd_client **where = &server->clients;
 
-	while (*where) {
+	while (*where != NULL) {
 		struct nbd_client *client = *where;
 
 		if (client->phase == NBD_CLOSING && !client->busy && !client->early_length) {
@@ -308,10 +308,10 @@ static unsigned fill_polls(struct server *server, struct pollfd *polls)
 	polls[0] = (struct pollfd){.fd = disk_queue_fd(server->queue), .events = POLLIN};
 	polls[1] = (struct pollfd){.fd = server->client_count < CLIENTS_MAX ? server->listener : -1,
 				   .events = POLLIN};
-	for (client = server->clients; client; client = client->next) {
+	for (client = server->clients; client != NULL; client = client->next) {
 		short events = may_receive(client) ? POLLIN : 0;
 
-		events |= client->out_first || client->early_length ? POLLOUT : 0;
+		events |= client->out_first != NULL || client->early_length ? POLLOUT : 0;
 		polls[n++] = (struct pollfd){.fd = client->fd, .events = events};
 	}
 	return n;
@@ -326,7 +326,7 @@ static void serve_once(struct server *server)
 	if (poll(polls, count, 250) < 0) {
 		return;
 	}
-	for (client = server->clients; client; client = client->next, i++) {
+	for (client = server->clients; client != NULL; client = client->next, i++) {
 		if (client->fd >= 0 && (polls[i].revents & (POLLERR | POLLNVAL))) {
 			drop_client(client);
 		} else if (client->fd >= 0 && (polls[i].revents & (POLLIN | POLLHUP)) &&
@@ -338,7 +338,7 @@ static void serve_once(struct server *server)
 	}
 	disk_queue_kick(server->queue);
 	disk_queue_poll(server->queue);
-	for (client = server->clients; client; client = client->next) {
+	for (client = server->clients; client != NULL; client = client->next) {
 		send_output(client);
 		if (client->fd >= 0 && take_input(client)) { /* slots became free */
 			drop_client(client);
@@ -364,13 +364,13 @@ static int listen_on(struct server *server, struct disk_error *error)
 	if (server->listener < 0 ||
 	    bind(server->listener, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(server->listener, 16)) {
-		int r = -errno;
+		int ret = -errno;
 
 		if (server->listener >= 0) {
 			close(server->listener);
 		}
-		return error_set(error, r, "%s: %s%s", path, strerror(-r),
-				 r == -EADDRINUSE ? "; remove it if nobody serves there" : "");
+		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
+				 ret == -EADDRINUSE ? "; remove it if nobody serves there" : "");
 	}
 	return 0;
 }
@@ -379,8 +379,8 @@ static void finish_clients(struct server *server)
 {
 	struct nbd_client *client;
 
-	while (server->clients) {
-		for (client = server->clients; client; client = client->next) {
+	while (server->clients != NULL) {
+		for (client = server->clients; client != NULL; client = client->next) {
 			drop_client(client);
 		}
 		disk_queue_wait(server->queue);
@@ -391,17 +391,17 @@ static void finish_clients(struct server *server)
 int disk_nbd_serve(struct disk *disk, const struct disk_nbd *how, struct disk_error *error)
 {
 	struct server server = {.disk = disk, .how = how};
-	int r = disk_queue_create(128, &server.queue, error);
+	int ret = disk_queue_create(128, &server.queue, error);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	if (disk_queue_fd(server.queue) < 0) {
-		r = error_set(error, disk_queue_fd(server.queue), "no eventfd for the queue");
+		ret = error_set(error, disk_queue_fd(server.queue), "no eventfd for the queue");
 	}
-	r = r ? r : listen_on(&server, error);
-	if (!r) {
-		while (!(how->stop && *how->stop) &&
+	ret = ret ? ret : listen_on(&server, error);
+	if (!ret) {
+		while (!(how->stop != NULL && *how->stop) &&
 		       !(how->once && server.had_client && !server.client_count)) {
 			serve_once(&server);
 		}
@@ -410,5 +410,5 @@ int disk_nbd_serve(struct disk *disk, const struct disk_nbd *how, struct disk_er
 		unlink(how->socket_path);
 	}
 	disk_queue_destroy(&server.queue);
-	return r;
+	return ret;
 }

@@ -8,12 +8,12 @@
 
 #include "disk/internal.h"
 
-#define NBD_SLOTS	32u
+#define NBD_SLOTS       32u
 #define NBD_PAYLOAD_MAX (32u << 20)
-#define NBD_OPTION_MAX	4096u
-#define NBD_INPUT	65536u
-#define NBD_REPLY_HEAD	32u
-#define NBD_STATUS_MAX	512u /* extents in one answer */
+#define NBD_OPTION_MAX  4096u
+#define NBD_INPUT       65536u
+#define NBD_REPLY_HEAD  32u
+#define NBD_STATUS_MAX  512u /* extents in one answer */
 
 enum nbd_phase {
 	NBD_CLIENT_FLAGS,
@@ -53,7 +53,7 @@ struct nbd_client {
 	struct nbd_slot *free, *receiving;
 	uint32_t received;
 	struct nbd_slot *out_first, **out_last;
-	unsigned busy;	/* slots not free */
+	unsigned busy;  /* slots not free */
 	uint8_t *early; /* handshake replies not yet sent */
 	uint32_t early_length, early_sent, early_capacity;
 	uint8_t input[NBD_INPUT];

@@ -43,7 +43,7 @@ static int nbd_send_early(struct nbd_client *client, const void *data, uint32_t 
 		uint32_t capacity = client->early_length + length + 1024;
 		uint8_t *early = capacity > 65536 ? NULL : realloc(client->early, capacity);
 
-		if (!early) { /* a client that asks on and on and never reads */
+		if (early == NULL) { /* a client that asks on and on and never reads */
 			return -ENOBUFS;
 		}
 		client->early = early;
@@ -78,14 +78,14 @@ int nbd_take_flags(struct nbd_client *client, const uint8_t *data)
 static int reply(struct nbd_client *client, uint32_t type, const void *data, uint32_t length)
 {
 	uint8_t head[20];
-	int r;
+	int ret;
 
 	put_be64(head, REPLY_MAGIC);
 	put_be32(head + 8, client->option);
 	put_be32(head + 12, type);
 	put_be32(head + 16, length);
-	r = nbd_send_early(client, head, sizeof(head));
-	return r || !length ? r : nbd_send_early(client, data, length);
+	ret = nbd_send_early(client, head, sizeof(head));
+	return ret || !length ? ret : nbd_send_early(client, data, length);
 }
 
 static uint16_t transmission_flags(const struct nbd_client *client)
@@ -98,7 +98,7 @@ static uint16_t transmission_flags(const struct nbd_client *client)
 
 static bool is_our_export(const struct nbd_client *client, const uint8_t *name, uint32_t length)
 {
-	const char *own = client->how->export_name ? client->how->export_name : "";
+	const char *own = client->how->export_name != NULL ? client->how->export_name : "";
 
 	return strlen(own) == length && !memcmp(own, name, length);
 }
@@ -118,18 +118,18 @@ static int export_name(struct nbd_client *client, const uint8_t *name, uint32_t 
 
 static int list_exports(struct nbd_client *client)
 {
-	const char *own = client->how->export_name ? client->how->export_name : "";
+	const char *own = client->how->export_name != NULL ? client->how->export_name : "";
 	uint32_t length = (uint32_t)strlen(own);
 	uint8_t entry[4 + 256];
-	int r;
+	int ret;
 
 	if (client->option_length || length > 256) {
 		return reply(client, REP_INVALID, NULL, 0);
 	}
 	put_be32(entry, length);
 	memcpy(entry + 4, own, length);
-	r = reply(client, REP_SERVER, entry, 4 + length);
-	return r ? r : reply(client, REP_ACK, NULL, 0);
+	ret = reply(client, REP_SERVER, entry, 4 + length);
+	return ret ? ret : reply(client, REP_ACK, NULL, 0);
 }
 
 /* INFO and GO: name, then what the client would like to know. */
@@ -138,7 +138,7 @@ static int info_or_go(struct nbd_client *client, const uint8_t *data)
 	uint32_t length = client->option_length,
 		 name_length = length >= 6 ? get_be32(data) : UINT32_MAX;
 	uint8_t info[14];
-	int r;
+	int ret;
 
 	if (length < 6 || name_length > length - 6 ||
 	    length - 6 - name_length != 2u * get_be16(data + 4 + name_length)) {
@@ -150,17 +150,17 @@ static int info_or_go(struct nbd_client *client, const uint8_t *data)
 	put_be16(info, INFO_EXPORT);
 	put_be64(info + 2, disk_size(client->disk));
 	put_be16(info + 10, transmission_flags(client));
-	r = reply(client, REP_INFO, info, 12);
+	ret = reply(client, REP_INFO, info, 12);
 	put_be16(info, INFO_BLOCK_SIZE);
 	put_be32(info + 2, 1);
 	put_be32(info + 6, 4096);
 	put_be32(info + 10, NBD_PAYLOAD_MAX);
-	r = r ? r : reply(client, REP_INFO, info, 14);
-	r = r ? r : reply(client, REP_ACK, NULL, 0);
-	if (!r && client->option == OPT_GO) {
+	ret = ret ? ret : reply(client, REP_INFO, info, 14);
+	ret = ret ? ret : reply(client, REP_ACK, NULL, 0);
+	if (!ret && client->option == OPT_GO) {
 		client->phase = NBD_REQUEST;
 	}
-	return r;
+	return ret;
 }
 
 /* Does the query name our one context? "base:" asks for all of that space. */
@@ -176,7 +176,7 @@ static int meta_context(struct nbd_client *client, const uint8_t *data)
 	uint32_t length = client->option_length, at, count, i;
 	bool list = client->option == OPT_LIST_META, wanted;
 	uint8_t context[4 + sizeof(allocation_context)];
-	int r = 0;
+	int ret = 0;
 
 	if (!client->structured || length < 8 || get_be32(data) > length - 8) {
 		return reply(client, REP_INVALID, NULL, 0);
@@ -204,9 +204,9 @@ static int meta_context(struct nbd_client *client, const uint8_t *data)
 	if (wanted) {
 		put_be32(context, list ? 0 : 1);
 		memcpy(context + 4, allocation_context, sizeof(allocation_context) - 1);
-		r = reply(client, REP_META, context, 4 + sizeof(allocation_context) - 1);
+		ret = reply(client, REP_META, context, 4 + sizeof(allocation_context) - 1);
 	}
-	return r ? r : reply(client, REP_ACK, NULL, 0);
+	return ret ? ret : reply(client, REP_ACK, NULL, 0);
 }
 
 int nbd_take_option(struct nbd_client *client, const uint8_t *data)

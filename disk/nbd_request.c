@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#define REQUEST_MAGIC	 0x25609513u
-#define SIMPLE_MAGIC	 0x67446698u
+#define REQUEST_MAGIC    0x25609513u
+#define SIMPLE_MAGIC     0x67446698u
 #define STRUCTURED_MAGIC 0x668e33efu
 
 enum {
@@ -137,7 +137,7 @@ static int need_buffer(struct nbd_slot *slot, uint32_t length)
 		free(slot->buffer);
 		slot->capacity = 0;
 		slot->buffer = aligned_alloc(4096, capacity);
-		if (!slot->buffer) {
+		if (slot->buffer == NULL) {
 			return -ENOMEM;
 		}
 		slot->capacity = capacity;
@@ -161,11 +161,11 @@ static int submit_zeros(struct nbd_slot *slot)
 	static const uint8_t zeros[DISK_MIB];
 	uint64_t left = slot->req.length;
 	uint32_t count = (uint32_t)((left + DISK_MIB - 1) / DISK_MIB), i;
-	int r = need_buffer(slot, count * (uint32_t)sizeof(struct iovec));
+	int ret = need_buffer(slot, count * (uint32_t)sizeof(struct iovec));
 	struct iovec *iov = (struct iovec *)slot->buffer;
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	for (i = 0; i < count; i++) {
 		iov[i] = (struct iovec){(void *)zeros, min_u64(left, DISK_MIB)};
@@ -179,18 +179,18 @@ static int find_status(struct nbd_slot *slot, bool one)
 {
 	uint64_t at = slot->req.offset, end = at + slot->req.length;
 	uint32_t count = 0;
-	int r = need_buffer(slot, NBD_STATUS_MAX * 8);
+	int ret = need_buffer(slot, NBD_STATUS_MAX * 8);
 
-	if (r || at >= end || end > disk_size(slot->client->disk)) {
-		return r ? r : -EINVAL;
+	if (ret || at >= end || end > disk_size(slot->client->disk)) {
+		return ret ? ret : -EINVAL;
 	}
 	while (at < end && count < (one ? 1 : NBD_STATUS_MAX)) {
 		enum disk_status status;
 		uint64_t run;
 
-		r = disk_status(slot->client->disk, at, end - at, &status, &run);
-		if (r) {
-			return r;
+		ret = disk_status(slot->client->disk, at, end - at, &status, &run);
+		if (ret) {
+			return ret;
 		}
 		put_be32(slot->buffer + 8 * count, (uint32_t)run);
 		put_be32(slot->buffer + 8 * count + 4,
@@ -204,15 +204,15 @@ static int find_status(struct nbd_slot *slot, bool one)
 
 static void start_request(struct nbd_slot *slot, uint16_t flags)
 {
-	int r;
+	int ret;
 
 	switch (slot->type) {
 	case CMD_READ:
-		r = slot->req.length > NBD_PAYLOAD_MAX
-			    ? -EINVAL
-			    : need_buffer(slot, (uint32_t)slot->req.length);
-		if (r) {
-			queue_reply(slot, r);
+		ret = slot->req.length > NBD_PAYLOAD_MAX
+			      ? -EINVAL
+			      : need_buffer(slot, (uint32_t)slot->req.length);
+		if (ret) {
+			queue_reply(slot, ret);
 			return;
 		}
 		slot->data_length = (uint32_t)slot->req.length;
@@ -232,18 +232,18 @@ static void start_request(struct nbd_slot *slot, uint16_t flags)
 			return;
 		}
 		if (flags & CMD_FLAG_NO_HOLE) {
-			r = submit_zeros(slot);
-			if (r) {
-				queue_reply(slot, r);
+			ret = submit_zeros(slot);
+			if (ret) {
+				queue_reply(slot, ret);
 			}
 			return;
 		}
 		submit(slot, DISK_OP_TRIM, NULL, 0);
 		return;
 	case CMD_BLOCK_STATUS:
-		r = slot->client->allocation ? find_status(slot, flags & CMD_FLAG_REQ_ONE)
-					     : -EINVAL;
-		queue_reply(slot, r);
+		ret = slot->client->allocation ? find_status(slot, flags & CMD_FLAG_REQ_ONE)
+					       : -EINVAL;
+		queue_reply(slot, ret);
 		return;
 	default:
 		queue_reply(slot, -EINVAL);

@@ -11,11 +11,11 @@
 
 #include <stdlib.h>
 
-#define OP_IOVS	    32
+#define OP_IOVS     32
 #define CALLER_IOVS 1024 /* IOV_MAX */
 
-enum {			      /* bits of req->p.state */
-       STATE_SLOW = 1,	      /* must be run by a helper */
+enum {                        /* bits of req->p.state */
+       STATE_SLOW = 1,        /* must be run by a helper */
        STATE_COUNTED = 2,     /* in disk->async_users */
        STATE_NOT_DURABLE = 4, /* some part of it was written without durability */
        STATE_ONLY_FLUSH = 8,  /* the helper is to flush: the data is written */
@@ -44,7 +44,7 @@ struct disk_queue {
 	struct req_list done;
 	struct req_list taken; /* done, without a callback: for disk_queue_next */
 	unsigned in_flight;    /* requests not yet on the done list */
-	bool has_fd;	       /* somebody polls the ring's eventfd */
+	bool has_fd;           /* somebody polls the ring's eventfd */
 	pthread_mutex_t slow_lock;
 	struct req_list slow_done; /* [slow_lock] */
 };
@@ -66,9 +66,9 @@ static struct disk_req *list_take(struct req_list *list)
 {
 	struct disk_req *req = list->first;
 
-	if (req) {
+	if (req != NULL) {
 		list->first = req->p.next;
-		if (!list->first) {
+		if (list->first == NULL) {
 			list->last = &list->first;
 		}
 	}
@@ -79,7 +79,7 @@ static void list_put_back(struct req_list *list, struct disk_req *req)
 {
 	req->p.next = list->first;
 	list->first = req;
-	if (!req->p.next) {
+	if (req->p.next == NULL) {
 		list->last = &req->p.next;
 	}
 }
@@ -88,20 +88,20 @@ int disk_queue_create(unsigned depth, struct disk_queue **out, struct disk_error
 {
 	struct disk_queue *queue = calloc(1, sizeof(*queue));
 	unsigned i;
-	int r = -ENOMEM;
+	int ret = -ENOMEM;
 
 	depth = depth ? depth : 1;
-	if (queue) {
+	if (queue != NULL) {
 		queue->ops = calloc(depth, sizeof(*queue->ops));
-		r = queue->ops ? ring_open(depth, &queue->ring) : -ENOMEM;
+		ret = queue->ops != NULL ? ring_open(depth, &queue->ring) : -ENOMEM;
 	}
-	if (r) {
-		if (queue) {
+	if (ret) {
+		if (queue != NULL) {
 			free(queue->ops);
 		}
 		free(queue);
-		return error_set(error, r, "asynchronous I/O: %s%s", strerror(-r),
-				 r == -EPERM || r == -ENOSYS
+		return error_set(error, ret, "asynchronous I/O: %s%s", strerror(-ret),
+				 ret == -EPERM || ret == -ENOSYS
 					 ? " (io_uring is switched off on this machine)"
 					 : "");
 	}
@@ -123,7 +123,7 @@ void disk_queue_destroy(struct disk_queue **where)
 	struct disk_queue *queue = *where;
 
 	*where = NULL;
-	if (queue) {
+	if (queue != NULL) {
 		ring_close(&queue->ring);
 		pthread_mutex_destroy(&queue->slow_lock);
 		free(queue->ops);
@@ -168,15 +168,15 @@ void queue_run_slow(struct disk *disk, struct disk_req *req)
  */
 static void go_slow(struct disk_queue *queue, struct disk_req *req)
 {
-	int r;
+	int ret;
 
 	if (req->p.state & STATE_COUNTED) {
 		atomic_fetch_sub(&req->p.disk->async_users, 1);
 		req->p.state &= ~(unsigned)STATE_COUNTED;
 	}
-	r = helper_post(req->p.disk, req);
-	if (r) {
-		req->result = r;
+	ret = helper_post(req->p.disk, req);
+	if (ret) {
+		req->result = ret;
 		complete(queue, req);
 	}
 }
@@ -190,7 +190,7 @@ static void take_slow_done(struct disk_queue *queue)
 	list = queue->slow_done;
 	list_init(&queue->slow_done);
 	pthread_mutex_unlock(&queue->slow_lock);
-	while (list.first) {
+	while (list.first != NULL) {
 		req = list.first;
 		list.first = req->p.next;
 		complete(queue, req);
@@ -282,35 +282,35 @@ static int find_part(struct disk_req *req, struct op *op)
 {
 	struct disk *disk = req->p.disk;
 	uint64_t offset = req->offset + req->p.issued, length = req->length - req->p.issued;
-	int r;
+	int ret;
 
 	if (pthread_rwlock_tryrdlock(&disk->chain_lock)) {
 		return -EAGAIN;
 	}
 	if (req->op == DISK_OP_READ) {
-		r = chain_map(disk, 0, offset, length, false, &op->extent, &op->layer);
+		ret = chain_map(disk, 0, offset, length, false, &op->extent, &op->layer);
 	} else {
 		op->layer = disk_top(disk);
-		r = write_needs_care(op->layer, offset, length)
-			    ? -EAGAIN
-			    : op->layer->format->write_begin(op->layer, offset, length, false,
-							     &op->extent);
+		ret = write_needs_care(op->layer, offset, length)
+			      ? -EAGAIN
+			      : op->layer->format->write_begin(op->layer, offset, length, false,
+							       &op->extent);
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
-	return r;
+	return ret;
 }
 
 /* One part more, or the request's result or its state say why not. */
 static void issue_part(struct disk_queue *queue, struct disk_req *req, struct op *op)
 {
-	int r = find_part(req, op);
+	int ret = find_part(req, op);
 
-	if (r == -EAGAIN) {
+	if (ret == -EAGAIN) {
 		req->p.state |= STATE_SLOW;
 		return;
 	}
-	if (r) {
-		req->result = r;
+	if (ret) {
+		req->result = ret;
 		return;
 	}
 	if (op->extent.kind == EXTENT_ZERO) {
@@ -337,7 +337,7 @@ static void issue_part(struct disk_queue *queue, struct disk_req *req, struct op
 static bool issue(struct disk_queue *queue, struct disk_req *req)
 {
 	while (!req->result && !(req->p.state & STATE_SLOW) && req->p.issued < req->length) {
-		if (!queue->free_ops) {
+		if (queue->free_ops == NULL) {
 			return false;
 		}
 		issue_part(queue, req, queue->free_ops);
@@ -350,7 +350,7 @@ static bool issue(struct disk_queue *queue, struct disk_req *req)
 
 static void issue_waiting(struct disk_queue *queue)
 {
-	while (queue->waiting.first && queue->free_ops) {
+	while (queue->waiting.first != NULL && queue->free_ops != NULL) {
 		struct disk_req *req = list_take(&queue->waiting);
 
 		if (!issue(queue, req)) {
@@ -369,7 +369,7 @@ static void submit_flush(struct disk_queue *queue, struct disk_req *req)
 		complete(queue, req);
 		return;
 	}
-	if (op && !atomic_load(&req->p.disk->merging) && !atomic_load(&top->failed) &&
+	if (op != NULL && !atomic_load(&req->p.disk->merging) && !atomic_load(&top->failed) &&
 	    !top->format->is_dirty(top)) {
 		op->req = req;
 		op->layer = NULL;
@@ -414,7 +414,7 @@ void disk_submit(struct disk_queue *queue, struct disk *disk, struct disk_req *r
 		settle(queue, req);
 	} else if (!may_be_fast(req)) {
 		go_slow(queue, req);
-	} else if (queue->waiting.first || !issue(queue, req)) {
+	} else if (queue->waiting.first != NULL || !issue(queue, req)) {
 		list_add(&queue->waiting, req);
 	}
 }
@@ -423,7 +423,7 @@ void disk_queue_kick(struct disk_queue *queue)
 {
 	ring_submit(queue->ring);
 	if (queue->has_fd &&
-	    queue->done.first) { /* completed without the ring: the eventfd must say so */
+	    queue->done.first != NULL) { /* completed without the ring: the eventfd must say so */
 		ring_wake(queue->ring);
 	}
 }
@@ -434,7 +434,7 @@ static void end_op(struct disk_queue *queue, struct op *op, int result)
 {
 	struct disk_req *req = op->req;
 
-	if (op->layer) {
+	if (op->layer != NULL) {
 		if (!result && req->op == DISK_OP_WRITE) {
 			result = op->layer->format->write_end(op->layer, op->offset, op->length,
 							      &op->extent);
@@ -458,22 +458,22 @@ static void end_op(struct disk_queue *queue, struct op *op, int result)
  */
 static int finish_short(struct op *op)
 {
-	int r = 0;
+	int ret = 0;
 
-	while (op->moved < op->length && !r) {
+	while (op->moved < op->length && !ret) {
 		struct iovec piece[OP_IOVS];
 		uint64_t at = op->extent.file_offset + op->moved;
 		unsigned n;
 
 		op->moved += iov_slice(op->use, op->count, op->moved, op->length - op->moved, piece,
 				       OP_IOVS, &n);
-		r = op->req->op == DISK_OP_READ ? file_readv(&op->layer->file, piece, n, at)
-						: file_writev(&op->layer->file, piece, n, at);
+		ret = op->req->op == DISK_OP_READ ? file_readv(&op->layer->file, piece, n, at)
+						  : file_writev(&op->layer->file, piece, n, at);
 	}
-	if (!r && op->durable) {
-		r = file_sync(&op->layer->file);
+	if (!ret && op->durable) {
+		ret = file_sync(&op->layer->file);
 	}
-	return r;
+	return ret;
 }
 
 static void take_completions(struct disk_queue *queue)
@@ -484,7 +484,7 @@ static void take_completions(struct disk_queue *queue)
 	while (ring_next(queue->ring, &token, &result)) {
 		struct op *op = token;
 
-		if (op->layer && (result >= 0 || result == -EINTR || result == -EAGAIN)) {
+		if (op->layer != NULL && (result >= 0 || result == -EINTR || result == -EAGAIN)) {
 			op->moved = result > 0 ? (uint64_t)result : 0;
 			result = op->moved < op->length ? finish_short(op) : 0;
 		}
@@ -503,12 +503,12 @@ unsigned disk_queue_poll(struct disk_queue *queue)
 	issue_waiting(queue);
 	done = queue->done;
 	list_init(&queue->done);
-	while (done.first) {
+	while (done.first != NULL) {
 		struct disk_req *req = done.first;
 
 		done.first = req->p.next;
 		count++;
-		if (req->done) {
+		if (req->done != NULL) {
 			req->done(req);
 		} else {
 			list_add(&queue->taken, req);
@@ -531,7 +531,7 @@ unsigned disk_queue_wait(struct disk_queue *queue)
 
 void disk_queue_sleep(struct disk_queue *queue)
 {
-	if (!queue->done.first) {
+	if (queue->done.first == NULL) {
 		ring_wait(queue->ring);
 	}
 }

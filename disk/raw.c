@@ -31,12 +31,12 @@ static void raw_release(struct layer *layer)
 
 static int raw_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
 {
-	int r = plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size)
-					     : file_truncate(file, plan->how.size);
+	int ret = plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size)
+					       : file_truncate(file, plan->how.size);
 
-	return r ? error_set(error, r, "%s: cannot make it %llu bytes long: %s", file->path,
-			     (unsigned long long)plan->how.size, strerror(-r))
-		 : 0;
+	return ret ? error_set(error, ret, "%s: cannot make it %llu bytes long: %s", file->path,
+			       (unsigned long long)plan->how.size, strerror(-ret))
+		   : 0;
 }
 
 static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
@@ -77,13 +77,15 @@ static int raw_flush(struct layer *layer)
 
 static int raw_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 {
-	int r = file_truncate(&layer->file, size);
+	int ret = file_truncate(&layer->file, size);
 
-	if (!r) {
+	if (!ret) {
 		layer->size = size;
-		r = file_sync(&layer->file);
+		ret = file_sync(&layer->file);
 	}
-	return r ? error_set(error, r, "%s: cannot resize: %s", layer->file.path, strerror(-r)) : 0;
+	return ret ? error_set(error, ret, "%s: cannot resize: %s", layer->file.path,
+			       strerror(-ret))
+		   : 0;
 }
 
 static int raw_compact(struct layer *layer, uint64_t *moved)

@@ -23,7 +23,7 @@ struct ring {
 	int event_fd; /* -1 until somebody wants it */
 	uint64_t wake_count;
 	bool wake_armed;
-	int watch_fd;	     /* -1: none */
+	int watch_fd;        /* -1: none */
 	uint64_t watch_turn; /* tells its poll from those of descriptors before */
 	bool watch_armed;
 };
@@ -35,7 +35,7 @@ static struct io_uring_sqe *get_sqe(struct ring *ring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
-	if (!sqe) {
+	if (sqe == NULL) {
 		io_uring_submit(&ring->uring);
 		sqe = io_uring_get_sqe(&ring->uring);
 	}
@@ -46,7 +46,7 @@ static void arm_wake(struct ring *ring)
 {
 	struct io_uring_sqe *sqe = ring->wake_armed ? NULL : get_sqe(ring);
 
-	if (sqe) {
+	if (sqe != NULL) {
 		io_uring_prep_read(sqe, ring->wake_fd, &ring->wake_count, sizeof(ring->wake_count),
 				   0);
 		io_uring_sqe_set_data(sqe, NULL);
@@ -58,7 +58,7 @@ static void arm_watch(struct ring *ring)
 {
 	struct io_uring_sqe *sqe = ring->watch_armed || ring->watch_fd < 0 ? NULL : get_sqe(ring);
 
-	if (sqe) {
+	if (sqe != NULL) {
 		io_uring_prep_poll_multishot(sqe, ring->watch_fd, POLLIN);
 		io_uring_sqe_set_data64(sqe, ring->watch_turn << 1 | WATCH_BIT);
 		ring->watch_armed = true;
@@ -80,15 +80,15 @@ int ring_restrict(struct io_uring *uring)
 		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD}};
 	unsigned i;
 	unsigned fd = (unsigned)uring->ring_fd;
-	int r;
+	int ret;
 
 	for (i = 0; i < sizeof(operations); i++) {
 		allowed[i + 1].opcode = IORING_RESTRICTION_SQE_OP;
 		allowed[i + 1].sqe_op = operations[i];
 	}
 	/* liburing 2.3 has functions for both, but does not export them. */
-	r = io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, allowed, sizeof(operations) + 1);
-	return r ? r : io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	ret = io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, allowed, sizeof(operations) + 1);
+	return ret ? ret : io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
 int ring_open(unsigned depth, struct ring **out)
@@ -96,27 +96,27 @@ int ring_open(unsigned depth, struct ring **out)
 	struct ring *ring = calloc(1, sizeof(*ring));
 	struct io_uring_params params = {.flags = IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED |
 						  IORING_SETUP_COOP_TASKRUN};
-	int r;
+	int ret;
 
-	if (!ring) {
+	if (ring == NULL) {
 		return -ENOMEM;
 	}
-	r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
-	if (r == -EINVAL) { /* before Linux 5.19 */
+	ret = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
+	if (ret == -EINVAL) { /* before Linux 5.19 */
 		params = (struct io_uring_params){.flags = IORING_SETUP_CLAMP |
 							   IORING_SETUP_R_DISABLED};
-		r = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
+		ret = io_uring_queue_init_params(depth + 1, &ring->uring, &params);
 	}
-	if (r) {
+	if (ret) {
 		free(ring);
-		return r;
+		return ret;
 	}
 	ring->event_fd = ring->watch_fd = -1;
 	ring->wake_fd = eventfd(0, EFD_CLOEXEC);
-	r = ring->wake_fd < 0 ? -errno : ring_restrict(&ring->uring);
-	if (r) {
+	ret = ring->wake_fd < 0 ? -errno : ring_restrict(&ring->uring);
+	if (ret) {
 		ring_close(&ring);
-		return r;
+		return ret;
 	}
 	*out = ring;
 	return 0;
@@ -127,7 +127,7 @@ void ring_close(struct ring **where)
 	struct ring *ring = *where;
 
 	*where = NULL;
-	if (ring) {
+	if (ring != NULL) {
 		ring_wake(
 			ring); /* nothing may be under way when the memory that it would write to goes */
 		io_uring_queue_exit(&ring->uring);
@@ -144,15 +144,15 @@ void ring_close(struct ring **where)
 int ring_fd(struct ring *ring)
 {
 	if (ring->event_fd < 0) {
-		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), r;
+		int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), ret;
 
 		if (fd < 0) {
 			return -errno;
 		}
-		r = io_uring_register_eventfd(&ring->uring, fd);
-		if (r) {
+		ret = io_uring_register_eventfd(&ring->uring, fd);
+		if (ret) {
 			close(fd);
-			return r;
+			return ret;
 		}
 		ring->event_fd = fd;
 	}
@@ -172,7 +172,7 @@ int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, un
 {
 	struct io_uring_sqe *sqe = get_sqe(ring);
 
-	if (!sqe) {
+	if (sqe == NULL) {
 		return -EBUSY;
 	}
 	if (count == 1 && iov->iov_len <= UINT32_MAX) {
@@ -191,7 +191,7 @@ int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, u
 {
 	struct io_uring_sqe *sqe = get_sqe(ring);
 
-	if (!sqe) {
+	if (sqe == NULL) {
 		return -EBUSY;
 	}
 	if (count == 1 && iov->iov_len <= UINT32_MAX) {
@@ -210,7 +210,7 @@ int ring_sync(struct ring *ring, struct file *file, void *token)
 {
 	struct io_uring_sqe *sqe = get_sqe(ring);
 
-	if (!sqe) {
+	if (sqe == NULL) {
 		return -EBUSY;
 	}
 	io_uring_prep_fsync(sqe, file->fd, IORING_FSYNC_DATASYNC);

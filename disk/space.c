@@ -33,14 +33,14 @@ static int reserve(struct space *space, uint64_t end)
 		capacity *= 2;
 	}
 	used = realloc(space->used, capacity / 8);
-	if (used) {
+	if (used != NULL) {
 		space->used = used;
 	}
 	clean = realloc(space->clean, capacity / 8);
-	if (clean) {
+	if (clean != NULL) {
 		space->clean = clean;
 	}
-	if (!used || !clean) {
+	if (used == NULL || clean == NULL) {
 		return -ENOMEM;
 	}
 	memset(used + space->capacity / 64, 0, (capacity - space->capacity) / 8);

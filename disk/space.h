@@ -10,10 +10,10 @@
 
 struct space {
 	uint64_t *used, *clean; /* one bit per megabyte */
-	uint64_t capacity;	/* bits in each */
-	uint64_t end;		/* the file's length in megabytes; nothing beyond is used */
-	uint64_t free;		/* unused megabytes below end */
-	uint64_t hint;		/* there is none below this */
+	uint64_t capacity;      /* bits in each */
+	uint64_t end;           /* the file's length in megabytes; nothing beyond is used */
+	uint64_t free;          /* unused megabytes below end */
+	uint64_t hint;          /* there is none below this */
 };
 
 /* Everything below takes and gives megabytes. */

@@ -8,19 +8,19 @@ static int vhd_probe(struct file *file)
 	uint64_t lengths[] = {VHD_SECTOR, 511};
 	uint8_t cookie[8];
 	unsigned i;
-	int r;
+	int ret;
 
 	if (file->size < VHD_SECTOR) {
 		return 0;
 	}
-	r = file_read(file, cookie, sizeof(cookie), 0);
-	if (r || !memcmp(cookie, "conectix", 8)) {
-		return r ? r : 1;
+	ret = file_read(file, cookie, sizeof(cookie), 0);
+	if (ret || !memcmp(cookie, "conectix", 8)) {
+		return ret ? ret : 1;
 	}
 	for (i = 0; i < 2; i++) {
-		r = file_read(file, cookie, sizeof(cookie), file->size - lengths[i]);
-		if (r || !memcmp(cookie, "conectix", 8)) {
-			return r ? r : 1;
+		ret = file_read(file, cookie, sizeof(cookie), file->size - lengths[i]);
+		if (ret || !memcmp(cookie, "conectix", 8)) {
+			return ret ? ret : 1;
 		}
 	}
 	return 0;
@@ -28,7 +28,7 @@ static int vhd_probe(struct file *file)
 
 static void vhd_release(struct layer *layer)
 {
-	if (layer->vhd) {
+	if (layer->vhd != NULL) {
 		vhd_forget_tables(layer->vhd);
 		free(layer->vhd);
 		layer->vhd = NULL;
@@ -39,17 +39,17 @@ static int vhd_open(struct layer *layer, struct disk_error *error)
 {
 	struct vhd *v = layer->vhd = calloc(1, sizeof(*v));
 	uint32_t type;
-	int r;
+	int ret;
 
-	if (!v) {
+	if (v == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 	}
-	r = vhd_read_footer(layer, error);
-	if (r) {
-		return r;
+	ret = vhd_read_footer(layer, error);
+	if (ret) {
+		return ret;
 	}
 	type = be32toh(v->footer.type);
-	layer->type = type == VHD_FIXED	    ? DISK_FIXED
+	layer->type = type == VHD_FIXED     ? DISK_FIXED
 		      : type == VHD_DYNAMIC ? DISK_DYNAMIC
 					    : DISK_DIFFERENCING;
 	layer->size = be64toh(v->footer.current_size);
@@ -57,11 +57,11 @@ static int vhd_open(struct layer *layer, struct disk_error *error)
 	if (type == VHD_FIXED) {
 		return 0;
 	}
-	r = vhd_read_header(layer, error);
-	if (!r && type == VHD_DIFFERENCING) {
-		r = vhd_read_locators(layer, error);
+	ret = vhd_read_header(layer, error);
+	if (!ret && type == VHD_DIFFERENCING) {
+		ret = vhd_read_locators(layer, error);
 	}
-	return r ? r : vhd_load_bat(layer, error);
+	return ret ? ret : vhd_load_bat(layer, error);
 }
 
 static bool vhd_is_dirty(struct layer *layer)
@@ -77,38 +77,38 @@ static bool vhd_is_dirty(struct layer *layer)
 
 static int vhd_flush(struct layer *layer)
 {
-	int r = atomic_load(&layer->failed);
+	int ret = atomic_load(&layer->failed);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	if (layer->type == DISK_FIXED) {
 		return file_sync(&layer->file);
 	}
 	pthread_mutex_lock(&layer->flush_lock);
-	r = vhd_flush_tables(layer);
+	ret = vhd_flush_tables(layer);
 	pthread_mutex_unlock(&layer->flush_lock);
-	return r;
+	return ret;
 }
 
 /* The footer goes behind the last block, is durable there, and the file is cut behind it. */
 static int vhd_finish(struct layer *layer)
 {
 	struct vhd *v = layer->vhd;
-	int r = vhd_flush(layer);
+	int ret = vhd_flush(layer);
 
-	if (r || !v->changed || layer->type == DISK_FIXED) {
-		return r;
+	if (ret || !v->changed || layer->type == DISK_FIXED) {
+		return ret;
 	}
 	pthread_mutex_lock(&layer->flush_lock);
 	v->end = vhd_used_end(layer);
-	r = vhd_write_footers(layer);
-	if (!r && layer->file.size > v->end + sizeof(v->footer)) {
-		r = file_truncate(&layer->file, v->end + sizeof(v->footer));
-		r = r ? r : file_sync(&layer->file);
+	ret = vhd_write_footers(layer);
+	if (!ret && layer->file.size > v->end + sizeof(v->footer)) {
+		ret = file_truncate(&layer->file, v->end + sizeof(v->footer));
+		ret = ret ? ret : file_sync(&layer->file);
 	}
 	pthread_mutex_unlock(&layer->flush_lock);
-	return r;
+	return ret;
 }
 
 /* -- Mapping -- */
@@ -144,10 +144,10 @@ static int map_bits(struct layer *layer, uint64_t block, uint64_t in_block, bool
 	struct vhd_bitmap *bitmap;
 	bool present;
 	unsigned run;
-	int r = vhd_get_bitmap(layer, block, wait, &bitmap);
+	int ret = vhd_get_bitmap(layer, block, wait, &bitmap);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	run = run_of_bits(bitmap->bits, first, end, &present);
 	extent->kind = present ? EXTENT_DATA : EXTENT_PARENT;
@@ -164,7 +164,7 @@ static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 {
 	struct vhd *v = layer->vhd;
 	uint64_t block, in_block;
-	int r = 0;
+	int ret = 0;
 
 	extent->kind = EXTENT_DATA;
 	extent->file_offset = offset;
@@ -178,13 +178,13 @@ static int vhd_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 			extent->kind =
 				layer->type == DISK_DIFFERENCING ? EXTENT_PARENT : EXTENT_ZERO;
 		} else if (layer->type == DISK_DIFFERENCING) {
-			r = map_bits(layer, block, in_block, wait, extent);
+			ret = map_bits(layer, block, in_block, wait, extent);
 		}
 	}
-	if (!r && extent->kind == EXTENT_DATA) {
+	if (!ret && extent->kind == EXTENT_DATA) {
 		layer_io_begin(layer, extent);
 	}
-	return r;
+	return ret;
 }
 
 /* -- Writing -- */
@@ -197,7 +197,7 @@ static int complete_bitmap(struct layer *layer, uint64_t block, bool wait)
 	struct vhd *v = layer->vhd;
 	uint32_t length = layer->block_size / VHD_SECTOR / 8;
 	uint8_t *bits;
-	int r;
+	int ret;
 
 	if (v->bitmap_full[block]) {
 		return 0;
@@ -206,15 +206,15 @@ static int complete_bitmap(struct layer *layer, uint64_t block, bool wait)
 		return -EAGAIN;
 	}
 	bits = malloc(v->bitmap_bytes);
-	if (!bits) {
+	if (bits == NULL) {
 		return -ENOMEM;
 	}
 	memset(bits, 0, v->bitmap_bytes);
 	memset(bits, 0xff, max_u64(length, 1));
-	r = file_write(&layer->file, bits, v->bitmap_bytes, (uint64_t)v->bat[block] * VHD_SECTOR);
+	ret = file_write(&layer->file, bits, v->bitmap_bytes, (uint64_t)v->bat[block] * VHD_SECTOR);
 	free(bits);
-	v->bitmap_full[block] = !r;
-	return r;
+	v->bitmap_full[block] = !ret;
+	return ret;
 }
 
 static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
@@ -223,20 +223,20 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 	struct vhd *v = layer->vhd;
 	uint64_t block = offset / layer->block_size, in_block = offset % layer->block_size, place;
 	struct vhd_bitmap *bitmap;
-	int r;
+	int ret;
 
 	if (v->bat[block] == VHD_UNUSED) {
-		r = vhd_allocate(layer, wait, &place);
-		if (r) {
-			return r;
+		ret = vhd_allocate(layer, wait, &place);
+		if (ret) {
+			return ret;
 		}
 		vhd_set_entry(v, block, (uint32_t)(place / VHD_SECTOR));
 		v->bitmap_full[block] = 1;
 	}
-	r = layer->type == DISK_DIFFERENCING ? vhd_get_bitmap(layer, block, wait, &bitmap)
-					     : complete_bitmap(layer, block, wait);
-	if (r) {
-		return r;
+	ret = layer->type == DISK_DIFFERENCING ? vhd_get_bitmap(layer, block, wait, &bitmap)
+					       : complete_bitmap(layer, block, wait);
+	if (ret) {
+		return ret;
 	}
 	extent->kind = EXTENT_DATA;
 	extent->file_offset = block_data(v, block) + in_block;
@@ -248,19 +248,19 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 static int vhd_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
 			   struct extent *extent)
 {
-	int r = atomic_load_explicit(&layer->failed, memory_order_relaxed);
+	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
-	r = layer_lock(layer, wait);
-	if (r) {
-		return r;
+	ret = layer_lock(layer, wait);
+	if (ret) {
+		return ret;
 	}
-	r = layer->type == DISK_FIXED ? vhd_map(layer, offset, length, wait, extent)
-				      : begin_locked(layer, offset, length, wait, extent);
+	ret = layer->type == DISK_FIXED ? vhd_map(layer, offset, length, wait, extent)
+					: begin_locked(layer, offset, length, wait, extent);
 	layer_unlock(layer);
-	return r;
+	return ret;
 }
 
 static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length,
@@ -269,7 +269,7 @@ static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length,
 	uint64_t block, in_block;
 	struct vhd_bitmap *bitmap;
 	unsigned i;
-	int r;
+	int ret;
 
 	if (layer->type != DISK_DIFFERENCING) {
 		return 0;
@@ -282,15 +282,15 @@ static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length,
 		layer_unlock(layer);
 		return 0;
 	}
-	r = vhd_get_bitmap(layer, block, true, &bitmap);
-	if (!r) {
+	ret = vhd_get_bitmap(layer, block, true, &bitmap);
+	if (!ret) {
 		for (i = in_block / VHD_SECTOR; i < (in_block + length) / VHD_SECTOR; i++) {
 			bitmap->bits[i / 8] |= (uint8_t)(0x80 >> i % 8);
 		}
 		vhd_mark_bitmap(layer->vhd, bitmap);
 	}
 	layer_unlock(layer);
-	return r;
+	return ret;
 }
 
 /* -- Trimming -- */
@@ -300,7 +300,7 @@ static int trim_dynamic(struct layer *layer, uint64_t block, uint64_t in_block, 
 {
 	struct vhd *v = layer->vhd;
 	uint64_t at = block * layer->block_size + in_block;
-	int r;
+	int ret;
 
 	if (v->bat[block] == VHD_UNUSED) {
 		return 0;
@@ -309,13 +309,13 @@ static int trim_dynamic(struct layer *layer, uint64_t block, uint64_t in_block, 
 		*zero = (struct span){block_data(v, block) + in_block, length};
 		return 0;
 	}
-	r = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
+	ret = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
 	layer->freed.fence = layer->freed.count; /* places are of one size and stay apart */
-	if (!r) {
+	if (!ret) {
 		vhd_set_entry(v, block, VHD_UNUSED);
 		v->bitmap_full[block] = 0;
 	}
-	return r;
+	return ret;
 }
 
 /* The format has no way to say "zeros" over a parent: there the zeros are written. */
@@ -323,11 +323,11 @@ static int vhd_trim(struct layer *layer, uint64_t offset, uint64_t length, uint6
 {
 	struct extent use = {.kind = EXTENT_DATA};
 	struct span zero = {offset, length};
-	int r = atomic_load(&layer->failed);
+	int ret = atomic_load(&layer->failed);
 
 	*done = length;
-	if (r || layer->type == DISK_DIFFERENCING) {
-		return r ? r : -EOPNOTSUPP;
+	if (ret || layer->type == DISK_DIFFERENCING) {
+		return ret ? ret : -EOPNOTSUPP;
 	}
 	layer_lock(layer, true);
 	if (layer->type == DISK_DYNAMIC) {
@@ -335,25 +335,25 @@ static int vhd_trim(struct layer *layer, uint64_t offset, uint64_t length, uint6
 
 		*done = min_u64(length, layer->block_size - in_block);
 		zero.length = 0;
-		r = trim_dynamic(layer, offset / layer->block_size, in_block, *done, &zero);
+		ret = trim_dynamic(layer, offset / layer->block_size, in_block, *done, &zero);
 	}
 	layer_io_begin(layer, &use);
 	layer_unlock(layer);
-	if (!r && zero.length) {
-		r = file_zero(&layer->file, zero.offset, zero.length, layer->type == DISK_FIXED);
+	if (!ret && zero.length) {
+		ret = file_zero(&layer->file, zero.offset, zero.length, layer->type == DISK_FIXED);
 	}
 	layer_io_end(layer, &use);
-	return r;
+	return ret;
 }
 
 static void drop_bitmap(struct vhd *v, uint64_t block)
 {
 	struct vhd_bitmap **where = &v->dirty_bitmaps;
 
-	while (*where && *where != v->bitmaps[block]) {
+	while (*where != NULL && *where != v->bitmaps[block]) {
 		where = &(*where)->next_dirty;
 	}
-	if (*where) {
+	if (*where != NULL) {
 		*where = (*where)->next_dirty;
 		v->dirty_bitmap_count--;
 	}
@@ -366,22 +366,23 @@ static int vhd_empty(struct layer *layer)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t block;
-	int r = 0;
+	int ret = 0;
 
 	layer_lock(layer, true);
-	for (block = 0; block < v->block_count && !r && layer->type == DISK_DIFFERENCING; block++) {
+	for (block = 0; block < v->block_count && !ret && layer->type == DISK_DIFFERENCING;
+	     block++) {
 		if (v->bat[block] == VHD_UNUSED) {
 			continue;
 		}
-		r = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
+		ret = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
 		layer->freed.fence = layer->freed.count;
-		if (!r) {
+		if (!ret) {
 			drop_bitmap(v, block);
 			vhd_set_entry(v, block, VHD_UNUSED);
 		}
 	}
 	layer_unlock(layer);
-	return r ? r : vhd_flush(layer);
+	return ret ? ret : vhd_flush(layer);
 }
 
 /* -- Check and information -- */

@@ -10,11 +10,11 @@
 #include <assert.h>
 #include <endian.h>
 
-#define VHD_SECTOR	   512u
-#define VHD_SIZE_MAX	   (2040 * DISK_GIB)
-#define VHD_UNUSED	   UINT32_MAX
-#define VHD_BLOCK_MAX	   (256 * DISK_MIB)
-#define VHD_EPOCH	   946684800ull /* 2000-01-01 in seconds since 1970 */
+#define VHD_SECTOR         512u
+#define VHD_SIZE_MAX       (2040 * DISK_GIB)
+#define VHD_UNUSED         UINT32_MAX
+#define VHD_BLOCK_MAX      (256 * DISK_MIB)
+#define VHD_EPOCH          946684800ull /* 2000-01-01 in seconds since 1970 */
 #define VHD_BAT_PER_SECTOR (VHD_SECTOR / 4)
 
 enum vhd_type { VHD_FIXED = 2, VHD_DYNAMIC = 3, VHD_DIFFERENCING = 4 };
@@ -77,21 +77,21 @@ struct vhd_bitmap { /* of one block of a differencing disk: bit 7 of byte 0 is t
 struct vhd {
 	struct vhd_footer footer;
 	struct vhd_header header;
-	uint64_t end;	       /* [L] where the footer is; blocks lie below */
+	uint64_t end;          /* [L] where the footer is; blocks lie below */
 	uint32_t bitmap_bytes; /* in front of each block */
 	uint64_t stride;       /* bitmap and block */
 	uint64_t block_count;
-	uint32_t *bat;	    /* [L] in this machine's byte order */
+	uint32_t *bat;      /* [L] in this machine's byte order */
 	uint8_t *bat_dirty; /* [L] per sector of the table */
 	uint64_t bat_dirty_count;
-	uint8_t *bitmap_full;	     /* [L] dynamic: the block's bitmap is known to be all ones */
+	uint8_t *bitmap_full;        /* [L] dynamic: the block's bitmap is known to be all ones */
 	struct vhd_bitmap **bitmaps; /* [L] differencing */
 	struct vhd_bitmap *dirty_bitmaps;
 	uint64_t dirty_bitmap_count;
-	struct span_list free;	/* [L] places for blocks, each a stride long; of unknown content */
+	struct span_list free;  /* [L] places for blocks, each a stride long; of unknown content */
 	struct span_list clean; /* [L] the same, reading as zeros */
-	bool changed;		/* [L] close has work to do */
-	bool old_footer;	/* 511 bytes, from before Virtual PC 2004 */
+	bool changed;           /* [L] close has work to do */
+	bool old_footer;        /* 511 bytes, from before Virtual PC 2004 */
 };
 
 /* vhd_footer.c */

@@ -57,13 +57,13 @@ static uint64_t tables_end(const struct layer *layer)
 static int bad_entry(struct layer *layer, struct disk_error *error, uint64_t block,
 		     const char *what)
 {
-	int r = layer_fault(layer, error, DISK_DAMAGE, "the table's entry for block %llu %s",
-			    (unsigned long long)block, what);
+	int ret = layer_fault(layer, error, DISK_DAMAGE, "the table's entry for block %llu %s",
+			      (unsigned long long)block, what);
 
-	if (!r) {
+	if (!ret) {
 		vhd_set_entry(layer->vhd, block, VHD_UNUSED);
 	}
-	return r;
+	return ret;
 }
 
 static bool meets(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
@@ -98,7 +98,7 @@ static int check_places(struct layer *layer, struct used_place *places, size_t c
 	struct vhd *v = layer->vhd;
 	uint64_t end = 0;
 	size_t i;
-	int r;
+	int ret;
 
 	qsort(places, count, sizeof(*places), by_offset);
 	for (i = 0; i < count; i++) {
@@ -109,18 +109,18 @@ static int check_places(struct layer *layer, struct used_place *places, size_t c
 			: at < end ? "points to space that another block uses"
 				   : NULL;
 
-		if (what) {
-			r = bad_entry(layer, error, places[i].block, what);
-			if (r) {
-				return r;
+		if (what != NULL) {
+			ret = bad_entry(layer, error, places[i].block, what);
+			if (ret) {
+				return ret;
 			}
 			continue;
 		}
 		if (end && at - end >= v->stride && !meets_tables(layer, end, v->stride)) {
-			r = span_add(&v->free, end, v->stride);
+			ret = span_add(&v->free, end, v->stride);
 			v->free.fence = v->free.count;
-			if (r) {
-				return r;
+			if (ret) {
+				return ret;
 			}
 		}
 		end = at + v->stride;
@@ -134,14 +134,14 @@ static int take_table(struct layer *layer, struct disk_error *error)
 	struct used_place *places;
 	uint64_t block;
 	size_t count = 0;
-	int r;
+	int ret;
 
 	for (block = 0; block < v->block_count; block++) {
 		v->bat[block] = be32toh(v->bat[block]);
 		count += v->bat[block] != VHD_UNUSED;
 	}
 	places = malloc((count + 1) * sizeof(*places));
-	if (!places) {
+	if (places == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 	}
 	for (block = 0, count = 0; block < v->block_count; block++) {
@@ -150,16 +150,16 @@ static int take_table(struct layer *layer, struct disk_error *error)
 				(struct used_place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
 		}
 	}
-	r = check_places(layer, places, count, error);
+	ret = check_places(layer, places, count, error);
 	free(places);
-	return r;
+	return ret;
 }
 
 int vhd_load_bat(struct layer *layer, struct disk_error *error)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t bytes;
-	int r;
+	int ret;
 
 	v->block_count = (layer->size + layer->block_size - 1) / layer->block_size;
 	v->bitmap_bytes = (uint32_t)round_up(layer->block_size / VHD_SECTOR / 8, VHD_SECTOR);
@@ -170,15 +170,15 @@ int vhd_load_bat(struct layer *layer, struct disk_error *error)
 	v->bitmap_full = calloc(v->block_count, 1);
 	v->bitmaps = layer->type == DISK_DIFFERENCING ? calloc(v->block_count, sizeof(*v->bitmaps))
 						      : NULL;
-	if (!v->bat || !v->bat_dirty || !v->bitmap_full ||
-	    (layer->type == DISK_DIFFERENCING && !v->bitmaps)) {
+	if (v->bat == NULL || v->bat_dirty == NULL || v->bitmap_full == NULL ||
+	    (layer->type == DISK_DIFFERENCING && v->bitmaps == NULL)) {
 		return error_set(error, -ENOMEM, "%s: out of memory for its tables",
 				 layer->file.path);
 	}
-	r = file_read(&layer->file, v->bat, bytes, be64toh(v->header.table_offset));
-	if (r) {
-		return error_set(error, r, "%s: reading the block table: %s", layer->file.path,
-				 strerror(-r));
+	ret = file_read(&layer->file, v->bat, bytes, be64toh(v->header.table_offset));
+	if (ret) {
+		return error_set(error, ret, "%s: reading the block table: %s", layer->file.path,
+				 strerror(-ret));
 	}
 	return take_table(layer, error);
 }
@@ -187,7 +187,7 @@ void vhd_forget_tables(struct vhd *v)
 {
 	uint64_t block;
 
-	for (block = 0; v->bitmaps && block < v->block_count; block++) {
+	for (block = 0; v->bitmaps != NULL && block < v->block_count; block++) {
 		free(v->bitmaps[block]);
 	}
 	free(v->bitmaps);
@@ -227,17 +227,17 @@ int vhd_extend(struct layer *layer, uint64_t length)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t old = v->end, end = round_up(old + length, VHD_SECTOR);
-	int r;
+	int ret;
 
 	if (end > (uint64_t)(VHD_UNUSED - 1) * VHD_SECTOR) {
 		return -EFBIG;
 	}
-	r = file_truncate(&layer->file, end + sizeof(v->footer));
-	r = r ? r : file_write(&layer->file, &v->footer, sizeof(v->footer), end);
-	r = r ? r : file_sync(&layer->file);
-	r = r ? r : file_zero(&layer->file, old, sizeof(v->footer), false);
-	if (r) {
-		return layer_fail(layer, r);
+	ret = file_truncate(&layer->file, end + sizeof(v->footer));
+	ret = ret ? ret : file_write(&layer->file, &v->footer, sizeof(v->footer), end);
+	ret = ret ? ret : file_sync(&layer->file);
+	ret = ret ? ret : file_zero(&layer->file, old, sizeof(v->footer), false);
+	if (ret) {
+		return layer_fail(layer, ret);
 	}
 	v->end = end;
 	v->old_footer = false;
@@ -253,37 +253,37 @@ static int extend_blocks(struct layer *layer)
 	uint64_t count = max_u64(
 			 1, min_u64(min_u64(EXTEND_BLOCKS, v->block_count), EXTEND_BYTES / pitch)),
 		 i;
-	int r = vhd_extend(layer, first + count * pitch - v->end);
+	int ret = vhd_extend(layer, first + count * pitch - v->end);
 
-	for (i = count; i && !r; i--) { /* the lowest is taken first */
-		r = span_add(&v->clean, first + (i - 1) * pitch, v->stride);
+	for (i = count; i && !ret; i--) { /* the lowest is taken first */
+		ret = span_add(&v->clean, first + (i - 1) * pitch, v->stride);
 		v->clean.fence = v->clean.count;
 	}
-	return r;
+	return ret;
 }
 
 /* A place that reads as zeros (invariant 1). */
 static int take_place(struct layer *layer, bool wait, uint64_t *offset)
 {
 	struct vhd *v = layer->vhd;
-	int r;
+	int ret;
 
 	if (!v->clean.count && !wait) {
 		return -EAGAIN;
 	}
 	if (!v->clean.count && v->free.count) {
 		*offset = v->free.spans[v->free.count - 1].offset;
-		r = file_zero(&layer->file, *offset, v->stride, false);
-		if (!r) {
+		ret = file_zero(&layer->file, *offset, v->stride, false);
+		if (!ret) {
 			v->free.count--;
 		}
 		v->free.fence = v->free.count;
-		return r;
+		return ret;
 	}
 	if (!v->clean.count) {
-		r = extend_blocks(layer);
-		if (r) {
-			return r;
+		ret = extend_blocks(layer);
+		if (ret) {
+			return ret;
 		}
 	}
 	*offset = v->clean.spans[--v->clean.count].offset;
@@ -295,23 +295,23 @@ static int write_full_bitmap(struct layer *layer, uint64_t offset)
 {
 	static const uint8_t ones[4096] = {[0 ... 4095] = 0xff};
 	uint64_t length = layer->block_size / VHD_SECTOR / 8, done;
-	int r = 0;
+	int ret = 0;
 
-	for (done = 0; done < max_u64(length, 1) && !r; done += sizeof(ones)) {
-		r = file_write(&layer->file, ones, max_u64(1, min_u64(sizeof(ones), length - done)),
-			       offset + done);
+	for (done = 0; done < max_u64(length, 1) && !ret; done += sizeof(ones)) {
+		ret = file_write(&layer->file, ones,
+				 max_u64(1, min_u64(sizeof(ones), length - done)), offset + done);
 	}
-	return r;
+	return ret;
 }
 
 int vhd_allocate(struct layer *layer, bool wait, uint64_t *offset)
 {
-	int r = take_place(layer, wait, offset);
+	int ret = take_place(layer, wait, offset);
 
-	if (!r && layer->type == DISK_DYNAMIC) {
-		r = write_full_bitmap(layer, *offset);
+	if (!ret && layer->type == DISK_DYNAMIC) {
+		ret = write_full_bitmap(layer, *offset);
 	}
-	return r;
+	return ret;
 }
 
 /* -- Bitmaps of a differencing disk -- */
@@ -320,21 +320,21 @@ int vhd_get_bitmap(struct layer *layer, uint64_t block, bool wait, struct vhd_bi
 {
 	struct vhd *v = layer->vhd;
 	struct vhd_bitmap *bitmap = v->bitmaps[block];
-	int r;
+	int ret;
 
-	if (!bitmap) {
+	if (bitmap == NULL) {
 		if (!wait) {
 			return -EAGAIN;
 		}
 		bitmap = calloc(1, sizeof(*bitmap) + v->bitmap_bytes);
-		if (!bitmap) {
+		if (bitmap == NULL) {
 			return -ENOMEM;
 		}
-		r = file_read(&layer->file, bitmap->bits, v->bitmap_bytes,
-			      (uint64_t)v->bat[block] * VHD_SECTOR);
-		if (r) {
+		ret = file_read(&layer->file, bitmap->bits, v->bitmap_bytes,
+				(uint64_t)v->bat[block] * VHD_SECTOR);
+		if (ret) {
 			free(bitmap);
-			return r;
+			return ret;
 		}
 		bitmap->block = block;
 		v->bitmaps[block] = bitmap;
@@ -374,7 +374,8 @@ static uint8_t *collect(struct layer *layer, size_t *length)
 	uint64_t sector, i;
 
 	*length = 0;
-	for (; stage && v->dirty_bitmaps; v->dirty_bitmaps = v->dirty_bitmaps->next_dirty) {
+	for (; stage != NULL && v->dirty_bitmaps != NULL;
+	     v->dirty_bitmaps = v->dirty_bitmaps->next_dirty) {
 		struct vhd_bitmap *b = v->dirty_bitmaps;
 
 		b->dirty = false;
@@ -384,7 +385,7 @@ static uint8_t *collect(struct layer *layer, size_t *length)
 		memcpy(w->data, b->bits, v->bitmap_bytes);
 		*length += bitmap_size;
 	}
-	for (sector = 0; stage && v->bat_dirty_count; sector++) {
+	for (sector = 0; stage != NULL && v->bat_dirty_count; sector++) {
 		if (!v->bat_dirty[sector]) {
 			continue;
 		}
@@ -402,7 +403,7 @@ static uint8_t *collect(struct layer *layer, size_t *length)
 		}
 		*length += sector_size;
 	}
-	if (stage) {
+	if (stage != NULL) {
 		v->dirty_bitmap_count = 0;
 	}
 	return stage;
@@ -459,29 +460,29 @@ int vhd_flush_tables(struct layer *layer)
 {
 	size_t length, at, freed;
 	uint8_t *stage;
-	int r;
+	int ret;
 
 	release_freed(layer);
 	pthread_mutex_lock(&layer->lock);
 	freed = layer->freed.count;
 	stage = collect(layer, &length);
 	pthread_mutex_unlock(&layer->lock);
-	if (!stage) {
+	if (stage == NULL) {
 		return -ENOMEM; /* everything is still marked dirty */
 	}
-	r = file_sync(&layer->file);
-	for (at = 0; at < length && !r;) {
+	ret = file_sync(&layer->file);
+	for (at = 0; at < length && !ret;) {
 		const struct staged_write *w = (const struct staged_write *)(stage + at);
 
-		r = file_write(&layer->file, w->data, w->length, w->offset);
+		ret = file_write(&layer->file, w->data, w->length, w->offset);
 		at += round_up(sizeof(*w) + w->length, 8);
 	}
-	if (!r && length) {
-		r = file_sync(&layer->file);
+	if (!ret && length) {
+		ret = file_sync(&layer->file);
 	}
 	free(stage);
-	if (r) {
-		return layer_fail(layer, r);
+	if (ret) {
+		return layer_fail(layer, ret);
 	}
 	retire_freed(layer, freed);
 	release_freed(layer);

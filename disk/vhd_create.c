@@ -6,25 +6,25 @@
 static int create_fixed(struct file *file, const struct disk_create *how)
 {
 	struct vhd_footer footer;
-	int r = file_allocate(file, 0, how->size);
+	int ret = file_allocate(file, 0, how->size);
 
 	vhd_make_footer(&footer, VHD_FIXED, how->size);
-	r = r ? r : file_write(file, &footer, sizeof(footer), how->size);
-	return r ? r : file_sync(file);
+	ret = ret ? ret : file_write(file, &footer, sizeof(footer), how->size);
+	return ret ? ret : file_sync(file);
 }
 
 static int write_table(struct file *file, uint64_t at, uint64_t bytes)
 {
 	uint8_t *table = malloc(bytes);
-	int r;
+	int ret;
 
-	if (!table) {
+	if (table == NULL) {
 		return -ENOMEM;
 	}
 	memset(table, 0xff, bytes);
-	r = file_write(file, table, bytes, at);
+	ret = file_write(file, table, bytes, at);
 	free(table);
-	return r;
+	return ret;
 }
 
 static int create_dynamic(struct file *file, const struct create_plan *plan,
@@ -34,7 +34,7 @@ static int create_dynamic(struct file *file, const struct create_plan *plan,
 	uint64_t entries = (how->size + how->block_size - 1) / how->block_size;
 	uint64_t header_at = sizeof(struct vhd_footer);
 	uint64_t table_at =
-		header_at + (plan->parent ? VHD_HEADER_SPACE : sizeof(struct vhd_header));
+		header_at + (plan->parent != NULL ? VHD_HEADER_SPACE : sizeof(struct vhd_header));
 	uint64_t table_bytes = round_up(entries * 4, VHD_SECTOR);
 	struct vhd_footer footer;
 	struct vhd_header header = {
@@ -45,30 +45,31 @@ static int create_dynamic(struct file *file, const struct create_plan *plan,
 		.table_entries = htobe32((uint32_t)entries),
 		.block_size = htobe32(how->block_size),
 	};
-	int r;
+	int ret;
 
-	vhd_make_footer(&footer, plan->parent ? VHD_DIFFERENCING : VHD_DYNAMIC, how->size);
-	if (plan->parent) {
-		r = vhd_write_parent(file, &header, header_at, plan, error);
-		if (r) {
-			return r;
+	vhd_make_footer(&footer, plan->parent != NULL ? VHD_DIFFERENCING : VHD_DYNAMIC, how->size);
+	if (plan->parent != NULL) {
+		ret = vhd_write_parent(file, &header, header_at, plan, error);
+		if (ret) {
+			return ret;
 		}
 	} else {
 		vhd_seal_header(&header);
-		r = file_write(file, &header, sizeof(header), header_at);
+		ret = file_write(file, &header, sizeof(header), header_at);
 	}
-	r = r ? r : write_table(file, table_at, table_bytes);
-	r = r ? r : file_write(file, &footer, sizeof(footer), table_at + table_bytes);
-	r = r ? r : file_sync(file);
-	r = r ? r : file_write(file, &footer, sizeof(footer), 0);
-	r = r ? r : file_sync(file);
-	return r ? error_set(error, r, "%s: creating the file: %s", file->path, strerror(-r)) : 0;
+	ret = ret ? ret : write_table(file, table_at, table_bytes);
+	ret = ret ? ret : file_write(file, &footer, sizeof(footer), table_at + table_bytes);
+	ret = ret ? ret : file_sync(file);
+	ret = ret ? ret : file_write(file, &footer, sizeof(footer), 0);
+	ret = ret ? ret : file_sync(file);
+	return ret ? error_set(error, ret, "%s: creating the file: %s", file->path, strerror(-ret))
+		   : 0;
 }
 
 int vhd_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
 {
 	const struct disk_create *how = &plan->how;
-	int r;
+	int ret;
 
 	if (how->sector_size != VHD_SECTOR || how->physical_size != VHD_SECTOR) {
 		return error_set(error, -EINVAL,
@@ -79,10 +80,10 @@ int vhd_create(struct file *file, const struct create_plan *plan, struct disk_er
 				 file->path);
 	}
 	if (how->type == DISK_FIXED) {
-		r = create_fixed(file, how);
-		return r ? error_set(error, r, "%s: creating the file: %s", file->path,
-				     strerror(-r))
-			 : 0;
+		ret = create_fixed(file, how);
+		return ret ? error_set(error, ret, "%s: creating the file: %s", file->path,
+				       strerror(-ret))
+			   : 0;
 	}
 	if (!is_power_of_two(how->block_size) || how->block_size < 512 * DISK_KIB ||
 	    how->block_size > VHD_BLOCK_MAX) {

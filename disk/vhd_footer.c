@@ -126,15 +126,15 @@ int vhd_read_footer(struct layer *layer, struct disk_error *error)
 	struct vhd_footer end = {0}, copy = {0};
 	uint64_t size = layer->file.size, length = size % VHD_SECTOR == 511 ? 511 : VHD_SECTOR;
 	bool end_valid, copy_valid;
-	int r = 0;
+	int ret = 0;
 
 	if (size >= length) {
-		r = file_read(&layer->file, &end, length, size - length);
-		r = r ? r : file_read(&layer->file, &copy, min_u64(size, sizeof(copy)), 0);
+		ret = file_read(&layer->file, &end, length, size - length);
+		ret = ret ? ret : file_read(&layer->file, &copy, min_u64(size, sizeof(copy)), 0);
 	}
-	if (r) {
-		return error_set(error, r, "%s: reading the footer: %s", layer->file.path,
-				 strerror(-r));
+	if (ret) {
+		return error_set(error, ret, "%s: reading the footer: %s", layer->file.path,
+				 strerror(-ret));
 	}
 	end_valid = footer_is_valid(&end);
 	copy_valid = footer_is_valid(&copy) && be32toh(copy.type) != VHD_FIXED;
@@ -146,12 +146,13 @@ int vhd_read_footer(struct layer *layer, struct disk_error *error)
 	v->footer = end_valid ? end : copy;
 	v->end = end_valid ? size - length : round_down(size, VHD_SECTOR);
 	v->old_footer = end_valid && length == 511;
-	if (layer->report && (!end_valid || (be32toh(end.type) != VHD_FIXED && !copy_valid))) {
+	if (layer->report != NULL &&
+	    (!end_valid || (be32toh(end.type) != VHD_FIXED && !copy_valid))) {
 		report_add(layer->report, DISK_DAMAGE, layer->writable,
 			   end_valid ? "the footer's copy is unreadable"
 				     : "the footer is unreadable, its copy is good");
 		v->changed = true;
-	} else if (layer->report && copy_valid && memcmp(&end, &copy, sizeof(end))) {
+	} else if (layer->report != NULL && copy_valid && memcmp(&end, &copy, sizeof(end))) {
 		report_add(layer->report, DISK_NOTE, layer->writable,
 			   "the footer and its copy differ");
 		v->changed = true;
@@ -165,16 +166,16 @@ int vhd_read_header(struct layer *layer, struct disk_error *error)
 	struct vhd_header *h = &v->header;
 	uint64_t at = be64toh(v->footer.data_offset), table, entries;
 	uint32_t block;
-	int r;
+	int ret;
 
 	if (at % VHD_SECTOR || at > v->end || v->end - at < sizeof(*h)) {
 		return error_set(error, -EUCLEAN, "%s: damaged: its header lies outside the file",
 				 layer->file.path);
 	}
-	r = file_read(&layer->file, h, sizeof(*h), at);
-	if (r) {
-		return error_set(error, r, "%s: reading the header: %s", layer->file.path,
-				 strerror(-r));
+	ret = file_read(&layer->file, h, sizeof(*h), at);
+	if (ret) {
+		return error_set(error, ret, "%s: reading the header: %s", layer->file.path,
+				 strerror(-ret));
 	}
 	if (memcmp(h->cookie, "cxsparse", 8) ||
 	    be32toh(h->checksum) !=
@@ -211,17 +212,17 @@ static int read_locator(struct layer *layer, const struct vhd_locator *l, char *
 	uint64_t at = be64toh(l->offset);
 	uint8_t text[4096];
 	char utf8[4096];
-	int r;
+	int ret;
 
-	if (*path || length % 2 || length > sizeof(text)) {
+	if (*path != NULL || length % 2 || length > sizeof(text)) {
 		return 0;
 	}
-	r = file_read(&layer->file, text, length, at);
-	if (r || utf16_to_utf8(text, length / 2, false, utf8, sizeof(utf8))) {
-		return r == -ENODATA ? 0 : r;
+	ret = file_read(&layer->file, text, length, at);
+	if (ret || utf16_to_utf8(text, length / 2, false, utf8, sizeof(utf8))) {
+		return ret == -ENODATA ? 0 : ret;
 	}
 	*path = strdup(utf8);
-	return *path ? 0 : -ENOMEM;
+	return *path != NULL ? 0 : -ENOMEM;
 }
 
 /*
@@ -233,42 +234,42 @@ int vhd_read_locators(struct layer *layer, struct disk_error *error)
 	const struct vhd_header *h = &layer->vhd->header;
 	char name[1024];
 	unsigned i;
-	int r = 0;
+	int ret = 0;
 
 	guid_print_be(h->parent_id, layer->parent_id);
-	for (i = 0; i < 8 && !r; i++) {
+	for (i = 0; i < 8 && !ret; i++) {
 		if (!memcmp(h->locators[i].code, "W2ru", 4)) {
-			r = read_locator(layer, &h->locators[i], &layer->parent_path);
+			ret = read_locator(layer, &h->locators[i], &layer->parent_path);
 		} else if (!memcmp(h->locators[i].code, "W2ku", 4)) {
-			r = read_locator(layer, &h->locators[i], &layer->parent_path_2);
+			ret = read_locator(layer, &h->locators[i], &layer->parent_path_2);
 		}
 	}
-	if (!r && !layer->parent_path &&
+	if (!ret && layer->parent_path == NULL &&
 	    !utf16_to_utf8(h->parent_name, 256, true, name, sizeof(name)) && name[0]) {
 		layer->parent_path = strdup(name);
-		r = layer->parent_path ? 0 : -ENOMEM;
+		ret = layer->parent_path != NULL ? 0 : -ENOMEM;
 	}
-	return r ? error_set(error, r, "%s: reading the parent locators: %s", layer->file.path,
-			     strerror(-r))
-		 : 0;
+	return ret ? error_set(error, ret, "%s: reading the parent locators: %s", layer->file.path,
+			       strerror(-ret))
+		   : 0;
 }
 
 int vhd_write_footers(struct layer *layer)
 {
 	struct vhd *v = layer->vhd;
-	int r = 0;
+	int ret = 0;
 
 	vhd_seal_footer(&v->footer);
 	if (layer->type != DISK_FIXED) {
-		r = file_write(&layer->file, &v->footer, sizeof(v->footer), 0);
-		r = r ? r : file_sync(&layer->file);
+		ret = file_write(&layer->file, &v->footer, sizeof(v->footer), 0);
+		ret = ret ? ret : file_sync(&layer->file);
 	}
-	r = r ? r : file_write(&layer->file, &v->footer, sizeof(v->footer), v->end);
-	if (!r) {
+	ret = ret ? ret : file_write(&layer->file, &v->footer, sizeof(v->footer), v->end);
+	if (!ret) {
 		layer->file.size = max_u64(layer->file.size, v->end + sizeof(v->footer));
 		v->old_footer = false;
 	}
-	return r ? r : file_sync(&layer->file);
+	return ret ? ret : file_sync(&layer->file);
 }
 
 static int write_locator(struct file *file, struct vhd_locator *l, const char *code,
@@ -302,24 +303,24 @@ int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at,
 	const struct vhd *parent = plan->parent->vhd;
 	const char *slash = strrchr(plan->parent_absolute, '/');
 	uint64_t texts = at + sizeof(*header);
-	int r;
+	int ret;
 
 	memcpy(header->parent_id, parent->footer.id, 16);
 	header->parent_timestamp = htobe32((uint32_t)(file_time(&plan->parent->file) - VHD_EPOCH));
 	memset(header->parent_name, 0, sizeof(header->parent_name));
 	memset(header->locators, 0, sizeof(header->locators));
-	r = utf8_to_utf16(slash ? slash + 1 : plan->parent_absolute, true, header->parent_name,
-			  sizeof(header->parent_name) - 2);
-	if (r >= 0) {
-		r = write_locator(file, &header->locators[0], "W2ru", plan->parent_relative,
-				  plan->parent_relative[0] == '.' ? "" : "./", texts);
-		r = r ? r
-		      : write_locator(file, &header->locators[1], "W2ku", plan->parent_absolute, "",
-				      texts + VHD_LOCATOR_SPACE);
+	ret = utf8_to_utf16(slash != NULL ? slash + 1 : plan->parent_absolute, true,
+			    header->parent_name, sizeof(header->parent_name) - 2);
+	if (ret >= 0) {
+		ret = write_locator(file, &header->locators[0], "W2ru", plan->parent_relative,
+				    plan->parent_relative[0] == '.' ? "" : "./", texts);
+		ret = ret ? ret
+			  : write_locator(file, &header->locators[1], "W2ku", plan->parent_absolute,
+					  "", texts + VHD_LOCATOR_SPACE);
 	}
 	vhd_seal_header(header);
-	r = r ? r : file_write(file, header, sizeof(*header), at);
-	return r ? error_set(error, r, "%s: writing the parent's name: %s", file->path,
-			     strerror(-r))
-		 : 0;
+	ret = ret ? ret : file_write(file, header, sizeof(*header), at);
+	return ret ? error_set(error, ret, "%s: writing the parent's name: %s", file->path,
+			       strerror(-ret))
+		   : 0;
 }

@@ -7,20 +7,20 @@ static int resize_fixed(struct layer *layer, uint64_t size)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t old_end = v->end;
-	int r = size > old_end ? file_allocate(&layer->file, 0, size) : 0;
+	int ret = size > old_end ? file_allocate(&layer->file, 0, size) : 0;
 
 	v->footer.current_size = htobe64(size);
 	vhd_set_geometry(&v->footer, size);
 	v->end = size;
-	r = r ? r : vhd_write_footers(layer);
-	if (!r && size > old_end) { /* the old footer's place is disk now */
-		r = file_zero(&layer->file, old_end, min_u64(sizeof(v->footer), size - old_end),
-			      true);
+	ret = ret ? ret : vhd_write_footers(layer);
+	if (!ret && size > old_end) { /* the old footer's place is disk now */
+		ret = file_zero(&layer->file, old_end, min_u64(sizeof(v->footer), size - old_end),
+				true);
 	}
-	if (!r && layer->file.size > size + sizeof(v->footer)) {
-		r = file_truncate(&layer->file, size + sizeof(v->footer));
+	if (!ret && layer->file.size > size + sizeof(v->footer)) {
+		ret = file_truncate(&layer->file, size + sizeof(v->footer));
 	}
-	return r ? r : file_sync(&layer->file);
+	return ret ? ret : file_sync(&layer->file);
 }
 
 /*
@@ -31,55 +31,55 @@ static int move_table(struct layer *layer, uint64_t entries)
 	struct vhd *v = layer->vhd;
 	uint64_t at = v->end, bytes = round_up(entries * 4, VHD_SECTOR), block;
 	uint32_t *table = malloc(bytes);
-	int r = table ? vhd_extend(layer, bytes) : -ENOMEM;
+	int ret = table != NULL ? vhd_extend(layer, bytes) : -ENOMEM;
 
-	if (!r) {
+	if (!ret) {
 		memset(table, 0xff, bytes);
 		for (block = 0; block < v->block_count; block++) {
 			table[block] = htobe32(v->bat[block]);
 		}
-		r = file_write(&layer->file, table, bytes, at);
-		r = r ? r : file_sync(&layer->file);
+		ret = file_write(&layer->file, table, bytes, at);
+		ret = ret ? ret : file_sync(&layer->file);
 	}
 	free(table);
-	if (!r) { /* all that changes lies in the header's first sector */
+	if (!ret) { /* all that changes lies in the header's first sector */
 		v->header.table_offset = htobe64(at);
 		v->header.table_entries = htobe32((uint32_t)entries);
 		vhd_seal_header(&v->header);
-		r = file_write(&layer->file, &v->header, sizeof(v->header),
-			       be64toh(v->footer.data_offset));
-		r = r ? r : file_sync(&layer->file);
+		ret = file_write(&layer->file, &v->header, sizeof(v->header),
+				 be64toh(v->footer.data_offset));
+		ret = ret ? ret : file_sync(&layer->file);
 	}
-	return r;
+	return ret;
 }
 
 static int reload(struct layer *layer, struct disk_error *error)
 {
-	int r;
+	int ret;
 
 	vhd_forget_tables(layer->vhd);
 	layer->freed.count = layer->waiting.count = 0;
 	layer->freed.fence = 0;
-	r = vhd_load_bat(layer, error);
-	return r ? layer_fail(layer, r) : 0;
+	ret = vhd_load_bat(layer, error);
+	return ret ? layer_fail(layer, ret) : 0;
 }
 
 static int resize_dynamic(struct layer *layer, uint64_t size, struct disk_error *error)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t entries = (size + layer->block_size - 1) / layer->block_size;
-	int r = 0;
+	int ret = 0;
 
 	if (entries > be32toh(v->header.table_entries)) {
-		r = move_table(layer, entries);
+		ret = move_table(layer, entries);
 	}
-	if (!r) {
+	if (!ret) {
 		v->footer.current_size = htobe64(size);
 		vhd_set_geometry(&v->footer, size);
-		r = vhd_write_footers(layer);
+		ret = vhd_write_footers(layer);
 	}
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	layer->size = size;
 	v->changed = true;
@@ -88,21 +88,22 @@ static int resize_dynamic(struct layer *layer, uint64_t size, struct disk_error 
 
 int vhd_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 {
-	int r;
+	int ret;
 
 	if (size % VHD_SECTOR || size > VHD_SIZE_MAX) {
 		return error_set(error, -EINVAL,
 				 "%s: a VHD has up to 2040 GiB; convert it to VHDX for more",
 				 layer->file.path);
 	}
-	r = layer->format->flush(layer);
-	r = r				? r
-	    : layer->type == DISK_FIXED ? resize_fixed(layer, size)
-					: resize_dynamic(layer, size, error);
-	if (r) {
-		return error && error->code == r ? r
-						 : error_set(error, r, "%s: resizing: %s",
-							     layer->file.path, strerror(-r));
+	ret = layer->format->flush(layer);
+	ret = ret                         ? ret
+	      : layer->type == DISK_FIXED ? resize_fixed(layer, size)
+					  : resize_dynamic(layer, size, error);
+	if (ret) {
+		return error != NULL && error->code == ret
+			       ? ret
+			       : error_set(error, ret, "%s: resizing: %s", layer->file.path,
+					   strerror(-ret));
 	}
 	layer->size = size;
 	return 0;
@@ -128,13 +129,13 @@ static struct place *list_blocks(struct layer *layer, size_t *count)
 	uint64_t block;
 
 	*count = 0;
-	for (block = 0; places && block < v->block_count; block++) {
+	for (block = 0; places != NULL && block < v->block_count; block++) {
 		if (v->bat[block] != VHD_UNUSED) {
 			places[(*count)++] =
 				(struct place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
 		}
 	}
-	if (places) {
+	if (places != NULL) {
 		qsort(places, *count, sizeof(*places), by_offset);
 	}
 	return places;
@@ -144,15 +145,15 @@ static int copy_place(struct layer *layer, uint64_t from, uint64_t to)
 {
 	uint64_t length = layer->vhd->stride, done, n;
 	uint8_t *buffer = malloc(DISK_MIB);
-	int r = buffer ? 0 : -ENOMEM;
+	int ret = buffer != NULL ? 0 : -ENOMEM;
 
-	for (done = 0; done < length && !r; done += n) {
+	for (done = 0; done < length && !ret; done += n) {
 		n = min_u64(DISK_MIB, length - done);
-		r = file_read(&layer->file, buffer, n, from + done);
-		r = r ? r : file_write(&layer->file, buffer, n, to + done);
+		ret = file_read(&layer->file, buffer, n, from + done);
+		ret = ret ? ret : file_write(&layer->file, buffer, n, to + done);
 	}
 	free(buffer);
-	return r;
+	return ret;
 }
 
 #define MOVES 64
@@ -164,18 +165,18 @@ static int move_down(struct layer *layer, struct place *places, size_t count, ui
 	uint64_t end = be64toh(v->header.table_offset) +
 		       round_up(4ull * be32toh(v->header.table_entries), VHD_SECTOR);
 	size_t i = 0, last = count;
-	int r = 0;
+	int ret = 0;
 
 	end = max_u64(end, be64toh(v->footer.data_offset) + VHD_HEADER_SPACE);
-	while (i < last && *moved < MOVES && !r) {
+	while (i < last && *moved < MOVES && !ret) {
 		uint64_t to = round_up(end + v->bitmap_bytes, 4096) - v->bitmap_bytes;
 
 		if (places[i].offset >= to + v->stride &&
 		    places[last - 1].offset >= to + v->stride) {
 			const struct place *p = &places[--last];
 
-			r = copy_place(layer, p->offset, to);
-			if (!r) {
+			ret = copy_place(layer, p->offset, to);
+			if (!ret) {
 				vhd_set_entry(v, p->block, (uint32_t)(to / VHD_SECTOR));
 				++*moved;
 			}
@@ -185,26 +186,26 @@ static int move_down(struct layer *layer, struct place *places, size_t count, ui
 		end = max_u64(end, places[i].offset + v->stride);
 		i++;
 	}
-	return r;
+	return ret;
 }
 
 int vhd_compact(struct layer *layer, uint64_t *moved)
 {
 	struct place *places;
 	size_t count;
-	int r = layer->format->flush(layer);
+	int ret = layer->format->flush(layer);
 
 	*moved = 0;
-	if (r || layer->type == DISK_FIXED) {
-		return r;
+	if (ret || layer->type == DISK_FIXED) {
+		return ret;
 	}
 	pthread_mutex_lock(&layer->lock);
 	places = list_blocks(layer, &count);
-	r = places ? move_down(layer, places, count, moved) : -ENOMEM;
+	ret = places != NULL ? move_down(layer, places, count, moved) : -ENOMEM;
 	pthread_mutex_unlock(&layer->lock);
 	free(places);
-	r = r ? r : layer->format->flush(layer);
-	return r ? r : reload(layer, NULL); /* the gaps are others now */
+	ret = ret ? ret : layer->format->flush(layer);
+	return ret ? ret : reload(layer, NULL); /* the gaps are others now */
 }
 
 static int write_new_header(struct layer *layer, const struct create_plan *plan,
@@ -213,50 +214,50 @@ static int write_new_header(struct layer *layer, const struct create_plan *plan,
 	struct vhd *v = layer->vhd;
 	struct vhd_header header = v->header;
 	uint64_t at = v->end;
-	int r = vhd_extend(layer, VHD_HEADER_SPACE);
+	int ret = vhd_extend(layer, VHD_HEADER_SPACE);
 
-	if (r) {
-		return error_set(error, r, "%s: %s", layer->file.path, strerror(-r));
+	if (ret) {
+		return error_set(error, ret, "%s: %s", layer->file.path, strerror(-ret));
 	}
-	r = vhd_write_parent(&layer->file, &header, at, plan, error);
-	if (r) {
-		return r;
+	ret = vhd_write_parent(&layer->file, &header, at, plan, error);
+	if (ret) {
+		return ret;
 	}
-	r = file_sync(&layer->file);
-	if (!r) {
+	ret = file_sync(&layer->file);
+	if (!ret) {
 		v->header = header;
 		v->footer.data_offset = htobe64(at);
 		v->changed = true;
-		r = vhd_write_footers(layer);
+		ret = vhd_write_footers(layer);
 	}
-	return r ? error_set(error, layer_fail(layer, r), "%s: writing the parent's name: %s",
-			     layer->file.path, strerror(-r))
-		 : 0;
+	return ret ? error_set(error, layer_fail(layer, ret), "%s: writing the parent's name: %s",
+			       layer->file.path, strerror(-ret))
+		   : 0;
 }
 
 /* A new header with its names at the file's end; the footers point to it once it is durable. */
 int vhd_set_parent(struct layer *layer, const struct create_plan *plan, struct disk_error *error)
 {
-	int r;
+	int ret;
 
 	if (plan->parent->format != layer->format) {
 		return error_set(error, -EINVAL,
 				 "%s: not a VHD file, so it cannot be a parent of one",
 				 plan->parent->file.path);
 	}
-	r = layer->format->flush(layer);
-	if (r) {
-		return error_set(error, r, "%s: %s", layer->file.path, strerror(-r));
+	ret = layer->format->flush(layer);
+	if (ret) {
+		return error_set(error, ret, "%s: %s", layer->file.path, strerror(-ret));
 	}
 	pthread_mutex_lock(&layer->flush_lock);
 	atomic_store(&layer->stalled, true);
 	pthread_mutex_lock(&layer->lock);
-	r = write_new_header(layer, plan, error);
+	ret = write_new_header(layer, plan, error);
 	pthread_mutex_unlock(&layer->lock);
 	atomic_store(&layer->stalled, false);
 	pthread_mutex_unlock(&layer->flush_lock);
-	if (!r) {
+	if (!ret) {
 		guid_print_be(layer->vhd->header.parent_id, layer->parent_id);
 	}
-	return r;
+	return ret;
 }

@@ -8,14 +8,14 @@
 static int vhdx_probe(struct file *file)
 {
 	uint8_t signature[8];
-	int r = file_read(file, signature, sizeof(signature), 0);
+	int ret = file_read(file, signature, sizeof(signature), 0);
 
-	return r == -ENODATA ? 0 : r ? r : !memcmp(signature, "vhdxfile", 8);
+	return ret == -ENODATA ? 0 : ret ? ret : !memcmp(signature, "vhdxfile", 8);
 }
 
 static void vhdx_release(struct layer *layer)
 {
-	if (layer->vhdx) {
+	if (layer->vhdx != NULL) {
 		vhdx_forget_bat(layer->vhdx);
 		vhdx_log_release(layer);
 		free(layer->vhdx);
@@ -25,21 +25,21 @@ static void vhdx_release(struct layer *layer)
 
 static int vhdx_open(struct layer *layer, struct disk_error *error)
 {
-	int probed = vhdx_probe(&layer->file), r;
+	int probed = vhdx_probe(&layer->file), ret;
 
 	if (probed != 1) {
 		return error_set(error, probed ? probed : -EMEDIUMTYPE, "%s: not a VHDX file",
 				 layer->file.path);
 	}
 	layer->vhdx = calloc(1, sizeof(*layer->vhdx));
-	if (!layer->vhdx) {
+	if (layer->vhdx == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 	}
-	r = vhdx_read_headers(layer, error);
-	r = r ? r : vhdx_log_read(layer, error);
-	r = r ? r : vhdx_read_regions(layer, error);
-	r = r ? r : vhdx_read_metadata(layer, error);
-	return r ? r : vhdx_load_bat(layer, error);
+	ret = vhdx_read_headers(layer, error);
+	ret = ret ? ret : vhdx_log_read(layer, error);
+	ret = ret ? ret : vhdx_read_regions(layer, error);
+	ret = ret ? ret : vhdx_read_metadata(layer, error);
+	return ret ? ret : vhdx_load_bat(layer, error);
 }
 
 /* -- Session -- */
@@ -59,7 +59,7 @@ static int begin_session(struct layer *layer, bool data)
 	struct vhdx *v = layer->vhdx;
 	bool first_data = data && !v->data_changed;
 	uint64_t megabytes;
-	int r;
+	int ret;
 
 	if (v->begun && !first_data) {
 		return 0;
@@ -67,36 +67,36 @@ static int begin_session(struct layer *layer, bool data)
 	if (first_data) {
 		take_data_guid(v);
 	}
-	r = v->begun ? vhdx_write_headers(layer) : vhdx_log_begin(layer);
-	if (r) {
-		return r;
+	ret = v->begun ? vhdx_write_headers(layer) : vhdx_log_begin(layer);
+	if (ret) {
+		return ret;
 	}
 	pthread_mutex_lock(&layer->lock);
 	megabytes = round_up(layer->file.size, DISK_MIB) /
 		    DISK_MIB; /* replay may have made the file longer */
 	if (megabytes > v->space.end) {
-		r = space_grow(&v->space, megabytes);
+		ret = space_grow(&v->space, megabytes);
 	}
-	v->begun = !r;
+	v->begun = !ret;
 	v->data_changed |= first_data;
 	pthread_mutex_unlock(&layer->lock);
-	return r;
+	return ret;
 }
 
 static int begin(struct layer *layer, bool data)
 {
-	int r = atomic_load(&layer->failed);
+	int ret = atomic_load(&layer->failed);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	pthread_mutex_lock(&layer->flush_lock);
-	r = begin_session(layer, data);
-	if (r) {
-		layer_fail(layer, r);
+	ret = begin_session(layer, data);
+	if (ret) {
+		layer_fail(layer, ret);
 	}
 	pthread_mutex_unlock(&layer->flush_lock);
-	return r;
+	return ret;
 }
 
 int vhdx_begin(struct layer *layer)
@@ -111,17 +111,17 @@ int vhdx_begin_data(struct layer *layer)
 
 int vhdx_flush(struct layer *layer)
 {
-	int r = atomic_load(&layer->failed);
+	int ret = atomic_load(&layer->failed);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	pthread_mutex_lock(&layer->flush_lock);
 	if (layer->vhdx->begun) {
-		r = vhdx_flush_tables(layer);
+		ret = vhdx_flush_tables(layer);
 	}
 	pthread_mutex_unlock(&layer->flush_lock);
-	return r;
+	return ret;
 }
 
 static bool vhdx_is_dirty(struct layer *layer)
@@ -141,24 +141,24 @@ static bool vhdx_is_dirty(struct layer *layer)
 static int vhdx_finish(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
-	int r = atomic_load(&layer->failed);
+	int ret = atomic_load(&layer->failed);
 
-	if (!v->begun || r) {
-		return r;
+	if (!v->begun || ret) {
+		return ret;
 	}
-	r = vhdx_flush(layer);
+	ret = vhdx_flush(layer);
 	pthread_mutex_lock(&layer->flush_lock);
-	r = r ? r : vhdx_log_end(layer);
+	ret = ret ? ret : vhdx_log_end(layer);
 	v->begun = false;
 	vhdx_release_freed(layer);
-	if (!r) {
+	if (!ret) {
 		uint64_t end = space_used_end(&v->space) * DISK_MIB;
 
-		r = end < layer->file.size ? file_truncate(&layer->file, end) : 0;
-		r = r ? r : file_sync(&layer->file);
+		ret = end < layer->file.size ? file_truncate(&layer->file, end) : 0;
+		ret = ret ? ret : file_sync(&layer->file);
 	}
 	pthread_mutex_unlock(&layer->flush_lock);
-	return r;
+	return ret;
 }
 
 /* -- Parents and information -- */
@@ -167,25 +167,25 @@ static int commit_locator(struct layer *layer, const struct create_plan *plan,
 			  const struct guid *linkage, const struct guid *linkage_2,
 			  struct disk_error *error)
 {
-	int r = vhdx_flush(layer);
+	int ret = vhdx_flush(layer);
 
-	r = r ? r : vhdx_begin(layer);
-	if (r) {
-		return error_set(error, r, "%s: cannot be written: %s", layer->file.path,
-				 strerror(-r));
+	ret = ret ? ret : vhdx_begin(layer);
+	if (ret) {
+		return error_set(error, ret, "%s: cannot be written: %s", layer->file.path,
+				 strerror(-ret));
 	}
 	pthread_mutex_lock(&layer->flush_lock);
-	r = vhdx_stage_locator(layer, plan, linkage, linkage_2, error);
-	if (!r) {
-		r = vhdx_log_commit(layer);
-		if (r) {
-			error_set(error, r, "%s: writing the parent locator: %s", layer->file.path,
-				  strerror(-r));
+	ret = vhdx_stage_locator(layer, plan, linkage, linkage_2, error);
+	if (!ret) {
+		ret = vhdx_log_commit(layer);
+		if (ret) {
+			error_set(error, ret, "%s: writing the parent locator: %s",
+				  layer->file.path, strerror(-ret));
 		}
 	}
 	layer->vhdx->stage_count = 0;
 	pthread_mutex_unlock(&layer->flush_lock);
-	return r;
+	return ret;
 }
 
 static int vhdx_set_parent(struct layer *layer, const struct create_plan *plan,
@@ -218,21 +218,21 @@ static int vhdx_empty(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t block;
-	int r = vhdx_begin(layer);
+	int ret = vhdx_begin(layer);
 
 	layer_lock(layer, true);
-	for (block = 0; block < v->payload_count && !r; block++) {
+	for (block = 0; block < v->payload_count && !ret; block++) {
 		uint64_t index = vhdx_payload_index(v, block), entry = v->bat[index];
 
 		if (entry_state(entry) >= VHDX_FULLY_PRESENT) {
-			r = span_add(&layer->freed, entry_offset(entry), layer->block_size);
+			ret = span_add(&layer->freed, entry_offset(entry), layer->block_size);
 		}
-		if (!r && entry_state(entry) != VHDX_NOT_PRESENT) {
+		if (!ret && entry_state(entry) != VHDX_NOT_PRESENT) {
 			vhdx_set_entry(v, index, VHDX_NOT_PRESENT);
 		}
 	}
 	layer_unlock(layer);
-	return r ? r : vhdx_flush(layer);
+	return ret ? ret : vhdx_flush(layer);
 }
 
 static void vhdx_info(struct layer *layer, struct disk_info *info)

@@ -13,18 +13,18 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	      "these structures are used as they lie in the file");
 
-#define VHDX_HEADER_1	      (64 * DISK_KIB)
-#define VHDX_HEADER_2	      (128 * DISK_KIB)
-#define VHDX_REGIONS_1	      (192 * DISK_KIB)
-#define VHDX_REGIONS_2	      (256 * DISK_KIB)
+#define VHDX_HEADER_1         (64 * DISK_KIB)
+#define VHDX_HEADER_2         (128 * DISK_KIB)
+#define VHDX_REGIONS_1        (192 * DISK_KIB)
+#define VHDX_REGIONS_2        (256 * DISK_KIB)
 #define VHDX_REGIONS_SIZE     (64 * DISK_KIB)
 #define VHDX_HEADER_AREA      (1 * DISK_MIB)
 #define VHDX_METADATA_TABLE   (64 * DISK_KIB)
-#define VHDX_SIZE_MAX	      (64 * DISK_TIB)
-#define VHDX_FILE_MAX	      (128 * DISK_TIB)
-#define VHDX_BLOCK_MIN	      (1 * DISK_MIB)
-#define VHDX_BLOCK_MAX	      (256 * DISK_MIB)
-#define VHDX_LOG_MAX	      (256 * DISK_MIB)
+#define VHDX_SIZE_MAX         (64 * DISK_TIB)
+#define VHDX_FILE_MAX         (128 * DISK_TIB)
+#define VHDX_BLOCK_MIN        (1 * DISK_MIB)
+#define VHDX_BLOCK_MAX        (256 * DISK_MIB)
+#define VHDX_LOG_MAX          (256 * DISK_MIB)
 #define VHDX_CHUNK_SECTORS    (1u << 23) /* sectors that one bitmap block describes */
 #define VHDX_BITMAP_BLOCK     (1 * DISK_MIB)
 #define VHDX_BITMAP_SECTORS   (DISK_PAGE * 8u) /* per 4 KiB page of bitmap */
@@ -179,14 +179,14 @@ struct staged_page {
 
 struct vhdx {
 	struct vhdx_header header;   /* [F] the current one */
-	unsigned slot;		     /* [F] where it lies, 0 or 1 */
-	bool begun;		     /* [F] written, [L] read */
-	bool data_changed;	     /* [F] this session's data-write GUID was given */
+	unsigned slot;               /* [F] where it lies, 0 or 1 */
+	bool begun;                  /* [F] written, [L] read */
+	bool data_changed;           /* [F] this session's data-write GUID was given */
 	struct guid next_data_write; /* [F] if not zero: the one to give (merge) */
 	uint64_t bat_offset, metadata_offset;
 	uint32_t bat_length, metadata_length;
 	uint32_t size_item, locator_item, locator_length,
-		locator_room;	/* offsets in the metadata region */
+		locator_room;   /* offsets in the metadata region */
 	uint32_t locator_entry; /* index in the metadata table */
 	struct guid disk_id;
 	bool leave_allocated, has_parent;
@@ -211,7 +211,7 @@ struct vhdx {
 
 	struct staged_page *stage; /* [F] */
 	unsigned stage_count, stage_max;
-	uint8_t *entry;	       /* [F] a log entry under construction */
+	uint8_t *entry;        /* [F] a log entry under construction */
 	uint32_t log_next;     /* [F] where in the log the next entry goes */
 	uint64_t log_sequence; /* [F] */
 };

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define GROW	(64 * DISK_MIB) /* the file grows by this, and is cut at close */
-#define BAT_MAX (1ull << 27)	/* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
+#define GROW    (64 * DISK_MIB) /* the file grows by this, and is cut at close */
+#define BAT_MAX (1ull << 27)    /* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
 
 int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, uint64_t *entries)
 {
@@ -85,13 +85,13 @@ static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t f
 			continue;
 		}
 		wrong = claim_entry(layer, first + i, entries[i]);
-		if (wrong) {
-			int r = layer_fault(layer, error, DISK_DAMAGE,
-					    "entry %llu of the block table %s",
-					    (unsigned long long)(first + i), wrong);
+		if (wrong != NULL) {
+			int ret = layer_fault(layer, error, DISK_DAMAGE,
+					      "entry %llu of the block table %s",
+					      (unsigned long long)(first + i), wrong);
 
-			if (r) {
-				return r;
+			if (ret) {
+				return ret;
 			}
 			if (layer->writable) {
 				vhdx_set_entry(v, first + i, VHDX_NOT_PRESENT);
@@ -115,12 +115,12 @@ static int check_bitmaps(struct layer *layer, struct disk_error *error)
 		if (entry_state(v->bat[index]) == VHDX_PARTIALLY_PRESENT &&
 		    entry_state(v->bat[vhdx_bitmap_index(v, block / v->chunk_ratio)]) !=
 			    VHDX_BITMAP_PRESENT) {
-			int r = layer_fault(layer, error, DISK_DAMAGE,
-					    "block %llu is partially present without a bitmap",
-					    (unsigned long long)block);
+			int ret = layer_fault(layer, error, DISK_DAMAGE,
+					      "block %llu is partially present without a bitmap",
+					      (unsigned long long)block);
 
-			if (r) {
-				return r;
+			if (ret) {
+				return ret;
 			}
 			vhdx_set_entry(v, index, VHDX_NOT_PRESENT);
 		}
@@ -179,7 +179,7 @@ static int size_tables(struct layer *layer, struct disk_error *error)
 		v->page_count = v->chunk_count * (VHDX_BITMAP_BLOCK / DISK_PAGE);
 		v->pages = calloc(v->page_count, sizeof(*v->pages));
 	}
-	if (!v->bat_dirty || (v->has_parent && !v->pages) ||
+	if (v->bat_dirty == NULL || (v->has_parent && v->pages == NULL) ||
 	    space_init(&v->space, round_up(v->overlay_size, DISK_MIB) / DISK_MIB)) {
 		return error_set(error, -ENOMEM, "%s: out of memory for its tables", path);
 	}
@@ -196,15 +196,16 @@ int vhdx_load_bat(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t *piece = malloc(PIECE), at = 0, total = v->bat_length;
-	int r = piece ? size_tables(layer, error)
-		      : error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
+	int ret = piece != NULL ? size_tables(layer, error)
+				: error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 
-	if (!r) {
-		r = v->overlay_size > VHDX_FILE_MAX
-			    ? error_set(error, -EFBIG, "%s: the file is too big", layer->file.path)
-			    : claim_fixed_places(layer, error);
+	if (!ret) {
+		ret = v->overlay_size > VHDX_FILE_MAX
+			      ? error_set(error, -EFBIG, "%s: the file is too big",
+					  layer->file.path)
+			      : claim_fixed_places(layer, error);
 	}
-	for (total = v->bat_count * 8; !r && at < total;) {
+	for (total = v->bat_count * 8; !ret && at < total;) {
 		uint64_t n = min_u64(PIECE, total - at), start, end;
 
 		if (!v->overlay_count && at % DISK_PAGE == 0) {
@@ -214,27 +215,27 @@ int vhdx_load_bat(struct layer *layer, struct disk_error *error)
 				continue;
 			}
 		}
-		r = vhdx_read_table(layer, piece, n, v->bat_offset + at);
-		if (r) {
-			error_set(error, r, "%s: reading the block table: %s", layer->file.path,
-				  strerror(-r));
+		ret = vhdx_read_table(layer, piece, n, v->bat_offset + at);
+		if (ret) {
+			error_set(error, ret, "%s: reading the block table: %s", layer->file.path,
+				  strerror(-ret));
 		} else {
-			r = take_entries(layer, piece, at / 8, n / 8, error);
+			ret = take_entries(layer, piece, at / 8, n / 8, error);
 		}
 		at += n;
 	}
 	free(piece);
-	return r ? r : check_bitmaps(layer, error);
+	return ret ? ret : check_bitmaps(layer, error);
 }
 
 void vhdx_forget_bat(struct vhdx *v)
 {
 	uint64_t i;
 
-	if (v->bat) {
+	if (v->bat != NULL) {
 		munmap(v->bat, v->bat_bytes);
 	}
-	for (i = 0; v->pages && i < v->page_count; i++) {
+	for (i = 0; v->pages != NULL && i < v->page_count; i++) {
 		free(v->pages[i]);
 	}
 	free(v->pages);
@@ -255,9 +256,9 @@ static int grow_file(struct layer *layer, uint64_t length)
 	uint64_t end = space_used_end(&v->space) * DISK_MIB + length;
 	uint64_t size =
 		round_up(max_u64(end, layer->file.size + min_u64(GROW, 8 * length)), DISK_MIB);
-	int r = size > VHDX_FILE_MAX ? -EFBIG : file_truncate(&layer->file, size);
+	int ret = size > VHDX_FILE_MAX ? -EFBIG : file_truncate(&layer->file, size);
 
-	return r ? r : space_grow(&v->space, size / DISK_MIB);
+	return ret ? ret : space_grow(&v->space, size / DISK_MIB);
 }
 
 /*
@@ -265,10 +266,10 @@ static int grow_file(struct layer *layer, uint64_t length)
  */
 static int clear_place(struct layer *layer, uint64_t offset, uint64_t length)
 {
-	int r = offset + length > layer->file.size ? file_truncate(&layer->file, offset + length)
-						   : 0;
+	int ret = offset + length > layer->file.size ? file_truncate(&layer->file, offset + length)
+						     : 0;
 
-	return r ? r : file_zero(&layer->file, offset, length, false);
+	return ret ? ret : file_zero(&layer->file, offset, length, false);
 }
 
 /* Space that reads as zeros (invariant 1), taken. */
@@ -277,21 +278,21 @@ int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *off
 	struct vhdx *v = layer->vhdx;
 	uint64_t count = length / DISK_MIB, start;
 	bool clean;
-	int r;
+	int ret;
 
 	if (!space_find(&v->space, count, &start, &clean)) {
-		r = grow_file(layer, length);
-		if (r) {
-			return r;
+		ret = grow_file(layer, length);
+		if (ret) {
+			return ret;
 		}
 		if (!space_find(&v->space, count, &start, &clean)) {
 			return -ENOSPC;
 		}
 	}
 	if (!clean) {
-		r = wait ? clear_place(layer, start * DISK_MIB, length) : -EAGAIN;
-		if (r) {
-			return r;
+		ret = wait ? clear_place(layer, start * DISK_MIB, length) : -EAGAIN;
+		if (ret) {
+			return ret;
 		}
 	}
 	space_use(&v->space, start, count);
@@ -331,7 +332,7 @@ static void collect(struct layer *layer)
 	struct vhdx *v = layer->vhdx;
 	uint64_t page;
 
-	while (v->dirty_pages && v->stage_count < v->stage_max) {
+	while (v->dirty_pages != NULL && v->stage_count < v->stage_max) {
 		struct bitmap_page *p = v->dirty_pages;
 
 		memcpy(vhdx_stage(layer, vhdx_page_offset(v, p->index))->data, p->bits, DISK_PAGE);
@@ -382,7 +383,7 @@ int vhdx_flush_tables(struct layer *layer)
 	struct vhdx *v = layer->vhdx;
 	size_t freed;
 	bool all;
-	int r;
+	int ret;
 
 	vhdx_release_freed(layer);
 	pthread_mutex_lock(&layer->lock);
@@ -391,19 +392,19 @@ int vhdx_flush_tables(struct layer *layer)
 	all = tables_are_clean(v);
 	if (all) {
 		pthread_mutex_unlock(&layer->lock);
-		r = v->stage_count ? vhdx_log_commit(layer) : file_sync(&layer->file);
+		ret = v->stage_count ? vhdx_log_commit(layer) : file_sync(&layer->file);
 	} else { /* more than one entry: nobody may dirty more meanwhile */
 		atomic_store(&layer->stalled, true);
-		for (r = 0; !r && v->stage_count;) {
-			r = vhdx_log_commit(layer);
+		for (ret = 0; !ret && v->stage_count;) {
+			ret = vhdx_log_commit(layer);
 			collect(layer);
 		}
 		atomic_store(&layer->stalled, false);
 		pthread_mutex_unlock(&layer->lock);
 	}
-	if (!r) {
+	if (!ret) {
 		retire_freed(layer, freed);
 		vhdx_release_freed(layer);
 	}
-	return r ? layer_fail(layer, r) : 0;
+	return ret ? layer_fail(layer, ret) : 0;
 }

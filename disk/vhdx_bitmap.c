@@ -16,7 +16,7 @@ static void drop_some_page(struct vhdx *v)
 		struct bitmap_page **where = &v->pages[v->page_hand];
 
 		v->page_hand = (v->page_hand + 1) % v->page_count;
-		if (*where && !(*where)->dirty) {
+		if (*where != NULL && !(*where)->dirty) {
 			free(*where);
 			*where = NULL;
 			v->pages_loaded--;
@@ -37,9 +37,9 @@ int vhdx_get_page(struct layer *layer, uint64_t index, bool wait, struct bitmap_
 {
 	struct vhdx *v = layer->vhdx;
 	struct bitmap_page *page = v->pages[index];
-	int r;
+	int ret;
 
-	if (page) {
+	if (page != NULL) {
 		*out = page;
 		return 0;
 	}
@@ -50,13 +50,13 @@ int vhdx_get_page(struct layer *layer, uint64_t index, bool wait, struct bitmap_
 		drop_some_page(v);
 	}
 	page = malloc(sizeof(*page));
-	if (!page) {
+	if (page == NULL) {
 		return -ENOMEM;
 	}
-	r = vhdx_read_table(layer, page->bits, DISK_PAGE, vhdx_page_offset(v, index));
-	if (r) {
+	ret = vhdx_read_table(layer, page->bits, DISK_PAGE, vhdx_page_offset(v, index));
+	if (ret) {
 		free(page);
-		return r;
+		return ret;
 	}
 	page->index = index;
 	page->dirty = false;
@@ -96,23 +96,23 @@ int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool val
 {
 	struct bitmap_page *page;
 	uint64_t at, end = sector + count;
-	int r;
+	int ret;
 
 	for (at = sector; at < end;
 	     at = round_down(at, VHDX_BITMAP_SECTORS) + VHDX_BITMAP_SECTORS) {
-		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, wait,
-				  &page); /* all there before any changes */
-		if (r) {
-			return r;
+		ret = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, wait,
+				    &page); /* all there before any changes */
+		if (ret) {
+			return ret;
 		}
 	}
 	for (at = sector; at < end;) {
 		unsigned from = at % VHDX_BITMAP_SECTORS;
 		unsigned n = (unsigned)min_u64(end - at, VHDX_BITMAP_SECTORS - from);
 
-		r = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, true, &page);
-		if (r) {
-			return r;
+		ret = vhdx_get_page(layer, at / VHDX_BITMAP_SECTORS, true, &page);
+		if (ret) {
+			return ret;
 		}
 		fill_bits(page->bits, from, n, value);
 		mark_dirty(layer->vhdx, page);

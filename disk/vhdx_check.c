@@ -27,13 +27,13 @@ static void check_space(struct layer *layer)
 static int check_region_copies(struct layer *layer)
 {
 	uint8_t *copies = malloc(2 * VHDX_REGIONS_SIZE);
-	int r = copies ? 0 : -ENOMEM;
+	int ret = copies != NULL ? 0 : -ENOMEM;
 
-	r = r ? r : vhdx_read_table(layer, copies, VHDX_REGIONS_SIZE, VHDX_REGIONS_1);
-	r = r ? r
-	      : vhdx_read_table(layer, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE,
-				VHDX_REGIONS_2);
-	if (!r && memcmp(copies, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE)) {
+	ret = ret ? ret : vhdx_read_table(layer, copies, VHDX_REGIONS_SIZE, VHDX_REGIONS_1);
+	ret = ret ? ret
+		  : vhdx_read_table(layer, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE,
+				    VHDX_REGIONS_2);
+	if (!ret && memcmp(copies, copies + VHDX_REGIONS_SIZE, VHDX_REGIONS_SIZE)) {
 		note(layer, true, DISK_NOTE, "the two region tables differ");
 		if (layer->writable) { /* the first valid one is in use */
 			struct vhdx_regions *first = (struct vhdx_regions *)copies;
@@ -44,16 +44,16 @@ static int check_region_copies(struct layer *layer)
 			use_second = first->checksum != crc ||
 				     first->signature != VHDX_REGIONS_SIGNATURE;
 			first->checksum = crc;
-			r = vhdx_begin(layer);
-			r = r ? r
-			      : file_write(&layer->file,
-					   copies + (use_second ? VHDX_REGIONS_SIZE : 0),
-					   VHDX_REGIONS_SIZE,
-					   use_second ? VHDX_REGIONS_1 : VHDX_REGIONS_2);
+			ret = vhdx_begin(layer);
+			ret = ret ? ret
+				  : file_write(&layer->file,
+					       copies + (use_second ? VHDX_REGIONS_SIZE : 0),
+					       VHDX_REGIONS_SIZE,
+					       use_second ? VHDX_REGIONS_1 : VHDX_REGIONS_2);
 		}
 	}
 	free(copies);
-	return r;
+	return ret;
 }
 
 /*
@@ -70,14 +70,14 @@ static int check_bitmap_pages(struct layer *layer, struct disk_error *error)
 		}
 		for (i = 0; i < per_chunk; i++) {
 			struct bitmap_page *page;
-			int r;
+			int ret;
 
 			pthread_mutex_lock(&layer->lock);
-			r = vhdx_get_page(layer, chunk * per_chunk + i, true, &page);
+			ret = vhdx_get_page(layer, chunk * per_chunk + i, true, &page);
 			pthread_mutex_unlock(&layer->lock);
-			if (r) {
-				return error_set(error, r, "%s: reading a bitmap: %s",
-						 layer->file.path, strerror(-r));
+			if (ret) {
+				return error_set(error, ret, "%s: reading a bitmap: %s",
+						 layer->file.path, strerror(-ret));
 			}
 		}
 	}
@@ -92,7 +92,7 @@ int vhdx_check(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	bool pending = !guid_is_zero(&v->header.log);
-	int r;
+	int ret;
 
 	if (pending) {
 		note(layer, true, DISK_NOTE,
@@ -100,14 +100,15 @@ int vhdx_check(struct layer *layer, struct disk_error *error)
 		     "written");
 	}
 	check_space(layer);
-	r = check_bitmap_pages(layer, error);
-	if (r) {
-		return r;
+	ret = check_bitmap_pages(layer, error);
+	if (ret) {
+		return ret;
 	}
-	r = check_region_copies(layer);
-	if (!r && layer->writable && (pending || layer->report->damages)) {
-		r = vhdx_begin(layer);
-		r = r ? r : vhdx_flush(layer);
+	ret = check_region_copies(layer);
+	if (!ret && layer->writable && (pending || layer->report->damages)) {
+		ret = vhdx_begin(layer);
+		ret = ret ? ret : vhdx_flush(layer);
 	}
-	return r ? error_set(error, r, "%s: repairing: %s", layer->file.path, strerror(-r)) : 0;
+	return ret ? error_set(error, ret, "%s: repairing: %s", layer->file.path, strerror(-ret))
+		   : 0;
 }

@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
-#define LOG_OFFSET	(1 * DISK_MIB)
-#define LOG_LENGTH	(1 * DISK_MIB)
+#define LOG_OFFSET      (1 * DISK_MIB)
+#define LOG_LENGTH      (1 * DISK_MIB)
 #define METADATA_OFFSET (2 * DISK_MIB)
 #define METADATA_LENGTH (1 * DISK_MIB)
-#define BAT_OFFSET	(3 * DISK_MIB)
+#define BAT_OFFSET      (3 * DISK_MIB)
 
 static int check_plan(struct file *file, const struct disk_create *how, struct disk_error *error)
 {
@@ -41,9 +41,9 @@ static int write_identifier(struct file *file)
 static int write_regions(struct file *file, uint32_t bat_length)
 {
 	struct vhdx_regions *table = calloc(1, sizeof(*table));
-	int r;
+	int ret;
 
-	if (!table) {
+	if (table == NULL) {
 		return -ENOMEM;
 	}
 	table->signature = VHDX_REGIONS_SIGNATURE;
@@ -52,22 +52,23 @@ static int write_regions(struct file *file, uint32_t bat_length)
 	table->regions[1] =
 		(struct vhdx_region){vhdx_metadata_region, METADATA_OFFSET, METADATA_LENGTH, 1};
 	vhdx_seal_regions(table);
-	r = file_write(file, table, sizeof(*table), VHDX_REGIONS_1);
-	r = r ? r : file_write(file, table, sizeof(*table), VHDX_REGIONS_2);
+	ret = file_write(file, table, sizeof(*table), VHDX_REGIONS_1);
+	ret = ret ? ret : file_write(file, table, sizeof(*table), VHDX_REGIONS_2);
 	free(table);
-	return r;
+	return ret;
 }
 
 static int write_metadata(struct file *file, const struct create_plan *plan,
 			  struct disk_error *error)
 {
 	uint8_t *region = malloc(METADATA_LENGTH);
-	int r = region ? vhdx_build_metadata(region, METADATA_LENGTH, plan, plan->how.size, error)
-		       : -ENOMEM;
+	int ret = region != NULL ? vhdx_build_metadata(region, METADATA_LENGTH, plan,
+						       plan->how.size, error)
+				 : -ENOMEM;
 
-	r = r ? r : file_write(file, region, METADATA_LENGTH, METADATA_OFFSET);
+	ret = ret ? ret : file_write(file, region, METADATA_LENGTH, METADATA_OFFSET);
 	free(region);
-	return r;
+	return ret;
 }
 
 static int write_fixed_bat(struct file *file, const struct disk_create *how, uint64_t first,
@@ -76,17 +77,17 @@ static int write_fixed_bat(struct file *file, const struct disk_create *how, uin
 	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * how->sector_size / how->block_size;
 	uint64_t block, count = blocks + (blocks - 1) / ratio;
 	uint64_t *bat = calloc(count, 8);
-	int r;
+	int ret;
 
-	if (!bat) {
+	if (bat == NULL) {
 		return -ENOMEM;
 	}
 	for (block = 0; block < blocks; block++) {
 		bat[block + block / ratio] = (first + block * how->block_size) | VHDX_FULLY_PRESENT;
 	}
-	r = file_write(file, bat, count * 8, BAT_OFFSET);
+	ret = file_write(file, bat, count * 8, BAT_OFFSET);
 	free(bat);
-	return r;
+	return ret;
 }
 
 static int write_headers(struct file *file)
@@ -98,15 +99,15 @@ static int write_headers(struct file *file)
 		.log_length = LOG_LENGTH,
 		.log_offset = LOG_OFFSET,
 	};
-	int r;
+	int ret;
 
 	guid_random(&header.file_write);
 	guid_random(&header.data_write);
 	vhdx_seal_header(&header);
-	r = file_write(file, &header, sizeof(header), VHDX_HEADER_1);
+	ret = file_write(file, &header, sizeof(header), VHDX_HEADER_1);
 	header.sequence = 2;
 	vhdx_seal_header(&header);
-	return r ? r : file_write(file, &header, sizeof(header), VHDX_HEADER_2);
+	return ret ? ret : file_write(file, &header, sizeof(header), VHDX_HEADER_2);
 }
 
 /* The identifier is written last: until then the file is no VHDX. */
@@ -114,27 +115,29 @@ int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_e
 {
 	const struct disk_create *how = &plan->how;
 	uint64_t entries, bat_length, blocks = (how->size + how->block_size - 1) / how->block_size;
-	int r = check_plan(file, how, error);
+	int ret = check_plan(file, how, error);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
-	if (vhdx_bat_size(how->size, how->block_size, how->sector_size, plan->parent, &entries)) {
+	if (vhdx_bat_size(how->size, how->block_size, how->sector_size, plan->parent != NULL,
+			  &entries)) {
 		return error_set(error, -EFBIG,
 				 "%s: too big for this block size; give a larger --block",
 				 file->path);
 	}
 	bat_length = round_up(entries * 8, DISK_MIB);
-	r = file_truncate(file, BAT_OFFSET + bat_length);
-	if (!r && how->type == DISK_FIXED) {
-		r = file_allocate(file, 0, BAT_OFFSET + bat_length + blocks * how->block_size);
-		r = r ? r : write_fixed_bat(file, how, BAT_OFFSET + bat_length, blocks);
+	ret = file_truncate(file, BAT_OFFSET + bat_length);
+	if (!ret && how->type == DISK_FIXED) {
+		ret = file_allocate(file, 0, BAT_OFFSET + bat_length + blocks * how->block_size);
+		ret = ret ? ret : write_fixed_bat(file, how, BAT_OFFSET + bat_length, blocks);
 	}
-	r = r ? r : write_metadata(file, plan, error);
-	r = r ? r : write_regions(file, (uint32_t)bat_length);
-	r = r ? r : write_headers(file);
-	r = r ? r : file_sync(file);
-	r = r ? r : write_identifier(file);
-	r = r ? r : file_sync(file);
-	return r ? error_set(error, r, "%s: creating the file: %s", file->path, strerror(-r)) : 0;
+	ret = ret ? ret : write_metadata(file, plan, error);
+	ret = ret ? ret : write_regions(file, (uint32_t)bat_length);
+	ret = ret ? ret : write_headers(file);
+	ret = ret ? ret : file_sync(file);
+	ret = ret ? ret : write_identifier(file);
+	ret = ret ? ret : file_sync(file);
+	return ret ? error_set(error, ret, "%s: creating the file: %s", file->path, strerror(-ret))
+		   : 0;
 }

@@ -70,13 +70,14 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 	unsigned i;
 
 	for (i = 0; i < 2; i++) {
-		int r = file_read(&layer->file, &headers[i], sizeof(headers[i]), header_offset[i]);
+		int ret =
+			file_read(&layer->file, &headers[i], sizeof(headers[i]), header_offset[i]);
 
-		if (r && r != -ENODATA) {
-			return error_set(error, r, "%s: reading a header: %s", layer->file.path,
-					 strerror(-r));
+		if (ret && ret != -ENODATA) {
+			return error_set(error, ret, "%s: reading a header: %s", layer->file.path,
+					 strerror(-ret));
 		}
-		valid[i] = !r && header_is_valid(&headers[i]);
+		valid[i] = !ret && header_is_valid(&headers[i]);
 	}
 	if (!valid[0] && !valid[1]) {
 		return error_set(error, -EUCLEAN,
@@ -91,7 +92,7 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 	}
 	v->slot = valid[1] && (!valid[0] || headers[1].sequence > headers[0].sequence);
 	v->header = headers[v->slot];
-	if ((!valid[0] || !valid[1]) && layer->report) {
+	if ((!valid[0] || !valid[1]) && layer->report != NULL) {
 		report_add(layer->report, DISK_DAMAGE, layer->writable,
 			   "one of the two headers is unreadable");
 	}
@@ -101,25 +102,25 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 static int vhdx_write_header(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
-	int r;
+	int ret;
 
 	v->header.sequence++;
 	vhdx_seal_header(&v->header);
-	r = file_write(&layer->file, &v->header, sizeof(v->header), header_offset[!v->slot]);
-	if (!r) {
-		r = file_sync(&layer->file);
+	ret = file_write(&layer->file, &v->header, sizeof(v->header), header_offset[!v->slot]);
+	if (!ret) {
+		ret = file_sync(&layer->file);
 	}
-	if (!r) {
+	if (!ret) {
 		v->slot = !v->slot;
 	}
-	return r;
+	return ret;
 }
 
 int vhdx_write_headers(struct layer *layer)
 {
-	int r = vhdx_write_header(layer);
+	int ret = vhdx_write_header(layer);
 
-	return r ? r : vhdx_write_header(layer);
+	return ret ? ret : vhdx_write_header(layer);
 }
 
 static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
@@ -155,14 +156,14 @@ static int take_regions(struct layer *layer, const struct vhdx_regions *table,
 {
 	struct vhdx *v = layer->vhdx;
 	unsigned i;
-	int r;
+	int ret;
 
 	for (i = 0; i < table->count; i++) {
 		const struct vhdx_region *region = &table->regions[i];
 
-		r = check_region(layer, table, i, error);
-		if (r) {
-			return r;
+		ret = check_region(layer, table, i, error);
+		if (ret) {
+			return ret;
 		}
 		if (!memcmp(&region->guid, &vhdx_bat_region, sizeof(region->guid))) {
 			v->bat_offset = region->offset;
@@ -187,33 +188,34 @@ int vhdx_read_regions(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx_regions *table = malloc(sizeof(*table));
 	unsigned i, valid = 0;
-	int r = table ? 0 : -ENOMEM, taken = -1;
+	int ret = table != NULL ? 0 : -ENOMEM, taken = -1;
 
-	for (i = 0; i < 2 && !r && (taken < 0 || layer->report);
+	for (i = 0; i < 2 && !ret && (taken < 0 || layer->report != NULL);
 	     i++) { /* a check looks at the second one as well */
-		r = vhdx_read_table(layer, table, sizeof(*table), regions_offset[i]);
-		if (r == -ENODATA || (!r && (table->signature != VHDX_REGIONS_SIGNATURE ||
-					     table->count > VHDX_REGIONS_COUNT ||
-					     table->checksum != checksum(table, sizeof(*table))))) {
-			r = 0;
+		ret = vhdx_read_table(layer, table, sizeof(*table), regions_offset[i]);
+		if (ret == -ENODATA ||
+		    (!ret && (table->signature != VHDX_REGIONS_SIGNATURE ||
+			      table->count > VHDX_REGIONS_COUNT ||
+			      table->checksum != checksum(table, sizeof(*table))))) {
+			ret = 0;
 			continue;
 		}
 		valid++;
-		if (!r && taken < 0) {
+		if (!ret && taken < 0) {
 			taken = take_regions(layer, table, error);
 		}
 	}
 	free(table);
-	if (r) {
-		return error_set(error, r, "%s: reading the region table: %s", layer->file.path,
-				 strerror(-r));
+	if (ret) {
+		return error_set(error, ret, "%s: reading the region table: %s", layer->file.path,
+				 strerror(-ret));
 	}
 	if (!valid) {
 		return error_set(error, -EUCLEAN,
 				 "%s: damaged: both region tables are unreadable; restore a copy",
 				 layer->file.path);
 	}
-	if (valid == 1 && layer->report) {
+	if (valid == 1 && layer->report != NULL) {
 		report_add(layer->report, DISK_DAMAGE, layer->writable,
 			   "one of the two region tables is unreadable");
 	}

@@ -43,9 +43,9 @@ static int take_pair(struct layer *layer, const char *key, const char *value)
 	} else if (!strcmp(key, "absolute_win32_path")) {
 		path = &layer->parent_path_2;
 	}
-	if (path && !*path) {
+	if (path != NULL && *path == NULL) {
 		*path = strdup(value);
-		return *path ? 0 : -ENOMEM;
+		return *path != NULL ? 0 : -ENOMEM;
 	}
 	return 0;
 }
@@ -55,7 +55,7 @@ int vhdx_parse_locator(struct layer *layer, const uint8_t *item, uint32_t length
 	struct locator_header header;
 	char key[64], value[4096];
 	unsigned i;
-	int r = 0;
+	int ret = 0;
 
 	if (length < sizeof(header)) {
 		return -EINVAL;
@@ -68,24 +68,24 @@ int vhdx_parse_locator(struct layer *layer, const uint8_t *item, uint32_t length
 	    sizeof(header) + header.count * sizeof(struct locator_entry) > length) {
 		return -EINVAL;
 	}
-	for (i = 0; i < header.count && !r; i++) {
+	for (i = 0; i < header.count && !ret; i++) {
 		struct locator_entry e;
 
 		memcpy(&e, item + sizeof(header) + i * sizeof(e), sizeof(e));
-		r = take_string(item, length, e.key_offset, e.key_length, key, sizeof(key));
-		if (r == -ENAMETOOLONG) { /* not a key that is known here */
-			r = 0;
+		ret = take_string(item, length, e.key_offset, e.key_length, key, sizeof(key));
+		if (ret == -ENAMETOOLONG) { /* not a key that is known here */
+			ret = 0;
 			continue;
 		}
-		if (!r) {
-			r = take_string(item, length, e.value_offset, e.value_length, value,
-					sizeof(value));
+		if (!ret) {
+			ret = take_string(item, length, e.value_offset, e.value_length, value,
+					  sizeof(value));
 		}
-		if (!r) {
-			r = take_pair(layer, key, value);
+		if (!ret) {
+			ret = take_pair(layer, key, value);
 		}
 	}
-	return r ? r : layer->parent_id[0] ? 0 : -EINVAL;
+	return ret ? ret : layer->parent_id[0] ? 0 : -EINVAL;
 }
 
 struct locator_builder {
@@ -110,14 +110,14 @@ static int add_string(struct locator_builder *b, const char *text, uint32_t *off
 static int add_pair(struct locator_builder *b, const char *key, const char *value)
 {
 	struct locator_entry entry;
-	int r = add_string(b, key, &entry.key_offset, &entry.key_length);
+	int ret = add_string(b, key, &entry.key_offset, &entry.key_length);
 
-	r = r ? r : add_string(b, value, &entry.value_offset, &entry.value_length);
-	if (!r) {
+	ret = ret ? ret : add_string(b, value, &entry.value_offset, &entry.value_length);
+	if (!ret) {
 		memcpy(b->item + sizeof(struct locator_header) + b->count++ * sizeof(entry), &entry,
 		       sizeof(entry));
 	}
-	return r;
+	return ret;
 }
 
 static int add_guid(struct locator_builder *b, const char *key, const struct guid *guid)
@@ -155,20 +155,20 @@ int vhdx_build_locator(uint8_t *item, const char *absolute, const char *relative
 				    .used = sizeof(struct locator_header) +
 					    4 * sizeof(struct locator_entry)};
 	struct locator_header header = {.type = locator_vhdx};
-	int r;
+	int ret;
 
 	memset(item, 0, VHDX_LOCATOR_MAX);
-	r = add_guid(&b, "parent_linkage", linkage);
-	if (!r && linkage_2) {
-		r = add_guid(&b, "parent_linkage2", linkage_2);
+	ret = add_guid(&b, "parent_linkage", linkage);
+	if (!ret && linkage_2 != NULL) {
+		ret = add_guid(&b, "parent_linkage2", linkage_2);
 	}
-	if (!r && relative) {
-		r = add_path(&b, "relative_path", relative, relative[0] == '.' ? "" : "./");
+	if (!ret && relative != NULL) {
+		ret = add_path(&b, "relative_path", relative, relative[0] == '.' ? "" : "./");
 	}
-	if (!r && absolute) {
-		r = add_path(&b, "absolute_win32_path", absolute, "");
+	if (!ret && absolute != NULL) {
+		ret = add_path(&b, "absolute_win32_path", absolute, "");
 	}
 	header.count = (uint16_t)b.count;
 	memcpy(item, &header, sizeof(header));
-	return r ? r : (int)b.used;
+	return ret ? ret : (int)b.used;
 }

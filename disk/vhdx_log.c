@@ -24,7 +24,7 @@ int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length, uint8_t *
 		size_t capacity = v->overlay_capacity ? v->overlay_capacity * 2 : 64;
 		struct overlay_piece *pieces = realloc(v->overlay, capacity * sizeof(*pieces));
 
-		if (!pieces) {
+		if (pieces == NULL) {
 			return -ENOMEM;
 		}
 		v->overlay = pieces;
@@ -61,7 +61,7 @@ static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, 
 		if (start >= end) {
 			continue;
 		}
-		if (p->data) {
+		if (p->data != NULL) {
 			memcpy(buffer + (start - offset), p->data + (start - p->offset),
 			       end - start);
 		} else {
@@ -75,18 +75,18 @@ int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t o
 	struct vhdx *v = layer->vhdx;
 	uint64_t inside =
 		offset < layer->file.size ? min_u64(length, layer->file.size - offset) : 0;
-	int r;
+	int ret;
 
 	if (offset + length > v->overlay_size) {
 		return -ENODATA;
 	}
-	r = file_read(&layer->file, buffer, inside, offset);
-	if (!r) {
+	ret = file_read(&layer->file, buffer, inside, offset);
+	if (!ret) {
 		memset((uint8_t *)buffer + inside, 0,
 		       length - inside); /* the file grows in replay */
 		overlay_patch(v, buffer, length, offset);
 	}
-	return r;
+	return ret;
 }
 
 /* -- Writing -- */
@@ -95,18 +95,18 @@ static int apply_overlay(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
 	size_t i;
-	int r = 0;
+	int ret = 0;
 
 	if (v->overlay_size > layer->file.size) {
-		r = file_truncate(&layer->file, v->overlay_size);
+		ret = file_truncate(&layer->file, v->overlay_size);
 	}
-	for (i = 0; i < v->overlay_count && !r; i++) {
+	for (i = 0; i < v->overlay_count && !ret; i++) {
 		const struct overlay_piece *p = &v->overlay[i];
 
-		r = p->data ? file_write(&layer->file, p->data, p->length, p->offset)
-			    : file_zero(&layer->file, p->offset, p->length, true);
+		ret = p->data != NULL ? file_write(&layer->file, p->data, p->length, p->offset)
+				      : file_zero(&layer->file, p->offset, p->length, true);
 	}
-	return r ? r : file_sync(&layer->file);
+	return ret ? ret : file_sync(&layer->file);
 }
 
 /* An entry of what is staged. Its tail is itself: invariant 6. */
@@ -152,17 +152,17 @@ static int write_entry(struct layer *layer, uint64_t durable_size)
 	struct vhdx *v = layer->vhdx;
 	uint32_t length = build_entry(layer, durable_size), log_length = v->header.log_length;
 	uint32_t first = (uint32_t)min_u64(length, log_length - v->log_next);
-	int r = file_write(&layer->file, v->entry, first, v->header.log_offset + v->log_next);
+	int ret = file_write(&layer->file, v->entry, first, v->header.log_offset + v->log_next);
 
-	if (!r && first < length) {
-		r = file_write(&layer->file, v->entry + first, length - first,
-			       v->header.log_offset);
+	if (!ret && first < length) {
+		ret = file_write(&layer->file, v->entry + first, length - first,
+				 v->header.log_offset);
 	}
-	if (!r) {
-		r = file_sync(&layer->file);
+	if (!ret) {
+		ret = file_sync(&layer->file);
 		v->log_next = (v->log_next + length) % log_length;
 	}
-	return r;
+	return ret;
 }
 
 static int allocate_stage(struct vhdx *v)
@@ -172,25 +172,25 @@ static int allocate_stage(struct vhdx *v)
 		(unsigned)min_u64(DESCRIPTORS_IN_FIRST, v->header.log_length / DISK_PAGE / 2 - 1);
 	v->stage = malloc(v->stage_max * sizeof(*v->stage));
 	v->entry = malloc((v->stage_max + 1) * DISK_PAGE);
-	return v->stage && v->entry ? 0 : -ENOMEM;
+	return v->stage != NULL && v->entry != NULL ? 0 : -ENOMEM;
 }
 
 int vhdx_log_begin(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
 	struct guid log;
-	int r = v->stage ? 0 : allocate_stage(v);
+	int ret = v->stage != NULL ? 0 : allocate_stage(v);
 
-	if (!r &&
+	if (!ret &&
 	    !guid_is_zero(
 		    &v->header.log)) { /* what is pending goes into place, and the old log ends */
-		r = apply_overlay(layer);
+		ret = apply_overlay(layer);
 		memset(&v->header.log, 0, sizeof(v->header.log));
 		guid_random(&v->header.file_write);
-		r = r ? r : vhdx_write_headers(layer);
+		ret = ret ? ret : vhdx_write_headers(layer);
 	}
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	overlay_clear(v);
 	v->overlay_size = UINT64_MAX;
@@ -200,17 +200,17 @@ int vhdx_log_begin(struct layer *layer)
 	v->header.log_version = 0;
 	v->log_next = 0;
 	v->stage_count = 0;
-	r = write_entry(layer, layer->file.size);
-	return r ? r : vhdx_write_headers(layer);
+	ret = write_entry(layer, layer->file.size);
+	return ret ? ret : vhdx_write_headers(layer);
 }
 
 int vhdx_log_end(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
-	int r = file_sync(&layer->file);
+	int ret = file_sync(&layer->file);
 
 	memset(&v->header.log, 0, sizeof(v->header.log));
-	return r ? r : vhdx_write_headers(layer);
+	return ret ? ret : vhdx_write_headers(layer);
 }
 
 struct staged_page *vhdx_stage(struct layer *layer, uint64_t file_offset)
@@ -231,7 +231,7 @@ int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, siz
 		uint64_t place = round_down(offset, DISK_PAGE);
 		size_t n = (size_t)min_u64(length, place + DISK_PAGE - offset);
 		unsigned i;
-		int r;
+		int ret;
 
 		for (i = 0; i < v->stage_count && v->stage[i].file_offset != place; i++) {
 		}
@@ -241,9 +241,9 @@ int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, siz
 		if (i == v->stage_count) {
 			struct staged_page *page = vhdx_stage(layer, place);
 
-			r = vhdx_read_table(layer, page->data, DISK_PAGE, place);
-			if (r) {
-				return r;
+			ret = vhdx_read_table(layer, page->data, DISK_PAGE, place);
+			if (ret) {
+				return ret;
 			}
 		}
 		memcpy(v->stage[i].data + (offset - place), from, n);
@@ -261,14 +261,15 @@ int vhdx_log_commit(struct layer *layer)
 	/* Taken before the sync: the file may grow meanwhile, and what grew is not durable. */
 	uint64_t size = __atomic_load_n(&layer->file.size, __ATOMIC_RELAXED);
 	unsigned i;
-	int r = file_sync(&layer->file);
+	int ret = file_sync(&layer->file);
 
-	r = r ? r : write_entry(layer, size);
-	for (i = 0; i < v->stage_count && !r; i++) {
-		r = file_write(&layer->file, v->stage[i].data, DISK_PAGE, v->stage[i].file_offset);
+	ret = ret ? ret : write_entry(layer, size);
+	for (i = 0; i < v->stage_count && !ret; i++) {
+		ret = file_write(&layer->file, v->stage[i].data, DISK_PAGE,
+				 v->stage[i].file_offset);
 	}
 	v->stage_count = 0;
-	return r ? layer_fail(layer, r) : 0;
+	return ret ? layer_fail(layer, ret) : 0;
 }
 
 void vhdx_log_release(struct layer *layer)

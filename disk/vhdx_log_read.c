@@ -9,7 +9,7 @@
 struct log_scan {
 	struct layer *layer;
 	uint64_t budget; /* bytes that may still be read: a hostile log must not take for ever */
-	uint8_t *entry;	 /* the last one read, without the ring's wrap */
+	uint8_t *entry;  /* the last one read, without the ring's wrap */
 	uint32_t capacity;
 	bool seen; /* something that bears the right GUID */
 };
@@ -18,11 +18,11 @@ static int read_ring(struct log_scan *scan, void *buffer, uint32_t length, uint3
 {
 	const struct vhdx_header *h = &scan->layer->vhdx->header;
 	uint32_t first = (uint32_t)min_u64(length, h->log_length - at);
-	int r = file_read(&scan->layer->file, buffer, first, h->log_offset + at);
+	int ret = file_read(&scan->layer->file, buffer, first, h->log_offset + at);
 
-	return r || first == length ? r
-				    : file_read(&scan->layer->file, (uint8_t *)buffer + first,
-						length - first, h->log_offset);
+	return ret || first == length ? ret
+				      : file_read(&scan->layer->file, (uint8_t *)buffer + first,
+						  length - first, h->log_offset);
 }
 
 static bool header_is_plausible(const struct log_scan *scan, const struct vhdx_log_header *e)
@@ -85,10 +85,10 @@ static bool entry_is_valid(struct log_scan *scan)
 static int read_entry(struct log_scan *scan, uint32_t at)
 {
 	struct vhdx_log_header head;
-	int r = read_ring(scan, &head, sizeof(head), at);
+	int ret = read_ring(scan, &head, sizeof(head), at);
 
-	if (r || !header_is_plausible(scan, &head)) {
-		return r;
+	if (ret || !header_is_plausible(scan, &head)) {
+		return ret;
 	}
 	scan->seen = true;
 	if (head.length > scan->budget) {
@@ -98,14 +98,14 @@ static int read_entry(struct log_scan *scan, uint32_t at)
 	if (head.length > scan->capacity) {
 		uint8_t *entry = realloc(scan->entry, head.length);
 
-		if (!entry) {
+		if (entry == NULL) {
 			return -ENOMEM;
 		}
 		scan->entry = entry;
 		scan->capacity = head.length;
 	}
-	r = read_ring(scan, scan->entry, head.length, at);
-	return r ? r : entry_is_valid(scan);
+	ret = read_ring(scan, scan->entry, head.length, at);
+	return ret ? ret : entry_is_valid(scan);
 }
 
 struct sequence {
@@ -118,15 +118,15 @@ struct sequence {
 static int read_sequence(struct log_scan *scan, uint32_t start, struct sequence *s)
 {
 	uint32_t log_length = scan->layer->vhdx->header.log_length, from_start;
-	int r;
+	int ret;
 
 	*s = (struct sequence){.start = start};
 	while (s->length < log_length &&
-	       (r = read_entry(scan, (start + s->length) % log_length)) != 0) {
+	       (ret = read_entry(scan, (start + s->length) % log_length)) != 0) {
 		const struct vhdx_log_header *e = (const struct vhdx_log_header *)scan->entry;
 
-		if (r < 0) {
-			return r;
+		if (ret < 0) {
+			return ret;
 		}
 		if ((s->length && e->sequence != s->newest + 1) ||
 		    e->length > log_length - s->length) {
@@ -148,10 +148,10 @@ static int find_newest(struct log_scan *scan, struct sequence *best)
 	*best = (struct sequence){0};
 	while (at < log_length) {
 		struct sequence s;
-		int r = read_sequence(scan, at, &s);
+		int ret = read_sequence(scan, at, &s);
 
-		if (r) {
-			return r;
+		if (ret) {
+			return ret;
 		}
 		if (s.valid && (!best->valid || s.newest > best->newest)) {
 			*best = s;
@@ -168,17 +168,17 @@ static int overlay_entry(struct log_scan *scan)
 	const struct vhdx_descriptor *d = (const struct vhdx_descriptor *)(e + 1);
 	uint64_t data_at = round_up(sizeof(*e) + e->descriptor_count * sizeof(*d), DISK_PAGE);
 	uint32_t i;
-	int r = 0;
+	int ret = 0;
 
-	for (i = 0; i < e->descriptor_count && !r; i++, d++) {
+	for (i = 0; i < e->descriptor_count && !ret; i++, d++) {
 		uint8_t *page;
 
 		if (d->signature == VHDX_ZERO_SIGNATURE) {
-			r = vhdx_overlay_add(v, d->file_offset, d->zero_length, NULL);
+			ret = vhdx_overlay_add(v, d->file_offset, d->zero_length, NULL);
 			continue;
 		}
 		page = malloc(DISK_PAGE);
-		if (!page) {
+		if (page == NULL) {
 			return -ENOMEM;
 		}
 		memcpy(page, &d->leading, 8);
@@ -186,12 +186,12 @@ static int overlay_entry(struct log_scan *scan)
 		       DISK_PAGE - 12);
 		memcpy(page + DISK_PAGE - 4, &d->trailing, 4);
 		data_at += DISK_PAGE;
-		r = vhdx_overlay_add(v, d->file_offset, DISK_PAGE, page);
-		if (r) {
+		ret = vhdx_overlay_add(v, d->file_offset, DISK_PAGE, page);
+		if (ret) {
 			free(page);
 		}
 	}
-	return r;
+	return ret;
 }
 
 /* Nothing is put beyond the size that the log itself says the file has. */
@@ -217,14 +217,14 @@ static int overlay_sequence(struct log_scan *scan, const struct sequence *s,
 	struct vhdx *v = layer->vhdx;
 	uint32_t log_length = v->header.log_length;
 	uint32_t done = (s->tail + log_length - s->start) % log_length;
-	int r = 0;
+	int ret = 0;
 
-	while (done < s->length && !r) {
+	while (done < s->length && !ret) {
 		const struct vhdx_log_header *e;
 
-		r = read_entry(scan, (s->start + done) % log_length);
-		if (r <= 0) {
-			return r ? r : -EIO; /* it was valid a moment ago */
+		ret = read_entry(scan, (s->start + done) % log_length);
+		if (ret <= 0) {
+			return ret ? ret : -EIO; /* it was valid a moment ago */
 		}
 		e = (const struct vhdx_log_header *)scan->entry;
 		if (e->flushed_file_size > layer->file.size) {
@@ -239,10 +239,10 @@ static int overlay_sequence(struct log_scan *scan, const struct sequence *s,
 		}
 		v->overlay_size = max_u64(v->overlay_size, e->last_file_size);
 		done += e->length;
-		r = overlay_entry(scan);
+		ret = overlay_entry(scan);
 	}
 	v->log_sequence = s->newest;
-	return r ? r : check_reach(layer, error);
+	return ret ? ret : check_reach(layer, error);
 }
 
 int vhdx_log_read(struct layer *layer, struct disk_error *error)
@@ -250,7 +250,7 @@ int vhdx_log_read(struct layer *layer, struct disk_error *error)
 	struct vhdx *v = layer->vhdx;
 	struct log_scan scan = {.layer = layer, .budget = 16ull * v->header.log_length};
 	struct sequence best;
-	int r;
+	int ret;
 
 	v->overlay_size = layer->file.size;
 	if (v->header.log_offset + v->header.log_length > layer->file.size) {
@@ -262,19 +262,19 @@ int vhdx_log_read(struct layer *layer, struct disk_error *error)
 		return 0;
 	}
 	error_set(error, 0, "%s", "");
-	r = find_newest(&scan, &best);
-	if (!r && best.valid) {
+	ret = find_newest(&scan, &best);
+	if (!ret && best.valid) {
 		scan.budget = 2ull * v->header.log_length;
-		r = overlay_sequence(&scan, &best, error);
+		ret = overlay_sequence(&scan, &best, error);
 	} else if (
-		!r &&
+		!ret &&
 		scan.seen) { /* the first entry of some programs may be half written: then nothing is lost */
-		r = layer_fault(layer, error, DISK_DAMAGE,
-				"its log cannot be read, the tables may be out of date");
+		ret = layer_fault(layer, error, DISK_DAMAGE,
+				  "its log cannot be read, the tables may be out of date");
 	}
 	free(scan.entry);
-	return !r || (error && error->code)
-		       ? r
-		       : error_set(error, r == -EFBIG ? -EUCLEAN : r, "%s: reading the log: %s",
-				   layer->file.path, strerror(-r));
+	return !ret || (error != NULL && error->code)
+		       ? ret
+		       : error_set(error, ret == -EFBIG ? -EUCLEAN : ret, "%s: reading the log: %s",
+				   layer->file.path, strerror(-ret));
 }

@@ -40,10 +40,10 @@ static int map_partial(struct layer *layer, uint64_t offset, uint64_t length, ui
 	struct bitmap_page *page;
 	bool present;
 	unsigned run;
-	int r = vhdx_get_page(layer, sector / VHDX_BITMAP_SECTORS, wait, &page);
+	int ret = vhdx_get_page(layer, sector / VHDX_BITMAP_SECTORS, wait, &page);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	run = run_of_bits(page->bits, from, (unsigned)min_u64(from + want, VHDX_BITMAP_SECTORS),
 			  &present);
@@ -101,12 +101,12 @@ static int map_locked(struct layer *layer, uint64_t offset, uint64_t length, boo
 int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
 	     struct extent *extent)
 {
-	int r = map_locked(layer, offset, length, wait, extent);
+	int ret = map_locked(layer, offset, length, wait, extent);
 
-	if (!r && extent->kind == EXTENT_DATA) {
+	if (!ret && extent->kind == EXTENT_DATA) {
 		layer_io_begin(layer, extent);
 	}
-	return r;
+	return ret;
 }
 
 /* -- Writing -- */
@@ -115,16 +115,16 @@ static int need_bitmap_block(struct layer *layer, uint64_t chunk, bool wait)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t index = vhdx_bitmap_index(v, chunk), offset;
-	int r;
+	int ret;
 
 	if (entry_state(v->bat[index]) == VHDX_BITMAP_PRESENT) {
 		return 0;
 	}
-	r = vhdx_allocate(layer, VHDX_BITMAP_BLOCK, wait, &offset);
-	if (!r) {
+	ret = vhdx_allocate(layer, VHDX_BITMAP_BLOCK, wait, &offset);
+	if (!ret) {
 		vhdx_set_entry(v, index, offset | VHDX_BITMAP_PRESENT);
 	}
-	return r;
+	return ret;
 }
 
 /* Over a parent a new block starts with all bits clear: it reads as before (invariants 3 and 4). */
@@ -134,19 +134,19 @@ static int allocate_block(struct layer *layer, uint64_t block, bool wait)
 	uint64_t index = vhdx_payload_index(v, block), offset,
 		 sectors = layer->block_size / layer->sector_size;
 	bool over_parent = v->has_parent && entry_state(v->bat[index]) == VHDX_NOT_PRESENT;
-	int r = 0;
+	int ret = 0;
 
 	if (over_parent) {
-		r = need_bitmap_block(layer, block / v->chunk_ratio, wait);
-		r = r ? r : vhdx_set_bits(layer, block * sectors, sectors, false, wait);
+		ret = need_bitmap_block(layer, block / v->chunk_ratio, wait);
+		ret = ret ? ret : vhdx_set_bits(layer, block * sectors, sectors, false, wait);
 	}
-	r = r ? r : vhdx_allocate(layer, layer->block_size, wait, &offset);
-	if (!r) {
+	ret = ret ? ret : vhdx_allocate(layer, layer->block_size, wait, &offset);
+	if (!ret) {
 		vhdx_set_entry(v, index,
 			       offset |
 				       (over_parent ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT));
 	}
-	return r;
+	return ret;
 }
 
 static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
@@ -154,15 +154,15 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t block = offset / layer->block_size, entry;
-	int r;
+	int ret;
 
 	if (!v->begun || !v->data_changed) {
 		return -EAGAIN;
 	}
 	if (entry_state(v->bat[vhdx_payload_index(v, block)]) < VHDX_FULLY_PRESENT) {
-		r = allocate_block(layer, block, wait);
-		if (r) {
-			return r;
+		ret = allocate_block(layer, block, wait);
+		if (ret) {
+			return ret;
 		}
 	}
 	entry = v->bat[vhdx_payload_index(v, block)];
@@ -179,20 +179,20 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
 		     struct extent *extent)
 {
-	int r = atomic_load_explicit(&layer->failed, memory_order_relaxed);
+	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	do {
-		r = layer_lock(layer, wait);
-		if (r) {
-			return r;
+		ret = layer_lock(layer, wait);
+		if (ret) {
+			return ret;
 		}
-		r = begin_locked(layer, offset, length, wait, extent);
+		ret = begin_locked(layer, offset, length, wait, extent);
 		layer_unlock(layer);
-	} while (r == -EAGAIN && wait && !(r = vhdx_begin_data(layer)));
-	return r;
+	} while (ret == -EAGAIN && wait && !(ret = vhdx_begin_data(layer)));
+	return ret;
 }
 
 /*
@@ -204,9 +204,9 @@ static int end_locked(struct layer *layer, uint64_t offset, uint64_t length,
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t done, n;
-	int r = 0;
+	int ret = 0;
 
-	for (done = 0; done < length && !r; done += n) {
+	for (done = 0; done < length && !ret; done += n) {
 		uint64_t at = offset + done, in_block = at % layer->block_size;
 		uint64_t index = vhdx_payload_index(v, at / layer->block_size),
 			 entry = v->bat[index];
@@ -219,25 +219,25 @@ static int end_locked(struct layer *layer, uint64_t offset, uint64_t length,
 		if (n == layer->block_size) {
 			vhdx_set_entry(v, index, entry_offset(entry) | VHDX_FULLY_PRESENT);
 		} else {
-			r = vhdx_set_bits(layer, at / layer->sector_size, n / layer->sector_size,
-					  true, true);
+			ret = vhdx_set_bits(layer, at / layer->sector_size, n / layer->sector_size,
+					    true, true);
 		}
 	}
-	return r;
+	return ret;
 }
 
 int vhdx_write_end(struct layer *layer, uint64_t offset, uint64_t length,
 		   const struct extent *extent)
 {
-	int r;
+	int ret;
 
 	if (!layer->vhdx->has_parent) {
 		return 0;
 	}
 	layer_lock(layer, true);
-	r = end_locked(layer, offset, length, extent);
+	ret = end_locked(layer, offset, length, extent);
 	layer_unlock(layer);
-	return r;
+	return ret;
 }
 
 /* -- Trimming -- */
@@ -246,17 +246,17 @@ static int trim_whole_block(struct layer *layer, uint64_t block)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t index = vhdx_payload_index(v, block), entry = v->bat[index];
-	int r = 0;
+	int ret = 0;
 
 	if (entry_state(entry) >= VHDX_FULLY_PRESENT) {
-		r = span_add(&layer->freed, entry_offset(entry), layer->block_size);
+		ret = span_add(&layer->freed, entry_offset(entry), layer->block_size);
 	} else if (kind_of_state(v, entry_state(entry)) == EXTENT_ZERO) {
 		return 0;
 	}
-	if (!r) {
+	if (!ret) {
 		vhdx_set_entry(v, index, VHDX_ZERO);
 	}
-	return r;
+	return ret;
 }
 
 static int trim_locked(struct layer *layer, uint64_t offset, uint64_t length, struct span *zero)
@@ -284,20 +284,21 @@ int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *d
 {
 	struct extent use = {.kind = EXTENT_DATA};
 	struct span zero = {0};
-	int r = vhdx_begin_data(layer);
+	int ret = vhdx_begin_data(layer);
 
 	*done = min_u64(length, layer->block_size - offset % layer->block_size);
-	if (r) {
-		return r;
+	if (ret) {
+		return ret;
 	}
 	layer_lock(layer, true);
-	r = trim_locked(layer, offset, *done, &zero);
+	ret = trim_locked(layer, offset, *done, &zero);
 	layer_io_begin(layer,
 		       &use); /* the block is not given to anybody else while it is cleared */
 	layer_unlock(layer);
-	if (!r && zero.length) {
-		r = file_zero(&layer->file, zero.offset, zero.length, layer->vhdx->leave_allocated);
+	if (!ret && zero.length) {
+		ret = file_zero(&layer->file, zero.offset, zero.length,
+				layer->vhdx->leave_allocated);
 	}
 	layer_io_end(layer, &use);
-	return r;
+	return ret;
 }

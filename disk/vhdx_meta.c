@@ -141,17 +141,17 @@ static int read_locator(struct layer *layer, const struct vhdx_metadata_table *t
 	uint32_t limit = v->metadata_length;
 	uint8_t *item = malloc(e->length + 1);
 	unsigned i;
-	int r = item ? read_item(layer, table, index, item, e->length) : -ENOMEM;
+	int ret = item != NULL ? read_item(layer, table, index, item, e->length) : -ENOMEM;
 
-	if (!r) {
-		r = vhdx_parse_locator(layer, item, e->length);
+	if (!ret) {
+		ret = vhdx_parse_locator(layer, item, e->length);
 	}
 	free(item);
-	if (r) {
-		return error_set(error, r == -EINVAL || r == -EILSEQ ? -EUCLEAN : r,
+	if (ret) {
+		return error_set(error, ret == -EINVAL || ret == -EILSEQ ? -EUCLEAN : ret,
 				 "%s: the parent locator cannot be understood (%s); vhd rebase "
 				 "--force writes a new one",
-				 layer->file.path, strerror(-r));
+				 layer->file.path, strerror(-ret));
 	}
 	for (i = 0; i < table->count; i++) { /* the room behind it, for a longer one */
 		if (table->entries[i].length && table->entries[i].offset > e->offset) {
@@ -170,12 +170,12 @@ static int read_items(struct layer *layer, const struct vhdx_metadata_table *tab
 {
 	struct vhdx *v = layer->vhdx;
 	struct vhdx_file_parameters parameters;
-	int found[ITEM_COUNT] = {-1, -1, -1, -1, -1, -1}, r;
+	int found[ITEM_COUNT] = {-1, -1, -1, -1, -1, -1}, ret;
 	unsigned k;
 
-	r = scan_table(layer, table, found, error);
-	if (r) {
-		return r;
+	ret = scan_table(layer, table, found, error);
+	if (ret) {
+		return ret;
 	}
 	for (k = 0; k < ITEM_LOCATOR; k++) {
 		if (found[k] < 0 && k != ITEM_PAGE83) {
@@ -183,54 +183,54 @@ static int read_items(struct layer *layer, const struct vhdx_metadata_table *tab
 					 layer->file.path, item_rows[k].name);
 		}
 	}
-	r = read_item(layer, table, found[ITEM_FILE], &parameters, sizeof(parameters));
-	r = r ? r : read_item(layer, table, found[ITEM_SIZE], &layer->size, 8);
-	r = r ? r : read_item(layer, table, found[ITEM_LOGICAL], &layer->sector_size, 4);
-	r = r ? r : read_item(layer, table, found[ITEM_PHYSICAL], &layer->physical_size, 4);
-	if (!r && found[ITEM_PAGE83] >= 0) {
-		r = read_item(layer, table, found[ITEM_PAGE83], &v->disk_id, 16);
+	ret = read_item(layer, table, found[ITEM_FILE], &parameters, sizeof(parameters));
+	ret = ret ? ret : read_item(layer, table, found[ITEM_SIZE], &layer->size, 8);
+	ret = ret ? ret : read_item(layer, table, found[ITEM_LOGICAL], &layer->sector_size, 4);
+	ret = ret ? ret : read_item(layer, table, found[ITEM_PHYSICAL], &layer->physical_size, 4);
+	if (!ret && found[ITEM_PAGE83] >= 0) {
+		ret = read_item(layer, table, found[ITEM_PAGE83], &v->disk_id, 16);
 	}
-	if (r) {
-		return error_set(error, r == -ENODATA ? -EUCLEAN : r,
+	if (ret) {
+		return error_set(error, ret == -ENODATA ? -EUCLEAN : ret,
 				 "%s: reading the metadata: %s", layer->file.path,
-				 r == -ENODATA ? "the file is cut short" : strerror(-r));
+				 ret == -ENODATA ? "the file is cut short" : strerror(-ret));
 	}
 	layer->block_size = parameters.block_size;
 	v->leave_allocated = parameters.flags & VHDX_LEAVE_ALLOCATED;
 	v->has_parent = parameters.flags & VHDX_HAS_PARENT;
 	v->size_item = table->entries[found[ITEM_SIZE]].offset;
-	layer->type = v->has_parent	   ? DISK_DIFFERENCING
+	layer->type = v->has_parent        ? DISK_DIFFERENCING
 		      : v->leave_allocated ? DISK_FIXED
 					   : DISK_DYNAMIC;
-	r = check_values(layer, layer->size, error);
-	if (!r && v->has_parent) {
-		r = found[ITEM_LOCATOR] < 0
-			    ? damaged(layer, error, "a differencing disk has no parent locator")
-			    : read_locator(layer, table, found[ITEM_LOCATOR], error);
+	ret = check_values(layer, layer->size, error);
+	if (!ret && v->has_parent) {
+		ret = found[ITEM_LOCATOR] < 0
+			      ? damaged(layer, error, "a differencing disk has no parent locator")
+			      : read_locator(layer, table, found[ITEM_LOCATOR], error);
 	}
-	return r;
+	return ret;
 }
 
 int vhdx_read_metadata(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx_metadata_table *table = malloc(sizeof(*table));
-	int r;
+	int ret;
 
-	if (!table) {
+	if (table == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 	}
-	r = vhdx_read_table(layer, table, sizeof(*table), layer->vhdx->metadata_offset);
-	if (r) {
-		r = r == -ENODATA ? damaged(layer, error, "the file is cut short")
-				  : error_set(error, r, "%s: reading the metadata: %s",
-					      layer->file.path, strerror(-r));
+	ret = vhdx_read_table(layer, table, sizeof(*table), layer->vhdx->metadata_offset);
+	if (ret) {
+		ret = ret == -ENODATA ? damaged(layer, error, "the file is cut short")
+				      : error_set(error, ret, "%s: reading the metadata: %s",
+						  layer->file.path, strerror(-ret));
 	} else if (memcmp(table->signature, "metadata", 8) || table->count > VHDX_METADATA_COUNT) {
-		r = damaged(layer, error, "it is not one");
+		ret = damaged(layer, error, "it is not one");
 	} else {
-		r = read_items(layer, table, error);
+		ret = read_items(layer, table, error);
 	}
 	free(table);
-	return r;
+	return ret;
 }
 
 static void add_item(uint8_t *region, enum item item, const void *data, uint32_t length,
@@ -261,11 +261,11 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 
 	memset(region, 0, size);
 	memcpy(table->signature, "metadata", 8);
-	parameters.flags = how->type == DISK_FIXED	    ? VHDX_LEAVE_ALLOCATED
+	parameters.flags = how->type == DISK_FIXED          ? VHDX_LEAVE_ALLOCATED
 			   : how->type == DISK_DIFFERENCING ? VHDX_HAS_PARENT
 							    : 0;
 	guid_random(&id);
-	if (plan->parent) { /* a child is the same disk */
+	if (plan->parent != NULL) { /* a child is the same disk */
 		id = plan->parent->vhdx->disk_id;
 	}
 	add_item(region, ITEM_FILE, &parameters, sizeof(parameters), &offset);
@@ -273,11 +273,11 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 	add_item(region, ITEM_PAGE83, &id, 16, &offset);
 	add_item(region, ITEM_LOGICAL, &how->sector_size, 4, &offset);
 	add_item(region, ITEM_PHYSICAL, &how->physical_size, 4, &offset);
-	if (!plan->parent) {
+	if (plan->parent == NULL) {
 		return 0;
 	}
 	item = malloc(VHDX_LOCATOR_MAX);
-	if (!item) {
+	if (item == NULL) {
 		return error_set(error, -ENOMEM, "out of memory");
 	}
 	plan->parent->format->identity(plan->parent, text);
@@ -322,40 +322,41 @@ int vhdx_stage_locator(struct layer *layer, const struct create_plan *plan,
 	uint8_t *item = malloc(VHDX_LOCATOR_MAX);
 	struct vhdx_metadata_entry *entry;
 	uint32_t place = 0;
-	int r = table && item ? 0 : -ENOMEM, length = 0;
+	int ret = table != NULL && item != NULL ? 0 : -ENOMEM, length = 0;
 
-	if (!r) {
-		r = vhdx_read_table(layer, table, sizeof(*table), v->metadata_offset);
+	if (!ret) {
+		ret = vhdx_read_table(layer, table, sizeof(*table), v->metadata_offset);
 	}
-	if (!r) {
+	if (!ret) {
 		length = vhdx_build_locator(
-			item, plan ? plan->parent_absolute : layer->parent_path_2,
-			plan ? plan->parent_relative : layer->parent_path, linkage, linkage_2);
-		r = length < 0 ? length : 0;
+			item, plan != NULL ? plan->parent_absolute : layer->parent_path_2,
+			plan != NULL ? plan->parent_relative : layer->parent_path, linkage,
+			linkage_2);
+		ret = length < 0 ? length : 0;
 	}
-	if (!r) {
+	if (!ret) {
 		place = locator_place(layer, table, (uint32_t)length);
-		r = place ? 0 : -ENOSPC;
+		ret = place ? 0 : -ENOSPC;
 	}
-	if (!r) {
+	if (!ret) {
 		entry = &table->entries[v->locator_entry];
 		entry->offset = place;
 		entry->length = (uint32_t)length;
-		r = vhdx_stage_bytes(layer, v->metadata_offset + place, item, (size_t)length);
-		r = r ? r
-		      : vhdx_stage_bytes(layer,
-					 v->metadata_offset +
-						 offsetof(struct vhdx_metadata_table, entries) +
-						 v->locator_entry * sizeof(*entry),
-					 entry, sizeof(*entry));
+		ret = vhdx_stage_bytes(layer, v->metadata_offset + place, item, (size_t)length);
+		ret = ret ? ret
+			  : vhdx_stage_bytes(layer,
+					     v->metadata_offset +
+						     offsetof(struct vhdx_metadata_table, entries) +
+						     v->locator_entry * sizeof(*entry),
+					     entry, sizeof(*entry));
 	}
-	if (!r) {
+	if (!ret) {
 		v->locator_item = place;
 		v->locator_length = (uint32_t)length;
 	}
 	free(table);
 	free(item);
-	return r ? error_set(error, r, "%s: the parent locator cannot be written: %s",
-			     layer->file.path, strerror(-r))
-		 : 0;
+	return ret ? error_set(error, ret, "%s: the parent locator cannot be written: %s",
+			       layer->file.path, strerror(-ret))
+		   : 0;
 }

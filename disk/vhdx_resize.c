@@ -18,29 +18,29 @@ static int stage_regions(struct layer *layer, uint64_t bat_offset, uint32_t bat_
 	struct vhdx_regions *table = malloc(sizeof(*table));
 	const struct vhdx *v = layer->vhdx;
 	unsigned i;
-	int r = table ? 0 : -ENOMEM;
+	int ret = table != NULL ? 0 : -ENOMEM;
 
-	for (i = 0; i < 2 && !r; i++) { /* the first valid one is the one that open used */
-		r = file_read(&layer->file, table, sizeof(*table), copies[i]);
-		if (!r && table->signature == VHDX_REGIONS_SIGNATURE) {
+	for (i = 0; i < 2 && !ret; i++) { /* the first valid one is the one that open used */
+		ret = file_read(&layer->file, table, sizeof(*table), copies[i]);
+		if (!ret && table->signature == VHDX_REGIONS_SIGNATURE) {
 			break;
 		}
 	}
-	for (i = 0; !r && i < table->count && i < VHDX_REGIONS_COUNT; i++) {
+	for (i = 0; !ret && i < table->count && i < VHDX_REGIONS_COUNT; i++) {
 		if (!memcmp(&table->regions[i].guid, &vhdx_bat_region, sizeof(struct guid)) &&
 		    table->regions[i].offset == v->bat_offset) {
 			table->regions[i].offset = bat_offset;
 			table->regions[i].length = bat_length;
 		}
 	}
-	if (!r) {
+	if (!ret) {
 		vhdx_seal_regions(table);
 	}
-	for (i = 0; i < 2 && !r; i++) {
-		r = vhdx_stage_bytes(layer, copies[i], table, DISK_PAGE);
+	for (i = 0; i < 2 && !ret; i++) {
+		ret = vhdx_stage_bytes(layer, copies[i], table, DISK_PAGE);
 	}
 	free(table);
-	return r;
+	return ret;
 }
 
 /*
@@ -51,29 +51,29 @@ static int move_bat(struct layer *layer, uint64_t entries, uint64_t *offset, uin
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t bytes = round_up(entries * 8, DISK_MIB);
-	int r;
+	int ret;
 
 	pthread_mutex_lock(&layer->lock);
-	r = vhdx_allocate(layer, bytes, true, offset);
-	r = r ? r : file_write(&layer->file, v->bat, v->bat_bytes, *offset);
+	ret = vhdx_allocate(layer, bytes, true, offset);
+	ret = ret ? ret : file_write(&layer->file, v->bat, v->bat_bytes, *offset);
 	pthread_mutex_unlock(&layer->lock);
 	*length = (uint32_t)bytes;
-	return r;
+	return ret;
 }
 
 /* After a resize the tables in memory are made anew from the file. */
 static int reload(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
-	int r;
+	int ret;
 
 	vhdx_forget_bat(v);
 	layer->freed.count = layer->waiting.count = 0;
 	v->overlay_size = layer->file.size;
-	r = vhdx_read_regions(layer, error);
-	r = r ? r : vhdx_load_bat(layer, error);
+	ret = vhdx_read_regions(layer, error);
+	ret = ret ? ret : vhdx_load_bat(layer, error);
 	v->overlay_size = UINT64_MAX;
-	return r ? layer_fail(layer, r) : 0;
+	return ret ? layer_fail(layer, ret) : 0;
 }
 
 static int resize_locked(struct layer *layer, uint64_t size, struct disk_error *error)
@@ -81,22 +81,22 @@ static int resize_locked(struct layer *layer, uint64_t size, struct disk_error *
 	struct vhdx *v = layer->vhdx;
 	uint64_t entries, bat_offset = 0;
 	uint32_t bat_length = 0;
-	int r;
+	int ret;
 
 	if (vhdx_bat_size(size, layer->block_size, layer->sector_size, v->has_parent, &entries)) {
 		return error_set(error, -EFBIG,
 				 "%s: too big for its block size; convert it with a larger --block",
 				 layer->file.path);
 	}
-	r = stage_size(layer, size);
-	if (!r && entries * 8 > v->bat_length) {
-		r = move_bat(layer, entries, &bat_offset, &bat_length);
-		r = r ? r : stage_regions(layer, bat_offset, bat_length);
+	ret = stage_size(layer, size);
+	if (!ret && entries * 8 > v->bat_length) {
+		ret = move_bat(layer, entries, &bat_offset, &bat_length);
+		ret = ret ? ret : stage_regions(layer, bat_offset, bat_length);
 	}
-	r = r ? r : vhdx_log_commit(layer);
+	ret = ret ? ret : vhdx_log_commit(layer);
 	v->stage_count = 0;
-	if (r) {
-		return error_set(error, r, "%s: resizing: %s", layer->file.path, strerror(-r));
+	if (ret) {
+		return error_set(error, ret, "%s: resizing: %s", layer->file.path, strerror(-ret));
 	}
 	layer->size = size;
 	return reload(layer, error);
@@ -109,16 +109,16 @@ static int fill_fixed(struct layer *layer, uint64_t from)
 
 	for (at = round_up(from, layer->block_size); at < layer->size; at += layer->block_size) {
 		struct extent extent;
-		int r = layer->format->write_begin(
+		int ret = layer->format->write_begin(
 			layer, at, min_u64(layer->block_size, layer->size - at), true, &extent);
 
-		if (r) {
-			return r;
+		if (ret) {
+			return ret;
 		}
 		layer_io_end(layer, &extent);
-		r = file_allocate(&layer->file, extent.file_offset, layer->block_size);
-		if (r) {
-			return r;
+		ret = file_allocate(&layer->file, extent.file_offset, layer->block_size);
+		if (ret) {
+			return ret;
 		}
 	}
 	return vhdx_flush(layer);
@@ -128,31 +128,31 @@ static int fill_fixed(struct layer *layer, uint64_t from)
 int vhdx_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 {
 	uint64_t old = layer->size;
-	int r;
+	int ret;
 
 	if (size % layer->sector_size || size > VHDX_SIZE_MAX) {
 		return error_set(error, -EINVAL,
 				 "%s: a VHDX disk has up to 64 TiB, in whole sectors",
 				 layer->file.path);
 	}
-	r = vhdx_begin(layer);
-	r = r ? r : vhdx_flush(layer);
-	if (r) {
-		return error_set(error, r, "%s: cannot be written: %s", layer->file.path,
-				 strerror(-r));
+	ret = vhdx_begin(layer);
+	ret = ret ? ret : vhdx_flush(layer);
+	if (ret) {
+		return error_set(error, ret, "%s: cannot be written: %s", layer->file.path,
+				 strerror(-ret));
 	}
 	pthread_mutex_lock(&layer->flush_lock);
 	vhdx_release_freed(layer);
-	r = resize_locked(layer, size, error);
+	ret = resize_locked(layer, size, error);
 	pthread_mutex_unlock(&layer->flush_lock);
-	if (!r && layer->vhdx->leave_allocated && size > old) {
-		r = fill_fixed(layer, old);
-		if (r) {
-			error_set(error, r, "%s: allocating the new blocks: %s", layer->file.path,
-				  strerror(-r));
+	if (!ret && layer->vhdx->leave_allocated && size > old) {
+		ret = fill_fixed(layer, old);
+		if (ret) {
+			error_set(error, ret, "%s: allocating the new blocks: %s", layer->file.path,
+				  strerror(-ret));
 		}
 	}
-	return r;
+	return ret;
 }
 
 /* -- Compact -- */
@@ -180,12 +180,12 @@ static struct place *list_blocks(struct layer *layer, size_t *count)
 		n += entry_state(v->bat[i]) >= VHDX_FULLY_PRESENT;
 	}
 	places = malloc((n + 1) * sizeof(*places));
-	for (i = 0, *count = 0; places && i < v->bat_count; i++) {
+	for (i = 0, *count = 0; places != NULL && i < v->bat_count; i++) {
 		if (entry_state(v->bat[i]) >= VHDX_FULLY_PRESENT) {
 			places[(*count)++] = (struct place){entry_offset(v->bat[i]), i};
 		}
 	}
-	if (places) {
+	if (places != NULL) {
 		qsort(places, *count, sizeof(*places), by_offset_down);
 	}
 	return places;
@@ -195,16 +195,16 @@ static int copy_block(struct layer *layer, uint64_t from, uint64_t to, uint64_t 
 {
 	uint8_t *buffer = malloc(DISK_MIB);
 	uint64_t done;
-	int r = buffer ? 0 : -ENOMEM;
+	int ret = buffer != NULL ? 0 : -ENOMEM;
 
-	for (done = 0; done < length && !r; done += DISK_MIB) {
-		r = file_read(&layer->file, buffer, DISK_MIB, from + done);
-		if (!r && !is_all_zero(buffer, DISK_MIB)) {
-			r = file_write(&layer->file, buffer, DISK_MIB, to + done);
+	for (done = 0; done < length && !ret; done += DISK_MIB) {
+		ret = file_read(&layer->file, buffer, DISK_MIB, from + done);
+		if (!ret && !is_all_zero(buffer, DISK_MIB)) {
+			ret = file_write(&layer->file, buffer, DISK_MIB, to + done);
 		}
 	}
 	free(buffer);
-	return r;
+	return ret;
 }
 
 /* 1: moved. 0: there is no free place before it. */
@@ -213,19 +213,19 @@ static int move_block(struct layer *layer, const struct place *place)
 	struct vhdx *v = layer->vhdx;
 	bool bitmap = place->index % (v->chunk_ratio + 1ull) == v->chunk_ratio, clean;
 	uint64_t length = bitmap ? VHDX_BITMAP_BLOCK : layer->block_size, start, to;
-	int r;
+	int ret;
 
 	if (!space_find(&v->space, length / DISK_MIB, &start, &clean) ||
 	    start * DISK_MIB > place->offset) {
 		return 0;
 	}
-	r = vhdx_allocate(layer, length, true, &to);
-	r = r ? r : copy_block(layer, place->offset, to, length);
-	r = r ? r : span_add(&layer->freed, place->offset, length);
-	if (!r) {
+	ret = vhdx_allocate(layer, length, true, &to);
+	ret = ret ? ret : copy_block(layer, place->offset, to, length);
+	ret = ret ? ret : span_add(&layer->freed, place->offset, length);
+	if (!ret) {
 		vhdx_set_entry(v, place->index, to | entry_state(v->bat[place->index]));
 	}
-	return r ? r : 1;
+	return ret ? ret : 1;
 }
 
 #define MOVES 256
@@ -238,23 +238,23 @@ int vhdx_compact(struct layer *layer, uint64_t *moved)
 {
 	struct place *places;
 	size_t count, i;
-	int r = vhdx_begin(layer);
+	int ret = vhdx_begin(layer);
 
 	*moved = 0;
-	r = r ? r
-	      : vhdx_flush(
-			layer); /* dirty bitmap pages would be logged to the old place otherwise */
-	if (r) {
-		return r;
+	ret = ret ? ret
+		  : vhdx_flush(
+			    layer); /* dirty bitmap pages would be logged to the old place otherwise */
+	if (ret) {
+		return ret;
 	}
 	pthread_mutex_lock(&layer->lock);
 	places = list_blocks(layer, &count);
-	r = places ? 1 : -ENOMEM;
-	for (i = 0; i < count && *moved < MOVES && r >= 0; i++) {
-		r = move_block(layer, &places[i]);
-		*moved += r == 1;
+	ret = places != NULL ? 1 : -ENOMEM;
+	for (i = 0; i < count && *moved < MOVES && ret >= 0; i++) {
+		ret = move_block(layer, &places[i]);
+		*moved += ret == 1;
 	}
 	pthread_mutex_unlock(&layer->lock);
 	free(places);
-	return r < 0 ? r : vhdx_flush(layer);
+	return ret < 0 ? ret : vhdx_flush(layer);
 }

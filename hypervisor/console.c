@@ -5,10 +5,10 @@
 #include "lib/spinlock.h"
 #include "tlfs/plat.h"
 
-#define UART_DATA	0
-#define UART_LINE	5
+#define UART_DATA       0
+#define UART_LINE       5
 #define UART_LINE_EMPTY 0x20
-#define UART_TRIES	100000 /* a UART that never gets empty must not hold the machine */
+#define UART_TRIES      100000 /* a UART that never gets empty must not hold the machine */
 
 #define LOG_LINES_PER_SECOND 20
 
@@ -22,8 +22,10 @@ void console_init(uint16_t port)
 
 static void put(char c)
 {
-	for (unsigned int i = 0; i < UART_TRIES && !(inb(console_port + UART_LINE) & UART_LINE_EMPTY); i++)
+	for (unsigned int i = 0;
+	     i < UART_TRIES && !(inb(console_port + UART_LINE) & UART_LINE_EMPTY); i++) {
 		cpu_relax();
+	}
 	outb(console_port + UART_DATA, (uint8_t)c);
 }
 
@@ -32,11 +34,13 @@ static void put_line(const char *format, va_list arguments)
 	char line[256];
 	size_t length = print_format(line, sizeof(line), format, arguments);
 
-	if (!console_port)
+	if (!console_port) {
 		return;
+	}
 	for (size_t i = 0; i < length; i++) {
-		if (line[i] == '\n')
+		if (line[i] == '\n') {
 			put('\r');
+		}
 		put(line[i]);
 	}
 }

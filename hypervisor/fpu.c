@@ -11,16 +11,16 @@
 #include "lib/string.h"
 #include "tlfs/hv.h"
 
-#define XCR0_X87	 (1ull << 0)
-#define XCR0_SSE	 (1ull << 1)
-#define XCR0_AVX	 (1ull << 2)
-#define XCR0_AVX512	 (7ull << 5)
-#define XCR0_PKRU	 (1ull << 9)
-#define XSAVE_HEADER	 512
-#define XSAVE_AREA	 576 /* first component after x87 and SSE */
-#define XCOMP_COMPACTED	 (1ull << 63)
-#define FCW_RESET	 0x40 /* after INIT; FNINIT makes it 0x37f */
-#define MXCSR_RESET	 0x1f80
+#define XCR0_X87        (1ull << 0)
+#define XCR0_SSE        (1ull << 1)
+#define XCR0_AVX        (1ull << 2)
+#define XCR0_AVX512     (7ull << 5)
+#define XCR0_PKRU       (1ull << 9)
+#define XSAVE_HEADER    512
+#define XSAVE_AREA      576 /* first component after x87 and SSE */
+#define XCOMP_COMPACTED (1ull << 63)
+#define FCW_RESET       0x40 /* after INIT; FNINIT makes it 0x37f */
+#define MXCSR_RESET     0x1f80
 
 static bool has_xsave, has_tsc_aux;
 static uint64_t spec_ctrl_bits; /* that IA32_SPEC_CTRL has here */
@@ -36,8 +36,9 @@ static uint32_t area_size(uint64_t features)
 	uint32_t size = XSAVE_AREA;
 
 	for (unsigned int i = 2; i < 63; i++) {
-		if ((features & 1ull << i) && components[i].offset + components[i].size > size)
+		if ((features & 1ull << i) && components[i].offset + components[i].size > size) {
 			size = components[i].offset + components[i].size;
+		}
 	}
 	return size;
 }
@@ -48,25 +49,30 @@ static void find_components(void)
 	uint64_t supported, features = XCR0_X87 | XCR0_SSE;
 
 	cpuid(0xd, 0, out);
-	supported = (out[0] | (uint64_t)out[3] << 32) & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
+	supported = (out[0] | (uint64_t)out[3] << 32) &
+		    (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
 	for (unsigned int i = 2; i < 63; i++) {
-		if (!(supported & 1ull << i))
+		if (!(supported & 1ull << i)) {
 			continue;
+		}
 		cpuid(0xd, i, out);
-		components[i] = (struct component){ .size = out[0], .offset = out[1], .aligned = out[2] & 2 };
-		if (area_size(features | 1ull << i) <= PAGE_SIZE)
+		components[i] =
+			(struct component){.size = out[0], .offset = out[1], .aligned = out[2] & 2};
+		if (area_size(features | 1ull << i) <= PAGE_SIZE) {
 			features |= 1ull << i;
+		}
 	}
-	if ((features & XCR0_AVX512) != XCR0_AVX512)
+	if ((features & XCR0_AVX512) != XCR0_AVX512) {
 		features &= ~XCR0_AVX512;
+	}
 	plat_info.xsave_features = features;
 	plat_info.xsave_size_max = area_size(features);
 }
 
-#define SPEC_CTRL_IBRS	(1u << 0)
+#define SPEC_CTRL_IBRS  (1u << 0)
 #define SPEC_CTRL_STIBP (1u << 1)
-#define SPEC_CTRL_SSBD	(1u << 2)
-#define SPEC_CTRL_PSFD	(1u << 7)
+#define SPEC_CTRL_SSBD  (1u << 2)
+#define SPEC_CTRL_PSFD  (1u << 7)
 
 /* Leaf 7 EDX has Intel's bits, leaf 80000008 EBX AMD's (APM vol. 3, E.4.7). */
 static void find_spec_ctrl(void)
@@ -79,7 +85,8 @@ static void find_spec_ctrl(void)
 	ebx = out[1];
 	spec_ctrl_bits = (edx & 1u << 26 || ebx & 1u << 14 ? SPEC_CTRL_IBRS : 0) |
 			 (edx & 1u << 27 || ebx & 1u << 15 ? SPEC_CTRL_STIBP : 0) |
-			 (edx & 1u << 31 || ebx & 1u << 24 ? SPEC_CTRL_SSBD : 0) | (ebx & 1u << 28 ? SPEC_CTRL_PSFD : 0);
+			 (edx & 1u << 31 || ebx & 1u << 24 ? SPEC_CTRL_SSBD : 0) |
+			 (ebx & 1u << 28 ? SPEC_CTRL_PSFD : 0);
 }
 
 void fpu_boot(void)
@@ -91,15 +98,17 @@ void fpu_boot(void)
 	cpuid(0x80000001, 0, out);
 	has_tsc_aux = out[3] & 1u << 27;
 	find_spec_ctrl();
-	if (has_xsave)
+	if (has_xsave) {
 		find_components();
+	}
 }
 
 void fpu_lp_init(void)
 {
 	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (has_xsave ? CR4_OSXSAVE : 0));
-	if (has_xsave)
+	if (has_xsave) {
 		xsetbv(0, plat_info.xsave_features);
+	}
 }
 
 void fpu_create(struct vcpu *vcpu)
@@ -111,8 +120,9 @@ void fpu_create(struct vcpu *vcpu)
 	memset(vcpu->fpu, 0, PAGE_SIZE);
 	*fcw = FCW_RESET;
 	*mxcsr = MXCSR_RESET;
-	if (has_xsave)
+	if (has_xsave) {
 		*xstate = XCR0_X87 | XCR0_SSE;
+	}
 	vcpu->xcr0 = XCR0_X87;
 }
 
@@ -135,8 +145,9 @@ static void debug_load(const struct vcpu *vcpu)
 /* Read from the processor, since not every one (nor every emulator of one) stops at XSETBV. */
 uint64_t fpu_get_xcr0(struct vcpu *vcpu)
 {
-	if (has_xsave && lp_this()->current == vcpu)
+	if (has_xsave && lp_this()->current == vcpu) {
 		vcpu->xcr0 = xgetbv(0);
+	}
 	return vcpu->xcr0;
 }
 
@@ -148,8 +159,9 @@ void fpu_save(struct vcpu *vcpu)
 		__asm__ volatile("fxsave64 (%0)" : : "r"(vcpu->fpu) : "memory");
 		return;
 	}
-	if (vcpu->xcr0 != plat_info.xsave_features)
+	if (vcpu->xcr0 != plat_info.xsave_features) {
 		xsetbv(0, plat_info.xsave_features);
+	}
 	__asm__ volatile("xsave64 (%0)" : : "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
 }
 
@@ -157,31 +169,36 @@ void fpu_save(struct vcpu *vcpu)
 void fpu_load(struct vcpu *vcpu)
 {
 	debug_load(vcpu);
-	if (has_tsc_aux)
+	if (has_tsc_aux) {
 		wrmsr(MSR_TSC_AUX, (uint32_t)vcpu->tsc_aux);
-	if (vcpu->spec_ctrl != lp_this()->spec_ctrl && wrmsr_safe(MSR_SPEC_CTRL, vcpu->spec_ctrl))
+	}
+	if (vcpu->spec_ctrl != lp_this()->spec_ctrl && wrmsr_safe(MSR_SPEC_CTRL, vcpu->spec_ctrl)) {
 		lp_this()->spec_ctrl = (uint32_t)vcpu->spec_ctrl;
+	}
 	if (!has_xsave) {
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(vcpu->fpu) : "memory");
 		return;
 	}
 	__asm__ volatile("xrstor64 (%0)" : : "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
-	if (vcpu->xcr0 != plat_info.xsave_features)
+	if (vcpu->xcr0 != plat_info.xsave_features) {
 		xsetbv(0, vcpu->xcr0);
+	}
 }
 
 bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 {
-	if (!has_xsave || (value & ~plat_info.xsave_features) || !xsetbv_safe(0, value))
+	if (!has_xsave || (value & ~plat_info.xsave_features) || !xsetbv_safe(0, value)) {
 		return false;
+	}
 	vcpu->xcr0 = value;
 	return true;
 }
 
 bool fpu_set_spec_ctrl(struct vcpu *vcpu, uint64_t value)
 {
-	if (value & ~spec_ctrl_bits)
+	if (value & ~spec_ctrl_bits) {
 		return false;
+	}
 	vcpu->spec_ctrl = value;
 	return true;
 }
@@ -190,32 +207,36 @@ static bool xcr0_valid(uint64_t value)
 {
 	uint64_t wide = value & XCR0_AVX512;
 
-	if ((value & ~plat_info.xsave_features) || !(value & XCR0_X87))
+	if ((value & ~plat_info.xsave_features) || !(value & XCR0_X87)) {
 		return false;
-	if ((value & XCR0_AVX) && !(value & XCR0_SSE))
+	}
+	if ((value & XCR0_AVX) && !(value & XCR0_SSE)) {
 		return false;
+	}
 	return !wide || (wide == XCR0_AVX512 && (value & XCR0_AVX));
 }
 
 bool fpu_set_xfem(struct vcpu *vcpu, uint64_t value)
 {
-	if (!has_xsave || !xcr0_valid(value))
+	if (!has_xsave || !xcr0_valid(value)) {
 		return false;
+	}
 	vcpu->xcr0 = value;
 	return true;
 }
 
 /* Offsets of the FXSAVE format (APM vol. 2, figure 11-8). */
-#define FX_ST	 32
-#define FX_XMM	 160
+#define FX_ST    32
+#define FX_XMM   160
 #define FX_MXCSR 24
 
 static void fx_copy(uint8_t *at, void *value, size_t size, bool write)
 {
-	if (write)
+	if (write) {
 		memcpy(at, value, size);
-	else
+	} else {
 		memcpy(value, at, size);
+	}
 }
 
 static void fx_control(uint8_t *fx, union hv_x64_fp_control_status_register *r, bool write)
@@ -232,26 +253,29 @@ static void fx_xmm_control(uint8_t *fx, union hv_x64_xmm_control_status_register
 	r->xmm_status_control &= 0xffff;
 	fx_copy(fx + 16, &r->last_fp_rdp, 8, write);
 	fx_copy(fx + FX_MXCSR, &r->xmm_status_control, 4, write);
-	if (!write)
+	if (!write) {
 		r->xmm_status_control_mask = 0xffff;
+	}
 }
 
 bool fpu_register(struct vcpu *vcpu, uint32_t name, union hv_register_value *value, bool write)
 {
 	uint8_t *fx = vcpu->fpu;
 
-	if (name >= HV_X64_REGISTER_XMM0 && name <= HV_X64_REGISTER_XMM15)
+	if (name >= HV_X64_REGISTER_XMM0 && name <= HV_X64_REGISTER_XMM15) {
 		fx_copy(fx + FX_XMM + (name - HV_X64_REGISTER_XMM0) * 16, value, 16, write);
-	else if (name >= HV_X64_REGISTER_FP_MMX0 && name <= HV_X64_REGISTER_FP_MMX7)
+	} else if (name >= HV_X64_REGISTER_FP_MMX0 && name <= HV_X64_REGISTER_FP_MMX7) {
 		fx_copy(fx + FX_ST + (name - HV_X64_REGISTER_FP_MMX0) * 16, value, 16, write);
-	else if (name == HV_X64_REGISTER_FP_CONTROL_STATUS)
+	} else if (name == HV_X64_REGISTER_FP_CONTROL_STATUS) {
 		fx_control(fx, &value->fp_control_status, write);
-	else if (name == HV_X64_REGISTER_XMM_CONTROL_STATUS)
+	} else if (name == HV_X64_REGISTER_XMM_CONTROL_STATUS) {
 		fx_xmm_control(fx, &value->xmm_control_status, write);
-	else
+	} else {
 		return false;
-	if (write && has_xsave)
+	}
+	if (write && has_xsave) {
 		fx[XSAVE_HEADER] |= XCR0_X87 | XCR0_SSE;
+	}
 	return true;
 }
 
@@ -262,8 +286,9 @@ static uint32_t compacted_offset(uint64_t features, unsigned int wanted)
 
 	for (unsigned int i = 2; i < wanted; i++) {
 		if (features & 1ull << i) {
-			if (components[i].aligned)
+			if (components[i].aligned) {
 				offset = (offset + 63) & ~63u;
+			}
 			offset += components[i].size;
 		}
 	}
@@ -275,8 +300,9 @@ static uint32_t compacted_size(uint64_t features)
 	uint32_t size = XSAVE_AREA;
 
 	for (unsigned int i = 2; i < 63; i++) {
-		if (features & 1ull << i)
+		if (features & 1ull << i) {
 			size = compacted_offset(features, i) + components[i].size;
+		}
 	}
 	return size;
 }
@@ -288,14 +314,17 @@ hv_status_t plat_xsave_get(struct vp *vp, void *image, uint32_t size)
 	uint64_t *header = (uint64_t *)((uint8_t *)image + XSAVE_HEADER);
 	uint64_t features = plat_info.xsave_features;
 
-	if (!has_xsave || size < compacted_size(features))
+	if (!has_xsave || size < compacted_size(features)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memset(image, 0, size);
 	memcpy(image, area, XSAVE_HEADER + 8);
 	header[1] = XCOMP_COMPACTED | features;
 	for (unsigned int i = 2; i < 63; i++) {
-		if (features & header[0] & 1ull << i)
-			memcpy((uint8_t *)image + compacted_offset(features, i), area + components[i].offset, components[i].size);
+		if (features & header[0] & 1ull << i) {
+			memcpy((uint8_t *)image + compacted_offset(features, i),
+			       area + components[i].offset, components[i].size);
+		}
 	}
 	return HV_STATUS_SUCCESS;
 }
@@ -308,20 +337,25 @@ hv_status_t plat_xsave_set(struct vp *vp, const void *image, uint32_t size)
 	uint32_t mxcsr;
 	uint64_t present, layout;
 
-	if (!has_xsave || size < XSAVE_AREA)
+	if (!has_xsave || size < XSAVE_AREA) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	present = header[0];
 	layout = header[1] & ~XCOMP_COMPACTED;
 	memcpy(&mxcsr, (const uint8_t *)image + 24, sizeof(mxcsr));
-	if (!(header[1] & XCOMP_COMPACTED) || (layout & ~plat_info.xsave_features) || (present & ~layout) ||
-	    size < compacted_size(layout) || (mxcsr & ~0xffffu))
+	if (!(header[1] & XCOMP_COMPACTED) || (layout & ~plat_info.xsave_features) ||
+	    (present & ~layout) || size < compacted_size(layout) || (mxcsr & ~0xffffu)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memset(area, 0, PAGE_SIZE);
 	memcpy(area, image, XSAVE_HEADER);
 	memcpy(area + XSAVE_HEADER, &present, sizeof(present));
 	for (unsigned int i = 2; i < 63; i++) {
-		if (present & 1ull << i)
-			memcpy(area + components[i].offset, (const uint8_t *)image + compacted_offset(layout, i), components[i].size);
+		if (present & 1ull << i) {
+			memcpy(area + components[i].offset,
+			       (const uint8_t *)image + compacted_offset(layout, i),
+			       components[i].size);
+		}
 	}
 	return HV_STATUS_SUCCESS;
 }

@@ -11,9 +11,9 @@
 struct vcpu;
 union hv_register_value;
 
-void fpu_boot(void);		     /* boot LP: finds what the processor has, fills plat_info.xsave_* */
-void fpu_lp_init(void);		     /* each LP, after it */
-void fpu_create(struct vcpu *vcpu);  /* the state after INIT */
+void fpu_boot(void);    /* boot LP: finds what the processor has, fills plat_info.xsave_* */
+void fpu_lp_init(void); /* each LP, after it */
+void fpu_create(struct vcpu *vcpu); /* the state after INIT */
 void fpu_save(struct vcpu *vcpu);
 void fpu_load(struct vcpu *vcpu);
 bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* XSETBV of the loaded VP; false: #GP */
@@ -21,7 +21,8 @@ bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* XSETBV of the loaded VP
 uint64_t fpu_get_xcr0(struct vcpu *vcpu);
 /* For the parent, while the VP is not loaded. False: a value that XSETBV refuses. */
 bool fpu_set_xfem(struct vcpu *vcpu, uint64_t value);
-bool fpu_set_spec_ctrl(struct vcpu *vcpu, uint64_t value); /* likewise; false: a bit that the processor lacks */
+bool fpu_set_spec_ctrl(struct vcpu *vcpu,
+		       uint64_t value); /* likewise; false: a bit that the processor lacks */
 /* A register of the save area by its TLFS name; false: no such name. */
 bool fpu_register(struct vcpu *vcpu, uint32_t name, union hv_register_value *value, bool write);
 

@@ -26,12 +26,12 @@ hv_status_t gpa_create(struct gpa_map *map, struct partition *p)
 	memory_lock();
 	map->top = memory_table_alloc(p);
 	map->pending = memory_alloc(p);
-	if (map->top && !map->pending) {
+	if (map->top != NULL && map->pending == NULL) {
 		free_unused(map->top);
 		map->top = NULL;
 	}
 	memory_unlock();
-	return map->top ? HV_STATUS_SUCCESS : HV_STATUS_INSUFFICIENT_MEMORY;
+	return map->top != NULL ? HV_STATUS_SUCCESS : HV_STATUS_INSUFFICIENT_MEMORY;
 }
 
 spa_t gpa_top(const struct gpa_map *map)
@@ -45,18 +45,22 @@ static bool table_clear(struct gpa_map *map, uint64_t *table, unsigned int level
 	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 		uint64_t entry = table[i];
 
-		if (!entry)
+		if (!entry) {
 			continue;
-		if (*steps <= 0)
+		}
+		if (*steps <= 0) {
 			return false;
+		}
 		*steps -= level == 1 && !pte_is_table(entry, level) ? LARGE_STEPS : 1;
 		if (!pte_is_table(entry, level)) {
 			gpa_entry_set(&table[i], 0);
 			gpa_release(map, entry, level);
 			continue;
 		}
-		if (!table_clear(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}), level - 1, steps))
+		if (!table_clear(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}), level - 1,
+				 steps)) {
 			return false;
+		}
 		gpa_entry_set(&table[i], 0);
 		gpa_table_drop(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}));
 	}
@@ -85,8 +89,9 @@ void plat_gpa_flush(struct partition *p)
 {
 	struct gpa_map *map = gpa_of(p);
 
-	if (!map)
+	if (map == NULL) {
 		return;
+	}
 	memory_lock();
 	gpa_flush(map);
 	memory_unlock();
@@ -116,9 +121,11 @@ static uint64_t part_of(uint64_t leaf, unsigned int i)
 
 static bool has_overlay(const uint64_t *table)
 {
-	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
-		if (table[i] & PTE_SOFT_OVERLAY)
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		if (table[i] & PTE_SOFT_OVERLAY) {
 			return true;
+		}
+	}
 	return false;
 }
 
@@ -136,13 +143,15 @@ static void large_replace(struct gpa_map *map, uint64_t gpn, uint64_t *entry, ui
 	}
 	table = plat_spa_ptr((spa_t){*entry & PTE_ADDRESS});
 	if (has_overlay(table)) {
-		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 			small_replace(map, gpn + i, &table[i], part_of(value, i));
+		}
 		return;
 	}
 	gpa_entry_set(entry, value);
-	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 		gpa_release(map, table[i], 0);
+	}
 	gpa_table_drop(map, table);
 }
 
@@ -153,11 +162,13 @@ static hv_status_t replace(struct gpa_map *map, uint64_t gpn, unsigned int level
 
 	/* Nothing there that would need to be made or split before it is unmapped. */
 	gpa_walk(map, gpn, level, &walk);
-	if (!value && !*walk.entry[walk.level])
+	if (!value && !*walk.entry[walk.level]) {
 		return HV_STATUS_SUCCESS;
+	}
 	status = gpa_walk_create(map, gpn, level, &walk);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	(level ? large_replace : small_replace)(map, gpn, walk.entry[level], value);
 	gpa_prune(map, &walk);
 	return HV_STATUS_SUCCESS;
@@ -190,15 +201,18 @@ static hv_status_t map_locked(struct gpa_map *map, uint64_t gpn, const struct pa
 {
 	hv_status_t status;
 
-	if (is_device(parent, spn, level))
+	if (is_device(parent, spn, level)) {
 		return replace(map, gpn, level,
 			       pte_leaf(spn, level, pte_flags_for(flags) | PTE_IO));
+	}
 	status = memory_claim(parent, spn, pte_pages(level));
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	status = replace(map, gpn, level, pte_leaf(spn, level, pte_flags_for(flags)));
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		memory_settle(spn, pte_pages(level));
+	}
 	return status;
 }
 
@@ -208,18 +222,21 @@ hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *pa
 	struct gpa_map *map = gpa_of(p);
 	hv_status_t status;
 
-	if (!map || map->identity || !gpa_of(parent))
+	if (map == NULL || map->identity || gpa_of(parent) == NULL) {
 		return HV_STATUS_OPERATION_DENIED;
-	if (flags & ~MAP_FLAGS || !valid_block(gpn, large))
+	}
+	if (flags & ~MAP_FLAGS || !valid_block(gpn, large)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	if (flags & HV_MAP_GPA_NO_ACCESS || !(flags & HV_MAP_GPA_PERMISSIONS_MASK)) {
 		memory_lock();
 		status = replace(map, gpn, large, PTE_NO_ACCESS);
 		memory_unlock();
 		return status;
 	}
-	if (!(flags & HV_MAP_GPA_READABLE) || !valid_block(source_gpn, large))
+	if (!(flags & HV_MAP_GPA_READABLE) || !valid_block(source_gpn, large)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memory_lock();
 	status = map_locked(map, gpn, parent, source_gpn, flags, large);
 	memory_unlock();
@@ -231,10 +248,12 @@ hv_status_t plat_gpa_unmap(struct partition *p, uint64_t gpn, bool large)
 	struct gpa_map *map = gpa_of(p);
 	hv_status_t status;
 
-	if (!map || map->identity)
+	if (map == NULL || map->identity) {
 		return HV_STATUS_OPERATION_DENIED;
-	if (!valid_block(gpn, large))
+	}
+	if (!valid_block(gpn, large)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memory_lock();
 	status = replace(map, gpn, large, 0);
 	memory_unlock();
@@ -271,8 +290,9 @@ static hv_status_t access_state(struct gpa_map *map, uint64_t gpn,
 	now = pte_flags_of(*entry);
 	if (walk.level && (now & clear || set & ~now)) {
 		/* Each page has a state of its own from now on. */
-		if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS)
+		if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS) {
 			return HV_STATUS_INSUFFICIENT_MEMORY;
+		}
 		entry = walk.entry[0];
 	}
 	if (now & clear) {
@@ -295,10 +315,12 @@ hv_status_t plat_gpa_access_state(struct partition *p, uint64_t gpn, uint64_t fl
 	struct gpa_map *map = gpa_of(p);
 	hv_status_t status;
 
-	if (!map || map->identity)
+	if (map == NULL || map->identity) {
 		return HV_STATUS_OPERATION_DENIED;
-	if (wanted.reserved || gpn >= gpa_limit())
+	}
+	if (wanted.reserved || gpn >= gpa_limit()) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memory_lock();
 	status = access_state(map, gpn, wanted, state);
 	memory_unlock();

@@ -26,10 +26,10 @@ struct overlay;
 /* All fields: memory lock, if they say nothing else. */
 struct gpa_map {
 	struct partition *partition; /* [I] */
-	uint64_t *top;		     /* [I] the table of level 3 */
-	uint64_t generation;	     /* [a] */
-	uint8_t max_level;	     /* [I] of a leaf */
-	bool identity;		     /* [I] the root's */
+	uint64_t *top;               /* [I] the table of level 3 */
+	uint64_t generation;         /* [a] */
+	uint8_t max_level;           /* [I] of a leaf */
+	bool identity;               /* [I] the root's */
 	bool stale; /* an LP may use a translation that is gone or has lost rights */
 	uint32_t pending_count;
 	uint64_t *pending; /* [I] a page: what memory_settle() is told after the next flush */
@@ -57,7 +57,7 @@ enum gpa_fault {
 	GPA_FAULT_RESOLVED,  /* mapped now, or was: enter again */
 	GPA_FAULT_UNMAPPED,  /* a child's address with nothing behind it */
 	GPA_FAULT_ACCESS,    /* mapped, but not for this access */
-	GPA_FAULT_APIC,	     /* the root touched the page of the machine's local APIC */
+	GPA_FAULT_APIC,      /* the root touched the page of the machine's local APIC */
 	GPA_FAULT_PROTECTED, /* the root touched the hypervisor's memory, or beyond the addresses */
 	GPA_FAULT_NO_MEMORY, /* the root's pool is empty, and no device mapping can make room */
 };

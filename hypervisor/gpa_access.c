@@ -38,14 +38,17 @@ static void *page_find(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 	struct gpa_walk walk;
 	uint64_t *entry, spn;
 
-	if (gpn >= gpa_limit())
+	if (gpn >= gpa_limit()) {
 		return NULL;
+	}
 	gpa_walk(map, gpn, 0, &walk);
 	entry = walk.entry[walk.level];
-	if (!pte_present(*entry) || *entry & PTE_SOFT_IO || !permits(*entry, access))
+	if (!pte_present(*entry) || *entry & PTE_SOFT_IO || !permits(*entry, access)) {
 		return NULL;
-	if (~*entry & state)
+	}
+	if (~*entry & state) {
 		__atomic_fetch_or(entry, state, __ATOMIC_SEQ_CST);
+	}
 	spn = pte_spn(*entry) + (gpn & (pte_pages(walk.level) - 1));
 	return plat_spa_ptr((spa_t){spn << PAGE_SHIFT});
 }
@@ -55,12 +58,14 @@ static void *page_at(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 	struct recent *recent = &recent_pages[gpn % RECENT_PAGES];
 
 	if (recent->map == map && recent->gpn == gpn && recent->removals == gpa_removals &&
-	    (recent->access & access) == access)
+	    (recent->access & access) == access) {
 		return recent->page;
+	}
 	recent->map = NULL;
 	recent->page = page_find(map, gpn, access);
-	if (!recent->page)
+	if (recent->page == NULL) {
 		return NULL;
+	}
 	/* No leaf is writable and not readable. */
 	*recent =
 		(struct recent){map, gpn, gpa_removals, access | HV_MAP_GPA_READABLE, recent->page};
@@ -74,17 +79,19 @@ const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
 	memory_lock();
 	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_READABLE);
-	if (page && size == sizeof(uint64_t)) /* an entry of a page table: in one move, not by a call */
+	if (page != NULL &&
+	    size == sizeof(uint64_t)) { /* an entry of a page table: in one move, not by a call */
 		__builtin_memcpy(to, page + (gpa.v & PAGE_MASK), sizeof(uint64_t));
-	else if (page)
+	} else if (page != NULL) {
 		memcpy(to, page + (gpa.v & PAGE_MASK), size);
+	}
 	memory_unlock();
-	return page ? page + (gpa.v & PAGE_MASK) : NULL;
+	return page != NULL ? page + (gpa.v & PAGE_MASK) : NULL;
 }
 
 bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 {
-	return gpa_read(p, gpa, to, size);
+	return gpa_read(p, gpa, to, size) != NULL;
 }
 
 bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
@@ -94,10 +101,11 @@ bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t s
 	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
 	memory_lock();
 	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
-	if (page)
+	if (page != NULL) {
 		memcpy(page + (gpa.v & PAGE_MASK), from, size);
+	}
 	memory_unlock();
-	return page;
+	return page != NULL;
 }
 
 bool plat_gpa_writable(struct partition *p, uint64_t gpn)
@@ -105,7 +113,7 @@ bool plat_gpa_writable(struct partition *p, uint64_t gpn)
 	bool writable;
 
 	memory_lock();
-	writable = page_at(gpa_of(p), gpn, HV_MAP_GPA_WRITABLE);
+	writable = page_at(gpa_of(p), gpn, HV_MAP_GPA_WRITABLE) != NULL;
 	memory_unlock();
 	return writable;
 }
@@ -132,10 +140,12 @@ static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
 
 	gpa_walk(map, gpn, 0, &walk);
 	entry = *walk.entry[walk.level];
-	if (pte_present(entry))
+	if (pte_present(entry)) {
 		return permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
-	if (entry)
+	}
+	if (entry) {
 		return GPA_FAULT_ACCESS;
+	}
 	return map->identity ? gpa_root_fault(map, gpn) : GPA_FAULT_UNMAPPED;
 }
 
@@ -145,8 +155,9 @@ enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
 	uint64_t gpn = gpa.v >> PAGE_SHIFT;
 	enum gpa_fault result;
 
-	if (gpn >= gpa_limit())
+	if (gpn >= gpa_limit()) {
 		return map->identity ? GPA_FAULT_PROTECTED : GPA_FAULT_UNMAPPED;
+	}
 	memory_lock();
 	result = fault(map, gpn, access);
 	memory_unlock();

@@ -22,9 +22,11 @@ static struct overlay *find(struct overlay *overlay, uint64_t gpn, bool oldest)
 {
 	struct overlay *found = NULL;
 
-	for (; overlay && (oldest || !found); overlay = overlay->next)
-		if (overlay->gpn == gpn)
+	for (; overlay != NULL && (oldest || found == NULL); overlay = overlay->next) {
+		if (overlay->gpn == gpn) {
 			found = overlay;
+		}
+	}
 	return found;
 }
 
@@ -41,10 +43,11 @@ static struct overlay *record_alloc(struct gpa_map *map)
 	struct overlay_page *page;
 	struct overlay *record;
 
-	if (!map->spare_overlays) {
+	if (map->spare_overlays == NULL) {
 		page = memory_alloc(map->partition);
-		if (!page)
+		if (page == NULL) {
 			return NULL;
+		}
 		page->next = map->overlay_pages;
 		map->overlay_pages = page;
 		for (size_t i = 0; i < ARRAY_COUNT(page->records); i++) {
@@ -74,8 +77,9 @@ static hv_status_t overlay_add(struct gpa_map *map, uint64_t gpn, void *object)
 	struct gpa_walk walk;
 	uint64_t hidden;
 
-	if (!overlay)
+	if (overlay == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS) {
 		record_free(map, overlay);
 		return HV_STATUS_INSUFFICIENT_MEMORY;
@@ -83,8 +87,9 @@ static hv_status_t overlay_add(struct gpa_map *map, uint64_t gpn, void *object)
 	*overlay = (struct overlay){map->overlays, gpn, plat_ptr_spa(object).v >> PAGE_SHIFT, 0};
 	memory_show(memory_page_of(object));
 	hidden = gpa_entry_set(walk.entry[0], overlay_leaf(overlay));
-	if (!(hidden & PTE_SOFT_OVERLAY))
+	if (!(hidden & PTE_SOFT_OVERLAY)) {
 		overlay->below = hidden;
+	}
 	map->overlays = overlay;
 	map->stale = true;
 	gpa_flush(map);
@@ -96,8 +101,9 @@ hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page)
 	struct gpa_map *map = gpa_of(p);
 	hv_status_t status;
 
-	if (!map || gpn >= gpa_limit())
+	if (map == NULL || gpn >= gpa_limit()) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memory_lock();
 	status = overlay_add(map, gpn, page);
 	memory_unlock();
@@ -119,9 +125,10 @@ static void overlay_remove(struct gpa_map *map, struct overlay **link)
 	bottom = find(gone->next, gpn, false); /* a lower one: `gone` kept nothing */
 	gpa_walk(map, gpn, 0, &walk);
 	CHECK(!walk.level);
-	if (top && !bottom)
+	if (top != NULL && bottom == NULL) {
 		find(map->overlays, gpn, true)->below = gone->below;
-	gpa_entry_set(walk.entry[0], top ? overlay_leaf(top) : gone->below);
+	}
+	gpa_entry_set(walk.entry[0], top != NULL ? overlay_leaf(top) : gone->below);
 	gpa_pend(map, gone->spn, 0);
 	record_free(map, gone);
 	gpa_prune(map, &walk);
@@ -133,10 +140,11 @@ void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page)
 	struct gpa_map *map = gpa_of(p);
 	uint64_t spn = plat_ptr_spa(page).v >> PAGE_SHIFT;
 
-	if (!map)
+	if (map == NULL) {
 		return;
+	}
 	memory_lock();
-	for (struct overlay **link = &map->overlays; *link; link = &(*link)->next) {
+	for (struct overlay **link = &map->overlays; *link != NULL; link = &(*link)->next) {
 		if ((*link)->gpn == gpn && (*link)->spn == spn) {
 			overlay_remove(map, link);
 			gpa_flush(map);
@@ -150,9 +158,10 @@ void gpa_overlay_destroy(struct gpa_map *map)
 {
 	struct overlay_page *page;
 
-	while (map->overlays)
+	while (map->overlays != NULL) {
 		overlay_remove(map, &map->overlays);
-	while ((page = map->overlay_pages)) {
+	}
+	while ((page = map->overlay_pages) != NULL) {
 		map->overlay_pages = page->next;
 		memory_free(map->partition, page);
 	}

@@ -18,8 +18,9 @@ static unsigned int block_level(uint64_t gpn, enum memory_extent extent, unsigne
 	for (; level; level--) {
 		uint64_t count = pte_pages(level), first = gpn & ~(count - 1);
 
-		if (memory_extent(first, count) == extent && !gpa_has_apic(first, count))
+		if (memory_extent(first, count) == extent && !gpa_has_apic(first, count)) {
 			break;
+		}
 	}
 	return level;
 }
@@ -29,9 +30,10 @@ static hv_status_t map_block(struct gpa_map *map, uint64_t gpn, unsigned int lev
 	struct gpa_walk walk;
 	hv_status_t status = gpa_walk_create(map, gpn, level, &walk);
 
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		gpa_entry_set(walk.entry[level],
 			      pte_leaf(gpn & ~(pte_pages(level) - 1), level, flags));
+	}
 	return status;
 }
 
@@ -42,8 +44,9 @@ static hv_status_t map_ram(struct gpa_map *map, uint64_t gpn, uint64_t end)
 	while (gpn < end && status == HV_STATUS_SUCCESS) {
 		unsigned int level = block_level(gpn, EXTENT_RAM, map->max_level);
 
-		if (level || memory_extent(gpn, 1) == EXTENT_RAM)
+		if (level || memory_extent(gpn, 1) == EXTENT_RAM) {
 			status = map_block(map, gpn, level, RAM_FLAGS);
+		}
 		gpn += pte_pages(level);
 	}
 	return status;
@@ -57,8 +60,9 @@ hv_status_t gpa_create_root(struct gpa_map *map, struct partition *root, uint8_t
 	map->identity = true;
 	map->max_level = max_level;
 	memory_lock();
-	for (uint32_t i = 0; status == HV_STATUS_SUCCESS && memory_range(i, &first, &pages); i++)
+	for (uint32_t i = 0; status == HV_STATUS_SUCCESS && memory_range(i, &first, &pages); i++) {
 		status = map_ram(map, first, first + pages);
+	}
 	memory_unlock();
 	return status;
 }
@@ -77,8 +81,9 @@ static void forget_devices(struct gpa_map *map, uint64_t *table, uint64_t gpn, u
 
 			forget_devices(map, lower, first, level - 1);
 			if (memory_page_of(lower)->count ||
-			    memory_extent(first, pte_pages(level)) != EXTENT_OTHER)
+			    memory_extent(first, pte_pages(level)) != EXTENT_OTHER) {
 				continue;
+			}
 			gpa_entry_set(&table[i], 0);
 			gpa_table_drop(map, lower);
 		} else if (pte_present(entry) && entry & PTE_SOFT_IO) {
@@ -105,12 +110,15 @@ static hv_status_t map_device(struct gpa_map *map, uint64_t gpn)
 
 enum gpa_fault gpa_root_fault(struct gpa_map *map, uint64_t gpn)
 {
-	if (gpa_has_apic(gpn, 1))
+	if (gpa_has_apic(gpn, 1)) {
 		return GPA_FAULT_APIC;
-	if (memory_extent(gpn, 1) != EXTENT_OTHER)
+	}
+	if (memory_extent(gpn, 1) != EXTENT_OTHER) {
 		return GPA_FAULT_PROTECTED;
-	if (map_device(map, gpn) == HV_STATUS_SUCCESS)
+	}
+	if (map_device(map, gpn) == HV_STATUS_SUCCESS) {
 		return GPA_FAULT_RESOLVED;
+	}
 	forget_devices(map, map->top, 0, PAGETABLE_LEVELS - 1);
 	gpa_flush(map);
 	return map_device(map, gpn) == HV_STATUS_SUCCESS ? GPA_FAULT_RESOLVED : GPA_FAULT_NO_MEMORY;
@@ -124,10 +132,11 @@ static uint64_t *own_entry(struct gpa_map *map, uint64_t gpn, uint64_t *entry)
 
 static void own_entry_set(uint64_t *entry, uint64_t *own, uint64_t value)
 {
-	if (own == entry)
+	if (own == entry) {
 		gpa_entry_set(entry, value);
-	else
+	} else {
 		*own = value;
+	}
 }
 
 static hv_status_t deposit(struct gpa_map *map, uint64_t gpn, struct partition *p)
@@ -136,10 +145,12 @@ static hv_status_t deposit(struct gpa_map *map, uint64_t gpn, struct partition *
 	uint64_t *entry;
 	hv_status_t status;
 
-	if (!memory_owned(map->partition, gpn))
+	if (!memory_owned(map->partition, gpn)) {
 		return HV_STATUS_ACCESS_DENIED;
-	if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS)
+	}
+	if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS) {
 		return HV_STATUS_INSUFFICIENT_ROOT_MEMORY;
+	}
 	status = memory_deposit(map->partition, gpn, p);
 	if (status != HV_STATUS_SUCCESS) {
 		gpa_merge(map, gpn, &walk);
@@ -156,10 +167,12 @@ hv_status_t plat_page_deposit(struct partition *from, uint64_t gpn, struct parti
 	struct gpa_map *map = gpa_of(from);
 	hv_status_t status;
 
-	if (gpn >= gpa_limit())
+	if (gpn >= gpa_limit()) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (!map || !map->identity)
+	}
+	if (map == NULL || !map->identity) {
 		return HV_STATUS_ACCESS_DENIED;
+	}
 	memory_lock();
 	status = deposit(map, gpn, p);
 	memory_unlock();
@@ -173,8 +186,9 @@ hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64
 	hv_status_t status;
 	uint64_t *entry;
 
-	if (!map || !map->identity)
+	if (map == NULL || !map->identity) {
 		return HV_STATUS_ACCESS_DENIED;
+	}
 	memory_lock();
 	status = memory_withdraw(p, to, gpn);
 	if (status == HV_STATUS_SUCCESS) {
@@ -183,8 +197,9 @@ hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64
 		entry = walk.entry[0];
 		own_entry_set(entry, own_entry(map, *gpn, entry), pte_leaf(*gpn, 0, RAM_FLAGS));
 		gpa_merge(map, *gpn, &walk);
-		if (walk.level)
+		if (walk.level) {
 			gpa_flush(map);
+		}
 	}
 	memory_unlock();
 	return status;

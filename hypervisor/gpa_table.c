@@ -25,8 +25,9 @@ void gpa_flush(struct gpa_map *map)
 {
 	uint32_t count = map->pending_count;
 
-	if (!map->stale && !count)
+	if (!map->stale && !count) {
 		return;
+	}
 	__atomic_add_fetch(&map->generation, 1, __ATOMIC_SEQ_CST);
 	vendor_flush_wait(map->partition);
 	for (uint32_t i = 0; i < count; i++) {
@@ -41,18 +42,21 @@ void gpa_flush(struct gpa_map *map)
 
 void gpa_pend(struct gpa_map *map, uint64_t spn, unsigned int level)
 {
-	if (map->pending_count == PENDING_MAX)
+	if (map->pending_count == PENDING_MAX) {
 		gpa_flush(map);
+	}
 	map->pending[map->pending_count++] = spn | (level ? PENDING_LARGE : 0);
 }
 
 void gpa_release(struct gpa_map *map, uint64_t leaf, unsigned int level)
 {
-	if (!pte_present(leaf))
+	if (!pte_present(leaf)) {
 		return;
+	}
 	map->stale = true;
-	if (!(leaf & PTE_SOFT_IO))
+	if (!(leaf & PTE_SOFT_IO)) {
 		gpa_pend(map, pte_spn(leaf), level);
+	}
 }
 
 /* ---- tables ---- */
@@ -73,8 +77,9 @@ uint64_t gpa_entry_set(uint64_t *entry, uint64_t value)
 {
 	uint64_t old = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
 
-	if (old)
+	if (old) {
 		gpa_removals++;
+	}
 	memory_table_entries(entry, !!value - !!old);
 	return old;
 }
@@ -87,8 +92,9 @@ void gpa_walk(const struct gpa_map *map, uint64_t gpn, unsigned int level, struc
 		uint64_t *entry = &table[pte_index(gpn, walk->level)];
 
 		walk->entry[walk->level] = entry;
-		if (walk->level == level || !pte_is_table(*entry, walk->level))
+		if (walk->level == level || !pte_is_table(*entry, walk->level)) {
 			return;
+		}
 		table = table_of(*entry);
 	}
 }
@@ -97,7 +103,7 @@ static uint64_t *table_alloc(struct gpa_map *map)
 {
 	uint64_t *table = memory_table_alloc(map->partition);
 
-	if (!table && map->pending_count) {
+	if (table == NULL && map->pending_count) {
 		gpa_flush(map);
 		table = memory_table_alloc(map->partition);
 	}
@@ -112,8 +118,9 @@ static uint64_t table_entry(const uint64_t *table)
 /* The i-th part of a leaf, or of a region without access. */
 static uint64_t leaf_part(uint64_t leaf, unsigned int level, unsigned int i)
 {
-	if (!pte_present(leaf))
+	if (!pte_present(leaf)) {
 		return leaf;
+	}
 	return pte_leaf(pte_spn(leaf) + i * pte_pages(level - 1), level - 1, pte_flags_of(leaf));
 }
 
@@ -123,11 +130,13 @@ static bool split(struct gpa_map *map, uint64_t *entry, unsigned int level)
 	uint64_t *table = table_alloc(map);
 	uint64_t leaf = __atomic_load_n(entry, __ATOMIC_RELAXED);
 
-	if (!table)
+	if (table == NULL) {
 		return false;
+	}
 	do {
-		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
+		for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
 			table[i] = leaf_part(leaf, level, i);
+		}
 	} while (!__atomic_compare_exchange_n(entry, &leaf, table_entry(table), false,
 					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	memory_table_entries(table, PAGETABLE_ENTRIES);
@@ -138,8 +147,9 @@ static bool grow(struct gpa_map *map, uint64_t *entry)
 {
 	uint64_t *table = table_alloc(map);
 
-	if (!table)
+	if (table == NULL) {
 		return false;
+	}
 	gpa_entry_set(entry, table_entry(table));
 	return true;
 }
@@ -151,8 +161,9 @@ hv_status_t gpa_walk_create(struct gpa_map *map, uint64_t gpn, unsigned int leve
 		uint64_t *entry;
 
 		gpa_walk(map, gpn, level, walk);
-		if (walk->level == level)
+		if (walk->level == level) {
 			return HV_STATUS_SUCCESS;
+		}
 		entry = walk->entry[walk->level];
 		if (!(*entry ? split(map, entry, walk->level) : grow(map, entry))) {
 			gpa_prune(map, walk);
@@ -176,8 +187,9 @@ void gpa_prune(struct gpa_map *map, struct gpa_walk *walk)
 	for (; !map->identity && walk->level < PAGETABLE_LEVELS - 1; walk->level++) {
 		uint64_t *table = table_begin(walk->entry[walk->level]);
 
-		if (memory_page_of(table)->count)
+		if (memory_page_of(table)->count) {
 			return;
+		}
 		gpa_entry_set(walk->entry[walk->level + 1], 0);
 		gpa_table_drop(map, table);
 	}
@@ -186,9 +198,11 @@ void gpa_prune(struct gpa_map *map, struct gpa_walk *walk)
 /* All entries of the table are the parts of this leaf of the level above. */
 static bool is_split(const uint64_t *table, uint64_t leaf, unsigned int level)
 {
-	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++)
-		if (table[i] != leaf_part(leaf, level, i))
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		if (table[i] != leaf_part(leaf, level, i)) {
 			return false;
+		}
+	}
 	return true;
 }
 
@@ -202,8 +216,9 @@ void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk)
 			pte_leaf(gpn & ~(pte_pages(level) - 1), level, pte_flags_of(table[0]));
 
 		if (memory_page_of(table)->count != PAGETABLE_ENTRIES ||
-		    !is_split(table, leaf, level))
+		    !is_split(table, leaf, level)) {
 			return;
+		}
 		gpa_entry_set(walk->entry[level], leaf);
 		gpa_table_drop(map, table);
 	}

@@ -21,16 +21,17 @@ bool gpa_trail_word(struct partition *p, struct gpa_trail *trail, gpa_t gpa, uin
 	at = gpa_read(p, gpa, word, sizeof(*word));
 	trail->words[trail->count].at = at;
 	trail->words[trail->count++].value = *word;
-	return at;
+	return at != NULL;
 }
 
 bool gpa_trail_end(struct partition *p, struct gpa_trail *trail, gpa_t gpa, void *to, uint32_t size)
 {
 	const uint8_t *at = gpa_read(p, gpa, to, size);
 
-	if (at)
+	if (at != NULL) {
 		trail->page = at - (gpa.v & PAGE_MASK);
-	return at;
+	}
+	return at != NULL;
 }
 
 /* The lock keeps translations from being taken away, and so the pages with those who had them. */
@@ -39,15 +40,19 @@ bool gpa_trail_follow(const struct gpa_trail *trail, uint32_t offset, uint8_t to
 	bool same = false;
 
 	CHECK(offset <= PAGE_SIZE - GPA_TRAIL_BYTES);
-	if (!trail->page)
+	if (trail->page == NULL) {
 		return false;
+	}
 	memory_lock();
 	if (trail->removals == gpa_removals) {
 		same = true;
-		for (uint32_t i = 0; i < trail->count; i++)
-			same &= __atomic_load_n(trail->words[i].at, __ATOMIC_RELAXED) == trail->words[i].value;
-		if (same)
+		for (uint32_t i = 0; i < trail->count; i++) {
+			same &= __atomic_load_n(trail->words[i].at, __ATOMIC_RELAXED) ==
+				trail->words[i].value;
+		}
+		if (same) {
 			__builtin_memcpy(to, trail->page + offset, GPA_TRAIL_BYTES);
+		}
 	}
 	memory_unlock();
 	return same;

@@ -16,7 +16,7 @@ static inline struct gpa_map *gpa_of(const struct partition *p)
 {
 	struct partition_home *home = p->home;
 
-	return home ? &home->gpa : NULL;
+	return home != NULL ? &home->gpa : NULL;
 }
 
 #endif

@@ -44,16 +44,19 @@ bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept)
 	uint32_t out[4];
 
 	if (intercept->kind == INTERCEPT_CPUID) {
-		if (!stays || !cpuid_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RAX], out))
+		if (!stays || !cpuid_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RAX], out)) {
 			return false;
+		}
 		set_cpuid(vcpu, out);
 	} else if (intercept->kind == INTERCEPT_MSR_READ) {
-		if (!stays || !msr_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RCX], &value))
+		if (!stays || !msr_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RCX], &value)) {
 			return false;
+		}
 		vcpu_set_edx_eax(vcpu, value);
 	} else if (intercept->kind == INTERCEPT_HYPERCALL) {
-		if (!stays || !call_is_refused(vcpu))
+		if (!stays || !call_is_refused(vcpu)) {
 			return false;
+		}
 		vcpu->gpr[GPR_RAX] = HV_STATUS_INVALID_HYPERCALL_CODE;
 	} else {
 		return false;
@@ -67,7 +70,8 @@ static void handle_cpuid(struct vcpu *vcpu, const struct intercept *intercept)
 	const uint64_t *gpr = vcpu->gpr;
 	uint32_t out[4];
 
-	if (cpuid_read(vcpu->vp, (uint32_t)gpr[GPR_RAX], (uint32_t)gpr[GPR_RCX], out) == ACCESS_PARENT) {
+	if (cpuid_read(vcpu->vp, (uint32_t)gpr[GPR_RAX], (uint32_t)gpr[GPR_RCX], out) ==
+	    ACCESS_PARENT) {
 		message_cpuid(vcpu, intercept, out);
 		return;
 	}
@@ -75,7 +79,8 @@ static void handle_cpuid(struct vcpu *vcpu, const struct intercept *intercept)
 	vendor_skip(vcpu, intercept->length);
 }
 
-static void end_msr_access(struct vcpu *vcpu, const struct intercept *intercept, enum access_result result)
+static void end_msr_access(struct vcpu *vcpu, const struct intercept *intercept,
+			   enum access_result result)
 {
 	switch (result) {
 	case ACCESS_OK:
@@ -95,14 +100,16 @@ static void handle_msr_read(struct vcpu *vcpu, const struct intercept *intercept
 	uint64_t value = 0;
 	enum access_result result = msr_read(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], &value);
 
-	if (result == ACCESS_OK)
+	if (result == ACCESS_OK) {
 		vcpu_set_edx_eax(vcpu, value);
+	}
 	end_msr_access(vcpu, intercept, result);
 }
 
 static void handle_msr_write(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	end_msr_access(vcpu, intercept, msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu)));
+	end_msr_access(vcpu, intercept,
+		       msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu)));
 }
 
 /* 32-bit callers pass EDX:EAX, EBX:ECX and EDI:ESI (TLFS, Hypercall Interface: register mapping). */
@@ -123,10 +130,11 @@ static void hypercall_get(struct vcpu *vcpu, struct hypercall_regs *regs, bool w
 
 static void hypercall_again(struct vcpu *vcpu, const struct hypercall_regs *regs, bool wide)
 {
-	if (wide)
+	if (wide) {
 		vcpu->gpr[GPR_RCX] = regs->rcx;
-	else
+	} else {
 		vcpu_set_edx_eax(vcpu, regs->rcx);
+	}
 }
 
 static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercept)
@@ -143,10 +151,11 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 	vcpu->rare |= (uint16_t)regs.rcx == HVCALL_SET_VP_REGISTERS; /* perhaps the caller's own */
 	switch (hypercall_enter(vcpu->vp, &regs)) {
 	case HYPERCALL_DONE:
-		if (wide)
+		if (wide) {
 			vcpu->gpr[GPR_RAX] = regs.rax;
-		else
+		} else {
 			vcpu_set_edx_eax(vcpu, regs.rax);
+		}
 		vendor_skip(vcpu, intercept->length);
 		break;
 	case HYPERCALL_AGAIN:
@@ -159,8 +168,9 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 		message_hypercall(vcpu, intercept);
 		break;
 	case HYPERCALL_MEMORY:
-		memory = (struct intercept){ .kind = INTERCEPT_MEMORY,
-					     .memory = { .gpa = regs.fault_gpa.v, .write = regs.fault_write } };
+		memory = (struct intercept){
+			.kind = INTERCEPT_MEMORY,
+			.memory = {.gpa = regs.fault_gpa.v, .write = regs.fault_write}};
 		message_memory(vcpu, &memory, HVMSG_UNMAPPED_GPA);
 		break;
 	}
@@ -171,7 +181,8 @@ static bool at_local_apic(const struct vcpu *vcpu, uint64_t gpa)
 {
 	uint64_t base = vcpu->vp->lapic.base;
 
-	return (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE && (gpa & ~PAGE_MASK) == (base & ~PAGE_MASK);
+	return (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE &&
+	       (gpa & ~PAGE_MASK) == (base & ~PAGE_MASK);
 }
 
 static void handle_local_apic(struct vcpu *vcpu, uint32_t offset)
@@ -183,18 +194,21 @@ static void handle_local_apic(struct vcpu *vcpu, uint32_t offset)
 		protection_fault(vcpu);
 		return;
 	}
-	operand = access.has_immediate ? (uint32_t)access.immediate : (uint32_t)vcpu->gpr[access.gpr];
-	if (access.read)
+	operand =
+		access.has_immediate ? (uint32_t)access.immediate : (uint32_t)vcpu->gpr[access.gpr];
+	if (access.read) {
 		old = lapic_mmio_read(vcpu->vp, offset);
+	}
 	if (access.write) {
-		new = access.operation == INSN_AND ? old & operand :
-		      access.operation == INSN_OR  ? old | operand :
-		      access.operation == INSN_XOR ? old ^ operand :
-						     operand;
+		new = access.operation == INSN_AND   ? old &operand
+		      : access.operation == INSN_OR  ? old | operand
+		      : access.operation == INSN_XOR ? old ^ operand
+						     : operand;
 		lapic_mmio_write(vcpu->vp, offset, new);
 	}
-	if (access.read && (access.operation == INSN_MOVE || access.operation == INSN_EXCHANGE))
+	if (access.read && (access.operation == INSN_MOVE || access.operation == INSN_EXCHANGE)) {
 		vcpu->gpr[access.gpr] = old;
+	}
 	vendor_skip(vcpu, access.length);
 }
 
@@ -203,11 +217,15 @@ static bool doorbell(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct insn_access access;
 
-	if (!intercept->memory.write || !insn_decode_access(vcpu, &access) || access.read || access.operation != INSN_MOVE)
+	if (!intercept->memory.write || !insn_decode_access(vcpu, &access) || access.read ||
+	    access.operation != INSN_MOVE) {
 		return false;
-	if (!port_doorbell(vcpu->vp, (gpa_t){ intercept->memory.gpa },
-			   access.has_immediate ? access.immediate : vcpu->gpr[access.gpr], access.size))
+	}
+	if (!port_doorbell(vcpu->vp, (gpa_t){intercept->memory.gpa},
+			   access.has_immediate ? access.immediate : vcpu->gpr[access.gpr],
+			   access.size)) {
 		return false;
+	}
 	vendor_skip(vcpu, access.length);
 	return true;
 }
@@ -215,29 +233,32 @@ static bool doorbell(struct vcpu *vcpu, const struct intercept *intercept)
 static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct partition *p = vcpu->vp->partition;
-	uint32_t access = intercept->memory.fetch ? HV_MAP_GPA_EXECUTABLE :
-			  intercept->memory.write ? HV_MAP_GPA_WRITABLE :
-						    HV_MAP_GPA_READABLE;
+	uint32_t access = intercept->memory.fetch   ? HV_MAP_GPA_EXECUTABLE
+			  : intercept->memory.write ? HV_MAP_GPA_WRITABLE
+						    : HV_MAP_GPA_READABLE;
 
 	if (at_local_apic(vcpu, intercept->memory.gpa)) {
 		handle_local_apic(vcpu, intercept->memory.gpa & PAGE_MASK);
 		return;
 	}
-	switch (gpa_fault(p, (gpa_t){ intercept->memory.gpa }, access)) {
+	switch (gpa_fault(p, (gpa_t){intercept->memory.gpa}, access)) {
 	case GPA_FAULT_RESOLVED:
 		break;
 	case GPA_FAULT_UNMAPPED:
-		if (!p->connections || !doorbell(vcpu, intercept))
+		if (!p->connections || !doorbell(vcpu, intercept)) {
 			message_memory(vcpu, intercept, HVMSG_UNMAPPED_GPA);
+		}
 		break;
 	case GPA_FAULT_ACCESS:
-		if (is_root(vcpu))
+		if (is_root(vcpu)) {
 			protection_fault(vcpu);
-		else
+		} else {
 			message_memory(vcpu, intercept, HVMSG_GPA_INTERCEPT);
+		}
 		break;
 	case GPA_FAULT_NO_MEMORY:
-		machine_stop("no memory left for the root's page tables; give the hypervisor more with hv.memory=");
+		machine_stop("no memory left for the root's page tables; give the hypervisor more "
+			     "with hv.memory=");
 	case GPA_FAULT_APIC:
 	case GPA_FAULT_PROTECTED:
 		protection_fault(vcpu);
@@ -254,8 +275,9 @@ static void handle_io(struct vcpu *vcpu, const struct intercept *intercept)
 		return;
 	}
 	/* Nobody answers: as on a bus without the device. */
-	if (intercept->io.in && !intercept->io.string)
+	if (intercept->io.in && !intercept->io.string) {
 		vcpu->gpr[GPR_RAX] = intercept->io.size == 4 ? mask : vcpu->gpr[GPR_RAX] | mask;
+	}
 	vendor_skip(vcpu, intercept->length);
 }
 
@@ -263,37 +285,45 @@ static void handle_exception(struct vcpu *vcpu, const struct intercept *intercep
 {
 	uint8_t vector = intercept->exception.vector;
 
-	if (vector == EXC_MC) { /* the machine's, so the root's: it takes it when it runs next on this LP */
+	if (vector ==
+	    EXC_MC) { /* the machine's, so the root's: it takes it when it runs next on this LP */
 		vcpu = lp_this()->root;
 	} else if (vcpu->vp->partition->intercept_exceptions & 1u << vector) {
 		message_exception(vcpu, intercept);
 		return;
 	}
-	if (vector == EXC_PF)
-		vendor_inject_page_fault(vcpu, intercept->exception.parameter, intercept->exception.error);
-	else
-		vendor_inject_exception(vcpu, vector, intercept->exception.has_error, intercept->exception.error);
+	if (vector == EXC_PF) {
+		vendor_inject_page_fault(vcpu, intercept->exception.parameter,
+					 intercept->exception.error);
+	} else {
+		vendor_inject_exception(vcpu, vector, intercept->exception.has_error,
+					intercept->exception.error);
+	}
 }
 
 static void handle_xsetbv(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	if (vendor_get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[GPR_RCX] != 0 || !fpu_set_xcr0(vcpu, vcpu_edx_eax(vcpu)))
+	if (vendor_get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[GPR_RCX] != 0 ||
+	    !fpu_set_xcr0(vcpu, vcpu_edx_eax(vcpu))) {
 		protection_fault(vcpu);
-	else
+	} else {
 		vendor_skip(vcpu, intercept->length);
+	}
 }
 
 static void handle_triple_fault(struct vcpu *vcpu)
 {
-	if (is_root(vcpu))
+	if (is_root(vcpu)) {
 		machine_reset(); /* as the processor would */
+	}
 	message_triple_fault(vcpu);
 }
 
 static void handle_invalid(struct vcpu *vcpu)
 {
-	if (is_root(vcpu))
+	if (is_root(vcpu)) {
 		machine_stop("the processor refuses the root's state");
+	}
 	message_invalid_state(vcpu);
 }
 

@@ -57,8 +57,9 @@ void plat_apic_eoi(struct vp *vp, uint8_t vector)
 	struct lp *lp = lp_this();
 	int top;
 
-	if (vp->partition->id != HV_ROOT_PARTITION || !apic_in_service(vector))
+	if (vp->partition->id != HV_ROOT_PARTITION || !apic_in_service(vector)) {
 		return;
+	}
 	lp->eoi_done[vector / 32] |= 1u << vector % 32;
 	while ((top = apic_top_in_service()) >= 0 && (lp->eoi_done[top / 32] & 1u << top % 32)) {
 		lp->eoi_done[top / 32] &= ~(1u << top % 32);
@@ -71,6 +72,7 @@ void plat_apic_lint(struct vp *vp, unsigned int pin, uint32_t lvt)
 {
 	const uint32_t mode = lvt & 0x700, masked = lvt & 0x10000;
 
-	if (vp->partition->id == HV_ROOT_PARTITION)
+	if (vp->partition->id == HV_ROOT_PARTITION) {
 		apic_set_lint(pin, mode == 0x700 || mode == 0x400 ? masked | mode : 0x10000);
+	}
 }

@@ -14,8 +14,8 @@
 #include "hypervisor/run.h"
 #include "lib/string.h"
 
-#define ICR_INIT	0x4500
-#define ICR_STARTUP	0x4600
+#define ICR_INIT         0x4500
+#define ICR_STARTUP      0x4600
 #define START_TIMEOUT_MS 5000
 
 union lp_block lp_blocks[HANDOFF_MAX_LPS];
@@ -31,7 +31,8 @@ struct trampoline_parameters {
 	uint16_t far_selector, reserved;
 } __attribute__((packed));
 
-extern const uint8_t trampoline_start[], trampoline_end[], trampoline_parameters[], trampoline_gdt_base[];
+extern const uint8_t trampoline_start[], trampoline_end[], trampoline_parameters[],
+	trampoline_gdt_base[];
 
 /* First C of every other LP. */
 static _Noreturn void lp_main(void)
@@ -44,8 +45,9 @@ static _Noreturn void lp_main(void)
 	apic_lp_init();
 	vendor_lp_init(lp);
 	__atomic_store_n(&lp->online, true, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) {
 		cpu_relax();
+	}
 	run_root();
 }
 
@@ -58,15 +60,17 @@ static void wait_us(uint64_t us)
 {
 	uint64_t end = rdtsc() + plat_info.tsc_hz / 1000000 * us;
 
-	while (rdtsc() < end)
+	while (rdtsc() < end) {
 		cpu_relax();
+	}
 }
 
 static bool wait_online(const struct lp *lp)
 {
 	for (unsigned int ms = 0; ms < START_TIMEOUT_MS; ms++) {
-		if (__atomic_load_n(&lp->online, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&lp->online, __ATOMIC_ACQUIRE)) {
 			return true;
+		}
 		wait_us(1000);
 	}
 	return false;
@@ -74,7 +78,8 @@ static bool wait_online(const struct lp *lp)
 
 static void start(struct lp *lp, uint8_t *page, uint32_t base)
 {
-	struct trampoline_parameters *p = (void *)(page + (trampoline_parameters - trampoline_start));
+	struct trampoline_parameters *p =
+		(void *)(page + (trampoline_parameters - trampoline_start));
 
 	p->entry = (uintptr_t)lp_main;
 	p->stack = (uintptr_t)lp;
@@ -87,22 +92,25 @@ static void start(struct lp *lp, uint8_t *page, uint32_t base)
 		apic_send(lp->apic_id, ICR_STARTUP | base >> PAGE_SHIFT);
 		wait_us(1000);
 	}
-	if (!wait_online(lp))
-		machine_stop("a processor does not start; boot with fewer, or look at the firmware's settings");
+	if (!wait_online(lp)) {
+		machine_stop("a processor does not start; boot with fewer, or look at the "
+			     "firmware's settings");
+	}
 }
 
 void lp_start_others(const struct handoff *handoff)
 {
 	uint32_t base = handoff->trampoline_page;
-	uint8_t *page = plat_spa_ptr((spa_t){ base });
+	uint8_t *page = plat_spa_ptr((spa_t){base});
 	uint32_t size = (uint32_t)(trampoline_end - trampoline_start);
 	static uint8_t saved[PAGE_SIZE];
 
 	memcpy(saved, page, PAGE_SIZE);
 	memcpy(page, trampoline_start, size);
 	*(uint32_t *)(page + (trampoline_gdt_base - trampoline_start)) += base;
-	((struct trampoline_parameters *)(page + (trampoline_parameters - trampoline_start)))->far_offset += base;
-	paging_identity_map((spa_t){ base });
+	((struct trampoline_parameters *)(page + (trampoline_parameters - trampoline_start)))
+		->far_offset += base;
+	paging_identity_map((spa_t){base});
 	for (uint32_t i = 1; i < handoff->lp_count; i++) {
 		struct lp *lp = lp_get(i);
 

@@ -20,9 +20,9 @@ struct vcpu;
 #define LP_STACK_SIZE 16384
 
 struct lp {
-	uint32_t index;	  /* [I] also the index of the root VP that is bound to it */
+	uint32_t index;   /* [I] also the index of the root VP that is bound to it */
 	uint32_t apic_id; /* [I] of the machine's APIC */
-	bool online;	  /* [a] */
+	bool online;      /* [a] */
 	bool nmi_recorded; /* [L] an NMI arrived in the hypervisor, where the vendor cannot hold them back */
 
 	/*
@@ -30,21 +30,23 @@ struct lp {
 	 * it to know whether an IPI is needed and when an old translation is out of use.
 	 */
 	struct partition *guest; /* [a] */
-	uint32_t exits;		 /* [a] counts up whenever guest becomes NULL */
-	uint32_t spec_ctrl;	 /* [L] what IA32_SPEC_CTRL has been set to; its upper half has no bits */
-	struct vcpu *root;	 /* [I] */
-	struct vcpu *current;	 /* [L] whose state is in the registers: root, or the child that is being dispatched */
+	uint32_t exits;          /* [a] counts up whenever guest becomes NULL */
+	uint32_t
+		spec_ctrl; /* [L] what IA32_SPEC_CTRL has been set to; its upper half has no bits */
+	struct vcpu *root; /* [I] */
+	struct vcpu *
+		current; /* [L] whose state is in the registers: root, or the child that is being dispatched */
 
 	struct spinlock timer_lock;
-	struct vcpu *timers;	   /* [T] by deadline, earliest first */
+	struct vcpu *timers;        /* [T] by deadline, earliest first */
 	uint64_t hardware_deadline; /* [L] what the APIC timer is set to, HV_NEVER: off */
 
 	/* Level-triggered vectors of the root in the APIC's ISR whose EOI the root has given: ended when they are topmost. */
 	uint32_t eoi_done[8]; /* [L] */
 
-	uint32_t asid_next; /* [L] next free ASID of this generation; 1 is the root's */
+	uint32_t asid_next;       /* [L] next free ASID of this generation; 1 is the root's */
 	uint64_t asid_generation; /* [L] no two LPs ever have the same */
-	uint64_t host_save_pa;	  /* [I] vendor's save area */
+	uint64_t host_save_pa;    /* [I] vendor's save area */
 } __attribute__((aligned(64)));
 
 union lp_block {

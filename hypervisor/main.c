@@ -45,8 +45,11 @@ static void boot_lp(const struct handoff *handoff)
 
 static void create_root(const struct handoff *handoff)
 {
-	if (partition_create_root(&root_partition, handoff->lp_apic_ids, lp_count) != HV_STATUS_SUCCESS)
-		machine_stop("too little memory for the root partition; give the hypervisor more with hv.memory=");
+	if (partition_create_root(&root_partition, handoff->lp_apic_ids, lp_count) !=
+	    HV_STATUS_SUCCESS) {
+		machine_stop("too little memory for the root partition; give the hypervisor more "
+			     "with hv.memory=");
+	}
 	vendor_boot_root(lp_get(0)->root, handoff->root_eip, handoff->root_esi);
 }
 
@@ -62,8 +65,9 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	boot_lp(&handoff);
 	memory_boot(&handoff);
 	paging_init(&handoff);
-	for (uint32_t i = 0; i < handoff.lp_count; i++)
+	for (uint32_t i = 0; i < handoff.lp_count; i++) {
 		paging_make_guard(&lp_blocks[i]);
+	}
 	apic_init(handoff.apic_timer_hz);
 	fpu_boot();
 	fpu_lp_init();
@@ -74,8 +78,8 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	root_partition.id = HV_ROOT_PARTITION;
 	memory_init(&root_partition);
 	create_root(&handoff);
-	console_print("%u LPs, TSC %lu MHz, %lu pages free; starting the root\n", lp_count, plat_info.tsc_hz / 1000000,
-		      plat_pool_count(&root_partition));
+	console_print("%u LPs, TSC %lu MHz, %lu pages free; starting the root\n", lp_count,
+		      plat_info.tsc_hz / 1000000, plat_pool_count(&root_partition));
 	lp_release();
 	run_root();
 }

@@ -14,7 +14,7 @@
 
 struct ram_range {
 	uint64_t first, pages; /* SPNs */
-	uint32_t index;	       /* of the first one's entry */
+	uint32_t index;        /* of the first one's entry */
 };
 
 static struct spinlock lock;
@@ -47,10 +47,11 @@ static const struct ram_range *range_below(uint64_t spn)
 	while (low < high) {
 		uint32_t middle = (low + high) / 2;
 
-		if (ranges[middle].first <= spn)
+		if (ranges[middle].first <= spn) {
 			low = middle + 1;
-		else
+		} else {
 			high = middle;
+		}
 	}
 	return low ? &ranges[low - 1] : NULL;
 }
@@ -59,8 +60,9 @@ struct page *memory_page(uint64_t spn)
 {
 	const struct ram_range *range = range_below(spn);
 
-	if (!range || spn - range->first >= range->pages)
+	if (range == NULL || spn - range->first >= range->pages) {
 		return NULL;
+	}
 	return &pages[range->index + (spn - range->first)];
 }
 
@@ -68,8 +70,9 @@ static uint64_t page_spn(uint32_t index)
 {
 	uint32_t i = 0;
 
-	while (i + 1 < range_count && ranges[i + 1].index <= index)
+	while (i + 1 < range_count && ranges[i + 1].index <= index) {
 		i++;
+	}
 	return ranges[i].first + (index - ranges[i].index);
 }
 
@@ -91,7 +94,8 @@ static struct page *page_run(uint64_t spn, uint64_t count)
 {
 	struct page *first = memory_page(spn), *last = memory_page(spn + count - 1);
 
-	return first && last && (uint64_t)(last - first) == count - 1 ? first : NULL;
+	return first != NULL && last != NULL && (uint64_t)(last - first) == count - 1 ? first
+										      : NULL;
 }
 
 static bool overlap(uint64_t first, uint64_t count, uint64_t other, uint64_t other_count)
@@ -103,18 +107,21 @@ enum memory_extent memory_extent(uint64_t spn, uint64_t count)
 {
 	const struct ram_range *range = range_below(spn + count - 1);
 
-	if (!range || range->first + range->pages <= spn)
+	if (range == NULL || range->first + range->pages <= spn) {
 		return EXTENT_OTHER;
+	}
 	if (spn < range->first || spn + count > range->first + range->pages ||
-	    overlap(spn, count, reserved_first, reserved_pages))
+	    overlap(spn, count, reserved_first, reserved_pages)) {
 		return EXTENT_MIXED;
+	}
 	return EXTENT_RAM;
 }
 
 bool memory_range(uint32_t i, uint64_t *spn, uint64_t *count)
 {
-	if (i >= range_count)
+	if (i >= range_count) {
 		return false;
+	}
 	*spn = ranges[i].first;
 	*count = ranges[i].pages;
 	return true;
@@ -142,11 +149,12 @@ static void pool_push(struct page *page)
 	struct page *head = page->boot ? boot_free : p->pool.free;
 
 	page->kind = PAGE_FREE;
-	page->next = head ? head - pages : PAGE_END;
-	if (page->boot)
+	page->next = head != NULL ? head - pages : PAGE_END;
+	if (page->boot) {
 		boot_free = page;
-	else
+	} else {
 		p->pool.free = page;
+	}
 	p->pool.free_count++;
 }
 
@@ -155,13 +163,15 @@ static struct page *pool_pop(struct partition *p, struct page *head)
 {
 	struct page *next;
 
-	if (!head)
+	if (head == NULL) {
 		return NULL;
+	}
 	next = head->next == PAGE_END ? NULL : &pages[head->next];
-	if (head->boot)
+	if (head->boot) {
 		boot_free = next;
-	else
+	} else {
 		p->pool.free = next;
+	}
 	p->pool.free_count--;
 	head->count = 0;
 	memset(page_ptr(head), 0, PAGE_SIZE);
@@ -170,11 +180,12 @@ static struct page *pool_pop(struct partition *p, struct page *head)
 
 static struct page *pool_take(struct partition *p, enum page_kind kind)
 {
-	struct page *head = boot_free && is_of(boot_free, p) ? boot_free : p->pool.free;
+	struct page *head = boot_free != NULL && is_of(boot_free, p) ? boot_free : p->pool.free;
 	struct page *page = pool_pop(p, head);
 
-	if (page)
+	if (page != NULL) {
 		page->kind = kind;
+	}
 	return page;
 }
 
@@ -182,7 +193,7 @@ void *memory_alloc(struct partition *p)
 {
 	struct page *page = pool_take(p, PAGE_USED);
 
-	return page ? page_ptr(page) : NULL;
+	return page != NULL ? page_ptr(page) : NULL;
 }
 
 void memory_free(const struct partition *p, void *object)
@@ -214,7 +225,7 @@ uint64_t *memory_table_alloc(struct partition *p)
 {
 	struct page *page = pool_take(p, PAGE_TABLE);
 
-	return page ? page_ptr(page) : NULL;
+	return page != NULL ? page_ptr(page) : NULL;
 }
 
 void memory_table_free(uint64_t *table)
@@ -247,7 +258,7 @@ uint64_t plat_deposit_count(struct partition *p)
 
 static bool is_ram_of(const struct page *page, const struct partition *owner)
 {
-	return page && page->kind == PAGE_RAM && is_of(page, owner);
+	return page != NULL && page->kind == PAGE_RAM && is_of(page, owner);
 }
 
 bool memory_owned(const struct partition *p, uint64_t spn)
@@ -259,16 +270,20 @@ hv_status_t memory_claim(const struct partition *owner, uint64_t spn, uint64_t c
 {
 	struct page *run = page_run(spn, count);
 
-	if (!run)
+	if (run == NULL) {
 		return HV_STATUS_ACCESS_DENIED;
-	for (uint64_t i = 0; i < count; i++) {
-		if (!is_ram_of(&run[i], owner))
-			return HV_STATUS_ACCESS_DENIED;
-		if (run[i].count == UINT32_MAX)
-			return HV_STATUS_NO_RESOURCES;
 	}
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i++) {
+		if (!is_ram_of(&run[i], owner)) {
+			return HV_STATUS_ACCESS_DENIED;
+		}
+		if (run[i].count == UINT32_MAX) {
+			return HV_STATUS_NO_RESOURCES;
+		}
+	}
+	for (uint64_t i = 0; i < count; i++) {
 		run[i].count++;
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -297,10 +312,12 @@ hv_status_t memory_deposit(const struct partition *from, uint64_t spn, struct pa
 {
 	struct page *page = memory_page(spn);
 
-	if (!is_ram_of(page, from))
+	if (!is_ram_of(page, from)) {
 		return HV_STATUS_ACCESS_DENIED;
-	if (page->count)
+	}
+	if (page->count) {
 		return HV_STATUS_OBJECT_IN_USE;
+	}
 	owners[slot_of(to)] = to;
 	to->pool.deposited++;
 	page->owner = slot_of(to);
@@ -312,8 +329,9 @@ hv_status_t memory_withdraw(struct partition *p, const struct partition *to, uin
 {
 	struct page *page = pool_pop(p, p->pool.free);
 
-	if (!page)
+	if (page == NULL) {
 		return HV_STATUS_NO_RESOURCES;
+	}
 	p->pool.deposited--;
 	page->kind = PAGE_RAM;
 	page->owner = slot_of(to);
@@ -337,8 +355,9 @@ void memory_boot(const struct handoff *handoff)
 		const struct handoff_range *from = &handoff->ranges[i];
 		uint64_t first = page_up(from->base), end = (from->base + from->size) >> PAGE_SHIFT;
 
-		if (from->type != 1 || end <= first)
+		if (from->type != 1 || end <= first) {
 			continue;
+		}
 		ranges[range_count++] = (struct ram_range){first, end - first, index};
 		index += end - first;
 	}
@@ -366,8 +385,9 @@ void memory_init(struct partition *root)
 	owners[slot] = root;
 	boot_free = NULL;
 	pages = plat_spa_ptr(memory_boot_alloc(page_up(count * sizeof(struct page))));
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		pages[i] = (struct page){.kind = PAGE_RAM, .owner = slot};
+	}
 	for (uint64_t spn = boot_end; spn-- > reserved_first;) {
 		struct page *page = memory_page(spn);
 

@@ -36,7 +36,7 @@ struct page {
 		uint32_t next; /* index into the table */
 	};
 	uint16_t owner; /* slot of its partition: id % HV_MAX_PARTITIONS */
-	uint8_t kind;	/* enum page_kind */
+	uint8_t kind;   /* enum page_kind */
 	bool boot; /* came from the hypervisor's reserved region: is never given to a partition */
 };
 _Static_assert(sizeof(struct page) == 8, "the table takes 2 MiB for each GiB of RAM");

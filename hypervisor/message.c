@@ -17,7 +17,8 @@ static void *begin(struct vcpu *vcpu, uint32_t type, uint8_t size)
 	return &message->u;
 }
 
-void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv_x64_intercept_message_header *header)
+void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access,
+		    struct hv_x64_intercept_message_header *header)
 {
 	uint64_t cr0 = vendor_get_cr(vcpu, 0);
 
@@ -40,10 +41,12 @@ void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv
 
 void message_io(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	struct hv_x64_io_port_intercept_message *m = begin(vcpu, HVMSG_X64_IO_PORT_INTERCEPT, sizeof(*m));
+	struct hv_x64_io_port_intercept_message *m =
+		begin(vcpu, HVMSG_X64_IO_PORT_INTERCEPT, sizeof(*m));
 
 	message_header(vcpu, intercept->length,
-		    intercept->io.in ? HV_INTERCEPT_ACCESS_READ : HV_INTERCEPT_ACCESS_WRITE, &m->header);
+		       intercept->io.in ? HV_INTERCEPT_ACCESS_READ : HV_INTERCEPT_ACCESS_WRITE,
+		       &m->header);
 	m->port_number = intercept->io.port;
 	m->access_info.access_size = intercept->io.size & 7;
 	m->access_info.string_op = intercept->io.string;
@@ -51,7 +54,8 @@ void message_io(struct vcpu *vcpu, const struct intercept *intercept)
 	m->rax = vcpu->gpr[GPR_RAX];
 	if (intercept->io.string) {
 		m->instruction_byte_count = (uint8_t)insn_fetch(vcpu, m->instruction_bytes);
-		vendor_get_segment(vcpu, HV_X64_REGISTER_ES + intercept->io.segment, &m->ds_segment);
+		vendor_get_segment(vcpu, HV_X64_REGISTER_ES + intercept->io.segment,
+				   &m->ds_segment);
 		vendor_get_segment(vcpu, HV_X64_REGISTER_ES, &m->es_segment);
 		m->rcx = vcpu->gpr[GPR_RCX];
 		m->rsi = vcpu->gpr[GPR_RSI];
@@ -67,16 +71,18 @@ void message_memory(struct vcpu *vcpu, const struct intercept *intercept, uint32
 	uint32_t count = vendor_instruction_bytes(vcpu, &saved);
 
 	message_header(vcpu, 0,
-		    intercept->memory.fetch ? HV_INTERCEPT_ACCESS_EXECUTE :
-		    intercept->memory.write ? HV_INTERCEPT_ACCESS_WRITE :
-					      HV_INTERCEPT_ACCESS_READ, &m->header);
+		       intercept->memory.fetch   ? HV_INTERCEPT_ACCESS_EXECUTE
+		       : intercept->memory.write ? HV_INTERCEPT_ACCESS_WRITE
+						 : HV_INTERCEPT_ACCESS_READ,
+		       &m->header);
 	m->cache_type = HV_CACHE_TYPE_UNCACHED;
 	m->tpr_priority = m->header.cr8;
 	m->guest_physical_address = intercept->memory.gpa;
-	if (count)
+	if (count) {
 		memcpy(m->instruction_bytes, saved, count);
-	else if (!intercept->memory.fetch)
+	} else if (!intercept->memory.fetch) {
 		count = insn_fetch(vcpu, m->instruction_bytes);
+	}
 	m->instruction_byte_count = (uint8_t)count;
 	vp_intercept(vcpu->vp);
 }
@@ -86,7 +92,9 @@ void message_msr(struct vcpu *vcpu, const struct intercept *intercept)
 	struct hv_x64_msr_intercept_message *m = begin(vcpu, HVMSG_X64_MSR_INTERCEPT, sizeof(*m));
 
 	message_header(vcpu, intercept->length,
-		    intercept->kind == INTERCEPT_MSR_READ ? HV_INTERCEPT_ACCESS_READ : HV_INTERCEPT_ACCESS_WRITE, &m->header);
+		       intercept->kind == INTERCEPT_MSR_READ ? HV_INTERCEPT_ACCESS_READ
+							     : HV_INTERCEPT_ACCESS_WRITE,
+		       &m->header);
 	m->msr_number = (uint32_t)vcpu->gpr[GPR_RCX];
 	m->rdx = vcpu->gpr[GPR_RDX];
 	m->rax = vcpu->gpr[GPR_RAX];
@@ -95,7 +103,8 @@ void message_msr(struct vcpu *vcpu, const struct intercept *intercept)
 
 void message_cpuid(struct vcpu *vcpu, const struct intercept *intercept, const uint32_t answer[4])
 {
-	struct hv_x64_cpuid_intercept_message *m = begin(vcpu, HVMSG_X64_CPUID_INTERCEPT, sizeof(*m));
+	struct hv_x64_cpuid_intercept_message *m =
+		begin(vcpu, HVMSG_X64_CPUID_INTERCEPT, sizeof(*m));
 
 	message_header(vcpu, intercept->length, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
 	m->rax = vcpu->gpr[GPR_RAX];
@@ -111,7 +120,8 @@ void message_cpuid(struct vcpu *vcpu, const struct intercept *intercept, const u
 
 void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	struct hv_x64_hypercall_intercept_message *m = begin(vcpu, HVMSG_HYPERCALL_INTERCEPT, sizeof(*m));
+	struct hv_x64_hypercall_intercept_message *m =
+		begin(vcpu, HVMSG_HYPERCALL_INTERCEPT, sizeof(*m));
 	uint64_t xmm[PLAT_XMM_WORDS];
 
 	message_header(vcpu, intercept->length, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
@@ -123,13 +133,15 @@ void message_hypercall(struct vcpu *vcpu, const struct intercept *intercept)
 	m->rsi = vcpu->gpr[GPR_RSI];
 	m->rdi = vcpu->gpr[GPR_RDI];
 	plat_xmm_get(vcpu->vp, xmm);
-	memcpy((uint8_t *)m + offsetof(struct hv_x64_hypercall_intercept_message, xmmregisters), xmm, sizeof(xmm));
+	memcpy((uint8_t *)m + offsetof(struct hv_x64_hypercall_intercept_message, xmmregisters),
+	       xmm, sizeof(xmm));
 	vp_intercept(vcpu->vp);
 }
 
 void message_exception(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	struct hv_x64_exception_intercept_message *m = begin(vcpu, HVMSG_X64_EXCEPTION_INTERCEPT, sizeof(*m));
+	struct hv_x64_exception_intercept_message *m =
+		begin(vcpu, HVMSG_X64_EXCEPTION_INTERCEPT, sizeof(*m));
 
 	message_header(vcpu, 0, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
 	m->exception_vector = intercept->exception.vector;
@@ -153,7 +165,8 @@ void message_exception(struct vcpu *vcpu, const struct intercept *intercept)
 
 void message_triple_fault(struct vcpu *vcpu)
 {
-	struct hv_x64_unrecoverable_exception_message *m = begin(vcpu, HVMSG_UNRECOVERABLE_EXCEPTION, sizeof(*m));
+	struct hv_x64_unrecoverable_exception_message *m =
+		begin(vcpu, HVMSG_UNRECOVERABLE_EXCEPTION, sizeof(*m));
 
 	message_header(vcpu, 0, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
 	vp_intercept(vcpu->vp);
@@ -161,7 +174,8 @@ void message_triple_fault(struct vcpu *vcpu)
 
 void message_invalid_state(struct vcpu *vcpu)
 {
-	struct hv_x64_invalid_vp_register_message *m = begin(vcpu, HVMSG_INVALID_VP_REGISTER_VALUE, sizeof(*m));
+	struct hv_x64_invalid_vp_register_message *m =
+		begin(vcpu, HVMSG_INVALID_VP_REGISTER_VALUE, sizeof(*m));
 
 	m->vp_index = vcpu->vp->index;
 	vp_intercept(vcpu->vp);
@@ -169,7 +183,8 @@ void message_invalid_state(struct vcpu *vcpu)
 
 void message_deliverable(struct vcpu *vcpu, uint32_t type)
 {
-	struct hv_x64_interruption_deliverable_message *m = begin(vcpu, HVMSG_X64_INTERRUPTION_DELIVERABLE, sizeof(*m));
+	struct hv_x64_interruption_deliverable_message *m =
+		begin(vcpu, HVMSG_X64_INTERRUPTION_DELIVERABLE, sizeof(*m));
 
 	message_header(vcpu, 0, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
 	m->deliverable_type = type;

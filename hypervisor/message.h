@@ -7,7 +7,8 @@
 #include "hypervisor/arch/x86/vendor.h"
 
 /* The common header of the messages below. `length` of the instruction, `access` an enum hv_intercept_access_type. */
-void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access, struct hv_x64_intercept_message_header *header);
+void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access,
+		    struct hv_x64_intercept_message_header *header);
 void message_io(struct vcpu *vcpu, const struct intercept *intercept);
 /* `type` is HVMSG_UNMAPPED_GPA or HVMSG_GPA_INTERCEPT. */
 void message_memory(struct vcpu *vcpu, const struct intercept *intercept, uint32_t type);

@@ -31,10 +31,13 @@ hv_status_t plat_partition_create(struct partition *p)
 	struct partition_home *home = plat_page_alloc(p);
 	hv_status_t status;
 
-	if (!home)
+	if (!home) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	p->home = home;
-	status = p->id == HV_ROOT_PARTITION ? gpa_create_root(&home->gpa, p, (uint8_t)vendor_max_level()) : gpa_create(&home->gpa, p);
+	status = p->id == HV_ROOT_PARTITION
+			 ? gpa_create_root(&home->gpa, p, (uint8_t)vendor_max_level())
+			 : gpa_create(&home->gpa, p);
 	if (status != HV_STATUS_SUCCESS) {
 		p->home = NULL;
 		plat_page_free(p, home);
@@ -46,10 +49,12 @@ bool plat_partition_destroy(struct partition *p)
 {
 	struct partition_home *home = p->home;
 
-	if (!home)
+	if (!home) {
 		return true;
-	if (!gpa_destroy(&home->gpa))
+	}
+	if (!gpa_destroy(&home->gpa)) {
 		return false;
+	}
 	p->home = NULL;
 	plat_page_free(p, home);
 	return true;
@@ -61,15 +66,17 @@ hv_status_t plat_vp_create(struct vp *vp)
 	struct vcpu *vcpu = plat_page_alloc(p);
 	hv_status_t status;
 
-	if (!vcpu)
+	if (!vcpu) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	vcpu->vp = vp;
 	vcpu->map = gpa_of(p);
 	vcpu->fpu = plat_page_alloc(p);
 	status = vcpu->fpu ? vendor_vcpu_create(vcpu) : HV_STATUS_INSUFFICIENT_MEMORY;
 	if (status != HV_STATUS_SUCCESS) {
-		if (vcpu->fpu)
+		if (vcpu->fpu) {
 			plat_page_free(p, vcpu->fpu);
+		}
 		plat_page_free(p, vcpu);
 		return status;
 	}
@@ -120,7 +127,8 @@ uint64_t plat_xcr0(struct vp *vp)
 	return fpu_get_xcr0(vp->home);
 }
 
-void plat_intercept_header(struct vp *vp, uint8_t access, struct hv_x64_intercept_message_header *header)
+void plat_intercept_header(struct vp *vp, uint8_t access,
+			   struct hv_x64_intercept_message_header *header)
 {
 	message_header(vp->home, 0, access, header);
 }
@@ -134,8 +142,9 @@ enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	struct vcpu *vcpu = vp->home;
 	enum access_result result = vendor_msr_read(vcpu, msr, value);
 
-	if (result != ACCESS_PARENT)
+	if (result != ACCESS_PARENT) {
 		return result;
+	}
 	switch (msr) {
 	case MSR_TSC_AUX:
 		*value = vcpu->tsc_aux;
@@ -144,15 +153,17 @@ enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		*value = vcpu->spec_ctrl;
 		return ACCESS_OK;
 	}
-	if (vp->partition->id != HV_ROOT_PARTITION)
+	if (vp->partition->id != HV_ROOT_PARTITION) {
 		return ACCESS_PARENT;
+	}
 	return rdmsr_safe(msr, value) ? ACCESS_OK : ACCESS_PARENT;
 }
 
 static enum access_result write_through(uint64_t *copy, uint32_t msr, uint64_t value)
 {
-	if (!wrmsr_safe(msr, value))
+	if (!wrmsr_safe(msr, value)) {
 		return ACCESS_FAULT;
+	}
 	*copy = value;
 	return ACCESS_OK;
 }
@@ -163,8 +174,9 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	enum access_result result = vendor_msr_write(vcpu, msr, value);
 	uint64_t ignored;
 
-	if (result != ACCESS_PARENT)
+	if (result != ACCESS_PARENT) {
 		return result;
+	}
 	switch (msr) {
 	case MSR_TSC_AUX:
 		return value >> 32 ? ACCESS_FAULT : write_through(&vcpu->tsc_aux, msr, value);
@@ -175,15 +187,17 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	case MSR_PRED_CMD:
 		return wrmsr_safe(msr, value) ? ACCESS_OK : ACCESS_FAULT;
 	}
-	if (vp->partition->id != HV_ROOT_PARTITION)
+	if (vp->partition->id != HV_ROOT_PARTITION) {
 		return ACCESS_PARENT;
+	}
 	return rdmsr_safe(msr, &ignored) ? ACCESS_OK : ACCESS_PARENT;
 }
 
 static hv_status_t debug_register(struct vcpu *vcpu, uint32_t name, uint64_t **at)
 {
-	if (name < HV_X64_REGISTER_DR0 || name > HV_X64_REGISTER_DR3)
+	if (name < HV_X64_REGISTER_DR0 || name > HV_X64_REGISTER_DR3) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	*at = &vcpu->dr[name - HV_X64_REGISTER_DR0];
 	return HV_STATUS_SUCCESS;
 }
@@ -193,12 +207,16 @@ static uint64_t *plain_register(struct vcpu *vcpu, uint32_t name)
 {
 	uint64_t *at = NULL;
 
-	if (name >= HV_X64_REGISTER_RAX && name <= HV_X64_REGISTER_R15 && name != HV_X64_REGISTER_RSP)
+	if (name >= HV_X64_REGISTER_RAX && name <= HV_X64_REGISTER_R15 &&
+	    name != HV_X64_REGISTER_RSP) {
 		return &vcpu->gpr[name - HV_X64_REGISTER_RAX];
-	if (name == HV_X64_REGISTER_RIP)
+	}
+	if (name == HV_X64_REGISTER_RIP) {
 		return &vcpu->rip;
-	if (name == HV_X64_REGISTER_TSC_AUX)
+	}
+	if (name == HV_X64_REGISTER_TSC_AUX) {
 		return &vcpu->tsc_aux;
+	}
 	return debug_register(vcpu, name, &at) == HV_STATUS_SUCCESS ? at : NULL;
 }
 
@@ -207,7 +225,7 @@ hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_va
 	struct vcpu *vcpu = vp->home;
 	const uint64_t *at = plain_register(vcpu, name);
 
-	*value = (union hv_register_value){ 0 };
+	*value = (union hv_register_value){0};
 	if (at) {
 		value->reg64 = *at;
 		return HV_STATUS_SUCCESS;
@@ -227,8 +245,9 @@ hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_va
 		value->interrupt_state.nmi_masked = vendor_nmi_blocked(vcpu);
 		return HV_STATUS_SUCCESS;
 	}
-	if (fpu_register(vcpu, name, value, false))
+	if (fpu_register(vcpu, name, value, false)) {
 		return HV_STATUS_SUCCESS;
+	}
 	return vendor_register_get(vcpu, name, value);
 }
 
@@ -240,26 +259,31 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 
 	if (at) {
 		*at = value->reg64;
-		if (name == HV_X64_REGISTER_RIP)
+		if (name == HV_X64_REGISTER_RIP) {
 			vendor_clear_shadow(vcpu);
+		}
 		return HV_STATUS_SUCCESS;
 	}
 	switch (name) {
 	case HV_X64_REGISTER_SPEC_CTRL:
-		return fpu_set_spec_ctrl(vcpu, value->reg64) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
+		return fpu_set_spec_ctrl(vcpu, value->reg64) ? HV_STATUS_SUCCESS
+							     : HV_STATUS_INVALID_REGISTER_VALUE;
 	case HV_X64_REGISTER_XFEM:
-		return fpu_set_xfem(vcpu, value->reg64) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_REGISTER_VALUE;
+		return fpu_set_xfem(vcpu, value->reg64) ? HV_STATUS_SUCCESS
+							: HV_STATUS_INVALID_REGISTER_VALUE;
 	case HV_REGISTER_PENDING_INTERRUPTION:
 		vendor_set_pending_interruption(vcpu, value->reg64);
 		return HV_STATUS_SUCCESS;
 	case HV_REGISTER_INTERRUPT_STATE:
-		if (!value->interrupt_state.interrupt_shadow)
+		if (!value->interrupt_state.interrupt_shadow) {
 			vendor_clear_shadow(vcpu);
+		}
 		vendor_set_nmi_blocked(vcpu, value->interrupt_state.nmi_masked);
 		return HV_STATUS_SUCCESS;
 	}
-	if (fpu_register(vcpu, name, &copy, true))
+	if (fpu_register(vcpu, name, &copy, true)) {
 		return HV_STATUS_SUCCESS;
+	}
 	return vendor_register_set(vcpu, name, value);
 }
 
@@ -284,24 +308,31 @@ void plat_xmm_set(struct vp *vp, const uint64_t xmm[PLAT_XMM_WORDS])
 			 : "memory");
 }
 
-hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code, gpa_t *gpa,
-			       uint32_t *error)
+hv_status_t plat_translate_gva(struct vp *vp, gva_t gva, uint64_t control_flags, uint32_t *code,
+			       gpa_t *gpa, uint32_t *error)
 {
 	uint32_t access = WALK_READ;
 	bool user = vendor_get_cpl(vp->home) == 3;
 
-	if (control_flags & HV_TRANSLATE_GVA_VALIDATE_WRITE)
+	if (control_flags & HV_TRANSLATE_GVA_VALIDATE_WRITE) {
 		access |= WALK_WRITE;
-	if (control_flags & HV_TRANSLATE_GVA_VALIDATE_EXECUTE)
+	}
+	if (control_flags & HV_TRANSLATE_GVA_VALIDATE_EXECUTE) {
 		access |= WALK_FETCH;
-	if (control_flags & HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS)
+	}
+	if (control_flags & HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS) {
 		access |= WALK_SET_BITS;
-	if (control_flags & HV_TRANSLATE_GVA_USER_ACCESS)
+	}
+	if (control_flags & HV_TRANSLATE_GVA_USER_ACCESS) {
 		user = true;
-	if (control_flags & (HV_TRANSLATE_GVA_SUPERVISOR_ACCESS | HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT))
+	}
+	if (control_flags &
+	    (HV_TRANSLATE_GVA_SUPERVISOR_ACCESS | HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT)) {
 		user = false;
-	if (user)
+	}
+	if (user) {
 		access |= WALK_USER;
+	}
 	*code = walk_gva(vp->home, gva, access, gpa, error);
 	return HV_STATUS_SUCCESS;
 }

@@ -9,12 +9,13 @@
 
 #define DIRTY(class) (1u << HV_X64_REGISTER_CLASS_##class)
 
-static const uint32_t segment_names[] = { HV_X64_REGISTER_ES, HV_X64_REGISTER_CS, HV_X64_REGISTER_SS,
-					  HV_X64_REGISTER_DS, HV_X64_REGISTER_FS, HV_X64_REGISTER_GS };
+static const uint32_t segment_names[] = {HV_X64_REGISTER_ES, HV_X64_REGISTER_CS,
+					 HV_X64_REGISTER_SS, HV_X64_REGISTER_DS,
+					 HV_X64_REGISTER_FS, HV_X64_REGISTER_GS};
 
 static void set64(struct vcpu *vcpu, uint32_t name, uint64_t value)
 {
-	union hv_register_value v = { .reg64 = value };
+	union hv_register_value v = {.reg64 = value};
 
 	CHECK(vendor_register_set(vcpu, name, &v) == HV_STATUS_SUCCESS);
 }
@@ -22,7 +23,7 @@ static void set64(struct vcpu *vcpu, uint32_t name, uint64_t value)
 static void take_segments(struct vcpu *vcpu, const struct hv_vp_register_page *page)
 {
 	for (unsigned int i = 0; i < ARRAY_COUNT(segment_names); i++) {
-		union hv_register_value v = { .segment = page->segment_registers[i] };
+		union hv_register_value v = {.segment = page->segment_registers[i]};
 
 		CHECK(vendor_register_set(vcpu, segment_names[i], &v) == HV_STATUS_SUCCESS);
 	}
@@ -34,8 +35,9 @@ void register_page_take(struct vcpu *vcpu)
 	struct hv_vp_register_page *page = vcpu->vp->register_page;
 	uint32_t dirty = page->dirty;
 
-	if (!dirty)
+	if (!dirty) {
 		return;
+	}
 	page->dirty = 0;
 	if (dirty & DIRTY(GENERAL)) {
 		memcpy(vcpu->gpr, page->gp_registers, sizeof(vcpu->gpr));
@@ -45,22 +47,26 @@ void register_page_take(struct vcpu *vcpu)
 		vcpu->rip = page->rip;
 		vendor_clear_shadow(vcpu);
 	}
-	if (dirty & DIRTY(FLAGS))
+	if (dirty & DIRTY(FLAGS)) {
 		set64(vcpu, HV_X64_REGISTER_RFLAGS, page->rflags);
+	}
 	if (dirty & DIRTY(XMM)) {
-		memcpy((uint8_t *)vcpu->fpu + FXSAVE_XMM, page->xmm_registers, sizeof(page->xmm_registers));
+		memcpy((uint8_t *)vcpu->fpu + FXSAVE_XMM, page->xmm_registers,
+		       sizeof(page->xmm_registers));
 		*((uint8_t *)vcpu->fpu + 512) |= 2; /* XSTATE_BV: SSE is there */
 	}
-	if (dirty & DIRTY(SEGMENT))
+	if (dirty & DIRTY(SEGMENT)) {
 		take_segments(vcpu, page);
+	}
 }
 
 void register_page_give(struct vcpu *vcpu)
 {
 	struct hv_vp_register_page *page = vcpu->vp->register_page;
 
-	if (vcpu->vp->register_page_gpn == HV_NEVER)
+	if (vcpu->vp->register_page_gpn == HV_NEVER) {
 		return;
+	}
 	page->version = HV_VP_REGISTER_PAGE_VERSION_1;
 	page->dirty = 0;
 	memcpy(page->gp_registers, vcpu->gpr, sizeof(vcpu->gpr));

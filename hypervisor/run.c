@@ -26,13 +26,16 @@
 static uint8_t tpr_window(const struct vp *vp)
 {
 	int vector = lapic_highest_irr(vp);
-	unsigned int in_service = vp->lapic.isr_words ? 31 - (unsigned int)__builtin_clz(vp->lapic.isr_words) : 0;
-	unsigned int top = vp->lapic.isr_words ?
-				   in_service * 32 + 31 - (unsigned int)__builtin_clz(vp->lapic.isr[in_service]) :
-				   0;
+	unsigned int in_service =
+		vp->lapic.isr_words ? 31 - (unsigned int)__builtin_clz(vp->lapic.isr_words) : 0;
+	unsigned int top = vp->lapic.isr_words
+				   ? in_service * 32 + 31 -
+					     (unsigned int)__builtin_clz(vp->lapic.isr[in_service])
+				   : 0;
 
-	if (vector < 0 || (unsigned int)vector >> 4 <= top >> 4)
+	if (vector < 0 || (unsigned int)vector >> 4 <= top >> 4) {
 		return 0;
+	}
 	return (uint8_t)(vector >> 4);
 }
 
@@ -43,13 +46,16 @@ static void deliver_parent_event(struct vcpu *vcpu)
 	union hv_register_value *event = &vp->pending_event0;
 
 	if (event->pending_exception_event.event_type == HV_X64_PENDING_EVENT_EXCEPTION) {
-		if (event->pending_exception_event.vector == EXC_PF)
-			vendor_inject_page_fault(vcpu, event->pending_exception_event.exception_parameter,
+		if (event->pending_exception_event.vector == EXC_PF) {
+			vendor_inject_page_fault(vcpu,
+						 event->pending_exception_event.exception_parameter,
 						 event->pending_exception_event.error_code);
-		else
-			vendor_inject_exception(vcpu, (uint8_t)event->pending_exception_event.vector,
+		} else {
+			vendor_inject_exception(vcpu,
+						(uint8_t)event->pending_exception_event.vector,
 						event->pending_exception_event.deliver_error_code,
 						event->pending_exception_event.error_code);
+		}
 	} else if (vendor_can_take_interrupt(vcpu)) {
 		vendor_inject_interrupt(vcpu, event->pending_ext_int_event.vector);
 	} else {
@@ -84,8 +90,9 @@ static bool deliver_rare(struct vcpu *vcpu)
 	} else if (vp->extint_pending && lapic_accepts_extint(vp)) {
 		if (vendor_can_take_interrupt(vcpu)) {
 			vendor_inject_interrupt(vcpu, vp_take_extint(vp));
-			if (vp->extint_pending)
+			if (vp->extint_pending) {
 				vendor_interrupt_window(vcpu, 15);
+			}
 		} else {
 			vendor_interrupt_window(vcpu, 15);
 		}
@@ -115,7 +122,7 @@ static void deliver_interrupt(struct vcpu *vcpu)
  */
 static bool notify_deliverable(struct vcpu *vcpu)
 {
-	union hv_register_value wish = { .reg64 = vcpu->vp->deliverability_notifications };
+	union hv_register_value wish = {.reg64 = vcpu->vp->deliverability_notifications};
 
 	if (wish.deliverability_notifications.nmi_notification && vendor_can_take_nmi(vcpu)) {
 		wish.deliverability_notifications.nmi_notification = 0;
@@ -123,9 +130,12 @@ static bool notify_deliverable(struct vcpu *vcpu)
 		message_deliverable(vcpu, HV_X64_PENDING_NMI);
 		return true;
 	}
-	if (!wish.deliverability_notifications.interrupt_notification || !lapic_accepts_extint(vcpu->vp))
+	if (!wish.deliverability_notifications.interrupt_notification ||
+	    !lapic_accepts_extint(vcpu->vp)) {
 		return false;
-	if (!vendor_can_take_interrupt(vcpu) || vendor_event_pending(vcpu) || vcpu->vp->extint_pending) {
+	}
+	if (!vendor_can_take_interrupt(vcpu) || vendor_event_pending(vcpu) ||
+	    vcpu->vp->extint_pending) {
 		vendor_interrupt_window(vcpu, 15);
 		return false;
 	}
@@ -138,8 +148,8 @@ static bool notify_deliverable(struct vcpu *vcpu)
 /* `rare` was set because events were processed or registers may have been: is there really something? */
 static bool rare_waits(const struct vp *vp)
 {
-	return vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending || vp->extint_pending ||
-	       vp->deliverability_notifications;
+	return vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending ||
+	       vp->extint_pending || vp->deliverability_notifications;
 }
 
 static void deliver(struct vcpu *vcpu)
@@ -148,11 +158,13 @@ static void deliver(struct vcpu *vcpu)
 
 	if (__builtin_expect(vcpu->rare, 0)) {
 		vcpu->rare = rare_waits(vp);
-		if (vcpu->rare && deliver_rare(vcpu))
+		if (vcpu->rare && deliver_rare(vcpu)) {
 			return;
+		}
 	}
-	if (vp->lapic.irr_words)
+	if (vp->lapic.irr_words) {
 		deliver_interrupt(vcpu);
+	}
 }
 
 /* A child halts; but what its parent has for it would wake it, and the parent waits to hear that it may send that. */
@@ -160,8 +172,9 @@ static void notify_halted(struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
 
-	if (vp->deliverability_notifications && vp->activity == VP_HALTED && !vp->suspend)
+	if (vp->deliverability_notifications && vp->activity == VP_HALTED && !vp->suspend) {
 		(void)notify_deliverable(vcpu);
+	}
 }
 
 /* The root has something to do on this LP that cannot wait for the child. */
@@ -169,16 +182,17 @@ static bool root_wanted(struct lp *lp)
 {
 	struct vp *root = lp->root->vp;
 
-	return __atomic_load_n(&root->events, __ATOMIC_RELAXED) || root->nmi_pending || root->extint_pending ||
-	       (root->lapic.irr_words && lapic_pending(root) >= 0);
+	return __atomic_load_n(&root->events, __ATOMIC_RELAXED) || root->nmi_pending ||
+	       root->extint_pending || (root->lapic.irr_words && lapic_pending(root) >= 0);
 }
 
 /* HLT and wait-for-SIPI of a root VP: its LP sleeps until there is an interrupt of any kind. */
 static void sleep(struct lp *lp, struct vcpu *root)
 {
 	__atomic_store_n(&lp->guest, root->vp->partition, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&root->vp->events, __ATOMIC_SEQ_CST))
+	if (!__atomic_load_n(&root->vp->events, __ATOMIC_SEQ_CST)) {
 		vendor_wait_interrupt();
+	}
 	lp_guest_left(lp);
 }
 
@@ -197,15 +211,19 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 
 	for (;;) {
 		if (__atomic_load_n(&vp->events, __ATOMIC_RELAXED)) {
-			if (vcpu != lp->root && (vp->events & VP_EVENT_RELOAD))
+			if (vcpu != lp->root && (vp->events & VP_EVENT_RELOAD)) {
 				return false;
+			}
 			vp_process_events(vp);
 			vcpu->rare = true;
 		}
 		/* That the root waits for nothing else was seen before the dispatch, and only events change it. */
-		if (vcpu != lp->root && __builtin_expect(__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED), 0))
+		if (vcpu != lp->root &&
+		    __builtin_expect(__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED), 0)) {
 			return false;
-		if (__builtin_expect(vp->suspend || vp->activity != VP_ACTIVE, 0) && !vp_runnable(vp)) {
+		}
+		if (__builtin_expect(vp->suspend || vp->activity != VP_ACTIVE, 0) &&
+		    !vp_runnable(vp)) {
 			if (vcpu != lp->root) {
 				notify_halted(vcpu);
 				return false;
@@ -214,11 +232,13 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 			continue;
 		}
 		deliver(vcpu);
-		if (__builtin_expect(vcpu->rare, 0) && notify_deliverable(vcpu))
+		if (__builtin_expect(vcpu->rare, 0) && notify_deliverable(vcpu)) {
 			return false;
+		}
 		__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
-		if (__builtin_expect(!events_wait(lp, vcpu), 1))
+		if (__builtin_expect(!events_wait(lp, vcpu), 1)) {
 			break;
+		}
 		lp_guest_left(lp);
 	}
 	generation = __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE);
@@ -236,11 +256,13 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
 
-	if (vp->suspend | (uint32_t)vp->activity | vcpu->rare | vp->lapic.irr_words)
+	if (vp->suspend | (uint32_t)vp->activity | vcpu->rare | vp->lapic.irr_words) {
 		return false;
+	}
 	__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(events_wait(lp, vcpu) ||
-				     __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE) != vcpu->tlb_generation,
+				     __atomic_load_n(&vcpu->map->generation, __ATOMIC_ACQUIRE) !=
+					     vcpu->tlb_generation,
 			     0)) {
 		lp_guest_left(lp);
 		return false;
@@ -256,18 +278,22 @@ void run_leave_guest(struct vcpu *vcpu)
 	vcpu->rare = true;
 }
 
-static __attribute__((noinline)) bool handle_exit(struct vcpu *vcpu, const struct intercept *intercept)
+static __attribute__((noinline)) bool handle_exit(struct vcpu *vcpu,
+						  const struct intercept *intercept)
 {
 	struct lp *lp = lp_this();
 	uint32_t tpr = vendor_get_tpr(vcpu);
 
 	lp_guest_left(lp);
-	if (tpr != vcpu->vp->lapic.tpr)
+	if (tpr != vcpu->vp->lapic.tpr) {
 		lapic_set_tpr(vcpu->vp, tpr);
+	}
 	intercept_handle(vcpu, intercept);
 	/* What else there is will be seen to when its parent has answered. */
-	if (__atomic_load_n(&vcpu->vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT && vcpu != lp->root)
+	if (__atomic_load_n(&vcpu->vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT &&
+	    vcpu != lp->root) {
 		return false;
+	}
 	return prepare_quickly(lp, vcpu) || prepare(lp, vcpu);
 }
 
@@ -281,8 +307,9 @@ bool run_exit(struct vcpu *vcpu)
 	struct intercept intercept;
 
 	vendor_decode(vcpu, &intercept);
-	if (__builtin_expect(!intercept_quickly(vcpu, &intercept), 0))
+	if (__builtin_expect(!intercept_quickly(vcpu, &intercept), 0)) {
 		return handle_exit(vcpu, &intercept);
+	}
 	vendor_prepare(vcpu);
 	return true;
 }
@@ -330,7 +357,8 @@ static void result_set(struct vp *vp, struct hv_output_dispatch_vp *out)
 /* What the parent installs is in force from a VP's next dispatch on. */
 static void take_exception_intercepts(struct vcpu *vcpu)
 {
-	uint32_t wanted = __atomic_load_n(&vcpu->vp->partition->intercept_exceptions, __ATOMIC_RELAXED);
+	uint32_t wanted =
+		__atomic_load_n(&vcpu->vp->partition->intercept_exceptions, __ATOMIC_RELAXED);
 
 	if (__builtin_expect(vcpu->exceptions != wanted, 0)) {
 		vcpu->exceptions = wanted;
@@ -345,14 +373,16 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 
 	register_page_take(vcpu);
 	take_exception_intercepts(vcpu);
-	if (__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED)) {
 		vp_process_events(lp->root->vp);
+	}
 	if (!root_wanted(lp)) {
 		__atomic_store_n(&vcpu->lp, lp, __ATOMIC_SEQ_CST);
 		switch_to(lp, vcpu);
 		vcpu->rare = rare_waits(vcpu->vp); /* the root may have set its registers */
-		if (prepare_quickly(lp, vcpu) || prepare(lp, vcpu))
+		if (prepare_quickly(lp, vcpu) || prepare(lp, vcpu)) {
 			vendor_run(vcpu);
+		}
 		switch_to(lp, lp->root);
 		__atomic_store_n(&vcpu->lp, NULL, __ATOMIC_SEQ_CST);
 	}
@@ -365,10 +395,11 @@ void plat_vp_kick(struct vp *vp)
 	struct vcpu *vcpu = vp->home;
 	struct lp *lp = __atomic_load_n(&vcpu->lp, __ATOMIC_SEQ_CST);
 
-	if (!lp)
+	if (!lp) {
 		vp_signal_scheduler(vp);
-	else if (lp != lp_this() && __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST))
+	} else if (lp != lp_this() && __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST)) {
 		apic_kick(lp->apic_id);
+	}
 }
 
 /* LPs that are in the guest are made to leave; those that enter afterwards see the new generation. */
@@ -380,12 +411,14 @@ static void leave_guest(const struct partition *p)
 		struct lp *lp = lp_get(i);
 		uint32_t exits = __atomic_load_n(&lp->exits, __ATOMIC_SEQ_CST);
 
-		if (lp == self || __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) != p)
+		if (lp == self || __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) != p) {
 			continue;
+		}
 		apic_kick(lp->apic_id);
 		while (__atomic_load_n(&lp->exits, __ATOMIC_SEQ_CST) == exits &&
-		       __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) == p)
+		       __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) == p) {
 			cpu_relax();
+		}
 	}
 }
 

@@ -18,25 +18,30 @@ static uint64_t slice_end[HANDOFF_MAX_LPS];
 /* Own LP, timer_lock held. Does nothing when the hardware is already set to the first deadline. */
 static void hardware_set(struct lp *lp, uint64_t now)
 {
-	uint64_t deadline = lp->timers ? lp->timers->timer_deadline : HV_NEVER, slice = slice_end[lp->index];
+	uint64_t deadline = lp->timers ? lp->timers->timer_deadline : HV_NEVER,
+		 slice = slice_end[lp->index];
 
-	if (slice && slice < deadline)
+	if (slice && slice < deadline) {
 		deadline = slice;
-	if (deadline == lp->hardware_deadline)
+	}
+	if (deadline == lp->hardware_deadline) {
 		return;
+	}
 	lp->hardware_deadline = deadline;
-	if (deadline == HV_NEVER)
+	if (deadline == HV_NEVER) {
 		apic_timer_stop();
-	else
+	} else {
 		apic_timer_start(deadline > now ? deadline - now : 0);
+	}
 }
 
 static void list_remove(struct lp *lp, struct vcpu *vcpu)
 {
 	struct vcpu **at = &lp->timers;
 
-	while (*at != vcpu)
+	while (*at != vcpu) {
 		at = &(*at)->timer_next;
+	}
 	*at = vcpu->timer_next;
 	__atomic_store_n(&vcpu->timer_lp, NULL, __ATOMIC_RELEASE);
 }
@@ -45,8 +50,9 @@ static void list_insert(struct lp *lp, struct vcpu *vcpu, uint64_t deadline)
 {
 	struct vcpu **at = &lp->timers;
 
-	while (*at && (*at)->timer_deadline <= deadline)
+	while (*at && (*at)->timer_deadline <= deadline) {
 		at = &(*at)->timer_next;
+	}
 	vcpu->timer_deadline = deadline;
 	vcpu->timer_next = *at;
 	*at = vcpu;
@@ -59,8 +65,9 @@ void timer_remove(struct vcpu *vcpu)
 
 	while ((lp = __atomic_load_n(&vcpu->timer_lp, __ATOMIC_ACQUIRE))) {
 		spin_lock(&lp->timer_lock);
-		if (vcpu->timer_lp == lp)
+		if (vcpu->timer_lp == lp) {
 			list_remove(lp, vcpu);
+		}
 		spin_unlock(&lp->timer_lock);
 	}
 }
@@ -70,15 +77,19 @@ void plat_timer_set(struct vp *vp, uint64_t deadline_tsc)
 	struct vcpu *vcpu = vp->home;
 	struct lp *lp = lp_this();
 
-	if (vcpu->timer_lp && vcpu->timer_lp != lp)
+	if (vcpu->timer_lp && vcpu->timer_lp != lp) {
 		timer_remove(vcpu);
-	if (!vcpu->timer_lp && deadline_tsc == HV_NEVER)
+	}
+	if (!vcpu->timer_lp && deadline_tsc == HV_NEVER) {
 		return;
+	}
 	spin_lock(&lp->timer_lock);
-	if (vcpu->timer_lp)
+	if (vcpu->timer_lp) {
 		list_remove(lp, vcpu);
-	if (deadline_tsc != HV_NEVER)
+	}
+	if (deadline_tsc != HV_NEVER) {
 		list_insert(lp, vcpu, deadline_tsc);
+	}
 	hardware_set(lp, rdtsc());
 	spin_unlock(&lp->timer_lock);
 }
@@ -95,11 +106,13 @@ void plat_slice_set(uint64_t end_tsc)
 
 static void slice_check(struct lp *lp, uint64_t now)
 {
-	if (!slice_end[lp->index] || slice_end[lp->index] > now)
+	if (!slice_end[lp->index] || slice_end[lp->index] > now) {
 		return;
+	}
 	slice_end[lp->index] = 0;
-	if (lp->current != lp->root)
+	if (lp->current != lp->root) {
 		vp_post_event(lp->current->vp, VP_EVENT_RELOAD);
+	}
 }
 
 void timer_expired(struct lp *lp)

@@ -20,7 +20,18 @@ struct vmx;
 struct vp;
 
 /* In the order of the TLFS register names, so that HV_X64_REGISTER_RAX + n is gpr[n]; RSP is kept by the vendor. */
-enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R15 = 15 };
+enum gpr {
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R15 = 15
+};
 
 /*
  * Where intercepted instructions were found, so that the next look at the same one needs no walk. A hit is only believed when
@@ -29,7 +40,8 @@ enum gpr { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RD
 struct seen_instruction {
 	const uint8_t *at; /* in the hypervisor's view */
 	uint64_t rip, cr3;
-	uint64_t generation; /* of the partition's GPA map; 0, which that never has: nothing was found */
+	uint64_t
+		generation; /* of the partition's GPA map; 0, which that never has: nothing was found */
 };
 #define SEEN_INSTRUCTIONS 8
 
@@ -46,29 +58,30 @@ struct code_trail {
 
 struct vcpu {
 	uint64_t gpr[16]; /* first: run.S */
-	uint64_t rip;	  /* copied from and to the control block around each entry */
-	union { /* the vendor's control block */
+	uint64_t rip;     /* copied from and to the control block around each entry */
+	union {           /* the vendor's control block */
 		struct vmcb *vmcb;
 		struct vmx *vmx;
 	};
 	uint64_t vmcb_pa;
-	struct vp *vp; /* [I] */
+	struct vp *vp;       /* [I] */
 	struct gpa_map *map; /* [I] of the VP's partition */
-	struct lp *lp; /* [a] the LP that runs it now, NULL: none */
+	struct lp *lp;       /* [a] the LP that runs it now, NULL: none */
 
-	void *fpu;	    /* [I] XSAVE area, one page */
+	void *fpu; /* [I] XSAVE area, one page */
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux, spec_ctrl;
 	uint32_t exceptions; /* the parent's exception intercepts that the control block has */
 
 	uint32_t asid; /* or VPID */
-	uint64_t asid_generation; /* of the LP, and of no other, that gave out its ASID; 0: it needs one */
+	uint64_t
+		asid_generation; /* of the LP, and of no other, that gave out its ASID; 0: it needs one */
 	uint64_t tlb_generation; /* of the partition's GPA map at the last entry */
 
 	struct seen_instruction seen[SEEN_INSTRUCTIONS]; /* by RIP */
-	struct code_trail code[CODE_TRAILS]; /* by page */
-	bool nmi_blocked;      /* an NMI was injected and its IRET not seen */
+	struct code_trail code[CODE_TRAILS];             /* by page */
+	bool nmi_blocked; /* an NMI was injected and its IRET not seen */
 	bool rare; /* something besides the local APIC may wait for delivery: deliver() looks, and clears it */
 
 	/* The VP's deadline in its LP's list: see timer.c. */

@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
-#define PAGE_SHIFT	 12
-#define PAGE_SIZE	 4096ull
-#define PAGE_MASK	 (PAGE_SIZE - 1)
+#define PAGE_SHIFT       12
+#define PAGE_SIZE        4096ull
+#define PAGE_MASK        (PAGE_SIZE - 1)
 #define LARGE_PAGE_PAGES 512ull
 
 typedef struct {

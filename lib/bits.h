@@ -10,8 +10,9 @@ static inline unsigned int bits_count(uint64_t bits)
 {
 	unsigned int count = 0;
 
-	for (; bits; bits &= bits - 1)
+	for (; bits; bits &= bits - 1) {
 		count++;
+	}
 	return count;
 }
 

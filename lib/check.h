@@ -6,10 +6,10 @@
 
 _Noreturn void check_failed(const char *file, int line, const char *what);
 
-#define CHECK(condition)                                              \
-	do {                                                          \
-		if (__builtin_expect(!(condition), 0))                \
-			check_failed(__FILE__, __LINE__, #condition); \
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (__builtin_expect(!(condition), 0))                                             \
+			check_failed(__FILE__, __LINE__, #condition);                              \
 	} while (0)
 
 #define MUST_CHECK __attribute__((warn_unused_result))

@@ -10,11 +10,13 @@ struct out {
 
 static void put(struct out *out, char c)
 {
-	if (out->used + 1 < out->size)
+	if (out->used + 1 < out->size) {
 		out->buffer[out->used++] = c;
+	}
 }
 
-static void put_number(struct out *out, uint64_t value, unsigned int base, unsigned int width, char fill, bool negative)
+static void put_number(struct out *out, uint64_t value, unsigned int base, unsigned int width,
+		       char fill, bool negative)
 {
 	char digits[24];
 	unsigned int count = 0;
@@ -23,31 +25,40 @@ static void put_number(struct out *out, uint64_t value, unsigned int base, unsig
 		digits[count++] = "0123456789abcdef"[value % base];
 		value /= base;
 	} while (value);
-	if (negative)
+	if (negative) {
 		digits[count++] = '-';
-	for (; width > count; width--)
+	}
+	for (; width > count; width--) {
 		put(out, fill);
-	while (count)
+	}
+	while (count) {
 		put(out, digits[--count]);
+	}
 }
 
 static void put_string(struct out *out, const char *text, unsigned int width)
 {
 	unsigned int count = 0;
 
-	for (text = text ? text : "(null)"; *text; text++, count++)
+	for (text = text ? text : "(null)"; *text; text++, count++) {
 		put(out, *text);
-	for (; count < width; count++)
+	}
+	for (; count < width; count++) {
 		put(out, ' ');
+	}
 }
 
 static uint64_t take(va_list *arguments, unsigned int longs, bool is_signed)
 {
-	if (longs >= 2)
+	if (longs >= 2) {
 		return va_arg(*arguments, unsigned long long);
-	if (longs == 1)
-		return is_signed ? (uint64_t)va_arg(*arguments, long) : va_arg(*arguments, unsigned long);
-	return is_signed ? (uint64_t)(int64_t)va_arg(*arguments, int) : va_arg(*arguments, unsigned int);
+	}
+	if (longs == 1) {
+		return is_signed ? (uint64_t)va_arg(*arguments, long)
+				 : va_arg(*arguments, unsigned long);
+	}
+	return is_signed ? (uint64_t)(int64_t)va_arg(*arguments, int)
+			 : va_arg(*arguments, unsigned int);
 }
 
 /* One conversion; `format` stands behind the '%'. Returns where the text goes on. */
@@ -57,10 +68,12 @@ static const char *convert(struct out *out, const char *format, va_list *argumen
 	char fill = *format == '0' ? '0' : ' ';
 	uint64_t value;
 
-	for (; *format >= '0' && *format <= '9'; format++)
+	for (; *format >= '0' && *format <= '9'; format++) {
 		width = width * 10 + (unsigned int)(*format - '0');
-	for (; *format == 'l' || *format == 'z'; format++)
+	}
+	for (; *format == 'l' || *format == 'z'; format++) {
 		longs++;
+	}
 	switch (*format) {
 	case 's':
 		put_string(out, va_arg(*arguments, const char *), width);
@@ -70,7 +83,8 @@ static const char *convert(struct out *out, const char *format, va_list *argumen
 		break;
 	case 'd':
 		value = take(arguments, longs, true);
-		put_number(out, (int64_t)value < 0 ? -value : value, 10, width, fill, (int64_t)value < 0);
+		put_number(out, (int64_t)value < 0 ? -value : value, 10, width, fill,
+			   (int64_t)value < 0);
 		break;
 	case 'u':
 		put_number(out, take(arguments, longs, false), 10, width, fill, false);
@@ -79,7 +93,8 @@ static const char *convert(struct out *out, const char *format, va_list *argumen
 		put_number(out, take(arguments, longs, false), 16, width, fill, false);
 		break;
 	case 'p':
-		put_number(out, (uintptr_t)va_arg(*arguments, void *), 16, 2 * sizeof(void *), '0', false);
+		put_number(out, (uintptr_t)va_arg(*arguments, void *), 16, 2 * sizeof(void *), '0',
+			   false);
 		break;
 	case '\0':
 		return format;
@@ -92,17 +107,19 @@ static const char *convert(struct out *out, const char *format, va_list *argumen
 
 size_t print_format(char *buffer, size_t size, const char *format, va_list arguments)
 {
-	struct out out = { .buffer = buffer, .size = size };
+	struct out out = {.buffer = buffer, .size = size};
 	va_list copy;
 
-	if (size == 0)
+	if (size == 0) {
 		return 0;
+	}
 	va_copy(copy, arguments);
 	while (*format) {
-		if (*format != '%')
+		if (*format != '%') {
 			put(&out, *format++);
-		else
+		} else {
 			format = convert(&out, format + 1, &copy);
+		}
 	}
 	va_end(copy);
 	buffer[out.used] = '\0';

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct spinlock {
-	uint16_t next;	/* the ticket that the next one to come takes */
+	uint16_t next;  /* the ticket that the next one to come takes */
 	uint16_t owner; /* the ticket that holds the lock */
 };
 
@@ -18,8 +18,9 @@ static inline void spin_lock(struct spinlock *lock)
 {
 	uint16_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 
-	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
+	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket) {
 		__builtin_ia32_pause();
+	}
 }
 
 /*
@@ -34,8 +35,9 @@ static inline bool spin_ticket(struct spinlock *lock, uint16_t *ticket)
 
 static inline void spin_wait(struct spinlock *lock, uint16_t ticket)
 {
-	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket)
+	while (__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket) {
 		__builtin_ia32_pause();
+	}
 }
 
 /* Takes the lock if it is free. */

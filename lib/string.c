@@ -35,10 +35,12 @@ void *memmove(void *to, const void *from, size_t count)
 	char *t = (char *)to + count;
 	const char *f = (const char *)from + count;
 
-	if ((uintptr_t)to - (uintptr_t)from >= count)
+	if ((uintptr_t)to - (uintptr_t)from >= count) {
 		return memcpy(to, from, count);
-	while (count--)
+	}
+	while (count--) {
 		*--t = *--f;
+	}
 	return to;
 }
 
@@ -47,8 +49,9 @@ int memcmp(const void *a, const void *b, size_t count)
 	const unsigned char *x = a, *y = b;
 
 	for (; count; count--, x++, y++) {
-		if (*x != *y)
+		if (*x != *y) {
 			return *x - *y;
+		}
 	}
 	return 0;
 }

@@ -7,18 +7,18 @@
 
 #include "lib/string.h"
 
-#define RSDP_V1_SIZE	   20u
-#define TABLE_SIZE_MAX	   (16u << 20)
+#define RSDP_V1_SIZE       20u
+#define TABLE_SIZE_MAX     (16u << 20)
 #define BIOS_EBDA_POINTER  0x40e
-#define BIOS_AREA	   0xe0000
-#define BIOS_AREA_END	   0x100000
-#define MADT_ENTRIES	   44u
-#define MADT_LOCAL_APIC	   0
+#define BIOS_AREA          0xe0000
+#define BIOS_AREA_END      0x100000
+#define MADT_ENTRIES       44u
+#define MADT_LOCAL_APIC    0
 #define MADT_LOCAL_X2APIC  9
-#define MADT_ENABLED	   1u
+#define MADT_ENABLED       1u
 #define FADT_TMR_VAL_EXT   (1u << 8)
 #define FADT_RESET_REG_SUP (1u << 10)
-#define GAS_SYSTEM_IO	   1
+#define GAS_SYSTEM_IO      1
 
 struct rsdp {
 	char signature[8];
@@ -81,8 +81,9 @@ static bool sum_is_zero(const uint8_t *bytes, uint32_t size)
 {
 	uint8_t sum = 0;
 
-	for (uint32_t i = 0; i < size; i++)
+	for (uint32_t i = 0; i < size; i++) {
 		sum = (uint8_t)(sum + bytes[i]);
+	}
 	return sum == 0;
 }
 
@@ -91,13 +92,16 @@ uint32_t acpi_check_rsdp(const uint8_t *bytes, uint32_t size)
 	struct rsdp rsdp;
 
 	if (size < RSDP_V1_SIZE || memcmp(bytes, "RSD PTR ", 8) != 0 ||
-	    !sum_is_zero(bytes, RSDP_V1_SIZE))
+	    !sum_is_zero(bytes, RSDP_V1_SIZE)) {
 		return 0;
-	if (size < sizeof(rsdp))
+	}
+	if (size < sizeof(rsdp)) {
 		return bytes[offsetof(struct rsdp, revision)] == 0 ? RSDP_V1_SIZE : 0;
+	}
 	memcpy(&rsdp, bytes, sizeof(rsdp));
-	if (rsdp.revision == 0)
+	if (rsdp.revision == 0) {
 		return RSDP_V1_SIZE;
+	}
 	return sum_is_zero(bytes, sizeof(rsdp)) ? sizeof(rsdp) : 0;
 }
 
@@ -106,8 +110,9 @@ static uint64_t scan(uint64_t from, uint64_t to)
 	for (uint64_t at = from; at + RSDP_SIZE_MAX <= to; at += 16) {
 		const uint8_t *bytes = acpi_map(at, RSDP_SIZE_MAX);
 
-		if (bytes && acpi_check_rsdp(bytes, RSDP_SIZE_MAX))
+		if (bytes != NULL && acpi_check_rsdp(bytes, RSDP_SIZE_MAX)) {
 			return at;
+		}
 	}
 	return 0;
 }
@@ -116,7 +121,7 @@ static uint64_t scan(uint64_t from, uint64_t to)
 uint64_t acpi_scan_bios(void)
 {
 	const uint8_t *pointer = acpi_map(BIOS_EBDA_POINTER, 2);
-	uint64_t ebda = pointer ? (uint64_t)(pointer[0] | pointer[1] << 8) << 4 : 0;
+	uint64_t ebda = pointer != NULL ? (uint64_t)(pointer[0] | pointer[1] << 8) << 4 : 0;
 	uint64_t found = ebda ? scan(ebda, ebda + 1024) : 0;
 
 	return found ? found : scan(BIOS_AREA, BIOS_AREA_END);
@@ -126,21 +131,25 @@ static struct table *table_at(uint64_t address)
 {
 	struct table *table = acpi_map(address, sizeof(*table));
 
-	if (!address || !table || table->length < sizeof(*table) || table->length > TABLE_SIZE_MAX)
+	if (!address || table == NULL || table->length < sizeof(*table) ||
+	    table->length > TABLE_SIZE_MAX) {
 		return NULL;
+	}
 	return acpi_map(address, table->length);
 }
 
 static void add_lp(struct acpi_facts *facts, uint32_t id)
 {
 	for (uint32_t i = 0; i < facts->lp_count; i++) {
-		if (facts->lp_apic_ids[i] == id)
+		if (facts->lp_apic_ids[i] == id) {
 			return;
+		}
 	}
-	if (facts->lp_count == HANDOFF_MAX_LPS)
+	if (facts->lp_count == HANDOFF_MAX_LPS) {
 		facts->lps_beyond++;
-	else
+	} else {
 		facts->lp_apic_ids[facts->lp_count++] = id;
+	}
 }
 
 static void read_madt_entry(const uint8_t *bytes, uint32_t length, struct acpi_facts *facts)
@@ -150,12 +159,14 @@ static void read_madt_entry(const uint8_t *bytes, uint32_t length, struct acpi_f
 
 	if (bytes[0] == MADT_LOCAL_APIC && length >= sizeof(local)) {
 		memcpy(&local, bytes, sizeof(local));
-		if (local.flags & MADT_ENABLED)
+		if (local.flags & MADT_ENABLED) {
 			add_lp(facts, local.id);
+		}
 	} else if (bytes[0] == MADT_LOCAL_X2APIC && length >= sizeof(x2)) {
 		memcpy(&x2, bytes, sizeof(x2));
-		if (x2.flags & MADT_ENABLED)
+		if (x2.flags & MADT_ENABLED) {
 			add_lp(facts, x2.id);
+		}
 	}
 }
 
@@ -166,8 +177,9 @@ static void read_madt(const struct table *table, struct acpi_facts *facts)
 
 	while (at + 2 <= table->length) {
 		length = bytes[at + 1];
-		if (length < 2 || length > table->length - at)
+		if (length < 2 || length > table->length - at) {
 			return;
+		}
 		read_madt_entry(bytes + at, length, facts);
 		at += length;
 	}
@@ -182,10 +194,11 @@ static void read_fadt(const struct table *table, struct acpi_facts *facts)
 	memset(&fadt, 0, sizeof(fadt));
 	memcpy(&fadt, table, table->length < sizeof(fadt) ? table->length : sizeof(fadt));
 	ports = fadt.x_pm_timer.space == GAS_SYSTEM_IO && fadt.x_pm_timer.address != 0;
-	if (ports && fadt.x_pm_timer.address <= UINT16_MAX)
+	if (ports && fadt.x_pm_timer.address <= UINT16_MAX) {
 		facts->pm_timer_port = (uint16_t)fadt.x_pm_timer.address;
-	else if (fadt.pm_timer <= UINT16_MAX && fadt.pm_timer_length == 4)
+	} else if (fadt.pm_timer <= UINT16_MAX && fadt.pm_timer_length == 4) {
 		facts->pm_timer_port = (uint16_t)fadt.pm_timer;
+	}
 	facts->pm_timer_is_32_bit = fadt.flags & FADT_TMR_VAL_EXT;
 	if ((fadt.flags & FADT_RESET_REG_SUP) && fadt.reset_register.space == GAS_SYSTEM_IO &&
 	    fadt.reset_register.address <= UINT16_MAX) {
@@ -203,8 +216,9 @@ static void read_table(uint64_t address, struct acpi_facts *facts)
 {
 	struct table *table = table_at(address);
 
-	if (!table)
+	if (table == NULL) {
 		return;
+	}
 	if (has_signature(table, "APIC")) {
 		read_madt(table, facts);
 	} else if (has_signature(table, "FACP")) {
@@ -226,8 +240,9 @@ static bool read_list(uint64_t address, const char *signature, uint32_t entry_si
 	const uint8_t *bytes = (const uint8_t *)list;
 	uint32_t length;
 
-	if (!list || !has_signature(list, signature))
+	if (list == NULL || !has_signature(list, signature)) {
 		return false;
+	}
 	length = list->length;
 	for (uint32_t at = sizeof(*list); at + entry_size <= length; at += entry_size) {
 		uint64_t entry = 0;
@@ -245,21 +260,25 @@ void acpi_read(const uint8_t *bytes, struct acpi_facts *facts)
 
 	memset(&rsdp, 0, sizeof(rsdp));
 	memcpy(&rsdp, bytes, size);
-	if (!rsdp.xsdt || !read_list(rsdp.xsdt, "XSDT", sizeof(uint64_t), facts))
+	if (!rsdp.xsdt || !read_list(rsdp.xsdt, "XSDT", sizeof(uint64_t), facts)) {
 		read_list(rsdp.rsdt, "RSDT", sizeof(uint32_t), facts);
+	}
 }
 
 void acpi_boot_lp_first(struct acpi_facts *facts, uint32_t boot_apic_id)
 {
 	uint32_t at = 0;
 
-	while (at < facts->lp_count && facts->lp_apic_ids[at] != boot_apic_id)
+	while (at < facts->lp_count && facts->lp_apic_ids[at] != boot_apic_id) {
 		at++;
-	if (at == facts->lp_count && at < HANDOFF_MAX_LPS)
+	}
+	if (at == facts->lp_count && at < HANDOFF_MAX_LPS) {
 		facts->lp_count++;
-	else if (at == facts->lp_count)
+	} else if (at == facts->lp_count) {
 		at--;
-	for (; at > 0; at--)
+	}
+	for (; at > 0; at--) {
 		facts->lp_apic_ids[at] = facts->lp_apic_ids[at - 1];
+	}
 	facts->lp_apic_ids[0] = boot_apic_id;
 }

@@ -20,7 +20,7 @@
 struct acpi_facts {
 	uint32_t lp_count; /* 0: no MADT */
 	uint32_t lp_apic_ids[HANDOFF_MAX_LPS];
-	uint32_t lps_beyond;	/* enabled, but more than the list holds */
+	uint32_t lps_beyond;    /* enabled, but more than the list holds */
 	uint16_t pm_timer_port; /* 0: none */
 	bool pm_timer_is_32_bit;
 	uint16_t reset_port; /* 0: none in port space */

@@ -8,47 +8,49 @@
 #include "loader/console.h"
 #include "loader/io.h"
 
-#define MSR_APIC_BASE	   0x1b
+#define MSR_APIC_BASE      0x1b
 #define APIC_BASE_ENABLED  (1ull << 11)
 #define APIC_BASE_X2APIC   (1ull << 10)
 #define APIC_BASE_ADDRESS  0xffffff000ull
-#define MSR_X2APIC	   0x800
-#define APIC_ID		   0x20
-#define APIC_VERSION	   0x30
-#define APIC_SVR	   0xf0
-#define APIC_LVT_CMCI	   0x2f0
-#define APIC_LVT_TIMER	   0x320
+#define MSR_X2APIC         0x800
+#define APIC_ID            0x20
+#define APIC_VERSION       0x30
+#define APIC_SVR           0xf0
+#define APIC_LVT_CMCI      0x2f0
+#define APIC_LVT_TIMER     0x320
 #define APIC_LVT_THERMAL   0x330
-#define APIC_LVT_PERF	   0x340
-#define APIC_LVT_LINT0	   0x350
-#define APIC_LVT_LINT1	   0x360
-#define APIC_LVT_ERROR	   0x370
+#define APIC_LVT_PERF      0x340
+#define APIC_LVT_LINT0     0x350
+#define APIC_LVT_LINT1     0x360
+#define APIC_LVT_ERROR     0x370
 #define APIC_TIMER_INITIAL 0x380
 #define APIC_TIMER_CURRENT 0x390
 #define APIC_TIMER_DIVIDE  0x3e0
-#define DIVIDE_BY_1	   0x0b
-#define LVT_MASKED	   (1u << 16)
-#define SVR_ENABLED	   (1u << 8)
-#define SVR_VECTOR	   0xff
-#define PIC_1_MASK	   0x21
-#define PIC_2_MASK	   0xa1
+#define DIVIDE_BY_1        0x0b
+#define LVT_MASKED         (1u << 16)
+#define SVR_ENABLED        (1u << 8)
+#define SVR_VECTOR         0xff
+#define PIC_1_MASK         0x21
+#define PIC_2_MASK         0xa1
 
 static bool is_x2apic;
 static uint32_t base;
 
 static uint32_t apic_read(uint32_t reg)
 {
-	if (is_x2apic)
+	if (is_x2apic) {
 		return (uint32_t)rdmsr(MSR_X2APIC + reg / 16);
+	}
 	return *(volatile uint32_t *)(uintptr_t)(base + reg);
 }
 
 static void apic_write(uint32_t reg, uint32_t value)
 {
-	if (is_x2apic)
+	if (is_x2apic) {
 		wrmsr(MSR_X2APIC + reg / 16, value);
-	else
+	} else {
 		*(volatile uint32_t *)(uintptr_t)(base + reg) = value;
+	}
 }
 
 static void find_base(void)
@@ -60,8 +62,9 @@ static void find_base(void)
 		wrmsr(MSR_APIC_BASE, msr);
 	}
 	is_x2apic = msr & APIC_BASE_X2APIC;
-	if (!is_x2apic && (msr & APIC_BASE_ADDRESS) >> 32)
+	if (!is_x2apic && (msr & APIC_BASE_ADDRESS) >> 32) {
 		stop("the local APIC lies above 4 GiB");
+	}
 	base = (uint32_t)(msr & APIC_BASE_ADDRESS);
 }
 
@@ -74,12 +77,15 @@ static void mask_all(void)
 	apic_write(APIC_LVT_LINT0, LVT_MASKED);
 	apic_write(APIC_LVT_LINT1, LVT_MASKED);
 	apic_write(APIC_LVT_ERROR, LVT_MASKED);
-	if (highest >= 4)
+	if (highest >= 4) {
 		apic_write(APIC_LVT_PERF, LVT_MASKED);
-	if (highest >= 5)
+	}
+	if (highest >= 5) {
 		apic_write(APIC_LVT_THERMAL, LVT_MASKED);
-	if (highest >= 6)
+	}
+	if (highest >= 6) {
 		apic_write(APIC_LVT_CMCI, LVT_MASKED);
+	}
 }
 
 /*

@@ -8,18 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SETUP_BOOT_FLAG	  0xaa55
-#define SETUP_MAGIC	  0x53726448u /* "HdrS" */
+#define SETUP_BOOT_FLAG   0xaa55
+#define SETUP_MAGIC       0x53726448u /* "HdrS" */
 #define SETUP_VERSION_MIN 0x020a      /* Linux 2.6.31: relocatable, pref_address, init_size */
 #define SETUP_LOADED_HIGH 0x01
 #define LOADER_TYPE_OTHER 0xff
-#define SCREEN_VGA_TEXT	  0x01
-#define SCREEN_VESA	  0x23
-#define SCREEN_EFI	  0x70
+#define SCREEN_VGA_TEXT   0x01
+#define SCREEN_VESA       0x23
+#define SCREEN_EFI        0x70
 #define SCREEN_64BIT_BASE 0x02
 #define SCREEN_TEXT_MODE  0x03
-#define EFI_LOADER_64	  0x34364c45u /* "EL64" */
-#define BOOT_E820_MAX	  128
+#define EFI_LOADER_64     0x34364c45u /* "EL64" */
+#define BOOT_E820_MAX     128
 
 struct linux_screen {
 	uint8_t x;

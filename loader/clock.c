@@ -16,14 +16,14 @@
 #include "loader/io.h"
 
 #define PM_TIMER_HZ    3579545u
-#define PIT_HZ	       1193182u
+#define PIT_HZ         1193182u
 #define PIT_CHANNEL_0  0x40
 #define PIT_COMMAND    0x43
 #define PIT_0_ONE_SHOT 0x30 /* both bytes, mode 0 */
 #define PIT_0_LATCH    0x00
 #define PIT_0_STATUS   0xe2 /* read back the status of channel 0 alone */
 #define PIT_STATUS_OUT 0x80
-#define WINDOWS	       3
+#define WINDOWS        3
 #define WINDOW_TRIES   20
 #define WINDOW_MS      30u
 #define LOOKS_MAX      400000u
@@ -46,8 +46,9 @@ static void reference_choose(uint16_t pm_timer_port, bool is_32_bit)
  * masked. */
 static void reference_start(void)
 {
-	if (pm_port)
+	if (pm_port) {
 		return;
+	}
 	outb(PIT_COMMAND, PIT_0_ONE_SHOT);
 	outb(PIT_CHANNEL_0, 0xff);
 	outb(PIT_CHANNEL_0, 0xff);
@@ -57,8 +58,9 @@ static uint32_t reference_read(void)
 {
 	uint32_t count;
 
-	if (pm_port)
+	if (pm_port) {
 		return inl(pm_port) & mask;
+	}
 	outb(PIT_COMMAND, PIT_0_LATCH);
 	count = inb(PIT_CHANNEL_0);
 	count |= (uint32_t)inb(PIT_CHANNEL_0) << 8;
@@ -68,8 +70,9 @@ static uint32_t reference_read(void)
 /* Only the PIT wraps so soon that it may have happened; its output then has gone high. */
 static bool reference_wrapped(void)
 {
-	if (pm_port)
+	if (pm_port) {
 		return false;
+	}
 	outb(PIT_COMMAND, PIT_0_STATUS);
 	return inb(PIT_CHANNEL_0) & PIT_STATUS_OUT;
 }
@@ -87,14 +90,16 @@ static struct clock_moment take_moment(void)
 		for (int looks = 0; looks < EDGE_LOOKS; looks++) {
 			start = rdtsc();
 			now.reference = reference_read();
-			if (now.reference != before)
+			if (now.reference != before) {
 				break;
+			}
 		}
 		now.apic = apic_timer_count();
 		now.tsc = rdtsc();
 		now.width = now.tsc - start;
-		if (now.width < best.width)
+		if (now.width < best.width) {
 			best = now;
+		}
 	}
 	return best;
 }
@@ -103,8 +108,9 @@ static void wait_window(uint32_t from)
 {
 	uint32_t ticks = hz / 1000 * WINDOW_MS;
 
-	for (uint32_t looks = 0; looks < LOOKS_MAX && ((reference_read() - from) & mask) < ticks;)
+	for (uint32_t looks = 0; looks < LOOKS_MAX && ((reference_read() - from) & mask) < ticks;) {
 		looks++;
+	}
 }
 
 bool clock_rates_between(const struct clock_moment *from, const struct clock_moment *to,
@@ -112,8 +118,9 @@ bool clock_rates_between(const struct clock_moment *from, const struct clock_mom
 {
 	uint32_t ticks = (to->reference - from->reference) & reference_mask;
 
-	if (ticks == 0)
+	if (ticks == 0) {
 		return false;
+	}
 	rates->tsc_hz = (to->tsc - from->tsc) * reference_hz / ticks;
 	rates->apic_timer_hz = (uint64_t)(from->apic - to->apic) * reference_hz / ticks;
 	return true;
@@ -148,8 +155,9 @@ void clock_measure(uint16_t pm_timer_port, bool pm_timer_is_32_bit, struct clock
 	reference_choose(pm_timer_port, pm_timer_is_32_bit);
 	apic_timer_start();
 	for (int tries = 0; tries < WINDOW_TRIES && good < WINDOWS; tries++) {
-		if (!measure_window(&found, &width))
+		if (!measure_window(&found, &width)) {
 			continue;
+		}
 		good++;
 		if (width < best_width) {
 			best_width = width;
@@ -157,7 +165,8 @@ void clock_measure(uint16_t pm_timer_port, bool pm_timer_is_32_bit, struct clock
 		}
 	}
 	apic_timer_stop();
-	if (!good)
+	if (!good) {
 		stop("neither the ACPI PM timer nor the PIT runs; the machine's clocks cannot be "
 		     "measured");
+	}
 }

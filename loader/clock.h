@@ -18,7 +18,7 @@ struct clock_moment {
 	uint64_t tsc;
 	uint64_t width;
 	uint32_t reference; /* ticks of the reference, counting up */
-	uint32_t apic;	    /* counting down */
+	uint32_t apic;      /* counting down */
 };
 
 /* The two rates between two moments; `mask` is the reference's width. False: the reference did not

@@ -12,7 +12,7 @@
 #include "loader/io.h"
 #include "loader/vga.h"
 
-#define COM1	   0x3f8
+#define COM1       0x3f8
 #define UART_DATA  0
 #define UART_IER   1
 #define UART_FCR   2
@@ -21,7 +21,7 @@
 #define UART_LSR   5
 #define UART_SCR   7
 #define LCR_DLAB   0x80
-#define LCR_8N1	   0x03
+#define LCR_8N1    0x03
 #define LSR_THRE   0x20
 #define LINE_MAX   (2 * HANDOFF_CMDLINE_MAX)
 #define SEND_SPINS 100000
@@ -38,8 +38,9 @@ static enum screen screen;
 uint16_t console_start(void)
 {
 	outb(COM1 + UART_SCR, 0x5a);
-	if (inb(COM1 + UART_SCR) != 0x5a)
+	if (inb(COM1 + UART_SCR) != 0x5a) {
 		return 0;
+	}
 	outb(COM1 + UART_IER, 0);
 	outb(COM1 + UART_LCR, LCR_DLAB | LCR_8N1);
 	outb(COM1 + UART_DATA, 1); /* divisor 1: 115200 */
@@ -54,8 +55,9 @@ uint16_t console_start(void)
 static void serial_put(char c)
 {
 	for (int spins = 0; spins < SEND_SPINS; spins++) {
-		if (inb(serial_port + UART_LSR) & LSR_THRE)
+		if (inb(serial_port + UART_LSR) & LSR_THRE) {
 			break;
+		}
 	}
 	outb(serial_port + UART_DATA, (uint8_t)c);
 }
@@ -68,20 +70,24 @@ void console_use_text(void)
 
 void console_use_framebuffer(const struct framebuffer *f)
 {
-	if (framebuffer_start(f))
+	if (framebuffer_start(f)) {
 		screen = SCREEN_GRAPHIC;
+	}
 }
 
 static void put(char c)
 {
-	if (serial_port && c == '\n')
+	if (serial_port && c == '\n') {
 		serial_put('\r');
-	if (serial_port)
+	}
+	if (serial_port) {
 		serial_put(c);
-	if (screen == SCREEN_TEXT)
+	}
+	if (screen == SCREEN_TEXT) {
 		vga_put(c);
-	else if (screen == SCREEN_GRAPHIC)
+	} else if (screen == SCREEN_GRAPHIC) {
 		framebuffer_put(c);
+	}
 }
 
 static void print_args(const char *format, va_list args)
@@ -89,8 +95,9 @@ static void print_args(const char *format, va_list args)
 	char line[LINE_MAX];
 	size_t length = print_format(line, sizeof(line), format, args);
 
-	for (size_t i = 0; i < length; i++)
+	for (size_t i = 0; i < length; i++) {
 		put(line[i]);
+	}
 }
 
 void print(const char *format, ...)
@@ -111,6 +118,7 @@ void stop(const char *format, ...)
 	print_args(format, args);
 	va_end(args);
 	print("\n");
-	for (;;)
+	for (;;) {
 		__asm__ volatile("cli; hlt");
+	}
 }

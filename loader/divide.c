@@ -23,8 +23,9 @@ uint64_t __udivmoddi4(uint64_t value, uint64_t by, uint64_t *rest)
 			quotient |= 1;
 		}
 	}
-	if (rest)
+	if (rest) {
 		*rest = remainder;
+	}
 	return quotient;
 }
 

@@ -5,7 +5,7 @@
 
 #include "lib/string.h"
 
-#define EFI_LOADER_CODE	       1u
+#define EFI_LOADER_CODE        1u
 #define EFI_BOOT_SERVICES_CODE 3u
 #define EFI_BOOT_SERVICES_DATA 4u
 
@@ -25,8 +25,9 @@ bool efi_map_copy(struct efi_map *map, const uint8_t *bytes, uint32_t size,
 {
 	map->size = 0;
 	if (descriptor_size < sizeof(struct efi_descriptor) || size > sizeof(map->bytes) ||
-	    size % descriptor_size != 0)
+	    size % descriptor_size != 0) {
 		return false;
+	}
 	memcpy(map->bytes, bytes, size);
 	map->size = size;
 	map->descriptor_size = descriptor_size;
@@ -57,11 +58,13 @@ bool efi_map_keep(const struct efi_map *map, struct ranges *ram)
 		struct efi_descriptor d;
 
 		memcpy(&d, map->bytes + at, sizeof(d));
-		if (!is_boot_services(&d) || d.pages > (UINT64_MAX - d.base) / PAGE)
+		if (!is_boot_services(&d) || d.pages > (UINT64_MAX - d.base) / PAGE) {
 			continue;
+		}
 		if (d.base != end) {
-			if (!ranges_add(ram, start, end - start, RANGE_RESERVED))
+			if (!ranges_add(ram, start, end - start, RANGE_RESERVED)) {
 				return false;
+			}
 			start = d.base;
 		}
 		end = d.base + d.pages * PAGE;
@@ -79,8 +82,9 @@ static bool duplicate(struct efi_map *map, uint32_t at)
 {
 	uint32_t size = map->descriptor_size;
 
-	if (size > sizeof(map->bytes) - map->size)
+	if (size > sizeof(map->bytes) - map->size) {
 		return false;
+	}
 	memmove(map->bytes + at + size, map->bytes + at, map->size - at);
 	map->size += size;
 	return true;
@@ -91,8 +95,9 @@ static bool split(struct efi_map *map, uint32_t at, uint64_t address)
 {
 	struct efi_descriptor low, high;
 
-	if (!duplicate(map, at))
+	if (!duplicate(map, at)) {
 		return false;
+	}
 	memcpy(&low, map->bytes + at, sizeof(low));
 	high = low;
 	low.pages = (address - low.base) / PAGE;
@@ -110,19 +115,23 @@ bool efi_map_retype(struct efi_map *map, uint64_t base, uint64_t size, uint32_t 
 		uint64_t end;
 
 		memcpy(&d, map->bytes + at, sizeof(d));
-		if (!is_free(&d) || d.pages > (UINT64_MAX - d.base) / PAGE)
-			continue;
-		end = d.base + d.pages * PAGE;
-		if (base >= end || base + size <= d.base)
-			continue;
-		/* The upper part of a split is seen on the next turn. */
-		if (base > d.base) {
-			if (!split(map, at, base))
-				return false;
+		if (!is_free(&d) || d.pages > (UINT64_MAX - d.base) / PAGE) {
 			continue;
 		}
-		if (base + size < end && !split(map, at, base + size))
+		end = d.base + d.pages * PAGE;
+		if (base >= end || base + size <= d.base) {
+			continue;
+		}
+		/* The upper part of a split is seen on the next turn. */
+		if (base > d.base) {
+			if (!split(map, at, base)) {
+				return false;
+			}
+			continue;
+		}
+		if (base + size < end && !split(map, at, base + size)) {
 			return false;
+		}
 		memcpy(&d, map->bytes + at, sizeof(d));
 		d.type = type;
 		put(map, at, &d);

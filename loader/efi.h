@@ -10,9 +10,9 @@
 
 #include "loader/ranges.h"
 
-#define EFI_MAP_MAX	 (64u << 10)
-#define EFI_RESERVED	 0u
-#define EFI_LOADER_DATA	 2u
+#define EFI_MAP_MAX      (64u << 10)
+#define EFI_RESERVED     0u
+#define EFI_LOADER_DATA  2u
 #define EFI_CONVENTIONAL 7u
 
 struct efi_map {

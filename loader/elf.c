@@ -8,14 +8,14 @@
 #include "loader/ranges.h"
 #include "lib/string.h"
 
-#define ELF_MAGIC	   0x464c457fu
-#define ELFCLASS64	   2
-#define ELFDATA2LSB	   1
-#define ET_EXEC		   2
-#define EM_X86_64	   62
-#define PT_LOAD		   1
-#define PF_X		   1u
-#define PF_W		   2u
+#define ELF_MAGIC          0x464c457fu
+#define ELFCLASS64         2
+#define ELFDATA2LSB        1
+#define ET_EXEC            2
+#define EM_X86_64          62
+#define PT_LOAD            1
+#define PF_X               1u
+#define PF_W               2u
 #define PROGRAM_HEADER_MAX 32
 
 struct elf_header {
@@ -56,8 +56,9 @@ bool elf_is(const uint8_t *file, uint32_t size)
 {
 	uint32_t magic;
 
-	if (size < sizeof(magic))
+	if (size < sizeof(magic)) {
 		return false;
+	}
 	memcpy(&magic, file, sizeof(magic));
 	return magic == ELF_MAGIC;
 }
@@ -65,13 +66,16 @@ bool elf_is(const uint8_t *file, uint32_t size)
 static const char *check_header(const struct elf_header *h, uint32_t size)
 {
 	if (h->class != ELFCLASS64 || h->data != ELFDATA2LSB || h->machine != EM_X86_64 ||
-	    h->type != ET_EXEC)
+	    h->type != ET_EXEC) {
 		return "not a 64-bit x86 executable";
+	}
 	if (h->phentsize != sizeof(struct elf_program_header) || h->phnum == 0 ||
-	    h->phnum > PROGRAM_HEADER_MAX)
+	    h->phnum > PROGRAM_HEADER_MAX) {
 		return "its program headers are malformed";
-	if (h->phoff > size || h->phnum * sizeof(struct elf_program_header) > size - h->phoff)
+	}
+	if (h->phoff > size || h->phnum * sizeof(struct elf_program_header) > size - h->phoff) {
 		return "it is cut short";
+	}
 	return NULL;
 }
 
@@ -82,16 +86,22 @@ static const char *add_segment(struct image *image, const struct elf_program_hea
 	uint64_t offset = p->vaddr - HV_IMAGE_VA;
 	struct image_segment *s = &image->segments[image->segment_count];
 
-	if (image->segment_count == IMAGE_SEGMENTS_MAX)
+	if (image->segment_count == IMAGE_SEGMENTS_MAX) {
 		return "it has too many segments";
-	if (p->vaddr < HV_IMAGE_VA || offset > IMAGE_SIZE_MAX || p->memsz > IMAGE_SIZE_MAX - offset)
+	}
+	if (p->vaddr < HV_IMAGE_VA || offset > IMAGE_SIZE_MAX ||
+	    p->memsz > IMAGE_SIZE_MAX - offset) {
 		return "it is not linked at the hypervisor's address";
-	if (image->segment_count == 0 ? offset != 0 : offset < s[-1].offset + s[-1].size)
+	}
+	if (image->segment_count == 0 ? offset != 0 : offset < s[-1].offset + s[-1].size) {
 		return "its segments are out of order";
-	if (p->filesz > p->memsz)
+	}
+	if (p->filesz > p->memsz) {
 		return "its program headers are malformed";
-	if (p->offset > size || p->filesz > size - p->offset)
+	}
+	if (p->offset > size || p->filesz > size - p->offset) {
 		return "it is cut short";
+	}
 	s->offset = (uint32_t)offset;
 	s->file_offset = (uint32_t)p->offset;
 	s->file_size = (uint32_t)p->filesz;
@@ -108,8 +118,9 @@ static bool is_code(const struct image *image, uint64_t address)
 		const struct image_segment *s = &image->segments[i];
 
 		if ((s->rights & SEGMENT_EXECUTE) && address >= HV_IMAGE_VA + s->offset &&
-		    address - HV_IMAGE_VA - s->offset < s->file_size)
+		    address - HV_IMAGE_VA - s->offset < s->file_size) {
 			return true;
+		}
 	}
 	return false;
 }
@@ -118,15 +129,19 @@ static const char *check_image_header(const uint8_t *file, struct image *image)
 {
 	struct hv_image_header header;
 
-	if (image->segment_count == 0 || image->segments[0].file_size < sizeof(header))
+	if (image->segment_count == 0 || image->segments[0].file_size < sizeof(header)) {
 		return "it has no hypervisor header";
+	}
 	memcpy(&header, file + image->segments[0].file_offset, sizeof(header));
-	if (header.magic != HV_IMAGE_MAGIC)
+	if (header.magic != HV_IMAGE_MAGIC) {
 		return "it has no hypervisor header";
-	if (header.vendor != HV_IMAGE_SVM && header.vendor != HV_IMAGE_VMX)
+	}
+	if (header.vendor != HV_IMAGE_SVM && header.vendor != HV_IMAGE_VMX) {
 		return "its hypervisor header names no known vendor";
-	if (!is_code(image, header.entry))
+	}
+	if (!is_code(image, header.entry)) {
 		return "its entry is outside its code";
+	}
 	image->vendor = header.vendor;
 	image->entry = header.entry;
 	return NULL;
@@ -138,18 +153,20 @@ const char *elf_parse(const uint8_t *file, uint32_t size, struct image *image)
 	const char *wrong;
 
 	memset(image, 0, sizeof(*image));
-	if (size < sizeof(h))
+	if (size < sizeof(h)) {
 		return "it is cut short";
+	}
 	memcpy(&h, file, sizeof(h));
 	wrong = check_header(&h, size);
-	for (uint32_t i = 0; !wrong && i < h.phnum; i++) {
+	for (uint32_t i = 0; wrong == NULL && i < h.phnum; i++) {
 		struct elf_program_header p;
 
 		memcpy(&p, file + (uint32_t)h.phoff + i * sizeof(p), sizeof(p));
-		if (p.type == PT_LOAD && p.memsz != 0)
+		if (p.type == PT_LOAD && p.memsz != 0) {
 			wrong = add_segment(image, &p, size);
+		}
 	}
-	return wrong ? wrong : check_image_header(file, image);
+	return wrong != NULL ? wrong : check_image_header(file, image);
 }
 
 void elf_load(const uint8_t *file, const struct image *image, uint8_t *memory)
@@ -169,8 +186,9 @@ uint32_t elf_page_rights(const struct image *image, uint32_t offset)
 	for (uint32_t i = 0; i < image->segment_count; i++) {
 		const struct image_segment *s = &image->segments[i];
 
-		if (offset + PAGE > s->offset && offset < s->offset + s->size)
+		if (offset + PAGE > s->offset && offset < s->offset + s->size) {
 			rights |= s->rights;
+		}
 	}
 	return rights;
 }

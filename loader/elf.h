@@ -11,11 +11,11 @@
 #include "boot/handoff.h"
 
 #define IMAGE_SEGMENTS_MAX 8
-#define IMAGE_SIZE_MAX	   (64u << 20)
+#define IMAGE_SIZE_MAX     (64u << 20)
 
 /* Page-table rights of a segment. */
 #define SEGMENT_EXECUTE 1u
-#define SEGMENT_WRITE	2u
+#define SEGMENT_WRITE   2u
 
 struct image_segment {
 	uint32_t offset; /* from the image's base */

@@ -5,7 +5,7 @@
 
 #include "loader/console.h"
 
-#define VECTORS	       32u
+#define VECTORS        32u
 #define STUB_SIZE      16u
 #define CODE_SELECTOR  0x08u
 #define GATE_INTERRUPT 0x8e00u /* present, 32-bit, ring 0 */

@@ -22,8 +22,9 @@ bool framebuffer_start(const struct framebuffer *f)
 	uint64_t size = (uint64_t)f->line_bytes * f->height;
 
 	if (f->depth % 8 != 0 || f->base >= 4 * GIB || size > 4 * GIB - f->base ||
-	    (uint64_t)f->width * (f->depth / 8) > f->line_bytes)
+	    (uint64_t)f->width * (f->depth / 8) > f->line_bytes) {
 		return false;
+	}
 	pixels = (uint8_t *)(uintptr_t)f->base;
 	line_bytes = f->line_bytes;
 	pixel_bytes = f->depth / 8;
@@ -45,8 +46,9 @@ static void draw_dot(uint32_t x, uint32_t y, uint8_t colour)
 
 static bool is_ink(char c, uint32_t x, uint32_t y)
 {
-	if (c < FONT_FIRST || c > FONT_LAST)
+	if (c < FONT_FIRST || c > FONT_LAST) {
 		c = '?';
+	}
 	return x < FONT_WIDTH && y < FONT_HEIGHT &&
 	       (font[c - FONT_FIRST][y] >> (FONT_WIDTH - 1 - x) & 1);
 }
@@ -54,9 +56,10 @@ static bool is_ink(char c, uint32_t x, uint32_t y)
 static void draw(char c)
 {
 	for (uint32_t y = 0; y < CELL_HEIGHT; y++) {
-		for (uint32_t x = 0; x < CELL_WIDTH; x++)
+		for (uint32_t x = 0; x < CELL_WIDTH; x++) {
 			draw_dot(column * CELL_WIDTH + x, row * CELL_HEIGHT + y,
 				 is_ink(c, x, y) ? 0xff : 0);
+		}
 	}
 }
 
@@ -71,8 +74,9 @@ static void new_line(void)
 
 void framebuffer_put(char c)
 {
-	if (column == columns || c == '\n')
+	if (column == columns || c == '\n') {
 		new_line();
+	}
 	if (c != '\n') {
 		draw(c);
 		column++;

@@ -8,7 +8,7 @@
 #include "loader/paging.h"
 #include "lib/string.h"
 
-#define BORDER	      (2 * MIB)
+#define BORDER        (2 * MIB)
 #define HANDOFF_SIZE  ((sizeof(struct handoff) + PAGE - 1) / PAGE * PAGE)
 #define FREE_DEFAULT  (16 * MIB)
 #define FREE_LEAST    (4 * MIB)
@@ -32,11 +32,13 @@ static uint64_t asked_size(const struct loader *l)
 	uint64_t least = round_up(used_size(&l->roles.image) + FREE_LEAST);
 	uint64_t asked = string_size_option(string_options(l->info.string), MEMORY_OPTION);
 
-	if (asked == UINT64_MAX)
+	if (asked == UINT64_MAX) {
 		stop("the option %s takes a size like 64M", MEMORY_OPTION);
-	if (asked && asked < least)
+	}
+	if (asked && asked < least) {
 		stop("the option %s gives less than the %llu MiB that the hypervisor needs",
 		     MEMORY_OPTION, least / MIB);
+	}
 	return round_up(asked);
 }
 
@@ -67,10 +69,11 @@ void image_reserve(struct loader *l)
 	uint64_t asked = asked_size(l), size = asked ? asked : default_size(l);
 	uint64_t base = find(l, size);
 
-	if (base == RANGE_NONE)
+	if (base == RANGE_NONE) {
 		stop("too little memory: no %llu MiB in one piece below 4 GiB for the hypervisor; "
 		     "the machine has %llu MiB; try a smaller %sSIZE",
 		     size / MIB, ranges_total(&l->map, RANGE_RAM) / MIB, MEMORY_OPTION);
+	}
 	l->reserved = (struct span){(uint32_t)base, (uint32_t)size};
 }
 
@@ -105,8 +108,9 @@ static void copy_options(const struct loader *l, struct handoff *h)
 {
 	const char *from = string_options(l->info.string);
 
-	for (uint32_t i = 0; from[i]; i++)
+	for (uint32_t i = 0; from[i]; i++) {
 		h->cmdline[i] = from[i];
+	}
 }
 
 void image_hand_off(const struct loader *l)

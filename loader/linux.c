@@ -7,12 +7,12 @@
 
 #include "lib/string.h"
 
-#define SETUP_OFFSET	 0x1f1u
-#define SETUP_JUMP_FROM	 0x202u
-#define SECTOR		 512u
+#define SETUP_OFFSET     0x1f1u
+#define SETUP_JUMP_FROM  0x202u
+#define SECTOR           512u
 #define SETUP_SECTS_IF_0 4u
-#define LOWEST_DATA	 0x10000u /* below it live things of the firmware */
-#define SPACE_MAX	 (1u << 30)
+#define LOWEST_DATA      0x10000u /* below it live things of the firmware */
+#define SPACE_MAX        (1u << 30)
 
 static void read_setup(const uint8_t *file, struct linux_setup *setup)
 {
@@ -23,8 +23,9 @@ bool linux_is(const uint8_t *file, uint32_t size)
 {
 	struct linux_setup setup;
 
-	if (size < SETUP_OFFSET + sizeof(setup))
+	if (size < SETUP_OFFSET + sizeof(setup)) {
 		return false;
+	}
 	read_setup(file, &setup);
 	return setup.boot_flag == SETUP_BOOT_FLAG && setup.magic == SETUP_MAGIC;
 }
@@ -36,12 +37,15 @@ static bool is_power_of_two(uint32_t value)
 
 static const char *check_setup(const struct linux_setup *s)
 {
-	if (s->version < SETUP_VERSION_MIN || !(s->loadflags & SETUP_LOADED_HIGH))
+	if (s->version < SETUP_VERSION_MIN || !(s->loadflags & SETUP_LOADED_HIGH)) {
 		return "the kernel is too old: it needs boot protocol 2.10 (Linux 2.6.31) or later";
-	if (s->relocatable_kernel && !is_power_of_two(s->kernel_alignment))
+	}
+	if (s->relocatable_kernel && !is_power_of_two(s->kernel_alignment)) {
 		return "the kernel's header is malformed";
-	if (s->pref_address >= 4 * GIB || s->init_size > SPACE_MAX)
+	}
+	if (s->pref_address >= 4 * GIB || s->init_size > SPACE_MAX) {
 		return "the kernel's header is malformed";
+	}
 	return NULL;
 }
 
@@ -51,20 +55,24 @@ const char *linux_parse(const uint8_t *file, uint32_t size, struct linux_kernel 
 	uint32_t sects;
 
 	memset(kernel, 0, sizeof(*kernel));
-	if (!linux_is(file, size))
+	if (!linux_is(file, size)) {
 		return "it is not a Linux bzImage";
+	}
 	read_setup(file, &kernel->setup);
 	wrong = check_setup(&kernel->setup);
-	if (wrong)
+	if (wrong != NULL) {
 		return wrong;
+	}
 	sects = kernel->setup.setup_sects ? kernel->setup.setup_sects : SETUP_SECTS_IF_0;
 	kernel->payload_offset = (sects + 1) * SECTOR;
 	if (kernel->payload_offset >= size ||
-	    (uint64_t)kernel->setup.syssize * 16 > (size - kernel->payload_offset + 15) / 16 * 16)
+	    (uint64_t)kernel->setup.syssize * 16 > (size - kernel->payload_offset + 15) / 16 * 16) {
 		return "the kernel is cut short";
+	}
 	kernel->payload_size = size - kernel->payload_offset;
-	if (kernel->payload_size > SPACE_MAX)
+	if (kernel->payload_size > SPACE_MAX) {
 		return "the kernel is too large";
+	}
 	kernel->space = kernel->setup.init_size > kernel->payload_size ? kernel->setup.init_size
 								       : kernel->payload_size;
 	return NULL;
@@ -108,8 +116,9 @@ static uint32_t find_initrd(const struct ranges *map, const struct ranges *taken
 	uint64_t found;
 
 	if (now.base >= MIB && (uint64_t)now.base + now.size <= limit &&
-	    ranges_are_ram(map, now.base, now.size) && !ranges_overlap(taken, now.base, now.size))
+	    ranges_are_ram(map, now.base, now.size) && !ranges_overlap(taken, now.base, now.size)) {
 		return now.base;
+	}
 	found = ranges_find_high(map, taken, &want);
 	return found == RANGE_NONE ? 0 : (uint32_t)found;
 }
@@ -130,23 +139,28 @@ const char *linux_plan(const struct ranges *map, const struct ranges *taken,
 	fixed = *taken;
 	plan->data.size = files->data_size;
 	plan->data.base = find_data(map, &fixed, files->data_size);
-	if (!plan->data.base || !take(&fixed, plan->data))
+	if (!plan->data.base || !take(&fixed, plan->data)) {
 		return "too little memory: no place for the root's boot parameters";
+	}
 	plan->kernel = (struct span){find_kernel(map, &fixed, kernel), kernel->space};
-	if (!plan->kernel.base || !take(&fixed, plan->kernel) || !take(&fixed, files->kernel))
+	if (!plan->kernel.base || !take(&fixed, plan->kernel) || !take(&fixed, files->kernel)) {
 		return "too little memory: no place for the root's kernel";
+	}
 	plan->initrd = (struct span){0, files->initrd.size};
-	if (plan->initrd.size)
+	if (plan->initrd.size) {
 		plan->initrd.base = find_initrd(map, &fixed, kernel, files->initrd);
-	if (plan->initrd.size && !plan->initrd.base)
+	}
+	if (plan->initrd.size && !plan->initrd.base) {
 		return "too little memory: no place for the root's initrd";
+	}
 	return NULL;
 }
 
 static bool fill_e820(struct linux_params *params, const struct ranges *map)
 {
-	if (map->count > BOOT_E820_MAX)
+	if (map->count > BOOT_E820_MAX) {
 		return false;
+	}
 	for (uint32_t i = 0; i < map->count; i++) {
 		params->e820[i] = (struct linux_e820){
 			.base = map->r[i].base,

@@ -24,8 +24,9 @@ void loader_take_own(struct ranges *taken)
 
 void *acpi_map(uint64_t address, uint64_t size)
 {
-	if (address > 4 * GIB || size > 4 * GIB - address)
+	if (address > 4 * GIB || size > 4 * GIB - address) {
 		return NULL;
+	}
 	return memory_at((uint32_t)address);
 }
 
@@ -33,15 +34,18 @@ static void read_boot_info(struct loader *l, uint32_t magic, uint32_t address)
 {
 	multiboot_read(magic, address, &l->info);
 	l->map = l->info.map;
-	if (!ranges_normalize(&l->map) || l->map.count > HANDOFF_MAX_RANGES)
+	if (!ranges_normalize(&l->map) || l->map.count > HANDOFF_MAX_RANGES) {
 		stop("the firmware's memory map is in more than %u pieces", HANDOFF_MAX_RANGES);
+	}
 	l->free = l->map;
-	if (!efi_map_keep(&l->info.efi_map, &l->free))
+	if (!efi_map_keep(&l->info.efi_map, &l->free)) {
 		stop("the firmware's EFI memory map is in too many pieces");
-	if (l->info.framebuffer.present)
+	}
+	if (l->info.framebuffer.present) {
 		console_use_framebuffer(&l->info.framebuffer);
-	else if (!l->info.is_efi)
+	} else if (!l->info.is_efi) {
 		console_use_text();
+	}
 }
 
 static void judge_processor(struct loader *l)
@@ -50,19 +54,22 @@ static void judge_processor(struct loader *l)
 
 	cpu_read(&l->cpu);
 	missing = cpu_judge(&l->cpu, &l->vendor);
-	if (missing)
+	if (missing) {
 		stop("%s", missing);
+	}
 }
 
 static void sort_modules(struct loader *l)
 {
 	struct refusal refusal;
 
-	if (modules_sort(&l->info.modules, l->vendor, &l->roles, &refusal))
+	if (modules_sort(&l->info.modules, l->vendor, &l->roles, &refusal)) {
 		return;
-	if (refusal.which)
+	}
+	if (refusal.which) {
 		stop("module %u (%s): %s", (uint32_t)(refusal.which - l->info.modules.m) + 1,
 		     refusal.which->string, refusal.why);
+	}
 	stop("%s", refusal.why);
 }
 
@@ -74,14 +81,16 @@ static void read_acpi(struct loader *l)
 		l->rsdp = acpi_scan_bios();
 		rsdp = l->rsdp ? memory_at((uint32_t)l->rsdp) : NULL;
 	}
-	if (rsdp)
+	if (rsdp) {
 		acpi_read(rsdp, &l->acpi);
-	else
+	} else {
 		print("Verdigris loader: the machine has no ACPI; only this processor will be "
 		      "used\n");
-	if (l->acpi.lps_beyond)
+	}
+	if (l->acpi.lps_beyond) {
 		print("Verdigris loader: %u processors more than %u are left out\n",
 		      l->acpi.lps_beyond, HANDOFF_MAX_LPS);
+	}
 	acpi_boot_lp_first(&l->acpi, apic_id());
 }
 

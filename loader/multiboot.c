@@ -10,22 +10,22 @@
 
 #define MULTIBOOT1_MAGIC  0x2badb002u
 #define MULTIBOOT2_MAGIC  0x36d76289u
-#define INFO1_STRING	  (1u << 2)
-#define INFO1_MODULES	  (1u << 3)
-#define INFO1_MAP	  (1u << 6)
+#define INFO1_STRING      (1u << 2)
+#define INFO1_MODULES     (1u << 3)
+#define INFO1_MAP         (1u << 6)
 #define INFO1_FRAMEBUFFER (1u << 12)
-#define FRAMEBUFFER_RGB	  1
-#define MAP1_ENTRY_SIZE	  20u
-#define TAG_END		  0
-#define TAG_STRING	  1
-#define TAG_MODULE	  3
-#define TAG_MAP		  6
-#define TAG_FRAMEBUFFER	  8
-#define TAG_EFI32	  11
-#define TAG_EFI64	  12
-#define TAG_RSDP_OLD	  14
-#define TAG_RSDP_NEW	  15
-#define TAG_EFI_MAP	  17
+#define FRAMEBUFFER_RGB   1
+#define MAP1_ENTRY_SIZE   20u
+#define TAG_END           0
+#define TAG_STRING        1
+#define TAG_MODULE        3
+#define TAG_MAP           6
+#define TAG_FRAMEBUFFER   8
+#define TAG_EFI32         11
+#define TAG_EFI64         12
+#define TAG_RSDP_OLD      14
+#define TAG_RSDP_NEW      15
+#define TAG_EFI_MAP       17
 
 struct info1 {
 	uint32_t flags;
@@ -103,8 +103,9 @@ static bool copy_string(char *to, const char *from)
 {
 	for (uint32_t i = 0; i < STRING_MAX; i++) {
 		to[i] = from[i];
-		if (!from[i])
+		if (!from[i]) {
 			return true;
+		}
 	}
 	return false;
 }
@@ -114,14 +115,17 @@ static void add_module(struct boot_info *info, uint32_t start, uint32_t end, con
 	struct modules *list = &info->modules;
 	struct module *m = &list->m[list->count];
 
-	if (list->count == MODULES_MAX)
+	if (list->count == MODULES_MAX) {
 		stop("more than %u modules; leave out those that are not Verdigris's", MODULES_MAX);
-	if (end < start || (start < (uintptr_t)loader_end && end > (uintptr_t)loader_start))
+	}
+	if (end < start || (start < (uintptr_t)loader_end && end > (uintptr_t)loader_start)) {
 		stop("module %u lies on the loader itself; use another boot loader",
 		     list->count + 1);
-	if (!copy_string(m->string, string))
+	}
+	if (!copy_string(m->string, string)) {
 		stop("the string of module %u is longer than %u characters", list->count + 1,
 		     STRING_MAX - 1);
+	}
 	m->data = at(start);
 	m->size = end - start;
 	list->count++;
@@ -129,16 +133,19 @@ static void add_module(struct boot_info *info, uint32_t start, uint32_t end, con
 
 static void copy_own_string(struct boot_info *info, const char *string)
 {
-	if (!copy_string(info->string, string))
+	if (!copy_string(info->string, string)) {
 		stop("the loader's command line is longer than %u characters", STRING_MAX - 1);
+	}
 }
 
 static void add_range(struct boot_info *info, uint64_t base, uint64_t length, uint32_t type)
 {
-	if (type < RANGE_RAM || type > RANGE_BAD)
+	if (type < RANGE_RAM || type > RANGE_BAD) {
 		type = RANGE_RESERVED;
-	if (!ranges_add(&info->map, base, length, type))
+	}
+	if (!ranges_add(&info->map, base, length, type)) {
 		stop("the firmware's memory map has more than %u entries", RANGES_MAX);
+	}
 }
 
 static void set_colours(struct framebuffer *f, const uint8_t colours[6])
@@ -158,8 +165,9 @@ static void read_info1_map(const struct info1 *i, struct boot_info *info)
 	for (uint32_t at_byte = 0; at_byte + sizeof(*entry) <= i->map_size;
 	     at_byte += entry->size + 4) {
 		entry = at(i->map + at_byte);
-		if (entry->size < MAP1_ENTRY_SIZE || entry->size > i->map_size)
+		if (entry->size < MAP1_ENTRY_SIZE || entry->size > i->map_size) {
 			stop("the boot loader's memory map is malformed");
+		}
 		add_range(info, entry->base, entry->length, entry->type);
 	}
 }
@@ -168,15 +176,19 @@ static void read_info1(const struct info1 *i, struct boot_info *info)
 {
 	const struct module1 *modules = at(i->modules);
 
-	if (i->flags & INFO1_STRING)
+	if (i->flags & INFO1_STRING) {
 		copy_own_string(info, at(i->string));
-	for (uint32_t n = 0; (i->flags & INFO1_MODULES) && n < i->module_count; n++)
+	}
+	for (uint32_t n = 0; (i->flags & INFO1_MODULES) && n < i->module_count; n++) {
 		add_module(info, modules[n].start, modules[n].end,
 			   modules[n].string ? at(modules[n].string) : "");
-	if (i->flags & INFO1_MAP)
+	}
+	if (i->flags & INFO1_MAP) {
 		read_info1_map(i, info);
-	if (!(i->flags & INFO1_FRAMEBUFFER) || i->framebuffer_type != FRAMEBUFFER_RGB)
+	}
+	if (!(i->flags & INFO1_FRAMEBUFFER) || i->framebuffer_type != FRAMEBUFFER_RGB) {
 		return;
+	}
 	info->framebuffer = (struct framebuffer){
 		.present = true,
 		.base = i->framebuffer,
@@ -190,8 +202,9 @@ static void read_info1(const struct info1 *i, struct boot_info *info)
 
 static void read_map(const struct tag_map *t, struct boot_info *info)
 {
-	if (t->entry_size < sizeof(struct map2))
+	if (t->entry_size < sizeof(struct map2)) {
 		stop("the boot loader's memory map is malformed");
+	}
 	for (uint32_t offset = sizeof(*t); offset + sizeof(struct map2) <= t->tag.size;
 	     offset += t->entry_size) {
 		const struct map2 *entry = (const void *)((const uint8_t *)t + offset);
@@ -202,8 +215,9 @@ static void read_map(const struct tag_map *t, struct boot_info *info)
 
 static void read_framebuffer(const struct tag_framebuffer *t, struct boot_info *info)
 {
-	if (t->tag.size < sizeof(*t) || t->type != FRAMEBUFFER_RGB)
+	if (t->tag.size < sizeof(*t) || t->type != FRAMEBUFFER_RGB) {
 		return;
+	}
 	info->framebuffer = (struct framebuffer){
 		.present = true,
 		.base = t->base,
@@ -221,14 +235,16 @@ static void read_rsdp(const struct tag *t, struct boot_info *info)
 	const uint8_t *rsdp = (const uint8_t *)(t + 1);
 	uint32_t size = acpi_check_rsdp(rsdp, t->size - sizeof(*t));
 
-	if (size > acpi_check_rsdp(info->rsdp, RSDP_SIZE_MAX))
+	if (size > acpi_check_rsdp(info->rsdp, RSDP_SIZE_MAX)) {
 		memcpy(info->rsdp, rsdp, size);
+	}
 }
 
 static void read_efi_map(const struct tag_efi_map *t, struct boot_info *info)
 {
-	if (t->tag.size < sizeof(*t))
+	if (t->tag.size < sizeof(*t)) {
 		return;
+	}
 	efi_map_copy(&info->efi_map, (const uint8_t *)(t + 1), t->tag.size - sizeof(*t),
 		     t->descriptor_size, t->descriptor_version);
 }
@@ -274,23 +290,27 @@ static void read_info2(uint32_t address, struct boot_info *info)
 
 	for (uint32_t offset = 8; offset + sizeof(*t) <= total; offset += (t->size + 7) & ~7u) {
 		t = at(address + offset);
-		if (t->type == TAG_END)
+		if (t->type == TAG_END) {
 			return;
-		if (t->size < sizeof(*t) || t->size > total - offset)
+		}
+		if (t->size < sizeof(*t) || t->size > total - offset) {
 			stop("the boot loader's information is malformed");
+		}
 		read_tag(t, info);
 	}
 }
 
 void multiboot_read(uint32_t magic, uint32_t address, struct boot_info *info)
 {
-	if (magic == MULTIBOOT1_MAGIC)
+	if (magic == MULTIBOOT1_MAGIC) {
 		read_info1(at(address), info);
-	else if (magic == MULTIBOOT2_MAGIC)
+	} else if (magic == MULTIBOOT2_MAGIC) {
 		read_info2(address, info);
-	else
+	} else {
 		stop("not started by a multiboot loader (magic %x); use GRUB's multiboot2 command",
 		     magic);
-	if (info->map.count == 0)
+	}
+	if (info->map.count == 0) {
 		stop("the boot loader gave no memory map");
+	}
 }

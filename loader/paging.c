@@ -8,12 +8,12 @@
 
 #include "loader/ranges.h"
 
-#define ENTRIES	      512u
+#define ENTRIES       512u
 #define TABLE_WORDS   ENTRIES
 #define PTE_PRESENT   0x001ull
 #define PTE_WRITE     0x002ull
 #define PTE_LARGE     0x080ull
-#define PTE_NX	      (1ull << 63)
+#define PTE_NX        (1ull << 63)
 #define LARGE_PAGE    (2ull << 20)
 #define IDENTITY_PDPT 1u
 #define IDENTITY_PD   2u
@@ -40,11 +40,13 @@ static void link_table(uint64_t *tables, uint32_t base, uint32_t parent, uint32_
 static void map_identity(uint64_t *tables, uint32_t base)
 {
 	link_table(tables, base, 0, 0, IDENTITY_PDPT);
-	for (uint32_t gib = 0; gib < 4; gib++)
+	for (uint32_t gib = 0; gib < 4; gib++) {
 		link_table(tables, base, IDENTITY_PDPT, gib, IDENTITY_PD + gib);
-	for (uint32_t i = 0; i < 4 * ENTRIES; i++)
+	}
+	for (uint32_t i = 0; i < 4 * ENTRIES; i++) {
 		tables[IDENTITY_PD * TABLE_WORDS + i] =
 			i * LARGE_PAGE | PTE_PRESENT | PTE_WRITE | PTE_LARGE;
+	}
 }
 
 static uint64_t page_entry(const struct image *image, uint32_t image_base, uint32_t offset)
@@ -60,10 +62,12 @@ static void map_image(uint64_t *tables, uint32_t base, const struct image *image
 {
 	link_table(tables, base, 0, HV_IMAGE_VA >> 39 & (ENTRIES - 1), IMAGE_PDPT);
 	link_table(tables, base, IMAGE_PDPT, HV_IMAGE_VA >> 30 & (ENTRIES - 1), IMAGE_PD);
-	for (uint32_t i = 0; i < image_tables(image); i++)
+	for (uint32_t i = 0; i < image_tables(image); i++) {
 		link_table(tables, base, IMAGE_PD, i, IMAGE_PT + i);
-	for (uint32_t page = 0; page < image->size / PAGE; page++)
+	}
+	for (uint32_t page = 0; page < image->size / PAGE; page++) {
 		tables[IMAGE_PT * TABLE_WORDS + page] = page_entry(image, image_base, page * PAGE);
+	}
 }
 
 void paging_build(uint64_t *tables, uint32_t tables_base, const struct image *image,

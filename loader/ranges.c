@@ -22,12 +22,15 @@ static uint64_t max64(uint64_t a, uint64_t b)
 
 bool ranges_add(struct ranges *list, uint64_t base, uint64_t size, uint32_t type)
 {
-	if (size > UINT64_MAX - base)
+	if (size > UINT64_MAX - base) {
 		size = UINT64_MAX - base;
-	if (size == 0)
+	}
+	if (size == 0) {
 		return true;
-	if (list->count == RANGES_MAX)
+	}
+	if (list->count == RANGES_MAX) {
 		return false;
+	}
 	list->r[list->count++] = (struct handoff_range){.base = base, .size = size, .type = type};
 	return true;
 }
@@ -52,8 +55,9 @@ static uint32_t type_at(const struct ranges *list, uint64_t address)
 	for (uint32_t i = 0; i < list->count; i++) {
 		const struct handoff_range *r = &list->r[i];
 
-		if (address >= r->base && address < end_of(r) && r->type > type)
+		if (address >= r->base && address < end_of(r) && r->type > type) {
 			type = r->type;
+		}
 	}
 	return type;
 }
@@ -62,7 +66,7 @@ static bool append_merged(struct ranges *map, uint64_t base, uint64_t end, uint3
 {
 	struct handoff_range *last = map->count ? &map->r[map->count - 1] : NULL;
 
-	if (last && last->type == type && end_of(last) == base) {
+	if (last != NULL && last->type == type && end_of(last) == base) {
 		last->size = end - last->base;
 		return true;
 	}
@@ -85,8 +89,9 @@ bool ranges_normalize(struct ranges *list)
 		uint32_t type = type_at(list, points[i]);
 
 		if (type && points[i + 1] > points[i] &&
-		    !append_merged(&map, points[i], points[i + 1], type))
+		    !append_merged(&map, points[i], points[i + 1], type)) {
 			return false;
+		}
 	}
 	*list = map;
 	return true;
@@ -102,8 +107,9 @@ uint64_t ranges_total(const struct ranges *map, uint32_t type)
 	uint64_t total = 0;
 
 	for (uint32_t i = 0; i < map->count; i++) {
-		if (map->r[i].type == type)
+		if (map->r[i].type == type) {
 			total += map->r[i].size;
+		}
 	}
 	return total;
 }
@@ -114,8 +120,9 @@ static const struct handoff_range *first_overlap(const struct ranges *list, uint
 	for (uint32_t i = 0; i < list->count; i++) {
 		const struct handoff_range *r = &list->r[i];
 
-		if (base < end_of(r) && r->base < base + size)
+		if (base < end_of(r) && r->base < base + size) {
 			return r;
+		}
 	}
 	return NULL;
 }
@@ -131,8 +138,9 @@ bool ranges_are_ram(const struct ranges *map, uint64_t base, uint64_t size)
 	for (uint32_t i = 0; i < map->count; i++) {
 		const struct handoff_range *r = &map->r[i];
 
-		if (r->type == RANGE_RAM && base >= r->base && base - r->base <= r->size)
+		if (r->type == RANGE_RAM && base >= r->base && base - r->base <= r->size) {
 			return size <= r->size - (base - r->base);
+		}
 	}
 	return false;
 }
@@ -145,11 +153,13 @@ static uint64_t lowest_in(const struct ranges *taken, uint64_t size, uint64_t al
 		uint64_t base = (low + align - 1) & ~(align - 1);
 		const struct handoff_range *conflict;
 
-		if (base < low || base > high || size > high - base)
+		if (base < low || base > high || size > high - base) {
 			return RANGE_NONE;
+		}
 		conflict = first_overlap(taken, base, size);
-		if (!conflict)
+		if (conflict == NULL) {
 			return base;
+		}
 		low = end_of(conflict);
 	}
 }
@@ -162,11 +172,13 @@ static uint64_t highest_in(const struct ranges *taken, uint64_t size, uint64_t a
 		uint64_t base = (high - size) & ~(align - 1);
 		const struct handoff_range *conflict;
 
-		if (size > high || base < low)
+		if (size > high || base < low) {
 			return RANGE_NONE;
+		}
 		conflict = first_overlap(taken, base, size);
-		if (!conflict)
+		if (conflict == NULL) {
 			return base;
+		}
 		high = conflict->base;
 	}
 }
@@ -178,12 +190,14 @@ uint64_t ranges_find_low(const struct ranges *map, const struct ranges *taken,
 		const struct handoff_range *r = &map->r[i];
 		uint64_t found;
 
-		if (r->type != RANGE_RAM)
+		if (r->type != RANGE_RAM) {
 			continue;
+		}
 		found = lowest_in(taken, want->size, want->align, max64(r->base, want->min),
 				  min64(end_of(r), want->max));
-		if (found != RANGE_NONE)
+		if (found != RANGE_NONE) {
 			return found;
+		}
 	}
 	return RANGE_NONE;
 }
@@ -195,12 +209,14 @@ uint64_t ranges_find_high(const struct ranges *map, const struct ranges *taken,
 		const struct handoff_range *r = &map->r[i];
 		uint64_t found;
 
-		if (r->type != RANGE_RAM)
+		if (r->type != RANGE_RAM) {
 			continue;
+		}
 		found = highest_in(taken, want->size, want->align, max64(r->base, want->min),
 				   min64(end_of(r), want->max));
-		if (found != RANGE_NONE)
+		if (found != RANGE_NONE) {
 			return found;
+		}
 	}
 	return RANGE_NONE;
 }

@@ -15,9 +15,9 @@
 
 #define RANGES_MAX 256
 #define RANGE_NONE UINT64_MAX
-#define PAGE	   4096u
-#define MIB	   0x100000ull
-#define GIB	   0x40000000ull
+#define PAGE       4096u
+#define MIB        0x100000ull
+#define GIB        0x40000000ull
 
 enum range_type {
 	RANGE_RAM = 1,

@@ -11,16 +11,16 @@
 #include "loader/vga.h"
 #include "lib/string.h"
 
-#define DATA_CMDLINE	  (1 * PAGE)
-#define DATA_RSDP	  (2 * PAGE)
-#define DATA_EFI_MAP	  (3 * PAGE)
-#define EFI_MAP_GROWTH	  8	  /* descriptors: each retype adds two at most */
+#define DATA_CMDLINE      (1 * PAGE)
+#define DATA_RSDP         (2 * PAGE)
+#define DATA_EFI_MAP      (3 * PAGE)
+#define EFI_MAP_GROWTH    8       /* descriptors: each retype adds two at most */
 #define LOWEST_TRAMPOLINE 0x8000u /* below it live things of the firmware */
-#define LOW_MEMORY_END	  0xa0000u
-#define VESA_SIZE_UNIT	  0x10000u
-#define TEXT_COLUMNS	  80
-#define TEXT_LINES	  25
-#define TEXT_POINTS	  16
+#define LOW_MEMORY_END    0xa0000u
+#define VESA_SIZE_UNIT    0x10000u
+#define TEXT_COLUMNS      80
+#define TEXT_LINES        25
+#define TEXT_POINTS       16
 
 static struct span span_of(const struct module *m)
 {
@@ -43,10 +43,12 @@ static uint32_t find_trampoline(const struct loader *l, const struct ranges *tak
 		.size = PAGE, .align = PAGE, .min = LOWEST_TRAMPOLINE, .max = LOW_MEMORY_END};
 	uint64_t found = ranges_find_low(&l->free, taken, &want);
 
-	if (found == RANGE_NONE)
+	if (found == RANGE_NONE) {
 		found = ranges_find_low(&l->map, taken, &want);
-	if (found == RANGE_NONE)
+	}
+	if (found == RANGE_NONE) {
 		stop("no free page below 640 KiB, where the other processors must start");
+	}
 	return (uint32_t)found;
 }
 
@@ -65,9 +67,10 @@ static void make_plan(struct loader *l, struct root_plan *plan)
 	l->trampoline_page = find_trampoline(l, &taken);
 	ranges_add(&taken, l->trampoline_page, PAGE, RANGE_RESERVED);
 	missing = linux_plan(&l->free, &taken, &l->roles.kernel, &files, plan);
-	if (missing)
+	if (missing) {
 		stop("%s; the machine has %llu MiB, of which the hypervisor takes %u", missing,
 		     ranges_total(&l->map, RANGE_RAM) / MIB, (uint32_t)(l->reserved.size / MIB));
+	}
 }
 
 /* The order is linux_plan's. */
@@ -75,8 +78,9 @@ static void move_files(const struct loader *l, const struct root_plan *plan)
 {
 	const struct roles *roles = &l->roles;
 
-	if (plan->initrd.size)
+	if (plan->initrd.size) {
 		memmove(memory_at(plan->initrd.base), roles->initrd_file->data, plan->initrd.size);
+	}
 	memmove(memory_at(plan->kernel.base),
 		roles->kernel_file->data + roles->kernel.payload_offset,
 		roles->kernel.payload_size);
@@ -88,12 +92,14 @@ static uint32_t write_cmdline(const struct loader *l, const struct root_plan *pl
 	char *to = memory_at(plan->data.base + DATA_CMDLINE);
 	uint32_t length = 0;
 
-	while (from[length])
+	while (from[length]) {
 		length++;
-	if (length > l->roles.kernel.setup.cmdline_size)
+	}
+	if (length > l->roles.kernel.setup.cmdline_size) {
 		stop("the root kernel's command line is longer than the %u characters that it "
 		     "takes",
 		     l->roles.kernel.setup.cmdline_size);
+	}
 	memcpy(to, from, length + 1);
 	return plan->data.base + DATA_CMDLINE;
 }
@@ -103,12 +109,14 @@ static void write_rsdp(struct loader *l, const struct root_plan *plan, struct ra
 {
 	uint32_t page = plan->data.base + DATA_RSDP;
 
-	if (!acpi_check_rsdp(l->info.rsdp, RSDP_SIZE_MAX))
+	if (!acpi_check_rsdp(l->info.rsdp, RSDP_SIZE_MAX)) {
 		return;
+	}
 	memcpy(memory_at(page), l->info.rsdp, RSDP_SIZE_MAX);
 	l->rsdp = page;
-	if (!ranges_retype(root_map, page, PAGE, RANGE_ACPI))
+	if (!ranges_retype(root_map, page, PAGE, RANGE_ACPI)) {
 		stop("the root's memory map is in too many pieces");
+	}
 }
 
 /* Without a usable map the root runs without EFI's services, as on a BIOS machine. */
@@ -118,11 +126,13 @@ static struct linux_efi write_efi(struct loader *l, const struct root_plan *plan
 	struct linux_efi efi = {0};
 	uint32_t to = plan->data.base + DATA_EFI_MAP;
 
-	if (!l->info.efi_systab || !map->size)
+	if (!l->info.efi_systab || !map->size) {
 		return efi;
+	}
 	if (!efi_map_retype(map, l->reserved.base, l->reserved.size, EFI_RESERVED) ||
-	    !efi_map_retype(map, plan->data.base, plan->data.size, EFI_LOADER_DATA))
+	    !efi_map_retype(map, plan->data.base, plan->data.size, EFI_LOADER_DATA)) {
 		return efi;
+	}
 	memcpy(memory_at(to), map->bytes, map->size);
 	efi.signature = EFI_LOADER_64;
 	efi.systab = (uint32_t)l->info.efi_systab;
@@ -175,8 +185,9 @@ static struct linux_screen screen(const struct boot_info *info)
 {
 	struct linux_screen none = {0};
 
-	if (info->framebuffer.present)
+	if (info->framebuffer.present) {
 		return graphic_screen(&info->framebuffer, info->is_efi);
+	}
 	return info->is_efi ? none : text_screen();
 }
 
@@ -189,8 +200,9 @@ void root_place(struct loader *l)
 	make_plan(l, &plan);
 	move_files(l, &plan);
 	root_map = l->map;
-	if (!ranges_retype(&root_map, l->reserved.base, l->reserved.size, RANGE_RESERVED))
+	if (!ranges_retype(&root_map, l->reserved.base, l->reserved.size, RANGE_RESERVED)) {
 		stop("the root's memory map is in too many pieces");
+	}
 	memset(memory_at(plan.data.base), 0, plan.data.size);
 	write_rsdp(l, &plan, &root_map);
 	params.kernel_base = plan.kernel.base;
@@ -199,8 +211,9 @@ void root_place(struct loader *l)
 	params.acpi_rsdp = l->rsdp;
 	params.screen = screen(&l->info);
 	params.efi = write_efi(l, &plan);
-	if (!linux_fill_params(memory_at(plan.data.base), &l->roles.kernel, &params))
+	if (!linux_fill_params(memory_at(plan.data.base), &l->roles.kernel, &params)) {
 		stop("the root's memory map is in more than %u pieces", BOOT_E820_MAX);
+	}
 	l->root_eip = plan.kernel.base;
 	l->root_esi = plan.data.base;
 }

@@ -5,9 +5,9 @@
 
 #include "loader/io.h"
 
-#define SCREEN	    ((volatile uint16_t *)0xb8000)
-#define COLUMNS	    80u
-#define ROWS	    25u
+#define SCREEN      ((volatile uint16_t *)0xb8000)
+#define COLUMNS     80u
+#define ROWS        25u
 #define ATTRIBUTE   0x0700
 #define CRTC_INDEX  0x3d4
 #define CURSOR_HIGH 0x0e
@@ -30,12 +30,15 @@ static void crtc_write(uint8_t index, uint8_t value)
 static void new_line(void)
 {
 	cursor += COLUMNS - cursor % COLUMNS;
-	if (cursor < COLUMNS * ROWS)
+	if (cursor < COLUMNS * ROWS) {
 		return;
-	for (unsigned int i = 0; i < COLUMNS * (ROWS - 1); i++)
+	}
+	for (unsigned int i = 0; i < COLUMNS * (ROWS - 1); i++) {
 		SCREEN[i] = SCREEN[i + COLUMNS];
-	for (unsigned int i = COLUMNS * (ROWS - 1); i < COLUMNS * ROWS; i++)
+	}
+	for (unsigned int i = COLUMNS * (ROWS - 1); i < COLUMNS * ROWS; i++) {
 		SCREEN[i] = ATTRIBUTE | ' ';
+	}
 	cursor = COLUMNS * (ROWS - 1);
 }
 
@@ -45,8 +48,9 @@ void vga_put(char c)
 		new_line();
 	} else {
 		SCREEN[cursor] = (uint16_t)(ATTRIBUTE | (uint8_t)c);
-		if (++cursor == COLUMNS * ROWS)
+		if (++cursor == COLUMNS * ROWS) {
 			new_line();
+		}
 	}
 	crtc_write(CURSOR_HIGH, (uint8_t)(cursor >> 8));
 	crtc_write(CURSOR_LOW, (uint8_t)cursor);
@@ -55,10 +59,12 @@ void vga_put(char c)
 void vga_start(void)
 {
 	cursor = (unsigned int)crtc_read(CURSOR_HIGH) << 8 | crtc_read(CURSOR_LOW);
-	if (cursor >= COLUMNS * ROWS)
+	if (cursor >= COLUMNS * ROWS) {
 		cursor = 0;
-	if (cursor % COLUMNS)
+	}
+	if (cursor % COLUMNS) {
 		new_line();
+	}
 }
 
 uint8_t vga_row(void)

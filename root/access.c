@@ -10,7 +10,7 @@
 #define BATCH 2048u /* pages a call; a multiple of 8, and a byte each in the output page */
 
 /* Not accessed implies not written; written implies accessed. */
-static u64 flags_for(u32 type, u32 operation)
+static uint64_t flags_for(uint32_t type, uint32_t operation)
 {
 	union hv_gpa_page_access_state_flags flags = {};
 	bool dirty = type == MSHV_GPAP_ACCESS_TYPE_DIRTY;
@@ -26,10 +26,10 @@ static u64 flags_for(u32 type, u32 operation)
 }
 
 /* A large page whose state changes is split, which takes a page table. */
-static int get_states(struct partition *partition, u64 gfn, u32 count, u64 flags)
+static int get_states(struct partition *partition, uint64_t gfn, uint32_t count, uint64_t flags)
 {
 	struct hv_input_get_gpa_pages_access_state *input = partition->pages.input;
-	u32 done = 0, before, tries = 0;
+	uint32_t done = 0, before, tries = 0;
 	hv_status_t status;
 	int ret;
 
@@ -51,10 +51,10 @@ static int get_states(struct partition *partition, u64 gfn, u32 count, u64 flags
 /*
  * States to bits, in place: bit n comes from byte n, so that none is overwritten before it is read.
  */
-static void compress(u8 *states, u32 count, u8 mask)
+static void compress(uint8_t *states, uint32_t count, uint8_t mask)
 {
-	u32 byte, bit;
-	u8 bits;
+	uint32_t byte, bit;
+	uint8_t bits;
 
 	for (byte = 0; byte * 8 < count; byte++) {
 		bits = 0;
@@ -67,14 +67,14 @@ static void compress(u8 *states, u32 count, u8 mask)
 
 static int copy_bitmap(struct partition *partition, const struct mshv_gpap_access_bitmap *arguments)
 {
-	u8 mask = arguments->access_type == MSHV_GPAP_ACCESS_TYPE_DIRTY ? 2 : 1;
-	u64 flags = flags_for(arguments->access_type, arguments->access_op), done;
-	u8 __user *bitmap = u64_to_user_ptr(arguments->bitmap_ptr);
-	u32 count;
+	uint8_t mask = arguments->access_type == MSHV_GPAP_ACCESS_TYPE_DIRTY ? 2 : 1;
+	uint64_t flags = flags_for(arguments->access_type, arguments->access_op), done;
+	uint8_t __user *bitmap = u64_to_user_ptr(arguments->bitmap_ptr);
+	uint32_t count;
 	int ret;
 
 	for (done = 0; done < arguments->page_count; done += count) {
-		count = min_t(u64, arguments->page_count - done, BATCH);
+		count = min_t(uint64_t, arguments->page_count - done, BATCH);
 		ret = get_states(partition, arguments->gpap_base + done, count, flags);
 		if (ret) {
 			return ret;
@@ -101,8 +101,8 @@ long access_bitmap(struct partition *partition, void __user *argument)
 	}
 	if (arguments.access_type >= MSHV_GPAP_ACCESS_TYPE_COUNT ||
 	    arguments.access_op >= MSHV_GPAP_ACCESS_OP_COUNT ||
-	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd)) || !arguments.page_count ||
-	    !arguments.bitmap_ptr) {
+	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd)) != NULL ||
+	    !arguments.page_count || !arguments.bitmap_ptr) {
 		return -EINVAL;
 	}
 	if (arguments.gpap_base + arguments.page_count < arguments.gpap_base) {

@@ -15,7 +15,7 @@
 #include "compat.h"
 
 #define HAS_MSHV_HANDLER (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
-#define HAS_RDMSRQ	 (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0))
+#define HAS_RDMSRQ       (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0))
 #define HAS_PLAIN_SIGNAL (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
 
 int compat_probe(void)
@@ -35,19 +35,19 @@ int compat_probe(void)
 	return 0;
 }
 
-u64 compat_hypercall(u64 control, void *input, void *output)
+uint64_t compat_hypercall(uint64_t control, void *input, void *output)
 {
 	return hv_do_hypercall(control, input, output);
 }
 
-u64 compat_fast_hypercall(u16 code, u64 input1, u64 input2)
+uint64_t compat_fast_hypercall(uint16_t code, uint64_t input1, uint64_t input2)
 {
 	return hv_do_fast_hypercall16(code, input1, input2);
 }
 
-u64 compat_msr_read(u32 msr)
+uint64_t compat_msr_read(uint32_t msr)
 {
-	u64 value;
+	uint64_t value;
 
 #if HAS_RDMSRQ
 	rdmsrq(msr, value);
@@ -57,7 +57,7 @@ u64 compat_msr_read(u32 msr)
 	return value;
 }
 
-void compat_msr_write(u32 msr, u64 value)
+void compat_msr_write(uint32_t msr, uint64_t value)
 {
 #if HAS_RDMSRQ
 	wrmsrq(msr, value);
@@ -77,7 +77,7 @@ static void set_hook(void (*handler)(void))
 #if HAS_MSHV_HANDLER
 	hv_setup_mshv_handler(handler);
 #else
-	if (handler) {
+	if (handler != NULL) {
 		hv_setup_vmbus_handler(handler);
 	} else {
 		hv_remove_vmbus_handler();
@@ -88,7 +88,7 @@ static void set_hook(void (*handler)(void))
 void compat_set_handler(void (*handler)(void))
 {
 	set_hook(handler);
-	if (!handler) {
+	if (handler == NULL) {
 		synchronize_rcu();
 	}
 }

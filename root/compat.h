@@ -22,11 +22,11 @@ int compat_probe(void);
  * Hypercalls, by the hypercall page that the kernel has set up. Any context. Input and output are
  * in the direct map, 8-byte aligned, and cross no page. Returns the result word.
  */
-u64 compat_hypercall(u64 control, void *input, void *output);
-u64 compat_fast_hypercall(u16 code, u64 input1, u64 input2);
+uint64_t compat_hypercall(uint64_t control, void *input, void *output);
+uint64_t compat_fast_hypercall(uint16_t code, uint64_t input1, uint64_t input2);
 
-u64 compat_msr_read(u32 msr);
-void compat_msr_write(u32 msr, u64 value);
+uint64_t compat_msr_read(uint32_t msr);
+void compat_msr_write(uint32_t msr, uint64_t value);
 
 /*
  * Whether SINTs need AutoEOI, because the kernel's entry code sends no EOI for the callback vector.

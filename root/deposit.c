@@ -14,10 +14,10 @@
 
 #include "root.h"
 
-#define LIST_MAX	 ((HV_HYP_PAGE_SIZE - sizeof(struct hv_deposit_memory)) / sizeof(u64))
-#define WITHDRAW_BATCH	 (HV_HYP_PAGE_SIZE / sizeof(u64))
-#define SHORTAGE_PAGES	 32
-#define SHORTAGE_TRIES	 1024
+#define LIST_MAX         ((HV_HYP_PAGE_SIZE - sizeof(struct hv_deposit_memory)) / sizeof(uint64_t))
+#define WITHDRAW_BATCH   (HV_HYP_PAGE_SIZE / sizeof(uint64_t))
+#define SHORTAGE_PAGES   32
+#define SHORTAGE_TRIES   1024
 #define CONTIGUOUS_ORDER 3
 
 static_assert(1 << CONTIGUOUS_ORDER == HV_MAX_CONTIGUOUS_ALLOCATION_PAGES);
@@ -26,16 +26,16 @@ static_assert(1 << CONTIGUOUS_ORDER == HV_MAX_CONTIGUOUS_ALLOCATION_PAGES);
  * In pieces as large as there are: each 2 MiB of the root's memory that lacks a page costs the
  * hypervisor a page table. Pieces of less than 1 << least pages will not do.
  */
-static u32 allocate(u64 *list, u32 count, u32 least)
+static uint32_t allocate(uint64_t *list, uint32_t count, uint32_t least)
 {
-	u32 filled = 0, order = ilog2(count), i;
+	uint32_t filled = 0, order = ilog2(count), i;
 	struct page *page;
 
 	while (filled < count) {
-		order = min_t(u32, order, ilog2(count - filled));
+		order = min_t(uint32_t, order, ilog2(count - filled));
 		page = alloc_pages(GFP_KERNEL | (order > least ? __GFP_NORETRY | __GFP_NOWARN : 0),
 				   order);
-		if (page) {
+		if (page != NULL) {
 			split_page(page, order);
 			for (i = 0; i < 1u << order; i++) {
 				list[filled++] = page_to_pfn(page) + i;
@@ -47,21 +47,21 @@ static u32 allocate(u64 *list, u32 count, u32 least)
 	return filled;
 }
 
-static void release(const u64 *list, u32 count)
+static void release(const uint64_t *list, uint32_t count)
 {
-	u32 i;
+	uint32_t i;
 
 	for (i = 0; i < count; i++) {
 		__free_page(pfn_to_page(list[i]));
 	}
 }
 
-static int deposit_order(u64 partition_id, u32 count, u32 least);
+static int deposit_order(uint64_t partition_id, uint32_t count, uint32_t least);
 
 /*
  * The hypervisor may lack room for the root's own page tables while it takes the pages out of them.
  */
-static int deposit_list(struct hv_deposit_memory *input, u32 count, u32 *done)
+static int deposit_list(struct hv_deposit_memory *input, uint32_t count, uint32_t *done)
 {
 	hv_status_t status;
 	int ret;
@@ -77,17 +77,17 @@ static int deposit_list(struct hv_deposit_memory *input, u32 count, u32 *done)
 	return ret;
 }
 
-static int deposit_order(u64 partition_id, u32 count, u32 least)
+static int deposit_order(uint64_t partition_id, uint32_t count, uint32_t least)
 {
 	struct hv_deposit_memory *input;
-	u32 filled, done = 0;
+	uint32_t filled, done = 0;
 	int ret = -ENOMEM;
 
 	if (count > LIST_MAX) {
 		return -E2BIG;
 	}
 	input = (void *)__get_free_page(GFP_KERNEL);
-	if (!input) {
+	if (input == NULL) {
 		return -ENOMEM;
 	}
 	input->partition_id = partition_id;
@@ -101,12 +101,12 @@ static int deposit_order(u64 partition_id, u32 count, u32 least)
 	return ret;
 }
 
-int deposit(u64 partition_id, u32 count)
+int deposit(uint64_t partition_id, uint32_t count)
 {
 	return deposit_order(partition_id, count, 0);
 }
 
-int deposit_retry(u64 partition_id, hv_status_t status, u32 *tries)
+int deposit_retry(uint64_t partition_id, hv_status_t status, uint32_t *tries)
 {
 	int ret;
 
@@ -129,12 +129,12 @@ int deposit_retry(u64 partition_id, hv_status_t status, u32 *tries)
 	return fatal_signal_pending(current) ? -EINTR : 1;
 }
 
-void withdraw_all(u64 partition_id)
+void withdraw_all(uint64_t partition_id)
 {
 	struct hv_input_withdraw_memory *input = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
-	u64 *list = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
+	uint64_t *list = (void *)get_zeroed_page(GFP_KERNEL | __GFP_NOFAIL);
 	hv_status_t status;
-	u32 done;
+	uint32_t done;
 
 	do {
 		input->partition_id = partition_id;

@@ -8,13 +8,13 @@
 
 /* What upstream deposits ahead, found by experiment on Microsoft's hypervisor. */
 #define PARTITION_DEPOSIT_PAGES 208
-#define VP_DEPOSIT_PAGES	90
+#define VP_DEPOSIT_PAGES        90
 
 int hvcall_pages_alloc(struct hvcall_pages *pages)
 {
 	pages->input = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	pages->output = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (pages->input && pages->output) {
+	if (pages->input != NULL && pages->output != NULL) {
 		return 0;
 	}
 	hvcall_pages_free(pages);
@@ -29,38 +29,38 @@ void hvcall_pages_free(struct hvcall_pages *pages)
 	pages->output = NULL;
 }
 
-static hv_status_t status_of(u64 result)
+static hv_status_t status_of(uint64_t result)
 {
 	return result & HV_HYPERCALL_RESULT_MASK;
 }
 
-hv_status_t hvcall_simple(u32 code, void *input, void *output)
+hv_status_t hvcall_simple(uint32_t code, void *input, void *output)
 {
 	return status_of(compat_hypercall(code, input, output));
 }
 
-hv_status_t hvcall_fast(u32 code, u64 input1, u64 input2)
+hv_status_t hvcall_fast(uint32_t code, uint64_t input1, uint64_t input2)
 {
 	return status_of(compat_fast_hypercall(code, input1, input2));
 }
 
-hv_status_t hvcall_variable(u32 code, u32 variable_bytes, void *input, void *output)
+hv_status_t hvcall_variable(uint32_t code, uint32_t variable_bytes, void *input, void *output)
 {
-	u64 qwords = DIV_ROUND_UP(variable_bytes, 8);
+	uint64_t qwords = DIV_ROUND_UP(variable_bytes, 8);
 
 	return status_of(
 		compat_hypercall(code | qwords << HV_HYPERCALL_VARHEAD_OFFSET, input, output));
 }
 
-hv_status_t hvcall_rep(u32 code, u32 reps, u32 *done, void *input, void *output)
+hv_status_t hvcall_rep(uint32_t code, uint32_t reps, uint32_t *done, void *input, void *output)
 {
-	u64 control, result;
-	u32 start;
+	uint64_t control, result;
+	uint32_t start;
 
 	do {
 		start = *done;
-		control = code | (u64)reps << HV_HYPERCALL_REP_COMP_OFFSET |
-			  (u64)start << HV_HYPERCALL_REP_START_OFFSET;
+		control = code | (uint64_t)reps << HV_HYPERCALL_REP_COMP_OFFSET |
+			  (uint64_t)start << HV_HYPERCALL_REP_START_OFFSET;
 		result = compat_hypercall(control, input, output);
 		if (result == U64_MAX) {
 			return HV_STATUS_OPERATION_FAILED;
@@ -71,11 +71,11 @@ hv_status_t hvcall_rep(u32 code, u32 reps, u32 *done, void *input, void *output)
 }
 
 int hvcall_create_partition(struct hvcall_pages *pages,
-			    const struct hv_input_create_partition *arguments, u64 *id)
+			    const struct hv_input_create_partition *arguments, uint64_t *id)
 {
 	struct hv_output_create_partition *output = pages->output;
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	do {
@@ -87,10 +87,10 @@ int hvcall_create_partition(struct hvcall_pages *pages,
 	return ret;
 }
 
-int hvcall_initialize_partition(u64 id)
+int hvcall_initialize_partition(uint64_t id)
 {
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	ret = deposit(id, PARTITION_DEPOSIT_PAGES);
@@ -104,12 +104,12 @@ int hvcall_initialize_partition(u64 id)
 	return ret;
 }
 
-int hvcall_finalize_partition(u64 id)
+int hvcall_finalize_partition(uint64_t id)
 {
 	return status_to_errno(hvcall_fast(HVCALL_FINALIZE_PARTITION, id, 0));
 }
 
-void hvcall_delete_partition(u64 id)
+void hvcall_delete_partition(uint64_t id)
 {
 	hv_status_t status = hvcall_fast(HVCALL_DELETE_PARTITION, id, 0);
 
@@ -118,7 +118,7 @@ void hvcall_delete_partition(u64 id)
 	}
 }
 
-int hvcall_get_property(struct hvcall_pages *pages, u64 id, u32 code, u64 *value)
+int hvcall_get_property(struct hvcall_pages *pages, uint64_t id, uint32_t code, uint64_t *value)
 {
 	struct hv_input_get_partition_property *input = pages->input;
 	struct hv_output_get_partition_property *output = pages->output;
@@ -131,11 +131,11 @@ int hvcall_get_property(struct hvcall_pages *pages, u64 id, u32 code, u64 *value
 	return status_to_errno(status);
 }
 
-int hvcall_create_vp(struct hvcall_pages *pages, u64 id, u32 vp_index)
+int hvcall_create_vp(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index)
 {
 	struct hv_create_vp *input = pages->input;
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	ret = deposit(id, VP_DEPOSIT_PAGES);
@@ -154,7 +154,7 @@ int hvcall_create_vp(struct hvcall_pages *pages, u64 id, u32 vp_index)
 	return ret;
 }
 
-void hvcall_delete_vp(u64 id, u32 vp_index)
+void hvcall_delete_vp(uint64_t id, uint32_t vp_index)
 {
 	union hv_input_delete_vp input = {.partition_id = id, .vp_index = vp_index};
 	hv_status_t status = hvcall_fast(HVCALL_DELETE_VP, input.as_uint64[0], input.as_uint64[1]);
@@ -166,13 +166,14 @@ void hvcall_delete_vp(u64 id, u32 vp_index)
 }
 
 /* The page is ours; the hypervisor lays its own over it until the page is unmapped (L1VH). */
-int hvcall_map_state_page(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 type, void *page)
+int hvcall_map_state_page(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index, uint32_t type,
+			  void *page)
 {
 	struct hv_input_map_vp_state_page *input = pages->input;
 	struct hv_output_map_vp_state_page *output = pages->output;
-	u64 location = virt_to_phys(page) >> HV_HYP_PAGE_SHIFT;
+	uint64_t location = virt_to_phys(page) >> HV_HYP_PAGE_SHIFT;
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	do {
@@ -195,7 +196,8 @@ int hvcall_map_state_page(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 
 	return ret;
 }
 
-int hvcall_unmap_state_page(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 type)
+int hvcall_unmap_state_page(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index,
+			    uint32_t type)
 {
 	struct hv_input_unmap_vp_state_page *input = pages->input;
 
@@ -204,11 +206,12 @@ int hvcall_unmap_state_page(struct hvcall_pages *pages, u64 id, u32 vp_index, u3
 	return status_to_errno(hvcall_simple(HVCALL_UNMAP_VP_STATE_PAGE, input, NULL));
 }
 
-int hvcall_set_register(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 name, u64 value)
+int hvcall_set_register(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index, uint32_t name,
+			uint64_t value)
 {
 	struct hv_input_set_vp_registers *input = pages->input;
 	hv_status_t status;
-	u32 done = 0;
+	uint32_t done = 0;
 
 	*input = (struct hv_input_set_vp_registers){.partition_id = id, .vp_index = vp_index};
 	input->elements[0] = (struct hv_register_assoc){.name = name, .value.reg64 = value};
@@ -216,11 +219,12 @@ int hvcall_set_register(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 na
 	return status_to_errno(status);
 }
 
-int hvcall_install_intercept(struct hvcall_pages *pages, u64 id, u32 type, u32 access)
+int hvcall_install_intercept(struct hvcall_pages *pages, uint64_t id, uint32_t type,
+			     uint32_t access)
 {
 	struct hv_input_install_intercept *input = pages->input;
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	do {

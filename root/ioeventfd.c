@@ -9,7 +9,7 @@
 /* On success of an attachment the reference to the eventfd is the port's; port_attach() takes it
  * over. */
 static long attach_or_detach(struct partition *partition, const struct hv_connection_info *info,
-			     u32 connection_id, s32 fd, bool detach)
+			     uint32_t connection_id, int32_t fd, bool detach)
 {
 	struct eventfd_ctx *eventfd = eventfd_ctx_fdget(fd);
 	int ret;
@@ -28,7 +28,7 @@ static long attach_or_detach(struct partition *partition, const struct hv_connec
 	return ret;
 }
 
-static int size_flag(u32 length)
+static int size_flag(uint32_t length)
 {
 	switch (length) {
 	case 0:

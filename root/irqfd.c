@@ -24,11 +24,11 @@
 
 struct irqfd {
 	struct partition *partition;
-	u32 gsi;
+	uint32_t gsi;
 	struct eventfd_ctx *eventfd;
 	struct eventfd_ctx *resamplefd; /* or NULL */
-	struct list_head node;		/* [Q] in partition->irqfds while active */
-	struct list_head resampled;	/* in partition->resampled, with a resamplefd */
+	struct list_head node;          /* [Q] in partition->irqfds while active */
+	struct list_head resampled;     /* in partition->resampled, with a resamplefd */
 	wait_queue_entry_t wait;
 	poll_table poll;
 	struct work_struct shutdown;
@@ -36,7 +36,7 @@ struct irqfd {
 
 static struct workqueue_struct *shutdown_queue;
 
-static void assert_route(u64 partition_id, const struct irq_route *route)
+static void assert_route(uint64_t partition_id, const struct irq_route *route)
 {
 	struct hv_input_assert_virtual_interrupt *input;
 	unsigned long flags;
@@ -70,7 +70,7 @@ static void deactivate(struct irqfd *irqfd)
 {
 	if (!list_empty(&irqfd->node)) {
 		list_del_init(&irqfd->node);
-		if (irqfd->resamplefd) {
+		if (irqfd->resamplefd != NULL) {
 			list_del_rcu(&irqfd->resampled);
 		}
 		queue_work(shutdown_queue, &irqfd->shutdown);
@@ -83,7 +83,7 @@ static int irqfd_wakeup(wait_queue_entry_t *wait, unsigned int mode, int sync, v
 	struct irqfd *irqfd = container_of(wait, struct irqfd, wait);
 	__poll_t events = key_to_poll(key);
 	unsigned long flags;
-	u64 count;
+	uint64_t count;
 
 	if (events & EPOLLIN) {
 		eventfd_ctx_do_read(irqfd->eventfd, &count);
@@ -107,10 +107,10 @@ static void irqfd_queue(struct file *file, wait_queue_head_t *head, poll_table *
 
 static void irqfd_free(struct irqfd *irqfd)
 {
-	if (irqfd->eventfd) {
+	if (irqfd->eventfd != NULL) {
 		eventfd_ctx_put(irqfd->eventfd);
 	}
-	if (irqfd->resamplefd) {
+	if (irqfd->resamplefd != NULL) {
 		eventfd_ctx_put(irqfd->resamplefd);
 	}
 	kfree(irqfd);
@@ -119,16 +119,16 @@ static void irqfd_free(struct irqfd *irqfd)
 static void shutdown(struct work_struct *work)
 {
 	struct irqfd *irqfd = container_of(work, struct irqfd, shutdown);
-	u64 count;
+	uint64_t count;
 
 	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
-	if (irqfd->resamplefd) {
+	if (irqfd->resamplefd != NULL) {
 		synchronize_rcu();
 	}
 	irqfd_free(irqfd);
 }
 
-void irqfd_acknowledge(struct partition *partition, u32 vector)
+void irqfd_acknowledge(struct partition *partition, uint32_t vector)
 {
 	struct irqfd *irqfd;
 	struct irq_route route;
@@ -145,7 +145,7 @@ void irqfd_acknowledge(struct partition *partition, u32 vector)
 }
 
 /* Resampling wants a level-triggered route, and the hypervisor's word of each EOI. */
-static int enable_resampling(struct irqfd *irqfd, s32 fd)
+static int enable_resampling(struct irqfd *irqfd, int32_t fd)
 {
 	struct partition *partition = irqfd->partition;
 	struct irq_route route;
@@ -190,7 +190,7 @@ static int activate(struct partition *partition, struct irqfd *irqfd)
 		}
 	}
 	list_add(&irqfd->node, &partition->irqfds);
-	if (irqfd->resamplefd) {
+	if (irqfd->resamplefd != NULL) {
 		list_add_rcu(&irqfd->resampled, &partition->resampled);
 	}
 out_unlock:
@@ -198,11 +198,11 @@ out_unlock:
 	return ret;
 }
 
-static struct irqfd *irqfd_alloc(struct partition *partition, u32 gsi)
+static struct irqfd *irqfd_alloc(struct partition *partition, uint32_t gsi)
 {
 	struct irqfd *irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
 
-	if (irqfd) {
+	if (irqfd != NULL) {
 		irqfd->partition = partition;
 		irqfd->gsi = gsi;
 		INIT_LIST_HEAD(&irqfd->node);
@@ -240,11 +240,11 @@ static int assign(struct partition *partition, const struct mshv_user_irqfd *arg
 	int ret = -EBADF;
 
 	irqfd = irqfd_alloc(partition, arguments->gsi);
-	if (!irqfd) {
+	if (irqfd == NULL) {
 		return -ENOMEM;
 	}
 	file = fget(arguments->fd);
-	if (!file) {
+	if (file == NULL) {
 		goto out_free;
 	}
 	ret = hook(partition, irqfd, file, arguments);
@@ -319,7 +319,7 @@ void irqfds_release(struct partition *partition)
 int irqfd_init(void)
 {
 	shutdown_queue = alloc_workqueue("mshv_vd_irqfd", WQ_UNBOUND, 0);
-	return shutdown_queue ? 0 : -ENOMEM;
+	return shutdown_queue != NULL ? 0 : -ENOMEM;
 }
 
 void irqfd_exit(void)

@@ -22,7 +22,7 @@
 
 static DEFINE_XARRAY(partitions); /* by id */
 
-struct partition *partition_find(u64 id)
+struct partition *partition_find(uint64_t id)
 {
 	return xa_load(&partitions, id);
 }
@@ -33,14 +33,14 @@ void partitions_kick(void)
 	struct partition *partition;
 	unsigned long id;
 	struct vp *vp;
-	u32 i;
+	uint32_t i;
 
 	rcu_read_lock();
 	xa_for_each(&partitions, id, partition)
 	{
 		for (i = 0; i < MAX_VPS; i++) {
 			vp = smp_load_acquire(&partition->vps[i]);
-			if (vp) {
+			if (vp != NULL) {
 				vp_kick(vp);
 			}
 		}
@@ -56,10 +56,10 @@ struct partition *partition_get(struct partition *partition)
 
 static void destroy_vps(struct partition *partition)
 {
-	u32 i;
+	uint32_t i;
 
 	for (i = 0; i < MAX_VPS; i++) {
-		if (partition->vps[i]) {
+		if (partition->vps[i] != NULL) {
 			vp_destroy(partition->vps[i]);
 		}
 	}
@@ -174,7 +174,7 @@ static struct partition *partition_alloc(void)
 {
 	struct partition *partition = kzalloc(sizeof(*partition), GFP_KERNEL_ACCOUNT);
 
-	if (!partition || hvcall_pages_alloc(&partition->pages)) {
+	if (partition == NULL || hvcall_pages_alloc(&partition->pages)) {
 		kfree(partition);
 		return NULL;
 	}
@@ -196,7 +196,7 @@ static struct partition *partition_new(const struct hv_input_create_partition *c
 	struct partition *partition = partition_alloc();
 	int ret;
 
-	if (!partition) {
+	if (partition == NULL) {
 		return ERR_PTR(-ENOMEM);
 	}
 	ret = hvcall_create_partition(&partition->pages, creation, &partition->id);
@@ -219,9 +219,9 @@ out_free:
 	return ERR_PTR(ret);
 }
 
-static u64 creation_flags(u64 pt_flags)
+static uint64_t creation_flags(uint64_t pt_flags)
 {
-	static const u64 flags[MSHV_PT_BIT_COUNT] = {
+	static const uint64_t flags[MSHV_PT_BIT_COUNT] = {
 		[MSHV_PT_BIT_LAPIC] = HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED,
 		[MSHV_PT_BIT_X2APIC] = HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE,
 		[MSHV_PT_BIT_GPA_SUPER_PAGES] = HV_PARTITION_CREATION_FLAG_GPA_SUPER_PAGES_ENABLED,
@@ -229,9 +229,9 @@ static u64 creation_flags(u64 pt_flags)
 			HV_PARTITION_CREATION_FLAG_NESTED_VIRTUALIZATION_CAPABLE,
 		[MSHV_PT_BIT_SMT_ENABLED_GUEST] = HV_PARTITION_CREATION_FLAG_SMT_ENABLED_GUEST,
 	};
-	u64 result = HV_PARTITION_CREATION_FLAG_EXO_PARTITION |
-		     HV_PARTITION_CREATION_FLAG_INTERCEPT_MESSAGE_PAGE_ENABLED;
-	u32 i;
+	uint64_t result = HV_PARTITION_CREATION_FLAG_EXO_PARTITION |
+			  HV_PARTITION_CREATION_FLAG_INTERCEPT_MESSAGE_PAGE_ENABLED;
+	uint32_t i;
 
 	for (i = 0; i < MSHV_PT_BIT_COUNT; i++) {
 		if (pt_flags & 1ull << i) {
@@ -250,7 +250,7 @@ static int copy_arguments(struct mshv_create_partition_v2 *arguments, void __use
 	if (copy_from_user(arguments, user, size)) {
 		return -EFAULT;
 	}
-	if (arguments->pt_flags & ~(u64)MSHV_PT_FLAGS_MASK ||
+	if (arguments->pt_flags & ~(uint64_t)MSHV_PT_FLAGS_MASK ||
 	    arguments->pt_isolation >= MSHV_PT_ISOLATION_COUNT) {
 		return -EINVAL;
 	}
@@ -261,8 +261,8 @@ static int copy_arguments(struct mshv_create_partition_v2 *arguments, void __use
 		return -EFAULT;
 	}
 	if (arguments->pt_num_cpu_fbanks != MSHV_NUM_CPU_FEATURES_BANKS ||
-	    memchr_inv(arguments->pt_rsvd, 0, sizeof(arguments->pt_rsvd)) ||
-	    memchr_inv(arguments->pt_rsvd1, 0, sizeof(arguments->pt_rsvd1))) {
+	    memchr_inv(arguments->pt_rsvd, 0, sizeof(arguments->pt_rsvd)) != NULL ||
+	    memchr_inv(arguments->pt_rsvd1, 0, sizeof(arguments->pt_rsvd1)) != NULL) {
 		return -EINVAL;
 	}
 	return 0;

@@ -12,8 +12,8 @@
 #include "root.h"
 
 struct passthru {
-	u16 code;
-	bool on_root;	/* harmless when the partition is the root itself */
+	uint16_t code;
+	bool on_root;   /* harmless when the partition is the root itself */
 	bool completes; /* may return HV_STATUS_CALL_PENDING and complete by a message */
 };
 
@@ -34,7 +34,7 @@ static const struct passthru passthrus[] = {
 	{HVCALL_GET_VP_CPUID_VALUES},
 };
 
-static const struct passthru *find(u16 code)
+static const struct passthru *find(uint16_t code)
 {
 	size_t i;
 
@@ -48,10 +48,10 @@ static const struct passthru *find(u16 code)
 
 static bool well_formed(const struct mshv_root_hvcall *call)
 {
-	if (call->status || memchr_inv(call->rsvd, 0, sizeof(call->rsvd))) {
+	if (call->status || memchr_inv(call->rsvd, 0, sizeof(call->rsvd)) != NULL) {
 		return false;
 	}
-	if (!call->in_ptr || call->in_sz < sizeof(u64) || call->in_sz > HV_HYP_PAGE_SIZE) {
+	if (!call->in_ptr || call->in_sz < sizeof(uint64_t) || call->in_sz > HV_HYP_PAGE_SIZE) {
 		return false;
 	}
 	if (call->out_ptr && !call->out_sz) {
@@ -61,7 +61,7 @@ static bool well_formed(const struct mshv_root_hvcall *call)
 }
 
 /* The output page is always given: without one, the hypervisor would be told to write at GPA 0. */
-static hv_status_t call_once(const struct mshv_root_hvcall *call, u32 *done,
+static hv_status_t call_once(const struct mshv_root_hvcall *call, uint32_t *done,
 			     struct hvcall_pages *pages)
 {
 	if (call->reps) {
@@ -81,13 +81,13 @@ static int wait_for_completion_of(struct partition *partition, hv_status_t *stat
 static int make_call(struct partition *partition, const struct passthru *passthru,
 		     struct mshv_root_hvcall *call, struct hvcall_pages *pages)
 {
-	u64 id = partition ? partition->id : HV_PARTITION_ID_SELF;
+	uint64_t id = partition != NULL ? partition->id : HV_PARTITION_ID_SELF;
 	hv_status_t status;
-	u32 done = 0, tries = 0;
+	uint32_t done = 0, tries = 0;
 	int ret;
 
 	do {
-		*(u64 *)pages->input = id;
+		*(uint64_t *)pages->input = id;
 		if (passthru->completes) {
 			reinit_completion(&partition->async);
 		}
@@ -138,13 +138,13 @@ long passthru_hvcall(struct partition *partition, struct hvcall_pages *pages, bo
 		return -EFAULT;
 	}
 	passthru = find(call.code);
-	if (!passthru || !well_formed(&call)) {
+	if (passthru == NULL || !well_formed(&call)) {
 		return -EINVAL;
 	}
-	if ((!partition && !passthru->on_root) || (passthru->completes && !may_wait)) {
+	if ((partition == NULL && !passthru->on_root) || (passthru->completes && !may_wait)) {
 		return -EINVAL;
 	}
-	if (pages) {
+	if (pages != NULL) {
 		return copy_and_call(partition, passthru, &call, pages, argument);
 	}
 	ret = hvcall_pages_alloc(&own);

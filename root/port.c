@@ -23,9 +23,9 @@
 
 struct port {
 	struct list_head node; /* [P] */
-	u32 id;
-	u32 connection_id;
-	u32 flag; /* event ports */
+	uint32_t id;
+	uint32_t connection_id;
+	uint32_t flag; /* event ports */
 	struct hv_connection_info info;
 	struct eventfd_ctx *eventfd;
 };
@@ -36,25 +36,25 @@ static DEFINE_MUTEX(flags_lock);
 static DECLARE_BITMAP(flags_used, HV_EVENT_FLAGS_COUNT);    /* under flags_lock */
 static struct port __rcu *flag_ports[HV_EVENT_FLAGS_COUNT]; /* read under RCU */
 
-void port_ring(u32 port_id)
+void port_ring(uint32_t port_id)
 {
 	struct port *port;
 
 	rcu_read_lock();
 	port = xa_load(&ports, port_id);
-	if (port) {
+	if (port != NULL) {
 		compat_eventfd_signal(port->eventfd);
 	}
 	rcu_read_unlock();
 }
 
-void port_signal(u32 flag)
+void port_signal(uint32_t flag)
 {
 	struct port *port;
 
 	rcu_read_lock();
 	port = rcu_dereference(flag_ports[flag]);
-	if (port) {
+	if (port != NULL) {
 		compat_eventfd_signal(port->eventfd);
 	}
 	rcu_read_unlock();
@@ -105,7 +105,7 @@ static int create(struct partition *partition, const struct port *port)
 {
 	struct hv_input_create_port *input = partition->pages.input;
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	do {
@@ -135,7 +135,7 @@ static int connect(struct partition *partition, const struct port *port)
 {
 	struct hv_input_connect_port *input = partition->pages.input;
 	hv_status_t status;
-	u32 tries = 0;
+	uint32_t tries = 0;
 	int ret;
 
 	do {
@@ -211,7 +211,8 @@ static void close(struct partition *partition, struct port *port)
 	kfree(port);
 }
 
-static bool same(const struct port *port, const struct hv_connection_info *info, u32 connection_id)
+static bool same(const struct port *port, const struct hv_connection_info *info,
+		 uint32_t connection_id)
 {
 	if (memcmp(&port->info, info, sizeof(*info))) {
 		return false;
@@ -221,11 +222,11 @@ static bool same(const struct port *port, const struct hv_connection_info *info,
 
 /* Two doorbells collide when one write could ring both. */
 static bool collides(const struct port *port, const struct hv_connection_info *info,
-		     u32 connection_id)
+		     uint32_t connection_id)
 {
-	const u64 any = HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE;
-	u64 flags = info->doorbell_connection_info.flags,
-	    theirs = port->info.doorbell_connection_info.flags;
+	const uint64_t any = HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE;
+	uint64_t flags = info->doorbell_connection_info.flags,
+		 theirs = port->info.doorbell_connection_info.flags;
 
 	if (!is_doorbell(port) || info->port_type != HV_PORT_TYPE_DOORBELL) {
 		return same(port, info, connection_id);
@@ -239,7 +240,7 @@ static bool collides(const struct port *port, const struct hv_connection_info *i
 }
 
 int port_attach(struct partition *partition, const struct hv_connection_info *info,
-		u32 connection_id, struct eventfd_ctx *eventfd)
+		uint32_t connection_id, struct eventfd_ctx *eventfd)
 {
 	struct port *port;
 	int ret;
@@ -251,7 +252,7 @@ int port_attach(struct partition *partition, const struct hv_connection_info *in
 		}
 	}
 	port = kzalloc(sizeof(*port), GFP_KERNEL_ACCOUNT);
-	if (!port) {
+	if (port == NULL) {
 		return -ENOMEM;
 	}
 	port->info = *info;
@@ -267,7 +268,7 @@ int port_attach(struct partition *partition, const struct hv_connection_info *in
 }
 
 int port_detach(struct partition *partition, const struct hv_connection_info *info,
-		u32 connection_id, struct eventfd_ctx *eventfd)
+		uint32_t connection_id, struct eventfd_ctx *eventfd)
 {
 	struct port *port;
 

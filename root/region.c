@@ -15,19 +15,19 @@
 
 #include "root.h"
 
-#define MAP_BATCH   ((HV_HYP_PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(u64))
+#define MAP_BATCH   ((HV_HYP_PAGE_SIZE - sizeof(struct hv_input_map_gpa_pages)) / sizeof(uint64_t))
 #define UNMAP_BATCH 512u
 #define PIN_BATCH   512u
 #define LARGE_PAGES (1u << (HV_HYP_LARGE_PAGE_SHIFT - HV_HYP_PAGE_SHIFT))
-#define GFN_MAX	    (1ull << 40)
+#define GFN_MAX     (1ull << 40)
 
 struct region {
 	struct list_head node;
-	u64 gfn;
-	u64 page_count;
-	u64 user_address;
-	u32 map_flags;
-	u64 pinned;
+	uint64_t gfn;
+	uint64_t page_count;
+	uint64_t user_address;
+	uint32_t map_flags;
+	uint64_t pinned;
 	struct page **pages;
 };
 
@@ -38,10 +38,10 @@ static bool writable(const struct region *region)
 
 static void unpin(struct region *region)
 {
-	u64 done, count;
+	uint64_t done, count;
 
 	for (done = 0; done < region->pinned; done += count) {
-		count = min_t(u64, region->pinned - done, PIN_BATCH);
+		count = min_t(uint64_t, region->pinned - done, PIN_BATCH);
 		unpin_user_pages_dirty_lock(region->pages + done, count, writable(region));
 		cond_resched();
 	}
@@ -51,7 +51,7 @@ static void unpin(struct region *region)
 
 static int pin(struct region *region)
 {
-	u32 flags = FOLL_LONGTERM | (writable(region) ? FOLL_WRITE : 0);
+	uint32_t flags = FOLL_LONGTERM | (writable(region) ? FOLL_WRITE : 0);
 	int ret;
 
 	while (region->pinned < region->page_count) {
@@ -60,7 +60,7 @@ static int pin(struct region *region)
 		}
 		ret = pin_user_pages_fast(
 			region->user_address + region->pinned * PAGE_SIZE,
-			min_t(u64, region->page_count - region->pinned, PIN_BATCH), flags,
+			min_t(uint64_t, region->page_count - region->pinned, PIN_BATCH), flags,
 			region->pages + region->pinned);
 		if (ret <= 0) {
 			return ret ?: -EFAULT;
@@ -75,10 +75,10 @@ static int pin(struct region *region)
 /*
  * Whether 2 MiB from page `at` on can be one large page: aligned on both sides, and in one piece.
  */
-static bool is_large(const struct region *region, u64 at)
+static bool is_large(const struct region *region, uint64_t at)
 {
-	u64 pfn = page_to_pfn(region->pages[at]);
-	u32 i;
+	uint64_t pfn = page_to_pfn(region->pages[at]);
+	uint32_t i;
 
 	if ((region->gfn + at) % LARGE_PAGES || pfn % LARGE_PAGES ||
 	    region->page_count - at < LARGE_PAGES) {
@@ -93,9 +93,9 @@ static bool is_large(const struct region *region, u64 at)
 }
 
 /* Fills the list with pages of one size, from page `at` on; returns how many entries. */
-static u32 fill_list(const struct region *region, u64 at, bool large, u64 *list)
+static uint32_t fill_list(const struct region *region, uint64_t at, bool large, uint64_t *list)
 {
-	u32 step = large ? LARGE_PAGES : 1, count;
+	uint32_t step = large ? LARGE_PAGES : 1, count;
 
 	for (count = 0; count < MAP_BATCH && at < region->page_count; count++) {
 		if (count && (large || !((region->gfn + at) % LARGE_PAGES)) &&
@@ -108,11 +108,11 @@ static u32 fill_list(const struct region *region, u64 at, bool large, u64 *list)
 	return count;
 }
 
-static int map_batch(struct partition *partition, const struct region *region, u64 *at)
+static int map_batch(struct partition *partition, const struct region *region, uint64_t *at)
 {
 	struct hv_input_map_gpa_pages *input = partition->pages.input;
 	bool large = is_large(region, *at);
-	u32 count, done = 0, before, tries = 0;
+	uint32_t count, done = 0, before, tries = 0;
 	hv_status_t status;
 	int ret;
 
@@ -128,22 +128,22 @@ static int map_batch(struct partition *partition, const struct region *region, u
 		tries = done > before ? 0 : tries;
 		ret = deposit_retry(partition->id, status, &tries);
 	} while (ret > 0);
-	*at += (u64)done * (large ? LARGE_PAGES : 1);
+	*at += (uint64_t)done * (large ? LARGE_PAGES : 1);
 	return ret;
 }
 
-static int unmap_batch(struct partition *partition, u64 gfn, u64 left, u64 *unmapped)
+static int unmap_batch(struct partition *partition, uint64_t gfn, uint64_t left, uint64_t *unmapped)
 {
 	struct hv_input_unmap_gpa_pages *input = partition->pages.input;
 	bool large = gfn % LARGE_PAGES == 0 && left >= LARGE_PAGES;
-	u32 step = large ? LARGE_PAGES : 1, count, done = 0, tries = 0;
+	uint32_t step = large ? LARGE_PAGES : 1, count, done = 0, tries = 0;
 	hv_status_t status;
 	int ret;
 
 	if (large) {
-		count = min_t(u64, left / LARGE_PAGES, UNMAP_BATCH);
+		count = min_t(uint64_t, left / LARGE_PAGES, UNMAP_BATCH);
 	} else {
-		count = min_t(u64, left, LARGE_PAGES - gfn % LARGE_PAGES);
+		count = min_t(uint64_t, left, LARGE_PAGES - gfn % LARGE_PAGES);
 	}
 	*input = (struct hv_input_unmap_gpa_pages){
 		.target_partition_id = partition->id,
@@ -154,13 +154,13 @@ static int unmap_batch(struct partition *partition, u64 gfn, u64 left, u64 *unma
 		status = hvcall_rep(HVCALL_UNMAP_GPA_PAGES, count, &done, input, NULL);
 		ret = deposit_retry(partition->id, status, &tries);
 	} while (ret > 0);
-	*unmapped += (u64)done * step;
+	*unmapped += (uint64_t)done * step;
 	return ret;
 }
 
-static int unmap(struct partition *partition, const struct region *region, u64 count)
+static int unmap(struct partition *partition, const struct region *region, uint64_t count)
 {
-	u64 done = 0;
+	uint64_t done = 0;
 	int ret = 0;
 
 	while (!ret && done < count) {
@@ -173,7 +173,7 @@ static int unmap(struct partition *partition, const struct region *region, u64 c
 /* All or nothing; -EUCLEAN when even that fails, and the pages must stay pinned. */
 static int map(struct partition *partition, const struct region *region)
 {
-	u64 done = 0;
+	uint64_t done = 0;
 	int ret = 0;
 
 	while (!ret && done < region->page_count) {
@@ -194,7 +194,7 @@ static void region_free(struct region *region)
 	kfree(region);
 }
 
-static bool overlaps(const struct partition *partition, u64 gfn, u64 page_count)
+static bool overlaps(const struct partition *partition, uint64_t gfn, uint64_t page_count)
 {
 	const struct region *region;
 
@@ -211,7 +211,7 @@ static struct region *region_alloc(const struct mshv_user_mem_region *arguments)
 {
 	struct region *region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 
-	if (!region) {
+	if (region == NULL) {
 		return NULL;
 	}
 	region->gfn = arguments->guest_pfn;
@@ -228,7 +228,7 @@ static struct region *region_alloc(const struct mshv_user_mem_region *arguments)
 		region->pages = kvcalloc(region->page_count, sizeof(*region->pages),
 					 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	}
-	if (!region->pages) {
+	if (region->pages == NULL) {
 		kfree(region);
 		return NULL;
 	}
@@ -237,7 +237,7 @@ static struct region *region_alloc(const struct mshv_user_mem_region *arguments)
 
 static int add(struct partition *partition, const struct mshv_user_mem_region *arguments)
 {
-	u64 page_count = arguments->size >> PAGE_SHIFT;
+	uint64_t page_count = arguments->size >> PAGE_SHIFT;
 	struct region *region;
 	int ret;
 
@@ -249,7 +249,7 @@ static int add(struct partition *partition, const struct mshv_user_mem_region *a
 		return -EEXIST;
 	}
 	region = region_alloc(arguments);
-	if (!region) {
+	if (region == NULL) {
 		return -ENOMEM;
 	}
 	ret = pin(region);
@@ -301,7 +301,7 @@ long region_set(struct partition *partition, void __user *argument)
 	}
 	if (!arguments.size || !PAGE_ALIGNED(arguments.size) ||
 	    !PAGE_ALIGNED(arguments.userspace_addr) || arguments.flags & ~MSHV_SET_MEM_FLAGS_MASK ||
-	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd))) {
+	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd)) != NULL) {
 		return -EINVAL;
 	}
 	if (!partition->initialized) {

@@ -40,7 +40,7 @@
 #include "hv/vp.h"
 #include "root/ioctl.h"
 
-#define MAX_VPS	 256
+#define MAX_VPS  256
 #define MAX_GSIS 4096
 
 /* Event flags of connections that are bound to eventfds. */
@@ -56,19 +56,19 @@ struct eventfd_ctx;
 struct irq_routing;
 
 struct partition {
-	u64 id; /* [I] */
+	uint64_t id; /* [I] */
 	struct kref ref;
 	struct mutex lock;
-	bool initialized;	   /* [P] */
+	bool initialized;          /* [P] */
 	struct hvcall_pages pages; /* [P] */
 	struct list_head regions;  /* [P] region.c */
-	struct list_head ports;	   /* [P] port.c */
+	struct list_head ports;    /* [P] port.c */
 	struct vp *vps[MAX_VPS];   /* [R] */
 	struct irq_routing __rcu *routing;
 	spinlock_t irqfds_lock;
 	struct list_head irqfds;    /* [Q] */
 	struct list_head resampled; /* [R], but written under [Q] */
-	bool reports_eoi;	    /* [P] the hypervisor was asked to */
+	bool reports_eoi;           /* [P] the hypervisor was asked to */
 	struct completion async;    /* a call that had returned HV_STATUS_CALL_PENDING */
 	hv_status_t async_status;
 };
@@ -81,15 +81,15 @@ struct dispatch {
 
 struct vp {
 	struct partition *partition; /* [I] held by the VP's file, not by this pointer */
-	u32 index;		     /* [I] */
+	uint32_t index;              /* [I] */
 	struct mutex lock;
 	struct hvcall_pages pages; /* [V] */
 	struct dispatch *dispatch; /* [V] */
-	bool intercepted;	   /* [V] the hypervisor waits for the answer to an intercept */
+	bool intercepted;          /* [V] the hypervisor waits for the answer to an intercept */
 	/* [I] State pages, in memory of ours that the hypervisor overlays. */
 	struct hv_message *intercept;
 	struct hv_vp_register_page *registers;
-	bool kicked;		/* set by the interrupt handler, taken back by the runner */
+	bool kicked;            /* set by the interrupt handler, taken back by the runner */
 	wait_queue_head_t wait; /* the runner of a blocked VP */
 };
 
@@ -97,7 +97,7 @@ struct vp {
 struct root_counts {
 	atomic_long_t partitions;
 	atomic_long_t deposited; /* pages */
-	atomic_long_t pinned;	 /* pages */
+	atomic_long_t pinned;    /* pages */
 };
 
 extern struct root_counts root_counts;
@@ -112,32 +112,36 @@ int status_to_errno(hv_status_t status);
  * lacks. */
 int hvcall_pages_alloc(struct hvcall_pages *pages);
 void hvcall_pages_free(struct hvcall_pages *pages);
-hv_status_t hvcall_simple(u32 code, void *input, void *output);
-hv_status_t hvcall_fast(u32 code, u64 input1, u64 input2);
+hv_status_t hvcall_simple(uint32_t code, void *input, void *output);
+hv_status_t hvcall_fast(uint32_t code, uint64_t input1, uint64_t input2);
 /* With a variable header of that many bytes behind the fixed one. */
-hv_status_t hvcall_variable(u32 code, u32 variable_bytes, void *input, void *output);
+hv_status_t hvcall_variable(uint32_t code, uint32_t variable_bytes, void *input, void *output);
 /* From rep *done on, to the end or to a failure; *done is where it stopped. */
-hv_status_t hvcall_rep(u32 code, u32 reps, u32 *done, void *input, void *output);
+hv_status_t hvcall_rep(uint32_t code, uint32_t reps, uint32_t *done, void *input, void *output);
 
 int hvcall_create_partition(struct hvcall_pages *pages,
-			    const struct hv_input_create_partition *arguments, u64 *id);
-int hvcall_initialize_partition(u64 id);
-int hvcall_finalize_partition(u64 id);
-void hvcall_delete_partition(u64 id);
-int hvcall_get_property(struct hvcall_pages *pages, u64 id, u32 code, u64 *value);
-int hvcall_create_vp(struct hvcall_pages *pages, u64 id, u32 vp_index);
-void hvcall_delete_vp(u64 id, u32 vp_index);
-int hvcall_map_state_page(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 type, void *page);
-int hvcall_unmap_state_page(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 type);
-int hvcall_set_register(struct hvcall_pages *pages, u64 id, u32 vp_index, u32 name, u64 value);
-int hvcall_install_intercept(struct hvcall_pages *pages, u64 id, u32 type, u32 access);
+			    const struct hv_input_create_partition *arguments, uint64_t *id);
+int hvcall_initialize_partition(uint64_t id);
+int hvcall_finalize_partition(uint64_t id);
+void hvcall_delete_partition(uint64_t id);
+int hvcall_get_property(struct hvcall_pages *pages, uint64_t id, uint32_t code, uint64_t *value);
+int hvcall_create_vp(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index);
+void hvcall_delete_vp(uint64_t id, uint32_t vp_index);
+int hvcall_map_state_page(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index, uint32_t type,
+			  void *page);
+int hvcall_unmap_state_page(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index,
+			    uint32_t type);
+int hvcall_set_register(struct hvcall_pages *pages, uint64_t id, uint32_t vp_index, uint32_t name,
+			uint64_t value);
+int hvcall_install_intercept(struct hvcall_pages *pages, uint64_t id, uint32_t type,
+			     uint32_t access);
 
 /* deposit.c */
-int deposit(u64 partition_id, u32 count);
-void withdraw_all(u64 partition_id);
+int deposit(uint64_t partition_id, uint32_t count);
+void withdraw_all(uint64_t partition_id);
 /* After a call: 1 if it lacked memory, has it now and can be made again; 0 for success; else
  * -errno. *tries starts at 0. */
-int deposit_retry(u64 partition_id, hv_status_t status, u32 *tries);
+int deposit_retry(uint64_t partition_id, hv_status_t status, uint32_t *tries);
 
 /* passthru.c: MSHV_ROOT_HVCALL. partition NULL: on the device; pages then NULL too. may_wait: [P]
  * is held. */
@@ -146,7 +150,7 @@ long passthru_hvcall(struct partition *partition, struct hvcall_pages *pages, bo
 
 /* partition.c */
 long partition_create(void __user *argument);
-struct partition *partition_find(u64 id); /* under RCU */
+struct partition *partition_find(uint64_t id); /* under RCU */
 struct partition *partition_get(struct partition *partition);
 void partition_put(struct partition *partition);
 void partitions_kick(void);
@@ -165,12 +169,12 @@ long access_bitmap(struct partition *partition, void __user *argument);
 
 /* port.c, ioeventfd.c. A port of ours, and a child's connection to it, that signal an eventfd. */
 int port_attach(struct partition *partition, const struct hv_connection_info *info,
-		u32 connection_id, struct eventfd_ctx *eventfd);
+		uint32_t connection_id, struct eventfd_ctx *eventfd);
 int port_detach(struct partition *partition, const struct hv_connection_info *info,
-		u32 connection_id, struct eventfd_ctx *eventfd);
+		uint32_t connection_id, struct eventfd_ctx *eventfd);
 void ports_release(struct partition *partition);
-void port_ring(u32 port_id); /* interrupt context: a doorbell port's id came out of the ring */
-void port_signal(u32 flag);  /* interrupt context: an event flag of SIGNAL_SINT was set */
+void port_ring(uint32_t port_id); /* interrupt context: a doorbell port's id came out of the ring */
+void port_signal(uint32_t flag);  /* interrupt context: an event flag of SIGNAL_SINT was set */
 long ioeventfd_set(struct partition *partition, void __user *argument);
 long signal_eventfd_set(struct partition *partition, void __user *argument);
 
@@ -178,7 +182,7 @@ long signal_eventfd_set(struct partition *partition, void __user *argument);
 long routing_set(struct partition *partition, void __user *argument);
 long irqfd_set(struct partition *partition, void __user *argument);
 void irqfds_release(struct partition *partition);
-void irqfd_acknowledge(struct partition *partition, u32 vector); /* interrupt context */
+void irqfd_acknowledge(struct partition *partition, uint32_t vector); /* interrupt context */
 int irqfd_init(void);
 void irqfd_exit(void);
 

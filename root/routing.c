@@ -12,15 +12,15 @@
 #include "routing.h"
 
 struct irq_routing {
-	u32 count;
+	uint32_t count;
 	struct irq_route routes[]; /* by GSI */
 };
 
-struct irq_route routing_find(struct partition *partition, u32 gsi)
+struct irq_route routing_find(struct partition *partition, uint32_t gsi)
 {
 	struct irq_routing *routing = rcu_dereference(partition->routing);
 
-	if (!routing || gsi >= routing->count) {
+	if (routing == NULL || gsi >= routing->count) {
 		return (struct irq_route){};
 	}
 	return routing->routes[array_index_nospec(gsi, routing->count)];
@@ -42,9 +42,9 @@ static struct irq_route decode(const struct mshv_user_irq_entry *entry)
 	};
 }
 
-static int check(const struct mshv_user_irq_entry *entries, u32 count, u32 *gsis)
+static int check(const struct mshv_user_irq_entry *entries, uint32_t count, uint32_t *gsis)
 {
-	u32 i;
+	uint32_t i;
 
 	*gsis = 0;
 	for (i = 0; i < count; i++) {
@@ -56,16 +56,16 @@ static int check(const struct mshv_user_irq_entry *entries, u32 count, u32 *gsis
 	return 0;
 }
 
-static struct irq_routing *build(const struct mshv_user_irq_entry *entries, u32 count)
+static struct irq_routing *build(const struct mshv_user_irq_entry *entries, uint32_t count)
 {
 	struct irq_routing *routing;
-	u32 gsis, i;
+	uint32_t gsis, i;
 
 	if (check(entries, count, &gsis)) {
 		return ERR_PTR(-EINVAL);
 	}
 	routing = kvzalloc(struct_size(routing, routes, gsis), GFP_KERNEL_ACCOUNT);
-	if (!routing) {
+	if (routing == NULL) {
 		return ERR_PTR(-ENOMEM);
 	}
 	routing->count = gsis;
@@ -93,7 +93,7 @@ long routing_set(struct partition *partition, void __user *argument)
 		return -EINVAL;
 	}
 	entries = kvcalloc(head.nr + 1, sizeof(*entries), GFP_KERNEL_ACCOUNT);
-	if (!entries) {
+	if (entries == NULL) {
 		return -ENOMEM;
 	}
 	if (copy_from_user(entries, table->entries, head.nr * sizeof(*entries))) {

@@ -6,12 +6,12 @@
 
 struct irq_route {
 	bool valid;
-	u32 vector;
-	u32 destination; /* APIC ID or logical destination */
+	uint32_t vector;
+	uint32_t destination; /* APIC ID or logical destination */
 	union hv_interrupt_control control;
 };
 
 /* Under RCU. A copy: an invalid one when the GSI has no route. */
-struct irq_route routing_find(struct partition *partition, u32 gsi);
+struct irq_route routing_find(struct partition *partition, uint32_t gsi);
 
 #endif

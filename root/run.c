@@ -44,7 +44,7 @@ static int resume(struct vp *vp)
 /* Set when the hypervisor turns out not to have HVCALL_VD_DISPATCH_VP. */
 static bool standard_only;
 
-static hv_status_t dispatch_by_memory(struct vp *vp, u32 flags)
+static hv_status_t dispatch_by_memory(struct vp *vp, uint32_t flags)
 {
 	struct dispatch *d = vp->dispatch;
 
@@ -54,15 +54,15 @@ static hv_status_t dispatch_by_memory(struct vp *vp, u32 flags)
 
 static hv_status_t dispatch(struct vp *vp)
 {
-	u32 flags = vp->intercepted ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
-	u32 answer;
-	u64 result;
+	uint32_t flags = vp->intercepted ? HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND : 0;
+	uint32_t answer;
+	uint64_t result;
 
 	if (unlikely(READ_ONCE(standard_only))) {
 		return dispatch_by_memory(vp, flags);
 	}
 	result = compat_fast_hypercall(HVCALL_VD_DISPATCH_VP, vp->dispatch->input.partition_id,
-				       vp->index | (u64)flags << 32);
+				       vp->index | (uint64_t)flags << 32);
 	if (unlikely((result & HV_HYPERCALL_RESULT_MASK) == HV_STATUS_INVALID_HYPERCALL_CODE)) {
 		WRITE_ONCE(standard_only, true);
 		return dispatch_by_memory(vp, flags);
@@ -107,7 +107,7 @@ static int run_to_intercept(struct vp *vp)
 /* The words of the header and of the payload of a port or memory intercept. */
 #define USUAL_WORDS                                                                                \
 	((sizeof(struct hv_message_header) + sizeof(struct hv_x64_io_port_intercept_message)) /    \
-	 sizeof(u64))
+	 sizeof(uint64_t))
 
 /*
  * By words: a rep instruction of this length is dearer on processors that start it slowly. What lies behind a short payload means
@@ -115,8 +115,8 @@ static int run_to_intercept(struct vp *vp)
  */
 static int copy_message(void __user *user, const struct hv_message *message)
 {
-	const u64 *from = (const u64 *)message;
-	u64 __user *to = user;
+	const uint64_t *from = (const uint64_t *)message;
+	uint64_t __user *to = user;
 	size_t i;
 
 	if (!user_access_begin(user, sizeof(*message))) {
@@ -127,7 +127,7 @@ static int copy_message(void __user *user, const struct hv_message *message)
 		unsafe_put_user(from[i], &to[i], out_fault);
 	}
 	if (message->header.payload_size > sizeof(struct hv_x64_io_port_intercept_message)) {
-		for (; i < sizeof(*message) / sizeof(u64); i++) {
+		for (; i < sizeof(*message) / sizeof(uint64_t); i++) {
 			unsafe_put_user(from[i], &to[i], out_fault);
 		}
 	}
@@ -144,7 +144,7 @@ long vp_run(struct vp *vp, void __user *message)
 	int ret = run_to_intercept(vp);
 
 	compat_guest_leave();
-	if (ret || !message) {
+	if (ret || message == NULL) {
 		return ret;
 	}
 	return copy_message(message, vp->intercept);

@@ -15,9 +15,9 @@
 #define STATE_PAGES_MAX 64
 
 /* What to ask for, and how many bytes it has. */
-static int describe(struct vp *vp, u32 type, struct hv_vp_state_data *data, u32 *size)
+static int describe(struct vp *vp, uint32_t type, struct hv_vp_state_data *data, uint32_t *size)
 {
-	u64 states, bytes;
+	uint64_t states, bytes;
 	int ret;
 
 	memset(data, 0, sizeof(*data));
@@ -57,9 +57,9 @@ static int describe(struct vp *vp, u32 type, struct hv_vp_state_data *data, u32 
 	return 0;
 }
 
-static void set_pfns(u64 *pfns, void *buffer, u32 pages)
+static void set_pfns(uint64_t *pfns, void *buffer, uint32_t pages)
 {
-	u32 i;
+	uint32_t i;
 
 	for (i = 0; i < pages; i++) {
 		pfns[i] = vmalloc_to_pfn(buffer + i * PAGE_SIZE);
@@ -70,12 +70,12 @@ static void set_pfns(u64 *pfns, void *buffer, u32 pages)
 static_assert(offsetof(struct hv_input_get_vp_state, output_data_pfns) ==
 	      offsetof(struct hv_input_set_vp_state, data));
 
-static int call(struct vp *vp, const struct hv_vp_state_data *data, void *buffer, u32 size,
+static int call(struct vp *vp, const struct hv_vp_state_data *data, void *buffer, uint32_t size,
 		bool set)
 {
 	struct hv_input_set_vp_state *input = vp->pages.input;
 	bool by_pfn = data->type & HV_GET_SET_VP_STATE_TYPE_PFN;
-	u32 pages = DIV_ROUND_UP(size, PAGE_SIZE), variable = 0, tries = 0;
+	uint32_t pages = DIV_ROUND_UP(size, PAGE_SIZE), variable = 0, tries = 0;
 	hv_status_t status;
 	int ret;
 
@@ -86,7 +86,7 @@ static int call(struct vp *vp, const struct hv_vp_state_data *data, void *buffer
 			.state_data = *data,
 		};
 		if (by_pfn) {
-			variable = pages * sizeof(u64);
+			variable = pages * sizeof(uint64_t);
 			set_pfns(input->data, buffer, pages);
 		} else if (set) {
 			variable = size;
@@ -102,13 +102,13 @@ static int call(struct vp *vp, const struct hv_vp_state_data *data, void *buffer
 	return ret;
 }
 
-static int move(struct vp *vp, const struct hv_vp_state_data *data, void __user *user, u32 size,
-		bool set)
+static int move(struct vp *vp, const struct hv_vp_state_data *data, void __user *user,
+		uint32_t size, bool set)
 {
 	void *buffer = vzalloc(PAGE_ALIGN(size));
 	int ret = 0;
 
-	if (!buffer) {
+	if (buffer == NULL) {
 		return -ENOMEM;
 	}
 	if (set && copy_from_user(buffer, user, size)) {
@@ -126,14 +126,14 @@ long vp_get_set_state(struct vp *vp, struct mshv_get_set_vp_state __user *argume
 {
 	struct mshv_get_set_vp_state arguments;
 	struct hv_vp_state_data data;
-	u32 size;
+	uint32_t size;
 	int ret;
 
 	if (copy_from_user(&arguments, argument, sizeof(arguments))) {
 		return -EFAULT;
 	}
 	if (arguments.type >= MSHV_VP_STATE_COUNT ||
-	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd))) {
+	    memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd)) != NULL) {
 		return -EINVAL;
 	}
 	if (!arguments.buf_sz || !PAGE_ALIGNED(arguments.buf_sz) ||

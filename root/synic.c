@@ -35,7 +35,7 @@ static void synic_interrupt(void)
 {
 	struct synic_cpu *cpu = this_cpu_ptr(&cpus);
 
-	if (!cpu->pages[PAGE_MESSAGES].used) {
+	if (cpu->pages[PAGE_MESSAGES].used == NULL) {
 		return;
 	}
 	synic_take(cpu);
@@ -60,7 +60,7 @@ static void page_disable(struct synic_page *page)
 	page->used = NULL;
 }
 
-static void sint_enable(u32 sint, bool as_intercept)
+static void sint_enable(uint32_t sint, bool as_intercept)
 {
 	union hv_synic_sint value = {
 		.vector = HYPERVISOR_CALLBACK_VECTOR,
@@ -71,7 +71,7 @@ static void sint_enable(u32 sint, bool as_intercept)
 	compat_msr_write(HV_X64_MSR_SINT0 + sint, value.as_uint64);
 }
 
-static void sint_disable(u32 sint)
+static void sint_disable(uint32_t sint)
 {
 	compat_msr_write(HV_X64_MSR_SINT0 + sint, HV_SYNIC_SINT_MASKED);
 }
@@ -79,7 +79,7 @@ static void sint_disable(u32 sint)
 static int synic_cpu_online(unsigned int number)
 {
 	struct synic_cpu *cpu = this_cpu_ptr(&cpus);
-	u32 i;
+	uint32_t i;
 
 	for (i = 0; i < PAGE_COUNT; i++) {
 		page_enable(&cpu->pages[i]);
@@ -110,7 +110,7 @@ static void take_rest(struct synic_cpu *cpu)
 static int synic_cpu_offline(unsigned int number)
 {
 	struct synic_cpu *cpu = this_cpu_ptr(&cpus);
-	u32 i;
+	uint32_t i;
 
 	sint_disable(SIGNAL_SINT);
 	sint_disable(HV_SYNIC_DOORBELL_SINT_INDEX);
@@ -130,7 +130,7 @@ static void free_pages_of_cpus(void)
 {
 	struct synic_cpu *cpu;
 	unsigned int number;
-	u32 i;
+	uint32_t i;
 
 	for_each_possible_cpu(number)
 	{
@@ -144,22 +144,22 @@ static void free_pages_of_cpus(void)
 
 static bool alloc_pages_of_cpu(struct synic_cpu *cpu)
 {
-	static const u32 msrs[PAGE_COUNT] = {
+	static const uint32_t msrs[PAGE_COUNT] = {
 		[PAGE_MESSAGES] = HV_X64_MSR_SIMP,
 		[PAGE_FLAGS] = HV_X64_MSR_SIEFP,
 		[PAGE_RINGS] = HV_X64_MSR_SIRBP,
 	};
-	u32 i;
+	uint32_t i;
 
 	for (i = 0; i < PAGE_COUNT; i++) {
 		cpu->pages[i].msr = msrs[i];
 		cpu->pages[i].own = (void *)get_zeroed_page(GFP_KERNEL);
-		if (!cpu->pages[i].own) {
+		if (cpu->pages[i].own == NULL) {
 			return false;
 		}
 	}
 	cpu->hvcall_page = (void *)get_zeroed_page(GFP_KERNEL);
-	return cpu->hvcall_page;
+	return cpu->hvcall_page != NULL;
 }
 
 /* The next kernel of a kexec must not find its memory under pages of the hypervisor. */

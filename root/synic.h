@@ -7,10 +7,10 @@
 #define TAIL_UNKNOWN U32_MAX
 
 struct synic_page {
-	u32 msr;
-	void *own;    /* our memory */
-	void *used;   /* ours, or what was enabled before */
-	u64 previous; /* the MSR's value before us */
+	uint32_t msr;
+	void *own;         /* our memory */
+	void *used;        /* ours, or what was enabled before */
+	uint64_t previous; /* the MSR's value before us */
 };
 
 enum { PAGE_MESSAGES, PAGE_FLAGS, PAGE_RINGS, PAGE_COUNT };
@@ -18,8 +18,8 @@ enum { PAGE_MESSAGES, PAGE_FLAGS, PAGE_RINGS, PAGE_COUNT };
 struct synic_cpu {
 	struct synic_page pages[PAGE_COUNT];
 	void *hvcall_page;
-	u64 previous_control;
-	u32 ring_tail;
+	uint64_t previous_control;
+	uint32_t ring_tail;
 };
 
 /* All that has arrived at this CPU. With interrupts off. */

@@ -10,16 +10,16 @@
 
 #define MESSAGES_AT_ONCE 16
 
-static void kick(u64 partition_id, u32 vp_index)
+static void kick(uint64_t partition_id, uint32_t vp_index)
 {
 	struct partition *partition = partition_find(partition_id);
 	struct vp *vp;
 
-	if (!partition || vp_index >= MAX_VPS) {
+	if (partition == NULL || vp_index >= MAX_VPS) {
 		return;
 	}
 	vp = smp_load_acquire(&partition->vps[vp_index]);
-	if (vp) {
+	if (vp != NULL) {
 		vp_kick(vp);
 	}
 }
@@ -28,9 +28,9 @@ static void kick(u64 partition_id, u32 vp_index)
 static void kick_bitset(const struct hv_vp_signal_bitset_scheduler_message *message)
 {
 	const struct hv_vpset *set = &message->vp_bitset.bitset;
-	const u32 word_max = ARRAY_SIZE(message->vp_bitset.bitset_buffer) - 2;
+	const uint32_t word_max = ARRAY_SIZE(message->vp_bitset.bitset_buffer) - 2;
 	unsigned long banks = set->valid_bank_mask, bits;
-	u32 bank, bit, word = 0;
+	uint32_t bank, bit, word = 0;
 
 	for_each_set_bit(bank, &banks, HV_MAX_SPARSE_VCPU_BANKS)
 	{
@@ -47,7 +47,8 @@ static void kick_bitset(const struct hv_vp_signal_bitset_scheduler_message *mess
 
 static void kick_pairs(const struct hv_vp_signal_pair_scheduler_message *message)
 {
-	u32 count = min_t(u32, message->vp_count, HV_MESSAGE_MAX_PARTITION_VP_PAIR_COUNT), i;
+	uint32_t count = min_t(uint32_t, message->vp_count, HV_MESSAGE_MAX_PARTITION_VP_PAIR_COUNT),
+		 i;
 
 	for (i = 0; i < count; i++) {
 		kick(message->partition_ids[i], message->vp_indexes[i]);
@@ -58,17 +59,17 @@ static void complete_call(const struct hv_async_completion_message_payload *mess
 {
 	struct partition *partition = partition_find(message->partition_id);
 
-	if (partition) {
+	if (partition != NULL) {
 		partition->async_status = message->status;
 		complete(&partition->async);
 	}
 }
 
-static void acknowledge(u64 sender, const struct hv_x64_apic_eoi_message *message)
+static void acknowledge(uint64_t sender, const struct hv_x64_apic_eoi_message *message)
 {
 	struct partition *partition = partition_find(sender);
 
-	if (partition) {
+	if (partition != NULL) {
 		irqfd_acknowledge(partition, message->interrupt_vector);
 	}
 }
@@ -77,10 +78,10 @@ static void acknowledge(u64 sender, const struct hv_x64_apic_eoi_message *messag
  * Where the entries begin. The hypervisor goes on where it was when the rings were last enabled,
  * which is known to the first entry alone.
  */
-static u32 find_tail(volatile const struct hv_synic_event_ring *ring)
+static uint32_t find_tail(volatile const struct hv_synic_event_ring *ring)
 {
-	const u32 count = HV_SYNIC_EVENT_RING_MESSAGE_COUNT;
-	u32 i;
+	const uint32_t count = HV_SYNIC_EVENT_RING_MESSAGE_COUNT;
+	uint32_t i;
 
 	for (i = 0; i < count; i++) {
 		if (ring->data[i] && !ring->data[(i + count - 1) % count]) {
@@ -90,7 +91,7 @@ static u32 find_tail(volatile const struct hv_synic_event_ring *ring)
 	return ring->data[0] ? 0 : TAIL_UNKNOWN;
 }
 
-static u32 peek(volatile const struct hv_synic_event_ring *ring, u32 *tail)
+static uint32_t peek(volatile const struct hv_synic_event_ring *ring, uint32_t *tail)
 {
 	if (*tail == TAIL_UNKNOWN) {
 		*tail = find_tail(ring);
@@ -103,9 +104,9 @@ static u32 peek(volatile const struct hv_synic_event_ring *ring, u32 *tail)
  * hypervisor does not interrupt for each entry; once it is 0 again the ring is looked at a last
  * time, for what came in between.
  */
-static u32 next_doorbell(volatile struct hv_synic_event_ring *ring, u32 *tail)
+static uint32_t next_doorbell(volatile struct hv_synic_event_ring *ring, uint32_t *tail)
 {
-	u32 port_id = peek(ring, tail);
+	uint32_t port_id = peek(ring, tail);
 
 	if (!port_id && ring->ring_full) {
 		ring->ring_full = 0;
@@ -128,7 +129,7 @@ static u32 next_doorbell(volatile struct hv_synic_event_ring *ring, u32 *tail)
 static void ring_doorbells(struct synic_cpu *cpu)
 {
 	struct hv_synic_event_ring_page *page = cpu->pages[PAGE_RINGS].used;
-	u32 port_id;
+	uint32_t port_id;
 
 	while ((port_id = next_doorbell(&page->sint_event_ring[HV_SYNIC_DOORBELL_SINT_INDEX],
 					&cpu->ring_tail))) {
@@ -171,7 +172,7 @@ static void take_messages(struct synic_cpu *cpu)
 {
 	struct hv_message_page *page = cpu->pages[PAGE_MESSAGES].used;
 	struct hv_message *message = &page->sint_message[HV_SYNIC_INTERCEPTION_SINT_INDEX];
-	u32 i;
+	uint32_t i;
 
 	for (i = 0; i < MESSAGES_AT_ONCE && READ_ONCE(message->header.message_type) != HVMSG_NONE;
 	     i++) {
@@ -189,7 +190,7 @@ static void take_flags(struct synic_cpu *cpu)
 	struct hv_synic_event_flags_page *page = cpu->pages[PAGE_FLAGS].used;
 	unsigned long *words = (unsigned long *)page->event_flags[SIGNAL_SINT].flags64;
 	unsigned long bits;
-	u32 word, bit;
+	uint32_t word, bit;
 
 	for (word = 0; word < HV_EVENT_FLAGS64_COUNT; word++) {
 		if (!READ_ONCE(words[word])) {

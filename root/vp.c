@@ -92,11 +92,11 @@ static void vp_free(struct vp *vp)
 	kfree(vp);
 }
 
-static struct vp *vp_alloc(struct partition *partition, u32 index)
+static struct vp *vp_alloc(struct partition *partition, uint32_t index)
 {
 	struct vp *vp = kzalloc(sizeof(*vp), GFP_KERNEL_ACCOUNT);
 
-	if (!vp) {
+	if (vp == NULL) {
 		return NULL;
 	}
 	vp->partition = partition;
@@ -107,7 +107,8 @@ static struct vp *vp_alloc(struct partition *partition, u32 index)
 	vp->dispatch = kzalloc(roundup_pow_of_two(sizeof(*vp->dispatch)), GFP_KERNEL_ACCOUNT);
 	vp->intercept = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vp->registers = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vp->dispatch || !vp->intercept || !vp->registers || hvcall_pages_alloc(&vp->pages)) {
+	if (vp->dispatch == NULL || vp->intercept == NULL || vp->registers == NULL ||
+	    hvcall_pages_alloc(&vp->pages)) {
 		vp_free(vp);
 		return NULL;
 	}
@@ -118,7 +119,7 @@ static struct vp *vp_alloc(struct partition *partition, u32 index)
 
 static int map_pages(struct vp *vp)
 {
-	u64 id = vp->partition->id;
+	uint64_t id = vp->partition->id;
 	int ret;
 
 	ret = hvcall_map_state_page(&vp->pages, id, vp->index, HV_VP_STATE_PAGE_INTERCEPT_MESSAGE,
@@ -136,7 +137,7 @@ static int map_pages(struct vp *vp)
 }
 
 /* A page that cannot be unmapped is the hypervisor's for good, and must not be used again. */
-static void unmap_page(struct vp *vp, u32 type, void **page)
+static void unmap_page(struct vp *vp, uint32_t type, void **page)
 {
 	if (hvcall_unmap_state_page(&vp->pages, vp->partition->id, vp->index, type)) {
 		pr_err("state page %u of VP %u of partition %llu is lost\n", type, vp->index,
@@ -159,12 +160,12 @@ void vp_destroy(struct vp *vp)
 	vp_free(vp);
 }
 
-static struct vp *vp_new(struct partition *partition, u32 index)
+static struct vp *vp_new(struct partition *partition, uint32_t index)
 {
 	struct vp *vp = vp_alloc(partition, index);
 	int ret;
 
-	if (!vp) {
+	if (vp == NULL) {
 		return ERR_PTR(-ENOMEM);
 	}
 	ret = hvcall_create_vp(&vp->pages, partition->id, index);
@@ -196,7 +197,7 @@ long vp_create(struct partition *partition, void __user *argument)
 	if (arguments.vp_index >= MAX_VPS) {
 		return -EINVAL;
 	}
-	if (partition->vps[arguments.vp_index]) {
+	if (partition->vps[arguments.vp_index] != NULL) {
 		return -EEXIST;
 	}
 	vp = vp_new(partition, arguments.vp_index);

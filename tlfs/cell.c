@@ -19,27 +19,31 @@ static void list_add(struct partition *p, struct cell_page *page)
 {
 	page->previous = NULL;
 	page->next = p->cells;
-	if (page->next)
+	if (page->next != NULL) {
 		page->next->previous = page;
+	}
 	p->cells = page;
 }
 
 static void list_remove(struct partition *p, struct cell_page *page)
 {
-	if (page->previous)
+	if (page->previous != NULL) {
 		page->previous->next = page->next;
-	else
+	} else {
 		p->cells = page->next;
-	if (page->next)
+	}
+	if (page->next != NULL) {
 		page->next->previous = page->previous;
+	}
 }
 
 static struct cell_page *page_add(struct partition *p)
 {
 	struct cell_page *page = plat_page_alloc(p);
 
-	if (!page)
+	if (page == NULL) {
 		return NULL;
+	}
 	for (uint32_t i = CELLS_A_PAGE; i > 0; i--) {
 		void **cell = (void **)((uint8_t *)page + i * CELL_BYTES);
 
@@ -52,16 +56,18 @@ static struct cell_page *page_add(struct partition *p)
 
 void *cell_alloc(struct partition *p)
 {
-	struct cell_page *page = p->cells ? p->cells : page_add(p);
+	struct cell_page *page = p->cells != NULL ? p->cells : page_add(p);
 	void **cell;
 
-	if (!page)
+	if (page == NULL) {
 		return NULL;
+	}
 	cell = page->free;
 	page->free = *cell;
 	page->used++;
-	if (!page->free)
+	if (page->free == NULL) {
 		list_remove(p, page);
+	}
 	return memset(cell, 0, CELL_BYTES);
 }
 
@@ -69,12 +75,14 @@ void cell_free(struct partition *p, void *cell)
 {
 	struct cell_page *page = (void *)((uintptr_t)cell & ~(uintptr_t)PAGE_MASK);
 
-	if (!page->free)
+	if (page->free == NULL) {
 		list_add(p, page);
+	}
 	*(void **)cell = page->free;
 	page->free = cell;
-	if (--page->used)
+	if (--page->used) {
 		return;
+	}
 	list_remove(p, page);
 	plat_page_free(p, page);
 }

@@ -13,8 +13,9 @@ static inline uint64_t clock_muldiv(uint64_t a, uint64_t b, uint64_t c)
 	unsigned __int128 product = (unsigned __int128)a * b;
 	uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
 
-	if (high >= c)
+	if (high >= c) {
 		return UINT64_MAX;
+	}
 	/*
 	 * A compiler would call a library for this division; the check above is what makes one
 	 * instruction enough.
@@ -29,8 +30,9 @@ static inline uint64_t clock_muldiv_up(uint64_t a, uint64_t b, uint64_t c)
 	unsigned __int128 product = (unsigned __int128)a * b + (c - 1);
 	uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
 
-	if (high >= c)
+	if (high >= c) {
 		return UINT64_MAX;
+	}
 	__asm__("divq %[c]" : "+a"(low), "+d"(high) : [c] "r"(c) : "cc");
 	return low;
 }
@@ -46,8 +48,9 @@ static inline uint64_t clock_unscale(uint64_t value, uint64_t scale)
 {
 	uint64_t low = 0, remainder = value;
 
-	if (value >= scale)
+	if (value >= scale) {
 		return UINT64_MAX;
+	}
 	__asm__("divq %[c]" : "+a"(low), "+d"(remainder) : [c] "r"(scale) : "cc");
 	return low + (remainder != 0);
 }

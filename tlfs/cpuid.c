@@ -7,9 +7,9 @@
 #include "tlfs/cpuid.h"
 #include "tlfs/lapic.h"
 
-#define CHILD_MAX_LEAF		0x0Du
+#define CHILD_MAX_LEAF          0x0Du
 #define CHILD_MAX_EXTENDED_LEAF 0x80000021u
-#define LEAF_71_EDX_ROOT	0x4430u /* AVX-VNNI-INT8, AVX-NE-CONVERT, AVX-VNNI-INT16, PREFETCHI */
+#define LEAF_71_EDX_ROOT        0x4430u /* AVX-VNNI-INT8, AVX-NE-CONVERT, AVX-VNNI-INT16, PREFETCHI */
 
 static void mask(const struct vp *vp, enum cpuid_word word, uint32_t *reg)
 {
@@ -27,7 +27,7 @@ static bool is_root(const struct vp *vp)
 }
 
 #define LEAF_6_EAX_SENSORS (1u << 0 | 1u << 6) /* core and package temperature */
-#define LEAF_6_EAX_ARAT	   (1u << 2)	       /* the APIC timer runs always */
+#define LEAF_6_EAX_ARAT    (1u << 2)           /* the APIC timer runs always */
 
 /* ---- feature leaves, for root and child ---- */
 
@@ -44,30 +44,37 @@ void cpuid_prepare_1(struct partition *p)
 	out[ECX] &= p->cpuid_allowed[WORD_1_ECX];
 	out[EDX] &= p->cpuid_allowed[WORD_1_EDX];
 	out[ECX] |= HYPERV_HYPERVISOR_PRESENT_BIT;
-	if (p->create_flags & HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE)
+	if (p->create_flags & HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE) {
 		out[ECX] |= 1u << 21;
-	if (p->id == HV_ROOT_PARTITION || p->processor_features[1] >> 17 & 1)
+	}
+	if (p->id == HV_ROOT_PARTITION || p->processor_features[1] >> 17 & 1) {
 		out[ECX] |= 1u << 24; /* TSC deadline */
-	if (p->id != HV_ROOT_PARTITION)
+	}
+	if (p->id != HV_ROOT_PARTITION) {
 		cpuid_topology_1(p, out);
-	for (unsigned int i = EAX; i <= EDX; i++)
+	}
+	for (unsigned int i = EAX; i <= EDX; i++) {
 		__atomic_store_n(&p->cpuid_1[i], out[i], __ATOMIC_RELAXED);
+	}
 	__atomic_store_n(&p->cpuid_1_vps, vps, __ATOMIC_SEQ_CST);
 	/* Looked at last, as cpuid_override_add() and the intercept's installation do it the other way
 	 * round. */
-	if (cpuid_override_exists(p, 0x1) || p->intercept_cpuid)
+	if (cpuid_override_exists(p, 0x1) || p->intercept_cpuid) {
 		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
+	}
 }
 
 /* OSXSAVE and the APIC bit. */
 static inline void follow_state_1(struct vp *vp, uint32_t out[4])
 {
-	if ((out[ECX] & CPUID_1_ECX_XSAVE) && (plat_cr4(vp) & CR4_OSXSAVE))
+	if ((out[ECX] & CPUID_1_ECX_XSAVE) && (plat_cr4(vp) & CR4_OSXSAVE)) {
 		out[ECX] |= CPUID_1_ECX_OSXSAVE;
-	else
+	} else {
 		out[ECX] &= ~CPUID_1_ECX_OSXSAVE;
-	if (!(vp->lapic.base & LAPIC_BASE_ENABLE))
+	}
+	if (!(vp->lapic.base & LAPIC_BASE_ENABLE)) {
 		out[EDX] &= ~CPUID_1_EDX_APIC;
+	}
 }
 
 static inline void leaf_1(struct vp *vp, uint32_t out[4])
@@ -85,8 +92,9 @@ static inline void leaf_1(struct vp *vp, uint32_t out[4])
 static void follow_state_7(struct vp *vp, uint32_t out[4])
 {
 	out[ECX] &= ~CPUID_7_ECX_OSPKE;
-	if ((out[ECX] & CPUID_7_ECX_PKU) && (plat_cr4(vp) & CR4_PKE))
+	if ((out[ECX] & CPUID_7_ECX_PKU) && (plat_cr4(vp) & CR4_PKE)) {
 		out[ECX] |= CPUID_7_ECX_OSPKE;
+	}
 }
 
 static void leaf_7(struct vp *vp, uint32_t subleaf, uint32_t out[4])
@@ -95,13 +103,16 @@ static void leaf_7(struct vp *vp, uint32_t subleaf, uint32_t out[4])
 		mask(vp, WORD_7_EBX, &out[EBX]);
 		mask(vp, WORD_7_ECX, &out[ECX]);
 		mask(vp, WORD_7_EDX, &out[EDX]);
-		if (!(plat_info.xsave_features & 1u << 9))
+		if (!(plat_info.xsave_features & 1u << 9)) {
 			out[ECX] &=
 				~CPUID_7_ECX_PKU; /* protection keys: PKRU could not be switched */
-		if (is_root(vp) || vp->partition->processor_features[1] >> 18 & 1)
+		}
+		if (is_root(vp) || vp->partition->processor_features[1] >> 18 & 1) {
 			out[EBX] |= 1u << 1; /* TSC_ADJUST */
-		if (!is_root(vp) && out[EAX] > 1)
+		}
+		if (!is_root(vp) && out[EAX] > 1) {
 			out[EAX] = 1;
+		}
 		follow_state_7(vp, out);
 	} else if (subleaf == 1) {
 		mask(vp, WORD_71_EAX, &out[EAX]);
@@ -122,12 +133,14 @@ static uint32_t xsave_size(uint64_t enabled, bool compacted)
 	for (uint32_t i = 2; i < 63; i++) {
 		uint32_t part[4], start;
 
-		if (!(enabled >> i & 1))
+		if (!(enabled >> i & 1)) {
 			continue;
+		}
 		plat_cpuid(0xD, i, part);
 		start = compacted ? (part[ECX] & 2 ? (size + 63) & ~63u : size) : part[EBX];
-		if (start + part[EAX] > size)
+		if (start + part[EAX] > size) {
 			size = start + part[EAX];
+		}
 	}
 	return size;
 }
@@ -169,13 +182,15 @@ static void leaf_87(const struct vp *vp, uint32_t out[4])
 	bool shown = __atomic_load_n(&vp->partition->tsc_invariant_control, __ATOMIC_RELAXED) &
 		     HV_EXPOSE_INVARIANT_TSC;
 
-	if (!is_root(vp))
+	if (!is_root(vp)) {
 		shown = shown && (vp->partition->processor_features[1] >> 1 & 1);
-	else
+	} else {
 		shown = true;
+	}
 	clear(out);
-	if (plat_info.tsc_invariant && shown)
+	if (plat_info.tsc_invariant && shown) {
 		out[EDX] = 1u << 8;
+	}
 }
 
 /* ---- a leaf of the root ---- */
@@ -183,10 +198,10 @@ static void leaf_87(const struct vp *vp, uint32_t out[4])
 static void root_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	switch (leaf) {
-	case 0x5:	 /* MONITOR */
-	case 0xA:	 /* performance monitoring */
-	case 0x12:	 /* SGX */
-	case 0x14:	 /* processor trace */
+	case 0x5:        /* MONITOR */
+	case 0xA:        /* performance monitoring */
+	case 0x12:       /* SGX */
+	case 0x14:       /* processor trace */
 	case 0x8000000A: /* SVM */
 	case 0x8000001B: /* instruction-based sampling */
 	case 0x8000001C: /* lightweight profiling */
@@ -249,8 +264,9 @@ static void child_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t 
 		leaf_d(vp, subleaf, out);
 		break;
 	case 0x80000000:
-		if (out[EAX] > CHILD_MAX_EXTENDED_LEAF)
+		if (out[EAX] > CHILD_MAX_EXTENDED_LEAF) {
 			out[EAX] = CHILD_MAX_EXTENDED_LEAF;
+		}
 		break;
 	case 0x80000001:
 		leaf_81(vp, out);
@@ -282,10 +298,12 @@ static enum access_result ask_parent(struct vp *vp, uint32_t leaf, uint32_t subl
 {
 	bool always = false, answered = cpuid_override_apply(vp, leaf, subleaf, out, &always);
 
-	if (answered && !always && leaf == 0x1)
+	if (answered && !always && leaf == 0x1) {
 		follow_state_1(vp, out);
-	if (answered && !always && leaf == 0x7 && subleaf == 0)
+	}
+	if (answered && !always && leaf == 0x7 && subleaf == 0) {
 		follow_state_7(vp, out);
+	}
 	return vp->partition->intercept_cpuid && !answered ? ACCESS_PARENT : ACCESS_OK;
 }
 
@@ -301,13 +319,15 @@ static __attribute__((noinline)) enum access_result read_any(struct vp *vp, uint
 		cpuid_hypervisor_leaf(vp, leaf, out);
 	} else {
 		plat_cpuid(leaf, subleaf, out);
-		if (is_root(vp))
+		if (is_root(vp)) {
 			root_leaf(vp, leaf, subleaf, out);
-		else
+		} else {
 			child_leaf(vp, leaf, subleaf, out);
+		}
 	}
-	if (!__atomic_load_n(&p->cpuid_overrides, __ATOMIC_RELAXED) && !p->intercept_cpuid)
+	if (__atomic_load_n(&p->cpuid_overrides, __ATOMIC_RELAXED) == NULL && !p->intercept_cpuid) {
 		return ACCESS_OK;
+	}
 	return ask_parent(vp, leaf, subleaf, out);
 }
 
@@ -316,8 +336,9 @@ bool cpuid_read_kept(struct vp *vp, uint32_t leaf, uint32_t out[4])
 {
 	const struct partition *p = vp->partition;
 
-	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count)
+	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count) {
 		return false;
+	}
 	leaf_1(vp, out);
 	return true;
 }

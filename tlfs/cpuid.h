@@ -27,19 +27,19 @@ enum cpuid_word {
 };
 _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
 
-#define LEAF_HYPERVISOR	    0x40000000u
+#define LEAF_HYPERVISOR     0x40000000u
 #define LEAF_HYPERVISOR_END 0x400000FFu
-#define LEAF_EXTENDED	    0x80000000u
+#define LEAF_EXTENDED       0x80000000u
 
-#define CPUID_1_ECX_OSXSAVE	(1u << 27)
-#define CPUID_1_EDX_APIC	(1u << 9)
-#define CPUID_1_EDX_HTT		(1u << 28)
-#define CPUID_1_ECX_XSAVE	(1u << 26)
-#define CPUID_7_ECX_PKU		(1u << 3)
-#define CPUID_7_ECX_OSPKE	(1u << 4)
+#define CPUID_1_ECX_OSXSAVE     (1u << 27)
+#define CPUID_1_EDX_APIC        (1u << 9)
+#define CPUID_1_EDX_HTT         (1u << 28)
+#define CPUID_1_ECX_XSAVE       (1u << 26)
+#define CPUID_7_ECX_PKU         (1u << 3)
+#define CPUID_7_ECX_OSPKE       (1u << 4)
 #define CPUID_81_ECX_CMP_LEGACY (1u << 1)
-#define CR4_OSXSAVE		(1ull << 18)
-#define CR4_PKE			(1ull << 22)
+#define CR4_OSXSAVE             (1ull << 18)
+#define CR4_PKE                 (1ull << 22)
 
 /* cpuid_features.c: bits of XCR0 and XSS that the guest may set. */
 uint64_t cpuid_xsave_offered(const struct partition *p);

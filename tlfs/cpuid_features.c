@@ -45,8 +45,8 @@ struct feature {
 #define XCR0_SSE      0x03ull
 #define XCR0_AVX      0x07ull
 #define XCR0_AVX512   0xE7ull
-#define YMM	      0x04
-#define ZMM	      0xE4
+#define YMM           0x04
+#define ZMM           0xE4
 
 /* clang-format off */
 static const struct feature features[] = {
@@ -200,12 +200,14 @@ static uint32_t machine_word(enum cpuid_word word)
 	uint32_t out[4];
 
 	plat_cpuid(from->leaf & LEAF_EXTENDED, 0, out);
-	if (from->leaf > out[EAX])
+	if (from->leaf > out[EAX]) {
 		return 0;
+	}
 	if (from->subleaf && from->leaf == 0x7) {
 		plat_cpuid(from->leaf, 0, out);
-		if (from->subleaf > out[EAX])
+		if (from->subleaf > out[EAX]) {
 			return 0;
+		}
 	}
 	plat_cpuid(from->leaf, from->subleaf, out);
 	return out[from->reg];
@@ -215,18 +217,21 @@ static void machine_banks(uint64_t banks[3])
 {
 	uint32_t words[WORD_COUNT];
 
-	for (unsigned int i = 0; i < WORD_COUNT; i++)
+	for (unsigned int i = 0; i < WORD_COUNT; i++) {
 		words[i] = machine_word((enum cpuid_word)i);
+	}
 	banks[0] = banks[1] = banks[2] = 0;
 	for (unsigned int i = 0; i < ARRAY_COUNT(features); i++) {
-		if (words[features[i].word] & (1u << features[i].cpuid_bit))
+		if (words[features[i].word] & (1u << features[i].cpuid_bit)) {
 			banks[features[i].bank] |= 1ull << features[i].bit;
+		}
 	}
 	banks[1] |= plat_info.tsc_invariant ? 1ull << 1 : 0;
 	banks[1] |= 1ull << 17; /* TSC deadline: the core's own timer, whatever the machine's */
 	banks[1] |= 1ull << 18; /* TSC_ADJUST likewise */
-	if (!plat_info.xsave_size_max)
+	if (!plat_info.xsave_size_max) {
 		banks[XSAVE_BANK] = 0;
+	}
 }
 
 void cpuid_machine_features(uint64_t banks[2])
@@ -253,8 +258,9 @@ static void allow_child(struct partition *p)
 
 	memcpy(p->cpuid_allowed, baseline, sizeof(baseline));
 	for (unsigned int i = 0; i < ARRAY_COUNT(features); i++) {
-		if (banks[features[i].bank] >> features[i].bit & 1)
+		if (banks[features[i].bank] >> features[i].bit & 1) {
 			p->cpuid_allowed[features[i].word] |= BIT(features[i].cpuid_bit);
+		}
 	}
 }
 
@@ -262,12 +268,15 @@ uint64_t cpuid_xsave_offered(const struct partition *p)
 {
 	uint64_t offered = plat_info.xsave_size_max ? plat_info.xsave_features : 0;
 
-	if (p->id == HV_ROOT_PARTITION)
+	if (p->id == HV_ROOT_PARTITION) {
 		return offered;
-	if (!(p->xsave_features & XSAVE_SUPPORT))
+	}
+	if (!(p->xsave_features & XSAVE_SUPPORT)) {
 		return 0;
-	if (!(p->xsave_features & XSAVE_AVX))
+	}
+	if (!(p->xsave_features & XSAVE_AVX)) {
 		return offered & XCR0_SSE;
+	}
 	return offered & (p->xsave_features & XSAVE_AVX512 ? XCR0_AVX512 : XCR0_AVX);
 }
 
@@ -277,8 +286,9 @@ static void forbid_stateless(struct partition *p)
 	uint64_t offered = cpuid_xsave_offered(p);
 
 	for (unsigned int i = 0; i < ARRAY_COUNT(features); i++) {
-		if (features[i].state & ~offered)
+		if (features[i].state & ~offered) {
 			p->cpuid_allowed[features[i].word] &= ~BIT(features[i].cpuid_bit);
+		}
 	}
 	if (!offered) {
 		p->cpuid_allowed[WORD_1_ECX] &= ~BIT(26);
@@ -289,8 +299,9 @@ static void forbid_stateless(struct partition *p)
 void cpuid_create(struct partition *p)
 {
 	if (p->id == HV_ROOT_PARTITION) {
-		for (unsigned int i = 0; i < WORD_COUNT; i++)
+		for (unsigned int i = 0; i < WORD_COUNT; i++) {
 			p->cpuid_allowed[i] = ~root_hidden[i];
+		}
 	} else {
 		allow_child(p);
 	}

@@ -16,20 +16,26 @@ static void features(const struct partition *p, uint32_t out[4])
 
 	out[EAX] = (uint32_t)p->privileges;
 	out[EBX] = (uint32_t)(p->privileges >> 32);
-	if (p->privileges >> 32 & HV_CREATE_PARTITIONS) /* DispatchVp takes interrupts along */
+	if (p->privileges >> 32 & HV_CREATE_PARTITIONS) { /* DispatchVp takes interrupts along */
 		out[ECX] = HV_VP_DISPATCH_INTERRUPT_INJECTION_AVAILABLE;
+	}
 	out[EDX] = HV_X64_HYPERCALL_XMM_INPUT_AVAILABLE | HV_FEATURE_GUEST_CRASH_MSR_AVAILABLE |
 		   HV_FEATURE_SINT_POLLING_MODE_AVAILABLE | HV_FEATURE_HYPERCALL_MSR_LOCK_AVAILABLE;
-	if (has.access_guest_idle_reg)
+	if (has.access_guest_idle_reg) {
 		out[EDX] |= HV_X64_GUEST_IDLE_STATE_AVAILABLE;
-	if (has.access_frequency_regs)
+	}
+	if (has.access_frequency_regs) {
 		out[EDX] |= HV_FEATURE_FREQUENCY_MSRS_AVAILABLE;
-	if (has.enable_extended_gva_ranges_for_flush_virtual_address_list)
+	}
+	if (has.enable_extended_gva_ranges_for_flush_virtual_address_list) {
 		out[EDX] |= HV_FEATURE_EXT_GVA_RANGES_FLUSH;
-	if (has.fast_hypercall_output)
+	}
+	if (has.fast_hypercall_output) {
 		out[EDX] |= HV_X64_HYPERCALL_XMM_OUTPUT_AVAILABLE;
-	if (has.direct_synthetic_timers)
+	}
+	if (has.direct_synthetic_timers) {
 		out[EDX] |= HV_STIMER_DIRECT_MODE_AVAILABLE;
+	}
 }
 
 static void recommendations(const struct partition *p, uint32_t out[4])
@@ -38,14 +44,18 @@ static void recommendations(const struct partition *p, uint32_t out[4])
 		.as_uint64 = {p->synthetic_features}};
 
 	out[EAX] = HV_X64_RELAXED_TIMING_RECOMMENDED | HV_DEPRECATING_AEOI_RECOMMENDED;
-	if (has.tb_flush_hypercalls)
+	if (has.tb_flush_hypercalls) {
 		out[EAX] |= HV_X64_REMOTE_TLB_FLUSH_RECOMMENDED;
-	if (has.access_intr_ctrl_regs)
+	}
+	if (has.access_intr_ctrl_regs) {
 		out[EAX] |= HV_X64_APIC_ACCESS_RECOMMENDED;
-	if (has.synthetic_cluster_ipi)
+	}
+	if (has.synthetic_cluster_ipi) {
 		out[EAX] |= HV_X64_CLUSTER_IPI_RECOMMENDED;
-	if (has.extended_processor_masks)
+	}
+	if (has.extended_processor_masks) {
 		out[EAX] |= HV_X64_EX_PROCESSOR_MASKS_RECOMMENDED;
+	}
 	out[EBX] = HV_LONG_SPIN_WAIT_NEVER;
 	out[ECX] = plat_info.physical_address_bits;
 }

@@ -38,17 +38,20 @@ static struct entry *new_entry(struct partition *p)
 {
 	struct cpuid_override *page = p->cpuid_overrides;
 
-	while (page && page->count == ENTRIES_A_PAGE && page->next_page)
+	while (page != NULL && page->count == ENTRIES_A_PAGE && page->next_page != NULL) {
 		page = page->next_page;
-	if (!page || page->count == ENTRIES_A_PAGE) {
+	}
+	if (page == NULL || page->count == ENTRIES_A_PAGE) {
 		struct cpuid_override *fresh = plat_page_alloc(p);
 
-		if (!fresh)
+		if (fresh == NULL) {
 			return NULL;
-		if (page)
+		}
+		if (page != NULL) {
 			page->next_page = fresh;
-		else
+		} else {
 			__atomic_store_n(&p->cpuid_overrides, fresh, __ATOMIC_RELEASE);
+		}
 		page = fresh;
 	}
 	return &page->entries[page->count++];
@@ -57,11 +60,14 @@ static struct entry *new_entry(struct partition *p)
 static struct entry *find(struct partition *p, uint32_t vp_index, uint32_t leaf, uint32_t subleaf,
 			  bool specific)
 {
-	struct entry *e = p->cpuid_overrides ? p->cpuid_overrides->chains[chain_of(leaf)] : NULL;
+	struct entry *e =
+		p->cpuid_overrides != NULL ? p->cpuid_overrides->chains[chain_of(leaf)] : NULL;
 
-	while (e && (e->leaf != leaf || e->vp_index != vp_index ||
-		     e->subleaf_specific != specific || (specific && e->subleaf != subleaf)))
+	while (e != NULL &&
+	       (e->leaf != leaf || e->vp_index != vp_index || e->subleaf_specific != specific ||
+		(specific && e->subleaf != subleaf))) {
 		e = e->next;
+	}
 	return e;
 }
 
@@ -69,10 +75,12 @@ bool cpuid_override_exists(const struct partition *p, uint32_t leaf)
 {
 	const struct cpuid_override *first = __atomic_load_n(&p->cpuid_overrides, __ATOMIC_ACQUIRE);
 	const struct entry *e =
-		first ? __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE) : NULL;
+		first != NULL ? __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE)
+			      : NULL;
 
-	while (e && (e->leaf != leaf || !__atomic_load_n(&e->valid, __ATOMIC_RELAXED)))
+	while (e != NULL && (e->leaf != leaf || !__atomic_load_n(&e->valid, __ATOMIC_RELAXED))) {
 		e = e->next;
+	}
 	return e != NULL;
 }
 
@@ -97,8 +105,9 @@ static void set_answer(struct entry *e,
 /* After the change, as cpuid_prepare_1() wants it: whether leaf 1 is kept is decided anew. */
 static void entry_changed(struct partition *p, const struct entry *e)
 {
-	if (e->leaf == 0x1)
+	if (e->leaf == 0x1) {
 		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
+	}
 }
 
 hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
@@ -108,14 +117,15 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 	struct entry *e = find(p, vp_index, result->input.eax, result->input.ecx, specific),
 		     **chain;
 
-	if (e) {
+	if (e != NULL) {
 		set_answer(e, result);
 		entry_changed(p, e);
 		return HV_STATUS_SUCCESS;
 	}
 	e = new_entry(p);
-	if (!e)
+	if (e == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	e->vp_index = vp_index;
 	e->leaf = result->input.eax;
 	e->subleaf = result->input.ecx;
@@ -133,8 +143,9 @@ hv_status_t cpuid_override_remove(struct partition *p, uint32_t vp_index,
 {
 	struct entry *e = find(p, vp_index, what->eax, what->ecx, what->subleaf_specific != 0);
 
-	if (!e || !e->valid)
+	if (e == NULL || !e->valid) {
 		return HV_STATUS_NOT_FOUND;
+	}
 	__atomic_store_n(&e->valid, false, __ATOMIC_SEQ_CST);
 	entry_changed(p, e);
 	return HV_STATUS_SUCCESS;
@@ -145,7 +156,7 @@ void cpuid_override_destroy(struct partition *p)
 	struct cpuid_override *page = p->cpuid_overrides;
 
 	p->cpuid_overrides = NULL;
-	while (page) {
+	while (page != NULL) {
 		struct cpuid_override *next = page->next_page;
 
 		plat_page_free(p, page);
@@ -180,21 +191,24 @@ bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, 
 	const struct entry *best = NULL;
 	unsigned int best_rank = 0;
 
-	if (!first)
+	if (first == NULL) {
 		return false;
+	}
 	for (const struct entry *e =
 		     __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE);
-	     e; e = e->next) {
+	     e != NULL; e = e->next) {
 		unsigned int rank = 1 + (e->vp_index == vp->index ? 2 : 0) + e->subleaf_specific;
 
 		if (e->leaf != leaf || (e->vp_index != vp->index && e->vp_index != HV_ANY_VP) ||
 		    (e->subleaf_specific && e->subleaf != subleaf) || rank <= best_rank ||
-		    !__atomic_load_n(&e->valid, __ATOMIC_RELAXED))
+		    !__atomic_load_n(&e->valid, __ATOMIC_RELAXED)) {
 			continue;
+		}
 		best = e;
 		best_rank = rank;
 	}
-	if (best)
+	if (best != NULL) {
 		lay_over(best, out, always);
+	}
 	return best != NULL;
 }

@@ -21,8 +21,9 @@ static struct topology topology_of(const struct partition *p)
 	uint32_t vps = p->vp_count ? p->vp_count : 1, socket = vps;
 	struct topology t;
 
-	if (p->processors_per_socket && p->processors_per_socket < vps)
+	if (p->processors_per_socket && p->processors_per_socket < vps) {
 		socket = (uint32_t)p->processors_per_socket;
+	}
 	t.threads = (p->create_flags & HV_PARTITION_CREATION_FLAG_SMT_ENABLED_GUEST) && socket > 1
 			    ? 2
 			    : 1;
@@ -41,11 +42,13 @@ static void cache_leaf(const struct topology *t, uint32_t leaf, uint32_t out[4])
 	uint32_t level = (out[EAX] >> 5) & 7,
 		 sharing = level >= 3 ? t->socket_shift : t->thread_shift;
 
-	if (!(out[EAX] & 0x1F))
+	if (!(out[EAX] & 0x1F)) {
 		return;
+	}
 	out[EAX] = (out[EAX] & 0x3FFF) | ((1u << sharing) - 1) << 14;
-	if (leaf == 4)
+	if (leaf == 4) {
 		out[EAX] |= ((1u << (t->socket_shift - t->thread_shift)) - 1) << 26;
+	}
 }
 
 static void extended_leaf(const struct vp *vp, const struct topology *t, uint32_t subleaf,
@@ -70,8 +73,9 @@ void cpuid_topology_1(const struct partition *p, uint32_t out[4])
 	struct topology t = topology_of(p);
 
 	out[EBX] = (out[EBX] & 0xFF00) | (1u << t.socket_shift) << 16;
-	if (t.threads * t.cores > 1)
+	if (t.threads * t.cores > 1) {
 		out[EDX] |= CPUID_1_EDX_HTT;
+	}
 }
 
 void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
@@ -87,8 +91,9 @@ void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, u
 		extended_leaf(vp, &t, subleaf, out);
 		break;
 	case 0x80000001:
-		if (t.threads * t.cores > 1)
+		if (t.threads * t.cores > 1) {
 			out[ECX] |= CPUID_81_ECX_CMP_LEGACY;
+		}
 		break;
 	case 0x80000008:
 		out[ECX] = t.socket_shift << 12 | (t.threads * t.cores - 1);

@@ -43,10 +43,11 @@ static enum ring_result ring_put(struct vp *vp, uint32_t sint, uint32_t id)
 		result = RING_DONE;
 	}
 	spin_unlock(&synic->lock);
-	if (interrupt && control.as_intercept)
+	if (interrupt && control.as_intercept) {
 		notify_sint(vp, sint);
-	else if (interrupt)
+	} else if (interrupt) {
 		synic_interrupt(vp, sint);
+	}
 	return result;
 }
 
@@ -58,16 +59,18 @@ static bool ring(struct vp *child, struct port *port)
 {
 	uint32_t wanted = port->vp == HV_ANY_VP ? child->last_root_vp : port->vp;
 	struct vp *vp = partition_vp(port->owner, wanted);
-	enum ring_result result = vp ? ring_put(vp, port->sint, port->id) : RING_OFF;
+	enum ring_result result = vp != NULL ? ring_put(vp, port->sint, port->id) : RING_OFF;
 
 	for (uint32_t i = 0; result == RING_OFF && port->vp == HV_ANY_VP && i < HV_MAX_VPS; i++) {
 		vp = partition_vp(port->owner, i);
-		if (!vp)
+		if (vp == NULL) {
 			break;
+		}
 		result = ring_put(vp, port->sint, port->id);
 	}
-	if (result == RING_FULL)
+	if (result == RING_FULL) {
 		__atomic_store_n(&port->lost, true, __ATOMIC_SEQ_CST);
+	}
 	return result != RING_OFF;
 }
 
@@ -77,8 +80,9 @@ static bool doorbell_matches(const struct connection *connection, uint64_t gpa, 
 	uint32_t size_code = connection->flags & HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK;
 	uint64_t mask = size < 8 ? (1ull << size * 8) - 1 : UINT64_MAX;
 
-	if (connection->gpa != gpa || (size_code && 1u << (size_code - 1) != size))
+	if (connection->gpa != gpa || (size_code && 1u << (size_code - 1) != size)) {
 		return false;
+	}
 	return connection->flags & HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE ||
 	       !((connection->trigger ^ value) & mask);
 }
@@ -89,14 +93,17 @@ bool port_doorbell(struct vp *vp, gpa_t gpa, uint64_t value, unsigned int size)
 	struct connection *connection;
 	bool taken = false;
 
-	if (!__atomic_load_n(&p->doorbell_count, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&p->doorbell_count, __ATOMIC_RELAXED)) {
 		return false;
+	}
 	spin_lock(&p->lock);
 	connection = connection_at(p, gpa.v);
-	while (connection && !doorbell_matches(connection, gpa.v, value, size))
+	while (connection != NULL && !doorbell_matches(connection, gpa.v, value, size)) {
 		connection = connection->gpa_next;
-	if (connection && connection->port)
+	}
+	if (connection != NULL && connection->port != NULL) {
 		taken = ring(vp, connection->port);
+	}
 	spin_unlock(&p->lock);
 	return taken;
 }
@@ -109,14 +116,18 @@ static void ring_lost(struct vp *vp, uint32_t sint)
 {
 	struct port_table *table = vp->partition->ports;
 
-	for (uint32_t i = 0; table && i < PORT_BUCKETS; i++) {
-		for (struct port *port = table->by_id[i]; port; port = port->next) {
-			if (port->sint != sint || (port->vp != HV_ANY_VP && port->vp != vp->index))
+	for (uint32_t i = 0; table != NULL && i < PORT_BUCKETS; i++) {
+		for (struct port *port = table->by_id[i]; port != NULL; port = port->next) {
+			if (port->sint != sint ||
+			    (port->vp != HV_ANY_VP && port->vp != vp->index)) {
 				continue;
-			if (!__atomic_exchange_n(&port->lost, false, __ATOMIC_SEQ_CST))
+			}
+			if (!__atomic_exchange_n(&port->lost, false, __ATOMIC_SEQ_CST)) {
 				continue;
-			if (ring_put(vp, sint, port->id) == RING_DONE)
+			}
+			if (ring_put(vp, sint, port->id) == RING_DONE) {
 				continue;
+			}
 			__atomic_store_n(&port->lost, true, __ATOMIC_SEQ_CST);
 			return;
 		}

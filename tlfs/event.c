@@ -22,14 +22,17 @@ hv_status_t synic_signal_event(struct vp *vp, uint32_t sint, uint32_t flag, bool
 	uint64_t bit = 1ull << flag % 64, before;
 
 	*newly_signaled = false;
-	if (sint >= HV_SINT_COUNT || flag >= HV_EVENT_FLAGS_COUNT)
+	if (sint >= HV_SINT_COUNT || flag >= HV_EVENT_FLAGS_COUNT) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (!takes_events(&vp->synic, sint))
+	}
+	if (!takes_events(&vp->synic, sint)) {
 		return HV_STATUS_INVALID_SYNIC_STATE;
+	}
 	before = __atomic_fetch_or(&page->event_flags[sint].flags64[flag / 64], bit,
 				   __ATOMIC_SEQ_CST);
-	if (before & bit) /* the guest has not taken the last one: it will see this one with it */
+	if (before & bit) { /* the guest has not taken the last one: it will see this one with it */
 		return HV_STATUS_SUCCESS;
+	}
 	*newly_signaled = true;
 	synic_interrupt(vp, sint);
 	return HV_STATUS_SUCCESS;

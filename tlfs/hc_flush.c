@@ -38,16 +38,20 @@ static hv_status_t parse_set(const struct hv_vpset *set, uint32_t words, struct 
 		all_vps(targets);
 		return HV_STATUS_SUCCESS;
 	}
-	if (set->format != HV_GENERIC_SET_SPARSE_4K)
+	if (set->format != HV_GENERIC_SET_SPARSE_4K) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (words != bits_count(set->valid_bank_mask))
+	}
+	if (words != bits_count(set->valid_bank_mask)) {
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
+	}
 	memset(targets, 0, sizeof(*targets));
 	for (uint32_t bank = 0; bank < HV_MAX_SPARSE_VCPU_BANKS; bank++) {
-		if (!(set->valid_bank_mask >> bank & 1))
+		if (!(set->valid_bank_mask >> bank & 1)) {
 			continue;
-		if (bank < BANK_COUNT)
+		}
+		if (bank < BANK_COUNT) {
 			targets->banks[bank] = set->bank_contents[next];
+		}
 		next++;
 	}
 	return HV_STATUS_SUCCESS;
@@ -66,8 +70,9 @@ static void flush(struct vp *caller, const struct targets *targets)
 				bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
 			struct vp *vp = partition_vp(p, index);
 
-			if (!vp)
+			if (vp == NULL) {
 				continue;
+			}
 			if (vp == caller) {
 				plat_tlb_flush(vp);
 			} else {
@@ -76,8 +81,9 @@ static void flush(struct vp *caller, const struct targets *targets)
 			}
 		}
 	}
-	if (others)
+	if (others) {
 		plat_tlb_sync(p);
+	}
 }
 
 static hv_status_t check_flags(uint64_t flags, bool list)
@@ -85,10 +91,11 @@ static hv_status_t check_flags(uint64_t flags, bool list)
 	uint64_t allowed = FLUSH_FLAGS;
 
 	/* TLFS: "does not make sense for this call and is treated as an invalid option" */
-	if (list)
+	if (list) {
 		allowed &= ~(uint64_t)HV_FLUSH_NON_GLOBAL_MAPPINGS_ONLY;
-	else
+	} else {
 		allowed &= ~(uint64_t)HV_FLUSH_USE_EXTENDED_RANGE_FORMAT;
+	}
 	return flags & ~allowed ? HV_STATUS_INVALID_PARAMETER : HV_STATUS_SUCCESS;
 }
 
@@ -98,10 +105,12 @@ static hv_status_t flush_mask(struct hypercall *call, bool list)
 	struct targets targets = {{input->processor_mask}};
 	hv_status_t status = check_flags(input->flags, list);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
-	if (input->flags & HV_FLUSH_ALL_PROCESSORS)
+	}
+	if (input->flags & HV_FLUSH_ALL_PROCESSORS) {
 		all_vps(&targets);
+	}
 	flush(call->vp, &targets);
 	call->done = call->end;
 	return HV_STATUS_SUCCESS;
@@ -113,14 +122,17 @@ static hv_status_t flush_set(struct hypercall *call, bool list)
 	struct targets targets;
 	hv_status_t status = check_flags(input->flags, list);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
-	if (input->flags & HV_FLUSH_ALL_PROCESSORS)
+	}
+	if (input->flags & HV_FLUSH_ALL_PROCESSORS) {
 		all_vps(&targets);
-	else
+	} else {
 		status = parse_set(&input->hv_vp_set, call->variable_size / 8, &targets);
-	if (status != HV_STATUS_SUCCESS)
+	}
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	flush(call->vp, &targets);
 	call->done = call->end;
 	return HV_STATUS_SUCCESS;
@@ -151,8 +163,9 @@ hv_status_t hc_flush_address_list_ex(struct hypercall *call)
 static hv_status_t check_ipi(uint32_t vector, union hv_input_vtl vtl)
 {
 	if (vector < HV_IPI_LOW_VECTOR || vector > HV_IPI_HIGH_VECTOR || vtl.reserved_z ||
-	    (vtl.use_target_vtl && vtl.target_vtl != HV_NORMAL_VTL))
+	    (vtl.use_target_vtl && vtl.target_vtl != HV_NORMAL_VTL)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -164,10 +177,11 @@ static void send(struct vp *caller, uint8_t vector, const struct targets *target
 				bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
 			struct vp *vp = partition_vp(caller->partition, index);
 
-			if (vp == caller)
+			if (vp == caller) {
 				lapic_raise(vp, vector, false);
-			else if (vp)
+			} else if (vp != NULL) {
 				lapic_post(vp, vector, false);
+			}
 		}
 	}
 }
@@ -178,8 +192,9 @@ hv_status_t hc_send_ipi(struct hypercall *call)
 	struct targets targets = {{input->cpu_mask}};
 	hv_status_t status = check_ipi(input->vector, input->target_vtl);
 
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		send(call->vp, (uint8_t)input->vector, &targets);
+	}
 	return status;
 }
 
@@ -189,9 +204,11 @@ hv_status_t hc_send_ipi_ex(struct hypercall *call)
 	struct targets targets;
 	hv_status_t status = check_ipi(input->vector, input->target_vtl);
 
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		status = parse_set(&input->vp_set, call->variable_size / 8, &targets);
-	if (status == HV_STATUS_SUCCESS)
+	}
+	if (status == HV_STATUS_SUCCESS) {
 		send(call->vp, (uint8_t)input->vector, &targets);
+	}
 	return status;
 }

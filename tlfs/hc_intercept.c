@@ -46,12 +46,14 @@ static hv_status_t install_exception(struct partition *p, uint32_t access, uint3
 {
 	/* NMI has no exception, and a machine check is the machine's. */
 	if (access & ~HV_INTERCEPT_ACCESS_MASK_EXECUTE || vector > 31 || vector == 2 ||
-	    vector == 18)
+	    vector == 18) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (access)
+	}
+	if (access) {
 		__atomic_fetch_or(&p->intercept_exceptions, 1u << vector, __ATOMIC_RELAXED);
-	else
+	} else {
 		__atomic_fetch_and(&p->intercept_exceptions, ~(1u << vector), __ATOMIC_RELAXED);
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -60,22 +62,26 @@ static hv_status_t install(struct partition *p, const struct hv_input_install_in
 	uint32_t allowed;
 	bool *flag;
 
-	if (input->intercept_type == HV_INTERCEPT_TYPE_EXCEPTION)
+	if (input->intercept_type == HV_INTERCEPT_TYPE_EXCEPTION) {
 		return install_exception(p, input->access_type,
 					 input->intercept_parameter.exception_vector);
+	}
 	/*
 	 * Of the registers that the core answers itself, one tells something: that the guest has
 	 * crashed.
 	 */
 	if (input->intercept_type == HV_INTERCEPT_TYPE_X64_MSR_INDEX &&
-	    input->intercept_parameter.msr_index != HV_X64_MSR_CRASH_CTL)
+	    input->intercept_parameter.msr_index != HV_X64_MSR_CRASH_CTL) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	flag = flag_of(p, input->intercept_type, &allowed);
-	if (!flag || input->access_type & ~allowed)
+	if (flag == NULL || input->access_type & ~allowed) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	__atomic_store_n(flag, input->access_type != 0, __ATOMIC_SEQ_CST);
-	if (input->intercept_type == HV_INTERCEPT_TYPE_X64_CPUID)
+	if (input->intercept_type == HV_INTERCEPT_TYPE_X64_CPUID) {
 		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST); /* cpuid_prepare_1() */
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -85,11 +91,13 @@ hv_status_t hc_install_intercept(struct hypercall *call)
 	struct partition *p = partition_get_child(call->vp, input->partition_id);
 	hv_status_t status = HV_STATUS_INVALID_PARTITION_STATE;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
-	if (p->state == PARTITION_CREATED || p->state == PARTITION_INITIALIZED)
+	if (p->state == PARTITION_CREATED || p->state == PARTITION_INITIALIZED) {
 		status = install(p, input);
+	}
 	spin_unlock(&p->lock);
 	partition_put(p);
 	return status;
@@ -105,19 +113,23 @@ static hv_status_t lock_for_result(struct hypercall *call, uint64_t id, uint32_t
 	hv_status_t status = HV_STATUS_SUCCESS;
 	struct partition *p;
 
-	if (type != HV_INTERCEPT_TYPE_X64_CPUID && type != HV_INTERCEPT_TYPE_X64_MSR)
+	if (type != HV_INTERCEPT_TYPE_X64_CPUID && type != HV_INTERCEPT_TYPE_X64_MSR) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	p = partition_get_child(call->vp, id);
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
-	if (p->state != PARTITION_INITIALIZED)
+	if (p->state != PARTITION_INITIALIZED) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
-	else if (index != HV_ANY_VP && !partition_vp(p, index))
+	} else if (index != HV_ANY_VP && partition_vp(p, index) == NULL) {
 		status = HV_STATUS_INVALID_VP_INDEX;
+	}
 	*out = p;
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		return status;
+	}
 	spin_unlock(&p->lock);
 	partition_put(p);
 	return status;
@@ -132,8 +144,9 @@ hv_status_t hc_register_intercept_result(struct hypercall *call)
 	hv_status_t status = lock_for_result(call, input->partition_id, input->vp_index,
 					     input->intercept_type, &p);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	status = input->intercept_type == HV_INTERCEPT_TYPE_X64_MSR
 			 ? msr_result_add(p, input->vp_index, &msr)
 			 : cpuid_override_add(p, input->vp_index, &cpuid);
@@ -151,8 +164,9 @@ hv_status_t hc_unregister_intercept_result(struct hypercall *call)
 	hv_status_t status = lock_for_result(call, input->partition_id, input->vp_index,
 					     input->intercept_type, &p);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	status = input->intercept_type == HV_INTERCEPT_TYPE_X64_MSR
 			 ? msr_result_remove(p, input->vp_index, &msr)
 			 : cpuid_override_remove(p, input->vp_index, &cpuid);
@@ -167,11 +181,13 @@ hv_status_t hc_get_vp_cpuid_values(struct hypercall *call)
 	struct hc_vp target;
 	hv_status_t status;
 
-	if (input->flags.reserved || input->reserved)
+	if (input->flags.reserved || input->reserved) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	for (; call->done < call->end; call->done++) {
 		const struct hv_cpuid_leaf_info *leaf =
 			hypercall_element(call, struct hv_cpuid_leaf_info);

@@ -30,24 +30,29 @@ hv_status_t hc_deposit_memory(struct hypercall *call)
 			 *p = partition_get(call->vp, input->partition_id);
 	hv_status_t status = HV_STATUS_SUCCESS;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
-	if (p->state != PARTITION_CREATED && p->state != PARTITION_INITIALIZED)
+	if (p->state != PARTITION_CREATED && p->state != PARTITION_INITIALIZED) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
+	}
 	while (status == HV_STATUS_SUCCESS && call->done < call->end) {
 		uint64_t gpn = *hypercall_element(call, uint64_t);
 
 		status = gpn_valid(gpn, 1) ? plat_page_deposit(from, gpn, p)
 					   : HV_STATUS_INVALID_PARAMETER;
-		if (status == HV_STATUS_SUCCESS)
+		if (status == HV_STATUS_SUCCESS) {
 			call->done++;
+		}
 	}
-	if (p->stats_page)
+	if (p->stats_page != NULL) {
 		p->stats_page[HV_STATS_PT_DEPOSITED_PAGES] = plat_deposit_count(p);
+	}
 	spin_unlock(&p->lock);
-	if (call->done > call->start)
+	if (call->done > call->start) {
 		plat_gpa_flush(from);
+	}
 	partition_put(p);
 	return status;
 }
@@ -60,16 +65,19 @@ hv_status_t hc_withdraw_memory(struct hypercall *call)
 			 *p = partition_get(call->vp, input->partition_id);
 	hv_status_t status = HV_STATUS_SUCCESS;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
 	while (status == HV_STATUS_SUCCESS && call->done < call->end) {
 		status = plat_page_withdraw(p, to, hypercall_output_element(call, uint64_t));
-		if (status == HV_STATUS_SUCCESS)
+		if (status == HV_STATUS_SUCCESS) {
 			call->done++;
+		}
 	}
-	if (p->stats_page)
+	if (p->stats_page != NULL) {
 		p->stats_page[HV_STATS_PT_DEPOSITED_PAGES] = plat_deposit_count(p);
+	}
 	spin_unlock(&p->lock);
 	partition_put(p);
 	return status;
@@ -82,8 +90,9 @@ hv_status_t hc_get_memory_balance(struct hypercall *call)
 	struct partition *p = partition_get(call->vp, input->partition_id);
 	uint64_t deposited;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	deposited = plat_deposit_count(p);
 	output->pages_available = plat_pool_count(p);
 	output->pages_in_use =
@@ -97,8 +106,9 @@ static hv_status_t lock_child(struct hypercall *call, uint64_t id, struct partit
 {
 	struct partition *p = partition_get_child(call->vp, id);
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
 	if (p->state == PARTITION_INITIALIZED) {
 		*out = p;
@@ -119,10 +129,12 @@ static bool map_flags_valid(uint32_t flags)
 {
 	uint32_t permissions = flags & HV_MAP_GPA_PERMISSIONS_MASK;
 
-	if (flags & ~PERMITTED_MAP_FLAGS)
+	if (flags & ~PERMITTED_MAP_FLAGS) {
 		return false;
-	if (flags & HV_MAP_GPA_NO_ACCESS)
+	}
+	if (flags & HV_MAP_GPA_NO_ACCESS) {
 		return true;
+	}
 	/* The processor has no mapping that can be written or executed and not read. */
 	return permissions & HV_MAP_GPA_READABLE;
 }
@@ -136,25 +148,30 @@ hv_status_t hc_map_gpa_pages(struct hypercall *call)
 	struct partition *p;
 	hv_status_t status;
 
-	if (!map_flags_valid(input->map_flags) || input->padding)
+	if (!map_flags_valid(input->map_flags) || input->padding) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = lock_child(call, input->target_partition_id, &p);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	while (call->done < call->end) {
 		uint64_t source = *hypercall_element(call, uint64_t);
 		uint64_t gpn = input->target_gpa_base + call->done * pages;
 
 		status = HV_STATUS_INVALID_PARAMETER;
-		if (gpn_valid(gpn, pages) && (!backed || gpn_valid(source, pages)))
+		if (gpn_valid(gpn, pages) && (!backed || gpn_valid(source, pages))) {
 			status = plat_gpa_map(p, gpn, call->vp->partition, source, input->map_flags,
 					      large);
-		if (status != HV_STATUS_SUCCESS)
+		}
+		if (status != HV_STATUS_SUCCESS) {
 			break;
+		}
 		call->done++;
 	}
-	if (call->done > call->start)
+	if (call->done > call->start) {
 		plat_gpa_flush(p);
+	}
 	unlock_child(p);
 	return status;
 }
@@ -168,22 +185,26 @@ hv_status_t hc_unmap_gpa_pages(struct hypercall *call)
 	hv_status_t status;
 
 	if (input->unmap_flags & ~(HV_UNMAP_GPA_LARGE_PAGE | HV_UNMAP_GPA_KEEP_PRECOMMITTED) ||
-	    input->padding)
+	    input->padding) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = lock_child(call, input->target_partition_id, &p);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	while (call->done < call->end) {
 		uint64_t gpn = input->target_gpa_base + call->done * pages;
 
 		status = gpn_valid(gpn, pages) ? plat_gpa_unmap(p, gpn, large)
 					       : HV_STATUS_INVALID_PARAMETER;
-		if (status != HV_STATUS_SUCCESS)
+		if (status != HV_STATUS_SUCCESS) {
 			break;
+		}
 		call->done++;
 	}
-	if (call->done > call->start)
+	if (call->done > call->start) {
 		plat_gpa_flush(p);
+	}
 	unlock_child(p);
 	return status;
 }
@@ -195,11 +216,13 @@ hv_status_t hc_get_gpa_access_states(struct hypercall *call)
 	hv_status_t status;
 
 	if (input->flags.reserved || (input->flags.clear_accessed && input->flags.set_accessed) ||
-	    (input->flags.clear_dirty && input->flags.set_dirty))
+	    (input->flags.clear_dirty && input->flags.set_dirty)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = lock_child(call, input->partition_id, &p);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	while (call->done < call->end) {
 		uint64_t gpn = input->hv_gpa_page_number + call->done;
 		uint8_t *state = hypercall_output_element(call, uint8_t);
@@ -207,12 +230,14 @@ hv_status_t hc_get_gpa_access_states(struct hypercall *call)
 		status = gpn_valid(gpn, 1)
 				 ? plat_gpa_access_state(p, gpn, input->flags.as_uint64, state)
 				 : HV_STATUS_INVALID_PARAMETER;
-		if (status != HV_STATUS_SUCCESS)
+		if (status != HV_STATUS_SUCCESS) {
 			break;
+		}
 		call->done++;
 	}
-	if (call->done > call->start && input->flags.as_uint64)
+	if (call->done > call->start && input->flags.as_uint64) {
 		plat_gpa_flush(p);
+	}
 	unlock_child(p);
 	return status;
 }
@@ -233,11 +258,13 @@ static hv_status_t translate(struct vp *caller,
 	uint32_t code = HV_TRANSLATE_GVA_SUCCESS;
 
 	if (input->padding || input->gva_page >> (64 - PAGE_SHIFT) ||
-	    input->control_flags & ~(HV_TRANSLATE_GVA_INPUT_VTL_MASK | 0x7ff))
+	    input->control_flags & ~(HV_TRANSLATE_GVA_INPUT_VTL_MASK | 0x7ff)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(caller, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	*out = (struct translation){.result.cache_type = HV_CACHE_TYPE_WRITE_BACK};
 	status = plat_translate_gva(target.vp, (gva_t){input->gva_page << PAGE_SHIFT},
 				    input->control_flags, &code, &out->gpa, &out->error);
@@ -252,8 +279,9 @@ hv_status_t hc_translate_virtual_address(struct hypercall *call)
 	struct translation found;
 	hv_status_t status = translate(call->vp, call->input, &found);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	output->translation_result = found.result;
 	output->gpa_page = found.gpa.v >> PAGE_SHIFT;
 	return HV_STATUS_SUCCESS;
@@ -285,8 +313,9 @@ static void set_event(const struct hv_input_translate_virtual_address *input,
 		intercept.event_pending = 1;
 		intercept.event_type = HV_X64_PENDING_EVENT_MEMORY_INTERCEPT;
 		intercept.access_type = HV_INTERCEPT_ACCESS_READ;
-		if (found->result.result_code == HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS)
+		if (found->result.result_code == HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS) {
 			intercept.access_type = HV_INTERCEPT_ACCESS_WRITE;
+		}
 		intercept.gva_valid = 1;
 		intercept.gva = gva;
 		intercept.gpa = found->gpa.v;
@@ -301,8 +330,9 @@ hv_status_t hc_translate_virtual_address_ex(struct hypercall *call)
 	struct translation found;
 	hv_status_t status = translate(call->vp, call->input, &found);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	output->translation_result = found.result;
 	output->gpa_page = found.gpa.v >> PAGE_SHIFT;
 	set_event(call->input, &found, output->event_info);

@@ -19,8 +19,9 @@ hv_status_t hc_initialize_partition(struct hypercall *call)
 	struct partition *p = partition_get_child(call->vp, input->partition_id);
 	hv_status_t status;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	status = partition_initialize(p);
 	partition_put(p);
 	return status;
@@ -32,8 +33,9 @@ hv_status_t hc_finalize_partition(struct hypercall *call)
 	struct partition *p = partition_get_child(call->vp, input->partition_id);
 	hv_status_t status;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	status = partition_finalize(p, &call->again);
 	partition_put(p);
 	return status;
@@ -44,7 +46,7 @@ hv_status_t hc_delete_partition(struct hypercall *call)
 	const struct hv_input_delete_partition *input = call->input;
 	struct partition *p = partition_get_child(call->vp, input->partition_id);
 
-	return p ? partition_delete(p, &call->again) : HV_STATUS_INVALID_PARTITION_ID;
+	return p != NULL ? partition_delete(p, &call->again) : HV_STATUS_INVALID_PARTITION_ID;
 }
 
 hv_status_t hc_get_partition_property(struct hypercall *call)
@@ -54,8 +56,9 @@ hv_status_t hc_get_partition_property(struct hypercall *call)
 	struct partition *p = partition_get(call->vp, input->partition_id);
 	hv_status_t status;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
 	status = property_get(p, input->property_code, &output->property_value);
 	spin_unlock(&p->lock);
@@ -69,8 +72,9 @@ hv_status_t hc_set_partition_property(struct hypercall *call)
 	struct partition *p = partition_get_child(call->vp, input->partition_id);
 	hv_status_t status;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
 	status = property_set(p, input->property_code, input->property_value);
 	spin_unlock(&p->lock);
@@ -92,8 +96,9 @@ hv_status_t hc_get_partition_property_ex(struct hypercall *call)
 	struct partition *p = partition_get(call->vp, input->partition_id);
 	hv_status_t status = HV_STATUS_SUCCESS;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	if (input->arg) {
 		status = HV_STATUS_INVALID_PARAMETER;
 	} else if (input->property_code == HV_PARTITION_PROPERTY_VMM_CAPABILITIES) {
@@ -119,12 +124,14 @@ hv_status_t hc_set_partition_property_ex(struct hypercall *call)
 	struct partition *p;
 	hv_status_t status;
 
-	if (input->padding || input->arg || call->variable_size != sizeof(value))
+	if (input->padding || input->arg || call->variable_size != sizeof(value)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	memcpy(&value, input + 1, sizeof(value));
 	p = partition_get_child(call->vp, input->partition_id);
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
 	status = property_set(p, input->property_code, value);
 	spin_unlock(&p->lock);
@@ -146,8 +153,9 @@ hv_status_t hc_get_next_child_partition(struct hypercall *call)
 	struct hv_output_get_next_child_partition *output = call->output;
 	struct partition *parent = partition_get(call->vp, input->parent_partition_id);
 
-	if (!parent)
+	if (parent == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	output->next_child_partition_id =
 		partition_next_child(parent, input->previous_child_partition_id);
 	partition_put(parent);
@@ -159,8 +167,9 @@ hv_status_t hc_get_system_property(struct hypercall *call)
 	const struct hv_input_get_system_property *input = call->input;
 	struct hv_output_get_system_property *output = call->output;
 
-	if (input->property_id != HV_SYSTEM_PROPERTY_SCHEDULER_TYPE)
+	if (input->property_id != HV_SYSTEM_PROPERTY_SCHEDULER_TYPE) {
 		return HV_STATUS_UNKNOWN_PROPERTY;
+	}
 	output->scheduler_type = HV_SCHEDULER_TYPE_ROOT;
 	return HV_STATUS_SUCCESS;
 }
@@ -173,8 +182,9 @@ hv_status_t hc_get_lp_run_time(struct hypercall *call)
 	struct vp *root = partition_vp(partition_root, input->lp_index);
 	uint64_t busy;
 
-	if (!root)
+	if (root == NULL) {
 		return HV_STATUS_INVALID_LP_INDEX;
+	}
 	output->global_time = refclock_now(partition_root);
 	busy = __atomic_load_n(&root->runtime_tsc, __ATOMIC_RELAXED);
 	output->local_run_time = clock_muldiv(busy, HV_REF_HZ, plat_info.tsc_hz);

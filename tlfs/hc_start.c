@@ -32,11 +32,13 @@ static hv_status_t set_segments(struct vp *vp, const struct hv_init_vp_context *
 		status = plat_register_set(vp, HV_X64_REGISTER_ES + i, &value);
 	}
 	value.table = context->idtr;
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		status = plat_register_set(vp, HV_X64_REGISTER_IDTR, &value);
+	}
 	value.table = context->gdtr;
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		status = plat_register_set(vp, HV_X64_REGISTER_GDTR, &value);
+	}
 	return status;
 }
 
@@ -58,8 +60,9 @@ static hv_status_t set_context(struct vp *vp, const struct hv_init_vp_context *c
 	};
 	hv_status_t status = set_segments(vp, context);
 
-	for (uint32_t i = 0; i < ARRAY_COUNT(words) && status == HV_STATUS_SUCCESS; i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(words) && status == HV_STATUS_SUCCESS; i++) {
 		status = set_word(vp, words[i].name, words[i].value);
+	}
 	return status;
 }
 
@@ -67,16 +70,18 @@ static hv_status_t start(struct vp *vp, const struct hv_init_vp_context *context
 {
 	hv_status_t status;
 
-	if (vp->activity != VP_WAIT_SIPI)
+	if (vp->activity != VP_WAIT_SIPI) {
 		return HV_STATUS_INVALID_VP_STATE;
+	}
 	status = set_context(vp, context);
 	if (status != HV_STATUS_SUCCESS) {
 		plat_vp_reset(vp);
 		return status;
 	}
 	vp->activity = VP_ACTIVE;
-	if (vp_runnable(vp))
+	if (vp_runnable(vp)) {
 		notify_runnable(vp);
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -90,10 +95,12 @@ static hv_status_t start_sibling(struct hypercall *call, const struct hv_enable_
 	struct vp *vp = partition_vp(call->vp->partition, input->vp_index);
 	hv_status_t status;
 
-	if (!vp)
+	if (vp == NULL) {
 		return HV_STATUS_INVALID_VP_INDEX;
-	if (vp == call->vp || !vp->partition->parent)
+	}
+	if (vp == call->vp || vp->partition->parent == NULL) {
 		return HV_STATUS_INVALID_VP_STATE;
+	}
 	if (!spin_try(&vp->lock)) {
 		vp_post_event(vp, VP_EVENT_RELOAD);
 		call->again = true;
@@ -110,14 +117,17 @@ hv_status_t hc_start_vp(struct hypercall *call)
 	struct hc_vp target;
 	hv_status_t status;
 
-	if (!hc_vtl_valid(input->target_vtl) || input->mbz0 || input->mbz1)
+	if (!hc_vtl_valid(input->target_vtl) || input->mbz0 || input->mbz1) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	if (input->partition_id == HV_PARTITION_ID_SELF ||
-	    input->partition_id == call->vp->partition->id)
+	    input->partition_id == call->vp->partition->id) {
 		return start_sibling(call, input);
+	}
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	status = start(target.vp, &input->vp_context);
 	hc_vp_release(&target);
 	return status;
@@ -130,23 +140,29 @@ hv_status_t hc_get_vp_index_from_apic_id(struct hypercall *call)
 	struct partition *p;
 	hv_status_t status = HV_STATUS_SUCCESS;
 
-	if (!hc_vtl_valid(input->target_vtl))
+	if (!hc_vtl_valid(input->target_vtl)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	p = partition_get(call->vp, input->partition_id);
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
 	for (; call->done < call->end && status == HV_STATUS_SUCCESS; call->done++) {
 		uint32_t id = *hypercall_element(call, uint32_t), index = 0;
 
-		while (index < HV_MAX_VPS && (!p->vps[index] || p->vps[index]->apic_id != id))
+		while (index < HV_MAX_VPS &&
+		       (p->vps[index] == NULL || p->vps[index]->apic_id != id)) {
 			index++;
-		if (index == HV_MAX_VPS)
+		}
+		if (index == HV_MAX_VPS) {
 			break;
+		}
 		*hypercall_output_element(call, uint32_t) = index;
 	}
-	if (call->done < call->end)
+	if (call->done < call->end) {
 		status = HV_STATUS_INVALID_PARAMETER;
+	}
 	spin_unlock(&p->lock);
 	partition_put(p);
 	return status;

@@ -20,8 +20,9 @@ static bool list_write(const struct page_list *list, const void *from, uint32_t 
 		uint32_t part = size - done < PAGE_SIZE ? size - done : PAGE_SIZE;
 
 		if (!plat_gpa_write(list->partition, (gpa_t){list->gpns[i] << PAGE_SHIFT},
-				    (const uint8_t *)from + done, part))
+				    (const uint8_t *)from + done, part)) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -32,8 +33,9 @@ static bool list_read(const struct page_list *list, void *to, uint32_t size)
 		uint32_t part = size - done < PAGE_SIZE ? size - done : PAGE_SIZE;
 
 		if (!plat_gpa_read(list->partition, (gpa_t){list->gpns[i] << PAGE_SHIFT},
-				   (uint8_t *)to + done, part))
+				   (uint8_t *)to + done, part)) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -41,21 +43,26 @@ static bool list_read(const struct page_list *list, void *to, uint32_t size)
 /* As many pages as `size` needs, all of them page numbers. */
 static hv_status_t list_check(const struct page_list *list, uint32_t size)
 {
-	if (list->count < (size + PAGE_SIZE - 1) / PAGE_SIZE)
+	if (list->count < (size + PAGE_SIZE - 1) / PAGE_SIZE) {
 		return HV_STATUS_INSUFFICIENT_BUFFER;
-	for (uint32_t i = 0; i < list->count; i++)
-		if (list->gpns[i] >> (plat_info.physical_address_bits - PAGE_SHIFT))
+	}
+	for (uint32_t i = 0; i < list->count; i++) {
+		if (list->gpns[i] >> (plat_info.physical_address_bits - PAGE_SHIFT)) {
 			return HV_STATUS_INVALID_PARAMETER;
+		}
+	}
 	return HV_STATUS_SUCCESS;
 }
 
 static hv_status_t check_kind(const struct hv_vp_state_data *data)
 {
-	if (data->rsvd)
+	if (data->rsvd) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	if (data->type == HV_GET_SET_VP_STATE_XSAVE &&
-	    data->xsave.states.as_uint64 & ~plat_info.xsave_features)
+	    data->xsave.states.as_uint64 & ~plat_info.xsave_features) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -86,8 +93,9 @@ static hv_status_t get_xsave(struct vp *vp, const struct page_list *list, void *
 
 	memset(buffer, 0, plat_info.xsave_size_max);
 	status = plat_xsave_get(vp, buffer, plat_info.xsave_size_max);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	return list_write(list, buffer, plat_info.xsave_size_max) ? HV_STATUS_SUCCESS
 								  : HV_STATUS_INVALID_PARAMETER;
 }
@@ -136,21 +144,26 @@ hv_status_t hc_get_vp_state(struct hypercall *call)
 	hv_status_t status = check_kind(&input->state_data);
 	struct hc_vp target;
 
-	if (status == HV_STATUS_SUCCESS && size)
+	if (status == HV_STATUS_SUCCESS && size) {
 		status = list_check(&list, size);
-	else if (status == HV_STATUS_SUCCESS && type != HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS)
+	} else if (status == HV_STATUS_SUCCESS && type != HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS) {
 		status = HV_STATUS_INVALID_PARAMETER;
-	if (status != HV_STATUS_SUCCESS || input->input_vtl || input->rsvd0 || input->rsvd1)
+	}
+	if (status != HV_STATUS_SUCCESS || input->input_vtl || input->rsvd0 || input->rsvd1) {
 		return status != HV_STATUS_SUCCESS ? status : HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
-	if (size)
+	}
+	if (size) {
 		status = get_listed(target.vp, type, &list, call->vp->hypercall_output);
-	else
+	} else {
 		get_timers(target.vp, &output->synthetic_timers_state);
-	if (size)
+	}
+	if (size) {
 		memset(output, 0, sizeof(*output)); /* it was the buffer */
+	}
 	hc_vp_release(&target);
 	return status;
 }
@@ -159,8 +172,9 @@ static hv_status_t set_lapic(struct vp *vp, const struct page_list *list)
 {
 	struct hv_local_interrupt_controller_state lapic;
 
-	if (!list_read(list, &lapic, sizeof(lapic)))
+	if (!list_read(list, &lapic, sizeof(lapic))) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return lapic_set_state(vp, &lapic);
 }
 
@@ -173,12 +187,15 @@ static hv_status_t set_listed(struct vp *vp, uint32_t type, const struct page_li
 {
 	uint32_t size = state_size(type);
 
-	if (type == HV_GET_SET_VP_STATE_LAPIC_STATE)
+	if (type == HV_GET_SET_VP_STATE_LAPIC_STATE) {
 		return set_lapic(vp, list);
-	if (!list_read(list, buffer, size))
+	}
+	if (!list_read(list, buffer, size)) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (type == HV_GET_SET_VP_STATE_XSAVE)
+	}
+	if (type == HV_GET_SET_VP_STATE_XSAVE) {
 		return plat_xsave_set(vp, buffer, size);
+	}
 	spin_lock(&vp->synic.lock);
 	memcpy(synic_page(vp, type), buffer, PAGE_SIZE);
 	spin_unlock(&vp->synic.lock);
@@ -192,14 +209,17 @@ static hv_status_t set_timers(struct vp *vp, const struct hv_synthetic_timers_st
 		const struct hv_stimer_state *timer = &state->timers[i];
 		uint32_t msr = HV_X64_MSR_STIMER0_CONFIG + 2 * i;
 
-		if (timer->flags.reserved || timer->resvd)
+		if (timer->flags.reserved || timer->resvd) {
 			return HV_STATUS_INVALID_PARAMETER;
+		}
 		if (stimer_msr_write(vp, msr + 1, timer->count) != ACCESS_OK ||
-		    stimer_msr_write(vp, msr, timer->config) != ACCESS_OK)
+		    stimer_msr_write(vp, msr, timer->config) != ACCESS_OK) {
 			return HV_STATUS_INVALID_REGISTER_VALUE;
+		}
 		vp->stimers[i].message_pending = timer->flags.undelivered_msg_pending;
-		if (timer->flags.undelivered_msg_pending)
+		if (timer->flags.undelivered_msg_pending) {
 			vp->stimers[i].expired_100ns = timer->undelivered_exp_time;
+		}
 	}
 	vp_post_event(vp, VP_EVENT_TIMER | VP_EVENT_SYNIC);
 	return HV_STATUS_SUCCESS;
@@ -213,20 +233,24 @@ hv_status_t hc_set_vp_state(struct hypercall *call)
 	hv_status_t status = check_kind(&input->state_data);
 	struct hc_vp target;
 
-	if (status == HV_STATUS_SUCCESS && size)
+	if (status == HV_STATUS_SUCCESS && size) {
 		status = list_check(&list, size);
-	else if (status == HV_STATUS_SUCCESS &&
-		 (type != HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS || list.count < TIMERS_QWORDS))
+	} else if (status == HV_STATUS_SUCCESS &&
+		   (type != HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS || list.count < TIMERS_QWORDS)) {
 		status = HV_STATUS_INVALID_PARAMETER;
-	if (status != HV_STATUS_SUCCESS || input->input_vtl || input->rsvd0 || input->rsvd1)
+	}
+	if (status != HV_STATUS_SUCCESS || input->input_vtl || input->rsvd0 || input->rsvd1) {
 		return status != HV_STATUS_SUCCESS ? status : HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
-	if (size)
+	}
+	if (size) {
 		status = set_listed(target.vp, type, &list, call->vp->hypercall_output);
-	else
+	} else {
 		status = set_timers(target.vp, (const void *)input->data);
+	}
 	hc_vp_release(&target);
 	return status;
 }
@@ -261,21 +285,25 @@ hv_status_t hc_map_vp_state_page(struct hypercall *call)
 
 	if (input->flags.reserved || input->input_vtl.reserved_z ||
 	    (input->input_vtl.use_target_vtl && input->input_vtl.target_vtl) ||
-	    location >> (plat_info.physical_address_bits - PAGE_SHIFT))
+	    location >> (plat_info.physical_address_bits - PAGE_SHIFT)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_child_vp(call->vp, input->partition_id, input->vp_index, &p, &vp);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	spin_lock(&caller->lock);
 	status = state_page(vp, input->type, &page, &gpn);
 	if (status == HV_STATUS_SUCCESS) {
-		if (!input->flags.map_location_provided)
+		if (!input->flags.map_location_provided) {
 			location = plat_ptr_spa(page).v >>
 				   PAGE_SHIFT; /* its own place, which the parent gave away */
+		}
 		status = *gpn == HV_NEVER ? plat_overlay_map(caller, location, page)
 					  : HV_STATUS_OBJECT_IN_USE;
-		if (status == HV_STATUS_SUCCESS)
+		if (status == HV_STATUS_SUCCESS) {
 			*gpn = output->map_location = location;
+		}
 	}
 	spin_unlock(&caller->lock);
 	partition_put(p);
@@ -291,15 +319,18 @@ hv_status_t hc_unmap_vp_state_page(struct hypercall *call)
 	void *page;
 	hv_status_t status;
 
-	if (input->reserved0)
+	if (input->reserved0) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_child_vp(call->vp, input->partition_id, input->vp_index, &p, &vp);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	spin_lock(&caller->lock);
 	status = state_page(vp, input->type, &page, &gpn);
-	if (status == HV_STATUS_SUCCESS && *gpn == HV_NEVER)
+	if (status == HV_STATUS_SUCCESS && *gpn == HV_NEVER) {
 		status = HV_STATUS_INVALID_PARAMETER;
+	}
 	if (status == HV_STATUS_SUCCESS) {
 		plat_overlay_unmap(caller, *gpn, page);
 		*gpn = HV_NEVER;
@@ -313,8 +344,10 @@ void state_pages_forget(struct vp *vp)
 {
 	struct partition *parent = vp->partition->parent;
 
-	if (vp->register_page_gpn != HV_NEVER)
+	if (vp->register_page_gpn != HV_NEVER) {
 		plat_overlay_unmap(parent, vp->register_page_gpn, vp->register_page);
-	if (vp->intercept_page_gpn != HV_NEVER)
+	}
+	if (vp->intercept_page_gpn != HV_NEVER) {
 		plat_overlay_unmap(parent, vp->intercept_page_gpn, vp->intercept_page);
+	}
 }

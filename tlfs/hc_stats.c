@@ -20,14 +20,16 @@ struct stats_object {
 static hv_status_t find_machine(struct hypercall *call, uint64_t **page, uint64_t *gpn,
 				struct stats_object *object)
 {
-	if (call->vp->partition != partition_root)
+	if (call->vp->partition != partition_root) {
 		return HV_STATUS_ACCESS_DENIED;
-	if (!*page) {
+	}
+	if (*page == NULL) {
 		*page = plat_page_alloc(partition_root);
 		gpn[0] = gpn[1] = HV_NEVER;
 	}
-	if (!*page)
+	if (*page == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	object->page = *page;
 	object->gpn = &gpn[object->area];
 	return HV_STATUS_SUCCESS;
@@ -39,8 +41,9 @@ static hv_status_t find_hypervisor(struct hypercall *call, struct stats_object *
 	hv_status_t status =
 		find_machine(call, &root->machine_stats_page, root->machine_stats_gpn, object);
 
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		object->page[HV_STATS_HV_LOGICAL_PROCESSORS] = plat_info.lp_count;
+	}
 	return status;
 }
 
@@ -49,11 +52,13 @@ static hv_status_t find_lp(struct hypercall *call, uint32_t index, struct stats_
 	struct vp *vp = partition_vp(partition_root, index);
 	hv_status_t status;
 
-	if (!vp)
+	if (vp == NULL) {
 		return HV_STATUS_INVALID_LP_INDEX;
+	}
 	status = find_machine(call, &vp->lp_stats_page, vp->lp_stats_gpn, object);
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		object->page[HV_STATS_LP_ROOT_VP_INDEX] = index;
+	}
 	return status;
 }
 
@@ -62,8 +67,9 @@ static hv_status_t find_vp(const union hv_stats_object_identity *identity,
 {
 	struct vp *vp = partition_vp(object->partition, identity->vp.vp_index);
 
-	if (!vp)
+	if (vp == NULL) {
 		return HV_STATUS_INVALID_VP_INDEX;
+	}
 	object->page = vp->stats_page;
 	object->gpn = &vp->stats_gpn[object->area];
 	return HV_STATUS_SUCCESS;
@@ -77,8 +83,9 @@ static hv_status_t find_of_partition(struct hypercall *call, uint32_t type,
 	hv_status_t status = HV_STATUS_SUCCESS;
 	struct partition *p = partition_get(call->vp, identity->partition.partition_id);
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	object->partition = p;
 	if (p->state != PARTITION_INITIALIZED) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
@@ -88,8 +95,9 @@ static hv_status_t find_of_partition(struct hypercall *call, uint32_t type,
 		object->page = p->stats_page;
 		object->gpn = &p->stats_gpn[object->area];
 	}
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		partition_put(p);
+	}
 	return status;
 }
 
@@ -99,8 +107,9 @@ static hv_status_t find(struct hypercall *call, uint32_t type,
 {
 	*object = (struct stats_object){
 		.area = identity->hv.stats_area_type}; /* the same place for all types */
-	if (object->area >= AREAS)
+	if (object->area >= AREAS) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	switch (type) {
 	case HV_STATS_OBJECT_HYPERVISOR:
 		return find_hypervisor(call, object);
@@ -128,16 +137,20 @@ static hv_status_t map(struct hypercall *call, uint32_t type,
 		 * Where the caller leaves the choice: at the page's own place, which the root gave
 		 * away with it.
 		 */
-		if (*gpn == HV_NEVER)
+		if (*gpn == HV_NEVER) {
 			*gpn = plat_ptr_spa(object.page).v >> PAGE_SHIFT;
-		if (*object.gpn != HV_NEVER)
+		}
+		if (*object.gpn != HV_NEVER) {
 			status = HV_STATUS_OBJECT_IN_USE;
-		else
+		} else {
 			status = plat_overlay_map(caller, *gpn, object.page);
-		if (status == HV_STATUS_SUCCESS)
+		}
+		if (status == HV_STATUS_SUCCESS) {
 			*object.gpn = *gpn;
-		if (object.partition)
+		}
+		if (object.partition != NULL) {
 			partition_put(object.partition);
+		}
 	}
 	spin_unlock(&caller->lock);
 	return status;
@@ -148,8 +161,9 @@ hv_status_t hc_map_stats_page(struct hypercall *call)
 	const struct hv_input_map_stats_page *input = call->input;
 	struct hv_output_map_stats_page *output = call->output;
 
-	if (call->vp->partition->parent)
+	if (call->vp->partition->parent != NULL) {
 		return HV_STATUS_ACCESS_DENIED;
+	}
 	output->map_location = HV_NEVER;
 	return map(call, input->type, &input->identity, &output->map_location);
 }
@@ -159,8 +173,9 @@ hv_status_t hc_map_stats_page2(struct hypercall *call)
 	const struct hv_input_map_stats_page2 *input = call->input;
 	uint64_t gpn = input->map_location;
 
-	if (gpn >> (plat_info.physical_address_bits - PAGE_SHIFT))
+	if (gpn >> (plat_info.physical_address_bits - PAGE_SHIFT)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return map(call, input->type, &input->identity, &gpn);
 }
 
@@ -174,13 +189,15 @@ hv_status_t hc_unmap_stats_page(struct hypercall *call)
 	spin_lock(&caller->lock);
 	status = find(call, input->type, &input->identity, &object);
 	if (status == HV_STATUS_SUCCESS) {
-		if (*object.gpn == HV_NEVER)
+		if (*object.gpn == HV_NEVER) {
 			status = HV_STATUS_INVALID_PARAMETER;
-		else
+		} else {
 			plat_overlay_unmap(caller, *object.gpn, object.page);
+		}
 		*object.gpn = HV_NEVER;
-		if (object.partition)
+		if (object.partition != NULL) {
 			partition_put(object.partition);
+		}
 	}
 	spin_unlock(&caller->lock);
 	return status;
@@ -190,8 +207,9 @@ hv_status_t hc_unmap_stats_page(struct hypercall *call)
 static void forget(struct partition *parent, uint64_t gpn[AREAS], void *page)
 {
 	for (int i = 0; i < AREAS; i++) {
-		if (gpn[i] != HV_NEVER)
+		if (gpn[i] != HV_NEVER) {
 			plat_overlay_unmap(parent, gpn[i], page);
+		}
 		gpn[i] = HV_NEVER;
 	}
 }

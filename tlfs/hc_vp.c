@@ -16,25 +16,27 @@
  * HV_DISPATCH_VP_FLAG_*. Those that spare a flush of the branch predictors have no effect: none is
  * made at a switch.
  */
-#define DISPATCH_FLAGS	0x7fu
-#define MSR_SPEC_CTRL	0x48u
-#define TIME_SLICE_MAX	(1ull << 40) /* 100 ns: longer than that is no limit */
+#define DISPATCH_FLAGS 0x7fu
+#define MSR_SPEC_CTRL  0x48u
+#define TIME_SLICE_MAX (1ull << 40) /* 100 ns: longer than that is no limit */
 
 static void lock_vp(struct vp *vp)
 {
 	uint16_t ticket;
 
-	if (spin_ticket(&vp->lock, &ticket))
+	if (spin_ticket(&vp->lock, &ticket)) {
 		return;
+	}
 	vp_post_event(vp, VP_EVENT_RELOAD);
 	spin_wait(&vp->lock, ticket);
 }
 
 static hv_status_t acquire_own(struct vp *caller, uint32_t index, struct hc_vp *out)
 {
-	if (index != HV_VP_INDEX_SELF && index != caller->index)
-		return partition_vp(caller->partition, index) ? HV_STATUS_INVALID_VP_STATE
-							      : HV_STATUS_INVALID_VP_INDEX;
+	if (index != HV_VP_INDEX_SELF && index != caller->index) {
+		return partition_vp(caller->partition, index) != NULL ? HV_STATUS_INVALID_VP_STATE
+								      : HV_STATUS_INVALID_VP_INDEX;
+	}
 	__atomic_fetch_add(&caller->partition->references, 1, __ATOMIC_ACQUIRE);
 	*out = (struct hc_vp){caller->partition, caller, false};
 	return HV_STATUS_SUCCESS;
@@ -46,14 +48,16 @@ hv_status_t hc_vp_acquire(struct vp *caller, uint64_t partition, uint32_t index,
 	struct partition *p;
 	struct vp *vp;
 
-	if (partition == HV_PARTITION_ID_SELF || partition == caller->partition->id)
+	if (partition == HV_PARTITION_ID_SELF || partition == caller->partition->id) {
 		return acquire_own(caller, index, out);
+	}
 	p = partition_get_child(caller, partition);
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
-	if (p->state != PARTITION_INITIALIZED)
+	}
+	if (p->state != PARTITION_INITIALIZED) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
-	else if ((vp = partition_vp(p, index))) {
+	} else if ((vp = partition_vp(p, index)) != NULL) {
 		lock_vp(vp);
 		*out = (struct hc_vp){p, vp, true};
 		return HV_STATUS_SUCCESS;
@@ -64,8 +68,9 @@ hv_status_t hc_vp_acquire(struct vp *caller, uint64_t partition, uint32_t index,
 
 void hc_vp_release(struct hc_vp *held)
 {
-	if (held->locked)
+	if (held->locked) {
 		spin_unlock(&held->vp->lock);
+	}
 	partition_put(held->partition);
 }
 
@@ -75,12 +80,14 @@ hv_status_t hc_child_vp(struct vp *caller, uint64_t partition, uint32_t index, s
 	hv_status_t status = HV_STATUS_INVALID_PARTITION_STATE;
 
 	*p = partition_get_child(caller, partition);
-	if (!*p)
+	if (*p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	if ((*p)->state == PARTITION_INITIALIZED) {
 		*vp = partition_vp(*p, index);
-		if (*vp)
+		if (*vp != NULL) {
 			return HV_STATUS_SUCCESS;
+		}
 		status = HV_STATUS_INVALID_VP_INDEX;
 	}
 	partition_put(*p);
@@ -94,20 +101,23 @@ hv_status_t hc_create_vp(struct hypercall *call)
 	hv_status_t status;
 
 	if (input->padding[0] | input->padding[1] | input->padding[2] || input->flags ||
-	    input->subnode_type >= HV_SUBNODE_COUNT)
+	    input->subnode_type >= HV_SUBNODE_COUNT) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	p = partition_get_child(call->vp, input->partition_id);
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	spin_lock(&p->lock);
-	if (p->state != PARTITION_INITIALIZED)
+	if (p->state != PARTITION_INITIALIZED) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
-	else if (input->vp_index >= HV_MAX_VPS)
+	} else if (input->vp_index >= HV_MAX_VPS) {
 		status = HV_STATUS_INVALID_VP_INDEX;
-	else if (p->vps[input->vp_index])
+	} else if (p->vps[input->vp_index] != NULL) {
 		status = HV_STATUS_INVALID_VP_INDEX;
-	else
+	} else {
 		status = vp_create(p, input->vp_index, input->vp_index);
+	}
 	spin_unlock(&p->lock);
 	partition_put(p);
 	return status;
@@ -120,8 +130,9 @@ hv_status_t hc_delete_vp(struct hypercall *call)
 	struct partition *p = partition_get_child(call->vp, input->partition_id);
 	hv_status_t status;
 
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INVALID_PARTITION_ID;
+	}
 	status = partition_delete_vp(p, input->vp_index, &call->again);
 	partition_put(p);
 	return status;
@@ -138,19 +149,22 @@ hv_status_t hc_get_vp_registers(struct hypercall *call)
 	hv_status_t status = HV_STATUS_SUCCESS;
 	struct hc_vp target;
 
-	if (!hc_vtl_valid(input->input_vtl) || input->rsvd_z8 || input->rsvd_z16)
+	if (!hc_vtl_valid(input->input_vtl) || input->rsvd_z8 || input->rsvd_z16) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	for (; call->done < call->end; call->done++) {
 		union hv_register_value *value =
 			hypercall_output_element(call, union hv_register_value);
 
 		memset(value, 0, sizeof(*value));
 		status = register_get(target.vp, *hypercall_element(call, uint32_t), value);
-		if (status != HV_STATUS_SUCCESS)
+		if (status != HV_STATUS_SUCCESS) {
 			break;
+		}
 	}
 	hc_vp_release(&target);
 	return status;
@@ -162,11 +176,13 @@ hv_status_t hc_set_vp_registers(struct hypercall *call)
 	hv_status_t status = HV_STATUS_SUCCESS;
 	struct hc_vp target;
 
-	if (!hc_vtl_valid(input->input_vtl) || input->rsvd_z8 || input->rsvd_z16)
+	if (!hc_vtl_valid(input->input_vtl) || input->rsvd_z8 || input->rsvd_z16) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(call->vp, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	for (; call->done < call->end; call->done++) {
 		const struct hv_register_assoc *assoc =
 			hypercall_element(call, struct hv_register_assoc);
@@ -175,12 +191,14 @@ hv_status_t hc_set_vp_registers(struct hypercall *call)
 				 ? HV_STATUS_INVALID_PARAMETER
 				 : register_set(target.vp, assoc->name, &assoc->value,
 						target.locked);
-		if (status != HV_STATUS_SUCCESS)
+		if (status != HV_STATUS_SUCCESS) {
 			break;
+		}
 	}
 	/* What was written may be all that it waited for. */
-	if (target.locked && vp_runnable(target.vp))
+	if (target.locked && vp_runnable(target.vp)) {
 		notify_runnable(target.vp);
+	}
 	hc_vp_release(&target);
 	return status;
 }
@@ -194,8 +212,9 @@ static void scan_injection(struct vp *vp)
 	vectors.as_uint64 =
 		__atomic_exchange_n(&page->interrupt_vectors.as_uint64, 0, __ATOMIC_ACQ_REL);
 	for (uint32_t i = 0; i < vectors.vector_count && i < HV_VP_REGISTER_PAGE_MAX_VECTOR_COUNT;
-	     i++)
+	     i++) {
 		lapic_post(vp, vectors.vector[i], false);
+	}
 }
 
 /*
@@ -213,14 +232,17 @@ static void dispatch(struct vp *vp, uint64_t slice_100ns, struct hv_output_dispa
 		output->dispatch_state = HV_VP_DISPATCH_STATE_READY;
 		return;
 	}
-	if (limited)
+	if (limited) {
 		plat_slice_set(plat_tsc() + clock_muldiv(slice_100ns, plat_info.tsc_hz, HV_REF_HZ));
+	}
 	plat_vp_dispatch(vp, output);
-	if (limited)
+	if (limited) {
 		plat_slice_set(0);
+	}
 	vp->stats_page[HV_STATS_VP_DISPATCHES]++;
-	if (output->dispatch_state != HV_VP_DISPATCH_STATE_BLOCKED)
+	if (output->dispatch_state != HV_VP_DISPATCH_STATE_BLOCKED) {
 		return;
+	}
 	__atomic_store_n(&vp->root_signalled, false, __ATOMIC_SEQ_CST);
 	vp_signal_scheduler(vp);
 }
@@ -229,8 +251,9 @@ static void dispatch(struct vp *vp, uint64_t slice_100ns, struct hv_output_dispa
 static hv_status_t set_spec_ctrl(struct vp *caller, const struct hv_input_dispatch_vp *input)
 {
 	if (!(input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL) ||
-	    plat_msr_write(caller, MSR_SPEC_CTRL, input->spec_ctrl) == ACCESS_OK)
+	    plat_msr_write(caller, MSR_SPEC_CTRL, input->spec_ctrl) == ACCESS_OK) {
 		return HV_STATUS_SUCCESS;
+	}
 	return HV_STATUS_INVALID_PARAMETER;
 }
 
@@ -241,24 +264,27 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_di
 	struct hc_vp target;
 	hv_status_t status;
 
-	if (flags & ~DISPATCH_FLAGS)
+	if (flags & ~DISPATCH_FLAGS) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	status = hc_vp_acquire(caller, input->partition_id, input->vp_index, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
-	status = target.locked
-			 ? set_spec_ctrl(caller, input)
-			 : HV_STATUS_INVALID_PARTITION_ID; /* oneself */
+	}
+	status = target.locked ? set_spec_ctrl(caller, input)
+			       : HV_STATUS_INVALID_PARTITION_ID; /* oneself */
 	if (status != HV_STATUS_SUCCESS) {
 		hc_vp_release(&target);
 		return status;
 	}
 	target.vp->last_root_vp = caller->index;
-	if (flags & HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND)
+	if (flags & HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND) {
 		__atomic_fetch_and(&target.vp->suspend, ~(uint32_t)VP_SUSPEND_INTERCEPT,
 				   __ATOMIC_SEQ_CST);
-	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION)
+	}
+	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION) {
 		scan_injection(target.vp);
+	}
 	dispatch(target.vp, input->time_slice, output);
 	hc_vp_release(&target);
 	return HV_STATUS_SUCCESS;
@@ -278,8 +304,9 @@ hv_status_t hc_vd_dispatch_vp(struct hypercall *call)
 	struct hv_output_dispatch_vp output = {0};
 	hv_status_t status;
 
-	if (input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL)
+	if (input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL) {
 		return HV_STATUS_INVALID_PARAMETER; /* it has no room for the value */
+	}
 	status = find_and_dispatch(call->vp, &whole, &output);
 
 	call->done = output.dispatch_state | output.dispatch_event << HV_VD_DISPATCH_EVENT_SHIFT;

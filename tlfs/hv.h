@@ -37,14 +37,14 @@
 #include "lib/spinlock.h"
 #include "tlfs/plat.h"
 
-#define HV_MAX_VPS	  256
+#define HV_MAX_VPS        256
 #define HV_MAX_PARTITIONS 1024
 #define HV_ROOT_PARTITION 1ull
-#define HV_APIC_BUS_HZ	  200000000ull /* what every guest is told, whatever the machine has */
-#define HV_REF_HZ	  10000000ull
-#define HV_STIMER_COUNT	  4
-#define HV_SINT_COUNT	  16
-#define HV_NEVER	  UINT64_MAX
+#define HV_APIC_BUS_HZ    200000000ull /* what every guest is told, whatever the machine has */
+#define HV_REF_HZ         10000000ull
+#define HV_STIMER_COUNT   4
+#define HV_SINT_COUNT     16
+#define HV_NEVER          UINT64_MAX
 
 /* ---- local APIC (lapic*.c; Intel SDM vol. 3 "APIC", AMD APM vol. 2 ch. 16) ---- */
 
@@ -52,13 +52,13 @@ struct lapic {
 	uint64_t base; /* [V] IA32_APIC_BASE: enable, x2APIC, BSP bits */
 	uint32_t id;   /* [V] of the xAPIC; the x2APIC's is vp->apic_id */
 	uint32_t tpr, ldr, dfr, svr, esr, esr_pending; /* [V] */
-	uint32_t isr[8], tmr[8], irr[8];	       /* [V] 256 bits each */
+	uint32_t isr[8], tmr[8], irr[8];               /* [V] 256 bits each */
 	uint32_t isr_words, irr_words; /* [V] bit n: word n is not 0; spares the scan */
 	bool eoi_assist;      /* [V] the assist page says: no EOI for the highest ISR vector */
 	uint32_t auto_eoi[8]; /* [V] vectors taken without entering the ISR (SINT AutoEOI) */
 	uint32_t lvt_timer, lvt_thermal, lvt_pmc, lvt_lint[2], lvt_error, lvt_cmci; /* [V] */
-	uint64_t icr;								    /* [V] */
-	uint32_t timer_initial, timer_divide;					    /* [V] */
+	uint64_t icr;                                                               /* [V] */
+	uint32_t timer_initial, timer_divide;                                       /* [V] */
 	uint64_t timer_start_tsc, timer_deadline_tsc; /* [V] HV_NEVER: off */
 
 	/*
@@ -79,24 +79,24 @@ struct synic_message {
 struct synic {
 	struct spinlock lock;
 	uint64_t scontrol, siefp, simp, sirbp; /* [S] MSR values */
-	uint64_t sint[HV_SINT_COUNT];	       /* [S] */
-	void *message_page;		       /* [I] overlay pages, there whether enabled or not */
-	void *event_page;		       /* [I] */
-	void *ring_page;		       /* [I] SIRBP; root VPs only, else NULL */
+	uint64_t sint[HV_SINT_COUNT];          /* [S] */
+	void *message_page;                    /* [I] overlay pages, there whether enabled or not */
+	void *event_page;                      /* [I] */
+	void *ring_page;                       /* [I] SIRBP; root VPs only, else NULL */
 	/* [S] the next entry that doorbell.c writes; 0 only after a reset, as the reader's tail */
 	uint8_t ring_head[HV_SINT_COUNT];
 	struct synic_message *queue[HV_SINT_COUNT]; /* [S] head: oldest */
-	struct synic_message *free;		    /* [S] buffers of no queue */
-	void *buffer_page;			    /* [I] where the buffers are */
-	uint32_t free_count;			    /* [S] */
+	struct synic_message *free;                 /* [S] buffers of no queue */
+	void *buffer_page;                          /* [I] where the buffers are */
+	uint32_t free_count;                        /* [S] */
 	uint32_t waiting; /* [a] 15:0 the SINT has a queue; 19:16 the timer found its slot full */
 };
 
 struct stimer {
 	uint64_t config, count; /* [V] MSR values */
-	uint64_t next_100ns;	/* [V] expiry in reference time; HV_NEVER: not armed */
+	uint64_t next_100ns;    /* [V] expiry in reference time; HV_NEVER: not armed */
 	uint64_t expired_100ns; /* [V] last expiry */
-	bool message_pending;	/* [V] expired, its message found the slot full */
+	bool message_pending;   /* [V] expired, its message found the slot full */
 };
 
 /* ---- virtual processor (vp.c) ---- */
@@ -109,7 +109,7 @@ enum vp_event {
 	VP_EVENT_SIPI = 1u << 3,    /* vector in vp->sipi_vector */
 	VP_EVENT_TIMER = 1u << 4,   /* the deadline passed */
 	VP_EVENT_SYNIC = 1u << 5,   /* a message may fit now, or a timer's must be retried */
-	VP_EVENT_TLB = 1u << 6,	    /* flush before entry */
+	VP_EVENT_TLB = 1u << 6,     /* flush before entry */
 	VP_EVENT_EXTINT = 1u << 7,  /* a PIC's vector, the machine's or AssertVirtualInterrupt's */
 	VP_EVENT_SUSPEND = 1u << 8, /* suspend bits changed: leave the guest and look */
 	VP_EVENT_RELOAD = 1u << 9,  /* somebody waits for vp->lock: leave plat_vp_dispatch, READY */
@@ -123,26 +123,26 @@ enum vp_activity {
 
 /* Bits of vp->suspend; any of them keeps the VP from running. */
 enum vp_suspend {
-	VP_SUSPEND_EXPLICIT = 1u << 0,	/* HV_REGISTER_EXPLICIT_SUSPEND */
+	VP_SUSPEND_EXPLICIT = 1u << 0,  /* HV_REGISTER_EXPLICIT_SUSPEND */
 	VP_SUSPEND_INTERCEPT = 1u << 1, /* HV_REGISTER_INTERCEPT_SUSPEND: a message is there */
-	VP_SUSPEND_DISPATCH = 1u << 2,	/* HV_REGISTER_DISPATCH_SUSPEND */
+	VP_SUSPEND_DISPATCH = 1u << 2,  /* HV_REGISTER_DISPATCH_SUSPEND */
 };
 
 struct vp {
 	struct partition *partition; /* [I] */
-	uint32_t index;		     /* [I] */
-	uint32_t apic_id;	     /* [a] x2APIC id */
+	uint32_t index;              /* [I] */
+	uint32_t apic_id;            /* [a] x2APIC id */
 	struct spinlock lock;
 	void *home; /* [I] plat's part */
 
-	uint32_t events;	   /* [a] enum vp_event */
-	uint32_t suspend;	   /* [a] enum vp_suspend */
-	uint8_t sipi_vector;	   /* [a] */
+	uint32_t events;           /* [a] enum vp_event */
+	uint32_t suspend;          /* [a] enum vp_suspend */
+	uint8_t sipi_vector;       /* [a] */
 	enum vp_activity activity; /* [V] */
-	bool halt_masked;	   /* [V] halted with interrupts masked: only NMI, INIT wake it */
-	bool nmi_pending;	   /* [V] */
-	bool extint_pending;	   /* [V] extint has bits */
-	uint32_t extint[8];	   /* [a] vectors that a PIC has given, none of which is taken */
+	bool halt_masked;          /* [V] halted with interrupts masked: only NMI, INIT wake it */
+	bool nmi_pending;          /* [V] */
+	bool extint_pending;       /* [V] extint has bits */
+	uint32_t extint[8];        /* [a] vectors that a PIC has given, none of which is taken */
 
 	/*
 	 * What the root's scheduler knows. root_signalled [a]: it will dispatch this VP, or does so
@@ -151,25 +151,25 @@ struct vp {
 	 */
 	bool root_signalled;
 	uint64_t root_signal_count; /* [a] messages sent: HV_REGISTER_VP_ROOT_SIGNAL_COUNT */
-	uint32_t last_root_vp;	    /* [a] dispatched it last: its SINT0 gets the messages */
+	uint32_t last_root_vp;      /* [a] dispatched it last: its SINT0 gets the messages */
 
 	/* What notify.c has to tell; [N]. */
-	bool notify_signal;	/* to be named in a signal message */
+	bool notify_signal;     /* to be named in a signal message */
 	uint32_t notify_eoi[8]; /* vectors that the guest ended; of a root VP, in [0]: its SINTs */
 	struct vp *notify_target; /* the root VP in whose queue it is; NULL: in none */
 	struct vp *notify_next;
 	struct vp *notify_queue; /* of a root VP: children that wait for its SINT0, oldest first */
 
 	/* Registers of the parent, of the same names. */
-	uint64_t pending_interruption;				/* [V] injected first */
+	uint64_t pending_interruption;                          /* [V] injected first */
 	union hv_register_value pending_event0, pending_event1; /* [V] */
-	uint64_t deliverability_notifications;			/* [V] */
+	uint64_t deliverability_notifications;                  /* [V] */
 
-	uint64_t tsc_offset;	   /* [V] guest TSC = plat_tsc() + offset */
-	uint64_t tsc_adjust;	   /* [V] IA32_TSC_ADJUST */
+	uint64_t tsc_offset;       /* [V] guest TSC = plat_tsc() + offset */
+	uint64_t tsc_adjust;       /* [V] IA32_TSC_ADJUST */
 	uint64_t tsc_deadline_msr; /* [V] IA32_TSC_DEADLINE */
-	uint64_t runtime_tsc;	   /* [V] cycles spent in the guest (HV_X64_MSR_VP_RUNTIME) */
-	uint64_t vp_assist;	   /* [V] MSR value */
+	uint64_t runtime_tsc;      /* [V] cycles spent in the guest (HV_X64_MSR_VP_RUNTIME) */
+	uint64_t vp_assist;        /* [V] MSR value */
 	/* [V] kept for the guest, without effect */
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16], misc_enable;
 
@@ -181,8 +181,8 @@ struct vp {
 	void *hypercall_input, *hypercall_output; /* copies of what a call reads and writes; [V] */
 	void *vp_assist_page;
 	struct hv_message *intercept_page; /* state page: the VP's last intercept */
-	void *register_page;		   /* state page */
-	uint64_t *stats_page;		   /* HV_STATS_OBJECT_VP */
+	void *register_page;               /* state page */
+	uint64_t *stats_page;              /* HV_STATS_OBJECT_VP */
 
 	/* Page numbers where the parent sees pages, HV_NEVER: nowhere; [P] of the parent. */
 	uint64_t intercept_page_gpn, register_page_gpn;
@@ -212,13 +212,13 @@ struct connection_table;
 #define CPUID_WORD_COUNT 11 /* cpuid.c */
 
 struct partition {
-	uint64_t id;		  /* [I] */
+	uint64_t id;              /* [I] */
 	struct partition *parent; /* [I] NULL: the root */
 	struct spinlock lock;
 	enum partition_state state; /* [P] */
 	uint32_t references; /* [a] calls that work on it: with one left, VPs and ports may go */
-	bool busy;	     /* [a] claimed by the call that takes it down */
-	void *home;	     /* [I] plat's part */
+	bool busy;           /* [a] claimed by the call that takes it down */
+	void *home;          /* [I] plat's part */
 
 	/* The home's, under its memory lock; zero at creation, before plat_partition_create. */
 	struct {
@@ -226,47 +226,47 @@ struct partition {
 		uint64_t free_count, deposited;
 	} pool;
 
-	uint64_t create_flags;	     /* [I] HV_PARTITION_CREATION_FLAG_* */
-	uint64_t privileges;	     /* [I] once initialized: leaf 0x40000003 EBX:EAX */
+	uint64_t create_flags;       /* [I] HV_PARTITION_CREATION_FLAG_* */
+	uint64_t privileges;         /* [I] once initialized: leaf 0x40000003 EBX:EAX */
 	uint64_t synthetic_features; /* [I] once initialized: property */
 	uint64_t processor_features[2], xsave_features; /* [P] properties: what the guest may see */
 	uint64_t processors_per_socket, unimplemented_msr_action; /* [P] properties */
 
 	/* MSR values. */
-	uint64_t guest_os_id;							/* [a] */
-	uint64_t hypercall_msr, reference_tsc;					/* [P] */
+	uint64_t guest_os_id;                                                   /* [a] */
+	uint64_t hypercall_msr, reference_tsc;                                  /* [P] */
 	uint64_t reenlightenment, tsc_emulation_control, tsc_invariant_control; /* [P] */
-	uint64_t crash[5], crash_control;					/* [P] */
+	uint64_t crash[5], crash_control;                                       /* [P] */
 
 	/* Reference time = guest TSC scaled + offset, or frozen_100ns. */
-	uint64_t tsc_offset;		/* [I] what vp->tsc_offset starts as */
-	uint64_t reference_scale;	/* [I] 100 ns a TSC cycle, times 2^64 */
+	uint64_t tsc_offset;            /* [I] what vp->tsc_offset starts as */
+	uint64_t reference_scale;       /* [I] 100 ns a TSC cycle, times 2^64 */
 	int64_t reference_offset_100ns; /* [a] */
-	uint64_t frozen_100ns;		/* [a] HV_NEVER: time runs (property TIME_FREEZE) */
-	uint32_t tsc_sequence;		/* [P] last one that the TSC page had */
+	uint64_t frozen_100ns;          /* [a] HV_NEVER: time runs (property TIME_FREEZE) */
+	uint32_t tsc_sequence;          /* [P] last one that the TSC page had */
 
 	void *hypercall_page, *tsc_page; /* [I] overlays, from the pool at initialization */
 
 	/* Intercepts that the parent installed; read without a lock at every exit; [a]. */
 	bool intercept_io, intercept_msr, intercept_cpuid, intercept_hypercall;
 	bool intercept_unknown_connection, intercept_retarget, intercept_apic_eoi;
-	bool intercept_crash;	       /* [a] a write of CRASH_CTL that notifies */
+	bool intercept_crash;          /* [a] a write of CRASH_CTL that notifies */
 	uint32_t intercept_exceptions; /* one bit a vector */
 
-	struct msr_results *msr_results;	  /* [P]; NULL: there is none */
-	struct cpuid_override *cpuid_overrides;	  /* [P] to add; readers see whole entries */
+	struct msr_results *msr_results;          /* [P]; NULL: there is none */
+	struct cpuid_override *cpuid_overrides;   /* [P] to add; readers see whole entries */
 	uint32_t cpuid_allowed[CPUID_WORD_COUNT]; /* [I] feature bits that the guest may see */
 	/* [a] leaf 1, which is asked for most, but for what differs by VP and its state */
 	uint32_t cpuid_1[4];
 	uint32_t cpuid_1_vps; /* [a] for how many VPs that holds; 0: the parent has a word in it */
 
-	uint32_t vp_count;	    /* [P] */
+	uint32_t vp_count;          /* [P] */
 	struct vp *vps[HV_MAX_VPS]; /* [P] to change; good while one has a reference */
 
-	struct cell_page *cells;	      /* [P] */
-	struct port_table *ports;	      /* [P] NULL: it owns none */
+	struct cell_page *cells;              /* [P] */
+	struct port_table *ports;             /* [P] NULL: it owns none */
 	struct connection_table *connections; /* [P] NULL: it has none */
-	uint32_t doorbell_count;	      /* [P] to change */
+	uint32_t doorbell_count;              /* [P] to change */
 
 	uint64_t *stats_page;  /* [I] HV_STATS_OBJECT_PARTITION */
 	uint64_t stats_gpn[2]; /* [P] of the parent; by area: where it is; HV_NEVER: nowhere */
@@ -287,15 +287,15 @@ hv_status_t partition_create_root(struct partition *root, const uint32_t *apic_i
 /* hypercall.c. The VP executed VMCALL/VMMCALL in a mode in which it may. */
 struct hypercall_regs {
 	uint64_t rcx, rdx, r8; /* of a 32-bit caller: the pairs, as the TLFS says */
-	uint64_t rax;	       /* out */
+	uint64_t rax;          /* out */
 	bool fault_write;      /* out, with HYPERCALL_MEMORY */
 	gpa_t fault_gpa;
 };
 
 enum hypercall_action {
-	HYPERCALL_DONE,	     /* rax is set; step over the instruction */
+	HYPERCALL_DONE,      /* rax is set; step over the instruction */
 	HYPERCALL_AGAIN,     /* rcx is set (rep start moved on); do not step */
-	HYPERCALL_UD,	     /* #UD */
+	HYPERCALL_UD,        /* #UD */
 	HYPERCALL_INTERCEPT, /* message to the parent; RIP stays */
 	HYPERCALL_MEMORY,    /* memory intercept for fault_gpa, of a child; RIP stays */
 };
@@ -360,7 +360,7 @@ struct vp *partition_vp(struct partition *p, uint32_t index);
 /* vp.c */
 /* [P] held, or nobody knows the partition yet. Undoes all when the pool runs dry. */
 hv_status_t vp_create(struct partition *p, uint32_t index, uint32_t apic_id) MUST_CHECK;
-void vp_destroy(struct vp *vp);	    /* nobody else can reach it */
+void vp_destroy(struct vp *vp);     /* nobody else can reach it */
 void vp_rearm_timer(struct vp *vp); /* the least of LAPIC timer and stimers, to plat_timer_set */
 
 /* cpuid*.c */
@@ -392,7 +392,7 @@ void msr_result_destroy(struct partition *p);
  * 0x3E0 divide); x2APIC MSR = 0x800 + offset / 16.
  */
 void lapic_create(struct vp *vp, bool x2apic_now); /* state after power-on */
-void lapic_init(struct vp *vp);			   /* INIT */
+void lapic_init(struct vp *vp);                    /* INIT */
 /* Is this page the VP's APIC page (xAPIC mode, at the base that the guest chose)? */
 static inline bool lapic_page_at(const struct vp *vp, uint64_t gpn)
 {
@@ -404,8 +404,8 @@ void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value);
 enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 void lapic_set_tpr(struct vp *vp, uint32_t tpr);
-int lapic_pending(const struct vp *vp);		  /* above PPR: could be injected now; or -1 */
-int lapic_highest_irr(const struct vp *vp);	  /* whatever the TPR; or -1 */
+int lapic_pending(const struct vp *vp);           /* above PPR: could be injected now; or -1 */
+int lapic_highest_irr(const struct vp *vp);       /* whatever the TPR; or -1 */
 void lapic_accept(struct vp *vp, uint8_t vector); /* injected: IRR to ISR (or AutoEOI) */
 void lapic_eoi(struct vp *vp);
 void lapic_fold(struct vp *vp); /* post[] into irr[] */
@@ -455,7 +455,7 @@ hv_status_t refclock_create(struct partition *p) MUST_CHECK;
 uint64_t refclock_now(const struct partition *p); /* 100 ns */
 uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns);
 void refclock_set(struct partition *p, uint64_t time_100ns); /* REFERENCE_TIME; [P] held */
-void refclock_freeze(struct partition *p, bool freeze);	     /* TIME_FREEZE; [P] held */
+void refclock_freeze(struct partition *p, bool freeze);      /* TIME_FREEZE; [P] held */
 void refclock_tsc_changed(struct partition *p); /* a VP's tsc_offset: is the TSC page still true? */
 enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value);
 

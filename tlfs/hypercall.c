@@ -19,7 +19,7 @@
 /* How many bytes the control word says that there are. */
 struct shape {
 	uint32_t header; /* fixed and variable */
-	uint32_t input;	 /* with the list */
+	uint32_t input;  /* with the list */
 	uint32_t output;
 };
 
@@ -56,8 +56,9 @@ static enum hypercall_action memory_fault(struct vp *vp, struct hypercall_regs *
 {
 	const union hv_hypercall_input control = {.as_uint64 = regs->rcx};
 
-	if (!vp->partition->parent)
+	if (vp->partition->parent == NULL) {
 		return finish(regs, HV_STATUS_INVALID_ALIGNMENT, control.rep_start_index);
+	}
 	regs->fault_gpa = (gpa_t){gpa};
 	regs->fault_write = write;
 	return HYPERCALL_MEMORY;
@@ -73,10 +74,12 @@ static bool fetch_memory(struct vp *vp, uint64_t gpa, const struct hypercall *ca
 	uint32_t size = (call->end - call->start) * list;
 	uint8_t *to = vp->hypercall_input;
 
-	if (call->start == 0)
+	if (call->start == 0) {
 		return plat_gpa_read(vp->partition, (gpa_t){gpa}, to, header + size);
-	if (header && !plat_gpa_read(vp->partition, (gpa_t){gpa}, to, header))
+	}
+	if (header && !plat_gpa_read(vp->partition, (gpa_t){gpa}, to, header)) {
 		return false;
+	}
 	gpa += header + call->start * list;
 	return !size || plat_gpa_read(vp->partition, (gpa_t){gpa}, to + header, size);
 }
@@ -90,10 +93,12 @@ static void fetch_fast(struct vp *vp, const struct hypercall_regs *regs,
 
 	to[0] = regs->rdx;
 	to[1] = regs->r8;
-	if (shape.input > 16)
+	if (shape.input > 16) {
 		plat_xmm_get(vp, to + 2);
-	if (call->start)
+	}
+	if (call->start) {
 		memmove(elements, elements + call->start * list, (call->end - call->start) * list);
+	}
 }
 
 static void store_fast(struct vp *vp, struct hypercall_regs *regs, uint32_t offset,
@@ -101,23 +106,26 @@ static void store_fast(struct vp *vp, struct hypercall_regs *regs, uint32_t offs
 {
 	uint64_t block[XMM_BLOCK_BYTES / 8] = {regs->rdx, regs->r8};
 
-	if (offset + size > 16)
+	if (offset + size > 16) {
 		plat_xmm_get(vp, block + 2);
+	}
 	memcpy((uint8_t *)block + offset, from, size);
 	regs->rdx = block[0];
 	regs->r8 = block[1];
-	if (offset + size > 16)
+	if (offset + size > 16) {
 		plat_xmm_set(vp, block + 2);
+	}
 }
 
 /* The bytes of output from `offset` on: after the input's registers, or at R8. */
 static hv_status_t store(struct vp *vp, struct hypercall_regs *regs, uint32_t input,
 			 uint32_t offset, const void *from, uint32_t size)
 {
-	if (regs->rcx & HV_HYPERCALL_FAST_BIT)
+	if (regs->rcx & HV_HYPERCALL_FAST_BIT) {
 		store_fast(vp, regs, ROUND_UP(input, 16) + offset, from, size);
-	else if (!plat_gpa_write(vp->partition, (gpa_t){regs->r8 + offset}, from, size))
+	} else if (!plat_gpa_write(vp->partition, (gpa_t){regs->r8 + offset}, from, size)) {
 		return HV_STATUS_OPERATION_FAILED; /* the page went away since it was checked */
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -136,14 +144,15 @@ static bool fetch(struct vp *vp, struct hypercall_regs *regs, const struct hyper
 		       !(vp->partition->privileges >> 32 & HV_FAST_HYPERCALL_OUTPUT);
 	}
 	if ((shape.input && !well_placed(regs->rdx, shape.input)) ||
-	    (shape.output && !well_placed(regs->r8, shape.output)))
+	    (shape.output && !well_placed(regs->r8, shape.output))) {
 		*action = finish(regs, HV_STATUS_INVALID_ALIGNMENT, call->start);
-	else if (shape.input && !fetch_memory(vp, regs->rdx, call, shape.header, row->list))
+	} else if (shape.input && !fetch_memory(vp, regs->rdx, call, shape.header, row->list)) {
 		*action = memory_fault(vp, regs, regs->rdx, false);
-	else if (shape.output && !plat_gpa_writable(vp->partition, regs->r8 >> PAGE_SHIFT))
+	} else if (shape.output && !plat_gpa_writable(vp->partition, regs->r8 >> PAGE_SHIFT)) {
 		*action = memory_fault(vp, regs, regs->r8, true);
-	else
+	} else {
 		return false;
+	}
 	return true;
 }
 
@@ -157,8 +166,9 @@ static enum hypercall_action enter_simple(struct vp *vp, struct hypercall_regs *
 	enum hypercall_action action;
 	hv_status_t status;
 
-	if (regs->rcx & ~(HV_HYPERCALL_CODE_MASK | HV_HYPERCALL_FAST_BIT))
+	if (regs->rcx & ~(HV_HYPERCALL_CODE_MASK | HV_HYPERCALL_FAST_BIT)) {
 		return finish(regs, HV_STATUS_INVALID_HYPERCALL_INPUT, 0);
+	}
 	call.vp = vp;
 	call.input = vp->hypercall_input;
 	call.output = vp->hypercall_output;
@@ -171,26 +181,33 @@ static enum hypercall_action enter_simple(struct vp *vp, struct hypercall_regs *
 			 &action)) {
 		return action;
 	}
-	if (row->output)
+	if (row->output) {
 		memset(call.output, 0, row->output);
+	}
 	status = row->handler(&call);
-	if (call.intercept)
+	if (call.intercept) {
 		return HYPERCALL_INTERCEPT;
-	if (status == HV_STATUS_SUCCESS && call.again)
+	}
+	if (status == HV_STATUS_SUCCESS && call.again) {
 		return HYPERCALL_AGAIN;
-	if (status == HV_STATUS_SUCCESS && row->output)
+	}
+	if (status == HV_STATUS_SUCCESS && row->output) {
 		status = store(vp, regs, row->input, 0, call.output, row->output);
+	}
 	return finish(regs, status, call.done);
 }
 
 static bool control_fits(const struct hypercall_row *row, union hv_hypercall_input control)
 {
-	if (control.as_uint64 & (HV_HYPERCALL_RSVD_MASK | HV_HYPERCALL_NESTED))
+	if (control.as_uint64 & (HV_HYPERCALL_RSVD_MASK | HV_HYPERCALL_NESTED)) {
 		return false;
-	if (control.as_uint64 & HV_HYPERCALL_VARHEAD_MASK && !row->variable)
+	}
+	if (control.as_uint64 & HV_HYPERCALL_VARHEAD_MASK && !row->variable) {
 		return false;
-	if (!row->slice)
+	}
+	if (!row->slice) {
 		return !control.rep_count && !control.rep_start_index;
+	}
 	return control.rep_start_index < control.rep_count;
 }
 
@@ -204,15 +221,18 @@ static enum hypercall_action leave_list(struct vp *vp, struct hypercall_regs *re
 	uint32_t size = (call->done - call->start) * row->output_list;
 	hv_status_t stored = HV_STATUS_SUCCESS;
 
-	if (size)
+	if (size) {
 		stored = store(vp, regs, shape.input, row->output + call->start * row->output_list,
 			       call->output_list, size);
-	else if (row->output && status == HV_STATUS_SUCCESS)
+	} else if (row->output && status == HV_STATUS_SUCCESS) {
 		stored = store(vp, regs, shape.input, 0, call->output, row->output);
-	if (stored != HV_STATUS_SUCCESS)
+	}
+	if (stored != HV_STATUS_SUCCESS) {
 		status = stored;
-	if (status != HV_STATUS_SUCCESS || call->done == control.rep_count)
+	}
+	if (status != HV_STATUS_SUCCESS || call->done == control.rep_count) {
 		return finish(regs, status, call->done);
+	}
 	regs->rcx &= ~HV_HYPERCALL_REP_START_MASK;
 	regs->rcx |= (uint64_t)call->done << HV_HYPERCALL_REP_START_OFFSET;
 	return HYPERCALL_AGAIN;
@@ -228,8 +248,9 @@ enter_list(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_ro
 	enum hypercall_action action;
 	hv_status_t status;
 
-	if (!control_fits(row, control))
+	if (!control_fits(row, control)) {
 		return finish(regs, HV_STATUS_INVALID_HYPERCALL_INPUT, 0);
+	}
 	shape = shape_of(row, control);
 	call = (struct hypercall){
 		.vp = vp,
@@ -242,13 +263,16 @@ enter_list(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_ro
 		.done = start,
 		.end = start + (left > row->slice ? row->slice : left),
 	};
-	if (fetch(vp, regs, row, &call, shape, &action))
+	if (fetch(vp, regs, row, &call, shape, &action)) {
 		return action;
-	if (row->output)
+	}
+	if (row->output) {
 		memset(call.output, 0, row->output);
+	}
 	status = row->handler(&call);
-	if (call.intercept)
+	if (call.intercept) {
 		return HYPERCALL_INTERCEPT;
+	}
 	return leave_list(vp, regs, row, &call, shape, status);
 }
 
@@ -256,7 +280,7 @@ bool hypercall_unknown(const struct vp *vp, uint64_t rcx)
 {
 	const struct partition *p = vp->partition;
 
-	return !hypercall_find((uint16_t)rcx) && !p->intercept_hypercall &&
+	return hypercall_find((uint16_t)rcx) == NULL && !p->intercept_hypercall &&
 	       __atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED);
 }
 
@@ -265,17 +289,21 @@ enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs
 	const struct partition *p = vp->partition;
 	const struct hypercall_row *row;
 
-	if (!__atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED)) {
 		return HYPERCALL_UD;
+	}
 	row = hypercall_find((uint16_t)regs->rcx);
-	if (!row) {
-		if (p->intercept_hypercall)
+	if (row == NULL) {
+		if (p->intercept_hypercall) {
 			return HYPERCALL_INTERCEPT;
+		}
 		return finish(regs, HV_STATUS_INVALID_HYPERCALL_CODE, 0);
 	}
-	if (row->privilege & ~(uint32_t)(p->privileges >> 32))
+	if (row->privilege & ~(uint32_t)(p->privileges >> 32)) {
 		return finish(regs, HV_STATUS_ACCESS_DENIED, 0);
-	if (row->slice || row->variable)
+	}
+	if (row->slice || row->variable) {
 		return enter_list(vp, regs, row);
+	}
 	return enter_simple(vp, regs, row);
 }

@@ -23,7 +23,7 @@ struct hypercall {
 	void *output_list;
 	uint32_t variable_size; /* bytes of variable header */
 	uint32_t start, done, end;
-	bool again;	/* call the handler once more with the same input: HYPERCALL_AGAIN */
+	bool again;     /* call the handler once more with the same input: HYPERCALL_AGAIN */
 	bool intercept; /* the parent shall do it: HYPERCALL_INTERCEPT */
 };
 
@@ -41,11 +41,11 @@ typedef hv_status_t hypercall_handler(struct hypercall *call);
 struct hypercall_row {
 	const char *name;
 	hypercall_handler *handler; /* NULL: no such call */
-	uint32_t privilege;	/* all of these bits of 0x40000003 EBX: HV_CREATE_PARTITIONS … */
+	uint32_t privilege;     /* all of these bits of 0x40000003 EBX: HV_CREATE_PARTITIONS … */
 	uint16_t input, output; /* bytes of the fixed headers, multiples of 8 */
 	uint8_t list, output_list; /* bytes of an element; both 0 for a rep call that only counts */
-	uint16_t slice;		   /* rep call: elements done at a time; 0: a simple call */
-	bool variable;		   /* takes a variable header */
+	uint16_t slice;            /* rep call: elements done at a time; 0: a simple call */
+	bool variable;             /* takes a variable header */
 };
 
 /* NULL when there is no such call. */

@@ -157,9 +157,11 @@ static const struct hypercall_row vd_dispatch_vp = {
 
 const struct hypercall_row *hypercall_find(uint16_t code)
 {
-	if (code < ARRAY_COUNT(rows) && rows[code].handler)
+	if (code < ARRAY_COUNT(rows) && rows[code].handler != NULL) {
 		return &rows[code];
-	if (code == HVCALL_VD_DISPATCH_VP)
+	}
+	if (code == HVCALL_VD_DISPATCH_VP) {
 		return &vd_dispatch_vp;
+	}
 	return code == HV_EXT_CALL_QUERY_CAPABILITIES ? &query_capabilities : NULL;
 }

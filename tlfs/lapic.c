@@ -41,8 +41,9 @@ static void set_vector(uint32_t vectors[8], uint32_t *words, uint8_t vector)
 static void clear_vector(uint32_t vectors[8], uint32_t *words, uint8_t vector)
 {
 	vectors[vector / 32] &= ~(1u << vector % 32);
-	if (!vectors[vector / 32])
+	if (!vectors[vector / 32]) {
 		*words &= ~(1u << vector / 32);
+	}
 }
 
 /*
@@ -54,13 +55,15 @@ void lapic_settle(struct vp *vp)
 	struct lapic *apic = &vp->lapic;
 	uint32_t before;
 
-	if (!apic->eoi_assist)
+	if (!apic->eoi_assist) {
 		return;
+	}
 	apic->eoi_assist = false;
 	before = __atomic_fetch_and(assist_word(vp), ~NO_EOI_REQUIRED, __ATOMIC_RELAXED);
-	if (!(before & NO_EOI_REQUIRED))
+	if (!(before & NO_EOI_REQUIRED)) {
 		clear_vector(apic->isr, &apic->isr_words,
 			     (uint8_t)lapic_highest(apic->isr, apic->isr_words));
+	}
 }
 
 void lapic_raise(struct vp *vp, uint8_t vector, bool level)
@@ -68,19 +71,22 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level)
 	struct lapic *apic = &vp->lapic;
 	uint32_t bit = 1u << vector % 32;
 
-	if (!lapic_enabled(apic))
+	if (!lapic_enabled(apic)) {
 		return;
+	}
 	if (vector < LAPIC_FIRST_VECTOR) {
 		lapic_error(vp, LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR);
 		return;
 	}
-	if (level)
+	if (level) {
 		apic->tmr[vector / 32] |= bit;
-	else
+	} else {
 		apic->tmr[vector / 32] &= ~bit;
+	}
 	set_vector(apic->irr, &apic->irr_words, vector);
-	if (apic->eoi_assist)
+	if (apic->eoi_assist) {
 		lapic_settle(vp);
+	}
 }
 
 /*
@@ -92,16 +98,18 @@ static void fold_word(struct vp *vp, unsigned int word)
 	uint32_t bits = __atomic_exchange_n(&apic->post[word], 0, __ATOMIC_ACQUIRE);
 	uint32_t level = __atomic_load_n(&apic->post_tmr[word], __ATOMIC_RELAXED);
 
-	if (!bits || !lapic_enabled(apic))
+	if (!bits || !lapic_enabled(apic)) {
 		return;
+	}
 	if (word == 0 && (bits & 0xFFFF)) {
 		lapic_error(vp, LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR);
 		bits &= ~0xFFFFu;
 	}
 	apic->tmr[word] = (apic->tmr[word] & ~bits) | (level & bits);
 	apic->irr[word] |= bits;
-	if (bits)
+	if (bits) {
 		apic->irr_words |= 1u << word;
+	}
 }
 
 void lapic_fold(struct vp *vp)
@@ -109,15 +117,17 @@ void lapic_fold(struct vp *vp)
 	struct lapic *apic = &vp->lapic;
 	uint32_t words;
 
-	if (!__atomic_load_n(&apic->post_words, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&apic->post_words, __ATOMIC_RELAXED)) {
 		return;
+	}
 	words = __atomic_exchange_n(&apic->post_words, 0, __ATOMIC_ACQUIRE);
 	while (words) {
 		fold_word(vp, (unsigned int)__builtin_ctz(words));
 		words &= words - 1;
 	}
-	if (apic->irr_words)
+	if (apic->irr_words) {
 		lapic_settle(vp);
+	}
 }
 
 /*
@@ -141,8 +151,9 @@ int lapic_pending(const struct vp *vp)
 {
 	int vector = lapic_highest_irr(vp);
 
-	if (vector < 0 || ((uint32_t)vector & 0xF0) <= (lapic_ppr(&vp->lapic) & 0xF0))
+	if (vector < 0 || ((uint32_t)vector & 0xF0) <= (lapic_ppr(&vp->lapic) & 0xF0)) {
 		return -1;
+	}
 	return vector;
 }
 
@@ -156,12 +167,14 @@ void lapic_accept(struct vp *vp, uint8_t vector)
 	uint32_t bit = 1u << vector % 32;
 
 	clear_vector(apic->irr, &apic->irr_words, vector);
-	if (apic->auto_eoi[vector / 32] & bit)
+	if (apic->auto_eoi[vector / 32] & bit) {
 		return;
+	}
 	set_vector(apic->isr, &apic->isr_words, vector);
 	if (!(vp->vp_assist & HV_X64_MSR_VP_ASSIST_PAGE_ENABLE) || apic->irr_words ||
-	    (apic->tmr[vector / 32] & bit) || synic_waiting(vp))
+	    (apic->tmr[vector / 32] & bit) || synic_waiting(vp)) {
 		return;
+	}
 	__atomic_fetch_or(assist_word(vp), NO_EOI_REQUIRED, __ATOMIC_RELAXED);
 	apic->eoi_assist = true;
 }
@@ -169,10 +182,11 @@ void lapic_accept(struct vp *vp, uint8_t vector)
 /* The end of a level-triggered interrupt, for whoever holds the line. */
 static void broadcast_eoi(struct vp *vp, uint8_t vector)
 {
-	if (vp->partition->id == HV_ROOT_PARTITION)
+	if (vp->partition->id == HV_ROOT_PARTITION) {
 		plat_apic_eoi(vp, vector);
-	else if (vp->partition->intercept_apic_eoi)
+	} else if (vp->partition->intercept_apic_eoi) {
 		notify_apic_eoi(vp, vector);
+	}
 }
 
 void lapic_eoi(struct vp *vp)
@@ -180,16 +194,20 @@ void lapic_eoi(struct vp *vp)
 	struct lapic *apic = &vp->lapic;
 	int vector;
 
-	if (apic->eoi_assist)
+	if (apic->eoi_assist) {
 		lapic_settle(vp);
+	}
 	vector = lapic_highest(apic->isr, apic->isr_words);
-	if (vector < 0) /* the EOI of nothing: no effect */
+	if (vector < 0) { /* the EOI of nothing: no effect */
 		return;
+	}
 	clear_vector(apic->isr, &apic->isr_words, (uint8_t)vector);
-	if (apic->tmr[vector / 32] & (1u << vector % 32))
+	if (apic->tmr[vector / 32] & (1u << vector % 32)) {
 		broadcast_eoi(vp, (uint8_t)vector);
-	if (synic_waiting(vp)) /* TLFS, "Messages": an EOI makes the queues move */
+	}
+	if (synic_waiting(vp)) { /* TLFS, "Messages": an EOI makes the queues move */
 		synic_end_of_message(vp);
+	}
 }
 
 /* Errors gather until software writes the ESR; each new one raises the LVT error interrupt. */
@@ -200,12 +218,14 @@ void lapic_error(struct vp *vp, uint32_t esr_bits)
 	uint8_t vector = (uint8_t)apic->lvt_error;
 
 	apic->esr_pending |= esr_bits;
-	if (!fresh || (apic->lvt_error & LAPIC_LVT_MASKED))
+	if (!fresh || (apic->lvt_error & LAPIC_LVT_MASKED)) {
 		return;
-	if (vector < LAPIC_FIRST_VECTOR)
+	}
+	if (vector < LAPIC_FIRST_VECTOR) {
 		apic->esr_pending |= LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR;
-	else
+	} else {
 		lapic_raise(vp, vector, false);
+	}
 }
 
 /* ---- state ---- */
@@ -217,8 +237,9 @@ static void clear_vectors(struct lapic *apic)
 	memset(apic->tmr, 0, sizeof(apic->tmr));
 	apic->isr_words = apic->irr_words = 0;
 	__atomic_store_n(&apic->post_words, 0, __ATOMIC_RELAXED);
-	for (unsigned int word = 0; word < 8; word++)
+	for (unsigned int word = 0; word < 8; word++) {
 		__atomic_store_n(&apic->post[word], 0, __ATOMIC_RELAXED);
+	}
 }
 
 void lapic_reset(struct vp *vp)
@@ -285,7 +306,8 @@ bool lapic_accepts_extint(const struct vp *vp)
 {
 	uint32_t lint0 = vp->lapic.lvt_lint[0];
 
-	if (vp->partition->id == HV_ROOT_PARTITION || !(vp->lapic.base & LAPIC_BASE_ENABLE))
+	if (vp->partition->id == HV_ROOT_PARTITION || !(vp->lapic.base & LAPIC_BASE_ENABLE)) {
 		return true;
+	}
 	return !(lint0 & LAPIC_LVT_MASKED) && LAPIC_LVT_MODE(lint0) == LAPIC_MODE_EXTINT;
 }

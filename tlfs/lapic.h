@@ -41,12 +41,12 @@ enum lapic_register { /* offset in the xAPIC page >> 4; x2APIC: MSR - 0x800 */
 		      LAPIC_REGISTER_COUNT = 0x40,
 };
 
-#define LAPIC_MSR_BASE	       0x0000001Bu
+#define LAPIC_MSR_BASE         0x0000001Bu
 #define LAPIC_MSR_TSC_DEADLINE 0x000006E0u
 #define LAPIC_MSR_X2APIC       0x00000800u
 #define LAPIC_MSR_X2APIC_LAST  0x000008FFu
 #define LAPIC_BASE_DEFAULT     0xFEE00000ull
-#define LAPIC_BASE_BSP	       (1ull << 8)
+#define LAPIC_BASE_BSP         (1ull << 8)
 #define LAPIC_BASE_X2APIC      (1ull << 10)
 #define LAPIC_BASE_ENABLE      (1ull << 11)
 
@@ -56,16 +56,16 @@ enum lapic_register { /* offset in the xAPIC page >> 4; x2APIC: MSR - 0x800 */
 #define LAPIC_SVR_WRITABLE   0x3FFu
 #define LAPIC_LVT_MASKED     (1u << 16)
 #define LAPIC_LVT_MODE(lvt)  (((lvt) >> 8) & 7)
-#define LAPIC_LVT_LEVEL	     (1u << 15)
+#define LAPIC_LVT_LEVEL      (1u << 15)
 #define LAPIC_LVT_STATUS     (1u << 12) /* delivery status: always idle */
 #define LAPIC_LVT_REMOTE_IRR (1u << 14)
 
-#define LAPIC_ESR_SEND_ILLEGAL_VECTOR	 (1u << 5)
+#define LAPIC_ESR_SEND_ILLEGAL_VECTOR    (1u << 5)
 #define LAPIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
-#define LAPIC_ESR_ILLEGAL_REGISTER	 (1u << 7)
-#define LAPIC_ESR_BITS			 0xFFu
-#define LAPIC_XAPIC_BROADCAST		 0xFFu
-#define LAPIC_FIRST_VECTOR		 16
+#define LAPIC_ESR_ILLEGAL_REGISTER       (1u << 7)
+#define LAPIC_ESR_BITS                   0xFFu
+#define LAPIC_XAPIC_BROADCAST            0xFFu
+#define LAPIC_FIRST_VECTOR               16
 
 /* LVT timer bits 18:17 */
 enum lapic_timer_mode {
@@ -112,8 +112,9 @@ static inline int lapic_highest(const uint32_t vectors[8], uint32_t words)
 {
 	unsigned int word;
 
-	if (!words)
+	if (!words) {
 		return -1;
+	}
 	word = 31 - (unsigned int)__builtin_clz(words);
 	return (int)(word * 32 + 31 - (unsigned int)__builtin_clz(vectors[word]));
 }
@@ -127,7 +128,7 @@ uint32_t lapic_ppr(const struct lapic *apic);
 /* lapic_registers.c */
 bool lapic_readable(const struct lapic *apic, unsigned int reg);
 bool lapic_writable(const struct lapic *apic, unsigned int reg);
-uint32_t lapic_read(struct vp *vp, unsigned int reg);		   /* a readable register */
+uint32_t lapic_read(struct vp *vp, unsigned int reg);              /* a readable register */
 void lapic_write(struct vp *vp, unsigned int reg, uint32_t value); /* a writable one */
 uint32_t lapic_lvt_bits(unsigned int reg); /* bits of an LVT register that software writes */
 

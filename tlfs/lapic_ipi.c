@@ -8,11 +8,11 @@
  */
 #include "tlfs/lapic.h"
 
-#define ICR_VECTOR(icr)	   ((uint8_t)(icr))
-#define ICR_MODE(icr)	   ((enum lapic_mode)(((icr) >> 8) & 7))
-#define ICR_LOGICAL	   (1u << 11)
-#define ICR_ASSERT	   (1u << 14)
-#define ICR_LEVEL	   (1u << 15)
+#define ICR_VECTOR(icr)    ((uint8_t)(icr))
+#define ICR_MODE(icr)      ((enum lapic_mode)(((icr) >> 8) & 7))
+#define ICR_LOGICAL        (1u << 11)
+#define ICR_ASSERT         (1u << 14)
+#define ICR_LEVEL          (1u << 15)
 #define ICR_SHORTHAND(icr) (((icr) >> 18) & 3)
 
 #define ICR_EXTRAORDINARY 0xC0F00u /* shorthand, logical, any mode but fixed */
@@ -46,12 +46,14 @@ void lapic_post(struct vp *vp, uint8_t vector, bool level)
 	unsigned int word = vector / 32;
 	uint32_t bit = 1u << vector % 32;
 
-	if (level)
+	if (level) {
 		__atomic_fetch_or(&apic->post_tmr[word], bit, __ATOMIC_RELAXED);
-	else if (__atomic_load_n(&apic->post_tmr[word], __ATOMIC_RELAXED) & bit)
+	} else if (__atomic_load_n(&apic->post_tmr[word], __ATOMIC_RELAXED) & bit) {
 		__atomic_fetch_and(&apic->post_tmr[word], ~bit, __ATOMIC_RELAXED);
-	if (__atomic_fetch_or(&apic->post[word], bit, __ATOMIC_RELEASE) & bit)
+	}
+	if (__atomic_fetch_or(&apic->post[word], bit, __ATOMIC_RELEASE) & bit) {
 		return; /* whoever set it tells the owner */
+	}
 	__atomic_fetch_or(&apic->post_words, 1u << word, __ATOMIC_RELEASE);
 	vp_post_event(vp, VP_EVENT_INTERRUPT);
 }
@@ -73,29 +75,35 @@ static bool matches_logical(const struct vp *vp, uint32_t destination)
 	uint32_t ldr = __atomic_load_n(&vp->lapic.ldr, __ATOMIC_RELAXED);
 	uint32_t mda = destination & 0xFF;
 
-	if (in_x2apic_mode(vp))
+	if (in_x2apic_mode(vp)) {
 		return destination >> 16 == ldr >> 16 && (destination & ldr & 0xFFFF);
+	}
 	ldr >>= 24;
-	if (__atomic_load_n(&vp->lapic.dfr, __ATOMIC_RELAXED) >> 28 == 0xF) /* flat */
+	if (__atomic_load_n(&vp->lapic.dfr, __ATOMIC_RELAXED) >> 28 == 0xF) { /* flat */
 		return (mda & ldr) != 0;
+	}
 	return ((mda >> 4) == (ldr >> 4) || mda >> 4 == 0xF) && (mda & ldr & 0xF);
 }
 
 static bool matches_physical(const struct vp *vp, uint32_t destination)
 {
-	if (in_x2apic_mode(vp))
+	if (in_x2apic_mode(vp)) {
 		return destination == vp->apic_id;
+	}
 	return destination == (vp->apic_id & 0xFF) || destination == LAPIC_XAPIC_BROADCAST;
 }
 
 static bool matches(const struct vp *vp, const struct interrupt *what)
 {
-	if (what->exclude_sender && vp == what->sender)
+	if (what->exclude_sender && vp == what->sender) {
 		return false;
-	if (!(base_of(vp) & LAPIC_BASE_ENABLE))
+	}
+	if (!(base_of(vp) & LAPIC_BASE_ENABLE)) {
 		return false;
-	if (what->broadcast)
+	}
+	if (what->broadcast) {
 		return true;
+	}
 	return what->logical ? matches_logical(vp, what->destination)
 			     : matches_physical(vp, what->destination);
 }
@@ -107,10 +115,11 @@ static void deliver(struct vp *vp, const struct interrupt *what)
 	switch (what->mode) {
 	case LAPIC_MODE_FIXED:
 	case LAPIC_MODE_LOWEST:
-		if (vp == what->sender)
+		if (vp == what->sender) {
 			lapic_raise(vp, what->vector, what->level);
-		else
+		} else {
 			lapic_post(vp, what->vector, what->level);
+		}
 		break;
 	case LAPIC_MODE_NMI:
 		vp_post_event(vp, VP_EVENT_NMI);
@@ -140,16 +149,19 @@ static void deliver_pin(struct vp *vp, unsigned int pin, const struct interrupt 
 	if (!(base_of(vp) & LAPIC_BASE_ENABLE)) {
 		through.mode = pin ? LAPIC_MODE_NMI : LAPIC_MODE_EXTINT;
 	} else {
-		if (lvt & LAPIC_LVT_MASKED)
+		if (lvt & LAPIC_LVT_MASKED) {
 			return;
+		}
 		through.mode = (enum lapic_mode)LAPIC_LVT_MODE(lvt);
 		through.level = through.mode == LAPIC_MODE_FIXED && (lvt & LAPIC_LVT_LEVEL);
-		if (through.mode != LAPIC_MODE_EXTINT)
+		if (through.mode != LAPIC_MODE_EXTINT) {
 			through.vector = (uint8_t)lvt;
+		}
 	}
 	if (through.mode == LAPIC_MODE_FIXED || through.mode == LAPIC_MODE_NMI ||
-	    through.mode == LAPIC_MODE_INIT || through.mode == LAPIC_MODE_EXTINT)
+	    through.mode == LAPIC_MODE_INIT || through.mode == LAPIC_MODE_EXTINT) {
 		deliver(vp, &through);
+	}
 }
 
 /*
@@ -168,20 +180,23 @@ static struct vp *lowest_priority(struct partition *p, const struct interrupt *w
 			struct vp *vp = partition_vp(p, i);
 			uint32_t class;
 
-			if (!vp || !matches(vp, what))
+			if (vp == NULL || !matches(vp, what)) {
 				continue;
+			}
 			class = __atomic_load_n(&vp->lapic.tpr, __ATOMIC_RELAXED) >> 4;
 			if (pass == 0 && class < best_class) {
 				best_class = class;
 				best = vp;
 				ties = 0;
 			}
-			if (class != best_class)
+			if (class != best_class) {
 				continue;
-			if (pass == 0)
+			}
+			if (pass == 0) {
 				ties++;
-			else if (pick-- == 0)
+			} else if (pick-- == 0) {
 				return vp;
+			}
 		}
 	}
 	return best;
@@ -194,12 +209,14 @@ static struct vp *vp_by_apic_id(struct partition *p, uint32_t apic_id)
 {
 	struct vp *vp = apic_id < HV_MAX_VPS ? partition_vp(p, apic_id) : NULL;
 
-	if (vp && vp->apic_id == apic_id)
+	if (vp != NULL && vp->apic_id == apic_id) {
 		return vp;
+	}
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
 		vp = partition_vp(p, i);
-		if (vp && vp->apic_id == apic_id)
+		if (vp != NULL && vp->apic_id == apic_id) {
 			return vp;
+		}
 	}
 	return NULL;
 }
@@ -212,8 +229,8 @@ static bool route(struct partition *p, const struct interrupt *what)
 	if (!what->logical && !what->broadcast && what->destination != LAPIC_XAPIC_BROADCAST) {
 		struct vp *vp = vp_by_apic_id(p, what->destination);
 
-		if (vp && (what->mode == LAPIC_MODE_EXTINT ||
-			   matches(vp, what))) { /* the PIC's wire needs no APIC */
+		if (vp != NULL && (what->mode == LAPIC_MODE_EXTINT ||
+				   matches(vp, what))) { /* the PIC's wire needs no APIC */
 			deliver(vp, what);
 			return true;
 		}
@@ -221,14 +238,15 @@ static bool route(struct partition *p, const struct interrupt *what)
 	if (what->mode == LAPIC_MODE_LOWEST) {
 		struct vp *vp = lowest_priority(p, what);
 
-		if (vp)
+		if (vp != NULL) {
 			deliver(vp, what);
+		}
 		return vp != NULL;
 	}
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
 		struct vp *vp = partition_vp(p, i);
 
-		if (vp && matches(vp, what)) {
+		if (vp != NULL && matches(vp, what)) {
 			deliver(vp, what);
 			found = true;
 		}
@@ -240,10 +258,11 @@ static bool route(struct partition *p, const struct interrupt *what)
 
 void lapic_self_ipi(struct vp *vp, uint8_t vector)
 {
-	if (vector < LAPIC_FIRST_VECTOR)
+	if (vector < LAPIC_FIRST_VECTOR) {
 		lapic_error(vp, LAPIC_ESR_SEND_ILLEGAL_VECTOR);
-	else
+	} else {
 		lapic_raise(vp, vector, false);
+	}
 }
 
 /*
@@ -254,10 +273,12 @@ static bool icr_valid(uint64_t icr)
 {
 	unsigned int shorthand = ICR_SHORTHAND(icr);
 
-	if (ICR_MODE(icr) == LAPIC_MODE_EXTINT)
+	if (ICR_MODE(icr) == LAPIC_MODE_EXTINT) {
 		return false;
-	if ((shorthand == TO_SELF || shorthand == TO_ALL) && ICR_MODE(icr) != LAPIC_MODE_FIXED)
+	}
+	if ((shorthand == TO_SELF || shorthand == TO_ALL) && ICR_MODE(icr) != LAPIC_MODE_FIXED) {
 		return false;
+	}
 	/*
 	 * The de-assertion of INIT set arbitration ids once, and has had no effect since the
 	 * Pentium 4.
@@ -272,16 +293,19 @@ static bool send_to_one(struct vp *vp, uint64_t icr)
 	struct vp *target;
 
 	if ((icr & ICR_EXTRAORDINARY) || destination >= LAPIC_XAPIC_BROADCAST ||
-	    ICR_VECTOR(icr) < LAPIC_FIRST_VECTOR)
+	    ICR_VECTOR(icr) < LAPIC_FIRST_VECTOR) {
 		return false;
+	}
 	target = __atomic_load_n(&vp->partition->vps[destination], __ATOMIC_ACQUIRE);
-	if (!target || target->apic_id != destination ||
-	    !(base_of(target) & base_of(vp) & LAPIC_BASE_ENABLE))
+	if (target == NULL || target->apic_id != destination ||
+	    !(base_of(target) & base_of(vp) & LAPIC_BASE_ENABLE)) {
 		return false;
-	if (target == vp)
+	}
+	if (target == vp) {
 		lapic_raise(vp, ICR_VECTOR(icr), false);
-	else
+	} else {
 		lapic_post(target, ICR_VECTOR(icr), false);
+	}
 	return true;
 }
 
@@ -298,8 +322,9 @@ static void send_any(struct vp *vp, uint64_t icr)
 	/*
 	 * Software-disabled, it still sends; it is only its own interrupts that it does not take.
 	 */
-	if (!(vp->lapic.base & LAPIC_BASE_ENABLE) || !icr_valid(icr))
+	if (!(vp->lapic.base & LAPIC_BASE_ENABLE) || !icr_valid(icr)) {
 		return;
+	}
 	if (what.mode <= LAPIC_MODE_LOWEST && what.vector < LAPIC_FIRST_VECTOR) {
 		lapic_error(vp, LAPIC_ESR_SEND_ILLEGAL_VECTOR);
 		return;
@@ -328,8 +353,9 @@ static void send_any(struct vp *vp, uint64_t icr)
 
 void lapic_send_ipi(struct vp *vp, uint64_t icr)
 {
-	if (!send_to_one(vp, icr))
+	if (!send_to_one(vp, icr)) {
 		send_any(vp, icr);
+	}
 }
 
 hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical,
@@ -345,15 +371,18 @@ hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination,
 	};
 
 	if (type >= HV_X64_INTERRUPT_TYPE_MAXIMUM || type == HV_X64_INTERRUPT_TYPE_SMI ||
-	    type == HV_X64_INTERRUPT_TYPE_REMOTEREAD)
+	    type == HV_X64_INTERRUPT_TYPE_REMOTEREAD) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (type <= HV_X64_INTERRUPT_TYPE_LOWESTPRIORITY && vector < LAPIC_FIRST_VECTOR)
+	}
+	if (type <= HV_X64_INTERRUPT_TYPE_LOWESTPRIORITY && vector < LAPIC_FIRST_VECTOR) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	if (type == HV_X64_INTERRUPT_TYPE_LOCALINT0 || type == HV_X64_INTERRUPT_TYPE_LOCALINT1) {
 		struct vp *vp = vp_by_apic_id(p, destination);
 
-		if (!vp)
+		if (vp == NULL) {
 			return HV_STATUS_INVALID_PARAMETER;
+		}
 		deliver_pin(vp, type - HV_X64_INTERRUPT_TYPE_LOCALINT0, &what);
 		return HV_STATUS_SUCCESS;
 	}

@@ -40,15 +40,18 @@ static enum access_result write_base(struct vp *vp, uint64_t value)
 	uint64_t before = apic->base & mode_bits, after = value & mode_bits;
 	uint64_t address_bits = ((1ull << plat_info.physical_address_bits) - 1) & ~PAGE_MASK;
 
-	if (value & ~(address_bits | mode_bits | LAPIC_BASE_BSP))
+	if (value & ~(address_bits | mode_bits | LAPIC_BASE_BSP)) {
 		return ACCESS_FAULT;
+	}
 	if (after == LAPIC_BASE_X2APIC ||
 	    (after == mode_bits && (before == 0 || !lapic_x2apic_offered(vp))) ||
-	    (before == mode_bits && after == LAPIC_BASE_ENABLE))
+	    (before == mode_bits && after == LAPIC_BASE_ENABLE)) {
 		return ACCESS_FAULT;
+	}
 	__atomic_store_n(&apic->base, value, __ATOMIC_RELAXED);
-	if (before == after)
+	if (before == after) {
 		return ACCESS_OK;
+	}
 	if (after == mode_bits) {
 		__atomic_store_n(&apic->ldr, lapic_x2apic_ldr(vp->apic_id), __ATOMIC_RELAXED);
 		apic->icr = (uint32_t)apic->icr;
@@ -64,16 +67,18 @@ enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	struct lapic *apic = &vp->lapic;
 	unsigned int reg = msr - LAPIC_MSR_X2APIC;
 
-	if (!lapic_x2apic(apic) || !lapic_readable(apic, reg))
+	if (!lapic_x2apic(apic) || !lapic_readable(apic, reg)) {
 		return ACCESS_FAULT;
+	}
 	*value = reg == LAPIC_ICR ? apic->icr : lapic_read(vp, reg);
 	return ACCESS_OK;
 }
 
 static enum access_result write_icr(struct vp *vp, uint64_t value)
 {
-	if ((uint32_t)value & ICR_RESERVED)
+	if ((uint32_t)value & ICR_RESERVED) {
 		return ACCESS_FAULT;
+	}
 	vp->lapic.icr = value & ~(uint64_t)LAPIC_LVT_STATUS;
 	lapic_send_ipi(vp, vp->lapic.icr);
 	return ACCESS_OK;
@@ -83,20 +88,24 @@ static enum access_result write_x2apic(struct vp *vp, unsigned int reg, uint64_t
 {
 	/* What guests write all the time comes first. */
 	if (reg == LAPIC_EOI) {
-		if (value)
+		if (value) {
 			return ACCESS_FAULT;
+		}
 		lapic_eoi(vp);
 		return ACCESS_OK;
 	}
-	if (reg == LAPIC_ICR)
+	if (reg == LAPIC_ICR) {
 		return write_icr(vp, value);
+	}
 	if (!lapic_writable(&vp->lapic, reg) || value >> 32 ||
-	    ((uint32_t)value & reserved_bits(reg)))
+	    ((uint32_t)value & reserved_bits(reg))) {
 		return ACCESS_FAULT;
-	if (reg == LAPIC_SELF_IPI)
+	}
+	if (reg == LAPIC_SELF_IPI) {
 		lapic_self_ipi(vp, (uint8_t)value);
-	else
+	} else {
 		lapic_write(vp, reg, (uint32_t)value);
+	}
 	return ACCESS_OK;
 }
 
@@ -104,10 +113,12 @@ enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	unsigned int reg = msr - LAPIC_MSR_X2APIC;
 
-	if (reg <= LAPIC_MSR_X2APIC_LAST - LAPIC_MSR_X2APIC)
+	if (reg <= LAPIC_MSR_X2APIC_LAST - LAPIC_MSR_X2APIC) {
 		return lapic_x2apic(&vp->lapic) ? write_x2apic(vp, reg, value) : ACCESS_FAULT;
-	if (msr == LAPIC_MSR_BASE)
+	}
+	if (msr == LAPIC_MSR_BASE) {
 		return write_base(vp, value);
+	}
 	lapic_timer_set_tsc_deadline(vp, value);
 	return ACCESS_OK;
 }

@@ -123,16 +123,18 @@ static void write_lvt(struct vp *vp, unsigned int reg, uint32_t value)
 	uint32_t lvt = value & lapic_lvt_bits(reg);
 
 	/* SDM, "Local APIC State After It Has Been Software Disabled" */
-	if (!(apic->svr & LAPIC_SVR_ENABLE))
+	if (!(apic->svr & LAPIC_SVR_ENABLE)) {
 		lvt |= LAPIC_LVT_MASKED;
+	}
 	if (reg == LAPIC_LVT_TIMER) {
 		lapic_timer_set_lvt(vp, lvt);
 		return;
 	}
 	__atomic_store_n(lvt_register(apic, reg), lvt, __ATOMIC_RELAXED);
 	if ((reg == LAPIC_LVT_LINT0 || reg == LAPIC_LVT_LINT1) &&
-	    vp->partition->id == HV_ROOT_PARTITION)
+	    vp->partition->id == HV_ROOT_PARTITION) {
 		plat_apic_lint(vp, reg - LAPIC_LVT_LINT0, lvt);
+	}
 }
 
 static void write_svr(struct vp *vp, uint32_t value)
@@ -141,10 +143,12 @@ static void write_svr(struct vp *vp, uint32_t value)
 
 	lapic_fold(vp); /* what came before the change, by the state before the change */
 	apic->svr = value & LAPIC_SVR_WRITABLE;
-	if (apic->svr & LAPIC_SVR_ENABLE)
+	if (apic->svr & LAPIC_SVR_ENABLE) {
 		return;
-	for (unsigned int reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg++)
+	}
+	for (unsigned int reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg++) {
 		write_lvt(vp, reg, *lvt_register(apic, reg)); /* masks them */
+	}
 }
 
 void lapic_write(struct vp *vp, unsigned int reg, uint32_t value)
@@ -198,17 +202,20 @@ void lapic_write(struct vp *vp, unsigned int reg, uint32_t value)
  */
 uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset)
 {
-	if ((offset & 0xF) == 0 && lapic_readable(&vp->lapic, offset >> 4))
+	if ((offset & 0xF) == 0 && lapic_readable(&vp->lapic, offset >> 4)) {
 		return lapic_read(vp, offset >> 4);
-	if (!lapic_writable(&vp->lapic, offset >> 4))
+	}
+	if (!lapic_writable(&vp->lapic, offset >> 4)) {
 		lapic_error(vp, LAPIC_ESR_ILLEGAL_REGISTER);
+	}
 	return 0;
 }
 
 void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value)
 {
-	if ((offset & 0xF) == 0 && lapic_writable(&vp->lapic, offset >> 4))
+	if ((offset & 0xF) == 0 && lapic_writable(&vp->lapic, offset >> 4)) {
 		lapic_write(vp, offset >> 4, value);
-	else if (!lapic_readable(&vp->lapic, offset >> 4))
+	} else if (!lapic_readable(&vp->lapic, offset >> 4)) {
 		lapic_error(vp, LAPIC_ESR_ILLEGAL_REGISTER);
+	}
 }

@@ -41,8 +41,9 @@ static uint32_t words_of(const uint32_t vectors[8])
 {
 	uint32_t words = 0;
 
-	for (unsigned int i = 0; i < 8; i++)
+	for (unsigned int i = 0; i < 8; i++) {
 		words |= (uint32_t)(vectors[i] != 0) << i;
+	}
 	return words;
 }
 
@@ -53,8 +54,9 @@ hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_contr
 {
 	struct lapic *apic = &vp->lapic;
 
-	if ((state->apic_isr[0] | state->apic_irr[0]) & 0xFFFF)
+	if ((state->apic_isr[0] | state->apic_irr[0]) & 0xFFFF) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	lapic_fold(vp);
 	lapic_settle(vp);
 	memcpy(apic->isr, state->apic_isr, sizeof(apic->isr));

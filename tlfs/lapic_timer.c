@@ -38,11 +38,13 @@ uint32_t lapic_timer_current(const struct vp *vp)
 	const struct lapic *apic = &vp->lapic;
 	uint64_t passed;
 
-	if (apic->timer_deadline_tsc == HV_NEVER || lapic_timer_mode(apic) > LAPIC_TIMER_PERIODIC)
+	if (apic->timer_deadline_tsc == HV_NEVER || lapic_timer_mode(apic) > LAPIC_TIMER_PERIODIC) {
 		return 0;
+	}
 	passed = tsc_to_count(apic, plat_tsc() - apic->timer_start_tsc);
-	if (lapic_timer_mode(apic) == LAPIC_TIMER_PERIODIC)
+	if (lapic_timer_mode(apic) == LAPIC_TIMER_PERIODIC) {
 		passed %= apic->timer_initial;
+	}
 	return passed >= apic->timer_initial ? 0 : apic->timer_initial - (uint32_t)passed;
 }
 
@@ -53,8 +55,9 @@ static void start(struct vp *vp, uint32_t count)
 	uint64_t now = plat_tsc();
 
 	apic->timer_start_tsc = now;
-	if (count != apic->timer_initial)
+	if (count != apic->timer_initial) {
 		apic->timer_start_tsc -= count_to_tsc(apic, apic->timer_initial - count);
+	}
 	apic->timer_deadline_tsc = count ? clock_add(now, count_to_tsc(apic, count)) : HV_NEVER;
 	vp_rearm_timer(vp);
 }
@@ -62,8 +65,9 @@ static void start(struct vp *vp, uint32_t count)
 void lapic_timer_set_initial(struct vp *vp, uint32_t count)
 {
 	if (lapic_timer_mode(&vp->lapic) >
-	    LAPIC_TIMER_PERIODIC) /* SDM: ignored in TSC-deadline mode */
+	    LAPIC_TIMER_PERIODIC) { /* SDM: ignored in TSC-deadline mode */
 		return;
+	}
 	vp->lapic.timer_initial = count;
 	start(vp, count);
 }
@@ -74,8 +78,9 @@ void lapic_timer_set_initial(struct vp *vp, uint32_t count)
  */
 void lapic_timer_restore(struct vp *vp, uint32_t initial, uint32_t current)
 {
-	if (lapic_timer_mode(&vp->lapic) > LAPIC_TIMER_PERIODIC)
+	if (lapic_timer_mode(&vp->lapic) > LAPIC_TIMER_PERIODIC) {
 		return;
+	}
 	vp->lapic.timer_initial = initial;
 	start(vp, current < initial ? current : initial);
 }
@@ -86,8 +91,9 @@ void lapic_timer_set_divide(struct vp *vp, uint32_t divide)
 	uint32_t current = lapic_timer_current(vp);
 
 	vp->lapic.timer_divide = divide;
-	if (current)
+	if (current) {
 		start(vp, current);
+	}
 }
 
 /*
@@ -100,8 +106,9 @@ void lapic_timer_set_lvt(struct vp *vp, uint32_t lvt)
 
 	apic->lvt_timer = lvt;
 	after = lapic_timer_mode(apic);
-	if (before == after || (before <= LAPIC_TIMER_PERIODIC && after <= LAPIC_TIMER_PERIODIC))
+	if (before == after || (before <= LAPIC_TIMER_PERIODIC && after <= LAPIC_TIMER_PERIODIC)) {
 		return;
+	}
 	apic->timer_initial = 0;
 	apic->timer_deadline_tsc = HV_NEVER;
 	vp->tsc_deadline_msr = 0;
@@ -113,8 +120,9 @@ void lapic_timer_set_tsc_deadline(struct vp *vp, uint64_t deadline)
 {
 	struct lapic *apic = &vp->lapic;
 
-	if (lapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE)
+	if (lapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE) {
 		return;
+	}
 	vp->tsc_deadline_msr = deadline;
 	lapic_tsc_changed(vp);
 }
@@ -125,13 +133,15 @@ void lapic_tsc_changed(struct vp *vp)
 	uint64_t now = plat_tsc(), guest_now = now + vp->tsc_offset,
 		 deadline = vp->tsc_deadline_msr;
 
-	if (lapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE)
+	if (lapic_timer_mode(apic) != LAPIC_TIMER_TSC_DEADLINE) {
 		return;
-	if (!deadline)
+	}
+	if (!deadline) {
 		apic->timer_deadline_tsc = HV_NEVER;
-	else
+	} else {
 		apic->timer_deadline_tsc =
 			deadline <= guest_now ? now : clock_add(now, deadline - guest_now);
+	}
 	vp_rearm_timer(vp);
 }
 
@@ -143,8 +153,9 @@ static void next_period(struct lapic *apic, uint64_t now_tsc)
 		now_tsc, clock_muldiv(SHORTEST_PERIOD_100NS, plat_info.tsc_hz, HV_REF_HZ));
 
 	apic->timer_start_tsc = apic->timer_deadline_tsc;
-	if (least > apic->timer_start_tsc + period)
+	if (least > apic->timer_start_tsc + period) {
 		apic->timer_start_tsc += (least - apic->timer_start_tsc) / period * period;
+	}
 	apic->timer_deadline_tsc = clock_add(apic->timer_start_tsc, period);
 }
 
@@ -152,14 +163,16 @@ void lapic_timer_expired(struct vp *vp, uint64_t now_tsc)
 {
 	struct lapic *apic = &vp->lapic;
 
-	if (now_tsc < apic->timer_deadline_tsc)
+	if (now_tsc < apic->timer_deadline_tsc) {
 		return;
+	}
 	if (lapic_timer_mode(apic) == LAPIC_TIMER_PERIODIC) {
 		next_period(apic, now_tsc);
 	} else {
 		apic->timer_deadline_tsc = HV_NEVER;
 		vp->tsc_deadline_msr = 0;
 	}
-	if (!(apic->lvt_timer & LAPIC_LVT_MASKED))
+	if (!(apic->lvt_timer & LAPIC_LVT_MASKED)) {
 		lapic_raise(vp, (uint8_t)apic->lvt_timer, false);
+	}
 }

@@ -11,16 +11,17 @@
  */
 #include "tlfs/msr.h"
 
-#define MSR_TSC	       0x00000010u
+#define MSR_TSC        0x00000010u
 #define MSR_TSC_ADJUST 0x0000003Bu
-#define MSR_XSS	       0x00000DA0u
+#define MSR_XSS        0x00000DA0u
 
 /* ---- the time-stamp counter ---- */
 
 static void set_tsc_offset(struct vp *vp, uint64_t offset)
 {
-	if (offset == vp->tsc_offset)
+	if (offset == vp->tsc_offset) {
 		return;
+	}
 	vp->tsc_adjust += offset - vp->tsc_offset;
 	__atomic_store_n(&vp->tsc_offset, offset, __ATOMIC_RELAXED);
 	plat_tsc_offset_changed(vp);
@@ -32,9 +33,9 @@ static void set_tsc_offset(struct vp *vp, uint64_t offset)
 
 static bool is_virtualization_msr(uint32_t msr)
 {
-	return (msr >= 0x480 && msr <= 0x4FF) ||	   /* VMX capabilities */
+	return (msr >= 0x480 && msr <= 0x4FF) ||           /* VMX capabilities */
 	       (msr >= 0xC0010114 && msr <= 0xC001011A) || /* VM_CR … SVM lock key */
-	       msr == 0x3A;				   /* IA32_FEATURE_CONTROL */
+	       msr == 0x3A;                                /* IA32_FEATURE_CONTROL */
 }
 
 static bool is_lapic_msr(uint32_t msr)
@@ -55,15 +56,17 @@ static enum access_result unknown(const struct vp *vp, uint32_t msr, uint32_t ac
 	enum access_result result;
 	bool answered;
 
-	if (__atomic_load_n(&p->msr_results, __ATOMIC_RELAXED)) {
+	if (__atomic_load_n(&p->msr_results, __ATOMIC_RELAXED) != NULL) {
 		spin_lock(&p->lock);
 		answered = msr_result_find(vp, msr, access, &result);
 		spin_unlock(&p->lock);
-		if (answered)
+		if (answered) {
 			return result;
+		}
 	}
-	if (p->intercept_msr)
+	if (p->intercept_msr) {
 		return ACCESS_PARENT;
+	}
 	return p->unimplemented_msr_action == HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO
 		       ? ACCESS_OK
 		       : ACCESS_FAULT;
@@ -95,24 +98,30 @@ enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
 	enum access_result result;
 
-	if (msr_read_kept(vp, msr, value))
+	if (msr_read_kept(vp, msr, value)) {
 		return ACCESS_OK;
+	}
 	*value = 0;
-	if (is_lapic_msr(msr))
+	if (is_lapic_msr(msr)) {
 		return lapic_msr_read(vp, msr, value);
-	if (is_synthetic_msr(msr))
+	}
+	if (is_synthetic_msr(msr)) {
 		return msr_hv_read(vp, msr, value);
-	if (is_virtualization_msr(msr))
+	}
+	if (is_virtualization_msr(msr)) {
 		return ACCESS_FAULT;
+	}
 	if (msr == MSR_TSC) {
 		*value = plat_tsc() + vp->tsc_offset;
 		return ACCESS_OK;
 	}
 	if (msr ==
-	    MSR_XSS) /* there, as XSAVES may be, and always 0: no supervisor state is offered */
+	    MSR_XSS) { /* there, as XSAVES may be, and always 0: no supervisor state is offered */
 		return ACCESS_OK;
-	if (is_child(vp) && msr_child_read(vp, msr, value))
+	}
+	if (is_child(vp) && msr_child_read(vp, msr, value)) {
 		return ACCESS_OK;
+	}
 	result = plat_msr_read(vp, msr, value);
 	return result == ACCESS_PARENT ? unknown(vp, msr, HV_INTERCEPT_ACCESS_MASK_READ) : result;
 }
@@ -121,22 +130,27 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	enum access_result result;
 
-	if (is_lapic_msr(msr))
+	if (is_lapic_msr(msr)) {
 		return lapic_msr_write(vp, msr, value);
-	if (is_synthetic_msr(msr))
+	}
+	if (is_synthetic_msr(msr)) {
 		return msr_hv_write(vp, msr, value);
-	if (is_virtualization_msr(msr))
+	}
+	if (is_virtualization_msr(msr)) {
 		return ACCESS_FAULT;
+	}
 	if (msr == MSR_TSC || msr == MSR_TSC_ADJUST) {
 		set_tsc_offset(vp, vp->tsc_offset + value -
 					   (msr == MSR_TSC ? plat_tsc() + vp->tsc_offset
 							   : vp->tsc_adjust));
 		return ACCESS_OK;
 	}
-	if (msr == MSR_XSS)
+	if (msr == MSR_XSS) {
 		return value ? ACCESS_FAULT : ACCESS_OK;
-	if (is_child(vp) && msr_child_write(vp, msr, value, &result))
+	}
+	if (is_child(vp) && msr_child_write(vp, msr, value, &result)) {
 		return result;
+	}
 	result = plat_msr_write(vp, msr, value);
 	return result == ACCESS_PARENT ? unknown(vp, msr, HV_INTERCEPT_ACCESS_MASK_WRITE) : result;
 }

@@ -7,20 +7,20 @@
  */
 #include "tlfs/msr.h"
 
-#define MSR_MICROCODE	  0x0000008Bu
-#define MSR_MTRR_CAP	  0x000000FEu
-#define MSR_MCG_CAP	  0x00000179u
-#define MSR_MCG_STATUS	  0x0000017Au
-#define MSR_MISC_ENABLE	  0x000001A0u
+#define MSR_MICROCODE     0x0000008Bu
+#define MSR_MTRR_CAP      0x000000FEu
+#define MSR_MCG_CAP       0x00000179u
+#define MSR_MCG_STATUS    0x0000017Au
+#define MSR_MISC_ENABLE   0x000001A0u
 #define MSR_MTRR_VARIABLE 0x00000200u /* 8 pairs: base, mask */
 #define MSR_MTRR_DEF_TYPE 0x000002FFu
-#define MSR_AMD_SYSCFG	  0xC0010010u
-#define MSR_AMD_NB_CFG	  0xC001001Fu
+#define MSR_AMD_SYSCFG    0xC0010010u
+#define MSR_AMD_NB_CFG    0xC001001Fu
 
 #define MICROCODE_NEWEST  (0xFFFFFFFFull << 32)
-#define MTRR_PAIR_COUNT	  8u
-#define MTRR_CAP	  (1u << 10 | 1u << 8 | MTRR_PAIR_COUNT) /* write combining, fixed ranges */
-#define MTRR_MASK_VALID	  (1ull << 11)
+#define MTRR_PAIR_COUNT   8u
+#define MTRR_CAP          (1u << 10 | 1u << 8 | MTRR_PAIR_COUNT) /* write combining, fixed ranges */
+#define MTRR_MASK_VALID   (1ull << 11)
 #define MTRR_DEF_WRITABLE 0xCFFull
 
 static const uint32_t fixed_mtrrs[] = {
@@ -30,8 +30,9 @@ static const uint32_t fixed_mtrrs[] = {
 static int fixed_index(uint32_t msr)
 {
 	for (unsigned int i = 0; i < ARRAY_COUNT(fixed_mtrrs); i++) {
-		if (fixed_mtrrs[i] == msr)
+		if (fixed_mtrrs[i] == msr) {
 			return (int)i;
+		}
 	}
 	return -1;
 }
@@ -44,8 +45,9 @@ static bool is_memory_type(uint64_t type)
 static bool fixed_valid(uint64_t value)
 {
 	for (unsigned int i = 0; i < 8; i++) {
-		if (!is_memory_type(value >> i * 8 & 0xFF))
+		if (!is_memory_type(value >> i * 8 & 0xFF)) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -54,8 +56,9 @@ static bool variable_valid(uint32_t msr, uint64_t value)
 {
 	uint64_t address = ((1ull << plat_info.physical_address_bits) - 1) & ~PAGE_MASK;
 
-	if (msr & 1)
+	if (msr & 1) {
 		return !(value & ~(address | MTRR_MASK_VALID));
+	}
 	return !(value & ~(address | 0xFF)) && is_memory_type(value & 0xFF);
 }
 
@@ -87,8 +90,9 @@ bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value)
 		return true;
 	default:
 		fixed = fixed_index(msr);
-		if (fixed < 0)
+		if (fixed < 0) {
 			return false;
+		}
 		*value = vp->mtrr_fixed[fixed];
 		return true;
 	}
@@ -96,8 +100,9 @@ bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value)
 
 static bool keep(bool valid, uint64_t *reg, uint64_t value)
 {
-	if (valid)
+	if (valid) {
 		*reg = value;
+	}
 	return valid;
 }
 
@@ -132,8 +137,9 @@ bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_re
 		break;
 	default:
 		fixed = fixed_index(msr);
-		if (fixed < 0)
+		if (fixed < 0) {
 			return false;
+		}
 		good = keep(fixed_valid(value), &vp->mtrr_fixed[fixed], value);
 		break;
 	}

@@ -75,8 +75,9 @@ static bool os_id_known(const struct partition *p)
 /* [P] held. */
 static enum access_result place_hypercall_page(struct partition *p, uint64_t value)
 {
-	if (overlay_move(p, p->hypercall_msr, value, p->hypercall_page) != HV_STATUS_SUCCESS)
+	if (overlay_move(p, p->hypercall_msr, value, p->hypercall_page) != HV_STATUS_SUCCESS) {
 		return ACCESS_FAULT;
+	}
 	__atomic_store_n(&p->hypercall_msr, value, __ATOMIC_RELAXED);
 	return ACCESS_OK;
 }
@@ -87,12 +88,15 @@ static enum access_result place_hypercall_page(struct partition *p, uint64_t val
  */
 static enum access_result write_hypercall(struct partition *p, uint64_t value)
 {
-	if (p->hypercall_msr & 2)
+	if (p->hypercall_msr & 2) {
 		return ACCESS_FAULT;
-	if (!os_id_known(p))
+	}
+	if (!os_id_known(p)) {
 		value &= ~(uint64_t)HV_X64_MSR_HYPERCALL_ENABLE;
-	if ((value & HV_X64_MSR_HYPERCALL_ENABLE) && !overlay_reachable(value))
+	}
+	if ((value & HV_X64_MSR_HYPERCALL_ENABLE) && !overlay_reachable(value)) {
 		return ACCESS_FAULT;
+	}
 	return place_hypercall_page(p, value);
 }
 
@@ -100,8 +104,9 @@ static enum access_result write_hypercall(struct partition *p, uint64_t value)
 static enum access_result write_guest_os_id(struct partition *p, uint64_t value)
 {
 	__atomic_store_n(&p->guest_os_id, value, __ATOMIC_RELAXED);
-	if (value || (p->hypercall_msr & 2))
+	if (value || (p->hypercall_msr & 2)) {
 		return ACCESS_OK;
+	}
 	return place_hypercall_page(p, p->hypercall_msr & ~(uint64_t)HV_X64_MSR_HYPERCALL_ENABLE);
 }
 
@@ -114,10 +119,12 @@ static enum access_result write_guest_os_id(struct partition *p, uint64_t value)
 static enum access_result write_crash_control(struct partition *p, uint64_t value)
 {
 	p->crash_control = value;
-	if (!(value & HV_CRASH_CTL_CRASH_NOTIFY))
+	if (!(value & HV_CRASH_CTL_CRASH_NOTIFY)) {
 		return ACCESS_OK;
-	if (p->intercept_crash)
+	}
+	if (p->intercept_crash) {
 		return ACCESS_PARENT;
+	}
 	plat_log("partition %llu crashed: %llx %llx %llx %llx %llx", (unsigned long long)p->id,
 		 (unsigned long long)p->crash[0], (unsigned long long)p->crash[1],
 		 (unsigned long long)p->crash[2], (unsigned long long)p->crash[3],
@@ -150,8 +157,9 @@ static enum access_result write_partition(struct partition *p, uint32_t msr, uin
 	case HV_X64_MSR_TSC_EMULATION_STATUS: /* nothing is being emulated */
 		return ACCESS_OK;
 	case HV_X64_MSR_TSC_INVARIANT_CONTROL:
-		if (value & ~(uint64_t)HV_EXPOSE_INVARIANT_TSC)
+		if (value & ~(uint64_t)HV_EXPOSE_INVARIANT_TSC) {
 			return ACCESS_FAULT;
+		}
 		__atomic_store_n(&p->tsc_invariant_control, value, __ATOMIC_RELAXED);
 		return ACCESS_OK;
 	default: /* read-only: VP index, run time, reference count, frequencies */
@@ -199,8 +207,9 @@ static enum access_result read_partition(const struct partition *p, uint32_t msr
 static enum access_result write_vp_assist(struct vp *vp, uint64_t value)
 {
 	if (overlay_move(vp->partition, vp->vp_assist, value, vp->vp_assist_page) !=
-	    HV_STATUS_SUCCESS)
+	    HV_STATUS_SUCCESS) {
 		return ACCESS_FAULT;
+	}
 	vp->vp_assist = value;
 	return ACCESS_OK;
 }
@@ -213,19 +222,22 @@ static enum access_result write_apic(struct vp *vp, uint32_t msr, uint64_t value
 {
 	switch (msr) {
 	case HV_X64_MSR_EOI:
-		if (value >> 32)
+		if (value >> 32) {
 			return ACCESS_FAULT;
+		}
 		lapic_eoi(vp);
 		return ACCESS_OK;
 	case HV_X64_MSR_ICR:
-		if (lapic_x2apic(&vp->lapic))
+		if (lapic_x2apic(&vp->lapic)) {
 			return lapic_msr_write(vp, LAPIC_MSR_X2APIC + LAPIC_ICR, value);
+		}
 		lapic_write(vp, LAPIC_ICR_HIGH, (uint32_t)(value >> 32));
 		lapic_write(vp, LAPIC_ICR, (uint32_t)value);
 		return ACCESS_OK;
 	case HV_X64_MSR_TPR:
-		if (value >> 8)
+		if (value >> 8) {
 			return ACCESS_FAULT;
+		}
 		lapic_set_tpr(vp, (uint32_t)value);
 		return ACCESS_OK;
 	default:
@@ -254,8 +266,9 @@ static void read_apic(const struct vp *vp, uint32_t msr, uint64_t *value)
 /* A reset is the parent's to do, and only if it listens. */
 static enum access_result write_reset(struct vp *vp, uint64_t value)
 {
-	if (!(value & HV_X64_MSR_RESET_RESET))
+	if (!(value & HV_X64_MSR_RESET_RESET)) {
 		return ACCESS_OK;
+	}
 	return vp->partition->id != HV_ROOT_PARTITION && vp->partition->intercept_msr
 		       ? ACCESS_PARENT
 		       : ACCESS_FAULT;
@@ -263,8 +276,9 @@ static enum access_result write_reset(struct vp *vp, uint64_t value)
 
 enum access_result msr_hv_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
-	if (!has_msr(vp->partition, msr))
+	if (!has_msr(vp->partition, msr)) {
 		return ACCESS_FAULT;
+	}
 	switch (msr) {
 	case HV_X64_MSR_VP_INDEX:
 		*value = vp->index;
@@ -304,8 +318,9 @@ enum access_result msr_hv_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	enum access_result result;
 
-	if (!has_msr(vp->partition, msr))
+	if (!has_msr(vp->partition, msr)) {
 		return ACCESS_FAULT;
+	}
 	switch (msr) {
 	case HV_X64_MSR_STIMER0_CONFIG ... HV_X64_MSR_STIMER3_COUNT:
 		return stimer_msr_write(vp, msr, value);

@@ -25,10 +25,12 @@ static void queue_append(struct vp *root, struct vp *vp)
 {
 	struct vp **link = &root->notify_queue;
 
-	if (vp->notify_target)
+	if (vp->notify_target != NULL) {
 		return;
-	while (*link)
+	}
+	while (*link != NULL) {
 		link = &(*link)->notify_next;
+	}
 	vp->notify_target = root;
 	vp->notify_next = NULL;
 	*link = vp;
@@ -38,8 +40,9 @@ static void queue_remove(struct vp *vp)
 {
 	struct vp **link;
 
-	if (!vp->notify_target)
+	if (vp->notify_target == NULL) {
 		return;
+	}
 	for (link = &vp->notify_target->notify_queue; *link != vp; link = &(*link)->notify_next)
 		;
 	*link = vp->notify_next;
@@ -49,9 +52,11 @@ static void queue_remove(struct vp *vp)
 /* The lowest bit of 256, or -1. */
 static int first_eoi(const struct vp *vp)
 {
-	for (int i = 0; i < 8; i++)
-		if (vp->notify_eoi[i])
+	for (int i = 0; i < 8; i++) {
+		if (vp->notify_eoi[i]) {
 			return i * 32 + __builtin_ctz(vp->notify_eoi[i]);
+		}
+	}
 	return -1;
 }
 
@@ -71,8 +76,10 @@ static bool send_sint(struct vp *root, struct hv_message *message)
 		(uint32_t)__builtin_ctz(root->notify_eoi[0])};
 
 	memcpy(message->u.payload, &payload, sizeof(payload));
-	if (!post(root, message, HVMSG_SYNIC_SINT_INTERCEPT, sizeof(payload), root->partition->id))
+	if (!post(root, message, HVMSG_SYNIC_SINT_INTERCEPT, sizeof(payload),
+		  root->partition->id)) {
 		return false;
+	}
 	root->notify_eoi[0] &= root->notify_eoi[0] - 1;
 	return true;
 }
@@ -83,11 +90,13 @@ static bool send_eoi(struct vp *root, struct vp *vp, struct hv_message *message)
 	struct hv_x64_apic_eoi_message payload = {vp->index, (uint32_t)vector};
 
 	memcpy(message->u.payload, &payload, sizeof(payload));
-	if (!post(root, message, HVMSG_X64_APIC_EOI, sizeof(payload), vp->partition->id))
+	if (!post(root, message, HVMSG_X64_APIC_EOI, sizeof(payload), vp->partition->id)) {
 		return false;
+	}
 	vp->notify_eoi[vector / 32] &= ~(1u << vector % 32);
-	if (!vp->notify_signal && first_eoi(vp) < 0)
+	if (!vp->notify_signal && first_eoi(vp) < 0) {
 		queue_remove(vp);
+	}
 	return true;
 }
 
@@ -98,9 +107,10 @@ static uint32_t gather(struct vp *root, struct vp **vps, bool *one_partition)
 
 	*one_partition = true;
 	for (struct vp *vp = root->notify_queue;
-	     vp && count < HV_MESSAGE_MAX_PARTITION_VP_PAIR_COUNT; vp = vp->notify_next) {
-		if (!vp->notify_signal)
+	     vp != NULL && count < HV_MESSAGE_MAX_PARTITION_VP_PAIR_COUNT; vp = vp->notify_next) {
+		if (!vp->notify_signal) {
 			continue;
+		}
 		vps[count++] = vp;
 		*one_partition &= vp->partition == vps[0]->partition;
 	}
@@ -117,11 +127,13 @@ static uint8_t make_bitset(struct hv_vp_signal_bitset_scheduler_message *payload
 	payload->partition_id = vps[0]->partition->id;
 	payload->vp_count = (uint16_t)count;
 	payload->vp_bitset.bitset.format = HV_GENERIC_SET_SPARSE_4K;
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		banks[vps[i]->index / 64] |= 1ull << vps[i]->index % 64;
+	}
 	for (uint32_t i = 0; i < ARRAY_COUNT(banks); i++) {
-		if (!banks[i])
+		if (!banks[i]) {
 			continue;
+		}
 		payload->vp_bitset.bitset.valid_bank_mask |= 1ull << i;
 		payload->vp_bitset.bitset_buffer[2 + used++] = banks[i];
 	}
@@ -154,13 +166,15 @@ static bool send_signals(struct vp *root, struct hv_message *message)
 		type = HVMSG_SCHEDULER_VP_SIGNAL_PAIR;
 		size = make_pairs((void *)message->u.payload, vps, count);
 	}
-	if (!post(root, message, type, size, 0))
+	if (!post(root, message, type, size, 0)) {
 		return false;
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		vps[i]->notify_signal = false;
 		__atomic_fetch_add(&vps[i]->root_signal_count, 1, __ATOMIC_RELAXED);
-		if (first_eoi(vps[i]) < 0)
+		if (first_eoi(vps[i]) < 0) {
 			queue_remove(vps[i]);
+		}
 	}
 	return true;
 }
@@ -171,20 +185,23 @@ static void flush(struct vp *root)
 	struct hv_message message;
 	bool sent = true;
 
-	while (sent && (root->notify_eoi[0] || root->notify_queue)) {
-		if (root->notify_eoi[0])
+	while (sent && (root->notify_eoi[0] || root->notify_queue != NULL)) {
+		if (root->notify_eoi[0]) {
 			sent = send_sint(root, &message);
-		else if (first_eoi(root->notify_queue) >= 0)
+		} else if (first_eoi(root->notify_queue) >= 0) {
 			sent = send_eoi(root, root->notify_queue, &message);
-		else
+		} else {
 			sent = send_signals(root, &message);
+		}
 	}
 }
 
 void notify_flush(struct vp *root_vp)
 {
-	if (!__atomic_load_n(&root_vp->notify_queue, __ATOMIC_RELAXED) && !root_vp->notify_eoi[0])
+	if (__atomic_load_n(&root_vp->notify_queue, __ATOMIC_RELAXED) == NULL &&
+	    !root_vp->notify_eoi[0]) {
 		return;
+	}
 	spin_lock(&lock);
 	flush(root_vp);
 	spin_unlock(&lock);
@@ -195,7 +212,7 @@ static struct vp *target_of(struct vp *vp)
 {
 	struct vp *root = partition_vp(partition_root, vp->last_root_vp);
 
-	return root ? root : partition_vp(partition_root, 0);
+	return root != NULL ? root : partition_vp(partition_root, 0);
 }
 
 static void signal(struct vp *vp)
@@ -212,16 +229,19 @@ static void signal(struct vp *vp)
 
 void notify_runnable(struct vp *vp)
 {
-	if (!__atomic_exchange_n(&vp->root_signalled, true, __ATOMIC_SEQ_CST))
+	if (!__atomic_exchange_n(&vp->root_signalled, true, __ATOMIC_SEQ_CST)) {
 		signal(vp);
+	}
 }
 
 void vp_signal_scheduler(struct vp *vp)
 {
-	if (__atomic_load_n(&vp->suspend, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&vp->suspend, __ATOMIC_SEQ_CST)) {
 		return; /* who clears it looks at the events */
-	if (__atomic_load_n(&vp->events, __ATOMIC_SEQ_CST) & WAKE_EVENTS)
+	}
+	if (__atomic_load_n(&vp->events, __ATOMIC_SEQ_CST) & WAKE_EVENTS) {
 		notify_runnable(vp);
+	}
 }
 
 void notify_apic_eoi(struct vp *vp, uint8_t vector)

@@ -26,16 +26,20 @@ hv_status_t overlay_move(struct partition *p, uint64_t old_msr, uint64_t new_msr
 	hv_status_t status;
 
 	if (is_mapped(old_msr) && is_mapped(new_msr) &&
-	    old_msr >> PAGE_SHIFT == new_msr >> PAGE_SHIFT)
+	    old_msr >> PAGE_SHIFT == new_msr >> PAGE_SHIFT) {
 		return HV_STATUS_SUCCESS;
+	}
 	if (is_mapped(new_msr)) {
 		status = plat_overlay_map(p, new_msr >> PAGE_SHIFT, page);
-		if (status != HV_STATUS_SUCCESS)
+		if (status != HV_STATUS_SUCCESS) {
 			return status;
+		}
 	}
-	if (is_mapped(old_msr))
+	if (is_mapped(old_msr)) {
 		plat_overlay_unmap(p, old_msr >> PAGE_SHIFT, page);
-	if (is_mapped(old_msr) || is_mapped(new_msr))
+	}
+	if (is_mapped(old_msr) || is_mapped(new_msr)) {
 		plat_gpa_flush(p);
+	}
 	return HV_STATUS_SUCCESS;
 }

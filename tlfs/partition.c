@@ -57,10 +57,11 @@ struct partition *partition_get_child(struct vp *caller, uint64_t id)
 
 	spin_lock(&slot->lock);
 	p = slot->partition;
-	if (p && p->id == id && p->parent == caller->partition)
+	if (p != NULL && p->id == id && p->parent == caller->partition) {
 		__atomic_fetch_add(&p->references, 1, __ATOMIC_ACQUIRE);
-	else
+	} else {
 		p = NULL;
+	}
 	spin_unlock(&slot->lock);
 	return p;
 }
@@ -69,8 +70,9 @@ struct partition *partition_get(struct vp *caller, uint64_t id)
 {
 	struct partition *own = caller->partition;
 
-	if (id != HV_PARTITION_ID_SELF && id != own->id)
+	if (id != HV_PARTITION_ID_SELF && id != own->id) {
 		return partition_get_child(caller, id);
+	}
 	__atomic_fetch_add(&own->references, 1, __ATOMIC_ACQUIRE);
 	return own;
 }
@@ -82,8 +84,9 @@ void partition_put(struct partition *p)
 
 struct vp *partition_vp(struct partition *p, uint32_t index)
 {
-	if (index >= HV_MAX_VPS)
+	if (index >= HV_MAX_VPS) {
 		return NULL;
+	}
 	return __atomic_load_n(&p->vps[index], __ATOMIC_ACQUIRE);
 }
 
@@ -96,8 +99,10 @@ uint64_t partition_next_child(const struct partition *parent, uint64_t previous)
 
 		spin_lock(&slot->lock);
 		p = slot->partition;
-		if (p && p->parent == parent && p->id > previous && (!next || p->id < next))
+		if (p != NULL && p->parent == parent && p->id > previous &&
+		    (!next || p->id < next)) {
 			next = p->id;
+		}
 		spin_unlock(&slot->lock);
 	}
 	return next;
@@ -120,8 +125,9 @@ static hv_status_t create_pages(struct partition *p)
 	p->hypercall_page = plat_page_alloc(p);
 	p->tsc_page = plat_page_alloc(p);
 	p->stats_page = plat_page_alloc(p);
-	if (!p->hypercall_page || !p->tsc_page || !p->stats_page)
+	if (p->hypercall_page == NULL || p->tsc_page == NULL || p->stats_page == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	plat_hypercall_page(p->hypercall_page);
 	p->stats_page[HV_STATS_PT_PARTITION_ID] = p->id;
 	cpuid_create(p);
@@ -130,8 +136,9 @@ static hv_status_t create_pages(struct partition *p)
 
 static void free_page(struct partition *p, void *page)
 {
-	if (page)
+	if (page != NULL) {
 		plat_page_free(p, page);
+	}
 }
 
 static void destroy_pages(struct partition *p)
@@ -148,8 +155,9 @@ hv_status_t partition_create_root(struct partition *root, const uint32_t *apic_i
 	struct slot *slot = slot_of(HV_ROOT_PARTITION);
 	hv_status_t status;
 
-	if (!count || count > HV_MAX_VPS)
+	if (!count || count > HV_MAX_VPS) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	partition_init(root, NULL);
 	root->id = HV_ROOT_PARTITION;
 	root->create_flags = HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED |
@@ -161,12 +169,15 @@ hv_status_t partition_create_root(struct partition *root, const uint32_t *apic_i
 				   << 32;
 	partition_root = root;
 	status = plat_partition_create(root);
-	if (status == HV_STATUS_SUCCESS)
+	if (status == HV_STATUS_SUCCESS) {
 		status = create_pages(root);
-	for (uint32_t i = 0; i < count && status == HV_STATUS_SUCCESS; i++)
+	}
+	for (uint32_t i = 0; i < count && status == HV_STATUS_SUCCESS; i++) {
 		status = vp_create(root, i, apic_ids[i]);
-	if (status != HV_STATUS_SUCCESS)
+	}
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	root->state = PARTITION_INITIALIZED;
 	slot->next_id = HV_ROOT_PARTITION + HV_MAX_PARTITIONS;
 	slot->partition = root;
@@ -181,7 +192,7 @@ static bool slot_take(struct partition *p)
 		bool taken;
 
 		spin_lock(&slot->lock);
-		taken = slot->partition;
+		taken = slot->partition != NULL;
 		if (!taken) {
 			p->id = slot->next_id ? slot->next_id : i;
 			slot->next_id = p->id + HV_MAX_PARTITIONS;
@@ -189,8 +200,9 @@ static bool slot_take(struct partition *p)
 			slot->partition = p;
 		}
 		spin_unlock(&slot->lock);
-		if (!taken)
+		if (!taken) {
 			return true;
+		}
 	}
 	return false;
 }
@@ -198,17 +210,21 @@ static bool slot_take(struct partition *p)
 static hv_status_t check_creation(const struct partition *parent,
 				  const struct hv_input_create_partition *input)
 {
-	if (parent->parent)
+	if (parent->parent != NULL) {
 		return HV_STATUS_PARTITION_TOO_DEEP;
+	}
 	if (input->flags & ~CREATION_FLAGS) {
-		if (input->flags & HV_PARTITION_CREATION_FLAG_NESTED_VIRTUALIZATION_CAPABLE)
+		if (input->flags & HV_PARTITION_CREATION_FLAG_NESTED_VIRTUALIZATION_CAPABLE) {
 			return HV_STATUS_FEATURE_UNAVAILABLE;
+		}
 		return HV_STATUS_INVALID_PARAMETER;
 	}
-	if (!(input->flags & HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED))
+	if (!(input->flags & HV_PARTITION_CREATION_FLAG_LAPIC_ENABLED)) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (input->padding || input->isolation_properties.as_uint64)
+	}
+	if (input->padding || input->isolation_properties.as_uint64) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -220,11 +236,13 @@ hv_status_t partition_create(struct partition *parent,
 	hv_status_t status = check_creation(parent, input);
 	struct partition *p;
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	p = plat_page_alloc(parent);
-	if (!p)
+	if (p == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	partition_init(p, parent);
 	p->create_flags = input->flags;
 	p->processor_features[0] &= ~properties->disabled_processor_features.as_uint64[0];
@@ -246,11 +264,13 @@ hv_status_t partition_initialize(struct partition *p)
 	spin_lock(&p->lock);
 	status = p->state == PARTITION_CREATED ? HV_STATUS_SUCCESS
 					       : HV_STATUS_INVALID_PARTITION_STATE;
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		goto out_unlock;
+	}
 	status = plat_partition_create(p);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		goto out_unlock;
+	}
 	status = create_pages(p);
 	if (status == HV_STATUS_SUCCESS) {
 		p->state = PARTITION_INITIALIZED;
@@ -278,9 +298,11 @@ static bool partition_quiet(struct partition *p)
 
 static void kick_vps(struct partition *p)
 {
-	for (uint32_t i = 0; i < HV_MAX_VPS; i++)
-		if (p->vps[i])
+	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
+		if (p->vps[i] != NULL) {
 			vp_post_event(p->vps[i], VP_EVENT_RELOAD | VP_EVENT_SUSPEND);
+		}
+	}
 }
 
 /* The VP is out of reach already. */
@@ -299,10 +321,12 @@ static bool destroy_some_vps(struct partition *p)
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
 		struct vp *vp = p->vps[i];
 
-		if (!vp)
+		if (vp == NULL) {
 			continue;
-		if (!budget--)
+		}
+		if (!budget--) {
 			return false;
+		}
 		__atomic_store_n(&p->vps[i], NULL, __ATOMIC_RELEASE);
 		vp_remove(vp);
 	}
@@ -320,20 +344,23 @@ static void remove_overlays(struct partition *p)
 /* One step; p->busy is ours. True: all is gone. */
 static bool take_down(struct partition *p)
 {
-	if (!port_destroy_some(p))
+	if (!port_destroy_some(p)) {
 		return false;
+	}
 	if (!partition_quiet(p)) {
 		kick_vps(p);
 		return false;
 	}
-	if (!destroy_some_vps(p))
+	if (!destroy_some_vps(p)) {
 		return false;
+	}
 	stats_forget_partition(p);
 	cpuid_override_destroy(p);
 	msr_result_destroy(p);
 	remove_overlays(p);
-	if (!plat_partition_destroy(p))
+	if (!plat_partition_destroy(p)) {
 		return false;
+	}
 	destroy_pages(p);
 	return true;
 }
@@ -343,16 +370,19 @@ hv_status_t partition_finalize(struct partition *p, bool *again)
 	hv_status_t status = HV_STATUS_SUCCESS;
 
 	spin_lock(&p->lock);
-	if (p->state == PARTITION_INITIALIZED)
+	if (p->state == PARTITION_INITIALIZED) {
 		p->state = PARTITION_FINALIZING;
-	else if (p->state != PARTITION_FINALIZING)
+	} else if (p->state != PARTITION_FINALIZING) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
+	}
 	spin_unlock(&p->lock);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	*again = true;
-	if (__atomic_exchange_n(&p->busy, true, __ATOMIC_ACQUIRE))
+	if (__atomic_exchange_n(&p->busy, true, __ATOMIC_ACQUIRE)) {
 		return HV_STATUS_SUCCESS;
+	}
 	if (p->state == PARTITION_FINALIZING && take_down(p)) {
 		p->state = PARTITION_FINALIZED;
 		*again = false;
@@ -370,18 +400,20 @@ hv_status_t partition_delete(struct partition *p, bool *again)
 	spin_lock(&slot->lock);
 	*again = __atomic_load_n(&p->references, __ATOMIC_ACQUIRE) != 2;
 	if (!*again) {
-		if (p->state != PARTITION_CREATED && p->state != PARTITION_FINALIZED)
+		if (p->state != PARTITION_CREATED && p->state != PARTITION_FINALIZED) {
 			status = HV_STATUS_INVALID_PARTITION_STATE;
-		else if (plat_deposit_count(p))
+		} else if (plat_deposit_count(p)) {
 			status = HV_STATUS_OBJECT_IN_USE;
-		else
+		} else {
 			slot->partition = NULL;
+		}
 	}
 	spin_unlock(&slot->lock);
-	if (*again || status != HV_STATUS_SUCCESS)
+	if (*again || status != HV_STATUS_SUCCESS) {
 		partition_put(p);
-	else
+	} else {
 		plat_page_free(parent, p);
+	}
 	return status;
 }
 
@@ -395,18 +427,20 @@ hv_status_t partition_delete_vp(struct partition *p, uint32_t index, bool *again
 	vp = partition_vp(p, index);
 	if (p->state != PARTITION_INITIALIZED) {
 		status = HV_STATUS_INVALID_PARTITION_STATE;
-	} else if (!vp) {
+	} else if (vp == NULL) {
 		status = HV_STATUS_INVALID_VP_INDEX;
 	} else {
 		spin_lock(&slot->lock);
 		*again = __atomic_load_n(&p->references, __ATOMIC_ACQUIRE) != 2;
-		if (!*again)
+		if (!*again) {
 			__atomic_store_n(&p->vps[index], NULL, __ATOMIC_RELEASE);
+		}
 		spin_unlock(&slot->lock);
-		if (*again)
+		if (*again) {
 			vp_post_event(vp, VP_EVENT_RELOAD | VP_EVENT_SUSPEND);
-		else
+		} else {
 			vp_remove(vp);
+		}
 	}
 	spin_unlock(&p->lock);
 	return status;

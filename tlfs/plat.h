@@ -68,7 +68,7 @@ void plat_vp_destroy(struct vp *vp);
  * then a return).
  */
 void plat_hypercall_page(void *page);
-void plat_vp_reset(struct vp *vp);		     /* registers as after INIT */
+void plat_vp_reset(struct vp *vp);                   /* registers as after INIT */
 void plat_vp_startup(struct vp *vp, uint8_t vector); /* CS:IP of a SIPI */
 /*
  * Somebody else set a bit in vp->events: make the VP look at it. In guest mode elsewhere: IPI.
@@ -145,7 +145,7 @@ void plat_apic_eoi(struct vp *vp, uint8_t vector);
 void plat_apic_lint(struct vp *vp, unsigned int pin, uint32_t lvt);
 
 /* Memory. Page counts and ownership: hypervisor/memory.c. */
-void *plat_spa_ptr(spa_t spa);	      /* where the core sees this page; valid for all RAM */
+void *plat_spa_ptr(spa_t spa);        /* where the core sees this page; valid for all RAM */
 spa_t plat_ptr_spa(const void *page); /* and back */
 /*
  * The partition's own pool: pages that were deposited to it. Zeroed. NULL when empty. Lock: the
@@ -160,7 +160,7 @@ void plat_page_free(struct partition *p, void *page);
 hv_status_t plat_page_deposit(struct partition *from, uint64_t gpn, struct partition *p) MUST_CHECK;
 /* Takes one free page of p's pool back to `to`; HV_STATUS_NO_RESOURCES when none is left. */
 hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64_t *gpn) MUST_CHECK;
-uint64_t plat_pool_count(struct partition *p);	  /* free pages in the pool */
+uint64_t plat_pool_count(struct partition *p);    /* free pages in the pool */
 uint64_t plat_deposit_count(struct partition *p); /* pages deposited in all, free or used */
 
 /*

@@ -38,7 +38,7 @@ static bool sint_valid(uint32_t sint)
 
 static bool vp_valid(struct partition *owner, uint32_t vp)
 {
-	return vp == HV_ANY_VP || partition_vp(owner, vp);
+	return vp == HV_ANY_VP || partition_vp(owner, vp) != NULL;
 }
 
 /* Also says where the port leads. */
@@ -55,12 +55,15 @@ static hv_status_t port_parse(struct partition *owner, const struct hv_port_info
 	case HV_PORT_TYPE_EVENT:
 		port->base_flag = info->event_port_info.base_flag_number;
 		port->flag_count = info->event_port_info.flag_count;
-		if (!port->flag_count || port->base_flag + port->flag_count > HV_EVENT_FLAGS_COUNT)
+		if (!port->flag_count ||
+		    port->base_flag + port->flag_count > HV_EVENT_FLAGS_COUNT) {
 			return HV_STATUS_INVALID_PARAMETER;
+		}
 		break;
 	case HV_PORT_TYPE_DOORBELL:
-		if (owner->parent)
+		if (owner->parent != NULL) {
 			return HV_STATUS_INVALID_PARAMETER;
+		}
 		break;
 	case HV_PORT_TYPE_MONITOR:
 		return HV_STATUS_FEATURE_UNAVAILABLE; /* a latency hint that no guest needs: abi of
@@ -68,8 +71,9 @@ static hv_status_t port_parse(struct partition *owner, const struct hv_port_info
 	default:
 		return HV_STATUS_INVALID_PARAMETER;
 	}
-	if (!sint_valid(port->sint))
+	if (!sint_valid(port->sint)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return vp_valid(owner, port->vp) ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_VP_INDEX;
 }
 
@@ -77,14 +81,16 @@ hv_status_t port_create(struct partition *owner, struct partition *peer,
 			const struct hv_input_create_port *input)
 {
 	struct port port = {
-		.owner = owner, .peer = peer ? peer->id : 0, .id = input->port_id.asu32};
+		.owner = owner, .peer = peer != NULL ? peer->id : 0, .id = input->port_id.asu32};
 	hv_status_t status;
 
-	if (port.id & ~PORT_ID_MASK || !port.id)
+	if (port.id & ~PORT_ID_MASK || !port.id) {
 		return HV_STATUS_INVALID_PORT_ID;
+	}
 	status = port_parse(owner, &input->port_info, &port);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	spin_lock(&owner->lock);
 	status = port_insert(owner, &port);
 	spin_unlock(&owner->lock);
@@ -97,10 +103,12 @@ static hv_status_t connection_parse(const struct hv_input_connect_port *input,
 	const struct hv_connection_info *info = &input->connection_info;
 
 	connection->key = input->connection_id.asu32;
-	if (connection->key & ~PORT_ID_MASK)
+	if (connection->key & ~PORT_ID_MASK) {
 		return HV_STATUS_INVALID_CONNECTION_ID;
-	if (info->port_type != HV_PORT_TYPE_DOORBELL)
+	}
+	if (info->port_type != HV_PORT_TYPE_DOORBELL) {
 		return HV_STATUS_SUCCESS;
+	}
 	connection->key |= DOORBELL_KEY;
 	connection->gpa = info->doorbell_connection_info.gpa;
 	connection->trigger = info->doorbell_connection_info.trigger_value;
@@ -109,8 +117,9 @@ static hv_status_t connection_parse(const struct hv_input_connect_port *input,
 		    ~(uint64_t)(HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK |
 				HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE) ||
 	    (connection->flags & HV_DOORBELL_FLAG_TRIGGER_SIZE_MASK) >
-		    HV_DOORBELL_FLAG_TRIGGER_SIZE_QWORD)
+		    HV_DOORBELL_FLAG_TRIGGER_SIZE_QWORD) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	return connection->gpa >> plat_info.physical_address_bits ? HV_STATUS_INVALID_PARAMETER
 								  : HV_STATUS_SUCCESS;
 }
@@ -124,9 +133,10 @@ static hv_status_t port_lookup(struct partition *owner, const struct partition *
 	spin_lock(&owner->lock);
 	port = port_find(owner, input->port_id.asu32);
 	spin_unlock(&owner->lock);
-	if (!port || (port->peer && port->peer != p->id) ||
-	    port->type != input->connection_info.port_type)
+	if (port == NULL || (port->peer && port->peer != p->id) ||
+	    port->type != input->connection_info.port_type) {
 		return HV_STATUS_INVALID_PORT_ID;
+	}
 	*out = port;
 	return port->connection_count < CONNECTIONS_PER_PORT ? HV_STATUS_SUCCESS
 							     : HV_STATUS_NO_RESOURCES;
@@ -138,8 +148,9 @@ hv_status_t port_connect(struct partition *p, struct partition *owner,
 	struct connection values = {.partition = p}, *connection;
 	hv_status_t status = connection_parse(input, &values);
 
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	spin_lock(&binding_lock);
 	status = port_lookup(owner, p, input, &values.port);
 	if (status == HV_STATUS_SUCCESS) {
@@ -160,7 +171,7 @@ hv_status_t port_connect(struct partition *p, struct partition *owner,
 
 static void port_unbind(struct port *port)
 {
-	while (port->connections) {
+	while (port->connections != NULL) {
 		struct connection *connection = port->connections;
 
 		spin_lock(&connection->partition->lock);
@@ -174,8 +185,9 @@ static void connection_unbind(struct connection *connection)
 {
 	struct connection **link;
 
-	if (!connection->port)
+	if (connection->port == NULL) {
 		return;
+	}
 	for (link = &connection->port->connections; *link != connection; link = &(*link)->port_next)
 		;
 	*link = connection->port_next;
@@ -198,28 +210,30 @@ hv_status_t port_delete(struct partition *owner, uint32_t id)
 	spin_lock(&owner->lock);
 	port = port_find(owner, id);
 	spin_unlock(&owner->lock);
-	if (port)
+	if (port != NULL) {
 		port_destroy(owner, port);
+	}
 	spin_unlock(&binding_lock);
-	return port ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PORT_ID;
+	return port != NULL ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PORT_ID;
 }
 
 hv_status_t port_disconnect(struct partition *p, uint32_t id, bool doorbell)
 {
 	struct connection *connection = NULL;
 
-	if (id & ~PORT_ID_MASK)
+	if (id & ~PORT_ID_MASK) {
 		return HV_STATUS_INVALID_CONNECTION_ID;
+	}
 	spin_lock(&binding_lock);
 	spin_lock(&p->lock);
 	connection = connection_find(p, id | (doorbell ? DOORBELL_KEY : 0));
-	if (connection) {
+	if (connection != NULL) {
 		connection_unbind(connection);
 		connection_remove(p, connection);
 	}
 	spin_unlock(&p->lock);
 	spin_unlock(&binding_lock);
-	return connection ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_CONNECTION_ID;
+	return connection != NULL ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_CONNECTION_ID;
 }
 
 bool port_destroy_some(struct partition *p)
@@ -228,14 +242,16 @@ bool port_destroy_some(struct partition *p)
 	struct port *port;
 
 	spin_lock(&binding_lock);
-	for (uint32_t i = 0; i < DESTROYED_A_STEP && (port = port_any(p)); i++)
+	for (uint32_t i = 0; i < DESTROYED_A_STEP && (port = port_any(p)) != NULL; i++) {
 		port_destroy(p, port);
+	}
 	spin_lock(&p->lock);
-	for (uint32_t i = 0; i < DESTROYED_A_STEP && (connection = connection_any(p)); i++) {
+	for (uint32_t i = 0; i < DESTROYED_A_STEP && (connection = connection_any(p)) != NULL;
+	     i++) {
 		connection_unbind(connection);
 		connection_remove(p, connection);
 	}
 	spin_unlock(&p->lock);
 	spin_unlock(&binding_lock);
-	return !p->ports && !p->connections;
+	return p->ports == NULL && p->connections == NULL;
 }

@@ -21,10 +21,10 @@ static hv_status_t resolve(struct partition *p, uint32_t id, uint32_t type, stru
 
 	spin_lock(&p->lock);
 	connection = connection_find(p, id);
-	port = connection ? connection->port : NULL;
-	if (!connection) {
+	port = connection != NULL ? connection->port : NULL;
+	if (connection == NULL) {
 		status = HV_STATUS_INVALID_CONNECTION_ID;
-	} else if (port && port->type == type) {
+	} else if (port != NULL && port->type == type) {
 		__atomic_fetch_add(&port->owner->references, 1, __ATOMIC_ACQUIRE);
 		target->owner = port->owner;
 		target->port = port->id;
@@ -48,8 +48,9 @@ static hv_status_t deliver_one(struct vp *vp, const struct target *target,
 {
 	bool newly;
 
-	if (message)
+	if (message != NULL) {
 		return synic_post_message(vp, target->sint, message, true);
+	}
 	return synic_signal_event(vp, target->sint, target->flag, &newly);
 }
 
@@ -64,15 +65,17 @@ static hv_status_t deliver(const struct vp *from, const struct target *target,
 
 	if (target->vp != HV_ANY_VP) {
 		vp = partition_vp(target->owner, target->vp);
-		return vp ? deliver_one(vp, target, message) : status;
+		return vp != NULL ? deliver_one(vp, target, message) : status;
 	}
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
 		vp = partition_vp(target->owner, (first + i) % HV_MAX_VPS);
-		if (!vp)
+		if (vp == NULL) {
 			continue;
+		}
 		status = deliver_one(vp, target, message);
-		if (status != HV_STATUS_INVALID_SYNIC_STATE)
+		if (status != HV_STATUS_INVALID_SYNIC_STATE) {
 			break;
+		}
 	}
 	return status;
 }
@@ -85,13 +88,16 @@ hv_status_t port_post_message(struct vp *vp, const struct hv_input_post_message 
 
 	if (input->message_type & HV_MESSAGE_TYPE_HYPERVISOR_MASK ||
 	    input->message_type == HVMSG_NONE ||
-	    input->payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT)
+	    input->payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (input->connectionid.asu32 & ~PORT_ID_MASK)
+	}
+	if (input->connectionid.asu32 & ~PORT_ID_MASK) {
 		return HV_STATUS_INVALID_CONNECTION_ID;
+	}
 	status = resolve(vp->partition, input->connectionid.asu32, HV_PORT_TYPE_MESSAGE, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	message.header = (struct hv_message_header){.message_type = input->message_type,
 						    .payload_size = (uint8_t)input->payload_size};
 	message.header.sender = target.port;
@@ -107,11 +113,13 @@ hv_status_t port_signal_event(struct vp *vp, uint32_t id, uint16_t flag)
 	struct target target = {.flag = flag};
 	hv_status_t status;
 
-	if (id & ~PORT_ID_MASK)
+	if (id & ~PORT_ID_MASK) {
 		return HV_STATUS_INVALID_CONNECTION_ID;
+	}
 	status = resolve(vp->partition, id, HV_PORT_TYPE_EVENT, &target);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		return status;
+	}
 	status = deliver(vp, &target, NULL);
 	partition_put(target.owner);
 	return status;

@@ -20,56 +20,66 @@ static struct connection **gpa_bucket(struct connection_table *table, uint64_t g
 
 struct port *port_find(const struct partition *p, uint32_t id)
 {
-	struct port *port = p->ports ? *port_bucket(p->ports, id) : NULL;
+	struct port *port = p->ports != NULL ? *port_bucket(p->ports, id) : NULL;
 
-	while (port && port->id != id)
+	while (port != NULL && port->id != id) {
 		port = port->next;
+	}
 	return port;
 }
 
 struct connection *connection_find(const struct partition *p, uint32_t key)
 {
-	struct connection *connection = p->connections ? *id_bucket(p->connections, key) : NULL;
+	struct connection *connection =
+		p->connections != NULL ? *id_bucket(p->connections, key) : NULL;
 
-	while (connection && connection->key != key)
+	while (connection != NULL && connection->key != key) {
 		connection = connection->next;
+	}
 	return connection;
 }
 
 struct port *port_any(const struct partition *p)
 {
-	for (uint32_t i = 0; p->ports && i < PORT_BUCKETS; i++)
-		if (p->ports->by_id[i])
+	for (uint32_t i = 0; p->ports != NULL && i < PORT_BUCKETS; i++) {
+		if (p->ports->by_id[i] != NULL) {
 			return p->ports->by_id[i];
+		}
+	}
 	return NULL;
 }
 
 struct connection *connection_any(const struct partition *p)
 {
-	for (uint32_t i = 0; p->connections && i < CONNECTION_BUCKETS; i++)
-		if (p->connections->by_id[i])
+	for (uint32_t i = 0; p->connections != NULL && i < CONNECTION_BUCKETS; i++) {
+		if (p->connections->by_id[i] != NULL) {
 			return p->connections->by_id[i];
+		}
+	}
 	return NULL;
 }
 
 struct connection *connection_at(const struct partition *p, uint64_t gpa)
 {
-	return p->connections ? *gpa_bucket(p->connections, gpa) : NULL;
+	return p->connections != NULL ? *gpa_bucket(p->connections, gpa) : NULL;
 }
 
 hv_status_t port_insert(struct partition *owner, const struct port *values)
 {
 	struct port **bucket, *port;
 
-	if (owner->state != PARTITION_INITIALIZED)
+	if (owner->state != PARTITION_INITIALIZED) {
 		return HV_STATUS_INVALID_PARTITION_STATE;
-	if (port_find(owner, values->id))
+	}
+	if (port_find(owner, values->id) != NULL) {
 		return HV_STATUS_INVALID_PORT_ID;
-	if (!owner->ports)
+	}
+	if (owner->ports == NULL) {
 		owner->ports = plat_page_alloc(owner);
-	port = owner->ports ? cell_alloc(owner) : NULL;
-	if (!port) {
-		if (owner->ports && !owner->ports->count) {
+	}
+	port = owner->ports != NULL ? cell_alloc(owner) : NULL;
+	if (port == NULL) {
+		if (owner->ports != NULL && !owner->ports->count) {
 			plat_page_free(owner, owner->ports);
 			owner->ports = NULL;
 		}
@@ -88,15 +98,18 @@ hv_status_t connection_insert(struct partition *p, const struct connection *valu
 {
 	struct connection **bucket, *connection;
 
-	if (p->state != PARTITION_INITIALIZED)
+	if (p->state != PARTITION_INITIALIZED) {
 		return HV_STATUS_INVALID_PARTITION_STATE;
-	if (connection_find(p, values->key))
+	}
+	if (connection_find(p, values->key) != NULL) {
 		return HV_STATUS_INVALID_CONNECTION_ID;
-	if (!p->connections)
+	}
+	if (p->connections == NULL) {
 		p->connections = plat_page_alloc(p);
-	connection = p->connections ? cell_alloc(p) : NULL;
-	if (!connection) {
-		if (p->connections && !p->connections->count) {
+	}
+	connection = p->connections != NULL ? cell_alloc(p) : NULL;
+	if (connection == NULL) {
+		if (p->connections != NULL && !p->connections->count) {
 			plat_page_free(p, p->connections);
 			p->connections = NULL;
 		}
@@ -121,12 +134,14 @@ void port_remove(struct partition *owner, struct port *port)
 {
 	struct port **link = port_bucket(owner->ports, port->id);
 
-	while (*link != port)
+	while (*link != port) {
 		link = &(*link)->next;
+	}
 	*link = port->next;
 	cell_free(owner, port);
-	if (--owner->ports->count)
+	if (--owner->ports->count) {
 		return;
+	}
 	plat_page_free(owner, owner->ports);
 	owner->ports = NULL;
 }
@@ -135,8 +150,9 @@ static void doorbell_remove(struct partition *p, struct connection *connection)
 {
 	struct connection **link = gpa_bucket(p->connections, connection->gpa);
 
-	while (*link != connection)
+	while (*link != connection) {
 		link = &(*link)->gpa_next;
+	}
 	*link = connection->gpa_next;
 	p->doorbell_count--;
 }
@@ -145,14 +161,17 @@ void connection_remove(struct partition *p, struct connection *connection)
 {
 	struct connection **link = id_bucket(p->connections, connection->key);
 
-	while (*link != connection)
+	while (*link != connection) {
 		link = &(*link)->next;
+	}
 	*link = connection->next;
-	if (connection->key & DOORBELL_KEY)
+	if (connection->key & DOORBELL_KEY) {
 		doorbell_remove(p, connection);
+	}
 	cell_free(p, connection);
-	if (--p->connections->count)
+	if (--p->connections->count) {
 		return;
+	}
 	plat_page_free(p, p->connections);
 	p->connections = NULL;
 }

@@ -8,10 +8,10 @@
 #include "tlfs/cell.h"
 #include "tlfs/hv.h"
 
-#define PORT_BUCKETS	   256u
+#define PORT_BUCKETS       256u
 #define CONNECTION_BUCKETS 128u
-#define PORT_ID_MASK	   0xffffffu
-#define DOORBELL_KEY	   0x1000000u /* beside the id in a connection's key */
+#define PORT_ID_MASK       0xffffffu
+#define DOORBELL_KEY       0x1000000u /* beside the id in a connection's key */
 
 struct connection;
 
@@ -21,18 +21,18 @@ struct port {
 	uint64_t peer; /* who may connect; 0: any child of the owner, or its parent */
 	uint32_t id, type, sint, vp;
 	uint32_t base_flag, flag_count;
-	uint32_t connection_count;	/* port.c's lock */
-	bool lost;			/* [a] rung while the ring was full */
+	uint32_t connection_count;      /* port.c's lock */
+	bool lost;                      /* [a] rung while the ring was full */
 	struct connection *connections; /* port.c's lock */
 };
 
 struct connection {
 	struct connection *next; /* [P] of the bucket of ids */
 	struct partition *partition;
-	struct port *port;	      /* see invariant 1 */
+	struct port *port;            /* see invariant 1 */
 	struct connection *port_next; /* port.c's lock */
-	uint32_t key;		      /* id, and DOORBELL_KEY */
-	uint32_t flags;		      /* HV_DOORBELL_FLAG_* */
+	uint32_t key;                 /* id, and DOORBELL_KEY */
+	uint32_t flags;               /* HV_DOORBELL_FLAG_* */
 	struct connection *gpa_next;  /* [P] of the bucket of addresses */
 	uint64_t gpa, trigger;
 };

@@ -36,11 +36,14 @@ uint64_t property_privileges(uint64_t synthetic_features)
 {
 	uint64_t privileges = 0;
 
-	for (uint32_t i = 0; i < ARRAY_COUNT(feature_privileges); i++)
-		if (synthetic_features >> feature_privileges[i].bit & 1)
+	for (uint32_t i = 0; i < ARRAY_COUNT(feature_privileges); i++) {
+		if (synthetic_features >> feature_privileges[i].bit & 1) {
 			privileges |= feature_privileges[i].privileges;
-	if (plat_info.tsc_invariant && privileges & HV_ACCESS_FREQUENCY_MSRS)
+		}
+	}
+	if (plat_info.tsc_invariant && privileges & HV_ACCESS_FREQUENCY_MSRS) {
 		privileges |= HV_ACCESS_TSC_INVARIANT;
+	}
 	return privileges;
 }
 
@@ -142,8 +145,9 @@ hv_status_t property_get(struct partition *p, uint32_t code, uint64_t *value)
 		*value = p->frozen_100ns != HV_NEVER;
 		break;
 	case HV_PARTITION_PROPERTY_REFERENCE_TIME:
-		if (p->state != PARTITION_INITIALIZED)
+		if (p->state != PARTITION_INITIALIZED) {
 			return HV_STATUS_INVALID_PARTITION_STATE;
+		}
 		*value = refclock_now(p);
 		break;
 	case HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET:
@@ -179,30 +183,35 @@ static hv_status_t set_early(struct partition *p, uint32_t code, uint64_t value)
 {
 	uint64_t features = value & property_synthetic_features();
 
-	if (p->state != PARTITION_CREATED)
+	if (p->state != PARTITION_CREATED) {
 		return HV_STATUS_INVALID_PARTITION_STATE;
+	}
 	if (code == HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES) {
 		p->synthetic_features = features;
 		p->privileges = property_privileges(features);
 		return HV_STATUS_SUCCESS;
 	}
-	if (value & ~property_privileges(property_synthetic_features()))
+	if (value & ~property_privileges(property_synthetic_features())) {
 		return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+	}
 	p->privileges = value;
 	return HV_STATUS_SUCCESS;
 }
 
 static hv_status_t set_time(struct partition *p, uint32_t code, uint64_t value)
 {
-	if (p->state != PARTITION_INITIALIZED)
+	if (p->state != PARTITION_INITIALIZED) {
 		return HV_STATUS_INVALID_PARTITION_STATE;
+	}
 	if (code == HV_PARTITION_PROPERTY_REFERENCE_TIME) {
-		if (value > INT64_MAX)
+		if (value > INT64_MAX) {
 			return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+		}
 		refclock_set(p, value);
 	} else {
-		if (value > 1)
+		if (value > 1) {
 			return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+		}
 		refclock_freeze(p, value);
 	}
 	return HV_STATUS_SUCCESS;
@@ -220,13 +229,15 @@ hv_status_t property_set(struct partition *p, uint32_t code, uint64_t value)
 	case HV_PARTITION_PROPERTY_REFERENCE_TIME:
 		return set_time(p, code, value);
 	case HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET:
-		if (!value || value > HV_MAX_VPS)
+		if (!value || value > HV_MAX_VPS) {
 			return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+		}
 		p->processors_per_socket = value;
 		return HV_STATUS_SUCCESS;
 	case HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION:
-		if (value > HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO)
+		if (value > HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO) {
 			return HV_STATUS_PROPERTY_VALUE_OUT_OF_RANGE;
+		}
 		p->unimplemented_msr_action = value;
 		return HV_STATUS_SUCCESS;
 	case HV_PARTITION_PROPERTY_GPA_PAGE_ACCESS_TRACKING:

@@ -37,10 +37,12 @@ uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns)
 	uint64_t tsc = plat_tsc(), now = frozen != HV_NEVER ? frozen : running_time(p, tsc);
 	uint64_t guest_tsc = tsc + p->tsc_offset, then;
 
-	if (time_100ns <= now)
+	if (time_100ns <= now) {
 		return tsc;
-	if (frozen != HV_NEVER)
+	}
+	if (frozen != HV_NEVER) {
 		return HV_NEVER;
+	}
 	then = clock_unscale(
 		clock_add(clock_scale(guest_tsc, p->reference_scale), time_100ns - now),
 		p->reference_scale);
@@ -55,8 +57,9 @@ hv_status_t refclock_create(struct partition *p)
 {
 	uint64_t tsc = plat_tsc(), remainder = HV_REF_HZ;
 
-	if (plat_info.tsc_hz <= HV_REF_HZ) /* the quotient below would not fit */
+	if (plat_info.tsc_hz <= HV_REF_HZ) { /* the quotient below would not fit */
 		return HV_STATUS_FEATURE_UNAVAILABLE;
+	}
 	/*
 	 * 2^64 × 10^7 ÷ frequency, rounded up: so that a TSC that was computed as the moment of a
 	 * time is that moment, and not one unit before it.
@@ -65,8 +68,9 @@ hv_status_t refclock_create(struct partition *p)
 		: "=a"(p->reference_scale), "+d"(remainder)
 		: "0"(0ull), [hz] "r"(plat_info.tsc_hz)
 		: "cc");
-	if (remainder)
+	if (remainder) {
 		p->reference_scale++;
+	}
 	p->tsc_offset = p->id == HV_ROOT_PARTITION ? 0 : -tsc;
 	p->reference_offset_100ns = -(int64_t)clock_scale(tsc + p->tsc_offset, p->reference_scale);
 	p->frozen_100ns = HV_NEVER;
@@ -88,11 +92,13 @@ static bool common_tsc_offset(const struct partition *p, uint64_t *offset)
 		const struct vp *vp = __atomic_load_n(&p->vps[i], __ATOMIC_ACQUIRE);
 		uint64_t own;
 
-		if (!vp)
+		if (vp == NULL) {
 			continue;
+		}
 		own = __atomic_load_n(&vp->tsc_offset, __ATOMIC_RELAXED);
-		if (found && own != *offset)
+		if (found && own != *offset) {
 			return false;
+		}
 		*offset = own;
 		found = true;
 	}
@@ -107,22 +113,25 @@ static void publish(struct partition *p)
 	uint32_t sequence = ++p->tsc_sequence;
 
 	__atomic_store_n(&page->tsc_sequence, SEQUENCE_INVALID, __ATOMIC_SEQ_CST);
-	if (p->frozen_100ns != HV_NEVER || !common_tsc_offset(p, &offset))
+	if (p->frozen_100ns != HV_NEVER || !common_tsc_offset(p, &offset)) {
 		return;
+	}
 	page->tsc_scale = p->reference_scale;
 	page->tsc_offset = p->reference_offset_100ns +
 			   (int64_t)(clock_scale(tsc + p->tsc_offset, p->reference_scale) -
 				     clock_scale(tsc + offset, p->reference_scale));
-	if (sequence == SEQUENCE_INVALID)
+	if (sequence == SEQUENCE_INVALID) {
 		sequence = ++p->tsc_sequence;
+	}
 	__atomic_store_n(&page->tsc_sequence, sequence, __ATOMIC_RELEASE);
 }
 
 /* [P] held. */
 enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value)
 {
-	if (overlay_move(p, p->reference_tsc, msr_value, p->tsc_page) != HV_STATUS_SUCCESS)
+	if (overlay_move(p, p->reference_tsc, msr_value, p->tsc_page) != HV_STATUS_SUCCESS) {
 		return ACCESS_FAULT;
+	}
 	p->reference_tsc = msr_value;
 	publish(p);
 	return ACCESS_OK;
@@ -133,20 +142,22 @@ static void time_jumped(struct partition *p)
 {
 	publish(p);
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
-		if (p->vps[i])
+		if (p->vps[i] != NULL) {
 			vp_post_event(p->vps[i], VP_EVENT_TIMER);
+		}
 	}
 }
 
 void refclock_set(struct partition *p, uint64_t time_100ns)
 {
-	if (p->frozen_100ns != HV_NEVER)
+	if (p->frozen_100ns != HV_NEVER) {
 		__atomic_store_n(&p->frozen_100ns, time_100ns, __ATOMIC_RELAXED);
-	else
+	} else {
 		__atomic_store_n(&p->reference_offset_100ns,
 				 p->reference_offset_100ns +
 					 (int64_t)(time_100ns - running_time(p, plat_tsc())),
 				 __ATOMIC_RELAXED);
+	}
 	time_jumped(p);
 }
 
@@ -154,8 +165,9 @@ void refclock_freeze(struct partition *p, bool freeze)
 {
 	uint64_t frozen = p->frozen_100ns;
 
-	if (freeze == (frozen != HV_NEVER))
+	if (freeze == (frozen != HV_NEVER)) {
 		return;
+	}
 	if (freeze) {
 		__atomic_store_n(&p->frozen_100ns, running_time(p, plat_tsc()), __ATOMIC_RELAXED);
 		time_jumped(p);

@@ -8,14 +8,14 @@
 #include "tlfs/partition.h"
 
 /* MSRs of the processor that have a register name and belong to the core. */
-#define MSR_APIC_BASE	 0x1b
-#define MSR_TSC_ADJUST	 0x3b
-#define MSR_MTRR_CAP	 0xfe
-#define MSR_MISC_ENABLE	 0x1a0
-#define MSR_MTRR_BASE0	 0x200
-#define MSR_MTRR_FIX64K	 0x250
-#define MSR_MTRR_FIX16K	 0x258
-#define MSR_MTRR_FIX4K	 0x268
+#define MSR_APIC_BASE    0x1b
+#define MSR_TSC_ADJUST   0x3b
+#define MSR_MTRR_CAP     0xfe
+#define MSR_MISC_ENABLE  0x1a0
+#define MSR_MTRR_BASE0   0x200
+#define MSR_MTRR_FIX64K  0x250
+#define MSR_MTRR_FIX16K  0x258
+#define MSR_MTRR_FIX4K   0x268
 #define MSR_MTRR_DEFAULT 0x2ff
 #define MSR_TSC_DEADLINE 0x6e0
 
@@ -70,19 +70,23 @@ static bool find_msr(uint32_t name, uint32_t *msr)
 /* The SynIC and timers are looked at whether the guest may use them or not. */
 static enum access_result read_msr(struct vp *vp, uint32_t msr, uint64_t *value)
 {
-	if (msr >= HV_X64_MSR_SCONTROL && msr <= HV_X64_MSR_SINT15)
+	if (msr >= HV_X64_MSR_SCONTROL && msr <= HV_X64_MSR_SINT15) {
 		return synic_msr_read(vp, msr, value);
-	if (msr >= HV_X64_MSR_STIMER0_CONFIG && msr <= HV_X64_MSR_STIMER3_COUNT)
+	}
+	if (msr >= HV_X64_MSR_STIMER0_CONFIG && msr <= HV_X64_MSR_STIMER3_COUNT) {
 		return stimer_msr_read(vp, msr, value);
+	}
 	return msr_read(vp, msr, value);
 }
 
 static enum access_result write_msr(struct vp *vp, uint32_t msr, uint64_t value)
 {
-	if (msr >= HV_X64_MSR_SCONTROL && msr <= HV_X64_MSR_SINT15)
+	if (msr >= HV_X64_MSR_SCONTROL && msr <= HV_X64_MSR_SINT15) {
 		return synic_msr_write(vp, msr, value);
-	if (msr >= HV_X64_MSR_STIMER0_CONFIG && msr <= HV_X64_MSR_STIMER3_COUNT)
+	}
+	if (msr >= HV_X64_MSR_STIMER0_CONFIG && msr <= HV_X64_MSR_STIMER3_COUNT) {
 		return stimer_msr_write(vp, msr, value);
+	}
 	return msr_write(vp, msr, value);
 }
 
@@ -130,16 +134,18 @@ static hv_status_t get_other(struct vp *vp, uint32_t name, union hv_register_val
 		get_cpuid(vp, name, value);
 		return HV_STATUS_SUCCESS;
 	}
-	if (!find_msr(name, &msr))
+	if (!find_msr(name, &msr)) {
 		return plat_register_get(vp, name, value);
+	}
 	return read_msr(vp, msr, &value->reg64) == ACCESS_OK ? HV_STATUS_SUCCESS
 							     : HV_STATUS_INVALID_PARAMETER;
 }
 
 hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-	if (is_processor(name))
+	if (is_processor(name)) {
 		return plat_register_get(vp, name, value);
+	}
 	switch (name) {
 	case HV_REGISTER_EXPLICIT_SUSPEND:
 	case HV_REGISTER_INTERCEPT_SUSPEND:
@@ -154,8 +160,9 @@ hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *
 		get_cpuid(vp, name, value);
 		break;
 	case HV_REGISTER_PENDING_INTERRUPTION:
-		if (!vp->pending_interruption)
+		if (!vp->pending_interruption) {
 			return plat_register_get(vp, name, value);
+		}
 		value->reg64 = vp->pending_interruption;
 		break;
 	case HV_REGISTER_PENDING_EVENT0:
@@ -195,15 +202,17 @@ static hv_status_t set_suspend(struct vp *vp, uint32_t name, uint64_t value)
 {
 	uint32_t bit = suspend_bit(name);
 
-	if (value > 1)
+	if (value > 1) {
 		return HV_STATUS_INVALID_REGISTER_VALUE;
+	}
 	if (!value) {
 		__atomic_fetch_and(&vp->suspend, ~bit, __ATOMIC_SEQ_CST);
 		return HV_STATUS_SUCCESS;
 	}
 	__atomic_fetch_or(&vp->suspend, bit, __ATOMIC_SEQ_CST);
-	if (bit == VP_SUSPEND_DISPATCH)
+	if (bit == VP_SUSPEND_DISPATCH) {
 		notify_forget(vp); /* no signal comes after this */
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -211,14 +220,16 @@ static hv_status_t set_activity(struct vp *vp, uint64_t value)
 {
 	union hv_internal_activity_register activity = {.as_uint64 = value};
 
-	if (activity.rsvd_z)
+	if (activity.rsvd_z) {
 		return HV_STATUS_INVALID_REGISTER_VALUE;
-	if (activity.startup_suspend)
+	}
+	if (activity.startup_suspend) {
 		vp->activity = VP_WAIT_SIPI;
-	else if (activity.halt_suspend || activity.idle_suspend)
+	} else if (activity.halt_suspend || activity.idle_suspend) {
 		vp_halt(vp, true);
-	else
+	} else {
 		vp->activity = VP_ACTIVE;
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -231,12 +242,15 @@ static hv_status_t set_apic_id(struct vp *vp, uint64_t value)
 	struct partition *p = vp->partition;
 	hv_status_t status = HV_STATUS_SUCCESS;
 
-	if (value >= 0xff)
+	if (value >= 0xff) {
 		return HV_STATUS_INVALID_REGISTER_VALUE;
+	}
 	spin_lock(&p->lock);
-	for (uint32_t i = 0; i < HV_MAX_VPS; i++)
-		if (p->vps[i] && p->vps[i] != vp && p->vps[i]->apic_id == value)
+	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
+		if (p->vps[i] != NULL && p->vps[i] != vp && p->vps[i]->apic_id == value) {
 			status = HV_STATUS_INVALID_REGISTER_VALUE;
+		}
+	}
 	if (status == HV_STATUS_SUCCESS && vp->apic_id != value) {
 		vp->apic_id = (uint32_t)value;
 		lapic_create(vp, false);
@@ -251,8 +265,9 @@ static hv_status_t set_pending_event(struct vp *vp, union hv_register_value *eve
 	(void)vp;
 	if (value->pending_exception_event.event_pending &&
 	    value->pending_exception_event.event_type != HV_X64_PENDING_EVENT_EXCEPTION &&
-	    value->pending_exception_event.event_type != HV_X64_PENDING_EVENT_EXT_INT)
+	    value->pending_exception_event.event_type != HV_X64_PENDING_EVENT_EXT_INT) {
 		return HV_STATUS_INVALID_REGISTER_VALUE;
+	}
 	*event = *value;
 	return HV_STATUS_SUCCESS;
 }
@@ -275,8 +290,9 @@ static hv_status_t set_control(struct vp *vp, uint32_t name, const union hv_regi
 	case HV_REGISTER_PENDING_EVENT1:
 		return set_pending_event(vp, &vp->pending_event1, value);
 	case HV_REGISTER_DELIVERABILITY_NOTIFICATIONS:
-		if (value->deliverability_notifications.reserved)
+		if (value->deliverability_notifications.reserved) {
 			return HV_STATUS_INVALID_REGISTER_VALUE;
+		}
 		vp->deliverability_notifications = value->reg64;
 		vp_post_event(vp, VP_EVENT_SYNIC);
 		return HV_STATUS_SUCCESS;
@@ -322,14 +338,18 @@ hv_status_t register_set(struct vp *vp, uint32_t name, const union hv_register_v
 {
 	uint32_t msr;
 
-	if (is_processor(name))
+	if (is_processor(name)) {
 		return plat_register_set(vp, name, value);
-	if (is_read_only(name) || (is_control(name) && !by_parent))
+	}
+	if (is_read_only(name) || (is_control(name) && !by_parent)) {
 		return HV_STATUS_ACCESS_DENIED;
-	if (is_control(name))
+	}
+	if (is_control(name)) {
 		return set_control(vp, name, value);
-	if (!find_msr(name, &msr))
+	}
+	if (!find_msr(name, &msr)) {
 		return plat_register_set(vp, name, value);
+	}
 	switch (write_msr(vp, msr, value->reg64)) {
 	case ACCESS_OK:
 		return HV_STATUS_SUCCESS;

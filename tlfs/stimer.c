@@ -11,8 +11,8 @@
 #include "tlfs/clock.h"
 #include "tlfs/synic.h"
 
-#define CONFIG_BITS	0x000F1FFFull /* the rest is RsvdZ; dropped */
-#define SHORTEST_PERIOD 100ull	      /* 10 µs: expiries closer than this are skipped */
+#define CONFIG_BITS     0x000F1FFFull /* the rest is RsvdZ; dropped */
+#define SHORTEST_PERIOD 100ull        /* 10 µs: expiries closer than this are skipped */
 
 static union hv_stimer_config config_of(const struct stimer *timer)
 {
@@ -62,10 +62,11 @@ static void signal_expiry(struct vp *vp, struct stimer *timer)
 {
 	union hv_stimer_config config = config_of(timer);
 
-	if (config.direct_mode)
+	if (config.direct_mode) {
 		lapic_raise(vp, (uint8_t)config.apic_vector, false);
-	else
+	} else {
 		send_message(vp, timer);
+	}
 }
 
 /*
@@ -84,11 +85,13 @@ static void expire_periodic(struct vp *vp, struct stimer *timer, uint64_t now_10
 	uint64_t next = clock_add(timer->next_100ns, timer->count);
 
 	timer->expired_100ns = timer->next_100ns + late / timer->count * timer->count;
-	if (next < least) /* ticks that were missed are skipped, in step */
+	if (next < least) { /* ticks that were missed are skipped, in step */
 		next += (least - next + timer->count - 1) / timer->count * timer->count;
+	}
 	timer->next_100ns = next;
-	if (!skips(timer, late) || late < timer->count)
+	if (!skips(timer, late) || late < timer->count) {
 		signal_expiry(vp, timer);
+	}
 }
 
 static void expire(struct vp *vp, struct stimer *timer, uint64_t now_100ns)
@@ -106,16 +109,18 @@ static void expire(struct vp *vp, struct stimer *timer, uint64_t now_100ns)
 void stimer_expire(struct vp *vp, uint64_t now_100ns)
 {
 	for (unsigned int i = 0; i < HV_STIMER_COUNT; i++) {
-		if (vp->stimers[i].next_100ns <= now_100ns)
+		if (vp->stimers[i].next_100ns <= now_100ns) {
 			expire(vp, &vp->stimers[i], now_100ns);
+		}
 	}
 }
 
 void stimer_retry(struct vp *vp)
 {
 	for (unsigned int i = 0; i < HV_STIMER_COUNT; i++) {
-		if (vp->stimers[i].message_pending)
+		if (vp->stimers[i].message_pending) {
 			send_message(vp, &vp->stimers[i]);
+		}
 	}
 	vp_rearm_timer(vp); /* a periodic timer does not run while its message waits */
 }
@@ -137,20 +142,23 @@ static void restart(struct vp *vp, struct stimer *timer)
 	union hv_stimer_config config = config_of(timer);
 
 	timer->next_100ns = HV_NEVER;
-	if (timer->message_pending)
+	if (timer->message_pending) {
 		forget_message(vp, timer);
+	}
 	/*
 	 * TLFS: SINT 0 is not permitted for an enabled timer unless it is direct; without a count
 	 * nothing runs.
 	 */
-	if (config.enable && ((!config.direct_mode && config.sintx == 0) || timer->count == 0))
+	if (config.enable && ((!config.direct_mode && config.sintx == 0) || timer->count == 0)) {
 		set_enable(timer, false);
+	}
 	if (config_of(timer).enable) {
 		uint64_t now = refclock_now(vp->partition);
 
 		timer->next_100ns = config.periodic ? clock_add(now, timer->count) : timer->count;
-		if (timer->next_100ns <= now)
+		if (timer->next_100ns <= now) {
 			expire(vp, timer, now);
+		}
 	}
 	vp_rearm_timer(vp);
 }
@@ -169,10 +177,11 @@ enum access_result stimer_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 
 	if (msr & 1) {
 		timer->count = value;
-		if (value == 0)
+		if (value == 0) {
 			set_enable(timer, false);
-		else if (config_of(timer).auto_enable)
+		} else if (config_of(timer).auto_enable) {
 			set_enable(timer, true);
+		}
 	} else {
 		timer->config = value & CONFIG_BITS;
 	}

@@ -36,8 +36,9 @@ static void free_buffers(struct synic *synic)
 static void reset_registers(struct synic *synic)
 {
 	synic->scontrol = synic->siefp = synic->simp = synic->sirbp = 0;
-	for (unsigned int i = 0; i < HV_SINT_COUNT; i++)
+	for (unsigned int i = 0; i < HV_SINT_COUNT; i++) {
 		synic->sint[i] = HV_SYNIC_SINT_MASKED;
+	}
 }
 
 hv_status_t synic_create(struct vp *vp)
@@ -49,8 +50,8 @@ hv_status_t synic_create(struct vp *vp)
 	synic->event_page = plat_page_alloc(vp->partition);
 	synic->buffer_page = plat_page_alloc(vp->partition);
 	synic->ring_page = root ? plat_page_alloc(vp->partition) : NULL;
-	if (!synic->message_page || !synic->event_page || !synic->buffer_page ||
-	    (root && !synic->ring_page)) {
+	if (synic->message_page == NULL || synic->event_page == NULL ||
+	    synic->buffer_page == NULL || (root && synic->ring_page == NULL)) {
 		synic_destroy(vp);
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
@@ -61,8 +62,9 @@ hv_status_t synic_create(struct vp *vp)
 
 static void free_page(struct vp *vp, void **page)
 {
-	if (*page)
+	if (*page != NULL) {
 		plat_page_free(vp->partition, *page);
+	}
 	*page = NULL;
 }
 
@@ -108,8 +110,9 @@ void synic_interrupt(struct vp *vp, uint32_t sint)
 	union hv_synic_sint value = {
 		.as_uint64 = __atomic_load_n(&vp->synic.sint[sint], __ATOMIC_RELAXED)};
 
-	if (!value.masked && !value.polling)
+	if (!value.masked && !value.polling) {
 		lapic_post(vp, (uint8_t)value.vector, false);
+	}
 }
 
 static struct hv_message *slot_of(struct synic *synic, uint32_t sint)
@@ -136,8 +139,9 @@ static void write_slot(struct vp *vp, uint32_t sint, const struct hv_message *me
 	struct hv_message *slot = slot_of(&vp->synic, sint);
 	uint8_t size = message->header.payload_size;
 
-	if (size > HV_MESSAGE_PAYLOAD_BYTE_COUNT)
+	if (size > HV_MESSAGE_PAYLOAD_BYTE_COUNT) {
 		size = HV_MESSAGE_PAYLOAD_BYTE_COUNT;
+	}
 	memcpy(slot->u.payload, message->u.payload, size);
 	slot->header.payload_size = size;
 	slot->header.message_flags.asu8 = more;
@@ -159,11 +163,13 @@ static void flush_sint(struct vp *vp, uint32_t sint)
 	struct synic *synic = &vp->synic;
 	struct synic_message *first = synic->queue[sint];
 
-	if (!first || (!slot_empty(synic, sint) && !empty_after_flag(synic, sint)))
+	if (first == NULL || (!slot_empty(synic, sint) && !empty_after_flag(synic, sint))) {
 		return;
+	}
 	synic->queue[sint] = first->next;
-	if (!first->next)
+	if (first->next == NULL) {
 		__atomic_fetch_and(&synic->waiting, ~(1u << sint), __ATOMIC_RELAXED);
+	}
 	write_slot(vp, sint, &first->message, first->next != NULL);
 	first->next = synic->free;
 	synic->free = first;
@@ -175,14 +181,17 @@ static hv_status_t enqueue(struct synic *synic, uint32_t sint, const struct hv_m
 {
 	struct synic_message **end = &synic->queue[sint], *buffer = synic->free;
 
-	if (synic->free_count <= (sint == HV_SYNIC_INTERCEPTION_SINT_INDEX ? 0 : RESERVED_BUFFERS))
+	if (synic->free_count <=
+	    (sint == HV_SYNIC_INTERCEPTION_SINT_INDEX ? 0 : RESERVED_BUFFERS)) {
 		return HV_STATUS_INSUFFICIENT_BUFFERS;
+	}
 	synic->free = buffer->next;
 	synic->free_count--;
 	memcpy(&buffer->message, message, sizeof(*message));
 	buffer->next = NULL;
-	while (*end)
+	while (*end != NULL) {
 		end = &(*end)->next;
+	}
 	*end = buffer;
 	__atomic_fetch_or(&synic->waiting, 1u << sint, __ATOMIC_RELAXED);
 	return HV_STATUS_SUCCESS;
@@ -194,10 +203,12 @@ static hv_status_t post_locked(struct vp *vp, uint32_t sint, const struct hv_mes
 	struct synic *synic = &vp->synic;
 	hv_status_t status;
 
-	if (!enabled(synic))
+	if (!enabled(synic)) {
 		return HV_STATUS_INVALID_SYNIC_STATE;
+	}
 	flush_sint(vp, sint); /* TLFS: another message makes the queue move, and frees its buffer */
-	if (!synic->queue[sint] && (slot_empty(synic, sint) || empty_after_flag(synic, sint))) {
+	if (synic->queue[sint] == NULL &&
+	    (slot_empty(synic, sint) || empty_after_flag(synic, sint))) {
 		write_slot(vp, sint, message, false);
 		return HV_STATUS_SUCCESS;
 	}
@@ -224,14 +235,17 @@ void synic_flush_queue(struct vp *vp)
 
 	if (waiting & 0xFFFF) {
 		spin_lock(&synic->lock);
-		for (uint32_t sint = 0; sint < HV_SINT_COUNT && enabled(synic); sint++)
+		for (uint32_t sint = 0; sint < HV_SINT_COUNT && enabled(synic); sint++) {
 			flush_sint(vp, sint);
+		}
 		spin_unlock(&synic->lock);
 	}
-	if (waiting >> SYNIC_WAITING_TIMER_SHIFT)
+	if (waiting >> SYNIC_WAITING_TIMER_SHIFT) {
 		stimer_retry(vp);
-	if (vp->partition->id == HV_ROOT_PARTITION)
+	}
+	if (vp->partition->id == HV_ROOT_PARTITION) {
 		notify_flush(vp);
+	}
 }
 
 uint16_t synic_free_sints(struct vp *vp, uint16_t wanted)
@@ -240,10 +254,12 @@ uint16_t synic_free_sints(struct vp *vp, uint16_t wanted)
 	uint16_t sints = 0;
 
 	spin_lock(&synic->lock);
-	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
-		if (wanted >> sint & 1 && !synic->queue[sint] &&
-		    (slot_empty(synic, sint) || empty_after_flag(synic, sint)))
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++) {
+		if (wanted >> sint & 1 && synic->queue[sint] == NULL &&
+		    (slot_empty(synic, sint) || empty_after_flag(synic, sint))) {
 			sints |= (uint16_t)(1u << sint);
+		}
+	}
 	spin_unlock(&synic->lock);
 	return sints;
 }
@@ -251,6 +267,7 @@ uint16_t synic_free_sints(struct vp *vp, uint16_t wanted)
 void synic_end_of_message(struct vp *vp)
 {
 	synic_flush_queue(vp);
-	if (vp->deliverability_notifications)
+	if (vp->deliverability_notifications) {
 		vp_post_event(vp, VP_EVENT_SYNIC);
+	}
 }

@@ -10,8 +10,9 @@ static void update_auto_eoi(struct vp *vp)
 	for (unsigned int i = 0; i < HV_SINT_COUNT; i++) {
 		union hv_synic_sint sint = {.as_uint64 = vp->synic.sint[i]};
 
-		if (!sint.masked && sint.auto_eoi)
+		if (!sint.masked && sint.auto_eoi) {
 			vp->lapic.auto_eoi[sint.vector / 32] |= 1u << sint.vector % 32;
+		}
 	}
 }
 
@@ -23,8 +24,9 @@ static enum access_result write_sint(struct vp *vp, unsigned int index, uint64_t
 {
 	union hv_synic_sint sint = {.as_uint64 = value};
 
-	if (!sint.masked && !sint.polling && sint.vector < HV_SYNIC_FIRST_VALID_VECTOR)
+	if (!sint.masked && !sint.polling && sint.vector < HV_SYNIC_FIRST_VALID_VECTOR) {
 		return ACCESS_FAULT;
+	}
 	spin_lock(&vp->synic.lock);
 	__atomic_store_n(&vp->synic.sint[index], value, __ATOMIC_RELAXED);
 	spin_unlock(&vp->synic.lock);
@@ -39,8 +41,9 @@ static enum access_result write_sint(struct vp *vp, unsigned int index, uint64_t
  */
 static enum access_result write_page(struct vp *vp, uint64_t *reg, void *page, uint64_t value)
 {
-	if (!page || overlay_move(vp->partition, *reg, value, page) != HV_STATUS_SUCCESS)
+	if (page == NULL || overlay_move(vp->partition, *reg, value, page) != HV_STATUS_SUCCESS) {
 		return ACCESS_FAULT;
+	}
 	spin_lock(&vp->synic.lock);
 	__atomic_store_n(reg, value, __ATOMIC_RELAXED);
 	spin_unlock(&vp->synic.lock);
@@ -75,7 +78,7 @@ enum access_result synic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		return ACCESS_OK;
 	case HV_X64_MSR_SIRBP:
 		*value = synic->sirbp;
-		return synic->ring_page ? ACCESS_OK : ACCESS_FAULT;
+		return synic->ring_page != NULL ? ACCESS_OK : ACCESS_FAULT;
 	case HV_X64_MSR_EOM:
 		*value = 0;
 		return ACCESS_OK;

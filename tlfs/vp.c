@@ -24,8 +24,9 @@ void vp_post_event(struct vp *vp, uint32_t events)
 {
 	uint32_t old = __atomic_fetch_or(&vp->events, events, __ATOMIC_SEQ_CST);
 
-	if (events & ~old)
+	if (events & ~old) {
 		plat_vp_kick(vp);
+	}
 }
 
 void vp_post_extint(struct vp *vp, uint8_t vector)
@@ -38,8 +39,9 @@ static bool has_extint(const struct vp *vp)
 {
 	uint32_t any = 0;
 
-	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++) {
 		any |= __atomic_load_n(&vp->extint[i], __ATOMIC_SEQ_CST);
+	}
 	return any;
 }
 
@@ -52,8 +54,9 @@ uint8_t vp_take_extint(struct vp *vp)
 	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++) {
 		uint32_t word = __atomic_load_n(&vp->extint[i], __ATOMIC_RELAXED);
 
-		if (!word)
+		if (!word) {
 			continue;
+		}
 		__atomic_fetch_and(&vp->extint[i], ~(word & -word), __ATOMIC_SEQ_CST);
 		vp->extint_pending = has_extint(vp);
 		return (uint8_t)(i * 32 + (uint32_t)__builtin_ctz(word));
@@ -64,8 +67,9 @@ uint8_t vp_take_extint(struct vp *vp)
 
 void vp_drop_extints(struct vp *vp)
 {
-	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(vp->extint); i++) {
 		__atomic_store_n(&vp->extint[i], 0, __ATOMIC_SEQ_CST);
+	}
 	vp->extint_pending = false;
 }
 
@@ -73,13 +77,16 @@ void vp_rearm_timer(struct vp *vp)
 {
 	uint64_t deadline = vp->lapic.timer_deadline_tsc, first = HV_NEVER;
 
-	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++)
-		if (vp->stimers[i].next_100ns < first && !vp->stimers[i].message_pending)
+	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++) {
+		if (vp->stimers[i].next_100ns < first && !vp->stimers[i].message_pending) {
 			first = vp->stimers[i].next_100ns;
+		}
+	}
 	if (first != HV_NEVER) {
 		first = refclock_to_tsc(vp->partition, first);
-		if (first < deadline)
+		if (first < deadline) {
 			deadline = first;
+		}
 	}
 	plat_timer_set(vp, deadline);
 }
@@ -101,8 +108,9 @@ static void process_init(struct vp *vp)
 /* A SIPI to a processor that does not wait for one is ignored. */
 static void process_sipi(struct vp *vp)
 {
-	if (vp->activity != VP_WAIT_SIPI)
+	if (vp->activity != VP_WAIT_SIPI) {
 		return;
+	}
 	plat_vp_startup(vp, __atomic_load_n(&vp->sipi_vector, __ATOMIC_RELAXED));
 	vp->activity = VP_ACTIVE;
 }
@@ -126,8 +134,9 @@ static void check_deliverable_sints(struct vp *vp)
 	struct hv_x64_sint_deliverable_message *message = (void *)vp->intercept_page->u.payload;
 	uint16_t sints = wanted.sints ? synic_free_sints(vp, wanted.sints) : 0;
 
-	if (!sints || __atomic_load_n(&vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT)
+	if (!sints || __atomic_load_n(&vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT) {
 		return;
+	}
 	memset(vp->intercept_page, 0, sizeof(*vp->intercept_page));
 	vp->intercept_page->header.message_type = HVMSG_SYNIC_SINT_DELIVERABLE;
 	vp->intercept_page->header.payload_size = sizeof(*message);
@@ -153,35 +162,46 @@ static void wake(struct vp *vp)
 {
 	bool extint = vp->extint_pending && lapic_accepts_extint(vp);
 
-	if (vp->activity != VP_HALTED)
+	if (vp->activity != VP_HALTED) {
 		return;
+	}
 	if (vp->nmi_pending || parent_event_wakes(vp) ||
-	    (!vp->halt_masked && (extint || lapic_pending(vp) >= 0)))
+	    (!vp->halt_masked && (extint || lapic_pending(vp) >= 0))) {
 		vp->activity = VP_ACTIVE;
+	}
 }
 
 void vp_process_events(struct vp *vp)
 {
 	uint32_t events = __atomic_fetch_and(&vp->events, VP_EVENT_RELOAD, __ATOMIC_SEQ_CST);
 
-	if (events & VP_EVENT_INIT)
+	if (events & VP_EVENT_INIT) {
 		process_init(vp);
-	if (events & VP_EVENT_SIPI)
+	}
+	if (events & VP_EVENT_SIPI) {
 		process_sipi(vp);
-	if (events & VP_EVENT_INTERRUPT)
+	}
+	if (events & VP_EVENT_INTERRUPT) {
 		lapic_fold(vp);
-	if (events & VP_EVENT_TIMER)
+	}
+	if (events & VP_EVENT_TIMER) {
 		process_timer(vp);
-	if (events & VP_EVENT_SYNIC)
+	}
+	if (events & VP_EVENT_SYNIC) {
 		synic_flush_queue(vp);
-	if (events & VP_EVENT_TLB)
+	}
+	if (events & VP_EVENT_TLB) {
 		plat_tlb_flush(vp);
-	if (events & VP_EVENT_NMI)
+	}
+	if (events & VP_EVENT_NMI) {
 		vp->nmi_pending = true;
-	if (events & VP_EVENT_EXTINT)
+	}
+	if (events & VP_EVENT_EXTINT) {
 		vp->extint_pending = has_extint(vp);
-	if (vp->deliverability_notifications)
+	}
+	if (vp->deliverability_notifications) {
 		check_deliverable_sints(vp);
+	}
 	/*
 	 * Timers and messages post their interrupts as others do: taken now, without another round.
 	 */
@@ -194,8 +214,9 @@ void vp_process_events(struct vp *vp)
 
 bool vp_runnable(struct vp *vp)
 {
-	if (__atomic_load_n(&vp->suspend, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&vp->suspend, __ATOMIC_ACQUIRE)) {
 		return false;
+	}
 	wake(vp);
 	return vp->activity == VP_ACTIVE;
 }
@@ -222,8 +243,9 @@ static bool create_pages(struct vp *vp)
 	vp->intercept_page = plat_page_alloc(p);
 	vp->register_page = plat_page_alloc(p);
 	vp->stats_page = plat_page_alloc(p);
-	return vp->hypercall_input && vp->hypercall_output && vp->vp_assist_page &&
-	       vp->intercept_page && vp->register_page && vp->stats_page;
+	return vp->hypercall_input != NULL && vp->hypercall_output != NULL &&
+	       vp->vp_assist_page != NULL && vp->intercept_page != NULL &&
+	       vp->register_page != NULL && vp->stats_page != NULL;
 }
 
 static void destroy_pages(struct vp *vp)
@@ -231,9 +253,11 @@ static void destroy_pages(struct vp *vp)
 	void *pages[] = {vp->hypercall_input, vp->hypercall_output, vp->vp_assist_page,
 			 vp->intercept_page,  vp->register_page,    vp->stats_page};
 
-	for (uint32_t i = 0; i < ARRAY_COUNT(pages); i++)
-		if (pages[i])
+	for (uint32_t i = 0; i < ARRAY_COUNT(pages); i++) {
+		if (pages[i] != NULL) {
 			plat_page_free(vp->partition, pages[i]);
+		}
+	}
 }
 
 static void vp_init(struct vp *vp, struct partition *p, uint32_t index, uint32_t apic_id)
@@ -244,7 +268,7 @@ static void vp_init(struct vp *vp, struct partition *p, uint32_t index, uint32_t
 	vp->tsc_offset = p->tsc_offset;
 	vp->intercept_page_gpn = vp->register_page_gpn = HV_NEVER;
 	vp->stats_gpn[HV_STATS_AREA_SELF] = vp->stats_gpn[HV_STATS_AREA_PARENT] = HV_NEVER;
-	vp->suspend = p->parent ? VP_SUSPEND_EXPLICIT : 0;
+	vp->suspend = p->parent != NULL ? VP_SUSPEND_EXPLICIT : 0;
 	vp->activity = index ? VP_WAIT_SIPI : VP_ACTIVE;
 }
 
@@ -254,22 +278,27 @@ hv_status_t vp_create(struct partition *p, uint32_t index, uint32_t apic_id)
 	struct vp *vp = plat_page_alloc(p);
 	hv_status_t status = HV_STATUS_INSUFFICIENT_MEMORY;
 
-	if (!vp)
+	if (vp == NULL) {
 		return status;
+	}
 	vp_init(vp, p, index, apic_id);
-	if (!create_pages(vp))
+	if (!create_pages(vp)) {
 		goto out_pages;
+	}
 	status = synic_create(vp);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		goto out_pages;
+	}
 	status = plat_vp_create(vp);
-	if (status != HV_STATUS_SUCCESS)
+	if (status != HV_STATUS_SUCCESS) {
 		goto out_synic;
-	lapic_create(vp, !p->parent);
+	}
+	lapic_create(vp, p->parent == NULL);
 	synic_reset(vp);
 	stimer_reset(vp);
-	if (!p->parent)
+	if (p->parent == NULL) {
 		spin_lock(&vp->lock); /* for its LP, for ever */
+	}
 	p->vp_count++;
 	p->stats_page[HV_STATS_PT_VIRTUAL_PROCESSORS] = p->vp_count;
 	__atomic_store_n(&p->vps[index], vp, __ATOMIC_RELEASE);

@@ -1,8 +1,8 @@
 # `make check`: everything that needs no emulator. Each part is a target, so that they run side by side.
 
-.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map check-tools
+.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map check-tools check-format
 
-check-all: check-folders check-headers check-core check-map check-tools check-units check-fuzz
+check-all: check-folders check-headers check-core check-map check-tools check-format check-units check-fuzz
 
 # A folder may include only what tools/check-includes allows it.
 check-folders:
@@ -15,6 +15,15 @@ check-map:
 # The tools' own parts that need no machine.
 check-tools:
 	@python3 tests/unit/labkit_test.py 2>build/labkit_test.log || { cat build/labkit_test.log; exit 1; }
+
+# Each C file is as the formatter writes it. Versions of it differ: one is named.
+CLANG_FORMAT := clang-format-16
+formatted := $(shell find $(wildcard $(folders) include) -name '*.[ch]' 2>/dev/null)
+check-format: $(formatted:%=build/format/%.ok)
+build/format/%.ok: % .clang-format
+	@mkdir -p $(@D)
+	@$(CLANG_FORMAT) --dry-run -Werror $<
+	@touch $@
 
 # Headers compile alone. Those of root/ need kernel headers and are seen by Kbuild.
 self_headers := $(shell find $(wildcard $(filter-out root,$(folders)) include) -name '*.h' 2>/dev/null)

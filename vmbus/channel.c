@@ -108,21 +108,21 @@ static const char *take_ring(struct vmbus_channel *channel)
 /* The device may use the ring from opened() on; the first look at it needs no signal. */
 static int start(struct vmbus_channel *channel)
 {
-	int rc = 0;
+	int ret = 0;
 
 	signal_set_target(channel, channel->open_message.target_vp);
 	atomic_store(&channel->shut, false);
 	signal_kick(channel);
 	if (channel->class->opened != NULL) {
-		rc = channel->class->opened(channel->device, channel);
+		ret = channel->class->opened(channel->device, channel);
 	}
-	if (rc != 0) {
+	if (ret != 0) {
 		atomic_store(&channel->shut, true);
 		vmbus_host_disconnect(channel->bus->host, channel->connection_id);
 		let_ring_go(channel);
-		channel_complain(channel, "its device does not open: %s", strerror(-rc));
+		channel_complain(channel, "its device does not open: %s", strerror(-ret));
 	}
-	return rc;
+	return ret;
 }
 
 static void open_channel(struct vmbus_channel *channel,

@@ -14,8 +14,8 @@
 
 /* The oldest version with dedicated interrupts in both directions: no interrupt page is needed. */
 static const uint32_t versions[] = {
-	VERSION_WIN8,	    VERSION_WIN8_1,	VERSION_WIN10,
-	VERSION_WIN10_V4_1, VERSION_WIN10_V5,	VERSION_WIN10_V5_1,
+	VERSION_WIN8,       VERSION_WIN8_1,     VERSION_WIN10,
+	VERSION_WIN10_V4_1, VERSION_WIN10_V5,   VERSION_WIN10_V5_1,
 	VERSION_WIN10_V5_2, VERSION_WIN10_V5_3, VERSION_WIN10_V6_0,
 };
 

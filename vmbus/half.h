@@ -21,12 +21,12 @@
 struct half {
 	struct hv_ring_buffer *control;
 	uint8_t *const *pages; /* of the data */
-	uint32_t size;	       /* of the data, a multiple of VMBUS_PAGE_SIZE */
+	uint32_t size;         /* of the data, a multiple of VMBUS_PAGE_SIZE */
 };
 
 struct ring_reader {
 	struct half half;
-	uint32_t read;	/* next to be read */
+	uint32_t read;  /* next to be read */
 	uint32_t shown; /* what the guest has been told of `read` */
 	uint32_t write; /* what was last seen of the guest's */
 };

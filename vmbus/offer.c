@@ -67,7 +67,7 @@ static int take_number(struct vmbus *bus, struct vmbus_channel *channel)
 int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer, struct vmbus_channel **out)
 {
 	struct vmbus_channel *channel = calloc(1, sizeof(*channel));
-	int rc;
+	int ret;
 
 	CHECK(offer->class->max_packet_bytes <= SERVER_MAX_PACKET);
 	if (channel == NULL) {
@@ -75,15 +75,15 @@ int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer, struct vmbus
 	}
 	fill_in(channel, bus, offer);
 	pthread_mutex_lock(&bus->lock);
-	rc = take_number(bus, channel);
-	if (rc == 0) {
+	ret = take_number(bus, channel);
+	if (ret == 0) {
 		*out = channel;
 	}
 	pthread_mutex_unlock(&bus->lock);
-	if (rc != 0) {
+	if (ret != 0) {
 		pthread_mutex_destroy(&channel->signal_lock);
 		free(channel);
-		return rc;
+		return ret;
 	}
 	note_post(channel, NOTE_OFFER);
 	return 0;

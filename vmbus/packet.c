@@ -149,17 +149,17 @@ int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
 	struct ring_reader *reader = &channel->reader;
 	struct vmpacket_descriptor descriptor;
 	uint32_t bytes;
-	int rc;
+	int ret;
 
 	if (is_shut(channel)) {
 		return -ESHUTDOWN;
 	}
-	rc = reader_next(reader, &descriptor);
-	if (rc == 0) {
-		rc = settle(channel, &descriptor);
+	ret = reader_next(reader, &descriptor);
+	if (ret == 0) {
+		ret = settle(channel, &descriptor);
 	}
-	if (rc <= 0) {
-		return rc == 0 ? 0 : broken(channel, "its ring has a wrong index or length");
+	if (ret <= 0) {
+		return ret == 0 ? 0 : broken(channel, "its ring has a wrong index or length");
 	}
 	set_mask(channel, true);
 	bytes = descriptor.len8 * 8u;
@@ -231,17 +231,17 @@ static uint64_t total(const struct iovec *payload, unsigned int count)
 /* 1 if there is room; else what the send returns. Asks first, then looks once more. */
 static int make_room(struct vmbus_channel *channel, uint32_t bytes)
 {
-	int rc = writer_fits(&channel->writer, bytes);
+	int ret = writer_fits(&channel->writer, bytes);
 
-	if (rc == 0) {
+	if (ret == 0) {
 		channel_flush(channel);
 		writer_want(&channel->writer, bytes);
-		rc = writer_fits(&channel->writer, bytes);
+		ret = writer_fits(&channel->writer, bytes);
 	}
-	if (rc < 0) {
+	if (ret < 0) {
 		return broken(channel, "its ring has a wrong index");
 	}
-	if (rc == 0) {
+	if (ret == 0) {
 		return -EAGAIN;
 	}
 	writer_want(&channel->writer, 0);
@@ -257,7 +257,7 @@ static int send(struct vmbus_channel *channel, struct vmpacket_descriptor *prefi
 	uint64_t bytes = prefix->offset8 * 8u + ((total(payload, count) + 7) & ~7ull);
 	uint32_t at = prefix_bytes;
 	unsigned int i;
-	int rc;
+	int ret;
 
 	if (is_shut(channel)) {
 		return -ESHUTDOWN;
@@ -266,9 +266,9 @@ static int send(struct vmbus_channel *channel, struct vmpacket_descriptor *prefi
 	    !writer_could_ever_fit(&channel->writer, bytes + RING_TRAILER_BYTES)) {
 		return -EMSGSIZE;
 	}
-	rc = make_room(channel, (uint32_t)bytes + RING_TRAILER_BYTES);
-	if (rc != 1) {
-		return rc;
+	ret = make_room(channel, (uint32_t)bytes + RING_TRAILER_BYTES);
+	if (ret != 1) {
+		return ret;
 	}
 	prefix->len8 = (uint16_t)(bytes / 8);
 	writer_copy(&channel->writer, 0, prefix, prefix_bytes);

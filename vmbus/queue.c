@@ -46,15 +46,15 @@ static void remove_first(struct vmbus *bus)
 void queue_pump(struct vmbus *bus)
 {
 	while (bus->out_first != NULL) {
-		int rc = vmbus_host_post(bus->host, bus->vp, bus->out_first->payload,
-					 bus->out_first->size);
+		int ret = vmbus_host_post(bus->host, bus->vp, bus->out_first->payload,
+					  bus->out_first->size);
 
-		if (rc == -EAGAIN) {
+		if (ret == -EAGAIN) {
 			return;
 		}
-		if (rc != 0) {
+		if (ret != 0) {
 			server_complain(bus, "a message to VP %u is lost: %s", bus->vp,
-					strerror(-rc));
+					strerror(-ret));
 		}
 		remove_first(bus);
 	}

@@ -17,7 +17,7 @@
 int vmbus_create(struct vmbus_host *host, struct vmbus **out)
 {
 	struct vmbus *bus = calloc(1, sizeof(*bus));
-	int rc;
+	int ret;
 
 	if (bus == NULL) {
 		return -ENOMEM;
@@ -25,9 +25,9 @@ int vmbus_create(struct vmbus_host *host, struct vmbus **out)
 	bus->host = host;
 	bus->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (bus->event < 0) {
-		rc = -errno;
+		ret = -errno;
 		free(bus);
-		return rc;
+		return ret;
 	}
 	pthread_mutex_init(&bus->lock, NULL);
 	*out = bus;
@@ -165,7 +165,7 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, cons
 		  size_t size)
 {
 	struct in_message *message;
-	int rc = 0;
+	int ret = 0;
 
 	if (connection_id != VMBUS_MESSAGE_CONNECTION_ID &&
 	    connection_id != VMBUS_MESSAGE_CONNECTION_ID_4) {
@@ -179,7 +179,7 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, cons
 	}
 	pthread_mutex_lock(&bus->lock);
 	if (bus->in_count == SERVER_IN_MAX) {
-		rc = -EAGAIN;
+		ret = -EAGAIN;
 	} else {
 		message = &bus->in[(bus->in_first + bus->in_count++) % SERVER_IN_MAX];
 		message->connection_id = connection_id;
@@ -188,7 +188,7 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, cons
 	}
 	pthread_mutex_unlock(&bus->lock);
 	server_wake(bus);
-	return rc;
+	return ret;
 }
 
 void vmbus_room(struct vmbus *bus)

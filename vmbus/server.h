@@ -68,11 +68,11 @@ enum server_next {
  *                               freed
  */
 enum channel_state {
-	CHANNEL_IDLE,	 /* the guest does not know of it */
+	CHANNEL_IDLE,    /* the guest does not know of it */
 	CHANNEL_OFFERED, /* it does, and has not opened it */
 	CHANNEL_OPEN,
 	CHANNEL_CLOSING, /* the device has been asked to let go */
-	CHANNEL_BROKEN,	 /* the server closed it; the guest has yet to */
+	CHANNEL_BROKEN,  /* the server closed it; the guest has yet to */
 	CHANNEL_REVOKED, /* the device has left; the guest has yet to release the number */
 };
 
@@ -93,45 +93,45 @@ enum gpadl_state {
 struct vmbus_gpadl {
 	struct vmbus_gpadl *next;      /* [L] */
 	struct vmbus_channel *channel; /* [I] */
-	uint32_t handle;	       /* [I] */
-	enum gpadl_state state;	       /* [L] */
-	unsigned int users;	       /* [L] */
-	uint32_t offset;	       /* [I] in the first page */
-	uint32_t bytes;		       /* [I] */
-	uint32_t page_count;	       /* [I] */
-	uint32_t pages_there;	       /* [C] */
-	uint8_t *pages[];	       /* [C] until it is created, then [I] */
+	uint32_t handle;               /* [I] */
+	enum gpadl_state state;        /* [L] */
+	unsigned int users;            /* [L] */
+	uint32_t offset;               /* [I] in the first page */
+	uint32_t bytes;                /* [I] */
+	uint32_t page_count;           /* [I] */
+	uint32_t pages_there;          /* [C] */
+	uint8_t *pages[];              /* [C] until it is created, then [I] */
 };
 
 struct vmbus_channel {
-	struct vmbus *bus;		  /* [I] */
+	struct vmbus *bus;                /* [I] */
 	struct vmbus_channel_offer offer; /* [I] */
 	const struct vmbus_class *class;  /* [I] */
-	void *device;			  /* [I] */
-	uint32_t relid;			  /* [I] */
-	uint32_t connection_id;		  /* [I] */
+	void *device;                     /* [I] */
+	uint32_t relid;                   /* [I] */
+	uint32_t connection_id;           /* [I] */
 
-	unsigned int notes;		  /* [L] enum note */
-	bool noted;			  /* [L] it is in vmbus.noted */
+	unsigned int notes;               /* [L] enum note */
+	bool noted;                       /* [L] it is in vmbus.noted */
 	struct vmbus_channel *next_noted; /* [L] */
-	bool withdrawn;			  /* [L] vmbus_rescind() was called */
+	bool withdrawn;                   /* [L] vmbus_rescind() was called */
 
 	enum channel_state state; /* [C] */
-	bool rescinded;		  /* [C] */
-	bool declined;		  /* [C] the guest released the number of its own accord */
-	bool guest_open;	  /* [C] the guest thinks so */
-	bool released;		  /* [C] RELID_RELEASED came while it was closing */
-	bool reopen;		  /* [C] reopen_message came while it was closing */
+	bool rescinded;           /* [C] */
+	bool declined;            /* [C] the guest released the number of its own accord */
+	bool guest_open;          /* [C] the guest thinks so */
+	bool released;            /* [C] RELID_RELEASED came while it was closing */
+	bool reopen;              /* [C] reopen_message came while it was closing */
 	struct vmbus_channel_open_channel reopen_message; /* [C] */
-	struct vmbus_channel_open_channel open_message;	  /* [I] while open */
-	struct vmbus_gpadl *ring_gpadl;			  /* [C] held while open */
+	struct vmbus_channel_open_channel open_message;   /* [I] while open */
+	struct vmbus_gpadl *ring_gpadl;                   /* [C] held while open */
 
-	atomic_bool shut;	   /* [a] the ring is not to be used any more */
-	int event;		   /* [I] while open */
+	atomic_bool shut;          /* [a] the ring is not to be used any more */
+	int event;                 /* [I] while open */
 	struct ring_reader reader; /* [R] */
 	struct ring_writer writer; /* [R] */
-	uint8_t *packet;	   /* [R] copy of the packet being looked at */
-	bool masked;		   /* [R] interrupt_mask of the guest's half is set */
+	uint8_t *packet;           /* [R] copy of the packet being looked at */
+	bool masked;               /* [R] interrupt_mask of the guest's half is set */
 
 	pthread_mutex_t signal_lock;
 	uint32_t target_vp; /* [S] */
@@ -139,28 +139,28 @@ struct vmbus_channel {
 
 struct vmbus {
 	struct vmbus_host *host; /* [I] */
-	int event;		 /* [I] */
+	int event;               /* [I] */
 	pthread_mutex_t lock;
 
 	struct vmbus_channel *channels[VMBUS_MAX_CHANNELS]; /* [L] by relid */
 	uint32_t relid_end; /* [L] above the highest number that was ever in use; 0 before that */
-	struct vmbus_channel *noted;	     /* [L] */
-	struct vmbus_gpadl *gpadls;	     /* [L] newest first */
-	unsigned int gpadl_count;	     /* [C] */
-	unsigned int gpadl_pages;	     /* [C] */
+	struct vmbus_channel *noted;         /* [L] */
+	struct vmbus_gpadl *gpadls;          /* [L] newest first */
+	unsigned int gpadl_count;            /* [C] */
+	unsigned int gpadl_pages;            /* [C] */
 	struct in_message in[SERVER_IN_MAX]; /* [L] from in_first on */
 	unsigned int in_first, in_count;     /* [L] */
-	uint64_t complaint_second;	     /* [L] */
-	unsigned int complaints;	     /* [L] in that second */
+	uint64_t complaint_second;           /* [L] */
+	unsigned int complaints;             /* [L] in that second */
 
 	struct message *out_first, *out_last; /* [C] */
-	unsigned int out_count;		      /* [C] */
+	unsigned int out_count;               /* [C] */
 
-	uint32_t version;			       /* [C] 0: not connected */
-	uint32_t vp;				       /* [C] to which messages go */
-	bool offers_wanted;			       /* [C] the guest has asked for offers */
-	unsigned int open_count;		       /* [C] channels that are open or closing */
-	enum server_next next;			       /* [C] waits for open_count to be 0 */
+	uint32_t version;                              /* [C] 0: not connected */
+	uint32_t vp;                                   /* [C] to which messages go */
+	bool offers_wanted;                            /* [C] the guest has asked for offers */
+	unsigned int open_count;                       /* [C] channels that are open or closing */
+	enum server_next next;                         /* [C] waits for open_count to be 0 */
 	struct vmbus_channel_initiate_contact contact; /* [C] of NEXT_CONTACT */
 };
 
@@ -242,8 +242,8 @@ bool gpadl_gather(struct iovec *iov, unsigned int max, unsigned int *count, void
 
 /* ---- signal.c ---- */
 
-void signal_kick(const struct vmbus_channel *channel);		    /* [T] */
-void signal_guest(struct vmbus_channel *channel);		    /* [T] */
+void signal_kick(const struct vmbus_channel *channel);              /* [T] */
+void signal_guest(struct vmbus_channel *channel);                   /* [T] */
 void signal_set_target(struct vmbus_channel *channel, uint32_t vp); /* [C] */
 
 #endif

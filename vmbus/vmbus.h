@@ -37,7 +37,7 @@
 #include "vmbus/protocol.h"
 #include "vmbus/ring.h"
 
-struct vmbus;	      /* the server of one guest */
+struct vmbus;         /* the server of one guest */
 struct vmbus_channel; /* one offer; one ring while it is open */
 struct vmbus_gpadl;   /* guest memory that the guest gave a number */
 struct vmbus_host;    /* host.h */
@@ -81,7 +81,7 @@ void vmbus_reset(struct vmbus *bus);
  * One constant row per kind of device. All are called on the control thread; NULL where not needed.
  */
 struct vmbus_class {
-	const char *name;	   /* for the log */
+	const char *name;          /* for the log */
 	uint32_t max_packet_bytes; /* the largest packet that the guest may send, its descriptor,
 				    * ranges and payload; 0 means 16 KiB. At most 512 KiB. A larger
 				    * one breaks the channel. */
@@ -106,9 +106,9 @@ struct vmbus_class {
 };
 
 struct vmbus_offer {
-	struct vmbus_guid type;	    /* interface: VMBUS_GUID_* */
+	struct vmbus_guid type;     /* interface: VMBUS_GUID_* */
 	struct vmbus_guid instance; /* with `sub_channel` unique among the offers */
-	uint16_t flags;		    /* VMBUS_CHANNEL_* */
+	uint16_t flags;             /* VMBUS_CHANNEL_* */
 	uint16_t mmio_megabytes;
 	uint8_t user_def[MAX_USER_DEFINED_BYTES]; /* named pipe: begins with VMBUS_PIPE_TYPE_* */
 	/*
@@ -224,7 +224,7 @@ void channel_break(struct vmbus_channel *channel, const char *reason);
  */
 struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t handle);
 void channel_gpadl_put(struct vmbus_channel *channel, struct vmbus_gpadl *gpadl); /* [T] */
-uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl);				  /* [T] */
+uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl);                            /* [T] */
 /* As channel_range(). -EINVAL: it does not lie in the GPADL. [T] */
 int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes, struct iovec *iov,
 		unsigned int max) MUST_CHECK;

@@ -30,8 +30,8 @@ struct connection {
 
 struct vmbus_host {
 	struct machine *machine;
-	int timer;	      /* a message waits for room in the guest's slot */
-	long retry_ns;	      /* how long it waits the next time; the main thread's */
+	int timer;            /* a message waits for room in the guest's slot */
+	long retry_ns;        /* how long it waits the next time; the main thread's */
 	pthread_mutex_t lock; /* of the table */
 	struct connection connections[VMBUS_MAX_CHANNELS]; /* by relid, the low bits of the id */
 };

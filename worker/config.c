@@ -13,8 +13,8 @@
 #include "worker/memory.h"
 #include "worker/say.h"
 
-#define MIB		(1ull << 20)
-#define MEMORY_MAX	(1ull << 42)
+#define MIB             (1ull << 20)
+#define MEMORY_MAX      (1ull << 42)
 #define NAME_MAX_LENGTH 64
 
 static const char help[] =

@@ -18,8 +18,8 @@ enum on_reset {
 	ON_RESET_EXIT,
 };
 
-#define CONFIG_SCSI_MAX	 64 /* disks of the SCSI controller, DVD drives among them */
-#define CONFIG_IDE_MAX	 4
+#define CONFIG_SCSI_MAX  64 /* disks of the SCSI controller, DVD drives among them */
+#define CONFIG_IDE_MAX   4
 #define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
 
 struct config_disk {
@@ -38,7 +38,7 @@ struct config {
 	enum serial_kind serial;
 	const char *serial_path;
 	enum on_reset on_reset;
-	const char *control;			    /* a socket's path, NULL: none */
+	const char *control;                        /* a socket's path, NULL: none */
 	struct config_disk disks[CONFIG_DISKS_MAX]; /* in the order of the command line */
 	unsigned int disk_count;
 };

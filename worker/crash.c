@@ -10,7 +10,7 @@
 #include "worker/say.h"
 
 #define TEXT_MAX 4096
-#define P_TEXT	 3 /* the parameter that is the text's address; the next one is its length */
+#define P_TEXT   3 /* the parameter that is the text's address; the next one is its length */
 
 static bool printable(char c)
 {
@@ -65,8 +65,9 @@ void crash_report(struct machine_vp *vp, bool text)
 		say("VP %u: the guest has crashed; its parameters cannot be read", vp->index);
 		return;
 	}
-	say("VP %u: the guest has crashed: %#llx %#llx %#llx %#llx %#llx", vp->index, (unsigned long long)p[0],
-	    (unsigned long long)p[1], (unsigned long long)p[2], (unsigned long long)p[3], (unsigned long long)p[4]);
+	say("VP %u: the guest has crashed: %#llx %#llx %#llx %#llx %#llx", vp->index,
+	    (unsigned long long)p[0], (unsigned long long)p[1], (unsigned long long)p[2],
+	    (unsigned long long)p[3], (unsigned long long)p[4]);
 	if (text) {
 		say_text(&machine->memory, p[P_TEXT], p[P_TEXT + 1]);
 	}

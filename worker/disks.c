@@ -158,7 +158,7 @@ static int explain(int rc, struct disk_error *error)
 {
 	if (rc != 0) {
 		snprintf(error->text, sizeof(error->text), "%s",
-			 rc == -EBUSY	 ? "taken, or locked by the guest"
+			 rc == -EBUSY    ? "taken, or locked by the guest"
 			 : rc == -ENOENT ? "there is no disk of this number"
 					 : strerror(-rc));
 	}

@@ -19,15 +19,15 @@
 struct emulate_cache {
 	struct {
 		uint64_t bytes[2]; /* zeros after the last that was known */
-		uint8_t size;	   /* 0: empty; else insn_code_size() */
+		uint8_t size;      /* 0: empty; else insn_code_size() */
 		struct insn insn;
 	} entries[EMULATE_CACHE];
 };
 
 enum emulate_result {
-	EMULATE_DONE,	     /* over, or a step of a rep; or the guest takes an exception instead */
+	EMULATE_DONE,        /* over, or a step of a rep; or the guest takes an exception instead */
 	EMULATE_UNSUPPORTED, /* we do not know this instruction */
-	EMULATE_FAILED,	     /* the backend did */
+	EMULATE_FAILED,      /* the backend did */
 };
 
 /* What the emulation of an instruction works on. */

@@ -5,7 +5,7 @@
 
 #include <Zydis/Zydis.h>
 
-#define CR0_PE	  0x1
+#define CR0_PE    0x1
 #define EFER_LMA  0x400
 #define RFLAGS_VM 0x20000
 

@@ -12,7 +12,7 @@
 
 #include "backend/backend.h"
 
-#define INSN_MAX_LENGTH	  15
+#define INSN_MAX_LENGTH   15
 #define INSN_MAX_OPERANDS 3
 #define INSN_NO_REGISTER  0xff
 
@@ -50,7 +50,7 @@ enum string_kind {
 
 struct insn {
 	uint16_t mnemonic; /* ZydisMnemonic */
-	uint8_t string;	   /* enum string_kind */
+	uint8_t string;    /* enum string_kind */
 	uint8_t length;
 	uint8_t operand_count;
 	uint8_t address_size; /* bytes: 2, 4 or 8 */

@@ -13,7 +13,7 @@
 #include "worker/loader.h"
 
 #define BOOT_PARAMS  0x10000ull
-#define CMDLINE	     0x20000ull
+#define CMDLINE      0x20000ull
 #define CMDLINE_MAX  0x10000ull
 #define PAGE_TABLES  0x9000ull
 #define LOWEST_LOAD  0x100000ull
@@ -23,10 +23,10 @@
 #define ENTRY_64_OFFSET 0x200
 
 #define PAGE_PRESENT_WRITABLE 0x3ull
-#define PAGE_LARGE	      0x80ull
+#define PAGE_LARGE            0x80ull
 
-#define CR0_PG	    0x80000000ull
-#define CR4_PAE	    0x20ull
+#define CR0_PG      0x80000000ull
+#define CR4_PAE     0x20ull
 #define EFER_LONG   0x500ull /* LME, LMA */
 #define FLAT_CODE64 0xa09b
 
@@ -34,7 +34,7 @@ struct linux_image {
 	struct setup_header header;
 	uint64_t payload, payload_size; /* in the file */
 	uint64_t load, end; /* in the guest; end counts what the kernel needs to unpack itself */
-	bool wide;	    /* has a 64-bit entry */
+	bool wide;          /* has a 64-bit entry */
 };
 
 bool linux_recognise(const uint8_t *head, size_t length)
@@ -159,7 +159,7 @@ static bool fill_params(struct loader *loader, const struct linux_image *image)
 
 	params->hdr = image->header;
 	params->hdr.type_of_loader = 0xff; /* none of the registered ones */
-	params->hdr.vid_mode = 0xffff;	   /* normal */
+	params->hdr.vid_mode = 0xffff;     /* normal */
 	params->hdr.code32_start = (uint32_t)image->load;
 	params->hdr.setup_data = 0;
 	params->acpi_rsdp_addr = ACPI_TABLES_GPA;

@@ -17,7 +17,7 @@
 
 struct loader_file {
 	const char *name; /* for messages */
-	int fd;		  /* -1: none */
+	int fd;           /* -1: none */
 	uint64_t size;
 };
 

@@ -43,17 +43,17 @@ struct machine_vp {
 	unsigned int index;
 	atomic_bool running; /* [a] the thread exists and may be kicked */
 	atomic_bool ended;   /* [a] the thread is about to return */
-	bool window;	     /* [V] vp_request_window() is in force */
+	bool window;         /* [V] vp_request_window() is in force */
 };
 
 /* The devices' host (devices/host.h). */
 struct host {
 	struct machine *machine;
-	uint64_t epoch;		 /* [I] CLOCK_MONOTONIC at the beginning, ns */
-	int board_timer;	 /* [I] timerfd: board_tick() is due */
-	int nudge_timer;	 /* [I] timerfd: the serial line or VP 0 wants the main thread */
-	atomic_bool nudged;	 /* [a] the nudge timer is armed */
-	atomic_bool extint;	 /* [a] the old interrupt controllers' output */
+	uint64_t epoch;          /* [I] CLOCK_MONOTONIC at the beginning, ns */
+	int board_timer;         /* [I] timerfd: board_tick() is due */
+	int nudge_timer;         /* [I] timerfd: the serial line or VP 0 wants the main thread */
+	atomic_bool nudged;      /* [a] the nudge timer is armed */
+	atomic_bool extint;      /* [a] the old interrupt controllers' output */
 	atomic_bool extint_seen; /* [a] VP 0 knows of it */
 };
 
@@ -73,20 +73,20 @@ struct machine {
 	const struct config *config;
 	int backend; /* [I] */
 	struct memory memory;
-	struct loader loader;	   /* [M] */
+	struct loader loader;      /* [M] */
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
 	struct host host;
 	struct board board;
-	struct vmbus *bus;		/* [I] */
-	struct vmbus_host *bus_host;	/* [I] */
-	struct disks disks;		/* [M] */
-	int control, control_peer;	/* [M] sockets, -1: none */
-	struct partition *partition;	/* [I] */
-	struct machine_vp *vps;		/* [I] config->vps of them */
-	int stop_event;			/* [I] eventfd */
+	struct vmbus *bus;              /* [I] */
+	struct vmbus_host *bus_host;    /* [I] */
+	struct disks disks;             /* [M] */
+	int control, control_peer;      /* [M] sockets, -1: none */
+	struct partition *partition;    /* [I] */
+	struct machine_vp *vps;         /* [I] config->vps of them */
+	int stop_event;                 /* [I] eventfd */
 	_Atomic(enum stop_reason) stop; /* [a] the first one wins */
-	atomic_bool crashed;		/* [a] the guest has said so since it started */
+	atomic_bool crashed;            /* [a] the guest has said so since it started */
 };
 
 /* Everything but the partition. False: said why. */

@@ -50,7 +50,7 @@ static void want_large_pages(const struct memory *memory)
 
 int memory_create(struct memory *memory, uint64_t size)
 {
-	int rc;
+	int ret;
 
 	*memory = (struct memory){.size = size, .fd = memfd_create("guest-ram", MFD_CLOEXEC)};
 	memory->low_end = size < MEMORY_HOLE_BASE ? size : MEMORY_HOLE_BASE;
@@ -59,17 +59,17 @@ int memory_create(struct memory *memory, uint64_t size)
 		return -errno;
 	}
 	if (ftruncate(memory->fd, (off_t)size) != 0) {
-		rc = -errno;
+		ret = -errno;
 		goto out_close;
 	}
 	memory->base = reserve(size);
 	if (memory->base == NULL) {
-		rc = -ENOMEM;
+		ret = -ENOMEM;
 		goto out_close;
 	}
 	if (mmap(memory->base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory->fd,
 		 0) == MAP_FAILED) {
-		rc = -errno;
+		ret = -errno;
 		goto out_unmap;
 	}
 	/* A worker's core dump is for the worker; the guest's memory is the guest's. */
@@ -80,7 +80,7 @@ out_unmap:
 	munmap(memory->base, size);
 out_close:
 	close(memory->fd);
-	return rc;
+	return ret;
 }
 
 void memory_destroy(struct memory *memory)
@@ -113,14 +113,14 @@ int memory_map(const struct memory *memory, struct partition *partition)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_COUNT(parts); i++) {
-		int rc = 0;
+		int ret = 0;
 
 		if (parts[i].gpa < parts[i].end) {
-			rc = partition_map(partition, parts[i].gpa, memory->base + parts[i].offset,
-					   parts[i].end - parts[i].gpa);
+			ret = partition_map(partition, parts[i].gpa, memory->base + parts[i].offset,
+					    parts[i].end - parts[i].gpa);
 		}
-		if (rc != 0) {
-			return rc;
+		if (ret != 0) {
+			return ret;
 		}
 	}
 	return 0;

@@ -17,12 +17,12 @@
 
 #include "backend/backend.h"
 
-#define MEMORY_VGA_BASE	 0xa0000ull
-#define MEMORY_VGA_END	 0xc0000ull
+#define MEMORY_VGA_BASE  0xa0000ull
+#define MEMORY_VGA_END   0xc0000ull
 #define MEMORY_HOLE_BASE 0xf8000000ull
-#define MEMORY_4G	 0x100000000ull
-#define MEMORY_MIN	 (8ull << 20)
-#define MEMORY_UNIT	 (2ull << 20) /* sizes are multiples of it */
+#define MEMORY_4G        0x100000000ull
+#define MEMORY_MIN       (8ull << 20)
+#define MEMORY_UNIT      (2ull << 20) /* sizes are multiples of it */
 
 struct memory {
 	int fd;

@@ -19,7 +19,7 @@
 #define FLAG_ADDRESSES 0x00010000u
 #define FLAGS_REQUIRED 0x0000ffffu /* one of these that is not known must be refused */
 
-#define INFO	     0x10000ull
+#define INFO         0x10000ull
 #define INFO_MAP     0x10100ull
 #define INFO_MODULE  0x10200ull
 #define INFO_CMDLINE 0x11000ull
@@ -29,7 +29,7 @@
 #define INFO_FLAG_MEMORY  0x01u
 #define INFO_FLAG_CMDLINE 0x04u
 #define INFO_FLAG_MODULES 0x08u
-#define INFO_FLAG_MAP	  0x40u
+#define INFO_FLAG_MAP     0x40u
 
 #define MAX_SEGMENTS 64
 

@@ -59,17 +59,17 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 			   uint64_t *gpa)
 {
 	uint32_t error_code = 0;
-	int rc;
+	int ret;
 
 	if (e->hint && ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
 		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
 		return true;
 	}
-	rc = vp_translate(e->vp, linear, access, gpa, &error_code);
-	if (rc == -EFAULT) {
+	ret = vp_translate(e->vp, linear, access, gpa, &error_code);
+	if (ret == -EFAULT) {
 		return emulation_raise(e, VP_EXCEPTION_PF, error_code, linear);
 	}
-	if (rc != 0) {
+	if (ret != 0) {
 		e->result = EMULATE_FAILED;
 		return false;
 	}

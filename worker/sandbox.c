@@ -87,20 +87,20 @@ static const int allowed[] = {
 /* Memory is never both the program's to fill and to run; and there are threads, but no processes. */
 static int filter_by_argument(scmp_filter_ctx filter)
 {
-	int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	int ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+				   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 
-	if (rc == 0) {
-		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (ret == 0) {
+		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+				       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	}
-	if (rc == 0) {
-		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	if (ret == 0) {
+		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	}
 	/* Its flags are in memory, where no filter sees them; without it clone is used. */
-	return rc != 0 ? rc
-		       : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	return ret != 0 ? ret
+			: seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
 static bool refuse(const char *what, int error)
@@ -122,14 +122,14 @@ static bool close_file_system(void)
 				     LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM,
 	};
 	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
-	long rc;
+	long ret;
 
 	if (fd < 0) {
 		return errno == ENOSYS || errno == EOPNOTSUPP ? true : refuse("landlock", errno);
 	}
-	rc = syscall(SYS_landlock_restrict_self, fd, 0);
+	ret = syscall(SYS_landlock_restrict_self, fd, 0);
 	close(fd);
-	return rc == 0 || refuse("landlock", errno);
+	return ret == 0 || refuse("landlock", errno);
 }
 
 /*
@@ -158,20 +158,20 @@ static bool become_nobody(void)
 static bool filter_calls(void)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int rc = filter != NULL ? 0 : -ENOMEM;
+	int ret = filter != NULL ? 0 : -ENOMEM;
 	size_t i;
 
-	for (i = 0; rc == 0 && i < ARRAY_COUNT(allowed); i++) {
-		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (i = 0; ret == 0 && i < ARRAY_COUNT(allowed); i++) {
+		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	}
-	if (rc == 0) {
-		rc = filter_by_argument(filter);
+	if (ret == 0) {
+		ret = filter_by_argument(filter);
 	}
-	if (rc == 0) {
-		rc = seccomp_load(filter);
+	if (ret == 0) {
+		ret = seccomp_load(filter);
 	}
 	seccomp_release(filter);
-	return rc == 0 || refuse("seccomp", -rc);
+	return ret == 0 || refuse("seccomp", -ret);
 }
 
 bool sandbox_enter(void)

@@ -25,9 +25,9 @@ struct ring {
 
 struct serial {
 	enum serial_kind kind;
-	int in, out;		 /* -1: nobody there; of a socket two descriptors */
+	int in, out;             /* -1: nobody there; of a socket two descriptors */
 	unsigned int generation; /* of these two */
-	int listener;		 /* -1: no socket */
+	int listener;            /* -1: no socket */
 	bool terminal;
 	bool in_polls, out_polls; /* regular files cannot be waited for, and need not be */
 	struct termios saved;

@@ -21,12 +21,12 @@
 #include <stdint.h>
 #endif
 
-#define HANDOFF_MAGIC	    0x5644475248414e44ull /* "VDGRHAND" */
-#define HV_IMAGE_MAGIC	    0x5644475249424d49ull
-#define HV_IMAGE_VA	    0xffffffff80000000ull
-#define HV_IMAGE_SVM	    1
-#define HV_IMAGE_VMX	    2
-#define HANDOFF_MAX_LPS	    64
+#define HANDOFF_MAGIC       0x5644475248414e44ull /* "VDGRHAND" */
+#define HV_IMAGE_MAGIC      0x5644475249424d49ull
+#define HV_IMAGE_VA         0xffffffff80000000ull
+#define HV_IMAGE_SVM        1
+#define HV_IMAGE_VMX        2
+#define HANDOFF_MAX_LPS     64
 #define HANDOFF_MAX_RANGES  128
 #define HANDOFF_CMDLINE_MAX 2048
 
@@ -35,7 +35,7 @@
 /* The first bytes of an image's first PT_LOAD segment. The image is an ELF64, linked at
  * HV_IMAGE_VA. */
 struct hv_image_header {
-	uint64_t magic;	 /* HV_IMAGE_MAGIC */
+	uint64_t magic;  /* HV_IMAGE_MAGIC */
 	uint32_t vendor; /* HV_IMAGE_SVM or HV_IMAGE_VMX */
 	uint32_t reserved;
 	uint64_t entry; /* virtual address */
@@ -71,7 +71,7 @@ struct handoff {
 	uint32_t lp_apic_ids[HANDOFF_MAX_LPS]; /* [0] is the boot LP; only enabled ones, in MADT
 						  order */
 
-	uint64_t tsc_hz;	/* measured, or from CPUID 0x15 */
+	uint64_t tsc_hz;        /* measured, or from CPUID 0x15 */
 	uint64_t apic_timer_hz; /* counts per second at divisor 1 */
 
 	uint64_t acpi_rsdp;   /* where the root finds it; 0 if the machine has no ACPI */

@@ -36,9 +36,9 @@ enum hv_intercept_type {
 };
 
 /* TLFS: HV_INTERCEPT_ACCESS_TYPE_MASK. A mask of 0 takes the intercept away. */
-#define HV_INTERCEPT_ACCESS_MASK_NONE	 0x0u
-#define HV_INTERCEPT_ACCESS_MASK_READ	 0x1u
-#define HV_INTERCEPT_ACCESS_MASK_WRITE	 0x2u
+#define HV_INTERCEPT_ACCESS_MASK_NONE    0x0u
+#define HV_INTERCEPT_ACCESS_MASK_READ    0x1u
+#define HV_INTERCEPT_ACCESS_MASK_WRITE   0x2u
 #define HV_INTERCEPT_ACCESS_MASK_EXECUTE 0x4u
 
 /* TLFS: HV_INTERCEPT_ACCESS_TYPE, in the message */
@@ -51,11 +51,11 @@ enum hv_intercept_access_type {
 /* TLFS: HV_INTERCEPT_PARAMETERS; the member depends on the type, most have none */
 union hv_intercept_parameters {
 	uint64_t as_uint64;
-	uint16_t io_port;	   /* X64_IO_PORT */
-	uint32_t cpuid_index;	   /* X64_CPUID */
+	uint16_t io_port;          /* X64_IO_PORT */
+	uint32_t cpuid_index;      /* X64_CPUID */
 	uint32_t apic_write_mask;  /* X64_APIC_WRITE */
 	uint16_t exception_vector; /* EXCEPTION */
-	uint32_t msr_index;	   /* X64_MSR_INDEX */
+	uint32_t msr_index;        /* X64_MSR_INDEX */
 	struct {
 		uint16_t base;
 		uint16_t end;

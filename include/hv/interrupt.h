@@ -160,7 +160,7 @@ struct hv_interrupt_entry {
 };
 HV_ASSERT_SIZE(struct hv_interrupt_entry, 16);
 
-#define HV_DEVICE_INTERRUPT_TARGET_MULTICAST	 1u
+#define HV_DEVICE_INTERRUPT_TARGET_MULTICAST     1u
 #define HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET 2u
 
 struct hv_device_interrupt_target {

@@ -44,26 +44,26 @@ HV_ASSERT_SIZE(struct hv_output_get_memory_balance, 16);
 
 /* GPA maps (TLFS: HV_MAP_GPA_FLAGS) */
 
-#define HV_MAP_GPA_PERMISSIONS_NONE	   0x00000000u
-#define HV_MAP_GPA_READABLE		   0x00000001u
-#define HV_MAP_GPA_WRITABLE		   0x00000002u
-#define HV_MAP_GPA_KERNEL_EXECUTABLE	   0x00000004u
-#define HV_MAP_GPA_USER_EXECUTABLE	   0x00000008u
-#define HV_MAP_GPA_EXECUTABLE		   0x0000000cu
-#define HV_MAP_GPA_PERMISSIONS_MASK	   0x0000000fu
-#define HV_MAP_GPA_ADJUSTABLE		   0x00008000u
-#define HV_MAP_GPA_NO_ACCESS		   0x00010000u
-#define HV_MAP_GPA_ZEROED		   0x00020000u
-#define HV_MAP_GPA_ONES			   0x00030000u
-#define HV_MAP_GPA_SPECIAL_MASK		   0x00030000u /* NO_ACCESS, ZEROED or ONES: no page behind it */
-#define HV_MAP_GPA_NO_OVERLAY		   0x00100000u
-#define HV_MAP_GPA_NOT_CACHED		   0x00200000u
-#define HV_MAP_GPA_CLEAR_ACCESSED	   0x01000000u
-#define HV_MAP_GPA_SET_ACCESSED		   0x02000000u
-#define HV_MAP_GPA_CLEAR_DIRTY		   0x04000000u
-#define HV_MAP_GPA_SET_DIRTY		   0x08000000u
+#define HV_MAP_GPA_PERMISSIONS_NONE        0x00000000u
+#define HV_MAP_GPA_READABLE                0x00000001u
+#define HV_MAP_GPA_WRITABLE                0x00000002u
+#define HV_MAP_GPA_KERNEL_EXECUTABLE       0x00000004u
+#define HV_MAP_GPA_USER_EXECUTABLE         0x00000008u
+#define HV_MAP_GPA_EXECUTABLE              0x0000000cu
+#define HV_MAP_GPA_PERMISSIONS_MASK        0x0000000fu
+#define HV_MAP_GPA_ADJUSTABLE              0x00008000u
+#define HV_MAP_GPA_NO_ACCESS               0x00010000u
+#define HV_MAP_GPA_ZEROED                  0x00020000u
+#define HV_MAP_GPA_ONES                    0x00030000u
+#define HV_MAP_GPA_SPECIAL_MASK            0x00030000u /* NO_ACCESS, ZEROED or ONES: no page behind it */
+#define HV_MAP_GPA_NO_OVERLAY              0x00100000u
+#define HV_MAP_GPA_NOT_CACHED              0x00200000u
+#define HV_MAP_GPA_CLEAR_ACCESSED          0x01000000u
+#define HV_MAP_GPA_SET_ACCESSED            0x02000000u
+#define HV_MAP_GPA_CLEAR_DIRTY             0x04000000u
+#define HV_MAP_GPA_SET_DIRTY               0x08000000u
 #define HV_MAP_GPA_DONT_SET_RANGE_ACCESSED 0x10000000u
-#define HV_MAP_GPA_LARGE_PAGE		   0x80000000u
+#define HV_MAP_GPA_LARGE_PAGE              0x80000000u
 
 /*
  * HvCallMapGpaPages (rep). With LARGE_PAGE a rep is 2 MiB, and its list entry the first page of it.
@@ -103,7 +103,7 @@ HV_ASSERT_SIZE(struct hv_input_modify_sparse_gpa_pages, 16);
 
 /* HvCallUnmapGpaPages (rep, without a list). TLFS: HV_UNMAP_GPA_FLAGS */
 #define HV_UNMAP_GPA_KEEP_PRECOMMITTED 0x1u
-#define HV_UNMAP_GPA_LARGE_PAGE	       0x2u
+#define HV_UNMAP_GPA_LARGE_PAGE        0x2u
 
 struct hv_input_unmap_gpa_pages {
 	uint64_t target_partition_id;
@@ -203,18 +203,18 @@ HV_ASSERT_SIZE(struct hv_output_write_gpa, 8);
 
 /* Translation (TLFS: HV_TRANSLATE_GVA_CONTROL_FLAGS, HV_TRANSLATE_GVA_RESULT) */
 
-#define HV_TRANSLATE_GVA_VALIDATE_READ	     0x0001ull
-#define HV_TRANSLATE_GVA_VALIDATE_WRITE	     0x0002ull
+#define HV_TRANSLATE_GVA_VALIDATE_READ       0x0001ull
+#define HV_TRANSLATE_GVA_VALIDATE_WRITE      0x0002ull
 #define HV_TRANSLATE_GVA_VALIDATE_EXECUTE    0x0004ull
 #define HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT    0x0008ull
 #define HV_TRANSLATE_GVA_SET_PAGE_TABLE_BITS 0x0010ull
 #define HV_TRANSLATE_GVA_TLB_FLUSH_INHIBIT   0x0020ull
 #define HV_TRANSLATE_GVA_SUPERVISOR_ACCESS   0x0040ull
-#define HV_TRANSLATE_GVA_USER_ACCESS	     0x0080ull
-#define HV_TRANSLATE_GVA_ENFORCE_SMAP	     0x0100ull
-#define HV_TRANSLATE_GVA_OVERRIDE_SMAP	     0x0200ull
-#define HV_TRANSLATE_GVA_SHADOW_STACK	     0x0400ull
-#define HV_TRANSLATE_GVA_INPUT_VTL_MASK	     0xff00000000000000ull
+#define HV_TRANSLATE_GVA_USER_ACCESS         0x0080ull
+#define HV_TRANSLATE_GVA_ENFORCE_SMAP        0x0100ull
+#define HV_TRANSLATE_GVA_OVERRIDE_SMAP       0x0200ull
+#define HV_TRANSLATE_GVA_SHADOW_STACK        0x0400ull
+#define HV_TRANSLATE_GVA_INPUT_VTL_MASK      0xff00000000000000ull
 
 enum hv_translate_gva_result_code {
 	HV_TRANSLATE_GVA_SUCCESS = 0,
@@ -271,7 +271,7 @@ HV_ASSERT_SIZE(struct hv_output_translate_virtual_address_ex, 64);
 
 /* TLB flushes */
 
-#define HV_FLUSH_ALL_PROCESSORS		    0x1ull
+#define HV_FLUSH_ALL_PROCESSORS             0x1ull
 #define HV_FLUSH_ALL_VIRTUAL_ADDRESS_SPACES 0x2ull
 #define HV_FLUSH_NON_GLOBAL_MAPPINGS_ONLY   0x4ull
 #define HV_FLUSH_USE_EXTENDED_RANGE_FORMAT  0x8ull
@@ -280,7 +280,7 @@ HV_ASSERT_SIZE(struct hv_output_translate_virtual_address_ex, 64);
  * pages after the first */
 struct hv_tlb_flush {
 	uint64_t address_space; /* CR3 */
-	uint64_t flags;		/* HV_FLUSH_* */
+	uint64_t flags;         /* HV_FLUSH_* */
 	uint64_t processor_mask;
 	uint64_t gva_list[];
 };

@@ -9,11 +9,11 @@
 
 #include "types.h"
 
-#define HV_X64_MSR_GUEST_OS_ID	  0x40000000u
-#define HV_X64_MSR_HYPERCALL	  0x40000001u
-#define HV_X64_MSR_VP_INDEX	  0x40000002u
-#define HV_X64_MSR_RESET	  0x40000003u
-#define HV_X64_MSR_VP_RUNTIME	  0x40000010u
+#define HV_X64_MSR_GUEST_OS_ID    0x40000000u
+#define HV_X64_MSR_HYPERCALL      0x40000001u
+#define HV_X64_MSR_VP_INDEX       0x40000002u
+#define HV_X64_MSR_RESET          0x40000003u
+#define HV_X64_MSR_VP_RUNTIME     0x40000010u
 #define HV_X64_MSR_TIME_REF_COUNT 0x40000020u
 #define HV_X64_MSR_REFERENCE_TSC  0x40000021u
 #define HV_X64_MSR_TSC_FREQUENCY  0x40000022u
@@ -21,16 +21,16 @@
 
 #define HV_X64_MSR_NPIEP_CONFIG 0x40000040u
 
-#define HV_X64_MSR_EOI		  0x40000070u
-#define HV_X64_MSR_ICR		  0x40000071u
-#define HV_X64_MSR_TPR		  0x40000072u
+#define HV_X64_MSR_EOI            0x40000070u
+#define HV_X64_MSR_ICR            0x40000071u
+#define HV_X64_MSR_TPR            0x40000072u
 #define HV_X64_MSR_VP_ASSIST_PAGE 0x40000073u
 
 #define HV_X64_MSR_SCONTROL 0x40000080u
 #define HV_X64_MSR_SVERSION 0x40000081u
 #define HV_X64_MSR_SIEFP    0x40000082u
-#define HV_X64_MSR_SIMP	    0x40000083u
-#define HV_X64_MSR_EOM	    0x40000084u
+#define HV_X64_MSR_SIMP     0x40000083u
+#define HV_X64_MSR_EOM      0x40000084u
 #define HV_X64_MSR_SIRBP    0x40000085u
 #define HV_X64_MSR_SINT0    0x40000090u
 #define HV_X64_MSR_SINT1    0x40000091u
@@ -71,16 +71,16 @@
 
 #define HV_X64_MSR_REENLIGHTENMENT_CONTROL 0x40000106u
 #define HV_X64_MSR_TSC_EMULATION_CONTROL   0x40000107u
-#define HV_X64_MSR_TSC_EMULATION_STATUS	   0x40000108u
+#define HV_X64_MSR_TSC_EMULATION_STATUS    0x40000108u
 #define HV_X64_MSR_TSC_INVARIANT_CONTROL   0x40000118u
 
 /* The same registers of the level above, for a nested hypervisor */
 #define HV_X64_MSR_NESTED_SCONTROL 0x40001080u
 #define HV_X64_MSR_NESTED_SVERSION 0x40001081u
-#define HV_X64_MSR_NESTED_SIEFP	   0x40001082u
-#define HV_X64_MSR_NESTED_SIMP	   0x40001083u
-#define HV_X64_MSR_NESTED_EOM	   0x40001084u
-#define HV_X64_MSR_NESTED_SINT0	   0x40001090u
+#define HV_X64_MSR_NESTED_SIEFP    0x40001082u
+#define HV_X64_MSR_NESTED_SIMP     0x40001083u
+#define HV_X64_MSR_NESTED_EOM      0x40001084u
+#define HV_X64_MSR_NESTED_SINT0    0x40001090u
 
 /*
  * GUEST_OS_ID: bit 63 open source, 62:56 OS type (1 Linux), 47:16 version. 0 disables hypercalls.
@@ -99,7 +99,7 @@ union hv_x64_msr_hypercall_contents {
 };
 HV_ASSERT_SIZE(union hv_x64_msr_hypercall_contents, 8);
 
-#define HV_X64_MSR_HYPERCALL_ENABLE		0x1u
+#define HV_X64_MSR_HYPERCALL_ENABLE             0x1u
 #define HV_X64_MSR_HYPERCALL_PAGE_ADDRESS_SHIFT 12
 
 /* RESET: writing bit 0 resets the partition. */
@@ -142,7 +142,7 @@ union hv_vp_assist_msr_contents {
 };
 HV_ASSERT_SIZE(union hv_vp_assist_msr_contents, 8);
 
-#define HV_X64_MSR_VP_ASSIST_PAGE_ENABLE	0x1u
+#define HV_X64_MSR_VP_ASSIST_PAGE_ENABLE        0x1u
 #define HV_X64_MSR_VP_ASSIST_PAGE_ADDRESS_SHIFT 12
 
 /* CRASH_CTL (HV_CRASH_CTL_REG_CONTENTS). crash_message: P3 = GPA of the text, P4 = its length. */

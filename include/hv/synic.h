@@ -7,17 +7,17 @@
 
 #include "types.h"
 
-#define HV_SYNIC_SINT_COUNT	    16
-#define HV_SYNIC_STIMER_COUNT	    4
-#define HV_SYNIC_VERSION_1	    1
+#define HV_SYNIC_SINT_COUNT         16
+#define HV_SYNIC_STIMER_COUNT       4
+#define HV_SYNIC_VERSION_1          1
 #define HV_SYNIC_FIRST_VALID_VECTOR 16
 
 /* SINTs with a fixed use */
 #define HV_SYNIC_INTERCEPTION_SINT_INDEX 0
-#define HV_SYNIC_IOMMU_FAULT_SINT_INDEX	 1
-#define HV_SYNIC_VMBUS_SINT_INDEX	 2
+#define HV_SYNIC_IOMMU_FAULT_SINT_INDEX  1
+#define HV_SYNIC_VMBUS_SINT_INDEX        2
 #define HV_SYNIC_FIRST_UNUSED_SINT_INDEX 5
-#define HV_SYNIC_DOORBELL_SINT_INDEX	 HV_SYNIC_FIRST_UNUSED_SINT_INDEX
+#define HV_SYNIC_DOORBELL_SINT_INDEX     HV_SYNIC_FIRST_UNUSED_SINT_INDEX
 
 /* Registers */
 
@@ -76,12 +76,12 @@ union hv_synic_sint {
 };
 HV_ASSERT_SIZE(union hv_synic_sint, 8);
 
-#define HV_SYNIC_CONTROL_ENABLE	  0x1ull
-#define HV_SYNIC_SIMP_ENABLE	  0x1ull
-#define HV_SYNIC_SIEFP_ENABLE	  0x1ull
-#define HV_SYNIC_SIRBP_ENABLE	  0x1ull
-#define HV_SYNIC_SINT_MASKED	  0x10000ull
-#define HV_SYNIC_SINT_AUTO_EOI	  0x20000ull
+#define HV_SYNIC_CONTROL_ENABLE   0x1ull
+#define HV_SYNIC_SIMP_ENABLE      0x1ull
+#define HV_SYNIC_SIEFP_ENABLE     0x1ull
+#define HV_SYNIC_SIRBP_ENABLE     0x1ull
+#define HV_SYNIC_SINT_MASKED      0x10000ull
+#define HV_SYNIC_SINT_AUTO_EOI    0x20000ull
 #define HV_SYNIC_SINT_VECTOR_MASK 0xffull
 
 /* TLFS: Synthetic Timers (HV_X64_MSR_STIMER_CONFIG_CONTENTS) */
@@ -104,9 +104,9 @@ HV_ASSERT_SIZE(union hv_stimer_config, 8);
 /* Messages (TLFS: SynIC Message Page; HV_MESSAGE). A slot is free when its message_type is
  * HVMSG_NONE. */
 
-#define HV_MESSAGE_SIZE			256
-#define HV_MESSAGE_PAYLOAD_BYTE_COUNT	240
-#define HV_MESSAGE_PAYLOAD_QWORD_COUNT	30
+#define HV_MESSAGE_SIZE                 256
+#define HV_MESSAGE_PAYLOAD_BYTE_COUNT   240
+#define HV_MESSAGE_PAYLOAD_QWORD_COUNT  30
 #define HV_MESSAGE_TYPE_HYPERVISOR_MASK 0x80000000u
 
 /* TLFS: HV_MESSAGE_TYPE. Types with bit 31 come from the hypervisor alone. */
@@ -246,10 +246,10 @@ HV_ASSERT_SIZE(struct hv_opaque_intercept_message, 4);
 
 /* Event flags (TLFS: SynIC Event Flags Page; HV_SYNIC_EVENT_FLAGS) */
 
-#define HV_EVENT_FLAGS_COUNT	  2048
+#define HV_EVENT_FLAGS_COUNT      2048
 #define HV_EVENT_FLAGS_BYTE_COUNT 256
-#define HV_EVENT_FLAGS32_COUNT	  64
-#define HV_EVENT_FLAGS64_COUNT	  32
+#define HV_EVENT_FLAGS32_COUNT    64
+#define HV_EVENT_FLAGS64_COUNT    32
 
 union hv_synic_event_flags {
 	uint8_t flags8[HV_EVENT_FLAGS_BYTE_COUNT];

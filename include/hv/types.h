@@ -22,24 +22,24 @@
 	_Static_assert(sizeof(type) == (size), #type " is not " #size " bytes")
 #define HV_ASSERT_OFFSET(type, member, offset)                                                     \
 	_Static_assert(offsetof(type, member) == (offset), #type "." #member " is not "            \
-									     "at " #offset)
+								 "at " #offset)
 
 /* TLFS: HV_STATUS; values in status.h. */
 typedef uint16_t hv_status_t;
 
 /* The hypervisor's page, whatever the partition's own page size is. */
-#define HV_HYP_PAGE_SHIFT	12
-#define HV_HYP_PAGE_SIZE	4096
+#define HV_HYP_PAGE_SHIFT       12
+#define HV_HYP_PAGE_SIZE        4096
 #define HV_HYP_LARGE_PAGE_SHIFT 21
 
 /* TLFS: HV_PARTITION_ID */
 #define HV_PARTITION_ID_INVALID 0x0000000000000000ull
-#define HV_PARTITION_ID_SELF	0xffffffffffffffffull
+#define HV_PARTITION_ID_SELF    0xffffffffffffffffull
 
 /* TLFS: HV_VP_INDEX */
-#define HV_ANY_VP	 0xffffffffu
+#define HV_ANY_VP        0xffffffffu
 #define HV_VP_INDEX_SELF 0xfffffffeu
-#define HV_MAX_VP_INDEX	 2047u
+#define HV_MAX_VP_INDEX  2047u
 
 struct hv_u128 {
 	uint64_t low_part;

@@ -80,13 +80,13 @@ HV_ASSERT_SIZE(struct hv_enable_vp_vtl, 240);
  * message names it. READY: it can be dispatched again. SUSPEND: one of the suspend registers is
  * set. INTERCEPT: the message is in the VP's intercept page.
  */
-#define HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND	0x01u
-#define HV_DISPATCH_VP_FLAG_ENABLE_CALLER_INTERRUPTS	0x02u
-#define HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL	0x04u
-#define HV_DISPATCH_VP_FLAG_SKIP_VP_SPEC_FLUSH		0x08u
-#define HV_DISPATCH_VP_FLAG_SKIP_CALLER_SPEC_FLUSH	0x10u
+#define HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND     0x01u
+#define HV_DISPATCH_VP_FLAG_ENABLE_CALLER_INTERRUPTS    0x02u
+#define HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL        0x04u
+#define HV_DISPATCH_VP_FLAG_SKIP_VP_SPEC_FLUSH          0x08u
+#define HV_DISPATCH_VP_FLAG_SKIP_CALLER_SPEC_FLUSH      0x10u
 #define HV_DISPATCH_VP_FLAG_SKIP_CALLER_USER_SPEC_FLUSH 0x20u
-#define HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION	0x40u
+#define HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION    0x40u
 
 struct hv_input_dispatch_vp {
 	uint64_t partition_id;
@@ -305,7 +305,7 @@ HV_ASSERT_SIZE(struct hv_input_unmap_vp_state_page, 16);
  * register there sets the bit of its class in dirty; the hypervisor takes them over at the next
  * dispatch.
  */
-#define HV_VP_REGISTER_PAGE_VERSION_1	     1u
+#define HV_VP_REGISTER_PAGE_VERSION_1        1u
 #define HV_VP_REGISTER_PAGE_MAX_VECTOR_COUNT 7
 
 /* Bits of dirty */

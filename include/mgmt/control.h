@@ -14,13 +14,13 @@
 
 enum control_operation {
 	CONTROL_ATTACH_DISK = 1, /* at a free number of the SCSI controller */
-	CONTROL_ATTACH_DVD,	 /* an ISO file, or an empty drive if there is no descriptor */
-	CONTROL_DETACH,		 /* a disk or a drive */
-	CONTROL_CHANGE_DVD,	 /* another ISO file, or none, in a drive that is there */
+	CONTROL_ATTACH_DVD,      /* an ISO file, or an empty drive if there is no descriptor */
+	CONTROL_DETACH,          /* a disk or a drive */
+	CONTROL_CHANGE_DVD,      /* another ISO file, or none, in a drive that is there */
 };
 
 #define CONTROL_READ_ONLY 1u /* flags: the disk is not to be written */
-#define CONTROL_FORCE	  2u /* although the guest has locked the drive */
+#define CONTROL_FORCE     2u /* although the guest has locked the drive */
 
 struct control_request {
 	uint32_t operation;

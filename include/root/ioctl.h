@@ -52,7 +52,7 @@ struct mshv_create_partition_v2 {
 	__u64 pt_flags;
 	__u64 pt_isolation;
 	__u16 pt_num_cpu_fbanks; /* MSHV_NUM_CPU_FEATURES_BANKS */
-	__u8 pt_rsvd[6];	 /* zero */
+	__u8 pt_rsvd[6];         /* zero */
 	__u64 pt_cpu_fbanks[MSHV_NUM_CPU_FEATURES_BANKS];
 	__u64 pt_rsvd1[2]; /* zero */
 	__u64 pt_disabled_xsave;
@@ -82,8 +82,8 @@ struct mshv_user_mem_region {
 	__u64 size; /* bytes, whole pages */
 	__u64 guest_pfn;
 	__u64 userspace_addr; /* page aligned */
-	__u8 flags;	      /* 1 << MSHV_SET_MEM_BIT_* */
-	__u8 rsvd[7];	      /* zero */
+	__u8 flags;           /* 1 << MSHV_SET_MEM_BIT_* */
+	__u8 rsvd[7];         /* zero */
 };
 _Static_assert(sizeof(struct mshv_user_mem_region) == 32, "mshv_user_mem_region");
 
@@ -182,11 +182,11 @@ struct mshv_root_hvcall {
 _Static_assert(sizeof(struct mshv_root_hvcall) == 32, "mshv_root_hvcall");
 
 #define MSHV_INITIALIZE_PARTITION   _IO(MSHV_IOCTL, 0x00)
-#define MSHV_CREATE_VP		    _IOW(MSHV_IOCTL, 0x01, struct mshv_create_vp)
-#define MSHV_SET_GUEST_MEMORY	    _IOW(MSHV_IOCTL, 0x02, struct mshv_user_mem_region)
-#define MSHV_IRQFD		    _IOW(MSHV_IOCTL, 0x03, struct mshv_user_irqfd)
-#define MSHV_IOEVENTFD		    _IOW(MSHV_IOCTL, 0x04, struct mshv_user_ioeventfd)
-#define MSHV_SET_MSI_ROUTING	    _IOW(MSHV_IOCTL, 0x05, struct mshv_user_irq_table)
+#define MSHV_CREATE_VP              _IOW(MSHV_IOCTL, 0x01, struct mshv_create_vp)
+#define MSHV_SET_GUEST_MEMORY       _IOW(MSHV_IOCTL, 0x02, struct mshv_user_mem_region)
+#define MSHV_IRQFD                  _IOW(MSHV_IOCTL, 0x03, struct mshv_user_irqfd)
+#define MSHV_IOEVENTFD              _IOW(MSHV_IOCTL, 0x04, struct mshv_user_ioeventfd)
+#define MSHV_SET_MSI_ROUTING        _IOW(MSHV_IOCTL, 0x05, struct mshv_user_irq_table)
 #define MSHV_GET_GPAP_ACCESS_BITMAP _IOWR(MSHV_IOCTL, 0x06, struct mshv_gpap_access_bitmap)
 #define MSHV_ROOT_HVCALL                                                                           \
 	_IOWR(MSHV_IOCTL, 0x07, struct mshv_root_hvcall) /* also on the device and on VPs */
@@ -228,7 +228,7 @@ struct mshv_get_set_vp_state {
 };
 _Static_assert(sizeof(struct mshv_get_set_vp_state) == 16, "mshv_get_set_vp_state");
 
-#define MSHV_RUN_VP	  _IOR(MSHV_IOCTL, 0x00, struct mshv_run_vp)
+#define MSHV_RUN_VP       _IOR(MSHV_IOCTL, 0x00, struct mshv_run_vp)
 #define MSHV_GET_VP_STATE _IOWR(MSHV_IOCTL, 0x01, struct mshv_get_set_vp_state)
 #define MSHV_SET_VP_STATE _IOWR(MSHV_IOCTL, 0x02, struct mshv_get_set_vp_state)
 

@@ -32,21 +32,21 @@
 #define VMBUS_MESSAGE_CONNECTION_ID_4 4u
 
 #define VMBUS_MAX_CHANNELS 2048u /* relids are 1 .. 2047: one event flag each */
-#define VMBUS_PAGE_SIZE	   4096u
+#define VMBUS_PAGE_SIZE    4096u
 
 /* Versions: major << 16 | minor */
 #define VMBUS_VERSION(major, minor) ((uint32_t)(major) << 16 | (minor))
-#define VERSION_WS2008		    VMBUS_VERSION(0, 13)
-#define VERSION_WIN7		    VMBUS_VERSION(1, 1)
-#define VERSION_WIN8		    VMBUS_VERSION(2, 4)
-#define VERSION_WIN8_1		    VMBUS_VERSION(3, 0)
-#define VERSION_WIN10		    VMBUS_VERSION(4, 0)
-#define VERSION_WIN10_V4_1	    VMBUS_VERSION(4, 1)
-#define VERSION_WIN10_V5	    VMBUS_VERSION(5, 0)
-#define VERSION_WIN10_V5_1	    VMBUS_VERSION(5, 1)
-#define VERSION_WIN10_V5_2	    VMBUS_VERSION(5, 2)
-#define VERSION_WIN10_V5_3	    VMBUS_VERSION(5, 3)
-#define VERSION_WIN10_V6_0	    VMBUS_VERSION(6, 0)
+#define VERSION_WS2008              VMBUS_VERSION(0, 13)
+#define VERSION_WIN7                VMBUS_VERSION(1, 1)
+#define VERSION_WIN8                VMBUS_VERSION(2, 4)
+#define VERSION_WIN8_1              VMBUS_VERSION(3, 0)
+#define VERSION_WIN10               VMBUS_VERSION(4, 0)
+#define VERSION_WIN10_V4_1          VMBUS_VERSION(4, 1)
+#define VERSION_WIN10_V5            VMBUS_VERSION(5, 0)
+#define VERSION_WIN10_V5_1          VMBUS_VERSION(5, 1)
+#define VERSION_WIN10_V5_2          VMBUS_VERSION(5, 2)
+#define VERSION_WIN10_V5_3          VMBUS_VERSION(5, 3)
+#define VERSION_WIN10_V6_0          VMBUS_VERSION(6, 0)
 
 struct vmbus_guid {
 	uint32_t data1;
@@ -192,8 +192,8 @@ enum vmbus_channel_message_type {
 /*
  * Statuses in results. The guest only tells 0 from the rest; sockets tell refused connections too.
  */
-#define VMBUS_STATUS_SUCCESS		0u
-#define VMBUS_STATUS_UNSUCCESSFUL	0xc0000001u
+#define VMBUS_STATUS_SUCCESS            0u
+#define VMBUS_STATUS_UNSUCCESSFUL       0xc0000001u
 #define VMBUS_STATUS_CONNECTION_REFUSED 0xc0000236u
 
 /* Also all there is of REQUESTOFFERS, ALLOFFERS_DELIVERED, UNLOAD and UNLOAD_RESPONSE. */
@@ -205,16 +205,16 @@ VMBUS_ASSERT_SIZE(struct vmbus_channel_message_header, 8);
 
 /* Flags of an offer */
 #define VMBUS_CHANNEL_ENUMERATE_DEVICE_INTERFACE 0x0001
-#define VMBUS_CHANNEL_NAMED_PIPE_MODE		 0x0010
-#define VMBUS_CHANNEL_LOOPBACK_OFFER		 0x0100
-#define VMBUS_CHANNEL_PARENT_OFFER		 0x0200
-#define VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER	 0x2000
+#define VMBUS_CHANNEL_NAMED_PIPE_MODE            0x0010
+#define VMBUS_CHANNEL_LOOPBACK_OFFER             0x0100
+#define VMBUS_CHANNEL_PARENT_OFFER               0x0200
+#define VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER       0x2000
 
-#define MAX_USER_DEFINED_BYTES	    120
+#define MAX_USER_DEFINED_BYTES      120
 #define MAX_PIPE_USER_DEFINED_BYTES 116
 
 /* First word of user_def of an offer in named pipe mode */
-#define VMBUS_PIPE_TYPE_BYTE	0u
+#define VMBUS_PIPE_TYPE_BYTE    0u
 #define VMBUS_PIPE_TYPE_MESSAGE 4u
 
 struct vmbus_channel_offer {
@@ -236,9 +236,9 @@ struct vmbus_channel_offer_channel {
 	struct vmbus_channel_offer offer;
 	uint32_t child_relid;
 	uint8_t monitorid;
-	uint8_t monitor_allocated;	 /* bit 0 */
+	uint8_t monitor_allocated;       /* bit 0 */
 	uint16_t is_dedicated_interrupt; /* bit 0 */
-	uint32_t connection_id;		 /* what the guest signals */
+	uint32_t connection_id;          /* what the guest signals */
 } VMBUS_PACKED;
 VMBUS_ASSERT_SIZE(struct vmbus_channel_offer_channel, 196);
 VMBUS_ASSERT_OFFSET(struct vmbus_channel_offer_channel, child_relid, 184);

@@ -12,8 +12,8 @@
 
 /* Who writes which word: W the half's writer of packets, R its reader. */
 struct hv_ring_buffer {
-	uint32_t write_index;	  /* W: offset in the data */
-	uint32_t read_index;	  /* R */
+	uint32_t write_index;     /* W: offset in the data */
+	uint32_t read_index;      /* R */
 	uint32_t interrupt_mask;  /* R: 1 = do not signal me, I am looking */
 	uint32_t pending_send_sz; /* W: signal me when more than that many bytes are free */
 	uint32_t reserved1[12];
@@ -40,7 +40,7 @@ enum vmbus_packet_type {
 struct vmpacket_descriptor {
 	uint16_t type;
 	uint16_t offset8; /* where the payload begins, in 8 bytes from the descriptor */
-	uint16_t len8;	  /* the whole packet without its trailer, in 8 bytes */
+	uint16_t len8;    /* the whole packet without its trailer, in 8 bytes */
 	uint16_t flags;
 	uint64_t trans_id;
 };

@@ -41,30 +41,30 @@ enum storvsp_operation {
 #define STORVSP_FLAG_COMPLETION 0x1
 
 /* storvsp_packet.status: NT status values. */
-#define STORVSP_STATUS_SUCCESS		 0x00000000u
-#define STORVSP_STATUS_BUFFER_OVERFLOW	 0x80000005u
-#define STORVSP_STATUS_DEVICE_BUSY	 0x80000011u
-#define STORVSP_STATUS_UNSUCCESSFUL	 0xc0000001u
+#define STORVSP_STATUS_SUCCESS           0x00000000u
+#define STORVSP_STATUS_BUFFER_OVERFLOW   0x80000005u
+#define STORVSP_STATUS_DEVICE_BUSY       0x80000011u
+#define STORVSP_STATUS_UNSUCCESSFUL      0xc0000001u
 #define STORVSP_STATUS_INVALID_PARAMETER 0xc000000du
-#define STORVSP_STATUS_INVALID_REQUEST	 0xc0000010u
+#define STORVSP_STATUS_INVALID_REQUEST   0xc0000010u
 #define STORVSP_STATUS_REVISION_MISMATCH 0xc0000059u
-#define STORVSP_STATUS_NO_SUCH_DEVICE	 0xc00000c0u
-#define STORVSP_STATUS_INVALID_STATE	 0xc0000184u
-#define STORVSP_STATUS_IO_DEVICE_ERROR	 0xc0000185u
+#define STORVSP_STATUS_NO_SUCH_DEVICE    0xc00000c0u
+#define STORVSP_STATUS_INVALID_STATE     0xc0000184u
+#define STORVSP_STATUS_IO_DEVICE_ERROR   0xc0000185u
 
 /* storvsp_srb.srb_status */
-#define STORVSP_SRB_SUCCESS	    0x01
-#define STORVSP_SRB_ABORTED	    0x02
-#define STORVSP_SRB_ERROR	    0x04
-#define STORVSP_SRB_BUSY	    0x05
+#define STORVSP_SRB_SUCCESS         0x01
+#define STORVSP_SRB_ABORTED         0x02
+#define STORVSP_SRB_ERROR           0x04
+#define STORVSP_SRB_BUSY            0x05
 #define STORVSP_SRB_INVALID_REQUEST 0x06
 #define STORVSP_SRB_DATA_OVERRUN    0x12
-#define STORVSP_SRB_INVALID_LUN	    0x20
-#define STORVSP_SRB_SENSE_VALID	    0x80 /* or'ed to the others */
+#define STORVSP_SRB_INVALID_LUN     0x20
+#define STORVSP_SRB_SENSE_VALID     0x80 /* or'ed to the others */
 
 /* storvsp_srb.data_in */
 #define STORVSP_DATA_OUT  0
-#define STORVSP_DATA_IN	  1
+#define STORVSP_DATA_IN   1
 #define STORVSP_DATA_NONE 2
 
 /* storvsp_srb.srb_flags */
@@ -152,7 +152,7 @@ static_assert(offsetof(struct storvsp_packet, srb) == STORVSP_PACKET_HEAD_BYTES,
 
 struct storvsp_offer_data {
 	uint16_t reserved;
-	uint8_t path;	/* the IDE channel */
+	uint8_t path;   /* the IDE channel */
 	uint8_t target; /* the device on it */
 	uint32_t reserved2;
 	uint32_t flags;

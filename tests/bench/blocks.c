@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#define MIB	  (1ul << 20)
+#define MIB       (1ul << 20)
 #define DEPTH_MAX 16
 
 struct pattern {
@@ -30,7 +30,7 @@ struct pattern {
 };
 
 static const struct pattern patterns[] = {
-	{"read", false, true, 4096, 1, 300},	   {"write", true, true, 4096, 1, 300},
+	{"read", false, true, 4096, 1, 300},       {"write", true, true, 4096, 1, 300},
 	{"deep_read", false, true, 4096, 16, 640}, {"deep_write", true, true, 4096, 16, 640},
 	{"stream_read", false, false, MIB, 1, 10}, {"stream_write", true, false, MIB, 1, 10},
 };
@@ -144,7 +144,8 @@ int main(int argc, char **argv)
 	memset(run.buffers, 0x5a, MIB);
 	one_by_one(&run, &fill, (unsigned)(run.region / MIB));
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
-		carry_out(&run, &patterns[i], patterns[i].count); /* what the one before left to do */
+		carry_out(&run, &patterns[i],
+			  patterns[i].count); /* what the one before left to do */
 		measure(&run, &patterns[i], patterns[i].count);
 		measure(&run, &patterns[i], patterns[i].count * 3);
 	}

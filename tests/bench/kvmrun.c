@@ -17,7 +17,7 @@
 
 #define MEMORY_BYTES (64ul << 20)
 #define INFO_GPA     0x8000
-#define COM1	     0x3f8
+#define COM1         0x3f8
 #define LINE_READY   0x60
 
 static int checked(int result, const char *what)
@@ -38,13 +38,16 @@ static uint32_t load(const char *path, uint8_t *memory)
 	checked(fstat(file, &status), path);
 	image = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
 	head = (const void *)image;
-	if (image == MAP_FAILED || (size_t)status.st_size < sizeof(*head) || memcmp(head->e_ident, ELFMAG "\1", 5) != 0) {
+	if (image == MAP_FAILED || (size_t)status.st_size < sizeof(*head) ||
+	    memcmp(head->e_ident, ELFMAG "\1", 5) != 0) {
 		errx(1, "%s is not a 32-bit ELF file", path);
 	}
 	for (int i = 0; i < head->e_phnum; i++) {
-		const Elf32_Phdr *part = (const void *)(image + head->e_phoff + (size_t)i * sizeof(*part));
+		const Elf32_Phdr *part =
+			(const void *)(image + head->e_phoff + (size_t)i * sizeof(*part));
 
-		if (part->p_type == PT_LOAD && part->p_paddr + (uint64_t)part->p_memsz <= MEMORY_BYTES) {
+		if (part->p_type == PT_LOAD &&
+		    part->p_paddr + (uint64_t)part->p_memsz <= MEMORY_BYTES) {
 			memcpy(memory + part->p_paddr, image + part->p_offset, part->p_filesz);
 		}
 	}
@@ -68,7 +71,13 @@ static void set_cpuid(int kvm, int vp)
 /* Multiboot's state at entry: 32-bit protected mode, flat segments, no paging. */
 static void set_registers(int vp, uint32_t entry)
 {
-	struct kvm_segment data = {.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1};
+	struct kvm_segment data = {.limit = 0xffffffff,
+				   .selector = 16,
+				   .type = 3,
+				   .present = 1,
+				   .db = 1,
+				   .s = 1,
+				   .g = 1};
 	struct kvm_regs regs = {.rip = entry, .rflags = 2, .rax = 0x2badb002, .rbx = INFO_GPA};
 	struct kvm_segment code = data;
 	struct kvm_sregs sregs;
@@ -88,7 +97,8 @@ static void port_access(struct kvm_run *run)
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
 	if (run->io.direction == KVM_EXIT_IO_IN) {
-		memset(data, run->io.port == COM1 + 5 ? LINE_READY : 0xff, run->io.size * run->io.count);
+		memset(data, run->io.port == COM1 + 5 ? LINE_READY : 0xff,
+		       run->io.size * run->io.count);
 	} else if (run->io.port == COM1) {
 		putchar(*data);
 	}
@@ -126,15 +136,17 @@ int main(int argc, char **argv)
 	}
 	kvm = checked(open("/dev/kvm", O_RDWR), "/dev/kvm");
 	vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		      0);
 	if (memory == MAP_FAILED) {
 		err(1, "guest memory");
 	}
 	region.userspace_addr = (uintptr_t)memory;
 	checked(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 	vp = checked(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-	run = mmap(NULL, (size_t)checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE"), PROT_READ | PROT_WRITE,
-		   MAP_SHARED, vp, 0);
+	run = mmap(NULL,
+		   (size_t)checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE"),
+		   PROT_READ | PROT_WRITE, MAP_SHARED, vp, 0);
 	if (run == MAP_FAILED) {
 		err(1, "kvm_run");
 	}

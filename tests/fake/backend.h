@@ -12,7 +12,7 @@ struct vp {
 	uint8_t xmm[16][16];
 	uint64_t linear_base, gpa_base; /* gpa = linear - linear_base + gpa_base */
 	uint64_t missing; /* the linear address of a page that is not there; 0: none */
-	bool read_only;	  /* ... or is there, but not for writing */
+	bool read_only;   /* ... or is there, but not for writing */
 	unsigned int translations;
 	uint64_t crash_parameters[VP_CRASH_PARAMETERS];
 	bool broken; /* the hypervisor refuses every call */

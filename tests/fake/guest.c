@@ -55,10 +55,12 @@ struct partition *guest_prepare(bool root)
 	p->hypercall_page = plat_page_alloc(p);
 	p->tsc_page = plat_page_alloc(p);
 	p->stats_page = plat_page_alloc(p);
-	if (refclock_create(p) != HV_STATUS_SUCCESS)
+	if (refclock_create(p) != HV_STATUS_SUCCESS) {
 		abort();
-	if (root)
+	}
+	if (root) {
 		partition_root = p;
+	}
 	return p;
 }
 
@@ -67,8 +69,9 @@ void guest_add_vps(struct partition *p, uint32_t count, const uint32_t *apic_ids
 	cpuid_create(p);
 	for (uint32_t i = 0; i < count; i++) {
 		record.deadline[i] = HV_NEVER;
-		if (vp_create(p, i, apic_ids ? apic_ids[i] : i) != HV_STATUS_SUCCESS)
+		if (vp_create(p, i, apic_ids != NULL ? apic_ids[i] : i) != HV_STATUS_SUCCESS) {
 			abort();
+		}
 		p->vps[i]->suspend = 0;
 		p->vps[i]->activity = VP_ACTIVE;
 	}
@@ -85,8 +88,9 @@ struct partition *guest_create(bool root, uint32_t count, const uint32_t *apic_i
 void guest_destroy(struct partition *p)
 {
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
-		if (p->vps[i])
+		if (p->vps[i] != NULL) {
 			vp_destroy(p->vps[i]);
+		}
 	}
 	cpuid_override_destroy(p);
 	msr_result_destroy(p);
@@ -103,8 +107,9 @@ void guest_destroy(struct partition *p)
 void guest_process(struct partition *p)
 {
 	for (uint32_t i = 0; i < GUEST_MAX_VPS; i++) {
-		if (p->vps[i] && p->vps[i]->events)
+		if (p->vps[i] != NULL && p->vps[i]->events) {
 			vp_process_events(p->vps[i]);
+		}
 	}
 }
 
@@ -112,7 +117,7 @@ void guest_advance(struct partition *p, uint64_t tsc)
 {
 	machine.tsc += tsc;
 	for (uint32_t i = 0; i < GUEST_MAX_VPS; i++) {
-		if (p->vps[i] && record.deadline[i] <= machine.tsc) {
+		if (p->vps[i] != NULL && record.deadline[i] <= machine.tsc) {
 			record.deadline[i] = HV_NEVER;
 			vp_post_event(p->vps[i], VP_EVENT_TIMER);
 		}
@@ -148,13 +153,15 @@ void *plat_page_alloc(struct partition *p)
 	void *page;
 
 	(void)p;
-	if (!machine.pages_left)
+	if (!machine.pages_left) {
 		return NULL;
+	}
 	machine.pages_left--;
 	pages_out++;
 	page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
-	if (!page)
+	if (page == NULL) {
 		abort();
+	}
 	return memset(page, 0, PAGE_SIZE);
 }
 
@@ -168,10 +175,11 @@ void plat_page_free(struct partition *p, void *page)
 hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page)
 {
 	(void)p;
-	if (machine.overlay_status != HV_STATUS_SUCCESS)
+	if (machine.overlay_status != HV_STATUS_SUCCESS) {
 		return machine.overlay_status;
+	}
 	for (unsigned int i = 0; i < MAX_OVERLAYS; i++) {
-		if (!overlays[i].page) {
+		if (overlays[i].page == NULL) {
 			overlays[i] = (struct overlay){gpn, page};
 			record.overlay_count++;
 			return HV_STATUS_SUCCESS;
@@ -196,8 +204,9 @@ void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page)
 void *guest_overlay(uint64_t gpn)
 {
 	for (unsigned int i = 0; i < MAX_OVERLAYS; i++) {
-		if (overlays[i].page && overlays[i].gpn == gpn)
+		if (overlays[i].page != NULL && overlays[i].gpn == gpn) {
 			return overlays[i].page;
+		}
 	}
 	return NULL;
 }

@@ -8,9 +8,9 @@
 
 #include "tlfs/hv.h"
 
-#define GUEST_TSC_HZ	   2000000000ull
-#define GUEST_TSC_100NS	   (GUEST_TSC_HZ / HV_REF_HZ)
-#define GUEST_MAX_VPS	   16
+#define GUEST_TSC_HZ       2000000000ull
+#define GUEST_TSC_100NS    (GUEST_TSC_HZ / HV_REF_HZ)
+#define GUEST_MAX_VPS      16
 #define GUEST_CPUID_LEAVES 64
 
 struct guest_leaf {

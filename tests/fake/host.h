@@ -6,7 +6,7 @@
 #include "devices/board.h"
 
 #define FAKE_INTERRUPTS 64
-#define FAKE_SERIAL	4096
+#define FAKE_SERIAL     4096
 
 struct host {
 	uint64_t time, wall;

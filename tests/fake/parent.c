@@ -27,11 +27,13 @@ uint64_t call(struct vp *vp, uint64_t control, const void *in, size_t in_size, v
 				      .r8 = (PARENT_OUTPUT_GPN + vp->index) * PAGE_SIZE};
 	uint64_t result;
 
-	if (in_size)
+	if (in_size) {
 		fake_write(p, regs.rdx, in, in_size);
+	}
 	result = finish(vp, &regs);
-	if (out_size)
+	if (out_size) {
 		fake_read(p, (PARENT_OUTPUT_GPN + vp->index) * PAGE_SIZE, out, out_size);
+	}
 	return result;
 }
 
@@ -42,8 +44,9 @@ uint64_t call_fast(struct vp *vp, uint64_t control, const void *in, size_t in_si
 	struct hypercall_regs regs = {.rcx = control | HV_HYPERCALL_FAST_BIT};
 
 	assert(in_size <= sizeof(block) && out_offset + out_size <= sizeof(block));
-	if (in_size)
+	if (in_size) {
 		memcpy(block, in, in_size);
+	}
 	regs.rdx = block[0];
 	regs.r8 = block[1];
 	memcpy(fake_xmm.words, block + 2, sizeof(fake_xmm.words));
@@ -52,8 +55,9 @@ uint64_t call_fast(struct vp *vp, uint64_t control, const void *in, size_t in_si
 	block[0] = regs.rdx;
 	block[1] = regs.r8;
 	memcpy(block + 2, fake_xmm.words, sizeof(fake_xmm.words));
-	if (out_size)
+	if (out_size) {
 		memcpy(out, (uint8_t *)block + out_offset, out_size);
+	}
 	return result;
 }
 
@@ -79,9 +83,11 @@ static uint32_t find_ram(uint64_t *gpns, uint32_t count)
 {
 	uint32_t found = 0;
 
-	for (uint64_t gpn = 64; gpn < PARENT_MAP_BASE && found < count; gpn++)
-		if (fake_is_ram(gpn))
+	for (uint64_t gpn = 64; gpn < PARENT_MAP_BASE && found < count; gpn++) {
+		if (fake_is_ram(gpn)) {
 			gpns[found++] = gpn;
+		}
+	}
 	return found;
 }
 
@@ -160,8 +166,9 @@ hv_status_t map_pages(uint64_t id, uint64_t gpn, uint64_t source, uint32_t count
 	uint64_t in[512] = {id, gpn, flags};
 
 	assert(count <= 509);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		in[3 + i] = source + i * (flags & HV_MAP_GPA_LARGE_PAGE ? LARGE_PAGE_PAGES : 1);
+	}
 	return status_of(call(root_vp(), HVCALL_MAP_GPA_PAGES | REPS(count), in,
 			      24 + 8 * (size_t)count, NULL, 0));
 }
@@ -205,14 +212,15 @@ struct partition *child_create(uint32_t vps)
 	assert(deposit(id, 20) == HV_STATUS_SUCCESS);
 	assert(initialize_partition(id) == HV_STATUS_SUCCESS);
 	assert(deposit(id, 20 * vps + 1) == HV_STATUS_SUCCESS);
-	for (uint32_t i = 0; i < vps; i++)
+	for (uint32_t i = 0; i < vps; i++) {
 		assert(create_vp(id, i) == HV_STATUS_SUCCESS);
+	}
 	assert(map_pages(id, 0, PARENT_MAP_BASE + id / HV_MAX_PARTITIONS % 4 * 64 + id % 4 * 64,
 			 PARENT_CHILD_RAM,
 			 HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE | HV_MAP_GPA_EXECUTABLE) ==
 	       HV_STATUS_SUCCESS);
 	p = partition_get_child(root_vp(), id);
-	assert(p);
+	assert(p != NULL);
 	partition_put(p);
 	p->guest_os_id = 1;
 	return p;
@@ -246,8 +254,9 @@ struct hv_message take_message(struct vp *vp, uint32_t sint)
 	page->sint_message[sint].header.message_type = HVMSG_NONE;
 	if (message.header.message_flags.msg_pending) {
 		assert(synic_msr_write(vp, HV_X64_MSR_EOM, 0) == ACCESS_OK);
-		if (vp->events)
+		if (vp->events) {
 			vp_process_events(vp);
+		}
 	}
 	return message;
 }

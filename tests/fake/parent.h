@@ -10,12 +10,12 @@
 /* Page numbers, in any partition's space, where the helpers put parameters: one pair a VP. */
 #define PARENT_INPUT_GPN  8u
 #define PARENT_OUTPUT_GPN 24u
-#define PARENT_CHILD_RAM  32u	/* pages that child_create() maps at 0 */
-#define PARENT_MAP_BASE	  1024u /* the root's pages behind them, for the first child; 64 apart */
+#define PARENT_CHILD_RAM  32u   /* pages that child_create() maps at 0 */
+#define PARENT_MAP_BASE   1024u /* the root's pages behind them, for the first child; 64 apart */
 
-#define REPS(n)		  ((uint64_t)(n) << HV_HYPERCALL_REP_COMP_OFFSET)
-#define REP_START(n)	  ((uint64_t)(n) << HV_HYPERCALL_REP_START_OFFSET)
-#define VARHEAD(qwords)	  ((uint64_t)(qwords) << HV_HYPERCALL_VARHEAD_OFFSET)
+#define REPS(n)           ((uint64_t)(n) << HV_HYPERCALL_REP_COMP_OFFSET)
+#define REP_START(n)      ((uint64_t)(n) << HV_HYPERCALL_REP_START_OFFSET)
+#define VARHEAD(qwords)   ((uint64_t)(qwords) << HV_HYPERCALL_VARHEAD_OFFSET)
 #define REPS_DONE(result) ((uint32_t)((result) >> HV_HYPERCALL_REP_COMP_OFFSET & 0xfff))
 
 /*

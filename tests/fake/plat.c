@@ -73,10 +73,11 @@ static void set_kind(uint64_t spn, enum page_kind kind, struct partition *owner)
 	pages[spn].kind = kind;
 	pages[spn].owner = owner;
 	pages[spn].dirty = true;
-	if (kind == PAGE_USED)
+	if (kind == PAGE_USED) {
 		ASAN_UNPOISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
-	else
+	} else {
 		ASAN_POISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
+	}
 }
 
 void *plat_spa_ptr(spa_t spa)
@@ -92,15 +93,18 @@ spa_t plat_ptr_spa(const void *page)
 /* The root's from the end, where its boot pages are: those are not to be withdrawn. */
 void *plat_page_alloc(struct partition *p)
 {
-	if (fake.pages_until_failure == 0)
+	if (fake.pages_until_failure == 0) {
 		return NULL;
-	if (fake.pages_until_failure > 0)
+	}
+	if (fake.pages_until_failure > 0) {
 		fake.pages_until_failure--;
+	}
 	for (uint64_t i = 0; i < FAKE_PAGES; i++) {
-		uint64_t spn = p->parent ? i : FAKE_PAGES - 1 - i;
+		uint64_t spn = p->parent != NULL ? i : FAKE_PAGES - 1 - i;
 
-		if (pages[spn].kind != PAGE_FREE || pages[spn].owner != p)
+		if (pages[spn].kind != PAGE_FREE || pages[spn].owner != p) {
 			continue;
+		}
 		set_kind(spn, PAGE_USED, p);
 		p->pool.free_count--;
 		return memset(page_bytes(spn), 0, PAGE_SIZE);
@@ -114,8 +118,9 @@ void plat_page_free(struct partition *p, void *page)
 
 	assert(spn < FAKE_PAGES && page_bytes(spn) == page);
 	assert(pages[spn].kind == PAGE_USED && pages[spn].owner == p);
-	for (uint32_t i = 0; i < overlay_count; i++)
+	for (uint32_t i = 0; i < overlay_count; i++) {
 		assert(overlays[i].page != page);
+	}
 	set_kind(spn, PAGE_FREE, p);
 	p->pool.free_count++;
 }
@@ -123,10 +128,12 @@ void plat_page_free(struct partition *p, void *page)
 hv_status_t plat_page_deposit(struct partition *from, uint64_t gpn, struct partition *p)
 {
 	assert(!from->parent);
-	if (gpn < fake.fixed_pages || gpn >= FAKE_PAGES || pages[gpn].kind != PAGE_RAM)
+	if (gpn < fake.fixed_pages || gpn >= FAKE_PAGES || pages[gpn].kind != PAGE_RAM) {
 		return HV_STATUS_ACCESS_DENIED;
-	if (pages[gpn].mapped)
+	}
+	if (pages[gpn].mapped) {
 		return HV_STATUS_OBJECT_IN_USE;
+	}
 	set_kind(gpn, PAGE_FREE, p);
 	p->pool.free_count++;
 	p->pool.deposited++;
@@ -136,8 +143,9 @@ hv_status_t plat_page_deposit(struct partition *from, uint64_t gpn, struct parti
 hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64_t *gpn)
 {
 	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
-		if (pages[spn].kind != PAGE_FREE || pages[spn].owner != p || pages[spn].boot)
+		if (pages[spn].kind != PAGE_FREE || pages[spn].owner != p || pages[spn].boot) {
 			continue;
+		}
 		set_kind(spn, PAGE_RAM, to);
 		p->pool.free_count--;
 		p->pool.deposited--;
@@ -162,11 +170,12 @@ struct fake_count fake_count(void)
 	struct fake_count count = {0};
 
 	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
-		if (pages[spn].kind == PAGE_RAM)
+		if (pages[spn].kind == PAGE_RAM) {
 			*(pages[spn].mapped ? &count.mapped : &count.ram) += 1;
-		else
+		} else {
 			*(pages[spn].owner == &fake_root ? &count.pool_root
 							 : &count.pool_children) += 1;
+		}
 	}
 	return count;
 }
@@ -182,14 +191,16 @@ static struct mapping *mapping_at(struct partition *p, uint64_t gpn)
 {
 	struct fake_partition *home = p->home;
 
-	return home && gpn < FAKE_GPNS ? &home->map[gpn] : NULL;
+	return home != NULL && gpn < FAKE_GPNS ? &home->map[gpn] : NULL;
 }
 
 void *fake_overlay(struct partition *p, uint64_t gpn)
 {
-	for (uint32_t i = overlay_count; i-- > 0;)
-		if (overlays[i].partition == p && overlays[i].gpn == gpn)
+	for (uint32_t i = overlay_count; i-- > 0;) {
+		if (overlays[i].partition == p && overlays[i].gpn == gpn) {
 			return overlays[i].page;
+		}
+	}
 	return NULL;
 }
 
@@ -199,13 +210,16 @@ static uint8_t *gpn_bytes(struct partition *p, uint64_t gpn, uint32_t access)
 	uint8_t *overlay = fake_overlay(p, gpn);
 	struct mapping *mapping;
 
-	if (overlay)
+	if (overlay != NULL) {
 		return overlay;
-	if (!p->parent)
+	}
+	if (p->parent == NULL) {
 		return gpn < FAKE_PAGES && pages[gpn].kind == PAGE_RAM ? page_bytes(gpn) : NULL;
+	}
 	mapping = mapping_at(p, gpn);
-	if (!mapping || !mapping->present || (mapping->flags & access) != access)
+	if (mapping == NULL || !mapping->present || (mapping->flags & access) != access) {
 		return NULL;
+	}
 	mapping->accessed = true;
 	mapping->dirty |= !!(access & HV_MAP_GPA_WRITABLE);
 	return page_bytes(mapping->source);
@@ -219,8 +233,9 @@ static void copy(void *to, const void *from, size_t size, void *guest)
 	ASAN_UNPOISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
 	memcpy(to, from, size);
 	pages[spn].dirty = true;
-	if (poisoned)
+	if (poisoned) {
 		ASAN_POISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
+	}
 }
 
 bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
@@ -228,9 +243,10 @@ bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 	uint8_t *bytes = gpn_bytes(p, gpa.v >> PAGE_SHIFT, HV_MAP_GPA_READABLE);
 
 	assert(size > 0 && (gpa.v & PAGE_MASK) + size <= PAGE_SIZE);
-	if (bytes)
+	if (bytes != NULL) {
 		copy(to, bytes + (gpa.v & PAGE_MASK), size, bytes);
-	return bytes;
+	}
+	return bytes != NULL;
 }
 
 bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
@@ -238,21 +254,22 @@ bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t s
 	uint8_t *bytes = gpn_bytes(p, gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
 
 	assert(size > 0 && (gpa.v & PAGE_MASK) + size <= PAGE_SIZE);
-	if (bytes)
+	if (bytes != NULL) {
 		copy(bytes + (gpa.v & PAGE_MASK), from, size, bytes);
-	return bytes;
+	}
+	return bytes != NULL;
 }
 
 bool plat_gpa_writable(struct partition *p, uint64_t gpn)
 {
-	return gpn_bytes(p, gpn, HV_MAP_GPA_WRITABLE);
+	return gpn_bytes(p, gpn, HV_MAP_GPA_WRITABLE) != NULL;
 }
 
 void fake_read(struct partition *p, uint64_t gpa, void *to, size_t size)
 {
 	uint8_t *bytes = gpn_bytes(p, gpa >> PAGE_SHIFT, 0);
 
-	assert(bytes);
+	assert(bytes != NULL);
 	copy(to, bytes + (gpa & PAGE_MASK), size, bytes);
 }
 
@@ -260,7 +277,7 @@ void fake_write(struct partition *p, uint64_t gpa, const void *from, size_t size
 {
 	uint8_t *bytes = gpn_bytes(p, gpa >> PAGE_SHIFT, 0);
 
-	assert(bytes);
+	assert(bytes != NULL);
 	copy(bytes + (gpa & PAGE_MASK), from, size, bytes);
 }
 
@@ -268,17 +285,20 @@ uint32_t fake_mapping(struct partition *p, uint64_t gpn, uint64_t *source)
 {
 	struct mapping *mapping = mapping_at(p, gpn);
 
-	if (!mapping || !mapping->present)
+	if (mapping == NULL || !mapping->present) {
 		return 0;
-	if (source)
+	}
+	if (source != NULL) {
 		*source = mapping->source;
+	}
 	return mapping->flags;
 }
 
 static void unmap(struct mapping *mapping)
 {
-	if (mapping->present && !(mapping->flags & HV_MAP_GPA_NO_ACCESS))
+	if (mapping->present && !(mapping->flags & HV_MAP_GPA_NO_ACCESS)) {
 		pages[mapping->source].mapped--;
+	}
 	*mapping = (struct mapping){0};
 }
 
@@ -288,18 +308,22 @@ hv_status_t plat_gpa_map(struct partition *p, uint64_t gpn, struct partition *pa
 	uint64_t count = large ? LARGE_PAGE_PAGES : 1;
 
 	assert(p->parent == parent);
-	if (gpn + count > FAKE_GPNS)
+	if (gpn + count > FAKE_GPNS) {
 		return HV_STATUS_INVALID_PARAMETER;
-	for (uint64_t i = 0; i < count && !(flags & HV_MAP_GPA_NO_ACCESS); i++)
-		if (source_gpn + i >= FAKE_PAGES || pages[source_gpn + i].kind != PAGE_RAM)
+	}
+	for (uint64_t i = 0; i < count && !(flags & HV_MAP_GPA_NO_ACCESS); i++) {
+		if (source_gpn + i >= FAKE_PAGES || pages[source_gpn + i].kind != PAGE_RAM) {
 			return HV_STATUS_ACCESS_DENIED;
+		}
+	}
 	for (uint64_t i = 0; i < count; i++) {
 		struct mapping *mapping = mapping_at(p, gpn + i);
 
 		unmap(mapping);
 		*mapping = (struct mapping){true, source_gpn + i, flags, false, false};
-		if (!(flags & HV_MAP_GPA_NO_ACCESS))
+		if (!(flags & HV_MAP_GPA_NO_ACCESS)) {
 			pages[source_gpn + i].mapped++;
+		}
 	}
 	return HV_STATUS_SUCCESS;
 }
@@ -308,10 +332,12 @@ hv_status_t plat_gpa_unmap(struct partition *p, uint64_t gpn, bool large)
 {
 	uint64_t count = large ? LARGE_PAGE_PAGES : 1;
 
-	if (gpn + count > FAKE_GPNS)
+	if (gpn + count > FAKE_GPNS) {
 		return HV_STATUS_INVALID_PARAMETER;
-	for (uint64_t i = 0; i < count; i++)
+	}
+	for (uint64_t i = 0; i < count; i++) {
 		unmap(mapping_at(p, gpn + i));
+	}
 	return HV_STATUS_SUCCESS;
 }
 
@@ -320,8 +346,9 @@ hv_status_t plat_gpa_access_state(struct partition *p, uint64_t gpn, uint64_t fl
 	union hv_gpa_page_access_state_flags f = {.as_uint64 = flags};
 	struct mapping *mapping = mapping_at(p, gpn);
 
-	if (!mapping || !mapping->present)
+	if (mapping == NULL || !mapping->present) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	*state = (uint8_t)(mapping->accessed | mapping->dirty << 1);
 	mapping->accessed = (mapping->accessed && !f.clear_accessed) || f.set_accessed;
 	mapping->dirty = (mapping->dirty && !f.clear_dirty) || f.set_dirty;
@@ -333,8 +360,9 @@ hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page)
 	uint64_t spn = page_number(page);
 
 	assert(spn < FAKE_PAGES && page_bytes(spn) == page && pages[spn].kind == PAGE_USED);
-	if (overlay_count == OVERLAYS)
+	if (overlay_count == OVERLAYS) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	overlays[overlay_count++] = (struct overlay){p, gpn, page};
 	return HV_STATUS_SUCCESS;
 }
@@ -343,8 +371,9 @@ void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page)
 {
 	for (uint32_t i = overlay_count; i-- > 0;) {
 		if (overlays[i].partition != p || overlays[i].gpn != gpn ||
-		    overlays[i].page != page)
+		    overlays[i].page != page) {
 			continue;
+		}
 		memmove(&overlays[i], &overlays[i + 1],
 			(overlay_count - i - 1) * sizeof(overlays[0]));
 		overlay_count--;
@@ -363,19 +392,24 @@ void plat_gpa_flush(struct partition *p)
 
 static bool take_pages(struct partition *p, void **list, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		list[i] = plat_page_alloc(p);
-	for (uint32_t i = 0; i < count; i++)
-		if (!list[i])
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (list[i] == NULL) {
 			return false;
+		}
+	}
 	return true;
 }
 
 static void give_pages(struct partition *p, void **list, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
-		if (list[i])
+	for (uint32_t i = 0; i < count; i++) {
+		if (list[i] != NULL) {
 			plat_page_free(p, list[i]);
+		}
+	}
 }
 
 hv_status_t plat_partition_create(struct partition *p)
@@ -398,14 +432,17 @@ bool plat_partition_destroy(struct partition *p)
 	uint32_t budget = 64;
 
 	for (uint64_t gpn = 0; gpn < FAKE_GPNS; gpn++) {
-		if (!home->map[gpn].present)
+		if (!home->map[gpn].present) {
 			continue;
-		if (!budget--)
+		}
+		if (!budget--) {
 			return false;
+		}
 		unmap(&home->map[gpn]);
 	}
-	for (uint32_t i = 0; i < overlay_count; i++)
+	for (uint32_t i = 0; i < overlay_count; i++) {
 		assert(overlays[i].partition != p);
+	}
 	give_pages(p, home->tables, FAKE_TABLE_PAGES);
 	free(home);
 	p->home = NULL;
@@ -416,7 +453,7 @@ hv_status_t plat_vp_create(struct vp *vp)
 {
 	struct fake_vp *home = calloc(1, sizeof(*home));
 
-	assert(home);
+	assert(home != NULL);
 	if (!take_pages(vp->partition, home->pages, FAKE_VP_PAGES)) {
 		give_pages(vp->partition, home->pages, FAKE_VP_PAGES);
 		free(home);
@@ -459,8 +496,10 @@ void plat_vp_startup(struct vp *vp, uint8_t vector)
 void plat_vp_kick(struct vp *vp)
 {
 	fake_vp(vp)->kicks++;
-	if (vp->partition->parent && !__atomic_load_n(&fake_vp(vp)->dispatched, __ATOMIC_SEQ_CST))
+	if (vp->partition->parent != NULL &&
+	    !__atomic_load_n(&fake_vp(vp)->dispatched, __ATOMIC_SEQ_CST)) {
 		vp_signal_scheduler(vp);
+	}
 }
 
 void plat_slice_set(uint64_t end_tsc)
@@ -474,10 +513,12 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 
 	assert(vp->partition->parent && vp->lock.next != vp->lock.owner);
 	__atomic_store_n(&fake_vp(vp)->dispatched, true, __ATOMIC_SEQ_CST);
-	if (vp->events)
+	if (vp->events) {
 		vp_process_events(vp);
-	if (fake.run && !(vp->events & VP_EVENT_RELOAD) && vp_runnable(vp))
+	}
+	if (fake.run != NULL && !(vp->events & VP_EVENT_RELOAD) && vp_runnable(vp)) {
 		fake.run(vp);
+	}
 	__atomic_store_n(&fake_vp(vp)->dispatched, false, __ATOMIC_SEQ_CST);
 	suspend = vp->suspend;
 	out->dispatch_state = HV_VP_DISPATCH_STATE_READY;
@@ -516,16 +557,18 @@ static struct fake_register *register_slot(struct vp *vp, uint32_t name)
 {
 	struct fake_register *slot = fake_vp(vp)->registers;
 
-	while (slot->used && slot->name != name)
+	while (slot->used && slot->name != name) {
 		slot++;
+	}
 	assert(slot < fake_vp(vp)->registers + FAKE_REGISTERS);
 	return slot;
 }
 
 hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-	if (!register_known(name))
+	if (!register_known(name)) {
 		return HV_STATUS_INVALID_PARAMETER;
+	}
 	*value = register_slot(vp, name)->value;
 	return HV_STATUS_SUCCESS;
 }
@@ -535,10 +578,12 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	hv_status_t status = fake.next_register_status;
 
 	fake.next_register_status = HV_STATUS_SUCCESS;
-	if (!register_known(name))
+	if (!register_known(name)) {
 		return HV_STATUS_INVALID_PARAMETER;
-	if (status == HV_STATUS_SUCCESS)
+	}
+	if (status == HV_STATUS_SUCCESS) {
 		*register_slot(vp, name) = (struct fake_register){name, true, *value};
+	}
 	return status;
 }
 
@@ -571,14 +616,15 @@ void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 					   0x69746e65}; /* AuthenticAMD */
 
 	memset(out, 0, 16);
-	if (leaf == 0)
+	if (leaf == 0) {
 		memcpy(out, vendor, 16);
-	else if (leaf == 1)
+	} else if (leaf == 1) {
 		out[2] = 1u << 26 | 1u << 28; /* XSAVE, AVX */
-	else if (leaf == 0xd && subleaf == 0)
+	} else if (leaf == 0xd && subleaf == 0) {
 		out[0] = 7;
-	else if (leaf == 0x80000000)
+	} else if (leaf == 0x80000000) {
 		out[0] = 0x80000008;
+	}
 }
 
 uint64_t plat_cr4(struct vp *vp)
@@ -619,10 +665,12 @@ enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	(void)vp;
-	if (msr != 0x48)
+	if (msr != 0x48) {
 		return ACCESS_PARENT;
-	if (value & ~7ull)
+	}
+	if (value & ~7ull) {
 		return ACCESS_FAULT;
+	}
 	fake.spec_ctrl = value;
 	return ACCESS_OK;
 }
@@ -674,15 +722,16 @@ void plat_tlb_sync(struct partition *p)
 /* All zero and poisoned. */
 static void ram_prepare(void)
 {
-	if (!ram) {
+	if (ram == NULL) {
 		ram = mmap(NULL, FAKE_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		assert(ram != MAP_FAILED);
 		ASAN_POISON_MEMORY_REGION(ram, FAKE_PAGES * PAGE_SIZE);
 	}
 	for (uint64_t spn = 0; spn < FAKE_PAGES; spn++) {
-		if (!pages[spn].dirty)
+		if (!pages[spn].dirty) {
 			continue;
+		}
 		ASAN_UNPOISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
 		memset(page_bytes(spn), 0, PAGE_SIZE);
 		ASAN_POISON_MEMORY_REGION(page_bytes(spn), PAGE_SIZE);
@@ -709,8 +758,9 @@ void fake_boot(uint32_t lps)
 		pages[spn] = (struct page){boot ? PAGE_FREE : PAGE_RAM, &fake_root, 0, boot, false};
 	}
 	fake_root.pool.free_count = FAKE_BOOT_PAGES;
-	for (uint32_t i = 0; i < lps; i++)
+	for (uint32_t i = 0; i < lps; i++) {
 		apic_ids[i] = i;
+	}
 	assert(partition_create_root(&fake_root, apic_ids, lps) == HV_STATUS_SUCCESS);
 	fake_root.guest_os_id = 0x8100ull << 48;
 }
@@ -719,8 +769,10 @@ void fake_shutdown(void)
 {
 	assert(fake_root.lock.next == fake_root.lock.owner);
 	assert(fake_root.references == 1);
-	for (uint32_t i = 0; i < HV_MAX_VPS; i++)
-		if (fake_root.vps[i])
+	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
+		if (fake_root.vps[i] != NULL) {
 			free(fake_root.vps[i]->home);
+		}
+	}
 	free(fake_root.home);
 }

@@ -13,10 +13,10 @@
 #define FAKE_GPNS  4096u /* of a child's space */
 #define FAKE_BOOT_PAGES                                                                            \
 	256u /* the last of the RAM: the root's pool from boot on, never RAM of the root */
-#define FAKE_TSC_HZ	 1000000000ull
+#define FAKE_TSC_HZ      1000000000ull
 #define FAKE_TABLE_PAGES 2u /* that plat_partition_create takes from the pool */
-#define FAKE_VP_PAGES	 3u /* that plat_vp_create takes */
-#define FAKE_REGISTERS	 96u
+#define FAKE_VP_PAGES    3u /* that plat_vp_create takes */
+#define FAKE_REGISTERS   96u
 
 struct fake_register {
 	uint32_t name;
@@ -43,8 +43,8 @@ struct fake_machine {
 	hv_status_t next_register_status;
 	int32_t pages_until_failure; /* plat_page_alloc fails at 0; negative: never */
 	uint32_t translate_code, translate_error;
-	uint64_t slice_end; /* plat_slice_set */
-	uint64_t spec_ctrl; /* of whoever wrote it last; bits 2:0 are there */
+	uint64_t slice_end;   /* plat_slice_set */
+	uint64_t spec_ctrl;   /* of whoever wrote it last; bits 2:0 are there */
 	uint64_t fixed_pages; /* the root cannot give away pages below this one */
 	/* Called by plat_vp_dispatch after the events were processed; may be NULL. */
 	void (*run)(struct vp *vp);
@@ -68,7 +68,7 @@ void fake_shutdown(void);
 
 /* Pages by what they are; all together FAKE_PAGES. */
 struct fake_count {
-	uint32_t ram;	    /* the root's, mapped in no child */
+	uint32_t ram;       /* the root's, mapped in no child */
 	uint32_t mapped;    /* the root's, mapped in a child */
 	uint32_t pool_root; /* free or used, from the root's pool */
 	uint32_t pool_children;

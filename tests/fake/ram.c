@@ -64,9 +64,11 @@ void vendor_flush_wait(struct partition *p)
 	CHECK(home->gpa.generation > *seen); /* LPs would not see that they have to flush */
 	*seen = home->gpa.generation;
 	ram_flushes++;
-	for (uint32_t i = 0; i < ram_tlb_count; i++)
-		if (ram_tlb[i].p != p)
+	for (uint32_t i = 0; i < ram_tlb_count; i++) {
+		if (ram_tlb[i].p != p) {
 			ram_tlb[kept++] = ram_tlb[i];
+		}
+	}
 	ram_tlb_count = kept;
 }
 
@@ -76,15 +78,17 @@ bool ram_touch(struct partition *p, uint64_t gpn, uint32_t access)
 	struct gpa_walk walk;
 	uint64_t entry;
 
-	if (fault != GPA_FAULT_RESOLVED)
+	if (fault != GPA_FAULT_RESOLVED) {
 		return false;
+	}
 	gpa_walk(gpa_of(p), gpn, 0, &walk);
 	entry = *walk.entry[walk.level];
 	*walk.entry[walk.level] |=
 		pte_state_bits(PTE_ACCESSED | (access & HV_MAP_GPA_WRITABLE ? PTE_DIRTY : 0));
-	if (ram_tlb_count < RAM_TLB_SIZE)
+	if (ram_tlb_count < RAM_TLB_SIZE) {
 		ram_tlb[ram_tlb_count++] = (struct translation){
 			p, gpn, pte_spn(entry) + (gpn & (pte_pages(walk.level) - 1))};
+	}
 	return true;
 }
 
@@ -94,17 +98,19 @@ static void make_handoff(struct handoff *handoff, const struct ram_machine *mach
 	handoff->reserved_base = machine->reserved_base;
 	handoff->reserved_size = machine->reserved_size;
 	handoff->free_base = machine->free_base;
-	for (size_t i = 0; i < ARRAY_COUNT(machine->ranges) && machine->ranges[i].size; i++)
+	for (size_t i = 0; i < ARRAY_COUNT(machine->ranges) && machine->ranges[i].size; i++) {
 		handoff->ranges[handoff->range_count++] = machine->ranges[i];
+	}
 }
 
 void ram_boot(const struct ram_machine *machine)
 {
 	static struct handoff handoff;
 
-	if (!space)
+	if (space == NULL) {
 		space = mmap(NULL, SPACE, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	}
 	CHECK(space != MAP_FAILED);
 	memset(&handoff, 0, sizeof(handoff));
 	make_handoff(&handoff, machine);
@@ -113,9 +119,10 @@ void ram_boot(const struct ram_machine *machine)
 	memset(flushed_generation, 0, sizeof(flushed_generation));
 	memset(homes, 0, sizeof(homes));
 	ram_root = (struct partition){.id = HV_ROOT_PARTITION, .home = &homes[0]};
-	for (int i = 0; i < RAM_CHILDREN; i++)
+	for (int i = 0; i < RAM_CHILDREN; i++) {
 		ram_children[i] =
 			(struct partition){.id = HV_ROOT_PARTITION + 1 + i, .parent = &ram_root};
+	}
 	gpa_removals++; /* the maps of the machine before are gone */
 	memory_boot(&handoff);
 	memory_init(&ram_root);
@@ -130,8 +137,9 @@ void ram_shutdown(void)
 
 void ram_deposit(struct partition *child, uint64_t gpn, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		CHECK(plat_page_deposit(&ram_root, gpn + i, child) == HV_STATUS_SUCCESS);
+	}
 	plat_gpa_flush(&ram_root);
 }
 
@@ -140,10 +148,11 @@ void ram_create(struct partition *child)
 	struct partition_home *home = home_of(child);
 
 	child->home = home;
-	if (gpa_create(&home->gpa, child) != HV_STATUS_SUCCESS)
+	if (gpa_create(&home->gpa, child) != HV_STATUS_SUCCESS) {
 		child->home = NULL;
-	else
+	} else {
 		flushed_generation[home - homes] = 0;
+	}
 }
 
 void ram_destroy(struct partition *child)

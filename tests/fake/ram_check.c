@@ -38,7 +38,7 @@ static struct found *found_of(uint64_t spn)
 {
 	struct page *page = memory_page(spn);
 
-	return page ? &found[page - first] : NULL;
+	return page != NULL ? &found[page - first] : NULL;
 }
 
 static bool owned_by(const struct page *page, const struct partition *p)
@@ -71,10 +71,11 @@ static void leaf(struct gpa_map *map, uint64_t gpn, unsigned int level, uint64_t
 	HOLDS(1, spn, page && (!level || memory_page(spn + pages - 1) == page + pages - 1));
 	for (struct found *f = &found[page - first], *end = f + pages; f < end; f++, page++) {
 		HOLDS(1, spn, page->kind == PAGE_RAM && owned_by(page, &ram_root));
-		if (map->identity)
+		if (map->identity) {
 			f->root_leaves++;
-		else
+		} else {
 			f->child_leaves++;
+		}
 	}
 }
 
@@ -82,8 +83,9 @@ static void overlay_leaf(struct gpa_map *map, uint64_t gpn, uint64_t entry)
 {
 	const struct overlay *overlay = map->overlays;
 
-	while (overlay && overlay->gpn != gpn)
+	while (overlay != NULL && overlay->gpn != gpn) {
 		overlay = overlay->next;
+	}
 	HOLDS(4, gpn, overlay && overlay->spn == pte_spn(entry));
 }
 
@@ -99,19 +101,21 @@ static void table(struct gpa_map *map, uint64_t *entries, uint64_t gpn, unsigned
 		uint64_t entry = entries[i], at = gpn + i * pte_pages(level);
 
 		count += !!entry;
-		if (pte_is_table(entry, level))
+		if (pte_is_table(entry, level)) {
 			table(map, plat_spa_ptr((spa_t){entry & PTE_ADDRESS}), at, level - 1);
-		else if (entry & PTE_SOFT_OVERLAY && pte_present(entry))
+		} else if (entry & PTE_SOFT_OVERLAY && pte_present(entry)) {
 			overlay_leaf(map, at, entry);
-		else if (entry)
+		} else if (entry) {
 			leaf(map, at, level, entry);
+		}
 	}
 	HOLDS(7, spn, page->count == count);
 }
 
 static void overlays(struct gpa_map *map)
 {
-	for (const struct overlay *overlay = map->overlays; overlay; overlay = overlay->next) {
+	for (const struct overlay *overlay = map->overlays; overlay != NULL;
+	     overlay = overlay->next) {
 		const struct overlay *lower = overlay->next;
 		const struct page *page = memory_page(overlay->spn);
 		struct gpa_walk walk;
@@ -120,10 +124,12 @@ static void overlays(struct gpa_map *map)
 		HOLDS(4, overlay->spn, !walk.level && *walk.entry[0] & PTE_SOFT_OVERLAY);
 		HOLDS(4, overlay->spn, page && page->kind == PAGE_USED);
 		found_of(overlay->spn)->overlays++;
-		while (lower && lower->gpn != overlay->gpn)
+		while (lower != NULL && lower->gpn != overlay->gpn) {
 			lower = lower->next;
-		if (!lower && overlay->below)
+		}
+		if (lower == NULL && overlay->below) {
 			leaf(map, overlay->gpn, 0, overlay->below);
+		}
 		HOLDS(4, overlay->spn, !lower || !overlay->below);
 	}
 }
@@ -134,8 +140,9 @@ static void pending(struct gpa_map *map)
 		uint64_t spn = map->pending[i] & ~PENDING_LARGE,
 			 pages = map->pending[i] & PENDING_LARGE ? 512 : 1;
 
-		for (uint64_t j = 0; j < pages; j++)
+		for (uint64_t j = 0; j < pages; j++) {
 			found_of(spn + j)->pending++;
+		}
 	}
 }
 
@@ -145,7 +152,7 @@ static void pool(struct partition *p)
 	struct page *page = p->pool.free;
 	uint32_t count = 0;
 
-	while (page) {
+	while (page != NULL) {
 		HOLDS(6, page - first, page->kind == PAGE_FREE && owned_by(page, p) && !page->boot);
 		found[page - first].in_pool++;
 		count++;
@@ -160,12 +167,13 @@ static void compare(uint64_t index, const struct page *page, const struct found 
 	HOLDS(7, index, f->tables == (page->kind == PAGE_TABLE));
 	HOLDS(6, index, page->boot || f->in_pool == (page->kind == PAGE_FREE));
 	HOLDS(9, index, page->kind != PAGE_RAM || (!page->boot && owned_by(page, &ram_root)));
-	if (page->kind == PAGE_RAM)
+	if (page->kind == PAGE_RAM) {
 		HOLDS(2, index, page->count == f->child_leaves + f->pending);
-	else if (page->kind == PAGE_USED)
+	} else if (page->kind == PAGE_USED) {
 		HOLDS(4, index, page->count == f->overlays + f->pending);
-	else
+	} else {
 		HOLDS(10, index, f->pending == (page->kind == PAGE_LIMBO));
+	}
 	HOLDS(5, index, f->root_leaves == (page->kind == PAGE_RAM));
 }
 
@@ -175,8 +183,9 @@ static void balance(struct partition *p, uint64_t total)
 	uint64_t free = 0, all = 0;
 
 	for (const struct page *page = first, *end = page + total; page < end; page++) {
-		if (!owned_by(page, p) || page->kind == PAGE_RAM || page->kind == PAGE_HYPERVISOR)
+		if (!owned_by(page, p) || page->kind == PAGE_RAM || page->kind == PAGE_HYPERVISOR) {
 			continue;
+		}
 		free += page->kind == PAGE_FREE;
 		all++;
 	}
@@ -193,14 +202,16 @@ static void tlbs(void)
 		const struct page *page = memory_page(ram_tlb[i].spn);
 		bool child = ram_tlb[i].p != &ram_root;
 
-		if (!page)
+		if (page == NULL) {
 			continue;
-		if (page->kind == PAGE_RAM)
+		}
+		if (page->kind == PAGE_RAM) {
 			HOLDS(10, ram_tlb[i].spn, !child || page->count);
-		else if (page->kind == PAGE_USED)
+		} else if (page->kind == PAGE_USED) {
 			HOLDS(10, ram_tlb[i].spn, page->count);
-		else
+		} else {
 			HOLDS(10, ram_tlb[i].spn, page->kind == PAGE_LIMBO);
+		}
 	}
 }
 
@@ -211,22 +222,25 @@ void ram_check(void)
 
 	memory_range(0, &spn, &pages);
 	first = memory_page(spn);
-	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
+	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++) {
 		total += pages;
+	}
 	found = calloc(total, sizeof(*found));
 	for (size_t i = 0; i < ARRAY_COUNT(partitions); i++) {
 		struct gpa_map *map = gpa_of(partitions[i]);
 
 		pool(partitions[i]);
 		balance(partitions[i], total);
-		if (!map)
+		if (map == NULL) {
 			continue;
+		}
 		table(map, map->top, 0, PAGETABLE_LEVELS - 1);
 		overlays(map);
 		pending(map);
 	}
-	for (uint64_t i = 0; i < total; i++)
+	for (uint64_t i = 0; i < total; i++) {
 		compare(i, first + i, &found[i]);
+	}
 	tlbs();
 	free(found);
 }

@@ -32,14 +32,14 @@ struct disk *bench_disk(const char *path, uint64_t size, uint32_t sector, uint32
 {
 	struct disk_create how = {.type = DISK_DYNAMIC,
 				  .size = size,
-				  .block_size = strstr(path, ".vhdx") ? 1u << 20 : 0,
+				  .block_size = strstr(path, ".vhdx") != NULL ? 1u << 20 : 0,
 				  .sector_size = sector,
 				  .physical_size = physical};
 	struct disk_open open = {.flags = flags};
 	struct disk_error error = {0};
 	struct disk *disk = NULL;
 
-	if (strstr(path, ".iso")) {
+	if (strstr(path, ".iso") != NULL) {
 		how.type = DISK_FIXED;
 	}
 	must(!disk_create(path, &how, &error), error.text);

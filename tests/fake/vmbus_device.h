@@ -12,7 +12,7 @@ struct fake_device {
 	bool is_open;
 };
 
-extern const struct vmbus_class device_class;	  /* packets up to 1 KiB */
+extern const struct vmbus_class device_class;     /* packets up to 1 KiB */
 extern const struct vmbus_class threadless_class; /* without closing() */
 
 /* Offers SCSI controller `instance`. */

@@ -104,11 +104,11 @@ void guest_destroy(void)
 
 int guest_post(const void *message, size_t size)
 {
-	int rc = vmbus_message(guest.bus, VMBUS_MESSAGE_CONNECTION_ID_4, VMBUS_MESSAGE_TYPE,
-			       message, size);
+	int ret = vmbus_message(guest.bus, VMBUS_MESSAGE_CONNECTION_ID_4, VMBUS_MESSAGE_TYPE,
+				message, size);
 
 	vmbus_serve(guest.bus);
-	return rc;
+	return ret;
 }
 
 const void *guest_take(uint32_t type)

@@ -27,10 +27,10 @@ struct vmbus_host {
 	struct vmbus *bus;
 	unsigned int first, count; /* of messages, posted and not yet looked at */
 	bool slot_busy;
-	bool no_connections;		/* vmbus_host_connect() fails */
+	bool no_connections;            /* vmbus_host_connect() fails */
 	int events[VMBUS_MAX_CHANNELS]; /* by relid, -1 without a connection */
 	unsigned int connections;
-	pthread_mutex_t lock;				   /* of the two below */
+	pthread_mutex_t lock;                              /* of the two below */
 	unsigned int flags[GUEST_VPS][VMBUS_MAX_CHANNELS]; /* signals so far */
 	unsigned int lines;
 	char line[256]; /* the last of the log */

@@ -18,7 +18,8 @@ static const char *const names[] = {"a.vhdx", "c.vhdx", "a.vhd", "c.vhd", "f.vhd
 
 static void make(const char *path, enum disk_type type, const char *parent)
 {
-	struct disk_create how = {.type = type, .size = SIZE, .block_size = 1 << 20, .parent = parent};
+	struct disk_create how = {
+		.type = type, .size = SIZE, .block_size = 1 << 20, .parent = parent};
 	struct disk *disk;
 
 	if (disk_create(path, &how, NULL) || disk_open(path, NULL, &disk, NULL)) {
@@ -51,9 +52,9 @@ static void prepare(void)
 
 /* The parts of a file that are worth a change, as (start, length). */
 static const uint32_t places[][2] = {
-	{0, 1536},	       {64 << 10, 128},	   {128 << 10, 128},	       {192 << 10, 160},	 {256 << 10, 160},
-	{1 << 20, 12288},      {2 << 20, 320},	   {(2 << 20) + 65536, 1024},  {3 << 20, 256},	 {1536, 512},
-	{9728, 128},	       {SIZE, 512},
+	{0, 1536},        {64 << 10, 128},  {128 << 10, 128}, {192 << 10, 160},
+	{256 << 10, 160}, {1 << 20, 12288}, {2 << 20, 320},   {(2 << 20) + 65536, 1024},
+	{3 << 20, 256},   {1536, 512},      {9728, 128},      {SIZE, 512},
 };
 
 static void seal(const char *path)
@@ -64,14 +65,16 @@ static void seal(const char *path)
 	struct vhd_header dynamic;
 	unsigned i;
 
-	if (strstr(path, ".vhdx")) {
+	if (strstr(path, ".vhdx") != NULL) {
 		for (i = 0; i < 2; i++) {
 			fake_peek(path, i ? VHDX_HEADER_2 : VHDX_HEADER_1, &header, sizeof(header));
 			vhdx_seal_header(&header);
 			fake_poke(path, i ? VHDX_HEADER_2 : VHDX_HEADER_1, &header, sizeof(header));
-			fake_peek(path, i ? VHDX_REGIONS_2 : VHDX_REGIONS_1, &regions, sizeof(regions));
+			fake_peek(path, i ? VHDX_REGIONS_2 : VHDX_REGIONS_1, &regions,
+				  sizeof(regions));
 			vhdx_seal_regions(&regions);
-			fake_poke(path, i ? VHDX_REGIONS_2 : VHDX_REGIONS_1, &regions, sizeof(regions));
+			fake_poke(path, i ? VHDX_REGIONS_2 : VHDX_REGIONS_1, &regions,
+				  sizeof(regions));
 		}
 		return;
 	}
@@ -93,7 +96,8 @@ static void seal_log(const char *path)
 
 	for (at = 0; at < 12288; at += 4096) {
 		fake_peek(path, (1 << 20) + at, entry, sizeof(entry));
-		if (head->signature == VHDX_LOG_SIGNATURE && head->length <= sizeof(entry) && head->length >= 64) {
+		if (head->signature == VHDX_LOG_SIGNATURE && head->length <= sizeof(entry) &&
+		    head->length >= 64) {
 			head->checksum = 0;
 			head->checksum = crc32c(0, entry, head->length);
 			fake_poke(path, (1 << 20) + at, entry, 64);
@@ -177,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *path;
 
-	if (!good) {
+	if (good == NULL) {
 		prepare();
 	}
 	if (size < 2) {

@@ -28,8 +28,9 @@ static uint32_t code_count;
 
 static uint8_t byte(struct input *in)
 {
-	if (in->at < in->end)
+	if (in->at < in->end) {
 		return *in->at++;
+	}
 	in->seed ^= in->seed << 13;
 	in->seed ^= in->seed >> 7;
 	in->seed ^= in->seed << 17;
@@ -40,8 +41,9 @@ static uint64_t bytes(struct input *in, uint32_t count)
 {
 	uint64_t value = 0;
 
-	while (count--)
+	while (count--) {
 		value = value << 8 | byte(in);
+	}
 	return value;
 }
 
@@ -49,9 +51,9 @@ static uint64_t nth_child(uint32_t n)
 {
 	uint64_t id = 0;
 
-	do
+	do {
 		id = partition_next_child(&fake_root, id);
-	while (n-- && id);
+	} while (n-- && id);
 	return id;
 }
 
@@ -99,14 +101,15 @@ static struct vp *caller(uint8_t who)
 	if (who & 4) {
 		struct partition *child = partition_get_child(root_vp(), nth_child(who >> 3 & 1));
 
-		if (child) {
+		if (child != NULL) {
 			partition_put(child);
-			if (child->state == PARTITION_INITIALIZED)
+			if (child->state == PARTITION_INITIALIZED) {
 				p = child;
+			}
 		}
 	}
 	vp = partition_vp(p, who & 1);
-	return vp ? vp : root_vp();
+	return vp != NULL ? vp : root_vp();
 }
 
 /*
@@ -122,21 +125,26 @@ static void make_call(struct input *in)
 	struct hypercall_regs regs = {.rcx = code};
 	uint64_t words[64] = {0};
 	uint32_t count = byte(in) & 63,
-		 reps = row && row->slice ? 1 + (form >> 4) * (form >> 4) : 0;
+		 reps = row != NULL && row->slice ? 1 + (form >> 4) * (form >> 4) : 0;
 
-	if (form & 2)
+	if (form & 2) {
 		regs.rcx |= HV_HYPERCALL_FAST_BIT;
+	}
 	regs.rcx |= REPS(reps);
-	if (row && row->variable)
+	if (row != NULL && row->variable) {
 		regs.rcx |= VARHEAD(form >> 4);
-	if (form & 4)
+	}
+	if (form & 4) {
 		regs.rcx ^= bytes(in, 8);
-	for (uint32_t i = 0; i < count; i++)
+	}
+	for (uint32_t i = 0; i < count; i++) {
 		words[i] = word(in);
+	}
 	regs.rdx = PARENT_INPUT_GPN * PAGE_SIZE;
 	regs.r8 = PARENT_OUTPUT_GPN * PAGE_SIZE;
-	if (plat_gpa_writable(vp->partition, PARENT_INPUT_GPN))
+	if (plat_gpa_writable(vp->partition, PARENT_INPUT_GPN)) {
 		fake_write(vp->partition, regs.rdx, words, sizeof(words));
+	}
 	if (form & 2) {
 		regs.rdx = words[0];
 		regs.r8 = words[1];
@@ -153,19 +161,20 @@ static void make_call(struct input *in)
 static void write_msr(struct input *in)
 {
 	static const uint32_t msrs[] = {
-		HV_X64_MSR_SCONTROL,	  HV_X64_MSR_SIMP,	    HV_X64_MSR_SIEFP,
-		HV_X64_MSR_SIRBP,	  HV_X64_MSR_SINT0,	    HV_X64_MSR_SINT2,
-		HV_X64_MSR_SINT5,	  HV_X64_MSR_EOM,	    HV_X64_MSR_HYPERCALL,
+		HV_X64_MSR_SCONTROL,      HV_X64_MSR_SIMP,          HV_X64_MSR_SIEFP,
+		HV_X64_MSR_SIRBP,         HV_X64_MSR_SINT0,         HV_X64_MSR_SINT2,
+		HV_X64_MSR_SINT5,         HV_X64_MSR_EOM,           HV_X64_MSR_HYPERCALL,
 		HV_X64_MSR_REFERENCE_TSC, HV_X64_MSR_VP_ASSIST_PAGE};
 	struct vp *vp = caller(byte(in));
 	uint32_t msr = msrs[byte(in) % ARRAY_COUNT(msrs)];
 	uint8_t how = byte(in);
 	uint64_t value = (uint64_t)(100 + (how >> 5)) << PAGE_SHIFT | 1;
 
-	if (how & 16)
+	if (how & 16) {
 		value = word(in);
-	else if (msr >= HV_X64_MSR_SINT0 && msr <= HV_X64_MSR_SINT15)
+	} else if (msr >= HV_X64_MSR_SINT0 && msr <= HV_X64_MSR_SINT15) {
 		value = 0x40 + (how & 0xf0);
+	}
 	(void)(msr_write(vp, msr, value) == ACCESS_OK);
 }
 
@@ -215,8 +224,9 @@ static void step(struct input *in)
 		vp_process_events(vp);
 		break;
 	case 3:
-		for (uint32_t i = 0; i < sizeof(script); i++)
+		for (uint32_t i = 0; i < sizeof(script); i++) {
 			script[i] = byte(in);
+		}
 		fake.run = run_vp;
 		fake.run_context = script;
 		make_call(in);
@@ -243,12 +253,14 @@ static void check_locks(void)
 	for (uint32_t n = 0;; n++) {
 		struct partition *p = partition_get_child(root_vp(), nth_child(n));
 
-		if (!p)
+		if (p == NULL) {
 			break;
+		}
 		partition_put(p);
 		assert(p->lock.next == p->lock.owner && p->references == 1);
-		for (uint32_t i = 0; i < HV_MAX_VPS; i++)
+		for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
 			assert(!p->vps[i] || p->vps[i]->lock.next == p->vps[i]->lock.owner);
+		}
 	}
 }
 
@@ -269,9 +281,11 @@ static void take_down(void)
 
 static void find_codes(void)
 {
-	for (uint32_t code = 0; code <= 0xffff; code++)
-		if (hypercall_find((uint16_t)code))
+	for (uint32_t code = 0; code <= 0xffff; code++) {
+		if (hypercall_find((uint16_t)code) != NULL) {
 			codes[code_count++] = (uint16_t)code;
+		}
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -279,17 +293,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, data + size, 0x9e3779b97f4a7c15};
 	uint64_t id;
 
-	if (!code_count)
+	if (!code_count) {
 		find_codes();
-	for (size_t i = 0; i < size; i++)
+	}
+	for (size_t i = 0; i < size; i++) {
 		in.seed = (in.seed ^ data[i]) * 0x100000001b3;
+	}
 	in.seed |= 1;
 	fake_boot(2);
 	fake.fixed_pages = 64; /* those of the helpers */
 	child_create(2);
 	assert(create_partition(&id) == HV_STATUS_SUCCESS && deposit(id, 40) == HV_STATUS_SUCCESS);
-	for (uint32_t i = 0; i < MIN_STEPS || (i < MAX_STEPS && in.at < in.end); i++)
+	for (uint32_t i = 0; i < MIN_STEPS || (i < MAX_STEPS && in.at < in.end); i++) {
 		step(&in);
+	}
 	check_locks();
 	take_down();
 	fake_shutdown();

@@ -17,19 +17,20 @@
 #include "tests/fuzz/fuzz.h"
 
 #define GOOD_SIZE 0x3000u
-#define CODE_AT	  0x1000u
+#define CODE_AT   0x1000u
 #define SETUP_AT  0x1f1u
-#define RSDT	  0x100u
-#define MADT	  0x200u
-#define FADT	  0x300u
-#define DMAR	  0x400u
+#define RSDT      0x100u
+#define MADT      0x200u
+#define FADT      0x300u
+#define DMAR      0x400u
 
 static uint8_t *memory;
 
 void *acpi_map(uint64_t address, uint64_t size)
 {
-	if (address > GOOD_SIZE || size > GOOD_SIZE - address)
+	if (address > GOOD_SIZE || size > GOOD_SIZE - address) {
 		return NULL;
+	}
 	return memory + address;
 }
 
@@ -41,8 +42,9 @@ static uint8_t *new_file(void)
 
 static void poke(uint8_t *file, const uint8_t *data, uint32_t size)
 {
-	for (uint32_t i = 0; i + 3 <= size; i += 3)
+	for (uint32_t i = 0; i + 3 <= size; i += 3) {
 		file[(data[i] | data[i + 1] << 8) % GOOD_SIZE] = data[i + 2];
+	}
 }
 
 static void put32(uint8_t *file, uint32_t at, uint32_t value)
@@ -87,7 +89,7 @@ static void try_image(const uint8_t *data, uint32_t size)
 
 	fill_image(file);
 	poke(file, data, size);
-	if (!elf_parse(file, GOOD_SIZE, &image)) {
+	if (elf_parse(file, GOOD_SIZE, &image) == NULL) {
 		loaded = malloc(image.size);
 		tables = calloc(1, paging_size(&image));
 		elf_load(file, &image, loaded);
@@ -127,8 +129,9 @@ static void use_kernel(const struct linux_kernel *kernel)
 	ranges_add(&map, 0, 0x9f000, RANGE_RAM);
 	ranges_add(&map, 0x100000, 0x4000000, RANGE_RAM);
 	ranges_add(&taken, 0x100000, 0x40000, RANGE_RESERVED);
-	if (linux_plan(&map, &taken, kernel, &files, &plan))
+	if (linux_plan(&map, &taken, kernel, &files, &plan) != NULL) {
 		return;
+	}
 	EXPECT(ranges_are_ram(&map, plan.kernel.base, kernel->space));
 	EXPECT(!ranges_overlap(&taken, plan.kernel.base, kernel->space));
 	EXPECT(ranges_are_ram(&map, plan.initrd.base, plan.initrd.size));
@@ -142,7 +145,7 @@ static void try_kernel(const uint8_t *data, uint32_t size)
 
 	fill_kernel(file);
 	poke(file, data, size);
-	if (!linux_parse(file, GOOD_SIZE, &kernel)) {
+	if (linux_parse(file, GOOD_SIZE, &kernel) == NULL) {
 		EXPECT(kernel.payload_offset + (uint64_t)kernel.payload_size == GOOD_SIZE);
 		EXPECT(kernel.space >= kernel.payload_size);
 		use_kernel(&kernel);
@@ -159,7 +162,7 @@ static void put_table(const char *signature, uint32_t at, uint32_t length)
 static void fill_acpi(void)
 {
 	static const uint8_t entries[] = {0, 8, 0, 2, 1, 0, 0, 0, 9, 16, 0, 0,
-					  0, 1, 0, 0, 1, 0, 0, 0, 3, 0,	 0, 0};
+					  0, 1, 0, 0, 1, 0, 0, 0, 3, 0,  0, 0};
 
 	put32(memory, 0, RSDT);
 	put_table("RSDT", RSDT, 36 + 12);
@@ -181,8 +184,9 @@ static void try_acpi(const uint8_t *data, uint32_t size)
 	fill_acpi();
 	poke(memory, data, size);
 	memcpy(rsdp + 16, memory, 4); /* the RSDT, revision 0 */
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		rsdp[8] = (uint8_t)(rsdp[8] - (i == 8 ? 0 : rsdp[i]));
+	}
 	memset(&facts, 0, sizeof(facts));
 	acpi_read(rsdp, &facts);
 	EXPECT(facts.lp_count <= HANDOFF_MAX_LPS);
@@ -197,8 +201,9 @@ static void try_efi(const uint8_t *data, uint32_t size)
 	static struct efi_map map;
 	struct ranges ram = {0};
 
-	if (size < 16 || !efi_map_copy(&map, data + 16, size - 16, data[0], 1))
+	if (size < 16 || !efi_map_copy(&map, data + 16, size - 16, data[0], 1)) {
 		return;
+	}
 	efi_map_keep(&map, &ram);
 	efi_map_retype(&map, data[1] * 0x1000ull, 0x1000 + data[2] * 0x1000ull, EFI_RESERVED);
 	EXPECT(map.size <= EFI_MAP_MAX);
@@ -218,8 +223,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t length = (uint32_t)size - 1;
 
-	if (size < 2)
+	if (size < 2) {
 		return 0;
+	}
 	switch (data[0] % 5) {
 	case 0:
 		try_image(data + 1, length);

@@ -9,15 +9,15 @@
 #include "tests/fake/ram.h"
 #include "tests/fuzz/fuzz.h"
 
-#define MIB	    (1ull << 20)
+#define MIB         (1ull << 20)
 #define PARTITIONS  (1 + RAM_CHILDREN)
-#define OBJECTS	    6
+#define OBJECTS     6
 #define OVERLAYS    24
-#define BLOCKS	    4
+#define BLOCKS      4
 #define CHILD_PAGES (BLOCKS * 512)
 #define ROOT_PAGES  1536
 #define MIN_STEPS   10
-#define NOTHING	    0
+#define NOTHING     0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
 
 /* A root with little memory of its own: its pool runs dry as the children's do. */
@@ -67,7 +67,7 @@ static struct partition *live_child(void)
 {
 	struct partition *child = &ram_children[fuzz_byte() % RAM_CHILDREN];
 
-	return child->home ? child : NULL;
+	return child->home != NULL ? child : NULL;
 }
 
 static uint64_t child_gpn(unsigned int index)
@@ -78,7 +78,7 @@ static uint64_t child_gpn(unsigned int index)
 /* A page of the machine: mostly RAM of the root, sometimes the hypervisor's or a device's. */
 static uint64_t some_spn(void)
 {
-	static const uint64_t odd[] = {0x400,	 0x5ff,	   0x600,     0xfee00,	 0xfec00,
+	static const uint64_t odd[] = {0x400,    0x5ff,    0x600,     0xfee00,   0xfec00,
 				       0x100000, 0x100100, 0xfffffff, 0x10000000};
 	uint16_t choice = word();
 
@@ -89,17 +89,21 @@ static uint64_t some_spn(void)
 
 static void *shown_at(const struct partition *p, uint64_t gpn)
 {
-	for (unsigned int i = model.overlay_count; i-- > 0;)
-		if (model.overlays[i].p == p && model.overlays[i].gpn == gpn)
+	for (unsigned int i = model.overlay_count; i-- > 0;) {
+		if (model.overlays[i].p == p && model.overlays[i].gpn == gpn) {
 			return model.overlays[i].page;
+		}
+	}
 	return NULL;
 }
 
 static bool is_shown(const void *page)
 {
-	for (unsigned int i = 0; i < model.overlay_count; i++)
-		if (model.overlays[i].page == page)
+	for (unsigned int i = 0; i < model.overlay_count; i++) {
+		if (model.overlays[i].page == page) {
 			return true;
+		}
+	}
 	return false;
 }
 
@@ -113,9 +117,9 @@ static void compare_child(unsigned int c, unsigned int index)
 	struct partition *p = &ram_children[c];
 	uint64_t gpn = child_gpn(index), entry = model.child[c][index], spn = entry >> 16;
 	const void *top = shown_at(p, gpn), *seen = gpa_peek(p, gpn);
-	bool writable = top || entry & HV_MAP_GPA_WRITABLE << 8;
+	bool writable = top != NULL || entry & HV_MAP_GPA_WRITABLE << 8;
 
-	if (top) {
+	if (top != NULL) {
 		EXPECT(seen == top);
 	} else if (entry == NOTHING) {
 		EXPECT(!seen && fault(p, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_UNMAPPED);
@@ -135,22 +139,27 @@ static void compare_child(unsigned int c, unsigned int index)
 static void compare_root(uint64_t gpn)
 {
 	const void *top = shown_at(&ram_root, gpn), *seen = gpa_peek(&ram_root, gpn);
-	bool own = memory_page(gpn) && memory_page(gpn)->kind == PAGE_RAM;
+	bool own = memory_page(gpn) != NULL && memory_page(gpn)->kind == PAGE_RAM;
 
-	if (top || own)
+	if (top != NULL || own) {
 		EXPECT(seen == (top ? top : plat_spa_ptr((spa_t){gpn << PAGE_SHIFT})));
-	else
+	} else {
 		EXPECT(!seen && fault(&ram_root, gpn, HV_MAP_GPA_READABLE) == GPA_FAULT_PROTECTED);
+	}
 }
 
 /* All of it at the end; a few pages after each step, the first of each block among them. */
 static void compare(unsigned int stride)
 {
-	for (unsigned int c = 0; c < RAM_CHILDREN; c++)
-		for (unsigned int i = 0; ram_children[c].home && i < CHILD_PAGES; i += stride)
+	for (unsigned int c = 0; c < RAM_CHILDREN; c++) {
+		for (unsigned int i = 0; ram_children[c].home != NULL && i < CHILD_PAGES;
+		     i += stride) {
 			compare_child(c, i);
-	for (uint64_t gpn = 0; gpn < ROOT_PAGES; gpn += stride)
+		}
+	}
+	for (uint64_t gpn = 0; gpn < ROOT_PAGES; gpn += stride) {
 		compare_root(gpn);
+	}
 }
 
 /* ---- the steps ---- */
@@ -161,9 +170,11 @@ static void step_deposit(void)
 	uint64_t gpn = some_spn();
 	unsigned int count = 1 + fuzz_byte() % 16;
 
-	for (unsigned int i = 0; i < count; i++)
-		if (plat_page_deposit(&ram_root, gpn + i, p) == HV_STATUS_SUCCESS)
+	for (unsigned int i = 0; i < count; i++) {
+		if (plat_page_deposit(&ram_root, gpn + i, p) == HV_STATUS_SUCCESS) {
 			EXPECT(memory_page(gpn + i)->kind != PAGE_RAM);
+		}
+	}
 }
 
 static void step_withdraw(void)
@@ -172,25 +183,29 @@ static void step_withdraw(void)
 	unsigned int count = 1 + fuzz_byte() % 16;
 	uint64_t gpn;
 
-	while (count-- && plat_page_withdraw(p, &ram_root, &gpn) == HV_STATUS_SUCCESS)
+	while (count-- && plat_page_withdraw(p, &ram_root, &gpn) == HV_STATUS_SUCCESS) {
 		EXPECT(memory_page(gpn)->kind == PAGE_RAM);
+	}
 }
 
 static void step_create(void)
 {
 	struct partition *p = &ram_children[fuzz_byte() % RAM_CHILDREN];
 
-	if (!p->home)
+	if (p->home == NULL) {
 		ram_create(p);
+	}
 }
 
 static void forget_overlays(const struct partition *p)
 {
 	unsigned int kept = 0;
 
-	for (unsigned int i = 0; i < model.overlay_count; i++)
-		if (model.overlays[i].p != p)
+	for (unsigned int i = 0; i < model.overlay_count; i++) {
+		if (model.overlays[i].p != p) {
 			model.overlays[kept++] = model.overlays[i];
+		}
+	}
 	model.overlay_count = kept;
 }
 
@@ -198,8 +213,9 @@ static void step_destroy(void)
 {
 	struct partition *p = live_child();
 
-	if (!p)
+	if (p == NULL) {
 		return;
+	}
 	ram_destroy(p);
 	memset(model.child[number(p) - 1], 0, sizeof(model.child[0]));
 	forget_overlays(p);
@@ -216,13 +232,15 @@ static void step_map(void)
 	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
 	uint64_t source = some_spn() & (large ? ~511ull : ~0ull);
 
-	if (!p ||
-	    plat_gpa_map(p, child_gpn(index), &ram_root, source, flags, large) != HV_STATUS_SUCCESS)
+	if (p == NULL || plat_gpa_map(p, child_gpn(index), &ram_root, source, flags, large) !=
+				 HV_STATUS_SUCCESS) {
 		return;
-	for (unsigned int i = 0; i < count; i++)
+	}
+	for (unsigned int i = 0; i < count; i++) {
 		model.child[number(p) - 1][index + i] =
 			flags & HV_MAP_GPA_READABLE ? (source + i) << 16 | (flags & 0xf) << 8
 						    : NO_ACCESS;
+	}
 }
 
 static void step_unmap(void)
@@ -231,8 +249,9 @@ static void step_unmap(void)
 	bool large = fuzz_byte() & 1;
 	unsigned int index = word() % CHILD_PAGES & (large ? ~511u : ~0u), count = large ? 512 : 1;
 
-	if (!p || plat_gpa_unmap(p, child_gpn(index), large) != HV_STATUS_SUCCESS)
+	if (p == NULL || plat_gpa_unmap(p, child_gpn(index), large) != HV_STATUS_SUCCESS) {
 		return;
+	}
 	memset(&model.child[number(p) - 1][index], 0, count * sizeof(model.child[0][0]));
 }
 
@@ -242,9 +261,9 @@ static void step_object(void)
 	void **object = &model.objects[owner][fuzz_byte() % OBJECTS];
 	static const uint8_t zero[PAGE_SIZE];
 
-	if (!*object) {
+	if (*object == NULL) {
 		*object = plat_page_alloc(partition(owner));
-		if (*object) {
+		if (*object != NULL) {
 			EXPECT(!memcmp(*object, zero, PAGE_SIZE));
 			memset(*object, 0x5a, PAGE_SIZE);
 		}
@@ -262,10 +281,12 @@ static void step_overlay(void)
 	void *page = model.objects[owner][fuzz_byte() % OBJECTS];
 	uint64_t gpn = p == &ram_root ? word() % (2 * ROOT_PAGES) : child_gpn(word() % CHILD_PAGES);
 
-	if (!page || !p->home || model.overlay_count == OVERLAYS)
+	if (page == NULL || p->home == NULL || model.overlay_count == OVERLAYS) {
 		return;
-	if (plat_overlay_map(p, gpn, page) == HV_STATUS_SUCCESS)
+	}
+	if (plat_overlay_map(p, gpn, page) == HV_STATUS_SUCCESS) {
 		model.overlays[model.overlay_count++] = (struct shown){p, gpn, page};
+	}
 }
 
 static void step_overlay_remove(void)
@@ -273,8 +294,9 @@ static void step_overlay_remove(void)
 	unsigned int i = fuzz_byte(), last;
 	struct shown gone;
 
-	if (!model.overlay_count)
+	if (!model.overlay_count) {
 		return;
+	}
 	gone = model.overlays[i % model.overlay_count];
 	plat_overlay_unmap(gone.p, gone.gpn, gone.page);
 	/* Of the same page twice at one place the newer one goes. */
@@ -295,8 +317,9 @@ static void step_touch(void)
 		       : kind & 2     ? some_spn()
 				      : (uint64_t)word() << 12 | fuzz_byte();
 
-	if (p->home)
+	if (p->home != NULL) {
 		ram_touch(p, gpn, access);
+	}
 }
 
 static void step_access_state(void)
@@ -305,8 +328,9 @@ static void step_access_state(void)
 	uint64_t flags = fuzz_byte() % 16, gpn = child_gpn(word() % CHILD_PAGES);
 	uint8_t before, after;
 
-	if (!p || plat_gpa_access_state(p, gpn, flags, &before) != HV_STATUS_SUCCESS)
+	if (p == NULL || plat_gpa_access_state(p, gpn, flags, &before) != HV_STATUS_SUCCESS) {
 		return;
+	}
 	EXPECT(plat_gpa_access_state(p, gpn, 0, &after) == HV_STATUS_SUCCESS);
 	EXPECT(!(flags & 1) || flags & 2 || !(after & 1));
 	EXPECT(!(flags & 4) || flags & 8 || !(after & 2));
@@ -319,8 +343,9 @@ static void step_copy(void)
 	uint64_t gpn = p == &ram_root ? some_spn() : child_gpn(word() % CHILD_PAGES);
 	uint8_t text[4];
 
-	if (!p->home || !plat_gpa_write(p, (gpa_t){gpn << PAGE_SHIFT | 0xffc}, "abc", 4))
+	if (p->home == NULL || !plat_gpa_write(p, (gpa_t){gpn << PAGE_SHIFT | 0xffc}, "abc", 4)) {
 		return;
+	}
 	EXPECT(plat_gpa_writable(p, gpn));
 	EXPECT(plat_gpa_read(p, (gpa_t){gpn << PAGE_SHIFT | 0xffc}, text, 4) &&
 	       !memcmp(text, "abc", 4));
@@ -334,9 +359,9 @@ static void step_flush(void)
 static void step(void)
 {
 	static void (*const steps[])(void) = {
-		step_deposit, step_withdraw,	 step_create,
-		step_map,     step_unmap,	 step_object,
-		step_overlay, step_touch,	 step_overlay_remove,
+		step_deposit, step_withdraw,     step_create,
+		step_map,     step_unmap,        step_object,
+		step_overlay, step_touch,        step_overlay_remove,
 		step_flush,   step_access_state, step_copy,
 		step_map,     step_destroy,
 	};
@@ -355,11 +380,14 @@ static void take_apart(void)
 		plat_overlay_unmap(last->p, last->gpn, last->page);
 	}
 	for (unsigned int i = 0; i < PARTITIONS; i++) {
-		for (unsigned int j = 0; j < OBJECTS; j++)
-			if (model.objects[i][j])
+		for (unsigned int j = 0; j < OBJECTS; j++) {
+			if (model.objects[i][j] != NULL) {
 				plat_page_free(partition(i), model.objects[i][j]);
-		if (i && partition(i)->home)
+			}
+		}
+		if (i && partition(i)->home != NULL) {
 			ram_destroy(partition(i));
+		}
 	}
 	plat_gpa_flush(&ram_root);
 	for (unsigned int i = 1; i < PARTITIONS; i++) {

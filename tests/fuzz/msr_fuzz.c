@@ -24,8 +24,9 @@ static uint64_t last_time;
 
 static void require(bool condition, const char *what)
 {
-	if (!condition)
+	if (!condition) {
 		check_failed("msr_fuzz", 0, what);
+	}
 }
 
 /* ---- input ---- */
@@ -68,20 +69,22 @@ static uint64_t take_value(void)
 
 static uint32_t take_msr(void)
 {
-	static const uint32_t bases[] = {0x800,	     0x820,	 0x830,	     0x40000000,
+	static const uint32_t bases[] = {0x800,      0x820,      0x830,      0x40000000,
 					 0x40000010, 0x40000020, 0x40000070, 0x40000080,
 					 0x40000090, 0x400000B0, 0x400000F0, 0x40000100,
-					 0x40000110, 0x10,	 0x200,	     0x250};
+					 0x40000110, 0x10,       0x200,      0x250};
 	static const uint32_t singles[] = {
-		0x1B,		0x6E0,		0x10,  0x3B,  0xFE,	  0x2FF,
-		0x1A0,		0x17A,		0xDA0, 0x277, 0xC0010114, HV_X64_MSR_STIMER0_COUNT,
+		0x1B,           0x6E0,          0x10,  0x3B,  0xFE,       0x2FF,
+		0x1A0,          0x17A,          0xDA0, 0x277, 0xC0010114, HV_X64_MSR_STIMER0_COUNT,
 		HV_X64_MSR_EOM, HV_X64_MSR_EOI, 0x80B, 0x830};
 	uint8_t kind = (uint8_t)take(1);
 
-	if (kind == 0xFF)
+	if (kind == 0xFF) {
 		return (uint32_t)take(4);
-	if (kind & 0x80)
+	}
+	if (kind & 0x80) {
 		return singles[kind % ARRAY_COUNT(singles)];
+	}
 	return bases[kind % ARRAY_COUNT(bases)] + (uint32_t)(take(1) & 0xF);
 }
 
@@ -96,8 +99,9 @@ static uint32_t words_of(const uint32_t vectors[8])
 {
 	uint32_t words = 0;
 
-	for (unsigned int i = 0; i < 8; i++)
+	for (unsigned int i = 0; i < 8; i++) {
 		words |= (uint32_t)(vectors[i] != 0) << i;
+	}
 	return words;
 }
 
@@ -114,10 +118,11 @@ static void check_lapic(struct vp *vp)
 	require((apic->base & 0xC00) != LAPIC_BASE_X2APIC, "x2APIC without enable");
 	require(!lapic_x2apic(apic) || apic->ldr == lapic_x2apic_ldr(vp->apic_id), "logical id");
 	require(apic->tpr <= 0xFF, "TPR");
-	if (!(apic->svr & LAPIC_SVR_ENABLE))
+	if (!(apic->svr & LAPIC_SVR_ENABLE)) {
 		require(apic->lvt_timer & apic->lvt_lint[0] & apic->lvt_lint[1] & apic->lvt_error &
 				apic->lvt_pmc & apic->lvt_thermal & LAPIC_LVT_MASKED,
 			"LVT unmasked while disabled");
+	}
 }
 
 static void check_synic(const struct vp *vp)
@@ -125,18 +130,22 @@ static void check_synic(const struct vp *vp)
 	const struct synic *synic = &vp->synic;
 	uint32_t auto_eoi[8] = {0}, count = 0;
 
-	for (const struct synic_message *m = synic->free; m; m = m->next)
+	for (const struct synic_message *m = synic->free; m != NULL; m = m->next) {
 		count++;
+	}
 	require(count == synic->free_count, "free buffers");
 	for (unsigned int i = 0; i < HV_SINT_COUNT; i++) {
 		union hv_synic_sint sint = {.as_uint64 = synic->sint[i]};
 
-		for (const struct synic_message *m = synic->queue[i]; m; m = m->next)
+		for (const struct synic_message *m = synic->queue[i]; m != NULL; m = m->next) {
 			count++;
-		require(!synic->queue[i] == !(synic->waiting >> i & 1), "waiting bit of a queue");
+		}
+		require(synic->queue[i] == NULL == !(synic->waiting >> i & 1),
+			"waiting bit of a queue");
 		require(sint.masked || sint.polling || sint.vector >= 16, "vector of a SINT");
-		if (!sint.masked && sint.auto_eoi)
+		if (!sint.masked && sint.auto_eoi) {
 			auto_eoi[sint.vector / 32] |= 1u << sint.vector % 32;
+		}
 	}
 	require(count == SYNIC_BUFFERS, "buffers lost or doubled");
 	require(!memcmp(auto_eoi, vp->lapic.auto_eoi, sizeof(auto_eoi)), "AutoEOI vectors");
@@ -155,13 +164,15 @@ static void check_timers(const struct vp *vp)
 		require(timer->message_pending ==
 				(vp->synic.waiting >> (SYNIC_WAITING_TIMER_SHIFT + i) & 1),
 			"waiting bit of a timer");
-		if (vp->events || timer->message_pending || timer->next_100ns == HV_NEVER)
+		if (vp->events || timer->message_pending || timer->next_100ns == HV_NEVER) {
 			continue;
+		}
 		require(refclock_to_tsc(p, timer->next_100ns) >= asked || asked <= machine.tsc,
 			"timer forgotten");
 	}
-	if (!vp->events)
+	if (!vp->events) {
 		require(vp->lapic.timer_deadline_tsc >= asked, "APIC timer forgotten");
+	}
 }
 
 static uint32_t placed(uint64_t msr)
@@ -186,8 +197,9 @@ static void check_partition(void)
 		"page without identity");
 	require(time >= last_time, "time went back");
 	last_time = time;
-	if (!page->tsc_sequence || !(p->reference_tsc & 1))
+	if (!page->tsc_sequence || !(p->reference_tsc & 1)) {
 		return;
+	}
 	tsc = machine.tsc + p->vps[0]->tsc_offset;
 	tsc = (uint64_t)(((unsigned __int128)tsc * page->tsc_scale) >> 64) +
 	      (uint64_t)page->tsc_offset;
@@ -211,13 +223,15 @@ static void enter(struct vp *vp)
 {
 	int vector;
 
-	if (vp->events)
+	if (vp->events) {
 		vp_process_events(vp);
+	}
 	require(!vp->lapic.post_words || vp->events, "posted and not told");
 	vp->suspend = 0;
 	vector = lapic_pending(vp);
-	if (vector < 0)
+	if (vector < 0) {
 		return;
+	}
 	require(vector == lapic_highest_irr(vp), "not the highest");
 	lapic_accept(vp, (uint8_t)vector);
 }
@@ -239,19 +253,20 @@ static void scribble(struct vp *vp)
 	uint8_t which = (uint8_t)take(1);
 	uint32_t at = (uint32_t)take(2) % PAGE_SIZE;
 
-	if (which & 0x80)
+	if (which & 0x80) {
 		((struct hv_message_page *)pages[0])
 			->sint_message[which % HV_SINT_COUNT]
 			.header.message_type = 0;
-	else
+	} else {
 		pages[which % ARRAY_COUNT(pages)][which & 0x40 ? at & 7 : at] = (uint8_t)take(1);
+	}
 }
 
 static void hypercall(struct vp *vp)
 {
 	static hypercall_handler *const handlers[] = {
-		hc_flush_address_space,	  hc_flush_address_list, hc_flush_address_space_ex,
-		hc_flush_address_list_ex, hc_send_ipi,		 hc_send_ipi_ex};
+		hc_flush_address_space,   hc_flush_address_list, hc_flush_address_space_ex,
+		hc_flush_address_list_ex, hc_send_ipi,           hc_send_ipi_ex};
 	uint8_t which = (uint8_t)take(1) % ARRAY_COUNT(handlers);
 	uint32_t words = (uint32_t)take(1) % 5;
 	size_t size = sizeof(struct hv_tlb_flush_ex) + words * 8;
@@ -259,8 +274,9 @@ static void hypercall(struct vp *vp)
 	struct hypercall call = {
 		.vp = vp, .input = block, .variable_size = words * 8, .end = (uint32_t)take(1)};
 
-	for (size_t i = 0; i < size / 8; i++)
+	for (size_t i = 0; i < size / 8; i++) {
 		block[i] = take(take(1) % 9);
+	}
 	(void)handlers[which](&call);
 	require(call.done == 0 || call.done == call.end, "reps");
 	free(block);
@@ -271,8 +287,9 @@ static void restore(struct vp *vp)
 	struct hv_local_interrupt_controller_state state;
 
 	lapic_get_state(vp, &state);
-	for (uint8_t changes = (uint8_t)take(1) & 7; changes; changes--)
+	for (uint8_t changes = (uint8_t)take(1) & 7; changes; changes--) {
 		((uint32_t *)&state)[take(1) % (sizeof(state) / 4)] = (uint32_t)take(4);
+	}
 	(void)lapic_set_state(vp, &state);
 }
 
@@ -281,10 +298,11 @@ static void change_time(void)
 	uint8_t kind = (uint8_t)take(1);
 
 	spin_lock(&p->lock);
-	if (kind & 1)
+	if (kind & 1) {
 		refclock_freeze(p, kind & 2);
-	else
+	} else {
 		refclock_set(p, take(4));
+	}
 	spin_unlock(&p->lock);
 	last_time = 0;
 }
@@ -330,8 +348,9 @@ static void step(void)
 		uint32_t offset = (uint32_t)take(1) << 4 & 0xFF0;
 
 		/* The home sends accesses here in xAPIC mode only. */
-		if (lapic_page_at(vp, vp->lapic.base >> PAGE_SHIFT))
+		if (lapic_page_at(vp, vp->lapic.base >> PAGE_SHIFT)) {
 			lapic_mmio_write(vp, offset, (uint32_t)take_value());
+		}
 		break;
 	}
 	case 7:
@@ -395,9 +414,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	last_time = 0;
 	p = guest_create(take(1) & 1, VP_COUNT, ids);
 	p->intercept_apic_eoi = true;
-	for (uint32_t i = 0; i < VP_COUNT; i++)
+	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		(void)lapic_set_state(p->vps[i], &(struct hv_local_interrupt_controller_state){
 							 .apic_spurious = 0x1FF});
+	}
 	for (uint32_t more = 0; left || more < MORE_STEPS; more += !left) {
 		step();
 		check_all();

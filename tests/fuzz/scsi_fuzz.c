@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS	   4u
+#define SLOTS      4u
 #define DATA_BYTES 8192u
 #define CDB_AREA   24u
 
@@ -131,7 +131,7 @@ static void set_up(void)
 	struct disk_open read_only = {.flags = DISK_READ_ONLY};
 	unsigned i;
 
-	if (!disk) { /* what commands do to the contents stays: no check here looks at it */
+	if (disk == NULL) { /* what commands do to the contents stays: no check here looks at it */
 		fake_reset(1);
 		make("a.vhdx", DISK_DYNAMIC, 4 << 20);
 		make("b.img", DISK_FIXED, 1 << 20);

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define RAM_BYTES (256u << 10)
-#define IOS	  8u
-#define STEP	  16u
+#define IOS       8u
+#define STEP      16u
 
 static struct storage storage;
 static struct storage_queue queues[2];
@@ -37,7 +37,7 @@ struct storage_io *storvsp_take_io(struct storage_queue *queue)
 {
 	struct storage_io *io = queue->free;
 
-	if (!io) {
+	if (io == NULL) {
 		abort();
 	}
 	queue->free = io->next;
@@ -128,10 +128,10 @@ static void set_up(void)
 	struct storage_unit unit = {.kind = STORAGE_DISK};
 	unsigned q, i;
 
-	if (!disk) {
+	if (disk == NULL) {
 		fake_reset(1);
 		ram = malloc(RAM_BYTES);
-		if (!ram || disk_create("a.vhdx", &how, NULL) ||
+		if (ram == NULL || disk_create("a.vhdx", &how, NULL) ||
 		    disk_open("a.vhdx", NULL, &disk, NULL) ||
 		    disk_queue_create(IOS, &queues[0].disks, NULL) ||
 		    disk_queue_create(IOS, &queues[1].disks, NULL)) {
@@ -168,7 +168,7 @@ static void turn(struct storage_queue *queue)
 
 static void deliver(struct storage_queue *queue, const struct vmbus_packet *packet)
 {
-	while (!queue->free) {
+	while (queue->free == NULL) {
 		turn(&queues[0]);
 		turn(&queues[1]);
 	}
@@ -201,7 +201,7 @@ static size_t one_packet(const uint8_t *data, size_t size)
 	uint64_t payload[16] = {0};
 	uint8_t *exact;
 	struct vmbus_packet packet = {
-		.type = data[0] < 0x70	 ? VM_PKT_DATA_INBAND
+		.type = data[0] < 0x70   ? VM_PKT_DATA_INBAND
 			: data[0] < 0xf0 ? VM_PKT_DATA_USING_GPA_DIRECT
 					 : data[0],
 		.completion_requested = data[1] != 0xff,
@@ -258,8 +258,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= used;
 	}
 	drain();
-	if (queues[0].in_flight || queues[1].in_flight || queues[0].resets || queues[1].resets ||
-	    atomic_load(&storage.requests) || atomic_load(&storage.resets)) {
+	if (queues[0].in_flight || queues[1].in_flight || queues[0].resets != NULL ||
+	    queues[1].resets != NULL || atomic_load(&storage.requests) ||
+	    atomic_load(&storage.resets)) {
 		abort();
 	}
 	storvsp_primary_closed(&storage);

@@ -12,7 +12,7 @@
 #include "tests/fake/vmbus_guest.h"
 #include "tests/fuzz/fuzz.h"
 
-#define DEVICES	  4u
+#define DEVICES   4u
 #define MIN_STEPS 30u
 
 /* The last one is a sub-channel. */
@@ -32,7 +32,7 @@ static uint32_t handle(void)
 
 static uint32_t size_of_type(uint32_t type)
 {
-	static const uint8_t sizes[] = {[3] = 8,   [5] = 148, [7] = 12,	 [11] = 16, [13] = 12,
+	static const uint8_t sizes[] = {[3] = 8,   [5] = 148, [7] = 12,  [11] = 16, [13] = 12,
 					[14] = 40, [16] = 8,  [21] = 40, [22] = 16};
 
 	return type < sizeof(sizes) && sizes[type] != 0 ? sizes[type] : 8 + fuzz_byte() % 233;

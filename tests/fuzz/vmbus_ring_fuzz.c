@@ -14,7 +14,7 @@
 
 #define RING_PAGES 8u
 #define FIRST_PAGE 20u
-#define GUARD	   0xa5
+#define GUARD      0xa5
 
 #define MIN_STEPS 30u
 
@@ -143,14 +143,14 @@ static void device_sends(void)
 	struct iovec parts[3] = {
 		{data, fuzz_byte()}, {data, fuzz_byte()}, {data, word() % sizeof(data)}};
 	uint32_t how = fuzz_byte();
-	int rc;
+	int ret;
 
 	if (how & 1) {
-		rc = channel_send(device.channel, 1, how & 2, parts, 3);
+		ret = channel_send(device.channel, 1, how & 2, parts, 3);
 	} else {
-		rc = channel_send_pages(device.channel, 1, how & 2, 5, ranges, how % 5, parts, 3);
+		ret = channel_send_pages(device.channel, 1, how & 2, 5, ranges, how % 5, parts, 3);
 	}
-	if (rc == 0 && (how & 4)) {
+	if (ret == 0 && (how & 4)) {
 		channel_flush(device.channel);
 	}
 }

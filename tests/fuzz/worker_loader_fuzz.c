@@ -37,7 +37,7 @@ static void give(struct loader_file *file, const char *name, const uint8_t *byte
 #define IMAGE 4096
 
 static const uint32_t multiboot[8] = {0x1badb002, 0, -0x1badb002u, 0x100200, 0x100000,
-				      0,	  0, 0x100000};
+				      0,          0, 0x100000};
 
 static void make_linux(uint8_t *image)
 {

@@ -4,13 +4,13 @@
  */
 #include "tests/guest/guest.h"
 
-#define ROUNDS	    1000
-#define BATCHES	    10
+#define ROUNDS      1000
+#define BATCHES     10
 #define TOUCH_FROM  0x1000000ull
 #define TOUCH_PAGES 1000
-#define MMIO	    0xd0000000ull
+#define MMIO        0xd0000000ull
 #define DEBUG_PORT  0x80
-#define UNKNOWN	    0x3ff
+#define UNKNOWN     0x3ff
 
 static const void *page;
 

@@ -1,9 +1,9 @@
 /* What the tiny guests share; guest.h has the contracts. */
 #include "tests/guest/guest.h"
 
-#define COM1		 0x3f8
-#define GUEST_OS_ID	 0x40000000
-#define HYPERCALL_PAGE	 0x40000001
+#define COM1              0x3f8
+#define GUEST_OS_ID       0x40000000
+#define HYPERCALL_PAGE    0x40000001
 #define MULTIBOOT_CMDLINE 4 /* index of the field, and bit 2 of the flags says that it is there */
 
 static uint8_t hypercall_page[4096] __attribute__((aligned(4096)));
@@ -116,7 +116,10 @@ uint64_t guest_hypercall(const void *page, uint64_t control, uint64_t input, uin
 			     : [page] "r"(page)
 			     : "r9", "r10", "r11", "memory");
 	} else {
-		asm volatile("vmmcall" : "=a"(result), "+c"(control), "+d"(input), "+r"(r8) : "0"(control) : "rbx", "memory");
+		asm volatile("vmmcall"
+			     : "=a"(result), "+c"(control), "+d"(input), "+r"(r8)
+			     : "0"(control)
+			     : "rbx", "memory");
 	}
 	return result;
 }

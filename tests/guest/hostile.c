@@ -24,7 +24,8 @@ static void hypercalls(void)
 	uint64_t refused = 0, calls = 0;
 
 	for (uint64_t code = 0; code < 0x400; code++, calls++) {
-		refused += (uint16_t)guest_hypercall(page, code, (uintptr_t)scratch, (uintptr_t)scratch + 8192) != 0;
+		refused += (uint16_t)guest_hypercall(page, code, (uintptr_t)scratch,
+						     (uintptr_t)scratch + 8192) != 0;
 	}
 	for (uint64_t i = 0; i < 40000; i++, calls++) {
 		uint64_t control = random64() & (i & 1 ? 0x0fff0fff000107ff : ~0ull);
@@ -33,7 +34,8 @@ static void hypercalls(void)
 		for (size_t word = 0; word < 64; word++) {
 			((uint64_t *)scratch)[word] = random64() >> (random64() & 63);
 		}
-		refused += (uint16_t)guest_hypercall(page, control, input, random64() >> (random64() & 63)) != 0;
+		refused += (uint16_t)guest_hypercall(page, control, input,
+						     random64() >> (random64() & 63)) != 0;
 	}
 	print("hostile: hypercalls ");
 	print_number(calls);
@@ -64,13 +66,15 @@ static void read_msr(void *argument)
 /* MSRs that end or stop the guest as they should: reset, idle, crash, and the APIC's commands, by which it sends itself INIT or NMI. */
 static bool msr_is_final(uint32_t msr)
 {
-	return msr == 0x40000003 || msr == 0x400000f0 || msr == 0x40000105 || msr == 0x40000071 || msr == 0x830;
+	return msr == 0x40000003 || msr == 0x400000f0 || msr == 0x40000105 || msr == 0x40000071 ||
+	       msr == 0x830;
 }
 
 /* MSRs that place an overlay page: over the scratch pages, or it would replace this program. */
 static bool msr_is_overlay(uint32_t msr)
 {
-	return msr == 0x40000001 || msr == 0x40000021 || msr == 0x40000073 || msr == 0x40000082 || msr == 0x40000083;
+	return msr == 0x40000001 || msr == 0x40000021 || msr == 0x40000073 || msr == 0x40000082 ||
+	       msr == 0x40000083;
 }
 
 static void msrs(void)
@@ -80,7 +84,8 @@ static void msrs(void)
 
 	for (size_t base = 0; base < sizeof(bases) / sizeof(bases[0]); base++) {
 		for (uint32_t offset = 0; offset < 0x1400; offset++) {
-			struct msr_write w = {bases[base] + offset, random64() >> (random64() & 63)};
+			struct msr_write w = {bases[base] + offset,
+					      random64() >> (random64() & 63)};
 
 			if (msr_is_final(w.msr)) {
 				continue;

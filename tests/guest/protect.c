@@ -4,14 +4,14 @@
  */
 #include "tests/guest/guest.h"
 
-#define EFER	 0xc0000080
-#define SVME	 (1ull << 12)
-#define VM_CR	 0xc0010114
-#define VM_HSAVE 0xc0010117
-#define VMXE	 (1ul << 13)
+#define EFER            0xc0000080
+#define SVME            (1ull << 12)
+#define VM_CR           0xc0010114
+#define VM_HSAVE        0xc0010117
+#define VMXE            (1ul << 13)
 #define FEATURE_CONTROL 0x3a
-#define VMX_BASIC 0x480
-#define GENUINE	 0x756e6547 /* CPUID's leaf 0, EBX: the first letters of the vendor's name */
+#define VMX_BASIC       0x480
+#define GENUINE         0x756e6547 /* CPUID's leaf 0, EBX: the first letters of the vendor's name */
 
 static void vmrun(void *argument)
 {
@@ -175,17 +175,36 @@ struct step {
 };
 
 static const struct step steps[] = {
-	{"vmrun", vmrun},     {"vmload", vmload},	  {"vmsave", vmsave},	      {"stgi", stgi},
-	{"clgi", clgi},	      {"invlpga", invlpga},	  {"skinit", skinit},	      {"EFER.SVME", enable_svm},
-	{"read VM_HSAVE_PA", read_hsave}, {"write VM_HSAVE_PA", write_hsave}, {"write VM_CR", write_vm_cr},
+	{"vmrun", vmrun},
+	{"vmload", vmload},
+	{"vmsave", vmsave},
+	{"stgi", stgi},
+	{"clgi", clgi},
+	{"invlpga", invlpga},
+	{"skinit", skinit},
+	{"EFER.SVME", enable_svm},
+	{"read VM_HSAVE_PA", read_hsave},
+	{"write VM_HSAVE_PA", write_hsave},
+	{"write VM_CR", write_vm_cr},
 };
 
 /* On Intel's processors alone: elsewhere it is the processor that refuses, and not every emulated one does. */
 static const struct step intel_steps[] = {
-	{"vmxon", vmxon},     {"vmclear", vmclear},	  {"vmptrld", vmptrld},	      {"vmptrst", vmptrst},
-	{"vmread", vmread},   {"vmwrite", vmwrite},	  {"vmlaunch", vmlaunch},     {"vmresume", vmresume},
-	{"vmxoff", vmxoff},   {"vmfunc", vmfunc},	  {"invept", invept},	      {"invvpid", invvpid},
-	{"CR4.VMXE", enable_vmx}, {"read VMX_BASIC", read_vmx_basic}, {"write FEATURE_CONTROL", write_feature_control},
+	{"vmxon", vmxon},
+	{"vmclear", vmclear},
+	{"vmptrld", vmptrld},
+	{"vmptrst", vmptrst},
+	{"vmread", vmread},
+	{"vmwrite", vmwrite},
+	{"vmlaunch", vmlaunch},
+	{"vmresume", vmresume},
+	{"vmxoff", vmxoff},
+	{"vmfunc", vmfunc},
+	{"invept", invept},
+	{"invvpid", invvpid},
+	{"CR4.VMXE", enable_vmx},
+	{"read VMX_BASIC", read_vmx_basic},
+	{"write FEATURE_CONTROL", write_feature_control},
 };
 
 /*
@@ -194,7 +213,8 @@ static const struct step intel_steps[] = {
  */
 static void send_interrupts(void)
 {
-	static const uint32_t kinds[] = {0x40, 0x4200, 0x4400, 0x4500, 0x4608}; /* fixed, SMI, NMI, INIT, SIPI */
+	static const uint32_t kinds[] = {0x40, 0x4200, 0x4400, 0x4500,
+					 0x4608}; /* fixed, SMI, NMI, INIT, SIPI */
 	volatile uint32_t *apic = (volatile uint32_t *)0xfee00000;
 
 	apic[0xf0 / 4] = 0x1ff;
@@ -217,7 +237,10 @@ static void try_all(const struct step *list, size_t count)
 
 		print("protect: ");
 		print(list[i].name);
-		print(vector < 0 ? " done" : vector == 6 ? " #UD" : vector == 13 ? " #GP" : " another exception");
+		print(vector < 0     ? " done"
+		      : vector == 6  ? " #UD"
+		      : vector == 13 ? " #GP"
+				     : " another exception");
 		print("\n");
 	}
 }

@@ -5,12 +5,12 @@
 #include "tests/guest/guest.h"
 
 #define APIC_BASE 0x1b
-#define X2APIC	  (1u << 10)
-#define TPR	  0x808
-#define EOI	  0x80b
-#define SVR	  0x80f
+#define X2APIC    (1u << 10)
+#define TPR       0x808
+#define EOI       0x80b
+#define SVR       0x80f
 #define SELF_IPI  0x83f
-#define VECTOR	  31 /* of class 1; the table has no higher one */
+#define VECTOR    31 /* of class 1; the table has no higher one */
 
 static void set_cr8(uint64_t value)
 {
@@ -61,7 +61,8 @@ static void say(const char *what, uint64_t value)
 }
 
 /* The interrupt waits above the TPR, beside it, and comes when the TPR falls below it: by each way of writing the TPR. */
-static void hold_back(const char *name, void (*lower)(void *), uint64_t above, uint64_t beside, uint64_t below)
+static void hold_back(const char *name, void (*lower)(void *), uint64_t above, uint64_t beside,
+		      uint64_t below)
 {
 	print(name);
 	print("\n");

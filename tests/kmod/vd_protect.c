@@ -12,12 +12,12 @@
 #include <asm/msr-index.h>
 #include <asm/processor.h>
 
-#define VM_CR	 0xc0010114
+#define VM_CR    0xc0010114
 #define VM_HSAVE 0xc0010117
-#define SVME	 (1ull << 12)
-#define VMXE	 (1ull << 13)
-#define PATTERN	 0x6465746972777665ull
-#define DEPOSIT	 (0x48 | 1ull << 32) /* HvCallDepositMemory, of one page */
+#define SVME     (1ull << 12)
+#define VMXE     (1ull << 13)
+#define PATTERN  0x6465746972777665ull
+#define DEPOSIT  (0x48 | 1ull << 32) /* HvCallDepositMemory, of one page */
 #define DEPOSITS 64
 
 static ulong base, size;
@@ -30,20 +30,20 @@ MODULE_DESCRIPTION("tries what a root partition must not be able to do");
  * True if the instruction ended without an exception. RAX, RCX and RDX are its operands, RAX and RDX its results; the kernel's
  * own helpers change their names from version to version.
  */
-#define RUNS(instruction, rax, rcx, rdx)                                                        \
-	({                                                                                      \
-		bool done = false;                                                              \
-		u64 a = (rax), d = (rdx);                                                       \
-                                                                                                \
-		asm volatile("1: " instruction "\n\tmovb $1, %0\n2:" _ASM_EXTABLE(1b, 2b)       \
-			     : "+m"(done), "+a"(a), "+d"(d)                                     \
-			     : "c"(rcx)                                                         \
-			     : "memory");                                                       \
-		result = d << 32 | (u32)a;                                                      \
-		done;                                                                           \
+#define RUNS(instruction, rax, rcx, rdx)                                                           \
+	({                                                                                         \
+		bool done = false;                                                                 \
+		uint64_t a = (rax), d = (rdx);                                                     \
+                                                                                                   \
+		asm volatile("1: " instruction "\n\tmovb $1, %0\n2:" _ASM_EXTABLE(1b, 2b)          \
+			     : "+m"(done), "+a"(a), "+d"(d)                                        \
+			     : "c"(rcx)                                                            \
+			     : "memory");                                                          \
+		result = d << 32 | (uint32_t)a;                                                    \
+		done;                                                                              \
 	})
 
-static u64 result;
+static uint64_t result;
 
 static void report(const char *name, bool done)
 {
@@ -66,9 +66,9 @@ static void try_instructions(void)
 	free_page(page);
 }
 
-static u64 cr4(void)
+static uint64_t cr4(void)
 {
-	u64 value;
+	uint64_t value;
 
 	asm volatile("movq %%cr4, %0" : "=r"(value));
 	return value;
@@ -81,7 +81,7 @@ static u64 cr4(void)
 static void try_vmx(void)
 {
 	unsigned long page = get_zeroed_page(GFP_KERNEL);
-	u64 address = virt_to_phys((void *)page);
+	uint64_t address = virt_to_phys((void *)page);
 
 	if (!page) {
 		return;
@@ -114,14 +114,14 @@ static void try_msrs(void)
 }
 
 /* A word of the range: true if it could be read, and was not the all ones of an address at which nothing is. */
-static bool sees(u64 *word)
+static bool sees(uint64_t *word)
 {
 	bool done = RUNS("movq (%%rcx), %%rax\n\tmovq %%rax, %%rdx\n\tshrq $32, %%rdx", 0, word, 0);
 
 	return done && result != ~0ull;
 }
 
-static bool writes(u64 *word)
+static bool writes(uint64_t *word)
 {
 	return RUNS("movq %%rax, (%%rcx)", PATTERN, word, 0) && sees(word) && result == PATTERN;
 }
@@ -131,13 +131,13 @@ static void try_memory(void)
 	ulong pages = 0, seen = 0, written = 0;
 
 	for (ulong at = 0; at < size; at += PAGE_SIZE) {
-		u64 *page = (u64 __force *)ioremap_cache(base + at, PAGE_SIZE);
+		uint64_t *page = (uint64_t __force *)ioremap_cache(base + at, PAGE_SIZE);
 
-		if (!page) {
+		if (page == NULL) {
 			continue;
 		}
 		pages++;
-		for (unsigned int word = 0; word < PAGE_SIZE / sizeof(u64); word += 64) {
+		for (unsigned int word = 0; word < PAGE_SIZE / sizeof(uint64_t); word += 64) {
 			seen += sees(page + word);
 			written += writes(page + word);
 		}
@@ -150,9 +150,9 @@ struct attempt {
 	ulong seen, written;
 };
 
-static void try_page(u64 *page, struct attempt *attempt)
+static void try_page(uint64_t *page, struct attempt *attempt)
 {
-	for (unsigned int word = 0; word < PAGE_SIZE / sizeof(u64); word += 64) {
+	for (unsigned int word = 0; word < PAGE_SIZE / sizeof(uint64_t); word += 64) {
 		attempt->seen += sees(page + word);
 		attempt->written += writes(page + word);
 	}
@@ -161,20 +161,20 @@ static void try_page(u64 *page, struct attempt *attempt)
 /* What is given to the hypervisor for the root's own use is not withdrawn: the pages stay there until the machine ends. */
 static void try_deposits(void)
 {
-	u64 *input = (u64 *)get_zeroed_page(GFP_KERNEL);
+	uint64_t *input = (uint64_t *)get_zeroed_page(GFP_KERNEL);
 	struct attempt before = {}, after = {};
 	ulong pages = 0;
 
-	for (unsigned int i = 0; input && i < DEPOSITS; i++) {
-		u64 *page = (u64 *)get_zeroed_page(GFP_KERNEL);
+	for (unsigned int i = 0; input != NULL && i < DEPOSITS; i++) {
+		uint64_t *page = (uint64_t *)get_zeroed_page(GFP_KERNEL);
 
-		if (!page) {
+		if (page == NULL) {
 			break;
 		}
 		try_page(page, &before);
 		input[0] = ~0ull; /* the caller's own partition */
 		input[1] = virt_to_phys(page) >> PAGE_SHIFT;
-		if ((u16)hv_do_hypercall(DEPOSIT, input, NULL)) {
+		if ((uint16_t)hv_do_hypercall(DEPOSIT, input, NULL)) {
 			free_page((unsigned long)page);
 			break;
 		}
@@ -182,8 +182,10 @@ static void try_deposits(void)
 		try_page(page, &after);
 	}
 	free_page((unsigned long)input);
-	pr_info("protect: deposits: before, %lu words seen, %lu words written\n", before.seen, before.written);
-	pr_info("protect: deposits: %lu pages, %lu words seen, %lu words written\n", pages, after.seen, after.written);
+	pr_info("protect: deposits: before, %lu words seen, %lu words written\n", before.seen,
+		before.written);
+	pr_info("protect: deposits: %lu pages, %lu words seen, %lu words written\n", pages,
+		after.seen, after.written);
 }
 
 static int __init protect_init(void)

@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	}
 	kernel = open(argv[2], O_RDONLY);
 	initrd = open(argv[3], O_RDONLY);
-	return done(argv[1], syscall(SYS_kexec_file_load, kernel, initrd, strlen(argv[4]) + 1, argv[4],
-				     strcmp(argv[1], "panic") == 0 ? KEXEC_FILE_ON_CRASH : 0ul));
+	return done(argv[1],
+		    syscall(SYS_kexec_file_load, kernel, initrd, strlen(argv[4]) + 1, argv[4],
+			    strcmp(argv[1], "panic") == 0 ? KEXEC_FILE_ON_CRASH : 0ul));
 }

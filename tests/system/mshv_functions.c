@@ -22,10 +22,10 @@
 static void test_intercepts(void)
 {
 	static const uint8_t code[] = {
-		0xb0, 0x11,		      /* mov al, 0x11 */
-		0xe6, 0x80,		      /* out 0x80, al */
+		0xb0, 0x11,                   /* mov al, 0x11 */
+		0xe6, 0x80,                   /* out 0x80, al */
 		0xa3, 0x00, 0x00, 0x00, 0xf0, /* mov [0xf0000000], eax */
-		0x0f, 0x0b,		      /* ud2, without an IDT */
+		0x0f, 0x0b,                   /* ud2, without an IDT */
 	};
 	struct hv_message message;
 	const struct hv_x64_memory_intercept_message *memory = (const void *)message.u.payload;
@@ -65,8 +65,8 @@ static void test_exceptions(void)
 	static const uint8_t code[] = {
 		0xb0, 0x11, 0xe6, 0x80, /* mov al, 0x11; out 0x80, al */
 		0x31, 0xc9, 0xf7, 0xf1, /* xor ecx, ecx; div ecx */
-		0x0f, 0x0b,		/* ud2 */
-		0x0f, 0x0b,		/* ud2, without an IDT */
+		0x0f, 0x0b,             /* ud2 */
+		0x0f, 0x0b,             /* ud2, without an IDT */
 	};
 	struct hv_message message;
 	const struct hv_x64_exception_intercept_message *exception =
@@ -98,8 +98,8 @@ static void test_exceptions(void)
 static void test_signals(void)
 {
 	static const uint8_t code[] = {
-		0xeb, 0xfe,		/* jmp . */
-		0xf4,			/* hlt */
+		0xeb, 0xfe,             /* jmp . */
+		0xf4,                   /* hlt */
 		0xb0, 0x22, 0xe6, 0x80, /* mov al, 0x22; out 0x80, al */
 	};
 	struct hv_message message;
@@ -172,8 +172,8 @@ static void test_access_bitmap(void)
 {
 	static const uint8_t code[] = {
 		0xa3, 0x00, 0x00, 0x10, 0x00, /* mov [0x100000], eax */
-		0xe6, 0x80,		      /* out 0x80, al */
-		0xeb, 0xf7,		      /* jmp back */
+		0xe6, 0x80,                   /* out 0x80, al */
+		0xeb, 0xf7,                   /* jmp back */
 	};
 	struct mshv_gpap_access_bitmap bad = {.page_count = 1};
 	struct machine machine;

@@ -22,8 +22,8 @@
 
 #include "tests/system/mshv.h"
 
-#define FDS_MAX	      64
-#define MEMORY	      (4ul << 20)
+#define FDS_MAX       64
+#define MEMORY        (4ul << 20)
 #define ARGUMENTS     (64ul << 10)
 #define LOG_SIZE      (1 << 20)
 #define CALLS_MAX     1000
@@ -64,7 +64,7 @@ enum kind {
 };
 
 static unsigned long *succeeded; /* shared by all */
-static unsigned long *made;	 /* calls that the child has made; shared */
+static unsigned long *made;      /* calls that the child has made; shared */
 
 static int note(enum kind kind, int ret)
 {
@@ -82,7 +82,7 @@ static struct {
 	int fds[FDS_MAX];
 	unsigned int count;
 } pools[FD_KINDS];
-static uint8_t *memory;	   /* that can be given to guests */
+static uint8_t *memory;    /* that can be given to guests */
 static uint8_t *arguments; /* for structs; the page after it is not there */
 
 static void keep(enum fd_kind kind, int fd)
@@ -299,7 +299,7 @@ static void call_hvcall(void)
 
 static void call_registers(void)
 {
-	static const uint32_t bases[] = {0,	  0x200,   0x10000, 0x20000, 0x30000,
+	static const uint32_t bases[] = {0,       0x200,   0x10000, 0x20000, 0x30000,
 					 0x40000, 0x50000, 0x60000, 0x70000, 0x80000,
 					 0x84800, 0x90000, 0xa0000, 0xb0000};
 	struct {
@@ -442,10 +442,10 @@ static void *run_vps(void *unused)
 _Noreturn static void child(uint64_t seed)
 {
 	static void (*const calls[])(void) = {
-		call_anything,	 call_anything,	 call_create,	call_initialize,
-		call_initialize, call_create_vp, call_memory,	call_memory,
-		call_hvcall,	 call_registers, call_eventfds, call_eventfds,
-		call_routing,	 call_mmap,	 call_close,	call_hvcall,
+		call_anything,   call_anything,  call_create,   call_initialize,
+		call_initialize, call_create_vp, call_memory,   call_memory,
+		call_hvcall,     call_registers, call_eventfds, call_eventfds,
+		call_routing,    call_mmap,      call_close,    call_hvcall,
 	};
 	struct sigaction action = {.sa_handler = nothing};
 	pthread_t thread;
@@ -513,7 +513,7 @@ static void kill_child(pid_t pid, unsigned long calls)
 
 static void expect_calm(void)
 {
-	static const char *const words[] = {"BUG:",	  "cut here",  "Oops",
+	static const char *const words[] = {"BUG:",       "cut here",  "Oops",
 					    "Call Trace", "is lost",   "stays pinned",
 					    "stays with", "cannot be", "can be neither"};
 	char *log = calloc(1, LOG_SIZE);

@@ -22,9 +22,9 @@ static uint64_t random64(void)
 /* Numbers near the borders are where flags go wrong. */
 static uint64_t interesting(void)
 {
-	static const uint64_t borders[] = {0,	       1,	  0xf,	      0x10,
-					   0x7f,       0x80,	  0xff,	      0x7fff,
-					   0x8000,     0xffff,	  0x7fffffff, 0x80000000,
+	static const uint64_t borders[] = {0,          1,         0xf,        0x10,
+					   0x7f,       0x80,      0xff,       0x7fff,
+					   0x8000,     0xffff,    0x7fffffff, 0x80000000,
 					   0xffffffff, INT64_MAX, 1ull << 63, UINT64_MAX};
 
 	return random64() & 1 ? random64()
@@ -79,9 +79,9 @@ static const struct {
 	uint64_t (*native[4])(uint64_t a, uint64_t b, uint64_t *flags);
 	uint64_t undefined; /* flags that the processor may set as it likes */
 } rows[] = {
-	ROW(ALU_ADD, add, 0),	    ROW(ALU_ADC, adc, 0),	ROW(ALU_SUB, sub, 0),
-	ROW(ALU_SBB, sbb, 0),	    ROW(ALU_AND, and, FLAG_AF), ROW(ALU_OR, or, FLAG_AF),
-	ROW(ALU_XOR, xor, FLAG_AF), ROW(ALU_INC, inc, 0),	ROW(ALU_DEC, dec, 0),
+	ROW(ALU_ADD, add, 0),       ROW(ALU_ADC, adc, 0),       ROW(ALU_SUB, sub, 0),
+	ROW(ALU_SBB, sbb, 0),       ROW(ALU_AND, and, FLAG_AF), ROW(ALU_OR, or, FLAG_AF),
+	ROW(ALU_XOR, xor, FLAG_AF), ROW(ALU_INC, inc, 0),       ROW(ALU_DEC, dec, 0),
 	ROW(ALU_NEG, neg, 0),
 };
 

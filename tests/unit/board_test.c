@@ -30,7 +30,7 @@ static void the_host_bridge_is_alone(void **state)
 	for (slot = 1; slot < 32; slot++) {
 		assert_int_equal(config(slot << 3, 0), 0xffffffff);
 	}
-	assert_int_equal(config(1, 0), 0xffffffff);	 /* function 1 */
+	assert_int_equal(config(1, 0), 0xffffffff);      /* function 1 */
 	assert_int_equal(config(1 << 8, 0), 0xffffffff); /* bus 1 */
 }
 

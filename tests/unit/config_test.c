@@ -139,11 +139,13 @@ static void disks(void **state)
 
 	(void)state;
 	assert_int_equal(
-		parse(GOOD "--disk a.vhdx --dvd b.iso --disk c,d.vhd,ro,direct,ide --disk e,scsi,ro"),
+		parse(GOOD
+		      "--disk a.vhdx --dvd b.iso --disk c,d.vhd,ro,direct,ide --disk e,scsi,ro"),
 		CONFIG_OK);
 	assert_int_equal(config.disk_count, 4);
 	assert_string_equal(config.disks[0].path, "a.vhdx");
-	assert_false(config.disks[0].ide || config.disks[0].dvd || config.disks[0].read_only || config.disks[0].direct);
+	assert_false(config.disks[0].ide || config.disks[0].dvd || config.disks[0].read_only ||
+		     config.disks[0].direct);
 	assert_string_equal(config.disks[1].path, "b.iso");
 	assert_true(config.disks[1].dvd && config.disks[1].read_only && !config.disks[1].ide);
 	assert_string_equal(config.disks[2].path, "c,d.vhd");

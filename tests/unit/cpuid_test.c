@@ -94,14 +94,16 @@ static uint32_t get(uint32_t leaf, uint32_t subleaf, unsigned int reg)
 
 static void assert_empty(uint32_t leaf, uint32_t subleaf)
 {
-	for (unsigned int reg = EAX; reg <= EDX; reg++)
+	for (unsigned int reg = EAX; reg <= EDX; reg++) {
 		assert_int_equal(get(leaf, subleaf, reg), 0);
+	}
 }
 
 static void assert_bit(uint32_t leaf, unsigned int reg, unsigned int bit, bool wanted)
 {
-	if ((get(leaf, 0, reg) >> bit & 1) != wanted)
+	if ((get(leaf, 0, reg) >> bit & 1) != wanted) {
 		fail_msg("leaf %#x register %u bit %u is %d", leaf, reg, bit, !wanted);
+	}
 }
 
 /* ---- what nobody sees ---- */
@@ -116,17 +118,18 @@ static void hidden_from_all(void **state)
 		uint32_t leaf;
 		unsigned int reg, bit;
 	} bits[] = {
-		{1, ECX, 3},	       {1, ECX, 5},	      {1, ECX, 6},
-		{1, ECX, 15},	       {1, EDX, 21},	      {7, EBX, 2},
-		{7, EBX, 25},	       {7, ECX, 7},	      {7, EDX, 20},
-		{7, EDX, 24},	       {0x80000001, ECX, 2},  {0x80000001, ECX, 10},
+		{1, ECX, 3},           {1, ECX, 5},           {1, ECX, 6},
+		{1, ECX, 15},          {1, EDX, 21},          {7, EBX, 2},
+		{7, EBX, 25},          {7, ECX, 7},           {7, EDX, 20},
+		{7, EDX, 24},          {0x80000001, ECX, 2},  {0x80000001, ECX, 10},
 		{0x80000001, ECX, 12}, {0x80000001, ECX, 15}, {0x80000001, ECX, 23},
 		{0x80000001, ECX, 29}, {0x80000008, EBX, 27}, {0x80000021, EAX, 8},
 	};
 
 	(void)state;
-	for (unsigned int i = 0; i < ARRAY_COUNT(bits); i++)
+	for (unsigned int i = 0; i < ARRAY_COUNT(bits); i++) {
 		assert_bit(bits[i].leaf, bits[i].reg, bits[i].bit, false);
+	}
 	assert_empty(0x5, 0);
 	assert_empty(0xA, 0);
 	assert_empty(0x14, 0);
@@ -185,11 +188,13 @@ static void hypervisor_leaves(void **state)
 	assert_int_equal(get(0x40000002, 0, EBX), 10 << 16);
 	assert_int_equal(get(0x40000005, 0, EAX), HV_MAX_VPS);
 	assert_int_equal(get(0x40000005, 0, EBX), 4);
-	for (uint32_t leaf = 0x40000007; leaf <= 0x4000000C; leaf++)
+	for (uint32_t leaf = 0x40000007; leaf <= 0x4000000C; leaf++) {
 		assert_empty(leaf, 0);
+	}
 	for (uint32_t leaf = 0x40000080; leaf <= 0x40000082;
-	     leaf++) /* abi.md A1: zero when there is no such stack */
+	     leaf++) { /* abi.md A1: zero when there is no such stack */
 		assert_empty(leaf, 0);
+	}
 	assert_empty(0x400000FF, 0);
 }
 
@@ -309,8 +314,9 @@ static void osxsave_follows_cr4(void **state)
 		   p->id == HV_ROOT_PARTITION); /* OSPKE: only where there are protection keys */
 	p->xsave_features = 0;
 	cpuid_create(p);
-	if (p->id != HV_ROOT_PARTITION)
+	if (p->id != HV_ROOT_PARTITION) {
 		assert_bit(1, ECX, 27, false);
+	}
 }
 
 static void apic_bit_follows_apic_base(void **state)
@@ -431,7 +437,7 @@ static void sockets_and_threads(void **state)
 	assert_int_equal(get(0x8000001E, 0, ECX), 1);
 	assert_int_equal(get(4, 0, EAX) >> 14 & 0xFFF, 1); /* L1: the threads of a core */
 	assert_int_equal(get(4, 1, EAX) >> 14 & 0xFFF, 3); /* L3: the socket */
-	assert_int_equal(get(4, 0, EAX) >> 26, 1);	   /* cores of a socket, less one */
+	assert_int_equal(get(4, 0, EAX) >> 26, 1);         /* cores of a socket, less one */
 	assert_int_equal(get(4, 0, EBX), 11);
 	assert_empty(4, 2);
 	assert_int_equal(get(0x8000001D, 0, EAX) >> 14 & 0xFFF, 1);
@@ -521,14 +527,17 @@ static void answers_and_state(void **state)
 static void many_answers(void **state)
 {
 	(void)state;
-	for (uint32_t i = 0; i < 200; i++)
+	for (uint32_t i = 0; i < 200; i++) {
 		assert_int_equal(answer(HV_ANY_VP, 0x40000080, i, i, ~0u), HV_STATUS_SUCCESS);
-	for (uint32_t i = 0; i < 200; i++)
+	}
+	for (uint32_t i = 0; i < 200; i++) {
 		assert_int_equal(get(0x40000080, i, EAX), i);
+	}
 	machine.pages_left = 0;
 	for (uint32_t i = 200; i < 300; i++) {
-		if (answer(HV_ANY_VP, 0x40000080, i, i, ~0u) != HV_STATUS_SUCCESS)
+		if (answer(HV_ANY_VP, 0x40000080, i, i, ~0u) != HV_STATUS_SUCCESS) {
 			break;
+		}
 	}
 	assert_int_equal(answer(HV_ANY_VP, 0x40000080, 1000, 1, ~0u),
 			 HV_STATUS_INSUFFICIENT_MEMORY);

@@ -80,7 +80,9 @@ static void lines_and_letters(void **state)
 {
 	(void)state;
 	text("one\n\ntwo", 8, "crash: one|crash: two|");
-	text("a\033[2Jb\r\x9b" "c", 9, "crash: a.[2Jb..c|");
+	text("a\033[2Jb\r\x9b"
+	     "c",
+	     9, "crash: a.[2Jb..c|");
 	text("end\0behind", 10, "crash: end|");
 	text("100 %s %n", 9, "crash: 100 %s %n|");
 }

@@ -21,7 +21,8 @@ static unsigned refused, right, other;
 
 static void make(const char *path, enum disk_type type, const char *parent)
 {
-	struct disk_create how = {.type = type, .size = SIZE, .block_size = 1 << 20, .parent = parent};
+	struct disk_create how = {
+		.type = type, .size = SIZE, .block_size = 1 << 20, .parent = parent};
 	struct disk_error error;
 	struct disk *disk;
 
@@ -58,14 +59,14 @@ static int compare(struct disk *disk, bool *same)
 		uint32_t offset, length;
 	} parts[] = {{0, 8192}, {1 << 20, 8192}, {(2 << 20) - 4096, 8192}, {(3 << 20) - 512, 4096}};
 	unsigned i;
-	int r = 0;
+	int ret = 0;
 
 	*same = true;
-	for (i = 0; i < 4 && !r; i++) {
-		r = disk_read(disk, data, parts[i].length, parts[i].offset);
-		*same &= !r && !memcmp(data, truth + parts[i].offset, parts[i].length);
+	for (i = 0; i < 4 && !ret; i++) {
+		ret = disk_read(disk, data, parts[i].length, parts[i].offset);
+		*same &= !ret && !memcmp(data, truth + parts[i].offset, parts[i].length);
 	}
-	return r;
+	return ret;
 }
 
 /* Opens, reads, looks at everything, closes. */
@@ -75,13 +76,13 @@ static void examine(const char *path)
 	struct disk_info info;
 	struct disk *disk;
 	bool same;
-	int r;
+	int ret;
 
 	fake_writes();
-	r = disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error);
-	if (r) {
+	ret = disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error);
+	if (ret) {
 		refused++;
-		assert_true(r < 0 && error.code == r && strlen(error.text) > 10);
+		assert_true(ret < 0 && error.code == ret && strlen(error.text) > 10);
 		assert_int_equal(fake_writes(), 0);
 		return;
 	}
@@ -118,18 +119,18 @@ static void test_vhdx(void **state)
 	(void)state;
 	start();
 	make("a.vhdx", DISK_DYNAMIC, NULL);
-	flip_range("a.vhdx", 0, 600, 1);			   /* identifier */
-	flip_range("a.vhdx", 64 << 10, (64 << 10) + 128, 1);	   /* header 1 */
-	flip_range("a.vhdx", 128 << 10, (128 << 10) + 128, 1);	   /* header 2 */
-	flip_range("a.vhdx", 192 << 10, (192 << 10) + 96, 1);	   /* region table 1 */
-	flip_range("a.vhdx", 256 << 10, (256 << 10) + 96, 1);	   /* region table 2 */
-	assert_int_equal(other, 0);				   /* all that has a copy or a checksum */
-	assert_true(right > 500 && refused == 8); /* the signature has no copy */
-	flip_range("a.vhdx", 1 << 20, (1 << 20) + 8192, 7);	   /* the log, which is not in use */
+	flip_range("a.vhdx", 0, 600, 1);                       /* identifier */
+	flip_range("a.vhdx", 64 << 10, (64 << 10) + 128, 1);   /* header 1 */
+	flip_range("a.vhdx", 128 << 10, (128 << 10) + 128, 1); /* header 2 */
+	flip_range("a.vhdx", 192 << 10, (192 << 10) + 96, 1);  /* region table 1 */
+	flip_range("a.vhdx", 256 << 10, (256 << 10) + 96, 1);  /* region table 2 */
+	assert_int_equal(other, 0);                         /* all that has a copy or a checksum */
+	assert_true(right > 500 && refused == 8);           /* the signature has no copy */
+	flip_range("a.vhdx", 1 << 20, (1 << 20) + 8192, 7); /* the log, which is not in use */
 	assert_int_equal(other, 0);
-	flip_range("a.vhdx", 2 << 20, (2 << 20) + 224, 1);	   /* metadata table */
+	flip_range("a.vhdx", 2 << 20, (2 << 20) + 224, 1); /* metadata table */
 	flip_range("a.vhdx", (2 << 20) + 65536, (2 << 20) + 65536 + 64, 1);
-	flip_range("a.vhdx", 3 << 20, (3 << 20) + 64, 1);	   /* block table */
+	flip_range("a.vhdx", 3 << 20, (3 << 20) + 64, 1); /* block table */
 	assert_true(refused > 60);
 }
 
@@ -142,7 +143,8 @@ static void test_vhdx_differencing(void **state)
 	flip_range("c.vhdx", 64 << 10, (64 << 10) + 128, 1);
 	assert_int_equal(other, 0);
 	flip_range("c.vhdx", 2 << 20, (2 << 20) + 256, 1);
-	flip_range("c.vhdx", (2 << 20) + 65536, (2 << 20) + 65536 + 512, 1); /* items and the locator */
+	/* Items and the locator. */
+	flip_range("c.vhdx", (2 << 20) + 65536, (2 << 20) + 65536 + 512, 1);
 	flip_range("c.vhdx", 3 << 20, (3 << 20) + 64, 1);
 	flip_range("c.vhdx", (3 << 20) + 4096 * 8, (3 << 20) + 4096 * 8 + 16, 1);
 	assert_true(refused > 100 && right > 100);
@@ -181,7 +183,7 @@ static void test_vhd(void **state)
 	(void)state;
 	start();
 	make("a.vhd", DISK_DYNAMIC, NULL);
-	flip_range("a.vhd", 0, 512, 1);			      /* footer copy */
+	flip_range("a.vhd", 0, 512, 1); /* footer copy */
 	flip_range("a.vhd", fake_size("a.vhd") - 512, fake_size("a.vhd"), 1);
 	assert_int_equal(other, 0);
 	assert_true(right == 1024);
@@ -291,13 +293,16 @@ static void test_repair(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vhdx),	  cmocka_unit_test(test_vhdx_differencing),
-		cmocka_unit_test(test_vhdx_log),  cmocka_unit_test(test_vhd),
+		cmocka_unit_test(test_vhdx),
+		cmocka_unit_test(test_vhdx_differencing),
+		cmocka_unit_test(test_vhdx_log),
+		cmocka_unit_test(test_vhd),
 		cmocka_unit_test(test_vhd_fixed_and_differencing),
-		cmocka_unit_test(test_truncated), cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_repair),
 	};
-	int r = cmocka_run_group_tests(tests, NULL, NULL);
+	int ret = cmocka_run_group_tests(tests, NULL, NULL);
 
 	fake_reset(1);
-	return r;
+	return ret;
 }

@@ -21,19 +21,20 @@
 
 #include <cmocka.h>
 
-#define SECTOR	  512u
-#define SECTORS	  8192u /* 4 MiB: four blocks of 1 MiB */
+#define SECTOR    512u
+#define SECTORS   8192u /* 4 MiB: four blocks of 1 MiB */
 #define DISK_SIZE ((uint64_t)SECTORS * SECTOR)
-#define BLOCK	  2048u /* sectors */
-#define WINDOW	  64u	/* where blocks meet every sector is looked at, and between one in some */
-#define SPARSE	  128u
-#define HISTORY	  64u
-#define SLOTS	  8u
+#define BLOCK     2048u /* sectors */
+#define WINDOW    64u   /* where blocks meet every sector is looked at, and between one in some */
+#define SPARSE    128u
+#define HISTORY   64u
+#define SLOTS     8u
 
-struct event { /* a write or trim of a sector */
+struct event {            /* a write or trim of a sector */
 	uint32_t version; /* 0: zeros */
-	size_t started, ended; /* operations recorded before it was submitted, and when it was complete */
-	bool durable;	       /* once complete: written with DISK_FUA */
+	size_t started,
+		ended; /* operations recorded before it was submitted, and when it was complete */
+	bool durable;  /* once complete: written with DISK_FUA */
 };
 
 static struct {
@@ -64,7 +65,8 @@ static void note_start(uint32_t sector, uint32_t count, uint32_t version)
 
 	for (i = sector; i < sector + count; i++) {
 		assert_true(history[i].count < HISTORY);
-		history[i].events[history[i].count++] = (struct event){version, fake_op_count(), SIZE_MAX, false};
+		history[i].events[history[i].count++] =
+			(struct event){version, fake_op_count(), SIZE_MAX, false};
 		history[i].in_flight = true;
 	}
 }
@@ -86,7 +88,8 @@ static void history_begin(void)
 	uint32_t i;
 
 	for (i = 0; i < SECTORS; i++) {
-		uint32_t last = history[i].count ? history[i].events[history[i].count - 1].version : 0;
+		uint32_t last =
+			history[i].count ? history[i].events[history[i].count - 1].version : 0;
 
 		history[i].events[0] = (struct event){last, 0, 0, true};
 		history[i].count = 1;
@@ -256,7 +259,9 @@ static uint32_t watched_run(uint32_t *sector)
 	if (*sector >= SECTORS) {
 		return 0;
 	}
-	return in_block < WINDOW ? WINDOW - in_block : in_block >= BLOCK - WINDOW ? BLOCK - in_block : 1;
+	return in_block < WINDOW            ? WINDOW - in_block
+	       : in_block >= BLOCK - WINDOW ? BLOCK - in_block
+					    : 1;
 }
 
 static void read_watched(struct disk *disk, uint8_t *out)
@@ -264,7 +269,8 @@ static void read_watched(struct disk *disk, uint8_t *out)
 	uint32_t sector, n;
 
 	for (sector = 0; (n = watched_run(&sector)); sector += n) {
-		assert_int_equal(disk_read(disk, out + sector * SECTOR, (uint64_t)n * SECTOR, (uint64_t)sector * SECTOR),
+		assert_int_equal(disk_read(disk, out + sector * SECTOR, (uint64_t)n * SECTOR,
+					   (uint64_t)sector * SECTOR),
 				 0);
 	}
 }
@@ -291,8 +297,9 @@ static void check_sector(uint32_t i, size_t k, unsigned variant)
 	version = (uint32_t)(word >> 32);
 	fill_sector(expected, i, version);
 	if (memcmp(expected, view + i * SECTOR, SECTOR) || !is_allowed(i, version, k)) {
-		fail_msg("cut %zu.%u: sector %u holds version %u, word %llx, last %u", k, variant, i, version,
-			 (unsigned long long)word, history[i].events[history[i].count - 1].version);
+		fail_msg("cut %zu.%u: sector %u holds version %u, word %llx, last %u", k, variant,
+			 i, version, (unsigned long long)word,
+			 history[i].events[history[i].count - 1].version);
 	}
 }
 
@@ -321,10 +328,12 @@ static void dump_state(struct disk *disk, const char *path, size_t k, unsigned v
 	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s", dump_folder, dumped, k, variant, ending);
 	assert_true(fake_dump(path, name));
 	for (i = 1; disk_get_info(disk, i, &info) == 0; i++) {
-		snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.%u", dump_folder, dumped, k, variant, ending, i);
+		snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.%u", dump_folder, dumped, k,
+			 variant, ending, i);
 		assert_true(fake_dump(info.path, name));
 	}
-	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.view", dump_folder, dumped, k, variant, ending);
+	snprintf(name, sizeof(name), "%s/cut-%u-%zu-%u%s.view", dump_folder, dumped, k, variant,
+		 ending);
 	out = fopen(name, "we");
 	assert_non_null(out);
 	assert_int_equal(fwrite(view, DISK_SIZE, 1, out), 1);
@@ -349,9 +358,11 @@ static void check_recovery(const char *path, size_t k)
 	if (disk_open(path, NULL, &disk, &error)) {
 		fail_msg("cut %zu: for writing: %s", k, error.text);
 	}
-	assert_int_equal(disk_write(disk, before + sector * SECTOR, SECTOR, (uint64_t)sector * SECTOR), 0);
+	assert_int_equal(
+		disk_write(disk, before + sector * SECTOR, SECTOR, (uint64_t)sector * SECTOR), 0);
 	assert_int_equal(disk_close(&disk, &error), 0);
-	assert_int_equal(disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error), 0);
+	assert_int_equal(
+		disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error), 0);
 	read_watched(disk, view);
 	assert_true(watched_equal(before, view));
 	assert_int_equal(disk_close(&disk, &error), 0);
@@ -366,7 +377,8 @@ static void check_report(const char *path, size_t k, unsigned variant)
 		fail_msg("cut %zu.%u: %s", k, variant, error.text);
 	}
 	/* A VHD's footer may be cut off while it moves; its copy is there for that. */
-	if (report.damages && (strstr(path, ".vhdx") || !strstr(report.findings[0].text, "footer"))) {
+	if (report.damages &&
+	    (strstr(path, ".vhdx") != NULL || strstr(report.findings[0].text, "footer") == NULL)) {
 		fail_msg("cut %zu.%u: %s", k, variant, report.findings[0].text);
 	}
 	disk_report_free(&report);
@@ -383,7 +395,7 @@ static void verify_cut(const char *path, size_t k, unsigned variant)
 		fail_msg("cut %zu.%u: %s", k, variant, error.text);
 	}
 	check_view(disk, k, variant);
-	if (dump_folder && fake_random() % 97 == 0) {
+	if (dump_folder != NULL && fake_random() % 97 == 0) {
 		assert_int_equal(disk_read(disk, view, DISK_SIZE, 0), 0);
 		dump_state(disk, path, k, variant);
 	}
@@ -416,7 +428,7 @@ static unsigned seeds = 1;
 
 static void make_disk(const char *path, const char *parent)
 {
-	struct disk_create how = {.type = parent ? DISK_DIFFERENCING : DISK_DYNAMIC,
+	struct disk_create how = {.type = parent != NULL ? DISK_DIFFERENCING : DISK_DYNAMIC,
 				  .size = DISK_SIZE,
 				  .block_size = 1 << 20,
 				  .parent = parent};
@@ -522,12 +534,12 @@ static void test_differencing(const char *path, const char *parent, uint32_t see
 	run_sessions(path);
 }
 
-#define FOR_SEEDS(call)                            \
-	do {                                       \
-		uint32_t seed;                     \
-		for (seed = 1; seed <= seeds; seed++) { \
-			call;                      \
-		}                                  \
+#define FOR_SEEDS(call)                                                                            \
+	do {                                                                                       \
+		uint32_t seed;                                                                     \
+		for (seed = 1; seed <= seeds; seed++) {                                            \
+			call;                                                                      \
+		}                                                                                  \
 	} while (0)
 
 static void test_vhdx_dynamic(void **state)
@@ -742,7 +754,7 @@ static void fail_each_operation(const char *path, uint32_t seed)
 	for (n = 1; failed; n++) {
 		static uint8_t data[3 << 20];
 		struct disk *disk;
-		int r;
+		int ret;
 
 		begin_case(seed);
 		make_disk(path, NULL);
@@ -750,12 +762,12 @@ static void fail_each_operation(const char *path, uint32_t seed)
 		disk = open_disk(path);
 		fake_fail_after(n);
 		memset(data, 0x5a, sizeof(data));
-		r = disk_trim(disk, 1 << 20, 1 << 20);
-		r = r ? r : disk_flush(disk);
-		r = r ? r : disk_write(disk, data, 512, 1 << 20);
-		r = r ? r : disk_flush(disk);
+		ret = disk_trim(disk, 1 << 20, 1 << 20);
+		ret = ret ? ret : disk_flush(disk);
+		ret = ret ? ret : disk_write(disk, data, 512, 1 << 20);
+		ret = ret ? ret : disk_flush(disk);
 		failed = fake_failed();
-		assert_true(failed || !r); /* a hole that cannot be made fails nobody */
+		assert_true(failed || !ret); /* a hole that cannot be made fails nobody */
 		fake_fail_after(0);
 		disk_close(&disk, NULL);
 		disk = open_disk(path);
@@ -783,7 +795,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_host_errors),
 	};
 	unsigned i;
-	int r;
+	int ret;
 
 	if (argc == 3 && !strcmp(argv[1], "--dump")) {
 		dump_folder = argv[2];
@@ -793,11 +805,11 @@ int main(int argc, char **argv)
 	for (i = 0; i < SLOTS; i++) {
 		slots[i].buffer = malloc(2048 * SECTOR);
 	}
-	r = cmocka_run_group_tests(tests, NULL, NULL);
+	ret = cmocka_run_group_tests(tests, NULL, NULL);
 	print_message("%u states looked at\n", verified);
 	for (i = 0; i < SLOTS; i++) {
 		free(slots[i].buffer);
 	}
 	fake_reset(1);
-	return r;
+	return ret;
 }

@@ -57,7 +57,7 @@ uint32_t fake_random(void)
 
 static void page_put(struct page *page)
 {
-	if (page && !--page->users) {
+	if (page != NULL && !--page->users) {
 		free(page);
 	}
 }
@@ -82,7 +82,7 @@ static void image_copy(struct image *to, const struct image *from)
 	to->pages = malloc((from->count + 1) * sizeof(*to->pages));
 	for (i = 0; i < from->count; i++) {
 		to->pages[i] = from->pages[i];
-		if (to->pages[i]) {
+		if (to->pages[i] != NULL) {
 			to->pages[i]->users++;
 		}
 	}
@@ -94,7 +94,8 @@ static void image_reserve(struct image *image, uint64_t size)
 
 	if (count > image->count) {
 		image->pages = realloc(image->pages, count * sizeof(*image->pages));
-		memset(image->pages + image->count, 0, (count - image->count) * sizeof(*image->pages));
+		memset(image->pages + image->count, 0,
+		       (count - image->count) * sizeof(*image->pages));
 		image->count = count;
 	}
 }
@@ -103,10 +104,10 @@ static uint8_t *page_for_write(struct image *image, size_t index)
 {
 	struct page *old = image->pages[index];
 
-	if (!old || old->users > 1) {
+	if (old == NULL || old->users > 1) {
 		struct page *page = calloc(1, sizeof(*page));
 
-		if (old) {
+		if (old != NULL) {
 			memcpy(page->bytes, old->bytes, PAGE);
 			page_put(old);
 		}
@@ -134,9 +135,10 @@ static void image_read(const struct image *image, uint64_t offset, uint8_t *out,
 {
 	while (length) {
 		size_t in_page = offset % PAGE, n = min_u64(length, PAGE - in_page);
-		struct page *page = offset / PAGE < image->count ? image->pages[offset / PAGE] : NULL;
+		struct page *page =
+			offset / PAGE < image->count ? image->pages[offset / PAGE] : NULL;
 
-		if (page && offset < image->size) {
+		if (page != NULL && offset < image->size) {
 			memcpy(out, page->bytes + in_page, n);
 		} else {
 			memset(out, 0, n);
@@ -154,7 +156,7 @@ static void image_zero(struct image *image, uint64_t offset, uint64_t length)
 	while (offset < end) {
 		uint64_t n = min_u64(end - offset, PAGE - offset % PAGE);
 
-		if (offset / PAGE < image->count && image->pages[offset / PAGE]) {
+		if (offset / PAGE < image->count && image->pages[offset / PAGE] != NULL) {
 			if (n == PAGE) {
 				page_put(image->pages[offset / PAGE]);
 				image->pages[offset / PAGE] = NULL;
@@ -313,7 +315,8 @@ void fake_cuts_begin(void)
 {
 	recording = false;
 	state_copy(&base, &initial);
-	memcpy(base.exists, now.exists, sizeof(base.exists)); /* files that appeared later start empty */
+	memcpy(base.exists, now.exists,
+	       sizeof(base.exists)); /* files that appeared later start empty */
 	memcpy(base.names, now.names, sizeof(base.names));
 	free(pending);
 	pending = calloc(op_count + 1, sizeof(*pending));
@@ -373,15 +376,17 @@ static bool persists(unsigned variant, size_t i)
 	case 3:
 		return i > 0;
 	default:
-		return pending_count <= 3 && variant - 4 < 1u << pending_count ? (variant - 4) >> i & 1 :
-										fake_random() % 2;
+		return pending_count <= 3 && variant - 4 < 1u << pending_count
+			       ? (variant - 4) >> i & 1
+			       : fake_random() % 2;
 	}
 }
 
 void fake_cut_make(unsigned variant)
 {
 	size_t i;
-	bool torn = variant >= 4 && (pending_count > 3 ? variant % 2 : variant - 4 >= 1u << pending_count);
+	bool torn = variant >= 4 &&
+		    (pending_count > 3 ? variant % 2 : variant - 4 >= 1u << pending_count);
 
 	if (pending_count == 1 && variant >= 2) {
 		torn = true;
@@ -445,22 +450,24 @@ bool fake_dump(const char *path, const char *host_path)
 {
 	const struct image *image = &now.images[find(path)];
 	FILE *out = fopen(host_path, "we");
-	bool good = out;
+	bool good = out != NULL;
 	size_t i;
 
 	for (i = 0; good && i < image->count; i++) {
-		if (image->pages[i]) {
+		if (image->pages[i] != NULL) {
 			good = !fseeko(out, (off_t)(i * PAGE), SEEK_SET) &&
-			       fwrite(image->pages[i]->bytes, min_u64(PAGE, image->size - i * PAGE), 1, out) == 1;
+			       fwrite(image->pages[i]->bytes, min_u64(PAGE, image->size - i * PAGE),
+				      1, out) == 1;
 		}
 	}
 	if (good && image->size) { /* as long as it is, also when it ends with a hole */
 		uint8_t last;
 
 		image_read(image, image->size - 1, &last, 1);
-		good = !fseeko(out, (off_t)image->size - 1, SEEK_SET) && fwrite(&last, 1, 1, out) == 1;
+		good = !fseeko(out, (off_t)image->size - 1, SEEK_SET) &&
+		       fwrite(&last, 1, 1, out) == 1;
 	}
-	return out && !fclose(out) && good;
+	return out != NULL && !fclose(out) && good;
 }
 
 unsigned fake_writes(void)
@@ -474,7 +481,8 @@ unsigned fake_writes(void)
 /* 0 or an injected error. Does the operation and notes it. */
 static int perform(struct file *file, int kind, uint64_t offset, uint64_t length, const void *data)
 {
-	struct op op = {.kind = kind, .file = (unsigned)file->fd, .offset = offset, .length = length};
+	struct op op = {
+		.kind = kind, .file = (unsigned)file->fd, .offset = offset, .length = length};
 
 	if (fail_after && !--fail_after) {
 		failed_once = true;
@@ -483,7 +491,7 @@ static int perform(struct file *file, int kind, uint64_t offset, uint64_t length
 	assert(file->writable || kind == OP_SYNC);
 	writes += kind != OP_SYNC;
 	op.data = kind == OP_WRITE && recording ? malloc(length) : NULL;
-	if (op.data) {
+	if (op.data != NULL) {
 		memcpy(op.data, data, length);
 	}
 	if (recording) {
@@ -502,7 +510,8 @@ static int perform(struct file *file, int kind, uint64_t offset, uint64_t length
 
 static int open_index(struct file *file, int index, const char *path, bool writable)
 {
-	*file = (struct file){.fd = index, .direct_fd = -1, .writable = writable, .path = strdup(path)};
+	*file = (struct file){
+		.fd = index, .direct_fd = -1, .writable = writable, .path = strdup(path)};
 	file->size = now.images[index].size;
 	return 0;
 }
@@ -511,7 +520,8 @@ int file_open(struct file *file, const char *path, bool writable, struct disk_er
 {
 	int i = find(path);
 
-	return i < 0 ? error_set(error, -ENOENT, "%s: not there", path) : open_index(file, i, path, writable);
+	return i < 0 ? error_set(error, -ENOENT, "%s: not there", path)
+		     : open_index(file, i, path, writable);
 }
 
 int file_adopt(struct file *file, int fd, const char *path, bool writable, struct disk_error *error)
@@ -607,7 +617,7 @@ int file_writev(struct file *file, const struct iovec *iov, unsigned count, uint
 	uint8_t *whole;
 	size_t length = 0;
 	unsigned i;
-	int r;
+	int ret;
 
 	for (i = 0; i < count; i++) {
 		length += iov[i].iov_len;
@@ -617,9 +627,9 @@ int file_writev(struct file *file, const struct iovec *iov, unsigned count, uint
 		memcpy(whole + length, iov[i].iov_base, iov[i].iov_len);
 		length += iov[i].iov_len;
 	}
-	r = perform(file, OP_WRITE, offset, length, whole);
+	ret = perform(file, OP_WRITE, offset, length, whole);
 	free(whole);
-	return r;
+	return ret;
 }
 
 int file_sync(struct file *file)
@@ -629,12 +639,12 @@ int file_sync(struct file *file)
 
 int file_truncate(struct file *file, uint64_t size)
 {
-	int r = perform(file, OP_SIZE, 0, size, NULL);
+	int ret = perform(file, OP_SIZE, 0, size, NULL);
 
-	if (!r) {
+	if (!ret) {
 		file->size = size;
 	}
-	return r;
+	return ret;
 }
 
 int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep)
@@ -653,11 +663,11 @@ void file_next_data(struct file *file, uint64_t offset, uint64_t *start, uint64_
 	const struct image *image = &now.images[file->fd];
 	size_t i = offset / PAGE;
 
-	while (i < image->count && !image->pages[i]) {
+	while (i < image->count && image->pages[i] == NULL) {
 		i++;
 	}
 	*start = i < image->count ? max_u64(offset, i * PAGE) : UINT64_MAX;
-	while (i < image->count && image->pages[i]) {
+	while (i < image->count && image->pages[i] != NULL) {
 		i++;
 	}
 	*end = *start == UINT64_MAX ? UINT64_MAX : i * PAGE;
@@ -749,14 +759,14 @@ static int ring_add(struct ring *ring, struct ring_op op)
 	return 0;
 }
 
-int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
-	       void *token)
+int ring_readv(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,
+	       uint64_t offset, void *token)
 {
 	return ring_add(ring, (struct ring_op){file, iov, count, offset, 0, token});
 }
 
-int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
-		bool durable, void *token)
+int ring_writev(struct ring *ring, struct file *file, const struct iovec *iov, unsigned count,
+		uint64_t offset, bool durable, void *token)
 {
 	return ring_add(ring, (struct ring_op){file, iov, count, offset, durable ? 2 : 1, token});
 }
@@ -809,9 +819,9 @@ bool ring_next(struct ring *ring, void **token, int *result)
 	op = ring->ops[pick];
 	ring->ops[pick] = ring->ops[--ring->count];
 	*token = op.token;
-	*result = op.kind == 0 ? file_readv(op.file, op.iov, op.count, op.offset) :
-		  op.kind == 3 ? file_sync(op.file) :
-				 file_writev(op.file, op.iov, op.count, op.offset);
+	*result = op.kind == 0   ? file_readv(op.file, op.iov, op.count, op.offset)
+		  : op.kind == 3 ? file_sync(op.file)
+				 : file_writev(op.file, op.iov, op.count, op.offset);
 	if (!*result && op.kind == 2) {
 		mark_durable();
 	}

@@ -42,12 +42,12 @@ static const char *name(const char *file)
 	return out;
 }
 
-#define MUST(call)                                                  \
-	do {                                                        \
-		struct disk_error error = {0};                      \
-		if (call) {                                         \
-			fail_msg("%s: %s", #call, error.text);      \
-		}                                                   \
+#define MUST(call)                                                                                 \
+	do {                                                                                       \
+		struct disk_error error = {0};                                                     \
+		if (call) {                                                                        \
+			fail_msg("%s: %s", #call, error.text);                                     \
+		}                                                                                  \
 	} while (0)
 
 struct slot {
@@ -79,7 +79,9 @@ static void scatter(struct slot *slot, uint64_t length)
 	uint64_t at = 0;
 
 	for (i = 0; i < pieces; i++) {
-		uint64_t n = i + 1 == pieces ? length - at : random_number() % (length - at + 1) / (1 + random_number() % 8);
+		uint64_t n = i + 1 == pieces ? length - at
+					     : random_number() % (length - at + 1) /
+						       (1 + random_number() % 8);
 
 		slot->iov[i] = (struct iovec){slot->buffer + at, n};
 		at += n;
@@ -92,12 +94,17 @@ static void submit_random(struct disk_queue *queue, struct disk *disk, unsigned 
 {
 	struct slot *slot = &slots[index];
 	unsigned kind = random_number() % 10;
-	uint64_t start = random_number() % PART, length = random_number() % (PART - start) >> random_number() % 12;
+	uint64_t start = random_number() % PART,
+		 length = random_number() % (PART - start) >> random_number() % 12;
 	uint64_t offset = index * PART + start, i;
 
-	slot->req = (struct disk_req){.done = slot_done, .user = slot, .offset = offset, .length = length};
+	slot->req = (struct disk_req){
+		.done = slot_done, .user = slot, .offset = offset, .length = length};
 	slot->req.flags = random_number() % 8 ? 0 : DISK_FUA;
-	slot->req.op = kind < 4 ? DISK_OP_READ : kind < 8 ? DISK_OP_WRITE : kind < 9 ? DISK_OP_TRIM : DISK_OP_FLUSH;
+	slot->req.op = kind < 4   ? DISK_OP_READ
+		       : kind < 8 ? DISK_OP_WRITE
+		       : kind < 9 ? DISK_OP_TRIM
+				  : DISK_OP_FLUSH;
 	slot->busy = true;
 	if (slot->req.op == DISK_OP_TRIM) {
 		memset(model + offset, 0, length);
@@ -223,7 +230,12 @@ static void test_formats(void **state)
 		{"b.vhd", {.type = DISK_DYNAMIC, .block_size = 512 << 10}, 0},
 		{"a.vhdx", {.type = DISK_FIXED, .block_size = 1 << 20}, 0},
 		{"b.vhdx", {.type = DISK_DYNAMIC, .block_size = 1 << 20}, 0},
-		{"c.vhdx", {.type = DISK_DYNAMIC, .block_size = 2 << 20, .sector_size = 4096, .physical_size = 4096}, 0},
+		{"c.vhdx",
+		 {.type = DISK_DYNAMIC,
+		  .block_size = 2 << 20,
+		  .sector_size = 4096,
+		  .physical_size = 4096},
+		 0},
 		{"d.vhdx", {.type = DISK_DYNAMIC, .block_size = 1 << 20}, DISK_DIRECT},
 	};
 	unsigned i;
@@ -290,9 +302,10 @@ static void test_chains(void **state)
 
 static void test_convert_resize_compact(void **state)
 {
-	static const char *const files[] = {"a.vhdx", "b.vhd", "c.raw", "d.vhdx", "e.vhd", "f.vhdx"};
-	static const enum disk_type types[] = {DISK_DYNAMIC, DISK_DYNAMIC, DISK_FIXED, DISK_FIXED, DISK_FIXED,
-					       DISK_DYNAMIC};
+	static const char *const files[] = {"a.vhdx", "b.vhd", "c.raw",
+					    "d.vhdx", "e.vhd", "f.vhdx"};
+	static const enum disk_type types[] = {DISK_DYNAMIC, DISK_DYNAMIC, DISK_FIXED,
+					       DISK_FIXED,   DISK_FIXED,   DISK_DYNAMIC};
 	struct disk_info before, after;
 	struct disk *disk;
 	unsigned i;
@@ -306,7 +319,8 @@ static void test_convert_resize_compact(void **state)
 	for (i = 1; i < 6; i++) {
 		struct disk_create how = {.type = types[i]};
 
-		MUST(disk_open(name(files[i - 1]), &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error));
+		MUST(disk_open(name(files[i - 1]), &(struct disk_open){.flags = DISK_READ_ONLY},
+			       &disk, &error));
 		MUST(disk_convert(disk, name(files[i]), &how, NULL, &error));
 		assert_int_equal(disk_convert(disk, name(files[i]), &how, NULL, NULL), -EEXIST);
 		MUST(disk_close(&disk, &error));
@@ -334,7 +348,8 @@ static void test_convert_resize_compact(void **state)
 	MUST(disk_close(&disk, &error));
 	MUST(disk_open(name("f.vhdx"), NULL, &disk, &error));
 	disk_get_info(disk, 0, &after);
-	assert_true(after.file_size < before.file_size && after.blocks_present < before.blocks_present);
+	assert_true(after.file_size < before.file_size &&
+		    after.blocks_present < before.blocks_present);
 	MUST(disk_close(&disk, &error));
 	check_all(name("f.vhdx"));
 	for (i = 0; i < 6; i++) {
@@ -373,7 +388,7 @@ static void *work(void *argument)
 		memset(model + req.offset, (int)(i + worker->index * 100), 65536);
 		for (round = 0; round < 2; round++) { /* write, read back */
 			disk_submit(queue, worker->disk, &req);
-			while (!disk_queue_next(queue)) {
+			while (disk_queue_next(queue) == NULL) {
 				disk_queue_wait(queue);
 			}
 			if (req.result) {
@@ -417,7 +432,9 @@ static void test_threads(void **state)
 	memset(model, 0, sizeof(model));
 	snprintf(parent, sizeof(parent), "%s", name("p.vhdx"));
 	make(parent, (struct disk_create){.type = DISK_DYNAMIC, .block_size = 1 << 20});
-	make(name("t.vhdx"), (struct disk_create){.type = DISK_DIFFERENCING, .block_size = 1 << 20, .parent = parent});
+	make(name("t.vhdx"), (struct disk_create){.type = DISK_DIFFERENCING,
+						  .block_size = 1 << 20,
+						  .parent = parent});
 	MUST(disk_open(name("t.vhdx"), NULL, &disk, &error));
 	for (i = 0; i < 2; i++) {
 		workers[i] = (struct worker){disk, i};
@@ -428,7 +445,7 @@ static void test_threads(void **state)
 		void *complaint;
 
 		pthread_join(threads[i], &complaint);
-		if (complaint) {
+		if (complaint != NULL) {
 			fail_msg("thread %u: %s", i, (char *)complaint);
 		}
 	}
@@ -454,7 +471,9 @@ static void test_refusals(void **state)
 	MUST(disk_open(parent, NULL, &disk, &error));
 	assert_int_equal(disk_open(parent, NULL, &second, &refusal), -EBUSY);
 	assert_non_null(strstr(refusal.text, "in use"));
-	assert_int_equal(disk_open(parent, &(struct disk_open){.flags = DISK_READ_ONLY}, &second, &refusal), -EBUSY);
+	assert_int_equal(
+		disk_open(parent, &(struct disk_open){.flags = DISK_READ_ONLY}, &second, &refusal),
+		-EBUSY);
 	assert_int_equal(disk_write(disk, "x", 1, SIZE), -ERANGE);
 	assert_int_equal(disk_write(disk, "x", 1, UINT64_MAX), -ERANGE);
 	assert_int_equal(disk_last_error(disk)->code, -ERANGE);
@@ -479,30 +498,34 @@ static void test_refusals(void **state)
 	unlink(parent);
 	assert_int_equal(disk_open(name("c.vhdx"), NULL, &disk, &refusal), -ENOENT);
 	unlink(name("c.vhdx"));
-	assert_int_equal(disk_create(name("x.vhd"), &(struct disk_create){.size = 3ull << 40}, &refusal), -EINVAL);
+	assert_int_equal(
+		disk_create(name("x.vhd"), &(struct disk_create){.size = 3ull << 40}, &refusal),
+		-EINVAL);
 	assert_int_equal(access(name("x.vhd"), F_OK), -1);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats), cmocka_unit_test(test_chains),
-		cmocka_unit_test(test_convert_resize_compact), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_chains),
+		cmocka_unit_test(test_convert_resize_compact),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_refusals),
 	};
 	unsigned i;
-	int r;
+	int ret;
 
-	if (!mkdtemp(folder)) {
+	if (mkdtemp(folder) == NULL) {
 		return 1;
 	}
 	for (i = 0; i < SLOTS; i++) {
 		slots[i].buffer = aligned_alloc(4096, PART / 4096 * 4096 + 4096);
 	}
-	r = cmocka_run_group_tests(tests, NULL, NULL);
+	ret = cmocka_run_group_tests(tests, NULL, NULL);
 	for (i = 0; i < SLOTS; i++) {
 		free(slots[i].buffer);
 	}
 	rmdir(folder);
-	return r;
+	return ret;
 }

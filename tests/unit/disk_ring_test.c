@@ -155,7 +155,8 @@ static void test_an_open_ring_takes_no_registration(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(syscall(SYS_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, 0), -1);
 	assert_int_equal(errno, EACCES);
-	assert_int_equal(syscall(SYS_io_uring_register, fd, IORING_REGISTER_PERSONALITY, NULL, 0), -1);
+	assert_int_equal(syscall(SYS_io_uring_register, fd, IORING_REGISTER_PERSONALITY, NULL, 0),
+			 -1);
 	assert_int_equal(errno, EACCES);
 	ring_close(&ring);
 }
@@ -211,8 +212,8 @@ static void prepare_unlink(struct io_uring_sqe *sqe)
 
 static void test_other_operations_are_refused(void **state)
 {
-	static void (*const forbidden[])(struct io_uring_sqe *) = {prepare_nothing, prepare_open, prepare_socket,
-								   prepare_connect, prepare_unlink};
+	static void (*const forbidden[])(struct io_uring_sqe *) = {
+		prepare_nothing, prepare_open, prepare_socket, prepare_connect, prepare_unlink};
 	struct io_uring_params params = {.flags = IORING_SETUP_R_DISABLED};
 	struct io_uring uring;
 	unsigned i;

@@ -12,8 +12,8 @@
 #include "worker/alu.h"
 #include "worker/emulate.h"
 
-#define RAM	   (2u << 20)
-#define CR0_PE	   1u
+#define RAM        (2u << 20)
+#define CR0_PE     1u
 #define EFER_LONG  0x500u
 #define ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
@@ -84,16 +84,16 @@ struct form {
 	const char *bytes; /* of the opcode; with '/' the low digit of ModRM's reg field is given,
 			      else it is random */
 	unsigned int length;
-	int reg;		/* ModRM.reg, or -1: any */
+	int reg;                /* ModRM.reg, or -1: any */
 	unsigned int immediate; /* bytes; 99: of the operand, 4 at most */
-	uint64_t undefined;	/* flags */
-	bool byte;		/* 8-bit operands: no operand size prefix */
+	uint64_t undefined;     /* flags */
+	bool byte;              /* 8-bit operands: no operand size prefix */
 	bool no_prefix;
 };
 
-#define ANY	 -1
-#define LOGIC	 FLAG_AF
-#define BITS	 (FLAG_PF | FLAG_AF | FLAG_SF | FLAG_OF)
+#define ANY      -1
+#define LOGIC    FLAG_AF
+#define BITS     (FLAG_PF | FLAG_AF | FLAG_SF | FLAG_OF)
 #define F(bytes) bytes, sizeof(bytes) - 1
 
 static const struct form forms[] = {
@@ -352,7 +352,7 @@ static void strings(void **state)
 {
 	static const char *const codes[] = {"\xa4", "\xa5", "\xaa", "\xab", "\xac",
 					    "\xad", "\xa6", "\xa7", "\xae", "\xaf"};
-	static const char *const prefixes[] = {"",	   "\x66", "\x48",     "\xf3",
+	static const char *const prefixes[] = {"",         "\x66", "\x48",     "\xf3",
 					       "\xf3\x48", "\xf2", "\x66\xf3", "\x67\xf3"};
 	static _Alignas(64) uint8_t area[AREA];
 	unsigned int i;
@@ -408,7 +408,7 @@ static void push_and_pop(void **state)
 static void vector_moves(void **state)
 {
 	static const char *const codes[] = {
-		"\x0f\x10\x03",	    "\x0f\x11\x03",	"\x66\x0f\x6f\x03", "\x66\x0f\x7f\x03",
+		"\x0f\x10\x03",     "\x0f\x11\x03",     "\x66\x0f\x6f\x03", "\x66\x0f\x7f\x03",
 		"\xf3\x0f\x6f\x03", "\xf3\x0f\x7f\x03", "\x66\x0f\x6e\x03", "\x66\x0f\x7e\x03",
 		"\xf3\x0f\x7e\x03", "\x66\x0f\xd6\x03", "\x66\x0f\xe7\x03", "\x0f\x28\x03"};
 	static _Alignas(64) uint8_t area[AREA];
@@ -790,13 +790,13 @@ static void what_is_refused(void **state)
 {
 	(void)state;
 	memset(ram, 0xff, 64);
-	assert_int_equal(RUN("\x0f\x0b"), EMULATE_UNSUPPORTED);		/* ud2 */
-	assert_int_equal(RUN("\x0f\xff"), EMULATE_UNSUPPORTED);		/* no instruction */
-	assert_int_equal(RUN("\xf4"), EMULATE_UNSUPPORTED);		/* hlt */
-	assert_int_equal(RUN("\xd9\x03"), EMULATE_UNSUPPORTED);		/* fld (%rbx) */
+	assert_int_equal(RUN("\x0f\x0b"), EMULATE_UNSUPPORTED);         /* ud2 */
+	assert_int_equal(RUN("\x0f\xff"), EMULATE_UNSUPPORTED);         /* no instruction */
+	assert_int_equal(RUN("\xf4"), EMULATE_UNSUPPORTED);             /* hlt */
+	assert_int_equal(RUN("\xd9\x03"), EMULATE_UNSUPPORTED);         /* fld (%rbx) */
 	assert_int_equal(RUN("\xc5\xfe\x6f\x03"), EMULATE_UNSUPPORTED); /* vmovdqu (%rbx), %ymm0 */
-	assert_int_equal(RUN("\x0f\x6f\x03"), EMULATE_UNSUPPORTED);	/* movq (%rbx), %mm0 */
-	assert_int_equal(RUN("\x8e\x1b"), EMULATE_UNSUPPORTED);		/* mov (%rbx), %ds */
+	assert_int_equal(RUN("\x0f\x6f\x03"), EMULATE_UNSUPPORTED);     /* movq (%rbx), %mm0 */
+	assert_int_equal(RUN("\x8e\x1b"), EMULATE_UNSUPPORTED);         /* mov (%rbx), %ds */
 	assert_false(vp.injected);
 	assert_int_equal(vp.registers.rip, 0);
 }

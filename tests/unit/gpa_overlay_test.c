@@ -107,8 +107,9 @@ static void test_stack(void **state)
 	for (int order = 0; order < 6; order++) {
 		bool there[3] = {true, true, true};
 
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 3; i++) {
 			assert_int_equal(lay(1, i), HV_STATUS_SUCCESS);
+		}
 		for (int i = 0; i < 3; i++) {
 			char expected = there[2] ? '2' : there[1] ? '1' : there[0] ? '0' : 'a';
 
@@ -283,9 +284,10 @@ static void test_overlay_on_deposited_block(void **state)
 	assert_int_equal(plat_overlay_map(&ram_root, 0x260, page[1]), HV_STATUS_SUCCESS);
 	plat_overlay_unmap(&ram_root, 0x260, page[1]);
 	assert_int_equal(seen_by(&ram_root, 0x260), 0);
-	for (int i = 0; i < 512; i++)
+	for (int i = 0; i < 512; i++) {
 		assert_int_equal(plat_page_withdraw(&ram_children[1], &ram_root, &gpn),
 				 HV_STATUS_SUCCESS);
+	}
 	assert_true(plat_gpa_writable(&ram_root, 0x260));
 }
 
@@ -295,11 +297,13 @@ static void test_shortage(void **state)
 	int count = 0;
 
 	(void)state;
-	while ((kept[count] = plat_page_alloc(child)))
+	while ((kept[count] = plat_page_alloc(child)) != NULL) {
 		count++;
+	}
 	for (int given = 0; given < 4; given++) {
-		for (int i = 0; i < 200; i++) /* more than a page has records: none may be lost */
+		for (int i = 0; i < 200; i++) { /* more than a page has records: none may be lost */
 			assert_int_equal(lay(0x1000, 0), HV_STATUS_INSUFFICIENT_MEMORY);
+		}
 		plat_gpa_flush(child);
 		assert_int_equal(plat_pool_count(child),
 				 given ? given - 1 : 0); /* one holds the records */
@@ -312,13 +316,16 @@ static void test_shortage(void **state)
 static void test_more_than_a_page_of_records(void **state)
 {
 	(void)state;
-	for (uint64_t gpn = 0; gpn < 200; gpn++)
+	for (uint64_t gpn = 0; gpn < 200; gpn++) {
 		assert_int_equal(lay(gpn, gpn % 3), HV_STATUS_SUCCESS);
-	for (uint64_t gpn = 0; gpn < 200; gpn++)
+	}
+	for (uint64_t gpn = 0; gpn < 200; gpn++) {
 		assert_int_equal(seen(gpn), '0' + gpn % 3);
+	}
 	ram_destroy(child);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		plat_page_free(child, page[i]);
+	}
 	assert_int_equal(plat_pool_count(child), 16);
 }
 

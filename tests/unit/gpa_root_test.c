@@ -64,8 +64,9 @@ static void test_ram_is_mapped_at_boot(void **state)
 	assert_int_equal(leaf_level(0x600), 4);
 	assert_int_equal(leaf_level(0x7ff), 4);
 	assert_int_equal(leaf_level(0x800), 4);
-	for (uint64_t gpn = 0; gpn < 0x600; gpn++)
+	for (uint64_t gpn = 0; gpn < 0x600; gpn++) {
 		assert_true(plat_gpa_writable(&ram_root, gpn));
+	}
 }
 
 static void test_largest_leaves(void **state)
@@ -136,7 +137,7 @@ static void test_device_is_not_memory(void **state)
 static void test_empty_pool(void **state)
 {
 	(void)state;
-	while (plat_page_alloc(&ram_root))
+	while (plat_page_alloc(&ram_root) != NULL)
 		;
 	assert_int_equal(fault(0xa0000), GPA_FAULT_NO_MEMORY);
 	assert_int_equal(plat_page_deposit(&ram_root, 0x50, child),
@@ -153,8 +154,9 @@ static void test_devices_make_room(void **state)
 	(void)state;
 	ram_deposit(child, 0x55, 1);
 	ram_deposit(child, 0x200, 512); /* leaves a table without an entry */
-	while (plat_pool_count(&ram_root) > 5)
+	while (plat_pool_count(&ram_root) > 5) {
 		assert_non_null(plat_page_alloc(&ram_root));
+	}
 	for (uint64_t gib = 8; gib < 64; gib++) {
 		assert_int_equal(fault(gib << 18), GPA_FAULT_RESOLVED);
 		assert_true(ram_touch(&ram_root, gib << 18, HV_MAP_GPA_WRITABLE));
@@ -163,8 +165,9 @@ static void test_devices_make_room(void **state)
 	assert_int_equal(leaf_level(8 << 18), 4);
 	assert_int_equal(leaf_level(63 << 18), 1);
 	assert_int_equal(leaf_level(0x56), 0); /* RAM stays, and the tables of what is deposited */
-	while (plat_page_withdraw(child, &ram_root, &gpn) == HV_STATUS_SUCCESS)
+	while (plat_page_withdraw(child, &ram_root, &gpn) == HV_STATUS_SUCCESS) {
 		assert_true(plat_gpa_writable(&ram_root, gpn));
+	}
 	assert_int_equal(leaf_level(0x200), 1);
 }
 
@@ -223,10 +226,11 @@ static void test_withdraw_with_empty_pool(void **state)
 
 	(void)state;
 	ram_deposit(child, 0x200, 512);
-	while (plat_page_alloc(&ram_root))
+	while (plat_page_alloc(&ram_root) != NULL)
 		;
-	for (int i = 0; i < 512; i++)
+	for (int i = 0; i < 512; i++) {
 		assert_int_equal(plat_page_withdraw(child, &ram_root, &gpn), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(leaf_level(0x200), 1);
 }
 

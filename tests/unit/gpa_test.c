@@ -9,8 +9,8 @@
 #include "hypervisor/gpa_trail.h"
 #include "tests/fake/ram.h"
 
-#define RW	       (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
-#define RWX	       (RW | HV_MAP_GPA_EXECUTABLE)
+#define RW             (HV_MAP_GPA_READABLE | HV_MAP_GPA_WRITABLE)
+#define RWX            (RW | HV_MAP_GPA_EXECUTABLE)
 #define SET_DIRTY      8
 #define CLEAR_ACCESSED 1
 #define CLEAR_DIRTY    4
@@ -112,8 +112,9 @@ static void test_no_access_is_not_unmapped(void **state)
 	assert_int_equal(map_large(512, 0, HV_MAP_GPA_NO_ACCESS), HV_STATUS_SUCCESS);
 	assert_int_equal(map(2, 0x50, HV_MAP_GPA_ADJUSTABLE),
 			 HV_STATUS_SUCCESS); /* no rights at all */
-	for (uint64_t gpn = 1; gpn < 1024; gpn += 511)
+	for (uint64_t gpn = 1; gpn < 1024; gpn += 511) {
 		assert_int_equal(fault(gpn, HV_MAP_GPA_READABLE), GPA_FAULT_ACCESS);
+	}
 	assert_int_equal(fault(2, HV_MAP_GPA_READABLE), GPA_FAULT_ACCESS);
 	assert_int_equal(memory_page(0x50)->count, 0);
 	assert_int_equal(fault(3, HV_MAP_GPA_READABLE), GPA_FAULT_UNMAPPED);
@@ -130,8 +131,8 @@ static void test_no_access_is_not_unmapped(void **state)
 static void test_refusals(void **state)
 {
 	(void)state;
-	assert_int_equal(map(1, 0x600, RW), HV_STATUS_ACCESS_DENIED);	/* the hypervisor's */
-	assert_int_equal(map(1, 0x20, RW), HV_STATUS_ACCESS_DENIED);	/* deposited */
+	assert_int_equal(map(1, 0x600, RW), HV_STATUS_ACCESS_DENIED);   /* the hypervisor's */
+	assert_int_equal(map(1, 0x20, RW), HV_STATUS_ACCESS_DENIED);    /* deposited */
 	assert_int_equal(map(1, 0xfee00, RW), HV_STATUS_ACCESS_DENIED); /* the local APIC */
 	assert_int_equal(map_large(512, 0xfee00, RW), HV_STATUS_ACCESS_DENIED); /* among others */
 	assert_int_equal(map(1, 1ull << 24, RW), HV_STATUS_INVALID_PARAMETER);
@@ -279,8 +280,9 @@ static void test_large_unmap_of_small_pages(void **state)
 
 	(void)state;
 	assert_int_equal(plat_gpa_unmap(child, 0x400, true), HV_STATUS_SUCCESS); /* nothing there */
-	for (uint64_t i = 0; i < 3; i++)
+	for (uint64_t i = 0; i < 3; i++) {
 		assert_int_equal(map(0x400 + 255 * i, 0x50, RW), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(plat_gpa_unmap(child, 0x400, true), HV_STATUS_SUCCESS);
 	plat_gpa_flush(child);
 	assert_int_equal(plat_pool_count(child), free);
@@ -294,14 +296,17 @@ static void test_large_unmap_of_small_pages(void **state)
 static void test_more_unmaps_than_pending_has_room(void **state)
 {
 	(void)state;
-	for (uint64_t gpn = 0; gpn < 700; gpn++)
+	for (uint64_t gpn = 0; gpn < 700; gpn++) {
 		assert_int_equal(map(gpn, 0x100 + gpn, RW), HV_STATUS_SUCCESS);
-	for (uint64_t gpn = 0; gpn < 700; gpn++)
+	}
+	for (uint64_t gpn = 0; gpn < 700; gpn++) {
 		assert_int_equal(plat_gpa_unmap(child, gpn, false), HV_STATUS_SUCCESS);
+	}
 	ram_check();
 	plat_gpa_flush(child);
-	for (uint64_t gpn = 0; gpn < 700; gpn++)
+	for (uint64_t gpn = 0; gpn < 700; gpn++) {
 		assert_int_equal(memory_page(0x100 + gpn)->count, 0);
+	}
 }
 
 /* Runs out of pages at each possible point: refused, and then nothing has changed. */
@@ -311,8 +316,9 @@ static void test_shortage_changes_nothing(void **state)
 	int count = 0;
 
 	(void)state;
-	while ((kept[count] = plat_page_alloc(child)))
+	while ((kept[count] = plat_page_alloc(child)) != NULL) {
 		count++;
+	}
 	for (int given = 0; given < 3; given++) {
 		assert_int_equal(map(0x1000, 0x50, RW), HV_STATUS_INSUFFICIENT_MEMORY);
 		assert_int_equal(map(0x1000, 0, HV_MAP_GPA_NO_ACCESS),
@@ -339,7 +345,7 @@ static void test_shortage_when_splitting(void **state)
 	(void)state;
 	assert_int_equal(map_large(0x400, 0x400, RW), HV_STATUS_SUCCESS);
 	assert_true(ram_touch(child, 0x400, HV_MAP_GPA_WRITABLE));
-	while (plat_page_alloc(child))
+	while (plat_page_alloc(child) != NULL)
 		;
 	assert_int_equal(plat_gpa_unmap(child, 0x401, false), HV_STATUS_INSUFFICIENT_MEMORY);
 	assert_int_equal(map(0x401, 0x50, RW), HV_STATUS_INSUFFICIENT_MEMORY);
@@ -442,16 +448,18 @@ static void test_destroy_gives_all_back(void **state)
 	uint64_t gpn;
 
 	(void)state;
-	for (uint64_t i = 0; i < 3; i++)
+	for (uint64_t i = 0; i < 3; i++) {
 		assert_int_equal(map(i << 18, 0x50 + i, RW), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(map_large(0x400, 0x400, RW), HV_STATUS_SUCCESS);
 	assert_true(ram_touch(child, 0x400, HV_MAP_GPA_WRITABLE));
 	ram_destroy(child);
 	assert_int_equal(plat_pool_count(child), 16);
 	assert_int_equal(memory_page(0x50)->count, 0);
 	assert_int_equal(memory_page(0x400)->count, 0);
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 16; i++) {
 		assert_int_equal(plat_page_withdraw(child, &ram_root, &gpn), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(plat_deposit_count(child), 0);
 }
 
@@ -460,8 +468,9 @@ static void test_destroy_is_bounded(void **state)
 	int calls = 1;
 
 	(void)state;
-	for (uint64_t gpn = 0; gpn < 3000; gpn++)
+	for (uint64_t gpn = 0; gpn < 3000; gpn++) {
 		assert_int_equal(map(gpn, 0x50, RW), HV_STATUS_SUCCESS);
+	}
 	while (!gpa_destroy(gpa_of(child))) {
 		ram_check();
 		calls++;
@@ -474,8 +483,9 @@ static void test_destroy_is_bounded(void **state)
 static void test_destroy_of_large_pages_is_bounded(void **state)
 {
 	(void)state;
-	for (uint64_t i = 0; i < 20; i++)
+	for (uint64_t i = 0; i < 20; i++) {
 		assert_int_equal(map_large(i << 9, 0x200, RW), HV_STATUS_SUCCESS);
+	}
 	assert_false(gpa_destroy(gpa_of(child)));
 	assert_int_equal(memory_page(0x200)->count, 4);
 	ram_destroy(child);
@@ -537,7 +547,8 @@ static void test_no_trail_over_what_was_taken_away(void **state)
 	assert_false(gpa_trail_follow(&trail, 0, bytes));
 	plat_gpa_flush(child);
 	make_trail(&trail);
-	assert_int_equal(map(1, 0x52, RW), HV_STATUS_SUCCESS); /* another page where the entry was */
+	/* Another page where the entry was. */
+	assert_int_equal(map(1, 0x52, RW), HV_STATUS_SUCCESS);
 	assert_false(gpa_trail_follow(&trail, 0, bytes));
 	/* One that never came to its end. */
 	gpa_trail_begin(&trail);

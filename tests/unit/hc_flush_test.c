@@ -13,8 +13,8 @@
 #include "tlfs/lapic.h"
 
 #define VP_COUNT 6
-#define VECTOR	 0x61u
-#define CALLER	 1u
+#define VECTOR   0x61u
+#define CALLER   1u
 
 static struct partition *p;
 
@@ -22,8 +22,9 @@ static int setup(void **state)
 {
 	(void)state;
 	p = guest_create(false, VP_COUNT, NULL);
-	for (uint32_t i = 0; i < VP_COUNT; i++)
+	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		lapic_mmio_write(p->vps[i], LAPIC_SVR << 4, 0x1FF);
+	}
 	return 0;
 }
 
@@ -47,8 +48,9 @@ static hv_status_t call(hypercall_handler *handler, const void *input, size_t fi
 	c.input = copy;
 	status = handler(&c);
 	test_free(copy);
-	if (done)
+	if (done != NULL) {
 		*done = c.done;
+	}
 	return status;
 }
 
@@ -58,8 +60,9 @@ static uint32_t flushed(void)
 	uint32_t vps = 0;
 
 	for (uint32_t i = 0; i < VP_COUNT; i++) {
-		if (record.tlb_flushes[i])
+		if (record.tlb_flushes[i]) {
 			vps |= 1u << i;
+		}
 		record.tlb_flushes[i] = 0;
 	}
 	return vps;
@@ -71,8 +74,9 @@ static uint32_t interrupted(void)
 
 	guest_process(p);
 	for (uint32_t i = 0; i < VP_COUNT; i++) {
-		if (lapic_pending(p->vps[i]) != (int)VECTOR)
+		if (lapic_pending(p->vps[i]) != (int)VECTOR) {
 			continue;
+		}
 		vps |= 1u << i;
 		lapic_accept(p->vps[i], VECTOR);
 		lapic_eoi(p->vps[i]);
@@ -130,8 +134,9 @@ static void flags(void **state)
 					      .processor_mask = 1};
 
 	(void)state;
-	for (unsigned int bit = 4; bit < 64; bit++)
+	for (unsigned int bit = 4; bit < 64; bit++) {
 		assert_int_equal(flush(1ull << bit, 1), HV_STATUS_INVALID_PARAMETER);
+	}
 	assert_int_equal(flush(HV_FLUSH_USE_EXTENDED_RANGE_FORMAT, 1), HV_STATUS_INVALID_PARAMETER);
 	/* TLFS, HvCallFlushVirtualAddressList: "treated as an invalid option" */
 	assert_int_equal(call(hc_flush_address_list, &non_global, sizeof(non_global), 0, 1, NULL),
@@ -317,10 +322,10 @@ static void ipi_by_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(by_mask),	      TEST(itself),
+		TEST(by_mask),        TEST(itself),
 		TEST(all_processors), TEST(flags),
-		TEST(list),	      TEST(sparse_set),
-		TEST(all_set),	      TEST(wrong_word_count),
+		TEST(list),           TEST(sparse_set),
+		TEST(all_set),        TEST(wrong_word_count),
 		TEST(unknown_format), TEST(ex_flags),
 		TEST(ipi_by_mask),    TEST(ipi_refused),
 		TEST(ipi_by_set),

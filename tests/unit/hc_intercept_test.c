@@ -52,12 +52,15 @@ static void intercepts_are_flags_of_the_partition(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 2, HV_X64_MSR_CRASH_P0),
-			 HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 1, HV_X64_MSR_CRASH_CTL),
-			 HV_STATUS_INVALID_PARAMETER);
-	assert_int_equal(install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 2, HV_X64_MSR_CRASH_CTL),
-			 HV_STATUS_SUCCESS);
+	assert_int_equal(
+		install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 2, HV_X64_MSR_CRASH_P0),
+		HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(
+		install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 1, HV_X64_MSR_CRASH_CTL),
+		HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(
+		install(child->id, HV_INTERCEPT_TYPE_X64_MSR_INDEX, 2, HV_X64_MSR_CRASH_CTL),
+		HV_STATUS_SUCCESS);
 	assert_true(child->intercept_crash);
 	for (uint32_t i = 0; i < ARRAY_COUNT(rows); i++) {
 		const bool *flag = (const bool *)((const char *)child + rows[i].flag);
@@ -148,8 +151,9 @@ static void cpuid_values(uint32_t index, const uint32_t *leaves, uint32_t count,
 		struct hv_cpuid_leaf_info leaves[4];
 	} in = {.header = {.partition_id = child->id, .vp_index = index}};
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		in.leaves[i].eax = leaves[i];
+	}
 	assert_int_equal(call(root_vp(), HVCALL_GET_VP_CPUID_VALUES | REPS(count), &in, sizeof(in),
 			      out, count * sizeof(*out)),
 			 HV_STATUS_SUCCESS | REPS(count));
@@ -245,8 +249,8 @@ static hv_status_t unregister_msr(uint32_t index, uint32_t msr, uint32_t access)
 }
 
 #define UNKNOWN_MSR 0x12345u
-#define ZERO	    HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO
-#define FAULT	    HV_UNIMPLEMENTED_MSR_ACTION_FAULT
+#define ZERO        HV_UNIMPLEMENTED_MSR_ACTION_IGNORE_WRITE_READ_ZERO
+#define FAULT       HV_UNIMPLEMENTED_MSR_ACTION_FAULT
 
 static enum access_result reads(uint32_t index, uint32_t msr)
 {
@@ -303,8 +307,9 @@ static void answers_for_registers_are_checked_and_counted(void **state)
 	assert_int_equal(register_msr(9, UNKNOWN_MSR, 1, ZERO), HV_STATUS_INVALID_VP_INDEX);
 	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 0), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(unregister_msr(0, UNKNOWN_MSR, 1), HV_STATUS_NOT_FOUND);
-	while (status == HV_STATUS_SUCCESS && count < 1000)
+	while (status == HV_STATUS_SUCCESS && count < 1000) {
 		status = register_msr(0, UNKNOWN_MSR + count++, 1, ZERO);
+	}
 	assert_int_equal(status, HV_STATUS_NO_RESOURCES);
 	assert_int_equal(register_msr(0, UNKNOWN_MSR, 2, ZERO), HV_STATUS_SUCCESS);
 	assert_int_equal(reads(0, UNKNOWN_MSR + count - 2), ACCESS_OK);

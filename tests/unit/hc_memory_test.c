@@ -94,12 +94,13 @@ static void maps_are_checked(void **state)
 {
 	static const uint32_t bad_flags[] = {
 		HV_MAP_GPA_WRITABLE, HV_MAP_GPA_EXECUTABLE,  0,
-		RW | 0x10,	     RW | HV_MAP_GPA_ZEROED, RW | HV_MAP_GPA_SET_DIRTY};
+		RW | 0x10,           RW | HV_MAP_GPA_ZEROED, RW | HV_MAP_GPA_SET_DIRTY};
 
 	(void)state;
-	for (uint32_t i = 0; i < ARRAY_COUNT(bad_flags); i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(bad_flags); i++) {
 		assert_int_equal(map_pages(child->id, 300, 1700, 1, bad_flags[i]),
 				 HV_STATUS_INVALID_PARAMETER);
+	}
 	assert_int_equal(map_pages(child->id, 1ull << 28, 1700, 1, RW),
 			 HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(map_pages(child->id, UINT64_MAX, 1700, 2, RW),
@@ -163,14 +164,16 @@ static void a_whole_page_of_states_is_continued(void **state)
 	static uint8_t out[1000];
 
 	(void)state;
-	for (uint32_t i = 0; i < 1000; i += 100)
+	for (uint32_t i = 0; i < 1000; i += 100) {
 		assert_int_equal(map_pages(child->id, 3000 + i, 700 + i, 100, RW),
 				 HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(states(3000, 1000, 2, out), HV_STATUS_SUCCESS | REPS(1000));
 	assert_int_equal(last_call.again, 3);
 	assert_int_equal(states(3000, 1000, 0, out), HV_STATUS_SUCCESS | REPS(1000));
-	for (uint32_t i = 0; i < 1000; i++)
+	for (uint32_t i = 0; i < 1000; i++) {
 		assert_int_equal(out[i], 1);
+	}
 }
 
 static void addresses_are_translated(void **state)
@@ -276,11 +279,11 @@ static void a_failed_translation_tells_the_event(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(pages_are_mapped_and_unmapped),	  T(large_pages_are_aligned),
+		T(pages_are_mapped_and_unmapped),         T(large_pages_are_aligned),
 		T(a_page_can_be_reserved_without_access), T(maps_are_checked),
-		T(the_end_of_the_space_is_the_end),	  T(access_states_are_read_and_cleared),
-		T(a_whole_page_of_states_is_continued),	  T(addresses_are_translated),
-		T(a_child_cannot_touch_maps_or_pools),	  T(a_failed_translation_tells_the_event),
+		T(the_end_of_the_space_is_the_end),       T(access_states_are_read_and_cleared),
+		T(a_whole_page_of_states_is_continued),   T(addresses_are_translated),
+		T(a_child_cannot_touch_maps_or_pools),    T(a_failed_translation_tells_the_event),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,10 +71,11 @@ static void unknown_codes_are_refused(void **state)
 		bool unknown = hypercall_unknown(child->vps[0], code);
 
 		assert_int_equal(unknown, !hypercall_find((uint16_t)code));
-		if (!unknown)
+		if (!unknown) {
 			known++;
-		else
+		} else {
 			expect(root_vp(), code, 0, 0, HV_STATUS_INVALID_HYPERCALL_CODE);
+		}
 	}
 	assert_true(known > 50);
 	child->intercept_hypercall = true;
@@ -121,9 +122,10 @@ static void privileges_come_first(void **state)
 	for (uint32_t code = 0; code <= 0xffff; code++) {
 		const struct hypercall_row *row = hypercall_find((uint16_t)code);
 
-		if (row && row->privilege)
+		if (row != NULL && row->privilege) {
 			expect(child->vps[0], code | HV_HYPERCALL_RSVD_MASK, 1, 1,
 			       HV_STATUS_ACCESS_DENIED);
+		}
 	}
 }
 
@@ -144,8 +146,9 @@ static void the_control_word_must_fit(void **state)
 	};
 
 	(void)state;
-	for (uint32_t i = 0; i < ARRAY_COUNT(bad); i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(bad); i++) {
 		expect(root_vp(), bad[i], IN, OUT, HV_STATUS_INVALID_HYPERCALL_INPUT);
+	}
 }
 
 static void parameters_must_be_aligned_and_in_one_page(void **state)
@@ -290,8 +293,9 @@ static void a_long_list_is_continued(void **state)
 	in[0] = child->id;
 	in[1] = 1000;
 	in[2] = HV_MAP_GPA_READABLE;
-	for (uint32_t i = 0; i < 200; i++)
+	for (uint32_t i = 0; i < 200; i++) {
 		in[3 + i] = 1500 + i;
+	}
 	fake_write(&fake_root, IN, in, sizeof(in));
 	while (hypercall_enter(root_vp(), &regs) == HYPERCALL_AGAIN) {
 		assert_int_equal(regs.rcx >> 48, entries * 64);
@@ -319,12 +323,14 @@ static void the_list_is_read_once(void **state)
 	uint64_t source;
 
 	(void)state;
-	for (uint32_t i = 0; i < 128; i++)
+	for (uint32_t i = 0; i < 128; i++) {
 		in[3 + i] = 1500 + i;
+	}
 	fake_write(&fake_root, IN, in, sizeof(in));
 	assert_int_equal(hypercall_enter(root_vp(), &regs), HYPERCALL_AGAIN);
-	for (uint32_t i = 0; i < 128; i++)
+	for (uint32_t i = 0; i < 128; i++) {
 		in[3 + i] = FAKE_PAGES - 1;
+	}
 	fake_write(&fake_root, IN, in, sizeof(in));
 	assert_int_equal(hypercall_enter(root_vp(), &regs), HYPERCALL_DONE);
 	assert_int_equal(regs.rax, HV_STATUS_ACCESS_DENIED | REPS(64));

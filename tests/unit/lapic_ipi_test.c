@@ -11,14 +11,14 @@
 #include "tlfs/lapic.h"
 
 #define VP_COUNT 6
-#define VECTOR	 0x61u
+#define VECTOR   0x61u
 
-#define LOGICAL	   (1u << 11)
-#define ASSERT	   (1u << 14)
-#define LEVEL	   (1u << 15)
-#define SELF	   (1u << 18)
-#define ALL	   (2u << 18)
-#define OTHERS	   (3u << 18)
+#define LOGICAL    (1u << 11)
+#define ASSERT     (1u << 14)
+#define LEVEL      (1u << 15)
+#define SELF       (1u << 18)
+#define ALL        (2u << 18)
+#define OTHERS     (3u << 18)
 #define MODE(mode) ((uint32_t)(mode) << 8)
 
 /* Indices and ids differ; two ids share a cluster of 16, one is above 255. */
@@ -30,18 +30,20 @@ static int setup(void **state)
 {
 	(void)state;
 	p = guest_create(false, VP_COUNT, ids);
-	for (uint32_t i = 0; i < VP_COUNT; i++)
+	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		lapic_mmio_write(p->vps[i], LAPIC_SVR << 4, 0x1FF);
+	}
 	return 0;
 }
 
 static int setup_x2apic(void **state)
 {
 	setup(state);
-	for (uint32_t i = 0; i < VP_COUNT; i++)
+	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		assert_int_equal(lapic_msr_write(p->vps[i], LAPIC_MSR_BASE,
 						 p->vps[i]->lapic.base | LAPIC_BASE_X2APIC),
 				 ACCESS_OK);
+	}
 	return 0;
 }
 
@@ -61,8 +63,9 @@ static uint32_t got(uint8_t vector)
 	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		struct vp *vp = p->vps[i];
 
-		if (!(vp->lapic.irr[vector / 32] & 1u << vector % 32))
+		if (!(vp->lapic.irr[vector / 32] & 1u << vector % 32)) {
 			continue;
+		}
 		vps |= 1u << i;
 		lapic_accept(vp, vector);
 		lapic_eoi(vp);
@@ -75,8 +78,9 @@ static uint32_t events(uint32_t event)
 	uint32_t vps = 0;
 
 	for (uint32_t i = 0; i < VP_COUNT; i++) {
-		if (p->vps[i]->events & event)
+		if (p->vps[i]->events & event) {
 			vps |= 1u << i;
+		}
 		p->vps[i]->events &= ~event;
 	}
 	return vps;
@@ -129,8 +133,9 @@ static void shorthands(void **state)
 static void logical_flat(void **state)
 {
 	(void)state;
-	for (uint32_t i = 0; i < VP_COUNT; i++)
+	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		lapic_mmio_write(p->vps[i], LAPIC_LDR << 4, 0x01000000u << i);
+	}
 	xapic_ipi(0, 0x2A, VECTOR | LOGICAL);
 	assert_int_equal(got(VECTOR), 0x2A);
 	xapic_ipi(0, 0xFF, VECTOR | LOGICAL);
@@ -314,8 +319,9 @@ static void refused_modes(void **state)
 	xapic_ipi(0, 0x11, MODE(LAPIC_MODE_REMOTE_READ) | VECTOR);
 	xapic_ipi(0, 0x11, MODE(LAPIC_MODE_EXTINT) | VECTOR);
 	assert_int_equal(got(VECTOR), 0);
-	for (uint32_t i = 0; i < VP_COUNT; i++)
+	for (uint32_t i = 0; i < VP_COUNT; i++) {
 		assert_int_equal(p->vps[i]->events, 0);
+	}
 }
 
 /* SDM, "Valid Combinations for the Local APIC's ICR": with self and all only fixed. */

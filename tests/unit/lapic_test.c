@@ -12,8 +12,8 @@
 
 #define OFFSET(reg) ((uint32_t)(reg) << 4)
 #define X2APIC(reg) (LAPIC_MSR_X2APIC + (reg))
-#define SVR_ON	    0x1FFu
-#define MASKED	    LAPIC_LVT_MASKED
+#define SVR_ON      0x1FFu
+#define MASKED      LAPIC_LVT_MASKED
 #define X2APIC_MODE (LAPIC_BASE_ENABLE | LAPIC_BASE_X2APIC)
 
 static struct partition *p;
@@ -75,8 +75,9 @@ static int take(void)
 {
 	int vector = lapic_pending(vp);
 
-	if (vector >= 0)
+	if (vector >= 0) {
 		lapic_accept(vp, (uint8_t)vector);
+	}
 	return vector;
 }
 
@@ -92,8 +93,9 @@ static void power_on_state(void **state)
 	assert_int_equal(get(LAPIC_DFR), 0xFFFFFFFF);
 	assert_int_equal(get(LAPIC_LDR), 0);
 	assert_int_equal(get(LAPIC_TPR), 0);
-	for (unsigned int reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg++)
+	for (unsigned int reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg++) {
 		assert_int_equal(get(reg), MASKED);
+	}
 	assert_int_equal(get(LAPIC_VERSION), 0x50014);
 	assert_int_equal(lapic_mmio_read(p->vps[1], OFFSET(LAPIC_ID)), 1u << 24);
 	assert_true(lapic_page_at(vp, 0xFEE00));
@@ -198,8 +200,9 @@ static void highest_vector_first(void **state)
 
 	(void)state;
 	set(LAPIC_SVR, SVR_ON);
-	for (unsigned int i = 0; i < ARRAY_COUNT(vectors); i++)
+	for (unsigned int i = 0; i < ARRAY_COUNT(vectors); i++) {
 		lapic_raise(vp, vectors[i], false);
+	}
 	for (unsigned int i = 0; i < ARRAY_COUNT(vectors); i++) {
 		int vector = take();
 
@@ -493,8 +496,9 @@ static void reserved_registers(void **state)
 		assert_int_equal(vp->lapic.esr_pending, LAPIC_ESR_ILLEGAL_REGISTER);
 	}
 	vp->lapic.esr_pending = 0;
-	for (unsigned int i = 0; i < ARRAY_COUNT(harmless); i++)
+	for (unsigned int i = 0; i < ARRAY_COUNT(harmless); i++) {
 		lapic_mmio_write(vp, harmless[i], 0xFFFFFFFF);
+	}
 	assert_int_equal(lapic_mmio_read(vp, 0x0B0), 0); /* EOI: write-only */
 	assert_int_equal(lapic_mmio_read(vp, 0x084), 0); /* within the 16 bytes of a register */
 	assert_int_equal(vp->lapic.esr_pending, 0);
@@ -549,8 +553,9 @@ static void mode_transitions(void **state)
 
 	(void)state;
 	for (unsigned int from = 0; from < 4; from++) {
-		if (from == 1)
+		if (from == 1) {
 			continue;
+		}
 		for (unsigned int to = 0; to < 4; to++) {
 			vp->lapic.base = LAPIC_BASE_DEFAULT | LAPIC_BASE_BSP | modes[from];
 			assert_int_equal(set_msr(LAPIC_MSR_BASE,

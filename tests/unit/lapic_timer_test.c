@@ -10,7 +10,7 @@
 #include "tlfs/lapic.h"
 
 #define TSC_A_TICK   (GUEST_TSC_HZ / HV_APIC_BUS_HZ) /* of the undivided bus clock */
-#define VECTOR	     0x31u
+#define VECTOR       0x31u
 #define PERIODIC     (1u << 17)
 #define TSC_DEADLINE (2u << 17)
 #define DIVIDE_BY_1  0xBu
@@ -68,8 +68,9 @@ static bool fired(void)
 {
 	int vector = lapic_pending(vp);
 
-	if (vector < 0)
+	if (vector < 0) {
 		return false;
+	}
 	assert_int_equal(vector, VECTOR);
 	lapic_accept(vp, (uint8_t)vector);
 	lapic_eoi(vp);

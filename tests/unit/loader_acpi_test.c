@@ -22,8 +22,9 @@ static struct acpi_facts facts;
 
 void *acpi_map(uint64_t address, uint64_t size)
 {
-	if (address > sizeof(memory) || size > sizeof(memory) - address)
+	if (address > sizeof(memory) || size > sizeof(memory) - address) {
 		return NULL;
+	}
 	return memory + address;
 }
 
@@ -36,8 +37,9 @@ static uint8_t sum(const uint8_t *bytes, uint32_t size)
 {
 	uint8_t total = 0;
 
-	while (size--)
+	while (size--) {
 		total = (uint8_t)(total + *bytes++);
+	}
 	return total;
 }
 
@@ -64,8 +66,9 @@ static void make_rsdp(uint8_t revision, uint64_t xsdt)
 	rsdp[15] = revision;
 	memcpy(rsdp + 16, &(uint32_t){RSDT}, 4);
 	rsdp[8] = (uint8_t)-sum(rsdp, 20);
-	if (revision == 0)
+	if (revision == 0) {
 		return;
+	}
 	rsdp[20] = sizeof(rsdp);
 	memcpy(rsdp + 24, &xsdt, 8);
 	rsdp[32] = (uint8_t)-sum(rsdp, sizeof(rsdp));
@@ -76,9 +79,9 @@ static void make_rsdp(uint8_t revision, uint64_t xsdt)
 static void make_madt(void)
 {
 	static const uint8_t entries[] = {
-		0, 8, 0,  2, 1, 0, 0, 0,  0, 8, 1, 0, 1, 0, 0,	0, 0, 8, 2, 7, 0, 0, 0,
+		0, 8, 0,  2, 1, 0, 0, 0,  0, 8, 1, 0, 1, 0, 0,  0, 0, 8, 2, 7, 0, 0, 0,
 		0, 1, 12, 0, 0, 0, 0, 0,  0, 0, 0, 0, 0, 9, 16, 0, 0, 0, 1, 0, 0, 1, 0,
-		0, 0, 3,  0, 0, 0, 9, 16, 0, 0, 2, 0, 0, 0, 1,	0, 0, 0, 0, 0, 0, 0,
+		0, 0, 3,  0, 0, 0, 9, 16, 0, 0, 2, 0, 0, 0, 1,  0, 0, 0, 0, 0, 0, 0,
 	};
 
 	table(MADT, "APIC", 44 + sizeof(entries));

@@ -116,8 +116,9 @@ static void test_full(void **state)
 	static uint8_t bytes[EFI_MAP_MAX / DESCRIPTOR * DESCRIPTOR];
 
 	(void)state;
-	for (uint32_t i = 0; i < sizeof(bytes) / DESCRIPTOR; i++)
+	for (uint32_t i = 0; i < sizeof(bytes) / DESCRIPTOR; i++) {
 		add(bytes, (int)i, EFI_CONVENTIONAL, i * 0x10000ull, 16);
+	}
 	assert_true(efi_map_copy(&map, bytes, sizeof(bytes), DESCRIPTOR, 1));
 	assert_true(efi_map_retype(&map, 0x10000, 0x10000, EFI_RESERVED));
 	assert_false(efi_map_retype(&map, 0x21000, 0x1000, EFI_RESERVED));

@@ -14,12 +14,12 @@
 #include "loader/elf.h"
 #include "loader/paging.h"
 
-#define CODE_AT	   0x1000
-#define DATA_AT	   0x2000
+#define CODE_AT    0x1000
+#define DATA_AT    0x2000
 #define FILE_SIZE  0x3000
-#define DATA_VA	   0x3000
+#define DATA_VA    0x3000
 #define IMAGE_BASE 0x7e00000u
-#define TABLES	   0x7e10000u
+#define TABLES     0x7e10000u
 
 static uint8_t file[FILE_SIZE];
 
@@ -175,10 +175,12 @@ static void test_load(void **state)
 	elf_load(file, &image, memory);
 	assert_memory_equal(memory, file + CODE_AT, 0x1000);
 	assert_memory_equal(memory + DATA_VA, file + DATA_AT, 16);
-	for (uint32_t i = 0x1000; i < DATA_VA; i++)
+	for (uint32_t i = 0x1000; i < DATA_VA; i++) {
 		assert_int_equal(memory[i], 0);
-	for (uint32_t i = DATA_VA + 16; i < image.size; i++)
+	}
+	for (uint32_t i = DATA_VA + 16; i < image.size; i++) {
 		assert_int_equal(memory[i], 0);
+	}
 	free(memory);
 }
 
@@ -192,8 +194,9 @@ static uint64_t walk(const uint64_t *tables, uint64_t address, uint64_t *page_si
 		uint64_t entry = table[address >> shift & 511];
 
 		*page_size = 1ull << shift;
-		if (!(entry & 1) || shift == 12 || (entry & 0x80))
+		if (!(entry & 1) || shift == 12 || (entry & 0x80)) {
 			return entry;
+		}
 		table = tables + ((entry & 0xffffffffff000ull) - TABLES) / sizeof(*tables);
 	}
 }
@@ -219,8 +222,9 @@ static void test_paging(void **state)
 	assert_null(elf_parse(file, sizeof(file), &image));
 	tables = calloc(1, paging_size(&image));
 	paging_build(tables, TABLES, &image, IMAGE_BASE);
-	for (uint64_t address = 0; address < 4 * 0x40000000ull; address += 0x200000)
+	for (uint64_t address = 0; address < 4 * 0x40000000ull; address += 0x200000) {
 		assert_int_equal(walk(tables, address, &size), address | 0x83);
+	}
 	assert_int_equal(walk(tables, 4 * 0x40000000ull, &size), 0);
 	for (int i = 0; i < 6; i++) {
 		uint64_t want =

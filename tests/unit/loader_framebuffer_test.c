@@ -12,11 +12,11 @@
 
 #include "loader/framebuffer.h"
 
-#define WIDTH	   128u /* 21 columns, 2 pixels over */
-#define HEIGHT	   40u	/* 4 lines of 9, 4 pixels over */
-#define PIXEL	   4u
+#define WIDTH      128u /* 21 columns, 2 pixels over */
+#define HEIGHT     40u  /* 4 lines of 9, 4 pixels over */
+#define PIXEL      4u
 #define LINE_BYTES (WIDTH * PIXEL + 16)
-#define MARGIN	   4096u
+#define MARGIN     4096u
 
 static uint8_t *memory;
 static struct framebuffer screen;
@@ -47,8 +47,9 @@ static int teardown(void **state)
 
 static void write_text(const char *text)
 {
-	while (*text)
+	while (*text) {
 		framebuffer_put(*text++);
+	}
 }
 
 static uint32_t pixel(uint32_t x, uint32_t y)
@@ -62,9 +63,10 @@ static uint32_t pixel(uint32_t x, uint32_t y)
 static void assert_drawn(uint32_t column, uint32_t row, const char *const dots[9])
 {
 	for (uint32_t y = 0; y < 9; y++) {
-		for (uint32_t x = 0; x < 6; x++)
+		for (uint32_t x = 0; x < 6; x++) {
 			assert_int_equal(pixel(column * 6 + x, row * 9 + y),
 					 dots[y][x] == '#' ? UINT32_MAX : 0);
+		}
 	}
 }
 
@@ -107,8 +109,9 @@ static void test_stays_inside(void **state)
 {
 	(void)state;
 	assert_true(framebuffer_start(&screen));
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 1000; i++) {
 		framebuffer_put((char)('!' + i % 90));
+	}
 	for (uint32_t i = 0; i < MARGIN; i++) {
 		assert_int_equal(memory[i], 0x55);
 		assert_int_equal(memory[MARGIN + LINE_BYTES * HEIGHT + i], 0x55);

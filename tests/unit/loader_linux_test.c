@@ -14,7 +14,7 @@
 
 #define SETUP_AT  0x1f1
 #define FILE_SIZE (5 * 512 + 4096)
-#define MACHINE	  (96u << 20)
+#define MACHINE   (96u << 20)
 
 static uint8_t file[FILE_SIZE];
 
@@ -145,8 +145,9 @@ static void test_params_too_many_ranges(void **state)
 
 	(void)state;
 	map.count = 0;
-	for (uint32_t i = 0; i < BOOT_E820_MAX; i++)
+	for (uint32_t i = 0; i < BOOT_E820_MAX; i++) {
 		ranges_add(&map, i * 0x2000, 0x1000, RANGE_RAM);
+	}
 	assert_true(linux_fill_params(&params, &kernel, &root));
 	ranges_add(&map, 0x10000000, 0x1000, RANGE_RAM);
 	assert_false(linux_fill_params(&params, &kernel, &root));
@@ -200,8 +201,9 @@ static void assert_plan_is_sound(const struct machine *m, const struct root_plan
 			    ranges_are_ram(&m->map, parts[i].base, parts[i].size));
 		assert_true(parts[i].size == 0 ||
 			    !ranges_overlap(&m->taken, parts[i].base, parts[i].size));
-		for (int j = 0; j < i; j++)
+		for (int j = 0; j < i; j++) {
 			assert_true(apart(parts[i], parts[j]));
+		}
 	}
 	assert_int_equal(p->data.base % PAGE, 0);
 	assert_int_equal(p->kernel.base % 0x200000, 0);
@@ -289,15 +291,18 @@ static void carry_out(const struct machine *m, const struct root_plan *p, uint8_
 
 	memset(memory + k->base, 'k', k->size);
 	memset(memory + i->base, 'i', i->size);
-	if (i->size)
+	if (i->size) {
 		memory[i->base] = 'I';
+	}
 	memmove(memory + p->initrd.base, memory + i->base, p->initrd.size);
 	memmove(memory + p->kernel.base, memory + k->base + 512, k->size - 512);
 	memset(memory + p->data.base, 'd', p->data.size);
-	for (uint32_t n = 0; n < k->size - 512; n++)
+	for (uint32_t n = 0; n < k->size - 512; n++) {
 		assert_int_equal(memory[p->kernel.base + n], 'k');
-	for (uint32_t n = 0; n < i->size; n++)
+	}
+	for (uint32_t n = 0; n < i->size; n++) {
 		assert_int_equal(memory[p->initrd.base + n], n ? 'i' : 'I');
+	}
 }
 
 static void test_plans_random(void **state)
@@ -315,17 +320,21 @@ static void test_plans_random(void **state)
 			   RANGE_RESERVED);
 		m.files.kernel.size = PAGE * (1 + some(0x80));
 		m.files.kernel.base = some((MACHINE - m.files.kernel.size) / PAGE) * PAGE;
-		if (round % 3 == 0) /* in low memory */
+		if (round % 3 == 0) { /* in low memory */
 			m.files.kernel.base = (8 + some(0x10)) * PAGE;
-		if (round % 3 == 1) /* where an initrd would go */
+		}
+		if (round % 3 == 1) { /* where an initrd would go */
 			m.files.kernel.base = MACHINE - m.files.kernel.size - some(0x100) * PAGE;
+		}
 		m.files.initrd = (struct span){0x140000 + some(0x5000) * PAGE, 1 + some(0x100000)};
 		if (!apart(m.files.kernel, m.files.initrd) ||
 		    ranges_overlap(&m.taken, m.files.kernel.base, m.files.kernel.size) ||
-		    ranges_overlap(&m.taken, m.files.initrd.base, m.files.initrd.size))
+		    ranges_overlap(&m.taken, m.files.initrd.base, m.files.initrd.size)) {
 			continue;
-		if (linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan))
+		}
+		if (linux_plan(&m.map, &m.taken, &m.kernel, &m.files, &plan) != NULL) {
 			continue;
+		}
 		assert_plan_is_sound(&m, &plan);
 		carry_out(&m, &plan, memory);
 		carried++;

@@ -14,8 +14,9 @@ static struct ranges map_of(const struct handoff_range *r, uint32_t count)
 {
 	struct ranges map = {0};
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		assert_true(ranges_add(&map, r[i].base, r[i].size, r[i].type));
+	}
 	assert_true(ranges_normalize(&map));
 	return map;
 }
@@ -96,8 +97,9 @@ static void test_full(void **state)
 	struct ranges list = {0};
 
 	(void)state;
-	for (uint32_t i = 0; i < RANGES_MAX; i++)
+	for (uint32_t i = 0; i < RANGES_MAX; i++) {
 		assert_true(ranges_add(&list, i * 0x2000ull, 0x1000, RANGE_RAM));
+	}
 	assert_false(ranges_add(&list, 0x1000, 0x1000, RANGE_RAM));
 	assert_true(ranges_normalize(&list));
 	assert_int_equal(list.count, RANGES_MAX);
@@ -109,8 +111,9 @@ static void test_too_many_pieces(void **state)
 
 	(void)state;
 	ranges_add(&list, 0, 0x1000000, RANGE_RAM);
-	for (uint32_t i = 1; i < RANGES_MAX; i++)
+	for (uint32_t i = 1; i < RANGES_MAX; i++) {
 		assert_true(ranges_add(&list, i * 0x2000ull, 0x1000, RANGE_RESERVED));
+	}
 	assert_false(ranges_normalize(&list));
 }
 
@@ -150,10 +153,12 @@ static uint64_t find_slowly(const struct ranges *map, const struct ranges *taken
 	for (uint64_t base = 0; base < 128 * 0x1000; base += want->align) {
 		if (base < want->min || base + want->size > want->max ||
 		    !ranges_are_ram(map, base, want->size) ||
-		    ranges_overlap(taken, base, want->size))
+		    ranges_overlap(taken, base, want->size)) {
 			continue;
-		if (high || found == RANGE_NONE)
+		}
+		if (high || found == RANGE_NONE) {
 			found = base;
+		}
 	}
 	return found;
 }
@@ -172,12 +177,14 @@ static void test_find_random(void **state)
 		struct request want = {.size = 0x1000 + some_pages(8),
 				       .align = 0x1000ull << rand() % 3};
 
-		for (int i = 0; i < 5; i++)
+		for (int i = 0; i < 5; i++) {
 			ranges_add(&map, some_pages(60), some_pages(20),
 				   i < 3 ? RANGE_RAM : RANGE_RESERVED);
+		}
 		ranges_normalize(&map);
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 3; i++) {
 			ranges_add(&taken, some_pages(60), some_pages(6), RANGE_RESERVED);
+		}
 		want.min = some_pages(20);
 		want.max = 0x40000 + some_pages(40);
 		assert_int_equal(ranges_find_low(&map, &taken, &want),

@@ -43,8 +43,9 @@ static enum access_result try_read(uint32_t msr)
 	uint64_t value = 0xDEAD;
 	enum access_result result = msr_read(vp, msr, &value);
 
-	if (result != ACCESS_OK)
+	if (result != ACCESS_OK) {
 		assert_int_equal(value, 0); /* nothing leaks */
+	}
 	return result;
 }
 
@@ -136,14 +137,15 @@ static void unknown_synthetic(void **state)
 static void read_only(void **state)
 {
 	static const uint32_t numbers[] = {
-		HV_X64_MSR_VP_INDEX,	  HV_X64_MSR_VP_RUNTIME,     HV_X64_MSR_TIME_REF_COUNT,
+		HV_X64_MSR_VP_INDEX,      HV_X64_MSR_VP_RUNTIME,     HV_X64_MSR_TIME_REF_COUNT,
 		HV_X64_MSR_TSC_FREQUENCY, HV_X64_MSR_APIC_FREQUENCY, HV_X64_MSR_SVERSION,
 		HV_X64_MSR_GUEST_IDLE,
 	};
 
 	(void)state;
-	for (unsigned int i = 0; i < ARRAY_COUNT(numbers); i++)
+	for (unsigned int i = 0; i < ARRAY_COUNT(numbers); i++) {
 		assert_int_equal(try_write(numbers[i], 0), ACCESS_FAULT);
+	}
 }
 
 /* ---- the hypercall page (TLFS, "Establishing the Hypercall Interface") ---- */
@@ -294,8 +296,9 @@ static void crash(void **state)
 	(void)state;
 	assert_true(get(HV_X64_MSR_CRASH_CTL) ==
 		    (HV_CRASH_CTL_CRASH_NOTIFY | HV_CRASH_CTL_CRASH_NOTIFY_MSG));
-	for (uint32_t i = 0; i < HV_X64_MSR_CRASH_PARAMS; i++)
+	for (uint32_t i = 0; i < HV_X64_MSR_CRASH_PARAMS; i++) {
 		set(HV_X64_MSR_CRASH_P0 + i, 100 + i);
+	}
 	for (uint32_t i = 0; i < HV_X64_MSR_CRASH_PARAMS; i++) {
 		assert_int_equal(get(HV_X64_MSR_CRASH_P0 + i), 100 + i);
 		assert_int_equal(p->crash[i], 100 + i);
@@ -369,7 +372,7 @@ static void tsc(void **state)
 static void virtualization(void **state)
 {
 	static const uint32_t numbers[] = {
-		0x3A,	    0x480,	0x48B,	    0x491,	0x4FF,
+		0x3A,       0x480,      0x48B,      0x491,      0x4FF,
 		0xC0010114, 0xC0010115, 0xC0010117, 0xC0010118, 0xC001011A,
 	};
 

@@ -34,8 +34,9 @@ bool wrmsr_safe(uint32_t msr, uint64_t value)
 {
 	assert_true(msr < MSR_COUNT);
 	assert_true(caches_off);
-	if (msr != 0x2ff && msr != MSR_PAT)
+	if (msr != 0x2ff && msr != MSR_PAT) {
 		assert_false(current->value[0x2ff] & 1u << 11); /* not while they are in force */
+	}
 	current->value[msr] = value;
 	writes++;
 	return true;

@@ -38,7 +38,8 @@ static void test_own_bits_are_ignored_ones(void **state)
 static void test_table_takes_no_right_away(void **state)
 {
 	(void)state;
-	assert_int_equal(pte_table(0x77) & (BIT(0) | BIT(1) | BIT(2) | BIT(63)), BIT(0) | BIT(1) | BIT(2));
+	assert_int_equal(pte_table(0x77) & (BIT(0) | BIT(1) | BIT(2) | BIT(63)),
+			 BIT(0) | BIT(1) | BIT(2));
 }
 
 static void test_state_bits(void **state)

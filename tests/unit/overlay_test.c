@@ -7,9 +7,9 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#define ON(gpn)	 ((uint64_t)(gpn) << 12 | 1)
+#define ON(gpn)  ((uint64_t)(gpn) << 12 | 1)
 #define OFF(gpn) ((uint64_t)(gpn) << 12)
-#define BEYOND	 (1ull << 28) /* in a space of 40 bits */
+#define BEYOND   (1ull << 28) /* in a space of 40 bits */
 
 static struct partition *p;
 static void *page;

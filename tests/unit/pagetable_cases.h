@@ -18,11 +18,13 @@
 static void test_flags_come_back(void **state)
 {
 	(void)state;
-	for (uint32_t flags = 0; flags < 256; flags++)
-		for (unsigned int level = 0; level < 3; level++)
+	for (uint32_t flags = 0; flags < 256; flags++) {
+		for (unsigned int level = 0; level < 3; level++) {
 			assert_int_equal(
 				pte_flags_of(pte_leaf(0xfffffull << 18, level, flags | PTE_READ)),
 				flags | PTE_READ);
+		}
+	}
 }
 
 static void test_address_comes_back(void **state)
@@ -54,15 +56,17 @@ static void test_index_and_span(void **state)
 	uint64_t gpn = 1ull << 27 | 2ull << 18 | 3ull << 9 | 4;
 
 	(void)state;
-	for (unsigned int level = 0; level < PAGETABLE_LEVELS; level++)
+	for (unsigned int level = 0; level < PAGETABLE_LEVELS; level++) {
 		assert_int_equal(pte_index(gpn, level), 4 - level);
+	}
 	assert_int_equal(pte_pages(0), 1);
 	assert_int_equal(pte_pages(1), 512);
 	assert_int_equal(pte_pages(2), 512 * 512);
 }
 
-#define PAGETABLE_CASES                                                                                  \
-	cmocka_unit_test(test_flags_come_back), cmocka_unit_test(test_address_comes_back),               \
-		cmocka_unit_test(test_tables_are_told_from_leaves), cmocka_unit_test(test_index_and_span)
+#define PAGETABLE_CASES                                                                            \
+	cmocka_unit_test(test_flags_come_back), cmocka_unit_test(test_address_comes_back),         \
+		cmocka_unit_test(test_tables_are_told_from_leaves),                                \
+		cmocka_unit_test(test_index_and_span)
 
 #endif

@@ -17,12 +17,12 @@
 #include "hypervisor/memory.h"
 #include "tlfs/plat.h"
 
-#define MIB	      (1ull << 20)
+#define MIB           (1ull << 20)
 #define RESERVED_SIZE (4 * MIB)
 #define IMAGE_PAGES   7 /* 3 of text, 2 of constants, 2 of data */
-#define W	      1u
-#define X	      2u
-#define UC	      4u
+#define W             1u
+#define X             2u
+#define UC            4u
 
 __asm__(".bss\n.balign 4096\n"
 	".globl image_start, image_text_end, image_rodata_end, image_end\n"
@@ -58,8 +58,9 @@ static uint64_t translate(uint64_t va, unsigned int *rights, unsigned int *level
 		uint64_t entry = table[va >> (12 + 9 * *level) & 511],
 			 size = 1ull << (12 + 9 * *level);
 
-		if (!(entry & 1))
+		if (!(entry & 1)) {
 			return UINT64_MAX;
+		}
 		*rights &= (entry & 2 ? W : 0) | (entry >> 63 ? 0 : X);
 		if (!*level || entry & 0x80) {
 			*rights |= (entry & 0x18) == 0x18 ? UC : 0;
@@ -74,8 +75,9 @@ static uint64_t at(uint64_t va, unsigned int rights)
 	unsigned int found, level;
 	uint64_t spa = translate(va, &found, &level);
 
-	if (spa != UINT64_MAX)
+	if (spa != UINT64_MAX) {
 		assert_int_equal(found, rights);
+	}
 	return spa;
 }
 
@@ -109,9 +111,10 @@ static void test_image_sections(void **state)
 
 	(void)state;
 	assert_int_equal(image_end - image_start, IMAGE_PAGES * PAGE_SIZE);
-	for (unsigned int i = 0; i < IMAGE_PAGES; i++)
+	for (unsigned int i = 0; i < IMAGE_PAGES; i++) {
 		assert_int_equal(at((uintptr_t)image_start + i * PAGE_SIZE, rights[i]),
 				 reserved + i * PAGE_SIZE);
+	}
 	assert_int_equal(at((uintptr_t)image_end, 0), UINT64_MAX);
 	assert_int_equal(at((uintptr_t)image_start - 1, 0), UINT64_MAX);
 }
@@ -154,8 +157,9 @@ static void test_direct_map_has_large_pages(void **state)
 static void test_no_identity_map(void **state)
 {
 	(void)state;
-	for (uint64_t va = 0; va < 4096 * MIB; va += 2 * MIB)
+	for (uint64_t va = 0; va < 4096 * MIB; va += 2 * MIB) {
 		assert_int_equal(at(va, 0), UINT64_MAX);
+	}
 	assert_int_equal(at(reserved, 0), UINT64_MAX);
 }
 

@@ -95,8 +95,9 @@ static void initialization_gives_back_all_when_memory_runs_out(void **state)
 		partition_put(p);
 		assert_int_equal(deposit(id, 1), HV_STATUS_SUCCESS);
 		status = initialize_partition(id);
-		if (status != HV_STATUS_SUCCESS)
+		if (status != HV_STATUS_SUCCESS) {
 			assert_int_equal(plat_pool_count(p), i);
+		}
 		assert_true(i < 20);
 	}
 	assert_int_equal(status, HV_STATUS_SUCCESS);
@@ -116,8 +117,9 @@ static void vp_creation_gives_back_all_when_memory_runs_out(void **state)
 	free_pages += 30;
 	for (;; needed++) {
 		fake.pages_until_failure = needed;
-		if (create_vp(p->id, 1) == HV_STATUS_SUCCESS)
+		if (create_vp(p->id, 1) == HV_STATUS_SUCCESS) {
 			break;
+		}
 		assert_int_equal(plat_pool_count(p), free_pages);
 		assert_null(p->vps[1]);
 	}
@@ -134,8 +136,9 @@ static void ids_are_never_used_twice(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 8; i++) {
 		assert_int_equal(create_partition(&ids[i]), HV_STATUS_SUCCESS);
-		for (uint32_t k = 0; k < i; k++)
+		for (uint32_t k = 0; k < i; k++) {
 			assert_int_not_equal(ids[i], ids[k]);
+		}
 		assert_int_equal(delete_partition(ids[i]), HV_STATUS_SUCCESS);
 		assert_int_equal(initialize_partition(ids[i]), HV_STATUS_INVALID_PARTITION_ID);
 	}
@@ -149,13 +152,15 @@ static void the_table_fills_up_and_empties(void **state)
 
 	(void)state;
 	assert_int_equal(deposit(HV_PARTITION_ID_SELF, 511), HV_STATUS_SUCCESS);
-	while ((status = create_partition(&ids[count])) == HV_STATUS_SUCCESS)
+	while ((status = create_partition(&ids[count])) == HV_STATUS_SUCCESS) {
 		count++;
+	}
 	/* The root's pool is smaller than the table. */
 	assert_int_equal(status, HV_STATUS_INSUFFICIENT_MEMORY);
 	assert_true(count > 500);
-	while (count--)
+	while (count--) {
 		assert_int_equal(delete_partition(ids[count]), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(withdraw_all(HV_PARTITION_ID_SELF, &count), HV_STATUS_NO_RESOURCES);
 	assert_int_equal(count, 511);
 }
@@ -166,13 +171,15 @@ static void children_are_enumerated(void **state)
 	uint64_t ids[3], next, seen = 0;
 
 	(void)state;
-	for (uint32_t i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < 3; i++) {
 		assert_int_equal(create_partition(&ids[i]), HV_STATUS_SUCCESS);
+	}
 	for (;;) {
 		call(root_vp(), HVCALL_GET_NEXT_CHILD_PARTITION, &in, sizeof(in), &next,
 		     sizeof(next));
-		if (next == HV_PARTITION_ID_INVALID)
+		if (next == HV_PARTITION_ID_INVALID) {
 			break;
+		}
 		assert_true(next > in.previous_child_partition_id);
 		in.previous_child_partition_id = next;
 		seen++;
@@ -182,8 +189,9 @@ static void children_are_enumerated(void **state)
 	in.previous_child_partition_id = 0;
 	call(root_vp(), HVCALL_GET_NEXT_CHILD_PARTITION, &in, sizeof(in), &next, sizeof(next));
 	assert_int_equal(next, HV_PARTITION_ID_INVALID);
-	for (uint32_t i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < 3; i++) {
 		assert_int_equal(delete_partition(ids[i]), HV_STATUS_SUCCESS);
+	}
 }
 
 static void creation_refuses_what_it_does_not_know(void **state)
@@ -319,8 +327,9 @@ static void finalization_waits_for_other_calls(void **state)
 
 	(void)state;
 	assert_ptr_equal(partition_get_child(root_vp(), p->id), p);
-	for (uint32_t i = 0; i < 5; i++)
+	for (uint32_t i = 0; i < 5; i++) {
 		assert_int_equal(hypercall_enter(root_vp(), &regs), HYPERCALL_AGAIN);
+	}
 	assert_int_equal(p->vp_count, 2);
 	assert_true(p->vps[0]->events & VP_EVENT_RELOAD);
 	assert_int_equal(create_vp(p->id, 2), HV_STATUS_INVALID_PARTITION_STATE);

@@ -141,7 +141,7 @@ static void read_back(void **state)
 {
 	(void)state;
 	program(0, 2, 1000);
-	outb(0x43, 0xc2);		   /* count and status of channel 0 */
+	outb(0x43, 0xc2);                  /* count and status of channel 0 */
 	assert_int_equal(inb(0x40), 0xb4); /* output high, both bytes, mode 2 */
 	assert_int_equal(inb(0x40), 1000 & 0xff);
 	assert_int_equal(inb(0x40), 1000 >> 8);

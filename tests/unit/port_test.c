@@ -11,8 +11,8 @@
 
 #include "tlfs/cell.h"
 
-#define SINT	      2
-#define VECTOR	      0x71
+#define SINT          2
+#define VECTOR        0x71
 #define DOORBELL_SINT HV_SYNIC_DOORBELL_SINT_INDEX
 
 static struct partition *child;
@@ -45,14 +45,15 @@ static struct hv_input_create_port port_of(struct partition *owner, struct parti
 {
 	struct hv_input_create_port in = {.port_partition_id = owner->id,
 					  .port_id.asu32 = id,
-					  .connection_partition_id = peer ? peer->id : 0,
+					  .connection_partition_id = peer != NULL ? peer->id : 0,
 					  .port_info = {.port_type = type}};
 
 	in.port_info.event_port_info.target_sint =
 		type == HV_PORT_TYPE_DOORBELL ? DOORBELL_SINT : SINT;
 	in.port_info.event_port_info.target_vp = 0;
-	if (type == HV_PORT_TYPE_EVENT)
+	if (type == HV_PORT_TYPE_EVENT) {
 		in.port_info.event_port_info.flag_count = 16;
+	}
 	return in;
 }
 
@@ -153,12 +154,14 @@ static void messages_queue_behind_a_full_slot(void **state)
 
 	(void)state;
 	bind(0x10, HV_PORT_TYPE_MESSAGE);
-	while ((status = post(vp, 0x10, 100 + count, "")) == HV_STATUS_SUCCESS)
+	while ((status = post(vp, 0x10, 100 + count, "")) == HV_STATUS_SUCCESS) {
 		count++;
+	}
 	assert_int_equal(status, HV_STATUS_INSUFFICIENT_BUFFERS);
 	assert_true(count > 4);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		assert_int_equal(take_message(root_vp(), SINT).header.message_type, 100 + i);
+	}
 	assert_int_equal(take_message(root_vp(), SINT).header.message_type, HVMSG_NONE);
 	assert_int_equal(delete_port(&fake_root, 0x10), HV_STATUS_SUCCESS);
 }
@@ -389,8 +392,9 @@ static void ports_go_with_their_partition(void **state)
 		struct hv_input_connect_port in =
 			connection_of(&fake_root, i, other, i, HV_PORT_TYPE_EVENT);
 
-		if (i == 1)
+		if (i == 1) {
 			assert_int_equal(deposit(other->id, 10), HV_STATUS_SUCCESS);
+		}
 		assert_int_equal(create_port(&port), HV_STATUS_SUCCESS);
 		assert_int_equal(connect_port(&in), HV_STATUS_SUCCESS);
 	}
@@ -417,8 +421,9 @@ static void connections_go_with_their_partition(void **state)
 		assert_int_equal(connect_port(&in), HV_STATUS_SUCCESS);
 	}
 	child_destroy(other);
-	for (uint32_t i = 1; i <= 70; i++)
+	for (uint32_t i = 1; i <= 70; i++) {
 		assert_int_equal(delete_port(&fake_root, i), HV_STATUS_SUCCESS);
+	}
 	assert_null(fake_root.ports);
 }
 
@@ -496,12 +501,14 @@ static void a_doorbell_rings_by_address_size_and_value(void **state)
 	assert_int_equal(ring_of(root_vp())->data[2], 2);
 	assert_int_equal(ring_of(root_vp())->data[3], 4);
 	assert_int_equal(ring_of(root_vp())->data[4], 0);
-	for (uint32_t i = 1; i <= 4; i++)
+	for (uint32_t i = 1; i <= 4; i++) {
 		assert_int_equal(disconnect(child, i, true), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(child->doorbell_count, 0);
 	assert_false(rung(0xe0000010, 99, 8));
-	for (uint32_t i = 1; i <= 4; i++)
+	for (uint32_t i = 1; i <= 4; i++) {
 		assert_int_equal(delete_port(&fake_root, i), HV_STATUS_SUCCESS);
+	}
 }
 
 /* The message on SINT0 says which SINT; none comes while the reader has masked it. */
@@ -535,8 +542,9 @@ static void a_full_ring_loses_nothing(void **state)
 	doorbell(1, 0x1000, 0, HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE);
 	doorbell(2, 0x2000, 0, HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE);
 	doorbell(3, 0x3000, 0, HV_DOORBELL_FLAG_TRIGGER_ANY_VALUE);
-	for (uint32_t i = 0; i < HV_SYNIC_EVENT_RING_MESSAGE_COUNT; i++)
+	for (uint32_t i = 0; i < HV_SYNIC_EVENT_RING_MESSAGE_COUNT; i++) {
 		assert_true(rung(0x1000, 0, 4));
+	}
 	assert_false(ring->ring_full);
 	assert_true(rung(0x2000, 0, 4));
 	assert_true(rung(0x3000, 0, 4));
@@ -555,8 +563,9 @@ static void a_full_ring_loses_nothing(void **state)
 	assert_int_equal(
 		call_fast(root_vp(), HVCALL_NOTIFY_PORT_RING_EMPTY, &in, sizeof(in), NULL, 0, 0),
 		HV_STATUS_INVALID_PARAMETER);
-	for (uint32_t i = 1; i <= 3; i++)
+	for (uint32_t i = 1; i <= 3; i++) {
 		assert_int_equal(delete_port(&fake_root, i), HV_STATUS_SUCCESS);
+	}
 }
 
 /* Nobody listens: the write is an intercept for the parent, as if there were no doorbell. */
@@ -744,18 +753,22 @@ static void cells_fill_pages_and_give_them_back(void **state)
 	for (uint32_t i = 0; i < 200; i++) {
 		cells[i] = cell_alloc(&fake_root);
 		assert_non_null(cells[i]);
-		for (uint32_t k = 0; k < CELL_BYTES; k++)
+		for (uint32_t k = 0; k < CELL_BYTES; k++) {
 			assert_int_equal(((uint8_t *)cells[i])[k], 0);
+		}
 		memset(cells[i], 0xee, CELL_BYTES);
 	}
 	assert_true(pages - plat_pool_count(&fake_root) <= 200 * CELL_BYTES / PAGE_SIZE + 1);
-	for (uint32_t i = 0; i < 200; i += 2)
+	for (uint32_t i = 0; i < 200; i += 2) {
 		cell_free(&fake_root, cells[i]);
-	for (uint32_t i = 0; i < 200; i += 2)
+	}
+	for (uint32_t i = 0; i < 200; i += 2) {
 		cells[i] = cell_alloc(&fake_root);
+	}
 	assert_true(pages - plat_pool_count(&fake_root) <= 200 * CELL_BYTES / PAGE_SIZE + 1);
-	for (uint32_t i = 200; i-- > 0;)
+	for (uint32_t i = 200; i-- > 0;) {
 		cell_free(&fake_root, cells[i]);
+	}
 	assert_int_equal(plat_pool_count(&fake_root), pages);
 	assert_null(fake_root.cells);
 }

@@ -13,11 +13,11 @@
 
 #include "tlfs/lapic.h"
 
-#define THREADS	 3u
-#define ROUNDS	 150u
-#define VECTORS	 4u /* of a thread */
-#define FIRST	 0x40u
-#define SINT	 2u
+#define THREADS  3u
+#define ROUNDS   150u
+#define VECTORS  4u /* of a thread */
+#define FIRST    0x40u
+#define SINT     2u
 #define SINT_VEC 0xF3u
 
 static struct partition *p;
@@ -47,14 +47,16 @@ static int teardown(void **state)
 
 static void run(void *(*thread)(void *), pthread_t threads[THREADS])
 {
-	for (uintptr_t i = 0; i < THREADS; i++)
+	for (uintptr_t i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_create(&threads[i], NULL, thread, (void *)i), 0);
+	}
 }
 
 static void join(pthread_t threads[THREADS])
 {
-	for (uint32_t i = 0; i < THREADS; i++)
+	for (uint32_t i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	}
 }
 
 /* As the home: nothing is looked at unless an event says so. */
@@ -62,13 +64,15 @@ static int next_interrupt(void)
 {
 	int vector;
 
-	if (__atomic_load_n(&vp->events, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&vp->events, __ATOMIC_SEQ_CST)) {
 		vp_process_events(vp);
-	else
+	} else {
 		sched_yield();
+	}
 	vector = lapic_pending(vp);
-	if (vector >= 0)
+	if (vector >= 0) {
 		lapic_accept(vp, (uint8_t)vector);
+	}
 	return vector;
 }
 
@@ -80,8 +84,9 @@ static void *post_interrupts(void *argument)
 
 	for (uint32_t round = 0; round < ROUNDS; round++) {
 		for (uint32_t v = first; v < first + VECTORS; v++) {
-			while (__atomic_load_n(&served[v], __ATOMIC_ACQUIRE) != round)
+			while (__atomic_load_n(&served[v], __ATOMIC_ACQUIRE) != round) {
 				sched_yield();
+			}
 			lapic_post(vp, (uint8_t)v, v & 1);
 		}
 	}
@@ -98,8 +103,9 @@ static void interrupts(void **state)
 	while (total < THREADS * VECTORS * ROUNDS) {
 		int vector = next_interrupt();
 
-		if (vector < 0)
+		if (vector < 0) {
 			continue;
+		}
 		assert_int_equal(vp->lapic.tmr[vector / 32] >> vector % 32 & 1, vector & 1);
 		lapic_eoi(vp);
 		__atomic_fetch_add(&served[vector], 1, __ATOMIC_RELEASE);
@@ -119,8 +125,9 @@ static void *post_messages(void *argument)
 		struct hv_message message = {.header = {.message_type = 1, .payload_size = 16},
 					     .u.payload = {sender, i}};
 
-		while (synic_post_message(vp, SINT, &message, sender != 0) != HV_STATUS_SUCCESS)
+		while (synic_post_message(vp, SINT, &message, sender != 0) != HV_STATUS_SUCCESS) {
 			sched_yield(); /* one sender that never queues tries until there is room */
+		}
 	}
 	return NULL;
 }
@@ -136,8 +143,9 @@ static void messages(void **state)
 	(void)state;
 	run(post_messages, threads);
 	while (total < THREADS * ROUNDS) {
-		if (next_interrupt() < 0)
+		if (next_interrupt() < 0) {
 			continue;
+		}
 		lapic_eoi(vp);
 		/* TLFS, "Recommended Message Handling" */
 		while (__atomic_load_n(&slot->header.message_type, __ATOMIC_ACQUIRE)) {
@@ -148,8 +156,9 @@ static void messages(void **state)
 			total++;
 			__atomic_store_n(&slot->header.message_type, HVMSG_NONE, __ATOMIC_SEQ_CST);
 			if (!(__atomic_load_n(&slot->header.message_flags.asu8, __ATOMIC_SEQ_CST) &
-			      1))
+			      1)) {
 				break;
+			}
 			assert_int_equal(msr_write(vp, HV_X64_MSR_EOM, 0), ACCESS_OK);
 		}
 	}
@@ -168,10 +177,12 @@ static void *signal_events(void *argument)
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		bool fresh;
 
-		while (__atomic_load_n(&served[flag], __ATOMIC_ACQUIRE) != i)
+		while (__atomic_load_n(&served[flag], __ATOMIC_ACQUIRE) != i) {
 			sched_yield();
-		if (synic_signal_event(vp, SINT, flag, &fresh) == HV_STATUS_SUCCESS && fresh)
+		}
+		if (synic_signal_event(vp, SINT, flag, &fresh) == HV_STATUS_SUCCESS && fresh) {
 			__atomic_fetch_add(&newly, 1, __ATOMIC_RELAXED);
+		}
 	}
 	return NULL;
 }
@@ -190,8 +201,9 @@ static void event_flags(void **state)
 	while (total < THREADS * ROUNDS) {
 		uint64_t set;
 
-		if (next_interrupt() < 0)
+		if (next_interrupt() < 0) {
 			continue;
+		}
 		lapic_eoi(vp);
 		for (set = __atomic_exchange_n(flags, 0, __ATOMIC_SEQ_CST); set; set &= set - 1) {
 			__atomic_fetch_add(&served[__builtin_ctzll(set)], 1, __ATOMIC_RELEASE);

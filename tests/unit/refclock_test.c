@@ -11,7 +11,7 @@
 #include "tlfs/clock.h"
 
 #define TSC_GPN 0x300ull
-#define TSC	0x10u
+#define TSC     0x10u
 
 static struct partition *p;
 static struct vp *vp;

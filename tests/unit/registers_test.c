@@ -46,16 +46,18 @@ static hv_status_t set(uint32_t name, uint64_t value)
 static void processor_registers_are_the_homes(void **state)
 {
 	static const uint32_t names[] = {
-		HV_X64_REGISTER_RAX,	 HV_X64_REGISTER_R15,	     HV_X64_REGISTER_RIP,
-		HV_X64_REGISTER_RFLAGS,	 HV_X64_REGISTER_CR0,	     HV_X64_REGISTER_XFEM,
-		HV_X64_REGISTER_CS,	 HV_X64_REGISTER_GDTR,	     HV_X64_REGISTER_EFER,
+		HV_X64_REGISTER_RAX,     HV_X64_REGISTER_R15,        HV_X64_REGISTER_RIP,
+		HV_X64_REGISTER_RFLAGS,  HV_X64_REGISTER_CR0,        HV_X64_REGISTER_XFEM,
+		HV_X64_REGISTER_CS,      HV_X64_REGISTER_GDTR,       HV_X64_REGISTER_EFER,
 		HV_X64_REGISTER_FP_MMX0, HV_REGISTER_INTERRUPT_STATE};
 
 	(void)state;
-	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
 		assert_int_equal(set(names[i], 0x1000 + i), HV_STATUS_SUCCESS);
-	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++)
+	}
+	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
 		assert_int_equal(get(names[i]), 0x1000 + i);
+	}
 	fake.next_register_status = HV_STATUS_INVALID_REGISTER_VALUE;
 	assert_int_equal(set(HV_X64_REGISTER_CR0, 1), HV_STATUS_INVALID_REGISTER_VALUE);
 }
@@ -118,9 +120,9 @@ static void activity_can_be_saved_and_restored(void **state)
 static void facts_cannot_be_written(void **state)
 {
 	static const uint32_t names[] = {
-		HV_REGISTER_HYPERVISOR_VERSION,	  HV_REGISTER_VP_INDEX,
+		HV_REGISTER_HYPERVISOR_VERSION,   HV_REGISTER_VP_INDEX,
 		HV_REGISTER_VP_ROOT_SIGNAL_COUNT, HV_X64_REGISTER_REG_PAGE,
-		HV_REGISTER_FEATURES_INFO,	  HV_REGISTER_IPT_FEATURES_INFO};
+		HV_REGISTER_FEATURES_INFO,        HV_REGISTER_IPT_FEATURES_INFO};
 
 	(void)state;
 	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -189,7 +191,7 @@ static void privileges_of_the_guest_do_not_bind_the_parent(void **state)
 
 static void unknown_names_are_refused(void **state)
 {
-	static const uint32_t names[] = {5,	  0x1ff,   0x209,   0x216,   0x20012,	0x7ffff,
+	static const uint32_t names[] = {5,       0x1ff,   0x209,   0x216,   0x20012,   0x7ffff,
 					 0x80030, 0x90005, 0xa0016, 0xb0008, UINT32_MAX};
 	uint64_t value;
 
@@ -212,8 +214,9 @@ static void no_name_does_harm(void **state)
 	     name += name < 0x400 || (name & 0xffff) < 0x200 ? 1 : 0x100) {
 		for (uint32_t i = 0; i < ARRAY_COUNT(values); i++) {
 			if (name != HV_REGISTER_SIMP &&
-			    name != HV_REGISTER_SIEFP) /* the fake has few overlays */
+			    name != HV_REGISTER_SIEFP) { /* the fake has few overlays */
 				set(name, values[i]);
+			}
 		}
 		get_register(child->id, 0, name, &value);
 	}
@@ -290,17 +293,18 @@ static uint64_t own(uint64_t control, uint64_t partition, uint32_t index, uint32
 static void a_guest_has_no_hold_on_itself_that_is_its_parents(void **state)
 {
 	static const uint32_t names[] = {
-		HV_REGISTER_EXPLICIT_SUSPEND,	  HV_REGISTER_INTERCEPT_SUSPEND,
-		HV_REGISTER_DISPATCH_SUSPEND,	  HV_REGISTER_INTERNAL_ACTIVITY_STATE,
+		HV_REGISTER_EXPLICIT_SUSPEND,     HV_REGISTER_INTERCEPT_SUSPEND,
+		HV_REGISTER_DISPATCH_SUSPEND,     HV_REGISTER_INTERNAL_ACTIVITY_STATE,
 		HV_REGISTER_PENDING_INTERRUPTION, HV_REGISTER_PENDING_EVENT0,
-		HV_REGISTER_PENDING_EVENT1,	  HV_REGISTER_DELIVERABILITY_NOTIFICATIONS,
+		HV_REGISTER_PENDING_EVENT1,       HV_REGISTER_DELIVERABILITY_NOTIFICATIONS,
 		HV_X64_REGISTER_INITIAL_APIC_ID,  HV_X64_REGISTER_TSC};
 
 	(void)state;
-	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++)
+	for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
 		assert_int_equal(status_of(own(HVCALL_SET_VP_REGISTERS, HV_PARTITION_ID_SELF,
 					       HV_VP_INDEX_SELF, names[i], 0)),
 				 HV_STATUS_ACCESS_DENIED);
+	}
 	assert_int_equal(status_of(own(HVCALL_SET_VP_REGISTERS, HV_PARTITION_ID_SELF,
 				       HV_VP_INDEX_SELF, HV_X64_REGISTER_RBX, 3)),
 			 HV_STATUS_SUCCESS);

@@ -438,8 +438,8 @@ static void registers_by_calls(void **state)
 
 	(void)state;
 	vp.page = NULL;
-	values[0].reg64 = 0xa;	  /* RAX */
-	values[15].reg64 = 0xf;	  /* R15 */
+	values[0].reg64 = 0xa;    /* RAX */
+	values[15].reg64 = 0xf;   /* R15 */
 	values[16].reg64 = 0x10;  /* RIP */
 	values[17].reg64 = 0x202; /* RFLAGS */
 	values[19].segment.selector = 0x33;

@@ -44,7 +44,8 @@ static int new_ring(void)
 
 static int register_at_ring(void)
 {
-	return syscall(SYS_io_uring_register, 0, IORING_REGISTER_PERSONALITY, NULL, 0) >= 0 ? WORKS : FAILS;
+	return syscall(SYS_io_uring_register, 0, IORING_REGISTER_PERSONALITY, NULL, 0) >= 0 ? WORKS
+											    : FAILS;
 }
 
 static int new_socket(void)
@@ -66,14 +67,18 @@ static int another_process(void)
 
 static int code_in_memory(void)
 {
-	return syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != -1 ? WORKS
-													      : FAILS;
+	return syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0) != -1
+		       ? WORKS
+		       : FAILS;
 }
 
 static int memory_to_code(void)
 {
-	return syscall(SYS_mprotect, (uintptr_t)page & -4096ul, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0 ? WORKS
-													       : FAILS;
+	return syscall(SYS_mprotect, (uintptr_t)page & -4096ul, 4096,
+		       PROT_READ | PROT_WRITE | PROT_EXEC) == 0
+		       ? WORKS
+		       : FAILS;
 }
 
 static int trace_another(void)
@@ -83,7 +88,8 @@ static int trace_another(void)
 
 static int memory(void)
 {
-	void *at = (void *)syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = (void *)syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return at != MAP_FAILED && syscall(SYS_mprotect, at, 4096, PROT_READ) == 0 ? WORKS : FAILS;
 }
@@ -100,7 +106,11 @@ static struct disk_queue *queue;
 static int use_disk(void)
 {
 	struct iovec iov = {page, sizeof(page)};
-	struct disk_req write = {.op = DISK_OP_WRITE, .flags = DISK_FUA, .length = 4096, .iov = &iov, .iov_count = 1};
+	struct disk_req write = {.op = DISK_OP_WRITE,
+				 .flags = DISK_FUA,
+				 .length = 4096,
+				 .iov = &iov,
+				 .iov_count = 1};
 	struct disk_req read = {.op = DISK_OP_READ, .length = 4096, .iov = &iov, .iov_count = 1};
 
 	memset(page, 7, sizeof(page));
@@ -116,7 +126,8 @@ static int use_disk(void)
 
 static void open_disk(void)
 {
-	assert_int_equal(disk_open(name, &(struct disk_open){.format = DISK_FORMAT_RAW}, &disk, NULL), 0);
+	assert_int_equal(
+		disk_open(name, &(struct disk_open){.format = DISK_FORMAT_RAW}, &disk, NULL), 0);
 	assert_int_equal(disk_queue_create(4, &queue, NULL), 0);
 	assert_true(disk_queue_fd(queue) >= 0);
 }
@@ -137,8 +148,8 @@ static int in_sandbox(int (*act)(void))
 
 static void test_ends_the_process(void **state)
 {
-	static int (*const forbidden[])(void) = {open_file,	 new_ring,	  register_at_ring,
-						 new_socket,	 another_program, another_process,
+	static int (*const forbidden[])(void) = {open_file,      new_ring,        register_at_ring,
+						 new_socket,     another_program, another_process,
 						 code_in_memory, memory_to_code,  trace_another};
 	unsigned i;
 

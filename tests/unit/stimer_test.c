@@ -9,18 +9,18 @@
 
 #include "tlfs/lapic.h"
 
-#define SINT	    3u
+#define SINT        3u
 #define SINT_VECTOR 0x93u
-#define VECTOR	    0xEDu
+#define VECTOR      0xEDu
 #define CONFIG(n)   (HV_X64_MSR_STIMER0_CONFIG + 2 * (n))
 #define COUNT(n)    (HV_X64_MSR_STIMER0_COUNT + 2 * (n))
 
-#define ENABLE	    1ull
+#define ENABLE      1ull
 #define PERIODIC    2ull
-#define LAZY	    4ull
+#define LAZY        4ull
 #define AUTO_ENABLE 8ull
-#define DIRECT	    (1ull << 12 | (uint64_t)VECTOR << 4)
-#define MESSAGE	    ((uint64_t)SINT << 16)
+#define DIRECT      (1ull << 12 | (uint64_t)VECTOR << 4)
+#define MESSAGE     ((uint64_t)SINT << 16)
 
 static struct partition *p;
 static struct vp *vp;
@@ -69,8 +69,9 @@ static void advance_100ns(uint64_t time)
 
 static bool fired(uint8_t vector)
 {
-	if (lapic_pending(vp) != vector)
+	if (lapic_pending(vp) != vector) {
 		return false;
+	}
 	lapic_accept(vp, vector);
 	lapic_eoi(vp);
 	return true;
@@ -89,8 +90,9 @@ static struct hv_timer_message_payload take_message(void)
 	assert_int_equal(slot()->header.payload_size, sizeof(payload));
 	memcpy(&payload, slot()->u.payload, sizeof(payload));
 	slot()->header.message_type = HVMSG_NONE;
-	if (slot()->header.message_flags.msg_pending)
+	if (slot()->header.message_flags.msg_pending) {
 		set(HV_X64_MSR_EOM, 0);
+	}
 	return payload;
 }
 

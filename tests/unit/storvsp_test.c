@@ -20,10 +20,10 @@
 
 #include <cmocka.h>
 
-#define SIZE	 (1u << 20)
-#define RING	 100u /* pages of guest RAM: rings from here on, by channel */
-#define DATA	 20u  /* ... and data */
-#define INIT_ID	 (UINT64_MAX - 1)
+#define SIZE     (1u << 20)
+#define RING     100u /* pages of guest RAM: rings from here on, by channel */
+#define DATA     20u  /* ... and data */
+#define INIT_ID  (UINT64_MAX - 1)
 #define RESET_ID (UINT64_MAX - 2)
 #define CHANNELS 4u
 
@@ -136,7 +136,7 @@ static void close_primary(void)
 	if (guest_close(&channels[0])) {
 		return;
 	}
-	while (!guest_take(CHANNELMSG_GPADL_TORNDOWN)) {
+	while (guest_take(CHANNELMSG_GPADL_TORNDOWN) == NULL) {
 		guest_take(CHANNELMSG_RESCIND_CHANNELOFFER);
 		serve();
 	}
@@ -504,7 +504,7 @@ static void create_sub_channels(uint16_t count)
 	for (i = 1; i <= count; i++) {
 		const struct vmbus_channel_offer_channel *offer;
 
-		while (!(offer = guest_take(CHANNELMSG_OFFERCHANNEL))) {
+		while ((offer = guest_take(CHANNELMSG_OFFERCHANNEL)) == NULL) {
 			serve();
 		}
 		assert_in_range(offer->offer.sub_channel_index, 1, count);
@@ -571,7 +571,7 @@ static void test_close_and_open_again(void **state)
 		released.child_relid = channels[i].relid;
 		guest_post(&released, sizeof(released));
 	}
-	while (guest_take(CHANNELMSG_RESCIND_CHANNELOFFER)) {
+	while (guest_take(CHANNELMSG_RESCIND_CHANNELOFFER) != NULL) {
 	}
 	open_channel(0, relid);
 	initialize(STORVSP_VERSION_WIN8_1);
@@ -735,7 +735,7 @@ static void test_destroy_under_load(void **state)
 	storage_destroy(&storage);
 	disk_close(&disk, NULL);
 	disk = open_file(path, 4096);
-	while (!guest_take(CHANNELMSG_RESCIND_CHANNELOFFER)) {
+	while (guest_take(CHANNELMSG_RESCIND_CHANNELOFFER) == NULL) {
 		serve();
 	}
 }

@@ -94,7 +94,8 @@ static void test_a_seen_instruction_is_not_looked_for(void **state)
 	(void)state;
 	vcpu.rip = vmcb.rip;
 	seen = insn_seen_at(&vcpu);
-	*seen = (struct seen_instruction){.at = code, .rip = vmcb.rip, .cr3 = 0x1000, .generation = 7};
+	*seen = (struct seen_instruction){
+		.at = code, .rip = vmcb.rip, .cr3 = 0x1000, .generation = 7};
 	vmcb.cr3 = 0x1000;
 	vcpu.tlb_generation = 7;
 	decode(SVM_EXIT_CPUID, 0, 0);
@@ -147,7 +148,8 @@ static void test_io(void **state)
 	assert_int_equal(out.io.size, 1);
 	assert_int_equal(out.length, 1);
 	assert_false(out.io.in || out.io.string || out.io.rep);
-	decode(SVM_EXIT_IOIO, 0x0cfc0041 | SVM_IOIO_STRING | SVM_IOIO_REP | 3 << 10, vmcb.rip + 2); /* rep insl */
+	decode(SVM_EXIT_IOIO, 0x0cfc0041 | SVM_IOIO_STRING | SVM_IOIO_REP | 3 << 10,
+	       vmcb.rip + 2); /* rep insl */
 	assert_true(out.io.in && out.io.string && out.io.rep);
 	assert_int_equal(out.io.size, 4);
 	assert_int_equal(out.io.segment, 3);
@@ -189,7 +191,8 @@ static void test_an_interrupted_delivery_is_repeated(void **state)
 	vmcb.exit_int_info = 0x30 | SVM_EVENT_VALID;
 	decode(SVM_EXIT_NPF, 0, 0x1000);
 	assert_int_equal(vmcb.event_injection, 0x30 | SVM_EVENT_VALID);
-	vmcb.exit_int_info = 0x80 | SVM_EVENT_SOFTWARE | SVM_EVENT_VALID; /* INT 0x80: RIP does it again */
+	vmcb.exit_int_info =
+		0x80 | SVM_EVENT_SOFTWARE | SVM_EVENT_VALID; /* INT 0x80: RIP does it again */
 	decode(SVM_EXIT_NPF, 0, 0x1000);
 	assert_int_equal(vmcb.event_injection, 0);
 }
@@ -211,16 +214,25 @@ static void test_the_rest(void **state)
 		uint64_t code;
 		enum intercept_kind kind;
 	} rows[] = {
-		{ SVM_EXIT_INTR, INTERCEPT_INTERRUPT },	    { SVM_EXIT_NMI, INTERCEPT_INTERRUPT },
-		{ SVM_EXIT_VINTR, INTERCEPT_WINDOW },	    { SVM_EXIT_VMMCALL, INTERCEPT_HYPERCALL },
-		{ SVM_EXIT_SHUTDOWN, INTERCEPT_TRIPLE_FAULT }, { SVM_EXIT_INVALID, INTERCEPT_INVALID },
-		{ SVM_EXIT_VMRUN, INTERCEPT_UNDEFINED },    { SVM_EXIT_VMLOAD, INTERCEPT_UNDEFINED },
-		{ 0x83, INTERCEPT_UNDEFINED },		    { 0x84, INTERCEPT_UNDEFINED },
-		{ 0x85, INTERCEPT_UNDEFINED },		    { 0x86, INTERCEPT_UNDEFINED },
-		{ 0x8a, INTERCEPT_UNDEFINED },		    { 0x8b, INTERCEPT_UNDEFINED },
-		{ SVM_EXIT_INVLPGA, INTERCEPT_UNDEFINED },  { SVM_EXIT_RDPMC, INTERCEPT_PROTECTED },
-		{ SVM_EXIT_INVD, INTERCEPT_SKIP },	    { SVM_EXIT_XSETBV, INTERCEPT_XSETBV },
-		{ 0x3ff, INTERCEPT_UNDEFINED },
+		{SVM_EXIT_INTR, INTERCEPT_INTERRUPT},
+		{SVM_EXIT_NMI, INTERCEPT_INTERRUPT},
+		{SVM_EXIT_VINTR, INTERCEPT_WINDOW},
+		{SVM_EXIT_VMMCALL, INTERCEPT_HYPERCALL},
+		{SVM_EXIT_SHUTDOWN, INTERCEPT_TRIPLE_FAULT},
+		{SVM_EXIT_INVALID, INTERCEPT_INVALID},
+		{SVM_EXIT_VMRUN, INTERCEPT_UNDEFINED},
+		{SVM_EXIT_VMLOAD, INTERCEPT_UNDEFINED},
+		{0x83, INTERCEPT_UNDEFINED},
+		{0x84, INTERCEPT_UNDEFINED},
+		{0x85, INTERCEPT_UNDEFINED},
+		{0x86, INTERCEPT_UNDEFINED},
+		{0x8a, INTERCEPT_UNDEFINED},
+		{0x8b, INTERCEPT_UNDEFINED},
+		{SVM_EXIT_INVLPGA, INTERCEPT_UNDEFINED},
+		{SVM_EXIT_RDPMC, INTERCEPT_PROTECTED},
+		{SVM_EXIT_INVD, INTERCEPT_SKIP},
+		{SVM_EXIT_XSETBV, INTERCEPT_XSETBV},
+		{0x3ff, INTERCEPT_UNDEFINED},
 	};
 
 	(void)state;

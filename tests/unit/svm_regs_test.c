@@ -43,22 +43,24 @@ static int reset(void **state)
 static bool is_ours(uint32_t msr)
 {
 	return msr == MSR_EFER || msr == MSR_DEBUGCTL || msr == MSR_PAT ||
-	       (msr >= MSR_SYSENTER_CS && msr <= MSR_SYSENTER_EIP) || (msr >= MSR_STAR && msr <= MSR_SFMASK) ||
+	       (msr >= MSR_SYSENTER_CS && msr <= MSR_SYSENTER_EIP) ||
+	       (msr >= MSR_STAR && msr <= MSR_SFMASK) ||
 	       (msr >= MSR_FS_BASE && msr <= MSR_KERNEL_GS_BASE);
 }
 
 /* All that is not in the control block is somebody else's, MSR 0 as well, which no field has. */
 static void test_other_msrs_change_nothing(void **state)
 {
-	static const uint32_t bases[] = { 0, 0x40000000, 0xc0000000, 0xc0010000 };
+	static const uint32_t bases[] = {0, 0x40000000, 0xc0000000, 0xc0010000};
 	const struct vmcb before = vmcb;
 	uint64_t value;
 
 	(void)state;
 	for (unsigned int base = 0; base < ARRAY_COUNT(bases); base++) {
 		for (uint32_t msr = bases[base]; msr < bases[base] + 0x2000; msr++) {
-			if (is_ours(msr))
+			if (is_ours(msr)) {
 				continue;
+			}
 			assert_int_equal(vendor_msr_read(&vcpu, msr, &value), ACCESS_PARENT);
 			assert_int_equal(vendor_msr_write(&vcpu, msr, 6), ACCESS_PARENT);
 		}
@@ -72,14 +74,16 @@ static void test_own_msrs_are_kept(void **state)
 
 	(void)state;
 	for (uint32_t msr = 0; msr < 0x2000; msr++) {
-		if (!is_ours(msr) || msr == MSR_DEBUGCTL)
+		if (!is_ours(msr) || msr == MSR_DEBUGCTL) {
 			continue;
+		}
 		assert_int_equal(vendor_msr_write(&vcpu, msr, 6), ACCESS_OK);
 		assert_int_equal(vendor_msr_read(&vcpu, msr, &value), ACCESS_OK);
 		assert_int_equal(value, 6);
 	}
-	assert_int_equal(vendor_msr_write(&vcpu, MSR_LSTAR, 1ull << 60), ACCESS_FAULT); /* not canonical */
-	assert_int_equal(vendor_msr_write(&vcpu, MSR_PAT, 2), ACCESS_FAULT); /* no such type */
+	/* Not canonical, then no such type. */
+	assert_int_equal(vendor_msr_write(&vcpu, MSR_LSTAR, 1ull << 60), ACCESS_FAULT);
+	assert_int_equal(vendor_msr_write(&vcpu, MSR_PAT, 2), ACCESS_FAULT);
 	assert_int_equal(vendor_msr_write(&vcpu, MSR_DEBUGCTL, 0xff), ACCESS_OK);
 	assert_int_equal(vmcb.debugctl, 3);
 }
@@ -101,17 +105,19 @@ static void test_efer(void **state)
 /* A field that has no name is not register 0. */
 static void test_names(void **state)
 {
-	union hv_register_value value = { .reg64 = 0x1000 };
+	union hv_register_value value = {.reg64 = 0x1000};
 	const struct vmcb before = vmcb;
 
 	(void)state;
 	assert_int_equal(vendor_register_get(&vcpu, 0, &value), HV_STATUS_INVALID_PARAMETER);
 	assert_int_equal(vendor_register_set(&vcpu, 0, &value), HV_STATUS_INVALID_PARAMETER);
 	assert_memory_equal(&vmcb, &before, sizeof(vmcb));
-	assert_int_equal(vendor_register_set(&vcpu, HV_X64_REGISTER_RSP, &value), HV_STATUS_SUCCESS);
+	assert_int_equal(vendor_register_set(&vcpu, HV_X64_REGISTER_RSP, &value),
+			 HV_STATUS_SUCCESS);
 	assert_int_equal(vmcb.rsp, 0x1000);
 	value.reg64 = EFER_SVME;
-	assert_int_equal(vendor_register_set(&vcpu, HV_X64_REGISTER_EFER, &value), HV_STATUS_INVALID_REGISTER_VALUE);
+	assert_int_equal(vendor_register_set(&vcpu, HV_X64_REGISTER_EFER, &value),
+			 HV_STATUS_INVALID_REGISTER_VALUE);
 }
 
 int main(void)

@@ -11,16 +11,16 @@
 #include "tlfs/lapic.h"
 #include "tlfs/synic.h"
 
-#define SINT	  2u
-#define VECTOR	  0xF3u
-#define BUFFERS	  15u /* a page of them */
+#define SINT      2u
+#define VECTOR    0xF3u
+#define BUFFERS   15u /* a page of them */
 #define RESERVED  4u
 #define SIMP_GPN  0x100ull
 #define SIEFP_GPN 0x101ull
 #define SIRBP_GPN 0x102ull
 #define PAGE(gpn) ((gpn) << 12 | 1)
 #define AUTO_EOI  HV_SYNIC_SINT_AUTO_EOI
-#define POLLING	  (1ull << 18)
+#define POLLING   (1ull << 18)
 
 static struct partition *p;
 static struct vp *vp;
@@ -102,8 +102,9 @@ static hv_status_t post(uint32_t sint, uint32_t type, bool queue)
 static bool interrupted(void)
 {
 	guest_process(p);
-	if (lapic_pending(vp) != VECTOR)
+	if (lapic_pending(vp) != VECTOR) {
 		return false;
+	}
 	lapic_accept(vp, VECTOR);
 	return true;
 }
@@ -119,12 +120,14 @@ static uint32_t receive(uint32_t sint)
 	uint32_t type = slot(sint)->header.message_type;
 	bool more;
 
-	if (type)
+	if (type) {
 		assert_int_equal(slot(sint)->u.payload[0], type * 10);
+	}
 	slot(sint)->header.message_type = HVMSG_NONE;
 	more = slot(sint)->header.message_flags.msg_pending;
-	if (more)
+	if (more) {
 		set(HV_X64_MSR_EOM, 0);
+	}
 	return type;
 }
 
@@ -138,8 +141,9 @@ static void registers_after_creation(void **state)
 	assert_int_equal(read_msr(HV_X64_MSR_SIMP), 0);
 	assert_int_equal(read_msr(HV_X64_MSR_SIEFP), 0);
 	assert_int_equal(read_msr(HV_X64_MSR_EOM), 0);
-	for (uint32_t i = 0; i < HV_SINT_COUNT; i++)
+	for (uint32_t i = 0; i < HV_SINT_COUNT; i++) {
 		assert_int_equal(read_msr(HV_X64_MSR_SINT0 + i), HV_SYNIC_SINT_MASKED);
+	}
 	assert_int_equal(write_msr(HV_X64_MSR_SVERSION, 1), ACCESS_FAULT);
 }
 
@@ -332,8 +336,9 @@ static void full_slot_without_queue(void **state)
 static void queue_in_order(void **state)
 {
 	(void)state;
-	for (uint32_t i = 1; i <= 5; i++)
+	for (uint32_t i = 1; i <= 5; i++) {
 		assert_int_equal(post(SINT, i, true), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(vp->synic.waiting, 1u << SINT);
 	assert_true(interrupted());
 	end();
@@ -402,12 +407,14 @@ static void buffers_run_out(void **state)
 {
 	(void)state;
 	assert_int_equal(post(SINT, 1, true), HV_STATUS_SUCCESS);
-	for (uint32_t i = 0; i < BUFFERS - RESERVED; i++)
+	for (uint32_t i = 0; i < BUFFERS - RESERVED; i++) {
 		assert_int_equal(post(SINT, 2, true), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(post(SINT, 3, true), HV_STATUS_INSUFFICIENT_BUFFERS);
 	assert_int_equal(post(0, 4, true), HV_STATUS_SUCCESS); /* SINT0 has its own: the slot */
-	for (uint32_t i = 0; i < RESERVED; i++)
+	for (uint32_t i = 0; i < RESERVED; i++) {
 		assert_int_equal(post(0, 5, true), HV_STATUS_SUCCESS);
+	}
 	assert_int_equal(post(0, 6, true), HV_STATUS_INSUFFICIENT_BUFFERS);
 	assert_int_equal(vp->synic.free_count, 0);
 	slot(0)->header.message_type = HVMSG_NONE; /* room, though no EOM has come */

@@ -66,8 +66,8 @@ static void post_relid(uint32_t type, uint32_t relid)
 	assert_int_equal(guest_post(&message, sizeof(message)), 0);
 }
 
-static const uint32_t all_versions[] = {VERSION_WIN8,	    VERSION_WIN8_1,	VERSION_WIN10,
-					VERSION_WIN10_V4_1, VERSION_WIN10_V5,	VERSION_WIN10_V5_1,
+static const uint32_t all_versions[] = {VERSION_WIN8,       VERSION_WIN8_1,     VERSION_WIN10,
+					VERSION_WIN10_V4_1, VERSION_WIN10_V5,   VERSION_WIN10_V5_1,
 					VERSION_WIN10_V5_2, VERSION_WIN10_V5_3, VERSION_WIN10_V6_0};
 
 static void each_version_is_accepted(void **state)

@@ -13,7 +13,7 @@
 #include "tests/fake/vmbus_guest.h"
 
 #define RING_PAGES 16u
-#define VP	   2u
+#define VP         2u
 
 static struct fake_device device, other;
 static struct guest_channel channel;
@@ -220,15 +220,15 @@ static void room_is_waited_for(void **state)
 	struct iovec payload = {data, sizeof(data)};
 	struct guest_packet back;
 	uint32_t sent = 0, taken = 0;
-	int rc;
+	int ret;
 
 	(void)state;
 	channel_clear_event(device.channel);
 	assert_int_equal(channel_receive(device.channel, &packet), 0);
-	while ((rc = channel_send(device.channel, sent, false, &payload, 1)) == 0) {
+	while ((ret = channel_send(device.channel, sent, false, &payload, 1)) == 0) {
 		sent++;
 	}
-	assert_int_equal(rc, -EAGAIN);
+	assert_int_equal(ret, -EAGAIN);
 	assert_int_equal(sent, 27); /* of 1024 bytes each in 28 KiB */
 	assert_false(event_is_set());
 	payload.iov_len = 16;
@@ -437,13 +437,13 @@ static void wrong_read_index(void **state)
 {
 	uint8_t data[1000] = {0};
 	struct iovec payload = {data, sizeof(data)};
-	int rc;
+	int ret;
 
 	(void)state;
 	channel.in.control->read_index = RING_PAGES * VMBUS_PAGE_SIZE;
-	while ((rc = channel_send(device.channel, 1, false, &payload, 1)) == 0) {
+	while ((ret = channel_send(device.channel, 1, false, &payload, 1)) == 0) {
 	}
-	assert_int_equal(rc, -ESHUTDOWN);
+	assert_int_equal(ret, -ESHUTDOWN);
 	assert_broken();
 }
 
@@ -497,12 +497,12 @@ static void *echo(void *context)
 	struct fake_device *echoing = context;
 	struct pollfd event = {.fd = channel_event(echoing->channel), .events = POLLIN};
 	struct vmbus_packet request;
-	int rc;
+	int ret;
 
 	for (;;) {
 		poll(&event, 1, -1);
 		channel_clear_event(echoing->channel);
-		while ((rc = channel_receive(echoing->channel, &request)) == 1) {
+		while ((ret = channel_receive(echoing->channel, &request)) == 1) {
 			struct iovec payload = {(void *)request.payload, request.payload_bytes};
 
 			while (channel_complete(echoing->channel, request.transaction, &payload,
@@ -511,7 +511,7 @@ static void *echo(void *context)
 				channel_clear_event(echoing->channel);
 			}
 		}
-		if (rc == -ESHUTDOWN) {
+		if (ret == -ESHUTDOWN) {
 			echoing->is_open = false;
 			channel_closed(echoing->channel);
 			return NULL;
@@ -685,8 +685,8 @@ static void gpadls_that_are_none(void **state)
 		{1, 36, 0xffff, 1, 0xffffffff, 0, 5},
 		{1, 36, 16, 1, 1, 4096, 5}, /* not in the first page */
 		{1, 36, 16, 1, 0xfffff001, 0xffffffff, 5},
-		{1, 44, 16, 1, 4096, 0, 5},	      /* more pages than it says */
-		{1, 33, 16, 1, 4096, 0, 5},	      /* half a page number */
+		{1, 44, 16, 1, 4096, 0, 5},           /* more pages than it says */
+		{1, 33, 16, 1, 4096, 0, 5},           /* half a page number */
 		{1, 36, 16, 1, 4096, 0, GUEST_PAGES}, /* not RAM */
 		{1, 36, 16, 1, 4096, 0, UINT64_MAX},
 		{1, 36, 16, 1, 4096, 0, 1ull << 52},
@@ -744,7 +744,7 @@ static void bodies_that_belong_nowhere(void **state)
 	body.header.gpadl = 42;
 	assert_true(guest_silent());
 	guest_post(&head, sizeof(head)); /* no pages in the header */
-	guest_post(&body, 16);		 /* and none in this body */
+	guest_post(&body, 16);           /* and none in this body */
 	guest_post(&body, 24);
 	assert_true(guest_silent());
 	assert_null(channel_gpadl_get(device.channel, 42));

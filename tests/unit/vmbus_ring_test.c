@@ -14,7 +14,7 @@
 #include "vmbus/half.h"
 
 #define DATA_PAGES 2u
-#define SIZE	   (DATA_PAGES * VMBUS_PAGE_SIZE)
+#define SIZE       (DATA_PAGES * VMBUS_PAGE_SIZE)
 
 static _Alignas(VMBUS_PAGE_SIZE) uint8_t memory[1 + DATA_PAGES][VMBUS_PAGE_SIZE];
 /* The data's pages in the other order. */

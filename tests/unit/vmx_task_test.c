@@ -15,22 +15,22 @@
 #include "hypervisor/run.h"
 #include "tests/fake/vmcs.h"
 
-#define GDT	0x1000
+#define GDT     0x1000
 #define OLD_TSS 0x2000
 #define NEW_TSS 0x2fc0 /* across two pages */
-#define CODE	0x08
-#define DATA	0x10
-#define OLD	0x18
-#define NEW	0x20
-#define CODE_3	0x28
-#define ABSENT	0x30
-#define CALL	(0u << 30 | NEW)
-#define IRET	(1u << 30 | NEW)
-#define JMP	(2u << 30 | NEW)
-#define GATE	(3u << 30 | NEW)
-#define VALID	(1u << 31)
-#define NT	(1u << 14)
-#define BUSY	(1ull << 41)
+#define CODE    0x08
+#define DATA    0x10
+#define OLD     0x18
+#define NEW     0x20
+#define CODE_3  0x28
+#define ABSENT  0x30
+#define CALL    (0u << 30 | NEW)
+#define IRET    (1u << 30 | NEW)
+#define JMP     (2u << 30 | NEW)
+#define GATE    (3u << 30 | NEW)
+#define VALID   (1u << 31)
+#define NT      (1u << 14)
+#define BUSY    (1ull << 41)
 
 static uint8_t memory[0x8000];
 static uint64_t unmapped;
@@ -139,7 +139,7 @@ static int reset(void **state)
 	put32(NEW_TSS + 0x20, 0x4444); /* EIP */
 	put32(NEW_TSS + 0x24, 0x2);
 	put32(NEW_TSS + 0x28, 0xaaaaaaaa); /* EAX */
-	put32(NEW_TSS + 0x38, 0x3800);	   /* ESP */
+	put32(NEW_TSS + 0x38, 0x3800);     /* ESP */
 	put32(NEW_TSS + 0x44, 0xdddddddd); /* EDI */
 	put32(NEW_TSS + 0x48, DATA);
 	put32(NEW_TSS + 0x4c, CODE);
@@ -266,9 +266,9 @@ static void test_bad_segments(void **state)
 	static const struct {
 		uint32_t at, selector, event;
 	} rows[] = {
-		{0x4c, DATA, 10}, {0x4c, 0, 10},	{0x4c, 0x38, 10},   {0x4c, 0x0c, 10},
+		{0x4c, DATA, 10}, {0x4c, 0, 10},        {0x4c, 0x38, 10},   {0x4c, 0x0c, 10},
 		{0x50, CODE, 10}, {0x50, DATA | 3, 10}, {0x50, ABSENT, 12}, {0x54, ABSENT, 11},
-		{0x54, NEW, 10},  {0x60, DATA, 10},	{0x4c, CODE_3, 10},
+		{0x54, NEW, 10},  {0x60, DATA, 10},     {0x4c, CODE_3, 10},
 	};
 
 	(void)state;

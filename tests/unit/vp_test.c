@@ -11,7 +11,7 @@
 
 #define ROOT_SIM_GPN  40
 #define ROOT_SIEF_GPN 41
-#define VECTOR	      0xf3
+#define VECTOR        0xf3
 
 static struct partition *child;
 static struct vp *vp;
@@ -132,8 +132,8 @@ static void expect_register_dispatch(uint64_t id, uint32_t flags, uint64_t resul
 {
 	struct hv_input_vd_dispatch_vp in = {.partition_id = id, .flags = flags};
 
-	assert_int_equal(
-		call_fast(root_vp(), HVCALL_VD_DISPATCH_VP, &in, sizeof(in), NULL, 0, 0), result);
+	assert_int_equal(call_fast(root_vp(), HVCALL_VD_DISPATCH_VP, &in, sizeof(in), NULL, 0, 0),
+			 result);
 }
 
 static void dispatch_has_a_form_for_registers(void **state)
@@ -223,8 +223,9 @@ static void an_event_during_the_halt_is_not_lost(void **state)
 	fake.run = halt_with_interrupt_on_the_way;
 	assert_int_equal(dispatch_vp(child->id, 0, 0, &out), HV_STATUS_SUCCESS);
 	fake.run = NULL;
-	if (out.dispatch_state == HV_VP_DISPATCH_STATE_BLOCKED)
+	if (out.dispatch_state == HV_VP_DISPATCH_STATE_BLOCKED) {
 		expect_signal(1);
+	}
 	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
 }
 
@@ -264,10 +265,10 @@ static void a_halt_with_something_pending_ends_at_once(void **state)
 /* The parent acknowledged its PIC because this VP could take the interrupt: in a halt, too. */
 static void an_event_of_the_parent_wakes_a_halted_vp(void **state)
 {
-	union hv_register_value event = {.pending_ext_int_event = {
-						 .event_pending = 1,
-						 .event_type = HV_X64_PENDING_EVENT_EXT_INT,
-						 .vector = 0x30}};
+	union hv_register_value event = {
+		.pending_ext_int_event = {.event_pending = 1,
+					  .event_type = HV_X64_PENDING_EVENT_EXT_INT,
+					  .vector = 0x30}};
 
 	(void)state;
 	resume(0);
@@ -401,8 +402,9 @@ static void signals_wait_for_the_synic(void **state)
 	resume(0);
 	expect_silence();
 	assert_int_equal(synic_msr_write(root_vp(), HV_X64_MSR_SCONTROL, 1), ACCESS_OK);
-	if (root_vp()->events)
+	if (root_vp()->events) {
 		vp_process_events(root_vp());
+	}
 	expect_signal(1);
 }
 
@@ -598,8 +600,9 @@ static void bad_dispatches_are_refused(void **state)
 
 static void run_until_asked_to_let_go(struct vp *target)
 {
-	while (!(__atomic_load_n(&target->events, __ATOMIC_SEQ_CST) & VP_EVENT_RELOAD))
+	while (!(__atomic_load_n(&target->events, __ATOMIC_SEQ_CST) & VP_EVENT_RELOAD)) {
 		__builtin_ia32_pause();
+	}
 }
 
 static void *other_lp(void *stop)
@@ -612,8 +615,9 @@ static void *other_lp(void *stop)
 					      .r8 = (PARENT_OUTPUT_GPN + 1) * PAGE_SIZE};
 
 		fake_write(&fake_root, regs.rdx, &in, sizeof(in));
-		if (hypercall_enter(fake_root.vps[1], &regs) != HYPERCALL_DONE || regs.rax)
+		if (hypercall_enter(fake_root.vps[1], &regs) != HYPERCALL_DONE || regs.rax) {
 			return "the call failed";
+		}
 	}
 	return NULL;
 }
@@ -646,8 +650,9 @@ static void registers_of_a_running_vp_can_be_had(void **state)
 		;
 	for (;;) { /* it may have begun another round just before */
 		vp_post_event(vp, VP_EVENT_RELOAD);
-		if (pthread_tryjoin_np(thread, &failure) == 0)
+		if (pthread_tryjoin_np(thread, &failure) == 0) {
 			break;
+		}
 	}
 	assert_null(failure);
 	fake.run = NULL;
@@ -668,7 +673,8 @@ int main(void)
 		T(an_event_during_the_halt_is_not_lost),
 		T(masked_halts_need_an_nmi),
 		T(a_halt_with_something_pending_ends_at_once),
-		T(no_vector_of_a_pic_is_lost), T(an_event_of_the_parent_wakes_a_halted_vp),
+		T(no_vector_of_a_pic_is_lost),
+		T(an_event_of_the_parent_wakes_a_halted_vp),
 		T(a_timer_wakes_a_halted_vp),
 		T(a_suspended_vp_is_not_signalled),
 		T(events_that_need_no_dispatch_are_not_signalled),
@@ -679,7 +685,8 @@ int main(void)
 		T(a_queued_vp_can_go),
 		T(ends_of_interrupts_are_told_by_vector),
 		T(messages_go_to_the_vp_that_dispatched),
-		T(a_time_slice_ends), T(the_caller_chooses_its_speculation_control),
+		T(a_time_slice_ends),
+		T(the_caller_chooses_its_speculation_control),
 		T(dispatch_takes_vectors_from_the_register_page),
 		T(a_free_slot_is_told_once),
 		T(bad_dispatches_are_refused),

@@ -21,21 +21,21 @@
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
 
-#define PAGES	16u
-#define PRESENT 1ull
-#define WRITE	2ull
-#define USER	4ull
+#define PAGES    16u
+#define PRESENT  1ull
+#define WRITE    2ull
+#define USER     4ull
 #define ACCESSED 0x20ull
-#define DIRTY	0x40ull
-#define LARGE	0x80ull
-#define NX	(1ull << 63)
-#define ALL	(PRESENT | WRITE | USER)
+#define DIRTY    0x40ull
+#define LARGE    0x80ull
+#define NX       (1ull << 63)
+#define ALL      (PRESENT | WRITE | USER)
 
 static uint8_t ram[PAGES][PAGE_SIZE];
 static bool read_only[PAGES];
 static struct partition partition;
-static struct vp vp = { .partition = &partition };
-static struct vcpu vcpu = { .vp = &vp };
+static struct vp vp = {.partition = &partition};
+static struct vcpu vcpu = {.vp = &vp};
 static uint64_t cr0, cr3, cr4, efer;
 static unsigned int bits;
 
@@ -58,21 +58,23 @@ void memory_unlock(void)
 const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 {
 	(void)p;
-	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v)
+	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v) {
 		return NULL;
-	return memcpy(to, &ram[0][0] + gpa.v, size) ? &ram[0][0] + gpa.v : NULL;
+	}
+	return memcpy(to, &ram[0][0] + gpa.v, size) != NULL ? &ram[0][0] + gpa.v : NULL;
 }
 
 bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 {
-	return gpa_read(p, gpa, to, size);
+	return gpa_read(p, gpa, to, size) != NULL;
 }
 
 bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
 {
 	(void)p;
-	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v || read_only[gpa.v >> PAGE_SHIFT])
+	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v || read_only[gpa.v >> PAGE_SHIFT]) {
 		return false;
+	}
 	memcpy(&ram[0][0] + gpa.v, from, size);
 	return true;
 }
@@ -152,11 +154,11 @@ static uint32_t error;
 
 static uint32_t walk(uint64_t gva, uint32_t access, uint64_t *gpa)
 {
-	gpa_t found = { 0 };
+	gpa_t found = {0};
 	uint32_t code;
 
 	error = 0;
-	code = walk_gva(&vcpu, (gva_t){ gva }, access, &found, &error);
+	code = walk_gva(&vcpu, (gva_t){gva}, access, &found, &error);
 	*gpa = found.v;
 	return code;
 }
@@ -184,8 +186,9 @@ static void long_mode(unsigned int levels, uint64_t rights)
 	efer = EFER_LME | EFER_LMA | EFER_NXE;
 	cr4 = CR4_PAE | (levels == 5 ? CR4_LA57 : 0);
 	cr3 = 1 << PAGE_SHIFT;
-	for (unsigned int i = 1; i < levels; i++)
+	for (unsigned int i = 1; i < levels; i++) {
 		set8(i, 3, (uint64_t)(i + 1) << PAGE_SHIFT | ALL);
+	}
 	set8(levels, 3, 0xabc000 | rights);
 }
 
@@ -228,13 +231,14 @@ static void pae(void **state)
 	(void)state;
 	cr0 = CR0_PE | CR0_PG;
 	cr4 = CR4_PAE;
-	cr3 = 0x1020; /* 32-byte aligned */
+	cr3 = 0x1020;                              /* 32-byte aligned */
 	set8(1, 4 + 3, 2 << PAGE_SHIFT | PRESENT); /* no rights in these */
 	set8(2, 3, 3 << PAGE_SHIFT | ALL);
 	set8(3, 3, 0xabc000 | ALL | NX);
 	expect(3ull << 30 | 3 << 21 | 3 << 12 | 0x123, WALK_WRITE | WALK_USER, 0xabc123);
 	efer = EFER_NXE;
-	expect_fault(3ull << 30 | 3 << 21 | 3 << 12, WALK_FETCH, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x11);
+	expect_fault(3ull << 30 | 3 << 21 | 3 << 12, WALK_FETCH,
+		     HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x11);
 	assert_int_equal(get8(1, 4 + 3), 2 << PAGE_SHIFT | PRESENT);
 	expect(3ull << 30 | 3 << 21 | 3 << 12, WALK_SET_BITS, 0xabc000);
 	assert_int_equal(get8(1, 4 + 3), 2 << PAGE_SHIFT | PRESENT); /* nor are they marked */
@@ -249,7 +253,8 @@ static void two_levels(void **state)
 	set4(2, 3, 0xabc000 | ALL);
 	expect(3 << 22 | 3 << 12 | 0x123, WALK_WRITE | WALK_USER, 0xabc123);
 	set4(1, 4, 0x40000000 | 5 << 13 | (uint32_t)(LARGE | ALL));
-	expect_fault(4 << 22, 0, HV_TRANSLATE_GVA_GPA_UNMAPPED, 0); /* without PSE it is a table, where there is no memory */
+	/* Without PSE it is a table, where there is no memory. */
+	expect_fault(4 << 22, 0, HV_TRANSLATE_GVA_GPA_UNMAPPED, 0);
 	cr4 = CR4_PSE;
 	expect(4 << 22 | 0x12345, 0, 5ull << 32 | 0x40012345);
 }
@@ -311,16 +316,19 @@ static void tables_that_cannot_be_reached(void **state)
 
 static void any_tables_end_a_walk(void **state)
 {
-	static const uint64_t modes[] = { 0, CR4_PSE, CR4_PAE, CR4_PAE | CR4_LA57 };
+	static const uint64_t modes[] = {0, CR4_PSE, CR4_PAE, CR4_PAE | CR4_LA57};
 	uint64_t gpa;
 
 	srand(1);
 	for (unsigned int i = 0; i < 20000; i++) {
 		setup(state);
-		for (unsigned int word = 0; word < 64; word++) /* many of them point to each other */
+		for (unsigned int word = 0; word < 64;
+		     word++) { /* many of them point to each other */
 			set8((unsigned int)rand() % PAGES, (unsigned int)rand() % 512,
-			     ((uint64_t)rand() % (PAGES + 1)) << PAGE_SHIFT | ((uint64_t)rand() & 0xfff) | PRESENT |
+			     ((uint64_t)rand() % (PAGES + 1)) << PAGE_SHIFT |
+				     ((uint64_t)rand() & 0xfff) | PRESENT |
 				     (uint64_t)(rand() & 1) << 63);
+		}
 		cr0 = CR0_PE | CR0_PG | (rand() & 1 ? CR0_WP : 0);
 		cr4 = modes[i % 4];
 		efer = (i & 2 && i & 8 ? EFER_LMA : 0) | (rand() & 1 ? EFER_NXE : 0);
@@ -342,7 +350,8 @@ static bool decode(unsigned int code_bits, const uint8_t *bytes, uint32_t length
 	return insn_decode_access(&vcpu, &access);
 }
 
-#define DECODE(code_bits, ...) decode(code_bits, (const uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
+#define DECODE(code_bits, ...)                                                                     \
+	decode(code_bits, (const uint8_t[]){__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__}))
 
 static void moves_are_decoded(void **state)
 {
@@ -355,7 +364,8 @@ static void moves_are_decoded(void **state)
 	assert_true(access.read && !access.write);
 	assert_int_equal(access.gpr, 1);
 	assert_int_equal(access.length, 4);
-	assert_true(DECODE(32, 0xc7, 0x05, 0, 3, 0xe0, 0xfe, 0x78, 0x56, 0x34, 0x12)); /* mov [fee00300], 12345678 */
+	assert_true(DECODE(32, 0xc7, 0x05, 0, 3, 0xe0, 0xfe, 0x78, 0x56, 0x34,
+			   0x12)); /* mov [fee00300], 12345678 */
 	assert_true(access.has_immediate && access.write);
 	assert_int_equal(access.immediate, 0x12345678);
 	assert_int_equal(access.length, 10);
@@ -386,13 +396,14 @@ static void other_sizes_and_forms_are_refused(void **state)
 
 static void what_is_cut_off_is_refused(void **state)
 {
-	static const uint8_t whole[] = { 0x67, 0x42, 0xc7, 0x84, 0x25, 1, 2, 3, 4, 5, 6, 7, 8 };
+	static const uint8_t whole[] = {0x67, 0x42, 0xc7, 0x84, 0x25, 1, 2, 3, 4, 5, 6, 7, 8};
 
 	(void)state;
 	assert_true(decode(64, whole, sizeof(whole)));
 	assert_int_equal(access.length, sizeof(whole));
-	for (uint32_t length = 0; length < sizeof(whole); length++)
+	for (uint32_t length = 0; length < sizeof(whole); length++) {
 		assert_false(decode(64, whole, length));
+	}
 }
 
 /* Longer than any instruction may be, with the opcode last: nothing behind the bytes is looked at. */
@@ -403,17 +414,19 @@ static void prefixes_without_an_end(void **state)
 	(void)state;
 	for (uint32_t prefixes = 0; prefixes <= INSN_MAX; prefixes++) {
 		memset(bytes, 0x2e, sizeof(bytes));
-		if (prefixes < INSN_MAX)
+		if (prefixes < INSN_MAX) {
 			bytes[prefixes] = 0xc7;
-		if (prefixes + 1 < INSN_MAX)
+		}
+		if (prefixes + 1 < INSN_MAX) {
 			memset(bytes + prefixes + 1, 0x84, INSN_MAX - prefixes - 1);
+		}
 		assert_int_equal(decode(64, bytes, sizeof(bytes)), prefixes + 11 <= INSN_MAX);
 	}
 }
 
 static void any_bytes_are_decoded_or_refused(void **state)
 {
-	static const unsigned int modes[] = { 16, 32, 64 };
+	static const unsigned int modes[] = {16, 32, 64};
 	uint8_t bytes[INSN_MAX];
 
 	(void)state;
@@ -421,10 +434,14 @@ static void any_bytes_are_decoded_or_refused(void **state)
 	for (unsigned int i = 0; i < 200000; i++) {
 		uint32_t length = (uint32_t)rand() % (INSN_MAX + 1);
 
-		for (uint32_t at = 0; at < length; at++)
-			bytes[at] = rand() % 3 ? (uint8_t)rand() : (uint8_t[]){ 0x66, 0xc7, 0x89, 0x84, 0x41 }[rand() % 5];
-		if (decode(modes[i % 3], bytes, length))
+		for (uint32_t at = 0; at < length; at++) {
+			bytes[at] = rand() % 3
+					    ? (uint8_t)rand()
+					    : (uint8_t[]){0x66, 0xc7, 0x89, 0x84, 0x41}[rand() % 5];
+		}
+		if (decode(modes[i % 3], bytes, length)) {
 			assert_in_range(access.length, 2, length);
+		}
 	}
 }
 
@@ -465,26 +482,31 @@ static void a_later_fetch_is_as_good_as_a_first(void **state)
 	srand(1);
 	long_mode(4, ALL);
 	set8(4, 3, 9 << PAGE_SHIFT | ALL);
-	for (unsigned int page = 9; page < 13; page++)
+	for (unsigned int page = 9; page < 13; page++) {
 		memset(ram[page], (int)page, PAGE_SIZE);
+	}
 	for (unsigned int i = 0; i < 200000; i++) {
-		uint8_t bytes[INSN_MAX] = { 0 }, wanted[INSN_MAX] = { 0 };
+		uint8_t bytes[INSN_MAX] = {0}, wanted[INSN_MAX] = {0};
 		uint32_t count;
 
 		change();
 		vcpu.rip = AT_3_4 | (uint64_t)rand() % PAGE_SIZE;
 		count = insn_fetch(&vcpu, bytes);
 		if (count == INSN_MAX) {
-			gpa_t gpa = { 0 };
+			gpa_t gpa = {0};
 
-			assert_int_equal(walk_gva(&vcpu, (gva_t){ vcpu.rip }, WALK_FETCH, &gpa, &error), HV_TRANSLATE_GVA_SUCCESS);
+			assert_int_equal(
+				walk_gva(&vcpu, (gva_t){vcpu.rip}, WALK_FETCH, &gpa, &error),
+				HV_TRANSLATE_GVA_SUCCESS);
 			assert_true(plat_gpa_read(&partition, gpa, wanted, INSN_MAX));
 			assert_memory_equal(bytes, wanted, INSN_MAX);
 			fetched++;
 		} else if (count == 0) {
 			gpa_t gpa;
 
-			assert_int_not_equal(walk_gva(&vcpu, (gva_t){ vcpu.rip }, WALK_FETCH, &gpa, &error), HV_TRANSLATE_GVA_SUCCESS);
+			assert_int_not_equal(
+				walk_gva(&vcpu, (gva_t){vcpu.rip}, WALK_FETCH, &gpa, &error),
+				HV_TRANSLATE_GVA_SUCCESS);
 		}
 	}
 	assert_true(fetched > 10000);
@@ -492,7 +514,7 @@ static void a_later_fetch_is_as_good_as_a_first(void **state)
 
 static void lengths_with_prefixes(void **state)
 {
-	static const uint8_t code[] = { 0x2e, 0x66, 0x0f, 0xa2, 0x0f, 0xa2, 0xf3, 0xf4 };
+	static const uint8_t code[] = {0x2e, 0x66, 0x0f, 0xa2, 0x0f, 0xa2, 0xf3, 0xf4};
 
 	(void)state;
 	memcpy(ram[3], code, sizeof(code));

@@ -16,8 +16,8 @@
 #include "devices/acpi_tables.h"
 #include "worker/loader.h"
 
-#define MIB	(1ull << 20)
-#define RAM	(64 * MIB)
+#define MIB     (1ull << 20)
+#define RAM     (64 * MIB)
 #define PAYLOAD 40000u
 
 void check_failed(const char *file, int line, const char *what)
@@ -442,10 +442,10 @@ static void multiboot_by_addresses(void **state)
 	multi.multiboot[1] = 0x10000;
 	multi.multiboot[3] =
 		0x100000 + offsetof(struct multiboot_image, multiboot); /* header_addr */
-	multi.multiboot[4] = 0x100000;					/* load_addr */
-	multi.multiboot[5] = 0;						/* all of the file */
-	multi.multiboot[6] = 0x103000;					/* bss_end */
-	multi.multiboot[7] = 0x100020;					/* entry */
+	multi.multiboot[4] = 0x100000;                                  /* load_addr */
+	multi.multiboot[5] = 0;                                         /* all of the file */
+	multi.multiboot[6] = 0x103000;                                  /* bss_end */
+	multi.multiboot[7] = 0x100020;                                  /* entry */
 	give_multiboot();
 	assert_true(load());
 	assert_int_equal(boot.registers.rip, 0x100020);
@@ -582,10 +582,10 @@ static void zstd_streams(void **state)
 	 * checksum. */
 	static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x00, 0x18, 0x00, 0x00,
 					'a',  'b',  'c',  0x02, 0x40, 0x00, 'x',  0x11, 0x00,
-					0x00, 'y',  'z',  1,	2,    3,    4};
+					0x00, 'y',  'z',  1,    2,    3,    4};
 	/* A single segment with its size in 1 byte. */
 	static const uint8_t single[] = {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x02,
-					 0x11, 0x00, 0x00, 'y',	 'z'};
+					 0x11, 0x00, 0x00, 'y',  'z'};
 	uint8_t both[sizeof(frame) + sizeof(single)];
 	size_t length;
 
@@ -605,9 +605,9 @@ static void zstd_streams(void **state)
 static void lz4_and_xz_streams(void **state)
 {
 	static const uint8_t lz4[] = {0x02, 0x21, 0x4c, 0x18, 3,    0, 0, 0, 'a', 'b',
-				      'c',  0x02, 0x21, 0x4c, 0x18, 1, 0, 0, 0,	  'd'};
+				      'c',  0x02, 0x21, 0x4c, 0x18, 1, 0, 0, 0,   'd'};
 	static const uint8_t xz[] = {0xfd, '7', 'z', 'X', 'Z', 0, 1, 2, 3,
-				     4,	   5,	'Y', 'Z', 0,   0, 0, 0};
+				     4,    5,   'Y', 'Z', 0,   0, 0, 0};
 
 	(void)state;
 	assert_true(whole(lz4, sizeof(lz4)));

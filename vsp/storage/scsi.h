@@ -31,9 +31,9 @@
 struct scsi_bus;
 struct scsi_unit;
 
-#define SCSI_CDB_BYTES	  16u
-#define SCSI_SENSE_BYTES  18u	     /* fixed format */
-#define SCSI_NEXUS_COUNT  8u	     /* initiators that a unit tells apart */
+#define SCSI_CDB_BYTES    16u
+#define SCSI_SENSE_BYTES  18u        /* fixed format */
+#define SCSI_NEXUS_COUNT  8u         /* initiators that a unit tells apart */
 #define SCSI_TRANSFER_MAX (1u << 20) /* bytes in one READ or WRITE, as page B0h says */
 
 enum scsi_status {

@@ -30,7 +30,7 @@ int scsi_bus_create(struct scsi_bus **out)
 {
 	struct scsi_bus *bus = calloc(1, sizeof(*bus));
 
-	if (!bus) {
+	if (bus == NULL) {
 		return -ENOMEM;
 	}
 	pthread_rwlock_init(&bus->table, NULL);
@@ -56,7 +56,7 @@ static void each_unit(struct scsi_bus *bus, void (*step)(struct scsi_unit *unit)
 	unsigned i;
 
 	for (i = 0; i < STORAGE_PATHS_MAX * STORAGE_TARGETS_MAX * STORAGE_LUNS_MAX; i++) {
-		if (unit[i]) {
+		if (unit[i] != NULL) {
 			step(unit[i]);
 		}
 	}
@@ -67,7 +67,7 @@ void scsi_bus_destroy(struct scsi_bus **where)
 	struct scsi_bus *bus = *where;
 
 	*where = NULL;
-	if (!bus) {
+	if (bus == NULL) {
 		return;
 	}
 	each_unit(bus, scsi_unit_destroy);
@@ -90,7 +90,7 @@ void scsi_unit_at_reset(struct scsi_bus *bus, struct storage_address address)
 	struct scsi_unit **slot = slot_of(bus, address);
 
 	pthread_rwlock_rdlock(&bus->table);
-	if (slot && *slot) {
+	if (slot != NULL && *slot != NULL) {
 		scsi_unit_reset(*slot);
 	}
 	pthread_rwlock_unlock(&bus->table);
@@ -121,13 +121,13 @@ int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address,
 {
 	struct scsi_unit **slot = slot_of(bus, address);
 	struct scsi_unit *unit;
-	int r = 0;
+	int ret = 0;
 
-	if (!slot || (config->kind != STORAGE_DISK && config->kind != STORAGE_DVD)) {
+	if (slot == NULL || (config->kind != STORAGE_DISK && config->kind != STORAGE_DVD)) {
 		return -EINVAL;
 	}
 	unit = scsi_unit_create(config);
-	if (!unit) {
+	if (unit == NULL) {
 		return -ENOMEM;
 	}
 	if (!scsi_unit_set_disk(unit, config->disk)) {
@@ -135,19 +135,19 @@ int scsi_bus_attach(struct scsi_bus *bus, struct storage_address address,
 		return -EINVAL;
 	}
 	pthread_rwlock_wrlock(&bus->table);
-	if (*slot) {
-		r = -EBUSY;
+	if (*slot != NULL) {
+		ret = -EBUSY;
 	} else if (bus->count == STORAGE_UNITS_MAX) {
-		r = -ENOSPC;
+		ret = -ENOSPC;
 	} else {
 		*slot = unit;
 		bus->count++;
 	}
 	pthread_rwlock_unlock(&bus->table);
-	if (r) {
+	if (ret) {
 		scsi_unit_destroy(unit);
 	}
-	return r;
+	return ret;
 }
 
 int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address)
@@ -155,23 +155,23 @@ int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address)
 	struct scsi_unit **slot = slot_of(bus, address);
 	struct scsi_unit *unit;
 
-	if (!slot) {
+	if (slot == NULL) {
 		return -EINVAL;
 	}
 	pthread_mutex_lock(&bus->change);
 	pthread_rwlock_wrlock(&bus->table);
 	unit = *slot;
-	if (unit) {
+	if (unit != NULL) {
 		*slot = NULL;
 		bus->count--;
 	}
 	pthread_rwlock_unlock(&bus->table);
-	if (unit) {
+	if (unit != NULL) {
 		wait_for_users(bus, unit);
 		scsi_unit_destroy(unit);
 	}
 	pthread_mutex_unlock(&bus->change);
-	return unit ? 0 : -ENOENT;
+	return unit != NULL ? 0 : -ENOENT;
 }
 
 void scsi_bus_detach_all(struct scsi_bus *bus)
@@ -198,14 +198,14 @@ static struct scsi_unit *begin_change(struct scsi_bus *bus, struct storage_addre
 	struct scsi_unit **slot = slot_of(bus, address);
 	struct scsi_unit *unit;
 
-	if (!slot) {
+	if (slot == NULL) {
 		return NULL;
 	}
 	pthread_mutex_lock(&bus->change);
 	pthread_rwlock_rdlock(&bus->table);
 	unit = *slot;
 	pthread_rwlock_unlock(&bus->table);
-	if (!unit) {
+	if (unit == NULL) {
 		pthread_mutex_unlock(&bus->change);
 	}
 	return unit;
@@ -220,7 +220,7 @@ int scsi_bus_hold(struct scsi_bus *bus, struct storage_address address)
 {
 	struct scsi_unit *unit = begin_change(bus, address);
 
-	if (!unit) {
+	if (unit == NULL) {
 		return -ENOENT;
 	}
 	atomic_store(&unit->held, true);
@@ -234,15 +234,15 @@ int scsi_bus_release(struct scsi_bus *bus, struct storage_address address, struc
 	struct scsi_unit *unit = begin_change(bus, address);
 	uint64_t blocks;
 	uint32_t block_size;
-	int r = 0;
+	int ret = 0;
 
-	if (!unit) {
+	if (unit == NULL) {
 		return -ENOENT;
 	}
 	blocks = unit->blocks;
 	block_size = unit->block_size;
 	if (!atomic_load(&unit->held) || !scsi_unit_set_disk(unit, disk)) {
-		r = -EINVAL;
+		ret = -EINVAL;
 	} else {
 		if (unit->blocks != blocks || unit->block_size != block_size) {
 			scsi_unit_attend(unit, ATTENTION_CAPACITY_CHANGED);
@@ -253,7 +253,7 @@ int scsi_bus_release(struct scsi_bus *bus, struct storage_address address, struc
 		atomic_store(&unit->held, false);
 	}
 	end_change(bus);
-	return r;
+	return ret;
 }
 
 /* A locked tray: the guest is asked, by the event that a drive's button makes. */
@@ -262,7 +262,7 @@ static bool may_change(struct scsi_unit *unit, bool force)
 	bool may;
 
 	pthread_mutex_lock(&unit->lock);
-	may = force || !unit->tray_locked || unit->tray_open || !unit->disk;
+	may = force || !unit->tray_locked || unit->tray_open || unit->disk == NULL;
 	if (!may) {
 		unit->media_event = MEDIA_EJECT_REQUEST;
 	}
@@ -273,41 +273,41 @@ static bool may_change(struct scsi_unit *unit, bool force)
 static int exchange_medium(struct scsi_bus *bus, struct scsi_unit *unit, struct disk *disk)
 {
 	bool was_held = atomic_exchange(&unit->held, true);
-	int r = 0;
+	int ret = 0;
 
 	wait_for_users(bus, unit);
 	if (scsi_unit_set_disk(unit, disk)) {
 		pthread_mutex_lock(&unit->lock);
 		unit->tray_open = false;
 		unit->tray_locked = false;
-		unit->media_event = disk ? MEDIA_NEW : MEDIA_REMOVED;
+		unit->media_event = disk != NULL ? MEDIA_NEW : MEDIA_REMOVED;
 		pthread_mutex_unlock(&unit->lock);
-		if (disk) {
+		if (disk != NULL) {
 			scsi_unit_attend(unit, ATTENTION_MEDIUM_CHANGED);
 		}
 	} else {
-		r = -EINVAL;
+		ret = -EINVAL;
 	}
 	atomic_store(&unit->held, was_held);
-	return r;
+	return ret;
 }
 
 int scsi_bus_change_medium(struct scsi_bus *bus, struct storage_address address, struct disk *disk,
 			   bool force)
 {
 	struct scsi_unit *unit = begin_change(bus, address);
-	int r;
+	int ret;
 
-	if (!unit) {
+	if (unit == NULL) {
 		return -ENOENT;
 	}
 	if (unit->kind != STORAGE_DVD) {
-		r = -ENOTTY;
+		ret = -ENOTTY;
 	} else {
-		r = may_change(unit, force) ? exchange_medium(bus, unit, disk) : -EBUSY;
+		ret = may_change(unit, force) ? exchange_medium(bus, unit, disk) : -EBUSY;
 	}
 	end_change(bus);
-	return r;
+	return ret;
 }
 
 /* Of the target that was asked, whichever LUN it was (SPC-4 6.33). There are no well-known LUNs. */
@@ -325,7 +325,7 @@ static void report_luns(struct scsi_bus *bus, struct storage_address a, struct s
 	for (lun = 0; r->cdb[2] != 1 && a.path < STORAGE_PATHS_MAX &&
 		      a.target < STORAGE_TARGETS_MAX && lun < STORAGE_LUNS_MAX;
 	     lun++) {
-		if (bus->units[a.path][a.target][lun]) {
+		if (bus->units[a.path][a.target][lun] != NULL) {
 			list[8 + length + 1] = (uint8_t)lun;
 			length += 8;
 		}
@@ -360,16 +360,16 @@ void scsi_execute(struct scsi_bus *bus, struct storage_address address, struct s
 		report_luns(bus, address, r);
 		return;
 	}
-	if (slot) {
+	if (slot != NULL) {
 		pthread_rwlock_rdlock(&bus->table);
 		unit = *slot;
-		if (unit) {
+		if (unit != NULL) {
 			atomic_fetch_add(&unit->users, 1);
 		}
 		pthread_rwlock_unlock(&bus->table);
 	}
 	r->p.unit = unit;
-	if (unit) {
+	if (unit != NULL) {
 		scsi_unit_execute(r);
 	} else {
 		execute_absent(address, r);

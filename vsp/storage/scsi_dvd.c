@@ -6,11 +6,11 @@
 
 #include "vsp/storage/bytes.h"
 
-#define TRACK	      1
+#define TRACK         1
 #define LEAD_OUT      0xaa
 #define DATA_TRACK    0x14 /* position in the Q channel, data, recorded without interruption */
 #define LEAD_IN_150   150u /* blocks before address 0, in minutes, seconds and frames */
-#define FRAMES	      75u
+#define FRAMES        75u
 #define DVD_FIRST     0x30000u /* the physical number of block 0 */
 #define STRUCTURE_MAX 2052u
 

@@ -8,17 +8,17 @@
 #include "vsp/storage/bytes.h"
 
 #define PROFILE_DVD_ROM 0x0010
-#define HEAD_BYTES	8u
-#define CLASS_MEDIA	4
+#define HEAD_BYTES      8u
+#define CLASS_MEDIA     4
 
 #define PERSISTENT 0x02
-#define CURRENT	   0x01
+#define CURRENT    0x01
 
 /* A feature as it is sent: code, version and flags, length of what follows, and that. */
 static const struct feature {
 	uint16_t code;
 	uint8_t version; /* in its place in the byte */
-	bool always;	 /* current without a medium as well */
+	bool always;     /* current without a medium as well */
 	bool persistent;
 	uint8_t length;
 	uint8_t data[12];
@@ -99,7 +99,7 @@ void scsi_dvd_event_status(struct scsi_request *r)
 		data[2] = CLASS_MEDIA;
 		pthread_mutex_lock(&unit->lock);
 		data[4] = (uint8_t)unit->media_event;
-		data[5] = unit->tray_open ? 0x01 : unit->disk ? 0x02 : 0;
+		data[5] = unit->tray_open ? 0x01 : unit->disk != NULL ? 0x02 : 0;
 		unit->media_event = MEDIA_NO_CHANGE;
 		pthread_mutex_unlock(&unit->lock);
 	} else {

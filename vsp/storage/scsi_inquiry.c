@@ -23,7 +23,7 @@ static void fill_standard(uint8_t data[STANDARD_BYTES], uint8_t type)
 	memset(data, 0, STANDARD_BYTES);
 	data[0] = type;
 	data[1] = type == TYPE_DVD ? 0x80 : 0; /* removable */
-	data[2] = 5;			       /* SPC-3 */
+	data[2] = 5;                           /* SPC-3 */
 	data[3] = 2;
 	data[4] = STANDARD_BYTES - 5;
 	data[7] = 0x02; /* commands are queued */
@@ -31,7 +31,7 @@ static void fill_standard(uint8_t data[STANDARD_BYTES], uint8_t type)
 	memcpy(data + 16, type == TYPE_DVD ? "Virtual DVD-ROM " : "Virtual Disk    ", 16);
 	memcpy(data + 32, "1.0 ", 4);
 	if (type != TYPE_ABSENT) {
-		put_be16(data + 58, 0x0300);				 /* SPC-3 */
+		put_be16(data + 58, 0x0300);                             /* SPC-3 */
 		put_be16(data + 60, type == TYPE_DVD ? 0x03a0 : 0x04c0); /* MMC-5 or SBC-3 */
 	}
 }
@@ -73,7 +73,7 @@ static unsigned page_identification(const struct scsi_unit *unit, uint8_t *to)
 static unsigned page_limits(const struct scsi_unit *unit, uint8_t *to)
 {
 	uint32_t block = unit->block_size;
-	uint32_t grain = unit->disk ? disk_block_size(unit->disk) : 0;
+	uint32_t grain = unit->disk != NULL ? disk_block_size(unit->disk) : 0;
 
 	to[0] = 0x01; /* WRITE SAME of zero blocks is refused */
 	put_be16(to + 2, (uint16_t)(unit->physical_size / block));
@@ -100,7 +100,7 @@ static unsigned page_provisioning(const struct scsi_unit *unit, uint8_t *to)
 {
 	if (!unit->read_only) {
 		to[1] = 0x80 | 0x40 | 0x20 | 0x04; /* UNMAP, WRITE SAME 16 and 10; freed is zeros */
-		to[2] = 2;			   /* thin */
+		to[2] = 2;                         /* thin */
 	}
 	return 4;
 }
@@ -112,7 +112,7 @@ static const struct {
 	bool disk_only;
 	unsigned (*fill)(const struct scsi_unit *unit, uint8_t *to);
 } pages[] = {
-	{0x00, false, page_list},	    {0x80, false, page_serial},
+	{0x00, false, page_list},           {0x80, false, page_serial},
 	{0x83, false, page_identification}, {0xb0, true, page_limits},
 	{0xb1, true, page_characteristics}, {0xb2, true, page_provisioning},
 };

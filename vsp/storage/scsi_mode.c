@@ -9,9 +9,9 @@
 #define MODE_BYTES    256u
 #define ALL_PAGES     0x3f
 #define ALL_SUBPAGES  0xff
-#define WCE	      0x04
+#define WCE           0x04
 #define WRITE_PROTECT 0x80
-#define DPOFUA	      0x10
+#define DPOFUA        0x10
 
 enum page_control { CURRENT, CHANGEABLE, DEFAULT, SAVED };
 
@@ -39,7 +39,7 @@ static unsigned page_control(const struct scsi_unit *unit, enum page_control con
 {
 	(void)unit;
 	if (control != CHANGEABLE) {
-		page[3] = 0x10;		    /* commands may be reordered */
+		page[3] = 0x10;             /* commands may be reordered */
 		put_be16(page + 8, 0xffff); /* busy for an unknown time */
 	}
 	return 12;
@@ -81,7 +81,7 @@ static unsigned page_capabilities(const struct scsi_unit *unit, enum page_contro
 		page[2] = 0x3b; /* reads CD-R, CD-RW, DVD-ROM, DVD-R, DVD-RAM */
 		page[4] = 0x70; /* mode 2 forms, multisession */
 		page[6] = 0x29 | (unit->tray_locked ? 0x02 : 0); /* a tray that opens and locks */
-		put_be16(page + 8, 11080);			 /* 8 x DVD, in kB/s */
+		put_be16(page + 8, 11080);                       /* 8 x DVD, in kB/s */
 		put_be16(page + 10, 2);
 		put_be16(page + 12, 512);
 		put_be16(page + 14, 11080);

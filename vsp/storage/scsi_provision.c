@@ -7,7 +7,7 @@
 
 #include "vsp/storage/bytes.h"
 
-#define ANCHOR	       0x10
+#define ANCHOR         0x10
 #define WS_UNMAP       0x08
 #define WS_NO_DATA     0x01
 #define WS_PROTECT     0xe6 /* WRPROTECT, PBDATA, LBDATA */
@@ -81,7 +81,7 @@ void scsi_unmap(struct scsi_request *r)
 		scsi_good(r);
 		return;
 	}
-	if (!scsi_take_scratch(r)) {
+	if (scsi_take_scratch(r) == NULL) {
 		return;
 	}
 	if (length < UNMAP_HEAD || !scsi_fetch(r, r->p.scratch->data, length)) {
@@ -183,7 +183,7 @@ void scsi_write_same(struct scsi_request *r)
 		scsi_fail(r, SENSE_INVALID_FIELD_CDB);
 	} else if (!scsi_extent_is_inside(unit, extent)) {
 		scsi_fail_lba(r, SENSE_LBA_OUT_OF_RANGE, extent.lba);
-	} else if (scsi_take_scratch(r)) {
+	} else if (scsi_take_scratch(r) != NULL) {
 		r->p.offset = extent.lba * unit->block_size;
 		r->p.length = extent.count * unit->block_size;
 		begin_write_same(r, r->cdb[1] & WS_UNMAP);

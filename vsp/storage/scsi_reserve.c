@@ -12,8 +12,8 @@
 #include "vsp/storage/bytes.h"
 
 #define PARAMETER_BYTES 24u
-#define APTPL		0x01
-#define SPEC_I_PT	0x08
+#define APTPL           0x01
+#define SPEC_I_PT       0x08
 /* Bit n: type n is offered (1, 3, 5, 6, 7); type 8 is in the byte behind it. */
 #define TYPE_MASK 0xea
 

@@ -17,7 +17,7 @@ void scsi_finish(struct scsi_request *r, enum scsi_status status)
 	if (status != SCSI_GOOD) {
 		r->transferred = 0;
 	}
-	if (r->p.unit) {
+	if (r->p.unit != NULL) {
 		scsi_bus_put(r->p.bus, r->p.unit);
 	}
 	r->done(r);
@@ -153,7 +153,7 @@ void scsi_cut_data(struct scsi_request *r, uint64_t length)
 struct scsi_scratch *scsi_take_scratch(struct scsi_request *r)
 {
 	r->p.scratch = malloc(sizeof(*r->p.scratch));
-	if (!r->p.scratch) {
+	if (r->p.scratch == NULL) {
 		scsi_fail(r, SENSE_NO_RESOURCES);
 	}
 	return r->p.scratch;

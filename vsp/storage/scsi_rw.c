@@ -189,7 +189,7 @@ void scsi_verify(struct scsi_request *r)
 		scsi_fail_lba(r, SENSE_LBA_OUT_OF_RANGE, extent.lba);
 	} else if (!extent.count) {
 		scsi_good(r);
-	} else if (scsi_take_scratch(r)) {
+	} else if (scsi_take_scratch(r) != NULL) {
 		r->p.offset = extent.lba * unit->block_size;
 		r->p.length = length < size - r->p.offset ? length : size - r->p.offset;
 		r->p.step = 0;

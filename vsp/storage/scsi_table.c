@@ -14,7 +14,7 @@
  *
  * Which bits of the CDB count, from byte 1 on; byte 0 is the opcode.
  */
-#define USE_RW6		0x1f, 0xff, 0xff, 0xff
+#define USE_RW6         0x1f, 0xff, 0xff, 0xff
 #define USE_RW10(flags) (flags), 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff
 #define USE_RW12(flags) (flags), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
 #define USE_RW16(flags)                                                                            \
@@ -38,7 +38,7 @@
 		ACT(0xa3, 0x0c, CMD_IN | CMD_READS, scsi_supported_opcodes, 0x1f, 0x87, 0xff,      \
 		    0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 
-#define DATA_IN	 (CMD_IN | CMD_MEDIUM | CMD_READS)
+#define DATA_IN  (CMD_IN | CMD_MEDIUM | CMD_READS)
 #define DATA_OUT (CMD_OUT | CMD_MEDIUM | CMD_WRITES)
 
 const struct scsi_command scsi_disk_commands[] = {
@@ -100,11 +100,11 @@ unsigned scsi_cdb_length(uint8_t opcode)
 	return lengths[opcode >> 5];
 }
 
-#define ENTRY_BYTES	8u
-#define TIMEOUT_BYTES	12u
+#define ENTRY_BYTES     8u
+#define TIMEOUT_BYTES   12u
 #define REPORT_ROWS_MAX 64u
-#define WITH_TIMEOUTS	0x80
-#define ONE_BYTES	(4u + SCSI_CDB_BYTES + TIMEOUT_BYTES)
+#define WITH_TIMEOUTS   0x80
+#define ONE_BYTES       (4u + SCSI_CDB_BYTES + TIMEOUT_BYTES)
 
 /* All commands; no time is promised for any, so a timeouts descriptor is its length and zeros. */
 static void report_all(struct scsi_request *r, const struct scsi_command *table, unsigned count,
@@ -135,7 +135,7 @@ static void report_one(struct scsi_request *r, const struct scsi_command *row, b
 	uint32_t at = 4;
 
 	data[1] = 1; /* not supported */
-	if (row) {
+	if (row != NULL) {
 		unsigned length = scsi_cdb_length(row->opcode);
 
 		data[1] = 3 | (timeouts ? 0x80 : 0);
@@ -143,7 +143,7 @@ static void report_one(struct scsi_request *r, const struct scsi_command *row, b
 		memcpy(data + at, row->usage, length);
 		at += length;
 	}
-	if (row && timeouts) {
+	if (row != NULL && timeouts) {
 		put_be16(data + at, TIMEOUT_BYTES - 2);
 		at += TIMEOUT_BYTES;
 	}
@@ -162,7 +162,7 @@ void scsi_supported_opcodes(struct scsi_request *r)
 	unsigned count = is_disk ? scsi_disk_command_count : scsi_dvd_command_count;
 	unsigned option = r->cdb[2] & 7, i;
 
-	for (i = 0; i < count && !row; i++) {
+	for (i = 0; i < count && row == NULL; i++) {
 		if (table[i].opcode == r->cdb[3]) {
 			has_actions |= table[i].has_action;
 			if (!table[i].has_action ||
@@ -174,7 +174,7 @@ void scsi_supported_opcodes(struct scsi_request *r)
 	if (option == 0) {
 		report_all(r, table, count, r->cdb[2] & WITH_TIMEOUTS);
 	} else if (option > 3 || (option == 1 && has_actions) ||
-		   (option == 2 && row && !row->has_action)) {
+		   (option == 2 && row != NULL && !row->has_action)) {
 		scsi_fail(r, SENSE_INVALID_FIELD_CDB);
 	} else {
 		report_one(r, row, r->cdb[2] & WITH_TIMEOUTS);

@@ -22,8 +22,8 @@ static const enum scsi_sense attention_sense[ATTENTION_COUNT] = {
 
 bool scsi_unit_set_disk(struct scsi_unit *unit, struct disk *disk)
 {
-	uint32_t sector = disk ? disk_sector_size(disk) : 0;
-	uint64_t size = disk ? disk_size(disk) : 0;
+	uint32_t sector = disk != NULL ? disk_sector_size(disk) : 0;
+	uint64_t size = disk != NULL ? disk_size(disk) : 0;
 
 	if (unit->kind == STORAGE_DISK) {
 		if ((sector != 512 && sector != 4096) || size < sector) {
@@ -35,7 +35,7 @@ bool scsi_unit_set_disk(struct scsi_unit *unit, struct disk *disk)
 		unit->blocks = size / sector;
 		unit->read_only = disk_is_read_only(disk);
 	} else {
-		if (disk && (!size || SCSI_DVD_BLOCK % sector)) {
+		if (disk != NULL && (!size || SCSI_DVD_BLOCK % sector)) {
 			return false;
 		}
 		unit->block_size = unit->physical_size = SCSI_DVD_BLOCK;
@@ -50,7 +50,7 @@ struct scsi_unit *scsi_unit_create(const struct storage_unit *config)
 {
 	struct scsi_unit *unit = calloc(1, sizeof(*unit));
 
-	if (!unit) {
+	if (unit == NULL) {
 		return NULL;
 	}
 	unit->kind = config->kind;
@@ -121,7 +121,7 @@ enum scsi_sense scsi_unit_readiness(struct scsi_unit *unit)
 	if (open) {
 		return SENSE_NO_MEDIUM_TRAY_OPEN;
 	}
-	if (!unit->disk) {
+	if (unit->disk == NULL) {
 		return SENSE_NO_MEDIUM_TRAY_CLOSED;
 	}
 	return atomic_load(&unit->stopped) ? SENSE_INITIALIZING_NEEDED : SENSE_NONE;
@@ -151,7 +151,7 @@ static bool knows_opcode(const struct scsi_unit *unit, uint8_t opcode)
 	for (action = 0; action < 32; action++) {
 		uint8_t cdb[2] = {opcode, action};
 
-		if (find_command(unit, cdb)) {
+		if (find_command(unit, cdb) != NULL) {
 			return true;
 		}
 	}
@@ -177,7 +177,7 @@ void scsi_unit_execute(struct scsi_request *r)
 		scsi_finish(r, SCSI_BUSY);
 		return;
 	}
-	if (!command) {
+	if (command == NULL) {
 		scsi_fail(r, knows_opcode(unit, r->cdb[0]) ? SENSE_INVALID_FIELD_CDB
 							   : SENSE_INVALID_OPCODE);
 		return;
@@ -248,10 +248,10 @@ static enum scsi_sense move_tray(struct scsi_unit *unit, bool close)
 		sense = SENSE_REMOVAL_PREVENTED;
 	} else if (unit->tray_open == close) {
 		unit->tray_open = !close;
-		if (unit->disk) {
+		if (unit->disk != NULL) {
 			unit->media_event = close ? MEDIA_NEW : MEDIA_REMOVED;
 		}
-		if (unit->disk && close) {
+		if (unit->disk != NULL && close) {
 			scsi_unit_attend(unit, ATTENTION_MEDIUM_CHANGED);
 		}
 	}

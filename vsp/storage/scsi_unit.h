@@ -70,26 +70,26 @@ enum scsi_reservation {
 /* [I] immutable, [H] changed only while held and without users, [a] atomic, [L] under lock */
 struct scsi_unit {
 	enum storage_kind kind; /* [I] */
-	uint8_t id[16];		/* [I] */
-	bool write_through;	/* [I] */
-	struct disk *disk;	/* [H] NULL: no medium */
-	uint64_t blocks;	/* [H] */
-	uint32_t block_size;	/* [H] bytes */
+	uint8_t id[16];         /* [I] */
+	bool write_through;     /* [I] */
+	struct disk *disk;      /* [H] NULL: no medium */
+	uint64_t blocks;        /* [H] */
+	uint32_t block_size;    /* [H] bytes */
 	uint32_t physical_size; /* [H] */
-	bool read_only;		/* [H] */
+	bool read_only;         /* [H] */
 
-	_Atomic unsigned users;			      /* [a] requests under way */
-	_Atomic bool held;			      /* [a] requests are answered BUSY */
-	_Atomic bool stopped;			      /* [a] by START STOP UNIT */
-	_Atomic bool write_cache;		      /* [a] mode page 08h, WCE */
+	_Atomic unsigned users;                       /* [a] requests under way */
+	_Atomic bool held;                            /* [a] requests are answered BUSY */
+	_Atomic bool stopped;                         /* [a] by START STOP UNIT */
+	_Atomic bool write_cache;                     /* [a] mode page 08h, WCE */
 	_Atomic unsigned attention[SCSI_NEXUS_COUNT]; /* [a] */
-	_Atomic enum scsi_reservation reserved;	      /* [a] written under lock */
+	_Atomic enum scsi_reservation reserved;       /* [a] written under lock */
 
 	pthread_mutex_t lock;
 	uint32_t generation; /* [L] of the registrations */
 	unsigned holder;     /* [L] nexus that reserved; unused for the "all registrants" kinds */
 	uint64_t keys[SCSI_NEXUS_COUNT];   /* [L] 0: not registered */
-	bool tray_open, tray_locked;	   /* [L] */
+	bool tray_open, tray_locked;       /* [L] */
 	enum scsi_media_event media_event; /* [L] */
 };
 
@@ -104,11 +104,11 @@ struct scsi_scratch {
 
 /* A row for each command. What a command needs is checked in one place, before its handler. */
 enum scsi_command_flags {
-	CMD_IN = 1,	  /* moves data to the guest */
-	CMD_OUT = 2,	  /* moves data from the guest */
+	CMD_IN = 1,       /* moves data to the guest */
+	CMD_OUT = 2,      /* moves data from the guest */
 	CMD_ATTENDS = 4,  /* carried out although a unit attention is pending */
-	CMD_MEDIUM = 8,	  /* needs the medium, and the unit started */
-	CMD_READS = 16,	  /* conflicts with another's exclusive reservation */
+	CMD_MEDIUM = 8,   /* needs the medium, and the unit started */
+	CMD_READS = 16,   /* conflicts with another's exclusive reservation */
 	CMD_CHANGES = 32, /* conflicts with another's reservation of any kind */
 	CMD_WRITES = 64,  /* the same, and is refused on a read-only medium */
 };
@@ -196,10 +196,10 @@ void scsi_dvd_configuration(struct scsi_request *request);
 void scsi_dvd_event_status(struct scsi_request *request);
 
 /* Limits that pages B0h and the commands themselves agree on. */
-#define SCSI_UNMAP_BYTES_MAX	  (4ull << 30)
-#define SCSI_UNMAP_RANGES_MAX	  256u
+#define SCSI_UNMAP_BYTES_MAX      (4ull << 30)
+#define SCSI_UNMAP_RANGES_MAX     256u
 #define SCSI_WRITE_SAME_BYTES_MAX (64u << 20)
-#define SCSI_DVD_BLOCK		  2048u
+#define SCSI_DVD_BLOCK            2048u
 
 /* Of a READ, WRITE, VERIFY or the like: where and how much, by the CDB's group. */
 struct scsi_extent {

@@ -29,7 +29,7 @@ int storvsp_offer(struct storage *storage, unsigned index)
 					  .target = config->ide.target,
 					  .flags = STORVSP_OFFER_EMULATED_IDE};
 	struct vmbus_channel *channel;
-	int r;
+	int ret;
 
 	memcpy(&offer.instance, config->instance, sizeof(offer.instance));
 	if (config->flavour == STORAGE_IDE) {
@@ -38,12 +38,12 @@ int storvsp_offer(struct storage *storage, unsigned index)
 		memcpy(offer.user_def, &data, sizeof(data));
 	}
 	pthread_mutex_lock(&storage->lock);
-	r = vmbus_offer(storage->bus, &offer, &channel);
-	if (!r) {
+	ret = vmbus_offer(storage->bus, &offer, &channel);
+	if (!ret) {
 		storage->offers[index] = channel;
 	}
 	pthread_mutex_unlock(&storage->lock);
-	return r;
+	return ret;
 }
 
 static void rescind_from(struct storage *storage, unsigned first)
@@ -51,7 +51,7 @@ static void rescind_from(struct storage *storage, unsigned first)
 	unsigned i;
 
 	for (i = first; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->offers[i]) {
+		if (storage->offers[i] != NULL) {
 			vmbus_rescind(storage->offers[i]);
 		}
 	}
@@ -82,7 +82,7 @@ static bool has_offers(const struct storage *storage)
 	unsigned i;
 
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->offers[i]) {
+		if (storage->offers[i] != NULL) {
 			return true;
 		}
 	}
@@ -129,40 +129,40 @@ static void complete_config(struct storage_config *config)
 static int create_queues(struct storage *storage)
 {
 	unsigned i;
-	int r = 0;
+	int ret = 0;
 
-	for (i = 0; !r && i < storage->config.channel_count; i++) {
-		r = disk_queue_create(storage->config.depth, &storage->disks[i], NULL);
+	for (i = 0; !ret && i < storage->config.channel_count; i++) {
+		ret = disk_queue_create(storage->config.depth, &storage->disks[i], NULL);
 	}
-	return r;
+	return ret;
 }
 
 int storage_create(struct vmbus *bus, const struct storage_config *config, struct storage **out)
 {
 	struct storage *storage;
-	int r;
+	int ret;
 
 	if (!config_is_valid(config)) {
 		return -EINVAL;
 	}
 	storage = calloc(1, sizeof(*storage));
-	if (!storage) {
+	if (storage == NULL) {
 		return -ENOMEM;
 	}
 	storage->bus = bus;
 	storage->config = *config;
 	complete_config(&storage->config);
 	pthread_mutex_init(&storage->lock, NULL);
-	r = scsi_bus_create(&storage->scsi);
-	if (!r) {
-		r = create_queues(storage);
+	ret = scsi_bus_create(&storage->scsi);
+	if (!ret) {
+		ret = create_queues(storage);
 	}
-	if (!r) {
-		r = storvsp_offer(storage, 0);
+	if (!ret) {
+		ret = storvsp_offer(storage, 0);
 	}
-	if (r) {
+	if (ret) {
 		storage_free(storage);
-		return r;
+		return ret;
 	}
 	*out = storage;
 	return 0;
@@ -174,7 +174,7 @@ void storage_destroy(struct storage **where)
 	bool last;
 
 	*where = NULL;
-	if (!storage) {
+	if (storage == NULL) {
 		return;
 	}
 	scsi_bus_detach_all(storage->scsi);
@@ -205,23 +205,23 @@ static bool address_is_ours(const struct storage *storage, struct storage_addres
 int storage_attach(struct storage *storage, struct storage_address address,
 		   const struct storage_unit *unit)
 {
-	int r = address_is_ours(storage, address) ? scsi_bus_attach(storage->scsi, address, unit)
-						  : -EINVAL;
+	int ret = address_is_ours(storage, address) ? scsi_bus_attach(storage->scsi, address, unit)
+						    : -EINVAL;
 
-	if (!r) {
+	if (!ret) {
 		announce(storage);
 	}
-	return r;
+	return ret;
 }
 
 int storage_detach(struct storage *storage, struct storage_address address)
 {
-	int r = scsi_bus_detach(storage->scsi, address);
+	int ret = scsi_bus_detach(storage->scsi, address);
 
-	if (!r) {
+	if (!ret) {
 		announce(storage);
 	}
-	return r;
+	return ret;
 }
 
 int storage_change_medium(struct storage *storage, struct storage_address address,

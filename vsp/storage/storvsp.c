@@ -78,17 +78,17 @@ static void query_properties(struct storage *storage, struct storage_io *io)
 static void create_sub_channels(struct storage *storage, struct storage_io *io)
 {
 	unsigned count = io->packet.sub_channel_count, i;
-	int r = 0;
+	int ret = 0;
 
 	if (!count || count > sub_channels_max(storage) || storage->sub_channels) {
 		answer_plain(io, STORVSP_STATUS_INVALID_PARAMETER);
 		return;
 	}
 	storage->sub_channels = count;
-	for (i = 1; i <= count && !r; i++) {
-		r = storvsp_offer(storage, i);
+	for (i = 1; i <= count && !ret; i++) {
+		ret = storvsp_offer(storage, i);
 	}
-	answer_plain(io, r && i == 2 ? STORVSP_STATUS_UNSUCCESSFUL : STORVSP_STATUS_SUCCESS);
+	answer_plain(io, ret && i == 2 ? STORVSP_STATUS_UNSUCCESSFUL : STORVSP_STATUS_SUCCESS);
 }
 
 /* What the guest says between opening the primary channel and its first SRB, each in its turn. */
@@ -286,7 +286,7 @@ void storvsp_finish_resets(struct storage_queue *queue)
 	struct storage *storage = queue->storage;
 	struct storage_io *io;
 
-	while (queue->resets && !atomic_load(&storage->requests)) {
+	while (queue->resets != NULL && !atomic_load(&storage->requests)) {
 		io = queue->resets;
 		queue->resets = io->next;
 		if (io->packet.operation == STORVSP_RESET_LUN) {

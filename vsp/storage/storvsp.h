@@ -13,8 +13,8 @@
 #include "vsp/storage/storage.h"
 
 #define STORAGE_CHANNELS_MAX 64u
-#define STORAGE_DEPTH	     256u
-#define REQUEST_IOVS	     (SCSI_TRANSFER_MAX / VMBUS_PAGE_SIZE + 2)
+#define STORAGE_DEPTH        256u
+#define REQUEST_IOVS         (SCSI_TRANSFER_MAX / VMBUS_PAGE_SIZE + 2)
 
 /*
  * The guest's handshake on the primary channel; the names are those of what has been done.
@@ -27,28 +27,28 @@ enum storage_state { STATE_NEW, STATE_BEGUN, STATE_VERSIONED, STATE_QUERIED, STA
 
 /* [I] immutable, [a] atomic, [P] the primary channel's thread, [L] under lock */
 struct storage {
-	struct vmbus *bus;	      /* [I] */
+	struct vmbus *bus;            /* [I] */
 	struct storage_config config; /* [I] */
-	struct scsi_bus *scsi;	      /* [I] */
+	struct scsi_bus *scsi;        /* [I] */
 
 	_Atomic enum storage_state state; /* [a] written by [P] */
-	uint16_t version;		  /* [P] */
-	unsigned sub_channels;		  /* [P] asked for and offered */
+	uint16_t version;                 /* [P] */
+	unsigned sub_channels;            /* [P] asked for and offered */
 
 	_Atomic unsigned requests; /* [a] SRBs under way, on all channels */
 	_Atomic unsigned resets;   /* [a] that wait for these to end; new SRBs are BUSY meanwhile */
-	_Atomic bool rescan;	   /* [a] the guest is to be told that units have come or gone */
+	_Atomic bool rescan;       /* [a] the guest is to be told that units have come or gone */
 
 	_Atomic uint64_t count_requests, count_reads, count_writes, count_errors; /* [a] */
-	_Atomic uint64_t bytes_read, bytes_written;				  /* [a] */
+	_Atomic uint64_t bytes_read, bytes_written;                               /* [a] */
 
 	pthread_mutex_t lock;
 	struct vmbus_channel *offers[STORAGE_CHANNELS_MAX]; /* [L] NULL: released, or never made */
 	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until joined */
-	unsigned channels_open;				    /* [L] */
+	unsigned channels_open;                             /* [L] */
 	/* [I] By channel, whoever serves it: made early, for a sandbox may forbid it later. */
 	struct disk_queue *disks[STORAGE_CHANNELS_MAX];
-	bool destroyed;					    /* [L] the last release frees it */
+	bool destroyed; /* [L] the last release frees it */
 };
 
 struct storage_io {

@@ -22,7 +22,7 @@ void storvsp_wake_all(struct storage *storage)
 
 	pthread_mutex_lock(&storage->lock);
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->queues[i]) {
+		if (storage->queues[i] != NULL) {
 			disk_queue_wake(storage->queues[i]->disks);
 		}
 	}
@@ -56,7 +56,7 @@ void storvsp_answer(struct storage_io *io)
 {
 	struct storage_queue *queue = io->queue;
 
-	if (!queue->unsent && send_answer(io)) {
+	if (queue->unsent == NULL && send_answer(io)) {
 		free_io(io);
 		return;
 	}
@@ -67,7 +67,7 @@ void storvsp_answer(struct storage_io *io)
 
 static bool send_unsent(struct storage_queue *queue)
 {
-	while (queue->unsent) {
+	while (queue->unsent != NULL) {
 		struct storage_io *io = queue->unsent;
 
 		if (!send_answer(io)) {
@@ -85,14 +85,14 @@ static bool serve(struct storage_queue *queue)
 {
 	struct vmbus_packet packet;
 	bool more;
-	int r = 0;
+	int ret = 0;
 
 	do {
 		more = disk_queue_poll(queue->disks);
 		storvsp_finish_resets(queue);
-		while (send_unsent(queue) && storvsp_announce(queue) && queue->free) {
-			r = channel_receive(queue->channel, &packet);
-			if (r <= 0) {
+		while (send_unsent(queue) && storvsp_announce(queue) && queue->free != NULL) {
+			ret = channel_receive(queue->channel, &packet);
+			if (ret <= 0) {
 				break;
 			}
 			storvsp_packet(queue, &packet);
@@ -101,9 +101,9 @@ static bool serve(struct storage_queue *queue)
 		if (queue->in_flight) {
 			disk_queue_kick(queue->disks);
 		}
-	} while (more && r >= 0);
+	} while (more && ret >= 0);
 	channel_flush(queue->channel);
-	return r >= 0;
+	return ret >= 0;
 }
 
 /*
@@ -112,7 +112,7 @@ static bool serve(struct storage_queue *queue)
  */
 static void drain(struct storage_queue *queue)
 {
-	for (; queue->resets; queue->resets = queue->resets->next) {
+	for (; queue->resets != NULL; queue->resets = queue->resets->next) {
 		atomic_fetch_sub(&queue->storage->resets, 1);
 	}
 	while (queue->in_flight) {
@@ -154,7 +154,7 @@ static void queue_free(struct storage_queue *queue)
 
 void storvsp_join(struct storage_queue *queue)
 {
-	if (queue) {
+	if (queue != NULL) {
 		pthread_join(queue->thread, NULL);
 		queue_free(queue);
 	}
@@ -166,7 +166,7 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
 	unsigned i;
 
-	if (!queue) {
+	if (queue == NULL) {
 		return -ENOMEM;
 	}
 	queue->storage = storage;
@@ -175,7 +175,7 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 	queue->unsent_end = &queue->unsent;
 	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
 	queue->disks = storage->disks[queue->index];
-	if (!queue->pool) {
+	if (queue->pool == NULL) {
 		queue_free(queue);
 		return -ENOMEM;
 	}
@@ -191,13 +191,13 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 static int start_thread(struct storage_queue *queue)
 {
 	sigset_t all, before;
-	int r;
+	int ret;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = -pthread_create(&queue->thread, NULL, run, queue);
+	ret = -pthread_create(&queue->thread, NULL, run, queue);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r;
+	return ret;
 }
 
 /*
@@ -209,28 +209,28 @@ static int opened(void *device, struct vmbus_channel *channel)
 	struct storage *storage = device;
 	unsigned index = channel_sub_channel(channel);
 	struct storage_queue *queue = NULL, *before;
-	int r;
+	int ret;
 
 	pthread_mutex_lock(&storage->lock);
 	before = storage->queues[index];
 	storage->queues[index] = NULL;
 	pthread_mutex_unlock(&storage->lock);
 	storvsp_join(before);
-	r = queue_create(storage, channel, &queue);
-	if (r) {
-		return r;
+	ret = queue_create(storage, channel, &queue);
+	if (ret) {
+		return ret;
 	}
 	pthread_mutex_lock(&storage->lock);
-	r = start_thread(queue);
-	if (!r) {
+	ret = start_thread(queue);
+	if (!ret) {
 		storage->queues[index] = queue;
 		storage->channels_open++;
 	}
 	pthread_mutex_unlock(&storage->lock);
-	if (r) {
+	if (ret) {
 		queue_free(queue);
 	}
-	return r;
+	return ret;
 }
 
 /* Without the primary channel the others have no use. */

@@ -6,21 +6,21 @@
 #define APIC_BASE_X2APIC (1ull << 10)
 #define APIC_BASE_ENABLE (1ull << 11)
 
-#define REG_TPR		 0x80
-#define REG_EOI		 0xb0
-#define REG_SVR		 0xf0
-#define REG_ISR		 0x100
-#define REG_TMR		 0x180
-#define REG_ICR_LOW	 0x300
-#define REG_ICR_HIGH	 0x310
-#define REG_LVT_TIMER	 0x320
-#define REG_LVT_LINT0	 0x350
+#define REG_TPR           0x80
+#define REG_EOI           0xb0
+#define REG_SVR           0xf0
+#define REG_ISR           0x100
+#define REG_TMR           0x180
+#define REG_ICR_LOW       0x300
+#define REG_ICR_HIGH      0x310
+#define REG_LVT_TIMER     0x320
+#define REG_LVT_LINT0     0x350
 #define REG_TIMER_INITIAL 0x380
-#define REG_TIMER_DIVIDE 0x3e0
+#define REG_TIMER_DIVIDE  0x3e0
 
-#define SVR_ENABLE	 (1u << 8)
-#define ICR_PENDING	 (1u << 12)
-#define DIVIDE_BY_1	 0xb
+#define SVR_ENABLE  (1u << 8)
+#define ICR_PENDING (1u << 12)
+#define DIVIDE_BY_1 0xb
 
 static bool x2apic;
 static volatile uint8_t *registers;
@@ -28,17 +28,19 @@ static uint64_t counts_per_cycle; /* timer counts a TSC cycle, 32.32 fixed point
 
 static uint32_t apic_read(uint32_t offset)
 {
-	if (x2apic)
+	if (x2apic) {
 		return (uint32_t)rdmsr(0x800 + offset / 16);
+	}
 	return *(volatile uint32_t *)(registers + offset);
 }
 
 static void apic_write(uint32_t offset, uint32_t value)
 {
-	if (x2apic)
+	if (x2apic) {
 		wrmsr(0x800 + offset / 16, value);
-	else
+	} else {
 		*(volatile uint32_t *)(registers + offset) = value;
+	}
 }
 
 void apic_init(uint64_t timer_hz)
@@ -46,8 +48,9 @@ void apic_init(uint64_t timer_hz)
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
 	x2apic = base & APIC_BASE_X2APIC;
-	if (!x2apic)
-		registers = paging_map_device((spa_t){ base & 0x000ffffffffff000ull });
+	if (!x2apic) {
+		registers = paging_map_device((spa_t){base & 0x000ffffffffff000ull});
+	}
 	counts_per_cycle = (timer_hz << 32) / plat_info.tsc_hz;
 }
 
@@ -56,10 +59,12 @@ void apic_lp_init(void)
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
 	/* Other LPs come up in xAPIC mode whatever the firmware left on the first. */
-	if (x2apic && !(base & APIC_BASE_X2APIC))
+	if (x2apic && !(base & APIC_BASE_X2APIC)) {
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	}
 	apic_write(REG_TPR, 0);
-	apic_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS); /* first: an APIC that is off keeps all of its LVT masked */
+	/* First: an APIC that is off keeps all of its LVT masked. */
+	apic_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
 	apic_write(REG_LVT_TIMER, VECTOR_TIMER);
 	apic_write(REG_TIMER_DIVIDE, DIVIDE_BY_1);
 	apic_write(REG_TIMER_INITIAL, 0);
@@ -90,8 +95,9 @@ int apic_top_in_service(void)
 	for (int word = 7; word >= 0; word--) {
 		uint32_t bits = apic_read(REG_ISR + (uint32_t)word * 16);
 
-		if (bits)
+		if (bits) {
 			return word * 32 + 31 - __builtin_clz(bits);
+		}
 	}
 	return -1;
 }
@@ -105,8 +111,9 @@ void apic_send(uint32_t id, uint32_t icr_low)
 	}
 	apic_write(REG_ICR_HIGH, id << 24);
 	apic_write(REG_ICR_LOW, icr_low);
-	while (apic_read(REG_ICR_LOW) & ICR_PENDING)
+	while (apic_read(REG_ICR_LOW) & ICR_PENDING) {
 		cpu_relax();
+	}
 }
 
 void apic_kick(uint32_t id)

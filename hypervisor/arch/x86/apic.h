@@ -11,8 +11,8 @@
 #include "tlfs/hv.h"
 
 /* The hypervisor's own vectors: of the highest class, so that a level-triggered interrupt of the root in service never holds them. */
-#define VECTOR_KICK	0xf8
-#define VECTOR_TIMER	0xf9
+#define VECTOR_KICK     0xf8
+#define VECTOR_TIMER    0xf9
 #define VECTOR_SPURIOUS 0xff
 
 struct lp;
@@ -22,7 +22,7 @@ void apic_lp_init(void);
 void apic_eoi(void);
 bool apic_in_service(uint8_t vector);
 bool apic_is_level(uint8_t vector);
-int apic_top_in_service(void); /* or -1 */
+int apic_top_in_service(void);                      /* or -1 */
 void apic_send(uint32_t apic_id, uint32_t icr_low); /* waits until it is sent */
 void apic_kick(uint32_t apic_id);
 /* One-shot: raises VECTOR_TIMER after that many TSC cycles, or earlier when they are more than the counter holds. */

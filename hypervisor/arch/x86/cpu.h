@@ -7,55 +7,55 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CR0_PE	      (1ull << 0)
-#define CR0_TS	      (1ull << 3)
-#define CR0_ET	      (1ull << 4)
-#define CR0_NE	      (1ull << 5)
-#define CR0_WP	      (1ull << 16)
-#define CR0_AM	      (1ull << 18)
-#define CR0_NW	      (1ull << 29)
-#define CR0_CD	      (1ull << 30)
-#define CR0_PG	      (1ull << 31)
-#define CR4_PSE	      (1ull << 4)
-#define CR4_PAE	      (1ull << 5)
-#define CR4_PGE	      (1ull << 7)
-#define CR4_OSFXSR    (1ull << 9)
+#define CR0_PE         (1ull << 0)
+#define CR0_TS         (1ull << 3)
+#define CR0_ET         (1ull << 4)
+#define CR0_NE         (1ull << 5)
+#define CR0_WP         (1ull << 16)
+#define CR0_AM         (1ull << 18)
+#define CR0_NW         (1ull << 29)
+#define CR0_CD         (1ull << 30)
+#define CR0_PG         (1ull << 31)
+#define CR4_PSE        (1ull << 4)
+#define CR4_PAE        (1ull << 5)
+#define CR4_PGE        (1ull << 7)
+#define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
-#define CR4_LA57      (1ull << 12)
-#define CR4_VMXE      (1ull << 13)
-#define CR4_OSXSAVE   (1ull << 18)
-#define EFER_SCE      (1ull << 0)
-#define EFER_LME      (1ull << 8)
-#define EFER_LMA      (1ull << 10)
-#define EFER_NXE      (1ull << 11)
-#define EFER_SVME     (1ull << 12)
-#define EFER_LMSLE    (1ull << 13)
-#define EFER_FFXSR    (1ull << 14)
-#define RFLAGS_FIXED  (1ull << 1)
-#define RFLAGS_TF     (1ull << 8)
-#define RFLAGS_IF     (1ull << 9)
-#define RFLAGS_RF     (1ull << 16)
-#define RFLAGS_VM     (1ull << 17)
+#define CR4_LA57       (1ull << 12)
+#define CR4_VMXE       (1ull << 13)
+#define CR4_OSXSAVE    (1ull << 18)
+#define EFER_SCE       (1ull << 0)
+#define EFER_LME       (1ull << 8)
+#define EFER_LMA       (1ull << 10)
+#define EFER_NXE       (1ull << 11)
+#define EFER_SVME      (1ull << 12)
+#define EFER_LMSLE     (1ull << 13)
+#define EFER_FFXSR     (1ull << 14)
+#define RFLAGS_FIXED   (1ull << 1)
+#define RFLAGS_TF      (1ull << 8)
+#define RFLAGS_IF      (1ull << 9)
+#define RFLAGS_RF      (1ull << 16)
+#define RFLAGS_VM      (1ull << 17)
 
-#define MSR_TSC		   0x10
-#define MSR_APIC_BASE	   0x1b
-#define MSR_SPEC_CTRL	   0x48
-#define MSR_PRED_CMD	   0x49
-#define MSR_SYSENTER_CS	   0x174
+#define MSR_TSC            0x10
+#define MSR_APIC_BASE      0x1b
+#define MSR_SPEC_CTRL      0x48
+#define MSR_PRED_CMD       0x49
+#define MSR_SYSENTER_CS    0x174
 #define MSR_SYSENTER_ESP   0x175
 #define MSR_SYSENTER_EIP   0x176
-#define MSR_DEBUGCTL	   0x1d9
-#define MSR_PAT		   0x277
-#define MSR_EFER	   0xc0000080
-#define MSR_STAR	   0xc0000081
-#define MSR_LSTAR	   0xc0000082
-#define MSR_CSTAR	   0xc0000083
-#define MSR_SFMASK	   0xc0000084
-#define MSR_FS_BASE	   0xc0000100
-#define MSR_GS_BASE	   0xc0000101
+#define MSR_DEBUGCTL       0x1d9
+#define MSR_PAT            0x277
+#define MSR_EFER           0xc0000080
+#define MSR_STAR           0xc0000081
+#define MSR_LSTAR          0xc0000082
+#define MSR_CSTAR          0xc0000083
+#define MSR_SFMASK         0xc0000084
+#define MSR_FS_BASE        0xc0000100
+#define MSR_GS_BASE        0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX	   0xc0000103
-#define PAT_RESET	   0x0007040600070406ull
+#define MSR_TSC_AUX        0xc0000103
+#define PAT_RESET          0x0007040600070406ull
 
 enum exception {
 	EXC_DE = 0,
@@ -80,7 +80,10 @@ static inline uint64_t rdmsr(uint32_t msr)
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
 /* False when the processor does not know the MSR or refuses the value: the fault is caught (trap.c). */
@@ -98,10 +101,11 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 static inline void cpuid_offered(uint32_t leaf, uint32_t out[4])
 {
 	cpuid(leaf & 0x80000000, 0, out);
-	if (out[0] >= leaf)
+	if (out[0] >= leaf) {
 		cpuid(leaf, 0, out);
-	else
+	} else {
 		out[0] = out[1] = out[2] = out[3] = 0;
+	}
 }
 
 static inline uint64_t rdtsc(void)
@@ -187,7 +191,9 @@ static inline void write_cr4(uint64_t value)
 
 static inline void xsetbv(uint32_t index, uint64_t value)
 {
-	__asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+	__asm__ volatile("xsetbv"
+			 :
+			 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
 static inline uint64_t xgetbv(uint32_t index)

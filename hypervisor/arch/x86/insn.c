@@ -13,8 +13,10 @@ static bool locate(struct vcpu *vcpu, uint64_t rip_offset, gpa_t *gpa, uint32_t 
 	uint32_t error;
 
 	*available = (uint32_t)(PAGE_SIZE - (linear & PAGE_MASK));
-	if (walk_gva(vcpu, (gva_t){ linear & ~PAGE_MASK }, WALK_FETCH, gpa, &error) != HV_TRANSLATE_GVA_SUCCESS)
+	if (walk_gva(vcpu, (gva_t){linear & ~PAGE_MASK}, WALK_FETCH, gpa, &error) !=
+	    HV_TRANSLATE_GVA_SUCCESS) {
 		return false;
+	}
 	gpa->v = (gpa->v & ~PAGE_MASK) | (linear & PAGE_MASK);
 	return true;
 }
@@ -25,22 +27,25 @@ static const uint8_t *peek(struct vcpu *vcpu, uint32_t *available)
 	const uint8_t *page;
 	gpa_t gpa;
 
-	if (!locate(vcpu, 0, &gpa, available))
+	if (!locate(vcpu, 0, &gpa, available)) {
 		return NULL;
+	}
 	page = gpa_peek(vcpu->vp->partition, gpa.v >> PAGE_SHIFT);
-	return page ? page + (gpa.v & PAGE_MASK) : NULL;
+	return page != NULL ? page + (gpa.v & PAGE_MASK) : NULL;
 }
 
 _Static_assert(INSN_MAX == GPA_TRAIL_BYTES, "an instruction by a trail");
 
 static bool same_way(struct vcpu *vcpu, const struct code_trail *code, uint64_t linear)
 {
-	return code->linear == (linear & ~PAGE_MASK) && code->cr3 == vendor_get_cr(vcpu, 3) && code->cr0 == vendor_get_cr(vcpu, 0) &&
-	       code->cr4 == vendor_get_cr(vcpu, 4) && code->efer == vendor_get_efer(vcpu);
+	return code->linear == (linear & ~PAGE_MASK) && code->cr3 == vendor_get_cr(vcpu, 3) &&
+	       code->cr0 == vendor_get_cr(vcpu, 0) && code->cr4 == vendor_get_cr(vcpu, 4) &&
+	       code->efer == vendor_get_efer(vcpu);
 }
 
 /* A walk that leaves a trail for the next one. False: more than one page is concerned, or the bytes are not there. */
-static bool fetch_first(struct vcpu *vcpu, struct code_trail *code, uint64_t linear, uint8_t bytes[INSN_MAX])
+static bool fetch_first(struct vcpu *vcpu, struct code_trail *code, uint64_t linear,
+			uint8_t bytes[INSN_MAX])
 {
 	gpa_t gpa;
 
@@ -50,8 +55,9 @@ static bool fetch_first(struct vcpu *vcpu, struct code_trail *code, uint64_t lin
 	code->cr4 = vendor_get_cr(vcpu, 4);
 	code->efer = vendor_get_efer(vcpu);
 	gpa_trail_begin(&code->trail);
-	if (!walk_code(vcpu, (gva_t){ code->linear }, &gpa, &code->trail))
+	if (!walk_code(vcpu, (gva_t){code->linear}, &gpa, &code->trail)) {
 		return false;
+	}
 	gpa.v = (gpa.v & ~PAGE_MASK) | (linear & PAGE_MASK);
 	return gpa_trail_end(vcpu->vp->partition, &code->trail, gpa, bytes, INSN_MAX);
 }
@@ -64,14 +70,17 @@ uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX])
 	gpa_t gpa;
 
 	if ((linear & PAGE_MASK) <= PAGE_SIZE - INSN_MAX &&
-	    ((same_way(vcpu, code, linear) && gpa_trail_follow(&code->trail, linear & PAGE_MASK, bytes)) ||
-	     fetch_first(vcpu, code, linear, bytes)))
+	    ((same_way(vcpu, code, linear) &&
+	      gpa_trail_follow(&code->trail, linear & PAGE_MASK, bytes)) ||
+	     fetch_first(vcpu, code, linear, bytes))) {
 		return INSN_MAX;
+	}
 	while (count < INSN_MAX && locate(vcpu, count, &gpa, &available)) {
 		uint32_t part = available < INSN_MAX - count ? available : INSN_MAX - count;
 
-		if (!plat_gpa_read(vcpu->vp->partition, gpa, bytes + count, part))
+		if (!plat_gpa_read(vcpu->vp->partition, gpa, bytes + count, part)) {
 			break;
+		}
 		count += part;
 	}
 	return count;
@@ -86,7 +95,17 @@ struct prefixes {
 static bool is_prefix(uint8_t byte)
 {
 	switch (byte) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
 		return true;
 	default:
 		return false;
@@ -95,15 +114,16 @@ static bool is_prefix(uint8_t byte)
 
 static struct prefixes prefixes_of(const uint8_t *bytes, uint32_t count, unsigned int bits)
 {
-	struct prefixes p = { 0 };
+	struct prefixes p = {0};
 
 	while (p.count < count && is_prefix(bytes[p.count])) {
 		p.operand_size |= bytes[p.count] == 0x66;
 		p.address_size |= bytes[p.count] == 0x67;
 		p.count++;
 	}
-	if (bits == 64 && p.count < count && (bytes[p.count] & 0xf0) == 0x40)
+	if (bits == 64 && p.count < count && (bytes[p.count] & 0xf0) == 0x40) {
 		p.rex = bytes[p.count++];
+	}
 	return p;
 }
 
@@ -121,14 +141,15 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 	uint32_t available;
 
 	run_leave_guest(vcpu);
-	*seen = (struct seen_instruction){
-		.rip = vcpu->rip, .cr3 = vendor_get_cr(vcpu, 3), .generation = gpa_generation(vcpu->vp->partition)
-	};
+	*seen = (struct seen_instruction){.rip = vcpu->rip,
+					  .cr3 = vendor_get_cr(vcpu, 3),
+					  .generation = gpa_generation(vcpu->vp->partition)};
 	seen->at = peek(vcpu, &available);
-	if (!seen->at || available < 2)
+	if (seen->at == NULL || available < 2) {
 		seen->generation = 0;
-	else if ((seen->at[0] | seen->at[1] << 8) == opcode)
+	} else if ((seen->at[0] | seen->at[1] << 8) == opcode) {
 		return 2;
+	}
 	return (uint8_t)(prefixes_length(vcpu) + 2);
 }
 
@@ -143,10 +164,12 @@ static unsigned int modrm_length(const uint8_t *at, unsigned int address_bits)
 {
 	unsigned int mod = at[0] >> 6, rm = at[0] & 7;
 
-	if (address_bits == 16)
+	if (address_bits == 16) {
 		return 1 + (mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 6) ? 2 : 0);
-	if (rm == 4)
+	}
+	if (rm == 4) {
 		return 2 + (mod == 1 ? 1 : mod == 2 || (mod == 0 && (at[1] & 7) == 5) ? 4 : 0);
+	}
 	return 1 + (mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
 }
 
@@ -157,45 +180,53 @@ struct form {
 };
 
 static const struct form forms[] = {
-	{ 0x89, false, true, false, INSN_MOVE }, { 0x8b, true, false, false, INSN_MOVE },
-	{ 0xc7, false, true, true, INSN_MOVE },	 { 0x87, true, true, false, INSN_EXCHANGE },
-	{ 0x21, true, true, false, INSN_AND },	 { 0x09, true, true, false, INSN_OR },
-	{ 0x31, true, true, false, INSN_XOR },
+	{0x89, false, true, false, INSN_MOVE}, {0x8b, true, false, false, INSN_MOVE},
+	{0xc7, false, true, true, INSN_MOVE},  {0x87, true, true, false, INSN_EXCHANGE},
+	{0x21, true, true, false, INSN_AND},   {0x09, true, true, false, INSN_OR},
+	{0x31, true, true, false, INSN_XOR},
 };
 
 bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 {
-	uint8_t bytes[INSN_MAX + 3] = { 0 }; /* zeros behind a short fetch, as far as modrm_length() looks */
+	uint8_t bytes[INSN_MAX + 3] = {
+		0}; /* zeros behind a short fetch, as far as modrm_length() looks */
 	uint32_t count = insn_fetch(vcpu, bytes);
 	unsigned int bits = vendor_code_bits(vcpu), length;
 	struct prefixes p = prefixes_of(bytes, count, bits);
 	bool wide = p.rex & 8, narrow = (bits == 16) != p.operand_size;
 	const uint8_t *at = bytes + p.count;
 
-	*access = (struct insn_access){ .size = 4 };
-	if (wide || narrow)
+	*access = (struct insn_access){.size = 4};
+	if (wide || narrow) {
 		return false;
+	}
 	if (at[0] == 0xa1 || at[0] == 0xa3) { /* MOV EAX, moffs and back */
 		access->read = at[0] == 0xa1;
 		access->write = !access->read;
-		length = p.count + 1u + (bits == 64 ? (p.address_size ? 4 : 8) : ((bits == 16) != p.address_size ? 2 : 4));
+		length = p.count + 1u +
+			 (bits == 64 ? (p.address_size ? 4 : 8)
+				     : ((bits == 16) != p.address_size ? 2 : 4));
 		access->length = (uint8_t)length;
 		return length <= count;
 	}
 	for (unsigned int i = 0; i < ARRAY_COUNT(forms); i++) {
-		if (forms[i].opcode != at[0])
+		if (forms[i].opcode != at[0]) {
 			continue;
+		}
 		access->read = forms[i].read;
 		access->write = forms[i].write;
 		access->operation = forms[i].operation;
 		access->has_immediate = forms[i].immediate;
 		access->gpr = (uint8_t)((at[1] >> 3 & 7) | (p.rex & 4) << 1);
 		length = p.count + 1u;
-		length += modrm_length(at + 1, bits == 64 ? 64 : ((bits == 16) != p.address_size) ? 16 : 32);
+		length += modrm_length(at + 1, bits == 64                         ? 64
+					       : ((bits == 16) != p.address_size) ? 16
+										  : 32);
 		if (forms[i].immediate) {
 			length += 4;
-			if (length > count)
+			if (length > count) {
 				return false;
+			}
 			memcpy(&access->immediate, bytes + length - 4, 4);
 		}
 		access->length = (uint8_t)length;

@@ -27,7 +27,8 @@ static inline bool insn_seen(struct vcpu *vcpu, uint16_t opcode)
 {
 	const struct seen_instruction *seen = insn_seen_at(vcpu);
 
-	return seen->rip == vcpu->rip && seen->cr3 == vendor_get_cr(vcpu, 3) && seen->generation == vcpu->tlb_generation &&
+	return seen->rip == vcpu->rip && seen->cr3 == vendor_get_cr(vcpu, 3) &&
+	       seen->generation == vcpu->tlb_generation &&
 	       (seen->at[0] | seen->at[1] << 8) == opcode;
 }
 

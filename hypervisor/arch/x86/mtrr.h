@@ -6,7 +6,7 @@
 #ifndef ARCH_MTRR_H
 #define ARCH_MTRR_H
 
-void mtrr_boot(void);	 /* by the boot LP: what the others shall have */
+void mtrr_boot(void);    /* by the boot LP: what the others shall have */
 void mtrr_lp_init(void); /* by each other LP, interrupts off: sets what differs */
 
 #endif

@@ -37,12 +37,12 @@ enum pte_flags {
 
 #define PTE_RIGHTS (PTE_READ | PTE_WRITE | PTE_EXECUTE)
 
-#define PTE_PRESENT	 (1ull << 0)
-#define PTE_LARGE	 (1ull << 7)
-#define PTE_ADDRESS	 0x000ffffffffff000ull
-#define PTE_SOFT_IO	 (1ull << 52)
+#define PTE_PRESENT      (1ull << 0)
+#define PTE_LARGE        (1ull << 7)
+#define PTE_ADDRESS      0x000ffffffffff000ull
+#define PTE_SOFT_IO      (1ull << 52)
 #define PTE_SOFT_OVERLAY (1ull << 53)
-#define PTE_NO_ACCESS	 (1ull << 54) /* entry without bit 0: mapped, but for no access at all */
+#define PTE_NO_ACCESS    (1ull << 54) /* entry without bit 0: mapped, but for no access at all */
 
 static inline bool pte_present(uint64_t entry)
 {

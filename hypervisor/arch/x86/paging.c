@@ -9,14 +9,14 @@
 #define PT_PRESENT  (1ull << 0)
 #define PT_WRITE    (1ull << 1)
 #define PT_UNCACHED (3ull << 3) /* PCD and PWT: PAT index 3 */
-#define PT_SEEN	    (3ull << 5) /* accessed and dirty, so that the processor need not write them */
+#define PT_SEEN     (3ull << 5) /* accessed and dirty, so that the processor need not write them */
 #define PT_LARGE    (1ull << 7)
-#define PT_NX	    (1ull << 63)
+#define PT_NX       (1ull << 63)
 #define PT_ADDRESS  0x000ffffffffff000ull
 
-#define DATA	 (PT_WRITE | PT_NX)
+#define DATA     (PT_WRITE | PT_NX)
 #define CONSTANT PT_NX
-#define CODE	 0
+#define CODE     0
 
 /* hv.lds */
 extern const char image_start[], image_text_end[], image_rodata_end[], image_end[];
@@ -34,8 +34,9 @@ void *plat_spa_ptr(spa_t spa)
 /* Of the direct map, or of the image's own data. */
 spa_t plat_ptr_spa(const void *page)
 {
-	if ((uintptr_t)page >= HV_IMAGE_VA)
+	if ((uintptr_t)page >= HV_IMAGE_VA) {
 		return (spa_t){(uintptr_t)page - HV_IMAGE_VA + image_base};
+	}
 	return (spa_t){(uintptr_t)page - HV_DIRECT_MAP};
 }
 
@@ -73,10 +74,12 @@ static uint64_t *entry_of(uint64_t va, unsigned int level)
 	for (unsigned int l = 3;; l--) {
 		uint64_t *entry = &table[va >> (PAGE_SHIFT + 9 * l) & 511];
 
-		if (l == level)
+		if (l == level) {
 			return entry;
-		if (!*entry)
+		}
+		if (!*entry) {
 			*entry = table_alloc().v | PT_PRESENT | PT_WRITE | PT_SEEN;
+		}
 		CHECK(!(*entry & PT_LARGE));
 		table = table_at(*entry);
 	}
@@ -99,8 +102,9 @@ static void map_ram(uint64_t spa, uint64_t end, unsigned int max_level)
 		unsigned int level = max_level;
 
 		while (level && (spa & (level_size(level) - 1) || end - spa < level_size(level) ||
-				 is_constant(spa, level_size(level))))
+				 is_constant(spa, level_size(level)))) {
 			level--;
+		}
 		map(HV_DIRECT_MAP + spa, spa, level,
 		    is_constant(spa, level_size(level)) ? CONSTANT : DATA);
 		spa += level_size(level);
@@ -109,8 +113,9 @@ static void map_ram(uint64_t spa, uint64_t end, unsigned int max_level)
 
 static void map_image(const char *from, const char *to, uint64_t flags)
 {
-	for (; from < to; from += PAGE_SIZE)
+	for (; from < to; from += PAGE_SIZE) {
 		map((uintptr_t)from, image_base + (from - image_start), 0, flags);
+	}
 }
 
 static void load(void)
@@ -127,8 +132,9 @@ void paging_init(const struct handoff *handoff)
 	map_image(image_start, image_text_end, CODE);
 	map_image(image_text_end, image_rodata_end, CONSTANT);
 	map_image(image_rodata_end, image_end, DATA);
-	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++)
+	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++) {
 		map_ram(spn << PAGE_SHIFT, (spn + pages) << PAGE_SHIFT, paging_max_level());
+	}
 	load();
 }
 

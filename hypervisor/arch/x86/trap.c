@@ -6,11 +6,11 @@
 #include "hypervisor/lp.h"
 #include "lib/check.h"
 
-#define SELECTOR_CODE	 8
-#define SELECTOR_TSS	 24
-#define GATE_INTERRUPT	 0x8e00
-#define ENTRY_SIZE	 16
-#define BACKTRACE_FRAMES 24
+#define SELECTOR_CODE        8
+#define SELECTOR_TSS         24
+#define GATE_INTERRUPT       0x8e00
+#define ENTRY_SIZE           16
+#define BACKTRACE_FRAMES     24
 #define ICR_NMI_ALL_BUT_SELF 0xc4400
 
 struct gate {
@@ -39,26 +39,28 @@ extern const uint64_t symbol_count;
 extern const uint8_t image_start[], image_text_end[];
 
 static struct gate fault_gates[32], interrupt_gates[256];
-const struct table_register fault_table = { sizeof(fault_gates) - 1, (uintptr_t)fault_gates };
-const struct table_register interrupt_table = { sizeof(interrupt_gates) - 1, (uintptr_t)interrupt_gates };
+const struct table_register fault_table = {sizeof(fault_gates) - 1, (uintptr_t)fault_gates};
+const struct table_register interrupt_table = {sizeof(interrupt_gates) - 1,
+					       (uintptr_t)interrupt_gates};
 /* Stacks are never switched, so the one task segment has nothing in it and serves all LPs. */
 static uint8_t tss[104];
-static uint64_t gdt[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0 };
-static const struct table_register gdt_register = { sizeof(gdt) - 1, (uintptr_t)gdt };
+static uint64_t gdt[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0};
+static const struct table_register gdt_register = {sizeof(gdt) - 1, (uintptr_t)gdt};
 
 static void gate_set(struct gate *gate, uint64_t at)
 {
-	*gate = (struct gate){ .offset_low = (uint16_t)at,
-			       .selector = SELECTOR_CODE,
-			       .attributes = GATE_INTERRUPT,
-			       .offset_middle = (uint16_t)(at >> 16),
-			       .offset_high = (uint32_t)(at >> 32) };
+	*gate = (struct gate){.offset_low = (uint16_t)at,
+			      .selector = SELECTOR_CODE,
+			      .attributes = GATE_INTERRUPT,
+			      .offset_middle = (uint16_t)(at >> 16),
+			      .offset_high = (uint32_t)(at >> 32)};
 }
 
 static void gates_fill(struct gate *gates, unsigned int count, const uint8_t *entries)
 {
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++) {
 		gate_set(&gates[i], (uintptr_t)entries + i * ENTRY_SIZE);
+	}
 }
 
 /* LTR marks the descriptor as busy and refuses one that is, so each LP writes it anew: they come up one after the other. */
@@ -66,7 +68,8 @@ void trap_lp_load_tss(void)
 {
 	uint64_t base = (uintptr_t)tss;
 
-	gdt[SELECTOR_TSS / 8] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+	gdt[SELECTOR_TSS / 8] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+				(base >> 24 & 0xff) << 56;
 	gdt[SELECTOR_TSS / 8 + 1] = base >> 32;
 	__asm__ volatile("ltr %w0" : : "r"(SELECTOR_TSS) : "memory");
 }
@@ -119,13 +122,15 @@ static const char *symbol_name(uint64_t address, uint64_t *offset)
 	while (high - low > 1) {
 		uint64_t middle = (low + high) / 2;
 
-		if (symbol_table[middle].address <= address)
+		if (symbol_table[middle].address <= address) {
 			low = middle;
-		else
+		} else {
 			high = middle;
+		}
 	}
-	if (symbol_count == 0 || symbol_table[low].address > address)
+	if (symbol_count == 0 || symbol_table[low].address > address) {
 		return NULL;
+	}
 	*offset = address - symbol_table[low].address;
 	return symbol_table[low].name;
 }
@@ -151,36 +156,43 @@ static void print_stack(uint64_t rbp)
 	for (unsigned int i = 0; i < BACKTRACE_FRAMES; i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
-		if (rbp < bottom || rbp > (uintptr_t)lp_this() - 16 || rbp % 8 || !in_text(frame[1]))
+		if (rbp < bottom || rbp > (uintptr_t)lp_this() - 16 || rbp % 8 ||
+		    !in_text(frame[1])) {
 			break;
+		}
 		print_place(frame[1]);
-		if (frame[0] <= rbp)
+		if (frame[0] <= rbp) {
 			break;
+		}
 		rbp = frame[0];
 	}
 }
 
 static _Noreturn void halt_for_ever(void)
 {
-	for (;;)
+	for (;;) {
 		__asm__ volatile("cli; hlt");
+	}
 }
 
 static bool stopping;
 
 void trap_stop_if_told(void)
 {
-	if (__atomic_load_n(&stopping, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
 		halt_for_ever();
+	}
 }
 
 /* The others stop as well: an NMI ends their guest, and they find `stopping` set. */
 static void stop_others(void)
 {
-	if (__atomic_exchange_n(&stopping, true, __ATOMIC_SEQ_CST))
+	if (__atomic_exchange_n(&stopping, true, __ATOMIC_SEQ_CST)) {
 		halt_for_ever();
-	if (lp_count > 1)
+	}
+	if (lp_count > 1) {
 		apic_send(0, ICR_NMI_ALL_BUT_SELF);
+	}
 }
 
 static uint16_t reset_port;
@@ -196,8 +208,9 @@ _Noreturn void machine_reset(void)
 {
 	static const struct table_register no_table;
 
-	if (reset_port)
+	if (reset_port) {
 		outb(reset_port, reset_value);
+	}
 	outb(0xcf9, 0x6);
 	outb(0x64, 0xfe);
 	__asm__ volatile("lidt %0; ud2" : : "m"(no_table));
@@ -215,7 +228,8 @@ _Noreturn void machine_stop(const char *reason)
 _Noreturn void check_failed(const char *file, int line, const char *what)
 {
 	stop_others();
-	console_panic("\nhypervisor: stopped: CHECK(%s) failed at %s:%d (LP %u)\n", what, file, line, lp_this()->index);
+	console_panic("\nhypervisor: stopped: CHECK(%s) failed at %s:%d (LP %u)\n", what, file,
+		      line, lp_this()->index);
 	print_stack((uintptr_t)__builtin_frame_address(0));
 	halt_for_ever();
 }
@@ -232,12 +246,16 @@ void trap_fault(struct trap_frame *f)
 		}
 	}
 	stop_others();
-	console_panic("\nhypervisor: stopped: exception %lu, error %lx, CR2 %016lx (LP %u)\n", f->vector, f->error, read_cr2(),
-		      lp_this()->index);
-	console_panic("rip %016lx rsp %016lx rflags %08lx cr3 %lx\n", f->rip, f->rsp, f->rflags, read_cr3());
-	console_panic("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
-	console_panic("rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
-	console_panic("r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
+	console_panic("\nhypervisor: stopped: exception %lu, error %lx, CR2 %016lx (LP %u)\n",
+		      f->vector, f->error, read_cr2(), lp_this()->index);
+	console_panic("rip %016lx rsp %016lx rflags %08lx cr3 %lx\n", f->rip, f->rsp, f->rflags,
+		      read_cr3());
+	console_panic("rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", f->rax, f->rbx, f->rcx,
+		      f->rdx);
+	console_panic("rsi %016lx rdi %016lx rbp %016lx r8  %016lx\n", f->rsi, f->rdi, f->rbp,
+		      f->r8);
+	console_panic("r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", f->r9, f->r10, f->r11,
+		      f->r12);
 	console_panic("r13 %016lx r14 %016lx r15 %016lx\n", f->r13, f->r14, f->r15);
 	print_place(f->rip);
 	print_stack(f->rbp);

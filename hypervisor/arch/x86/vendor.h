@@ -30,7 +30,7 @@ enum intercept_kind {
 	INTERCEPT_XSETBV,
 	INTERCEPT_UNDEFINED, /* an instruction that does not exist for a partition */
 	INTERCEPT_PROTECTED, /* one that faults with #GP(0) */
-	INTERCEPT_SKIP,	     /* one that does nothing */
+	INTERCEPT_SKIP,      /* one that does nothing */
 	INTERCEPT_TRIPLE_FAULT,
 	INTERCEPT_INVALID, /* the processor refuses the guest's state */
 };
@@ -41,7 +41,7 @@ struct intercept {
 	union {
 		struct {
 			uint16_t port;
-			uint8_t size; /* bytes */
+			uint8_t size;    /* bytes */
 			uint8_t segment; /* string forms: TLFS order ES CS SS DS FS GS */
 			bool in, string, rep;
 		} io;
@@ -65,9 +65,10 @@ void vendor_lp_init(struct lp *lp);
 /* Control block and what hangs on it, from the partition's pool. */
 hv_status_t vendor_vcpu_create(struct vcpu *vcpu) MUST_CHECK;
 void vendor_vcpu_destroy(struct vcpu *vcpu);
-void vendor_reset(struct vcpu *vcpu);			      /* as after INIT */
-void vendor_startup(struct vcpu *vcpu, uint8_t vector);	      /* SIPI */
-void vendor_boot_root(struct vcpu *vcpu, uint32_t eip, uint32_t esi); /* 32-bit protected mode, flat */
+void vendor_reset(struct vcpu *vcpu);                   /* as after INIT */
+void vendor_startup(struct vcpu *vcpu, uint8_t vector); /* SIPI */
+void vendor_boot_root(struct vcpu *vcpu, uint32_t eip,
+		      uint32_t esi); /* 32-bit protected mode, flat */
 
 /*
  * Enters the guest again and again: after each exit run_exit(vcpu) (run.c) is called, and its `false` ends it. vendor_enter is
@@ -123,8 +124,10 @@ uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu);
 void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value);
 
 /* Registers by TLFS name (all that live in the control block); the general ones are in vcpu->gpr, except RSP. */
-hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_register_value *value) MUST_CHECK;
-hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv_register_value *value) MUST_CHECK;
+hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name,
+				union hv_register_value *value) MUST_CHECK;
+hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name,
+				const union hv_register_value *value) MUST_CHECK;
 /* A segment by its TLFS name, ES to TR. */
 void vendor_get_segment(struct vcpu *vcpu, uint32_t name, struct hv_x64_segment_register *segment);
 /* ES to GS, in the order of their names, of a VP that is loaded nowhere. */
@@ -132,10 +135,11 @@ void vendor_get_segments(const struct vcpu *vcpu, struct hv_x64_segment_register
 uint64_t vendor_get_rflags(const struct vcpu *vcpu);
 uint64_t vendor_get_rsp(const struct vcpu *vcpu);
 uint64_t vendor_get_cr(const struct vcpu *vcpu, unsigned int number); /* 0, 2, 3, 4 */
-uint64_t vendor_get_efer(const struct vcpu *vcpu);		      /* as the guest sees it */
+uint64_t vendor_get_efer(const struct vcpu *vcpu);                    /* as the guest sees it */
 uint8_t vendor_get_cpl(const struct vcpu *vcpu);
 uint64_t vendor_linear_rip(const struct vcpu *vcpu);
-unsigned int vendor_code_bits(const struct vcpu *vcpu); /* 16, 32 or 64: default operand and address size of the code */
+/* 16, 32 or 64: default operand and address size of the code. */
+unsigned int vendor_code_bits(const struct vcpu *vcpu);
 /* Architectural MSRs that live in the control block; ACCESS_PARENT: not one of them. */
 enum access_result vendor_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);

@@ -10,7 +10,7 @@
 #include "boot/handoff.h"
 #include "lib/print.h"
 
-#define PAGE	      0x1000ull
+#define PAGE          0x1000ull
 #define LARGE_PAGE    0x200000ull
 #define UART_LSR      5
 #define LSR_THRE      0x20
@@ -18,7 +18,7 @@
 #define MSR_EFER      0xc0000080u
 #define EFER_NXE      (1ull << 11)
 #define EFER_LMA      (1ull << 10)
-#define CR0_WP	      (1ull << 16)
+#define CR0_WP        (1ull << 16)
 #define APIC_SVR      0xf0
 #define APIC_LVT      0x320 /* timer, thermal, performance, LINT0, LINT1, error */
 #define APIC_INITIAL  0x380
@@ -108,8 +108,9 @@ static void check_image(const struct handoff *h)
 {
 	bool is_zero = true;
 
-	for (size_t i = 0; i < sizeof(zeroed); i++)
+	for (size_t i = 0; i < sizeof(zeroed); i++) {
 		is_zero = is_zero && !zeroed[i];
+	}
 	PROMISE(is_zero);
 	PROMISE(initialised == 0x12345678);
 	/* The image's addresses and the identity map show the same memory. */
@@ -122,8 +123,9 @@ static bool is_ram(const struct handoff *h, uint64_t base, uint64_t size)
 	for (uint32_t i = 0; i < h->range_count; i++) {
 		const struct handoff_range *r = &h->ranges[i];
 
-		if (r->type == RANGE_RAM && base >= r->base && base + size <= r->base + r->size)
+		if (r->type == RANGE_RAM && base >= r->base && base + size <= r->base + r->size) {
 			return true;
+		}
 	}
 	return false;
 }
@@ -131,8 +133,9 @@ static bool is_ram(const struct handoff *h, uint64_t base, uint64_t size)
 static void check_ranges(const struct handoff *h)
 {
 	PROMISE(h->range_count > 0 && h->range_count <= HANDOFF_MAX_RANGES);
-	for (uint32_t i = 1; i < h->range_count; i++)
+	for (uint32_t i = 1; i < h->range_count; i++) {
 		PROMISE(h->ranges[i].base >= h->ranges[i - 1].base + h->ranges[i - 1].size);
+	}
 	PROMISE(is_ram(h, h->reserved_base, h->reserved_size));
 	PROMISE(is_ram(h, h->trampoline_page, PAGE));
 	PROMISE(is_ram(h, h->root_eip, PAGE));
@@ -163,12 +166,14 @@ static void check_apic(const struct handoff *h)
 	PROMISE(h->lp_count > 0 && h->lp_count <= HANDOFF_MAX_LPS);
 	PROMISE(h->lp_apic_ids[0] == apic[0x20 / 4] >> 24);
 	PROMISE(apic[APIC_SVR / 4] & 0x100);
-	for (unsigned int lvt = APIC_LVT; lvt < APIC_INITIAL; lvt += 0x10)
+	for (unsigned int lvt = APIC_LVT; lvt < APIC_INITIAL; lvt += 0x10) {
 		PROMISE(apic[lvt / 4] & LVT_MASKED);
+	}
 	PROMISE(apic[APIC_INITIAL / 4] == 0);
 	PROMISE(inb(0x21) == 0xff && inb(0xa1) == 0xff);
-	for (uint32_t i = 0; i < h->lp_count; i++)
+	for (uint32_t i = 0; i < h->lp_count; i++) {
 		say("handoff: processor %u\n", h->lp_apic_ids[i]);
+	}
 }
 
 static void check_facts(const struct handoff *h)
@@ -178,8 +183,9 @@ static void check_facts(const struct handoff *h)
 	PROMISE(h->tsc_hz > 1000000 && h->apic_timer_hz > 1000000);
 	PROMISE(h->acpi_rsdp && *(const char *)h->acpi_rsdp == 'R');
 	PROMISE(h->reset_port == 0xcf9);
-	if (table)
+	if (table) {
 		say("handoff: hidden table %c%c%c%c\n", table[0], table[1], table[2], table[3]);
+	}
 	say("handoff: options [%s]\n", h->cmdline);
 }
 

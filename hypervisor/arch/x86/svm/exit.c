@@ -14,8 +14,9 @@
 
 static inline __attribute__((always_inline)) uint8_t length_of(struct vcpu *vcpu, uint16_t opcode)
 {
-	if (svm_features & SVM_CPUID_NRIP)
+	if (svm_features & SVM_CPUID_NRIP) {
 		return (uint8_t)(vcpu->vmcb->next_rip - vcpu->vmcb->rip);
+	}
 	return __builtin_expect(insn_seen(vcpu, opcode), 1) ? 2 : insn_length(vcpu, opcode);
 }
 
@@ -57,14 +58,17 @@ static void decode_exception(struct vcpu *vcpu, struct intercept *intercept, uin
 {
 	intercept->kind = INTERCEPT_EXCEPTION;
 	intercept->exception.vector = vector;
-	intercept->exception.has_error = vector == EXC_DF || (vector >= 10 && vector <= 14) || vector == EXC_AC;
-	intercept->exception.error = intercept->exception.has_error ? (uint32_t)vcpu->vmcb->exit_info_1 : 0;
-	intercept->exception.parameter = vector == EXC_PF ? vcpu->vmcb->exit_info_2 :
-					 vector == EXC_DB ? vcpu->vmcb->dr6 :
-							    0;
+	intercept->exception.has_error =
+		vector == EXC_DF || (vector >= 10 && vector <= 14) || vector == EXC_AC;
+	intercept->exception.error =
+		intercept->exception.has_error ? (uint32_t)vcpu->vmcb->exit_info_1 : 0;
+	intercept->exception.parameter = vector == EXC_PF   ? vcpu->vmcb->exit_info_2
+					 : vector == EXC_DB ? vcpu->vmcb->dr6
+							    : 0;
 }
 
-static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint64_t code)
+static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct intercept *intercept,
+						  uint64_t code)
 {
 	if (code >= SVM_EXIT_EXCEPTION && code < SVM_EXIT_EXCEPTION + 32) {
 		decode_exception(vcpu, intercept, (uint8_t)(code - SVM_EXIT_EXCEPTION));
@@ -84,8 +88,9 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 		break;
 	case SVM_EXIT_HLT:
 		intercept->kind = INTERCEPT_HALT;
-		intercept->length = svm_features & SVM_CPUID_NRIP ? (uint8_t)(vcpu->vmcb->next_rip - vcpu->vmcb->rip) :
-								    insn_halt_length(vcpu);
+		intercept->length = svm_features & SVM_CPUID_NRIP
+					    ? (uint8_t)(vcpu->vmcb->next_rip - vcpu->vmcb->rip)
+					    : insn_halt_length(vcpu);
 		break;
 	case SVM_EXIT_IRET:
 		vcpu->nmi_blocked = false;
@@ -94,7 +99,8 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 		break;
 	case SVM_EXIT_XSETBV:
 		intercept->kind = INTERCEPT_XSETBV;
-		intercept->length = (uint8_t)(length_of(vcpu, OPCODE_XSETBV) + !(svm_features & SVM_CPUID_NRIP));
+		intercept->length = (uint8_t)(length_of(vcpu, OPCODE_XSETBV) +
+					      !(svm_features & SVM_CPUID_NRIP));
 		break;
 	case SVM_EXIT_INVD:
 		intercept->kind = INTERCEPT_SKIP;
@@ -121,8 +127,9 @@ static void keep_event(struct vmcb *vmcb)
 	uint64_t event = vmcb->exit_int_info;
 
 	vmcb->event_injection = 0;
-	if ((event & SVM_EVENT_VALID) && (event & SVM_EVENT_TYPE_MASK) != SVM_EVENT_SOFTWARE)
+	if ((event & SVM_EVENT_VALID) && (event & SVM_EVENT_TYPE_MASK) != SVM_EVENT_SOFTWARE) {
 		vmcb->event_injection = event;
+	}
 }
 
 void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
@@ -167,12 +174,14 @@ void vendor_skip(struct vcpu *vcpu, uint8_t length)
 	struct vmcb *vmcb = vcpu->vmcb;
 	uint64_t rip = vcpu->rip + length;
 
-	if (!(vmcb->cs.attributes & 1u << 9))
+	if (!(vmcb->cs.attributes & 1u << 9)) {
 		rip = (uint32_t)rip;
+	}
 	vcpu->rip = rip;
 	vmcb->interrupt_shadow = 0;
-	if (__builtin_expect(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF), 0))
+	if (__builtin_expect(vmcb->rflags & (RFLAGS_TF | RFLAGS_RF), 0)) {
 		skip_flags(vcpu);
+	}
 }
 
 uint32_t vendor_instruction_bytes(const struct vcpu *vcpu, const uint8_t **bytes)

@@ -31,8 +31,9 @@ void vendor_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, 
 		}
 	}
 	event = vector | SVM_EVENT_EXCEPTION | SVM_EVENT_VALID;
-	if (has_error)
+	if (has_error) {
 		event |= SVM_EVENT_HAS_ERROR | (uint64_t)error << 32;
+	}
 	vcpu->vmcb->event_injection = event;
 }
 
@@ -61,10 +62,11 @@ bool vendor_nmi_blocked(const struct vcpu *vcpu)
 void vendor_set_nmi_blocked(struct vcpu *vcpu, bool blocked)
 {
 	vcpu->nmi_blocked = blocked;
-	if (blocked)
+	if (blocked) {
 		vcpu->vmcb->intercept_1 |= SVM_INTERCEPT_IRET;
-	else
+	} else {
 		vcpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
+	}
 }
 
 bool vendor_shadow(const struct vcpu *vcpu)
@@ -92,7 +94,8 @@ void vendor_interrupt_window(struct vcpu *vcpu, uint8_t priority)
 	uint64_t control = vmcb->interrupt_control & ~(SVM_V_IRQ | SVM_V_PRIO_MASK);
 
 	if (priority) {
-		vmcb->interrupt_control = control | SVM_V_IRQ | (uint64_t)priority << SVM_V_PRIO_SHIFT;
+		vmcb->interrupt_control =
+			control | SVM_V_IRQ | (uint64_t)priority << SVM_V_PRIO_SHIFT;
 		vmcb->intercept_1 |= SVM_INTERCEPT_VINTR;
 	} else if (vmcb->interrupt_control & SVM_V_IRQ) {
 		vmcb->interrupt_control = control;
@@ -106,8 +109,9 @@ void vendor_interrupt_window(struct vcpu *vcpu, uint8_t priority)
  */
 void vendor_nmi_window(struct vcpu *vcpu, bool wanted)
 {
-	if (wanted && !vcpu->nmi_blocked)
+	if (wanted && !vcpu->nmi_blocked) {
 		vendor_interrupt_window(vcpu, 15);
+	}
 }
 
 /* The processor has its class alone, and a guest changes that by CR8, which clears the rest. */
@@ -120,7 +124,8 @@ uint32_t vendor_get_tpr(const struct vcpu *vcpu)
 
 void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr)
 {
-	vcpu->vmcb->interrupt_control = (vcpu->vmcb->interrupt_control & ~SVM_V_TPR_MASK) | tpr >> 4;
+	vcpu->vmcb->interrupt_control =
+		(vcpu->vmcb->interrupt_control & ~SVM_V_TPR_MASK) | tpr >> 4;
 }
 
 /* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (0 interrupt, 2 NMI, 3 exception, 4 software), error valid 4, length 8:5,
@@ -129,10 +134,11 @@ uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu)
 {
 	uint64_t event = vcpu->vmcb->event_injection;
 
-	if (!(event & SVM_EVENT_VALID))
+	if (!(event & SVM_EVENT_VALID)) {
 		return 0;
-	return 1 | (event >> 8 & 7) << 1 | (event & SVM_EVENT_HAS_ERROR ? 1ull << 4 : 0) | (event & 0xff) << 16 |
-	       (event & ~0xffffffffull);
+	}
+	return 1 | (event >> 8 & 7) << 1 | (event & SVM_EVENT_HAS_ERROR ? 1ull << 4 : 0) |
+	       (event & 0xff) << 16 | (event & ~0xffffffffull);
 }
 
 void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value)
@@ -142,8 +148,9 @@ void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value)
 
 	if ((value & 1) && (type == 0 || (type >= 2 && type <= 4))) {
 		event = SVM_EVENT_VALID | type << 8 | (value >> 16 & 0xff);
-		if (value & 1u << 4)
+		if (value & 1u << 4) {
 			event |= SVM_EVENT_HAS_ERROR | (value & ~0xffffffffull);
+		}
 	}
 	vcpu->vmcb->event_injection = event;
 }

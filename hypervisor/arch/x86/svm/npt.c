@@ -11,22 +11,24 @@
 
 #define NPT_WRITE    (1ull << 1)
 #define NPT_USER     (1ull << 2)
-#define NPT_PWT	     (1ull << 3)
-#define NPT_PCD	     (1ull << 4)
+#define NPT_PWT      (1ull << 3)
+#define NPT_PCD      (1ull << 4)
 #define NPT_ACCESSED (1ull << 5)
 #define NPT_DIRTY    (1ull << 6)
-#define NPT_NX	     (1ull << 63)
+#define NPT_NX       (1ull << 63)
 
 uint64_t pte_state_bits(uint32_t flags)
 {
-	return pte_select(flags, PTE_ACCESSED, NPT_ACCESSED) | pte_select(flags, PTE_DIRTY, NPT_DIRTY);
+	return pte_select(flags, PTE_ACCESSED, NPT_ACCESSED) |
+	       pte_select(flags, PTE_DIRTY, NPT_DIRTY);
 }
 
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags)
 {
 	return spn << 12 | PTE_PRESENT | NPT_USER | (level ? PTE_LARGE : 0) |
 	       pte_select(flags, PTE_WRITE, NPT_WRITE) | pte_select(~flags, PTE_EXECUTE, NPT_NX) |
-	       pte_select(flags, PTE_UNCACHED, NPT_PCD | NPT_PWT) | pte_select(flags, PTE_IO, PTE_SOFT_IO) |
+	       pte_select(flags, PTE_UNCACHED, NPT_PCD | NPT_PWT) |
+	       pte_select(flags, PTE_IO, PTE_SOFT_IO) |
 	       pte_select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
 }
 

@@ -6,9 +6,10 @@
 
 #define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_LMSLE | EFER_FFXSR)
 
-#define FIELD(register_name, msr_number, field, is_loaded)                                                      \
-	{                                                                                                       \
-		.name = (register_name), .msr = (msr_number), .offset = offsetof(struct vmcb, field), .loaded = (is_loaded) \
+#define FIELD(register_name, msr_number, field, is_loaded)                                         \
+	{                                                                                          \
+		.name = (register_name), .msr = (msr_number),                                      \
+		.offset = offsetof(struct vmcb, field), .loaded = (is_loaded)                      \
 	}
 
 /* Plain 64-bit fields. `loaded`: the processor holds it between VMLOAD and VMSAVE, so the two must be brought in line. */
@@ -42,8 +43,9 @@ static const struct field {
 static const struct field *field_by_name(uint32_t name)
 {
 	for (unsigned int i = 0; name && i < ARRAY_COUNT(fields); i++) {
-		if (fields[i].name == name)
+		if (fields[i].name == name) {
 			return &fields[i];
+		}
 	}
 	return NULL;
 }
@@ -51,28 +53,33 @@ static const struct field *field_by_name(uint32_t name)
 static const struct field *field_by_msr(uint32_t msr)
 {
 	for (unsigned int i = 0; msr && i < ARRAY_COUNT(fields); i++) {
-		if (fields[i].msr == msr)
+		if (fields[i].msr == msr) {
 			return &fields[i];
+		}
 	}
 	return NULL;
 }
 
 static uint64_t field_get(struct vcpu *vcpu, const struct field *f)
 {
-	if (f->loaded)
+	if (f->loaded) {
 		vendor_sync(vcpu);
+	}
 	return *(uint64_t *)((uint8_t *)vcpu->vmcb + f->offset);
 }
 
 static void field_set(struct vcpu *vcpu, const struct field *f, uint64_t value)
 {
-	if (f->loaded)
+	if (f->loaded) {
 		vendor_sync(vcpu);
+	}
 	*(uint64_t *)((uint8_t *)vcpu->vmcb + f->offset) = value;
-	if (f->loaded)
+	if (f->loaded) {
 		vendor_resync(vcpu);
-	if (f->name >= HV_X64_REGISTER_CR0 && f->name <= HV_X64_REGISTER_CR4)
+	}
+	if (f->name >= HV_X64_REGISTER_CR0 && f->name <= HV_X64_REGISTER_CR4) {
 		vendor_flush_tlb(vcpu);
+	}
 }
 
 static struct vmcb_segment *segment(struct vmcb *vmcb, uint32_t name)
@@ -117,15 +124,20 @@ static void segment_get(const struct vmcb_segment *from, struct hv_x64_segment_r
 	const uint64_t upper_flags = 0x0full << 56;
 	uint64_t rest;
 
-	__builtin_memcpy(&rest, from, sizeof(rest)); /* freestanding code would call memcpy() for a word */
+	__builtin_memcpy(&rest, from,
+			 sizeof(rest)); /* freestanding code would call memcpy() for a word */
 	rest = rest << 32 | rest >> 32;
 	rest = (rest & ~(0xffull << 56)) | (rest & upper_flags) << 4;
 	to->base = from->base;
-	__builtin_memcpy((uint8_t *)to + offsetof(struct hv_x64_segment_register, limit), &rest, sizeof(rest));
+	__builtin_memcpy((uint8_t *)to + offsetof(struct hv_x64_segment_register, limit), &rest,
+			 sizeof(rest));
 }
 
-_Static_assert(offsetof(struct vmcb_segment, attributes) == 2 && offsetof(struct vmcb_segment, limit) == 4, "segment_get");
-_Static_assert(offsetof(struct hv_x64_segment_register, selector) == offsetof(struct hv_x64_segment_register, limit) + 4 &&
+_Static_assert(offsetof(struct vmcb_segment, attributes) == 2 &&
+		       offsetof(struct vmcb_segment, limit) == 4,
+	       "segment_get");
+_Static_assert(offsetof(struct hv_x64_segment_register, selector) ==
+			       offsetof(struct hv_x64_segment_register, limit) + 4 &&
 		       offsetof(struct hv_x64_segment_register, attributes) ==
 			       offsetof(struct hv_x64_segment_register, limit) + 6,
 	       "segment_get");
@@ -133,8 +145,9 @@ _Static_assert(offsetof(struct hv_x64_segment_register, selector) == offsetof(st
 /* FS, GS, TR and LDTR are in the processor while the VP is loaded, the others never are. */
 void vendor_get_segment(struct vcpu *vcpu, uint32_t name, struct hv_x64_segment_register *to)
 {
-	if (name >= HV_X64_REGISTER_FS)
+	if (name >= HV_X64_REGISTER_FS) {
 		vendor_sync(vcpu);
+	}
 	segment_get(segment(vcpu->vmcb, name), to);
 }
 
@@ -150,7 +163,8 @@ void vendor_get_segments(const struct vcpu *vcpu, struct hv_x64_segment_register
 	segment_get(&vmcb->gs, &to[5]);
 }
 
-static void segment_put(struct vmcb *vmcb, struct vmcb_segment *s, uint32_t name, const union hv_register_value *value)
+static void segment_put(struct vmcb *vmcb, struct vmcb_segment *s, uint32_t name,
+			const union hv_register_value *value)
 {
 	if (is_table(name)) {
 		s->base = value->table.base;
@@ -160,9 +174,11 @@ static void segment_put(struct vmcb *vmcb, struct vmcb_segment *s, uint32_t name
 	s->base = value->segment.base;
 	s->limit = value->segment.limit;
 	s->selector = value->segment.selector;
-	s->attributes = (uint16_t)((value->segment.attributes & 0xff) | (value->segment.attributes >> 4 & 0xf00));
-	if (name == HV_X64_REGISTER_SS)
+	s->attributes = (uint16_t)((value->segment.attributes & 0xff) |
+				   (value->segment.attributes >> 4 & 0xf00));
+	if (name == HV_X64_REGISTER_SS) {
 		vmcb->cpl = s->attributes >> 5 & 3;
+	}
 }
 
 hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_register_value *value)
@@ -170,12 +186,12 @@ hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_regis
 	const struct field *f = field_by_name(name);
 	struct vmcb_segment *s = segment(vcpu->vmcb, name);
 
-	if (f) {
+	if (f != NULL) {
 		value->reg64 = field_get(vcpu, f);
 	} else if (is_table(name)) {
 		value->table.base = s->base;
 		value->table.limit = (uint16_t)s->limit;
-	} else if (s) {
+	} else if (s != NULL) {
 		vendor_get_segment(vcpu, name, &value->segment);
 	} else if (name == HV_X64_REGISTER_EFER) {
 		value->reg64 = vendor_get_efer(vcpu);
@@ -187,7 +203,8 @@ hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_regis
 	return HV_STATUS_SUCCESS;
 }
 
-hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv_register_value *value)
+hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name,
+				const union hv_register_value *value)
 {
 	const struct field *f;
 	struct vmcb_segment *s;
@@ -203,15 +220,16 @@ hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name, const union hv
 	}
 	f = field_by_name(name);
 	s = segment(vcpu->vmcb, name);
-	if (f) {
+	if (f != NULL) {
 		field_set(vcpu, f, value->reg64);
-	} else if (s) {
+	} else if (s != NULL) {
 		vendor_sync(vcpu);
 		segment_put(vcpu->vmcb, s, name, value);
 		vendor_resync(vcpu);
 	} else if (name == HV_X64_REGISTER_EFER) {
-		if (value->reg64 & ~EFER_GUEST)
+		if (value->reg64 & ~EFER_GUEST) {
 			return HV_STATUS_INVALID_REGISTER_VALUE;
+		}
 		vcpu->vmcb->efer = value->reg64 | EFER_SVME;
 		vendor_flush_tlb(vcpu);
 	} else {
@@ -225,10 +243,12 @@ static enum access_result efer_write(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t old = vcpu->vmcb->efer;
 
-	if (value & ~EFER_GUEST)
+	if (value & ~EFER_GUEST) {
 		return ACCESS_FAULT;
-	if (((old ^ value) & EFER_LME) && (vcpu->vmcb->cr0 & CR0_PG))
+	}
+	if (((old ^ value) & EFER_LME) && (vcpu->vmcb->cr0 & CR0_PG)) {
 		return ACCESS_FAULT;
+	}
 	vcpu->vmcb->efer = (value & ~EFER_LMA) | (old & EFER_LMA) | EFER_SVME;
 	vendor_flush_tlb(vcpu);
 	return ACCESS_OK;
@@ -239,8 +259,9 @@ static bool pat_valid(uint64_t value)
 	for (unsigned int i = 0; i < 64; i += 8) {
 		uint8_t type = (uint8_t)(value >> i);
 
-		if (type > 7 || type == 2 || type == 3)
+		if (type > 7 || type == 2 || type == 3) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -259,8 +280,9 @@ enum access_result vendor_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *va
 		return ACCESS_OK;
 	}
 	f = field_by_msr(msr);
-	if (!f)
+	if (f == NULL) {
 		return ACCESS_PARENT;
+	}
 	*value = field_get(vcpu, f);
 	return ACCESS_OK;
 }
@@ -269,15 +291,20 @@ enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t va
 {
 	const struct field *f;
 
-	if (msr == MSR_EFER)
+	if (msr == MSR_EFER) {
 		return efer_write(vcpu, value);
+	}
 	f = field_by_msr(msr);
-	if (!f)
+	if (f == NULL) {
 		return ACCESS_PARENT;
-	if (msr == MSR_PAT && !pat_valid(value))
+	}
+	if (msr == MSR_PAT && !pat_valid(value)) {
 		return ACCESS_FAULT;
-	if (f->loaded && msr != MSR_STAR && msr != MSR_SFMASK && msr != MSR_SYSENTER_CS && !canonical(value))
+	}
+	if (f->loaded && msr != MSR_STAR && msr != MSR_SFMASK && msr != MSR_SYSENTER_CS &&
+	    !canonical(value)) {
 		return ACCESS_FAULT;
+	}
 	field_set(vcpu, f, msr == MSR_DEBUGCTL ? value & 3 : value);
 	return ACCESS_OK;
 }
@@ -296,7 +323,10 @@ uint64_t vendor_get_cr(const struct vcpu *vcpu, unsigned int number)
 {
 	const struct vmcb *vmcb = vcpu->vmcb;
 
-	return number == 0 ? vmcb->cr0 : number == 2 ? vmcb->cr2 : number == 3 ? vmcb->cr3 : vmcb->cr4;
+	return number == 0   ? vmcb->cr0
+	       : number == 2 ? vmcb->cr2
+	       : number == 3 ? vmcb->cr3
+			     : vmcb->cr4;
 }
 
 uint64_t vendor_get_efer(const struct vcpu *vcpu)
@@ -313,14 +343,16 @@ unsigned int vendor_code_bits(const struct vcpu *vcpu)
 {
 	const struct vmcb *vmcb = vcpu->vmcb;
 
-	if ((vmcb->efer & EFER_LMA) && (vmcb->cs.attributes & 1u << 9))
+	if ((vmcb->efer & EFER_LMA) && (vmcb->cs.attributes & 1u << 9)) {
 		return 64;
+	}
 	return vmcb->cs.attributes & 1u << 10 ? 32 : 16;
 }
 
 uint64_t vendor_linear_rip(const struct vcpu *vcpu)
 {
-	if (vcpu->vmcb->cs.attributes & 1u << 9)
+	if (vcpu->vmcb->cs.attributes & 1u << 9) {
 		return vcpu->rip;
+	}
 	return (uint32_t)(vcpu->vmcb->cs.base + vcpu->rip);
 }

@@ -23,8 +23,8 @@ static uint8_t host_save[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(PAGE
 
 /* The state of these is switched by VMRUN or VMLOAD, so a guest may have them for itself. */
 static const uint32_t direct_msrs[] = {
-	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,	  MSR_LSTAR,	      MSR_CSTAR,
-	MSR_SFMASK,	 MSR_FS_BASE,	   MSR_GS_BASE,	     MSR_KERNEL_GS_BASE,
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
+	MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
 static void msr_allow(uint8_t *map, uint32_t msr)
@@ -32,15 +32,16 @@ static void msr_allow(uint8_t *map, uint32_t msr)
 	uint32_t base = msr < 0x2000 ? 0 : 0x800;
 	uint32_t bit = (msr & 0x1fff) * 2;
 
-	map[base + bit / 8] &= (uint8_t)~(3u << bit % 8);
+	map[base + bit / 8] &= (uint8_t) ~(3u << bit % 8);
 }
 
 static void maps_init(void)
 {
 	memset(ports_all, 0xff, sizeof(ports_all));
 	memset(msrs_child, 0xff, sizeof(msrs_child));
-	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++)
+	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++) {
 		msr_allow(msrs_child, direct_msrs[i]);
+	}
 	memcpy(msrs_root, msrs_child, sizeof(msrs_root));
 }
 
@@ -70,17 +71,19 @@ hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 	bool root = p->id == HV_ROOT_PARTITION;
 	struct vmcb *vmcb = plat_page_alloc(p);
 
-	if (!vmcb)
+	if (!vmcb) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	vcpu->vmcb = vmcb;
 	vcpu->vmcb_pa = plat_ptr_spa(vmcb).v;
 	vmcb->intercept_1 = SVM_INTERCEPT_INTR | SVM_INTERCEPT_NMI | SVM_INTERCEPT_RDPMC |
-			    SVM_INTERCEPT_CPUID | SVM_INTERCEPT_INVD | SVM_INTERCEPT_HLT | SVM_INTERCEPT_INVLPGA |
-			    SVM_INTERCEPT_IOIO | SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
-	vmcb->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD | SVM_INTERCEPT_VMSAVE |
-			    SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI | SVM_INTERCEPT_SKINIT | SVM_INTERCEPT_MONITOR |
-			    SVM_INTERCEPT_MWAIT | SVM_INTERCEPT_MWAIT_ARMED | SVM_INTERCEPT_XSETBV |
-			    SVM_INTERCEPT_RDPRU;
+			    SVM_INTERCEPT_CPUID | SVM_INTERCEPT_INVD | SVM_INTERCEPT_HLT |
+			    SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_IOIO | SVM_INTERCEPT_MSR |
+			    SVM_INTERCEPT_SHUTDOWN;
+	vmcb->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
+			    SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
+			    SVM_INTERCEPT_SKINIT | SVM_INTERCEPT_MONITOR | SVM_INTERCEPT_MWAIT |
+			    SVM_INTERCEPT_MWAIT_ARMED | SVM_INTERCEPT_XSETBV | SVM_INTERCEPT_RDPRU;
 	vmcb->intercept_3 = SVM_INTERCEPT_INVLPGB;
 	vendor_set_exception_intercepts(vcpu, 0);
 	vmcb->iopm_base = plat_ptr_spa(root ? ports_none : ports_all).v;
@@ -103,9 +106,11 @@ void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 	vcpu->vmcb->intercept_exceptions = vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC;
 }
 
-static void segment_set(struct vmcb_segment *s, uint16_t selector, uint64_t base, uint32_t limit, uint16_t attributes)
+static void segment_set(struct vmcb_segment *s, uint16_t selector, uint64_t base, uint32_t limit,
+			uint16_t attributes)
 {
-	*s = (struct vmcb_segment){ .selector = selector, .attributes = attributes, .limit = limit, .base = base };
+	*s = (struct vmcb_segment){
+		.selector = selector, .attributes = attributes, .limit = limit, .base = base};
 }
 
 /* The guest's EFER has SVME set in the control block, as VMRUN demands, and never shows it. */
@@ -178,7 +183,8 @@ static __attribute__((noinline)) void asid_assign(struct vcpu *vcpu, struct lp *
 	if (vcpu == lp->root) {
 		/* The root's is fixed: without flush-by-ASID a flush of it is a flush of all. */
 		vmcb->asid = 1;
-		vmcb->tlb_control = svm_features & SVM_CPUID_FLUSH_ASID ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
+		vmcb->tlb_control = svm_features & SVM_CPUID_FLUSH_ASID ? SVM_TLB_FLUSH_ASID
+									: SVM_TLB_FLUSH_ALL;
 	} else {
 		if (lp->asid_next >= asid_count) {
 			lp->asid_next = 2;
@@ -201,8 +207,9 @@ void vendor_prepare(struct vcpu *vcpu)
 
 	vmcb->rip = vcpu->rip;
 	vmcb->rax = vcpu->gpr[GPR_RAX];
-	if (__builtin_expect(vcpu->asid_generation != lp_this()->asid_generation, 0))
+	if (__builtin_expect(vcpu->asid_generation != lp_this()->asid_generation, 0)) {
 		asid_assign(vcpu, lp_this());
+	}
 }
 
 void vendor_load(struct vcpu *vcpu)
@@ -217,14 +224,16 @@ void vendor_save(struct vcpu *vcpu)
 
 void vendor_sync(struct vcpu *vcpu)
 {
-	if (lp_this()->current == vcpu)
+	if (lp_this()->current == vcpu) {
 		svm_vmsave(vcpu->vmcb_pa);
+	}
 }
 
 void vendor_resync(struct vcpu *vcpu)
 {
-	if (lp_this()->current == vcpu)
+	if (lp_this()->current == vcpu) {
 		svm_vmload(vcpu->vmcb_pa);
+	}
 }
 
 unsigned int vendor_max_level(void)
@@ -241,7 +250,10 @@ void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
  * place at which every processor looks for interrupts. */
 void vendor_take_interrupts(void)
 {
-	__asm__ volatile("lidt %0; cli; stgi; sti; nop; clgi; lidt %1" : : "m"(interrupt_table), "m"(fault_table) : "memory");
+	__asm__ volatile("lidt %0; cli; stgi; sti; nop; clgi; lidt %1"
+			 :
+			 : "m"(interrupt_table), "m"(fault_table)
+			 : "memory");
 }
 
 void vendor_wait_interrupt(void)
@@ -253,7 +265,8 @@ void vendor_wait_interrupt(void)
 
 void plat_hypercall_page(void *page)
 {
-	static const uint8_t code[] = { 0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x01, 0xd9, 0xc3 }; /* endbr64; vmmcall; ret */
+	static const uint8_t code[] = {0xf3, 0x0f, 0x1e, 0xfa,
+				       0x0f, 0x01, 0xd9, 0xc3}; /* endbr64; vmmcall; ret */
 
 	memcpy(page, code, sizeof(code));
 }

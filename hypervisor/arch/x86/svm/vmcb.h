@@ -44,7 +44,8 @@ struct vmcb {
 	uint8_t reserved_580[0x5d8 - 0x580];
 	uint64_t rsp;
 	uint64_t s_cet, ssp, isst_addr;
-	uint64_t rax, star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, cr2;
+	uint64_t rax, star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp,
+		sysenter_eip, cr2;
 	uint8_t reserved_648[0x668 - 0x648];
 	uint64_t pat, debugctl, br_from, br_to, last_exception_from, last_exception_to;
 	uint8_t reserved_698[0x1000 - 0x698];
@@ -64,54 +65,54 @@ _Static_assert(offsetof(struct vmcb, pat) == 0x668, "APM table B-2");
 _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 
 /* intercept_1 */
-#define SVM_INTERCEPT_INTR	 (1u << 0)
-#define SVM_INTERCEPT_NMI	 (1u << 1)
-#define SVM_INTERCEPT_VINTR	 (1u << 4)
-#define SVM_INTERCEPT_RDPMC	 (1u << 15)
-#define SVM_INTERCEPT_CPUID	 (1u << 18)
-#define SVM_INTERCEPT_IRET	 (1u << 20)
-#define SVM_INTERCEPT_INVD	 (1u << 22)
-#define SVM_INTERCEPT_HLT	 (1u << 24)
-#define SVM_INTERCEPT_INVLPGA	 (1u << 26)
-#define SVM_INTERCEPT_IOIO	 (1u << 27)
-#define SVM_INTERCEPT_MSR	 (1u << 28)
-#define SVM_INTERCEPT_SHUTDOWN	 (1u << 31)
+#define SVM_INTERCEPT_INTR     (1u << 0)
+#define SVM_INTERCEPT_NMI      (1u << 1)
+#define SVM_INTERCEPT_VINTR    (1u << 4)
+#define SVM_INTERCEPT_RDPMC    (1u << 15)
+#define SVM_INTERCEPT_CPUID    (1u << 18)
+#define SVM_INTERCEPT_IRET     (1u << 20)
+#define SVM_INTERCEPT_INVD     (1u << 22)
+#define SVM_INTERCEPT_HLT      (1u << 24)
+#define SVM_INTERCEPT_INVLPGA  (1u << 26)
+#define SVM_INTERCEPT_IOIO     (1u << 27)
+#define SVM_INTERCEPT_MSR      (1u << 28)
+#define SVM_INTERCEPT_SHUTDOWN (1u << 31)
 /* intercept_2 */
-#define SVM_INTERCEPT_VMRUN	 (1u << 0)
-#define SVM_INTERCEPT_VMMCALL	 (1u << 1)
-#define SVM_INTERCEPT_VMLOAD	 (1u << 2)
-#define SVM_INTERCEPT_VMSAVE	 (1u << 3)
-#define SVM_INTERCEPT_STGI	 (1u << 4)
-#define SVM_INTERCEPT_CLGI	 (1u << 5)
-#define SVM_INTERCEPT_SKINIT	 (1u << 6)
-#define SVM_INTERCEPT_MONITOR	 (1u << 10)
-#define SVM_INTERCEPT_MWAIT	 (1u << 11)
+#define SVM_INTERCEPT_VMRUN       (1u << 0)
+#define SVM_INTERCEPT_VMMCALL     (1u << 1)
+#define SVM_INTERCEPT_VMLOAD      (1u << 2)
+#define SVM_INTERCEPT_VMSAVE      (1u << 3)
+#define SVM_INTERCEPT_STGI        (1u << 4)
+#define SVM_INTERCEPT_CLGI        (1u << 5)
+#define SVM_INTERCEPT_SKINIT      (1u << 6)
+#define SVM_INTERCEPT_MONITOR     (1u << 10)
+#define SVM_INTERCEPT_MWAIT       (1u << 11)
 #define SVM_INTERCEPT_MWAIT_ARMED (1u << 12)
-#define SVM_INTERCEPT_XSETBV	 (1u << 13)
-#define SVM_INTERCEPT_RDPRU	 (1u << 14)
+#define SVM_INTERCEPT_XSETBV      (1u << 13)
+#define SVM_INTERCEPT_RDPRU       (1u << 14)
 /* intercept_3: INVLPGB, illegal INVLPGB, MCOMMIT, TLBSYNC */
-#define SVM_INTERCEPT_INVLPGB	 0x1bu
+#define SVM_INTERCEPT_INVLPGB 0x1bu
 
 /* interrupt_control */
-#define SVM_V_TPR_MASK	   0xffull /* bits 3:0 are CR8 */
-#define SVM_V_IRQ	   (1ull << 8)
+#define SVM_V_TPR_MASK     0xffull /* bits 3:0 are CR8 */
+#define SVM_V_IRQ          (1ull << 8)
 #define SVM_V_PRIO_SHIFT   16
-#define SVM_V_PRIO_MASK	   (0xfull << 16)
+#define SVM_V_PRIO_MASK    (0xfull << 16)
 #define SVM_V_INTR_MASKING (1ull << 24)
 
 /* tlb_control */
-#define SVM_TLB_KEEP	   0u
+#define SVM_TLB_KEEP       0u
 #define SVM_TLB_FLUSH_ALL  1u
 #define SVM_TLB_FLUSH_ASID 3u
 
 /* event_injection and exit_int_info */
-#define SVM_EVENT_INTR	    (0ull << 8)
-#define SVM_EVENT_NMI	    (2ull << 8)
+#define SVM_EVENT_INTR      (0ull << 8)
+#define SVM_EVENT_NMI       (2ull << 8)
 #define SVM_EVENT_EXCEPTION (3ull << 8)
 #define SVM_EVENT_SOFTWARE  (4ull << 8)
 #define SVM_EVENT_TYPE_MASK (7ull << 8)
 #define SVM_EVENT_HAS_ERROR (1ull << 11)
-#define SVM_EVENT_VALID	    (1ull << 31)
+#define SVM_EVENT_VALID     (1ull << 31)
 
 enum svm_exit {
 	SVM_EXIT_EXCEPTION = 0x40, /* + vector */
@@ -138,18 +139,18 @@ enum svm_exit {
 };
 #define SVM_EXIT_INVALID UINT64_MAX
 
-#define SVM_IOIO_IN	(1u << 0)
+#define SVM_IOIO_IN     (1u << 0)
 #define SVM_IOIO_STRING (1u << 2)
-#define SVM_IOIO_REP	(1u << 3)
-#define SVM_NPF_WRITE	(1u << 1)
-#define SVM_NPF_FETCH	(1u << 4)
+#define SVM_IOIO_REP    (1u << 3)
+#define SVM_NPF_WRITE   (1u << 1)
+#define SVM_NPF_FETCH   (1u << 4)
 
 /* CPUID 8000000A EDX */
-#define SVM_CPUID_NRIP	     (1u << 3)
+#define SVM_CPUID_NRIP       (1u << 3)
 #define SVM_CPUID_FLUSH_ASID (1u << 6)
 #define SVM_CPUID_DECODE     (1u << 7)
 
-#define MSR_VM_CR      0xc0010114
+#define MSR_VM_CR       0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 #endif

@@ -18,15 +18,18 @@
 
 uint64_t pte_state_bits(uint32_t flags)
 {
-	return pte_select(flags, PTE_ACCESSED, EPT_ACCESSED) | pte_select(flags, PTE_DIRTY, EPT_DIRTY);
+	return pte_select(flags, PTE_ACCESSED, EPT_ACCESSED) |
+	       pte_select(flags, PTE_DIRTY, EPT_DIRTY);
 }
 
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags)
 {
 	return spn << 12 | EPT_READ | (level ? PTE_LARGE : 0) |
-	       pte_select(flags, PTE_WRITE, EPT_WRITE) | pte_select(flags, PTE_EXECUTE, EPT_EXECUTE) |
+	       pte_select(flags, PTE_WRITE, EPT_WRITE) |
+	       pte_select(flags, PTE_EXECUTE, EPT_EXECUTE) |
 	       (flags & (PTE_UNCACHED | PTE_IO) ? 0 : EPT_WRITEBACK) |
-	       pte_select(flags, PTE_UNCACHED, EPT_IGNORE_PAT) | pte_select(flags, PTE_IO, PTE_SOFT_IO) |
+	       pte_select(flags, PTE_UNCACHED, EPT_IGNORE_PAT) |
+	       pte_select(flags, PTE_IO, PTE_SOFT_IO) |
 	       pte_select(flags, PTE_OVERLAY, PTE_SOFT_OVERLAY) | pte_state_bits(flags);
 }
 

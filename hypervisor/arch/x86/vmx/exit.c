@@ -5,9 +5,9 @@
 #include "hypervisor/arch/x86/vmx/vmx.h"
 
 /* Exit qualifications. */
-#define IO_IN	   (1u << 3)
+#define IO_IN      (1u << 3)
 #define IO_STRING  (1u << 4)
-#define IO_REP	   (1u << 5)
+#define IO_REP     (1u << 5)
 #define DEBUG_BITS 0xe00fu /* of DR6: B0 to B3, BD, BS */
 #define SEGMENT_DS 3
 
@@ -30,15 +30,17 @@ static void decode_io(struct intercept *intercept)
 	intercept->io.string = info & IO_STRING;
 	intercept->io.rep = info & IO_REP;
 	intercept->io.segment = SEGMENT_DS;
-	if (intercept->io.string && !intercept->io.in)
+	if (intercept->io.string && !intercept->io.in) {
 		intercept->io.segment = vmcs_read(VMCS_INSTRUCTION_INFO) >> 15 & 7;
+	}
 }
 
 /* An IRET that unblocked NMIs and then faulted has not happened. */
 static void block_nmi_again(struct vcpu *vcpu, uint64_t info)
 {
-	if ((info & EVENT_NMI_UNBLOCKED) && !(vcpu->vmx->event & EVENT_VALID))
+	if ((info & EVENT_NMI_UNBLOCKED) && !(vcpu->vmx->event & EVENT_VALID)) {
 		vendor_set_nmi_blocked(vcpu, true);
+	}
 }
 
 static void decode_memory(struct vcpu *vcpu, struct intercept *intercept)
@@ -63,8 +65,9 @@ static void decode_debug(struct vcpu *vcpu, struct intercept *intercept, uint32_
 	vendor_resync(vcpu);
 	vendor_clear_shadow(vcpu);
 	vmx_set(vcpu, STATE_PENDING_DEBUG, 0);
-	if ((event & EVENT_TYPE_MASK) == EVENT_PRIVILEGED)
+	if ((event & EVENT_TYPE_MASK) == EVENT_PRIVILEGED) {
 		vcpu->rip += instruction_length();
+	}
 	intercept->exception.parameter = vcpu->vmx->dr6;
 }
 
@@ -84,12 +87,14 @@ static void decode_exception(struct vcpu *vcpu, struct intercept *intercept)
 	intercept->exception.error =
 		intercept->exception.has_error ? (uint32_t)vmcs_read(VMCS_EXIT_ERROR_CODE) : 0;
 	intercept->exception.parameter = 0;
-	if (vector == EXC_PF)
+	if (vector == EXC_PF) {
 		intercept->exception.parameter = vmcs_read(VMCS_EXIT_QUALIFICATION);
-	else if (vector == EXC_DB)
+	} else if (vector == EXC_DB) {
 		decode_debug(vcpu, intercept, event);
-	if (vector != EXC_DF)
+	}
+	if (vector != EXC_DF) {
 		block_nmi_again(vcpu, event);
+	}
 }
 
 static uint64_t register_value(const struct vcpu *vcpu, unsigned int gpr)
@@ -111,8 +116,9 @@ static void decode_cr(struct vcpu *vcpu, struct intercept *intercept)
 
 	intercept->kind = INTERCEPT_PROTECTED;
 	if ((info & 0x3f) != 0 || value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) ||
-	    ((value & CR0_NW) && !(value & CR0_CD)))
+	    ((value & CR0_NW) && !(value & CR0_CD))) {
 		return;
+	}
 	vmx_set(vcpu, STATE_CR0_SHADOW,
 		(vmx_get(vcpu, STATE_CR0_SHADOW) & ~CR0_HOST_OWNED) | (value & CR0_HOST_OWNED));
 	intercept->kind = INTERCEPT_NOTHING;
@@ -189,13 +195,16 @@ static void keep_event(struct vcpu *vcpu)
 
 	vmx->event = 0;
 	vmx->injecting = false;
-	if (!(event & EVENT_VALID) || (event & EVENT_TYPE_MASK) >= EVENT_SOFTWARE)
+	if (!(event & EVENT_VALID) || (event & EVENT_TYPE_MASK) >= EVENT_SOFTWARE) {
 		return;
+	}
 	vmx->event = event & (EVENT_VALID | EVENT_HAS_ERROR | EVENT_TYPE_MASK | 0xff);
-	if (event & EVENT_HAS_ERROR)
+	if (event & EVENT_HAS_ERROR) {
 		vmx->error = (uint32_t)vmcs_read(VMCS_VECTORING_ERROR_CODE);
-	if ((event & EVENT_TYPE_MASK) == EVENT_NMI)
+	}
+	if ((event & EVENT_TYPE_MASK) == EVENT_NMI) {
 		vendor_set_nmi_blocked(vcpu, false);
+	}
 }
 
 /* The guest was not entered: an NMI came first, or the processor refuses the VMCS. Its state is as
@@ -228,8 +237,9 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	vmx->launched = true;
 	vmx->valid = STATE_CONSTANT;
 	if ((reason == VMX_EXIT_IO || reason == VMX_EXIT_EPT_VIOLATION) &&
-	    vcpu->vp->partition->id != HV_ROOT_PARTITION)
+	    vcpu->vp->partition->id != HV_ROOT_PARTITION) {
 		vmx_fetch_state(vcpu); /* messages want nearly all */
+	}
 	vcpu->rip = vmcs_read(VMCS_GUEST_RIP);
 	keep_event(vcpu);
 	switch (reason) {
@@ -272,8 +282,9 @@ void vendor_skip(struct vcpu *vcpu, uint8_t length)
 {
 	uint64_t rip = vcpu->rip + length, flags = vmx_get(vcpu, STATE_RFLAGS);
 
-	if (__builtin_expect((rip ^ vcpu->rip) >> 32, 0) && vendor_code_bits(vcpu) != 64)
+	if (__builtin_expect((rip ^ vcpu->rip) >> 32, 0) && vendor_code_bits(vcpu) != 64) {
 		rip = (uint32_t)rip;
+	}
 	vcpu->rip = rip;
 	vendor_clear_shadow(vcpu);
 	if (__builtin_expect(flags & (RFLAGS_TF | RFLAGS_RF), 0)) {

@@ -69,10 +69,11 @@ void vmx_prepare_event(struct vcpu *vcpu)
 	uint32_t event = vmx->event;
 
 	if ((event & EVENT_TYPE_MASK) == EVENT_EXCEPTION) {
-		if (pushes_error(event & 0xff) && (vmx_get(vcpu, STATE_CR0) & CR0_PE))
+		if (pushes_error(event & 0xff) && (vmx_get(vcpu, STATE_CR0) & CR0_PE)) {
 			event |= EVENT_HAS_ERROR;
-		else
+		} else {
 			event &= ~EVENT_HAS_ERROR;
+		}
 	}
 	vmcs_write(VMCS_ENTRY_EVENT, event);
 	vmcs_write(VMCS_ENTRY_ERROR_CODE, vmx->error);
@@ -138,12 +139,14 @@ void vmx_prepare_windows(struct vcpu *vcpu)
 	struct vmx *vmx = vcpu->vmx;
 	uint32_t cr8 = vmx->virtual_apic[TPR] >> 4, proc = vmx_facts.proc, threshold = 0;
 
-	if (vmx->window > cr8)
+	if (vmx->window > cr8) {
 		proc |= PROC_INTERRUPT_WINDOW;
-	else
+	} else {
 		threshold = vmx->window;
-	if (vmx->nmi_window)
+	}
+	if (vmx->nmi_window) {
 		proc |= PROC_NMI_WINDOW;
+	}
 	if (__builtin_expect(proc != vmx->proc_controls, 0)) {
 		vmcs_write(VMCS_PROC_CONTROLS, proc);
 		vmx->proc_controls = proc;
@@ -164,8 +167,9 @@ void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr)
 	bool x2apic = lapic_x2apic(&vcpu->vp->lapic);
 
 	vcpu->vmx->virtual_apic[TPR] = (uint8_t)tpr;
-	if (__builtin_expect(x2apic != vcpu->vmx->x2apic, 0))
+	if (__builtin_expect(x2apic != vcpu->vmx->x2apic, 0)) {
 		vmx_set_apic_mode(vcpu, x2apic);
+	}
 }
 
 /* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (as here), error valid 4, length 8:5,
@@ -174,8 +178,9 @@ uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu)
 {
 	const struct vmx *vmx = vcpu->vmx;
 
-	if (!(vmx->event & EVENT_VALID))
+	if (!(vmx->event & EVENT_VALID)) {
 		return 0;
+	}
 	return 1 | (vmx->event >> 8 & 7) << 1 | (vmx->event & EVENT_HAS_ERROR ? 1ull << 4 : 0) |
 	       (uint64_t)(vmx->event_length & 15) << 5 | (vmx->event & 0xff) << 16 |
 	       (vmx->event & EVENT_HAS_ERROR ? (uint64_t)vmx->error << 32 : 0);
@@ -189,13 +194,16 @@ void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value)
 	uint32_t length = value >> 5 & 15;
 
 	vmx->event = 0;
-	if (!(value & 1) || type == 1u << 8 || type == 7u << 8)
+	if (!(value & 1) || type == 1u << 8 || type == 7u << 8) {
 		return;
-	if ((type == EVENT_NMI && vector != EXC_NMI) || (type == EVENT_EXCEPTION && vector > 31))
+	}
+	if ((type == EVENT_NMI && vector != EXC_NMI) || (type == EVENT_EXCEPTION && vector > 31)) {
 		return;
+	}
 	vmx->event = EVENT_VALID | type | vector;
-	if (value & 1u << 4)
+	if (value & 1u << 4) {
 		vmx->event |= EVENT_HAS_ERROR;
+	}
 	vmx->error = (uint32_t)(value >> 32);
 	vmx->event_length = length ? length : type == EVENT_SOFTWARE ? 2 : 1;
 }

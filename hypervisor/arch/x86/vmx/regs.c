@@ -6,14 +6,14 @@
 
 #define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
-#define CODE		(HV_X64_REGISTER_CS - HV_X64_REGISTER_ES)
-#define STACK		(HV_X64_REGISTER_SS - HV_X64_REGISTER_ES)
-#define TASK		(HV_X64_REGISTER_TR - HV_X64_REGISTER_ES)
-#define RIGHTS_MASK	0xf0ffu /* as in the TLFS; 11:8 are reserved */
-#define RIGHTS_PRESENT	(1u << 7)
-#define RIGHTS_S	(1u << 4)
+#define CODE            (HV_X64_REGISTER_CS - HV_X64_REGISTER_ES)
+#define STACK           (HV_X64_REGISTER_SS - HV_X64_REGISTER_ES)
+#define TASK            (HV_X64_REGISTER_TR - HV_X64_REGISTER_ES)
+#define RIGHTS_MASK     0xf0ffu /* as in the TLFS; 11:8 are reserved */
+#define RIGHTS_PRESENT  (1u << 7)
+#define RIGHTS_S        (1u << 4)
 #define RIGHTS_ACCESSED (1u << 0)
-#define RIGHTS_BUSY	(1u << 1)
+#define RIGHTS_BUSY     (1u << 1)
 
 /* Plain 64-bit registers that a guest may have any value of, as far as the processor lets it. */
 static const struct field {
@@ -44,8 +44,9 @@ const struct vmx_syscall vmx_syscalls[SYSCALL_COUNT] = {
 static const struct field *field_by_name(uint32_t name)
 {
 	for (unsigned int i = 0; name && i < ARRAY_COUNT(fields); i++) {
-		if (fields[i].name == name)
+		if (fields[i].name == name) {
 			return &fields[i];
+		}
 	}
 	return NULL;
 }
@@ -53,8 +54,9 @@ static const struct field *field_by_name(uint32_t name)
 static const struct field *field_by_msr(uint32_t msr)
 {
 	for (unsigned int i = 0; msr && i < ARRAY_COUNT(fields); i++) {
-		if (fields[i].msr == msr)
+		if (fields[i].msr == msr) {
 			return &fields[i];
+		}
 	}
 	return NULL;
 }
@@ -62,8 +64,9 @@ static const struct field *field_by_msr(uint32_t msr)
 static int syscall_by_name(uint32_t name)
 {
 	for (int i = 0; i < SYSCALL_COUNT; i++) {
-		if (vmx_syscalls[i].name == name)
+		if (vmx_syscalls[i].name == name) {
 			return i;
+		}
 	}
 	return -1;
 }
@@ -71,8 +74,9 @@ static int syscall_by_name(uint32_t name)
 static int syscall_by_msr(uint32_t msr)
 {
 	for (int i = 0; i < SYSCALL_COUNT; i++) {
-		if (vmx_syscalls[i].msr == msr)
+		if (vmx_syscalls[i].msr == msr) {
 			return i;
+		}
 	}
 	return -1;
 }
@@ -87,8 +91,10 @@ static bool canonical(uint64_t address)
 /* The hypervisor loads these itself, so what WRMSR refuses must not get here. */
 static bool syscall_set(struct vcpu *vcpu, int which, uint64_t value)
 {
-	if (which == SYSCALL_SFMASK ? value >> 32 != 0 : which != SYSCALL_STAR && !canonical(value))
+	if (which == SYSCALL_SFMASK ? value >> 32 != 0
+				    : which != SYSCALL_STAR && !canonical(value)) {
 		return false;
+	}
 	vendor_sync(vcpu);
 	vcpu->vmx->syscall[which] = value;
 	vendor_resync(vcpu);
@@ -129,12 +135,14 @@ static void segment_set(struct vcpu *vcpu, unsigned int i,
 {
 	uint32_t rights = from->attributes & RIGHTS_MASK;
 
-	if (!(rights & RIGHTS_PRESENT))
+	if (!(rights & RIGHTS_PRESENT)) {
 		rights |= RIGHTS_UNUSABLE;
-	else if (rights & RIGHTS_S)
+	} else if (rights & RIGHTS_S) {
 		rights |= RIGHTS_ACCESSED;
-	if (i == TASK)
+	}
+	if (i == TASK) {
 		rights |= RIGHTS_BUSY;
+	}
 	vmx_set(vcpu, STATE_BASE + i, from->base);
 	vmx_set(vcpu, STATE_LIMIT + i, from->limit);
 	vmx_set(vcpu, STATE_SELECTOR + i, from->selector);
@@ -228,8 +236,9 @@ static hv_status_t control_set(struct vcpu *vcpu, uint32_t name, uint64_t value)
 		vmx_set_cr4(vcpu, value);
 		break;
 	case HV_X64_REGISTER_EFER:
-		if (value & ~EFER_GUEST)
+		if (value & ~EFER_GUEST) {
 			return HV_STATUS_INVALID_REGISTER_VALUE;
+		}
 		vmx_set_efer(vcpu, value);
 		break;
 	default:
@@ -274,10 +283,12 @@ static enum access_result efer_write(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t old = vmx_get(vcpu, STATE_EFER);
 
-	if (value & ~EFER_GUEST)
+	if (value & ~EFER_GUEST) {
 		return ACCESS_FAULT;
-	if (((old ^ value) & EFER_LME) && (vmx_get(vcpu, STATE_CR0) & CR0_PG))
+	}
+	if (((old ^ value) & EFER_LME) && (vmx_get(vcpu, STATE_CR0) & CR0_PG)) {
 		return ACCESS_FAULT;
+	}
 	vmx_set_efer(vcpu, (value & ~EFER_LMA) | (old & EFER_LMA));
 	vendor_flush_tlb(vcpu);
 	return ACCESS_OK;
@@ -288,8 +299,9 @@ static bool pat_valid(uint64_t value)
 	for (unsigned int i = 0; i < 64; i += 8) {
 		uint8_t type = (uint8_t)(value >> i);
 
-		if (type > 7 || type == 2 || type == 3)
+		if (type > 7 || type == 2 || type == 3) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -317,15 +329,19 @@ enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t va
 	const struct field *f = field_by_msr(msr);
 	int which = syscall_by_msr(msr);
 
-	if (msr == MSR_EFER)
+	if (msr == MSR_EFER) {
 		return efer_write(vcpu, value);
-	if (which >= 0)
+	}
+	if (which >= 0) {
 		return syscall_set(vcpu, which, value) ? ACCESS_OK : ACCESS_FAULT;
-	if (!f)
+	}
+	if (!f) {
 		return ACCESS_PARENT;
+	}
 	if (msr == MSR_PAT ? !pat_valid(value)
-			   : msr != MSR_DEBUGCTL && msr != MSR_SYSENTER_CS && !canonical(value))
+			   : msr != MSR_DEBUGCTL && msr != MSR_SYSENTER_CS && !canonical(value)) {
 		return ACCESS_FAULT;
+	}
 	vmx_set(vcpu, f->state, msr == MSR_DEBUGCTL ? value & 3 : value);
 	return ACCESS_OK;
 }
@@ -377,14 +393,16 @@ static bool in_long_code(const struct vcpu *vcpu)
 
 unsigned int vendor_code_bits(const struct vcpu *vcpu)
 {
-	if (in_long_code(vcpu))
+	if (in_long_code(vcpu)) {
 		return 64;
+	}
 	return vmx_get(vcpu, STATE_RIGHTS + CODE) & RIGHTS_DEFAULT ? 32 : 16;
 }
 
 uint64_t vendor_linear_rip(const struct vcpu *vcpu)
 {
-	if (in_long_code(vcpu))
+	if (in_long_code(vcpu)) {
 		return vcpu->rip;
+	}
 	return (uint32_t)(vmx_get(vcpu, STATE_BASE + CODE) + vcpu->rip);
 }

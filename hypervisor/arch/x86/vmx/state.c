@@ -59,12 +59,13 @@ uint64_t vmx_get_field(const struct vcpu *vcpu, unsigned int state)
 	const struct lp *lp = lp_this();
 	struct vmx *vmx = vcpu->vmx;
 
-	if (__builtin_expect(lp->current == vcpu, 1))
+	if (__builtin_expect(lp->current == vcpu, 1)) {
 		vmx->state[state] = vmcs_read(fields[state]);
-	else if (vcpu->lp == lp)
+	} else if (vcpu->lp == lp) {
 		vmx->state[state] = read_beside_child(vcpu, state);
-	else
+	} else {
 		return vmx->state[state];
+	}
 	vmx->valid |= 1ull << state;
 	return vmx->state[state];
 }
@@ -94,11 +95,13 @@ void vmx_fetch_state(struct vcpu *vcpu)
 {
 	struct vmx *vmx = vcpu->vmx;
 
-	if (vmx->valid == STATE_ALL)
+	if (vmx->valid == STATE_ALL) {
 		return;
+	}
 #pragma GCC unroll 64
-	for (unsigned int state = 0; state < STATE_CR0_SHADOW; state++)
+	for (unsigned int state = 0; state < STATE_CR0_SHADOW; state++) {
 		vmcs_read_to(&vmx->state[state], (enum vmcs_field)fields[state]);
+	}
 	vmx->valid = STATE_ALL;
 }
 

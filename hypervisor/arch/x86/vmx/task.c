@@ -19,20 +19,20 @@
 #define DR6_TASK       (1u << 15)
 #define DR7_LOCAL      0x155u
 
-#define RIGHTS_TYPE	    0xfu
-#define RIGHTS_CODE	    (1u << 3)
+#define RIGHTS_TYPE         0xfu
+#define RIGHTS_CODE         (1u << 3)
 #define RIGHTS_CONFORMING   (1u << 2)
-#define RIGHTS_WRITE	    (1u << 1) /* of a data segment */
-#define RIGHTS_READ	    (1u << 1) /* of a code segment */
-#define RIGHTS_S	    (1u << 4)
-#define RIGHTS_PRESENT	    (1u << 7)
-#define RIGHTS_4K	    (1u << 15)
-#define DESCRIPTOR_BUSY	    (1ull << 41)
+#define RIGHTS_WRITE        (1u << 1) /* of a data segment */
+#define RIGHTS_READ         (1u << 1) /* of a code segment */
+#define RIGHTS_S            (1u << 4)
+#define RIGHTS_PRESENT      (1u << 7)
+#define RIGHTS_4K           (1u << 15)
+#define DESCRIPTOR_BUSY     (1ull << 41)
 #define DESCRIPTOR_ACCESSED (1ull << 40)
-#define TYPE_LDT	    2
+#define TYPE_LDT            2
 #define TYPE_TASK_32_BIT    (1u << 3) /* of the four types of tasks, those of 32 bits */
-#define EXC_TS		    10
-#define EXC_NP		    11
+#define EXC_TS              10
+#define EXC_NP              11
 
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
 
@@ -127,19 +127,24 @@ static bool fits(unsigned int i, uint16_t selector, uint32_t rights, unsigned in
 {
 	unsigned int dpl = rights >> 5 & 3, rpl = selector & 3;
 
-	if (i == LDTR)
+	if (i == LDTR) {
 		return !(selector & SELECTOR_LOCAL) &&
 		       (rights & (RIGHTS_S | RIGHTS_TYPE)) == TYPE_LDT;
-	if (!(rights & RIGHTS_S))
+	}
+	if (!(rights & RIGHTS_S)) {
 		return false;
-	if (i == CS)
+	}
+	if (i == CS) {
 		return (rights & RIGHTS_CODE) &&
 		       (rights & RIGHTS_CONFORMING ? dpl <= rpl : dpl == rpl);
-	if (i == SS)
+	}
+	if (i == SS) {
 		return !(rights & RIGHTS_CODE) && (rights & RIGHTS_WRITE) && dpl == cpl &&
 		       rpl == cpl;
-	if (!(rights & RIGHTS_CODE))
+	}
+	if (!(rights & RIGHTS_CODE)) {
 		return dpl >= cpl && dpl >= rpl;
+	}
 	return (rights & RIGHTS_READ) &&
 	       ((rights & RIGHTS_CONFORMING) || (dpl >= cpl && dpl >= rpl));
 }
@@ -151,21 +156,23 @@ static bool segment_load(struct vcpu *vcpu, unsigned int i, uint16_t selector, u
 	uint32_t linear;
 
 	segment_none(vcpu, i, selector);
-	if (!(selector & ~3u) && i != CS && i != SS)
+	if (!(selector & ~3u) && i != CS && i != SS) {
 		return true;
+	}
 	if (!(selector & ~3u) || !descriptor_at(vcpu, selector, &linear)) {
 		vendor_inject_exception(vcpu, EXC_TS, true, selector & ~3u);
 		return false;
 	}
-	if (!access(vcpu, linear, &descriptor, sizeof(descriptor), false))
+	if (!access(vcpu, linear, &descriptor, sizeof(descriptor), false)) {
 		return false;
+	}
 	if (!fits(i, selector, rights_of(descriptor), cpl)) {
 		vendor_inject_exception(vcpu, EXC_TS, true, selector & ~3u);
 		return false;
 	}
 	if (!(rights_of(descriptor) & RIGHTS_PRESENT)) {
 		vendor_inject_exception(vcpu,
-					i == SS	    ? EXC_SS
+					i == SS     ? EXC_SS
 					: i == LDTR ? EXC_TS
 						    : EXC_NP,
 					true, selector & ~3u);
@@ -173,8 +180,9 @@ static bool segment_load(struct vcpu *vcpu, unsigned int i, uint16_t selector, u
 	}
 	if (i != LDTR && !(descriptor & DESCRIPTOR_ACCESSED)) {
 		descriptor |= DESCRIPTOR_ACCESSED;
-		if (!access(vcpu, linear, &descriptor, sizeof(descriptor), true))
+		if (!access(vcpu, linear, &descriptor, sizeof(descriptor), true)) {
 			return false;
+		}
 	}
 	segment_fill(vcpu, i, selector, descriptor);
 	return true;
@@ -184,10 +192,12 @@ static void task_save(const struct vcpu *vcpu, struct task *task, uint64_t eip, 
 {
 	task->eip = (uint32_t)eip;
 	task->eflags = (uint32_t)eflags;
-	for (unsigned int i = 0; i < 8; i++)
+	for (unsigned int i = 0; i < 8; i++) {
 		task->gpr[i] = (uint32_t)(i == GPR_RSP ? vmx_get(vcpu, STATE_RSP) : vcpu->gpr[i]);
-	for (unsigned int i = 0; i < 6; i++)
+	}
+	for (unsigned int i = 0; i < 6; i++) {
 		task->segments[i] = (uint32_t)vmx_get(vcpu, STATE_SELECTOR + i);
+	}
 }
 
 static void registers_load(struct vcpu *vcpu, const struct task *task)
@@ -199,10 +209,11 @@ static void registers_load(struct vcpu *vcpu, const struct task *task)
 	vcpu->rip = task->eip;
 	vmx_set(vcpu, STATE_RFLAGS, (task->eflags & 0x3f7fd5) | RFLAGS_FIXED);
 	for (unsigned int i = 0; i < 8; i++) {
-		if (i == GPR_RSP)
+		if (i == GPR_RSP) {
 			vmx_set(vcpu, STATE_RSP, task->gpr[i]);
-		else
+		} else {
 			vcpu->gpr[i] = task->gpr[i];
+		}
 	}
 	vmx_set(vcpu, STATE_CR0, vmx_get(vcpu, STATE_CR0) | CR0_TS);
 	vmx_set(vcpu, STATE_DR7, vmx_get(vcpu, STATE_DR7) & ~(uint64_t)DR7_LOCAL);
@@ -219,15 +230,17 @@ static bool segments_load(struct vcpu *vcpu, const struct task *task)
 
 	/* Until SS has one of its own, its place tells the new privilege. */
 	vmx_set(vcpu, STATE_RIGHTS + SS, (vmx_get(vcpu, STATE_RIGHTS + SS) & ~0x60ull) | cpl << 5);
-	if (!segment_load(vcpu, LDTR, (uint16_t)task->ldt, cpl))
+	if (!segment_load(vcpu, LDTR, (uint16_t)task->ldt, cpl)) {
 		return false;
+	}
 	for (unsigned int i = 0; i < ARRAY_COUNT(order); i++) {
 		uint16_t selector = (uint16_t)task->segments[order[i]];
 
-		if (virtual_8086)
+		if (virtual_8086) {
 			segment_virtual_8086(vcpu, order[i], selector);
-		else if (!segment_load(vcpu, order[i], selector, cpl))
+		} else if (!segment_load(vcpu, order[i], selector, cpl)) {
 			return false;
+		}
 	}
 	return true;
 }
@@ -237,8 +250,9 @@ static bool push_error(struct vcpu *vcpu, uint32_t error)
 	uint32_t esp = (uint32_t)vmx_get(vcpu, STATE_RSP) - 4;
 
 	if (!access(vcpu, (uint32_t)vmx_get(vcpu, STATE_BASE + SS) + esp, &error, sizeof(error),
-		    true))
+		    true)) {
 		return false;
+	}
 	vmx_set(vcpu, STATE_RSP, esp);
 	return true;
 }
@@ -257,8 +271,9 @@ static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t sele
 		return false;
 	}
 	if (!access(vcpu, new_at, &descriptor, sizeof(descriptor), false) ||
-	    !access(vcpu, old_at, &old_descriptor, sizeof(old_descriptor), false))
+	    !access(vcpu, old_at, &old_descriptor, sizeof(old_descriptor), false)) {
 		return false;
+	}
 	if (!(vmx_get(vcpu, STATE_RIGHTS + TR) & old_descriptor >> 40 & descriptor >> 40 &
 	      TYPE_TASK_32_BIT)) {
 		vendor_inject_exception(vcpu, EXC_TS, true, selector & ~3u);
@@ -268,21 +283,26 @@ static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t sele
 	task_save(vcpu, &saved, eip,
 		  source == SOURCE_IRET ? eflags & ~(uint64_t)RFLAGS_NT : eflags);
 	if (!access(vcpu, base, task, sizeof(*task), false) ||
-	    !access(vcpu, old_base + SAVED_FROM, (uint8_t *)&saved + SAVED_FROM, SAVED_SIZE, true))
+	    !access(vcpu, old_base + SAVED_FROM, (uint8_t *)&saved + SAVED_FROM, SAVED_SIZE,
+		    true)) {
 		return false;
+	}
 	if (source == SOURCE_IRET || source == SOURCE_JMP) {
 		old_descriptor &= ~DESCRIPTOR_BUSY;
-		if (!access(vcpu, old_at, &old_descriptor, sizeof(old_descriptor), true))
+		if (!access(vcpu, old_at, &old_descriptor, sizeof(old_descriptor), true)) {
 			return false;
+		}
 	} else {
 		task->eflags |= RFLAGS_NT;
-		if (!access(vcpu, base, &old, sizeof(old), true))
+		if (!access(vcpu, base, &old, sizeof(old), true)) {
 			return false;
+		}
 	}
 	if (source != SOURCE_IRET &&
 	    !access(vcpu, new_at, &(uint64_t){descriptor | DESCRIPTOR_BUSY}, sizeof(descriptor),
-		    true))
+		    true)) {
 		return false;
+	}
 	segment_fill(vcpu, TR, selector, descriptor | DESCRIPTOR_BUSY);
 	return true;
 }
@@ -292,15 +312,17 @@ static bool tasks_exchange(struct vcpu *vcpu, unsigned int source, uint16_t sele
 static uint64_t resume_at(const struct vcpu *vcpu, unsigned int source, uint32_t event)
 {
 	if (source == SOURCE_GATE && (event & EVENT_VALID) &&
-	    (event & EVENT_TYPE_MASK) < EVENT_SOFTWARE)
+	    (event & EVENT_TYPE_MASK) < EVENT_SOFTWARE) {
 		return vcpu->rip;
+	}
 	return vcpu->rip + vmcs_read(VMCS_INSTRUCTION_LENGTH);
 }
 
 static void trap_if_told(struct vcpu *vcpu, const struct task *task)
 {
-	if (!(task->trap & 1))
+	if (!(task->trap & 1)) {
 		return;
+	}
 	vendor_sync(vcpu);
 	vcpu->vmx->dr6 |= DR6_TASK;
 	vendor_resync(vcpu);
@@ -317,15 +339,19 @@ void vmx_task_switch(struct vcpu *vcpu, struct intercept *intercept)
 	run_leave_guest(vcpu); /* guest memory is under a lock */
 	intercept->kind = INTERCEPT_NOTHING;
 	vcpu->vmx->event = 0;
-	if ((event & EVENT_VALID) && (event & EVENT_TYPE_MASK) == EVENT_NMI)
+	if ((event & EVENT_VALID) && (event & EVENT_TYPE_MASK) == EVENT_NMI) {
 		vendor_set_nmi_blocked(vcpu, true);
-	if (!tasks_exchange(vcpu, source, (uint16_t)info, resume_at(vcpu, source, event), &task))
+	}
+	if (!tasks_exchange(vcpu, source, (uint16_t)info, resume_at(vcpu, source, event), &task)) {
 		return;
+	}
 	registers_load(vcpu, &task);
-	if (!segments_load(vcpu, &task))
+	if (!segments_load(vcpu, &task)) {
 		return;
+	}
 	if (source == SOURCE_GATE && (event & EVENT_VALID) && (event & EVENT_HAS_ERROR) &&
-	    !push_error(vcpu, (uint32_t)vmcs_read(VMCS_VECTORING_ERROR_CODE)))
+	    !push_error(vcpu, (uint32_t)vmcs_read(VMCS_VECTORING_ERROR_CODE))) {
 		return;
+	}
 	trap_if_told(vcpu, &task);
 }

@@ -12,7 +12,7 @@
 enum vmcs_field {
 	VMCS_VPID = 0x0000,
 	VMCS_GUEST_ES_SELECTOR = 0x0800, /* ES CS SS DS FS GS LDTR TR, 2 apart */
-	VMCS_HOST_ES_SELECTOR = 0x0c00,	 /* ES CS SS DS FS GS TR */
+	VMCS_HOST_ES_SELECTOR = 0x0c00,  /* ES CS SS DS FS GS TR */
 	VMCS_HOST_CS_SELECTOR = 0x0c02,
 	VMCS_HOST_SS_SELECTOR = 0x0c04,
 	VMCS_HOST_DS_SELECTOR = 0x0c06,
@@ -102,64 +102,64 @@ enum vmcs_field {
 
 /* Controls. */
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
-#define PIN_NMI		       (1u << 3)
-#define PIN_VIRTUAL_NMI	       (1u << 5)
+#define PIN_NMI                (1u << 3)
+#define PIN_VIRTUAL_NMI        (1u << 5)
 #define PIN_PREEMPTION_TIMER   (1u << 6)
 
 #define PROC_INTERRUPT_WINDOW (1u << 2)
-#define PROC_TSC_OFFSET	      (1u << 3)
-#define PROC_HLT	      (1u << 7)
-#define PROC_MWAIT	      (1u << 10)
-#define PROC_RDPMC	      (1u << 11)
-#define PROC_CR3_LOAD	      (1u << 15)
-#define PROC_CR3_STORE	      (1u << 16)
-#define PROC_TPR_SHADOW	      (1u << 21)
-#define PROC_NMI_WINDOW	      (1u << 22)
-#define PROC_IO_BITMAPS	      (1u << 25)
+#define PROC_TSC_OFFSET       (1u << 3)
+#define PROC_HLT              (1u << 7)
+#define PROC_MWAIT            (1u << 10)
+#define PROC_RDPMC            (1u << 11)
+#define PROC_CR3_LOAD         (1u << 15)
+#define PROC_CR3_STORE        (1u << 16)
+#define PROC_TPR_SHADOW       (1u << 21)
+#define PROC_NMI_WINDOW       (1u << 22)
+#define PROC_IO_BITMAPS       (1u << 25)
 #define PROC_MSR_BITMAPS      (1u << 28)
-#define PROC_MONITOR	      (1u << 29)
-#define PROC_SECONDARY	      (1u << 31)
+#define PROC_MONITOR          (1u << 29)
+#define PROC_SECONDARY        (1u << 31)
 
-#define PROC2_EPT	   (1u << 1)
-#define PROC2_RDTSCP	   (1u << 3)
-#define PROC2_X2APIC	   (1u << 4) /* RDMSR and WRMSR of the TPR reach the virtual-APIC page */
-#define PROC2_VPID	   (1u << 5)
+#define PROC2_EPT          (1u << 1)
+#define PROC2_RDTSCP       (1u << 3)
+#define PROC2_X2APIC       (1u << 4) /* RDMSR and WRMSR of the TPR reach the virtual-APIC page */
+#define PROC2_VPID         (1u << 5)
 #define PROC2_UNRESTRICTED (1u << 7)
-#define PROC2_INVPCID	   (1u << 12)
-#define PROC2_XSAVES	   (1u << 20)
+#define PROC2_INVPCID      (1u << 12)
+#define PROC2_XSAVES       (1u << 20)
 
 #define EXIT_SAVE_DEBUG (1u << 2)
-#define EXIT_HOST_64	(1u << 9)
-#define EXIT_SAVE_PAT	(1u << 18)
-#define EXIT_LOAD_PAT	(1u << 19)
-#define EXIT_SAVE_EFER	(1u << 20)
-#define EXIT_LOAD_EFER	(1u << 21)
+#define EXIT_HOST_64    (1u << 9)
+#define EXIT_SAVE_PAT   (1u << 18)
+#define EXIT_LOAD_PAT   (1u << 19)
+#define EXIT_SAVE_EFER  (1u << 20)
+#define EXIT_LOAD_EFER  (1u << 21)
 
 #define ENTRY_LOAD_DEBUG (1u << 2)
-#define ENTRY_GUEST_64	 (1u << 9)
-#define ENTRY_LOAD_PAT	 (1u << 14)
-#define ENTRY_LOAD_EFER	 (1u << 15)
+#define ENTRY_GUEST_64   (1u << 9)
+#define ENTRY_LOAD_PAT   (1u << 14)
+#define ENTRY_LOAD_EFER  (1u << 15)
 
 /* Events: VMCS_ENTRY_EVENT, VMCS_EXIT_EVENT, VMCS_VECTORING_EVENT. */
-#define EVENT_TYPE_MASK	    (7u << 8)
-#define EVENT_INTERRUPT	    (0u << 8)
-#define EVENT_NMI	    (2u << 8)
-#define EVENT_EXCEPTION	    (3u << 8)
-#define EVENT_SOFTWARE	    (4u << 8) /* INT n */
+#define EVENT_TYPE_MASK     (7u << 8)
+#define EVENT_INTERRUPT     (0u << 8)
+#define EVENT_NMI           (2u << 8)
+#define EVENT_EXCEPTION     (3u << 8)
+#define EVENT_SOFTWARE      (4u << 8) /* INT n */
 #define EVENT_PRIVILEGED    (5u << 8) /* INT1 */
 #define EVENT_SOFTWARE_TRAP (6u << 8) /* INT3, INTO */
-#define EVENT_HAS_ERROR	    (1u << 11)
+#define EVENT_HAS_ERROR     (1u << 11)
 #define EVENT_NMI_UNBLOCKED (1u << 12) /* also in the qualification of an EPT violation */
-#define EVENT_VALID	    (1u << 31)
+#define EVENT_VALID         (1u << 31)
 
 /* Interruptibility. */
-#define BLOCKED_BY_STI	  (1u << 0)
+#define BLOCKED_BY_STI    (1u << 0)
 #define BLOCKED_BY_MOV_SS (1u << 1)
-#define BLOCKED_BY_NMI	  (1u << 3)
-#define BLOCKED_SHADOW	  (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
+#define BLOCKED_BY_NMI    (1u << 3)
+#define BLOCKED_SHADOW    (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
 
-#define RIGHTS_LONG	(1u << 13)
-#define RIGHTS_DEFAULT	(1u << 14)
+#define RIGHTS_LONG     (1u << 13)
+#define RIGHTS_DEFAULT  (1u << 14)
 #define RIGHTS_UNUSABLE (1u << 16)
 
 enum vmx_exit {
@@ -201,33 +201,33 @@ enum vmx_exit {
 #define EPT_VIOLATION_WRITE (1u << 1)
 #define EPT_VIOLATION_FETCH (1u << 2)
 
-#define MSR_FEATURE_CONTROL	0x3a
-#define FEATURE_CONTROL_LOCKED	(1ull << 0)
-#define FEATURE_CONTROL_VMX	(1ull << 2)
-#define MSR_VMX_BASIC		0x480
-#define MSR_VMX_PIN		0x481
-#define MSR_VMX_PROC		0x482
-#define MSR_VMX_EXIT		0x483
-#define MSR_VMX_ENTRY		0x484
-#define MSR_VMX_MISC		0x485 /* 4:0: the preemption timer's rate, as a shift of the TSC */
-#define MSR_VMX_CR0_FIXED0	0x486
-#define MSR_VMX_CR4_FIXED0	0x488
-#define MSR_VMX_PROC2		0x48b
-#define MSR_VMX_EPT_VPID	0x48c
-#define MSR_VMX_TRUE_PIN	0x48d
-#define MSR_VMX_TRUE_PROC	0x48e
-#define MSR_VMX_TRUE_EXIT	0x48f
-#define MSR_VMX_TRUE_ENTRY	0x490
+#define MSR_FEATURE_CONTROL     0x3a
+#define FEATURE_CONTROL_LOCKED  (1ull << 0)
+#define FEATURE_CONTROL_VMX     (1ull << 2)
+#define MSR_VMX_BASIC           0x480
+#define MSR_VMX_PIN             0x481
+#define MSR_VMX_PROC            0x482
+#define MSR_VMX_EXIT            0x483
+#define MSR_VMX_ENTRY           0x484
+#define MSR_VMX_MISC            0x485 /* 4:0: the preemption timer's rate, as a shift of the TSC */
+#define MSR_VMX_CR0_FIXED0      0x486
+#define MSR_VMX_CR4_FIXED0      0x488
+#define MSR_VMX_PROC2           0x48b
+#define MSR_VMX_EPT_VPID        0x48c
+#define MSR_VMX_TRUE_PIN        0x48d
+#define MSR_VMX_TRUE_PROC       0x48e
+#define MSR_VMX_TRUE_EXIT       0x48f
+#define MSR_VMX_TRUE_ENTRY      0x490
 #define VMX_BASIC_TRUE_CONTROLS (1ull << 55)
 
-#define EPT_CAP_WALK_4	  (1ull << 6)
+#define EPT_CAP_WALK_4    (1ull << 6)
 #define EPT_CAP_WRITEBACK (1ull << 14)
-#define EPT_CAP_2M	  (1ull << 16)
-#define EPT_CAP_1G	  (1ull << 17)
-#define EPT_CAP_INVEPT	  (1ull << 20)
-#define EPT_CAP_DIRTY	  (1ull << 21)
+#define EPT_CAP_2M        (1ull << 16)
+#define EPT_CAP_1G        (1ull << 17)
+#define EPT_CAP_INVEPT    (1ull << 20)
+#define EPT_CAP_DIRTY     (1ull << 21)
 #define EPT_CAP_INVEPT_1  (1ull << 25)
-#define EPT_CAP_INVVPID	  (1ull << 32)
+#define EPT_CAP_INVVPID   (1ull << 32)
 #define EPT_CAP_INVVPID_1 (1ull << 41)
 
 #define EPTP_WRITEBACK 6u

@@ -42,8 +42,8 @@ static uint8_t vmxon_regions[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(
 
 /* The state of these is switched by entries and exits, or by vendor_load() and vendor_save(). */
 static const uint32_t direct_msrs[] = {
-	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,	  MSR_LSTAR,
-	MSR_CSTAR,	 MSR_SFMASK,	   MSR_FS_BASE,	     MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
+	MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
 static void msr_allow(uint8_t map[PAGE_SIZE], uint32_t msr)
@@ -59,8 +59,9 @@ static void maps_init(void)
 {
 	memset(ports_all, 0xff, sizeof(ports_all));
 	memset(msrs, 0xff, sizeof(msrs));
-	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++)
+	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++) {
 		msr_allow(msrs, direct_msrs[i]);
+	}
 	memcpy(msrs_x2apic, msrs, sizeof(msrs));
 	msr_allow(msrs_x2apic, LAPIC_MSR_X2APIC + LAPIC_TPR);
 }
@@ -82,16 +83,17 @@ static void find_controls(void)
 {
 	bool exact = rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS;
 
-	vmx_facts.pin = controls(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
-				 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI,
-				 PIN_PREEMPTION_TIMER);
+	vmx_facts.pin =
+		controls(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
+			 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER);
 	vmx_facts.proc =
 		controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
 			 PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW |
 				 PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
 			 0);
-	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE))
+	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE)) {
 		machine_stop("the processor's Intel VT-x cannot leave CR3 to a guest");
+	}
 	vmx_facts.proc2 = controls(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
 				   PROC2_X2APIC | PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
 	vmx_facts.x2apic = vmx_facts.proc2 & PROC2_X2APIC;
@@ -113,9 +115,10 @@ static void find_facts(void)
 	find_controls();
 	vmx_facts.revision = (uint32_t)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	vmx_facts.ept_caps = rdmsr(MSR_VMX_EPT_VPID);
-	if ((vmx_facts.ept_caps & needed) != needed)
+	if ((vmx_facts.ept_caps & needed) != needed) {
 		machine_stop("the processor's EPT lacks 2 MiB pages, write-back tables, or "
 			     "single-context INVEPT and INVVPID");
+	}
 	vmx_facts.timer_counts = (uint32_t)(plat_info.tsc_hz / 1000 >> (rdmsr(MSR_VMX_MISC) & 31));
 	vmx_facts.pat = rdmsr(MSR_PAT);
 	cpuid(0x80000008, 0, out);
@@ -127,19 +130,21 @@ static void vmxon(uint64_t pa)
 	bool failed;
 
 	__asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-	if (failed)
+	if (failed) {
 		machine_stop("the processor refuses VMXON");
+	}
 }
 
 void vendor_lp_init(struct lp *lp)
 {
 	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
 
-	if (!(control & FEATURE_CONTROL_LOCKED))
+	if (!(control & FEATURE_CONTROL_LOCKED)) {
 		wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX);
-	else if (!(control & FEATURE_CONTROL_VMX))
+	} else if (!(control & FEATURE_CONTROL_VMX)) {
 		machine_stop("Intel VT-x (VMX) is disabled on one processor; enable it in the "
 			     "firmware's setup");
+	}
 	if (lp->index == 0) {
 		find_facts();
 		maps_init();
@@ -150,7 +155,8 @@ void vendor_lp_init(struct lp *lp)
 	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
 	lp->host_save_pa = plat_ptr_spa(vmxon_regions[lp->index]).v;
 	*(uint32_t *)vmxon_regions[lp->index] = vmx_facts.revision;
-	write_cr0((read_cr0() | CR0_NE) & ~(CR0_CD | CR0_NW)); /* caches: entries leave them as they are */
+	write_cr0((read_cr0() | CR0_NE) &
+		  ~(CR0_CD | CR0_NW)); /* caches: entries leave them as they are */
 	write_cr4(read_cr4() | CR4_VMXE);
 	vmxon(lp->host_save_pa);
 }
@@ -177,8 +183,9 @@ hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 	struct partition *p = vcpu->vp->partition;
 	struct vmx *vmx = plat_page_alloc(p);
 
-	if (!vmx)
+	if (!vmx) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
 	vmx->vmcs = plat_page_alloc(p);
 	if (!vmx->vmcs) {
 		plat_page_free(p, vmx);
@@ -224,8 +231,9 @@ static void set_up_controls(struct vcpu *vcpu)
 	struct vmx *vmx = vcpu->vmx;
 
 	vmcs_write(VMCS_PIN_CONTROLS, vmx_facts.pin);
-	if (vmx_facts.pin & PIN_PREEMPTION_TIMER)
+	if (vmx_facts.pin & PIN_PREEMPTION_TIMER) {
 		vmcs_write(VMCS_PREEMPTION_TIMER, vmx_facts.timer_counts);
+	}
 	vmcs_write(VMCS_PROC_CONTROLS, vmx_facts.proc);
 	vmcs_write(VMCS_EXIT_CONTROLS, vmx_facts.exit);
 	vmcs_write(VMCS_IO_BITMAP_A, plat_ptr_spa(ports).v);
@@ -244,8 +252,9 @@ static void set_up_controls(struct vcpu *vcpu)
 	vmcs_write(VMCS_ENTRY_EVENT, 0);
 	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
 	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
-	if (vmx_facts.proc2 & PROC2_XSAVES)
+	if (vmx_facts.proc2 & PROC2_XSAVES) {
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
+	}
 	vmx_set_apic_mode(vcpu, false);
 	vmx->proc_controls = vmx_facts.proc;
 	vmx->tpr_threshold = 0;
@@ -291,8 +300,9 @@ static void segment_set(struct vcpu *vcpu, unsigned int segment, uint16_t select
 static void data_segments_set(struct vcpu *vcpu, uint16_t selector, uint32_t limit, uint32_t rights)
 {
 	for (unsigned int i = 0; i < 6; i++) {
-		if (i != HV_X64_REGISTER_CS - HV_X64_REGISTER_ES)
+		if (i != HV_X64_REGISTER_CS - HV_X64_REGISTER_ES) {
 			segment_set(vcpu, i, selector, 0, limit, rights);
+		}
 	}
 }
 
@@ -378,11 +388,13 @@ void vendor_sync(struct vcpu *vcpu)
 {
 	struct vmx *vmx = vcpu->vmx;
 
-	if (lp_this()->current != vcpu)
+	if (lp_this()->current != vcpu) {
 		return;
+	}
 #pragma GCC unroll 8
-	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
+	for (unsigned int i = 0; i < SYSCALL_COUNT; i++) {
 		vmx->syscall[i] = rdmsr(vmx_syscalls[i].msr);
+	}
 	vmx->cr2 = read_cr2();
 	vmx->dr6 = read_dr6();
 }
@@ -390,16 +402,18 @@ void vendor_sync(struct vcpu *vcpu)
 static void load_registers(const struct vmx *vmx)
 {
 #pragma GCC unroll 8
-	for (unsigned int i = 0; i < SYSCALL_COUNT; i++)
+	for (unsigned int i = 0; i < SYSCALL_COUNT; i++) {
 		wrmsr(vmx_syscalls[i].msr, vmx->syscall[i]);
+	}
 	write_cr2(vmx->cr2);
 	write_dr6(vmx->dr6);
 }
 
 void vendor_resync(struct vcpu *vcpu)
 {
-	if (lp_this()->current == vcpu)
+	if (lp_this()->current == vcpu) {
 		load_registers(vcpu->vmx);
+	}
 }
 
 /*
@@ -408,25 +422,29 @@ void vendor_resync(struct vcpu *vcpu)
  */
 static void load_pdptes(struct vcpu *vcpu)
 {
-	gpa_t at = { vmx_get(vcpu, STATE_CR3) & 0xffffffe0 };
-	uint64_t pdptes[4] = { 0 };
+	gpa_t at = {vmx_get(vcpu, STATE_CR3) & 0xffffffe0};
+	uint64_t pdptes[4] = {0};
 
 	vcpu->vmx->pdptes_stale = false;
 	if (!(vmx_get(vcpu, STATE_CR0) & CR0_PG) || !(vmx_get(vcpu, STATE_CR4) & CR4_PAE) ||
-	    (vmx_get(vcpu, STATE_EFER) & EFER_LMA))
+	    (vmx_get(vcpu, STATE_EFER) & EFER_LMA)) {
 		return;
-	if (!plat_gpa_read(vcpu->vp->partition, at, pdptes, sizeof(pdptes)))
+	}
+	if (!plat_gpa_read(vcpu->vp->partition, at, pdptes, sizeof(pdptes))) {
 		memset(pdptes, 0, sizeof(pdptes));
-	for (unsigned int i = 0; i < 4; i++)
+	}
+	for (unsigned int i = 0; i < 4; i++) {
 		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdptes[i]);
+	}
 }
 
 void vmx_paging_changed(struct vcpu *vcpu)
 {
 	vendor_flush_tlb(vcpu);
 	vcpu->vmx->pdptes_stale = true;
-	if (lp_this()->current == vcpu)
+	if (lp_this()->current == vcpu) {
 		load_pdptes(vcpu);
+	}
 }
 
 void vendor_load(struct vcpu *vcpu)
@@ -437,16 +455,18 @@ void vendor_load(struct vcpu *vcpu)
 		set_up_host();
 		vcpu->vmx->is_set_up = true;
 	}
-	if (vcpu->vmx->pdptes_stale)
+	if (vcpu->vmx->pdptes_stale) {
 		load_pdptes(vcpu);
+	}
 	load_registers(vcpu->vmx);
 }
 
 void vendor_save(struct vcpu *vcpu)
 {
 	vendor_sync(vcpu);
-	if (vcpu == lp_this()->root)
+	if (vcpu == lp_this()->root) {
 		return;
+	}
 	vmx_flush_state(vcpu);
 	vmx_fetch_state(vcpu);
 	vmcs_clear(vcpu->vmx->vmcs_pa);
@@ -515,13 +535,16 @@ void vendor_prepare(struct vcpu *vcpu)
 	struct lp *lp = lp_this();
 
 	vmcs_write(VMCS_GUEST_RIP, vcpu->rip);
-	if (__builtin_expect(vmx->event | vmx->injecting, 0))
+	if (__builtin_expect(vmx->event | vmx->injecting, 0)) {
 		vmx_prepare_event(vcpu);
+	}
 	vmx_prepare_windows(vcpu);
-	if (vmx->dirty)
+	if (vmx->dirty) {
 		vmx_flush_state(vcpu);
-	if (__builtin_expect(vmx->flush || vcpu->asid_generation != lp->asid_generation, 0))
+	}
+	if (__builtin_expect(vmx->flush || vcpu->asid_generation != lp->asid_generation, 0)) {
 		flush(vcpu, lp);
+	}
 }
 
 void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
@@ -536,8 +559,9 @@ unsigned int vendor_max_level(void)
 
 void vmx_report(const struct vcpu *vcpu, const char *what)
 {
-	if (vcpu != lp_this()->root)
+	if (vcpu != lp_this()->root) {
 		return;
+	}
 	console_print("VMX %s refused: instruction error %lu, exit reason %lx, qualification %lx, "
 		      "address %lx\n",
 		      what, vmcs_read(VMCS_INSTRUCTION_ERROR), vmcs_read(VMCS_EXIT_REASON),
@@ -560,8 +584,9 @@ static void take_nmi(void)
 {
 	bool *recorded = &lp_this()->nmi_recorded;
 
-	if (__atomic_exchange_n(recorded, false, __ATOMIC_SEQ_CST))
+	if (__atomic_exchange_n(recorded, false, __ATOMIC_SEQ_CST)) {
 		interrupt_taken(EXC_NMI);
+	}
 }
 
 void vendor_take_interrupts(void)

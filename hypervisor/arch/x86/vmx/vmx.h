@@ -72,33 +72,33 @@ struct vmx {
 	uint8_t virtual_apic[0x400];
 
 	uint8_t launched; /* run.S */
-	uint8_t entry;	  /* run.S: what became of the last entry, enum vmx_entry */
-	bool is_set_up;	  /* its controls and host state are in the VMCS */
-	bool injecting;	  /* the VMCS has an event for the next entry */
+	uint8_t entry;    /* run.S: what became of the last entry, enum vmx_entry */
+	bool is_set_up;   /* its controls and host state are in the VMCS */
+	bool injecting;   /* the VMCS has an event for the next entry */
 	bool nmi_window, flush;
-	bool x2apic;	   /* the VMCS is set up for that mode of the VP's local APIC */
+	bool x2apic;       /* the VMCS is set up for that mode of the VP's local APIC */
 	bool pdptes_stale; /* CR0, CR3, CR4 or EFER were set by the parent */
-	uint8_t window;	   /* priority of the interrupt that waits, 0: none */
+	uint8_t window;    /* priority of the interrupt that waits, 0: none */
 
 	void *vmcs;
 	uint64_t vmcs_pa;
 
-	uint32_t event, error;		       /* for the next entry, as in VMCS_ENTRY_EVENT */
-	uint32_t event_length;		       /* of the instruction, if it is a software event */
+	uint32_t event, error;                 /* for the next entry, as in VMCS_ENTRY_EVENT */
+	uint32_t event_length;                 /* of the instruction, if it is a software event */
 	uint32_t proc_controls, tpr_threshold; /* as they are in the VMCS */
 
 	uint64_t valid, dirty; /* of state[] */
 	uint64_t state[STATE_COUNT];
 	uint64_t syscall[SYSCALL_COUNT]; /* valid while not loaded, or after vendor_sync() */
-	uint64_t cr2, dr6;		 /* likewise */
+	uint64_t cr2, dr6;               /* likewise */
 };
 
 /* What the processor offers. */
 struct vmx_facts {
 	uint32_t revision;
 	uint32_t pin, proc, proc2, exit, entry; /* controls of every VP */
-	bool x2apic; /* PROC2_X2APIC may be set besides */
-	uint32_t timer_counts; /* of the preemption timer in a millisecond */
+	bool x2apic;                            /* PROC2_X2APIC may be set besides */
+	uint32_t timer_counts;                  /* of the preemption timer in a millisecond */
 	uint64_t ept_caps;
 	uint64_t pat; /* the machine's own */
 	unsigned int linear_bits;
@@ -109,8 +109,8 @@ extern struct vmx_facts vmx_facts;
  * it may not set. */
 #define CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)
 #define CR4_SMXE       (1ull << 14)
-#define CR4_CET	       (1ull << 23)
-#define CR4_PKS	       (1ull << 24)
+#define CR4_CET        (1ull << 23)
+#define CR4_PKS        (1ull << 24)
 #define CR4_UINTR      (1ull << 25)
 #define CR4_HOST_OWNED (CR4_VMXE | CR4_SMXE | CR4_CET | CR4_PKS | CR4_UINTR)
 
