@@ -30,41 +30,6 @@ static inline void set_cpuid(struct vcpu *vcpu, const uint32_t out[4])
 	vcpu->gpr[GPR_RDX] = out[3];
 }
 
-static bool call_is_refused(struct vcpu *vcpu)
-{
-	return hypercall_unknown(vcpu->vp, vcpu->gpr[GPR_RCX]) && vendor_code_bits(vcpu) == 64 &&
-	       vendor_get_cpl(vcpu) == 0;
-}
-
-bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept)
-{
-	const uint64_t *gpr = vcpu->gpr;
-	bool stays = !vcpu->rare;
-	uint64_t value;
-	uint32_t out[4];
-
-	if (intercept->kind == INTERCEPT_CPUID) {
-		if (!stays || !cpuid_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RAX], out)) {
-			return false;
-		}
-		set_cpuid(vcpu, out);
-	} else if (intercept->kind == INTERCEPT_MSR_READ) {
-		if (!stays || !msr_read_kept(vcpu->vp, (uint32_t)gpr[GPR_RCX], &value)) {
-			return false;
-		}
-		vcpu_set_edx_eax(vcpu, value);
-	} else if (intercept->kind == INTERCEPT_HYPERCALL) {
-		if (!stays || !call_is_refused(vcpu)) {
-			return false;
-		}
-		vcpu->gpr[GPR_RAX] = HV_STATUS_INVALID_HYPERCALL_CODE;
-	} else {
-		return false;
-	}
-	vendor_skip(vcpu, intercept->length);
-	return true;
-}
-
 static void handle_cpuid(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	const uint64_t *gpr = vcpu->gpr;

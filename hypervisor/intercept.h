@@ -9,11 +9,6 @@
 struct intercept;
 struct vcpu;
 
-/*
- * True: answered, nothing that others look at has changed, and lp->guest is still set, so no lock was taken. False: nothing was
- * done, and intercept_handle() is asked.
- */
-bool intercept_quickly(struct vcpu *vcpu, const struct intercept *intercept);
 void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept);
 
 #endif

@@ -272,46 +272,25 @@ static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 	return true;
 }
 
-void run_leave_guest(struct vcpu *vcpu)
-{
-	lp_guest_left(lp_this());
-	vcpu->rare = true;
-}
-
-static __attribute__((noinline)) bool handle_exit(struct vcpu *vcpu,
-						  const struct intercept *intercept)
+bool run_exit(struct vcpu *vcpu)
 {
 	struct lp *lp = lp_this();
-	uint32_t tpr = vendor_get_tpr(vcpu);
+	struct intercept intercept;
+	uint32_t tpr;
 
 	lp_guest_left(lp);
+	vendor_decode(vcpu, &intercept);
+	tpr = vendor_get_tpr(vcpu);
 	if (tpr != vcpu->vp->lapic.tpr) {
 		lapic_set_tpr(vcpu->vp, tpr);
 	}
-	intercept_handle(vcpu, intercept);
+	intercept_handle(vcpu, &intercept);
 	/* What else there is will be seen to when its parent has answered. */
 	if (__atomic_load_n(&vcpu->vp->suspend, __ATOMIC_RELAXED) & VP_SUSPEND_INTERCEPT &&
 	    vcpu != lp->root) {
 		return false;
 	}
 	return prepare_quickly(lp, vcpu) || prepare(lp, vcpu);
-}
-
-/*
- * What is answered from fields of the VP, without a lock, is answered with lp->guest still set: whoever posts an event or changes
- * a map meanwhile takes the guest for running and sends an IPI, which waits for the entry and ends it at once. So before it
- * nothing has to be looked at.
- */
-bool run_exit(struct vcpu *vcpu)
-{
-	struct intercept intercept;
-
-	vendor_decode(vcpu, &intercept);
-	if (__builtin_expect(!intercept_quickly(vcpu, &intercept), 0)) {
-		return handle_exit(vcpu, &intercept);
-	}
-	vendor_prepare(vcpu);
-	return true;
 }
 
 _Noreturn void run_root(void)

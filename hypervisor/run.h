@@ -10,11 +10,6 @@ struct vcpu;
 
 /* Called by vendor_run after each exit: handles it and prepares the next entry. False: do not enter again. */
 bool run_exit(struct vcpu *vcpu);
-/*
- * For vendor_decode(), before it takes a lock: the guest does not execute now, nobody waits for this LP any more, and this exit is
- * not one that is answered quickly.
- */
-void run_leave_guest(struct vcpu *vcpu);
 /* Runs the root VP of this LP. */
 _Noreturn void run_root(void);
 

@@ -31,41 +31,8 @@ static bool is_root(const struct vp *vp)
 
 /* ---- feature leaves, for root and child ---- */
 
-/*
- * When the partition is made, and by whichever VP first sees that there are more VPs than before.
- *
- */
-void cpuid_prepare_1(struct partition *p)
-{
-	uint32_t vps = p->vp_count, out[4];
-
-	plat_cpuid(0x1, 0, out);
-	out[EBX] &= 0xFFFFFF;
-	out[ECX] &= p->cpuid_allowed[WORD_1_ECX];
-	out[EDX] &= p->cpuid_allowed[WORD_1_EDX];
-	out[ECX] |= HYPERV_HYPERVISOR_PRESENT_BIT;
-	if (p->create_flags & HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE) {
-		out[ECX] |= 1u << 21;
-	}
-	if (p->id == HV_ROOT_PARTITION || p->processor_features[1] >> 17 & 1) {
-		out[ECX] |= 1u << 24; /* TSC deadline */
-	}
-	if (p->id != HV_ROOT_PARTITION) {
-		cpuid_topology_1(p, out);
-	}
-	for (unsigned int i = EAX; i <= EDX; i++) {
-		__atomic_store_n(&p->cpuid_1[i], out[i], __ATOMIC_RELAXED);
-	}
-	__atomic_store_n(&p->cpuid_1_vps, vps, __ATOMIC_SEQ_CST);
-	/* Looked at last, as cpuid_override_add() and the intercept's installation do it the other way
-	 * round. */
-	if (cpuid_override_exists(p, 0x1) || p->intercept_cpuid) {
-		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
-	}
-}
-
 /* OSXSAVE and the APIC bit. */
-static inline void follow_state_1(struct vp *vp, uint32_t out[4])
+static void follow_state_1(struct vp *vp, uint32_t out[4])
 {
 	if ((out[ECX] & CPUID_1_ECX_XSAVE) && (plat_cr4(vp) & CR4_OSXSAVE)) {
 		out[ECX] |= CPUID_1_ECX_OSXSAVE;
@@ -77,14 +44,23 @@ static inline void follow_state_1(struct vp *vp, uint32_t out[4])
 	}
 }
 
-static inline void leaf_1(struct vp *vp, uint32_t out[4])
+static void leaf_1(struct vp *vp, uint32_t out[4])
 {
 	const struct partition *p = vp->partition;
 
-	out[EAX] = __atomic_load_n(&p->cpuid_1[EAX], __ATOMIC_RELAXED);
-	out[EBX] = __atomic_load_n(&p->cpuid_1[EBX], __ATOMIC_RELAXED) | vp->apic_id << 24;
-	out[ECX] = __atomic_load_n(&p->cpuid_1[ECX], __ATOMIC_RELAXED);
-	out[EDX] = __atomic_load_n(&p->cpuid_1[EDX], __ATOMIC_RELAXED);
+	out[EBX] = (out[EBX] & 0xFFFFFF) | vp->apic_id << 24;
+	mask(vp, WORD_1_ECX, &out[ECX]);
+	mask(vp, WORD_1_EDX, &out[EDX]);
+	out[ECX] |= HYPERV_HYPERVISOR_PRESENT_BIT;
+	if (p->create_flags & HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE) {
+		out[ECX] |= 1u << 21;
+	}
+	if (is_root(vp) || p->processor_features[1] >> 17 & 1) {
+		out[ECX] |= 1u << 24; /* TSC deadline */
+	}
+	if (!is_root(vp)) {
+		cpuid_topology_leaf(vp, 0x1, 0, out);
+	}
 	follow_state_1(vp, out);
 }
 
@@ -198,6 +174,9 @@ static void leaf_87(const struct vp *vp, uint32_t out[4])
 static void root_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	switch (leaf) {
+	case 0x1:
+		leaf_1(vp, out);
+		break;
 	case 0x5:        /* MONITOR */
 	case 0xA:        /* performance monitoring */
 	case 0x12:       /* SGX */
@@ -243,6 +222,9 @@ static void child_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t 
 	switch (leaf) {
 	case 0x0:
 		out[EAX] = CHILD_MAX_LEAF;
+		break;
+	case 0x1:
+		leaf_1(vp, out);
 		break;
 	case 0x2: /* caches and the brand string are the machine's */
 	case 0x80000002 ... 0x80000006:
@@ -307,15 +289,11 @@ static enum access_result ask_parent(struct vp *vp, uint32_t leaf, uint32_t subl
 	return vp->partition->intercept_cpuid && !answered ? ACCESS_PARENT : ACCESS_OK;
 }
 
-static __attribute__((noinline)) enum access_result read_any(struct vp *vp, uint32_t leaf,
-							     uint32_t subleaf, uint32_t out[4])
+enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	struct partition *p = vp->partition;
 
-	if (leaf == 0x1) {
-		cpuid_prepare_1(p);
-		leaf_1(vp, out);
-	} else if (leaf >= LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_END) {
+	if (leaf >= LEAF_HYPERVISOR && leaf <= LEAF_HYPERVISOR_END) {
 		cpuid_hypervisor_leaf(vp, leaf, out);
 	} else {
 		plat_cpuid(leaf, subleaf, out);
@@ -329,21 +307,4 @@ static __attribute__((noinline)) enum access_result read_any(struct vp *vp, uint
 		return ACCESS_OK;
 	}
 	return ask_parent(vp, leaf, subleaf, out);
-}
-
-/* Leaf 1 alone, with which guests serialize and measure. */
-bool cpuid_read_kept(struct vp *vp, uint32_t leaf, uint32_t out[4])
-{
-	const struct partition *p = vp->partition;
-
-	if (leaf != 0x1 || __atomic_load_n(&p->cpuid_1_vps, __ATOMIC_ACQUIRE) != p->vp_count) {
-		return false;
-	}
-	leaf_1(vp, out);
-	return true;
-}
-
-enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
-{
-	return cpuid_read_kept(vp, leaf, out) ? ACCESS_OK : read_any(vp, leaf, subleaf, out);
 }

@@ -47,16 +47,11 @@ uint64_t cpuid_xsave_offered(const struct partition *p);
 /* cpuid_hv.c */
 void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4]);
 
-/* cpuid.c: fills partition->cpuid_1. */
-void cpuid_prepare_1(struct partition *p);
-
 /*
  * cpuid_topology.c: rewrites what tells a child where its VPs are. `out` holds the machine's
  * answer.
  */
 void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-/* Leaf 1 without the APIC id. */
-void cpuid_topology_1(const struct partition *p, uint32_t out[4]);
 
 /*
  * cpuid_override.c: true when the parent left an answer; it is laid over `out`. *always: over what
@@ -64,6 +59,5 @@ void cpuid_topology_1(const struct partition *p, uint32_t out[4]);
  */
 bool cpuid_override_apply(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4],
 			  bool *always);
-bool cpuid_override_exists(const struct partition *p, uint32_t leaf);
 
 #endif

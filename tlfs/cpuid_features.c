@@ -306,5 +306,4 @@ void cpuid_create(struct partition *p)
 		allow_child(p);
 	}
 	forbid_stateless(p);
-	cpuid_prepare_1(p);
 }

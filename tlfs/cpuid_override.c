@@ -71,19 +71,6 @@ static struct entry *find(struct partition *p, uint32_t vp_index, uint32_t leaf,
 	return e;
 }
 
-bool cpuid_override_exists(const struct partition *p, uint32_t leaf)
-{
-	const struct cpuid_override *first = __atomic_load_n(&p->cpuid_overrides, __ATOMIC_ACQUIRE);
-	const struct entry *e =
-		first != NULL ? __atomic_load_n(&first->chains[chain_of(leaf)], __ATOMIC_ACQUIRE)
-			      : NULL;
-
-	while (e != NULL && (e->leaf != leaf || !__atomic_load_n(&e->valid, __ATOMIC_RELAXED))) {
-		e = e->next;
-	}
-	return e != NULL;
-}
-
 static void set_answer(struct entry *e,
 		       const struct hv_register_x64_cpuid_result_parameters *result)
 {
@@ -102,14 +89,6 @@ static void set_answer(struct entry *e,
 	__atomic_store_n(&e->valid, true, __ATOMIC_RELEASE);
 }
 
-/* After the change, as cpuid_prepare_1() wants it: whether leaf 1 is kept is decided anew. */
-static void entry_changed(struct partition *p, const struct entry *e)
-{
-	if (e->leaf == 0x1) {
-		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST);
-	}
-}
-
 hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 			       const struct hv_register_x64_cpuid_result_parameters *result)
 {
@@ -119,7 +98,6 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 
 	if (e != NULL) {
 		set_answer(e, result);
-		entry_changed(p, e);
 		return HV_STATUS_SUCCESS;
 	}
 	e = new_entry(p);
@@ -134,7 +112,6 @@ hv_status_t cpuid_override_add(struct partition *p, uint32_t vp_index,
 	chain = &p->cpuid_overrides->chains[chain_of(e->leaf)];
 	e->next = *chain;
 	__atomic_store_n(chain, e, __ATOMIC_SEQ_CST);
-	entry_changed(p, e);
 	return HV_STATUS_SUCCESS;
 }
 
@@ -147,7 +124,6 @@ hv_status_t cpuid_override_remove(struct partition *p, uint32_t vp_index,
 		return HV_STATUS_NOT_FOUND;
 	}
 	__atomic_store_n(&e->valid, false, __ATOMIC_SEQ_CST);
-	entry_changed(p, e);
 	return HV_STATUS_SUCCESS;
 }
 

@@ -68,21 +68,17 @@ static void extended_leaf(const struct vp *vp, const struct topology *t, uint32_
 	}
 }
 
-void cpuid_topology_1(const struct partition *p, uint32_t out[4])
-{
-	struct topology t = topology_of(p);
-
-	out[EBX] = (out[EBX] & 0xFF00) | (1u << t.socket_shift) << 16;
-	if (t.threads * t.cores > 1) {
-		out[EDX] |= CPUID_1_EDX_HTT;
-	}
-}
-
 void cpuid_topology_leaf(const struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	struct topology t = topology_of(vp->partition);
 
 	switch (leaf) {
+	case 0x1:
+		out[EBX] = (out[EBX] & 0xFF00FF00) | (1u << t.socket_shift) << 16;
+		if (t.threads * t.cores > 1) {
+			out[EDX] |= CPUID_1_EDX_HTT;
+		}
+		break;
 	case 0x4:
 	case 0x8000001D:
 		cache_leaf(&t, leaf, out);

@@ -79,9 +79,6 @@ static hv_status_t install(struct partition *p, const struct hv_input_install_in
 		return HV_STATUS_INVALID_PARAMETER;
 	}
 	__atomic_store_n(flag, input->access_type != 0, __ATOMIC_SEQ_CST);
-	if (input->intercept_type == HV_INTERCEPT_TYPE_X64_CPUID) {
-		__atomic_store_n(&p->cpuid_1_vps, 0, __ATOMIC_SEQ_CST); /* cpuid_prepare_1() */
-	}
 	return HV_STATUS_SUCCESS;
 }
 

@@ -256,9 +256,6 @@ struct partition {
 	struct msr_results *msr_results;          /* [P]; NULL: there is none */
 	struct cpuid_override *cpuid_overrides;   /* [P] to add; readers see whole entries */
 	uint32_t cpuid_allowed[CPUID_WORD_COUNT]; /* [I] feature bits that the guest may see */
-	/* [a] leaf 1, which is asked for most, but for what differs by VP and its state */
-	uint32_t cpuid_1[4];
-	uint32_t cpuid_1_vps; /* [a] for how many VPs that holds; 0: the parent has a word in it */
 
 	uint32_t vp_count;          /* [P] */
 	struct vp *vps[HV_MAX_VPS]; /* [P] to change; good while one has a reference */
@@ -300,19 +297,13 @@ enum hypercall_action {
 	HYPERCALL_MEMORY,    /* memory intercept for fault_gpa, of a child; RIP stays */
 };
 
-/* True: a call that is refused for its code alone, with HV_STATUS_INVALID_HYPERCALL_CODE. */
-bool hypercall_unknown(const struct vp *vp, uint64_t rcx);
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs);
 
 /* cpuid*.c. `out` is filled in any case. */
 enum access_result cpuid_read(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-/* The same when the answer is kept and no lock is needed; false: ask cpuid_read(). */
-bool cpuid_read_kept(struct vp *vp, uint32_t leaf, uint32_t out[4]);
 
 /* msr*.c */
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
-/* The same for what is a field of the VP and nothing else; false: ask msr_read(). */
-bool msr_read_kept(const struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
 /* vp.c */
@@ -400,7 +391,7 @@ static inline bool lapic_page_at(const struct vp *vp, uint64_t gpn)
 }
 uint32_t lapic_mmio_read(struct vp *vp, uint32_t offset);
 void lapic_mmio_write(struct vp *vp, uint32_t offset, uint32_t value);
-/* The x2APIC range; APIC_BASE and TSC_DEADLINE, which msr_read_kept() reads. */
+/* The x2APIC range, APIC_BASE and TSC_DEADLINE. */
 enum access_result lapic_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result lapic_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 void lapic_set_tpr(struct vp *vp, uint32_t tpr);

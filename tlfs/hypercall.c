@@ -276,14 +276,6 @@ enter_list(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_ro
 	return leave_list(vp, regs, row, &call, shape, status);
 }
 
-bool hypercall_unknown(const struct vp *vp, uint64_t rcx)
-{
-	const struct partition *p = vp->partition;
-
-	return hypercall_find((uint16_t)rcx) == NULL && !p->intercept_hypercall &&
-	       __atomic_load_n(&p->guest_os_id, __ATOMIC_RELAXED);
-}
-
 enum hypercall_action hypercall_enter(struct vp *vp, struct hypercall_regs *regs)
 {
 	const struct partition *p = vp->partition;

@@ -77,31 +77,24 @@ static bool is_child(const struct vp *vp)
 	return vp->partition->id != HV_ROOT_PARTITION;
 }
 
-bool msr_read_kept(const struct vp *vp, uint32_t msr, uint64_t *value)
-{
-	switch (msr) {
-	case LAPIC_MSR_BASE:
-		*value = vp->lapic.base;
-		return true;
-	case LAPIC_MSR_TSC_DEADLINE:
-		*value = vp->tsc_deadline_msr;
-		return true;
-	case MSR_TSC_ADJUST:
-		*value = vp->tsc_adjust;
-		return true;
-	default:
-		return false;
-	}
-}
-
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
 	enum access_result result;
 
-	if (msr_read_kept(vp, msr, value)) {
-		return ACCESS_OK;
-	}
 	*value = 0;
+	switch (msr) {
+	case LAPIC_MSR_BASE:
+		*value = vp->lapic.base;
+		return ACCESS_OK;
+	case LAPIC_MSR_TSC_DEADLINE:
+		*value = vp->tsc_deadline_msr;
+		return ACCESS_OK;
+	case MSR_TSC_ADJUST:
+		*value = vp->tsc_adjust;
+		return ACCESS_OK;
+	default:
+		break;
+	}
 	if (is_lapic_msr(msr)) {
 		return lapic_msr_read(vp, msr, value);
 	}

@@ -45,11 +45,6 @@ void vmx_paging_changed(struct vcpu *v)
 	v->vmx->flush = true;
 }
 
-void run_leave_guest(struct vcpu *v)
-{
-	v->rare = true;
-}
-
 /* Virtual addresses are physical ones; the page `unmapped` is none. */
 uint32_t walk_gva(struct vcpu *v, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error)
 {
@@ -160,7 +155,6 @@ static void test_call(void **state)
 	(void)state;
 	do_switch(CALL);
 	assert_int_equal(vmx.event, 0);
-	assert_true(vcpu.rare); /* whoever waits for the LP was told, before any lock */
 	assert_int_equal(get32(OLD_TSS + 0x20), 0x5002);
 	assert_int_equal(get32(OLD_TSS + 0x24), 0x202);
 	assert_int_equal(get32(OLD_TSS + 0x38), 0x6000);

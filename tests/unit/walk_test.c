@@ -114,11 +114,6 @@ uint64_t gpa_generation(const struct partition *p)
 	return 1;
 }
 
-void run_leave_guest(struct vcpu *v)
-{
-	(void)v;
-}
-
 static int setup(void **state)
 {
 	(void)state;

@@ -140,7 +140,6 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 	struct seen_instruction *seen = insn_seen_at(vcpu);
 	uint32_t available;
 
-	run_leave_guest(vcpu);
 	*seen = (struct seen_instruction){.rip = vcpu->rip,
 					  .cr3 = vendor_get_cr(vcpu, 3),
 					  .generation = gpa_generation(vcpu->vp->partition)};
@@ -155,7 +154,6 @@ uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode)
 
 uint8_t insn_halt_length(struct vcpu *vcpu)
 {
-	run_leave_guest(vcpu);
 	return (uint8_t)(prefixes_length(vcpu) + 1);
 }
 

@@ -34,7 +34,6 @@ static inline bool insn_seen(struct vcpu *vcpu, uint16_t opcode)
 
 /* Length of the instruction at RIP, which is `opcode` behind any prefixes, when insn_seen() does not tell. */
 uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode);
-/* Both take locks, so they call run_leave_guest(). */
 uint8_t insn_halt_length(struct vcpu *vcpu);
 
 /* Up to INSN_MAX bytes at RIP; fewer when the next page is not there. No fault is raised. */

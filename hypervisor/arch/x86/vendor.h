@@ -76,8 +76,7 @@ void vendor_boot_root(struct vcpu *vcpu, uint32_t eip,
  */
 void vendor_run(struct vcpu *vcpu);
 /*
- * The exit that just happened; called once an exit. Keeps an event whose delivery was cut short for the next entry. lp->guest is
- * still set: whoever takes a lock here calls run_leave_guest() first.
+ * The exit that just happened; called once an exit. Keeps an event whose delivery was cut short for the next entry.
  */
 void vendor_decode(struct vcpu *vcpu, struct intercept *intercept);
 /* The last thing before an entry: ASID, TLB, RIP, TPR. */

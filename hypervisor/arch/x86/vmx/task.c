@@ -336,7 +336,6 @@ void vmx_task_switch(struct vcpu *vcpu, struct intercept *intercept)
 	unsigned int source = info >> 30 & 3;
 	struct task task;
 
-	run_leave_guest(vcpu); /* guest memory is under a lock */
 	intercept->kind = INTERCEPT_NOTHING;
 	vcpu->vmx->event = 0;
 	if ((event & EVENT_VALID) && (event & EVENT_TYPE_MASK) == EVENT_NMI) {
