@@ -157,9 +157,14 @@ void uart_drained(struct uart *uart)
 	}
 }
 
+/*
+ * The write ends the interrupt of the empty transmitter, so that of the next one is an edge of its
+ * own, however soon it comes: a driver may write without having read IIR.
+ */
 static void write_data(struct uart *uart, uint8_t byte)
 {
 	uart->thre_pending = false;
+	update_line(uart);
 	if (uart->mcr & MCR_LOOP) {
 		receive(uart, byte);
 		uart->thre_pending = true;

@@ -70,6 +70,30 @@ static void the_transmitter_interrupts(void **state)
 	assert_int_equal(interrupts_with(0x44), 3);
 }
 
+/* A driver that is content with LSR, and never reads IIR. */
+static void each_write_is_an_edge(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	outb(COM + 4, 0x08);
+	outb(COM + 1, 0x02);
+	for (i = 1; i < 5; i++) {
+		assert_int_equal(interrupts_with(0x44), i);
+		outb(COM, 'x');
+	}
+	assert_int_equal(inb(COM + 2), 0x02);
+	/* With something to receive the line stays up, as that cause is still there. */
+	outb(COM + 1, 0x03);
+	typed("a");
+	i = interrupts_with(0x44);
+	outb(COM, 'x');
+	assert_int_equal(interrupts_with(0x44), i);
+	assert_int_equal(inb(COM + 2), 0x04);
+	assert_int_equal(inb(COM), 'a');
+	assert_int_equal(inb(COM + 2), 0x02);
+}
+
 static void without_out2_no_interrupt_gets_out(void **state)
 {
 	(void)state;
@@ -229,6 +253,7 @@ int main(void)
 		T(plain_output),
 		T(output_waits_for_room),
 		T(the_transmitter_interrupts),
+		T(each_write_is_an_edge),
 		T(without_out2_no_interrupt_gets_out),
 		T(input_without_fifo),
 		T(input_with_fifo_and_trigger),
