@@ -119,6 +119,7 @@ struct rtc {
 	uint8_t ram[128];
 	int64_t offset;         /* the guest's clock minus host_wall_time(), in ns */
 	int64_t last_second;    /* the guest's second up to which updates were accounted */
+	uint64_t last_periodic; /* the time up to which periods were accounted */
 	uint64_t next_periodic; /* HOST_NEVER: off */
 	uint64_t next_update;   /* when the second ends, if an interrupt may come of it */
 };

@@ -171,10 +171,9 @@ static void update_line(struct rtc *rtc)
 {
 	uint8_t causes = rtc->ram[REG_C] & rtc->ram[REG_B] & (C_PERIODIC | C_ALARM | C_UPDATE);
 
-	if (causes != 0) {
-		rtc->ram[REG_C] |= C_REQUEST;
-	}
-	irq_set(&rtc->irq, rtc->ram[REG_C] & C_REQUEST);
+	rtc->ram[REG_C] &= (uint8_t)~C_REQUEST;
+	rtc->ram[REG_C] |= causes != 0 ? C_REQUEST : 0;
+	irq_set(&rtc->irq, causes != 0);
 }
 
 static bool alarm_byte_matches(const struct rtc *rtc, unsigned int alarm, unsigned int time)
@@ -195,8 +194,7 @@ static bool clock_runs(const struct rtc *rtc)
 	return !(rtc->ram[REG_B] & B_SET) && (rtc->ram[REG_A] & A_DIVIDER) == A_DIVIDER_RUNS;
 }
 
-/* Accounts for the updates since last time. An alarm further back than a minute is not looked for:
- * nobody waited. */
+/* Accounts for the updates since last time. Alarms come again after a day, so none is missed. */
 static void account_updates(struct rtc *rtc)
 {
 	int64_t now = seconds_of(guest_ns(rtc));
@@ -204,8 +202,8 @@ static void account_updates(struct rtc *rtc)
 	if (!clock_runs(rtc) || now <= rtc->last_second) {
 		return;
 	}
-	if (now - rtc->last_second > 60) {
-		rtc->last_second = now - 60;
+	if (now - rtc->last_second > SECONDS_PER_DAY) {
+		rtc->last_second = now - SECONDS_PER_DAY;
 	}
 	while (rtc->last_second < now) {
 		rtc->last_second++;
@@ -231,6 +229,18 @@ static uint64_t period_ns(const struct rtc *rtc)
 		rate += 7;
 	}
 	return ((uint64_t)NS_PER_SECOND << (rate - 1)) / 32768;
+}
+
+/* The flag is set at each period's end, whether its interrupt is wanted or not: some only look. */
+static void account_periods(struct rtc *rtc)
+{
+	uint64_t period = period_ns(rtc), now = host_time(rtc->host);
+
+	if (period != 0 && now / period != rtc->last_periodic / period) {
+		rtc->ram[REG_C] |= C_PERIODIC;
+		update_line(rtc);
+	}
+	rtc->last_periodic = now;
 }
 
 /* When the next periodic interrupt and the next update that somebody waits for come. */
@@ -259,10 +269,7 @@ void rtc_advance(struct rtc *rtc, uint64_t now)
 	if (now < rtc_deadline(rtc)) {
 		return;
 	}
-	if (now >= rtc->next_periodic) {
-		rtc->ram[REG_C] |= C_PERIODIC;
-		update_line(rtc);
-	}
+	account_periods(rtc);
 	if (now >= rtc->next_update) {
 		account_updates(rtc);
 	}
@@ -284,6 +291,7 @@ static uint8_t read_register(struct rtc *rtc)
 		}
 		return value;
 	case REG_C:
+		account_periods(rtc);
 		account_updates(rtc);
 		value = rtc->ram[REG_C];
 		rtc->ram[REG_C] = 0;
@@ -307,11 +315,13 @@ static void write_b(struct rtc *rtc, uint8_t value)
 {
 	bool ran = clock_runs(rtc);
 
+	account_periods(rtc);
 	if (ran) {
 		account_updates(rtc);
 		time_to_ram(rtc, seconds_of(guest_ns(rtc)));
 	}
-	rtc->ram[REG_B] = value;
+	/* Setting SET clears the update interrupt's enable. */
+	rtc->ram[REG_B] = value & B_SET ? value & ~B_UPDATE : value;
 	if (!ran && clock_runs(rtc)) {
 		ram_to_time(rtc);
 	} else if (ran && clock_runs(rtc)) {
@@ -338,7 +348,9 @@ static void write_a(struct rtc *rtc, uint8_t value)
 {
 	bool ran = clock_runs(rtc);
 
+	account_periods(rtc);
 	if (ran) {
+		account_updates(rtc);
 		time_to_ram(rtc, seconds_of(guest_ns(rtc)));
 	}
 	rtc->ram[REG_A] = value & ~A_UPDATE_IN_PROGRESS;
@@ -404,6 +416,7 @@ void rtc_reset(struct rtc *rtc)
 	}
 	rtc->ram[REG_B] &= (uint8_t) ~(B_PERIODIC | B_ALARM | B_UPDATE);
 	rtc->ram[REG_C] = 0;
+	rtc->last_periodic = host_time(rtc->host);
 	set_timers(rtc);
 	irq_set(&rtc->irq, false);
 }

@@ -168,7 +168,7 @@ static void update_ended(void **state)
 	set(11, 0x12);
 	pass(SEC + 1);
 	assert_int_equal(interrupts_with(0x48), 1);
-	assert_int_equal(get(12), 0x90);
+	assert_int_equal(get(12) & 0xb0, 0x90);
 	pass(SEC);
 	assert_int_equal(interrupts_with(0x48), 2);
 }
@@ -186,6 +186,58 @@ static void alarm(void **state)
 	assert_int_equal(interrupts_with(0x48), 1);
 	assert_int_equal(get(12) & 0xa0, 0xa0);
 	assert_int_equal(home.time, 8 * SEC);
+}
+
+/* Flags are set at their time without an interrupt too, for who looks. */
+static void flags_without_interrupts(void **state)
+{
+	(void)state;
+	set(10, 0x2e); /* 4 Hz */
+	get(12);
+	assert_int_equal(get(12), 0);
+	pass(250 * MS + 1);
+	assert_int_equal(get(12), 0x40);
+	assert_int_equal(get(12), 0);
+	pass(750 * MS);
+	assert_int_equal(get(12), 0x50);
+	set(10, 0x20); /* no rate */
+	get(12);
+	pass(900 * MS);
+	assert_int_equal(get(12), 0);
+	assert_int_equal(home.interrupt_count, 0);
+	/* One that is up already interrupts when that is allowed; when it is forbidden the line
+	 * falls. */
+	set(10, 0x2e);
+	pass(300 * MS);
+	set(11, 0x42);
+	assert_int_equal(interrupts_with(0x48), 1);
+	assert_int_equal(board.irq.raised[8], 1);
+	set(11, 0x02);
+	assert_int_equal(board.irq.raised[8], 0);
+	assert_int_equal(get(12) & 0xc0, 0x40);
+}
+
+static void an_alarm_hours_ago_is_seen(void **state)
+{
+	(void)state;
+	set(1, 0x05);
+	set(3, 0x00);
+	set(5, 0x07);
+	pass(7 * 3600 * SEC);
+	assert_int_equal(get(12) & 0x20, 0);
+	pass(3 * 3600 * SEC);
+	assert_int_equal(get(12) & 0x20, 0x20);
+	assert_int_equal(home.interrupt_count, 0);
+	pass(100 * 3600 * SEC);
+	assert_int_equal(get(12) & 0x20, 0x20);
+}
+
+static void setting_ends_the_update_interrupt(void **state)
+{
+	(void)state;
+	set(11, 0x12);
+	set(11, 0x92);
+	assert_int_equal(get(11), 0x82);
 }
 
 static void update_in_progress(void **state)
@@ -247,6 +299,9 @@ int main(void)
 		T(fast_periodic_rates),
 		T(update_ended),
 		T(alarm),
+		T(flags_without_interrupts),
+		T(an_alarm_hours_ago_is_seen),
+		T(setting_ends_the_update_interrupt),
 		T(update_in_progress),
 		T(ram_and_ports),
 		T(a_reset_keeps_the_clock),
