@@ -15,6 +15,7 @@
 #define BOOT_PARAMS  0x10000ull
 #define CMDLINE      0x20000ull
 #define CMDLINE_MAX  0x10000ull
+#define GDT          0x8000ull
 #define PAGE_TABLES  0x9000ull
 #define LOWEST_LOAD  0x100000ull
 #define MAGIC_HDRS   0x53726448u
@@ -190,7 +191,7 @@ static void long_mode(struct loader *loader, const struct linux_image *image,
 	uint64_t code64 = 0x00af9b000000ffffull;
 
 	build_page_tables(loader);
-	memcpy(memory_at(loader->memory, LOADER_GDT + 0x10, 8), &code64, 8);
+	memcpy(memory_at(loader->memory, GDT + 0x10, 8), &code64, 8);
 	r->segments[VP_CS].attributes = FLAT_CODE64;
 	r->rip = image->load + ENTRY_64_OFFSET;
 	r->cr0 |= CR0_PG;
@@ -209,7 +210,7 @@ bool linux_load(struct loader *loader, const uint8_t *head, size_t length,
 	    !fill_params(loader, &image)) {
 		return false;
 	}
-	loader_protected_mode(loader, image.load, state);
+	loader_protected_mode(loader, GDT, image.load, state);
 	if (image.wide) {
 		long_mode(loader, &image, state);
 	}

@@ -159,19 +159,20 @@ unsigned int loader_memory_map(const struct memory *memory,
 
 static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffffull, 0x00cf93000000ffffull};
 
-void loader_protected_mode(struct loader *loader, uint64_t entry, struct vp_boot_state *state)
+void loader_protected_mode(struct loader *loader, uint64_t gdt_at, uint64_t entry,
+			   struct vp_boot_state *state)
 {
 	struct vp_registers *r = &state->registers;
 	unsigned int i;
 
-	memcpy(memory_at(loader->memory, LOADER_GDT, sizeof(gdt)), gdt, sizeof(gdt));
+	memcpy(memory_at(loader->memory, gdt_at, sizeof(gdt)), gdt, sizeof(gdt));
 	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
 		r->segments[i] = (struct vp_segment){0, 0xffffffff, SELECTOR_DATA, FLAT_DATA};
 	}
 	r->segments[VP_CS] = (struct vp_segment){0, 0xffffffff, SELECTOR_CODE, FLAT_CODE32};
 	state->tr = (struct vp_segment){0, 0xffff, 0, 0x008b};
 	state->ldtr = (struct vp_segment){0, 0xffff, 0, 0x0082};
-	state->gdtr = (struct vp_table){LOADER_GDT, sizeof(gdt) - 1};
+	state->gdtr = (struct vp_table){gdt_at, sizeof(gdt) - 1};
 	r->cr0 = CR0_PE | CR0_ET | CR0_NE;
 	r->rip = entry;
 	r->rflags = 2;

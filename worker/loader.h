@@ -71,9 +71,9 @@ struct loader_range {
 unsigned int loader_memory_map(const struct memory *memory,
 			       struct loader_range ranges[LOADER_RANGES]);
 
-/* Flat protected mode without paging, as both formats have it; selectors 0x10 and 0x18 of a GDT at
- * LOADER_GDT. */
-#define LOADER_GDT 0x8000ull
-void loader_protected_mode(struct loader *loader, uint64_t entry, struct vp_boot_state *state);
+/* Flat protected mode without paging, as both formats have it; selectors 0x10 and 0x18 of a GDT of 32
+ * bytes that is put at `gdt_at`, which is RAM. */
+void loader_protected_mode(struct loader *loader, uint64_t gdt_at, uint64_t entry,
+			   struct vp_boot_state *state);
 
 #endif

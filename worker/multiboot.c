@@ -3,12 +3,13 @@
  * says in its header where its parts go. Entered in 32-bit protected mode. --initrd becomes the one
  * module.
  *
- * The information structure, the memory map and the strings lie at INFO, below all that such images
- * load.
+ * The information structure, the memory map, the strings and the GDT lie at INFO, or behind the image
+ * if it loads something there itself.
  */
 #include <elf.h>
 #include <string.h>
 
+#include "devices/acpi_tables.h"
 #include "worker/loader.h"
 
 #define HEADER_MAGIC   0x1badb002u
@@ -20,11 +21,13 @@
 #define FLAGS_REQUIRED 0x0000ffffu /* one of these that is not known must be refused */
 
 #define INFO         0x10000ull
-#define INFO_MAP     0x10100ull
-#define INFO_MODULE  0x10200ull
-#define INFO_CMDLINE 0x11000ull
+#define INFO_MAP     0x100ull /* behind the structure's beginning, as what follows */
+#define INFO_MODULE  0x200ull
+#define INFO_GDT     0x300ull
+#define INFO_CMDLINE 0x1000ull
 #define CMDLINE_MAX  0x10000ull
-#define LOWEST_LOAD  0x100000ull
+#define INFO_LENGTH  (INFO_CMDLINE + CMDLINE_MAX)
+#define HIGH_MEMORY  0x100000ull
 
 #define INFO_FLAG_MEMORY  0x01u
 #define INFO_FLAG_CMDLINE 0x04u
@@ -52,6 +55,18 @@ struct multiboot_mmap {
 struct multiboot_module {
 	uint32_t start, end, cmdline, reserved;
 };
+
+/* What was loaded. */
+struct image {
+	uint64_t entry;
+	uint64_t end;    /* behind all of it that lies in high memory */
+	bool takes_info; /* something of it lies where our structures would be */
+};
+
+static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
+{
+	return a < b + b_length && b < a + a_length;
+}
 
 /* Where the header is, or -1. */
 static long find_header(const uint8_t *head, size_t length, struct multiboot_header *header)
@@ -83,14 +98,14 @@ bool multiboot_recognise(const uint8_t *head, size_t length)
 /* One piece of the image: `file_size` bytes of the file at `offset`, then zeros up to
  * `memory_size`. */
 static bool load_piece(struct loader *loader, uint64_t offset, uint64_t gpa, uint64_t file_size,
-		       uint64_t memory_size, uint64_t *end)
+		       uint64_t memory_size, struct image *image)
 {
 	if (file_size > memory_size) {
 		return loader_refuse(
 			loader, "--kernel %s: a segment of it is longer in the file than in memory",
 			loader->kernel.name);
 	}
-	if (gpa < LOWEST_LOAD || gpa > UINT32_MAX || memory_size > UINT32_MAX ||
+	if (gpa > UINT32_MAX || memory_size > UINT32_MAX ||
 	    memory_at(loader->memory, gpa, memory_size) == NULL) {
 		return loader_refuse(loader,
 				     "--kernel %s: wants memory from %#llx to %#llx, which this "
@@ -98,16 +113,24 @@ static bool load_piece(struct loader *loader, uint64_t offset, uint64_t gpa, uin
 				     loader->kernel.name, (unsigned long long)gpa,
 				     (unsigned long long)(gpa + memory_size));
 	}
-	if (gpa + memory_size > *end) {
-		*end = gpa + memory_size;
+	if (overlap(gpa, memory_size, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH)) {
+		return loader_refuse(loader,
+				     "--kernel %s: wants memory from %#llx to %#llx, where this "
+				     "machine has its ACPI tables",
+				     loader->kernel.name, (unsigned long long)gpa,
+				     (unsigned long long)(gpa + memory_size));
 	}
+	if (gpa + memory_size > image->end) {
+		image->end = gpa + memory_size;
+	}
+	image->takes_info |= overlap(gpa, memory_size, INFO, INFO_LENGTH);
 	/* The guest's memory is all zeros but for what other segments put there. */
 	memset(memory_at(loader->memory, gpa, memory_size), 0, memory_size);
 	return loader_read_to_guest(loader, &loader->kernel, offset, gpa, file_size);
 }
 
 static bool load_addresses(struct loader *loader, const struct multiboot_header *header,
-			   uint64_t at, uint64_t *end)
+			   uint64_t at, struct image *image)
 {
 	uint64_t before = (uint64_t)header->header_addr - header->load_addr, size, memory_size;
 
@@ -124,7 +147,7 @@ static bool load_addresses(struct loader *loader, const struct multiboot_header 
 	if (header->bss_end_addr != 0) {
 		memory_size = (uint64_t)header->bss_end_addr - header->load_addr;
 	}
-	return load_piece(loader, at - before, header->load_addr, size, memory_size, end);
+	return load_piece(loader, at - before, header->load_addr, size, memory_size, image);
 }
 
 static bool refuse_elf(struct loader *loader)
@@ -133,13 +156,13 @@ static bool refuse_elf(struct loader *loader)
 			     loader->kernel.name);
 }
 
-static bool load_elf32(struct loader *loader, const uint8_t *head, uint64_t *entry, uint64_t *end)
+static bool load_elf32(struct loader *loader, const uint8_t *head, struct image *image)
 {
 	Elf32_Ehdr elf;
 	unsigned int i;
 
 	memcpy(&elf, head, sizeof(elf));
-	*entry = elf.e_entry;
+	image->entry = elf.e_entry;
 	if (elf.e_phnum > MAX_SEGMENTS) {
 		return refuse_elf(loader);
 	}
@@ -153,20 +176,20 @@ static bool load_elf32(struct loader *loader, const uint8_t *head, uint64_t *ent
 		}
 		if (segment.p_type == PT_LOAD && segment.p_memsz != 0 &&
 		    !load_piece(loader, segment.p_offset, segment.p_paddr, segment.p_filesz,
-				segment.p_memsz, end)) {
+				segment.p_memsz, image)) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool load_elf64(struct loader *loader, const uint8_t *head, uint64_t *entry, uint64_t *end)
+static bool load_elf64(struct loader *loader, const uint8_t *head, struct image *image)
 {
 	Elf64_Ehdr elf;
 	unsigned int i;
 
 	memcpy(&elf, head, sizeof(elf));
-	*entry = elf.e_entry;
+	image->entry = elf.e_entry;
 	if (elf.e_phnum > MAX_SEGMENTS) {
 		return refuse_elf(loader);
 	}
@@ -182,15 +205,15 @@ static bool load_elf64(struct loader *loader, const uint8_t *head, uint64_t *ent
 		}
 		if (segment.p_type == PT_LOAD && segment.p_memsz != 0 &&
 		    !load_piece(loader, segment.p_offset, segment.p_paddr, segment.p_filesz,
-				segment.p_memsz, end)) {
+				segment.p_memsz, image)) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool load_image(struct loader *loader, const uint8_t *head, size_t length, uint64_t *entry,
-		       uint64_t *end)
+static bool load_image(struct loader *loader, const uint8_t *head, size_t length,
+		       struct image *image)
 {
 	struct multiboot_header header;
 	long at = find_header(head, length, &header);
@@ -201,8 +224,8 @@ static bool load_image(struct loader *loader, const uint8_t *head, size_t length
 			loader->kernel.name, header.flags & FLAGS_REQUIRED);
 	}
 	if (header.flags & FLAG_ADDRESSES) {
-		*entry = header.entry_addr;
-		return load_addresses(loader, &header, (uint64_t)at, end);
+		image->entry = header.entry_addr;
+		return load_addresses(loader, &header, (uint64_t)at, image);
 	}
 	if (length < sizeof(Elf64_Ehdr) || memcmp(head, ELFMAG, SELFMAG) != 0) {
 		return loader_refuse(loader,
@@ -210,32 +233,49 @@ static bool load_image(struct loader *loader, const uint8_t *head, size_t length
 				     "say where it goes",
 				     loader->kernel.name);
 	}
-	return head[EI_CLASS] == ELFCLASS64 ? load_elf64(loader, head, entry, end)
-					    : load_elf32(loader, head, entry, end);
+	return head[EI_CLASS] == ELFCLASS64 ? load_elf64(loader, head, image)
+					    : load_elf32(loader, head, image);
 }
 
-static void fill_map(struct loader *loader, struct multiboot_info *info)
+/* Room for our structures, all zeros. */
+static bool place_info(struct loader *loader, struct image *image, uint64_t *at)
+{
+	*at = INFO;
+	if (!image->takes_info) {
+		return true;
+	}
+	*at = (image->end + 4095) & ~4095ull;
+	image->end = *at + INFO_LENGTH;
+	if (memory_at(loader->memory, *at, INFO_LENGTH) == NULL || image->end > UINT32_MAX) {
+		return loader_refuse(loader,
+				     "--kernel %s: no room behind it; give more with --memory",
+				     loader->kernel.name);
+	}
+	return true;
+}
+
+static void fill_map(struct loader *loader, uint64_t at, struct multiboot_info *info)
 {
 	struct loader_range ranges[LOADER_RANGES];
 	unsigned int i, count = loader_memory_map(loader->memory, ranges);
-	struct multiboot_mmap *map = memory_at(loader->memory, INFO_MAP, count * sizeof(*map));
+	struct multiboot_mmap *map = memory_at(loader->memory, at + INFO_MAP, count * sizeof(*map));
 
 	for (i = 0; i < count; i++) {
 		map[i] = (struct multiboot_mmap){sizeof(*map) - sizeof(map->size), ranges[i].base,
 						 ranges[i].length, ranges[i].type};
 	}
-	info->mmap_addr = INFO_MAP;
+	info->mmap_addr = (uint32_t)(at + INFO_MAP);
 	info->mmap_length = count * (uint32_t)sizeof(*map);
 	info->mem_lower = 639;
-	info->mem_upper = (uint32_t)((loader->memory->low_end - LOWEST_LOAD) >> 10);
+	info->mem_upper = (uint32_t)((loader->memory->low_end - HIGH_MEMORY) >> 10);
 	info->flags |= INFO_FLAG_MEMORY | INFO_FLAG_MAP;
 }
 
 /* As other loaders have it: the image's name, then what the user gave. */
-static bool fill_cmdline(struct loader *loader, struct multiboot_info *info)
+static bool fill_cmdline(struct loader *loader, uint64_t info_at, struct multiboot_info *info)
 {
 	size_t name = strlen(loader->kernel.name), length = strlen(loader->cmdline);
-	char *at = memory_at(loader->memory, INFO_CMDLINE, CMDLINE_MAX);
+	char *at = memory_at(loader->memory, info_at + INFO_CMDLINE, CMDLINE_MAX);
 
 	if (name + length + 2 > CMDLINE_MAX) {
 		return loader_refuse(loader, "--append: too long; give %llu characters at most",
@@ -244,14 +284,16 @@ static bool fill_cmdline(struct loader *loader, struct multiboot_info *info)
 	memcpy(at, loader->kernel.name, name);
 	at[name] = ' ';
 	memcpy(at + name + 1, loader->cmdline, length + 1);
-	info->cmdline = INFO_CMDLINE;
+	info->cmdline = (uint32_t)(info_at + INFO_CMDLINE);
 	info->flags |= INFO_FLAG_CMDLINE;
 	return true;
 }
 
-static bool place_module(struct loader *loader, struct multiboot_info *info, uint64_t end)
+static bool place_module(struct loader *loader, uint64_t at, struct multiboot_info *info,
+			 uint64_t end)
 {
-	struct multiboot_module *module = memory_at(loader->memory, INFO_MODULE, sizeof(*module));
+	struct multiboot_module *module =
+		memory_at(loader->memory, at + INFO_MODULE, sizeof(*module));
 	uint64_t base = (end + 4095) & ~4095ull;
 
 	if (loader->initrd.fd < 0) {
@@ -266,7 +308,7 @@ static bool place_module(struct loader *loader, struct multiboot_info *info, uin
 	}
 	*module = (struct multiboot_module){(uint32_t)base, (uint32_t)(base + loader->initrd.size),
 					    0, 0};
-	info->mods_addr = INFO_MODULE;
+	info->mods_addr = (uint32_t)(at + INFO_MODULE);
 	info->mods_count = 1;
 	info->flags |= INFO_FLAG_MODULES;
 	return loader_read_to_guest(loader, &loader->initrd, 0, base, loader->initrd.size);
@@ -275,22 +317,24 @@ static bool place_module(struct loader *loader, struct multiboot_info *info, uin
 bool multiboot_load(struct loader *loader, const uint8_t *head, size_t length,
 		    struct vp_boot_state *state)
 {
-	struct multiboot_info *info = memory_at(loader->memory, INFO, sizeof(*info));
-	uint64_t entry = 0, end = LOWEST_LOAD;
+	struct image image = {.end = HIGH_MEMORY};
+	struct multiboot_info *info;
+	uint64_t at;
 
-	if (!load_image(loader, head, length, &entry, &end)) {
+	if (!load_image(loader, head, length, &image) || !place_info(loader, &image, &at)) {
 		return false;
 	}
-	if (entry > UINT32_MAX) {
+	if (image.entry > UINT32_MAX) {
 		return loader_refuse(loader, "--kernel %s: its entry point %#llx is beyond 32 bits",
-				     loader->kernel.name, (unsigned long long)entry);
+				     loader->kernel.name, (unsigned long long)image.entry);
 	}
-	fill_map(loader, info);
-	if (!fill_cmdline(loader, info) || !place_module(loader, info, end)) {
+	info = memory_at(loader->memory, at, sizeof(*info));
+	fill_map(loader, at, info);
+	if (!fill_cmdline(loader, at, info) || !place_module(loader, at, info, image.end)) {
 		return false;
 	}
-	loader_protected_mode(loader, entry, state);
+	loader_protected_mode(loader, at + INFO_GDT, image.entry, state);
 	state->registers.gpr[VP_RAX] = REGISTER_MAGIC;
-	state->registers.gpr[VP_RBX] = INFO;
+	state->registers.gpr[VP_RBX] = at;
 	return true;
 }

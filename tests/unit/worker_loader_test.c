@@ -469,13 +469,49 @@ static void multiboot_by_addresses(void **state)
 	expect_refusal("not complete");
 }
 
+/* An image may lie in low memory: wherever that is, nothing of ours is written over it. */
+static void multiboot_in_low_memory(void **state)
+{
+	static const uint64_t places[] = {0,       0x7fe0,  0x8000,  0xfff0, 0x10000,
+					  0x20fff, 0x9afff, 0xc0000, 0xf0000};
+	unsigned int i, at;
+
+	(void)state;
+	file_of(&loader.initrd, "module", "a module", 8);
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		make_multiboot();
+		multi.segments[1] = multi.segments[0];
+		multi.segments[0].p_paddr = (uint32_t)places[i];
+		give_multiboot();
+		assert_true(load());
+		for (at = 0; at < 0x5001; at++) {
+			assert_int_equal(memory.base[places[i] + at], at < 64 ? 0x90 : 0);
+		}
+		at = (unsigned int)boot.registers.gpr[VP_RBX];
+		assert_int_equal(word(at) & 0x4d, 0x4d);
+		assert_int_equal(word(word(at + 24)), at < MIB ? 0x106000 : 0x117000);
+		assert_true(boot.gdtr.base > at && word(boot.gdtr.base + 0x10) == 0x0000ffff);
+	}
+}
+
 static void wrong_multiboot_images(void **state)
 {
 	(void)state;
 	make_multiboot();
-	multi.segments[0].p_paddr = 0xff000; /* below 1 MiB: that is ours */
+	multi.segments[0].p_paddr = 0xec000; /* ends in them */
+	give_multiboot();
+	expect_refusal("ACPI tables");
+	make_multiboot();
+	multi.segments[0].p_paddr = 0x9c000; /* into the VGA's hole */
 	give_multiboot();
 	expect_refusal("does not have");
+	make_multiboot();
+	multi.segments[0].p_paddr = 0x10000; /* where our structures are, which go behind it */
+	multi.segments[0].p_memsz = 0x40;
+	multi.segments[1] = multi.segments[0];
+	multi.segments[1].p_paddr = RAM - 0x1000;
+	give_multiboot();
+	expect_refusal("no room behind it");
 	make_multiboot();
 	multi.segments[0].p_memsz = 0xffffffff;
 	give_multiboot();
@@ -676,6 +712,7 @@ int main(void)
 		T(multiboot_elf32),
 		T(multiboot_elf64),
 		T(multiboot_by_addresses),
+		T(multiboot_in_low_memory),
 		T(wrong_multiboot_images),
 		T(cpio_archives),
 		T(zstd_streams),
