@@ -94,6 +94,15 @@ void board_create(struct board *board, struct host *host)
 	reset_parts(board);
 }
 
+void board_add_debug_exit(struct board *board)
+{
+	static const struct placement at = {BOARD_DEBUG_EXIT, 4, &reset_debug_exit_class,
+					    offsetof(struct board, reset)};
+
+	fill(&board->ports, &at, 1, board);
+	claim_ports(board);
+}
+
 void board_destroy(struct board *board)
 {
 	pthread_mutex_destroy(&board->lock);

@@ -18,6 +18,7 @@
 #define BOARD_IOAPIC_BASE 0xfec00000ull
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
+#define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
 
 struct board {
 	pthread_mutex_t lock; /* of everything below but buses and claims, which do not change */
@@ -40,6 +41,8 @@ struct board {
 /* Power-on. `host` is handed back in every call of host.h. */
 void board_create(struct board *board, struct host *host);
 void board_destroy(struct board *board);
+/* Adds the port at which a test image says its result, as QEMU's isa-debug-exit. Before any VP runs. */
+void board_add_debug_exit(struct board *board);
 /* The machine's reset line: as board_create(), but the clock's battery holds. */
 void board_reset(struct board *board);
 

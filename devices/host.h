@@ -43,6 +43,8 @@ void host_interrupt(struct host *host, const struct host_interrupt *interrupt);
  * vector. */
 void host_extint(struct host *host, bool asserted);
 void host_power(struct host *host, enum host_power event);
+/* A test image's result, on the port that board_add_debug_exit() adds. */
+void host_debug_exit(struct host *host, uint32_t value);
 
 /* The other end of a serial line. False: no room now; board_serial_drained() says when to try
  * again. */

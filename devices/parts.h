@@ -200,14 +200,14 @@ void acpi_pm_power_button(struct acpi_pm *pm);
 uint64_t acpi_pm_deadline(const struct acpi_pm *pm);
 void acpi_pm_advance(struct acpi_pm *pm, uint64_t now);
 
-/* ---- reset.c: port 0x92, and of the i8042 the command that resets ---- */
+/* ---- reset.c: port 0x92, of the i8042 the command that resets, and the port of test images ---- */
 
 struct reset {
 	struct host *host;
 	uint8_t port92;
 };
 
-extern const struct device_class reset_port92_class, reset_i8042_class;
+extern const struct device_class reset_port92_class, reset_i8042_class, reset_debug_exit_class;
 
 void reset_reset(struct reset *reset);
 

@@ -1,7 +1,8 @@
 /*
- * Two ways to reset a PC/AT, which systems still try: bit 0 of port 0x92, and command 0xFE of the
+ * Ways in which a guest ends by a port. Two to reset a PC/AT, which systems still try: bit 0 of port 0x92, and command 0xFE of the
  * keyboard controller at port 0x64. Of that controller nothing else is here: its status says
- * "empty", and the ACPI tables deny it.
+ * "empty", and the ACPI tables deny it. And a port for test images, which is not there unless asked for:
+ * what they write to it is their result.
  */
 #include "devices/parts.h"
 
@@ -52,6 +53,23 @@ static void i8042_write(void *device, uint32_t offset, unsigned int size, uint32
 	}
 }
 
+static uint32_t debug_exit_read(void *device, uint32_t offset, unsigned int size)
+{
+	(void)device;
+	(void)offset;
+	(void)size;
+	return 0;
+}
+
+static void debug_exit_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+{
+	struct reset *reset = device;
+
+	(void)offset;
+	(void)size;
+	host_debug_exit(reset->host, value);
+}
+
 void reset_reset(struct reset *reset)
 {
 	reset->port92 = PORT92_A20;
@@ -59,3 +77,5 @@ void reset_reset(struct reset *reset)
 
 const struct device_class reset_port92_class = {"port92", 1, port92_read, port92_write};
 const struct device_class reset_i8042_class = {"i8042", 1, i8042_read, i8042_write};
+const struct device_class reset_debug_exit_class = {"debug-exit", 4, debug_exit_read,
+						    debug_exit_write};

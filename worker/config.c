@@ -38,13 +38,16 @@ static const char help[] =
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
 	"  --control PATH    a socket on which vmctl attaches and detaches disks\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
+	"  --debug-exit      for test images: port 0xf4, at which one says its result and ends\n"
 	"  --help            this\n"
 	"\n"
 	"With --serial stdio and a terminal, Ctrl-] turns the machine off.\n"
 	"\n"
 	"Exit status: 0 powered off, 2 could not start as asked, 3 reset (with --on-reset exit),\n"
 	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] or a signal, 7 crashed, by its\n"
-	"own report.\n";
+	"own report. With --debug-exit, when the guest wrote N to the port: (2 * N + 1) modulo "
+	"256,\n"
+	"as with QEMU's isa-debug-exit; standard error then has a line that says N.\n";
 
 static bool parse_size(const char *text, uint64_t *size)
 {
@@ -246,6 +249,7 @@ enum option_name {
 	DVD,
 	CONTROL,
 	ON_RESET,
+	DEBUG_EXIT,
 	HELP
 };
 
@@ -278,6 +282,9 @@ static bool set_option(struct config *config, int name, char *value)
 		return true;
 	case ON_RESET:
 		return set_on_reset(config, value);
+	case DEBUG_EXIT:
+		config->debug_exit = true;
+		return true;
 	default:
 		return false; /* getopt said what is wrong */
 	}
@@ -312,6 +319,7 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		{"dvd", required_argument, NULL, DVD},
 		{"control", required_argument, NULL, CONTROL},
 		{"on-reset", required_argument, NULL, ON_RESET},
+		{"debug-exit", no_argument, NULL, DEBUG_EXIT},
 		{"help", no_argument, NULL, HELP},
 		{NULL, 0, NULL, 0},
 	};

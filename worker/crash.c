@@ -25,7 +25,7 @@ static void say_line(char *line, size_t length)
 		}
 	}
 	if (length != 0) {
-		say("crash: %.*s", (int)length, line);
+		say_guest("crash: %.*s", (int)length, line);
 	}
 }
 
@@ -40,7 +40,7 @@ static void say_text(const struct memory *memory, uint64_t gpa, uint64_t length)
 	}
 	from = length != 0 ? memory_at(memory, gpa, length) : NULL;
 	if (from == NULL) {
-		say("crash: its text is not in its memory");
+		say_guest("crash: its text is not in its memory");
 		return;
 	}
 	memcpy(text, from, length);
@@ -62,12 +62,12 @@ void crash_report(struct machine_vp *vp, bool text)
 		return;
 	}
 	if (vp_crash_parameters(vp->vp, p) != 0) {
-		say("VP %u: the guest has crashed; its parameters cannot be read", vp->index);
+		say_guest("VP %u: the guest has crashed; its parameters cannot be read", vp->index);
 		return;
 	}
-	say("VP %u: the guest has crashed: %#llx %#llx %#llx %#llx %#llx", vp->index,
-	    (unsigned long long)p[0], (unsigned long long)p[1], (unsigned long long)p[2],
-	    (unsigned long long)p[3], (unsigned long long)p[4]);
+	say_guest("VP %u: the guest has crashed: %#llx %#llx %#llx %#llx %#llx", vp->index,
+		  (unsigned long long)p[0], (unsigned long long)p[1], (unsigned long long)p[2],
+		  (unsigned long long)p[3], (unsigned long long)p[4]);
 	if (text) {
 		say_text(&machine->memory, p[P_TEXT], p[P_TEXT + 1]);
 	}

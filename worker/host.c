@@ -125,6 +125,15 @@ void host_power(struct host *host, enum host_power event)
 	machine_end(host->machine, event == HOST_POWER_OFF ? STOP_POWER_OFF : STOP_RESET);
 }
 
+/* The first one counts; the board's lock is held. */
+void host_debug_exit(struct host *host, uint32_t value)
+{
+	if (atomic_load(&host->machine->stop) == STOP_NONE) {
+		atomic_store(&host->machine->debug_exit, value);
+		machine_end(host->machine, STOP_DEBUG_EXIT);
+	}
+}
+
 bool host_serial_put(struct host *host, uint8_t byte)
 {
 	bool done = serial_put(&host->machine->serial, byte);

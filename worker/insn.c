@@ -22,6 +22,15 @@ unsigned int insn_code_size(const struct vp_registers *registers)
 	return attributes & VP_SEGMENT_DEFAULT ? 4 : 2;
 }
 
+unsigned int insn_cpl(const struct vp_registers *registers)
+{
+	if (!(registers->cr0 & CR0_PE)) {
+		return 0;
+	}
+	/* Virtual 8086 mode has segments without descriptors, and is always at 3. */
+	return registers->rflags & RFLAGS_VM ? 3 : registers->segments[VP_SS].attributes >> 5 & 3;
+}
+
 static bool init_decoder(ZydisDecoder *decoder, unsigned int size)
 {
 	switch (size) {

@@ -62,6 +62,8 @@ struct insn {
 
 /* Bytes of the default operand and address size: 2, 4 or 8. */
 unsigned int insn_code_size(const struct vp_registers *registers);
+/* The privilege level that it runs at. */
+unsigned int insn_cpl(const struct vp_registers *registers);
 /* False: no instruction, or one that has no meaning here. `size` is insn_code_size(). */
 bool insn_decode(struct insn *insn, const uint8_t *bytes, unsigned int count,
 		 unsigned int size) MUST_CHECK;

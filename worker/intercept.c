@@ -1,7 +1,11 @@
 /* What the worker does about each kind of exit: the one way from a VP to the devices. */
+#include <stdio.h>
+
 #include "worker/crash.h"
 #include "worker/machine.h"
 #include "worker/say.h"
+
+#define PLACE_SIZE 80
 
 static void handle_port(struct board *board, struct vp_exit *exit)
 {
@@ -12,16 +16,36 @@ static void handle_port(struct board *board, struct vp_exit *exit)
 	}
 }
 
+/* Where a VP is, for messages: what finds the place in the guest's own listing. */
+static const char *place(struct machine_vp *vp, char text[static PLACE_SIZE])
+{
+	struct vp_registers r;
+	const struct vp_segment *cs = &r.segments[VP_CS];
+	int length;
+
+	if (vp_load(vp->vp, &r) != 0) {
+		return "an unknown place";
+	}
+	length = snprintf(text, PLACE_SIZE, "RIP %#llx, CPL %u", (unsigned long long)r.rip,
+			  insn_cpl(&r));
+	if (insn_code_size(&r) != 8) {
+		snprintf(text + length, PLACE_SIZE - (size_t)length, ", CS %#x at %#llx",
+			 cs->selector, (unsigned long long)cs->base);
+	}
+	return text;
+}
+
 /* The guest's own instruction that we cannot do is its own problem, and the guest is told so. */
 static void refuse_instruction(struct machine_vp *vp, const struct vp_exit *exit)
 {
 	const uint8_t *b = exit->instruction.bytes;
+	char text[PLACE_SIZE];
 
 	say_guest("VP %u: an instruction on device memory at %#llx that is not supported (%02x "
 		  "%02x %02x %02x %02x %02x "
-		  "%02x %02x): the guest gets #UD",
+		  "%02x %02x), at %s: the guest gets #UD",
 		  vp->index, (unsigned long long)exit->instruction.gpa, b[0], b[1], b[2], b[3],
-		  b[4], b[5], b[6], b[7]);
+		  b[4], b[5], b[6], b[7], place(vp, text));
 	if (vp_inject_exception(vp->vp, VP_EXCEPTION_UD, 0, 0) != 0) {
 		machine_end(vp->machine, STOP_HOST_ERROR);
 	}
@@ -56,14 +80,16 @@ static void handle_window(struct machine_vp *vp)
 	}
 }
 
-static void fail(struct machine_vp *vp, enum stop_reason reason, const char *what)
+static void fail(struct machine_vp *vp, const char *what)
 {
 	say("VP %u: %s", vp->index, what);
-	machine_end(vp->machine, reason);
+	machine_end(vp->machine, STOP_HOST_ERROR);
 }
 
 void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 {
+	char text[PLACE_SIZE];
+
 	switch (exit->kind) {
 	case VP_EXIT_NONE:
 	case VP_EXIT_CPUID: /* the hypervisor's own answer is right */
@@ -90,13 +116,14 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 		handle_window(vp);
 		break;
 	case VP_EXIT_HALT:
-		fail(vp, STOP_HOST_ERROR, "halted, and the hypervisor does not wake it");
+		fail(vp, "halted, and the hypervisor does not wake it");
 		break;
 	case VP_EXIT_TRIPLE_FAULT:
-		fail(vp, STOP_TRIPLE_FAULT, "triple fault");
+		say_guest("VP %u: triple fault at %s", vp->index, place(vp, text));
+		machine_end(vp->machine, STOP_TRIPLE_FAULT);
 		break;
 	case VP_EXIT_INVALID_STATE:
-		fail(vp, STOP_HOST_ERROR, "the hypervisor refuses the state of its registers");
+		fail(vp, "the hypervisor refuses the state of its registers");
 		break;
 	case VP_EXIT_UNKNOWN:
 		say("VP %u: a message of type %#x from the hypervisor that is not understood",

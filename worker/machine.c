@@ -66,6 +66,9 @@ bool machine_create(struct machine *machine)
 		machine->vps[i].index = i;
 	}
 	board_create(&machine->board, &machine->host);
+	if (config->debug_exit) {
+		board_add_debug_exit(&machine->board);
+	}
 	return bus_create(machine) && disks_attach(machine);
 }
 

@@ -32,7 +32,8 @@ enum stop_reason {
 	STOP_RESET,
 	STOP_TRIPLE_FAULT,
 	STOP_HOST_ERROR,
-	STOP_REQUEST, /* the user wants it off */
+	STOP_REQUEST,    /* the user wants it off */
+	STOP_DEBUG_EXIT, /* a test image has said its result */
 };
 
 struct machine_vp {
@@ -86,6 +87,7 @@ struct machine {
 	struct machine_vp *vps;         /* [I] config->vps of them */
 	int stop_event;                 /* [I] eventfd */
 	_Atomic(enum stop_reason) stop; /* [a] the first one wins */
+	_Atomic(uint32_t) debug_exit;   /* [a] the test image's result */
 	atomic_bool crashed;            /* [a] the guest has said so since it started */
 };
 

@@ -18,8 +18,16 @@ enum exit_status {
 };
 
 /* How the guest itself came to its end is of less interest once it has said that it crashed. */
-static enum exit_status exit_status(enum stop_reason reason, bool crashed)
+static int exit_status(const struct machine *machine, enum stop_reason reason)
 {
+	bool crashed = atomic_load(&machine->crashed);
+
+	if (reason == STOP_DEBUG_EXIT) {
+		uint32_t value = atomic_load(&machine->debug_exit);
+
+		say("debug exit: %#x", value);
+		return (uint8_t)(value << 1 | 1);
+	}
 	if (crashed && reason != STOP_HOST_ERROR && reason != STOP_REQUEST) {
 		return EXIT_CRASHED;
 	}
@@ -119,7 +127,7 @@ static enum stop_reason run(struct machine *machine)
 		if (reason != STOP_RESET || machine->config->on_reset == ON_RESET_EXIT) {
 			return reason;
 		}
-		say("reset");
+		say_guest("reset");
 	} while (machine_reset(machine));
 	return STOP_HOST_ERROR;
 }
@@ -151,5 +159,5 @@ int main(int argc, char **argv)
 		reason = STOP_HOST_ERROR;
 	}
 	bus_destroy(&machine);
-	return exit_status(reason, atomic_load(&machine.crashed));
+	return exit_status(&machine, reason);
 }

@@ -76,6 +76,12 @@ void host_power(struct host *host, enum host_power event)
 	host->power = event;
 }
 
+void host_debug_exit(struct host *host, uint32_t value)
+{
+	host->debug_exit_told = true;
+	host->debug_exit = value;
+}
+
 bool host_serial_put(struct host *host, uint8_t byte)
 {
 	if (host->out_count == host->out_room) {

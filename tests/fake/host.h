@@ -17,6 +17,8 @@ struct host {
 	unsigned int extint_count; /* how often it rose */
 	bool power_told;
 	enum host_power power;
+	bool debug_exit_told;
+	uint32_t debug_exit;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];
 	unsigned int out_count, out_room, in_count, in_taken;
 };

@@ -88,6 +88,23 @@ static void three_ways_to_reset(void **state)
 	assert_int_equal(home.power, HOST_POWER_RESET);
 }
 
+/* A port of test images, of which there is nothing unless it was asked for. */
+static void a_test_images_result(void **state)
+{
+	(void)state;
+	out(0xf4, 4, 3);
+	assert_false(home.debug_exit_told);
+	assert_true(in(0xf4, 4) == 0xffffffff);
+	board_add_debug_exit(&board);
+	assert_int_equal(in(0xf4, 4), 0);
+	out(0xf4, 4, 0x12345678);
+	assert_true(home.debug_exit_told);
+	assert_int_equal(home.debug_exit, 0x12345678);
+	outb(0xf4, 7);
+	assert_int_equal(home.debug_exit, 7);
+	assert_false(home.power_told);
+}
+
 static void sleep_5_is_off(void **state)
 {
 	(void)state;
@@ -209,6 +226,7 @@ int main(void)
 		T(configuration_needs_the_enable_bit),
 		T(configuration_by_parts),
 		T(three_ways_to_reset),
+		T(a_test_images_result),
 		T(sleep_5_is_off),
 		T(the_power_button_is_an_event),
 		T(both_halves_of_pm1_in_one_write),

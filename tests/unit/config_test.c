@@ -73,6 +73,9 @@ static void defaults(void **state)
 	assert_string_equal(config.append, "");
 	assert_int_equal(config.serial, SERIAL_STDIO);
 	assert_int_equal(config.on_reset, ON_RESET_REBOOT);
+	assert_false(config.debug_exit);
+	assert_int_equal(parse(GOOD "--debug-exit"), CONFIG_OK);
+	assert_true(config.debug_exit);
 	assert_int_equal(parse(GOOD "--serial unix:/run/s"), CONFIG_OK);
 	assert_int_equal(config.serial, SERIAL_UNIX);
 }

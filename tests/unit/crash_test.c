@@ -32,7 +32,7 @@ void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length)
 	return gpa <= sizeof(ram) && length <= sizeof(ram) - gpa ? ram + gpa : NULL;
 }
 
-void say(const char *format, ...)
+void say_guest(const char *format, ...)
 {
 	size_t length = strlen(said);
 	va_list arguments;

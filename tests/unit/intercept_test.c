@@ -1,0 +1,163 @@
+/* worker/intercept.c: what is said of a guest's end, and of what it did that is not supported. */
+#include <stdio.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/fake/backend.h"
+#include "vmbus/vmbus.h"
+#include "worker/crash.h"
+#include "worker/machine.h"
+#include "worker/say.h"
+
+/* Of tests/fake/board.c; the worker's struct host is another one, only pointers go around here. */
+extern struct host home;
+void fake_host_init(struct host *host);
+
+static struct machine machine;
+static struct vp vp;
+static struct machine_vp machine_vp = {.machine = &machine, .vp = &vp, .index = 2};
+static char said[1024], said_of_guest[1024];
+static enum stop_reason ended;
+
+static void keep(char *to, size_t size, const char *format, va_list arguments)
+{
+	vsnprintf(to, size, format, arguments);
+}
+
+void say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	keep(said, sizeof(said), format, arguments);
+	va_end(arguments);
+}
+
+void say_guest(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	keep(said_of_guest, sizeof(said_of_guest), format, arguments);
+	va_end(arguments);
+}
+
+void machine_end(struct machine *m, enum stop_reason reason)
+{
+	assert_ptr_equal(m, &machine);
+	ended = reason;
+}
+
+void crash_report(struct machine_vp *which, bool text)
+{
+	(void)which;
+	(void)text;
+}
+
+int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, const void *payload,
+		  size_t size)
+{
+	(void)bus;
+	(void)connection_id;
+	(void)type;
+	(void)payload;
+	(void)size;
+	return 0;
+}
+
+bool bus_signal(struct machine *m, uint32_t connection_id)
+{
+	(void)m;
+	(void)connection_id;
+	return false;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&vp, 0, sizeof(vp));
+	said[0] = said_of_guest[0] = '\0';
+	ended = STOP_NONE;
+	vp.registers.cr0 = 0x80000001;
+	vp.registers.efer = 0x500;
+	vp.registers.rip = 0xffffffff81234567ull;
+	vp.registers.segments[VP_CS] = (struct vp_segment){.attributes = 0xa09b, .selector = 0x10};
+	fake_host_init(&home);
+	board_create(&machine.board, &home);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	board_destroy(&machine.board);
+	return 0;
+}
+
+static void triple_fault(const char *where)
+{
+	struct vp_exit exit = {.kind = VP_EXIT_TRIPLE_FAULT};
+	char wanted[200];
+
+	intercept_handle(&machine_vp, &exit);
+	assert_int_equal(ended, STOP_TRIPLE_FAULT);
+	snprintf(wanted, sizeof(wanted), "VP 2: triple fault at %s", where);
+	assert_string_equal(said_of_guest, wanted);
+	assert_string_equal(said, "");
+}
+
+static void a_triple_fault_says_where(void **state)
+{
+	(void)state;
+	triple_fault("RIP 0xffffffff81234567, CPL 0");
+	vp.registers.segments[VP_SS].attributes = 0x00f3;
+	vp.registers.rip = 0x401000;
+	triple_fault("RIP 0x401000, CPL 3");
+	vp.registers.efer = 0;
+	vp.registers.segments[VP_CS] =
+		(struct vp_segment){.base = 0x1000, .attributes = 0xc0fb, .selector = 0x23};
+	triple_fault("RIP 0x401000, CPL 3, CS 0x23 at 0x1000");
+	vp.registers.cr0 = 0;
+	vp.registers.rip = 0xfff0;
+	vp.registers.segments[VP_CS] =
+		(struct vp_segment){.base = 0xf0000, .attributes = 0x93, .selector = 0xf000};
+	triple_fault("RIP 0xfff0, CPL 0, CS 0xf000 at 0xf0000");
+	vp.broken = true;
+	triple_fault("an unknown place");
+}
+
+static void an_unsupported_instruction_says_where(void **state)
+{
+	struct vp_exit exit = {.kind = VP_EXIT_INSTRUCTION,
+			       .instruction = {.bytes = {0xd9, 0x03},
+					       .byte_count = 2,
+					       .gpa_valid = true,
+					       .gpa = BOARD_IOAPIC_BASE}};
+
+	(void)state;
+	intercept_handle(&machine_vp, &exit);
+	assert_true(vp.injected);
+	assert_int_equal(vp.vector, VP_EXCEPTION_UD);
+	assert_int_equal(ended, STOP_NONE);
+	assert_string_equal(said_of_guest,
+			    "VP 2: an instruction on device memory at 0xfec00000 that is not "
+			    "supported (d9 03 00 00 00 00 00 00), at RIP 0xffffffff81234567, CPL "
+			    "0: the guest gets #UD");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_triple_fault_says_where),
+		T(an_unsupported_instruction_says_where),
+	};
+
+	return cmocka_run_group_tests_name("intercept", tests, NULL, NULL);
+}
