@@ -15,6 +15,7 @@
 #include "lib/spinlock.h"
 
 struct partition;
+struct timer_node;
 struct vcpu;
 
 #define LP_STACK_SIZE 16384
@@ -38,7 +39,7 @@ struct lp {
 		current; /* [L] whose state is in the registers: root, or the child that is being dispatched */
 
 	struct spinlock timer_lock;
-	struct vcpu *timers;        /* [T] by deadline, earliest first */
+	struct timer_node *timers;  /* [T] timer_queue.h */
 	uint64_t hardware_deadline; /* [L] what the APIC timer is set to, HV_NEVER: off */
 
 	/* Level-triggered vectors of the root in the APIC's ISR whose EOI the root has given: ended when they are topmost. */

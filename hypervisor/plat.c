@@ -11,7 +11,6 @@
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/message.h"
-#include "hypervisor/timer.h"
 #include "hypervisor/vcpu.h"
 
 struct plat_info plat_info;
@@ -95,7 +94,6 @@ void plat_vp_destroy(struct vp *vp)
 {
 	struct vcpu *vcpu = vp->home;
 
-	timer_remove(vcpu);
 	vendor_vcpu_destroy(vcpu);
 	plat_page_free(vp->partition, vcpu->fpu);
 	plat_page_free(vp->partition, vcpu);

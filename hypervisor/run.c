@@ -191,7 +191,9 @@ static void sleep(struct lp *lp, struct vcpu *root)
 {
 	__atomic_store_n(&lp->guest, root->vp->partition, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&root->vp->events, __ATOMIC_SEQ_CST)) {
+		vp_run_switch(root->vp, NULL);
 		vendor_wait_interrupt();
+		vp_run_switch(NULL, root->vp);
 	}
 	lp_guest_left(lp);
 }
@@ -301,6 +303,7 @@ _Noreturn void run_root(void)
 	vendor_load(root);
 	fpu_load(root);
 	lp->current = root;
+	vp_run_switch(NULL, root->vp);
 	prepare(lp, root);
 	vendor_run(root);
 	CHECK(!"a root VP never leaves its run loop");

@@ -1,8 +1,10 @@
 /*
- * A VP's deadline is in the list of the LP that owned the VP when it was set. Lists are short: a root VP and the children that
- * last ran here and wait for a time. Beside it an LP has the end of the time slice of the child that it runs.
+ * A VP's deadline is in the queue of the LP that owned the VP when it was set. Beside it an LP has the end of the time slice of
+ * the child that it runs.
  *
- * Lock: lp->timer_lock, taken before [S] and never under it; a VP is in a list iff vcpu->timer_lp names its LP.
+ * Lock: lp->timer_lock, taken before [S] and never under it; a VP is in a queue iff vcpu->timer_lp names its LP. An expiry posts
+ * its event first and takes the VP out of the queue then, all under the lock: so who finds the VP in no queue, or takes it out,
+ * knows that no expiry has still to post.
  */
 #include "hypervisor/timer.h"
 
@@ -18,7 +20,7 @@ static uint64_t slice_end[HANDOFF_MAX_LPS];
 /* Own LP, timer_lock held. Does nothing when the hardware is already set to the first deadline. */
 static void hardware_set(struct lp *lp, uint64_t now)
 {
-	uint64_t deadline = lp->timers ? lp->timers->timer_deadline : HV_NEVER,
+	uint64_t deadline = lp->timers != NULL ? lp->timers->deadline : HV_NEVER,
 		 slice = slice_end[lp->index];
 
 	if (slice && slice < deadline) {
@@ -35,38 +37,32 @@ static void hardware_set(struct lp *lp, uint64_t now)
 	}
 }
 
-static void list_remove(struct lp *lp, struct vcpu *vcpu)
+static struct vcpu *vcpu_of(struct timer_node *node)
 {
-	struct vcpu **at = &lp->timers;
+	return (struct vcpu *)((uint8_t *)node - offsetof(struct vcpu, timer));
+}
 
-	while (*at != vcpu) {
-		at = &(*at)->timer_next;
-	}
-	*at = vcpu->timer_next;
+static void queue_remove(struct lp *lp, struct vcpu *vcpu)
+{
+	timer_queue_remove(&lp->timers, &vcpu->timer);
 	__atomic_store_n(&vcpu->timer_lp, NULL, __ATOMIC_RELEASE);
 }
 
-static void list_insert(struct lp *lp, struct vcpu *vcpu, uint64_t deadline)
+static void queue_insert(struct lp *lp, struct vcpu *vcpu, uint64_t deadline)
 {
-	struct vcpu **at = &lp->timers;
-
-	while (*at && (*at)->timer_deadline <= deadline) {
-		at = &(*at)->timer_next;
-	}
-	vcpu->timer_deadline = deadline;
-	vcpu->timer_next = *at;
-	*at = vcpu;
+	timer_queue_insert(&lp->timers, &vcpu->timer, deadline);
 	__atomic_store_n(&vcpu->timer_lp, lp, __ATOMIC_RELEASE);
 }
 
-void timer_remove(struct vcpu *vcpu)
+/* Out of whatever queue it is in; waits for an expiry that is under way. */
+static void remove_elsewhere(struct vcpu *vcpu)
 {
 	struct lp *lp;
 
 	while ((lp = __atomic_load_n(&vcpu->timer_lp, __ATOMIC_ACQUIRE))) {
 		spin_lock(&lp->timer_lock);
 		if (vcpu->timer_lp == lp) {
-			list_remove(lp, vcpu);
+			queue_remove(lp, vcpu);
 		}
 		spin_unlock(&lp->timer_lock);
 	}
@@ -78,17 +74,17 @@ void plat_timer_set(struct vp *vp, uint64_t deadline_tsc)
 	struct lp *lp = lp_this();
 
 	if (vcpu->timer_lp && vcpu->timer_lp != lp) {
-		timer_remove(vcpu);
+		remove_elsewhere(vcpu);
 	}
 	if (!vcpu->timer_lp && deadline_tsc == HV_NEVER) {
 		return;
 	}
 	spin_lock(&lp->timer_lock);
 	if (vcpu->timer_lp) {
-		list_remove(lp, vcpu);
+		queue_remove(lp, vcpu);
 	}
 	if (deadline_tsc != HV_NEVER) {
-		list_insert(lp, vcpu, deadline_tsc);
+		queue_insert(lp, vcpu, deadline_tsc);
 	}
 	hardware_set(lp, rdtsc());
 	spin_unlock(&lp->timer_lock);
@@ -122,11 +118,11 @@ void timer_expired(struct lp *lp)
 	slice_check(lp, now);
 	spin_lock(&lp->timer_lock);
 	lp->hardware_deadline = HV_NEVER;
-	while (lp->timers && lp->timers->timer_deadline <= now) {
-		struct vcpu *vcpu = lp->timers;
+	while (lp->timers != NULL && lp->timers->deadline <= now) {
+		struct vcpu *vcpu = vcpu_of(lp->timers);
 
-		list_remove(lp, vcpu);
 		vp_post_event(vcpu->vp, VP_EVENT_TIMER);
+		queue_remove(lp, vcpu);
 	}
 	hardware_set(lp, now);
 	spin_unlock(&lp->timer_lock);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "hypervisor/gpa_trail.h"
+#include "hypervisor/timer_queue.h"
 #include "lib/addr.h"
 
 struct gpa_map;
@@ -84,10 +85,9 @@ struct vcpu {
 	bool nmi_blocked; /* an NMI was injected and its IRET not seen */
 	bool rare; /* something besides the local APIC may wait for delivery: deliver() looks, and clears it */
 
-	/* The VP's deadline in its LP's list: see timer.c. */
-	struct vcpu *timer_next;
-	struct lp *timer_lp; /* [a] in whose list it is, NULL: none */
-	uint64_t timer_deadline;
+	/* The VP's deadline in an LP's queue: see timer.c. */
+	struct timer_node timer;
+	struct lp *timer_lp; /* [a] in whose queue it is, NULL: none */
 };
 
 static inline uint64_t vcpu_edx_eax(const struct vcpu *vcpu)

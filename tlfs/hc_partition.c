@@ -186,7 +186,8 @@ hv_status_t hc_get_lp_run_time(struct hypercall *call)
 		return HV_STATUS_INVALID_LP_INDEX;
 	}
 	output->global_time = refclock_now(partition_root);
-	busy = __atomic_load_n(&root->runtime_tsc, __ATOMIC_RELAXED);
+	busy = __atomic_load_n(&root->runtime_tsc, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&root->children_tsc, __ATOMIC_RELAXED);
 	output->local_run_time = clock_muldiv(busy, HV_REF_HZ, plat_info.tsc_hz);
 	output->hypervisor_time = output->global_time > output->local_run_time
 					  ? output->global_time - output->local_run_time

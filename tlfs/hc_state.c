@@ -199,27 +199,19 @@ static hv_status_t set_listed(struct vp *vp, uint32_t type, const struct page_li
 	spin_lock(&vp->synic.lock);
 	memcpy(synic_page(vp, type), buffer, PAGE_SIZE);
 	spin_unlock(&vp->synic.lock);
+	vp_post_event(vp, VP_EVENT_SYNIC); /* slots may be empty now for which messages wait */
 	return HV_STATUS_SUCCESS;
 }
 
-/* The count first: writing it may start the timer, writing the configuration then decides. */
 static hv_status_t set_timers(struct vp *vp, const struct hv_synthetic_timers_state *state)
 {
 	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++) {
-		const struct hv_stimer_state *timer = &state->timers[i];
-		uint32_t msr = HV_X64_MSR_STIMER0_CONFIG + 2 * i;
-
-		if (timer->flags.reserved || timer->resvd) {
+		if (state->timers[i].flags.reserved || state->timers[i].resvd) {
 			return HV_STATUS_INVALID_PARAMETER;
 		}
-		if (stimer_msr_write(vp, msr + 1, timer->count) != ACCESS_OK ||
-		    stimer_msr_write(vp, msr, timer->config) != ACCESS_OK) {
-			return HV_STATUS_INVALID_REGISTER_VALUE;
-		}
-		vp->stimers[i].message_pending = timer->flags.undelivered_msg_pending;
-		if (timer->flags.undelivered_msg_pending) {
-			vp->stimers[i].expired_100ns = timer->undelivered_exp_time;
-		}
+	}
+	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++) {
+		stimer_restore(vp, i, &state->timers[i]);
 	}
 	vp_post_event(vp, VP_EVENT_TIMER | VP_EVENT_SYNIC);
 	return HV_STATUS_SUCCESS;

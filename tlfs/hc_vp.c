@@ -222,9 +222,11 @@ static void scan_injection(struct vp *vp)
  * that it can be dispatched again. When the answer is that it blocks, an event that came meanwhile
  * has not been told, so it is looked for.
  */
-static void dispatch(struct vp *vp, uint64_t slice_100ns, struct hv_output_dispatch_vp *output)
+static void dispatch(struct vp *caller, struct vp *vp, uint64_t slice_100ns,
+		     struct hv_output_dispatch_vp *output)
 {
 	const bool limited = slice_100ns && slice_100ns < TIME_SLICE_MAX;
+	const uint64_t before = vp->runtime_tsc;
 
 	__atomic_store_n(&vp->root_signalled, true, __ATOMIC_RELAXED);
 	__atomic_fetch_and(&vp->events, ~(uint32_t)VP_EVENT_RELOAD, __ATOMIC_SEQ_CST);
@@ -235,7 +237,11 @@ static void dispatch(struct vp *vp, uint64_t slice_100ns, struct hv_output_dispa
 	if (limited) {
 		plat_slice_set(plat_tsc() + clock_muldiv(slice_100ns, plat_info.tsc_hz, HV_REF_HZ));
 	}
+	vp_run_switch(caller, vp);
 	plat_vp_dispatch(vp, output);
+	vp_run_switch(vp, caller);
+	__atomic_store_n(&caller->children_tsc, caller->children_tsc + vp->runtime_tsc - before,
+			 __ATOMIC_RELAXED);
 	if (limited) {
 		plat_slice_set(0);
 	}
@@ -285,7 +291,7 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_di
 	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION) {
 		scan_injection(target.vp);
 	}
-	dispatch(target.vp, input->time_slice, output);
+	dispatch(caller, target.vp, input->time_slice, output);
 	hc_vp_release(&target);
 	return HV_STATUS_SUCCESS;
 }

@@ -168,8 +168,12 @@ struct vp {
 	uint64_t tsc_offset;       /* [V] guest TSC = plat_tsc() + offset */
 	uint64_t tsc_adjust;       /* [V] IA32_TSC_ADJUST */
 	uint64_t tsc_deadline_msr; /* [V] IA32_TSC_DEADLINE */
-	uint64_t runtime_tsc;      /* [V] cycles spent in the guest (HV_X64_MSR_VP_RUNTIME) */
-	uint64_t vp_assist;        /* [V] MSR value */
+	/*
+	 * Cycles in the guest and in what is done for it (HV_X64_MSR_VP_RUNTIME), and since when
+	 * more are to be added, 0: it does not run; of a root VP also those of what it dispatched.
+	 */
+	uint64_t runtime_tsc, running_since, children_tsc; /* [V] */
+	uint64_t vp_assist;                                /* [V] MSR value */
 	/* [V] kept for the guest, without effect */
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16], misc_enable;
 
@@ -319,6 +323,12 @@ void vp_process_events(struct vp *vp);
 bool vp_runnable(struct vp *vp);
 /* HLT (interrupts_wake: RFLAGS.IF) or guest idle (always). */
 void vp_halt(struct vp *vp, bool interrupts_wake);
+/*
+ * By the owner of both: an LP goes from one VP to another, whose time it is from now on; NULL: none
+ * (the LP sleeps).
+ */
+void vp_run_switch(struct vp *from, struct vp *to);
+uint64_t vp_run_time(const struct vp *vp); /* 100 ns; by the owner */
 /* An intercept for the parent: the message is in vp->intercept_page; suspends the VP. */
 void vp_intercept(struct vp *vp);
 
@@ -438,6 +448,8 @@ void synic_end_of_message(struct vp *vp);
 void stimer_reset(struct vp *vp);
 enum access_result stimer_msr_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result stimer_msr_write(struct vp *vp, uint32_t msr, uint64_t value);
+/* As it was saved; a message that waits is sent with the next VP_EVENT_SYNIC. */
+void stimer_restore(struct vp *vp, unsigned int index, const struct hv_stimer_state *state);
 void stimer_retry(struct vp *vp); /* messages that found the slot full; on VP_EVENT_SYNIC */
 void stimer_expire(struct vp *vp, uint64_t now_100ns);
 

@@ -17,12 +17,11 @@
 
 /* ---- the time-stamp counter ---- */
 
-static void set_tsc_offset(struct vp *vp, uint64_t offset)
+void tsc_set_offset(struct vp *vp, uint64_t offset)
 {
 	if (offset == vp->tsc_offset) {
 		return;
 	}
-	vp->tsc_adjust += offset - vp->tsc_offset;
 	__atomic_store_n(&vp->tsc_offset, offset, __ATOMIC_RELAXED);
 	plat_tsc_offset_changed(vp);
 	lapic_tsc_changed(vp);
@@ -133,9 +132,11 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 		return ACCESS_FAULT;
 	}
 	if (msr == MSR_TSC || msr == MSR_TSC_ADJUST) {
-		set_tsc_offset(vp, vp->tsc_offset + value -
-					   (msr == MSR_TSC ? plat_tsc() + vp->tsc_offset
-							   : vp->tsc_adjust));
+		uint64_t change =
+			value - (msr == MSR_TSC ? plat_tsc() + vp->tsc_offset : vp->tsc_adjust);
+
+		vp->tsc_adjust += change;
+		tsc_set_offset(vp, vp->tsc_offset + change);
 		return ACCESS_OK;
 	}
 	if (msr == MSR_XSS) {

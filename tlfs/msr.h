@@ -11,6 +11,9 @@
 enum access_result msr_hv_read(struct vp *vp, uint32_t msr, uint64_t *value);
 enum access_result msr_hv_write(struct vp *vp, uint32_t msr, uint64_t value);
 
+/* msr.c: another TSC; the TSC page, a deadline and the home follow. [P] is not held. */
+void tsc_set_offset(struct vp *vp, uint64_t offset);
+
 /* false: not one of these. */
 bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value);
 bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_result *result);

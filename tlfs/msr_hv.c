@@ -3,7 +3,6 @@
  * it, as with a number that does not exist, the access is #GP. SynIC, timer and page-placing MSRs
  * are passed on to their own files.
  */
-#include "tlfs/clock.h"
 #include "tlfs/msr.h"
 
 #define ALWAYS 0ull
@@ -287,7 +286,7 @@ enum access_result msr_hv_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		*value = 0;
 		return ACCESS_OK;
 	case HV_X64_MSR_VP_RUNTIME:
-		*value = clock_muldiv(vp->runtime_tsc, HV_REF_HZ, plat_info.tsc_hz);
+		*value = vp_run_time(vp);
 		return ACCESS_OK;
 	case HV_X64_MSR_TIME_REF_COUNT:
 		*value = refclock_now(vp->partition);

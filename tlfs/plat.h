@@ -45,7 +45,8 @@ extern struct plat_info plat_info;
 uint64_t plat_tsc(void); /* the LP's TSC, the same on all LPs */
 /*
  * Arms the VP's only hardware deadline; UINT64_MAX disarms. When it passes, the home sets
- * VP_EVENT_TIMER and kicks the VP.
+ * VP_EVENT_TIMER and kicks the VP. Once it is disarmed no such event comes: an expiry that is under
+ * way on another LP is waited for.
  */
 void plat_timer_set(struct vp *vp, uint64_t deadline_tsc);
 

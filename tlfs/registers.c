@@ -5,6 +5,7 @@
  */
 #include "tlfs/registers.h"
 
+#include "tlfs/msr.h"
 #include "tlfs/partition.h"
 
 /* MSRs of the processor that have a register name and belong to the core. */
@@ -297,8 +298,7 @@ static hv_status_t set_control(struct vp *vp, uint32_t name, const union hv_regi
 		vp_post_event(vp, VP_EVENT_SYNIC);
 		return HV_STATUS_SUCCESS;
 	case HV_X64_REGISTER_TSC:
-		vp->tsc_offset = value->reg64 - plat_tsc();
-		plat_tsc_offset_changed(vp);
+		tsc_set_offset(vp, value->reg64 - plat_tsc());
 		return HV_STATUS_SUCCESS;
 	default: /* INITIAL_APIC_ID, APIC_ID */
 		return set_apic_id(vp, value->reg64);

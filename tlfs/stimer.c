@@ -35,6 +35,12 @@ static void forget_message(struct vp *vp, struct stimer *timer)
 	__atomic_fetch_and(&vp->synic.waiting, ~waiting_bit(vp, timer), __ATOMIC_RELAXED);
 }
 
+static void set_message_pending(struct vp *vp, struct stimer *timer)
+{
+	timer->message_pending = true;
+	__atomic_fetch_or(&vp->synic.waiting, waiting_bit(vp, timer), __ATOMIC_RELAXED);
+}
+
 static void send_message(struct vp *vp, struct stimer *timer)
 {
 	union hv_stimer_config config = config_of(timer);
@@ -53,8 +59,7 @@ static void send_message(struct vp *vp, struct stimer *timer)
 		forget_message(vp, timer);
 	} else if (!(config.lazy &&
 		     config.periodic)) { /* a lazy tick that finds no room is skipped */
-		timer->message_pending = true;
-		__atomic_fetch_or(&vp->synic.waiting, waiting_bit(vp, timer), __ATOMIC_RELAXED);
+		set_message_pending(vp, timer);
 	}
 }
 
@@ -123,6 +128,20 @@ void stimer_retry(struct vp *vp)
 		}
 	}
 	vp_rearm_timer(vp); /* a periodic timer does not run while its message waits */
+}
+
+/* The count first: writing it may start the timer, writing the configuration then decides. */
+void stimer_restore(struct vp *vp, unsigned int index, const struct hv_stimer_state *state)
+{
+	struct stimer *timer = &vp->stimers[index];
+	uint32_t msr = HV_X64_MSR_STIMER0_CONFIG + 2 * index;
+
+	(void)stimer_msr_write(vp, msr + 1, state->count);
+	(void)stimer_msr_write(vp, msr, state->config);
+	if (state->flags.undelivered_msg_pending) {
+		timer->expired_100ns = state->undelivered_exp_time;
+		set_message_pending(vp, timer);
+	}
 }
 
 void stimer_reset(struct vp *vp)

@@ -14,6 +14,8 @@
  * is set after the take finds the VP kicked again. Only RELOAD stays: it is for the loop that
  * would enter the VP, and DispatchVp clears it.
  */
+#include "include/hv/stats.h"
+#include "tlfs/clock.h"
 #include "tlfs/lapic.h"
 #include "tlfs/partition.h"
 #include "tlfs/synic.h"
@@ -233,6 +235,31 @@ void vp_intercept(struct vp *vp)
 	__atomic_fetch_or(&vp->suspend, VP_SUSPEND_INTERCEPT, __ATOMIC_SEQ_CST);
 }
 
+uint64_t vp_run_time(const struct vp *vp)
+{
+	uint64_t cycles = vp->runtime_tsc;
+
+	if (vp->running_since) {
+		cycles += plat_tsc() - vp->running_since;
+	}
+	return clock_muldiv(cycles, HV_REF_HZ, plat_info.tsc_hz);
+}
+
+void vp_run_switch(struct vp *from, struct vp *to)
+{
+	uint64_t now = plat_tsc();
+
+	if (from != NULL && from->running_since) {
+		__atomic_store_n(&from->runtime_tsc,
+				 from->runtime_tsc + (now - from->running_since), __ATOMIC_RELAXED);
+		from->running_since = 0;
+		from->stats_page[HV_STATS_VP_TOTAL_RUN_TIME] = vp_run_time(from);
+	}
+	if (to != NULL) {
+		to->running_since = now;
+	}
+}
+
 static bool create_pages(struct vp *vp)
 {
 	struct partition *p = vp->partition;
@@ -313,6 +340,8 @@ out_pages:
 
 void vp_destroy(struct vp *vp)
 {
+	/* First, so that no expiry puts it into a queue of notify.c again. */
+	plat_timer_set(vp, HV_NEVER);
 	notify_forget(vp);
 	stats_forget_vp(vp);
 	state_pages_forget(vp);

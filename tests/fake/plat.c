@@ -449,6 +449,23 @@ bool plat_partition_destroy(struct partition *p)
 	return true;
 }
 
+/* A deadline that another LP finds passed just before it is gone. */
+static void expire_late(struct vp *vp)
+{
+	if (fake.late_expiry && fake_vp(vp)->deadline_tsc != HV_NEVER) {
+		vp_post_event(vp, VP_EVENT_TIMER);
+	}
+	fake_vp(vp)->deadline_tsc = HV_NEVER;
+}
+
+void plat_timer_set(struct vp *vp, uint64_t deadline_tsc)
+{
+	if (deadline_tsc == HV_NEVER) {
+		expire_late(vp);
+	}
+	fake_vp(vp)->deadline_tsc = deadline_tsc;
+}
+
 hv_status_t plat_vp_create(struct vp *vp)
 {
 	struct fake_vp *home = calloc(1, sizeof(*home));
@@ -469,6 +486,7 @@ void plat_vp_destroy(struct vp *vp)
 	struct fake_vp *home = vp->home;
 
 	assert(!home->dispatched);
+	expire_late(vp);
 	give_pages(vp->partition, home->pages, FAKE_VP_PAGES);
 	free(home);
 	vp->home = NULL;
@@ -685,11 +703,6 @@ void plat_tsc_offset_changed(struct vp *vp)
 uint64_t plat_tsc(void)
 {
 	return fake.tsc;
-}
-
-void plat_timer_set(struct vp *vp, uint64_t deadline_tsc)
-{
-	fake_vp(vp)->deadline_tsc = deadline_tsc;
 }
 
 void plat_apic_eoi(struct vp *vp, uint8_t vector)

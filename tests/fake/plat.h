@@ -44,6 +44,7 @@ struct fake_machine {
 	int32_t pages_until_failure; /* plat_page_alloc fails at 0; negative: never */
 	uint32_t translate_code, translate_error;
 	uint64_t slice_end;   /* plat_slice_set */
+	bool late_expiry;     /* a deadline that is taken away has passed just before */
 	uint64_t spec_ctrl;   /* of whoever wrote it last; bits 2:0 are there */
 	uint64_t fixed_pages; /* the root cannot give away pages below this one */
 	/* Called by plat_vp_dispatch after the events were processed; may be NULL. */

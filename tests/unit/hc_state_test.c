@@ -133,6 +133,32 @@ static void timers_travel_inline(void **state)
 		HV_STATUS_INVALID_PARAMETER); /* too short */
 }
 
+static void a_restored_message_is_sent(void **state)
+{
+	const union hv_stimer_config config = {.sintx = 2};
+	struct hv_synthetic_timers_state timers = {0};
+	struct hv_timer_message_payload payload;
+	struct hv_message message;
+
+	(void)state;
+	synic_enable(vp, 60, 61, 2, 0x55);
+	timers.timers[1].config = config.as_uint64;
+	timers.timers[1].count = 777;
+	timers.timers[1].flags.undelivered_msg_pending = 1;
+	timers.timers[1].undelivered_exp_time = 777;
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8,
+				   &timers, sizeof(timers)),
+			 HV_STATUS_SUCCESS);
+	vp_process_events(vp);
+	message = take_message(vp, 2);
+	assert_int_equal(message.header.message_type, HVMSG_TIMER_EXPIRED);
+	memcpy(&payload, message.u.payload, sizeof(payload));
+	assert_int_equal(payload.timer_index, 1);
+	assert_int_equal(payload.expiration_time, 777);
+	assert_false(vp->stimers[1].message_pending);
+	assert_int_equal(vp->synic.waiting, 0);
+}
+
 static void state_calls_are_checked(void **state)
 {
 	uint64_t gpn = BUFFER_GPN;
@@ -365,6 +391,7 @@ int main(void)
 		T(xsave_is_an_image),
 		T(synic_pages_are_copied),
 		T(timers_travel_inline),
+		T(a_restored_message_is_sent),
 		T(state_calls_are_checked),
 		T(state_pages_lie_where_the_parent_wants),
 		T(a_page_without_a_wish_lies_at_its_own_place),

@@ -260,6 +260,29 @@ static void the_tsc_is_an_offset(void **state)
 	assert_int_equal(get(HV_X64_REGISTER_TSC), 1500);
 }
 
+/* The TSC page is withdrawn while VPs differ, and true again when they agree; a deadline follows. */
+static void what_is_computed_from_the_tsc_follows_it(void **state)
+{
+	const struct ms_hyperv_tsc_page *page = child->tsc_page;
+	uint64_t tsc = 5000 * FAKE_TSC_HZ;
+
+	(void)state;
+	assert_int_equal(msr_write(vp, HV_X64_MSR_REFERENCE_TSC, 60 << 12 | 1), ACCESS_OK);
+	assert_int_not_equal(page->tsc_sequence, 0);
+	lapic_mmio_write(vp, 0xf0, 0x1ff);
+	lapic_mmio_write(vp, 0x320, 0x40050); /* by TSC deadline */
+	assert_int_equal(set(HV_X64_REGISTER_TSC_DEADLINE, tsc + 1000), HV_STATUS_SUCCESS);
+	assert_int_equal(set(HV_X64_REGISTER_TSC, tsc), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_vp(vp)->deadline_tsc, fake.tsc + 1000);
+	assert_int_equal(page->tsc_sequence, 0);
+	assert_int_equal(set_register(child->id, 1, HV_X64_REGISTER_TSC, tsc), HV_STATUS_SUCCESS);
+	assert_int_not_equal(page->tsc_sequence, 0);
+	assert_int_equal((uint64_t)(((unsigned __int128)tsc * page->tsc_scale) >> 64) +
+				 (uint64_t)page->tsc_offset,
+			 refclock_now(child));
+	assert_int_equal(get(HV_X64_REGISTER_TSC_ADJUST), 0);
+}
+
 static void apic_ids_are_unique(void **state)
 {
 	(void)state;
@@ -447,6 +470,7 @@ int main(void)
 		T(no_name_does_harm),
 		T(pending_events_are_kept),
 		T(the_tsc_is_an_offset),
+		T(what_is_computed_from_the_tsc_follows_it),
 		T(apic_ids_are_unique),
 		T(a_guest_has_no_hold_on_itself_that_is_its_parents),
 		T(a_guest_names_no_vp_but_its_own),

@@ -446,6 +446,34 @@ static void a_queued_vp_can_go(void **state)
 	expect_silence();
 }
 
+/* Nor does a deadline that passes while its VP is destroyed leave it in a queue. */
+static void a_vp_goes_while_its_timer_expires(void **state)
+{
+	uint64_t in[2] = {child->id, 2};
+	struct vp *gone = child->vps[2];
+
+	(void)state;
+	child->vps[1]->activity = gone->activity = VP_ACTIVE;
+	apic_on(gone);
+	resume(2);
+	expect_signal(4);
+	lapic_mmio_write(gone, 0x320, 0x50);
+	lapic_mmio_write(gone, 0x380, 1000);
+	fake.run = halt;
+	expect_dispatch(2, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_INVALID);
+	fake.run = NULL;
+	resume(0); /* its message fills the slot */
+	resume(1);
+	fake.late_expiry = true;
+	assert_int_equal(
+		status_of(call_fast(root_vp(), HVCALL_DELETE_VP, in, sizeof(in), NULL, 0, 0)),
+		HV_STATUS_SUCCESS);
+	fake.late_expiry = false;
+	expect_signal(1);
+	expect_signal(2);
+	expect_silence();
+}
+
 static void ends_of_interrupts_are_told_by_vector(void **state)
 {
 	struct hv_x64_apic_eoi_message payload;
@@ -524,6 +552,45 @@ static void a_time_slice_ends(void **state)
 		assert_int_equal(slice_seen, 0);
 	}
 	fake.run = NULL;
+}
+
+static void work(struct vp *running)
+{
+	uint64_t now;
+
+	fake.tsc += FAKE_TSC_HZ / 1000;
+	assert_int_equal(msr_read(running, HV_X64_MSR_VP_RUNTIME, &now), ACCESS_OK);
+	assert_int_equal(now, running->stats_page[1] + HV_REF_HZ / 1000);
+	fake.tsc += FAKE_TSC_HZ / 1000;
+}
+
+/* A VP's time is that of its dispatches, and none of its parent's. */
+static void time_is_counted_for_the_vp_that_runs(void **state)
+{
+	struct hv_input_get_logical_processor_run_time in = {.lp_index = 0};
+	struct hv_output_get_logical_processor_run_time times;
+	uint64_t value;
+
+	(void)state;
+	vp_run_switch(NULL, root_vp()); /* as the home does when it enters the root */
+	resume(0);
+	fake.run = work;
+	for (uint32_t i = 1; i <= 3; i++) {
+		expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
+		fake.tsc += 5 * (FAKE_TSC_HZ / 1000);
+		assert_int_equal(get_register(child->id, 0, HV_REGISTER_VP_RUNTIME, &value),
+				 HV_STATUS_SUCCESS);
+		assert_int_equal(value, i * (HV_REF_HZ / 500));
+		assert_int_equal(vp->stats_page[1], value); /* HV_STATS_VP_TOTAL_RUN_TIME */
+	}
+	fake.run = NULL;
+	assert_int_equal(msr_read(root_vp(), HV_X64_MSR_VP_RUNTIME, &value), ACCESS_OK);
+	assert_int_equal(value, 15 * (HV_REF_HZ / 1000));
+	vp_run_switch(root_vp(), NULL);
+	assert_int_equal(status_of(call(root_vp(), HVCALL_GET_LOGICAL_PROCESSOR_RUN_TIME, &in,
+					sizeof(in), &times, sizeof(times))),
+			 HV_STATUS_SUCCESS);
+	assert_int_equal(times.local_run_time, 21 * (HV_REF_HZ / 1000));
 }
 
 static void the_caller_chooses_its_speculation_control(void **state)
@@ -683,9 +750,11 @@ int main(void)
 		T(signals_wait_for_the_synic),
 		T(no_signal_follows_dispatch_suspend),
 		T(a_queued_vp_can_go),
+		T(a_vp_goes_while_its_timer_expires),
 		T(ends_of_interrupts_are_told_by_vector),
 		T(messages_go_to_the_vp_that_dispatched),
 		T(a_time_slice_ends),
+		T(time_is_counted_for_the_vp_that_runs),
 		T(the_caller_chooses_its_speculation_control),
 		T(dispatch_takes_vectors_from_the_register_page),
 		T(a_free_slot_is_told_once),
