@@ -51,7 +51,17 @@ static const struct {
 	{HV_REGISTER_STIMER0_CONFIG, 8, 1, HV_X64_MSR_STIMER0_CONFIG},
 };
 
-/* General, vector, control, debug, segment and table registers: all the home's. */
+/* CR8 is the class of the local APIC's TPR (Intel SDM vol. 3, 11.8.6). */
+static hv_status_t set_cr8(struct vp *vp, uint64_t value)
+{
+	if (value > 15) {
+		return HV_STATUS_INVALID_REGISTER_VALUE;
+	}
+	lapic_set_tpr(vp, (uint32_t)value << 4);
+	return HV_STATUS_SUCCESS;
+}
+
+/* General, vector, control, debug, segment and table registers: all the home's but CR8. */
 static bool is_processor(uint32_t name)
 {
 	return name >= HV_X64_REGISTER_RAX && name < HV_X64_REGISTER_TSC;
@@ -144,10 +154,13 @@ static hv_status_t get_other(struct vp *vp, uint32_t name, union hv_register_val
 
 hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *value)
 {
-	if (is_processor(name)) {
+	if (is_processor(name) && name != HV_X64_REGISTER_CR8) {
 		return plat_register_get(vp, name, value);
 	}
 	switch (name) {
+	case HV_X64_REGISTER_CR8:
+		value->reg64 = vp->lapic.tpr >> 4;
+		break;
 	case HV_REGISTER_EXPLICIT_SUSPEND:
 	case HV_REGISTER_INTERCEPT_SUSPEND:
 	case HV_REGISTER_DISPATCH_SUSPEND:
@@ -338,6 +351,9 @@ hv_status_t register_set(struct vp *vp, uint32_t name, const union hv_register_v
 {
 	uint32_t msr;
 
+	if (name == HV_X64_REGISTER_CR8) {
+		return set_cr8(vp, value->reg64);
+	}
 	if (is_processor(name)) {
 		return plat_register_set(vp, name, value);
 	}

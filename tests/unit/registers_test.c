@@ -62,6 +62,18 @@ static void processor_registers_are_the_homes(void **state)
 	assert_int_equal(set(HV_X64_REGISTER_CR0, 1), HV_STATUS_INVALID_REGISTER_VALUE);
 }
 
+/* CR8 is the upper half of the TPR (Intel SDM vol. 3, 11.8.6; APM vol. 2, 16.3.4); setting it clears the lower. */
+static void cr8_is_the_class_of_the_tpr(void **state)
+{
+	(void)state;
+	vp->lapic.tpr = 0x5a;
+	assert_int_equal(get(HV_X64_REGISTER_CR8), 5);
+	assert_int_equal(set(HV_X64_REGISTER_CR8, 9), HV_STATUS_SUCCESS);
+	assert_int_equal(vp->lapic.tpr, 0x90);
+	assert_int_equal(set(HV_X64_REGISTER_CR8, 16), HV_STATUS_INVALID_REGISTER_VALUE);
+	assert_int_equal(get(HV_X64_REGISTER_CR8), 9);
+}
+
 static void all_128_bits_travel(void **state)
 {
 	struct {
@@ -459,6 +471,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(processor_registers_are_the_homes),
+		T(cr8_is_the_class_of_the_tpr),
 		T(all_128_bits_travel),
 		T(suspend_registers_are_bits_of_one_word),
 		T(activity_can_be_saved_and_restored),
