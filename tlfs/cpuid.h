@@ -44,6 +44,12 @@ _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
 /* cpuid_features.c: bits of XCR0 and XSS that the guest may set. */
 uint64_t cpuid_xsave_offered(const struct partition *p);
 
+/*
+ * cpuid_features.c: the partition may have this MSR: no CPUID bit announces it, or one that the
+ * partition is shown.
+ */
+bool cpuid_offers_msr(const struct partition *p, uint32_t msr);
+
 /* cpuid_hv.c */
 void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4]);
 

@@ -280,6 +280,37 @@ uint64_t cpuid_xsave_offered(const struct partition *p)
 	return offered & (p->xsave_features & XSAVE_AVX512 ? XCR0_AVX512 : XCR0_AVX);
 }
 
+/* clang-format off */
+/* MSRs that exist where a feature does (Intel SDM vol. 4; APM vol. 3, E.4.7): any one of these. */
+static const struct {
+	uint32_t msr;
+	enum cpuid_word word;
+	uint32_t bits;
+} msr_features[] = {
+	{0x00000048, WORD_7_EDX, BIT(26) | BIT(27) | BIT(31)},             /* SPEC_CTRL */
+	{0x00000048, WORD_88_EBX, BIT(14) | BIT(15) | BIT(24) | BIT(28)},
+	{0x00000049, WORD_7_EDX, BIT(26)},                                 /* PRED_CMD */
+	{0x00000049, WORD_88_EBX, BIT(12)},
+	{0xC0000103, WORD_81_EDX, BIT(27)},                                /* TSC_AUX */
+	{0xC0000103, WORD_7_ECX, BIT(22)},
+};
+/* clang-format on */
+
+bool cpuid_offers_msr(const struct partition *p, uint32_t msr)
+{
+	bool offered = true;
+
+	for (unsigned int i = 0; i < ARRAY_COUNT(msr_features); i++) {
+		if (msr_features[i].msr == msr) {
+			if (p->cpuid_allowed[msr_features[i].word] & msr_features[i].bits) {
+				return true;
+			}
+			offered = false;
+		}
+	}
+	return offered;
+}
+
 /* What a register set that cannot be saved would have held. */
 static void forbid_stateless(struct partition *p)
 {

@@ -11,6 +11,8 @@
  */
 #include "tlfs/msr.h"
 
+#include "tlfs/cpuid.h"
+
 #define MSR_TSC        0x00000010u
 #define MSR_TSC_ADJUST 0x0000003Bu
 #define MSR_XSS        0x00000DA0u
@@ -76,6 +78,12 @@ static bool is_child(const struct vp *vp)
 	return vp->partition->id != HV_ROOT_PARTITION;
 }
 
+/* A child lacks the registers of features that its CPUID hides; to the root the machine answers. */
+static bool may_have(const struct vp *vp, uint32_t msr)
+{
+	return !is_child(vp) || cpuid_offers_msr(vp->partition, msr);
+}
+
 enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
 	enum access_result result;
@@ -114,7 +122,7 @@ enum access_result msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	if (is_child(vp) && msr_child_read(vp, msr, value)) {
 		return ACCESS_OK;
 	}
-	result = plat_msr_read(vp, msr, value);
+	result = may_have(vp, msr) ? plat_msr_read(vp, msr, value) : ACCESS_PARENT;
 	return result == ACCESS_PARENT ? unknown(vp, msr, HV_INTERCEPT_ACCESS_MASK_READ) : result;
 }
 
@@ -145,6 +153,6 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	if (is_child(vp) && msr_child_write(vp, msr, value, &result)) {
 		return result;
 	}
-	result = plat_msr_write(vp, msr, value);
+	result = may_have(vp, msr) ? plat_msr_write(vp, msr, value) : ACCESS_PARENT;
 	return result == ACCESS_PARENT ? unknown(vp, msr, HV_INTERCEPT_ACCESS_MASK_WRITE) : result;
 }

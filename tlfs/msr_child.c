@@ -3,7 +3,8 @@
  * the home's mappings decide memory types), MISC_ENABLE, machine checks (there are no banks, and
  * none is ever reported), the revision of the microcode (the newest there can be, since nothing can
  * be loaded; every kernel on an Intel processor asks), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them;
- * the board that they configure is not there).
+ * the board that they configure is not there), and AMD's first performance counters, for which CPUID has no bit: they count
+ * nothing.
  */
 #include "tlfs/msr.h"
 
@@ -14,6 +15,7 @@
 #define MSR_MISC_ENABLE   0x000001A0u
 #define MSR_MTRR_VARIABLE 0x00000200u /* 8 pairs: base, mask */
 #define MSR_MTRR_DEF_TYPE 0x000002FFu
+#define MSR_AMD_COUNTERS  0xC0010000u /* 4 selectors, 4 counters */
 #define MSR_AMD_SYSCFG    0xC0010010u
 #define MSR_AMD_NB_CFG    0xC001001Fu
 
@@ -75,6 +77,7 @@ bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value)
 		return true;
 	case MSR_MCG_CAP:
 	case MSR_MCG_STATUS:
+	case MSR_AMD_COUNTERS ... MSR_AMD_COUNTERS + 7:
 	case MSR_AMD_SYSCFG:
 	case MSR_AMD_NB_CFG:
 		*value = 0;
@@ -120,6 +123,7 @@ bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_re
 		good = value == 0;
 		break;
 	case MSR_MICROCODE: /* written before it is read, so that CPUID fills it in */
+	case MSR_AMD_COUNTERS ... MSR_AMD_COUNTERS + 7:
 	case MSR_AMD_SYSCFG:
 	case MSR_AMD_NB_CFG: /* nothing to configure */
 		good = true;

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+#include "tlfs/cpuid.h"
 #include "tlfs/lapic.h"
 
 #define ENABLED(gpn) ((uint64_t)(gpn) << 12 | 1)
@@ -455,18 +456,58 @@ static void machine_checks(void **state)
 	assert_int_equal(get(0x1A0), 0x850089);
 }
 
-/* Kernels on AMD processors touch SYSCFG and NB_CFG without looking first; there is nothing behind
- * them. */
+/* Kernels on AMD processors touch SYSCFG, NB_CFG and the first four performance counters, for which CPUID has no bit, without
+ * looking first; there is nothing behind them. */
 static void amd_configuration(void **state)
 {
-	static const uint32_t msrs[] = {0xC0010010, 0xC001001F};
+	static const uint32_t msrs[] = {0xC0010010, 0xC001001F, 0xC0010000, 0xC0010003, 0xC0010007};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(msrs); i++) {
 		set(msrs[i], 1ull << 46);
 		assert_int_equal(get(msrs[i]), 0);
 	}
+	assert_int_equal(try_read(0xC0010008), ACCESS_FAULT);
 	assert_int_equal(record.plat_writes, 0);
+}
+
+/* SPEC_CTRL, PRED_CMD and TSC_AUX are there with a feature that CPUID shows, else #GP (APM vol. 3, E.4.7; Intel SDM vol. 4). */
+static void registers_of_features(void **state)
+{
+	static const struct {
+		uint32_t msr;
+		uint8_t word, bit; /* of partition->cpuid_allowed */
+	} rows[] = {
+		{0x48, WORD_7_EDX, 26},       {0x48, WORD_7_EDX, 27},
+		{0x48, WORD_7_EDX, 31},       {0x48, WORD_88_EBX, 14},
+		{0x48, WORD_88_EBX, 15},      {0x48, WORD_88_EBX, 24},
+		{0x48, WORD_88_EBX, 28},      {0x49, WORD_7_EDX, 26},
+		{0x49, WORD_88_EBX, 12},      {0xC0000103, WORD_81_EDX, 27},
+		{0xC0000103, WORD_7_ECX, 22},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		memset(p->cpuid_allowed, 0, sizeof(p->cpuid_allowed));
+		record.plat_writes = record.plat_reads = 0;
+		assert_int_equal(try_read(rows[i].msr), ACCESS_FAULT);
+		assert_int_equal(try_write(rows[i].msr, 0), ACCESS_FAULT);
+		assert_int_equal(record.plat_writes + record.plat_reads, 0);
+		p->cpuid_allowed[rows[i].word] = 1u << rows[i].bit;
+		try_read(rows[i].msr);
+		try_write(rows[i].msr, 0);
+		assert_int_equal(record.plat_reads, 1);
+		assert_int_equal(record.plat_writes, 1);
+	}
+}
+
+/* The root's answer is the machine's. */
+static void registers_of_features_of_the_root(void **state)
+{
+	(void)state;
+	memset(p->cpuid_allowed, 0, sizeof(p->cpuid_allowed));
+	try_read(0x48);
+	assert_int_equal(record.last_msr, 0x48);
 }
 
 /* Kernels on Intel processors write 0, execute CPUID, and find the revision in the upper half. */
@@ -525,6 +566,8 @@ int main(void)
 		TEST(machine_checks),
 		TEST(amd_configuration),
 		TEST(microcode),
+		TEST(registers_of_features),
+		ROOT(registers_of_features_of_the_root),
 		ROOT(root_asks_the_home),
 	};
 
