@@ -31,7 +31,7 @@ void interrupt_taken(uint32_t vector)
 	trap_stop_if_told();
 	switch (vector) {
 	case EXC_NMI:
-		vp_post_event(lp->root->vp, VP_EVENT_NMI);
+		vp_post_nmi(lp->root->vp);
 		break;
 	case VECTOR_KICK:
 		apic_eoi();

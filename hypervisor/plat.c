@@ -110,6 +110,15 @@ void plat_vp_startup(struct vp *vp, uint8_t vector)
 	vendor_startup(vp->home, vector);
 }
 
+bool plat_nmi_masked(struct vp *vp)
+{
+	union hv_register_value event = {.reg64 = vendor_get_pending_interruption(vp->home)};
+
+	return vendor_nmi_blocked(vp->home) ||
+	       (event.pending_interruption.interruption_pending &&
+		event.pending_interruption.interruption_type == HV_X64_PENDING_NMI);
+}
+
 void plat_tsc_offset_changed(struct vp *vp)
 {
 	vendor_set_tsc_offset(vp->home, vp->tsc_offset);

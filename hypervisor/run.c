@@ -83,7 +83,7 @@ static bool deliver_rare(struct vcpu *vcpu)
 	} else if (vp->nmi_pending) {
 		if (vendor_can_take_nmi(vcpu)) {
 			vendor_inject_nmi(vcpu);
-			vp->nmi_pending = false;
+			vp->nmi_pending--;
 		} else {
 			vendor_nmi_window(vcpu, true);
 		}

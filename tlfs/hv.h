@@ -140,7 +140,8 @@ struct vp {
 	uint8_t sipi_vector;       /* [a] */
 	enum vp_activity activity; /* [V] */
 	bool halt_masked;          /* [V] halted with interrupts masked: only NMI, INIT wake it */
-	bool nmi_pending;          /* [V] */
+	uint8_t nmi_pending;       /* [V] how many wait: see vp.c */
+	uint32_t nmi_posted;       /* [a] how many came since the owner looked */
 	bool extint_pending;       /* [V] extint has bits */
 	uint32_t extint[8];        /* [a] vectors that a PIC has given, none of which is taken */
 
@@ -312,6 +313,7 @@ enum access_result msr_write(struct vp *vp, uint32_t msr, uint64_t value);
 
 /* vp.c */
 void vp_post_event(struct vp *vp, uint32_t events); /* sets and kicks; any context */
+void vp_post_nmi(struct vp *vp);                    /* any context */
 /* A PIC's vector, acknowledged already, so that it must not be lost; any context. */
 void vp_post_extint(struct vp *vp, uint8_t vector);
 /* By the owner, with extint_pending: the one to inject now. */

@@ -122,7 +122,7 @@ static void deliver(struct vp *vp, const struct interrupt *what)
 		}
 		break;
 	case LAPIC_MODE_NMI:
-		vp_post_event(vp, VP_EVENT_NMI);
+		vp_post_nmi(vp);
 		break;
 	case LAPIC_MODE_INIT:
 		vp_post_event(vp, VP_EVENT_INIT);

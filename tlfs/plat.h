@@ -69,7 +69,9 @@ void plat_vp_destroy(struct vp *vp);
  * then a return).
  */
 void plat_hypercall_page(void *page);
-void plat_vp_reset(struct vp *vp);                   /* registers as after INIT */
+void plat_vp_reset(struct vp *vp); /* registers as after INIT */
+/* One is being delivered, or was and its IRET has not come. By the owner. */
+bool plat_nmi_masked(struct vp *vp);
 void plat_vp_startup(struct vp *vp, uint8_t vector); /* CS:IP of a SIPI */
 /*
  * Somebody else set a bit in vp->events: make the VP look at it. In guest mode elsewhere: IPI.

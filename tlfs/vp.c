@@ -31,6 +31,12 @@ void vp_post_event(struct vp *vp, uint32_t events)
 	}
 }
 
+void vp_post_nmi(struct vp *vp)
+{
+	__atomic_fetch_add(&vp->nmi_posted, 1, __ATOMIC_SEQ_CST);
+	vp_post_event(vp, VP_EVENT_NMI);
+}
+
 void vp_post_extint(struct vp *vp, uint8_t vector)
 {
 	__atomic_fetch_or(&vp->extint[vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
@@ -101,7 +107,8 @@ static void process_init(struct vp *vp)
 {
 	lapic_init(vp);
 	plat_vp_reset(vp);
-	vp->nmi_pending = false;
+	vp->nmi_pending = 0;
+	__atomic_store_n(&vp->nmi_posted, 0, __ATOMIC_SEQ_CST);
 	vp_drop_extints(vp);
 	vp->pending_interruption = 0;
 	vp->activity = vp->lapic.base & LAPIC_BASE_BSP ? VP_ACTIVE : VP_WAIT_SIPI;
@@ -115,6 +122,20 @@ static void process_sipi(struct vp *vp)
 	}
 	plat_vp_startup(vp, __atomic_load_n(&vp->sipi_vector, __ATOMIC_RELAXED));
 	vp->activity = VP_ACTIVE;
+}
+
+/*
+ * A processor takes one NMI and keeps one more until the IRET (Intel SDM vol. 3, "Handling Multiple
+ * NMIs"). Those that came before the VP was looked at would have been the two; while one is being
+ * handled, only the other is left to wait.
+ */
+static void process_nmi(struct vp *vp)
+{
+	uint32_t most = plat_nmi_masked(vp) ? 1 : 2;
+	uint32_t count =
+		vp->nmi_pending + __atomic_exchange_n(&vp->nmi_posted, 0, __ATOMIC_SEQ_CST);
+
+	vp->nmi_pending = (uint8_t)(count < most ? count : most);
 }
 
 static void process_timer(struct vp *vp)
@@ -196,7 +217,7 @@ void vp_process_events(struct vp *vp)
 		plat_tlb_flush(vp);
 	}
 	if (events & VP_EVENT_NMI) {
-		vp->nmi_pending = true;
+		process_nmi(vp);
 	}
 	if (events & VP_EVENT_EXTINT) {
 		vp->extint_pending = has_extint(vp);

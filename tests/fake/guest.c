@@ -251,6 +251,12 @@ void plat_vp_reset(struct vp *vp)
 	record.resets++;
 }
 
+bool plat_nmi_masked(struct vp *vp)
+{
+	(void)vp;
+	return false;
+}
+
 void plat_vp_startup(struct vp *vp, uint8_t vector)
 {
 	(void)vp;

@@ -645,6 +645,11 @@ void plat_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 	}
 }
 
+bool plat_nmi_masked(struct vp *vp)
+{
+	return register_slot(vp, HV_REGISTER_INTERRUPT_STATE)->value.interrupt_state.nmi_masked;
+}
+
 uint64_t plat_cr4(struct vp *vp)
 {
 	return register_slot(vp, HV_X64_REGISTER_CR4)->value.reg64;

@@ -238,10 +238,42 @@ static void masked_halts_need_an_nmi(void **state)
 	lapic_post(vp, 0x40, false);
 	vp_process_events(vp);
 	assert_false(vp_runnable(vp));
-	vp_post_event(vp, VP_EVENT_NMI);
+	vp_post_nmi(vp);
 	vp_process_events(vp);
 	assert_true(vp_runnable(vp));
-	assert_true(vp->nmi_pending);
+	assert_int_equal(vp->nmi_pending, 1);
+}
+
+/*
+ * A processor handles one NMI and keeps one (Intel SDM vol. 3, 6.7.1): of three that come before the VP runs two are left; while
+ * one is being handled, one.
+ */
+static void two_nmis_wait(void **state)
+{
+	(void)state;
+	vp_post_nmi(vp);
+	vp_post_nmi(vp);
+	vp_post_nmi(vp);
+	vp_process_events(vp);
+	assert_int_equal(vp->nmi_pending, 2);
+	vp->nmi_pending = 0;
+	vp_post_nmi(vp);
+	vp_process_events(vp);
+	assert_int_equal(vp->nmi_pending, 1);
+	vp->nmi_pending = 0; /* it is handled now */
+	assert_int_equal(set_register(child->id, 0, HV_REGISTER_INTERRUPT_STATE, 2),
+			 HV_STATUS_SUCCESS);
+	vp_post_nmi(vp);
+	vp_post_nmi(vp);
+	vp_process_events(vp);
+	assert_int_equal(vp->nmi_pending, 1);
+	vp_post_nmi(vp);
+	vp_process_events(vp);
+	assert_int_equal(vp->nmi_pending, 1);
+	vp_post_nmi(vp);
+	vp_post_event(vp, VP_EVENT_INIT);
+	vp_process_events(vp);
+	assert_int_equal(vp->nmi_pending, 0);
 }
 
 /* HLT with an interrupt already pending does not stop the processor. */
@@ -739,6 +771,7 @@ int main(void)
 		T(an_interrupt_wakes_a_halted_vp),
 		T(an_event_during_the_halt_is_not_lost),
 		T(masked_halts_need_an_nmi),
+		T(two_nmis_wait),
 		T(a_halt_with_something_pending_ends_at_once),
 		T(no_vector_of_a_pic_is_lost),
 		T(an_event_of_the_parent_wakes_a_halted_vp),
