@@ -24,12 +24,12 @@ int root_call(int fd, uint16_t code, const void *input, size_t input_size, void 
 		.in_ptr = (uintptr_t)input,
 		.out_ptr = (uintptr_t)output,
 	};
-	int rc = ioctl(fd, MSHV_ROOT_HVCALL, &call) < 0 ? -errno : 0;
+	int ret = ioctl(fd, MSHV_ROOT_HVCALL, &call) < 0 ? -errno : 0;
 
 	if (status != NULL) {
 		*status = call.status;
 	}
-	return rc;
+	return ret;
 }
 
 const char *backend_device(void)
@@ -132,34 +132,36 @@ static int install_intercepts(struct partition *partition)
 {
 	union hv_intercept_parameters all_ports = {.io_port_range = {.base = 0, .end = 0xffff}};
 	uint32_t both = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE;
-	int rc = install(partition, HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE, both, all_ports.as_uint64);
+	int ret =
+		install(partition, HV_INTERCEPT_TYPE_X64_IO_PORT_RANGE, both, all_ports.as_uint64);
 
-	if (rc == 0) {
-		rc = install(partition, HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION,
-			     HV_INTERCEPT_ACCESS_MASK_EXECUTE, 0);
+	if (ret == 0) {
+		ret = install(partition, HV_INTERCEPT_TYPE_UNKNOWN_SYNIC_CONNECTION,
+			      HV_INTERCEPT_ACCESS_MASK_EXECUTE, 0);
 	}
 	(void)install(partition, HV_INTERCEPT_TYPE_X64_APIC_EOI, HV_INTERCEPT_ACCESS_MASK_WRITE, 0);
 	(void)install(partition, HV_INTERCEPT_TYPE_X64_MSR_INDEX, HV_INTERCEPT_ACCESS_MASK_WRITE,
 		      HV_X64_MSR_CRASH_CTL);
-	return rc;
+	return ret;
 }
 
 static int set_up(struct partition *partition, unsigned int vp_count, bool flush_calls)
 {
-	int rc = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
-			      synthetic_features(flush_calls));
+	int ret = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
+			       synthetic_features(flush_calls));
 
-	if (rc == 0) {
-		rc = set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET, vp_count);
+	if (ret == 0) {
+		ret = set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET,
+				   vp_count);
 	}
-	if (rc == 0) {
-		rc = set_property(partition, HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,
-				  HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
+	if (ret == 0) {
+		ret = set_property(partition, HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,
+				   HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
 	}
-	if (rc == 0 && ioctl(partition->fd, MSHV_INITIALIZE_PARTITION) < 0) {
-		rc = -errno;
+	if (ret == 0 && ioctl(partition->fd, MSHV_INITIALIZE_PARTITION) < 0) {
+		ret = -errno;
 	}
-	return rc != 0 ? rc : install_intercepts(partition);
+	return ret != 0 ? ret : install_intercepts(partition);
 }
 
 int partition_create(int backend, unsigned int vp_count, bool flush_calls,
@@ -171,18 +173,18 @@ int partition_create(int backend, unsigned int vp_count, bool flush_calls,
 		.pt_isolation = MSHV_PT_ISOLATION_NONE,
 	};
 	struct partition *partition = calloc(1, sizeof(*partition));
-	int rc;
+	int ret;
 
 	if (partition == NULL) {
 		return -ENOMEM;
 	}
 	partition->fd = ioctl(backend, MSHV_CREATE_PARTITION, &args);
 	if (partition->fd < 0) {
-		rc = -errno;
+		ret = -errno;
 		goto out_free;
 	}
-	rc = set_up(partition, vp_count, flush_calls);
-	if (rc != 0) {
+	ret = set_up(partition, vp_count, flush_calls);
+	if (ret != 0) {
 		goto out_close;
 	}
 	*result = partition;
@@ -191,7 +193,7 @@ out_close:
 	close(partition->fd);
 out_free:
 	free(partition);
-	return rc;
+	return ret;
 }
 
 void partition_destroy(struct partition **partition)
@@ -234,7 +236,7 @@ int vp_create(struct partition *partition, unsigned int index, struct vp **resul
 {
 	struct mshv_create_vp args = {.vp_index = index};
 	struct vp *vp = calloc(1, sizeof(*vp));
-	int rc;
+	int ret;
 
 	if (vp == NULL) {
 		return -ENOMEM;
@@ -242,9 +244,9 @@ int vp_create(struct partition *partition, unsigned int index, struct vp **resul
 	vp->index = index;
 	vp->fd = ioctl(partition->fd, MSHV_CREATE_VP, &args);
 	if (vp->fd < 0) {
-		rc = -errno;
+		ret = -errno;
 		free(vp);
-		return rc;
+		return ret;
 	}
 	vp->page = mmap(NULL, MSHV_HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, vp->fd,
 			MSHV_VP_MMAP_OFFSET_REGISTERS * MSHV_HV_PAGE_SIZE);
@@ -277,10 +279,10 @@ int vp_run(struct vp *vp, struct vp_exit *exit)
 {
 	struct hv_message copy;
 	bool by_page = vp->message != NULL;
-	int rc = root_answer(vp, exit);
+	int ret = root_answer(vp, exit);
 
-	if (rc != 0) {
-		return rc;
+	if (ret != 0) {
+		return ret;
 	}
 	/* A module that knows no message without an address fails after the VP has stopped: it is in the page all the same. */
 	if (ioctl(vp->fd, MSHV_RUN_VP, by_page ? NULL : &copy) < 0 &&

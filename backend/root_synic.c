@@ -13,7 +13,7 @@ int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sin
 	struct hv_input_post_message_direct input = {.vp_index = vp, .sint_index = sint};
 	struct hv_message message = {.header = {.message_type = type}};
 	uint16_t status = HV_STATUS_SUCCESS;
-	int rc;
+	int ret;
 
 	if (size > BACKEND_MESSAGE_MAX) {
 		return -EINVAL;
@@ -21,9 +21,9 @@ int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sin
 	message.header.payload_size = (uint8_t)size;
 	memcpy(message.u.payload, payload, size);
 	memcpy(input.message, &message, sizeof(message));
-	rc = root_call(partition->fd, HVCALL_POST_MESSAGE_DIRECT, &input, sizeof(input), NULL, 0, 0,
-		       &status);
-	return rc != 0 && status == HV_STATUS_INSUFFICIENT_BUFFERS ? -EAGAIN : rc;
+	ret = root_call(partition->fd, HVCALL_POST_MESSAGE_DIRECT, &input, sizeof(input), NULL, 0,
+			0, &status);
+	return ret != 0 && status == HV_STATUS_INSUFFICIENT_BUFFERS ? -EAGAIN : ret;
 }
 
 int partition_signal_event(struct partition *partition, uint32_t vp, uint8_t sint, uint16_t flag)

@@ -210,7 +210,7 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 	case GPA_FAULT_RESOLVED:
 		break;
 	case GPA_FAULT_UNMAPPED:
-		if (!p->connections || !doorbell(vcpu, intercept)) {
+		if (p->connections == NULL || !doorbell(vcpu, intercept)) {
 			message_memory(vcpu, intercept, HVMSG_UNMAPPED_GPA);
 		}
 		break;

@@ -30,7 +30,7 @@ hv_status_t plat_partition_create(struct partition *p)
 	struct partition_home *home = plat_page_alloc(p);
 	hv_status_t status;
 
-	if (!home) {
+	if (home == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
 	p->home = home;
@@ -48,7 +48,7 @@ bool plat_partition_destroy(struct partition *p)
 {
 	struct partition_home *home = p->home;
 
-	if (!home) {
+	if (home == NULL) {
 		return true;
 	}
 	if (!gpa_destroy(&home->gpa)) {
@@ -65,15 +65,15 @@ hv_status_t plat_vp_create(struct vp *vp)
 	struct vcpu *vcpu = plat_page_alloc(p);
 	hv_status_t status;
 
-	if (!vcpu) {
+	if (vcpu == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
 	vcpu->vp = vp;
 	vcpu->map = gpa_of(p);
 	vcpu->fpu = plat_page_alloc(p);
-	status = vcpu->fpu ? vendor_vcpu_create(vcpu) : HV_STATUS_INSUFFICIENT_MEMORY;
+	status = vcpu->fpu != NULL ? vendor_vcpu_create(vcpu) : HV_STATUS_INSUFFICIENT_MEMORY;
 	if (status != HV_STATUS_SUCCESS) {
-		if (vcpu->fpu) {
+		if (vcpu->fpu != NULL) {
 			plat_page_free(p, vcpu->fpu);
 		}
 		plat_page_free(p, vcpu);
@@ -233,7 +233,7 @@ hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_va
 	const uint64_t *at = plain_register(vcpu, name);
 
 	*value = (union hv_register_value){0};
-	if (at) {
+	if (at != NULL) {
 		value->reg64 = *at;
 		return HV_STATUS_SUCCESS;
 	}
@@ -264,7 +264,7 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	uint64_t *at = plain_register(vcpu, name);
 	union hv_register_value copy = *value;
 
-	if (at) {
+	if (at != NULL) {
 		*at = value->reg64;
 		if (name == HV_X64_REGISTER_RIP) {
 			vendor_clear_shadow(vcpu);

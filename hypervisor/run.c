@@ -377,9 +377,9 @@ void plat_vp_kick(struct vp *vp)
 	struct vcpu *vcpu = vp->home;
 	struct lp *lp = __atomic_load_n(&vcpu->lp, __ATOMIC_SEQ_CST);
 
-	if (!lp) {
+	if (lp == NULL) {
 		vp_signal_scheduler(vp);
-	} else if (lp != lp_this() && __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST)) {
+	} else if (lp != lp_this() && __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) != NULL) {
 		apic_kick(lp->apic_id);
 	}
 }

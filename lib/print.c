@@ -40,7 +40,7 @@ static void put_string(struct out *out, const char *text, unsigned int width)
 {
 	unsigned int count = 0;
 
-	for (text = text ? text : "(null)"; *text; text++, count++) {
+	for (text = text != NULL ? text : "(null)"; *text; text++, count++) {
 		put(out, *text);
 	}
 	for (; count < width; count++) {

@@ -2,6 +2,7 @@
  * 64-bit division, which 32-bit code asks of its surroundings: the compiler calls these by their
  * names.
  */
+#include <stddef.h>
 #include <stdint.h>
 
 uint64_t __udivmoddi4(uint64_t value, uint64_t by, uint64_t *rest);
@@ -23,7 +24,7 @@ uint64_t __udivmoddi4(uint64_t value, uint64_t by, uint64_t *rest)
 			quotient |= 1;
 		}
 	}
-	if (rest) {
+	if (rest != NULL) {
 		*rest = remainder;
 	}
 	return quotient;

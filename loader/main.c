@@ -54,7 +54,7 @@ static void judge_processor(struct loader *l)
 
 	cpu_read(&l->cpu);
 	missing = cpu_judge(&l->cpu, &l->vendor);
-	if (missing) {
+	if (missing != NULL) {
 		stop("%s", missing);
 	}
 }
@@ -66,7 +66,7 @@ static void sort_modules(struct loader *l)
 	if (modules_sort(&l->info.modules, l->vendor, &l->roles, &refusal)) {
 		return;
 	}
-	if (refusal.which) {
+	if (refusal.which != NULL) {
 		stop("module %u (%s): %s", (uint32_t)(refusal.which - l->info.modules.m) + 1,
 		     refusal.which->string, refusal.why);
 	}
@@ -81,7 +81,7 @@ static void read_acpi(struct loader *l)
 		l->rsdp = acpi_scan_bios();
 		rsdp = l->rsdp ? memory_at((uint32_t)l->rsdp) : NULL;
 	}
-	if (rsdp) {
+	if (rsdp != NULL) {
 		acpi_read(rsdp, &l->acpi);
 	} else {
 		print("Verdigris loader: the machine has no ACPI; only this processor will be "

@@ -26,7 +26,7 @@ static struct span span_of(const struct module *m)
 {
 	struct span nothing = {0, 0};
 
-	return m ? (struct span){(uint32_t)(uintptr_t)m->data, m->size} : nothing;
+	return m != NULL ? (struct span){(uint32_t)(uintptr_t)m->data, m->size} : nothing;
 }
 
 static uint32_t data_size(const struct loader *l)
@@ -67,7 +67,7 @@ static void make_plan(struct loader *l, struct root_plan *plan)
 	l->trampoline_page = find_trampoline(l, &taken);
 	ranges_add(&taken, l->trampoline_page, PAGE, RANGE_RESERVED);
 	missing = linux_plan(&l->free, &taken, &l->roles.kernel, &files, plan);
-	if (missing) {
+	if (missing != NULL) {
 		stop("%s; the machine has %llu MiB, of which the hypervisor takes %u", missing,
 		     ranges_total(&l->map, RANGE_RAM) / MIB, (uint32_t)(l->reserved.size / MIB));
 	}

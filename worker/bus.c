@@ -45,7 +45,7 @@ bool bus_create(struct machine *machine)
 {
 	struct vmbus_host *host = calloc(1, sizeof(*host));
 	unsigned int i;
-	int rc = -ENOMEM;
+	int ret = -ENOMEM;
 
 	if (host == NULL) {
 		goto out;
@@ -57,13 +57,13 @@ bool bus_create(struct machine *machine)
 	host->retry_ns = RETRY_FIRST_NS;
 	pthread_mutex_init(&host->lock, NULL);
 	host->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	rc = host->timer < 0 ? -errno : vmbus_create(host, &machine->bus);
+	ret = host->timer < 0 ? -errno : vmbus_create(host, &machine->bus);
 	machine->bus_host = host;
 out:
-	if (rc != 0) {
-		say("VMBus cannot be set up: %s", strerror(-rc));
+	if (ret != 0) {
+		say("VMBus cannot be set up: %s", strerror(-ret));
 	}
-	return rc == 0;
+	return ret == 0;
 }
 
 void bus_destroy(struct machine *machine)
@@ -117,15 +117,15 @@ void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length)
 
 int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, size_t size)
 {
-	int rc = partition_post_message(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
-					VMBUS_MESSAGE_TYPE, payload, size);
+	int ret = partition_post_message(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
+					 VMBUS_MESSAGE_TYPE, payload, size);
 
-	if (rc == -EAGAIN) {
+	if (ret == -EAGAIN) {
 		retry_later(host);
 	} else {
 		host->retry_ns = RETRY_FIRST_NS;
 	}
-	return rc;
+	return ret;
 }
 
 void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag)
@@ -138,13 +138,13 @@ void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag)
 int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event)
 {
 	struct connection *connection = slot_of(host, connection_id);
-	int rc = partition_bind_event(host->machine->partition, connection_id, event);
+	int ret = partition_bind_event(host->machine->partition, connection_id, event);
 
-	if (rc != 0 && rc != -ENOTTY) {
-		return rc;
+	if (ret != 0 && ret != -ENOTTY) {
+		return ret;
 	}
 	pthread_mutex_lock(&host->lock);
-	*connection = (struct connection){.id = connection_id, .event = event, .bound = rc == 0};
+	*connection = (struct connection){.id = connection_id, .event = event, .bound = ret == 0};
 	pthread_mutex_unlock(&host->lock);
 	return 0;
 }

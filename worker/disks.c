@@ -97,14 +97,14 @@ static int attach(struct machine *machine, unsigned int place, enum storage_kind
 		is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
 	struct storage_unit unit = {.kind = kind, .disk = disks->files[place]};
 	struct disk_info info = {.id = ""};
-	int rc = unit.disk != NULL ? disk_get_info(unit.disk, 0, &info) : 0;
+	int ret = unit.disk != NULL ? disk_get_info(unit.disk, 0, &info) : 0;
 
-	if (rc != 0) {
-		return rc;
+	if (ret != 0) {
+		return ret;
 	}
 	identify(info.id[0] != '\0' ? info.id : name, unit.id);
-	rc = create_controller(machine, place, storage);
-	return rc != 0 ? rc : storage_attach(*storage, address_of(place), &unit);
+	ret = create_controller(machine, place, storage);
+	return ret != 0 ? ret : storage_attach(*storage, address_of(place), &unit);
 }
 
 bool disks_attach(struct machine *machine)
@@ -114,11 +114,12 @@ bool disks_attach(struct machine *machine)
 
 	for (i = 0; i < config->disk_count; i++) {
 		const struct config_disk *wanted = &config->disks[i];
-		int rc = attach(machine, place_of(config, i),
-				wanted->dvd ? STORAGE_DVD : STORAGE_DISK, wanted->path);
+		int ret = attach(machine, place_of(config, i),
+				 wanted->dvd ? STORAGE_DVD : STORAGE_DISK, wanted->path);
 
-		if (rc != 0) {
-			say("%s cannot be a disk of this machine: %s", wanted->path, strerror(-rc));
+		if (ret != 0) {
+			say("%s cannot be a disk of this machine: %s", wanted->path,
+			    strerror(-ret));
 			return false;
 		}
 	}
@@ -143,26 +144,26 @@ static int open_given(struct disks_change *change, struct disk **disk, struct di
 				.fds = change->fds,
 				.fd_count = change->fd_count};
 
-	int rc;
+	int ret;
 
 	*disk = NULL;
 	if (change->fd_count == 0) {
 		return 0;
 	}
-	rc = disk_open(change->name, &how, disk, error);
-	change->taken = rc == 0;
-	return rc;
+	ret = disk_open(change->name, &how, disk, error);
+	change->taken = ret == 0;
+	return ret;
 }
 
-static int explain(int rc, struct disk_error *error)
+static int explain(int ret, struct disk_error *error)
 {
-	if (rc != 0) {
+	if (ret != 0) {
 		snprintf(error->text, sizeof(error->text), "%s",
-			 rc == -EBUSY    ? "taken, or locked by the guest"
-			 : rc == -ENOENT ? "there is no disk of this number"
-					 : strerror(-rc));
+			 ret == -EBUSY    ? "taken, or locked by the guest"
+			 : ret == -ENOENT ? "there is no disk of this number"
+					  : strerror(-ret));
 	}
-	return rc;
+	return ret;
 }
 
 int disks_add(struct machine *machine, unsigned int number, struct disks_change *change,
@@ -170,48 +171,48 @@ int disks_add(struct machine *machine, unsigned int number, struct disks_change 
 {
 	struct disk **file = &machine->disks.files[number];
 	struct disk *disk;
-	int rc;
+	int ret;
 
 	/* An empty drive has no file; the controller knows it, and refuses below. */
 	if (*file != NULL) {
 		return explain(-EBUSY, error);
 	}
-	rc = open_given(change, &disk, error);
-	if (rc != 0) {
-		return rc;
+	ret = open_given(change, &disk, error);
+	if (ret != 0) {
+		return ret;
 	}
 	*file = disk;
-	rc = attach(machine, number, change->dvd ? STORAGE_DVD : STORAGE_DISK, change->name);
-	if (rc != 0) {
+	ret = attach(machine, number, change->dvd ? STORAGE_DVD : STORAGE_DISK, change->name);
+	if (ret != 0) {
 		(void)close_file(file, NULL);
 	}
-	return explain(rc, error);
+	return explain(ret, error);
 }
 
 int disks_remove(struct machine *machine, unsigned int number, struct disk_error *error)
 {
-	int rc = storage_detach(machine->disks.scsi, address_of(number));
+	int ret = storage_detach(machine->disks.scsi, address_of(number));
 
-	return rc != 0 ? explain(rc, error) : close_file(&machine->disks.files[number], error);
+	return ret != 0 ? explain(ret, error) : close_file(&machine->disks.files[number], error);
 }
 
 int disks_change_medium(struct machine *machine, unsigned int number, struct disks_change *change,
 			struct disk_error *error)
 {
 	struct disk **file = &machine->disks.files[number], *disk;
-	int rc = open_given(change, &disk, error);
+	int ret = open_given(change, &disk, error);
 
-	if (rc != 0) {
-		return rc;
+	if (ret != 0) {
+		return ret;
 	}
-	rc = storage_change_medium(machine->disks.scsi, address_of(number), disk, change->force);
-	if (rc != 0) {
+	ret = storage_change_medium(machine->disks.scsi, address_of(number), disk, change->force);
+	if (ret != 0) {
 		(void)close_file(&disk, NULL);
-		return explain(rc, error);
+		return explain(ret, error);
 	}
-	rc = close_file(file, error);
+	ret = close_file(file, error);
 	*file = disk;
-	return rc;
+	return ret;
 }
 
 bool disks_close(struct machine *machine)

@@ -44,12 +44,12 @@ bool machine_create(struct machine *machine)
 {
 	const struct config *config = machine->config;
 	unsigned int i;
-	int rc;
+	int ret;
 
-	rc = memory_create(&machine->memory, config->memory);
-	if (rc != 0) {
+	ret = memory_create(&machine->memory, config->memory);
+	if (ret != 0) {
 		say("--memory %lluM: %s; give less", (unsigned long long)(config->memory >> 20),
-		    strerror(-rc));
+		    strerror(-ret));
 		return false;
 	}
 	if (!fill_memory(machine) || !host_create(&machine->host, machine)) {
@@ -85,34 +85,34 @@ static bool failed(const char *what, int rc)
 static bool create_vps(struct machine *machine)
 {
 	unsigned int i;
-	int rc;
+	int ret;
 
 	for (i = 0; i < machine->config->vps; i++) {
 		struct machine_vp *vp = &machine->vps[i];
 
-		rc = vp_create(machine->partition, i, &vp->vp);
-		if (rc == 0) {
-			rc = vp_set_local_pins(vp->vp, i == 0);
+		ret = vp_create(machine->partition, i, &vp->vp);
+		if (ret == 0) {
+			ret = vp_set_local_pins(vp->vp, i == 0);
 		}
-		if (rc != 0) {
-			return failed("create a VP", rc);
+		if (ret != 0) {
+			return failed("create a VP", ret);
 		}
 	}
-	rc = vp_set_boot_state(machine->vps[0].vp, &machine->boot);
-	return rc == 0 || failed("take the first VP's registers", rc);
+	ret = vp_set_boot_state(machine->vps[0].vp, &machine->boot);
+	return ret == 0 || failed("take the first VP's registers", ret);
 }
 
 static bool create_partition(struct machine *machine)
 {
-	int rc = partition_create(machine->backend, machine->config->vps,
-				  !machine->boot.no_flush_calls, &machine->partition);
+	int ret = partition_create(machine->backend, machine->config->vps,
+				   !machine->boot.no_flush_calls, &machine->partition);
 
-	if (rc != 0) {
-		return failed("create a partition", rc);
+	if (ret != 0) {
+		return failed("create a partition", ret);
 	}
-	rc = memory_map(&machine->memory, machine->partition);
-	if (rc != 0) {
-		return failed("map the machine's memory", rc);
+	ret = memory_map(&machine->memory, machine->partition);
+	if (ret != 0) {
+		return failed("map the machine's memory", ret);
 	}
 	return create_vps(machine);
 }
@@ -123,13 +123,13 @@ static bool start_threads(struct machine *machine)
 
 	for (i = 0; i < machine->config->vps; i++) {
 		struct machine_vp *vp = &machine->vps[i];
-		int rc;
+		int ret;
 
 		vp->ended = false;
-		rc = pthread_create(&vp->thread, NULL, vp_thread, vp);
+		ret = pthread_create(&vp->thread, NULL, vp_thread, vp);
 
-		if (rc != 0) {
-			say("no thread for VP %u: %s", i, strerror(rc));
+		if (ret != 0) {
+			say("no thread for VP %u: %s", i, strerror(ret));
 			return false;
 		}
 		vp->running = true;
@@ -201,10 +201,10 @@ void machine_stop(struct machine *machine)
 
 bool machine_reset(struct machine *machine)
 {
-	int rc = memory_clear(&machine->memory);
+	int ret = memory_clear(&machine->memory);
 
-	if (rc != 0) {
-		say("the machine's memory cannot be cleared: %s", strerror(-rc));
+	if (ret != 0) {
+		say("the machine's memory cannot be cleared: %s", strerror(-ret));
 		return false;
 	}
 	board_reset(&machine->board);

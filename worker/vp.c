@@ -35,14 +35,14 @@ void *vp_thread(void *argument)
 	struct vp_exit exit = {.kind = VP_EXIT_NONE};
 
 	while (atomic_load_explicit(&machine->stop, memory_order_relaxed) == STOP_NONE) {
-		int rc;
+		int ret;
 
 		if (vp->index == 0) {
 			look_at_extint(vp);
 		}
-		rc = vp_run(vp->vp, &exit);
-		if (rc != 0) {
-			say("VP %u: cannot be run: %s", vp->index, strerror(-rc));
+		ret = vp_run(vp->vp, &exit);
+		if (ret != 0) {
+			say("VP %u: cannot be run: %s", vp->index, strerror(-ret));
 			machine_end(machine, STOP_HOST_ERROR);
 			break;
 		}

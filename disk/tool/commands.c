@@ -22,9 +22,9 @@ int parse_size(const char *text, uint64_t *size)
 	char *end;
 	double value = strtod(text, &end);
 	const char *unit = *end ? strchr(units, *end | 0x20) : units;
-	unsigned power = unit ? (unsigned)(unit - units) : 0;
+	unsigned power = unit != NULL ? (unsigned)(unit - units) : 0;
 
-	if (end == text || !unit || value < 0 ||
+	if (end == text || unit == NULL || value < 0 ||
 	    (*end && end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB"))) {
 		return -EINVAL;
 	}
@@ -55,7 +55,7 @@ static struct disk_create creation(const struct options *o)
 {
 	return (struct disk_create){
 		.format = o->format,
-		.type = o->parent ? DISK_DIFFERENCING : o->type,
+		.type = o->parent != NULL ? DISK_DIFFERENCING : o->type,
 		.size = o->size,
 		.block_size = (uint32_t)o->block,
 		.sector_size = o->sector,
@@ -75,7 +75,7 @@ int command_new(const struct options *given)
 		fprintf(stderr, "vhd: not a size: %s\n", o.files[1]);
 		return 2;
 	}
-	if (!o.size && !o.parent) {
+	if (!o.size && o.parent == NULL) {
 		fprintf(stderr, "vhd: new: give a --size (or a --parent)\n");
 		return 2;
 	}
@@ -88,14 +88,14 @@ int command_info(const struct options *o)
 	unsigned flags = DISK_READ_ONLY | (o->chain ? 0 : DISK_NO_PARENT);
 	struct disk *disk;
 	struct disk_error error;
-	int r;
+	int ret;
 
 	if (open_disk(o, o->files[0], flags, &disk, &error)) {
 		return failed(&error);
 	}
-	r = disk_print_info(disk, stdout, o->json, o->chain);
+	ret = disk_print_info(disk, stdout, o->json, o->chain);
 	disk_close(&disk, NULL);
-	return r ? 1 : 0;
+	return ret ? 1 : 0;
 }
 
 int command_convert(const struct options *o)
@@ -104,16 +104,16 @@ int command_convert(const struct options *o)
 	struct disk_error error;
 	struct disk *disk;
 	struct options source = *o;
-	int r;
+	int ret;
 
 	source.format = DISK_FORMAT_AUTO; /* --format is the new file's */
 	if (open_disk(&source, o->files[0], DISK_READ_ONLY, &disk, &error)) {
 		return failed(&error);
 	}
-	r = disk_convert(disk, o->files[1], &how, progress_start("converting", o->quiet), &error);
+	ret = disk_convert(disk, o->files[1], &how, progress_start("converting", o->quiet), &error);
 	disk_close(&disk, NULL);
 	progress_end();
-	return r ? failed(&error) : 0;
+	return ret ? failed(&error) : 0;
 }
 
 /* +S and -S are relative, as qemu-img has it. */
@@ -137,7 +137,7 @@ int command_resize(const struct options *o)
 	struct disk *disk;
 	struct disk_error error;
 	uint64_t size;
-	int r;
+	int ret;
 
 	if (open_disk(o, o->files[0], 0, &disk, &error)) {
 		return failed(&error);
@@ -147,8 +147,8 @@ int command_resize(const struct options *o)
 		disk_close(&disk, NULL);
 		return 2;
 	}
-	r = disk_resize(disk, size, o->force, &error);
-	if (r) {
+	ret = disk_resize(disk, size, o->force, &error);
+	if (ret) {
 		disk_close(&disk, NULL);
 		return failed(&error);
 	}
@@ -159,14 +159,14 @@ int command_optimize(const struct options *o)
 {
 	struct disk *disk;
 	struct disk_error error;
-	int r;
+	int ret;
 
 	if (open_disk(o, o->files[0], 0, &disk, &error)) {
 		return failed(&error);
 	}
-	r = disk_compact(disk, progress_start("optimizing", o->quiet), &error);
+	ret = disk_compact(disk, progress_start("optimizing", o->quiet), &error);
 	progress_end();
-	if (r) {
+	if (ret) {
 		disk_close(&disk, NULL);
 		return failed(&error);
 	}
@@ -176,11 +176,11 @@ int command_optimize(const struct options *o)
 int command_merge(const struct options *o)
 {
 	struct disk_error error;
-	int r = disk_merge(o->files[0], o->count, !o->keep, progress_start("merging", o->quiet),
-			   &error);
+	int ret = disk_merge(o->files[0], o->count, !o->keep, progress_start("merging", o->quiet),
+			     &error);
 
 	progress_end();
-	return r ? failed(&error) : 0;
+	return ret ? failed(&error) : 0;
 }
 
 int command_rebase(const struct options *o)
@@ -243,9 +243,9 @@ int command_mount(const struct options *o)
 	struct sigaction action = {.sa_handler = on_signal};
 	struct disk *disk;
 	struct disk_error error;
-	int r;
+	int ret;
 
-	if (!o->socket) {
+	if (o->socket == NULL) {
 		fprintf(stderr, "vhd: mount: give a --socket PATH for the clients\n");
 		return 2;
 	}
@@ -254,8 +254,8 @@ int command_mount(const struct options *o)
 	}
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	r = disk_nbd_serve(disk, &how, &error);
-	if (r) {
+	ret = disk_nbd_serve(disk, &how, &error);
+	if (ret) {
 		disk_close(&disk, NULL);
 		return failed(&error);
 	}

@@ -141,7 +141,7 @@ static const struct command *find_command(const char *name)
 
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!strcmp(name, commands[i].name) ||
-		    (commands[i].alias && !strcmp(name, commands[i].alias))) {
+		    (commands[i].alias != NULL && !strcmp(name, commands[i].alias))) {
 			return &commands[i];
 		}
 	}
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 		return usage(argc < 2 ? stderr : stdout);
 	}
 	command = find_command(argv[1]);
-	if (!command) {
+	if (command == NULL) {
 		complain("no such command; vhd --help lists them", argv[1]);
 		return EXIT_USAGE;
 	}

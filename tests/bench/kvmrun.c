@@ -59,7 +59,7 @@ static void set_cpuid(int kvm, int vp)
 {
 	struct kvm_cpuid2 *leaves = calloc(1, sizeof(*leaves) + 256 * sizeof(leaves->entries[0]));
 
-	if (!leaves) {
+	if (leaves == NULL) {
 		err(1, "memory");
 	}
 	leaves->nent = 256;

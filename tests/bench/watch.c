@@ -42,10 +42,10 @@ static unsigned long resident_kib(pid_t pid, const char *without)
 
 	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
 	smaps = fopen(path, "r");
-	if (!smaps) {
+	if (smaps == NULL) {
 		err(1, "%s", path);
 	}
-	while (fgets(line, sizeof(line), smaps)) {
+	while (fgets(line, sizeof(line), smaps) != NULL) {
 		unsigned long from, to;
 
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 	}
 	begin = __rdtsc();
 	child = start(argv + 3, &output);
-	while (!found && fgets(line, sizeof(line), output)) {
+	while (!found && fgets(line, sizeof(line), output) != NULL) {
 		found = strncmp(line, argv[1], strlen(argv[1])) == 0;
 	}
 	if (found) {

@@ -110,7 +110,7 @@ uint64_t guest_hypercall(const void *page, uint64_t control, uint64_t input, uin
 	register uint64_t r8 asm("r8") = output;
 	uint64_t result;
 
-	if (page) {
+	if (page != NULL) {
 		asm volatile("call *%[page]"
 			     : "=a"(result), "+c"(control), "+d"(input), "+r"(r8)
 			     : [page] "r"(page)

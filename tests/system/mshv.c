@@ -225,7 +225,7 @@ long held(const char *name)
 
 	snprintf(path, sizeof(path), "/sys/module/mshv_vd/parameters/%s", name);
 	file = fopen(path, "r");
-	EXPECT(file);
+	EXPECT(file != NULL);
 	EXPECT(fscanf(file, "%ld", &value) == 1);
 	fclose(file);
 	return value;

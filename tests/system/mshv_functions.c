@@ -236,7 +236,7 @@ static int state(const struct cpu *cpu, unsigned long request, uint8_t type, voi
 		.type = type, .buf_sz = size, .buf_ptr = (uintptr_t)buffer};
 	int ret = ioctl(cpu->fd, request, &arguments);
 
-	if (actual) {
+	if (actual != NULL) {
 		*actual = arguments.buf_sz;
 	}
 	return ret;

@@ -294,7 +294,7 @@ static void call_hvcall(void)
 			    codes[below(sizeof(codes) / sizeof(codes[0]))],
 			    (uint16_t)(below(2) ? 0 : below(8)), input,
 			    (uint16_t)(below(8) ? 8 * below(16) : any_value()), output,
-			    (uint16_t)(output ? below(4097) : 0)));
+			    (uint16_t)(output != NULL ? below(4097) : 0)));
 }
 
 static void call_registers(void)
@@ -521,7 +521,7 @@ static void expect_calm(void)
 
 	EXPECT(log && klogctl(3, log, LOG_SIZE - 1) >= 0);
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strstr(log, words[i])) {
+		if (strstr(log, words[i]) != NULL) {
 			fprintf(stderr, "the kernel's log has \"%s\": %.400s\n", words[i],
 				strstr(log, words[i]));
 			exit(1);

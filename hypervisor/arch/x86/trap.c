@@ -145,7 +145,7 @@ static void print_place(uint64_t address)
 	uint64_t offset = 0;
 	const char *name = in_text(address) ? symbol_name(address, &offset) : NULL;
 
-	console_panic("  %016lx  %s+0x%lx\n", address, name ? name : "?", offset);
+	console_panic("  %016lx  %s+0x%lx\n", address, name != NULL ? name : "?", offset);
 }
 
 /* Follows frame pointers as long as they stay on this LP's stack. */

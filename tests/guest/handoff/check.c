@@ -183,7 +183,7 @@ static void check_facts(const struct handoff *h)
 	PROMISE(h->tsc_hz > 1000000 && h->apic_timer_hz > 1000000);
 	PROMISE(h->acpi_rsdp && *(const char *)h->acpi_rsdp == 'R');
 	PROMISE(h->reset_port == 0xcf9);
-	if (table) {
+	if (table != NULL) {
 		say("handoff: hidden table %c%c%c%c\n", table[0], table[1], table[2], table[3]);
 	}
 	say("handoff: options [%s]\n", h->cmdline);

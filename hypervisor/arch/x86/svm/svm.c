@@ -71,7 +71,7 @@ hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 	bool root = p->id == HV_ROOT_PARTITION;
 	struct vmcb *vmcb = plat_page_alloc(p);
 
-	if (!vmcb) {
+	if (vmcb == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
 	vcpu->vmcb = vmcb;

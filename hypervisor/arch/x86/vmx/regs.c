@@ -198,12 +198,12 @@ hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_regis
 	const struct field *f = field_by_name(name);
 	int which = syscall_by_name(name);
 
-	if (f) {
+	if (f != NULL) {
 		value->reg64 = vmx_get(vcpu, f->state);
 	} else if (which >= 0) {
 		vendor_sync(vcpu);
 		value->reg64 = vcpu->vmx->syscall[which];
-	} else if (beside(vcpu, name)) {
+	} else if (beside(vcpu, name) != NULL) {
 		vendor_sync(vcpu);
 		value->reg64 = *beside(vcpu, name);
 	} else if (is_segment(name)) {
@@ -254,12 +254,12 @@ hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name,
 	const struct field *f = field_by_name(name);
 	int which = syscall_by_name(name);
 
-	if (f && name != HV_X64_REGISTER_CR3) {
+	if (f != NULL && name != HV_X64_REGISTER_CR3) {
 		vmx_set(vcpu, f->state, value->reg64);
 	} else if (which >= 0) {
 		return syscall_set(vcpu, which, value->reg64) ? HV_STATUS_SUCCESS
 							      : HV_STATUS_INVALID_REGISTER_VALUE;
-	} else if (beside(vcpu, name)) {
+	} else if (beside(vcpu, name) != NULL) {
 		vendor_sync(vcpu);
 		*beside(vcpu, name) =
 			name == HV_X64_REGISTER_DR6 ? (uint32_t)value->reg64 : value->reg64;
@@ -313,7 +313,7 @@ enum access_result vendor_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *va
 
 	if (msr == MSR_EFER) {
 		*value = vendor_get_efer(vcpu);
-	} else if (f) {
+	} else if (f != NULL) {
 		*value = vmx_get(vcpu, f->state);
 	} else if (which >= 0) {
 		vendor_sync(vcpu);
@@ -335,7 +335,7 @@ enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t va
 	if (which >= 0) {
 		return syscall_set(vcpu, which, value) ? ACCESS_OK : ACCESS_FAULT;
 	}
-	if (!f) {
+	if (f == NULL) {
 		return ACCESS_PARENT;
 	}
 	if (msr == MSR_PAT ? !pat_valid(value)

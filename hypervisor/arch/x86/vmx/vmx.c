@@ -183,11 +183,11 @@ hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 	struct partition *p = vcpu->vp->partition;
 	struct vmx *vmx = plat_page_alloc(p);
 
-	if (!vmx) {
+	if (vmx == NULL) {
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
 	vmx->vmcs = plat_page_alloc(p);
-	if (!vmx->vmcs) {
+	if (vmx->vmcs == NULL) {
 		plat_page_free(p, vmx);
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
