@@ -18,26 +18,45 @@
 
 enum { LOCK_USED = 100, LOCK_UNSHARED = 200, PERM_READ = 0, PERM_WRITE = 1, PERM_RESIZE = 3 };
 
+/* What is neither a file nor a block device is refused by its kind. */
+static int refuse_kind(const char *path, mode_t mode, struct disk_error *error)
+{
+	const char *kind = S_ISDIR(mode)    ? "a folder"
+			   : S_ISCHR(mode)  ? "a character device"
+			   : S_ISFIFO(mode) ? "a pipe"
+			   : S_ISSOCK(mode) ? "a socket"
+					    : NULL;
+
+	return S_ISREG(mode) || S_ISBLK(mode)
+		       ? 0
+		       : error_set(error, -EINVAL,
+				   "%s: %s cannot be a disk; give a file or a block device", path,
+				   kind != NULL ? kind : "an object without data");
+}
+
 static int measure(struct file *file, struct disk_error *error)
 {
 	struct stat st;
+	int ret;
 
 	if (fstat(file->fd, &st)) {
-		return error_set(error, -errno, "%s: %s", file->path, strerror(errno));
+		ret = -errno;
+		return error_set(error, ret, "%s: %s", file->path, strerror(-ret));
+	}
+	ret = refuse_kind(file->path, st.st_mode, error);
+	if (ret) {
+		return ret;
 	}
 	if (S_ISBLK(st.st_mode)) {
 		uint64_t bytes;
 
 		if (ioctl(file->fd, BLKGETSIZE64, &bytes)) {
-			return error_set(error, -errno, "%s: cannot get the device's size: %s",
-					 file->path, strerror(errno));
+			ret = -errno;
+			return error_set(error, ret, "%s: cannot get the device's size: %s",
+					 file->path, strerror(-ret));
 		}
 		file->size = bytes;
 		return 0;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		return error_set(error, -EINVAL, "%s: neither a file nor a block device",
-				 file->path);
 	}
 	file->size = (uint64_t)st.st_size;
 	return 0;
@@ -55,24 +74,49 @@ int file_adopt(struct file *file, int fd, const char *path, bool writable, struc
 	ret = measure(file, error);
 	if (ret) {
 		free(file->path);
+		file->path = NULL;
 		file->fd = -1;
 	}
 	return ret;
 }
 
+static const char *remedy(int ret, bool writable)
+{
+	return ret == -EEXIST ? "; give another name, or --force to replace it"
+	       : writable && (ret == -EACCES || ret == -EROFS) ? "; try to open it read-only"
+							       : "";
+}
+
+/*
+ * Opening a device may do something, and opening a pipe waits: their kind is looked at before. What
+ * takes the name's place in between is not waited for, and refused by its descriptor. Returns that.
+ */
+static int open_path(const char *path, int flags, struct disk_error *error)
+{
+	struct stat st;
+	int ret = !stat(path, &st) ? refuse_kind(path, st.st_mode, error) : 0, fd;
+
+	if (ret) {
+		return ret;
+	}
+	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666);
+	if (fd < 0 || fcntl(fd, F_SETFL, 0)) {
+		ret = -errno;
+		if (fd >= 0) {
+			close(fd);
+		}
+		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
+				 remedy(ret, flags & O_RDWR));
+	}
+	return fd;
+}
+
 int file_open(struct file *file, const char *path, bool writable, struct disk_error *error)
 {
-	int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC), ret;
+	int fd = open_path(path, writable ? O_RDWR : O_RDONLY, error), ret;
 
-	if (fd < 0) {
-		ret = -errno;
-		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
-				 writable && (ret == -EACCES || ret == -EROFS)
-					 ? "; try to open it read-only"
-					 : "");
-	}
-	ret = file_adopt(file, fd, path, writable, error);
-	if (ret) {
+	ret = fd < 0 ? fd : file_adopt(file, fd, path, writable, error);
+	if (ret && fd >= 0) {
 		close(fd);
 	}
 	return ret;
@@ -80,17 +124,13 @@ int file_open(struct file *file, const char *path, bool writable, struct disk_er
 
 int file_create(struct file *file, const char *path, bool replace, struct disk_error *error)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | (replace ? 0 : O_EXCL), 0666), ret;
+	int fd = open_path(path, O_RDWR | O_CREAT | (replace ? 0 : O_EXCL), error), ret;
 
-	if (fd < 0) {
-		ret = -errno;
-		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
-				 ret == -EEXIST ? "; give another name, or --force to replace it"
-						: "");
-	}
-	ret = file_adopt(file, fd, path, true, error);
+	ret = fd < 0 ? fd : file_adopt(file, fd, path, true, error);
 	if (ret) {
-		close(fd);
+		if (fd >= 0) {
+			close(fd);
+		}
 		return ret;
 	}
 	ret = file_lock(file, true, error);

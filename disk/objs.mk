@@ -38,11 +38,13 @@ install-disk: $(disk_products)
 disk_fake_objs := $(filter-out disk/file.o disk/ring.o disk/helper.o,$(disk_objs)) tests/unit/disk_fake.o
 
 disk_tests := tests/unit/disk_crash_test.c tests/unit/disk_corrupt_test.c tests/unit/disk_random_test.c \
-	tests/unit/disk_ring_test.c
+	tests/unit/disk_ring_test.c tests/unit/disk_file_test.c
 disk_crash_test_objs := $(disk_fake_objs)
 disk_corrupt_test_objs := $(disk_fake_objs)
 disk_random_test_objs := $(disk_objs)
 disk_random_test_libs := $(disk_libs)
+disk_file_test_objs := $(disk_objs)
+disk_file_test_libs := $(disk_libs)
 disk_ring_test_objs := $(disk_objs)
 disk_ring_test_libs := $(disk_libs)
 
