@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "disk/disk.h"
 #include "include/mgmt/control.h"
 
 static const char help[] =
@@ -16,13 +17,15 @@ static const char help[] =
 	"\n"
 	"  attach NUMBER FILE [PARENT...]     a disk, at this number of the SCSI controller\n"
 	"  attach-ro NUMBER FILE [PARENT...]  the same, not to be written\n"
+	"  attach-raw NUMBER FILE             the same, a raw disk whatever is in it\n"
 	"  dvd NUMBER [FILE]                  a DVD drive, with an ISO file or empty\n"
 	"  insert NUMBER FILE                 another ISO file into a drive\n"
 	"  eject NUMBER                       nothing in the drive, even if the guest has locked "
 	"it\n"
 	"  detach NUMBER                      the disk or drive is taken away\n"
 	"\n"
-	"The parents of a differencing disk are named in order, the nearest first.\n";
+	"The parents of a differencing disk are those that the files name, or those given here, "
+	"all\nof them, the nearest first.\n";
 
 static const struct command {
 	const char *name;
@@ -31,6 +34,7 @@ static const struct command {
 } commands[] = {
 	{"attach", CONTROL_ATTACH_DISK, 0, 1, CONTROL_FILES_MAX},
 	{"attach-ro", CONTROL_ATTACH_DISK, CONTROL_READ_ONLY, 1, CONTROL_FILES_MAX},
+	{"attach-raw", CONTROL_ATTACH_DISK, CONTROL_RAW, 1, 1},
 	{"dvd", CONTROL_ATTACH_DVD, 0, 0, 1},
 	{"insert", CONTROL_CHANGE_DVD, 0, 1, 1},
 	{"eject", CONTROL_CHANGE_DVD, CONTROL_FORCE, 0, 0},
@@ -87,19 +91,56 @@ static int connect_to(const char *path)
 }
 
 /* Only the first file of a disk is ever written. */
-static bool open_files(const struct command *command, char **names, int count, int *fds)
+static bool open_file(const struct command *command, const char *name, int index, int *fds)
 {
 	bool writes =
 		command->operation == CONTROL_ATTACH_DISK && !(command->flags & CONTROL_READ_ONLY);
+
+	fds[index] = open(name, (writes && index == 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	return fds[index] >= 0 || fail(name, strerror(errno));
+}
+
+/* The worker has no way to a name, so the parents are looked up here. Returns how many files. */
+static int open_chain(const struct command *command, const char *name, int *fds)
+{
+	struct disk_open how = {.flags = DISK_READ_ONLY};
+	struct disk_error error;
+	struct disk_info info;
+	struct disk *disk;
+	int count = 0;
+
+	if (disk_open(name, &how, &disk, &error) != 0) {
+		fprintf(stderr, "vmctl: %s\n", error.text);
+		return -1;
+	}
+	if (disk_layer_count(disk) > CONTROL_FILES_MAX) {
+		fprintf(stderr,
+			"vmctl: %s: %u files, %d can be handed over; vhd merge makes it "
+			"fewer\n",
+			name, disk_layer_count(disk), CONTROL_FILES_MAX);
+		count = -1;
+	}
+	while (count >= 0 && disk_get_info(disk, (unsigned int)count, &info) == 0) {
+		count = open_file(command, info.path, count, fds) ? count + 1 : -1;
+	}
+	disk_close(&disk, NULL);
+	return count;
+}
+
+static int open_files(const struct command *command, char **names, int count, int *fds)
+{
 	int i;
 
+	if (command->operation == CONTROL_ATTACH_DISK && !(command->flags & CONTROL_RAW) &&
+	    count == 1) {
+		return open_chain(command, names[0], fds);
+	}
 	for (i = 0; i < count; i++) {
-		fds[i] = open(names[i], (writes && i == 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-		if (fds[i] < 0) {
-			return fail(names[i], strerror(errno));
+		if (!open_file(command, names[i], i, fds)) {
+			return -1;
 		}
 	}
-	return true;
+	return count;
 }
 
 static bool ask(int fd, struct control_request *request, const int *fds, int count)
@@ -133,7 +174,7 @@ int main(int argc, char **argv)
 {
 	struct control_request request = {0};
 	const struct command *command = argc >= 4 ? find(argv[2], argc - 4) : NULL;
-	int fds[CONTROL_FILES_MAX], fd;
+	int fds[CONTROL_FILES_MAX], fd, count;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		fputs(help, stdout);
@@ -152,8 +193,6 @@ int main(int argc, char **argv)
 		snprintf(request.name, sizeof(request.name), "%s", argv[4]);
 	}
 	fd = connect_to(argv[1]);
-	return fd >= 0 && open_files(command, argv + 4, argc - 4, fds) &&
-			       ask(fd, &request, fds, argc - 4)
-		       ? 0
-		       : 1;
+	count = fd >= 0 ? open_files(command, argv + 4, argc - 4, fds) : -1;
+	return count >= 0 && ask(fd, &request, fds, count) ? 0 : 1;
 }

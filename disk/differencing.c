@@ -151,19 +151,29 @@ static int open_parent(struct layer *child, const struct disk_open *how, unsigne
 		       struct layer **parent, struct disk_error *error)
 {
 	unsigned flags = DISK_READ_ONLY | (how->flags & (DISK_NO_LOCK | DISK_DIRECT));
-	int fd = index < how->fd_count ? how->fds[index] : -1, ret;
-	char *path = find_parent(child);
+	const char *name = child->parent_path != NULL     ? child->parent_path
+			   : child->parent_path_2 != NULL ? child->parent_path_2
+							  : "(without a name)";
+	char *path;
+	int ret;
 
-	if (path == NULL && fd < 0) {
-		return error_set(error, -ENOENT,
-				 "%s: its parent %s is not there; vhd rebase names another place",
-				 child->file.path,
-				 child->parent_path != NULL     ? child->parent_path
-				 : child->parent_path_2 != NULL ? child->parent_path_2
-								: "(without a name)");
+	if (how->fd_count) { /* the caller may have no way to any name */
+		return index < how->fd_count
+			       ? layer_open(name, how->fds[index], child->format->id, flags, NULL,
+					    parent, error)
+			       : error_set(error, -ENOENT,
+					   "%s: its parent %s is not among the files given; give "
+					   "the whole chain, the nearest parent first",
+					   child->file.path, name);
 	}
-	ret = layer_open(path != NULL ? path : "parent", fd, child->format->id, flags, NULL, parent,
-			 error);
+	path = find_parent(child);
+	if (path == NULL) {
+		return error_set(error, -ENOENT,
+				 "%s: its parent %s is not there; vhd rebase %s PARENT names "
+				 "another place",
+				 child->file.path, name, child->file.path);
+	}
+	ret = layer_open(path, -1, child->format->id, flags, NULL, parent, error);
 	free(path);
 	return ret;
 }

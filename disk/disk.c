@@ -69,6 +69,11 @@ int disk_open(const char *path, const struct disk_open *how, struct disk **out,
 			ret = chain_open_parents(disk, how, error);
 		}
 	}
+	if (!ret && how->fd_count > disk->layer_count) {
+		ret = error_set(error, -EINVAL,
+				"%s: has %u parent(s), but %u were given; give no more", path,
+				disk->layer_count - 1, how->fd_count - 1);
+	}
 	if (ret) {
 		unsigned i;
 

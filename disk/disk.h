@@ -55,7 +55,8 @@ enum disk_open_flags {
 struct disk_open {
 	enum disk_format format; /* AUTO: by content, then by the name's ending */
 	unsigned flags;
-	/* Optional: the chain's open files, top first; ownership passes on success. */
+	/* Optional: all the chain's open files, top first; ownership passes on success. Then no
+	   name is looked up. */
 	const int *fds;
 	unsigned fd_count;
 };

@@ -55,6 +55,7 @@ static int handle(struct machine *machine, const struct control_request *request
 		.fd_count = change->fd_count,
 		.dvd = request->operation != CONTROL_ATTACH_DISK,
 		.read_only = request->flags & CONTROL_READ_ONLY,
+		.raw = request->flags & CONTROL_RAW,
 		.force = request->flags & CONTROL_FORCE,
 	};
 

@@ -139,11 +139,11 @@ static int close_file(struct disk **file, struct disk_error *error)
 /* An ISO file may be absent: an empty drive. */
 static int open_given(struct disks_change *change, struct disk **disk, struct disk_error *error)
 {
-	struct disk_open how = {.format = change->dvd ? DISK_FORMAT_RAW : DISK_FORMAT_AUTO,
+	struct disk_open how = {.format = change->dvd || change->raw ? DISK_FORMAT_RAW
+								     : DISK_FORMAT_AUTO,
 				.flags = change->dvd || change->read_only ? DISK_READ_ONLY : 0,
 				.fds = change->fds,
 				.fd_count = change->fd_count};
-
 	int ret;
 
 	*disk = NULL;

@@ -142,9 +142,9 @@ bool disks_close(struct machine *machine);
 /* A disk for a machine that runs. */
 struct disks_change {
 	const char *name;
-	const int *fds; /* the file's, then its parents' */
+	const int *fds; /* the file's, then all its parents' */
 	unsigned int fd_count;
-	bool dvd, read_only, force;
+	bool dvd, read_only, raw, force;
 	bool taken; /* out: the descriptors are not the caller's any more */
 };
 

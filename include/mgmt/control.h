@@ -2,14 +2,14 @@
  * The socket of `vmwp --control PATH`: SOCK_SEQPACKET, one request and one reply at a time.
  *
  * A worker opens no path once its guest runs, so a disk comes as open descriptors (SCM_RIGHTS): the
- * file, and for a differencing disk its parents in order. They become the worker's.
+ * file, and for a differencing disk all its parents in order. They become the worker's.
  */
 #ifndef MGMT_CONTROL_H
 #define MGMT_CONTROL_H
 
 #include <stdint.h>
 
-#define CONTROL_FILES_MAX 32
+#define CONTROL_FILES_MAX 253 /* the kernel hands over no more at once */
 #define CONTROL_NAME_MAX  1024
 
 enum control_operation {
@@ -21,6 +21,7 @@ enum control_operation {
 
 #define CONTROL_READ_ONLY 1u /* flags: the disk is not to be written */
 #define CONTROL_FORCE     2u /* although the guest has locked the drive */
+#define CONTROL_RAW       4u /* the disk is raw, whatever its name and its content say */
 
 struct control_request {
 	uint32_t operation;

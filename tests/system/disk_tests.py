@@ -472,7 +472,9 @@ def hot_plug(t):
     disc = random_file(t.path("disc.iso"), 2048 * 300)
     vmctl = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
     text = t.root(f"""
-        vhd new a.vhdx --size 16M
+        vhd new base.vhdx --size 16M
+        vhd new middle.vhdx --parent base.vhdx
+        vhd new a.vhdx --parent middle.vhdx
         {worker} & worker=$!
         seen() {{ until grep -q "$1" out; do kill -0 $worker || exit 1; sleep 1; done; }}
         refused() {{ "$@" 2>&1 && exit 1; }}
@@ -481,6 +483,7 @@ def hot_plug(t):
         seen "^wrote"
         refused vmctl control attach 5 a.vhdx
         refused vmctl control attach 64 a.vhdx
+        refused vmctl control attach 6 a.vhdx middle.vhdx
         vmctl control detach 5 || exit 1
         seen "^went"
         refused vmctl control detach 5

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,6 +30,86 @@ enum { WORKS = 0, FAILS = 1, NO_SANDBOX = 2 };
 
 static char name[] = "/tmp/vd-sandbox-XXXXXX";
 static char page[4096];
+
+/* A disk of three files, made before; their names mean nothing in the sandbox. */
+#define CHAIN 3
+static char folder[] = "/tmp/vd-chain-XXXXXX";
+static int chain[CHAIN];
+
+static const char *chain_name(unsigned n)
+{
+	static char path[sizeof(folder) + 16];
+
+	snprintf(path, sizeof(path), "%s/%u.vhdx", folder, n);
+	return path;
+}
+
+static int attach(unsigned count, bool *refused)
+{
+	struct disk_open how = {.fds = chain, .fd_count = count};
+	struct disk_error error;
+	struct disk *top;
+	int ret = disk_open("top.vhdx", &how, &top, &error);
+
+	*refused = ret < 0 && strstr(error.text, "give ") != NULL;
+	return ret == 0 && disk_read(top, page, 512, 0) == 0 && page[0] == 7 ? WORKS : FAILS;
+}
+
+static int attach_chain(void)
+{
+	bool refused;
+
+	return attach(CHAIN, &refused);
+}
+
+static int attach_part_of_chain(void)
+{
+	bool refused;
+
+	return attach(CHAIN - 1, &refused) != WORKS && refused ? WORKS : FAILS;
+}
+
+static int attach_more_than_chain(void)
+{
+	bool refused;
+
+	chain[0] = chain[CHAIN - 1];
+	return attach(CHAIN, &refused) != WORKS && refused ? WORKS : FAILS;
+}
+
+static void make_chain(void)
+{
+	struct disk_create how = {.type = DISK_DYNAMIC, .size = 4 << 20};
+	char parent[sizeof(folder) + 16];
+	struct disk *base;
+	unsigned n;
+
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(disk_create(chain_name(0), &how, NULL), 0);
+	assert_int_equal(disk_open(chain_name(0), NULL, &base, NULL), 0);
+	assert_int_equal(disk_write(base, "\7", 1, 0), 0);
+	assert_int_equal(disk_close(&base, NULL), 0);
+	how = (struct disk_create){.type = DISK_DIFFERENCING, .parent = parent};
+	for (n = 1; n < CHAIN; n++) {
+		strcpy(parent, chain_name(n - 1));
+		assert_int_equal(disk_create(chain_name(n), &how, NULL), 0);
+	}
+	for (n = 0; n < CHAIN; n++) {
+		chain[n] = open(chain_name(CHAIN - 1 - n), (n ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		assert_true(chain[n] >= 0);
+	}
+}
+
+static void remove_chain(void)
+{
+	unsigned n;
+
+	for (n = 0; n < CHAIN; n++) {
+		close(chain[n]);
+		unlink(chain_name(n));
+	}
+	rmdir(folder);
+}
 
 static int open_file(void)
 {
@@ -162,6 +243,21 @@ static void test_ends_the_process(void **state)
 	}
 }
 
+/* A disk that comes while the machine runs: by descriptors, and never by a name. */
+static void test_chain(void **state)
+{
+	static int (*const given[])(void) = {attach_chain, attach_part_of_chain,
+					     attach_more_than_chain};
+	unsigned i;
+
+	(void)state;
+	make_chain();
+	for (i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		assert_int_equal(in_sandbox(given[i]), WORKS);
+	}
+	remove_chain();
+}
+
 static void test_goes_on(void **state)
 {
 	static int (*const allowed[])(void) = {memory, clone_without_sight, use_disk};
@@ -178,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ends_the_process),
 		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_chain),
 	};
 	int fd = mkstemp(name), failed;
 
