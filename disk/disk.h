@@ -53,7 +53,7 @@ enum disk_open_flags {
 };
 
 struct disk_open {
-	enum disk_format format; /* AUTO: by content, then by the name's ending */
+	enum disk_format format; /* AUTO: by the name's ending and the content, which must agree */
 	unsigned flags;
 	/* Optional: all the chain's open files, top first; ownership passes on success. Then no
 	   name is looked up. */

@@ -56,6 +56,7 @@ static int measure(struct file *file, struct disk_error *error)
 					 file->path, strerror(-ret));
 		}
 		file->size = bytes;
+		file->is_device = true;
 		return 0;
 	}
 	file->size = (uint64_t)st.st_size;

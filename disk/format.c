@@ -1,6 +1,4 @@
-/*
- * The table of formats, and which of them a file has. Raw is last: it takes what nobody else does.
- */
+/* The table of formats, and which of them a file has. */
 #include "disk/internal.h"
 
 #include <strings.h>
@@ -48,31 +46,92 @@ const struct format *format_of_name(const char *path)
 	return NULL;
 }
 
-/*
- * A name with a known ending holds the file to it: a damaged VHDX is not taken for a raw disk and
- * written over, and a guest that writes a VHDX header to the beginning of its raw disk gets no
- * other file opened as its parent.
- */
-int format_probe(struct file *file, const struct format **format, struct disk_error *error)
+/* What the content says: a format with a mark of its own, NULL if none; or another program's. */
+struct content {
+	const struct format *format;
+	const char *foreign;
+	bool both; /* a fixed VHD may hold a VHDX file: its data begins where the file does */
+};
+
+static int look_at(struct file *file, const struct format *preferred, struct content *content)
 {
-	const struct format *named = format_of_name(file->path);
 	unsigned i;
+	int ret = signature_probe(file, &content->foreign);
 
-	for (i = named == &raw_format ? DISK_COUNT(formats) - 1 : 0; i < DISK_COUNT(formats); i++) {
-		int ret = formats[i]->probe(file);
-
-		if (ret < 0) {
-			return error_set(error, ret, "%s: cannot be read: %s", file->path,
-					 strerror(-ret));
-		}
-		if (ret && (formats[i] != &raw_format || named == NULL || named == &raw_format)) {
-			*format = formats[i];
-			return 0;
+	for (i = 0; i < DISK_COUNT(formats) && ret >= 0; i++) {
+		ret = formats[i]->probe != NULL ? formats[i]->probe(file) : 0;
+		if (ret > 0) {
+			content->both = content->format != NULL;
+			content->format = content->format == preferred && preferred != NULL
+						  ? preferred
+						  : formats[i];
 		}
 	}
-	return error_set(error, -EMEDIUMTYPE,
-			 "%s: not a %s file, or its beginning is damaged; --format says what it is",
-			 file->path, named->name);
+	return ret < 0 ? ret : 0;
+}
+
+static int refuse(const struct file *file, const struct format *named,
+		  const struct content *content, struct disk_error *error)
+{
+	const char *path = file->path;
+
+	if (content->both) {
+		return error_set(error, -EMEDIUMTYPE,
+				 "%s: may be a VHD or a VHDX file; --format says which", path);
+	}
+	if (content->format != NULL) {
+		return error_set(error, -EMEDIUMTYPE,
+				 "%s: holds a %s file and is named as a raw disk; --format %s "
+				 "takes it as that, --format raw as it is (vmwp: ,raw; vmctl: "
+				 "attach-raw)",
+				 path, content->format->name, content->format->name);
+	}
+	if (content->foreign != NULL) {
+		return error_set(error, -EMEDIUMTYPE,
+				 "%s: a %s file, which is not read here; qemu-img convert -O vhdx "
+				 "makes a VHDX file of it; if it is a raw disk with that in it: "
+				 "--format raw (vmwp: ,raw; vmctl: attach-raw)",
+				 path, content->foreign);
+	}
+	return named != NULL ? error_set(error, -EMEDIUMTYPE,
+					 "%s: not a %s file, or its beginning is damaged; "
+					 "--format says what it is",
+					 path, named->name)
+			     : error_set(error, -EMEDIUMTYPE,
+					 "%s: neither VHDX nor VHD; if it is a raw disk: --format "
+					 "raw (vmwp: ,raw; vmctl: attach-raw), or a name that ends "
+					 "in .img",
+					 path);
+}
+
+/*
+ * A guest decides what its disk holds, so what it may have written never chooses the format. What
+ * is raw by its name, and a block device, is raw or refused: else a guest that writes a VHDX header
+ * would have any file of the host opened as its parent. A name that says nothing is raw only for
+ * reading. And a name with another ending holds the file to it: a damaged VHDX is not taken for a
+ * raw disk and written over.
+ */
+int format_probe(struct file *file, bool writable, const struct format **format,
+		 struct disk_error *error)
+{
+	const struct format *named = format_of_name(file->path);
+	struct content content = {0};
+	bool raw = named == &raw_format || (named == NULL && file->is_device), marked;
+	int ret = look_at(file, named, &content);
+
+	if (ret) {
+		return error_set(error, ret, "%s: cannot be read: %s", file->path, strerror(-ret));
+	}
+	marked = content.format != NULL || content.foreign != NULL;
+	if (!raw && content.format != NULL && (!content.both || content.format == named)) {
+		*format = content.format;
+		return 0;
+	}
+	if (!marked && (raw || (named == NULL && !writable))) {
+		*format = &raw_format;
+		return 0;
+	}
+	return refuse(file, raw ? &raw_format : named, &content, error);
 }
 
 const char *disk_format_name(enum disk_format id)

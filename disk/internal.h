@@ -91,6 +91,7 @@ struct file {
 	int direct_fd;         /* -1, or the same file past the page cache, for the ring */
 	unsigned direct_align; /* what that wants of memory, offsets and lengths */
 	bool writable;
+	bool is_device; /* its size is given */
 	char *path;
 	uint64_t size; /* [L] of its layer, once open */
 };
@@ -221,7 +222,7 @@ struct format {
 	const char *name;
 	const char *endings; /* ".vhd .avhd" */
 	bool has_blocks;
-	/* 1 when the file is of this format, 0 when not, or an error. */
+	/* 1 when the file has this format's mark, 0 when not, or an error; NULL: there is none. */
 	int (*probe)(struct file *file);
 	int (*open)(struct layer *layer, struct disk_error *error);
 	void (*release)(struct layer *layer); /* memory only */
@@ -266,7 +267,12 @@ struct format {
 
 const struct format *format_find(enum disk_format id);
 const struct format *format_of_name(const char *path); /* NULL: the ending says nothing */
-int format_probe(struct file *file, const struct format **format, struct disk_error *error);
+int format_probe(struct file *file, bool writable, const struct format **format,
+		 struct disk_error *error);
+
+/* -- signature.c: *format is the name of a format that is not read here, or NULL -- */
+
+int signature_probe(struct file *file, const char **format);
 
 extern const struct format raw_format, vhd_format, vhdx_format;
 

@@ -57,7 +57,7 @@ static int choose_format(struct layer *layer, enum disk_format id, struct disk_e
 			       ? 0
 			       : error_set(error, -EINVAL, "%s: no such format", layer->file.path);
 	}
-	return format_probe(&layer->file, &layer->format, error);
+	return format_probe(&layer->file, layer->writable, &layer->format, error);
 }
 
 int layer_open(const char *path, int fd, enum disk_format format, unsigned flags,

@@ -4,12 +4,6 @@
  */
 #include "disk/internal.h"
 
-static int raw_probe(struct file *file)
-{
-	(void)file;
-	return 1;
-}
-
 static int raw_open(struct layer *layer, struct disk_error *error)
 {
 	if (!layer->file.size) {
@@ -131,7 +125,6 @@ const struct format raw_format = {
 	.id = DISK_FORMAT_RAW,
 	.name = "raw",
 	.endings = ".raw .img .iso .bin",
-	.probe = raw_probe,
 	.open = raw_open,
 	.release = raw_release,
 	.create = raw_create,

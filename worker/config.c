@@ -30,11 +30,14 @@ static const char help[] =
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH or unix:PATH (a socket to "
 	"connect to)\n"
-	"  --disk FILE[,scsi|ide][,ro][,direct]\n"
-	"                    a disk: VHDX, VHD or raw; on the SCSI controller (the default) or as "
-	"one of\n"
-	"                    four IDE disks; direct: past the host's page cache; may be given "
-	"many times\n"
+	"  --disk FILE[,scsi|ide][,ro][,raw][,direct]\n"
+	"                    a disk: VHDX, VHD or raw, by its name and content, which must agree; "
+	"raw:\n"
+	"                    that, whatever a guest has put into it; on the SCSI controller (the "
+	"default)\n"
+	"                    or as one of four IDE disks; direct: past the host's page cache; may "
+	"be\n"
+	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
 	"  --control PATH    a socket on which vmctl attaches and detaches disks\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
@@ -215,6 +218,9 @@ static bool set_disk(struct config *config, char *text)
 		if (take_word(text, ",direct")) {
 			disk.direct = more = true;
 		}
+		if (take_word(text, ",raw")) {
+			disk.raw = more = true;
+		}
 		if (take_word(text, ",ide")) {
 			disk.ide = more = true;
 		}
@@ -223,8 +229,9 @@ static bool set_disk(struct config *config, char *text)
 		}
 	}
 	if (*text == '\0' || *text == ',' || (scsi && disk.ide)) {
-		say("--disk %s: give FILE, FILE,scsi or FILE,ide, and ,ro if it is not to be "
-		    "written, ,direct to pass by the host's page cache",
+		say("--disk %s: give FILE, FILE,scsi or FILE,ide, ,ro if it is not to be "
+		    "written, ,raw if it is that whatever is in it, ,direct to pass by the host's "
+		    "page cache",
 		    text);
 		return false;
 	}

@@ -25,6 +25,7 @@ enum on_reset {
 struct config_disk {
 	const char *path;
 	bool ide, dvd, read_only;
+	bool raw;    /* whatever its name and its content say */
 	bool direct; /* past the host's page cache */
 };
 

@@ -62,7 +62,8 @@ bool disks_open(struct machine *machine)
 
 	for (i = 0; i < config->disk_count; i++) {
 		const struct config_disk *wanted = &config->disks[i];
-		struct disk_open how = {.format = wanted->dvd ? DISK_FORMAT_RAW : DISK_FORMAT_AUTO,
+		struct disk_open how = {.format = wanted->dvd || wanted->raw ? DISK_FORMAT_RAW
+									     : DISK_FORMAT_AUTO,
 					.flags = (wanted->read_only ? DISK_READ_ONLY : 0) |
 						 (wanted->direct ? DISK_DIRECT : 0)};
 		struct disk_error error;

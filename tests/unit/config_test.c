@@ -141,20 +141,20 @@ static void disks(void **state)
 	unsigned int i;
 
 	(void)state;
-	assert_int_equal(
-		parse(GOOD
-		      "--disk a.vhdx --dvd b.iso --disk c,d.vhd,ro,direct,ide --disk e,scsi,ro"),
-		CONFIG_OK);
+	assert_int_equal(parse(GOOD "--disk a.vhdx --dvd b.iso --disk c,d.vhd,ro,direct,ide --disk "
+				    "e,scsi,raw,ro"),
+			 CONFIG_OK);
 	assert_int_equal(config.disk_count, 4);
 	assert_string_equal(config.disks[0].path, "a.vhdx");
 	assert_false(config.disks[0].ide || config.disks[0].dvd || config.disks[0].read_only ||
-		     config.disks[0].direct);
+		     config.disks[0].raw || config.disks[0].direct);
 	assert_string_equal(config.disks[1].path, "b.iso");
 	assert_true(config.disks[1].dvd && config.disks[1].read_only && !config.disks[1].ide);
 	assert_string_equal(config.disks[2].path, "c,d.vhd");
 	assert_true(config.disks[2].ide && config.disks[2].read_only && config.disks[2].direct);
 	assert_string_equal(config.disks[3].path, "e");
-	assert_true(config.disks[3].read_only && !config.disks[3].ide && !config.disks[3].direct);
+	assert_true(config.disks[3].raw && config.disks[3].read_only && !config.disks[3].ide &&
+		    !config.disks[3].direct);
 	bad(GOOD "--disk x,ide,scsi", "--disk x");
 	bad(GOOD "--disk ,ide", "--disk");
 	bad(GOOD "--disk a,ide --disk a,ide --disk a,ide --disk a,ide --disk five,ide", "five");

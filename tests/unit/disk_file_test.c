@@ -83,6 +83,116 @@ static void test_parent_is_folder(void **state)
 	}
 }
 
+static void write_at(const char *path, const void *bytes, size_t length, off_t offset)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, length, offset), length);
+	assert_int_equal(close(fd), 0);
+}
+
+static int try_open(const char *path, enum disk_format format, unsigned flags)
+{
+	struct disk_open how = {.format = format, .flags = flags};
+	struct disk_info info;
+	struct disk *disk;
+	int ret = disk_open(path, &how, &disk, &error);
+
+	if (!ret) {
+		ret = disk_get_info(disk, 0, &info) ? -EIO : (int)info.format;
+		disk_close(&disk, NULL);
+	}
+	return ret;
+}
+
+static const struct {
+	const char *name, *bytes;
+	unsigned length, offset;
+} foreign[] = {
+	{"qcow2", "QFI\xfb\0\0\0\3", 8, 0},
+	{"qcow", "QFI\xfb\0\0\0\1", 8, 0},
+	{"qed", "QED\0", 4, 0},
+	{"vmdk", "KDMV\1\0\0\0", 8, 0},
+	{"vmdk", "# Disk DescriptorFile\nversion=1\n", 32, 0},
+	{"vdi", "\x7f\x10\xda\xbe", 4, 64},
+	{"parallels", "WithouFreSpacExt", 16, 0},
+	{"bochs", "Bochs Virtual HD Image", 23, 0},
+	{"luks", "LUKS\xba\xbe\0\2", 8, 0},
+	{"dmg", "koly\0\0\0\4", 8, (1 << 20) - 512},
+};
+
+/* Another program's file is refused by its format, whatever it is named; and taken when the caller says that it is raw. */
+static void test_foreign(void **state)
+{
+	static const char *const names[] = {"f.img", "f.vhd", "f.vhdx", "f", "f.qcow2"};
+	unsigned i, n;
+
+	(void)state;
+	for (i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		for (n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+			char word[32];
+
+			snprintf(word, sizeof(word), "a %s file", foreign[i].name);
+			write_at(names[n], foreign[i].bytes, foreign[i].length, foreign[i].offset);
+			assert_int_equal(truncate(names[n], 1 << 20), 0);
+			assert_true(try_open(names[n], DISK_FORMAT_AUTO, 0) == -EMEDIUMTYPE);
+			assert_non_null(strstr(error.text, word));
+			assert_non_null(strstr(error.text, "qemu-img convert"));
+			assert_true(try_open(names[n], DISK_FORMAT_AUTO, DISK_READ_ONLY) < 0);
+			assert_true(try_open(names[n], DISK_FORMAT_RAW, 0) == DISK_FORMAT_RAW);
+			assert_int_equal(unlink(names[n]), 0);
+		}
+	}
+}
+
+static void make_disk(const char *path, enum disk_format format, enum disk_type type)
+{
+	struct disk_create how = {.format = format, .type = type, .size = 4 << 20, .replace = true};
+
+	assert_int_equal(disk_create(path, &how, &error), 0);
+}
+
+/* What a guest writes to its disk does not choose how the disk is opened the next time. */
+static void test_guest_does_not_choose(void **state)
+{
+	char header[4096];
+	int fd;
+
+	(void)state;
+	make_disk("evil.vhdx", DISK_FORMAT_VHDX, DISK_DYNAMIC);
+	fd = open("evil.vhdx", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, header, sizeof(header)), sizeof(header));
+	close(fd);
+
+	make_disk("r.img", DISK_FORMAT_RAW, DISK_DYNAMIC);
+	assert_int_equal(try_open("r.img", DISK_FORMAT_AUTO, 0), DISK_FORMAT_RAW);
+	write_at("r.img", header, sizeof(header), 0);
+	assert_true(try_open("r.img", DISK_FORMAT_AUTO, DISK_READ_ONLY) == -EMEDIUMTYPE);
+	assert_non_null(strstr(error.text, "--format raw"));
+	assert_int_equal(try_open("r.img", DISK_FORMAT_RAW, 0), DISK_FORMAT_RAW);
+
+	make_disk("f.vhd", DISK_FORMAT_VHD, DISK_FIXED);
+	write_at("f.vhd", header, sizeof(header), 0);
+	assert_int_equal(try_open("f.vhd", DISK_FORMAT_AUTO, 0), DISK_FORMAT_VHD);
+	assert_int_equal(rename("f.vhd", "nameless"), 0);
+	assert_true(try_open("nameless", DISK_FORMAT_AUTO, DISK_READ_ONLY) == -EMEDIUMTYPE);
+	assert_int_equal(try_open("nameless", DISK_FORMAT_VHD, 0), DISK_FORMAT_VHD);
+}
+
+/* A name that says nothing: its content may, but a disk that is to be written is not raw by guess. */
+static void test_nameless(void **state)
+{
+	(void)state;
+	make_disk("disk", DISK_FORMAT_VHDX, DISK_DYNAMIC);
+	assert_int_equal(try_open("disk", DISK_FORMAT_AUTO, 0), DISK_FORMAT_VHDX);
+	make_disk("disk", DISK_FORMAT_RAW, DISK_DYNAMIC);
+	assert_int_equal(try_open("disk", DISK_FORMAT_AUTO, DISK_READ_ONLY), DISK_FORMAT_RAW);
+	assert_true(try_open("disk", DISK_FORMAT_AUTO, 0) == -EMEDIUMTYPE);
+	assert_non_null(strstr(error.text, "--format raw"));
+	assert_int_equal(try_open("disk", DISK_FORMAT_RAW, 0), DISK_FORMAT_RAW);
+}
+
 static char folder[] = "/tmp/vd-file-XXXXXX";
 
 static int enter(void **state)
@@ -103,8 +213,9 @@ static int leave(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_parent_is_folder),
+		cmocka_unit_test(test_kinds),    cmocka_unit_test(test_parent_is_folder),
+		cmocka_unit_test(test_foreign),  cmocka_unit_test(test_guest_does_not_choose),
+		cmocka_unit_test(test_nameless),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
