@@ -25,6 +25,7 @@ enum source {
 	SOURCE_LISTENER,
 	SOURCE_IN,
 	SOURCE_OUT,
+	SOURCE_SAY_TIMER,
 	SOURCE_COUNT,
 };
 
@@ -156,6 +157,9 @@ static void serve(struct loop *loop, enum source source, int signals)
 	case SOURCE_OUT:
 		serve_serial(loop);
 		break;
+	case SOURCE_SAY_TIMER:
+		say_settle();
+		break;
 	default:
 		break; /* SOURCE_STOP: the loop's condition sees it */
 	}
@@ -188,7 +192,8 @@ void loop_run(struct machine *machine)
 	    (machine->control_peer >= 0 &&
 	     watch(&loop, machine->control_peer, EPOLLIN, SOURCE_CONTROL_PEER) != 0) ||
 	    (machine->serial.listener >= 0 &&
-	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0)) {
+	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0) ||
+	    (say_timer() >= 0 && watch(&loop, say_timer(), EPOLLIN, SOURCE_SAY_TIMER) != 0)) {
 		say("the event loop cannot be set up: %s", strerror(errno));
 		machine_end(machine, STOP_HOST_ERROR);
 	}

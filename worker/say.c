@@ -1,18 +1,36 @@
-/* One write per line, so that lines of several threads do not mix. See say.h. */
+/* One line at a time, so that lines of several threads do not mix, nor with the guest's. See say.h. */
 #include "worker/say.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/check.h"
 
+#define SILENCE_MS 1000  /* a guest that says nothing for so long waits for an answer */
+#define END_MS     10000 /* a reader that takes nothing for so long is taken for dead */
+
 static char prefix[80] = "vmwp: ";
 static atomic_bool raw;
+
+static atomic_bool shared; /* the guest's line goes where messages go */
+static int timer = -1;     /* armed as long as something is held */
+
+/* All under the lock. */
+static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool mid_line; /* what the guest said last, to where messages go, is not the end of a line */
+static uint64_t spoke_ms;
+static char held[8192];
+static size_t held_length;
 
 void say_set_name(const char *name)
 {
@@ -24,7 +42,65 @@ void say_raw_terminal(bool on)
 	raw = on;
 }
 
-static void put(const char *format, va_list arguments)
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool writable(int timeout_ms)
+{
+	struct pollfd poll_fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	return poll(&poll_fd, 1, timeout_ms) == 1;
+}
+
+static void put(const char *bytes, size_t length)
+{
+	while (length != 0) {
+		ssize_t done = write(STDERR_FILENO, bytes, length);
+
+		if (done < 0) {
+			return; /* nobody is left to tell */
+		}
+		bytes += done;
+		length -= (size_t)done;
+	}
+}
+
+static void arm(void)
+{
+	struct itimerspec when = {
+		.it_value = {.tv_sec = SILENCE_MS / 1000, .tv_nsec = SILENCE_MS % 1000 * 1000000}};
+
+	timerfd_settime(timer, 0, &when, NULL);
+}
+
+static void release(void)
+{
+	if (held_length != 0 && mid_line) {
+		put(raw ? "\r\n" : "\n", raw ? 2 : 1);
+		mid_line = false;
+	}
+	put(held, held_length);
+	held_length = 0;
+}
+
+static void hold(const char *line, size_t length)
+{
+	if (held_length + length > sizeof(held)) {
+		release();
+	}
+	if (held_length == 0) {
+		arm();
+	}
+	memcpy(held + held_length, line, length);
+	held_length += length;
+}
+
+static void say_line(const char *format, va_list arguments)
 {
 	char line[1024];
 	int length = snprintf(line, sizeof(line), "%s", prefix);
@@ -37,9 +113,13 @@ static void put(const char *format, va_list arguments)
 		line[length++] = '\r';
 	}
 	line[length++] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)length) < 0) {
-		return; /* nobody is left to tell */
+	pthread_mutex_lock(&line_lock);
+	if (mid_line || held_length != 0) {
+		hold(line, (size_t)length);
+	} else {
+		put(line, (size_t)length);
 	}
+	pthread_mutex_unlock(&line_lock);
 }
 
 void say(const char *format, ...)
@@ -47,7 +127,7 @@ void say(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	put(format, arguments);
+	say_line(format, arguments);
 	va_end(arguments);
 }
 
@@ -87,12 +167,104 @@ void say_guest(const char *format, ...)
 		say("%u lines like the next one were left out", left_out);
 	}
 	va_start(arguments, format);
-	put(format, arguments);
+	say_line(format, arguments);
 	va_end(arguments);
+}
+
+/* Two terminals are taken for one: the same one has several names. */
+static bool same_file(int a, int b)
+{
+	struct stat of_a, of_b;
+
+	return (isatty(a) && isatty(b)) ||
+	       (fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+		of_a.st_ino == of_b.st_ino);
+}
+
+bool say_share(int fd)
+{
+	if (!same_file(fd, STDERR_FILENO)) {
+		return true;
+	}
+	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	shared = timer >= 0;
+	return shared;
+}
+
+int say_timer(void)
+{
+	return timer;
+}
+
+/* A carriage return moves to the start of a line, but not to a new one. */
+static void follow(const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i] != '\r') {
+			mid_line = bytes[i] != '\n';
+		}
+	}
+	spoke_ms = now_ms();
+}
+
+ssize_t say_pass(int fd, const void *bytes, size_t length)
+{
+	const char *end;
+	ssize_t done;
+
+	if (!shared) {
+		return write(fd, bytes, length);
+	}
+	pthread_mutex_lock(&line_lock);
+	end = held_length != 0 ? memchr(bytes, '\n', length) : NULL;
+	if (end != NULL) {
+		length = (size_t)(end + 1 - (const char *)bytes);
+	}
+	done = write(fd, bytes, length);
+	if (done > 0) {
+		follow(bytes, (size_t)done);
+		if (!mid_line && writable(0)) {
+			release();
+		}
+	}
+	pthread_mutex_unlock(&line_lock);
+	return done;
+}
+
+void say_settle(void)
+{
+	uint64_t count;
+
+	if (read(timer, &count, sizeof(count)) < 0) {
+		return; /* it was armed anew meanwhile */
+	}
+	pthread_mutex_lock(&line_lock);
+	if ((!mid_line || now_ms() - spoke_ms >= SILENCE_MS) && writable(0)) {
+		release();
+	} else if (held_length != 0) {
+		arm();
+	}
+	pthread_mutex_unlock(&line_lock);
+}
+
+void say_unshare(void)
+{
+	pthread_mutex_lock(&line_lock);
+	if (held_length != 0 && writable(END_MS)) {
+		release();
+	}
+	held_length = 0;
+	shared = mid_line = false;
+	if (timer >= 0) {
+		close(timer);
+		timer = -1;
+	}
+	pthread_mutex_unlock(&line_lock);
 }
 
 void check_failed(const char *file, int line, const char *what)
 {
 	say("internal error: %s:%d: %s", file, line, what);
+	say_unshare();
 	abort();
 }

@@ -1,9 +1,17 @@
-/* What the worker tells its user: on standard error, each line with the machine's name before it. */
+/*
+ * What the worker tells its user: on standard error, each line with the machine's name before it. Any thread.
+ *
+ * Where the guest's serial line goes to the same terminal, pipe or file, no message cuts a line of the guest: it waits until the
+ * guest has ended its line, says nothing more for a second (a prompt), or is at its end. In the latter two cases a new line comes
+ * before the message.
+ */
 #ifndef WORKER_SAY_H
 #define WORKER_SAY_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 void say_set_name(const char *name);
 /* The terminal no longer turns a newline into a new line. */
@@ -30,5 +38,15 @@ bool say_limit_pass(struct say_limit *limit, uint64_t now_ns, unsigned int *left
  * left out, and the next that is not says how many. Any thread.
  */
 void say_guest(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The guest's serial line goes to fd. False: errno says why; nothing is held back then. */
+bool say_share(int fd);
+/* Bytes of that line, as write(). It may take fewer, to let a message in behind the end of a line. */
+ssize_t say_pass(int fd, const void *bytes, size_t length);
+/* A timerfd for the thread that calls say_pass(), -1: the line goes elsewhere. When it fires: say_settle(). */
+int say_timer(void);
+void say_settle(void);
+/* The line has come to its end: what still waits goes out. */
+void say_unshare(void);
 
 #endif

@@ -122,7 +122,7 @@ bool serial_flush(struct serial *serial)
 			if (!ready(serial->out, POLLOUT, serial->out_polls)) {
 				break;
 			}
-			done = write(serial->out, ring->bytes + at, length);
+			done = say_pass(serial->out, ring->bytes + at, length);
 		}
 		if (done < 0 && (errno == EAGAIN || errno == EINTR)) {
 			break;
@@ -191,6 +191,15 @@ void serial_drain(struct serial *serial)
 	}
 }
 
+static bool share(const struct serial *serial)
+{
+	if (!say_share(serial->out)) {
+		say("--serial: no timer: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
 static bool open_stdio(struct serial *serial)
 {
 	struct termios mode;
@@ -206,7 +215,7 @@ static bool open_stdio(struct serial *serial)
 		tcsetattr(STDIN_FILENO, TCSANOW, &mode);
 		say_raw_terminal(true);
 	}
-	return true;
+	return share(serial);
 }
 
 static bool open_file(struct serial *serial, const char *path)
@@ -217,7 +226,7 @@ static bool open_file(struct serial *serial, const char *path)
 		return false;
 	}
 	serial->out_polls = !is_regular(serial->out);
-	return true;
+	return share(serial);
 }
 
 bool serial_create(struct serial *serial, const struct config *config)
@@ -240,6 +249,7 @@ bool serial_create(struct serial *serial, const struct config *config)
 void serial_destroy(struct serial *serial)
 {
 	serial_drain(serial);
+	say_unshare();
 	if (serial->terminal) {
 		/* Not before all of it is out: the mode is also the output's. */
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &serial->saved);
