@@ -140,10 +140,11 @@ struct vp {
 	uint8_t sipi_vector;       /* [a] */
 	enum vp_activity activity; /* [V] */
 	bool halt_masked;          /* [V] halted with interrupts masked: only NMI, INIT wake it */
-	uint8_t nmi_pending;       /* [V] how many wait: see vp.c */
-	uint32_t nmi_posted;       /* [a] how many came since the owner looked */
-	bool extint_pending;       /* [V] extint has bits */
-	uint32_t extint[8];        /* [a] vectors that a PIC has given, none of which is taken */
+	bool idle; /* [V] halted by GUEST_IDLE: an interrupt wakes it that it cannot take yet, too */
+	uint8_t nmi_pending; /* [V] how many wait: see vp.c */
+	uint32_t nmi_posted; /* [a] how many came since the owner looked */
+	bool extint_pending; /* [V] extint has bits */
+	uint32_t extint[8];  /* [a] vectors that a PIC has given, none of which is taken */
 
 	/*
 	 * What the root's scheduler knows. root_signalled [a]: it will dispatch this VP, or does so
@@ -323,8 +324,10 @@ void vp_drop_extints(struct vp *vp); /* by the owner */
 void vp_process_events(struct vp *vp);
 /* Nothing keeps it from executing an instruction now: suspension, halt, wait for a SIPI. */
 bool vp_runnable(struct vp *vp);
-/* HLT (interrupts_wake: RFLAGS.IF) or guest idle (always). */
+/* HLT (interrupts_wake: RFLAGS.IF). */
 void vp_halt(struct vp *vp, bool interrupts_wake);
+/* HV_X64_MSR_GUEST_IDLE was read: any interrupt that is requested wakes the VP, be it masked or of too low a priority. */
+void vp_idle(struct vp *vp);
 /*
  * By the owner of both: an LP goes from one VP to another, whose time it is from now on; NULL: none
  * (the LP sleeps).

@@ -306,7 +306,7 @@ enum access_result msr_hv_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		return stimer_msr_read(vp, msr, value);
 	case HV_X64_MSR_GUEST_IDLE:
 		*value = 0;
-		vp_halt(vp, true);
+		vp_idle(vp);
 		return ACCESS_OK;
 	default:
 		return read_partition(vp->partition, msr, value);

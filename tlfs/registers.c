@@ -130,7 +130,8 @@ static uint64_t get_activity(const struct vp *vp)
 {
 	union hv_internal_activity_register activity = {
 		.startup_suspend = vp->activity == VP_WAIT_SIPI,
-		.halt_suspend = vp->activity == VP_HALTED,
+		.halt_suspend = vp->activity == VP_HALTED && !vp->idle,
+		.idle_suspend = vp->activity == VP_HALTED && vp->idle,
 	};
 
 	return activity.as_uint64;
@@ -239,7 +240,9 @@ static hv_status_t set_activity(struct vp *vp, uint64_t value)
 	}
 	if (activity.startup_suspend) {
 		vp->activity = VP_WAIT_SIPI;
-	} else if (activity.halt_suspend || activity.idle_suspend) {
+	} else if (activity.idle_suspend) {
+		vp_idle(vp);
+	} else if (activity.halt_suspend) {
 		vp_halt(vp, true);
 	} else {
 		vp->activity = VP_ACTIVE;

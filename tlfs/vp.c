@@ -6,7 +6,7 @@
  *     INIT of an AP        SIPI              EXPLICIT   the parent's register; set at creation
  *   ACTIVE -------> WAIT_SIPI ----> ACTIVE   INTERCEPT  vp_intercept(); DispatchVp clears it
  *     |  ^                                   DISPATCH   the parent's register, before it deletes
- *     v  | interrupt (unless masked),
+ *     v  | interrupt (unless masked: in guest idle any),
  *   HALTED  NMI, INIT                        A VP runs when it is ACTIVE and no bit is set.
  *
  * Others talk to a VP by bits in vp->events. vp_post_event() kicks it when a bit is new; the owner
@@ -181,15 +181,23 @@ static bool parent_event_wakes(const struct vp *vp)
 		event->pending_exception_event.event_type == HV_X64_PENDING_EVENT_EXCEPTION);
 }
 
+/*
+ * HLT ends by what can be taken. Guest idle ends by whatever is requested (TLFS, "Virtual Processor Idle Sleep State"): who waits
+ * so in an interrupt's handler, with IF clear, is woken by one of the same class.
+ */
+static bool interrupt_wakes(const struct vp *vp)
+{
+	return (vp->extint_pending && lapic_accepts_extint(vp)) || lapic_pending(vp) >= 0 ||
+	       (vp->idle && vp->lapic.irr_words);
+}
+
 static void wake(struct vp *vp)
 {
-	bool extint = vp->extint_pending && lapic_accepts_extint(vp);
-
 	if (vp->activity != VP_HALTED) {
 		return;
 	}
 	if (vp->nmi_pending || parent_event_wakes(vp) ||
-	    (!vp->halt_masked && (extint || lapic_pending(vp) >= 0))) {
+	    (!vp->halt_masked && interrupt_wakes(vp))) {
 		vp->activity = VP_ACTIVE;
 	}
 }
@@ -244,11 +252,22 @@ bool vp_runnable(struct vp *vp)
 	return vp->activity == VP_ACTIVE;
 }
 
-void vp_halt(struct vp *vp, bool interrupts_wake)
+static void halt(struct vp *vp, bool masked, bool idle)
 {
-	vp->halt_masked = !interrupts_wake;
+	vp->halt_masked = masked;
+	vp->idle = idle;
 	vp->activity = VP_HALTED;
 	wake(vp);
+}
+
+void vp_halt(struct vp *vp, bool interrupts_wake)
+{
+	halt(vp, !interrupts_wake, false);
+}
+
+void vp_idle(struct vp *vp)
+{
+	halt(vp, false, true);
 }
 
 void vp_intercept(struct vp *vp)

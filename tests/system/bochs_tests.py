@@ -61,15 +61,16 @@ VENDORS = {
 }
 
 
-HELD_BACK = ["early 0", "above 0", "beside 0", "below 1", "twice 0"]
+HELD_BACK = ["idle 0", "early 0", "above 0", "beside 0", "below 1", "twice 0"]
 TPR = ["MSR 90", "CR8 5", "MSR after CR8 112", "reserved bits 1", "by CR8", *HELD_BACK, "by the MSR", *HELD_BACK, "end"]
 
 
 def program(name, words="", killer=""):
-    """A tiny guest under its name; what the worker says comes after it, else it stands amidst the guest's words."""
+    """A tiny guest under its name."""
     return f"""
         echo "--- {words or name}"
-        {killer} {guest.shell(guest.program(f"/root/{name}.elf", words))} 2>said; echo "ended with $?"; cat said"""
+        {killer} {guest.shell(guest.program(f"/root/{name}.elf", words))}; echo "ended with $?"
+        """
 
 
 def hostile(guests):

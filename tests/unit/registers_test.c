@@ -118,6 +118,10 @@ static void activity_can_be_saved_and_restored(void **state)
 			 HV_STATUS_SUCCESS);
 	assert_int_equal(vp->activity, VP_HALTED);
 	assert_int_equal(get(HV_REGISTER_INTERNAL_ACTIVITY_STATE), activity.as_uint64);
+	activity = (union hv_internal_activity_register){.idle_suspend = 1};
+	assert_int_equal(set(HV_REGISTER_INTERNAL_ACTIVITY_STATE, activity.as_uint64),
+			 HV_STATUS_SUCCESS);
+	assert_int_equal(get(HV_REGISTER_INTERNAL_ACTIVITY_STATE), activity.as_uint64);
 	activity = (union hv_internal_activity_register){.startup_suspend = 1};
 	assert_int_equal(set(HV_REGISTER_INTERNAL_ACTIVITY_STATE, activity.as_uint64),
 			 HV_STATUS_SUCCESS);

@@ -276,6 +276,36 @@ static void two_nmis_wait(void **state)
 	assert_int_equal(vp->nmi_pending, 0);
 }
 
+static void read_guest_idle(void)
+{
+	uint64_t value;
+
+	assert_int_equal(msr_read(vp, HV_X64_MSR_GUEST_IDLE, &value), ACCESS_OK);
+}
+
+/*
+ * A handler waits for a lock in guest idle, as Linux does, before its EOI: the IPI that wakes it is of the class in service. A HLT
+ * there would go on.
+ */
+static void guest_idle_ends_by_an_interrupt_of_any_priority(void **state)
+{
+	(void)state;
+	apic_on(vp);
+	resume(0);
+	lapic_post(vp, 0xf3, false);
+	vp_process_events(vp);
+	lapic_accept(vp, 0xf3);
+	read_guest_idle();
+	assert_false(vp_runnable(vp));
+	lapic_post(vp, 0xf7, false);
+	vp_process_events(vp);
+	assert_true(vp_runnable(vp));
+	read_guest_idle(); /* it was there before, and whoever sent it does so once */
+	assert_true(vp_runnable(vp));
+	vp_halt(vp, true);
+	assert_false(vp_runnable(vp));
+}
+
 /* HLT with an interrupt already pending does not stop the processor. */
 static void a_halt_with_something_pending_ends_at_once(void **state)
 {
@@ -772,6 +802,7 @@ int main(void)
 		T(an_event_during_the_halt_is_not_lost),
 		T(masked_halts_need_an_nmi),
 		T(two_nmis_wait),
+		T(guest_idle_ends_by_an_interrupt_of_any_priority),
 		T(a_halt_with_something_pending_ends_at_once),
 		T(no_vector_of_a_pic_is_lost),
 		T(an_event_of_the_parent_wakes_a_halted_vp),
