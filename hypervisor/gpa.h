@@ -74,6 +74,13 @@ const void *gpa_peek(struct partition *p, uint64_t gpn);
 /* plat_gpa_read(), and where the bytes stood, NULL as there. For gpa_trail.c alone. */
 const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size);
 uint64_t gpa_generation(const struct partition *p);
+/*
+ * Puts `value` in the place of `expected`, an aligned word of 4 or 8 bytes that others may write at
+ * the same time; GPA_EXCHANGE_ACCESS as plat_gpa_write() says false.
+ */
+enum gpa_exchange { GPA_EXCHANGE_DONE, GPA_EXCHANGE_OTHER, GPA_EXCHANGE_ACCESS };
+enum gpa_exchange gpa_exchange(struct partition *p, gpa_t gpa, uint64_t expected, uint64_t value,
+			       uint32_t size);
 
 /*
  * What the LPs supply (run.c): returns when no LP executes guest code of p by translations older

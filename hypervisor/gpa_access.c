@@ -108,6 +108,37 @@ bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t s
 	return page != NULL;
 }
 
+static bool exchange(void *at, uint64_t expected, uint64_t value, uint32_t size)
+{
+	uint32_t expected_32 = (uint32_t)expected;
+
+	if (size == sizeof(uint32_t)) {
+		return __atomic_compare_exchange_n((uint32_t *)at, &expected_32, (uint32_t)value,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	}
+	return __atomic_compare_exchange_n((uint64_t *)at, &expected, value, false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+enum gpa_exchange gpa_exchange(struct partition *p, gpa_t gpa, uint64_t expected, uint64_t value,
+			       uint32_t size)
+{
+	enum gpa_exchange result = GPA_EXCHANGE_ACCESS;
+	uint8_t *page;
+
+	CHECK(size == sizeof(uint32_t) || size == sizeof(uint64_t));
+	CHECK(!(gpa.v & (size - 1)));
+	memory_lock();
+	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
+	if (page != NULL) {
+		result = exchange(page + (gpa.v & PAGE_MASK), expected, value, size)
+				 ? GPA_EXCHANGE_DONE
+				 : GPA_EXCHANGE_OTHER;
+	}
+	memory_unlock();
+	return result;
+}
+
 bool plat_gpa_writable(struct partition *p, uint64_t gpn)
 {
 	bool writable;

@@ -66,6 +66,23 @@ static void test_read_and_write_reach_the_page(void **state)
 	assert_int_equal(memory_page(0x50)->count, 1);
 }
 
+static void test_a_word_is_exchanged_if_it_is_still_there(void **state)
+{
+	uint64_t *word = plat_spa_ptr((spa_t){0x50008});
+
+	(void)state;
+	assert_int_equal(map(0x1000, 0x50, RWX), HV_STATUS_SUCCESS);
+	assert_int_equal(map(0x1001, 0x51, HV_MAP_GPA_READABLE), HV_STATUS_SUCCESS);
+	*word = 0x100000005ull;
+	assert_int_equal(gpa_exchange(child, (gpa_t){0x1000008}, 5, 6, 8), GPA_EXCHANGE_OTHER);
+	assert_int_equal(gpa_exchange(child, (gpa_t){0x1000008}, 5, 6, 4), GPA_EXCHANGE_DONE);
+	assert_int_equal(gpa_exchange(child, (gpa_t){0x1000008}, 0x100000006, 7, 8),
+			 GPA_EXCHANGE_DONE);
+	assert_int_equal(*word, 7);
+	assert_int_equal(gpa_exchange(child, (gpa_t){0x1001008}, 0, 6, 8), GPA_EXCHANGE_ACCESS);
+	assert_int_equal(gpa_exchange(child, (gpa_t){0x1002008}, 0, 6, 8), GPA_EXCHANGE_ACCESS);
+}
+
 static void test_nothing_is_mapped_at_first(void **state)
 {
 	char byte;
@@ -564,6 +581,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_read_and_write_reach_the_page),
+		TEST(test_a_word_is_exchanged_if_it_is_still_there),
 		TEST(test_nothing_is_mapped_at_first),
 		TEST(test_rights),
 		TEST(test_no_access_is_not_unmapped),

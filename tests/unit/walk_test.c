@@ -69,14 +69,25 @@ bool plat_gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 	return gpa_read(p, gpa, to, size) != NULL;
 }
 
-bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t size)
+/* Another VP, which does something to the tables just before an entry is marked. */
+static void (*other_vp)(void);
+
+enum gpa_exchange gpa_exchange(struct partition *p, gpa_t gpa, uint64_t expected, uint64_t value,
+			       uint32_t size)
 {
 	(void)p;
-	if (gpa.v >= sizeof(ram) || size > sizeof(ram) - gpa.v || read_only[gpa.v >> PAGE_SHIFT]) {
-		return false;
+	assert_int_equal(gpa.v % size, 0);
+	if (gpa.v >= sizeof(ram) || read_only[gpa.v >> PAGE_SHIFT]) {
+		return GPA_EXCHANGE_ACCESS;
 	}
-	memcpy(&ram[0][0] + gpa.v, from, size);
-	return true;
+	if (other_vp != NULL) {
+		other_vp();
+	}
+	if (memcmp(&ram[0][0] + gpa.v, &expected, size)) {
+		return GPA_EXCHANGE_OTHER;
+	}
+	memcpy(&ram[0][0] + gpa.v, &value, size);
+	return GPA_EXCHANGE_DONE;
 }
 
 uint64_t vendor_get_cr(const struct vcpu *v, unsigned int index)
@@ -124,6 +135,7 @@ static int setup(void **state)
 	cr0 = CR0_PE;
 	cr3 = cr4 = efer = 0;
 	bits = 64;
+	other_vp = NULL;
 	return 0;
 }
 
@@ -288,6 +300,51 @@ static void entries_are_marked_when_asked(void **state)
 	long_mode(4, PRESENT | USER); /* a refused access marks no leaf */
 	expect_fault(AT_3_4, WALK_SET_BITS | WALK_WRITE, HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION, 0x3);
 	assert_int_equal(get8(4, 3), 0xabc000 | PRESENT | USER);
+}
+
+static void unmap_once(void)
+{
+	set8(4, 3, 0);
+	other_vp = NULL;
+}
+
+static void move_once(void)
+{
+	set8(4, 3, 0xdef000 | ALL);
+	other_vp = NULL;
+}
+
+static void move_always(void)
+{
+	set8(4, 3, get8(4, 3) ^ 0x1000);
+}
+
+/* What another VP writes into an entry stays, and is what the walk finds. */
+static void entries_that_change_are_read_again(void **state)
+{
+	(void)state;
+	long_mode(4, ALL);
+	other_vp = unmap_once;
+	expect_fault(AT_3_4, WALK_SET_BITS, HV_TRANSLATE_GVA_PAGE_NOT_PRESENT, 0);
+	assert_int_equal(get8(4, 3), 0);
+	long_mode(4, ALL);
+	expect(AT_3_4, WALK_SET_BITS, 0xabc000);
+	other_vp = move_once;
+	expect(AT_3_4, WALK_SET_BITS | WALK_WRITE, 0xdef000);
+	assert_int_equal(get8(4, 3), 0xdef000 | ALL | ACCESSED | DIRTY);
+}
+
+/* A guest that never stops changing them does not hold the hypervisor. */
+static void a_walk_ends(void **state)
+{
+	uint64_t gpa;
+
+	(void)state;
+	long_mode(4, ALL);
+	expect(AT_3_4, WALK_SET_BITS, 0xabc000);
+	other_vp = move_always;
+	assert_int_equal(walk(AT_3_4, WALK_SET_BITS | WALK_WRITE, &gpa),
+			 HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS);
 }
 
 /* The address is then that of the entry. */
@@ -533,6 +590,8 @@ int main(void)
 		T(two_levels),
 		T(rights_of_all_levels_count),
 		T(entries_are_marked_when_asked),
+		T(entries_that_change_are_read_again),
+		T(a_walk_ends),
 		T(tables_that_cannot_be_reached),
 		T(any_tables_end_a_walk),
 		T(moves_are_decoded),

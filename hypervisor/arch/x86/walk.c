@@ -2,6 +2,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vendor.h"
+#include "hypervisor/gpa.h"
 #include "hypervisor/gpa_trail.h"
 #include "hypervisor/vcpu.h"
 
@@ -96,8 +97,12 @@ static bool read_entry(const struct mode *mode, struct partition *p, uint64_t at
 			     : plat_gpa_read(p, (gpa_t){at}, entry, mode->entry_bytes);
 }
 
-static uint32_t walk(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t access, gpa_t *gpa,
-		     uint32_t *error, struct gpa_trail *trail)
+/* How often a walk begins anew because a guest changes the tables under it. */
+#define TRIES 16
+
+/* `*changed`: an entry was another when it was to be marked, and nothing else is said. */
+static uint32_t walk_once(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t access,
+			  gpa_t *gpa, uint32_t *error, struct gpa_trail *trail, bool *changed)
 {
 	struct partition *p = vcpu->vp->partition;
 	uint64_t table = vendor_get_cr(vcpu, 3) & (mode.levels == 3 ? 0xffffffe0ull : PTE_ADDRESS);
@@ -137,8 +142,11 @@ static uint32_t walk(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t ac
 			used |= PTE_DIRTY;
 		}
 		if ((entry & used) != used && !(mode.levels == 3 && level == 3)) {
-			entry |= used;
-			if (!plat_gpa_write(p, (gpa_t){at}, &entry, mode.entry_bytes)) {
+			enum gpa_exchange result =
+				gpa_exchange(p, (gpa_t){at}, entry, entry | used, mode.entry_bytes);
+
+			*changed = result == GPA_EXCHANGE_OTHER;
+			if (result != GPA_EXCHANGE_DONE) {
 				return fault(access, true, HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS,
 					     error);
 			}
@@ -149,6 +157,20 @@ static uint32_t walk(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t ac
 		}
 		table = entry & (mode.entry_bytes == 4 ? 0xfffff000ull : PTE_ADDRESS);
 	}
+}
+
+/* As a processor does, the walk begins anew when another one was faster at an entry; but not for ever. */
+static uint32_t walk(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t access, gpa_t *gpa,
+		     uint32_t *error, struct gpa_trail *trail)
+{
+	bool changed = true;
+	uint32_t code = HV_TRANSLATE_GVA_GPA_NO_WRITE_ACCESS;
+
+	for (unsigned int i = 0; i < TRIES && changed; i++) {
+		changed = false;
+		code = walk_once(vcpu, mode, gva, access, gpa, error, trail, &changed);
+	}
+	return code;
 }
 
 uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error)
