@@ -54,6 +54,8 @@ struct lapic {
 	uint32_t tpr, ldr, dfr, svr, esr, esr_pending; /* [V] */
 	uint32_t isr[8], tmr[8], irr[8];               /* [V] 256 bits each */
 	uint32_t isr_words, irr_words; /* [V] bit n: word n is not 0; spares the scan */
+	/* [V] level-triggered vectors that were lost: their ends are owed; lapic_end_lost() */
+	uint32_t lost[8];
 	bool eoi_assist;      /* [V] the assist page says: no EOI for the highest ISR vector */
 	uint32_t auto_eoi[8]; /* [V] vectors taken without entering the ISR (SINT AutoEOI) */
 	uint32_t lvt_timer, lvt_thermal, lvt_pmc, lvt_lint[2], lvt_error, lvt_cmci; /* [V] */

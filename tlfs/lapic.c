@@ -11,6 +11,9 @@
  *  4. Everything here is the owner's, except post, post_tmr and post_words (lapic_ipi.c), by which
  *     others leave interrupts. They pass from post to irr in lapic_fold() only, and there the
  *     APIC's being disabled loses them.
+ *  5. Each level-triggered interrupt has one end: its EOI, or, when a disabled APIC or an INIT has
+ *     lost it, lapic_end_lost() once the APIC is enabled again. Before that whoever holds the line
+ *     would only send it anew.
  *
  *       others: lapic_post()         owner: lapic_raise()
  *             post ── lapic_fold() ─▶ irr ── lapic_accept() ─▶ isr ── lapic_eoi() ─▶ level: notice
@@ -72,6 +75,7 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level)
 	uint32_t bit = 1u << vector % 32;
 
 	if (!lapic_enabled(apic)) {
+		apic->lost[vector / 32] |= level ? bit : 0;
 		return;
 	}
 	if (vector < LAPIC_FIRST_VECTOR) {
@@ -98,7 +102,8 @@ static void fold_word(struct vp *vp, unsigned int word)
 	uint32_t bits = __atomic_exchange_n(&apic->post[word], 0, __ATOMIC_ACQUIRE);
 	uint32_t level = __atomic_load_n(&apic->post_tmr[word], __ATOMIC_RELAXED);
 
-	if (!bits || !lapic_enabled(apic)) {
+	if (!lapic_enabled(apic)) {
+		apic->lost[word] |= bits & level;
 		return;
 	}
 	if (word == 0 && (bits & 0xFFFF)) {
@@ -189,6 +194,19 @@ static void broadcast_eoi(struct vp *vp, uint8_t vector)
 	}
 }
 
+/* By a change that may have enabled the APIC. */
+void lapic_end_lost(struct vp *vp)
+{
+	struct lapic *apic = &vp->lapic;
+
+	for (unsigned int word = 0; word < 8 && lapic_enabled(apic); word++) {
+		for (; apic->lost[word]; apic->lost[word] &= apic->lost[word] - 1) {
+			broadcast_eoi(vp, (uint8_t)(word * 32 +
+						    (unsigned int)__builtin_ctz(apic->lost[word])));
+		}
+	}
+}
+
 void lapic_eoi(struct vp *vp)
 {
 	struct lapic *apic = &vp->lapic;
@@ -232,14 +250,18 @@ void lapic_error(struct vp *vp, uint32_t esr_bits)
 
 static void clear_vectors(struct lapic *apic)
 {
+	for (unsigned int word = 0; word < 8; word++) {
+		uint32_t posted = __atomic_exchange_n(&apic->post[word], 0, __ATOMIC_ACQUIRE);
+
+		apic->lost[word] |= (apic->isr[word] | apic->irr[word]) & apic->tmr[word];
+		apic->lost[word] |=
+			posted & __atomic_load_n(&apic->post_tmr[word], __ATOMIC_RELAXED);
+	}
 	memset(apic->isr, 0, sizeof(apic->isr));
 	memset(apic->irr, 0, sizeof(apic->irr));
 	memset(apic->tmr, 0, sizeof(apic->tmr));
 	apic->isr_words = apic->irr_words = 0;
 	__atomic_store_n(&apic->post_words, 0, __ATOMIC_RELAXED);
-	for (unsigned int word = 0; word < 8; word++) {
-		__atomic_store_n(&apic->post[word], 0, __ATOMIC_RELAXED);
-	}
 }
 
 void lapic_reset(struct vp *vp)

@@ -121,7 +121,8 @@ static inline int lapic_highest(const uint32_t vectors[8], uint32_t words)
 
 /* lapic.c */
 void lapic_settle(struct vp *vp); /* the ISR, true whatever the assist page says */
-void lapic_reset(struct vp *vp);  /* registers of power-on; APIC_BASE stays */
+void lapic_end_lost(struct vp *vp);
+void lapic_reset(struct vp *vp); /* registers of power-on; APIC_BASE stays */
 void lapic_error(struct vp *vp, uint32_t esr_bits);
 uint32_t lapic_ppr(const struct lapic *apic);
 

@@ -144,6 +144,7 @@ static void write_svr(struct vp *vp, uint32_t value)
 	lapic_fold(vp); /* what came before the change, by the state before the change */
 	apic->svr = value & LAPIC_SVR_WRITABLE;
 	if (apic->svr & LAPIC_SVR_ENABLE) {
+		lapic_end_lost(vp);
 		return;
 	}
 	for (unsigned int reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg++) {

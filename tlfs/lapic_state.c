@@ -62,6 +62,7 @@ hv_status_t lapic_set_state(struct vp *vp, const struct hv_local_interrupt_contr
 	memcpy(apic->isr, state->apic_isr, sizeof(apic->isr));
 	memcpy(apic->tmr, state->apic_tmr, sizeof(apic->tmr));
 	memcpy(apic->irr, state->apic_irr, sizeof(apic->irr));
+	memset(apic->lost, 0, sizeof(apic->lost));
 	apic->isr_words = words_of(apic->isr);
 	apic->irr_words = words_of(apic->irr);
 	if (!lapic_x2apic(apic)) {

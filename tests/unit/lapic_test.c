@@ -65,6 +65,11 @@ static uint64_t get_msr(uint32_t msr)
 	return value;
 }
 
+static uint32_t eois(void)
+{
+	return p->parent == NULL ? record.eoi_count : record.notify_eoi_count;
+}
+
 static void enter_x2apic(void)
 {
 	assert_int_equal(set_msr(LAPIC_MSR_BASE, get_msr(LAPIC_MSR_BASE) | X2APIC_MODE), ACCESS_OK);
@@ -360,6 +365,35 @@ static void level_eoi_of_the_root_reaches_the_machine(void **state)
 	assert_int_equal(set_msr(X2APIC(LAPIC_EOI), 0), ACCESS_OK);
 	assert_int_equal(record.eoi_count, 1);
 	assert_int_equal(record.last_eoi, 0x51);
+}
+
+/*
+ * A level that a disabled APIC drops is held by its line until somebody ends it: not at once, since
+ * it would only come again, but when the APIC can take it. Likewise what an INIT throws away.
+ */
+static void lost_levels_are_ended_when_the_apic_is_on(void **state)
+{
+	(void)state;
+	p->intercept_apic_eoi = true;
+	set(LAPIC_SVR, 0xFF);
+	lapic_post(vp, 0x51, true);
+	lapic_post(vp, 0x62, false);
+	guest_process(p);
+	lapic_raise(vp, 0x71, true);
+	assert_int_equal(eois(), 0);
+	set(LAPIC_SVR, SVR_ON);
+	assert_int_equal(eois(), 2);
+	assert_int_equal(record.last_eoi, 0x71);
+	lapic_raise(vp, 0x51, true); /* in service */
+	take();
+	lapic_raise(vp, 0x45, true); /* requested */
+	lapic_post(vp, 0x46, true);  /* posted */
+	lapic_init(vp);
+	assert_int_equal(eois(), 2);
+	set(LAPIC_SVR, SVR_ON);
+	set(LAPIC_SVR, SVR_ON);
+	assert_int_equal(eois(), 5);
+	assert_int_equal(lapic_pending(vp), -1);
 }
 
 /* TLFS, "SINTx Registers", AutoEOI: never in service, and a lower one may come at once. */
@@ -788,6 +822,8 @@ int main(void)
 		CHILD(eoi_of_nothing),
 		CHILD(level_eoi_reaches_the_parent),
 		ROOT(level_eoi_of_the_root_reaches_the_machine),
+		CHILD(lost_levels_are_ended_when_the_apic_is_on),
+		ROOT(lost_levels_are_ended_when_the_apic_is_on),
 		CHILD(auto_eoi),
 		CHILD(assist_saves_the_eoi),
 		CHILD(assist_is_taken_back),
