@@ -181,14 +181,21 @@ static void handle_local_apic(struct vcpu *vcpu, uint32_t offset)
 static bool doorbell(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct insn_access access;
+	uint64_t value;
 
 	if (!intercept->memory.write || !insn_decode_access(vcpu, &access) || access.read ||
 	    access.operation != INSN_MOVE) {
 		return false;
 	}
-	if (!port_doorbell(vcpu->vp, (gpa_t){intercept->memory.gpa},
-			   access.has_immediate ? access.immediate : vcpu->gpr[access.gpr],
-			   access.size)) {
+	if (access.has_immediate) {
+		value = access.immediate;
+	} else if (access.gpr ==
+		   GPR_RSP) { /* kept by the vendor; no address or number of a device */
+		return false;
+	} else {
+		value = vcpu->gpr[access.gpr] >> (access.high_byte ? 8 : 0);
+	}
+	if (!port_doorbell(vcpu->vp, (gpa_t){intercept->memory.gpa}, value, access.size)) {
 		return false;
 	}
 	vendor_skip(vcpu, access.length);

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "lib/check.h"
 #include "tests/system/mshv.h"
 
 #define MEMORY   (4ul << 20)
@@ -184,6 +185,48 @@ void test_ioeventfd(void)
 	cpu_destroy(&cpu);
 	machine_destroy(&machine);
 	close(event);
+}
+
+/* Doorbells of the sizes that are not a register's of this mode; the guest stops at none of them. */
+void test_ioeventfd_sizes(void)
+{
+	static const uint8_t code[] = {
+		0x66, 0xa3, 0x02, 0x00, 0x00, 0xfe,             /* mov [DOORBELL + 2], ax */
+		0xa2, 0x05, 0x00, 0x00, 0xfe,                   /* mov [DOORBELL + 5], al */
+		0xc6, 0x05, 0x05, 0x00, 0x00, 0xfe, 0x33,       /* mov byte [DOORBELL + 5], 0x33 */
+		0x66, 0xc7, 0x05, 0x08, 0x00, 0x00, 0xfe, 1, 2, /* mov word [DOORBELL + 8], 0x201 */
+		0xb0, 0x55, 0xe6, 0x80,                         /* mov al, 0x55; out 0x80, al */
+		0xa2, 0x02, 0x00, 0x00, 0xfe, /* mov [DOORBELL + 2], al: another size */
+	};
+	static const struct {
+		uint32_t offset, length;
+	} bells[] = {{2, 2}, {5, 1}, {8, 0}};
+	int events[ARRAY_COUNT(bells)];
+	struct hv_message message;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	for (unsigned int i = 0; i < ARRAY_COUNT(bells); i++) {
+		struct mshv_user_ioeventfd bell = {.addr = DOORBELL + bells[i].offset,
+						   .len = bells[i].length};
+
+		events[i] = bell.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		EXPECT(!ioctl(machine.partition, MSHV_IOEVENTFD, &bell));
+	}
+	expect_port(&cpu, 0x55);
+	for (unsigned int i = 0; i < ARRAY_COUNT(bells); i++) {
+		EXPECT(count_of(events[i]) >= 1);
+	}
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_UNMAPPED_GPA);
+	EXPECT(silent(events[0]));
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	for (unsigned int i = 0; i < ARRAY_COUNT(bells); i++) {
+		close(events[i]);
+	}
 }
 
 /* The guest's HvCallSignalEvent on a bound connection signals; the result is in EAX. */

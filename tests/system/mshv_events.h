@@ -4,6 +4,7 @@
 
 void test_irqfd(void);
 void test_ioeventfd(void);
+void test_ioeventfd_sizes(void);
 void test_signal_eventfd(void);
 
 #endif

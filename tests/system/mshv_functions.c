@@ -338,6 +338,7 @@ int main(void)
 		{"access bitmap of large pages", test_access_bitmap_of_large_pages},
 		{"irqfd", test_irqfd},
 		{"ioeventfd", test_ioeventfd},
+		{"ioeventfd of all sizes", test_ioeventfd_sizes},
 		{"signal eventfd", test_signal_eventfd},
 	};
 	long root_pages = held("root_pages");

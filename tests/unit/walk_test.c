@@ -434,13 +434,40 @@ static void moves_are_decoded(void **state)
 	assert_int_equal(access.length, 8);
 }
 
-static void other_sizes_and_forms_are_refused(void **state)
+static void moves_have_sizes(void **state)
 {
 	(void)state;
-	assert_false(DECODE(64, 0x48, 0x89, 0x00)); /* 64 bits */
-	assert_false(DECODE(64, 0x66, 0x89, 0x00));
-	assert_false(DECODE(16, 0x89, 0x00));
-	assert_false(DECODE(64, 0x88, 0x00));
+	assert_true(DECODE(64, 0x4c, 0x89, 0x00)); /* mov [rax], r8 */
+	assert_true(access.size == 8 && access.gpr == 8 && access.length == 3);
+	assert_true(DECODE(64, 0x66, 0x4c, 0x89, 0x00));
+	assert_int_equal(access.size, 8);
+	assert_true(DECODE(64, 0x66, 0x89, 0x08)); /* mov [rax], cx */
+	assert_true(access.size == 2 && access.gpr == 1);
+	assert_true(DECODE(16, 0x89, 0x00));
+	assert_int_equal(access.size, 2);
+	assert_true(DECODE(64, 0x88, 0x28)); /* mov [rax], ch */
+	assert_true(access.size == 1 && access.gpr == 1 && access.high_byte);
+	assert_true(DECODE(64, 0x40, 0x88, 0x28)); /* mov [rax], bpl */
+	assert_true(access.size == 1 && access.gpr == 5 && !access.high_byte);
+	assert_true(DECODE(64, 0x88, 0x18)); /* mov [rax], bl */
+	assert_true(access.size == 1 && access.gpr == 3 && !access.high_byte);
+	assert_true(DECODE(64, 0xc6, 0x00, 0x80)); /* mov byte [rax], 80 */
+	assert_true(access.size == 1 && (uint8_t)access.immediate == 0x80 && access.length == 3);
+	assert_true(DECODE(64, 0x66, 0xc7, 0x00, 1, 2)); /* mov word [rax], 201 */
+	assert_true(access.size == 2 && access.immediate == 0x201 && access.length == 5);
+	assert_true(DECODE(64, 0x48, 0xc7, 0x00, 1, 2, 3, 0x80)); /* mov qword [rax], … */
+	assert_true(access.size == 8 && access.length == 7);
+	assert_true(access.immediate == 0xffffffff80030201);
+	assert_true(DECODE(32, 0xa2, 1, 2, 3, 4));
+	assert_true(access.size == 1 && access.write && access.gpr == 0);
+	assert_true(DECODE(32, 0x66, 0xa1, 1, 2, 3, 4));
+	assert_true(access.size == 2 && access.read);
+	assert_false(DECODE(64, 0x66, 0xc7, 0x00, 1));
+}
+
+static void other_forms_are_refused(void **state)
+{
+	(void)state;
 	assert_false(DECODE(64, 0x0f, 0xb6, 0x00));
 	assert_false(DECODE(64, 0x89));
 	assert_false(DECODE(64, 0x66));
@@ -595,7 +622,8 @@ int main(void)
 		T(tables_that_cannot_be_reached),
 		T(any_tables_end_a_walk),
 		T(moves_are_decoded),
-		T(other_sizes_and_forms_are_refused),
+		T(moves_have_sizes),
+		T(other_forms_are_refused),
 		T(what_is_cut_off_is_refused),
 		T(prefixes_without_an_end),
 		T(any_bytes_are_decoded_or_refused),

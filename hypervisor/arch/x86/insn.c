@@ -89,6 +89,7 @@ uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX])
 struct prefixes {
 	uint8_t count; /* bytes, REX included */
 	uint8_t rex;
+	bool any_rex; /* REX of 40 is one, too */
 	bool operand_size, address_size;
 };
 
@@ -123,6 +124,7 @@ static struct prefixes prefixes_of(const uint8_t *bytes, uint32_t count, unsigne
 	}
 	if (bits == 64 && p.count < count && (bytes[p.count] & 0xf0) == 0x40) {
 		p.rex = bytes[p.count++];
+		p.any_rex = true;
 	}
 	return p;
 }
@@ -173,16 +175,33 @@ static unsigned int modrm_length(const uint8_t *at, unsigned int address_bits)
 
 struct form {
 	uint8_t opcode;
-	bool read, write, immediate;
+	bool byte, read, write, immediate;
 	enum insn_operation operation;
 };
 
 static const struct form forms[] = {
-	{0x89, false, true, false, INSN_MOVE}, {0x8b, true, false, false, INSN_MOVE},
-	{0xc7, false, true, true, INSN_MOVE},  {0x87, true, true, false, INSN_EXCHANGE},
-	{0x21, true, true, false, INSN_AND},   {0x09, true, true, false, INSN_OR},
-	{0x31, true, true, false, INSN_XOR},
+	/* clang-format off */
+	{0x88, true,  false, true,  false, INSN_MOVE},
+	{0x89, false, false, true,  false, INSN_MOVE},
+	{0x8a, true,  true,  false, false, INSN_MOVE},
+	{0x8b, false, true,  false, false, INSN_MOVE},
+	{0xc6, true,  false, true,  true,  INSN_MOVE},
+	{0xc7, false, false, true,  true,  INSN_MOVE},
+	{0x87, false, true,  true,  false, INSN_EXCHANGE},
+	{0x21, false, true,  true,  false, INSN_AND},
+	{0x09, false, true,  true,  false, INSN_OR},
+	{0x31, false, true,  true,  false, INSN_XOR},
+	/* clang-format on */
 };
+
+/* What an instruction has behind its address: of 8 bytes 4, which are extended. */
+static uint64_t immediate_at(const uint8_t *at, uint8_t bytes)
+{
+	int32_t value = 0;
+
+	memcpy(&value, at, bytes);
+	return (uint64_t)(int64_t)value;
+}
 
 bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 {
@@ -191,16 +210,14 @@ bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 	uint32_t count = insn_fetch(vcpu, bytes);
 	unsigned int bits = vendor_code_bits(vcpu), length;
 	struct prefixes p = prefixes_of(bytes, count, bits);
-	bool wide = p.rex & 8, narrow = (bits == 16) != p.operand_size;
+	uint8_t size = p.rex & 8 ? 8 : (bits == 16) != p.operand_size ? 2 : 4;
 	const uint8_t *at = bytes + p.count;
 
-	*access = (struct insn_access){.size = 4};
-	if (wide || narrow) {
-		return false;
-	}
-	if (at[0] == 0xa1 || at[0] == 0xa3) { /* MOV EAX, moffs and back */
-		access->read = at[0] == 0xa1;
-		access->write = !access->read;
+	*access = (struct insn_access){.size = size};
+	if (at[0] >= 0xa0 && at[0] <= 0xa3) { /* MOV AL or EAX, moffs and back */
+		access->size = at[0] & 1 ? size : 1;
+		access->write = at[0] & 2;
+		access->read = !access->write;
 		length = p.count + 1u +
 			 (bits == 64 ? (p.address_size ? 4 : 8)
 				     : ((bits == 16) != p.address_size ? 2 : 4));
@@ -216,16 +233,24 @@ bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 		access->operation = forms[i].operation;
 		access->has_immediate = forms[i].immediate;
 		access->gpr = (uint8_t)((at[1] >> 3 & 7) | (p.rex & 4) << 1);
+		if (forms[i].byte) {
+			access->size = 1;
+			access->high_byte =
+				!forms[i].immediate && !p.any_rex && access->gpr >= GPR_RSP;
+			access->gpr -= access->high_byte ? GPR_RSP : 0;
+		}
 		length = p.count + 1u;
 		length += modrm_length(at + 1, bits == 64                         ? 64
 					       : ((bits == 16) != p.address_size) ? 16
 										  : 32);
 		if (forms[i].immediate) {
-			length += 4;
+			uint8_t part = access->size < 4 ? access->size : 4;
+
+			length += part;
 			if (length > count) {
 				return false;
 			}
-			memcpy(&access->immediate, bytes + length - 4, 4);
+			access->immediate = immediate_at(bytes + length - part, part);
 		}
 		access->length = (uint8_t)length;
 		return length <= count;

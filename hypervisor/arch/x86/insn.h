@@ -43,12 +43,16 @@ struct insn_access {
 	uint8_t length, size; /* bytes; size of the access */
 	bool write, read;     /* XCHG and arithmetic do both */
 	bool has_immediate;
-	uint8_t gpr; /* source or destination, when there is no immediate */
-	uint32_t immediate;
+	uint8_t gpr;        /* source or destination, when there is no immediate */
+	bool high_byte;     /* of that register: AH, CH, DH, BH */
+	uint64_t immediate; /* extended to the size */
 	enum insn_operation { INSN_MOVE, INSN_EXCHANGE, INSN_AND, INSN_OR, INSN_XOR } operation;
 };
 
-/* Decodes the 32-bit memory access at RIP; false when it is not one of the forms that are used on an APIC. */
+/*
+ * Decodes the memory access at RIP; false when it is not one of the forms that are used on an APIC and on doorbells: moves of any
+ * size, and what a 32-bit register's bits are changed with.
+ */
 bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access);
 
 #endif
