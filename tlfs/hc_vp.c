@@ -283,7 +283,7 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_di
 		hc_vp_release(&target);
 		return status;
 	}
-	target.vp->last_root_vp = caller->index;
+	__atomic_store_n(&target.vp->last_root_vp, caller->index, __ATOMIC_RELAXED);
 	if (flags & HV_DISPATCH_VP_FLAG_CLEAR_INTERCEPT_SUSPEND) {
 		__atomic_fetch_and(&target.vp->suspend, ~(uint32_t)VP_SUSPEND_INTERCEPT,
 				   __ATOMIC_SEQ_CST);

@@ -9,7 +9,7 @@
  *   1. [V]  vp->lock of a child VP        the LP that runs it has it; see "Owner" below
  *   2. [P]  partition->lock               of two: the parent's first, else the lower id's
  *   3. [S]  vp->synic.lock of a child VP  one at a time
- *   4. [N]  the lock of notify.c
+ *   4. [N]  vp->notify_lock of a root VP  one at a time
  *   5. [S]  vp->synic.lock of a root VP   one at a time
  *   6.      locks of the partition table  leaves
  *   7.      the home's memory lock        inside plat_* only
@@ -157,12 +157,14 @@ struct vp {
 	uint64_t root_signal_count; /* [a] messages sent: HV_REGISTER_VP_ROOT_SIGNAL_COUNT */
 	uint32_t last_root_vp;      /* [a] dispatched it last: its SINT0 gets the messages */
 
-	/* What notify.c has to tell; [N]. */
+	/* What notify.c has to tell; [N] of the root VP in whose queue it is, or its own. */
 	bool notify_signal;     /* to be named in a signal message */
 	uint32_t notify_eoi[8]; /* vectors that the guest ended; of a root VP, in [0]: its SINTs */
-	struct vp *notify_target; /* the root VP in whose queue it is; NULL: in none */
-	struct vp *notify_next;
-	struct vp *notify_queue; /* of a root VP: children that wait for its SINT0, oldest first */
+	struct vp *notify_target; /* [a] the root VP in whose queue it is; NULL: in none */
+	struct vp *notify_next, **notify_link; /* and what points to it */
+	/* Of a root VP: children that wait for its SINT0, oldest first, and the last one's link. */
+	struct spinlock notify_lock;
+	struct vp *notify_queue, **notify_end;
 
 	/* Registers of the parent, of the same names. */
 	uint64_t pending_interruption;                          /* [V] injected first */

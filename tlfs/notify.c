@@ -5,8 +5,13 @@
  *
  * SINT0 has one slot. What finds it full waits in lists that run through the VPs themselves, so
  * nothing is ever lost for want of memory, and each thing waits once: a second signal for a VP that
- * is in the list adds nothing. One lock for all lists: what is done under it is a few loads and at
- * most one message.
+ * is in the list adds nothing.
+ *
+ * A root VP has its queue and a lock for it [N]. A child is in one queue at most, that which
+ * vp->notify_target names: it is claimed, from NULL, by who holds the lock of the queue, and given
+ * free under the same lock. So what a child has to tell is guarded by the lock of the queue that it
+ * is in; while it is in none it has nothing to tell. What is done under a lock is a few loads and at
+ * most two messages, however long the queue is.
  */
 #include "tlfs/partition.h"
 
@@ -17,36 +22,60 @@
 	(VP_EVENT_INTERRUPT | VP_EVENT_NMI | VP_EVENT_INIT | VP_EVENT_SIPI | VP_EVENT_TIMER |      \
 	 VP_EVENT_SYNIC | VP_EVENT_EXTINT)
 
-static struct spinlock lock;
-
-/* ---- The queue of a root VP: a list with its head; all under `lock` ---- */
+/* ---- The queue of a root VP, under its lock ---- */
 
 static void queue_append(struct vp *root, struct vp *vp)
 {
-	struct vp **link = &root->notify_queue;
-
-	if (vp->notify_target != NULL) {
-		return;
+	if (root->notify_queue == NULL) {
+		root->notify_end = &root->notify_queue;
 	}
-	while (*link != NULL) {
-		link = &(*link)->notify_next;
-	}
-	vp->notify_target = root;
 	vp->notify_next = NULL;
-	*link = vp;
+	vp->notify_link = root->notify_end;
+	__atomic_store_n(root->notify_end, vp, __ATOMIC_RELAXED);
+	root->notify_end = &vp->notify_next;
 }
 
-static void queue_remove(struct vp *vp)
+static void queue_remove(struct vp *root, struct vp *vp)
 {
-	struct vp **link;
-
-	if (vp->notify_target == NULL) {
-		return;
+	__atomic_store_n(vp->notify_link, vp->notify_next, __ATOMIC_RELAXED);
+	if (vp->notify_next != NULL) {
+		vp->notify_next->notify_link = vp->notify_link;
+	} else {
+		root->notify_end = vp->notify_link;
 	}
-	for (link = &vp->notify_target->notify_queue; *link != vp; link = &(*link)->notify_next)
-		;
-	*link = vp->notify_next;
-	vp->notify_target = NULL;
+	__atomic_store_n(&vp->notify_target, NULL, __ATOMIC_SEQ_CST);
+}
+
+/* The root VP that dispatched the VP last, as the one whose LP has it in its caches. */
+static struct vp *target_of(struct vp *vp)
+{
+	struct vp *root =
+		partition_vp(partition_root, __atomic_load_n(&vp->last_root_vp, __ATOMIC_RELAXED));
+
+	return root != NULL ? root : partition_vp(partition_root, 0);
+}
+
+/* Into a queue, unless it is in one; with its lock held, whose root VP is the result. */
+static struct vp *queue_claim(struct vp *vp)
+{
+	struct vp *root = __atomic_load_n(&vp->notify_target, __ATOMIC_SEQ_CST), *in;
+
+	if (root == NULL) {
+		root = target_of(vp);
+	}
+	for (;; root = in) {
+		in = NULL;
+		spin_lock(&root->notify_lock);
+		if (__atomic_compare_exchange_n(&vp->notify_target, &in, root, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+			queue_append(root, vp);
+			return root;
+		}
+		if (in == root) {
+			return root;
+		}
+		spin_unlock(&root->notify_lock);
+	}
 }
 
 /* The lowest bit of 256, or -1. */
@@ -95,7 +124,7 @@ static bool send_eoi(struct vp *root, struct vp *vp, struct hv_message *message)
 	}
 	vp->notify_eoi[vector / 32] &= ~(1u << vector % 32);
 	if (!vp->notify_signal && first_eoi(vp) < 0) {
-		queue_remove(vp);
+		queue_remove(root, vp);
 	}
 	return true;
 }
@@ -173,13 +202,13 @@ static bool send_signals(struct vp *root, struct hv_message *message)
 		vps[i]->notify_signal = false;
 		__atomic_fetch_add(&vps[i]->root_signal_count, 1, __ATOMIC_RELAXED);
 		if (first_eoi(vps[i]) < 0) {
-			queue_remove(vps[i]);
+			queue_remove(root, vps[i]);
 		}
 	}
 	return true;
 }
 
-/* Under `lock`: as long as messages fit. The slot takes one, so this ends after two rounds. */
+/* Lock held: as long as messages fit. The slot takes one, so this ends after two rounds. */
 static void flush(struct vp *root)
 {
 	struct hv_message message;
@@ -202,29 +231,26 @@ void notify_flush(struct vp *root_vp)
 	    !root_vp->notify_eoi[0]) {
 		return;
 	}
-	spin_lock(&lock);
+	spin_lock(&root_vp->notify_lock);
 	flush(root_vp);
-	spin_unlock(&lock);
-}
-
-/* The root VP that dispatched the VP last, as the one whose LP has it in its caches. */
-static struct vp *target_of(struct vp *vp)
-{
-	struct vp *root = partition_vp(partition_root, vp->last_root_vp);
-
-	return root != NULL ? root : partition_vp(partition_root, 0);
+	spin_unlock(&root_vp->notify_lock);
 }
 
 static void signal(struct vp *vp)
 {
-	spin_lock(&lock);
-	/* Looked at again under the lock, so that after notify_forget() no signal follows. */
+	struct vp *root = queue_claim(vp);
+
+	/*
+	 * Looked at when it is claimed, as notify_forget() looks for a claim when the bit is set: so
+	 * that no signal follows it.
+	 */
 	if (!(__atomic_load_n(&vp->suspend, __ATOMIC_SEQ_CST) & VP_SUSPEND_DISPATCH)) {
 		vp->notify_signal = true;
-		queue_append(target_of(vp), vp);
-		flush(vp->notify_target);
+		flush(root);
+	} else if (!vp->notify_signal && first_eoi(vp) < 0) {
+		queue_remove(root, vp);
 	}
-	spin_unlock(&lock);
+	spin_unlock(&root->notify_lock);
 }
 
 void notify_runnable(struct vp *vp)
@@ -246,26 +272,32 @@ void vp_signal_scheduler(struct vp *vp)
 
 void notify_apic_eoi(struct vp *vp, uint8_t vector)
 {
-	spin_lock(&lock);
+	struct vp *root = queue_claim(vp);
+
 	vp->notify_eoi[vector / 32] |= 1u << vector % 32;
-	queue_append(target_of(vp), vp);
-	flush(vp->notify_target);
-	spin_unlock(&lock);
+	flush(root);
+	spin_unlock(&root->notify_lock);
 }
 
 void notify_sint(struct vp *root_vp, uint32_t sint)
 {
-	spin_lock(&lock);
+	spin_lock(&root_vp->notify_lock);
 	root_vp->notify_eoi[0] |= 1u << sint;
 	flush(root_vp);
-	spin_unlock(&lock);
+	spin_unlock(&root_vp->notify_lock);
 }
 
 void notify_forget(struct vp *vp)
 {
-	spin_lock(&lock);
-	queue_remove(vp);
-	vp->notify_signal = false;
-	memset(vp->notify_eoi, 0, sizeof(vp->notify_eoi));
-	spin_unlock(&lock);
+	struct vp *root;
+
+	while ((root = __atomic_load_n(&vp->notify_target, __ATOMIC_SEQ_CST)) != NULL) {
+		spin_lock(&root->notify_lock);
+		if (__atomic_load_n(&vp->notify_target, __ATOMIC_RELAXED) == root) {
+			vp->notify_signal = false;
+			memset(vp->notify_eoi, 0, sizeof(vp->notify_eoi));
+			queue_remove(root, vp);
+		}
+		spin_unlock(&root->notify_lock);
+	}
 }

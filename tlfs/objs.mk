@@ -20,7 +20,7 @@ tlfs_tests += $(guest_tests:%=tests/unit/%_test.c)
 $(foreach t,$(guest_tests),$(eval $(t)_test_objs := $(guest_test_objs)))
 
 # Unit tests of calls and of what they work on: the whole core, in a home of its own.
-core_tests := partition hypercall vp registers port property hc_memory hc_state hc_intercept
+core_tests := notify_race partition hypercall vp registers port property hc_memory hc_state hc_intercept
 tlfs_tests += $(core_tests:%=tests/unit/%_test.c)
 $(foreach t,$(core_tests),$(eval $(t)_test_objs = $$(tlfs_objs) tests/fake/plat.o tests/fake/parent.o))
 tlfs_fuzzers += tests/fuzz/msr_fuzz.c
