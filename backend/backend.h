@@ -38,6 +38,9 @@ int backend_open(enum backend_lack *lack);
 /* The device node's name, for messages. */
 const char *backend_device(void);
 
+/* The commands of ioctl() that the functions here use after backend_open(); how many. */
+size_t backend_commands(const unsigned int **commands);
+
 /* ---- Partitions ---- */
 
 /* flush_calls: the guest is told that it may flush other VPs' TLBs by hypercall. */

@@ -37,6 +37,20 @@ const char *backend_device(void)
 	return MSHV_DEVICE;
 }
 
+size_t backend_commands(const unsigned int **commands)
+{
+	static const unsigned int all[] = {
+		MSHV_CREATE_PARTITION,  MSHV_INITIALIZE_PARTITION,
+		MSHV_ROOT_HVCALL,       MSHV_SET_GUEST_MEMORY,
+		MSHV_CREATE_VP,         MSHV_RUN_VP,
+		MSHV_GET_VP_STATE,      MSHV_SET_VP_STATE,
+		MSHV_VD_SIGNAL_EVENTFD,
+	};
+
+	*commands = all;
+	return ARRAY_COUNT(all);
+}
+
 /* TLFS, feature discovery: the signature, and the privilege to create partitions. */
 static bool on_parent_hypervisor(void)
 {

@@ -41,6 +41,9 @@ static const char help[] =
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
 	"  --control PATH    a socket on which vmctl attaches and detaches disks\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
+	"  --user UID        whom a worker becomes that root started: 1879048192 plus its process "
+	"id,\n"
+	"                    which nobody else is, unless this says otherwise\n"
 	"  --debug-exit      for test images: port 0xf4, at which one says its result and ends\n"
 	"  --help            this\n"
 	"\n"
@@ -154,6 +157,22 @@ static bool set_on_reset(struct config *config, const char *text)
 	return false;
 }
 
+static bool set_user(struct config *config, const char *text)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end != '\0' || errno != 0 || number == 0 ||
+	    number >= UINT32_MAX) {
+		say("--user %s: give a user's number, from 1 to %u", text, UINT32_MAX - 1);
+		return false;
+	}
+	config->user = (unsigned int)number;
+	return true;
+}
+
 static bool set_name(struct config *config, const char *text)
 {
 	size_t i, length = strlen(text);
@@ -256,6 +275,7 @@ enum option_name {
 	DVD,
 	CONTROL,
 	ON_RESET,
+	USER,
 	DEBUG_EXIT,
 	HELP
 };
@@ -289,6 +309,8 @@ static bool set_option(struct config *config, int name, char *value)
 		return true;
 	case ON_RESET:
 		return set_on_reset(config, value);
+	case USER:
+		return set_user(config, value);
 	case DEBUG_EXIT:
 		config->debug_exit = true;
 		return true;
@@ -326,6 +348,7 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		{"dvd", required_argument, NULL, DVD},
 		{"control", required_argument, NULL, CONTROL},
 		{"on-reset", required_argument, NULL, ON_RESET},
+		{"user", required_argument, NULL, USER},
 		{"debug-exit", no_argument, NULL, DEBUG_EXIT},
 		{"help", no_argument, NULL, HELP},
 		{NULL, 0, NULL, 0},

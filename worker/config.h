@@ -39,8 +39,9 @@ struct config {
 	enum serial_kind serial;
 	const char *serial_path;
 	enum on_reset on_reset;
-	bool debug_exit;                            /* the port of test images is there */
-	const char *control;                        /* a socket's path, NULL: none */
+	unsigned int user;   /* whom a worker becomes that root started; 0: one of its own */
+	bool debug_exit;     /* the port of test images is there */
+	const char *control; /* a socket's path, NULL: none */
 	struct config_disk disks[CONFIG_DISKS_MAX]; /* in the order of the command line */
 	unsigned int disk_count;
 };

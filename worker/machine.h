@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "backend/backend.h"
 #include "devices/board.h"
@@ -164,7 +165,11 @@ void control_accept(struct machine *machine);
 /* A request, or the end, of who is connected. */
 void control_serve(struct machine *machine);
 
-/* sandbox.c. False: said why. */
-bool sandbox_enter(void) MUST_CHECK;
+/*
+ * sandbox.c. Started by root, the process becomes `user`; 0: one of its own, SANDBOX_USERS and its
+ * process id, in a range that systems give to nobody. False: said why.
+ */
+#define SANDBOX_USERS 0x70000000u
+bool sandbox_enter(uid_t user) MUST_CHECK;
 
 #endif

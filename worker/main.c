@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
-	reason = sandbox_enter() ? run(&machine) : STOP_HOST_ERROR;
+	reason = sandbox_enter(config.user) ? run(&machine) : STOP_HOST_ERROR;
 	serial_destroy(&machine.serial);
 	control_destroy(&machine);
 	if (!disks_close(&machine)) {

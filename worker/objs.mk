@@ -22,8 +22,8 @@ crash_test_objs := worker/crash.o
 intercept_test_objs := worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
 config_test_objs := worker/config.o worker/say.o
-# disk/objs.mk is read later.
-sandbox_test_objs = worker/sandbox.o worker/say.o $(disk_objs)
+# disk/objs.mk and backend/objs.mk may be read later.
+sandbox_test_objs = worker/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
 listen_test_objs := worker/listen.o worker/say.o
 

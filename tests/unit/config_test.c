@@ -120,6 +120,17 @@ static void sizes(void **state)
 	bad("--name a --kernel k --vps 1 --memory 4T", "this host has");
 }
 
+static void users(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(GOOD "--user 1000"), CONFIG_OK);
+	assert_int_equal(config.user, 1000);
+	bad(GOOD "--user 0", "--user");
+	bad(GOOD "--user nobody", "--user");
+	bad(GOOD "--user -1", "--user");
+	bad(GOOD "--user 4294967295", "--user");
+}
+
 static void numbers_of_vps(void **state)
 {
 	static const char *const wrong[] = {
@@ -178,9 +189,13 @@ static void the_rest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(everything_given), cmocka_unit_test(defaults),
-		cmocka_unit_test(missing_options),  cmocka_unit_test(sizes),
-		cmocka_unit_test(numbers_of_vps),   cmocka_unit_test(disks),
+		cmocka_unit_test(everything_given),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(missing_options),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(numbers_of_vps),
+		cmocka_unit_test(users),
+		cmocka_unit_test(disks),
 		cmocka_unit_test(the_rest),
 	};
 

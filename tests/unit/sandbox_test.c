@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <liburing.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -14,10 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,6 +173,109 @@ static int trace_another(void)
 	return syscall(SYS_ptrace, 16 /* PTRACE_ATTACH */, getppid(), 0, 0) == 0 ? WORKS : FAILS;
 }
 
+/* ---- Calls that a worker needs, with arguments that it does not ---- */
+
+static int signal_another(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0 ? WORKS : FAILS;
+}
+
+static int signal_a_process(void)
+{
+	return syscall(SYS_kill, getppid(), 0) == 0 ? WORKS : FAILS;
+}
+
+static int limits_of_another(void)
+{
+	struct rlimit limit;
+
+	return syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, &limit) == 0 ? WORKS : FAILS;
+}
+
+static int change_a_limit(void)
+{
+	struct rlimit limit = {64, 64};
+
+	return syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL) == 0 ? WORKS : FAILS;
+}
+
+/* A byte into the terminal's input, which a shell reads later. */
+static int type_at_the_terminal(void)
+{
+	return syscall(SYS_ioctl, 0, TIOCSTI, "x") == 0 ? WORKS : FAILS;
+}
+
+static int take_the_terminal(void)
+{
+	return syscall(SYS_ioctl, 0, TIOCSCTTY, 0) == 0 ? WORKS : FAILS;
+}
+
+/* The kernel then signals whom this names. */
+static int own_by_another(void)
+{
+	return syscall(SYS_fcntl, 0, F_SETOWN, getppid()) == 0 ? WORKS : FAILS;
+}
+
+static int send_to_an_address(void)
+{
+	struct sockaddr address = {.sa_family = AF_UNIX};
+
+	return syscall(SYS_sendto, 0, page, 1, 0, &address, sizeof(address)) >= 0 ? WORKS : FAILS;
+}
+
+static int thread_of_another_user_space(void)
+{
+	return syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER, 0, 0, 0,
+		       0) >= 0
+		       ? WORKS
+		       : FAILS;
+}
+
+static int read_anothers_memory(void)
+{
+	struct iovec here = {page, 1}, there = {page, 1};
+
+	return syscall(SYS_process_vm_readv, getppid(), &here, 1, &there, 1, 0) == 1 ? WORKS
+										     : FAILS;
+}
+
+static int hold_another(void)
+{
+	return syscall(SYS_pidfd_open, getppid(), 0) >= 0 ? WORKS : FAILS;
+}
+
+/* ---- And what is let through ---- */
+
+static int kick_itself(void)
+{
+	return syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0) == 0 ? WORKS : FAILS;
+}
+
+static int read_its_limits(void)
+{
+	struct rlimit limit;
+
+	if (syscall(SYS_prlimit64, 0, RLIMIT_CORE, NULL, &limit) != 0 || limit.rlim_max != 0) {
+		return FAILS;
+	}
+	return syscall(SYS_prlimit64, 0, RLIMIT_STACK, NULL, &limit) == 0 ? WORKS : FAILS;
+}
+
+/* Its descriptors are no partitions: refused by the kernel, not by the filter. */
+static int commands_of_a_partition(void)
+{
+	const unsigned int *commands;
+	size_t count = backend_commands(&commands);
+
+	for (size_t i = 0; i < count; i++) {
+		if (syscall(SYS_ioctl, -1, (unsigned long)commands[i], NULL) != -1 ||
+		    errno != EBADF) {
+			return FAILS;
+		}
+	}
+	return syscall(SYS_fcntl, 2, F_DUPFD_CLOEXEC, 0) >= 0 ? WORKS : FAILS;
+}
+
 static int memory(void)
 {
 	void *at = (void *)syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE,
@@ -221,7 +330,7 @@ static int in_sandbox(int (*act)(void))
 	assert_true(child >= 0);
 	if (child == 0) {
 		open_disk();
-		syscall(SYS_exit_group, sandbox_enter() ? act() : NO_SANDBOX);
+		syscall(SYS_exit_group, sandbox_enter(0) ? act() : NO_SANDBOX);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	return status;
@@ -229,9 +338,28 @@ static int in_sandbox(int (*act)(void))
 
 static void test_ends_the_process(void **state)
 {
-	static int (*const forbidden[])(void) = {open_file,      new_ring,        register_at_ring,
-						 new_socket,     another_program, another_process,
-						 code_in_memory, memory_to_code,  trace_another};
+	static int (*const forbidden[])(void) = {
+		open_file,
+		new_ring,
+		register_at_ring,
+		new_socket,
+		another_program,
+		another_process,
+		code_in_memory,
+		memory_to_code,
+		trace_another,
+		signal_another,
+		signal_a_process,
+		limits_of_another,
+		change_a_limit,
+		type_at_the_terminal,
+		take_the_terminal,
+		own_by_another,
+		send_to_an_address,
+		thread_of_another_user_space,
+		read_anothers_memory,
+		hold_another,
+	};
 	unsigned i;
 
 	(void)state;
@@ -260,7 +388,10 @@ static void test_chain(void **state)
 
 static void test_goes_on(void **state)
 {
-	static int (*const allowed[])(void) = {memory, clone_without_sight, use_disk};
+	static int (*const allowed[])(void) = {
+		memory,      clone_without_sight, use_disk,
+		kick_itself, read_its_limits,     commands_of_a_partition,
+	};
 	unsigned i;
 
 	(void)state;
@@ -269,12 +400,179 @@ static void test_goes_on(void **state)
 	}
 }
 
+/* ---- Two workers ---- */
+
+struct worker {
+	pid_t pid;
+	int hold; /* it lives until a byte comes from here */
+	unsigned int user;
+	char status[4096]; /* /proc/PID/status */
+};
+
+/* A line of its status, the words after the colon. */
+static const char *line_of(const struct worker *worker, const char *key)
+{
+	static char line[256];
+	const char *at = strstr(worker->status, key);
+
+	assert_non_null(at);
+	assert_int_equal(sscanf(at + strlen(key), ":%255[^\n]", line), 1);
+	return line + strspn(line, " \t");
+}
+
+static void start(struct worker *worker)
+{
+	int ready[2], hold[2];
+	char path[64], byte = 0;
+	FILE *file;
+
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(hold), 0);
+	worker->pid = fork();
+	assert_true(worker->pid >= 0);
+	if (worker->pid == 0) {
+		bool in = sandbox_enter(0);
+
+		close(hold[1]);
+		(void)!write(ready[1], &in, 1);
+		(void)!read(hold[0], &byte, 1);
+		syscall(SYS_exit_group, 0);
+	}
+	close(hold[0]);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(byte, 1);
+	close(ready[0]);
+	worker->hold = hold[1];
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)worker->pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	worker->status[fread(worker->status, 1, sizeof(worker->status) - 1, file)] = '\0';
+	fclose(file);
+	worker->user = (unsigned int)strtoul(line_of(worker, "\nUid"), NULL, 10);
+}
+
+static void end(struct worker *worker)
+{
+	int status;
+
+	assert_int_equal(write(worker->hold, "", 1), 1);
+	close(worker->hold);
+	assert_int_equal(waitpid(worker->pid, &status, 0), worker->pid);
+	assert_int_equal(status, 0);
+}
+
+/* As the user of one worker, but without its filter and rules: what is out of reach by the user alone. */
+static int reach(unsigned int user, pid_t other)
+{
+	struct iovec here = {page, 1}, there = {page, 1};
+	char path[64];
+
+	if (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 ||
+	    setresuid(user, user, user) != 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) {
+		return FAILS;
+	}
+	if (kill(other, 0) == 0 || errno != EPERM ||
+	    syscall(SYS_tgkill, other, other, SIGUSR1) == 0 || errno != EPERM) {
+		return FAILS;
+	}
+	if (ptrace(PTRACE_ATTACH, other, NULL, NULL) == 0 || errno != EPERM ||
+	    process_vm_readv(other, &here, 1, &there, 1, 0) >= 0 || errno != EPERM) {
+		return FAILS;
+	}
+	static const char *const files[] = {"mem", "maps", "environ", "fd", "fd/0", "root"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", (int)other, files[i]);
+		if (open(path, O_RDONLY) >= 0 || errno != EACCES) {
+			return FAILS;
+		}
+	}
+	return WORKS;
+}
+
+static void test_two_workers(void **state)
+{
+	static const char *const nothing[] = {"\nCapInh", "\nCapPrm", "\nCapEff", "\nCapAmb"};
+	struct worker a, b;
+	char wanted[100];
+	pid_t child;
+	int status;
+
+	(void)state;
+	start(&a);
+	start(&b);
+	assert_string_equal(line_of(&a, "\nNoNewPrivs"), "1");
+	assert_string_equal(line_of(&a, "\nSeccomp"), "2");
+	if (geteuid() != 0) {
+		assert_int_equal(a.user, geteuid());
+	} else {
+		assert_int_equal(a.user, SANDBOX_USERS + (unsigned int)a.pid);
+		assert_int_not_equal(a.user, b.user);
+		snprintf(wanted, sizeof(wanted), "%u\t%u\t%u\t%u", a.user, a.user, a.user, a.user);
+		assert_string_equal(line_of(&a, "\nUid"), wanted);
+		assert_string_equal(line_of(&a, "\nGid"), wanted);
+		assert_null(strpbrk(strstr(a.status, "\nGroups:") + 8, "0123456789") <
+					    strchr(strstr(a.status, "\nGroups:") + 1, '\n')
+				    ? "a group"
+				    : NULL);
+		for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
+			assert_string_equal(line_of(&a, nothing[i]), "0000000000000000");
+		}
+		child = fork();
+		if (child == 0) {
+			syscall(SYS_exit_group, reach(a.user, b.pid));
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+	end(&a);
+	end(&b);
+}
+
+/* Where root may not become another user, the worker says so and does not go on as root. */
+static void test_root_that_must_stay(void **state)
+{
+	pid_t child;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0) {
+		skip();
+	}
+	child = fork();
+	if (child == 0) {
+		/* Without the capabilities, which are checked before anything else. */
+		struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+		struct __user_cap_data_struct none[2] = {0};
+
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+		syscall(SYS_exit_group, syscall(SYS_capset, &header, none) == 0 && !sandbox_enter(0)
+						? WORKS
+						: FAILS);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	/* Nor with capabilities that the change of the user would leave. */
+	child = fork();
+	if (child == 0) {
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+		syscall(SYS_exit_group, prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && !sandbox_enter(0)
+						? WORKS
+						: FAILS);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ends_the_process),
 		cmocka_unit_test(test_goes_on),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_two_workers),
+		cmocka_unit_test(test_root_that_must_stay),
 	};
 	int fd = mkstemp(name), failed;
 
