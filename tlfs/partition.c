@@ -114,6 +114,8 @@ static void partition_init(struct partition *p, struct partition *parent)
 	p->parent = parent;
 	p->references = 1;
 	p->frozen_100ns = HV_NEVER;
+	/* What a parent gets without asking: it alone has devices. */
+	p->intercept_io = p->intercept_apic_eoi = parent != NULL;
 	p->stats_gpn[HV_STATS_AREA_SELF] = p->stats_gpn[HV_STATS_AREA_PARENT] = HV_NEVER;
 	cpuid_machine_features(p->processor_features);
 	p->xsave_features = cpuid_machine_xsave_features();
