@@ -38,7 +38,8 @@ uint64_t host_wall_time(struct host *host);
  * cancels. */
 void host_wake_at(struct host *host, uint64_t time);
 
-void host_interrupt(struct host *host, const struct host_interrupt *interrupt);
+/* False: no local APIC has taken it, and none will tell of its end. */
+bool host_interrupt(struct host *host, const struct host_interrupt *interrupt);
 /* The INTR output of the interrupt controllers of the PC/AT; board_pic_acknowledge() takes the
  * vector. */
 void host_extint(struct host *host, bool asserted);

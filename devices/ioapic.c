@@ -2,8 +2,9 @@
  * The IO-APIC (Intel 82093AA data sheet): an index and a data register in memory, 24 redirection
  * entries.
  *
- * A level-triggered entry sends once, sets remote IRR, and sends again only after ioapic_end() if
- * its line is still up. An edge that comes while the entry is masked is sent when the mask goes, if
+ * A level-triggered entry sends once, sets remote IRR when a local APIC has taken it, and sends again
+ * only after ioapic_end() if its line is still up. What none has taken will have no end: it is tried
+ * again when the line rises or the entry is written. An edge that comes while the entry is masked is sent when the mask goes, if
  * the line is still up then: a device that waits for its handler would wait for ever otherwise.
  */
 #include "devices/parts.h"
@@ -18,28 +19,35 @@
 
 #define VERSION (0x11u | (IOAPIC_PINS - 1) << 16)
 
-#define ENTRY_VECTOR     0xffull
-#define ENTRY_MODE(e)    (((e) >> 8) & 7)
-#define ENTRY_LOGICAL    (1ull << 11)
-#define ENTRY_REMOTE_IRR (1ull << 14)
-#define ENTRY_LEVEL      (1ull << 15)
-#define ENTRY_MASKED     (1ull << 16)
-#define ENTRY_DEST(e)    ((uint32_t)((e) >> 56))
+#define ENTRY_VECTOR         0xffull
+#define ENTRY_MODE(e)        (((e) >> 8) & 7)
+#define MODE_LOWEST_PRIORITY 1
+#define ENTRY_LOGICAL        (1ull << 11)
+#define ENTRY_REMOTE_IRR     (1ull << 14)
+#define ENTRY_LEVEL          (1ull << 15)
+#define ENTRY_MASKED         (1ull << 16)
+#define ENTRY_DEST(e)        ((uint32_t)((e) >> 56))
 /* Bits 55:49 carry destination bits 14:8 where the guest was told that it may use them. */
 #define ENTRY_DEST_EXT(e) ((uint32_t)((e) >> 49) & 0x7f)
 #define ENTRY_WRITABLE    0xfffe00000001afffull
 
-static void send(struct ioapic *ioapic, uint64_t entry)
+/* Only these have an end that is told; the other modes are edges whatever the entry says. */
+static bool is_level(uint64_t entry)
+{
+	return (entry & ENTRY_LEVEL) && ENTRY_MODE(entry) <= MODE_LOWEST_PRIORITY;
+}
+
+static bool send(struct ioapic *ioapic, uint64_t entry)
 {
 	struct host_interrupt interrupt = {
 		.destination = ENTRY_DEST(entry) | ENTRY_DEST_EXT(entry) << 8,
 		.vector = entry & ENTRY_VECTOR,
 		.delivery_mode = ENTRY_MODE(entry),
 		.logical = entry & ENTRY_LOGICAL,
-		.level = entry & ENTRY_LEVEL,
+		.level = is_level(entry),
 	};
 
-	host_interrupt(ioapic->host, &interrupt);
+	return host_interrupt(ioapic->host, &interrupt);
 }
 
 static void service(struct ioapic *ioapic, unsigned int pin)
@@ -50,16 +58,17 @@ static void service(struct ioapic *ioapic, unsigned int pin)
 	if (*entry & ENTRY_MASKED) {
 		return;
 	}
-	if (*entry & ENTRY_LEVEL) {
+	if (is_level(*entry)) {
 		if (!(ioapic->lines & bit) || (*entry & ENTRY_REMOTE_IRR)) {
 			return;
 		}
-		*entry |= ENTRY_REMOTE_IRR;
 	} else if (!(ioapic->pending & bit)) {
 		return;
 	}
 	ioapic->pending &= ~bit;
-	send(ioapic, *entry);
+	if (send(ioapic, *entry) && is_level(*entry)) {
+		*entry |= ENTRY_REMOTE_IRR;
+	}
 }
 
 void ioapic_set_line(struct ioapic *ioapic, unsigned int pin, bool level)
@@ -101,7 +110,7 @@ static void write_entry(struct ioapic *ioapic, unsigned int half, uint32_t value
 	*entry = (*entry & ~mask) | (((uint64_t)value << shift) & mask);
 	/* Systems that lack a directed EOI end an interrupt by making the entry edge-triggered for
 	 * a moment. */
-	if (!(*entry & ENTRY_LEVEL)) {
+	if (!is_level(*entry)) {
 		*entry &= ~ENTRY_REMOTE_IRR;
 	}
 	service(ioapic, pin);

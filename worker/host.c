@@ -93,7 +93,7 @@ void host_wake_at(struct host *host, uint64_t time)
 	}
 }
 
-void host_interrupt(struct host *host, const struct host_interrupt *interrupt)
+bool host_interrupt(struct host *host, const struct host_interrupt *interrupt)
 {
 	struct backend_interrupt message = {
 		.destination = interrupt->destination,
@@ -105,9 +105,8 @@ void host_interrupt(struct host *host, const struct host_interrupt *interrupt)
 
 	/* The guest chose destination and vector; if they are nonsense the interrupt is lost, as on
 	 * hardware. */
-	if (host->machine->partition != NULL) {
-		(void)partition_interrupt(host->machine->partition, &message);
-	}
+	return host->machine->partition != NULL &&
+	       !partition_interrupt(host->machine->partition, &message);
 }
 
 void host_extint(struct host *host, bool asserted)

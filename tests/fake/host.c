@@ -59,9 +59,13 @@ void host_wake_at(struct host *host, uint64_t time)
 	host->wake_at = time;
 }
 
-void host_interrupt(struct host *host, const struct host_interrupt *interrupt)
+bool host_interrupt(struct host *host, const struct host_interrupt *interrupt)
 {
+	if (host->deaf) {
+		return false;
+	}
 	host->interrupts[host->interrupt_count++ % FAKE_INTERRUPTS] = *interrupt;
+	return true;
 }
 
 void host_extint(struct host *host, bool asserted)

@@ -13,6 +13,7 @@ struct host {
 	uint64_t wake_at;
 	struct host_interrupt interrupts[FAKE_INTERRUPTS]; /* the newest of them */
 	unsigned int interrupt_count;
+	bool deaf; /* no local APIC takes any */
 	bool extint;
 	unsigned int extint_count; /* how often it rose */
 	bool power_told;

@@ -121,6 +121,67 @@ static void sources_share_a_line(void **state)
 	assert_int_equal(interrupts_with(0x60), 2);
 }
 
+/* By one vector, the end of one is the end of all; those that are still up are sent again. */
+static void lines_share_a_vector(void **state)
+{
+	struct irq_source third = {.irq = &board.irq, .line = 21};
+	unsigned int round;
+
+	(void)state;
+	ioapic_route(20, 0x60, true);
+	ioapic_route(21, 0x60, true);
+	for (round = 0; round < 10; round++) {
+		irq_set(&one, true);
+		irq_set(&third, true);
+		assert_int_equal(interrupts_with(0x60), 3 * round + 2);
+		irq_set(&one, false);
+		board_apic_eoi(&board, 0x60);
+		assert_int_equal(interrupts_with(0x60), 3 * round + 3);
+		assert_false(ioapic_get(0x10 + 40) & 0x4000);
+		assert_true(ioapic_get(0x10 + 42) & 0x4000);
+		irq_set(&third, false);
+		board_apic_eoi(&board, 0x60);
+		assert_false(ioapic_get(0x10 + 42) & 0x4000);
+	}
+	assert_int_equal(interrupts_with(0x60), 30);
+}
+
+/* What no local APIC has taken is never ended; the line is not dead for that. */
+static void a_level_that_nobody_takes_is_tried_again(void **state)
+{
+	(void)state;
+	ioapic_route(20, 0x60, true);
+	home.deaf = true;
+	irq_set(&one, true);
+	assert_false(ioapic_get(0x10 + 40) & 0x4000);
+	home.deaf = false;
+	irq_set(&one, false);
+	irq_set(&one, true);
+	assert_int_equal(interrupts_with(0x60), 1);
+	board_apic_eoi(&board, 0x60);
+	assert_int_equal(interrupts_with(0x60), 2);
+	home.deaf = true;
+	board_apic_eoi(&board, 0x60);
+	home.deaf = false;
+	ioapic_route(20, 0x60, true);
+	assert_int_equal(interrupts_with(0x60), 3);
+	assert_true(ioapic_get(0x10 + 40) & 0x4000);
+}
+
+/* An NMI has no end: a line with that mode is an edge. */
+static void a_level_of_another_mode_is_an_edge(void **state)
+{
+	(void)state;
+	ioapic_set(0x10 + 40, 0x8400);
+	irq_set(&one, true);
+	assert_int_equal(home.interrupt_count, 1);
+	assert_false(home.interrupts[0].level);
+	assert_false(ioapic_get(0x10 + 40) & 0x4000);
+	irq_set(&one, false);
+	irq_set(&one, true);
+	assert_int_equal(home.interrupt_count, 2);
+}
+
 static void becoming_edge_ends_a_level(void **state)
 {
 	(void)state;
@@ -165,6 +226,9 @@ int main(void)
 		T(a_masked_edge_waits_while_the_line_is_up),
 		T(a_level_is_sent_again_after_eoi),
 		T(sources_share_a_line),
+		T(lines_share_a_vector),
+		T(a_level_that_nobody_takes_is_tried_again),
+		T(a_level_of_another_mode_is_an_edge),
 		T(becoming_edge_ends_a_level),
 		T(the_timer_is_at_input_2),
 		T(narrow_writes_do_not_reach_the_table),
