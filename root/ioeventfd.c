@@ -2,6 +2,7 @@
  * and connections. */
 #include <linux/errno.h>
 #include <linux/eventfd.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "root.h"
@@ -54,6 +55,9 @@ long ioeventfd_set(struct partition *partition, void __user *argument)
 
 	if (copy_from_user(&arguments, argument, sizeof(arguments))) {
 		return -EFAULT;
+	}
+	if (memchr_inv(arguments.rsvd, 0, sizeof(arguments.rsvd)) != NULL) {
+		return -EINVAL;
 	}
 	if (arguments.flags & 1 << MSHV_IOEVENTFD_BIT_PIO) {
 		return -EOPNOTSUPP;

@@ -119,7 +119,8 @@ static long copy_and_call(struct partition *partition, const struct passthru *pa
 	if (copy_to_user(argument, call, sizeof(*call))) {
 		return -EFAULT;
 	}
-	if (!ret && call->out_ptr &&
+	/* Whatever the result: what was completed is there. */
+	if (call->out_ptr &&
 	    copy_to_user(u64_to_user_ptr(call->out_ptr), pages->output, call->out_sz)) {
 		return -EFAULT;
 	}

@@ -20,6 +20,7 @@
 #define ROOT_ROOT_H
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -89,7 +90,13 @@ struct vp {
 	/* [I] State pages, in memory of ours that the hypervisor overlays. */
 	struct hv_message *intercept;
 	struct hv_vp_register_page *registers;
-	bool kicked;            /* set by the interrupt handler, taken back by the runner */
+	bool kicked; /* set by the interrupt handler, taken back by the runner */
+	/* Vectors of level-triggered interrupts that the guest has ended. Set by the interrupt handler, bits first; taken back by
+	 * the runner, `ended` first. */
+	bool ended;
+	DECLARE_BITMAP(ended_vectors, 256);
+	/* [V] In jiffies: when to let user space look for a kick that came between two calls; 0: never. */
+	unsigned long look_at;
 	wait_queue_head_t wait; /* the runner of a blocked VP */
 };
 
@@ -158,7 +165,8 @@ void partitions_kick(void);
 /* vp.c, run.c, state.c */
 long vp_create(struct partition *partition, void __user *argument);
 void vp_destroy(struct vp *vp);
-void vp_kick(struct vp *vp); /* any context: the VP can be dispatched */
+void vp_kick(struct vp *vp);                          /* any context: the VP can be dispatched */
+void vp_end_interrupt(struct vp *vp, uint8_t vector); /* any context: for user space to hear of */
 long vp_run(struct vp *vp, void __user *message);
 long vp_get_set_state(struct vp *vp, struct mshv_get_set_vp_state __user *argument, bool set);
 

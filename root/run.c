@@ -12,12 +12,22 @@
  *
  * A kick that arrives between DispatchVp and the wait is kept in vp->kicked, so none is lost; a
  * stale one costs a dispatch.
+ *
+ * Each level-triggered interrupt that the guest has ended is a message too, made here: the hypervisor tells it by SINT0 and
+ * does not stop the VP for it. It is told before the next dispatch, with the answer to an intercept still to be taken.
+ *
+ * A signal ends RUN_VP. One that arrives while the thread handles an intercept does not, and its handler can do nothing about
+ * it; so the first call that lasts after an intercept, and one of many that do not, ends as by a signal after LOOK_AFTER.
  */
+#include <linux/bitops.h>
 #include <linux/errno.h>
+#include <linux/jiffies.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "root.h"
+
+#define LOOK_AFTER (HZ / 10)
 
 void vp_kick(struct vp *vp)
 {
@@ -25,13 +35,57 @@ void vp_kick(struct vp *vp)
 	wake_up(&vp->wait);
 }
 
+void vp_end_interrupt(struct vp *vp, uint8_t vector)
+{
+	set_bit(vector, vp->ended_vectors);
+	smp_store_release(&vp->ended, true);
+	vp_kick(vp);
+}
+
+static bool is_time_to_look(const struct vp *vp)
+{
+	return vp->look_at && time_after_eq(jiffies, vp->look_at);
+}
+
 static int wait_for_kick(struct vp *vp)
 {
-	if (wait_event_interruptible(vp->wait, READ_ONCE(vp->kicked))) {
+	long left = MAX_SCHEDULE_TIMEOUT;
+
+	if (vp->look_at) {
+		left = max_t(long, vp->look_at - jiffies, 0);
+	}
+	if (wait_event_interruptible_timeout(vp->wait, READ_ONCE(vp->kicked), left) < 0) {
 		return -EINTR;
 	}
 	WRITE_ONCE(vp->kicked, false);
 	return 0;
+}
+
+/* One of the interrupts that the guest has ended, as the VP's message; false when none is left. The page is the hypervisor's, but
+ * it writes there only while the VP is dispatched. */
+static bool take_ended(struct vp *vp)
+{
+	struct hv_x64_apic_eoi_message *payload = (void *)vp->intercept->u.payload;
+	uint32_t vector;
+
+	WRITE_ONCE(vp->ended, false);
+	smp_mb();
+	vector = find_first_bit(vp->ended_vectors, 256);
+	if (vector == 256) {
+		return false;
+	}
+	clear_bit(vector, vp->ended_vectors);
+	WRITE_ONCE(vp->ended, true); /* perhaps there are more */
+	vp->intercept->header = (struct hv_message_header){
+		.message_type = HVMSG_X64_APIC_EOI,
+		.payload_size = sizeof(*payload),
+		.sender = vp->partition->id,
+	};
+	*payload = (struct hv_x64_apic_eoi_message){
+		.vp_index = vp->index,
+		.interrupt_vector = vector,
+	};
+	return true;
 }
 
 /* A new VP is explicitly suspended, and whoever runs it wants it to run. */
@@ -73,8 +127,8 @@ static hv_status_t dispatch(struct vp *vp)
 	return result & HV_HYPERCALL_RESULT_MASK;
 }
 
-/* Until the VP has stopped at an intercept. */
-static int run_to_intercept(struct vp *vp)
+/* Until there is a message for user space. */
+static int run_to_message(struct vp *vp)
 {
 	const struct hv_output_dispatch_vp *output = &vp->dispatch->output;
 	hv_status_t status;
@@ -84,6 +138,12 @@ static int run_to_intercept(struct vp *vp)
 		ret = compat_guest_work();
 		if (ret) {
 			return ret;
+		}
+		if (unlikely(is_time_to_look(vp))) {
+			return -EINTR;
+		}
+		if (unlikely(READ_ONCE(vp->ended)) && take_ended(vp)) {
+			return 0;
 		}
 		status = dispatch(vp);
 		if (unlikely(status != HV_STATUS_SUCCESS)) {
@@ -141,11 +201,15 @@ out_fault:
 
 long vp_run(struct vp *vp, void __user *message)
 {
-	int ret = run_to_intercept(vp);
+	int ret = run_to_message(vp);
 
 	compat_guest_leave();
-	if (ret || message == NULL) {
+	if (ret) {
+		vp->look_at = 0;
 		return ret;
 	}
-	return copy_message(message, vp->intercept);
+	if (!vp->look_at) {
+		vp->look_at = (jiffies + LOOK_AFTER) | 1;
+	}
+	return message == NULL ? 0 : copy_message(message, vp->intercept);
 }

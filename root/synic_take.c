@@ -10,15 +10,16 @@
 
 #define MESSAGES_AT_ONCE 16
 
+static struct vp *vp_find(const struct partition *partition, uint32_t vp_index)
+{
+	return vp_index < MAX_VPS ? smp_load_acquire(&partition->vps[vp_index]) : NULL;
+}
+
 static void kick(uint64_t partition_id, uint32_t vp_index)
 {
 	struct partition *partition = partition_find(partition_id);
-	struct vp *vp;
+	struct vp *vp = partition != NULL ? vp_find(partition, vp_index) : NULL;
 
-	if (partition == NULL || vp_index >= MAX_VPS) {
-		return;
-	}
-	vp = smp_load_acquire(&partition->vps[vp_index]);
 	if (vp != NULL) {
 		vp_kick(vp);
 	}
@@ -65,12 +66,20 @@ static void complete_call(const struct hv_async_completion_message_payload *mess
 	}
 }
 
+/* The end of a level-triggered interrupt. Whose line it was is known to those that drive lines: the eventfds, and the IO-APIC in
+ * user space. */
 static void acknowledge(uint64_t sender, const struct hv_x64_apic_eoi_message *message)
 {
 	struct partition *partition = partition_find(sender);
+	struct vp *vp;
 
-	if (partition != NULL) {
-		irqfd_acknowledge(partition, message->interrupt_vector);
+	if (partition == NULL || message->interrupt_vector > U8_MAX) {
+		return;
+	}
+	irqfd_acknowledge(partition, message->interrupt_vector);
+	vp = vp_find(partition, message->vp_index);
+	if (vp != NULL) {
+		vp_end_interrupt(vp, message->interrupt_vector);
 	}
 }
 

@@ -7,7 +7,7 @@ import os
 import re
 
 import disk_tests
-from guest_tests import facts
+from guest_tests import LEVEL, facts
 from harness import BUILD, guest, kernels, test
 from hostile_tests import HELD, KILLED, TRIPLE_FAULT, has_neither, put
 from labkit.bochs import KERNEL_WORDS
@@ -83,17 +83,18 @@ def held(t, text):
 
 def attempts(vendor):
     """A child tries what it may not, guests mean harm; then an ordinary one; last the root tries what it may not."""
-    programs = [pair for name in ("hostile", "modes", "protect", "tpr") for pair in put(name)]
+    programs = [pair for name in ("hostile", "level", "modes", "protect", "tpr") for pair in put(name)]
 
     def run(t):
         text = parts(on_bochs(t, vendor, f"""
-            {program("protect")} {program("modes")} {program("tpr")} {hostile(VENDORS[vendor])}
+            {program("protect")} {program("modes")} {program("tpr")} {program("level")} {hostile(VENDORS[vendor])}
             echo "--- held"; ({HELD})
             echo "--- ordinary"; {linux(1)} || exit
             echo "--- root"; {ATTEMPT} {FACTS}""", puts=[module(), *programs, *guest.puts()]))
         has_neither(t, text["protect"], vendor)
         t.has(text["modes"], "modes: P2ARU\nmodes: back\n")
         t.same("what the task priority does", re.findall(r"^tpr: (.*)", text["tpr"], re.M), TPR)
+        t.same("what level-triggered lines do", re.findall(r"^level: (.*)", text["level"], re.M), LEVEL)
         for name, said in VENDORS[vendor].items():
             t.has(text[name], said)
             t.has(text[name], f"ended with {KILLED if name in SPIN else TRIPLE_FAULT}")

@@ -66,6 +66,18 @@ def modes(t):
     t.has(text, f"ended with {TRIPLE_FAULT}")
 
 
+LEVEL = ["rounds 200", "sent again 1", "shared 1", "end"]
+
+
+@test("guest: level-triggered lines, again and again, and by one vector", deadline=400)
+def level(t):
+    worker = guest.shell(guest.program("/root/level.elf"))
+    text = t.root(f"timeout 200 {worker} 2>said; echo ended with $?",
+                  puts=[(os.path.join(BUILD, "tests", "guest", "level.elf"), "/root/level.elf")])
+    t.same("what the lines did", re.findall(r"^level: (.*)", text, re.M), LEVEL)
+    t.has(text, f"ended with {TRIPLE_FAULT}")
+
+
 @test("guest: reset is told apart, and a reset guest boots again", deadline=400)
 def reset(t):
     worker = guest.worker(vps=1, append="guest=reboot", more=["--on-reset", "exit"])

@@ -30,14 +30,6 @@ int hvcall(int fd, uint16_t code, uint16_t reps, const void *input, uint16_t inp
 	return ioctl(fd, MSHV_ROOT_HVCALL, &call);
 }
 
-static void install(const struct machine *machine, uint32_t type, uint32_t access)
-{
-	struct hv_input_install_intercept input = {.access_type = access, .intercept_type = type};
-
-	EXPECT(!hvcall(machine->partition, HVCALL_INSTALL_INTERCEPT, 0, &input, sizeof(input), NULL,
-		       0));
-}
-
 int machine_map(const struct machine *machine, uint64_t gpa, void *address, uint64_t size,
 		unsigned int flags)
 {
@@ -82,8 +74,6 @@ void machine_create(struct machine *machine, size_t memory_size)
 	EXPECT(machine->partition >= 0);
 	allow_hypercalls(machine);
 	EXPECT(!ioctl(machine->partition, MSHV_INITIALIZE_PARTITION));
-	install(machine, HV_INTERCEPT_TYPE_X64_IO_PORT,
-		HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE);
 	machine->memory_size = memory_size;
 	machine->memory =
 		mmap(NULL, memory_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -174,9 +164,12 @@ void cpu_destroy(struct cpu *cpu)
 	close(cpu->fd);
 }
 
-static void ignore(int number)
+static volatile sig_atomic_t rang;
+
+static void ring(int number)
 {
 	(void)number;
+	rang = 1;
 }
 
 /* The timer repeats, as its signal may come just before the VP is entered. */
@@ -186,8 +179,9 @@ static void set_timer(unsigned int milliseconds)
 			       .tv_usec = milliseconds % 1000 * 1000};
 	struct itimerval timer = {.it_interval = {.tv_usec = milliseconds ? 20000 : 0},
 				  .it_value = time};
-	struct sigaction action = {.sa_handler = ignore};
+	struct sigaction action = {.sa_handler = ring};
 
+	rang = 0;
 	EXPECT(!sigaction(SIGALRM, &action, NULL));
 	EXPECT(!setitimer(ITIMER_REAL, &timer, NULL));
 }
@@ -198,7 +192,9 @@ uint32_t cpu_run(const struct cpu *cpu, struct hv_message *message, unsigned int
 	int ret;
 
 	set_timer(milliseconds);
-	ret = ioctl(cpu->fd, MSHV_RUN_VP, &run);
+	do {
+		ret = ioctl(cpu->fd, MSHV_RUN_VP, &run);
+	} while (ret < 0 && errno == EINTR && !rang);
 	set_timer(0);
 	if (ret) {
 		EXPECT(errno == EINTR);

@@ -48,7 +48,7 @@ struct cpu {
 	struct hv_message *intercept;
 };
 
-/* A partition that is initialized, intercepts ports and CPUID, and has memory. */
+/* A partition that is initialized and has memory; port accesses come without being asked for. */
 void machine_create(struct machine *machine, size_t memory_size);
 void machine_destroy(struct machine *machine);
 int machine_map(const struct machine *machine, uint64_t gpa, void *address, uint64_t size,

@@ -3,6 +3,7 @@
 #define TESTS_SYSTEM_MSHV_EVENTS_H
 
 void test_irqfd(void);
+void test_level(void);
 void test_ioeventfd(void);
 void test_ioeventfd_sizes(void);
 void test_signal_eventfd(void);
