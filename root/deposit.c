@@ -3,7 +3,7 @@
  * HvCallWithdrawMemory).
  *
  * A deposited page belongs to the hypervisor: the root must neither touch nor free it before it
- * comes back.
+ * comes back. Until then it is charged to the memory cgroup of the process that made the call.
  */
 #include <linux/errno.h>
 #include <linux/gfp.h>
@@ -33,7 +33,8 @@ static uint32_t allocate(uint64_t *list, uint32_t count, uint32_t least)
 
 	while (filled < count) {
 		order = min_t(uint32_t, order, ilog2(count - filled));
-		page = alloc_pages(GFP_KERNEL | (order > least ? __GFP_NORETRY | __GFP_NOWARN : 0),
+		page = alloc_pages(GFP_KERNEL_ACCOUNT |
+					   (order > least ? __GFP_NORETRY | __GFP_NOWARN : 0),
 				   order);
 		if (page != NULL) {
 			split_page(page, order);

@@ -2,12 +2,14 @@
  * Guest memory: user memory that is pinned and mapped at guest physical addresses
  * (MSHV_SET_GUEST_MEMORY; TLFS: HvCallMapGpaPages, HvCallUnmapGpaPages).
  *
- * Invariant: a page that the hypervisor has mapped is pinned. It is unpinned after the hypervisor
- * has confirmed the unmapping.
+ * Invariants: a page that the hypervisor has mapped is pinned, and it is unpinned after the
+ * hypervisor has confirmed the unmapping. Pages count as locked memory (RLIMIT_MEMLOCK) of the
+ * process that gave them, from before they are pinned until they are unpinned.
  */
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -26,6 +28,7 @@ struct region {
 	uint64_t gfn;
 	uint64_t page_count;
 	uint64_t user_address;
+	struct mm_struct *mm; /* whose locked memory the pages are */
 	uint32_t map_flags;
 	uint64_t pinned;
 	struct page **pages;
@@ -47,11 +50,15 @@ static void unpin(struct region *region)
 	}
 	atomic_long_sub(region->pinned, &root_counts.pinned);
 	region->pinned = 0;
+	account_locked_vm(region->mm, region->page_count, false);
 }
 
+/*
+ * To be written by us, even where the guest only reads: the page is then the process' own. One that was never written
+ * would be the page of zeros, and stay it when the process writes.
+ */
 static int pin(struct region *region)
 {
-	uint32_t flags = FOLL_LONGTERM | (writable(region) ? FOLL_WRITE : 0);
 	int ret;
 
 	while (region->pinned < region->page_count) {
@@ -60,8 +67,8 @@ static int pin(struct region *region)
 		}
 		ret = pin_user_pages_fast(
 			region->user_address + region->pinned * PAGE_SIZE,
-			min_t(uint64_t, region->page_count - region->pinned, PIN_BATCH), flags,
-			region->pages + region->pinned);
+			min_t(uint64_t, region->page_count - region->pinned, PIN_BATCH),
+			FOLL_WRITE | FOLL_LONGTERM, region->pages + region->pinned);
 		if (ret <= 0) {
 			return ret ?: -EFAULT;
 		}
@@ -190,6 +197,7 @@ static int map(struct partition *partition, const struct region *region)
 
 static void region_free(struct region *region)
 {
+	mmdrop(region->mm);
 	kvfree(region->pages);
 	kfree(region);
 }
@@ -232,6 +240,8 @@ static struct region *region_alloc(const struct mshv_user_mem_region *arguments)
 		kfree(region);
 		return NULL;
 	}
+	region->mm = current->mm;
+	mmgrab(region->mm);
 	return region;
 }
 
@@ -252,14 +262,22 @@ static int add(struct partition *partition, const struct mshv_user_mem_region *a
 	if (region == NULL) {
 		return -ENOMEM;
 	}
+	ret = account_locked_vm(region->mm, page_count, true);
+	if (ret) {
+		goto out_free;
+	}
 	ret = pin(region);
 	ret = ret ?: map(partition, region);
 	if (ret && ret != -EUCLEAN) {
-		unpin(region);
-		region_free(region);
-		return ret;
+		goto out_unpin;
 	}
 	list_add(&region->node, &partition->regions);
+	return ret;
+
+out_unpin:
+	unpin(region);
+out_free:
+	region_free(region);
 	return ret;
 }
 
@@ -274,7 +292,7 @@ static int remove(struct partition *partition, const struct mshv_user_mem_region
 			goto found;
 		}
 	}
-	return -ENOENT;
+	return -EINVAL;
 
 found:
 	if (region->gfn != arguments->guest_pfn ||

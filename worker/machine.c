@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +83,20 @@ static bool failed(const char *what, int rc)
 	return false;
 }
 
+/* All of a machine's memory is locked memory of this process. */
+static bool map_failed(uint64_t size, int ret)
+{
+	struct rlimit limit;
+
+	if (ret != -ENOMEM || getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur >= size) {
+		return failed("map the machine's memory", ret);
+	}
+	say("the machine's %llu MiB of memory are more than this user may lock, which is %llu KiB: "
+	    "raise RLIMIT_MEMLOCK (ulimit -l), or run vmwp as root",
+	    (unsigned long long)(size >> 20), (unsigned long long)(limit.rlim_cur >> 10));
+	return false;
+}
+
 static bool create_vps(struct machine *machine)
 {
 	unsigned int i;
@@ -112,7 +127,7 @@ static bool create_partition(struct machine *machine)
 	}
 	ret = memory_map(&machine->memory, machine->partition);
 	if (ret != 0) {
-		return failed("map the machine's memory", ret);
+		return map_failed(machine->memory.size, ret);
 	}
 	return create_vps(machine);
 }

@@ -3,8 +3,15 @@
  * in the root; exit status 0 when all holds.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/system/mshv.h"
 #include "tests/system/mshv_events.h"
@@ -122,6 +129,193 @@ static void test_signals(void)
 	machine_destroy(&machine);
 }
 
+/* RUN_VP until it ends by a signal, whatever the VP does meanwhile. */
+static void run_to_signal(const struct cpu *cpu)
+{
+	struct mshv_run_vp run;
+
+	while (!ioctl(cpu->fd, MSHV_RUN_VP, &run)) {
+		cpu_skip(cpu, 2);
+	}
+	EXPECT(errno == EINTR);
+}
+
+/*
+ * A signal that comes while its thread handles an intercept is over when the VP is run again. That call ends all the same, if the
+ * VP then spins, halts, or has one intercept after the other.
+ */
+static void test_signals_between(void)
+{
+	static const uint8_t code[] = {
+		0xb0, 0x11, 0xe6, 0x80, 0xeb, 0xfe, /* mov al, 0x11; out 0x80, al; jmp . */
+		0xb0, 0x22, 0xe6, 0x80, 0xf4,       /* mov al, 0x22; out 0x80, al; hlt */
+		0xb0, 0x33, 0xe6, 0x80, 0xeb, 0xfc, /* mov al, 0x33; out 0x80, al; jmp to out */
+	};
+	static const uint32_t starts[] = {CODE, CODE + 6, CODE + 11};
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	for (uint8_t i = 0; i < 3; i++) {
+		cpu_set(&cpu, 0, HV_REGISTER_INTERNAL_ACTIVITY_STATE,
+			(union hv_register_value){.reg64 = 0});
+		cpu_set(&cpu, 0, HV_X64_REGISTER_RIP,
+			(union hv_register_value){.reg64 = starts[i]});
+		expect_port(&cpu, (uint8_t)(0x11 * (i + 1)));
+		EXPECT(!raise(SIGALRM)); /* expect_port() has set a handler */
+		run_to_signal(&cpu);
+	}
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
+/* What the guest may only read and nobody has written yet is the process' page, not the kernel's page of zeros. */
+static void test_read_only_memory(void)
+{
+	static const uint8_t code[] = {
+		0xa0, 0x00, 0x00, 0x80, 0x00, /* mov al, [0x800000] */
+		0xe6, 0x80,                   /* out 0x80, al */
+		0xa2, 0x00, 0x00, 0x80, 0x00, /* mov [0x800000], al */
+	};
+	uint8_t *other =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct hv_message message;
+	struct machine machine;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	EXPECT(!machine_map(&machine, 0x800000, other, PAGE, 0));
+	*other = 0x66;
+	expect_port(&cpu, 0x66);
+	EXPECT(cpu_run(&cpu, &message, 2000) == HVMSG_GPA_INTERCEPT);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	munmap(other, PAGE);
+}
+
+/* The number behind a word at the start of a line. */
+static long number_in(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "r");
+	char line[256];
+	long number = -1;
+
+	EXPECT(file);
+	while (number < 0 && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, word, strlen(word))) {
+			number = strtol(line + strlen(word), NULL, 10);
+		}
+	}
+	fclose(file);
+	return number;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* In a process of its own; what fails there fails here. */
+static void in_child(void (*function)(struct machine *), struct machine *machine)
+{
+	int status;
+	pid_t child = fork();
+
+	EXPECT(child >= 0);
+	if (!child) {
+		function(machine);
+		_exit(0);
+	}
+	EXPECT(waitpid(child, &status, 0) == child && !status);
+}
+
+/* As somebody without CAP_IPC_LOCK, who may lock 16 pages. */
+static void reach_limit(struct machine *machine)
+{
+	const struct rlimit limit = {16 * PAGE, 16 * PAGE};
+	uint8_t *other =
+		mmap(NULL, 32 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	EXPECT(!setrlimit(RLIMIT_MEMLOCK, &limit) && !setresuid(65534, 65534, 65534));
+	EXPECT(ERRNO(machine_map(machine, 2 * MEMORY, other, 17 * PAGE, READ_WRITE)) == ENOMEM);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(!machine_map(machine, 2 * MEMORY, other, 8 * PAGE, READ_WRITE));
+		EXPECT(!machine_map(machine, 3 * MEMORY, other + 8 * PAGE, 8 * PAGE, 0));
+		EXPECT(ERRNO(machine_map(machine, 4 * MEMORY, other + 16 * PAGE, PAGE,
+					 READ_WRITE)) == ENOMEM);
+		EXPECT(!machine_map(machine, 2 * MEMORY, other, 8 * PAGE, UNMAP));
+		EXPECT(!machine_map(machine, 3 * MEMORY, other + 8 * PAGE, 8 * PAGE, UNMAP));
+	}
+	/* what cannot be pinned is not counted */
+	EXPECT(!munmap(other + 12 * PAGE, PAGE));
+	EXPECT(ERRNO(machine_map(machine, 2 * MEMORY, other, 16 * PAGE, READ_WRITE)) == EFAULT);
+	EXPECT(!machine_map(machine, 2 * MEMORY, other + 16 * PAGE, 16 * PAGE, READ_WRITE));
+}
+
+/* Pages of a guest are locked memory of who gave them, until they are given back. */
+static void test_locked_memory(void)
+{
+	const char *status = "/proc/self/status";
+	long locked = number_in(status, "VmLck:");
+	struct machine machine;
+
+	machine_create(&machine, MEMORY);
+	EXPECT(number_in(status, "VmLck:") == locked + (long)(MEMORY >> 10));
+	in_child(reach_limit, &machine);
+	machine_destroy(&machine);
+	EXPECT(number_in(status, "VmLck:") == locked);
+}
+
+#define CGROUPS "/tmp/cgroups"
+#define CGROUP  CGROUPS "/mshv"
+
+/*
+ * As a member of a memory cgroup. What is charged to it is counted in batches of 64 pages for each of at most 2 processors, and
+ * the deposits of a partition with 4 VPs are 568 pages at least.
+ */
+static void charge(struct machine *machine)
+{
+	const long slack = 128 * (long)PAGE;
+	long before, deposited = held("deposited");
+	struct cpu cpus[4];
+
+	write_file(CGROUP "/cgroup.procs", "0");
+	before = number_in(CGROUP "/memory.current", "");
+	machine_create(machine, MEMORY);
+	for (uint32_t i = 0; i < 4; i++) {
+		cpu_create(machine, &cpus[i], i, CODE);
+	}
+	deposited = (held("deposited") - deposited) * (long)PAGE;
+	EXPECT(deposited >= 568 * (long)PAGE);
+	EXPECT(number_in(CGROUP "/memory.current", "") >=
+	       before + (long)MEMORY + deposited - slack);
+	for (uint32_t i = 0; i < 4; i++) {
+		cpu_destroy(&cpus[i]);
+	}
+	machine_destroy(machine);
+	EXPECT(number_in(CGROUP "/memory.current", "") <= before + slack);
+}
+
+/* Pages that the hypervisor needs for a partition are charged to who made it. */
+static void test_charged_memory(void)
+{
+	struct machine machine;
+
+	EXPECT(!mkdir(CGROUPS, 0700) || errno == EEXIST);
+	EXPECT(!mount("cgroups", CGROUPS, "cgroup2", 0, NULL));
+	write_file(CGROUPS "/cgroup.subtree_control", "+memory");
+	EXPECT(!mkdir(CGROUP, 0700));
+	in_child(charge, &machine);
+	EXPECT(!rmdir(CGROUP) && !umount(CGROUPS));
+}
+
 static void test_memory(void)
 {
 	struct machine machine;
@@ -143,7 +337,7 @@ static void test_memory(void)
 	EXPECT(!machine_map(&machine, MEMORY, other, MEMORY, READ_WRITE));
 	EXPECT(held("pinned") == pinned + (long)(MEMORY / PAGE));
 	EXPECT(ERRNO(machine_map(&machine, MEMORY, other, PAGE, UNMAP)) == EINVAL);
-	EXPECT(ERRNO(machine_map(&machine, 4 * MEMORY, other, PAGE, UNMAP)) == ENOENT);
+	EXPECT(ERRNO(machine_map(&machine, 4 * MEMORY, other, PAGE, UNMAP)) == EINVAL);
 	EXPECT(!machine_map(&machine, MEMORY, other, MEMORY, UNMAP));
 	EXPECT(held("pinned") == pinned);
 	EXPECT(!machine_map(&machine, MEMORY + PAGE, other + PAGE, 3 * PAGE, 0));
@@ -254,6 +448,8 @@ static void test_state(void)
 
 	machine_create(&machine, MEMORY);
 	cpu_create(&machine, &cpu, 0, CODE);
+	cpu_set(&cpu, 0, HV_X64_REGISTER_CR8, (union hv_register_value){.reg64 = 9});
+	EXPECT(cpu_get64(&cpu, 0, HV_X64_REGISTER_CR8) == 9);
 	for (type = 0; type < MSHV_VP_STATE_COUNT; type++) {
 		EXPECT(!state(&cpu, MSHV_GET_VP_STATE, (uint8_t)type, buffers, 64 * PAGE, &size));
 		EXPECT(size && size <= 64 * PAGE);
@@ -331,12 +527,17 @@ int main(void)
 		{"intercepts", test_intercepts},
 		{"exceptions", test_exceptions},
 		{"signals", test_signals},
+		{"signals between calls", test_signals_between},
 		{"memory", test_memory},
+		{"read-only memory", test_read_only_memory},
+		{"locked memory", test_locked_memory},
+		{"charged memory", test_charged_memory},
 		{"refusals", test_refusals},
 		{"state", test_state},
 		{"access bitmap", test_access_bitmap},
 		{"access bitmap of large pages", test_access_bitmap_of_large_pages},
 		{"irqfd", test_irqfd},
+		{"level-triggered interrupts", test_level},
 		{"ioeventfd", test_ioeventfd},
 		{"ioeventfd of all sizes", test_ioeventfd_sizes},
 		{"signal eventfd", test_signal_eventfd},

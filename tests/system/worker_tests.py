@@ -67,6 +67,19 @@ def bad_input(t):
         one_line(t, name, status, message, CASES[name][1])
 
 
+NOBODY = "chmod 600 /dev/mshv; chmod 755 /root; echo nobody:x:99:99::/:/bin/sh >>/etc/passwd"
+
+
+@test("worker: more memory than its user may lock", deadline=400)
+def locked(t):
+    command = guest.shell(["vmwp", *words()])
+    text = t.root(f"{NOBODY}; chmod 666 /dev/mshv; su nobody -c 'ulimit -l 64; {command}' 2>&1; echo \"=status $?\"", puts=guest.puts())
+    message, status = re.match(r"(.*)=status (\d+)", text, re.S).groups()
+    t.same("exit status", status, "5")
+    t.same("lines", len(message.strip().splitlines()), 1)
+    t.has(message, "128 MiB of memory are more than this user may lock, which is 64 KiB: raise RLIMIT_MEMLOCK (ulimit -l)")
+
+
 @test("worker: without the hypervisor, the module or permission", deadline=400)
 def lacks(t):
     command = guest.shell(["vmwp", *words()])
@@ -75,8 +88,7 @@ def lacks(t):
     for name, text, wanted in (
             ("no hypervisor", t.root(script, bare=True, puts=guest.puts() + vmwp), "no hypervisor"),
             ("no module", t.root(f"rmmod mshv_vd; {script}", puts=guest.puts()), "no module"),
-            ("no permission", t.root(f"chmod 600 /dev/mshv; chmod 755 /root; echo nobody:x:99:99::/:/bin/sh >>/etc/passwd; "
-                                     f"su nobody -c '{command}' 2>&1; echo \"=status $?\"", puts=guest.puts()),
+            ("no permission", t.root(f"{NOBODY}; su nobody -c '{command}' 2>&1; echo \"=status $?\"", puts=guest.puts()),
              "no permission")):
         message, status = re.match(r"(.*)=status (\d+)", text, re.S).groups()
         one_line(t, name, status, message, wanted)
