@@ -42,6 +42,18 @@ def test(name, deadline=300, bare=None):
     return register
 
 
+def closing(names, outcomes, flaky):
+    """The last lines of a run of tests: those that passed at a second try only, one below the other, and the counts, alone and last."""
+    counts = ", ".join(f"{outcomes.count(outcome)} {word}" for outcome, word in (("pass", "passed"), ("fail", "failed"), ("skip", "skipped")))
+    return [f"FLAKY  {names[i]}" for i in flaky] + ([f"{len(flaky)} flaky"] if flaky else []) + [counts]
+
+
+def tally(names, outcomes):
+    """How often each test of a repeated run passed."""
+    return [f"{sum(n == name and o == 'pass' for n, o in zip(names, outcomes))} of {names.count(name)}  {name}"
+            for name in dict.fromkeys(names)]
+
+
 class Context:
     """One test as it runs."""
 
@@ -54,12 +66,19 @@ class Context:
     def path(self, name):
         return os.path.join(self.folder.name, name)
 
-    def root(self, command, ends=None, status=0, **options):
-        """Run a shell command in the root; its output. ends: how the machine ends instead, e.g. guest-shutdown."""
+    def root(self, command, ends=None, status=0, late=None, **options):
+        """Run a shell command in the root; its output. ends: how the machine ends instead, e.g. guest-shutdown. late: a text in the
+        output with which the machine's time is over."""
         output = []
         options.setdefault("bare", self.bare)
         o = lab.Options(command=["sh", "-c", command], timeout=self.deadline, **options)
-        result = lab.run(o, output.append)
+
+        def take(data):
+            output.append(data)
+            if late and late.encode() in b"".join(output):
+                o.timeout = 0
+
+        result = lab.run(o, take)
         text = b"".join(output).decode(errors="replace").replace("\r", "")
         self.runs.append((result, text))
         if ends:

@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
 """The parts of tools/labkit that need no machine: the channel's lines, initramfs archives, the table of includes."""
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-sys.path.insert(0, os.path.join(TOP, "tools"))
-from labkit import bochs  # noqa: E402
+sys.path[:0] = [os.path.join(TOP, "tools"), os.path.join(TOP, "tests", "system")]
+import harness  # noqa: E402
+from labkit import bochs, core, hvstate  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
 from labkit.mend import calls, clear_with_lock, store_before_call, with_lock  # noqa: E402
@@ -131,6 +137,102 @@ class TestBochs(unittest.TestCase):
     def test_what_a_log_says(self):
         self.assertEqual([line[-10:] for line in LOG.splitlines() if bochs.serious(line)], ["0x00000030"])
         self.assertEqual([line.split()[-1] for line in bochs.registers(LOG + PANIC)], ["(active)", "(ffffffffa420db65)"])
+
+
+class TestCore(unittest.TestCase):
+    """The hypervisor in the memory of an emulator, and its state."""
+
+    BASE, HANDOFF = 0x200000, 0x1800
+
+    def memory(self, magic=core.HANDOFF_MAGIC):
+        """A mapping with a page before the RAM; in the RAM a module, its beginning alone, and the image in its place."""
+        head = struct.pack("<QI", core.IMAGE_MAGIC, 1)
+        ram = bytearray(0x400000)
+        ram[0x5000:0x500c] = head
+        ram[self.BASE:self.BASE + 12] = head
+        struct.pack_into("<5Q", ram, self.BASE + self.HANDOFF, magic, 0, 0, self.BASE, 0x3000)
+        return bytes(core.PAGE) + bytes(ram)
+
+    def find(self, memory):
+        return core.find_image(lambda at, length: memory[at:at + length], len(memory), {1: self.HANDOFF})
+
+    def test_image(self):
+        self.assertEqual(self.find(self.memory()), (core.PAGE, self.BASE, 0x3000, 1))
+        self.assertIsNone(self.find(self.memory(magic=1)))
+        self.assertIsNone(self.find(b""))
+
+    def test_mapping(self):
+        maps = ("7f0000000000-7f0080000000 rw-p 00000000 00:00 0 \n7f0100000000-7f0200000000 rw-s 00000000 00:01 7 /memfd\n"
+                "7f0300000000-7f0500000000 r--p 00000000 00:00 0 \n600000000000-600000001000 rw-p 00000000 00:00 0 \n")
+        self.assertEqual(core.largest_mapping(maps), (0x7f0000000000, 0x80000000))
+
+    def test_segments(self):
+        self.assertEqual(core.segments(2 << 30), [(0, 0, 2 << 30)])
+        self.assertEqual(core.segments(6 << 30), [(0, 0, 2 << 30), (2 << 30, 4 << 30, 4 << 30)])
+
+    def test_file(self):
+        """What readelf makes of it, and what it has of the RAM."""
+        memory, registers = self.memory(), core.parse_registers(["CPU#0", "RAX=0000000000000001 RBX=0000000000000002",
+                                                                 "RIP=ffffffff80000100 RFL=00000246 [---Z-P-]", "CPU#1", "RIP=0000000000000003"])
+        self.assertEqual(registers, [{"RAX": 1, "RBX": 2, "RIP": 0xffffffff80000100, "RFL": 0x246}, {"RIP": 3}])
+        head = core.header([(core.IMAGE_VA, self.BASE, 0x3000), (core.DIRECT_MAP, 0, 0x400000)], registers)
+        with tempfile.TemporaryFile() as source, tempfile.NamedTemporaryFile() as target:
+            source.write(memory)
+            source.flush()
+            target.write(head)
+            target.flush()
+            core.copy(source.fileno(), core.PAGE, 0x400000, target.fileno(), len(head))
+            target.seek(0)
+            self.assertEqual(target.read(), head + memory[core.PAGE:])
+            text = subprocess.run(["readelf", "-lWn", target.name], stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertEqual(text.count("NT_PRSTATUS"), 2)
+        self.assertRegex(text, rf"LOAD +0x0*{self.BASE + len(head):x} 0xffffffff80000000")
+        self.assertRegex(text, rf"LOAD +0x0*{len(head):x} 0xffff800000000000")
+
+    def test_words(self):
+        self.assertEqual(hvstate.vectors([1 << 31, 0, 0, 0, 0, 0, 0, 1 << 25]), [31, 0xf9])
+        self.assertEqual(hvstate.bits(0x11, {1: "INTERRUPT", 16: "TIMER"}), "INTERRUPT|TIMER")
+        self.assertEqual(hvstate.bits(0x81, {1: "INTERRUPT", 16: "TIMER"}), "INTERRUPT|0x80")
+        self.assertEqual([hvstate.held(*words) for words in ((5, 5), (6, 5), (1, 0xfffe))], [None, "held", "held, 2 wait"])
+        self.assertEqual([hvstate.number(n) for n in (7, 255, 2 ** 64 - 1)], ["7", "0xff", "never"])
+
+
+def program(path):
+    """A program of the tree as a module."""
+    loader = importlib.machinery.SourceFileLoader(os.path.basename(path).replace("-", "_"), os.path.join(TOP, path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.dont_write_bytecode = True
+    loader.exec_module(module)
+    return module
+
+
+class TestClosing(unittest.TestCase):
+    def test_lines(self):
+        self.assertEqual(harness.closing(["a", "b"], ["pass", "skip"], []), ["1 passed, 0 failed, 1 skipped"])
+        self.assertEqual(harness.closing(["a", "b", "c"], ["pass", "fail", "pass"], [0, 2]),
+                         ["FLAKY  a", "FLAKY  c", "2 flaky", "2 passed, 1 failed, 0 skipped"])
+
+    def test_tally(self):
+        self.assertEqual(harness.tally(["a", "b", "a", "b"], ["pass", "pass", "fail", "pass"]), ["1 of 2  a", "2 of 2  b"])
+
+    def test_second_try(self):
+        run = program("tests/system/run")
+        tests = [harness.Test(name, 1, None, False) for name in "abc"]
+        results = iter(["pass", "fail"])
+        run.work = lambda test: next(results)
+        outcomes = ["fail", "pass", "fail"]
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(run.again(tests, outcomes), [0])
+            self.assertEqual(run.again(tests, ["fail"] * (run.SECOND_TRIES + 1)), [])
+        self.assertEqual(outcomes, ["pass", "pass", "fail"])
+
+    def test_of_all(self):
+        """What is flaky goes to the very end; anything else is passed on."""
+        lines = ["PASS  a\n", "AGAIN a\n", *(f"{line}\n" for line in harness.closing(["a"], ["pass"], [0]))]
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(program("tools/test-all").take(lines), ((1, 0, 0), ["FLAKY  a"]))
+        self.assertEqual(out.getvalue(), "PASS  a\nAGAIN a\n")
 
 
 class TestWords(unittest.TestCase):

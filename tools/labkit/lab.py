@@ -108,8 +108,8 @@ def run(o, sink, terminal=None, on_console=None):
         machine.start(boot_arguments(o, kernel, write_initrd(o, kernel, token, machine.folder)))
         started = time.monotonic()
         channel = Channel(token, sink)
-        reason = pump(machine, channel, started + o.timeout, terminal, on_console)
-        registers = machine.ask_registers() if reason == "timeout" else []
+        reason = pump(machine, channel, lambda: started + o.timeout, terminal, on_console)
+        registers = machine.ask_state() if reason == "timeout" else []
         machine.kill()
         save_files(o, channel)
         return Result(channel.status, reason, machine.console_text(), registers,
@@ -119,7 +119,7 @@ def run(o, sink, terminal=None, on_console=None):
 
 
 def pump(machine, channel, deadline, terminal, on_console):
-    """Carry bytes until the run ends; why it ended."""
+    """Carry bytes until the run ends; why it ended. deadline() may change meanwhile."""
     selector = selectors.DefaultSelector()
     for name, stream in machine.streams.items():
         selector.register(stream, selectors.EVENT_READ, name)
@@ -129,7 +129,7 @@ def pump(machine, channel, deadline, terminal, on_console):
     shown = 0
     with open(machine.console, "rb") as console:
         while channel.state != "end":
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline():
                 return "timeout"
             for key, _ in selector.select(0.1):
                 if key.data == "keys":

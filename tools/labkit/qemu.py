@@ -4,7 +4,7 @@ import os
 import re
 import socket
 
-from . import emulator
+from . import core, emulator
 from .machine import Machine, hypervisor_images
 
 
@@ -89,6 +89,9 @@ class Qemu(Machine):
         except OSError:
             pass
         return self.answer.splitlines()
+
+    def ask_all_registers(self):
+        return core.parse_registers(self.ask("info registers -a"))
 
     def ask_registers(self):
         """Where the processors are and which interrupts wait for them, for the report on a machine that hangs."""

@@ -1,0 +1,18 @@
+"""The lab's own word: what it says of a machine that hangs."""
+import re
+
+from harness import guest, test
+from hostile_tests import put
+
+
+@test("lab: a machine that hangs tells what its hypervisor is doing", deadline=400)
+def hangs(t):
+    t.root(guest.shell(guest.program("/root/hostile.elf", "spin")), puts=put("hostile"), late="hostile: spinning", ends="timeout")
+    state = "\n".join(t.runs[-1][0].registers)
+    for lp in (0, 1):
+        t.check(re.search(rf"^LP {lp}: .*root=1:{lp}", state, re.M), f"no LP {lp}")
+        t.check(re.search(rf"^  VP 1:{lp}: .*lock=held", state, re.M), f"no VP {lp} of the root, with its lock")
+    child = re.search(r"^partition (?!1:)(\d+): .*PARTITION_INITIALIZED.*vp_count=1", state, re.M)
+    t.check(child, "no child")
+    t.check(re.search(rf"^  VP {child[1]}:0: .*activity=VP_ACTIVE", state, re.M), "no VP of the child, or not active")
+    t.check("not to be had" not in state, "something could not be read")
