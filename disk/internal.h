@@ -173,14 +173,22 @@ struct layer {
 	char parent_id[GUID_TEXT], parent_id_2[GUID_TEXT];
 
 	pthread_mutex_t lock, flush_lock;
-	/* A flush holds the lock for long: do not wait for it on a fast path. */
+	/* The lock is held across a sync: do not wait for it on a fast path. */
 	atomic_bool stalled;
-	atomic_int failed; /* invariant 10: the error that ended writing */
-	unsigned epoch;    /* [L] 0 or 1 */
+	/*
+	 * What of the tables is durable, by generations: "Flush" in docs/design/disk.md. Each only
+	 * grows.
+	 */
+	_Atomic uint64_t open;    /* [L] written: changes made now belong to it */
+	_Atomic uint64_t changed; /* [L] written: the youngest that has a change */
+	_Atomic uint64_t durable; /* [F] written: it and all before it are durable */
+	atomic_int failed;        /* invariant 10: the error that ended writing */
+	unsigned epoch;           /* [L] 0 or 1 */
 	atomic_uint in_flight[2];
 	struct span_list freed;   /* [L] by changes that may not be durable */
 	struct span_list waiting; /* [F] durably freed, their epoch not yet empty */
 	unsigned waiting_epoch;   /* [F] */
+	uint64_t reclaimable;     /* [L] bytes in both */
 
 	union {
 		struct vhd *vhd;
@@ -201,6 +209,24 @@ void layer_io_end(struct layer *layer, const struct extent *extent);
 int layer_lock(struct layer *layer, bool wait);
 void layer_unlock(struct layer *layer);
 int layer_fail(struct layer *layer, int code); /* invariant 10; returns code */
+
+/* Under layer.lock: the tables in memory have changed. */
+void layer_change(struct layer *layer);
+/* A change of the tables is not durable: a flush needs more than a sync of the file. */
+bool layer_is_dirty(const struct layer *layer);
+/* Under both locks: the generation that is open ends here, with what is staged now. */
+uint64_t layer_end_generation(struct layer *layer);
+/* Under flush_lock: what was staged when the generation ended is durable. */
+void layer_set_durable(struct layer *layer, uint64_t generation);
+/*
+ * Calls `flush` under flush_lock, unless a flush that began after this call has done its work
+ * meanwhile.
+ */
+int layer_flush(struct layer *layer, int (*flush)(struct layer *layer));
+/* Under layer.lock: space that is nobody's any more, once that is durable. */
+int layer_free_space(struct layer *layer, uint64_t offset, uint64_t length);
+/* Under layer.lock: so much waits for a flush that the file is better not made longer before. */
+bool layer_should_reclaim(const struct layer *layer);
 
 /* A finding during a check, otherwise an error of -EUCLEAN. Returns 0 when it was only noted. */
 int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity,
@@ -247,9 +273,8 @@ struct format {
 	 * *done bytes.
 	 */
 	int (*trim)(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done);
-	bool (*is_dirty)(struct layer *layer); /* a flush needs more than a sync of the file */
-	int (*flush)(struct layer *layer);     /* everything durable */
-	int (*finish)(struct layer *layer);    /* at close of a writable layer */
+	int (*flush)(struct layer *layer);  /* everything durable */
+	int (*finish)(struct layer *layer); /* at close of a writable layer */
 
 	int (*resize)(struct layer *layer, uint64_t size, struct disk_error *error);
 	/* Move some blocks at the file's end to free space; *moved of them. Ends with 0. */

@@ -73,6 +73,7 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 	layer->file.fd = layer->file.direct_fd = -1;
 	pthread_mutex_init(&layer->lock, NULL);
 	pthread_mutex_init(&layer->flush_lock, NULL);
+	layer->open = 1;
 	layer->writable = !(flags & DISK_READ_ONLY);
 	layer->report = report;
 	ret = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error)
@@ -156,6 +157,62 @@ int layer_fail(struct layer *layer, int code)
 
 	atomic_compare_exchange_strong(&layer->failed, &none, code);
 	return code;
+}
+
+/* -- Generations -- */
+
+void layer_change(struct layer *layer)
+{
+	atomic_store(&layer->changed, atomic_load(&layer->open));
+}
+
+/* In this order: a change that comes between the two is of no concern to who asks. */
+bool layer_is_dirty(const struct layer *layer)
+{
+	uint64_t changed = atomic_load(&layer->changed);
+
+	return changed > atomic_load(&layer->durable);
+}
+
+uint64_t layer_end_generation(struct layer *layer)
+{
+	return atomic_fetch_add(&layer->open, 1);
+}
+
+void layer_set_durable(struct layer *layer, uint64_t generation)
+{
+	atomic_store(&layer->durable, generation);
+}
+
+int layer_flush(struct layer *layer, int (*flush)(struct layer *layer))
+{
+	uint64_t mine = atomic_load(&layer->open);
+	int ret;
+
+	pthread_mutex_lock(&layer->flush_lock);
+	ret = atomic_load(&layer->failed);
+	if (!ret && atomic_load(&layer->durable) < mine) {
+		ret = flush(layer);
+	}
+	pthread_mutex_unlock(&layer->flush_lock);
+	return ret;
+}
+
+/* -- Freed space -- */
+
+#define RECLAIM_MAX (64 * DISK_MIB)
+
+int layer_free_space(struct layer *layer, uint64_t offset, uint64_t length)
+{
+	int ret = span_add(&layer->freed, offset, length);
+
+	layer->reclaimable += ret ? 0 : length;
+	return ret;
+}
+
+bool layer_should_reclaim(const struct layer *layer)
+{
+	return layer->reclaimable >= min_u64(RECLAIM_MAX, layer->size / 4) && layer->reclaimable;
 }
 
 void report_add(struct disk_report *report, enum disk_severity severity, bool repaired,

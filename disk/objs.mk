@@ -38,9 +38,11 @@ install-disk: $(disk_products)
 disk_fake_objs := $(filter-out disk/file.o disk/ring.o disk/helper.o,$(disk_objs)) tests/unit/disk_fake.o
 
 disk_tests := tests/unit/disk_crash_test.c tests/unit/disk_corrupt_test.c tests/unit/disk_random_test.c \
-	tests/unit/disk_ring_test.c tests/unit/disk_file_test.c
-disk_crash_test_objs := $(disk_fake_objs)
+	tests/unit/disk_ring_test.c tests/unit/disk_file_test.c tests/unit/disk_space_test.c
+disk_crash_test_objs := $(disk_fake_objs) tests/unit/disk_tasks.o
+disk_crash_test_libs := $(foreach f,mutex_lock rwlock_rdlock rwlock_wrlock,-Wl,--wrap=pthread_$(f)) -Wl,--wrap=usleep
 disk_corrupt_test_objs := $(disk_fake_objs)
+disk_space_test_objs := $(disk_fake_objs)
 disk_random_test_objs := $(disk_objs)
 disk_random_test_libs := $(disk_libs)
 disk_file_test_objs := $(disk_objs)
@@ -51,7 +53,7 @@ disk_ring_test_libs := $(disk_libs)
 disk_fuzzers := tests/fuzz/disk_open_fuzz.c
 disk_open_fuzz_objs := $(disk_fake_objs)
 
-# Slow, a part of `make soak`: more seeds of the power-cut test.
+# Slow, a part of `make soak`: more seeds of the power-cut test, and more orders.
 .PHONY: disk-soak
 disk-soak: build/san/tests/unit/disk_crash_test
-	$< 20
+	$< 20 2

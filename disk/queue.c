@@ -207,7 +207,7 @@ static void settle(struct disk_queue *queue, struct disk_req *req)
 	if (!req->result && (req->p.state & STATE_SLOW)) {
 		go_slow(queue, req);
 	} else if (!req->result && req->op == DISK_OP_WRITE && (req->flags & DISK_FUA) &&
-		   ((req->p.state & STATE_NOT_DURABLE) || top->format->is_dirty(top))) {
+		   ((req->p.state & STATE_NOT_DURABLE) || layer_is_dirty(top))) {
 		req->p.state |= STATE_ONLY_FLUSH;
 		go_slow(queue, req);
 	} else {
@@ -320,8 +320,8 @@ static void issue_part(struct disk_queue *queue, struct disk_req *req, struct op
 	op->req = req;
 	op->offset = req->offset + req->p.issued;
 	op->moved = 0;
-	op->durable = req->op == DISK_OP_WRITE && (req->flags & DISK_FUA) &&
-		      !op->layer->format->is_dirty(op->layer);
+	op->durable =
+		req->op == DISK_OP_WRITE && (req->flags & DISK_FUA) && !layer_is_dirty(op->layer);
 	req->p.state |= op->durable ? 0 : STATE_NOT_DURABLE;
 	if (!take_memory(op, req) || start_op(queue, op)) {
 		layer_io_end(op->layer, &op->extent);
@@ -370,7 +370,7 @@ static void submit_flush(struct disk_queue *queue, struct disk_req *req)
 		return;
 	}
 	if (op != NULL && !atomic_load(&req->p.disk->merging) && !atomic_load(&top->failed) &&
-	    !top->format->is_dirty(top)) {
+	    !layer_is_dirty(top)) {
 		op->req = req;
 		op->layer = NULL;
 		if (!ring_sync(queue->ring, &top->file, op)) {

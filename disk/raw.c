@@ -58,12 +58,6 @@ static int raw_trim(struct layer *layer, uint64_t offset, uint64_t length, uint6
 	return file_zero(&layer->file, offset, length, false);
 }
 
-static bool raw_is_dirty(struct layer *layer)
-{
-	(void)layer;
-	return false;
-}
-
 static int raw_flush(struct layer *layer)
 {
 	return file_sync(&layer->file);
@@ -132,7 +126,6 @@ const struct format raw_format = {
 	.write_begin = raw_map,
 	.write_end = raw_write_end,
 	.trim = raw_trim,
-	.is_dirty = raw_is_dirty,
 	.flush = raw_flush,
 	.finish = raw_flush,
 	.resize = raw_resize,

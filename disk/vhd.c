@@ -64,17 +64,6 @@ static int vhd_open(struct layer *layer, struct disk_error *error)
 	return ret ? ret : vhd_load_bat(layer, error);
 }
 
-static bool vhd_is_dirty(struct layer *layer)
-{
-	struct vhd *v = layer->vhd;
-	bool dirty;
-
-	pthread_mutex_lock(&layer->lock);
-	dirty = v->bat_dirty_count || v->dirty_bitmap_count || layer->freed.count;
-	pthread_mutex_unlock(&layer->lock);
-	return dirty;
-}
-
 static int vhd_flush(struct layer *layer)
 {
 	int ret = atomic_load(&layer->failed);
@@ -82,13 +71,8 @@ static int vhd_flush(struct layer *layer)
 	if (ret) {
 		return ret;
 	}
-	if (layer->type == DISK_FIXED) {
-		return file_sync(&layer->file);
-	}
-	pthread_mutex_lock(&layer->flush_lock);
-	ret = vhd_flush_tables(layer);
-	pthread_mutex_unlock(&layer->flush_lock);
-	return ret;
+	return layer->type == DISK_FIXED ? file_sync(&layer->file)
+					 : layer_flush(layer, vhd_flush_tables);
 }
 
 /* The footer goes behind the last block, is durable there, and the file is cut behind it. */
@@ -214,23 +198,44 @@ static int complete_bitmap(struct layer *layer, uint64_t block, bool wait)
 	ret = file_write(&layer->file, bits, v->bitmap_bytes, (uint64_t)v->bat[block] * VHD_SECTOR);
 	free(bits);
 	v->bitmap_full[block] = !ret;
+	layer_change(layer); /* it is in the file, but not durable */
 	return ret;
 }
 
+/*
+ * Before a write that changes the tables: too much of them is dirty, or there is no place for a
+ * block and a flush would give some back.
+ */
+static bool flush_comes_first(const struct layer *layer, uint64_t block)
+{
+	const struct vhd *v = layer->vhd;
+	bool has_place = v->bat[block] != VHD_UNUSED;
+
+	if (has_place && layer->type == DISK_DYNAMIC) {
+		return false;
+	}
+	return vhd_tables_are_full(v) ||
+	       (!has_place && layer_should_reclaim(layer) && !v->clean.count && !v->free.count);
+}
+
+/* -ENOBUFS: flush first, which is asked for but once. */
 static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
-			struct extent *extent)
+			bool flushed, struct extent *extent)
 {
 	struct vhd *v = layer->vhd;
 	uint64_t block = offset / layer->block_size, in_block = offset % layer->block_size, place;
 	struct vhd_bitmap *bitmap;
 	int ret;
 
+	if (!flushed && flush_comes_first(layer, block)) {
+		return -ENOBUFS;
+	}
 	if (v->bat[block] == VHD_UNUSED) {
 		ret = vhd_allocate(layer, wait, &place);
 		if (ret) {
 			return ret;
 		}
-		vhd_set_entry(v, block, (uint32_t)(place / VHD_SECTOR));
+		vhd_set_entry(layer, block, (uint32_t)(place / VHD_SECTOR));
 		v->bitmap_full[block] = 1;
 	}
 	ret = layer->type == DISK_DIFFERENCING ? vhd_get_bitmap(layer, block, wait, &bitmap)
@@ -245,22 +250,32 @@ static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, b
 	return 0;
 }
 
+static int begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait, bool flushed,
+		 struct extent *extent)
+{
+	int ret = layer_lock(layer, wait);
+
+	if (ret) {
+		return ret;
+	}
+	ret = layer->type == DISK_FIXED
+		      ? vhd_map(layer, offset, length, wait, extent)
+		      : begin_locked(layer, offset, length, wait, flushed, extent);
+	layer_unlock(layer);
+	return ret;
+}
+
 static int vhd_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
 			   struct extent *extent)
 {
 	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
-	if (ret) {
+	ret = ret ? ret : begin(layer, offset, length, wait, false, extent);
+	if (ret != -ENOBUFS) {
 		return ret;
 	}
-	ret = layer_lock(layer, wait);
-	if (ret) {
-		return ret;
-	}
-	ret = layer->type == DISK_FIXED ? vhd_map(layer, offset, length, wait, extent)
-					: begin_locked(layer, offset, length, wait, extent);
-	layer_unlock(layer);
-	return ret;
+	ret = wait ? vhd_flush(layer) : -EAGAIN;
+	return ret ? ret : begin(layer, offset, length, wait, true, extent);
 }
 
 static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length,
@@ -287,7 +302,7 @@ static int vhd_write_end(struct layer *layer, uint64_t offset, uint64_t length,
 		for (i = in_block / VHD_SECTOR; i < (in_block + length) / VHD_SECTOR; i++) {
 			bitmap->bits[i / 8] |= (uint8_t)(0x80 >> i % 8);
 		}
-		vhd_mark_bitmap(layer->vhd, bitmap);
+		vhd_mark_bitmap(layer, bitmap);
 	}
 	layer_unlock(layer);
 	return ret;
@@ -309,10 +324,10 @@ static int trim_dynamic(struct layer *layer, uint64_t block, uint64_t in_block, 
 		*zero = (struct span){block_data(v, block) + in_block, length};
 		return 0;
 	}
-	ret = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
+	ret = layer_free_space(layer, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
 	layer->freed.fence = layer->freed.count; /* places are of one size and stay apart */
 	if (!ret) {
-		vhd_set_entry(v, block, VHD_UNUSED);
+		vhd_set_entry(layer, block, VHD_UNUSED);
 		v->bitmap_full[block] = 0;
 	}
 	return ret;
@@ -374,11 +389,11 @@ static int vhd_empty(struct layer *layer)
 		if (v->bat[block] == VHD_UNUSED) {
 			continue;
 		}
-		ret = span_add(&layer->freed, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
+		ret = layer_free_space(layer, (uint64_t)v->bat[block] * VHD_SECTOR, v->stride);
 		layer->freed.fence = layer->freed.count;
 		if (!ret) {
 			drop_bitmap(v, block);
-			vhd_set_entry(v, block, VHD_UNUSED);
+			vhd_set_entry(layer, block, VHD_UNUSED);
 		}
 	}
 	layer_unlock(layer);
@@ -448,7 +463,6 @@ const struct format vhd_format = {
 	.write_begin = vhd_write_begin,
 	.write_end = vhd_write_end,
 	.trim = vhd_trim,
-	.is_dirty = vhd_is_dirty,
 	.flush = vhd_flush,
 	.finish = vhd_finish,
 	.resize = vhd_resize,

@@ -111,11 +111,13 @@ int vhd_write_parent(struct file *file, struct vhd_header *header, uint64_t at,
 
 /* vhd_bat.c; all under layer.lock unless stated */
 int vhd_load_bat(struct layer *layer, struct disk_error *error);
-void vhd_set_entry(struct vhd *v, uint64_t block, uint32_t entry);
+void vhd_set_entry(struct layer *layer, uint64_t block, uint32_t entry);
 int vhd_extend(struct layer *layer, uint64_t length); /* below the footer, cleared; syncs */
 int vhd_allocate(struct layer *layer, bool wait, uint64_t *offset);
 int vhd_get_bitmap(struct layer *layer, uint64_t block, bool wait, struct vhd_bitmap **out);
-void vhd_mark_bitmap(struct vhd *v, struct vhd_bitmap *bitmap);
+void vhd_mark_bitmap(struct layer *layer, struct vhd_bitmap *bitmap);
+/* More is dirty than a flush should have to write. */
+bool vhd_tables_are_full(const struct vhd *v);
 int vhd_flush_tables(struct layer *layer); /* under flush_lock */
 uint64_t vhd_used_end(const struct layer *layer);
 void vhd_forget_tables(struct vhd *v);

@@ -11,14 +11,16 @@
 #define EXTEND_BYTES  (64 * DISK_MIB)
 #define DATA_ALIGN    4096u
 
-void vhd_set_entry(struct vhd *v, uint64_t block, uint32_t entry)
+void vhd_set_entry(struct layer *layer, uint64_t block, uint32_t entry)
 {
+	struct vhd *v = layer->vhd;
 	uint64_t sector = block / VHD_BAT_PER_SECTOR;
 
 	v->bat[block] = entry;
 	v->bat_dirty_count += !v->bat_dirty[sector];
 	v->bat_dirty[sector] = 1;
 	v->changed = true;
+	layer_change(layer);
 }
 
 /* -- Loading -- */
@@ -61,7 +63,7 @@ static int bad_entry(struct layer *layer, struct disk_error *error, uint64_t blo
 			      (unsigned long long)block, what);
 
 	if (!ret) {
-		vhd_set_entry(layer->vhd, block, VHD_UNUSED);
+		vhd_set_entry(layer, block, VHD_UNUSED);
 	}
 	return ret;
 }
@@ -250,9 +252,8 @@ static int extend_blocks(struct layer *layer)
 	struct vhd *v = layer->vhd;
 	uint64_t pitch = round_up(v->stride, DATA_ALIGN);
 	uint64_t first = round_up(v->end + v->bitmap_bytes, DATA_ALIGN) - v->bitmap_bytes;
-	uint64_t count = max_u64(
-			 1, min_u64(min_u64(EXTEND_BLOCKS, v->block_count), EXTEND_BYTES / pitch)),
-		 i;
+	uint64_t ahead = layer_should_reclaim(layer) ? 1 : min_u64(EXTEND_BLOCKS, v->block_count);
+	uint64_t count = max_u64(1, min_u64(ahead, EXTEND_BYTES / pitch)), i;
 	int ret = vhd_extend(layer, first + count * pitch - v->end);
 
 	for (i = count; i && !ret; i--) { /* the lowest is taken first */
@@ -343,8 +344,10 @@ int vhd_get_bitmap(struct layer *layer, uint64_t block, bool wait, struct vhd_bi
 	return 0;
 }
 
-void vhd_mark_bitmap(struct vhd *v, struct vhd_bitmap *bitmap)
+void vhd_mark_bitmap(struct layer *layer, struct vhd_bitmap *bitmap)
 {
+	struct vhd *v = layer->vhd;
+
 	if (!bitmap->dirty) {
 		bitmap->dirty = true;
 		bitmap->next_dirty = v->dirty_bitmaps;
@@ -352,6 +355,15 @@ void vhd_mark_bitmap(struct vhd *v, struct vhd_bitmap *bitmap)
 		v->dirty_bitmap_count++;
 	}
 	v->changed = true;
+	layer_change(layer);
+}
+
+#define DIRTY_MAX DISK_MIB
+
+bool vhd_tables_are_full(const struct vhd *v)
+{
+	return v->dirty_bitmap_count * v->bitmap_bytes + v->bat_dirty_count * VHD_SECTOR >=
+	       DIRTY_MAX;
 }
 
 /* -- Flush -- */
@@ -427,6 +439,7 @@ static void release_freed(struct layer *layer)
 		if (!span_add(list, s->offset, s->length)) {
 			list->fence = list->count;
 		}
+		layer->reclaimable -= s->length;
 	}
 	layer->waiting.count = 0;
 	pthread_mutex_unlock(&layer->lock);
@@ -458,6 +471,7 @@ static void retire_freed(struct layer *layer, size_t count)
 
 int vhd_flush_tables(struct layer *layer)
 {
+	uint64_t generation;
 	size_t length, at, freed;
 	uint8_t *stage;
 	int ret;
@@ -466,6 +480,7 @@ int vhd_flush_tables(struct layer *layer)
 	pthread_mutex_lock(&layer->lock);
 	freed = layer->freed.count;
 	stage = collect(layer, &length);
+	generation = stage != NULL ? layer_end_generation(layer) : 0;
 	pthread_mutex_unlock(&layer->lock);
 	if (stage == NULL) {
 		return -ENOMEM; /* everything is still marked dirty */
@@ -484,6 +499,7 @@ int vhd_flush_tables(struct layer *layer)
 	if (ret) {
 		return layer_fail(layer, ret);
 	}
+	layer_set_durable(layer, generation);
 	retire_freed(layer, freed);
 	release_freed(layer);
 	return 0;

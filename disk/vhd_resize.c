@@ -60,6 +60,7 @@ static int reload(struct layer *layer, struct disk_error *error)
 	vhd_forget_tables(layer->vhd);
 	layer->freed.count = layer->waiting.count = 0;
 	layer->freed.fence = 0;
+	layer->reclaimable = 0;
 	ret = vhd_load_bat(layer, error);
 	return ret ? layer_fail(layer, ret) : 0;
 }
@@ -177,7 +178,7 @@ static int move_down(struct layer *layer, struct place *places, size_t count, ui
 
 			ret = copy_place(layer, p->offset, to);
 			if (!ret) {
-				vhd_set_entry(v, p->block, (uint32_t)(to / VHD_SECTOR));
+				vhd_set_entry(layer, p->block, (uint32_t)(to / VHD_SECTOR));
 				++*moved;
 			}
 			end = to + v->stride;

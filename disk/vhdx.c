@@ -109,30 +109,24 @@ int vhdx_begin_data(struct layer *layer)
 	return begin(layer, true);
 }
 
-int vhdx_flush(struct layer *layer)
+static int flush_session(struct layer *layer)
 {
-	int ret = atomic_load(&layer->failed);
-
-	if (ret) {
-		return ret;
-	}
-	pthread_mutex_lock(&layer->flush_lock);
-	if (layer->vhdx->begun) {
-		ret = vhdx_flush_tables(layer);
-	}
-	pthread_mutex_unlock(&layer->flush_lock);
-	return ret;
+	return layer->vhdx->begun ? vhdx_flush_tables(layer) : 0;
 }
 
-static bool vhdx_is_dirty(struct layer *layer)
+int vhdx_flush(struct layer *layer)
 {
-	struct vhdx *v = layer->vhdx;
-	bool dirty;
+	return layer_flush(layer, flush_session);
+}
+
+int vhdx_flush_if_full(struct layer *layer)
+{
+	bool full;
 
 	pthread_mutex_lock(&layer->lock);
-	dirty = v->dirty_page_count || v->bat_dirty_count || layer->freed.count;
+	full = vhdx_tables_are_full(layer->vhdx);
 	pthread_mutex_unlock(&layer->lock);
-	return dirty;
+	return full ? vhdx_flush(layer) : 0;
 }
 
 /*
@@ -213,25 +207,35 @@ int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct
 	return commit_locator(child, NULL, now, next, error);
 }
 
+static int empty_block(struct layer *layer, uint64_t block)
+{
+	uint64_t index = vhdx_payload_index(layer->vhdx, block), entry = layer->vhdx->bat[index];
+	int ret = 0;
+
+	if (entry_state(entry) >= VHDX_FULLY_PRESENT) {
+		ret = layer_free_space(layer, entry_offset(entry), layer->block_size);
+	}
+	if (!ret && entry_state(entry) != VHDX_NOT_PRESENT) {
+		vhdx_set_entry(layer, index, VHDX_NOT_PRESENT);
+	}
+	return ret;
+}
+
 /* Block by block: the parent holds the same, so any part of it may be durable first. */
 static int vhdx_empty(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
-	uint64_t block;
+	uint64_t block = 0;
 	int ret = vhdx_begin(layer);
 
-	layer_lock(layer, true);
-	for (block = 0; block < v->payload_count && !ret; block++) {
-		uint64_t index = vhdx_payload_index(v, block), entry = v->bat[index];
-
-		if (entry_state(entry) >= VHDX_FULLY_PRESENT) {
-			ret = span_add(&layer->freed, entry_offset(entry), layer->block_size);
+	while (block < v->payload_count && !ret) {
+		layer_lock(layer, true);
+		while (block < v->payload_count && !vhdx_tables_are_full(v) && !ret) {
+			ret = empty_block(layer, block++);
 		}
-		if (!ret && entry_state(entry) != VHDX_NOT_PRESENT) {
-			vhdx_set_entry(v, index, VHDX_NOT_PRESENT);
-		}
+		layer_unlock(layer);
+		ret = ret ? ret : vhdx_flush_if_full(layer);
 	}
-	layer_unlock(layer);
 	return ret ? ret : vhdx_flush(layer);
 }
 
@@ -276,7 +280,6 @@ const struct format vhdx_format = {
 	.write_begin = vhdx_write_begin,
 	.write_end = vhdx_write_end,
 	.trim = vhdx_trim,
-	.is_dirty = vhdx_is_dirty,
 	.flush = vhdx_flush,
 	.finish = vhdx_finish,
 	.resize = vhdx_resize,

@@ -9,6 +9,7 @@
 #include "disk/space.h"
 
 #include <assert.h>
+#include <sys/queue.h>
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	      "these structures are used as they lie in the file");
@@ -165,8 +166,8 @@ struct overlay_piece {
 };
 
 struct bitmap_page {
-	struct bitmap_page *next_dirty;
-	uint64_t index; /* of the 4 KiB pages of the whole disk's bitmap */
+	TAILQ_ENTRY(bitmap_page) list; /* clean (the first is dropped first) or dirty */
+	uint64_t index;                /* of the 4 KiB pages of the whole disk's bitmap */
 	bool dirty;
 	uint8_t bits[DISK_PAGE];
 };
@@ -201,16 +202,16 @@ struct vhdx {
 	struct space space; /* [L] */
 
 	struct bitmap_page **pages; /* [L] */
-	uint64_t page_count, page_hand, pages_loaded;
-	struct bitmap_page *dirty_pages;
-	uint64_t dirty_page_count;
+	uint64_t page_count, pages_loaded, dirty_page_count;
+	TAILQ_HEAD(page_list, bitmap_page) clean_pages, dirty_pages; /* [L] those that are loaded */
 
 	struct overlay_piece *overlay; /* [F] until begin */
 	size_t overlay_count, overlay_capacity;
 	uint64_t overlay_size; /* the file's size after replay */
 
 	struct staged_page *stage; /* [F] */
-	unsigned stage_count, stage_max;
+	unsigned stage_count, stage_room;
+	unsigned entry_max;    /* [F] pages in one log entry */
 	uint8_t *entry;        /* [F] a log entry under construction */
 	uint32_t log_next;     /* [F] where in the log the next entry goes */
 	uint64_t log_sequence; /* [F] */
@@ -249,9 +250,17 @@ int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length,
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset);
 int vhdx_log_begin(struct layer *layer); /* under flush_lock */
 int vhdx_log_end(struct layer *layer);
-int vhdx_log_commit(struct layer *layer); /* sync, log what is staged, sync, write it in place */
+/*
+ * Sync, log what is staged, sync, write it in place; in several entries where one is too short.
+ */
+int vhdx_log_commit(struct layer *layer);
+/* Room for so many pages more. */
+int vhdx_stage_reserve(struct layer *layer, size_t count);
 struct staged_page *vhdx_stage(struct layer *layer, uint64_t file_offset);
-/* Stage the page around offset as it is in the file and change some bytes of it. */
+/*
+ * Stage the page around offset as it is in the file and change some bytes of it. -ENOSPC: it would
+ * be more than one entry.
+ */
 int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, size_t length);
 void vhdx_log_release(struct layer *layer);
 
@@ -260,7 +269,9 @@ int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, u
 int vhdx_load_bat(struct layer *layer, struct disk_error *error);
 uint64_t vhdx_payload_index(const struct vhdx *v, uint64_t block);
 uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk);
-void vhdx_set_entry(struct vhdx *v, uint64_t index, uint64_t entry);
+void vhdx_set_entry(struct layer *layer, uint64_t index, uint64_t entry);
+/* More dirty pages than a flush should have to write. */
+bool vhdx_tables_are_full(const struct vhdx *v);
 int vhdx_allocate(struct layer *layer, uint64_t length, bool wait, uint64_t *offset);
 int vhdx_flush_tables(struct layer *layer); /* under flush_lock, takes layer.lock itself */
 void vhdx_release_freed(struct layer *layer);
@@ -269,6 +280,8 @@ void vhdx_forget_bat(struct vhdx *v);
 /* vhdx_bitmap.c; all under layer.lock */
 int vhdx_get_page(struct layer *layer, uint64_t page, bool wait, struct bitmap_page **out);
 int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool value, bool wait);
+/* It is as it was staged. */
+void vhdx_clean_page(struct vhdx *v, struct bitmap_page *page);
 /* Where a page of the bitmaps is in the file. */
 uint64_t vhdx_page_offset(const struct vhdx *v, uint64_t page);
 
@@ -292,6 +305,7 @@ int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *d
 int vhdx_begin(struct layer *layer);
 int vhdx_begin_data(struct layer *layer);
 int vhdx_flush(struct layer *layer);
+int vhdx_flush_if_full(struct layer *layer);
 /*
  * For a merge: the data-write GUIDs that the parent has and will get become the child's two
  * linkages.

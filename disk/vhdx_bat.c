@@ -32,13 +32,15 @@ uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk)
 	return (chunk + 1) * v->chunk_ratio + chunk;
 }
 
-void vhdx_set_entry(struct vhdx *v, uint64_t index, uint64_t entry)
+void vhdx_set_entry(struct layer *layer, uint64_t index, uint64_t entry)
 {
+	struct vhdx *v = layer->vhdx;
 	uint64_t page = index / VHDX_ENTRIES_PER_PAGE;
 
 	v->bat[index] = entry;
 	v->bat_dirty_count += !v->bat_dirty[page];
 	v->bat_dirty[page] = 1;
+	layer_change(layer);
 }
 
 /* -- Loading -- */
@@ -94,7 +96,7 @@ static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t f
 				return ret;
 			}
 			if (layer->writable) {
-				vhdx_set_entry(v, first + i, VHDX_NOT_PRESENT);
+				vhdx_set_entry(layer, first + i, VHDX_NOT_PRESENT);
 			}
 			continue;
 		}
@@ -122,7 +124,7 @@ static int check_bitmaps(struct layer *layer, struct disk_error *error)
 			if (ret) {
 				return ret;
 			}
-			vhdx_set_entry(v, index, VHDX_NOT_PRESENT);
+			vhdx_set_entry(layer, index, VHDX_NOT_PRESENT);
 		}
 	}
 	return 0;
@@ -153,6 +155,8 @@ static int size_tables(struct layer *layer, struct disk_error *error)
 	struct vhdx *v = layer->vhdx;
 	const char *path = layer->file.path;
 
+	TAILQ_INIT(&v->clean_pages);
+	TAILQ_INIT(&v->dirty_pages);
 	v->chunk_ratio =
 		(uint32_t)((uint64_t)VHDX_CHUNK_SECTORS * layer->sector_size / layer->block_size);
 	v->payload_count = (layer->size + layer->block_size - 1) / layer->block_size;
@@ -244,8 +248,7 @@ void vhdx_forget_bat(struct vhdx *v)
 	v->bat = NULL;
 	v->pages = NULL;
 	v->bat_dirty = NULL;
-	v->dirty_pages = NULL;
-	v->bat_dirty_count = v->dirty_page_count = v->pages_loaded = v->page_hand = 0;
+	v->bat_dirty_count = v->dirty_page_count = v->pages_loaded = 0;
 }
 
 /* -- Space -- */
@@ -254,8 +257,8 @@ static int grow_file(struct layer *layer, uint64_t length)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t end = space_used_end(&v->space) * DISK_MIB + length;
-	uint64_t size =
-		round_up(max_u64(end, layer->file.size + min_u64(GROW, 8 * length)), DISK_MIB);
+	uint64_t ahead = layer_should_reclaim(layer) ? 0 : min_u64(GROW, 8 * length);
+	uint64_t size = round_up(max_u64(end, layer->file.size + ahead), DISK_MIB);
 	int ret = size > VHDX_FILE_MAX ? -EFBIG : file_truncate(&layer->file, size);
 
 	return ret ? ret : space_grow(&v->space, size / DISK_MIB);
@@ -319,6 +322,7 @@ void vhdx_release_freed(struct layer *layer)
 
 		pthread_mutex_lock(&layer->lock);
 		space_free(&v->space, s->offset / DISK_MIB, s->length / DISK_MIB, clean);
+		layer->reclaimable -= s->length;
 		pthread_mutex_unlock(&layer->lock);
 	}
 	layer->waiting.count = 0;
@@ -326,21 +330,32 @@ void vhdx_release_freed(struct layer *layer)
 
 /* -- Flush -- */
 
-/* Bitmap pages first; BAT pages only when no dirty bitmap page is left behind (invariant 4). */
-static void collect(struct layer *layer)
+#define DIRTY_MAX 1024u /* pages: 4 MiB, nine log entries */
+
+bool vhdx_tables_are_full(const struct vhdx *v)
+{
+	return v->dirty_page_count + v->bat_dirty_count >= DIRTY_MAX;
+}
+
+/*
+ * Copies of all dirty pages, as they are at this one moment: bitmap pages first, then the BAT from
+ * its end, where a chunk's entry for its bitmap comes before those of its blocks (invariant 4).
+ */
+static int stage_tables(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
-	uint64_t page;
+	struct bitmap_page *p;
+	uint64_t page = v->bat_bytes / DISK_PAGE;
+	int ret = vhdx_stage_reserve(layer, v->dirty_page_count + v->bat_dirty_count);
 
-	while (v->dirty_pages != NULL && v->stage_count < v->stage_max) {
-		struct bitmap_page *p = v->dirty_pages;
-
-		memcpy(vhdx_stage(layer, vhdx_page_offset(v, p->index))->data, p->bits, DISK_PAGE);
-		v->dirty_pages = p->next_dirty;
-		v->dirty_page_count--;
-		p->dirty = false;
+	if (ret) {
+		return ret;
 	}
-	for (page = 0; v->bat_dirty_count && v->stage_count < v->stage_max; page++) {
+	while ((p = TAILQ_FIRST(&v->dirty_pages)) != NULL) {
+		memcpy(vhdx_stage(layer, vhdx_page_offset(v, p->index))->data, p->bits, DISK_PAGE);
+		vhdx_clean_page(v, p);
+	}
+	while (v->bat_dirty_count && page--) {
 		if (v->bat_dirty[page]) {
 			memcpy(vhdx_stage(layer, v->bat_offset + page * DISK_PAGE)->data,
 			       v->bat + page * VHDX_ENTRIES_PER_PAGE, DISK_PAGE);
@@ -348,11 +363,7 @@ static void collect(struct layer *layer)
 			v->bat_dirty_count--;
 		}
 	}
-}
-
-static bool tables_are_clean(const struct vhdx *v)
-{
-	return !v->dirty_page_count && !v->bat_dirty_count;
+	return 0;
 }
 
 /* What this flush made durable may wait for its epoch now; the rest of the list is younger. */
@@ -378,33 +389,29 @@ static void retire_freed(struct layer *layer, size_t count)
 	pthread_mutex_unlock(&layer->lock);
 }
 
+/* The lock is held while the tables are copied, and over no I/O. */
 int vhdx_flush_tables(struct layer *layer)
 {
-	struct vhdx *v = layer->vhdx;
+	uint64_t generation;
 	size_t freed;
-	bool all;
 	int ret;
 
 	vhdx_release_freed(layer);
 	pthread_mutex_lock(&layer->lock);
+	ret = stage_tables(layer);
+	if (ret) { /* everything is still dirty */
+		pthread_mutex_unlock(&layer->lock);
+		return ret;
+	}
+	generation = layer_end_generation(layer);
 	freed = layer->freed.fence = layer->freed.count;
-	collect(layer);
-	all = tables_are_clean(v);
-	if (all) {
-		pthread_mutex_unlock(&layer->lock);
-		ret = v->stage_count ? vhdx_log_commit(layer) : file_sync(&layer->file);
-	} else { /* more than one entry: nobody may dirty more meanwhile */
-		atomic_store(&layer->stalled, true);
-		for (ret = 0; !ret && v->stage_count;) {
-			ret = vhdx_log_commit(layer);
-			collect(layer);
-		}
-		atomic_store(&layer->stalled, false);
-		pthread_mutex_unlock(&layer->lock);
+	pthread_mutex_unlock(&layer->lock);
+	ret = layer->vhdx->stage_count ? vhdx_log_commit(layer) : file_sync(&layer->file);
+	if (ret) {
+		return layer_fail(layer, ret);
 	}
-	if (!ret) {
-		retire_freed(layer, freed);
-		vhdx_release_freed(layer);
-	}
-	return ret ? layer_fail(layer, ret) : 0;
+	layer_set_durable(layer, generation);
+	retire_freed(layer, freed);
+	vhdx_release_freed(layer);
+	return 0;
 }

@@ -6,22 +6,20 @@
 
 #include <stdlib.h>
 
-#define PAGES_MAX 16384u /* bitmap pages kept: 64 MiB */
+/*
+ * Bitmap pages kept: 64 MiB. More only while more are dirty, which vhdx_tables_are_full() prevents.
+ */
+#define PAGES_MAX 16384u
 
 static void drop_some_page(struct vhdx *v)
 {
-	uint64_t tried;
+	struct bitmap_page *page = TAILQ_FIRST(&v->clean_pages);
 
-	for (tried = 0; tried < min_u64(v->page_count, 4096); tried++) {
-		struct bitmap_page **where = &v->pages[v->page_hand];
-
-		v->page_hand = (v->page_hand + 1) % v->page_count;
-		if (*where != NULL && !(*where)->dirty) {
-			free(*where);
-			*where = NULL;
-			v->pages_loaded--;
-			return;
-		}
+	if (page != NULL) {
+		TAILQ_REMOVE(&v->clean_pages, page, list);
+		v->pages[page->index] = NULL;
+		v->pages_loaded--;
+		free(page);
 	}
 }
 
@@ -60,21 +58,32 @@ int vhdx_get_page(struct layer *layer, uint64_t index, bool wait, struct bitmap_
 	}
 	page->index = index;
 	page->dirty = false;
-	page->next_dirty = NULL;
+	TAILQ_INSERT_TAIL(&v->clean_pages, page, list);
 	v->pages[index] = page;
 	v->pages_loaded++;
 	*out = page;
 	return 0;
 }
 
-static void mark_dirty(struct vhdx *v, struct bitmap_page *page)
+static void mark_dirty(struct layer *layer, struct bitmap_page *page)
 {
+	struct vhdx *v = layer->vhdx;
+
 	if (!page->dirty) {
 		page->dirty = true;
-		page->next_dirty = v->dirty_pages;
-		v->dirty_pages = page;
+		TAILQ_REMOVE(&v->clean_pages, page, list);
+		TAILQ_INSERT_TAIL(&v->dirty_pages, page, list);
 		v->dirty_page_count++;
 	}
+	layer_change(layer);
+}
+
+void vhdx_clean_page(struct vhdx *v, struct bitmap_page *page)
+{
+	page->dirty = false;
+	TAILQ_REMOVE(&v->dirty_pages, page, list);
+	TAILQ_INSERT_TAIL(&v->clean_pages, page, list);
+	v->dirty_page_count--;
 }
 
 static void fill_bits(uint8_t *bits, unsigned from, unsigned count, bool value)
@@ -115,7 +124,7 @@ int vhdx_set_bits(struct layer *layer, uint64_t sector, uint64_t count, bool val
 			return ret;
 		}
 		fill_bits(page->bits, from, n, value);
-		mark_dirty(layer->vhdx, page);
+		mark_dirty(layer, page);
 		at += n;
 	}
 	return 0;

@@ -109,8 +109,9 @@ static int apply_overlay(struct layer *layer)
 	return ret ? ret : file_sync(&layer->file);
 }
 
-/* An entry of what is staged. Its tail is itself: invariant 6. */
-static uint32_t build_entry(struct layer *layer, uint64_t durable_size)
+/* An entry of these pages. Its tail is itself: invariant 6. */
+static uint32_t build_entry(struct layer *layer, const struct staged_page *pages, unsigned count,
+			    uint64_t durable_size)
 {
 	struct vhdx *v = layer->vhdx;
 	struct vhdx_log_header *e = (struct vhdx_log_header *)v->entry;
@@ -121,20 +122,20 @@ static uint32_t build_entry(struct layer *layer, uint64_t durable_size)
 	memset(v->entry, 0, DISK_PAGE);
 	*e = (struct vhdx_log_header){
 		.signature = VHDX_LOG_SIGNATURE,
-		.length = DISK_PAGE * (1 + v->stage_count),
+		.length = DISK_PAGE * (1 + count),
 		.tail = v->log_next,
 		.sequence = ++v->log_sequence,
-		.descriptor_count = v->stage_count,
+		.descriptor_count = count,
 		.log = v->header.log,
 		.flushed_file_size = durable_size,
 		.last_file_size = durable_size,
 	};
-	for (i = 0; i < v->stage_count; i++, d++, at += DISK_PAGE) {
+	for (i = 0; i < count; i++, d++, at += DISK_PAGE) {
 		struct vhdx_log_sector *s = (struct vhdx_log_sector *)at;
-		const uint8_t *page = v->stage[i].data;
+		const uint8_t *page = pages[i].data;
 
 		d->signature = VHDX_DESC_SIGNATURE;
-		d->file_offset = v->stage[i].file_offset;
+		d->file_offset = pages[i].file_offset;
 		d->sequence = e->sequence;
 		memcpy(&d->leading, page, 8);
 		memcpy(&d->trailing, page + DISK_PAGE - 4, 4);
@@ -147,10 +148,12 @@ static uint32_t build_entry(struct layer *layer, uint64_t durable_size)
 	return e->length;
 }
 
-static int write_entry(struct layer *layer, uint64_t durable_size)
+static int write_entry(struct layer *layer, const struct staged_page *pages, unsigned count,
+		       uint64_t durable_size)
 {
 	struct vhdx *v = layer->vhdx;
-	uint32_t length = build_entry(layer, durable_size), log_length = v->header.log_length;
+	uint32_t length = build_entry(layer, pages, count, durable_size),
+		 log_length = v->header.log_length;
 	uint32_t first = (uint32_t)min_u64(length, log_length - v->log_next);
 	int ret = file_write(&layer->file, v->entry, first, v->header.log_offset + v->log_next);
 
@@ -168,11 +171,32 @@ static int write_entry(struct layer *layer, uint64_t durable_size)
 static int allocate_stage(struct vhdx *v)
 {
 	/* One sector of descriptors, and half of the log at most (invariant 7). */
-	v->stage_max =
+	v->entry_max =
 		(unsigned)min_u64(DESCRIPTORS_IN_FIRST, v->header.log_length / DISK_PAGE / 2 - 1);
-	v->stage = malloc(v->stage_max * sizeof(*v->stage));
-	v->entry = malloc((v->stage_max + 1) * DISK_PAGE);
+	v->stage_room = v->entry_max;
+	v->stage = malloc(v->stage_room * sizeof(*v->stage));
+	v->entry = malloc((v->entry_max + 1) * DISK_PAGE);
 	return v->stage != NULL && v->entry != NULL ? 0 : -ENOMEM;
+}
+
+static int resize_stage(struct vhdx *v, size_t room)
+{
+	struct staged_page *stage = realloc(v->stage, room * sizeof(*stage));
+
+	if (stage == NULL) {
+		return -ENOMEM;
+	}
+	v->stage = stage;
+	v->stage_room = (unsigned)room;
+	return 0;
+}
+
+int vhdx_stage_reserve(struct layer *layer, size_t count)
+{
+	struct vhdx *v = layer->vhdx;
+
+	return count <= v->stage_room - v->stage_count ? 0
+						       : resize_stage(v, v->stage_count + count);
 }
 
 int vhdx_log_begin(struct layer *layer)
@@ -200,7 +224,7 @@ int vhdx_log_begin(struct layer *layer)
 	v->header.log_version = 0;
 	v->log_next = 0;
 	v->stage_count = 0;
-	ret = write_entry(layer, layer->file.size);
+	ret = write_entry(layer, NULL, 0, layer->file.size);
 	return ret ? ret : vhdx_write_headers(layer);
 }
 
@@ -235,7 +259,7 @@ int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, siz
 
 		for (i = 0; i < v->stage_count && v->stage[i].file_offset != place; i++) {
 		}
-		if (i == v->stage_max) {
+		if (i == v->entry_max) {
 			return -ENOSPC;
 		}
 		if (i == v->stage_count) {
@@ -254,21 +278,36 @@ int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, siz
 	return 0;
 }
 
-/* Under flush_lock. The sync first: invariants 1, 3 and 6 rest on it. */
-int vhdx_log_commit(struct layer *layer)
+/* The sync first: invariants 1, 3 and 6 rest on it. */
+static int commit_entry(struct layer *layer, const struct staged_page *pages, unsigned count)
 {
-	struct vhdx *v = layer->vhdx;
 	/* Taken before the sync: the file may grow meanwhile, and what grew is not durable. */
 	uint64_t size = __atomic_load_n(&layer->file.size, __ATOMIC_RELAXED);
 	unsigned i;
 	int ret = file_sync(&layer->file);
 
-	ret = ret ? ret : write_entry(layer, size);
-	for (i = 0; i < v->stage_count && !ret; i++) {
-		ret = file_write(&layer->file, v->stage[i].data, DISK_PAGE,
-				 v->stage[i].file_offset);
+	ret = ret ? ret : write_entry(layer, pages, count, size);
+	for (i = 0; i < count && !ret; i++) {
+		ret = file_write(&layer->file, pages[i].data, DISK_PAGE, pages[i].file_offset);
+	}
+	return ret;
+}
+
+/* Under flush_lock. */
+int vhdx_log_commit(struct layer *layer)
+{
+	struct vhdx *v = layer->vhdx;
+	unsigned at, count;
+	int ret = 0;
+
+	for (at = 0; at < v->stage_count && !ret; at += count) {
+		count = (unsigned)min_u64(v->entry_max, v->stage_count - at);
+		ret = commit_entry(layer, v->stage + at, count);
 	}
 	v->stage_count = 0;
+	if (v->stage_room > v->entry_max) {
+		(void)resize_stage(v, v->entry_max); /* to make it smaller, or else not */
+	}
 	return ret ? layer_fail(layer, ret) : 0;
 }
 

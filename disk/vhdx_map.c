@@ -122,7 +122,7 @@ static int need_bitmap_block(struct layer *layer, uint64_t chunk, bool wait)
 	}
 	ret = vhdx_allocate(layer, VHDX_BITMAP_BLOCK, wait, &offset);
 	if (!ret) {
-		vhdx_set_entry(v, index, offset | VHDX_BITMAP_PRESENT);
+		vhdx_set_entry(layer, index, offset | VHDX_BITMAP_PRESENT);
 	}
 	return ret;
 }
@@ -142,24 +142,48 @@ static int allocate_block(struct layer *layer, uint64_t block, bool wait)
 	}
 	ret = ret ? ret : vhdx_allocate(layer, layer->block_size, wait, &offset);
 	if (!ret) {
-		vhdx_set_entry(v, index,
+		vhdx_set_entry(layer, index,
 			       offset |
 				       (over_parent ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT));
 	}
 	return ret;
 }
 
+/*
+ * Before a write that changes the tables: too much of them is dirty, or there is no place for a
+ * block and a flush would give some back.
+ */
+static bool flush_comes_first(struct layer *layer, unsigned state)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t start;
+	bool clean;
+
+	if (state == VHDX_FULLY_PRESENT) {
+		return false;
+	}
+	return vhdx_tables_are_full(v) ||
+	       (state != VHDX_PARTIALLY_PRESENT && layer_should_reclaim(layer) &&
+		!space_find(&v->space, layer->block_size / DISK_MIB, &start, &clean));
+}
+
+/* -EAGAIN: the session must be begun. -ENOBUFS: flush first, which is asked for but once. */
 static int begin_locked(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
-			struct extent *extent)
+			bool flushed, struct extent *extent)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t block = offset / layer->block_size, entry;
+	unsigned state;
 	int ret;
 
 	if (!v->begun || !v->data_changed) {
 		return -EAGAIN;
 	}
-	if (entry_state(v->bat[vhdx_payload_index(v, block)]) < VHDX_FULLY_PRESENT) {
+	state = entry_state(v->bat[vhdx_payload_index(v, block)]);
+	if (!flushed && flush_comes_first(layer, state)) {
+		return -ENOBUFS;
+	}
+	if (state < VHDX_FULLY_PRESENT) {
 		ret = allocate_block(layer, block, wait);
 		if (ret) {
 			return ret;
@@ -180,18 +204,28 @@ int vhdx_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool
 		     struct extent *extent)
 {
 	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
+	bool flushed = false;
 
-	if (ret) {
-		return ret;
-	}
-	do {
+	while (!ret) {
 		ret = layer_lock(layer, wait);
 		if (ret) {
 			return ret;
 		}
-		ret = begin_locked(layer, offset, length, wait, extent);
+		ret = begin_locked(layer, offset, length, wait, flushed, extent);
 		layer_unlock(layer);
-	} while (ret == -EAGAIN && wait && !(ret = vhdx_begin_data(layer)));
+		if (!ret) {
+			return 0;
+		}
+		if (!wait) {
+			return ret == -ENOBUFS ? -EAGAIN : ret;
+		}
+		if (ret == -EAGAIN) {
+			ret = vhdx_begin_data(layer);
+		} else if (ret == -ENOBUFS) {
+			flushed = true;
+			ret = vhdx_flush(layer);
+		}
+	}
 	return ret;
 }
 
@@ -217,7 +251,7 @@ static int end_locked(struct layer *layer, uint64_t offset, uint64_t length,
 			continue;
 		}
 		if (n == layer->block_size) {
-			vhdx_set_entry(v, index, entry_offset(entry) | VHDX_FULLY_PRESENT);
+			vhdx_set_entry(layer, index, entry_offset(entry) | VHDX_FULLY_PRESENT);
 		} else {
 			ret = vhdx_set_bits(layer, at / layer->sector_size, n / layer->sector_size,
 					    true, true);
@@ -249,12 +283,12 @@ static int trim_whole_block(struct layer *layer, uint64_t block)
 	int ret = 0;
 
 	if (entry_state(entry) >= VHDX_FULLY_PRESENT) {
-		ret = span_add(&layer->freed, entry_offset(entry), layer->block_size);
+		ret = layer_free_space(layer, entry_offset(entry), layer->block_size);
 	} else if (kind_of_state(v, entry_state(entry)) == EXTENT_ZERO) {
 		return 0;
 	}
 	if (!ret) {
-		vhdx_set_entry(v, index, VHDX_ZERO);
+		vhdx_set_entry(layer, index, VHDX_ZERO);
 	}
 	return ret;
 }
@@ -287,6 +321,7 @@ int vhdx_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *d
 	int ret = vhdx_begin_data(layer);
 
 	*done = min_u64(length, layer->block_size - offset % layer->block_size);
+	ret = ret ? ret : vhdx_flush_if_full(layer);
 	if (ret) {
 		return ret;
 	}

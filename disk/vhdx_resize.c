@@ -69,6 +69,7 @@ static int reload(struct layer *layer, struct disk_error *error)
 
 	vhdx_forget_bat(v);
 	layer->freed.count = layer->waiting.count = 0;
+	layer->reclaimable = 0;
 	v->overlay_size = layer->file.size;
 	ret = vhdx_read_regions(layer, error);
 	ret = ret ? ret : vhdx_load_bat(layer, error);
@@ -221,9 +222,9 @@ static int move_block(struct layer *layer, const struct place *place)
 	}
 	ret = vhdx_allocate(layer, length, true, &to);
 	ret = ret ? ret : copy_block(layer, place->offset, to, length);
-	ret = ret ? ret : span_add(&layer->freed, place->offset, length);
+	ret = ret ? ret : layer_free_space(layer, place->offset, length);
 	if (!ret) {
-		vhdx_set_entry(v, place->index, to | entry_state(v->bat[place->index]));
+		vhdx_set_entry(layer, place->index, to | entry_state(v->bat[place->index]));
 	}
 	return ret ? ret : 1;
 }

@@ -1,8 +1,9 @@
 # `make check`: everything that needs no emulator. Each part is a target, so that they run side by side.
 
-.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map check-tools check-format
+.PHONY: check-all check-headers check-folders check-core check-units check-fuzz check-map check-tools check-format \
+	check-models
 
-check-all: check-folders check-headers check-core check-map check-tools check-format check-units check-fuzz
+check-all: check-folders check-headers check-core check-map check-tools check-format check-models check-units check-fuzz
 
 # A folder may include only what tools/check-includes allows it.
 check-folders:
@@ -60,6 +61,14 @@ build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 	@timeout 300 $< $(or $($(*F)_fuzz_runs),$(fuzz_runs)) -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
 		{ tail -60 $<.log; echo "$< failed" >&2; exit 1; }
 	@printf '  %-7s %s\n' FUZZ $*_fuzz
+	@touch $@
+
+# Models hold, and are found wrong with each of the faults that they know.
+disk_flush_faults := CLEAN_WHEN_COLLECTED NO_TICKET
+check-models: build/model/tests/model/disk_flush.passed
+build/model/%.passed: %.pml tools/check-model
+	@tools/check-model $< build/model/$* $($(*F)_faults)
+	@printf '  %-7s %s\n' MODEL $*
 	@touch $@
 
 # `make fuzz` is all fuzzers for a minute each, `make soak` for an hour each. Corpora are kept.

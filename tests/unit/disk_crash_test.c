@@ -5,10 +5,11 @@
  * last flush covered or something written since. Then the file is written to and closed again, and must still be right.
  *
  *   disk_crash_test            all workloads, some seeds
- *   disk_crash_test SEEDS      more of them
+ *   disk_crash_test SEEDS [N]  more of them, and all orders of a few threads with up to N departures from the plain one
  *   disk_crash_test --dump DIR some of the states as files, with what we read from them beside, for other programs
  */
 #include "tests/unit/disk_fake.h"
+#include "tests/unit/disk_tasks.h"
 
 #include "disk/disk.h"
 
@@ -29,12 +30,14 @@
 #define SPARSE    128u
 #define HISTORY   64u
 #define SLOTS     8u
+#define QUEUES    3u /* that a workload goes over */
 
 struct event {            /* a write or trim of a sector */
 	uint32_t version; /* 0: zeros */
-	size_t started,
-		ended; /* operations recorded before it was submitted, and when it was complete */
-	bool durable;  /* once complete: written with DISK_FUA */
+	/* Operations recorded before it was submitted, and when it was complete. */
+	size_t started, ended;
+	size_t ended_at; /* by the clock */
+	bool durable;    /* once complete: written with DISK_FUA */
 };
 
 static struct {
@@ -44,10 +47,12 @@ static struct {
 } history[SECTORS];
 
 static struct {
-	size_t submitted, completed;
+	size_t submitted_at; /* by the clock */
+	size_t completed;    /* operations recorded before */
 } flushes[512];
 static unsigned flush_count;
 static uint32_t next_version;
+static size_t clock_now; /* what a test sees happens one after the other */
 
 static void fill_sector(uint8_t *out, uint32_t sector, uint32_t version)
 {
@@ -66,7 +71,7 @@ static void note_start(uint32_t sector, uint32_t count, uint32_t version)
 	for (i = sector; i < sector + count; i++) {
 		assert_true(history[i].count < HISTORY);
 		history[i].events[history[i].count++] =
-			(struct event){version, fake_op_count(), SIZE_MAX, false};
+			(struct event){version, fake_op_count(), SIZE_MAX, SIZE_MAX, false};
 		history[i].in_flight = true;
 	}
 }
@@ -77,6 +82,7 @@ static void note_end(uint32_t sector, uint32_t count, bool durable)
 
 	for (i = sector; i < sector + count; i++) {
 		history[i].events[history[i].count - 1].ended = fake_op_count();
+		history[i].events[history[i].count - 1].ended_at = ++clock_now;
 		history[i].events[history[i].count - 1].durable = durable;
 		history[i].in_flight = false;
 	}
@@ -91,7 +97,18 @@ static void history_begin(void)
 		uint32_t last =
 			history[i].count ? history[i].events[history[i].count - 1].version : 0;
 
-		history[i].events[0] = (struct event){last, 0, 0, true};
+		history[i].events[0] = (struct event){last, 0, 0, 0, true};
+		history[i].count = 1;
+	}
+	flush_count = 0;
+}
+
+/* The disk is as it was at history_begin(). */
+static void history_again(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < SECTORS; i++) {
 		history[i].count = 1;
 	}
 	flush_count = 0;
@@ -104,14 +121,14 @@ static bool is_allowed(uint32_t sector, uint32_t version, size_t k)
 	unsigned i, from = 0;
 
 	for (i = 0; i < flush_count; i++) {
-		if (flushes[i].completed <= k && flushes[i].submitted > covered) {
-			covered = flushes[i].submitted;
+		if (flushes[i].completed <= k && flushes[i].submitted_at > covered) {
+			covered = flushes[i].submitted_at;
 		}
 	}
 	for (i = 0; i < history[sector].count; i++) {
 		const struct event *e = &history[sector].events[i];
 
-		if (e->ended <= covered || (e->durable && e->ended < k)) {
+		if (e->ended_at <= covered || (e->durable && e->ended < k)) {
 			from = i;
 		}
 	}
@@ -132,6 +149,7 @@ struct slot {
 	struct iovec iov[3];
 	uint8_t *buffer;
 	uint32_t sector, count;
+	size_t submitted_at; /* a flush */
 	bool busy;
 };
 
@@ -144,7 +162,7 @@ static void slot_done(struct disk_req *req)
 	assert_int_equal(req->result, 0);
 	slot->busy = false;
 	if (req->op == DISK_OP_FLUSH) {
-		flushes[flush_count].submitted = slot->sector;
+		flushes[flush_count].submitted_at = slot->submitted_at;
 		flushes[flush_count++].completed = fake_op_count();
 		return;
 	}
@@ -203,7 +221,7 @@ static void submit_random(struct disk_queue *queue, struct disk *disk, struct sl
 	slot->busy = true;
 	if (kind < 2) {
 		slot->req.op = DISK_OP_FLUSH;
-		slot->sector = (uint32_t)fake_op_count();
+		slot->submitted_at = ++clock_now;
 		disk_submit(queue, disk, &slot->req);
 		return;
 	}
@@ -221,23 +239,32 @@ static void submit_random(struct disk_queue *queue, struct disk *disk, struct sl
 	disk_submit(queue, disk, &slot->req);
 }
 
+/* Over several queues, as channels of a guest are; the helpers' requests run in between. */
 static void run_workload(struct disk *disk, unsigned steps)
 {
-	struct disk_queue *queue;
+	struct disk_queue *queues[QUEUES];
 	unsigned i, busy;
 
-	assert_int_equal(disk_queue_create(SLOTS, &queue, NULL), 0);
+	for (i = 0; i < QUEUES; i++) {
+		assert_int_equal(disk_queue_create(SLOTS, &queues[i], NULL), 0);
+	}
+	tasks_begin_random();
 	do {
 		for (i = 0, busy = 0; i < SLOTS; i++) {
 			if (!slots[i].busy && steps && fake_random() % 3 == 0) {
 				steps--;
-				submit_random(queue, disk, &slots[i]);
+				submit_random(queues[fake_random() % QUEUES], disk, &slots[i]);
 			}
 			busy += slots[i].busy;
 		}
-		disk_queue_poll(queue);
+		disk_queue_poll(queues[fake_random() % QUEUES]);
+		tasks_pause();
 	} while (steps || busy);
-	disk_queue_destroy(&queue);
+	tasks_join();
+	tasks_end();
+	for (i = 0; i < QUEUES; i++) {
+		disk_queue_destroy(&queues[i]);
+	}
 }
 
 /* -- Verification -- */
@@ -504,7 +531,7 @@ static void run_sessions(const char *path)
 		if (session) {
 			close_disk(disk);
 		} else { /* the sessions are one history: closing is a flush */
-			flushes[flush_count].submitted = fake_op_count();
+			flushes[flush_count].submitted_at = ++clock_now;
 			close_disk(disk);
 			flushes[flush_count++].completed = fake_op_count();
 		}
@@ -743,6 +770,212 @@ static void test_vhd_changes(void **state)
 	FOR_SEEDS(test_rebase("c.vhd", "p.vhd", seed));
 }
 
+/* -- Every order of a few threads' steps, up to a bound -- */
+
+#define ACTORS 3u
+
+/* What a thread with a queue of its own does, one after the other, each seen as complete before the next. */
+struct step {
+	enum disk_op op;
+	unsigned flags;
+	uint32_t sector, count;
+};
+
+struct actor {
+	struct disk *disk;
+	struct disk_queue *queue;
+	struct step steps[3];
+	struct slot slot;
+};
+
+static void carry_out(struct actor *actor, const struct step *step)
+{
+	struct slot *slot = &actor->slot;
+
+	tasks_pause();
+	slot->req = (struct disk_req){.op = step->op,
+				      .flags = step->flags,
+				      .offset = (uint64_t)step->sector * SECTOR,
+				      .length = (uint64_t)step->count * SECTOR,
+				      .done = slot_done,
+				      .user = slot};
+	slot->sector = step->sector;
+	slot->count = step->count;
+	slot->busy = true;
+	if (step->op == DISK_OP_FLUSH) {
+		slot->submitted_at = ++clock_now;
+	} else {
+		note_start(step->sector, step->count,
+			   step->op == DISK_OP_TRIM ? 0 : ++next_version);
+	}
+	if (step->op == DISK_OP_WRITE) {
+		prepare_data(slot, next_version);
+	}
+	disk_submit(actor->queue, actor->disk, &slot->req);
+	disk_queue_kick(actor->queue);
+	while (slot->busy) {
+		disk_queue_wait(actor->queue);
+	}
+}
+
+static void act(void *user)
+{
+	struct actor *actor = user;
+	unsigned i;
+
+	for (i = 0; i < 3 && (actor->steps[i].op != DISK_OP_READ); i++) {
+		carry_out(actor, &actor->steps[i]);
+	}
+}
+
+/* The session has begun, and what it did so far is durable; then the actors' steps are recorded. */
+static void run_actors(const char *path, const struct step steps[ACTORS][3])
+{
+	static uint8_t buffers[ACTORS][BLOCK * SECTOR];
+	struct actor actors[ACTORS] = {0};
+	uint8_t as_before[SECTOR];
+	unsigned i;
+
+	for (i = 0; i < ACTORS; i++) {
+		actors[i].disk = i ? actors[0].disk : open_disk(path);
+		actors[i].slot.buffer = buffers[i];
+		memcpy(actors[i].steps, steps[i], sizeof(actors[i].steps));
+		assert_int_equal(disk_queue_create(SLOTS, &actors[i].queue, NULL), 0);
+	}
+	fill_sector(as_before, SECTORS - 1, history[SECTORS - 1].events[0].version);
+	assert_int_equal(disk_write(actors[0].disk, as_before, SECTOR, DISK_SIZE - SECTOR), 0);
+	assert_int_equal(disk_flush(actors[0].disk), 0);
+	fake_record();
+	tasks_begin_run();
+	for (i = ACTORS; i--;) { /* the first is chosen first */
+		tasks_start(act, &actors[i]);
+	}
+	tasks_join();
+	fake_cuts_begin(); /* what comes now is not recorded */
+	for (i = 0; i < ACTORS; i++) {
+		disk_queue_destroy(&actors[i].queue);
+	}
+	close_disk(actors[0].disk);
+}
+
+/* Was there a run with the same operations, seen as complete at the same places? */
+static bool is_known_run(void)
+{
+	static uint64_t known[65536];
+	uint64_t digest = fake_digest();
+	unsigned i, at;
+
+	for (i = 0; i < flush_count; i++) {
+		digest = digest * 31 + flushes[i].completed;
+	}
+	for (i = 0; i < SECTORS; i++) {
+		digest = digest * 31 + (history[i].count > 1 ? history[i].events[1].ended : 0);
+	}
+	digest += !digest;
+	for (at = digest % 65536; known[at] && known[at] != digest; at = (at + 1) % 65536) {
+	}
+	i = known[at] == digest;
+	known[at] = digest;
+	return i;
+}
+
+/* With all that was not synced, and with nothing of it. */
+static void verify_run(const char *path)
+{
+	size_t count = fake_op_count(), k;
+	unsigned variant;
+
+	for (k = 0; k <= count; k++) {
+		fake_cut_at(k);
+		for (variant = 0; variant < 2 && variant < fake_cut_variants(); variant++) {
+			verify_cut(path, k, variant);
+		}
+	}
+	fake_cuts_end();
+}
+
+static unsigned departures = 1, runs, different_runs;
+
+static void test_all_orders(const char *path, const char *parent,
+			    const struct step steps[ACTORS][3])
+{
+	struct fake_state *state;
+	uint32_t version;
+
+	begin_case(1);
+	if (parent != NULL) {
+		make_disk(parent, NULL);
+		fill_everything(parent);
+	}
+	make_disk(path, parent);
+	history_begin();
+	version = next_version;
+	state = fake_save();
+	tasks_begin_all(departures);
+	do {
+		fake_restore(state);
+		next_version = version;
+		history_again();
+		run_actors(path, steps);
+		runs++;
+		if (!is_known_run()) {
+			different_runs++;
+			verify_run(path);
+		}
+		fake_cuts_end();
+	} while (tasks_end_run());
+	fake_state_free(state);
+}
+
+#define WRITE(at, flags)                                                                           \
+	{                                                                                          \
+		DISK_OP_WRITE, flags, at, 2                                                        \
+	}
+#define TRIM(at)                                                                                   \
+	{                                                                                          \
+		DISK_OP_TRIM, 0, at, BLOCK                                                         \
+	}
+#define FLUSH                                                                                      \
+	{                                                                                          \
+		DISK_OP_FLUSH, 0, 0, 0                                                             \
+	}
+
+/* Blocks 0 and 1 are new; block 3 is there. */
+static const struct step orders[][ACTORS][3] = {
+	/* Flushes that overlap. */
+	{{WRITE(0, 0), FLUSH}, {WRITE(BLOCK, 0), FLUSH}},
+	{{WRITE(0, 0), FLUSH, FLUSH}, {WRITE(4, 0), FLUSH}},
+	/* FUA beside a flush, to a block of the other's and to one of its own. */
+	{{WRITE(0, 0), FLUSH}, {WRITE(8, DISK_FUA)}},
+	{{WRITE(0, 0), FLUSH}, {WRITE(8, DISK_FUA)}, {WRITE(BLOCK, DISK_FUA)}},
+	/* Space that is given back. */
+	{{TRIM(3 * BLOCK), FLUSH}, {WRITE(0, DISK_FUA), WRITE(BLOCK, 0), FLUSH}},
+	{{WRITE(0, 0), TRIM(0), FLUSH}, {WRITE(BLOCK, 0), WRITE(BLOCK + 8, DISK_FUA)}},
+};
+
+static void test_orders(const char *path, const char *parent)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		test_all_orders(path, parent, orders[i]);
+	}
+}
+
+static void test_vhdx_orders(void **state)
+{
+	(void)state;
+	test_orders("a.vhdx", NULL);
+	test_orders("c.vhdx", "p.vhdx");
+}
+
+static void test_vhd_orders(void **state)
+{
+	(void)state;
+	test_orders("a.vhd", NULL);
+	test_orders("c.vhd", "p.vhd");
+}
+
 /* -- Errors of the host's disk -- */
 
 /* Whichever operation fails: what was flushed before is in the file, and the handle takes no more flushes. */
@@ -792,6 +1025,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_vhdx_dynamic), cmocka_unit_test(test_vhdx_differencing),
 		cmocka_unit_test(test_vhd_dynamic),  cmocka_unit_test(test_vhd_differencing),
 		cmocka_unit_test(test_vhdx_changes), cmocka_unit_test(test_vhd_changes),
+		cmocka_unit_test(test_vhdx_orders),  cmocka_unit_test(test_vhd_orders),
 		cmocka_unit_test(test_host_errors),
 	};
 	unsigned i;
@@ -799,14 +1033,16 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "--dump")) {
 		dump_folder = argv[2];
-	} else if (argc == 2) {
+	} else if (argc >= 2) {
 		seeds = (unsigned)strtoul(argv[1], NULL, 10);
+		departures = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : departures;
 	}
 	for (i = 0; i < SLOTS; i++) {
 		slots[i].buffer = malloc(2048 * SECTOR);
 	}
 	ret = cmocka_run_group_tests(tests, NULL, NULL);
-	print_message("%u states looked at\n", verified);
+	print_message("%u states looked at; %u orders, %u of them different\n", verified, runs,
+		      different_runs);
 	for (i = 0; i < SLOTS; i++) {
 		free(slots[i].buffer);
 	}

@@ -44,6 +44,7 @@ static uint32_t random_state;
 static unsigned fail_after, writes;
 static bool fail_reads;
 static bool failed_once;
+const struct fake_tasks *fake_tasks;
 
 uint32_t fake_random(void)
 {
@@ -260,6 +261,11 @@ static void forget_ops(void)
 	op_count = 0;
 }
 
+void fake_seed(uint32_t seed)
+{
+	random_state = seed * 2654435761u + 1;
+}
+
 void fake_reset(uint32_t seed)
 {
 	state_free(&now);
@@ -274,7 +280,7 @@ void fake_reset(uint32_t seed)
 	recording = false;
 	fail_after = 0;
 	failed_once = false;
-	random_state = seed * 2654435761u + 1;
+	fake_seed(seed);
 }
 
 static const char *plain_name(const char *path)
@@ -309,6 +315,26 @@ void fake_record(void)
 size_t fake_op_count(void)
 {
 	return op_count;
+}
+
+uint64_t fake_digest(void)
+{
+	uint64_t digest = 14695981039346656037ull;
+	size_t i, k;
+
+	for (i = 0; i < op_count; i++) {
+		const struct op *op = &ops[i];
+		uint64_t words[4] = {op->kind, op->offset, op->length, op->durable};
+		const uint8_t *bytes = (const uint8_t *)words;
+
+		for (k = 0; k < sizeof(words); k++) {
+			digest = (digest ^ bytes[k]) * 1099511628211ull;
+		}
+		for (k = 0; op->data != NULL && op->length <= PAGE && k < op->length; k++) {
+			digest = (digest ^ op->data[k]) * 1099511628211ull;
+		}
+	}
+	return digest;
 }
 
 void fake_cuts_begin(void)
@@ -484,6 +510,9 @@ static int perform(struct file *file, int kind, uint64_t offset, uint64_t length
 	struct op op = {
 		.kind = kind, .file = (unsigned)file->fd, .offset = offset, .length = length};
 
+	if (fake_tasks != NULL) {
+		fake_tasks->pause();
+	}
 	if (fail_after && !--fail_after) {
 		failed_once = true;
 		return -EIO;
@@ -724,6 +753,7 @@ struct ring_op {
 struct ring {
 	struct ring_op ops[RING_MAX];
 	unsigned count, depth;
+	bool woken;
 };
 
 int ring_open(unsigned depth, struct ring **ring)
@@ -787,14 +817,24 @@ void ring_watch(struct ring *ring, int fd)
 	(void)fd;
 }
 
+static bool has_something(void *user)
+{
+	struct ring *ring = user;
+
+	return ring->count || ring->woken;
+}
+
 void ring_wait(struct ring *ring)
 {
-	(void)ring;
+	if (fake_tasks != NULL) {
+		fake_tasks->wait(has_something, ring);
+	}
+	ring->woken = false;
 }
 
 void ring_wake(struct ring *ring)
 {
-	(void)ring;
+	ring->woken = true;
 }
 
 /* The last write recorded reaches the disk by itself. */
@@ -831,11 +871,15 @@ bool ring_next(struct ring *ring, void **token, int *result)
 	return true;
 }
 
-/* -- In place of helper.c: at once, on this thread -- */
+/* -- In place of helper.c: at once, on this thread, or as a task -- */
 
 int helper_post(struct disk *disk, struct disk_req *req)
 {
-	queue_run_slow(disk, req);
+	if (fake_tasks != NULL) {
+		fake_tasks->post(req);
+	} else {
+		queue_run_slow(disk, req);
+	}
 	return 0;
 }
 

@@ -9,12 +9,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Several threads: see disk_tasks.h. NULL: there is one, and the helper's work is done at once on it. */
+struct disk_req;
+struct fake_tasks {
+	void (*pause)(void); /* another may run here */
+	void (*wait)(bool (*ready)(void *user), void *user);
+	void (*post)(struct disk_req *req);
+};
+extern const struct fake_tasks *fake_tasks;
+
 void fake_reset(uint32_t seed);
+void fake_seed(uint32_t seed); /* a part of fake_reset() */
 uint32_t fake_random(void);
 
 /* From here on everything is recorded. */
 void fake_record(void);
 size_t fake_op_count(void);
+
+/* Of what was recorded, but for the contents of the log, which are never the same. */
+uint64_t fake_digest(void);
 
 /* Go through the cuts in rising order. Cut k: the first k operations were handed to the host, then the power failed. */
 void fake_cuts_begin(void);
