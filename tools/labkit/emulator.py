@@ -48,6 +48,24 @@ def fetch_bochs(folder):
     mend_bochs(f"{folder}/usr/bin/bochs-bin")
 
 
+def fetch_vmm(folder):
+    """QEMU 11, the first with -accel mshv, and of its suite all the libraries that its dependencies name."""
+    say("fetching QEMU 11 (trixie-backports)")
+    backports, trixie = Apt(["trixie-backports"], "amd64"), Apt(["trixie"], "amd64")
+    backports.update()
+    trixie.update()
+    backports.unpack(["qemu-system-x86", "qemu-system-common", "qemu-system-data"], folder)
+    plan = trixie.call("apt-get", "install", "--print-uris", "--no-install-recommends", "-y", "qemu-system-x86")
+    names = re.findall(r"^'\S+' ([^_ ]+)_", plan, re.M)
+    wanted = [name for name in names if re.match("lib|zlib1g|seabios|ipxe-qemu", name) and not re.search("-(common|data|bin|modules)$", name)]
+    trixie.unpack(wanted, folder)
+
+
+def vmm():
+    """The folder where Debian's QEMU 11 is unpacked, unmodified: a VMM that is a client of /dev/mshv. Not one of the lab's machines."""
+    return once(os.path.join(CACHE, "vmm"), fetch_vmm)
+
+
 def bochs():
     """The folder where Bochs is unpacked. Its programs are started through the C library's loader there."""
     return once(os.path.join(CACHE, "bochs-mended"), fetch_bochs)
