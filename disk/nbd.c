@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -230,36 +231,7 @@ static void serve_input(struct nbd_client *client)
 
 /* -- Clients -- */
 
-static void accept_client(struct server *server)
-{
-	int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct nbd_client *client = fd >= 0 ? calloc(1, sizeof(*client)) : NULL;
-	unsigned i;
-
-	if (client == NULL) {
-		if (fd >= 0) {
-			close(fd);
-		}
-		return;
-	}
-	client->fd = fd;
-	client->how = server->how;
-	client->disk = server->disk;
-	client->queue = server->queue;
-	client->out_last = &client->out_first;
-	for (i = 0; i < NBD_SLOTS; i++) {
-		client->slots[i].client = client;
-		client->slots[i].next = client->free;
-		client->free = &client->slots[i];
-	}
-	client->next = server->clients;
-	server->clients = client;
-	server->client_count++;
-	server->had_client = true;
-	if (nbd_greet(client)) {
-		drop_client(client);
-	}
-}
+#define CLIENTS_MAX 256u
 
 static void free_client(struct nbd_client *client)
 {
@@ -296,9 +268,72 @@ static void reap_clients(struct server *server)
 	}
 }
 
-/* -- The loop -- */
+static struct nbd_client *add_client(struct server *server, int fd)
+{
+	struct nbd_client *client = calloc(1, sizeof(*client));
+	unsigned i;
 
-#define CLIENTS_MAX 64u
+	if (client == NULL) {
+		close(fd);
+		return NULL;
+	}
+	client->fd = fd;
+	client->how = server->how;
+	client->disk = server->disk;
+	client->queue = server->queue;
+	client->out_last = &client->out_first;
+	for (i = 0; i < NBD_SLOTS; i++) {
+		client->slots[i].client = client;
+		client->slots[i].next = client->free;
+		client->free = &client->slots[i];
+	}
+	client->next = server->clients;
+	server->clients = client;
+	server->client_count++;
+	server->had_client = true;
+	return client;
+}
+
+/* Of those that have not come to their first request; the list begins with the youngest. */
+static struct nbd_client *oldest_in_handshake(const struct server *server)
+{
+	struct nbd_client *client, *oldest = NULL;
+
+	for (client = server->clients; client != NULL; client = client->next) {
+		oldest = client->phase < NBD_REQUEST ? client : oldest;
+	}
+	return oldest;
+}
+
+/*
+ * Who only sits there has to give way to who comes; when all are at work, who comes is told so at
+ * once, by the end of the connection.
+ */
+static bool accept_client(struct server *server)
+{
+	int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct nbd_client *client;
+
+	if (fd < 0) {
+		return false;
+	}
+	if (server->client_count == CLIENTS_MAX) {
+		client = oldest_in_handshake(server);
+		if (client == NULL) {
+			close(fd);
+			return true;
+		}
+		drop_client(client);
+		reap_clients(server);
+	}
+	client = add_client(server, fd);
+	if (client != NULL && nbd_greet(client)) {
+		drop_client(client);
+	}
+	return true;
+}
+
+/* -- The loop -- */
 
 static unsigned fill_polls(struct server *server, struct pollfd *polls)
 {
@@ -306,8 +341,7 @@ static unsigned fill_polls(struct server *server, struct pollfd *polls)
 	unsigned n = 2;
 
 	polls[0] = (struct pollfd){.fd = disk_queue_fd(server->queue), .events = POLLIN};
-	polls[1] = (struct pollfd){.fd = server->client_count < CLIENTS_MAX ? server->listener : -1,
-				   .events = POLLIN};
+	polls[1] = (struct pollfd){.fd = server->listener, .events = POLLIN};
 	for (client = server->clients; client != NULL; client = client->next) {
 		short events = may_receive(client) ? POLLIN : 0;
 
@@ -346,8 +380,26 @@ static void serve_once(struct server *server)
 	}
 	disk_queue_kick(server->queue);
 	reap_clients(server);
-	if (polls[1].revents & POLLIN) {
-		accept_client(server);
+	while ((polls[1].revents & POLLIN) && accept_client(server)) { /* as many as wait */
+	}
+}
+
+/* A socket that nobody listens at any more: whether somebody does is seen by connecting. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode)) {
+		return;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
+	    errno == ECONNREFUSED) {
+		unlink(address->sun_path);
+	}
+	if (fd >= 0) {
+		close(fd);
 	}
 }
 
@@ -360,17 +412,20 @@ static int listen_on(struct server *server, struct disk_error *error)
 		return error_set(error, -ENAMETOOLONG, "%s: too long for a socket's name", path);
 	}
 	strcpy(address.sun_path, path);
+	remove_stale(&address);
 	server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server->listener < 0 ||
 	    bind(server->listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(server->listener, 16)) {
+	    listen(server->listener, CLIENTS_MAX)) {
 		int ret = -errno;
 
 		if (server->listener >= 0) {
 			close(server->listener);
 		}
 		return error_set(error, ret, "%s: %s%s", path, strerror(-ret),
-				 ret == -EADDRINUSE ? "; remove it if nobody serves there" : "");
+				 ret == -EADDRINUSE ? "; somebody serves there, or it is no "
+						      "socket: give another path"
+						    : "");
 	}
 	return 0;
 }
