@@ -71,6 +71,48 @@ static int free_zero_blocks(struct disk *disk, const struct disk_progress *progr
 		   : 0;
 }
 
+#define HOLE (64 * DISK_KIB) /* shorter stretches of zeros stay: each hole makes the file slower */
+
+static int dig_piece(struct disk *disk, uint64_t start, uint64_t length, uint8_t *buffer)
+{
+	uint64_t at, n;
+	int ret = disk_read(disk, buffer, length, start);
+
+	for (at = 0; at < length && !ret; at += n) {
+		n = min_u64(HOLE - (start + at) % HOLE, length - at);
+		if (is_all_zero(buffer + at, n)) {
+			ret = file_zero(&disk_top(disk)->file, start + at, n, false);
+		}
+	}
+	return ret;
+}
+
+/* A raw file gets holes where it is zeros. */
+static int dig_holes(struct disk *disk, const struct disk_progress *progress,
+		     struct disk_error *error)
+{
+	uint8_t *buffer = malloc(DISK_MIB);
+	uint64_t at = 0, size = disk_size(disk), run;
+	int ret = buffer != NULL ? 0 : -ENOMEM;
+
+	while (at < size && !ret) {
+		enum disk_status status;
+
+		ret = disk_status(disk, at, min_u64(DISK_MIB - at % DISK_MIB, size - at), &status,
+				  &run);
+		if (!ret && status == DISK_STATUS_DATA) {
+			ret = dig_piece(disk, at, run, buffer);
+		}
+		at += run;
+		ret = ret ? ret : report_progress(progress, at, size);
+	}
+	free(buffer);
+	ret = ret ? ret : disk_flush(disk);
+	return ret ? error_set(error, ret, "%s: making holes: %s", disk_top(disk)->file.path,
+			       strerror(-ret))
+		   : 0;
+}
+
 int disk_compact(struct disk *disk, const struct disk_progress *progress, struct disk_error *error)
 {
 	struct layer *top = disk_top(disk);
@@ -79,6 +121,9 @@ int disk_compact(struct disk *disk, const struct disk_progress *progress, struct
 
 	if (disk->read_only) {
 		return error_set(error, -EROFS, "%s: opened read-only", top->file.path);
+	}
+	if (top->format->id == DISK_FORMAT_RAW) {
+		return dig_holes(disk, progress, error);
 	}
 	if (top->type == DISK_FIXED) {
 		return error_set(error, -EINVAL,
@@ -123,6 +168,56 @@ static int holds_data(struct disk *disk, uint64_t from, bool *data)
 	}
 	free(buffer);
 	return ret;
+}
+
+/* The end of the last piece that is not zeros, looking down from `end`; 0: all are. */
+static int find_last_data(struct disk *disk, uint64_t start, uint64_t end, uint8_t *buffer,
+			  uint64_t *last)
+{
+	uint32_t sector = disk_sector_size(disk);
+	uint64_t length = end - start;
+	int ret = disk_read(disk, buffer, length, start);
+
+	*last = 0;
+	for (; !ret && length && !*last; length -= min_u64(length, sector)) {
+		uint64_t from = round_down(length - 1, sector);
+
+		if (!is_all_zero(buffer + from, length - from)) {
+			*last = start + length;
+		}
+	}
+	return ret;
+}
+
+/*
+ * Known zeros are passed over from the front, so the last data that is not known to be zeros is
+ * found first; what is stored and zeros, from the back.
+ */
+int disk_minimum_size(struct disk *disk, uint64_t *size, struct disk_error *error)
+{
+	uint8_t *buffer = malloc(DISK_MIB);
+	uint64_t at = 0, last = 0, end = 0, run;
+	int ret = buffer != NULL ? 0 : -ENOMEM;
+
+	while (!ret && at < disk_size(disk)) {
+		enum disk_status status;
+
+		ret = disk_status(disk, at, disk_size(disk) - at, &status, &run);
+		at += run;
+		end = status == DISK_STATUS_DATA ? at : end;
+	}
+	while (!ret && end && !last) {
+		uint64_t start = round_down(end - 1, DISK_MIB);
+
+		ret = find_last_data(disk, start, end, buffer, &last);
+		end = start;
+	}
+	free(buffer);
+	/* Whole megabytes, as partitions have it; and a disk has at least one. */
+	*size = min_u64(max_u64(round_up(last, DISK_MIB), DISK_MIB), disk_size(disk));
+	return ret ? error_set(error, ret, "%s: looking for the last data: %s",
+			       disk_top(disk)->file.path, strerror(-ret))
+		   : 0;
 }
 
 static int shrink(struct disk *disk, uint64_t size, bool discard, struct disk_error *error)

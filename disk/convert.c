@@ -27,6 +27,7 @@ struct convert {
 	struct disk_queue *queue;
 	struct slot slots[SLOTS];
 	uint64_t next, data_end; /* where to read next; up to where it is data */
+	uint64_t end;            /* of what is copied */
 	uint64_t done;
 	unsigned busy;
 	int result;
@@ -93,15 +94,14 @@ static void slot_is_read(struct disk_req *req)
 	slot_write(slot);
 }
 
-/* Skips what is known to be zeros. False at the disk's end. */
+/* Skips what is known to be zeros. False at the end. */
 static bool find_data(struct convert *c)
 {
-	while (!c->result && c->next == c->data_end && c->next < disk_size(c->from)) {
+	while (!c->result && c->next == c->data_end && c->next < c->end) {
 		enum disk_status status;
 		uint64_t run;
 
-		c->result =
-			disk_status(c->from, c->next, disk_size(c->from) - c->next, &status, &run);
+		c->result = disk_status(c->from, c->next, c->end - c->next, &status, &run);
 		if (!c->result && status == DISK_STATUS_DATA) {
 			c->data_end += run;
 		} else if (!c->result) {
@@ -169,13 +169,61 @@ static int copy(struct convert *c, const struct disk_progress *progress, struct 
 			 : 0;
 }
 
+/*
+ * A device that is written in place gets its beginning last: a copy that was cut off has no
+ * partitions and no file system.
+ */
+static int copy_all(struct convert *c, bool beginning_last, const struct disk_progress *progress,
+		    struct disk_error *error)
+{
+	uint64_t first = beginning_last ? min_u64(SLOT_BYTES, disk_size(c->from)) : 0;
+	int ret;
+
+	c->next = c->data_end = first;
+	c->end = disk_size(c->from);
+	ret = copy(c, progress, error);
+	if (!ret && first) {
+		ret = disk_flush(c->to);
+		c->next = c->data_end = 0;
+		c->end = first;
+		ret = ret ? ret : copy(c, progress, error);
+	}
+	return ret;
+}
+
+static int fill(struct convert *c, const struct creation *creation, const struct disk_create *how,
+		const struct disk_progress *progress, struct disk_error *error)
+{
+	struct disk_open open = {.format = how->format, .flags = how->no_lock ? DISK_NO_LOCK : 0};
+	bool device = !strcmp(creation->path, creation->written);
+	int ret = disk_open(creation->written, &open, &c->to, error), code;
+
+	if (ret) {
+		return ret;
+	}
+	ret = copy_all(c, device, progress, error);
+	if (!ret) {
+		ret = disk_flush(c->to);
+		if (ret) {
+			error_set(error, ret, "%s", disk_last_error(c->to)->text);
+		}
+	}
+	code = disk_close(&c->to, ret ? NULL : error);
+	ret = ret ? ret : code;
+	return ret && device ? error_set(error, ret,
+					 "%s: %s: what is on the device is partial; "
+					 "convert again",
+					 creation->path, strerror(-ret))
+			     : ret;
+}
+
 int disk_convert(struct disk *source, const char *path, const struct disk_create *how,
 		 const struct disk_progress *progress, struct disk_error *error)
 {
-	struct disk_open open = {0};
 	struct disk_create create = *how;
 	struct convert *c = calloc(1, sizeof(*c));
-	int ret, code;
+	struct creation creation;
+	int ret = create_choose_format(&create, path, error);
 
 	create.size = create.size ? create.size : disk_size(source);
 	if (!create.sector_size && create.format != DISK_FORMAT_RAW) {
@@ -184,28 +232,16 @@ int disk_convert(struct disk *source, const char *path, const struct disk_create
 				       : create.sector_size == 4096 ? 4096
 								    : 0;
 	}
-	if (c == NULL || create.size < disk_size(source)) {
-		free(c);
-		return c != NULL ? error_set(error, -EINVAL, "%s: smaller than what goes into it",
-					     path)
-				 : error_set(error, -ENOMEM, "%s: out of memory", path);
+	if (!ret && c == NULL) {
+		ret = error_set(error, -ENOMEM, "%s: out of memory", path);
 	}
-	ret = disk_create(path, &create, error);
-	if (ret) {
-		free(c);
-		return ret;
+	if (!ret && create.size < disk_size(source)) {
+		ret = error_set(error, -EINVAL, "%s: smaller than what goes into it", path);
 	}
-	open.format = create.format;
-	ret = disk_open(path, &open, &c->to, error);
+	ret = ret ? ret : create_begin(&creation, path, &create, error);
 	if (!ret) {
 		c->from = source;
-		ret = copy(c, progress, error);
-		ret = ret ? ret : disk_flush(c->to);
-		code = disk_close(&c->to, ret ? NULL : error);
-		ret = ret ? ret : code;
-	}
-	if (ret) {
-		file_unlink(path);
+		ret = create_end(&creation, fill(c, &creation, &create, progress, error), error);
 	}
 	free(c);
 	return ret;

@@ -8,9 +8,11 @@
 #define BLOCK_DEFAULT (2 * DISK_MIB)
 
 /* The parent is opened as a chain's file is: read-only, and nobody may be writing to it. */
-static int open_parent(const char *path, struct layer **parent, struct disk_error *error)
+static int open_parent(const struct disk_create *how, struct layer **parent,
+		       struct disk_error *error)
 {
-	return layer_open(path, -1, DISK_FORMAT_AUTO, DISK_READ_ONLY, NULL, parent, error);
+	return layer_open(how->parent, -1, DISK_FORMAT_AUTO,
+			  DISK_READ_ONLY | (how->no_lock ? DISK_NO_LOCK : 0), NULL, parent, error);
 }
 
 static int fill_from_parent(struct create_plan *plan, const char *path, struct disk_error *error)
@@ -40,13 +42,25 @@ static int fill_from_parent(struct create_plan *plan, const char *path, struct d
 				 path, parent->sector_size);
 }
 
-static void fill_defaults(struct disk_create *how, const char *path)
+/* A name without an ending is a raw file's, and so is a block device's. */
+int create_choose_format(struct disk_create *how, const char *path, struct disk_error *error)
 {
+	bool device = file_is_device(path);
+
 	if (how->format == DISK_FORMAT_AUTO) {
-		const struct format *named = format_of_name(path);
+		const struct format *named = device ? NULL : format_of_name(path);
 
 		how->format = named != NULL ? named->id : DISK_FORMAT_RAW;
 	}
+	if (device && how->format != DISK_FORMAT_RAW) {
+		return error_set(error, -EINVAL,
+				 "%s: a block device cannot grow, so it takes a raw disk only; "
+				 "--format raw",
+				 path);
+	}
+	return format_find(how->format) != NULL
+		       ? 0
+		       : error_set(error, -EINVAL, "%s: no such format", path);
 }
 
 static void fill_sizes(struct disk_create *how)
@@ -58,50 +72,139 @@ static void fill_sizes(struct disk_create *how)
 	}
 }
 
-static int create_file(const char *path, const struct create_plan *plan, struct disk_error *error)
+/* -- Where it is written -- */
+
+#define SUFFIX ".partial"
+
+/* A link stays one: the file that it leads to is replaced. */
+static int choose_name(struct creation *creation, const char *path, bool replace,
+		       struct disk_error *error)
+{
+	char *resolved = file_exists(path) ? file_resolve(path) : strdup(path);
+	bool device = file_is_device(path);
+
+	*creation = (struct creation){.path = resolved, .replace = replace};
+	if (resolved != NULL && !replace && file_exists(path)) {
+		return error_set(error, -EEXIST,
+				 "%s: %s; give another name, or --force to replace it", path,
+				 strerror(EEXIST));
+	}
+	creation->written = resolved != NULL ? malloc(strlen(resolved) + sizeof(SUFFIX)) : NULL;
+	if (creation->written == NULL) {
+		return error_set(error, -ENOMEM, "%s: out of memory", path);
+	}
+	strcpy(creation->written, resolved);
+	strcat(creation->written, device ? "" : SUFFIX);
+	return 0;
+}
+
+static bool in_place(const struct creation *creation)
+{
+	return !strcmp(creation->path, creation->written);
+}
+
+static void creation_free(struct creation *creation)
+{
+	free(creation->path);
+	free(creation->written);
+	*creation = (struct creation){0};
+}
+
+static int write_file(const char *path, const struct create_plan *plan, struct disk_error *error)
 {
 	const struct format *format = format_find(plan->how.format);
-	bool was_there = file_exists(path);
 	struct file file;
-	int ret = file_create(&file, path, plan->how.replace, error);
+	int ret = file_create(&file, path, true, error);
 
 	if (ret) {
 		return ret;
 	}
-	ret = format->create(&file, plan, error);
+	if (file.is_device && file.size < plan->how.size) {
+		ret = error_set(error, -ENOSPC, "%s: has %llu bytes, the disk %llu", path,
+				(unsigned long long)file.size, (unsigned long long)plan->how.size);
+	}
+	ret = ret ? ret : format->create(&file, plan, error);
+	if (!ret) {
+		ret = file_sync(&file);
+		ret = ret ? error_set(error, ret, "%s: %s", path, strerror(-ret)) : 0;
+	}
 	file_close(&file);
-	if (ret && !was_there) {
-		file_unlink(path);
+	return ret;
+}
+
+static int check_existing(const struct creation *creation, bool no_lock, struct disk_error *error)
+{
+	struct file old;
+	int ret;
+
+	if (in_place(creation) || no_lock || !file_exists(creation->path)) {
+		return 0;
+	}
+	ret = file_open(&old, creation->path, true, error);
+	if (!ret) {
+		ret = file_lock(&old, true, error);
+		file_close(&old);
 	}
 	return ret;
 }
 
-int disk_create(const char *path, const struct disk_create *how, struct disk_error *error)
+int create_begin(struct creation *creation, const char *path, const struct disk_create *how,
+		 struct disk_error *error)
 {
 	struct create_plan plan = {.how = *how};
 	char *storage = NULL;
-	int ret = 0;
+	int ret = create_choose_format(&plan.how, path, error);
 
-	fill_defaults(&plan.how, path);
-	if (format_find(plan.how.format) == NULL) {
-		return error_set(error, -EINVAL, "%s: no such format", path);
+	if (ret) {
+		return ret;
 	}
 	if ((how->type == DISK_DIFFERENCING) != (how->parent != NULL)) {
 		return error_set(error, -EINVAL,
 				 "%s: a differencing disk, and no other, has a parent", path);
 	}
-	if (how->parent != NULL) {
-		ret = open_parent(how->parent, &plan.parent, error);
+	ret = choose_name(creation, path, how->replace, error);
+	ret = ret ? ret : check_existing(creation, how->no_lock, error);
+	if (!ret && how->parent != NULL) {
+		ret = open_parent(how, &plan.parent, error);
 		ret = ret ? ret : fill_from_parent(&plan, path, error);
+		ret = ret ? ret : chain_check_depth(path, plan.parent, error);
 		ret = ret ? ret : plan_parent(&plan, path, plan.parent, &storage, error);
 	}
 	if (!ret) {
 		fill_sizes(&plan.how);
-		ret = create_file(path, &plan, error);
+		ret = write_file(creation->written, &plan, error);
+		if (ret && !in_place(creation)) {
+			file_unlink(creation->written);
+		}
 	}
-	if (plan.parent != NULL) {
-		layer_close(&plan.parent, NULL);
-	}
+	layer_close(&plan.parent, NULL);
 	free(storage);
+	if (ret) {
+		creation_free(creation);
+	}
 	return ret;
+}
+
+int create_end(struct creation *creation, int result, struct disk_error *error)
+{
+	int ret = result;
+
+	if (!in_place(creation)) {
+		ret = ret ? ret
+			  : file_rename(creation->written, creation->path, creation->replace,
+					error);
+		if (ret) {
+			file_unlink(creation->written);
+		}
+	}
+	creation_free(creation);
+	return ret;
+}
+
+int disk_create(const char *path, const struct disk_create *how, struct disk_error *error)
+{
+	struct creation creation;
+	int ret = create_begin(&creation, path, how, error);
+
+	return ret ? ret : create_end(&creation, 0, error);
 }

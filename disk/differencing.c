@@ -96,9 +96,10 @@ static int parent_check(const struct layer *child, struct layer *parent, struct 
 	if (strcmp(id, child->parent_id) && strcmp(id, child->parent_id_2)) {
 		return error_set(error, -ESTALE,
 				 "%s: its parent %s was changed, or is another one, since the "
-				 "child was made; if it is "
-				 "right all the same: vhd rebase --force",
-				 child->file.path, parent->file.path);
+				 "child was made; if it is right all the same: vhd rebase %s %s "
+				 "--force",
+				 child->file.path, parent->file.path, child->file.path,
+				 parent->file.path);
 	}
 	return 0;
 }
@@ -203,20 +204,70 @@ int chain_open_parents(struct disk *disk, const struct disk_open *how, struct di
 	return 0;
 }
 
-int disk_rebase(const char *path, const char *parent_path, bool unsafe, struct disk_error *error)
+static bool same_file(const char *a, const char *b)
 {
+	char *x = file_resolve(a), *y = file_resolve(b);
+	bool same = x != NULL && y != NULL && !strcmp(x, y);
+
+	free(x);
+	free(y);
+	return same;
+}
+
+/* As far as the parents can be found: one that is missing now is told when the chain is opened. */
+int chain_check_depth(const char *child_path, struct layer *parent, struct disk_error *error)
+{
+	struct layer *layer = parent, *next;
+	unsigned count;
+	int ret = 0;
+
+	for (count = 2; !ret; count++) { /* the child, and its parent */
+		char *path = layer->type == DISK_DIFFERENCING ? find_parent(layer) : NULL;
+
+		if (same_file(child_path, layer->file.path)) {
+			ret = error_set(error, -ELOOP, "%s: would be its own ancestor", child_path);
+		} else if (count > DISK_LAYERS_MAX) {
+			ret = error_set(error, -ELOOP,
+					"%s: the chain would have more than %u files, which cannot "
+					"be opened; vhd merge %s makes it shorter",
+					child_path, DISK_LAYERS_MAX, parent->file.path);
+		}
+		if (ret || path == NULL ||
+		    layer_open(path, -1, layer->format->id, DISK_READ_ONLY | DISK_NO_LOCK, NULL,
+			       &next, NULL)) {
+			free(path);
+			break;
+		}
+		free(path);
+		if (layer != parent) {
+			layer_close(&layer, NULL);
+		}
+		layer = next;
+	}
+	if (layer != parent) {
+		layer_close(&layer, NULL);
+	}
+	return ret;
+}
+
+int disk_rebase(const char *path, const char *parent_path, unsigned flags, struct disk_error *error)
+{
+	unsigned lock = flags & DISK_NO_LOCK;
+	bool unsafe = flags & DISK_STALE_PARENT;
 	struct create_plan plan = {0};
 	struct layer *child = NULL, *parent = NULL;
 	char *storage = NULL;
-	int ret = layer_open(path, -1, DISK_FORMAT_AUTO, 0, NULL, &child, error), code;
+	int ret = layer_open(path, -1, DISK_FORMAT_AUTO, LAYER_NEW_PARENT | lock, NULL, &child,
+			     error),
+	    code;
 
 	if (!ret && child->type != DISK_DIFFERENCING) {
 		ret = error_set(error, -EINVAL, "%s: not a differencing disk, it has no parent",
 				path);
 	}
 	ret = ret ? ret
-		  : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY, NULL, &parent,
-			       error);
+		  : layer_open(parent_path, -1, child->format->id, DISK_READ_ONLY | lock, NULL,
+			       &parent, error);
 	if (!ret) {
 		ret = parent_check(child, parent, error);
 		ret = ret == -ESTALE && unsafe ? 0 : ret;
@@ -225,6 +276,7 @@ int disk_rebase(const char *path, const char *parent_path, bool unsafe, struct d
 		ret = error_set(error, -EINVAL,
 				"%s: larger than its child; --force if that is right", parent_path);
 	}
+	ret = ret ? ret : chain_check_depth(path, parent, error);
 	ret = ret ? ret : plan_parent(&plan, path, parent, &storage, error);
 	ret = ret ? ret : child->format->set_parent(child, &plan, error);
 	code = layer_close(&child, ret ? NULL : error);

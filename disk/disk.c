@@ -270,6 +270,30 @@ int disk_flush(struct disk *disk)
 	return run_plain(disk, &req, "flush");
 }
 
+/*
+ * Some hosts go over all the data to find its end, and it is asked for block after block: what was
+ * found holds for the blocks that follow. Data that became a hole since is still read right.
+ */
+static void next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+	struct span known;
+
+	layer_lock(layer, true);
+	known = layer->data;
+	layer_unlock(layer);
+	if (offset >= known.offset && offset - known.offset < known.length) {
+		*start = offset;
+		*end = known.offset + known.length;
+		return;
+	}
+	file_next_data(&layer->file, offset, start, end);
+	if (*start != UINT64_MAX) {
+		layer_lock(layer, true);
+		layer->data = (struct span){*start, *end - *start};
+		layer_unlock(layer);
+	}
+}
+
 int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
 		uint64_t *run)
 {
@@ -289,7 +313,7 @@ int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_s
 		*status = extent.kind == EXTENT_DATA ? DISK_STATUS_DATA : DISK_STATUS_ZERO;
 	}
 	if (!ret && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
-		file_next_data(&layer->file, extent.file_offset, &start, &end);
+		next_data(layer, extent.file_offset, &start, &end);
 		if (start > extent.file_offset) {
 			*status = DISK_STATUS_ZERO;
 			*run = min_u64(*run, start - extent.file_offset);

@@ -28,6 +28,8 @@
 extern "C" {
 #endif
 
+#define DISK_VERSION "0.2"
+
 struct disk;
 struct disk_queue;
 
@@ -187,6 +189,7 @@ struct disk_create {
 	const char *
 		parent; /* DISK_DIFFERENCING; relative names are relative to the working directory */
 	bool replace;   /* an existing file is replaced; else -EEXIST */
+	bool no_lock;   /* as DISK_NO_LOCK */
 };
 
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error);
@@ -201,29 +204,35 @@ struct disk_progress {
 };
 
 /*
- * Copy what the source handle reads as into a new file. how->size and sector size 0: the source's.
+ * Copy what the source handle reads as into a new file, which has its name only when it is whole:
+ * until then it is PATH.partial. Onto a block device (with how->replace) the beginning is written
+ * last. how->size and sector size 0: the source's.
  */
 int disk_convert(struct disk *source, const char *path, const struct disk_create *how,
 		 const struct disk_progress *progress, struct disk_error *error);
 
+/* The smallest size that has all data of the disk in it: what lies beyond reads as zeros. */
+int disk_minimum_size(struct disk *disk, uint64_t *size, struct disk_error *error);
+
 /* discard: data beyond the new end may be lost; else -ENOTEMPTY where there is any. */
 int disk_resize(struct disk *disk, uint64_t size, bool discard, struct disk_error *error);
 
-/* Free blocks of zeros, move the others together and cut the file. */
+/* Free blocks of zeros, move the others together and cut the file; raw: make holes of zeros. */
 int disk_compact(struct disk *disk, const struct disk_progress *progress, struct disk_error *error);
 
 /*
- * Point the file (only its own layer is opened) to another parent. unsafe: do not compare sizes and
- * sectors.
+ * Point the file (only its own layer is opened) to another parent. flags: DISK_NO_LOCK;
+ * DISK_STALE_PARENT: also to one that is not, or not any more, what the file was made on.
  */
-int disk_rebase(const char *path, const char *parent, bool unsafe, struct disk_error *error);
+int disk_rebase(const char *path, const char *parent, unsigned flags, struct disk_error *error);
 
 /*
  * Merge `count` files from the top of the chain of `path` into the next one below, delete them if
- * `remove`. After a crash the same call goes on. The merged file is the parent.
+ * `remove`. After a crash the same call goes on. The merged file is the parent. flags:
+ * DISK_NO_LOCK.
  */
-int disk_merge(const char *path, unsigned count, bool remove, const struct disk_progress *progress,
-	       struct disk_error *error);
+int disk_merge(const char *path, unsigned count, bool remove, unsigned flags,
+	       const struct disk_progress *progress, struct disk_error *error);
 
 /*
  * The same while the handle is in use: layer `index` (0 is the top) goes into layer index + 1 and
@@ -242,13 +251,29 @@ struct disk_finding {
 
 struct disk_report {
 	unsigned count, notes, leaks, damages, repaired;
+	unsigned dropped;  /* damages that cannot be mended without letting go of a block */
 	unsigned capacity; /* of findings; later ones are only counted */
 	struct disk_finding *findings;
+	char *saved; /* the file that has what was dropped; NULL: nothing was */
+	struct disk_places *places;
 };
 
-/* 0 also when something was found: look at the report. Only the one file is checked. */
-int disk_check(const char *path, enum disk_format format, bool repair, struct disk_report *report,
-	       struct disk_error *error);
+enum disk_check_flags { /* and DISK_NO_LOCK */
+			DISK_REPAIR = 256,
+			/*
+	 * Let go of blocks that the table places where they cannot be; else nothing is repaired,
+	 * and the call fails with -EUCLEAN and a whole report. What the file has of them, what
+	 * nothing in it uses, and the table go into a new file beside it before.
+	 */
+			DISK_REPAIR_DROP = 512,
+};
+
+/*
+ * 0 also when something was found: look at the report, which is the caller's to free in any case.
+ * Only the one file is checked.
+ */
+int disk_check(const char *path, enum disk_format format, unsigned flags,
+	       struct disk_report *report, struct disk_error *error);
 void disk_report_free(struct disk_report *report);
 
 struct disk_info {

@@ -123,6 +123,7 @@ int file_open(struct file *file, const char *path, bool writable, struct disk_er
 	return ret;
 }
 
+/* What is there stays untouched if it is in use. A block device's content stays, too. */
 int file_create(struct file *file, const char *path, bool replace, struct disk_error *error)
 {
 	int fd = open_path(path, O_RDWR | O_CREAT | (replace ? 0 : O_EXCL), error), ret;
@@ -135,7 +136,7 @@ int file_create(struct file *file, const char *path, bool replace, struct disk_e
 		return ret;
 	}
 	ret = file_lock(file, true, error);
-	if (!ret) {
+	if (!ret && !file->is_device) {
 		ret = file_truncate(file, 0);
 		if (ret) {
 			error_set(error, ret, "%s: cannot empty the file: %s", path,
@@ -144,6 +145,59 @@ int file_create(struct file *file, const char *path, bool replace, struct disk_e
 	}
 	if (ret) {
 		file_close(file);
+	}
+	return ret;
+}
+
+static int move_over(const char *from, const struct file *old, const char *to,
+		     struct disk_error *error)
+{
+	struct stat st;
+	int fd = open(from, O_RDONLY | O_CLOEXEC), ret = 0;
+
+	/* The new file is the old one's owner's; where that is not allowed, it stays ours. */
+	if (fd >= 0 && !fstat(old->fd, &st) && !fchown(fd, st.st_uid, st.st_gid)) {
+		ret = fchmod(fd, st.st_mode & 0777) ? -errno : 0;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	ret = ret ? ret : rename(from, to) ? -errno : 0;
+	return ret ? error_set(error, ret, "%s: %s", to, strerror(-ret)) : 0;
+}
+
+static int replace_file(const char *from, const char *to, struct disk_error *error)
+{
+	struct file old;
+	int ret = file_open(&old, to, true, error);
+
+	if (ret) {
+		return ret;
+	}
+	ret = file_lock(&old, true, error);
+	ret = ret ? ret : move_over(from, &old, to, error);
+	file_close(&old);
+	return ret;
+}
+
+int file_rename(const char *from, const char *to, bool replace, struct disk_error *error)
+{
+	int ret = 0;
+
+	if (replace && file_exists(to)) {
+		ret = replace_file(from, to, error);
+	} else if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)) {
+		ret = -errno;
+		if (ret == -EINVAL) { /* a file system that cannot */
+			ret = file_exists(to) ? -EEXIST : rename(from, to) ? -errno : 0;
+		}
+		ret = ret ? error_set(error, ret, "%s: %s%s", to, strerror(-ret),
+				      remedy(ret, false))
+			  : 0;
+	}
+	if (!ret) {
+		ret = file_sync_folder(to);
+		ret = ret ? error_set(error, ret, "%s: its folder: %s", to, strerror(-ret)) : 0;
 	}
 	return ret;
 }
@@ -450,6 +504,32 @@ uint64_t file_time(struct file *file)
 int file_unlink(const char *path)
 {
 	return unlink(path) ? -errno : 0;
+}
+
+int file_sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	int fd = folder != NULL ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, ret = 0;
+
+	if (folder == NULL) {
+		return -ENOMEM;
+	}
+	if (fd < 0 || (fsync(fd) && errno != EINVAL)) { /* EINVAL: has no such thing */
+		ret = -errno;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	free(folder);
+	return ret;
+}
+
+bool file_is_device(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISBLK(st.st_mode);
 }
 
 bool file_exists(const char *path)

@@ -91,7 +91,7 @@ struct file {
 	int direct_fd;         /* -1, or the same file past the page cache, for the ring */
 	unsigned direct_align; /* what that wants of memory, offsets and lengths */
 	bool writable;
-	bool is_device; /* its size is given */
+	bool is_device; /* its size is given, and it does not start as zeros */
 	char *path;
 	uint64_t size; /* [L] of its layer, once open */
 };
@@ -123,11 +123,18 @@ int file_truncate(struct file *file, uint64_t size);
  */
 int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep);
 int file_allocate(struct file *file, uint64_t offset, uint64_t length);
-/* Where data begins and ends at or after offset; the whole rest where the host cannot tell. */
+/*
+ * Where data begins and ends at or after offset; the whole rest where the host cannot tell. May cost as much as the
+ * data is long.
+ */
 void file_next_data(struct file *file, uint64_t offset, uint64_t *start, uint64_t *end);
 uint64_t file_allocated(struct file *file);
 uint64_t file_time(struct file *file); /* of its last change, seconds since 1970 */
 int file_unlink(const char *path);
+/* Durable. The new name is free, or with replace a file nobody uses: -EEXIST, -EBUSY. */
+int file_rename(const char *from, const char *to, bool replace, struct disk_error *error);
+bool file_is_device(const char *path);
+int file_sync_folder(const char *path); /* that this name is in it, or is not, is durable */
 bool file_exists(const char *path);
 /* The name's absolute form without links, malloc'ed; NULL when there is no such file. */
 char *file_resolve(const char *path);
@@ -154,6 +161,11 @@ struct span_list {
 };
 
 int span_add(struct span_list *list, uint64_t offset, uint64_t length);
+
+/* Of the file: what the dropped entries of a report name. */
+struct disk_places {
+	struct span_list list;
+};
 
 struct format;
 struct vhd;
@@ -185,6 +197,7 @@ struct layer {
 	atomic_int failed;        /* invariant 10: the error that ended writing */
 	unsigned epoch;           /* [L] 0 or 1 */
 	atomic_uint in_flight[2];
+	struct span data;         /* [L] of the file, found to be data at some time */
 	struct span_list freed;   /* [L] by changes that may not be durable */
 	struct span_list waiting; /* [F] durably freed, their epoch not yet empty */
 	unsigned waiting_epoch;   /* [F] */
@@ -194,8 +207,12 @@ struct layer {
 		struct vhd *vhd;
 		struct vhdx *vhdx;
 	};
+	bool new_parent; /* it gets another one: what it says about the old need make no sense */
 	struct disk_report *report; /* during a check: faults are noted and, in memory, healed */
 };
+
+/* Flags of layer_open besides those of disk_open. */
+#define LAYER_NEW_PARENT (1u << 16)
 
 int layer_open(const char *path, int fd, enum disk_format format, unsigned flags,
 	       struct disk_report *report, struct layer **layer, struct disk_error *error);
@@ -231,6 +248,12 @@ bool layer_should_reclaim(const struct layer *layer);
 /* A finding during a check, otherwise an error of -EUCLEAN. Returns 0 when it was only noted. */
 int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severity severity,
 		const char *format, ...) DISK_PRINTF(4, 5);
+/*
+ * The same for a table's entry that repair has to let go of: of the place in the file, and of the
+ * disk's bytes, which are 0 if it is a table's own block.
+ */
+int layer_drop(struct layer *layer, struct disk_error *error, const char *what,
+	       const struct span *file, const struct span *disk);
 void report_add(struct disk_report *report, enum disk_severity severity, bool repaired,
 		const char *text);
 
@@ -285,6 +308,8 @@ struct format {
 			  struct disk_error *error);
 	/* Faults beyond what open with a report finds; repair is allowed when layer.writable. */
 	int (*check)(struct layer *layer, struct disk_error *error);
+	/* What of the file a repair may overwrite, or later use: its block table, unused space. */
+	int (*loose)(struct layer *layer, struct span_list *places);
 	void (*info)(struct layer *layer, struct disk_info *info);
 	/* The identity that a child remembers. */
 	void (*identity)(struct layer *layer, char text[GUID_TEXT]);
@@ -363,6 +388,23 @@ int disk_check_request(const struct disk *disk, const struct disk_req *req);
 /* Run a request to its end on this thread. */
 int disk_run(struct disk *disk, struct disk_req *req);
 
+/*
+ * create.c: a new file is written beside its place and takes it at the end, so that what has the
+ * name is whole. A block device is written in place.
+ */
+struct creation {
+	char *path, *written; /* equal for a device */
+	bool replace;
+};
+
+int create_choose_format(struct disk_create *how, const char *path, struct disk_error *error);
+int create_begin(struct creation *creation, const char *path, const struct disk_create *how,
+		 struct disk_error *error);
+/* result: how it went until here; other than 0 takes the new file away. */
+int create_end(struct creation *creation, int result, struct disk_error *error);
+
+/* Refuses when the chain below a child of `parent` is too long to be opened, or has the child in it. */
+int chain_check_depth(const char *child_path, struct layer *parent, struct disk_error *error);
 int chain_open_parents(struct disk *disk, const struct disk_open *how, struct disk_error *error);
 int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent,
 		char **storage, struct disk_error *error);

@@ -75,6 +75,7 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 	pthread_mutex_init(&layer->flush_lock, NULL);
 	layer->open = 1;
 	layer->writable = !(flags & DISK_READ_ONLY);
+	layer->new_parent = flags & LAYER_NEW_PARENT;
 	layer->report = report;
 	ret = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error)
 		      : file_open(&layer->file, path, layer->writable, error);
@@ -244,6 +245,11 @@ void report_add(struct disk_report *report, enum disk_severity severity, bool re
 
 void disk_report_free(struct disk_report *report)
 {
+	if (report->places != NULL) {
+		free(report->places->list.spans);
+	}
+	free(report->places);
+	free(report->saved);
 	free(report->findings);
 	*report = (struct disk_report){0};
 }
@@ -264,7 +270,42 @@ int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severit
 	}
 	return severity == DISK_DAMAGE
 		       ? error_set(error, -EUCLEAN,
-				   "%s: damaged: %s; vhd test --repair may mend it, on a copy",
-				   layer->file.path, text)
+				   "%s: damaged: %s; vhd test --repair %s mends what it can",
+				   layer->file.path, text, layer->file.path)
 		       : 0;
+}
+
+static int note_place(struct layer *layer, const struct span *place)
+{
+	struct disk_report *report = layer->report;
+
+	if (report->places == NULL) {
+		report->places = calloc(1, sizeof(*report->places));
+	}
+	if (report->places == NULL) {
+		return -ENOMEM;
+	}
+	report->dropped++;
+	return place->offset < layer->file.size
+		       ? span_add(&report->places->list, place->offset,
+				  min_u64(place->length, layer->file.size - place->offset))
+		       : 0;
+}
+
+int layer_drop(struct layer *layer, struct disk_error *error, const char *what,
+	       const struct span *file, const struct span *disk)
+{
+	char where[60] = "";
+	int ret;
+
+	if (disk->length) {
+		snprintf(where, sizeof(where), "%llu bytes of the disk at %llu, ",
+			 (unsigned long long)disk->length, (unsigned long long)disk->offset);
+	}
+	ret = layer_fault(layer, error, DISK_DAMAGE, "%s: %sof the file at %llu", what, where,
+			  (unsigned long long)file->offset);
+	if (!ret && note_place(layer, file)) {
+		ret = error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
+	}
+	return ret;
 }

@@ -319,13 +319,14 @@ static int merge_all(struct disk *disk, unsigned count, const struct disk_progre
 	return ret;
 }
 
-int disk_merge(const char *path, unsigned count, bool remove, const struct disk_progress *progress,
-	       struct disk_error *error)
+int disk_merge(const char *path, unsigned count, bool remove, unsigned flags,
+	       const struct disk_progress *progress, struct disk_error *error)
 {
+	struct disk_open how = {.flags = flags & DISK_NO_LOCK};
 	char *names[DISK_LAYERS_MAX] = {0};
 	struct disk *disk;
 	unsigned i;
-	int ret = disk_open(path, NULL, &disk, error), code;
+	int ret = disk_open(path, &how, &disk, error), code;
 
 	if (ret) {
 		return ret;

@@ -25,8 +25,9 @@ static void raw_release(struct layer *layer)
 
 static int raw_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
 {
-	int ret = plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size)
-					       : file_truncate(file, plan->how.size);
+	int ret = file->is_device                ? file_zero(file, 0, plan->how.size, true)
+		  : plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size)
+						 : file_truncate(file, plan->how.size);
 
 	return ret ? error_set(error, ret, "%s: cannot make it %llu bytes long: %s", file->path,
 			       (unsigned long long)plan->how.size, strerror(-ret))
@@ -65,8 +66,13 @@ static int raw_flush(struct layer *layer)
 
 static int raw_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 {
-	int ret = file_truncate(&layer->file, size);
+	int ret;
 
+	if (layer->file.is_device) {
+		return error_set(error, -EINVAL, "%s: a block device keeps its size",
+				 layer->file.path);
+	}
+	ret = file_truncate(&layer->file, size);
 	if (!ret) {
 		layer->size = size;
 		ret = file_sync(&layer->file);

@@ -79,13 +79,18 @@ static int vhd_flush(struct layer *layer)
 static int vhd_finish(struct layer *layer)
 {
 	struct vhd *v = layer->vhd;
+	uint64_t end;
 	int ret = vhd_flush(layer);
 
 	if (ret || !v->changed || layer->type == DISK_FIXED) {
 		return ret;
 	}
 	pthread_mutex_lock(&layer->flush_lock);
-	v->end = vhd_used_end(layer);
+	end = vhd_used_end(layer);
+	/* A repair keeps what nothing uses, but for the sector of a broken footer. */
+	if (layer->report == NULL || v->end <= end + sizeof(v->footer)) {
+		v->end = end;
+	}
 	ret = vhd_write_footers(layer);
 	if (!ret && layer->file.size > v->end + sizeof(v->footer)) {
 		ret = file_truncate(&layer->file, v->end + sizeof(v->footer));
@@ -470,6 +475,7 @@ const struct format vhd_format = {
 	.empty = vhd_empty,
 	.set_parent = vhd_set_parent,
 	.check = vhd_check,
+	.loose = vhd_loose,
 	.info = vhd_info,
 	.identity = vhd_identity,
 };

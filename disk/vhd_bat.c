@@ -59,9 +59,16 @@ static uint64_t tables_end(const struct layer *layer)
 static int bad_entry(struct layer *layer, struct disk_error *error, uint64_t block,
 		     const char *what)
 {
-	int ret = layer_fault(layer, error, DISK_DAMAGE, "the table's entry for block %llu %s",
-			      (unsigned long long)block, what);
+	struct vhd *v = layer->vhd;
+	struct span file = {(uint64_t)v->bat[block] * VHD_SECTOR, v->stride};
+	struct span disk = {block * layer->block_size,
+			    min_u64(layer->block_size, layer->size - block * layer->block_size)};
+	char text[120];
+	int ret;
 
+	snprintf(text, sizeof(text), "the table's entry for block %llu %s",
+		 (unsigned long long)block, what);
+	ret = layer_drop(layer, error, text, &file, &disk);
 	if (!ret) {
 		vhd_set_entry(layer, block, VHD_UNUSED);
 	}
@@ -102,7 +109,6 @@ static int check_places(struct layer *layer, struct used_place *places, size_t c
 	size_t i;
 	int ret;
 
-	qsort(places, count, sizeof(*places), by_offset);
 	for (i = 0; i < count; i++) {
 		uint64_t at = places[i].offset;
 		const char *what =
@@ -130,27 +136,62 @@ static int check_places(struct layer *layer, struct used_place *places, size_t c
 	return 0;
 }
 
+/* Sorted by place, with room for one more than *count; NULL: out of memory. */
+static struct used_place *list_places(const struct vhd *v, size_t *count)
+{
+	struct used_place *places = malloc((v->block_count + 1) * sizeof(*places));
+	uint64_t block;
+
+	for (block = 0, *count = 0; places != NULL && block < v->block_count; block++) {
+		if (v->bat[block] != VHD_UNUSED) {
+			places[(*count)++] =
+				(struct used_place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
+		}
+	}
+	if (places != NULL) {
+		qsort(places, *count, sizeof(*places), by_offset);
+	}
+	return places;
+}
+
+int vhd_loose(struct layer *layer, struct span_list *places)
+{
+	const struct vhd *v = layer->vhd;
+	struct used_place *used;
+	uint64_t at = 0;
+	size_t count, i;
+	int ret = 0;
+
+	if (layer->type == DISK_FIXED) {
+		return 0;
+	}
+	used = list_places(v, &count);
+	if (used == NULL) {
+		return -ENOMEM;
+	}
+	used[count] = (struct used_place){layer->file.size, 0};
+	for (i = 0; i <= count && !ret; i++) { /* the tables are among what lies between */
+		ret = used[i].offset > at ? span_add(places, at, used[i].offset - at) : 0;
+		at = used[i].offset + v->stride;
+	}
+	free(used);
+	return ret;
+}
+
 static int take_table(struct layer *layer, struct disk_error *error)
 {
 	struct vhd *v = layer->vhd;
 	struct used_place *places;
 	uint64_t block;
-	size_t count = 0;
+	size_t count;
 	int ret;
 
 	for (block = 0; block < v->block_count; block++) {
 		v->bat[block] = be32toh(v->bat[block]);
-		count += v->bat[block] != VHD_UNUSED;
 	}
-	places = malloc((count + 1) * sizeof(*places));
+	places = list_places(v, &count);
 	if (places == NULL) {
 		return error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
-	}
-	for (block = 0, count = 0; block < v->block_count; block++) {
-		if (v->bat[block] != VHD_UNUSED) {
-			places[count++] =
-				(struct used_place){(uint64_t)v->bat[block] * VHD_SECTOR, block};
-		}
 	}
 	ret = check_places(layer, places, count, error);
 	free(places);

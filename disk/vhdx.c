@@ -145,7 +145,7 @@ static int vhdx_finish(struct layer *layer)
 	ret = ret ? ret : vhdx_log_end(layer);
 	v->begun = false;
 	vhdx_release_freed(layer);
-	if (!ret) {
+	if (!ret && layer->report == NULL) { /* a repair keeps what nothing uses, too */
 		uint64_t end = space_used_end(&v->space) * DISK_MIB;
 
 		ret = end < layer->file.size ? file_truncate(&layer->file, end) : 0;
@@ -287,6 +287,7 @@ const struct format vhdx_format = {
 	.empty = vhdx_empty,
 	.set_parent = vhdx_set_parent,
 	.check = vhdx_check,
+	.loose = vhdx_loose,
 	.info = vhdx_info,
 	.identity = vhdx_identity,
 };

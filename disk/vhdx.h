@@ -290,6 +290,7 @@ int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_e
 int vhdx_resize(struct layer *layer, uint64_t size, struct disk_error *error);
 int vhdx_compact(struct layer *layer, uint64_t *moved);
 int vhdx_check(struct layer *layer, struct disk_error *error);
+int vhdx_loose(struct layer *layer, struct span_list *places);
 
 /* vhdx_map.c: see struct format */
 int vhdx_map(struct layer *layer, uint64_t offset, uint64_t length, bool wait,

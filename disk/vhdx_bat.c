@@ -74,35 +74,99 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	return NULL;
 }
 
-static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t first,
-			uint64_t count, struct disk_error *error)
+/* An entry that is let go of. */
+static int drop_entry(struct layer *layer, uint64_t index, uint64_t entry, const char *wrong,
+		      struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
+	uint64_t block = index - index / (v->chunk_ratio + 1ull), at = block * layer->block_size;
+	bool bitmap = index % (v->chunk_ratio + 1ull) == v->chunk_ratio;
+	struct span file = {entry_offset(entry), bitmap ? VHDX_BITMAP_BLOCK : layer->block_size};
+	struct span disk = {
+		at, bitmap || at >= layer->size ? 0 : min_u64(layer->block_size, layer->size - at)};
+	char text[120];
+	int ret;
+
+	snprintf(text, sizeof(text), "entry %llu of the block table %s", (unsigned long long)index,
+		 wrong);
+	ret = layer_drop(layer, error, text, &file, &disk);
+	if (!ret && layer->writable) {
+		vhdx_set_entry(layer, index, VHDX_NOT_PRESENT);
+	}
+	return ret;
+}
+
+/*
+ * A state that cannot be, of a block whose place nothing else uses: on a disk without a parent such
+ * a block can only be whole.
+ */
+static bool entry_is_mendable(const struct vhdx *v, uint64_t index, uint64_t entry)
+{
+	unsigned state = entry_state(entry);
+
+	return !v->has_parent && index % (v->chunk_ratio + 1ull) != v->chunk_ratio &&
+	       (state == 4 || state == VHDX_PARTIALLY_PRESENT);
+}
+
+static int mend_entry(struct layer *layer, uint64_t index, uint64_t entry, struct disk_error *error)
+{
+	uint64_t whole = entry - entry_state(entry) + VHDX_FULLY_PRESENT;
+	const char *wrong = claim_entry(layer, index, whole);
+
+	if (wrong != NULL) {
+		return drop_entry(layer, index, entry, wrong, error);
+	}
+	layer->vhdx->bat[index] = whole;
+	if (layer->writable) {
+		vhdx_set_entry(layer, index, whole);
+	}
+	return layer_fault(layer, error, DISK_DAMAGE,
+			   "entry %llu of the block table has a state that cannot be; its block "
+			   "is there",
+			   (unsigned long long)index);
+}
+
+/* What can be mended waits until all good entries have their places. */
+static int take_entries(struct layer *layer, const uint64_t *entries, uint64_t first,
+			uint64_t count, struct span_list *mendable, struct disk_error *error)
+{
 	uint64_t i;
 
 	for (i = 0; i < count; i++) {
 		const char *wrong;
+		int ret = 0;
 
 		if (!entries[i]) {
 			continue;
 		}
 		wrong = claim_entry(layer, first + i, entries[i]);
-		if (wrong != NULL) {
-			int ret = layer_fault(layer, error, DISK_DAMAGE,
-					      "entry %llu of the block table %s",
-					      (unsigned long long)(first + i), wrong);
-
-			if (ret) {
-				return ret;
-			}
-			if (layer->writable) {
-				vhdx_set_entry(layer, first + i, VHDX_NOT_PRESENT);
-			}
-			continue;
+		if (wrong == NULL) {
+			layer->vhdx->bat[first + i] = entries[i];
+		} else if (entry_is_mendable(layer->vhdx, first + i, entries[i]) &&
+			   layer->report != NULL) {
+			ret = span_add(mendable, first + i, entries[i]);
+			mendable->fence = mendable->count;
+		} else {
+			ret = drop_entry(layer, first + i, entries[i], wrong, error);
 		}
-		v->bat[first + i] = entries[i];
+		if (ret) {
+			return ret;
+		}
 	}
 	return 0;
+}
+
+static int mend_entries(struct layer *layer, const struct span_list *mendable,
+			struct disk_error *error)
+{
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; i < mendable->count && !ret; i++) {
+		ret = mend_entry(layer, mendable->spans[i].offset, mendable->spans[i].length,
+				 error);
+	}
+	return ret;
 }
 
 /* A partially present block without its bitmap has no meaning. */
@@ -112,19 +176,18 @@ static int check_bitmaps(struct layer *layer, struct disk_error *error)
 	uint64_t block;
 
 	for (block = 0; v->has_parent && block < v->payload_count; block++) {
-		uint64_t index = vhdx_payload_index(v, block);
+		uint64_t index = vhdx_payload_index(v, block), entry = v->bat[index];
 
-		if (entry_state(v->bat[index]) == VHDX_PARTIALLY_PRESENT &&
+		if (entry_state(entry) == VHDX_PARTIALLY_PRESENT &&
 		    entry_state(v->bat[vhdx_bitmap_index(v, block / v->chunk_ratio)]) !=
 			    VHDX_BITMAP_PRESENT) {
-			int ret = layer_fault(layer, error, DISK_DAMAGE,
-					      "block %llu is partially present without a bitmap",
-					      (unsigned long long)block);
+			int ret = drop_entry(layer, index, entry,
+					     "is for a block in part, without a bitmap", error);
 
 			if (ret) {
 				return ret;
 			}
-			vhdx_set_entry(layer, index, VHDX_NOT_PRESENT);
+			v->bat[index] = VHDX_NOT_PRESENT;
 		}
 	}
 	return 0;
@@ -200,6 +263,7 @@ int vhdx_load_bat(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
 	uint64_t *piece = malloc(PIECE), at = 0, total = v->bat_length;
+	struct span_list mendable = {0};
 	int ret = piece != NULL ? size_tables(layer, error)
 				: error_set(error, -ENOMEM, "%s: out of memory", layer->file.path);
 
@@ -224,10 +288,12 @@ int vhdx_load_bat(struct layer *layer, struct disk_error *error)
 			error_set(error, ret, "%s: reading the block table: %s", layer->file.path,
 				  strerror(-ret));
 		} else {
-			ret = take_entries(layer, piece, at / 8, n / 8, error);
+			ret = take_entries(layer, piece, at / 8, n / 8, &mendable, error);
 		}
 		at += n;
 	}
+	ret = ret ? ret : mend_entries(layer, &mendable, error);
+	free(mendable.spans);
 	free(piece);
 	return ret ? ret : check_bitmaps(layer, error);
 }

@@ -112,3 +112,16 @@ int vhdx_check(struct layer *layer, struct disk_error *error)
 	return ret ? error_set(error, ret, "%s: repairing: %s", layer->file.path, strerror(-ret))
 		   : 0;
 }
+
+int vhdx_loose(struct layer *layer, struct span_list *places)
+{
+	struct vhdx *v = layer->vhdx;
+	uint64_t at;
+	int ret = span_add(places, v->bat_offset, v->bat_length);
+
+	for (at = 0; at < v->space.end && !ret; at++) {
+		ret = space_is_free(&v->space, at, 1) ? span_add(places, at * DISK_MIB, DISK_MIB)
+						      : 0;
+	}
+	return ret;
+}

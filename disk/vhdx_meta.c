@@ -147,11 +147,11 @@ static int read_locator(struct layer *layer, const struct vhdx_metadata_table *t
 		ret = vhdx_parse_locator(layer, item, e->length);
 	}
 	free(item);
-	if (ret) {
+	if (ret && (ret == -ENOMEM || !layer->new_parent)) {
 		return error_set(error, ret == -EINVAL || ret == -EILSEQ ? -EUCLEAN : ret,
-				 "%s: the parent locator cannot be understood (%s); vhd rebase "
-				 "--force writes a new one",
-				 layer->file.path, strerror(-ret));
+				 "%s: the parent locator cannot be understood (%s); vhd rebase %s "
+				 "PARENT --force writes a new one",
+				 layer->file.path, strerror(-ret), layer->file.path);
 	}
 	for (i = 0; i < table->count; i++) { /* the room behind it, for a longer one */
 		if (table->entries[i].length && table->entries[i].offset > e->offset) {

@@ -8,9 +8,9 @@
 struct options {
 	const char *files[2];
 	unsigned file_count;
-	enum disk_format format;
+	enum disk_format format, from;
 	enum disk_type type;
-	bool type_given, json, chain, force, repair, keep, read_only, no_lock, quiet, once;
+	bool type_given, json, chain, force, minimum, repair, keep, read_only, no_lock, quiet, once;
 	uint64_t size, block;
 	uint32_t sector, physical;
 	const char *parent, *socket, *name;
@@ -33,6 +33,8 @@ int parse_size(const char *text, uint64_t *size);
 
 /* On a terminal a line with a percentage; in a pipe nothing. */
 struct disk_progress *progress_start(const char *what, bool quiet);
+/* The same, and the work stops with -EINTR at SIGINT, SIGTERM and SIGHUP. */
+struct disk_progress *progress_stoppable(const char *what, bool quiet);
 void progress_end(void);
 
 #endif

@@ -152,11 +152,11 @@ static void use(const char *path)
 	disk_close(&disk, NULL);
 }
 
-static void check(const char *path, bool repair)
+static void check(const char *path, unsigned flags)
 {
 	struct disk_report report;
 
-	disk_check(path, DISK_FORMAT_AUTO, repair, &report, NULL);
+	disk_check(path, DISK_FORMAT_AUTO, flags, &report, NULL);
 	disk_report_free(&report);
 }
 
@@ -165,7 +165,7 @@ static void examine(const char *path, unsigned how)
 	fake_writes();
 	look(path);
 	if (how == 0) {
-		check(path, false);
+		check(path, 0);
 	}
 	if (fake_writes()) {
 		abort();
@@ -173,7 +173,7 @@ static void examine(const char *path, unsigned how)
 	if (how == 1) {
 		use(path);
 	} else if (how == 2) {
-		check(path, true);
+		check(path, DISK_REPAIR | DISK_REPAIR_DROP);
 	}
 }
 

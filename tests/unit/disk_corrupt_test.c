@@ -5,7 +5,7 @@
  */
 #include "tests/unit/disk_fake.h"
 
-#include "disk/disk.h"
+#include "disk/internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -239,21 +239,12 @@ static void test_truncated(void **state)
 }
 
 /* Repair: what is found is mended, and the second look finds nothing. */
-static void damage_and_repair(const char *path, uint64_t at, const void *bytes, size_t length)
+static void look_again(const char *path)
 {
 	struct disk_report report;
 	struct disk_error error;
 
-	fake_poke(path, at, bytes, length);
-	assert_int_equal(disk_check(path, DISK_FORMAT_AUTO, false, &report, &error), 0);
-	assert_true(report.damages > 0 && !report.repaired);
-	disk_report_free(&report);
-	if (disk_check(path, DISK_FORMAT_AUTO, true, &report, &error)) {
-		fail_msg("%s", error.text);
-	}
-	assert_true(report.damages > 0 && report.repaired >= report.damages);
-	disk_report_free(&report);
-	assert_int_equal(disk_check(path, DISK_FORMAT_AUTO, false, &report, &error), 0);
+	assert_int_equal(disk_check(path, DISK_FORMAT_AUTO, 0, &report, &error), 0);
 	if (report.damages) {
 		fail_msg("still: %s", report.findings[0].text);
 	}
@@ -262,32 +253,177 @@ static void damage_and_repair(const char *path, uint64_t at, const void *bytes, 
 	examine(path);
 }
 
+static void damage_and_repair(const char *path, uint64_t at, const void *bytes, size_t length)
+{
+	struct disk_report report;
+	struct disk_error error;
+
+	fake_poke(path, at, bytes, length);
+	assert_int_equal(disk_check(path, DISK_FORMAT_AUTO, 0, &report, &error), 0);
+	assert_true(report.damages > 0 && !report.repaired);
+	disk_report_free(&report);
+	if (disk_check(path, DISK_FORMAT_AUTO, DISK_REPAIR, &report, &error)) {
+		fail_msg("%s", error.text);
+	}
+	assert_true(report.damages > 0 && report.repaired >= report.damages && !report.dropped);
+	assert_null(report.saved);
+	disk_report_free(&report);
+	look_again(path);
+	assert_int_equal(other, 0);
+}
+
+/*
+ * An entry that has to go. Without leave nothing is written; with it, what the file has (`length` bytes at `place`,
+ * which nothing points to any more) is in another file at the same place, and so is the table.
+ */
+static void damage_and_drop(const char *path, uint64_t at, const void *bytes, size_t length,
+			    uint64_t place)
+{
+	static uint8_t block[1 << 20], saved[1 << 20], table[8];
+	struct disk_report report;
+	struct disk_error error;
+
+	fake_poke(path, at, bytes, length);
+	fake_peek(path, place, block, sizeof(block));
+	assert_true(!place || !is_all_zero(block, sizeof(block)));
+	fake_writes();
+	assert_int_equal(disk_check(path, DISK_FORMAT_AUTO, DISK_REPAIR, &report, &error),
+			 -EUCLEAN);
+	assert_true(report.dropped == 1 && report.count > 0 && !report.repaired);
+	assert_non_null(strstr(error.text, "--force"));
+	assert_int_equal(fake_writes(), 0);
+	disk_report_free(&report);
+	if (disk_check(path, DISK_FORMAT_AUTO, DISK_REPAIR | DISK_REPAIR_DROP, &report, &error)) {
+		fail_msg("%s", error.text);
+	}
+	assert_true(report.dropped == 1 && report.repaired >= report.damages);
+	assert_non_null(report.saved);
+	fake_peek(report.saved, place, saved, sizeof(saved));
+	assert_true(!place || !memcmp(block, saved, sizeof(block)));
+	fake_peek(report.saved, at, table, length);
+	assert_memory_equal(table, bytes, length);
+	disk_report_free(&report);
+	look_again(path);
+	assert_int_equal(other, 1);
+}
+
+static uint64_t entry_of(const char *path, unsigned block)
+{
+	uint64_t entry;
+
+	fake_peek(path, (3 << 20) + 8 * block, &entry, sizeof(entry));
+	return entry;
+}
+
 static void test_repair(void **state)
 {
 	static const uint8_t junk[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
-	uint64_t entry = (6ull << 40) | 6; /* a block far outside of the file */
 
 	(void)state;
 	start();
 	make("a.vhdx", DISK_DYNAMIC, NULL);
 	damage_and_repair("a.vhdx", 64 << 10, junk, 8); /* either header, */
-	assert_int_equal(other, 0);
 	damage_and_repair("a.vhdx", 128 << 10, junk, 8);
-	assert_int_equal(other, 0);
 	damage_and_repair("a.vhdx", (192 << 10) + 20, junk, 8); /* either region table, */
-	assert_int_equal(other, 0);
 	damage_and_repair("a.vhdx", (256 << 10) + 20, junk, 8);
-	assert_int_equal(other, 0);
-	damage_and_repair("a.vhdx", 3 << 20, &entry, 8); /* a block's entry: that block is lost */
-	assert_int_equal(other, 1);
 	start();
 	make("a.vhd", DISK_DYNAMIC, NULL);
 	damage_and_repair("a.vhd", 4, junk, 8);
-	assert_int_equal(other, 0);
 	damage_and_repair("a.vhd", fake_size("a.vhd") - 500, junk, 8);
-	assert_int_equal(other, 0);
-	damage_and_repair("a.vhd", 1536, "\0\0\0\1", 4); /* a block over the header */
-	assert_int_equal(other, 1);
+}
+
+/* A state that cannot be, of a block that is there: the block stays. */
+static void test_repair_keeps(void **state)
+{
+	static const uint8_t states[] = {4, 7};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(states); i++) {
+		uint64_t entry;
+
+		start();
+		make("a.vhdx", DISK_DYNAMIC, NULL);
+		entry = (entry_of("a.vhdx", 1) & ~7ull) | states[i];
+		damage_and_repair("a.vhdx", (3 << 20) + 8, &entry, 8);
+	}
+	/* Not where a good entry has it: that one is believed, wherever it stands in the table. */
+	start();
+	make("a.vhdx", DISK_DYNAMIC, NULL);
+	{
+		uint64_t entry = (entry_of("a.vhdx", 1) & ~7ull) | 4;
+
+		damage_and_drop("a.vhdx", 3 << 20, &entry, 8, entry_of("a.vhdx", 0) & ~7ull);
+	}
+}
+
+static void test_repair_drops(void **state)
+{
+	uint64_t outside = (6ull << 40) | 6, other_block, place;
+	uint32_t place_512, outside_512 = 0x7f000000;
+
+	(void)state;
+	start();
+	make("a.vhdx", DISK_DYNAMIC, NULL);
+	place = entry_of("a.vhdx", 1) & ~7ull;
+	damage_and_drop("a.vhdx", (3 << 20) + 8, &outside, 8, place);
+	start();
+	make("a.vhdx", DISK_DYNAMIC, NULL);
+	other_block = entry_of("a.vhdx", 0);
+	damage_and_drop("a.vhdx", (3 << 20) + 8, &other_block, 8, entry_of("a.vhdx", 1) & ~7ull);
+	start();
+	make("a.vhd", DISK_DYNAMIC, NULL);
+	fake_peek("a.vhd", 1536 + 4, &place_512, 4);
+	damage_and_drop("a.vhd", 1536 + 4, &outside_512, 4,
+			(uint64_t)__builtin_bswap32(place_512) * 512);
+	start();
+	make("a.vhd", DISK_DYNAMIC, NULL);
+	damage_and_drop("a.vhd", 1536, "\0\0\0\1", 4, 0); /* a block over the header */
+}
+
+/* Wherever an error names a rebase as the remedy, it is one. */
+static void test_rebase_is_a_remedy(void **state)
+{
+	unsigned named = 0;
+	uint64_t at;
+
+	(void)state;
+	start();
+	make("p.vhdx", DISK_DYNAMIC, NULL);
+	make("c.vhdx", DISK_DIFFERENCING, "p.vhdx");
+	for (at = (2 << 20) + 65536; at < (2 << 20) + 65536 + 700; at++) {
+		struct fake_state *good = fake_save();
+		struct disk_error error;
+		struct disk *disk;
+		uint8_t byte;
+
+		fake_peek("c.vhdx", at, &byte, 1);
+		byte ^= (uint8_t)(1u << at % 8);
+		fake_poke("c.vhdx", at, &byte, 1);
+		if (disk_open("c.vhdx", NULL, &disk, &error)) {
+			bool remedy = strstr(error.text, "vhd rebase") != NULL;
+
+			named += remedy;
+			if (remedy && disk_rebase("c.vhdx", "p.vhdx", DISK_STALE_PARENT, &error)) {
+				fail_msg("%s", error.text);
+			}
+			if (remedy && disk_open("c.vhdx", NULL, &disk, &error)) {
+				fail_msg("%s", error.text);
+			}
+			if (remedy) {
+				bool same;
+
+				assert_int_equal(compare(disk, &same), 0);
+				assert_true(same);
+				disk_close(&disk, NULL);
+			}
+		} else {
+			disk_close(&disk, NULL);
+		}
+		fake_restore(good);
+		fake_state_free(good);
+	}
+	assert_true(named > 100);
 }
 
 int main(void)
@@ -300,6 +436,9 @@ int main(void)
 		cmocka_unit_test(test_vhd_fixed_and_differencing),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_repair_keeps),
+		cmocka_unit_test(test_repair_drops),
+		cmocka_unit_test(test_rebase_is_a_remedy),
 	};
 	int ret = cmocka_run_group_tests(tests, NULL, NULL);
 

@@ -400,7 +400,7 @@ static void check_report(const char *path, size_t k, unsigned variant)
 	struct disk_report report;
 	struct disk_error error;
 
-	if (disk_check(path, DISK_FORMAT_AUTO, false, &report, &error)) {
+	if (disk_check(path, DISK_FORMAT_AUTO, 0, &report, &error)) {
 		fail_msg("cut %zu.%u: %s", k, variant, error.text);
 	}
 	/* A VHD's footer may be cut off while it moves; its copy is there for that. */
@@ -647,7 +647,7 @@ static void test_merge(const char *path, const char *parent, uint32_t seed)
 	make_disk(path, parent);
 	unrecorded_workload(path, 20);
 	fake_record();
-	if (disk_merge(path, 1, false, NULL, &error)) {
+	if (disk_merge(path, 1, false, 0, NULL, &error)) {
 		fail_msg("%s", error.text);
 	}
 	verify_all_cuts(path);
@@ -666,13 +666,13 @@ static void test_merge_again(const char *path, const char *parent, uint32_t seed
 	make_disk(path, parent);
 	unrecorded_workload(path, 20);
 	fake_record();
-	assert_int_equal(disk_merge(path, 1, false, NULL, &error), 0);
+	assert_int_equal(disk_merge(path, 1, false, 0, NULL, &error), 0);
 	count = fake_op_count();
 	fake_cuts_begin();
 	for (k = 0; k <= count; k++) {
 		fake_cut_at(k);
 		fake_cut_make(fake_random() % fake_cut_variants());
-		if (disk_merge(path, 1, false, NULL, &error)) {
+		if (disk_merge(path, 1, false, 0, NULL, &error)) {
 			fail_msg("cut %zu: %s", k, error.text);
 		}
 		disk = open_disk(parent);
@@ -742,7 +742,7 @@ static void test_rebase(const char *path, const char *parent, uint32_t seed)
 	make_disk(path, parent);
 	unrecorded_workload(path, 10);
 	fake_record();
-	assert_int_equal(disk_rebase(path, parent, false, &error), 0);
+	assert_int_equal(disk_rebase(path, parent, 0, &error), 0);
 	verify_all_cuts(path);
 }
 

@@ -723,6 +723,30 @@ int file_unlink(const char *path)
 	return i < 0 ? -ENOENT : 0;
 }
 
+int file_rename(const char *from, const char *to, bool replace, struct disk_error *error)
+{
+	int i = find(from);
+
+	if (find(to) >= 0 && !replace) {
+		return error_set(error, -EEXIST, "%s: there", to);
+	}
+	file_unlink(to);
+	snprintf(now.names[i], sizeof(now.names[i]), "%s", plain_name(to));
+	return 0;
+}
+
+bool file_is_device(const char *path)
+{
+	(void)path;
+	return false;
+}
+
+int file_sync_folder(const char *path)
+{
+	(void)path;
+	return 0;
+}
+
 bool file_exists(const char *path)
 {
 	return find(path) >= 0;

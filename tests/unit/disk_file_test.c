@@ -42,7 +42,7 @@ static void assert_refused(const char *path, const char *kind)
 	assert_null(strchr(error.text, '\n'));
 	assert_true(disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error) <
 		    0);
-	assert_true(disk_check(path, DISK_FORMAT_RAW, false, &report, &error) < 0);
+	assert_true(disk_check(path, DISK_FORMAT_RAW, 0, &report, &error) < 0);
 	assert_true(disk_create(path, &how, &error) < 0);
 	assert_non_null(strstr(error.text, kind));
 }

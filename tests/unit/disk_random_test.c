@@ -187,7 +187,7 @@ static void check_all(const char *path)
 	assert_int_equal(disk_read(disk, data, SIZE, 0), 0);
 	assert_memory_equal(data, model, SIZE);
 	MUST(disk_close(&disk, &error));
-	MUST(disk_check(path, DISK_FORMAT_AUTO, false, &report, &error));
+	MUST(disk_check(path, DISK_FORMAT_AUTO, 0, &report, &error));
 	assert_int_equal(report.damages, 0);
 	disk_report_free(&report);
 }
@@ -277,15 +277,15 @@ static void chain_of(const char *ending, uint32_t sector, uint32_t block)
 		MUST(disk_close(&disk, &error));
 	}
 	check_all(name(names[7]));
-	MUST(disk_merge(name(names[7]), 2, true, NULL, &error));
+	MUST(disk_merge(name(names[7]), 2, true, 0, NULL, &error));
 	check_all(name(names[5]));
 	MUST(disk_open(name(names[5]), NULL, &disk, &error));
 	MUST(disk_merge_online(disk, 2, NULL, &error)); /* from the middle, in use */
 	run_plain(disk, 10);
 	MUST(disk_close(&disk, &error));
 	check_all(name(names[5]));
-	MUST(disk_rebase(name(names[5]), name(names[4]), false, &error));
-	MUST(disk_merge(name(names[5]), 4, true, NULL, &error));
+	MUST(disk_rebase(name(names[5]), name(names[4]), 0, &error));
+	MUST(disk_merge(name(names[5]), 4, true, 0, NULL, &error));
 	check_all(name(names[0]));
 	for (i = 0; i < 8; i++) {
 		unlink(name(names[i]));
@@ -491,8 +491,8 @@ static void test_refusals(void **state)
 	assert_int_equal(disk_write(disk, "changed", 7, 0), 0);
 	MUST(disk_close(&disk, &error));
 	assert_int_equal(disk_open(name("c.vhdx"), NULL, &disk, &refusal), -ESTALE);
-	assert_non_null(strstr(refusal.text, "rebase --force"));
-	MUST(disk_rebase(name("c.vhdx"), parent, true, &error));
+	assert_non_null(strstr(refusal.text, "vhd rebase"));
+	MUST(disk_rebase(name("c.vhdx"), parent, DISK_STALE_PARENT, &error));
 	MUST(disk_open(name("c.vhdx"), NULL, &disk, &error));
 	disk_close(&disk, NULL);
 	unlink(parent);
