@@ -23,7 +23,6 @@
 #define MXCSR_RESET     0x1f80
 
 static bool has_xsave, has_tsc_aux;
-static uint64_t spec_ctrl_bits; /* that IA32_SPEC_CTRL has here */
 
 struct component {
 	uint32_t offset, size;
@@ -69,26 +68,6 @@ static void find_components(void)
 	plat_info.xsave_size_max = area_size(features);
 }
 
-#define SPEC_CTRL_IBRS  (1u << 0)
-#define SPEC_CTRL_STIBP (1u << 1)
-#define SPEC_CTRL_SSBD  (1u << 2)
-#define SPEC_CTRL_PSFD  (1u << 7)
-
-/* Leaf 7 EDX has Intel's bits, leaf 80000008 EBX AMD's (APM vol. 3, E.4.7). */
-static void find_spec_ctrl(void)
-{
-	uint32_t out[4], edx, ebx;
-
-	cpuid_offered(7, out);
-	edx = out[3];
-	cpuid_offered(0x80000008, out);
-	ebx = out[1];
-	spec_ctrl_bits = (edx & 1u << 26 || ebx & 1u << 14 ? SPEC_CTRL_IBRS : 0) |
-			 (edx & 1u << 27 || ebx & 1u << 15 ? SPEC_CTRL_STIBP : 0) |
-			 (edx & 1u << 31 || ebx & 1u << 24 ? SPEC_CTRL_SSBD : 0) |
-			 (ebx & 1u << 28 ? SPEC_CTRL_PSFD : 0);
-}
-
 void fpu_boot(void)
 {
 	uint32_t out[4];
@@ -97,7 +76,6 @@ void fpu_boot(void)
 	has_xsave = out[2] & 1u << 26;
 	cpuid(0x80000001, 0, out);
 	has_tsc_aux = out[3] & 1u << 27;
-	find_spec_ctrl();
 	if (has_xsave) {
 		find_components();
 	}
@@ -172,9 +150,6 @@ void fpu_load(struct vcpu *vcpu)
 	if (has_tsc_aux) {
 		wrmsr(MSR_TSC_AUX, (uint32_t)vcpu->tsc_aux);
 	}
-	if (vcpu->spec_ctrl != lp_this()->spec_ctrl && wrmsr_safe(MSR_SPEC_CTRL, vcpu->spec_ctrl)) {
-		lp_this()->spec_ctrl = (uint32_t)vcpu->spec_ctrl;
-	}
 	if (!has_xsave) {
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(vcpu->fpu) : "memory");
 		return;
@@ -191,15 +166,6 @@ bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)
 		return false;
 	}
 	vcpu->xcr0 = value;
-	return true;
-}
-
-bool fpu_set_spec_ctrl(struct vcpu *vcpu, uint64_t value)
-{
-	if (value & ~spec_ctrl_bits) {
-		return false;
-	}
-	vcpu->spec_ctrl = value;
 	return true;
 }
 

@@ -21,8 +21,6 @@ bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* XSETBV of the loaded VP
 uint64_t fpu_get_xcr0(struct vcpu *vcpu);
 /* For the parent, while the VP is not loaded. False: a value that XSETBV refuses. */
 bool fpu_set_xfem(struct vcpu *vcpu, uint64_t value);
-bool fpu_set_spec_ctrl(struct vcpu *vcpu,
-		       uint64_t value); /* likewise; false: a bit that the processor lacks */
 /* A register of the save area by its TLFS name; false: no such name. */
 bool fpu_register(struct vcpu *vcpu, uint32_t name, union hv_register_value *value, bool write);
 

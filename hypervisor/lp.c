@@ -12,6 +12,7 @@
 #include "hypervisor/fpu.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
+#include "hypervisor/speculation.h"
 #include "lib/string.h"
 
 #define ICR_INIT         0x4500
@@ -42,6 +43,7 @@ static _Noreturn void lp_main(void)
 	trap_lp_init();
 	mtrr_lp_init();
 	fpu_lp_init();
+	speculation_lp_init();
 	apic_lp_init();
 	vendor_lp_init(lp);
 	__atomic_store_n(&lp->online, true, __ATOMIC_RELEASE);

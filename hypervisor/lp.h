@@ -32,9 +32,7 @@ struct lp {
 	 */
 	struct partition *guest; /* [a] */
 	uint32_t exits;          /* [a] counts up whenever guest becomes NULL */
-	uint32_t
-		spec_ctrl; /* [L] what IA32_SPEC_CTRL has been set to; its upper half has no bits */
-	struct vcpu *root; /* [I] */
+	struct vcpu *root;       /* [I] */
 	struct vcpu *
 		current; /* [L] whose state is in the registers: root, or the child that is being dispatched */
 
@@ -48,6 +46,9 @@ struct lp {
 	uint32_t asid_next;       /* [L] next free ASID of this generation; 1 is the root's */
 	uint64_t asid_generation; /* [L] no two LPs ever have the same */
 	uint64_t host_save_pa;    /* [I] vendor's save area */
+
+	uint64_t
+		branches_of; /* [L] the child whose branches the predictors may still know; 0: none */
 } __attribute__((aligned(64)));
 
 union lp_block {

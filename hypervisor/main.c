@@ -12,6 +12,7 @@
 #include "hypervisor/lp.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
+#include "hypervisor/speculation.h"
 #include "tlfs/hv.h"
 
 static struct partition root_partition;
@@ -71,6 +72,8 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	apic_init(handoff.apic_timer_hz);
 	fpu_boot();
 	fpu_lp_init();
+	speculation_boot(handoff.cmdline);
+	speculation_lp_init();
 	apic_lp_init();
 	vendor_lp_init(lp_get(0));
 	mtrr_boot();

@@ -11,6 +11,7 @@
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/message.h"
+#include "hypervisor/speculation.h"
 #include "hypervisor/vcpu.h"
 
 struct plat_info plat_info;
@@ -81,6 +82,7 @@ hv_status_t plat_vp_create(struct vp *vp)
 	}
 	vp->home = vcpu;
 	fpu_create(vcpu);
+	speculation_vcpu_init(vcpu);
 	if (p->id == HV_ROOT_PARTITION) {
 		vcpu->lp = lp_get(vp->index);
 		vcpu->lp->root = vcpu;
@@ -158,7 +160,7 @@ enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 		return ACCESS_OK;
 	case MSR_SPEC_CTRL:
 		*value = vcpu->spec_ctrl;
-		return ACCESS_OK;
+		return vcpu->vp->partition->spec_ctrl_bits ? ACCESS_OK : ACCESS_FAULT;
 	}
 	if (vp->partition->id != HV_ROOT_PARTITION) {
 		return ACCESS_PARENT;
@@ -188,11 +190,15 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	case MSR_TSC_AUX:
 		return value >> 32 ? ACCESS_FAULT : write_through(&vcpu->tsc_aux, msr, value);
 	case MSR_SPEC_CTRL:
-		result = write_through(&vcpu->spec_ctrl, msr, value);
-		lp_this()->spec_ctrl = (uint32_t)vcpu->spec_ctrl;
-		return result;
+		return vcpu->vp->partition->spec_ctrl_bits && speculation_set_spec_ctrl(vcpu, value)
+			       ? ACCESS_OK
+			       : ACCESS_FAULT;
 	case MSR_PRED_CMD:
-		return wrmsr_safe(msr, value) ? ACCESS_OK : ACCESS_FAULT;
+		return vcpu->vp->partition->pred_cmd_bits &&
+				       !(value & ~vcpu->vp->partition->pred_cmd_bits) &&
+				       wrmsr_safe(msr, value)
+			       ? ACCESS_OK
+			       : ACCESS_FAULT;
 	}
 	if (vp->partition->id != HV_ROOT_PARTITION) {
 		return ACCESS_PARENT;
@@ -273,8 +279,9 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	}
 	switch (name) {
 	case HV_X64_REGISTER_SPEC_CTRL:
-		return fpu_set_spec_ctrl(vcpu, value->reg64) ? HV_STATUS_SUCCESS
-							     : HV_STATUS_INVALID_REGISTER_VALUE;
+		return speculation_set_spec_ctrl(vcpu, value->reg64)
+			       ? HV_STATUS_SUCCESS
+			       : HV_STATUS_INVALID_REGISTER_VALUE;
 	case HV_X64_REGISTER_XFEM:
 		return fpu_set_xfem(vcpu, value->reg64) ? HV_STATUS_SUCCESS
 							: HV_STATUS_INVALID_REGISTER_VALUE;

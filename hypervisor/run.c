@@ -20,6 +20,7 @@
 #include "hypervisor/lp.h"
 #include "hypervisor/message.h"
 #include "hypervisor/register_page.h"
+#include "hypervisor/speculation.h"
 #include "hypervisor/vcpu.h"
 
 /* Interrupts whose priority only the TPR holds back; then the processor tells when the guest lowers it. */
@@ -211,6 +212,7 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 	struct vp *vp = vcpu->vp;
 	uint64_t generation;
 
+	vcpu->on_entry |= vcpu->on_slow_entry;
 	for (;;) {
 		if (__atomic_load_n(&vp->events, __ATOMIC_RELAXED)) {
 			if (vcpu != lp->root && (vp->events & VP_EVENT_RELOAD)) {
@@ -348,7 +350,7 @@ static void take_exception_intercepts(struct vcpu *vcpu)
 	}
 }
 
-void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
+void plat_vp_dispatch(struct vp *vp, uint32_t flags, struct hv_output_dispatch_vp *out)
 {
 	struct lp *lp = lp_this();
 	struct vcpu *vcpu = vp->home;
@@ -361,11 +363,13 @@ void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
 	if (!root_wanted(lp)) {
 		__atomic_store_n(&vcpu->lp, lp, __ATOMIC_SEQ_CST);
 		switch_to(lp, vcpu);
+		speculation_child_begins(lp, vcpu, flags);
 		vcpu->rare = rare_waits(vcpu->vp); /* the root may have set its registers */
 		if (prepare_quickly(lp, vcpu) || prepare(lp, vcpu)) {
 			vendor_run(vcpu);
 		}
 		switch_to(lp, lp->root);
+		speculation_child_ends(lp, flags);
 		__atomic_store_n(&vcpu->lp, NULL, __ATOMIC_SEQ_CST);
 	}
 	register_page_give(vcpu);

@@ -69,10 +69,14 @@ struct vcpu {
 	struct gpa_map *map; /* [I] of the VP's partition */
 	struct lp *lp;       /* [a] the LP that runs it now, NULL: none */
 
+	uint8_t on_entry, on_exit; /* speculation.inc: what to do around each entry */
+	uint8_t on_slow_entry;     /* likewise, before an entry behind which others ran */
+	uint64_t spec_ctrl;        /* IA32_SPEC_CTRL while it runs */
+
 	void *fpu; /* [I] XSAVE area, one page */
 	uint64_t xcr0;
 	uint64_t dr[4];
-	uint64_t tsc_aux, spec_ctrl;
+	uint64_t tsc_aux;
 	uint32_t exceptions; /* the parent's exception intercepts that the control block has */
 
 	uint32_t asid; /* or VPID */

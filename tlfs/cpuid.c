@@ -264,7 +264,8 @@ static void child_leaf(struct vp *vp, uint32_t leaf, uint32_t subleaf, uint32_t 
 		break;
 	case 0x80000021:
 		mask(vp, WORD_821_EAX, &out[EAX]);
-		out[EBX] = out[ECX] = out[EDX] = 0;
+		mask(vp, WORD_821_ECX, &out[ECX]);
+		out[EBX] = out[EDX] = 0;
 		break;
 	default:
 		clear(out);

@@ -23,6 +23,8 @@ enum cpuid_word {
 	WORD_81_EDX,
 	WORD_88_EBX,
 	WORD_821_EAX,
+	WORD_821_ECX,
+	WORD_CAPABILITIES, /* the low half of IA32_ARCH_CAPABILITIES: read-only facts, as CPUID's */
 	WORD_COUNT,
 };
 _Static_assert(WORD_COUNT == CPUID_WORD_COUNT, "partition->cpuid_allowed");
@@ -49,6 +51,9 @@ uint64_t cpuid_xsave_offered(const struct partition *p);
  * partition is shown.
  */
 bool cpuid_offers_msr(const struct partition *p, uint32_t msr);
+
+/* Likewise: IA32_ARCH_CAPABILITIES; false: it is not there. */
+bool cpuid_capabilities(const struct partition *p, uint64_t *value);
 
 /* cpuid_hv.c */
 void cpuid_hypervisor_leaf(const struct vp *vp, uint32_t leaf, uint32_t out[4]);

@@ -27,6 +27,7 @@ static const struct register_of_leaf registers[WORD_COUNT] = {
 	[WORD_81_EDX] = {0x80000001, 0, EDX},
 	[WORD_88_EBX] = {0x80000008, 0, EBX},
 	[WORD_821_EAX] = {0x80000021, 0, EAX},
+	[WORD_821_ECX] = {0x80000021, 0, ECX},
 };
 /* clang-format on */
 
@@ -99,8 +100,16 @@ static const struct feature features[] = {
 	{0, 48, WORD_7_EDX, 31, 0},      /* SSBD */
 	{0, 48, WORD_88_EBX, 24, 0},     /* SSBD */
 	{0, 49, WORD_7_EDX, 4, 0},       /* fast short REP MOVSB */
+	{0, 51, WORD_CAPABILITIES, 0, 0},  /* RDCL_NO */
+	{0, 52, WORD_CAPABILITIES, 1, 0},  /* IBRS_ALL */
+	{0, 53, WORD_CAPABILITIES, 3, 0},  /* SKIP_L1DFL_VMENTRY */
+	{0, 54, WORD_CAPABILITIES, 4, 0},  /* SSB_NO */
+	{0, 54, WORD_88_EBX, 26, 0},       /* SSB_NO */
 	{0, 57, WORD_7_ECX, 22, 0},      /* RDPID */
 	{0, 58, WORD_7_ECX, 2, 0},       /* UMIP */
+	{0, 59, WORD_CAPABILITIES, 5, 0},  /* MDS_NO */
+	{0, 60, WORD_7_EDX, 10, 0},      /* MD_CLEAR */
+	{0, 61, WORD_CAPABILITIES, 8, 0},  /* TAA_NO */
 	{1, 2, WORD_88_EBX, 0, 0},       /* CLZERO */
 	{1, 4, WORD_7_ECX, 16, 0},       /* 57-bit linear addresses */
 	{1, 7, WORD_88_EBX, 28, 0},      /* PSFD */
@@ -112,11 +121,28 @@ static const struct feature features[] = {
 	{1, 20, WORD_71_EAX, 11, 0},     /* fast short REP STOSB */
 	{1, 21, WORD_71_EAX, 12, 0},     /* fast short REP CMPSB */
 	{1, 22, WORD_7_EDX, 16, 0},      /* TSXLDTRK */
+	{1, 25, WORD_CAPABILITIES, 13, 0}, /* SBDR_SSDP_NO */
+	{1, 26, WORD_CAPABILITIES, 14, 0}, /* FBSDP_NO */
+	{1, 27, WORD_CAPABILITIES, 15, 0}, /* PSDP_NO */
+	{1, 28, WORD_CAPABILITIES, 17, 0}, /* FB_CLEAR */
+	{1, 29, WORD_88_EBX, 29, 0},     /* BTC_NO */
+	{1, 30, WORD_88_EBX, 30, 0},     /* IBPB clears the return predictor */
 	{1, 31, WORD_88_EBX, 17, 0},     /* STIBP is best left on */
+	{1, 39, WORD_CAPABILITIES, 26, 0}, /* GDS_NO */
 	{1, 40, WORD_71_EAX, 7, 0},      /* CMPccXADD */
+	{1, 43, WORD_CAPABILITIES, 20, 0}, /* BHI_NO */
 	{1, 46, WORD_71_EAX, 0, 0},      /* SHA512 */
+	{1, 48, WORD_CAPABILITIES, 27, 0}, /* RFDS_NO */
+	{1, 49, WORD_CAPABILITIES, 28, 0}, /* RFDS_CLEAR */
 	{1, 50, WORD_71_EAX, 1, 0},      /* SM3 */
 	{1, 51, WORD_71_EAX, 2, 0},      /* SM4 */
+	{1, 54, WORD_821_EAX, 27, 0},    /* SBPB */
+	{1, 55, WORD_821_EAX, 28, 0},    /* IBPB clears branch types */
+	{1, 56, WORD_821_EAX, 29, 0},    /* SRSO_NO */
+	{1, 57, WORD_821_EAX, 30, 0},    /* SRSO_USER_KERNEL_NO */
+	{1, 58, WORD_821_EAX, 5, 0},     /* VERW clears buffers */
+	{1, 59, WORD_821_ECX, 2, 0},     /* TSA_L1_NO */
+	{1, 60, WORD_821_ECX, 1, 0},     /* TSA_SQ_NO */
 
 	{XSAVE_BANK, 0, WORD_1_ECX, 26, 0},          /* XSAVE */
 	{XSAVE_BANK, 1, WORD_D1_EAX, 0, 0},          /* XSAVEOPT */
@@ -162,7 +188,11 @@ static const uint32_t baseline[WORD_COUNT] = {
 	[WORD_81_ECX] = BIT(21) | BIT(22), /* TBM, topology extensions */
 	/* those of leaf 1 that are repeated here, SYSCALL; NX, FFXSR, long mode */
 	[WORD_81_EDX] = 0x0183FBFFu | BIT(20) | BIT(25) | BIT(29),
-	[WORD_88_EBX] = BIT(9), /* WBNOINVD */
+	/* WBNOINVD, IBRS that is always on, preferred, good for the same mode too */
+	[WORD_88_EBX] = BIT(9) | BIT(16) | BIT(18) | BIT(19),
+	[WORD_7_EDX] = BIT(29), /* IA32_ARCH_CAPABILITIES */
+	/* RSBA, PSCHANGE_MC_NO, RRSBA, PBRSB_NO: without a name in the features */
+	[WORD_CAPABILITIES] = BIT(2) | BIT(6) | BIT(19) | BIT(24),
 	/* no nested data breakpoints, LFENCE serializes, null selector clears base */
 	[WORD_821_EAX] = BIT(0) | BIT(2) | BIT(6),
 };
@@ -199,6 +229,9 @@ static uint32_t machine_word(enum cpuid_word word)
 	const struct register_of_leaf *from = &registers[word];
 	uint32_t out[4];
 
+	if (word == WORD_CAPABILITIES) {
+		return (uint32_t)plat_info.arch_capabilities;
+	}
 	plat_cpuid(from->leaf & LEAF_EXTENDED, 0, out);
 	if (from->leaf > out[EAX]) {
 		return 0;
@@ -327,6 +360,70 @@ static void forbid_stateless(struct partition *p)
 	}
 }
 
+#define CAPABILITIES_ITS_NO (1ull << 62)
+
+bool cpuid_capabilities(const struct partition *p, uint64_t *value)
+{
+	const uint64_t machine = plat_info.arch_capabilities;
+
+	*value = (machine & p->cpuid_allowed[WORD_CAPABILITIES]) | (machine & CAPABILITIES_ITS_NO);
+	return machine_word(WORD_7_EDX) & p->cpuid_allowed[WORD_7_EDX] & BIT(29);
+}
+
+struct control {
+	uint8_t word, cpuid_bit;
+	uint16_t bits;
+};
+
+/* Bits of IA32_SPEC_CTRL and IA32_PRED_CMD, and what says that they are there (Intel SDM vol. 4, APM vol. 3, E.4). */
+/* clang-format off */
+static const struct control spec_ctrl[] = {
+	{WORD_7_EDX, 26, 1 << 0}, {WORD_88_EBX, 14, 1 << 0}, /* IBRS */
+	{WORD_7_EDX, 27, 1 << 1}, {WORD_88_EBX, 15, 1 << 1}, /* STIBP */
+	{WORD_7_EDX, 31, 1 << 2}, {WORD_88_EBX, 24, 1 << 2}, /* SSBD */
+	{WORD_88_EBX, 28, 1 << 7},                           /* PSFD */
+};
+static const struct control pred_cmd[] = {
+	{WORD_7_EDX, 26, 1 << 0}, {WORD_88_EBX, 12, 1 << 0}, /* IBPB */
+	{WORD_821_EAX, 27, 1 << 7},                          /* SBPB */
+};
+/* clang-format on */
+
+static uint64_t controls(const struct partition *p, const struct control *table, unsigned int count)
+{
+	uint64_t bits = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		if (machine_word(table[i].word) & p->cpuid_allowed[table[i].word] &
+		    BIT(table[i].cpuid_bit)) {
+			bits |= table[i].bits;
+		}
+	}
+	return bits;
+}
+
+/* Leaf 7, subleaf 2, EDX: PSFD, IPRED_CTRL, RRSBA_CTRL, DDPD_U, BHI_CTRL. No child has that leaf. */
+static uint64_t root_spec_ctrl(void)
+{
+	static const uint16_t bits[] = {1 << 7, 3 << 3, 3 << 5, 1 << 8, 1 << 10};
+	uint32_t out[4];
+	uint64_t all = 0;
+
+	plat_cpuid(0, 0, out);
+	if (out[EAX] < 0x7) {
+		return 0;
+	}
+	plat_cpuid(0x7, 0, out);
+	if (out[EAX] < 2) {
+		return 0;
+	}
+	plat_cpuid(0x7, 2, out);
+	for (unsigned int i = 0; i < ARRAY_COUNT(bits); i++) {
+		all |= out[EDX] & BIT(i) ? bits[i] : 0;
+	}
+	return all;
+}
+
 void cpuid_create(struct partition *p)
 {
 	if (p->id == HV_ROOT_PARTITION) {
@@ -337,4 +434,9 @@ void cpuid_create(struct partition *p)
 		allow_child(p);
 	}
 	forbid_stateless(p);
+	p->spec_ctrl_bits = controls(p, spec_ctrl, ARRAY_COUNT(spec_ctrl));
+	p->pred_cmd_bits = controls(p, pred_cmd, ARRAY_COUNT(pred_cmd));
+	if (p->id == HV_ROOT_PARTITION) {
+		p->spec_ctrl_bits |= root_spec_ctrl();
+	}
 }

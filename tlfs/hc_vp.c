@@ -12,11 +12,7 @@
 #include "tlfs/partition.h"
 #include "tlfs/registers.h"
 
-/*
- * HV_DISPATCH_VP_FLAG_*. Those that spare a flush of the branch predictors have no effect: none is
- * made at a switch.
- */
-#define DISPATCH_FLAGS 0x7fu
+#define DISPATCH_FLAGS 0x7fu /* HV_DISPATCH_VP_FLAG_* */
 #define MSR_SPEC_CTRL  0x48u
 #define TIME_SLICE_MAX (1ull << 40) /* 100 ns: longer than that is no limit */
 
@@ -222,7 +218,7 @@ static void scan_injection(struct vp *vp)
  * that it can be dispatched again. When the answer is that it blocks, an event that came meanwhile
  * has not been told, so it is looked for.
  */
-static void dispatch(struct vp *caller, struct vp *vp, uint64_t slice_100ns,
+static void dispatch(struct vp *caller, struct vp *vp, uint64_t slice_100ns, uint32_t flags,
 		     struct hv_output_dispatch_vp *output)
 {
 	const bool limited = slice_100ns && slice_100ns < TIME_SLICE_MAX;
@@ -238,7 +234,7 @@ static void dispatch(struct vp *caller, struct vp *vp, uint64_t slice_100ns,
 		plat_slice_set(plat_tsc() + clock_muldiv(slice_100ns, plat_info.tsc_hz, HV_REF_HZ));
 	}
 	vp_run_switch(caller, vp);
-	plat_vp_dispatch(vp, output);
+	plat_vp_dispatch(vp, flags, output);
 	vp_run_switch(vp, caller);
 	__atomic_store_n(&caller->children_tsc, caller->children_tsc + vp->runtime_tsc - before,
 			 __ATOMIC_RELAXED);
@@ -291,7 +287,7 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_di
 	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION) {
 		scan_injection(target.vp);
 	}
-	dispatch(caller, target.vp, input->time_slice, output);
+	dispatch(caller, target.vp, input->time_slice, flags, output);
 	hc_vp_release(&target);
 	return HV_STATUS_SUCCESS;
 }

@@ -219,7 +219,7 @@ struct cell_page;      /* cell.c */
 struct port_table;     /* port_table.h */
 struct connection_table;
 
-#define CPUID_WORD_COUNT 11 /* cpuid.c */
+#define CPUID_WORD_COUNT 13 /* cpuid.c */
 
 struct partition {
 	uint64_t id;              /* [I] */
@@ -240,6 +240,8 @@ struct partition {
 	uint64_t privileges;         /* [I] once initialized: leaf 0x40000003 EBX:EAX */
 	uint64_t synthetic_features; /* [I] once initialized: property */
 	uint64_t processor_features[2], xsave_features; /* [P] properties: what the guest may see */
+	uint64_t spec_ctrl_bits,
+		pred_cmd_bits; /* [P] of IA32_SPEC_CTRL and PRED_CMD, as CPUID shows them */
 	uint64_t processors_per_socket, unimplemented_msr_action; /* [P] properties */
 
 	/* MSR values. */

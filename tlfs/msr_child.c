@@ -6,10 +6,12 @@
  * the board that they configure is not there), and AMD's first performance counters, for which CPUID has no bit: they count
  * nothing.
  */
+#include "tlfs/cpuid.h"
 #include "tlfs/msr.h"
 
 #define MSR_MICROCODE     0x0000008Bu
 #define MSR_MTRR_CAP      0x000000FEu
+#define MSR_CAPABILITIES  0x0000010Au
 #define MSR_MCG_CAP       0x00000179u
 #define MSR_MCG_STATUS    0x0000017Au
 #define MSR_MISC_ENABLE   0x000001A0u
@@ -75,6 +77,8 @@ bool msr_child_read(const struct vp *vp, uint32_t msr, uint64_t *value)
 	case MSR_MTRR_CAP:
 		*value = MTRR_CAP;
 		return true;
+	case MSR_CAPABILITIES:
+		return cpuid_capabilities(vp->partition, value);
 	case MSR_MCG_CAP:
 	case MSR_MCG_STATUS:
 	case MSR_AMD_COUNTERS ... MSR_AMD_COUNTERS + 7:
@@ -117,6 +121,7 @@ bool msr_child_write(struct vp *vp, uint32_t msr, uint64_t value, enum access_re
 	switch (msr) {
 	case MSR_MTRR_CAP:
 	case MSR_MCG_CAP: /* read-only */
+	case MSR_CAPABILITIES:
 		good = false;
 		break;
 	case MSR_MCG_STATUS:

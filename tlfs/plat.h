@@ -36,6 +36,7 @@ struct plat_info {
 	uint32_t lp_count;
 	uint8_t physical_address_bits;
 	bool tsc_invariant;
+	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, 0: no such register */
 	uint32_t xsave_size_max; /* bytes, for all features that guests may enable; 0: no XSAVE */
 	uint64_t xsave_features;
 };
@@ -81,9 +82,9 @@ void plat_vp_startup(struct vp *vp, uint8_t vector); /* CS:IP of a SIPI */
 void plat_vp_kick(struct vp *vp);
 /*
  * DispatchVp: runs the child VP on this LP until it blocks, is suspended, intercepts, or this LP
- * has something for the root.
+ * has something for the root. HV_DISPATCH_VP_FLAG_*: those about flushes of the branch predictors.
  */
-void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out);
+void plat_vp_dispatch(struct vp *vp, uint32_t flags, struct hv_output_dispatch_vp *out);
 /*
  * From this time on the child VP that is being dispatched on this LP, or is next, gets
  * VP_EVENT_RELOAD; 0: no limit.

@@ -13,7 +13,9 @@ common   := -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -ffunction-sectio
 bare     := -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none
 
 # -fno-omit-frame-pointer: the backtrace of a hypervisor fault walks frames.
-image_flags  := $(common) $(cwarnings) $(bare) -mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-omit-frame-pointer \
+# Indirect branches are retpolines, and nothing behind a return or jump is executed ahead: a guest may have trained the predictors.
+image_flags  := $(common) $(cwarnings) $(bare) -mindirect-branch=thunk -mindirect-branch-register -fno-jump-tables -mharden-sls=all \
+	-mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-omit-frame-pointer \
 	-fno-optimize-sibling-calls
 boot32_flags := $(common) $(cwarnings) $(bare) -m32 -march=i686 -mgeneral-regs-only
 user_flags   := $(common) $(cwarnings) -D_GNU_SOURCE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -pthread

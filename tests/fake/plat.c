@@ -525,8 +525,9 @@ void plat_slice_set(uint64_t end_tsc)
 	fake.slice_end = end_tsc;
 }
 
-void plat_vp_dispatch(struct vp *vp, struct hv_output_dispatch_vp *out)
+void plat_vp_dispatch(struct vp *vp, uint32_t flags, struct hv_output_dispatch_vp *out)
 {
+	(void)flags;
 	uint32_t suspend;
 
 	assert(vp->partition->parent && vp->lock.next != vp->lock.owner);

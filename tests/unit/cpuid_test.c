@@ -48,7 +48,7 @@ static void everything(void)
 		{0x8000001D, 0, {0x4121, 1, 2, 3}},
 		{0x8000001E, ANY, {77, 0x103, 0x301, 0}},
 		{0x8000001F, ANY, {0xF, 0x16F, 0x1FD, 1}},
-		{0x80000021, ANY, {0xFFFFFFFF, 0xFFFFFFFF, 0, 0}},
+		{0x80000021, ANY, {0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0}},
 	};
 
 	memcpy(machine.leaves, leaves, sizeof(leaves));
@@ -288,6 +288,55 @@ static void x2apic_by_creation_flag(void **state)
 	p->create_flags &= ~HV_PARTITION_CREATION_FLAG_X2APIC_CAPABLE;
 	cpuid_create(p);
 	assert_bit(1, ECX, 21, false);
+}
+
+/*
+ * What the processor says of its weaknesses, a child hears: so its kernel mitigates what is needed and no more. Controls that it
+ * could not have (TSX_CTRL, bit 7) it does not hear of.
+ */
+static void weaknesses_are_told(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	plat_info.arch_capabilities = 1ull << 62 | 0xFFFFFFFF;
+	assert_bit(7, EDX, 10, true);  /* MD_CLEAR */
+	assert_bit(7, EDX, 28, false); /* L1D_FLUSH is for hypervisors */
+	assert_bit(7, EDX, 29, true);
+	assert_bit(0x80000008, EBX, 29, true);                        /* BTC_NO */
+	assert_bit(0x80000021, EAX, 29, true);                        /* SRSO_NO */
+	assert_int_equal(get(0x80000021, 0, ECX), 1u << 1 | 1u << 2); /* TSA_SQ_NO, TSA_L1_NO */
+	assert_int_equal(msr_read(vp, 0x10A, &value), ACCESS_OK);
+	assert_int_equal(value, 1ull << 62 | 0x1D1AE17F);
+	assert_int_equal(msr_write(vp, 0x10A, value), ACCESS_FAULT);
+	p->processor_features[0] &= ~(1ull << 51);
+	cpuid_create(p);
+	assert_int_equal(msr_read(vp, 0x10A, &value), ACCESS_OK);
+	assert_int_equal(value & 1, 0); /* RDCL_NO */
+	machine.leaves[6].out[EDX] &= ~(1u << 29);
+	assert_int_equal(msr_read(vp, 0x10A, &value), ACCESS_FAULT);
+	plat_info.arch_capabilities = 0;
+}
+
+/* IBRS, STIBP, SSBD, PSFD and IBPB, SBPB: by Intel's bits or AMD's; the root has what leaf 7, 2 tells besides. */
+static void speculation_controls(void **state)
+{
+	const bool root = p->id == HV_ROOT_PARTITION;
+
+	(void)state;
+	assert_int_equal(p->spec_ctrl_bits, root ? 0x5FF : 0x87);
+	assert_int_equal(p->pred_cmd_bits, 0x81);
+	machine.leaves[6].out[EDX] = 0;
+	machine.leaves[8].out[EDX] = 0;
+	machine.leaves[23].out[EBX] = 1u << 12 | 1u << 15;
+	machine.leaves[28].out[EAX] = 0;
+	cpuid_create(p);
+	assert_int_equal(p->spec_ctrl_bits, 2);
+	assert_int_equal(p->pred_cmd_bits, 1);
+	machine.leaves[23].out[EBX] = 0;
+	cpuid_create(p);
+	assert_int_equal(p->spec_ctrl_bits, 0);
+	assert_int_equal(p->pred_cmd_bits, 0);
 }
 
 /* HV_X64_MSR_TSC_INVARIANT_CONTROL shows the invariant TSC. */
@@ -583,6 +632,9 @@ int main(void)
 		CHILD(features_by_property),
 		CHILD(leaves_that_the_machine_lacks),
 		CHILD(x2apic_by_creation_flag),
+		CHILD(weaknesses_are_told),
+		CHILD(speculation_controls),
+		ROOT(speculation_controls),
 		CHILD(invariant_tsc_on_request),
 		CHILD(osxsave_follows_cr4),
 		ROOT(osxsave_follows_cr4),

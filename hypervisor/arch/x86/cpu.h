@@ -55,6 +55,7 @@
 #define MSR_GS_BASE        0xc0000101
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX        0xc0000103
+#define PRED_CMD_IBPB      1
 #define PAT_RESET          0x0007040600070406ull
 
 enum exception {

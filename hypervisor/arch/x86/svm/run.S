@@ -3,6 +3,7 @@
  * are switched here. The hypervisor runs with GIF clear, so nothing interrupts between an exit and the next entry.
  */
 #include "hypervisor/arch/x86/registers.inc"
+#include "hypervisor/arch/x86/speculation.inc"
 #include "include/boot/handoff.h"
 
 #define VCPU_VMCB_PA 144
@@ -19,19 +20,39 @@ vendor_run:
 	push %rdi /* the vcpu; the stack is 16-byte aligned from here on */
 	mov %rdi, %rax
 enter:
+	cmpb $0, VCPU_ON_ENTRY(%rax)
+	jne before_entry
+entry_ready:
 	guest_registers_load
 	mov VCPU_VMCB_PA(%rax), %rax
 	vmrun
 	mov (%rsp), %rax
 	guest_registers_save
+	testb $EXIT_IBPB | EXIT_SPEC_CTRL, VCPU_ON_EXIT(%rax)
+	jnz after_exit
+exit_ready:
+	lfence
 	mov %rax, %rdi
 	call run_exit
 	test %al, %al
 	mov (%rsp), %rax
 	jnz enter
+	testb $EXIT_RSB, VCPU_ON_EXIT(%rax)
+	jnz fill_returns
+returns_ready:
 	pop %rdi
 	callee_registers_pop
 	ret
+	int3
+before_entry:
+	speculation_before_entry
+	jmp entry_ready
+after_exit:
+	speculation_after_exit
+	jmp exit_ready
+fill_returns:
+	speculation_fill_returns
+	jmp returns_ready
 	.size vendor_run, . - vendor_run
 
 /*

@@ -8,6 +8,7 @@
  * one of these two stretches, goes on behind it.
  */
 #include "hypervisor/arch/x86/registers.inc"
+#include "hypervisor/arch/x86/speculation.inc"
 #include "include/boot/handoff.h"
 
 /* Offsets into struct vcpu, struct vmx and struct lp: vmx.c checks them. */
@@ -17,7 +18,7 @@
 #define VMX_ENTRY 0x401
 #define LP_NMI 9
 #define LP_STACK_SIZE 16384
-#define LP_SIZE 128
+#define LP_SIZE 192
 
 #define HOST_RSP_FIELD 0x6c14
 #define REFUSED 1
@@ -36,6 +37,9 @@ vendor_run:
 	mov $HOST_RSP_FIELD, %eax
 	vmwrite %rsp, %rax
 	mov %rdi, %rax
+again:
+	cmpb $0, VCPU_ON_ENTRY(%rax)
+	jne before_entry
 enter:
 	mov VCPU_LP(%rax), %rcx
 	cmpb $0, LP_NMI(%rcx)
@@ -55,9 +59,9 @@ refused:
 put_off:
 	mov $PUT_OFF, %ecx
 not_entered:
-	mov (%rsp), %rdi
-	mov VCPU_VMX(%rdi), %rax
-	mov %cl, VMX_ENTRY(%rax)
+	mov (%rsp), %rax
+	mov VCPU_VMX(%rax), %rdx
+	mov %cl, VMX_ENTRY(%rdx)
 	jmp handle
 	.globl vmx_exit_here
 vmx_exit_here:
@@ -65,15 +69,32 @@ vmx_exit_here:
 	mov 8(%rsp), %rax
 	pop GPR(0)(%rax)
 	guest_registers_save
-	mov %rax, %rdi
 handle:
+	testb $EXIT_IBPB | EXIT_SPEC_CTRL, VCPU_ON_EXIT(%rax)
+	jnz after_exit
+exit_ready:
+	lfence
+	mov %rax, %rdi
 	call run_exit
 	test %al, %al
 	mov (%rsp), %rax
-	jnz enter
+	jnz again
+	testb $EXIT_RSB, VCPU_ON_EXIT(%rax)
+	jnz fill_returns
+returns_ready:
 	pop %rdi
 	callee_registers_pop
 	ret
+	int3
+before_entry:
+	speculation_before_entry
+	jmp enter
+after_exit:
+	speculation_after_exit
+	jmp exit_ready
+fill_returns:
+	speculation_fill_returns
+	jmp returns_ready
 	.size vendor_run, . - vendor_run
 
 /*
