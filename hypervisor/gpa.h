@@ -59,7 +59,7 @@ enum gpa_fault {
 	GPA_FAULT_ACCESS,    /* mapped, but not for this access */
 	GPA_FAULT_APIC,      /* the root touched the page of the machine's local APIC */
 	GPA_FAULT_PROTECTED, /* the root touched the hypervisor's memory, or beyond the addresses */
-	GPA_FAULT_NO_MEMORY, /* the root's pool is empty, and no device mapping can make room */
+	GPA_FAULT_NO_MEMORY, /* the pool is empty, and nothing that it gave for such ends can make room */
 };
 /* A nested page fault at `gpa`; access = HV_MAP_GPA_READABLE, _WRITABLE or _EXECUTABLE. */
 enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access);

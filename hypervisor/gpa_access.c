@@ -164,6 +164,22 @@ uint64_t gpa_generation(const struct partition *p)
 	return __atomic_load_n(&gpa_of(p)->generation, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * Code in a large page that must not be executable as one: the page is split. When the pool has no table for that, those that were
+ * split before are joined again, so a guest that executes everywhere takes no more than its pool.
+ */
+static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
+{
+	struct gpa_walk walk;
+
+	if (gpa_walk_create(map, gpn, 0, &walk) == HV_STATUS_SUCCESS) {
+		return GPA_FAULT_RESOLVED;
+	}
+	gpa_join(map);
+	return gpa_walk_create(map, gpn, 0, &walk) == HV_STATUS_SUCCESS ? GPA_FAULT_RESOLVED
+									: GPA_FAULT_NO_MEMORY;
+}
+
 static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
 {
 	struct gpa_walk walk;
@@ -171,6 +187,9 @@ static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
 
 	gpa_walk(map, gpn, 0, &walk);
 	entry = *walk.entry[walk.level];
+	if (entry & PTE_SOFT_SPLIT && access & HV_MAP_GPA_EXECUTABLE) {
+		return split_for_code(map, gpn);
+	}
 	if (pte_present(entry)) {
 		return permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
 	}

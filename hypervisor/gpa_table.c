@@ -223,3 +223,56 @@ void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk)
 		gpa_table_drop(map, table);
 	}
 }
+
+/*
+ * The 2 MiB leaf whose parts the table has; 0 if it is none. It counts as accessed and dirty: the processor may set that in the
+ * table until the flush.
+ */
+static uint64_t whole_of(const uint64_t *table)
+{
+	const uint32_t state = PTE_ACCESSED | PTE_DIRTY;
+	uint32_t flags;
+	uint64_t leaf;
+
+	if (!pte_present(table[0]) || pte_spn(table[0]) & (pte_pages(1) - 1)) {
+		return 0;
+	}
+	flags = pte_flags_of(table[0]) | state;
+	if (!(flags & PTE_EXECUTE) || flags & PTE_OVERLAY) {
+		return 0;
+	}
+	leaf = pte_leaf(pte_spn(table[0]), 1, flags);
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		if ((table[i] | pte_state_bits(state)) != leaf_part(leaf, 1, i)) {
+			return 0;
+		}
+	}
+	return leaf;
+}
+
+static void join_below(struct gpa_map *map, uint64_t *table, unsigned int level)
+{
+	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
+		uint64_t *lower, leaf;
+
+		if (!pte_is_table(table[i], level)) {
+			continue;
+		}
+		lower = table_of(table[i]);
+		if (level > 1) {
+			join_below(map, lower, level - 1);
+			continue;
+		}
+		leaf = whole_of(lower);
+		if (leaf) {
+			gpa_entry_set(&table[i], leaf);
+			gpa_table_drop(map, lower);
+		}
+	}
+}
+
+void gpa_join(struct gpa_map *map)
+{
+	join_below(map, map->top, PAGETABLE_LEVELS - 1);
+	gpa_flush(map);
+}

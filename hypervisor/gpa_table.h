@@ -43,6 +43,8 @@ uint64_t gpa_entry_set(uint64_t *entry, uint64_t value);
 void gpa_prune(struct gpa_map *map, struct gpa_walk *walk);
 /* The root's: tables on the way whose leaves could be one large leaf again are replaced by it. */
 void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk);
+/* Every table whose leaves are the parts of one large piece of code is replaced by a large leaf. Flushes. */
+void gpa_join(struct gpa_map *map);
 /* Frees a table that hangs in no other any more, whatever is in it. */
 void gpa_table_drop(struct gpa_map *map, uint64_t *table);
 

@@ -229,6 +229,10 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 		}
 		break;
 	case GPA_FAULT_NO_MEMORY:
+		if (!is_root(vcpu)) { /* its parent gave it too little */
+			message_memory(vcpu, intercept, HVMSG_UNMAPPED_GPA);
+			break;
+		}
 		machine_stop("no memory left for the root's page tables; give the hypervisor more "
 			     "with hv.memory=");
 	case GPA_FAULT_APIC:

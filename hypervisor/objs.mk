@@ -70,12 +70,15 @@ build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf: $(image_common) hypervi
 	$(Q)$(image_link) -o $@ $(filter %.o,$^) $@.symbols.o
 
 # The parts that need no hardware are tested on a simulated machine.
-memory_parts := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_access.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
-	hypervisor/gpa_trail.o hypervisor/arch/x86/svm/npt.o tests/fake/ram.o tests/fake/ram_check.o
+memory_any := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_access.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
+	hypervisor/gpa_trail.o tests/fake/ram.o tests/fake/ram_check.o
+memory_parts := $(memory_any) hypervisor/arch/x86/svm/npt.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
 	tests/unit/npt_test.c tests/unit/paging_test.c
 memory_test_objs := $(memory_parts)
 gpa_test_objs := $(memory_parts)
+hypervisor_tests += tests/unit/gpa_split_test.c
+gpa_split_test_objs := $(memory_any) hypervisor/arch/x86/vmx/ept.o
 gpa_root_test_objs := $(memory_parts)
 gpa_overlay_test_objs := $(memory_parts)
 npt_test_objs := hypervisor/arch/x86/svm/npt.o

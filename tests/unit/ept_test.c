@@ -1,3 +1,4 @@
+#include "hypervisor/arch/x86/vmx/ept.h"
 #include "tests/unit/pagetable_cases.h"
 
 /*
@@ -18,6 +19,23 @@ static void test_leaf_bits(void **state)
 			 0x40000000 | BIT(0) | BIT(2) | BIT(7) | WRITEBACK);
 	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_ACCESSED | PTE_DIRTY),
 			 0x1000 | BIT(0) | BIT(1) | BIT(2) | BIT(8) | BIT(9) | WRITEBACK);
+}
+
+/* On a processor with the erratum of page size changes. */
+static void test_no_large_page_is_executable(void **state)
+{
+	const uint32_t flags = PTE_RIGHTS | PTE_ACCESSED;
+
+	(void)state;
+	ept_splits_code = true;
+	for (unsigned int level = 1; level < 3; level++) {
+		assert_int_equal(pte_leaf(0x40000, level, flags) & 0xfff,
+				 BIT(0) | BIT(1) | BIT(7) | BIT(8) | WRITEBACK);
+		assert_int_equal(pte_flags_of(pte_leaf(0x40000, level, flags)), flags);
+		assert_int_equal(pte_flags_of(pte_leaf(0x40000, level, PTE_READ)), PTE_READ);
+	}
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS), 0x1000 | BIT(0) | BIT(1) | BIT(2) | WRITEBACK);
+	ept_splits_code = false;
 }
 
 /* Type 0; the guest's PAT may combine with it, unless bit 6 says that it may not. */
@@ -62,6 +80,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_leaf_bits),
+		cmocka_unit_test(test_no_large_page_is_executable),
 		cmocka_unit_test(test_what_is_not_ram_is_uncacheable),
 		cmocka_unit_test(test_own_bits_are_ignored_ones),
 		cmocka_unit_test(test_table_takes_no_right_away),

@@ -43,6 +43,7 @@ enum pte_flags {
 #define PTE_SOFT_IO      (1ull << 52)
 #define PTE_SOFT_OVERLAY (1ull << 53)
 #define PTE_NO_ACCESS    (1ull << 54) /* entry without bit 0: mapped, but for no access at all */
+#define PTE_SOFT_SPLIT   (1ull << 55) /* executable, but not by this leaf: it is split at a fetch */
 
 static inline bool pte_present(uint64_t entry)
 {
@@ -79,7 +80,10 @@ static inline uint64_t pte_select(uint32_t flags, uint32_t flag, uint64_t bits)
 
 /* ---- npt.c or ept.c ---- */
 
-/* A leaf; `flags` has PTE_READ. */
+/*
+ * A leaf; `flags` has PTE_READ. A large one that shall be executable may be made PTE_SOFT_SPLIT
+ * instead.
+ */
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags);
 /* Leads to a table and takes no right away. */
 uint64_t pte_table(uint64_t spn);

@@ -5,7 +5,12 @@
  * for RAM, uncacheable for what is none, and with both the guest's PAT may still choose (28.3.7.2).
  * PTE_UNCACHED takes that choice away ("ignore PAT"). The processor sets A and D if the EPT pointer
  * says so; else they stay as they were made.
+ *
+ * On some processors a guest that changes the size of a page of code under the feet of the fetch unit
+ * stops the machine ("machine check error on page size change"). There no large leaf is executable.
  */
+#include "hypervisor/arch/x86/vmx/ept.h"
+
 #include "hypervisor/arch/x86/pagetable.h"
 
 #define EPT_READ       (1ull << 0)
@@ -16,17 +21,24 @@
 #define EPT_ACCESSED   (1ull << 8)
 #define EPT_DIRTY      (1ull << 9)
 
+bool ept_splits_code;
+
 uint64_t pte_state_bits(uint32_t flags)
 {
 	return pte_select(flags, PTE_ACCESSED, EPT_ACCESSED) |
 	       pte_select(flags, PTE_DIRTY, EPT_DIRTY);
 }
 
+static uint64_t execute_bits(unsigned int level)
+{
+	return level && ept_splits_code ? PTE_SOFT_SPLIT : EPT_EXECUTE;
+}
+
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags)
 {
 	return spn << 12 | EPT_READ | (level ? PTE_LARGE : 0) |
 	       pte_select(flags, PTE_WRITE, EPT_WRITE) |
-	       pte_select(flags, PTE_EXECUTE, EPT_EXECUTE) |
+	       pte_select(flags, PTE_EXECUTE, execute_bits(level)) |
 	       (flags & (PTE_UNCACHED | PTE_IO) ? 0 : EPT_WRITEBACK) |
 	       pte_select(flags, PTE_UNCACHED, EPT_IGNORE_PAT) |
 	       pte_select(flags, PTE_IO, PTE_SOFT_IO) |
@@ -41,7 +53,7 @@ uint64_t pte_table(uint64_t spn)
 uint32_t pte_flags_of(uint64_t entry)
 {
 	return PTE_READ | (entry & EPT_WRITE ? PTE_WRITE : 0) |
-	       (entry & EPT_EXECUTE ? PTE_EXECUTE : 0) |
+	       (entry & (EPT_EXECUTE | PTE_SOFT_SPLIT) ? PTE_EXECUTE : 0) |
 	       (entry & EPT_IGNORE_PAT ? PTE_UNCACHED : 0) |
 	       (entry & EPT_ACCESSED ? PTE_ACCESSED : 0) | (entry & EPT_DIRTY ? PTE_DIRTY : 0) |
 	       (entry & PTE_SOFT_IO ? PTE_IO : 0) | (entry & PTE_SOFT_OVERLAY ? PTE_OVERLAY : 0);

@@ -10,9 +10,11 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/arch/x86/vmx/ept.h"
 #include "hypervisor/console.h"
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/speculation.h"
 #include "lib/string.h"
 #include "tlfs/lapic.h"
 
@@ -147,6 +149,7 @@ void vendor_lp_init(struct lp *lp)
 	}
 	if (lp->index == 0) {
 		find_facts();
+		ept_splits_code = speculation_splits();
 		maps_init();
 		trap_set_nmi_gate(vmx_nmi_gate);
 	}
