@@ -13,6 +13,7 @@
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
 #include "hypervisor/speculation.h"
+#include "hypervisor/tsc.h"
 #include "lib/string.h"
 
 #define ICR_INIT         0x4500
@@ -47,6 +48,7 @@ static _Noreturn void lp_main(void)
 	apic_lp_init();
 	vendor_lp_init(lp);
 	__atomic_store_n(&lp->online, true, __ATOMIC_RELEASE);
+	tsc_meet(false);
 	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE)) {
 		cpu_relax();
 	}
@@ -98,6 +100,7 @@ static void start(struct lp *lp, uint8_t *page, uint32_t base)
 		machine_stop("a processor does not start; boot with fewer, or look at the "
 			     "firmware's settings");
 	}
+	tsc_meet(true);
 }
 
 void lp_start_others(const struct handoff *handoff)

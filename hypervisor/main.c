@@ -29,6 +29,7 @@ static void machine_facts(const struct handoff *handoff)
 	plat_info.physical_address_bits = (uint8_t)out[0];
 	cpuid_offered(0x80000007, out);
 	plat_info.tsc_invariant = out[3] & 1u << 8;
+	plat_info.tsc_equal = true; /* until tsc_meet() finds otherwise */
 }
 
 static void boot_lp(const struct handoff *handoff)

@@ -11,6 +11,7 @@ hypervisor_objs += hypervisor/message.o
 hypervisor_objs += hypervisor/register_page.o
 hypervisor_objs += hypervisor/interrupt.o
 hypervisor_objs += hypervisor/timer.o
+hypervisor_objs += hypervisor/tsc.o
 hypervisor_objs += hypervisor/timer_queue.o
 hypervisor_objs += hypervisor/fpu.o
 hypervisor_objs += hypervisor/speculation.o
@@ -89,6 +90,8 @@ memory_fuzz_objs := $(memory_parts)
 build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/mtrr_test.c
 mtrr_test_objs := hypervisor/arch/x86/mtrr.o
+hypervisor_tests += tests/unit/tsc_test.c
+tsc_test_objs := hypervisor/tsc.o
 hypervisor_tests += tests/unit/mitigation_test.c
 mitigation_test_objs := hypervisor/arch/x86/mitigation.o
 hypervisor_tests += tests/unit/walk_test.c

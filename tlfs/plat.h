@@ -36,6 +36,7 @@ struct plat_info {
 	uint32_t lp_count;
 	uint8_t physical_address_bits;
 	bool tsc_invariant;
+	bool tsc_equal;             /* the LPs' counters are one clock */
 	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, 0: no such register */
 	uint32_t xsave_size_max; /* bytes, for all features that guests may enable; 0: no XSAVE */
 	uint64_t xsave_features;
@@ -43,7 +44,7 @@ struct plat_info {
 extern struct plat_info plat_info;
 
 /* Time. */
-uint64_t plat_tsc(void); /* the LP's TSC, the same on all LPs */
+uint64_t plat_tsc(void); /* the LP's TSC, the same on all LPs if plat_info.tsc_equal */
 /*
  * Arms the VP's only hardware deadline; UINT64_MAX disarms. When it passes, the home sets
  * VP_EVENT_TIMER and kicks the VP. Once it is disarmed no such event comes: an expiry that is under

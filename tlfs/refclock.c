@@ -7,7 +7,8 @@
  *
  * where guest TSC is the one that the partition's VPs were made with. The MSR's and the page's
  * values therefore agree to the unit. When all VPs were given another TSC, the page's offset makes
- * up for it; when they differ, or time is frozen, its sequence is 0 and the guest reads the MSR.
+ * up for it; when they differ, or the LPs' own do, or time is frozen, its sequence is 0 and the guest
+ * reads the MSR.
  */
 #include "tlfs/clock.h"
 #include "tlfs/hv.h"
@@ -80,13 +81,16 @@ hv_status_t refclock_create(struct partition *p)
 /* ---- the TSC page ---- */
 
 /*
- * The offset that all VPs share, or false. Read while others may write theirs: they come here again
+ * The offset that all VPs share, wherever they run, or false. Read while others may write theirs: they come here again
  * afterwards.
  */
 static bool common_tsc_offset(const struct partition *p, uint64_t *offset)
 {
 	bool found = false;
 
+	if (!plat_info.tsc_equal) {
+		return false;
+	}
 	*offset = p->tsc_offset;
 	for (uint32_t i = 0; i < HV_MAX_VPS; i++) {
 		const struct vp *vp = __atomic_load_n(&p->vps[i], __ATOMIC_ACQUIRE);

@@ -34,6 +34,7 @@ static void reset_machine(void)
 		.lp_count = 4,
 		.physical_address_bits = 40,
 		.tsc_invariant = true,
+		.tsc_equal = true,
 		.xsave_size_max = 4096,
 		.xsave_features = 0x7,
 	};

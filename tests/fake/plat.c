@@ -766,6 +766,7 @@ void fake_boot(uint32_t lps)
 				       .lp_count = lps,
 				       .physical_address_bits = 40,
 				       .tsc_invariant = true,
+				       .tsc_equal = true,
 				       .xsave_size_max = 832,
 				       .xsave_features = 7};
 	ram_prepare();

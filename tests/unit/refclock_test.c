@@ -302,6 +302,17 @@ static void odd_frequencies(void **state)
 #define CHILD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define ROOT(test)  cmocka_unit_test_setup_teardown(test, setup_root, teardown)
 
+/* Each LP with a clock of its own: no page could be right on all of them. */
+static void unequal_counters(void **state)
+{
+	(void)state;
+	plat_info.tsc_equal = false;
+	enable_page();
+	assert_int_equal(page()->tsc_sequence, 0);
+	guest_advance(p, GUEST_TSC_HZ);
+	assert_int_equal(by_msr(), HV_REF_HZ);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +322,7 @@ int main(void)
 		CHILD(page_and_msr_agree),
 		ROOT(page_and_msr_agree),
 		CHILD(page_off),
+		CHILD(unequal_counters),
 		CHILD(time_to_tsc),
 		ROOT(time_to_tsc),
 		CHILD(frozen),
