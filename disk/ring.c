@@ -1,9 +1,9 @@
 /*
  * Asynchronous file I/O: io_uring, and nothing of disks. While a thread is in ring_wait, and always
  * where there is an eventfd, a read of the wake descriptor is under way, so that ring_wake from any
- * thread ends the one and makes the other readable. It belongs to the thread that submitted it, and
- * comes back when that ends. So does the poll of the watched descriptor, which tells of each signal
- * and not of a state: nobody has to read it.
+ * thread ends the one and makes the other readable. The poll of the watched descriptor tells of each
+ * signal and not of a state: nobody has to read it. The kernel keeps that poll, and the descriptor's
+ * file, until it is taken back, whatever becomes of the thread that submitted it.
  *
  * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the
  * operations below: a process that has only such rings, and may make none, can do no more with them
@@ -65,8 +65,21 @@ static void arm_watch(struct ring *ring)
 	}
 }
 
+/* Its end is told, and so is that of the poll: both by a turn that is none any more. */
+static void disarm_watch(struct ring *ring)
+{
+	struct io_uring_sqe *sqe = ring->watch_armed ? get_sqe(ring) : NULL;
+
+	if (sqe != NULL) {
+		io_uring_prep_poll_remove(sqe, ring->watch_turn << 1 | WATCH_BIT);
+		io_uring_sqe_set_data64(sqe, WATCH_BIT);
+		io_uring_submit(&ring->uring);
+	}
+}
+
 void ring_watch(struct ring *ring, int fd)
 {
+	disarm_watch(ring);
 	ring->watch_fd = fd;
 	ring->watch_turn++;
 	ring->watch_armed = false;
@@ -74,8 +87,9 @@ void ring_watch(struct ring *ring, int fd)
 
 int ring_restrict(struct io_uring *uring)
 {
-	static const uint8_t operations[] = {IORING_OP_READ,   IORING_OP_READV, IORING_OP_WRITE,
-					     IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_POLL_ADD};
+	static const uint8_t operations[] = {
+		IORING_OP_READ,  IORING_OP_READV,    IORING_OP_WRITE,      IORING_OP_WRITEV,
+		IORING_OP_FSYNC, IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE};
 	struct io_uring_restriction allowed[sizeof(operations) + 1] = {
 		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD}};
 	unsigned i;

@@ -40,6 +40,28 @@ static int ring_descriptor(void)
 	return found;
 }
 
+/* Polls that the kernel keeps for the ring. */
+static unsigned count_polls(void)
+{
+	char path[64], line[256];
+	unsigned count = 0;
+	bool in_list = false;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring_descriptor());
+	info = fopen(path, "re");
+	assert_non_null(info);
+	while (fgets(line, sizeof(line), info) != NULL) {
+		if (line[0] != ' ') {
+			in_list = !strncmp(line, "PollList:", 9);
+		} else {
+			count += in_list;
+		}
+	}
+	fclose(info);
+	return count;
+}
+
 static void test_operations(void **state)
 {
 	char name[] = "/tmp/vd-ring-XXXXXX", written[] = "0123456789", seen[11] = "";
@@ -104,10 +126,12 @@ static void test_a_watched_event_ends_each_wait(void **state)
 	signal_event(second);
 	ring_wait(ring);
 	assert_false(ring_next(ring, &got, &result));
+	assert_int_equal(count_polls(), 2); /* with the wake's */
 	ring_watch(ring, -1);
 	ring_wake(ring);
 	ring_wait(ring);
 	assert_false(ring_next(ring, &got, &result));
+	assert_int_equal(count_polls(), 0);
 	ring_close(&ring);
 	close(first);
 	close(second);
@@ -123,12 +147,14 @@ static void *watch_once(void *argument)
 	signal_event(event);
 	ring_wait(ring);
 	ring_next(ring, &got, &result);
+	ring_watch(ring, -1);
+	ring_next(ring, &got, &result);
 	close(event);
 	return NULL;
 }
 
-/* What a thread watched goes with it; the next one's signals are its own. */
-static void test_a_thread_takes_its_watch_along(void **state)
+/* As channels of a guest that opens and closes them: each on a thread of its own, with the same ring. */
+static void test_nothing_stays_of_a_watch(void **state)
 {
 	struct ring *ring;
 	pthread_t thread;
@@ -140,6 +166,38 @@ static void test_a_thread_takes_its_watch_along(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, watch_once, ring), 0);
 		pthread_join(thread, NULL);
 	}
+	assert_in_range(count_polls(), 0, 1); /* the wake's, which goes on */
+	ring_close(&ring);
+}
+
+static void *watch_and_end(void *argument)
+{
+	struct ring *ring = argument;
+	int event = eventfd(0, 0), result;
+	void *got;
+
+	ring_watch(ring, event);
+	signal_event(event);
+	ring_wait(ring);
+	ring_next(ring, &got, &result);
+	close(event);
+	return NULL;
+}
+
+/* What a thread watched and did not let go of is let go of for the next one, whose signals are its own. */
+static void test_a_thread_takes_its_watch_along(void **state)
+{
+	struct ring *ring;
+	pthread_t thread;
+	int turn;
+
+	(void)state;
+	assert_int_equal(ring_open(4, &ring), 0);
+	for (turn = 0; turn < 20; turn++) {
+		assert_int_equal(pthread_create(&thread, NULL, watch_and_end, ring), 0);
+		pthread_join(thread, NULL);
+	}
+	assert_in_range(count_polls(), 0, 2); /* the wake's, and the last */
 	ring_close(&ring);
 }
 
@@ -233,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_a_watched_event_ends_each_wait),
+		cmocka_unit_test(test_nothing_stays_of_a_watch),
 		cmocka_unit_test(test_a_thread_takes_its_watch_along),
 		cmocka_unit_test(test_an_open_ring_takes_no_registration),
 		cmocka_unit_test(test_other_operations_are_refused),
