@@ -105,6 +105,7 @@ enum scsi_status bench_run(struct bench *bench, unsigned lun, const uint8_t *cdb
 	r->iov_count = length ? scatter(iov, data, length) : 0;
 	r->queue = bench->queue;
 	r->done = done;
+	r->cancelled = bench->cancelled;
 	is_done = false;
 	scsi_execute(bench->bus, (struct storage_address){0, 0, (uint8_t)lun}, r);
 	while (!is_done) {

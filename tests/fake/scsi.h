@@ -12,6 +12,7 @@ struct bench {
 	struct scsi_bus *bus;
 	struct disk_queue *queue;
 	unsigned nexus; /* of the commands to come */
+	bool (*cancelled)(const struct scsi_request *request);
 	struct scsi_request last;
 };
 

@@ -17,6 +17,7 @@
 
 struct slot {
 	struct scsi_request request;
+	unsigned cancel_at; /* this step, from 1 on; 0: none */
 	struct iovec iov[3];
 	uint8_t *data;
 	uint32_t length;
@@ -48,6 +49,13 @@ static void attach(uint8_t lun, enum storage_kind kind, struct disk *with)
 	if (scsi_bus_attach(bus, (struct storage_address){0, 0, lun}, &unit)) {
 		abort();
 	}
+}
+
+static bool is_cancelled(const struct scsi_request *r)
+{
+	struct slot *slot = r->user;
+
+	return slot->cancel_at && !--slot->cancel_at;
 }
 
 static void done(struct scsi_request *r)
@@ -121,6 +129,8 @@ static void command(struct slot *slot, const uint8_t *in, const uint8_t *payload
 	r->iov_count = length ? 3 : 0;
 	r->queue = queue;
 	r->done = done;
+	r->cancelled = is_cancelled;
+	slot->cancel_at = in[18] >> 4;
 	r->user = slot;
 	slot->busy = true;
 	scsi_execute(bus, (struct storage_address){0, 0, in[19] % 5}, r);

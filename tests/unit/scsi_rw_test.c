@@ -270,6 +270,87 @@ static void test_cache_off_is_durable(void **state)
 	assert_true(survives_cuts(100, data));
 }
 
+static void note_end(struct scsi_request *request)
+{
+	*(bool *)request->user = true;
+}
+
+/* A write of another queue's is under way when the cache goes off: it ends as one without a cache. */
+static void test_cache_goes_off_under_a_write(void **state)
+{
+	uint8_t list[24] = {0, 0, 0, 0, 0x08, 18};
+	struct iovec iov = {data, 512};
+	struct scsi_request write = {.cdb = {0x2a, 0, B4(100), 0, B2(1)},
+				     .cdb_length = 10,
+				     .direction = SCSI_DATA_OUT,
+				     .data_length = 512,
+				     .iov = &iov,
+				     .iov_count = 1,
+				     .done = note_end};
+	bool ended = false;
+
+	(void)state;
+	write_one(101, 0);
+	assert_int_equal(disk_flush(disk), 0);
+	write.user = &ended;
+	assert_int_equal(disk_queue_create(4, &write.queue, NULL), 0);
+	fake_record();
+	scsi_execute(bench.bus, (struct storage_address){0, 0, 0}, &write);
+	assert_int_equal(RUN(&bench, 0, SCSI_DATA_OUT, list, 24, 0x15, 0x10, 0, 0, 24, 0),
+			 SCSI_GOOD);
+	assert_false(ended);
+	while (!ended) {
+		disk_queue_wait(write.queue);
+	}
+	assert_int_equal(write.status, SCSI_GOOD);
+	assert_true(survives_cuts(100, data));
+	disk_queue_destroy(&write.queue);
+}
+
+static unsigned asked, cancel_at;
+
+static bool is_time_to_cancel(const struct scsi_request *request)
+{
+	(void)request;
+	return ++asked == cancel_at;
+}
+
+/* Cancelled before its first step, its second, and so on; then not. Returns how many steps there are. */
+static unsigned cancel_each_step(const uint8_t *cdb, unsigned cdb_length, uint8_t *out,
+				 uint32_t length)
+{
+	enum scsi_status status;
+
+	for (cancel_at = 1;; cancel_at++) {
+		asked = 0;
+		bench.cancelled = is_time_to_cancel;
+		status = bench_run(&bench, 0, cdb, cdb_length,
+				   length ? SCSI_DATA_OUT : SCSI_NO_DATA, out, length);
+		bench.cancelled = NULL;
+		if (asked < cancel_at) {
+			assert_int_equal(status, SCSI_GOOD);
+			return asked;
+		}
+		assert_int_equal(asked, cancel_at);
+		assert_int_equal(status, SCSI_TASK_ABORTED);
+		assert_int_equal(bench.last.transferred, 0);
+		assert_int_equal(bench_sense(&bench), 0);
+	}
+}
+
+static void test_cancelling(void **state)
+{
+	uint8_t unmap[40] = {0, 38, 0, 32, [8] = B8(0), B4(2048), [24] = B8(4096), B4(2048)};
+
+	(void)state;
+	assert_int_equal(cancel_each_step(CDB(0x2a, 0, B4(0), 0, B2(8), 0), data, 4096), 1);
+	assert_int_equal(cancel_each_step(CDB(0x8f, 0, B8(0), B4(BLOCKS), 0, 0), NULL, 0),
+			 SIZE / 65536);
+	assert_int_equal(cancel_each_step(CDB(0x42, 0, 0, 0, 0, 0, 0, B2(40), 0), unmap, 40), 2);
+	assert_int_equal(cancel_each_step(CDB(0x93, 0, B8(0), B4(BLOCKS), 0, 0), data, 512), 4);
+	assert_int_equal(scsi_bus_detach(bench.bus, (struct storage_address){0, 0, 0}), 0);
+}
+
 static void test_read_fua_flushes_first(void **state)
 {
 	(void)state;
@@ -370,6 +451,8 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(test_write_through_is_durable, start, stop),
 		cmocka_unit_test_setup_teardown(test_cache_off_is_durable, start, stop),
+		cmocka_unit_test_setup_teardown(test_cache_goes_off_under_a_write, start, stop),
+		cmocka_unit_test_setup_teardown(test_cancelling, start, stop),
 		cmocka_unit_test_setup_teardown(test_read_fua_flushes_first, start, stop),
 		cmocka_unit_test_setup_teardown(test_stop_flushes_and_stops, start, stop),
 		cmocka_unit_test_setup_teardown(test_errors_have_sense, start, stop),

@@ -784,6 +784,161 @@ static void test_ide(void **state)
 	assert_int_equal(exchange(0, packet).srb.srb_status, STORVSP_SRB_INVALID_LUN);
 }
 
+/* ---- requests that would take hours, and who wants them to end ---- */
+
+enum { VERIFIES = 5 };
+
+static struct disk *huge;
+
+static int start_huge(void **state)
+{
+	int fd;
+
+	start_ready(state);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	assert_int_equal(ftruncate(fd, 1ll << 40), 0);
+	close(fd);
+	assert_int_equal(
+		disk_open(path, &(struct disk_open){.format = DISK_FORMAT_RAW}, &huge, NULL), 0);
+	unlink(path);
+	attach(lun5, huge);
+	expect_announcement();
+	take_attention(0, 5);
+	return 0;
+}
+
+static int stop_huge(void **state)
+{
+	stop(state);
+	disk_close(&huge, NULL);
+	return 0;
+}
+
+static void send_verifies(unsigned channel)
+{
+	static const uint8_t cdb[16] = {0x8f, [10] = 0x7f, 0xff, 0xff, 0xff};
+	struct storvsp_packet packet = srb(5, cdb, 16, STORVSP_DATA_NONE, 0);
+	unsigned i;
+
+	for (i = 0; i < VERIFIES; i++) {
+		assert_true(guest_send(&channels[channel], VM_PKT_DATA_INBAND, i + 1, 1, NULL, 0,
+				       &packet, sizeof(packet)));
+	}
+}
+
+/* They are under way on return: a request behind them has been answered. */
+static void begin_verifies(unsigned channel)
+{
+	send_verifies(channel);
+	exchange(channel, srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0));
+}
+
+static void expect_ended_verifies(uint8_t srb_status)
+{
+	bool ended[VERIFIES] = {false};
+	struct guest_packet answer;
+	unsigned i;
+
+	for (i = 0; i < VERIFIES; i++) {
+		const struct storvsp_packet *in = receive(0, &answer);
+		uint64_t id = answer.descriptor.trans_id;
+
+		assert_int_equal(in->operation, STORVSP_COMPLETE_IO);
+		assert_in_range(id, 1, VERIFIES);
+		assert_false(ended[id - 1]);
+		ended[id - 1] = true;
+		assert_int_equal(in->srb.srb_status, srb_status);
+	}
+}
+
+static void test_reset_ends_requests(void **state)
+{
+	static const uint32_t kinds[] = {STORVSP_RESET_BUS, STORVSP_RESET_LUN,
+					 STORVSP_RESET_ADAPTER};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		struct storvsp_packet reset = {.operation = kinds[i], .flags = 1, .srb.lun = 5};
+
+		begin_verifies(0);
+		assert_true(guest_send(&channels[0], VM_PKT_DATA_INBAND, RESET_ID, 1, NULL, 0,
+				       &reset, sizeof(reset)));
+		expect_ended_verifies(STORVSP_SRB_ABORTED);
+		assert_int_equal(finish(0, RESET_ID).status, 0);
+		take_attention(0, 5);
+	}
+}
+
+static void test_hold_ends_requests(void **state)
+{
+	(void)state;
+	begin_verifies(0);
+	assert_int_equal(storage_hold(storage, lun5), 0);
+	expect_ended_verifies(STORVSP_SRB_BUSY);
+	assert_int_equal(storage_release(storage, lun5, huge), 0);
+}
+
+static void test_detach_ends_requests(void **state)
+{
+	(void)state;
+	begin_verifies(0);
+	assert_int_equal(storage_detach(storage, lun5), 0);
+	expect_ended_verifies(STORVSP_SRB_INVALID_LUN);
+	expect_announcement();
+}
+
+static void test_destroy_ends_requests(void **state)
+{
+	(void)state;
+	begin_verifies(0);
+	storage_destroy(&storage);
+}
+
+/* More than the channel has requests for: it does not look at its ring when the guest closes it. */
+static void test_close_ends_requests(void **state)
+{
+	(void)state;
+	begin_verifies(0);
+	send_verifies(0);
+	close_primary();
+	open_channel(0, relid);
+	initialize(STORVSP_VERSION_WIN10);
+	take_attention(0, 0);
+}
+
+static void test_rescind_ends_requests(void **state)
+{
+	(void)state;
+	create_sub_channels(2);
+	begin_verifies(1);
+	begin_verifies(2);
+	close_primary();
+	wait_for_open(0);
+}
+
+static void test_machine_reset_ends_requests(void **state)
+{
+	(void)state;
+	create_sub_channels(1);
+	begin_verifies(0);
+	begin_verifies(1);
+	start_anew();
+	connect();
+	initialize(STORVSP_VERSION_WIN10);
+	take_attention(0, 0);
+}
+
+static void test_breaking_ends_requests(void **state)
+{
+	uint64_t nothing = 0;
+
+	(void)state;
+	begin_verifies(0);
+	guest_send(&channels[0], VM_PKT_COMP, 1, 0, NULL, 0, &nothing, 8);
+	expect_broken();
+}
+
 static void test_bad_configurations(void **state)
 {
 	struct storage *made = NULL;
@@ -820,6 +975,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_destroy_under_load, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_ide, start, stop),
 		cmocka_unit_test_setup_teardown(test_bad_configurations, start, stop),
+		cmocka_unit_test_setup_teardown(test_reset_ends_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_hold_ends_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_detach_ends_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_destroy_ends_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_close_ends_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_rescind_ends_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_machine_reset_ends_requests, start_huge,
+						stop_huge),
+		cmocka_unit_test_setup_teardown(test_breaking_ends_requests, start_huge, stop_huge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

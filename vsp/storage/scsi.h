@@ -9,7 +9,8 @@
  *
  * Threads: any number of threads may execute requests, each with a queue of its own. The calls that
  * change the bus may come from any thread that executes none: detach, hold, change_medium and
- * release wait until the I/O of requests under way has ended.
+ * release wait until the I/O of requests under way has ended. A command of many steps (VERIFY,
+ * UNMAP, WRITE SAME) ends before its next one then, with BUSY, or as one to a unit that is not there.
  *
  * What a command does to data:
  *  - a completed write is durable when it had FUA, when the write cache is off, or after
@@ -41,6 +42,7 @@ enum scsi_status {
 	SCSI_CHECK_CONDITION = 0x02,
 	SCSI_BUSY = 0x08,
 	SCSI_RESERVATION_CONFLICT = 0x18,
+	SCSI_TASK_ABORTED = 0x40,
 };
 
 enum scsi_direction { SCSI_NO_DATA, SCSI_DATA_OUT, SCSI_DATA_IN };
@@ -56,6 +58,12 @@ struct scsi_request {
 	unsigned iov_count;
 	struct disk_queue *queue;
 	void (*done)(struct scsi_request *request);
+	/*
+	 * Asked before each disk operation, on the thread that executes; true: the request ends
+	 * with TASK ABORTED. NULL: it is never cancelled. One operation moves 1 MiB at most, or
+	 * frees 64 MiB or one block of the disk's file.
+	 */
+	bool (*cancelled)(const struct scsi_request *request);
 	void *user;
 
 	/* The result. */

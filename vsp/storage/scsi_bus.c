@@ -167,6 +167,7 @@ int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address)
 	}
 	pthread_rwlock_unlock(&bus->table);
 	if (unit != NULL) {
+		atomic_store(&unit->leaving, true);
 		wait_for_users(bus, unit);
 		scsi_unit_destroy(unit);
 	}

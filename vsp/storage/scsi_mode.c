@@ -249,9 +249,6 @@ void scsi_mode_select(struct scsi_request *r)
 		return;
 	}
 	walk_pages(r, list, head + descriptor, length, true);
-	if (atomic_load(&r->p.unit->write_cache)) {
-		scsi_good(r);
-	} else { /* what was written with the cache on becomes durable with it going off */
-		scsi_io(r, (struct disk_req){.op = DISK_OP_FLUSH}, scsi_good);
-	}
+	/* With the cache going off, what is complete becomes durable; what is under way sees to itself. */
+	scsi_written(r);
 }

@@ -15,11 +15,7 @@
 #define UNMAP_RANGE    16u
 #define STATUS_RANGES  32u
 #define STATUS_LOOKUPS 256u
-
-static unsigned trim_flags(const struct scsi_request *r)
-{
-	return atomic_load(&r->p.unit->write_cache) ? 0 : DISK_FUA;
-}
+#define TRIM_PIECE     (64ull << 20)
 
 static struct scsi_extent unmap_range(const struct scsi_request *r, unsigned i)
 {
@@ -28,24 +24,38 @@ static struct scsi_extent unmap_range(const struct scsi_request *r, unsigned i)
 	return (struct scsi_extent){get_be64(range), get_be32(range + 8)};
 }
 
+/*
+ * Frees the next piece of what is left, and ends it where a block of the disk's file ends: only
+ * whole ones are freed.
+ */
+static void trim_piece(struct scsi_request *r, void (*then)(struct scsi_request *request))
+{
+	uint64_t block = disk_block_size(r->p.unit->disk);
+	uint64_t piece = block ? (TRIM_PIECE + block - 1) / block * block : TRIM_PIECE;
+	uint64_t n = piece - r->p.offset % piece;
+
+	n = n < r->p.length ? n : r->p.length;
+	r->p.offset += n;
+	r->p.length -= n;
+	scsi_io(r, (struct disk_req){.op = DISK_OP_TRIM, .offset = r->p.offset - n, .length = n},
+		then);
+}
+
 static void unmap_step(struct scsi_request *r)
 {
 	uint32_t block = r->p.unit->block_size;
-	struct scsi_extent range = {0, 0};
 
-	while (r->p.step < r->p.step_count && !range.count) {
-		range = unmap_range(r, r->p.step++);
+	while (r->p.step < r->p.step_count && !r->p.length) {
+		struct scsi_extent range = unmap_range(r, r->p.step++);
+
+		r->p.offset = range.lba * block;
+		r->p.length = range.count * block;
 	}
-	if (!range.count) {
-		scsi_good(r);
-		return;
+	if (r->p.length) {
+		trim_piece(r, unmap_step);
+	} else {
+		scsi_written(r);
 	}
-	scsi_io(r,
-		(struct disk_req){.op = DISK_OP_TRIM,
-				  .flags = trim_flags(r),
-				  .offset = range.lba * block,
-				  .length = range.count * block},
-		unmap_step);
 }
 
 /* All ranges are checked before the first is freed. */
@@ -94,6 +104,7 @@ void scsi_unmap(struct scsi_request *r)
 		scsi_fail(r, SENSE_INVALID_FIELD_LIST);
 		return;
 	}
+	r->p.length = 0;
 	r->p.step = 0;
 	r->p.step_count = ranges;
 	sense = check_ranges(r, &lba);
@@ -120,13 +131,12 @@ static void write_same_step(struct scsi_request *r)
 		r->p.length -= piece;
 	}
 	if (!n) {
-		scsi_good(r);
+		scsi_written(r);
 		return;
 	}
 	r->p.offset += n;
 	scsi_io(r,
 		(struct disk_req){.op = DISK_OP_WRITE,
-				  .flags = trim_flags(r),
 				  .offset = r->p.offset - n,
 				  .length = n,
 				  .iov = scratch->iov,
@@ -149,6 +159,15 @@ static bool spread_pattern(uint8_t *data, uint32_t block)
 	return !zero;
 }
 
+static void trim_step(struct scsi_request *r)
+{
+	if (r->p.length) {
+		trim_piece(r, trim_step);
+	} else {
+		scsi_written(r);
+	}
+}
+
 static void begin_write_same(struct scsi_request *r, bool unmap)
 {
 	uint32_t block = r->p.unit->block_size;
@@ -163,12 +182,7 @@ static void begin_write_same(struct scsi_request *r, bool unmap)
 	if (spread_pattern(r->p.scratch->data, block) || !unmap) {
 		write_same_step(r);
 	} else {
-		scsi_io(r,
-			(struct disk_req){.op = DISK_OP_TRIM,
-					  .flags = trim_flags(r),
-					  .offset = r->p.offset,
-					  .length = r->p.length},
-			scsi_good);
+		trim_step(r);
 	}
 }
 

@@ -28,6 +28,19 @@ void scsi_good(struct scsi_request *r)
 	scsi_finish(r, SCSI_GOOD);
 }
 
+/*
+ * The flush comes after the look: who turns the cache off meanwhile flushes after that, and sees
+ * this write as complete.
+ */
+void scsi_written(struct scsi_request *r)
+{
+	if (atomic_load(&r->p.unit->write_cache)) {
+		scsi_good(r);
+	} else {
+		scsi_io(r, (struct disk_req){.op = DISK_OP_FLUSH}, scsi_good);
+	}
+}
+
 /* Fixed format, current (SPC-4 4.5.3). */
 void scsi_format_sense(uint8_t sense[SCSI_SENSE_BYTES], enum scsi_sense code)
 {
@@ -191,8 +204,27 @@ static void io_done(struct disk_req *io)
 	}
 }
 
+/* False: the unit is wanted without users, or the request is not wanted any more. It has ended. */
+static bool may_go_on(struct scsi_request *r)
+{
+	if (atomic_load(&r->p.unit->leaving)) {
+		r->no_unit = true;
+		scsi_finish(r, SCSI_CHECK_CONDITION);
+	} else if (atomic_load(&r->p.unit->held)) {
+		scsi_finish(r, SCSI_BUSY);
+	} else if (r->cancelled != NULL && r->cancelled(r)) {
+		scsi_finish(r, SCSI_TASK_ABORTED);
+	} else {
+		return true;
+	}
+	return false;
+}
+
 void scsi_io(struct scsi_request *r, struct disk_req io, void (*then)(struct scsi_request *request))
 {
+	if (!may_go_on(r)) {
+		return;
+	}
 	r->p.io = io;
 	r->p.io.done = io_done;
 	r->p.io.user = r;

@@ -61,10 +61,20 @@ static bool begin_transfer(struct scsi_request *r)
 	return false;
 }
 
-static void transfer_done(struct scsi_request *r)
+static void read_done(struct scsi_request *r)
 {
 	r->transferred = (uint32_t)r->p.length;
 	scsi_good(r);
+}
+
+static void write_done(struct scsi_request *r)
+{
+	r->transferred = (uint32_t)r->p.length;
+	if (r->p.io.flags & DISK_FUA) {
+		scsi_good(r);
+	} else {
+		scsi_written(r);
+	}
 }
 
 /* The file of a DVD may end within its last block; the rest of that reads as zeros. */
@@ -83,7 +93,7 @@ static void read_data(struct scsi_request *r)
 				  .length = length,
 				  .iov = r->iov,
 				  .iov_count = r->iov_count},
-		transfer_done);
+		read_done);
 }
 
 /* FUA wants the data of the medium, so what is cached goes there first. */
@@ -114,7 +124,7 @@ void scsi_write(struct scsi_request *r)
 				  .length = r->p.length,
 				  .iov = r->iov,
 				  .iov_count = r->iov_count},
-		transfer_done);
+		write_done);
 }
 
 /*

@@ -80,6 +80,7 @@ struct scsi_unit {
 
 	_Atomic unsigned users;                       /* [a] requests under way */
 	_Atomic bool held;                            /* [a] requests are answered BUSY */
+	_Atomic bool leaving;                         /* [a] detached, once its users have ended */
 	_Atomic bool stopped;                         /* [a] by START STOP UNIT */
 	_Atomic bool write_cache;                     /* [a] mode page 08h, WCE */
 	_Atomic unsigned attention[SCSI_NEXUS_COUNT]; /* [a] */
@@ -146,6 +147,8 @@ void scsi_unit_execute(struct scsi_request *request);
  */
 void scsi_finish(struct scsi_request *request, enum scsi_status status);
 void scsi_good(struct scsi_request *request);
+/* All is written; durable first, where the write cache is off by now. */
+void scsi_written(struct scsi_request *request);
 void scsi_fail(struct scsi_request *request, enum scsi_sense sense);
 void scsi_fail_lba(struct scsi_request *request, enum scsi_sense sense, uint64_t lba);
 void scsi_reply(struct scsi_request *request, const void *data, size_t length, uint32_t allocation);
@@ -160,7 +163,7 @@ void scsi_cut_data(struct scsi_request *request, uint64_t length);
 void scsi_zero_data(struct scsi_request *request, uint64_t from, uint64_t length);
 void scsi_copy_data(struct scsi_request *request, uint64_t from, void *to, uint64_t length);
 
-/* One disk operation; `then` runs when it has gone well. */
+/* One disk operation; `then` runs when it has gone well. Or the request is cancelled, and ends. */
 void scsi_io(struct scsi_request *request, struct disk_req io,
 	     void (*then)(struct scsi_request *request));
 

@@ -159,6 +159,19 @@ static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 	}
 }
 
+/*
+ * The channel goes, or a reset waits. `closing` as well, and not only what follows from it: while no
+ * request is free nobody looks whether the ring is shut.
+ */
+static bool srb_is_cancelled(const struct scsi_request *scsi)
+{
+	const struct storage_io *io = scsi->user;
+	struct storage_queue *queue = io->queue;
+
+	return queue->ending || atomic_load(&queue->closing) ||
+	       atomic_load(&queue->storage->resets);
+}
+
 static void srb_done(struct scsi_request *scsi)
 {
 	struct storage_io *io = scsi->user;
@@ -173,6 +186,9 @@ static void srb_done(struct scsi_request *scsi)
 	} else if (scsi->status == SCSI_BUSY) {
 		srb->srb_status = STORVSP_SRB_BUSY;
 		status = STORVSP_STATUS_DEVICE_BUSY;
+	} else if (scsi->status == SCSI_TASK_ABORTED) {
+		srb->srb_status = STORVSP_SRB_ABORTED;
+		status = STORVSP_STATUS_IO_DEVICE_ERROR;
 	} else if (scsi->status != SCSI_GOOD) {
 		srb->srb_status = STORVSP_SRB_ERROR;
 		status = STORVSP_STATUS_IO_DEVICE_ERROR;
@@ -261,6 +277,7 @@ static void execute_srb(struct storage_queue *queue, struct storage_io *io,
 	io->scsi.nexus = 0;
 	io->scsi.queue = queue->disks;
 	io->scsi.done = srb_done;
+	io->scsi.cancelled = srb_is_cancelled;
 	io->scsi.user = io;
 	if (atomic_load(&storage->resets)) {
 		io->scsi.status = SCSI_BUSY;
@@ -272,7 +289,10 @@ static void execute_srb(struct storage_queue *queue, struct storage_io *io,
 	}
 }
 
-/* No request of before may end after the reset has; so the reset waits for all of them. */
+/*
+ * No request of before may end after the reset has; so the reset waits for all of them, and they take
+ * no further steps.
+ */
 static void begin_reset(struct storage_queue *queue, struct storage_io *io)
 {
 	atomic_fetch_add(&queue->storage->resets, 1);

@@ -68,6 +68,7 @@ struct storage_queue {
 	unsigned index;
 	pthread_t thread;
 	_Atomic bool closing; /* the channel's closing() has been called */
+	bool ending;          /* no more packets: what is under way shall end */
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;
 	struct storage_io *unsent, **unsent_end; /* answers that wait for room, in order */

@@ -3,7 +3,7 @@
  *
  *   opened()                 the queue and its thread are made; its ring to the disks is there
  *   serve()                  answers that wait for room, completions of the disks, packets
- *   closing or broken        no more packets; what is at the disks ends
+ *   closing or broken        no more packets; what is at the disks ends, and takes no further step
  *   closing() was called     channel_closed(), which is the last that the thread does
  *   the next opened(), or the end of the controller, joins it
  *
@@ -112,6 +112,7 @@ static bool serve(struct storage_queue *queue)
  */
 static void drain(struct storage_queue *queue)
 {
+	queue->ending = true;
 	for (; queue->resets != NULL; queue->resets = queue->resets->next) {
 		atomic_fetch_sub(&queue->storage->resets, 1);
 	}
