@@ -17,7 +17,7 @@ import harness  # noqa: E402
 from labkit import bochs, core, hvstate  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
-from labkit.mend import calls, clear_with_lock, store_before_call, with_lock  # noqa: E402
+from labkit.mend import above, calls, clear_with_lock, store_before_call, tell_with_lock, with_lock  # noqa: E402
 from labkit.mend_bochs import commit, detour  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
@@ -91,6 +91,23 @@ class TestMend(unittest.TestCase):
         self.assertEqual(with_lock(b"\x41" + store), (0, locked[:1] + b"\x41" + locked[1:]))
         self.assertIsNone(with_lock(store + store))
         self.assertIsNone(with_lock(bytes.fromhex("818b10d5ffff00020000")))
+
+    def test_above(self):
+        vmrun, write = bytes.fromhex("c1e91083e70f83e10f39f9"), bytes.fromhex("c1e81083e00f39e8")
+        self.assertEqual(above(self.OTHER + vmrun + b"\x72\x0e"), (len(self.OTHER + vmrun), b"\x76"))
+        self.assertEqual(above(write + bytes.fromhex("0f82c0010000")), (len(write), b"\x0f\x86"))
+        self.assertIsNone(above(vmrun + b"\x73\x0e"))
+        self.assertIsNone(above((vmrun + b"\x72\x0e") * 2))
+
+    def test_tell(self):
+        store = bytes.fromhex("818b10d5ffff00010000")                # orl $0x100,-0x2af0(%rbx)
+        common = bytes.fromhex("488dbb40d4ffff")                     # lea -0x2bc0(%rbx),%rdi
+        jump = bytes.fromhex("be000100005b5de9ec000000")             # from 0x1013 to 0x10ff
+        locked = bytes.fromhex("f0808fd100000001 5b5dc390")          # lock orb $1,0xd1(%rdi); pop; pop; ret
+        self.assertEqual(tell_with_lock(common + jump, 0x1000, 0x10ff, store), (7, locked))
+        self.assertIsNone(tell_with_lock(common + jump, 0x1000, 0x10fe, store))
+        self.assertIsNone(tell_with_lock(jump, 0x1000, 0x10f8, store))
+        self.assertIsNone(tell_with_lock(common + jump, 0x1000, 0x10ff, b""))
 
     def test_lock_of_ignne(self):
         clear = bytes.fromhex("81a0742c00007fffffff")                # andl $~0x80,0x2c74(%rax)

@@ -32,7 +32,7 @@ def command(name):
         raise LabError(f"no {PROGRAM}: install qemu-system-x86, or run tools/setup")
     if name == "qemu":
         return [PROGRAM]
-    folder = once(os.path.join(CACHE, "qemu-10-repaired"), fetch)
+    folder = once(os.path.join(CACHE, "qemu-10-mended"), fetch)
     return [f"{folder}/usr/bin/{PROGRAM}", "-L", f"{folder}/usr/share/qemu", "-L", f"{folder}/usr/share/seabios"]
 
 

@@ -11,6 +11,11 @@ change it, and not atomically: an interrupt that arrives in that moment is lost.
 Every load of the FPU's state, on any processor, clears a flag of the first processor (IGNNE), not atomically, in the word that
 has GIF and the mode of nested paging as well: what VMRUN or an exit changes there in that moment is undone. The repair makes this
 one atomic access too, of the byte that has the flag.
+
+A virtual interrupt is taken up when its priority is the TPR's, where the manual wants it above that: by VMRUN, and by a MOV to CR8.
+The repair turns "below" into "below or equal" in the two jumps. The MOV to CR8 then sets the bit in the word of interrupts by a
+function that wants the lock, which it does not have, and QEMU ends with an assertion. The repair sets it as it does in VMRUN; the
+instruction ends its block of code, so the bit is seen at once.
 """
 import os
 import re
@@ -19,6 +24,7 @@ import struct
 from .kernels import run, say
 
 VMRUN, DELIVER, CLEAR = "helper_vmrun", "do_interrupt_x86_hardirq", "cpu_clear_ignne"
+WRITE_CR, INTERRUPT = "helper_write_crN", "cpu_interrupt"
 NOPS = {6: b"\x66\x0f\x1f\x44\x00\x00", 7: b"\x0f\x1f\x80\x00\x00\x00\x00"}
 # mov %reg,disp32(%base) with a negative displacement: the processor's common state lies before its registers.
 STORE = re.compile(rb"(?:[\x44\x45]?)\x89[\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x9d-\xa3\xa5-\xab\xad-\xb3\xb5-\xbb\xbd-\xbf]..\xff\xff", re.S)
@@ -26,6 +32,12 @@ STORE = re.compile(rb"(?:[\x44\x45]?)\x89[\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x
 CLEAR_IGNNE = re.compile(rb"\x81\xa0(....)\x7f\xff\xff\xff", re.S)
 # orl $0x100,disp32(%base), the displacement negative
 SET_VIRQ = re.compile(rb"(\x41?)\x81([\x88-\x8b\x8d-\x8f])(..\xff\xff)\x00\x01\x00\x00", re.S)
+# shr $16; and $15, of one or both; cmp; jb, short or near
+PRIORITY = re.compile(rb"\xc1[\xe8-\xef]\x10(?:\x83[\xe0-\xe7]\x0f){1,2}\x39[\xc0-\xff](?=\x72|\x0f\x82)", re.S)
+# lea disp32(%rbx),%rdi: from the processor's registers to its common state
+COMMON = re.compile(rb"\x48\x8d\xbb(..\xff\xff)", re.S)
+# mov $0x100,%esi; pop %rbx; pop %rbp; jmp
+TELL = re.compile(rb"\xbe\x00\x01\x00\x00\x5b\x5d\xe9(....)", re.S)
 REACH = 64                       # bytes before the call in which the store is looked for
 
 
@@ -91,6 +103,25 @@ def with_lock(code):
     return found.start(), b"\xf0" + rex + b"\x80" + modrm + second + b"\x01" + b"\x66\x90"
 
 
+def above(code):
+    """(offset, new bytes) that let a priority through when it is above the TPR, not when it is the same, or None."""
+    found = only(PRIORITY, code)
+    if not found:
+        return None
+    return (found.end(), b"\x76") if code[found.end()] == 0x72 else (found.end(), b"\x0f\x86")
+
+
+def tell_with_lock(code, address, target, virq):
+    """(offset, new bytes) that set the bit as with_lock() does in place of a jump to target, or None. virq: VMRUN's code."""
+    setting = only(SET_VIRQ, virq)
+    jumps = [found for found in TELL.finditer(code) if address + found.end() + struct.unpack("<i", found[1])[0] == target]
+    common = list(COMMON.finditer(code, 0, jumps[0].start())) if len(jumps) == 1 else []
+    if not setting or not common:
+        return None
+    field = struct.unpack("<i", setting[3])[0] + 1 - struct.unpack("<i", common[-1][1])[0]
+    return jumps[0].start(), b"\xf0\x80\x8f" + struct.pack("<i", field) + b"\x01\x5b\x5d\xc3\x90"
+
+
 def clear_with_lock(code):
     """(offset, new bytes) that clear IGNNE atomically, or None."""
     found = only(CLEAR_IGNNE, code)
@@ -99,15 +130,17 @@ def clear_with_lock(code):
 
 def mend(path):
     """Write the repaired program in place of the one at path. One that is not as expected stays as it is."""
-    places = symbols(path, (VMRUN, DELIVER, CLEAR))
+    places = symbols(path, (VMRUN, DELIVER, CLEAR, WRITE_CR, INTERRUPT))
     with open(path, "rb") as file:
         program = bytearray(file.read())
-    if len(places) == 3:
+    if len(places) == 5:
         offset, address, _ = text_segment(path)
         start = {name: place - address + offset for name, (place, _) in places.items()}
         code = {name: bytes(program[start[name]:start[name] + size]) for name, (_, size) in places.items()}
         changes = ((VMRUN, without_store(code[VMRUN], places[VMRUN][0], places[DELIVER][0])),
-                   (VMRUN, with_lock(code[VMRUN])), (CLEAR, clear_with_lock(code[CLEAR])))
+                   (VMRUN, with_lock(code[VMRUN])), (CLEAR, clear_with_lock(code[CLEAR])),
+                   (VMRUN, above(code[VMRUN])), (WRITE_CR, above(code[WRITE_CR])),
+                   (WRITE_CR, tell_with_lock(code[WRITE_CR], places[WRITE_CR][0], places[INTERRUPT][0], code[VMRUN])))
         if all(change for _, change in changes):
             replace(path, program, [(start[name] + at, new) for name, (at, new) in changes])
             return True
