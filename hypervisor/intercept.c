@@ -287,7 +287,7 @@ static void handle_xsetbv(struct vcpu *vcpu, const struct intercept *intercept)
 	}
 }
 
-static void handle_triple_fault(struct vcpu *vcpu)
+void intercept_shutdown(struct vcpu *vcpu)
 {
 	if (is_root(vcpu)) {
 		machine_reset(); /* as the processor would */
@@ -347,7 +347,7 @@ void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept)
 		vendor_skip(vcpu, intercept->length);
 		break;
 	case INTERCEPT_TRIPLE_FAULT:
-		handle_triple_fault(vcpu);
+		intercept_shutdown(vcpu);
 		break;
 	case INTERCEPT_INVALID:
 		handle_invalid(vcpu);

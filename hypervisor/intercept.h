@@ -9,6 +9,10 @@
 struct intercept;
 struct vcpu;
 
+/*
+ * A fault in the delivery of a double fault: the root's processor is reset, a child's parent is told. The VP does not go on.
+ */
+void intercept_shutdown(struct vcpu *vcpu);
 void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept);
 
 #endif

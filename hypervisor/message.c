@@ -143,7 +143,7 @@ void message_exception(struct vcpu *vcpu, const struct intercept *intercept)
 	struct hv_x64_exception_intercept_message *m =
 		begin(vcpu, HVMSG_X64_EXCEPTION_INTERCEPT, sizeof(*m));
 
-	message_header(vcpu, 0, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
+	message_header(vcpu, intercept->length, HV_INTERCEPT_ACCESS_EXECUTE, &m->header);
 	m->exception_vector = intercept->exception.vector;
 	m->exception_info.error_code_valid = intercept->exception.has_error;
 	m->error_code = intercept->exception.error;

@@ -236,7 +236,9 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 			continue;
 		}
 		deliver(vcpu);
-		if (__builtin_expect(vcpu->rare, 0) && notify_deliverable(vcpu)) {
+		/* The parent's event may have been a third exception, which stopped the VP. */
+		if (__builtin_expect(vcpu->rare, 0) &&
+		    (vp->suspend & VP_SUSPEND_INTERCEPT || notify_deliverable(vcpu))) {
 			return false;
 		}
 		__atomic_store_n(&lp->guest, vp->partition, __ATOMIC_SEQ_CST);

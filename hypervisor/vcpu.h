@@ -86,7 +86,14 @@ struct vcpu {
 
 	struct seen_instruction seen[SEEN_INSTRUCTIONS]; /* by RIP */
 	struct code_trail code[CODE_TRAILS];             /* by page */
+	uint8_t event_length; /* of the instruction, if a software event goes in next or was intercepted; 0: neither */
+
+	/* SVM. */
 	bool nmi_blocked; /* an NMI was injected and its IRET not seen */
+	bool nmi_step;    /* one waits for the guest's next instruction */
+	bool stepping;    /* the guest was entered with a TF of ours */
+	uint64_t iret_rip, step_dr6;
+
 	bool rare; /* something besides the local APIC may wait for delivery: deliver() looks, and clears it */
 
 	/* The VP's deadline in an LP's queue: see timer.c. */

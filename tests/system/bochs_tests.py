@@ -9,7 +9,7 @@ import re
 import disk_tests
 from guest_tests import LEVEL, facts
 from harness import BUILD, guest, kernels, test
-from hostile_tests import HELD, KILLED, TRIPLE_FAULT, has_neither, put
+from hostile_tests import HELD, KILLED, TRIPLE_FAULT, events_are_right, has_neither, put
 from labkit.bochs import KERNEL_WORDS
 from protection_tests import BIOS, module, ranges, refused
 from root_tests import FACTS, calm
@@ -83,11 +83,11 @@ def held(t, text):
 
 def attempts(vendor):
     """A child tries what it may not, guests mean harm; then an ordinary one; last the root tries what it may not."""
-    programs = [pair for name in ("hostile", "level", "modes", "protect", "tpr") for pair in put(name)]
+    programs = [pair for name in ("events", "hostile", "level", "modes", "protect", "tpr") for pair in put(name)]
 
     def run(t):
         text = parts(on_bochs(t, vendor, f"""
-            {program("protect")} {program("modes")} {program("tpr")} {program("level")} {hostile(VENDORS[vendor])}
+            {program("protect")} {program("modes")} {program("tpr")} {program("level")} {program("events")} {hostile(VENDORS[vendor])}
             echo "--- held"; ({HELD})
             echo "--- ordinary"; {linux(1)} || exit
             echo "--- root"; {ATTEMPT} {FACTS}""", puts=[module(), *programs, *guest.puts()]))
@@ -95,6 +95,7 @@ def attempts(vendor):
         t.has(text["modes"], "modes: P2ARU\nmodes: back\n")
         t.same("what the task priority does", re.findall(r"^tpr: (.*)", text["tpr"], re.M), TPR)
         t.same("what level-triggered lines do", re.findall(r"^level: (.*)", text["level"], re.M), LEVEL)
+        events_are_right(t, text["events"])
         for name, said in VENDORS[vendor].items():
             t.has(text[name], said)
             t.has(text[name], f"ended with {KILLED if name in SPIN else TRIPLE_FAULT}")

@@ -77,13 +77,30 @@ def has_neither(t, text, vendor="svm"):
     t.has(text, "protect: end")
 
 
-@test("hostile: a child's SVM, and its interrupts, reach nobody", deadline=600)
+EVENTS = [
+    "NMIs 0x2", "one inside the other 0x0", "the second behind the first one's IRET 0x1", "TF in its flags 0x0",
+    "interrupts beside the TPR 0x0", "below it 0x1",
+    "general detect: exceptions 0x1", "DR6 0x2000", "GD 0x0", "DR0 0x1234",
+    "an unknown MSR faults 0x1", "its vector 0xd", "RF in its flags 0x10000", "another vector 0x6", "RF in its flags 0x10000",
+    "a step over CPUID: exceptions 0x1", "vector 0x1", "behind it 0x1", "RF in its flags 0x0", "DR6 0x4000",
+    "faults of WBINVD and its kin 0x0", "AMD's counters that are not as they should be 0x0",
+    "SPEC_CTRL as CPUID says 0x1", "PRED_CMD as CPUID says 0x1", "TSC_AUX as CPUID says 0x1", "end"]
+
+
+def events_are_right(t, text):
+    """What tests/guest/events.c saw, as a processor has it."""
+    t.same("events of a guest", re.findall(r"^events: (.*)", text, re.M), EVENTS)
+
+
+@test("hostile: a child's SVM, and its interrupts, reach nobody; its events are a processor's", deadline=600)
 def child_protection(t):
-    worker = guest.shell(guest.program("/root/protect.elf"))
+    protect, events = (guest.shell(guest.program(f"/root/{name}.elf")) for name in ("protect", "events"))
     ordinary = guest.shell(guest.worker(append="guest=poweroff"))
-    text = t.root(f"""{worker}; echo "ended with $?"
-        ({HELD}); echo "--- ordinary"; {ordinary}; echo "--- log"; dmesg""", puts=put("protect") + guest.puts())
+    text = t.root(f"""{protect} 2>said; echo "ended with $?"; {events} 2>>said; cat said
+        ({HELD}); echo "--- ordinary"; {ordinary}; echo "--- log"; dmesg""",
+                  puts=put("protect") + put("events") + guest.puts())
     has_neither(t, text)
+    events_are_right(t, text)
     after(t, text)
 
 

@@ -13,6 +13,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
+#include "hypervisor/intercept.h"
 #include "tests/fake/vmcs.h"
 
 #define EXIT_REASON     0x4402
@@ -32,7 +33,7 @@
 #define TPR_THRESHOLD   0x401c
 #define VALID           (1u << 31)
 
-static unsigned int code_bits, nmis, tasks;
+static unsigned int code_bits, nmis, tasks, shutdowns;
 static struct vmx vmx;
 static struct partition partition;
 static struct vp vp;
@@ -43,6 +44,12 @@ unsigned int vendor_code_bits(const struct vcpu *v)
 {
 	(void)v;
 	return code_bits;
+}
+
+void intercept_shutdown(struct vcpu *v)
+{
+	(void)v;
+	shutdowns++;
 }
 
 void vmx_nmi_exit(void)
@@ -84,7 +91,7 @@ static int reset(void **state)
 	partition.id = HV_ROOT_PARTITION;
 	vmcs[GUEST_RIP] = 0xffffffff81000100;
 	code_bits = 64;
-	nmis = 0;
+	nmis = shutdowns = 0;
 	return 0;
 }
 
@@ -217,12 +224,77 @@ static void test_an_interrupted_delivery_is_repeated(void **state)
 	decode(48, 0);
 	assert_int_equal(vmx.event, 14 | 3u << 8 | 1u << 11 | VALID);
 	assert_int_equal(vmx.error, 6);
-	vmcs[VECTORING] = 0x80 | 4u << 8 | VALID; /* INT 0x80: RIP does it again */
+}
+
+/* INT n, INT1, INT3 and INTO go in again as such, with the length by which RIP is to be moved (26.2.1.3, 27.2.5). */
+static void test_an_interrupted_software_event_is_repeated(void **state)
+{
+	static const uint32_t events[] = {0x80 | 4u << 8, 1 | 5u << 8, 3 | 6u << 8, 4 | 6u << 8};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_COUNT(events); i++) {
+		vmcs[VECTORING] = events[i] | VALID;
+		vmcs[LENGTH] = i + 1;
+		decode(48, 0);
+		vmx_prepare_event(&vcpu);
+		assert_int_equal(vmcs[ENTRY_EVENT], events[i] | VALID);
+		assert_int_equal(vmcs[ENTRY_LENGTH], i + 1);
+		assert_int_equal(vendor_get_pending_interruption(&vcpu) & 0x1ff,
+				 1 | (events[i] >> 8 & 7) << 1 | (i + 1) << 5);
+	}
+	vmcs[VECTORING] = 0;
 	decode(48, 0);
-	assert_int_equal(vmx.event, 0);
-	vmcs[VECTORING] = 3 | 6u << 8 | VALID; /* INT3 */
-	decode(48, 0);
-	assert_int_equal(vmx.event, 0);
+	assert_int_equal(vcpu.event_length, 0);
+}
+
+/* The parent stopped an INT3 (which may have prefixes) and gives it back as an exception. */
+static void test_an_intercepted_breakpoint_goes_back(void **state)
+{
+	(void)state;
+	vmcs[EXIT_EVENT] = 3 | 6u << 8 | VALID;
+	vmcs[LENGTH] = 2;
+	decode(0, 0);
+	assert_int_equal(out.kind, INTERCEPT_EXCEPTION);
+	assert_int_equal(out.length, 2);
+	vendor_inject_exception(&vcpu, 3, false, 0);
+	vmx_prepare_event(&vcpu);
+	assert_int_equal(vmcs[ENTRY_EVENT], 3 | 6u << 8 | VALID);
+	assert_int_equal(vmcs[ENTRY_LENGTH], 2);
+	decode(12, 0);
+	vendor_inject_exception(&vcpu, 4, false, 0); /* one that the parent has made */
+	vmx_prepare_event(&vcpu);
+	assert_int_equal(vmcs[ENTRY_LENGTH], 1);
+}
+
+/* SDM vol. 3, 17.3.1.1, 6.15 and 26.6.1.1: faults push RF as it is in the VMCS, and GD is left to us. */
+static void test_what_an_exception_does_to_flags(void **state)
+{
+	(void)state;
+	for (unsigned int vector = 0; vector < 32; vector++) {
+		vmx.state[STATE_RFLAGS] = 2;
+		vmx.state[STATE_DR7] = 0x2400;
+		vmx.event = 0;
+		vendor_inject_exception(&vcpu, (uint8_t)vector, false, 0);
+		assert_int_equal(vmx.state[STATE_RFLAGS],
+				 0x4011a >> vector & 1 ? 2 : 0x10002); /* 1 3 4 8 18 */
+		assert_int_equal(vmx.state[STATE_DR7], vector == 1 ? 0x400 : 0x2400);
+	}
+	vmx.state[STATE_RFLAGS] = 2;
+	vendor_inject_interrupt(&vcpu, 0x30);
+	vendor_inject_nmi(&vcpu);
+	assert_int_equal(vmx.state[STATE_RFLAGS], 2);
+}
+
+static void test_a_third_fault_is_a_shutdown(void **state)
+{
+	(void)state;
+	vmx.state[STATE_CR0] = 1;
+	vendor_inject_exception(&vcpu, 13, true, 8);
+	vendor_inject_exception(&vcpu, 11, true, 8);
+	assert_int_equal(vmx.event & 0xff, 8);
+	assert_int_equal(shutdowns, 0);
+	vendor_inject_exception(&vcpu, 14, true, 8);
+	assert_int_equal(shutdowns, 1);
 }
 
 static void test_nmi_blocking_follows_delivery(void **state)
@@ -313,7 +385,7 @@ static void test_the_rest(void **state)
 		{31, INTERCEPT_MSR_READ},  {32, INTERCEPT_MSR_WRITE},   {36, INTERCEPT_UNDEFINED},
 		{39, INTERCEPT_UNDEFINED}, {49, INTERCEPT_INVALID},     {50, INTERCEPT_UNDEFINED},
 		{52, INTERCEPT_INTERRUPT}, {53, INTERCEPT_UNDEFINED},   {55, INTERCEPT_XSETBV},
-		{59, INTERCEPT_UNDEFINED},
+		{54, INTERCEPT_SKIP},      {59, INTERCEPT_UNDEFINED},
 	};
 
 	(void)state;
@@ -349,6 +421,7 @@ static void test_skip(void **state)
 	assert_int_equal(vcpu.rip, 1);
 	assert_int_equal(vmx.event, 1 | 3u << 8 | VALID);
 	assert_int_equal(vmx.dr6 & 1u << 14, 1u << 14);
+	assert_int_equal(vmx.dr6 & 15, 0);
 }
 
 /* ---- inject.c ---- */
@@ -454,6 +527,10 @@ int main(void)
 		cmocka_unit_test_setup(test_debug_exceptions, reset),
 		cmocka_unit_test_setup(test_machine_nmi, reset),
 		cmocka_unit_test_setup(test_an_interrupted_delivery_is_repeated, reset),
+		cmocka_unit_test_setup(test_an_interrupted_software_event_is_repeated, reset),
+		cmocka_unit_test_setup(test_an_intercepted_breakpoint_goes_back, reset),
+		cmocka_unit_test_setup(test_what_an_exception_does_to_flags, reset),
+		cmocka_unit_test_setup(test_a_third_fault_is_a_shutdown, reset),
 		cmocka_unit_test_setup(test_nmi_blocking_follows_delivery, reset),
 		cmocka_unit_test_setup(test_windows_close, reset),
 		cmocka_unit_test_setup(test_cr0, reset),

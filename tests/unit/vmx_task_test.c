@@ -12,6 +12,7 @@
 
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/arch/x86/walk.h"
+#include "hypervisor/intercept.h"
 #include "hypervisor/run.h"
 #include "tests/fake/vmcs.h"
 
@@ -39,6 +40,12 @@ static struct vp vp;
 static struct partition partition;
 static struct vcpu vcpu;
 static struct intercept out;
+
+void intercept_shutdown(struct vcpu *v)
+{
+	(void)v;
+	fail();
+}
 
 void vmx_paging_changed(struct vcpu *v)
 {

@@ -37,6 +37,10 @@
 #define RFLAGS_RF      (1ull << 16)
 #define RFLAGS_VM      (1ull << 17)
 
+#define DR6_BREAKPOINTS 0xfull
+#define DR6_BS          (1ull << 14)
+#define DR7_GD          (1ull << 13)
+
 #define MSR_TSC            0x10
 #define MSR_APIC_BASE      0x1b
 #define MSR_SPEC_CTRL      0x48
@@ -62,13 +66,18 @@ enum exception {
 	EXC_DE = 0,
 	EXC_DB = 1,
 	EXC_NMI = 2,
+	EXC_BP = 3,
+	EXC_OF = 4,
 	EXC_UD = 6,
 	EXC_DF = 8,
+	EXC_TS = 10,
+	EXC_NP = 11,
 	EXC_SS = 12,
 	EXC_GP = 13,
 	EXC_PF = 14,
 	EXC_AC = 17,
 	EXC_MC = 18,
+	EXC_SX = 30,
 };
 
 static inline uint64_t rdmsr(uint32_t msr)

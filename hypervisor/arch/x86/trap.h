@@ -14,8 +14,10 @@ void trap_lp_init(void);
 void trap_lp_load_tss(void);
 uint64_t trap_tss_base(void);
 uint64_t trap_gdt_base(void);
-/* Of vector 2: an NMI asks for no flag, so the vendor sees to it that none is slept over, or lost before an entry. */
-void trap_set_nmi_gate(void (*gate)(void));
+/*
+ * Of a vector that asks for no flag, in both tables: of NMIs the vendor sees to it that none is slept over, or lost before an entry.
+ */
+void trap_set_gate(unsigned int vector, void (*gate)(void));
 
 /* For LIDT: the table that is in force while the hypervisor works, and the one inside a window (vendor_take_interrupts). */
 struct table_register {

@@ -3,6 +3,7 @@
  * decode assists leave the instruction's length to us: only instructions that SVM says it stopped at are looked at.
  */
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/exception.h"
 #include "hypervisor/arch/x86/insn.h"
 #include "hypervisor/arch/x86/svm/svm.h"
 
@@ -10,6 +11,7 @@
 #define OPCODE_RDMSR  0x320f
 #define OPCODE_WRMSR  0x300f
 #define OPCODE_INVD   0x080f
+#define OPCODE_WBINVD 0x090f /* and WBNOINVD */
 #define OPCODE_XSETBV 0x010f /* and 0xd1 */
 
 static inline __attribute__((always_inline)) uint8_t length_of(struct vcpu *vcpu, uint16_t opcode)
@@ -57,9 +59,12 @@ static void decode_memory(struct vcpu *vcpu, struct intercept *intercept)
 static void decode_exception(struct vcpu *vcpu, struct intercept *intercept, uint8_t vector)
 {
 	intercept->kind = INTERCEPT_EXCEPTION;
+	intercept->length = 0;
+	if (exception_is_software(vector)) {
+		intercept->length = vcpu->event_length = 1;
+	}
 	intercept->exception.vector = vector;
-	intercept->exception.has_error =
-		vector == EXC_DF || (vector >= 10 && vector <= 14) || vector == EXC_AC;
+	intercept->exception.has_error = exception_has_error(vector);
 	intercept->exception.error =
 		intercept->exception.has_error ? (uint32_t)vcpu->vmcb->exit_info_1 : 0;
 	intercept->exception.parameter = vector == EXC_PF   ? vcpu->vmcb->exit_info_2
@@ -80,9 +85,11 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 		break;
 	case SVM_EXIT_INTR:
 	case SVM_EXIT_NMI:
+	case SVM_EXIT_INIT: /* it is pending still, and becomes #SX when GIF is set */
 		intercept->kind = INTERCEPT_INTERRUPT;
 		break;
 	case SVM_EXIT_VINTR:
+		svm_window_opened(vcpu);
 		intercept->kind = INTERCEPT_WINDOW;
 		vendor_interrupt_window(vcpu, 0);
 		break;
@@ -93,8 +100,7 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 					    : insn_halt_length(vcpu);
 		break;
 	case SVM_EXIT_IRET:
-		vcpu->nmi_blocked = false;
-		vcpu->vmcb->intercept_1 &= ~SVM_INTERCEPT_IRET;
+		svm_iret(vcpu);
 		intercept->kind = INTERCEPT_NOTHING;
 		break;
 	case SVM_EXIT_XSETBV:
@@ -105,6 +111,10 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 	case SVM_EXIT_INVD:
 		intercept->kind = INTERCEPT_SKIP;
 		intercept->length = length_of(vcpu, OPCODE_INVD);
+		break;
+	case SVM_EXIT_WBINVD:
+		intercept->kind = INTERCEPT_SKIP;
+		intercept->length = length_of(vcpu, OPCODE_WBINVD);
 		break;
 	case SVM_EXIT_RDPMC:
 		intercept->kind = INTERCEPT_PROTECTED;
@@ -121,26 +131,42 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 	}
 }
 
-/* An event whose delivery the exit interrupted goes in again, unless it was a software one, which RIP will raise again. */
-static void keep_event(struct vmcb *vmcb)
+/*
+ * An event whose delivery the exit interrupted goes in again. A software one of the guest's own does not, since RIP is at its
+ * instruction and raises it again; one that was injected, with RIP as it still is, does.
+ */
+static void keep_event(struct vcpu *vcpu, uint64_t entered_at)
 {
+	struct vmcb *vmcb = vcpu->vmcb;
 	uint64_t event = vmcb->exit_int_info;
+	uint8_t length = vcpu->event_length;
 
 	vmcb->event_injection = 0;
-	if ((event & SVM_EVENT_VALID) && (event & SVM_EVENT_TYPE_MASK) != SVM_EVENT_SOFTWARE) {
-		vmcb->event_injection = event;
+	vcpu->event_length = 0;
+	if (!(event & SVM_EVENT_VALID)) {
+		return;
 	}
+	if (svm_event_is_software(event)) {
+		if (!length ||
+		    vmcb->rip != entered_at + (svm_features & SVM_CPUID_NRIP ? 0 : length)) {
+			return;
+		}
+		vcpu->rip = entered_at;
+		vcpu->event_length = length;
+	}
+	vmcb->event_injection = event;
 }
 
 void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
-	uint64_t code = vmcb->exit_code;
+	uint64_t code = vmcb->exit_code, entered_at = vcpu->rip;
+	bool stepped = __builtin_expect(vcpu->stepping, 0) && svm_step_end(vcpu);
 
 	vcpu->rip = vmcb->rip;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vmcb->tlb_control = SVM_TLB_KEEP;
-	keep_event(vmcb);
+	keep_event(vcpu, entered_at);
 	/* In the order of how often guests do it; no table, which a processor would have to guess through. */
 	if (code == SVM_EXIT_CPUID) {
 		intercept->kind = INTERCEPT_CPUID;
@@ -152,6 +178,8 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 		intercept->length = 3;
 	} else if (code == SVM_EXIT_IOIO) {
 		decode_io(vcpu, intercept);
+	} else if (stepped) {
+		intercept->kind = INTERCEPT_NOTHING;
 	} else {
 		decode_rest(vcpu, intercept, code);
 	}
@@ -164,7 +192,7 @@ static __attribute__((noinline)) void skip_flags(struct vcpu *vcpu)
 
 	vmcb->rflags &= ~RFLAGS_RF;
 	if (vmcb->rflags & RFLAGS_TF) {
-		vmcb->dr6 |= 1u << 14;
+		vmcb->dr6 = (vmcb->dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
 		vendor_inject_exception(vcpu, EXC_DB, false, 0);
 	}
 }

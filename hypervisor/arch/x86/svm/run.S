@@ -90,4 +90,15 @@ svm_nmi_gate:
 1:	pop %rcx
 	pop %rax
 	jmp interrupt_entries + 2 * 16
+
+/*
+ * The gate of vector 30. An INIT that became #SX has error code 1 on the stack, and is forgotten; an interrupt of that vector has
+ * RIP there.
+ */
+	.globl svm_security_gate
+svm_security_gate:
+	cmpq $1, (%rsp)
+	jne interrupt_entries + 30 * 16
+	add $8, %rsp
+	iretq
 	.section .note.GNU-stack, "", @progbits

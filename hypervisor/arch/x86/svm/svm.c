@@ -4,6 +4,7 @@
  */
 #include "hypervisor/arch/x86/svm/svm.h"
 
+#include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
@@ -45,6 +46,19 @@ static void maps_init(void)
 	memcpy(msrs_root, msrs_child, sizeof(msrs_root));
 }
 
+/*
+ * A device of the root could send INIT by an MSI or the I/O APIC's pin, and an LP would begin anew without its hypervisor. A guest is
+ * left for it, and in the hypervisor it is #SX (APM vol. 2, 15.21.8 and 15.28), which is forgotten.
+ */
+static void redirect_init(void)
+{
+	uint64_t value;
+
+	if (rdmsr_safe(MSR_VM_CR, &value)) {
+		wrmsr_safe(MSR_VM_CR, value | VM_CR_R_INIT);
+	}
+}
+
 void vendor_lp_init(struct lp *lp)
 {
 	uint32_t out[4];
@@ -54,12 +68,14 @@ void vendor_lp_init(struct lp *lp)
 		asid_count = out[1];
 		svm_features = out[3];
 		maps_init();
-		trap_set_nmi_gate(svm_nmi_gate);
+		trap_set_gate(EXC_NMI, svm_nmi_gate);
+		trap_set_gate(EXC_SX, svm_security_gate);
 	}
 	lp->asid_next = 2;
 	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
 	lp->host_save_pa = plat_ptr_spa(host_save[lp->index]).v;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	redirect_init();
 	wrmsr(MSR_VM_HSAVE_PA, lp->host_save_pa);
 	/* From here on interrupts wait for the guest or for a window that the hypervisor opens; VMRUN wants IF set. */
 	__asm__ volatile("clgi; sti");
@@ -76,15 +92,18 @@ hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 	}
 	vcpu->vmcb = vmcb;
 	vcpu->vmcb_pa = plat_ptr_spa(vmcb).v;
-	vmcb->intercept_1 = SVM_INTERCEPT_INTR | SVM_INTERCEPT_NMI | SVM_INTERCEPT_RDPMC |
-			    SVM_INTERCEPT_CPUID | SVM_INTERCEPT_INVD | SVM_INTERCEPT_HLT |
-			    SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_IOIO | SVM_INTERCEPT_MSR |
-			    SVM_INTERCEPT_SHUTDOWN;
+	vmcb->intercept_1 = SVM_INTERCEPT_INTR | SVM_INTERCEPT_NMI | SVM_INTERCEPT_INIT |
+			    SVM_INTERCEPT_RDPMC | SVM_INTERCEPT_CPUID | SVM_INTERCEPT_INVD |
+			    SVM_INTERCEPT_HLT | SVM_INTERCEPT_INVLPGA | SVM_INTERCEPT_IOIO |
+			    SVM_INTERCEPT_MSR | SVM_INTERCEPT_SHUTDOWN;
 	vmcb->intercept_2 = SVM_INTERCEPT_VMRUN | SVM_INTERCEPT_VMMCALL | SVM_INTERCEPT_VMLOAD |
 			    SVM_INTERCEPT_VMSAVE | SVM_INTERCEPT_STGI | SVM_INTERCEPT_CLGI |
 			    SVM_INTERCEPT_SKINIT | SVM_INTERCEPT_MONITOR | SVM_INTERCEPT_MWAIT |
 			    SVM_INTERCEPT_MWAIT_ARMED | SVM_INTERCEPT_XSETBV | SVM_INTERCEPT_RDPRU;
 	vmcb->intercept_3 = SVM_INTERCEPT_INVLPGB;
+	if (!root) {
+		vmcb->intercept_2 |= SVM_INTERCEPT_WBINVD; /* the caches are everybody's */
+	}
 	vendor_set_exception_intercepts(vcpu, 0);
 	vmcb->iopm_base = plat_ptr_spa(root ? ports_none : ports_all).v;
 	vmcb->msrpm_base = plat_ptr_spa(root ? msrs_root : msrs_child).v;
@@ -152,7 +171,8 @@ void vendor_reset(struct vcpu *vcpu)
 	cpuid(1, 0, out);
 	vcpu->gpr[GPR_RDX] = out[0]; /* the processor's signature */
 	vcpu->rip = 0xfff0;
-	vcpu->nmi_blocked = false;
+	vcpu->nmi_blocked = vcpu->nmi_step = false;
+	vcpu->event_length = 0;
 }
 
 void vendor_startup(struct vcpu *vcpu, uint8_t vector)
@@ -207,6 +227,12 @@ void vendor_prepare(struct vcpu *vcpu)
 
 	vmcb->rip = vcpu->rip;
 	vmcb->rax = vcpu->gpr[GPR_RAX];
+	if (__builtin_expect(vcpu->event_length, 0)) {
+		svm_prepare_software(vcpu);
+	}
+	if (__builtin_expect(vcpu->nmi_step, 0) && !svm_step_begin(vcpu)) {
+		apic_kick(lp_this()->apic_id); /* it waits for GIF, and the event goes in first */
+	}
 	if (__builtin_expect(vcpu->asid_generation != lp_this()->asid_generation, 0)) {
 		asid_assign(vcpu, lp_this());
 	}

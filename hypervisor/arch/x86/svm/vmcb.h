@@ -17,7 +17,8 @@ struct vmcb_segment {
 struct vmcb {
 	uint32_t intercept_cr, intercept_dr, intercept_exceptions;
 	uint32_t intercept_1, intercept_2, intercept_3;
-	uint8_t reserved_18[0x40 - 0x18];
+	uint8_t reserved_18[0x3c - 0x18];
+	uint16_t pause_gap, pause_count;
 	uint64_t iopm_base, msrpm_base, tsc_offset;
 	uint32_t asid;
 	uint32_t tlb_control;
@@ -51,6 +52,7 @@ struct vmcb {
 	uint8_t reserved_698[0x1000 - 0x698];
 };
 
+_Static_assert(offsetof(struct vmcb, pause_count) == 0x3e, "APM table B-1");
 _Static_assert(offsetof(struct vmcb, iopm_base) == 0x40, "APM table B-1");
 _Static_assert(offsetof(struct vmcb, interrupt_control) == 0x60, "APM table B-1");
 _Static_assert(offsetof(struct vmcb, exit_code) == 0x70, "APM table B-1");
@@ -67,11 +69,13 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 /* intercept_1 */
 #define SVM_INTERCEPT_INTR     (1u << 0)
 #define SVM_INTERCEPT_NMI      (1u << 1)
+#define SVM_INTERCEPT_INIT     (1u << 3)
 #define SVM_INTERCEPT_VINTR    (1u << 4)
 #define SVM_INTERCEPT_RDPMC    (1u << 15)
 #define SVM_INTERCEPT_CPUID    (1u << 18)
 #define SVM_INTERCEPT_IRET     (1u << 20)
 #define SVM_INTERCEPT_INVD     (1u << 22)
+#define SVM_INTERCEPT_PAUSE    (1u << 23)
 #define SVM_INTERCEPT_HLT      (1u << 24)
 #define SVM_INTERCEPT_INVLPGA  (1u << 26)
 #define SVM_INTERCEPT_IOIO     (1u << 27)
@@ -85,6 +89,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 #define SVM_INTERCEPT_STGI        (1u << 4)
 #define SVM_INTERCEPT_CLGI        (1u << 5)
 #define SVM_INTERCEPT_SKINIT      (1u << 6)
+#define SVM_INTERCEPT_WBINVD      (1u << 9)
 #define SVM_INTERCEPT_MONITOR     (1u << 10)
 #define SVM_INTERCEPT_MWAIT       (1u << 11)
 #define SVM_INTERCEPT_MWAIT_ARMED (1u << 12)
@@ -124,6 +129,7 @@ enum svm_exit {
 	SVM_EXIT_CPUID = 0x72,
 	SVM_EXIT_IRET = 0x74,
 	SVM_EXIT_INVD = 0x76,
+	SVM_EXIT_PAUSE = 0x77,
 	SVM_EXIT_HLT = 0x78,
 	SVM_EXIT_INVLPGA = 0x7a,
 	SVM_EXIT_IOIO = 0x7b,
@@ -134,6 +140,7 @@ enum svm_exit {
 	SVM_EXIT_VMMCALL = 0x81,
 	SVM_EXIT_VMLOAD = 0x82,
 	SVM_EXIT_RDTSCP = 0x87,
+	SVM_EXIT_WBINVD = 0x89,
 	SVM_EXIT_XSETBV = 0x8d,
 	SVM_EXIT_NPF = 0x400,
 };
@@ -149,8 +156,11 @@ enum svm_exit {
 #define SVM_CPUID_NRIP       (1u << 3)
 #define SVM_CPUID_FLUSH_ASID (1u << 6)
 #define SVM_CPUID_DECODE     (1u << 7)
+#define SVM_CPUID_PAUSE      (1u << 10) /* the filter's counter */
+#define SVM_CPUID_PAUSE_GAP  (1u << 12) /* and its threshold */
 
 #define MSR_VM_CR       0xc0010114
+#define VM_CR_R_INIT    (1ull << 1)
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 #endif

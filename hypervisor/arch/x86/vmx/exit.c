@@ -82,6 +82,10 @@ static void decode_exception(struct vcpu *vcpu, struct intercept *intercept)
 		return;
 	}
 	intercept->kind = INTERCEPT_EXCEPTION;
+	intercept->length = 0;
+	if ((event & EVENT_TYPE_MASK) == EVENT_SOFTWARE_TRAP) {
+		intercept->length = vcpu->event_length = instruction_length();
+	}
 	intercept->exception.vector = vector;
 	intercept->exception.has_error = event & EVENT_HAS_ERROR;
 	intercept->exception.error =
@@ -159,6 +163,7 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 		intercept->kind = INTERCEPT_INTERRUPT;
 		break;
 	case VMX_EXIT_INVD:
+	case VMX_EXIT_WBINVD: /* and WBNOINVD */
 		decode_instruction(intercept, INTERCEPT_SKIP);
 		break;
 	case VMX_EXIT_RDPMC:
@@ -185,8 +190,8 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 }
 
 /*
- * An event whose delivery the exit interrupted goes in again, unless it was a software one, which
- * RIP will raise again. An NMI among them has blocked further ones already, and could not go in.
+ * An event whose delivery the exit interrupted goes in again, with its instruction's length where it has one. An NMI among them has
+ * blocked further ones already, and could not go in.
  */
 static void keep_event(struct vcpu *vcpu)
 {
@@ -195,7 +200,8 @@ static void keep_event(struct vcpu *vcpu)
 
 	vmx->event = 0;
 	vmx->injecting = false;
-	if (!(event & EVENT_VALID) || (event & EVENT_TYPE_MASK) >= EVENT_SOFTWARE) {
+	vcpu->event_length = 0;
+	if (!(event & EVENT_VALID)) {
 		return;
 	}
 	vmx->event = event & (EVENT_VALID | EVENT_HAS_ERROR | EVENT_TYPE_MASK | 0xff);
@@ -204,6 +210,8 @@ static void keep_event(struct vcpu *vcpu)
 	}
 	if ((event & EVENT_TYPE_MASK) == EVENT_NMI) {
 		vendor_set_nmi_blocked(vcpu, false);
+	} else if ((event & EVENT_TYPE_MASK) >= EVENT_SOFTWARE) {
+		vcpu->event_length = instruction_length();
 	}
 }
 
@@ -291,7 +299,7 @@ void vendor_skip(struct vcpu *vcpu, uint8_t length)
 		vmx_set(vcpu, STATE_RFLAGS, flags & ~RFLAGS_RF);
 		if (flags & RFLAGS_TF) {
 			vendor_sync(vcpu);
-			vcpu->vmx->dr6 |= 1u << 14;
+			vcpu->vmx->dr6 = (vcpu->vmx->dr6 & ~DR6_BREAKPOINTS) | DR6_BS;
 			vendor_resync(vcpu);
 			vendor_inject_exception(vcpu, EXC_DB, false, 0);
 		}

@@ -3,7 +3,9 @@
  * 3, 26.6, 24.4.2).
  */
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/arch/x86/exception.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
+#include "hypervisor/intercept.h"
 #include "tlfs/lapic.h"
 
 #define TPR 0x80 /* in the virtual-APIC page */
@@ -13,27 +15,33 @@ bool vendor_event_pending(const struct vcpu *vcpu)
 	return vcpu->vmx->event & EVENT_VALID;
 }
 
-/* Two contributory exceptions make a double fault (Intel SDM vol. 3, table 6-5). */
-static bool contributory(unsigned int vector)
-{
-	return vector == EXC_DE || (vector >= 10 && vector <= 13);
-}
-
 void vendor_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error)
 {
 	struct vmx *vmx = vcpu->vmx;
+	uint32_t type = EVENT_EXCEPTION;
 
 	if ((vmx->event & EVENT_VALID) && (vmx->event & EVENT_TYPE_MASK) == EVENT_EXCEPTION) {
-		unsigned int first = vmx->event & 0xff;
+		unsigned int merged = exception_merge(vmx->event & 0xff, vector);
 
-		if ((contributory(first) && contributory(vector)) ||
-		    (first == EXC_PF && (contributory(vector) || vector == EXC_PF))) {
+		if (merged == EXC_SHUTDOWN) {
+			intercept_shutdown(vcpu);
+			return;
+		}
+		if (merged != vector) {
 			vector = EXC_DF;
 			has_error = true;
 			error = 0;
 		}
 	}
-	vmx->event = vector | EVENT_EXCEPTION | EVENT_VALID | (has_error ? EVENT_HAS_ERROR : 0);
+	if (exception_sets_rf(vector)) {
+		vmx_set(vcpu, STATE_RFLAGS, vmx_get(vcpu, STATE_RFLAGS) | RFLAGS_RF);
+	} else if (vector == EXC_DB) {
+		vmx_set(vcpu, STATE_DR7, vmx_get(vcpu, STATE_DR7) & ~DR7_GD);
+	} else if (exception_is_software(vector)) {
+		type = EVENT_SOFTWARE_TRAP;
+		vcpu->event_length = vcpu->event_length ? vcpu->event_length : 1;
+	}
+	vmx->event = vector | type | EVENT_VALID | (has_error ? EVENT_HAS_ERROR : 0);
 	vmx->error = error;
 }
 
@@ -56,11 +64,6 @@ void vendor_inject_nmi(struct vcpu *vcpu)
 	vcpu->vmx->event = EXC_NMI | EVENT_NMI | EVENT_VALID;
 }
 
-static bool pushes_error(unsigned int vector)
-{
-	return vector == EXC_DF || (vector >= 10 && vector <= 14) || vector == EXC_AC;
-}
-
 /* An exception has an error code if and only if it is one of those that have, and not in real mode:
  * other combinations are refused. */
 void vmx_prepare_event(struct vcpu *vcpu)
@@ -69,7 +72,7 @@ void vmx_prepare_event(struct vcpu *vcpu)
 	uint32_t event = vmx->event;
 
 	if ((event & EVENT_TYPE_MASK) == EVENT_EXCEPTION) {
-		if (pushes_error(event & 0xff) && (vmx_get(vcpu, STATE_CR0) & CR0_PE)) {
+		if (exception_has_error(event & 0xff) && (vmx_get(vcpu, STATE_CR0) & CR0_PE)) {
 			event |= EVENT_HAS_ERROR;
 		} else {
 			event &= ~EVENT_HAS_ERROR;
@@ -77,7 +80,7 @@ void vmx_prepare_event(struct vcpu *vcpu)
 	}
 	vmcs_write(VMCS_ENTRY_EVENT, event);
 	vmcs_write(VMCS_ENTRY_ERROR_CODE, vmx->error);
-	vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmx->event_length);
+	vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vcpu->event_length);
 	vmx->injecting = event & EVENT_VALID;
 }
 
@@ -182,7 +185,10 @@ uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu)
 		return 0;
 	}
 	return 1 | (vmx->event >> 8 & 7) << 1 | (vmx->event & EVENT_HAS_ERROR ? 1ull << 4 : 0) |
-	       (uint64_t)(vmx->event_length & 15) << 5 | (vmx->event & 0xff) << 16 |
+	       ((vmx->event & EVENT_TYPE_MASK) < EVENT_SOFTWARE
+			? 0
+			: (uint64_t)(vcpu->event_length & 15) << 5) |
+	       (vmx->event & 0xff) << 16 |
 	       (vmx->event & EVENT_HAS_ERROR ? (uint64_t)vmx->error << 32 : 0);
 }
 
@@ -191,7 +197,7 @@ void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value)
 {
 	struct vmx *vmx = vcpu->vmx;
 	uint32_t type = (uint32_t)(value << 7) & EVENT_TYPE_MASK, vector = value >> 16 & 0xff;
-	uint32_t length = value >> 5 & 15;
+	uint8_t length = value >> 5 & 15;
 
 	vmx->event = 0;
 	if (!(value & 1) || type == 1u << 8 || type == 7u << 8) {
@@ -205,5 +211,5 @@ void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value)
 		vmx->event |= EVENT_HAS_ERROR;
 	}
 	vmx->error = (uint32_t)(value >> 32);
-	vmx->event_length = length ? length : type == EVENT_SOFTWARE ? 2 : 1;
+	vcpu->event_length = length ? length : type == EVENT_SOFTWARE ? 2 : 1;
 }

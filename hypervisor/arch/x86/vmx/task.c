@@ -31,8 +31,6 @@
 #define DESCRIPTOR_ACCESSED (1ull << 40)
 #define TYPE_LDT            2
 #define TYPE_TASK_32_BIT    (1u << 3) /* of the four types of tasks, those of 32 bits */
-#define EXC_TS              10
-#define EXC_NP              11
 
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
 

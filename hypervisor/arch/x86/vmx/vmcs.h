@@ -124,6 +124,7 @@ enum vmcs_field {
 #define PROC2_RDTSCP       (1u << 3)
 #define PROC2_X2APIC       (1u << 4) /* RDMSR and WRMSR of the TPR reach the virtual-APIC page */
 #define PROC2_VPID         (1u << 5)
+#define PROC2_WBINVD       (1u << 6)
 #define PROC2_UNRESTRICTED (1u << 7)
 #define PROC2_INVPCID      (1u << 12)
 #define PROC2_XSAVES       (1u << 20)
@@ -194,6 +195,7 @@ enum vmx_exit {
 	VMX_EXIT_INVEPT = 50,
 	VMX_EXIT_PREEMPTION_TIMER = 52,
 	VMX_EXIT_INVVPID = 53,
+	VMX_EXIT_WBINVD = 54,
 	VMX_EXIT_XSETBV = 55,
 };
 #define VMX_EXIT_ENTRY_FAILED (1u << 31)

@@ -33,6 +33,9 @@ _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "one page");
 #define SELECTOR_DATA  16
 #define SELECTOR_TSS   24
 
+/* What children exit for, and the root does not: the caches are everybody's. */
+#define PROC2_CHILD PROC2_WBINVD
+
 struct vmx_facts vmx_facts;
 
 /* One bit a port; a bit an MSR for reading and one for writing: set, it makes the guest exit. */
@@ -96,8 +99,9 @@ static void find_controls(void)
 	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE)) {
 		machine_stop("the processor's Intel VT-x cannot leave CR3 to a guest");
 	}
-	vmx_facts.proc2 = controls(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
-				   PROC2_X2APIC | PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES);
+	vmx_facts.proc2 =
+		controls(MSR_VMX_PROC2, PROC2_EPT | PROC2_VPID | PROC2_UNRESTRICTED,
+			 PROC2_X2APIC | PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_CHILD);
 	vmx_facts.x2apic = vmx_facts.proc2 & PROC2_X2APIC;
 	vmx_facts.proc2 &= ~PROC2_X2APIC;
 	vmx_facts.exit = controls(exact ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
@@ -151,7 +155,7 @@ void vendor_lp_init(struct lp *lp)
 		find_facts();
 		ept_splits_code = speculation_splits();
 		maps_init();
-		trap_set_nmi_gate(vmx_nmi_gate);
+		trap_set_gate(EXC_NMI, vmx_nmi_gate);
 	}
 	trap_lp_load_tss();
 	lp->asid_next = 1;
@@ -221,9 +225,11 @@ void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic)
 {
 	bool direct = x2apic && vmx_facts.x2apic;
+	bool root = vcpu->vp->partition->id == HV_ROOT_PARTITION;
+	uint32_t proc2 = vmx_facts.proc2 & ~(root ? PROC2_CHILD : 0);
 
 	vcpu->vmx->x2apic = x2apic;
-	vmcs_write(VMCS_PROC_CONTROLS_2, vmx_facts.proc2 | (direct ? PROC2_X2APIC : 0));
+	vmcs_write(VMCS_PROC_CONTROLS_2, proc2 | (direct ? PROC2_X2APIC : 0));
 	vmcs_write(VMCS_MSR_BITMAP, plat_ptr_spa(direct ? msrs_x2apic : msrs).v);
 }
 
@@ -354,6 +360,7 @@ void vendor_reset(struct vcpu *vcpu)
 	reset_control(vcpu);
 	reset_tables(vcpu);
 	reset_events(vcpu->vmx);
+	vcpu->event_length = 0;
 	data_segments_set(vcpu, 0, 0xffff, 0x93);
 	segment_set(vcpu, HV_X64_REGISTER_CS - HV_X64_REGISTER_ES, 0xf000, 0xffff0000, 0xffff,
 		    0x9b);

@@ -84,7 +84,6 @@ struct vmx {
 	uint64_t vmcs_pa;
 
 	uint32_t event, error;                 /* for the next entry, as in VMCS_ENTRY_EVENT */
-	uint32_t event_length;                 /* of the instruction, if it is a software event */
 	uint32_t proc_controls, tpr_threshold; /* as they are in the VMCS */
 
 	uint64_t valid, dirty; /* of state[] */
