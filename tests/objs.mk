@@ -11,6 +11,8 @@ build/tests/guest/%.elf: build/image/tests/guest/%.o $(call image,$(guest_common
 	$(Q)$(LD) -nostdlib -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 -T tests/guest/guest.lds -o $@.64 $(filter %.o,$^)
 	$(Q)objcopy -O elf32-i386 $@.64 $@
 
+build/tests/guest/bench.elf: build/image/tests/guest/bench32.o
+
 build/tests/bench/%: build/user/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

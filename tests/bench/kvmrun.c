@@ -1,11 +1,15 @@
 /*
- * kvmrun GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: one VP, 64 MiB, COM1
- * to standard output, every other port and address answered by nothing.
+ * kvmrun [--hyperv] GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: two VPs with
+ * KVM's own APICs, 64 MiB, COM1 to standard output, every other port and address answered by nothing. --hyperv offers the guest
+ * what KVM has of Hyper-V's interface.
  */
 #include <elf.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +19,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define VPS          2
 #define MEMORY_BYTES (64ul << 20)
-#define INFO_GPA     0x8000
+#define INFO_GPA     0x7000
 #define COM1         0x3f8
 #define LINE_READY   0x60
+#define LEAVES       256
+
+struct vp {
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+};
 
 static int checked(int result, const char *what)
 {
@@ -55,15 +67,56 @@ static uint32_t load(const char *path, uint8_t *memory)
 	return head->e_entry;
 }
 
-static void set_cpuid(int kvm, int vp)
+static struct kvm_cpuid2 *get_leaves(int fd, unsigned long request, const char *what)
 {
-	struct kvm_cpuid2 *leaves = calloc(1, sizeof(*leaves) + 256 * sizeof(leaves->entries[0]));
+	struct kvm_cpuid2 *leaves =
+		calloc(1, sizeof(*leaves) + LEAVES * sizeof(leaves->entries[0]));
 
 	if (leaves == NULL) {
 		err(1, "memory");
 	}
-	leaves->nent = 256;
-	checked(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, leaves), "KVM_GET_SUPPORTED_CPUID");
+	leaves->nent = LEAVES;
+	checked(ioctl(fd, request, leaves), what);
+	return leaves;
+}
+
+/* KVM's own leaves give way to Hyper-V's. */
+static void add_hyperv(int kvm, struct kvm_cpuid2 *leaves)
+{
+	struct kvm_cpuid2 *more =
+		get_leaves(kvm, KVM_GET_SUPPORTED_HV_CPUID, "KVM_GET_SUPPORTED_HV_CPUID");
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < leaves->nent; i++) {
+		if (leaves->entries[i].function >> 8 != 0x400000) {
+			leaves->entries[kept++] = leaves->entries[i];
+		}
+	}
+	for (uint32_t i = 0; i < more->nent && kept < LEAVES; i++) {
+		leaves->entries[kept++] = more->entries[i];
+	}
+	leaves->nent = kept;
+	free(more);
+}
+
+static void set_cpuid(int kvm, int vp, uint32_t index, bool hyperv)
+{
+	struct kvm_cpuid2 *leaves =
+		get_leaves(kvm, KVM_GET_SUPPORTED_CPUID, "KVM_GET_SUPPORTED_CPUID");
+	struct kvm_enable_cap synic = {.cap = KVM_CAP_HYPERV_SYNIC2};
+
+	if (hyperv) {
+		checked(ioctl(vp, KVM_ENABLE_CAP, &synic), "KVM_CAP_HYPERV_SYNIC2");
+		add_hyperv(kvm, leaves);
+	}
+	for (uint32_t i = 0; i < leaves->nent; i++) {
+		if (leaves->entries[i].function == 1) {
+			leaves->entries[i].ebx = (leaves->entries[i].ebx & 0xffffff) | index << 24;
+			leaves->entries[i].ecx |= 1u << 24 | 1u << 21; /* TSC deadline, x2APIC */
+		} else if (leaves->entries[i].function == 0xb) {
+			leaves->entries[i].edx = index;
+		}
+	}
 	checked(ioctl(vp, KVM_SET_CPUID2, leaves), "KVM_SET_CPUID2");
 	free(leaves);
 }
@@ -104,38 +157,52 @@ static void port_access(struct kvm_run *run)
 	}
 }
 
-static int run_guest(int vp, struct kvm_run *run)
+/* Ends the process with the guest. */
+static void *run_vp(void *argument)
 {
+	struct vp *vp = argument;
+
 	for (;;) {
-		checked(ioctl(vp, KVM_RUN, 0), "KVM_RUN");
-		switch (run->exit_reason) {
+		/* EAGAIN: a VP that waits for its SIPI was sent INIT. */
+		if (ioctl(vp->fd, KVM_RUN, 0) < 0) {
+			if (errno == EAGAIN) {
+				continue;
+			}
+			err(1, "KVM_RUN");
+		}
+		switch (vp->run->exit_reason) {
 		case KVM_EXIT_IO:
-			port_access(run);
+			port_access(vp->run);
 			break;
 		case KVM_EXIT_MMIO:
-			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+			memset(vp->run->mmio.data, 0xff, sizeof(vp->run->mmio.data));
 			break;
 		case KVM_EXIT_SHUTDOWN:
-			return 0;
+			exit(0);
+		case KVM_EXIT_HYPERV: /* SynIC's MSRs: KVM has done what there was to do */
+			break;
 		default:
-			warnx("the guest ended by exit reason %u", run->exit_reason);
-			return 1;
+			errx(1, "the guest ended by exit reason %u", vp->run->exit_reason);
 		}
 	}
 }
 
 int main(int argc, char **argv)
 {
-	int kvm, vm, vp;
-	uint8_t *memory;
-	struct kvm_run *run;
+	bool hyperv = argc == 3 && strcmp(argv[1], "--hyperv") == 0;
 	struct kvm_userspace_memory_region region = {.memory_size = MEMORY_BYTES};
+	struct vp vps[VPS];
+	uint8_t *memory;
+	int kvm, vm;
+	size_t run_bytes;
 
-	if (argc != 2) {
-		errx(2, "usage: kvmrun GUEST.elf");
+	if (argc != 2 + hyperv) {
+		errx(2, "usage: kvmrun [--hyperv] GUEST.elf");
 	}
 	kvm = checked(open("/dev/kvm", O_RDWR), "/dev/kvm");
 	vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+	run_bytes =
+		(size_t)checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 	memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		      0);
 	if (memory == MAP_FAILED) {
@@ -143,14 +210,24 @@ int main(int argc, char **argv)
 	}
 	region.userspace_addr = (uintptr_t)memory;
 	checked(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
-	vp = checked(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-	run = mmap(NULL,
-		   (size_t)checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE"),
-		   PROT_READ | PROT_WRITE, MAP_SHARED, vp, 0);
-	if (run == MAP_FAILED) {
-		err(1, "kvm_run");
+	checked(ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000), "KVM_SET_TSS_ADDR");
+	checked(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+	for (uint32_t i = 0; i < VPS; i++) {
+		vps[i].fd = checked(ioctl(vm, KVM_CREATE_VCPU, i), "KVM_CREATE_VCPU");
+		vps[i].run =
+			mmap(NULL, run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vps[i].fd, 0);
+		if (vps[i].run == MAP_FAILED) {
+			err(1, "kvm_run");
+		}
+		set_cpuid(kvm, vps[i].fd, i, hyperv);
 	}
-	set_cpuid(kvm, vp);
-	set_registers(vp, load(argv[1], memory));
-	return run_guest(vp, run);
+	set_registers(vps[0].fd, load(argv[1 + hyperv], memory));
+	setlinebuf(stdout);
+	for (uint32_t i = 1; i < VPS; i++) {
+		if (pthread_create(&vps[i].thread, NULL, run_vp, &vps[i])) {
+			errx(1, "no thread for a VP");
+		}
+	}
+	run_vp(&vps[0]);
+	return 0;
 }

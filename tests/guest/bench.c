@@ -1,18 +1,63 @@
 /*
- * What one exit costs, by the TSC: under --icount its ticks are instructions, all of them, the hypervisor's too. The same
- * program runs on our hypervisor (vmwp) and on KVM (tests/bench/kvmrun). Each line: a name, ticks for one round, rounded down.
+ * What a guest's exits cost, by the TSC: under --icount its ticks are instructions, all of them, the hypervisor's too. The same
+ * program runs on our hypervisor (vmwp) and on KVM (tests/bench/kvmrun), there with and without Hyper-V's interface. Each line: a
+ * name, ticks for one round, rounded down. What the machine does not have is left out.
  */
 #include "tests/guest/guest.h"
 
-#define ROUNDS      1000
-#define BATCHES     10
-#define TOUCH_FROM  0x1000000ull
-#define TOUCH_PAGES 1000
-#define MMIO        0xd0000000ull
-#define DEBUG_PORT  0x80
-#define UNKNOWN     0x3ff
+#define ROUNDS            1000
+#define BATCHES           10
+#define TOUCH_FROM        0x1000000ull
+#define TOUCH_PAGES       1000
+#define MMIO              0xd0000000ull
+#define DEBUG_PORT        0x80
+#define AHEAD             300000 /* ticks from arming a timer to its deadline: more than arming costs */
+#define AHEAD_LONG        3000000 /* the same for a VP that halts: longer than KVM polls for it */
+#define EVENT_TRIES       100
+#define SPIN_INSTRUCTIONS 3
+
+#define VECTOR_TIMER 0x60
+#define VECTOR_SELF  0x61
+#define VECTOR_PING  0x62
+
+#define MSR_APIC_BASE     0x1b
+#define MSR_TSC_DEADLINE  0x6e0
+#define APIC_LVT_TIMER    0x832
+#define APIC_SELF_IPI     0x83f
+#define LVT_TSC_DEADLINE  (2u << 17)
+#define LVT_MASKED        (1u << 16)
+#define HV_TIME_REF_COUNT 0x40000020
+#define HV_TSC_FREQUENCY  0x40000022
+#define HV_SCONTROL       0x40000080
+#define HV_STIMER0_CONFIG 0x400000b0
+#define HV_STIMER0_COUNT  0x400000b1
+#define STIMER_DIRECT     (1ull << 12 | (uint64_t)VECTOR_TIMER << 4 | 1)
+#define STIMER_AHEAD      3000 /* of 100 ns */
+
+#define FLUSH_VIRTUAL_ADDRESS_LIST 0x3
+#define SEND_IPI                   0xb
+#define FLUSH_PAGES                8
+
+/* From bench32.S: one loop each in 32-bit code. */
+void bench32_cpuid(uint64_t rounds);
+void bench32_rdmsr(uint64_t rounds);
+void bench32_port(uint64_t rounds);
+void bench32_mmio(uint64_t rounds);
+void bench32_nothing(uint64_t rounds);
+
+struct flush_list {
+	uint64_t address_space, flags, processors;
+	uint64_t pages[FLUSH_PAGES];
+};
 
 static const void *page;
+static uint64_t loop_ticks;
+static uint8_t input[4096] __attribute__((aligned(4096)));
+static uint8_t other_stack[16384] __attribute__((aligned(16)));
+static volatile uint64_t taken_at, eoi_ticks;
+static volatile uint32_t taken, turn;
+
+/* ---- exits that come back at once ---- */
 
 static void nothing(uint64_t i)
 {
@@ -21,22 +66,16 @@ static void nothing(uint64_t i)
 
 static void exit_cpuid(uint64_t i)
 {
+	static const uint32_t leaves[] = {0x0, 0x1, 0x7, 0x40000003, 0x80000008};
 	uint32_t leaf[4];
 
-	(void)i;
-	cpuid(1, leaf);
-}
-
-static void exit_hypercall(uint64_t i)
-{
-	(void)i;
-	guest_hypercall(page, UNKNOWN, 0, 0);
+	cpuid(leaves[i % 5], leaf);
 }
 
 static void exit_rdmsr(uint64_t i)
 {
 	(void)i;
-	rdmsr(0x1b); /* the APIC's base: an MSR that every hypervisor answers itself */
+	rdmsr(MSR_APIC_BASE);
 }
 
 static void exit_port(uint64_t i)
@@ -54,8 +93,54 @@ static void touch(uint64_t i)
 	*(volatile uint64_t *)(TOUCH_FROM + i * 4096) = i;
 }
 
+/* What needs no exit where the processor translates twice: a switch of address spaces, a fault that the guest sees to. */
+static void switch_space(uint64_t i)
+{
+	uint64_t cr3;
+
+	(void)i;
+	asm volatile("mov %%cr3, %0; mov %0, %%cr3" : "=r"(cr3)::"memory");
+}
+
+static void unmapped(void *argument)
+{
+	*(volatile uint8_t *)argument = 0;
+}
+
+static void fault(uint64_t i)
+{
+	guest_try(unmapped, (void *)(0x100000000ull + i));
+}
+
+static void self_ipi(uint64_t i)
+{
+	(void)i;
+	wrmsr(APIC_SELF_IPI, VECTOR_SELF);
+}
+
+static void arm_deadline(uint64_t i)
+{
+	wrmsr(MSR_TSC_DEADLINE, ~0ull >> 1 | i);
+}
+
+static void flush_self(uint64_t i)
+{
+	(void)i;
+	guest_hypercall(page, FLUSH_VIRTUAL_ADDRESS_LIST | (uint64_t)FLUSH_PAGES << 32,
+			(uintptr_t)input, 0);
+}
+
+static void print_row(const char *name, uint64_t value)
+{
+	print("bench: ");
+	print(name);
+	print(" ");
+	print_number(value);
+	print("\n");
+}
+
 /* The least of several batches: one without an interrupt of the machine's, which would be an exit of another kind. */
-static void measure(const char *name, void (*round)(uint64_t), uint64_t rounds)
+static uint64_t least_of_batches(void (*round)(uint64_t), uint64_t rounds)
 {
 	uint64_t begin, ticks, least = UINT64_MAX, batch = rounds / BATCHES;
 
@@ -67,11 +152,12 @@ static void measure(const char *name, void (*round)(uint64_t), uint64_t rounds)
 		ticks = rdtsc() - begin;
 		least = ticks < least ? ticks : least;
 	}
-	print("bench: ");
-	print(name);
-	print(" ");
-	print_number(least / batch);
-	print("\n");
+	return least / batch;
+}
+
+static void measure(const char *name, void (*round)(uint64_t), uint64_t rounds)
+{
+	print_row(name, least_of_batches(round, rounds) - loop_ticks);
 }
 
 /* Once through, so that what is set up on first use is not in the figure; a page's first touch has no second. */
@@ -83,18 +169,231 @@ static void measure_warm(const char *name, void (*round)(uint64_t))
 	measure(name, round, ROUNDS);
 }
 
+static uint64_t measure_32(void (*rounds)(uint64_t))
+{
+	uint64_t begin, ticks, least = UINT64_MAX, batch = ROUNDS / BATCHES;
+
+	rounds(10);
+	for (int i = 0; i < BATCHES; i++) {
+		begin = rdtsc();
+		rounds(batch);
+		ticks = rdtsc() - begin;
+		least = ticks < least ? ticks : least;
+	}
+	return least / batch;
+}
+
+static void exits_of_32_bit_code(void)
+{
+	uint64_t loop = measure_32(bench32_nothing);
+
+	print_row("cpuid32", measure_32(bench32_cpuid) - loop);
+	print_row("rdmsr32", measure_32(bench32_rdmsr) - loop);
+	print_row("port32", measure_32(bench32_port) - loop);
+	print_row("mmio32", measure_32(bench32_mmio) - loop);
+}
+
+/* ---- interrupts ---- */
+
+static void take(uint32_t vector)
+{
+	uint64_t now = rdtsc();
+
+	wrmsr(APIC_EOI, 0);
+	if (vector == VECTOR_PING) {
+		turn++;
+	} else {
+		eoi_ticks = rdtsc() - now;
+		taken_at = now;
+		taken++;
+	}
+}
+
+/* Until an interrupt is taken; the rounds, of SPIN_INSTRUCTIONS each. */
+static uint64_t spin(uint32_t before)
+{
+	uint64_t rounds = 0;
+
+	asm volatile("1: incq %0; cmpl %1, %2; je 1b"
+		     : "+r"(rounds)
+		     : "r"(before), "m"(taken)
+		     : "cc");
+	return rounds;
+}
+
+/*
+ * What a timer takes from a VP that works: all that passes from before it is armed until its interrupt is handled and ended, less
+ * the work, which goes on meanwhile.
+ */
+static uint64_t taken_by(void (*arm)(void))
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < EVENT_TRIES; i++) {
+		uint32_t before = taken;
+		uint64_t begin = rdtsc(), rounds, cost;
+
+		arm();
+		asm volatile("sti");
+		rounds = spin(before);
+		cost = rdtsc() - begin - rounds * SPIN_INSTRUCTIONS;
+		asm volatile("cli");
+		least = cost < least ? cost : least;
+	}
+	return least;
+}
+
+static void arm_soon(void)
+{
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + AHEAD);
+}
+
+/* From the deadline to the handler of a VP that halts. */
+static uint64_t wake_latency(void)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < EVENT_TRIES; i++) {
+		uint64_t deadline = rdtsc() + AHEAD_LONG, late;
+		uint32_t before = taken;
+
+		wrmsr(MSR_TSC_DEADLINE, deadline);
+		while (taken == before) {
+			asm volatile("sti; hlt; cli");
+		}
+		late = taken_at - deadline;
+		least = late < least ? late : least;
+	}
+	return least;
+}
+
+static void deadlines(void)
+{
+	wrmsr(APIC_LVT_TIMER, LVT_TSC_DEADLINE | LVT_MASKED);
+	measure_warm("arm", arm_deadline);
+	wrmsr(MSR_TSC_DEADLINE, 0);
+	wrmsr(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
+	print_row("deadline", taken_by(arm_soon));
+	print_row("wake", wake_latency());
+	wrmsr(APIC_LVT_TIMER, LVT_MASKED);
+}
+
+/* A synthetic timer in direct mode, as Linux uses it: the reference time is read, too. */
+static void arm_stimer(void)
+{
+	wrmsr(HV_STIMER0_COUNT, rdmsr(HV_TIME_REF_COUNT) + STIMER_AHEAD);
+	wrmsr(HV_STIMER0_CONFIG, STIMER_DIRECT);
+}
+
+static void stimers(void)
+{
+	uint32_t leaf[4];
+
+	cpuid(0x40000003, leaf);
+	if (leaf[3] & 1u << 19) { /* direct mode */
+		wrmsr(HV_SCONTROL, 1);
+		print_row("stimer", taken_by(arm_stimer));
+	}
+}
+
+static void interrupts(void)
+{
+	guest_on_interrupt = take;
+	guest_apic();
+	asm volatile("sti");
+	measure_warm("self", self_ipi);
+	asm volatile("cli");
+	print_row("eoi", eoi_ticks);
+	deadlines();
+}
+
+/* ---- two VPs, each halted until the other wakes it ---- */
+
+static void await_turn(uint32_t wanted)
+{
+	for (;;) {
+		asm volatile("cli");
+		if (turn == wanted) {
+			break;
+		}
+		asm volatile("sti; hlt");
+	}
+}
+
+static void send_icr(uint32_t to)
+{
+	wrmsr(APIC_ICR, (uint64_t)to << 32 | VECTOR_PING);
+}
+
+/* The fast form: vector in RDX, processors in R8. */
+static void send_call(uint32_t to)
+{
+	guest_hypercall(page, SEND_IPI | 1ull << 16, VECTOR_PING, 1ull << to);
+}
+
+static void (*volatile send)(uint32_t to);
+
+static void answer_pings(void)
+{
+	guest_apic();
+	for (uint32_t wanted = 1;; wanted += 2) {
+		await_turn(wanted);
+		send(0);
+	}
+}
+
+static void ping(uint64_t i)
+{
+	uint32_t wanted = turn + 2;
+
+	(void)i;
+	send(1);
+	await_turn(wanted);
+}
+
+static void two_vps(void)
+{
+	send = send_icr;
+	guest_start_vp(1, answer_pings, other_stack + sizeof(other_stack));
+	measure_warm("ping", ping);
+	if (page != NULL) {
+		send = send_call;
+		measure_warm("call", ping);
+	}
+}
+
+static void hypercalls(void)
+{
+	struct flush_list *list = (void *)input;
+
+	list->flags = 2; /* all address spaces */
+	list->processors = 1;
+	for (uint64_t i = 0; i < FLUSH_PAGES; i++) {
+		list->pages[i] = TOUCH_FROM + i * 4096;
+	}
+	measure_warm("flush", flush_self);
+	stimers();
+}
+
 void guest_main(uint32_t magic, const uint32_t *info)
 {
 	(void)magic;
 	(void)info;
 	page = guest_hypercall_page();
-	measure_warm("loop", nothing);
+	loop_ticks = least_of_batches(nothing, ROUNDS);
 	measure_warm("cpuid", exit_cpuid);
-	measure_warm("hypercall", exit_hypercall);
 	measure_warm("rdmsr", exit_rdmsr);
 	measure_warm("port", exit_port);
 	measure_warm("mmio", exit_mmio);
 	measure("touch", touch, TOUCH_PAGES);
+	measure_warm("space", switch_space);
+	measure_warm("fault", fault);
+	exits_of_32_bit_code();
+	interrupts();
+	if (page != NULL) {
+		hypercalls();
+	}
+	two_vps();
 	print("bench: end\n");
 	guest_end();
 }

@@ -4,6 +4,12 @@
 #define COM1              0x3f8
 #define GUEST_OS_ID       0x40000000
 #define HYPERCALL_PAGE    0x40000001
+#define APIC_BASE         0x1b
+#define APIC_BASE_X2APIC  (1u << 10)
+#define APIC_SVR          0x80f
+#define ICR_INIT          0x4500
+#define ICR_STARTUP       0x4600
+#define TRAMPOLINE_PAGE   8ul
 #define MULTIBOOT_CMDLINE 4 /* index of the field, and bit 2 of the flags says that it is there */
 
 static uint8_t hypercall_page[4096] __attribute__((aligned(4096)));
@@ -55,6 +61,39 @@ void guest_fault(uint32_t vector)
 	print_number(vector);
 	print("\n");
 	guest_end();
+}
+
+void (*guest_on_interrupt)(uint32_t vector);
+
+void guest_interrupt(uint32_t vector)
+{
+	if (guest_on_interrupt == NULL) {
+		guest_fault(vector);
+	}
+	guest_on_interrupt(vector);
+}
+
+void guest_apic(void)
+{
+	wrmsr(APIC_BASE, rdmsr(APIC_BASE) | APIC_BASE_X2APIC);
+	wrmsr(APIC_SVR, 0x1ff);
+}
+
+void guest_start_vp(uint32_t apic_id, void (*entry)(void), void *stack)
+{
+	uint8_t *page = (uint8_t *)(TRAMPOLINE_PAGE * 4096ul);
+
+	for (const uint8_t *from = trampoline; from < trampoline_end; from++) {
+		*page++ = *from;
+	}
+	started_stack = (uintptr_t)stack;
+	started_entry = (uintptr_t)entry;
+	started = 0;
+	wrmsr(APIC_ICR, (uint64_t)apic_id << 32 | ICR_INIT);
+	wrmsr(APIC_ICR, (uint64_t)apic_id << 32 | ICR_STARTUP | TRAMPOLINE_PAGE);
+	while (!started) {
+		asm volatile("pause");
+	}
 }
 
 void guest_end(void)

@@ -1,6 +1,6 @@
 /*
- * What the tiny guests share: port and MSR access, print on COM1, exceptions as values. Everything is identity-mapped, one VP,
- * interrupts off.
+ * What the tiny guests share: port and MSR access, print on COM1, exceptions as values, interrupts, further VPs. Everything is
+ * identity-mapped; interrupts are off until a guest turns them on.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -18,6 +18,24 @@ extern uint8_t no_idt[];
 
 /* Each guest's own. info is multiboot's information block. */
 void guest_main(uint32_t magic, const uint32_t *info);
+
+/* What vectors of 32 and above call, with interrupts off; the handler ends the interrupt (EOI). NULL: it is a fault. */
+extern void (*guest_on_interrupt)(uint32_t vector);
+void guest_interrupt(uint32_t vector);
+
+/* Turn on the local APIC, in x2APIC mode, with spurious vector 0xff; each VP for itself. */
+void guest_apic(void);
+#define APIC_EOI 0x80b
+#define APIC_ICR 0x830
+
+/*
+ * Start the VP of that APIC id at entry, on a stack that ends at stack; returns when it runs. By INIT and SIPI, so the caller has
+ * its APIC on. Returning from entry halts it. Page 8 is written.
+ */
+void guest_start_vp(uint32_t apic_id, void (*entry)(void), void *stack);
+extern uint64_t started_stack, started_entry;
+extern volatile uint8_t started;
+extern const uint8_t trampoline[], trampoline_end[];
 
 void print(const char *text);
 void print_number(uint64_t value);

@@ -1,6 +1,7 @@
 /*
  * A tiny guest's first instructions: from multiboot 1's 32-bit mode to 64-bit mode with the low 4 GiB mapped one to one, then
- * guest_main(magic, info). Exceptions come to guest_fault, by vector.
+ * guest_main(magic, info). Exceptions come to guest_fault, by vector; interrupts, vectors 32 and above, to guest_interrupt, which
+ * returns to where they came. VPs besides the first come by the page at TRAMPOLINE.
  */
 	.section .multiboot, "a"
 	.align 4
@@ -14,16 +15,16 @@ pd:	.skip 4 * 4096
 	.skip 65536
 stack_top:
 	.align 16
-idt:	.skip 32 * 16
+idt:	.skip 256 * 16
 
 	.data
 	.align 16
-gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
 gdt_register:
-	.word 3 * 8 - 1
+	.word 4 * 8 - 1
 	.quad gdt
 idt_register:
-	.word 32 * 16 - 1
+	.word 256 * 16 - 1
 	.quad idt
 	.globl no_idt
 no_idt:	.word 0
@@ -73,7 +74,7 @@ long_mode:
 	movl %eax, %ss
 	movl $idt, %edx
 	movl $vectors, %eax
-	movl $32, %ecx
+	movl $256, %ecx
 3:	movw %ax, (%rdx)
 	movl $0x8e000008, 2(%rdx)
 	movl %eax, %ebx
@@ -89,7 +90,10 @@ long_mode:
 	hlt
 	jmp 4b
 
-/* Each entry is 16 bytes: its vector in EAX, then the one handler. An error code is not looked at: nothing returns here. */
+/*
+ * Each entry is 16 bytes. An exception has its vector in EAX for the one handler; an error code is not looked at: nothing returns
+ * there. An interrupt keeps all registers.
+ */
 	.align 16
 vectors:
 	.set vector, 0
@@ -99,6 +103,34 @@ vectors:
 	jmp caught
 	.set vector, vector + 1
 	.endr
+	.rept 224
+	.align 16
+	pushq %rdi
+	movl $vector, %edi
+	jmp interrupted
+	.set vector, vector + 1
+	.endr
+interrupted:
+	pushq %rax
+	pushq %rcx
+	pushq %rdx
+	pushq %rsi
+	pushq %r8
+	pushq %r9
+	pushq %r10
+	pushq %r11
+	cld
+	call guest_interrupt
+	popq %r11
+	popq %r10
+	popq %r9
+	popq %r8
+	popq %rsi
+	popq %rdx
+	popq %rcx
+	popq %rax
+	popq %rdi
+	iretq
 caught:
 	movl %eax, %edi
 	call guest_fault
@@ -136,7 +168,49 @@ guest_unwind:
 	movq tried, %rsp
 	jmp unwound
 
+/* From the real mode in which a SIPI starts a VP straight to 64-bit mode. guest_start_vp() copies it below 1 MiB. */
+	.code16
+	.globl trampoline, trampoline_end
+trampoline:
+	cli
+	lgdtl %cs:trampoline_gdt - trampoline
+	movl $0x620, %eax
+	movl %eax, %cr4
+	movl $pml4, %eax
+	movl %eax, %cr3
+	movl $0xc0000080, %ecx
+	rdmsr
+	btsl $8, %eax
+	wrmsr
+	movl $0x80010033, %eax
+	movl %eax, %cr0
+	ljmpl $8, $vp_long_mode
+trampoline_gdt:
+	.word 4 * 8 - 1
+	.long gdt
+trampoline_end:
+
+	.code64
+vp_long_mode:
+	movl $16, %eax
+	movl %eax, %ds
+	movl %eax, %es
+	movl %eax, %ss
+	lidt idt_register
+	movq started_stack, %rsp
+	movq started_entry, %rax
+	movb $1, started
+	call *%rax
+6:	cli
+	hlt
+	jmp 6b
+
 	.bss
+	.globl started_stack, started_entry, started
+	.align 8
+started_stack: .skip 8
+started_entry: .skip 8
+started: .skip 8
 	.globl tried
 	.align 8
 tried:	.skip 8
