@@ -87,9 +87,10 @@ EVENTS = [
     "SPEC_CTRL as CPUID says 0x1", "PRED_CMD as CPUID says 0x1", "TSC_AUX as CPUID says 0x1", "end"]
 
 
-def events_are_right(t, text):
-    """What tests/guest/events.c saw, as a processor has it."""
-    t.same("events of a guest", re.findall(r"^events: (.*)", text, re.M), EVENTS)
+def events_are_right(t, text, debug_status=True):
+    """What tests/guest/events.c saw, as a processor has it. debug_status: the emulator tells an intercepted #DB's cause."""
+    wanted = [line if debug_status or line != "DR6 0x2000" else "DR6 0x0" for line in EVENTS]
+    t.same("events of a guest", re.findall(r"^events: (.*)", text, re.M), wanted)
 
 
 @test("hostile: a child's SVM, and its interrupts, reach nobody; its events are a processor's", deadline=600)
