@@ -23,6 +23,9 @@
 struct partition;
 struct overlay;
 
+/* By GPN. The root has several for each VP of each child; the page of its struct gpa_map has room for these. */
+#define GPA_OVERLAY_LISTS 256
+
 /* All fields: memory lock, if they say nothing else. */
 struct gpa_map {
 	struct partition *partition; /* [I] */
@@ -33,7 +36,7 @@ struct gpa_map {
 	bool stale; /* an LP may use a translation that is gone or has lost rights */
 	uint32_t pending_count;
 	uint64_t *pending; /* [I] a page: what memory_settle() is told after the next flush */
-	struct overlay *overlays, *spare_overlays;
+	struct overlay *overlays[GPA_OVERLAY_LISTS], *spare_overlays;
 	void *overlay_pages;
 };
 
@@ -52,6 +55,21 @@ hv_status_t gpa_create(struct gpa_map *map, struct partition *p) MUST_CHECK;
 bool gpa_destroy(struct gpa_map *map) MUST_CHECK;
 /* The first page of the table, for nCR3 or EPTP. */
 spa_t gpa_top(const struct gpa_map *map);
+
+/*
+ * What an LP's last walks found: a call's input and output pages are mostly those of the last call.
+ * Good until any translation of any map is taken away: so not even a new map in the place of an old
+ * one can be mistaken for it.
+ */
+#define GPA_RECENT_PAGES 8
+struct gpa_recent {
+	const struct gpa_map *map;
+	uint64_t gpn, removals;
+	uint32_t access;
+	void *page;
+};
+/* Those of this LP. */
+struct gpa_recent *gpa_recent(void);
 
 enum gpa_fault {
 	GPA_FAULT_RESOLVED,  /* mapped now, or was: enter again */

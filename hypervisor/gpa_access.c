@@ -15,19 +15,6 @@ static bool permits(uint64_t leaf, uint32_t access)
 }
 
 /*
- * What the last walks found: a call's input and output pages are mostly those of the last call.
- * Good until any translation of any map is taken away: so not even a new map in the place of an
- * old one can be mistaken for it.
- */
-#define RECENT_PAGES 16
-static struct recent {
-	const struct gpa_map *map;
-	uint64_t gpn, removals;
-	uint32_t access;
-	void *page;
-} recent_pages[RECENT_PAGES];
-
-/*
  * The page of RAM at this GPN, NULL if there is none that permits the access. Sets accessed and
  * dirty.
  */
@@ -55,7 +42,7 @@ static void *page_find(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 
 static void *page_at(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 {
-	struct recent *recent = &recent_pages[gpn % RECENT_PAGES];
+	struct gpa_recent *recent = &gpa_recent()[gpn % GPA_RECENT_PAGES];
 
 	if (recent->map == map && recent->gpn == gpn && recent->removals == gpa_removals &&
 	    (recent->access & access) == access) {
@@ -67,8 +54,8 @@ static void *page_at(const struct gpa_map *map, uint64_t gpn, uint32_t access)
 		return NULL;
 	}
 	/* No leaf is writable and not readable. */
-	*recent =
-		(struct recent){map, gpn, gpa_removals, access | HV_MAP_GPA_READABLE, recent->page};
+	*recent = (struct gpa_recent){map, gpn, gpa_removals, access | HV_MAP_GPA_READABLE,
+				      recent->page};
 	return recent->page;
 }
 
@@ -77,7 +64,7 @@ const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 	const uint8_t *page;
 
 	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
-	memory_lock();
+	memory_lock_shared();
 	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_READABLE);
 	if (page != NULL &&
 	    size == sizeof(uint64_t)) { /* an entry of a page table: in one move, not by a call */
@@ -85,7 +72,7 @@ const void *gpa_read(struct partition *p, gpa_t gpa, void *to, uint32_t size)
 	} else if (page != NULL) {
 		memcpy(to, page + (gpa.v & PAGE_MASK), size);
 	}
-	memory_unlock();
+	memory_unlock_shared();
 	return page != NULL ? page + (gpa.v & PAGE_MASK) : NULL;
 }
 
@@ -99,12 +86,12 @@ bool plat_gpa_write(struct partition *p, gpa_t gpa, const void *from, uint32_t s
 	uint8_t *page;
 
 	CHECK(size <= PAGE_SIZE - (gpa.v & PAGE_MASK));
-	memory_lock();
+	memory_lock_shared();
 	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
 	if (page != NULL) {
 		memcpy(page + (gpa.v & PAGE_MASK), from, size);
 	}
-	memory_unlock();
+	memory_unlock_shared();
 	return page != NULL;
 }
 
@@ -128,14 +115,14 @@ enum gpa_exchange gpa_exchange(struct partition *p, gpa_t gpa, uint64_t expected
 
 	CHECK(size == sizeof(uint32_t) || size == sizeof(uint64_t));
 	CHECK(!(gpa.v & (size - 1)));
-	memory_lock();
+	memory_lock_shared();
 	page = page_at(gpa_of(p), gpa.v >> PAGE_SHIFT, HV_MAP_GPA_WRITABLE);
 	if (page != NULL) {
 		result = exchange(page + (gpa.v & PAGE_MASK), expected, value, size)
 				 ? GPA_EXCHANGE_DONE
 				 : GPA_EXCHANGE_OTHER;
 	}
-	memory_unlock();
+	memory_unlock_shared();
 	return result;
 }
 
@@ -143,9 +130,9 @@ bool plat_gpa_writable(struct partition *p, uint64_t gpn)
 {
 	bool writable;
 
-	memory_lock();
+	memory_lock_shared();
 	writable = page_at(gpa_of(p), gpn, HV_MAP_GPA_WRITABLE) != NULL;
-	memory_unlock();
+	memory_unlock_shared();
 	return writable;
 }
 
@@ -153,9 +140,9 @@ const void *gpa_peek(struct partition *p, uint64_t gpn)
 {
 	const void *page;
 
-	memory_lock();
+	memory_lock_shared();
 	page = page_at(gpa_of(p), gpn, HV_MAP_GPA_READABLE);
-	memory_unlock();
+	memory_unlock_shared();
 	return page;
 }
 
@@ -196,7 +183,7 @@ static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
 	if (entry) {
 		return GPA_FAULT_ACCESS;
 	}
-	return map->identity ? gpa_root_fault(map, gpn) : GPA_FAULT_UNMAPPED;
+	return GPA_FAULT_UNMAPPED;
 }
 
 enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
@@ -208,8 +195,17 @@ enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
 	if (gpn >= gpa_limit()) {
 		return map->identity ? GPA_FAULT_PROTECTED : GPA_FAULT_UNMAPPED;
 	}
+	memory_lock_shared();
+	result = fault(map, gpn, access);
+	memory_unlock_shared();
+	if (result != GPA_FAULT_UNMAPPED || !map->identity) {
+		return result;
+	}
 	memory_lock();
 	result = fault(map, gpn, access);
+	if (result == GPA_FAULT_UNMAPPED) {
+		result = gpa_root_fault(map, gpn);
+	}
 	memory_unlock();
 	return result;
 }

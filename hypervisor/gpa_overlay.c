@@ -1,9 +1,9 @@
 /*
  * Overlay pages: pages of a pool that the hypervisor shows in a GPA space, over whatever is there.
  *
- * The leaf of an overlaid GPN has PTE_OVERLAY. Each overlay is a record in the map's list, the
- * newest first, so that the first one of a GPN is what the guest sees; the last one of it keeps the
- * entry that all of them hide. Who changes the GPN meanwhile changes that hidden entry
+ * The leaf of an overlaid GPN has PTE_OVERLAY. Each overlay is a record in one of the map's lists,
+ * which the GPN chooses, the newest first, so that the first one of a GPN is what the guest sees;
+ * the last one of it keeps the entry that all of them hide. Who changes the GPN meanwhile changes that hidden entry
  * (gpa_overlay_below).
  */
 #include "hypervisor/gpa_table.h"
@@ -16,6 +16,11 @@ struct overlay_page {
 	struct overlay records[(PAGE_SIZE - sizeof(void *)) / sizeof(struct overlay)];
 };
 _Static_assert(sizeof(struct overlay_page) <= PAGE_SIZE, "records fit their page");
+
+static struct overlay **list_of(struct gpa_map *map, uint64_t gpn)
+{
+	return &map->overlays[gpn % GPA_OVERLAY_LISTS];
+}
 
 /* The newest or the oldest of a GPN, NULL if there is none. */
 static struct overlay *find(struct overlay *overlay, uint64_t gpn, bool oldest)
@@ -32,7 +37,7 @@ static struct overlay *find(struct overlay *overlay, uint64_t gpn, bool oldest)
 
 uint64_t *gpa_overlay_below(struct gpa_map *map, uint64_t gpn)
 {
-	struct overlay *overlay = find(map->overlays, gpn, true);
+	struct overlay *overlay = find(*list_of(map, gpn), gpn, true);
 
 	CHECK(overlay);
 	return &overlay->below;
@@ -73,7 +78,7 @@ static uint64_t overlay_leaf(const struct overlay *overlay)
 
 static hv_status_t overlay_add(struct gpa_map *map, uint64_t gpn, void *object)
 {
-	struct overlay *overlay = record_alloc(map);
+	struct overlay *overlay = record_alloc(map), **list = list_of(map, gpn);
 	struct gpa_walk walk;
 	uint64_t hidden;
 
@@ -84,13 +89,13 @@ static hv_status_t overlay_add(struct gpa_map *map, uint64_t gpn, void *object)
 		record_free(map, overlay);
 		return HV_STATUS_INSUFFICIENT_MEMORY;
 	}
-	*overlay = (struct overlay){map->overlays, gpn, plat_ptr_spa(object).v >> PAGE_SHIFT, 0};
+	*overlay = (struct overlay){*list, gpn, plat_ptr_spa(object).v >> PAGE_SHIFT, 0};
 	memory_show(memory_page_of(object));
 	hidden = gpa_entry_set(walk.entry[0], overlay_leaf(overlay));
 	if (!(hidden & PTE_SOFT_OVERLAY)) {
 		overlay->below = hidden;
 	}
-	map->overlays = overlay;
+	*list = overlay;
 	map->stale = true;
 	gpa_flush(map);
 	return HV_STATUS_SUCCESS;
@@ -121,12 +126,12 @@ static void overlay_remove(struct gpa_map *map, struct overlay **link)
 	struct gpa_walk walk;
 
 	*link = gone->next;
-	top = find(map->overlays, gpn, false);
+	top = find(*list_of(map, gpn), gpn, false);
 	bottom = find(gone->next, gpn, false); /* a lower one: `gone` kept nothing */
 	gpa_walk(map, gpn, 0, &walk);
 	CHECK(!walk.level);
 	if (top != NULL && bottom == NULL) {
-		find(map->overlays, gpn, true)->below = gone->below;
+		find(*list_of(map, gpn), gpn, true)->below = gone->below;
 	}
 	gpa_entry_set(walk.entry[0], top != NULL ? overlay_leaf(top) : gone->below);
 	gpa_pend(map, gone->spn, 0);
@@ -144,7 +149,7 @@ void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page)
 		return;
 	}
 	memory_lock();
-	for (struct overlay **link = &map->overlays; *link != NULL; link = &(*link)->next) {
+	for (struct overlay **link = list_of(map, gpn); *link != NULL; link = &(*link)->next) {
 		if ((*link)->gpn == gpn && (*link)->spn == spn) {
 			overlay_remove(map, link);
 			gpa_flush(map);
@@ -158,8 +163,10 @@ void gpa_overlay_destroy(struct gpa_map *map)
 {
 	struct overlay_page *page;
 
-	while (map->overlays != NULL) {
-		overlay_remove(map, &map->overlays);
+	for (unsigned int i = 0; i < GPA_OVERLAY_LISTS; i++) {
+		while (map->overlays[i] != NULL) {
+			overlay_remove(map, &map->overlays[i]);
+		}
 	}
 	while ((page = map->overlay_pages) != NULL) {
 		map->overlay_pages = page->next;

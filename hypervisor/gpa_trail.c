@@ -43,7 +43,7 @@ bool gpa_trail_follow(const struct gpa_trail *trail, uint32_t offset, uint8_t to
 	if (trail->page == NULL) {
 		return false;
 	}
-	memory_lock();
+	memory_lock_shared();
 	if (trail->removals == gpa_removals) {
 		same = true;
 		for (uint32_t i = 0; i < trail->count; i++) {
@@ -54,6 +54,6 @@ bool gpa_trail_follow(const struct gpa_trail *trail, uint32_t offset, uint8_t to
 			__builtin_memcpy(to, trail->page + offset, GPA_TRAIL_BYTES);
 		}
 	}
-	memory_unlock();
+	memory_unlock_shared();
 	return same;
 }

@@ -11,6 +11,8 @@ struct partition_home {
 	struct gpa_map gpa;
 };
 
+_Static_assert(sizeof(struct partition_home) <= PAGE_SIZE, "it is a page of the pool");
+
 /* NULL: the partition has no GPA space yet, or no more. */
 static inline struct gpa_map *gpa_of(const struct partition *p)
 {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hypervisor/gpa.h"
 #include "include/boot/handoff.h"
 #include "lib/spinlock.h"
 
@@ -19,6 +20,7 @@ struct timer_node;
 struct vcpu;
 
 #define LP_STACK_SIZE 16384
+#define LP_ASLEEP     ((struct partition *)1)
 
 struct lp {
 	uint32_t index;   /* [I] also the index of the root VP that is bound to it */
@@ -27,8 +29,9 @@ struct lp {
 	bool nmi_recorded; /* [L] an NMI arrived in the hypervisor, where the vendor cannot hold them back */
 
 	/*
-	 * The partition whose guest code may be executing here, NULL in the hypervisor. Written around each entry; others read
-	 * it to know whether an IPI is needed and when an old translation is out of use.
+	 * The partition whose guest code may be executing here, NULL in the hypervisor, LP_ASLEEP while it waits for an
+	 * interrupt. Written around each entry; others read it to know whether an IPI is needed and when an old translation is
+	 * out of use.
 	 */
 	struct partition *guest; /* [a] */
 	uint32_t exits;          /* [a] counts up whenever guest becomes NULL */
@@ -49,6 +52,10 @@ struct lp {
 
 	uint64_t
 		branches_of; /* [L] the child whose branches the predictors may still know; 0: none */
+
+	struct gpa_recent recent[GPA_RECENT_PAGES]; /* [L] with the memory lock */
+	/* A line of its own: see memory_lock.c. */
+	bool memory_reading __attribute__((aligned(64))); /* [a] */
 } __attribute__((aligned(64)));
 
 union lp_block {

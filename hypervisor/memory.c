@@ -8,7 +8,6 @@
  */
 #include "hypervisor/memory.h"
 
-#include "lib/spinlock.h"
 #include "lib/string.h"
 #include "tlfs/hv.h"
 
@@ -17,7 +16,6 @@ struct ram_range {
 	uint32_t index;        /* of the first one's entry */
 };
 
-static struct spinlock lock;
 static struct ram_range ranges[HANDOFF_MAX_RANGES];
 static uint32_t range_count;
 static uint64_t reserved_first, reserved_pages; /* SPNs */
@@ -26,16 +24,6 @@ static struct page *pages;
 static struct partition *owners[HV_MAX_PARTITIONS]; /* who has deposits, by slot (struct page) */
 static struct page
 	*boot_free; /* the root's, of the reserved region: taken first, never withdrawn */
-
-void memory_lock(void)
-{
-	spin_lock(&lock);
-}
-
-void memory_unlock(void)
-{
-	spin_unlock(&lock);
-}
 
 /* ---- the table ---- */
 

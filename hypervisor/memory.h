@@ -52,10 +52,15 @@ spa_t memory_boot_alloc(uint64_t pages);
  */
 void memory_init(struct partition *root);
 
-/* ---- the lock; everything below needs it unless it says otherwise ---- */
+/*
+ * ---- the lock (memory_lock.c); everything below needs it unless it says otherwise. Shared, nothing
+ * of what it guards may be changed but accessed and dirty bits. Not recursive. ----
+ */
 
 void memory_lock(void);
 void memory_unlock(void);
+void memory_lock_shared(void);
+void memory_unlock_shared(void);
 
 /* The entry of a page, NULL if it is not RAM. */
 struct page *memory_page(uint64_t spn);

@@ -190,7 +190,7 @@ static bool root_wanted(struct lp *lp)
 /* HLT and wait-for-SIPI of a root VP: its LP sleeps until there is an interrupt of any kind. */
 static void sleep(struct lp *lp, struct vcpu *root)
 {
-	__atomic_store_n(&lp->guest, root->vp->partition, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&lp->guest, LP_ASLEEP, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&root->vp->events, __ATOMIC_SEQ_CST)) {
 		vp_run_switch(root->vp, NULL);
 		vendor_wait_interrupt();
@@ -388,39 +388,4 @@ void plat_vp_kick(struct vp *vp)
 	} else if (lp != lp_this() && __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) != NULL) {
 		apic_kick(lp->apic_id);
 	}
-}
-
-/* LPs that are in the guest are made to leave; those that enter afterwards see the new generation. */
-static void leave_guest(const struct partition *p)
-{
-	struct lp *self = lp_this();
-
-	for (uint32_t i = 0; i < lp_count; i++) {
-		struct lp *lp = lp_get(i);
-		uint32_t exits = __atomic_load_n(&lp->exits, __ATOMIC_SEQ_CST);
-
-		if (lp == self || __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) != p) {
-			continue;
-		}
-		apic_kick(lp->apic_id);
-		while (__atomic_load_n(&lp->exits, __ATOMIC_SEQ_CST) == exits &&
-		       __atomic_load_n(&lp->guest, __ATOMIC_SEQ_CST) == p) {
-			cpu_relax();
-		}
-	}
-}
-
-void vendor_flush_wait(struct partition *p)
-{
-	leave_guest(p);
-}
-
-void plat_tlb_flush(struct vp *vp)
-{
-	vendor_flush_tlb(vp->home);
-}
-
-void plat_tlb_sync(struct partition *p)
-{
-	leave_guest(p);
 }

@@ -59,31 +59,43 @@ static hv_status_t parse_set(const struct hv_vpset *set, uint32_t words, struct 
 
 /* ---- flushes ---- */
 
-static void flush(struct vp *caller, const struct targets *targets)
+static void for_each_target(struct vp *caller, const struct targets *targets,
+			    void (*act)(struct vp *caller, struct vp *vp))
 {
-	struct partition *p = caller->partition;
-	bool others = false;
-
 	for (uint32_t bank = 0; bank < BANK_COUNT; bank++) {
 		for (uint64_t left = targets->banks[bank]; left; left &= left - 1) {
 			uint32_t index =
 				bank * HV_VCPUS_PER_SPARSE_BANK + (uint32_t)__builtin_ctzll(left);
-			struct vp *vp = partition_vp(p, index);
+			struct vp *vp = partition_vp(caller->partition, index);
 
-			if (vp == NULL) {
-				continue;
-			}
-			if (vp == caller) {
-				plat_tlb_flush(vp);
-			} else {
-				vp_post_event(vp, VP_EVENT_TLB);
-				others = true;
+			if (vp != NULL) {
+				act(caller, vp);
 			}
 		}
 	}
-	if (others) {
-		plat_tlb_sync(p);
+}
+
+static void begin_flush(struct vp *caller, struct vp *vp)
+{
+	if (vp == caller) {
+		plat_tlb_flush(vp);
+	} else {
+		vp_post_event(vp, VP_EVENT_TLB);
 	}
+}
+
+static void end_flush(struct vp *caller, struct vp *vp)
+{
+	if (vp != caller) {
+		plat_tlb_sync(vp);
+	}
+}
+
+/* All are told before the first is waited for. */
+static void flush(struct vp *caller, const struct targets *targets)
+{
+	for_each_target(caller, targets, begin_flush);
+	for_each_target(caller, targets, end_flush);
 }
 
 static hv_status_t check_flags(uint64_t flags, bool list)

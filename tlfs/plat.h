@@ -203,11 +203,11 @@ void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page);
 void plat_gpa_flush(struct partition *p);
 /*
  * The VP's guest-virtual TLB is empty at its next instruction; from vp_process_events(), others
- * post VP_EVENT_TLB. plat_tlb_sync waits until VPs of p that were in guest mode have left it, so
- * that they have seen such an event.
+ * post VP_EVENT_TLB. plat_tlb_sync waits until a VP that was in guest mode when it was posted has
+ * left it, so that it sees the event before its next instruction; not for the caller's own VP.
  */
 void plat_tlb_flush(struct vp *vp);
-void plat_tlb_sync(struct partition *p);
+void plat_tlb_sync(struct vp *vp);
 
 /*
  * Text for the hypervisor's console and event trace; no newline needed. Rate-limited by the home

@@ -223,11 +223,11 @@ void plat_tlb_flush(struct vp *vp)
 	record.tlb_flushes[vp->index]++;
 }
 
-/* As on metal: VPs that run are made to look at their events before this returns. */
-void plat_tlb_sync(struct partition *p)
+/* As on metal: a VP that runs is made to look at its events before this returns. */
+void plat_tlb_sync(struct vp *vp)
 {
 	record.tlb_syncs++;
-	guest_process(p);
+	guest_process(vp->partition);
 }
 
 void plat_vp_kick(struct vp *vp)

@@ -730,9 +730,9 @@ void plat_tlb_flush(struct vp *vp)
 	fake_vp(vp)->tlb_flushes++;
 }
 
-void plat_tlb_sync(struct partition *p)
+void plat_tlb_sync(struct vp *vp)
 {
-	(void)p;
+	(void)vp;
 	fake.gpa_syncs++;
 }
 

@@ -50,6 +50,38 @@ spa_t plat_ptr_spa(const void *page)
 	return (spa_t){(const uint8_t *)page - space};
 }
 
+/* One LP. */
+static bool locked;
+
+void memory_lock(void)
+{
+	CHECK(!locked);
+	locked = true;
+}
+
+void memory_unlock(void)
+{
+	CHECK(locked);
+	locked = false;
+}
+
+void memory_lock_shared(void)
+{
+	memory_lock();
+}
+
+void memory_unlock_shared(void)
+{
+	memory_unlock();
+}
+
+struct gpa_recent *gpa_recent(void)
+{
+	static struct gpa_recent recent[GPA_RECENT_PAGES];
+
+	return recent;
+}
+
 static struct partition_home *home_of(const struct partition *p)
 {
 	return p == &ram_root ? &homes[0] : &homes[1 + (p - ram_children)];

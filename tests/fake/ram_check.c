@@ -81,7 +81,7 @@ static void leaf(struct gpa_map *map, uint64_t gpn, unsigned int level, uint64_t
 
 static void overlay_leaf(struct gpa_map *map, uint64_t gpn, uint64_t entry)
 {
-	const struct overlay *overlay = map->overlays;
+	const struct overlay *overlay = map->overlays[gpn % GPA_OVERLAY_LISTS];
 
 	while (overlay != NULL && overlay->gpn != gpn) {
 		overlay = overlay->next;
@@ -112,10 +112,9 @@ static void table(struct gpa_map *map, uint64_t *entries, uint64_t gpn, unsigned
 	HOLDS(7, spn, page->count == count);
 }
 
-static void overlays(struct gpa_map *map)
+static void overlays(struct gpa_map *map, const struct overlay *list)
 {
-	for (const struct overlay *overlay = map->overlays; overlay != NULL;
-	     overlay = overlay->next) {
+	for (const struct overlay *overlay = list; overlay != NULL; overlay = overlay->next) {
 		const struct overlay *lower = overlay->next;
 		const struct page *page = memory_page(overlay->spn);
 		struct gpa_walk walk;
@@ -235,7 +234,9 @@ void ram_check(void)
 			continue;
 		}
 		table(map, map->top, 0, PAGETABLE_LEVELS - 1);
-		overlays(map);
+		for (unsigned int list = 0; list < GPA_OVERLAY_LISTS; list++) {
+			overlays(map, map->overlays[list]);
+		}
 		pending(map);
 	}
 	for (uint64_t i = 0; i < total; i++) {

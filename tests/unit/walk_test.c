@@ -47,11 +47,11 @@ _Noreturn void check_failed(const char *file, int line, const char *what)
 
 uint64_t gpa_removals;
 
-void memory_lock(void)
+void memory_lock_shared(void)
 {
 }
 
-void memory_unlock(void)
+void memory_unlock_shared(void)
 {
 }
 

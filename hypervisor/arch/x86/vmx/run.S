@@ -18,7 +18,7 @@
 #define VMX_ENTRY 0x401
 #define LP_NMI 9
 #define LP_STACK_SIZE 16384
-#define LP_SIZE 192
+#define LP_SIZE 576
 
 #define HOST_RSP_FIELD 0x6c14
 #define REFUSED 1

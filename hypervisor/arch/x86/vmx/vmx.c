@@ -23,7 +23,7 @@ _Static_assert(offsetof(struct vcpu, gpr) == 0 && offsetof(struct vcpu, vmx) == 
 _Static_assert(offsetof(struct vcpu, lp) == 168, "run.S");
 _Static_assert(offsetof(struct vmx, launched) == 0x400 && offsetof(struct vmx, entry) == 0x401,
 	       "run.S");
-_Static_assert(offsetof(struct lp, nmi_recorded) == 9 && sizeof(struct lp) == 192, "run.S");
+_Static_assert(offsetof(struct lp, nmi_recorded) == 9 && sizeof(struct lp) == 576, "run.S");
 _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "one page");
 
 #define VPID_COUNT     65536
