@@ -65,7 +65,8 @@ build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 
 # Models hold, and are found wrong with each of the faults that they know.
 disk_flush_faults := CLEAN_WHEN_COLLECTED NO_TICKET
-check-models: build/model/tests/model/disk_flush.passed
+wake_faults := LOOK_THEN_ENTER NO_SECOND_LOOK KICK_FORGOTTEN
+check-models: build/model/tests/model/disk_flush.passed build/model/tests/model/wake.passed
 build/model/%.passed: %.pml tools/check-model
 	@tools/check-model $< build/model/$* $($(*F)_faults)
 	@printf '  %-7s %s\n' MODEL $*
