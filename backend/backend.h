@@ -116,6 +116,8 @@ enum vp_segment_name {
 	VP_FS,
 	VP_GS,
 	VP_SEGMENT_COUNT,
+	VP_LDTR = VP_SEGMENT_COUNT,
+	VP_TR,
 };
 
 #define VP_SEGMENT_LONG    0x2000 /* L of a code segment */
@@ -185,6 +187,7 @@ struct vp_exit {
 			uint8_t byte_count; /* 0: they have to be fetched */
 			bool gpa_valid; /* gpa: of the access that stopped it; not for INS, OUTS */
 			bool gva_valid; /* ... and gva is its linear address */
+			bool write;     /* the guest's page tables allowed a write of it */
 			uint64_t gva, gpa;
 		} instruction;
 		struct {
@@ -232,10 +235,28 @@ int vp_store(struct vp *vp, const struct vp_registers *registers) MUST_CHECK;
 int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16]) MUST_CHECK;
 int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16]) MUST_CHECK;
 
+int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8]) MUST_CHECK;
+/* As an instruction of MMX: all of the x87's registers are in use then. */
+int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8]) MUST_CHECK;
+
+/* What instructions of a system need beyond struct vp_registers. */
+struct vp_system {
+	struct vp_segment ldtr, tr;
+	struct vp_table gdtr, idtr;
+};
+
+int vp_load_system(struct vp *vp, struct vp_system *system) MUST_CHECK;
+/* VP_LDTR and VP_TR too. */
+int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *segment) MUST_CHECK;
+int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table) MUST_CHECK;
+int vp_store_cr0(struct vp *vp, uint64_t value) MUST_CHECK;
+
 enum vp_access {
 	VP_ACCESS_READ,
 	VP_ACCESS_WRITE,
 	VP_ACCESS_EXECUTE,
+	VP_ACCESS_SYSTEM_READ, /* the processor's own, of its tables: at any privilege */
+	VP_ACCESS_SYSTEM_WRITE,
 };
 
 /*
@@ -250,8 +271,11 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 /* After VP_EXIT_CRASH: what the guest says about it. */
 int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS]) MUST_CHECK;
 
+#define VP_EXCEPTION_DE 0
 #define VP_EXCEPTION_DB 1 /* the trap after a single step: DR6 says so */
 #define VP_EXCEPTION_UD 6
+#define VP_EXCEPTION_NP 11
+#define VP_EXCEPTION_SS 12
 #define VP_EXCEPTION_GP 13
 #define VP_EXCEPTION_PF 14
 

@@ -49,6 +49,7 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 	if (message->access_info.string_op) {
 		exit->kind = VP_EXIT_INSTRUCTION;
 		exit->instruction.gpa_valid = exit->instruction.gva_valid = false;
+		exit->instruction.write = false;
 		take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);
 		return;
 	}
@@ -67,6 +68,8 @@ static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_me
 	exit->kind = VP_EXIT_INSTRUCTION;
 	exit->instruction.gpa_valid = true;
 	exit->instruction.gva_valid = message->memory_access_info.gva_gpa_valid;
+	exit->instruction.write =
+		message->header.intercept_access_type == HV_INTERCEPT_ACCESS_WRITE;
 	exit->instruction.gva = message->guest_virtual_address;
 	exit->instruction.gpa = message->guest_physical_address;
 	take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);

@@ -185,6 +185,80 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 	return root_set_registers(vp, &assoc, 1);
 }
 
+int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8])
+{
+	uint32_t name = HV_X64_REGISTER_FP_MMX0 + index;
+	union hv_register_value reg;
+	int ret = root_get_registers(vp, &name, &reg, 1);
+
+	if (ret == 0) {
+		memcpy(value, &reg, 8);
+	}
+	return ret;
+}
+
+#define ST_MMX_EXPONENT 0xffff /* of an x87 register that MMX has written */
+#define FP_STATUS_TOP   0x3800u
+#define FP_TAG_IN_USE   0xff
+
+/* MMX register n is x87 register n, wherever the top of the stack is: here it is at 0. */
+int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
+{
+	uint32_t control = HV_X64_REGISTER_FP_CONTROL_STATUS;
+	struct hv_register_assoc assoc[2] = {{.name = HV_X64_REGISTER_FP_MMX0 + index},
+					     {.name = control}};
+	uint16_t exponent = ST_MMX_EXPONENT;
+	int ret = root_get_registers(vp, &control, &assoc[1].value, 1);
+
+	if (ret != 0) {
+		return ret;
+	}
+	memcpy(&assoc[0].value, value, 8);
+	memcpy((uint8_t *)&assoc[0].value + 8, &exponent, sizeof(exponent));
+	assoc[1].value.fp_control_status.fp_status &= (uint16_t)~FP_STATUS_TOP;
+	assoc[1].value.fp_control_status.fp_tag = FP_TAG_IN_USE;
+	return root_set_registers(vp, assoc, 2);
+}
+
+int vp_load_system(struct vp *vp, struct vp_system *system)
+{
+	static const uint32_t names[] = {HV_X64_REGISTER_LDTR, HV_X64_REGISTER_TR,
+					 HV_X64_REGISTER_GDTR, HV_X64_REGISTER_IDTR};
+	union hv_register_value values[ARRAY_COUNT(names)];
+	int ret = root_get_registers(vp, names, values, ARRAY_COUNT(names));
+
+	if (ret == 0) {
+		memcpy(&system->ldtr, &values[0].segment, sizeof(system->ldtr));
+		memcpy(&system->tr, &values[1].segment, sizeof(system->tr));
+		system->gdtr = (struct vp_table){values[2].table.base, values[2].table.limit};
+		system->idtr = (struct vp_table){values[3].table.base, values[3].table.limit};
+	}
+	return ret;
+}
+
+int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *segment)
+{
+	struct hv_register_assoc assoc = {.name = HV_X64_REGISTER_ES + name,
+					  .value.segment = to_hv_segment(segment)};
+
+	return root_set_registers(vp, &assoc, 1);
+}
+
+int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table)
+{
+	struct hv_register_assoc assoc = {
+		.name = idt ? HV_X64_REGISTER_IDTR : HV_X64_REGISTER_GDTR,
+		.value.table = {.base = table->base, .limit = table->limit},
+	};
+
+	return root_set_registers(vp, &assoc, 1);
+}
+
+int vp_store_cr0(struct vp *vp, uint64_t value)
+{
+	return root_set_register(vp, HV_X64_REGISTER_CR0, value);
+}
+
 /* Error code bits of a page fault */
 #define PF_PRESENT  0x01u
 #define PF_WRITE    0x02u
@@ -194,11 +268,11 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 
 static uint32_t fault_code(uint32_t result, enum vp_access access, unsigned int cpl)
 {
-	uint32_t code = access == VP_ACCESS_WRITE     ? PF_WRITE
-			: access == VP_ACCESS_EXECUTE ? PF_FETCH
-						      : 0;
+	bool system = access == VP_ACCESS_SYSTEM_READ || access == VP_ACCESS_SYSTEM_WRITE;
+	bool write = access == VP_ACCESS_WRITE || access == VP_ACCESS_SYSTEM_WRITE;
+	uint32_t code = write ? PF_WRITE : access == VP_ACCESS_EXECUTE ? PF_FETCH : 0;
 
-	code |= cpl == 3 ? PF_USER : 0;
+	code |= cpl == 3 && !system ? PF_USER : 0;
 	code |= result != HV_TRANSLATE_GVA_PAGE_NOT_PRESENT ? PF_PRESENT : 0;
 	code |= result == HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS ? PF_RESERVED : 0;
 	return code;
@@ -223,6 +297,10 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 		[VP_ACCESS_READ] = HV_TRANSLATE_GVA_VALIDATE_READ,
 		[VP_ACCESS_WRITE] = HV_TRANSLATE_GVA_VALIDATE_WRITE,
 		[VP_ACCESS_EXECUTE] = HV_TRANSLATE_GVA_VALIDATE_EXECUTE,
+		[VP_ACCESS_SYSTEM_READ] =
+			HV_TRANSLATE_GVA_VALIDATE_READ | HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT,
+		[VP_ACCESS_SYSTEM_WRITE] =
+			HV_TRANSLATE_GVA_VALIDATE_WRITE | HV_TRANSLATE_GVA_PRIVILEGE_EXEMPT,
 	};
 	struct hv_input_translate_virtual_address input = {
 		.vp_index = vp->index,

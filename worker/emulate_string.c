@@ -120,6 +120,11 @@ bool emulate_string(struct emulation *e)
 	enum string_kind kind = e->insn->string;
 	unsigned int i;
 
+	/* Before the count is looked at, as processors do. */
+	if ((kind == STRING_INS || kind == STRING_OUTS) &&
+	    !system_port(e, (uint16_t)e->registers.gpr[VP_RDX], e->insn->operands[0].size)) {
+		return false;
+	}
 	for (i = 0; i < MAX_ITEMS; i++) {
 		if (repeat && (e->registers.gpr[VP_RCX] & mask) == 0) {
 			break;
@@ -137,8 +142,8 @@ bool emulate_string(struct emulation *e)
 		}
 	}
 	/* All items were used up without an end: the instruction goes on at the next entry. */
-	if (i < MAX_ITEMS || (e->registers.gpr[VP_RCX] & mask) == 0) {
-		e->registers.rip += e->insn->length;
+	if (i == MAX_ITEMS && (e->registers.gpr[VP_RCX] & mask) != 0) {
+		e->next = e->registers.rip;
 	}
 	return true;
 }

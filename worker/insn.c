@@ -9,11 +9,16 @@
 #define EFER_LMA  0x400
 #define RFLAGS_VM 0x20000
 
+bool insn_has_descriptors(const struct vp_registers *registers)
+{
+	return (registers->cr0 & CR0_PE) && !(registers->rflags & RFLAGS_VM);
+}
+
 unsigned int insn_code_size(const struct vp_registers *registers)
 {
 	uint16_t attributes = registers->segments[VP_CS].attributes;
 
-	if (!(registers->cr0 & CR0_PE) || (registers->rflags & RFLAGS_VM)) {
+	if (!insn_has_descriptors(registers)) {
 		return 2;
 	}
 	if ((registers->efer & EFER_LMA) && (attributes & VP_SEGMENT_LONG)) {
@@ -84,6 +89,11 @@ static bool take_register(struct operand *operand, ZydisRegister reg)
 		operand->kind = OPERAND_XMM;
 		operand->reg = (uint8_t)ZydisRegisterGetId(reg);
 		return operand->reg < 16;
+	}
+	if (class == ZYDIS_REGCLASS_MMX) {
+		operand->kind = OPERAND_MMX;
+		operand->reg = (uint8_t)ZydisRegisterGetId(reg);
+		return true;
 	}
 	if (class == ZYDIS_REGCLASS_SEGMENT) {
 		operand->kind = OPERAND_SEGMENT;
@@ -209,6 +219,8 @@ bool insn_decode(struct insn *insn, const uint8_t *bytes, unsigned int count, un
 		.mnemonic = (uint16_t)raw.mnemonic,
 		.length = raw.length,
 		.address_size = raw.address_width / 8,
+		.operand_size = raw.operand_width / 8,
+		.far = raw.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR,
 		.rep = raw.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE),
 		.repne = raw.attributes & ZYDIS_ATTRIB_HAS_REPNE,
 	};

@@ -20,6 +20,7 @@ enum operand_kind {
 	OPERAND_NONE,
 	OPERAND_GPR,
 	OPERAND_XMM,
+	OPERAND_MMX,
 	OPERAND_SEGMENT,
 	OPERAND_MEMORY,
 	OPERAND_IMMEDIATE,
@@ -54,6 +55,8 @@ struct insn {
 	uint8_t length;
 	uint8_t operand_count;
 	uint8_t address_size; /* bytes: 2, 4 or 8 */
+	uint8_t operand_size; /* likewise; of PUSH, CALL and their like the stack's */
+	bool far;             /* a jump, call or return to another segment */
 	bool rep, repne;
 	bool rip_relative;
 	struct operand operands[INSN_MAX_OPERANDS]; /* those that are written in the instruction;
@@ -62,6 +65,8 @@ struct insn {
 
 /* Bytes of the default operand and address size: 2, 4 or 8. */
 unsigned int insn_code_size(const struct vp_registers *registers);
+/* Segments come of descriptors: neither real nor virtual 8086 mode. */
+bool insn_has_descriptors(const struct vp_registers *registers);
 /* The privilege level that it runs at. */
 unsigned int insn_cpl(const struct vp_registers *registers);
 /* False: no instruction, or one that has no meaning here. `size` is insn_code_size(). */

@@ -6,6 +6,7 @@
  * so an access over the end of a page faults whole.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "worker/alu.h"
@@ -19,8 +20,7 @@ struct span {
 	unsigned int length[2];
 };
 
-static bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_code,
-			    uint64_t address)
+bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_code, uint64_t address)
 {
 	e->result = EMULATE_DONE;
 	e->exception = true;
@@ -30,29 +30,64 @@ static bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_
 	return false;
 }
 
+#define CR4_LA57 0x1000
+#define EFER_LMA 0x400
+
+bool emulation_canonical(const struct emulation *e, uint64_t address)
+{
+	unsigned int unused = e->registers.cr4 & CR4_LA57 ? 7 : 16;
+
+	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
+}
+
+/* Of a segment's attributes: the type and what it may be used for. */
+#define TYPE_WRITABLE   0x02u /* of data */
+#define TYPE_READABLE   0x02u /* of code */
+#define TYPE_EXPAND     0x04u /* of data: downwards */
+#define TYPE_CODE       0x08u
+#define SEGMENT_PRESENT 0x80u
+
+/* Outside 64-bit mode: is the segment for such an access at all, and does it reach so far? */
+static bool segment_allows(const struct emulation *e, const struct vp_segment *segment,
+			   uint64_t offset, unsigned int size, enum vp_access access)
+{
+	uint64_t last = offset + size - 1;
+	unsigned int type = segment->attributes;
+
+	/* Segments of real and virtual 8086 mode have no kinds. */
+	if (insn_has_descriptors(&e->registers)) {
+		bool code = type & TYPE_CODE;
+
+		if (!(type & SEGMENT_PRESENT) ||
+		    (access == VP_ACCESS_WRITE && (code || !(type & TYPE_WRITABLE))) ||
+		    (code && !(type & TYPE_READABLE))) {
+			return false;
+		}
+	}
+	/* Data that expands downwards begins where others end. */
+	if ((type & (TYPE_CODE | TYPE_EXPAND)) == TYPE_EXPAND) {
+		return offset > segment->limit &&
+		       last <= (type & VP_SEGMENT_DEFAULT ? UINT32_MAX : UINT16_MAX);
+	}
+	return last <= segment->limit;
+}
+
 static bool linear_address(struct emulation *e, unsigned int name, uint64_t offset,
-			   unsigned int size, uint64_t *linear)
+			   unsigned int size, enum vp_access access, uint64_t *linear)
 {
 	const struct vp_segment *segment = &e->registers.segments[name];
-	unsigned int vector = name == VP_SS ? 12 : VP_EXCEPTION_GP;
+	bool allowed;
 
 	if (e->code_size == 8) {
 		*linear = offset + (name == VP_FS || name == VP_GS ? segment->base : 0);
-		if ((uint64_t)((int64_t)(*linear << 16) >> 16) != *linear &&
-		    !(e->registers.cr4 & 0x1000)) {
-			return emulation_raise(e, (uint8_t)vector, 0, 0);
-		}
-		return true;
+		allowed = emulation_canonical(e, *linear) &&
+			  emulation_canonical(e, *linear + size - 1);
+	} else {
+		*linear = (uint32_t)(segment->base + offset);
+		allowed = segment_allows(e, segment, offset, size, access);
 	}
-	*linear = (uint32_t)(segment->base + offset);
-	/* Expand-down data segments end at the other side. */
-	if ((segment->attributes & 0x1c) == 0x14) {
-		return offset > segment->limit ? true : emulation_raise(e, (uint8_t)vector, 0, 0);
-	}
-	if (offset + size - 1 > segment->limit) {
-		return emulation_raise(e, (uint8_t)vector, 0, 0);
-	}
-	return true;
+	return allowed ||
+	       emulation_raise(e, name == VP_SS ? VP_EXCEPTION_SS : VP_EXCEPTION_GP, 0, 0);
 }
 
 static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access access,
@@ -61,7 +96,8 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 	uint32_t error_code = 0;
 	int ret;
 
-	if (e->hint && ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
+	if (e->hint && (access == VP_ACCESS_READ || e->hint_write) &&
+	    ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
 		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
 		return true;
 	}
@@ -70,7 +106,8 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 		return emulation_raise(e, VP_EXCEPTION_PF, error_code, linear);
 	}
 	if (ret != 0) {
-		e->result = EMULATE_FAILED;
+		/* Page tables out of memory are the guest's doing. */
+		e->result = ret == -ENXIO ? EMULATE_UNSUPPORTED : EMULATE_FAILED;
 		return false;
 	}
 	return true;
@@ -79,10 +116,10 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 static bool translate(struct emulation *e, unsigned int segment, uint64_t offset, unsigned int size,
 		      enum vp_access access, struct span *span)
 {
-	uint64_t linear;
+	uint64_t linear, next;
 	unsigned int left;
 
-	if (!linear_address(e, segment, offset, size, &linear)) {
+	if (!linear_address(e, segment, offset, size, access, &linear)) {
 		return false;
 	}
 	left = PAGE - (unsigned int)(linear & (PAGE - 1));
@@ -93,8 +130,9 @@ static bool translate(struct emulation *e, unsigned int segment, uint64_t offset
 	}
 	span->length[0] = left;
 	span->length[1] = size - left;
+	next = e->code_size == 8 ? linear + left : (uint32_t)(linear + left);
 	return translate_page(e, linear, access, &span->gpa[0]) &&
-	       translate_page(e, linear + left, access, &span->gpa[1]);
+	       translate_page(e, next, access, &span->gpa[1]);
 }
 
 /* Aligned items in one piece, as a processor does: another VP may be looking. */
@@ -193,6 +231,65 @@ bool memory_writable(struct emulation *e, unsigned int segment, uint64_t offset,
 	return translate(e, segment, offset, size, VP_ACCESS_WRITE, &span);
 }
 
+static uint64_t system_linear(const struct emulation *e, uint64_t linear)
+{
+	return e->registers.efer & EFER_LMA ? linear : (uint32_t)linear;
+}
+
+static void *system_at(struct emulation *e, uint64_t linear, enum vp_access access,
+		       unsigned int size)
+{
+	uint64_t gpa;
+	void *ram;
+
+	/* The hint is of an access at the privilege level of the code. */
+	bool hint = e->hint, found;
+
+	e->hint = false;
+	found = translate_page(e, linear, access, &gpa);
+	e->hint = hint;
+	if (!found) {
+		return NULL;
+	}
+	ram = memory_at(e->memory, gpa, size);
+	if (ram == NULL) {
+		e->result = EMULATE_UNSUPPORTED;
+	}
+	return ram;
+}
+
+bool memory_system_read(struct emulation *e, uint64_t linear, void *to, unsigned int size)
+{
+	uint8_t *at = to;
+
+	while (size != 0) {
+		unsigned int step = PAGE - (unsigned int)(linear & (PAGE - 1));
+		const void *ram;
+
+		linear = system_linear(e, linear);
+		step = step < size ? step : size;
+		ram = system_at(e, linear, VP_ACCESS_SYSTEM_READ, step);
+		if (ram == NULL) {
+			return false;
+		}
+		memcpy(at, ram, step);
+		at += step;
+		linear += step;
+		size -= step;
+	}
+	return true;
+}
+
+bool memory_system_set_bits(struct emulation *e, uint64_t linear, uint8_t bits)
+{
+	_Atomic(uint8_t) *byte = system_at(e, system_linear(e, linear), VP_ACCESS_SYSTEM_WRITE, 1);
+
+	if (byte != NULL) {
+		atomic_fetch_or(byte, bits);
+	}
+	return byte != NULL;
+}
+
 uint64_t operand_address(const struct emulation *e, const struct operand *operand)
 {
 	uint64_t address = (uint64_t)operand->value;
@@ -218,7 +315,7 @@ void operand_find_hint(struct emulation *e)
 {
 	unsigned int i, found = 0;
 
-	if (e->insn->mnemonic == ZYDIS_MNEMONIC_PUSH || e->insn->mnemonic == ZYDIS_MNEMONIC_POP) {
+	if (e->operation != NULL && e->operation->touches_more) {
 		return;
 	}
 	for (i = 0; i < e->insn->operand_count; i++) {
@@ -284,6 +381,8 @@ bool operand_write(struct emulation *e, const struct operand *operand, uint64_t 
 	case OPERAND_GPR:
 		write_gpr(e, operand, value);
 		return true;
+	case OPERAND_SEGMENT:
+		return system_load_segment(e, operand->reg, (uint16_t)value);
 	case OPERAND_MEMORY:
 		return memory_write(e, operand->segment, operand_address(e, operand), &value,
 				    operand->size);

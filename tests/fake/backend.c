@@ -32,17 +32,58 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 	return vp->broken ? -EIO : 0;
 }
 
+int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8])
+{
+	memcpy(value, vp->mmx[index], 8);
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
+{
+	memcpy(vp->mmx[index], value, 8);
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_load_system(struct vp *vp, struct vp_system *system)
+{
+	*system = vp->system;
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *segment)
+{
+	struct vp_segment *to = name == VP_TR     ? &vp->system.tr
+				: name == VP_LDTR ? &vp->system.ldtr
+						  : &vp->registers.segments[name];
+
+	*to = *segment;
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table)
+{
+	*(idt ? &vp->system.idtr : &vp->system.gdtr) = *table;
+	return vp->broken ? -EIO : 0;
+}
+
+int vp_store_cr0(struct vp *vp, uint64_t value)
+{
+	vp->registers.cr0 = value;
+	return vp->broken ? -EIO : 0;
+}
+
 int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
 		 uint32_t *error_code)
 {
+	bool write = access == VP_ACCESS_WRITE || access == VP_ACCESS_SYSTEM_WRITE;
 	bool missing = vp->missing != 0 && gva >> PAGE_BITS == vp->missing >> PAGE_BITS;
 
 	vp->translations++;
 	if (vp->broken) {
 		return -EIO;
 	}
-	if (missing && (!vp->read_only || access == VP_ACCESS_WRITE)) {
-		*error_code = (access == VP_ACCESS_WRITE ? 2u : 0) | vp->read_only;
+	if (missing && (!vp->read_only || write)) {
+		*error_code = (write ? 2u : 0) | vp->read_only;
 		return -EFAULT;
 	}
 	*gpa = gva - vp->linear_base + vp->gpa_base;

@@ -9,7 +9,8 @@
 
 struct vp {
 	struct vp_registers registers;
-	uint8_t xmm[16][16];
+	uint8_t xmm[16][16], mmx[8][8];
+	struct vp_system system;
 	uint64_t linear_base, gpa_base; /* gpa = linear - linear_base + gpa_base */
 	uint64_t missing; /* the linear address of a page that is not there; 0: none */
 	bool read_only;   /* ... or is there, but not for writing */

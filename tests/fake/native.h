@@ -11,6 +11,7 @@ struct native {
 	uint64_t gpr[16]; /* in the processor's order; RSP too */
 	uint64_t rflags;
 	uint64_t xmm0[2];
+	uint64_t mm0;
 };
 
 /* `code` must not jump, nor touch memory that is not the test's. */

@@ -130,6 +130,12 @@ static void take_registers(struct input *input)
 			(uint16_t)take(input, 1), (uint16_t)take(input, 2)};
 	}
 	r->segments[VP_CS].attributes = codes[take(input, 1) % 3];
+	vp.system = (struct vp_system){
+		.ldtr = {take_address(input), (uint32_t)take(input, 2), 0,
+			 (uint16_t)take(input, 2)},
+		.tr = {take_address(input), (uint32_t)take(input, 2), 0, (uint16_t)take(input, 2)},
+		.gdtr = {take_address(input), (uint16_t)take(input, 2)},
+	};
 	vp.missing = take(input, 1) & 3 ? 0 : take_address(input);
 	vp.read_only = take(input, 1) & 1;
 }
@@ -144,6 +150,7 @@ static void take_instruction(struct input *input, struct vp_exit *exit)
 	exit->instruction.byte_count = (uint8_t)count;
 	exit->instruction.gpa_valid = take(input, 1) & 1;
 	exit->instruction.gva_valid = take(input, 1) & 1;
+	exit->instruction.write = take(input, 1) & 1;
 	exit->instruction.gva = take_address(input);
 	exit->instruction.gpa = take_address(input);
 }

@@ -15,7 +15,7 @@
 #define RAM        (2u << 20)
 #define CR0_PE     1u
 #define EFER_LONG  0x500u
-#define ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+#define ARITHMETIC FLAGS_ARITHMETIC
 
 static uint8_t *ram; /* the guest's, from address 0 */
 static struct memory memory;
@@ -94,6 +94,7 @@ struct form {
 #define ANY      -1
 #define LOGIC    FLAG_AF
 #define BITS     (FLAG_PF | FLAG_AF | FLAG_SF | FLAG_OF)
+#define PRODUCT  (FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF)
 #define F(bytes) bytes, sizeof(bytes) - 1
 
 static const struct form forms[] = {
@@ -202,6 +203,60 @@ static const struct form forms[] = {
 	{F("\x0f\x4c"), ANY, 0, 0, false, false},
 	{F("\x0f\x4d"), ANY, 0, 0, false, false},
 	{F("\x8c"), 3, 0, 0, false, true},
+	/* Shifts and rotations: OF has a meaning for those by 1 alone. */
+	{F("\xd0"), 0, 0, 0, true, false},
+	{F("\xd1"), 0, 0, 0, false, false},
+	{F("\xd0"), 1, 0, 0, true, false},
+	{F("\xd1"), 1, 0, 0, false, false},
+	{F("\xd0"), 2, 0, 0, true, false},
+	{F("\xd1"), 2, 0, 0, false, false},
+	{F("\xd0"), 3, 0, 0, true, false},
+	{F("\xd1"), 3, 0, 0, false, false},
+	{F("\xd0"), 4, 0, FLAG_AF, true, false},
+	{F("\xd1"), 4, 0, FLAG_AF, false, false},
+	{F("\xd0"), 5, 0, FLAG_AF, true, false},
+	{F("\xd1"), 5, 0, FLAG_AF, false, false},
+	{F("\xd0"), 7, 0, FLAG_AF, true, false},
+	{F("\xd1"), 7, 0, FLAG_AF, false, false},
+	{F("\xc0"), 0, 1, FLAG_OF, true, false},
+	{F("\xc1"), 0, 1, FLAG_OF, false, false},
+	{F("\xc0"), 1, 1, FLAG_OF, true, false},
+	{F("\xc1"), 1, 1, FLAG_OF, false, false},
+	{F("\xc0"), 2, 1, FLAG_OF, true, false},
+	{F("\xc1"), 2, 1, FLAG_OF, false, false},
+	{F("\xc0"), 3, 1, FLAG_OF, true, false},
+	{F("\xc1"), 3, 1, FLAG_OF, false, false},
+	{F("\xc0"), 4, 1, FLAG_OF | FLAG_AF, true, false},
+	{F("\xc1"), 4, 1, FLAG_OF | FLAG_AF, false, false},
+	{F("\xc0"), 5, 1, FLAG_OF | FLAG_AF, true, false},
+	{F("\xc1"), 5, 1, FLAG_OF | FLAG_AF, false, false},
+	{F("\xc0"), 7, 1, FLAG_OF | FLAG_AF, true, false},
+	{F("\xc1"), 7, 1, FLAG_OF | FLAG_AF, false, false},
+	{F("\xd2"), 0, 0, FLAG_OF, true, false},
+	{F("\xd3"), 1, 0, FLAG_OF, false, false},
+	{F("\xd2"), 2, 0, FLAG_OF, true, false},
+	{F("\xd3"), 3, 0, FLAG_OF, false, false},
+	{F("\xd3"), 4, 0, FLAG_OF | FLAG_AF, false, false},
+	{F("\xd2"), 5, 0, FLAG_OF | FLAG_AF, true, false},
+	{F("\xd3"), 7, 0, FLAG_OF | FLAG_AF, false, false},
+	{F("\x0f\xa4"), ANY, 1, FLAG_OF | FLAG_AF, false, true},
+	{F("\x0f\xac"), ANY, 1, FLAG_OF | FLAG_AF, false, true},
+	{F("\x0f\xa5"), ANY, 0, FLAG_OF | FLAG_AF, false, true},
+	{F("\x0f\xad"), ANY, 0, FLAG_OF | FLAG_AF, false, true},
+	/* Products */
+	{F("\xf6"), 4, 0, PRODUCT, true, false},
+	{F("\xf7"), 4, 0, PRODUCT, false, false},
+	{F("\xf6"), 5, 0, PRODUCT, true, false},
+	{F("\xf7"), 5, 0, PRODUCT, false, false},
+	{F("\x0f\xaf"), ANY, 0, PRODUCT, false, false},
+	{F("\x69"), ANY, 99, PRODUCT, false, false},
+	{F("\x6b"), ANY, 1, PRODUCT, false, false},
+	/* Searches for bits */
+	{F("\x0f\xbc"), ANY, 0, ARITHMETIC & ~FLAG_ZF, false, false},
+	{F("\x0f\xbd"), ANY, 0, ARITHMETIC & ~FLAG_ZF, false, false},
+	{F("\xf3\x0f\xbc"), ANY, 0, ARITHMETIC & ~(FLAG_ZF | FLAG_CF), false, false},
+	{F("\xf3\x0f\xbd"), ANY, 0, ARITHMETIC & ~(FLAG_ZF | FLAG_CF), false, false},
+	{F("\xf3\x0f\xb8"), ANY, 0, 0, false, false},
 };
 
 /* With RBX as base and sometimes an index and a displacement; the operand is always within the
@@ -226,11 +281,15 @@ static unsigned int encode(const struct form *form, uint8_t *to, struct native *
 		to[length++] = 0x66;
 		size = 2;
 	}
+	/* A prefix that belongs to the opcode comes before REX. */
+	if (form->bytes[0] == '\xf3') {
+		to[length++] = (uint8_t)form->bytes[opcode++];
+	}
 	if (quad || reg >= 8) {
 		to[length++] = (uint8_t)(0x40 | (quad ? 8 : 0) | (reg >= 8 ? 4 : 0));
 		size = quad && !form->byte ? 8 : size;
 	}
-	for (opcode = 0; opcode < form->length; opcode++) {
+	for (; opcode < form->length; opcode++) {
 		to[length++] = (uint8_t)form->bytes[opcode];
 	}
 	state->gpr[VP_RBX] = operand;
@@ -283,6 +342,7 @@ static void compare(const uint8_t *code, unsigned int length, struct native *sta
 	vp.linear_base = (uintptr_t)area;
 	vp.gpa_base = 0x1000;
 	memcpy(vp.xmm[0], state->xmm0, 16);
+	memcpy(vp.mmx[0], &state->mm0, 8);
 	assert_int_equal(emulate(&vp, &board, &memory, &cache, &exit), EMULATE_DONE);
 	assert_false(vp.injected);
 	native_run(state, code, length);
@@ -290,6 +350,7 @@ static void compare(const uint8_t *code, unsigned int length, struct native *sta
 		assert_true(vp.registers.gpr[i] == state->gpr[i]);
 	}
 	assert_memory_equal(vp.xmm[0], state->xmm0, 16);
+	assert_memory_equal(vp.mmx[0], &state->mm0, 8);
 	assert_true(((vp.registers.rflags ^ state->rflags) & ARITHMETIC & ~undefined) == 0);
 	assert_memory_equal(ram + 0x1000, area, AREA);
 	assert_true(vp.registers.rip == 0x1234567800ull + length);
@@ -402,6 +463,115 @@ static void push_and_pop(void **state)
 		compare((const uint8_t *)"\x8f\x03", 2, &native, area, 0);
 		compare((const uint8_t *)"\x8f\x44\x24\x08", 4, &native, area,
 			0); /* pop 8(%rsp): RSP after the pop */
+		/* What is pushed has the stack's size, not the operand's. */
+		compare((const uint8_t *)"\x6a\x80", 2, &native, area, 0);
+		compare((const uint8_t *)"\x66\x6a\x80", 3, &native, area, 0);
+		compare((const uint8_t *)"\x68\x01\x02\x03\x84", 5, &native, area, 0);
+		compare((const uint8_t *)"\x66\x68\x01\x82", 4, &native, area, 0);
+		compare((const uint8_t *)"\x50", 1, &native, area, 0);
+		compare((const uint8_t *)"\x66\x50", 2, &native, area, 0);
+		compare((const uint8_t *)"\x5a", 1, &native, area, 0);
+		compare((const uint8_t *)"\x0f\xa0", 2, &native, area,
+			0); /* push %fs, which is 0 */
+		compare((const uint8_t *)"\x9c", 1, &native, area, 0);
+		native.gpr[VP_RBP] = (uintptr_t)area + 160;
+		compare((const uint8_t *)"\xc9", 1, &native, area, 0);
+		native.gpr[VP_RSP] = (uintptr_t)area + 192;
+		*(uint64_t *)(void *)(area + 192) = 0x202 | (random64() & (ARITHMETIC | FLAG_DF));
+		compare((const uint8_t *)"\x9d", 1, &native, area, 0);
+		native.rflags &= ~(uint64_t)FLAG_DF;
+	}
+}
+
+static void quotients(void **state)
+{
+	static const char *const codes[] = {"\xf6\x33", "\x66\xf7\x33", "\xf7\x33", "\x48\xf7\x33",
+					    "\xf6\x3b", "\x66\xf7\x3b", "\xf7\x3b", "\x48\xf7\x3b"};
+	static _Alignas(64) uint8_t area[AREA];
+	unsigned int i, done = 0, refused = 0;
+
+	(void)state;
+	for (i = 0; i < 8000; i++) {
+		const char *code = codes[i % 8];
+		unsigned int size = 1u << i % 4;
+		struct native native = {0};
+		uint64_t by = 0, low, high, quotient, remainder;
+
+		random_state(&native, area);
+		native.gpr[VP_RBX] = (uintptr_t)area + 64;
+		/* So that it fits, more often than not. */
+		native.gpr[VP_RDX] = random64() % 4 ? (i % 8 < 4        ? 0
+						       : random64() & 1 ? 0
+									: ~0ull)
+						    : random64();
+		if (size == 1) {
+			native.gpr[VP_RAX] = random64() & (random64() & 1 ? 0xffff : 0x7f);
+		}
+		if (random64() % 8 == 0) {
+			memset(area + 64, random64() & 1 ? 0 : 0xff, 8);
+		}
+		memcpy(&by, area + 64, size);
+		low = native.gpr[VP_RAX] & alu_mask(size);
+		high = (size == 1 ? native.gpr[VP_RAX] >> 8 : native.gpr[VP_RDX]) & alu_mask(size);
+		if (alu_divide(i % 8 >= 4, size, high, low, by, &quotient, &remainder)) {
+			compare((const uint8_t *)code, (unsigned int)strlen(code), &native, area,
+				ARITHMETIC);
+			done++;
+			continue;
+		}
+		/* The processor would end this program. */
+		memcpy(ram + 0x1000, area, AREA);
+		memcpy(vp.registers.gpr, native.gpr, sizeof(native.gpr));
+		vp.linear_base = (uintptr_t)area;
+		vp.gpa_base = 0x1000;
+		assert_int_equal(run(code, (unsigned int)strlen(code)), EMULATE_DONE);
+		assert_true(vp.injected && vp.vector == VP_EXCEPTION_DE);
+		assert_memory_equal(vp.registers.gpr, native.gpr, sizeof(native.gpr));
+		vp.injected = false;
+		refused++;
+	}
+	assert_true(done > 2000 && refused > 500);
+}
+
+/* What may be divided and what may not, at the edges. */
+static void quotients_that_do_not_fit(void **state)
+{
+	uint64_t q, r;
+
+	(void)state;
+	assert_false(alu_divide(false, 8, 0, 1, 0, &q, &r));
+	assert_false(alu_divide(true, 8, 0, 1, 0, &q, &r));
+	assert_false(alu_divide(false, 8, 5, 0, 5, &q, &r));
+	assert_true(alu_divide(false, 8, 4, ~0ull, 5, &q, &r));
+	assert_true(q == ~0ull && r == 4);
+	assert_false(alu_divide(true, 8, ~0ull, 1ull << 63, ~0ull, &q, &r)); /* -2^63 / -1 */
+	assert_true(alu_divide(true, 8, ~0ull, 1ull << 63, 1, &q, &r));
+	assert_true(q == 1ull << 63 && r == 0);
+	assert_false(alu_divide(true, 8, 1ull << 63, 0, 2, &q, &r)); /* -2^127 */
+	assert_true(alu_divide(true, 1, 0xff, 0x80, 1, &q, &r));
+	assert_true(q == 0x80 && r == 0);
+	assert_false(alu_divide(true, 1, 0xff, 0x80, 0xff, &q, &r));
+	assert_true(alu_divide(true, 4, ~0ull, (uint32_t)-7, 2, &q, &r));
+	assert_true(q == (uint32_t)-3 && r == (uint32_t)-1);
+}
+
+static void pairs(void **state)
+{
+	static _Alignas(64) uint8_t area[AREA];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 400; i++) {
+		struct native native = {0};
+
+		random_state(&native, area);
+		native.gpr[VP_RSI] = (uintptr_t)area + 64;
+		if (i & 1) {
+			memcpy(&native.gpr[VP_RAX], area + 64, 8);
+			memcpy(&native.gpr[VP_RDX], area + (i & 2 ? 72 : 68), 8);
+		}
+		compare((const uint8_t *)(i & 2 ? "\x48\x0f\xc7\x0e" : "\x0f\xc7\x0e"),
+			i & 2 ? 4 : 3, &native, area, 0);
 	}
 }
 
@@ -410,18 +580,24 @@ static void vector_moves(void **state)
 	static const char *const codes[] = {
 		"\x0f\x10\x03",     "\x0f\x11\x03",     "\x66\x0f\x6f\x03", "\x66\x0f\x7f\x03",
 		"\xf3\x0f\x6f\x03", "\xf3\x0f\x7f\x03", "\x66\x0f\x6e\x03", "\x66\x0f\x7e\x03",
-		"\xf3\x0f\x7e\x03", "\x66\x0f\xd6\x03", "\x66\x0f\xe7\x03", "\x0f\x28\x03"};
+		"\xf3\x0f\x7e\x03", "\x66\x0f\xd6\x03", "\x66\x0f\xe7\x03", "\x0f\x28\x03",
+		"\x0f\x12\x03",     "\x0f\x13\x03",     "\x66\x0f\x12\x03", "\x66\x0f\x13\x03",
+		"\x0f\x16\x03",     "\x0f\x17\x03",     "\x66\x0f\x16\x03", "\x66\x0f\x17\x03",
+		"\xf3\x0f\x10\x03", "\xf3\x0f\x11\x03", "\xf2\x0f\x10\x03", "\xf2\x0f\x11\x03",
+		"\x0f\x6e\x03",     "\x0f\x7e\x03",     "\x0f\x6f\x03",     "\x0f\x7f\x03",
+		"\x0f\xe7\x03",     "\x48\x0f\x6e\x03"};
 	static _Alignas(64) uint8_t area[AREA];
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < 1200; i++) {
+	for (i = 0; i < 3000; i++) {
 		struct native native = {0};
-		const char *code = codes[i % 12];
+		const char *code = codes[i % (sizeof(codes) / sizeof(codes[0]))];
 
 		random_state(&native, area);
 		native.xmm0[0] = random64();
 		native.xmm0[1] = random64();
+		native.mm0 = random64();
 		native.gpr[VP_RBX] = (uintptr_t)area + 64;
 		compare((const uint8_t *)code, (unsigned int)strlen(code), &native, area, 0);
 	}
@@ -742,6 +918,478 @@ static void absolute_moves(void **state)
 	assert_int_equal(vp.registers.gpr[VP_RAX], 0xcc);
 }
 
+/* ---- Where execution goes on ---- */
+
+static void near_transfers(void **state)
+{
+	uint64_t target = 0x7654321000ull, bad = 0x800000000000ull, back = 0x1234;
+
+	(void)state;
+	vp.registers.rip = 0x2000;
+	vp.registers.gpr[VP_RBX] = 0x5000;
+	vp.registers.gpr[VP_RSP] = 0x6008;
+	memcpy(ram + 0x5000, &target, 8);
+	DONE("\xff\x23"); /* jmp *(%rbx) */
+	assert_true(vp.registers.rip == target);
+	vp.registers.rip = 0x2000;
+	DONE("\xff\x13"); /* call *(%rbx) */
+	assert_true(vp.registers.rip == target);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6000);
+	assert_memory_equal(ram + 0x6000, "\x02\x20\0\0\0\0\0\0", 8);
+	DONE("\xc3");
+	assert_int_equal(vp.registers.rip, 0x2002);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6008);
+	DONE("\xe8\x00\x10\x00\x00"); /* call +0x1000 */
+	assert_int_equal(vp.registers.rip, 0x3007);
+	memcpy(ram + 0x6000, &back, 8);
+	DONE("\xc2\x10\x00"); /* ret $0x10 */
+	assert_int_equal(vp.registers.rip, 0x1234);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6018);
+	/* Nowhere: nothing has changed. */
+	memcpy(ram + 0x5000, &bad, 8);
+	memcpy(ram + 0x6018, &bad, 8);
+	DONE("\xff\x23");
+	expect_fault(13, 0, 0);
+	DONE("\xff\x13");
+	expect_fault(13, 0, 0);
+	DONE("\xc3");
+	expect_fault(13, 0, 0);
+	assert_int_equal(vp.registers.rip, 0x1234);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6018);
+	/* A stack that is not there. */
+	vp.missing = 0x6010;
+	memcpy(ram + 0x5000, &target, 8);
+	DONE("\xff\x13");
+	expect_fault(14, 2, 0x6010);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6018);
+}
+
+static void transfers_in_old_modes(void **state)
+{
+	(void)state;
+	protected_mode(0xc09b);
+	vp.registers.rip = 0x2000;
+	vp.registers.gpr[VP_RBX] = 0x5000;
+	vp.registers.gpr[VP_RSP] = 0xabc06000;
+	vp.registers.segments[VP_SS].attributes = 0x0093; /* a 16-bit stack */
+	vp.registers.segments[VP_CS].limit = 0x10000;
+	memcpy(ram + 0x5000, "\x00\x40\x00\x00\x01\x00\x01\x00", 8);
+	DONE("\xff\x13");
+	assert_int_equal(vp.registers.rip, 0x4000);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0xabc05ffc);
+	assert_memory_equal(ram + 0x5ffc, "\x02\x20\0\0", 4);
+	DONE("\x66\xff\x63\x04"); /* jmp *4(%ebx), 16 bits */
+	assert_int_equal(vp.registers.rip, 1);
+	DONE("\xff\x63\x04"); /* beyond the code's limit */
+	expect_fault(13, 0, 0);
+	DONE("\x6a\xff");
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0xabc05ff8);
+	assert_memory_equal(ram + 0x5ff8, "\xff\xff\xff\xff", 4);
+	/* Real mode: far, by selectors that are addresses. */
+	vp.registers.cr0 = 0;
+	vp.registers.segments[VP_CS] =
+		(struct vp_segment){.limit = 0xffff, .attributes = 0x9b, .selector = 0};
+	memcpy(ram + 0x5000, "\x34\x12\x00\xf0", 4);
+	DONE("\xff\x2f"); /* ljmp *(%bx) */
+	assert_int_equal(vp.registers.rip, 0x1234);
+	assert_int_equal(vp.registers.segments[VP_CS].selector, 0xf000);
+	assert_true(vp.registers.segments[VP_CS].base == 0xf0000);
+	assert_int_equal(vp.registers.segments[VP_CS].attributes, 0x9b);
+	DONE("\xff\x1f"); /* lcall *(%bx) */
+	assert_memory_equal(ram + 0x5ff4, "\x36\x12\x00\xf0", 4);
+	DONE("\xcb"); /* lret */
+	assert_int_equal(vp.registers.rip, 0x1236);
+	DONE("\x8e\x07"); /* mov (%bx), %es */
+	assert_true(vp.registers.segments[VP_ES].base == 0x12340);
+	DONE("\xc5\x37"); /* lds (%bx), %si */
+	assert_int_equal(vp.registers.gpr[VP_RSI] & 0xffff, 0x1234);
+	assert_true(vp.registers.segments[VP_DS].base == 0xf0000);
+	DONE("\x0f\x00\x17"); /* lldt: not in real mode */
+	expect_fault(6, 0, 0);
+}
+
+/* ---- Segments with descriptors ---- */
+
+#define GDT       0x9000u
+#define CODE64    0x08
+#define DATA      0x10
+#define DATA3     0x18
+#define READ_ONLY 0x20
+#define ABSENT    0x28
+#define TSS       0x30 /* two slots */
+#define LDT       0x40 /* likewise */
+#define EXECUTE   0x50
+#define CODE32    0x58
+#define GDT_LIMIT 0x5f
+
+static void descriptor(unsigned int selector, uint64_t base, uint32_t limit,
+		       unsigned int attributes)
+{
+	uint64_t value = (limit & 0xffff) | (base & 0xffffff) << 16 |
+			 (uint64_t)(attributes & 0xf0ff) << 40 |
+			 (uint64_t)(limit >> 16 & 15) << 48 | (base >> 24 & 0xff) << 56;
+
+	memcpy(ram + GDT + selector, &value, 8);
+}
+
+static void with_descriptors(void)
+{
+	descriptor(CODE64, 0, 0xfffff, 0xa09a);
+	descriptor(DATA, 0x100, 0xfffff, 0xc092);
+	descriptor(DATA3, 0, 0xfffff, 0xc0f3);
+	descriptor(READ_ONLY, 0, 0xfffff, 0xc091);
+	descriptor(ABSENT, 0, 0xfffff, 0xc013);
+	descriptor(TSS, 0xa000, 0x2067, 0x0089);
+	descriptor(TSS + 8, 0, 0, 0);
+	descriptor(LDT, 0xb000, 0xff, 0x0082);
+	descriptor(LDT + 8, 0, 0, 0);
+	ram[GDT + LDT + 8] = 0x12; /* the base's upper half */
+	descriptor(EXECUTE, 0, 0xfffff, 0xc099);
+	descriptor(CODE32, 0, 0xfffff, 0xc09a);
+	vp.system.gdtr = (struct vp_table){GDT, GDT_LIMIT};
+	vp.registers.gpr[VP_RBX] = 0x5000;
+	vp.registers.gpr[VP_RSP] = 0x6000;
+}
+
+static void selector_at(uint64_t at, uint16_t selector)
+{
+	memcpy(ram + at, &selector, 2);
+}
+
+static void at_privilege(unsigned int level)
+{
+	vp.registers.segments[VP_SS].attributes = (uint16_t)(0xc093 | level << 5);
+}
+
+static void segment_loads(void **state)
+{
+	static const struct {
+		uint8_t code; /* ModRM of mov (%rbx), sreg */
+		uint16_t selector;
+		uint8_t level;
+		int vector; /* -1: it is loaded */
+		uint16_t error;
+	} cases[] = {
+		{0x1b, DATA, 0, -1, 0},
+		{0x03, DATA3, 0, -1, 0},
+		{0x03, DATA3 | 3, 3, -1, 0},
+		{0x03, DATA | 3, 3, 13, DATA},
+		{0x03, DATA, 3, 13, DATA},
+		{0x03, DATA | 3, 0, 13, DATA}, /* RPL counts */
+		{0x03, READ_ONLY, 0, -1, 0},
+		{0x03, ABSENT, 0, 11, ABSENT},
+		{0x03, EXECUTE, 0, 13, EXECUTE},
+		{0x03, TSS, 0, 13, TSS},
+		{0x03, 0x60, 0, 13, 0x60},     /* behind the limit */
+		{0x03, 0xfffc, 0, 13, 0xfffc}, /* there is no LDT */
+		{0x03, 0, 0, -1, 0},
+		{0x13, DATA, 0, -1, 0},
+		{0x13, 0, 0, -1, 0}, /* SS may be null in 64-bit mode, but not at 3 */
+		{0x13, 3, 3, 13, 0},
+		{0x13, 1, 0, 13, 0},
+		{0x13, DATA3 | 3, 0, 13, DATA3},
+		{0x13, DATA3 | 3, 3, -1, 0},
+		{0x13, READ_ONLY, 0, 13, READ_ONLY},
+		{0x13, ABSENT, 0, 12, ABSENT},
+	};
+	static const uint8_t names[] = {VP_ES, VP_CS, VP_SS, VP_DS, VP_FS, VP_GS};
+
+	(void)state;
+	with_descriptors();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char code[2] = {'\x8e', (char)cases[i].code};
+		unsigned int name = names[cases[i].code >> 3 & 7];
+		struct vp_segment before;
+
+		at_privilege(cases[i].level);
+		before = vp.registers.segments[name];
+		selector_at(0x5000, cases[i].selector);
+		vp.registers.rip = 0x100;
+		assert_int_equal(run(code, 2), EMULATE_DONE);
+		if (cases[i].vector >= 0) {
+			expect_fault((unsigned int)cases[i].vector, cases[i].error, 0);
+			assert_memory_equal(&vp.registers.segments[name], &before, sizeof(before));
+			assert_int_equal(vp.registers.rip, 0x100);
+		} else {
+			assert_false(vp.injected);
+			assert_int_equal(vp.registers.segments[name].selector, cases[i].selector);
+			assert_int_equal(vp.registers.rip, 0x102);
+		}
+	}
+	/* The descriptor is taken whole, and marked. */
+	at_privilege(0);
+	selector_at(0x5000, DATA);
+	DONE("\x8e\x1b");
+	assert_true(vp.registers.segments[VP_DS].base == 0x100);
+	assert_int_equal(vp.registers.segments[VP_DS].limit, 0xffffffff);
+	assert_int_equal(vp.registers.segments[VP_DS].attributes, 0xc093);
+	assert_int_equal(ram[GDT + DATA + 5], 0x93);
+	DONE("\x8e\x0b"); /* CS is not loaded like that */
+	assert_true(!vp.injected || vp.vector == VP_EXCEPTION_UD);
+	vp.injected = false;
+	/* From the stack, which is that of the old segment. */
+	selector_at(0x6000, DATA3);
+	DONE("\x0f\xa1"); /* pop %fs */
+	assert_int_equal(vp.registers.segments[VP_FS].selector, DATA3);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6008);
+	selector_at(0x6008, ABSENT);
+	DONE("\x0f\xa1");
+	expect_fault(11, ABSENT, 0);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x6008);
+}
+
+static void far_transfers(void **state)
+{
+	(void)state;
+	with_descriptors();
+	memcpy(ram + 0x5000, "\x00\x30\x00\x00\x58\x00", 6); /* to 32-bit code */
+	DONE("\xff\x2b");
+	assert_int_equal(vp.registers.rip, 0x3000);
+	assert_int_equal(vp.registers.segments[VP_CS].selector, CODE32);
+	assert_int_equal(vp.registers.segments[VP_CS].attributes, 0xc09b);
+	vp.registers.efer = EFER_LONG;
+	memcpy(ram + 0x5000, "\x00\x40\x00\x00\x08\x00", 6); /* and back */
+	DONE("\xff\x1b");                                    /* lcall */
+	assert_int_equal(vp.registers.rip, 0x4000);
+	assert_int_equal(vp.registers.segments[VP_CS].attributes, 0xa09b);
+	assert_int_equal(vp.registers.gpr[VP_RSP], 0x5ff8);
+	assert_memory_equal(ram + 0x5ff8, "\x02\x30\x00\x00\x58\x00\x00\x00", 8);
+	DONE("\xcb");
+	assert_int_equal(vp.registers.rip, 0x3002);
+	assert_int_equal(vp.registers.segments[VP_CS].selector, CODE32);
+	/* Nothing but code of this level. */
+	selector_at(0x5004, DATA);
+	DONE("\xff\x2b");
+	expect_fault(13, DATA, 0);
+	selector_at(0x5004, 0);
+	DONE("\xff\x2b");
+	expect_fault(13, 0, 0);
+	at_privilege(3);
+	selector_at(0x5004, CODE32);
+	DONE("\xff\x2b");
+	expect_fault(13, CODE32, 0);
+	selector_at(0x5004, TSS); /* a task: not supported */
+	assert_int_equal(RUN("\xff\x2b"), EMULATE_UNSUPPORTED);
+	assert_int_equal(vp.registers.rip, 0x3002);
+}
+
+static void system_registers(void **state)
+{
+	(void)state;
+	with_descriptors();
+	vp.registers.cr0 = 0x80000011;
+	DONE("\x0f\x01\x23"); /* smsw */
+	assert_memory_equal(ram + 0x5000, "\x11\x00\x00\x00", 4);
+	selector_at(0x5000, 0xfffe); /* lmsw: PE stays */
+	DONE("\x0f\x01\x33");
+	assert_int_equal(vp.registers.cr0, 0x8000001f);
+	selector_at(0x5000, 0);
+	DONE("\x0f\x01\x33");
+	assert_int_equal(vp.registers.cr0, 0x80000011);
+	selector_at(0x5000, TSS);
+	DONE("\x0f\x00\x1b"); /* ltr */
+	assert_true(vp.system.tr.base == 0xa000);
+	assert_int_equal(vp.system.tr.limit, 0x2067);
+	assert_int_equal(vp.system.tr.attributes, 0x8b);
+	assert_int_equal(ram[GDT + TSS + 5], 0x8b);
+	DONE("\x0f\x00\x1b"); /* busy */
+	expect_fault(13, TSS, 0);
+	selector_at(0x5000, LDT);
+	DONE("\x0f\x00\x13"); /* lldt */
+	assert_true(vp.system.ldtr.base == 0x120000b000ull);
+	DONE("\x0f\x00\x4b\x10"); /* str 0x10(%rbx) */
+	assert_memory_equal(ram + 0x5010, "\x30\x00\x00\x00", 4);
+	DONE("\x0f\x00\x43\x20"); /* sldt */
+	assert_memory_equal(ram + 0x5020, "\x40\x00\x00\x00", 4);
+	selector_at(0x5000, DATA);
+	DONE("\x0f\x00\x13");
+	expect_fault(13, DATA, 0);
+	selector_at(0x5000, 0);
+	DONE("\x0f\x00\x1b");
+	expect_fault(13, 0, 0);
+	DONE("\x0f\x00\x13"); /* no LDT at all is one */
+	assert_int_equal(vp.system.ldtr.attributes, 0);
+	DONE("\x0f\x01\x43\x30"); /* sgdt */
+	assert_memory_equal(ram + 0x5030, "\x5f\x00\x00\x90\x00\x00\x00\x00\x00\x00", 10);
+	memcpy(ram + 0x5040, "\xff\x0f\x00\x10\x20\x30\x40\x50\x00\x00", 10);
+	DONE("\x0f\x01\x5b\x40"); /* lidt */
+	assert_int_equal(vp.system.idtr.limit, 0xfff);
+	assert_true(vp.system.idtr.base == 0x504030201000ull);
+	/* By a program: not to be set; to be seen unless the system says otherwise. */
+	at_privilege(3);
+	vp.registers.rip = 0x100;
+	DONE("\x0f\x01\x33");
+	expect_fault(13, 0, 0);
+	DONE("\x0f\x00\x1b");
+	expect_fault(13, 0, 0);
+	DONE("\x0f\x00\x13");
+	expect_fault(13, 0, 0);
+	DONE("\x0f\x01\x5b\x40");
+	expect_fault(13, 0, 0);
+	DONE("\x0f\x01\x53\x40");
+	expect_fault(13, 0, 0);
+	assert_int_equal(vp.registers.rip, 0x100);
+	DONE("\x0f\x01\x23");
+	assert_false(vp.injected);
+	vp.registers.cr4 = 0x800;
+	DONE("\x0f\x01\x23");
+	expect_fault(13, 0, 0);
+	DONE("\x0f\x01\x43\x30");
+	expect_fault(13, 0, 0);
+}
+
+/* Which of the flags a program changes is not for it alone to say. */
+static void popped_flags(void **state)
+{
+	(void)state;
+	with_descriptors();
+	memset(ram + 0x6000, 0xff, 8);
+	at_privilege(3);
+	vp.registers.rflags = 0x2;
+	DONE("\x9d");
+	assert_true((vp.registers.rflags & (FLAG_IF | FLAG_IOPL | FLAG_VM | FLAG_RF)) == 0);
+	assert_true((vp.registers.rflags & ARITHMETIC) == ARITHMETIC);
+	assert_false(vp.injected); /* TF was not set before */
+	vp.registers.rflags = 0x3002;
+	vp.registers.gpr[VP_RSP] = 0x6000;
+	DONE("\x9d");
+	assert_true((vp.registers.rflags & (FLAG_IF | FLAG_IOPL)) == (FLAG_IF | FLAG_IOPL));
+	at_privilege(0);
+	vp.registers.rflags = 0x2;
+	vp.registers.gpr[VP_RSP] = 0x6000;
+	DONE("\x9d");
+	assert_true((vp.registers.rflags & (FLAG_IF | FLAG_IOPL)) == (FLAG_IF | FLAG_IOPL));
+	assert_true((vp.registers.rflags & (FLAG_VM | FLAG_RF)) == 0);
+}
+
+/* ---- Ports of programs ---- */
+
+static void ports_by_privilege(void **state)
+{
+	(void)state;
+	with_descriptors();
+	vp.system.tr = (struct vp_segment){.base = 0xa000, .limit = 0x2067, .attributes = 0x8b};
+	selector_at(0xa000 + 102, 0x68);
+	memset(ram + 0xa068, 0xff, 0x2000);
+	memcpy(ram + 0x5000, "hey", 3);
+	vp.registers.gpr[VP_RSI] = 0x5000;
+	vp.registers.gpr[VP_RDX] = 0x3f8;
+	vp.registers.gpr[VP_RCX] = 3;
+	vp.registers.rip = 0x100;
+	at_privilege(3);
+	DONE("\xf3\x6e");
+	expect_fault(13, 0, 0);
+	assert_int_equal(home.out_count, 0);
+	assert_int_equal(vp.registers.gpr[VP_RCX], 3);
+	ram[0xa068 + 0x7f] = 0xfe; /* this port alone */
+	DONE("\xf3\x6e");
+	assert_int_equal(home.out_count, 3);
+	DONE("\x66\x6f"); /* of two ports it has one */
+	expect_fault(13, 0, 0);
+	DONE("\x6c"); /* and for reading too */
+	assert_false(vp.injected);
+	vp.system.tr.limit = 0x68 + 0x7f; /* the map ends in the middle */
+	DONE("\x6c");
+	expect_fault(13, 0, 0);
+	vp.system.tr.limit = 0x2067;
+	vp.system.tr.attributes = 0x83; /* the TSS of a 80286 has none */
+	DONE("\x6c");
+	expect_fault(13, 0, 0);
+	vp.system.tr.attributes = 0;
+	DONE("\x6c");
+	expect_fault(13, 0, 0);
+	vp.registers.rflags |= FLAG_IOPL;
+	DONE("\x6c");
+	assert_false(vp.injected);
+	at_privilege(0);
+	vp.registers.rflags = 2;
+	DONE("\x6c");
+	assert_false(vp.injected);
+	/* Virtual 8086 mode has the map only, whatever IOPL is. */
+	vp.registers.efer = 0;
+	vp.registers.rflags = 2 | FLAG_VM | FLAG_IOPL;
+	DONE("\x6c");
+	expect_fault(13, 0, 0);
+}
+
+/* The right to read that made the processor give up is no right to write. */
+static void a_read_only_page_is_not_written(void **state)
+{
+	struct vp_exit exit = {.kind = VP_EXIT_INSTRUCTION,
+			       .instruction = {.bytes = {0xa5},
+					       .byte_count = 1,
+					       .gpa_valid = true,
+					       .gva_valid = true,
+					       .gva = 0x7010,
+					       .gpa = 0x7010}};
+
+	(void)state;
+	vp.missing = 0x7000;
+	vp.read_only = true;
+	vp.registers.gpr[VP_RSI] = 0x7010;
+	vp.registers.gpr[VP_RDI] = 0x7020;
+	memcpy(ram + 0x7010, "abcd", 4);
+	assert_int_equal(emulate(&vp, &board, &memory, &cache, &exit), EMULATE_DONE);
+	expect_fault(14, 3, 0x7020);
+	assert_int_equal(ram[0x7020], 0);
+	exit.instruction.write = true;
+	assert_int_equal(emulate(&vp, &board, &memory, &cache, &exit), EMULATE_DONE);
+	assert_false(vp.injected);
+	assert_memory_equal(ram + 0x7020, "abcd", 4);
+}
+
+static void segments_are_for_something(void **state)
+{
+	(void)state;
+	protected_mode(0xc09b);
+	vp.registers.gpr[VP_RBX] = 0x5000;
+	vp.registers.segments[VP_DS].attributes = 0xc091; /* to be read */
+	DONE("\x8b\x03");
+	assert_false(vp.injected);
+	DONE("\x89\x03");
+	expect_fault(13, 0, 0);
+	DONE("\x2e\x89\x03"); /* code is never written */
+	expect_fault(13, 0, 0);
+	DONE("\x2e\x8b\x03");
+	assert_false(vp.injected);
+	vp.registers.segments[VP_CS].attributes = 0xc099; /* to be executed alone */
+	DONE("\x2e\x8b\x03");
+	expect_fault(13, 0, 0);
+	vp.registers.segments[VP_DS] = (struct vp_segment){.selector = 3}; /* null */
+	DONE("\x8b\x03");
+	expect_fault(13, 0, 0);
+	/* Downwards: to the end of 16 or 32 bits. */
+	vp.registers.segments[VP_DS] = (struct vp_segment){.limit = 0xfff, .attributes = 0x0097};
+	vp.registers.gpr[VP_RBX] = 0xfffc;
+	DONE("\x8b\x03");
+	assert_false(vp.injected);
+	vp.registers.gpr[VP_RBX] = 0xfffd;
+	DONE("\x8b\x03");
+	expect_fault(13, 0, 0);
+	/* Linear addresses have 32 bits: over the end it goes on at 0. */
+	vp.registers.segments[VP_DS] =
+		(struct vp_segment){.base = 0xfffff000, .limit = 0xffff, .attributes = 0x4093};
+	vp.registers.gpr[VP_RBX] = 0x1010;
+	memcpy(ram + 0x10, "wrap", 4);
+	DONE("\x8b\x03");
+	assert_memory_equal(&vp.registers.gpr[VP_RAX], "wrap", 4);
+}
+
+static void trap_and_stack_segment(void **state)
+{
+	(void)state;
+	with_descriptors();
+	selector_at(0x5000, DATA);
+	vp.registers.rflags |= FLAG_TF;
+	DONE("\x8e\x1b");
+	expect_fault(VP_EXCEPTION_DB, 0, 0);
+	DONE("\x8e\x13"); /* none behind a load of SS */
+	assert_false(vp.injected);
+	memset(ram + 0x6000, 0, 8);
+	DONE("\x9d"); /* POPF that clears TF is still traced */
+	expect_fault(VP_EXCEPTION_DB, 0, 0);
+}
+
 /* ---- Bytes ---- */
 
 static void bytes_are_fetched_when_none_came(void **state)
@@ -795,8 +1443,6 @@ static void what_is_refused(void **state)
 	assert_int_equal(RUN("\xf4"), EMULATE_UNSUPPORTED);             /* hlt */
 	assert_int_equal(RUN("\xd9\x03"), EMULATE_UNSUPPORTED);         /* fld (%rbx) */
 	assert_int_equal(RUN("\xc5\xfe\x6f\x03"), EMULATE_UNSUPPORTED); /* vmovdqu (%rbx), %ymm0 */
-	assert_int_equal(RUN("\x0f\x6f\x03"), EMULATE_UNSUPPORTED);     /* movq (%rbx), %mm0 */
-	assert_int_equal(RUN("\x8e\x1b"), EMULATE_UNSUPPORTED);         /* mov (%rbx), %ds */
 	assert_false(vp.injected);
 	assert_int_equal(vp.registers.rip, 0);
 }
@@ -817,6 +1463,9 @@ int main(void)
 		T(bits_by_register),
 		T(strings),
 		T(push_and_pop),
+		T(quotients),
+		T(quotients_that_do_not_fit),
+		T(pairs),
 		T(vector_moves),
 		T(device_memory_is_the_board),
 		T(between_device_and_ram),
@@ -833,6 +1482,16 @@ int main(void)
 		T(addresses_wrap_in_16_bit),
 		T(fs_and_gs_count_in_64_bit),
 		T(rip_relative),
+		T(near_transfers),
+		T(transfers_in_old_modes),
+		T(segment_loads),
+		T(far_transfers),
+		T(system_registers),
+		T(popped_flags),
+		T(ports_by_privilege),
+		T(a_read_only_page_is_not_written),
+		T(segments_are_for_something),
+		T(trap_and_stack_segment),
 		T(absolute_moves),
 		T(bytes_are_fetched_when_none_came),
 		T(too_few_bytes_are_completed),
