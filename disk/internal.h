@@ -226,6 +226,7 @@ void layer_io_end(struct layer *layer, const struct extent *extent);
 int layer_lock(struct layer *layer, bool wait);
 void layer_unlock(struct layer *layer);
 int layer_fail(struct layer *layer, int code); /* invariant 10; returns code */
+int layer_sync(struct layer *layer);           /* of the file, where that is all of a flush */
 
 /* Under layer.lock: the tables in memory have changed. */
 void layer_change(struct layer *layer);

@@ -216,6 +216,17 @@ bool layer_should_reclaim(const struct layer *layer)
 	return layer->reclaimable >= min_u64(RECLAIM_MAX, layer->size / 4) && layer->reclaimable;
 }
 
+int layer_sync(struct layer *layer)
+{
+	int ret = atomic_load(&layer->failed);
+
+	if (ret) {
+		return ret;
+	}
+	ret = file_sync(&layer->file);
+	return ret ? layer_fail(layer, ret) : 0;
+}
+
 void report_add(struct disk_report *report, enum disk_severity severity, bool repaired,
 		const char *text)
 {

@@ -24,7 +24,8 @@ enum {                        /* bits of req->p.state */
 struct op {
 	struct op *next;
 	struct disk_req *req;
-	struct layer *layer; /* NULL: a sync */
+	struct layer *layer;  /* NULL: a sync, */
+	struct layer *synced; /* of this one */
 	struct extent extent;
 	uint64_t offset, length, moved;
 	const struct iovec *use;
@@ -373,6 +374,7 @@ static void submit_flush(struct disk_queue *queue, struct disk_req *req)
 	    !layer_is_dirty(top)) {
 		op->req = req;
 		op->layer = NULL;
+		op->synced = top;
 		if (!ring_sync(queue->ring, &top->file, op)) {
 			queue->free_ops = op->next;
 			req->p.pending++;
@@ -430,6 +432,20 @@ void disk_queue_kick(struct disk_queue *queue)
 
 /* -- Completion -- */
 
+/*
+ * The host tells of a failed sync but once, and whose data it lost nobody knows: no other flush may be
+ * answered (invariant 10). Without space a write with FUA fails before its sync.
+ */
+static void note_failed_sync(const struct op *op, int result)
+{
+	if (op->layer == NULL) {
+		layer_fail(op->synced, result);
+	} else if (op->req->op == DISK_OP_WRITE && op->durable && result != -ENOSPC &&
+		   result != -EDQUOT) {
+		layer_fail(op->layer, result);
+	}
+}
+
 static void end_op(struct disk_queue *queue, struct op *op, int result)
 {
 	struct disk_req *req = op->req;
@@ -440,6 +456,9 @@ static void end_op(struct disk_queue *queue, struct op *op, int result)
 							      &op->extent);
 		}
 		layer_io_end(op->layer, &op->extent);
+	}
+	if (result) {
+		note_failed_sync(op, result);
 	}
 	if (result && !req->result) {
 		req->result = result;

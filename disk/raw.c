@@ -43,6 +43,14 @@ static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 	return 0;
 }
 
+static int raw_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
+			   struct extent *extent)
+{
+	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
+
+	return ret ? ret : raw_map(layer, offset, length, wait, extent);
+}
+
 static int raw_write_end(struct layer *layer, uint64_t offset, uint64_t length,
 			 const struct extent *extent)
 {
@@ -61,7 +69,7 @@ static int raw_trim(struct layer *layer, uint64_t offset, uint64_t length, uint6
 
 static int raw_flush(struct layer *layer)
 {
-	return file_sync(&layer->file);
+	return layer_sync(layer);
 }
 
 static int raw_resize(struct layer *layer, uint64_t size, struct disk_error *error)
@@ -129,7 +137,7 @@ const struct format raw_format = {
 	.release = raw_release,
 	.create = raw_create,
 	.map = raw_map,
-	.write_begin = raw_map,
+	.write_begin = raw_write_begin,
 	.write_end = raw_write_end,
 	.trim = raw_trim,
 	.flush = raw_flush,

@@ -66,13 +66,7 @@ static int vhd_open(struct layer *layer, struct disk_error *error)
 
 static int vhd_flush(struct layer *layer)
 {
-	int ret = atomic_load(&layer->failed);
-
-	if (ret) {
-		return ret;
-	}
-	return layer->type == DISK_FIXED ? file_sync(&layer->file)
-					 : layer_flush(layer, vhd_flush_tables);
+	return layer->type == DISK_FIXED ? layer_sync(layer) : layer_flush(layer, vhd_flush_tables);
 }
 
 /* The footer goes behind the last block, is durable there, and the file is cut behind it. */

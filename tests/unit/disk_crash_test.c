@@ -13,6 +13,7 @@
 
 #include "disk/disk.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1012,6 +1013,67 @@ static void fail_each_operation(const char *path, uint32_t seed)
 	assert_true(n > 4);
 }
 
+static void seen_result(struct disk_req *req)
+{
+	*(bool *)req->user = true;
+}
+
+static int submit_and_wait(struct disk_queue *queue, struct disk *disk, struct disk_req req)
+{
+	bool done = false;
+
+	req.done = seen_result;
+	req.user = &done;
+	disk_submit(queue, disk, &req);
+	while (!done) {
+		disk_queue_wait(queue);
+	}
+	return req.result;
+}
+
+/* Whatever was lost with a sync that failed, no flush after it says that all is well. */
+static void fail_a_sync(const char *path, enum disk_type type, bool fua)
+{
+	static uint8_t data[SECTOR];
+	struct iovec iov = {data, SECTOR};
+	struct disk_req write = {.op = DISK_OP_WRITE,
+				 .flags = fua ? DISK_FUA : 0,
+				 .length = SECTOR,
+				 .iov = &iov,
+				 .iov_count = 1},
+			flush = {.op = DISK_OP_FLUSH};
+	struct disk_create how = {.type = type, .size = DISK_SIZE};
+	struct disk_queue *queue;
+	struct disk *disk;
+
+	begin_case(1);
+	assert_int_equal(disk_create(path, &how, NULL), 0);
+	disk = open_disk(path);
+	assert_int_equal(disk_queue_create(SLOTS, &queue, NULL), 0);
+	assert_int_equal(submit_and_wait(queue, disk, write), 0);
+	assert_int_equal(submit_and_wait(queue, disk, flush), 0);
+	fake_fail_after(1);
+	assert_int_equal(submit_and_wait(queue, disk, fua ? write : flush), -EIO);
+	fake_fail_after(0);
+	assert_int_equal(submit_and_wait(queue, disk, flush), -EIO);
+	assert_int_equal(disk_flush(disk), -EIO);
+	disk_queue_destroy(&queue);
+	disk_close(&disk, NULL);
+}
+
+static void test_failed_syncs(void **state)
+{
+	unsigned fua;
+
+	(void)state;
+	for (fua = 0; fua < 2; fua++) {
+		fail_a_sync("a.raw", DISK_FIXED, fua);
+		fail_a_sync("a.vhd", DISK_FIXED, fua);
+		fail_a_sync("a.vhd", DISK_DYNAMIC, fua);
+		fail_a_sync("a.vhdx", DISK_DYNAMIC, fua);
+	}
+}
+
 static void test_host_errors(void **state)
 {
 	(void)state;
@@ -1026,7 +1088,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_vhd_dynamic),  cmocka_unit_test(test_vhd_differencing),
 		cmocka_unit_test(test_vhdx_changes), cmocka_unit_test(test_vhd_changes),
 		cmocka_unit_test(test_vhdx_orders),  cmocka_unit_test(test_vhd_orders),
-		cmocka_unit_test(test_host_errors),
+		cmocka_unit_test(test_host_errors),  cmocka_unit_test(test_failed_syncs),
 	};
 	unsigned i;
 	int ret;

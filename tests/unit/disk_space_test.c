@@ -203,6 +203,52 @@ static void test_a_long_flush_leaves_the_lock(void **state)
 	assert_int_equal(disk_close(&disk, NULL), 0);
 }
 
+/*
+ * Bitmaps that leave little room in the first entry. It may then hold some pages of the BAT, with partially present blocks,
+ * and the second the page that says where their bitmap is: whatever the cut, no block is without it.
+ */
+static void test_cuts_between_entries(void **state)
+{
+	struct disk_report report;
+	struct disk_error error;
+	unsigned variant, room;
+	size_t k, count;
+
+	(void)state;
+	for (room = 1; room <= 8; room++) {
+		struct disk *disk = make_pair("c.vhdx", "p.vhdx", 4 * DISK_GIB, 1 << 20);
+		struct fake_state *before;
+
+		assert_int_equal(disk_write(disk, buffer, 512, 0), 0);
+		fake_record();
+		touch_blocks(disk, 16 * DISK_MIB * (watched->vhdx->entry_max - room), 16 * DISK_MIB,
+			     0);
+		assert_int_equal(disk_flush(disk), 0);
+		count = fake_op_count();
+		before = fake_save();
+		fake_cuts_begin();
+		for (k = 0; k <= count; k++) {
+			fake_cut_at(k);
+			for (variant = 0; variant < 2 && variant < fake_cut_variants(); variant++) {
+				fake_cut_make(variant);
+				if (disk_check("c.vhdx", DISK_FORMAT_AUTO, false, &report,
+					       &error)) {
+					fail_msg("cut %zu.%u: %s", k, variant, error.text);
+				}
+				if (report.damages) {
+					fail_msg("cut %zu.%u: %s", k, variant,
+						 report.findings[0].text);
+				}
+				disk_report_free(&report);
+			}
+		}
+		fake_cuts_end();
+		fake_restore(before);
+		fake_state_free(before);
+		assert_int_equal(disk_close(&disk, NULL), 0);
+	}
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -219,6 +265,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_dirty_bitmaps_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_dirty_bitmaps_of_a_vhd_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_a_long_flush_leaves_the_lock, teardown),
+		cmocka_unit_test_teardown(test_cuts_between_entries, teardown),
 	};
 
 	memset(buffer, 0x11, sizeof(buffer));
