@@ -27,7 +27,9 @@ sandbox_test_objs = worker/sandbox.o worker/say.o $(backend_root_objs) $(disk_ob
 sandbox_test_libs = -lseccomp $(disk_libs)
 listen_test_objs := worker/listen.o worker/say.o
 
-worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/worker_loader_fuzz.c
+worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/emulate_fuzz.c tests/fuzz/worker_loader_fuzz.c
 exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 exit_fuzz_libs := -lZydis
+emulate_fuzz_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o tests/fake/native.o
+emulate_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
