@@ -18,6 +18,10 @@
 #define PORT61_OUTPUT  0x20
 #define REFRESH_NS     15085
 
+/* A guest may ask for an edge each microsecond; it has 20,000 a second, as for sound, and no thread
+ * of the host is busy with nothing else. */
+#define EDGE_TICKS (PIT_HZ / 20000)
+
 /* 64-bit products would overflow after some hours. */
 static uint64_t ns_to_ticks(uint64_t ns)
 {
@@ -114,7 +118,8 @@ static uint64_t next_edge(const struct pit_channel *channel, uint64_t now)
 	switch (channel->mode) {
 	case 2:
 	case 3:
-		at = (ticks / channel->reload + 1) * channel->reload;
+		at = ticks + (channel->reload < EDGE_TICKS ? EDGE_TICKS : 1);
+		at = (at + channel->reload - 1) / channel->reload * channel->reload;
 		break;
 	case 0:
 	case 1:

@@ -61,6 +61,23 @@ static void zero_means_65536(void **state)
 	assert_int_equal(home.interrupt_count, 1);
 }
 
+/* More edges than a system has use for do not keep the host busy. */
+static void edges_have_an_end(void **state)
+{
+	unsigned int count;
+
+	(void)state;
+	program(0, 2, 1);
+	pass(100 * MS);
+	count = interrupts_with(0x40);
+	assert_true(home.interrupt_count >= 1900 && home.interrupt_count <= 2030);
+	assert_true(count != 0);
+	home.interrupt_count = 0;
+	program(0, 3, 60); /* 19,886 a second: each one comes */
+	pass(100 * MS);
+	assert_in_range(home.interrupt_count, 1980, 1990);
+}
+
 static void one_shot_ends_once(void **state)
 {
 	(void)state;
@@ -218,6 +235,7 @@ int main(void)
 		T(rate_generator_ticks),
 		T(square_wave_ticks_once_a_period),
 		T(zero_means_65536),
+		T(edges_have_an_end),
 		T(one_shot_ends_once),
 		T(programming_stops_it),
 		T(counts_down),
