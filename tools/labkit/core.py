@@ -1,7 +1,7 @@
 """The memory of an emulated machine as a core file of its hypervisor, and what gdb says of it (hvstate.py).
 
-The emulator's process is its own debugger's view of the machine: its largest anonymous mapping is the RAM, whichever emulator it is. In
-it the hypervisor is found by the first bytes of its image and by the block that the loader handed to it, which says where the image lies.
+The RAM is the largest anonymous mapping of QEMU's process. In it the hypervisor is found by the first bytes of its image and by the
+block that the loader handed to it, which says where the image lies.
 """
 import os
 import re

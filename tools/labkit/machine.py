@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from . import BUILD, CACHE, LabError, core
+from . import BUILD, CACHE, LabError
 
 PR_SET_PDEATHSIG = 1
 
@@ -67,15 +67,6 @@ class Machine:
 
     def watch(self):
         """Called now and then, and at the end: an emulator that does not say why its machine ended is looked at."""
-
-    def ask_state(self):
-        """Where the processors of a machine that hangs are, and what its hypervisor is doing."""
-        state = [] if self.options.bare else core.report(self.process.pid, self.folder, self.options.memory << 20, self.ask_all_registers())
-        return [*self.ask_registers(), *state]
-
-    def ask_all_registers(self):
-        """One dictionary of registers for each processor; empty where the emulator cannot say without ending."""
-        return []
 
     def console_text(self):
         with open(self.console, "rb") as file:

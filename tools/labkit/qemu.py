@@ -90,8 +90,11 @@ class Qemu(Machine):
             pass
         return self.answer.splitlines()
 
-    def ask_all_registers(self):
-        return core.parse_registers(self.ask("info registers -a"))
+    def ask_state(self):
+        """Where the processors of a machine that hangs are, and what its hypervisor is doing."""
+        o = self.options
+        everything = core.parse_registers(self.ask("info registers -a"))
+        return self.ask_registers() + ([] if o.bare else core.report(self.process.pid, self.folder, o.memory << 20, everything))
 
     def ask_registers(self):
         """Where the processors are and which interrupts wait for them, for the report on a machine that hangs."""
