@@ -235,8 +235,8 @@ int vp_store(struct vp *vp, const struct vp_registers *registers) MUST_CHECK;
 int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16]) MUST_CHECK;
 int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16]) MUST_CHECK;
 
+/* As instructions of MMX, which either takes all of the x87's registers into use. */
 int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8]) MUST_CHECK;
-/* As an instruction of MMX: all of the x87's registers are in use then. */
 int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8]) MUST_CHECK;
 
 /* What instructions of a system need beyond struct vp_registers. */

@@ -46,6 +46,8 @@ static inline bool registers_by_page(const struct vp *vp)
 
 /* root_registers.c */
 int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count);
+/* The instruction is over: the shadow that an STI before it cast is gone too. */
+int root_lift_shadow(struct vp *vp);
 
 /* root_message.c: what a message means. Remembers in the VP what the answer will need. */
 void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit);

@@ -183,7 +183,7 @@ void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit
  * `mask`, by VP_GPR number. */
 static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 {
-	struct hv_register_assoc registers[6] = {0};
+	struct hv_register_assoc registers[5] = {0};
 	size_t count = 0;
 	unsigned int i;
 	int ret;
@@ -209,10 +209,10 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 		registers[count].name = HV_X64_REGISTER_RIP;
 		registers[count++].value.reg64 = vp->next_rip;
 	}
-	if (vp->shadow) {
-		registers[count++].name = HV_REGISTER_INTERRUPT_STATE;
-	}
 	ret = count != 0 ? root_set_registers(vp, registers, count) : 0;
+	if (ret == 0 && vp->shadow) {
+		ret = root_lift_shadow(vp);
+	}
 	return ret == 0 && vp->trace ? vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : ret;
 }
 

@@ -122,14 +122,19 @@ int vp_load(struct vp *vp, struct vp_registers *registers)
 	return 0;
 }
 
-/* The instruction is over: the shadow that an STI before it cast is gone too. */
-static int lift_shadow(struct vp *vp, uint64_t rip)
+/* The register has more than the shadow: whether an NMI is being served stays as it is. */
+int root_lift_shadow(struct vp *vp)
 {
-	if (!vp->shadow || rip == vp->rip) {
-		return 0;
+	uint32_t name = HV_REGISTER_INTERRUPT_STATE;
+	union hv_register_value value;
+	int ret = root_get_registers(vp, &name, &value, 1);
+
+	if (ret != 0) {
+		return ret;
 	}
 	vp->shadow = false;
-	return root_set_register(vp, HV_REGISTER_INTERRUPT_STATE, 0);
+	value.interrupt_state.interrupt_shadow = 0;
+	return root_set_register(vp, name, value.interrupt_state.as_uint64);
 }
 
 static int store_by_calls(struct vp *vp, const struct vp_registers *registers)
@@ -162,7 +167,7 @@ int vp_store(struct vp *vp, const struct vp_registers *registers)
 	} else {
 		ret = store_by_calls(vp, registers);
 	}
-	return ret != 0 ? ret : lift_shadow(vp, registers->rip);
+	return ret == 0 && vp->shadow && registers->rip != vp->rip ? root_lift_shadow(vp) : ret;
 }
 
 int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
@@ -185,39 +190,62 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
 	return root_set_registers(vp, &assoc, 1);
 }
 
-int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8])
-{
-	uint32_t name = HV_X64_REGISTER_FP_MMX0 + index;
-	union hv_register_value reg;
-	int ret = root_get_registers(vp, &name, &reg, 1);
-
-	if (ret == 0) {
-		memcpy(value, &reg, 8);
-	}
-	return ret;
-}
-
-#define ST_MMX_EXPONENT 0xffff /* of an x87 register that MMX has written */
+#define FP_REGISTERS    8
 #define FP_STATUS_TOP   0x3800u
+#define FP_TOP_SHIFT    11
 #define FP_TAG_IN_USE   0xff
+#define ST_MMX_EXPONENT 0xffff /* of an x87 register that MMX has written */
 
-/* MMX register n is x87 register n, wherever the top of the stack is: here it is at 0. */
-int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
+/*
+ * MMX register n is the x87's n-th. They are told by their distance from the top of its stack, which
+ * an instruction of MMX sets to 0; and all are in use then.
+ */
+static int access_mmx(struct vp *vp, unsigned int index, uint8_t value[8], bool write)
 {
-	uint32_t control = HV_X64_REGISTER_FP_CONTROL_STATUS;
-	struct hv_register_assoc assoc[2] = {{.name = HV_X64_REGISTER_FP_MMX0 + index},
-					     {.name = control}};
+	uint32_t names[FP_REGISTERS + 1] = {[FP_REGISTERS] = HV_X64_REGISTER_FP_CONTROL_STATUS};
+	struct hv_register_assoc assoc[FP_REGISTERS + 1] = {0};
+	union hv_register_value values[FP_REGISTERS + 1];
+	union hv_x64_fp_control_status_register *control = &values[FP_REGISTERS].fp_control_status;
 	uint16_t exponent = ST_MMX_EXPONENT;
-	int ret = root_get_registers(vp, &control, &assoc[1].value, 1);
+	unsigned int i, top;
+	int ret;
 
+	for (i = 0; i < FP_REGISTERS; i++) {
+		names[i] = HV_X64_REGISTER_FP_MMX0 + i;
+	}
+	ret = root_get_registers(vp, names, values, FP_REGISTERS + 1);
 	if (ret != 0) {
 		return ret;
 	}
-	memcpy(&assoc[0].value, value, 8);
-	memcpy((uint8_t *)&assoc[0].value + 8, &exponent, sizeof(exponent));
-	assoc[1].value.fp_control_status.fp_status &= (uint16_t)~FP_STATUS_TOP;
-	assoc[1].value.fp_control_status.fp_tag = FP_TAG_IN_USE;
-	return root_set_registers(vp, assoc, 2);
+	top = (control->fp_status & FP_STATUS_TOP) >> FP_TOP_SHIFT;
+	control->fp_status &= (uint16_t)~FP_STATUS_TOP;
+	control->fp_tag = FP_TAG_IN_USE;
+	for (i = 0; i < FP_REGISTERS + 1; i++) {
+		unsigned int from = i < FP_REGISTERS ? (i - top) % FP_REGISTERS : i;
+
+		assoc[i].name = names[i];
+		assoc[i].value = values[from];
+	}
+	if (write) {
+		memcpy(&assoc[index].value, value, 8);
+		memcpy((uint8_t *)&assoc[index].value + 8, &exponent, sizeof(exponent));
+	} else {
+		memcpy(value, &assoc[index].value, 8);
+	}
+	return root_set_registers(vp, assoc, FP_REGISTERS + 1);
+}
+
+int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8])
+{
+	return access_mmx(vp, index, value, false);
+}
+
+int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
+{
+	uint8_t copy[8];
+
+	memcpy(copy, value, sizeof(copy));
+	return access_mmx(vp, index, copy, true);
 }
 
 int vp_load_system(struct vp *vp, struct vp_system *system)

@@ -160,12 +160,45 @@ static void a_shadow_is_lifted(void **state)
 
 	(void)state;
 	m->header.execution_state.interrupt_shadow = 1;
+	answer[0] = 3; /* an NMI is being served, too */
 	root_decode(&vp, &message, &vp_exit);
 	assert_int_equal(root_answer(&vp, &vp_exit), 0);
-	assert_int_equal(calls, 1);
+	assert_int_equal(calls, 2);
 	assert_int_equal(set_register(0)->name, HV_REGISTER_INTERRUPT_STATE);
-	assert_int_equal(set_register(0)->value.reg64, 0);
+	assert_int_equal(set_register(0)->value.reg64, 2);
 	assert_int_equal(page.rip, 0x1002);
+}
+
+/* MMX register n is the x87's n-th, and those come by their distance from the top of the stack. */
+static void mmx_registers_are_the_x87s(void **state)
+{
+	union hv_register_value *values = (void *)answer;
+	uint8_t bytes[8] = "mmx 2..";
+
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++) {
+		values[i].reg64 = i;
+	}
+	values[8].fp_control_status.fp_control = 0x37f;
+	values[8].fp_control_status.fp_status = 7 << 11 | 0x41;
+	values[8].fp_control_status.fp_tag = 0x80;
+	assert_int_equal(vp_store_mmx(&vp, 2, bytes), 0);
+	assert_int_equal(last_reps, 9);
+	for (unsigned int i = 0; i < 8; i++) {
+		assert_int_equal(set_register(i)->name, HV_X64_REGISTER_FP_MMX0 + i);
+		if (i != 2) {
+			assert_int_equal(set_register(i)->value.reg64, (i + 1) % 8);
+		}
+	}
+	assert_memory_equal(&set_register(2)->value, bytes, 8);
+	assert_memory_equal((const uint8_t *)&set_register(2)->value + 8, "\xff\xff", 2);
+	assert_int_equal(set_register(8)->value.fp_control_status.fp_control, 0x37f);
+	assert_int_equal(set_register(8)->value.fp_control_status.fp_status, 0x41);
+	assert_int_equal(set_register(8)->value.fp_control_status.fp_tag, 0xff);
+	assert_int_equal(vp_load_mmx(&vp, 7, bytes), 0);
+	assert_memory_equal(bytes, "\0\0\0\0\0\0\0\0", 8);
+	assert_int_equal(vp_load_mmx(&vp, 0, bytes), 0);
+	assert_int_equal(bytes[0], 1);
 }
 
 static void addresses_wrap_below_64_bit(void **state)
@@ -529,6 +562,7 @@ int main(void)
 		T(a_read_of_a_port),
 		T(the_same_without_the_page),
 		T(a_shadow_is_lifted),
+		T(mmx_registers_are_the_x87s),
 		T(addresses_wrap_below_64_bit),
 		T(odd_sizes_are_not_believed),
 		T(strings_and_memory_are_instructions),
