@@ -66,7 +66,9 @@ build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 # Models hold, and are found wrong with each of the faults that they know.
 disk_flush_faults := CLEAN_WHEN_COLLECTED NO_TICKET
 wake_faults := LOOK_THEN_ENTER NO_SECOND_LOOK KICK_FORGOTTEN
-check-models: build/model/tests/model/disk_flush.passed build/model/tests/model/wake.passed
+flush_faults := ENTER_UNSEEN NO_SECOND_LOOK NO_WAIT ONE_MORE_EXIT
+memory_lock_faults := NO_LOOK NO_WAIT UNSEEN
+check-models: $(patsubst %.pml,build/model/%.passed,$(wildcard tests/model/*.pml))
 build/model/%.passed: %.pml tools/check-model
 	@tools/check-model $< build/model/$* $($(*F)_faults)
 	@printf '  %-7s %s\n' MODEL $*
@@ -84,3 +86,4 @@ fuzz:
 soak:
 	@$(MAKE) fuzz fuzz_seconds=3600
 	@$(MAKE) disk-soak
+	@tests/system/run --soak

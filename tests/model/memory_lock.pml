@@ -1,6 +1,9 @@
 /*
  * hypervisor/memory_lock.c: LPs that take the lock shared, and others that take it alone. Nobody has it beside one that has it
  * alone, and everybody gets it.
+ *
+ * Faults that must be found: NO_LOOK takes it shared without looking, NO_WAIT alone without waiting, UNSEEN does not say that it is
+ * shared.
  */
 #define READERS 3
 #define WRITERS 2
@@ -22,9 +25,15 @@ proctype reader(byte me) {
 	:: round == ROUNDS -> break
 	:: else ->
 		round++;
+#ifndef UNSEEN
 		reading[me] = true;
+#endif
 		if
+#ifdef NO_LOOK
+		:: true -> skip
+#else
 		:: !alone -> skip
+#endif
 		:: else ->
 			reading[me] = false;
 			take_queue();
@@ -50,7 +59,11 @@ proctype writer() {
 		i = 0;
 		do
 		:: i == READERS -> break
+#ifdef NO_WAIT
+		:: else -> i++
+#else
 		:: else -> !reading[i]; i++
+#endif
 		od;
 		alone_holders++;
 		assert(alone_holders == 1 && shared_holders == 0);
