@@ -312,6 +312,13 @@ struct disk_nbd {
 
 int disk_nbd_serve(struct disk *disk, const struct disk_nbd *how, struct disk_error *error);
 
+/*
+ * Serve one client on a connected socket, which becomes ours, from its first request on: both sides
+ * know what there is to negotiate. Until it leaves, or as above.
+ */
+int disk_nbd_serve_peer(struct disk *disk, int socket, volatile bool *stop,
+			struct disk_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -443,18 +443,51 @@ static void finish_clients(struct server *server)
 	}
 }
 
+static int create_queue(struct server *server, struct disk_error *error)
+{
+	int ret = disk_queue_create(128, &server->queue, error);
+
+	if (!ret && disk_queue_fd(server->queue) < 0) {
+		ret = error_set(error, disk_queue_fd(server->queue), "no eventfd for the queue");
+		disk_queue_destroy(&server->queue);
+	}
+	return ret;
+}
+
+int disk_nbd_serve_peer(struct disk *disk, int fd, volatile bool *stop, struct disk_error *error)
+{
+	struct disk_nbd how = {.stop = stop};
+	struct server server = {.disk = disk, .how = &how, .listener = -1};
+	struct nbd_client *client;
+	int ret = create_queue(&server, error);
+
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	client = add_client(&server, fd);
+	if (client == NULL) {
+		ret = error_set(error, -ENOMEM, "out of memory for a client");
+	} else {
+		client->phase = NBD_REQUEST;
+	}
+	while (server.client_count && !(stop != NULL && *stop)) {
+		serve_once(&server);
+	}
+	finish_clients(&server);
+	disk_queue_destroy(&server.queue);
+	return ret;
+}
+
 int disk_nbd_serve(struct disk *disk, const struct disk_nbd *how, struct disk_error *error)
 {
 	struct server server = {.disk = disk, .how = how};
-	int ret = disk_queue_create(128, &server.queue, error);
+	int ret = create_queue(&server, error);
 
 	if (ret) {
 		return ret;
 	}
-	if (disk_queue_fd(server.queue) < 0) {
-		ret = error_set(error, disk_queue_fd(server.queue), "no eventfd for the queue");
-	}
-	ret = ret ? ret : listen_on(&server, error);
+	ret = listen_on(&server, error);
 	if (!ret) {
 		while (!(how->stop != NULL && *how->stop) &&
 		       !(how->once && server.had_client && !server.client_count)) {

@@ -6,7 +6,7 @@ disk_objs := $(addprefix disk/,error.o bytes.o file.o layer.o format.o signature
 	vhdx_create.o vhdx_resize.o vhdx_check.o)
 disk_libs := -luring
 
-vhd_objs := $(addprefix disk/tool/,main.o commands.o progress.o)
+vhd_objs := $(addprefix disk/tool/,main.o commands.o progress.o attach.o kernel_nbd.o)
 
 # The objects go into a shared library as well.
 user_flags_disk := -fPIC

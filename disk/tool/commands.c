@@ -361,3 +361,19 @@ int command_mount(const struct options *o)
 	}
 	return disk_close(&disk, &error) ? failed(&error) : 0;
 }
+
+int command_attach(const struct options *o)
+{
+	struct disk *disk;
+	struct disk_error error;
+
+	if (open_disk(o, o->files[0], o->read_only ? DISK_READ_ONLY : 0, &disk, &error)) {
+		return failed(&error);
+	}
+	return attach(disk, o->files[0]);
+}
+
+int command_detach(const struct options *o)
+{
+	return detach(o->files[0], o->force);
+}

@@ -44,6 +44,12 @@ static const struct command {
 	{"mount", "serve", command_mount, 1, 1, "uNRof",
 	 "mount FILE --socket PATH [--name EXPORT] [--read-only] [--once]",
 	 "Serves the disk to NBD clients."},
+	{"attach", NULL, command_attach, 1, 1, "Rf",
+	 "attach FILE [--read-only]",
+	 "Makes a block device of the disk, and prints its name."},
+	{"detach", NULL, command_detach, 1, 1, "x",
+	 "detach DEVICE [--force]",
+	 "Takes that away, when all is written to the file."},
 	/* clang-format on */
 };
 

@@ -27,6 +27,16 @@ int command_merge(const struct options *o);
 int command_rebase(const struct options *o);
 int command_test(const struct options *o);
 int command_mount(const struct options *o);
+int command_attach(const struct options *o);
+int command_detach(const struct options *o);
+
+/* attach.c: exit statuses. A handle that was attached is its server's and not closed here. */
+int attach(struct disk *disk, const char *file);
+int detach(const char *name, bool force);
+
+/* kernel_nbd.c: -ENODEV: the kernel has no such thing. The socket of the connected is the kernel's. */
+int kernel_nbd_connect(struct disk *disk, int fd, unsigned *index);
+int kernel_nbd_disconnect(unsigned index);
 
 /* "10G", "64m", "1048576", "1.5T"; -EINVAL if it is no size. */
 int parse_size(const char *text, uint64_t *size);

@@ -499,3 +499,49 @@ def hot_plug(t):
     t.same("what is in the file", re.search(r"^file (\w+)", text, re.M)[1], re.search(r"^wrote (\w+)", text, re.M)[1])
     with open(disc, "rb") as file:
         t.has(text, "disc " + hashlib.sha256(file.read()).hexdigest())
+
+
+def partitioned(path, size, first, sectors):
+    """A raw disk with an MBR of one partition, and random data in that."""
+    with open(path, "wb") as file:
+        file.truncate(size)
+        file.seek(446)
+        file.write(bytes(4) + b"\x83" + bytes(3) + first.to_bytes(4, "little") + sectors.to_bytes(4, "little"))
+        file.seek(510)
+        file.write(b"\x55\xaa")
+        file.seek(first * 512)
+        file.write(os.urandom(sectors * 512))
+    return path
+
+
+@test("disk: vhd attach makes a block device with its partitions", deadline=400)
+def attach(t):
+    image = partitioned(t.path("a.img"), 8 << 20, 2048, 4096)
+    text = t.root("""set -e
+        refused() { if "$@"; then echo "not refused: $*"; exit 1; fi; }
+        beginning() { dd if=$1 bs=1M count=1 2>/dev/null | tr -d x | wc -c; }
+        vhd convert a.img a.vhdx
+        device=$(vhd attach a.vhdx)
+        echo "$(blockdev --getsize64 $device) bytes, read-only $(blockdev --getro $device)"
+        dd if=a.img bs=1M skip=1 count=2 2>/dev/null | cmp - ${device}p1
+        mkswap ${device}p1 >/dev/null
+        swapon ${device}p1
+        refused vhd detach $device
+        swapoff ${device}p1
+        tr '\\0' x </dev/zero | dd of=${device}p1 bs=64k count=16 iflag=fullblock 2>/dev/null
+        vhd detach $device
+        refused [ -e ${device}p1 ]
+        refused [ -e /sys/block/nbd0/pid ]
+        refused vhd detach $device
+        vhd test a.vhdx
+        device=$(vhd attach a.vhdx --read-only)
+        echo "$(blockdev --getsize64 $device) bytes, read-only $(blockdev --getro $device)"
+        echo "holds $(beginning ${device}p1)"
+        refused dd if=/dev/zero of=$device bs=512 count=1
+        kill $(cat /sys/block/nbd0/pid)
+        while [ -e /sys/block/nbd0/pid ] || ! vhd resize a.vhdx +1M; do usleep 100000; done
+        echo "all done" """, bare=True, puts=[(image, "/root/a.img"), VHD])
+    for read_only in (0, 1):
+        t.has(text, f"{8 << 20} bytes, read-only {read_only}")
+    t.has(text, "holds 0")
+    t.has(text, "all done")
