@@ -77,7 +77,10 @@ enum {
 
 #define MSHV_SET_MEM_FLAGS_MASK ((1 << MSHV_SET_MEM_BIT_COUNT) - 1)
 
-/* Regions do not overlap; to unmap one, name it exactly. */
+/*
+ * Regions do not overlap; to unmap one, name it exactly. Their pages are locked memory of the process
+ * that maps them: ENOMEM beyond its RLIMIT_MEMLOCK, unless it has CAP_IPC_LOCK.
+ */
 struct mshv_user_mem_region {
 	__u64 size; /* bytes, whole pages */
 	__u64 guest_pfn;
@@ -197,7 +200,10 @@ _Static_assert(sizeof(struct mshv_root_hvcall) == 32, "mshv_root_hvcall");
 
 /*
  * A struct hv_message: why the VP stopped. With NULL in place of its address it is not copied: it stands in the page at
- * MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE.
+ * MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE. An HVMSG_X64_APIC_EOI is no intercept: the VP has ended a
+ * level-triggered interrupt, and has nothing to be answered.
+ *
+ * EINTR: a signal, or time to look whether one came while the thread was not in the call.
  */
 struct mshv_run_vp {
 	__u8 msg_buf[MSHV_RUN_VP_BUF_SZ];
