@@ -506,6 +506,8 @@ static void take_completions(struct disk_queue *queue)
 		if (op->layer != NULL && (result >= 0 || result == -EINTR || result == -EAGAIN)) {
 			op->moved = result > 0 ? (uint64_t)result : 0;
 			result = op->moved < op->length ? finish_short(op) : 0;
+		} else if (result == -EINTR || result == -EAGAIN) { /* a sync that was not made */
+			result = file_sync(&op->synced->file);
 		}
 		end_op(queue, op, result);
 	}

@@ -240,8 +240,11 @@ static void submit_random(struct disk_queue *queue, struct disk *disk, struct sl
 	disk_submit(queue, disk, &slot->req);
 }
 
-/* Over several queues, as channels of a guest are; the helpers' requests run in between. */
-static void run_workload(struct disk *disk, unsigned steps)
+/*
+ * Over several queues, as channels of a guest are; the helpers' requests run in between, and so does `beside`, if there
+ * is one.
+ */
+static void run_workload_beside(struct disk *disk, unsigned steps, void (*beside)(void *user))
 {
 	struct disk_queue *queues[QUEUES];
 	unsigned i, busy;
@@ -250,6 +253,9 @@ static void run_workload(struct disk *disk, unsigned steps)
 		assert_int_equal(disk_queue_create(SLOTS, &queues[i], NULL), 0);
 	}
 	tasks_begin_random();
+	if (beside != NULL) {
+		tasks_start(beside, disk);
+	}
 	do {
 		for (i = 0, busy = 0; i < SLOTS; i++) {
 			if (!slots[i].busy && steps && fake_random() % 3 == 0) {
@@ -266,6 +272,11 @@ static void run_workload(struct disk *disk, unsigned steps)
 	for (i = 0; i < QUEUES; i++) {
 		disk_queue_destroy(&queues[i]);
 	}
+}
+
+static void run_workload(struct disk *disk, unsigned steps)
+{
+	run_workload_beside(disk, steps, NULL);
 }
 
 /* -- Verification -- */
@@ -733,6 +744,46 @@ static void test_merge_top_online(const char *ending, uint32_t seed)
 	verify_all_cuts(child);
 }
 
+static void merge_top(void *user)
+{
+	struct disk_error error;
+
+	if (disk_merge_online(user, 0, NULL, &error)) {
+		fail_msg("%s", error.text);
+	}
+}
+
+static void merge_middle(void *user)
+{
+	struct disk_error error;
+
+	if (disk_merge_online(user, 1, NULL, &error)) {
+		fail_msg("%s", error.text);
+	}
+}
+
+/* Writes and flushes of several queues while the merge goes on. */
+static void test_merge_under_load(const char *ending, bool middle, uint32_t seed)
+{
+	char names[3][16];
+	struct disk *disk;
+	unsigned i, count = middle ? 3 : 2;
+
+	begin_case(seed);
+	for (i = 0; i < count; i++) {
+		snprintf(names[i], sizeof(names[i]), "l%u.%s", i, ending);
+		make_disk(names[i], i ? names[i - 1] : NULL);
+		unrecorded_workload(names[i], 10);
+	}
+	fake_record();
+	disk = open_disk(names[count - 1]);
+	run_workload_beside(disk, 20, middle ? merge_middle : merge_top);
+	assert_int_equal(disk_layer_count(disk), count - 1);
+	run_workload(disk, 3);
+	close_disk(disk);
+	verify_all_cuts(names[count - 1]);
+}
+
 static void test_rebase(const char *path, const char *parent, uint32_t seed)
 {
 	struct disk_error error;
@@ -756,6 +807,8 @@ static void test_vhdx_changes(void **state)
 	FOR_SEEDS(test_merge_again("c.vhdx", "p.vhdx", seed));
 	FOR_SEEDS(test_merge_middle("vhdx", seed));
 	FOR_SEEDS(test_merge_top_online("vhdx", seed));
+	FOR_SEEDS(test_merge_under_load("vhdx", false, seed));
+	FOR_SEEDS(test_merge_under_load("vhdx", true, seed));
 	FOR_SEEDS(test_rebase("c.vhdx", "p.vhdx", seed));
 }
 
@@ -768,6 +821,8 @@ static void test_vhd_changes(void **state)
 	FOR_SEEDS(test_merge_again("c.vhd", "p.vhd", seed));
 	FOR_SEEDS(test_merge_middle("vhd", seed));
 	FOR_SEEDS(test_merge_top_online("vhd", seed));
+	FOR_SEEDS(test_merge_under_load("vhd", false, seed));
+	FOR_SEEDS(test_merge_under_load("vhd", true, seed));
 	FOR_SEEDS(test_rebase("c.vhd", "p.vhd", seed));
 }
 
