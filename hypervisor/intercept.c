@@ -6,6 +6,7 @@
 #include "hypervisor/fpu.h"
 #include "hypervisor/gpa.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/machine_check.h"
 #include "hypervisor/message.h"
 #include "hypervisor/vcpu.h"
 
@@ -261,10 +262,11 @@ static void handle_exception(struct vcpu *vcpu, const struct intercept *intercep
 {
 	uint8_t vector = intercept->exception.vector;
 
-	if (vector ==
-	    EXC_MC) { /* the machine's, so the root's: it takes it when it runs next on this LP */
-		vcpu = lp_this()->root;
-	} else if (vcpu->vp->partition->intercept_exceptions & 1u << vector) {
+	if (vector == EXC_MC) {
+		machine_check_taken(lp_this());
+		return;
+	}
+	if (vcpu->vp->partition->intercept_exceptions & 1u << vector) {
 		message_exception(vcpu, intercept);
 		return;
 	}
@@ -287,8 +289,12 @@ static void handle_xsetbv(struct vcpu *vcpu, const struct intercept *intercept)
 	}
 }
 
+/* On SVM, where a guest has CR4.MCE for itself, a machine check that it has disabled ends here. */
 void intercept_shutdown(struct vcpu *vcpu)
 {
+	if (machine_check_in_progress()) {
+		machine_check_taken(lp_this());
+	}
 	if (is_root(vcpu)) {
 		machine_reset(); /* as the processor would */
 	}

@@ -7,6 +7,7 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/machine_check.h"
 #include "hypervisor/timer.h"
 #include "hypervisor/vcpu.h"
 #include "tlfs/hv.h"
@@ -32,6 +33,13 @@ void interrupt_taken(uint32_t vector)
 	switch (vector) {
 	case EXC_NMI:
 		vp_post_nmi(lp->root->vp);
+		break;
+	case EXC_MC:
+		if (machine_check_in_progress()) {
+			machine_check_taken(lp);
+		} else {
+			device_interrupt(lp->root->vp, EXC_MC);
+		}
 		break;
 	case VECTOR_KICK:
 		apic_eoi();

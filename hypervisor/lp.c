@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/fpu.h"
+#include "hypervisor/machine_check.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
 #include "hypervisor/speculation.h"
@@ -45,6 +46,7 @@ static _Noreturn void lp_main(void)
 	mtrr_lp_init();
 	fpu_lp_init();
 	speculation_lp_init();
+	machine_check_lp_init();
 	apic_lp_init();
 	vendor_lp_init(lp);
 	__atomic_store_n(&lp->online, true, __ATOMIC_RELEASE);

@@ -28,6 +28,8 @@ struct lp {
 	bool online;      /* [a] */
 	bool nmi_recorded; /* [L] an NMI arrived in the hypervisor, where the vendor cannot hold them back */
 
+	bool machine_check; /* [L] one waits for the root VP */
+
 	/*
 	 * The partition whose guest code may be executing here, NULL in the hypervisor, LP_ASLEEP while it waits for an
 	 * interrupt. Written around each entry; others read it to know whether an IPI is needed and when an old translation is

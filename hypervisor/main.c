@@ -10,6 +10,7 @@
 #include "hypervisor/console.h"
 #include "hypervisor/fpu.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/machine_check.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
 #include "hypervisor/speculation.h"
@@ -75,6 +76,7 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	fpu_lp_init();
 	speculation_boot(handoff.cmdline);
 	speculation_lp_init();
+	machine_check_lp_init();
 	apic_lp_init();
 	vendor_lp_init(lp_get(0));
 	mtrr_boot();

@@ -11,6 +11,7 @@
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/message.h"
+#include "hypervisor/msr_root.h"
 #include "hypervisor/speculation.h"
 #include "hypervisor/vcpu.h"
 
@@ -142,10 +143,7 @@ void plat_intercept_header(struct vp *vp, uint8_t access,
 	message_header(vp->home, 0, access, header);
 }
 
-/*
- * MSRs of the machine. The root may read what the processor has; what it writes is dropped, but for the few that it must be able
- * to set and that reach no further than itself. Children have none of them.
- */
+/* MSRs of the machine: the root's (msr_root.c). Children have none of them. */
 enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 {
 	struct vcpu *vcpu = vp->home;
@@ -165,7 +163,7 @@ enum access_result plat_msr_read(struct vp *vp, uint32_t msr, uint64_t *value)
 	if (vp->partition->id != HV_ROOT_PARTITION) {
 		return ACCESS_PARENT;
 	}
-	return rdmsr_safe(msr, value) ? ACCESS_OK : ACCESS_PARENT;
+	return msr_root_read(msr, value);
 }
 
 static enum access_result write_through(uint64_t *copy, uint32_t msr, uint64_t value)
@@ -181,7 +179,6 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 {
 	struct vcpu *vcpu = vp->home;
 	enum access_result result = vendor_msr_write(vcpu, msr, value);
-	uint64_t ignored;
 
 	if (result != ACCESS_PARENT) {
 		return result;
@@ -203,7 +200,7 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	if (vp->partition->id != HV_ROOT_PARTITION) {
 		return ACCESS_PARENT;
 	}
-	return rdmsr_safe(msr, &ignored) ? ACCESS_OK : ACCESS_PARENT;
+	return msr_root_write(msr, value);
 }
 
 static hv_status_t debug_register(struct vcpu *vcpu, uint32_t name, uint64_t **at)

@@ -18,6 +18,7 @@
 #include "hypervisor/home.h"
 #include "hypervisor/intercept.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/machine_check.h"
 #include "hypervisor/message.h"
 #include "hypervisor/register_page.h"
 #include "hypervisor/speculation.h"
@@ -66,6 +67,13 @@ static void deliver_parent_event(struct vcpu *vcpu)
 	event->reg64 = 0;
 }
 
+static bool machine_check_waits(const struct vcpu *vcpu)
+{
+	const struct lp *lp = lp_this();
+
+	return lp->machine_check && vcpu == lp->root;
+}
+
 /* What waits besides the local APIC; true when the one place for an event is taken. */
 static bool deliver_rare(struct vcpu *vcpu)
 {
@@ -79,7 +87,9 @@ static bool deliver_rare(struct vcpu *vcpu)
 		vendor_interrupt_window(vcpu, 15);
 		return true;
 	}
-	if (vp->pending_event0.reg64 & 1) {
+	if (machine_check_waits(vcpu)) {
+		machine_check_deliver(lp_this());
+	} else if (vp->pending_event0.reg64 & 1) {
 		deliver_parent_event(vcpu);
 	} else if (vp->nmi_pending) {
 		if (vendor_can_take_nmi(vcpu)) {
@@ -158,7 +168,7 @@ static void deliver(struct vcpu *vcpu)
 	struct vp *vp = vcpu->vp;
 
 	if (__builtin_expect(vcpu->rare, 0)) {
-		vcpu->rare = rare_waits(vp);
+		vcpu->rare = rare_waits(vp) || machine_check_waits(vcpu);
 		if (vcpu->rare && deliver_rare(vcpu)) {
 			return;
 		}
@@ -183,8 +193,9 @@ static bool root_wanted(struct lp *lp)
 {
 	struct vp *root = lp->root->vp;
 
-	return __atomic_load_n(&root->events, __ATOMIC_RELAXED) || root->nmi_pending ||
-	       root->extint_pending || (root->lapic.irr_words && lapic_pending(root) >= 0);
+	return __atomic_load_n(&root->events, __ATOMIC_RELAXED) || lp->machine_check ||
+	       root->nmi_pending || root->extint_pending ||
+	       (root->lapic.irr_words && lapic_pending(root) >= 0);
 }
 
 /* HLT and wait-for-SIPI of a root VP: its LP sleeps until there is an interrupt of any kind. */
@@ -220,6 +231,9 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 			}
 			vp_process_events(vp);
 			vcpu->rare = true;
+			if (machine_check_waits(vcpu) && vp->activity == VP_HALTED) {
+				vp->activity = VP_ACTIVE;
+			}
 		}
 		/* That the root waits for nothing else was seen before the dispatch, and only events change it. */
 		if (vcpu != lp->root &&

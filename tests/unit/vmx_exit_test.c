@@ -362,6 +362,33 @@ static void test_cr0(void **state)
 	assert_int_equal(vmx.state[STATE_CR0_SHADOW] & 0x60000020, 0x20);
 }
 
+/* The guest sees its own; the processor keeps the bit. */
+static void test_cr4_mce_is_only_shown(void **state)
+{
+	(void)state;
+	vmx.state[STATE_CR4_SHADOW] = 0x20;
+	vcpu.gpr[GPR_RAX] = 0x6e0;
+	decode(28, 4);
+	assert_int_equal(out.kind, INTERCEPT_NOTHING);
+	assert_int_equal(vmx.state[STATE_CR4_SHADOW], 0x60);
+	vcpu.gpr[GPR_RAX] = 0x6a0;
+	decode(28, 4);
+	assert_int_equal(out.kind, INTERCEPT_NOTHING);
+	assert_int_equal(vmx.state[STATE_CR4_SHADOW], 0x20);
+	vcpu.gpr[GPR_RAX] = 0x26e0; /* and VMXE */
+	decode(28, 4);
+	assert_int_equal(out.kind, INTERCEPT_PROTECTED);
+	assert_int_equal(vmx.state[STATE_CR4_SHADOW], 0x20);
+}
+
+static void test_a_machine_check_at_an_entry(void **state)
+{
+	(void)state;
+	decode(41u | 1u << 31, 0);
+	assert_int_equal(out.kind, INTERCEPT_EXCEPTION);
+	assert_int_equal(out.exception.vector, 18);
+}
+
 static void test_cr4_of_vmx_faults(void **state)
 {
 	(void)state;
@@ -535,6 +562,8 @@ int main(void)
 		cmocka_unit_test_setup(test_windows_close, reset),
 		cmocka_unit_test_setup(test_cr0, reset),
 		cmocka_unit_test_setup(test_cr4_of_vmx_faults, reset),
+		cmocka_unit_test_setup(test_cr4_mce_is_only_shown, reset),
+		cmocka_unit_test_setup(test_a_machine_check_at_an_entry, reset),
 		cmocka_unit_test_setup(test_the_rest, reset),
 		cmocka_unit_test_setup(test_a_task_switch_is_done, reset),
 		cmocka_unit_test_setup(test_skip, reset),

@@ -4,6 +4,7 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/console.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/machine_check.h"
 #include "lib/check.h"
 
 #define SELECTOR_CODE        8
@@ -246,6 +247,9 @@ void trap_fault(struct trap_frame *f)
 			f->rip = fixup->resume;
 			return;
 		}
+	}
+	if (f->vector == EXC_MC && machine_check_survived(lp_this())) {
+		return;
 	}
 	/*
 	 * The hypervisor sets no breakpoints and never steps: a processor kept a trap of its guest's beyond the exit. The guest has its own,

@@ -109,9 +109,9 @@ static uint64_t register_value(const struct vcpu *vcpu, unsigned int gpr)
 }
 
 /*
- * Only a MOV to CR0 or CR4 that changes a bit of the host's exits. Those of CR4 a guest does not
- * have. Those of CR0 are only shown: with the new ones in the shadow the instruction does not exit
- * again, and the processor does the rest of it.
+ * Only a MOV to CR0 or CR4 that changes a bit of the host's exits. Those of CR4 but MCE a guest does
+ * not have. Those of CR0, and MCE, are only shown: with the new ones in the shadow the instruction
+ * does not exit again, and the processor does the rest of it.
  */
 static void decode_cr(struct vcpu *vcpu, struct intercept *intercept)
 {
@@ -119,6 +119,12 @@ static void decode_cr(struct vcpu *vcpu, struct intercept *intercept)
 	uint64_t value = register_value(vcpu, info >> 8 & 15);
 
 	intercept->kind = INTERCEPT_PROTECTED;
+	if ((info & 0x3f) == 4 && !(value & CR4_HOST_OWNED & ~CR4_MCE)) {
+		vmx_set(vcpu, STATE_CR4_SHADOW,
+			(vmx_get(vcpu, STATE_CR4_SHADOW) & ~CR4_MCE) | (value & CR4_MCE));
+		intercept->kind = INTERCEPT_NOTHING;
+		return;
+	}
 	if ((info & 0x3f) != 0 || value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) ||
 	    ((value & CR0_NW) && !(value & CR0_CD))) {
 		return;
@@ -238,6 +244,11 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	}
 	reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 	if (__builtin_expect(reason & VMX_EXIT_ENTRY_FAILED, 0)) {
+		if ((uint16_t)reason == VMX_EXIT_MACHINE_CHECK) {
+			intercept->kind = INTERCEPT_EXCEPTION;
+			intercept->exception.vector = EXC_MC;
+			return;
+		}
 		intercept->kind = INTERCEPT_INVALID;
 		vmx_report(vcpu, "guest state");
 		return;

@@ -113,7 +113,7 @@ void vmx_set_cr0(struct vcpu *vcpu, uint64_t value)
 
 void vmx_set_cr4(struct vcpu *vcpu, uint64_t value)
 {
-	vmx_set(vcpu, STATE_CR4, value | CR4_VMXE);
+	vmx_set(vcpu, STATE_CR4, value | CR4_VMXE | CR4_MCE);
 	vmx_set(vcpu, STATE_CR4_SHADOW, value);
 }
 

@@ -105,13 +105,13 @@ struct vmx_facts {
 extern struct vmx_facts vmx_facts;
 
 /* CR0 bits that a guest may have as it likes while the processor keeps its own, and CR4 bits that
- * it may not set. */
+ * it may not set, but for MCE, which it may: without it a machine check would be the machine's end. */
 #define CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)
 #define CR4_SMXE       (1ull << 14)
 #define CR4_CET        (1ull << 23)
 #define CR4_PKS        (1ull << 24)
 #define CR4_UINTR      (1ull << 25)
-#define CR4_HOST_OWNED (CR4_VMXE | CR4_SMXE | CR4_CET | CR4_PKS | CR4_UINTR)
+#define CR4_HOST_OWNED (CR4_VMXE | CR4_MCE | CR4_SMXE | CR4_CET | CR4_PKS | CR4_UINTR)
 
 /* One that is not valid; state.c. */
 uint64_t vmx_get_field(const struct vcpu *vcpu, unsigned int state);
