@@ -14,7 +14,7 @@ import unittest
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path[:0] = [os.path.join(TOP, "tools"), os.path.join(TOP, "tests", "system")]
 import harness  # noqa: E402
-from labkit import bochs, core, hvstate  # noqa: E402
+from labkit import bochs, core, emulator, hvstate  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
 from labkit.mend import above, calls, clear_with_lock, store_before_call, tell_with_lock, with_lock  # noqa: E402
@@ -63,6 +63,15 @@ class TestArchive(unittest.TestCase):
             with open(f"{folder}/a/link", "rb") as file:
                 self.assertEqual(file.read(), b"text")
             self.assertTrue(os.access(f"{folder}/a/b/file", os.X_OK))
+
+
+class TestEmulator(unittest.TestCase):
+    def test_copies(self):
+        """One that was mended otherwise, and is still in the cache, is not taken."""
+        one, other = (emulator.mended("x", sources) for sources in (["mend.py"], ["mend.py", "mend_bochs.py"]))
+        self.assertRegex(one, r"/x-[0-9a-f]{12}$")
+        self.assertNotEqual(one, other)
+        self.assertEqual(one, emulator.mended("x", ["mend.py"]))
 
 
 class TestMend(unittest.TestCase):

@@ -5,6 +5,7 @@ QEMU is Debian 12's backport of 10.0, or the one on this machine.
 Debian 12's own, 7.2, loses track of the flags register under kernels after 6.1 (docs/emulators.md); it remains as
 `--emulator qemu`. The backport runs from where it was unpacked, on the libraries of the installed one.
 """
+import hashlib
 import os
 import re
 import shutil
@@ -16,6 +17,15 @@ from .mend_bochs import mend_bochs
 
 NAMES = ("qemu-10", "qemu", "bochs")
 PROGRAM = "qemu-system-x86_64"
+
+
+def mended(name, sources):
+    """The folder in the cache for a program with the repairs that these files of labkit make: with others it is another."""
+    digest = hashlib.sha256()
+    for source in sources:
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), source), "rb") as file:
+            digest.update(file.read())
+    return os.path.join(CACHE, f"{name}-{digest.hexdigest()[:12]}")
 
 
 def fetch(folder):
@@ -32,7 +42,7 @@ def command(name):
         raise LabError(f"no {PROGRAM}: install qemu-system-x86, or run tools/setup")
     if name == "qemu":
         return [PROGRAM]
-    folder = once(os.path.join(CACHE, "qemu-10-mended"), fetch)
+    folder = once(mended("qemu-10", ["mend.py"]), fetch)
     return [f"{folder}/usr/bin/{PROGRAM}", "-L", f"{folder}/usr/share/qemu", "-L", f"{folder}/usr/share/seabios"]
 
 
@@ -68,4 +78,4 @@ def vmm():
 
 def bochs():
     """The folder where Bochs is unpacked. Its programs are started through the C library's loader there."""
-    return once(os.path.join(CACHE, "bochs-mended"), fetch_bochs)
+    return once(mended("bochs", ["mend.py", "mend_bochs.py"]), fetch_bochs)
