@@ -73,6 +73,19 @@ enum emulate_result emulate(struct vp *vp, struct board *board, const struct mem
 
 /* ---- Shared by emulate.c and the files below; false: see `result`, `exception` ---- */
 
+/* These are always false. */
+static inline bool emulation_unsupported(struct emulation *e)
+{
+	e->result = EMULATE_UNSUPPORTED;
+	return false;
+}
+
+static inline bool emulation_failed(struct emulation *e)
+{
+	e->result = EMULATE_FAILED;
+	return false;
+}
+
 /* The guest takes an exception instead; always false. */
 bool emulation_raise(struct emulation *e, uint8_t vector, uint32_t error_code, uint64_t address);
 bool emulation_canonical(const struct emulation *e, uint64_t address);
@@ -102,6 +115,9 @@ uint64_t operand_address(const struct emulation *e, const struct operand *operan
 void operand_find_hint(struct emulation *e);
 bool operand_read(struct emulation *e, const struct operand *operand, uint64_t *value) MUST_CHECK;
 bool operand_write(struct emulation *e, const struct operand *operand, uint64_t value) MUST_CHECK;
+
+/* emulate_table.c; NULL: no row of the table. Strings have a way of their own. */
+const struct operation *operation_find(const struct insn *insn);
 
 /* emulate_system.c: segments, the tables that describe them, CR0. */
 enum system_register {

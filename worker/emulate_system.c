@@ -44,30 +44,18 @@ static bool gp(struct emulation *e, uint16_t selector)
 	return raise_selector(e, VP_EXCEPTION_GP, selector);
 }
 
-static bool unsupported(struct emulation *e)
-{
-	e->result = EMULATE_UNSUPPORTED;
-	return false;
-}
-
-static bool failed(struct emulation *e)
-{
-	e->result = EMULATE_FAILED;
-	return false;
-}
-
 /* What the hypervisor does not take is an instruction that is not supported. */
 static bool stored(struct emulation *e, int ret)
 {
 	if (ret == 0) {
 		return true;
 	}
-	return ret == -EINVAL ? unsupported(e) : failed(e);
+	return ret == -EINVAL ? emulation_unsupported(e) : emulation_failed(e);
 }
 
 static bool load_system(struct emulation *e, struct vp_system *system)
 {
-	return vp_load_system(e->vp, system) == 0 || failed(e);
+	return vp_load_system(e->vp, system) == 0 || emulation_failed(e);
 }
 
 static bool long_mode(const struct emulation *e)
@@ -234,7 +222,7 @@ static bool find_code(struct emulation *e, uint16_t selector, bool is_return, ui
 	dpl = dpl_of(segment);
 	/* Gates, tasks, an outer level. */
 	if (!(segment->attributes & ATTRIBUTE_MEMORY) || (is_return && rpl > cpl)) {
-		return unsupported(e);
+		return emulation_unsupported(e);
 	}
 	if (!(segment->attributes & ATTRIBUTE_CODE) || (is_return && rpl < cpl) ||
 	    (segment->attributes & ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl || rpl > cpl)) {
@@ -271,7 +259,8 @@ static bool read_pointer(struct emulation *e, const struct operand *from, unsign
 	uint8_t bytes[10];
 
 	if (from->kind != OPERAND_MEMORY || size > 8) {
-		return unsupported(e); /* in the instruction itself, which no device stops */
+		return emulation_unsupported(
+			e); /* in the instruction itself, which no device stops */
 	}
 	if (!memory_read(e, from->segment, operand_address(e, from), bytes, size + 2)) {
 		return false;
@@ -285,7 +274,7 @@ static bool read_pointer(struct emulation *e, const struct operand *from, unsign
 /* With shadow stacks much more would have to be done. */
 static bool no_shadow_stack(struct emulation *e)
 {
-	return !(e->registers.cr4 & CR4_CET) || unsupported(e);
+	return !(e->registers.cr4 & CR4_CET) || emulation_unsupported(e);
 }
 
 bool system_far_jump(struct emulation *e)

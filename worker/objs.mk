@@ -1,5 +1,5 @@
 worker_objs := worker/main.o worker/config.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
-	worker/intercept.o worker/emulate.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
+	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/listen.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o worker/crash.o
 
@@ -9,7 +9,7 @@ build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_obj
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
 	tests/unit/config_test.c tests/unit/sandbox_test.c tests/unit/listen_test.c
-worker_emulator := worker/emulate.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o
+worker_emulator := worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o
 worker_loader := worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o
 alu_test_objs := worker/alu.o
 emulate_test_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o tests/fake/native.o

@@ -1383,7 +1383,9 @@ static void trap_and_stack_segment(void **state)
 	vp.registers.rflags |= FLAG_TF;
 	DONE("\x8e\x1b");
 	expect_fault(VP_EXCEPTION_DB, 0, 0);
+	vp.registers.rflags |= FLAG_RF;
 	DONE("\x8e\x13"); /* none behind a load of SS */
+	assert_false(vp.registers.rflags & FLAG_RF);
 	assert_false(vp.injected);
 	memset(ram + 0x6000, 0, 8);
 	DONE("\x9d"); /* POPF that clears TF is still traced */
