@@ -26,10 +26,13 @@
 #define ATTRIBUTE_PRESENT    0x0080u
 #define ATTRIBUTE_PAGES      0x8000u /* G: the limit counts pages */
 
-#define TYPE_LDT   2u
-#define TYPE_TSS16 1u
-#define TYPE_TSS   9u
-#define TYPE_BUSY  2u
+#define TYPE_LDT         2u
+#define TYPE_TSS16       1u
+#define TYPE_TSS         9u
+#define TYPE_BUSY        2u
+#define TYPE_CALL_GATE16 4u
+#define TYPE_TASK_GATE   5u
+#define TYPE_CALL_GATE   12u
 
 #define SELECTOR_TABLE 4u
 #define SELECTOR_RPL   3u
@@ -199,6 +202,19 @@ bool system_load_segment(struct emulation *e, unsigned int name, uint16_t select
 
 /* ---- Far jumps, calls and returns ---- */
 
+/* What a far transfer may lead to beside a segment; of most system types it may not. */
+static bool is_gate(const struct emulation *e, const struct vp_segment *segment)
+{
+	unsigned int type = segment->attributes & ATTRIBUTE_TYPE;
+
+	if (segment->attributes & ATTRIBUTE_MEMORY) {
+		return false;
+	}
+	return type == TYPE_CALL_GATE ||
+	       (!long_mode(e) && (type == TYPE_TSS || type == TYPE_TSS16 ||
+				  type == TYPE_CALL_GATE16 || type == TYPE_TASK_GATE));
+}
+
 /* The code segment that a far transfer leads to, at the privilege level as it is. */
 static bool find_code(struct emulation *e, uint16_t selector, bool is_return, uint64_t rip,
 		      struct vp_segment *segment, uint64_t *at)
@@ -221,10 +237,11 @@ static bool find_code(struct emulation *e, uint16_t selector, bool is_return, ui
 	}
 	dpl = dpl_of(segment);
 	/* Gates, tasks, an outer level. */
-	if (!(segment->attributes & ATTRIBUTE_MEMORY) || (is_return && rpl > cpl)) {
+	if (is_gate(e, segment) || (is_return && rpl > cpl)) {
 		return emulation_unsupported(e);
 	}
-	if (!(segment->attributes & ATTRIBUTE_CODE) || (is_return && rpl < cpl) ||
+	if (!(segment->attributes & ATTRIBUTE_MEMORY) || !(segment->attributes & ATTRIBUTE_CODE) ||
+	    (is_return && rpl < cpl) ||
 	    (segment->attributes & ATTRIBUTE_CONFORMING ? dpl > cpl : dpl != cpl || rpl > cpl)) {
 		return gp(e, selector);
 	}

@@ -1168,7 +1168,16 @@ static void far_transfers(void **state)
 	selector_at(0x5004, CODE32);
 	DONE("\xff\x2b");
 	expect_fault(13, CODE32, 0);
-	selector_at(0x5004, TSS); /* a task: not supported */
+	selector_at(0x5004, TSS); /* no task in long mode, and elsewhere none that is supported */
+	DONE("\xff\x2b");
+	expect_fault(13, TSS, 0);
+	descriptor(TSS, 0, 0, 0); /* nothing at all */
+	DONE("\xff\x2b");
+	expect_fault(13, TSS, 0);
+	descriptor(TSS, 0, 0, 0x008c); /* a gate */
+	assert_int_equal(RUN("\xff\x2b"), EMULATE_UNSUPPORTED);
+	descriptor(TSS, 0, 0, 0x0089);
+	vp.registers.efer = 0;
 	assert_int_equal(RUN("\xff\x2b"), EMULATE_UNSUPPORTED);
 	assert_int_equal(vp.registers.rip, 0x3002);
 }
