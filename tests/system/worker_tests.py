@@ -37,6 +37,8 @@ CASES = {
     "no such DVD": (words(dvd="/root/nothing.iso"), "/root/nothing.iso"),
     "no kernel at all": (words(kernel=None), "--kernel"),
     "no memory given": (words(memory=None), "--memory"),
+    "a user that is no number": (words(user="nobody"), "--user nobody: give a user's number"),
+    "a worker that stays root": (words(user="0"), "--user 0: give a user's number"),
     "an unknown option": (words() + ["--frob"], "--frob"),
 }
 
