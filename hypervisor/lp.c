@@ -21,7 +21,8 @@
 #define ICR_STARTUP      0x4600
 #define START_TIMEOUT_MS 5000
 
-union lp_block lp_blocks[HANDOFF_MAX_LPS];
+union lp_block lp_boot_block; /* the others' are made when they are started */
+struct lp *lps[HANDOFF_MAX_LPS] = {&lp_boot_block.lp};
 uint32_t lp_count = 1;
 const uint64_t boot_stack_offset = offsetof(union lp_block, lp);
 
@@ -119,8 +120,10 @@ void lp_start_others(const struct handoff *handoff)
 		->far_offset += base;
 	paging_identity_map((spa_t){base});
 	for (uint32_t i = 1; i < handoff->lp_count; i++) {
-		struct lp *lp = lp_get(i);
+		union lp_block *block = paging_map_stack(LP_STACK_SIZE / PAGE_SIZE);
+		struct lp *lp = &block->lp;
 
+		lps[i] = lp;
 		lp->index = i;
 		lp->apic_id = handoff->lp_apic_ids[i];
 		lp->hardware_deadline = HV_NEVER;

@@ -68,7 +68,8 @@ union lp_block {
 	uint8_t bytes[LP_STACK_SIZE];
 } __attribute__((aligned(LP_STACK_SIZE)));
 
-extern union lp_block lp_blocks[HANDOFF_MAX_LPS];
+extern union lp_block lp_boot_block;
+extern struct lp *lps[HANDOFF_MAX_LPS]; /* [I] */
 extern uint32_t lp_count;
 
 static inline struct lp *lp_this(void)
@@ -88,7 +89,7 @@ static inline void lp_guest_left(struct lp *lp)
 
 static inline struct lp *lp_get(uint32_t index)
 {
-	return &lp_blocks[index].lp;
+	return lps[index];
 }
 
 /* Starts every LP but this one; they come up in lp_main(). Returns when all are online; a silent one stops the machine. */

@@ -68,10 +68,8 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	boot_lp(&handoff);
 	memory_boot(&handoff);
 	paging_init(&handoff);
-	for (uint32_t i = 0; i < handoff.lp_count; i++) {
-		paging_make_guard(&lp_blocks[i]);
-	}
-	apic_init(handoff.apic_timer_hz);
+	paging_make_guard(&lp_boot_block);
+	apic_init(&handoff);
 	fpu_boot();
 	fpu_lp_init();
 	speculation_boot(handoff.cmdline);

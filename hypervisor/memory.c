@@ -19,6 +19,7 @@ struct ram_range {
 static struct ram_range ranges[HANDOFF_MAX_RANGES];
 static uint32_t range_count;
 static uint64_t reserved_first, reserved_pages; /* SPNs */
+static uint64_t table_first, table_pages;       /* SPNs outside of that, 0: none */
 static uint64_t boot_next, boot_end;
 static struct page *pages;
 static struct partition *owners[HV_MAX_PARTITIONS]; /* who has deposits, by slot (struct page) */
@@ -99,7 +100,8 @@ enum memory_extent memory_extent(uint64_t spn, uint64_t count)
 		return EXTENT_OTHER;
 	}
 	if (spn < range->first || spn + count > range->first + range->pages ||
-	    overlap(spn, count, reserved_first, reserved_pages)) {
+	    overlap(spn, count, reserved_first, reserved_pages) ||
+	    overlap(spn, count, table_first, table_pages)) {
 		return EXTENT_MIXED;
 	}
 	return EXTENT_RAM;
@@ -346,11 +348,17 @@ void memory_boot(const struct handoff *handoff)
 		if (from->type != 1 || end <= first) {
 			continue;
 		}
+		/* What an index cannot count (16 TiB on) is to us as the memory of a device. */
+		if (end - first > PAGE_END - index) {
+			end = first + (PAGE_END - index);
+		}
 		ranges[range_count++] = (struct ram_range){first, end - first, index};
 		index += end - first;
 	}
 	reserved_first = handoff->reserved_base >> PAGE_SHIFT;
 	reserved_pages = handoff->reserved_size >> PAGE_SHIFT;
+	table_first = handoff->table_base >> PAGE_SHIFT;
+	table_pages = handoff->table_size >> PAGE_SHIFT;
 	boot_next = page_up(handoff->free_base);
 	boot_end = reserved_first + reserved_pages;
 }
@@ -364,6 +372,15 @@ spa_t memory_boot_alloc(uint64_t count)
 	return (spa_t){spn << PAGE_SHIFT};
 }
 
+static spa_t table_place(uint64_t bytes)
+{
+	if (!table_pages) {
+		return memory_boot_alloc(page_up(bytes));
+	}
+	CHECK(page_up(bytes) <= table_pages);
+	return (spa_t){table_first << PAGE_SHIFT};
+}
+
 void memory_init(struct partition *root)
 {
 	const struct ram_range *last = &ranges[range_count - 1];
@@ -372,9 +389,13 @@ void memory_init(struct partition *root)
 
 	owners[slot] = root;
 	boot_free = NULL;
-	pages = plat_spa_ptr(memory_boot_alloc(page_up(count * sizeof(struct page))));
+	pages = plat_spa_ptr(table_place(count * sizeof(struct page)));
 	for (uint32_t i = 0; i < count; i++) {
 		pages[i] = (struct page){.kind = PAGE_RAM, .owner = slot};
+	}
+	for (uint64_t spn = table_first; spn < table_first + table_pages; spn++) {
+		*memory_page(spn) =
+			(struct page){.kind = PAGE_HYPERVISOR, .owner = slot, .boot = true};
 	}
 	for (uint64_t spn = boot_end; spn-- > reserved_first;) {
 		struct page *page = memory_page(spn);

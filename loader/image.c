@@ -15,6 +15,8 @@
 #define RAM_SHARE     64
 #define DEFAULT_MOST  GIB
 #define MEMORY_OPTION "hv.memory="
+#define TABLE_SHARE   512       /* 8 bytes for each page of 4 KiB */
+#define TABLE_INSIDE  (8 * GIB) /* with up to that much RAM the table is in the reserved memory */
 
 static uint64_t round_up(uint64_t value)
 {
@@ -64,6 +66,27 @@ static uint64_t find(const struct loader *l, uint64_t size)
 	return ranges_find_high(&l->free, &taken, &want);
 }
 
+/* Of a large machine the table would not fit below 4 GiB. */
+static void reserve_table(struct loader *l)
+{
+	uint64_t ram = ranges_total(&l->map, RANGE_RAM);
+	struct request want = {.size = round_up(ram / TABLE_SHARE),
+			       .align = BORDER,
+			       .min = 4 * GIB,
+			       .max = UINT64_MAX};
+	static struct ranges nothing;
+	uint64_t base;
+
+	if (ram <= TABLE_INSIDE) {
+		return;
+	}
+	base = ranges_find_high(&l->free, &nothing, &want);
+	if (base != RANGE_NONE) {
+		l->table_base = base;
+		l->table_size = want.size;
+	}
+}
+
 void image_reserve(struct loader *l)
 {
 	uint64_t asked = asked_size(l), size = asked ? asked : default_size(l);
@@ -75,6 +98,7 @@ void image_reserve(struct loader *l)
 		     size / MIB, ranges_total(&l->map, RANGE_RAM) / MIB, MEMORY_OPTION);
 	}
 	l->reserved = (struct span){(uint32_t)base, (uint32_t)size};
+	reserve_table(l);
 }
 
 void image_place(struct loader *l)
@@ -124,6 +148,8 @@ void image_hand_off(const struct loader *l)
 	h->image_base = l->reserved.base;
 	h->image_size = l->roles.image.size;
 	h->free_base = l->handoff + HANDOFF_SIZE;
+	h->table_base = l->table_base;
+	h->table_size = l->table_size;
 	describe_machine(l, h);
 	copy_options(l, h);
 	h->trampoline_page = l->trampoline_page;

@@ -27,7 +27,9 @@ struct loader {
 	struct acpi_facts acpi;
 	struct clock_rates rates;
 	struct span reserved; /* the hypervisor's memory */
-	uint32_t handoff;     /* the block's address, in the reserved memory */
+	uint64_t table_base,
+		table_size; /* its table of pages, above 4 GiB; 0: in the reserved memory */
+	uint32_t handoff;   /* the block's address, in the reserved memory */
 	uint32_t page_tables;
 	/* What the handoff says of the root. */
 	uint32_t root_eip;

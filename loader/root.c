@@ -14,7 +14,7 @@
 #define DATA_CMDLINE      (1 * PAGE)
 #define DATA_RSDP         (2 * PAGE)
 #define DATA_EFI_MAP      (3 * PAGE)
-#define EFI_MAP_GROWTH    8       /* descriptors: each retype adds two at most */
+#define EFI_MAP_GROWTH    12      /* descriptors: each retype adds two at most */
 #define LOWEST_TRAMPOLINE 0x8000u /* below it live things of the firmware */
 #define LOW_MEMORY_END    0xa0000u
 #define VESA_SIZE_UNIT    0x10000u
@@ -130,6 +130,7 @@ static struct linux_efi write_efi(struct loader *l, const struct root_plan *plan
 		return efi;
 	}
 	if (!efi_map_retype(map, l->reserved.base, l->reserved.size, EFI_RESERVED) ||
+	    !efi_map_retype(map, l->table_base, l->table_size, EFI_RESERVED) ||
 	    !efi_map_retype(map, plan->data.base, plan->data.size, EFI_LOADER_DATA)) {
 		return efi;
 	}
@@ -200,7 +201,8 @@ void root_place(struct loader *l)
 	make_plan(l, &plan);
 	move_files(l, &plan);
 	root_map = l->map;
-	if (!ranges_retype(&root_map, l->reserved.base, l->reserved.size, RANGE_RESERVED)) {
+	if (!ranges_retype(&root_map, l->reserved.base, l->reserved.size, RANGE_RESERVED) ||
+	    !ranges_retype(&root_map, l->table_base, l->table_size, RANGE_RESERVED)) {
 		stop("the root's memory map is in too many pieces");
 	}
 	memset(memory_at(plan.data.base), 0, plan.data.size);

@@ -12,7 +12,7 @@
 	.text
 	.globl image_entry
 image_entry:
-	lea lp_blocks(%rip), %rsp
+	lea lp_boot_block(%rip), %rsp
 	add boot_stack_offset(%rip), %rsp
 	xor %ebp, %ebp
 	cld

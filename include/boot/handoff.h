@@ -26,7 +26,7 @@
 #define HV_IMAGE_VA         0xffffffff80000000ull
 #define HV_IMAGE_SVM        1
 #define HV_IMAGE_VMX        2
-#define HANDOFF_MAX_LPS     64
+#define HANDOFF_MAX_LPS     256
 #define HANDOFF_MAX_RANGES  128
 #define HANDOFF_CMDLINE_MAX 2048
 
@@ -62,9 +62,15 @@ struct handoff {
 	uint64_t image_base;
 	uint64_t image_size;
 	uint64_t free_base; /* page aligned */
+	/*
+	 * For the table of pages, 8 bytes for each page of RAM: RAM above 4 GiB, 2 MiB aligned at
+	 * both ends, which is kept from the root as well; 0: it goes into the free memory.
+	 */
+	uint64_t table_base;
+	uint64_t table_size;
 
-	/* The machine's map before the reservation; sorted, not overlapping. The root's copy has
-	 * the reservation as type 2. */
+	/* The machine's map before the reservations; sorted, not overlapping. The root's copy has
+	 * them as type 2. */
 	uint32_t range_count;
 	uint32_t lp_count;
 	struct handoff_range ranges[HANDOFF_MAX_RANGES];
@@ -95,7 +101,7 @@ struct handoff {
 };
 
 _Static_assert(sizeof(struct hv_image_header) == 24, "image header");
-_Static_assert(sizeof(struct handoff) == 5488, "handoff block");
+_Static_assert(sizeof(struct handoff) == 6272, "handoff block");
 
 #endif
 #endif

@@ -1,6 +1,5 @@
 /*
- * Runs a function as an LP does: on its stack, from which lp_this() finds the LP. The test defines lp_blocks. One thread at a
- * time may be an LP.
+ * Runs a function as an LP does: on its stack, from which lp_this() finds the LP. One thread at a time may be an LP.
  */
 #ifndef FAKE_ON_LP_H
 #define FAKE_ON_LP_H
@@ -8,6 +7,12 @@
 #include <stdint.h>
 
 #include "hypervisor/lp.h"
+
+/* Defines the blocks of four LPs. */
+#define ON_LP_BLOCKS                                                                               \
+	static union lp_block blocks[4];                                                           \
+	struct lp *lps[HANDOFF_MAX_LPS] = {&blocks[0].lp, &blocks[1].lp, &blocks[2].lp,            \
+					   &blocks[3].lp}
 
 static inline void on_lp(uint32_t index, void (*function)(void *argument), void *argument)
 {

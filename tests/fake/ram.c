@@ -130,6 +130,8 @@ static void make_handoff(struct handoff *handoff, const struct ram_machine *mach
 	handoff->reserved_base = machine->reserved_base;
 	handoff->reserved_size = machine->reserved_size;
 	handoff->free_base = machine->free_base;
+	handoff->table_base = machine->table_base;
+	handoff->table_size = machine->table_size;
 	for (size_t i = 0; i < ARRAY_COUNT(machine->ranges) && machine->ranges[i].size; i++) {
 		handoff->ranges[handoff->range_count++] = machine->ranges[i];
 	}

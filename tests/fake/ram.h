@@ -14,6 +14,7 @@ struct ram_machine {
 	struct handoff_range ranges[4]; /* unused ones have size 0 */
 	uint64_t reserved_base, reserved_size;
 	uint64_t free_base;
+	uint64_t table_base, table_size;
 	uint8_t address_bits;
 	uint8_t max_level;
 };

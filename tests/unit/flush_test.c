@@ -26,7 +26,7 @@
 #define LPS    4u
 #define ROUNDS 300u
 
-union lp_block lp_blocks[HANDOFF_MAX_LPS];
+ON_LP_BLOCKS;
 uint32_t lp_count = LPS;
 static struct partition mine, other;
 static struct vp vps[LPS];

@@ -16,7 +16,7 @@
 #define LPS    4u
 #define ROUNDS 3000u
 
-union lp_block lp_blocks[HANDOFF_MAX_LPS];
+ON_LP_BLOCKS;
 uint32_t lp_count = LPS;
 static uint64_t guarded[2]; /* always the same, for who has the lock */
 static bool torn[LPS];

@@ -59,6 +59,59 @@ static void test_ranges_shrink_to_whole_pages(void **state)
 	ram_check();
 }
 
+/* A machine so large that the table is a region of its own: it is kept from the root, as the other. */
+static void test_table_apart(void **state)
+{
+	const struct ram_machine machine = {
+		.ranges = {{.base = 0, .size = 0x800000, .type = 1},
+			   {.base = 4ull << 30, .size = 0x800000, .type = 1}},
+		.reserved_base = 0x600000,
+		.reserved_size = 0x200000,
+		.free_base = 0x600001,
+		.table_base = (4ull << 30) + 0x400000,
+		.table_size = 0x200000,
+		.address_bits = 36,
+		.max_level = 1,
+	};
+
+	(void)state;
+	ram_boot(&machine);
+	assert_int_equal(memory_page(0x100400)->kind, PAGE_HYPERVISOR);
+	assert_int_equal(memory_page(0x1005ff)->kind, PAGE_HYPERVISOR);
+	assert_int_equal(memory_page(0x100600)->kind, PAGE_RAM);
+	assert_int_equal(memory_extent(0x100400, 1), EXTENT_MIXED);
+	assert_int_equal(memory_extent(0x100200, 512), EXTENT_RAM);
+	assert_ptr_equal(memory_page(0), plat_spa_ptr((spa_t){machine.table_base}));
+	assert_int_equal(gpa_fault(&ram_root, (gpa_t){machine.table_base}, HV_MAP_GPA_READABLE),
+			 GPA_FAULT_PROTECTED);
+	assert_int_equal(memory_claim(&ram_root, 0x100400, 1), HV_STATUS_ACCESS_DENIED);
+	ram_check();
+}
+
+/* 12 TiB, and more than there are numbers for. Nothing of it is touched here. */
+static void test_large_machines(void **state)
+{
+	static struct handoff handoff = {
+		.range_count = 3,
+		.ranges = {{.base = 0, .size = 1ull << 31, .type = 1},
+			   {.base = 1ull << 32, .size = 12ull << 40, .type = 1},
+			   {.base = 14ull << 40, .size = 8ull << 40, .type = 1}},
+		.table_base = 1ull << 33,
+		.table_size = 32ull << 30,
+	};
+	uint64_t spn, pages;
+
+	(void)state;
+	memory_boot(&handoff);
+	assert_int_equal(memory_extent((1ull << 33) >> 12, 512), EXTENT_MIXED);
+	assert_int_equal(memory_extent((12ull << 40) >> 12, 512), EXTENT_RAM);
+	assert_true(memory_range(2, &spn, &pages));
+	assert_int_equal(spn, (14ull << 40) >> 12);
+	assert_int_equal(pages, 0xffffffff - ((12ull << 40) + (1ull << 31)) / 4096);
+	assert_int_equal(memory_extent(spn + pages, 512), EXTENT_OTHER);
+	ram_boot(&ram_small);
+}
+
 static void test_extent(void **state)
 {
 	(void)state;
@@ -217,6 +270,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lookup),
 		TEST(test_ranges_shrink_to_whole_pages),
+		TEST(test_table_apart),
+		TEST(test_large_machines),
 		TEST(test_extent),
 		TEST(test_root_pool),
 		TEST(test_alloc_is_zeroed_and_bounded),

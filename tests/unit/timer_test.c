@@ -26,7 +26,7 @@
 #define NODES 96000u /* 400 partitions of 240 VPs */
 #define FAR   (UINT64_MAX / 2)
 
-union lp_block lp_blocks[HANDOFF_MAX_LPS];
+ON_LP_BLOCKS;
 static struct vcpu vcpus[VPS];
 static struct vp vps[VPS];
 static uint32_t posted[VPS], posts;

@@ -139,8 +139,8 @@ class Reader:
         return lines
 
     def lps(self):
-        blocks = self.gdb.parse_and_eval("lp_blocks")
-        return [f"LP {i}: {' '.join(self.fields(blocks[i]['lp']))}" for i in range(int(self.gdb.parse_and_eval("lp_count")))]
+        lps = self.gdb.parse_and_eval("lps")
+        return [f"LP {i}: {' '.join(self.fields(lps[i].dereference()))}" for i in range(int(self.gdb.parse_and_eval("lp_count")))]
 
     def locks(self):
         """The locks that are variables, by the names that the linker has for them."""
@@ -157,7 +157,7 @@ class Reader:
         if len(self.gdb.selected_inferior().threads()) == 0:
             return []
         text = self.gdb.execute("thread apply all -ascending -q backtrace 12", to_string=True)
-        return [line for line in text.splitlines() if line.startswith("#") and " in ?? ()" not in line and " in lp_blocks ()" not in line]
+        return [line for line in text.splitlines() if line.startswith("#") and " in ?? ()" not in line and " in lp_boot_block ()" not in line]
 
 
 def main(gdb):

@@ -2,6 +2,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/paging.h"
+#include "hypervisor/arch/x86/trap.h"
 
 #define APIC_BASE_X2APIC (1ull << 10)
 #define APIC_BASE_ENABLE (1ull << 11)
@@ -21,6 +22,9 @@
 #define SVR_ENABLE  (1u << 8)
 #define ICR_PENDING (1u << 12)
 #define DIVIDE_BY_1 0xb
+
+#define XAPIC_BROADCAST 0xff
+#define CPUID_X2APIC    (1u << 21) /* of leaf 1, ECX */
 
 static bool x2apic;
 static volatile uint8_t *registers;
@@ -43,22 +47,40 @@ static void apic_write(uint32_t offset, uint32_t value)
 	}
 }
 
-void apic_init(uint64_t timer_hz)
+/* Ids that an xAPIC cannot address. Firmware leaves it in xAPIC mode all the same, if it was told to. */
+static bool needs_x2apic(const struct handoff *handoff)
+{
+	uint32_t out[4], most = 0;
+
+	for (uint32_t i = 0; i < handoff->lp_count; i++) {
+		most = handoff->lp_apic_ids[i] > most ? handoff->lp_apic_ids[i] : most;
+	}
+	if (most < XAPIC_BROADCAST) {
+		return false;
+	}
+	cpuid(1, 0, out);
+	if (!(out[2] & CPUID_X2APIC)) {
+		machine_stop("the ids of the processors need an x2APIC, which they do not have");
+	}
+	return true;
+}
+
+void apic_init(const struct handoff *handoff)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
-	x2apic = base & APIC_BASE_X2APIC;
+	x2apic = base & APIC_BASE_X2APIC || needs_x2apic(handoff);
 	if (!x2apic) {
 		registers = paging_map_device((spa_t){base & 0x000ffffffffff000ull});
 	}
-	counts_per_cycle = (timer_hz << 32) / plat_info.tsc_hz;
+	counts_per_cycle = (handoff->apic_timer_hz << 32) / plat_info.tsc_hz;
 }
 
 void apic_lp_init(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
-	/* Other LPs come up in xAPIC mode whatever the firmware left on the first. */
+	/* Other LPs come up in xAPIC mode whatever the firmware left on the first, which may have to change, too. */
 	if (x2apic && !(base & APIC_BASE_X2APIC)) {
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	}

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "include/boot/handoff.h"
 #include "tlfs/hv.h"
 
 /* The hypervisor's own vectors: of the highest class, so that a level-triggered interrupt of the root in service never holds them. */
@@ -17,7 +18,8 @@
 
 struct lp;
 
-void apic_init(uint64_t timer_hz); /* boot LP, before the others */
+/* Boot LP, before the others. Takes x2APIC mode where the ids of the LPs need it. */
+void apic_init(const struct handoff *handoff);
 void apic_lp_init(void);
 void apic_eoi(void);
 bool apic_in_service(uint8_t vector);

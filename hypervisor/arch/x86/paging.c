@@ -25,6 +25,7 @@ static spa_t top;
 static uint64_t reach; /* physical memory is seen at: 0 (the loader's map), then HV_DIRECT_MAP */
 static uint64_t image_base;
 static unsigned int device_count;
+static uint64_t stack_end = HV_STACK_MAP;
 
 void *plat_spa_ptr(spa_t spa)
 {
@@ -151,6 +152,17 @@ volatile void *paging_map_device(spa_t spa)
 	device_count++;
 	map(va, spa.v, 0, DATA | PT_UNCACHED);
 	return (volatile void *)va;
+}
+
+void *paging_map_stack(unsigned int pages)
+{
+	uint64_t va = (stack_end + pages * PAGE_SIZE - 1) & ~(uint64_t)(pages * PAGE_SIZE - 1);
+
+	for (unsigned int i = 1; i < pages; i++) {
+		map(va + i * PAGE_SIZE, table_alloc().v, 0, DATA);
+	}
+	stack_end = va + pages * PAGE_SIZE;
+	return (void *)va;
 }
 
 void paging_make_guard(const void *page)

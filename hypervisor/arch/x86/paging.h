@@ -4,6 +4,7 @@
  *
  *   HV_DIRECT_MAP + spa	all RAM (type 1 of the machine's map): writable, not executable; the
  *				image's text and constants are read-only there as well
+ *   HV_STACK_MAP		blocks of pages with a hole before each
  *   HV_DEVICE_MAP		device pages, uncached, in the order of the calls
  *   HV_IMAGE_VA		the image: text RX, constants R, data RW
  *   0				boot only: the identity map of one page, for starting the others
@@ -22,6 +23,7 @@
 
 #define HV_DIRECT_MAP 0xffff800000000000ull
 #define HV_DEVICE_MAP 0xffffc00000000000ull
+#define HV_STACK_MAP  0xffffd00000000000ull
 
 /*
  * Builds the tables with pages of memory_boot_alloc(), on the loader's identity map, and loads CR3.
@@ -48,6 +50,11 @@ unsigned int paging_max_level(void);
  * An uncached view of a device's page (local APIC, IOMMU); at most 512.
  */
 volatile void *paging_map_device(spa_t spa);
+/*
+ * A block of that many pages, a power of two, aligned to its size: the first is a hole, the others are zero. Its pages are seen in
+ * the direct map as well.
+ */
+void *paging_map_stack(unsigned int pages);
 /* A page of the image's data becomes a hole, so that a stack that grows into it faults. */
 void paging_make_guard(const void *page);
 

@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/memory.h"
 #include "lib/string.h"
 
 uint32_t svm_features;
@@ -20,7 +21,6 @@ static uint8_t ports_none[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t ports_all[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs_child[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs_root[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-static uint8_t host_save[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 /* The state of these is switched by VMRUN or VMLOAD, so a guest may have them for itself. */
 static const uint32_t direct_msrs[] = {
@@ -73,7 +73,7 @@ void vendor_lp_init(struct lp *lp)
 	}
 	lp->asid_next = 2;
 	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
-	lp->host_save_pa = plat_ptr_spa(host_save[lp->index]).v;
+	lp->host_save_pa = memory_boot_alloc(1).v;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	redirect_init();
 	wrmsr(MSR_VM_HSAVE_PA, lp->host_save_pa);

@@ -14,6 +14,7 @@
 #include "hypervisor/console.h"
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/memory.h"
 #include "hypervisor/speculation.h"
 #include "lib/string.h"
 #include "tlfs/lapic.h"
@@ -43,7 +44,6 @@ static uint8_t ports_none[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t ports_all[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs_x2apic[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-static uint8_t vmxon_regions[HANDOFF_MAX_LPS][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 /* The state of these is switched by entries and exits, or by vendor_load() and vendor_save(). */
 static const uint32_t direct_msrs[] = {
@@ -160,8 +160,8 @@ void vendor_lp_init(struct lp *lp)
 	trap_lp_load_tss();
 	lp->asid_next = 1;
 	lp->asid_generation = HANDOFF_MAX_LPS + lp->index;
-	lp->host_save_pa = plat_ptr_spa(vmxon_regions[lp->index]).v;
-	*(uint32_t *)vmxon_regions[lp->index] = vmx_facts.revision;
+	lp->host_save_pa = memory_boot_alloc(1).v;
+	*(uint32_t *)plat_spa_ptr((spa_t){lp->host_save_pa}) = vmx_facts.revision;
 	write_cr0((read_cr0() | CR0_NE) &
 		  ~(CR0_CD | CR0_NW)); /* caches: entries leave them as they are */
 	write_cr4(read_cr4() | CR4_VMXE);
