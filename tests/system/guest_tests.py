@@ -78,6 +78,44 @@ def level(t):
     t.has(text, f"ended with {TRIPLE_FAULT}")
 
 
+MANY = [(os.path.join(BUILD, "tests", "guest", "many.elf"), "/root/many.elf")]
+
+
+@test("guest: of 240 VPs, in a root of 32 LPs", deadline=900)
+def many_vps(t):
+    worker = guest.shell(guest.program("/root/many.elf", "vps=240", memory="16M", vps=240))
+    text = t.root(f"grep -c ^processor /proc/cpuinfo; timeout 600 {worker}; echo ended with $?", puts=MANY, lps=32, memory=3072)
+    t.has(text, "32\n")
+    t.has(text, "many: started 240\nmany: interrupted 239\n")
+    t.has(text, f"ended with {TRIPLE_FAULT}")
+
+
+def many_guests(count, memory):
+    """All are there at the same time, each with a VP that was woken once; then all are killed, and another one still starts."""
+    def run(t):
+        one = guest.program("/root/many.elf", "stay", memory="8M")
+        ready = f"$(grep -l interrupted /tmp/many.* | wc -l) -eq {count}"
+        text = t.root(f"""
+            i=0
+            while [ $i -lt {count} ]; do
+                i=$((i + 1))
+                {guest.shell(one[:-1])} file:/tmp/many.$i & workers="$workers $!"
+            done
+            until [ {ready} ]; do sleep 1; done
+            echo all ready
+            kill $workers; wait $workers
+            {guest.shell(guest.program("/root/many.elf", "vps=2", memory="8M", vps=2))}; echo ended with $?""",
+                      puts=MANY, memory=memory)
+        t.has(text, "all ready")
+        t.has(text, "many: started 2\nmany: interrupted 1\n")
+        t.has(text, f"ended with {TRIPLE_FAULT}")
+    return run
+
+
+test("guest: 48 at once", deadline=600)(many_guests(48, 2048))
+test("guest: 400 at once", deadline=7200, soak=True)(many_guests(400, 20480))
+
+
 @test("guest: reset is told apart, and a reset guest boots again", deadline=400)
 def reset(t):
     worker = guest.worker(vps=1, append="guest=reboot", more=["--on-reset", "exit"])

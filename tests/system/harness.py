@@ -30,12 +30,13 @@ class Test:
     deadline: float              # seconds that each of its machines may take; for a busy host, so never near the usual
     function: object
     bare: bool
+    soak: bool = False           # takes long or much: `make soak` alone
 
 
-def test(name, deadline=300, bare=None):
+def test(name, deadline=300, bare=None, soak=False):
     """Register a test. bare None: it needs the hypervisor; "both": it runs as well without, as the measure of what is right."""
     def register(function):
-        TESTS.append(Test(name, deadline, function, False))
+        TESTS.append(Test(name, deadline, function, False, soak))
         if bare == "both":
             TESTS.append(Test(f"{name} (bare)", deadline, function, True))
         return function

@@ -35,6 +35,9 @@ def handoff(memory, lps, iommu, hidden):
         base, size = (int(word, 16) for word in re.search("reserved (.*) (.*)", t.console).groups())
         t.same("the hypervisor's memory", size, 50 << 20)
         t.has(rest, f"{base:08x}-{base + size - 1:08x} : Reserved")
+        base, size = (int(word, 16) for word in re.search("table (.*) (.*)", t.console).groups())
+        t.same("the table of pages", size >> 20, memory // 1024 * 2 if memory > 8192 else 0)
+        t.check(not size or f"{base:08x}-{base + size - 1:08x} : Reserved" in rest, "the root has the table of pages")
         t.same("the hidden table", "".join(re.findall("hidden table (.*)", t.console)), hidden)
         t.check(not re.search("DMAR|IVRS", rest), "the root sees the IOMMU's table")
     return run
@@ -42,7 +45,7 @@ def handoff(memory, lps, iommu, hidden):
 
 test("loader: hands over what it promises", deadline=400)(handoff(512, 1, [], ""))
 test("loader: hides DMAR", deadline=400)(handoff(
-    5120, 3, ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"], "RAMD"))
+    9216, 3, ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"], "RAMD"))
 test("loader: hides IVRS", deadline=400)(handoff(2048, 2, ["-device", "amd-iommu"], "SRVI"))
 
 

@@ -101,7 +101,10 @@ static void check_reservation(const struct handoff *h)
 	PROMISE(block + sizeof(*h) <= h->free_base);
 	PROMISE(h->free_base % PAGE == 0);
 	PROMISE(h->free_base < end);
+	PROMISE(h->table_base % LARGE_PAGE == 0 && h->table_size % LARGE_PAGE == 0);
+	PROMISE(!h->table_size || h->table_base >= 1ull << 32);
 	say("handoff: reserved %lx %lx\n", h->reserved_base, h->reserved_size);
+	say("handoff: table %lx %lx\n", h->table_base, h->table_size);
 }
 
 static void check_image(const struct handoff *h)
