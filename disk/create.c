@@ -124,10 +124,6 @@ static int write_file(const char *path, const struct create_plan *plan, struct d
 				(unsigned long long)file.size, (unsigned long long)plan->how.size);
 	}
 	ret = ret ? ret : format->create(&file, plan, error);
-	if (!ret) {
-		ret = file_sync(&file);
-		ret = ret ? error_set(error, ret, "%s: %s", path, strerror(-ret)) : 0;
-	}
 	file_close(&file);
 	return ret;
 }
@@ -201,10 +197,24 @@ int create_end(struct creation *creation, int result, struct disk_error *error)
 	return ret;
 }
 
+/* Before it gets its name. */
+static int sync_written(const struct creation *creation, struct disk_error *error)
+{
+	struct file file;
+	int ret = file_open(&file, creation->written, true, error);
+
+	if (ret) {
+		return ret;
+	}
+	ret = file_sync(&file);
+	file_close(&file);
+	return ret ? error_set(error, ret, "%s: %s", creation->path, strerror(-ret)) : 0;
+}
+
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error)
 {
 	struct creation creation;
 	int ret = create_begin(&creation, path, how, error);
 
-	return ret ? ret : create_end(&creation, 0, error);
+	return ret ? ret : create_end(&creation, sync_written(&creation, error), error);
 }

@@ -401,7 +401,7 @@ struct creation {
 int create_choose_format(struct disk_create *how, const char *path, struct disk_error *error);
 int create_begin(struct creation *creation, const char *path, const struct disk_create *how,
 		 struct disk_error *error);
-/* result: how it went until here; other than 0 takes the new file away. */
+/* result: how it went until here, durably; other than 0 takes the new file away. */
 int create_end(struct creation *creation, int result, struct disk_error *error);
 
 /* Refuses when the chain below a child of `parent` is too long to be opened, or has the child in it. */
