@@ -45,7 +45,8 @@ static int copy_all(struct file *from, struct file *to, const struct span_list *
 }
 
 /* FILE.dropped, or the first of FILE.dropped.1, .2 ... that is not there. */
-static int create_beside(const char *path, struct file *file, char **name, struct disk_error *error)
+static int create_beside(const char *path, bool lock, struct file *file, char **name,
+			 struct disk_error *error)
 {
 	size_t room = strlen(path) + sizeof(".dropped.100");
 	unsigned n;
@@ -61,7 +62,7 @@ static int create_beside(const char *path, struct file *file, char **name, struc
 		} else {
 			snprintf(*name, room, "%s.dropped", path);
 		}
-		ret = file_create(file, *name, false, error);
+		ret = file_create(file, *name, false, lock, error);
 	}
 	if (ret) {
 		free(*name);
@@ -78,7 +79,7 @@ static int save_dropped(struct layer *layer, struct disk_report *report, struct 
 	if (ret) {
 		return error_set(error, ret, "%s: out of memory", layer->file.path);
 	}
-	ret = create_beside(layer->file.path, &beside, &report->saved, error);
+	ret = create_beside(layer->file.path, layer->locked, &beside, &report->saved, error);
 	if (ret) {
 		return ret;
 	}

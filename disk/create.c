@@ -77,14 +77,15 @@ static void fill_sizes(struct disk_create *how)
 #define SUFFIX ".partial"
 
 /* A link stays one: the file that it leads to is replaced. */
-static int choose_name(struct creation *creation, const char *path, bool replace,
+static int choose_name(struct creation *creation, const char *path, const struct disk_create *how,
 		       struct disk_error *error)
 {
 	char *resolved = file_exists(path) ? file_resolve(path) : strdup(path);
 	bool device = file_is_device(path);
 
-	*creation = (struct creation){.path = resolved, .replace = replace};
-	if (resolved != NULL && !replace && file_exists(path)) {
+	*creation =
+		(struct creation){.path = resolved, .replace = how->replace, .lock = !how->no_lock};
+	if (resolved != NULL && !how->replace && file_exists(path)) {
 		return error_set(error, -EEXIST,
 				 "%s: %s; give another name, or --force to replace it", path,
 				 strerror(EEXIST));
@@ -110,16 +111,20 @@ static void creation_free(struct creation *creation)
 	*creation = (struct creation){0};
 }
 
-static int write_file(const char *path, const struct create_plan *plan, struct disk_error *error)
+static int write_file(const struct creation *creation, const struct create_plan *plan,
+		      struct disk_error *error)
 {
+	const char *path = creation->written;
 	const struct format *format = format_find(plan->how.format);
 	struct file file;
-	int ret = file_create(&file, path, true, error);
+	int ret = file_create(&file, path, true, creation->lock, error);
 
 	if (ret) {
 		return ret;
 	}
-	if (file.is_device && file.size < plan->how.size) {
+	if (!in_place(creation)) {
+		ret = file_take_owner(&file, creation->path, error);
+	} else if (file.size < plan->how.size) {
 		ret = error_set(error, -ENOSPC, "%s: has %llu bytes, the disk %llu", path,
 				(unsigned long long)file.size, (unsigned long long)plan->how.size);
 	}
@@ -128,12 +133,12 @@ static int write_file(const char *path, const struct create_plan *plan, struct d
 	return ret;
 }
 
-static int check_existing(const struct creation *creation, bool no_lock, struct disk_error *error)
+static int check_existing(const struct creation *creation, struct disk_error *error)
 {
 	struct file old;
 	int ret;
 
-	if (in_place(creation) || no_lock || !file_exists(creation->path)) {
+	if (in_place(creation) || !creation->lock || !file_exists(creation->path)) {
 		return 0;
 	}
 	ret = file_open(&old, creation->path, true, error);
@@ -158,8 +163,8 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 		return error_set(error, -EINVAL,
 				 "%s: a differencing disk, and no other, has a parent", path);
 	}
-	ret = choose_name(creation, path, how->replace, error);
-	ret = ret ? ret : check_existing(creation, how->no_lock, error);
+	ret = choose_name(creation, path, how, error);
+	ret = ret ? ret : check_existing(creation, error);
 	if (!ret && how->parent != NULL) {
 		ret = open_parent(how, &plan.parent, error);
 		ret = ret ? ret : fill_from_parent(&plan, path, error);
@@ -168,7 +173,7 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 	}
 	if (!ret) {
 		fill_sizes(&plan.how);
-		ret = write_file(creation->written, &plan, error);
+		ret = write_file(creation, &plan, error);
 		if (ret && !in_place(creation)) {
 			file_unlink(creation->written);
 		}
@@ -188,7 +193,7 @@ int create_end(struct creation *creation, int result, struct disk_error *error)
 	if (!in_place(creation)) {
 		ret = ret ? ret
 			  : file_rename(creation->written, creation->path, creation->replace,
-					error);
+					creation->lock, error);
 		if (ret) {
 			file_unlink(creation->written);
 		}

@@ -124,9 +124,11 @@ int file_open(struct file *file, const char *path, bool writable, struct disk_er
 }
 
 /* What is there stays untouched if it is in use. A block device's content stays, too. */
-int file_create(struct file *file, const char *path, bool replace, struct disk_error *error)
+int file_create(struct file *file, const char *path, bool replace, bool lock,
+		struct disk_error *error)
 {
-	int fd = open_path(path, O_RDWR | O_CREAT | (replace ? 0 : O_EXCL), error), ret;
+	int fd = open_path(path, O_RDWR | O_CREAT | O_NOFOLLOW | (replace ? 0 : O_EXCL), error),
+	    ret;
 
 	ret = fd < 0 ? fd : file_adopt(file, fd, path, true, error);
 	if (ret) {
@@ -135,7 +137,7 @@ int file_create(struct file *file, const char *path, bool replace, struct disk_e
 		}
 		return ret;
 	}
-	ret = file_lock(file, true, error);
+	ret = lock ? file_lock(file, true, error) : 0;
 	if (!ret && !file->is_device) {
 		ret = file_truncate(file, 0);
 		if (ret) {
@@ -149,24 +151,24 @@ int file_create(struct file *file, const char *path, bool replace, struct disk_e
 	return ret;
 }
 
-static int move_over(const char *from, const struct file *old, const char *to,
-		     struct disk_error *error)
+int file_take_owner(struct file *file, const char *from, struct disk_error *error)
 {
 	struct stat st;
-	int fd = open(from, O_RDONLY | O_CLOEXEC), ret = 0;
+	int ret = 0;
 
-	/* The new file is the old one's owner's; where that is not allowed, it stays ours. */
-	if (fd >= 0 && !fstat(old->fd, &st) && !fchown(fd, st.st_uid, st.st_gid)) {
-		ret = fchmod(fd, st.st_mode & 0777) ? -errno : 0;
+	if (stat(from, &st)) {
+		return 0;
 	}
-	if (fd >= 0) {
-		close(fd);
+	/* Where its owner cannot be had, who may read it stays as narrow all the same. */
+	if (fchmod(file->fd, 0600) || (fchown(file->fd, st.st_uid, st.st_gid) && errno != EPERM) ||
+	    fchmod(file->fd, st.st_mode & 0777)) {
+		ret = -errno;
+		error_set(error, ret, "%s: %s", file->path, strerror(-ret));
 	}
-	ret = ret ? ret : rename(from, to) ? -errno : 0;
-	return ret ? error_set(error, ret, "%s: %s", to, strerror(-ret)) : 0;
+	return ret;
 }
 
-static int replace_file(const char *from, const char *to, struct disk_error *error)
+static int replace_file(const char *from, const char *to, bool lock, struct disk_error *error)
 {
 	struct file old;
 	int ret = file_open(&old, to, true, error);
@@ -174,18 +176,21 @@ static int replace_file(const char *from, const char *to, struct disk_error *err
 	if (ret) {
 		return ret;
 	}
-	ret = file_lock(&old, true, error);
-	ret = ret ? ret : move_over(from, &old, to, error);
+	ret = lock ? file_lock(&old, true, error) : 0;
+	if (!ret && rename(from, to)) {
+		ret = -errno;
+		error_set(error, ret, "%s: %s", to, strerror(-ret));
+	}
 	file_close(&old);
 	return ret;
 }
 
-int file_rename(const char *from, const char *to, bool replace, struct disk_error *error)
+int file_rename(const char *from, const char *to, bool replace, bool lock, struct disk_error *error)
 {
 	int ret = 0;
 
 	if (replace && file_exists(to)) {
-		ret = replace_file(from, to, error);
+		ret = replace_file(from, to, lock, error);
 	} else if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)) {
 		ret = -errno;
 		if (ret == -EINVAL) { /* a file system that cannot */

@@ -99,7 +99,8 @@ struct file {
 int file_open(struct file *file, const char *path, bool writable, struct disk_error *error);
 int file_adopt(struct file *file, int fd, const char *path, bool writable,
 	       struct disk_error *error);
-int file_create(struct file *file, const char *path, bool replace, struct disk_error *error);
+int file_create(struct file *file, const char *path, bool replace, bool lock,
+		struct disk_error *error);
 void file_close(struct file *file);
 int file_open_direct(struct file *file, struct disk_error *error);
 /* The descriptor for this data: the direct one where everything is aligned for it. */
@@ -132,8 +133,11 @@ uint64_t file_allocated(struct file *file);
 uint64_t file_time(struct file *file); /* of its last change, seconds since 1970 */
 int file_unlink(const char *path);
 /* Durable. The new name is free, or with replace a file nobody uses: -EEXIST, -EBUSY. */
-int file_rename(const char *from, const char *to, bool replace, struct disk_error *error);
+int file_rename(const char *from, const char *to, bool replace, bool lock,
+		struct disk_error *error);
 bool file_is_device(const char *path);
+/* A file that is going to replace another belongs to the same, from its first byte on. */
+int file_take_owner(struct file *file, const char *from, struct disk_error *error);
 int file_sync_folder(const char *path); /* that this name is in it, or is not, is durable */
 bool file_exists(const char *path);
 /* The name's absolute form without links, malloc'ed; NULL when there is no such file. */
@@ -395,7 +399,7 @@ int disk_run(struct disk *disk, struct disk_req *req);
  */
 struct creation {
 	char *path, *written; /* equal for a device */
-	bool replace;
+	bool replace, lock;
 };
 
 int create_choose_format(struct disk_create *how, const char *path, struct disk_error *error);
