@@ -103,13 +103,15 @@ static void say(const char *what, uint32_t set)
 
 void speculation_boot(const char *cmdline)
 {
+	const bool off = has_word(cmdline, "hv.mitigations=off");
+
 	find_processor();
-	if (has_word(cmdline, "hv.mitigations=off")) {
+	mitigations = off ? (struct mitigations){0} : mitigation_decide(&processor);
+	speculation_spec_ctrl = mitigations.spec_ctrl;
+	if (off) {
 		console_print("speculation: mitigations are off\n");
 		return;
 	}
-	mitigations = mitigation_decide(&processor);
-	speculation_spec_ctrl = mitigations.spec_ctrl;
 	say("speculation: retpolines, ", mitigations.used);
 	say("speculation: a newer microcode is needed for: ", mitigations.lacking);
 	if (processor.smt) {
@@ -138,7 +140,7 @@ void speculation_lp_init(void)
 		set_bits(MSR_AMD_DE_CFG, DE_CFG_LFENCE);
 	}
 	if (speculation_spec_ctrl) {
-		wrmsr(MSR_SPEC_CTRL, speculation_spec_ctrl);
+		wrmsr_safe(MSR_SPEC_CTRL, speculation_spec_ctrl);
 	}
 }
 
@@ -193,7 +195,7 @@ bool speculation_set_spec_ctrl(struct vcpu *vcpu, uint64_t value)
 
 static void forget_branches(struct lp *lp)
 {
-	wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	wrmsr_safe(MSR_PRED_CMD, PRED_CMD_IBPB);
 	lp->branches_of = 0;
 }
 
