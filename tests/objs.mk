@@ -1,6 +1,6 @@
 # The tiny guests and the programs of the benchmarks. A guest is 64-bit code in a 32-bit ELF file, as multiboot wants it.
 
-guests := bench events hostile level many modes protect tpr
+guests := bench emulate events hostile level many modes protect tpr
 guest_common := tests/guest/start.o tests/guest/guest.o
 image_flags_tests := -mcmodel=small
 tests_products := $(guests:%=build/tests/guest/%.elf) $(addprefix build/tests/bench/,kvmrun watch blocks)

@@ -57,6 +57,17 @@ def five_levels(t):
     facts(t, text, "6.1", 2)
 
 
+@test("guest: instructions on a device's memory do what they do on RAM", deadline=400)
+def emulate(t):
+    worker = guest.shell([*guest.program("/root/emulate.elf"), "--debug-exit"])
+    text = t.root(f"timeout 120 {worker}; echo ended with $?",
+                  puts=[(os.path.join(BUILD, "tests", "guest", "emulate.elf"), "/root/emulate.elf")])
+    t.same("instructions that differ", re.findall("^emulate: differs: .*", text, re.M), [])
+    t.has(text, " compared, 0 differ")
+    t.has(text, "vmwp: program: debug exit: 0")
+    t.has(text, "ended with 1\n")  # by port 0xf4, as on QEMU
+
+
 @test("guest: goes through all modes of a processor", deadline=400)
 def modes(t):
     worker = guest.shell(guest.program("/root/modes.elf"))
