@@ -13,8 +13,8 @@
 #define RSDT 0x1000
 #define XSDT 0x1100
 #define MADT 0x2000
-#define FADT 0x3000
-#define DMAR 0x4000
+#define FADT 0x4000
+#define DMAR 0x5000
 
 static uint8_t memory[0x100000];
 static uint8_t rsdp[RSDP_SIZE_MAX];
@@ -220,11 +220,12 @@ static void test_too_many_processors(void **state)
 	const uint32_t count = HANDOFF_MAX_LPS + 5;
 
 	(void)state;
-	table(MADT, "APIC", 44 + count * 8);
-	for (uint32_t i = 0; i < count; i++) {
-		put(MADT + 44 + i * 8 + 1, 8, 1);
-		put(MADT + 44 + i * 8 + 3, i, 1);
-		put(MADT + 44 + i * 8 + 4, 1, 4);
+	table(MADT, "APIC", 44 + count * 16);
+	for (uint32_t i = 0; i < count; i++) { /* x2APICs, as ids above 254 need them */
+		put(MADT + 44 + i * 16, 9, 1);
+		put(MADT + 44 + i * 16 + 1, 16, 1);
+		put(MADT + 44 + i * 16 + 4, i, 4);
+		put(MADT + 44 + i * 16 + 8, 1, 4);
 	}
 	acpi_read(rsdp, &facts);
 	assert_int_equal(facts.lp_count, HANDOFF_MAX_LPS);
