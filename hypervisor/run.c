@@ -351,7 +351,10 @@ static void result_set(struct vp *vp, struct hv_output_dispatch_vp *out)
 		out->dispatch_event = HV_VP_DISPATCH_EVENT_SUSPEND;
 	} else if (!vp_runnable(vp) && !__atomic_load_n(&vp->events, __ATOMIC_SEQ_CST)) {
 		out->dispatch_state = HV_VP_DISPATCH_STATE_BLOCKED;
+	} else if (vp->spun) {
+		out->dispatch_event = HV_VP_DISPATCH_EVENT_VD_SPIN;
 	}
+	vp->spun = false;
 }
 
 /* What the parent installs is in force from a VP's next dispatch on. */

@@ -149,6 +149,9 @@ static int run_to_message(struct vp *vp)
 		if (unlikely(status != HV_STATUS_SUCCESS)) {
 			return status_to_errno(status);
 		}
+		if (output->dispatch_event == HV_VP_DISPATCH_EVENT_VD_SPIN) {
+			yield(); /* to the VP that it waits for, perhaps */
+		}
 		vp->intercepted = output->dispatch_state == HV_VP_DISPATCH_STATE_READY &&
 				  output->dispatch_event == HV_VP_DISPATCH_EVENT_INTERCEPT;
 		if (output->dispatch_state == HV_VP_DISPATCH_STATE_BLOCKED) {

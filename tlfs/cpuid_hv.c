@@ -56,7 +56,7 @@ static void recommendations(const struct partition *p, uint32_t out[4])
 	if (has.extended_processor_masks) {
 		out[EAX] |= HV_X64_EX_PROCESSOR_MASKS_RECOMMENDED;
 	}
-	out[EBX] = HV_LONG_SPIN_WAIT_NEVER;
+	out[EBX] = has.notify_long_spin_wait ? HV_LONG_SPIN_WAIT : HV_LONG_SPIN_WAIT_NEVER;
 	out[ECX] = plat_info.physical_address_bits;
 }
 

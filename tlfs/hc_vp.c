@@ -321,6 +321,6 @@ hv_status_t hc_vd_dispatch_vp(struct hypercall *call)
  */
 hv_status_t hc_notify_long_spin_wait(struct hypercall *call)
 {
-	(void)call;
+	vp_end_turn(call->vp);
 	return HV_STATUS_SUCCESS;
 }

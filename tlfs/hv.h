@@ -141,6 +141,7 @@ struct vp {
 	uint32_t suspend;          /* [a] enum vp_suspend */
 	uint8_t sipi_vector;       /* [a] */
 	enum vp_activity activity; /* [V] */
+	bool spun;                 /* [V] it gave its turn up, since it waits for another VP */
 	bool halt_masked;          /* [V] halted with interrupts masked: only NMI, INIT wake it */
 	bool idle; /* [V] halted by GUEST_IDLE: an interrupt wakes it that it cannot take yet, too */
 	uint8_t nmi_pending; /* [V] how many wait: see vp.c */
@@ -330,6 +331,8 @@ void vp_drop_extints(struct vp *vp); /* by the owner */
 void vp_process_events(struct vp *vp);
 /* Nothing keeps it from executing an instruction now: suspension, halt, wait for a SIPI. */
 bool vp_runnable(struct vp *vp);
+/* By the owner: it waits for another VP, which should run instead. A child leaves DispatchVp. */
+void vp_end_turn(struct vp *vp);
 /* HLT (interrupts_wake: RFLAGS.IF). */
 void vp_halt(struct vp *vp, bool interrupts_wake);
 /* HV_X64_MSR_GUEST_IDLE was read: any interrupt that is requested wakes the VP, be it masked or of too low a priority. */

@@ -270,6 +270,14 @@ void vp_idle(struct vp *vp)
 	halt(vp, false, true);
 }
 
+void vp_end_turn(struct vp *vp)
+{
+	if (vp->partition->parent != NULL) {
+		vp->spun = true;
+		vp_post_event(vp, VP_EVENT_RELOAD);
+	}
+}
+
 void vp_intercept(struct vp *vp)
 {
 	__atomic_fetch_or(&vp->suspend, VP_SUSPEND_INTERCEPT, __ATOMIC_SEQ_CST);

@@ -133,7 +133,8 @@ HV_ASSERT_SIZE(union hv_hypervisor_version_info, 16);
 #define HV_X64_NO_NONARCH_CORESHARING         0x00040000u
 #define HV_X64_USE_MMIO_HYPERCALLS            0x00200000u
 
-/* 0x40000004 EBX: spins before HvCallNotifyLongSpinWait; this value: never */
+/* 0x40000004 EBX: spins before HvCallNotifyLongSpinWait; the latter: never */
+#define HV_LONG_SPIN_WAIT       0xfffu
 #define HV_LONG_SPIN_WAIT_NEVER 0xffffffffu
 
 /* 0x40000005: EAX = VPs a partition may have, EBX = LPs, ECX = physical interrupt vectors for

@@ -107,6 +107,8 @@ enum hv_vp_dispatch_event {
 	HV_VP_DISPATCH_EVENT_INVALID = 0,
 	HV_VP_DISPATCH_EVENT_SUSPEND = 1,
 	HV_VP_DISPATCH_EVENT_INTERCEPT = 2,
+	/* Not of the TLFS, with READY: it spins, let another run. Who does not know it dispatches again. */
+	HV_VP_DISPATCH_EVENT_VD_SPIN = 3,
 };
 
 struct hv_output_dispatch_vp {

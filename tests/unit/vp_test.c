@@ -91,6 +91,24 @@ static void a_new_vp_is_suspended(void **state)
 	expect_silence();
 }
 
+/* HvCallNotifyLongSpinWait gives the child's turn up, and does nothing to the root. */
+static void a_long_wait_ends_the_turn(void **state)
+{
+	const uint64_t spins = 4096;
+
+	(void)state;
+	resume(0);
+	assert_int_equal(call_fast(vp, HVCALL_NOTIFY_LONG_SPIN_WAIT, &spins, 8, NULL, 0, 0),
+			 HV_STATUS_SUCCESS);
+	assert_true(vp->events & VP_EVENT_RELOAD);
+	assert_true(vp->spun);
+	expect_dispatch(0, 0, HV_VP_DISPATCH_STATE_READY, HV_VP_DISPATCH_EVENT_INVALID);
+	assert_false(vp->events & VP_EVENT_RELOAD);
+	assert_int_equal(call_fast(root_vp(), HVCALL_NOTIFY_LONG_SPIN_WAIT, &spins, 8, NULL, 0, 0),
+			 HV_STATUS_SUCCESS);
+	assert_false(root_vp()->events & VP_EVENT_RELOAD);
+}
+
 /* As the kernel's loop has it: dispatch, clear the suspension, wait for the signal, dispatch. */
 static void resuming_signals_the_scheduler_once(void **state)
 {
@@ -793,6 +811,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_new_vp_is_suspended),
+		T(a_long_wait_ends_the_turn),
 		T(resuming_signals_the_scheduler_once),
 		T(an_intercept_holds_the_vp_until_it_is_cleared),
 		T(dispatch_has_a_form_for_registers),
