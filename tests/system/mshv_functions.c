@@ -99,6 +99,78 @@ static void test_exceptions(void)
 	machine_destroy(&machine);
 }
 
+#define GDT     0x2000u
+#define IDT     0x3000u
+#define HANDLER (CODE + 0x20)
+#define STACK   0x1000000u /* a page of its own */
+
+static void put_tables(const struct machine *machine, const struct cpu *cpu)
+{
+	static const uint64_t gdt[] = {0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
+	const uint64_t gate = (HANDLER & 0xffff) | 8u << 16 | 0x8e00ull << 32;
+
+	put_code(machine, GDT, gdt, sizeof(gdt));
+	put_code(machine, IDT + 3 * 8, &gate, sizeof(gate));
+	put_code(machine, IDT + 0x80 * 8, &gate, sizeof(gate));
+	cpu_set(cpu, 0, HV_X64_REGISTER_GDTR,
+		(union hv_register_value){.table = {.base = GDT, .limit = sizeof(gdt) - 1}});
+	cpu_set(cpu, 0, HV_X64_REGISTER_IDTR,
+		(union hv_register_value){.table = {.base = IDT, .limit = 0x407}});
+	cpu_set(cpu, 0, HV_X64_REGISTER_RSP, (union hv_register_value){.reg64 = STACK + PAGE});
+}
+
+/* The delivery of an event is cut short, since its stack is not there; and done when it is. The handler says where it returns to. */
+static void expect_cut_delivery(const struct machine *machine, const struct cpu *cpu, void *stack,
+				uint32_t returns_to)
+{
+	struct hv_message message;
+	const struct hv_x64_memory_intercept_message *memory = (const void *)message.u.payload;
+
+	EXPECT(cpu_run(cpu, &message, 2000) == HVMSG_UNMAPPED_GPA);
+	EXPECT(memory->guest_physical_address >> 12 == STACK >> 12);
+	EXPECT(!machine_map(machine, STACK, stack, PAGE, READ_WRITE));
+	expect_port(cpu, (uint8_t)returns_to);
+	expect_port(cpu, (uint8_t)returns_to);
+	EXPECT(!machine_map(machine, STACK, stack, PAGE, UNMAP));
+}
+
+/*
+ * Events that are instructions return behind them, also when an exit came in the midst of their delivery: INT3, INT n, and an INT3 in
+ * whose place the parent injects #BP.
+ */
+static void test_software_events(void)
+{
+	static const uint8_t code[] = {
+		0xcc, 0xe6, 0x80,       /* int3; out 0x80, al */
+		0xcd, 0x80, 0xe6, 0x80, /* int 0x80; out 0x80, al */
+		0xcc, 0xe6, 0x80,       /* int3; out 0x80, al */
+	};
+	static const uint8_t handler[] = {
+		0x8a, 0x04, 0x24, 0xe6, 0x80, 0xcf, /* mov al, [esp]; out 0x80, al; iret */
+	};
+	const union hv_register_value breakpoint = {
+		.pending_exception_event = {.event_pending = 1,
+					    .event_type = HV_X64_PENDING_EVENT_EXCEPTION,
+					    .vector = 3}};
+	void *stack = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct machine machine;
+	struct cpu cpu;
+
+	EXPECT(stack != MAP_FAILED);
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	put_code(&machine, HANDLER, handler, sizeof(handler));
+	cpu_create(&machine, &cpu, 0, CODE);
+	put_tables(&machine, &cpu);
+	expect_cut_delivery(&machine, &cpu, stack, CODE + 1);
+	expect_cut_delivery(&machine, &cpu, stack, CODE + 5);
+	cpu_set(&cpu, 0, HV_REGISTER_PENDING_EVENT0, breakpoint);
+	expect_cut_delivery(&machine, &cpu, stack, CODE + 8);
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+	munmap(stack, PAGE);
+}
+
 /*
  * A VP that spins, and one that has halted for good, come back at a signal; and go on afterwards.
  */
@@ -526,6 +598,7 @@ int main(void)
 	} tests[] = {
 		{"intercepts", test_intercepts},
 		{"exceptions", test_exceptions},
+		{"software events", test_software_events},
 		{"signals", test_signals},
 		{"signals between calls", test_signals_between},
 		{"memory", test_memory},
