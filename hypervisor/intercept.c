@@ -8,6 +8,7 @@
 #include "hypervisor/lp.h"
 #include "hypervisor/machine_check.h"
 #include "hypervisor/message.h"
+#include "hypervisor/sleep.h"
 #include "hypervisor/vcpu.h"
 
 #define APIC_BASE_ENABLE (1ull << 11)
@@ -243,17 +244,45 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 	}
 }
 
+static void set_port_value(struct vcpu *vcpu, unsigned int size, uint64_t value)
+{
+	uint64_t mask = ~0ull >> (64 - 8 * size), *rax = &vcpu->gpr[GPR_RAX];
+
+	*rax = size == 4 ? value : (*rax & ~mask) | value;
+}
+
+/* The root exits only for ports by which the machine goes to sleep. */
+static void handle_root_io(struct vcpu *vcpu, const struct intercept *intercept)
+{
+	uint16_t port = intercept->io.port;
+	unsigned int size = intercept->io.size;
+	uint32_t value = (uint32_t)vcpu->gpr[GPR_RAX];
+
+	if (intercept->io.string) {
+		protection_fault(vcpu);
+		return;
+	}
+	if (intercept->io.in) {
+		set_port_value(vcpu, size, port_in(port, size));
+	} else if (sleep_permits(port, size, value)) {
+		port_out(port, size, value);
+	}
+	vendor_skip(vcpu, intercept->length);
+}
+
 static void handle_io(struct vcpu *vcpu, const struct intercept *intercept)
 {
-	uint64_t mask = ~0ull >> (64 - 8 * intercept->io.size);
-
 	if (vcpu->vp->partition->intercept_io) {
 		message_io(vcpu, intercept);
 		return;
 	}
+	if (is_root(vcpu)) {
+		handle_root_io(vcpu, intercept);
+		return;
+	}
 	/* Nobody answers: as on a bus without the device. */
 	if (intercept->io.in && !intercept->io.string) {
-		vcpu->gpr[GPR_RAX] = intercept->io.size == 4 ? mask : vcpu->gpr[GPR_RAX] | mask;
+		set_port_value(vcpu, intercept->io.size, ~0ull >> (64 - 8 * intercept->io.size));
 	}
 	vendor_skip(vcpu, intercept->length);
 }
@@ -348,6 +377,9 @@ void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept)
 		break;
 	case INTERCEPT_PROTECTED:
 		protection_fault(vcpu);
+		break;
+	case INTERCEPT_SPIN:
+		vp_end_turn(vcpu->vp);
 		break;
 	case INTERCEPT_SKIP:
 		vendor_skip(vcpu, intercept->length);

@@ -13,6 +13,7 @@
 #include "hypervisor/machine_check.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/run.h"
+#include "hypervisor/sleep.h"
 #include "hypervisor/speculation.h"
 #include "tlfs/hv.h"
 
@@ -41,6 +42,7 @@ static void boot_lp(const struct handoff *handoff)
 	lp->apic_id = handoff->lp_apic_ids[0];
 	lp->hardware_deadline = HV_NEVER;
 	lp->online = true;
+	sleep_init(handoff);
 	machine_set_reset(handoff->reset_port, handoff->reset_value);
 	trap_init();
 	trap_lp_init();

@@ -19,6 +19,13 @@
 #define FADT_TMR_VAL_EXT   (1u << 8)
 #define FADT_RESET_REG_SUP (1u << 10)
 #define GAS_SYSTEM_IO      1
+#define AML_ZERO           0x00
+#define AML_ONE            0x01
+#define AML_NAME           0x08
+#define AML_BYTE           0x0a
+#define AML_WORD           0x0b
+#define AML_PACKAGE        0x12
+#define AML_ROOT           0x5c
 
 struct rsdp {
 	char signature[8];
@@ -48,7 +55,10 @@ struct gas {
 
 struct fadt {
 	struct table header;
-	uint8_t unused1[76 - 36];
+	uint32_t firmware_control, dsdt;
+	uint8_t unused1[64 - 44];
+	uint32_t pm1_control[2];
+	uint8_t unused_pm2[76 - 72];
 	uint32_t pm_timer;
 	uint8_t unused2[91 - 80];
 	uint8_t pm_timer_length;
@@ -56,7 +66,11 @@ struct fadt {
 	uint32_t flags;
 	struct gas reset_register;
 	uint8_t reset_value;
-	uint8_t unused4[208 - 129];
+	uint8_t unused4[140 - 129];
+	uint64_t x_dsdt;
+	uint8_t unused5[172 - 148];
+	struct gas x_pm1_control[2];
+	uint8_t unused6[208 - 196];
 	struct gas x_pm_timer;
 } __attribute__((packed));
 
@@ -74,6 +88,10 @@ struct madt_local_x2apic {
 
 _Static_assert(sizeof(struct rsdp) == RSDP_SIZE_MAX, "RSDP 5.2.5.3");
 _Static_assert(sizeof(struct table) == 36, "table header 5.2.6");
+_Static_assert(offsetof(struct fadt, dsdt) == 40, "FADT 5.2.9");
+_Static_assert(offsetof(struct fadt, pm1_control) == 64, "FADT 5.2.9");
+_Static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT 5.2.9");
+_Static_assert(offsetof(struct fadt, x_pm1_control) == 172, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, reset_register) == 116, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, x_pm_timer) == 208, "FADT 5.2.9");
 
@@ -185,10 +203,66 @@ static void read_madt(const struct table *table, struct acpi_facts *facts)
 	}
 }
 
+/* A package's first two elements are what goes into SLP_TYP of each PM1 control register (ACPI 7.4.2, 20.2.4). */
+static uint8_t sleep_types(const uint8_t *at, const uint8_t *end)
+{
+	uint8_t types = 0;
+
+	if (end - at < 2 || at[0] != AML_PACKAGE) {
+		return 0;
+	}
+	at += 2 + (at[1] >> 6) + 1; /* the length's other bytes, the count of elements */
+	for (unsigned int i = 0; i < 2 && end - at >= 3; i++) {
+		bool constant = at[0] == AML_ZERO || at[0] == AML_ONE;
+
+		if (!constant && at[0] != AML_BYTE && at[0] != AML_WORD) {
+			break;
+		}
+		types |= (uint8_t)(1u << ((constant ? at[0] : at[1]) & 7));
+		at += constant ? 1 : at[0] == AML_BYTE ? 2 : 3;
+	}
+	return types;
+}
+
+/* Names of sleep states: _Sn_. Those that lose the hypervisor get their letters in another order. */
+static void read_sleep_states(struct table *table, struct acpi_facts *facts)
+{
+	uint8_t *bytes = (uint8_t *)table;
+	uint32_t length = table->length;
+
+	for (uint32_t at = sizeof(*table) + 1; at + 4 <= length; at++) {
+		uint8_t *name = bytes + at, digit = name[2];
+
+		if (name[0] != '_' || name[1] != 'S' || name[3] != '_' || digit < '1' ||
+		    digit > '5' ||
+		    (name[-1] != AML_NAME && (name[-1] != AML_ROOT || name[-2] != AML_NAME))) {
+			continue;
+		}
+		facts->sleep_types[digit - '0'] = sleep_types(name + 4, bytes + length);
+		if (digit <= '3') {
+			memcpy(name, "S0__", 4);
+			name[1] = digit;
+		}
+	}
+}
+
+static void read_pm1(const struct fadt *fadt, struct acpi_facts *facts)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct gas *wide = &fadt->x_pm1_control[i];
+		uint64_t port = wide->space == GAS_SYSTEM_IO && wide->address
+					? wide->address
+					: fadt->pm1_control[i];
+
+		facts->pm1_control[i] = port < UINT16_MAX ? (uint16_t)port : 0;
+	}
+}
+
 /* Older, shorter FADTs end before the fields that they do not know; those count as zero. */
 static void read_fadt(const struct table *table, struct acpi_facts *facts)
 {
 	struct fadt fadt;
+	struct table *dsdt;
 	bool ports;
 
 	memset(&fadt, 0, sizeof(fadt));
@@ -204,6 +278,12 @@ static void read_fadt(const struct table *table, struct acpi_facts *facts)
 	    fadt.reset_register.address <= UINT16_MAX) {
 		facts->reset_port = (uint16_t)fadt.reset_register.address;
 		facts->reset_value = fadt.reset_value;
+	}
+	read_pm1(&fadt, facts);
+	dsdt = table_at(fadt.x_dsdt);
+	dsdt = dsdt != NULL ? dsdt : table_at(fadt.dsdt);
+	if (dsdt != NULL) {
+		read_sleep_states(dsdt, facts);
 	}
 }
 
@@ -223,6 +303,8 @@ static void read_table(uint64_t address, struct acpi_facts *facts)
 		read_madt(table, facts);
 	} else if (has_signature(table, "FACP")) {
 		read_fadt(table, facts);
+	} else if (has_signature(table, "SSDT")) {
+		read_sleep_states(table, facts);
 	} else if (has_signature(table, "DMAR")) {
 		memcpy(table->signature, "RAMD", 4);
 		facts->iommu_table = address;

@@ -1,11 +1,11 @@
 /*
- * What the loader reads of ACPI, and the one change it makes: the table of the IOMMU gets another
- * signature.
+ * What the loader reads of ACPI, and the two changes it makes: the table of the IOMMU gets another
+ * signature, and the names of the sleep states S1 to S3 in the DSDT become others.
  *
  * Why in place and not by taking the table out of XSDT and RSDT: it is one write that every reader
  * of the tables sees, whatever list it came from, the lists keep their lengths and checksums, and
  * the letters are only put in another order, so that the table's own checksum holds too. An
- * operating system ignores a signature that it does not know.
+ * operating system ignores a signature that it does not know, and names that nothing looks for.
  */
 #ifndef LOADER_ACPI_H
 #define LOADER_ACPI_H
@@ -25,7 +25,10 @@ struct acpi_facts {
 	bool pm_timer_is_32_bit;
 	uint16_t reset_port; /* 0: none in port space */
 	uint8_t reset_value;
-	uint64_t iommu_table; /* where it is, after it was hidden; 0: none */
+	uint64_t iommu_table;    /* where it is, after it was hidden; 0: none */
+	uint16_t pm1_control[2]; /* ports; 0: none */
+	uint8_t sleep_types
+		[6]; /* of S0 to S5: bits of SLP_TYP's values; 0: the tables do not have the state */
 };
 
 /*

@@ -126,6 +126,9 @@ static void describe_machine(const struct loader *l, struct handoff *h)
 	h->console_port = l->console_port;
 	h->reset_port = l->acpi.reset_port;
 	h->reset_value = l->acpi.reset_value;
+	memcpy(h->pm1_control, l->acpi.pm1_control, sizeof(h->pm1_control));
+	h->sleep_types =
+		l->acpi.sleep_types[5] ? l->acpi.sleep_types[4] | l->acpi.sleep_types[5] : 0xff;
 }
 
 static void copy_options(const struct loader *l, struct handoff *h)

@@ -96,7 +96,12 @@ struct handoff {
 	/* ACPI reset register of the FADT, for a stop of the machine after a fault: 0 if none. */
 	uint16_t reset_port;
 	uint8_t reset_value;
-	uint8_t pad[5];
+	/*
+	 * ACPI's sleep control: the PM1 control registers (0: none), and which of the eight types the root may enter, a bit each: those of
+	 * S4 and S5, or all if the tables do not tell. S1 to S3 are hidden from it.
+	 */
+	uint8_t sleep_types;
+	uint16_t pm1_control[2];
 	char cmdline[HANDOFF_CMDLINE_MAX]; /* the hypervisor's options, NUL-terminated */
 };
 

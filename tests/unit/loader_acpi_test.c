@@ -15,6 +15,7 @@
 #define MADT 0x2000
 #define FADT 0x4000
 #define DMAR 0x5000
+#define DSDT 0x6000
 
 static uint8_t memory[0x100000];
 static uint8_t rsdp[RSDP_SIZE_MAX];
@@ -203,6 +204,73 @@ static void test_reset_register_in_memory(void **state)
 	assert_int_equal(facts.reset_port, 0);
 }
 
+/* As QEMU (all in one byte), an ordinary board (byte constants, a name from the root) and ACPI's examples have them. */
+static void make_dsdt(void)
+{
+	static const uint8_t names[] = {
+		0x08, '_',  'S',  '3',  '_',  0x12, 0x06, 0x04, 0x01, 0x01, 0x00, 0x00,
+		0x08, '_',  'S',  '4',  '_',  0x12, 0x08, 0x04, 0x0a, 0x06, 0x0a, 0x02,
+		0x00, 0x00, 0x08, '\\', '_',  'S',  '5',  '_',  0x12, 0x07, 0x04, 0x00,
+		0x0b, 0x07, 0x00, 0x00, 0x00, 0x08, '\\', '_',  'S',  '1',  '_',  0x12,
+		0x06, 0x04, 0x01, 0x01, 0x00, 0x00, 0x08, '_',  'S',  '0',  '_',  0x12,
+		0x06, 0x04, 0x01, 0x01, 0x00, 0x00, 0x10, '_',  'S',  '2',  '_',
+	};
+
+	table(DSDT, "DSDT", 36 + sizeof(names));
+	memcpy(memory + DSDT + 36, names, sizeof(names));
+	finish(DSDT);
+	put(FADT + 40, DSDT, 4);
+	put(FADT + 64, 0x604, 4);
+	finish(FADT);
+}
+
+static bool has_name(const char *name)
+{
+	for (uint32_t at = DSDT; at < DSDT + 0x100; at++) {
+		if (memcmp(memory + at, name, 4) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* S1 to S3 lose their names, and no checksum; what is no name stays. */
+static void test_sleep_states(void **state)
+{
+	(void)state;
+	make_dsdt();
+	acpi_read(rsdp, &facts);
+	assert_int_equal(facts.pm1_control[0], 0x604);
+	assert_int_equal(facts.pm1_control[1], 0);
+	assert_int_equal(facts.sleep_types[1], 1u << 1);
+	assert_int_equal(facts.sleep_types[2], 0);
+	assert_int_equal(facts.sleep_types[3], 1u << 1);
+	assert_int_equal(facts.sleep_types[4], 1u << 6 | 1u << 2);
+	assert_int_equal(facts.sleep_types[5], 1u << 0 | 1u << 7);
+	assert_false(has_name("_S3_") || has_name("_S1_"));
+	assert_true(has_name("_S0_") && has_name("_S2_") && has_name("_S4_") && has_name("_S5_"));
+	assert_int_equal(sum(memory + DSDT, *(uint32_t *)(memory + DSDT + 4)), 0);
+}
+
+/* The wide fields count where they are in port space; a package that the table cuts off has no types. */
+static void test_sleep_states_elsewhere(void **state)
+{
+	(void)state;
+	make_dsdt();
+	put(FADT + 40, 0, 4);
+	put(FADT + 140, DSDT, 8);
+	put(FADT + 172, 1, 1);
+	put(FADT + 176, 0x1804, 8);
+	put(FADT + 184, 0, 1);
+	put(FADT + 188, 0xfed00000, 8);
+	put(DSDT + 4, 36 + 6, 4);
+	acpi_read(rsdp, &facts);
+	assert_int_equal(facts.pm1_control[0], 0x1804);
+	assert_int_equal(facts.pm1_control[1], 0);
+	assert_int_equal(facts.sleep_types[3], 0);
+	assert_true(has_name("_S4_"));
+}
+
 static void test_madt_malformed(void **state)
 {
 	(void)state;
@@ -294,6 +362,8 @@ int main(void)
 		cmocka_unit_test_setup(test_extended_pm_timer, setup),
 		cmocka_unit_test_setup(test_short_fadt, setup),
 		cmocka_unit_test_setup(test_reset_register_in_memory, setup),
+		cmocka_unit_test_setup(test_sleep_states, setup),
+		cmocka_unit_test_setup(test_sleep_states_elsewhere, setup),
 		cmocka_unit_test_setup(test_madt_malformed, setup),
 		cmocka_unit_test_setup(test_too_many_processors, setup),
 		cmocka_unit_test_setup(test_boot_lp_first, setup),

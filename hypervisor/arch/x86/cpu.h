@@ -140,6 +140,34 @@ static inline uint8_t inb(uint16_t port)
 	return value;
 }
 
+/* Sizes 1, 2 and 4. */
+static inline void port_out(uint16_t port, unsigned int size, uint32_t value)
+{
+	if (size == 1) {
+		outb(port, (uint8_t)value);
+	} else if (size == 2) {
+		__asm__ volatile("outw %0, %1" : : "a"((uint16_t)value), "Nd"(port));
+	} else {
+		__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+	}
+}
+
+static inline uint32_t port_in(uint16_t port, unsigned int size)
+{
+	uint16_t word;
+	uint32_t value;
+
+	if (size == 1) {
+		return inb(port);
+	}
+	if (size == 2) {
+		__asm__ volatile("inw %1, %0" : "=a"(word) : "Nd"(port));
+		return word;
+	}
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
 static inline uint64_t read_cr0(void)
 {
 	uint64_t value;

@@ -31,6 +31,7 @@ enum intercept_kind {
 	INTERCEPT_UNDEFINED, /* an instruction that does not exist for a partition */
 	INTERCEPT_PROTECTED, /* one that faults with #GP(0) */
 	INTERCEPT_SKIP,      /* one that does nothing */
+	INTERCEPT_SPIN,      /* many a PAUSE in a row: it waits for another VP */
 	INTERCEPT_TRIPLE_FAULT,
 	INTERCEPT_INVALID, /* the processor refuses the guest's state */
 };

@@ -116,6 +116,9 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 		intercept->kind = INTERCEPT_SKIP;
 		intercept->length = length_of(vcpu, OPCODE_WBINVD);
 		break;
+	case SVM_EXIT_PAUSE: /* the next entry fills the counter again, so the instruction may be repeated */
+		intercept->kind = INTERCEPT_SPIN;
+		break;
 	case SVM_EXIT_RDPMC:
 		intercept->kind = INTERCEPT_PROTECTED;
 		break;

@@ -11,13 +11,18 @@
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/sleep.h"
 #include "lib/string.h"
+
+/* How many PAUSEs are a long wait, each within so many cycles of the last. */
+#define PAUSE_LOOP 3000
+#define PAUSE_GAP  128
 
 uint32_t svm_features;
 static uint32_t asid_count;
 
 /* Permission maps: one bit a port, two bits (read, write) an MSR; a set bit intercepts. */
-static uint8_t ports_none[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t ports_root[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t ports_all[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs_child[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs_root[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -39,6 +44,7 @@ static void msr_allow(uint8_t *map, uint32_t msr)
 static void maps_init(void)
 {
 	memset(ports_all, 0xff, sizeof(ports_all));
+	sleep_watch(ports_root);
 	memset(msrs_child, 0xff, sizeof(msrs_child));
 	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++) {
 		msr_allow(msrs_child, direct_msrs[i]);
@@ -81,6 +87,16 @@ void vendor_lp_init(struct lp *lp)
 	__asm__ volatile("clgi; sti");
 }
 
+/* A loop of PAUSE is a VP that waits for one which does not run. Without the threshold every PAUSE would count, in a loop or not. */
+static void filter_pauses(struct vmcb *vmcb)
+{
+	if ((svm_features & SVM_CPUID_PAUSE) && (svm_features & SVM_CPUID_PAUSE_GAP)) {
+		vmcb->intercept_1 |= SVM_INTERCEPT_PAUSE;
+		vmcb->pause_count = PAUSE_LOOP;
+		vmcb->pause_gap = PAUSE_GAP;
+	}
+}
+
 hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 {
 	struct partition *p = vcpu->vp->partition;
@@ -103,9 +119,10 @@ hv_status_t vendor_vcpu_create(struct vcpu *vcpu)
 	vmcb->intercept_3 = SVM_INTERCEPT_INVLPGB;
 	if (!root) {
 		vmcb->intercept_2 |= SVM_INTERCEPT_WBINVD; /* the caches are everybody's */
+		filter_pauses(vmcb);
 	}
 	vendor_set_exception_intercepts(vcpu, 0);
-	vmcb->iopm_base = plat_ptr_spa(root ? ports_none : ports_all).v;
+	vmcb->iopm_base = plat_ptr_spa(root ? ports_root : ports_all).v;
 	vmcb->msrpm_base = plat_ptr_spa(root ? msrs_root : msrs_child).v;
 	vmcb->interrupt_control = SVM_V_INTR_MASKING;
 	vmcb->nested_control = 1;

@@ -172,6 +172,9 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 	case VMX_EXIT_WBINVD: /* and WBNOINVD */
 		decode_instruction(intercept, INTERCEPT_SKIP);
 		break;
+	case VMX_EXIT_PAUSE:
+		intercept->kind = INTERCEPT_SPIN;
+		break;
 	case VMX_EXIT_RDPMC:
 		intercept->kind = INTERCEPT_PROTECTED;
 		break;

@@ -15,6 +15,7 @@
 #include "hypervisor/home.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/sleep.h"
 #include "hypervisor/speculation.h"
 #include "lib/string.h"
 #include "tlfs/lapic.h"
@@ -34,13 +35,16 @@ _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "one page");
 #define SELECTOR_DATA  16
 #define SELECTOR_TSS   24
 
-/* What children exit for, and the root does not: the caches are everybody's. */
-#define PROC2_CHILD PROC2_WBINVD
+/* What children exit for, and the root does not: the caches are everybody's, and who spins may wait for a VP that does not run. */
+#define PROC2_CHILD (PROC2_WBINVD | PROC2_PAUSE_LOOP)
+/* PAUSEs of one loop are so many cycles apart at most, and it may last so many. */
+#define PAUSE_GAP    128
+#define PAUSE_WINDOW 131072
 
 struct vmx_facts vmx_facts;
 
 /* One bit a port; a bit an MSR for reading and one for writing: set, it makes the guest exit. */
-static uint8_t ports_none[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t ports_root[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t ports_all[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t msrs_x2apic[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -63,6 +67,7 @@ static void msr_allow(uint8_t map[PAGE_SIZE], uint32_t msr)
 static void maps_init(void)
 {
 	memset(ports_all, 0xff, sizeof(ports_all));
+	sleep_watch(ports_root);
 	memset(msrs, 0xff, sizeof(msrs));
 	for (unsigned int i = 0; i < ARRAY_COUNT(direct_msrs); i++) {
 		msr_allow(msrs, direct_msrs[i]);
@@ -236,7 +241,7 @@ void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic)
 static void set_up_controls(struct vcpu *vcpu)
 {
 	const struct partition *p = vcpu->vp->partition;
-	const uint8_t *ports = p->id == HV_ROOT_PARTITION ? ports_none : ports_all;
+	const uint8_t *ports = p->id == HV_ROOT_PARTITION ? ports_root : ports_all;
 	struct vmx *vmx = vcpu->vmx;
 
 	vmcs_write(VMCS_PIN_CONTROLS, vmx_facts.pin);
@@ -261,6 +266,10 @@ static void set_up_controls(struct vcpu *vcpu)
 	vmcs_write(VMCS_ENTRY_EVENT, 0);
 	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
 	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+	if (vmx_facts.proc2 & PROC2_PAUSE_LOOP) {
+		vmcs_write(VMCS_PAUSE_GAP, PAUSE_GAP);
+		vmcs_write(VMCS_PAUSE_WINDOW, PAUSE_WINDOW);
+	}
 	if (vmx_facts.proc2 & PROC2_XSAVES) {
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	}
