@@ -348,27 +348,29 @@ static void test_locked_memory(void)
 #define CGROUPS "/tmp/cgroups"
 #define CGROUP  CGROUPS "/mshv"
 
+#define CHARGED_VPS 48 /* for whom more is deposited than the count below is wrong by */
+
 /*
- * As a member of a memory cgroup. What is charged to it is counted in batches of 64 pages for each of at most 2 processors, and
- * the deposits of a partition with 4 VPs are 568 pages at least.
+ * As a member of a memory cgroup. What is charged to it is counted in batches of 64 pages for each of
+ * at most 2 processors.
  */
 static void charge(struct machine *machine)
 {
 	const long slack = 128 * (long)PAGE;
 	long before, deposited = held("deposited");
-	struct cpu cpus[4];
+	struct cpu cpus[CHARGED_VPS];
 
 	write_file(CGROUP "/cgroup.procs", "0");
 	before = number_in(CGROUP "/memory.current", "");
 	machine_create(machine, MEMORY);
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < CHARGED_VPS; i++) {
 		cpu_create(machine, &cpus[i], i, CODE);
 	}
 	deposited = (held("deposited") - deposited) * (long)PAGE;
-	EXPECT(deposited >= 568 * (long)PAGE);
+	EXPECT(deposited > 3 * slack);
 	EXPECT(number_in(CGROUP "/memory.current", "") >=
 	       before + (long)MEMORY + deposited - slack);
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < CHARGED_VPS; i++) {
 		cpu_destroy(&cpus[i]);
 	}
 	machine_destroy(machine);
