@@ -4,8 +4,8 @@
  * device.
  *
  * Functions return 0, or a negative errno after which nothing was changed, unless they say
- * otherwise. A VP belongs to the thread that runs it: what takes a struct vp is called by that
- * thread alone, or while no thread runs it. What takes a struct partition may be called by any
+ * otherwise. A VP belongs to the thread that runs it: what takes a struct backend_vp is called by that
+ * thread alone, or while no thread runs it. What takes a struct backend_partition may be called by any
  * thread.
  */
 #ifndef BACKEND_BACKEND_H
@@ -19,8 +19,8 @@
 
 #define BACKEND_MAX_VPS 240
 
-struct partition;
-struct vp;
+struct backend_partition;
+struct backend_vp;
 
 /* What is below, and what to do when it is not there. */
 enum backend_lack {
@@ -44,15 +44,15 @@ size_t backend_commands(const unsigned int **commands);
 /* ---- Partitions ---- */
 
 /* flush_calls: the guest is told that it may flush other VPs' TLBs by hypercall. */
-int partition_create(int backend, unsigned int vp_count, bool flush_calls,
-		     struct partition **partition) MUST_CHECK;
+int backend_partition_create(int backend, unsigned int vp_count, bool flush_calls,
+			     struct backend_partition **partition) MUST_CHECK;
 /* Its VPs are destroyed before it, its memory is let go by it. */
-void partition_destroy(struct partition **partition);
+void backend_partition_destroy(struct backend_partition **partition);
 
 /* Gives guest pages host memory, which must stay mapped; all of it page aligned. 2 MiB alignment of
  * both is faster. */
-int partition_map(struct partition *partition, uint64_t gpa, void *memory,
-		  uint64_t length) MUST_CHECK;
+int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
+			  uint64_t length) MUST_CHECK;
 
 struct backend_interrupt {
 	uint32_t destination;
@@ -64,7 +64,8 @@ struct backend_interrupt {
 
 /* Sends an interrupt message to the partition's local APICs. One that addresses nobody is lost, as
  * on hardware. */
-int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt);
+int backend_partition_interrupt(struct backend_partition *partition,
+				const struct backend_interrupt *interrupt);
 
 /* ---- The guest's SynIC ---- */
 
@@ -74,17 +75,20 @@ int partition_interrupt(struct partition *partition, const struct backend_interr
  * A message into the slot of a VP's SINT. -EAGAIN: the slot is taken, and nothing tells when the
  * guest has emptied it. Other errors: there is no such VP, or it has no SynIC.
  */
-int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sint, uint32_t type,
-			   const void *payload, size_t size) MUST_CHECK;
+int backend_partition_post_message(struct backend_partition *partition, uint32_t vp, uint8_t sint,
+				   uint32_t type, const void *payload, size_t size) MUST_CHECK;
 /* Sets an event flag of a VP's SINT; the interrupt follows from it. */
-int partition_signal_event(struct partition *partition, uint32_t vp, uint8_t sint, uint16_t flag);
+int backend_partition_signal_event(struct backend_partition *partition, uint32_t vp, uint8_t sint,
+				   uint16_t flag);
 /*
  * From now on the guest's HvSignalEvent on this connection, with flag number 0, signals an eventfd
  * and its VP does not leave for us. -ENOTTY: what is below has no such thing; the calls come as
  * VP_EXIT_HYPERCALL, as all those do that name a connection which is not known.
  */
-int partition_bind_event(struct partition *partition, uint32_t connection_id, int event) MUST_CHECK;
-void partition_unbind_event(struct partition *partition, uint32_t connection_id, int event);
+int backend_partition_bind_event(struct backend_partition *partition, uint32_t connection_id,
+				 int event) MUST_CHECK;
+void backend_partition_unbind_event(struct backend_partition *partition, uint32_t connection_id,
+				    int event);
 
 /* ---- VPs ---- */
 
@@ -149,7 +153,7 @@ struct vp_boot_state {
 	struct vp_segment tr, ldtr;
 	struct vp_table gdtr, idtr;
 	uint64_t cr3;
-	bool no_flush_calls; /* this guest cannot make them: see partition_create() */
+	bool no_flush_calls; /* this guest cannot make them: see backend_partition_create() */
 };
 
 enum vp_exit_kind {
@@ -162,15 +166,15 @@ enum vp_exit_kind {
 	VP_EXIT_CPUID,       /* a leaf that the hypervisor leaves to us */
 	VP_EXIT_HYPERCALL,   /* HvPostMessage or HvSignalEvent on a connection that only we know */
 	VP_EXIT_EOI,         /* the local APIC ended a level-triggered interrupt */
-	VP_EXIT_WINDOW,      /* the interrupt window that vp_request_window() asked for is open */
-	VP_EXIT_HALT,        /* halted for ever: HLT without a hypervisor that wakes it */
+	VP_EXIT_WINDOW, /* the interrupt window that backend_vp_request_window() asked for is open */
+	VP_EXIT_HALT,   /* halted for ever: HLT without a hypervisor that wakes it */
 	VP_EXIT_TRIPLE_FAULT,
 	VP_EXIT_INVALID_STATE, /* the VP's registers are no state that a processor can be in */
 	VP_EXIT_UNKNOWN,       /* `code` is the home's number for it */
 };
 
 /*
- * Why a VP stopped. Marked `out`: the answer, which vp_run() takes from the same struct when it is
+ * Why a VP stopped. Marked `out`: the answer, which backend_vp_run() takes from the same struct when it is
  * called next; the instruction is then over.
  */
 struct vp_exit {
@@ -213,31 +217,34 @@ struct vp_exit {
 };
 
 /* APIC id and index are the same number. VP 0 is the boot processor; the others wait for a SIPI. */
-int vp_create(struct partition *partition, unsigned int index, struct vp **vp) MUST_CHECK;
-void vp_destroy(struct vp **vp);
+int backend_vp_create(struct backend_partition *partition, unsigned int index,
+		      struct backend_vp **vp) MUST_CHECK;
+void backend_vp_destroy(struct backend_vp **vp);
 /* The boot processor's registers before its first instruction; without it they are those of a
  * processor after reset. */
-int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state) MUST_CHECK;
+int backend_vp_set_boot_state(struct backend_vp *vp, const struct vp_boot_state *state) MUST_CHECK;
 /* The local APIC as a PC's firmware leaves it, for a guest that never touches it: enabled, LINT0
  * ExtINT where `extint`, LINT1 NMI. */
-int vp_set_local_pins(struct vp *vp, bool extint) MUST_CHECK;
+int backend_vp_set_local_pins(struct backend_vp *vp, bool extint) MUST_CHECK;
 
 /*
  * Runs it until something is left to the caller. Blocks; a signal that interrupts it gives
  * VP_EXIT_NONE. A signal that comes just before is lost, so who wants a VP to stop goes on sending
  * it.
  */
-int vp_run(struct vp *vp, struct vp_exit *exit) MUST_CHECK;
+int backend_vp_run(struct backend_vp *vp, struct vp_exit *exit) MUST_CHECK;
 
-/* After VP_EXIT_INSTRUCTION. vp_store() writes back gpr, rip and rflags. */
-int vp_load(struct vp *vp, struct vp_registers *registers) MUST_CHECK;
-int vp_store(struct vp *vp, const struct vp_registers *registers) MUST_CHECK;
-int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16]) MUST_CHECK;
-int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16]) MUST_CHECK;
+/* After VP_EXIT_INSTRUCTION. backend_vp_store() writes back gpr, rip and rflags. */
+int backend_vp_load(struct backend_vp *vp, struct vp_registers *registers) MUST_CHECK;
+int backend_vp_store(struct backend_vp *vp, const struct vp_registers *registers) MUST_CHECK;
+int backend_vp_load_xmm(struct backend_vp *vp, unsigned int index, uint8_t value[16]) MUST_CHECK;
+int backend_vp_store_xmm(struct backend_vp *vp, unsigned int index,
+			 const uint8_t value[16]) MUST_CHECK;
 
 /* As instructions of MMX, which either takes all of the x87's registers into use. */
-int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8]) MUST_CHECK;
-int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8]) MUST_CHECK;
+int backend_vp_load_mmx(struct backend_vp *vp, unsigned int index, uint8_t value[8]) MUST_CHECK;
+int backend_vp_store_mmx(struct backend_vp *vp, unsigned int index,
+			 const uint8_t value[8]) MUST_CHECK;
 
 /* What instructions of a system need beyond struct vp_registers. */
 struct vp_system {
@@ -245,11 +252,13 @@ struct vp_system {
 	struct vp_table gdtr, idtr;
 };
 
-int vp_load_system(struct vp *vp, struct vp_system *system) MUST_CHECK;
+int backend_vp_load_system(struct backend_vp *vp, struct vp_system *system) MUST_CHECK;
 /* VP_LDTR and VP_TR too. */
-int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *segment) MUST_CHECK;
-int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table) MUST_CHECK;
-int vp_store_cr0(struct vp *vp, uint64_t value) MUST_CHECK;
+int backend_vp_store_segment(struct backend_vp *vp, unsigned int name,
+			     const struct vp_segment *segment) MUST_CHECK;
+int backend_vp_store_table(struct backend_vp *vp, bool idt,
+			   const struct vp_table *table) MUST_CHECK;
+int backend_vp_store_cr0(struct backend_vp *vp, uint64_t value) MUST_CHECK;
 
 enum vp_access {
 	VP_ACCESS_READ,
@@ -264,12 +273,13 @@ enum vp_access {
  * would take a page fault, whose error code is in *error_code. -ENXIO is for a linear address that
  * is fine but ends in page tables out of memory.
  */
-int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
-		 uint32_t *error_code) MUST_CHECK;
+int backend_vp_translate(struct backend_vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
+			 uint32_t *error_code) MUST_CHECK;
 
 #define VP_CRASH_PARAMETERS 5
 /* After VP_EXIT_CRASH: what the guest says about it. */
-int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS]) MUST_CHECK;
+int backend_vp_crash_parameters(struct backend_vp *vp,
+				uint64_t parameters[VP_CRASH_PARAMETERS]) MUST_CHECK;
 
 #define VP_EXCEPTION_DE 0
 #define VP_EXCEPTION_DB 1 /* the trap after a single step: DR6 says so */
@@ -280,13 +290,13 @@ int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
 #define VP_EXCEPTION_PF 14
 
 /* The guest takes this exception instead of going on. `address` is for #PF. */
-int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
-			uint64_t address) MUST_CHECK;
+int backend_vp_inject_exception(struct backend_vp *vp, unsigned int vector, uint32_t error_code,
+				uint64_t address) MUST_CHECK;
 /*
  * Interrupts of the PC/AT's controllers: ask for VP_EXIT_WINDOW as soon as the VP could take one;
  * then inject the vector.
  */
-int vp_request_window(struct vp *vp, bool wanted) MUST_CHECK;
-int vp_inject_extint(struct vp *vp, uint8_t vector) MUST_CHECK;
+int backend_vp_request_window(struct backend_vp *vp, bool wanted) MUST_CHECK;
+int backend_vp_inject_extint(struct backend_vp *vp, uint8_t vector) MUST_CHECK;
 
 #endif

@@ -83,7 +83,7 @@ int backend_open(enum backend_lack *lack)
 	return -1;
 }
 
-static int set_property(struct partition *partition, uint32_t code, uint64_t value)
+static int set_property(struct backend_partition *partition, uint32_t code, uint64_t value)
 {
 	struct hv_input_set_partition_property input = {.property_code = code,
 							.property_value = value};
@@ -122,7 +122,8 @@ static uint64_t synthetic_features(bool flush_calls)
 	return features.as_uint64[0];
 }
 
-static int install(struct partition *partition, uint32_t type, uint32_t access, uint64_t parameter)
+static int install(struct backend_partition *partition, uint32_t type, uint32_t access,
+		   uint64_t parameter)
 {
 	struct hv_input_install_intercept input = {
 		.access_type = access,
@@ -142,7 +143,7 @@ static int install(struct partition *partition, uint32_t type, uint32_t access, 
  * refusal of that one is not an error, nor of the guest's report of its crash, without which the
  * guest works as well.
  */
-static int install_intercepts(struct partition *partition)
+static int install_intercepts(struct backend_partition *partition)
 {
 	union hv_intercept_parameters all_ports = {.io_port_range = {.base = 0, .end = 0xffff}};
 	uint32_t both = HV_INTERCEPT_ACCESS_MASK_READ | HV_INTERCEPT_ACCESS_MASK_WRITE;
@@ -159,7 +160,7 @@ static int install_intercepts(struct partition *partition)
 	return ret;
 }
 
-static int set_up(struct partition *partition, unsigned int vp_count, bool flush_calls)
+static int set_up(struct backend_partition *partition, unsigned int vp_count, bool flush_calls)
 {
 	int ret = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
 			       synthetic_features(flush_calls));
@@ -178,15 +179,15 @@ static int set_up(struct partition *partition, unsigned int vp_count, bool flush
 	return ret != 0 ? ret : install_intercepts(partition);
 }
 
-int partition_create(int backend, unsigned int vp_count, bool flush_calls,
-		     struct partition **result)
+int backend_partition_create(int backend, unsigned int vp_count, bool flush_calls,
+			     struct backend_partition **result)
 {
 	struct mshv_create_partition args = {
 		.pt_flags = 1u << MSHV_PT_BIT_LAPIC | 1u << MSHV_PT_BIT_X2APIC |
 			    1u << MSHV_PT_BIT_GPA_SUPER_PAGES,
 		.pt_isolation = MSHV_PT_ISOLATION_NONE,
 	};
-	struct partition *partition = calloc(1, sizeof(*partition));
+	struct backend_partition *partition = calloc(1, sizeof(*partition));
 	int ret;
 
 	if (partition == NULL) {
@@ -210,14 +211,15 @@ out_free:
 	return ret;
 }
 
-void partition_destroy(struct partition **partition)
+void backend_partition_destroy(struct backend_partition **partition)
 {
 	close((*partition)->fd);
 	free(*partition);
 	*partition = NULL;
 }
 
-int partition_map(struct partition *partition, uint64_t gpa, void *memory, uint64_t length)
+int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
+			  uint64_t length)
 {
 	struct mshv_user_mem_region region = {
 		.size = length,
@@ -229,7 +231,8 @@ int partition_map(struct partition *partition, uint64_t gpa, void *memory, uint6
 	return ioctl(partition->fd, MSHV_SET_GUEST_MEMORY, &region) < 0 ? -errno : 0;
 }
 
-int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt)
+int backend_partition_interrupt(struct backend_partition *partition,
+				const struct backend_interrupt *interrupt)
 {
 	struct hv_input_assert_virtual_interrupt input = {
 		.control =
@@ -246,10 +249,11 @@ int partition_interrupt(struct partition *partition, const struct backend_interr
 			 NULL, 0, 0, NULL);
 }
 
-int vp_create(struct partition *partition, unsigned int index, struct vp **result)
+int backend_vp_create(struct backend_partition *partition, unsigned int index,
+		      struct backend_vp **result)
 {
 	struct mshv_create_vp args = {.vp_index = index};
-	struct vp *vp = calloc(1, sizeof(*vp));
+	struct backend_vp *vp = calloc(1, sizeof(*vp));
 	int ret;
 
 	if (vp == NULL) {
@@ -276,7 +280,7 @@ int vp_create(struct partition *partition, unsigned int index, struct vp **resul
 	return 0;
 }
 
-void vp_destroy(struct vp **vp)
+void backend_vp_destroy(struct backend_vp **vp)
 {
 	if ((*vp)->page != NULL) {
 		munmap((*vp)->page, MSHV_HV_PAGE_SIZE);
@@ -289,7 +293,7 @@ void vp_destroy(struct vp **vp)
 	*vp = NULL;
 }
 
-int vp_run(struct vp *vp, struct vp_exit *exit)
+int backend_vp_run(struct backend_vp *vp, struct vp_exit *exit)
 {
 	struct hv_message copy;
 	bool by_page = vp->message != NULL;

@@ -13,11 +13,11 @@
 #include "include/hv/vp.h"
 #include "include/root/ioctl.h"
 
-struct partition {
+struct backend_partition {
 	int fd;
 };
 
-struct vp {
+struct backend_vp {
 	int fd;
 	uint32_t index;
 	/* The module's pages. NULL: it offers none, and registers go by hypercalls, messages by copy. */
@@ -39,19 +39,19 @@ int root_call(int fd, uint16_t code, const void *input, size_t input_size, void 
 	      size_t output_size, uint16_t reps, uint16_t *status);
 
 /* The shared page has the VP's registers now, and takes changes. */
-static inline bool registers_by_page(const struct vp *vp)
+static inline bool registers_by_page(const struct backend_vp *vp)
 {
 	return vp->page != NULL && vp->page->isvalid;
 }
 
 /* root_registers.c */
-int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count);
+int root_set_registers(struct backend_vp *vp, struct hv_register_assoc *registers, size_t count);
 /* The instruction is over: the shadow that an STI before it cast is gone too. */
-int root_lift_shadow(struct vp *vp);
+int root_lift_shadow(struct backend_vp *vp);
 
 /* root_message.c: what a message means. Remembers in the VP what the answer will need. */
-void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit);
+void root_decode(struct backend_vp *vp, const struct hv_message *message, struct vp_exit *exit);
 /* Puts the answer to the last exit where the hypervisor finds it. */
-int root_answer(struct vp *vp, const struct vp_exit *exit);
+int root_answer(struct backend_vp *vp, const struct vp_exit *exit);
 
 #endif

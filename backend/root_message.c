@@ -21,7 +21,7 @@ static uint64_t truncate_rip(const struct hv_x64_intercept_message_header *heade
 }
 
 /* Kept for the answer: where the instruction is and where it ends. */
-static void keep(struct vp *vp, const struct hv_x64_intercept_message_header *header)
+static void keep(struct backend_vp *vp, const struct hv_x64_intercept_message_header *header)
 {
 	vp->rip = header->rip;
 	vp->next_rip = truncate_rip(header, header->rip + header->instruction_length);
@@ -39,7 +39,8 @@ static void take_bytes(struct vp_exit *exit, const uint8_t bytes[16], unsigned i
 	}
 }
 
-static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_message *message,
+static void decode_port(struct backend_vp *vp,
+			const struct hv_x64_io_port_intercept_message *message,
 			struct vp_exit *exit)
 {
 	unsigned int size = message->access_info.access_size;
@@ -61,7 +62,8 @@ static void decode_port(struct vp *vp, const struct hv_x64_io_port_intercept_mes
 	exit->port.value = (uint32_t)message->rax & (uint32_t)(0xffffffffull >> (32 - 8 * size));
 }
 
-static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_message *message,
+static void decode_memory(struct backend_vp *vp,
+			  const struct hv_x64_memory_intercept_message *message,
 			  struct vp_exit *exit)
 {
 	keep(vp, &message->header);
@@ -75,7 +77,7 @@ static void decode_memory(struct vp *vp, const struct hv_x64_memory_intercept_me
 	take_bytes(exit, message->instruction_bytes, message->instruction_byte_count);
 }
 
-static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message *message,
+static void decode_msr(struct backend_vp *vp, const struct hv_x64_msr_intercept_message *message,
 		       struct vp_exit *exit)
 {
 	keep(vp, &message->header);
@@ -90,8 +92,8 @@ static void decode_msr(struct vp *vp, const struct hv_x64_msr_intercept_message 
 	}
 }
 
-static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_message *message,
-			 struct vp_exit *exit)
+static void decode_cpuid(struct backend_vp *vp,
+			 const struct hv_x64_cpuid_intercept_message *message, struct vp_exit *exit)
 {
 	keep(vp, &message->header);
 	exit->kind = VP_EXIT_CPUID;
@@ -107,7 +109,7 @@ static void decode_cpuid(struct vp *vp, const struct hv_x64_cpuid_intercept_mess
 #define HYPERCALL_LENGTH 3
 
 /* The registers of a call are not the same in 32-bit code (TLFS, Hypercall Interface). */
-static void decode_hypercall(struct vp *vp,
+static void decode_hypercall(struct backend_vp *vp,
 			     const struct hv_x64_hypercall_intercept_message *message,
 			     struct vp_exit *exit)
 {
@@ -131,7 +133,7 @@ static void decode_hypercall(struct vp *vp,
 	exit->hypercall.status = HV_STATUS_INVALID_HYPERCALL_CODE;
 }
 
-void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit *exit)
+void root_decode(struct backend_vp *vp, const struct hv_message *message, struct vp_exit *exit)
 {
 	const void *payload = message->u.payload;
 
@@ -181,7 +183,7 @@ void root_decode(struct vp *vp, const struct hv_message *message, struct vp_exit
 
 /* The instruction is over: RIP goes on, some general registers change. `rax` to `rdx` of those in
  * `mask`, by VP_GPR number. */
-static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
+static int finish(struct backend_vp *vp, const uint64_t values[4], unsigned int mask)
 {
 	struct hv_register_assoc registers[5] = {0};
 	size_t count = 0;
@@ -213,10 +215,10 @@ static int finish(struct vp *vp, const uint64_t values[4], unsigned int mask)
 	if (ret == 0 && vp->shadow) {
 		ret = root_lift_shadow(vp);
 	}
-	return ret == 0 && vp->trace ? vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : ret;
+	return ret == 0 && vp->trace ? backend_vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : ret;
 }
 
-static int answer_port(struct vp *vp, const struct vp_exit *exit)
+static int answer_port(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	struct hv_vp_register_page *page = vp->page;
 	uint64_t rax[4] = {exit->port.value};
@@ -243,7 +245,7 @@ static int answer_port(struct vp *vp, const struct vp_exit *exit)
 	return 0;
 }
 
-static int answer_msr(struct vp *vp, const struct vp_exit *exit)
+static int answer_msr(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	uint64_t values[4] = {
 		[VP_RAX] = (uint32_t)exit->msr.value,
@@ -251,12 +253,12 @@ static int answer_msr(struct vp *vp, const struct vp_exit *exit)
 	};
 
 	if (exit->msr.fault) {
-		return vp_inject_exception(vp, VP_EXCEPTION_GP, 0, 0);
+		return backend_vp_inject_exception(vp, VP_EXCEPTION_GP, 0, 0);
 	}
 	return finish(vp, values, exit->msr.write ? 0 : 1u << VP_RAX | 1u << VP_RDX);
 }
 
-static int answer_cpuid(struct vp *vp, const struct vp_exit *exit)
+static int answer_cpuid(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	uint64_t values[4] = {
 		[VP_RAX] = exit->cpuid.eax,
@@ -268,14 +270,14 @@ static int answer_cpuid(struct vp *vp, const struct vp_exit *exit)
 	return finish(vp, values, 15);
 }
 
-static int answer_hypercall(struct vp *vp, const struct vp_exit *exit)
+static int answer_hypercall(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	uint64_t values[4] = {[VP_RAX] = exit->hypercall.status};
 
 	return finish(vp, values, vp->wide ? 1u << VP_RAX : 1u << VP_RAX | 1u << VP_RDX);
 }
 
-int root_answer(struct vp *vp, const struct vp_exit *exit)
+int root_answer(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	switch (exit->kind) {
 	case VP_EXIT_PORT:

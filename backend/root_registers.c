@@ -20,8 +20,8 @@ static const uint32_t load_names[] = {
 	HV_X64_REGISTER_CR0, HV_X64_REGISTER_CR4,    HV_X64_REGISTER_EFER,
 };
 
-static int root_get_registers(struct vp *vp, const uint32_t *names, union hv_register_value *values,
-			      size_t count)
+static int root_get_registers(struct backend_vp *vp, const uint32_t *names,
+			      union hv_register_value *values, size_t count)
 {
 	union {
 		struct hv_input_get_vp_registers input;
@@ -36,7 +36,7 @@ static int root_get_registers(struct vp *vp, const uint32_t *names, union hv_reg
 			 count * sizeof(values[0]), (uint16_t)count, NULL);
 }
 
-int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_t count)
+int root_set_registers(struct backend_vp *vp, struct hv_register_assoc *registers, size_t count)
 {
 	union {
 		struct hv_input_set_vp_registers input;
@@ -51,7 +51,7 @@ int root_set_registers(struct vp *vp, struct hv_register_assoc *registers, size_
 			 NULL);
 }
 
-static int root_set_register(struct vp *vp, uint32_t name, uint64_t value)
+static int root_set_register(struct backend_vp *vp, uint32_t name, uint64_t value)
 {
 	struct hv_register_assoc assoc = {.name = name, .value.reg64 = value};
 
@@ -89,7 +89,7 @@ static void load_from_page(const struct hv_vp_register_page *page, struct vp_reg
 	registers->efer = page->efer;
 }
 
-static int load_by_calls(struct vp *vp, struct vp_registers *registers)
+static int load_by_calls(struct backend_vp *vp, struct vp_registers *registers)
 {
 	union hv_register_value values[ARRAY_COUNT(load_names)], *value = values;
 	int ret = root_get_registers(vp, load_names, values, ARRAY_COUNT(load_names));
@@ -113,7 +113,7 @@ static int load_by_calls(struct vp *vp, struct vp_registers *registers)
 	return 0;
 }
 
-int vp_load(struct vp *vp, struct vp_registers *registers)
+int backend_vp_load(struct backend_vp *vp, struct vp_registers *registers)
 {
 	if (!registers_by_page(vp)) {
 		return load_by_calls(vp, registers);
@@ -123,7 +123,7 @@ int vp_load(struct vp *vp, struct vp_registers *registers)
 }
 
 /* The register has more than the shadow: whether an NMI is being served stays as it is. */
-int root_lift_shadow(struct vp *vp)
+int root_lift_shadow(struct backend_vp *vp)
 {
 	uint32_t name = HV_REGISTER_INTERRUPT_STATE;
 	union hv_register_value value;
@@ -137,7 +137,7 @@ int root_lift_shadow(struct vp *vp)
 	return root_set_register(vp, name, value.interrupt_state.as_uint64);
 }
 
-static int store_by_calls(struct vp *vp, const struct vp_registers *registers)
+static int store_by_calls(struct backend_vp *vp, const struct vp_registers *registers)
 {
 	struct hv_register_assoc assoc[VP_GPR_COUNT + 2] = {0};
 	unsigned int i;
@@ -153,7 +153,7 @@ static int store_by_calls(struct vp *vp, const struct vp_registers *registers)
 	return root_set_registers(vp, assoc, ARRAY_COUNT(assoc));
 }
 
-int vp_store(struct vp *vp, const struct vp_registers *registers)
+int backend_vp_store(struct backend_vp *vp, const struct vp_registers *registers)
 {
 	int ret = 0;
 
@@ -170,7 +170,7 @@ int vp_store(struct vp *vp, const struct vp_registers *registers)
 	return ret == 0 && vp->shadow && registers->rip != vp->rip ? root_lift_shadow(vp) : ret;
 }
 
-int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
+int backend_vp_load_xmm(struct backend_vp *vp, unsigned int index, uint8_t value[16])
 {
 	uint32_t name = HV_X64_REGISTER_XMM0 + index;
 	union hv_register_value reg;
@@ -182,7 +182,7 @@ int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
 	return ret;
 }
 
-int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
+int backend_vp_store_xmm(struct backend_vp *vp, unsigned int index, const uint8_t value[16])
 {
 	struct hv_register_assoc assoc = {.name = HV_X64_REGISTER_XMM0 + index};
 
@@ -200,7 +200,7 @@ int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
  * MMX register n is the x87's n-th. They are told by their distance from the top of its stack, which
  * an instruction of MMX sets to 0; and all are in use then.
  */
-static int access_mmx(struct vp *vp, unsigned int index, uint8_t value[8], bool write)
+static int access_mmx(struct backend_vp *vp, unsigned int index, uint8_t value[8], bool write)
 {
 	uint32_t names[FP_REGISTERS + 1] = {[FP_REGISTERS] = HV_X64_REGISTER_FP_CONTROL_STATUS};
 	struct hv_register_assoc assoc[FP_REGISTERS + 1] = {0};
@@ -235,12 +235,12 @@ static int access_mmx(struct vp *vp, unsigned int index, uint8_t value[8], bool 
 	return root_set_registers(vp, assoc, FP_REGISTERS + 1);
 }
 
-int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8])
+int backend_vp_load_mmx(struct backend_vp *vp, unsigned int index, uint8_t value[8])
 {
 	return access_mmx(vp, index, value, false);
 }
 
-int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
+int backend_vp_store_mmx(struct backend_vp *vp, unsigned int index, const uint8_t value[8])
 {
 	uint8_t copy[8];
 
@@ -248,7 +248,7 @@ int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
 	return access_mmx(vp, index, copy, true);
 }
 
-int vp_load_system(struct vp *vp, struct vp_system *system)
+int backend_vp_load_system(struct backend_vp *vp, struct vp_system *system)
 {
 	static const uint32_t names[] = {HV_X64_REGISTER_LDTR, HV_X64_REGISTER_TR,
 					 HV_X64_REGISTER_GDTR, HV_X64_REGISTER_IDTR};
@@ -264,7 +264,8 @@ int vp_load_system(struct vp *vp, struct vp_system *system)
 	return ret;
 }
 
-int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *segment)
+int backend_vp_store_segment(struct backend_vp *vp, unsigned int name,
+			     const struct vp_segment *segment)
 {
 	struct hv_register_assoc assoc = {.name = HV_X64_REGISTER_ES + name,
 					  .value.segment = to_hv_segment(segment)};
@@ -272,7 +273,7 @@ int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *
 	return root_set_registers(vp, &assoc, 1);
 }
 
-int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table)
+int backend_vp_store_table(struct backend_vp *vp, bool idt, const struct vp_table *table)
 {
 	struct hv_register_assoc assoc = {
 		.name = idt ? HV_X64_REGISTER_IDTR : HV_X64_REGISTER_GDTR,
@@ -282,7 +283,7 @@ int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table)
 	return root_set_registers(vp, &assoc, 1);
 }
 
-int vp_store_cr0(struct vp *vp, uint64_t value)
+int backend_vp_store_cr0(struct backend_vp *vp, uint64_t value)
 {
 	return root_set_register(vp, HV_X64_REGISTER_CR0, value);
 }
@@ -306,7 +307,7 @@ static uint32_t fault_code(uint32_t result, enum vp_access access, unsigned int 
 	return code;
 }
 
-static unsigned int current_privilege(struct vp *vp)
+static unsigned int current_privilege(struct backend_vp *vp)
 {
 	uint32_t name = HV_X64_REGISTER_SS;
 	union hv_register_value ss;
@@ -318,8 +319,8 @@ static unsigned int current_privilege(struct vp *vp)
 							  : 3;
 }
 
-int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
-		 uint32_t *error_code)
+int backend_vp_translate(struct backend_vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
+			 uint32_t *error_code)
 {
 	static const uint64_t validate[] = {
 		[VP_ACCESS_READ] = HV_TRANSLATE_GVA_VALIDATE_READ,
@@ -368,7 +369,8 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 
 #define DR6_SINGLE_STEP 0xffff4ff0u /* BS; the bits that are always 1 */
 
-int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address)
+int backend_vp_inject_exception(struct backend_vp *vp, unsigned int vector, uint32_t error_code,
+				uint64_t address)
 {
 	union hv_x64_pending_exception_event event = {
 		.event_pending = 1,
@@ -386,7 +388,7 @@ int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
 	return root_set_registers(vp, registers, vector == VP_EXCEPTION_DB ? 2 : 1);
 }
 
-int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
+int backend_vp_crash_parameters(struct backend_vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
 {
 	union hv_register_value values[VP_CRASH_PARAMETERS];
 	uint32_t names[VP_CRASH_PARAMETERS];
@@ -402,7 +404,7 @@ int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
 	return ret;
 }
 
-int vp_request_window(struct vp *vp, bool wanted)
+int backend_vp_request_window(struct backend_vp *vp, bool wanted)
 {
 	union hv_deliverability_notifications_register notifications = {.interrupt_notification =
 										wanted};
@@ -411,7 +413,7 @@ int vp_request_window(struct vp *vp, bool wanted)
 				 notifications.as_uint64);
 }
 
-int vp_inject_extint(struct vp *vp, uint8_t vector)
+int backend_vp_inject_extint(struct backend_vp *vp, uint8_t vector)
 {
 	union hv_x64_pending_ext_int_event event = {
 		.event_pending = 1,
@@ -431,7 +433,7 @@ static struct hv_x64_table_register to_hv_table(const struct vp_table *table)
 	return (struct hv_x64_table_register){.base = table->base, .limit = table->limit};
 }
 
-int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
+int backend_vp_set_boot_state(struct backend_vp *vp, const struct vp_boot_state *state)
 {
 	const struct vp_registers *r = &state->registers;
 	struct hv_register_assoc assoc[] = {
@@ -466,7 +468,7 @@ int vp_set_boot_state(struct vp *vp, const struct vp_boot_state *state)
 #define LVT_EXTINT 0x700u
 #define SVR_ENABLE 0x100u /* without it the pins are masked */
 
-int vp_set_local_pins(struct vp *vp, bool extint)
+int backend_vp_set_local_pins(struct backend_vp *vp, bool extint)
 {
 	_Alignas(MSHV_HV_PAGE_SIZE) uint8_t page[MSHV_HV_PAGE_SIZE] = {0};
 	struct hv_local_interrupt_controller_state *state = (void *)page;

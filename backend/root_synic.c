@@ -7,8 +7,8 @@
 
 #include "include/hv/status.h"
 
-int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sint, uint32_t type,
-			   const void *payload, size_t size)
+int backend_partition_post_message(struct backend_partition *partition, uint32_t vp, uint8_t sint,
+				   uint32_t type, const void *payload, size_t size)
 {
 	struct hv_input_post_message_direct input = {.vp_index = vp, .sint_index = sint};
 	struct hv_message message = {.header = {.message_type = type}};
@@ -26,7 +26,8 @@ int partition_post_message(struct partition *partition, uint32_t vp, uint8_t sin
 	return ret != 0 && status == HV_STATUS_INSUFFICIENT_BUFFERS ? -EAGAIN : ret;
 }
 
-int partition_signal_event(struct partition *partition, uint32_t vp, uint8_t sint, uint16_t flag)
+int backend_partition_signal_event(struct backend_partition *partition, uint32_t vp, uint8_t sint,
+				   uint16_t flag)
 {
 	struct hv_input_signal_event_direct input = {
 		.target_vp = vp, .target_sint = sint, .flag_number = flag};
@@ -36,7 +37,7 @@ int partition_signal_event(struct partition *partition, uint32_t vp, uint8_t sin
 			 sizeof(output), 0, NULL);
 }
 
-static int bind_event(struct partition *partition, uint32_t connection_id, int event,
+static int bind_event(struct backend_partition *partition, uint32_t connection_id, int event,
 		      uint32_t flags)
 {
 	struct mshv_vd_signal_eventfd binding = {
@@ -45,12 +46,14 @@ static int bind_event(struct partition *partition, uint32_t connection_id, int e
 	return ioctl(partition->fd, MSHV_VD_SIGNAL_EVENTFD, &binding) < 0 ? -errno : 0;
 }
 
-int partition_bind_event(struct partition *partition, uint32_t connection_id, int event)
+int backend_partition_bind_event(struct backend_partition *partition, uint32_t connection_id,
+				 int event)
 {
 	return bind_event(partition, connection_id, event, 0);
 }
 
-void partition_unbind_event(struct partition *partition, uint32_t connection_id, int event)
+void backend_partition_unbind_event(struct backend_partition *partition, uint32_t connection_id,
+				    int event)
 {
 	(void)bind_event(partition, connection_id, event,
 			 1u << MSHV_VD_SIGNAL_EVENTFD_BIT_DEASSIGN);

@@ -117,8 +117,8 @@ void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length)
 
 int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, size_t size)
 {
-	int ret = partition_post_message(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
-					 VMBUS_MESSAGE_TYPE, payload, size);
+	int ret = backend_partition_post_message(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
+						 VMBUS_MESSAGE_TYPE, payload, size);
 
 	if (ret == -EAGAIN) {
 		retry_later(host);
@@ -131,14 +131,14 @@ int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, s
 void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag)
 {
 	/* A VP that the guest has not got, or that has its SynIC off, hears nothing. */
-	(void)partition_signal_event(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
-				     (uint16_t)flag);
+	(void)backend_partition_signal_event(host->machine->partition, vp, VMBUS_MESSAGE_SINT,
+					     (uint16_t)flag);
 }
 
 int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event)
 {
 	struct connection *connection = slot_of(host, connection_id);
-	int ret = partition_bind_event(host->machine->partition, connection_id, event);
+	int ret = backend_partition_bind_event(host->machine->partition, connection_id, event);
 
 	if (ret != 0 && ret != -ENOTTY) {
 		return ret;
@@ -154,7 +154,8 @@ void vmbus_host_disconnect(struct vmbus_host *host, uint32_t connection_id)
 	struct connection *connection = slot_of(host, connection_id);
 
 	if (connection->bound) {
-		partition_unbind_event(host->machine->partition, connection_id, connection->event);
+		backend_partition_unbind_event(host->machine->partition, connection_id,
+					       connection->event);
 	}
 	pthread_mutex_lock(&host->lock);
 	*connection = (struct connection){.event = -1};

@@ -61,7 +61,7 @@ void crash_report(struct machine_vp *vp, bool text)
 	if (atomic_exchange(&machine->crashed, true)) {
 		return;
 	}
-	if (vp_crash_parameters(vp->vp, p) != 0) {
+	if (backend_vp_crash_parameters(vp->vp, p) != 0) {
 		say_guest("VP %u: the guest has crashed; its parameters cannot be read", vp->index);
 		return;
 	}

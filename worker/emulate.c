@@ -26,7 +26,7 @@ static bool fetch(struct emulation *e, uint8_t bytes[16], unsigned int *count)
 		const void *ram = NULL;
 
 		step = step < INSN_MAX_LENGTH - *count ? step : INSN_MAX_LENGTH - *count;
-		if (vp_translate(e->vp, at, VP_ACCESS_EXECUTE, &gpa, &error_code) == 0) {
+		if (backend_vp_translate(e->vp, at, VP_ACCESS_EXECUTE, &gpa, &error_code) == 0) {
 			ram = memory_at(e->memory, gpa, step);
 		}
 		if (ram == NULL) {
@@ -107,19 +107,19 @@ static bool step(struct emulation *e)
 	return true;
 }
 
-/* What vp_store() leaves out, of an instruction that is over. */
+/* What backend_vp_store() leaves out, of an instruction that is over. */
 static bool store_more(struct emulation *e)
 {
 	for (unsigned int i = 0; i < VP_SEGMENT_COUNT; i++) {
 		if (e->segments_changed & 1u << i &&
-		    vp_store_segment(e->vp, i, &e->registers.segments[i]) != 0) {
+		    backend_vp_store_segment(e->vp, i, &e->registers.segments[i]) != 0) {
 			return false;
 		}
 	}
 	return true;
 }
 
-enum emulate_result emulate(struct vp *vp, struct board *board, const struct memory *memory,
+enum emulate_result emulate(struct backend_vp *vp, struct board *board, const struct memory *memory,
 			    struct emulate_cache *cache, const struct vp_exit *exit)
 {
 	struct emulation e;
@@ -136,7 +136,7 @@ enum emulate_result emulate(struct vp *vp, struct board *board, const struct mem
 	e.segments_changed = 0;
 	e.exception = false;
 	e.result = EMULATE_UNSUPPORTED;
-	if (vp_load(vp, &e.registers) != 0) {
+	if (backend_vp_load(vp, &e.registers) != 0) {
 		return EMULATE_FAILED;
 	}
 	e.code_size = insn_code_size(&e.registers);
@@ -153,16 +153,17 @@ enum emulate_result emulate(struct vp *vp, struct board *board, const struct mem
 	}
 	/* The registers of a string instruction that faulted on its way are those of the item that
 	 * did. */
-	if (vp_store(vp, &e.registers) != 0 || (done && !store_more(&e))) {
+	if (backend_vp_store(vp, &e.registers) != 0 || (done && !store_more(&e))) {
 		return EMULATE_FAILED;
 	}
-	if (e.exception && vp_inject_exception(vp, e.vector, e.error_code, e.fault_address) != 0) {
+	if (e.exception &&
+	    backend_vp_inject_exception(vp, e.vector, e.error_code, e.fault_address) != 0) {
 		return EMULATE_FAILED;
 	}
 	/* As after any instruction, and after each part of a repeated one. A load of SS has the next
 	 * one's trap for its own. */
 	if (done && e.trace && !(e.segments_changed & 1u << VP_SS) &&
-	    vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) != 0) {
+	    backend_vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) != 0) {
 		return EMULATE_FAILED;
 	}
 	return EMULATE_DONE;

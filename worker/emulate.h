@@ -46,7 +46,7 @@ struct operation {
 
 /* What the emulation of an instruction works on. */
 struct emulation {
-	struct vp *vp;
+	struct backend_vp *vp;
 	struct board *board;
 	const struct memory *memory;
 	struct vp_registers registers;
@@ -68,7 +68,7 @@ struct emulation {
 	uint64_t fault_address;
 };
 
-enum emulate_result emulate(struct vp *vp, struct board *board, const struct memory *memory,
+enum emulate_result emulate(struct backend_vp *vp, struct board *board, const struct memory *memory,
 			    struct emulate_cache *cache, const struct vp_exit *exit);
 
 /* ---- Shared by emulate.c and the files below; false: see `result`, `exception` ---- */

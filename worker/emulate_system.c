@@ -58,7 +58,7 @@ static bool stored(struct emulation *e, int ret)
 
 static bool load_system(struct emulation *e, struct vp_system *system)
 {
-	return vp_load_system(e->vp, system) == 0 || emulation_failed(e);
+	return backend_vp_load_system(e->vp, system) == 0 || emulation_failed(e);
 }
 
 static bool long_mode(const struct emulation *e)
@@ -469,7 +469,7 @@ static bool load_ldt(struct emulation *e, uint16_t selector)
 			return raise_selector(e, VP_EXCEPTION_NP, selector);
 		}
 	}
-	return stored(e, vp_store_segment(e->vp, VP_LDTR, &segment));
+	return stored(e, backend_vp_store_segment(e->vp, VP_LDTR, &segment));
 }
 
 static bool load_task(struct emulation *e, uint16_t selector)
@@ -490,7 +490,7 @@ static bool load_task(struct emulation *e, uint16_t selector)
 	}
 	segment.attributes |= TYPE_BUSY;
 	return memory_system_set_bits(e, at + 5, TYPE_BUSY) &&
-	       stored(e, vp_store_segment(e->vp, VP_TR, &segment));
+	       stored(e, backend_vp_store_segment(e->vp, VP_TR, &segment));
 }
 
 /* LMSW sets PE and does not clear it; MP, EM and TS it changes. */
@@ -499,7 +499,7 @@ static bool load_status_word(struct emulation *e, uint64_t value)
 	uint64_t cr0 = e->registers.cr0;
 
 	cr0 = (cr0 & ~(uint64_t)(CR0_LMSW & ~CR0_PE)) | (value & CR0_LMSW);
-	return stored(e, vp_store_cr0(e->vp, cr0));
+	return stored(e, backend_vp_store_cr0(e->vp, cr0));
 }
 
 bool system_load_word(struct emulation *e, unsigned int which)
@@ -557,5 +557,5 @@ bool system_load_table(struct emulation *e, unsigned int which)
 	if (!emulation_canonical(e, table.base)) {
 		return gp(e, 0);
 	}
-	return stored(e, vp_store_table(e->vp, which == SYSTEM_IDTR, &table));
+	return stored(e, backend_vp_store_table(e->vp, which == SYSTEM_IDTR, &table));
 }

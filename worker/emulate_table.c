@@ -312,8 +312,8 @@ static bool do_vector(struct emulation *e, unsigned int part)
 		return emulation_unsupported(e);
 	}
 	if (!load || part != VECTOR_WHOLE) {
-		if ((mmx ? vp_load_mmx(e->vp, reg->reg, value)
-			 : vp_load_xmm(e->vp, reg->reg, value)) != 0) {
+		if ((mmx ? backend_vp_load_mmx(e->vp, reg->reg, value)
+			 : backend_vp_load_xmm(e->vp, reg->reg, value)) != 0) {
 			return emulation_failed(e);
 		}
 	}
@@ -324,8 +324,8 @@ static bool do_vector(struct emulation *e, unsigned int part)
 	if (!memory_read(e, memory->segment, operand_address(e, memory), at, memory->size)) {
 		return false;
 	}
-	return (mmx ? vp_store_mmx(e->vp, reg->reg, value)
-		    : vp_store_xmm(e->vp, reg->reg, value)) == 0 ||
+	return (mmx ? backend_vp_store_mmx(e->vp, reg->reg, value)
+		    : backend_vp_store_xmm(e->vp, reg->reg, value)) == 0 ||
 	       emulation_failed(e);
 }
 

@@ -106,7 +106,7 @@ bool host_interrupt(struct host *host, const struct host_interrupt *interrupt)
 	/* The guest chose destination and vector; if they are nonsense the interrupt is lost, as on
 	 * hardware. */
 	return host->machine->partition != NULL &&
-	       !partition_interrupt(host->machine->partition, &message);
+	       !backend_partition_interrupt(host->machine->partition, &message);
 }
 
 void host_extint(struct host *host, bool asserted)

@@ -23,7 +23,7 @@ static const char *place(struct machine_vp *vp, char text[static PLACE_SIZE])
 	const struct vp_segment *cs = &r.segments[VP_CS];
 	int length;
 
-	if (vp_load(vp->vp, &r) != 0) {
+	if (backend_vp_load(vp->vp, &r) != 0) {
 		return "an unknown place";
 	}
 	length = snprintf(text, PLACE_SIZE, "RIP %#llx, CPL %u", (unsigned long long)r.rip,
@@ -46,7 +46,7 @@ static void refuse_instruction(struct machine_vp *vp, const struct vp_exit *exit
 		  "%02x %02x), at %s: the guest gets #UD",
 		  vp->index, (unsigned long long)exit->instruction.gpa, b[0], b[1], b[2], b[3],
 		  b[4], b[5], b[6], b[7], place(vp, text));
-	if (vp_inject_exception(vp->vp, VP_EXCEPTION_UD, 0, 0) != 0) {
+	if (backend_vp_inject_exception(vp->vp, VP_EXCEPTION_UD, 0, 0) != 0) {
 		machine_end(vp->machine, STOP_HOST_ERROR);
 	}
 }
@@ -74,7 +74,7 @@ static void handle_window(struct machine_vp *vp)
 
 	vp->window = false;
 	if (board_pic_acknowledge(&vp->machine->board, &vector) &&
-	    vp_inject_extint(vp->vp, vector) != 0) {
+	    backend_vp_inject_extint(vp->vp, vector) != 0) {
 		say("VP %u: an interrupt cannot be given to it", vp->index);
 		machine_end(vp->machine, STOP_HOST_ERROR);
 	}

@@ -105,22 +105,22 @@ static bool create_vps(struct machine *machine)
 	for (i = 0; i < machine->config->vps; i++) {
 		struct machine_vp *vp = &machine->vps[i];
 
-		ret = vp_create(machine->partition, i, &vp->vp);
+		ret = backend_vp_create(machine->partition, i, &vp->vp);
 		if (ret == 0) {
-			ret = vp_set_local_pins(vp->vp, i == 0);
+			ret = backend_vp_set_local_pins(vp->vp, i == 0);
 		}
 		if (ret != 0) {
 			return failed("create a VP", ret);
 		}
 	}
-	ret = vp_set_boot_state(machine->vps[0].vp, &machine->boot);
+	ret = backend_vp_set_boot_state(machine->vps[0].vp, &machine->boot);
 	return ret == 0 || failed("take the first VP's registers", ret);
 }
 
 static bool create_partition(struct machine *machine)
 {
-	int ret = partition_create(machine->backend, machine->config->vps,
-				   !machine->boot.no_flush_calls, &machine->partition);
+	int ret = backend_partition_create(machine->backend, machine->config->vps,
+					   !machine->boot.no_flush_calls, &machine->partition);
 
 	if (ret != 0) {
 		return failed("create a partition", ret);
@@ -204,12 +204,12 @@ void machine_stop(struct machine *machine)
 	vmbus_reset(machine->bus);
 	for (i = 0; i < machine->config->vps; i++) {
 		if (machine->vps[i].vp != NULL) {
-			vp_destroy(&machine->vps[i].vp);
+			backend_vp_destroy(&machine->vps[i].vp);
 		}
 		machine->vps[i].window = false;
 	}
 	if (machine->partition != NULL) {
-		partition_destroy(&machine->partition);
+		backend_partition_destroy(&machine->partition);
 	}
 	eventfd_read(machine->stop_event, &count);
 }

@@ -39,13 +39,13 @@ enum stop_reason {
 
 struct machine_vp {
 	struct machine *machine;
-	struct vp *vp;
+	struct backend_vp *vp;
 	pthread_t thread;
 	struct emulate_cache cache; /* its thread's alone */
 	unsigned int index;
 	atomic_bool running; /* [a] the thread exists and may be kicked */
 	atomic_bool ended;   /* [a] the thread is about to return */
-	bool window;         /* [V] vp_request_window() is in force */
+	bool window;         /* [V] backend_vp_request_window() is in force */
 };
 
 /* The devices' host (devices/host.h). */
@@ -80,16 +80,16 @@ struct machine {
 	struct serial serial;
 	struct host host;
 	struct board board;
-	struct vmbus *bus;              /* [I] */
-	struct vmbus_host *bus_host;    /* [I] */
-	struct disks disks;             /* [M] */
-	int control, control_peer;      /* [M] sockets, -1: none */
-	struct partition *partition;    /* [I] */
-	struct machine_vp *vps;         /* [I] config->vps of them */
-	int stop_event;                 /* [I] eventfd */
-	_Atomic(enum stop_reason) stop; /* [a] the first one wins */
-	_Atomic(uint32_t) debug_exit;   /* [a] the test image's result */
-	atomic_bool crashed;            /* [a] the guest has said so since it started */
+	struct vmbus *bus;                   /* [I] */
+	struct vmbus_host *bus_host;         /* [I] */
+	struct disks disks;                  /* [M] */
+	int control, control_peer;           /* [M] sockets, -1: none */
+	struct backend_partition *partition; /* [I] */
+	struct machine_vp *vps;              /* [I] config->vps of them */
+	int stop_event;                      /* [I] eventfd */
+	_Atomic(enum stop_reason) stop;      /* [a] the first one wins */
+	_Atomic(uint32_t) debug_exit;        /* [a] the test image's result */
+	atomic_bool crashed;                 /* [a] the guest has said so since it started */
 };
 
 /* Everything but the partition. False: said why. */
@@ -109,7 +109,7 @@ void loop_run(struct machine *machine);
 
 /* vp.c: what a VP's thread does. */
 void *vp_thread(void *machine_vp);
-/* The signal that gets a VP out of vp_run(). */
+/* The signal that gets a VP out of backend_vp_run(). */
 #define VP_KICK SIGUSR1
 void vp_kick(struct machine_vp *vp);
 

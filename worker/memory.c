@@ -100,7 +100,7 @@ int memory_clear(struct memory *memory)
 }
 
 /* The range around the VGA hole apart, so that the others keep their 2 MiB alignment. */
-int memory_map(const struct memory *memory, struct partition *partition)
+int memory_map(const struct memory *memory, struct backend_partition *partition)
 {
 	const struct {
 		uint64_t gpa, end, offset;
@@ -116,8 +116,9 @@ int memory_map(const struct memory *memory, struct partition *partition)
 		int ret = 0;
 
 		if (parts[i].gpa < parts[i].end) {
-			ret = partition_map(partition, parts[i].gpa, memory->base + parts[i].offset,
-					    parts[i].end - parts[i].gpa);
+			ret = backend_partition_map(partition, parts[i].gpa,
+						    memory->base + parts[i].offset,
+						    parts[i].end - parts[i].gpa);
 		}
 		if (ret != 0) {
 			return ret;

@@ -37,7 +37,7 @@ int memory_create(struct memory *memory, uint64_t size) MUST_CHECK;
 void memory_destroy(struct memory *memory);
 /* All zeros again, as after power-on. No partition has it mapped. */
 int memory_clear(struct memory *memory) MUST_CHECK;
-int memory_map(const struct memory *memory, struct partition *partition) MUST_CHECK;
+int memory_map(const struct memory *memory, struct backend_partition *partition) MUST_CHECK;
 
 /* Where `length` bytes of guest RAM from `gpa` on are, or NULL if not all of them are RAM. */
 void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length);

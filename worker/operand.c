@@ -101,7 +101,7 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
 		return true;
 	}
-	ret = vp_translate(e->vp, linear, access, gpa, &error_code);
+	ret = backend_vp_translate(e->vp, linear, access, gpa, &error_code);
 	if (ret == -EFAULT) {
 		return emulation_raise(e, VP_EXCEPTION_PF, error_code, linear);
 	}

@@ -15,7 +15,7 @@ static void look_at_extint(struct machine_vp *vp)
 	}
 	atomic_store(&host->extint_seen, true);
 	vp->window = true;
-	if (vp_request_window(vp->vp, true) != 0) {
+	if (backend_vp_request_window(vp->vp, true) != 0) {
 		say("VP %u: its interrupt window cannot be watched", vp->index);
 		machine_end(vp->machine, STOP_HOST_ERROR);
 	}
@@ -40,7 +40,7 @@ void *vp_thread(void *argument)
 		if (vp->index == 0) {
 			look_at_extint(vp);
 		}
-		ret = vp_run(vp->vp, &exit);
+		ret = backend_vp_run(vp->vp, &exit);
 		if (ret != 0) {
 			say("VP %u: cannot be run: %s", vp->index, strerror(-ret));
 			machine_end(machine, STOP_HOST_ERROR);

@@ -6,13 +6,13 @@
 
 #define PAGE_BITS 12
 
-int vp_load(struct vp *vp, struct vp_registers *registers)
+int backend_vp_load(struct backend_vp *vp, struct vp_registers *registers)
 {
 	*registers = vp->registers;
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_store(struct vp *vp, const struct vp_registers *registers)
+int backend_vp_store(struct backend_vp *vp, const struct vp_registers *registers)
 {
 	memcpy(vp->registers.gpr, registers->gpr, sizeof(vp->registers.gpr));
 	vp->registers.rip = registers->rip;
@@ -20,37 +20,38 @@ int vp_store(struct vp *vp, const struct vp_registers *registers)
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_load_xmm(struct vp *vp, unsigned int index, uint8_t value[16])
+int backend_vp_load_xmm(struct backend_vp *vp, unsigned int index, uint8_t value[16])
 {
 	memcpy(value, vp->xmm[index], 16);
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_store_xmm(struct vp *vp, unsigned int index, const uint8_t value[16])
+int backend_vp_store_xmm(struct backend_vp *vp, unsigned int index, const uint8_t value[16])
 {
 	memcpy(vp->xmm[index], value, 16);
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_load_mmx(struct vp *vp, unsigned int index, uint8_t value[8])
+int backend_vp_load_mmx(struct backend_vp *vp, unsigned int index, uint8_t value[8])
 {
 	memcpy(value, vp->mmx[index], 8);
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_store_mmx(struct vp *vp, unsigned int index, const uint8_t value[8])
+int backend_vp_store_mmx(struct backend_vp *vp, unsigned int index, const uint8_t value[8])
 {
 	memcpy(vp->mmx[index], value, 8);
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_load_system(struct vp *vp, struct vp_system *system)
+int backend_vp_load_system(struct backend_vp *vp, struct vp_system *system)
 {
 	*system = vp->system;
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *segment)
+int backend_vp_store_segment(struct backend_vp *vp, unsigned int name,
+			     const struct vp_segment *segment)
 {
 	struct vp_segment *to = name == VP_TR     ? &vp->system.tr
 				: name == VP_LDTR ? &vp->system.ldtr
@@ -60,20 +61,20 @@ int vp_store_segment(struct vp *vp, unsigned int name, const struct vp_segment *
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_store_table(struct vp *vp, bool idt, const struct vp_table *table)
+int backend_vp_store_table(struct backend_vp *vp, bool idt, const struct vp_table *table)
 {
 	*(idt ? &vp->system.idtr : &vp->system.gdtr) = *table;
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_store_cr0(struct vp *vp, uint64_t value)
+int backend_vp_store_cr0(struct backend_vp *vp, uint64_t value)
 {
 	vp->registers.cr0 = value;
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
-		 uint32_t *error_code)
+int backend_vp_translate(struct backend_vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
+			 uint32_t *error_code)
 {
 	bool write = access == VP_ACCESS_WRITE || access == VP_ACCESS_SYSTEM_WRITE;
 	bool missing = vp->missing != 0 && gva >> PAGE_BITS == vp->missing >> PAGE_BITS;
@@ -90,13 +91,14 @@ int vp_translate(struct vp *vp, uint64_t gva, enum vp_access access, uint64_t *g
 	return 0;
 }
 
-int vp_crash_parameters(struct vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
+int backend_vp_crash_parameters(struct backend_vp *vp, uint64_t parameters[VP_CRASH_PARAMETERS])
 {
 	memcpy(parameters, vp->crash_parameters, sizeof(vp->crash_parameters));
 	return vp->broken ? -EIO : 0;
 }
 
-int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code, uint64_t address)
+int backend_vp_inject_exception(struct backend_vp *vp, unsigned int vector, uint32_t error_code,
+				uint64_t address)
 {
 	vp->injected = true;
 	vp->vector = vector;
@@ -105,25 +107,27 @@ int vp_inject_exception(struct vp *vp, unsigned int vector, uint32_t error_code,
 	return 0;
 }
 
-int vp_request_window(struct vp *vp, bool wanted)
+int backend_vp_request_window(struct backend_vp *vp, bool wanted)
 {
 	vp->window = wanted;
 	return 0;
 }
 
-int vp_inject_extint(struct vp *vp, uint8_t vector)
+int backend_vp_inject_extint(struct backend_vp *vp, uint8_t vector)
 {
-	return vp_inject_exception(vp, vector, 0, 0);
+	return backend_vp_inject_exception(vp, vector, 0, 0);
 }
 
-int partition_interrupt(struct partition *partition, const struct backend_interrupt *interrupt)
+int backend_partition_interrupt(struct backend_partition *partition,
+				const struct backend_interrupt *interrupt)
 {
 	partition->last = *interrupt;
 	partition->interrupts++;
 	return 0;
 }
 
-int partition_map(struct partition *partition, uint64_t gpa, void *where, uint64_t length)
+int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *where,
+			  uint64_t length)
 {
 	CHECK(partition->map_count < FAKE_MAPS);
 	partition->maps[partition->map_count].gpa = gpa;

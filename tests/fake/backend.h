@@ -7,7 +7,7 @@
 
 #include "backend/backend.h"
 
-struct vp {
+struct backend_vp {
 	struct vp_registers registers;
 	uint8_t xmm[16][16], mmx[8][8];
 	struct vp_system system;
@@ -26,7 +26,7 @@ struct vp {
 
 #define FAKE_MAPS 8
 
-struct partition {
+struct backend_partition {
 	struct backend_interrupt last;
 	unsigned int interrupts;
 	struct {

@@ -110,7 +110,7 @@ static const struct form forms[] = {
 /* clang-format on */
 
 static struct board board;
-static struct vp vp;
+static struct backend_vp vp;
 static struct emulate_cache cache;
 static uint8_t ram[RAM];
 

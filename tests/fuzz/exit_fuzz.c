@@ -25,7 +25,7 @@ void fake_host_type(struct host *host, const char *text);
 
 static struct machine machine;
 static struct machine_vp machine_vp;
-static struct vp vp;
+static struct backend_vp vp;
 static uint8_t ram[RAM];
 
 void machine_end(struct machine *m, enum stop_reason reason)

@@ -19,7 +19,7 @@ static uint64_t parameters[VP_CRASH_PARAMETERS];
 static int result;
 static char ram[8192], said[16384];
 
-int vp_crash_parameters(struct vp *v, uint64_t p[VP_CRASH_PARAMETERS])
+int backend_vp_crash_parameters(struct backend_vp *v, uint64_t p[VP_CRASH_PARAMETERS])
 {
 	(void)v;
 	memcpy(p, parameters, sizeof(parameters));

@@ -19,7 +19,7 @@
 
 static uint8_t *ram; /* the guest's, from address 0 */
 static struct memory memory;
-static struct vp vp;
+static struct backend_vp vp;
 static struct emulate_cache cache;
 static uint64_t seed = 88172645463325252ull;
 

@@ -19,7 +19,7 @@ extern struct host home;
 void fake_host_init(struct host *host);
 
 static struct machine machine;
-static struct vp vp;
+static struct backend_vp vp;
 static struct machine_vp machine_vp = {.machine = &machine, .vp = &vp, .index = 2};
 static char said[1024], said_of_guest[1024];
 static enum stop_reason ended;

@@ -17,7 +17,7 @@
 #include "include/hv/status.h"
 
 static struct hv_vp_register_page page;
-static struct vp vp;
+static struct backend_vp vp;
 static struct hv_message message;
 static struct vp_exit vp_exit;
 
@@ -61,7 +61,7 @@ static int setup(void **state)
 	memset(&page, 0, sizeof(page));
 	memset(&message, 0, sizeof(message));
 	memset(answer, 0, sizeof(answer));
-	vp = (struct vp){.fd = -1, .index = 3, .page = &page};
+	vp = (struct backend_vp){.fd = -1, .index = 3, .page = &page};
 	vp_exit = (struct vp_exit){.kind = VP_EXIT_NONE};
 	page.isvalid = 1;
 	calls = 0;
@@ -182,7 +182,7 @@ static void mmx_registers_are_the_x87s(void **state)
 	values[8].fp_control_status.fp_control = 0x37f;
 	values[8].fp_control_status.fp_status = 7 << 11 | 0x41;
 	values[8].fp_control_status.fp_tag = 0x80;
-	assert_int_equal(vp_store_mmx(&vp, 2, bytes), 0);
+	assert_int_equal(backend_vp_store_mmx(&vp, 2, bytes), 0);
 	assert_int_equal(last_reps, 9);
 	for (unsigned int i = 0; i < 8; i++) {
 		assert_int_equal(set_register(i)->name, HV_X64_REGISTER_FP_MMX0 + i);
@@ -195,9 +195,9 @@ static void mmx_registers_are_the_x87s(void **state)
 	assert_int_equal(set_register(8)->value.fp_control_status.fp_control, 0x37f);
 	assert_int_equal(set_register(8)->value.fp_control_status.fp_status, 0x41);
 	assert_int_equal(set_register(8)->value.fp_control_status.fp_tag, 0xff);
-	assert_int_equal(vp_load_mmx(&vp, 7, bytes), 0);
+	assert_int_equal(backend_vp_load_mmx(&vp, 7, bytes), 0);
 	assert_memory_equal(bytes, "\0\0\0\0\0\0\0\0", 8);
-	assert_int_equal(vp_load_mmx(&vp, 0, bytes), 0);
+	assert_int_equal(backend_vp_load_mmx(&vp, 0, bytes), 0);
 	assert_int_equal(bytes[0], 1);
 }
 
@@ -445,7 +445,7 @@ static void registers_by_the_page(void **state)
 	page.cr0 = 0x31;
 	page.cr4 = 0x20;
 	page.efer = 0x500;
-	assert_int_equal(vp_load(&vp, &r), 0);
+	assert_int_equal(backend_vp_load(&vp, &r), 0);
 	assert_int_equal(r.gpr[VP_R15], 0xf);
 	assert_int_equal(r.rip, 0x10);
 	assert_int_equal(r.segments[VP_GS].base, 0x77);
@@ -454,7 +454,7 @@ static void registers_by_the_page(void **state)
 	assert_int_equal(r.efer, 0x500);
 	r.gpr[VP_RSP] = 0x99;
 	r.rflags = 2;
-	assert_int_equal(vp_store(&vp, &r), 0);
+	assert_int_equal(backend_vp_store(&vp, &r), 0);
 	assert_int_equal(page.gp_registers[VP_RSP], 0x99);
 	assert_int_equal(page.rflags, 2);
 	assert_int_equal(page.dirty, 1u << HV_X64_REGISTER_CLASS_GENERAL |
@@ -479,7 +479,7 @@ static void registers_by_calls(void **state)
 	values[24].reg64 = 0x31; /* CR0 */
 	values[25].reg64 = 0x20;
 	values[26].reg64 = 0x500;
-	assert_int_equal(vp_load(&vp, &r), 0);
+	assert_int_equal(backend_vp_load(&vp, &r), 0);
 	names = ((const struct hv_input_get_vp_registers *)last_input)->names;
 	assert_int_equal(last_reps, 27);
 	assert_int_equal(names[15], HV_X64_REGISTER_R15);
@@ -490,7 +490,7 @@ static void registers_by_calls(void **state)
 	assert_int_equal(r.rip, 0x10);
 	assert_int_equal(r.segments[VP_CS].selector, 0x33);
 	assert_int_equal(r.efer, 0x500);
-	assert_int_equal(vp_store(&vp, &r), 0);
+	assert_int_equal(backend_vp_store(&vp, &r), 0);
 	assert_int_equal(last_reps, 18);
 	assert_int_equal(set_register(15)->name, HV_X64_REGISTER_R15);
 	assert_int_equal(set_register(16)->name, HV_X64_REGISTER_RIP);
@@ -506,48 +506,49 @@ static void translation(void **state)
 
 	(void)state;
 	output->gpa_page = 0xabc;
-	assert_int_equal(vp_translate(&vp, 0xffff800000001234ull, VP_ACCESS_WRITE, &gpa, &code), 0);
+	assert_int_equal(
+		backend_vp_translate(&vp, 0xffff800000001234ull, VP_ACCESS_WRITE, &gpa, &code), 0);
 	assert_int_equal(gpa, 0xabc234);
 	assert_true(input->gva_page == 0xffff800000001ull);
 	assert_int_equal(input->control_flags & 7, HV_TRANSLATE_GVA_VALIDATE_WRITE);
 	output->translation_result.result_code =
 		HV_TRANSLATE_GVA_GPA_UNMAPPED; /* that is what device memory is */
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), 0);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), 0);
 	output->translation_result.result_code = HV_TRANSLATE_GVA_PAGE_NOT_PRESENT;
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -EFAULT);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -EFAULT);
 	assert_int_equal(code, 0);
 	page.ss.descriptor_privilege_level = 3;
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_WRITE, &gpa, &code), -EFAULT);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_WRITE, &gpa, &code), -EFAULT);
 	assert_int_equal(code, 6);
 	output->translation_result.result_code = HV_TRANSLATE_GVA_PRIVILEGE_VIOLATION;
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_EXECUTE, &gpa, &code), -EFAULT);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_EXECUTE, &gpa, &code), -EFAULT);
 	assert_int_equal(code, 0x15);
 	output->translation_result.result_code = HV_TRANSLATE_GVA_INVALID_PAGE_TABLE_FLAGS;
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -EFAULT);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -EFAULT);
 	assert_int_equal(code, 0xd);
 	output->translation_result.result_code = 99;
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -ENXIO);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -ENXIO);
 	call_result = -EINVAL;
-	assert_int_equal(vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -EINVAL);
+	assert_int_equal(backend_vp_translate(&vp, 0, VP_ACCESS_READ, &gpa, &code), -EINVAL);
 }
 
 static void events(void **state)
 {
 	(void)state;
-	assert_int_equal(vp_inject_exception(&vp, VP_EXCEPTION_PF, 7, 0x1234), 0);
+	assert_int_equal(backend_vp_inject_exception(&vp, VP_EXCEPTION_PF, 7, 0x1234), 0);
 	assert_int_equal(set_register(0)->value.pending_exception_event.event_type,
 			 HV_X64_PENDING_EVENT_EXCEPTION);
 	assert_int_equal(set_register(0)->value.pending_exception_event.error_code, 7);
 	assert_int_equal(set_register(0)->value.pending_exception_event.exception_parameter,
 			 0x1234);
 	assert_int_equal(set_register(0)->value.pending_exception_event.deliver_error_code, 1);
-	assert_int_equal(vp_inject_exception(&vp, VP_EXCEPTION_UD, 0, 0), 0);
+	assert_int_equal(backend_vp_inject_exception(&vp, VP_EXCEPTION_UD, 0, 0), 0);
 	assert_int_equal(set_register(0)->value.pending_exception_event.deliver_error_code, 0);
-	assert_int_equal(vp_inject_extint(&vp, 0x31), 0);
+	assert_int_equal(backend_vp_inject_extint(&vp, 0x31), 0);
 	assert_int_equal(set_register(0)->value.pending_ext_int_event.event_type,
 			 HV_X64_PENDING_EVENT_EXT_INT);
 	assert_int_equal(set_register(0)->value.pending_ext_int_event.vector, 0x31);
-	assert_int_equal(vp_request_window(&vp, true), 0);
+	assert_int_equal(backend_vp_request_window(&vp, true), 0);
 	assert_int_equal(set_register(0)->name, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS);
 	assert_int_equal(set_register(0)->value.deliverability_notifications.interrupt_notification,
 			 1);

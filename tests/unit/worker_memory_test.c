@@ -61,7 +61,7 @@ static void beyond_the_hole(void **state)
 static void a_large_machine_is_split(void **state)
 {
 	struct memory memory = {.base = (uint8_t *)(64 * MIB), .size = MEMORY_HOLE_BASE + 64 * MIB};
-	struct partition partition = {0};
+	struct backend_partition partition = {0};
 
 	(void)state;
 	memory.low_end = MEMORY_HOLE_BASE;
@@ -82,7 +82,7 @@ static void a_large_machine_is_split(void **state)
 static void a_small_machine_has_no_high_part(void **state)
 {
 	struct memory memory;
-	struct partition partition = {0};
+	struct backend_partition partition = {0};
 
 	(void)state;
 	assert_int_equal(memory_create(&memory, 8 * MIB), 0);
