@@ -45,7 +45,7 @@ static void tell(const struct partition *p, uint64_t told[WORDS])
 	}
 }
 
-void vendor_flush_wait(struct partition *p)
+void gpa_flush_wait(struct partition *p)
 {
 	uint64_t told[WORDS] = {0};
 

@@ -3,11 +3,11 @@
  * of tlfs/plat.h. docs/design/memory.md has the invariants.
  *
  * Flush protocol. A translation that was taken out of a table may live on in the TLBs of LPs.
- * gpa_flush() moves the map's generation on and calls vendor_flush_wait(); only then are the pages
+ * gpa_flush() moves the map's generation on and calls gpa_flush_wait(); only then are the pages
  * behind such translations free for other uses. An LP, on its way into the guest: sets lp->guest,
  * fence, compares map.generation with the one of its last entry with that partition (of that VP),
  * flushes its TLB for the partition if they differ, enters. On its way out it clears lp->guest
- * before it takes any lock. So vendor_flush_wait() may be, and is, called with the memory lock
+ * before it takes any lock. So gpa_flush_wait() may be, and is, called with the memory lock
  * held.
  */
 #ifndef HYPERVISOR_GPA_H
@@ -104,6 +104,6 @@ enum gpa_exchange gpa_exchange(struct partition *p, gpa_t gpa, uint64_t expected
  * What the LPs supply (run.c): returns when no LP executes guest code of p by translations older
  * than the generation of p's map. Memory lock held.
  */
-void vendor_flush_wait(struct partition *p);
+void gpa_flush_wait(struct partition *p);
 
 #endif

@@ -29,7 +29,7 @@ void gpa_flush(struct gpa_map *map)
 		return;
 	}
 	__atomic_add_fetch(&map->generation, 1, __ATOMIC_SEQ_CST);
-	vendor_flush_wait(map->partition);
+	gpa_flush_wait(map->partition);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t pending = map->pending[i];
 

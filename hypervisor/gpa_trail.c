@@ -34,7 +34,7 @@ bool gpa_trail_end(struct partition *p, struct gpa_trail *trail, gpa_t gpa, void
 	return at != NULL;
 }
 
-/* The lock keeps translations from being taken away, and so the pages with those who had them. */
+/* Under the lock no translation is taken away, so none of these pages can change hands. */
 bool gpa_trail_follow(const struct gpa_trail *trail, uint32_t offset, uint8_t to[GPA_TRAIL_BYTES])
 {
 	bool same = false;

@@ -203,20 +203,9 @@ enum access_result plat_msr_write(struct vp *vp, uint32_t msr, uint64_t value)
 	return msr_root_write(msr, value);
 }
 
-static hv_status_t debug_register(struct vcpu *vcpu, uint32_t name, uint64_t **at)
-{
-	if (name < HV_X64_REGISTER_DR0 || name > HV_X64_REGISTER_DR3) {
-		return HV_STATUS_INVALID_PARAMETER;
-	}
-	*at = &vcpu->dr[name - HV_X64_REGISTER_DR0];
-	return HV_STATUS_SUCCESS;
-}
-
 /* The registers that the vcpu itself holds; NULL for another name. */
 static uint64_t *plain_register(struct vcpu *vcpu, uint32_t name)
 {
-	uint64_t *at = NULL;
-
 	if (name >= HV_X64_REGISTER_RAX && name <= HV_X64_REGISTER_R15 &&
 	    name != HV_X64_REGISTER_RSP) {
 		return &vcpu->gpr[name - HV_X64_REGISTER_RAX];
@@ -227,7 +216,10 @@ static uint64_t *plain_register(struct vcpu *vcpu, uint32_t name)
 	if (name == HV_X64_REGISTER_TSC_AUX) {
 		return &vcpu->tsc_aux;
 	}
-	return debug_register(vcpu, name, &at) == HV_STATUS_SUCCESS ? at : NULL;
+	if (name >= HV_X64_REGISTER_DR0 && name <= HV_X64_REGISTER_DR3) {
+		return &vcpu->dr[name - HV_X64_REGISTER_DR0];
+	}
+	return NULL;
 }
 
 hv_status_t plat_register_get(struct vp *vp, uint32_t name, union hv_register_value *value)

@@ -5,9 +5,10 @@
  *                                                                                          │
  *                          vendor_run(child) ◄─ exit ─► run_exit, until the root is wanted ┘
  *
- * Entry: lp->guest is set, then vp->events, those of the LP's root VP and the map's generation are looked at; who posts an
- * event or changes a map does so first and looks at lp->guest then. So either the LP sees the change or the other sees that it
- * must send an IPI, which waits as long as GIF (or IF) is clear and ends the guest at once.
+ * No change goes unnoticed by a guest. Before an entry the LP sets lp->guest and then looks for events of the VP, for events of its
+ * root VP, and for a new generation of the map. Whoever posts an event or changes a map does that first and then reads lp->guest: if
+ * it is set, an IPI follows. An IPI that arrives before the entry stays pending while GIF (on VMX: IF) is clear, and ends the guest at
+ * once.
  */
 #include "hypervisor/run.h"
 
@@ -178,7 +179,7 @@ static void deliver(struct vcpu *vcpu)
 	}
 }
 
-/* A child halts; but what its parent has for it would wake it, and the parent waits to hear that it may send that. */
+/* A halted child can still take an interrupt that its parent wants to send: the parent waits for this message before it does. */
 static void notify_halted(struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;

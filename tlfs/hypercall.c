@@ -130,8 +130,9 @@ static hv_status_t store(struct vp *vp, struct hypercall_regs *regs, uint32_t in
 }
 
 /* Gets the input, and sees that the output can be given. True: *action is the end of it. */
-static bool fetch(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
-		  const struct hypercall *call, struct shape shape, enum hypercall_action *action)
+static bool read_input(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_row *row,
+		       const struct hypercall *call, struct shape shape,
+		       enum hypercall_action *action)
 {
 	if (regs->rcx & HV_HYPERCALL_FAST_BIT) {
 		if (ROUND_UP(shape.input, 16) + shape.output > XMM_BLOCK_BYTES) {
@@ -177,8 +178,8 @@ static enum hypercall_action enter_simple(struct vp *vp, struct hypercall_regs *
 	if (regs->rcx & HV_HYPERCALL_FAST_BIT && row->input <= 16 && !row->output) {
 		((uint64_t *)vp->hypercall_input)[0] = regs->rdx;
 		((uint64_t *)vp->hypercall_input)[1] = regs->r8;
-	} else if (fetch(vp, regs, row, &call, (struct shape){row->input, row->input, row->output},
-			 &action)) {
+	} else if (read_input(vp, regs, row, &call,
+			      (struct shape){row->input, row->input, row->output}, &action)) {
 		return action;
 	}
 	if (row->output) {
@@ -263,7 +264,7 @@ enter_list(struct vp *vp, struct hypercall_regs *regs, const struct hypercall_ro
 		.done = start,
 		.end = start + (left > row->slice ? row->slice : left),
 	};
-	if (fetch(vp, regs, row, &call, shape, &action)) {
+	if (read_input(vp, regs, row, &call, shape, &action)) {
 		return action;
 	}
 	if (row->output) {

@@ -64,7 +64,7 @@ void note_post(struct vmbus_channel *channel, enum note note)
 	server_wake(bus);
 }
 
-/* The next channel with notes, and its notes, which it then has no more. */
+/* Take the first channel off the list of those with notes, and the notes off the channel. */
 static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 {
 	struct vmbus_channel *channel;
@@ -82,8 +82,8 @@ static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 }
 
 /*
- * In this order: a device without closing() may have let go of what has just broken; and a channel
- * that has just closed is still closing when its rescind is looked at, which only marks it then.
+ * The order matters. A channel that broke is closed before anything else is done with it. A rescind
+ * comes before the end of a closing, so that it finds the channel still closing and only marks it.
  */
 static void act_on_notes(struct vmbus_channel *channel, unsigned int notes)
 {

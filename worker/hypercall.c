@@ -9,7 +9,7 @@
 #include "worker/machine.h"
 
 /* The input, copied once: the guest may change it meanwhile. */
-static bool fetch(const struct machine *machine, uint64_t gpa, void *input, size_t size)
+static bool read_input(const struct machine *machine, uint64_t gpa, void *input, size_t size)
 {
 	const void *at = memory_at(&machine->memory, gpa, size);
 
@@ -23,7 +23,8 @@ static uint16_t post_message(struct machine *machine, const struct vp_exit *exit
 {
 	struct hv_input_post_message input;
 
-	if (exit->hypercall.fast || !fetch(machine, exit->hypercall.input, &input, sizeof(input))) {
+	if (exit->hypercall.fast ||
+	    !read_input(machine, exit->hypercall.input, &input, sizeof(input))) {
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	}
 	if (input.payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT) {
@@ -50,7 +51,7 @@ static uint16_t signal_event(struct machine *machine, const struct vp_exit *exit
 	} input = {.word = exit->hypercall.input};
 
 	if (!exit->hypercall.fast &&
-	    !fetch(machine, exit->hypercall.input, &input.event, sizeof(input.event))) {
+	    !read_input(machine, exit->hypercall.input, &input.event, sizeof(input.event))) {
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	}
 	if (input.event.flag_number != 0) {

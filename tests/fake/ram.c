@@ -87,7 +87,7 @@ static struct partition_home *home_of(const struct partition *p)
 	return p == &ram_root ? &homes[0] : &homes[1 + (p - ram_children)];
 }
 
-void vendor_flush_wait(struct partition *p)
+void gpa_flush_wait(struct partition *p)
 {
 	struct partition_home *home = home_of(p);
 	uint64_t *seen = &flushed_generation[home - homes];

@@ -70,7 +70,7 @@ static int setup(void **state)
 
 static void flush(void *argument)
 {
-	vendor_flush_wait(argument);
+	gpa_flush_wait(argument);
 }
 
 static void sync(void *argument)

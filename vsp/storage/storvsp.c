@@ -290,8 +290,8 @@ static void execute_srb(struct storage_queue *queue, struct storage_io *io,
 }
 
 /*
- * No request of before may end after the reset has; so the reset waits for all of them, and they take
- * no further steps.
+ * A reset is answered after every request that came before it. Meanwhile those take no further
+ * steps, so it does not wait for long.
  */
 static void begin_reset(struct storage_queue *queue, struct storage_io *io)
 {
@@ -342,7 +342,7 @@ static void dispatch(struct storage_queue *queue, struct storage_io *io,
 			answer_plain(io, STORVSP_STATUS_INVALID_STATE);
 		}
 		break;
-	default: /* Fibre Channel's, and what there is not */
+	default: /* Fibre Channel's operations, and numbers that mean nothing */
 		answer_plain(io, STORVSP_STATUS_INVALID_REQUEST);
 	}
 }
