@@ -83,14 +83,20 @@ static int save_dropped(struct layer *layer, struct disk_report *report, struct 
 	if (ret) {
 		return ret;
 	}
-	ret = copy_all(&layer->file, &beside, &report->places->list);
+	ret = file_take_owner(&beside, layer->file.path, NULL);
+	ret = ret ? ret : copy_all(&layer->file, &beside, &report->places->list);
 	ret = ret ? ret : file_truncate(&beside, layer->file.size);
 	ret = ret ? ret : file_sync(&beside);
 	ret = ret ? ret : file_sync_folder(report->saved);
+	if (ret) {
+		error_set(error, ret, "%s: saving what is dropped: %s; nothing was repaired",
+			  report->saved, strerror(-ret));
+		file_unlink(report->saved);
+		free(report->saved);
+		report->saved = NULL;
+	}
 	file_close(&beside);
-	return ret ? error_set(error, ret, "%s: saving what is dropped: %s; nothing was repaired",
-			       report->saved, strerror(-ret))
-		   : 0;
+	return ret;
 }
 
 /* Looks; saves what a repair drops. */

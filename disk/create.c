@@ -111,6 +111,7 @@ static void creation_free(struct creation *creation)
 	*creation = (struct creation){0};
 }
 
+/* Only what is ours is removed: somebody else may be writing a file of this name. */
 static int write_file(const struct creation *creation, const struct create_plan *plan,
 		      struct disk_error *error)
 {
@@ -129,6 +130,9 @@ static int write_file(const struct creation *creation, const struct create_plan 
 				(unsigned long long)file.size, (unsigned long long)plan->how.size);
 	}
 	ret = ret ? ret : format->create(&file, plan, error);
+	if (ret && !in_place(creation)) {
+		file_unlink(path);
+	}
 	file_close(&file);
 	return ret;
 }
@@ -174,9 +178,6 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 	if (!ret) {
 		fill_sizes(&plan.how);
 		ret = write_file(creation, &plan, error);
-		if (ret && !in_place(creation)) {
-			file_unlink(creation->written);
-		}
 	}
 	layer_close(&plan.parent, NULL);
 	free(storage);

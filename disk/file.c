@@ -153,10 +153,12 @@ int file_create(struct file *file, const char *path, bool replace, bool lock,
 
 int file_take_owner(struct file *file, const char *from, struct disk_error *error)
 {
-	struct stat st;
+	struct stat st, own;
 	int ret = 0;
 
-	if (stat(from, &st)) {
+	/* Some file systems have but one owner and one mode, and let nobody set them. */
+	if (stat(from, &st) || (!fstat(file->fd, &own) && own.st_uid == st.st_uid &&
+				own.st_gid == st.st_gid && own.st_mode == st.st_mode)) {
 		return 0;
 	}
 	/* Where its owner cannot be had, who may read it stays as narrow all the same. */

@@ -79,6 +79,12 @@ static int refuse(const struct file *file, const struct format *named,
 		return error_set(error, -EMEDIUMTYPE,
 				 "%s: may be a VHD or a VHDX file; --format says which", path);
 	}
+	if (content->format != NULL && named != &raw_format) {
+		return error_set(error, -EMEDIUMTYPE,
+				 "%s: holds a %s file and is named as a %s file; rename it, or "
+				 "--format %s",
+				 path, content->format->name, named->name, content->format->name);
+	}
 	if (content->format != NULL) {
 		return error_set(error, -EMEDIUMTYPE,
 				 "%s: holds a %s file and is named as a raw disk; --format %s "
@@ -109,7 +115,7 @@ static int refuse(const struct file *file, const struct format *named,
  * is raw by its name, and a block device, is raw or refused: else a guest that writes a VHDX header
  * would have any file of the host opened as its parent. A name that says nothing is raw only for
  * reading. And a name with another ending holds the file to it: a damaged VHDX is not taken for a
- * raw disk and written over.
+ * raw disk and written over, and in a fixed VHD that is named .vhdx no guest makes a VHDX file.
  */
 int format_probe(struct file *file, bool writable, const struct format **format,
 		 struct disk_error *error)
@@ -123,7 +129,8 @@ int format_probe(struct file *file, bool writable, const struct format **format,
 		return error_set(error, ret, "%s: cannot be read: %s", file->path, strerror(-ret));
 	}
 	marked = content.format != NULL || content.foreign != NULL;
-	if (!raw && content.format != NULL && (!content.both || content.format == named)) {
+	if (!raw && content.format != NULL &&
+	    (content.format == named || (named == NULL && !content.both))) {
 		*format = content.format;
 		return 0;
 	}

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -180,6 +182,74 @@ static void test_guest_does_not_choose(void **state)
 	assert_int_equal(try_open("nameless", DISK_FORMAT_VHD, 0), DISK_FORMAT_VHD);
 }
 
+/* Nor does it where the name says another format than the file has: that is refused from the first time on. */
+static void test_misnamed(void **state)
+{
+	(void)state;
+	make_disk("wrong.vhdx", DISK_FORMAT_VHD, DISK_FIXED);
+	assert_true(try_open("wrong.vhdx", DISK_FORMAT_AUTO, 0) == -EMEDIUMTYPE);
+	assert_non_null(strstr(error.text, "--format vhd"));
+	assert_int_equal(try_open("wrong.vhdx", DISK_FORMAT_VHD, 0), DISK_FORMAT_VHD);
+	make_disk("wrong.vhd", DISK_FORMAT_VHDX, DISK_DYNAMIC);
+	assert_true(try_open("wrong.vhd", DISK_FORMAT_AUTO, DISK_READ_ONLY) == -EMEDIUMTYPE);
+	assert_int_equal(try_open("wrong.vhd", DISK_FORMAT_VHDX, 0), DISK_FORMAT_VHDX);
+}
+
+/* A part of a file that somebody else is writing stays his. */
+static void test_partial_in_use(void **state)
+{
+	struct disk_create how = {.format = DISK_FORMAT_VHDX, .size = 4 << 20};
+	struct disk_open open = {.format = DISK_FORMAT_VHDX};
+	struct disk *disk;
+
+	(void)state;
+	make_disk("busy.vhdx.partial", DISK_FORMAT_VHDX, DISK_DYNAMIC);
+	assert_int_equal(disk_open("busy.vhdx.partial", &open, &disk, &error), 0);
+	assert_int_equal(disk_create("busy.vhdx", &how, &error), -EBUSY);
+	assert_int_equal(disk_close(&disk, &error), 0);
+	assert_int_equal(try_open("busy.vhdx.partial", DISK_FORMAT_VHDX, 0), DISK_FORMAT_VHDX);
+	assert_int_equal(disk_create("busy.vhdx", &how, &error), 0);
+	assert_int_equal(access("busy.vhdx.partial", F_OK), -1);
+}
+
+static int repair_with_file_size(rlim_t limit, struct disk_report *report)
+{
+	struct rlimit old, now;
+	int ret;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	now = (struct rlimit){limit < old.rlim_cur ? limit : old.rlim_cur, old.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &now), 0);
+	ret = disk_check("drop.vhdx", DISK_FORMAT_AUTO, DISK_REPAIR | DISK_REPAIR_DROP, report,
+			 &error);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	return ret;
+}
+
+/* What a repair saves is as private as the file; what it could not save whole is not left there. */
+static void test_saved(void **state)
+{
+	struct disk_report report;
+	struct stat st;
+
+	(void)state;
+	make_disk("drop.vhdx", DISK_FORMAT_VHDX, DISK_DYNAMIC);
+	write_at("drop.vhdx", "\6\0\0\0\0\6\0\0", 8,
+		 3 << 20); /* the first entry: outside the file */
+	assert_int_equal(chmod("drop.vhdx", 0600), 0);
+	assert_int_equal(repair_with_file_size(1 << 20, &report), -EFBIG);
+	assert_non_null(strstr(error.text, "nothing was repaired"));
+	assert_null(report.saved);
+	assert_int_equal(access("drop.vhdx.dropped", F_OK), -1);
+	disk_report_free(&report);
+	assert_int_equal(repair_with_file_size(RLIM_INFINITY, &report), 0);
+	assert_string_equal(report.saved, "drop.vhdx.dropped");
+	assert_int_equal(stat(report.saved, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	disk_report_free(&report);
+}
+
 /* A name that says nothing: its content may, but a disk that is to be written is not raw by guess. */
 static void test_nameless(void **state)
 {
@@ -215,7 +285,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),    cmocka_unit_test(test_parent_is_folder),
 		cmocka_unit_test(test_foreign),  cmocka_unit_test(test_guest_does_not_choose),
-		cmocka_unit_test(test_nameless),
+		cmocka_unit_test(test_nameless), cmocka_unit_test(test_misnamed),
+		cmocka_unit_test(test_saved),    cmocka_unit_test(test_partial_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
