@@ -284,6 +284,7 @@ int backend_vp_crash_parameters(struct backend_vp *vp,
 #define VP_EXCEPTION_DE 0
 #define VP_EXCEPTION_DB 1 /* the trap after a single step: DR6 says so */
 #define VP_EXCEPTION_UD 6
+#define VP_EXCEPTION_NM 7
 #define VP_EXCEPTION_NP 11
 #define VP_EXCEPTION_SS 12
 #define VP_EXCEPTION_GP 13

@@ -48,8 +48,9 @@ static const struct emulate_entry *decode(struct emulation *e, struct emulate_ca
 	memcpy(key, bytes, sizeof(key));
 	/* Opcode, ModRM and the displacement's low bytes are what tells one from another. */
 	slot = (uint32_t)((key[0] & 0xffffffffffull) * 0x9e3779b97f4a7c15ull >> 32) % EMULATE_CACHE;
+	/* Zeros that stand for bytes which are not there do not count. */
 	if (cache->entries[slot].size == e->code_size && cache->entries[slot].bytes[0] == key[0] &&
-	    cache->entries[slot].bytes[1] == key[1]) {
+	    cache->entries[slot].bytes[1] == key[1] && cache->entries[slot].insn.length <= count) {
 		return &cache->entries[slot];
 	}
 	cache->entries[slot].size = 0;

@@ -443,7 +443,7 @@ static bool read_system_descriptor(struct emulation *e, uint16_t selector,
 	if (!load_system(e, &system)) {
 		return false;
 	}
-	if ((selector | 15u) > system.gdtr.limit) {
+	if ((selector & ~7u) + 15 > system.gdtr.limit) {
 		return gp(e, selector);
 	}
 	if (!memory_system_read(e, *at + 8, upper, sizeof(upper))) {

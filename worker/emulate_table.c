@@ -298,6 +298,18 @@ enum vector_part {
 	VECTOR_HIGH,
 };
 
+#define CR0_EM 0x4u
+#define CR0_TS 0x8u
+
+/* With TS, what is in the registers may be another program's. */
+static bool vectors_allowed(struct emulation *e)
+{
+	if (e->registers.cr0 & CR0_EM) {
+		return emulation_raise(e, VP_EXCEPTION_UD, 0, 0);
+	}
+	return !(e->registers.cr0 & CR0_TS) || emulation_raise(e, VP_EXCEPTION_NM, 0, 0);
+}
+
 /* Moves between memory and XMM or MMX registers. */
 static bool do_vector(struct emulation *e, unsigned int part)
 {
@@ -310,6 +322,9 @@ static bool do_vector(struct emulation *e, unsigned int part)
 	if (memory->kind != OPERAND_MEMORY || memory->size > (mmx ? 8 : 16) ||
 	    (reg->kind != OPERAND_XMM && !mmx) || (part != VECTOR_WHOLE && memory->size != 8)) {
 		return emulation_unsupported(e);
+	}
+	if (!vectors_allowed(e)) {
+		return false;
 	}
 	if (!load || part != VECTOR_WHOLE) {
 		if ((mmx ? backend_vp_load_mmx(e->vp, reg->reg, value)

@@ -1213,6 +1213,10 @@ static void system_registers(void **state)
 	selector_at(0x5000, DATA);
 	DONE("\x0f\x00\x13");
 	expect_fault(13, DATA, 0);
+	descriptor(CODE32, 0, 0, 0x0082); /* its second half would lie behind the table */
+	selector_at(0x5000, CODE32);
+	DONE("\x0f\x00\x13");
+	expect_fault(13, CODE32, 0);
 	selector_at(0x5000, 0);
 	DONE("\x0f\x00\x1b");
 	expect_fault(13, 0, 0);
@@ -1432,6 +1436,18 @@ static void too_few_bytes_are_completed(void **state)
 	assert_memory_equal(ram + 0x5000, "\x78\x56\x34\x12", 4);
 }
 
+/* What is not there is not taken for the zeros of an instruction that was there whole. */
+static void too_few_bytes_are_no_other_instruction(void **state)
+{
+	(void)state;
+	vp.registers.gpr[VP_RBX] = 0x5000;
+	DONE("\xc7\x03\x00\x00\x00\x00");
+	vp.registers.rip = 0x8000;
+	memcpy(ram + 0x8000, "\xc7\x03\x78\x56\x34\x12", 6);
+	assert_int_equal(run("\xc7\x03", 2), EMULATE_DONE);
+	assert_memory_equal(ram + 0x5000, "\x78\x56\x34\x12", 4);
+}
+
 static void the_same_bytes_in_another_mode(void **state)
 {
 	(void)state;
@@ -1443,6 +1459,31 @@ static void the_same_bytes_in_another_mode(void **state)
 	DONE("\x48\x89\x03"); /* dec %eax, and more bytes */
 	assert_int_equal(vp.registers.gpr[VP_RAX], 0x55667787);
 	assert_int_equal(vp.registers.rip, 1);
+}
+
+/* They may hold what another program left there. */
+static void vector_registers_that_are_not_to_be_used(void **state)
+{
+	static const struct {
+		uint64_t cr0;
+		unsigned int vector;
+	} cases[] = {{0x8, 7}, {0x4, 6}, {0xc, 6}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		long_mode();
+		vp.registers.gpr[VP_RBX] = 0x5000;
+		vp.registers.cr0 |= cases[i].cr0;
+		memset(vp.xmm[0], 0x55, 16);
+		memset(vp.mmx[0], 0x55, 8);
+		DONE("\xf3\x0f\x7f\x03"); /* movdqu %xmm0, (%rbx) */
+		expect_fault(cases[i].vector, 0, 0);
+		DONE("\x0f\x6f\x03"); /* movq (%rbx), %mm0 */
+		expect_fault(cases[i].vector, 0, 0);
+		assert_int_equal(ram[0x5000], 0);
+		assert_int_equal(vp.mmx[0][0], 0x55);
+		assert_int_equal(vp.registers.rip, 0);
+	}
 }
 
 static void what_is_refused(void **state)
@@ -1506,7 +1547,9 @@ int main(void)
 		T(absolute_moves),
 		T(bytes_are_fetched_when_none_came),
 		T(too_few_bytes_are_completed),
+		T(too_few_bytes_are_no_other_instruction),
 		T(the_same_bytes_in_another_mode),
+		T(vector_registers_that_are_not_to_be_used),
 		T(what_is_refused),
 		T(a_backend_that_fails),
 	};
