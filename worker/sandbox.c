@@ -280,6 +280,10 @@ static bool filter_calls(void)
 	if (ret == 0) {
 		ret = filter_by_argument(filter);
 	}
+	/* A call by another ABI (32-bit, x32) ends more than its thread too. */
+	if (ret == 0) {
+		ret = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	}
 	/* Threads that are there already too. */
 	if (ret == 0) {
 		ret = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <liburing.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -31,6 +32,8 @@
 
 #include "disk/disk.h"
 #include "worker/machine.h"
+
+#define X32 0x40000000 /* of the number of a system call: that of the x32 ABI */
 
 enum { WORKS = 0, FAILS = 1, NO_SANDBOX = 2 };
 
@@ -371,6 +374,46 @@ static void test_ends_the_process(void **state)
 	}
 }
 
+static int gate[2];
+
+static void *call_of_another_abi(void *unused)
+{
+	char byte;
+
+	(void)unused;
+	if (read(gate[0], &byte, 1) == 1) {
+		syscall(X32 | SYS_getpid);
+	}
+	return NULL;
+}
+
+/* By whichever way it comes in, and whichever thread makes it: none of the others goes on. */
+static void test_another_abi(void **state)
+{
+	pid_t child;
+	int status;
+
+	(void)state;
+	assert_int_equal(pipe(gate), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, call_of_another_abi, NULL) != 0 ||
+		    !sandbox_enter(0) || write(gate[1], "", 1) != 1) {
+			syscall(SYS_exit_group, NO_SANDBOX);
+		}
+		pthread_join(thread, NULL);
+		syscall(SYS_exit_group, WORKS);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+	close(gate[0]);
+	close(gate[1]);
+}
+
 /* A disk that comes while the machine runs: by descriptors, and never by a name. */
 static void test_chain(void **state)
 {
@@ -568,11 +611,9 @@ static void test_root_that_must_stay(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ends_the_process),
-		cmocka_unit_test(test_goes_on),
-		cmocka_unit_test(test_chain),
-		cmocka_unit_test(test_two_workers),
-		cmocka_unit_test(test_root_that_must_stay),
+		cmocka_unit_test(test_ends_the_process), cmocka_unit_test(test_another_abi),
+		cmocka_unit_test(test_goes_on),          cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_two_workers),      cmocka_unit_test(test_root_that_must_stay),
 	};
 	int fd = mkstemp(name), failed;
 
