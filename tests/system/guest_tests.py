@@ -60,7 +60,7 @@ def five_levels(t):
 @test("guest: instructions on a device's memory do what they do on RAM", deadline=400)
 def emulate(t):
     worker = guest.shell([*guest.program("/root/emulate.elf"), "--debug-exit"])
-    text = t.root(f"timeout 120 {worker}; echo ended with $?",
+    text = t.root(f"timeout 300 {worker}; echo ended with $?",
                   puts=[(os.path.join(BUILD, "tests", "guest", "emulate.elf"), "/root/emulate.elf")])
     t.same("instructions that differ", re.findall("^emulate: differs: .*", text, re.M), [])
     t.has(text, " compared, 0 differ")
@@ -83,7 +83,7 @@ LEVEL = ["rounds 200", "sent again 1", "shared 1", "end"]
 @test("guest: level-triggered lines, again and again, and by one vector", deadline=400)
 def level(t):
     worker = guest.shell(guest.program("/root/level.elf"))
-    text = t.root(f"timeout 200 {worker} 2>said; echo ended with $?",
+    text = t.root(f"timeout 300 {worker} 2>said; echo ended with $?",
                   puts=[(os.path.join(BUILD, "tests", "guest", "level.elf"), "/root/level.elf")])
     t.same("what the lines did", re.findall(r"^level: (.*)", text, re.M), LEVEL)
     t.has(text, f"ended with {TRIPLE_FAULT}")
