@@ -167,23 +167,19 @@ static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
 									: GPA_FAULT_NO_MEMORY;
 }
 
-static enum gpa_fault fault(struct gpa_map *map, uint64_t gpn, uint32_t access)
+/* Changes nothing. *change: the table has to be changed first, with the lock held alone. */
+static enum gpa_fault look(const struct gpa_map *map, uint64_t gpn, uint32_t access, bool *change)
 {
 	struct gpa_walk walk;
 	uint64_t entry;
 
 	gpa_walk(map, gpn, 0, &walk);
 	entry = *walk.entry[walk.level];
-	if (entry & PTE_SOFT_SPLIT && access & HV_MAP_GPA_EXECUTABLE) {
-		return split_for_code(map, gpn);
+	*change = entry ? entry & PTE_SOFT_SPLIT && access & HV_MAP_GPA_EXECUTABLE : map->identity;
+	if (!entry) {
+		return GPA_FAULT_UNMAPPED;
 	}
-	if (pte_present(entry)) {
-		return permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
-	}
-	if (entry) {
-		return GPA_FAULT_ACCESS;
-	}
-	return GPA_FAULT_UNMAPPED;
+	return pte_present(entry) && permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
 }
 
 enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
@@ -191,20 +187,22 @@ enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)
 	struct gpa_map *map = gpa_of(p);
 	uint64_t gpn = gpa.v >> PAGE_SHIFT;
 	enum gpa_fault result;
+	bool change;
 
 	if (gpn >= gpa_limit()) {
 		return map->identity ? GPA_FAULT_PROTECTED : GPA_FAULT_UNMAPPED;
 	}
 	memory_lock_shared();
-	result = fault(map, gpn, access);
+	result = look(map, gpn, access, &change);
 	memory_unlock_shared();
-	if (result != GPA_FAULT_UNMAPPED || !map->identity) {
+	if (!change) {
 		return result;
 	}
 	memory_lock();
-	result = fault(map, gpn, access);
-	if (result == GPA_FAULT_UNMAPPED) {
-		result = gpa_root_fault(map, gpn);
+	result = look(map, gpn, access, &change);
+	if (change) {
+		result = result == GPA_FAULT_UNMAPPED ? gpa_root_fault(map, gpn)
+						      : split_for_code(map, gpn);
 	}
 	memory_unlock();
 	return result;

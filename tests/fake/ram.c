@@ -51,28 +51,32 @@ spa_t plat_ptr_spa(const void *page)
 }
 
 /* One LP. */
-static bool locked;
+static bool locked, shared;
+uint32_t ram_locks_alone;
 
 void memory_lock(void)
 {
 	CHECK(!locked);
 	locked = true;
+	ram_locks_alone++;
 }
 
 void memory_unlock(void)
 {
-	CHECK(locked);
+	CHECK(locked && !shared);
 	locked = false;
 }
 
 void memory_lock_shared(void)
 {
-	memory_lock();
+	CHECK(!locked);
+	locked = shared = true;
 }
 
 void memory_unlock_shared(void)
 {
-	memory_unlock();
+	CHECK(shared);
+	locked = shared = false;
 }
 
 struct gpa_recent *gpa_recent(void)
@@ -93,6 +97,7 @@ void gpa_flush_wait(struct partition *p)
 	uint64_t *seen = &flushed_generation[home - homes];
 	uint32_t kept = 0;
 
+	CHECK(!shared);
 	CHECK(home->gpa.generation > *seen); /* LPs would not see that they have to flush */
 	*seen = home->gpa.generation;
 	ram_flushes++;

@@ -27,7 +27,8 @@ extern const struct ram_machine ram_small;
 
 extern struct partition ram_root;
 extern struct partition ram_children[RAM_CHILDREN];
-extern uint32_t ram_flushes; /* gpa_flush_wait() calls since the boot */
+extern uint32_t ram_flushes;     /* gpa_flush_wait() calls since the boot */
+extern uint32_t ram_locks_alone; /* how often the memory lock was held alone */
 
 /*
  * Boots the machine: ownership table, root and its map. Children are there, without deposits and

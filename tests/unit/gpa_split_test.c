@@ -75,6 +75,22 @@ static void test_split_at_the_first_fetch(void **state)
 	assert_int_equal(fault(child, 2048, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_ACCESS);
 }
 
+/* Other LPs may walk the table, and take pages of the pool, at the same time. */
+static void test_alone_to_split_and_shared_to_look(void **state)
+{
+	uint32_t before;
+
+	(void)state;
+	assert_int_equal(map_large(512, RWX), HV_STATUS_SUCCESS);
+	before = ram_locks_alone;
+	assert_int_equal(fault(child, 600, HV_MAP_GPA_WRITABLE), GPA_FAULT_RESOLVED);
+	assert_int_equal(ram_locks_alone, before);
+	assert_int_equal(fault(child, 600, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_RESOLVED);
+	assert_int_equal(ram_locks_alone, before + 1);
+	assert_int_equal(fault(child, 600, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_RESOLVED);
+	assert_int_equal(ram_locks_alone, before + 1);
+}
+
 static void test_the_root_too(void **state)
 {
 	(void)state;
@@ -129,6 +145,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_split_at_the_first_fetch, boot, ram_end_test),
+		cmocka_unit_test_setup_teardown(test_alone_to_split_and_shared_to_look, boot,
+						ram_end_test),
 		cmocka_unit_test_setup_teardown(test_the_root_too, boot, ram_end_test),
 		cmocka_unit_test_setup_teardown(test_a_guest_that_executes_everywhere, boot,
 						ram_end_test),
