@@ -1,5 +1,6 @@
 #include "hypervisor/machine_check.h"
 
+#include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/arch/x86/vendor.h"
@@ -69,6 +70,7 @@ void machine_check_taken(struct lp *lp)
 {
 	say_banks(lp);
 	post(lp);
+	apic_kick(lp->apic_id); /* it may have come just before the LP sleeps */
 }
 
 bool machine_check_survived(struct lp *lp)
