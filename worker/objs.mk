@@ -18,6 +18,7 @@ worker_loader_test_objs := $(worker_loader) tests/fake/backend.o
 worker_memory_test_objs := worker/memory.o tests/fake/backend.o
 worker_tests += tests/unit/crash_test.c tests/unit/say_test.c tests/unit/intercept_test.c
 say_test_objs := worker/say.o
+say_test_libs := -Wl,--wrap=clock_gettime
 crash_test_objs := worker/crash.o
 intercept_test_objs := worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis

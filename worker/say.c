@@ -16,8 +16,9 @@
 
 #include "lib/check.h"
 
-#define SILENCE_MS 1000  /* a guest that says nothing for so long waits for an answer */
-#define END_MS     10000 /* a reader that takes nothing for so long is taken for dead */
+#define SILENCE_MS  1000  /* a guest that says nothing for so long waits for an answer */
+#define PATIENCE_MS 10000 /* a message that has waited for so long waits for no end of a line */
+#define END_MS      10000 /* a reader that takes nothing for so long is taken for dead */
 
 static char prefix[80] = "vmwp: ";
 static atomic_bool raw;
@@ -31,6 +32,7 @@ static bool mid_line; /* what the guest said last, to where messages go, is not 
 static uint64_t spoke_ms;
 static char held[8192];
 static size_t held_length;
+static uint64_t held_since_ms; /* the first of it */
 
 void say_set_name(const char *name)
 {
@@ -94,6 +96,7 @@ static void hold(const char *line, size_t length)
 		release();
 	}
 	if (held_length == 0) {
+		held_since_ms = now_ms();
 		arm();
 	}
 	memcpy(held + held_length, line, length);
@@ -231,6 +234,13 @@ ssize_t say_pass(int fd, const void *bytes, size_t length)
 	return done;
 }
 
+static bool may_release(void)
+{
+	uint64_t now = now_ms();
+
+	return !mid_line || now - spoke_ms >= SILENCE_MS || now - held_since_ms >= PATIENCE_MS;
+}
+
 void say_settle(void)
 {
 	uint64_t count;
@@ -239,7 +249,7 @@ void say_settle(void)
 		return; /* it was armed anew meanwhile */
 	}
 	pthread_mutex_lock(&line_lock);
-	if ((!mid_line || now_ms() - spoke_ms >= SILENCE_MS) && writable(0)) {
+	if (may_release() && writable(0)) {
 		release();
 	} else if (held_length != 0) {
 		arm();

@@ -1,9 +1,9 @@
 /*
  * What the worker tells its user: on standard error, each line with the machine's name before it. Any thread.
  *
- * Where the guest's serial line goes to the same terminal, pipe or file, no message cuts a line of the guest: it waits until the
- * guest has ended its line, says nothing more for a second (a prompt), or is at its end. In the latter two cases a new line comes
- * before the message.
+ * Where the guest's serial line goes to the same terminal, pipe or file, a message does not cut a line of the guest: it waits until
+ * the guest has ended its line, says nothing more for a second (a prompt), or is at its end; but for no more than some seconds. In
+ * all cases but the first a new line comes before the message.
  */
 #ifndef WORKER_SAY_H
 #define WORKER_SAY_H

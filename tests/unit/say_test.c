@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -22,6 +23,19 @@
 #define EACH     100 /* so few that all can wait for the end of one line */
 #define MESSAGES 200
 #define LINES    2000
+
+static time_t later_seconds; /* by so many the clock is ahead */
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int ret = __real_clock_gettime(clock, now);
+
+	now->tv_sec += later_seconds;
+	return ret;
+}
 
 static int line[2], messages; /* a pipe, and what standard error was */
 static char seen[65536];
@@ -115,6 +129,25 @@ static void follows_a_prompt(void **state)
 	assert_string_equal(seen, "\r\nvmwp: attached\r\n");
 	guest("\r\n");
 	assert_string_equal(look(), "\r\n");
+}
+
+/* A guest that goes on and on with one line keeps no message back for good. */
+static void does_not_wait_for_a_line_without_an_end(void **state)
+{
+	struct pollfd timer;
+
+	(void)state;
+	assert_true(say_share(line[1]));
+	guest("on");
+	say("the host's");
+	later_seconds += 60;
+	guest(" and on");
+	assert_string_equal(look(), "on and on");
+	timer = (struct pollfd){.fd = say_timer(), .events = POLLIN};
+	assert_int_equal(poll(&timer, 1, -1), 1);
+	guest(" and on");
+	say_settle();
+	assert_string_equal(look(), " and on\nvmwp: the host's\n");
 }
 
 static void comes_out_at_the_end(void **state)
@@ -313,6 +346,7 @@ int main(void)
 		TEST(waits_for_the_end_of_the_line),
 		TEST(knows_the_beginning_of_a_line),
 		TEST(follows_a_prompt),
+		TEST(does_not_wait_for_a_line_without_an_end),
 		TEST(comes_out_at_the_end),
 		TEST(does_not_wait_for_another_pipe),
 		TEST(holds_no_more_than_it_can),
