@@ -52,6 +52,7 @@ static inline uint64_t alu_mask(unsigned int size)
  * look at b. */
 uint64_t alu(enum alu_operation operation, unsigned int size, uint64_t a, uint64_t b,
 	     uint64_t *rflags);
+
 enum alu_shift {
 	ALU_ROL,
 	ALU_ROR,

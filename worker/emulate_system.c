@@ -275,9 +275,9 @@ static bool read_pointer(struct emulation *e, const struct operand *from, unsign
 {
 	uint8_t bytes[10];
 
+	/* One that is in the instruction itself touches no device. */
 	if (from->kind != OPERAND_MEMORY || size > 8) {
-		return emulation_unsupported(
-			e); /* in the instruction itself, which no device stops */
+		return emulation_unsupported(e);
 	}
 	if (!memory_read(e, from->segment, operand_address(e, from), bytes, size + 2)) {
 		return false;

@@ -356,8 +356,7 @@ bool operand_read(struct emulation *e, const struct operand *operand, uint64_t *
 		return memory_read(e, operand->segment, operand_address(e, operand), value,
 				   operand->size);
 	default:
-		e->result = EMULATE_UNSUPPORTED;
-		return false;
+		return emulation_unsupported(e);
 	}
 }
 
@@ -387,7 +386,6 @@ bool operand_write(struct emulation *e, const struct operand *operand, uint64_t 
 		return memory_write(e, operand->segment, operand_address(e, operand), &value,
 				    operand->size);
 	default:
-		e->result = EMULATE_UNSUPPORTED;
-		return false;
+		return emulation_unsupported(e);
 	}
 }
