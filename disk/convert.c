@@ -194,7 +194,8 @@ static int copy_all(struct convert *c, bool beginning_last, const struct disk_pr
 static int fill(struct convert *c, const struct creation *creation, const struct disk_create *how,
 		const struct disk_progress *progress, struct disk_error *error)
 {
-	struct disk_open open = {.format = how->format, .flags = how->no_lock ? DISK_NO_LOCK : 0};
+	struct disk_open open = {.format = how->format,
+				 .flags = LAYER_LOCKED | (how->no_lock ? DISK_NO_LOCK : 0)};
 	bool device = !strcmp(creation->path, creation->written);
 	int ret = disk_open(creation->written, &open, &c->to, error), code;
 

@@ -83,8 +83,10 @@ static int choose_name(struct creation *creation, const char *path, const struct
 	char *resolved = file_exists(path) ? file_resolve(path) : strdup(path);
 	bool device = file_is_device(path);
 
-	*creation =
-		(struct creation){.path = resolved, .replace = how->replace, .lock = !how->no_lock};
+	*creation = (struct creation){.path = resolved,
+				      .replace = how->replace,
+				      .lock = !how->no_lock,
+				      .file = {.fd = -1, .direct_fd = -1}};
 	if (resolved != NULL && !how->replace && file_exists(path)) {
 		return error_set(error, -EEXIST,
 				 "%s: %s; give another name, or --force to replace it", path,
@@ -106,34 +108,34 @@ static bool in_place(const struct creation *creation)
 
 static void creation_free(struct creation *creation)
 {
+	file_close(&creation->file);
 	free(creation->path);
 	free(creation->written);
 	*creation = (struct creation){0};
 }
 
 /* Only what is ours is removed: somebody else may be writing a file of this name. */
-static int write_file(const struct creation *creation, const struct create_plan *plan,
+static int write_file(struct creation *creation, const struct create_plan *plan,
 		      struct disk_error *error)
 {
 	const char *path = creation->written;
 	const struct format *format = format_find(plan->how.format);
-	struct file file;
-	int ret = file_create(&file, path, true, creation->lock, error);
+	struct file *file = &creation->file;
+	int ret = file_create(file, path, true, creation->lock, error);
 
 	if (ret) {
 		return ret;
 	}
 	if (!in_place(creation)) {
-		ret = file_take_owner(&file, creation->path, error);
-	} else if (file.size < plan->how.size) {
+		ret = file_take_owner(file, creation->path, error);
+	} else if (file->size < plan->how.size) {
 		ret = error_set(error, -ENOSPC, "%s: has %llu bytes, the disk %llu", path,
-				(unsigned long long)file.size, (unsigned long long)plan->how.size);
+				(unsigned long long)file->size, (unsigned long long)plan->how.size);
 	}
-	ret = ret ? ret : format->create(&file, plan, error);
+	ret = ret ? ret : format->create(file, plan, error);
 	if (ret && !in_place(creation)) {
 		file_unlink(path);
 	}
-	file_close(&file);
 	return ret;
 }
 
@@ -203,24 +205,17 @@ int create_end(struct creation *creation, int result, struct disk_error *error)
 	return ret;
 }
 
-/* Before it gets its name. */
-static int sync_written(const struct creation *creation, struct disk_error *error)
-{
-	struct file file;
-	int ret = file_open(&file, creation->written, true, error);
-
-	if (ret) {
-		return ret;
-	}
-	ret = file_sync(&file);
-	file_close(&file);
-	return ret ? error_set(error, ret, "%s: %s", creation->path, strerror(-ret)) : 0;
-}
-
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error)
 {
 	struct creation creation;
 	int ret = create_begin(&creation, path, how, error);
 
-	return ret ? ret : create_end(&creation, sync_written(&creation, error), error);
+	if (ret) {
+		return ret;
+	}
+	ret = file_sync(&creation.file);
+	if (ret) {
+		error_set(error, ret, "%s: %s", creation.path, strerror(-ret));
+	}
+	return create_end(&creation, ret, error);
 }

@@ -123,6 +123,17 @@ int file_open(struct file *file, const char *path, bool writable, struct disk_er
 	return ret;
 }
 
+/* Before this had the lock, who had it may have given the file its final name. */
+static int check_name(const struct file *file, struct disk_error *error)
+{
+	struct stat named, own;
+
+	return !lstat(file->path, &named) && !fstat(file->fd, &own) && named.st_dev == own.st_dev &&
+			       named.st_ino == own.st_ino
+		       ? 0
+		       : error_set(error, -EBUSY, "%s: another process is making it", file->path);
+}
+
 /* What is there stays untouched if it is in use. A block device's content stays, too. */
 int file_create(struct file *file, const char *path, bool replace, bool lock,
 		struct disk_error *error)
@@ -138,6 +149,7 @@ int file_create(struct file *file, const char *path, bool replace, bool lock,
 		return ret;
 	}
 	ret = lock ? file_lock(file, true, error) : 0;
+	ret = ret ? ret : check_name(file, error);
 	if (!ret && !file->is_device) {
 		ret = file_truncate(file, 0);
 		if (ret) {

@@ -217,6 +217,7 @@ struct layer {
 
 /* Flags of layer_open besides those of disk_open. */
 #define LAYER_NEW_PARENT (1u << 16)
+#define LAYER_LOCKED     (1u << 17) /* by the caller; its parents are not */
 
 int layer_open(const char *path, int fd, enum disk_format format, unsigned flags,
 	       struct disk_report *report, struct layer **layer, struct disk_error *error);
@@ -400,6 +401,7 @@ int disk_run(struct disk *disk, struct disk_req *req);
 struct creation {
 	char *path, *written; /* equal for a device */
 	bool replace, lock;
+	struct file file; /* the written one; its lock is held from its first byte to its name */
 };
 
 int create_choose_format(struct disk_create *how, const char *path, struct disk_error *error);

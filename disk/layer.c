@@ -79,7 +79,7 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 	layer->report = report;
 	ret = fd >= 0 ? file_adopt(&layer->file, fd, path, layer->writable, error)
 		      : file_open(&layer->file, path, layer->writable, error);
-	if (!ret && !(flags & DISK_NO_LOCK)) {
+	if (!ret && !(flags & (DISK_NO_LOCK | LAYER_LOCKED))) {
 		ret = file_lock(&layer->file, layer->writable, error);
 		layer->locked = !ret;
 	}

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -212,6 +214,47 @@ static void test_partial_in_use(void **state)
 	assert_int_equal(access("busy.vhdx.partial", F_OK), -1);
 }
 
+#define MAKERS 2
+#define ROUNDS 40
+
+/* Counts what went wrong. */
+static void *make_again_and_again(void *user)
+{
+	struct disk_create how = {.format = DISK_FORMAT_VHDX, .size = 4 << 20, .replace = true};
+	struct disk_open open = {.flags = DISK_READ_ONLY | DISK_NO_LOCK};
+	unsigned *wrong = user, i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		struct disk *disk;
+		int ret;
+
+		while ((ret = disk_create("shared.vhdx", &how, NULL)) == -EBUSY) {
+			sched_yield();
+		}
+		*wrong += ret || disk_open("shared.vhdx", &open, &disk, NULL) ||
+			  disk_close(&disk, NULL);
+	}
+	return NULL;
+}
+
+/* A name is a whole disk at any time, whoever else makes one of that name: they fail, or come after each other. */
+static void test_makers(void **state)
+{
+	unsigned wrong[MAKERS] = {0}, i;
+	pthread_t makers[MAKERS];
+
+	(void)state;
+	for (i = 0; i < MAKERS; i++) {
+		assert_int_equal(pthread_create(&makers[i], NULL, make_again_and_again, &wrong[i]),
+				 0);
+	}
+	for (i = 0; i < MAKERS; i++) {
+		assert_int_equal(pthread_join(makers[i], NULL), 0);
+		assert_int_equal(wrong[i], 0);
+	}
+	assert_int_equal(access("shared.vhdx.partial", F_OK), -1);
+}
+
 static int repair_with_file_size(rlim_t limit, struct disk_report *report)
 {
 	struct rlimit old, now;
@@ -287,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_foreign),  cmocka_unit_test(test_guest_does_not_choose),
 		cmocka_unit_test(test_nameless), cmocka_unit_test(test_misnamed),
 		cmocka_unit_test(test_saved),    cmocka_unit_test(test_partial_in_use),
+		cmocka_unit_test(test_makers),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
