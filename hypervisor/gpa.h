@@ -101,7 +101,7 @@ enum gpa_exchange gpa_exchange(struct partition *p, gpa_t gpa, uint64_t expected
 			       uint32_t size);
 
 /*
- * What the LPs supply (run.c): returns when no LP executes guest code of p by translations older
+ * What the LPs supply (flush.c): returns when no LP executes guest code of p by translations older
  * than the generation of p's map. Memory lock held.
  */
 void gpa_flush_wait(struct partition *p);

@@ -58,7 +58,7 @@ end_in_guest:
 	od
 }
 
-/* vendor_flush_wait(), under the memory lock: one at a time */
+/* gpa_flush_wait(), under the memory lock: one at a time */
 proctype flusher() {
 	byte then, now;
 

@@ -13,7 +13,6 @@
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/intercept.h"
-#include "hypervisor/run.h"
 #include "tests/fake/vmcs.h"
 
 #define GDT     0x1000

@@ -19,7 +19,6 @@
 #include "hypervisor/gpa_table.h"
 #include "hypervisor/home.h"
 #include "hypervisor/memory.h"
-#include "hypervisor/run.h"
 
 #define PAGES    16u
 #define PRESENT  1ull

@@ -3,7 +3,6 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/arch/x86/walk.h"
 #include "hypervisor/home.h"
-#include "hypervisor/run.h"
 #include "lib/string.h"
 
 /* Where the byte at RIP + rip_offset is, and how many follow it on its page; false: not mapped. */

@@ -6,7 +6,6 @@
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/vmx/vmx.h"
 #include "hypervisor/arch/x86/walk.h"
-#include "hypervisor/run.h"
 #include "lib/string.h"
 
 #define SOURCE_CALL 0
