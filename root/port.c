@@ -84,6 +84,7 @@ static int publish(struct port *port)
 	mutex_unlock(&flags_lock);
 	if (port->flag == HV_EVENT_FLAGS_COUNT) {
 		xa_erase(&ports, port->id);
+		synchronize_rcu(); /* a doorbell of an earlier port with this id may be at it */
 		return -ENOSPC;
 	}
 	return 0;
