@@ -82,8 +82,9 @@ int backend_partition_signal_event(struct backend_partition *partition, uint32_t
 				   uint16_t flag);
 /*
  * From now on the guest's HvSignalEvent on this connection, with flag number 0, signals an eventfd
- * and its VP does not leave for us. -ENOTTY: what is below has no such thing; the calls come as
- * VP_EXIT_HYPERCALL, as all those do that name a connection which is not known.
+ * and its VP does not leave for us. -ENOTTY: what is below has no such thing; -ENOSPC: all that
+ * it has is in use. The calls then come as VP_EXIT_HYPERCALL, as all those do that name a connection
+ * which is not known.
  */
 int backend_partition_bind_event(struct backend_partition *partition, uint32_t connection_id,
 				 int event) MUST_CHECK;

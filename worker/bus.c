@@ -2,9 +2,9 @@
  * The home of the VMBus server (vmbus/host.h): guest memory, messages and event flags by the
  * backend, and who the guest's signals are for.
  *
- * Where the hypervisor's module can, a signal goes to its eventfd without us. Where it cannot, the
- * VP leaves with the call, and bus_signal() looks the connection up; so the table is kept in any
- * case.
+ * Where the hypervisor's module can, a signal goes to its eventfd without us. Where it cannot, or
+ * has given all its event flags to others, the VP leaves with the call, and bus_signal() looks the
+ * connection up; so the table is kept in any case.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -140,7 +140,7 @@ int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int even
 	struct connection *connection = slot_of(host, connection_id);
 	int ret = backend_partition_bind_event(host->machine->partition, connection_id, event);
 
-	if (ret != 0 && ret != -ENOTTY) {
+	if (ret != 0 && ret != -ENOTTY && ret != -ENOSPC) {
 		return ret;
 	}
 	pthread_mutex_lock(&host->lock);

@@ -16,10 +16,11 @@ emulate_test_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(device
 emulate_test_libs := -lZydis
 worker_loader_test_objs := $(worker_loader) tests/fake/backend.o
 worker_memory_test_objs := worker/memory.o tests/fake/backend.o
-worker_tests += tests/unit/crash_test.c tests/unit/say_test.c tests/unit/intercept_test.c
+worker_tests += tests/unit/crash_test.c tests/unit/say_test.c tests/unit/intercept_test.c tests/unit/bus_test.c
 say_test_objs := worker/say.o
 say_test_libs := -Wl,--wrap=clock_gettime
 crash_test_objs := worker/crash.o
+bus_test_objs := worker/bus.o
 intercept_test_objs := worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
 config_test_objs := worker/config.o worker/say.o
