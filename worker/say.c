@@ -17,14 +17,17 @@
 #include "lib/check.h"
 
 #define SILENCE_MS  1000  /* a guest that says nothing for so long waits for an answer */
+#define OWN_MS      10    /* what the guest has said already is out by then */
 #define PATIENCE_MS 10000 /* a message that has waited for so long waits for no end of a line */
 #define END_MS      10000 /* a reader that takes nothing for so long is taken for dead */
 
 static char prefix[80] = "vmwp: ";
 static atomic_bool raw;
 
-static atomic_bool shared; /* the guest's line goes where messages go */
-static int timer = -1;     /* armed as long as something is held */
+static atomic_bool shared;                        /* the guest's line goes where messages go */
+static int timer = -1;                            /* armed as long as something is held */
+static unsigned int (*waiting)(const void *line); /* [I] while shared, as the next */
+static const void *serial_line;
 
 /* All under the lock. */
 static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -33,6 +36,8 @@ static uint64_t spoke_ms;
 static char held[8192];
 static size_t held_length;
 static uint64_t held_since_ms; /* the first of it */
+/* Bytes that the guest had written before what is held, and that are not passed on yet. */
+static size_t ahead;
 
 void say_set_name(const char *name)
 {
@@ -72,10 +77,10 @@ static void put(const char *bytes, size_t length)
 	}
 }
 
-static void arm(void)
+static void arm(unsigned int ms)
 {
 	struct itimerspec when = {
-		.it_value = {.tv_sec = SILENCE_MS / 1000, .tv_nsec = SILENCE_MS % 1000 * 1000000}};
+		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}};
 
 	timerfd_settime(timer, 0, &when, NULL);
 }
@@ -97,10 +102,11 @@ static void hold(const char *line, size_t length)
 	}
 	if (held_length == 0) {
 		held_since_ms = now_ms();
-		arm();
+		arm(OWN_MS);
 	}
 	memcpy(held + held_length, line, length);
 	held_length += length;
+	ahead = waiting(serial_line);
 }
 
 static void say_line(const char *format, va_list arguments)
@@ -117,7 +123,7 @@ static void say_line(const char *format, va_list arguments)
 	}
 	line[length++] = '\n';
 	pthread_mutex_lock(&line_lock);
-	if (mid_line || held_length != 0) {
+	if (mid_line || held_length != 0 || (shared && waiting(serial_line) != 0)) {
 		hold(line, (size_t)length);
 	} else {
 		put(line, (size_t)length);
@@ -184,11 +190,13 @@ static bool same_file(int a, int b)
 		of_a.st_ino == of_b.st_ino);
 }
 
-bool say_share(int fd)
+bool say_share(int fd, unsigned int (*how_many_wait)(const void *line), const void *of_line)
 {
 	if (!same_file(fd, STDERR_FILENO)) {
 		return true;
 	}
+	waiting = how_many_wait;
+	serial_line = of_line;
 	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	shared = timer >= 0;
 	return shared;
@@ -212,21 +220,26 @@ static void follow(const char *bytes, size_t length)
 
 ssize_t say_pass(int fd, const void *bytes, size_t length)
 {
-	const char *end;
+	const char *end = NULL;
 	ssize_t done;
+	size_t first;
 
 	if (!shared) {
 		return write(fd, bytes, length);
 	}
 	pthread_mutex_lock(&line_lock);
-	end = held_length != 0 ? memchr(bytes, '\n', length) : NULL;
+	first = ahead != 0 ? ahead - 1 : 0;
+	if (held_length != 0 && first < length) {
+		end = memchr((const char *)bytes + first, '\n', length - first);
+	}
 	if (end != NULL) {
 		length = (size_t)(end + 1 - (const char *)bytes);
 	}
 	done = write(fd, bytes, length);
 	if (done > 0) {
 		follow(bytes, (size_t)done);
-		if (!mid_line && writable(0)) {
+		ahead -= ahead < (size_t)done ? ahead : (size_t)done;
+		if (!mid_line && ahead == 0 && writable(0)) {
 			release();
 		}
 	}
@@ -238,7 +251,8 @@ static bool may_release(void)
 {
 	uint64_t now = now_ms();
 
-	return !mid_line || now - spoke_ms >= SILENCE_MS || now - held_since_ms >= PATIENCE_MS;
+	return now - held_since_ms >= PATIENCE_MS ||
+	       (waiting(serial_line) == 0 && (!mid_line || now - spoke_ms >= SILENCE_MS));
 }
 
 void say_settle(void)
@@ -252,7 +266,7 @@ void say_settle(void)
 	if (may_release() && writable(0)) {
 		release();
 	} else if (held_length != 0) {
-		arm();
+		arm(waiting(serial_line) != 0 ? OWN_MS : SILENCE_MS);
 	}
 	pthread_mutex_unlock(&line_lock);
 }

@@ -191,9 +191,14 @@ void serial_drain(struct serial *serial)
 	}
 }
 
+static unsigned int wait_for_host(const void *serial)
+{
+	return ring_used(&((const struct serial *)serial)->to_host);
+}
+
 static bool share(const struct serial *serial)
 {
-	if (!say_share(serial->out)) {
+	if (!say_share(serial->out, wait_for_host, serial)) {
 		say("--serial: no timer: %s", strerror(errno));
 		return false;
 	}

@@ -61,6 +61,15 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* What the guest has written and the worker not yet passed on. */
+static atomic_uint in_ring;
+
+static unsigned int still_waiting(const void *serial)
+{
+	(void)serial;
+	return atomic_load(&in_ring);
+}
+
 /* What has come since the last look. */
 static const char *look(void)
 {
@@ -87,7 +96,7 @@ static void guest(const char *text)
 static void waits_for_the_end_of_the_line(void **state)
 {
 	(void)state;
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	say("before");
 	assert_string_equal(look(), "vmwp: before\n");
 	guest("hostile: tri");
@@ -105,7 +114,7 @@ static void waits_for_the_end_of_the_line(void **state)
 static void knows_the_beginning_of_a_line(void **state)
 {
 	(void)state;
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	guest("text\n\r");
 	say("at once");
 	assert_string_equal(look(), "text\n\rvmwp: at once\n");
@@ -117,7 +126,7 @@ static void follows_a_prompt(void **state)
 
 	(void)state;
 	say_raw_terminal(true);
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	guest("login: ");
 	say("attached");
 	assert_string_equal(look(), "login: ");
@@ -137,7 +146,7 @@ static void does_not_wait_for_a_line_without_an_end(void **state)
 	struct pollfd timer;
 
 	(void)state;
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	guest("on");
 	say("the host's");
 	later_seconds += 60;
@@ -153,7 +162,7 @@ static void does_not_wait_for_a_line_without_an_end(void **state)
 static void comes_out_at_the_end(void **state)
 {
 	(void)state;
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	guest("last wor");
 	say("VP 0: triple fault");
 	say_unshare();
@@ -168,7 +177,7 @@ static void does_not_wait_for_another_pipe(void **state)
 
 	(void)state;
 	assert_int_equal(pipe(other), 0);
-	assert_true(say_share(other[1]));
+	assert_true(say_share(other[1], still_waiting, NULL));
 	assert_int_equal(say_timer(), -1);
 	assert_int_equal(say_pass(other[1], "amidst", 6), 6);
 	say("at once");
@@ -185,7 +194,7 @@ static void holds_no_more_than_it_can(void **state)
 	unsigned int i;
 
 	(void)state;
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	guest("amidst");
 	for (i = 0; i < MESSAGES; i++) {
 		say("%03u %60s", i, "");
@@ -241,7 +250,7 @@ static void keeps_lines_of_many_threads_whole(void **state)
 	(void)state;
 	fcntl(line[0], F_SETFL, 0);
 	fcntl(line[1], F_SETFL, 0);
-	assert_true(say_share(line[1]));
+	assert_true(say_share(line[1], still_waiting, NULL));
 	pthread_create(&reads, NULL, reader, NULL);
 	for (i = 0; i < SAYERS; i++) {
 		pthread_create(&threads[i], NULL, sayer, NULL);
@@ -336,6 +345,24 @@ static void a_guest_cannot_fill_a_log(void **state)
 	assert_non_null(strstr(said, "vmwp: and this\n")); /* what no guest causes always comes */
 }
 
+/* The guest has written three lines when the message comes; they are on their way still. */
+static void a_message_does_not_overtake(void **state)
+{
+	(void)state;
+	assert_true(say_share(line[1], still_waiting, NULL));
+	atomic_store(&in_ring, 12);
+	say("behind");
+	assert_string_equal(look(), "");
+	assert_int_equal(say_pass(line[1], "one\n", 4), 4);
+	atomic_store(&in_ring, 8);
+	assert_int_equal(say_pass(line[1], "two\n", 4), 4);
+	atomic_store(&in_ring, 4);
+	assert_string_equal(look(), "one\ntwo\n");
+	assert_int_equal(say_pass(line[1], "six\n", 4), 4);
+	atomic_store(&in_ring, 0);
+	assert_string_equal(look(), "six\nvmwp: behind\n");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -345,6 +372,7 @@ int main(void)
 		cmocka_unit_test(a_guest_cannot_fill_a_log),
 		TEST(waits_for_the_end_of_the_line),
 		TEST(knows_the_beginning_of_a_line),
+		TEST(a_message_does_not_overtake),
 		TEST(follows_a_prompt),
 		TEST(does_not_wait_for_a_line_without_an_end),
 		TEST(comes_out_at_the_end),
