@@ -215,6 +215,15 @@ class TestCore(unittest.TestCase):
         self.assertRegex(text, rf"LOAD +0x0*{self.BASE + len(head):x} 0xffffffff80000000")
         self.assertRegex(text, rf"LOAD +0x0*{len(head):x} 0xffff800000000000")
 
+    def test_stacks(self):
+        """Two pages of an LP's, whose first is a guard, and another LP's; a large address has no part in it."""
+        tables = {0x1000: {0x1a0: 0x2003, 0x1ff: 0x9003}, 0x2000: {0: 0x3003}, 0x3000: {0: 0x4003, 1: 0x5003},
+                  0x4000: {1: 0x7063, 2: 0x8063}, 0x5000: {511: 0x6063 | 1 << 63}}
+        def read(physical, length):
+            return struct.pack("<512Q", *(tables[physical].get(i, 0) for i in range(512)))
+        self.assertEqual(list(core.stack_pages(read, 0x1000)),
+                         [(core.STACK_MAP + 0x1000, 0x7000), (core.STACK_MAP + 0x2000, 0x8000), (core.STACK_MAP + 0x3ff000, 0x6000)])
+
     def test_words(self):
         self.assertEqual(hvstate.vectors([1 << 31, 0, 0, 0, 0, 0, 0, 1 << 25]), [31, 0xf9])
         self.assertEqual(hvstate.bits(0x11, {1: "INTERRUPT", 16: "TIMER"}), "INTERRUPT|TIMER")

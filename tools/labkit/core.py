@@ -14,7 +14,7 @@ from . import BUILD
 from .hvstate import MARK
 
 IMAGE_MAGIC, HANDOFF_MAGIC = 0x5644475249424d49, 0x5644475248414e44     # include/boot/handoff.h
-IMAGE_VA, DIRECT_MAP = 0xffffffff80000000, 0xffff800000000000
+IMAGE_VA, DIRECT_MAP, STACK_MAP = 0xffffffff80000000, 0xffff800000000000, 0xffffd00000000000
 VENDORS = {1: "svm", 2: "vmx"}
 PAGE, CHUNK = 4096, 1 << 20
 LOW_END = 1 << 32
@@ -41,10 +41,15 @@ def image_file(vendor):
     return os.path.join(BUILD, "hypervisor", f"hv-{VENDORS[vendor]}.elf")
 
 
+def offset_of(image, name):
+    """Where in the image a variable lies; the compiler may have numbered its name."""
+    text = subprocess.run(["nm", image], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return next(int(words[0], 16) - IMAGE_VA for words in map(str.split, text.splitlines()) if words[-1].split(".")[0] == name)
+
+
 def handoff_offset(image):
     """Where in the image the hypervisor keeps the block that it was handed."""
-    text = subprocess.run(["nm", image], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return next(int(words[0], 16) - IMAGE_VA for words in map(str.split, text.splitlines()) if words[-1].startswith("handoff."))
+    return offset_of(image, "handoff")
 
 
 def find_image(read, size, handoff_at):
@@ -69,6 +74,20 @@ def segments(memory):
     """(offset in the RAM, physical address, length): with much RAM, what does not fit below the devices lies above 4 GiB."""
     low = memory if memory < Q35_SPLIT_FROM else Q35_LOW
     return [(0, 0, low)] + ([(low, LOW_END, memory - low)] if memory > low else [])
+
+
+def stack_pages(read, table, level=3, address=STACK_MAP):
+    """(virtual, physical address) of the pages with the LPs' blocks and stacks. read(physical, length) gives RAM; the first table is
+    the hypervisor's top one."""
+    for index, entry in enumerate(struct.unpack("<512Q", read(table, PAGE))):
+        shift = 12 + 9 * level
+        if not entry & 1 or level == 3 and index != STACK_MAP >> shift & 511:
+            continue
+        below, at = entry & 0x000ffffffffff000, address + ((index << shift) if level < 3 else 0)
+        if level:
+            yield from stack_pages(read, below, level - 1, at)
+        else:
+            yield at, below
 
 
 def status_note(lp, registers):
@@ -129,8 +148,17 @@ def write(pid, path, memory, registers=()):
         if found is None:
             return None
         ram, image_base, image_size, vendor = found
-        head = header([(IMAGE_VA, image_base, image_size), *((DIRECT_MAP + physical, at, length) for at, physical, length in segments(memory))],
-                      registers)
+        parts = segments(memory)
+
+        def place(physical):
+            return next(at + physical - begin for at, begin, length in parts if begin <= physical < begin + length)
+
+        def read(physical, length):
+            return os.pread(source, length, start + ram + place(physical))
+
+        top, = struct.unpack("<Q", read(image_base + offset_of(images[vendor], "top"), 8))
+        head = header([(IMAGE_VA, image_base, image_size), *((DIRECT_MAP + physical, at, length) for at, physical, length in parts),
+                       *((virtual, place(physical), PAGE) for virtual, physical in stack_pages(read, top))], registers)
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             os.pwrite(target, head, 0)

@@ -8,6 +8,7 @@ import re
 FLAGS = {"events": "vp_event", "suspend": "vp_suspend"}              # words, and the enumerations of their bits
 VECTORS = ("irr", "isr", "tmr", "post", "post_tmr", "auto_eoi", "extint", "notify_eoi", "eoi_done")
 LISTS = {"notify_queue": "notify_next"}                              # heads of lists, and the link
+MARKERS = {("guest", 1): "asleep"}                                  # what is in a pointer and points to nothing: LP_ASLEEP
 PARTS = ("lapic", "synic", "pool", "timer")                          # structures within structures
 DULL = re.compile("mtrr|_gpn$|_page$|cpuid|_features$|^(misc_enable|seen|code|gpr|host_save_pa|dr|left|right|up|rank|notify_next)$")
 VMCB = ("exit_code", "exit_info_1", "exit_info_2", "interrupt_control", "interrupt_shadow", "event_injection", "rflags", "cpl")
@@ -85,7 +86,7 @@ class Reader:
         if name in LISTS and kind.code == gdb.TYPE_CODE_PTR:
             return ", ".join(self.chain(value, LISTS[name])) or None
         if kind.code == gdb.TYPE_CODE_PTR:
-            return self.name(value) if int(value) else None
+            return MARKERS.get((name, int(value))) or (self.name(value) if int(value) else None)
         if name in VECTORS and kind.code == gdb.TYPE_CODE_ARRAY:
             return " ".join(f"{n:#x}" for n in vectors([int(value[i]) for i in range(kind.range()[1] + 1)])) or None
         if kind.code not in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_BOOL) or not int(value):
