@@ -138,8 +138,12 @@ static int filter_by_argument(scmp_filter_ctx filter)
 	};
 	const unsigned int *partition;
 	size_t count = backend_commands(&partition), i;
-	int ret = allow_commands(filter, SCMP_SYS(ioctl), partition, count);
+	/* A VP's thread makes no other call, so this one is looked for first. */
+	int ret = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
 
+	if (ret == 0) {
+		ret = allow_commands(filter, SCMP_SYS(ioctl), partition, count);
+	}
 	if (ret == 0) {
 		ret = allow_commands(filter, SCMP_SYS(ioctl), ioctls, ARRAY_COUNT(ioctls));
 	}
