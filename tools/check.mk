@@ -50,7 +50,8 @@ check-names: $(call san,$(backend_objs) $(tlfs_objs) $(lib_objs))
 # Guests train the processor's predictors: the hypervisor's images have no branch that asks them.
 check-branches: $(hypervisor_products)
 	@for image in $^; do \
-		if objdump -d $$image | grep -E '\s(call|jmp)\s+\*'; then echo "$$image has an indirect branch" >&2; exit 1; fi; \
+		objdump -d $$image > build/branches || exit 1; \
+		if grep -E '\s(l?call|l?jmp)\s+\*' build/branches; then echo "$$image has an indirect branch" >&2; exit 1; fi; \
 	done
 
 check-units: $(test_programs:%=%.passed)
