@@ -137,9 +137,9 @@ static void test_a_watched_event_ends_each_wait(void **state)
 	close(second);
 }
 
-static void *watch_once(void *argument)
+/* A thread that sees one signal of an event of its own; without let_go its watch is on when it ends. */
+static void watch_once(struct ring *ring, bool let_go)
 {
-	struct ring *ring = argument;
 	int event = eventfd(0, 0), result;
 	void *got;
 
@@ -147,58 +147,52 @@ static void *watch_once(void *argument)
 	signal_event(event);
 	ring_wait(ring);
 	ring_next(ring, &got, &result);
-	ring_watch(ring, -1);
-	ring_next(ring, &got, &result);
+	if (let_go) {
+		ring_watch(ring, -1);
+		ring_next(ring, &got, &result);
+	}
 	close(event);
+}
+
+static void *watch_and_let_go(void *ring)
+{
+	watch_once(ring, true);
+	return NULL;
+}
+
+static void *watch_and_end(void *ring)
+{
+	watch_once(ring, false);
 	return NULL;
 }
 
 /* As channels of a guest that opens and closes them: each on a thread of its own, with the same ring. */
-static void test_nothing_stays_of_a_watch(void **state)
+static void watch_in_turn(void *(*watcher)(void *), unsigned int polls_max)
 {
 	struct ring *ring;
 	pthread_t thread;
 	int turn;
 
-	(void)state;
 	assert_int_equal(ring_open(4, &ring), 0);
 	for (turn = 0; turn < 20; turn++) {
-		assert_int_equal(pthread_create(&thread, NULL, watch_once, ring), 0);
+		assert_int_equal(pthread_create(&thread, NULL, watcher, ring), 0);
 		pthread_join(thread, NULL);
 	}
-	assert_in_range(count_polls(), 0, 1); /* the wake's, which goes on */
+	assert_in_range(count_polls(), 0, polls_max);
 	ring_close(&ring);
 }
 
-static void *watch_and_end(void *argument)
+static void test_nothing_stays_of_a_watch(void **state)
 {
-	struct ring *ring = argument;
-	int event = eventfd(0, 0), result;
-	void *got;
-
-	ring_watch(ring, event);
-	signal_event(event);
-	ring_wait(ring);
-	ring_next(ring, &got, &result);
-	close(event);
-	return NULL;
+	(void)state;
+	watch_in_turn(watch_and_let_go, 1); /* the wake's, which goes on */
 }
 
 /* What a thread watched and did not let go of is let go of for the next one, whose signals are its own. */
 static void test_a_thread_takes_its_watch_along(void **state)
 {
-	struct ring *ring;
-	pthread_t thread;
-	int turn;
-
 	(void)state;
-	assert_int_equal(ring_open(4, &ring), 0);
-	for (turn = 0; turn < 20; turn++) {
-		assert_int_equal(pthread_create(&thread, NULL, watch_and_end, ring), 0);
-		pthread_join(thread, NULL);
-	}
-	assert_in_range(count_polls(), 0, 2); /* the wake's, and the last */
-	ring_close(&ring);
+	watch_in_turn(watch_and_end, 2); /* the wake's, and the last */
 }
 
 static void test_an_open_ring_takes_no_registration(void **state)
