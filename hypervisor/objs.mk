@@ -48,6 +48,8 @@ hypervisor_svm_objs += hypervisor/arch/x86/svm/npt.o
 
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/run.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/vmx.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/vcpu.o
+hypervisor_vmx_objs += hypervisor/arch/x86/vmx/tlb.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/vmcs.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/state.o
 hypervisor_vmx_objs += hypervisor/arch/x86/vmx/exit.o

@@ -11,7 +11,7 @@
 #include "hypervisor/arch/x86/speculation.inc"
 #include "include/boot/handoff.h"
 
-/* Offsets into struct vcpu, struct vmx and struct lp: vmx.c checks them. */
+/* Offsets into struct vcpu, struct vmx and struct lp: vcpu.c checks them. */
 #define VCPU_VMX 136
 #define VCPU_LP 168
 #define VMX_LAUNCHED 0x400
