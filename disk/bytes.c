@@ -1,7 +1,10 @@
 /* Identities, CRC-32C (RFC 3720, appendix B.4) and UTF-16. */
-#include "disk/internal.h"
+#include "disk/bytes.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 void guid_random(struct guid *guid)

@@ -1,5 +1,16 @@
 /* A request on a chain becomes extents of its layers; the blocking way to carry them out. */
-#include "disk/internal.h"
+#include "disk/chain.h"
+
+#include "disk/disk.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
 
 static void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
 {

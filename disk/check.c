@@ -2,9 +2,17 @@
  * Check and repair of one file. A repair looks first; where it would have to let go of a block it does nothing unless
  * it is told to, and then what it lets go of is in a file of its own before the first write.
  */
-#include "disk/internal.h"
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PIECE      (1 * DISK_MIB)
 #define NAMES_MAX  100u

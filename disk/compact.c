@@ -2,9 +2,18 @@
  * Changes of a whole file's layout: compact and resize. The handle is used by nobody else
  * meanwhile.
  */
-#include "disk/internal.h"
+#include "disk/bytes.h"
+#include "disk/chain.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int report_progress(const struct disk_progress *progress, uint64_t done, uint64_t total)
 {

@@ -3,9 +3,17 @@
  * what is known or found to be zeros is not written where the new file starts as zeros (all formats
  * do).
  */
-#include "disk/internal.h"
+#include "disk/bytes.h"
+#include "disk/chain.h"
+#include "disk/create.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/layer.h"
+#include "disk/units.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SLOTS      8
 #define SLOT_BYTES (1 * DISK_MIB)

@@ -1,9 +1,18 @@
 /*
  * A new file of any format: fill in what was left open, find the parent, hand over to the format.
  */
-#include "disk/internal.h"
+#include "disk/create.h"
 
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define BLOCK_DEFAULT (2 * DISK_MIB)
 

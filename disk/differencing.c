@@ -1,7 +1,17 @@
 /* Chains: finding and checking parents, giving a child another one. */
-#include "disk/internal.h"
+#include "disk/create.h"
 
+#include "disk/bytes.h"
+#include "disk/chain.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* name, taken from the folder that base_file is in, unless it is absolute. */
 static char *path_beside(const char *base_file, const char *name)

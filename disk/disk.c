@@ -1,7 +1,20 @@
 /* The public handle: open, close, plain access. */
-#include "disk/internal.h"
+#include "disk/chain.h"
 
+#include "disk/create.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/helper.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct disk *disk_alloc(void)
 {

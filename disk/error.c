@@ -1,5 +1,5 @@
 /* The message facility. */
-#include "disk/internal.h"
+#include "disk/error.h"
 
 #include <stdarg.h>
 

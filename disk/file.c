@@ -6,14 +6,20 @@
  * a permission that the holder uses, 200 + p for one that it does not share. p: 0 consistent read,
  * 1 write, 3 resize.
  */
-#include "disk/internal.h"
+#include "disk/file.h"
 
+#include "disk/chain.h"
+#include "disk/error.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <linux/fs.h>
 #include <unistd.h>
 
 enum { LOCK_USED = 100, LOCK_UNSHARED = 200, PERM_READ = 0, PERM_WRITE = 1, PERM_RESIZE = 3 };

@@ -1,6 +1,13 @@
 /* The table of formats, and which of them a file has. */
-#include "disk/internal.h"
+#include "disk/format.h"
 
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <string.h>
 #include <strings.h>
 
 static const struct format *const formats[] = {&vhdx_format, &vhd_format, &raw_format};

@@ -3,8 +3,13 @@
  * end. Two per handle, so that a read that must load a table does not stand behind a flush. Started
  * by the first such request.
  */
-#include "disk/internal.h"
+#include "disk/helper.h"
 
+#include "disk/chain.h"
+#include "disk/disk.h"
+
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 

@@ -1,5 +1,12 @@
 /* What a file says about itself, as a structure, text or JSON. */
-#include "disk/internal.h"
+#include "disk/chain.h"
+#include "disk/disk.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+
+#include <errno.h>
+#include <string.h>
 
 static const char *const type_names[] = {"fixed", "dynamic", "differencing"};
 

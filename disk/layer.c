@@ -7,10 +7,21 @@
  * batch waits until the old parity's count is 0: then no request from before can touch that space
  * (invariant 8).
  */
-#include "disk/internal.h"
+#include "disk/layer.h"
 
+#include "disk/chain.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 int span_add(struct span_list *list, uint64_t offset, uint64_t length)
 {

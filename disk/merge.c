@@ -4,10 +4,23 @@
  * is simply run again. The child learns the identity that the parent is going to have before the
  * parent gets it (VHDX; a VHD's stays).
  */
-#include "disk/internal.h"
+#include "disk/chain.h"
+
+#include "disk/bytes.h"
+#include "disk/create.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
 #include "disk/vhdx.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define STEP (1 * DISK_MIB)

@@ -4,8 +4,14 @@
  */
 #include "disk/nbd.h"
 
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>

@@ -6,7 +6,7 @@
 #ifndef DISK_NBD_H
 #define DISK_NBD_H
 
-#include "disk/internal.h"
+#include "disk/disk.h"
 
 #define NBD_SLOTS       32u
 #define NBD_PAYLOAD_MAX (32u << 20)

@@ -1,7 +1,11 @@
 /* NBD: the handshake phase. */
 #include "disk/nbd.h"
 
+#include "disk/disk.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define OPTION_MAGIC 0x49484156454f5054ull
 #define REPLY_MAGIC  0x0003e889045565a9ull

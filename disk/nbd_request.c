@@ -1,6 +1,10 @@
 /* NBD: the transmission phase: requests on their way to the disk, and their replies. */
 #include "disk/nbd.h"
 
+#include "disk/disk.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
 
 #define REQUEST_MAGIC    0x25609513u

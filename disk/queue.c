@@ -7,9 +7,22 @@
  *                    |                              |
  *                    +--- helper: queue_run_slow ---+   (slow requests, a DISK_FUA write's flush)
  */
-#include "disk/internal.h"
+#include "disk/helper.h"
 
+#include "disk/chain.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/ring.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define OP_IOVS     32
 #define CALLER_IOVS 1024 /* IOV_MAX */

@@ -2,7 +2,18 @@
  * Raw: the file is the disk. A size that is no multiple of 512 is rounded up; the rest reads as
  * zeros.
  */
-#include "disk/internal.h"
+#include "disk/format.h"
+
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 
 static int raw_open(struct layer *layer, struct disk_error *error)
 {

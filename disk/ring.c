@@ -9,8 +9,11 @@
  * operations below: a process that has only such rings, and may make none, can do no more with them
  * than with read, write and poll.
  */
-#include "disk/internal.h"
+#include "disk/ring.h"
 
+#include "disk/file.h"
+
+#include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>

@@ -2,7 +2,12 @@
  * Files of other programs' formats, told by what they begin with (a .dmg: by its last sector), as QEMU's tools tell
  * them. None is read here; each has a name, so that it can be refused by it.
  */
-#include "disk/internal.h"
+#include "disk/format.h"
+
+#include "disk/file.h"
+#include "disk/units.h"
+
+#include <string.h>
 
 static const struct signature {
 	const char *format;

@@ -1,7 +1,19 @@
 /* VHD: reading, writing, trimming. The order of writes is in docs/design/disk.md. */
 #include "disk/vhd.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int vhd_probe(struct file *file)
 {

@@ -5,7 +5,9 @@
 #ifndef DISK_VHD_H
 #define DISK_VHD_H
 
-#include "disk/internal.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
 
 #include <assert.h>
 #include <endian.h>

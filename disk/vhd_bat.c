@@ -5,7 +5,18 @@
  */
 #include "disk/vhd.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define EXTEND_BLOCKS 16u
 #define EXTEND_BYTES  (64 * DISK_MIB)

@@ -1,7 +1,15 @@
 /* VHD: a new file. Layout: footer copy, header, the parent's names, table, blocks, footer. */
 #include "disk/vhd.h"
 
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int create_fixed(struct file *file, const struct disk_create *how)
 {

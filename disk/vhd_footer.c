@@ -1,6 +1,17 @@
 /* VHD: the footer and its copy, the dynamic header, the parent locators. */
 #include "disk/vhd.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
 #include <time.h>
 
 static uint32_t checksum(const void *data, size_t length, size_t skip)

@@ -1,7 +1,19 @@
 /* VHD: changing the disk's size, moving blocks together, another parent. */
 #include "disk/vhd.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int resize_fixed(struct layer *layer, uint64_t size)
 {

@@ -3,7 +3,20 @@
  */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/space.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int vhdx_probe(struct file *file)
 {

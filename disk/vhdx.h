@@ -5,8 +5,11 @@
 #ifndef DISK_VHDX_H
 #define DISK_VHDX_H
 
-#include "disk/internal.h"
+#include "disk/bytes.h"
+#include "disk/format.h"
+#include "disk/layer.h"
 #include "disk/space.h"
+#include "disk/units.h"
 
 #include <assert.h>
 #include <sys/queue.h>

@@ -6,7 +6,18 @@
  */
 #include "disk/vhdx.h"
 
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/space.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define GROW    (64 * DISK_MIB) /* the file grows by this, and is cut at close */

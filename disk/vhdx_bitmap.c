@@ -4,7 +4,12 @@
  */
 #include "disk/vhdx.h"
 
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Bitmap pages kept: 64 MiB. More only while more are dirty, which vhdx_tables_are_full() prevents.

@@ -1,7 +1,18 @@
 /* VHDX: what opening with a report does not see by itself, and the repairs. */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/space.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int note(struct layer *layer, bool repaired, enum disk_severity severity, const char *text)
 {

@@ -1,7 +1,16 @@
 /* VHDX: a new file. Layout: headers, log, metadata, block table, blocks. */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LOG_OFFSET      (1 * DISK_MIB)
 #define LOG_LENGTH      (1 * DISK_MIB)

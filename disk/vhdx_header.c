@@ -1,7 +1,16 @@
 /* VHDX: the file's identifier, its two headers and its two region tables (MS-VHDX 2.2). */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 const struct guid vhdx_bat_region = {{0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42, 0x9d, 0x64,
 				      0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08}};

@@ -1,6 +1,12 @@
 /* VHDX: the parent locator, an item of the metadata (MS-VHDX 2.6.2.6). */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/layer.h"
+
+#include <errno.h>
+#include <string.h>
+
 static const struct guid locator_vhdx = {{0xb7, 0xef, 0x4a, 0xb0, 0x9e, 0xd1, 0x81, 0x4a, 0xb7,
 					  0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13}};
 

@@ -10,7 +10,14 @@
  */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DESCRIPTORS_IN_FIRST                                                                       \
 	((DISK_PAGE - sizeof(struct vhdx_log_header)) / sizeof(struct vhdx_descriptor))

@@ -4,7 +4,16 @@
  */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct log_scan {
 	struct layer *layer;

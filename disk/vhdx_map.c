@@ -4,6 +4,15 @@
  */
 #include "disk/vhdx.h"
 
+#include "disk/file.h"
+#include "disk/layer.h"
+#include "disk/space.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
 /* -- Mapping -- */
 
 /* How many of the bits from `from` on (before `end`) are like the first. */

@@ -1,7 +1,17 @@
 /* VHDX: the metadata region and its items (MS-VHDX 2.6). */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum item {
 	ITEM_FILE,

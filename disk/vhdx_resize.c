@@ -1,7 +1,18 @@
 /* VHDX: changing the disk's size, and moving blocks together. */
 #include "disk/vhdx.h"
 
+#include "disk/bytes.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/format.h"
+#include "disk/layer.h"
+#include "disk/space.h"
+#include "disk/units.h"
+
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* -- Resize -- */
 

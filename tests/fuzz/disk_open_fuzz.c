@@ -6,10 +6,14 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"
 
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/units.h"
 #include "disk/vhd.h"
 #include "disk/vhdx.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SIZE (8u << 20)
 

@@ -5,8 +5,11 @@
  */
 #include "tests/unit/disk_fake.h"
 
-#include "disk/internal.h"
+#include "disk/bytes.h"
+#include "disk/disk.h"
+#include "disk/error.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,10 +1,17 @@
 /* The simulated disk: files are tables of shared pages, so that a state is cheap to keep. */
 #include "tests/unit/disk_fake.h"
 
-#include "disk/internal.h"
+#include "disk/disk.h"
+#include "disk/error.h"
+#include "disk/file.h"
+#include "disk/helper.h"
+#include "disk/ring.h"
+#include "disk/units.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FILES  12u
 #define PAGE   4096u

@@ -2,9 +2,11 @@
  * disk/ring.c: a ring does what the disk library needs of it, and refuses everything else, so that it is no way around a
  * filter of system calls.
  */
-#include "disk/internal.h"
+#include "disk/file.h"
+#include "disk/ring.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>

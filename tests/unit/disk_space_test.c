@@ -4,6 +4,10 @@
  */
 #include "tests/unit/disk_fake.h"
 
+#include "disk/chain.h"
+#include "disk/disk.h"
+#include "disk/layer.h"
+#include "disk/units.h"
 #include "disk/vhd.h"
 #include "disk/vhdx.h"
 
@@ -11,6 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 

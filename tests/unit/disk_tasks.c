@@ -2,9 +2,11 @@
 #include "tests/unit/disk_tasks.h"
 #include "tests/unit/disk_fake.h"
 
-#include "disk/internal.h"
+#include "disk/disk.h"
+#include "disk/helper.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <stdio.h>

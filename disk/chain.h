@@ -1,0 +1,77 @@
+/*
+ * chain.c, disk.c: a handle, which is a chain of layers; where a request goes in it.
+ *
+ * Lock order: disk.chain_lock, disk.merge_lock, disk.edge_lock, layer.flush_lock, layer.lock; a
+ * child's before its parent's; then the leaves (queue lists).
+ */
+#ifndef DISK_CHAIN_H
+#define DISK_CHAIN_H
+
+#include "disk/disk.h"
+#include "disk/layer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+struct helper;
+
+#define DISK_LAYERS_MAX 256
+
+struct disk {
+	/* Top first; changed only with all helpers quiet. */
+	struct layer *layers[DISK_LAYERS_MAX + 1];
+	unsigned layer_count;
+	struct layer **retired; /* left the chain online, kept until close for requests in flight */
+	unsigned retired_count;
+	bool read_only;
+	atomic_uint merging; /* a merge of the top is under way: writes take the slow path */
+	uint64_t merged;     /* [merge_lock] below this offset writes go to the parent as well */
+	struct layer *merge_target;
+	pthread_mutex_t merge_lock;  /* one write or one merged block at a time */
+	pthread_mutex_t edge_lock;   /* one unaligned write of a differencing disk at a time */
+	pthread_rwlock_t chain_lock; /* slow path: read to use layers[], write to change it */
+	atomic_uint async_users;
+	struct helper *helper;
+	pthread_mutex_t helper_lock;
+	struct disk_error error;
+};
+
+static inline struct layer *disk_top(const struct disk *disk)
+{
+	return disk->layers[0];
+}
+
+/* The extent and the layer that a read at offset comes from; kind is DATA or ZERO. */
+int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t length, bool wait,
+	      struct extent *extent, struct layer **layer);
+int chain_read(struct disk *disk, unsigned first, struct iovec *iov, unsigned count,
+	       uint64_t length, uint64_t offset);
+/* iov is used up as it goes. */
+int chain_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
+		uint64_t offset);
+int chain_trim(struct disk *disk, uint64_t length, uint64_t offset);
+/* Write or zero in one layer, without regard to a merge. */
+int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct iovec *iov,
+		unsigned count, uint64_t length, uint64_t offset);
+int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
+	       uint64_t offset);
+bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t length);
+/*
+ * The first `length` bytes of iov as an array of at most `capacity`; returns how many bytes it
+ * took.
+ */
+uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length,
+		   struct iovec *out, unsigned capacity, unsigned *out_count);
+
+/* merge.c: the same while the top is being merged into its parent */
+int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
+		uint64_t offset);
+int merge_trim(struct disk *disk, uint64_t length, uint64_t offset);
+
+int disk_check_request(const struct disk *disk, const struct disk_req *req);
+
+/* Run a request to its end on this thread. */
+int disk_run(struct disk *disk, struct disk_req *req);
+
+#endif
