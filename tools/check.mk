@@ -79,6 +79,7 @@ disk_flush_faults := CLEAN_WHEN_COLLECTED NO_TICKET
 wake_faults := LOOK_THEN_ENTER NO_SECOND_LOOK KICK_FORGOTTEN
 flush_faults := ENTER_UNSEEN NO_SECOND_LOOK NO_WAIT ONE_MORE_EXIT
 memory_lock_faults := NO_LOOK NO_WAIT UNSEEN
+switch_ring_faults := LOOK_THEN_SAY NO_SECOND_LOOK MOVE_AFTER_LOOK EVENT_FORGOTTEN
 check-models: $(patsubst %.pml,build/model/%.passed,$(wildcard tests/model/*.pml))
 build/model/%.passed: %.pml tools/check-model
 	@tools/check-model $< build/model/$* $($(*F)_faults)
