@@ -140,6 +140,9 @@ static void open_channel(struct vmbus_channel *channel,
 		channel->state = CHANNEL_OPEN;
 		channel->guest_open = true;
 		channel->bus->open_count++;
+		if (channel->bus->paused) {
+			channel_pause(channel);
+		}
 	}
 	post_open_result(channel->bus, &channel->open_message, opened);
 }
@@ -183,6 +186,7 @@ void channel_close_message(struct vmbus *bus, const struct vmbus_channel_relid *
 void channel_close(struct vmbus_channel *channel)
 {
 	channel->state = CHANNEL_CLOSING;
+	channel->pause = PAUSE_NONE;
 	atomic_store(&channel->shut, true);
 	signal_kick(channel);
 	if (channel->class->closing != NULL) {
@@ -193,6 +197,39 @@ void channel_close(struct vmbus_channel *channel)
 void channel_closed(struct vmbus_channel *channel)
 {
 	note_post(channel, NOTE_CLOSED);
+}
+
+void channel_pause(struct vmbus_channel *channel)
+{
+	channel->pause = PAUSE_ASKED;
+	if (channel->class->pausing != NULL) {
+		channel->class->pausing(channel->device, channel);
+	} else {
+		channel_stands(channel);
+	}
+}
+
+void channel_paused(struct vmbus_channel *channel)
+{
+	note_post(channel, NOTE_PAUSED);
+}
+
+void channel_stands(struct vmbus_channel *channel)
+{
+	if (channel->pause == PAUSE_ASKED) { /* else it is closing by now */
+		channel->pause = PAUSE_DONE;
+		packet_settle(channel);
+	}
+}
+
+/* The event wakes a thread that waits for the guest: who knows what came meanwhile. */
+void channel_resume(struct vmbus_channel *channel)
+{
+	channel->pause = PAUSE_NONE;
+	signal_kick(channel);
+	if (channel->class->resumed != NULL) {
+		channel->class->resumed(channel->device, channel);
+	}
 }
 
 void channel_left(struct vmbus_channel *channel)

@@ -128,11 +128,16 @@ static void set_mask(struct vmbus_channel *channel, bool masked)
 	}
 }
 
-/* There seems to be nothing: says so to the guest, and looks once more. */
-static int settle(struct vmbus_channel *channel, struct vmpacket_descriptor *descriptor)
+void packet_settle(struct vmbus_channel *channel)
 {
 	show_read(channel);
 	channel_flush(channel);
+}
+
+/* There seems to be nothing: says so to the guest, and looks once more. */
+static int settle(struct vmbus_channel *channel, struct vmpacket_descriptor *descriptor)
+{
+	packet_settle(channel);
 	set_mask(channel, false);
 	return reader_next(&channel->reader, descriptor);
 }

@@ -99,6 +99,9 @@ static void act_on_notes(struct vmbus_channel *channel, unsigned int notes)
 	if (notes & NOTE_RESCIND) {
 		offer_rescind(channel);
 	}
+	if (notes & NOTE_PAUSED) {
+		channel_stands(channel);
+	}
 	if (notes & NOTE_CLOSED) {
 		channel_left(channel);
 	}
@@ -148,6 +151,9 @@ void vmbus_serve(struct vmbus *bus)
 
 	clear_event(bus);
 	serve_notes(bus);
+	if (bus->paused) {
+		return;
+	}
 	queue_pump(bus);
 	for (i = 0;
 	     i < SERVER_IN_MAX && bus->out_count < SERVER_OUT_LIMIT && take_message(bus, &message);
@@ -196,20 +202,69 @@ void vmbus_room(struct vmbus *bus)
 	server_wake(bus);
 }
 
-void vmbus_reset(struct vmbus *bus)
+static void wait_for_notes(struct vmbus *bus)
 {
 	struct pollfd event = {.fd = bus->event, .events = POLLIN};
 
+	poll(&event, 1, -1);
+	clear_event(bus);
+	serve_notes(bus);
+}
+
+void vmbus_reset(struct vmbus *bus)
+{
 	pthread_mutex_lock(&bus->lock);
 	bus->in_count = 0;
 	pthread_mutex_unlock(&bus->lock);
 	control_disconnect(bus, NEXT_RESET);
 	serve_notes(bus);
 	while (bus->next != NEXT_NOTHING) {
-		poll(&event, 1, -1);
-		clear_event(bus);
-		serve_notes(bus);
+		wait_for_notes(bus);
 	}
+}
+
+static bool stands(struct vmbus *bus)
+{
+	struct vmbus_channel *channel = offer_next(bus, 1);
+
+	while (channel != NULL && channel->state != CHANNEL_CLOSING &&
+	       channel->pause != PAUSE_ASKED) {
+		channel = offer_next(bus, channel->relid + 1);
+	}
+	return channel == NULL;
+}
+
+void vmbus_pause(struct vmbus *bus)
+{
+	struct vmbus_channel *channel;
+
+	CHECK(!bus->paused);
+	bus->paused = true;
+	serve_notes(bus);
+	for (channel = offer_next(bus, 1); channel != NULL;
+	     channel = offer_next(bus, channel->relid + 1)) {
+		if (channel->state == CHANNEL_OPEN && channel->pause == PAUSE_NONE) {
+			channel_pause(channel);
+		}
+	}
+	while (!stands(bus)) {
+		wait_for_notes(bus);
+	}
+}
+
+void vmbus_resume(struct vmbus *bus)
+{
+	struct vmbus_channel *channel;
+
+	CHECK(bus->paused);
+	bus->paused = false;
+	for (channel = offer_next(bus, 1); channel != NULL;
+	     channel = offer_next(bus, channel->relid + 1)) {
+		if (channel->pause == PAUSE_DONE) {
+			channel_resume(channel);
+		}
+	}
+	server_wake(bus);
 }
 
 void vmbus_destroy(struct vmbus **out)

@@ -76,12 +76,20 @@ enum channel_state {
 	CHANNEL_REVOKED, /* the device has left; the guest has yet to release the number */
 };
 
+/* Of an open channel, while the server is paused. */
+enum channel_pause {
+	PAUSE_NONE,
+	PAUSE_ASKED, /* the device has been asked to */
+	PAUSE_DONE,  /* it has: [R] is the control thread */
+};
+
 enum note {
 	NOTE_OFFER = 1,
 	NOTE_BROKEN = 2,
 	NOTE_RESCIND = 4,
 	NOTE_CLOSED = 8,
 	NOTE_GPADL = 16, /* the last user of one that is being torn down has put it */
+	NOTE_PAUSED = 32,
 };
 
 enum gpadl_state {
@@ -117,6 +125,7 @@ struct vmbus_channel {
 	bool withdrawn;                   /* [L] vmbus_rescind() was called */
 
 	enum channel_state state; /* [C] */
+	enum channel_pause pause; /* [C] */
 	bool rescinded;           /* [C] */
 	bool declined;            /* [C] the guest released the number of its own accord */
 	bool guest_open;          /* [C] the guest thinks so */
@@ -159,6 +168,7 @@ struct vmbus {
 	uint32_t version;                              /* [C] 0: not connected */
 	uint32_t vp;                                   /* [C] to which messages go */
 	bool offers_wanted;                            /* [C] the guest has asked for offers */
+	bool paused;                                   /* [C] vmbus_pause() was called */
 	unsigned int open_count;                       /* [C] channels that are open or closing */
 	enum server_next next;                         /* [C] waits for open_count to be 0 */
 	struct vmbus_channel_initiate_contact contact; /* [C] of NEXT_CONTACT */
@@ -219,6 +229,16 @@ void channel_modify_message(struct vmbus *bus, const struct vmbus_channel_modify
 void channel_close(struct vmbus_channel *channel);
 /* NOTE_CLOSED: it has. */
 void channel_left(struct vmbus_channel *channel);
+/* Asks the device of an open channel to pause. */
+void channel_pause(struct vmbus_channel *channel);
+/* NOTE_PAUSED: it has. */
+void channel_stands(struct vmbus_channel *channel);
+void channel_resume(struct vmbus_channel *channel);
+
+/* ---- packet.c [R] ---- */
+
+/* Shows the guest all that was read and sent. */
+void packet_settle(struct vmbus_channel *channel);
 
 /* ---- gpadl.c ---- */
 

@@ -75,6 +75,15 @@ void vmbus_room(struct vmbus *bus);
  */
 void vmbus_reset(struct vmbus *bus);
 
+/*
+ * The machine stands still, its VPs stopped: asks the devices of all open channels to pause and waits for
+ * them (whose channel_paused() and channel_closed() must not need the control thread). Then the rings
+ * show all that was read and sent, no channel is closing, and until vmbus_resume() no message of the guest
+ * is acted on, and none goes to it. Offers, rescinds and a reset are served. Not while it is paused. [C]
+ */
+void vmbus_pause(struct vmbus *bus);
+void vmbus_resume(struct vmbus *bus); /* [C] */
+
 /* ---- for devices: offers ---- */
 
 /*
@@ -103,6 +112,15 @@ struct vmbus_class {
 	 * guest has unloaded, was reset or started anew. Never while it is open or closing.
 	 */
 	void (*released)(void *device, struct vmbus_channel *channel);
+	/*
+	 * The machine is about to stand still, between opened() and closing(). The device takes no
+	 * more packets, ends what it has in flight or puts it aside, sends the answers as far as
+	 * there is room, and then calls channel_paused(), now or later, on any thread. Until
+	 * resumed() it leaves the ring and the guest's memory alone. closing() may come first: then
+	 * nobody waits for channel_paused() any more. A device without a thread needs neither.
+	 */
+	void (*pausing)(void *device, struct vmbus_channel *channel);
+	void (*resumed)(void *device, struct vmbus_channel *channel);
 };
 
 struct vmbus_offer {
@@ -142,6 +160,8 @@ void vmbus_rescind(struct vmbus_channel *channel);
  * [T]
  */
 void channel_closed(struct vmbus_channel *channel);
+/* Nor, until resumed(), does it touch ring and guest memory. After pausing(). [T] */
+void channel_paused(struct vmbus_channel *channel);
 
 /*
  * Readable when there may be packets, room for a send that got -EAGAIN, or the end. Of one opened()

@@ -1,18 +1,20 @@
 # The virtualization service providers: what is behind the guest's synthetic devices.
 vsp_scsi_objs := $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o)
-vsp_storage_objs := $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o)
+vsp_storage_objs := vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o)
 vsp_objs := $(vsp_storage_objs)
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
 vsp_scsi_tests := scsi_rw_test scsi_provision_test scsi_dvd_test scsi_reserve_test scsi_unit_test
-vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c
+vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c tests/unit/vsp_channel_test.c
 $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
 
 # The VSP's has the whole of it, from a fake guest to a file.
 storvsp_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fake/vmbus_guest.o
 storvsp_test_libs = $(disk_libs)
+
+vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)

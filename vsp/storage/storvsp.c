@@ -159,17 +159,13 @@ static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 	}
 }
 
-/*
- * The channel goes, or a reset waits. `closing` as well, and not only what follows from it: while no
- * request is free nobody looks whether the ring is shut.
- */
+/* The channel goes, or a reset waits. */
 static bool srb_is_cancelled(const struct scsi_request *scsi)
 {
 	const struct storage_io *io = scsi->user;
 	struct storage_queue *queue = io->queue;
 
-	return queue->ending || atomic_load(&queue->closing) ||
-	       atomic_load(&queue->storage->resets);
+	return vsp_is_ending(&queue->vsp) || atomic_load(&queue->storage->resets);
 }
 
 static void srb_done(struct scsi_request *scsi)
@@ -216,7 +212,7 @@ static bool find_data(struct storage_queue *queue, struct storage_io *io,
 		if (packet->range_count > 1) {
 			return false;
 		}
-		count = channel_range(queue->channel, packet, 0, io->iov, REQUEST_IOVS, &bytes);
+		count = channel_range(queue->vsp.channel, packet, 0, io->iov, REQUEST_IOVS, &bytes);
 	}
 	if (count < 0 || length > bytes) {
 		return false;
@@ -241,7 +237,7 @@ static bool find_data(struct storage_queue *queue, struct storage_io *io,
 
 static bool srb_is_valid(const struct storage_io *io)
 {
-	return io->reply_bytes >= STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN6 &&
+	return io->answer.bytes >= STORVSP_PACKET_HEAD_BYTES + STORVSP_SRB_BYTES_WIN6 &&
 	       io->packet.srb.cdb_length && io->packet.srb.cdb_length <= STORVSP_CDB_BYTES;
 }
 
@@ -353,20 +349,20 @@ void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *pack
 	struct storage_io *io;
 
 	if (packet->type != VM_PKT_DATA_INBAND && packet->type != VM_PKT_DATA_USING_GPA_DIRECT) {
-		channel_break(queue->channel,
+		channel_break(queue->vsp.channel,
 			      "storage: a packet of a kind that storage does not have");
 		return;
 	}
 	if (bytes < STORVSP_PACKET_HEAD_BYTES || !packet->completion_requested) {
-		channel_break(queue->channel, "storage: a packet that cannot be answered");
+		channel_break(queue->vsp.channel, "storage: a packet that cannot be answered");
 		return;
 	}
 	io = storvsp_take_io(queue);
 	bytes = bytes < sizeof(io->packet) ? bytes : (uint32_t)sizeof(io->packet);
 	memset(&io->packet, 0, sizeof(io->packet));
 	memcpy(&io->packet, packet->payload, bytes);
-	io->transaction = packet->transaction;
-	io->reply_bytes = bytes;
+	io->answer.transaction = packet->transaction;
+	io->answer.bytes = bytes;
 	dispatch(queue, io, packet);
 }
 
@@ -388,7 +384,7 @@ bool storvsp_announce(struct storage_queue *queue)
 		payload.iov_len = sizeof(packet);
 	}
 	if (storage->version >= STORVSP_VERSION_WIN7 &&
-	    channel_send(queue->channel, 0, false, &payload, 1) == -EAGAIN) {
+	    channel_send(queue->vsp.channel, 0, false, &payload, 1) == -EAGAIN) {
 		return false;
 	}
 	atomic_store(&storage->rescan, false);

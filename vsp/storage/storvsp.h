@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "vmbus/vmbus.h"
+#include "vsp/channel.h"
 #include "vsp/storvsp.h"
 #include "vsp/storage/scsi.h"
 #include "vsp/storage/storage.h"
@@ -54,24 +55,19 @@ struct storage {
 struct storage_io {
 	struct scsi_request scsi;
 	struct storage_queue *queue;
-	struct storage_io *next; /* in the free list, in the list of resets, or among the unsent */
-	uint64_t transaction;
-	uint32_t reply_bytes;
+	struct storage_io *next;  /* in the free list, or in the list of resets */
+	struct vsp_answer answer; /* with the packet's transaction and size from the beginning */
 	struct storvsp_packet packet; /* the guest's, then the answer */
 	struct iovec iov[REQUEST_IOVS];
 };
 
-/* One open channel and its thread. All of it is the thread's, but for what is marked. */
+/* One open channel. All of it is its thread's. */
 struct storage_queue {
+	struct vsp_channel vsp;
 	struct storage *storage;
-	struct vmbus_channel *channel;
 	unsigned index;
-	pthread_t thread;
-	_Atomic bool closing; /* the channel's closing() has been called */
-	bool ending;          /* no more packets: what is under way shall end */
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;
-	struct storage_io *unsent, **unsent_end; /* answers that wait for room, in order */
 	struct storage_io *resets;
 	unsigned in_flight; /* requests that are in the SCSI target */
 };
@@ -83,10 +79,10 @@ void storvsp_finish_resets(struct storage_queue *queue);
 bool storvsp_announce(struct storage_queue *queue); /* false: no room in the ring */
 void storvsp_primary_closed(struct storage *storage);
 
-/* storvsp_queue.c: the channel's thread. */
+/* storvsp_queue.c: what the channel's thread does. */
 extern const struct vmbus_class storvsp_class;
 struct storage_io *storvsp_take_io(struct storage_queue *queue);
-void storvsp_answer(struct storage_io *io); /* sends the packet, and the io is free */
+void storvsp_answer(struct storage_io *io); /* sends the packet; then the io is free */
 void storvsp_wake_all(struct storage *storage);
 void storvsp_join(struct storage_queue *queue);
 

@@ -1,19 +1,11 @@
 /*
- * The thread of an open channel: it takes packets, carries them out, and sends the answers.
- *
- *   opened()                 the queue and its thread are made; its ring to the disks is there
- *   serve()                  answers that wait for room, completions of the disks, packets
- *   closing or broken        no more packets; what is at the disks ends, and takes no further step
- *   closing() was called     channel_closed(), which is the last that the thread does
- *   the next opened(), or the end of the controller, joins it
- *
- * Packets are taken only while there is a free io and no answer waits for room: so the rings bound
- * everything.
+ * What the thread of an open channel (vsp/channel.h) does here: it sleeps in the ring of its disk queue, takes
+ * what the disks have completed, and packets while there is a free io.
  */
 #include "vsp/storage/storvsp.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 void storvsp_wake_all(struct storage *storage)
@@ -23,7 +15,7 @@ void storvsp_wake_all(struct storage *storage)
 	pthread_mutex_lock(&storage->lock);
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
 		if (storage->queues[i] != NULL) {
-			disk_queue_wake(storage->queues[i]->disks);
+			vsp_wake(&storage->queues[i]->vsp);
 		}
 	}
 	pthread_mutex_unlock(&storage->lock);
@@ -44,108 +36,111 @@ static void free_io(struct storage_io *io)
 	io->queue->free = io;
 }
 
-/* False: no room. A channel that is closing swallows it. */
-static bool send_answer(struct storage_io *io)
-{
-	struct iovec payload = {&io->packet, io->reply_bytes};
-
-	return channel_complete(io->queue->channel, io->transaction, &payload, 1) != -EAGAIN;
-}
-
 void storvsp_answer(struct storage_io *io)
 {
-	struct storage_queue *queue = io->queue;
+	vsp_answer(&io->queue->vsp, &io->answer);
+}
 
-	if (queue->unsent == NULL && send_answer(io)) {
-		free_io(io);
-		return;
+/* ---- the thread ---- */
+
+static void sent(void *device, struct vsp_answer *answer)
+{
+	(void)device;
+	free_io((struct storage_io *)((uint8_t *)answer - offsetof(struct storage_io, answer)));
+}
+
+static bool work(void *device)
+{
+	struct storage_queue *queue = device;
+	bool more = disk_queue_poll(queue->disks);
+
+	storvsp_finish_resets(queue);
+	return more;
+}
+
+static bool ready(void *device)
+{
+	struct storage_queue *queue = device;
+
+	return storvsp_announce(queue) && queue->free != NULL;
+}
+
+static void packet(void *device, const struct vmbus_packet *from)
+{
+	storvsp_packet(device, from);
+}
+
+static void turned(void *device)
+{
+	struct storage_queue *queue = device;
+
+	if (queue->in_flight) {
+		disk_queue_kick(queue->disks);
 	}
-	io->next = NULL;
-	*queue->unsent_end = io;
-	queue->unsent_end = &io->next;
 }
 
-static bool send_unsent(struct storage_queue *queue)
+/* Resets of this channel's no longer stand in the others' way. */
+static void end(void *device)
 {
-	while (queue->unsent != NULL) {
-		struct storage_io *io = queue->unsent;
+	struct storage_queue *queue = device;
 
-		if (!send_answer(io)) {
-			return false;
-		}
-		queue->unsent = io->next;
-		free_io(io);
-	}
-	queue->unsent_end = &queue->unsent;
-	return true;
-}
-
-/* What there is, until there is nothing. False: the channel has ended. */
-static bool serve(struct storage_queue *queue)
-{
-	struct vmbus_packet packet;
-	bool more;
-	int ret = 0;
-
-	do {
-		more = disk_queue_poll(queue->disks);
-		storvsp_finish_resets(queue);
-		while (send_unsent(queue) && storvsp_announce(queue) && queue->free != NULL) {
-			ret = channel_receive(queue->channel, &packet);
-			if (ret <= 0) {
-				break;
-			}
-			storvsp_packet(queue, &packet);
-			more = true;
-		}
-		if (queue->in_flight) {
-			disk_queue_kick(queue->disks);
-		}
-	} while (more && ret >= 0);
-	channel_flush(queue->channel);
-	return ret >= 0;
-}
-
-/*
- * The requests end, and their answers go nowhere. Resets of this channel's no longer stand in the
- * others' way.
- */
-static void drain(struct storage_queue *queue)
-{
-	queue->ending = true;
 	for (; queue->resets != NULL; queue->resets = queue->resets->next) {
 		atomic_fetch_sub(&queue->storage->resets, 1);
 	}
-	while (queue->in_flight) {
-		disk_queue_wait(queue->disks);
-	}
 }
 
-static void wait_for_closing(struct storage_queue *queue)
+static bool busy(void *device)
 {
-	while (!atomic_load(&queue->closing)) {
-		disk_queue_sleep(queue->disks);
-		disk_queue_poll(queue->disks);
-	}
-	disk_queue_watch(queue->disks, -1);
+	const struct storage_queue *queue = device;
+
+	return queue->in_flight || queue->resets != NULL;
 }
 
-static void *run(void *argument)
+static void closed(void *device)
 {
-	struct storage_queue *queue = argument;
+	const struct storage_queue *queue = device;
 
-	disk_queue_watch(queue->disks, channel_event(queue->channel));
-	while (serve(queue)) {
-		disk_queue_sleep(queue->disks);
-	}
-	drain(queue);
-	wait_for_closing(queue);
 	if (queue->index == 0) {
 		storvsp_primary_closed(queue->storage);
 	}
-	channel_closed(queue->channel);
-	return NULL;
 }
+
+static void sleep_until_work(void *device)
+{
+	const struct storage_queue *queue = device;
+
+	disk_queue_sleep(queue->disks);
+}
+
+static void wake(void *device)
+{
+	const struct storage_queue *queue = device;
+
+	disk_queue_wake(queue->disks);
+}
+
+static void watch(void *device, int event)
+{
+	const struct storage_queue *queue = device;
+
+	disk_queue_watch(queue->disks, event);
+}
+
+static const struct vsp_class queue_class = {
+	.work = work,
+	.ready = ready,
+	.packet = packet,
+	.turned = turned,
+	.sent = sent,
+	.end = end,
+	.busy = busy,
+	.closed = closed,
+	.sleep = sleep_until_work,
+	.wake = wake,
+	.watch = watch,
+};
+
+/* ---- the control thread ---- */
 
 static void queue_free(struct storage_queue *queue)
 {
@@ -156,7 +151,7 @@ static void queue_free(struct storage_queue *queue)
 void storvsp_join(struct storage_queue *queue)
 {
 	if (queue != NULL) {
-		pthread_join(queue->thread, NULL);
+		vsp_join(&queue->vsp);
 		queue_free(queue);
 	}
 }
@@ -171,9 +166,7 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 		return -ENOMEM;
 	}
 	queue->storage = storage;
-	queue->channel = channel;
 	queue->index = channel_sub_channel(channel);
-	queue->unsent_end = &queue->unsent;
 	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
 	queue->disks = storage->disks[queue->index];
 	if (queue->pool == NULL) {
@@ -182,23 +175,11 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 	}
 	for (i = 0; i < storage->config.depth; i++) {
 		queue->pool[i].queue = queue;
+		queue->pool[i].answer.payload = &queue->pool[i].packet;
 		free_io(&queue->pool[i]);
 	}
 	*out = queue;
 	return 0;
-}
-
-/* With all signals blocked: they are for the worker's own threads. */
-static int start_thread(struct storage_queue *queue)
-{
-	sigset_t all, before;
-	int ret;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = -pthread_create(&queue->thread, NULL, run, queue);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ret;
 }
 
 /*
@@ -222,7 +203,7 @@ static int opened(void *device, struct vmbus_channel *channel)
 		return ret;
 	}
 	pthread_mutex_lock(&storage->lock);
-	ret = start_thread(queue);
+	ret = vsp_start(&queue->vsp, &queue_class, queue, channel, NULL, 0);
 	if (!ret) {
 		storage->queues[index] = queue;
 		storage->channels_open++;
@@ -234,22 +215,41 @@ static int opened(void *device, struct vmbus_channel *channel)
 	return ret;
 }
 
-/* Without the primary channel the others have no use. */
-static void closing(void *device, struct vmbus_channel *channel)
+static struct storage_queue *queue_of(struct storage *storage, const struct vmbus_channel *channel)
 {
-	struct storage *storage = device;
 	struct storage_queue *queue;
 
 	pthread_mutex_lock(&storage->lock);
 	queue = storage->queues[channel_sub_channel(channel)];
-	CHECK(queue && queue->channel == channel); /* opened() and closing() come in pairs */
-	atomic_store(&queue->closing, true);
-	disk_queue_wake(queue->disks);
+	pthread_mutex_unlock(&storage->lock);
+	CHECK(queue != NULL &&
+	      queue->vsp.channel == channel); /* opened() and closing() come in pairs */
+	return queue;
+}
+
+/* Without the primary channel the others have no use. */
+static void closing(void *device, struct vmbus_channel *channel)
+{
+	struct storage *storage = device;
+	struct storage_queue *queue = queue_of(storage, channel);
+
+	vsp_close(&queue->vsp);
+	pthread_mutex_lock(&storage->lock);
 	storage->channels_open--;
 	pthread_mutex_unlock(&storage->lock);
-	if (queue->index == 0) {
+	if (channel_sub_channel(channel) == 0) {
 		storvsp_rescind_sub_channels(storage);
 	}
+}
+
+static void pausing(void *device, struct vmbus_channel *channel)
+{
+	vsp_pause(&queue_of(device, channel)->vsp);
+}
+
+static void resumed(void *device, struct vmbus_channel *channel)
+{
+	vsp_resume(&queue_of(device, channel)->vsp);
 }
 
 static void released(void *device, struct vmbus_channel *channel)
@@ -262,4 +262,6 @@ const struct vmbus_class storvsp_class = {
 	.opened = opened,
 	.closing = closing,
 	.released = released,
+	.pausing = pausing,
+	.resumed = resumed,
 };

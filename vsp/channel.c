@@ -1,0 +1,344 @@
+/*
+ * The thread of an open channel, see channel.h.
+ *
+ * Packets are taken only while the device is ready() and no answer waits for room: so the rings bound
+ * everything.
+ */
+#include "vsp/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/*
+ * vsp_channel.asked: the lowest bit is a close. What is above it counts pauses and resumes, so the second bit
+ * is set while a pause is wanted, and no two pauses have the same number.
+ */
+#define ASKED_CLOSE 1u
+#define ASKED_PAUSE 2u
+
+enum { EVENT_CHANNEL, EVENT_OWN, EVENT_DEVICE };
+
+static unsigned int asked(const struct vsp_channel *vsp)
+{
+	return atomic_load_explicit(&vsp->asked, memory_order_acquire);
+}
+
+static bool is_asked(const struct vsp_channel *vsp)
+{
+	return asked(vsp) & (ASKED_CLOSE | ASKED_PAUSE);
+}
+
+/* ---- sleep ---- */
+
+static void sleep_by_poll(struct vsp_channel *vsp)
+{
+	struct pollfd fds[ARRAY_COUNT(vsp->events)];
+	unsigned int i;
+	uint64_t count;
+
+	for (i = 0; i < vsp->event_count; i++) {
+		fds[i] = (struct pollfd){.fd = vsp->events[i], .events = POLLIN};
+	}
+	if (poll(fds, vsp->event_count, -1) <= 0) {
+		return;
+	}
+	for (i = 0; i < vsp->event_count; i++) {
+		/* It fails only when somebody has read it: nothing is lost, for we are awake. */
+		if ((fds[i].revents & POLLIN) && read(vsp->events[i], &count, sizeof(count)) < 0) {
+			continue;
+		}
+	}
+}
+
+static void vsp_sleep(struct vsp_channel *vsp)
+{
+	if (vsp->class->sleep != NULL) {
+		vsp->class->sleep(vsp->device);
+	} else {
+		sleep_by_poll(vsp);
+	}
+}
+
+void vsp_wake(struct vsp_channel *vsp)
+{
+	uint64_t one = 1;
+
+	if (vsp->class->wake != NULL) {
+		vsp->class->wake(vsp->device);
+	} else if (write(vsp->events[EVENT_OWN], &one, sizeof(one)) < 0) {
+		return; /* the counter is full: it is readable anyhow */
+	}
+}
+
+static void watch(struct vsp_channel *vsp, bool begin)
+{
+	if (vsp->class->watch != NULL) {
+		vsp->class->watch(vsp->device, begin ? channel_event(vsp->channel) : -1);
+	}
+}
+
+/* ---- answers ---- */
+
+/* False: no room. A channel that is closing swallows it. */
+static bool send_answer(struct vsp_channel *vsp, const struct vsp_answer *answer)
+{
+	struct iovec payload = {(void *)answer->payload, answer->bytes};
+
+	return channel_complete(vsp->channel, answer->transaction, &payload, 1) != -EAGAIN;
+}
+
+static void was_sent(struct vsp_channel *vsp, struct vsp_answer *answer)
+{
+	if (vsp->class->sent != NULL) {
+		vsp->class->sent(vsp->device, answer);
+	}
+}
+
+void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer)
+{
+	if (vsp->unsent == NULL && send_answer(vsp, answer)) {
+		was_sent(vsp, answer);
+		return;
+	}
+	answer->next = NULL;
+	*vsp->unsent_end = answer;
+	vsp->unsent_end = &answer->next;
+}
+
+static bool send_unsent(struct vsp_channel *vsp)
+{
+	while (vsp->unsent != NULL) {
+		struct vsp_answer *answer = vsp->unsent;
+
+		if (!send_answer(vsp, answer)) {
+			return false;
+		}
+		vsp->unsent = answer->next;
+		if (vsp->unsent == NULL) {
+			vsp->unsent_end = &vsp->unsent;
+		}
+		was_sent(vsp, answer);
+	}
+	return true;
+}
+
+/* ---- the thread ---- */
+
+static bool work(struct vsp_channel *vsp)
+{
+	return vsp->class->work != NULL && vsp->class->work(vsp->device);
+}
+
+static bool ready(struct vsp_channel *vsp)
+{
+	return vsp->class->ready == NULL || vsp->class->ready(vsp->device);
+}
+
+static void turned(struct vsp_channel *vsp)
+{
+	if (vsp->class->turned != NULL) {
+		vsp->class->turned(vsp->device);
+	}
+}
+
+/* What there is, until there is nothing, or something is asked. False: the channel has ended. */
+static bool serve(struct vsp_channel *vsp)
+{
+	struct vmbus_packet packet;
+	bool more;
+	int ret = 0;
+
+	do {
+		more = work(vsp);
+		while (!is_asked(vsp) && send_unsent(vsp) && ready(vsp)) {
+			ret = channel_receive(vsp->channel, &packet);
+			if (ret <= 0) {
+				break;
+			}
+			vsp->class->packet(vsp->device, &packet);
+			more = true;
+		}
+		turned(vsp);
+	} while (more && ret >= 0 && !is_asked(vsp));
+	channel_flush(vsp->channel);
+	return ret >= 0;
+}
+
+static bool wants_close(const struct vsp_channel *vsp)
+{
+	return asked(vsp) & ASKED_CLOSE;
+}
+
+static bool wants_pause(const struct vsp_channel *vsp)
+{
+	return asked(vsp) & ASKED_PAUSE;
+}
+
+/* What is under way comes to its end. */
+static void settle(struct vsp_channel *vsp)
+{
+	while (vsp->class->busy != NULL && vsp->class->busy(vsp->device)) {
+		if (!work(vsp)) {
+			vsp_sleep(vsp);
+		}
+		turned(vsp);
+	}
+	send_unsent(vsp);
+	channel_flush(vsp->channel);
+}
+
+/* Says so once for each pause: the server waits for that, so the next one begins only after it. */
+static void say_paused(struct vsp_channel *vsp)
+{
+	unsigned int number = asked(vsp) & ~ASKED_CLOSE;
+
+	if ((number & ASKED_PAUSE) && number != vsp->said) {
+		vsp->said = number;
+		channel_paused(vsp->channel);
+	}
+}
+
+/* A close ends a pause as a resume does. */
+static void pause_until_resumed(struct vsp_channel *vsp)
+{
+	if (vsp->class->pause != NULL) {
+		vsp->class->pause(vsp->device);
+	}
+	settle(vsp);
+	while (wants_pause(vsp) && !wants_close(vsp)) {
+		say_paused(vsp);
+		vsp_sleep(vsp);
+	}
+	if (!wants_close(vsp) && vsp->class->resume != NULL) {
+		vsp->class->resume(vsp->device);
+	}
+}
+
+/* False: the channel has ended. */
+static bool go_on(struct vsp_channel *vsp)
+{
+	if (wants_close(vsp)) {
+		return false;
+	}
+	if (wants_pause(vsp)) {
+		pause_until_resumed(vsp);
+		return true;
+	}
+	if (!serve(vsp)) {
+		return false;
+	}
+	if (!is_asked(vsp)) {
+		vsp_sleep(vsp);
+	}
+	return true;
+}
+
+/* The guest broke the channel, and it is not closed yet. */
+static void wait_for_close(struct vsp_channel *vsp)
+{
+	while (!wants_close(vsp)) {
+		say_paused(vsp);
+		vsp_sleep(vsp);
+		work(vsp);
+	}
+}
+
+static void *run(void *argument)
+{
+	struct vsp_channel *vsp = argument;
+
+	watch(vsp, true);
+	while (go_on(vsp)) {
+	}
+	vsp->ended = true;
+	if (vsp->class->end != NULL) {
+		vsp->class->end(vsp->device);
+	}
+	settle(vsp);
+	wait_for_close(vsp);
+	watch(vsp, false);
+	if (vsp->class->closed != NULL) {
+		vsp->class->closed(vsp->device);
+	}
+	channel_closed(vsp->channel);
+	return NULL;
+}
+
+/* ---- the control thread ---- */
+
+/* With all signals blocked: they are for the worker's own threads. */
+static int start_thread(struct vsp_channel *vsp)
+{
+	sigset_t all, before;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = -pthread_create(&vsp->thread, NULL, run, vsp);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret;
+}
+
+int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *device,
+	      struct vmbus_channel *channel, const int *events, unsigned int event_count)
+{
+	unsigned int i;
+	int ret;
+
+	CHECK(event_count <= VSP_EVENTS_MAX && (event_count == 0 || class->sleep == NULL));
+	*vsp = (struct vsp_channel){.class = class, .device = device, .channel = channel};
+	vsp->unsent_end = &vsp->unsent;
+	vsp->event_count = EVENT_DEVICE + event_count;
+	vsp->events[EVENT_CHANNEL] = channel_event(channel);
+	vsp->events[EVENT_OWN] = -1;
+	for (i = 0; i < event_count; i++) {
+		vsp->events[EVENT_DEVICE + i] = events[i];
+	}
+	if (class->sleep == NULL) {
+		vsp->events[EVENT_OWN] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (vsp->events[EVENT_OWN] < 0) {
+			return -errno;
+		}
+	}
+	ret = start_thread(vsp);
+	if (ret != 0 && vsp->events[EVENT_OWN] >= 0) {
+		close(vsp->events[EVENT_OWN]);
+	}
+	return ret;
+}
+
+void vsp_close(struct vsp_channel *vsp)
+{
+	atomic_fetch_or(&vsp->asked, ASKED_CLOSE);
+	vsp_wake(vsp);
+}
+
+void vsp_pause(struct vsp_channel *vsp)
+{
+	CHECK(!wants_pause(vsp));
+	atomic_fetch_add(&vsp->asked, ASKED_PAUSE);
+	vsp_wake(vsp);
+}
+
+void vsp_resume(struct vsp_channel *vsp)
+{
+	CHECK(wants_pause(vsp));
+	atomic_fetch_add(&vsp->asked, ASKED_PAUSE);
+	vsp_wake(vsp);
+}
+
+void vsp_join(struct vsp_channel *vsp)
+{
+	pthread_join(vsp->thread, NULL);
+	if (vsp->events[EVENT_OWN] >= 0) {
+		close(vsp->events[EVENT_OWN]);
+	}
+}
+
+bool vsp_is_ending(const struct vsp_channel *vsp)
+{
+	return vsp->ended || wants_close(vsp);
+}
