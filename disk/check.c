@@ -49,7 +49,7 @@ static int copy_all(struct file *from, struct file *to, const struct span_list *
 		ret = copy_range(from, to, &list->spans[i], piece);
 	}
 	free(piece);
-	return ret ? ret : file_sync(to);
+	return ret;
 }
 
 /* FILE.dropped, or the first of FILE.dropped.1, .2 ... that is not there. */
@@ -94,6 +94,9 @@ static int save_dropped(struct layer *layer, struct disk_report *report, struct 
 	ret = file_take_owner(&beside, layer->file.path, NULL);
 	ret = ret ? ret : copy_all(&layer->file, &beside, &report->places->list);
 	ret = ret ? ret : file_truncate(&beside, layer->file.size);
+	if (!ret && layer->format->copy_log != NULL) {
+		ret = layer->format->copy_log(layer, &beside);
+	}
 	ret = ret ? ret : file_sync(&beside);
 	ret = ret ? ret : file_sync_folder(report->saved);
 	if (ret) {
@@ -151,10 +154,15 @@ static int repair(const char *path, enum disk_format format, unsigned flags,
 		code = layer_close(&layer, ret ? NULL : error);
 		ret = ret ? ret : code;
 	}
+	if (ret) { /* how much of it is in the file is not known: what was found stands */
+		disk_report_free(report);
+		*report = before;
+		return ret;
+	}
 	report->saved = before.saved;
 	before.saved = NULL;
 	disk_report_free(&before);
-	return ret;
+	return 0;
 }
 
 int disk_check(const char *path, enum disk_format format, unsigned flags,

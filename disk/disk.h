@@ -270,7 +270,8 @@ enum disk_check_flags { /* and DISK_NO_LOCK */
 
 /*
  * 0 also when something was found: look at the report, which is the caller's to free in any case.
- * Only the one file is checked.
+ * After a repair that failed it has what was found before, none of it repaired. Only the one file
+ * is checked.
  */
 int disk_check(const char *path, enum disk_format format, unsigned flags,
 	       struct disk_report *report, struct disk_error *error);

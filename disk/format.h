@@ -60,6 +60,8 @@ struct format {
 	int (*check)(struct layer *layer, struct disk_error *error);
 	/* What of the file a repair may overwrite, or later use: its block table, unused space. */
 	int (*loose)(struct layer *layer, struct span_list *places);
+	/* What a pending log will put into the file, into another one. NULL: there are no logs. */
+	int (*copy_log)(struct layer *layer, struct file *to);
 	void (*info)(struct layer *layer, struct disk_info *info);
 	/* The identity that a child remembers. */
 	void (*identity)(struct layer *layer, char text[GUID_TEXT]);

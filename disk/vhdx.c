@@ -301,6 +301,7 @@ const struct format vhdx_format = {
 	.set_parent = vhdx_set_parent,
 	.check = vhdx_check,
 	.loose = vhdx_loose,
+	.copy_log = vhdx_copy_log,
 	.info = vhdx_info,
 	.identity = vhdx_identity,
 };

@@ -252,6 +252,8 @@ int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length,
 		     uint8_t *data); /* data NULL: zeros */
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset);
 int vhdx_log_begin(struct layer *layer); /* under flush_lock */
+/* Puts the overlay into the file, or into another that gets what the file will have; not synced. */
+int vhdx_copy_log(struct layer *layer, struct file *to);
 int vhdx_log_end(struct layer *layer);
 /*
  * Sync, log what is staged, sync, write it in place; in several entries where one is too short.

@@ -98,22 +98,22 @@ int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t o
 
 /* -- Writing -- */
 
-static int apply_overlay(struct layer *layer)
+int vhdx_copy_log(struct layer *layer, struct file *to)
 {
 	struct vhdx *v = layer->vhdx;
 	size_t i;
 	int ret = 0;
 
-	if (v->overlay_size > layer->file.size) {
-		ret = file_truncate(&layer->file, v->overlay_size);
+	if (v->overlay_size > to->size) {
+		ret = file_truncate(to, v->overlay_size);
 	}
 	for (i = 0; i < v->overlay_count && !ret; i++) {
 		const struct overlay_piece *p = &v->overlay[i];
 
-		ret = p->data != NULL ? file_write(&layer->file, p->data, p->length, p->offset)
-				      : file_zero(&layer->file, p->offset, p->length, true);
+		ret = p->data != NULL ? file_write(to, p->data, p->length, p->offset)
+				      : file_zero(to, p->offset, p->length, true);
 	}
-	return ret ? ret : file_sync(&layer->file);
+	return ret;
 }
 
 /* An entry of these pages. Its tail is itself: invariant 6. */
@@ -215,7 +215,8 @@ int vhdx_log_begin(struct layer *layer)
 	if (!ret &&
 	    !guid_is_zero(
 		    &v->header.log)) { /* what is pending goes into place, and the old log ends */
-		ret = apply_overlay(layer);
+		ret = vhdx_copy_log(layer, &layer->file);
+		ret = ret ? ret : file_sync(&layer->file);
 		memset(&v->header.log, 0, sizeof(v->header.log));
 		guid_random(&v->header.file_write);
 		ret = ret ? ret : vhdx_write_headers(layer);

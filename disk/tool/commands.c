@@ -230,7 +230,7 @@ int command_rebase(const struct options *o)
 
 static const char *const severity_names[] = {"note", "leak", "damage"};
 
-static void print_report(const struct disk_report *report)
+static void print_report(const struct disk_report *report, bool done)
 {
 	unsigned i;
 
@@ -248,10 +248,12 @@ static void print_report(const struct disk_report *report)
 		printf("No damage found.\n");
 	}
 	if (report->saved) {
-		printf("%u entries were dropped: their blocks are lost to the disk. What the file "
-		       "had of them, what nothing in it used, and the table as it was are in %s, "
-		       "at the same places.\n",
-		       report->dropped, report->saved);
+		printf("%u entries %s. What the file had of them, what nothing in it used, and "
+		       "the table as it was are in %s, at the same places.\n",
+		       report->dropped,
+		       done ? "were dropped: their blocks are lost to the disk"
+			    : "were to be dropped, and some of them may be",
+		       report->saved);
 	}
 }
 
@@ -315,7 +317,11 @@ int command_test(const struct options *o)
 	}
 	ret = disk_check(o->files[0], o->format, flags, &report, &error);
 	if (!ret || report.count) {
-		(o->json ? print_report_json : print_report)(&report);
+		if (o->json) {
+			print_report_json(&report);
+		} else {
+			print_report(&report, !ret);
+		}
 	}
 	status = status_of(&report, o->repair);
 	if (ret) {

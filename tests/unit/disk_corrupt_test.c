@@ -8,6 +8,7 @@
 #include "disk/bytes.h"
 #include "disk/disk.h"
 #include "disk/error.h"
+#include "disk/units.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -384,6 +385,72 @@ static void test_repair_drops(void **state)
 	damage_and_drop("a.vhd", 1536, "\0\0\0\1", 4, 0); /* a block over the header */
 }
 
+/* Whatever write of a repair fails: the report still says what was found, and nothing of it counts as repaired. */
+static void test_repair_fails(void **state)
+{
+	uint64_t outside = (6ull << 40) | 6;
+	struct fake_state *bad;
+	bool failed = true;
+	unsigned n;
+
+	(void)state;
+	start();
+	make("a.vhdx", DISK_DYNAMIC, NULL);
+	fake_poke("a.vhdx", (3 << 20) + 8, &outside, 8);
+	bad = fake_save();
+	for (n = 1; failed; n++) {
+		struct disk_report report;
+		struct disk_error error;
+		int ret;
+
+		fake_restore(bad);
+		fake_fail_after(n);
+		ret = disk_check("a.vhdx", DISK_FORMAT_AUTO, DISK_REPAIR | DISK_REPAIR_DROP,
+				 &report, &error);
+		failed = fake_failed();
+		fake_fail_after(0);
+		assert_true(!failed == !ret);
+		assert_true(report.damages == 1 && report.count >= 1 && report.dropped == 1);
+		assert_true(report.repaired == (failed ? 0u : 1u));
+		disk_report_free(&report);
+	}
+	assert_true(n > 10);
+	fake_state_free(bad);
+}
+
+/* What is saved of a file whose log is pending is what the repair began with: the file with its log in place. */
+static void test_drop_with_log(void **state)
+{
+	struct disk_create how = {.type = DISK_DYNAMIC, .size = 1 << 30, .block_size = 1 << 20};
+	const uint64_t first = 3 << 20, second = first + DISK_PAGE;
+	uint64_t outside = (6ull << 40) | 6, logged, blank = 0, saved[2];
+	struct disk_report report;
+	struct disk_error error;
+	struct disk *disk;
+
+	(void)state;
+	start();
+	assert_int_equal(disk_create("l.vhdx", &how, &error), 0);
+	assert_int_equal(disk_open("l.vhdx", NULL, &disk, &error), 0);
+	assert_int_equal(disk_write(disk, truth + 700, 3000, 700), 0);
+	assert_int_equal(disk_flush(disk), 0);
+	/* Of the table's first page only the log knows the entry; its second page is not in the log. */
+	fake_peek("l.vhdx", first, &logged, sizeof(logged));
+	assert_true(logged);
+	fake_poke("l.vhdx", first, &blank, sizeof(blank));
+	fake_poke("l.vhdx", second, &outside, sizeof(outside));
+	if (disk_check("l.vhdx", DISK_FORMAT_AUTO, DISK_REPAIR | DISK_REPAIR_DROP, &report,
+		       &error)) {
+		fail_msg("%s", error.text);
+	}
+	assert_true(report.dropped == 1);
+	fake_peek(report.saved, first, &saved[0], sizeof(saved[0]));
+	fake_peek(report.saved, second, &saved[1], sizeof(saved[1]));
+	assert_true(saved[0] == logged && saved[1] == outside);
+	disk_report_free(&report);
+	disk_close(&disk, NULL);
+}
+
 /* Wherever an error names a rebase as the remedy, it is one. */
 static void test_rebase_is_a_remedy(void **state)
 {
@@ -437,6 +504,8 @@ int main(void)
 		cmocka_unit_test(test_vhdx_log),
 		cmocka_unit_test(test_vhd),
 		cmocka_unit_test(test_vhd_fixed_and_differencing),
+		cmocka_unit_test(test_repair_fails),
+		cmocka_unit_test(test_drop_with_log),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_repair_keeps),
