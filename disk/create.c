@@ -132,6 +132,12 @@ static int write_file(struct creation *creation, const struct create_plan *plan,
 	struct file *file = &creation->file;
 	int ret = file_create(file, path, true, creation->lock, error);
 
+	if (ret == -ENAMETOOLONG && !in_place(creation)) {
+		error_set(error, ret,
+			  "%s: the name is too long: while it is written the file has \"" SUFFIX
+			  "\" behind it; give a name with room for that",
+			  creation->path);
+	}
 	if (ret) {
 		return ret;
 	}

@@ -214,6 +214,23 @@ static void test_partial_in_use(void **state)
 	assert_int_equal(access("busy.vhdx.partial", F_OK), -1);
 }
 
+/* A name that leaves no room for the one under which the file is written: what is wrong is told of the name that was given. */
+static void test_long_name(void **state)
+{
+	struct disk_create how = {.format = DISK_FORMAT_VHDX, .size = 4 << 20};
+	char name[249];
+
+	(void)state;
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_int_equal(disk_create(name, &how, &error), -ENAMETOOLONG);
+	assert_non_null(strstr(error.text, ".partial"));
+	assert_non_null(strstr(error.text, "room for that"));
+	name[247] = '\0';
+	assert_int_equal(disk_create(name, &how, &error), 0);
+	assert_int_equal(unlink(name), 0);
+}
+
 #define MAKERS 2
 #define ROUNDS 40
 
@@ -326,11 +343,11 @@ static int leave(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),    cmocka_unit_test(test_parent_is_folder),
-		cmocka_unit_test(test_foreign),  cmocka_unit_test(test_guest_does_not_choose),
-		cmocka_unit_test(test_nameless), cmocka_unit_test(test_misnamed),
-		cmocka_unit_test(test_saved),    cmocka_unit_test(test_partial_in_use),
-		cmocka_unit_test(test_makers),
+		cmocka_unit_test(test_kinds),     cmocka_unit_test(test_parent_is_folder),
+		cmocka_unit_test(test_foreign),   cmocka_unit_test(test_guest_does_not_choose),
+		cmocka_unit_test(test_nameless),  cmocka_unit_test(test_misnamed),
+		cmocka_unit_test(test_saved),     cmocka_unit_test(test_partial_in_use),
+		cmocka_unit_test(test_long_name), cmocka_unit_test(test_makers),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
