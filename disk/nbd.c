@@ -23,6 +23,7 @@ struct server {
 	const struct disk_nbd *how;
 	struct nbd_client *clients;
 	unsigned client_count;
+	uint64_t memory; /* bytes in the clients' buffers */
 	int listener;
 	bool had_client;
 };
@@ -157,12 +158,13 @@ static int take_whole(struct nbd_client *client, const uint8_t *data)
 static bool may_receive(const struct nbd_client *client)
 {
 	return client->fd >= 0 && client->phase != NBD_CLOSING &&
-	       (client->free != NULL || client->phase != NBD_REQUEST);
+	       (client->phase != NBD_REQUEST || (client->free != NULL && !client->waiting));
 }
 
 /* What lies in the input buffer, as far as it is whole. */
 static int take_input(struct nbd_client *client)
 {
+	client->waiting = false;
 	while (may_receive(client)) {
 		uint32_t have = client->input_end - client->input_start, n;
 		const uint8_t *data = client->input + client->input_start;
@@ -184,8 +186,12 @@ static int take_input(struct nbd_client *client)
 		if (have < n) {
 			return 0;
 		}
-		client->input_start += n;
 		ret = take_whole(client, data);
+		if (ret == -EAGAIN) {
+			client->waiting = true;
+			return 0;
+		}
+		client->input_start += n;
 		if (ret) {
 			return ret;
 		}
@@ -237,14 +243,14 @@ static void serve_input(struct nbd_client *client)
 
 /* -- Clients -- */
 
-#define CLIENTS_MAX 256u
+#define CLIENTS_MAX 64u
 
 static void free_client(struct nbd_client *client)
 {
 	unsigned i;
 
 	for (i = 0; i < NBD_SLOTS; i++) {
-		free(client->slots[i].buffer);
+		nbd_free_buffer(&client->slots[i]);
 	}
 	free(client->early);
 	free(client);
@@ -287,6 +293,7 @@ static struct nbd_client *add_client(struct server *server, int fd)
 	client->how = server->how;
 	client->disk = server->disk;
 	client->queue = server->queue;
+	client->memory = &server->memory;
 	client->out_last = &client->out_first;
 	for (i = 0; i < NBD_SLOTS; i++) {
 		client->slots[i].client = client;
@@ -380,7 +387,10 @@ static void serve_once(struct server *server)
 	disk_queue_poll(server->queue);
 	for (client = server->clients; client != NULL; client = client->next) {
 		send_output(client);
-		if (client->fd >= 0 && take_input(client)) { /* slots became free */
+	}
+	/* Slots became free, and memory. */
+	for (client = server->clients; client != NULL; client = client->next) {
+		if (client->fd >= 0 && take_input(client)) {
 			drop_client(client);
 		}
 	}

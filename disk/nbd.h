@@ -10,6 +10,7 @@
 
 #define NBD_SLOTS       32u
 #define NBD_PAYLOAD_MAX (32u << 20)
+#define NBD_MEMORY_MAX  (256u << 20) /* buffers of all clients, but for one request of each */
 #define NBD_OPTION_MAX  4096u
 #define NBD_INPUT       65536u
 #define NBD_REPLY_HEAD  32u
@@ -48,6 +49,8 @@ struct nbd_client {
 	int fd;
 	enum nbd_phase phase;
 	bool no_zeroes, structured, allocation;
+	bool waiting;     /* its next request has to wait for memory */
+	uint64_t *memory; /* of all clients of the server: bytes in slots' buffers */
 	uint32_t option, option_length;
 	uint32_t input_start, input_end;
 	struct nbd_slot *free, *receiving;
@@ -102,12 +105,14 @@ int nbd_take_option(struct nbd_client *client, const uint8_t *data);
 int nbd_take_option_data(struct nbd_client *client, const uint8_t *data);
 
 /*
- * nbd_request.c: as above; a write takes its payload to slot->buffer of client->receiving, then
- * nbd_payload_complete().
+ * nbd_request.c: as above, and -EAGAIN: not now, the clients' buffers are too large together; the
+ * same again when some are free. A client with nothing under way is never told so, and so each gets
+ * on. A write takes its payload to slot->buffer of client->receiving, then nbd_payload_complete().
  */
 int nbd_take_request(struct nbd_client *client, const uint8_t *data);
 void nbd_payload_complete(struct nbd_client *client);
 /* A slot whose reply has gone, or whose client has. */
 void nbd_release(struct nbd_slot *slot);
+void nbd_free_buffer(struct nbd_slot *slot);
 
 #endif

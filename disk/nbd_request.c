@@ -96,14 +96,21 @@ static void make_reply(struct nbd_slot *slot, int result)
 	}
 }
 
+void nbd_free_buffer(struct nbd_slot *slot)
+{
+	free(slot->buffer);
+	*slot->client->memory -= slot->capacity;
+	slot->buffer = NULL;
+	slot->capacity = 0;
+}
+
 void nbd_release(struct nbd_slot *slot)
 {
 	struct nbd_client *client = slot->client;
 
-	if (slot->capacity > DISK_MIB) { /* rare big ones are not kept */
-		free(slot->buffer);
-		slot->buffer = NULL;
-		slot->capacity = 0;
+	/* Rare big ones are not kept, and none that others may want. */
+	if (slot->capacity > DISK_MIB || *client->memory > NBD_MEMORY_MAX / 2) {
+		nbd_free_buffer(slot);
 	}
 	slot->next = client->free;
 	client->free = slot;
@@ -138,15 +145,25 @@ static int need_buffer(struct nbd_slot *slot, uint32_t length)
 	if (length > slot->capacity) {
 		uint32_t capacity = (uint32_t)round_up(length, 4096);
 
-		free(slot->buffer);
-		slot->capacity = 0;
+		nbd_free_buffer(slot);
 		slot->buffer = aligned_alloc(4096, capacity);
 		if (slot->buffer == NULL) {
 			return -ENOMEM;
 		}
 		slot->capacity = capacity;
+		*slot->client->memory += capacity;
 	}
 	return 0;
+}
+
+/* The lists that other requests have in a buffer are small. */
+static bool must_wait(const struct nbd_slot *slot, uint16_t type, uint32_t length)
+{
+	const struct nbd_client *client = slot->client;
+
+	return (type == CMD_READ || type == CMD_WRITE) && length > slot->capacity &&
+	       length <= NBD_PAYLOAD_MAX && client->busy &&
+	       *client->memory - slot->capacity + round_up(length, 4096) > NBD_MEMORY_MAX;
 }
 
 static void submit(struct nbd_slot *slot, enum disk_op op, const struct iovec *iov, unsigned count)
@@ -270,6 +287,9 @@ int nbd_take_request(struct nbd_client *client, const uint8_t *data)
 	}
 	if (type == CMD_WRITE && length > NBD_PAYLOAD_MAX) {
 		return -EMSGSIZE; /* the payload that follows cannot be skipped for sure */
+	}
+	if (must_wait(slot, type, length)) {
+		return -EAGAIN;
 	}
 	client->free = slot->next;
 	client->busy++;
