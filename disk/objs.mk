@@ -38,7 +38,8 @@ install-disk: $(disk_products)
 disk_fake_objs := $(filter-out disk/file.o disk/ring.o disk/helper.o,$(disk_objs)) tests/unit/disk_fake.o
 
 disk_tests := tests/unit/disk_crash_test.c tests/unit/disk_corrupt_test.c tests/unit/disk_random_test.c \
-	tests/unit/disk_ring_test.c tests/unit/disk_file_test.c tests/unit/disk_space_test.c tests/unit/disk_nbd_test.c
+	tests/unit/disk_ring_test.c tests/unit/disk_file_test.c tests/unit/disk_space_test.c tests/unit/disk_nbd_test.c \
+	tests/unit/attach_test.c
 disk_crash_test_objs := $(disk_fake_objs) tests/unit/disk_tasks.o
 disk_crash_test_libs := $(foreach f,mutex_lock rwlock_rdlock rwlock_wrlock,-Wl,--wrap=pthread_$(f)) -Wl,--wrap=usleep
 disk_corrupt_test_objs := $(disk_fake_objs)
@@ -49,6 +50,8 @@ disk_file_test_objs := $(disk_objs)
 disk_file_test_libs := $(disk_libs)
 disk_ring_test_objs := $(disk_objs)
 disk_ring_test_libs := $(disk_libs)
+attach_test_objs := disk/tool/attach.o
+attach_test_libs := -Wl,--wrap=poll
 disk_nbd_test_objs := $(disk_objs)
 disk_nbd_test_libs := $(disk_libs) -Wl,--wrap=aligned_alloc,--wrap=free
 

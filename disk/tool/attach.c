@@ -41,10 +41,23 @@ static void on_signal(int number)
 	stop = true;
 }
 
+/*
+ * Before there is a device: a signal, from the terminal too, or the end of who waits for it, lets the server take the
+ * device away itself.
+ */
+static void take_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 /* Nothing of the terminal's, and of no folder. */
 static void become_daemon(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), i;
 
 	setsid();
@@ -53,9 +66,6 @@ static void become_daemon(void)
 	}
 	if (chdir("/")) { /* then the folder that it began in stays busy */
 	}
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-	signal(SIGHUP, SIG_IGN);
 }
 
 static int serve(struct disk *disk, int report)
@@ -64,11 +74,16 @@ static int serve(struct disk *disk, int report)
 	struct disk_error error;
 	int sockets[2], ret;
 
+	take_signals();
 	outcome.ret = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) ? -errno : 0;
 	if (!outcome.ret) {
 		outcome.ret = kernel_nbd_connect(disk, sockets[1], &outcome.index);
 	}
-	if (write(report, &outcome, sizeof(outcome)) != sizeof(outcome) || outcome.ret) {
+	if (write(report, &outcome, sizeof(outcome)) != sizeof(outcome) && !outcome.ret) {
+		outcome.ret = -EPIPE; /* who asked for the device has gone */
+		kernel_nbd_disconnect(outcome.index);
+	}
+	if (outcome.ret) {
 		return 1;
 	}
 	close(report);
