@@ -7,6 +7,9 @@ import socket
 from . import core, emulator
 from .machine import Machine, hypervisor_images
 
+# x2APIC: a write to an APIC's page can be lost (docs/emulators.md, "A write to a device that goes elsewhere").
+PROCESSOR = "EPYC,+x2apic"
+
 
 def module_string(path, arguments=""):
     """One module of QEMU's -initrd: a comma separates modules, a doubled one is a comma."""
@@ -49,9 +52,9 @@ class Qemu(Machine):
         if o.accel == "kvm":
             return ["-accel", "kvm", "-cpu", "host"]
         if o.icount:
-            return ["-accel", "tcg", "-cpu", o.cpu or "EPYC", "-icount", "shift=0,sleep=off", "-seed", "42",
+            return ["-accel", "tcg", "-cpu", o.cpu or PROCESSOR, "-icount", "shift=0,sleep=off", "-seed", "42",
                     "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
-        return ["-accel", "tcg,thread=multi", "-cpu", o.cpu or "EPYC"]
+        return ["-accel", "tcg,thread=multi", "-cpu", o.cpu or PROCESSOR]
 
     def start(self, boot):
         self.launch(self.command(boot))

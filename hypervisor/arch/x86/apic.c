@@ -23,8 +23,9 @@
 #define ICR_PENDING (1u << 12)
 #define DIVIDE_BY_1 0xb
 
-#define XAPIC_BROADCAST 0xff
-#define CPUID_X2APIC    (1u << 21) /* of leaf 1, ECX */
+#define XAPIC_BROADCAST  0xff
+#define CPUID_X2APIC     (1u << 21) /* of leaf 1, ECX */
+#define CPUID_HYPERVISOR (1u << 31)
 
 static bool x2apic;
 static volatile uint8_t *registers;
@@ -47,29 +48,31 @@ static void apic_write(uint32_t offset, uint32_t value)
 	}
 }
 
-/* Ids that an xAPIC cannot address. Firmware leaves it in xAPIC mode all the same, if it was told to. */
-static bool needs_x2apic(const struct handoff *handoff)
+/*
+ * Beside what firmware left: ids that an xAPIC cannot address need x2APIC mode. On a machine that is virtual itself it costs an
+ * MSR where the xAPIC costs an emulated access of memory. Elsewhere it would need the IOMMU's interrupt remapping (SDM vol. 3,
+ * "Extended xAPIC (x2APIC)", and VT-d).
+ */
+static bool wants_x2apic(const struct handoff *handoff)
 {
 	uint32_t out[4], most = 0;
 
 	for (uint32_t i = 0; i < handoff->lp_count; i++) {
 		most = handoff->lp_apic_ids[i] > most ? handoff->lp_apic_ids[i] : most;
 	}
-	if (most < XAPIC_BROADCAST) {
-		return false;
-	}
 	cpuid(1, 0, out);
-	if (!(out[2] & CPUID_X2APIC)) {
+	if (most >= XAPIC_BROADCAST && !(out[2] & CPUID_X2APIC)) {
 		machine_stop("the ids of the processors need an x2APIC, which they do not have");
 	}
-	return true;
+	return most >= XAPIC_BROADCAST ||
+	       (out[2] & (CPUID_X2APIC | CPUID_HYPERVISOR)) == (CPUID_X2APIC | CPUID_HYPERVISOR);
 }
 
 void apic_init(const struct handoff *handoff)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
-	x2apic = base & APIC_BASE_X2APIC || needs_x2apic(handoff);
+	x2apic = base & APIC_BASE_X2APIC || wants_x2apic(handoff);
 	if (!x2apic) {
 		registers = paging_map_device((spa_t){base & 0x000ffffffffff000ull});
 	}
