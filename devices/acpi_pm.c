@@ -99,7 +99,7 @@ static uint32_t read_word(struct acpi_pm *pm, uint32_t offset)
 	}
 }
 
-static uint32_t acpi_pm_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t acpi_pm_read(void *device, uint32_t offset, unsigned int size)
 {
 	struct acpi_pm *pm = device;
 	uint32_t value = 0;
@@ -152,7 +152,7 @@ static void write_word(struct acpi_pm *pm, uint32_t offset, uint16_t value, uint
 	}
 }
 
-static void acpi_pm_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void acpi_pm_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct acpi_pm *pm = device;
 	uint64_t mask = (1ull << 8 * size) - 1, wide = value & mask;

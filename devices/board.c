@@ -35,24 +35,20 @@ static void fill(struct bus *bus, const struct placement *map, size_t count, str
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		void *device = (char *)board + map[i].device;
+		struct bus_range *range = &board->ranges[board->range_count++];
 
-		CHECK(bus_add(bus, map[i].base, map[i].length, map[i].class, device));
+		CHECK(board->range_count <= BOARD_RANGES);
+		*range = (struct bus_range){
+			.base = map[i].base,
+			.length = map[i].length,
+			.class = map[i].class,
+			.device = (char *)board + map[i].device,
+			.priority = BUS_PRIORITY_BOARD,
+			.enabled = true,
+		};
+		CHECK(bus_add(bus, range));
 	}
-}
-
-static void claim_ports(struct board *board)
-{
-	unsigned int i;
-	uint64_t port;
-
-	for (i = 0; i < board->ports.count; i++) {
-		const struct bus_range *range = &board->ports.ranges[i];
-
-		for (port = range->base; port < range->base + range->length; port++) {
-			board->claimed[port / 8] |= (uint8_t)(1u << port % 8);
-		}
-	}
+	bus_update(bus);
 }
 
 static struct irq_source source(struct board *board, uint8_t line)
@@ -88,8 +84,9 @@ void board_create(struct board *board, struct host *host)
 	board->com1.irq = source(board, BOARD_COM1_LINE);
 	board->rtc.irq = source(board, 8);
 	board->pm.irq = source(board, ACPI_SCI_LINE);
+	bus_init(&board->ports, NULL, BUS_PORT_SHIFT);
+	bus_init(&board->memory, host, BUS_MEMORY_SHIFT);
 	fill(&board->ports, port_map, ARRAY_COUNT(port_map), board);
-	claim_ports(board);
 	fill(&board->memory, memory_map, ARRAY_COUNT(memory_map), board);
 	reset_parts(board);
 }
@@ -100,7 +97,6 @@ void board_add_debug_exit(struct board *board)
 					    offsetof(struct board, reset)};
 
 	fill(&board->ports, &at, 1, board);
-	claim_ports(board);
 }
 
 void board_destroy(struct board *board)
@@ -140,20 +136,11 @@ void board_reset(struct board *board)
 	unlock(board);
 }
 
-/* Is anybody behind one of these ports? Most that a system tries have nobody. */
-static bool port_claimed(const struct board *board, uint16_t port, unsigned int size)
-{
-	uint16_t bits;
-
-	memcpy(&bits, &board->claimed[port / 8], sizeof(bits));
-	return bits >> port % 8 & ((1u << size) - 1);
-}
-
 uint32_t board_port_read(struct board *board, uint16_t port, unsigned int size)
 {
 	uint32_t value;
 
-	if (!port_claimed(board, port, size)) {
+	if (!bus_claimed(&board->ports, port, size)) {
 		return UINT32_MAX >> (32 - 8 * size);
 	}
 	lock(board);
@@ -164,7 +151,7 @@ uint32_t board_port_read(struct board *board, uint16_t port, unsigned int size)
 
 void board_port_write(struct board *board, uint16_t port, unsigned int size, uint32_t value)
 {
-	if (!port_claimed(board, port, size)) {
+	if (!bus_claimed(&board->ports, port, size)) {
 		return;
 	}
 	lock(board);

@@ -19,13 +19,15 @@
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
+#define BOARD_RANGES      16
 
 struct board {
-	pthread_mutex_t lock; /* of everything below but buses and claims, which do not change */
+	pthread_mutex_t lock; /* of everything below */
 	struct host *host;
 	struct bus ports;
 	struct bus memory;
-	uint8_t claimed[65536 / 8 + 8]; /* a bit for each port that somebody is behind */
+	struct bus_range ranges[BOARD_RANGES]; /* of the parts that have a fixed place */
+	unsigned int range_count;
 	struct irq irq;
 	struct pic pic;
 	struct ioapic ioapic;

@@ -44,6 +44,14 @@ bool host_interrupt(struct host *host, const struct host_interrupt *interrupt);
  * vector. */
 void host_extint(struct host *host, bool asserted);
 void host_power(struct host *host, enum host_power event);
+/*
+ * Guests reach `length` bytes of the home's memory at `gpa` without leaving from now on, or, where
+ * it is not writable, read and execute them; all of it page aligned, and nothing is mapped there. A
+ * home that cannot do it leaves it: accesses then go on coming to the board, which serves them.
+ */
+void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, bool writable);
+/* Takes back what host_map() mapped. No VP reaches the pages afterwards. */
+void host_unmap(struct host *host, uint64_t gpa, uint64_t length);
 /* A test image's result, on the port that board_add_debug_exit() adds. */
 void host_debug_exit(struct host *host, uint32_t value);
 

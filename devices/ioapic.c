@@ -145,7 +145,7 @@ static uint32_t read_register(const struct ioapic *ioapic)
 }
 
 /* Registers are 16 bytes apart and 32 bits wide; a narrower access reaches the low bytes alone. */
-static uint32_t ioapic_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t ioapic_read(void *device, uint32_t offset, unsigned int size)
 {
 	const struct ioapic *ioapic = device;
 
@@ -160,7 +160,7 @@ static uint32_t ioapic_read(void *device, uint32_t offset, unsigned int size)
 	}
 }
 
-static void ioapic_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void ioapic_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct ioapic *ioapic = device;
 

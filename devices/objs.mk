@@ -8,10 +8,10 @@ build/devices/dsdt.aml: devices/dsdt.asl
 	$(Q)iasl -ve -vw 6033 -p $(basename $@) $< >$(basename $@).log 2>&1 || { cat $(basename $@).log; exit 1; }
 build/user/devices/dsdt.o build/san/devices/dsdt.o build/fuzz/devices/dsdt.o: build/devices/dsdt.aml
 
-devices_tests := tests/unit/bus_test.c tests/unit/pic_test.c tests/unit/ioapic_test.c tests/unit/pit_test.c tests/unit/rtc_test.c \
+devices_tests := tests/unit/devices_bus_test.c tests/unit/pic_test.c tests/unit/ioapic_test.c tests/unit/pit_test.c tests/unit/rtc_test.c \
 	tests/unit/uart_test.c tests/unit/board_test.c tests/unit/acpi_tables_test.c
 devices_fake := tests/fake/board.o tests/fake/host.o
-bus_test_objs := devices/bus.o
+devices_bus_test_objs := $(devices_objs) $(devices_fake)
 pic_test_objs := $(devices_objs) $(devices_fake)
 ioapic_test_objs := $(devices_objs) $(devices_fake)
 pit_test_objs := $(devices_objs) $(devices_fake)

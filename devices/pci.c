@@ -25,7 +25,7 @@
 
 #define CLASS_BRIDGE 0x06
 
-static uint32_t address_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t address_read(void *device, uint32_t offset, unsigned int size)
 {
 	const struct pci *pci = device;
 
@@ -35,7 +35,7 @@ static uint32_t address_read(void *device, uint32_t offset, unsigned int size)
 	return offset == 0 && size == 4 ? pci->address : UINT32_MAX;
 }
 
-static void address_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void address_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct pci *pci = device;
 
@@ -64,7 +64,7 @@ static struct pci_function *selected(struct pci *pci)
 	return pci->slots[slot];
 }
 
-static uint32_t data_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t data_read(void *device, uint32_t offset, unsigned int size)
 {
 	struct pci *pci = device;
 	const struct pci_function *function = selected(pci);
@@ -77,7 +77,7 @@ static uint32_t data_read(void *device, uint32_t offset, unsigned int size)
 	return value;
 }
 
-static void data_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void data_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct pci *pci = device;
 	struct pci_function *function = selected(pci);

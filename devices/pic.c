@@ -258,31 +258,31 @@ static uint32_t chip_read(struct pic *pic, unsigned int which, uint32_t offset)
 	return chip->read_isr ? chip->isr : chip->irr;
 }
 
-static uint32_t master_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t master_read(void *device, uint32_t offset, unsigned int size)
 {
 	(void)size;
 	return chip_read(device, 0, offset);
 }
 
-static void master_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void master_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	(void)size;
 	chip_write(device, 0, offset, value);
 }
 
-static uint32_t slave_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t slave_read(void *device, uint32_t offset, unsigned int size)
 {
 	(void)size;
 	return chip_read(device, 1, offset);
 }
 
-static void slave_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void slave_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	(void)size;
 	chip_write(device, 1, offset, value);
 }
 
-static uint32_t elcr_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t elcr_read(void *device, uint32_t offset, unsigned int size)
 {
 	const struct pic *pic = device;
 
@@ -291,7 +291,7 @@ static uint32_t elcr_read(void *device, uint32_t offset, unsigned int size)
 }
 
 /* Inputs 0, 1, 2, 8 and 13 are edge-triggered for ever. */
-static void elcr_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void elcr_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct pic *pic = device;
 

@@ -270,7 +270,7 @@ static uint8_t read_count(struct pit_channel *channel, uint64_t now)
 	return (uint8_t)(high ? value >> 8 : value);
 }
 
-static uint32_t pit_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t pit_read(void *device, uint32_t offset, unsigned int size)
 {
 	struct pit *pit = device;
 	struct pit_channel *channel;
@@ -287,7 +287,7 @@ static uint32_t pit_read(void *device, uint32_t offset, unsigned int size)
 	return read_count(channel, host_time(pit->host));
 }
 
-static void pit_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void pit_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct pit *pit = device;
 
@@ -318,7 +318,7 @@ static void set_gate(struct pit *pit, unsigned int which, bool gate)
 	}
 }
 
-static uint32_t port61_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t port61_read(void *device, uint32_t offset, unsigned int size)
 {
 	const struct pit *pit = device;
 	uint64_t now = host_time(pit->host);
@@ -335,7 +335,7 @@ static uint32_t port61_read(void *device, uint32_t offset, unsigned int size)
 	return value;
 }
 
-static void port61_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void port61_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct pit *pit = device;
 

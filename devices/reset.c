@@ -11,7 +11,7 @@
 
 #define I8042_PULSE_RESET 0xfe
 
-static uint32_t port92_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t port92_read(void *device, uint32_t offset, unsigned int size)
 {
 	const struct reset *reset = device;
 
@@ -21,7 +21,7 @@ static uint32_t port92_read(void *device, uint32_t offset, unsigned int size)
 }
 
 /* The A20 bit is kept and changes nothing: address line 20 is always on. */
-static void port92_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void port92_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct reset *reset = device;
 	bool rising = (value & PORT92_RESET) && !(reset->port92 & PORT92_RESET);
@@ -34,7 +34,7 @@ static void port92_write(void *device, uint32_t offset, unsigned int size, uint3
 	}
 }
 
-static uint32_t i8042_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t i8042_read(void *device, uint32_t offset, unsigned int size)
 {
 	(void)device;
 	(void)offset;
@@ -42,7 +42,7 @@ static uint32_t i8042_read(void *device, uint32_t offset, unsigned int size)
 	return 0;
 }
 
-static void i8042_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void i8042_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct reset *reset = device;
 
@@ -53,7 +53,7 @@ static void i8042_write(void *device, uint32_t offset, unsigned int size, uint32
 	}
 }
 
-static uint32_t debug_exit_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t debug_exit_read(void *device, uint32_t offset, unsigned int size)
 {
 	(void)device;
 	(void)offset;
@@ -61,7 +61,7 @@ static uint32_t debug_exit_read(void *device, uint32_t offset, unsigned int size
 	return 0;
 }
 
-static void debug_exit_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void debug_exit_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct reset *reset = device;
 

@@ -385,14 +385,14 @@ static void write_register(struct rtc *rtc, uint8_t value)
 	}
 }
 
-static uint32_t rtc_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t rtc_read(void *device, uint32_t offset, unsigned int size)
 {
 	(void)size;
 	return offset == 0 ? 0xff : read_register(device);
 }
 
 /* Bit 7 of the index port is the PC/AT's NMI mask; no source of NMIs hangs there. */
-static void rtc_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void rtc_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct rtc *rtc = device;
 

@@ -310,7 +310,7 @@ static void write_register(struct uart *uart, uint32_t offset, uint8_t value)
 	}
 }
 
-static uint32_t uart_read(void *device, uint32_t offset, unsigned int size)
+static uint64_t uart_read(void *device, uint32_t offset, unsigned int size)
 {
 	struct uart *uart = device;
 	uint8_t value = read_register(uart, offset);
@@ -320,7 +320,7 @@ static uint32_t uart_read(void *device, uint32_t offset, unsigned int size)
 	return value;
 }
 
-static void uart_write(void *device, uint32_t offset, unsigned int size, uint32_t value)
+static void uart_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	(void)size;
 	write_register(device, offset, (uint8_t)value);

@@ -124,6 +124,20 @@ void host_power(struct host *host, enum host_power event)
 	machine_end(host->machine, event == HOST_POWER_OFF ? STOP_POWER_OFF : STOP_RESET);
 }
 
+/*
+ * The backend can neither map pages that are not writable nor take any back; so all accesses to them
+ * come to the board.
+ */
+void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, bool writable)
+{
+	(void)host, (void)gpa, (void)pages, (void)length, (void)writable;
+}
+
+void host_unmap(struct host *host, uint64_t gpa, uint64_t length)
+{
+	(void)host, (void)gpa, (void)length;
+}
+
 /* The first one counts; the board's lock is held. */
 void host_debug_exit(struct host *host, uint32_t value)
 {

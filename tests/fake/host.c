@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/check.h"
+
 void fake_host_init(struct host *host)
 {
 	memset(host, 0, sizeof(*host));
@@ -78,6 +80,40 @@ void host_power(struct host *host, enum host_power event)
 {
 	host->power_told = true;
 	host->power = event;
+}
+
+/* Mappings do not overlap, and what is taken back is one of them. */
+void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, bool writable)
+{
+	unsigned int i, free = FAKE_MAPPINGS;
+
+	for (i = 0; i < FAKE_MAPPINGS; i++) {
+		if (host->mappings[i].length == 0) {
+			free = i;
+			continue;
+		}
+		CHECK(gpa - host->mappings[i].gpa >= host->mappings[i].length &&
+		      host->mappings[i].gpa - gpa >= length);
+	}
+	CHECK(free < FAKE_MAPPINGS && length != 0 && (gpa | length) % 4096 == 0);
+	host->mappings[free].gpa = gpa;
+	host->mappings[free].length = length;
+	host->mappings[free].pages = pages;
+	host->mappings[free].writable = writable;
+	host->map_count++;
+}
+
+void host_unmap(struct host *host, uint64_t gpa, uint64_t length)
+{
+	unsigned int i = 0;
+
+	while (i < FAKE_MAPPINGS &&
+	       (host->mappings[i].gpa != gpa || host->mappings[i].length != length)) {
+		i++;
+	}
+	CHECK(i < FAKE_MAPPINGS);
+	host->mappings[i].length = 0;
+	host->unmap_count++;
 }
 
 void host_debug_exit(struct host *host, uint32_t value)

@@ -7,6 +7,7 @@
 
 #define FAKE_INTERRUPTS 64
 #define FAKE_SERIAL     4096
+#define FAKE_MAPPINGS   16
 
 struct host {
 	uint64_t time, wall;
@@ -18,6 +19,12 @@ struct host {
 	unsigned int extint_count; /* how often it rose */
 	bool power_told;
 	enum host_power power;
+	struct {
+		uint64_t gpa, length;
+		uint8_t *pages;
+		bool writable;
+	} mappings[FAKE_MAPPINGS]; /* length 0: unused */
+	unsigned int map_count, unmap_count;
 	bool debug_exit_told;
 	uint32_t debug_exit;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];
