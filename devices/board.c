@@ -79,13 +79,15 @@ void board_create(struct board *board, struct host *host)
 	board->host = host;
 	board->irq = (struct irq){.pic = &board->pic, .ioapic = &board->ioapic};
 	board->pic.host = board->ioapic.host = board->pit.host = board->rtc.host = host;
-	board->com1.host = board->pci.host = board->pm.host = board->reset.host = host;
+	board->com1.host = board->pm.host = board->reset.host = host;
 	board->pit.irq = source(board, 0);
 	board->com1.irq = source(board, BOARD_COM1_LINE);
 	board->rtc.irq = source(board, 8);
 	board->pm.irq = source(board, ACPI_SCI_LINE);
 	bus_init(&board->ports, NULL, BUS_PORT_SHIFT);
 	bus_init(&board->memory, host, BUS_MEMORY_SHIFT);
+	pci_init(&board->pci, host, &board->ports, &board->memory, &board->irq);
+	host_bridge_create(&board->bridge, &board->pci);
 	fill(&board->ports, port_map, ARRAY_COUNT(port_map), board);
 	fill(&board->memory, memory_map, ARRAY_COUNT(memory_map), board);
 	reset_parts(board);

@@ -35,6 +35,7 @@ struct board {
 	struct rtc rtc;
 	struct uart com1;
 	struct pci pci;
+	struct host_bridge bridge;
 	struct acpi_pm pm;
 	struct reset reset;
 	uint64_t wake_at; /* what host_wake_at() was last told */

@@ -74,7 +74,7 @@ struct bus_slice {
 	unsigned int width; /* of an access in one piece */
 };
 
-#define BUS_MAX_RANGES 64
+#define BUS_MAX_RANGES 128
 #define BUS_MAX_SLICES (2 * BUS_MAX_RANGES)
 #define BUS_MARKS      65536
 

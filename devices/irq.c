@@ -1,4 +1,6 @@
 /* A line is up while at least one source holds it up; both interrupt controllers see it. */
+#include "devices/irq.h"
+
 #include "devices/parts.h"
 
 void irq_set(struct irq_source *source, bool level)

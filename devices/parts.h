@@ -14,6 +14,8 @@
 
 #include "devices/bus.h"
 #include "devices/host.h"
+#include "devices/irq.h"
+#include "devices/pci.h"
 
 /* ---- pic.c: two 8259A in cascade, and the edge/level registers at 0x4D0 ---- */
 
@@ -61,26 +63,6 @@ void ioapic_reset(struct ioapic *ioapic);
 void ioapic_set_line(struct ioapic *ioapic, unsigned int pin, bool level);
 /* A local APIC ended a level-triggered interrupt with this vector. */
 void ioapic_end(struct ioapic *ioapic, uint8_t vector);
-
-/* ---- irq.c: the lines between parts and the two interrupt controllers ---- */
-
-/* ISA's 16 lines and the IO-APIC's inputs 16 to 23. Line 0 reaches the IO-APIC at input 2. */
-#define IRQ_LINES 24
-
-struct irq {
-	struct pic *pic;
-	struct ioapic *ioapic;
-	uint8_t raised[IRQ_LINES]; /* how many sources hold the line up */
-};
-
-/* One source's hold on a line. */
-struct irq_source {
-	struct irq *irq;
-	uint8_t line;
-	bool level;
-};
-
-void irq_set(struct irq_source *source, bool level);
 
 /* ---- pit.c: i8254, and the part of port 0x61 that belongs to it ---- */
 
@@ -156,26 +138,14 @@ void uart_ready(struct uart *uart);
 uint64_t uart_deadline(const struct uart *uart);
 void uart_advance(struct uart *uart, uint64_t now);
 
-/* ---- pci.c: configuration mechanism #1, bus 0 ---- */
+/* ---- host_bridge.c: of the 440BX, which systems know and want nothing of ---- */
 
-#define PCI_SLOTS 32
-
-struct pci_function {
-	uint8_t config[256];
-	uint8_t writable[256]; /* which bits of config the guest may change */
+struct host_bridge {
+	struct pci_function function;
 };
 
-struct pci {
-	struct host *host;
-	uint32_t address;
-	uint8_t reset_control; /* port 0xCF9, which lies inside the address register */
-	struct pci_function bridge;
-	struct pci_function *slots[PCI_SLOTS]; /* function 0 of each device of bus 0; NULL: empty */
-};
-
-extern const struct device_class pci_address_class, pci_data_class;
-
-void pci_reset(struct pci *pci);
+/* At 00:00.0. */
+void host_bridge_create(struct host_bridge *bridge, struct pci *pci);
 
 /* ---- acpi_pm.c: ACPI 6.5, 4.8: PM1a, PM timer, GPE block 0 ---- */
 

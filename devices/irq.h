@@ -1,0 +1,28 @@
+/*
+ * The lines between parts and the two interrupt controllers. Lock: the board's.
+ */
+#ifndef DEVICES_IRQ_H
+#define DEVICES_IRQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ISA's 16 lines and the IO-APIC's inputs 16 to 23. Line 0 reaches the IO-APIC at input 2. */
+#define IRQ_LINES 24
+
+struct irq {
+	struct pic *pic;
+	struct ioapic *ioapic;
+	uint8_t raised[IRQ_LINES]; /* how many sources hold the line up */
+};
+
+/* One source's hold on a line. */
+struct irq_source {
+	struct irq *irq;
+	uint8_t line;
+	bool level;
+};
+
+void irq_set(struct irq_source *source, bool level);
+
+#endif
