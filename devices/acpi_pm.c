@@ -25,14 +25,15 @@
 #define CONTROL_SCI_EN     0x0001
 #define CONTROL_SLEEP_TYPE 0x1c00
 #define CONTROL_SLEEP      0x2000
+#define CONTROL_KEPT       (CONTROL_SLEEP_TYPE | 0x0006)
 
 #define TIMER_HZ      3579545ull
 #define TIMER_TOGGLE  (1ull << 31) /* ticks between two changes of the top bit of a 32-bit timer */
 #define NS_PER_SECOND 1000000000ull
 
-static uint64_t ticks(uint64_t now)
+static uint64_t ticks(const struct acpi_pm *pm, uint64_t now)
 {
-	return (uint64_t)((unsigned __int128)now * TIMER_HZ / NS_PER_SECOND);
+	return (uint64_t)((unsigned __int128)(now - pm->epoch) * TIMER_HZ / NS_PER_SECOND);
 }
 
 static void update_line(struct acpi_pm *pm)
@@ -42,7 +43,7 @@ static void update_line(struct acpi_pm *pm)
 
 static void account_timer(struct acpi_pm *pm, uint64_t now)
 {
-	uint64_t toggles = ticks(now) / TIMER_TOGGLE;
+	uint64_t toggles = ticks(pm, now) / TIMER_TOGGLE;
 
 	if (toggles != pm->timer_toggles) {
 		pm->timer_toggles = toggles;
@@ -57,7 +58,7 @@ uint64_t acpi_pm_deadline(const struct acpi_pm *pm)
 	if (!(pm->enable & STATUS_TIMER)) {
 		return HOST_NEVER;
 	}
-	return (uint64_t)((at * NS_PER_SECOND + TIMER_HZ - 1) / TIMER_HZ);
+	return pm->epoch + (uint64_t)((at * NS_PER_SECOND + TIMER_HZ - 1) / TIMER_HZ);
 }
 
 void acpi_pm_advance(struct acpi_pm *pm, uint64_t now)
@@ -87,9 +88,9 @@ static uint32_t read_word(struct acpi_pm *pm, uint32_t offset)
 	case REG_CONTROL:
 		return pm->control | CONTROL_SCI_EN;
 	case REG_TIMER:
-		return (uint32_t)ticks(now) & 0xffff;
+		return (uint32_t)ticks(pm, now) & 0xffff;
 	case REG_TIMER + 2:
-		return (uint32_t)ticks(now) >> 16;
+		return (uint32_t)ticks(pm, now) >> 16;
 	case REG_GPE_STATUS:
 		return pm->gpe_status;
 	case REG_GPE_ENABLE:
@@ -107,7 +108,7 @@ static uint64_t acpi_pm_read(void *device, uint32_t offset, unsigned int size)
 
 	/* The timer in one piece: its bytes would be of several times. */
 	if (offset == REG_TIMER && size == 4) {
-		return (uint32_t)ticks(host_time(pm->host));
+		return (uint32_t)ticks(pm, host_time(pm->host));
 	}
 	for (i = 0; i < size; i++) {
 		uint32_t at = offset + i;
@@ -119,7 +120,7 @@ static uint64_t acpi_pm_read(void *device, uint32_t offset, unsigned int size)
 
 static void write_control(struct acpi_pm *pm, uint16_t value)
 {
-	pm->control = value & (CONTROL_SLEEP_TYPE | 0x0006);
+	pm->control = value & CONTROL_KEPT;
 	if ((value & CONTROL_SLEEP) && (value & CONTROL_SLEEP_TYPE) >> 10 == ACPI_S5_TYPE) {
 		host_power(pm->host, HOST_POWER_OFF);
 	}
@@ -170,8 +171,54 @@ void acpi_pm_reset(struct acpi_pm *pm)
 {
 	pm->status = pm->enable = pm->control = 0;
 	pm->gpe_status = pm->gpe_enable = 0;
-	pm->timer_toggles = ticks(host_time(pm->host)) / TIMER_TOGGLE;
+	pm->epoch = host_time(pm->host);
+	pm->timer_toggles = 0;
 	irq_set(&pm->irq, false);
 }
 
-const struct device_class acpi_pm_class = {"acpi-pm", 4, acpi_pm_read, acpi_pm_write};
+static void acpi_pm_save(const void *device, struct state_writer *writer)
+{
+	const struct acpi_pm *pm = device;
+
+	state_put_u16(writer, pm->status);
+	state_put_u16(writer, pm->enable);
+	state_put_u16(writer, pm->control);
+	state_put_u16(writer, pm->gpe_status);
+	state_put_u16(writer, pm->gpe_enable);
+	put_past(writer, pm->epoch, host_time(pm->host));
+	state_put_u64(writer, pm->timer_toggles);
+}
+
+static void acpi_pm_load(void *device, struct state_reader *part, bool set)
+{
+	struct acpi_pm *pm = device, loaded = *pm;
+	uint64_t now = host_time(pm->host);
+
+	loaded.status = state_u16(part);
+	loaded.enable = state_u16(part);
+	loaded.control = state_u16(part);
+	loaded.gpe_status = state_u16(part);
+	loaded.gpe_enable = state_u16(part);
+	loaded.epoch = get_past(part, now);
+	loaded.timer_toggles = state_u64(part);
+	loaded.irq.level =
+		(loaded.status & loaded.enable) || (loaded.gpe_status & loaded.gpe_enable);
+	if ((loaded.status & ~STATUS_ALL) || (loaded.enable & ~ENABLE_ALL) ||
+	    (loaded.control & ~CONTROL_KEPT)) {
+		state_refuse(part, "has a register with bits that it does not have");
+	}
+	if (loaded.timer_toggles > ticks(&loaded, now) / TIMER_TOGGLE) {
+		state_refuse(part, "has a timer that is ahead of itself");
+	}
+	if (set && state_ok(part)) {
+		*pm = loaded;
+	}
+}
+
+const struct device_class acpi_pm_class = {.name = "acpi-pm",
+					   .width = 4,
+					   .read = acpi_pm_read,
+					   .write = acpi_pm_write,
+					   .version = 1,
+					   .save = acpi_pm_save,
+					   .load = acpi_pm_load};

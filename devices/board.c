@@ -30,6 +30,15 @@ static const struct placement memory_map[] = {
 	{BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic)},
 };
 
+static void add_part(struct board *board, const struct device_class *class, void *device)
+{
+	if (class->save != NULL) {
+		CHECK(board->part_count < BOARD_PARTS);
+		board->parts[board->part_count].class = class;
+		board->parts[board->part_count++].device = device;
+	}
+}
+
 static void fill(struct bus *bus, const struct placement *map, size_t count, struct board *board)
 {
 	size_t i;
@@ -47,6 +56,7 @@ static void fill(struct bus *bus, const struct placement *map, size_t count, str
 			.enabled = true,
 		};
 		CHECK(bus_add(bus, range));
+		add_part(board, range->class, range->device);
 	}
 	bus_update(bus);
 }
@@ -135,6 +145,73 @@ void board_reset(struct board *board)
 {
 	lock(board);
 	reset_parts(board);
+	unlock(board);
+}
+
+void board_save(struct board *board, struct state_writer *writer)
+{
+	size_t all, part;
+	unsigned int i;
+
+	lock(board);
+	all = state_begin(writer, "board", 1);
+	for (i = 0; i < board->part_count; i++) {
+		const struct device_class *class = board->parts[i].class;
+
+		part = state_begin(writer, class->name, class->version);
+		class->save(board->parts[i].device, writer);
+		state_end(writer, part);
+	}
+	state_end(writer, all);
+	unlock(board);
+}
+
+static void load_parts(struct board *board, struct state_reader *list, bool set)
+{
+	struct state_reader all = state_part(list, "board", 1);
+	unsigned int i;
+
+	for (i = 0; i < board->part_count; i++) {
+		const struct device_class *class = board->parts[i].class;
+		struct state_reader part = state_part(&all, class->name, class->version);
+
+		class->load(board->parts[i].device, &part, set);
+		state_finish(&part);
+	}
+	state_finish(&all);
+}
+
+void board_check(struct board *board, struct state_reader *list)
+{
+	lock(board);
+	load_parts(board, list, false);
+	unlock(board);
+}
+
+/* What hangs on the parts together: lines, and what the home is told. */
+static void restore(struct board *board)
+{
+	struct irq_source *const sources[] = {
+		&board->pit.irq,      &board->com1.irq,     &board->rtc.irq,
+		&board->pm.irq,       &board->pci.pirqs[0], &board->pci.pirqs[1],
+		&board->pci.pirqs[2], &board->pci.pirqs[3],
+	};
+
+	irq_restore(&board->irq, sources, ARRAY_COUNT(sources));
+	host_extint(board->host, board->pic.output);
+	uart_drained(&board->com1);
+	uart_ready(&board->com1);
+	board->wake_at = HOST_NEVER;
+	host_wake_at(board->host, HOST_NEVER);
+}
+
+void board_load(struct board *board, struct state_reader *list)
+{
+	lock(board);
+	load_parts(board, list, true);
+	if (state_ok(list)) {
+		restore(board);
+	}
 	unlock(board);
 }
 

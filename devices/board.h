@@ -20,6 +20,7 @@
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
 #define BOARD_RANGES      16
+#define BOARD_PARTS       16
 
 struct board {
 	pthread_mutex_t lock; /* of everything below */
@@ -28,6 +29,11 @@ struct board {
 	struct bus memory;
 	struct bus_range ranges[BOARD_RANGES]; /* of the parts that have a fixed place */
 	unsigned int range_count;
+	struct {
+		const struct device_class *class;
+		void *device;
+	} parts[BOARD_PARTS]; /* that have a state, in the order in which it is saved */
+	unsigned int part_count;
 	struct irq irq;
 	struct pic pic;
 	struct ioapic ioapic;
@@ -48,6 +54,16 @@ void board_destroy(struct board *board);
 void board_add_debug_exit(struct board *board);
 /* The machine's reset line: as board_create(), but the clock's battery holds. */
 void board_reset(struct board *board);
+
+/*
+ * The state of all parts, as one part of a saved state. No VP runs. A load is of a board that was made
+ * with the same parts: board_check() reads it all, finds what cannot be and changes nothing;
+ * board_load() afterwards takes it over, and the home is told what it has to know: pages, the 8259s' output,
+ * the next wake-up.
+ */
+void board_save(struct board *board, struct state_writer *writer);
+void board_check(struct board *board, struct state_reader *list);
+void board_load(struct board *board, struct state_reader *list);
 
 /* Accesses by a VP. `size` is 1, 2 or 4 for ports and 1 to 8 for memory. Nobody there: all ones, or
  * lost. */

@@ -25,6 +25,8 @@
 #include <stdint.h>
 
 struct host;
+struct state_reader;
+struct state_writer;
 
 struct device_class {
 	const char *name;
@@ -32,6 +34,14 @@ struct device_class {
 	/* `offset` is from the start of the device's registers. `size` is at most `width`. */
 	uint64_t (*read)(void *device, uint32_t offset, unsigned int size);
 	void (*write)(void *device, uint32_t offset, unsigned int size, uint64_t value);
+	/*
+	 * The state of the whole device (parts.h); NULL where another class of it has that. `name` has
+	 * at most STATE_NAME_BYTES letters then. load() reads all and checks it before it changes
+	 * anything, and without `set` it changes nothing.
+	 */
+	uint16_t version; /* of what save() writes and the newest that load() reads */
+	void (*save)(const void *device, struct state_writer *writer);
+	void (*load)(void *device, struct state_reader *part, bool set);
 };
 
 /* What guests reach of a range's pages without an exit. */

@@ -30,7 +30,8 @@ enum host_power {
 	HOST_POWER_RESET,
 };
 
-/* Nanoseconds since the board was made; never goes back. */
+/* Nanoseconds since some time before the board was made; it never goes back, and stands still while the
+ * machine is paused. */
 uint64_t host_time(struct host *host);
 /* Nanoseconds since 1970-01-01 00:00 UTC. */
 uint64_t host_wall_time(struct host *host);

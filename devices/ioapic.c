@@ -184,4 +184,51 @@ void ioapic_reset(struct ioapic *ioapic)
 	ioapic->id = 0;
 }
 
-const struct device_class ioapic_class = {"ioapic", 4, ioapic_read, ioapic_write};
+static void ioapic_save(const void *device, struct state_writer *writer)
+{
+	const struct ioapic *ioapic = device;
+	unsigned int pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+		state_put_u64(writer, ioapic->table[pin]);
+	}
+	state_put_u32(writer, ioapic->pending);
+	state_put_u8(writer, ioapic->select);
+	state_put_u8(writer, ioapic->id);
+}
+
+static void ioapic_load(void *device, struct state_reader *part, bool set)
+{
+	struct ioapic *ioapic = device, loaded = *ioapic;
+	unsigned int pin;
+
+	for (pin = 0; pin < IOAPIC_PINS; pin++) {
+		uint64_t entry = state_u64(part);
+
+		if ((entry & ~(ENTRY_WRITABLE | ENTRY_REMOTE_IRR)) ||
+		    ((entry & ENTRY_REMOTE_IRR) && !is_level(entry))) {
+			state_refuse(part, "has an entry that cannot be");
+		}
+		loaded.table[pin] = entry;
+	}
+	loaded.pending = state_u32(part);
+	loaded.select = state_u8(part);
+	loaded.id = get_bits(part, 0x0f);
+	if (set && state_ok(part)) {
+		*ioapic = loaded;
+	}
+}
+
+void ioapic_restore(struct ioapic *ioapic, uint32_t lines)
+{
+	ioapic->lines = lines;
+	ioapic->pending &= lines;
+}
+
+const struct device_class ioapic_class = {.name = "ioapic",
+					  .width = 4,
+					  .read = ioapic_read,
+					  .write = ioapic_write,
+					  .version = 1,
+					  .save = ioapic_save,
+					  .load = ioapic_load};

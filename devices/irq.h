@@ -23,6 +23,8 @@ struct irq_source {
 	bool level;
 };
 
+/* After a load, when all sources have their level: the two controllers see the lines. */
+void irq_restore(struct irq *irq, struct irq_source *const *sources, unsigned int count);
 void irq_set(struct irq_source *source, bool level);
 
 #endif

@@ -5,6 +5,10 @@
  * No part has a lock of its own: the board's lock is held in every function here. Times are those
  * of host_time(). x_deadline() (of the PIT: next_edge) is the time at which x_advance() has
  * something to do, HOST_NEVER if there is none.
+ *
+ * A saved state has no times but distances from the moment of saving: the clock of who loads it may
+ * be anything. Nor has it what follows from the rest, as the levels of lines do: load() sets the
+ * level of the part's own source, and irq_restore() all that hangs on it.
  */
 #ifndef DEVICES_PARTS_H
 #define DEVICES_PARTS_H
@@ -16,11 +20,67 @@
 #include "devices/host.h"
 #include "devices/irq.h"
 #include "devices/pci.h"
+#include "lib/state.h"
+
+/* ---- times in a saved state ---- */
+
+#define STATE_NEVER    UINT64_MAX
+#define STATE_TIME_MAX (1ull << 61) /* 73 years */
+
+/* How long ago something was; how long it is until something comes, which may be due. */
+static inline void put_past(struct state_writer *writer, uint64_t time, uint64_t now)
+{
+	state_put_u64(writer, now - time);
+}
+
+static inline void put_coming(struct state_writer *writer, uint64_t time, uint64_t now)
+{
+	state_put_u64(writer, time == HOST_NEVER ? STATE_NEVER : time > now ? time - now : 0);
+}
+
+/* A distance in ns, below STATE_TIME_MAX. */
+static inline uint64_t get_distance(struct state_reader *part)
+{
+	uint64_t distance = state_u64(part);
+
+	if (distance >= STATE_TIME_MAX) {
+		state_refuse(part, "has a time that is too far away");
+		return 0;
+	}
+	return distance;
+}
+
+static inline uint64_t get_past(struct state_reader *part, uint64_t now)
+{
+	return now - get_distance(part);
+}
+
+static inline uint64_t get_coming(struct state_reader *part, uint64_t now)
+{
+	struct state_reader before = *part;
+
+	if (state_u64(part) == STATE_NEVER) {
+		return HOST_NEVER;
+	}
+	*part = before;
+	return now + get_distance(part);
+}
+
+/* What is written in the manner of `bits` alone. */
+static inline uint8_t get_bits(struct state_reader *part, uint8_t bits)
+{
+	uint8_t value = state_u8(part);
+
+	if (value & ~bits) {
+		state_refuse(part, "has a register with bits that it does not have");
+	}
+	return value;
+}
 
 /* ---- pic.c: two 8259A in cascade, and the edge/level registers at 0x4D0 ---- */
 
 struct pic_chip {
-	uint8_t lines, last_lines; /* inputs: now, and when edges were last looked for */
+	uint8_t lines; /* inputs as they are now */
 	uint8_t irr, imr, isr;
 	uint8_t elcr;      /* 1: level */
 	uint8_t base;      /* vector of input 0 */
@@ -43,6 +103,8 @@ void pic_set_line(struct pic *pic, unsigned int line, bool level);
 /* The INTA cycle: the vector for the processor. 7 of the chip's vectors if nothing is there any
  * more. */
 uint8_t pic_acknowledge(struct pic *pic);
+/* After a load: the 16 lines as they are. Nothing is an edge. */
+void pic_restore(struct pic *pic, uint16_t lines);
 
 /* ---- ioapic.c: 82093AA, 24 inputs ---- */
 
@@ -63,6 +125,8 @@ void ioapic_reset(struct ioapic *ioapic);
 void ioapic_set_line(struct ioapic *ioapic, unsigned int pin, bool level);
 /* A local APIC ended a level-triggered interrupt with this vector. */
 void ioapic_end(struct ioapic *ioapic, uint8_t vector);
+/* After a load: the inputs as they are. Nothing is an edge. */
+void ioapic_restore(struct ioapic *ioapic, uint32_t lines);
 
 /* ---- pit.c: i8254, and the part of port 0x61 that belongs to it ---- */
 
@@ -84,6 +148,7 @@ struct pit {
 	struct irq_source irq;
 	struct pit_channel channels[3];
 	uint64_t next_edge; /* of channel 0 */
+	uint64_t epoch;     /* when the refresh bit of port 0x61 was 0 */
 	uint8_t port61;
 };
 
@@ -101,6 +166,7 @@ struct rtc {
 	uint8_t ram[128];
 	int64_t offset;         /* the guest's clock minus host_wall_time(), in ns */
 	int64_t last_second;    /* the guest's second up to which updates were accounted */
+	uint64_t epoch;         /* periods are counted from it */
 	uint64_t last_periodic; /* the time up to which periods were accounted */
 	uint64_t next_periodic; /* HOST_NEVER: off */
 	uint64_t next_update;   /* when the second ends, if an interrupt may come of it */
@@ -159,8 +225,8 @@ struct acpi_pm {
 	struct irq_source irq;
 	uint16_t status, enable, control;
 	uint16_t gpe_status, gpe_enable;
-	uint64_t timer_toggles; /* how often the timer's top bit had changed when it was last looked
-				   at */
+	uint64_t epoch;         /* when the timer was 0 */
+	uint64_t timer_toggles; /* how often its top bit had changed when it was last looked at */
 };
 
 extern const struct device_class acpi_pm_class;

@@ -5,12 +5,12 @@
  * Port 0xCF9, the reset control of the PIIX, is the second byte of the address register's range: a
  * byte access means it, a dword the address.
  */
-#include "devices/pci.h"
+#include "devices/parts.h"
 
 #include <string.h>
 
-#include "devices/host.h"
 #include "lib/check.h"
+#include "lib/state.h"
 
 #define ADDRESS_ENABLE   0x80000000u
 #define ADDRESS_WRITABLE 0x80fffffcu
@@ -279,10 +279,15 @@ static void update_pirq(struct pci *pci, unsigned int pirq)
 	}
 }
 
+static bool wants_line(const struct pci_function *function)
+{
+	return function->intx && !(command_of(function) & PCI_COMMAND_NO_INTX) &&
+	       !pci_sends(function);
+}
+
 static void update_intx(struct pci_function *function)
 {
-	bool line = function->intx && !(command_of(function) & PCI_COMMAND_NO_INTX) &&
-		    !pci_sends(function);
+	bool line = wants_line(function);
 	unsigned int pirq = pirq_of(function);
 	struct pci *pci = function->pci;
 
@@ -434,5 +439,150 @@ void pci_reset(struct pci *pci)
 	}
 }
 
-const struct device_class pci_address_class = {"pci-address", 4, address_read, address_write};
-const struct device_class pci_data_class = {"pci-data", 4, data_read, data_write};
+/* ---- State ---- */
+
+static void save_function(const struct pci_function *function, struct state_writer *writer)
+{
+	size_t begin = state_begin(writer, "function", 1);
+
+	state_put_u8(writer, function->slot);
+	state_put_u8(writer, function->number);
+	state_put_bytes(writer, function->config, sizeof(function->config));
+	if (function->msix != NULL) {
+		pci_msix_save(function->msix, writer);
+	}
+	state_end(writer, begin);
+}
+
+/* It is this function and no other if what the guest cannot write is the same. */
+static void check_config(const struct pci_function *function, const uint8_t *config,
+			 const struct state_reader *part)
+{
+	unsigned int at;
+
+	for (at = 0; at < PCI_CONFIG_BYTES; at++) {
+		uint8_t free = function->writable[at] | pci_msi_changes(function, at);
+
+		if (at == PCI_STATUS && function->initial[CONFIG_PIN] != 0) {
+			free |= PCI_STATUS_INTX;
+		}
+		if ((config[at] ^ function->initial[at]) & ~free) {
+			state_refuse(part, "is another one than the machine has");
+		}
+	}
+}
+
+static void load_function(struct pci_function *function, struct state_reader *list, bool set)
+{
+	struct state_reader part = state_part(list, "function", 1);
+	uint8_t slot = state_u8(&part), number = state_u8(&part), config[PCI_CONFIG_BYTES];
+
+	state_bytes(&part, config, sizeof(config));
+	if (slot != function->slot || number != function->number) {
+		state_refuse(&part, "is at another place than the machine has it");
+	}
+	check_config(function, config, &part);
+	if (function->msix != NULL) {
+		pci_msix_load(function->msix, &part, set);
+	}
+	state_finish(&part);
+	if (set && state_ok(&part)) {
+		memcpy(function->config, config, sizeof(config));
+		function->intx = config[PCI_STATUS] & PCI_STATUS_INTX;
+	}
+}
+
+static void pci_save(const void *device, struct state_writer *writer)
+{
+	const struct pci *pci = device;
+	unsigned int i, j;
+
+	state_put_u32(writer, pci->address);
+	state_put_u8(writer, pci->reset_control);
+	for (i = 0; i < PCI_PIRQS; i++) {
+		state_put_u8(writer, pci->pirqs[i].line);
+	}
+	for (i = 0; i < PCI_SLOTS; i++) {
+		for (j = 0; j < PCI_FUNCTIONS; j++) {
+			if (pci->functions[i][j] != NULL) {
+				save_function(pci->functions[i][j], writer);
+			}
+		}
+	}
+}
+
+/* What follows from the configuration: places, and who holds which PIRQ. */
+static void restore_functions(struct pci *pci)
+{
+	unsigned int i, j;
+
+	memset(pci->pirq_holders, 0, sizeof(pci->pirq_holders));
+	for (i = 0; i < PCI_SLOTS; i++) {
+		for (j = 0; j < PCI_FUNCTIONS; j++) {
+			struct pci_function *function = pci->functions[i][j];
+
+			if (function != NULL) {
+				place_bars(function);
+				function->line = wants_line(function);
+				pci->pirq_holders[pirq_of(function)] += function->line;
+			}
+		}
+	}
+	for (i = 0; i < PCI_PIRQS; i++) {
+		pci->pirqs[i].level =
+			pci->pirqs[i].line != PCI_NO_LINE && pci->pirq_holders[i] != 0;
+	}
+}
+
+static void pci_load(void *device, struct state_reader *part, bool set)
+{
+	struct pci *pci = device;
+	struct state_reader again = *part;
+	uint32_t address = state_u32(part);
+	uint8_t reset_control = get_bits(part, RESET_SYSTEM | RESET_NOW), lines[PCI_PIRQS];
+	unsigned int i, j;
+
+	for (i = 0; i < PCI_PIRQS; i++) {
+		lines[i] = state_u8(part);
+		if (lines[i] >= 16 && lines[i] != PCI_NO_LINE) {
+			state_refuse(part, "has a line that does not exist");
+		}
+	}
+	if (address & ~ADDRESS_WRITABLE) {
+		state_refuse(part, "has a register with bits that it does not have");
+	}
+	for (i = 0; i < PCI_SLOTS; i++) {
+		for (j = 0; j < PCI_FUNCTIONS; j++) {
+			if (pci->functions[i][j] != NULL) {
+				load_function(pci->functions[i][j], part, false);
+			}
+		}
+	}
+	if (!set || !state_ok(part)) {
+		return;
+	}
+	state_span(&again, 4 + 1 + PCI_PIRQS);
+	for (i = 0; i < PCI_SLOTS; i++) {
+		for (j = 0; j < PCI_FUNCTIONS; j++) {
+			if (pci->functions[i][j] != NULL) {
+				load_function(pci->functions[i][j], &again, true);
+			}
+		}
+	}
+	pci->address = address;
+	pci->reset_control = reset_control;
+	for (i = 0; i < PCI_PIRQS; i++) {
+		pci->pirqs[i].line = lines[i];
+	}
+	restore_functions(pci);
+}
+
+const struct device_class pci_address_class = {
+	.name = "pci-address", .width = 4, .read = address_read, .write = address_write};
+const struct device_class pci_data_class = {.name = "pci",
+					    .width = 4,
+					    .read = data_read,
+					    .write = data_write,
+					    .version = 1,
+					    .save = pci_save,
+					    .load = pci_load};

@@ -150,5 +150,9 @@ void pci_route(struct pci *pci, unsigned int pirq, unsigned int line);
 /* The configuration changed: vectors that are unmasked now are sent. */
 void pci_msi_update(struct pci_function *function);
 void pci_msix_reset(struct pci_msix *msix);
+/* Which bits of a byte of configuration the function itself changes, for the guest to see. */
+uint8_t pci_msi_changes(const struct pci_function *function, unsigned int at);
+void pci_msix_save(const struct pci_msix *msix, struct state_writer *writer);
+void pci_msix_load(struct pci_msix *msix, struct state_reader *part, bool set);
 
 #endif

@@ -12,6 +12,7 @@
 #include "devices/host.h"
 #include "lib/bits.h"
 #include "lib/check.h"
+#include "lib/state.h"
 
 #define CAPABILITY_MSI  0x05
 #define CAPABILITY_MSIX 0x11
@@ -44,6 +45,8 @@
 #define ENTRY_MASKED  0x1
 
 #define APIC_BASE_MEGABYTE 0xfee
+
+static const uint32_t entry_writable[4] = {0xfffffffc, 0xffffffff, 0xffffffff, ENTRY_MASKED};
 
 static uint16_t get_16(const uint8_t *at)
 {
@@ -212,7 +215,6 @@ static uint64_t msix_read(void *device, uint32_t offset, unsigned int size)
 
 static void msix_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
-	static const uint32_t writable[4] = {0xfffffffc, 0xffffffff, 0xffffffff, ENTRY_MASKED};
 	struct pci_msix *msix = device;
 	uint32_t at;
 
@@ -221,7 +223,8 @@ static void msix_write(void *device, uint32_t offset, unsigned int size, uint64_
 	}
 	for (at = offset; at < offset + size; at += 4, value >>= 32) {
 		if (at < msix->count * 16) {
-			msix->table[at / 16][at / 4 % 4] = (uint32_t)value & writable[at / 4 % 4];
+			msix->table[at / 16][at / 4 % 4] =
+				(uint32_t)value & entry_writable[at / 4 % 4];
 		}
 	}
 	if (msix_enabled(msix->function)) {
@@ -229,7 +232,8 @@ static void msix_write(void *device, uint32_t offset, unsigned int size, uint64_
 	}
 }
 
-static const struct device_class msix_class = {"msix", 8, msix_read, msix_write};
+static const struct device_class msix_class = {
+	.name = "msix", .width = 8, .read = msix_read, .write = msix_write};
 
 void pci_msix_reset(struct pci_msix *msix)
 {
@@ -271,7 +275,59 @@ void pci_add_msix(struct pci_function *function, struct pci_msix *msix, unsigned
 	function->msix_offset = (uint8_t)at;
 }
 
+void pci_msix_save(const struct pci_msix *msix, struct state_writer *writer)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < msix->count; i++) {
+		for (j = 0; j < 4; j++) {
+			state_put_u32(writer, msix->table[i][j]);
+		}
+	}
+	for (i = 0; i < ARRAY_COUNT(msix->pending); i++) {
+		state_put_u64(writer, msix->pending[i]);
+	}
+}
+
+void pci_msix_load(struct pci_msix *msix, struct state_reader *part, bool set)
+{
+	uint32_t table[PCI_MSIX_MAX][4] = {0};
+	uint64_t pending[ARRAY_COUNT(msix->pending)];
+	unsigned int i, j;
+
+	for (i = 0; i < msix->count; i++) {
+		for (j = 0; j < 4; j++) {
+			table[i][j] = state_u32(part);
+			if (table[i][j] & ~entry_writable[j]) {
+				state_refuse(part, "has a vector that cannot be");
+			}
+		}
+	}
+	for (i = 0; i < ARRAY_COUNT(pending); i++) {
+		pending[i] = state_u64(part);
+		for (j = 0; j < 64; j++) {
+			if (pending[i] >> j & 1 && 64 * i + j >= msix->count) {
+				state_refuse(part, "has more vectors than the function");
+			}
+		}
+	}
+	if (set && state_ok(part)) {
+		memcpy(msix->table, table, sizeof(msix->table));
+		memcpy(msix->pending, pending, sizeof(msix->pending));
+	}
+}
+
 /* ---- Both ---- */
+
+uint8_t pci_msi_changes(const struct pci_function *function, unsigned int at)
+{
+	unsigned int pending = function->msi_offset + MSI_PENDING;
+
+	if (function->msi_offset == 0 || at < pending || at >= pending + 4) {
+		return 0;
+	}
+	return function->writable[at - MSI_PENDING + MSI_MASK];
+}
 
 bool pci_sends(const struct pci_function *function)
 {

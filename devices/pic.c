@@ -11,6 +11,10 @@
 
 #define CASCADE 2
 
+/* Inputs 0, 1, 2, 8 and 13 are edge-triggered for ever. */
+#define MASTER_ELCR 0xf8
+#define SLAVE_ELCR  0xde
+
 /* Position of the highest priority bit set, 0 to 7, or 8 if there is none. */
 static unsigned int highest(const struct pic_chip *chip, uint8_t bits)
 {
@@ -50,16 +54,14 @@ static void chip_set_line(struct pic_chip *chip, unsigned int line, bool level)
 
 	if (!level) {
 		chip->lines &= (uint8_t)~bit;
-		chip->last_lines &= (uint8_t)~bit;
 		/* A request that is gone before it is acknowledged is lost, for edges too. */
 		chip->irr &= (uint8_t)~bit;
 		return;
 	}
-	chip->lines |= bit;
-	if ((chip->elcr & bit) || !(chip->last_lines & bit)) {
+	if ((chip->elcr & bit) || !(chip->lines & bit)) {
 		chip->irr |= bit;
 	}
-	chip->last_lines |= bit;
+	chip->lines |= bit;
 }
 
 static void update(struct pic *pic)
@@ -141,7 +143,6 @@ static void chip_reset(struct pic_chip *chip)
 
 	memset(chip, 0, sizeof(*chip));
 	chip->lines = lines;
-	chip->last_lines = lines;
 	chip->elcr = elcr;
 	chip->irr = lines & elcr;
 	chip->lowest = 7;
@@ -290,16 +291,96 @@ static uint64_t elcr_read(void *device, uint32_t offset, unsigned int size)
 	return pic->chips[offset].elcr;
 }
 
-/* Inputs 0, 1, 2, 8 and 13 are edge-triggered for ever. */
 static void elcr_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
 {
 	struct pic *pic = device;
 
 	(void)size;
-	pic->chips[offset].elcr = (uint8_t)(value & (offset == 0 ? 0xf8 : 0xde));
+	pic->chips[offset].elcr = (uint8_t)(value & (offset == 0 ? MASTER_ELCR : SLAVE_ELCR));
 	update(pic);
 }
 
-const struct device_class pic_master_class = {"pic", 1, master_read, master_write};
-const struct device_class pic_slave_class = {"pic-slave", 1, slave_read, slave_write};
-const struct device_class pic_elcr_class = {"elcr", 1, elcr_read, elcr_write};
+static void save_chip(const struct pic_chip *chip, struct state_writer *writer)
+{
+	state_put_u8(writer, chip->irr);
+	state_put_u8(writer, chip->imr);
+	state_put_u8(writer, chip->isr);
+	state_put_u8(writer, chip->elcr);
+	state_put_u8(writer, chip->base);
+	state_put_u8(writer, chip->lowest);
+	state_put_u8(writer, chip->init_step);
+	state_put_bool(writer, chip->need_icw4);
+	state_put_bool(writer, chip->auto_eoi);
+	state_put_bool(writer, chip->rotate_auto_eoi);
+	state_put_bool(writer, chip->special_mask);
+	state_put_bool(writer, chip->special_nested);
+	state_put_bool(writer, chip->read_isr);
+	state_put_bool(writer, chip->poll);
+}
+
+static void load_chip(struct pic_chip *chip, struct state_reader *part, uint8_t elcr)
+{
+	chip->irr = state_u8(part);
+	chip->imr = state_u8(part);
+	chip->isr = state_u8(part);
+	chip->elcr = get_bits(part, elcr);
+	chip->base = get_bits(part, 0xf8);
+	chip->lowest = get_bits(part, 0x07);
+	chip->init_step = state_u8(part);
+	chip->need_icw4 = state_bool(part);
+	chip->auto_eoi = state_bool(part);
+	chip->rotate_auto_eoi = state_bool(part);
+	chip->special_mask = state_bool(part);
+	chip->special_nested = state_bool(part);
+	chip->read_isr = state_bool(part);
+	chip->poll = state_bool(part);
+	if (chip->init_step > 4 || chip->init_step == 1) {
+		state_refuse(part, "waits for an ICW that does not exist");
+	}
+}
+
+static void pic_save(const void *device, struct state_writer *writer)
+{
+	const struct pic *pic = device;
+
+	save_chip(&pic->chips[0], writer);
+	save_chip(&pic->chips[1], writer);
+}
+
+static void pic_load(void *device, struct state_reader *part, bool set)
+{
+	struct pic *pic = device, loaded = *pic;
+
+	load_chip(&loaded.chips[0], part, MASTER_ELCR);
+	load_chip(&loaded.chips[1], part, SLAVE_ELCR);
+	if (set && state_ok(part)) {
+		*pic = loaded;
+	}
+}
+
+/* A request without a line is none; the slave's output is a line like others. */
+void pic_restore(struct pic *pic, uint16_t lines)
+{
+	struct pic_chip *master = &pic->chips[0], *slave = &pic->chips[1];
+
+	slave->lines = (uint8_t)(lines >> 8);
+	slave->irr &= slave->lines;
+	master->lines = (uint8_t)(lines & ~(1u << CASCADE));
+	if (chip_request(slave, false) >= 0) {
+		master->lines |= 1u << CASCADE;
+	}
+	master->irr &= master->lines;
+	pic->output = chip_request(master, true) >= 0;
+}
+
+const struct device_class pic_master_class = {.name = "pic",
+					      .width = 1,
+					      .read = master_read,
+					      .write = master_write,
+					      .version = 1,
+					      .save = pic_save,
+					      .load = pic_load};
+const struct device_class pic_slave_class = {
+	.name = "pic-slave", .width = 1, .read = slave_read, .write = slave_write};
+const struct device_class pic_elcr_class = {
+	.name = "elcr", .width = 1, .read = elcr_read, .write = elcr_write};

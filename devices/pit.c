@@ -326,7 +326,7 @@ static uint64_t port61_read(void *device, uint32_t offset, unsigned int size)
 
 	(void)offset;
 	(void)size;
-	if (now / REFRESH_NS & 1) {
+	if ((now - pit->epoch) / REFRESH_NS & 1) {
 		value |= PORT61_REFRESH;
 	}
 	if (output(&pit->channels[2], now)) {
@@ -364,9 +364,92 @@ void pit_reset(struct pit *pit)
 			.reload = 65536, .mode = 3, .access = 3, .gate = i != 2};
 	}
 	pit->port61 = 0;
+	pit->epoch = host_time(pit->host);
 	pit->next_edge = HOST_NEVER;
 	irq_set(&pit->irq, false);
 }
 
-const struct device_class pit_class = {"pit", 1, pit_read, pit_write};
-const struct device_class pit_port61_class = {"port61", 1, port61_read, port61_write};
+static void save_channel(const struct pit_channel *channel, struct state_writer *writer,
+			 uint64_t now)
+{
+	put_past(writer, channel->start, now);
+	state_put_u64(writer, channel->held);
+	state_put_u32(writer, channel->reload);
+	state_put_u16(writer, channel->latch);
+	state_put_u8(writer, channel->mode);
+	state_put_u8(writer, channel->access);
+	state_put_u8(writer, channel->latched);
+	state_put_u8(writer, channel->status);
+	state_put_u8(writer, channel->write_low);
+	state_put_bool(writer, channel->bcd);
+	state_put_bool(writer, channel->armed);
+	state_put_bool(writer, channel->status_latched);
+	state_put_bool(writer, channel->second_read);
+	state_put_bool(writer, channel->second_write);
+}
+
+static void load_channel(struct pit_channel *channel, struct state_reader *part, uint64_t now)
+{
+	channel->start = get_past(part, now);
+	channel->held = get_distance(part);
+	channel->reload = state_u32(part);
+	channel->latch = state_u16(part);
+	channel->mode = state_u8(part);
+	channel->access = state_u8(part);
+	channel->latched = state_u8(part);
+	channel->status = state_u8(part);
+	channel->write_low = state_u8(part);
+	channel->bcd = state_bool(part);
+	channel->armed = state_bool(part);
+	channel->status_latched = state_bool(part);
+	channel->second_read = state_bool(part);
+	channel->second_write = state_bool(part);
+	if (channel->reload < 1 || channel->reload > 65536 || channel->mode > 5 ||
+	    channel->access < 1 || channel->access > 3 || channel->latched > 2) {
+		state_refuse(part, "has a channel that cannot be");
+	}
+}
+
+static void pit_save(const void *device, struct state_writer *writer)
+{
+	const struct pit *pit = device;
+	uint64_t now = host_time(pit->host);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		save_channel(&pit->channels[i], writer, now);
+	}
+	put_coming(writer, pit->next_edge, now);
+	put_past(writer, pit->epoch, now);
+	state_put_u8(writer, pit->port61);
+	state_put_bool(writer, pit->irq.level);
+}
+
+static void pit_load(void *device, struct state_reader *part, bool set)
+{
+	struct pit *pit = device, loaded = *pit;
+	uint64_t now = host_time(pit->host);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		load_channel(&loaded.channels[i], part, now);
+	}
+	loaded.next_edge = get_coming(part, now);
+	loaded.epoch = get_past(part, now);
+	loaded.port61 = get_bits(part, PORT61_GATE | PORT61_SPEAKER);
+	loaded.channels[2].gate = loaded.port61 & PORT61_GATE;
+	loaded.irq.level = state_bool(part);
+	if (set && state_ok(part)) {
+		*pit = loaded;
+	}
+}
+
+const struct device_class pit_class = {.name = "pit",
+				       .width = 1,
+				       .read = pit_read,
+				       .write = pit_write,
+				       .version = 1,
+				       .save = pit_save,
+				       .load = pit_load};
+const struct device_class pit_port61_class = {
+	.name = "port61", .width = 1, .read = port61_read, .write = port61_write};

@@ -75,7 +75,31 @@ void reset_reset(struct reset *reset)
 	reset->port92 = PORT92_A20;
 }
 
-const struct device_class reset_port92_class = {"port92", 1, port92_read, port92_write};
-const struct device_class reset_i8042_class = {"i8042", 1, i8042_read, i8042_write};
-const struct device_class reset_debug_exit_class = {"debug-exit", 4, debug_exit_read,
-						    debug_exit_write};
+static void reset_save(const void *device, struct state_writer *writer)
+{
+	const struct reset *reset = device;
+
+	state_put_u8(writer, reset->port92);
+}
+
+static void reset_load(void *device, struct state_reader *part, bool set)
+{
+	struct reset *reset = device;
+	uint8_t port92 = get_bits(part, PORT92_RESET | PORT92_A20);
+
+	if (set && state_ok(part)) {
+		reset->port92 = port92;
+	}
+}
+
+const struct device_class reset_port92_class = {.name = "port92",
+						.width = 1,
+						.read = port92_read,
+						.write = port92_write,
+						.version = 1,
+						.save = reset_save,
+						.load = reset_load};
+const struct device_class reset_i8042_class = {
+	.name = "i8042", .width = 1, .read = i8042_read, .write = i8042_write};
+const struct device_class reset_debug_exit_class = {
+	.name = "debug-exit", .width = 4, .read = debug_exit_read, .write = debug_exit_write};

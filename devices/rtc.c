@@ -167,13 +167,19 @@ static void ram_to_time(struct rtc *rtc)
 	rtc->last_second = second;
 }
 
-static void update_line(struct rtc *rtc)
+/* Says whether it interrupts, in register C too. */
+static bool request(struct rtc *rtc)
 {
 	uint8_t causes = rtc->ram[REG_C] & rtc->ram[REG_B] & (C_PERIODIC | C_ALARM | C_UPDATE);
 
 	rtc->ram[REG_C] &= (uint8_t)~C_REQUEST;
 	rtc->ram[REG_C] |= causes != 0 ? C_REQUEST : 0;
-	irq_set(&rtc->irq, causes != 0);
+	return causes != 0;
+}
+
+static void update_line(struct rtc *rtc)
+{
+	irq_set(&rtc->irq, request(rtc));
 }
 
 static bool alarm_byte_matches(const struct rtc *rtc, unsigned int alarm, unsigned int time)
@@ -236,11 +242,19 @@ static void account_periods(struct rtc *rtc)
 {
 	uint64_t period = period_ns(rtc), now = host_time(rtc->host);
 
-	if (period != 0 && now / period != rtc->last_periodic / period) {
+	if (period != 0 &&
+	    (now - rtc->epoch) / period != (rtc->last_periodic - rtc->epoch) / period) {
 		rtc->ram[REG_C] |= C_PERIODIC;
 		update_line(rtc);
 	}
 	rtc->last_periodic = now;
+}
+
+static uint64_t end_of_second(const struct rtc *rtc, uint64_t now)
+{
+	int64_t ns = guest_ns(rtc);
+
+	return now + (uint64_t)((seconds_of(ns) + 1) * NS_PER_SECOND - ns);
 }
 
 /* When the next periodic interrupt and the next update that somebody waits for come. */
@@ -250,12 +264,10 @@ static void set_timers(struct rtc *rtc)
 
 	rtc->next_periodic = rtc->next_update = HOST_NEVER;
 	if (period != 0 && (rtc->ram[REG_B] & B_PERIODIC)) {
-		rtc->next_periodic = (now / period + 1) * period;
+		rtc->next_periodic = rtc->epoch + ((now - rtc->epoch) / period + 1) * period;
 	}
 	if (clock_runs(rtc) && (rtc->ram[REG_B] & (B_ALARM | B_UPDATE))) {
-		int64_t ns = guest_ns(rtc);
-
-		rtc->next_update = now + (uint64_t)((seconds_of(ns) + 1) * NS_PER_SECOND - ns);
+		rtc->next_update = end_of_second(rtc, now);
 	}
 }
 
@@ -413,6 +425,7 @@ void rtc_reset(struct rtc *rtc)
 		rtc->ram[REG_B] = B_24_HOURS;
 		rtc->ram[REG_D] = D_VALID;
 		rtc->last_second = seconds_of(guest_ns(rtc));
+		rtc->epoch = host_time(rtc->host);
 	}
 	rtc->ram[REG_B] &= (uint8_t) ~(B_PERIODIC | B_ALARM | B_UPDATE);
 	rtc->ram[REG_C] = 0;
@@ -421,4 +434,62 @@ void rtc_reset(struct rtc *rtc)
 	irq_set(&rtc->irq, false);
 }
 
-const struct device_class rtc_class = {"rtc", 1, rtc_read, rtc_write};
+static void rtc_save(const void *device, struct state_writer *writer)
+{
+	const struct rtc *rtc = device;
+	uint64_t now = host_time(rtc->host);
+
+	state_put_u8(writer, rtc->index);
+	state_put_bytes(writer, rtc->ram, sizeof(rtc->ram));
+	state_put_u64(writer, (uint64_t)rtc->offset);
+	state_put_u64(writer, (uint64_t)rtc->last_second);
+	put_past(writer, rtc->epoch, now);
+	put_past(writer, rtc->last_periodic, now);
+	put_coming(writer, rtc->next_periodic, now);
+	put_coming(writer, rtc->next_update, now);
+}
+
+/* Times that the clock can show, and some years more for those that it has run since. */
+static bool is_shown(int64_t second)
+{
+	int64_t most = INT64_MAX / 2 / NS_PER_SECOND + 50 * 365 * SECONDS_PER_DAY;
+
+	return second >= -most && second <= most;
+}
+
+/* The clock has gone on meanwhile, as the host's has: when its second ends is asked anew. */
+static void rtc_load(void *device, struct state_reader *part, bool set)
+{
+	struct rtc *rtc = device, loaded = *rtc;
+	uint64_t now = host_time(rtc->host);
+
+	loaded.index = get_bits(part, 0x7f);
+	state_bytes(part, loaded.ram, sizeof(loaded.ram));
+	loaded.offset = (int64_t)state_u64(part);
+	loaded.last_second = (int64_t)state_u64(part);
+	loaded.epoch = get_past(part, now);
+	loaded.last_periodic = get_past(part, now);
+	loaded.next_periodic = get_coming(part, now);
+	loaded.next_update = get_coming(part, now);
+	if (!is_shown(seconds_of(guest_ns(&loaded))) || !is_shown(loaded.last_second)) {
+		state_refuse(part, "has a time that no clock shows");
+	} else if (loaded.next_update > now && loaded.next_update != HOST_NEVER) {
+		loaded.next_update = end_of_second(&loaded, now);
+	}
+	if ((loaded.ram[REG_A] & A_UPDATE_IN_PROGRESS) || loaded.ram[REG_D] != D_VALID ||
+	    (loaded.ram[REG_C] & ~(C_REQUEST | C_PERIODIC | C_ALARM | C_UPDATE))) {
+		state_refuse(part, "has a register with bits that it does not have");
+	}
+	loaded.irq.level = request(&loaded);
+	if (set && state_ok(part)) {
+		*rtc = loaded;
+	}
+}
+
+const struct device_class rtc_class = {.name = "rtc",
+				       .width = 1,
+				       .read = rtc_read,
+				       .write = rtc_write,
+				       .version = 1,
+				       .save = rtc_save,
+				       .load = rtc_load};

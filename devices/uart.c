@@ -23,6 +23,7 @@
 #define IER_TRANSMIT 0x02
 #define IER_LINE     0x04
 #define IER_MODEM    0x08
+#define IER_ALL      0x0f
 
 #define IIR_NONE     0x01
 #define IIR_MODEM    0x00
@@ -97,10 +98,14 @@ static uint8_t interrupt_id(const struct uart *uart)
 	return IIR_NONE;
 }
 
+static bool line_level(const struct uart *uart)
+{
+	return interrupt_id(uart) != IIR_NONE && (uart->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+}
+
 static void update_line(struct uart *uart)
 {
-	irq_set(&uart->irq,
-		interrupt_id(uart) != IIR_NONE && (uart->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
+	irq_set(&uart->irq, line_level(uart));
 }
 
 static void receive(struct uart *uart, uint8_t byte)
@@ -182,7 +187,7 @@ static void write_ier(struct uart *uart, uint8_t value)
 	if ((value & ~uart->ier & IER_TRANSMIT) && uart->tx_count == 0) {
 		uart->thre_pending = true;
 	}
-	uart->ier = value & (IER_RECEIVE | IER_TRANSMIT | IER_LINE | IER_MODEM);
+	uart->ier = value & IER_ALL;
 }
 
 static void write_fcr(struct uart *uart, uint8_t value)
@@ -342,6 +347,79 @@ void uart_advance(struct uart *uart, uint64_t now)
 	}
 }
 
+/* The oldest byte first, wherever it lies. */
+static void save_fifo(const uint8_t *fifo, unsigned int first, unsigned int count,
+		      struct state_writer *writer)
+{
+	unsigned int i;
+
+	state_put_u8(writer, (uint8_t)count);
+	for (i = 0; i < count; i++) {
+		state_put_u8(writer, fifo[(first + i) % UART_FIFO]);
+	}
+}
+
+static uint8_t load_fifo(uint8_t *fifo, unsigned int room, struct state_reader *part)
+{
+	uint8_t count = state_u8(part);
+
+	if (count > room) {
+		state_refuse(part, "has more bytes than its FIFO takes");
+		return 0;
+	}
+	state_bytes(part, fifo, count);
+	return count;
+}
+
+static void uart_save(const void *device, struct state_writer *writer)
+{
+	const struct uart *uart = device;
+
+	state_put_u8(writer, uart->ier);
+	state_put_u8(writer, uart->fcr);
+	state_put_u8(writer, uart->lcr);
+	state_put_u8(writer, uart->mcr);
+	state_put_u8(writer, uart->lsr);
+	state_put_u8(writer, uart->msr);
+	state_put_u8(writer, uart->scr);
+	state_put_u8(writer, uart->divisor_low);
+	state_put_u8(writer, uart->divisor_high);
+	state_put_bool(writer, uart->thre_pending);
+	state_put_bool(writer, uart->rx_aged);
+	put_coming(writer, uart->rx_age_at, host_time(uart->host));
+	save_fifo(uart->rx, uart->rx_first, uart->rx_count, writer);
+	save_fifo(uart->tx, uart->tx_first, uart->tx_count, writer);
+}
+
+static void uart_load(void *device, struct state_reader *part, bool set)
+{
+	struct uart *uart = device, loaded = *uart;
+
+	loaded.ier = get_bits(part, IER_ALL);
+	loaded.fcr = get_bits(part, FCR_KEPT);
+	loaded.lcr = state_u8(part);
+	loaded.mcr = get_bits(part, MCR_KEPT);
+	loaded.lsr = get_bits(part, LSR_OVERRUN);
+	loaded.msr = state_u8(part);
+	loaded.scr = state_u8(part);
+	loaded.divisor_low = state_u8(part);
+	loaded.divisor_high = state_u8(part);
+	loaded.thre_pending = state_bool(part);
+	loaded.rx_aged = state_bool(part);
+	loaded.rx_age_at = get_coming(part, host_time(uart->host));
+	loaded.rx_first = loaded.tx_first = 0;
+	loaded.rx_count = load_fifo(loaded.rx, capacity(&loaded), part);
+	loaded.tx_count = load_fifo(loaded.tx, capacity(&loaded), part);
+	if ((loaded.fcr != 0 && !fifo_on(&loaded)) ||
+	    (loaded.msr & ~MSR_DELTA) != modem_lines(&loaded)) {
+		state_refuse(part, "has registers that do not fit together");
+	}
+	loaded.irq.level = line_level(&loaded);
+	if (set && state_ok(part)) {
+		*uart = loaded;
+	}
+}
+
 void uart_reset(struct uart *uart)
 {
 	struct host *host = uart->host;
@@ -356,4 +434,10 @@ void uart_reset(struct uart *uart)
 	uart->msr = modem_lines(uart);
 }
 
-const struct device_class uart_class = {"uart", 1, uart_read, uart_write};
+const struct device_class uart_class = {.name = "uart",
+					.width = 1,
+					.read = uart_read,
+					.write = uart_write,
+					.version = 1,
+					.save = uart_save,
+					.load = uart_load};

@@ -52,9 +52,12 @@ static void probe_write(void *device, uint32_t offset, unsigned int size, uint64
 	note(device, true, offset, size, value);
 }
 
-static const struct device_class narrow = {"narrow", 1, probe_read, probe_write};
-static const struct device_class middle = {"middle", 4, probe_read, probe_write};
-static const struct device_class wide = {"wide", 8, probe_read, probe_write};
+static const struct device_class narrow = {
+	.name = "narrow", .width = 1, .read = probe_read, .write = probe_write};
+static const struct device_class middle = {
+	.name = "middle", .width = 4, .read = probe_read, .write = probe_write};
+static const struct device_class wide = {
+	.name = "wide", .width = 8, .read = probe_read, .write = probe_write};
 
 static struct bus_range range_of(uint64_t base, uint64_t length, const struct device_class *class,
 				 struct probe *device)
@@ -496,7 +499,8 @@ static void here_write(void *device, uint32_t offset, unsigned int size, uint64_
 	(void)device, (void)offset, (void)size, (void)value;
 }
 
-static const struct device_class here = {"here", 4, here_read, here_write};
+static const struct device_class here = {
+	.name = "here", .width = 4, .read = here_read, .write = here_write};
 static struct bus_range moving = {
 	.base = 0x5000, .length = 4, .class = &here, .priority = BUS_PRIORITY_PCI, .enabled = true};
 static atomic_uint begun, done; /* moves */

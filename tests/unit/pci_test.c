@@ -1,80 +1,16 @@
 /* devices/pci.c and pci_msi.c: functions made for this test, as a guest's PCI set-up treats them. */
 #include "tests/fake/board.h"
+#include "tests/fake/pci_card.h"
 
 #include <string.h>
 
 #include "lib/check.h"
 
-struct card {
-	struct pci_function function;
-	struct pci_msix msix;
-	uint32_t registers[4]; /* of BARs 0 and 1 */
-	unsigned int written, written_at;
-};
-
 static struct card cards[4];
-static _Alignas(4096) uint8_t frame_buffer[64 * 1024], rom[4096];
 
-static uint64_t card_read(void *device, uint32_t offset, unsigned int size)
-{
-	const struct card *card = device;
-
-	(void)size;
-	return offset / 4 < ARRAY_COUNT(card->registers) ? card->registers[offset / 4] : 0;
-}
-
-static void card_write(void *device, uint32_t offset, unsigned int size, uint64_t value)
-{
-	struct card *card = device;
-
-	(void)size;
-	if (offset / 4 < ARRAY_COUNT(card->registers)) {
-		card->registers[offset / 4] = (uint32_t)value;
-	}
-}
-
-static const struct device_class card_class = {"card", 4, card_read, card_write};
-
-static void card_written(void *device, unsigned int at, unsigned int size)
-{
-	struct card *card = device;
-
-	card->written += size;
-	card->written_at = at;
-}
-
-/* BAR 0: 32 ports. BAR 1: 4 KiB. BAR 2: 64 KiB of frame buffer. BAR 4: 64 bits, 8 KiB, MSI-X in its second half. ROM: 4 KiB. */
 static void make_card(struct card *card, unsigned int slot, unsigned int number)
 {
-	static const struct pci_identity identity = {.vendor = 0x1234,
-						     .device = 0x5678,
-						     .subsystem_vendor = 0x9abc,
-						     .subsystem = 0xdef0,
-						     .class_code = 0xff0102,
-						     .revision = 7,
-						     .pin = 1};
-	struct bus_range *range;
-
-	memset(card, 0, sizeof(*card));
-	pci_function_init(&card->function, &identity);
-	range = pci_add_bar(&card->function, 0, PCI_BAR_IO, 32);
-	range->class = &card_class;
-	range->device = card;
-	range = pci_add_bar(&card->function, 1, PCI_BAR_MEMORY, 4096);
-	range->class = &card_class;
-	range->device = card;
-	range = pci_add_bar(&card->function, 2, PCI_BAR_MEMORY, sizeof(frame_buffer));
-	range->pages = frame_buffer;
-	range->direct = BUS_DIRECT_WRITE;
-	pci_add_bar(&card->function, 4, PCI_BAR_MEMORY_64, 8192);
-	range = pci_add_bar(&card->function, PCI_BAR_ROM_6, PCI_BAR_ROM, sizeof(rom));
-	range->pages = rom;
-	range->direct = BUS_DIRECT_READ;
-	pci_add_msi(&card->function, 0x50, 2);
-	pci_add_msix(&card->function, &card->msix, 0x40, 70, 4, 4096);
-	card->function.written = card_written;
-	card->function.device = card;
-	assert_true(pci_add(&board.pci, slot, number, &card->function));
+	assert_true(card_add(card, &board, slot, number));
 }
 
 static int setup(void **state)
@@ -258,7 +194,7 @@ static void pages_are_mapped_where_the_bar_is(void **state)
 	assert_int_equal(home.map_count, 1);
 	set(0x30, 0xfb000001);
 	assert_int_equal(home.map_count, 2);
-	frame_buffer[5] = 0x77;
+	cards[0].frame_buffer[5] = 0x77;
 	assert_int_equal(read_at(0xf8000005, 1), 0x77);
 	set_command(0);
 	assert_int_equal(home.unmap_count, 2);

@@ -1,0 +1,289 @@
+/* See board_pair.h. */
+#include "tests/fake/board_pair.h"
+
+#include <string.h>
+
+#include "lib/check.h"
+
+enum {
+	EVENT_IN,
+	EVENT_OUT,
+	EVENT_READ,
+	EVENT_WRITE,
+	EVENT_PASS,
+	EVENT_EOI,
+	EVENT_ACKNOWLEDGE,
+	EVENT_TYPE,
+	EVENT_ROOM,
+	EVENT_BUTTON,
+	EVENT_INTX,
+	EVENT_SEND,
+	EVENT_ROUTE,
+	EVENT_UNMASK, /* an input of the IO-APIC, and all of the 8259s, as a system does */
+	EVENT_CONFIG, /* the address of a register, then something into it */
+};
+
+/* Ports and memory of each part; length 0: none. */
+static const struct place {
+	uint64_t base;
+	unsigned int length;
+	bool memory;
+} places[PAIR_ALL][5] = {
+	[PAIR_PIC] = {{0x20, 2, false}, {0xa0, 2, false}, {0x4d0, 2, false}},
+	[PAIR_IOAPIC] = {{0xfec00000, 1, true}, {0xfec00010, 1, true}},
+	[PAIR_PIT] = {{0x40, 4, false}, {0x61, 1, false}, {0x43, 1, false}},
+	[PAIR_RTC] = {{0x70, 2, false}},
+	[PAIR_UART] = {{0x3f8, 8, false}},
+	[PAIR_PCI] = {{0xcf8, 8, false},
+		      {0xcfc, 4, false},
+		      {0xc000, 32, false},
+		      {0xe0000000, 0x4000, true}},
+	[PAIR_ACPI_PM] = {{0x400, 16, false}},
+	[PAIR_RESET] = {{0x92, 1, false}, {0x64, 1, false}},
+};
+
+void pair_create(struct pair_board *one, uint64_t time)
+{
+	memset(one, 0, sizeof(*one));
+	fake_host_init(&one->home);
+	one->home.time = time;
+	board_create(&one->board, &one->home);
+	CHECK(card_add(&one->cards[0], &one->board, 3, 0));
+	CHECK(card_add(&one->cards[1], &one->board, 5, 1));
+}
+
+void pair_destroy(struct pair_board *one)
+{
+	board_destroy(&one->board);
+}
+
+static struct pair_event access(enum pair_part part, pair_random random)
+{
+	const struct place *place = &places[part][0];
+	struct pair_event event;
+	unsigned int count = 0;
+
+	while (place[count].length != 0) {
+		count++;
+	}
+	place += random() % count;
+	event = (struct pair_event){
+		.kind = (place->memory ? EVENT_READ : EVENT_IN) + random() % 2,
+		.where = place->base + random() % place->length,
+		.value = (uint64_t)random() << 32 | random(),
+		.size = random() % 4 == 0 ? 1u << random() % 3
+			: place->memory   ? 4
+					  : 1,
+	};
+	if (random() % 2 == 0) {
+		event.value &= 0xff;
+	}
+	return event;
+}
+
+struct pair_event pair_choose(enum pair_part part, pair_random random)
+{
+	struct pair_event event = {.where = random(), .value = random()};
+
+	if (part == PAIR_ALL) {
+		part = (enum pair_part)(random() % PAIR_ALL);
+	}
+	switch (random() % 32) {
+	case 0:
+	case 1:
+	case 2:
+		event.kind = EVENT_PASS;
+		event.value = 1ull << random() % 31;
+		return event;
+	case 3:
+	case 4:
+		event.kind = EVENT_EOI;
+		return event;
+	case 5:
+	case 6:
+		event.kind = EVENT_ACKNOWLEDGE;
+		return event;
+	case 7:
+		event.kind = EVENT_TYPE;
+		return event;
+	case 8:
+		event.kind = EVENT_ROOM;
+		return event;
+	case 9:
+		event.kind = EVENT_BUTTON;
+		return event;
+	case 10:
+	case 11:
+		event.kind = EVENT_INTX;
+		return event;
+	case 12:
+		event.kind = EVENT_SEND;
+		return event;
+	case 13:
+		event.kind = EVENT_ROUTE;
+		return event;
+	case 14:
+		event.kind = EVENT_UNMASK;
+		return event;
+	case 15:
+	case 16:
+	case 17:
+	case 18:
+		event.kind = part == PAIR_PCI ? EVENT_CONFIG : EVENT_PASS;
+		event.where = random();
+		event.value = random() % 100000;
+		return event;
+	default:
+		return access(part, random);
+	}
+}
+
+static void configure(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint8_t registers[] = {0x04, 0x04, 0x10, 0x14, 0x18, 0x20, 0x24, 0x30,
+					    0x3c, 0x40, 0x50, 0x54, 0x58, 0x5c, 0x60, 0x64};
+	static const uint32_t values[] = {
+		0,          7,          0xffffffff, 0xc000,     0xe0000000, 0xe0001000, 0xe0010001,
+		0xfee01000, 0x80000000, 0x00010000, 0x0000004f, 0xc0000000, 0x00210000, 0x407};
+	uint32_t device = event->where & 1 ? 5 << 11 | 1 << 8 : 3 << 11;
+	uint8_t at = registers[event->where >> 8 & 15];
+	uint32_t value = values[(event->where >> 16 & 0xff) % ARRAY_COUNT(values)];
+
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | device | at);
+	board_port_write(&one->board, 0xcfc, 4, value);
+}
+
+static void unmask(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint16_t ports[] = {0x20, 0x21, 0x21, 0x21, 0xa0,
+					 0xa1, 0xa1, 0xa1, 0x21, 0xa1};
+	static const uint8_t values[] = {0x11, 0x20, 0x04, 0x01, 0x11, 0x28, 0x02, 0x01, 0, 0};
+	unsigned int pin = event->where % IOAPIC_PINS, i;
+
+	board_memory_write(&one->board, BOARD_IOAPIC_BASE, 4, 0x10 + 2 * pin);
+	board_memory_write(&one->board, BOARD_IOAPIC_BASE + 0x10, 4,
+			   (0x30 + pin) | (event->value & 1) << 15);
+	for (i = 0; i < ARRAY_COUNT(ports) && (event->value & 2); i++) {
+		board_port_write(&one->board, ports[i], 1, values[i]);
+	}
+}
+
+uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
+{
+	struct card *card = &one->cards[event->where & 1];
+	uint8_t vector = 0;
+
+	switch (event->kind) {
+	case EVENT_IN:
+		return board_port_read(&one->board, (uint16_t)event->where, event->size);
+	case EVENT_OUT:
+		board_port_write(&one->board, (uint16_t)event->where, event->size,
+				 (uint32_t)event->value);
+		return 0;
+	case EVENT_READ:
+		return board_memory_read(&one->board, event->where, event->size);
+	case EVENT_WRITE:
+		board_memory_write(&one->board, event->where, event->size, event->value);
+		return 0;
+	case EVENT_PASS:
+		fake_host_pass(&one->home, &one->board, event->value);
+		return 0;
+	case EVENT_EOI:
+		board_apic_eoi(&one->board, (uint8_t)event->value);
+		return 0;
+	case EVENT_ACKNOWLEDGE:
+		return board_pic_acknowledge(&one->board, &vector) ? vector : 256;
+	case EVENT_TYPE:
+		fake_host_type(&one->home, "typed");
+		board_serial_ready(&one->board);
+		return 0;
+	case EVENT_ROOM:
+		one->home.out_room = one->home.out_count + event->value % 8;
+		board_serial_drained(&one->board);
+		return 0;
+	case EVENT_BUTTON:
+		board_power_button(&one->board);
+		return 0;
+	case EVENT_INTX:
+		pci_set_intx(&card->function, event->value & 1);
+		return 0;
+	case EVENT_SEND:
+		pci_send(&card->function, event->value % 70);
+		return 0;
+	case EVENT_ROUTE:
+		pci_route(&one->board.pci, event->where % 4,
+			  event->value % 20 < 16 ? event->value % 20 : PCI_NO_LINE);
+		return 0;
+	case EVENT_UNMASK:
+		unmask(one, event);
+		return 0;
+	default:
+		configure(one, event);
+		return 0;
+	}
+}
+
+size_t pair_save(struct pair_board *one, uint8_t state[PAIR_STATE_MAX])
+{
+	struct state_writer writer = state_writer(state, PAIR_STATE_MAX);
+
+	board_save(&one->board, &writer);
+	CHECK(state_fits(&writer));
+	return writer.used;
+}
+
+bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8_t *state,
+	       size_t size, struct state_fault *fault)
+{
+	struct state_reader all = state_reader(state, size, fault), again = all;
+	struct host was = to->home;
+	unsigned int i;
+
+	board_check(&to->board, &all);
+	state_finish(&all);
+	if (!state_ok(&all)) {
+		return false;
+	}
+	to->home = from->home;
+	to->home.time = was.time;
+	to->home.wake_at = HOST_NEVER;
+	to->home.extint = !from->home.extint;
+	memcpy(to->home.mappings, was.mappings, sizeof(was.mappings));
+	for (i = 0; i < 2; i++) {
+		memcpy(to->cards[i].registers, from->cards[i].registers,
+		       sizeof(to->cards[i].registers));
+	}
+	board_load(&to->board, &again);
+	to->home.extint_count = from->home.extint_count;
+	return state_ok(&again);
+}
+
+static uint64_t until_wake(const struct pair_board *one)
+{
+	if (one->home.wake_at == HOST_NEVER) {
+		return HOST_NEVER;
+	}
+	return one->home.wake_at > one->home.time ? one->home.wake_at - one->home.time : 0;
+}
+
+static unsigned int mapped(const struct host *home)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < FAKE_MAPPINGS; i++) {
+		count += home->mappings[i].length != 0;
+	}
+	return count;
+}
+
+bool pair_same(const struct pair_board *one, const struct pair_board *other)
+{
+	const struct host *a = &one->home, *b = &other->home;
+
+	return a->interrupt_count == b->interrupt_count &&
+	       memcmp(a->interrupts, b->interrupts, sizeof(a->interrupts)) == 0 &&
+	       a->extint == b->extint && a->extint_count == b->extint_count &&
+	       a->power_told == b->power_told && a->out_count == b->out_count &&
+	       memcmp(a->out, b->out, sizeof(a->out)) == 0 && a->in_taken == b->in_taken &&
+	       until_wake(one) == until_wake(other) && mapped(a) == mapped(b);
+}
