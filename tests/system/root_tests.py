@@ -72,6 +72,18 @@ def hotplug(t):
     calm(t, log)
 
 
+@test("root: looks for a device on its PCI bus 200 times, while its LPs fall asleep and wake")
+def rescan(t):
+    text = t.root("""
+        device=/sys/bus/pci/devices/0000:00:1f.2
+        while sleep 0.001; do :; done &
+        for i in $(seq 200); do
+            echo 1 >$device/remove && echo 1 >/sys/bus/pci/rescan && [ -e $device/vendor ] || exit 1
+        done
+        kill $!; echo found""")
+    t.same("the device", text.strip(), "found")
+
+
 @test("root: sleeps and clocks agree on all LPs", bare="both")
 def clocks(t):
     text = t.root("""
