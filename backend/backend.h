@@ -54,6 +54,9 @@ void backend_partition_destroy(struct backend_partition **partition);
 int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
 			  uint64_t length) MUST_CHECK;
 
+/* The guest's reference time stands, or goes on where it stood. No VP runs. */
+int backend_partition_freeze_time(struct backend_partition *partition, bool freeze) MUST_CHECK;
+
 struct backend_interrupt {
 	uint32_t destination;
 	uint8_t vector;

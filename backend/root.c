@@ -211,6 +211,11 @@ out_free:
 	return ret;
 }
 
+int backend_partition_freeze_time(struct backend_partition *partition, bool freeze)
+{
+	return set_property(partition, HV_PARTITION_PROPERTY_TIME_FREEZE, freeze);
+}
+
 void backend_partition_destroy(struct backend_partition **partition)
 {
 	close((*partition)->fd);

@@ -1,5 +1,5 @@
-# vmctl asks a running worker for other disks.
-cli_objs := cli/vmctl.o
+# vmctl asks a running worker.
+cli_objs := cli/vmctl.o cli/client.o
 cli_products := build/cli/vmctl
 build/cli/vmctl: $(call user,$(cli_objs) $(disk_objs))
-	$(call link_user,$(disk_libs))
+	$(call link_user,-ljansson $(disk_libs))

@@ -1,20 +1,31 @@
-/* vmctl: disks of a running machine, see README.md. */
+/* vmctl: a running machine, see README.md. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
 
+#include "cli/client.h"
 #include "disk/disk.h"
 #include "include/mgmt/control.h"
 
+enum exit_status { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE };
+
 static const char help[] =
-	"usage: vmctl SOCKET COMMAND NUMBER [FILE...]\n"
+	"usage: vmctl [--json] [--no-wait] SOCKET COMMAND [ARGUMENT...]\n"
 	"\n"
+	"  status                             the machine, its disks and their numbers\n"
+	"  pause, resume                      no VP runs, and the guest's clocks stand; go on\n"
+	"  button                             the power button: the guest shuts down, if it likes\n"
+	"  reset, off                         at once, without asking the guest\n"
+	"  console                            COM1 of --serial unix:PATH, here; Ctrl-] leaves\n"
 	"  attach NUMBER FILE [PARENT...]     a disk, at this number of the SCSI controller\n"
 	"  attach-ro NUMBER FILE [PARENT...]  the same, not to be written\n"
 	"  attach-raw NUMBER FILE             the same, a raw disk whatever is in it\n"
@@ -23,22 +34,29 @@ static const char help[] =
 	"  eject NUMBER                       nothing in the drive, even if the guest has locked "
 	"it\n"
 	"  detach NUMBER                      the disk or drive is taken away\n"
+	"  jobs                               what is under way, and how the last ones ended\n"
+	"  cancel JOB                         a job that has not gone too far\n"
+	"  events                             what happens, as it happens\n"
 	"\n"
+	"--json: answers and events as JSON. --no-wait: what takes long is left to itself; its job "
+	"is shown.\n"
 	"The parents of a differencing disk are those that the files name, or those given here, "
-	"all\nof them, the nearest first.\n";
+	"all\nof them, the nearest first.\n"
+	"Exit status: 0 done, 1 refused or failed, with one line that says why, 2 not a command.\n";
 
-static const struct command {
-	const char *name;
-	uint32_t operation, flags;
+static struct options {
+	bool json, no_wait;
+} options;
+
+enum takes { NOTHING, A_NUMBER, A_JOB };
+enum how { READ_ONLY = 1, FORCE = 2, RAW = 4 };
+
+struct command {
+	const char *name, *method;
+	enum takes takes;
 	int files_min, files_max;
-} commands[] = {
-	{"attach", CONTROL_ATTACH_DISK, 0, 1, CONTROL_FILES_MAX},
-	{"attach-ro", CONTROL_ATTACH_DISK, CONTROL_READ_ONLY, 1, CONTROL_FILES_MAX},
-	{"attach-raw", CONTROL_ATTACH_DISK, CONTROL_RAW, 1, 1},
-	{"dvd", CONTROL_ATTACH_DVD, 0, 0, 1},
-	{"insert", CONTROL_CHANGE_DVD, 0, 1, 1},
-	{"eject", CONTROL_CHANGE_DVD, CONTROL_FORCE, 0, 0},
-	{"detach", CONTROL_DETACH, 0, 0, 0},
+	unsigned int how;
+	void (*show)(const json_t *result); /* NULL: nothing, or a job's end */
 };
 
 static bool fail(const char *what, const char *why)
@@ -47,54 +65,131 @@ static bool fail(const char *what, const char *why)
 	return false;
 }
 
-static const struct command *find(const char *name, int files)
+/* ---- Showing ---- */
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value != NULL ? value : "";
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void show_disk(const json_t *disk)
+{
+	printf("%-4s %-3" JSON_INTEGER_FORMAT "   %-4s", text(disk, "controller"),
+	       number(disk, "number"), text(disk, "kind"));
+	if (json_object_get(disk, "name") == NULL) {
+		printf(" empty\n");
+		return;
+	}
+	printf(" %s, %" JSON_INTEGER_FORMAT " MiB%s\n", text(disk, "name"),
+	       number(disk, "size") >> 20,
+	       json_is_true(json_object_get(disk, "read-only")) ? ", read-only" : "");
+}
+
+static void show_status(const json_t *status)
 {
 	size_t i;
+	json_t *item;
 
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(commands[i].name, name) == 0 && files >= commands[i].files_min &&
-		    files <= commands[i].files_max) {
-			return &commands[i];
+	printf("machine    %s\nstate      %s%s\nuptime     %" JSON_INTEGER_FORMAT
+	       " s, %" JSON_INTEGER_FORMAT " resets\nVPs        %" JSON_INTEGER_FORMAT
+	       "\nmemory     %" JSON_INTEGER_FORMAT " MiB\n",
+	       text(status, "name"), text(status, "state"),
+	       json_is_true(json_object_get(status, "crashed")) ? ", the guest has crashed" : "",
+	       number(status, "uptime"), number(status, "resets"), number(status, "vps"),
+	       number(status, "memory") >> 20);
+	json_array_foreach(json_object_get(status, "serials"), i, item)
+	{
+		printf("COM%-7" JSON_INTEGER_FORMAT " %s%s\n", number(item, "number"),
+		       text(item, "to"),
+		       json_is_true(json_object_get(item, "connected")) ? "" : ", nobody there");
+	}
+	json_array_foreach(json_object_get(status, "disks"), i, item)
+	{
+		show_disk(item);
+	}
+}
+
+static void show_job(const json_t *job)
+{
+	const json_t *disk = json_object_get(job, "number"), *error = json_object_get(job, "error");
+
+	printf("%-4" JSON_INTEGER_FORMAT " %-12s", number(job, "id"), text(job, "what"));
+	if (disk != NULL) {
+		printf(" %" JSON_INTEGER_FORMAT, json_integer_value(disk));
+	}
+	printf(" %s", text(job, "state"));
+	if (*text(job, "step") != '\0') {
+		printf(": %s", text(job, "step"));
+	}
+	printf("%s%s\n", error != NULL ? ": " : "", error != NULL ? text(error, "message") : "");
+}
+
+static void show_jobs(const json_t *result)
+{
+	size_t i;
+	json_t *job;
+
+	json_array_foreach(json_object_get(result, "jobs"), i, job)
+	{
+		show_job(job);
+	}
+}
+
+static void show_new_job(const json_t *result)
+{
+	show_job(json_object_get(result, "job"));
+}
+
+static void print_json(const json_t *value, size_t how)
+{
+	json_dumpf(value, stdout, how);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* One line: what, and the members that are no more than what every event has. */
+static void show_event(void *user, const json_t *params)
+{
+	const char *key;
+	json_t *value;
+
+	(void)user;
+	if (options.json) {
+		print_json(params, JSON_COMPACT);
+		return;
+	}
+	printf("%" JSON_INTEGER_FORMAT " %s", number(params, "sequence"), text(params, "event"));
+	json_object_foreach((json_t *)params, key, value)
+	{
+		if (strcmp(key, "job") == 0) {
+			putchar(' ');
+			show_job(value);
+			fflush(stdout);
+			return;
+		}
+		if (json_is_string(value) && strcmp(key, "event") != 0) {
+			printf(" %s", json_string_value(value));
+		} else if (json_is_integer(value) && strcmp(key, "sequence") != 0) {
+			printf(" %s %" JSON_INTEGER_FORMAT, key, json_integer_value(value));
 		}
 	}
-	return NULL;
+	putchar('\n');
+	fflush(stdout);
 }
 
-/* The worker knows how many there are. */
-static bool parse_number(const char *text, uint32_t *number)
-{
-	unsigned long value;
-	char *end;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	*number = (uint32_t)value;
-	return isdigit((unsigned char)*text) && *end == '\0' && errno == 0 && value <= UINT32_MAX;
-}
-
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		fail(path, "too long for a socket's name");
-		return -1;
-	}
-	strcpy(address.sun_path, path);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		fprintf(stderr, "vmctl: %s: %s; give the socket of a running vmwp --control\n",
-			path, strerror(errno));
-		return -1;
-	}
-	return fd;
-}
+/* ---- Files ---- */
 
 /* Only the first file of a disk is ever written. */
 static bool open_file(const struct command *command, const char *name, int index, int *fds)
 {
-	bool writes =
-		command->operation == CONTROL_ATTACH_DISK && !(command->flags & CONTROL_READ_ONLY);
+	bool writes = strcmp(command->method, CONTROL_ATTACH) == 0 && !(command->how & READ_ONLY);
 
 	fds[index] = open(name, (writes && index == 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	return fds[index] >= 0 || fail(name, strerror(errno));
@@ -131,8 +226,7 @@ static int open_files(const struct command *command, char **names, int count, in
 {
 	int i;
 
-	if (command->operation == CONTROL_ATTACH_DISK && !(command->flags & CONTROL_RAW) &&
-	    count == 1) {
+	if (strcmp(command->method, CONTROL_ATTACH) == 0 && !(command->how & RAW) && count == 1) {
 		return open_chain(command, names[0], fds);
 	}
 	for (i = 0; i < count; i++) {
@@ -143,56 +237,338 @@ static int open_files(const struct command *command, char **names, int count, in
 	return count;
 }
 
-static bool ask(int fd, struct control_request *request, const int *fds, int count)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN((size_t)count * sizeof(int))}};
-	struct iovec part = {.iov_base = request, .iov_len = sizeof(*request)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	struct control_reply reply;
+/* ---- Jobs ---- */
 
-	if (count != 0) {
-		memcpy(CMSG_DATA(&rights.header), fds, (size_t)count * sizeof(int));
-		message.msg_control = &rights;
-		message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+struct wait {
+	json_int_t id;
+	json_t *ended; /* the job, as it ended */
+	bool lost;
+};
+
+static void see_event(void *user, const json_t *params)
+{
+	struct wait *wait = user;
+	json_t *job = json_object_get(params, "job");
+
+	wait->lost |= json_object_get(params, "lost") != NULL;
+	if (job != NULL && number(job, "id") == wait->id && wait->ended == NULL) {
+		wait->ended = json_incref(job);
 	}
-	if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) {
-		return fail("the worker", strerror(errno));
+}
+
+static bool has_ended(const json_t *job)
+{
+	const char *state = text(job, "state");
+
+	return strcmp(state, CONTROL_STATE_RUNNING) != 0 &&
+	       strcmp(state, CONTROL_STATE_QUEUED) != 0;
+}
+
+/* What we were not told of: the list has it. */
+static bool look_for_it(struct client *client, struct wait *wait)
+{
+	json_t *result = client_ask(client, CONTROL_JOBS, json_object(), NULL, 0, "jobs"), *job;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "jobs"), i, job)
+	{
+		if (number(job, "id") == wait->id && has_ended(job)) {
+			wait->ended = json_incref(job);
+		}
 	}
-	if (recv(fd, &reply, sizeof(reply), 0) != (ssize_t)sizeof(reply)) {
-		return fail("the worker", "it has ended, or somebody else talks to it");
+	json_decref(result);
+	return result != NULL;
+}
+
+/* Takes the job; gives it as it has ended, or NULL. */
+static json_t *wait_for_job(struct client *client, struct wait *wait, json_t *job)
+{
+	if (has_ended(job)) {
+		return job;
 	}
-	reply.text[sizeof(reply.text) - 1] = '\0';
-	return reply.result == 0 || fail(request->name[0] ? request->name : "refused", reply.text);
+	json_decref(job);
+	while (wait->ended == NULL) {
+		if (!client_next_event(client)) {
+			fail("the worker", "it has ended before the job was done");
+			return NULL;
+		}
+		if (wait->lost) {
+			wait->lost = false;
+			if (!look_for_it(client, wait)) {
+				return NULL;
+			}
+		}
+	}
+	return wait->ended;
+}
+
+/* ---- The console ---- */
+
+#define ESCAPE_KEY 0x1d /* Ctrl-] */
+
+/* False: that end is over. */
+static bool pass(int from, int to, bool *escape)
+{
+	char bytes[4096];
+	ssize_t length = read(from, bytes, sizeof(bytes)), done = 0, part;
+	char *key = length > 0 && escape != NULL ? memchr(bytes, ESCAPE_KEY, (size_t)length) : NULL;
+
+	if (key != NULL) {
+		*escape = true;
+		length = key - bytes;
+	}
+	while (done < length) {
+		part = write(to, bytes + done, (size_t)(length - done));
+		if (part < 0) {
+			return false;
+		}
+		done += part;
+	}
+	return length > 0;
+}
+
+static void run_console(int line)
+{
+	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+			       {.fd = line, .events = POLLIN}};
+	bool terminal, escape = false;
+	struct termios saved, raw;
+
+	terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &saved) == 0;
+	if (terminal) {
+		fprintf(stderr, "vmctl: Ctrl-] leaves\n");
+		raw = saved;
+		cfmakeraw(&raw);
+		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	}
+	while (!escape && poll(fds, 2, -1) > 0) {
+		if (fds[0].revents != 0 && !pass(STDIN_FILENO, line, terminal ? &escape : NULL)) {
+			fds[0].fd = -1; /* the guest may still say something */
+		}
+		if (fds[1].revents != 0 && !pass(line, STDOUT_FILENO, NULL)) {
+			break;
+		}
+	}
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+		fputc('\n', stderr);
+	}
+}
+
+static int console(struct client *client)
+{
+	json_t *result;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+		return !fail("console", strerror(errno));
+	}
+	result = client_ask(client, CONTROL_CONSOLE, json_object(), &pair[1], 1, "console");
+	if (result == NULL) {
+		return EXIT_REFUSED;
+	}
+	json_decref(result);
+	close(pair[1]);
+	run_console(pair[0]);
+	return EXIT_DONE;
+}
+
+/* ---- Commands ---- */
+
+static const struct command commands[] = {
+	{"status", CONTROL_STATUS, NOTHING, 0, 0, 0, show_status},
+	{"pause", CONTROL_PAUSE, NOTHING, 0, 0, 0, NULL},
+	{"resume", CONTROL_RESUME, NOTHING, 0, 0, 0, NULL},
+	{"button", CONTROL_BUTTON, NOTHING, 0, 0, 0, NULL},
+	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
+	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
+	{"console", CONTROL_CONSOLE, NOTHING, 0, 0, 0, NULL},
+	{"attach", CONTROL_ATTACH, A_NUMBER, 1, CONTROL_FILES_MAX, 0, NULL},
+	{"attach-ro", CONTROL_ATTACH, A_NUMBER, 1, CONTROL_FILES_MAX, READ_ONLY, NULL},
+	{"attach-raw", CONTROL_ATTACH, A_NUMBER, 1, 1, RAW, NULL},
+	{"dvd", CONTROL_DVD, A_NUMBER, 0, 1, 0, NULL},
+	{"insert", CONTROL_CHANGE, A_NUMBER, 1, 1, 0, NULL},
+	{"eject", CONTROL_CHANGE, A_NUMBER, 0, 0, FORCE, NULL},
+	{"detach", CONTROL_DETACH, A_NUMBER, 0, 0, 0, NULL},
+	{"jobs", CONTROL_JOBS, NOTHING, 0, 0, 0, show_jobs},
+	{"cancel", CONTROL_CANCEL, A_JOB, 0, 0, 0, NULL},
+	{"events", CONTROL_EVENTS, NOTHING, 0, 0, 0, NULL},
+};
+
+static const struct command *find(int argc, char **argv)
+{
+	size_t i;
+
+	for (i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const struct command *command = &commands[i];
+		int files = argc - 2 - (command->takes != NOTHING);
+
+		if (strcmp(command->name, argv[1]) == 0 && files >= command->files_min &&
+		    files <= command->files_max) {
+			return command;
+		}
+	}
+	return NULL;
+}
+
+/* The worker knows which there are. */
+static bool parse_number(const char *word, json_int_t *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoll(word, &end, 10);
+	return isdigit((unsigned char)*word) && *end == '\0' && errno == 0;
+}
+
+/* NULL: said why. */
+static json_t *make_params(const struct command *command, char **words, int files)
+{
+	json_t *params = json_object();
+	json_int_t value;
+
+	if (command->takes != NOTHING) {
+		if (!parse_number(words[0], &value)) {
+			fail(words[0], command->takes == A_JOB ? "not the number of a job"
+							       : "not the number of a disk");
+			return NULL;
+		}
+		json_object_set_new(params, command->takes == A_JOB ? "job" : "number",
+				    json_integer(value));
+	}
+	if (files > 0 && json_object_set_new(params, "name", json_string(words[1])) != 0) {
+		fail(words[1], "the name is not UTF-8; give a link to it that is");
+		return NULL;
+	}
+	if (command->how & READ_ONLY) {
+		json_object_set_new(params, "read-only", json_true());
+	}
+	if (command->how & RAW) {
+		json_object_set_new(params, "raw", json_true());
+	}
+	if (command->how & FORCE) {
+		json_object_set_new(params, "force", json_true());
+	}
+	return params;
+}
+
+static int show_result(const struct command *command, const json_t *result)
+{
+	if (options.json) {
+		print_json(result, JSON_INDENT(2));
+	} else if (command->show != NULL) {
+		command->show(result);
+	}
+	return EXIT_DONE;
+}
+
+static int show_end(const json_t *job, const char *about)
+{
+	const json_t *error = json_object_get(job, "error");
+
+	if (options.json) {
+		print_json(job, JSON_INDENT(2));
+	}
+	if (error != NULL) {
+		return !client_refused(about, error);
+	}
+	if (strcmp(text(job, "state"), CONTROL_STATE_DONE) != 0) {
+		return !fail(about, text(job, "state"));
+	}
+	return EXIT_DONE;
+}
+
+static int follow(struct client *client)
+{
+	json_t *result;
+
+	client->event = show_event;
+	result = client_ask(client, CONTROL_EVENTS, json_object(), NULL, 0, "events");
+	if (result == NULL) {
+		return EXIT_REFUSED;
+	}
+	json_decref(result);
+	while (client_next_event(client)) {
+	}
+	return EXIT_DONE;
+}
+
+static int ask(struct client *client, const struct command *command, json_t *params, const int *fds,
+	       int count, const char *about)
+{
+	struct wait wait = {0};
+	json_t *result, *job;
+	int status;
+
+	client->event = see_event;
+	client->user = &wait;
+	result = client_ask(client, command->method, params, fds, count, about);
+	if (result == NULL) {
+		return EXIT_REFUSED;
+	}
+	job = json_object_get(result, "job");
+	if (job == NULL || strcmp(command->method, CONTROL_CANCEL) == 0) {
+		status = show_result(command, result);
+	} else if (options.no_wait) {
+		status = show_result(&(const struct command){.show = show_new_job}, result);
+	} else {
+		wait.id = number(job, "id");
+		job = wait_for_job(client, &wait, json_incref(job));
+		status = job != NULL ? show_end(job, about) : EXIT_REFUSED;
+		json_decref(job);
+	}
+	json_decref(result);
+	return status;
+}
+
+static int run(const char *path, const struct command *command, char **words, int word_count)
+{
+	int files = word_count - (command->takes != NOTHING), count, fds[CONTROL_FILES_MAX];
+	const char *about = files > 0 ? words[1] : word_count > 0 ? words[0] : command->name;
+	json_t *params = make_params(command, words, files), *result;
+	struct client client = {.fd = -1};
+
+	if (params == NULL || !client_open(&client, path)) {
+		return EXIT_REFUSED;
+	}
+	if (strcmp(command->method, CONTROL_EVENTS) == 0) {
+		return follow(&client);
+	}
+	if (strcmp(command->method, CONTROL_CONSOLE) == 0) {
+		return console(&client);
+	}
+	count = files > 0 ? open_files(command, words + 1, files, fds) : 0;
+	if (count < 0) {
+		return EXIT_REFUSED;
+	}
+	/* Before the request: then no end of a job is missed. */
+	result = client_ask(&client, CONTROL_EVENTS, json_object(), NULL, 0, "events");
+	json_decref(result);
+	return result != NULL ? ask(&client, command, params, fds, count, about) : EXIT_REFUSED;
 }
 
 int main(int argc, char **argv)
 {
-	struct control_request request = {0};
-	const struct command *command = argc >= 4 ? find(argv[2], argc - 4) : NULL;
-	int fds[CONTROL_FILES_MAX], fd, count;
+	const struct command *command;
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		fputs(help, stdout);
-		return 0;
+	for (argc--, argv++; argc > 0 && strncmp(argv[0], "--", 2) == 0; argc--, argv++) {
+		if (strcmp(argv[0], "--help") == 0) {
+			fputs(help, stdout);
+			return EXIT_DONE;
+		}
+		if (strcmp(argv[0], "--json") == 0) {
+			options.json = true;
+		} else if (strcmp(argv[0], "--no-wait") == 0) {
+			options.no_wait = true;
+		} else {
+			fail(argv[0], "not an option; see vmctl --help");
+			return EXIT_USAGE;
+		}
 	}
+	command = find(argc, argv);
 	if (command == NULL) {
 		fputs(help, stderr);
-		return 1;
+		return EXIT_USAGE;
 	}
-	request.operation = command->operation;
-	request.flags = command->flags;
-	if (!parse_number(argv[3], &request.number)) {
-		return !fail(argv[3], "not the number of a disk");
-	}
-	if (argc > 4) {
-		snprintf(request.name, sizeof(request.name), "%s", argv[4]);
-	}
-	fd = connect_to(argv[1]);
-	count = fd >= 0 ? open_files(command, argv + 4, argc - 4, fds) : -1;
-	return count >= 0 && ask(fd, &request, fds, count) ? 0 : 1;
+	return run(argv[0], command, argv + 2, argc - 2);
 }

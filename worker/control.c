@@ -1,88 +1,308 @@
 /*
- * The socket of --control: disks that come and go while the machine runs (include/mgmt/control.h).
- * Whoever may open the socket may give the machine files, and no more than that.
+ * The socket of --control: who is connected, what waits for them, and what they are told without having asked.
+ *
+ * Nothing here blocks. A client's next request is read when nothing waits for it any more; events that find no room are counted instead.
  */
+#include "worker/control.h"
+
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "disk/disk.h"
-#include "include/mgmt/control.h"
 #include "worker/listen.h"
-#include "worker/machine.h"
+#include "worker/say.h"
+
+/* What epoll says an event is about: a client's number, or one of these. */
+enum { ON_LISTENER = CONTROL_CLIENTS_MAX, ON_WAKE, ON_JOBS, ON_COUNT };
+
+static void job_ended(void *user, const struct job *job);
+
+static int watch(struct control *control, int operation, int fd, uint32_t events, uint32_t what)
+{
+	struct epoll_event event = {.events = events, .data.u32 = what};
+
+	return epoll_ctl(control->epoll, operation, fd, &event) == 0 ? 0 : -errno;
+}
+
+static int set_up(struct control *control)
+{
+	int ret = jobs_create(&control->jobs, job_ended, control);
+
+	control->epoll = epoll_create1(EPOLL_CLOEXEC);
+	control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ret == 0 && (control->epoll < 0 || control->wake < 0)) {
+		ret = -errno;
+	}
+	if (ret == 0) {
+		ret = watch(control, EPOLL_CTL_ADD, control->listener, EPOLLIN, ON_LISTENER);
+	}
+	if (ret == 0) {
+		ret = watch(control, EPOLL_CTL_ADD, control->wake, EPOLLIN, ON_WAKE);
+	}
+	if (ret == 0) {
+		ret = watch(control, EPOLL_CTL_ADD, control->jobs.event, EPOLLIN, ON_JOBS);
+	}
+	return ret;
+}
 
 bool control_create(struct machine *machine)
 {
-	const char *path = machine->config->control;
+	struct control *control;
+	mode_t mask;
+	int i, ret;
 
-	machine->control = machine->control_peer = -1;
-	if (path != NULL) {
-		machine->control = listen_at(path, SOCK_SEQPACKET, 4, "--control ");
+	if (machine->config->control == NULL) {
+		return true;
 	}
-	return path == NULL || machine->control >= 0;
+	control = calloc(1, sizeof(*control));
+	if (control == NULL) {
+		say("--control: out of memory");
+		return false;
+	}
+	/* jansson seeds itself by a file otherwise, when the sandbox is closed. */
+	json_object_seed(0);
+	control->machine = machine;
+	control->owner = getuid();
+	control->state = methods_state(machine);
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		control->clients[i].fd = -1;
+	}
+	mask = umask(0177);
+	control->listener = listen_at(machine->config->control, SOCK_SEQPACKET, 16, "--control ");
+	umask(mask);
+	if (control->listener < 0) {
+		free(control);
+		return false;
+	}
+	ret = set_up(control);
+	if (ret != 0) {
+		say("--control %s: %s", machine->config->control, strerror(-ret));
+	}
+	machine->control = control;
+	return ret == 0;
 }
 
-static void hang_up(struct machine *machine)
+int control_fd(const struct machine *machine)
 {
-	if (machine->control_peer >= 0) {
-		close(machine->control_peer);
-		machine->control_peer = -1;
+	return machine->control != NULL ? machine->control->epoll : -1;
+}
+
+void control_notify(struct machine *machine)
+{
+	if (machine->control != NULL) {
+		eventfd_write(machine->control->wake, 1);
 	}
 }
 
-void control_destroy(struct machine *machine)
+static void hang_up(struct client *client)
 {
-	hang_up(machine);
-	if (machine->control >= 0) {
-		close(machine->control);
+	close(client->fd);
+	while (client->count != 0) {
+		free(client->waiting[--client->count]);
 	}
+	*client = (struct client){.fd = -1};
 }
 
-void control_accept(struct machine *machine)
+static uint32_t number_of(const struct control *control, const struct client *client)
 {
-	hang_up(machine);
-	machine->control_peer = accept4(machine->control, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	return (uint32_t)(client - control->clients);
 }
 
-static int handle(struct machine *machine, const struct control_request *request,
-		  struct disks_change *change, struct disk_error *error)
+/* -EAGAIN: no room. */
+static int send_text(int fd, const char *text)
 {
-	*change = (struct disks_change){
-		.name = request->name,
-		.fds = change->fds,
-		.fd_count = change->fd_count,
-		.dvd = request->operation != CONTROL_ATTACH_DISK,
-		.read_only = request->flags & CONTROL_READ_ONLY,
-		.raw = request->flags & CONTROL_RAW,
-		.force = request->flags & CONTROL_FORCE,
-	};
+	return send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ? 0 : -errno;
+}
 
-	if (request->number >= CONFIG_SCSI_MAX) {
-		snprintf(error->text, sizeof(error->text), "give a number from 0 to %d",
-			 CONFIG_SCSI_MAX - 1);
-		return -EINVAL;
-	}
-	switch (request->operation) {
-	case CONTROL_ATTACH_DISK:
-	case CONTROL_ATTACH_DVD:
-		if (change->fd_count == 0 && !change->dvd) {
-			break;
+static void flush(struct control *control, struct client *client)
+{
+	unsigned int done = 0;
+	int ret = 0;
+
+	while (done < client->count && ret == 0) {
+		ret = send_text(client->fd, client->waiting[done]);
+		if (ret == 0) {
+			free(client->waiting[done++]);
 		}
-		return disks_add(machine, request->number, change, error);
-	case CONTROL_DETACH:
-		return disks_remove(machine, request->number, error);
-	case CONTROL_CHANGE_DVD:
-		return disks_change_medium(machine, request->number, change, error);
-	default:
-		break;
 	}
-	snprintf(error->text, sizeof(error->text), "not a request that this worker knows");
-	return -EINVAL;
+	client->count -= done;
+	memmove(client->waiting, client->waiting + done,
+		client->count * sizeof(client->waiting[0]));
+	if (ret != 0 && ret != -EAGAIN) {
+		hang_up(client);
+	} else if (client->count == 0) {
+		(void)watch(control, EPOLL_CTL_MOD, client->fd, EPOLLIN,
+			    number_of(control, client));
+	}
 }
 
-/* The descriptors that came with a packet; how many. */
+/* Takes the text. There is room for it. */
+static void post(struct control *control, struct client *client, char *text)
+{
+	int ret = client->count == 0 ? send_text(client->fd, text) : -EAGAIN;
+
+	if (ret == -EAGAIN) {
+		client->waiting[client->count++] = text;
+		(void)watch(control, EPOLL_CTL_MOD, client->fd, EPOLLOUT,
+			    number_of(control, client));
+		return;
+	}
+	free(text);
+	if (ret != 0) {
+		hang_up(client);
+	}
+}
+
+/* What an answer or event is as a text, or NULL: no memory for it. */
+static char *text_of(json_t *message)
+{
+	char *text = message != NULL ? json_dumps(message, JSON_COMPACT) : NULL;
+	json_t *instead;
+
+	if (text != NULL && strlen(text) > CONTROL_MESSAGE_MAX) {
+		free(text);
+		instead = methods_refusal(CONTROL_BAD_LIMIT, "the answer is too long for a message",
+					  "give files shorter names");
+		json_object_set(instead, "id", json_object_get(message, "id"));
+		text = json_dumps(instead, JSON_COMPACT);
+		json_decref(instead);
+	}
+	return text;
+}
+
+static void answer(struct control *control, struct client *client, json_t *message)
+{
+	char *text = text_of(message);
+
+	json_decref(message);
+	if (client->fd < 0) {
+		free(text); /* it went while the request was served */
+	} else if (text == NULL) {
+		hang_up(client);
+	} else {
+		post(control, client, text);
+	}
+}
+
+/* Takes `params`. */
+static void emit(struct control *control, const char *name, json_t *params)
+{
+	json_t *event = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", CONTROL_EVENT,
+				  "params", params);
+	unsigned int i;
+
+	json_object_set_new(params, "sequence", json_integer((json_int_t)++control->sequence));
+	json_object_set_new(params, "event", json_string(name));
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *client = &control->clients[i];
+		char *text;
+
+		if (client->fd < 0 || !client->subscribed) {
+			continue;
+		}
+		if (client->lost != 0) {
+			json_object_set_new(params, "lost", json_integer(client->lost));
+		} else {
+			json_object_del(params, "lost");
+		}
+		text = client->count < CONTROL_EVENTS_MAX ? text_of(event) : NULL;
+		if (text == NULL) {
+			client->lost++;
+			continue;
+		}
+		client->lost = 0;
+		post(control, client, text);
+	}
+	json_decref(event);
+}
+
+static void job_ended(void *user, const struct job *job)
+{
+	struct control *control = user;
+	const char *change = strcmp(job->what, CONTROL_DETACH) == 0   ? "detached"
+			     : strcmp(job->what, CONTROL_CHANGE) == 0 ? "medium"
+								      : "attached";
+
+	if (job->number >= 0 && job->state == JOB_DONE) {
+		emit(control, CONTROL_ON_DISKS,
+		     json_pack("{s:i, s:s}", "number", job->number, "change", change));
+	}
+	emit(control, CONTROL_ON_JOB, json_pack("{s:o}", "job", methods_job(job)));
+}
+
+/* What of the machine is another than the last event said. */
+static void look_at_machine(struct control *control)
+{
+	struct machine *machine = control->machine;
+	const char *state = methods_state(machine);
+	bool crashed = atomic_load(&machine->crashed);
+
+	if (machine->resets != control->resets) {
+		control->resets = machine->resets;
+		emit(control, CONTROL_ON_RESET, json_pack("{s:i}", "resets", (int)machine->resets));
+	}
+	if (strcmp(state, control->state) != 0) {
+		control->state = state;
+		emit(control, CONTROL_ON_STATE, json_pack("{s:s}", "state", state));
+	}
+	if (crashed && !control->crashed) {
+		emit(control, CONTROL_ON_CRASHED, json_object());
+	}
+	control->crashed = crashed;
+}
+
+/* By the kernel's word on who connected. */
+static bool may_change(const struct control *control, uid_t user)
+{
+	return user == 0 || user == control->owner;
+}
+
+static void accept_client(struct control *control)
+{
+	int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), ret;
+	struct client *client = control->clients;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (fd < 0) {
+		return;
+	}
+	while (client < control->clients + CONTROL_CLIENTS_MAX && client->fd >= 0) {
+		client++;
+	}
+	if (client == control->clients + CONTROL_CLIENTS_MAX) {
+		json_t *refusal = methods_refusal(CONTROL_BAD_LIMIT,
+						  "as many clients as there may be are connected",
+						  "end one of them");
+		char *text = text_of(refusal);
+
+		if (text != NULL) {
+			(void)send_text(fd, text);
+		}
+		free(text);
+		json_decref(refusal);
+		close(fd);
+		return;
+	}
+	ret = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	if (ret == 0) {
+		ret = watch(control, EPOLL_CTL_ADD, fd, EPOLLIN, number_of(control, client));
+	}
+	if (ret != 0) {
+		close(fd);
+		return;
+	}
+	*client = (struct client){
+		.fd = fd, .user = peer.uid, .may_change = may_change(control, peer.uid)};
+}
+
+/* The descriptors that came with a packet. */
 static unsigned int take_descriptors(struct msghdr *message, int *fds)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
@@ -96,53 +316,111 @@ static unsigned int take_descriptors(struct msghdr *message, int *fds)
 	return (unsigned int)(length / sizeof(int));
 }
 
-static void close_all(const int *fds, unsigned int count)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++) {
-		close(fds[i]);
-	}
-}
-
-void control_serve(struct machine *machine)
+static void receive(struct control *control, struct client *client)
 {
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
 	} rights;
-	struct control_request request;
-	struct iovec part = {.iov_base = &request, .iov_len = sizeof(request)};
+	struct iovec part = {.iov_base = control->text, .iov_len = sizeof(control->text)};
 	struct msghdr message = {.msg_iov = &part,
 				 .msg_iovlen = 1,
 				 .msg_control = &rights,
 				 .msg_controllen = sizeof(rights)};
-	struct control_reply reply = {0};
-	struct disk_error error = {0};
-	struct disks_change change;
-	int fds[CONTROL_FILES_MAX];
-	unsigned int count;
-	ssize_t length = recvmsg(machine->control_peer, &message, MSG_CMSG_CLOEXEC);
+	struct request request = {.control = control, .client = client};
+	ssize_t length = recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
-	if (length < 0 && errno == EAGAIN) {
+	if (length < 0 && (errno == EAGAIN || errno == EINTR)) {
 		return;
 	}
-	count = length > 0 ? take_descriptors(&message, fds) : 0;
-	if (length != (ssize_t)sizeof(request) || message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		close_all(fds, count);
-		hang_up(machine);
+	/* An empty packet, too, may bring descriptors. */
+	request.fd_count = length >= 0 ? take_descriptors(&message, request.fds) : 0;
+	if (length <= 0) {
+		hang_up(client);
+	} else if (message.msg_flags & MSG_TRUNC) {
+		answer(control, client,
+		       methods_refusal(CONTROL_BAD_LIMIT, "the request is too long",
+				       "keep it below 128 KiB"));
+	} else if (message.msg_flags & MSG_CTRUNC) {
+		answer(control, client,
+		       methods_refusal(CONTROL_BAD_DESCRIPTORS,
+				       "the worker has no room for these descriptors",
+				       "raise its RLIMIT_NOFILE"));
+	} else {
+		answer(control, client, methods_answer(&request, control->text, (size_t)length));
+	}
+	while (request.fd_count != 0) {
+		close(request.fds[--request.fd_count]);
+	}
+}
+
+static void serve_client(struct control *control, struct client *client)
+{
+	if (client->fd >= 0 && client->count != 0) {
+		flush(control, client);
+	}
+	if (client->fd >= 0 && client->count == 0) {
+		receive(control, client);
+	}
+}
+
+void control_serve(struct machine *machine)
+{
+	struct control *control = machine->control;
+	struct epoll_event events[ON_COUNT];
+	uint64_t value;
+	int i, count;
+
+	if (control == NULL) {
 		return;
 	}
-	request.name[sizeof(request.name) - 1] = '\0';
-	change = (struct disks_change){.fds = fds, .fd_count = count};
-	reply.result = handle(machine, &request, &change, &error);
-	if (!change.taken) {
-		close_all(fds, count);
+	count = epoll_wait(control->epoll, events, ON_COUNT, 0);
+	for (i = 0; i < count; i++) {
+		switch (events[i].data.u32) {
+		case ON_LISTENER:
+			accept_client(control);
+			break;
+		case ON_WAKE:
+			eventfd_read(control->wake, &value);
+			break;
+		case ON_JOBS:
+			jobs_serve(&control->jobs);
+			break;
+		default:
+			serve_client(control, &control->clients[events[i].data.u32]);
+			break;
+		}
 	}
-	if (reply.result != 0) {
-		snprintf(reply.text, sizeof(reply.text), "%s", error.text);
+	look_at_machine(control);
+}
+
+void control_destroy(struct machine *machine, const char *reason)
+{
+	struct control *control = machine->control;
+	unsigned int i;
+	bool done;
+
+	if (control == NULL) {
+		return;
 	}
-	if (send(machine->control_peer, &reply, sizeof(reply), MSG_NOSIGNAL) < 0) {
-		hang_up(machine);
+	done = jobs_end(&control->jobs);
+	if (!done) {
+		say("a disk's files are still being opened; they are left to the end of this "
+		    "process");
+	}
+	emit(control, CONTROL_ON_STATE,
+	     json_pack("{s:s, s:s}", "state", CONTROL_STATE_ENDED, "reason", reason));
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		if (control->clients[i].fd >= 0) {
+			hang_up(&control->clients[i]);
+		}
+	}
+	close(control->listener);
+	close(control->epoll);
+	machine->control = NULL;
+	if (done) {
+		close(control->wake);
+		close(control->jobs.event);
+		free(control);
 	}
 }

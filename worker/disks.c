@@ -2,15 +2,18 @@
  * The machine's disks: files of the command line, opened before the sandbox closes, on one SCSI
  * controller and up to four channels of the IDE flavour; and those that come and go while it runs.
  *
- * A disk's place is its index in disks->files: its number on the SCSI controller, and behind those
- * the IDE disks.
+ * A disk's place is its index in disks->places: its number on the SCSI controller, and behind those
+ * the IDE disks. What is at a place is known to the main thread alone, and to the one job that works on it (worker/job.h).
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk/disk.h"
 #include "vsp/storage/storage.h"
+#include "worker/job.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
@@ -68,7 +71,7 @@ bool disks_open(struct machine *machine)
 						 (wanted->direct ? DISK_DIRECT : 0)};
 		struct disk_error error;
 
-		if (disk_open(wanted->path, &how, &machine->disks.files[place_of(config, i)],
+		if (disk_open(wanted->path, &how, &machine->disks.places[place_of(config, i)].file,
 			      &error) != 0) {
 			say("%s: %s", wanted->dvd ? "--dvd" : "--disk", error.text);
 			return false;
@@ -90,22 +93,56 @@ static int create_controller(struct machine *machine, unsigned int place, struct
 }
 
 /* `name` is what the disk is known by where its file does not say. */
-static int attach(struct machine *machine, unsigned int place, enum storage_kind kind,
-		  const char *name)
+static int attach_unit(struct storage *storage, struct storage_address address,
+		       enum storage_kind kind, struct disk *disk, const char *name)
 {
-	struct disks *disks = &machine->disks;
-	struct storage **storage =
-		is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
-	struct storage_unit unit = {.kind = kind, .disk = disks->files[place]};
+	struct storage_unit unit = {.kind = kind, .disk = disk};
 	struct disk_info info = {.id = ""};
-	int ret = unit.disk != NULL ? disk_get_info(unit.disk, 0, &info) : 0;
+	int ret = disk != NULL ? disk_get_info(disk, 0, &info) : 0;
 
 	if (ret != 0) {
 		return ret;
 	}
 	identify(info.id[0] != '\0' ? info.id : name, unit.id);
-	ret = create_controller(machine, place, storage);
-	return ret != 0 ? ret : storage_attach(*storage, address_of(place), &unit);
+	return storage_attach(storage, address, &unit);
+}
+
+/* Takes the name. */
+static void set_place(struct disk_place *place, struct disk *file, bool there, bool dvd, char *name)
+{
+	free(place->name);
+	*place = (struct disk_place){.file = file, .name = name, .there = there, .dvd = dvd};
+	if (file != NULL) {
+		place->size = disk_size(file);
+		place->read_only = disk_is_read_only(file);
+	}
+	if (!there) {
+		free(place->name);
+		place->name = NULL;
+	}
+}
+
+static int attach(struct machine *machine, unsigned int index)
+{
+	const struct config_disk *wanted = &machine->config->disks[index];
+	unsigned int place = place_of(machine->config, index);
+	struct disks *disks = &machine->disks;
+	struct storage **storage =
+		is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
+	struct disk *file = disks->places[place].file;
+	char *name = strdup(wanted->path);
+	int ret = name != NULL ? create_controller(machine, place, storage) : -ENOMEM;
+
+	if (ret == 0) {
+		ret = attach_unit(*storage, address_of(place),
+				  wanted->dvd ? STORAGE_DVD : STORAGE_DISK, file, name);
+	}
+	if (ret != 0) {
+		free(name);
+		return ret;
+	}
+	set_place(&disks->places[place], file, true, wanted->dvd, name);
+	return 0;
 }
 
 bool disks_attach(struct machine *machine)
@@ -114,12 +151,10 @@ bool disks_attach(struct machine *machine)
 	unsigned int i;
 
 	for (i = 0; i < config->disk_count; i++) {
-		const struct config_disk *wanted = &config->disks[i];
-		int ret = attach(machine, place_of(config, i),
-				 wanted->dvd ? STORAGE_DVD : STORAGE_DISK, wanted->path);
+		int ret = attach(machine, i);
 
 		if (ret != 0) {
-			say("%s cannot be a disk of this machine: %s", wanted->path,
+			say("%s cannot be a disk of this machine: %s", config->disks[i].path,
 			    strerror(-ret));
 			return false;
 		}
@@ -137,83 +172,195 @@ static int close_file(struct disk **file, struct disk_error *error)
 	return *file != NULL ? disk_close(file, error) : 0;
 }
 
-/* An ISO file may be absent: an empty drive. */
-static int open_given(struct disks_change *change, struct disk **disk, struct disk_error *error)
+/* What a job has of a disk that comes, goes, or changes. The job's thread has it alone until finish(). */
+struct task {
+	struct storage *scsi;
+	struct disk_place *place; /* [M] */
+	unsigned int number;
+	enum disks_task kind;
+	struct disks_change change; /* its texts and descriptors are the task's own */
+	char *name;
+	int fds[CONTROL_FILES_MAX];
+	struct disk *disk; /* what was there before; after work() what is there now */
+	bool changed;
+};
+
+static void close_fds(struct task *task)
 {
-	struct disk_open how = {.format = change->dvd || change->raw ? DISK_FORMAT_RAW
-								     : DISK_FORMAT_AUTO,
-				.flags = change->dvd || change->read_only ? DISK_READ_ONLY : 0,
-				.fds = change->fds,
+	while (task->change.fd_count != 0) {
+		close(task->fds[--task->change.fd_count]);
+	}
+}
+
+/* An ISO file may be absent: an empty drive. The descriptors are the disk's, or closed. */
+static int open_given(struct job *job, struct task *task, struct disk **disk)
+{
+	const struct disks_change *change = &task->change;
+	bool dvd = task->kind != DISKS_ATTACH;
+	struct disk_open how = {.format = dvd || change->raw ? DISK_FORMAT_RAW : DISK_FORMAT_AUTO,
+				.flags = dvd || change->read_only ? DISK_READ_ONLY : 0,
+				.fds = task->fds,
 				.fd_count = change->fd_count};
-	int ret;
+	int ret = 0;
 
 	*disk = NULL;
-	if (change->fd_count == 0) {
-		return 0;
+	if (change->fd_count != 0 && !job_cancelled(job)) {
+		job_step(job, "opening the files");
+		ret = disk_open(task->name, &how, disk, &job->error);
 	}
-	ret = disk_open(change->name, &how, disk, error);
-	change->taken = ret == 0;
+	if (ret == 0 && *disk != NULL) {
+		task->change.fd_count = 0;
+	}
+	close_fds(task);
+	if (ret == 0 && !job_commit(job)) {
+		(void)close_file(disk, NULL);
+		ret = -ECANCELED;
+	}
 	return ret;
 }
 
-static int explain(int ret, struct disk_error *error)
+static int explain(struct job *job, int ret)
 {
 	if (ret != 0) {
-		snprintf(error->text, sizeof(error->text), "%s",
-			 ret == -EBUSY    ? "taken, or locked by the guest"
-			 : ret == -ENOENT ? "there is no disk of this number"
+		snprintf(job->error.text, sizeof(job->error.text), "disk %d: %s", job->number,
+			 ret == -EBUSY    ? "the guest has locked the drive, and was asked to let "
+					    "go of it; ask again, or force it"
+			 : ret == -ENOENT ? "there is none"
+			 : ret == -ENOTTY ? "it is not a DVD drive"
+			 : ret == -EINVAL ? "the controller cannot serve such a disk"
 					  : strerror(-ret));
 	}
 	return ret;
 }
 
-int disks_add(struct machine *machine, unsigned int number, struct disks_change *change,
-	      struct disk_error *error)
+static int attach_work(struct job *job)
 {
-	struct disk **file = &machine->disks.files[number];
+	struct task *task = job->subject;
 	struct disk *disk;
-	int ret;
-
-	/* An empty drive has no file; the controller knows it, and refuses below. */
-	if (*file != NULL) {
-		return explain(-EBUSY, error);
-	}
-	ret = open_given(change, &disk, error);
-	if (ret != 0) {
-		return ret;
-	}
-	*file = disk;
-	ret = attach(machine, number, change->dvd ? STORAGE_DVD : STORAGE_DISK, change->name);
-	if (ret != 0) {
-		(void)close_file(file, NULL);
-	}
-	return explain(ret, error);
-}
-
-int disks_remove(struct machine *machine, unsigned int number, struct disk_error *error)
-{
-	int ret = storage_detach(machine->disks.scsi, address_of(number));
-
-	return ret != 0 ? explain(ret, error) : close_file(&machine->disks.files[number], error);
-}
-
-int disks_change_medium(struct machine *machine, unsigned int number, struct disks_change *change,
-			struct disk_error *error)
-{
-	struct disk **file = &machine->disks.files[number], *disk;
-	int ret = open_given(change, &disk, error);
+	int ret = open_given(job, task, &disk);
 
 	if (ret != 0) {
 		return ret;
 	}
-	ret = storage_change_medium(machine->disks.scsi, address_of(number), disk, change->force);
+	job_step(job, "showing it to the guest");
+	ret = attach_unit(task->scsi, address_of(task->number),
+			  task->kind == DISKS_ATTACH_DVD ? STORAGE_DVD : STORAGE_DISK, disk,
+			  task->name);
 	if (ret != 0) {
 		(void)close_file(&disk, NULL);
-		return explain(ret, error);
+		return explain(job, ret);
 	}
-	ret = close_file(file, error);
-	*file = disk;
-	return ret;
+	task->disk = disk;
+	task->changed = true;
+	return 0;
+}
+
+static int detach_work(struct job *job)
+{
+	struct task *task = job->subject;
+	int ret;
+
+	if (!job_commit(job)) {
+		return -ECANCELED;
+	}
+	job_step(job, "waiting for the guest's requests");
+	ret = storage_detach(task->scsi, address_of(task->number));
+	if (ret != 0) {
+		return explain(job, ret);
+	}
+	task->changed = true;
+	job_step(job, "closing the file");
+	return close_file(&task->disk, &job->error);
+}
+
+static int medium_work(struct job *job)
+{
+	struct task *task = job->subject;
+	struct disk *disk, *old = task->disk;
+	int ret = open_given(job, task, &disk);
+
+	if (ret != 0) {
+		return ret;
+	}
+	job_step(job, "waiting for the guest's requests");
+	ret = storage_change_medium(task->scsi, address_of(task->number), disk, task->change.force);
+	if (ret != 0) {
+		(void)close_file(&disk, NULL);
+		return explain(job, ret);
+	}
+	task->disk = disk;
+	task->changed = true;
+	job_step(job, "closing the file");
+	return close_file(&old, &job->error);
+}
+
+static void finish(struct job *job)
+{
+	struct task *task = job->subject;
+
+	close_fds(task);
+	if (task->changed) {
+		set_place(task->place, task->disk, task->kind != DISKS_DETACH,
+			  task->kind == DISKS_ATTACH_DVD || task->kind == DISKS_CHANGE_DVD,
+			  task->name);
+		task->name = NULL;
+	}
+	free(task->name);
+	free(task);
+}
+
+/* What can be said at once. */
+static int may_begin(const struct disk_place *place, enum disks_task kind)
+{
+	switch (kind) {
+	case DISKS_ATTACH:
+	case DISKS_ATTACH_DVD:
+		return place->there ? -EBUSY : 0;
+	case DISKS_CHANGE_DVD:
+		return !place->there ? -ENOENT : !place->dvd ? -ENOTTY : 0;
+	default:
+		return place->there ? 0 : -ENOENT;
+	}
+}
+
+int disks_prepare(struct machine *machine, struct job *job, enum disks_task kind,
+		  const struct disks_change *change)
+{
+	static int (*const works[])(struct job *) = {
+		[DISKS_ATTACH] = attach_work,
+		[DISKS_ATTACH_DVD] = attach_work,
+		[DISKS_CHANGE_DVD] = medium_work,
+		[DISKS_DETACH] = detach_work,
+	};
+	struct disk_place *place = &machine->disks.places[job->number];
+	struct task *task;
+	int ret = may_begin(place, kind);
+
+	if (ret != 0) {
+		return ret;
+	}
+	task = calloc(1, sizeof(*task));
+	if (task == NULL) {
+		return -ENOMEM;
+	}
+	task->name = strdup(change->name);
+	if (task->name == NULL) {
+		free(task);
+		return -ENOMEM;
+	}
+	task->scsi = machine->disks.scsi;
+	task->place = place;
+	task->number = (unsigned int)job->number;
+	task->kind = kind;
+	task->change = *change;
+	if (change->fd_count != 0) {
+		memcpy(task->fds, change->fds, change->fd_count * sizeof(task->fds[0]));
+	}
+	task->disk = place->file;
+	job->work = works[kind];
+	job->finish = finish;
+	job->subject = task;
+	return 0;
 }
 
 bool disks_close(struct machine *machine)
@@ -232,10 +379,11 @@ bool disks_close(struct machine *machine)
 		}
 	}
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
-		if (close_file(&disks->files[i], &error) != 0) {
+		if (close_file(&disks->places[i].file, &error) != 0) {
 			say("%s", error.text);
 			done = false;
 		}
+		free(disks->places[i].name);
 	}
 	return done;
 }

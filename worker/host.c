@@ -53,7 +53,10 @@ static void nudge(struct host *host)
 
 bool host_create(struct host *host, struct machine *machine)
 {
-	*host = (struct host){.machine = machine, .epoch = clock_ns(CLOCK_MONOTONIC)};
+	*host = (struct host){.machine = machine,
+			      .epoch = clock_ns(CLOCK_MONOTONIC),
+			      .frozen_at = HOST_NEVER,
+			      .wake_at = HOST_NEVER};
 	host->board_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	host->nudge_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (host->board_timer < 0 || host->nudge_timer < 0) {
@@ -75,7 +78,8 @@ void host_nudge_fired(struct host *host)
 
 uint64_t host_time(struct host *host)
 {
-	return clock_ns(CLOCK_MONOTONIC) - host->epoch;
+	return host->frozen_at != HOST_NEVER ? host->frozen_at
+					     : clock_ns(CLOCK_MONOTONIC) - host->epoch;
 }
 
 uint64_t host_wall_time(struct host *host)
@@ -86,11 +90,27 @@ uint64_t host_wall_time(struct host *host)
 
 void host_wake_at(struct host *host, uint64_t time)
 {
-	if (time == HOST_NEVER) {
+	host->wake_at = time;
+	if (time == HOST_NEVER || host->frozen_at != HOST_NEVER) {
 		disarm(host->board_timer);
 	} else {
 		arm(host->board_timer, host->epoch + time);
 	}
+}
+
+void host_freeze(struct host *host, bool freeze)
+{
+	struct board *board = &host->machine->board;
+
+	pthread_mutex_lock(&board->lock);
+	if (freeze && host->frozen_at == HOST_NEVER) {
+		host->frozen_at = host_time(host);
+	} else if (!freeze && host->frozen_at != HOST_NEVER) {
+		host->epoch = clock_ns(CLOCK_MONOTONIC) - host->frozen_at;
+		host->frozen_at = HOST_NEVER;
+	}
+	host_wake_at(host, host->wake_at);
+	pthread_mutex_unlock(&board->lock);
 }
 
 bool host_interrupt(struct host *host, const struct host_interrupt *interrupt)

@@ -20,7 +20,6 @@ enum source {
 	SOURCE_BUS,
 	SOURCE_BUS_TIMER,
 	SOURCE_CONTROL,
-	SOURCE_CONTROL_PEER,
 	SOURCE_SIGNAL,
 	SOURCE_LISTENER,
 	SOURCE_IN,
@@ -138,13 +137,8 @@ static void serve(struct loop *loop, enum source source, int signals)
 		bus_timer_fired(machine);
 		break;
 	case SOURCE_CONTROL:
-		control_accept(machine);
-		if (machine->control_peer >= 0) {
-			(void)watch(loop, machine->control_peer, EPOLLIN, SOURCE_CONTROL_PEER);
-		}
-		break;
-	case SOURCE_CONTROL_PEER:
 		control_serve(machine);
+		watch_serial(loop, &machine->serial);
 		break;
 	case SOURCE_SIGNAL:
 		serve_signal(loop, signals);
@@ -187,10 +181,8 @@ void loop_run(struct machine *machine)
 	    watch(&loop, vmbus_fd(machine->bus), EPOLLIN, SOURCE_BUS) != 0 ||
 	    watch(&loop, bus_timer(machine), EPOLLIN, SOURCE_BUS_TIMER) != 0 ||
 	    watch(&loop, signals, EPOLLIN, SOURCE_SIGNAL) != 0 ||
-	    (machine->control >= 0 &&
-	     watch(&loop, machine->control, EPOLLIN, SOURCE_CONTROL) != 0) ||
-	    (machine->control_peer >= 0 &&
-	     watch(&loop, machine->control_peer, EPOLLIN, SOURCE_CONTROL_PEER) != 0) ||
+	    (control_fd(machine) >= 0 &&
+	     watch(&loop, control_fd(machine), EPOLLIN, SOURCE_CONTROL) != 0) ||
 	    (machine->serial.listener >= 0 &&
 	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0) ||
 	    (say_timer() >= 0 && watch(&loop, say_timer(), EPOLLIN, SOURCE_SAY_TIMER) != 0)) {
@@ -198,6 +190,7 @@ void loop_run(struct machine *machine)
 		machine_end(machine, STOP_HOST_ERROR);
 	}
 	serve_serial(&loop);
+	control_serve(machine);
 	while (atomic_load(&machine->stop) == STOP_NONE) {
 		count = epoll_wait(loop.epoll, events, SOURCE_COUNT, -1);
 		for (i = 0; i < count; i++) {

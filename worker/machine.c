@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmbus/vmbus.h"
+#include "worker/job.h"
 #include "worker/say.h"
 
 #define KICK_EVERY_NS 2000000
@@ -41,12 +42,24 @@ static bool fill_memory(struct machine *machine)
 	return true;
 }
 
+static void create_pause(struct pause *pause)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&pause->lock, NULL);
+	pthread_cond_init(&pause->arrived, &monotonic);
+	pthread_cond_init(&pause->go_on, NULL);
+}
+
 bool machine_create(struct machine *machine)
 {
 	const struct config *config = machine->config;
 	unsigned int i;
 	int ret;
 
+	create_pause(&machine->pause);
 	ret = memory_create(&machine->memory, config->memory);
 	if (ret != 0) {
 		say("--memory %lluM: %s; give less", (unsigned long long)(config->memory >> 20),
@@ -156,6 +169,7 @@ bool machine_start(struct machine *machine)
 {
 	atomic_store(&machine->stop, STOP_NONE);
 	atomic_store(&machine->crashed, false);
+	clock_gettime(CLOCK_MONOTONIC, &machine->started);
 	if (create_partition(machine) && start_threads(machine)) {
 		return true;
 	}
@@ -194,11 +208,98 @@ static void end_threads(struct machine *machine)
 	}
 }
 
+/* The clocks first: nothing that waits for VPs to stand may see the partition go. Under the lock. */
+static void end_pause(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+
+	if (atomic_load(&pause->state) == PAUSE_DONE) {
+		host_freeze(&machine->host, false);
+		if (backend_partition_freeze_time(machine->partition, false) != 0) {
+			say("the guest's time does not go on");
+		}
+	}
+	atomic_store(&pause->state, PAUSE_NONE);
+	pause->turn++;
+	pthread_cond_broadcast(&pause->go_on);
+	pthread_cond_signal(&pause->arrived);
+}
+
+/* A kick that comes just before a VP enters is lost, so they are repeated. */
+static void kick_for_pause(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+	struct timespec until;
+	unsigned int i;
+
+	for (i = 0; i < machine->config->vps; i++) {
+		vp_kick(&machine->vps[i]);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += KICK_EVERY_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	if (pause->parked < machine->config->vps) {
+		pthread_cond_timedwait(&pause->arrived, &pause->lock, &until);
+	}
+}
+
+int machine_pause(struct machine *machine, struct job *job)
+{
+	struct pause *pause = &machine->pause;
+	unsigned int turn;
+	int ret = 0;
+
+	pthread_mutex_lock(&pause->lock);
+	if (atomic_load(&pause->state) != PAUSE_NONE) {
+		pthread_mutex_unlock(&pause->lock);
+		return -EALREADY;
+	}
+	turn = ++pause->turn;
+	atomic_store(&pause->state, PAUSE_ASKED);
+	while (pause->turn == turn && pause->parked < machine->config->vps && !job_cancelled(job) &&
+	       atomic_load(&machine->stop) == STOP_NONE) {
+		kick_for_pause(machine);
+	}
+	if (pause->turn != turn) {
+		ret = -ECANCELED;
+	} else if (atomic_load(&machine->stop) != STOP_NONE || !job_commit(job)) {
+		end_pause(machine);
+		ret = -ECANCELED;
+	} else {
+		host_freeze(&machine->host, true);
+		ret = backend_partition_freeze_time(machine->partition, true);
+		atomic_store(&pause->state, PAUSE_DONE);
+		if (ret != 0) {
+			end_pause(machine);
+		}
+	}
+	pthread_mutex_unlock(&pause->lock);
+	return ret;
+}
+
+bool machine_resume(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+	bool paused;
+
+	pthread_mutex_lock(&pause->lock);
+	paused = atomic_load(&pause->state) != PAUSE_NONE;
+	if (paused) {
+		end_pause(machine);
+	}
+	pthread_mutex_unlock(&pause->lock);
+	return paused;
+}
+
 void machine_stop(struct machine *machine)
 {
 	uint64_t count;
 	unsigned int i;
 
+	(void)machine_resume(machine);
 	end_threads(machine);
 	/* The guest's memory is its own no longer than this. */
 	vmbus_reset(machine->bus);
@@ -223,5 +324,6 @@ bool machine_reset(struct machine *machine)
 		return false;
 	}
 	board_reset(&machine->board);
+	machine->resets++;
 	return fill_memory(machine);
 }

@@ -4,12 +4,17 @@
  *
  * Main thread: start, event loop, stop. One thread for each VP. A letter says who may touch a
  * field: [I] nobody changes it once VPs run, [M] the main thread, [V] VP 0's thread, [a] atomic,
- * any thread.
+ * any thread, [L] under the board's lock.
  *
  *   machine_create() -> stopped --machine_start()--> running --machine_stop()--> stopped
  *
  * A reset is machine_stop(), machine_reset(), and machine_start() again. When `stop` is no longer
  * STOP_NONE, all VP threads come to an end.
+ *
+ *   running --machine_pause()--> pausing ---> paused --machine_resume()--> running
+ *
+ * Paused, each VP's thread stands in vp_park(), between two exits, and no clock of the guest goes but the TSC. A machine that
+ * starts is running.
  */
 #ifndef WORKER_MACHINE_H
 #define WORKER_MACHINE_H
@@ -37,6 +42,8 @@ enum stop_reason {
 	STOP_DEBUG_EXIT, /* a test image has said its result */
 };
 
+enum pause_state { PAUSE_NONE, PAUSE_ASKED, PAUSE_DONE };
+
 struct machine_vp {
 	struct machine *machine;
 	struct backend_vp *vp;
@@ -51,7 +58,9 @@ struct machine_vp {
 /* The devices' host (devices/host.h). */
 struct host {
 	struct machine *machine;
-	uint64_t epoch;          /* [I] CLOCK_MONOTONIC at the beginning, ns */
+	uint64_t epoch;          /* [L] CLOCK_MONOTONIC at the beginning, ns; pauses left out */
+	uint64_t frozen_at;      /* [L] board's time while it stands, else HOST_NEVER */
+	uint64_t wake_at;        /* [L] what the board asked for last */
 	int board_timer;         /* [I] timerfd: board_tick() is due */
 	int nudge_timer;         /* [I] timerfd: the serial line or VP 0 wants the main thread */
 	atomic_bool nudged;      /* [a] the nudge timer is armed */
@@ -59,15 +68,32 @@ struct host {
 	atomic_bool extint_seen; /* [a] VP 0 knows of it */
 };
 
+/* VPs that are to stand still. */
+struct pause {
+	pthread_mutex_t lock;            /* of what follows, of kicks, and of the partition's end */
+	pthread_cond_t arrived, go_on;   /* on CLOCK_MONOTONIC */
+	_Atomic(enum pause_state) state; /* written under the lock */
+	unsigned int parked;             /* VP threads in vp_park() */
+	unsigned int turn; /* another one: who still waits for the VPs to stand gives up */
+};
+
 struct vmbus;
 struct vmbus_host;
 struct storage;
 struct disk;
-struct disk_error;
+struct control;
+struct job;
 
-/* What the machine has on VMBus. */
+struct disk_place {
+	struct disk *file; /* NULL: none, or an empty drive */
+	char *name;        /* the file's, as it was given */
+	uint64_t size;     /* bytes */
+	bool there, dvd, read_only;
+};
+
+/* What the machine has on VMBus: the SCSI disks by their numbers, then the IDE ones. */
 struct disks {
-	struct disk *files[CONFIG_DISKS_MAX]; /* the SCSI ones, then the IDE ones; NULL: none */
+	struct disk_place places[CONFIG_DISKS_MAX];
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
 };
 
@@ -83,13 +109,16 @@ struct machine {
 	struct vmbus *bus;                   /* [I] */
 	struct vmbus_host *bus_host;         /* [I] */
 	struct disks disks;                  /* [M] */
-	int control, control_peer;           /* [M] sockets, -1: none */
+	struct control *control;             /* [I] NULL: no socket */
 	struct backend_partition *partition; /* [I] */
 	struct machine_vp *vps;              /* [I] config->vps of them */
 	int stop_event;                      /* [I] eventfd */
 	_Atomic(enum stop_reason) stop;      /* [a] the first one wins */
-	_Atomic(uint32_t) debug_exit;        /* [a] the test image's result */
-	atomic_bool crashed;                 /* [a] the guest has said so since it started */
+	struct pause pause;
+	struct timespec started;      /* [M] CLOCK_MONOTONIC */
+	unsigned int resets;          /* [M] */
+	_Atomic(uint32_t) debug_exit; /* [a] the test image's result */
+	atomic_bool crashed;          /* [a] the guest has said so since it started */
 };
 
 /* Everything but the partition. False: said why. */
@@ -104,6 +133,15 @@ bool machine_reset(struct machine *machine) MUST_CHECK;
 /* Any thread: the machine comes to an end. */
 void machine_end(struct machine *machine, enum stop_reason reason);
 
+struct job;
+/*
+ * work() of a job: returns when no VP is in the guest and its clocks stand. -ECANCELED: by job_cancel(), by machine_resume(), or because
+ * the machine stops. -EALREADY: it is paused, or about to be.
+ */
+int machine_pause(struct machine *machine, struct job *job);
+/* Main thread. False: it is not paused. */
+bool machine_resume(struct machine *machine);
+
 /* loop.c: serves the devices until the machine ends. */
 void loop_run(struct machine *machine);
 
@@ -112,6 +150,8 @@ void *vp_thread(void *machine_vp);
 /* The signal that gets a VP out of backend_vp_run(). */
 #define VP_KICK SIGUSR1
 void vp_kick(struct machine_vp *vp);
+/* Its thread stands still while the machine is paused. */
+void vp_park(struct machine_vp *vp);
 
 /* intercept.c: one exit. Any answer is in *exit afterwards. */
 void intercept_handle(struct machine_vp *vp, struct vp_exit *exit);
@@ -120,6 +160,8 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit);
 bool host_create(struct host *host, struct machine *machine) MUST_CHECK;
 /* The nudge timer fired: what it was for has been seen to, but VP 0 may need one more. */
 void host_nudge_fired(struct host *host);
+/* The board's clock stands, or goes on where it stood. No VP runs. Any thread. */
+void host_freeze(struct host *host, bool freeze);
 
 /* bus.c: the home of the VMBus server. False: said why. */
 bool bus_create(struct machine *machine) MUST_CHECK;
@@ -140,30 +182,32 @@ bool disks_attach(struct machine *machine) MUST_CHECK;
 /* False: what a guest wrote last may not be in a file; said so. */
 bool disks_close(struct machine *machine);
 
-/* A disk for a machine that runs. */
+/* A disk of the SCSI controller comes, goes, or changes while the machine runs. */
+enum disks_task { DISKS_ATTACH, DISKS_ATTACH_DVD, DISKS_CHANGE_DVD, DISKS_DETACH };
+
 struct disks_change {
 	const char *name;
 	const int *fds; /* the file's, then all its parents' */
 	unsigned int fd_count;
-	bool dvd, read_only, raw, force;
-	bool taken; /* out: the descriptors are not the caller's any more */
+	bool read_only, raw, force;
 };
 
-/* The SCSI controller's, which is there if --control was given; `number` is in its range. -errno,
- * and *error says why. Main thread. */
-int disks_add(struct machine *machine, unsigned int number, struct disks_change *change,
-	      struct disk_error *error);
-int disks_remove(struct machine *machine, unsigned int number, struct disk_error *error);
-int disks_change_medium(struct machine *machine, unsigned int number, struct disks_change *change,
-			struct disk_error *error);
+/*
+ * Makes the job do it: its number, which is in the controller's range, is the disk's. Then the descriptors are the job's. -errno, and
+ * nothing is changed: -EBUSY there is one already, -ENOENT there is none, -ENOTTY it is no drive, -ENOMEM. Main thread.
+ */
+int disks_prepare(struct machine *machine, struct job *job, enum disks_task kind,
+		  const struct disks_change *change) MUST_CHECK;
 
-/* control.c: the socket of --control. False: said why. */
+/* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
 bool control_create(struct machine *machine) MUST_CHECK;
-void control_destroy(struct machine *machine);
-/* Somebody connects: who came before is forgotten. */
-void control_accept(struct machine *machine);
-/* A request, or the end, of who is connected. */
+/* The machine has come to its end: jobs end, clients are told. A job that does not come to its next step is left what it has. */
+void control_destroy(struct machine *machine, const char *reason);
+/* Readable when there is something for control_serve(); -1: no socket. */
+int control_fd(const struct machine *machine);
 void control_serve(struct machine *machine);
+/* Any thread: the machine's state, which control_serve() looks at, may be another. */
+void control_notify(struct machine *machine);
 
 /*
  * sandbox.c. Started by root, the process becomes `user`; 0: one of its own, SANDBOX_USERS and its

@@ -18,17 +18,21 @@ enum exit_status {
 };
 
 /* How the guest itself came to its end is of less interest once it has said that it crashed. */
+static bool has_crashed(const struct machine *machine, enum stop_reason reason)
+{
+	return atomic_load(&machine->crashed) && reason != STOP_HOST_ERROR &&
+	       reason != STOP_REQUEST && reason != STOP_DEBUG_EXIT;
+}
+
 static int exit_status(const struct machine *machine, enum stop_reason reason)
 {
-	bool crashed = atomic_load(&machine->crashed);
-
 	if (reason == STOP_DEBUG_EXIT) {
 		uint32_t value = atomic_load(&machine->debug_exit);
 
 		say("debug exit: %#x", value);
 		return (uint8_t)(value << 1 | 1);
 	}
-	if (crashed && reason != STOP_HOST_ERROR && reason != STOP_REQUEST) {
+	if (has_crashed(machine, reason)) {
 		return EXIT_CRASHED;
 	}
 	switch (reason) {
@@ -89,6 +93,19 @@ static bool open_backend(struct machine *machine)
 		break;
 	}
 	return false;
+}
+
+/* For who watches. */
+static const char *reason_name(const struct machine *machine, enum stop_reason reason)
+{
+	static const char *const names[] = {
+		[STOP_NONE] = "host-error",       [STOP_POWER_OFF] = "power-off",
+		[STOP_RESET] = "reset",           [STOP_TRIPLE_FAULT] = "triple-fault",
+		[STOP_HOST_ERROR] = "host-error", [STOP_REQUEST] = "turned-off",
+		[STOP_DEBUG_EXIT] = "debug-exit",
+	};
+
+	return has_crashed(machine, reason) ? "crashed" : names[reason];
 }
 
 /* A kick only interrupts what the thread is in. */
@@ -154,7 +171,7 @@ int main(int argc, char **argv)
 	set_up_signals();
 	reason = sandbox_enter(config.user) ? run(&machine) : STOP_HOST_ERROR;
 	serial_destroy(&machine.serial);
-	control_destroy(&machine);
+	control_destroy(&machine, reason_name(&machine, reason));
 	if (!disks_close(&machine)) {
 		reason = STOP_HOST_ERROR;
 	}

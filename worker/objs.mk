@@ -1,11 +1,12 @@
 worker_objs := worker/main.o worker/config.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/listen.o worker/serial.o worker/loop.o \
-	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o worker/crash.o
+	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o worker/methods.o \
+	worker/job.o worker/form.o worker/crash.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs))
-	$(call link_user,-lZydis -lseccomp $(disk_libs))
+	$(call link_user,-lZydis -lseccomp -ljansson $(disk_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
 	tests/unit/config_test.c tests/unit/sandbox_test.c tests/unit/listen_test.c
@@ -28,6 +29,11 @@ config_test_objs := worker/config.o worker/say.o
 sandbox_test_objs = worker/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
 listen_test_objs := worker/listen.o worker/say.o
+worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
+pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
+worker_control := worker/control.o worker/methods.o worker/job.o worker/form.o worker/disks.o worker/serial.o worker/listen.o worker/say.o
+control_test_objs := $(worker_control)
+control_test_libs := -ljansson -Wl,--wrap=getsockopt
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/emulate_fuzz.c tests/fuzz/worker_loader_fuzz.c
 exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
@@ -35,3 +41,6 @@ exit_fuzz_libs := -lZydis
 emulate_fuzz_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o tests/fake/native.o
 emulate_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
+worker_fuzzers += tests/fuzz/control_fuzz.c
+control_fuzz_objs := $(worker_control)
+control_fuzz_libs := -ljansson

@@ -80,21 +80,39 @@ static void hang_up(struct serial *serial)
 	serial->generation++;
 }
 
-void serial_accept(struct serial *serial)
+bool serial_connect(struct serial *serial, int fd)
 {
-	int in = accept4(serial->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	int out = in >= 0 ? fcntl(in, F_DUPFD_CLOEXEC, 0) : -1;
+	int out = serial->kind == SERIAL_UNIX ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 	if (out < 0) {
-		if (in >= 0) {
-			close(in);
-		}
-		return;
+		return false;
 	}
-	/* One at a time: who comes later takes the line over. */
 	hang_up(serial);
-	serial->in = in;
+	serial->in = fd;
 	serial->out = out;
+	return true;
+}
+
+void serial_accept(struct serial *serial)
+{
+	int fd = accept4(serial->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 && !serial_connect(serial, fd)) {
+		close(fd);
+	}
+}
+
+const char *serial_kind_name(enum serial_kind kind)
+{
+	static const char *const names[] = {
+		[SERIAL_STDIO] = "stdio", [SERIAL_FILE] = "file", [SERIAL_UNIX] = "unix"};
+
+	return names[kind];
+}
+
+bool serial_is_connected(const struct serial *serial)
+{
+	return serial->out >= 0;
 }
 
 static bool ready(int fd, short events, bool polls)

@@ -45,8 +45,10 @@ bool serial_put(struct serial *serial, uint8_t byte);
 bool serial_get(struct serial *serial, uint8_t *byte);
 
 /* The main thread's side; none of these blocks but serial_drain(). */
-/* Someone connects. */
+/* Someone connects. One at a time: who comes later takes the line over. */
 void serial_accept(struct serial *serial);
+/* The same with a stream socket that is there already, and then is ours. False: this line is no socket's. */
+bool serial_connect(struct serial *serial, int fd);
 /* Bytes to the host. True: room was made. */
 bool serial_flush(struct serial *serial);
 /* The end: what the guest said last goes out, though the reader be slow. Blocks, not for ever. */
@@ -54,6 +56,9 @@ void serial_drain(struct serial *serial);
 /* Bytes from the host. True: there is something new. *escape: the key that turns the machine off
  * was typed. */
 bool serial_fill(struct serial *serial, bool *escape);
+/* For messages: where it goes, and whether somebody is there. */
+const char *serial_kind_name(enum serial_kind kind);
+bool serial_is_connected(const struct serial *serial);
 /* Whether there is something to flush, and room to fill. */
 bool serial_wants_out(const struct serial *serial);
 bool serial_wants_in(const struct serial *serial);

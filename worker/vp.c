@@ -28,6 +28,21 @@ void vp_kick(struct machine_vp *vp)
 	}
 }
 
+void vp_park(struct machine_vp *vp)
+{
+	struct pause *pause = &vp->machine->pause;
+
+	pthread_mutex_lock(&pause->lock);
+	pause->parked++;
+	pthread_cond_signal(&pause->arrived);
+	while (atomic_load(&pause->state) != PAUSE_NONE &&
+	       atomic_load(&vp->machine->stop) == STOP_NONE) {
+		pthread_cond_wait(&pause->go_on, &pause->lock);
+	}
+	pause->parked--;
+	pthread_mutex_unlock(&pause->lock);
+}
+
 void *vp_thread(void *argument)
 {
 	struct machine_vp *vp = argument;
@@ -37,6 +52,11 @@ void *vp_thread(void *argument)
 	while (atomic_load_explicit(&machine->stop, memory_order_relaxed) == STOP_NONE) {
 		int ret;
 
+		if (atomic_load_explicit(&machine->pause.state, memory_order_relaxed) !=
+		    PAUSE_NONE) {
+			vp_park(vp);
+			continue;
+		}
 		if (vp->index == 0) {
 			look_at_extint(vp);
 		}
@@ -47,6 +67,9 @@ void *vp_thread(void *argument)
 			break;
 		}
 		intercept_handle(vp, &exit);
+		if (exit.kind == VP_EXIT_CRASH) {
+			control_notify(machine);
+		}
 	}
 	atomic_store(&vp->ended, true);
 	return NULL;

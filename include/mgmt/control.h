@@ -1,38 +1,92 @@
 /*
- * The socket of `vmwp --control PATH`: SOCK_SEQPACKET, one request and one reply at a time.
+ * What is said on the socket of `vmwp --control`: names and limits, for both sides. What they mean together is in
+ * docs/design/control.md.
  *
- * A worker opens no path once its guest runs, so a disk comes as open descriptors (SCM_RIGHTS): the
- * file, and for a differencing disk all its parents in order. They become the worker's.
+ * SOCK_SEQPACKET; a packet is one JSON-RPC 2.0 object: a request, the answer to one, or an event. The file descriptors of a request come
+ * with its packet, and are the worker's once it has them.
  */
 #ifndef MGMT_CONTROL_H
 #define MGMT_CONTROL_H
 
-#include <stdint.h>
+#define CONTROL_VERSION      1 /* the highest that this header has; the lowest is 1 too */
+#define CONTROL_MESSAGE_MAX  131072
+#define CONTROL_FILES_MAX    253 /* the kernel hands over no more at once */
+#define CONTROL_CLIENTS_MAX  16
+#define CONTROL_EVENTS_MAX   64 /* that wait for one client */
+#define CONTROL_JOBS_MAX     32 /* that are known */
+#define CONTROL_JOBS_KEPT    16 /* ... of those that have ended, the last ones */
+#define CONTROL_JOBS_RUNNING 4
+#define CONTROL_NAME_MAX     4095 /* bytes of a file's name */
+#define CONTROL_ID_MAX       64   /* bytes of a request's id that is a text */
+#define CONTROL_NUMBER_MAX   63   /* of a disk on the SCSI controller: its LUN */
 
-#define CONTROL_FILES_MAX 253 /* the kernel hands over no more at once */
-#define CONTROL_NAME_MAX  1024
+/*
+ * Requests: the members of "params" in brackets, "?" where they may be absent; behind the arrow those of "result". Who may only look may
+ * call those marked [look].
+ *
+ * A file's name is for its format (by its end, as `vhd` says) and for messages; the worker opens no path.
+ */
+/* [versions: [lowest, highest]] -> version, versions, name (of the machine), methods, events  [look] */
+#define CONTROL_HELLO  "hello"
+#define CONTROL_STATUS "status"       /* -> see below  [look] */
+#define CONTROL_EVENTS "events"       /* [on?: true] -> sequence: of the last event  [look] */
+#define CONTROL_JOBS   "jobs"         /* -> jobs: a list  [look] */
+#define CONTROL_CANCEL "job.cancel"   /* [job: its id] -> job */
+#define CONTROL_PAUSE  "pause"        /* -> job; done when no VP is in the guest */
+#define CONTROL_RESUME "resume"       /* -> state */
+#define CONTROL_BUTTON "power-button" /* what the guest does then is its own affair */
+#define CONTROL_RESET  "reset"        /* at once; the guest is not asked */
+#define CONTROL_OFF    "off"          /* likewise; the worker ends */
+/* [number, name, read-only?, raw?], and the disk's file and all its parents in order -> job */
+#define CONTROL_ATTACH "disk.attach"
+#define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
+#define CONTROL_DVD    "dvd.attach"  /* [number, name?], and an ISO file, or none -> job */
+/* [number, name?, force?], and an ISO file, or none; force: although the guest has locked the drive -> job */
+#define CONTROL_CHANGE  "dvd.change"
+#define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
 
-enum control_operation {
-	CONTROL_ATTACH_DISK = 1, /* at a free number of the SCSI controller */
-	CONTROL_ATTACH_DVD,      /* an ISO file, or an empty drive if there is no descriptor */
-	CONTROL_DETACH,          /* a disk or a drive */
-	CONTROL_CHANGE_DVD,      /* another ISO file, or none, in a drive that is there */
-};
+/*
+ * "status": name, state, uptime (seconds since the last start or reset, pauses included), resets, crashed, vps, memory (bytes),
+ * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), serials (a list: number, to,
+ * connected), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller), clients, jobs (running and queued).
+ *
+ * A job: id, what (the method), number (of the disk), state, step (a text), and when it has failed: error, as of an answer.
+ */
+#define CONTROL_STATE_RUNNING   "running" /* of the machine, and of a job */
+#define CONTROL_STATE_PAUSING   "pausing"
+#define CONTROL_STATE_PAUSED    "paused"
+#define CONTROL_STATE_ENDED     "ended"
+#define CONTROL_STATE_QUEUED    "queued"
+#define CONTROL_STATE_DONE      "done"
+#define CONTROL_STATE_FAILED    "failed"
+#define CONTROL_STATE_CANCELLED "cancelled"
 
-#define CONTROL_READ_ONLY 1u /* flags: the disk is not to be written */
-#define CONTROL_FORCE     2u /* although the guest has locked the drive */
-#define CONTROL_RAW       4u /* the disk is raw, whatever its name and its content say */
+/*
+ * Events: {"jsonrpc":"2.0","method":"event","params":{"sequence":N,"event":NAME,…}}, with "lost" where some were left out before it.
+ */
+#define CONTROL_EVENT      "event"
+#define CONTROL_ON_STATE   "state"   /* state, reason (of "ended") */
+#define CONTROL_ON_RESET   "reset"   /* resets */
+#define CONTROL_ON_CRASHED "crashed" /* the guest has reported its panic */
+#define CONTROL_ON_DISKS   "disks"   /* number, change: attached, detached, medium */
+#define CONTROL_ON_JOB     "job"     /* job: it has ended */
 
-struct control_request {
-	uint32_t operation;
-	uint32_t number; /* of the disk on the SCSI controller: its LUN */
-	uint32_t flags;
-	char name[CONTROL_NAME_MAX]; /* the file's, with its end; for its format and for messages */
-};
-
-struct control_reply {
-	int32_t result; /* 0 or a negative errno */
-	char text[512]; /* what is wrong, if something is */
-};
+/*
+ * Errors: "code" is JSON-RPC's number, "message" a sentence, "data" has code (a word of these), remedy (where there is one) and field (the
+ * member, as "params.number").
+ */
+#define CONTROL_BAD_PARSE       "parse"      /* -32700: no JSON */
+#define CONTROL_BAD_REQUEST     "request"    /* -32600: JSON, but no request */
+#define CONTROL_BAD_METHOD      "method"     /* -32601: nothing that this worker knows */
+#define CONTROL_BAD_INVALID     "invalid"    /* -32602: a member of params; the rest is -32000 */
+#define CONTROL_BAD_VERSION     "version"    /* no version that both speak, or none agreed on yet */
+#define CONTROL_BAD_PERMISSION  "permission" /* this user may only look */
+#define CONTROL_BAD_STATE       "state"      /* not in the state that the machine or the job has */
+#define CONTROL_BAD_BUSY        "busy" /* somebody else has it: a job, the guest, another process */
+#define CONTROL_BAD_NOT_FOUND   "not-found"
+#define CONTROL_BAD_IO          "io"    /* a file is not what it should be, or cannot be used */
+#define CONTROL_BAD_LIMIT       "limit" /* too many, or too long */
+#define CONTROL_BAD_CANCELLED   "cancelled"
+#define CONTROL_BAD_DESCRIPTORS "descriptors" /* too many or too few came, or of another kind */
 
 #endif

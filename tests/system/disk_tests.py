@@ -481,6 +481,7 @@ def hot_plug(t):
         seen "guest: ready"
         vmctl control attach 5 a.vhdx || exit 1
         seen "^wrote"
+        vmctl control status | sed -n 's/ *MiB/ MiB/; s/^scsi/has scsi/p'
         refused vmctl control attach 5 a.vhdx
         refused vmctl control attach 64 a.vhdx
         refused vmctl control attach 6 a.vhdx middle.vhdx
@@ -495,6 +496,7 @@ def hot_plug(t):
         wait $worker; echo "worker: $?"
         cat out""", puts=[*puts(t, "6.1", command), (disc, "/root/disc.iso"), vmctl])
     t.has(text, "worker: 0")
+    t.has(text, "has scsi 5     disk a.vhdx, 16 MiB")
     t.same("guests that did all", text.count("guest: status 0"), 1)
     t.same("what is in the file", re.search(r"^file (\w+)", text, re.M)[1], re.search(r"^wrote (\w+)", text, re.M)[1])
     with open(disc, "rb") as file:

@@ -94,3 +94,62 @@ def lacks(t):
              "no permission")):
         message, status = re.match(r"(.*)=status (\d+)", text, re.S).groups()
         one_line(t, name, status, message, wanted)
+
+
+VMCTL = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
+TICKS = """
+    n=0
+    while :; do
+        n=$((n + 1))
+        echo "tick $n $(cut -d' ' -f1 /proc/uptime)"
+        usleep 200000
+    done"""
+
+
+@test("worker: a guest stands still, goes on, is reset and turned off from outside, and who watches is told", deadline=900)
+def managed(t):
+    initrd = guest.initrd("worker-ticks", TICKS)
+    worker = guest.shell(guest.worker("ticks", more=["--control", "/root/control"], serial="unix:/root/line"))
+    text = t.root(f"""
+        {worker} & worker=$!
+        until [ -S control ]; do kill -0 $worker || exit 1; usleep 100000; done
+        vmctl control console </dev/null >out &
+        vmctl control events >events &
+        seen() {{ until grep -q "$1" out; do kill -0 $worker || exit 1; usleep 300000; done; }}
+        ticks() {{ # some more of them
+            before=$(grep -c ^tick out)
+            until [ $(grep -c ^tick out) -gt $((before + 3)) ]; do kill -0 $worker || exit 1; usleep 100000; done
+        }}
+        refused() {{ "$@" 2>&1 && exit 1; }}
+        seen "^tick 5 "
+        vmctl control pause || exit 1
+        sleep 1
+        before=$(wc -c <out) last=$(grep ^tick out | tail -1)
+        vmctl control status
+        refused vmctl control pause
+        sleep 12
+        [ $(wc -c <out) = $before ] && echo "stood"
+        vmctl control resume || exit 1
+        refused vmctl control resume
+        ticks
+        grep -A1 "^$last" out | tr -d '\r' | tail -2 | awk '{{ print "uptime", $3 }}'
+        vmctl control button || exit 1
+        vmctl control pause || exit 1
+        vmctl control reset || exit 1
+        until vmctl control status | grep -q ', 1 resets'; do usleep 300000; done
+        ticks
+        vmctl control pause || exit 1
+        vmctl control off || exit 1
+        wait $worker; echo "worker: $?"
+        sleep 1
+        sed 's/^/event /' events
+        ls -l control | cut -c 1-10""", puts=[*guest.puts(path=initrd), VMCTL])
+    t.has(text, "worker: 6")
+    t.has(text, "stood")
+    t.has(text, "state      paused")
+    t.has(text, "memory     512 MiB")
+    t.has(text, "srw-------")
+    uptimes = [float(word) for word in re.findall(r"^uptime (\S+)", text, re.M)]
+    t.check(len(uptimes) == 2 and uptimes[1] - uptimes[0] < 12, f"the pause is in the guest's time: {uptimes}")
+    for event in ("state paused", "state running", "reset resets 1", "state ended turned-off"):
+        t.check(re.search(rf"^event \d+ {event}$", text, re.M), f"no event {event!r}")

@@ -1,0 +1,154 @@
+/* See client.h. */
+#include "cli/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "include/mgmt/control.h"
+
+static bool fail(const char *what, const char *why)
+{
+	fprintf(stderr, "vmctl: %s: %s\n", what, why);
+	return false;
+}
+
+bool client_refused(const char *about, const json_t *error)
+{
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *remedy =
+		json_string_value(json_object_get(json_object_get(error, "data"), "remedy"));
+
+	fprintf(stderr, "vmctl: %s: %s%s%s\n", about, message != NULL ? message : "refused",
+		remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
+	return false;
+}
+
+static bool connect_to(struct client *client, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		return fail(path, "too long for a socket's name; use a shorter path to it");
+	}
+	strcpy(address.sun_path, path);
+	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (client->fd < 0 ||
+	    connect(client->fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+		fprintf(stderr, "vmctl: %s: %s; give the socket of a running vmwp --control\n",
+			path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool send_all(struct client *client, const char *text, const int *fds, int count)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
+	} rights = {.header = {.cmsg_level = SOL_SOCKET,
+			       .cmsg_type = SCM_RIGHTS,
+			       .cmsg_len = CMSG_LEN((size_t)count * sizeof(int))}};
+	struct iovec part = {.iov_base = (void *)text, .iov_len = strlen(text)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (count != 0) {
+		memcpy(CMSG_DATA(&rights.header), fds, (size_t)count * sizeof(int));
+		message.msg_control = &rights;
+		message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+	}
+	return sendmsg(client->fd, &message, MSG_NOSIGNAL) >= 0;
+}
+
+/* One message, or NULL: the worker is gone. */
+static json_t *receive(struct client *client)
+{
+	static char text[CONTROL_MESSAGE_MAX];
+	ssize_t length = recv(client->fd, text, sizeof(text), 0);
+
+	return length > 0 ? json_loadb(text, (size_t)length, 0, NULL) : NULL;
+}
+
+static bool is_event(const json_t *message)
+{
+	return json_object_get(message, "method") != NULL;
+}
+
+static void hand_over(struct client *client, const json_t *message)
+{
+	if (client->event != NULL) {
+		client->event(client->user, json_object_get(message, "params"));
+	}
+}
+
+bool client_next_event(struct client *client)
+{
+	json_t *message = receive(client);
+	bool done = message != NULL;
+
+	if (done && is_event(message)) {
+		hand_over(client, message);
+	}
+	json_decref(message);
+	return done;
+}
+
+/* The answer. Nobody else asks on this connection, so it is the next message that is no event. */
+static json_t *answer(struct client *client)
+{
+	json_t *message = receive(client);
+
+	while (message != NULL && is_event(message)) {
+		hand_over(client, message);
+		json_decref(message);
+		message = receive(client);
+	}
+	return message;
+}
+
+json_t *client_ask(struct client *client, const char *method, json_t *params, const int *fds,
+		   int count, const char *about)
+{
+	json_t *request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id",
+				    ++client->last_id, "method", method, "params", params);
+	char *text = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
+	json_t *message, *result = NULL, *error;
+
+	json_decref(request);
+	if (text == NULL || !send_all(client, text, fds, count)) {
+		fail("the worker", text == NULL ? "out of memory" : strerror(errno));
+		free(text);
+		return NULL;
+	}
+	free(text);
+	message = answer(client);
+	if (message == NULL) {
+		fail("the worker", "it has ended");
+		return NULL;
+	}
+	error = json_object_get(message, "error");
+	if (error != NULL) {
+		client_refused(about, error);
+	} else {
+		result = json_incref(json_object_get(message, "result"));
+	}
+	json_decref(message);
+	return result;
+}
+
+bool client_open(struct client *client, const char *path)
+{
+	json_t *hello;
+
+	if (!connect_to(client, path)) {
+		return false;
+	}
+	hello = client_ask(client, CONTROL_HELLO,
+			   json_pack("{s:[i,i]}", "versions", 1, CONTROL_VERSION), NULL, 0, path);
+	json_decref(hello);
+	return hello != NULL;
+}

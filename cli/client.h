@@ -1,0 +1,30 @@
+/*
+ * A connection to a running worker (include/mgmt/control.h). What goes wrong is said on standard error, in one line that begins with
+ * "vmctl:"; then the return is false or NULL.
+ */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+struct client {
+	int fd;
+	int last_id;
+	/* Events that come while an answer is waited for; borrowed. */
+	void (*event)(void *user, const json_t *params);
+	void *user;
+};
+
+/* Connects and says hello. */
+bool client_open(struct client *client, const char *path);
+/* Sends a request, takes `params`, and waits for the answer: its result, or NULL. `about` begins the message when it is refused. */
+json_t *client_ask(struct client *client, const char *method, json_t *params, const int *fds,
+		   int count, const char *about);
+/* Waits for one more message. False: the worker has ended the connection, which is not said. */
+bool client_next_event(struct client *client);
+/* "message; remedy" of an error. */
+bool client_refused(const char *about, const json_t *error);
+
+#endif

@@ -1,0 +1,1055 @@
+/*
+ * The control socket (worker/control.c, methods.c), its jobs (job.c) and the disks that they move (disks.c), with disks and a controller
+ * that block where a test says so: files at a server that does not answer, a guest's request that does not end.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "disk/disk.h"
+#include "vsp/storage/storage.h"
+#include "worker/control.h"
+
+/* ---- A disk library and a controller ---- */
+
+struct disk {
+	int fds[CONTROL_FILES_MAX];
+	unsigned int count;
+};
+
+struct storage {
+	struct disk *units[CONFIG_SCSI_MAX];
+	bool there[CONFIG_SCSI_MAX];
+};
+
+/* Where a job's thread stands, until it is let go. */
+enum place { AT_NOTHING, AT_OPEN, AT_ATTACH, AT_DETACH, AT_MEDIUM, AT_CLOSE, AT_PAUSE };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static enum place gate;      /* closed there */
+static unsigned int at_gate; /* threads that wait */
+static atomic_int disks_open_count;
+static int open_result, attach_result, medium_result, close_result;
+
+static void pass_gate(enum place place)
+{
+	pthread_mutex_lock(&lock);
+	at_gate += gate == place;
+	pthread_cond_broadcast(&changed);
+	while (gate == place) {
+		pthread_cond_wait(&changed, &lock);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static void set_gate(enum place place)
+{
+	pthread_mutex_lock(&lock);
+	gate = place;
+	at_gate = 0;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+static void wait_at_gate(unsigned int count)
+{
+	pthread_mutex_lock(&lock);
+	while (at_gate < count) {
+		pthread_cond_wait(&changed, &lock);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+int disk_open(const char *path, const struct disk_open *how, struct disk **disk,
+	      struct disk_error *error)
+{
+	pass_gate(AT_OPEN);
+	if (open_result != 0) {
+		snprintf(error->text, sizeof(error->text), "%s: no disk", path);
+		return open_result;
+	}
+	*disk = calloc(1, sizeof(**disk));
+	(*disk)->count = how->fd_count;
+	memcpy((*disk)->fds, how->fds, how->fd_count * sizeof(int));
+	disks_open_count++;
+	return 0;
+}
+
+int disk_close(struct disk **disk, struct disk_error *error)
+{
+	pass_gate(AT_CLOSE);
+	while ((*disk)->count != 0) {
+		assert_int_equal(close((*disk)->fds[--(*disk)->count]), 0);
+	}
+	free(*disk);
+	*disk = NULL;
+	disks_open_count--;
+	if (close_result != 0) {
+		snprintf(error->text, sizeof(error->text), "a.vhdx: cannot be written");
+	}
+	return close_result;
+}
+
+int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info)
+{
+	(void)disk;
+	(void)layer;
+	info->id[0] = '\0';
+	return 0;
+}
+
+uint64_t disk_size(const struct disk *disk)
+{
+	return disk->count << 20;
+}
+
+bool disk_is_read_only(const struct disk *disk)
+{
+	(void)disk;
+	return false;
+}
+
+int storage_create(struct vmbus *bus, const struct storage_config *config, struct storage **storage)
+{
+	(void)bus;
+	(void)config;
+	*storage = calloc(1, sizeof(**storage));
+	return 0;
+}
+
+void storage_destroy(struct storage **storage)
+{
+	free(*storage);
+	*storage = NULL;
+}
+
+int storage_attach(struct storage *storage, struct storage_address address,
+		   const struct storage_unit *unit)
+{
+	pass_gate(AT_ATTACH);
+	if (attach_result != 0) {
+		return attach_result;
+	}
+	assert_false(storage->there[address.lun]);
+	storage->there[address.lun] = true;
+	storage->units[address.lun] = unit->disk;
+	return 0;
+}
+
+int storage_detach(struct storage *storage, struct storage_address address)
+{
+	pass_gate(AT_DETACH);
+	assert_true(storage->there[address.lun]);
+	storage->there[address.lun] = false;
+	return 0;
+}
+
+int storage_change_medium(struct storage *storage, struct storage_address address,
+			  struct disk *disk, bool force)
+{
+	pass_gate(AT_MEDIUM);
+	if (medium_result != 0 && !force) {
+		return medium_result;
+	}
+	storage->units[address.lun] = disk;
+	return 0;
+}
+
+void storage_get_stats(struct storage *storage, struct storage_stats *stats)
+{
+	(void)storage;
+	*stats = (struct storage_stats){.reads = 7};
+}
+
+/* ---- A machine ---- */
+
+static struct machine machine;
+static unsigned int buttons;
+
+void board_power_button(struct board *board)
+{
+	(void)board;
+	buttons++;
+}
+
+void machine_end(struct machine *m, enum stop_reason reason)
+{
+	m->stop = reason;
+}
+
+int machine_pause(struct machine *m, struct job *job)
+{
+	atomic_store(&m->pause.state, PAUSE_ASKED);
+	pass_gate(AT_PAUSE);
+	if (!job_commit(job)) {
+		atomic_store(&m->pause.state, PAUSE_NONE);
+		return -ECANCELED;
+	}
+	atomic_store(&m->pause.state, PAUSE_DONE);
+	return 0;
+}
+
+bool machine_resume(struct machine *m)
+{
+	return atomic_exchange(&m->pause.state, PAUSE_NONE) != PAUSE_NONE;
+}
+
+/* Who the kernel says has connected. */
+static uid_t peer_uid;
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+	assert_int_equal(level, SOL_SOCKET);
+	assert_int_equal(name, SO_PEERCRED);
+	assert_int_equal(*size, sizeof(struct ucred));
+	(void)fd;
+	((struct ucred *)value)->uid = peer_uid;
+	return 0;
+}
+
+/* ---- Clients ---- */
+
+static char folder[] = "/tmp/control_test_XXXXXX";
+static char path[64];
+static struct config config = {.name = "box", .control = path, .memory = 64 << 20, .vps = 2};
+static int descriptors_before;
+
+static int count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (readdir(dir) != NULL) {
+		count++;
+	}
+	closedir(dir);
+	return count;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	descriptors_before = count_descriptors();
+	machine = (struct machine){
+		.config = &config,
+		.serial = {.kind = SERIAL_UNIX, .in = -1, .out = -1, .listener = -1}};
+	open_result = attach_result = medium_result = close_result = 0;
+	peer_uid = 0;
+	set_gate(AT_NOTHING);
+	assert_true(disks_attach(&machine));
+	assert_true(control_create(&machine));
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	set_gate(AT_NOTHING);
+	control_destroy(&machine, "power-off");
+	assert_true(disks_close(&machine));
+	if (machine.serial.in >= 0) {
+		close(machine.serial.in);
+		close(machine.serial.out);
+	}
+	assert_int_equal(disks_open_count, 0);
+	assert_int_equal(count_descriptors(), descriptors_before);
+	return 0;
+}
+
+static int join(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	control_serve(&machine);
+	return fd;
+}
+
+/* The next message, or NULL if there is none now, or the worker has hung up. */
+static json_t *next(int fd)
+{
+	static char text[CONTROL_MESSAGE_MAX];
+	ssize_t length;
+
+	control_serve(&machine);
+	length = recv(fd, text, sizeof(text), 0);
+	return length > 0 ? json_loadb(text, (size_t)length, 0, NULL) : NULL;
+}
+
+static json_t *await(int fd)
+{
+	static const struct timespec moment = {.tv_nsec = 200000};
+	json_t *message = next(fd);
+
+	while (message == NULL) {
+		nanosleep(&moment, NULL);
+		message = next(fd);
+	}
+	return message;
+}
+
+static bool has_hung_up(int fd)
+{
+	char byte;
+
+	control_serve(&machine);
+	return recv(fd, &byte, 1, MSG_PEEK) == 0;
+}
+
+static void send_bytes(int fd, const void *text, size_t length, int files)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
+	} rights = {.header = {.cmsg_level = SOL_SOCKET,
+			       .cmsg_type = SCM_RIGHTS,
+			       .cmsg_len = CMSG_LEN((size_t)files * sizeof(int))}};
+	struct iovec part = {.iov_base = (void *)text, .iov_len = length};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	int i, file = open("/dev/null", O_RDWR);
+
+	for (i = 0; i < files; i++) {
+		memcpy(CMSG_DATA(&rights.header) + (size_t)i * sizeof(int), &file, sizeof(int));
+	}
+	if (files != 0) {
+		message.msg_control = &rights;
+		message.msg_controllen = CMSG_SPACE((size_t)files * sizeof(int));
+	}
+	assert_true(sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)length);
+	close(file);
+}
+
+static void put(int fd, const char *text, int files)
+{
+	send_bytes(fd, text, strlen(text), files);
+}
+
+/* The answer to a method, events in front of it left out. */
+static json_t *call(int fd, const char *method, const char *params, int files)
+{
+	char text[8192];
+	json_t *message;
+
+	snprintf(text, sizeof(text),
+		 "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"%s\",\"params\":%s}", method, params);
+	put(fd, text, files);
+	message = await(fd);
+	while (json_object_get(message, "method") != NULL) {
+		json_decref(message);
+		message = await(fd);
+	}
+	assert_int_equal(json_integer_value(json_object_get(message, "id")), 5);
+	return message;
+}
+
+static const char *text_at(const json_t *value, const char *a, const char *b)
+{
+	value = json_object_get(value, a);
+	value = b != NULL ? json_object_get(value, b) : value;
+	return json_string_value(value) != NULL ? json_string_value(value) : "";
+}
+
+static int greet(void)
+{
+	int fd = join();
+
+	json_decref(call(fd, "hello", "{\"versions\":[1,1]}", 0));
+	return fd;
+}
+
+static void takes(int fd, const char *method, const char *params, int files)
+{
+	json_t *message = call(fd, method, params, files);
+
+	if (json_object_get(message, "result") == NULL) {
+		fail_msg("%s: %s", method, text_at(message, "error", "message"));
+	}
+	json_decref(message);
+}
+
+static void check_error(json_t *message, const char *code, const char *field)
+{
+	const json_t *error = json_object_get(message, "error");
+
+	assert_string_equal(text_at(error, "data", "code"), code);
+	assert_string_equal(text_at(error, "data", "field"), field);
+	assert_true(*text_at(error, "message", NULL) != '\0');
+	assert_true(json_is_integer(json_object_get(error, "code")));
+	json_decref(message);
+}
+
+static void refuses(int fd, const char *method, const char *params, int files, const char *code,
+		    const char *field)
+{
+	check_error(call(fd, method, params, files), code, field);
+}
+
+/* The state of a job by its number. */
+static const char *job_is(int fd, int id)
+{
+	static char state[32];
+	json_t *message = call(fd, "jobs", "{}", 0), *job;
+	size_t i;
+
+	strcpy(state, "forgotten");
+	json_array_foreach(json_object_get(json_object_get(message, "result"), "jobs"), i, job)
+	{
+		if (json_integer_value(json_object_get(job, "id")) == id) {
+			strcpy(state, text_at(job, "state", NULL));
+		}
+	}
+	json_decref(message);
+	return state;
+}
+
+static void await_job(int fd, int id, const char *state)
+{
+	const char *is = job_is(fd, id);
+
+	while (strcmp(is, "running") == 0 || strcmp(is, "queued") == 0) {
+		usleep(200);
+		is = job_is(fd, id);
+	}
+	assert_string_equal(is, state);
+}
+
+/* ---- Tests ---- */
+
+static void hello(void **state)
+{
+	int fd = join();
+	json_t *message;
+
+	(void)state;
+	refuses(fd, "status", "{}", 0, "version", "");
+	refuses(fd, "hello", "{\"versions\":[2,3]}", 0, "version", "");
+	refuses(fd, "hello", "{}", 0, "invalid", "params.versions");
+	refuses(fd, "hello", "{\"versions\":[1]}", 0, "invalid", "params.versions");
+	refuses(fd, "hello", "{\"versions\":[1,\"2\"]}", 0, "invalid", "params.versions[1]");
+	refuses(fd, "hello", "{\"versions\":[0,1]}", 0, "invalid", "params.versions[0]");
+	refuses(fd, "hello", "{\"versions\":[1,2,3]}", 0, "invalid", "params.versions");
+	refuses(fd, "status", "{}", 0, "version", "");
+	message = call(fd, "hello", "{\"versions\":[1,7]}", 0);
+	assert_string_equal(text_at(message, "result", "name"), "box");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(message, "result"), "version")),
+		1);
+	json_decref(message);
+	message = call(fd, "status", "{}", 0);
+	assert_string_equal(text_at(message, "result", "state"), "running");
+	json_decref(message);
+	close(fd);
+}
+
+/* What is no request: its id is null, and the connection goes on. */
+static void no_requests(void **state)
+{
+	static const struct {
+		const char *text, *code, *field;
+	} wrong[] = {
+		{"x", "parse", ""},
+		{"{", "parse", ""},
+		{"{} {}", "parse", ""},
+		{"{\"id\":1,\"id\":2}", "parse", ""},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\\u0000b\"}", "parse", ""},
+		{"\xff", "parse", ""},
+		{"1", "request", ""},
+		{"[]", "request", ""},
+		{"null", "request", ""},
+		{"{}", "request", "id"},
+		{"{\"jsonrpc\":\"2.0\",\"method\":\"status\"}", "request", "id"},
+		{"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"status\"}", "request", "id"},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"status\"}", "request", "id"},
+		{"{\"frob\":1}", "request", "frob"},
+	};
+	char deep[4000];
+	int fd = greet();
+	json_t *message;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		put(fd, wrong[i].text, 0);
+		message = await(fd);
+		assert_true(json_is_null(json_object_get(message, "id")));
+		check_error(message, wrong[i].code, wrong[i].field);
+	}
+	memset(deep, '[', sizeof(deep));
+	send_bytes(fd, deep, sizeof(deep), 0);
+	check_error(await(fd), "parse", "");
+	/* With an id it is answered to that. */
+	put(fd, "{\"id\":\"me\",\"method\":\"status\"}", 0);
+	message = await(fd);
+	assert_string_equal(text_at(message, "id", NULL), "me");
+	check_error(message, "request", "jsonrpc");
+	put(fd, "{\"jsonrpc\":\"1.0\",\"id\":4,\"method\":\"status\"}", 0);
+	check_error(await(fd), "request", "jsonrpc");
+	takes(fd, "status", "{}", 0);
+	close(fd);
+}
+
+static void wrong_parameters(void **state)
+{
+	static const struct {
+		const char *method, *params, *code, *field;
+	} wrong[] = {
+		{"frob", "{}", "method", ""},
+		{"status", "[]", "invalid", "params"},
+		{"status", "{\"x\":1}", "invalid", "params.x"},
+		{"pause", "{\"x\":1}", "invalid", "params.x"},
+		{"disk.detach", "{}", "invalid", "params.number"},
+		{"disk.detach", "{\"number\":64}", "invalid", "params.number"},
+		{"disk.detach", "{\"number\":-1}", "invalid", "params.number"},
+		{"disk.detach", "{\"number\":\"5\"}", "invalid", "params.number"},
+		{"disk.detach", "{\"number\":1.0}", "invalid", "params.number"},
+		{"disk.detach", "{\"number\":99999999999}", "invalid", "params.number"},
+		{"disk.detach", "{\"number\":5}", "not-found", ""},
+		{"dvd.change", "{\"number\":5}", "not-found", ""},
+		{"dvd.change", "{\"number\":5,\"force\":1}", "invalid", "params.force"},
+		{"dvd.attach", "{\"number\":5,\"name\":7}", "invalid", "params.name"},
+		{"dvd.attach", "{\"number\":5,\"name\":\"\"}", "invalid", "params.name"},
+		{"dvd.attach", "{\"number\":5,\"name\":\"a\\nb\"}", "invalid", "params.name"},
+		{"disk.attach", "{\"number\":5,\"name\":\"a\"}", "descriptors", ""},
+		{"job.cancel", "{\"job\":1}", "not-found", ""},
+		{"job.cancel", "{\"job\":0}", "invalid", "params.job"},
+		{"events", "{\"on\":\"yes\"}", "invalid", "params.on"},
+		{"resume", "{}", "state", ""},
+		{"console", "{}", "descriptors", ""},
+	};
+	int fd = greet();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		refuses(fd, wrong[i].method, wrong[i].params, 0, wrong[i].code, wrong[i].field);
+	}
+	close(fd);
+}
+
+/* Whatever comes with a request that is refused is closed: stop() counts. */
+static void descriptors_of_refused_requests(void **state)
+{
+	static char longer[CONTROL_MESSAGE_MAX + 1];
+	int fd = greet(), other = greet();
+
+	(void)state;
+	refuses(fd, "status", "{}", 1, "descriptors", "");
+	refuses(fd, "dvd.attach", "{\"number\":5}", 2, "descriptors", "");
+	refuses(fd, "disk.attach", "{\"number\":99,\"name\":\"a\"}", CONTROL_FILES_MAX, "invalid",
+		"params.number");
+	refuses(fd, "frob", "{}", 3, "method", "");
+	put(fd, "no JSON", 3);
+	check_error(await(fd), "parse", "");
+	memset(longer, ' ', sizeof(longer));
+	send_bytes(fd, longer, sizeof(longer), 3);
+	check_error(await(fd), "limit", "");
+	takes(fd, "disk.attach", "{\"number\":1,\"name\":\"a\"}", 1);
+	await_job(fd, 1, "done");
+	refuses(fd, "disk.attach", "{\"number\":1,\"name\":\"a\"}", 2, "busy", "");
+	/* An empty packet is the end, and may bring descriptors too. */
+	send_bytes(other, "", 0, 3);
+	assert_true(has_hung_up(other));
+	close(other);
+	close(fd);
+}
+
+static void status_tells_of_disks(void **state)
+{
+	int fd = greet();
+	char name[CONTROL_NAME_MAX + 2], params[CONTROL_NAME_MAX + 100];
+	json_t *message, *disks;
+
+	(void)state;
+	/* No name is cut. */
+	memset(name, 'n', CONTROL_NAME_MAX);
+	name[CONTROL_NAME_MAX] = '\0';
+	snprintf(params, sizeof(params), "{\"number\":5,\"name\":\"%s\"}", name);
+	takes(fd, "disk.attach", params, 3);
+	takes(fd, "dvd.attach", "{\"number\":7}", 0);
+	await_job(fd, 2, "done");
+	await_job(fd, 1, "done");
+	message = call(fd, "status", "{}", 0);
+	disks = json_object_get(json_object_get(message, "result"), "disks");
+	assert_int_equal(json_array_size(disks), 2);
+	assert_string_equal(text_at(json_array_get(disks, 0), "name", NULL), name);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(disks, 0), "size")),
+			 3 << 20);
+	assert_string_equal(text_at(json_array_get(disks, 1), "kind", NULL), "dvd");
+	assert_null(json_object_get(json_array_get(disks, 1), "name"));
+	json_decref(message);
+	takes(fd, "disk.detach", "{\"number\":5}", 0);
+	await_job(fd, 3, "done");
+	takes(fd, "dvd.change", "{\"number\":7,\"name\":\"b.iso\"}", 1);
+	await_job(fd, 4, "done");
+	message = call(fd, "status", "{}", 0);
+	disks = json_object_get(json_object_get(message, "result"), "disks");
+	assert_int_equal(json_array_size(disks), 1);
+	assert_string_equal(text_at(json_array_get(disks, 0), "name", NULL), "b.iso");
+	json_decref(message);
+	refuses(fd, "dvd.attach", "{\"number\":7}", 0, "busy", "");
+	strcpy(name + CONTROL_NAME_MAX, "n");
+	snprintf(params, sizeof(params), "{\"number\":5,\"name\":\"%s\"}", name);
+	refuses(fd, "disk.attach", params, 1, "invalid", "params.name");
+	close(fd);
+}
+
+/* A file that does not answer: everybody else goes on. */
+static void an_open_that_hangs(void **state)
+{
+	int fd = greet(), other = greet();
+	json_t *message;
+
+	(void)state;
+	set_gate(AT_OPEN);
+	message = call(fd, "disk.attach", "{\"number\":5,\"name\":\"a.vhdx\"}", CONTROL_FILES_MAX);
+	assert_string_equal(text_at(json_object_get(message, "result"), "job", "state"), "running");
+	json_decref(message);
+	wait_at_gate(1);
+	message = call(other, "jobs", "{}", 0);
+	assert_string_equal(
+		text_at(json_array_get(json_object_get(json_object_get(message, "result"), "jobs"),
+				       0),
+			"step", NULL),
+		"opening the files");
+	json_decref(message);
+	refuses(other, "disk.attach", "{\"number\":5,\"name\":\"b\"}", 1, "busy", "");
+	refuses(other, "disk.detach", "{\"number\":5}", 0, "busy", "");
+	takes(other, "status", "{}", 0);
+	takes(other, "dvd.attach", "{\"number\":6}", 0);
+	await_job(other, 2, "done");
+	/* Its client goes; the result stays. */
+	close(fd);
+	control_serve(&machine);
+	set_gate(AT_NOTHING);
+	await_job(other, 1, "done");
+	close(other);
+}
+
+/* Cancelled at each step: before the guest sees it, it leaves nothing; afterwards it is not taken back. */
+static void cancel_at_each_step(void **state)
+{
+	static const struct {
+		enum place gate;
+		const char *method, *params;
+		int files;
+		bool cancels;
+		const char *ends;
+	} steps[] = {
+		{AT_OPEN, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 9, true, "cancelled"},
+		{AT_ATTACH, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 9, false, "done"},
+		{AT_DETACH, "disk.detach", "{\"number\":5}", 0, false, "done"},
+		{AT_ATTACH, "dvd.attach", "{\"number\":6}", 0, false, "done"},
+		{AT_OPEN, "dvd.change", "{\"number\":6,\"name\":\"b\"}", 1, true, "cancelled"},
+		{AT_MEDIUM, "dvd.change", "{\"number\":6,\"name\":\"b\"}", 1, false, "done"},
+		{AT_CLOSE, "dvd.change", "{\"number\":6}", 0, false, "done"},
+		{AT_OPEN, "dvd.change", "{\"number\":6,\"name\":\"c\"}", 1, true, "cancelled"},
+		{AT_DETACH, "disk.detach", "{\"number\":6}", 0, false, "done"},
+		{AT_PAUSE, "pause", "{}", 0, true, "cancelled"},
+	};
+	int fd = greet(), id = 0;
+	char params[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int before = disks_open_count;
+
+		set_gate(steps[i].gate);
+		takes(fd, steps[i].method, steps[i].params, steps[i].files);
+		wait_at_gate(1);
+		snprintf(params, sizeof(params), "{\"job\":%d}", ++id);
+		if (steps[i].cancels) {
+			takes(fd, "job.cancel", params, 0);
+			takes(fd, "job.cancel", params, 0);
+		} else {
+			refuses(fd, "job.cancel", params, 0, "state", "");
+		}
+		set_gate(AT_NOTHING);
+		await_job(fd, id, steps[i].ends);
+		refuses(fd, "job.cancel", params, 0, "state", "");
+		assert_true(!steps[i].cancels || disks_open_count == before);
+	}
+	close(fd);
+}
+
+static void queue_of_jobs(void **state)
+{
+	int fd = greet(), i;
+	char params[64];
+
+	(void)state;
+	set_gate(AT_OPEN);
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		snprintf(params, sizeof(params), "{\"number\":%d,\"name\":\"a\"}", i);
+		takes(fd, "disk.attach", params, 1);
+	}
+	wait_at_gate(CONTROL_JOBS_RUNNING);
+	refuses(fd, "disk.attach", "{\"number\":60,\"name\":\"a\"}", 1, "limit", "");
+	assert_string_equal(job_is(fd, CONTROL_JOBS_RUNNING), "running");
+	assert_string_equal(job_is(fd, CONTROL_JOBS_RUNNING + 1), "queued");
+	snprintf(params, sizeof(params), "{\"job\":%d}", CONTROL_JOBS_RUNNING + 1);
+	takes(fd, "job.cancel", params, 0);
+	assert_string_equal(job_is(fd, CONTROL_JOBS_RUNNING + 1), "cancelled");
+	set_gate(AT_NOTHING);
+	await_job(fd, CONTROL_JOBS_MAX, "done");
+	for (i = 1; i <= CONTROL_JOBS_MAX; i++) {
+		await_job(fd, i, i == CONTROL_JOBS_RUNNING + 1 ? "cancelled" : "done");
+	}
+	/* The oldest are forgotten first. */
+	takes(fd, "disk.detach", "{\"number\":0}", 0);
+	assert_string_equal(job_is(fd, 1), "forgotten");
+	assert_string_equal(job_is(fd, CONTROL_JOBS_MAX), "done");
+	close(fd);
+}
+
+static void jobs_that_fail(void **state)
+{
+	int fd = greet();
+	json_t *message;
+
+	(void)state;
+	open_result = -EINVAL;
+	takes(fd, "disk.attach", "{\"number\":5,\"name\":\"a.vhdx\"}", 4);
+	await_job(fd, 1, "failed");
+	message = call(fd, "jobs", "{}", 0);
+	assert_string_equal(
+		text_at(json_array_get(json_object_get(json_object_get(message, "result"), "jobs"),
+				       0),
+			"error", "message"),
+		"a.vhdx: no disk");
+	json_decref(message);
+	open_result = 0;
+	attach_result = -EINVAL;
+	takes(fd, "disk.attach", "{\"number\":5,\"name\":\"a.vhdx\"}", 4);
+	await_job(fd, 2, "failed");
+	assert_int_equal(disks_open_count, 0);
+	attach_result = 0;
+	takes(fd, "dvd.attach", "{\"number\":5,\"name\":\"a.iso\"}", 1);
+	await_job(fd, 3, "done");
+	medium_result = -EBUSY;
+	takes(fd, "dvd.change", "{\"number\":5,\"name\":\"b.iso\"}", 1);
+	await_job(fd, 4, "failed");
+	assert_int_equal(disks_open_count, 1);
+	takes(fd, "dvd.change", "{\"number\":5,\"force\":true}", 0);
+	await_job(fd, 5, "done");
+	assert_int_equal(disks_open_count, 0);
+	/* The disk is gone although its file could not be written. */
+	takes(fd, "disk.attach", "{\"number\":7,\"name\":\"a.vhdx\"}", 1);
+	await_job(fd, 6, "done");
+	close_result = -EIO;
+	takes(fd, "disk.detach", "{\"number\":7}", 0);
+	await_job(fd, 7, "failed");
+	close_result = 0;
+	refuses(fd, "disk.detach", "{\"number\":7}", 0, "not-found", "");
+	close(fd);
+}
+
+static void *let_go_later(void *unused)
+{
+	(void)unused;
+	usleep(200000);
+	set_gate(AT_NOTHING);
+	return NULL;
+}
+
+/* The end waits for what brings the guest's writes into a file, though it takes longer than for an open. */
+static void the_end_waits_for_a_detach(void **state)
+{
+	int fd = greet();
+	pthread_t thread;
+
+	(void)state;
+	takes(fd, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 1);
+	await_job(fd, 1, "done");
+	set_gate(AT_CLOSE);
+	takes(fd, "disk.detach", "{\"number\":5}", 0);
+	wait_at_gate(1);
+	pthread_create(&thread, NULL, let_go_later, NULL);
+	control_destroy(&machine, "power-off");
+	assert_int_equal(disks_open_count, 0);
+	pthread_join(thread, NULL);
+	close(fd);
+}
+
+/* ... and leaves behind what does not end; a thread that comes back later finds all that it needs. */
+static void the_end_leaves_an_open(void **state)
+{
+	int fd = greet(), i;
+	struct control *left = machine.control;
+	char params[64];
+
+	(void)state;
+	set_gate(AT_OPEN);
+	for (i = 0; i < CONTROL_JOBS_RUNNING + 2; i++) {
+		snprintf(params, sizeof(params), "{\"number\":%d,\"name\":\"a\"}", i);
+		takes(fd, "disk.attach", params, 2);
+	}
+	wait_at_gate(CONTROL_JOBS_RUNNING);
+	control_destroy(&machine, "power-off");
+	assert_true(disks_close(&machine));
+	set_gate(AT_NOTHING);
+	assert_true(jobs_end(&left->jobs));
+	close(left->wake);
+	close(left->jobs.event);
+	free(left);
+	close(fd);
+}
+
+/* A reset is a loop that ends and begins: jobs of before it end after it. */
+static void reset_while_a_job_runs(void **state)
+{
+	int fd = greet();
+	json_t *message;
+
+	(void)state;
+	takes(fd, "events", "{}", 0);
+	set_gate(AT_OPEN);
+	takes(fd, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 1);
+	takes(fd, "reset", "{}", 0);
+	assert_int_equal(machine.stop, STOP_RESET);
+	wait_at_gate(1);
+	machine.resets++;
+	message = await(fd);
+	assert_string_equal(text_at(message, "params", "event"), "reset");
+	json_decref(message);
+	set_gate(AT_NOTHING);
+	message = await(fd);
+	assert_string_equal(text_at(message, "params", "event"), "disks");
+	json_decref(message);
+	message = await(fd);
+	assert_string_equal(text_at(json_object_get(message, "params"), "job", "state"), "done");
+	json_decref(message);
+	close(fd);
+}
+
+static void pausing(void **state)
+{
+	int fd = greet();
+	json_t *message;
+
+	(void)state;
+	takes(fd, "events", "{}", 0);
+	set_gate(AT_PAUSE);
+	takes(fd, "pause", "{}", 0);
+	wait_at_gate(1);
+	refuses(fd, "pause", "{}", 0, "state", "");
+	message = call(fd, "status", "{}", 0);
+	assert_string_equal(text_at(message, "result", "state"), "pausing");
+	json_decref(message);
+	set_gate(AT_NOTHING);
+	await_job(fd, 1, "done");
+	message = call(fd, "status", "{}", 0);
+	assert_string_equal(text_at(message, "result", "state"), "paused");
+	json_decref(message);
+	message = call(fd, "resume", "{}", 0);
+	assert_string_equal(text_at(message, "result", "state"), "running");
+	json_decref(message);
+	takes(fd, "power-button", "{}", 0);
+	assert_int_equal(buttons, 1);
+	takes(fd, "off", "{}", 0);
+	assert_int_equal(machine.stop, STOP_REQUEST);
+	close(fd);
+}
+
+/* Who does not read loses events, is told so, and keeps nobody waiting. */
+static void a_reader_that_is_slow(void **state)
+{
+	int slow = greet(), quick = greet(), none = 1, i;
+	int64_t sequence = 0, lost = 0;
+	bool ended = false;
+	json_t *message;
+
+	(void)state;
+	takes(slow, "events", "{}", 0);
+	setsockopt(machine.control->clients[0].fd, SOL_SOCKET, SO_SNDBUF, &none, sizeof(none));
+	for (i = 0; i < 1000; i++) {
+		machine.resets++;
+		takes(quick, "status", "{}", 0);
+	}
+	assert_int_equal(machine.control->clients[0].count, CONTROL_EVENTS_MAX);
+	while (!ended) {
+		message = next(slow);
+		if (message == NULL) {
+			/* All that there was; the next one tells of those that were left out. */
+			machine.resets++;
+			message = await(slow);
+			ended = true;
+		}
+		lost += json_integer_value(
+			json_object_get(json_object_get(message, "params"), "lost"));
+		sequence++;
+		assert_int_equal(json_integer_value(json_object_get(
+					 json_object_get(message, "params"), "sequence")),
+				 sequence + lost);
+		json_decref(message);
+	}
+	assert_int_equal(sequence + lost, 1001);
+	assert_true(lost > 800);
+	takes(slow, "status", "{}", 0);
+	close(slow);
+	close(quick);
+}
+
+/* Nor does one that asks and does not read the answers. */
+static void requests_without_end(void **state)
+{
+	static const char status[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"status\"}";
+	int greedy = greet(), quick = greet(), i;
+
+	(void)state;
+	for (i = 0; i < 100000 && send(greedy, status, sizeof(status) - 1, MSG_NOSIGNAL) > 0; i++) {
+		control_serve(&machine);
+	}
+	assert_true(i < 100000);
+	assert_true(machine.control->clients[0].count <= 1);
+	takes(quick, "status", "{}", 0);
+	close(greedy);
+	close(quick);
+	control_serve(&machine);
+}
+
+static void many_clients(void **state)
+{
+	int fds[CONTROL_CLIENTS_MAX], i, fd;
+
+	(void)state;
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		fds[i] = greet();
+	}
+	fd = join();
+	check_error(await(fd), "limit", "");
+	assert_true(has_hung_up(fd));
+	close(fd);
+	close(fds[3]);
+	control_serve(&machine);
+	fds[3] = greet();
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		takes(fds[i], "status", "{}", 0);
+		close(fds[i]);
+	}
+}
+
+static void who_may_only_look(void **state)
+{
+	struct stat file;
+	int fd;
+
+	(void)state;
+	assert_int_equal(stat(path, &file), 0);
+	assert_int_equal(file.st_mode & 0777, 0600);
+	peer_uid = getuid() + 1;
+	fd = greet();
+	takes(fd, "status", "{}", 0);
+	takes(fd, "jobs", "{}", 0);
+	takes(fd, "events", "{}", 0);
+	refuses(fd, "pause", "{}", 0, "permission", "");
+	refuses(fd, "off", "{}", 0, "permission", "");
+	refuses(fd, "job.cancel", "{\"job\":1}", 0, "permission", "");
+	refuses(fd, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 1, "permission", "");
+	refuses(fd, "console", "{}", 1, "permission", "");
+	assert_int_equal(machine.stop, STOP_NONE);
+	close(fd);
+}
+
+static void console(void **state)
+{
+	int fd = greet(), i;
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"console\"}";
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} rights = {.header = {.cmsg_level = SOL_SOCKET,
+			       .cmsg_type = SCM_RIGHTS,
+			       .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec part = {.iov_base = (void *)text, .iov_len = sizeof(text) - 1};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &rights,
+				 .msg_controllen = sizeof(rights)};
+	int pair[2];
+	json_t *answer;
+	char byte;
+
+	(void)state;
+	refuses(fd, "console", "{}", 1, "descriptors", "");
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		memcpy(CMSG_DATA(&rights.header), &pair[1], sizeof(int));
+		assert_true(sendmsg(fd, &message, 0) > 0);
+		answer = await(fd);
+		assert_non_null(json_object_get(answer, "result"));
+		json_decref(answer);
+		close(pair[1]);
+		assert_int_equal(write(machine.serial.out, "x", 1), 1);
+		assert_int_equal(read(pair[0], &byte, 1), 1);
+		close(pair[0]);
+	}
+	close(fd);
+}
+
+static void the_end_is_told(void **state)
+{
+	int fd = greet();
+	json_t *message;
+
+	(void)state;
+	takes(fd, "events", "{}", 0);
+	control_destroy(&machine, "power-off");
+	message = next(fd);
+	assert_string_equal(text_at(message, "params", "state"), "ended");
+	assert_string_equal(text_at(message, "params", "reason"), "power-off");
+	json_decref(message);
+	close(fd);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(hello),
+		TEST(no_requests),
+		TEST(wrong_parameters),
+		TEST(descriptors_of_refused_requests),
+		TEST(status_tells_of_disks),
+		TEST(an_open_that_hangs),
+		TEST(cancel_at_each_step),
+		TEST(queue_of_jobs),
+		TEST(jobs_that_fail),
+		TEST(the_end_waits_for_a_detach),
+		TEST(the_end_leaves_an_open),
+		TEST(reset_while_a_job_runs),
+		TEST(pausing),
+		TEST(a_reader_that_is_slow),
+		TEST(requests_without_end),
+		TEST(many_clients),
+		TEST(who_may_only_look),
+		TEST(console),
+		TEST(the_end_is_told),
+	};
+	int failed;
+
+	if (mkdtemp(folder) == NULL) {
+		return 1;
+	}
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(path);
+	rmdir(folder);
+	return failed;
+}

@@ -1,0 +1,510 @@
+/*
+ * worker/machine.c and vp.c: a machine that stands still, and every other thing that may happen meanwhile. The hypervisor here is a loop
+ * in each VP's thread that counts, and that a kick ends if it comes in it; one that comes before is lost, as below a real one.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "vmbus/vmbus.h"
+#include "worker/job.h"
+#include "worker/machine.h"
+
+#define VPS 4
+
+struct backend_vp {
+	unsigned int index;
+};
+
+struct backend_partition {
+	bool frozen;
+};
+
+static struct backend_vp vps[VPS];
+static struct backend_partition partition;
+static struct config config = {.vps = VPS};
+static struct machine machine;
+static atomic_uint counts[VPS]; /* what the guest does */
+static atomic_bool deaf;        /* kicks do not reach VP 0 */
+static atomic_bool cannot_freeze;
+static __thread volatile sig_atomic_t kicked;
+
+static void on_kick(int signal_number)
+{
+	(void)signal_number;
+	kicked = 1;
+}
+
+static void moment(void)
+{
+	static const struct timespec pause = {.tv_nsec = 50000};
+
+	nanosleep(&pause, NULL);
+}
+
+int backend_vp_run(struct backend_vp *vp, struct vp_exit *exit)
+{
+	unsigned int i;
+
+	exit->kind = VP_EXIT_NONE;
+	kicked = 0;
+	for (i = 0; i < 100 || (vp->index == 0 && atomic_load(&deaf)); i++) {
+		if (kicked && !(vp->index == 0 && atomic_load(&deaf))) {
+			break;
+		}
+		assert_false(partition.frozen);
+		atomic_fetch_add(&counts[vp->index], 1);
+		moment();
+	}
+	return 0;
+}
+
+int backend_partition_create(int backend, unsigned int vp_count, bool flush_calls,
+			     struct backend_partition **out)
+{
+	(void)backend;
+	(void)flush_calls;
+	assert_int_equal(vp_count, VPS);
+	partition.frozen = false;
+	*out = &partition;
+	return 0;
+}
+
+void backend_partition_destroy(struct backend_partition **out)
+{
+	assert_false(partition.frozen);
+	*out = NULL;
+}
+
+int backend_partition_freeze_time(struct backend_partition *of, bool freeze)
+{
+	if (freeze && atomic_load(&cannot_freeze)) {
+		return -EINVAL;
+	}
+	of->frozen = freeze;
+	return 0;
+}
+
+int backend_partition_interrupt(struct backend_partition *of,
+				const struct backend_interrupt *interrupt)
+{
+	(void)of;
+	(void)interrupt;
+	return 0;
+}
+
+int backend_vp_create(struct backend_partition *of, unsigned int index, struct backend_vp **vp)
+{
+	(void)of;
+	vps[index].index = index;
+	*vp = &vps[index];
+	return 0;
+}
+
+void backend_vp_destroy(struct backend_vp **vp)
+{
+	*vp = NULL;
+}
+
+int backend_vp_set_local_pins(struct backend_vp *vp, bool extint)
+{
+	(void)vp;
+	(void)extint;
+	return 0;
+}
+
+int backend_vp_set_boot_state(struct backend_vp *vp, const struct vp_boot_state *state)
+{
+	(void)vp;
+	(void)state;
+	return 0;
+}
+
+int backend_vp_request_window(struct backend_vp *vp, bool wanted)
+{
+	(void)vp;
+	(void)wanted;
+	return 0;
+}
+
+void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
+{
+	(void)vp;
+	(void)exit;
+}
+
+void control_notify(struct machine *m)
+{
+	(void)m;
+}
+
+void vmbus_reset(struct vmbus *bus)
+{
+	(void)bus;
+}
+
+int memory_create(struct memory *memory, uint64_t size)
+{
+	(void)memory;
+	(void)size;
+	return 0;
+}
+
+int memory_clear(struct memory *memory)
+{
+	(void)memory;
+	return 0;
+}
+
+int memory_map(const struct memory *memory, struct backend_partition *to)
+{
+	(void)memory;
+	(void)to;
+	return 0;
+}
+
+void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	(void)memory;
+	(void)gpa;
+	(void)length;
+	return NULL;
+}
+
+bool loader_load(struct loader *loader, struct vp_boot_state *state)
+{
+	(void)loader;
+	(void)state;
+	return true;
+}
+
+void acpi_tables_build(void *at, unsigned int vp_count)
+{
+	(void)at;
+	(void)vp_count;
+}
+
+void board_create(struct board *board, struct host *host)
+{
+	pthread_mutex_init(&board->lock, NULL);
+	(void)host;
+}
+
+void board_add_debug_exit(struct board *board)
+{
+	(void)board;
+}
+
+void board_reset(struct board *board)
+{
+	(void)board;
+}
+
+bool bus_create(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+bool disks_attach(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+bool serial_put(struct serial *serial, uint8_t byte)
+{
+	(void)serial;
+	(void)byte;
+	return true;
+}
+
+bool serial_get(struct serial *serial, uint8_t *byte)
+{
+	(void)serial;
+	(void)byte;
+	return false;
+}
+
+bool serial_wants_in(const struct serial *serial)
+{
+	(void)serial;
+	return false;
+}
+
+/* ---- */
+
+static int start(void **state)
+{
+	struct sigaction kick = {.sa_handler = on_kick};
+
+	(void)state;
+	sigaction(VP_KICK, &kick, NULL);
+	atomic_store(&deaf, false);
+	atomic_store(&cannot_freeze, false);
+	machine = (struct machine){.config = &config};
+	assert_true(machine_create(&machine));
+	assert_true(machine_start(&machine));
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	atomic_store(&deaf, false);
+	machine_end(&machine, STOP_REQUEST);
+	machine_stop(&machine);
+	free(machine.vps);
+	close(machine.stop_event);
+	close(machine.host.board_timer);
+	close(machine.host.nudge_timer);
+	return 0;
+}
+
+static void wait_for_progress(void)
+{
+	unsigned int i, before[VPS];
+
+	for (i = 0; i < VPS; i++) {
+		before[i] = atomic_load(&counts[i]);
+	}
+	for (i = 0; i < VPS; i++) {
+		while (atomic_load(&counts[i]) == before[i]) {
+			moment();
+		}
+	}
+}
+
+static void sleep_ms(unsigned int ms)
+{
+	usleep(ms * 1000);
+}
+
+static void assert_stands(void)
+{
+	uint64_t time = host_time(&machine.host);
+	unsigned int i, before[VPS];
+
+	assert_true(partition.frozen);
+	for (i = 0; i < VPS; i++) {
+		before[i] = atomic_load(&counts[i]);
+	}
+	sleep_ms(20);
+	for (i = 0; i < VPS; i++) {
+		assert_int_equal(atomic_load(&counts[i]), before[i]);
+	}
+	assert_true(host_time(&machine.host) == time);
+}
+
+static int pause_machine(void)
+{
+	struct job job = {0};
+
+	return machine_pause(&machine, &job);
+}
+
+static void stands_and_goes_on(void **state)
+{
+	uint64_t epoch, time;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 10; i++) {
+		wait_for_progress();
+		epoch = machine.host.epoch;
+		assert_int_equal(pause_machine(), 0);
+		assert_int_equal(atomic_load(&machine.pause.state), PAUSE_DONE);
+		time = host_time(&machine.host);
+		assert_stands();
+		assert_int_equal(pause_machine(), -EALREADY);
+		assert_true(machine_resume(&machine));
+		assert_false(partition.frozen);
+		assert_true(host_time(&machine.host) >= time);
+		/* The pause is not in the board's time. */
+		assert_true(machine.host.epoch - epoch >= 20000000);
+		assert_false(machine_resume(&machine));
+	}
+	wait_for_progress();
+}
+
+static bool timer_is_armed(void)
+{
+	struct itimerspec when;
+
+	timerfd_gettime(machine.host.board_timer, &when);
+	return when.it_value.tv_sec != 0 || when.it_value.tv_nsec != 0;
+}
+
+static void timers_stand(void **state)
+{
+	uint64_t day = 86400000000000ull;
+
+	(void)state;
+	host_wake_at(&machine.host, host_time(&machine.host) + day);
+	assert_true(timer_is_armed());
+	assert_int_equal(pause_machine(), 0);
+	assert_false(timer_is_armed());
+	host_wake_at(&machine.host, host_time(&machine.host) + day);
+	assert_false(timer_is_armed());
+	assert_true(machine_resume(&machine));
+	assert_true(timer_is_armed());
+	host_wake_at(&machine.host, HOST_NEVER);
+	assert_int_equal(pause_machine(), 0);
+	assert_true(machine_resume(&machine));
+	assert_false(timer_is_armed());
+}
+
+static void a_clock_that_cannot_stand(void **state)
+{
+	(void)state;
+	atomic_store(&cannot_freeze, true);
+	assert_int_equal(pause_machine(), -EINVAL);
+	assert_int_equal(atomic_load(&machine.pause.state), PAUSE_NONE);
+	wait_for_progress();
+}
+
+/* Stopped and reset while it stands: it runs when it starts again, by the same clocks. */
+static void reset_while_paused(void **state)
+{
+	(void)state;
+	assert_int_equal(pause_machine(), 0);
+	machine_end(&machine, STOP_RESET);
+	machine_stop(&machine);
+	assert_true(machine_reset(&machine));
+	assert_int_equal(machine.resets, 1);
+	assert_true(machine_start(&machine));
+	assert_int_equal(atomic_load(&machine.pause.state), PAUSE_NONE);
+	wait_for_progress();
+	assert_int_equal(pause_machine(), 0);
+	assert_stands();
+}
+
+static struct job job;
+static int result;
+
+static void *pause_in_thread(void *unused)
+{
+	(void)unused;
+	result = machine_pause(&machine, &job);
+	return NULL;
+}
+
+/* A VP that does not hear: the others stand already. */
+static pthread_t begin_pause(void)
+{
+	unsigned int before;
+	pthread_t thread;
+
+	atomic_store(&deaf, true);
+	/* More than it does in one run: then it is in the one that does not end. */
+	before = atomic_load(&counts[0]);
+	while (atomic_load(&counts[0]) - before <= 200) {
+		moment();
+	}
+	job = (struct job){0};
+	assert_int_equal(pthread_create(&thread, NULL, pause_in_thread, NULL), 0);
+	for (;;) {
+		unsigned int parked;
+
+		pthread_mutex_lock(&machine.pause.lock);
+		parked = machine.pause.parked;
+		pthread_mutex_unlock(&machine.pause.lock);
+		if (parked == VPS - 1) {
+			return thread;
+		}
+		moment();
+	}
+}
+
+static void cancelled(void **state)
+{
+	pthread_t thread = begin_pause();
+
+	(void)state;
+	atomic_store(&job.turn, JOB_IS_CANCELLED);
+	pthread_join(thread, NULL);
+	assert_int_equal(result, -ECANCELED);
+	assert_int_equal(atomic_load(&machine.pause.state), PAUSE_NONE);
+	atomic_store(&deaf, false);
+	wait_for_progress();
+}
+
+static void resumed_before_it_stands(void **state)
+{
+	pthread_t thread = begin_pause();
+
+	(void)state;
+	assert_true(machine_resume(&machine));
+	pthread_join(thread, NULL);
+	assert_int_equal(result, -ECANCELED);
+	wait_for_progress();
+}
+
+static void stopped_before_it_stands(void **state)
+{
+	pthread_t thread = begin_pause();
+
+	(void)state;
+	machine_end(&machine, STOP_RESET);
+	atomic_store(&deaf, false);
+	machine_stop(&machine);
+	assert_true(machine_reset(&machine));
+	assert_true(machine_start(&machine));
+	pthread_join(thread, NULL);
+	assert_int_equal(result, -ECANCELED);
+	wait_for_progress();
+}
+
+/* Resets at any moment of pauses that come one after the other. */
+static void in_any_order(void **state)
+{
+	pthread_t thread;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		job = (struct job){0};
+		assert_int_equal(pthread_create(&thread, NULL, pause_in_thread, NULL), 0);
+		usleep(i * 37 % 400);
+		if (i % 3 == 0) {
+			(void)machine_resume(&machine);
+		} else {
+			machine_end(&machine, STOP_RESET);
+			machine_stop(&machine);
+			assert_true(machine_reset(&machine));
+			assert_true(machine_start(&machine));
+		}
+		pthread_join(thread, NULL);
+		assert_true(result == 0 || result == -ECANCELED);
+		/* Done: then what came first is not known. */
+		if (machine_resume(&machine)) {
+			assert_int_equal(result, 0);
+		}
+	}
+	wait_for_progress();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(stands_and_goes_on),       TEST(timers_stand), TEST(a_clock_that_cannot_stand),
+		TEST(reset_while_paused),       TEST(cancelled),    TEST(resumed_before_it_stands),
+		TEST(stopped_before_it_stands), TEST(in_any_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,51 @@
+/* What control.c (the socket, its clients, events) and methods.c (what can be asked for) share. The main thread's, all of it. */
+#ifndef WORKER_CONTROL_H
+#define WORKER_CONTROL_H
+
+#include <sys/types.h>
+
+#include "worker/form.h"
+#include "worker/job.h"
+#include "worker/machine.h"
+
+struct client {
+	int fd; /* -1: nobody */
+	uid_t user;
+	bool may_change, greeted, subscribed;
+	unsigned int lost;                     /* events since the last one that it was sent */
+	char *waiting[CONTROL_EVENTS_MAX + 1]; /* messages that the socket had no room for */
+	unsigned int count;
+};
+
+struct control {
+	struct machine *machine;
+	int listener, epoll;
+	int wake;    /* eventfd: control_notify() */
+	uid_t owner; /* who started the worker */
+	struct jobs jobs;
+	struct client clients[CONTROL_CLIENTS_MAX];
+	uint64_t sequence;              /* of the last event */
+	const char *state;              /* what the last event said */
+	unsigned int resets;            /* likewise */
+	bool crashed;                   /* likewise */
+	char text[CONTROL_MESSAGE_MAX]; /* a request */
+};
+
+/* A request while it is answered. */
+struct request {
+	struct control *control;
+	struct client *client;
+	int fds[CONTROL_FILES_MAX];
+	unsigned int fd_count; /* those that are left here are closed afterwards */
+	const char *code;      /* why it is refused: CONTROL_BAD_*; form.error has the rest */
+	struct form form;
+};
+
+/* methods.c: the whole answer. NULL: out of memory. */
+json_t *methods_answer(struct request *request, const char *text, size_t length);
+/* An answer to nothing in particular. */
+json_t *methods_refusal(const char *code, const char *what, const char *remedy);
+json_t *methods_job(const struct job *job);
+const char *methods_state(const struct machine *machine);
+
+#endif

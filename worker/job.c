@@ -1,0 +1,260 @@
+/* See job.h. */
+#include "worker/job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/check.h"
+
+/* How long the worker's end waits for a job that was cancelled and has not come to its next step. */
+#define LEAVE_MS 2000
+
+int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user)
+{
+	*jobs = (struct jobs){.ended = ended, .user = user};
+	jobs->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return jobs->event >= 0 ? 0 : -errno;
+}
+
+bool job_has_ended(const struct job *job)
+{
+	return job->state >= JOB_DONE;
+}
+
+const char *job_state_name(const struct job *job)
+{
+	static const char *const names[] = {
+		[JOB_QUEUED] = CONTROL_STATE_QUEUED,       [JOB_RUNNING] = CONTROL_STATE_RUNNING,
+		[JOB_DONE] = CONTROL_STATE_DONE,           [JOB_FAILED] = CONTROL_STATE_FAILED,
+		[JOB_CANCELLED] = CONTROL_STATE_CANCELLED,
+	};
+
+	return names[job->state];
+}
+
+static unsigned int count_of(const struct jobs *jobs, enum job_state first, enum job_state last)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		count += jobs->all[i].state >= first && jobs->all[i].state <= last;
+	}
+	return count;
+}
+
+/* Ids only grow, so the oldest has the least. */
+static struct job *oldest(struct jobs *jobs, enum job_state first, enum job_state last)
+{
+	struct job *found = NULL;
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		struct job *job = &jobs->all[i];
+
+		if (job->state >= first && job->state <= last &&
+		    (found == NULL || job->id < found->id)) {
+			found = job;
+		}
+	}
+	return found;
+}
+
+struct job *job_new(struct jobs *jobs, const char *what, int number)
+{
+	struct job *job;
+
+	while (count_of(jobs, JOB_DONE, JOB_CANCELLED) > CONTROL_JOBS_KEPT) {
+		oldest(jobs, JOB_DONE, JOB_CANCELLED)->state = JOB_NONE;
+	}
+	job = oldest(jobs, JOB_NONE, JOB_NONE);
+	if (job == NULL) {
+		return NULL;
+	}
+	memset(job, 0, sizeof(*job));
+	job->id = ++jobs->last_id;
+	job->what = what;
+	job->number = number;
+	job->jobs = jobs;
+	job->step = "";
+	return job;
+}
+
+static void end(struct job *job, enum job_state state)
+{
+	job->state = state;
+	if (job->finish != NULL) {
+		job->finish(job);
+	}
+	job->subject = NULL;
+	job->jobs->ended(job->jobs->user, job);
+}
+
+static void *run(void *argument)
+{
+	struct job *job = argument;
+
+	job->result = job->work(job);
+	atomic_store(&job->over, true);
+	eventfd_write(job->jobs->event, 1);
+	return NULL;
+}
+
+static void start_queued(struct jobs *jobs)
+{
+	struct job *job;
+	int ret;
+
+	while (count_of(jobs, JOB_RUNNING, JOB_RUNNING) < CONTROL_JOBS_RUNNING) {
+		job = oldest(jobs, JOB_QUEUED, JOB_QUEUED);
+		if (job == NULL) {
+			return;
+		}
+		job->state = JOB_RUNNING;
+		ret = pthread_create(&job->thread, NULL, run, job);
+		if (ret != 0) {
+			job->result = -ret;
+			snprintf(job->error.text, sizeof(job->error.text), "no thread for it: %s",
+				 strerror(ret));
+			end(job, JOB_FAILED);
+		}
+	}
+}
+
+void job_start(struct job *job)
+{
+	job->state = JOB_QUEUED;
+	start_queued(job->jobs);
+}
+
+static void take_in(struct job *job)
+{
+	pthread_join(job->thread, NULL);
+	end(job, job->result == -ECANCELED ? JOB_CANCELLED
+		 : job->result != 0        ? JOB_FAILED
+					   : JOB_DONE);
+}
+
+static void take_in_all(struct jobs *jobs)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		if (jobs->all[i].state == JOB_RUNNING && atomic_load(&jobs->all[i].over)) {
+			take_in(&jobs->all[i]);
+		}
+	}
+}
+
+void jobs_serve(struct jobs *jobs)
+{
+	uint64_t count;
+
+	eventfd_read(jobs->event, &count);
+	take_in_all(jobs);
+	start_queued(jobs);
+}
+
+struct job *job_find(struct jobs *jobs, uint32_t id)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		if (jobs->all[i].state != JOB_NONE && jobs->all[i].id == id) {
+			return &jobs->all[i];
+		}
+	}
+	return NULL;
+}
+
+struct job *job_on_disk(struct jobs *jobs, int number)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		struct job *job = &jobs->all[i];
+
+		if (job->number == number &&
+		    (job->state == JOB_QUEUED || job->state == JOB_RUNNING)) {
+			return job;
+		}
+	}
+	return NULL;
+}
+
+bool job_cancel(struct job *job)
+{
+	enum job_turn turn = JOB_MAY_CANCEL;
+
+	if (job_has_ended(job)) {
+		return false;
+	}
+	if (!atomic_compare_exchange_strong(&job->turn, &turn, JOB_IS_CANCELLED)) {
+		return turn == JOB_IS_CANCELLED;
+	}
+	if (job->state == JOB_QUEUED) {
+		end(job, JOB_CANCELLED);
+	}
+	return true;
+}
+
+bool job_commit(struct job *job)
+{
+	enum job_turn turn = JOB_MAY_CANCEL;
+
+	return atomic_compare_exchange_strong(&job->turn, &turn, JOB_IS_COMMITTED);
+}
+
+void job_step(struct job *job, const char *step)
+{
+	atomic_store(&job->step, step);
+}
+
+bool job_cancelled(const struct job *job)
+{
+	return atomic_load(&job->turn) == JOB_IS_CANCELLED;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Whether one runs that the end has to wait for, or may wait for a while. */
+static bool any_runs(struct jobs *jobs, bool committed)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		if (jobs->all[i].state == JOB_RUNNING &&
+		    (!committed || atomic_load(&jobs->all[i].turn) == JOB_IS_COMMITTED)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool jobs_end(struct jobs *jobs)
+{
+	static const struct timespec pause = {.tv_nsec = 5000000};
+	uint64_t until = now_ms() + LEAVE_MS;
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		if (jobs->all[i].state != JOB_NONE) {
+			(void)job_cancel(&jobs->all[i]);
+		}
+	}
+	take_in_all(jobs);
+	while (any_runs(jobs, true) || (any_runs(jobs, false) && now_ms() < until)) {
+		nanosleep(&pause, NULL);
+		take_in_all(jobs);
+	}
+	return !any_runs(jobs, false);
+}

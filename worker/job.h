@@ -1,0 +1,83 @@
+/*
+ * What may take long: done by a thread of its own, while the main thread serves everybody else. docs/design/control.md.
+ *
+ *   queued ---> running ---> done | failed     by what work() returns
+ *      |           `-------> cancelled         where it was cancelled before it began, or before job_commit()
+ *      `-------------------> cancelled
+ *
+ * All calls are the main thread's but job_commit(), job_step() and job_cancelled(), which are for work(). A job is the list's, and is
+ * known by its id; a pointer to one is good until the next job_new().
+ */
+#ifndef WORKER_JOB_H
+#define WORKER_JOB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "disk/disk.h"
+#include "include/mgmt/control.h"
+
+enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
+
+enum job_turn { JOB_MAY_CANCEL, JOB_IS_CANCELLED, JOB_IS_COMMITTED };
+
+/* A letter as in machine.h; [J] the job's thread while it runs. */
+struct job {
+	uint32_t id;          /* [M] */
+	const char *what;     /* [M] */
+	int number;           /* [M] of the disk; -1: none */
+	enum job_state state; /* [M] */
+	/* [J] 0 or -errno, and then `error` says why. */
+	int (*work)(struct job *job);
+	/* The main thread's last word: takes in what was done, and frees the subject. Also for a job that never ran. */
+	void (*finish)(struct job *job);
+	void *subject;
+	_Atomic(const char *) step;  /* [a] a text that stays */
+	_Atomic(enum job_turn) turn; /* [a] */
+	atomic_bool over;            /* [a] work() has returned */
+	struct jobs *jobs;
+	pthread_t thread;        /* [M] */
+	int result;              /* [J], then [M] */
+	struct disk_error error; /* [J], then [M] */
+};
+
+struct jobs {
+	int event; /* an eventfd: something for jobs_serve() */
+	uint32_t last_id;
+	void (*ended)(void *user,
+		      const struct job *job); /* called from jobs_serve() and job_cancel() */
+	void *user;
+	struct job all[CONTROL_JOBS_MAX];
+};
+
+/* 0 or -errno. */
+int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user);
+/*
+ * The end: what is queued is dropped, what may be cancelled is, what is committed is waited for. False: a job does not come to its
+ * next step; its thread goes on, and touches nothing but the job's own.
+ */
+bool jobs_end(struct jobs *jobs);
+
+/* NULL: as many as there may be have not ended. To be filled in, and given to job_start(). */
+struct job *job_new(struct jobs *jobs, const char *what, int number);
+/* Runs it, now or when others have ended. */
+void job_start(struct job *job);
+/* The eventfd was signalled: jobs that are over end, others begin. */
+void jobs_serve(struct jobs *jobs);
+
+struct job *job_find(struct jobs *jobs, uint32_t id);
+/* The one that works on this disk; NULL: none. */
+struct job *job_on_disk(struct jobs *jobs, int number);
+bool job_has_ended(const struct job *job);
+const char *job_state_name(const struct job *job);
+/* False: it has ended, or gone so far that it goes on to its end. */
+bool job_cancel(struct job *job);
+
+/* From here on it is not cancelled. False: it has been; work() undoes what it has done and returns. */
+bool job_commit(struct job *job);
+void job_step(struct job *job, const char *step);
+bool job_cancelled(const struct job *job);
+
+#endif
