@@ -67,6 +67,7 @@ hypercall_fuzz_runs := -runs=8000 -len_control=0 -max_len=256
 memory_fuzz_runs := -runs=3000 -len_control=0 -max_len=256
 control_fuzz_runs := -runs=6000 -len_control=0 -max_len=256
 disk_open_fuzz_runs := -runs=10000 -len_control=0 -max_len=512
+switch_fuzz_runs := -runs=5000 -len_control=0 -max_len=512
 check-fuzz: $(fuzz_programs:%=%.passed)
 build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 	@mkdir -p build/fuzz/found

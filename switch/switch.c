@@ -1,0 +1,265 @@
+/* See switch.h. The ports of a switch, their settings, and whose turn it is. */
+#include "switch/switch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_BYTES 1514u
+#define SPEED_BITS    10000000000ull /* of a port that has none of its own */
+/*
+ * What a weight of 1 may send in a turn. A turn's cost beside its frames is small against it, and
+ * the longest frame is not much longer.
+ */
+#define QUANTUM_BYTES 16384u
+#define WEIGHT_MAX    100u
+/* A limit's burst: what arrives in this time at the limit, and the longest frame at least. */
+#define BURST_PER_SECOND 100u
+
+int vswitch_create(const char *name, struct vswitch **net)
+{
+	struct vswitch *made;
+
+	if (name[0] == '\0' || strlen(name) >= SWITCH_NAME_MAX) {
+		return -EINVAL;
+	}
+	made = aligned_alloc(64, (sizeof(*made) + 63) & ~(size_t)63);
+	if (made == NULL) {
+		return -ENOMEM;
+	}
+	memset(made, 0, sizeof(*made));
+	strcpy(made->name, name);
+	made->speed_bits = SPEED_BITS;
+	for (uint16_t i = 0; i < VLAN_COUNT; i++) {
+		made->primary_of[i] = i;
+	}
+	*net = made;
+	return 0;
+}
+
+void vswitch_destroy(struct vswitch **net)
+{
+	CHECK((*net)->port_count == 0);
+	free(*net);
+	*net = NULL;
+}
+
+struct port *vswitch_find_port(const struct vswitch *net, const char *name)
+{
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		struct port *port = net->ports[net->used[i]];
+
+		if (strcmp(port->name, name) == 0) {
+			return port;
+		}
+	}
+	return NULL;
+}
+
+void port_defaults(struct port_settings *settings)
+{
+	*settings = (struct port_settings){.reserve_weight = 1};
+}
+
+int vswitch_add_port(struct vswitch *net, const char *name, const struct edge *edge, void *of,
+		     struct port **port)
+{
+	struct port_settings settings;
+	struct port *made;
+	uint16_t index = 0;
+
+	if (name[0] == '\0' || strlen(name) >= SWITCH_NAME_MAX) {
+		return -EINVAL;
+	}
+	if (vswitch_find_port(net, name) != NULL) {
+		return -EEXIST;
+	}
+	if (net->port_count == SWITCH_PORTS) {
+		return -ENOSPC;
+	}
+	made = calloc(1, sizeof(*made));
+	if (made == NULL) {
+		return -ENOMEM;
+	}
+	while (net->ports[index] != NULL) {
+		index++;
+	}
+	strcpy(made->name, name);
+	made->index = index;
+	made->net = net;
+	made->edge = edge;
+	made->of = of;
+	made->takes = PORT_HEARS;
+	made->max_bytes = DEFAULT_BYTES;
+	net->ports[index] = made;
+	net->used[net->port_count++] = index;
+	port_defaults(&settings);
+	CHECK(port_set(made, &settings) == 0);
+	*port = made;
+	return 0;
+}
+
+/* Stations of a private VLAN are known in its primary one, whichever of them they send in. */
+static void set_primaries(struct vswitch *net)
+{
+	for (uint16_t i = 0; i < VLAN_COUNT; i++) {
+		net->primary_of[i] = i;
+	}
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		const struct vlan_settings *vlan = &net->ports[net->used[i]]->settings.vlan;
+
+		if (vlan->mode == VLAN_ISOLATED || vlan->mode == VLAN_COMMUNITY) {
+			net->primary_of[vlan->vlan] = vlan->primary;
+		}
+		for (uint16_t id = 1; vlan->mode == VLAN_PROMISCUOUS && id < VLAN_COUNT; id++) {
+			if (vlan_set_has(&vlan->list, id)) {
+				net->primary_of[id] = vlan->primary;
+			}
+		}
+	}
+}
+
+void vswitch_remove_port(struct port **port)
+{
+	struct port *gone = *port;
+	struct vswitch *net = gone->net;
+	uint32_t i = 0;
+
+	while (net->used[i] != gone->index) {
+		i++;
+	}
+	net->port_count--;
+	memmove(&net->used[i], &net->used[i + 1], (net->port_count - i) * sizeof(net->used[0]));
+	net->ports[gone->index] = NULL;
+	station_forget(&net->stations, gone->index);
+	snoop_forget(&net->snoop, gone->index);
+	port_set_remove(&net->mirrors, gone->index);
+	port_set_remove(&net->touched, gone->index);
+	set_primaries(net);
+	acl_clear(&gone->acl);
+	free(gone);
+	*port = NULL;
+}
+
+static uint32_t weight_of(const struct vswitch *net, const struct port_settings *settings)
+{
+	uint64_t weight = settings->reserve_weight;
+
+	if (settings->reserve_bits != 0) {
+		weight = settings->reserve_bits / (net->speed_bits / WEIGHT_MAX);
+	}
+	return weight == 0 ? 1 : weight > WEIGHT_MAX ? WEIGHT_MAX : (uint32_t)weight;
+}
+
+int port_set(struct port *port, const struct port_settings *settings)
+{
+	struct vswitch *net = port->net;
+	uint64_t limit = settings->limit_bits / 8, burst = limit / BURST_PER_SECOND;
+	struct vlan_rules rules;
+	int ret;
+
+	if (settings->mac >> 48 != 0 || settings->mac & FRAME_MAC_GROUP ||
+	    settings->mirror > MIRROR_DESTINATION || settings->reserve_weight > WEIGHT_MAX ||
+	    settings->limit_bits % 8 != 0 || settings->reserve_bits % 8 != 0) {
+		return -EINVAL;
+	}
+	ret = vlan_compile(&settings->vlan, &rules);
+	if (ret != 0) {
+		return ret;
+	}
+	if (settings->mac != 0) {
+		ret = station_fix(&net->stations, settings->mac, port->index);
+		if (ret != 0) {
+			return ret;
+		}
+	}
+	/* What was learned there was learned by other rules. */
+	station_forget(&net->stations, port->index);
+	if (settings->mac != 0) {
+		CHECK(station_fix(&net->stations, settings->mac, port->index) == 0);
+	}
+	port->settings = *settings;
+	port->vlan = rules;
+	bucket_set(&port->storm, settings->storm_limit, settings->storm_limit);
+	bucket_set(&port->limit, limit, burst > PORT_FRAME_MAX ? burst : PORT_FRAME_MAX);
+	port->quantum = weight_of(net, settings) * QUANTUM_BYTES;
+	if (settings->mirror == MIRROR_DESTINATION) {
+		port_set_add(&net->mirrors, port->index);
+	} else {
+		port_set_remove(&net->mirrors, port->index);
+	}
+	set_primaries(net);
+	return 0;
+}
+
+void port_lost(struct port *port, uint32_t frames)
+{
+	port->stats.drops[DROP_NO_ROOM] += frames;
+	port->stats.received_frames -= frames;
+}
+
+static void flush_touched(struct vswitch *net)
+{
+	for (uint32_t word = 0; word < SNOOP_PORTS / 64; word++) {
+		while (net->touched.words[word] != 0) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(net->touched.words[word]);
+			struct port *port = net->ports[word * 64 + bit];
+
+			net->touched.words[word] &= net->touched.words[word] - 1;
+			port->edge->flush(port->of);
+		}
+	}
+}
+
+/*
+ * Deficit round robin (Shreedhar and Varghese): a port sends while it is not in debt; what it sent
+ * too much it lacks in its next turn, what it did not use it does not keep.
+ */
+static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
+{
+	uint32_t total = 0;
+
+	port->deficit += port->quantum;
+	while (port->deficit > 0 && bucket_open(&port->limit, now_ns)) {
+		uint32_t count = port->edge->take(port->of, net->frames, SWITCH_BATCH), done = 0;
+		bool later = false;
+
+		while (done < count && port->deficit > 0 && !later &&
+		       (done == 0 || bucket_open(&port->limit, now_ns))) {
+			uint32_t bytes = net->frames[done].bytes;
+
+			later = !forward_frame(net, port, &net->frames[done], now_ns);
+			if (!later) {
+				port->deficit -= bytes;
+				bucket_use(&port->limit, bytes);
+				done++;
+			}
+		}
+		flush_touched(net);
+		port->edge->release(port->of, done);
+		total += done;
+		if (count < SWITCH_BATCH || later) {
+			port->deficit = port->deficit < 0 ? port->deficit : 0;
+			break;
+		}
+	}
+	return total;
+}
+
+struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns)
+{
+	struct vswitch_turn turn = {.wait_ns = SWITCH_NO_WAIT};
+
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		struct port *port = net->ports[net->used[(net->first + i) % net->port_count]];
+		uint64_t wait_ns;
+
+		turn.frames += serve(net, port, now_ns);
+		wait_ns = bucket_wait_ns(&port->limit);
+		if (wait_ns != 0 && wait_ns < turn.wait_ns) {
+			turn.wait_ns = wait_ns;
+		}
+	}
+	net->first = net->port_count != 0 ? (net->first + 1) % net->port_count : 0;
+	return turn;
+}
