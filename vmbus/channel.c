@@ -65,6 +65,8 @@ static const char *set_up_ring(struct vmbus_channel *channel)
 	}
 	reader_mask(&channel->reader, false);
 	channel->masked = false;
+	gpadl_mark(gpadl, 0, VMBUS_PAGE_SIZE);
+	gpadl_mark(gpadl, down * VMBUS_PAGE_SIZE, VMBUS_PAGE_SIZE);
 	return NULL;
 }
 

@@ -2,7 +2,7 @@
  * GPADLs: guest memory that the guest gave a number, to name it later: rings, and the large buffers
  * of network cards.
  *
- * The page numbers are turned into addresses once, when they arrive, so that nothing is left to
+ * Pages are acquired once, when their numbers arrive, and kept until the GPADL is gone, so that nothing is left to
  * check on the way of a packet. A GPADL that somebody holds outlives the guest's teardown: the
  * guest hears that it is torn down when the last one has put it.
  *
@@ -35,18 +35,27 @@ static void insert(struct vmbus *bus, struct vmbus_gpadl *gpadl)
 	bus->gpadl_pages += gpadl->page_count;
 }
 
-/* `link` points to it. Under the lock. */
-static void remove_at(struct vmbus *bus, struct vmbus_gpadl **link)
+/* `link` points to it. Under the lock; then it is to be freed. */
+static struct vmbus_gpadl *unlink_at(struct vmbus *bus, struct vmbus_gpadl **link)
 {
 	struct vmbus_gpadl *gpadl = *link;
 
 	*link = gpadl->next;
 	bus->gpadl_count--;
 	bus->gpadl_pages -= gpadl->page_count;
+	return gpadl;
+}
+
+static void free_gpadl(struct vmbus *bus, struct vmbus_gpadl *gpadl)
+{
+	if (gpadl->pages_there > 0) {
+		vmbus_host_complete(bus->host, gpadl->numbers, 0,
+				    gpadl->pages_there * VMBUS_PAGE_SIZE, 0);
+	}
 	free(gpadl);
 }
 
-static void remove_gpadl(struct vmbus *bus, const struct vmbus_gpadl *gpadl)
+static void remove_gpadl(struct vmbus *bus, struct vmbus_gpadl *gpadl)
 {
 	struct vmbus_gpadl **link = &bus->gpadls;
 
@@ -54,8 +63,9 @@ static void remove_gpadl(struct vmbus *bus, const struct vmbus_gpadl *gpadl)
 	while (*link != gpadl) {
 		link = &(*link)->next;
 	}
-	remove_at(bus, link);
+	unlink_at(bus, link);
 	pthread_mutex_unlock(&bus->lock);
+	free_gpadl(bus, gpadl);
 }
 
 static void post_created(struct vmbus *bus, uint32_t relid, uint32_t handle, bool success)
@@ -89,18 +99,14 @@ static const char *append(struct vmbus *bus, struct vmbus_gpadl *gpadl, const ui
 		return "it has other pages than its length says";
 	}
 	for (i = 0; i < bytes / sizeof(uint64_t); i++) {
-		uint64_t number;
-		uint8_t *page = NULL;
+		uint64_t *number = &gpadl->numbers[gpadl->pages_there];
+		struct iovec page;
 
-		memcpy(&number, numbers + i * sizeof(number), sizeof(number));
-		if (number <= UINT64_MAX / VMBUS_PAGE_SIZE) {
-			page = vmbus_host_memory(bus->host, number * VMBUS_PAGE_SIZE,
-						 VMBUS_PAGE_SIZE);
-		}
-		if (page == NULL) {
+		memcpy(number, numbers + i * sizeof(*number), sizeof(*number));
+		if (vmbus_host_acquire(bus->host, number, 0, VMBUS_PAGE_SIZE, &page, 1) != 1) {
 			return "one of its pages is not RAM";
 		}
-		gpadl->pages[gpadl->pages_there++] = page;
+		gpadl->pages[gpadl->pages_there++] = page.iov_base;
 	}
 	return NULL;
 }
@@ -148,10 +154,12 @@ static const char *new_gpadl(struct vmbus_channel *channel,
 	    page_count > SERVER_GPADL_MAX_PAGES - bus->gpadl_pages) {
 		return "there are too many";
 	}
-	gpadl = calloc(1, sizeof(*gpadl) + page_count * sizeof(gpadl->pages[0]));
+	gpadl = calloc(1, sizeof(*gpadl) + page_count * (sizeof(gpadl->pages[0]) +
+							 sizeof(gpadl->numbers[0])));
 	if (gpadl == NULL) {
 		return "no memory";
 	}
+	gpadl->numbers = (uint64_t *)(gpadl->pages + page_count);
 	gpadl->channel = channel;
 	gpadl->handle = message->gpadl;
 	gpadl->offset = range->byte_offset;
@@ -218,20 +226,22 @@ void gpadl_teardown_message(struct vmbus *bus, const struct vmbus_channel_gpadl_
 /* The first one that is being torn down and that nobody holds is removed; its handle is left. */
 static bool take_torn(struct vmbus *bus, uint32_t *handle)
 {
-	struct vmbus_gpadl **link = &bus->gpadls;
-	bool found = false;
+	struct vmbus_gpadl **link = &bus->gpadls, *gpadl = NULL;
 
 	pthread_mutex_lock(&bus->lock);
 	while (*link != NULL && !((*link)->state == GPADL_TEARING && (*link)->users == 0)) {
 		link = &(*link)->next;
 	}
 	if (*link != NULL) {
-		found = true;
-		*handle = (*link)->handle;
-		remove_at(bus, link);
+		gpadl = unlink_at(bus, link);
 	}
 	pthread_mutex_unlock(&bus->lock);
-	return found;
+	if (gpadl == NULL) {
+		return false;
+	}
+	*handle = gpadl->handle;
+	free_gpadl(bus, gpadl);
+	return true;
 }
 
 void gpadl_finish_torn(struct vmbus *bus)
@@ -292,19 +302,25 @@ void channel_gpadl_put(struct vmbus_channel *channel, struct vmbus_gpadl *gpadl)
 
 void gpadl_free_all(struct vmbus *bus, const struct vmbus_channel *channel)
 {
-	struct vmbus_gpadl **link = &bus->gpadls;
+	struct vmbus_gpadl **link = &bus->gpadls, *gone = NULL, *gpadl;
 
 	pthread_mutex_lock(&bus->lock);
 	while (*link != NULL) {
 		if (channel == NULL || (*link)->channel == channel) {
 			CHECK((*link)->users ==
 			      0); /* a device that kept one after channel_closed() */
-			remove_at(bus, link);
+			gpadl = unlink_at(bus, link);
+			gpadl->next = gone;
+			gone = gpadl;
 		} else {
 			link = &(*link)->next;
 		}
 	}
 	pthread_mutex_unlock(&bus->lock);
+	while ((gpadl = gone) != NULL) {
+		gone = gpadl->next;
+		free_gpadl(bus, gpadl);
+	}
 }
 
 uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl)
@@ -312,8 +328,22 @@ uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl)
 	return gpadl->bytes;
 }
 
-bool gpadl_gather(struct iovec *iov, unsigned int max, unsigned int *count, void *at,
-		  uint32_t bytes)
+void gpadl_mark(const struct vmbus_gpadl *gpadl, uint32_t at, uint32_t bytes)
+{
+	vmbus_host_wrote(gpadl->channel->bus->host, gpadl->numbers, at, bytes);
+}
+
+void gpadl_wrote(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes)
+{
+	CHECK(offset <= gpadl->bytes && bytes <= gpadl->bytes - offset); /* gpadl_range() said so */
+	if (bytes > 0) {
+		gpadl_mark(gpadl, gpadl->offset + offset, bytes);
+	}
+}
+
+/* Adds a piece of guest memory to a list, joined with the last one if it follows it. False: no room. */
+static bool gather(struct iovec *iov, unsigned int max, unsigned int *count, void *at,
+		   uint32_t bytes)
 {
 	struct iovec *last = iov + *count - 1;
 
@@ -342,8 +372,7 @@ int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes
 		uint32_t part = VMBUS_PAGE_SIZE - in_page;
 
 		part = bytes < part ? bytes : part;
-		if (!gpadl_gather(iov, max, &count, gpadl->pages[at / VMBUS_PAGE_SIZE] + in_page,
-				  part)) {
+		if (!gather(iov, max, &count, gpadl->pages[at / VMBUS_PAGE_SIZE] + in_page, part)) {
 			return -E2BIG;
 		}
 		at += part;

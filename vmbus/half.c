@@ -268,12 +268,13 @@ bool writer_show(struct ring_writer *writer)
 	return load(&control->interrupt_mask) == 0 && load(&control->read_index) == before;
 }
 
-void writer_want(struct ring_writer *writer, uint32_t bytes)
+bool writer_want(struct ring_writer *writer, uint32_t bytes)
 {
 	if (bytes == 0 && !writer->waits) {
-		return;
+		return false;
 	}
 	store(&writer->half.control->pending_send_sz, bytes);
 	writer->waits = bytes != 0;
 	barrier();
+	return true;
 }

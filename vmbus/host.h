@@ -8,20 +8,36 @@
 #ifndef VMBUS_HOST_H
 #define VMBUS_HOST_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "lib/check.h"
 
 struct vmbus_host; /* the home's own; the server only hands it back */
 
 /*
- * [T] Where `length` bytes of guest RAM from `gpa` on are in this process, or NULL if not all of
- * them are RAM. `gpa` and `length` are the guest's, so any number. They are at most a page's, in
- * one page. The memory stays there until the server is destroyed: a reset may clear it, not move
- * it.
+ * Guest memory, as guests name it: the numbers of its pages, which may be any, an offset into the first of them, below
+ * VMBUS_PAGE_SIZE, and a length, at least 1.
+ *
+ * [T] Acquires it: where it is in this process, neighbours joined, until it is completed. The number of entries
+ * of `iov` in use; -EFAULT: not all of it is RAM that is there; -E2BIG: `max` entries are too few.
  */
-void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length);
+int vmbus_host_acquire(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+		       uint32_t length, struct iovec *iov, unsigned int max) MUST_CHECK;
+/* [T] It is not used any more. The first `written` bytes of it may have been written. */
+void vmbus_host_complete(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+			 uint32_t length, uint32_t written);
+/* [T] Part of what is acquired was written, and is kept. `offset` may be any within it, from the first page on. */
+void vmbus_host_wrote(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+		      uint32_t length);
+/*
+ * [T] Where it is written whether anybody wants to know what is written; while it is false, vmbus_host_wrote() need not
+ * be called. The same place as long as the server lives.
+ */
+const _Atomic bool *vmbus_host_log_is_kept(struct vmbus_host *host);
 
 /*
  * [C] A SynIC message of type VMBUS_MESSAGE_TYPE for SINT VMBUS_MESSAGE_SINT of a VP. `vp` is the

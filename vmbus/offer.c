@@ -33,6 +33,7 @@ static void fill_in(struct vmbus_channel *channel, struct vmbus *bus,
 	memcpy(channel->offer.user_def, offer->user_def, sizeof(offer->user_def));
 	channel->class = offer->class;
 	channel->device = offer->device;
+	channel->log_is_kept = vmbus_host_log_is_kept(bus->host);
 	channel->event = -1;
 	atomic_init(&channel->shut, true);
 	pthread_mutex_init(&channel->signal_lock, NULL);

@@ -9,10 +9,11 @@
  * was sent when the device flushes or there is nothing more to read.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "vmbus/server.h"
 
-/* Many times what any guest puts in one packet; it bounds what channel_range() has to walk. */
+/* Many times what any guest puts in one packet; it bounds what packet_range() has to walk. */
 #define MAX_RANGES 512u
 
 static bool is_shut(const struct vmbus_channel *channel)
@@ -113,11 +114,47 @@ static bool parse(const struct vmbus_channel *channel, const struct vmpacket_des
 	}
 }
 
+/* ---- what we write to the ring ---- */
+
+static uint32_t writer_half(const struct vmbus_channel *channel)
+{
+	return channel->open_message.downstream_ringbuffer_pageoffset;
+}
+
+/* The first page of a half, with its control words. */
+static void wrote_control(const struct vmbus_channel *channel, uint32_t half)
+{
+	if (atomic_load_explicit(channel->log_is_kept, memory_order_acquire)) {
+		gpadl_mark(channel->ring_gpadl, half * VMBUS_PAGE_SIZE, VMBUS_PAGE_SIZE);
+	}
+}
+
+/* Data from one index to another, round the end. */
+static void wrote_data(const struct vmbus_channel *channel, uint32_t from, uint32_t to)
+{
+	uint32_t data = (writer_half(channel) + 1) * VMBUS_PAGE_SIZE;
+
+	if (!atomic_load_explicit(channel->log_is_kept, memory_order_acquire)) {
+		return;
+	}
+	if (to < from) {
+		gpadl_mark(channel->ring_gpadl, data + from, channel->writer.half.size - from);
+		from = 0;
+	}
+	if (to > from) {
+		gpadl_mark(channel->ring_gpadl, data + from, to - from);
+	}
+}
+
 static void show_read(struct vmbus_channel *channel)
 {
+	if (reader_hidden(&channel->reader) == 0) {
+		return;
+	}
 	if (reader_show(&channel->reader)) {
 		signal_guest(channel);
 	}
+	wrote_control(channel, 0);
 }
 
 static void set_mask(struct vmbus_channel *channel, bool masked)
@@ -125,6 +162,14 @@ static void set_mask(struct vmbus_channel *channel, bool masked)
 	if (channel->masked != masked) {
 		channel->masked = masked;
 		reader_mask(&channel->reader, masked);
+		wrote_control(channel, 0);
+	}
+}
+
+static void want_room(struct vmbus_channel *channel, uint32_t bytes)
+{
+	if (writer_want(&channel->writer, bytes)) {
+		wrote_control(channel, writer_half(channel));
 	}
 }
 
@@ -183,41 +228,43 @@ int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
 	return 1;
 }
 
-int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet,
-		  uint32_t index, struct iovec *iov, unsigned int max, uint32_t *bytes)
+int packet_range(const struct vmbus_packet *packet, uint32_t index, struct vmbus_range *range)
 {
-	const struct gpa_range *range = packet->ranges;
-	unsigned int count = 0;
-	uint32_t offset, left, i;
+	const struct gpa_range *from = packet->ranges;
+	uint64_t count;
+	uint32_t i;
 
 	if (packet->ranges == NULL || index >= packet->range_count) {
 		return -EINVAL;
 	}
 	for (i = 0; i < index; i++) {
-		range = (const void *)((const uint8_t *)range + range_bytes(range));
+		from = (const void *)((const uint8_t *)from + range_bytes(from));
 	}
-	*bytes = range->byte_count;
-	offset = range->byte_offset;
-	for (i = 0, left = range->byte_count; left > 0; i++) {
-		uint64_t number = range->pfn_array[i];
-		uint32_t part = VMBUS_PAGE_SIZE - offset;
-		void *at = NULL;
+	count = (range_bytes(from) - sizeof(*from)) / sizeof(from->pfn_array[0]);
+	if (count > range->page_max) {
+		return -E2BIG;
+	}
+	range->offset = from->byte_offset;
+	range->bytes = from->byte_count;
+	memcpy(range->pages, from->pfn_array, count * sizeof(from->pfn_array[0]));
+	return 0;
+}
 
-		part = left < part ? left : part;
-		if (number <= UINT64_MAX / VMBUS_PAGE_SIZE) {
-			at = vmbus_host_memory(channel->bus->host,
-					       number * VMBUS_PAGE_SIZE + offset, part);
-		}
-		if (at == NULL) {
-			return -EFAULT;
-		}
-		if (!gpadl_gather(iov, max, &count, at, part)) {
-			return -E2BIG;
-		}
-		offset = 0;
-		left -= part;
+int channel_acquire_range(const struct vmbus_channel *channel, const struct vmbus_range *range,
+			  struct iovec *iov, unsigned int max)
+{
+	return range->bytes == 0 ? 0
+				 : vmbus_host_acquire(channel->bus->host, range->pages,
+						      range->offset, range->bytes, iov, max);
+}
+
+void channel_complete_range(const struct vmbus_channel *channel, const struct vmbus_range *range,
+			    uint32_t written)
+{
+	if (range->bytes != 0) {
+		vmbus_host_complete(channel->bus->host, range->pages, range->offset, range->bytes,
+				    written);
 	}
-	return (int)count;
 }
 
 /* ---- sending ---- */
@@ -240,7 +287,7 @@ static int make_room(struct vmbus_channel *channel, uint32_t bytes)
 
 	if (ret == 0) {
 		channel_flush(channel);
-		writer_want(&channel->writer, bytes);
+		want_room(channel, bytes);
 		ret = writer_fits(&channel->writer, bytes);
 	}
 	if (ret < 0) {
@@ -249,7 +296,7 @@ static int make_room(struct vmbus_channel *channel, uint32_t bytes)
 	if (ret == 0) {
 		return -EAGAIN;
 	}
-	writer_want(&channel->writer, 0);
+	want_room(channel, 0);
 	return 1;
 }
 
@@ -340,7 +387,14 @@ int channel_send_pages(struct vmbus_channel *channel, uint64_t transaction,
 
 void channel_flush(struct vmbus_channel *channel)
 {
+	uint32_t from = channel->writer.shown, to = channel->writer.write;
+
+	if (from == to) {
+		return;
+	}
 	if (writer_show(&channel->writer)) {
 		signal_guest(channel);
 	}
+	wrote_data(channel, from, to);
+	wrote_control(channel, writer_half(channel));
 }

@@ -23,7 +23,7 @@
 #define SERVER_IN_MAX 64
 /* With that many unposted answers no more messages are taken. */
 #define SERVER_OUT_LIMIT 64
-/* All GPADLs of a guest together: their pages' addresses take 8 MiB. */
+/* All GPADLs of a guest together: their pages' numbers and addresses take 16 MiB. */
 #define SERVER_GPADL_MAX_PAGES (1u << 20)
 #define SERVER_GPADL_MAX       4096u
 #define SERVER_DEFAULT_PACKET  16384u
@@ -107,8 +107,9 @@ struct vmbus_gpadl {
 	uint32_t offset;               /* [I] in the first page */
 	uint32_t bytes;                /* [I] */
 	uint32_t page_count;           /* [I] */
-	uint32_t pages_there;          /* [C] */
-	uint8_t *pages[];              /* [C] until it is created, then [I] */
+	uint32_t pages_there;          /* [C] these are acquired */
+	uint64_t *numbers; /* [C] until it is created, then [I]; as the guest gave them */
+	uint8_t *pages[];  /* likewise: where they are */
 };
 
 struct vmbus_channel {
@@ -118,6 +119,7 @@ struct vmbus_channel {
 	void *device;                     /* [I] */
 	uint32_t relid;                   /* [I] */
 	uint32_t connection_id;           /* [I] */
+	const _Atomic bool *log_is_kept;  /* [I] the home's */
 
 	unsigned int notes;               /* [L] enum note */
 	bool noted;                       /* [L] it is in vmbus.noted */
@@ -253,12 +255,10 @@ void gpadl_finish_torn(struct vmbus *bus);
 /* A created one of this channel, one user more; NULL if there is none. [T] */
 struct vmbus_gpadl *gpadl_hold(struct vmbus_channel *channel, uint32_t handle);
 void gpadl_drop(struct vmbus_gpadl *gpadl); /* [T] */
+/* Bytes at `at`, from the beginning of its first page on, were written. [T] */
+void gpadl_mark(const struct vmbus_gpadl *gpadl, uint32_t at, uint32_t bytes);
 /* All of a channel's, or with NULL all. None has a user. [C] */
 void gpadl_free_all(struct vmbus *bus, const struct vmbus_channel *channel);
-/* Adds a piece of guest memory to a list, joined with the last one if it follows it. False: no
- * room. [T] */
-bool gpadl_gather(struct iovec *iov, unsigned int max, unsigned int *count, void *at,
-		  uint32_t bytes);
 
 /* ---- signal.c ---- */
 

@@ -184,7 +184,7 @@ struct vmbus_packet {
 	const void *payload; /* 8-byte aligned */
 	uint32_t payload_bytes;
 	uint16_t page_set;    /* transfer pages only */
-	uint32_t range_count; /* GPA-direct: see channel_range(); transfer pages: of page_ranges */
+	uint32_t range_count; /* GPA-direct: see packet_range(); transfer pages: of page_ranges */
 	const struct vmtransfer_page_range *page_ranges;
 	const void *ranges; /* the library's own; their lengths are checked */
 };
@@ -199,16 +199,33 @@ struct vmbus_packet {
  */
 int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet) MUST_CHECK;
 
+/* Guest memory that a request is about, as the guest names it; nothing of it is checked. */
+struct vmbus_range {
+	uint32_t offset; /* in the first page */
+	uint32_t bytes;
+	uint32_t page_max; /* the caller's: there is room for as many in `pages` */
+	uint64_t *pages;   /* their numbers */
+};
+
 /*
- * Range `index` of a GPA-direct packet as guest memory, neighbouring pages joined. Returns the
- * number of entries filled in (0 for an empty range) and the range's length in *bytes. Valid as
- * long as the channel is open: the caller completes the transaction when it has done. [R]
- *   -EFAULT  some of it is not RAM
- *   -E2BIG   more than `max` entries; a range of n bytes never needs more than n / 4096 + 2
+ * Range `index` of a GPA-direct packet, copied. A range of n bytes has n / 4096 + 2 pages at most. [R]
  *   -EINVAL  there is no such range
+ *   -E2BIG   it has more than `page_max` pages
  */
-int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet,
-		  uint32_t index, struct iovec *iov, unsigned int max, uint32_t *bytes) MUST_CHECK;
+int packet_range(const struct vmbus_packet *packet, uint32_t index,
+		 struct vmbus_range *range) MUST_CHECK;
+/*
+ * Acquires it: where it is, neighbouring pages joined, until channel_complete_range(). Returns the number of
+ * entries filled in, 0 for an empty range. All ranges are completed before channel_paused() and
+ * channel_closed(). [T]
+ *   -EFAULT  some of it is not RAM
+ *   -E2BIG   more than `max` entries
+ */
+int channel_acquire_range(const struct vmbus_channel *channel, const struct vmbus_range *range,
+			  struct iovec *iov, unsigned int max) MUST_CHECK;
+/* Before the guest is told so. The first `written` bytes may have been written. [T] */
+void channel_complete_range(const struct vmbus_channel *channel, const struct vmbus_range *range,
+			    uint32_t written);
 
 /*
  * Sends. The payload is gathered from `count` parts and padded to 8 bytes with zeros. The guest
@@ -245,8 +262,12 @@ void channel_break(struct vmbus_channel *channel, const char *reason);
 struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t handle);
 void channel_gpadl_put(struct vmbus_channel *channel, struct vmbus_gpadl *gpadl); /* [T] */
 uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl);                            /* [T] */
-/* As channel_range(). -EINVAL: it does not lie in the GPADL. [T] */
+/*
+ * Where part of it is, for as long as it is held, in `iov` as channel_acquire_range() has it. -EINVAL: it does
+ * not lie in the GPADL. -E2BIG. Who has written there says so. [T]
+ */
 int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes, struct iovec *iov,
 		unsigned int max) MUST_CHECK;
+void gpadl_wrote(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes); /* [T] */
 
 #endif

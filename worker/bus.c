@@ -110,9 +110,27 @@ static void retry_later(struct vmbus_host *host)
 	}
 }
 
-void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length)
+int vmbus_host_acquire(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+		       uint32_t length, struct iovec *iov, unsigned int max)
 {
-	return memory_at(&host->machine->memory, gpa, length);
+	return memory_acquire_pages(&host->machine->memory, pages, offset, length, iov, max);
+}
+
+void vmbus_host_complete(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+			 uint32_t length, uint32_t written)
+{
+	memory_complete_pages(&host->machine->memory, pages, offset, length, written);
+}
+
+void vmbus_host_wrote(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+		      uint32_t length)
+{
+	memory_wrote_pages(&host->machine->memory, pages, offset, length);
+}
+
+const _Atomic bool *vmbus_host_log_is_kept(struct vmbus_host *host)
+{
+	return &host->machine->memory.log_is_kept;
 }
 
 int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, size_t size)

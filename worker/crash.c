@@ -32,18 +32,15 @@ static void say_line(char *line, size_t length)
 static void say_text(const struct memory *memory, uint64_t gpa, uint64_t length)
 {
 	char text[TEXT_MAX];
-	const char *from;
 	size_t start = 0;
 
 	if (length > sizeof(text)) {
 		length = sizeof(text);
 	}
-	from = length != 0 ? memory_at(memory, gpa, length) : NULL;
-	if (from == NULL) {
+	if (length == 0 || !memory_get(memory, gpa, text, length)) {
 		say_guest("crash: its text is not in its memory");
 		return;
 	}
-	memcpy(text, from, length);
 	length = strnlen(text, length);
 	for (size_t at = 0; at <= length; at++) {
 		if (at == length || text[at] == '\n') {

@@ -23,16 +23,15 @@ static bool fetch(struct emulation *e, uint8_t bytes[16], unsigned int *count)
 		uint64_t gpa;
 		unsigned int step = 4096 - (at & 4095);
 		uint32_t error_code = 0;
-		const void *ram = NULL;
+		bool there = false;
 
 		step = step < INSN_MAX_LENGTH - *count ? step : INSN_MAX_LENGTH - *count;
 		if (backend_vp_translate(e->vp, at, VP_ACCESS_EXECUTE, &gpa, &error_code) == 0) {
-			ram = memory_at(e->memory, gpa, step);
+			there = memory_get(e->memory, gpa, bytes + *count, step);
 		}
-		if (ram == NULL) {
+		if (!there) {
 			return *count != 0 || emulation_unsupported(e);
 		}
-		memcpy(bytes + *count, ram, step);
 		*count += step;
 	}
 	return true;

@@ -1,6 +1,5 @@
 /* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent). */
 #include <errno.h>
-#include <string.h>
 
 #include "include/hv/hypercall.h"
 #include "include/hv/status.h"
@@ -8,23 +7,12 @@
 #include "vmbus/vmbus.h"
 #include "worker/machine.h"
 
-/* The input, copied once: the guest may change it meanwhile. */
-static bool read_input(const struct machine *machine, uint64_t gpa, void *input, size_t size)
-{
-	const void *at = memory_at(&machine->memory, gpa, size);
-
-	if (at != NULL) {
-		memcpy(input, at, size);
-	}
-	return at != NULL;
-}
-
 static uint16_t post_message(struct machine *machine, const struct vp_exit *exit)
 {
 	struct hv_input_post_message input;
 
 	if (exit->hypercall.fast ||
-	    !read_input(machine, exit->hypercall.input, &input, sizeof(input))) {
+	    !memory_get(&machine->memory, exit->hypercall.input, &input, sizeof(input))) {
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	}
 	if (input.payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT) {
@@ -50,8 +38,8 @@ static uint16_t signal_event(struct machine *machine, const struct vp_exit *exit
 		uint64_t word;
 	} input = {.word = exit->hypercall.input};
 
-	if (!exit->hypercall.fast &&
-	    !read_input(machine, exit->hypercall.input, &input.event, sizeof(input.event))) {
+	if (!exit->hypercall.fast && !memory_get(&machine->memory, exit->hypercall.input,
+						 &input.event, sizeof(input.event))) {
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	}
 	if (input.event.flag_number != 0) {

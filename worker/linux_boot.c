@@ -79,6 +79,12 @@ static bool check_header(struct loader *loader, struct linux_image *image, const
 	return true;
 }
 
+static bool fits(const struct loader *loader, uint64_t load, uint64_t size)
+{
+	return load >= LOWEST_LOAD && load < loader->memory->low_end &&
+	       size <= loader->memory->low_end - load;
+}
+
 /* Where it wants to be, or, if that is beyond the memory and it may be moved, as low as may be. */
 static bool place(struct loader *loader, struct linux_image *image)
 {
@@ -89,12 +95,11 @@ static bool place(struct loader *loader, struct linux_image *image)
 
 	image->load = header->pref_address;
 	if (header->relocatable_kernel && align != 0 && (align & (align - 1)) == 0 &&
-	    memory_at(loader->memory, image->load, size) == NULL) {
+	    !fits(loader, image->load, size)) {
 		image->load = (LOWEST_LOAD + align - 1) & ~(align - 1);
 	}
 	image->end = image->load + size;
-	if (image->load < LOWEST_LOAD || image->load >= loader->memory->low_end ||
-	    size > loader->memory->low_end - image->load) {
+	if (!fits(loader, image->load, size)) {
 		return loader_refuse(
 			loader, "--kernel %s: needs memory up to %lluM; give more with --memory",
 			loader->kernel.name, (unsigned long long)((image->end >> 20) + 1));
@@ -137,7 +142,7 @@ static bool place_cmdline(struct loader *loader, const struct linux_image *image
 				     "--append: %zu characters; this kernel takes %llu at most",
 				     length, (unsigned long long)max);
 	}
-	memcpy(memory_at(loader->memory, CMDLINE, length + 1), loader->cmdline, length + 1);
+	loader_put(loader, CMDLINE, loader->cmdline, length + 1);
 	params->hdr.cmd_line_ptr = CMDLINE;
 	return true;
 }
@@ -156,23 +161,25 @@ static void fill_map(struct loader *loader, struct boot_params *params)
 
 static bool fill_params(struct loader *loader, const struct linux_image *image)
 {
-	struct boot_params *params = memory_at(loader->memory, BOOT_PARAMS, sizeof(*params));
+	struct boot_params params = {.hdr = image->header, .acpi_rsdp_addr = ACPI_TABLES_GPA};
 
-	params->hdr = image->header;
-	params->hdr.type_of_loader = 0xff; /* none of the registered ones */
-	params->hdr.vid_mode = 0xffff;     /* normal */
-	params->hdr.code32_start = (uint32_t)image->load;
-	params->hdr.setup_data = 0;
-	params->acpi_rsdp_addr = ACPI_TABLES_GPA;
-	fill_map(loader, params);
-	return place_initrd(loader, image, params) && place_cmdline(loader, image, params);
+	params.hdr.type_of_loader = 0xff; /* none of the registered ones */
+	params.hdr.vid_mode = 0xffff;     /* normal */
+	params.hdr.code32_start = (uint32_t)image->load;
+	params.hdr.setup_data = 0;
+	fill_map(loader, &params);
+	if (!place_initrd(loader, image, &params) || !place_cmdline(loader, image, &params)) {
+		return false;
+	}
+	loader_put(loader, BOOT_PARAMS, &params, sizeof(params));
+	return true;
 }
 
 /* The low 4 GiB, identity-mapped by 2 MiB pages: one top, one directory of pointers, four
  * directories. */
 static void build_page_tables(struct loader *loader)
 {
-	uint64_t *tables = memory_at(loader->memory, PAGE_TABLES, 6 * 4096);
+	static uint64_t tables[6 * 512];
 	unsigned int i;
 
 	tables[0] = (PAGE_TABLES + 0x1000) | PAGE_PRESENT_WRITABLE;
@@ -182,6 +189,7 @@ static void build_page_tables(struct loader *loader)
 	for (i = 0; i < 4 * 512; i++) {
 		tables[1024 + i] = (uint64_t)i << 21 | PAGE_PRESENT_WRITABLE | PAGE_LARGE;
 	}
+	loader_put(loader, PAGE_TABLES, tables, sizeof(tables));
 }
 
 static void long_mode(struct loader *loader, const struct linux_image *image,
@@ -191,7 +199,7 @@ static void long_mode(struct loader *loader, const struct linux_image *image,
 	uint64_t code64 = 0x00af9b000000ffffull;
 
 	build_page_tables(loader);
-	memcpy(memory_at(loader->memory, GDT + 0x10, 8), &code64, 8);
+	loader_put(loader, GDT + 0x10, &code64, sizeof(code64));
 	r->segments[VP_CS].attributes = FLAT_CODE64;
 	r->rip = image->load + ENTRY_64_OFFSET;
 	r->cr0 |= CR0_PG;

@@ -77,7 +77,8 @@ bool loader_read(struct loader *loader, const struct loader_file *file, uint64_t
 bool loader_read_to_guest(struct loader *loader, const struct loader_file *file, uint64_t offset,
 			  uint64_t gpa, uint64_t length)
 {
-	void *ram = memory_at(loader->memory, gpa, length);
+	void *ram = memory_acquire(loader->memory, gpa, length);
+	bool done;
 
 	if (ram == NULL) {
 		return loader_refuse(loader,
@@ -86,7 +87,16 @@ bool loader_read_to_guest(struct loader *loader, const struct loader_file *file,
 				     file->name, (unsigned long long)gpa,
 				     (unsigned long long)(gpa + length));
 	}
-	return loader_read(loader, file, offset, ram, length);
+	done = loader_read(loader, file, offset, ram, length);
+	memory_complete(loader->memory, gpa, length, length);
+	return done;
+}
+
+void loader_put(struct loader *loader, uint64_t gpa, const void *from, uint64_t length)
+{
+	bool there = memory_put(loader->memory, gpa, from, length);
+
+	CHECK(there);
 }
 
 /* Zeros behind the file's end, so that nobody recognises what a shorter file only seems to have. */
@@ -165,7 +175,7 @@ void loader_protected_mode(struct loader *loader, uint64_t gdt_at, uint64_t entr
 	struct vp_registers *r = &state->registers;
 	unsigned int i;
 
-	memcpy(memory_at(loader->memory, gdt_at, sizeof(gdt)), gdt, sizeof(gdt));
+	loader_put(loader, gdt_at, gdt, sizeof(gdt));
 	for (i = 0; i < VP_SEGMENT_COUNT; i++) {
 		r->segments[i] = (struct vp_segment){0, 0xffffffff, SELECTOR_DATA, FLAT_DATA};
 	}

@@ -49,6 +49,9 @@ bool loader_read(struct loader *loader, const struct loader_file *file, uint64_t
 bool loader_read_to_guest(struct loader *loader, const struct loader_file *file, uint64_t offset,
 			  uint64_t gpa, uint64_t length) MUST_CHECK;
 
+/* To RAM that is known to be there. */
+void loader_put(struct loader *loader, uint64_t gpa, const void *from, uint64_t length);
+
 #define LOADER_HEAD 8192 /* what a format is recognised by lies in the first bytes */
 
 /* linux_boot.c, multiboot.c: `head` is the first `length` bytes of the kernel's file. */

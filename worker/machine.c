@@ -29,6 +29,7 @@ void machine_end(struct machine *machine, enum stop_reason reason)
 static bool fill_memory(struct machine *machine)
 {
 	char why[512];
+	void *tables;
 
 	machine->loader.memory = &machine->memory;
 	machine->loader.why = why;
@@ -37,8 +38,10 @@ static bool fill_memory(struct machine *machine)
 		say("%s", why);
 		return false;
 	}
-	acpi_tables_build(memory_at(&machine->memory, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH),
-			  machine->config->vps);
+	tables = memory_acquire(&machine->memory, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH);
+	CHECK(tables != NULL); /* all RAM is there, and no machine has so little */
+	acpi_tables_build(tables, machine->config->vps);
+	memory_complete(&machine->memory, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH, ACPI_TABLES_LENGTH);
 	return true;
 }
 

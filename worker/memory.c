@@ -1,11 +1,15 @@
 /*
  * Guest RAM, see memory.h. It is in 2 MiB pages where the host lets it be: the module then maps it
  * in 2 MiB pages too, and pins 512 times fewer.
+ *
+ * A page's users and its removal are one word. Who acquires adds one and looks at what was there before; who removes
+ * puts MEMORY_REMOVED in the place of a zero. So one of them sees the other, and neither waits.
  */
 #include "worker/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -48,6 +52,25 @@ static void want_large_pages(const struct memory *memory)
 	}
 }
 
+static uint64_t page_count(const struct memory *memory)
+{
+	return memory->size / MEMORY_PAGE;
+}
+
+static uint64_t log_bytes(const struct memory *memory)
+{
+	return (page_count(memory) + 63) / 64 * sizeof(uint64_t);
+}
+
+/* Zeros, of which the host gives only what is touched; NULL: none. */
+static void *table(uint64_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
 int memory_create(struct memory *memory, uint64_t size)
 {
 	int ret;
@@ -62,10 +85,15 @@ int memory_create(struct memory *memory, uint64_t size)
 		ret = -errno;
 		goto out_close;
 	}
+	memory->users = table(page_count(memory) * sizeof(memory->users[0]));
+	if (memory->users == NULL) {
+		ret = -ENOMEM;
+		goto out_close;
+	}
 	memory->base = reserve(size);
 	if (memory->base == NULL) {
 		ret = -ENOMEM;
-		goto out_close;
+		goto out_users;
 	}
 	if (mmap(memory->base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory->fd,
 		 0) == MAP_FAILED) {
@@ -78,6 +106,8 @@ int memory_create(struct memory *memory, uint64_t size)
 	return 0;
 out_unmap:
 	munmap(memory->base, size);
+out_users:
+	munmap((void *)memory->users, page_count(memory) * sizeof(memory->users[0]));
 out_close:
 	close(memory->fd);
 	return ret;
@@ -85,6 +115,10 @@ out_close:
 
 void memory_destroy(struct memory *memory)
 {
+	if (memory->log != NULL) {
+		munmap((void *)memory->log, log_bytes(memory));
+	}
+	munmap((void *)memory->users, page_count(memory) * sizeof(memory->users[0]));
 	munmap(memory->base, memory->size);
 	close(memory->fd);
 }
@@ -127,18 +161,321 @@ int memory_map(const struct memory *memory, struct backend_partition *partition)
 	return 0;
 }
 
-void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length)
+/* ---- use ---- */
+
+#define NOWHERE UINT64_MAX
+
+/* Where a range of GPAs is in `base`, NOWHERE if not all of it is RAM. */
+static inline uint64_t place(const struct memory *memory, uint64_t gpa, uint64_t length)
 {
 	if (gpa < MEMORY_VGA_BASE) {
-		return length <= MEMORY_VGA_BASE - gpa ? memory->base + gpa : NULL;
+		return length <= MEMORY_VGA_BASE - gpa ? gpa : NOWHERE;
 	}
 	if (gpa >= MEMORY_VGA_END && gpa < memory->low_end) {
-		return length <= memory->low_end - gpa ? memory->base + gpa : NULL;
+		return length <= memory->low_end - gpa ? gpa : NOWHERE;
 	}
 	if (gpa >= MEMORY_4G && gpa < memory->high_end) {
-		return length <= memory->high_end - gpa
-			       ? memory->base + memory->low_end + (gpa - MEMORY_4G)
-			       : NULL;
+		return length <= memory->high_end - gpa ? memory->low_end + (gpa - MEMORY_4G)
+							: NOWHERE;
 	}
-	return NULL;
+	return NOWHERE;
+}
+
+static inline bool take_page(const struct memory *memory, uint64_t page)
+{
+	if (!(atomic_fetch_add_explicit(&memory->users[page], 1, memory_order_acquire) &
+	      MEMORY_REMOVED)) {
+		return true;
+	}
+	atomic_fetch_sub_explicit(&memory->users[page], 1, memory_order_relaxed);
+	return false;
+}
+
+static inline void give_page(const struct memory *memory, uint64_t page)
+{
+	atomic_fetch_sub_explicit(&memory->users[page], 1, memory_order_release);
+}
+
+/* The data was written before its bit is: who takes the bit and then copies the page, has the data. */
+static inline void mark_page(const struct memory *memory, uint64_t page)
+{
+	uint64_t bit = 1ull << page % 64;
+
+	if (!(atomic_load(&memory->log[page / 64]) & bit)) {
+		atomic_fetch_or(&memory->log[page / 64], bit);
+	}
+}
+
+static inline bool is_logged(const struct memory *memory)
+{
+	return atomic_load_explicit(&memory->log_is_kept, memory_order_acquire);
+}
+
+static inline uint64_t first_page(uint64_t at)
+{
+	return at / MEMORY_PAGE;
+}
+
+static inline uint64_t end_page(uint64_t at, uint64_t length)
+{
+	return (at + length + MEMORY_PAGE - 1) / MEMORY_PAGE;
+}
+
+static void mark(const struct memory *memory, uint64_t at, uint64_t length)
+{
+	uint64_t page;
+
+	for (page = first_page(at); length > 0 && page < end_page(at, length); page++) {
+		mark_page(memory, page);
+	}
+}
+
+/* An empty range is nowhere in particular, and needs no page. */
+void *memory_acquire(const struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint64_t at = place(memory, gpa, length), page;
+
+	if (at == NOWHERE) {
+		return NULL;
+	}
+	for (page = first_page(at); length > 0 && page < end_page(at, length); page++) {
+		if (!take_page(memory, page)) {
+			while (page-- > first_page(at)) {
+				give_page(memory, page);
+			}
+			return NULL;
+		}
+	}
+	return memory->base + at;
+}
+
+void memory_complete(const struct memory *memory, uint64_t gpa, uint64_t length, uint64_t written)
+{
+	uint64_t at = place(memory, gpa, length), page;
+
+	CHECK(at != NOWHERE && written <= length); /* it was acquired */
+	if (written > 0 && is_logged(memory)) {
+		mark(memory, at, written);
+	}
+	for (page = first_page(at); length > 0 && page < end_page(at, length); page++) {
+		give_page(memory, page);
+	}
+}
+
+void memory_wrote(const struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint64_t at = place(memory, gpa, length);
+
+	CHECK(at != NOWHERE);
+	if (is_logged(memory)) {
+		mark(memory, at, length);
+	}
+}
+
+/* Page by page: the offset in the next one, and what of the range is in it. */
+struct walk {
+	uint32_t offset, left;
+};
+
+static inline uint32_t in_page(const struct walk *walk)
+{
+	uint32_t rest = (uint32_t)MEMORY_PAGE - walk->offset;
+
+	return walk->left < rest ? walk->left : rest;
+}
+
+static inline void next_page(struct walk *walk)
+{
+	walk->left -= in_page(walk);
+	walk->offset = 0;
+}
+
+static inline uint64_t place_page(const struct memory *memory, uint64_t number)
+{
+	return number <= UINT64_MAX / MEMORY_PAGE ? place(memory, number * MEMORY_PAGE, MEMORY_PAGE)
+						  : NOWHERE;
+}
+
+/* The first `count` of the pages. */
+static void give_pages(const struct memory *memory, const uint64_t *pages, uint32_t count)
+{
+	while (count-- > 0) {
+		give_page(memory, first_page(place_page(memory, pages[count])));
+	}
+}
+
+static bool gather(struct iovec *iov, unsigned int max, unsigned int *count, uint8_t *at,
+		   uint32_t bytes)
+{
+	struct iovec *last = iov + *count - 1;
+
+	if (*count > 0 && (uint8_t *)last->iov_base + last->iov_len == at) {
+		last->iov_len += bytes;
+		return true;
+	}
+	if (*count == max) {
+		return false;
+	}
+	iov[(*count)++] = (struct iovec){.iov_base = at, .iov_len = bytes};
+	return true;
+}
+
+int memory_acquire_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			 uint32_t length, struct iovec *iov, unsigned int max)
+{
+	struct walk walk = {offset, length};
+	unsigned int count = 0;
+	uint32_t i;
+
+	for (i = 0; walk.left > 0; i++, next_page(&walk)) {
+		uint64_t at = place_page(memory, pages[i]);
+
+		if (at == NOWHERE || !take_page(memory, first_page(at))) {
+			give_pages(memory, pages, i);
+			return -EFAULT;
+		}
+		if (!gather(iov, max, &count, memory->base + at + walk.offset, in_page(&walk))) {
+			give_pages(memory, pages, i + 1);
+			return -E2BIG;
+		}
+	}
+	return (int)count;
+}
+
+void memory_complete_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			   uint32_t length, uint32_t written)
+{
+	if (written > 0) {
+		memory_wrote_pages(memory, pages, offset, written);
+	}
+	give_pages(memory, pages, (uint32_t)end_page(offset, length));
+}
+
+void memory_wrote_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			uint32_t length)
+{
+	struct walk walk = {offset % (uint32_t)MEMORY_PAGE, length};
+	uint32_t i = offset / (uint32_t)MEMORY_PAGE;
+
+	if (!is_logged(memory)) {
+		return;
+	}
+	for (; walk.left > 0; i++, next_page(&walk)) {
+		mark_page(memory, first_page(place_page(memory, pages[i])));
+	}
+}
+
+bool memory_get(const struct memory *memory, uint64_t gpa, void *to, uint64_t length)
+{
+	const void *at = memory_acquire(memory, gpa, length);
+
+	if (at != NULL) {
+		memcpy(to, at, length);
+		memory_complete(memory, gpa, length, 0);
+	}
+	return at != NULL;
+}
+
+bool memory_put(const struct memory *memory, uint64_t gpa, const void *from, uint64_t length)
+{
+	void *at = memory_acquire(memory, gpa, length);
+
+	if (at != NULL) {
+		memcpy(at, from, length);
+		memory_complete(memory, gpa, length, length);
+	}
+	return at != NULL;
+}
+
+/* ---- the log ---- */
+
+/* It stays where it is: somebody may be writing to it when it is stopped. */
+int memory_log_start(struct memory *memory)
+{
+	uint64_t i;
+
+	if (memory->log == NULL) {
+		memory->log = table(log_bytes(memory));
+	}
+	if (memory->log == NULL) {
+		return -ENOMEM;
+	}
+	for (i = 0; i < log_bytes(memory) / sizeof(uint64_t); i++) {
+		atomic_store(&memory->log[i], 0);
+	}
+	atomic_store(&memory->log_is_kept, true);
+	return 0;
+}
+
+void memory_log_stop(struct memory *memory)
+{
+	atomic_store(&memory->log_is_kept, false);
+}
+
+/* Takes one page's bit. */
+static bool take_bit(struct memory *memory, uint64_t page)
+{
+	uint64_t bit = 1ull << page % 64;
+
+	return (atomic_load(&memory->log[page / 64]) & bit) &&
+	       (atomic_fetch_and(&memory->log[page / 64], ~bit) & bit);
+}
+
+void memory_log_take(struct memory *memory, uint64_t gpa, uint64_t length, uint64_t *bitmap)
+{
+	uint64_t i;
+
+	for (i = 0; memory->log != NULL && i < length / MEMORY_PAGE; i++) {
+		uint64_t at = place_page(memory, gpa / MEMORY_PAGE + i);
+
+		if (at != NOWHERE && take_bit(memory, first_page(at))) {
+			bitmap[i / 64] |= 1ull << i % 64;
+		}
+	}
+}
+
+/* ---- pages that go ---- */
+
+static void restore_pages(struct memory *memory, uint64_t first, uint64_t end)
+{
+	uint64_t page;
+
+	for (page = first; page < end; page++) {
+		atomic_fetch_and(&memory->users[page], ~MEMORY_REMOVED);
+	}
+}
+
+int memory_remove(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint64_t at = place(memory, gpa, length), page;
+
+	CHECK(gpa % MEMORY_PAGE == 0 && length % MEMORY_PAGE == 0);
+	if (at == NOWHERE) {
+		return -EFAULT;
+	}
+	for (page = first_page(at); page < end_page(at, length); page++) {
+		uint32_t none = 0;
+
+		if (!atomic_compare_exchange_strong(&memory->users[page], &none, MEMORY_REMOVED)) {
+			restore_pages(memory, first_page(at), page);
+			return none & MEMORY_REMOVED ? -EFAULT : -EBUSY;
+		}
+	}
+	if (fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+		      (off_t)length) != 0) {
+		restore_pages(memory, first_page(at), end_page(at, length));
+		return -errno;
+	}
+	return 0;
+}
+
+void memory_restore(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint64_t at = place(memory, gpa, length);
+
+	CHECK(at != NOWHERE);
+	if (is_logged(memory)) {
+		mark(memory, at, length);
+	}
+	restore_pages(memory, first_page(at), end_page(at, length));
 }

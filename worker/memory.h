@@ -7,13 +7,20 @@
  *                             (devices/acpi_tables.h)
  *   MEMORY_HOLE_BASE … 4 GiB  nothing: devices' memory
  *   4 GiB … high_end          the rest of the RAM
+ *
+ * Nobody has the memory for good. Who wants to read or write it acquires a range of GPAs, uses the address that
+ * it gets, and completes the range, saying how much from its beginning was written. So a page that is in
+ * use is not removed, and what was written is in the log of dirty pages, if one is kept. A page counts each acquisition of it; no
+ * locks are taken. All calls of the second half may be made on any thread, several at once.
  */
 #ifndef WORKER_MEMORY_H
 #define WORKER_MEMORY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "backend/backend.h"
 
@@ -24,13 +31,21 @@
 #define MEMORY_MIN       (8ull << 20)
 #define MEMORY_UNIT      (2ull << 20) /* sizes are multiples of it */
 
+#define MEMORY_PAGE 4096ull
+
 struct memory {
 	int fd;
 	uint8_t *base; /* 2 MiB aligned; the guest's RAM without the holes, low part first */
 	uint64_t size;
 	uint64_t low_end;  /* end of RAM below the hole */
 	uint64_t high_end; /* MEMORY_4G if there is none above */
+	/* By page of `base`: how often it is acquired, and MEMORY_REMOVED. */
+	_Atomic uint32_t *users;
+	_Atomic uint64_t *log; /* a bit for each page of `base`; NULL until one is wanted */
+	_Atomic bool log_is_kept;
 };
+
+#define MEMORY_REMOVED (1u << 31)
 
 /* -errno. `size` is a multiple of MEMORY_UNIT. */
 int memory_create(struct memory *memory, uint64_t size) MUST_CHECK;
@@ -39,7 +54,51 @@ void memory_destroy(struct memory *memory);
 int memory_clear(struct memory *memory) MUST_CHECK;
 int memory_map(const struct memory *memory, struct backend_partition *partition) MUST_CHECK;
 
-/* Where `length` bytes of guest RAM from `gpa` on are, or NULL if not all of them are RAM. */
-void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length);
+/*
+ * Where `length` bytes of guest RAM from `gpa` on are, or NULL if not all of them are RAM that is there.
+ * Until memory_complete() of the same range they stay there.
+ */
+void *memory_acquire(const struct memory *memory, uint64_t gpa, uint64_t length) MUST_CHECK;
+/* The first `written` bytes of it may have been written. */
+void memory_complete(const struct memory *memory, uint64_t gpa, uint64_t length, uint64_t written);
+/* The same for part of a range that is acquired, and stays so. */
+void memory_wrote(const struct memory *memory, uint64_t gpa, uint64_t length);
+
+/*
+ * A range as guests name it: the pages in order, wherever they are, an offset into the first of them, and a length of at
+ * least 1. Returns the number of entries of `iov` in use, neighbours joined; -EFAULT: a page is not RAM; -E2BIG:
+ * `max` entries are too few.
+ */
+int memory_acquire_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			 uint32_t length, struct iovec *iov, unsigned int max) MUST_CHECK;
+void memory_complete_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			   uint32_t length, uint32_t written);
+void memory_wrote_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			uint32_t length);
+
+/* A copy from or to guest RAM. False: not all of it is RAM that is there; then nothing was copied. */
+bool memory_get(const struct memory *memory, uint64_t gpa, void *to, uint64_t length) MUST_CHECK;
+bool memory_put(const struct memory *memory, uint64_t gpa, const void *from,
+		uint64_t length) MUST_CHECK;
+
+/*
+ * The log of pages that this process has written, all clean at first. -ENOMEM. What was written before is
+ * not in it; what is acquired meanwhile will be, at its completion. One thread at a time.
+ */
+int memory_log_start(struct memory *memory) MUST_CHECK;
+void memory_log_stop(struct memory *memory);
+/*
+ * Pages from `gpa` on, both page aligned, that were written since they were last asked for: sets their bits in
+ * `bitmap`, the first in bit 0 of its first word, and leaves the others. What is not RAM is clean.
+ */
+void memory_log_take(struct memory *memory, uint64_t gpa, uint64_t length, uint64_t *bitmap);
+
+/*
+ * Takes pages from the guest, whose partition has them mapped no longer, and gives them to the host; the range is page
+ * aligned. -EBUSY: somebody has acquired one of them; -EFAULT: it is not RAM that is there. Then nothing has
+ * changed. memory_restore() brings them back, all zeros.
+ */
+int memory_remove(struct memory *memory, uint64_t gpa, uint64_t length) MUST_CHECK;
+void memory_restore(struct memory *memory, uint64_t gpa, uint64_t length);
 
 #endif

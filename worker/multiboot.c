@@ -95,37 +95,42 @@ bool multiboot_recognise(const uint8_t *head, size_t length)
 	return find_header(head, length, &header) >= 0;
 }
 
+static bool refuse_place(struct loader *loader, uint64_t gpa, uint64_t size, const char *why)
+{
+	return loader_refuse(loader, "--kernel %s: wants memory from %#llx to %#llx, %s",
+			     loader->kernel.name, (unsigned long long)gpa,
+			     (unsigned long long)(gpa + size), why);
+}
+
 /* One piece of the image: `file_size` bytes of the file at `offset`, then zeros up to
  * `memory_size`. */
 static bool load_piece(struct loader *loader, uint64_t offset, uint64_t gpa, uint64_t file_size,
 		       uint64_t memory_size, struct image *image)
 {
+	void *ram;
+
 	if (file_size > memory_size) {
 		return loader_refuse(
 			loader, "--kernel %s: a segment of it is longer in the file than in memory",
 			loader->kernel.name);
 	}
-	if (gpa > UINT32_MAX || memory_size > UINT32_MAX ||
-	    memory_at(loader->memory, gpa, memory_size) == NULL) {
-		return loader_refuse(loader,
-				     "--kernel %s: wants memory from %#llx to %#llx, which this "
-				     "machine does not have",
-				     loader->kernel.name, (unsigned long long)gpa,
-				     (unsigned long long)(gpa + memory_size));
-	}
 	if (overlap(gpa, memory_size, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH)) {
-		return loader_refuse(loader,
-				     "--kernel %s: wants memory from %#llx to %#llx, where this "
-				     "machine has its ACPI tables",
-				     loader->kernel.name, (unsigned long long)gpa,
-				     (unsigned long long)(gpa + memory_size));
+		return refuse_place(loader, gpa, memory_size,
+				    "where this machine has its ACPI tables");
 	}
+	ram = gpa <= UINT32_MAX && memory_size <= UINT32_MAX
+		      ? memory_acquire(loader->memory, gpa, memory_size)
+		      : NULL;
+	if (ram == NULL) {
+		return refuse_place(loader, gpa, memory_size, "which this machine does not have");
+	}
+	/* The guest's memory is all zeros but for what other segments put there. */
+	memset(ram, 0, memory_size);
+	memory_complete(loader->memory, gpa, memory_size, memory_size);
 	if (gpa + memory_size > image->end) {
 		image->end = gpa + memory_size;
 	}
 	image->takes_info |= overlap(gpa, memory_size, INFO, INFO_LENGTH);
-	/* The guest's memory is all zeros but for what other segments put there. */
-	memset(memory_at(loader->memory, gpa, memory_size), 0, memory_size);
 	return loader_read_to_guest(loader, &loader->kernel, offset, gpa, file_size);
 }
 
@@ -246,7 +251,7 @@ static bool place_info(struct loader *loader, struct image *image, uint64_t *at)
 	}
 	*at = (image->end + 4095) & ~4095ull;
 	image->end = *at + INFO_LENGTH;
-	if (memory_at(loader->memory, *at, INFO_LENGTH) == NULL || image->end > UINT32_MAX) {
+	if (image->end > loader->memory->low_end) {
 		return loader_refuse(loader,
 				     "--kernel %s: no room behind it; give more with --memory",
 				     loader->kernel.name);
@@ -258,12 +263,13 @@ static void fill_map(struct loader *loader, uint64_t at, struct multiboot_info *
 {
 	struct loader_range ranges[LOADER_RANGES];
 	unsigned int i, count = loader_memory_map(loader->memory, ranges);
-	struct multiboot_mmap *map = memory_at(loader->memory, at + INFO_MAP, count * sizeof(*map));
+	struct multiboot_mmap map[LOADER_RANGES];
 
 	for (i = 0; i < count; i++) {
 		map[i] = (struct multiboot_mmap){sizeof(*map) - sizeof(map->size), ranges[i].base,
 						 ranges[i].length, ranges[i].type};
 	}
+	loader_put(loader, at + INFO_MAP, map, count * sizeof(*map));
 	info->mmap_addr = (uint32_t)(at + INFO_MAP);
 	info->mmap_length = count * (uint32_t)sizeof(*map);
 	info->mem_lower = 639;
@@ -275,16 +281,16 @@ static void fill_map(struct loader *loader, uint64_t at, struct multiboot_info *
 static bool fill_cmdline(struct loader *loader, uint64_t info_at, struct multiboot_info *info)
 {
 	size_t name = strlen(loader->kernel.name), length = strlen(loader->cmdline);
-	char *at = memory_at(loader->memory, info_at + INFO_CMDLINE, CMDLINE_MAX);
+	uint64_t at = info_at + INFO_CMDLINE;
 
 	if (name + length + 2 > CMDLINE_MAX) {
 		return loader_refuse(loader, "--append: too long; give %llu characters at most",
 				     CMDLINE_MAX / 2);
 	}
-	memcpy(at, loader->kernel.name, name);
-	at[name] = ' ';
-	memcpy(at + name + 1, loader->cmdline, length + 1);
-	info->cmdline = (uint32_t)(info_at + INFO_CMDLINE);
+	loader_put(loader, at, loader->kernel.name, name);
+	loader_put(loader, at + name, " ", 1);
+	loader_put(loader, at + name + 1, loader->cmdline, length + 1);
+	info->cmdline = (uint32_t)at;
 	info->flags |= INFO_FLAG_CMDLINE;
 	return true;
 }
@@ -292,9 +298,9 @@ static bool fill_cmdline(struct loader *loader, uint64_t info_at, struct multibo
 static bool place_module(struct loader *loader, uint64_t at, struct multiboot_info *info,
 			 uint64_t end)
 {
-	struct multiboot_module *module =
-		memory_at(loader->memory, at + INFO_MODULE, sizeof(*module));
 	uint64_t base = (end + 4095) & ~4095ull;
+	struct multiboot_module module = {(uint32_t)base, (uint32_t)(base + loader->initrd.size), 0,
+					  0};
 
 	if (loader->initrd.fd < 0) {
 		return true;
@@ -306,8 +312,7 @@ static bool place_module(struct loader *loader, uint64_t at, struct multiboot_in
 			"--initrd %s: does not fit behind the kernel; give more with --memory",
 			loader->initrd.name);
 	}
-	*module = (struct multiboot_module){(uint32_t)base, (uint32_t)(base + loader->initrd.size),
-					    0, 0};
+	loader_put(loader, at + INFO_MODULE, &module, sizeof(module));
 	info->mods_addr = (uint32_t)(at + INFO_MODULE);
 	info->mods_count = 1;
 	info->flags |= INFO_FLAG_MODULES;
@@ -318,7 +323,7 @@ bool multiboot_load(struct loader *loader, const uint8_t *head, size_t length,
 		    struct vp_boot_state *state)
 {
 	struct image image = {.end = HIGH_MEMORY};
-	struct multiboot_info *info;
+	struct multiboot_info info = {0};
 	uint64_t at;
 
 	if (!load_image(loader, head, length, &image) || !place_info(loader, &image, &at)) {
@@ -328,11 +333,11 @@ bool multiboot_load(struct loader *loader, const uint8_t *head, size_t length,
 		return loader_refuse(loader, "--kernel %s: its entry point %#llx is beyond 32 bits",
 				     loader->kernel.name, (unsigned long long)image.entry);
 	}
-	info = memory_at(loader->memory, at, sizeof(*info));
-	fill_map(loader, at, info);
-	if (!fill_cmdline(loader, at, info) || !place_module(loader, at, info, image.end)) {
+	fill_map(loader, at, &info);
+	if (!fill_cmdline(loader, at, &info) || !place_module(loader, at, &info, image.end)) {
 		return false;
 	}
+	loader_put(loader, at, &info, sizeof(info));
 	loader_protected_mode(loader, at + INFO_GDT, image.entry, state);
 	state->registers.gpr[VP_RAX] = REGISTER_MAGIC;
 	state->registers.gpr[VP_RBX] = at;

@@ -189,10 +189,11 @@ bool memory_read(struct emulation *e, unsigned int segment, uint64_t offset, voi
 		return false;
 	}
 	for (i = 0; i < 2 && span.length[i] != 0; i++) {
-		const void *ram = memory_at(e->memory, span.gpa[i], span.length[i]);
+		const void *ram = memory_acquire(e->memory, span.gpa[i], span.length[i]);
 
 		if (ram != NULL) {
 			copy_item(at, ram, span.length[i]);
+			memory_complete(e->memory, span.gpa[i], span.length[i], 0);
 		} else {
 			device_read(e, span.gpa[i], at, span.length[i]);
 		}
@@ -212,10 +213,11 @@ bool memory_write(struct emulation *e, unsigned int segment, uint64_t offset, co
 		return false;
 	}
 	for (i = 0; i < 2 && span.length[i] != 0; i++) {
-		void *ram = memory_at(e->memory, span.gpa[i], span.length[i]);
+		void *ram = memory_acquire(e->memory, span.gpa[i], span.length[i]);
 
 		if (ram != NULL) {
 			copy_item(ram, at, span.length[i]);
+			memory_complete(e->memory, span.gpa[i], span.length[i], span.length[i]);
 		} else {
 			device_write(e, span.gpa[i], at, span.length[i]);
 		}
@@ -236,26 +238,17 @@ static uint64_t system_linear(const struct emulation *e, uint64_t linear)
 	return e->registers.efer & EFER_LMA ? linear : (uint32_t)linear;
 }
 
-static void *system_at(struct emulation *e, uint64_t linear, enum vp_access access,
-		       unsigned int size)
+/* False: the instruction ends with a fault of the guest's. */
+static bool system_translate(struct emulation *e, uint64_t linear, enum vp_access access,
+			     uint64_t *gpa)
 {
-	uint64_t gpa;
-	void *ram;
-
 	/* The hint is of an access at the privilege level of the code. */
 	bool hint = e->hint, found;
 
 	e->hint = false;
-	found = translate_page(e, linear, access, &gpa);
+	found = translate_page(e, linear, access, gpa);
 	e->hint = hint;
-	if (!found) {
-		return NULL;
-	}
-	ram = memory_at(e->memory, gpa, size);
-	if (ram == NULL) {
-		e->result = EMULATE_UNSUPPORTED;
-	}
-	return ram;
+	return found;
 }
 
 bool memory_system_read(struct emulation *e, uint64_t linear, void *to, unsigned int size)
@@ -264,15 +257,16 @@ bool memory_system_read(struct emulation *e, uint64_t linear, void *to, unsigned
 
 	while (size != 0) {
 		unsigned int step = PAGE - (unsigned int)(linear & (PAGE - 1));
-		const void *ram;
+		uint64_t gpa;
 
 		linear = system_linear(e, linear);
 		step = step < size ? step : size;
-		ram = system_at(e, linear, VP_ACCESS_SYSTEM_READ, step);
-		if (ram == NULL) {
+		if (!system_translate(e, linear, VP_ACCESS_SYSTEM_READ, &gpa)) {
 			return false;
 		}
-		memcpy(at, ram, step);
+		if (!memory_get(e->memory, gpa, at, step)) {
+			return emulation_unsupported(e);
+		}
 		at += step;
 		linear += step;
 		size -= step;
@@ -282,12 +276,19 @@ bool memory_system_read(struct emulation *e, uint64_t linear, void *to, unsigned
 
 bool memory_system_set_bits(struct emulation *e, uint64_t linear, uint8_t bits)
 {
-	_Atomic(uint8_t) *byte = system_at(e, system_linear(e, linear), VP_ACCESS_SYSTEM_WRITE, 1);
+	_Atomic(uint8_t) *byte;
+	uint64_t gpa;
 
-	if (byte != NULL) {
-		atomic_fetch_or(byte, bits);
+	if (!system_translate(e, system_linear(e, linear), VP_ACCESS_SYSTEM_WRITE, &gpa)) {
+		return false;
 	}
-	return byte != NULL;
+	byte = memory_acquire(e->memory, gpa, 1);
+	if (byte == NULL) {
+		return emulation_unsupported(e);
+	}
+	atomic_fetch_or(byte, bits);
+	memory_complete(e->memory, gpa, 1, 1);
+	return true;
 }
 
 uint64_t operand_address(const struct emulation *e, const struct operand *operand)

@@ -13,11 +13,73 @@ struct vmbus_host guest;
 
 /* ---- the home of the server ---- */
 
-void *vmbus_host_memory(struct vmbus_host *host, uint64_t gpa, uint64_t length)
+static uint32_t pages_of(uint32_t offset, uint32_t length)
 {
-	uint64_t size = (uint64_t)GUEST_PAGES * VMBUS_PAGE_SIZE;
+	return (offset + length + VMBUS_PAGE_SIZE - 1) / VMBUS_PAGE_SIZE;
+}
 
-	return gpa < size && length <= size - gpa ? host->ram + gpa : NULL;
+/* Page by page, and then all of it or nothing. */
+int vmbus_host_acquire(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+		       uint32_t length, struct iovec *iov, unsigned int max)
+{
+	uint32_t count = pages_of(offset, length), i, left = length;
+	unsigned int used = 0;
+
+	CHECK(offset < VMBUS_PAGE_SIZE && length > 0);
+	for (i = 0; i < count; i++) {
+		uint32_t part = VMBUS_PAGE_SIZE - offset;
+		uint8_t *at;
+
+		if (pages[i] >= GUEST_PAGES) {
+			return -EFAULT;
+		}
+		at = host->ram + pages[i] * VMBUS_PAGE_SIZE + offset;
+		part = part < left ? part : left;
+		if (used > 0 && (uint8_t *)iov[used - 1].iov_base + iov[used - 1].iov_len == at) {
+			iov[used - 1].iov_len += part;
+		} else if (used == max) {
+			return -E2BIG;
+		} else {
+			iov[used++] = (struct iovec){at, part};
+		}
+		left -= part;
+		offset = 0;
+	}
+	for (i = 0; i < count; i++) {
+		atomic_fetch_add(&host->acquired[pages[i]], 1);
+	}
+	return (int)used;
+}
+
+void vmbus_host_complete(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+			 uint32_t length, uint32_t written)
+{
+	uint32_t i;
+
+	CHECK(written <= length);
+	if (written > 0) {
+		vmbus_host_wrote(host, pages, offset, written);
+	}
+	for (i = 0; i < pages_of(offset, length); i++) {
+		CHECK(pages[i] < GUEST_PAGES && atomic_fetch_sub(&host->acquired[pages[i]], 1) > 0);
+	}
+}
+
+void vmbus_host_wrote(struct vmbus_host *host, const uint64_t *pages, uint32_t offset,
+		      uint32_t length)
+{
+	uint32_t i;
+
+	CHECK(length > 0);
+	for (i = offset / VMBUS_PAGE_SIZE; i < pages_of(offset, length); i++) {
+		CHECK(pages[i] < GUEST_PAGES && atomic_load(&host->acquired[pages[i]]) > 0);
+		atomic_store(&host->dirty[pages[i]], true);
+	}
+}
+
+const _Atomic bool *vmbus_host_log_is_kept(struct vmbus_host *host)
+{
+	return &host->log_is_kept;
 }
 
 int vmbus_host_post(struct vmbus_host *host, uint32_t vp, const void *payload, size_t size)
@@ -91,14 +153,20 @@ void guest_create(void)
 	memset(&guest, 0, offsetof(struct vmbus_host, messages));
 	pthread_mutex_init(&guest.lock, NULL);
 	guest.ram = ram;
+	guest.log_is_kept = true;
 	memset(guest.events, 0xff, sizeof(guest.events)); /* all of them -1 */
 	CHECK(vmbus_create(&guest, &guest.bus) == 0);
 }
 
 void guest_destroy(void)
 {
+	uint32_t i;
+
 	vmbus_destroy(&guest.bus);
 	CHECK(guest.connections == 0);
+	for (i = 0; i < GUEST_PAGES; i++) {
+		CHECK(atomic_load(&guest.acquired[i]) == 0);
+	}
 	pthread_mutex_destroy(&guest.lock);
 }
 

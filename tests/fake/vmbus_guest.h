@@ -6,6 +6,7 @@
 #define FAKE_VMBUS_GUEST_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ struct guest_message {
 
 struct vmbus_host {
 	uint8_t *ram;
+	atomic_int acquired[GUEST_PAGES]; /* by page; all must be 0 in the end */
+	atomic_bool dirty[GUEST_PAGES];   /* the server or a device has said that it wrote there */
+	atomic_bool log_is_kept;
 	struct vmbus *bus;
 	unsigned int first, count; /* of messages, posted and not yet looked at */
 	bool slot_busy;

@@ -199,7 +199,15 @@ static unsigned int encode(uint8_t code[24], uint32_t *undefined, bool *plain)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t area[AREA] __attribute__((aligned(64)));
-	struct memory memory = {.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G};
+	static _Atomic uint32_t users[RAM / MEMORY_PAGE];
+	_Atomic uint64_t dirty[1] = {0};
+	struct memory memory = {.base = ram,
+				.size = RAM,
+				.low_end = RAM,
+				.high_end = MEMORY_4G,
+				.users = users,
+				.log = dirty,
+				.log_is_kept = true};
 	struct vp_exit exit = {.kind = VP_EXIT_INSTRUCTION};
 	struct native native = {0};
 	uint8_t code[24] = {0};
@@ -242,6 +250,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		EXPECT(vp.registers.rip == 0x12345678);
 		return 0;
 	}
+	EXPECT(users[1] == 0);
+	EXPECT((dirty[0] & 2) != 0 || memcmp(area, ram + 0x1000, AREA) == 0);
 	native_run(&native, code, length);
 	EXPECT(vp.registers.rip == 0x12345678 + length);
 	EXPECT(memcmp(vp.registers.gpr, native.gpr, sizeof(native.gpr)) == 0);

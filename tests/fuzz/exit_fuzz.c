@@ -224,6 +224,8 @@ static void one_exit(struct input *input)
 	intercept_handle(&machine_vp, &exit);
 }
 
+static _Atomic uint32_t users[RAM / MEMORY_PAGE];
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {data, data + size};
@@ -232,8 +234,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_host_init(&home);
 	memset(&vp, 0, sizeof(vp));
 	memset(&machine_vp.cache, 0, sizeof(machine_vp.cache));
-	machine.memory =
-		(struct memory){.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G};
+	machine.memory = (struct memory){
+		.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G, .users = users};
 	board_create(&machine.board, &home);
 	machine_vp.machine = &machine;
 	machine_vp.vp = &vp;
@@ -241,5 +243,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_exit(&input);
 	}
 	board_destroy(&machine.board);
+	for (exits = 0; exits < RAM / MEMORY_PAGE; exits++) {
+		EXPECT(users[exits] == 0);
+	}
 	return 0;
 }

@@ -21,7 +21,7 @@ static struct storage_queue queues[2];
 static struct storage_io ios[2][IOS];
 static struct disk *disk;
 static uint8_t *ram;
-static unsigned answers, packets;
+static unsigned answers, packets, acquired;
 static bool broken;
 
 void check_failed(const char *file, int line, const char *what)
@@ -100,20 +100,28 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
  * The input's own idea of a range: a start and a length, cut into pieces that may lie on each
  * other.
  */
-int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet *packet,
-		  uint32_t index, struct iovec *iov, unsigned max, uint32_t *bytes)
+int packet_range(const struct vmbus_packet *packet, uint32_t index, struct vmbus_range *range)
 {
 	const uint8_t *in = packet->ranges;
-	uint32_t length = ((uint32_t)in[0] | (uint32_t)in[1] << 8) * 4u, start = in[2] * 512u,
-		 at = 0;
+
+	if (index || range->page_max < 2) {
+		abort();
+	}
+	range->bytes = ((uint32_t)in[0] | (uint32_t)in[1] << 8) * 4u;
+	range->pages[0] = in[2] * 512u;
+	range->pages[1] = in[3];
+	return in[3] == 0xff ? -E2BIG : 0;
+}
+
+int channel_acquire_range(const struct vmbus_channel *channel, const struct vmbus_range *range,
+			  struct iovec *iov, unsigned max)
+{
+	uint32_t start = (uint32_t)range->pages[0], at = 0;
 	unsigned count = 0;
 
 	(void)channel;
-	if (index || in[3] == 0xff) {
-		return index ? -EINVAL : -EFAULT;
-	}
-	while (at < length) {
-		uint32_t piece = length - at < 4096 ? length - at : 4096;
+	while (at < range->bytes) {
+		uint32_t piece = range->bytes - at < 4096 ? range->bytes - at : 4096;
 
 		if (count == max) {
 			return -E2BIG;
@@ -122,11 +130,21 @@ int channel_range(const struct vmbus_channel *channel, const struct vmbus_packet
 			return -EFAULT;
 		}
 		iov[count++] = (struct iovec){ram + start, piece};
-		start = in[3] & 1 ? start : start + piece;
+		start = range->pages[1] & 1 ? start : start + piece;
 		at += piece;
 	}
-	*bytes = length;
+	acquired++;
 	return (int)count;
+}
+
+void channel_complete_range(const struct vmbus_channel *channel, const struct vmbus_range *range,
+			    uint32_t written)
+{
+	(void)channel;
+	if (written > range->bytes) {
+		abort();
+	}
+	acquired--;
 }
 
 static void set_up(void)
@@ -267,7 +285,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	drain();
 	if (queues[0].in_flight || queues[1].in_flight || queues[0].resets != NULL ||
 	    queues[1].resets != NULL || atomic_load(&storage.requests) ||
-	    atomic_load(&storage.resets)) {
+	    atomic_load(&storage.resets) || acquired) {
 		abort();
 	}
 	storvsp_primary_closed(&storage);

@@ -99,7 +99,9 @@ static void look_at(const struct vmbus_packet *packet)
 {
 	static uint8_t copy[1024];
 	struct iovec iov[16];
-	uint32_t i, bytes;
+	uint64_t pages[16];
+	struct vmbus_range range = {.page_max = 16, .pages = pages};
+	uint32_t i;
 	int j, count;
 
 	EXPECT(packet->payload_bytes <= sizeof(copy));
@@ -110,7 +112,10 @@ static void look_at(const struct vmbus_packet *packet)
 	for (i = 0; i < packet->range_count; i++) {
 		uint64_t total = 0;
 
-		count = channel_range(device.channel, packet, i, iov, 16, &bytes);
+		count = packet_range(packet, i, &range);
+		if (count == 0) {
+			count = channel_acquire_range(device.channel, &range, iov, 16);
+		}
 		for (j = 0; j < count; j++) {
 			uint8_t *at = iov[j].iov_base;
 
@@ -118,7 +123,10 @@ static void look_at(const struct vmbus_packet *packet)
 			       at + iov[j].iov_len <= guest.ram + GUEST_PAGES * VMBUS_PAGE_SIZE);
 			total += iov[j].iov_len;
 		}
-		EXPECT(count < 0 || total == bytes);
+		EXPECT(count < 0 || total == range.bytes);
+		if (count >= 0) {
+			channel_complete_range(device.channel, &range, range.bytes);
+		}
 	}
 }
 

@@ -142,7 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t *at = data + 2, *end = data + size;
 	uint8_t image[IMAGE];
 	struct vp_boot_state state;
-	struct memory memory = {.high_end = MEMORY_4G};
+	static _Atomic uint32_t users[32 * MIB / MEMORY_PAGE];
+	struct memory memory = {.high_end = MEMORY_4G, .users = users};
 	char why[256];
 
 	if (size < 2) {

@@ -53,10 +53,23 @@ int backend_partition_signal_event(struct backend_partition *partition, uint32_t
 	return 0;
 }
 
-void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length)
+int memory_acquire_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			 uint32_t length, struct iovec *iov, unsigned int max)
 {
-	(void)memory, (void)gpa, (void)length;
-	return NULL;
+	(void)memory, (void)pages, (void)offset, (void)length, (void)iov, (void)max;
+	return -EFAULT;
+}
+
+void memory_complete_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			   uint32_t length, uint32_t written)
+{
+	(void)memory, (void)pages, (void)offset, (void)length, (void)written;
+}
+
+void memory_wrote_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
+			uint32_t length)
+{
+	(void)memory, (void)pages, (void)offset, (void)length;
 }
 
 int vmbus_create(struct vmbus_host *host, struct vmbus **bus)

@@ -26,10 +26,15 @@ int backend_vp_crash_parameters(struct backend_vp *v, uint64_t p[VP_CRASH_PARAME
 	return result;
 }
 
-void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length)
+bool memory_get(const struct memory *memory, uint64_t gpa, void *to, uint64_t length)
 {
+	bool there = gpa <= sizeof(ram) && length <= sizeof(ram) - gpa;
+
 	assert_ptr_equal(memory, &machine.memory);
-	return gpa <= sizeof(ram) && length <= sizeof(ram) - gpa ? ram + gpa : NULL;
+	if (there) {
+		memcpy(to, ram + gpa, length);
+	}
+	return there;
 }
 
 void say_guest(const char *format, ...)

@@ -19,6 +19,8 @@
 
 static uint8_t *ram; /* the guest's, from address 0 */
 static struct memory memory;
+static _Atomic uint32_t users[RAM / MEMORY_PAGE];
+static _Atomic uint64_t dirty[RAM / MEMORY_PAGE / 64];
 static struct backend_vp vp;
 static struct emulate_cache cache;
 static uint64_t seed = 88172645463325252ull;
@@ -52,13 +54,25 @@ static int setup(void **state)
 	board_setup(state);
 	ram = aligned_alloc(4096, RAM);
 	memset(ram, 0, RAM);
-	memory = (struct memory){.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G};
+	memory = (struct memory){.base = ram,
+				 .size = RAM,
+				 .low_end = RAM,
+				 .high_end = MEMORY_4G,
+				 .users = users,
+				 .log = dirty,
+				 .log_is_kept = true};
+	memset((void *)dirty, 0, sizeof(dirty));
 	long_mode();
 	return 0;
 }
 
 static int teardown(void **state)
 {
+	unsigned int i;
+
+	for (i = 0; i < RAM / MEMORY_PAGE; i++) {
+		assert_int_equal(users[i], 0);
+	}
 	free(ram);
 	return board_teardown(state);
 }

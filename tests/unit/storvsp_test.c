@@ -374,6 +374,98 @@ static void test_data(void **state)
 	assert_int_equal(direct(0, block_srb(false, 100, 16), range).status, 0);
 }
 
+/* ---- what is written is told, page by page ---- */
+
+static uint8_t before[GUEST_PAGES * VMBUS_PAGE_SIZE];
+
+static void begin_log(void)
+{
+	uint32_t i;
+
+	memcpy(before, guest.ram, sizeof(before));
+	for (i = 0; i < GUEST_PAGES; i++) {
+		atomic_store(&guest.dirty[i], false);
+	}
+}
+
+/* Does the guest itself write there? To its half of the ring, and to the control page of the other. */
+static bool is_guests(uint32_t page)
+{
+	uint32_t i;
+
+	for (i = 0; i <= channels[0].page_count / 2; i++) {
+		if (channels[0].pages[i] == page) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_ring(uint32_t page)
+{
+	uint32_t i;
+
+	for (i = 0; i < channels[0].page_count; i++) {
+		if (channels[0].pages[i] == page) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Pages that changed were told, and of the pages that are no ring's only those in `expected`. */
+static void expect_log(uint64_t expected)
+{
+	uint32_t i;
+
+	for (i = 0; i < GUEST_PAGES; i++) {
+		bool dirty = atomic_load(&guest.dirty[i]);
+		bool may = i >= DATA && i < DATA + 64 && (expected >> (i - DATA) & 1);
+
+		if (memcmp(before + i * VMBUS_PAGE_SIZE, guest_page(i), VMBUS_PAGE_SIZE) != 0) {
+			assert_true(dirty || is_guests(i));
+		}
+		assert_true(is_ring(i) || dirty == may);
+	}
+}
+
+static void test_written_pages_are_told(void **state)
+{
+	struct storvsp_packet inquiry =
+		srb(0, (uint8_t[6]){0x12, 0, 0, 0, 36}, 6, STORVSP_DATA_IN, 8192);
+	struct storvsp_packet beyond = block_srb(false, 40000, 8);
+	uint32_t i;
+
+	(void)state;
+	memset(guest_page(DATA), 0xee, 64 * VMBUS_PAGE_SIZE);
+	begin_log();
+	direct(0, block_srb(false, 2, 10), (struct range){4096 + 1024, 512, {DATA + 3, DATA}});
+	expect_log(1 << 3 | 1);
+	begin_log();
+	direct(0, block_srb(true, 2, 16), (struct range){8192, 0, {DATA + 5, DATA + 6}});
+	expect_log(0);
+	begin_log();
+	assert_int_equal(direct(0, inquiry, (struct range){8192, 0, {DATA + 8, DATA + 9}}).status,
+			 0);
+	expect_log(1 << 8);
+	begin_log();
+	inquiry.srb.data_in = STORVSP_DATA_NONE; /* served all the same */
+	assert_int_equal(direct(0, inquiry, (struct range){8192, 0, {DATA + 8, DATA + 9}}).status,
+			 0);
+	expect_log(1 << 8);
+	begin_log();
+	assert_int_not_equal(direct(0, beyond, (struct range){4096, 0, {DATA + 1}}).status, 0);
+	expect_log(1 << 1); /* it might have been */
+	for (i = 0; i < 300; i++) {
+		uint32_t page = DATA + i * 7 % 32;
+
+		begin_log();
+		direct(0, block_srb(false, i * 13 % 2000, 1),
+		       (struct range){512, i * 512 % 4096, {page}});
+		expect_log(1ull << (page - DATA));
+	}
+}
+
 /* Every request, of each kind of guest, is answered at its own size. */
 static void test_request_sizes(void **state)
 {
@@ -959,6 +1051,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_more_vps_than_channels, start, stop),
 		cmocka_unit_test_setup_teardown(test_order_of_the_handshake, start, stop),
 		cmocka_unit_test_setup_teardown(test_data, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_written_pages_are_told, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_request_sizes, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_sense, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_no_lun, start_ready, stop),

@@ -283,6 +283,23 @@ static void the_target_vp_moves(void **state)
 static const uint64_t two_ranges[] = {
 	0xabad1deaull | 2ull << 32, 6000ull | 100ull << 32, 400, 401, 10ull | 4000ull << 32, 300};
 
+/* Where a range is; it is completed at once. */
+static int find_range(uint32_t index, struct iovec *iov, unsigned int max, uint32_t *bytes)
+{
+	uint64_t pages[8];
+	struct vmbus_range range = {.page_max = 8, .pages = pages};
+	int ret = packet_range(&packet, index, &range);
+
+	if (ret == 0) {
+		*bytes = range.bytes;
+		ret = channel_acquire_range(device.channel, &range, iov, max);
+	}
+	if (ret >= 0) {
+		channel_complete_range(device.channel, &range, 0);
+	}
+	return ret;
+}
+
 static void gpa_direct(void **state)
 {
 	struct iovec iov[4];
@@ -296,17 +313,17 @@ static void gpa_direct(void **state)
 	assert_int_equal(packet.payload_bytes, 8);
 	assert_memory_equal(packet.payload, "srb\0\0\0\0\0", 8);
 	/* Neighbours are one piece. */
-	assert_int_equal(channel_range(device.channel, &packet, 0, iov, 1, &bytes), 1);
+	assert_int_equal(find_range(0, iov, 1, &bytes), 1);
 	assert_int_equal(bytes, 6000);
 	assert_ptr_equal(iov[0].iov_base, guest_page(400) + 100);
 	assert_int_equal(iov[0].iov_len, 6000);
-	assert_int_equal(channel_range(device.channel, &packet, 1, iov, 4, &bytes), 1);
+	assert_int_equal(find_range(1, iov, 4, &bytes), 1);
 	assert_ptr_equal(iov[0].iov_base, guest_page(300) + 4000);
 	assert_int_equal(iov[0].iov_len, 10);
-	assert_int_equal(channel_range(device.channel, &packet, 2, iov, 4, &bytes), -EINVAL);
+	assert_int_equal(find_range(2, iov, 4, &bytes), -EINVAL);
 	assert_true(send_inband(1, 0, "x", 1));
 	assert_int_equal(channel_receive(device.channel, &packet), 1);
-	assert_int_equal(channel_range(device.channel, &packet, 0, iov, 4, &bytes), -EINVAL);
+	assert_int_equal(find_range(0, iov, 4, &bytes), -EINVAL);
 }
 
 static void scattered_and_wrong_memory(void **state)
@@ -319,7 +336,7 @@ static void scattered_and_wrong_memory(void **state)
 	assert_true(guest_send(&channel, VM_PKT_DATA_USING_GPA_DIRECT, 3, 1, list, sizeof(list),
 			       NULL, 0));
 	assert_int_equal(channel_receive(device.channel, &packet), 1);
-	assert_int_equal(channel_range(device.channel, &packet, 0, iov, 4, &bytes), 3);
+	assert_int_equal(find_range(0, iov, 4, &bytes), 3);
 	assert_int_equal(bytes, 10000);
 	assert_ptr_equal(iov[0].iov_base, guest_page(400) + 4090);
 	assert_int_equal(iov[0].iov_len, 6);
@@ -327,7 +344,7 @@ static void scattered_and_wrong_memory(void **state)
 	assert_int_equal(iov[1].iov_len, 8192);
 	assert_ptr_equal(iov[2].iov_base, guest_page(500));
 	assert_int_equal(iov[2].iov_len, 10000 - 6 - 8192);
-	assert_int_equal(channel_range(device.channel, &packet, 0, iov, 2, &bytes), -E2BIG);
+	assert_int_equal(find_range(0, iov, 2, &bytes), -E2BIG);
 	list[4] = GUEST_PAGES;
 	assert_true(guest_send(&channel, VM_PKT_DATA_USING_GPA_DIRECT, 3, 1, list, sizeof(list),
 			       NULL, 0));
@@ -338,8 +355,7 @@ static void scattered_and_wrong_memory(void **state)
 	assert_true(guest_send(&channel, VM_PKT_DATA_USING_GPA_DIRECT, 3, 1, list, sizeof(list),
 			       NULL, 0));
 	while (channel_receive(device.channel, &packet) == 1) {
-		assert_int_equal(channel_range(device.channel, &packet, 0, iov, 4, &bytes),
-				 -EFAULT);
+		assert_int_equal(find_range(0, iov, 4, &bytes), -EFAULT);
 	}
 	assert_int_equal(guest.lines, 0); /* the device answers, the channel goes on */
 }
@@ -356,7 +372,7 @@ static void the_copy_is_the_servers(void **state)
 	for (i = 1; i < RING_PAGES / 2; i++) {
 		memset(guest_page(channel.pages[i]), 0xff, VMBUS_PAGE_SIZE);
 	}
-	assert_int_equal(channel_range(device.channel, &packet, 1, iov, 4, &bytes), 1);
+	assert_int_equal(find_range(1, iov, 4, &bytes), 1);
 	assert_ptr_equal(iov[0].iov_base, guest_page(300) + 4000);
 	assert_memory_equal(packet.payload, "srb", 3);
 }
@@ -657,6 +673,83 @@ static void pieces_of_pages(void **state)
 	assert_non_null(strstr(guest.line, "whole pages"));
 }
 
+static void clean(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < GUEST_PAGES; i++) {
+		atomic_store(&guest.dirty[i], false);
+	}
+}
+
+/* Which of the ring's pages have been told as written, a bit for each. */
+static uint32_t dirty_ring(void)
+{
+	uint32_t i, bits = 0;
+
+	for (i = 0; i < RING_PAGES; i++) {
+		bits |= (uint32_t)atomic_load(&guest.dirty[channel.pages[i]]) << i;
+	}
+	return bits;
+}
+
+/* The control page of each half, and of the half to the guest the pages with data. */
+static void writes_to_a_ring_are_told(void **state)
+{
+	static const uint8_t bytes[4096];
+	struct iovec payload = {(void *)bytes, 4000};
+	uint32_t out = 1, in = 1 << RING_PAGES / 2;
+	struct guest_packet got;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(dirty_ring(), out | in); /* feature bits, mask */
+	clean();
+	assert_true(send_inband(1, 0, "x", 1));
+	assert_int_equal(channel_receive(device.channel, &packet), 1);
+	assert_int_equal(channel_receive(device.channel, &packet), 0);
+	assert_int_equal(dirty_ring(), out);
+	clean();
+	for (i = 0; i < 6; i++) { /* 4,024 bytes each */
+		assert_int_equal(channel_complete(device.channel, i, &payload, 1), 0);
+	}
+	assert_int_equal(dirty_ring(), 0); /* the guest has not seen them */
+	channel_flush(device.channel);
+	assert_int_equal(dirty_ring(), in | 0x3f * 2 * in);
+	for (i = 0; i < 6; i++) {
+		assert_true(guest_receive(&channel, &got));
+	}
+	clean();
+	for (i = 0; i < 2; i++) { /* round the end: 24,144 of 28,672 are used */
+		assert_int_equal(channel_complete(device.channel, i, &payload, 1), 0);
+	}
+	channel_flush(device.channel);
+	assert_int_equal(dirty_ring(), in | (0x20 | 0x40 | 0x01) * 2 * in);
+	clean();
+	while (channel_complete(device.channel, 1, &payload, 1) == 0) {
+	}
+	assert_true(dirty_ring() & in); /* pending_send_sz */
+}
+
+static void writes_to_a_gpadl_are_told(void **state)
+{
+	const uint32_t pages[] = {300, 400, 302};
+	struct vmbus_gpadl *gpadl;
+
+	(void)state;
+	assert_int_equal(guest_gpadl(channel.relid, 42, pages, 3), 0);
+	gpadl = channel_gpadl_get(device.channel, 42);
+	clean();
+	gpadl_wrote(gpadl, 4095, 0);
+	assert_false(guest.dirty[300] || guest.dirty[400] || guest.dirty[302]);
+	gpadl_wrote(gpadl, 4095, 2);
+	assert_true(guest.dirty[300] && guest.dirty[400] && !guest.dirty[302]);
+	clean();
+	gpadl_wrote(gpadl, 8192, 4096);
+	assert_true(!guest.dirty[300] && !guest.dirty[400] && guest.dirty[302]);
+	channel_gpadl_put(device.channel, gpadl);
+}
+
 /* Each is refused, and nothing of it stays. */
 static void gpadls_that_are_none(void **state)
 {
@@ -810,6 +903,8 @@ int main(void)
 		TEST(a_class_with_no_functions),
 		TEST(a_buffer_of_the_guests),
 		TEST(pieces_of_pages),
+		TEST(writes_to_a_ring_are_told),
+		TEST(writes_to_a_gpadl_are_told),
 		TEST(gpadls_that_are_none),
 		TEST(bodies_that_belong_nowhere),
 		TEST(a_guest_that_wants_too_much),

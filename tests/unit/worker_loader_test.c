@@ -27,6 +27,7 @@ void check_failed(const char *file, int line, const char *what)
 }
 
 static struct memory memory;
+static _Atomic uint32_t users[RAM / MEMORY_PAGE];
 static struct loader loader;
 static struct vp_boot_state boot;
 static char why[512];
@@ -45,7 +46,8 @@ static void file_of(struct loader_file *file, const char *name, const void *byte
 static int setup(void **state)
 {
 	(void)state;
-	memory = (struct memory){.size = RAM, .low_end = RAM, .high_end = MEMORY_4G};
+	memory =
+		(struct memory){.size = RAM, .low_end = RAM, .high_end = MEMORY_4G, .users = users};
 	memory.base = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	loader = (struct loader){.memory = &memory,
 				 .cmdline = "console=ttyS0",

@@ -1,6 +1,9 @@
 /*
- * worker/memory.c: where guest addresses are in this process, and what is mapped into a partition.
+ * worker/memory.c: where guest addresses are in this process and who uses them, the log of what was written, pages that go, and
+ * what is mapped into a partition.
  */
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "tests/fake/backend.h"
@@ -21,6 +26,25 @@ void check_failed(const char *file, int line, const char *what)
 	abort();
 }
 
+static void *at(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	void *where = memory_acquire(memory, gpa, length);
+
+	if (where != NULL) {
+		memory_complete(memory, gpa, length, 0);
+	}
+	return where;
+}
+
+static void expect_no_users(const struct memory *memory)
+{
+	uint64_t i;
+
+	for (i = 0; i < memory->size / MEMORY_PAGE; i++) {
+		assert_int_equal(memory->users[i], 0);
+	}
+}
+
 static void the_holes_are_nobody(void **state)
 {
 	struct memory memory;
@@ -28,33 +52,269 @@ static void the_holes_are_nobody(void **state)
 	(void)state;
 	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
 	assert_int_equal((uintptr_t)memory.base % (2 * MIB), 0);
-	assert_ptr_equal(memory_at(&memory, 0, 1), memory.base);
-	assert_non_null(memory_at(&memory, 0x9ffff, 1));
-	assert_null(memory_at(&memory, 0x9ffff, 2));
-	assert_null(memory_at(&memory, 0xa0000, 1));
-	assert_null(memory_at(&memory, 0xbffff, 1));
-	assert_ptr_equal(memory_at(&memory, 0xc0000, 16 * MIB - 0xc0000), memory.base + 0xc0000);
-	assert_null(memory_at(&memory, 0xc0000, 16 * MIB - 0xc0000 + 1));
-	assert_null(memory_at(&memory, 16 * MIB, 1));
-	assert_null(memory_at(&memory, MEMORY_4G, 1));
-	assert_null(memory_at(&memory, UINT64_MAX, 1));
-	assert_null(memory_at(&memory, 4096, UINT64_MAX));
+	assert_ptr_equal(at(&memory, 0, 1), memory.base);
+	assert_non_null(at(&memory, 0x9ffff, 1));
+	assert_null(at(&memory, 0x9ffff, 2));
+	assert_null(at(&memory, 0xa0000, 1));
+	assert_null(at(&memory, 0xbffff, 1));
+	assert_ptr_equal(at(&memory, 0xc0000, 16 * MIB - 0xc0000), memory.base + 0xc0000);
+	assert_null(at(&memory, 0xc0000, 16 * MIB - 0xc0000 + 1));
+	assert_null(at(&memory, 16 * MIB, 1));
+	assert_null(at(&memory, MEMORY_4G, 1));
+	assert_null(at(&memory, UINT64_MAX, 1));
+	assert_null(at(&memory, 4096, UINT64_MAX));
+	expect_no_users(&memory);
 	memory_destroy(&memory);
 }
 
 static void beyond_the_hole(void **state)
 {
-	struct memory memory = {.base = (uint8_t *)0x10000000, .size = MEMORY_HOLE_BASE + 4 * MIB};
+	static _Atomic uint32_t users[(MEMORY_HOLE_BASE + 4 * MIB) / MEMORY_PAGE];
+	struct memory memory = {
+		.base = (uint8_t *)0x10000000, .size = MEMORY_HOLE_BASE + 4 * MIB, .users = users};
 
 	(void)state;
 	memory.low_end = MEMORY_HOLE_BASE;
 	memory.high_end = MEMORY_4G + 4 * MIB;
-	assert_non_null(memory_at(&memory, MEMORY_HOLE_BASE - 1, 1));
-	assert_null(memory_at(&memory, MEMORY_HOLE_BASE - 1, 2));
-	assert_null(memory_at(&memory, MEMORY_HOLE_BASE, 1));
-	assert_null(memory_at(&memory, MEMORY_4G - 1, 1));
-	assert_ptr_equal(memory_at(&memory, MEMORY_4G, 4 * MIB), memory.base + MEMORY_HOLE_BASE);
-	assert_null(memory_at(&memory, MEMORY_4G, 4 * MIB + 1));
+	assert_non_null(at(&memory, MEMORY_HOLE_BASE - 1, 1));
+	assert_null(at(&memory, MEMORY_HOLE_BASE - 1, 2));
+	assert_null(at(&memory, MEMORY_HOLE_BASE, 1));
+	assert_null(at(&memory, MEMORY_4G - 1, 1));
+	assert_ptr_equal(at(&memory, MEMORY_4G, 4 * MIB), memory.base + MEMORY_HOLE_BASE);
+	assert_null(at(&memory, MEMORY_4G, 4 * MIB + 1));
+	expect_no_users(&memory);
+}
+
+/* As VMBus has them: any numbers, in any order, neighbours joined; all or nothing. */
+static void page_lists(void **state)
+{
+	uint64_t pages[] = {0x300, 0x301, 0x9f, 0x302};
+	const uint64_t wrong[] = {0xa0, 16 * MIB / MEMORY_PAGE, 1ull << 52, (1ull << 52) + 1,
+				  UINT64_MAX};
+	struct memory memory;
+	struct iovec iov[4];
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_acquire_pages(&memory, pages, 100, 4 * 4096 - 100, iov, 3), 3);
+	assert_ptr_equal(iov[0].iov_base, memory.base + 0x300000 + 100);
+	assert_int_equal(iov[0].iov_len, 8192 - 100);
+	assert_ptr_equal(iov[1].iov_base, memory.base + 0x9f000);
+	assert_int_equal(iov[1].iov_len, 4096);
+	assert_ptr_equal(iov[2].iov_base, memory.base + 0x302000);
+	assert_int_equal(memory.users[0x300], 1);
+	assert_int_equal(memory_acquire_pages(&memory, pages, 4095, 2, iov, 1), 1);
+	assert_int_equal(iov[0].iov_len, 2);
+	assert_int_equal(memory.users[0x300], 2);
+	assert_int_equal(memory.users[0x301], 2);
+	assert_int_equal(memory.users[0x302], 1);
+	memory_complete_pages(&memory, pages, 4095, 2, 0);
+	memory_complete_pages(&memory, pages, 100, 4 * 4096 - 100, 0);
+	expect_no_users(&memory);
+	assert_int_equal(memory_acquire_pages(&memory, pages, 0, 4 * 4096, iov, 2), -E2BIG);
+	for (i = 0; i < ARRAY_COUNT(wrong); i++) {
+		pages[2] = wrong[i];
+		assert_int_equal(memory_acquire_pages(&memory, pages, 0, 4 * 4096, iov, 4),
+				 -EFAULT);
+	}
+	expect_no_users(&memory);
+	memory_destroy(&memory);
+}
+
+static void copies(void **state)
+{
+	struct memory memory;
+	uint8_t bytes[8192], back[8192];
+
+	(void)state;
+	memset(bytes, 0x5a, sizeof(bytes));
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_true(memory_put(&memory, 0x100800, bytes, sizeof(bytes)));
+	assert_true(memory_get(&memory, 0x100800, back, sizeof(back)));
+	assert_memory_equal(bytes, back, sizeof(bytes));
+	assert_false(memory_put(&memory, 16 * MIB - 1, bytes, 2));
+	assert_int_equal(memory.base[16 * MIB - 1], 0);
+	assert_false(memory_get(&memory, 0x9f000, back, sizeof(back)));
+	expect_no_users(&memory);
+	memory_destroy(&memory);
+}
+
+/* ---- the log ---- */
+
+static bool is_dirty(struct memory *memory, uint64_t gpa)
+{
+	uint64_t bitmap[1] = {0};
+
+	memory_log_take(memory, gpa, MEMORY_PAGE, bitmap);
+	return bitmap[0] != 0;
+}
+
+static uint64_t count_dirty(struct memory *memory)
+{
+	static uint64_t bitmap[16 * MIB / MEMORY_PAGE / 64];
+	uint64_t count = 0, i;
+
+	memset(bitmap, 0, sizeof(bitmap));
+	memory_log_take(memory, 0, 16 * MIB, bitmap);
+	for (i = 0; i < ARRAY_COUNT(bitmap); i++) {
+		count += (uint64_t)__builtin_popcountll(bitmap[i]);
+	}
+	return count;
+}
+
+static void what_is_written_is_logged(void **state)
+{
+	uint64_t pages[] = {0x500, 0x400, 0x600}, bitmap[2] = {0, 1};
+	struct memory memory;
+	struct iovec iov[3];
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_true(memory_put(&memory, 0x100000, "x", 1)); /* nobody wants to know */
+	assert_int_equal(count_dirty(&memory), 0);
+	assert_int_equal(memory_log_start(&memory), 0);
+	assert_int_equal(count_dirty(&memory), 0);
+	assert_true(memory_put(&memory, 0x100fff, "xy", 2));
+	assert_true(is_dirty(&memory, 0x100000));
+	assert_true(is_dirty(&memory, 0x101000));
+	assert_int_equal(count_dirty(&memory), 0); /* taken */
+	assert_int_equal(memory_acquire_pages(&memory, pages, 4000, 4096 + 97, iov, 3), 3);
+	assert_int_equal(count_dirty(&memory), 0);
+	memory_complete_pages(&memory, pages, 4000, 4096 + 97, 97); /* not the last page */
+	assert_true(is_dirty(&memory, 0x500000));
+	assert_true(is_dirty(&memory, 0x400000));
+	assert_int_equal(count_dirty(&memory), 0);
+	memory_wrote_pages(&memory, pages, 4096 + 4095, 2);
+	memory_wrote(&memory, 0x7ff000, 0x1001);
+	memory_log_take(&memory, 0x400000, 64 * MEMORY_PAGE, bitmap);
+	assert_int_equal(bitmap[0], 1);
+	assert_int_equal(bitmap[1], 1); /* what else is in the caller's stays */
+	assert_true(is_dirty(&memory, 0x600000));
+	assert_true(is_dirty(&memory, 0x7ff000));
+	assert_true(is_dirty(&memory, 0x800000));
+	assert_int_equal(count_dirty(&memory), 0);
+	memory_log_stop(&memory);
+	assert_true(memory_put(&memory, 0x100fff, "xy", 2));
+	assert_int_equal(memory_log_start(&memory), 0);
+	assert_int_equal(count_dirty(&memory), 0);
+	memory_destroy(&memory);
+}
+
+/* Across the hole at 640 KiB, and across the end. */
+static void holes_are_clean(void **state)
+{
+	uint64_t bitmap[8] = {0}, end[2] = {0};
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_log_start(&memory), 0);
+	memory_wrote(&memory, 0x80000, 0x20000);
+	memory_wrote(&memory, 0xc0000, 0x1000);
+	memory_log_take(&memory, 0, 512 * MEMORY_PAGE, bitmap);
+	assert_true(bitmap[2] == 0xffffffffull);
+	assert_true(bitmap[3] == 1);
+	memory_wrote(&memory, 16 * MIB - 4096, 4096);
+	memory_log_take(&memory, 16 * MIB - 4096, 128 * MEMORY_PAGE, end);
+	assert_true(end[0] == 1 && end[1] == 0);
+	memory_destroy(&memory);
+}
+
+/* ---- pages that go ---- */
+
+static void pages_in_use_stay(void **state)
+{
+	uint64_t pages[] = {0x401, 0x400};
+	struct memory memory;
+	struct iovec iov[2];
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	memset(memory.base + 0x400000, 0xa5, 0x4000);
+	assert_int_equal(memory_acquire_pages(&memory, pages, 0, 8192, iov, 2), 2);
+	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), -EBUSY);
+	assert_int_equal(memory_remove(&memory, 0x3ff000, 0x2000), -EBUSY);
+	assert_int_equal(memory_remove(&memory, 0x402000, 0x2000), 0);
+	assert_null(memory_acquire(&memory, 0x402000, 1));
+	assert_null(memory_acquire(&memory, 0x401000, 0x2000));
+	pages[0] = 0x403;
+	assert_int_equal(memory_acquire_pages(&memory, pages, 0, 8192, iov, 2), -EFAULT);
+	pages[0] = 0x401;
+	assert_int_equal(memory.base[0x400000], 0xa5);
+	assert_int_equal(memory_remove(&memory, 0x403000, 0x1000), -EFAULT);
+	memory_complete_pages(&memory, pages, 0, 8192, 0);
+	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), 0);
+	memory_restore(&memory, 0x400000, 0x4000);
+	assert_non_null(at(&memory, 0x400000, 0x4000));
+	assert_int_equal(memory.base[0x400000] | memory.base[0x403fff], 0);
+	assert_int_equal(memory_remove(&memory, 0x9f000, 0x2000), -EFAULT);
+	expect_no_users(&memory);
+	memory_destroy(&memory);
+}
+
+static void pages_that_come_back_are_dirty(void **state)
+{
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), 0);
+	assert_int_equal(memory_log_start(&memory), 0);
+	memory_restore(&memory, 0x400000, 0x2000);
+	assert_int_equal(count_dirty(&memory), 2);
+	memory_destroy(&memory);
+}
+
+/* Users come and go while somebody wants the page away: it is never both in use and gone. */
+static struct memory shared;
+static _Atomic bool enough;
+
+static void *use(void *unused)
+{
+	unsigned int i;
+
+	(void)unused;
+	for (i = 0; !enough; i++) {
+		_Atomic uint8_t *byte = memory_acquire(&shared, 0x400000, 1);
+
+		if (byte != NULL) {
+			*byte = 0xa5;
+			CHECK(*byte == 0xa5); /* a page that is given away reads 0 */
+			memory_complete(&shared, 0x400000, 1, 1);
+		}
+		if (i % 8 == 0) {
+			usleep(1);
+		}
+	}
+	return NULL;
+}
+
+static void removal_and_use_at_once(void **state)
+{
+	unsigned int i, removed = 0;
+	pthread_t threads[2];
+
+	(void)state;
+	enough = false;
+	assert_int_equal(memory_create(&shared, 16 * MIB), 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, use, NULL), 0);
+	}
+	for (i = 0; i < 100000 && removed < 2000; i++) {
+		if (memory_remove(&shared, 0x400000, MEMORY_PAGE) == 0) {
+			removed++;
+			assert_int_equal(shared.base[0x400000], 0);
+			memory_restore(&shared, 0x400000, MEMORY_PAGE);
+		}
+	}
+	enough = true;
+	for (i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	assert_true(removed > 0);
+	expect_no_users(&shared);
+	memory_destroy(&shared);
 }
 
 /* Nothing is behind these addresses: memory_map() only hands them on. */
@@ -112,6 +372,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_holes_are_nobody),
 		cmocka_unit_test(beyond_the_hole),
+		cmocka_unit_test(page_lists),
+		cmocka_unit_test(copies),
+		cmocka_unit_test(what_is_written_is_logged),
+		cmocka_unit_test(holes_are_clean),
+		cmocka_unit_test(pages_in_use_stay),
+		cmocka_unit_test(pages_that_come_back_are_dirty),
+		cmocka_unit_test(removal_and_use_at_once),
 		cmocka_unit_test(a_large_machine_is_split),
 		cmocka_unit_test(a_small_machine_has_no_high_part),
 		cmocka_unit_test(cleared_means_zeros),

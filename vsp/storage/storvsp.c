@@ -168,6 +168,18 @@ static bool srb_is_cancelled(const struct scsi_request *scsi)
 	return vsp_is_ending(&queue->vsp) || atomic_load(&queue->storage->resets);
 }
 
+/* Data-in may have come to a request that named no direction. Who fails may have written some of it. */
+static void complete_data(struct storage_io *io)
+{
+	const struct scsi_request *scsi = &io->scsi;
+	uint32_t written = 0;
+
+	if (scsi->direction != SCSI_DATA_OUT) {
+		written = scsi->status == SCSI_GOOD ? scsi->transferred : io->range.bytes;
+	}
+	channel_complete_range(io->queue->vsp.channel, &io->range, written);
+}
+
 static void srb_done(struct scsi_request *scsi)
 {
 	struct storage_io *io = scsi->user;
@@ -193,10 +205,28 @@ static void srb_done(struct scsi_request *scsi)
 	srb->data_transfer_length = scsi->transferred;
 	put_sense(srb, scsi);
 	count_srb(storage, scsi);
+	complete_data(io);
 	io->queue->in_flight--;
 	answer(io, status);
 	if (atomic_fetch_sub(&storage->requests, 1) == 1 && atomic_load(&storage->resets)) {
 		storvsp_wake_all(storage);
+	}
+}
+
+static bool find_direction(uint8_t data_in, enum scsi_direction *direction)
+{
+	switch (data_in) {
+	case STORVSP_DATA_OUT:
+		*direction = SCSI_DATA_OUT;
+		return true;
+	case STORVSP_DATA_IN:
+		*direction = SCSI_DATA_IN;
+		return true;
+	case STORVSP_DATA_NONE:
+		*direction = SCSI_NO_DATA;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -205,34 +235,25 @@ static bool find_data(struct storage_queue *queue, struct storage_io *io,
 		      const struct vmbus_packet *packet)
 {
 	struct scsi_request *scsi = &io->scsi;
-	uint32_t length = io->packet.srb.data_transfer_length, bytes = 0;
-	int count = 0;
+	uint32_t length = io->packet.srb.data_transfer_length;
+	int count;
 
-	if (packet->type == VM_PKT_DATA_USING_GPA_DIRECT && packet->range_count) {
-		if (packet->range_count > 1) {
-			return false;
-		}
-		count = channel_range(queue->vsp.channel, packet, 0, io->iov, REQUEST_IOVS, &bytes);
+	io->range = (struct vmbus_range){.page_max = REQUEST_IOVS, .pages = io->pages};
+	if (packet->type == VM_PKT_DATA_USING_GPA_DIRECT && packet->range_count &&
+	    (packet->range_count > 1 || packet_range(packet, 0, &io->range) != 0)) {
+		return false;
 	}
-	if (count < 0 || length > bytes) {
+	if (length > io->range.bytes || !find_direction(io->packet.srb.data_in, &scsi->direction)) {
+		return false;
+	}
+	count = channel_acquire_range(queue->vsp.channel, &io->range, io->iov, REQUEST_IOVS);
+	if (count < 0) {
 		return false;
 	}
 	scsi->iov = io->iov;
 	scsi->iov_count = (unsigned)count;
 	scsi->data_length = length;
-	switch (io->packet.srb.data_in) {
-	case STORVSP_DATA_OUT:
-		scsi->direction = SCSI_DATA_OUT;
-		return true;
-	case STORVSP_DATA_IN:
-		scsi->direction = SCSI_DATA_IN;
-		return true;
-	case STORVSP_DATA_NONE:
-		scsi->direction = SCSI_NO_DATA;
-		return true;
-	default:
-		return false;
-	}
+	return true;
 }
 
 static bool srb_is_valid(const struct storage_io *io)

@@ -58,6 +58,8 @@ struct storage_io {
 	struct storage_io *next;  /* in the free list, or in the list of resets */
 	struct vsp_answer answer; /* with the packet's transaction and size from the beginning */
 	struct storvsp_packet packet; /* the guest's, then the answer */
+	struct vmbus_range range; /* of the data; acquired while the SCSI target has the request */
+	uint64_t pages[REQUEST_IOVS];
 	struct iovec iov[REQUEST_IOVS];
 };
 
