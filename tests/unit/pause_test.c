@@ -175,12 +175,22 @@ int memory_map(const struct memory *memory, struct backend_partition *to)
 	return 0;
 }
 
-void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t length)
+void *memory_acquire(const struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	static uint8_t tables[ACPI_TABLES_LENGTH];
+
+	(void)memory;
+	(void)gpa;
+	(void)length;
+	return tables;
+}
+
+void memory_complete(const struct memory *memory, uint64_t gpa, uint64_t length, uint64_t written)
 {
 	(void)memory;
 	(void)gpa;
 	(void)length;
-	return NULL;
+	(void)written;
 }
 
 bool loader_load(struct loader *loader, struct vp_boot_state *state)
