@@ -42,30 +42,66 @@ static uint8_t tpr_window(const struct vp *vp)
 	return (uint8_t)(vector >> 4);
 }
 
-/* The parent's pending event (HV_REGISTER_PENDING_EVENT0) becomes the guest's when its turn has come. */
-static void deliver_parent_event(struct vcpu *vcpu)
+/* An exception that the parent raises (HV_REGISTER_PENDING_EVENT0) is the guest's own: it goes first. */
+static bool parent_exception_waits(const struct vp *vp)
+{
+	const union hv_register_value *event = &vp->pending_event0;
+
+	return event->pending_exception_event.event_pending &&
+	       event->pending_exception_event.event_type == HV_X64_PENDING_EVENT_EXCEPTION;
+}
+
+static void deliver_parent_exception(struct vcpu *vcpu)
+{
+	union hv_register_value *event = &vcpu->vp->pending_event0;
+
+	if (event->pending_exception_event.vector == EXC_PF) {
+		vendor_inject_page_fault(vcpu, event->pending_exception_event.exception_parameter,
+					 event->pending_exception_event.error_code);
+	} else {
+		vendor_inject_exception(vcpu, (uint8_t)event->pending_exception_event.vector,
+					event->pending_exception_event.deliver_error_code,
+					event->pending_exception_event.error_code);
+	}
+	event->reg64 = 0;
+}
+
+/* An NMI waits for the event before it and for the end of the NMI before it, never for IF. */
+static void deliver_nmi(struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
-	union hv_register_value *event = &vp->pending_event0;
 
-	if (event->pending_exception_event.event_type == HV_X64_PENDING_EVENT_EXCEPTION) {
-		if (event->pending_exception_event.vector == EXC_PF) {
-			vendor_inject_page_fault(vcpu,
-						 event->pending_exception_event.exception_parameter,
-						 event->pending_exception_event.error_code);
-		} else {
-			vendor_inject_exception(vcpu,
-						(uint8_t)event->pending_exception_event.vector,
-						event->pending_exception_event.deliver_error_code,
-						event->pending_exception_event.error_code);
-		}
-	} else if (vendor_can_take_interrupt(vcpu)) {
-		vendor_inject_interrupt(vcpu, event->pending_ext_int_event.vector);
-	} else {
+	if (!vendor_event_pending(vcpu) && vendor_can_take_nmi(vcpu)) {
+		vendor_inject_nmi(vcpu);
+		vp->nmi_pending--;
+	}
+	if (vp->nmi_pending) {
+		vendor_nmi_window(vcpu, true);
+	}
+}
+
+/* Interrupts without a local APIC: the parent's (HV_REGISTER_PENDING_EVENT0), then the PIC's. */
+static void deliver_extint(struct vcpu *vcpu)
+{
+	struct vp *vp = vcpu->vp;
+	bool parent = (vp->pending_event0.reg64 & 1) && !parent_exception_waits(vp);
+
+	if (!parent && !(vp->extint_pending && lapic_accepts_extint(vp))) {
+		return;
+	}
+	if (vendor_event_pending(vcpu) || !vendor_can_take_interrupt(vcpu)) {
 		vendor_interrupt_window(vcpu, 15);
 		return;
 	}
-	event->reg64 = 0;
+	if (parent) {
+		vendor_inject_interrupt(vcpu, vp->pending_event0.pending_ext_int_event.vector);
+		vp->pending_event0.reg64 = 0;
+	} else {
+		vendor_inject_interrupt(vcpu, vp_take_extint(vp));
+	}
+	if (vp->extint_pending) {
+		vendor_interrupt_window(vcpu, 15);
+	}
 }
 
 static bool machine_check_waits(const struct vcpu *vcpu)
@@ -75,7 +111,10 @@ static bool machine_check_waits(const struct vcpu *vcpu)
 	return lp->machine_check && vcpu == lp->root;
 }
 
-/* What waits besides the local APIC; true when the one place for an event is taken. */
+/*
+ * What waits besides the local APIC, in the order in which the processor would take it; true when the one place for an event is
+ * taken. What has to wait asks for a window.
+ */
 static bool deliver_rare(struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
@@ -86,30 +125,22 @@ static bool deliver_rare(struct vcpu *vcpu)
 	}
 	if (vendor_event_pending(vcpu)) {
 		vendor_interrupt_window(vcpu, 15);
-		return true;
-	}
-	if (machine_check_waits(vcpu)) {
+	} else if (machine_check_waits(vcpu)) {
 		machine_check_deliver(lp_this());
-	} else if (vp->pending_event0.reg64 & 1) {
-		deliver_parent_event(vcpu);
-	} else if (vp->nmi_pending) {
-		if (vendor_can_take_nmi(vcpu)) {
-			vendor_inject_nmi(vcpu);
-			vp->nmi_pending--;
-		} else {
-			vendor_nmi_window(vcpu, true);
-		}
-	} else if (vp->extint_pending && lapic_accepts_extint(vp)) {
-		if (vendor_can_take_interrupt(vcpu)) {
-			vendor_inject_interrupt(vcpu, vp_take_extint(vp));
-			if (vp->extint_pending) {
-				vendor_interrupt_window(vcpu, 15);
-			}
-		} else {
-			vendor_interrupt_window(vcpu, 15);
-		}
+	} else if (parent_exception_waits(vp)) {
+		deliver_parent_exception(vcpu);
 	}
-	return vendor_event_pending(vcpu);
+	if (vp->nmi_pending) {
+		deliver_nmi(vcpu);
+	}
+	deliver_extint(vcpu);
+	if (!vendor_event_pending(vcpu)) {
+		return false;
+	}
+	if (vp->lapic.irr_words) {
+		vendor_interrupt_window(vcpu, 15);
+	}
+	return true;
 }
 
 static void deliver_interrupt(struct vcpu *vcpu)
@@ -141,6 +172,9 @@ static bool notify_deliverable(struct vcpu *vcpu)
 		vcpu->vp->deliverability_notifications = wish.reg64;
 		message_deliverable(vcpu, HV_X64_PENDING_NMI);
 		return true;
+	}
+	if (wish.deliverability_notifications.nmi_notification) {
+		vendor_nmi_window(vcpu, true);
 	}
 	if (!wish.deliverability_notifications.interrupt_notification ||
 	    !lapic_accepts_extint(vcpu->vp)) {
