@@ -56,13 +56,17 @@ static void say_banks(const struct lp *lp)
 	}
 }
 
-/* The root's kernel reads the banks; the event makes its VP, and a child in its place, look. */
+/*
+ * The root's kernel reads the banks; the event makes its VP, and a child in its place, look. An LP on its way into a guest, or to
+ * sleep, may have looked already: the interrupt waits for it there.
+ */
 static void post(struct lp *lp)
 {
 	lp->machine_check = true;
 	if (lp->root != NULL) {
 		lp->root->rare = true;
 		vp_post_event(lp->root->vp, VP_EVENT_SUSPEND);
+		apic_kick_self();
 	}
 }
 
@@ -70,7 +74,6 @@ void machine_check_taken(struct lp *lp)
 {
 	say_banks(lp);
 	post(lp);
-	apic_kick(lp->apic_id); /* it may have come just before the LP sleeps */
 }
 
 bool machine_check_survived(struct lp *lp)

@@ -60,9 +60,8 @@ void vp_post_event(struct vp *to, uint32_t events)
 	vp.events |= events;
 }
 
-void apic_kick(uint32_t apic_id)
+void apic_kick_self(void)
 {
-	assert_int_equal(apic_id, lp.apic_id);
 	assert_true(lp.machine_check && vp.events);
 	kicks++;
 }
@@ -93,7 +92,7 @@ static int reset(void **state)
 	(void)state;
 	memset(&vp, 0, sizeof(vp));
 	root = (struct vcpu){.vp = &vp};
-	lp = (struct lp){.root = &root, .apic_id = 300};
+	lp = (struct lp){.root = &root};
 	memset(banks, 0, sizeof(banks));
 	status = cr4 = 0;
 	lines = injected = kicks = 0;
@@ -121,7 +120,7 @@ static void test_one_in_a_guest_is_the_roots(void **state)
 	assert_false(lp.machine_check);
 }
 
-/* In the hypervisor: only where the processor can go on, and without a word or an IPI, since it may have come amid one. */
+/* In the hypervisor: only where the processor can go on, and without a word, since it may have come amid one. */
 static void test_one_in_the_hypervisor(void **state)
 {
 	(void)state;
@@ -131,10 +130,12 @@ static void test_one_in_the_hypervisor(void **state)
 	status = MCIP | RIPV;
 	assert_true(machine_check_survived(&lp));
 	assert_true(lp.machine_check && root.rare && vp.events);
-	assert_int_equal(lines + kicks, 0);
-	lp = (struct lp){0}; /* at boot there is no root yet */
+	assert_int_equal(lines, 0);
+	assert_int_equal(kicks, 1); /* it may have come behind the last look before an entry */
+	lp = (struct lp){0};        /* at boot there is no root yet, and no APIC */
 	assert_true(machine_check_survived(&lp));
 	assert_true(lp.machine_check);
+	assert_int_equal(kicks, 1);
 }
 
 /* A processor with CR4.MCE clear shuts down. */

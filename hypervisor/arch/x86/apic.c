@@ -21,6 +21,7 @@
 
 #define SVR_ENABLE  (1u << 8)
 #define ICR_PENDING (1u << 12)
+#define ICR_SELF    (1u << 18)
 #define DIVIDE_BY_1 0xb
 
 #define XAPIC_BROADCAST  0xff
@@ -144,6 +145,15 @@ void apic_send(uint32_t id, uint32_t icr_low)
 void apic_kick(uint32_t id)
 {
 	apic_send(id, VECTOR_KICK);
+}
+
+void apic_kick_self(void)
+{
+	/* Who it interrupts may have written the high half already, which this one does not need. */
+	while (!x2apic && (apic_read(REG_ICR_LOW) & ICR_PENDING)) {
+		cpu_relax();
+	}
+	apic_write(REG_ICR_LOW, ICR_SELF | VECTOR_KICK);
 }
 
 void apic_timer_start(uint64_t tsc_cycles)

@@ -27,6 +27,7 @@ bool apic_is_level(uint8_t vector);
 int apic_top_in_service(void);                      /* or -1 */
 void apic_send(uint32_t apic_id, uint32_t icr_low); /* waits until it is sent */
 void apic_kick(uint32_t apic_id);
+void apic_kick_self(void); /* also amid apic_send(), from where it was interrupted */
 /* One-shot: raises VECTOR_TIMER after that many TSC cycles, or earlier when they are more than the counter holds. */
 void apic_timer_start(uint64_t tsc_cycles);
 void apic_timer_stop(void);

@@ -248,7 +248,7 @@ void vendor_prepare(struct vcpu *vcpu)
 		svm_prepare_software(vcpu);
 	}
 	if (__builtin_expect(vcpu->nmi_step, 0) && !svm_step_begin(vcpu)) {
-		apic_kick(lp_this()->apic_id); /* it waits for GIF, and the event goes in first */
+		apic_kick_self(); /* it waits for GIF, and the event goes in first */
 	}
 	if (__builtin_expect(vcpu->asid_generation != lp_this()->asid_generation, 0)) {
 		asid_assign(vcpu, lp_this());
