@@ -394,8 +394,10 @@ void memory_init(struct partition *root)
 		pages[i] = (struct page){.kind = PAGE_RAM, .owner = slot};
 	}
 	for (uint64_t spn = table_first; spn < table_first + table_pages; spn++) {
-		*memory_page(spn) =
-			(struct page){.kind = PAGE_HYPERVISOR, .owner = slot, .boot = true};
+		struct page *page = memory_page(spn);
+
+		CHECK(page);
+		*page = (struct page){.kind = PAGE_HYPERVISOR, .owner = slot, .boot = true};
 	}
 	for (uint64_t spn = boot_end; spn-- > reserved_first;) {
 		struct page *page = memory_page(spn);

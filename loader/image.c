@@ -15,7 +15,8 @@
 #define RAM_SHARE     64
 #define DEFAULT_MOST  GIB
 #define MEMORY_OPTION "hv.memory="
-#define TABLE_SHARE   512       /* 8 bytes for each page of 4 KiB */
+#define TABLE_SHARE   512           /* 8 bytes for each page of 4 KiB */
+#define TABLE_REACH   (16384 * GIB) /* what is beyond it is no page to the hypervisor */
 #define TABLE_INSIDE  (8 * GIB) /* with up to that much RAM the table is in the reserved memory */
 
 static uint64_t round_up(uint64_t value)
@@ -66,14 +67,17 @@ static uint64_t find(const struct loader *l, uint64_t size)
 	return ranges_find_high(&l->free, &taken, &want);
 }
 
-/* Of a large machine the table would not fit below 4 GiB. */
+/*
+ * Of a large machine the table would not fit below 4 GiB. It is within its own reach: what has no entry is the root's.
+ */
 static void reserve_table(struct loader *l)
 {
 	uint64_t ram = ranges_total(&l->map, RANGE_RAM);
-	struct request want = {.size = round_up(ram / TABLE_SHARE),
-			       .align = BORDER,
-			       .min = 4 * GIB,
-			       .max = UINT64_MAX};
+	struct request want = {
+		.size = round_up((ram < TABLE_REACH ? ram : TABLE_REACH) / TABLE_SHARE),
+		.align = BORDER,
+		.min = 4 * GIB,
+		.max = TABLE_REACH};
 	static struct ranges nothing;
 	uint64_t base;
 

@@ -12,8 +12,9 @@ build/loader/hvloader.elf: $(call boot32,$(loader_objs) lib/print.o lib/string.o
 
 loader_tests := tests/unit/loader_ranges_test.c tests/unit/loader_elf_test.c tests/unit/loader_linux_test.c \
 	tests/unit/loader_modules_test.c tests/unit/loader_acpi_test.c tests/unit/loader_efi_test.c tests/unit/loader_cpu_test.c \
-	tests/unit/loader_framebuffer_test.c
+	tests/unit/loader_framebuffer_test.c tests/unit/loader_image_test.c
 loader_ranges_test_objs := loader/ranges.o
+loader_image_test_objs := loader/image.o loader/ranges.o lib/string.o
 loader_elf_test_objs := loader/elf.o loader/paging.o
 loader_linux_test_objs := loader/linux.o loader/ranges.o
 loader_modules_test_objs := loader/modules.o loader/elf.o loader/linux.o loader/ranges.o
