@@ -270,6 +270,25 @@ static uint64_t *hidden_entry(struct gpa_map *map, uint64_t gpn, const struct gp
 	return *entry & PTE_SOFT_OVERLAY ? gpa_overlay_below(map, gpn) : entry;
 }
 
+/* The processor may set A and D in the leaf of a page meanwhile. The flags before. */
+static uint32_t state_change(uint64_t *entry, uint32_t clear, uint32_t set)
+{
+	uint64_t old = __atomic_load_n(entry, __ATOMIC_RELAXED), value;
+
+	do {
+		value = pte_leaf(pte_spn(old), 0, (pte_flags_of(old) & ~clear) | set);
+	} while (!__atomic_compare_exchange_n(entry, &old, value, false, __ATOMIC_SEQ_CST,
+					      __ATOMIC_RELAXED));
+	return pte_flags_of(old);
+}
+
+/*
+ * Whether the page was written is known of a page alone if it has a leaf of its own. So a bit that is cleared splits a large page
+ * even when it is clear: what is written from now on is to be seen page by page.
+ *
+ * Until the flush an LP may write without setting a bit that was cleared here. Whoever asked has the answer "dirty" for that
+ * page, and gets it after the flush, so what was written until then is there to be read. tests/model/dirty.pml is this as a model.
+ */
 static hv_status_t access_state(struct gpa_map *map, uint64_t gpn,
 				union hv_gpa_page_access_state_flags flags, uint8_t *state)
 {
@@ -283,26 +302,24 @@ static hv_status_t access_state(struct gpa_map *map, uint64_t gpn,
 
 	gpa_walk(map, gpn, 0, &walk);
 	entry = hidden_entry(map, gpn, &walk);
+	*state = 0;
 	if (!pte_present(*entry)) {
-		*state = 0;
 		return HV_STATUS_SUCCESS;
 	}
 	now = pte_flags_of(*entry);
-	if (walk.level && (now & clear || set & ~now)) {
+	if (walk.level && (clear || set & ~now)) {
 		/* Each page has a state of its own from now on. */
 		if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS) {
 			return HV_STATUS_INSUFFICIENT_MEMORY;
 		}
 		entry = walk.entry[0];
+		map->stale = true;
 	}
-	if (now & clear) {
-		uint64_t kept = ~pte_state_bits(clear);
-
-		now |= pte_flags_of(__atomic_fetch_and(entry, kept, __ATOMIC_SEQ_CST));
+	if (now & clear || set & ~now) {
+		now = state_change(entry, clear, set);
 		map->stale = true;
 		gpa_removals++;
 	}
-	__atomic_fetch_or(entry, pte_state_bits(set), __ATOMIC_SEQ_CST);
 	result.accessed = !!(now & PTE_ACCESSED);
 	result.dirty = !!(now & PTE_DIRTY);
 	*state = result.as_uint8;

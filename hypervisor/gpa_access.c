@@ -167,7 +167,24 @@ static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
 									: GPA_FAULT_NO_MEMORY;
 }
 
-/* Changes nothing. *change: the table has to be changed first, with the lock held alone. */
+/*
+ * The first write of a leaf that is watched. Others with the lock shared may set A and D at the same time, no
+ * more.
+ */
+static void end_watch(uint64_t *entry, unsigned int level)
+{
+	uint64_t old = __atomic_load_n(entry, __ATOMIC_RELAXED), leaf;
+
+	do {
+		leaf = pte_leaf(pte_spn(old), level, pte_flags_of(old) | PTE_ACCESSED | PTE_DIRTY);
+	} while (!__atomic_compare_exchange_n(entry, &old, leaf, false, __ATOMIC_SEQ_CST,
+					      __ATOMIC_RELAXED));
+}
+
+/*
+ * Changes at most the state of a leaf. *change: the table has to be changed first, with the lock held
+ * alone.
+ */
 static enum gpa_fault look(const struct gpa_map *map, uint64_t gpn, uint32_t access, bool *change)
 {
 	struct gpa_walk walk;
@@ -179,7 +196,13 @@ static enum gpa_fault look(const struct gpa_map *map, uint64_t gpn, uint32_t acc
 	if (!entry) {
 		return GPA_FAULT_UNMAPPED;
 	}
-	return pte_present(entry) && permits(entry, access) ? GPA_FAULT_RESOLVED : GPA_FAULT_ACCESS;
+	if (!pte_present(entry) || !permits(entry, access)) {
+		return GPA_FAULT_ACCESS;
+	}
+	if (entry & PTE_SOFT_WATCH && access & HV_MAP_GPA_WRITABLE) {
+		end_watch(walk.entry[walk.level], walk.level);
+	}
+	return GPA_FAULT_RESOLVED;
 }
 
 enum gpa_fault gpa_fault(struct partition *p, gpa_t gpa, uint32_t access)

@@ -243,7 +243,8 @@ static uint64_t whole_of(const uint64_t *table)
 	}
 	leaf = pte_leaf(pte_spn(table[0]), 1, flags);
 	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
-		if ((table[i] | pte_state_bits(state)) != leaf_part(leaf, 1, i)) {
+		if (!pte_present(table[i]) || pte_spn(table[i]) != pte_spn(leaf) + i ||
+		    (pte_flags_of(table[i]) | state) != flags) {
 			return 0;
 		}
 	}

@@ -38,6 +38,19 @@ static void test_no_large_page_is_executable(void **state)
 	ept_splits_code = false;
 }
 
+/* On a processor that does not set A and D: what is clean is not writable, and everything counts as accessed. */
+static void test_clean_leaves_are_not_writable(void **state)
+{
+	(void)state;
+	ept_watches_writes = true;
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS) & 0xfff, BIT(0) | BIT(2) | BIT(8) | WRITEBACK);
+	assert_int_equal(pte_flags_of(pte_leaf(1, 0, PTE_RIGHTS)), PTE_RIGHTS | PTE_ACCESSED);
+	assert_int_equal(pte_leaf(1, 0, PTE_RIGHTS | PTE_DIRTY) & 0xfff,
+			 BIT(0) | BIT(1) | BIT(2) | BIT(8) | BIT(9) | WRITEBACK);
+	assert_int_equal(pte_flags_of(pte_leaf(1, 0, PTE_READ)), PTE_READ | PTE_ACCESSED);
+	ept_watches_writes = false;
+}
+
 /* Type 0; the guest's PAT may combine with it, unless bit 6 says that it may not. */
 static void test_what_is_not_ram_is_uncacheable(void **state)
 {
@@ -81,6 +94,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_leaf_bits),
 		cmocka_unit_test(test_no_large_page_is_executable),
+		cmocka_unit_test(test_clean_leaves_are_not_writable),
 		cmocka_unit_test(test_what_is_not_ram_is_uncacheable),
 		cmocka_unit_test(test_own_bits_are_ignored_ones),
 		cmocka_unit_test(test_table_takes_no_right_away),

@@ -401,13 +401,8 @@ static void test_accessed_and_dirty(void **state)
 /* A large page that was written counts as 512 dirty pages, and each is cleared by itself. */
 static void test_dirty_of_large_page(void **state)
 {
-	uint64_t free;
-
 	(void)state;
 	assert_int_equal(map_large(0x400, 0x400, RW), HV_STATUS_SUCCESS);
-	free = plat_pool_count(child);
-	assert_int_equal(state_of(0x410, CLEAR_DIRTY | CLEAR_ACCESSED), 0);
-	assert_int_equal(plat_pool_count(child), free); /* clean: nothing to split for */
 	assert_true(ram_touch(child, 0x400, HV_MAP_GPA_WRITABLE));
 	assert_int_equal(state_of(0x410, CLEAR_DIRTY), 3);
 	assert_int_equal(state_of(0x411, CLEAR_DIRTY), 3);
@@ -420,6 +415,25 @@ static void test_dirty_of_large_page(void **state)
 	assert_int_equal(ram_flushes, 1);
 	plat_gpa_flush(child);
 	assert_int_equal(ram_flushes, 2);
+}
+
+/* After a look at a large page that nobody has written, each page of it has a state of its own. */
+static void test_large_page_is_watched_page_by_page(void **state)
+{
+	uint64_t free;
+
+	(void)state;
+	assert_int_equal(map_large(0x400, 0x400, RW), HV_STATUS_SUCCESS);
+	free = plat_pool_count(child);
+	assert_int_equal(state_of(0x410, 0), 0);
+	assert_int_equal(plat_pool_count(child), free);
+	assert_int_equal(state_of(0x400, CLEAR_DIRTY), 0);
+	assert_int_equal(plat_pool_count(child), free - 1);
+	plat_gpa_flush(child);
+	assert_true(ram_touch(child, 0x410, HV_MAP_GPA_WRITABLE));
+	for (uint64_t i = 0; i < 512; i++) {
+		assert_int_equal(state_of(0x400 + i, CLEAR_DIRTY), i == 0x10 ? 3 : 0);
+	}
 }
 
 /* Pages that were reached just before are remembered, and not one moment too long. */
@@ -598,6 +612,7 @@ int main(void)
 		TEST(test_shortage_when_splitting),
 		TEST(test_accessed_and_dirty),
 		TEST(test_dirty_of_large_page),
+		TEST(test_large_page_is_watched_page_by_page),
 		TEST(test_no_access_by_what_was),
 		TEST(test_no_access_by_an_older_map),
 		TEST(test_trail_shows_what_is_there_now),

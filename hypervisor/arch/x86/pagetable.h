@@ -43,7 +43,9 @@ enum pte_flags {
 #define PTE_SOFT_IO      (1ull << 52)
 #define PTE_SOFT_OVERLAY (1ull << 53)
 #define PTE_NO_ACCESS    (1ull << 54) /* entry without bit 0: mapped, but for no access at all */
-#define PTE_SOFT_SPLIT   (1ull << 55) /* executable, but not by this leaf: it is split at a fetch */
+#define PTE_SOFT_WATCH                                                                             \
+	(1ull << 54) /* a leaf: writable, but its first write faults, and sets PTE_DIRTY */
+#define PTE_SOFT_SPLIT (1ull << 55) /* executable, but not by this leaf: it is split at a fetch */
 
 static inline bool pte_present(uint64_t entry)
 {
@@ -82,7 +84,7 @@ static inline uint64_t pte_select(uint32_t flags, uint32_t flag, uint64_t bits)
 
 /*
  * A leaf; `flags` has PTE_READ. A large one that shall be executable may be made PTE_SOFT_SPLIT
- * instead.
+ * instead; one that shall be writable and is not dirty, PTE_SOFT_WATCH.
  */
 uint64_t pte_leaf(uint64_t spn, unsigned int level, uint32_t flags);
 /* Leads to a table and takes no right away. */

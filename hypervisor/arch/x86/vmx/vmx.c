@@ -99,6 +99,7 @@ void vendor_lp_init(struct lp *lp)
 	if (lp->index == 0) {
 		find_facts();
 		ept_splits_code = speculation_splits();
+		ept_watches_writes = !(vmx_facts.ept_caps & EPT_CAP_DIRTY);
 		vmx_maps_init();
 		trap_set_gate(EXC_NMI, vmx_nmi_gate);
 	}
