@@ -125,7 +125,11 @@ static void get_timers(struct vp *vp, struct hv_synthetic_timers_state *state)
 {
 	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++) {
 		const struct stimer *timer = &vp->stimers[i];
+		const union hv_stimer_config config = {.as_uint64 = timer->config};
 
+		/* The count of a periodic timer does not say when it expires. */
+		state->timers[i].adjustment =
+			config.periodic && timer->next_100ns != HV_NEVER ? timer->next_100ns : 0;
 		state->timers[i].flags.undelivered_msg_pending = timer->message_pending;
 		state->timers[i].config = timer->config;
 		state->timers[i].count = timer->count;

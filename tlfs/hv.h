@@ -256,6 +256,7 @@ struct partition {
 	uint64_t reference_scale;       /* [I] 100 ns a TSC cycle, times 2^64 */
 	int64_t reference_offset_100ns; /* [a] */
 	uint64_t frozen_100ns;          /* [a] HV_NEVER: time runs (property TIME_FREEZE) */
+	uint64_t frozen_tsc;            /* [P] the machine's TSC when it stopped */
 	uint32_t tsc_sequence;          /* [P] last one that the TSC page had */
 
 	void *hypercall_page, *tsc_page; /* [I] overlays, from the pool at initialization */
@@ -473,6 +474,11 @@ uint64_t refclock_now(const struct partition *p); /* 100 ns */
 uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns);
 void refclock_set(struct partition *p, uint64_t time_100ns); /* REFERENCE_TIME; [P] held */
 void refclock_freeze(struct partition *p, bool freeze);      /* TIME_FREEZE; [P] held */
+/*
+ * The machine's TSC, to which the TSCs of VPs are told: the one at which time stopped, while it is stopped. So all that are read and
+ * set meanwhile are of one moment.
+ */
+uint64_t refclock_tsc(const struct partition *p);
 void refclock_tsc_changed(struct partition *p); /* a VP's tsc_offset: is the TSC page still true? */
 enum access_result refclock_set_tsc_page(struct partition *p, uint64_t msr_value);
 

@@ -173,7 +173,9 @@ void refclock_freeze(struct partition *p, bool freeze)
 		return;
 	}
 	if (freeze) {
-		__atomic_store_n(&p->frozen_100ns, running_time(p, plat_tsc()), __ATOMIC_RELAXED);
+		p->frozen_tsc = plat_tsc();
+		__atomic_store_n(&p->frozen_100ns, running_time(p, p->frozen_tsc),
+				 __ATOMIC_RELEASE);
 		time_jumped(p);
 		return;
 	}
@@ -183,6 +185,12 @@ void refclock_freeze(struct partition *p, bool freeze)
 			 __ATOMIC_RELAXED);
 	__atomic_store_n(&p->frozen_100ns, HV_NEVER, __ATOMIC_RELEASE);
 	time_jumped(p);
+}
+
+uint64_t refclock_tsc(const struct partition *p)
+{
+	return __atomic_load_n(&p->frozen_100ns, __ATOMIC_ACQUIRE) != HV_NEVER ? p->frozen_tsc
+									       : plat_tsc();
 }
 
 void refclock_tsc_changed(struct partition *p)

@@ -201,7 +201,7 @@ hv_status_t register_get(struct vp *vp, uint32_t name, union hv_register_value *
 				       : vp->register_page_gpn << PAGE_SHIFT | 1;
 		break;
 	case HV_X64_REGISTER_TSC:
-		value->reg64 = plat_tsc() + vp->tsc_offset;
+		value->reg64 = refclock_tsc(vp->partition) + vp->tsc_offset;
 		break;
 	case HV_X64_REGISTER_INITIAL_APIC_ID:
 	case HV_X64_REGISTER_APIC_ID:
@@ -314,7 +314,7 @@ static hv_status_t set_control(struct vp *vp, uint32_t name, const union hv_regi
 		vp_post_event(vp, VP_EVENT_SYNIC);
 		return HV_STATUS_SUCCESS;
 	case HV_X64_REGISTER_TSC:
-		tsc_set_offset(vp, value->reg64 - plat_tsc());
+		tsc_set_offset(vp, value->reg64 - refclock_tsc(vp->partition));
 		return HV_STATUS_SUCCESS;
 	default: /* INITIAL_APIC_ID, APIC_ID */
 		return set_apic_id(vp, value->reg64);

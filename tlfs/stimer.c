@@ -130,7 +130,10 @@ void stimer_retry(struct vp *vp)
 	vp_rearm_timer(vp); /* a periodic timer does not run while its message waits */
 }
 
-/* The count first: writing it may start the timer, writing the configuration then decides. */
+/*
+ * The count first: writing it may start the timer, writing the configuration then decides. A periodic timer
+ * goes on in step, if what is said of its next expiry can be.
+ */
 void stimer_restore(struct vp *vp, unsigned int index, const struct hv_stimer_state *state)
 {
 	struct stimer *timer = &vp->stimers[index];
@@ -138,6 +141,10 @@ void stimer_restore(struct vp *vp, unsigned int index, const struct hv_stimer_st
 
 	(void)stimer_msr_write(vp, msr + 1, state->count);
 	(void)stimer_msr_write(vp, msr, state->config);
+	if (config_of(timer).periodic && timer->next_100ns != HV_NEVER && state->adjustment &&
+	    state->adjustment < timer->next_100ns) {
+		timer->next_100ns = state->adjustment;
+	}
 	if (state->flags.undelivered_msg_pending) {
 		timer->expired_100ns = state->undelivered_exp_time;
 		set_message_pending(vp, timer);

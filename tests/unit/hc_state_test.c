@@ -159,6 +159,39 @@ static void a_restored_message_is_sent(void **state)
 	assert_int_equal(vp->synic.waiting, 0);
 }
 
+/* A periodic timer that is restored expires when it would have, not a period after that. */
+static void a_periodic_timer_stays_in_step(void **state)
+{
+	const union hv_stimer_config config = {.enable = 1, .periodic = 1, .sintx = 2};
+	struct hv_synthetic_timers_state timers;
+	uint64_t next;
+
+	(void)state;
+	assert_int_equal(stimer_msr_write(vp, HV_X64_MSR_STIMER0_COUNT, 100000), ACCESS_OK);
+	assert_int_equal(stimer_msr_write(vp, HV_X64_MSR_STIMER0_CONFIG, config.as_uint64),
+			 ACCESS_OK);
+	next = vp->stimers[0].next_100ns;
+	assert_int_equal(
+		get_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, 0, 0, &timers, sizeof(timers)),
+		HV_STATUS_SUCCESS);
+	assert_true(timers.timers[0].adjustment == next);
+	assert_int_equal(timers.timers[1].adjustment, 0);
+	spin_lock(&child->lock);
+	refclock_set(child, refclock_now(child) + 30000);
+	spin_unlock(&child->lock);
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8,
+				   &timers, sizeof(timers)),
+			 HV_STATUS_SUCCESS);
+	assert_true(vp->stimers[0].next_100ns == next);
+	timers.timers[0].adjustment =
+		UINT64_MAX; /* cannot be: as if the guest had started it now */
+	assert_int_equal(set_state(HV_GET_SET_VP_STATE_SYNTHETIC_TIMERS, sizeof(timers) / 8,
+				   &timers, sizeof(timers)),
+			 HV_STATUS_SUCCESS);
+	assert_true(vp->stimers[0].next_100ns > next &&
+		    vp->stimers[0].next_100ns <= refclock_now(child) + 100000);
+}
+
 static void state_calls_are_checked(void **state)
 {
 	uint64_t gpn = BUFFER_GPN;
@@ -392,6 +425,7 @@ int main(void)
 		T(synic_pages_are_copied),
 		T(timers_travel_inline),
 		T(a_restored_message_is_sent),
+		T(a_periodic_timer_stays_in_step),
 		T(state_calls_are_checked),
 		T(state_pages_lie_where_the_parent_wants),
 		T(a_page_without_a_wish_lies_at_its_own_place),

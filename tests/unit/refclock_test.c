@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tlfs/clock.h"
+#include "tlfs/msr.h"
 
 #define TSC_GPN 0x300ull
 #define TSC     0x10u
@@ -172,6 +173,45 @@ static void frozen(void **state)
 	assert_int_equal(by_msr(), 2 * HV_REF_HZ);
 }
 
+/* As the register TSC is read and set. */
+static uint64_t tsc_register(void)
+{
+	return refclock_tsc(p) + vp->tsc_offset;
+}
+
+static void set_tsc_registers(uint64_t value)
+{
+	for (uint32_t i = 0; i < HV_MAX_VPS && p->vps[i] != NULL; i++) {
+		tsc_set_offset(p->vps[i], value - refclock_tsc(p));
+		guest_advance(p, GUEST_TSC_HZ);
+	}
+}
+
+/* TSCs that are read, or set, one after the other while time is frozen are of one moment. */
+static void tscs_of_one_moment(void **state)
+{
+	uint64_t before, offset;
+
+	(void)state;
+	enable_page();
+	spin_lock(&p->lock);
+	refclock_freeze(p, true);
+	spin_unlock(&p->lock);
+	before = tsc_register();
+	guest_advance(p, GUEST_TSC_HZ);
+	assert_true(tsc_register() == before);
+	set_tsc_registers(1ull << 40);
+	offset = vp->tsc_offset;
+	set_tsc_registers(1ull << 40);
+	assert_true(vp->tsc_offset == offset);
+	spin_lock(&p->lock);
+	refclock_freeze(p, false);
+	spin_unlock(&p->lock);
+	assert_true(tsc_register() > 1ull << 40);
+	assert_int_not_equal(page()->tsc_sequence, 0);
+	assert_true(by_page(vp) == by_msr());
+}
+
 /* Timers stand still with the time. */
 static void frozen_timers(void **state)
 {
@@ -326,6 +366,7 @@ int main(void)
 		CHILD(time_to_tsc),
 		ROOT(time_to_tsc),
 		CHILD(frozen),
+		CHILD(tscs_of_one_moment),
 		CHILD(frozen_timers),
 		CHILD(set_time),
 		CHILD(written_tsc),
