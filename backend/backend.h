@@ -49,10 +49,36 @@ int backend_partition_create(int backend, unsigned int vp_count, bool flush_call
 /* Its VPs are destroyed before it, its memory is let go by it. */
 void backend_partition_destroy(struct backend_partition **partition);
 
-/* Gives guest pages host memory, which must stay mapped; all of it page aligned. 2 MiB alignment of
- * both is faster. */
+/* What a guest may do with a region's memory beside reading it. */
+#define BACKEND_WRITE   1u
+#define BACKEND_EXECUTE 2u
+
+/*
+ * A region: guest pages get host memory, which must stay mapped; all of it page aligned. 2 MiB alignment of
+ * both is faster. Regions do not overlap (-EEXIST). A write without BACKEND_WRITE stops the VP as one of memory
+ * where there is none does, for a device to answer: so a ROM or a flash is read at full speed.
+ */
 int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
-			  uint64_t length) MUST_CHECK;
+			  uint64_t length, unsigned int access) MUST_CHECK;
+/* A region as it was mapped. VPs may run: when it returns, none of them reaches the memory any more. */
+int backend_partition_unmap(struct backend_partition *partition, uint64_t gpa, void *memory,
+			    uint64_t length) MUST_CHECK;
+
+/*
+ * Which pages of memory the guest's VPs have written: asked for between backend_partition_log() with true, from which
+ * on it is known page by page, and with false. What the host writes itself it has to know. Nothing is dirty at
+ * first. `gpa` and `length` are those of regions, or of several that lie side by side.
+ */
+int backend_partition_log(struct backend_partition *partition, uint64_t gpa, uint64_t length,
+			  bool on) MUST_CHECK;
+/*
+ * One bit a page, (length / 4096 + 7) / 8 bytes; the first page is the lowest bit of the first byte. A page without memory
+ * is 0. With `clear` the next answer has what is written from now on. VPs may run: what was
+ * written to a page before its bit was cleared can be read when this returns, and what is written later sets it again. After an
+ * error every page may have been written.
+ */
+int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, uint64_t length,
+			    uint8_t *bitmap, bool clear) MUST_CHECK;
 
 /* The guest's reference time stands, or goes on where it stood. No VP runs. */
 int backend_partition_freeze_time(struct backend_partition *partition, bool freeze) MUST_CHECK;
@@ -279,6 +305,37 @@ enum vp_access {
  */
 int backend_vp_translate(struct backend_vp *vp, uint64_t gva, enum vp_access access, uint64_t *gpa,
 			 uint32_t *error_code) MUST_CHECK;
+
+/* ---- Saved states ---- */
+
+/*
+ * A machine's processors and time as parts of lib/state.h. No VP runs, and time stands still, or what is of
+ * different VPs does not belong together:
+ *
+ *   save      backend_partition_freeze_time(true), backend_partition_save(), backend_vp_save() of each VP
+ *   restore   partition, memory, VPs are made as for a start, then backend_partition_freeze_time(true),
+ *             backend_partition_restore(), backend_vp_restore() of each VP, backend_partition_freeze_time(false)
+ *
+ * Guest memory, as the host has it, and events that are bound belong to the caller. A state is of this home, and of
+ * processors that have what it needs.
+ */
+struct state_writer;
+struct state_reader;
+
+int backend_partition_save(struct backend_partition *partition,
+			   struct state_writer *writer) MUST_CHECK;
+/* The next part of the list. -EINVAL: it is no such state, the reader's fault says why, and nothing was changed;
+ * other errors: the partition cannot be used. */
+int backend_partition_restore(struct backend_partition *partition,
+			      struct state_reader *list) MUST_CHECK;
+
+/* `exit` is the VP's last one with its answer, which becomes part of the state: it is VP_EXIT_NONE then. */
+int backend_vp_save(struct backend_vp *vp, struct vp_exit *exit,
+		    struct state_writer *writer) MUST_CHECK;
+/* A VP that has not run. As backend_partition_restore(). */
+int backend_vp_restore(struct backend_vp *vp, struct state_reader *list) MUST_CHECK;
+
+/* ---- What a guest says ---- */
 
 #define VP_CRASH_PARAMETERS 5
 /* After VP_EXIT_CRASH: what the guest says about it. */

@@ -32,6 +32,27 @@ int root_call(int fd, uint16_t code, const void *input, size_t input_size, void 
 	return ret;
 }
 
+static int access_state(struct backend_vp *vp, unsigned long command, uint8_t type, void *buffer,
+			uint32_t *size)
+{
+	struct mshv_get_set_vp_state args = {
+		.type = type, .buf_sz = *size, .buf_ptr = (uintptr_t)buffer};
+	int ret = ioctl(vp->fd, command, &args) < 0 ? -errno : 0;
+
+	*size = args.buf_sz;
+	return ret;
+}
+
+int root_get_state(struct backend_vp *vp, uint8_t type, void *buffer, uint32_t *size)
+{
+	return access_state(vp, MSHV_GET_VP_STATE, type, buffer, size);
+}
+
+int root_set_state(struct backend_vp *vp, uint8_t type, void *buffer, uint32_t size)
+{
+	return access_state(vp, MSHV_SET_VP_STATE, type, buffer, &size);
+}
+
 const char *backend_device(void)
 {
 	return MSHV_DEVICE;
@@ -44,7 +65,7 @@ size_t backend_commands(const unsigned int **commands)
 		MSHV_ROOT_HVCALL,       MSHV_SET_GUEST_MEMORY,
 		MSHV_CREATE_VP,         MSHV_RUN_VP,
 		MSHV_GET_VP_STATE,      MSHV_SET_VP_STATE,
-		MSHV_VD_SIGNAL_EVENTFD,
+		MSHV_VD_SIGNAL_EVENTFD, MSHV_GET_GPAP_ACCESS_BITMAP,
 	};
 
 	*commands = all;
@@ -83,13 +104,21 @@ int backend_open(enum backend_lack *lack)
 	return -1;
 }
 
-static int set_property(struct backend_partition *partition, uint32_t code, uint64_t value)
+int root_set_property(struct backend_partition *partition, uint32_t code, uint64_t value)
 {
 	struct hv_input_set_partition_property input = {.property_code = code,
 							.property_value = value};
 
 	return root_call(partition->fd, HVCALL_SET_PARTITION_PROPERTY, &input, sizeof(input), NULL,
 			 0, 0, NULL);
+}
+
+int root_get_property(struct backend_partition *partition, uint32_t code, uint64_t *value)
+{
+	struct hv_input_get_partition_property input = {.property_code = code};
+
+	return root_call(partition->fd, HVCALL_GET_PARTITION_PROPERTY, &input, sizeof(input), value,
+			 sizeof(*value), 0, NULL);
 }
 
 /* What of the TLFS a guest gets: all that serves a guest, nothing that serves a parent. */
@@ -162,16 +191,16 @@ static int install_intercepts(struct backend_partition *partition)
 
 static int set_up(struct backend_partition *partition, unsigned int vp_count, bool flush_calls)
 {
-	int ret = set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
-			       synthetic_features(flush_calls));
+	int ret = root_set_property(partition, HV_PARTITION_PROPERTY_SYNTHETIC_PROC_FEATURES,
+				    synthetic_features(flush_calls));
 
 	if (ret == 0) {
-		ret = set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET,
-				   vp_count);
+		ret = root_set_property(partition, HV_PARTITION_PROPERTY_PROCESSORS_PER_SOCKET,
+					vp_count);
 	}
 	if (ret == 0) {
-		ret = set_property(partition, HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,
-				   HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
+		ret = root_set_property(partition, HV_PARTITION_PROPERTY_UNIMPLEMENTED_MSR_ACTION,
+					HV_UNIMPLEMENTED_MSR_ACTION_FAULT);
 	}
 	if (ret == 0 && ioctl(partition->fd, MSHV_INITIALIZE_PARTITION) < 0) {
 		ret = -errno;
@@ -213,7 +242,7 @@ out_free:
 
 int backend_partition_freeze_time(struct backend_partition *partition, bool freeze)
 {
-	return set_property(partition, HV_PARTITION_PROPERTY_TIME_FREEZE, freeze);
+	return root_set_property(partition, HV_PARTITION_PROPERTY_TIME_FREEZE, freeze);
 }
 
 void backend_partition_destroy(struct backend_partition **partition)
@@ -223,17 +252,65 @@ void backend_partition_destroy(struct backend_partition **partition)
 	*partition = NULL;
 }
 
-int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
-			  uint64_t length)
+static int set_memory(struct backend_partition *partition, uint64_t gpa, void *memory,
+		      uint64_t length, unsigned int flags)
 {
 	struct mshv_user_mem_region region = {
 		.size = length,
 		.guest_pfn = gpa >> HV_HYP_PAGE_SHIFT,
 		.userspace_addr = (uintptr_t)memory,
-		.flags = 1u << MSHV_SET_MEM_BIT_WRITABLE | 1u << MSHV_SET_MEM_BIT_EXECUTABLE,
+		.flags = (uint8_t)flags,
 	};
 
 	return ioctl(partition->fd, MSHV_SET_GUEST_MEMORY, &region) < 0 ? -errno : 0;
+}
+
+int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
+			  uint64_t length, unsigned int access)
+{
+	return set_memory(
+		partition, gpa, memory, length,
+		(access & BACKEND_WRITE ? 1u << MSHV_SET_MEM_BIT_WRITABLE : 0) |
+			(access & BACKEND_EXECUTE ? 1u << MSHV_SET_MEM_BIT_EXECUTABLE : 0));
+}
+
+int backend_partition_unmap(struct backend_partition *partition, uint64_t gpa, void *memory,
+			    uint64_t length)
+{
+	return set_memory(partition, gpa, memory, length, 1u << MSHV_SET_MEM_BIT_UNMAP);
+}
+
+#define LOG_PART (512ull << 20) /* a bitmap of 16 KiB */
+
+/* The hypervisor always knows what was written; with the first clearing, page by page. */
+int backend_partition_log(struct backend_partition *partition, uint64_t gpa, uint64_t length,
+			  bool on)
+{
+	uint8_t bitmap[LOG_PART / HV_HYP_PAGE_SIZE / 8];
+	int ret = 0;
+
+	while (on && ret == 0 && length != 0) {
+		uint64_t part = length < LOG_PART ? length : LOG_PART;
+
+		ret = backend_partition_dirty(partition, gpa, part, bitmap, true);
+		gpa += part;
+		length -= part;
+	}
+	return ret;
+}
+
+int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, uint64_t length,
+			    uint8_t *bitmap, bool clear)
+{
+	struct mshv_gpap_access_bitmap query = {
+		.access_type = MSHV_GPAP_ACCESS_TYPE_DIRTY,
+		.access_op = clear ? MSHV_GPAP_ACCESS_OP_CLEAR : MSHV_GPAP_ACCESS_OP_NOOP,
+		.page_count = length >> HV_HYP_PAGE_SHIFT,
+		.gpap_base = gpa >> HV_HYP_PAGE_SHIFT,
+		.bitmap_ptr = (uintptr_t)bitmap,
+	};
+
+	return ioctl(partition->fd, MSHV_GET_GPAP_ACCESS_BITMAP, &query) < 0 ? -errno : 0;
 }
 
 int backend_partition_interrupt(struct backend_partition *partition,

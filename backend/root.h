@@ -44,7 +44,19 @@ static inline bool registers_by_page(const struct backend_vp *vp)
 	return vp->page != NULL && vp->page->isvalid;
 }
 
+int root_get_property(struct backend_partition *partition, uint32_t code, uint64_t *value);
+int root_set_property(struct backend_partition *partition, uint32_t code, uint64_t value);
+
+/* MSHV_GET_VP_STATE, MSHV_SET_VP_STATE: MSHV_VP_STATE_*. `buffer` is page aligned, of whole pages; *size of them, then of the data. */
+int root_get_state(struct backend_vp *vp, uint8_t type, void *buffer, uint32_t *size);
+int root_set_state(struct backend_vp *vp, uint8_t type, void *buffer, uint32_t size);
+
 /* root_registers.c */
+#define ROOT_MAX_REGISTERS 40
+int root_get_registers(struct backend_vp *vp, const uint32_t *names,
+		       union hv_register_value *values, size_t count);
+/* What the shared page has for the next run is in the hypervisor then. */
+int root_settle_page(struct backend_vp *vp);
 int root_set_registers(struct backend_vp *vp, struct hv_register_assoc *registers, size_t count);
 /* The instruction is over: the shadow that an STI before it cast is gone too. */
 int root_lift_shadow(struct backend_vp *vp);

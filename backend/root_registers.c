@@ -6,9 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
-
-#define MAX_REGISTERS 40
 
 static const uint32_t load_names[] = {
 	HV_X64_REGISTER_RAX, HV_X64_REGISTER_RCX,    HV_X64_REGISTER_RDX,  HV_X64_REGISTER_RBX,
@@ -20,17 +17,17 @@ static const uint32_t load_names[] = {
 	HV_X64_REGISTER_CR0, HV_X64_REGISTER_CR4,    HV_X64_REGISTER_EFER,
 };
 
-static int root_get_registers(struct backend_vp *vp, const uint32_t *names,
-			      union hv_register_value *values, size_t count)
+int root_get_registers(struct backend_vp *vp, const uint32_t *names,
+		       union hv_register_value *values, size_t count)
 {
 	union {
 		struct hv_input_get_vp_registers input;
 		uint8_t bytes[sizeof(struct hv_input_get_vp_registers) +
-			      MAX_REGISTERS * sizeof(uint32_t)];
+			      ROOT_MAX_REGISTERS * sizeof(uint32_t)];
 	} buffer = {.input.vp_index = vp->index};
 	size_t size = sizeof(buffer.input) + count * sizeof(names[0]);
 
-	CHECK(count <= MAX_REGISTERS);
+	CHECK(count <= ROOT_MAX_REGISTERS);
 	memcpy(buffer.input.names, names, count * sizeof(names[0]));
 	return root_call(vp->fd, HVCALL_GET_VP_REGISTERS, &buffer, size, values,
 			 count * sizeof(values[0]), (uint16_t)count, NULL);
@@ -41,11 +38,11 @@ int root_set_registers(struct backend_vp *vp, struct hv_register_assoc *register
 	union {
 		struct hv_input_set_vp_registers input;
 		uint8_t bytes[sizeof(struct hv_input_set_vp_registers) +
-			      MAX_REGISTERS * sizeof(struct hv_register_assoc)];
+			      ROOT_MAX_REGISTERS * sizeof(struct hv_register_assoc)];
 	} buffer = {.input.vp_index = vp->index};
 	size_t size = sizeof(buffer.input) + count * sizeof(registers[0]);
 
-	CHECK(count <= MAX_REGISTERS);
+	CHECK(count <= ROOT_MAX_REGISTERS);
 	memcpy(buffer.input.elements, registers, count * sizeof(registers[0]));
 	return root_call(vp->fd, HVCALL_SET_VP_REGISTERS, &buffer, size, NULL, 0, (uint16_t)count,
 			 NULL);
@@ -168,6 +165,22 @@ int backend_vp_store(struct backend_vp *vp, const struct vp_registers *registers
 		ret = store_by_calls(vp, registers);
 	}
 	return ret == 0 && vp->shadow && registers->rip != vp->rip ? root_lift_shadow(vp) : ret;
+}
+
+int root_settle_page(struct backend_vp *vp)
+{
+	struct vp_registers registers;
+	int ret;
+
+	if (!registers_by_page(vp) || vp->page->dirty == 0) {
+		return 0;
+	}
+	load_from_page(vp->page, &registers);
+	ret = store_by_calls(vp, &registers);
+	if (ret == 0) {
+		vp->page->dirty = 0;
+	}
+	return ret;
 }
 
 int backend_vp_load_xmm(struct backend_vp *vp, unsigned int index, uint8_t value[16])
@@ -472,20 +485,16 @@ int backend_vp_set_local_pins(struct backend_vp *vp, bool extint)
 {
 	_Alignas(MSHV_HV_PAGE_SIZE) uint8_t page[MSHV_HV_PAGE_SIZE] = {0};
 	struct hv_local_interrupt_controller_state *state = (void *)page;
-	struct mshv_get_set_vp_state args = {
-		.type = MSHV_VP_STATE_LAPIC,
-		.buf_sz = sizeof(page),
-		.buf_ptr = (uintptr_t)page,
-	};
+	uint32_t size = sizeof(page);
+	int ret = root_get_state(vp, MSHV_VP_STATE_LAPIC, page, &size);
 
-	if (ioctl(vp->fd, MSHV_GET_VP_STATE, &args) < 0) {
-		return -errno;
+	if (ret != 0) {
+		return ret;
 	}
 	state->apic_spurious |= SVR_ENABLE;
 	if (extint) {
 		state->apic_lvt_lint0 = LVT_EXTINT;
 	}
 	state->apic_lvt_lint1 = LVT_NMI;
-	args.buf_sz = sizeof(page);
-	return ioctl(vp->fd, MSHV_SET_VP_STATE, &args) < 0 ? -errno : 0;
+	return root_set_state(vp, MSHV_VP_STATE_LAPIC, page, sizeof(page));
 }

@@ -31,6 +31,15 @@ build/tests/system/mshv_%: build/user/tests/system/mshv_%.o build/user/tests/sys
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
 
+# The worker's way to a partition, by itself.
+tests_products += build/tests/system/backend_functions
+
+build/tests/system/backend_functions: $(call user,tests/system/backend_functions.o tests/system/backend_guest.o backend/root.o \
+	backend/root_message.o backend/root_registers.o backend/root_state.o backend/root_synic.o lib/state.o)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -static -o $@ $^
+
 # What a guest starts another kernel with.
 tests_products += build/tests/system/kexec
 

@@ -150,9 +150,9 @@ int memory_map(const struct memory *memory, struct backend_partition *partition)
 		int ret = 0;
 
 		if (parts[i].gpa < parts[i].end) {
-			ret = backend_partition_map(partition, parts[i].gpa,
-						    memory->base + parts[i].offset,
-						    parts[i].end - parts[i].gpa);
+			ret = backend_partition_map(
+				partition, parts[i].gpa, memory->base + parts[i].offset,
+				parts[i].end - parts[i].gpa, BACKEND_WRITE | BACKEND_EXECUTE);
 		}
 		if (ret != 0) {
 			return ret;

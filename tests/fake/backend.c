@@ -127,8 +127,9 @@ int backend_partition_interrupt(struct backend_partition *partition,
 }
 
 int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *where,
-			  uint64_t length)
+			  uint64_t length, unsigned int access)
 {
+	CHECK(access == (BACKEND_WRITE | BACKEND_EXECUTE));
 	CHECK(partition->map_count < FAKE_MAPS);
 	partition->maps[partition->map_count].gpa = gpa;
 	partition->maps[partition->map_count].memory = where;

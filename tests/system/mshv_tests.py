@@ -29,6 +29,13 @@ for kernel_ in ("6.1", "6.12", "7"):
     test(f"mshv: what each call does, {kernel_}", deadline=400)(functions(kernel_))
 
 
+@test("backend: memory that is logged, read-only, unmapped; saved states", deadline=400)
+def backend(t):
+    log = t.root("./backend_functions && dmesg", puts=program("backend_functions"))
+    t.has(log, "all hold")
+    calm(t, log)
+
+
 @test("mshv: random calls from 60 processes that are killed", deadline=900)
 def torture(t):
     log = t.root("./mshv_torture 7 60 && dmesg", puts=program("mshv_torture"))
