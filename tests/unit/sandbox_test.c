@@ -23,6 +23,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -219,6 +220,13 @@ static int own_by_another(void)
 	return syscall(SYS_fcntl, 0, F_SETOWN, getppid()) == 0 ? WORKS : FAILS;
 }
 
+static int look_at_a_path(void)
+{
+	struct stat stat;
+
+	return syscall(SYS_newfstatat, AT_FDCWD, "/etc/passwd", &stat, 0) == 0 ? WORKS : FAILS;
+}
+
 static int send_to_an_address(void)
 {
 	struct sockaddr address = {.sa_family = AF_UNIX};
@@ -262,6 +270,13 @@ static int read_its_limits(void)
 		return FAILS;
 	}
 	return syscall(SYS_prlimit64, 0, RLIMIT_STACK, NULL, &limit) == 0 ? WORKS : FAILS;
+}
+
+static int look_at_a_descriptor(void)
+{
+	struct stat of_file;
+
+	return fstat(STDOUT_FILENO, &of_file) == 0 ? WORKS : FAILS;
 }
 
 /* Its descriptors are no partitions: refused by the kernel, not by the filter. */
@@ -359,6 +374,7 @@ static void test_ends_the_process(void **state)
 		take_the_terminal,
 		own_by_another,
 		send_to_an_address,
+		look_at_a_path,
 		thread_of_another_user_space,
 		read_anothers_memory,
 		hold_another,
@@ -432,8 +448,13 @@ static void test_chain(void **state)
 static void test_goes_on(void **state)
 {
 	static int (*const allowed[])(void) = {
-		memory,      clone_without_sight, use_disk,
-		kick_itself, read_its_limits,     commands_of_a_partition,
+		memory,
+		clone_without_sight,
+		use_disk,
+		kick_itself,
+		read_its_limits,
+		look_at_a_descriptor,
+		commands_of_a_partition,
 	};
 	unsigned i;
 
