@@ -32,8 +32,12 @@ struct port {
 
 static DEFINE_XARRAY_ALLOC(ports); /* by id; read under RCU */
 
+/* So many flags a partition gets while there are any; more only while half of all are free. */
+#define FLAGS_SHARE 64
+
 static DEFINE_MUTEX(flags_lock);
 static DECLARE_BITMAP(flags_used, HV_EVENT_FLAGS_COUNT);    /* under flags_lock */
+static uint32_t flags_used_count;                           /* under flags_lock */
 static struct port __rcu *flag_ports[HV_EVENT_FLAGS_COUNT]; /* read under RCU */
 
 void port_ring(uint32_t port_id)
@@ -65,8 +69,37 @@ static bool is_doorbell(const struct port *port)
 	return port->info.port_type == HV_PORT_TYPE_DOORBELL;
 }
 
+static int take_flag(struct partition *partition, struct port *port)
+{
+	int ret = -ENOSPC;
+
+	mutex_lock(&flags_lock);
+	if (partition->flag_count < FLAGS_SHARE || flags_used_count < HV_EVENT_FLAGS_COUNT / 2) {
+		port->flag = find_first_zero_bit(flags_used, HV_EVENT_FLAGS_COUNT);
+		ret = port->flag < HV_EVENT_FLAGS_COUNT ? 0 : -ENOSPC;
+	}
+	if (!ret) {
+		__set_bit(port->flag, flags_used);
+		flags_used_count++;
+		partition->flag_count++;
+		rcu_assign_pointer(flag_ports[port->flag], port);
+	}
+	mutex_unlock(&flags_lock);
+	return ret;
+}
+
+static void give_flag_back(struct partition *partition, struct port *port)
+{
+	mutex_lock(&flags_lock);
+	rcu_assign_pointer(flag_ports[port->flag], NULL);
+	__clear_bit(port->flag, flags_used);
+	flags_used_count--;
+	partition->flag_count--;
+	mutex_unlock(&flags_lock);
+}
+
 /* Makes the port's id, and an event port's flag, known to the interrupt handler. */
-static int publish(struct port *port)
+static int publish(struct partition *partition, struct port *port)
 {
 	int ret;
 
@@ -75,31 +108,21 @@ static int publish(struct port *port)
 	if (ret || is_doorbell(port)) {
 		return ret;
 	}
-	mutex_lock(&flags_lock);
-	port->flag = find_first_zero_bit(flags_used, HV_EVENT_FLAGS_COUNT);
-	if (port->flag < HV_EVENT_FLAGS_COUNT) {
-		__set_bit(port->flag, flags_used);
-		rcu_assign_pointer(flag_ports[port->flag], port);
-	}
-	mutex_unlock(&flags_lock);
-	if (port->flag == HV_EVENT_FLAGS_COUNT) {
+	ret = take_flag(partition, port);
+	if (ret) {
 		xa_erase(&ports, port->id);
 		synchronize_rcu(); /* a doorbell of an earlier port with this id may be at it */
-		return -ENOSPC;
 	}
-	return 0;
+	return ret;
 }
 
-static void retract(struct port *port)
+/* The interrupt handler may still be at it until synchronize_rcu() has come back. */
+static void retract(struct partition *partition, struct port *port)
 {
 	xa_erase(&ports, port->id);
 	if (!is_doorbell(port)) {
-		mutex_lock(&flags_lock);
-		rcu_assign_pointer(flag_ports[port->flag], NULL);
-		__clear_bit(port->flag, flags_used);
-		mutex_unlock(&flags_lock);
+		give_flag_back(partition, port);
 	}
-	synchronize_rcu();
 }
 
 static int create(struct partition *partition, const struct port *port)
@@ -178,7 +201,7 @@ static int open(struct partition *partition, struct port *port)
 {
 	int ret;
 
-	ret = publish(port);
+	ret = publish(partition, port);
 	if (ret) {
 		return ret;
 	}
@@ -198,7 +221,8 @@ static int open(struct partition *partition, struct port *port)
 out_delete:
 	delete_port(port);
 out_retract:
-	retract(port);
+	retract(partition, port);
+	synchronize_rcu();
 	return ret;
 }
 
@@ -206,7 +230,11 @@ static void close(struct partition *partition, struct port *port)
 {
 	disconnect(partition, port);
 	delete_port(port);
-	retract(port);
+	retract(partition, port);
+}
+
+static void free_port(struct port *port)
+{
 	list_del(&port->node);
 	eventfd_ctx_put(port->eventfd);
 	kfree(port);
@@ -277,6 +305,8 @@ int port_detach(struct partition *partition, const struct hv_connection_info *in
 	{
 		if (same(port, info, connection_id) && port->eventfd == eventfd) {
 			close(partition, port);
+			synchronize_rcu();
+			free_port(port);
 			return 0;
 		}
 	}
@@ -287,8 +317,16 @@ void ports_release(struct partition *partition)
 {
 	struct port *port, *next;
 
-	list_for_each_entry_safe(port, next, &partition->ports, node)
+	if (list_empty(&partition->ports)) {
+		return;
+	}
+	list_for_each_entry(port, &partition->ports, node)
 	{
 		close(partition, port);
+	}
+	synchronize_rcu();
+	list_for_each_entry_safe(port, next, &partition->ports, node)
+	{
+		free_port(port);
 	}
 }

@@ -64,6 +64,7 @@ struct partition {
 	struct hvcall_pages pages; /* [P] */
 	struct list_head regions;  /* [P] region.c */
 	struct list_head ports;    /* [P] port.c */
+	uint32_t flag_count;       /* [P] of them, those that have an event flag */
 	struct vp *vps[MAX_VPS];   /* [R] */
 	struct irq_routing __rcu *routing;
 	spinlock_t irqfds_lock;

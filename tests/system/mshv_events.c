@@ -277,6 +277,38 @@ void test_ioeventfd_sizes(void)
 	}
 }
 
+/* Binds connections from `first` on; how many it were until there was no event flag for the next. */
+static unsigned int bind_signals(const struct machine *machine, int event, unsigned int first)
+{
+	struct mshv_vd_signal_eventfd binding = {.fd = event};
+	unsigned int count;
+
+	for (count = 0; count <= 2048; count++) {
+		binding.connection_id = first + count;
+		if (ioctl(machine->partition, MSHV_VD_SIGNAL_EVENTFD, &binding)) {
+			EXPECT(errno == ENOSPC);
+			break;
+		}
+	}
+	return count;
+}
+
+/* The event flags are for all partitions: what one takes leaves others theirs. */
+void test_signal_shares(void)
+{
+	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct machine greedy, modest;
+
+	machine_create(&greedy, MEMORY);
+	machine_create(&modest, MEMORY);
+	EXPECT(bind_signals(&greedy, event, 1) == 1024);
+	EXPECT(bind_signals(&modest, event, 1) == 64);
+	machine_destroy(&greedy);
+	EXPECT(bind_signals(&modest, event, 65) == 1024 - 64);
+	machine_destroy(&modest);
+	close(event);
+}
+
 /* The guest's HvCallSignalEvent on a bound connection signals; the result is in EAX. */
 void test_signal_eventfd(void)
 {

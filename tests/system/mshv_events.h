@@ -7,5 +7,6 @@ void test_level(void);
 void test_ioeventfd(void);
 void test_ioeventfd_sizes(void);
 void test_signal_eventfd(void);
+void test_signal_shares(void);
 
 #endif

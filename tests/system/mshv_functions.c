@@ -616,6 +616,7 @@ int main(void)
 		{"ioeventfd", test_ioeventfd},
 		{"ioeventfd of all sizes", test_ioeventfd_sizes},
 		{"signal eventfd", test_signal_eventfd},
+		{"shares of event flags", test_signal_shares},
 	};
 	long root_pages = held("root_pages");
 
