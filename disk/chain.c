@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+/* What has been carried out is taken off the front; the caller's array is used up. */
 static void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
 {
 	while (*count && length >= (*iov)->iov_len) {
@@ -74,9 +75,11 @@ int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t lengt
 		}
 		ret = (*layer)->format->map(*layer, offset, length, wait, extent);
 		layer_unlock(*layer);
+		/* An extent of data counts in its layer's epoch from here on: who gets it ends it. */
 		if (ret || extent->kind != EXTENT_PARENT) {
 			return ret;
 		}
+		/* What a child leaves to its parent ends no later than the child's own extent does. */
 		length = extent->length;
 	}
 	*layer = NULL;
@@ -135,12 +138,17 @@ static int write_some(struct layer *layer, struct iovec *iov, unsigned count, ui
 	if (ret) {
 		return ret;
 	}
+	/*
+	 * The slice may be full before the extent is: then no sector may be written in part, for its bit says
+	 * that all of it is this layer's.
+	 */
 	taken = iov_slice(iov, count, 0, extent.length, slice, SLICE_IOVS, &n);
 	if (layer->type == DISK_DIFFERENCING && taken < extent.length) {
 		taken = iov_slice(iov, count, 0, round_down(taken, layer->sector_size), slice,
 				  SLICE_IOVS, &n);
 	}
 	ret = taken ? file_writev(&layer->file, slice, n, extent.file_offset) : -EINVAL;
+	/* Only now: a bit or an entry that was set before would show what lay there. */
 	if (!ret) {
 		ret = layer->format->write_end(layer, offset, taken, &extent);
 	}
@@ -161,6 +169,7 @@ static int write_edge(struct disk *disk, struct layer *layer, unsigned index, st
 	unsigned i;
 	int ret;
 
+	/* Two edges of one sector would each write back what the other had not changed yet. */
 	pthread_mutex_lock(&disk->edge_lock);
 	ret = chain_read(disk, index, &whole, 1, layer->sector_size, start);
 	if (!ret) {
@@ -184,6 +193,7 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 		unsigned count, uint64_t length, uint64_t offset)
 {
 	struct iovec gathered;
+	/* Whole sectors go as they are; what lies before the first and behind the last goes by way of a copy. */
 	uint8_t sector[4096];
 
 	while (length) {
@@ -261,8 +271,13 @@ int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t 
 		done = extent.length;
 		if (extent.kind != EXTENT_ZERO ||
 		    done < min_u64(length, to_block_end(layer, offset))) {
+			/*
+			 * What reads as zeros already, to the end of its block, stays as it is: to trim it would make tables dirty
+			 * for nothing. A shorter run is offered to the format, which may let go of the whole block.
+			 */
 			ret = layer->format->trim(layer, offset, length, &done);
 			if (ret == -EOPNOTSUPP) {
+				/* The format cannot say "zero" of so little, or would uncover its parent's data. */
 				done = extent.length;
 				ret = extent.kind == EXTENT_ZERO
 					      ? 0

@@ -31,11 +31,13 @@ int disk_get_info(struct disk *disk, unsigned index, struct disk_info *info)
 	};
 	if (layer->type == DISK_DIFFERENCING) {
 		memcpy(info->parent_id, layer->parent_id, sizeof(info->parent_id));
+		/* The first that the file has: it is tried first as well. */
 		snprintf(info->parent, sizeof(info->parent), "%s",
 			 layer->parent_path != NULL     ? layer->parent_path
 			 : layer->parent_path_2 != NULL ? layer->parent_path_2
 							: "");
 	}
+	/* What only one format has. The rest stays zero or empty, and is not printed. */
 	layer->format->info(layer, info);
 	return 0;
 }
@@ -79,6 +81,7 @@ static void print_text(FILE *out, const struct disk_info *i)
 	print_size(out, "on this host:", i->allocated);
 	fprintf(out, "%-15s%u logical, %u physical\n", "sectors:", i->sector_size,
 		i->physical_size);
+	/* Only formats with blocks have these, and only a VHD has a geometry. */
 	if (i->block_size) {
 		print_size(out, "block size:", i->block_size);
 		fprintf(out, "%-15s%llu of %llu\n",
@@ -99,6 +102,7 @@ static void print_text(FILE *out, const struct disk_info *i)
 	}
 }
 
+/* Of JSON (RFC 8259): paths are bytes to us, and go out as they are. */
 static void print_string(FILE *out, const char *name, const char *value)
 {
 	fprintf(out, ",\n    \"%s\": \"", name);
@@ -121,6 +125,7 @@ static void print_number(FILE *out, const char *name, uint64_t value)
 	fprintf(out, ",\n    \"%s\": %llu", name, (unsigned long long)value);
 }
 
+/* The names that qemu-img info has too are qemu-img's, so that scripts find them. */
 static void print_json(FILE *out, const struct disk_info *i)
 {
 	fprintf(out, "  {\n    \"format\": \"%s\"", disk_format_name(i->format));

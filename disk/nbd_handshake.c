@@ -71,6 +71,7 @@ int nbd_take_flags(struct nbd_client *client, const uint8_t *data)
 {
 	uint32_t flags = get_be32(data);
 
+	/* A client that wants what was not offered would misread all that follows. */
 	if (flags & ~(uint32_t)(FLAG_FIXED_NEWSTYLE | FLAG_NO_ZEROES)) {
 		return -EPROTO;
 	}
@@ -94,6 +95,10 @@ static int reply(struct nbd_client *client, uint32_t type, const void *data, uin
 
 static uint16_t transmission_flags(const struct nbd_client *client)
 {
+	/*
+	 * MULTI_CONN: a flush on one connection covers what all have been told is done; there is one handle
+	 * behind all of them.
+	 */
 	uint16_t flags = TX_HAS_FLAGS | TX_FLUSH | TX_FUA | TX_MULTI_CONN;
 
 	flags |= disk_is_read_only(client->disk) ? TX_READ_ONLY : TX_TRIM | TX_WRITE_ZEROES;
@@ -109,6 +114,7 @@ static bool is_our_export(const struct nbd_client *client, const uint8_t *name, 
 
 static int export_name(struct nbd_client *client, const uint8_t *name, uint32_t length)
 {
+	/* With what the first protocol had behind it: 124 zeros, unless both sides do without. */
 	uint8_t head[134] = {0};
 
 	if (!is_our_export(client, name, length)) {
@@ -156,6 +162,7 @@ static int info_or_go(struct nbd_client *client, const uint8_t *data)
 	put_be16(info + 10, transmission_flags(client));
 	ret = reply(client, REP_INFO, info, 12);
 	put_be16(info, INFO_BLOCK_SIZE);
+	/* Least, preferred, most. */
 	put_be32(info + 2, 1);
 	put_be32(info + 6, 4096);
 	put_be32(info + 10, NBD_PAYLOAD_MAX);
@@ -192,6 +199,7 @@ static int meta_context(struct nbd_client *client, const uint8_t *data)
 	count = get_be32(data + at);
 	at += 4;
 	wanted = list && !count;
+	/* Each is read within what the client sent, whatever the counts in it say. */
 	for (i = 0; i < count; i++) {
 		uint32_t query;
 
@@ -202,10 +210,12 @@ static int meta_context(struct nbd_client *client, const uint8_t *data)
 		wanted |= wants_allocation(data + at + 4, query, list);
 		at += 4 + query;
 	}
+	/* The last SET stands: one that does not name it takes it back. */
 	if (!list) {
 		client->allocation = wanted;
 	}
 	if (wanted) {
+		/* The id by which replies name it; a list has none. */
 		put_be32(context, list ? 0 : 1);
 		memcpy(context + 4, allocation_context, sizeof(allocation_context) - 1);
 		ret = reply(client, REP_META, context, 4 + sizeof(allocation_context) - 1);
@@ -220,6 +230,7 @@ int nbd_take_option(struct nbd_client *client, const uint8_t *data)
 	}
 	client->option = get_be32(data + 8);
 	client->option_length = get_be32(data + 12);
+	/* It has to fit into the input buffer. Nothing that is known here is nearly as long. */
 	if (client->option_length > NBD_OPTION_MAX) {
 		return -EMSGSIZE;
 	}

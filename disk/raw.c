@@ -22,6 +22,7 @@ static int raw_open(struct layer *layer, struct disk_error *error)
 				 "%s: the file is empty; a disk has at least one sector",
 				 layer->file.path);
 	}
+	/* Nothing in the file says what its sectors were: 512 is what all other programs take a raw file for. */
 	layer->type = DISK_FIXED;
 	layer->sector_size = 512;
 	layer->physical_size = 512;
@@ -36,6 +37,7 @@ static void raw_release(struct layer *layer)
 
 static int raw_create(struct file *file, const struct create_plan *plan, struct disk_error *error)
 {
+	/* A device may hold anything; zeros that keep it allocated are what a new disk reads as. */
 	int ret = file->is_device                ? file_zero(file, 0, plan->how.size, true)
 		  : plan->how.type == DISK_FIXED ? file_allocate(file, 0, plan->how.size)
 						 : file_truncate(file, plan->how.size);
@@ -57,6 +59,7 @@ static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 static int raw_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
 			   struct extent *extent)
 {
+	/* There are no tables, so after a failed sync this alone keeps writes away (invariant 10). */
 	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
 	return ret ? ret : raw_map(layer, offset, length, wait, extent);
@@ -74,6 +77,7 @@ static int raw_write_end(struct layer *layer, uint64_t offset, uint64_t length,
 
 static int raw_trim(struct layer *layer, uint64_t offset, uint64_t length, uint64_t *done)
 {
+	/* A hole: the host may give the space to others, and the disk reads as zeros there. */
 	*done = length;
 	return file_zero(&layer->file, offset, length, false);
 }
@@ -101,6 +105,7 @@ static int raw_resize(struct layer *layer, uint64_t size, struct disk_error *err
 		   : 0;
 }
 
+/* Holes are where they are: there are no blocks that could be moved. */
 static int raw_compact(struct layer *layer, uint64_t *moved)
 {
 	(void)layer;
@@ -108,6 +113,7 @@ static int raw_compact(struct layer *layer, uint64_t *moved)
 	return 0;
 }
 
+/* It has no parent that could be seen instead. */
 static int raw_empty(struct layer *layer)
 {
 	(void)layer;

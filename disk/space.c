@@ -32,6 +32,7 @@ static int reserve(struct space *space, uint64_t end)
 	while (capacity < end) {
 		capacity *= 2;
 	}
+	/* Each is kept when the other cannot grow: the old capacity is still right for both. */
 	used = realloc(space->used, capacity / 8);
 	if (used != NULL) {
 		space->used = used;
@@ -57,6 +58,7 @@ int space_init(struct space *space, uint64_t end)
 		return -ENOMEM;
 	}
 	space->end = end;
+	/* It may be filled with anything, so no megabyte is clean yet. */
 	space->free = end;
 	return 0;
 }
@@ -72,6 +74,7 @@ bool space_is_free(const struct space *space, uint64_t start, uint64_t count)
 {
 	uint64_t i;
 
+	/* No sum that could wrap: places come from files. */
 	if (count > space->end || start > space->end - count) {
 		return false;
 	}
@@ -95,6 +98,7 @@ void space_free(struct space *space, uint64_t start, uint64_t count, bool clean)
 	set_bits(space->used, start, count, false);
 	set_bits(space->clean, start, count, clean);
 	space->free += count;
+	/* Lower than what the next search would begin with. */
 	if (start < space->hint) {
 		space->hint = start;
 	}
@@ -119,6 +123,7 @@ bool space_find(struct space *space, uint64_t count, uint64_t *start, bool *clea
 			i++;
 			continue;
 		}
+		/* Whatever run is found, the first free one is where the next search begins. */
 		if (!seen_free) {
 			seen_free = true;
 			space->hint = i;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The disk itself, and the footer behind it; that is all. */
 static int create_fixed(struct file *file, const struct disk_create *how)
 {
 	struct vhd_footer footer;
@@ -29,6 +30,7 @@ static int write_table(struct file *file, uint64_t at, uint64_t bytes)
 	if (table == NULL) {
 		return -ENOMEM;
 	}
+	/* All ones: no block. */
 	memset(table, 0xff, bytes);
 	ret = file_write(file, table, bytes, at);
 	free(table);
@@ -66,6 +68,10 @@ static int create_dynamic(struct file *file, const struct create_plan *plan,
 		ret = file_write(file, &header, sizeof(header), header_at);
 	}
 	ret = ret ? ret : write_table(file, table_at, table_bytes);
+	/*
+	 * The footer at the end first, its copy in front last: a file that was cut short before has no mark at
+	 * its start.
+	 */
 	ret = ret ? ret : file_write(file, &footer, sizeof(footer), table_at + table_bytes);
 	ret = ret ? ret : file_sync(file);
 	ret = ret ? ret : file_write(file, &footer, sizeof(footer), 0);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The places that Windows gives them in a new file. */
 #define LOG_OFFSET      (1 * DISK_MIB)
 #define LOG_LENGTH      (1 * DISK_MIB)
 #define METADATA_OFFSET (2 * DISK_MIB)
@@ -42,6 +43,7 @@ static int write_identifier(struct file *file)
 {
 	struct vhdx_identifier id = {.signature = "vhdxfil"};
 
+	/* The eight letters leave no room for the end of a string. */
 	id.signature[7] = 'e';
 	utf8_to_utf16("Verdigris disk library", false, id.creator, sizeof(id.creator));
 	return file_write(file, &id, sizeof(id), 0);
@@ -83,6 +85,7 @@ static int write_metadata(struct file *file, const struct create_plan *plan,
 static int write_fixed_bat(struct file *file, const struct disk_create *how, uint64_t first,
 			   uint64_t blocks)
 {
+	/* Behind each chunk's blocks is the entry of its bitmap, which a disk without parent leaves empty. */
 	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * how->sector_size / how->block_size;
 	uint64_t block, count = blocks + (blocks - 1) / ratio;
 	uint64_t *bat = calloc(count, 8);
@@ -114,6 +117,7 @@ static int write_headers(struct file *file)
 	guid_random(&header.data_write);
 	vhdx_seal_header(&header);
 	ret = file_write(file, &header, sizeof(header), VHDX_HEADER_1);
+	/* The second is the current one, as its number says. */
 	header.sequence = 2;
 	vhdx_seal_header(&header);
 	return ret ? ret : file_write(file, &header, sizeof(header), VHDX_HEADER_2);
@@ -138,6 +142,7 @@ int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_e
 	bat_length = round_up(entries * 8, DISK_MIB);
 	ret = file_truncate(file, BAT_OFFSET + bat_length);
 	if (!ret && how->type == DISK_FIXED) {
+		/* A fixed disk has all its blocks in order from the start, and never changes its table. */
 		ret = file_allocate(file, 0, BAT_OFFSET + bat_length + blocks * how->block_size);
 		ret = ret ? ret : write_fixed_bat(file, how, BAT_OFFSET + bat_length, blocks);
 	}

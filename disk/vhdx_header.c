@@ -55,6 +55,7 @@ static int check_header(struct layer *layer, const struct vhdx_header *h, struct
 				 "%s: VHDX version %u is not known; version 1 is", path,
 				 h->version);
 	}
+	/* A log that is not in use may be of any version: nobody reads it. */
 	if (h->log_version != 0 && !guid_is_zero(&h->log)) {
 		return error_set(error, -EOPNOTSUPP,
 				 "%s: its log has the unknown version %u; let the program that "
@@ -78,6 +79,7 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 	bool valid[2];
 	unsigned i;
 
+	/* One may be half written, which is what the other is there for; a file that ends before it has none. */
 	for (i = 0; i < 2; i++) {
 		int ret =
 			file_read(&layer->file, &headers[i], sizeof(headers[i]), header_offset[i]);
@@ -93,12 +95,14 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 				 "%s: damaged: both VHDX headers are unreadable; restore a copy",
 				 layer->file.path);
 	}
+	/* The same number in both means the same content; else nobody can say which is the younger. */
 	if (valid[0] && valid[1] && headers[0].sequence == headers[1].sequence &&
 	    memcmp(&headers[0], &headers[1], sizeof(headers[0]))) {
 		return error_set(error, -EUCLEAN,
 				 "%s: damaged: the two VHDX headers contradict each other",
 				 layer->file.path);
 	}
+	/* The younger of those that are whole. */
 	v->slot = valid[1] && (!valid[0] || headers[1].sequence > headers[0].sequence);
 	v->header = headers[v->slot];
 	if ((!valid[0] || !valid[1]) && layer->report != NULL) {
@@ -115,6 +119,7 @@ static int vhdx_write_header(struct layer *layer)
 
 	v->header.sequence++;
 	vhdx_seal_header(&v->header);
+	/* Never over the current one (invariant 11): a cut in here leaves that as it was. */
 	ret = file_write(&layer->file, &v->header, sizeof(v->header), header_offset[!v->slot]);
 	if (!ret) {
 		ret = file_sync(&layer->file);
@@ -125,6 +130,7 @@ static int vhdx_write_header(struct layer *layer)
 	return ret;
 }
 
+/* Twice, so that both slots say the same and either may break. */
 int vhdx_write_headers(struct layer *layer)
 {
 	int ret = vhdx_write_header(layer);
@@ -148,6 +154,7 @@ static int check_region(struct layer *layer, const struct vhdx_regions *table, u
 		   region->offset > VHDX_FILE_MAX || !region->length || region->length % DISK_MIB ||
 		   overlap(region->offset, region->length, h->log_offset, h->log_length);
 
+	/* Quadratic, in 2,047 entries at most. */
 	for (i = 0; i < index && !bad; i++) {
 		const struct vhdx_region *other = &table->regions[i];
 
@@ -180,6 +187,7 @@ static int take_regions(struct layer *layer, const struct vhdx_regions *table,
 		} else if (!memcmp(&region->guid, &vhdx_metadata_region, sizeof(region->guid))) {
 			v->metadata_offset = region->offset;
 			v->metadata_length = region->length;
+			/* What is not required may be ignored, but it keeps its place: nothing is put over it. */
 		} else if (region->required & 1) {
 			return error_set(error, -EOPNOTSUPP,
 					 "%s: needs a feature of VHDX that is not known here",
