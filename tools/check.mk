@@ -65,6 +65,7 @@ build/san/%_test.passed: build/san/%_test
 fuzz_runs := -runs=20000
 hypercall_fuzz_runs := -runs=8000 -len_control=0 -max_len=256
 memory_fuzz_runs := -runs=3000 -len_control=0 -max_len=256
+config_fuzz_runs := -runs=20000 -len_control=0 -max_len=256
 control_fuzz_runs := -runs=6000 -len_control=0 -max_len=256
 disk_open_fuzz_runs := -runs=10000 -len_control=0 -max_len=512
 switch_fuzz_runs := -runs=5000 -len_control=0 -max_len=512

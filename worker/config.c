@@ -1,24 +1,21 @@
-/* The command line, see config.h. Everything wrong with it is said in one line that names the
- * option and the remedy. */
+/* The command line, see config.h: a document, or the options that are its short form. */
 #include "worker/config.h"
 
-#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "backend/backend.h"
-#include "worker/memory.h"
 #include "worker/say.h"
 
-#define MIB             (1ull << 20)
-#define MEMORY_MAX      (1ull << 42)
-#define NAME_MAX_LENGTH 64
+#define MIB (1ull << 20)
 
 static const char help[] =
 	"usage: vmwp --name NAME --kernel FILE --memory SIZE --vps N [options]\n"
+	"       vmwp --config FILE|-|fd:N\n"
 	"\n"
 	"Runs a virtual machine in a child partition, until it is powered off.\n"
 	"\n"
@@ -28,8 +25,8 @@ static const char help[] =
 	"  --append TEXT     the kernel's command line\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --vps N           virtual processors, 1 to 240\n"
-	"  --serial WHERE    COM1: stdio (the default), file:PATH or unix:PATH (a socket to "
-	"connect to)\n"
+	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
+	"                    to) or control (vmctl console)\n"
 	"  --disk FILE[,scsi|ide][,ro][,raw][,direct]\n"
 	"                    a disk: VHDX, VHD or raw, by its name and content, which must agree; "
 	"raw:\n"
@@ -39,329 +36,340 @@ static const char help[] =
 	"be\n"
 	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
-	"  --control PATH    a socket on which vmctl attaches and detaches disks\n"
+	"  --control PATH    a socket on which vmctl asks for what it can\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
 	"  --user UID        whom a worker becomes that root started: 1879048192 plus its process "
 	"id,\n"
 	"                    which nobody else is, unless this says otherwise\n"
 	"  --debug-exit      for test images: port 0xf4, at which one says its result and ends\n"
+	"  --config WHERE    all of that, and more, as one JSON document (config.schema.json): a "
+	"file,\n"
+	"                    standard input, or an inherited descriptor\n"
+	"  --print-config    the document that the options stand for; starts nothing\n"
 	"  --help            this\n"
 	"\n"
 	"With --serial stdio and a terminal, Ctrl-] turns the machine off.\n"
 	"\n"
 	"Exit status: 0 powered off, 2 could not start as asked, 3 reset (with --on-reset exit),\n"
-	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] or a signal, 7 crashed, by its\n"
+	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-], vmctl or a signal, 7 crashed, "
+	"by "
+	"its\n"
 	"own report. With --debug-exit, when the guest wrote N to the port: (2 * N + 1) modulo "
 	"256,\n"
 	"as with QEMU's isa-debug-exit; standard error then has a line that says N.\n";
 
-static bool parse_size(const char *text, uint64_t *size)
-{
-	unsigned long long number;
-	unsigned int shift;
-	char *end;
+/* ---- Options into a document ---- */
 
-	if (!isdigit((unsigned char)*text)) {
-		return false;
-	}
-	errno = 0;
-	number = strtoull(text, &end, 10);
-	switch (toupper((unsigned char)*end)) {
-	case 'K':
-		shift = 10;
-		break;
-	case 'M':
-		shift = 20;
-		break;
-	case 'G':
-		shift = 30;
-		break;
-	case 'T':
-		shift = 40;
-		break;
-	default:
-		return false;
-	}
-	if (errno != 0 || end[1] != '\0' || number > UINT64_MAX >> shift) {
-		return false;
-	}
-	*size = (uint64_t)number << shift;
-	return true;
+/* Whatever bytes there are: a path is no text. */
+static json_t *text(const char *bytes)
+{
+	return json_stringn_nocheck(bytes, strlen(bytes));
 }
 
-static bool set_memory(struct config *config, const char *text)
+/* A number, or what is none, for the reader to refuse. */
+static json_t *number(const char *word)
 {
-	if (!parse_size(text, &config->memory)) {
-		say("--memory %s: not a size; write it as 512M or 2G", text);
-		return false;
-	}
-	if (config->memory < MEMORY_MIN || config->memory > MEMORY_MAX) {
-		say("--memory %s: give from %lluM to %lluT", text, MEMORY_MIN / MIB,
-		    MEMORY_MAX >> 40);
-		return false;
-	}
-	if (config->memory % MEMORY_UNIT != 0) {
-		say("--memory %s: give a multiple of %lluM", text, MEMORY_UNIT / MIB);
-		return false;
-	}
-	return true;
-}
-
-static bool set_vps(struct config *config, const char *text)
-{
-	unsigned long number;
+	long long value;
 	char *end;
 
 	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (!isdigit((unsigned char)*text) || *end != '\0' || errno != 0 || number < 1 ||
-	    number > BACKEND_MAX_VPS) {
-		say("--vps %s: give a number from 1 to %u", text, BACKEND_MAX_VPS);
-		return false;
-	}
-	config->vps = (unsigned int)number;
-	return true;
+	value = strtoll(word, &end, 10);
+	return *word >= '0' && *word <= '9' && *end == '\0' && errno == 0 ? json_integer(value)
+									  : text(word);
 }
 
-static bool set_serial(struct config *config, const char *text)
+static bool set_serial(json_t *document, const char *word)
 {
-	if (strcmp(text, "stdio") == 0) {
-		config->serial = SERIAL_STDIO;
-		return true;
-	}
-	if (strncmp(text, "file:", 5) == 0 && text[5] != '\0') {
-		config->serial = SERIAL_FILE;
-		config->serial_path = text + 5;
-		return true;
-	}
-	if (strncmp(text, "unix:", 5) == 0 && text[5] != '\0') {
-		config->serial = SERIAL_UNIX;
-		config->serial_path = text + 5;
-		return true;
-	}
-	say("--serial %s: give stdio, file:PATH or unix:PATH", text);
-	return false;
-}
+	static const struct {
+		const char *before, *to;
+	} kinds[] = {{"file:", "file"}, {"unix:", "unix"}};
+	json_t *serial = json_object();
+	size_t i, length;
 
-static bool set_on_reset(struct config *config, const char *text)
-{
-	if (strcmp(text, "reboot") == 0) {
-		config->on_reset = ON_RESET_REBOOT;
-		return true;
-	}
-	if (strcmp(text, "exit") == 0) {
-		config->on_reset = ON_RESET_EXIT;
-		return true;
-	}
-	say("--on-reset %s: give reboot or exit", text);
-	return false;
-}
-
-static bool set_user(struct config *config, const char *text)
-{
-	unsigned long number;
-	char *end;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (!isdigit((unsigned char)*text) || *end != '\0' || errno != 0 || number == 0 ||
-	    number >= UINT32_MAX) {
-		say("--user %s: give a user's number, from 1 to %u", text, UINT32_MAX - 1);
-		return false;
-	}
-	config->user = (unsigned int)number;
-	return true;
-}
-
-static bool set_name(struct config *config, const char *text)
-{
-	size_t i, length = strlen(text);
-
-	for (i = 0; i < length; i++) {
-		if (!isprint((unsigned char)text[i])) {
-			break;
+	for (i = 0; i < ARRAY_COUNT(kinds); i++) {
+		length = strlen(kinds[i].before);
+		if (strncmp(word, kinds[i].before, length) == 0 && word[length] != '\0') {
+			json_object_set_new(serial, "to", text(kinds[i].to));
+			json_object_set_new(serial, "file", text(word + length));
+			json_object_set_new(document, "serial", serial);
+			return true;
 		}
 	}
-	if (length == 0 || length > NAME_MAX_LENGTH || i != length) {
-		say("--name: give 1 to %d printable characters", NAME_MAX_LENGTH);
+	if (strcmp(word, "stdio") != 0 && strcmp(word, "control") != 0) {
+		say("--serial %s: give stdio, file:PATH, unix:PATH or control", word);
+		json_decref(serial);
 		return false;
 	}
-	config->name = text;
-	say_set_name(text);
+	json_object_set_new(serial, "to", text(word));
+	json_object_set_new(document, "serial", serial);
 	return true;
+}
+
+static void add_disk(json_t *document, json_t *disk)
+{
+	json_t *disks = json_object_get(document, "disks");
+
+	if (disks == NULL) {
+		disks = json_array();
+		json_object_set_new(document, "disks", disks);
+	}
+	json_array_append_new(disks, disk);
 }
 
 /* Takes a word off the end of FILE,WORD,... */
-static bool take_word(char *text, const char *word)
+static bool take_word(char *word, const char *tail)
 {
-	size_t length = strlen(text), tail = strlen(word);
+	size_t length = strlen(word), tail_length = strlen(tail);
 
-	if (length <= tail || strcmp(text + length - tail, word) != 0) {
+	if (length <= tail_length || strcmp(word + length - tail_length, tail) != 0) {
 		return false;
 	}
-	text[length - tail] = '\0';
-	return true;
-}
-
-static bool has_room(const struct config *config, bool ide)
-{
-	unsigned int i, count = 0;
-
-	for (i = 0; i < config->disk_count; i++) {
-		count += config->disks[i].ide == ide;
-	}
-	return count < (ide ? CONFIG_IDE_MAX : CONFIG_SCSI_MAX);
-}
-
-static bool add_disk(struct config *config, const struct config_disk *disk)
-{
-	if (!has_room(config, disk->ide)) {
-		say("%s %s: there is room for %d; leave some out",
-		    disk->ide ? "IDE disk" : "SCSI disk", disk->path,
-		    disk->ide ? CONFIG_IDE_MAX : CONFIG_SCSI_MAX);
-		return false;
-	}
-	config->disks[config->disk_count++] = *disk;
+	word[length - tail_length] = '\0';
 	return true;
 }
 
 /* The words stand after the file's name, in any order; a name may have commas of its own. */
-static bool set_disk(struct config *config, char *text)
+static bool set_disk(json_t *document, char *word)
 {
-	struct config_disk disk = {.path = text};
-	bool scsi = false, more = true;
+	static const struct {
+		const char *tail, *key, *value; /* value NULL: true */
+	} tails[] = {
+		{",ro", "read-only", NULL},      {",raw", "raw", NULL},
+		{",direct", "direct", NULL},     {",ide", "controller", "ide"},
+		{",scsi", "controller", "scsi"},
+	};
+	json_t *disk = json_object();
+	bool ide = false, scsi = false;
+	size_t i;
 
-	while (more) {
-		more = take_word(text, ",ro");
-		disk.read_only |= more;
-		if (take_word(text, ",direct")) {
-			disk.direct = more = true;
-		}
-		if (take_word(text, ",raw")) {
-			disk.raw = more = true;
-		}
-		if (take_word(text, ",ide")) {
-			disk.ide = more = true;
-		}
-		if (take_word(text, ",scsi")) {
-			scsi = more = true;
+	for (i = 0; i < ARRAY_COUNT(tails); i++) {
+		if (take_word(word, tails[i].tail)) {
+			json_object_set_new(disk, tails[i].key,
+					    tails[i].value != NULL ? text(tails[i].value)
+								   : json_true());
+			ide |= strcmp(tails[i].tail, ",ide") == 0;
+			scsi |= strcmp(tails[i].tail, ",scsi") == 0;
+			i = (size_t)-1; /* from the start: another may stand before it */
 		}
 	}
-	if (*text == '\0' || *text == ',' || (scsi && disk.ide)) {
+	if (*word == '\0' || *word == ',' || (scsi && ide)) {
 		say("--disk %s: give FILE, FILE,scsi or FILE,ide, ,ro if it is not to be "
 		    "written, ,raw if it is that whatever is in it, ,direct to pass by the host's "
 		    "page cache",
-		    text);
+		    word);
+		json_decref(disk);
 		return false;
 	}
-	return add_disk(config, &disk);
+	json_object_set_new(disk, "file", text(word));
+	add_disk(document, disk);
+	return true;
 }
 
-static bool set_dvd(struct config *config, const char *text)
+static void set_dvd(json_t *document, const char *word)
 {
-	return add_disk(config,
-			&(struct config_disk){.path = text, .dvd = true, .read_only = true});
+	json_t *disk = json_object();
+
+	json_object_set_new(disk, "kind", text("dvd"));
+	json_object_set_new(disk, "file", text(word));
+	add_disk(document, disk);
+}
+
+static void set_control(json_t *document, const char *word)
+{
+	json_t *control = json_object();
+
+	json_object_set_new(control, "socket", text(word));
+	json_object_set_new(document, "control", control);
 }
 
 enum option_name {
-	NAME,
-	KERNEL,
-	INITRD,
-	APPEND,
-	MEMORY,
-	VPS,
+	TEXT, /* the option's name is the key, its value the text */
+	NUMBER,
+	FLAG,
 	SERIAL,
 	DISK,
 	DVD,
 	CONTROL,
-	ON_RESET,
-	USER,
-	DEBUG_EXIT,
-	HELP
+	CONFIG,
+	PRINT,
+	HELP,
 };
 
-static bool set_option(struct config *config, int name, char *value)
+static const struct option option_table[] = {
+	{"name", required_argument, NULL, TEXT},
+	{"kernel", required_argument, NULL, TEXT},
+	{"initrd", required_argument, NULL, TEXT},
+	{"append", required_argument, NULL, TEXT},
+	{"memory", required_argument, NULL, TEXT},
+	{"vps", required_argument, NULL, NUMBER},
+	{"serial", required_argument, NULL, SERIAL},
+	{"disk", required_argument, NULL, DISK},
+	{"dvd", required_argument, NULL, DVD},
+	{"control", required_argument, NULL, CONTROL},
+	{"on-reset", required_argument, NULL, TEXT},
+	{"user", required_argument, NULL, NUMBER},
+	{"debug-exit", no_argument, NULL, FLAG},
+	{"config", required_argument, NULL, CONFIG},
+	{"print-config", no_argument, NULL, PRINT},
+	{"help", no_argument, NULL, HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static bool set_option(json_t *document, int name, const char *key, char *value)
 {
 	switch (name) {
-	case NAME:
-		return set_name(config, value);
-	case KERNEL:
-		config->kernel = value;
+	case TEXT:
+		json_object_set_new(document, key, text(value));
 		return true;
-	case INITRD:
-		config->initrd = value;
+	case NUMBER:
+		json_object_set_new(document, key, number(value));
 		return true;
-	case APPEND:
-		config->append = value;
+	case FLAG:
+		json_object_set_new(document, key, json_true());
 		return true;
-	case MEMORY:
-		return set_memory(config, value);
-	case VPS:
-		return set_vps(config, value);
 	case SERIAL:
-		return set_serial(config, value);
+		return set_serial(document, value);
 	case DISK:
-		return set_disk(config, value);
+		return set_disk(document, value);
 	case DVD:
-		return set_dvd(config, value);
-	case CONTROL:
-		config->control = value;
+		set_dvd(document, value);
 		return true;
-	case ON_RESET:
-		return set_on_reset(config, value);
-	case USER:
-		return set_user(config, value);
-	case DEBUG_EXIT:
-		config->debug_exit = true;
+	case CONTROL:
+		set_control(document, value);
 		return true;
 	default:
 		return false; /* getopt said what is wrong */
 	}
 }
 
-static bool complete(const struct config *config)
-{
-	const char *missing = config->name == NULL     ? "--name"
-			      : config->kernel == NULL ? "--kernel"
-			      : config->memory == 0    ? "--memory"
-			      : config->vps == 0       ? "--vps"
-						       : NULL;
+/* ---- A document from outside ---- */
 
-	if (missing != NULL) {
-		say("%s is missing; see vmwp --help", missing);
+/* The descriptor of FILE, - or fd:N; -1: said why. */
+static int open_document(const char *where)
+{
+	char *end;
+	long fd;
+
+	if (strcmp(where, "-") == 0) {
+		return STDIN_FILENO;
+	}
+	if (strncmp(where, "fd:", 3) == 0) {
+		fd = strtol(where + 3, &end, 10);
+		if (where[3] < '0' || where[3] > '9' || *end != '\0' || fd > INT32_MAX ||
+		    fcntl((int)fd, F_GETFD) < 0) {
+			say("--config %s: give fd: and the number of a descriptor that is open",
+			    where);
+			return -1;
+		}
+		return (int)fd;
+	}
+	fd = open(where, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		say("--config %s: %s", where, strerror(errno));
+	}
+	return (int)fd;
+}
+
+/* NULL: said why. */
+static json_t *read_document(const char *where)
+{
+	int fd = open_document(where);
+	char *bytes = fd >= 0 ? malloc(CONFIG_SIZE_MAX + 1) : NULL, why[512];
+	struct form form = {.path = ""};
+	json_t *document = NULL;
+	size_t length = 0;
+	ssize_t got = 1;
+
+	while (bytes != NULL && got > 0 && length <= CONFIG_SIZE_MAX) {
+		got = read(fd, bytes + length, CONFIG_SIZE_MAX + 1 - length);
+		length += got > 0 ? (size_t)got : 0;
+	}
+	if (bytes != NULL && got < 0) {
+		say("--config %s: %s", where, strerror(errno));
+	} else if (bytes != NULL && length > CONFIG_SIZE_MAX) {
+		say("--config %s: more than %u bytes; give a shorter document", where,
+		    CONFIG_SIZE_MAX);
+	} else if (bytes != NULL) {
+		document = form_parse(&form, bytes, length);
+		if (document == NULL) {
+			form_print(&form.error, true, why, sizeof(why));
+			say("--config %s: %s", where, why);
+		}
+	}
+	free(bytes);
+	if (fd > STDERR_FILENO) {
+		close(fd);
+	}
+	return document;
+}
+
+/* ---- What is wrong ---- */
+
+/* Of an option: its name, for the key that it stands for. */
+static void say_option(const struct form_error *error)
+{
+	size_t length = strcspn(error->field, ".["), value_length = strlen(error->value);
+	const char *value = error->value;
+	/* "disks" has one for each. */
+	int shown = (int)length - (strncmp(error->field, "disks", 5) == 0);
+
+	if (value_length > 1 && value[0] == '"' && value[value_length - 1] == '"') {
+		value++;
+		value_length -= 2;
+	}
+	if (value_length == 0) {
+		say("--%.*s: %s; see vmwp --help", shown, error->field, error->what);
+		return;
+	}
+	say("--%.*s %.*s: %s", shown, error->field, (int)value_length, value,
+	    error->remedy[0] != '\0' ? error->remedy : error->what);
+}
+
+static bool read_config(struct config *config, const char *where)
+{
+	struct form_error error;
+	char why[600];
+
+	if (config_read(config, &error)) {
+		return true;
+	}
+	if (where == NULL) {
+		say_option(&error);
+	} else {
+		form_print(&error, true, why, sizeof(why));
+		say("--config %s: %s", where, why);
+	}
+	return false;
+}
+
+static bool print_document(const struct config *config)
+{
+	if (json_dumpf(config->document, stdout, JSON_INDENT(2)) != 0) {
+		say("--print-config: a name is not UTF-8, which JSON is; give a link to it");
 		return false;
 	}
+	putchar('\n');
 	return true;
 }
 
 enum config_result config_parse(struct config *config, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"name", required_argument, NULL, NAME},
-		{"kernel", required_argument, NULL, KERNEL},
-		{"initrd", required_argument, NULL, INITRD},
-		{"append", required_argument, NULL, APPEND},
-		{"memory", required_argument, NULL, MEMORY},
-		{"vps", required_argument, NULL, VPS},
-		{"serial", required_argument, NULL, SERIAL},
-		{"disk", required_argument, NULL, DISK},
-		{"dvd", required_argument, NULL, DVD},
-		{"control", required_argument, NULL, CONTROL},
-		{"on-reset", required_argument, NULL, ON_RESET},
-		{"user", required_argument, NULL, USER},
-		{"debug-exit", no_argument, NULL, DEBUG_EXIT},
-		{"help", no_argument, NULL, HELP},
-		{NULL, 0, NULL, 0},
-	};
-	int name;
+	const char *where = NULL;
+	bool print = false;
+	int option, index;
 
-	*config = (struct config){.append = "", .serial = SERIAL_STDIO};
-	while ((name = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (name == HELP) {
+	*config = (struct config){.document = json_object()};
+	while ((option = getopt_long(argc, argv, "", option_table, &index)) != -1) {
+		if (option == HELP) {
 			fputs(help, stdout);
-			return CONFIG_HELP;
+			return CONFIG_PRINTED;
 		}
-		if (!set_option(config, name, optarg)) {
+		if (option == CONFIG) {
+			where = optarg;
+		} else if (option == PRINT) {
+			print = true;
+		} else if (!set_option(config->document, option,
+				       option != '?' ? option_table[index].name : "", optarg)) {
 			return CONFIG_BAD;
 		}
 	}
@@ -369,8 +377,42 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		say("%s: not an option; see vmwp --help", argv[optind]);
 		return CONFIG_BAD;
 	}
-	return complete(config) ? CONFIG_OK : CONFIG_BAD;
+	if (where != NULL) {
+		if (json_object_size(config->document) != 0) {
+			say("--config %s: it is the whole configuration; leave the other options "
+			    "out, and put them into it",
+			    where);
+			return CONFIG_BAD;
+		}
+		json_decref(config->document);
+		config->document = read_document(where);
+		if (config->document == NULL) {
+			return CONFIG_BAD;
+		}
+	}
+	if (!read_config(config, where)) {
+		return CONFIG_BAD;
+	}
+	say_set_name(config->name);
+	if (print) {
+		return print_document(config) ? CONFIG_PRINTED : CONFIG_BAD;
+	}
+	return CONFIG_OK;
 }
+
+void config_destroy(struct config *config)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->disk_count; i++) {
+		free(config->disks[i].parents);
+	}
+	json_decref(config->names);
+	json_decref(config->document);
+	*config = (struct config){0};
+}
+
+/* ---- The host ---- */
 
 /* What could be had without swapping, in bytes; 0 if the kernel does not say. */
 static uint64_t host_available(void)

@@ -1,16 +1,25 @@
-/* What the user asked for on the command line. */
+/*
+ * What the user asked for: one JSON document (include/mgmt/config.schema.json), given by --config, or made of the command line's options, which
+ * are its short form. Everything wrong with it is said in one line that names the key or the option, the value, and the remedy.
+ */
 #ifndef WORKER_CONFIG_H
 #define WORKER_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+#include <jansson.h>
+
+#include "include/mgmt/control.h"
 #include "lib/check.h"
+#include "worker/form.h"
 
 enum serial_kind {
 	SERIAL_STDIO,
 	SERIAL_FILE,
 	SERIAL_UNIX,
+	SERIAL_CONTROL, /* whoever asks for it on the control socket */
 };
 
 enum on_reset {
@@ -21,39 +30,62 @@ enum on_reset {
 #define CONFIG_SCSI_MAX  64 /* disks of the SCSI controller, DVD drives among them */
 #define CONFIG_IDE_MAX   4
 #define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
+#define CONFIG_USERS_MAX 16
+#define CONFIG_SIZE_MAX  (1u << 20) /* of a document, in bytes */
+
+struct config_file {
+	const char *
+		path; /* NULL: none. With a descriptor its name, for messages and, of a disk, for its format */
+	int fd; /* one that was inherited, and looked at; -1: `path` is to be opened */
+};
 
 struct config_disk {
-	const char *path;
+	struct config_file file;     /* none: an empty drive */
+	struct config_file *parents; /* all of them, the nearest first; none: as the file says */
+	unsigned int parent_count;
+	unsigned int number; /* on its controller */
 	bool ide, dvd, read_only;
 	bool raw;    /* whatever its name and its content say */
 	bool direct; /* past the host's page cache */
 };
 
+/* Texts are the document's. */
 struct config {
+	json_t *document;
+	json_t *names;           /* of descriptors that have none */
+	bool inherited[1 << 10]; /* descriptors that something of the document has already */
 	const char *name;
-	const char *kernel;
-	const char *initrd; /* NULL: none */
+	struct config_file kernel, initrd;
+	int device;         /* the hypervisor's, inherited; -1: to be opened */
 	const char *append; /* "" if none was given */
 	uint64_t memory;    /* bytes */
 	unsigned int vps;
 	enum serial_kind serial;
-	const char *serial_path;
+	struct config_file serial_file; /* of a socket: where to listen, or a listening one */
 	enum on_reset on_reset;
-	unsigned int user;   /* whom a worker becomes that root started; 0: one of its own */
-	bool debug_exit;     /* the port of test images is there */
-	const char *control; /* a socket's path, NULL: none */
-	struct config_disk disks[CONFIG_DISKS_MAX]; /* in the order of the command line */
+	unsigned int user;          /* whom a worker becomes that root started; 0: one of its own */
+	bool debug_exit;            /* the port of test images is there */
+	struct config_file control; /* a socket: as serial_file */
+	uid_t control_users
+		[CONFIG_USERS_MAX]; /* who may do everything, beside root and who started the worker */
+	unsigned int control_user_count;
+	struct config_disk disks[CONFIG_DISKS_MAX];
 	unsigned int disk_count;
 };
 
 enum config_result {
 	CONFIG_OK,
-	CONFIG_HELP, /* the help was asked for and printed */
-	CONFIG_BAD,  /* said what is wrong */
+	CONFIG_PRINTED, /* the help or the document was asked for and printed */
+	CONFIG_BAD,     /* said what is wrong */
 };
 
+/* config_destroy() in any case. */
 enum config_result config_parse(struct config *config, int argc, char **argv) MUST_CHECK;
+void config_destroy(struct config *config);
 /* The host's part: is there that much memory? Says what is wrong. */
 bool config_fits_host(const struct config *config) MUST_CHECK;
+
+/* config_read.c: config->document into the rest. False: what is wrong is in *error. */
+bool config_read(struct config *config, struct form_error *error) MUST_CHECK;
 
 #endif

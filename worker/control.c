@@ -53,11 +53,12 @@ static int set_up(struct control *control)
 
 bool control_create(struct machine *machine)
 {
+	const struct config_file *socket = &machine->config->control;
 	struct control *control;
 	mode_t mask;
 	int i, ret;
 
-	if (machine->config->control == NULL) {
+	if (socket->path == NULL) {
 		return true;
 	}
 	control = calloc(1, sizeof(*control));
@@ -74,7 +75,7 @@ bool control_create(struct machine *machine)
 		control->clients[i].fd = -1;
 	}
 	mask = umask(0177);
-	control->listener = listen_at(machine->config->control, SOCK_SEQPACKET, 16, "--control ");
+	control->listener = listen_at(socket->path, socket->fd, SOCK_SEQPACKET, 16, "--control ");
 	umask(mask);
 	if (control->listener < 0) {
 		free(control);
@@ -82,7 +83,7 @@ bool control_create(struct machine *machine)
 	}
 	ret = set_up(control);
 	if (ret != 0) {
-		say("--control %s: %s", machine->config->control, strerror(-ret));
+		say("--control %s: %s", socket->path, strerror(-ret));
 	}
 	machine->control = control;
 	return ret == 0;
@@ -260,6 +261,14 @@ static void look_at_machine(struct control *control)
 /* By the kernel's word on who connected. */
 static bool may_change(const struct control *control, uid_t user)
 {
+	const struct config *config = control->machine->config;
+	unsigned int i;
+
+	for (i = 0; i < config->control_user_count; i++) {
+		if (user == config->control_users[i]) {
+			return true;
+		}
+	}
 	return user == 0 || user == control->owner;
 }
 

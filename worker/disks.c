@@ -6,6 +6,7 @@
  * the IDE disks. What is at a place is known to the main thread alone, and to the one job that works on it (worker/job.h).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,15 +48,42 @@ static struct storage_address address_of(unsigned int place)
 			     : (struct storage_address){.lun = (uint8_t)place};
 }
 
-/* Places are given in the order of the command line. */
-static unsigned int place_of(const struct config *config, unsigned int index)
+static unsigned int place_of(const struct config_disk *disk)
 {
-	unsigned int i, place = config->disks[index].ide ? CONFIG_SCSI_MAX : 0;
+	return disk->number + (disk->ide ? CONFIG_SCSI_MAX : 0);
+}
 
-	for (i = 0; i < index; i++) {
-		place += config->disks[i].ide == config->disks[index].ide;
+/* One that was inherited, or the path's. */
+static int descriptor_of(const struct config_file *file, int flags, struct disk_error *error)
+{
+	int fd = file->fd >= 0 ? file->fd : open(file->path, flags | O_CLOEXEC);
+
+	if (fd < 0) {
+		snprintf(error->text, sizeof(error->text), "%s: %s", file->path, strerror(errno));
 	}
-	return place;
+	return fd;
+}
+
+/* A disk of files that were handed over, or whose parents are not those that the files name. */
+static int open_files(const struct config_disk *wanted, struct disk_open *how, struct disk **disk,
+		      struct disk_error *error)
+{
+	int fds[CONTROL_FILES_MAX];
+	unsigned int i;
+
+	if (wanted->file.fd < 0 && wanted->parent_count == 0) {
+		return disk_open(wanted->file.path, how, disk, error);
+	}
+	fds[0] = descriptor_of(&wanted->file, wanted->read_only ? O_RDONLY : O_RDWR, error);
+	for (i = 0; fds[i] >= 0 && i < wanted->parent_count; i++) {
+		fds[i + 1] = descriptor_of(&wanted->parents[i], O_RDONLY, error);
+	}
+	if (fds[i] < 0) {
+		return -EBADF;
+	}
+	how->fds = fds;
+	how->fd_count = i + 1;
+	return disk_open(wanted->file.path, how, disk, error);
 }
 
 bool disks_open(struct machine *machine)
@@ -71,8 +99,9 @@ bool disks_open(struct machine *machine)
 						 (wanted->direct ? DISK_DIRECT : 0)};
 		struct disk_error error;
 
-		if (disk_open(wanted->path, &how, &machine->disks.places[place_of(config, i)].file,
-			      &error) != 0) {
+		if (wanted->file.path != NULL &&
+		    open_files(wanted, &how, &machine->disks.places[place_of(wanted)].file,
+			       &error) != 0) {
 			say("%s: %s", wanted->dvd ? "--dvd" : "--disk", error.text);
 			return false;
 		}
@@ -125,12 +154,12 @@ static void set_place(struct disk_place *place, struct disk *file, bool there, b
 static int attach(struct machine *machine, unsigned int index)
 {
 	const struct config_disk *wanted = &machine->config->disks[index];
-	unsigned int place = place_of(machine->config, index);
+	unsigned int place = place_of(wanted);
 	struct disks *disks = &machine->disks;
 	struct storage **storage =
 		is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
 	struct disk *file = disks->places[place].file;
-	char *name = strdup(wanted->path);
+	char *name = strdup(wanted->file.path != NULL ? wanted->file.path : "");
 	int ret = name != NULL ? create_controller(machine, place, storage) : -ENOMEM;
 
 	if (ret == 0) {
@@ -154,13 +183,14 @@ bool disks_attach(struct machine *machine)
 		int ret = attach(machine, i);
 
 		if (ret != 0) {
-			say("%s cannot be a disk of this machine: %s", config->disks[i].path,
-			    strerror(-ret));
+			say("%s %u cannot be made: %s", config->disks[i].dvd ? "DVD drive" : "disk",
+			    config->disks[i].number, strerror(-ret));
 			return false;
 		}
 	}
 	/* A controller without disks, for those to come. */
-	if (config->control != NULL && create_controller(machine, 0, &machine->disks.scsi) != 0) {
+	if (config->control.path != NULL &&
+	    create_controller(machine, 0, &machine->disks.scsi) != 0) {
 		say("the SCSI controller cannot be made");
 		return false;
 	}

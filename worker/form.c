@@ -86,6 +86,16 @@ static void leave(struct form *form, size_t length)
 	form->path[length] = '\0';
 }
 
+bool form_refuse_member(struct form *form, const char *key, const json_t *value, const char *remedy,
+			const char *what)
+{
+	size_t mark = enter(form, ".", key, "");
+
+	form_refuse(form, value, remedy, "%s", what);
+	leave(form, mark);
+	return false;
+}
+
 static bool read_number(struct form *form, const json_t *value, const struct form_member *member,
 			void *into)
 {
@@ -154,10 +164,9 @@ static bool read_word(struct form *form, const json_t *value, const struct form_
 	return form_refuse(form, value, remedy, "is not known");
 }
 
-static bool read_member(struct form *form, const json_t *value, const struct form_member *member,
-			void *into)
+bool form_read_value(struct form *form, const json_t *value, const struct form_member *member,
+		     void *into)
 {
-	into = (char *)into + member->at;
 	switch (member->kind) {
 	case FORM_FLAG:
 		if (!json_is_boolean(value)) {
@@ -221,7 +230,8 @@ bool form_read(struct form *form, const json_t *value, const struct form_member 
 		item = json_object_get(value, members[i].key);
 		mark = enter(form, ".", members[i].key, "");
 		if (item != NULL) {
-			done = read_member(form, item, &members[i], into);
+			done = form_read_value(form, item, &members[i],
+					       (char *)into + members[i].at);
 		} else if (members[i].required) {
 			done = form_refuse(form, NULL, "it has to be given", "is missing");
 		}

@@ -26,6 +26,7 @@ struct form_error {
 struct form {
 	char path[160]; /* of the value that is being read */
 	struct form_error error;
+	void *user; /* for what `read`s have in common */
 };
 
 enum form_kind {
@@ -57,9 +58,17 @@ bool form_read_list(struct form *form, const json_t *value, size_t most,
 		    bool (*read)(struct form *form, const json_t *value, void *into),
 		    void *into) MUST_CHECK;
 
+/* A single value, as a member's row says. */
+bool form_read_value(struct form *form, const json_t *value, const struct form_member *member,
+		     void *into) MUST_CHECK;
+
 /* A value of the path where `form` is. Always false. `value` NULL: none to be shown. */
 bool form_refuse(struct form *form, const json_t *value, const char *remedy, const char *what, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* The same for a member of it. */
+bool form_refuse_member(struct form *form, const char *key, const json_t *value, const char *remedy,
+			const char *what);
 
 /* "FIELD: VALUE WHAT; REMEDY", or without the remedy. */
 void form_print(const struct form_error *error, bool remedy, char *text, size_t size);

@@ -2,6 +2,7 @@
 #include "worker/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,12 +32,19 @@ static void remove_stale(const struct sockaddr_un *address, int type)
 	close(fd);
 }
 
-int listen_at(const char *path, int type, int backlog, const char *option)
+int listen_at(const char *path, int fd, int type, int backlog, const char *option)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	bool bound;
-	int fd;
 
+	if (fd >= 0) {
+		/* What waits for it has to wait for nothing else. */
+		if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0) {
+			return fd;
+		}
+		say("%s%s: %s", option, path, strerror(errno));
+		return -1;
+	}
 	if (strlen(path) >= sizeof(address.sun_path)) {
 		say("%s%s: the path is too long; give %zu characters at most", option, path,
 		    sizeof(address.sun_path) - 1);

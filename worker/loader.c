@@ -25,12 +25,12 @@ bool loader_refuse(struct loader *loader, const char *format, ...)
 }
 
 bool loader_open(struct loader *loader, struct loader_file *file, const char *option,
-		 const char *path)
+		 const char *path, int fd)
 {
 	struct stat stat;
 
 	file->name = path;
-	file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	file->fd = fd >= 0 ? fd : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0) {
 		return loader_refuse(loader, "%s %s: %s", option, path, strerror(errno));
 	}

@@ -29,9 +29,9 @@ struct loader {
 	size_t why_size;
 };
 
-/* Opens a regular file and takes its size. */
+/* Opens a regular file, or takes the descriptor `fd` of one if that is not -1, and takes its size. */
 bool loader_open(struct loader *loader, struct loader_file *file, const char *option,
-		 const char *path) MUST_CHECK;
+		 const char *path, int fd) MUST_CHECK;
 /* Are the files what they should be, as far as that can be told without the machine's memory? */
 bool loader_probe(struct loader *loader) MUST_CHECK;
 /* Loads into memory that is all zeros. */

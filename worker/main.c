@@ -57,9 +57,10 @@ static bool open_files(struct machine *machine)
 
 	*loader = (struct loader){
 		.cmdline = config->append, .why = why, .why_size = sizeof(why), .initrd.fd = -1};
-	if (!loader_open(loader, &loader->kernel, "--kernel", config->kernel) ||
-	    (config->initrd != NULL &&
-	     !loader_open(loader, &loader->initrd, "--initrd", config->initrd)) ||
+	if (!loader_open(loader, &loader->kernel, "--kernel", config->kernel.path,
+			 config->kernel.fd) ||
+	    (config->initrd.path != NULL && !loader_open(loader, &loader->initrd, "--initrd",
+							 config->initrd.path, config->initrd.fd)) ||
 	    !loader_probe(loader)) {
 		say("%s", why);
 		return false;
@@ -69,9 +70,10 @@ static bool open_files(struct machine *machine)
 
 static bool open_backend(struct machine *machine)
 {
+	int device = machine->config->device;
 	enum backend_lack lack;
 
-	machine->backend = backend_open(&lack);
+	machine->backend = device >= 0 ? device : backend_open(&lack);
 	if (machine->backend >= 0) {
 		return true;
 	}
@@ -84,8 +86,8 @@ static bool open_backend(struct machine *machine)
 		say("no module: there is no %s; load it with: modprobe mshv_vd", backend_device());
 		break;
 	case BACKEND_LACK_PERMISSION:
-		say("no permission: %s may not be opened by this user; run vmwp as root, or let "
-		    "the user have the device",
+		say("no permission: %s may not be opened by this user; run vmwp as root, let the "
+		    "user have the device, or hand it over open (device in the configuration)",
 		    backend_device());
 		break;
 	default:
@@ -152,12 +154,12 @@ static enum stop_reason run(struct machine *machine)
 int main(int argc, char **argv)
 {
 	static struct machine machine;
-	struct config config;
+	static struct config config;
 	enum config_result parsed = config_parse(&config, argc, argv);
 	enum stop_reason reason;
 
 	if (parsed != CONFIG_OK) {
-		return parsed == CONFIG_HELP ? 0 : EXIT_BAD_USAGE;
+		return parsed == CONFIG_PRINTED ? 0 : EXIT_BAD_USAGE;
 	}
 	machine.config = &config;
 	/* One heap for all threads: another would want files that the sandbox does not have. */
@@ -176,5 +178,6 @@ int main(int argc, char **argv)
 		reason = STOP_HOST_ERROR;
 	}
 	bus_destroy(&machine);
+	config_destroy(&config);
 	return exit_status(&machine, reason);
 }

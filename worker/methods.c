@@ -465,7 +465,7 @@ static json_t *run_console(struct request *request, const struct parameters *p)
 	}
 	if (!serial_connect(&request->control->machine->serial, request->fds[0])) {
 		return refuse(request, CONTROL_BAD_STATE, "COM1 goes to a terminal or a file",
-			      "start vmwp with --serial unix:PATH");
+			      "start vmwp with --serial control, or unix:PATH");
 	}
 	request->fd_count = 0;
 	return json_object();
@@ -613,7 +613,8 @@ static bool is_allowed(struct request *request, const struct method *method)
 		snprintf(what, sizeof(what), "user %u may only look at this machine",
 			 (unsigned int)client->user);
 		refuse(request, CONTROL_BAD_PERMISSION, what,
-		       "ask as root, or as who started the worker");
+		       "ask as root, as who started the worker, or as one of the configuration's "
+		       "control.users");
 		return false;
 	}
 	if (request->fd_count < method->files_least || request->fd_count > method->files_most) {

@@ -1,4 +1,4 @@
-worker_objs := worker/main.o worker/config.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
+worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/listen.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/control.o worker/methods.o \
@@ -24,7 +24,8 @@ crash_test_objs := worker/crash.o
 bus_test_objs := worker/bus.o
 intercept_test_objs := worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
-config_test_objs := worker/config.o worker/say.o
+config_test_objs := worker/config.o worker/config_read.o worker/form.o worker/say.o
+config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
 sandbox_test_objs = worker/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
@@ -44,3 +45,6 @@ worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
 worker_fuzzers += tests/fuzz/control_fuzz.c
 control_fuzz_objs := $(worker_control)
 control_fuzz_libs := -ljansson
+worker_fuzzers += tests/fuzz/config_fuzz.c
+config_fuzz_objs := worker/config.o worker/config_read.o worker/form.o worker/say.o
+config_fuzz_libs := -ljansson

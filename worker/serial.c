@@ -69,9 +69,14 @@ bool serial_wants_in(const struct serial *serial)
 	return serial->in >= 0 && ring_used(&serial->to_guest) <= SERIAL_RING - PIECE;
 }
 
+static bool is_socket(const struct serial *serial)
+{
+	return serial->kind == SERIAL_UNIX || serial->kind == SERIAL_CONTROL;
+}
+
 static void hang_up(struct serial *serial)
 {
-	if (serial->kind == SERIAL_UNIX && serial->in >= 0) {
+	if (is_socket(serial) && serial->in >= 0) {
 		close(serial->in);
 		close(serial->out);
 		serial->out = -1;
@@ -82,7 +87,7 @@ static void hang_up(struct serial *serial)
 
 bool serial_connect(struct serial *serial, int fd)
 {
-	int out = serial->kind == SERIAL_UNIX ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	int out = is_socket(serial) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 	if (out < 0) {
 		return false;
@@ -105,7 +110,11 @@ void serial_accept(struct serial *serial)
 const char *serial_kind_name(enum serial_kind kind)
 {
 	static const char *const names[] = {
-		[SERIAL_STDIO] = "stdio", [SERIAL_FILE] = "file", [SERIAL_UNIX] = "unix"};
+		[SERIAL_STDIO] = "stdio",
+		[SERIAL_FILE] = "file",
+		[SERIAL_UNIX] = "unix",
+		[SERIAL_CONTROL] = "control",
+	};
 
 	return names[kind];
 }
@@ -147,7 +156,7 @@ bool serial_flush(struct serial *serial)
 		}
 		if (done < 0) {
 			/* The reader is gone; the guest goes on. */
-			if (serial->kind == SERIAL_UNIX) {
+			if (is_socket(serial)) {
 				hang_up(serial);
 			}
 			serial->out = -1;
@@ -241,11 +250,14 @@ static bool open_stdio(struct serial *serial)
 	return share(serial);
 }
 
-static bool open_file(struct serial *serial, const char *path)
+static bool open_file(struct serial *serial, const struct config_file *file)
 {
-	serial->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	serial->out = file->fd >= 0
+			      ? file->fd
+			      : open(file->path,
+				     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
 	if (serial->out < 0) {
-		say("--serial file:%s: %s", path, strerror(errno));
+		say("--serial file:%s: %s", file->path, strerror(errno));
 		return false;
 	}
 	serial->out_polls = !is_regular(serial->out);
@@ -260,10 +272,13 @@ bool serial_create(struct serial *serial, const struct config *config)
 	serial->in_polls = serial->out_polls = true;
 	switch (config->serial) {
 	case SERIAL_FILE:
-		return open_file(serial, config->serial_path);
+		return open_file(serial, &config->serial_file);
 	case SERIAL_UNIX:
-		serial->listener = listen_at(config->serial_path, SOCK_STREAM, 1, "--serial unix:");
+		serial->listener = listen_at(config->serial_file.path, config->serial_file.fd,
+					     SOCK_STREAM, 1, "--serial unix:");
 		return serial->listener >= 0;
+	case SERIAL_CONTROL:
+		return true;
 	default:
 		return open_stdio(serial);
 	}

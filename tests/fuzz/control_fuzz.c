@@ -200,24 +200,6 @@ static const char *const words[] = {
 	"\xff",
 };
 
-/* What the input stands for; how long. */
-static size_t expand(const uint8_t *data, size_t size, char *text, size_t room)
-{
-	size_t length = 0, part;
-
-	for (size_t i = 0; i < size; i++) {
-		const char *word = words[data[i] % ARRAY_COUNT(words)];
-
-		part = data[i] < 0x80 ? 1 : strlen(word);
-		if (part > room - length) {
-			break;
-		}
-		memcpy(text + length, data[i] < 0x80 ? (const char *)&data[i] : word, part);
-		length += part;
-	}
-	return length;
-}
-
 static void run_line(struct control *control, const char *line, size_t length, unsigned int files)
 {
 	struct request request = {.control = control, .client = &control->clients[0]};
@@ -250,7 +232,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	control.clients[0].greeted = true;
 	first = dup(0);
 	EXPECT(jobs_create(&control.jobs, ended, &control) == 0);
-	for (left = expand(data, size, text, sizeof(text)); left != 0; left -= length) {
+	for (left = fuzz_expand(data, size, words, ARRAY_COUNT(words), text, sizeof(text));
+	     left != 0; left -= length) {
 		end = memchr(at, '\n', left);
 		length = end != NULL ? (size_t)(end - at) : left;
 		run_line(&control, at, length, size % 3);

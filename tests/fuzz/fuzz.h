@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +45,28 @@ static inline uint8_t fuzz_byte(void)
 	}
 	fuzz_noise ^= *fuzz_at;
 	return *fuzz_at++;
+}
+
+/*
+ * A text that the input stands for: bytes from 0x80 on are words of a list, so that many inputs get further than a parser. How long.
+ */
+static inline size_t fuzz_expand(const uint8_t *data, size_t size, const char *const *words,
+				 size_t word_count, char *text, size_t room)
+{
+	size_t length = 0, part;
+
+	for (size_t i = 0; i < size; i++) {
+		const char *from =
+			data[i] < 0x80 ? (const char *)&data[i] : words[data[i] % word_count];
+
+		part = data[i] < 0x80 ? 1 : strlen(from);
+		if (part > room - length) {
+			break;
+		}
+		memcpy(text + length, from, part);
+		length += part;
+	}
+	return length;
 }
 
 #endif

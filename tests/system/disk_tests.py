@@ -1,10 +1,12 @@
 """Disks of a guest: synthetic SCSI and IDE, each format and sector size, and what may happen to a guest that writes."""
 import hashlib
+import json
 import os
 import re
+import shlex
 import subprocess
 
-from harness import BUILD, TROUBLE, VHD, guest, kernels, random_file, test
+from harness import BUILD, NOBODY, TROUBLE, VHD, guest, kernels, random_file, test
 from labkit import debian, programs
 
 DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod", "sr_mod", "isofs", "ext4"]
@@ -501,6 +503,30 @@ def hot_plug(t):
     t.same("what is in the file", re.search(r"^file (\w+)", text, re.M)[1], re.search(r"^wrote (\w+)", text, re.M)[1])
     with open(disc, "rb") as file:
         t.has(text, "disc " + hashlib.sha256(file.read()).hexdigest())
+
+
+@test("disk: a guest of descriptors alone, by a user who may open none of what they are", deadline=600)
+def descriptors(t):
+    command = """
+        disk=$(lun 5)
+        dd if=/dev/urandom of=$disk bs=64k count=16 conv=fsync 2>/dev/null
+        echo "wrote $(head -c 1048576 $disk | sha256sum)" """
+    document = {"name": "given", "memory": "512M", "vps": 2, "kernel": {"fd": 5}, "initrd": {"fd": 6}, "append": guest.CMDLINE,
+                "device": {"fd": 7}, "serial": {"to": "stdio"}, "disks": [{"file": {"fd": 8, "name": "a.vhdx"}, "number": 5}]}
+    text = t.root(f"""
+        {NOBODY}
+        vhd new a.vhdx --size 16M
+        echo {shlex.quote(json.dumps(document))} >config
+        chmod 600 vmlinuz initrd a.vhdx config
+        ulimit -l unlimited
+        exec 5<vmlinuz 6<initrd 7<>/dev/mshv 8<>a.vhdx 9<config
+        su nobody -c 'head -c 1 vmlinuz a.vhdx /dev/mshv config; exec vmwp --config fd:9' 2>&1; echo "worker: $?"
+        exec 8<&-
+        vhd convert a.vhdx back.img && echo "file $(head -c 1048576 back.img | sha256sum)" """, puts=puts(t, "6.1", command))
+    t.same("files that may not be opened", text.count("Permission denied"), 4)
+    t.has(text, "worker: 0")
+    good(t, text)
+    t.same("what is in the file", re.search(r"^file (\w+)", text, re.M)[1], re.search(r"^wrote (\w+)", text, re.M)[1])
 
 
 def partitioned(path, size, first, sectors):

@@ -13,6 +13,8 @@ TESTS = []
 TROUBLE = ("Call Trace", "BUG:", "Oops", "unchecked MSR access", "soft lockup", "hung task", "Kernel panic", "irq .*: nobody cared")
 
 
+# A user without rights, who may use what lies in /root.
+NOBODY = "chmod 600 /dev/mshv; chmod 755 /root; echo nobody:x:99:99::/:/bin/sh >>/etc/passwd"
 VHD = (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")  # to carry into the root
 
 

@@ -2,7 +2,7 @@
 import os
 import re
 
-from harness import BUILD, VHD, guest, random_file, test
+from harness import BUILD, NOBODY, VHD, guest, random_file, test
 
 GOOD = {"--name": "bad", "--kernel": "/root/vmlinuz", "--memory": "128M", "--vps": "1", "--serial": "stdio"}
 
@@ -40,6 +40,9 @@ CASES = {
     "a user that is no number": (words(user="nobody"), "--user nobody: give a user's number"),
     "a worker that stays root": (words(user="0"), "--user 0: give a user's number"),
     "an unknown option": (words() + ["--frob"], "--frob"),
+    "a configuration that is none": (["--config", "/root/empty"], "--config /root/empty: is no JSON"),
+    "a configuration and options": (words() + ["--config", "/root/empty"], "leave the other options out"),
+    "a descriptor that is not open": (["--config", "fd:77"], "--config fd:77"),
 }
 
 
@@ -67,9 +70,6 @@ def bad_input(t):
             continue
         message, status = re.match(r"(.*)=status (\d+)", body, re.S).groups()
         one_line(t, name, status, message, CASES[name][1])
-
-
-NOBODY = "chmod 600 /dev/mshv; chmod 755 /root; echo nobody:x:99:99::/:/bin/sh >>/etc/passwd"
 
 
 @test("worker: more memory than its user may lock", deadline=400)

@@ -1,11 +1,16 @@
-/* worker/config.c: the command line, and what it says of a wrong one. */
+/* worker/config.c, config_read.c: the command line, a document, and what is said of a wrong one. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -27,7 +32,8 @@ static enum config_result parse(const char *words)
 	for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " ")) {
 		argv[argc++] = word;
 	}
-	optind = 1;
+	optind = 0;
+	config_destroy(&config);
 	assert_int_equal(pipe(pipes), 0);
 	dup2(pipes[1], STDERR_FILENO);
 	close(pipes[1]);
@@ -62,6 +68,8 @@ static void everything_given(void **state)
 	assert_true(config.memory == 2ull << 30);
 	assert_int_equal(config.vps, 240);
 	assert_int_equal(config.serial, SERIAL_FILE);
+	assert_string_equal(config.serial_file.path, "/x");
+	assert_int_equal(config.serial_file.fd, -1);
 	assert_int_equal(config.on_reset, ON_RESET_EXIT);
 }
 
@@ -69,7 +77,7 @@ static void defaults(void **state)
 {
 	(void)state;
 	assert_int_equal(parse(GOOD), CONFIG_OK);
-	assert_null(config.initrd);
+	assert_null(config.initrd.path);
 	assert_string_equal(config.append, "");
 	assert_int_equal(config.serial, SERIAL_STDIO);
 	assert_int_equal(config.on_reset, ON_RESET_REBOOT);
@@ -156,14 +164,14 @@ static void disks(void **state)
 				    "e,scsi,raw,ro"),
 			 CONFIG_OK);
 	assert_int_equal(config.disk_count, 4);
-	assert_string_equal(config.disks[0].path, "a.vhdx");
+	assert_string_equal(config.disks[0].file.path, "a.vhdx");
 	assert_false(config.disks[0].ide || config.disks[0].dvd || config.disks[0].read_only ||
 		     config.disks[0].raw || config.disks[0].direct);
-	assert_string_equal(config.disks[1].path, "b.iso");
+	assert_string_equal(config.disks[1].file.path, "b.iso");
 	assert_true(config.disks[1].dvd && config.disks[1].read_only && !config.disks[1].ide);
-	assert_string_equal(config.disks[2].path, "c,d.vhd");
+	assert_string_equal(config.disks[2].file.path, "c,d.vhd");
 	assert_true(config.disks[2].ide && config.disks[2].read_only && config.disks[2].direct);
-	assert_string_equal(config.disks[3].path, "e");
+	assert_string_equal(config.disks[3].file.path, "e");
 	assert_true(config.disks[3].raw && config.disks[3].read_only && !config.disks[3].ide &&
 		    !config.disks[3].direct);
 	bad(GOOD "--disk x,ide,scsi", "--disk x");
@@ -186,6 +194,353 @@ static void the_rest(void **state)
 	bad("--name a\tb --kernel k --memory 64M --vps 2", "--name");
 }
 
+/* ---- Documents ---- */
+
+#define BEGIN "{\"name\":\"d\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":2"
+
+/* Standard input is the document. */
+static enum config_result read_document(const char *document)
+{
+	int saved = dup(STDIN_FILENO), file = memfd_create("document", 0);
+	enum config_result result;
+
+	assert_int_equal(write(file, document, strlen(document)), strlen(document));
+	lseek(file, 0, SEEK_SET);
+	dup2(file, STDIN_FILENO);
+	close(file);
+	result = parse("--config -");
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	return result;
+}
+
+/* It is said of this key, with this value and remedy. */
+static void wrong(const char *document, const char *key, const char *value, const char *remedy)
+{
+	char begins[200];
+
+	assert_int_equal(read_document(document), CONFIG_BAD);
+	snprintf(begins, sizeof(begins), ": --config -: %s%s%s", key, *value ? ": " : "", value);
+	if (strstr(said, begins) == NULL || strstr(said, remedy) == NULL) {
+		fail_msg("%s: %s", document, said);
+	}
+	assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+}
+
+static void everything_in_a_document(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_document(
+			BEGIN
+			",\"initrd\":\"i\",\"append\":\"x "
+			"y\",\"serial\":{\"to\":\"unix\",\"file\":\"s\"},"
+			"\"control\":{\"socket\":\"c\",\"users\":[7,8]},\"on-reset\":\"exit\","
+			"\"user\":9,"
+			"\"debug-exit\":true,\"disks\":["
+			"{\"file\":\"a.vhdx\",\"parents\":[\"b.vhdx\",\"c.vhdx\"],\"number\":1},"
+			"{\"kind\":\"dvd\"},{\"file\":\"d\",\"controller\":\"ide\",\"raw\":true,"
+			"\"direct\":true,\"read-only\":true,\"number\":3},{\"file\":\"e\"}]}"),
+		CONFIG_OK);
+	assert_string_equal(said, "");
+	assert_string_equal(config.append, "x y");
+	assert_string_equal(config.control.path, "c");
+	assert_int_equal(config.control_user_count, 2);
+	assert_int_equal(config.control_users[1], 8);
+	assert_int_equal(config.disks[0].parent_count, 2);
+	assert_string_equal(config.disks[0].parents[1].path, "c.vhdx");
+	assert_int_equal(config.disks[0].number, 1);
+	assert_true(config.disks[1].dvd && config.disks[1].file.path == NULL);
+	assert_int_equal(config.disks[1].number, 0);
+	assert_true(config.disks[2].ide && config.disks[2].raw && config.disks[2].direct);
+	assert_int_equal(config.disks[2].number, 3);
+	assert_int_equal(config.disks[3].number, 2);
+	assert_int_equal(config.device, -1);
+	/* A size may be a number. */
+	assert_int_equal(
+		read_document("{\"name\":\"d\",\"kernel\":\"k\",\"memory\":67108864,\"vps\":1}"),
+		CONFIG_OK);
+	assert_true(config.memory == 64 << 20);
+}
+
+static void wrong_documents(void **state)
+{
+	char longer[CONFIG_SIZE_MAX + 2];
+
+	(void)state;
+	wrong("", "is no JSON", "", "write JSON");
+	wrong("{\"name\":1,\"name\":2}", "is no JSON", "", "duplicate");
+	wrong("[]", "[]", "", "give an object");
+	wrong("{}", "name", "", "");
+	wrong(BEGIN ",\"frob\":1}", "frob", "", "there are: name, kernel");
+	wrong("{\"name\":\"\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":2}", "name", "\"\"",
+	      "1 to 64");
+	wrong("{\"name\":\"a\",\"kernel\":7,\"memory\":\"64M\",\"vps\":2}", "kernel", "7",
+	      "a path");
+	wrong("{\"name\":\"a\",\"kernel\":\"\",\"memory\":\"64M\",\"vps\":2}", "kernel", "\"\"",
+	      "1 to");
+	wrong("{\"name\":\"a\",\"kernel\":\"k\",\"memory\":\"64X\",\"vps\":2}", "memory", "\"64X\"",
+	      "512M");
+	wrong("{\"name\":\"a\",\"kernel\":\"k\",\"memory\":1.5,\"vps\":2}", "memory", "1.5",
+	      "512M");
+	wrong("{\"name\":\"a\",\"kernel\":\"k\",\"memory\":-2097152,\"vps\":2}", "memory",
+	      "-2097152", "from 8M");
+	wrong("{\"name\":\"a\",\"kernel\":\"k\",\"memory\":67108865,\"vps\":2}", "memory",
+	      "67108865", "multiple");
+	wrong("{\"name\":\"a\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":\"2\"}", "vps", "\"2\"",
+	      "from 1 to 240");
+	wrong("{\"name\":\"a\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":241}", "vps", "241",
+	      "from 1 to 240");
+	wrong(BEGIN ",\"append\":\"a\\u0007\"}", "append", "\"a\\u0007\"", "control characters");
+	wrong(BEGIN ",\"append\":null}", "append", "null", "text");
+	wrong(BEGIN ",\"on-reset\":\"never\"}", "on-reset", "\"never\"", "reboot or exit");
+	wrong(BEGIN ",\"user\":0}", "user", "0", "from 1");
+	wrong(BEGIN ",\"debug-exit\":1}", "debug-exit", "1", "true or false");
+	wrong(BEGIN ",\"serial\":\"stdio\"}", "serial", "\"stdio\"", "object");
+	wrong(BEGIN ",\"serial\":{}}", "serial.to", "", "given");
+	wrong(BEGIN ",\"serial\":{\"to\":\"tcp\"}}", "serial.to", "\"tcp\"",
+	      "stdio, file, unix or control");
+	wrong(BEGIN ",\"serial\":{\"to\":\"file\"}}", "serial.file", "", "give one");
+	wrong(BEGIN ",\"serial\":{\"to\":\"stdio\",\"file\":\"x\"}}", "serial.file", "\"x\"",
+	      "give one");
+	wrong(BEGIN ",\"serial\":{\"to\":\"control\"}}", "control", "", "socket");
+	wrong(BEGIN ",\"control\":{}}", "control.socket", "", "given");
+	wrong(BEGIN ",\"control\":{\"socket\":\"c\",\"users\":[1,0]}}", "control.users[1]", "0",
+	      "user's number");
+	wrong(BEGIN ",\"control\":{\"socket\":\"c\",\"users\":"
+		    "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}}",
+	      "control.users", "", "at most 16");
+	wrong(BEGIN ",\"device\":\"/dev/null\"}", "device", "\"/dev/null\"", "fd");
+	memset(longer, ' ', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(read_document(longer), CONFIG_BAD);
+	assert_non_null(strstr(said, "shorter"));
+	bad("--config - --vps 2", "leave the other options");
+	bad("--config /nonexistent", "/nonexistent");
+	bad("--config fd:1000", "fd:1000");
+	bad("--config fd:x", "fd:x");
+}
+
+static void wrong_disks(void **state)
+{
+	(void)state;
+	wrong(BEGIN ",\"disks\":{}}", "disks", "{}", "list");
+	wrong(BEGIN ",\"disks\":[7]}", "disks[0]", "7", "object");
+	wrong(BEGIN ",\"disks\":[{}]}", "disks[0].file", "", "given");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\"},{\"file\":\"b\",\"frob\":1}]}", "disks[1].frob",
+	      "", "there are: file");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"kind\":\"tape\"}]}", "disks[0].kind", "\"tape\"",
+	      "disk or dvd");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"kind\":\"dvd\",\"controller\":\"ide\"}]}",
+	      "disks[0].controller", "\"ide\"", "scsi");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"number\":64}]}", "disks[0].number", "64", "63");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"number\":4,\"controller\":\"ide\"}]}",
+	      "disks[0].number", "4", "0 to 3");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"number\":4},{\"file\":\"b\",\"number\":4}]}",
+	      "disks[1].number", "4", "another");
+	/* The first free number of the first disk. */
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\"},{\"file\":\"b\",\"number\":0}]}",
+	      "disks[1].number", "0", "another");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"parents\":[\"b\",7]}]}", "disks[0].parents[1]",
+	      "7", "path");
+	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"parents\":\"b\"}]}", "disks[0].parents", "\"b\"",
+	      "list");
+}
+
+static int listening(int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type, 0);
+
+	/* Without a name of its own it gets one. */
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void put_fds(char *document, size_t size, const char *format, int a, int b)
+{
+	snprintf(document, size, format, a, b);
+}
+
+#define FDS(format, a, b) (put_fds(text, sizeof(text), (format), (a), (b)), text)
+
+static void descriptors(void **state)
+{
+	int writable = memfd_create("w", 0), readable, folder = open("/", O_RDONLY), pipes[2],
+	    device = open("/dev/null", O_RDWR), half = open("/dev/null", O_RDONLY),
+	    packets = listening(SOCK_SEQPACKET), stream = listening(SOCK_STREAM),
+	    deaf = socket(AF_UNIX, SOCK_SEQPACKET, 0), unopened = 900, path;
+	char text[1000], name[64], shown[32];
+
+	(void)state;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", writable);
+	readable = open(name, O_RDONLY);
+	path = open(name, O_PATH);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(
+		read_document(
+			FDS("{\"name\":\"d\",\"kernel\":{\"fd\":%d},\"memory\":\"64M\",\"vps\":1,"
+			    "\"disks\":[{\"file\":{\"fd\":%d,\"name\":\"a.vhdx\"}}]}",
+			    readable, writable)),
+		CONFIG_OK);
+	assert_int_equal(config.kernel.fd, readable);
+	snprintf(shown, sizeof(shown), "fd %d", readable);
+	assert_string_equal(config.kernel.path, shown);
+	assert_int_equal(config.disks[0].file.fd, writable);
+	assert_string_equal(config.disks[0].file.path, "a.vhdx");
+	assert_int_equal(
+		read_document(FDS(BEGIN ",\"control\":{\"socket\":{\"fd\":%d}},\"serial\":{\"to\":"
+					"\"unix\",\"file\":{\"fd\":%d}}}",
+				  packets, stream)),
+		CONFIG_OK);
+	assert_int_equal(config.control.fd, packets);
+	assert_int_equal(config.serial_file.fd, stream);
+	assert_int_equal(read_document(FDS(BEGIN ",\"device\":{\"fd\":%d}}", device, 0)),
+			 CONFIG_OK);
+	assert_int_equal(config.device, device);
+#define KERNEL(file) "{\"name\":\"d\",\"kernel\":" file ",\"memory\":\"64M\",\"vps\":1}"
+	wrong(KERNEL("{}"), "kernel.fd", "", "given");
+	wrong(KERNEL("{\"fd\":-1}"), "kernel.fd", "-1", "from 0");
+	wrong(KERNEL("{\"fd\":1024}"), "kernel.fd", "1024", "1023");
+	wrong(KERNEL("{\"fd\":\"3\"}"), "kernel.fd", "\"3\"", "from 0");
+	wrong(KERNEL("{\"fd\":0,\"path\":\"x\"}"), "kernel.path", "", "fd, name");
+	wrong(FDS(KERNEL("{\"fd\":%d}"), unopened, 0), "kernel", "", "hand it over");
+	wrong(FDS(KERNEL("{\"fd\":%d}"), folder, 0), "kernel", "", "regular");
+	wrong(FDS(KERNEL("{\"fd\":%d}"), path, 0), "kernel", "", "regular");
+	wrong(FDS(KERNEL("{\"fd\":%d}"), pipes[0], 0), "kernel", "", "regular");
+	wrong(FDS("{\"name\":\"d\",\"kernel\":{\"fd\":%d},\"memory\":\"64M\",\"vps\":1,\"initrd\":"
+		  "{\"fd\":%d}}",
+		  readable, readable),
+	      "initrd", "", "once");
+	wrong(FDS(BEGIN ",\"disks\":[{\"file\":{\"fd\":%d}}]}", readable, 0), "disks[0].file", "",
+	      "or read-only");
+	wrong(FDS(BEGIN ",\"disks\":[{\"read-only\":true,\"file\":{\"fd\":%d}}]}", device, 0),
+	      "disks[0].file", "", "block device");
+	wrong(FDS(BEGIN ",\"disks\":[{\"file\":\"a\",\"parents\":[{\"fd\":%d}]}]}", folder, 0),
+	      "disks[0].parents", "", "open for reading");
+	wrong(FDS(BEGIN ",\"device\":{\"fd\":%d}}", half, 0), "device", "", "open for reading and");
+	wrong(FDS(BEGIN ",\"device\":{\"fd\":%d}}", writable, 0), "device", "", "device");
+	wrong(FDS(BEGIN ",\"control\":{\"socket\":{\"fd\":%d}}}", stream, 0), "control.socket", "",
+	      "SOCK_SEQPACKET");
+	wrong(FDS(BEGIN ",\"control\":{\"socket\":{\"fd\":%d}}}", deaf, 0), "control.socket", "",
+	      "listens");
+	wrong(FDS(BEGIN ",\"serial\":{\"to\":\"unix\",\"file\":{\"fd\":%d}}}", packets, 0),
+	      "serial.file", "", "SOCK_STREAM");
+	wrong(FDS(BEGIN ",\"serial\":{\"to\":\"file\",\"file\":{\"fd\":%d}}}", readable, 0),
+	      "serial.file", "", "for writing");
+	close(writable);
+	close(readable);
+	close(folder);
+	close(path);
+	close(device);
+	close(half);
+	close(packets);
+	close(stream);
+	close(deaf);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static char *printed(const char *words)
+{
+	static char text[4096];
+	int saved = dup(STDOUT_FILENO), file = memfd_create("out", 0);
+	ssize_t length;
+
+	fflush(stdout);
+	dup2(file, STDOUT_FILENO);
+	assert_int_equal(parse(words), CONFIG_PRINTED);
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	length = pread(file, text, sizeof(text) - 1, 0);
+	close(file);
+	text[length > 0 ? length : 0] = '\0';
+	return text;
+}
+
+/* What is printed stands for the same. */
+static void options_are_a_document(void **state)
+{
+	char *document =
+		printed(GOOD "--disk a,ide,ro --disk b,raw --dvd c --serial control --control s "
+			     "--user 5 --append x=y --on-reset exit --print-config");
+
+	(void)state;
+	assert_int_equal(read_document(document), CONFIG_OK);
+	assert_true(config.disks[0].ide && config.disks[0].read_only);
+	assert_true(config.disks[1].raw && config.disks[2].dvd);
+	assert_int_equal(config.serial, SERIAL_CONTROL);
+	assert_string_equal(config.control.path, "s");
+	assert_int_equal(config.user, 5);
+	assert_int_equal(config.on_reset, ON_RESET_EXIT);
+	bad(GOOD "--print-config --vps 0", "--vps 0");
+	bad(GOOD "--serial control", "control");
+}
+
+static void same_keys(const json_t *schema, const char *document)
+{
+	json_t *value = json_loads(document, 0, NULL);
+	const char *key;
+	json_t *member;
+
+	assert_non_null(value);
+	assert_int_equal(json_object_size(schema), json_object_size(value));
+	json_object_foreach(value, key, member)
+	{
+		if (json_object_get(schema, key) == NULL) {
+			fail_msg("%s is not in the schema", key);
+		}
+	}
+	json_decref(value);
+}
+
+/*
+ * The schema has the keys that the reader knows: documents with all keys, none of which the reader refuses as not known, have the same ones.
+ */
+static void schema(void **state)
+{
+	static const char all[] =
+		"{\"name\":\"d\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":1,\"initrd\":\"i\","
+		"\"append\":"
+		"\"\",\"serial\":{\"to\":\"file\",\"file\":\"f\"},\"disks\":[{\"file\":\"f\","
+		"\"parents\":[],"
+		"\"kind\":\"disk\",\"controller\":\"scsi\",\"number\":5,\"read-only\":true,\"raw\":"
+		"true,"
+		"\"direct\":true}],\"control\":{\"socket\":\"c\",\"users\":[]},\"on-reset\":"
+		"\"exit\","
+		"\"user\":5,\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":\"n\"}}";
+	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
+	       *of;
+	int device = open("/dev/null", O_RDWR);
+	char text[1000], *part;
+
+	(void)state;
+	assert_non_null(top);
+	keys = json_object_get(top, "properties");
+	snprintf(text, sizeof(text), all, device);
+	assert_int_equal(read_document(text), CONFIG_OK);
+	same_keys(keys, text);
+	document = json_loads(text, 0, NULL);
+	static const char *const parts[] = {"serial", "control"};
+	for (size_t i = 0; i < 2; i++) {
+		part = json_dumps(json_object_get(document, parts[i]), 0);
+		same_keys(json_object_get(json_object_get(keys, parts[i]), "properties"), part);
+		free(part);
+	}
+	of = json_object_get(top, "$defs");
+	part = json_dumps(json_array_get(json_object_get(document, "disks"), 0), 0);
+	same_keys(json_object_get(json_object_get(of, "disk"), "properties"), part);
+	free(part);
+	part = json_dumps(json_object_get(document, "device"), 0);
+	same_keys(json_object_get(json_object_get(of, "descriptor"), "properties"), part);
+	free(part);
+	json_decref(document);
+	json_decref(top);
+	close(device);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,7 +552,15 @@ int main(void)
 		cmocka_unit_test(users),
 		cmocka_unit_test(disks),
 		cmocka_unit_test(the_rest),
+		cmocka_unit_test(everything_in_a_document),
+		cmocka_unit_test(wrong_documents),
+		cmocka_unit_test(wrong_disks),
+		cmocka_unit_test(descriptors),
+		cmocka_unit_test(options_are_a_document),
+		cmocka_unit_test(schema),
 	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	config_destroy(&config);
+	return failed;
 }

@@ -227,7 +227,8 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 
 static char folder[] = "/tmp/control_test_XXXXXX";
 static char path[64];
-static struct config config = {.name = "box", .control = path, .memory = 64 << 20, .vps = 2};
+static struct config config = {
+	.name = "box", .control = {.path = path, .fd = -1}, .memory = 64 << 20, .vps = 2};
 static int descriptors_before;
 
 static int count_descriptors(void)
@@ -963,6 +964,13 @@ static void who_may_only_look(void **state)
 	refuses(fd, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 1, "permission", "");
 	refuses(fd, "console", "{}", 1, "permission", "");
 	assert_int_equal(machine.stop, STOP_NONE);
+	close(fd);
+	/* But for those whom the configuration names. */
+	config.control_users[0] = getuid() + 1;
+	config.control_user_count = 1;
+	fd = greet();
+	takes(fd, "power-button", "{}", 0);
+	config.control_user_count = 0;
 	close(fd);
 }
 

@@ -27,7 +27,7 @@ static int call(const char *at, int type)
 
 	assert_int_equal(pipe2(pipes, O_NONBLOCK), 0);
 	dup2(pipes[1], STDERR_FILENO);
-	fd = listen_at(at, type, 1, "--control ");
+	fd = listen_at(at, -1, type, 1, "--control ");
 	dup2(saved, STDERR_FILENO);
 	close(saved);
 	close(pipes[1]);

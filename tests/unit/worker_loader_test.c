@@ -680,19 +680,19 @@ static void files_that_cannot_be(void **state)
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_false(loader_open(&loader, &file, "--kernel", path));
+	assert_false(loader_open(&loader, &file, "--kernel", path, -1));
 	assert_non_null(strstr(why, "is empty"));
 	close(file.fd);
 	assert_int_equal(write(fd, "x", 1), 1);
-	assert_true(loader_open(&loader, &file, "--kernel", path));
+	assert_true(loader_open(&loader, &file, "--kernel", path, -1));
 	assert_int_equal(file.size, 1);
 	close(file.fd);
 	assert_int_equal(unlink(path), 0);
 	close(fd);
-	assert_false(loader_open(&loader, &file, "--initrd", path));
+	assert_false(loader_open(&loader, &file, "--initrd", path, -1));
 	assert_non_null(strstr(why, "--initrd /tmp/loader-test-"));
 	assert_non_null(strstr(why, "No such file"));
-	assert_false(loader_open(&loader, &file, "--kernel", "/tmp"));
+	assert_false(loader_open(&loader, &file, "--kernel", "/tmp", -1));
 	assert_non_null(strstr(why, "not a regular file"));
 	close(file.fd);
 }

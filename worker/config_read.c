@@ -1,0 +1,464 @@
+/*
+ * The document of a configuration, member by member. A descriptor that it names is looked at here: that it is open, of the kind that it should
+ * be, and given once.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "worker/config.h"
+#include "worker/memory.h"
+
+#define MIB             (1ull << 20)
+#define MEMORY_MAX      (1ull << 42)
+#define NAME_MAX_LENGTH 64
+#define APPEND_MAX      65536
+
+#define AT(member) .at = offsetof(struct config, member)
+
+/* ---- Files ---- */
+
+struct file_members {
+	uint64_t fd;
+	const char *name;
+};
+
+static bool take_descriptor(struct form *form, const json_t *value, struct config_file *file)
+{
+	static const struct form_member members[] = {
+		{"fd", FORM_NUMBER, .required = true, .at = offsetof(struct file_members, fd),
+		 .most = sizeof(((struct config *)0)->inherited) - 1},
+		{"name", FORM_TEXT, .at = offsetof(struct file_members, name), .least = 1,
+		 .most = CONTROL_NAME_MAX},
+	};
+	struct config *config = form->user;
+	struct file_members read = {0};
+	json_t *name;
+
+	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
+		return false;
+	}
+	if (fcntl((int)read.fd, F_GETFD) < 0) {
+		return form_refuse(form, value, "hand it over, open, to vmwp", "is not open");
+	}
+	if (config->inherited[read.fd]) {
+		return form_refuse(form, value, "give each of them once",
+				   "is something else's already");
+	}
+	config->inherited[read.fd] = true;
+	if (read.name == NULL) {
+		name = json_sprintf("fd %d", (int)read.fd);
+		json_array_append_new(config->names, name);
+		read.name = json_string_value(name);
+	}
+	*file = (struct config_file){.path = read.name, .fd = (int)read.fd};
+	return file->path != NULL;
+}
+
+/* A path, or {"fd": N}. */
+static bool read_file(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member path = {"", FORM_TEXT, .least = 1,
+						.most = CONTROL_NAME_MAX};
+	struct config_file *file = into;
+
+	if (json_is_object(value)) {
+		return take_descriptor(form, value, file);
+	}
+	if (!json_is_string(value)) {
+		return form_refuse(form, value, "give a path, or {\"fd\": N}", "is no file");
+	}
+	file->fd = -1;
+	return form_read_value(form, value, &path, &file->path);
+}
+
+static bool is_open_for(int fd, bool writing)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_PATH) &&
+	       (writing ? (flags & O_ACCMODE) == O_RDWR : (flags & O_ACCMODE) != O_WRONLY);
+}
+
+static bool is_of_type(int fd, mode_t type, mode_t other)
+{
+	struct stat stat;
+
+	return fstat(fd, &stat) == 0 &&
+	       ((stat.st_mode & S_IFMT) == type || (stat.st_mode & S_IFMT) == other);
+}
+
+/* A file that is read from the start to the end. */
+static bool read_image(struct form *form, const json_t *value, void *into)
+{
+	struct config_file *file = into;
+
+	if (!read_file(form, value, into)) {
+		return false;
+	}
+	return file->fd < 0 ||
+	       (is_of_type(file->fd, S_IFREG, S_IFREG) && is_open_for(file->fd, false)) ||
+	       form_refuse(form, value, "give a regular file that is open for reading",
+			   "is not such a file");
+}
+
+static bool read_device(struct form *form, const json_t *value, void *into)
+{
+	struct config_file file;
+
+	if (!json_is_object(value)) {
+		return form_refuse(form, value, "give {\"fd\": N}, or leave it out",
+				   "is no descriptor");
+	}
+	if (!take_descriptor(form, value, &file)) {
+		return false;
+	}
+	*(int *)into = file.fd;
+	return (is_of_type(file.fd, S_IFCHR, S_IFCHR) && is_open_for(file.fd, true)) ||
+	       form_refuse(form, value,
+			   "give the hypervisor's device, open for reading and writing",
+			   "is not a device");
+}
+
+/* A path to listen at, or a socket that listens already. */
+static bool is_listener(int fd, int wanted)
+{
+	int type = 0, listens = 0, domain = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == wanted &&
+	       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens;
+}
+
+/* ---- Sizes, names, users ---- */
+
+/* 512M, or bytes. */
+static bool parse_size(const char *text, uint64_t *size)
+{
+	static const char units[] = "KMGT";
+	unsigned long long number;
+	const char *unit;
+	unsigned int shift;
+	char *end;
+
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	unit = *end != '\0' ? strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+	if (*text < '0' || *text > '9' || errno != 0 || unit == NULL || end[1] != '\0') {
+		return false;
+	}
+	shift = 10 * (unsigned int)(unit - units + 1);
+	*size = (uint64_t)number << shift;
+	return number <= UINT64_MAX >> shift;
+}
+
+static bool read_memory(struct form *form, const json_t *value, void *into)
+{
+	uint64_t size = (uint64_t)json_integer_value(value);
+	char remedy[80];
+
+	if (!json_is_integer(value) &&
+	    (!json_is_string(value) || !parse_size(json_string_value(value), &size))) {
+		return form_refuse(form, value, "not a size; write it as 512M or 2G",
+				   "is not a size");
+	}
+	snprintf(remedy, sizeof(remedy), "give from %lluM to %lluT, a multiple of %lluM",
+		 MEMORY_MIN / MIB, MEMORY_MAX >> 40, MEMORY_UNIT / MIB);
+	if (json_integer_value(value) < 0 || size < MEMORY_MIN || size > MEMORY_MAX ||
+	    size % MEMORY_UNIT != 0) {
+		return form_refuse(form, value, remedy,
+				   "is more or less than a machine can have, "
+				   "or no multiple");
+	}
+	*(uint64_t *)into = size;
+	return true;
+}
+
+static bool read_vps(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member vps = {"", FORM_NUMBER, .least = 1,
+					       .most = BACKEND_MAX_VPS};
+	uint64_t number;
+
+	if (!form_read_value(form, value, &vps, &number)) {
+		return false;
+	}
+	*(unsigned int *)into = (unsigned int)number;
+	return true;
+}
+
+static bool read_user(struct form *form, const json_t *value, void *into)
+{
+	char remedy[80];
+
+	if (!json_is_integer(value) || json_integer_value(value) < 1 ||
+	    json_integer_value(value) >= UINT32_MAX) {
+		snprintf(remedy, sizeof(remedy), "give a user's number, from 1 to %u",
+			 UINT32_MAX - 1);
+		return form_refuse(form, value, remedy, "is no user's number");
+	}
+	*(unsigned int *)into = (unsigned int)json_integer_value(value);
+	return true;
+}
+
+/* ---- Serial line, control socket ---- */
+
+static bool read_serial(struct form *form, const json_t *value, void *into)
+{
+	static const char *const words[] = {"stdio", "file", "unix", "control", NULL};
+	static const struct form_member members[] = {
+		{"to", FORM_WORD, .required = true, AT(serial), .words = words},
+		{"file", FORM_OTHER, AT(serial_file), .read = read_file},
+	};
+	struct config *config = form->user;
+	const json_t *file = json_object_get(value, "file");
+	int fd;
+
+	(void)into;
+	if (!form_read(form, value, members, ARRAY_COUNT(members), config)) {
+		return false;
+	}
+	if ((file != NULL) != (config->serial == SERIAL_FILE || config->serial == SERIAL_UNIX)) {
+		return form_refuse_member(form, "file", file, "give one with file and unix alone",
+					  file != NULL ? "has no use here" : "is missing");
+	}
+	fd = file != NULL ? config->serial_file.fd : -1;
+	if (fd >= 0 && config->serial == SERIAL_UNIX && !is_listener(fd, SOCK_STREAM)) {
+		return form_refuse_member(form, "file", file,
+					  "give a UNIX socket of type SOCK_STREAM that listens",
+					  "is not such a socket");
+	}
+	if (fd >= 0 && config->serial == SERIAL_FILE &&
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+		return form_refuse_member(form, "file", file, "open it for writing",
+					  "is not open for writing");
+	}
+	return true;
+}
+
+static bool read_one_user(struct form *form, const json_t *value, void *into)
+{
+	struct config *config = into;
+	unsigned int user;
+
+	if (!read_user(form, value, &user)) {
+		return false;
+	}
+	config->control_users[config->control_user_count++] = user;
+	return true;
+}
+
+static bool read_users(struct form *form, const json_t *value, void *into)
+{
+	(void)into;
+	return form_read_list(form, value, CONFIG_USERS_MAX, read_one_user, form->user);
+}
+
+static bool read_control(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member members[] = {
+		{"socket", FORM_OTHER, .required = true, AT(control), .read = read_file},
+		{"users", FORM_OTHER, .read = read_users},
+	};
+	struct config *config = form->user;
+
+	(void)into;
+	if (!form_read(form, value, members, ARRAY_COUNT(members), config)) {
+		return false;
+	}
+	return config->control.fd < 0 || is_listener(config->control.fd, SOCK_SEQPACKET) ||
+	       form_refuse_member(form, "socket", json_object_get(value, "socket"),
+				  "give a UNIX socket of type SOCK_SEQPACKET that listens",
+				  "is not such a socket");
+}
+
+/* ---- Disks ---- */
+
+struct disk_members {
+	struct config_disk disk;
+	unsigned int kind, controller;
+	uint64_t number;
+};
+
+static bool read_parent(struct form *form, const json_t *value, void *into)
+{
+	struct config_disk *disk = into;
+
+	return read_file(form, value, &disk->parents[disk->parent_count++]);
+}
+
+static bool read_parents(struct form *form, const json_t *value, void *into)
+{
+	struct config_disk *disk = into;
+
+	disk->parents = calloc(CONTROL_FILES_MAX, sizeof(disk->parents[0]));
+	if (disk->parents == NULL) {
+		return form_refuse(form, NULL, "", "there is no memory for them");
+	}
+	return form_read_list(form, value, CONTROL_FILES_MAX - 1, read_parent, disk);
+}
+
+static bool is_disk_file(const struct config_file *file, bool writing)
+{
+	return file->fd < 0 ||
+	       (is_of_type(file->fd, S_IFREG, S_IFBLK) && is_open_for(file->fd, writing));
+}
+
+/* What its members say together. */
+static bool check_disk(struct form *form, const json_t *value, const struct config_disk *disk)
+{
+	unsigned int i;
+
+	if (disk->file.path == NULL && !disk->dvd) {
+		return form_refuse_member(form, "file", NULL, "it has to be given", "is missing");
+	}
+	if (disk->dvd && disk->ide) {
+		return form_refuse_member(form, "controller", json_object_get(value, "controller"),
+					  "give scsi", "has no DVD drives");
+	}
+	if (!is_disk_file(&disk->file, !disk->read_only)) {
+		return form_refuse_member(form, "file", json_object_get(value, "file"),
+					  disk->read_only
+						  ? "give a regular file or a block device, open "
+						    "for reading"
+						  : "give a regular file or a block device, open "
+						    "for reading and writing, or read-only",
+					  "is not such a file");
+	}
+	for (i = 0; i < disk->parent_count; i++) {
+		if (!is_disk_file(&disk->parents[i], false)) {
+			return form_refuse_member(form, "parents",
+						  json_object_get(value, "parents"),
+						  "give files that are open for reading",
+						  "has one that is not such a file");
+		}
+	}
+	return true;
+}
+
+static bool number_is_taken(const struct config *config, bool ide, unsigned int number)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->disk_count; i++) {
+		if (config->disks[i].ide == ide && config->disks[i].number == number) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The one that it asks for, or the first that is free. */
+static bool place_disk(struct form *form, const json_t *value, struct disk_members *read)
+{
+	const struct config *config = form->user;
+	const json_t *asked = json_object_get(value, "number");
+	bool ide = read->disk.ide;
+	unsigned int most = ide ? CONFIG_IDE_MAX : CONFIG_SCSI_MAX;
+	unsigned int *number = &read->disk.number;
+
+	if (asked != NULL) {
+		if (read->number >= most) {
+			return form_refuse_member(form, "number", asked,
+						  ide ? "give a number from 0 to 3"
+						      : "give a number from 0 to 63",
+						  "is no disk of its controller");
+		}
+		*number = (unsigned int)read->number;
+		return !number_is_taken(config, ide, *number) ||
+		       form_refuse_member(form, "number", asked, "give each disk another one",
+					  "is another disk's, given before it");
+	}
+	while (*number < most && number_is_taken(config, ide, *number)) {
+		++*number;
+	}
+	return *number < most || form_refuse(form, value,
+					     ide ? "there is room for 4; leave some out"
+						 : "there is room for 64; leave some out",
+					     "has no place at its controller");
+}
+
+static bool read_disk(struct form *form, const json_t *value, void *into)
+{
+	static const char *const kinds[] = {"disk", "dvd", NULL};
+	static const char *const controllers[] = {"scsi", "ide", NULL};
+#define OF_DISK(member) .at = offsetof(struct disk_members, member)
+	static const struct form_member members[] = {
+		{"file", FORM_OTHER, OF_DISK(disk.file), .read = read_file},
+		{"parents", FORM_OTHER, OF_DISK(disk), .read = read_parents},
+		{"kind", FORM_WORD, OF_DISK(kind), .words = kinds},
+		{"controller", FORM_WORD, OF_DISK(controller), .words = controllers},
+		{"number", FORM_NUMBER, OF_DISK(number), .most = CONTROL_NUMBER_MAX},
+		{"read-only", FORM_FLAG, OF_DISK(disk.read_only)},
+		{"raw", FORM_FLAG, OF_DISK(disk.raw)},
+		{"direct", FORM_FLAG, OF_DISK(disk.direct)},
+	};
+	struct config *config = into;
+	struct disk_members read = {.disk.file.fd = -1};
+	struct config_disk *disk = &config->disks[config->disk_count];
+	bool done = form_read(form, value, members, ARRAY_COUNT(members), &read);
+
+	read.disk.dvd = read.kind == 1;
+	read.disk.ide = read.controller == 1;
+	read.disk.read_only |= read.disk.dvd;
+	done = done && check_disk(form, value, &read.disk) && place_disk(form, value, &read);
+	if (!done) {
+		free(read.disk.parents);
+		return false;
+	}
+	*disk = read.disk;
+	config->disk_count++;
+	return true;
+}
+
+static bool read_disks(struct form *form, const json_t *value, void *into)
+{
+	(void)into;
+	return form_read_list(form, value, CONFIG_DISKS_MAX, read_disk, form->user);
+}
+
+/* ---- All of it ---- */
+
+bool config_read(struct config *config, struct form_error *error)
+{
+	static const char *const on_reset[] = {"reboot", "exit", NULL};
+	static const struct form_member members[] = {
+		{"name", FORM_TEXT, .required = true, AT(name), .least = 1,
+		 .most = NAME_MAX_LENGTH},
+		{"kernel", FORM_OTHER, .required = true, AT(kernel), .read = read_image},
+		{"initrd", FORM_OTHER, AT(initrd), .read = read_image},
+		{"append", FORM_TEXT, AT(append), .most = APPEND_MAX},
+		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
+		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
+		{"serial", FORM_OTHER, .read = read_serial},
+		{"disks", FORM_OTHER, .read = read_disks},
+		{"control", FORM_OTHER, .read = read_control},
+		{"on-reset", FORM_WORD, AT(on_reset), .words = on_reset},
+		{"user", FORM_OTHER, AT(user), .read = read_user},
+		{"device", FORM_OTHER, AT(device), .read = read_device},
+		{"debug-exit", FORM_FLAG, AT(debug_exit)},
+	};
+	struct form form = {.user = config};
+	bool done;
+
+	config->append = "";
+	config->names = json_array();
+	config->kernel.fd = config->initrd.fd = config->device = -1;
+	config->serial_file.fd = config->control.fd = -1;
+	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
+	if (done && config->serial == SERIAL_CONTROL && config->control.path == NULL) {
+		done = form_refuse_member(&form, "control", NULL,
+					  "give the socket on which COM1 is asked for",
+					  "is missing");
+	}
+	*error = form.error;
+	return done;
+}
