@@ -14,6 +14,7 @@
 #define TCP_SEQ     4u
 #define TCP_FLAGS   13u
 #define TCP_CSUM    16u
+#define UDP_CSUM    6u
 #define TCP_FIN_PSH 0x09u
 #define TCP_CWR     0x80u
 
@@ -85,8 +86,11 @@ void offload_finish(struct frame *frame)
 		frame_slice(frame, offload->csum_start, frame->bytes - offload->csum_start, iov);
 	uint16_t sum = (uint16_t)~offload_sum(iov, count, 0);
 
-	/* Zero would say that there is none, in UDP; in the others the two are the same. */
-	put_u16(frame->head + offload->csum_start + offload->csum_offset, sum != 0 ? sum : 0xffff);
+	/* In UDP alone, zero would say that there is none. */
+	if (sum == 0 && offload->csum_offset == UDP_CSUM) {
+		sum = 0xffff;
+	}
+	put_u16(frame->head + offload->csum_start + offload->csum_offset, sum);
 	offload->flags = (uint8_t)((offload->flags & ~PORT_CSUM_NEEDED) | PORT_CSUM_GOOD);
 }
 

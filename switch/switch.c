@@ -8,10 +8,10 @@
 #define DEFAULT_BYTES 1514u
 #define SPEED_BITS    10000000000ull /* of a port that has none of its own */
 /*
- * What a weight of 1 may send in a turn. A turn's cost beside its frames is small against it, and
- * the longest frame is not much longer.
+ * What the greatest weight may send in a turn: the turn's own cost is small against it, and the
+ * others do not wait long.
  */
-#define QUANTUM_BYTES 16384u
+#define QUANTUM_BYTES 32768u
 #define WEIGHT_MAX    100u
 /* A limit's burst: what arrives in this time at the limit, and the longest frame at least. */
 #define BURST_PER_SECOND 100u
@@ -119,6 +119,33 @@ static void set_primaries(struct vswitch *net)
 	}
 }
 
+static uint32_t weight_of(const struct vswitch *net, const struct port *port)
+{
+	const struct port_settings *settings = &port->settings;
+	uint64_t weight = settings->reserve_weight;
+
+	if (settings->reserve_bits != 0) {
+		weight = settings->reserve_bits / (net->speed_bits / WEIGHT_MAX);
+	}
+	return weight == 0 ? 1 : weight > WEIGHT_MAX ? WEIGHT_MAX : (uint32_t)weight;
+}
+
+static void set_quanta(struct vswitch *net)
+{
+	uint32_t greatest = 1;
+
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		uint32_t weight = weight_of(net, net->ports[net->used[i]]);
+
+		greatest = weight > greatest ? weight : greatest;
+	}
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		struct port *port = net->ports[net->used[i]];
+
+		port->quantum = QUANTUM_BYTES * weight_of(net, port) / greatest;
+	}
+}
+
 void vswitch_remove_port(struct port **port)
 {
 	struct port *gone = *port;
@@ -136,19 +163,10 @@ void vswitch_remove_port(struct port **port)
 	port_set_remove(&net->mirrors, gone->index);
 	port_set_remove(&net->touched, gone->index);
 	set_primaries(net);
+	set_quanta(net);
 	acl_clear(&gone->acl);
 	free(gone);
 	*port = NULL;
-}
-
-static uint32_t weight_of(const struct vswitch *net, const struct port_settings *settings)
-{
-	uint64_t weight = settings->reserve_weight;
-
-	if (settings->reserve_bits != 0) {
-		weight = settings->reserve_bits / (net->speed_bits / WEIGHT_MAX);
-	}
-	return weight == 0 ? 1 : weight > WEIGHT_MAX ? WEIGHT_MAX : (uint32_t)weight;
 }
 
 int port_set(struct port *port, const struct port_settings *settings)
@@ -182,13 +200,13 @@ int port_set(struct port *port, const struct port_settings *settings)
 	port->vlan = rules;
 	bucket_set(&port->storm, settings->storm_limit, settings->storm_limit);
 	bucket_set(&port->limit, limit, burst > PORT_FRAME_MAX ? burst : PORT_FRAME_MAX);
-	port->quantum = weight_of(net, settings) * QUANTUM_BYTES;
 	if (settings->mirror == MIRROR_DESTINATION) {
 		port_set_add(&net->mirrors, port->index);
 	} else {
 		port_set_remove(&net->mirrors, port->index);
 	}
 	set_primaries(net);
+	set_quanta(net);
 	return 0;
 }
 
@@ -213,23 +231,26 @@ static void flush_touched(struct vswitch *net)
 
 /*
  * Deficit round robin (Shreedhar and Varghese): a port sends while it is not in debt; what it sent
- * too much it lacks in its next turn, what it did not use it does not keep.
+ * too much it lacks in its next turn, what it did not use it does not keep. A turn that a full
+ * receiver cuts short goes on later, with what is left of it; one that it stops at once was none.
  */
 static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
 {
+	bool goes_on = port->blocked;
 	uint32_t total = 0;
 
-	port->deficit += port->quantum;
-	while (port->deficit > 0 && bucket_open(&port->limit, now_ns)) {
+	port->deficit += goes_on ? 0 : port->quantum;
+	port->blocked = false;
+	port->held = !bucket_open(&port->limit, now_ns);
+	while (port->deficit > 0 && !port->held) {
 		uint32_t count = port->edge->take(port->of, net->frames, SWITCH_BATCH), done = 0;
-		bool later = false;
 
-		while (done < count && port->deficit > 0 && !later &&
-		       (done == 0 || bucket_open(&port->limit, now_ns))) {
+		while (done < count && port->deficit > 0 && !port->blocked &&
+		       bucket_open(&port->limit, now_ns)) {
 			uint32_t bytes = net->frames[done].bytes;
 
-			later = !forward_frame(net, port, &net->frames[done], now_ns);
-			if (!later) {
+			port->blocked = !forward_frame(net, port, &net->frames[done], now_ns);
+			if (!port->blocked) {
 				port->deficit -= bytes;
 				bucket_use(&port->limit, bytes);
 				done++;
@@ -238,10 +259,15 @@ static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
 		flush_touched(net);
 		port->edge->release(port->of, done);
 		total += done;
-		if (count < SWITCH_BATCH || later) {
+		port->held = port->blocked || !bucket_open(&port->limit, now_ns);
+		if (count < SWITCH_BATCH && !port->held) {
 			port->deficit = port->deficit < 0 ? port->deficit : 0;
 			break;
 		}
+	}
+	if (port->blocked && !goes_on && total == 0) {
+		port->deficit -= port->quantum;
+		port->blocked = false;
 	}
 	return total;
 }
@@ -249,17 +275,23 @@ static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
 struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns)
 {
 	struct vswitch_turn turn = {.wait_ns = SWITCH_NO_WAIT};
+	uint32_t first = net->first;
+	bool blocked = false;
 
 	for (uint32_t i = 0; i < net->port_count; i++) {
-		struct port *port = net->ports[net->used[(net->first + i) % net->port_count]];
+		struct port *port = net->ports[net->used[(first + i) % net->port_count]];
 		uint64_t wait_ns;
 
 		turn.frames += serve(net, port, now_ns);
+		/* Who was cut short first goes on first. */
+		if (port->blocked && !blocked) {
+			blocked = true;
+			net->first = (first + i) % net->port_count;
+		}
 		wait_ns = bucket_wait_ns(&port->limit);
 		if (wait_ns != 0 && wait_ns < turn.wait_ns) {
 			turn.wait_ns = wait_ns;
 		}
 	}
-	net->first = net->port_count != 0 ? (net->first + 1) % net->port_count : 0;
 	return turn;
 }

@@ -81,6 +81,8 @@ struct port {
 	uint32_t takes;     /* [E] enum port_take */
 	uint32_t max_bytes; /* [E] of a frame that is not cut, without its tag */
 	bool full;          /* [E] no room now; the edge knows when there is again */
+	bool blocked;       /* its turn is not over: the receiver of the next frame was full */
+	bool held;          /* what it sends may not pass now: blocked, or above its limit */
 	struct port_settings settings;
 	struct vlan_rules vlan;
 	struct acl acl;
@@ -95,7 +97,7 @@ struct vswitch {
 	uint32_t port_count;
 	struct port *ports[SWITCH_PORTS]; /* by index, with gaps */
 	uint16_t used[SWITCH_PORTS];      /* the indices in use */
-	uint32_t first;                   /* of `used`, whose turn is first */
+	uint32_t first;                   /* of `used`: whose turn is first; may be gone */
 	uint64_t speed_bits;              /* what reserves in bits are a part of */
 	struct port_set touched;          /* to be flushed */
 	struct port_set mirrors;          /* ports that receive what others send and receive */

@@ -59,6 +59,7 @@ static enum drop give(void *of, const struct frame *frame)
 		return DROP_NO_ROOM;
 	}
 	edge->room--;
+	edge->port->full = edge->room == 0;
 	edge->received_count++;
 	*to = (struct fake_frame){
 		.bytes = malloc(frame->bytes),

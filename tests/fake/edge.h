@@ -19,7 +19,7 @@ struct fake_edge {
 	struct port *port;
 	struct fake_frame sent[FAKE_FRAMES], received[FAKE_FRAMES];
 	uint32_t sent_count, taken, received_count;
-	uint32_t room;        /* frames that it takes yet */
+	uint32_t room;        /* frames that it takes yet; without any the port is full */
 	uint32_t piece_bytes; /* how what it sends is cut into pieces; 0: not */
 	uint32_t flushes;
 };

@@ -762,7 +762,7 @@ static void reserve(void **state)
 				queue(from);
 			}
 		}
-		edges[2].port->full = step % 2; /* full every other turn */
+		edges[2].port->full = step % 2; /* every other turn */
 		vswitch_turn(net, now);
 		fake_clear(&edges[2]);
 	}
@@ -771,6 +771,38 @@ static void reserve(void **state)
 	/* What is not taken waits; it is not lost. */
 	assert_int_equal(edges[2].port->stats.received_bytes, sent[0] + sent[1]);
 	assert_in_range(sent[0] * 100 / sent[1], 250, 350);
+}
+
+/* A receiver that has room for so much at a time, whoever it is from, and is full in between. */
+static void a_reserve_of_what_there_is_room_for(void **state)
+{
+	static const uint32_t bytes[] = {1514, 100}, weights[] = {10, 30};
+
+	(void)state;
+	give_addresses();
+	edges[2].port->edge = &fake_kernel_edge;
+	for (uint32_t from = 0; from < 2; from++) {
+		settings(from)->reserve_weight = weights[from];
+		set(from);
+	}
+	for (uint32_t step = 0; step < 6000; step++) {
+		for (uint32_t from = 0; from < 2; from++) {
+			while (edges[from].sent_count < 128) {
+				packet_ethernet(&packet, PACKET_MAC(2), PACKET_MAC(from), 0x1234);
+				packet_fill(&packet, bytes[from] - 14);
+				queue(from);
+			}
+		}
+		if (step % 3 == 0) {
+			edges[2].room = 64;
+			edges[2].port->full = false;
+		}
+		vswitch_turn(net, now);
+		fake_clear(&edges[2]);
+	}
+	assert_in_range(edges[1].port->stats.sent_bytes * 100 / edges[0].port->stats.sent_bytes,
+			270, 330);
+	assert_int_equal(edges[2].port->stats.drops[DROP_NO_ROOM], 0);
 }
 
 static void a_full_kernel_keeps_the_order(void **state)
@@ -1081,6 +1113,7 @@ int main(void)
 		ONE(rules_that_cannot_be),
 		ONE(limit),
 		ONE(reserve),
+		ONE(a_reserve_of_what_there_is_room_for),
 		ONE(a_full_kernel_keeps_the_order),
 		ONE(mirror),
 		ONE(multicast),
