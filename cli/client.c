@@ -10,9 +10,19 @@
 
 #include "include/mgmt/control.h"
 
+static const char *program = "vmctl", *server = "the worker";
+static const char *server_socket = "the socket of a running vmwp --control";
+
+void client_name(const char *of_program, const char *of_server, const char *of_socket)
+{
+	program = of_program;
+	server = of_server;
+	server_socket = of_socket;
+}
+
 static bool fail(const char *what, const char *why)
 {
-	fprintf(stderr, "vmctl: %s: %s\n", what, why);
+	fprintf(stderr, "%s: %s: %s\n", program, what, why);
 	return false;
 }
 
@@ -22,7 +32,7 @@ bool client_refused(const char *about, const json_t *error)
 	const char *remedy =
 		json_string_value(json_object_get(json_object_get(error, "data"), "remedy"));
 
-	fprintf(stderr, "vmctl: %s: %s%s%s\n", about, message != NULL ? message : "refused",
+	fprintf(stderr, "%s: %s: %s%s%s\n", program, about, message != NULL ? message : "refused",
 		remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
 	return false;
 }
@@ -38,8 +48,8 @@ static bool connect_to(struct client *client, const char *path)
 	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (client->fd < 0 ||
 	    connect(client->fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		fprintf(stderr, "vmctl: %s: %s; give the socket of a running vmwp --control\n",
-			path, strerror(errno));
+		fprintf(stderr, "%s: %s: %s; give %s\n", program, path, strerror(errno),
+			server_socket);
 		return false;
 	}
 	return true;
@@ -120,14 +130,14 @@ json_t *client_ask(struct client *client, const char *method, json_t *params, co
 
 	json_decref(request);
 	if (text == NULL || !send_all(client, text, fds, count)) {
-		fail("the worker", text == NULL ? "out of memory" : strerror(errno));
+		fail(server, text == NULL ? "out of memory" : strerror(errno));
 		free(text);
 		return NULL;
 	}
 	free(text);
 	message = answer(client);
 	if (message == NULL) {
-		fail("the worker", "it has ended");
+		fail(server, "it has ended");
 		return NULL;
 	}
 	error = json_object_get(message, "error");

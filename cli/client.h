@@ -1,6 +1,6 @@
 /*
- * A connection to a running worker (include/mgmt/control.h). What goes wrong is said on standard error, in one line that begins with
- * "vmctl:"; then the return is false or NULL.
+ * A connection to a running worker, or to another server that speaks as it does (include/mgmt/control.h). What goes wrong is said on
+ * standard error, in one line that begins with "vmctl:", or what client_name() has said; then the return is false or NULL.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
@@ -17,6 +17,8 @@ struct client {
 	void *user;
 };
 
+/* For another program than vmctl: its name, what it calls the server, and what the server's socket is. */
+void client_name(const char *program, const char *server, const char *socket);
 /* Connects and says hello. */
 bool client_open(struct client *client, const char *path);
 /* Sends a request, takes `params`, and waits for the answer: its result, or NULL. `about` begins the message when it is refused. */

@@ -1,5 +1,6 @@
-# vmctl asks a running worker.
-cli_objs := cli/vmctl.o cli/client.o
-cli_products := build/cli/vmctl
-build/cli/vmctl: $(call user,$(cli_objs) $(disk_objs))
+# vmctl asks a running worker, vswitch the switches.
+cli_products := build/cli/vmctl build/cli/vswitch
+build/cli/vmctl: $(call user,cli/vmctl.o cli/client.o $(disk_objs))
 	$(call link_user,-ljansson $(disk_libs))
+build/cli/vswitch: $(call user,cli/vswitch.o cli/client.o)
+	$(call link_user,-ljansson)

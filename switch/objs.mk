@@ -2,12 +2,27 @@
 switch_ring_objs := switch/ring.o
 switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o acl.o flow.o snoop.o drop.o)
 
+vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o rpc.o methods.o settings.o sandbox.o)
+
+switch_products := build/switch/vswitchd build/switch/vnat
+build/switch/vswitchd: $(call user,$(vswitchd_objs))
+	$(call link_user,-ljansson -lseccomp)
+
+build/switch/vnat: $(call user,switch/nat.o)
+	$(call link_user,-lslirp -lseccomp)
+
 switch_fake := tests/fake/edge.o tests/fake/packet.o
-switch_tests := $(addprefix tests/unit/switch_,ring_test.c offload_test.c policy_test.c station_test.c)
+switch_tests := $(addprefix tests/unit/switch_,ring_test.c offload_test.c policy_test.c station_test.c guest_test.c)
 switch_ring_test_objs := $(switch_ring_objs)
 switch_offload_test_objs := switch/frame.o switch/offload.o tests/fake/packet.o
 switch_policy_test_objs := $(switch_core_objs) $(switch_fake)
 switch_station_test_objs := switch/station.o
+switch_guest_test_objs := $(switch_core_objs) $(switch_ring_objs) switch/guest.o tests/fake/packet.o
 
 switch_fuzzers := tests/fuzz/switch_fuzz.c
 switch_fuzz_objs := $(switch_core_objs) $(switch_fake)
+
+# A worker with no guest, for tests of the whole.
+switch_products += build/tests/switch/worker
+build/tests/switch/worker: $(call user,tests/switch/worker.o $(switch_ring_objs))
+	$(call link_user,)

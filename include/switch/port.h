@@ -109,7 +109,11 @@ enum port_take {
 	PORT_TAKES_TCP4 = 2, /* frames that are not cut (PORT_GSO_*); needs PORT_TAKES_CSUM */
 	PORT_TAKES_TCP6 = 4,
 	PORT_TAKES_ALL = 8, /* promiscuous: frames that are not for its address */
-	PORT_HEARS = 16,    /* any frame at all; without it the port is as unplugged */
+	/*
+	 * Any frame at all. Without it the port is as unplugged, and all buffers come back with
+	 * PORT_UNUSED, once the switch was signalled.
+	 */
+	PORT_HEARS = 16,
 };
 
 struct port_state {

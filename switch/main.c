@@ -1,0 +1,174 @@
+/* vswitchd: the process of the virtual switches, see README.md. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "switch/daemon.h"
+
+static const char help[] =
+	"usage: vswitchd --control SOCKET --ports SOCKET\n"
+	"\n"
+	"  --control SOCKET  where vswitch and other clients ask for switches and ports\n"
+	"  --ports SOCKET    where workers connect for the ports of their guests\n"
+	"\n"
+	"Both are made for this user alone, and replaced at the next start.\n";
+
+void say(const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	int length = snprintf(line, sizeof(line), "vswitchd: ");
+
+	va_start(arguments, format);
+	length += vsnprintf(line + length, sizeof(line) - (size_t)length - 1, format, arguments);
+	va_end(arguments);
+	length = length < (int)sizeof(line) - 1 ? length : (int)sizeof(line) - 2;
+	line[length++] = '\n';
+	if (write(STDERR_FILENO, line, (size_t)length) < 0) {
+		return; /* nobody is left to tell */
+	}
+}
+
+void check_failed(const char *file, int line, const char *what)
+{
+	say("internal error: %s:%d: %s", file, line, what);
+	abort();
+}
+
+/* A socket of an earlier one, at which nobody listens, makes room. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+	struct stat file;
+	int fd;
+
+	if (lstat(address->sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) {
+		return;
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
+	    errno == ECONNREFUSED) {
+		unlink(address->sun_path);
+	}
+	close(fd);
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	mode_t mask;
+	int fd, ret;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		say("%s: the path is too long; give %zu characters at most", path,
+		    sizeof(address.sun_path) - 1);
+		return -1;
+	}
+	strcpy(address.sun_path, path);
+	remove_stale(&address);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mask = umask(0177);
+	ret = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	if (ret == 0 && listen(fd, 16) == 0) {
+		return fd;
+	}
+	say("%s: %s", path, strerror(errno));
+	if (fd >= 0) {
+		close(fd);
+	}
+	return -1;
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* A port has up to 18 descriptors, and there may be thousands of ports. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static bool create(struct daemon *daemon, const char *control, const char *ports)
+{
+	for (uint32_t i = 0; i < DAEMON_CLIENTS; i++) {
+		daemon->clients[i].fd = -1;
+	}
+	daemon->signal_source.kind = SOURCE_SIGNAL;
+	daemon->control_source.kind = SOURCE_CONTROL;
+	daemon->ports_source.kind = SOURCE_PORTS;
+	daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
+	daemon->signals = open_signals();
+	if (daemon->epoll < 0 || daemon->signals < 0) {
+		say("%s", strerror(errno));
+		return false;
+	}
+	daemon->control = listen_at(control);
+	daemon->ports = daemon->control >= 0 ? listen_at(ports) : -1;
+	return daemon->ports >= 0;
+}
+
+static void destroy(struct daemon *daemon)
+{
+	while (daemon->plugs != NULL) {
+		plug_remove(daemon->plugs);
+	}
+	for (uint32_t i = 0; i < DAEMON_SWITCHES; i++) {
+		if (daemon->nets[i] != NULL) {
+			vswitch_destroy(&daemon->nets[i]);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon daemon;
+	const char *control = NULL, *ports = NULL;
+	bool good;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		fputs(help, stdout);
+		return 0;
+	}
+	for (int i = 1; i + 1 < argc; i += 2) {
+		control = strcmp(argv[i], "--control") == 0 ? argv[i + 1] : control;
+		ports = strcmp(argv[i], "--ports") == 0 ? argv[i + 1] : ports;
+	}
+	if (argc != 5 || control == NULL || ports == NULL) {
+		fputs(help, stderr);
+		return 2;
+	}
+	/* Its hash tables' seed is a file's, which cannot be read later. */
+	json_object_seed(0);
+	raise_limits();
+	if (!create(&daemon, control, ports) || !sandbox_enter()) {
+		return 2;
+	}
+	good = loop_run(&daemon);
+	destroy(&daemon);
+	return good ? 0 : 1;
+}
