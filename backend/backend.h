@@ -191,11 +191,14 @@ enum vp_exit_kind {
 	VP_EXIT_PORT,        /* an IN or OUT of one item */
 	VP_EXIT_INSTRUCTION, /* memory where there is none, or an INS or OUTS: the instruction is to
 				be emulated */
-	VP_EXIT_MSR,         /* an MSR that the hypervisor leaves to us */
-	VP_EXIT_CRASH,       /* the guest says that it has crashed; it goes on, if it likes */
-	VP_EXIT_CPUID,       /* a leaf that the hypervisor leaves to us */
-	VP_EXIT_HYPERCALL,   /* HvPostMessage or HvSignalEvent on a connection that only we know */
-	VP_EXIT_EOI,         /* the local APIC ended a level-triggered interrupt */
+	/* The same from a home that decodes them; it moves what is read on to where the instruction wants it. */
+	VP_EXIT_MEMORY,    /* an access to memory where there is none */
+	VP_EXIT_PORTS,     /* an INS or OUTS, or a part of one that is repeated */
+	VP_EXIT_MSR,       /* an MSR that the hypervisor leaves to us */
+	VP_EXIT_CRASH,     /* the guest says that it has crashed; it goes on, if it likes */
+	VP_EXIT_CPUID,     /* a leaf that the hypervisor leaves to us */
+	VP_EXIT_HYPERCALL, /* HvPostMessage or HvSignalEvent on a connection that only we know */
+	VP_EXIT_EOI,       /* the local APIC ended a level-triggered interrupt */
 	VP_EXIT_WINDOW, /* the interrupt window that backend_vp_request_window() asked for is open */
 	VP_EXIT_HALT,   /* halted for ever: HLT without a hypervisor that wakes it */
 	VP_EXIT_TRIPLE_FAULT,
@@ -224,6 +227,19 @@ struct vp_exit {
 			bool write;     /* the guest's page tables allowed a write of it */
 			uint64_t gva, gpa;
 		} instruction;
+		struct {
+			uint64_t gpa;
+			uint8_t size; /* 1 to 8, in one page */
+			bool write;
+			uint64_t value; /* in for a write, out for a read */
+		} memory;
+		struct {
+			uint16_t port;
+			uint8_t size; /* 1, 2 or 4 */
+			bool write;
+			uint32_t count; /* of items, one after the other */
+			void *items;    /* the home's: in for OUTS, out for INS */
+		} ports;
 		struct {
 			uint32_t number;
 			bool write;

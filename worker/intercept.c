@@ -1,5 +1,6 @@
 /* What the worker does about each kind of exit: the one way from a VP to the devices. */
 #include <stdio.h>
+#include <string.h>
 
 #include "worker/crash.h"
 #include "worker/machine.h"
@@ -13,6 +14,34 @@ static void handle_port(struct board *board, struct vp_exit *exit)
 		board_port_write(board, exit->port.port, exit->port.size, exit->port.value);
 	} else {
 		exit->port.value = board_port_read(board, exit->port.port, exit->port.size);
+	}
+}
+
+static void handle_memory(struct board *board, struct vp_exit *exit)
+{
+	if (exit->memory.write) {
+		board_memory_write(board, exit->memory.gpa, exit->memory.size, exit->memory.value);
+	} else {
+		exit->memory.value = board_memory_read(board, exit->memory.gpa, exit->memory.size);
+	}
+}
+
+static void handle_ports(struct board *board, struct vp_exit *exit)
+{
+	const uint16_t port = exit->ports.port;
+	const uint8_t size = exit->ports.size;
+	uint8_t *item = exit->ports.items;
+
+	for (uint32_t i = 0; i < exit->ports.count; i++, item += size) {
+		uint32_t value = 0;
+
+		if (exit->ports.write) {
+			memcpy(&value, item, size);
+			board_port_write(board, port, size, value);
+		} else {
+			value = board_port_read(board, port, size);
+			memcpy(item, &value, size);
+		}
 	}
 }
 
@@ -99,6 +128,12 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 		break;
 	case VP_EXIT_INSTRUCTION:
 		handle_instruction(vp, exit);
+		break;
+	case VP_EXIT_MEMORY:
+		handle_memory(&vp->machine->board, exit);
+		break;
+	case VP_EXIT_PORTS:
+		handle_ports(&vp->machine->board, exit);
 		break;
 	case VP_EXIT_MSR: /* nobody knows it */
 		exit->msr.fault = true;

@@ -48,3 +48,7 @@ control_fuzz_libs := -ljansson
 worker_fuzzers += tests/fuzz/config_fuzz.c
 config_fuzz_objs := worker/config.o worker/config_read.o worker/form.o worker/say.o
 config_fuzz_libs := -ljansson
+# All of the worker on a home of the test's.
+worker_tests += tests/unit/home_test.c
+home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs) lib/state.o tests/fake/home.o tests/fake/backend.o
+home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs)

@@ -123,6 +123,7 @@ int backend_partition_interrupt(struct backend_partition *partition,
 {
 	partition->last = *interrupt;
 	partition->interrupts++;
+	__atomic_add_fetch(&partition->vectors[interrupt->vector], 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
 

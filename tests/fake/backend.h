@@ -29,6 +29,7 @@ struct backend_vp {
 struct backend_partition {
 	struct backend_interrupt last;
 	unsigned int interrupts;
+	unsigned int vectors[256]; /* [a] interrupts with each */
 	struct {
 		uint64_t gpa, length;
 		void *memory;

@@ -155,11 +155,31 @@ static void take_instruction(struct input *input, struct vp_exit *exit)
 	exit->instruction.gpa = take_address(input);
 }
 
+static void take_decoded(struct input *input, struct vp_exit *exit)
+{
+	static uint8_t items[64];
+
+	if (take(input, 1) & 1) {
+		exit->kind = VP_EXIT_MEMORY;
+		exit->memory.gpa = take_address(input);
+		exit->memory.size = (uint8_t)(1 + take(input, 1) % 8);
+		exit->memory.write = take(input, 1) & 1;
+		exit->memory.value = take(input, exit->memory.size);
+	} else {
+		exit->kind = VP_EXIT_PORTS;
+		exit->ports.port = take_port(input);
+		exit->ports.size = (uint8_t)(1u << take(input, 1) % 3);
+		exit->ports.write = take(input, 1) & 1;
+		exit->ports.count = (uint32_t)(take(input, 1) % 16 + 1);
+		exit->ports.items = items;
+	}
+}
+
 static void one_exit(struct input *input)
 {
 	struct vp_exit exit = {.kind = VP_EXIT_NONE};
 
-	switch (take(input, 1) % 17) {
+	switch (take(input, 1) % 18) {
 	case 0:
 	case 1:
 	case 2:
@@ -216,6 +236,9 @@ static void one_exit(struct input *input)
 		exit.hypercall.code = (uint16_t)(HVCALL_POST_MESSAGE + take(input, 1) % 3);
 		exit.hypercall.fast = take(input, 1) & 1;
 		exit.hypercall.input = take_address(input);
+		break;
+	case 16:
+		take_decoded(input, &exit);
 		break;
 	default:
 		board_reset(&machine.board);
