@@ -2,5 +2,5 @@
 cli_products := build/cli/vmctl build/cli/vswitch
 build/cli/vmctl: $(call user,cli/vmctl.o cli/client.o $(disk_objs))
 	$(call link_user,-ljansson $(disk_libs))
-build/cli/vswitch: $(call user,cli/vswitch.o cli/client.o)
+build/cli/vswitch: $(call user,cli/vswitch.o cli/vswitch_open.o cli/vswitch_pcap.o cli/client.o)
 	$(call link_user,-ljansson)

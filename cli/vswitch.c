@@ -1,37 +1,20 @@
 /* vswitch: virtual switches and their ports, asked of vswitchd; see README.md. */
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <linux/if_packet.h>
-#include <linux/if_tun.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/vswitch.h"
 #include "include/mgmt/switch.h"
 
 #define DEFAULT_SOCKET "/run/vswitchd.control"
-#define SOCKET_BYTES   (8 << 20)
-/*
- * What of ours waits in a card's queue, with the kernel's own structures. Less than the queue
- * itself holds: then frames wait with their senders, by whose reserves they go on, and none is lost.
- */
-#define CARD_BYTES   (256 << 10)
-#define ETH_HEADER   14
-#define TUN_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
-#define NAT_OPTIONS  64 /* words */
-#define VNET_BYTES   10
+#define PORT_BYTES     65550 /* of any frame */
 
 static const char help[] =
 	"usage: vswitch [--socket PATH] [--json] COMMAND\n"
@@ -50,6 +33,10 @@ static const char help[] =
 	"  qos SWITCH PORT [limit=BITS] [reserve=BITS] [weight=N] [storm-limit=FRAMES]\n"
 	"  mirror SWITCH PORT none|source|destination\n"
 	"  acl SWITCH PORT [add|add-extended MEMBER=VALUE...] [remove|remove-extended INDEX]\n"
+	"  capture SWITCH PORT FILE             what it sends and receives, as pcap, until Ctrl-C; "
+	"- is\n"
+	"                                       standard output: vswitch capture lan a - | tcpdump "
+	"-r -\n"
 	"  connect SWITCH PORT SWITCH PORT      a new port on each, with a cable between them\n"
 	"\n"
 	"kinds: guest              for a worker that comes: vmwp --net SWITCH,port=PORT\n"
@@ -70,7 +57,7 @@ static const char *socket_path = DEFAULT_SOCKET;
 static bool json_wanted;
 static struct client server = {.fd = -1};
 
-static bool fail(const char *what, const char *why)
+bool vswitch_fail(const char *what, const char *why)
 {
 	fprintf(stderr, "vswitch: %s: %s\n", what, why);
 	return false;
@@ -155,17 +142,17 @@ static bool put_member(json_t *params, const char *word)
 	char name[32];
 
 	if (equals == NULL || (size_t)(equals - word) >= sizeof(name)) {
-		return fail(word, "give NAME=VALUE");
+		return vswitch_fail(word, "give NAME=VALUE");
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - word), word);
 	if (is_one_of(name, flags)) {
 		if (strcmp(equals + 1, "on") != 0 && strcmp(equals + 1, "off") != 0) {
-			return fail(word, "give on or off");
+			return vswitch_fail(word, "give on or off");
 		}
 		json_object_set_new(params, name, json_boolean(equals[2] == 'n'));
 	} else if (is_one_of(name, numbers)) {
 		if (!parse_number(equals + 1, &number)) {
-			return fail(word, "give a number, such as 10 or 10m");
+			return vswitch_fail(word, "give a number, such as 10 or 10m");
 		}
 		json_object_set_new(params, name, json_integer(number));
 	} else {
@@ -189,230 +176,6 @@ static json_t *of_port(const char *net, const char *port)
 	return json_pack("{s:s, s:s}", "switch", net, "port", port);
 }
 
-/* ---- what ports are attached to ---- */
-
-static int mtu_of(const char *interface)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 1500;
-	struct ifreq request = {0};
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	if (fd >= 0 && ioctl(fd, SIOCGIFMTU, &request) == 0) {
-		mtu = request.ifr_mtu;
-	}
-	close(fd);
-	return mtu;
-}
-
-static bool bring_up(const char *interface)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = {0};
-	bool up;
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
-	up = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0;
-	request.ifr_flags |= IFF_UP;
-	up = up && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
-	close(fd);
-	return up || fail(interface, strerror(errno));
-}
-
-/* A network interface of this machine, by the name that is asked for or one that is free. */
-static int open_tap(char name[IFNAMSIZ])
-{
-	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), vnet_bytes = VNET_BYTES;
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) != 0 ||
-	    ioctl(fd, TUNSETVNETHDRSZ, &vnet_bytes) != 0 ||
-	    ioctl(fd, TUNSETOFFLOAD, TUN_OFFLOADS) != 0) {
-		fail(name[0] != '\0' ? name : "/dev/net/tun", strerror(errno));
-		close(fd);
-		return -1;
-	}
-	snprintf(name, IFNAMSIZ, "%s", request.ifr_name);
-	if (!bring_up(name)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static bool run(char *const *arguments)
-{
-	pid_t child = fork();
-	int status = 0;
-
-	if (child == 0) {
-		execvp(arguments[0], arguments);
-		_exit(127);
-	}
-	return child > 0 && waitpid(child, &status, 0) == child && status == 0;
-}
-
-/* A Linux bridge, else an Open vSwitch. */
-static bool join_bridge(const char *bridge, char *interface)
-{
-	char *const to_ovs[] = {"ovs-vsctl",    "--may-exist", "add-port",
-				(char *)bridge, interface,     NULL};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = {.ifr_ifindex = (int)if_nametoindex(interface)};
-	bool joined;
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", bridge);
-	joined = fd >= 0 && ioctl(fd, SIOCBRADDIF, &request) == 0;
-	close(fd);
-	return joined || run(to_ovs) ||
-	       fail(bridge,
-		    "not a bridge or an Open vSwitch of this machine; ip link show type bridge");
-}
-
-/* All that the card hears, and nothing of what this machine sends by it. */
-static int open_packet(const char *interface)
-{
-	struct sockaddr_ll address = {.sll_family = AF_PACKET,
-				      .sll_protocol = htons(ETH_P_ALL),
-				      .sll_ifindex = (int)if_nametoindex(interface)};
-	struct packet_mreq all = {.mr_ifindex = address.sll_ifindex, .mr_type = PACKET_MR_PROMISC};
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), on = 1, bytes = SOCKET_BYTES,
-	    queue_bytes = CARD_BYTES;
-
-	if (address.sll_ifindex == 0) {
-		fail(interface, "no network card of this machine; ip link shows them");
-	} else if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) != 0 ||
-		   setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) != 0 ||
-		   setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) != 0 ||
-		   setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) != 0 ||
-		   bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		fail(interface, strerror(errno));
-	} else {
-		/* Larger than what a user may have is for root alone; without it all works the same. */
-		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &queue_bytes, sizeof(queue_bytes));
-		(void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
-		return fd;
-	}
-	close(fd);
-	return -1;
-}
-
-static bool open_link(int fds[2])
-{
-	int bytes = SOCKET_BYTES;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-		return fail("a link", strerror(errno));
-	}
-	for (int i = 0; i < 2; i++) {
-		(void)!setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
-	}
-	return true;
-}
-
-/* The path of vnat: beside this program, or where it is built. */
-static bool find_nat(char *path, size_t bytes)
-{
-	ssize_t length = readlink("/proc/self/exe", path, bytes - 64);
-	char *slash;
-
-	path[length > 0 ? length : 0] = '\0';
-	slash = strrchr(path, '/');
-	if (slash != NULL) {
-		strcpy(slash, "/vnat");
-		if (access(path, X_OK) != 0) {
-			strcpy(slash, "/../switch/vnat");
-		}
-	}
-	return (slash != NULL && access(path, X_OK) == 0) ||
-	       fail("vnat", "it is not beside vswitch; install it there");
-}
-
-/* It goes on by itself once it is ready, and ends with its port. `options` are words. */
-static int start_nat(char *options)
-{
-	char path[4096], *arguments[NAT_OPTIONS + 3] = {path, "--background"};
-	int fds[2], status = -1;
-	size_t count = 2;
-	pid_t child;
-
-	for (char *word = strtok(options, " "); word != NULL && count < NAT_OPTIONS + 2;
-	     word = strtok(NULL, " ")) {
-		arguments[count++] = word;
-	}
-	if (!find_nat(path, sizeof(path)) || !open_link(fds)) {
-		return -1;
-	}
-	child = fork();
-	if (child == 0) {
-		dup2(fds[1], STDIN_FILENO);
-		execv(path, arguments);
-		_exit(127);
-	}
-	close(fds[1]);
-	if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-		fail("vnat", "it did not start");
-		close(fds[0]);
-		return -1;
-	}
-	return fds[0];
-}
-
-/* The descriptor for a kind, -1 if it needs none, -2 after a complaint. */
-static int open_kind(char *kind, json_t *params)
-{
-	char *of = strchr(kind, ':'), name[IFNAMSIZ] = "", none[] = "";
-	int fd = -1;
-
-	if (of != NULL) {
-		*of++ = '\0';
-	}
-	if (strcmp(kind, "guest") == 0) {
-		json_object_set_new(params, "kind", json_string("guest"));
-		return -1;
-	}
-	if (strcmp(kind, "nat") == 0) {
-		json_object_set_new(params, "kind", json_string("link"));
-		fd = start_nat(of != NULL ? of : none);
-		return fd >= 0 ? fd : -2;
-	}
-	if (strcmp(kind, "external") == 0 && of != NULL) {
-		json_object_set_new(params, "kind", json_string("packet"));
-		json_object_set_new(params, "max-bytes", json_integer(mtu_of(of) + ETH_HEADER));
-		fd = open_packet(of);
-	} else if (strcmp(kind, "internal") == 0 || (strcmp(kind, "bridge") == 0 && of != NULL)) {
-		bool bridge = kind[0] == 'b';
-
-		if (of != NULL && !bridge && strlen(of) >= sizeof(name)) {
-			fail(of, "too long for the name of a network interface");
-			return -2;
-		}
-		snprintf(name, sizeof(name), "%s", of != NULL && !bridge ? of : "");
-		json_object_set_new(params, "kind", json_string("tap"));
-		fd = open_tap(name);
-		if (fd >= 0 && bridge && !join_bridge(of, name)) {
-			close(fd);
-			return -2;
-		}
-		json_object_set_new(params, "max-bytes", json_integer(mtu_of(name) + ETH_HEADER));
-	} else {
-		fail(kind, "give guest, internal[:IF], bridge:BRIDGE, external:IF or nat");
-	}
-	return fd >= 0 ? fd : -2;
-}
-
-/* The other side of a card, a bridge or a NAT is many stations in many VLANs. */
-static void put_uplink(json_t *params, const char *kind)
-{
-	if (strcmp(kind, "external") == 0 || strcmp(kind, "bridge") == 0 ||
-	    strcmp(kind, "link") == 0) {
-		json_object_set_new(
-			params, "vlan",
-			json_pack("{s:s, s:i, s:s}", "mode", "trunk", "id", 0, "list", "1-4094"));
-		json_object_set_new(params, "priority-tag", json_true());
-	}
-}
-
 /* ---- commands ---- */
 
 static bool create(int count, char **words)
@@ -427,7 +190,7 @@ static bool create(int count, char **words)
 	if (count == 2) {
 		if (!parse_number(words[1], &speed)) {
 			json_decref(params);
-			return fail(words[1], "give a speed in Mbit/s");
+			return vswitch_fail(words[1], "give a speed in Mbit/s");
 		}
 		json_object_set_new(params, "speed", json_integer(speed));
 	}
@@ -443,9 +206,9 @@ static bool remove_switch(int count, char **words)
 static bool add_port(const char *net, char **words)
 {
 	json_t *params = of_port(net, words[0]);
-	int fd = open_kind(words[1], params);
+	int fd = vswitch_open_kind(words[1], params);
 
-	put_uplink(params, words[1]);
+	vswitch_put_uplink(params, words[1]);
 	if (fd == -2 || !put_members(params, words + 2)) {
 		json_decref(params);
 		if (fd >= 0) {
@@ -509,7 +272,7 @@ static bool put_id(json_t *vlan, const char *name, const char *text)
 	json_int_t number;
 
 	if (!parse_number(text, &number)) {
-		return fail(text, "give the number of a VLAN");
+		return vswitch_fail(text, "give the number of a VLAN");
 	}
 	json_object_set_new(vlan, name, json_integer(number));
 	return true;
@@ -556,7 +319,7 @@ static bool vlan(int count, char **words)
 static bool connect_switches(int count, char **words)
 {
 	int fds[2];
-	bool done = count == 4 && open_link(fds);
+	bool done = count == 4 && vswitch_open_link(fds);
 
 	if (count != 4) {
 		return usage();
@@ -565,13 +328,103 @@ static bool connect_switches(int count, char **words)
 		json_t *params = of_port(words[2 * i], words[2 * i + 1]);
 
 		json_object_set_new(params, "kind", json_string("link"));
-		put_uplink(params, "link");
+		vswitch_put_uplink(params, "link");
 		done = do_it(SWITCH_PORT_ADD, params, fds[i]);
 		if (!done && i == 0) {
 			close(fds[1]);
 		}
 	}
 	return done;
+}
+
+/* ---- members of answers ---- */
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+static long long number_of(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+/* ---- capture: a port of its own to which the other is mirrored ---- */
+
+static json_t *get_ports(const char *net);
+
+static bool set_mirror(const char *net, const char *name, const char *value)
+{
+	json_t *params = of_port(net, name);
+
+	json_object_set_new(params, "mirror", json_string(value));
+	return do_it(SWITCH_PORT_SET, params, -1);
+}
+
+/* The mirror setting of a port; NULL: there is none of that name, or it cannot be asked. */
+static char *get_mirror(const char *net, const char *name)
+{
+	json_t *ports = get_ports(net);
+	const json_t *of;
+	char *value = NULL;
+	size_t i;
+
+	if (ports == NULL) {
+		return NULL;
+	}
+	json_array_foreach(ports, i, of)
+	{
+		if (strcmp(text_of(of, "port"), name) == 0) {
+			value = strdup(text_of(json_object_get(of, "settings"), "mirror"));
+		}
+	}
+	json_decref(ports);
+	if (value == NULL) {
+		vswitch_fail(name, "the switch has no port of this name");
+	}
+	return value;
+}
+
+static bool capture_with(const char *net, const char *name, FILE *file)
+{
+	char *before = get_mirror(net, name), port_name[32];
+	json_t *params;
+	int fds[2];
+	bool done;
+
+	if (before == NULL || !vswitch_open_link(fds)) {
+		free(before);
+		return false;
+	}
+	snprintf(port_name, sizeof(port_name), "capture-%d", (int)getpid());
+	params = of_port(net, port_name);
+	json_object_set_new(params, "kind", json_string("link"));
+	json_object_set_new(params, "mirror", json_string("destination"));
+	json_object_set_new(params, "max-bytes", json_integer(PORT_BYTES));
+	done = do_it(SWITCH_PORT_ADD, params, fds[0]) && set_mirror(net, name, "source") &&
+	       vswitch_write_pcap(fds[1], file);
+	close(fds[1]); /* and with it goes the port */
+	done &= set_mirror(net, name, before);
+	free(before);
+	return done;
+}
+
+static bool capture(int count, char **words)
+{
+	FILE *file;
+	bool done;
+
+	if (count != 3) {
+		return usage();
+	}
+	file = strcmp(words[2], "-") == 0 ? stdout : fopen(words[2], "we");
+	if (file == NULL) {
+		return vswitch_fail(words[2], strerror(errno));
+	}
+	done = capture_with(words[0], words[1], file);
+	return (fclose(file) == 0 || vswitch_fail(words[2], strerror(errno))) && done;
 }
 
 /* ---- access lists ---- */
@@ -631,7 +484,8 @@ static bool acl(int count, char **words)
 		json_object_set_new(params, "extended", json_true());
 	}
 	good = adds ? put_members(params, words + 3)
-		    : parse_number(words[3], &index) || fail(words[3], "give the number of a rule");
+		    : parse_number(words[3], &index) ||
+			       vswitch_fail(words[3], "give the number of a rule");
 	if (!good) {
 		json_decref(params);
 		return false;
@@ -643,18 +497,6 @@ static bool acl(int count, char **words)
 }
 
 /* ---- lists and statistics ---- */
-
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text != NULL ? text : "";
-}
-
-static long long number_of(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
 
 /* All ports of a switch, or NULL. */
 static json_t *get_ports(const char *net)
@@ -793,7 +635,7 @@ static bool stats_once(const char *net, const char *name)
 	}
 	json_decref(ports);
 	fflush(stdout);
-	return found || fail(name, "the switch has no port of this name");
+	return found || vswitch_fail(name, "the switch has no port of this name");
 }
 
 static bool stats(int count, char **words)
@@ -818,11 +660,17 @@ static const struct {
 	const char *name;
 	bool (*run)(int count, char **words);
 } commands[] = {
-	{"create", create}, {"remove", remove_switch},
-	{"list", list},     {"stats", stats},
-	{"port", port},     {"vlan", vlan},
-	{"qos", qos},       {"mirror", mirror},
-	{"acl", acl},       {"connect", connect_switches},
+	{"create", create},
+	{"remove", remove_switch},
+	{"list", list},
+	{"stats", stats},
+	{"port", port},
+	{"vlan", vlan},
+	{"qos", qos},
+	{"mirror", mirror},
+	{"capture", capture},
+	{"acl", acl},
+	{"connect", connect_switches},
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "switch/extend.h"
 #include "switch/guest.h"
 #include "switch/kernel.h"
 #include "switch/switch.h"
@@ -61,6 +62,7 @@ struct daemon {
 	int epoll, signals, control, ports;
 	bool stop;
 	struct vswitch *nets[DAEMON_SWITCHES];
+	struct extensions extensions;
 	struct plug *plugs;
 	uint32_t guest_count; /* of plugs: rings that can be looked at without a system call */
 	struct client clients[DAEMON_CLIENTS];

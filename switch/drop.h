@@ -20,7 +20,8 @@ enum drop {
 	DROP_TOO_LONG,  /* longer than the receiver takes */
 	DROP_NO_ROOM,   /* the receiver has no buffer */
 	DROP_UNPLUGGED, /* the receiver hears nothing now */
-	DROP_FILTER,    /* an extension's filter */
+	/* At either. */
+	DROP_FILTER, /* an extension's filter */
 	DROP_COUNT,
 };
 

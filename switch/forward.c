@@ -4,6 +4,7 @@
  */
 #include <stddef.h>
 
+#include "switch/extend.h"
 #include "switch/guard.h"
 #include "switch/offload.h"
 #include "switch/switch.h"
@@ -119,6 +120,10 @@ static void receive(struct vswitch *net, const struct port *from, struct port *t
 		drop_at(to, DROP_ACL_IN);
 		return;
 	}
+	if (!extend_received(net->extensions, from, to, frame)) {
+		drop_at(to, DROP_FILTER);
+		return;
+	}
 	to->stats.received_broadcast += mac == FRAME_MAC_BROADCAST;
 	to->stats.received_multicast += is_group(mac) && mac != FRAME_MAC_BROADCAST;
 	if (to->settings.mirror == MIRROR_SOURCE && from->settings.mirror != MIRROR_SOURCE) {
@@ -217,6 +222,9 @@ static uint32_t send_on(struct vswitch *net, struct port *from, struct port *to,
 	uint64_t destination = frame_destination(frame);
 	struct port_set members;
 
+	if (extend_forward(net->extensions, from, frame, &members)) {
+		return flood(net, from, frame, tag_bits, &members, false, now_s);
+	}
 	if (to != NULL) {
 		if (!may_hear(from, to, frame)) {
 			return 0;
@@ -262,7 +270,9 @@ bool forward_frame(struct vswitch *net, struct port *from, struct frame *frame, 
 	if (to != NULL && to->full && to->edge->waits) {
 		return false;
 	}
-	drop = judge_content(from, frame, to == NULL, now_ns, now_s);
+	drop = extend_sent(net->extensions, from, frame)
+		       ? judge_content(from, frame, to == NULL, now_ns, now_s)
+		       : DROP_FILTER;
 	if (drop != DROP_NONE) {
 		drop_at(from, drop);
 		return true;

@@ -27,8 +27,7 @@
 static_assert(BUFFER_BYTES >= PORT_FRAME_MAX + FRAME_TAG, "a buffer holds any frame");
 
 struct control {
-	struct cmsghdr header;
-	struct tpacket_auxdata auxdata;
+	_Alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 };
 
 /* A frame that was read, and waits in its buffer until it is released. */

@@ -151,6 +151,7 @@ bool loop_run(struct daemon *daemon)
 		last_ns = frames != 0 ? now : last_ns;
 		if (frames == 0 && (daemon->guest_count == 0 || now - last_ns > AWAKE_NS) &&
 		    may_sleep(daemon)) {
+			extend_idle(&daemon->extensions);
 			look(daemon, timeout_of(wait_ns));
 			wake(daemon);
 			turns = 0;

@@ -16,12 +16,14 @@
 #include "switch/daemon.h"
 
 static const char help[] =
-	"usage: vswitchd --control SOCKET --ports SOCKET\n"
+	"usage: vswitchd --control SOCKET --ports SOCKET [--extension FILE[,OPTIONS]]...\n"
 	"\n"
 	"  --control SOCKET  where vswitch and other clients ask for switches and ports\n"
 	"  --ports SOCKET    where workers connect for the ports of their guests\n"
+	"  --extension FILE  a shared object that captures, filters or forwards; capture.so,FILE,\n"
+	"                    filter.so,RULES and forward.so,TABLE come with it\n"
 	"\n"
-	"Both are made for this user alone, and replaced at the next start.\n";
+	"Both sockets are made for this user alone, and replaced at the next start.\n";
 
 void say(const char *format, ...)
 {
@@ -142,6 +144,46 @@ static void destroy(struct daemon *daemon)
 			vswitch_destroy(&daemon->nets[i]);
 		}
 	}
+	extend_unload(&daemon->extensions);
+}
+
+/* "FILE[,OPTIONS]" */
+static bool load_extension(struct daemon *daemon, char *text)
+{
+	char *comma = strchr(text, ','), why[DAEMON_TEXT];
+
+	if (comma != NULL) {
+		*comma = '\0';
+	}
+	if (extend_load(&daemon->extensions, text, comma != NULL ? comma + 1 : "", why,
+			sizeof(why)) == 0) {
+		return true;
+	}
+	say("--extension %s: %s", text, why);
+	return false;
+}
+
+/* The paths of the two sockets; false: the options are not what they should be, and it was said. */
+static bool parse(struct daemon *daemon, int argc, char **argv, const char **control,
+		  const char **ports)
+{
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--control") == 0) {
+			*control = argv[i + 1];
+		} else if (strcmp(argv[i], "--ports") == 0) {
+			*ports = argv[i + 1];
+		} else if (strcmp(argv[i], "--extension") != 0) {
+			*control = NULL;
+			break;
+		} else if (!load_extension(daemon, argv[i + 1])) {
+			return false;
+		}
+	}
+	if (argc % 2 != 1 || *control == NULL || *ports == NULL) {
+		fputs(help, stderr);
+		return false;
+	}
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -154,12 +196,7 @@ int main(int argc, char **argv)
 		fputs(help, stdout);
 		return 0;
 	}
-	for (int i = 1; i + 1 < argc; i += 2) {
-		control = strcmp(argv[i], "--control") == 0 ? argv[i + 1] : control;
-		ports = strcmp(argv[i], "--ports") == 0 ? argv[i + 1] : ports;
-	}
-	if (argc != 5 || control == NULL || ports == NULL) {
-		fputs(help, stderr);
+	if (!parse(&daemon, argc, argv, &control, &ports)) {
 		return 2;
 	}
 	/* Its hash tables' seed is a file's, which cannot be read later. */

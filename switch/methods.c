@@ -116,6 +116,7 @@ static json_t *switch_create(const struct call *call)
 		return NULL;
 	}
 	call->daemon->nets[i]->speed_bits = speed * 1000000;
+	call->daemon->nets[i]->extensions = &call->daemon->extensions;
 	return json_object();
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "switch/extend.h"
+
 #define DEFAULT_BYTES 1514u
 #define SPEED_BITS    10000000000ull /* of a port that has none of its own */
 /*
@@ -95,6 +97,7 @@ int vswitch_add_port(struct vswitch *net, const char *name, const struct edge *e
 	net->used[net->port_count++] = index;
 	port_defaults(&settings);
 	CHECK(port_set(made, &settings) == 0);
+	extend_port(net->extensions, made, true);
 	*port = made;
 	return 0;
 }
@@ -152,6 +155,7 @@ void vswitch_remove_port(struct port **port)
 	struct vswitch *net = gone->net;
 	uint32_t i = 0;
 
+	extend_port(net->extensions, gone, false);
 	while (net->used[i] != gone->index) {
 		i++;
 	}

@@ -27,6 +27,7 @@
 #define SWITCH_NO_WAIT  UINT64_MAX
 
 struct port;
+struct extensions; /* extend.h */
 
 /* One constant row for each kind of edge. Memory that frames refer to is the edge's or foreign. */
 struct edge {
@@ -102,6 +103,7 @@ struct vswitch {
 	struct port_set touched;          /* to be flushed */
 	struct port_set mirrors;          /* ports that receive what others send and receive */
 	uint16_t primary_of[VLAN_COUNT];  /* the VLAN in which a VLAN's stations are known */
+	struct extensions *extensions;    /* NULL: none; set before there are ports */
 	struct stations stations;
 	struct snoop snoop;
 	struct frame frames[SWITCH_BATCH], finished, piece;
