@@ -8,6 +8,7 @@
  *      device, and the guest's next close makes it as it was.
  *   3. An open that comes while the device still lets go of the last one waits for that.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -47,17 +48,27 @@ static uint32_t packet_bytes(const struct vmbus_channel *channel)
 	return bytes != 0 ? bytes : SERVER_DEFAULT_PACKET;
 }
 
-/* Each half has its control page and at least one of data. NULL if all is well. */
-static const char *set_up_ring(struct vmbus_channel *channel)
+/* Each half has its control page and at least one of data. */
+const char *channel_ring_fault(const struct vmbus_gpadl *gpadl, uint32_t down)
 {
-	const struct vmbus_gpadl *gpadl = channel->ring_gpadl;
-	uint32_t down = channel->open_message.downstream_ringbuffer_pageoffset;
-
 	if (gpadl->offset != 0 || gpadl->bytes % VMBUS_PAGE_SIZE != 0) {
 		return "the ring is not made of whole pages";
 	}
 	if (down < 2 || gpadl->page_count < 4 || down > gpadl->page_count - 2) {
 		return "one half of the ring has no data";
+	}
+	return NULL;
+}
+
+/* NULL if all is well. */
+static const char *set_up_ring(struct vmbus_channel *channel)
+{
+	const struct vmbus_gpadl *gpadl = channel->ring_gpadl;
+	uint32_t down = channel->open_message.downstream_ringbuffer_pageoffset;
+	const char *reason = channel_ring_fault(gpadl, down);
+
+	if (reason != NULL) {
+		return reason;
 	}
 	if (!reader_init(&channel->reader, gpadl->pages, down) ||
 	    !writer_init(&channel->writer, gpadl->pages + down, gpadl->page_count - down)) {
@@ -67,6 +78,19 @@ static const char *set_up_ring(struct vmbus_channel *channel)
 	channel->masked = false;
 	gpadl_mark(gpadl, 0, VMBUS_PAGE_SIZE);
 	gpadl_mark(gpadl, down * VMBUS_PAGE_SIZE, VMBUS_PAGE_SIZE);
+	return NULL;
+}
+
+static const char *restore_ring(struct vmbus_channel *channel,
+				const struct channel_restored *restored)
+{
+	const struct vmbus_gpadl *gpadl = channel->ring_gpadl;
+	uint32_t down = channel->open_message.downstream_ringbuffer_pageoffset;
+
+	reader_restore(&channel->reader, gpadl->pages, down, restored->read);
+	writer_restore(&channel->writer, gpadl->pages + down, gpadl->page_count - down,
+		       restored->write, restored->guest_read, restored->waits);
+	channel->masked = restored->masked;
 	return NULL;
 }
 
@@ -82,8 +106,8 @@ static void let_ring_go(struct vmbus_channel *channel)
 	}
 }
 
-/* Ring, buffer, event and connection, or the reason why not. */
-static const char *take_ring(struct vmbus_channel *channel)
+/* Ring, buffer, event and connection, or the reason why not. `restored` may be NULL. */
+static const char *take_ring(struct vmbus_channel *channel, const struct channel_restored *restored)
 {
 	const char *reason;
 
@@ -91,7 +115,7 @@ static const char *take_ring(struct vmbus_channel *channel)
 	if (channel->ring_gpadl == NULL) {
 		return "there is no such GPADL";
 	}
-	reason = set_up_ring(channel);
+	reason = restored != NULL ? restore_ring(channel, restored) : set_up_ring(channel);
 	if (reason == NULL) {
 		channel->packet = malloc(packet_bytes(channel));
 		channel->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -127,6 +151,31 @@ static int start(struct vmbus_channel *channel)
 	return ret;
 }
 
+bool channel_starts_paused(const struct vmbus_channel *channel)
+{
+	return channel->pause != PAUSE_NONE;
+}
+
+/* The ring is there: the channel is open from here on, or it was not. */
+static int begin(struct vmbus_channel *channel)
+{
+	int ret;
+
+	channel->pause = channel->bus->paused ? PAUSE_ASKED : PAUSE_NONE;
+	ret = start(channel);
+	if (ret != 0) {
+		channel->pause = PAUSE_NONE;
+		return ret;
+	}
+	channel->state = CHANNEL_OPEN;
+	channel->guest_open = true;
+	channel->bus->open_count++;
+	if (channel->class->pausing == NULL) {
+		channel_stands(channel);
+	}
+	return 0;
+}
+
 static void open_channel(struct vmbus_channel *channel,
 			 const struct vmbus_channel_open_channel *message)
 {
@@ -134,19 +183,31 @@ static void open_channel(struct vmbus_channel *channel,
 	bool opened = false;
 
 	channel->open_message = *message;
-	reason = take_ring(channel);
+	reason = take_ring(channel, NULL);
 	if (reason != NULL) {
 		channel_complain(channel, "it is not opened: %s", reason);
-	} else if (start(channel) == 0) {
-		opened = true;
-		channel->state = CHANNEL_OPEN;
-		channel->guest_open = true;
-		channel->bus->open_count++;
-		if (channel->bus->paused) {
-			channel_pause(channel);
-		}
+	} else {
+		opened = begin(channel) == 0;
 	}
 	post_open_result(channel->bus, &channel->open_message, opened);
+}
+
+int channel_reopen(struct vmbus_channel *channel, const struct channel_restored *restored)
+{
+	const char *reason;
+	int ret;
+
+	channel->open_message = restored->open;
+	reason = take_ring(channel, restored);
+	if (reason != NULL) {
+		channel_complain(channel, "it is not restored: %s", reason);
+		return -ENOMEM;
+	}
+	ret = begin(channel);
+	if (ret == 0) {
+		signal_set_target(channel, restored->target_vp);
+	}
+	return ret;
 }
 
 void channel_open_message(struct vmbus *bus, const struct vmbus_channel_open_channel *message)

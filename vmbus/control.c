@@ -19,7 +19,7 @@ static const uint32_t versions[] = {
 	VERSION_WIN10_V5_2, VERSION_WIN10_V5_3, VERSION_WIN10_V6_0,
 };
 
-static bool is_supported(uint32_t version)
+bool control_knows_version(uint32_t version)
 {
 	unsigned int i;
 
@@ -48,15 +48,15 @@ static void answer_contact(struct vmbus *bus)
 
 	/* Before 3.0 messages go to VP 0. */
 	bus->vp = version >= VERSION_WIN8_1 ? bus->contact.target_vcpu : 0;
-	if (is_supported(version)) {
+	if (control_knows_version(version)) {
 		bus->version = version;
 		answer.response.version_supported = 1;
 		answer.response.msg_conn_id = version;
 	}
-	if (is_supported(version) && version >= VERSION_WIN10_V5) {
+	if (control_knows_version(version) && version >= VERSION_WIN10_V5) {
 		answer.response.msg_conn_id = VMBUS_MESSAGE_CONNECTION_ID_4;
 	}
-	if (is_supported(version) && version >= VERSION_WIN10_V6_0) {
+	if (control_knows_version(version) && version >= VERSION_WIN10_V6_0) {
 		size = sizeof(answer);
 	}
 	queue_post(bus, &answer, size);

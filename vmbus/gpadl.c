@@ -46,7 +46,20 @@ static struct vmbus_gpadl *unlink_at(struct vmbus *bus, struct vmbus_gpadl **lin
 	return gpadl;
 }
 
-static void free_gpadl(struct vmbus *bus, struct vmbus_gpadl *gpadl)
+struct vmbus_gpadl *gpadl_alloc(uint32_t page_count)
+{
+	struct vmbus_gpadl *gpadl =
+		calloc(1, sizeof(*gpadl) + page_count * (sizeof(gpadl->pages[0]) +
+							 sizeof(gpadl->numbers[0])));
+
+	if (gpadl != NULL) {
+		gpadl->numbers = (uint64_t *)(gpadl->pages + page_count);
+		gpadl->page_count = page_count;
+	}
+	return gpadl;
+}
+
+void gpadl_free(struct vmbus *bus, struct vmbus_gpadl *gpadl)
 {
 	if (gpadl->pages_there > 0) {
 		vmbus_host_complete(bus->host, gpadl->numbers, 0,
@@ -65,7 +78,7 @@ static void remove_gpadl(struct vmbus *bus, struct vmbus_gpadl *gpadl)
 	}
 	unlink_at(bus, link);
 	pthread_mutex_unlock(&bus->lock);
-	free_gpadl(bus, gpadl);
+	gpadl_free(bus, gpadl);
 }
 
 static void post_created(struct vmbus *bus, uint32_t relid, uint32_t handle, bool success)
@@ -88,6 +101,18 @@ static void post_torndown(struct vmbus *bus, uint32_t handle)
 	queue_post(bus, &message, sizeof(message));
 }
 
+bool gpadl_acquire_next(struct vmbus *bus, struct vmbus_gpadl *gpadl)
+{
+	struct iovec page;
+
+	if (vmbus_host_acquire(bus->host, &gpadl->numbers[gpadl->pages_there], 0, VMBUS_PAGE_SIZE,
+			       &page, 1) != 1) {
+		return false;
+	}
+	gpadl->pages[gpadl->pages_there++] = page.iov_base;
+	return true;
+}
+
 /* More page numbers. NULL, or what is wrong with them. */
 static const char *append(struct vmbus *bus, struct vmbus_gpadl *gpadl, const uint8_t *numbers,
 			  size_t bytes)
@@ -99,14 +124,11 @@ static const char *append(struct vmbus *bus, struct vmbus_gpadl *gpadl, const ui
 		return "it has other pages than its length says";
 	}
 	for (i = 0; i < bytes / sizeof(uint64_t); i++) {
-		uint64_t *number = &gpadl->numbers[gpadl->pages_there];
-		struct iovec page;
-
-		memcpy(number, numbers + i * sizeof(*number), sizeof(*number));
-		if (vmbus_host_acquire(bus->host, number, 0, VMBUS_PAGE_SIZE, &page, 1) != 1) {
+		memcpy(&gpadl->numbers[gpadl->pages_there], numbers + i * sizeof(uint64_t),
+		       sizeof(uint64_t));
+		if (!gpadl_acquire_next(bus, gpadl)) {
 			return "one of its pages is not RAM";
 		}
-		gpadl->pages[gpadl->pages_there++] = page.iov_base;
 	}
 	return NULL;
 }
@@ -154,17 +176,14 @@ static const char *new_gpadl(struct vmbus_channel *channel,
 	    page_count > SERVER_GPADL_MAX_PAGES - bus->gpadl_pages) {
 		return "there are too many";
 	}
-	gpadl = calloc(1, sizeof(*gpadl) + page_count * (sizeof(gpadl->pages[0]) +
-							 sizeof(gpadl->numbers[0])));
+	gpadl = gpadl_alloc((uint32_t)page_count);
 	if (gpadl == NULL) {
 		return "no memory";
 	}
-	gpadl->numbers = (uint64_t *)(gpadl->pages + page_count);
 	gpadl->channel = channel;
 	gpadl->handle = message->gpadl;
 	gpadl->offset = range->byte_offset;
 	gpadl->bytes = range->byte_count;
-	gpadl->page_count = (uint32_t)page_count;
 	*out = gpadl;
 	return NULL;
 }
@@ -240,7 +259,7 @@ static bool take_torn(struct vmbus *bus, uint32_t *handle)
 		return false;
 	}
 	*handle = gpadl->handle;
-	free_gpadl(bus, gpadl);
+	gpadl_free(bus, gpadl);
 	return true;
 }
 
@@ -264,7 +283,9 @@ struct vmbus_gpadl *gpadl_hold(struct vmbus_channel *channel, uint32_t handle)
 	pthread_mutex_lock(&bus->lock);
 	for (gpadl = bus->gpadls; gpadl != NULL && gpadl->handle != handle; gpadl = gpadl->next) {
 	}
-	if (gpadl != NULL && (gpadl->channel != channel || gpadl->state != GPADL_CREATED)) {
+	if (gpadl != NULL &&
+	    (gpadl->channel != channel ||
+	     !(gpadl->state == GPADL_CREATED || (gpadl->state == GPADL_TEARING && bus->loading)))) {
 		gpadl = NULL;
 	}
 	if (gpadl != NULL) {
@@ -319,7 +340,7 @@ void gpadl_free_all(struct vmbus *bus, const struct vmbus_channel *channel)
 	pthread_mutex_unlock(&bus->lock);
 	while ((gpadl = gone) != NULL) {
 		gone = gpadl->next;
-		free_gpadl(bus, gpadl);
+		gpadl_free(bus, gpadl);
 	}
 }
 

@@ -83,6 +83,13 @@ bool reader_init(struct ring_reader *reader, uint8_t *const *pages, uint32_t pag
 	return is_index(&reader->half, reader->read);
 }
 
+void reader_restore(struct ring_reader *reader, uint8_t *const *pages, uint32_t page_count,
+		    uint32_t read)
+{
+	half_init(&reader->half, pages, page_count);
+	reader->read = reader->write = reader->shown = read;
+}
+
 /* What was copied is read from the copy from here on, whatever the compiler could see. */
 static void forget_source(void)
 {
@@ -193,6 +200,15 @@ bool writer_init(struct ring_writer *writer, uint8_t *const *pages, uint32_t pag
 	store(&writer->half.control->feature_bits, HV_RING_FEATURE_PENDING_SEND_SIZE);
 	store(&writer->half.control->pending_send_sz, 0);
 	return is_index(&writer->half, writer->write) && is_index(&writer->half, writer->read);
+}
+
+void writer_restore(struct ring_writer *writer, uint8_t *const *pages, uint32_t page_count,
+		    uint32_t write, uint32_t read, bool waits)
+{
+	half_init(&writer->half, pages, page_count);
+	writer->write = writer->shown = write;
+	writer->read = read;
+	writer->waits = waits;
 }
 
 /* Never to the last byte: full would be empty. */

@@ -43,6 +43,12 @@ struct ring_writer {
 bool reader_init(struct ring_reader *reader, uint8_t *const *pages, uint32_t page_count) MUST_CHECK;
 bool writer_init(struct ring_writer *writer, uint8_t *const *pages, uint32_t page_count) MUST_CHECK;
 
+/* As they were; nothing is written. The indices have been checked. */
+void reader_restore(struct ring_reader *reader, uint8_t *const *pages, uint32_t page_count,
+		    uint32_t read);
+void writer_restore(struct ring_writer *writer, uint8_t *const *pages, uint32_t page_count,
+		    uint32_t write, uint32_t read, bool waits);
+
 /*
  * The descriptor of the next packet: 1 if there is one, 0 if not, -EPROTO if it is none. Then the
  * packet with its trailer is in the ring as a whole, and its payload begins inside of it.

@@ -39,6 +39,12 @@ static void fill_in(struct vmbus_channel *channel, struct vmbus *bus,
 	pthread_mutex_init(&channel->signal_lock, NULL);
 }
 
+void offer_set_number(struct vmbus_channel *channel, uint32_t relid)
+{
+	channel->relid = relid;
+	channel->connection_id = relid | VMBUS_MESSAGE_SINT << 12;
+}
+
 /* Under the lock. Gives the channel the lowest free number. */
 static int take_number(struct vmbus *bus, struct vmbus_channel *channel)
 {
@@ -59,8 +65,7 @@ static int take_number(struct vmbus *bus, struct vmbus_channel *channel)
 	if (lowest >= bus->relid_end) {
 		bus->relid_end = lowest + 1;
 	}
-	channel->relid = lowest;
-	channel->connection_id = lowest | VMBUS_MESSAGE_SINT << 12;
+	offer_set_number(channel, lowest);
 	bus->channels[lowest] = channel;
 	return 0;
 }
@@ -213,6 +218,31 @@ void offer_rescind(struct vmbus_channel *channel)
 	} else if (channel->state != CHANNEL_CLOSING) {
 		offer_revoke(channel);
 	}
+}
+
+struct vmbus_channel *offer_gone(struct vmbus *bus, const struct vmbus_guid *type,
+				 const struct vmbus_guid *instance, uint16_t sub_channel)
+{
+	static const struct vmbus_class class = {.name = "withdrawn"};
+	struct vmbus_channel *channel = calloc(1, sizeof(*channel));
+
+	if (channel != NULL) {
+		fill_in(channel, bus,
+			&(struct vmbus_offer){.type = *type,
+					      .instance = *instance,
+					      .sub_channel = sub_channel,
+					      .class = &class});
+		channel->state = CHANNEL_REVOKED;
+		channel->rescinded = true;
+		channel->withdrawn = true;
+	}
+	return channel;
+}
+
+void offer_gone_free(struct vmbus_channel *channel)
+{
+	pthread_mutex_destroy(&channel->signal_lock);
+	free(channel);
 }
 
 static void unnote(struct vmbus *bus, const struct vmbus_channel *channel)

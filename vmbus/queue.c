@@ -10,6 +10,18 @@
 
 #include "vmbus/server.h"
 
+void queue_append(struct vmbus *bus, struct message *message)
+{
+	message->next = NULL;
+	if (bus->out_last != NULL) {
+		bus->out_last->next = message;
+	} else {
+		bus->out_first = message;
+	}
+	bus->out_last = message;
+	bus->out_count++;
+}
+
 void queue_post(struct vmbus *bus, const void *payload, size_t size)
 {
 	struct message *message = malloc(sizeof(*message));
@@ -19,16 +31,9 @@ void queue_post(struct vmbus *bus, const void *payload, size_t size)
 		server_complain(bus, "no memory: a message is lost");
 		return;
 	}
-	message->next = NULL;
 	message->size = (uint32_t)size;
 	memcpy(message->payload, payload, size);
-	if (bus->out_last != NULL) {
-		bus->out_last->next = message;
-	} else {
-		bus->out_first = message;
-	}
-	bus->out_last = message;
-	bus->out_count++;
+	queue_append(bus, message);
 }
 
 static void remove_first(struct vmbus *bus)

@@ -234,6 +234,14 @@ static bool stands(struct vmbus *bus)
 	return channel == NULL;
 }
 
+void server_wait_until_it_stands(struct vmbus *bus)
+{
+	serve_notes(bus);
+	while (!stands(bus)) {
+		wait_for_notes(bus);
+	}
+}
+
 void vmbus_pause(struct vmbus *bus)
 {
 	struct vmbus_channel *channel;
@@ -247,9 +255,7 @@ void vmbus_pause(struct vmbus *bus)
 			channel_pause(channel);
 		}
 	}
-	while (!stands(bus)) {
-		wait_for_notes(bus);
-	}
+	server_wait_until_it_stands(bus);
 }
 
 void vmbus_resume(struct vmbus *bus)
@@ -258,6 +264,11 @@ void vmbus_resume(struct vmbus *bus)
 
 	CHECK(bus->paused);
 	bus->paused = false;
+	/* After a load: what no device has taken up, and devices that the old machine had not. */
+	gpadl_finish_torn(bus);
+	if (bus->offers_wanted) {
+		offer_all(bus);
+	}
 	for (channel = offer_next(bus, 1); channel != NULL;
 	     channel = offer_next(bus, channel->relid + 1)) {
 		if (channel->pause == PAUSE_DONE) {

@@ -26,8 +26,10 @@
 /* All GPADLs of a guest together: their pages' numbers and addresses take 16 MiB. */
 #define SERVER_GPADL_MAX_PAGES (1u << 20)
 #define SERVER_GPADL_MAX       4096u
-#define SERVER_DEFAULT_PACKET  16384u
-#define SERVER_MAX_PACKET      (0xffffu * 8)
+/* Of one GPADL: the length of its list has 16 bits. */
+#define GPADL_PAGES_MAX       ((UINT16_MAX - sizeof(struct gpa_range)) / sizeof(uint64_t))
+#define SERVER_DEFAULT_PACKET 16384u
+#define SERVER_MAX_PACKET     (0xffffu * 8)
 /* Lines of the log that a guest can cause in a second. */
 #define SERVER_COMPLAINTS 20u
 
@@ -171,6 +173,7 @@ struct vmbus {
 	uint32_t vp;                                   /* [C] to which messages go */
 	bool offers_wanted;                            /* [C] the guest has asked for offers */
 	bool paused;                                   /* [C] vmbus_pause() was called */
+	bool loading;                                  /* [L] devices take up what they held */
 	unsigned int open_count;                       /* [C] channels that are open or closing */
 	enum server_next next;                         /* [C] waits for open_count to be 0 */
 	struct vmbus_channel_initiate_contact contact; /* [C] of NEXT_CONTACT */
@@ -179,6 +182,7 @@ struct vmbus {
 /* ---- server.c ---- */
 
 void note_post(struct vmbus_channel *channel, enum note note); /* [T] */
+void server_wait_until_it_stands(struct vmbus *bus);           /* [C] */
 void server_complain(struct vmbus *bus, const char *format, ...)
 	__attribute__((format(printf, 2, 3))); /* [T] */
 /* A line about a channel: its class and number come first. */
@@ -189,6 +193,7 @@ void channel_complain(struct vmbus_channel *channel, const char *format, ...)
 
 /* To the guest, after what is queued. */
 void queue_post(struct vmbus *bus, const void *payload, size_t size);
+void queue_append(struct vmbus *bus, struct message *message); /* from malloc() */
 /* Hands to the home what it takes. */
 void queue_pump(struct vmbus *bus);
 void queue_clear(struct vmbus *bus);
@@ -196,6 +201,7 @@ void queue_clear(struct vmbus *bus);
 /* ---- control.c [C] ---- */
 
 void control_message(struct vmbus *bus, const struct in_message *message);
+bool control_knows_version(uint32_t version);
 /* The connection ends: channels close, and when the last one has, `next` happens. */
 void control_disconnect(struct vmbus *bus, enum server_next next);
 /* Does what waits for the last channel, if that has closed. */
@@ -217,6 +223,13 @@ void offer_release_message(struct vmbus *bus, const struct vmbus_channel_relid *
 void offer_revoke(struct vmbus_channel *channel);
 /* Nobody needs it any more. */
 void offer_free(struct vmbus_channel *channel);
+/* Another number, before the guest knows of it. Under the lock; the table of numbers is the caller's affair. */
+void offer_set_number(struct vmbus_channel *channel, uint32_t relid);
+/* What is left of a channel whose device is gone while the guest has yet to release its number; in no table. NULL: no
+ * memory. */
+struct vmbus_channel *offer_gone(struct vmbus *bus, const struct vmbus_guid *type,
+				 const struct vmbus_guid *instance, uint16_t sub_channel);
+void offer_gone_free(struct vmbus_channel *channel); /* in no table yet */
 /* The guest is gone: what was offered is not known any more. No channel is open. */
 void offer_forget_all(struct vmbus *bus);
 
@@ -231,6 +244,16 @@ void channel_modify_message(struct vmbus *bus, const struct vmbus_channel_modify
 void channel_close(struct vmbus_channel *channel);
 /* NOTE_CLOSED: it has. */
 void channel_left(struct vmbus_channel *channel);
+/* Why this cannot be a ring whose half to the guest begins at page `down`; NULL: it can. */
+const char *channel_ring_fault(const struct vmbus_gpadl *gpadl, uint32_t down);
+/* A ring as it was saved; everything in it has been checked. */
+struct channel_restored {
+	struct vmbus_channel_open_channel open;
+	uint32_t target_vp, read, write, guest_read;
+	bool waits, masked;
+};
+/* Opens a channel that is offered, paused. -errno */
+int channel_reopen(struct vmbus_channel *channel, const struct channel_restored *restored);
 /* Asks the device of an open channel to pause. */
 void channel_pause(struct vmbus_channel *channel);
 /* NOTE_PAUSED: it has. */
@@ -250,9 +273,15 @@ void gpadl_header_message(struct vmbus *bus, const struct vmbus_channel_gpadl_he
 void gpadl_body_message(struct vmbus *bus, const struct vmbus_channel_gpadl_body *message,
 			size_t size);
 void gpadl_teardown_message(struct vmbus *bus, const struct vmbus_channel_gpadl_teardown *message);
+/* Empty, and of no channel. NULL: no memory. The other completes its pages. [C] */
+struct vmbus_gpadl *gpadl_alloc(uint32_t page_count);
+void gpadl_free(struct vmbus *bus, struct vmbus_gpadl *gpadl);
+/* The next page, whose number is there. False: it is not RAM. [C] */
+bool gpadl_acquire_next(struct vmbus *bus, struct vmbus_gpadl *gpadl) MUST_CHECK;
 /* NOTE_GPADL [C] */
 void gpadl_finish_torn(struct vmbus *bus);
-/* A created one of this channel, one user more; NULL if there is none. [T] */
+/* A created one of this channel, one user more; NULL if there is none. While a state is loaded one that is being torn down
+ * as well: who held it holds it again. [T] */
 struct vmbus_gpadl *gpadl_hold(struct vmbus_channel *channel, uint32_t handle);
 void gpadl_drop(struct vmbus_gpadl *gpadl); /* [T] */
 /* Bytes at `at`, from the beginning of its first page on, were written. [T] */

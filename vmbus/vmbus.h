@@ -34,6 +34,7 @@
 #include <sys/uio.h>
 
 #include "lib/check.h"
+#include "lib/state.h"
 #include "vmbus/protocol.h"
 #include "vmbus/ring.h"
 
@@ -84,6 +85,19 @@ void vmbus_reset(struct vmbus *bus);
 void vmbus_pause(struct vmbus *bus);
 void vmbus_resume(struct vmbus *bus); /* [C] */
 
+/*
+ * The part "vmbus" of a saved state: connection, channels, GPADLs, messages on their way. A paused server's [C]
+ * What the devices have is theirs to save.
+ */
+void vmbus_save(struct vmbus *bus, struct state_writer *writer);
+/*
+ * Reads it back into a new server, paused before any guest spoke to it, whose devices have offered their channels, with the sub-channels that they
+ * had. Guest memory is there. Channels that were open are opened(), and their devices begin paused. [C]
+ *   -EINVAL  the state is refused, as its fault says; nothing has changed
+ *   other    a device does not open; the server is as after vmbus_reset()
+ */
+int vmbus_load(struct vmbus *bus, struct state_reader *list) MUST_CHECK;
+
 /* ---- for devices: offers ---- */
 
 /*
@@ -95,8 +109,9 @@ struct vmbus_class {
 				    * ranges and payload; 0 means 16 KiB. At most 512 KiB. A larger
 				    * one breaks the channel. */
 	/*
-	 * The guest opens the channel: the ring is ready, its event signalled once. -errno: the
-	 * guest is told that it failed, and closing() does not follow.
+	 * The guest opens the channel, or it was open in a state that is loaded: the ring is ready, its event signalled once. -errno: the
+	 * guest is told that it failed, and closing() does not follow. With channel_starts_paused() the device begins as if
+	 * pausing() had been called.
 	 */
 	int (*opened)(void *device, struct vmbus_channel *channel);
 	/*
@@ -160,6 +175,7 @@ void vmbus_rescind(struct vmbus_channel *channel);
  * [T]
  */
 void channel_closed(struct vmbus_channel *channel);
+bool channel_starts_paused(const struct vmbus_channel *channel); /* [C], in opened() */
 /* Nor, until resumed(), does it touch ring and guest memory. After pausing(). [T] */
 void channel_paused(struct vmbus_channel *channel);
 

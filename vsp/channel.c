@@ -290,6 +290,7 @@ int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *devi
 
 	CHECK(event_count <= VSP_EVENTS_MAX && (event_count == 0 || class->sleep == NULL));
 	*vsp = (struct vsp_channel){.class = class, .device = device, .channel = channel};
+	atomic_init(&vsp->asked, channel_starts_paused(channel) ? ASKED_PAUSE : 0);
 	vsp->unsent_end = &vsp->unsent;
 	vsp->event_count = EVENT_DEVICE + event_count;
 	vsp->events[EVENT_CHANNEL] = channel_event(channel);
@@ -341,4 +342,9 @@ void vsp_join(struct vsp_channel *vsp)
 bool vsp_is_ending(const struct vsp_channel *vsp)
 {
 	return vsp->ended || wants_close(vsp);
+}
+
+bool vsp_is_pausing(const struct vsp_channel *vsp)
+{
+	return wants_pause(vsp);
 }

@@ -108,5 +108,7 @@ void vsp_wake(struct vsp_channel *vsp);
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer);
 /* Is the channel about to end? Asked by what goes in steps, before each of them. [R] */
 bool vsp_is_ending(const struct vsp_channel *vsp);
+/* ... or to pause? [R] */
+bool vsp_is_pausing(const struct vsp_channel *vsp);
 
 #endif

@@ -1,7 +1,7 @@
 # The virtualization service providers: what is behind the guest's synthetic devices.
-vsp_scsi_objs := $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
-	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o)
-vsp_storage_objs := vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o)
+vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
+	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
+vsp_storage_objs := vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o storvsp_state.o)
 vsp_objs := $(vsp_storage_objs)
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
@@ -18,4 +18,4 @@ vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
-storvsp_fuzz_objs = vsp/storage/storvsp.o $(vsp_scsi_objs) $(disk_fake_objs)
+storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)

@@ -6,6 +6,12 @@
 
 #define PIECES 40u
 
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
+	abort();
+}
+
 static void must(bool condition, const char *what)
 {
 	if (!condition) {

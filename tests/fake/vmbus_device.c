@@ -1,14 +1,43 @@
 /* See vmbus_device.h. */
 #include "tests/fake/vmbus_device.h"
 
+#include <poll.h>
+
 static int opened(void *context, struct vmbus_channel *channel)
 {
 	struct fake_device *device = context;
 
 	CHECK(channel == device->channel && !device->is_open);
 	device->opened++;
-	device->is_open = device->refuse == 0;
-	return device->refuse;
+	if (device->refuse != 0) {
+		return device->refuse;
+	}
+	device->is_open = true;
+	device->is_paused = channel_starts_paused(channel);
+	if (device->is_paused) {
+		channel_paused(channel);
+	}
+	if (device->takes != 0) {
+		device->kept = channel_gpadl_get(channel, device->takes);
+	}
+	return 0;
+}
+
+static void pausing(void *context, struct vmbus_channel *channel)
+{
+	struct fake_device *device = context;
+
+	CHECK(channel == device->channel && device->is_open && !device->is_paused);
+	device->is_paused = true;
+	channel_paused(channel);
+}
+
+static void resumed(void *context, struct vmbus_channel *channel)
+{
+	struct fake_device *device = context;
+
+	CHECK(channel == device->channel && device->is_open && device->is_paused);
+	device->is_paused = false;
 }
 
 static void closing(void *context, struct vmbus_channel *channel)
@@ -37,6 +66,8 @@ const struct vmbus_class device_class = {
 	.opened = opened,
 	.closing = closing,
 	.released = released,
+	.pausing = pausing,
+	.resumed = resumed,
 };
 
 const struct vmbus_class threadless_class = {
@@ -58,6 +89,13 @@ int device_offer(struct vmbus *bus, struct fake_device *device, uint32_t instanc
 	};
 
 	return vmbus_offer(bus, &offer, &device->channel);
+}
+
+bool device_is_signalled(const struct fake_device *device)
+{
+	struct pollfd event = {.fd = channel_event(device->channel), .events = POLLIN};
+
+	return poll(&event, 1, 0) == 1;
 }
 
 void device_let_go(struct fake_device *device)

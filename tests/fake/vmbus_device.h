@@ -10,6 +10,9 @@ struct fake_device {
 	int refuse; /* what opened() returns */
 	bool holds; /* closing() does not let go at once: device_let_go() does */
 	bool is_open;
+	bool is_paused;
+	uint32_t takes;           /* opened() gets this GPADL, if it is not 0 */
+	struct vmbus_gpadl *kept; /* that one, or the test's */
 };
 
 extern const struct vmbus_class device_class;     /* packets up to 1 KiB */
@@ -19,5 +22,7 @@ extern const struct vmbus_class threadless_class; /* without closing() */
 int device_offer(struct vmbus *bus, struct fake_device *device, uint32_t instance,
 		 uint16_t sub_channel);
 void device_let_go(struct fake_device *device);
+/* The event of its open channel is set. */
+bool device_is_signalled(const struct fake_device *device);
 
 #endif

@@ -158,7 +158,7 @@ void guest_create(void)
 	CHECK(vmbus_create(&guest, &guest.bus) == 0);
 }
 
-void guest_destroy(void)
+static void destroy_server(void)
 {
 	uint32_t i;
 
@@ -167,6 +167,21 @@ void guest_destroy(void)
 	for (i = 0; i < GUEST_PAGES; i++) {
 		CHECK(atomic_load(&guest.acquired[i]) == 0);
 	}
+}
+
+void guest_restart(void)
+{
+	static uint8_t before[GUEST_PAGES * VMBUS_PAGE_SIZE];
+
+	memcpy(before, guest.ram, sizeof(before));
+	destroy_server();
+	CHECK(memcmp(before, guest.ram, sizeof(before)) == 0);
+	CHECK(vmbus_create(&guest, &guest.bus) == 0);
+}
+
+void guest_destroy(void)
+{
+	destroy_server();
 	pthread_mutex_destroy(&guest.lock);
 }
 

@@ -68,6 +68,8 @@ struct guest_packet {
 /* A new server, and a guest whose RAM has whatever was in it. The other ends both. */
 void guest_create(void);
 void guest_destroy(void);
+/* The server goes, and a new one comes; the guest stays as it is. */
+void guest_restart(void);
 
 /* Posts a message, and lets the server act on it. The server's answer to the post. */
 int guest_post(const void *message, size_t size);

@@ -24,6 +24,12 @@ struct slot {
 	bool busy;
 };
 
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
+	abort();
+}
+
 static struct slot slots[SLOTS];
 static struct scsi_bus *bus;
 static struct disk_queue *queue;

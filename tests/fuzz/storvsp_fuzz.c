@@ -3,6 +3,9 @@
  * in guest memory, across its end or on top of each other. The channel and its thread are this
  * file; the SCSI target and a simulated disk are behind it. Every packet must be answered once,
  * with its transaction and at its size, or break the channel.
+ *
+ * An input that begins with 0xff changes a saved state instead: it is refused, or loaded, and then every
+ * request in it is answered once.
  */
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"
@@ -56,13 +59,47 @@ void storvsp_answer(struct storage_io *io)
 	answers++;
 }
 
-void storvsp_wake_all(struct storage *of)
+void storvsp_put_aside(struct storage_io *io, enum storage_again again)
 {
-	(void)of; /* the loops below look by themselves */
+	io->again = again;
+	io->next = NULL;
+	*io->queue->aside_end = io;
+	io->queue->aside_end = &io->next;
+}
+
+struct storage_io *storvsp_io_of(const struct vsp_answer *answer)
+{
+	(void)answer;
+	abort(); /* there is room for all */
+}
+
+int storvsp_queue_create(struct storage *of, unsigned index, struct storage_queue **out)
+{
+	if (of != &storage || index >= 2) {
+		return -ENOMEM; /* there are two here */
+	}
+	*out = &queues[index];
+	return 0;
+}
+
+void storvsp_queue_free(struct storage_queue *queue)
+{
+	(void)queue;
+}
+
+void storvsp_srb_ended(struct storage *of)
+{
+	atomic_fetch_sub(&of->requests, 1); /* the loops below look by themselves */
 }
 
 /* In place of vsp/channel.c. */
 bool vsp_is_ending(const struct vsp_channel *vsp)
+{
+	(void)vsp;
+	return false;
+}
+
+bool vsp_is_pausing(const struct vsp_channel *vsp)
 {
 	(void)vsp;
 	return false;
@@ -147,6 +184,11 @@ void channel_complete_range(const struct vmbus_channel *channel, const struct vm
 	acquired--;
 }
 
+void storvsp_rescind_sub_channels(struct storage *of)
+{
+	(void)of;
+}
+
 static void set_up(void)
 {
 	struct disk_create how = {.type = DISK_DYNAMIC, .size = 4 << 20, .block_size = 1 << 20};
@@ -173,9 +215,13 @@ static void set_up(void)
 	for (q = 0; q < 2; q++) {
 		queues[q].storage = &storage;
 		queues[q].index = q;
-		queues[q].free = NULL;
+		queues[q].free = queues[q].resets = queues[q].aside = NULL;
+		queues[q].aside_end = &queues[q].aside;
+		queues[q].open = false;
+		storage.queues[q] = &queues[q];
 		for (i = 0; i < IOS; i++) {
 			ios[q][i].queue = &queues[q];
+			ios[q][i].answer.payload = &ios[q][i].packet;
 			ios[q][i].next = queues[q].free;
 			queues[q].free = &ios[q][i];
 		}
@@ -263,6 +309,91 @@ static void drain(void)
 	}
 }
 
+/* ---- saved states ---- */
+
+#define STATE 4096u
+
+static void put_aside(struct storage_queue *queue, uint32_t operation, enum storage_again again)
+{
+	struct storage_io *io = storvsp_take_io(queue);
+
+	memset(&io->packet, 0, sizeof(io->packet));
+	io->packet.operation = operation;
+	io->packet.srb.cdb_length = 10;
+	io->packet.srb.cdb[0] = 0x28;
+	io->packet.srb.cdb[8] = 8;
+	io->packet.srb.data_in = STORVSP_DATA_IN;
+	io->packet.srb.data_transfer_length = 4096;
+	io->answer.bytes = sizeof(io->packet);
+	io->range = (struct vmbus_range){
+		.offset = 512, .bytes = 4096, .page_max = REQUEST_IOVS, .pages = io->pages};
+	io->pages[0] = 512;
+	io->pages[1] = 0;
+	storvsp_put_aside(io, again);
+}
+
+/* A reservation, a sub-channel, and one of each kind of request on each channel. */
+static size_t make_state(uint8_t *to)
+{
+	struct state_writer writer = state_writer(to, STATE);
+	unsigned q;
+
+	shake_hands(STORVSP_VERSION_WIN10);
+	storage.sub_channels = 1;
+	storage.offers[1] = (void *)&storage;
+	for (q = 0; q < 2; q++) {
+		queues[q].open = true;
+		put_aside(&queues[q], STORVSP_COMPLETE_IO, AGAIN_ANSWER);
+		put_aside(&queues[q], STORVSP_EXECUTE_SRB, AGAIN_SRB);
+		put_aside(&queues[q], STORVSP_RESET_BUS, AGAIN_RESET);
+	}
+	storage_save(&storage, &writer);
+	if (!state_fits(&writer)) {
+		abort();
+	}
+	scsi_bus_destroy(&storage.scsi);
+	return writer.used;
+}
+
+static void go_on(struct storage_queue *queue)
+{
+	struct storage_io *io = queue->aside, *next;
+
+	queue->aside = NULL;
+	queue->aside_end = &queue->aside;
+	for (; io != NULL; io = next) {
+		next = io->next;
+		storvsp_go_on(io);
+	}
+}
+
+static void load(const uint8_t *data, size_t size)
+{
+	static uint8_t state[STATE];
+	size_t used = make_state(state);
+	struct state_fault fault;
+	struct state_reader all;
+
+	set_up();
+	for (; size >= 4; data += 4, size -= 4) {
+		size_t at = (data[0] | (size_t)data[1] << 8) % used;
+
+		state[at] = data[2] & 1 ? data[3] : state[at] ^ (uint8_t)(1 << data[3] % 8);
+		used = data[2] % 64 == 63 && at > 0 ? at : used;
+	}
+	all = state_reader(state, used, &fault);
+	if (storage_load(&storage, &all) != 0) {
+		if (atomic_load(&storage.requests) || atomic_load(&storage.state) != STATE_NEW) {
+			abort();
+		}
+		scsi_bus_destroy(&storage.scsi);
+		set_up(); /* what was read is nobody's */
+		return;
+	}
+	go_on(&queues[0]);
+	go_on(&queues[1]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint16_t versions[] = {0x0200, 0x0402, 0x0501, 0x0600, 0x0602};
@@ -271,7 +402,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	set_up();
-	if (data[0] < 0xe0) {
+	if (data[0] == 0xff) {
+		load(data + 1, size - 1);
+		size = 1;
+	} else if (data[0] < 0xe0) {
 		shake_hands(versions[data[0] % 5]);
 	}
 	data++;

@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -1031,6 +1032,426 @@ static void test_breaking_ends_requests(void **state)
 	expect_broken();
 }
 
+/* ---- another machine takes over ---- */
+
+static uint8_t *saved;
+static size_t saved_size;
+static bool storage_is_loaded; /* if the rest was not, the machine is of no use */
+
+static size_t save_to(uint8_t *to, size_t room)
+{
+	struct state_writer writer = state_writer(to, room);
+
+	storage_save(storage, &writer);
+	vmbus_save(guest.bus, &writer);
+	return writer.used;
+}
+
+static uint8_t *save(void)
+{
+	uint8_t *to;
+
+	saved_size = save_to(NULL, 0);
+	to = malloc(saved_size);
+	assert_non_null(to);
+	assert_int_equal(save_to(to, saved_size), saved_size);
+	return to;
+}
+
+/* The old machine goes without a word to its guest, and without a byte to its memory. */
+static void end_machine(void)
+{
+	memcpy(before, guest.ram, sizeof(before));
+	storage_destroy(&storage);
+	guest_restart();
+	assert_memory_equal(before, guest.ram, sizeof(before));
+}
+
+static void begin_machine(unsigned channel_count)
+{
+	struct storage_config config = {.flavour = STORAGE_SCSI,
+					.instance = {1},
+					.channel_count = channel_count,
+					.depth = 8};
+
+	assert_int_equal(storage_create(guest.bus, &config, &storage), 0);
+	attach(lun0, disk);
+	if (huge != NULL) {
+		attach(lun5, huge);
+	}
+	storage_is_loaded = false;
+	vmbus_pause(guest.bus);
+}
+
+static int load(const uint8_t *from, size_t size, struct state_fault *fault)
+{
+	struct state_reader all = state_reader(from, size, fault);
+	int ret = storage_load(storage, &all);
+
+	storage_is_loaded = ret == 0;
+	if (ret == 0) {
+		ret = vmbus_load(guest.bus, &all);
+	}
+	return ret;
+}
+
+static void migrate(void)
+{
+	struct state_fault fault;
+	uint8_t *again;
+
+	vmbus_pause(guest.bus);
+	saved = save();
+	end_machine();
+	begin_machine(CHANNELS);
+	assert_int_equal(load(saved, saved_size, &fault), 0);
+	again = save();
+	assert_memory_equal(saved, again, saved_size);
+	free(saved);
+	free(again);
+	vmbus_resume(guest.bus);
+}
+
+static void test_migrate_at_rest(void **state)
+{
+	(void)state;
+	create_sub_channels(2);
+	migrate();
+	assert_int_equal(direct(0, block_srb(false, 0, 8), (struct range){4096, 0, {DATA}}).status,
+			 0);
+	assert_memory_equal(guest_page(DATA), content, 4096);
+	assert_int_equal(direct(2, block_srb(false, 8, 8), (struct range){4096, 0, {DATA}}).status,
+			 0);
+	assert_memory_equal(guest_page(DATA), content + 4096, 4096);
+	close_primary();
+	wait_for_open(0);
+}
+
+/* In each step of the handshake. */
+static void test_migrate_in_the_handshake(void **state)
+{
+	(void)state;
+	connect();
+	migrate();
+	assert_int_equal(say(STORVSP_BEGIN_INITIALIZATION), 0);
+	migrate();
+	assert_int_equal(ask_version(STORVSP_VERSION_WIN8), 0);
+	migrate();
+	assert_int_equal(say(STORVSP_QUERY_PROPERTIES), 0);
+	migrate();
+	assert_int_equal(say(STORVSP_END_INITIALIZATION), 0);
+	migrate();
+	create_sub_channels(1);
+	migrate();
+	take_attention(1, 0);
+	assert_int_equal(direct(1, block_srb(false, 0, 8), (struct range){4096, 0, {DATA}}).status,
+			 0);
+}
+
+enum { FLYING = 12, USED = 3 };
+
+/* Requests on several channels, a pause at any of their steps: each is answered once, with its data. */
+static void test_migrate_under_way(void **state)
+{
+	struct guest_packet answer;
+	unsigned turn, i, at;
+
+	(void)state;
+	create_sub_channels(USED - 1);
+	for (turn = 0; turn < 60; turn++) {
+		bool seen[USED][FLYING] = {{false}};
+
+		for (i = 0; i < FLYING * USED; i++) {
+			struct storvsp_packet packet =
+				block_srb(false, (turn * 36 + i) % 255 * 8, 8);
+			struct range range = {4096, 0, {DATA + i}};
+
+			memset(guest_page(DATA + i), 0, 4096);
+			send_direct(i % USED, i / USED + 1, &packet, &range, 1);
+		}
+		usleep(turn * 3);
+		migrate();
+		for (i = 0; i < FLYING * USED; i++) {
+			const struct storvsp_packet *in = receive(i % USED, &answer);
+
+			at = (unsigned)answer.descriptor.trans_id - 1;
+			assert_true(at < FLYING && !seen[i % USED][at]);
+			seen[i % USED][at] = true;
+			assert_int_equal(in->status, 0);
+			at = at * USED + i % USED;
+			assert_memory_equal(guest_page(DATA + at),
+					    content + (turn * 36 + at) % 255 * 4096, 4096);
+		}
+	}
+	for (i = 0; i < USED; i++) {
+		assert_false(guest_receive(&channels[i], &answer));
+	}
+}
+
+/* Writes, which are on the disk once they are answered. */
+static void test_migrate_while_writing(void **state)
+{
+	unsigned turn, i;
+
+	(void)state;
+	for (turn = 0; turn < 30; turn++) {
+		struct guest_packet answer;
+
+		for (i = 0; i < 6; i++) {
+			struct storvsp_packet packet = block_srb(true, i * 8, 8);
+			struct range range = {4096, 0, {DATA + i}};
+
+			memset(guest_page(DATA + i), (int)(turn * 6 + i + 1), 4096);
+			send_direct(0, i + 1, &packet, &range, 1);
+		}
+		usleep(turn * 5);
+		migrate();
+		for (i = 0; i < 6; i++) {
+			assert_int_equal(receive(0, &answer)->status, 0);
+		}
+		assert_int_equal(disk_read(disk, before, 6 * 4096, 0), 0);
+		for (i = 0; i < 6; i++) {
+			assert_int_equal(before[i * 4096 + 4095], (uint8_t)(turn * 6 + i + 1));
+		}
+	}
+}
+
+/* The guest reads no answers: those that have no room go over, and the requests that nobody has taken. */
+static void test_migrate_without_room(void **state)
+{
+	struct storvsp_packet packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0);
+	unsigned sent = 0, idle, got;
+	struct guest_packet answer;
+
+	(void)state;
+	for (idle = 0; idle < 20; idle++) {
+		while (guest_send(&channels[0], VM_PKT_DATA_INBAND, sent + 1, 1, NULL, 0, &packet,
+				  sizeof(packet))) {
+			sent++;
+			idle = 0;
+		}
+		usleep(1000);
+	}
+	for (got = 0; got < sent; got++) {
+		if (got % 50 == 0) {
+			migrate();
+		}
+		receive(0, &answer);
+		assert_int_equal(answer.descriptor.trans_id, got + 1);
+	}
+	assert_false(guest_receive(&channels[0], &answer));
+}
+
+/* What would take hours is ended for a pause, and begins anew in the other machine; there it can be ended as well. */
+static void test_migrate_long_requests(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		begin_verifies(0);
+		migrate();
+		migrate(); /* even twice */
+		assert_int_equal(storage_hold(storage, lun5), 0);
+		expect_ended_verifies(STORVSP_SRB_BUSY);
+		assert_int_equal(storage_release(storage, lun5, huge), 0);
+		take_attention(0, 5);
+	}
+}
+
+static void test_pause_long_requests(void **state)
+{
+	(void)state;
+	begin_verifies(0);
+	vmbus_pause(guest.bus);
+	vmbus_resume(guest.bus);
+	assert_int_equal(storage_detach(storage, lun5), 0);
+	expect_ended_verifies(STORVSP_SRB_INVALID_LUN);
+	expect_announcement();
+}
+
+/* In this machine or in the next: what was put aside ends with its channel. */
+static void test_close_what_is_aside(void **state)
+{
+	(void)state;
+	begin_verifies(0);
+	vmbus_pause(guest.bus);
+	vmbus_reset(guest.bus);
+	vmbus_resume(guest.bus);
+	guest.first = guest.count = 0;
+	connect();
+	initialize(STORVSP_VERSION_WIN10);
+	take_attention(0, 0);
+	take_attention(0, 5);
+	begin_verifies(0);
+	migrate();
+	close_primary();
+	wait_for_open(0);
+}
+
+/* A reset and what it waits for, on two channels: all are answered, and the reset after what came before it. */
+static void test_migrate_a_reset(void **state)
+{
+	unsigned turn, i;
+
+	(void)state;
+	create_sub_channels(1);
+	for (turn = 0; turn < 20; turn++) {
+		struct storvsp_packet reset = {.operation = STORVSP_RESET_BUS, .flags = 1};
+		struct guest_packet answer;
+
+		begin_verifies(1);
+		assert_true(guest_send(&channels[0], VM_PKT_DATA_INBAND, RESET_ID, 1, NULL, 0,
+				       &reset, sizeof(reset)));
+		usleep(turn % 4 * 10);
+		migrate();
+		for (i = 0; i < VERIFIES; i++) {
+			uint8_t status = receive(1, &answer)->srb.srb_status;
+
+			assert_true(status == STORVSP_SRB_ABORTED || status == STORVSP_SRB_BUSY);
+		}
+		assert_int_equal(finish(0, RESET_ID).status, 0);
+		take_attention(1, 5);
+		take_attention(1, 0);
+	}
+}
+
+/* What the guest has told a unit. */
+static void test_migrate_a_unit(void **state)
+{
+	static const uint8_t cache_off[] = {0, 0, 0, 0, 0x08, 0x12, 0};
+	struct storvsp_packet select =
+		srb(0, (uint8_t[6]){0x15, 0x10, 0, 0, 24}, 6, STORVSP_DATA_OUT, 24);
+	struct storvsp_packet sense =
+		srb(0, (uint8_t[6]){0x1a, 0x08, 0x08, 0, 24}, 6, STORVSP_DATA_IN, 24);
+	struct storvsp_packet enroll =
+		srb(0, (uint8_t[10]){0x5f, 0, [8] = 24}, 10, STORVSP_DATA_OUT, 24);
+	struct storvsp_packet reserve =
+		srb(0, (uint8_t[10]){0x5f, 1, 1, [8] = 24}, 10, STORVSP_DATA_OUT, 24);
+	struct storvsp_packet read =
+		srb(0, (uint8_t[10]){0x5e, 1, [8] = 24}, 10, STORVSP_DATA_IN, 24);
+	struct range range = {24, 0, {DATA}};
+
+	(void)state;
+	memset(guest_page(DATA), 0, 24);
+	memcpy(guest_page(DATA), cache_off, sizeof(cache_off));
+	assert_int_equal(direct(0, select, range).status, 0);
+	memset(guest_page(DATA), 0, 24);
+	guest_page(DATA)[15] = 77; /* the new key */
+	assert_int_equal(direct(0, enroll, range).status, 0);
+	guest_page(DATA)[7] = 77;
+	assert_int_equal(direct(0, reserve, range).status, 0);
+	migrate();
+	assert_int_equal(direct(0, sense, range).status, 0);
+	assert_int_equal(guest_page(DATA)[4], 0x08);
+	assert_int_equal(guest_page(DATA)[6] & 4, 0); /* WCE */
+	assert_int_equal(direct(0, read, range).status, 0);
+	assert_int_equal(guest_page(DATA)[15], 77);
+}
+
+/* ---- states that are refused ---- */
+
+static void expect_fault(size_t at, uint8_t to, const char *part, const char *what)
+{
+	uint8_t was = saved[at];
+	struct state_fault fault;
+
+	saved[at] = to;
+	assert_int_equal(load(saved, saved_size, &fault), -EINVAL);
+	assert_string_equal(fault.part, part);
+	assert_non_null(strstr(fault.what, what));
+	saved[at] = was;
+}
+
+static size_t place_of(const char *name)
+{
+	uint8_t *at = memmem(saved, saved_size, name, strlen(name));
+
+	assert_non_null(at);
+	return (size_t)(at - saved) + 16;
+}
+
+static void make_state(void)
+{
+	create_sub_channels(1);
+	begin_verifies(1);
+	vmbus_pause(guest.bus);
+	saved = save();
+	end_machine();
+	begin_machine(CHANNELS);
+}
+
+static void test_refused_states(void **state)
+{
+	size_t storage_at, unit_at, queue_at, request_at;
+	struct state_fault fault;
+
+	(void)state;
+	make_state();
+	storage_at = place_of("storage");
+	unit_at = place_of("unit");
+	queue_at = place_of("queue");
+	request_at = place_of("request");
+	expect_fault(storage_at, 1, "storage", "another controller");
+	expect_fault(storage_at + 1, 9, "storage", "another controller");
+	expect_fault(storage_at + 19, 5, "storage", "a handshake that cannot be");
+	expect_fault(storage_at + 20, 7, "storage", "a handshake that cannot be");
+	expect_fault(storage_at + 22, 9, "storage", "sub-channels that cannot be");
+	expect_fault(storage_at + 26, 3, "storage", "sub-channels that cannot be");
+	expect_fault(unit_at + 2, 1, "storage", "other disks");
+	expect_fault(unit_at + 3, 1, "storage", "other disks");
+	expect_fault(unit_at + 4, 9, "storage", "other disks");
+	expect_fault(unit_at + 20, 9, "storage", "another size");
+	expect_fault(unit_at + 35, 255, "unit", "attentions that there are not");
+	expect_fault(unit_at + 66, 2, "unit", "a reservation that nobody can hold");
+	expect_fault(queue_at, 2, "queue", "is of a channel that is not offered");
+	expect_fault(request_at, 2, "request", "a kind that its packet is not");
+	expect_fault(request_at + 9, 9, "request", "no size that a packet has");
+	assert_int_equal(storage_detach(storage, lun5), 0);
+	assert_int_equal(load(saved, saved_size, &fault), -EINVAL);
+	assert_non_null(strstr(fault.what, "other disks"));
+	free(saved);
+	vmbus_resume(guest.bus);
+	guest.first = guest.count = 0;
+	connect();
+	initialize(STORVSP_VERSION_WIN10);
+	take_attention(0, 0);
+}
+
+/*
+ * Cut anywhere: refused. A bit of each third byte: refused, or loaded, and then all of it ends. A machine
+ * takes its time to make; the fuzzers do more of it.
+ */
+static void test_damaged_states(void **state)
+{
+	struct state_fault fault;
+	size_t i;
+
+	(void)state;
+	make_state();
+	for (i = 0; i < saved_size; i += storage_is_loaded ? 29 : 1) {
+		if (storage_is_loaded) {
+			end_machine();
+			begin_machine(2);
+		}
+		assert_int_not_equal(load(saved, i, &fault), 0);
+	}
+	for (i = 0; i < saved_size; i += 3) {
+		end_machine();
+		guest.first = guest.count = 0;
+		begin_machine(2);
+		saved[i] ^= (uint8_t)(1 << i % 8);
+		if (load(saved, saved_size, &fault) == 0) {
+			vmbus_resume(guest.bus);
+			vmbus_serve(guest.bus);
+			vmbus_pause(guest.bus);
+		}
+		saved[i] ^= (uint8_t)(1 << i % 8);
+	}
+	free(saved);
+	vmbus_resume(guest.bus);
+}
+
 static void test_bad_configurations(void **state)
 {
 	struct storage *made = NULL;
@@ -1068,6 +1489,18 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_destroy_under_load, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_ide, start, stop),
 		cmocka_unit_test_setup_teardown(test_bad_configurations, start, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_at_rest, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_in_the_handshake, start, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_under_way, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_while_writing, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_without_room, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_a_unit, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_migrate_long_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_pause_long_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_close_what_is_aside, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_migrate_a_reset, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_refused_states, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_damaged_states, start_huge, stop_huge),
 		cmocka_unit_test_setup_teardown(test_reset_ends_requests, start_huge, stop_huge),
 		cmocka_unit_test_setup_teardown(test_hold_ends_requests, start_huge, stop_huge),
 		cmocka_unit_test_setup_teardown(test_detach_ends_requests, start_huge, stop_huge),

@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 
 #include "disk/disk.h"
+#include "lib/state.h"
 #include "vsp/storage/storage.h"
 
 struct scsi_bus;
@@ -101,6 +102,34 @@ int scsi_bus_release(struct scsi_bus *bus, struct storage_address address, struc
 
 void scsi_execute(struct scsi_bus *bus, struct storage_address address,
 		  struct scsi_request *request);
+
+/* ---- saved states: scsi_state.c ---- */
+
+struct scsi_saved_unit {
+	struct storage_address address;
+	enum storage_kind kind;
+	uint8_t id[16];
+	uint64_t blocks;
+	uint32_t block_size;
+	bool stopped, write_cache;
+	uint32_t attention[SCSI_NEXUS_COUNT];
+	int reserved; /* enum scsi_reservation */
+	uint32_t holder, generation;
+	uint64_t keys[SCSI_NEXUS_COUNT];
+	bool tray_open, tray_locked;
+	int media_event; /* enum scsi_media_event */
+};
+
+struct scsi_saved {
+	unsigned count;
+	struct scsi_saved_unit units[STORAGE_UNITS_MAX];
+};
+
+/* No request is under way, and nobody changes the bus. */
+void scsi_bus_save(struct scsi_bus *bus, struct state_writer *writer);
+/* The units that come next in the list; a fault of the state if they are not those of the bus. Nothing is changed. */
+void scsi_bus_read(struct scsi_bus *bus, struct state_reader *list, struct scsi_saved *saved);
+void scsi_bus_set(struct scsi_bus *bus, const struct scsi_saved *saved); /* as it was read */
 
 /*
  * Every unit forgets what a nexus told it, as after power-on (reservations stay), and says so with

@@ -175,19 +175,40 @@ int scsi_bus_detach(struct scsi_bus *bus, struct storage_address address)
 	return unit != NULL ? 0 : -ENOENT;
 }
 
+static struct storage_address address_of(unsigned slot)
+{
+	return (struct storage_address){
+		.path = (uint8_t)(slot / STORAGE_LUNS_MAX / STORAGE_TARGETS_MAX),
+		.target = (uint8_t)(slot / STORAGE_LUNS_MAX % STORAGE_TARGETS_MAX),
+		.lun = (uint8_t)(slot % STORAGE_LUNS_MAX),
+	};
+}
+
 void scsi_bus_detach_all(struct scsi_bus *bus)
 {
 	unsigned i;
 
 	for (i = 0; i < STORAGE_PATHS_MAX * STORAGE_TARGETS_MAX * STORAGE_LUNS_MAX; i++) {
-		struct storage_address address = {
-			.path = (uint8_t)(i / STORAGE_LUNS_MAX / STORAGE_TARGETS_MAX),
-			.target = (uint8_t)(i / STORAGE_LUNS_MAX % STORAGE_TARGETS_MAX),
-			.lun = (uint8_t)(i % STORAGE_LUNS_MAX),
-		};
-
-		scsi_bus_detach(bus, address);
+		scsi_bus_detach(bus, address_of(i));
 	}
+}
+
+void scsi_bus_each(struct scsi_bus *bus,
+		   void (*step)(struct storage_address at, struct scsi_unit *unit, void *user),
+		   void *user)
+{
+	struct scsi_unit **unit = &bus->units[0][0][0];
+	unsigned i;
+
+	pthread_mutex_lock(&bus->change);
+	pthread_rwlock_rdlock(&bus->table);
+	for (i = 0; i < STORAGE_PATHS_MAX * STORAGE_TARGETS_MAX * STORAGE_LUNS_MAX; i++) {
+		if (unit[i] != NULL) {
+			step(address_of(i), unit[i], user);
+		}
+	}
+	pthread_rwlock_unlock(&bus->table);
+	pthread_mutex_unlock(&bus->change);
 }
 
 /*

@@ -130,6 +130,10 @@ unsigned scsi_cdb_length(uint8_t opcode);
 
 /* scsi_bus.c: a request under way has ended; the unit may be gone after it. */
 void scsi_bus_put(struct scsi_bus *bus, struct scsi_unit *unit);
+/* By address. None comes or goes meanwhile. */
+void scsi_bus_each(struct scsi_bus *bus,
+		   void (*step)(struct storage_address at, struct scsi_unit *unit, void *user),
+		   void *user);
 
 /* scsi_unit.c */
 struct scsi_unit *scsi_unit_create(const struct storage_unit *config);

@@ -70,6 +70,7 @@ static void storage_free(struct storage *storage)
 
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
 		storvsp_join(storage->queues[i]);
+		storvsp_queue_free(storage->restored[i]);
 		disk_queue_destroy(&storage->disks[i]);
 	}
 	scsi_bus_destroy(&storage->scsi);

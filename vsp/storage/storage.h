@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 struct disk;
+struct state_reader;
+struct state_writer;
 struct vmbus;
 struct storage;
 
@@ -106,6 +108,18 @@ int storage_change_medium(struct storage *storage, struct storage_address addres
  */
 int storage_hold(struct storage *storage, struct storage_address address);
 int storage_release(struct storage *storage, struct storage_address address, struct disk *disk);
+
+/*
+ * The part "storage" of a saved state: what the guest has told the controller and its units, and what of its requests is not
+ * answered. vmbus_pause() is in force.
+ */
+void storage_save(struct storage *storage, struct state_writer *writer);
+/*
+ * Reads it back into a new controller with the same configuration and units, paused; before vmbus_load(), which opens its channels.
+ *   -EINVAL  the state is refused, as its fault says; nothing has changed
+ *   other    what vmbus_offer() says; the controller is as it was
+ */
+int storage_load(struct storage *storage, struct state_reader *list);
 
 struct storage_stats {
 	uint64_t requests, reads, writes, bytes_read, bytes_written, errors;

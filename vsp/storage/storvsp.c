@@ -30,25 +30,30 @@ static void answer_plain(struct storage_io *io, uint32_t status)
 	answer(io, status);
 }
 
-static bool version_is_known(uint16_t version)
+bool storvsp_knows_version(uint16_t version)
 {
 	return version == STORVSP_VERSION_WIN6 || version == STORVSP_VERSION_WIN7 ||
 	       version == STORVSP_VERSION_WIN8 || version == STORVSP_VERSION_WIN8_1 ||
 	       version == STORVSP_VERSION_WIN10;
 }
 
-static unsigned sub_channels_max(const struct storage *storage)
+unsigned storvsp_sub_channels_max(const struct storage *storage, uint16_t version)
 {
-	if (storage->config.flavour == STORAGE_IDE || storage->version < STORVSP_VERSION_WIN8) {
+	if (storage->config.flavour == STORAGE_IDE || version < STORVSP_VERSION_WIN8) {
 		return 0;
 	}
 	return storage->config.channel_count - 1;
 }
 
+static unsigned sub_channels_max(const struct storage *storage)
+{
+	return storvsp_sub_channels_max(storage, storage->version);
+}
+
 static void query_version(struct storage *storage, struct storage_io *io)
 {
 	uint16_t version = io->packet.version.version;
-	bool known = version_is_known(version);
+	bool known = storvsp_knows_version(version);
 
 	if (known) {
 		storage->version = version;
@@ -159,13 +164,14 @@ static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 	}
 }
 
-/* The channel goes, or a reset waits. */
+/* The channel goes or pauses, or a reset waits. */
 static bool srb_is_cancelled(const struct scsi_request *scsi)
 {
 	const struct storage_io *io = scsi->user;
 	struct storage_queue *queue = io->queue;
 
-	return vsp_is_ending(&queue->vsp) || atomic_load(&queue->storage->resets);
+	return vsp_is_ending(&queue->vsp) || vsp_is_pausing(&queue->vsp) ||
+	       atomic_load(&queue->storage->resets);
 }
 
 /* Data-in may have come to a request that named no direction. Who fails may have written some of it. */
@@ -180,6 +186,15 @@ static void complete_data(struct storage_io *io)
 	channel_complete_range(io->queue->vsp.channel, &io->range, written);
 }
 
+/* It was ended for a pause, and for nothing else. */
+static bool begins_anew(const struct storage_io *io)
+{
+	const struct vsp_channel *vsp = &io->queue->vsp;
+
+	return io->scsi.status == SCSI_TASK_ABORTED && vsp_is_pausing(vsp) && !vsp_is_ending(vsp) &&
+	       !atomic_load(&io->queue->storage->resets);
+}
+
 static void srb_done(struct scsi_request *scsi)
 {
 	struct storage_io *io = scsi->user;
@@ -187,6 +202,12 @@ static void srb_done(struct scsi_request *scsi)
 	struct storvsp_srb *srb = &io->packet.srb;
 	uint32_t status = STORVSP_STATUS_SUCCESS;
 
+	complete_data(io);
+	io->queue->in_flight--;
+	if (begins_anew(io)) {
+		storvsp_put_aside(io, AGAIN_SRB);
+		return;
+	}
 	srb->srb_status = STORVSP_SRB_SUCCESS;
 	if (scsi->no_unit) {
 		srb->srb_status = STORVSP_SRB_INVALID_LUN;
@@ -205,12 +226,8 @@ static void srb_done(struct scsi_request *scsi)
 	srb->data_transfer_length = scsi->transferred;
 	put_sense(srb, scsi);
 	count_srb(storage, scsi);
-	complete_data(io);
-	io->queue->in_flight--;
 	answer(io, status);
-	if (atomic_fetch_sub(&storage->requests, 1) == 1 && atomic_load(&storage->resets)) {
-		storvsp_wake_all(storage);
-	}
+	storvsp_srb_ended(storage);
 }
 
 static bool find_direction(uint8_t data_in, enum scsi_direction *direction)
@@ -230,19 +247,21 @@ static bool find_direction(uint8_t data_in, enum scsi_direction *direction)
 	}
 }
 
-/* The data's place in guest memory: one range, or none. False: it cannot be used. */
-static bool find_data(struct storage_queue *queue, struct storage_io *io,
-		      const struct vmbus_packet *packet)
+/* The packet's one range, or none. False: it has more, or a larger one. */
+static bool take_range(struct storage_io *io, const struct vmbus_packet *packet)
+{
+	io->range = (struct vmbus_range){.page_max = REQUEST_IOVS, .pages = io->pages};
+	return packet->type != VM_PKT_DATA_USING_GPA_DIRECT || !packet->range_count ||
+	       (packet->range_count == 1 && packet_range(packet, 0, &io->range) == 0);
+}
+
+/* The data's place in guest memory. False: it cannot be used. */
+static bool find_data(struct storage_queue *queue, struct storage_io *io)
 {
 	struct scsi_request *scsi = &io->scsi;
 	uint32_t length = io->packet.srb.data_transfer_length;
 	int count;
 
-	io->range = (struct vmbus_range){.page_max = REQUEST_IOVS, .pages = io->pages};
-	if (packet->type == VM_PKT_DATA_USING_GPA_DIRECT && packet->range_count &&
-	    (packet->range_count > 1 || packet_range(packet, 0, &io->range) != 0)) {
-		return false;
-	}
 	if (length > io->range.bytes || !find_direction(io->packet.srb.data_in, &scsi->direction)) {
 		return false;
 	}
@@ -272,21 +291,12 @@ static struct storage_address srb_address(const struct storage *storage,
 					srb->lun};
 }
 
-static void execute_srb(struct storage_queue *queue, struct storage_io *io,
-			const struct vmbus_packet *packet)
+/* It counts as under way. */
+static void run_srb(struct storage_queue *queue, struct storage_io *io)
 {
 	struct storage *storage = queue->storage;
 	struct storvsp_srb *srb = &io->packet.srb;
 
-	if (atomic_load(&storage->state) != STATE_READY) {
-		answer_plain(io, STORVSP_STATUS_INVALID_STATE);
-		return;
-	}
-	if (!srb_is_valid(io) || !find_data(queue, io, packet)) {
-		refuse_srb(io, STORVSP_SRB_INVALID_REQUEST, 0, STORVSP_STATUS_INVALID_PARAMETER);
-		return;
-	}
-	atomic_fetch_add(&storage->requests, 1);
 	queue->in_flight++;
 	memset(io->scsi.cdb, 0, sizeof(io->scsi.cdb));
 	memcpy(io->scsi.cdb, srb->cdb, srb->cdb_length);
@@ -306,6 +316,34 @@ static void execute_srb(struct storage_queue *queue, struct storage_io *io,
 	}
 }
 
+static void execute_srb(struct storage_queue *queue, struct storage_io *io,
+			const struct vmbus_packet *packet)
+{
+	struct storage *storage = queue->storage;
+
+	if (atomic_load(&storage->state) != STATE_READY) {
+		answer_plain(io, STORVSP_STATUS_INVALID_STATE);
+		return;
+	}
+	if (!srb_is_valid(io) || !take_range(io, packet) || !find_data(queue, io)) {
+		refuse_srb(io, STORVSP_SRB_INVALID_REQUEST, 0, STORVSP_STATUS_INVALID_PARAMETER);
+		return;
+	}
+	atomic_fetch_add(&storage->requests, 1);
+	run_srb(queue, io);
+}
+
+/* All of it is looked at once more: it may come from a saved state, and memory may have gone. */
+static void execute_again(struct storage_queue *queue, struct storage_io *io)
+{
+	if (!srb_is_valid(io) || !find_data(queue, io)) {
+		refuse_srb(io, STORVSP_SRB_INVALID_REQUEST, 0, STORVSP_STATUS_INVALID_PARAMETER);
+		storvsp_srb_ended(queue->storage);
+		return;
+	}
+	run_srb(queue, io);
+}
+
 /*
  * A reset is answered after every request that came before it. Meanwhile those take no further
  * steps, so it does not wait for long.
@@ -316,6 +354,21 @@ static void begin_reset(struct storage_queue *queue, struct storage_io *io)
 	io->next = queue->resets;
 	queue->resets = io;
 	storvsp_finish_resets(queue);
+}
+
+void storvsp_go_on(struct storage_io *io)
+{
+	switch (io->again) {
+	case AGAIN_ANSWER:
+		storvsp_answer(io);
+		break;
+	case AGAIN_SRB:
+		execute_again(io->queue, io);
+		break;
+	case AGAIN_RESET:
+		begin_reset(io->queue, io);
+		break;
+	}
 }
 
 void storvsp_finish_resets(struct storage_queue *queue)

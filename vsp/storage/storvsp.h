@@ -46,16 +46,26 @@ struct storage {
 	pthread_mutex_t lock;
 	struct vmbus_channel *offers[STORAGE_CHANNELS_MAX]; /* [L] NULL: released, or never made */
 	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until joined */
-	unsigned channels_open;                             /* [L] */
+	struct storage_queue
+		*restored[STORAGE_CHANNELS_MAX]; /* [L] of a loaded state, until opened() */
+	unsigned channels_open;                  /* [L] */
 	/* [I] By channel, whoever serves it: made early, for a sandbox may forbid it later. */
 	struct disk_queue *disks[STORAGE_CHANNELS_MAX];
 	bool destroyed; /* [L] the last release frees it */
 };
 
+/* What becomes of a request that was put aside. */
+enum storage_again {
+	AGAIN_ANSWER, /* it is answered, the answer is in the packet */
+	AGAIN_SRB,    /* it begins anew */
+	AGAIN_RESET,  /* it waits for the requests under way */
+};
+
 struct storage_io {
 	struct scsi_request scsi;
 	struct storage_queue *queue;
-	struct storage_io *next;  /* in the free list, or in the list of resets */
+	struct storage_io *next;  /* in the free list, in that of resets, or aside */
+	enum storage_again again; /* while it is aside */
 	struct vsp_answer answer; /* with the packet's transaction and size from the beginning */
 	struct storvsp_packet packet; /* the guest's, then the answer */
 	struct vmbus_range range; /* of the data; acquired while the SCSI target has the request */
@@ -71,13 +81,19 @@ struct storage_queue {
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;
 	struct storage_io *resets;
-	unsigned in_flight; /* requests that are in the SCSI target */
+	struct storage_io *aside, **aside_end; /* until the channel is resumed, in order */
+	unsigned in_flight;                    /* requests that are in the SCSI target */
+	bool open;                             /* under storage.lock: from opened() to closing() */
 };
 
 /* storvsp.c: the protocol. */
 /* There is a free io. */
 void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *packet);
 void storvsp_finish_resets(struct storage_queue *queue);
+/* A request that was put aside goes on as it says. */
+void storvsp_go_on(struct storage_io *io);
+bool storvsp_knows_version(uint16_t version);
+unsigned storvsp_sub_channels_max(const struct storage *storage, uint16_t version);
 bool storvsp_announce(struct storage_queue *queue); /* false: no room in the ring */
 void storvsp_primary_closed(struct storage *storage);
 
@@ -85,7 +101,14 @@ void storvsp_primary_closed(struct storage *storage);
 extern const struct vmbus_class storvsp_class;
 struct storage_io *storvsp_take_io(struct storage_queue *queue);
 void storvsp_answer(struct storage_io *io); /* sends the packet; then the io is free */
+struct storage_io *storvsp_io_of(const struct vsp_answer *answer);
+/* An SRB that is put aside is under way still (storage.requests). */
+void storvsp_put_aside(struct storage_io *io, enum storage_again again);
+void storvsp_srb_ended(struct storage *storage); /* one less of those */
 void storvsp_wake_all(struct storage *storage);
+/* Without a channel. -ENOMEM. */
+int storvsp_queue_create(struct storage *storage, unsigned index, struct storage_queue **queue);
+void storvsp_queue_free(struct storage_queue *queue); /* NULL is fine; none that was opened */
 void storvsp_join(struct storage_queue *queue);
 
 /* storage.c */

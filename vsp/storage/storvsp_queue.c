@@ -41,12 +41,43 @@ void storvsp_answer(struct storage_io *io)
 	vsp_answer(&io->queue->vsp, &io->answer);
 }
 
+struct storage_io *storvsp_io_of(const struct vsp_answer *answer)
+{
+	return (struct storage_io *)((uint8_t *)answer - offsetof(struct storage_io, answer));
+}
+
+void storvsp_put_aside(struct storage_io *io, enum storage_again again)
+{
+	struct storage_queue *queue = io->queue;
+
+	io->again = again;
+	io->next = NULL;
+	*queue->aside_end = io;
+	queue->aside_end = &io->next;
+}
+
+void storvsp_srb_ended(struct storage *storage)
+{
+	if (atomic_fetch_sub(&storage->requests, 1) == 1 && atomic_load(&storage->resets)) {
+		storvsp_wake_all(storage);
+	}
+}
+
+static struct storage_io *take_aside(struct storage_queue *queue)
+{
+	struct storage_io *io = queue->aside;
+
+	queue->aside = NULL;
+	queue->aside_end = &queue->aside;
+	return io;
+}
+
 /* ---- the thread ---- */
 
 static void sent(void *device, struct vsp_answer *answer)
 {
 	(void)device;
-	free_io((struct storage_io *)((uint8_t *)answer - offsetof(struct storage_io, answer)));
+	free_io(storvsp_io_of(answer));
 }
 
 static bool work(void *device)
@@ -79,21 +110,46 @@ static void turned(void *device)
 	}
 }
 
+/* Once more put aside, if the next pause comes soon. */
+static void resume(void *device)
+{
+	struct storage_io *io = take_aside(device), *next;
+
+	for (; io != NULL; io = next) {
+		next = io->next;
+		storvsp_go_on(io);
+	}
+}
+
+/* What was put aside is not under way any more. */
+static void drop_aside(struct storage_queue *queue)
+{
+	struct storage_io *io;
+
+	for (io = take_aside(queue); io != NULL; io = io->next) {
+		if (io->again == AGAIN_SRB) {
+			storvsp_srb_ended(queue->storage);
+		}
+	}
+}
+
 /* Resets of this channel's no longer stand in the others' way. */
 static void end(void *device)
 {
 	struct storage_queue *queue = device;
 
+	drop_aside(queue);
 	for (; queue->resets != NULL; queue->resets = queue->resets->next) {
 		atomic_fetch_sub(&queue->storage->resets, 1);
 	}
 }
 
+/* A reset may wait for what other channels have put aside. */
 static bool busy(void *device)
 {
 	const struct storage_queue *queue = device;
 
-	return queue->in_flight || queue->resets != NULL;
+	return queue->in_flight;
 }
 
 static void closed(void *device)
@@ -132,6 +188,7 @@ static const struct vsp_class queue_class = {
 	.packet = packet,
 	.turned = turned,
 	.sent = sent,
+	.resume = resume,
 	.end = end,
 	.busy = busy,
 	.closed = closed,
@@ -142,22 +199,23 @@ static const struct vsp_class queue_class = {
 
 /* ---- the control thread ---- */
 
-static void queue_free(struct storage_queue *queue)
+void storvsp_queue_free(struct storage_queue *queue)
 {
-	free(queue->pool);
-	free(queue);
+	if (queue != NULL) {
+		free(queue->pool);
+		free(queue);
+	}
 }
 
 void storvsp_join(struct storage_queue *queue)
 {
 	if (queue != NULL) {
 		vsp_join(&queue->vsp);
-		queue_free(queue);
+		storvsp_queue_free(queue);
 	}
 }
 
-static int queue_create(struct storage *storage, struct vmbus_channel *channel,
-			struct storage_queue **out)
+int storvsp_queue_create(struct storage *storage, unsigned index, struct storage_queue **out)
 {
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
 	unsigned i;
@@ -166,11 +224,12 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 		return -ENOMEM;
 	}
 	queue->storage = storage;
-	queue->index = channel_sub_channel(channel);
+	queue->index = index;
+	queue->aside_end = &queue->aside;
 	queue->pool = calloc(storage->config.depth, sizeof(*queue->pool));
 	queue->disks = storage->disks[queue->index];
 	if (queue->pool == NULL) {
-		queue_free(queue);
+		storvsp_queue_free(queue);
 		return -ENOMEM;
 	}
 	for (i = 0; i < storage->config.depth; i++) {
@@ -182,6 +241,17 @@ static int queue_create(struct storage *storage, struct vmbus_channel *channel,
 	return 0;
 }
 
+/* What a loaded state has for a channel that was open in it. Whoever opens it later has nothing to do with it. */
+static struct storage_queue *restored_queue(struct storage_queue *queue, bool goes_on)
+{
+	if (queue != NULL && !goes_on) {
+		drop_aside(queue);
+		storvsp_queue_free(queue);
+		queue = NULL;
+	}
+	return queue;
+}
+
 /*
  * The thread of the open before has said channel_closed(), its last words; so joining it does not
  * wait.
@@ -190,27 +260,33 @@ static int opened(void *device, struct vmbus_channel *channel)
 {
 	struct storage *storage = device;
 	unsigned index = channel_sub_channel(channel);
-	struct storage_queue *queue = NULL, *before;
-	int ret;
+	struct storage_queue *queue, *before;
+	int ret = 0;
 
 	pthread_mutex_lock(&storage->lock);
 	before = storage->queues[index];
 	storage->queues[index] = NULL;
+	queue = storage->restored[index];
+	storage->restored[index] = NULL;
 	pthread_mutex_unlock(&storage->lock);
 	storvsp_join(before);
-	ret = queue_create(storage, channel, &queue);
+	queue = restored_queue(queue, channel_starts_paused(channel));
+	if (queue == NULL) {
+		ret = storvsp_queue_create(storage, index, &queue);
+	}
 	if (ret) {
 		return ret;
 	}
 	pthread_mutex_lock(&storage->lock);
 	ret = vsp_start(&queue->vsp, &queue_class, queue, channel, NULL, 0);
 	if (!ret) {
+		queue->open = true;
 		storage->queues[index] = queue;
 		storage->channels_open++;
 	}
 	pthread_mutex_unlock(&storage->lock);
 	if (ret) {
-		queue_free(queue);
+		storvsp_queue_free(queue);
 	}
 	return ret;
 }
@@ -235,6 +311,7 @@ static void closing(void *device, struct vmbus_channel *channel)
 
 	vsp_close(&queue->vsp);
 	pthread_mutex_lock(&storage->lock);
+	queue->open = false;
 	storage->channels_open--;
 	pthread_mutex_unlock(&storage->lock);
 	if (channel_sub_channel(channel) == 0) {
