@@ -34,6 +34,8 @@ struct gpa_map {
 	uint8_t max_level;           /* [I] of a leaf */
 	bool identity;               /* [I] the root's */
 	bool stale; /* an LP may use a translation that is gone or has lost rights */
+	uint64_t join_at,
+		join_looked; /* gpa_join(): the GPN to look at next; pages since one was found */
 	uint32_t pending_count;
 	uint64_t *pending; /* [I] a page: what memory_settle() is told after the next flush */
 	struct overlay *overlays[GPA_OVERLAY_LISTS], *spare_overlays;

@@ -153,7 +153,8 @@ uint64_t gpa_generation(const struct partition *p)
 
 /*
  * Code in a large page that must not be executable as one: the page is split. When the pool has no table for that, those that were
- * split before are joined again, so a guest that executes everywhere takes no more than its pool.
+ * split before are joined again, so a guest that executes everywhere takes no more than its pool. As long as that goes on nothing
+ * has changed, and the guest fetches again.
  */
 static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
 {
@@ -162,7 +163,9 @@ static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
 	if (gpa_walk_create(map, gpn, 0, &walk) == HV_STATUS_SUCCESS) {
 		return GPA_FAULT_RESOLVED;
 	}
-	gpa_join(map);
+	if (gpa_join(map) == GPA_JOIN_GOES_ON) {
+		return GPA_FAULT_RESOLVED;
+	}
 	return gpa_walk_create(map, gpn, 0, &walk) == HV_STATUS_SUCCESS ? GPA_FAULT_RESOLVED
 									: GPA_FAULT_NO_MEMORY;
 }

@@ -251,29 +251,48 @@ static uint64_t whole_of(const uint64_t *table)
 	return leaf;
 }
 
-static void join_below(struct gpa_map *map, uint64_t *table, unsigned int level)
-{
-	for (unsigned int i = 0; i < PAGETABLE_ENTRIES; i++) {
-		uint64_t *lower, leaf;
+/* One fault's share: of what is looked at, and of what is found. */
+#define JOIN_ENTRIES 1024
+#define JOIN_TABLES  16
 
-		if (!pte_is_table(table[i], level)) {
-			continue;
+enum gpa_join gpa_join(struct gpa_map *map)
+{
+	unsigned int entries, joined = 0;
+
+	for (entries = 0; entries < JOIN_ENTRIES && joined < JOIN_TABLES; entries++) {
+		struct gpa_walk walk;
+		uint64_t leaf, pages;
+
+		if (map->join_at >= gpa_limit()) {
+			map->join_at = 0;
 		}
-		lower = table_of(table[i]);
-		if (level > 1) {
-			join_below(map, lower, level - 1);
-			continue;
+		if (map->join_looked >= gpa_limit()) {
+			break;
 		}
-		leaf = whole_of(lower);
-		if (leaf) {
-			gpa_entry_set(&table[i], leaf);
-			gpa_table_drop(map, lower);
+		gpa_walk(map, map->join_at, 1, &walk);
+		if (walk.level == 1 && pte_is_table(*walk.entry[1], 1)) {
+			uint64_t *table = table_of(*walk.entry[1]);
+
+			leaf = whole_of(table);
+			if (leaf) {
+				gpa_entry_set(walk.entry[1], leaf);
+				gpa_table_drop(map, table);
+				joined++;
+			}
 		}
+		/* An entry of a higher level is looked at as a whole. */
+		pages = pte_pages(walk.level) - (map->join_at & (pte_pages(walk.level) - 1));
+		map->join_at += pages;
+		map->join_looked += pages;
 	}
-}
-
-void gpa_join(struct gpa_map *map)
-{
-	join_below(map, map->top, PAGETABLE_LEVELS - 1);
-	gpa_flush(map);
+	if (joined) {
+		map->join_looked = 0;
+		gpa_flush(map);
+		return GPA_JOINED;
+	}
+	if (entries < JOIN_ENTRIES) {
+		map->join_looked = 0;
+		return GPA_JOINED_NONE;
+	}
+	return GPA_JOIN_GOES_ON;
 }

@@ -43,8 +43,16 @@ uint64_t gpa_entry_set(uint64_t *entry, uint64_t value);
 void gpa_prune(struct gpa_map *map, struct gpa_walk *walk);
 /* The root's: tables on the way whose leaves could be one large leaf again are replaced by it. */
 void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk);
-/* Every table whose leaves are the parts of one large piece of code is replaced by a large leaf. Flushes. */
-void gpa_join(struct gpa_map *map);
+/*
+ * Tables whose leaves are the parts of one large piece of code are replaced by large leaves. Each call looks at a bounded part of the
+ * map, from where the last one ended.
+ */
+enum gpa_join {
+	GPA_JOINED,       /* some were; it has flushed */
+	GPA_JOIN_GOES_ON, /* none in this part */
+	GPA_JOINED_NONE,  /* none in the whole map, since the last that was */
+};
+enum gpa_join gpa_join(struct gpa_map *map);
 /* Frees a table that hangs in no other any more, whatever is in it. */
 void gpa_table_drop(struct gpa_map *map, uint64_t *table);
 

@@ -126,6 +126,41 @@ static void test_a_guest_that_executes_everywhere(void **state)
 	assert_int_equal(ram_flushes - flushes, 7);
 }
 
+static enum gpa_fault fetch_until_split_or_refused(uint64_t gpn, unsigned int *faults)
+{
+	enum gpa_fault result;
+	unsigned int level;
+
+	*faults = 0;
+	do {
+		result = fault(child, gpn, HV_MAP_GPA_EXECUTABLE);
+		leaf(child, gpn, &level);
+		++*faults;
+	} while (result == GPA_FAULT_RESOLVED && level);
+	return result;
+}
+
+/* Of a large map a fault looks at a part: the guest fetches again until something was found, or all was looked at. */
+static void test_a_fault_looks_at_a_part(void **state)
+{
+	unsigned int faults;
+
+	(void)state;
+	for (uint64_t i = 1; i <= 2000; i++) {
+		assert_int_equal(map_large(i * 512, RWX), HV_STATUS_SUCCESS);
+	}
+	assert_int_equal(fault(child, 2000 * 512, HV_MAP_GPA_EXECUTABLE), GPA_FAULT_RESOLVED);
+	while (plat_pool_count(child)) {
+		assert_non_null(plat_page_alloc(child));
+	}
+	assert_int_equal(fetch_until_split_or_refused(512, &faults), GPA_FAULT_RESOLVED);
+	assert_true(faults >= 2 && faults < 6);
+	expect(child, 2000 * 512, 1, false);
+	assert_int_equal(plat_gpa_unmap(child, 700, false), HV_STATUS_SUCCESS);
+	assert_int_equal(fetch_until_split_or_refused(1024, &faults), GPA_FAULT_NO_MEMORY);
+	assert_true(faults >= 2 && faults < 6);
+}
+
 /* A table with a page of its own stays; then there is no room. */
 static void test_what_differs_stays_split(void **state)
 {
@@ -151,6 +186,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_guest_that_executes_everywhere, boot,
 						ram_end_test),
 		cmocka_unit_test_setup_teardown(test_what_differs_stays_split, boot, ram_end_test),
+		cmocka_unit_test_setup_teardown(test_a_fault_looks_at_a_part, boot, ram_end_test),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
