@@ -3,7 +3,7 @@
 guests := bench emulate events hostile level many modes protect tpr
 guest_common := tests/guest/start.o tests/guest/guest.o
 image_flags_tests := -mcmodel=small
-tests_products := $(guests:%=build/tests/guest/%.elf) $(addprefix build/tests/bench/,kvmrun watch blocks)
+tests_products := $(guests:%=build/tests/guest/%.elf) $(addprefix build/tests/bench/,kvmrun hvrun watch blocks)
 
 build/tests/guest/%.elf: build/image/tests/guest/%.o $(call image,$(guest_common)) tests/guest/guest.lds
 	@mkdir -p $(@D)
@@ -13,6 +13,8 @@ build/tests/guest/%.elf: build/image/tests/guest/%.o $(call image,$(guest_common
 
 build/tests/guest/bench.elf: build/image/tests/guest/bench32.o
 
+build/tests/bench/kvmrun build/tests/bench/hvrun: build/user/tests/bench/signals.o
+build/tests/bench/hvrun: build/user/tests/system/mshv.o
 build/tests/bench/%: build/user/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

@@ -110,9 +110,11 @@ static bool step(struct emulation *e)
 /* What backend_vp_store() leaves out, of an instruction that is over. */
 static bool store_more(struct emulation *e)
 {
-	for (unsigned int i = 0; i < VP_SEGMENT_COUNT; i++) {
-		if (e->segments_changed & 1u << i &&
-		    backend_vp_store_segment(e->vp, i, &e->registers.segments[i]) != 0) {
+	/* Mostly there are none. */
+	for (unsigned int changed = e->segments_changed; changed != 0; changed &= changed - 1) {
+		unsigned int i = (unsigned int)__builtin_ctz(changed);
+
+		if (backend_vp_store_segment(e->vp, i, &e->registers.segments[i]) != 0) {
 			return false;
 		}
 	}

@@ -1,9 +1,10 @@
 /*
- * kvmrun [--hyperv] GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: two VPs with
- * KVM's own APICs, 64 MiB, COM1 to standard output, every other port and address answered by nothing. --hyperv offers the guest
- * what KVM has of Hyper-V's interface.
+ * kvmrun [--hyperv] [--signals] GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: two
+ * VPs with KVM's own APICs, 64 MiB, COM1 to standard output, every other port and address answered by nothing. --hyperv offers the
+ * guest what KVM has of Hyper-V's interface; --signals tells it to measure what signals.h names, and offers that.
  */
-#include <elf.h>
+#include "tests/bench/signals.h"
+
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,15 +17,15 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define VPS          2
 #define MEMORY_BYTES (64ul << 20)
-#define INFO_GPA     0x7000
 #define COM1         0x3f8
 #define LINE_READY   0x60
 #define LEAVES       256
+#define GSI          24
+#define DELIVER_TO_0 0xfee00000u
 
 struct vp {
 	int fd;
@@ -32,39 +33,14 @@ struct vp {
 	pthread_t thread;
 };
 
+static struct signals signals;
+
 static int checked(int result, const char *what)
 {
 	if (result < 0) {
 		err(1, "%s", what);
 	}
 	return result;
-}
-
-static uint32_t load(const char *path, uint8_t *memory)
-{
-	int file = checked(open(path, O_RDONLY), path);
-	struct stat status;
-	const uint8_t *image;
-	const Elf32_Ehdr *head;
-
-	checked(fstat(file, &status), path);
-	image = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-	head = (const void *)image;
-	if (image == MAP_FAILED || (size_t)status.st_size < sizeof(*head) ||
-	    memcmp(head->e_ident, ELFMAG "\1", 5) != 0) {
-		errx(1, "%s is not a 32-bit ELF file", path);
-	}
-	for (int i = 0; i < head->e_phnum; i++) {
-		const Elf32_Phdr *part =
-			(const void *)(image + head->e_phoff + (size_t)i * sizeof(*part));
-
-		if (part->p_type == PT_LOAD &&
-		    part->p_paddr + (uint64_t)part->p_memsz <= MEMORY_BYTES) {
-			memcpy(memory + part->p_paddr, image + part->p_offset, part->p_filesz);
-		}
-	}
-	close(file);
-	return head->e_entry;
 }
 
 static struct kvm_cpuid2 *get_leaves(int fd, unsigned long request, const char *what)
@@ -131,7 +107,8 @@ static void set_registers(int vp, uint32_t entry)
 				   .db = 1,
 				   .s = 1,
 				   .g = 1};
-	struct kvm_regs regs = {.rip = entry, .rflags = 2, .rax = 0x2badb002, .rbx = INFO_GPA};
+	struct kvm_regs regs = {
+		.rip = entry, .rflags = 2, .rax = 0x2badb002, .rbx = SIGNALS_INFO_GPA};
 	struct kvm_segment code = data;
 	struct kvm_sregs sregs;
 
@@ -154,6 +131,32 @@ static void port_access(struct kvm_run *run)
 		       run->io.size * run->io.count);
 	} else if (run->io.port == COM1) {
 		putchar(*data);
+	} else if (run->io.port == SIGNALS_PORT) {
+		signals_interrupt(&signals);
+	}
+}
+
+static void bind_signals(int vm, bool hyperv)
+{
+	struct kvm_ioeventfd doorbell = {
+		.addr = SIGNALS_DOORBELL, .len = 2, .fd = signals.doorbell};
+	struct kvm_hyperv_eventfd events[] = {
+		{.conn_id = SIGNALS_EVENT, .fd = signals.event},
+		{.conn_id = SIGNALS_THREAD_EVENT, .fd = signals.thread_event}};
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry;
+	} routes = {{.nr = 1},
+		    {.gsi = GSI,
+		     .type = KVM_IRQ_ROUTING_MSI,
+		     .u.msi = {.address_lo = DELIVER_TO_0, .data = SIGNALS_VECTOR}}};
+	struct kvm_irqfd interrupt = {.fd = (uint32_t)signals.interrupt, .gsi = GSI};
+
+	checked(ioctl(vm, KVM_IOEVENTFD, &doorbell), "KVM_IOEVENTFD");
+	checked(ioctl(vm, KVM_SET_GSI_ROUTING, &routes), "KVM_SET_GSI_ROUTING");
+	checked(ioctl(vm, KVM_IRQFD, &interrupt), "KVM_IRQFD");
+	for (int i = 0; hyperv && i < 2; i++) {
+		checked(ioctl(vm, KVM_HYPERV_EVENTFD, &events[i]), "KVM_HYPERV_EVENTFD");
 	}
 }
 
@@ -180,6 +183,9 @@ static void *run_vp(void *argument)
 		case KVM_EXIT_SHUTDOWN:
 			exit(0);
 		case KVM_EXIT_HYPERV: /* SynIC's MSRs: KVM has done what there was to do */
+			if (vp->run->hyperv.type == KVM_EXIT_HYPERV_HCALL) {
+				vp->run->hyperv.u.hcall.result = 0;
+			}
 			break;
 		default:
 			errx(1, "the guest ended by exit reason %u", vp->run->exit_reason);
@@ -189,15 +195,16 @@ static void *run_vp(void *argument)
 
 int main(int argc, char **argv)
 {
-	bool hyperv = argc == 3 && strcmp(argv[1], "--hyperv") == 0;
+	bool hyperv = argc > 2 && strcmp(argv[1], "--hyperv") == 0;
+	bool signalling = argc > 2 && strcmp(argv[argc - 2], "--signals") == 0;
 	struct kvm_userspace_memory_region region = {.memory_size = MEMORY_BYTES};
 	struct vp vps[VPS];
 	uint8_t *memory;
 	int kvm, vm;
 	size_t run_bytes;
 
-	if (argc != 2 + hyperv) {
-		errx(2, "usage: kvmrun [--hyperv] GUEST.elf");
+	if (argc != 2 + hyperv + signalling) {
+		errx(2, "usage: kvmrun [--hyperv] [--signals] GUEST.elf");
 	}
 	kvm = checked(open("/dev/kvm", O_RDWR), "/dev/kvm");
 	vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
@@ -221,7 +228,12 @@ int main(int argc, char **argv)
 		}
 		set_cpuid(kvm, vps[i].fd, i, hyperv);
 	}
-	set_registers(vps[0].fd, load(argv[1 + hyperv], memory));
+	if (signalling) {
+		signals_begin(&signals, memory);
+		bind_signals(vm, hyperv);
+	}
+	set_registers(vps[0].fd, signals_load(argv[argc - 1], memory, MEMORY_BYTES,
+					      signalling ? SIGNALS_WORD : ""));
 	setlinebuf(stdout);
 	for (uint32_t i = 1; i < VPS; i++) {
 		if (pthread_create(&vps[i].thread, NULL, run_vp, &vps[i])) {

@@ -1,17 +1,19 @@
 /*
  * What a guest's exits cost, by the TSC: under --icount its ticks are instructions, all of them, the hypervisor's too. The same
  * program runs on our hypervisor (vmwp) and on KVM (tests/bench/kvmrun), there with and without Hyper-V's interface. Each line: a
- * name, ticks for one round, rounded down. What the machine does not have is left out.
+ * name, ticks for one round, rounded down. What the machine does not have is left out. SIGNALS_WORD chooses another part.
  */
+#include "tests/bench/signals.h"
 #include "tests/guest/guest.h"
 
-#define ROUNDS            1000
-#define BATCHES           10
-#define TOUCH_FROM        0x1000000ull
-#define TOUCH_PAGES       1000
-#define MMIO              0xd0000000ull
-#define DEBUG_PORT        0x80
-#define AHEAD             300000 /* ticks from arming a timer to its deadline: more than arming costs */
+#define ROUNDS      1000
+#define BATCHES     10
+#define TOUCH_FROM  0x1000000ull
+#define TOUCH_PAGES 1000
+#define MMIO        0xd0000000ull
+#define DEBUG_PORT  0x80
+/* Ticks from arming a timer to its deadline: more than arming costs, and less than the root's kernel has between two of its own. */
+#define AHEAD             30000
 #define AHEAD_LONG        3000000 /* the same for a VP that halts: longer than KVM polls for it */
 #define EVENT_TRIES       100
 #define SPIN_INSTRUCTIONS 3
@@ -36,6 +38,9 @@
 
 #define FLUSH_VIRTUAL_ADDRESS_LIST 0x3
 #define SEND_IPI                   0xb
+#define POST_MESSAGE               0x5c
+#define SIGNAL_EVENT               0x5d
+#define FAST                       (1ull << 16)
 #define FLUSH_PAGES                8
 
 /* From bench32.S: one loop each in 32-bit code. */
@@ -328,7 +333,7 @@ static void send_icr(uint32_t to)
 /* The fast form: vector in RDX, processors in R8. */
 static void send_call(uint32_t to)
 {
-	guest_hypercall(page, SEND_IPI | 1ull << 16, VECTOR_PING, 1ull << to);
+	guest_hypercall(page, SEND_IPI | FAST, VECTOR_PING, 1ull << to);
 }
 
 static void (*volatile send)(uint32_t to);
@@ -375,11 +380,88 @@ static void hypercalls(void)
 	stimers();
 }
 
+/* ---- signals, where the program that runs the guest has them ---- */
+
+struct post_message {
+	uint32_t connection, reserved, type, size;
+	uint8_t payload[240];
+};
+
+static void ring_doorbell(uint64_t i)
+{
+	*(volatile uint16_t *)(uintptr_t)SIGNALS_DOORBELL = (uint16_t)i;
+}
+
+static void answer_by_interrupt(uint64_t i)
+{
+	uint32_t before = taken;
+
+	out8(SIGNALS_PORT, (uint8_t)i);
+	while (taken == before) {
+		asm volatile("pause");
+	}
+}
+
+static void signal_event(uint64_t i)
+{
+	(void)i;
+	guest_hypercall(page, SIGNAL_EVENT | FAST, SIGNALS_EVENT, 0);
+}
+
+static void answer_by_thread(uint64_t i)
+{
+	const volatile uint32_t *answer = (const volatile uint32_t *)SIGNALS_ANSWER_GPA;
+	uint32_t before = *answer;
+
+	(void)i;
+	guest_hypercall(page, SIGNAL_EVENT | FAST, SIGNALS_THREAD_EVENT, 0);
+	while (*answer == before) {
+		asm volatile("pause");
+	}
+}
+
+static void post_message(uint64_t i)
+{
+	struct post_message *message = (void *)input;
+
+	*message = (struct post_message){
+		.connection = SIGNALS_MESSAGE, .type = 1, .size = sizeof(message->payload)};
+	message->payload[0] = (uint8_t)i;
+	guest_hypercall(page, POST_MESSAGE, (uintptr_t)input, 0);
+}
+
+static void signals(void)
+{
+	guest_on_interrupt = take;
+	guest_apic();
+	measure_warm("doorbell", ring_doorbell);
+	asm volatile("sti");
+	measure_warm("irqfd", answer_by_interrupt);
+	asm volatile("cli");
+	if (page != NULL) {
+		wrmsr(HV_SCONTROL, 1);
+		measure_warm("signal", signal_event);
+		measure_warm("thread", answer_by_thread);
+		measure_warm("post", post_message);
+	}
+}
+
+static void end(void) __attribute__((noreturn));
+static void end(void)
+{
+	print("bench: end\n");
+	guest_end();
+}
+
 void guest_main(uint32_t magic, const uint32_t *info)
 {
 	(void)magic;
-	(void)info;
 	page = guest_hypercall_page();
+	if (guest_has_word(info, SIGNALS_WORD)) {
+		loop_ticks = least_of_batches(nothing, ROUNDS);
+		signals();
+		end();
+	}
 	loop_ticks = least_of_batches(nothing, ROUNDS);
 	measure_warm("cpuid", exit_cpuid);
 	measure_warm("rdmsr", exit_rdmsr);
@@ -394,6 +476,5 @@ void guest_main(uint32_t magic, const uint32_t *info)
 		hypercalls();
 	}
 	two_vps();
-	print("bench: end\n");
-	guest_end();
+	end();
 }
