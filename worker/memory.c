@@ -134,31 +134,35 @@ int memory_clear(struct memory *memory)
 }
 
 /* The range around the VGA hole apart, so that the others keep their 2 MiB alignment. */
+struct part {
+	uint64_t gpa, end, offset;
+};
+
+#define PARTS 4u
+
+static void find_parts(const struct memory *memory, struct part parts[PARTS])
+{
+	parts[0] = (struct part){0, MEMORY_VGA_BASE, 0};
+	parts[1] = (struct part){MEMORY_VGA_END, MEMORY_UNIT, MEMORY_VGA_END};
+	parts[2] = (struct part){MEMORY_UNIT, memory->low_end, MEMORY_UNIT};
+	parts[3] = (struct part){MEMORY_4G, memory->high_end, memory->low_end};
+}
+
 int memory_map(const struct memory *memory, struct backend_partition *partition)
 {
-	const struct {
-		uint64_t gpa, end, offset;
-	} parts[] = {
-		{0, MEMORY_VGA_BASE, 0},
-		{MEMORY_VGA_END, MEMORY_UNIT, MEMORY_VGA_END},
-		{MEMORY_UNIT, memory->low_end, MEMORY_UNIT},
-		{MEMORY_4G, memory->high_end, memory->low_end},
-	};
+	struct part parts[PARTS];
 	unsigned int i;
+	int ret = 0;
 
-	for (i = 0; i < ARRAY_COUNT(parts); i++) {
-		int ret = 0;
-
+	find_parts(memory, parts);
+	for (i = 0; i < PARTS && ret == 0; i++) {
 		if (parts[i].gpa < parts[i].end) {
 			ret = backend_partition_map(
 				partition, parts[i].gpa, memory->base + parts[i].offset,
 				parts[i].end - parts[i].gpa, BACKEND_WRITE | BACKEND_EXECUTE);
 		}
-		if (ret != 0) {
-			return ret;
-		}
 	}
-	return 0;
+	return ret;
 }
 
 /* ---- use ---- */
@@ -390,7 +394,7 @@ bool memory_put(const struct memory *memory, uint64_t gpa, const void *from, uin
 /* ---- the log ---- */
 
 /* It stays where it is: somebody may be writing to it when it is stopped. */
-int memory_log_start(struct memory *memory)
+static int start_own_log(struct memory *memory)
 {
 	uint64_t i;
 
@@ -407,8 +411,39 @@ int memory_log_start(struct memory *memory)
 	return 0;
 }
 
-void memory_log_stop(struct memory *memory)
+static int set_guests_log(const struct memory *memory, struct backend_partition *partition, bool on)
 {
+	struct part parts[PARTS];
+	unsigned int i;
+	int ret = 0;
+
+	find_parts(memory, parts);
+	for (i = 0; i < PARTS && (ret == 0 || !on); i++) {
+		if (parts[i].gpa < parts[i].end) {
+			ret = backend_partition_log(partition, parts[i].gpa,
+						    parts[i].end - parts[i].gpa, on);
+		}
+	}
+	return ret;
+}
+
+int memory_log_start(struct memory *memory, struct backend_partition *partition)
+{
+	int ret = start_own_log(memory);
+
+	if (ret == 0) {
+		ret = set_guests_log(memory, partition, true);
+	}
+	if (ret != 0) {
+		memory_log_stop(memory, partition);
+	}
+	return ret;
+}
+
+/* A part whose log cannot be stopped costs time, and nothing else. */
+void memory_log_stop(struct memory *memory, struct backend_partition *partition)
+{
+	(void)set_guests_log(memory, partition, false);
 	atomic_store(&memory->log_is_kept, false);
 }
 
@@ -421,17 +456,33 @@ static bool take_bit(struct memory *memory, uint64_t page)
 	       (atomic_fetch_and(&memory->log[page / 64], ~bit) & bit);
 }
 
-void memory_log_take(struct memory *memory, uint64_t gpa, uint64_t length, uint64_t *bitmap)
+/* This process' pages join the guest's. */
+static void take_own(struct memory *memory, uint64_t gpa, uint64_t length, uint8_t *bitmap)
 {
 	uint64_t i;
 
-	for (i = 0; memory->log != NULL && i < length / MEMORY_PAGE; i++) {
+	for (i = 0; i < length / MEMORY_PAGE; i++) {
 		uint64_t at = place_page(memory, gpa / MEMORY_PAGE + i);
 
 		if (at != NOWHERE && take_bit(memory, first_page(at))) {
-			bitmap[i / 64] |= 1ull << i % 64;
+			bitmap[i / 8] |= (uint8_t)(1u << i % 8);
 		}
 	}
+}
+
+int memory_dirty(struct memory *memory, struct backend_partition *partition, uint64_t gpa,
+		 uint64_t length, uint8_t *bitmap)
+{
+	uint64_t bytes = (length / MEMORY_PAGE + 7) / 8;
+	int ret = backend_partition_dirty(partition, gpa, length, bitmap, true);
+
+	CHECK(is_logged(memory));
+	if (ret != 0) {
+		memset(bitmap, 0xff, bytes);
+	} else {
+		take_own(memory, gpa, length, bitmap);
+	}
+	return ret;
 }
 
 /* ---- pages that go ---- */

@@ -82,16 +82,17 @@ bool memory_put(const struct memory *memory, uint64_t gpa, const void *from,
 		uint64_t length) MUST_CHECK;
 
 /*
- * The log of pages that this process has written, all clean at first. -ENOMEM. What was written before is
- * not in it; what is acquired meanwhile will be, at its completion. One thread at a time.
+ * The log of pages that were written, by the guest's VPs and by this process; all clean at first. What was written before is not
+ * in it; what is acquired meanwhile will be, at its completion. -errno. One thread at a time, all three.
  */
-int memory_log_start(struct memory *memory) MUST_CHECK;
-void memory_log_stop(struct memory *memory);
+int memory_log_start(struct memory *memory, struct backend_partition *partition) MUST_CHECK;
+void memory_log_stop(struct memory *memory, struct backend_partition *partition);
 /*
- * Pages from `gpa` on, both page aligned, that were written since they were last asked for: sets their bits in
- * `bitmap`, the first in bit 0 of its first word, and leaves the others. What is not RAM is clean.
+ * Pages from `gpa` on, which is aligned as `length` to 4 KiB, that were written since they were last asked for: a bit for each, as
+ * backend_partition_dirty() has them. What is not RAM is clean. -errno: then they are all told as written.
  */
-void memory_log_take(struct memory *memory, uint64_t gpa, uint64_t length, uint64_t *bitmap);
+int memory_dirty(struct memory *memory, struct backend_partition *partition, uint64_t gpa,
+		 uint64_t length, uint8_t *bitmap) MUST_CHECK;
 
 /*
  * Takes pages from the guest, whose partition has them mapped no longer, and gives them to the host; the range is page

@@ -127,6 +127,33 @@ int backend_partition_interrupt(struct backend_partition *partition,
 	return 0;
 }
 
+int backend_partition_log(struct backend_partition *partition, uint64_t gpa, uint64_t length,
+			  bool on)
+{
+	(void)gpa;
+	if (partition->log_result == 0) {
+		partition->logged += on ? length : -length;
+	}
+	return partition->log_result;
+}
+
+int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, uint64_t length,
+			    uint8_t *bitmap, bool clear)
+{
+	uint64_t page = (partition->dirty_gpa - gpa) / 4096;
+
+	CHECK(clear && partition->logged > 0);
+	if (partition->log_result != 0) {
+		return partition->log_result;
+	}
+	memset(bitmap, 0, (length / 4096 + 7) / 8);
+	if (partition->dirty_gpa != 0 && page < length / 4096) {
+		bitmap[page / 8] |= (uint8_t)(1u << page % 8);
+		partition->dirty_gpa = 0;
+	}
+	return 0;
+}
+
 int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *where,
 			  uint64_t length, unsigned int access)
 {

@@ -142,38 +142,45 @@ static void copies(void **state)
 
 /* ---- the log ---- */
 
+static struct backend_partition vps;
+
+static int start_log(struct memory *memory)
+{
+	vps = (struct backend_partition){0};
+	return memory_log_start(memory, &vps);
+}
+
 static bool is_dirty(struct memory *memory, uint64_t gpa)
 {
-	uint64_t bitmap[1] = {0};
+	uint8_t bitmap[1];
 
-	memory_log_take(memory, gpa, MEMORY_PAGE, bitmap);
+	assert_int_equal(memory_dirty(memory, &vps, gpa, MEMORY_PAGE, bitmap), 0);
 	return bitmap[0] != 0;
 }
 
 static uint64_t count_dirty(struct memory *memory)
 {
-	static uint64_t bitmap[16 * MIB / MEMORY_PAGE / 64];
+	static uint8_t bitmap[16 * MIB / MEMORY_PAGE / 8];
 	uint64_t count = 0, i;
 
-	memset(bitmap, 0, sizeof(bitmap));
-	memory_log_take(memory, 0, 16 * MIB, bitmap);
+	assert_int_equal(memory_dirty(memory, &vps, 0, 16 * MIB, bitmap), 0);
 	for (i = 0; i < ARRAY_COUNT(bitmap); i++) {
-		count += (uint64_t)__builtin_popcountll(bitmap[i]);
+		count += (uint64_t)__builtin_popcount(bitmap[i]);
 	}
 	return count;
 }
 
 static void what_is_written_is_logged(void **state)
 {
-	uint64_t pages[] = {0x500, 0x400, 0x600}, bitmap[2] = {0, 1};
+	uint64_t pages[] = {0x500, 0x400, 0x600};
+	uint8_t bitmap[8];
 	struct memory memory;
 	struct iovec iov[3];
 
 	(void)state;
 	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
 	assert_true(memory_put(&memory, 0x100000, "x", 1)); /* nobody wants to know */
-	assert_int_equal(count_dirty(&memory), 0);
-	assert_int_equal(memory_log_start(&memory), 0);
+	assert_int_equal(start_log(&memory), 0);
 	assert_int_equal(count_dirty(&memory), 0);
 	assert_true(memory_put(&memory, 0x100fff, "xy", 2));
 	assert_true(is_dirty(&memory, 0x100000));
@@ -187,37 +194,63 @@ static void what_is_written_is_logged(void **state)
 	assert_int_equal(count_dirty(&memory), 0);
 	memory_wrote_pages(&memory, pages, 4096 + 4095, 2);
 	memory_wrote(&memory, 0x7ff000, 0x1001);
-	memory_log_take(&memory, 0x400000, 64 * MEMORY_PAGE, bitmap);
-	assert_int_equal(bitmap[0], 1);
-	assert_int_equal(bitmap[1], 1); /* what else is in the caller's stays */
+	assert_int_equal(memory_dirty(&memory, &vps, 0x400000, 64 * MEMORY_PAGE, bitmap), 0);
+	assert_memory_equal(bitmap, "\1\0\0\0\0\0\0\0", 8);
 	assert_true(is_dirty(&memory, 0x600000));
 	assert_true(is_dirty(&memory, 0x7ff000));
 	assert_true(is_dirty(&memory, 0x800000));
 	assert_int_equal(count_dirty(&memory), 0);
-	memory_log_stop(&memory);
+	memory_log_stop(&memory, &vps);
+	assert_int_equal(vps.logged, 0);
 	assert_true(memory_put(&memory, 0x100fff, "xy", 2));
-	assert_int_equal(memory_log_start(&memory), 0);
+	assert_int_equal(start_log(&memory), 0);
 	assert_int_equal(count_dirty(&memory), 0);
+	memory_destroy(&memory);
+}
+
+/* What the guest's VPs and this process have written is one answer. */
+static void both_logs_are_one(void **state)
+{
+	struct memory memory;
+	uint8_t bitmap[2];
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(start_log(&memory), 0);
+	assert_int_equal(vps.logged, 16 * MIB - 0x20000);
+	vps.dirty_gpa = 0x10a000;
+	memory_wrote(&memory, 0x101000, 1);
+	memory_wrote(&memory, 0x10a000, 1);
+	assert_int_equal(memory_dirty(&memory, &vps, 0x100000, 0xc000, bitmap), 0);
+	assert_memory_equal(bitmap, "\x02\x04", 2);
+	vps.log_result = -EIO;
+	assert_int_equal(memory_dirty(&memory, &vps, 0x100000, 0xc000, bitmap), -EIO);
+	assert_memory_equal(bitmap, "\xff\xff", 2);
+	memory_log_stop(&memory, &vps);
+	assert_int_equal(memory_log_start(&memory, &vps), -EIO);
+	assert_false(memory.log_is_kept);
 	memory_destroy(&memory);
 }
 
 /* Across the hole at 640 KiB, and across the end. */
 static void holes_are_clean(void **state)
 {
-	uint64_t bitmap[8] = {0}, end[2] = {0};
+	uint8_t bitmap[64], end[16];
+	unsigned int i;
 	struct memory memory;
 
 	(void)state;
 	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
-	assert_int_equal(memory_log_start(&memory), 0);
+	assert_int_equal(start_log(&memory), 0);
 	memory_wrote(&memory, 0x80000, 0x20000);
 	memory_wrote(&memory, 0xc0000, 0x1000);
-	memory_log_take(&memory, 0, 512 * MEMORY_PAGE, bitmap);
-	assert_true(bitmap[2] == 0xffffffffull);
-	assert_true(bitmap[3] == 1);
+	assert_int_equal(memory_dirty(&memory, &vps, 0, 512 * MEMORY_PAGE, bitmap), 0);
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(bitmap[i], i >= 16 && i < 20 ? 0xff : i == 24 ? 1 : 0);
+	}
 	memory_wrote(&memory, 16 * MIB - 4096, 4096);
-	memory_log_take(&memory, 16 * MIB - 4096, 128 * MEMORY_PAGE, end);
-	assert_true(end[0] == 1 && end[1] == 0);
+	assert_int_equal(memory_dirty(&memory, &vps, 16 * MIB - 4096, 128 * MEMORY_PAGE, end), 0);
+	assert_memory_equal(end, "\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 	memory_destroy(&memory);
 }
 
@@ -260,7 +293,7 @@ static void pages_that_come_back_are_dirty(void **state)
 	(void)state;
 	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
 	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), 0);
-	assert_int_equal(memory_log_start(&memory), 0);
+	assert_int_equal(start_log(&memory), 0);
 	memory_restore(&memory, 0x400000, 0x2000);
 	assert_int_equal(count_dirty(&memory), 2);
 	memory_destroy(&memory);
@@ -375,6 +408,7 @@ int main(void)
 		cmocka_unit_test(page_lists),
 		cmocka_unit_test(copies),
 		cmocka_unit_test(what_is_written_is_logged),
+		cmocka_unit_test(both_logs_are_one),
 		cmocka_unit_test(holes_are_clean),
 		cmocka_unit_test(pages_in_use_stay),
 		cmocka_unit_test(pages_that_come_back_are_dirty),
