@@ -20,10 +20,20 @@ static const struct placement port_map[] = {
 	{0x92, 1, &reset_port92_class, offsetof(struct board, reset)},
 	{0xa0, 2, &pic_slave_class, offsetof(struct board, pic)},
 	{BOARD_COM1_PORT, 8, &uart_class, offsetof(struct board, com1)},
-	{ACPI_PM_BASE, ACPI_PM_LENGTH, &acpi_pm_class, offsetof(struct board, pm)},
 	{0x4d0, 2, &pic_elcr_class, offsetof(struct board, pic)},
 	{0xcf8, 4, &pci_address_class, offsetof(struct board, pci)},
 	{0xcfc, 4, &pci_data_class, offsetof(struct board, pci)},
+};
+
+/* Without firmware it is where the tables say; with a PIIX4 that places it. */
+static const struct placement pm_at = {ACPI_PM_BASE, ACPI_PM_LENGTH, &acpi_pm_class,
+				       offsetof(struct board, pm)};
+static const struct placement piix4_pm_at = {ACPI_PM_BASE, ACPI_PIIX4_LENGTH, &acpi_pm_class,
+					     offsetof(struct board, pm)};
+
+static const struct placement firmware_map[] = {
+	{BOARD_DEBUGCON, 1, &debugcon_class, offsetof(struct board, debugcon)},
+	{BOARD_FW_CFG, 12, &fw_cfg_class, offsetof(struct board, fw_cfg)},
 };
 
 static const struct placement memory_map[] = {
@@ -39,13 +49,15 @@ static void add_part(struct board *board, const struct device_class *class, void
 	}
 }
 
-static void fill(struct bus *bus, const struct placement *map, size_t count, struct board *board)
+/* The last one's range. */
+static struct bus_range *fill(struct bus *bus, const struct placement *map, size_t count,
+			      struct board *board)
 {
+	struct bus_range *range = NULL;
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		struct bus_range *range = &board->ranges[board->range_count++];
-
+		range = &board->ranges[board->range_count++];
 		CHECK(board->range_count <= BOARD_RANGES);
 		*range = (struct bus_range){
 			.base = map[i].base,
@@ -59,6 +71,7 @@ static void fill(struct bus *bus, const struct placement *map, size_t count, str
 		add_part(board, range->class, range->device);
 	}
 	bus_update(bus);
+	return range;
 }
 
 static struct irq_source source(struct board *board, uint8_t line)
@@ -77,15 +90,31 @@ static void reset_parts(struct board *board)
 	pci_reset(&board->pci);
 	acpi_pm_reset(&board->pm);
 	reset_reset(&board->reset);
+	if (board->kind == BOARD_GENERATION_1) {
+		fw_cfg_reset(&board->fw_cfg);
+		piix4_update(&board->piix4);
+	}
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
 	host_extint(board->host, false);
 }
 
-void board_create(struct board *board, struct host *host)
+/* What firmware finds its machine by, and tells of itself on. */
+static void add_firmware_parts(struct board *board)
+{
+	struct bus_range *pm = fill(&board->ports, &piix4_pm_at, 1, board);
+
+	piix4_create(&board->piix4, &board->pci, BOARD_PIIX4_SLOT, pm);
+	fw_cfg_create(&board->fw_cfg, board->host);
+	board->debugcon.host = board->host;
+	fill(&board->ports, firmware_map, ARRAY_COUNT(firmware_map), board);
+}
+
+void board_create(struct board *board, struct host *host, enum board_kind kind)
 {
 	memset(board, 0, sizeof(*board));
 	pthread_mutex_init(&board->lock, NULL);
+	board->kind = kind;
 	board->host = host;
 	board->irq = (struct irq){.pic = &board->pic, .ioapic = &board->ioapic};
 	board->pic.host = board->ioapic.host = board->pit.host = board->rtc.host = host;
@@ -97,9 +126,14 @@ void board_create(struct board *board, struct host *host)
 	bus_init(&board->ports, NULL, BUS_PORT_SHIFT);
 	bus_init(&board->memory, host, BUS_MEMORY_SHIFT);
 	pci_init(&board->pci, host, &board->ports, &board->memory, &board->irq);
-	host_bridge_create(&board->bridge, &board->pci);
+	host_bridge_create(&board->bridge, &board->pci, kind == BOARD_GENERATION_1);
 	fill(&board->ports, port_map, ARRAY_COUNT(port_map), board);
 	fill(&board->memory, memory_map, ARRAY_COUNT(memory_map), board);
+	if (kind == BOARD_GENERATION_1) {
+		add_firmware_parts(board);
+	} else {
+		fill(&board->ports, &pm_at, 1, board);
+	}
 	reset_parts(board);
 }
 
@@ -109,6 +143,34 @@ void board_add_debug_exit(struct board *board)
 					    offsetof(struct board, reset)};
 
 	fill(&board->ports, &at, 1, board);
+}
+
+bool board_add_rom(struct board *board, uint8_t *image, uint64_t length)
+{
+	struct bus_range *range = &board->ranges[board->range_count++];
+
+	CHECK(board->range_count <= BOARD_RANGES);
+	*range = (struct bus_range){
+		.base = (1ull << 32) - length,
+		.length = length,
+		.pages = image,
+		.priority = BUS_PRIORITY_BOARD,
+		.direct = BUS_DIRECT_READ,
+		.enabled = true,
+	};
+	if (length == 0 || length > BOARD_ROM_MAX || !bus_add(&board->memory, range)) {
+		board->range_count--;
+		return false;
+	}
+	bus_update(&board->memory);
+	return true;
+}
+
+void board_map(struct board *board)
+{
+	pthread_mutex_lock(&board->lock);
+	bus_map(&board->memory);
+	pthread_mutex_unlock(&board->lock);
 }
 
 void board_destroy(struct board *board)
@@ -198,6 +260,9 @@ static void restore(struct board *board)
 	};
 
 	irq_restore(&board->irq, sources, ARRAY_COUNT(sources));
+	if (board->kind == BOARD_GENERATION_1) {
+		piix4_update(&board->piix4);
+	}
 	host_extint(board->host, board->pic.output);
 	uart_drained(&board->com1);
 	uart_ready(&board->com1);

@@ -19,11 +19,22 @@
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
-#define BOARD_RANGES      16
+#define BOARD_RANGES      20
 #define BOARD_PARTS       16
+
+enum board_kind {
+	BOARD_DIRECT,       /* a kernel is put into memory and started */
+	BOARD_GENERATION_1, /* a PC with a BIOS: a 440FX and a PIIX4 */
+};
+
+#define BOARD_PIIX4_SLOT 7
+#define BOARD_FW_CFG     0x510 /* 12 ports */
+#define BOARD_DEBUGCON   0x402
+#define BOARD_ROM_MAX    (16ull << 20)
 
 struct board {
 	pthread_mutex_t lock; /* of everything below */
+	enum board_kind kind;
 	struct host *host;
 	struct bus ports;
 	struct bus memory;
@@ -42,16 +53,23 @@ struct board {
 	struct uart com1;
 	struct pci pci;
 	struct host_bridge bridge;
+	struct piix4 piix4; /* these with BOARD_GENERATION_1 */
+	struct fw_cfg fw_cfg;
+	struct debugcon debugcon;
 	struct acpi_pm pm;
 	struct reset reset;
 	uint64_t wake_at; /* what host_wake_at() was last told */
 };
 
 /* Power-on. `host` is handed back in every call of host.h. */
-void board_create(struct board *board, struct host *host);
+void board_create(struct board *board, struct host *host, enum board_kind kind);
 void board_destroy(struct board *board);
 /* Adds the port at which a test image says its result, as QEMU's isa-debug-exit. Before any VP runs. */
 void board_add_debug_exit(struct board *board);
+/* Firmware's image, page aligned, whose end is that of the first 4 GiB. Before any VP runs. False: not of a size that fits. */
+bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
+/* A partition was made: the home is told all that it has to map. */
+void board_map(struct board *board);
 /* The machine's reset line: as board_create(), but the clock's battery holds. */
 void board_reset(struct board *board);
 

@@ -206,7 +206,7 @@ void bus_update(struct bus *bus)
 	for (i = 0; i < old_count; i++) {
 		if (mapping_of(&old[i], &mapping) &&
 		    !has_mapping(bus->slices, bus->slice_count, &mapping)) {
-			host_unmap(bus->host, mapping.gpa, mapping.length);
+			host_unmap(bus->host, mapping.gpa, mapping.pages, mapping.length);
 		}
 	}
 	for (i = 0; i < bus->slice_count; i++) {

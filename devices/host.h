@@ -51,8 +51,13 @@ void host_power(struct host *host, enum host_power event);
  * home that cannot do it leaves it: accesses then go on coming to the board, which serves them.
  */
 void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, bool writable);
-/* Takes back what host_map() mapped. No VP reaches the pages afterwards. */
-void host_unmap(struct host *host, uint64_t gpa, uint64_t length);
+/* Takes back what host_map() mapped, by the same numbers. No VP reaches the pages afterwards. */
+void host_unmap(struct host *host, uint64_t gpa, void *pages, uint64_t length);
+/* A device's own access to guest RAM. False: not all of it is RAM; then nothing was copied. */
+bool host_memory_read(struct host *host, uint64_t gpa, void *to, uint64_t length);
+bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64_t length);
+/* A byte of firmware's debug messages. */
+void host_debug_text(struct host *host, uint8_t byte);
 /* A test image's result, on the port that board_add_debug_exit() adds. */
 void host_debug_exit(struct host *host, uint32_t value);
 

@@ -204,21 +204,89 @@ void uart_ready(struct uart *uart);
 uint64_t uart_deadline(const struct uart *uart);
 void uart_advance(struct uart *uart, uint64_t now);
 
-/* ---- host_bridge.c: of the 440BX, which systems know and want nothing of ---- */
+/* ---- host_bridge.c: 00:00.0 ---- */
 
 struct host_bridge {
 	struct pci_function function;
 };
 
-/* At 00:00.0. */
-void host_bridge_create(struct host_bridge *bridge, struct pci *pci);
+/* The 440BX, which systems know and want nothing of; or the 440FX, which firmware knows. */
+void host_bridge_create(struct host_bridge *bridge, struct pci *pci, bool firmware);
+
+/* ---- piix4.c: 82371AB, its ISA bridge and its power management function ---- */
+
+struct piix4 {
+	struct pci_function isa, pm;
+	struct bus_range *pm_range; /* of acpi_pm's registers */
+};
+
+/* At functions 0 and 3 of this slot. */
+void piix4_create(struct piix4 *piix4, struct pci *pci, unsigned int slot,
+		  struct bus_range *pm_range);
+/* After pci_reset() or a load: what follows from the configuration. */
+void piix4_update(struct piix4 *piix4);
+
+/* ---- fw_cfg.c: what firmware is told of its machine ---- */
+
+#define FW_CFG_FILES 32
+#define FW_CFG_KEYS  (0x20 + FW_CFG_FILES)
+
+#define FW_CFG_VP_COUNT     0x05
+#define FW_CFG_BOOT_MENU    0x0e
+#define FW_CFG_VP_COUNT_MAX 0x0f
+
+struct fw_cfg_item {
+	const uint8_t *bytes; /* the home's */
+	uint32_t length;
+};
+
+/* As firmware sees it; numbers are big-endian. */
+struct fw_cfg_file {
+	uint32_t length;
+	uint16_t key;
+	uint16_t reserved;
+	char name[56];
+};
+
+struct fw_cfg {
+	struct host *host;
+	struct fw_cfg_item items[FW_CFG_KEYS];
+	uint8_t numbers[FW_CFG_KEYS][2]; /* of fw_cfg_set_u16() */
+	struct {
+		uint32_t count;
+		struct fw_cfg_file files[FW_CFG_FILES];
+	} directory;
+	unsigned int file_count;
+	uint16_t key;
+	uint32_t at; /* in the item: its next byte */
+	uint64_t dma_address;
+};
+
+extern const struct device_class fw_cfg_class;
+
+void fw_cfg_create(struct fw_cfg *fw_cfg, struct host *host);
+void fw_cfg_reset(struct fw_cfg *fw_cfg);
+/* Before any VP runs. The bytes stay the caller's, and as they are as long as the machine lives. */
+void fw_cfg_set(struct fw_cfg *fw_cfg, uint16_t key, const void *bytes, uint32_t length);
+void fw_cfg_set_u16(struct fw_cfg *fw_cfg, uint16_t key, uint16_t value);
+/* False: too many, or its name is too long. */
+bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *bytes, uint32_t length);
+
+/* ---- debugcon.c: the port for firmware's debug messages ---- */
+
+struct debugcon {
+	struct host *host;
+};
+
+extern const struct device_class debugcon_class;
 
 /* ---- acpi_pm.c: ACPI 6.5, 4.8: PM1a, PM timer, GPE block 0 ---- */
 
-#define ACPI_PM_BASE   0x400
-#define ACPI_PM_LENGTH 0x10
-#define ACPI_SCI_LINE  9
-#define ACPI_S5_TYPE   5
+#define ACPI_PM_BASE      0x400
+#define ACPI_PM_LENGTH    0x10
+#define ACPI_PIIX4_LENGTH 0x40 /* what a PIIX4 decodes; there are no more registers in it */
+#define ACPI_SCI_LINE     9
+#define ACPI_S5_TYPE      5
 
 struct acpi_pm {
 	struct host *host;

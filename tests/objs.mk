@@ -20,6 +20,14 @@ build/tests/bench/%: build/user/tests/bench/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
 
+# A floppy disk that a BIOS starts.
+tests_products += build/tests/guest/floppy.img
+
+build/tests/guest/floppy.img: build/image/tests/guest/floppy.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(LD) -Ttext 0x7c00 -e start --oformat binary -o $@ $< && truncate -s 1440K $@
+
 # What the root must not be able to do, as a module of its kernel.
 tests_kmod_module := vd_protect
 tests_kmod_objs := tests/kmod/vd_protect.o

@@ -15,6 +15,7 @@
 
 static const char help[] =
 	"usage: vmwp --name NAME --kernel FILE --memory SIZE --vps N [options]\n"
+	"       vmwp --name NAME --generation 1 --memory SIZE --vps N [options]\n"
 	"       vmwp --config FILE|-|fd:N\n"
 	"\n"
 	"Runs a virtual machine in a child partition, until it is powered off.\n"
@@ -23,6 +24,12 @@ static const char help[] =
 	"  --kernel FILE     a Linux bzImage, or a multiboot 1 image\n"
 	"  --initrd FILE     Linux: the initial RAM disk; multiboot: a module\n"
 	"  --append TEXT     the kernel's command line\n"
+	"  --generation 1    a PC with a BIOS, whose screen is on COM1\n"
+	"  --firmware FILE   its BIOS; SeaBIOS, " CONFIG_BIOS ",\n"
+	"                    unless this says otherwise\n"
+	"  --firmware-log FILE\n"
+	"                    the BIOS's messages about what it does\n"
+	"  --floppy FILE     an image of a floppy disk; what a guest writes to it is lost\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
@@ -200,6 +207,10 @@ static const struct option option_table[] = {
 	{"kernel", required_argument, NULL, TEXT},
 	{"initrd", required_argument, NULL, TEXT},
 	{"append", required_argument, NULL, TEXT},
+	{"generation", required_argument, NULL, NUMBER},
+	{"firmware", required_argument, NULL, TEXT},
+	{"firmware-log", required_argument, NULL, TEXT},
+	{"floppy", required_argument, NULL, TEXT},
 	{"memory", required_argument, NULL, TEXT},
 	{"vps", required_argument, NULL, NUMBER},
 	{"serial", required_argument, NULL, SERIAL},

@@ -31,6 +31,7 @@ enum on_reset {
 #define CONFIG_IDE_MAX   4
 #define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
 #define CONFIG_USERS_MAX 16
+#define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"
 #define CONFIG_SIZE_MAX  (1u << 20) /* of a document, in bytes */
 
 struct config_file {
@@ -55,6 +56,8 @@ struct config {
 	json_t *names;           /* of descriptors that have none */
 	bool inherited[1 << 10]; /* descriptors that something of the document has already */
 	const char *name;
+	unsigned int generation; /* 0: the kernel is started without firmware */
+	struct config_file firmware, firmware_log, floppy; /* of generation 1 */
 	struct config_file kernel, initrd;
 	int device;         /* the hypervisor's, inherited; -1: to be opened */
 	const char *append; /* "" if none was given */

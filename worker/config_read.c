@@ -425,6 +425,56 @@ static bool read_disks(struct form *form, const json_t *value, void *into)
 	return form_read_list(form, value, CONFIG_DISKS_MAX, read_disk, form->user);
 }
 
+/* ---- What it starts ---- */
+
+static bool read_generation(struct form *form, const json_t *value, void *into)
+{
+	if (!json_is_integer(value) || json_integer_value(value) != 1) {
+		return form_refuse(form, value, "give 1, or leave it out", "does not exist");
+	}
+	*(unsigned int *)into = 1;
+	return true;
+}
+
+static bool read_log(struct form *form, const json_t *value, void *into)
+{
+	struct config_file *file = into;
+
+	if (!read_file(form, value, into)) {
+		return false;
+	}
+	return file->fd < 0 || (fcntl(file->fd, F_GETFL) & O_ACCMODE) != O_RDONLY ||
+	       form_refuse(form, value, "open it for writing", "is not open for writing");
+}
+
+/* A kernel, or firmware, and what goes with it. */
+static bool check_start(struct form *form, struct config *config)
+{
+	static const char *const of_kernel[] = {"kernel", "initrd", "append", NULL};
+	static const char *const of_firmware[] = {"firmware", "firmware-log", "floppy", NULL};
+	bool bios = config->generation != 0;
+	const char *const *key = bios ? of_kernel : of_firmware;
+
+	for (; *key != NULL; key++) {
+		const json_t *value = json_object_get(config->document, *key);
+
+		if (value != NULL) {
+			return form_refuse_member(form, *key, value,
+						  bios ? "leave it out: a BIOS starts what it finds"
+						       : "give it with generation 1",
+						  "has no use here");
+		}
+	}
+	if (!bios && config->kernel.path == NULL) {
+		return form_refuse_member(form, "kernel", NULL,
+					  "it has to be given, or generation 1", "is missing");
+	}
+	if (bios && config->firmware.path == NULL) {
+		config->firmware.path = CONFIG_BIOS;
+	}
+	return true;
+}
+
 /* ---- All of it ---- */
 
 bool config_read(struct config *config, struct form_error *error)
@@ -433,9 +483,13 @@ bool config_read(struct config *config, struct form_error *error)
 	static const struct form_member members[] = {
 		{"name", FORM_TEXT, .required = true, AT(name), .least = 1,
 		 .most = NAME_MAX_LENGTH},
-		{"kernel", FORM_OTHER, .required = true, AT(kernel), .read = read_image},
+		{"kernel", FORM_OTHER, AT(kernel), .read = read_image},
 		{"initrd", FORM_OTHER, AT(initrd), .read = read_image},
 		{"append", FORM_TEXT, AT(append), .most = APPEND_MAX},
+		{"generation", FORM_OTHER, AT(generation), .read = read_generation},
+		{"firmware", FORM_OTHER, AT(firmware), .read = read_image},
+		{"firmware-log", FORM_OTHER, AT(firmware_log), .read = read_log},
+		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
 		{"serial", FORM_OTHER, .read = read_serial},
@@ -452,8 +506,10 @@ bool config_read(struct config *config, struct form_error *error)
 	config->append = "";
 	config->names = json_array();
 	config->kernel.fd = config->initrd.fd = config->device = -1;
+	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = -1;
 	config->serial_file.fd = config->control.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
+	done = done && check_start(&form, config);
 	if (done && config->serial == SERIAL_CONTROL && config->control.path == NULL) {
 		done = form_refuse_member(&form, "control", NULL,
 					  "give the socket on which COM1 is asked for",

@@ -144,18 +144,52 @@ void host_power(struct host *host, enum host_power event)
 	machine_end(host->machine, event == HOST_POWER_OFF ? STOP_POWER_OFF : STOP_RESET);
 }
 
-/*
- * The backend can neither map pages that are not writable nor take any back; so all accesses to them
- * come to the board.
- */
+/* Without a partition there is nothing to do yet: a new one is told all, by board_map(). */
 void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, bool writable)
 {
-	(void)host, (void)gpa, (void)pages, (void)length, (void)writable;
+	struct backend_partition *partition = host->machine->partition;
+	unsigned int access = BACKEND_EXECUTE | (writable ? BACKEND_WRITE : 0);
+	int ret = 0;
+
+	if (partition != NULL) {
+		ret = backend_partition_map(partition, gpa, pages, length, access);
+	}
+	if (ret != 0) {
+		say("the hypervisor did not map %llu KiB at %#llx: %s; the guest reaches them "
+		    "slowly",
+		    (unsigned long long)(length >> 10), (unsigned long long)gpa, strerror(-ret));
+	}
 }
 
-void host_unmap(struct host *host, uint64_t gpa, uint64_t length)
+void host_unmap(struct host *host, uint64_t gpa, void *pages, uint64_t length)
 {
-	(void)host, (void)gpa, (void)length;
+	struct backend_partition *partition = host->machine->partition;
+	int ret = 0;
+
+	if (partition != NULL) {
+		ret = backend_partition_unmap(partition, gpa, pages, length);
+	}
+	/* -EINVAL: it could not be mapped either. */
+	if (ret != 0 && ret != -EINVAL) {
+		say("the hypervisor did not take back %llu KiB at %#llx: %s",
+		    (unsigned long long)(length >> 10), (unsigned long long)gpa, strerror(-ret));
+		machine_end(host->machine, STOP_HOST_ERROR);
+	}
+}
+
+bool host_memory_read(struct host *host, uint64_t gpa, void *to, uint64_t length)
+{
+	return memory_get(&host->machine->memory, gpa, to, length);
+}
+
+bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64_t length)
+{
+	return memory_put(&host->machine->memory, gpa, from, length);
+}
+
+void host_debug_text(struct host *host, uint8_t byte)
+{
+	firmware_log(&host->machine->firmware, byte);
 }
 
 /* The first one counts; the board's lock is held. */

@@ -25,7 +25,7 @@ void machine_end(struct machine *machine, enum stop_reason reason)
 	}
 }
 
-/* Kernel, initrd and tables into memory that is all zeros. */
+/* Kernel, initrd and tables, or the BIOS, into memory that is all zeros. */
 static bool fill_memory(struct machine *machine)
 {
 	char why[512];
@@ -34,6 +34,13 @@ static bool fill_memory(struct machine *machine)
 	machine->loader.memory = &machine->memory;
 	machine->loader.why = why;
 	machine->loader.why_size = sizeof(why);
+	if (machine->config->generation != 0) {
+		if (!firmware_load(&machine->firmware, &machine->loader)) {
+			say("%s", why);
+			return false;
+		}
+		return true;
+	}
 	if (!loader_load(&machine->loader, &machine->boot)) {
 		say("%s", why);
 		return false;
@@ -82,7 +89,11 @@ bool machine_create(struct machine *machine)
 		machine->vps[i].machine = machine;
 		machine->vps[i].index = i;
 	}
-	board_create(&machine->board, &machine->host);
+	board_create(&machine->board, &machine->host,
+		     config->generation == 1 ? BOARD_GENERATION_1 : BOARD_DIRECT);
+	if (config->generation == 1) {
+		firmware_attach(&machine->firmware, &machine->memory, &machine->board, config);
+	}
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);
 	}
@@ -129,6 +140,9 @@ static bool create_vps(struct machine *machine)
 			return failed("create a VP", ret);
 		}
 	}
+	if (machine->config->generation != 0) {
+		return true; /* as after reset */
+	}
 	ret = backend_vp_set_boot_state(machine->vps[0].vp, &machine->boot);
 	return ret == 0 || failed("take the first VP's registers", ret);
 }
@@ -145,6 +159,7 @@ static bool create_partition(struct machine *machine)
 	if (ret != 0) {
 		return map_failed(machine->memory.size, ret);
 	}
+	board_map(&machine->board);
 	return create_vps(machine);
 }
 

@@ -27,6 +27,7 @@
 #include "devices/board.h"
 #include "worker/config.h"
 #include "worker/emulate.h"
+#include "worker/firmware.h"
 #include "worker/loader.h"
 #include "worker/memory.h"
 #include "worker/serial.h"
@@ -101,7 +102,8 @@ struct machine {
 	const struct config *config;
 	int backend; /* [I] */
 	struct memory memory;
-	struct loader loader;      /* [M] */
+	struct loader loader;     /* [M] */
+	struct firmware firmware; /* [M]; its log under the board's lock. With config->generation */
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
 	struct host host;

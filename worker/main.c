@@ -57,6 +57,13 @@ static bool open_files(struct machine *machine)
 
 	*loader = (struct loader){
 		.cmdline = config->append, .why = why, .why_size = sizeof(why), .initrd.fd = -1};
+	if (config->generation != 0) {
+		if (!firmware_open(&machine->firmware, loader, config)) {
+			say("%s", why);
+			return false;
+		}
+		return true;
+	}
 	if (!loader_open(loader, &loader->kernel, "--kernel", config->kernel.path,
 			 config->kernel.fd) ||
 	    (config->initrd.path != NULL && !loader_open(loader, &loader->initrd, "--initrd",

@@ -19,7 +19,15 @@ int board_setup(void **state)
 {
 	(void)state;
 	fake_host_init(&home);
-	board_create(&board, &home);
+	board_create(&board, &home, BOARD_DIRECT);
+	return 0;
+}
+
+int board_setup_generation_1(void **state)
+{
+	(void)state;
+	fake_host_init(&home);
+	board_create(&board, &home, BOARD_GENERATION_1);
 	return 0;
 }
 

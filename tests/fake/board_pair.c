@@ -19,6 +19,7 @@ enum {
 	EVENT_INTX,
 	EVENT_SEND,
 	EVENT_ROUTE,
+	EVENT_ITEM,   /* an item is selected, or asked for by a request in memory */
 	EVENT_UNMASK, /* an input of the IO-APIC, and all of the 8259s, as a system does */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
@@ -40,14 +41,20 @@ static const struct place {
 		      {0xe0000000, 0x4000, true}},
 	[PAIR_ACPI_PM] = {{0x400, 16, false}},
 	[PAIR_RESET] = {{0x92, 1, false}, {0x64, 1, false}},
+	[PAIR_FW_CFG] = {{0x511, 1, false}, {0x510, 12, false}, {0x402, 1, false}},
 };
 
-void pair_create(struct pair_board *one, uint64_t time)
+void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 {
+	static const char file[] = "what firmware reads";
+
 	memset(one, 0, sizeof(*one));
 	fake_host_init(&one->home);
 	one->home.time = time;
-	board_create(&one->board, &one->home);
+	board_create(&one->board, &one->home, kind);
+	if (kind == BOARD_GENERATION_1) {
+		CHECK(fw_cfg_add_file(&one->board.fw_cfg, "etc/file", file, sizeof(file)));
+	}
 	CHECK(card_add(&one->cards[0], &one->board, 3, 0));
 	CHECK(card_add(&one->cards[1], &one->board, 5, 1));
 }
@@ -129,7 +136,9 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 	case 16:
 	case 17:
 	case 18:
-		event.kind = part == PAIR_PCI ? EVENT_CONFIG : EVENT_PASS;
+		event.kind = part == PAIR_PCI || part == PAIR_ACPI_PM ? EVENT_CONFIG
+			     : part == PAIR_FW_CFG                    ? EVENT_ITEM
+								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
 		return event;
@@ -141,11 +150,13 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 static void configure(struct pair_board *one, const struct pair_event *event)
 {
 	static const uint8_t registers[] = {0x04, 0x04, 0x10, 0x14, 0x18, 0x20, 0x24, 0x30,
-					    0x3c, 0x40, 0x50, 0x54, 0x58, 0x5c, 0x60, 0x64};
-	static const uint32_t values[] = {
-		0,          7,          0xffffffff, 0xc000,     0xe0000000, 0xe0001000, 0xe0010001,
-		0xfee01000, 0x80000000, 0x00010000, 0x0000004f, 0xc0000000, 0x00210000, 0x407};
-	uint32_t device = event->where & 1 ? 5 << 11 | 1 << 8 : 3 << 11;
+					    0x3c, 0x40, 0x50, 0x54, 0x58, 0x5c, 0x60, 0x80};
+	static const uint32_t values[] = {0,          7,          0xffffffff, 0xc000,
+					  0xe0000000, 0xe0001000, 0xe0010001, 0xfee01000,
+					  0x80000000, 0x00010000, 0x0000004f, 0xc0000000,
+					  0x00210000, 0x407,      0x401};
+	static const uint32_t devices[] = {3 << 11, 5 << 11 | 1 << 8, 7 << 11 | 3 << 8, 0};
+	uint32_t device = devices[event->where & 3];
 	uint8_t at = registers[event->where >> 8 & 15];
 	uint32_t value = values[(event->where >> 16 & 0xff) % ARRAY_COUNT(values)];
 
@@ -166,6 +177,26 @@ static void unmask(struct pair_board *one, const struct pair_event *event)
 	for (i = 0; i < ARRAY_COUNT(ports) && (event->value & 2); i++) {
 		board_port_write(&one->board, ports[i], 1, values[i]);
 	}
+}
+
+static void select_item(struct pair_board *one, const struct pair_event *event)
+{
+	/* Control, length, address: all big-endian. */
+	uint8_t request[16] = {0,
+			       (uint8_t)(event->where % 0x24),
+			       0,
+			       (uint8_t)(event->value % 32),
+			       [7] = (uint8_t)event->where,
+			       [14] = (uint8_t)(event->value >> 8)};
+
+	if (event->value & 0x10000) {
+		board_port_write(&one->board, 0x510, 2, (uint32_t)(event->where % 0x24));
+		return;
+	}
+	memcpy(&one->home.ram[event->value >> 17 & 0xff0], request, sizeof(request));
+	board_port_write(&one->board, 0x514, 4, 0);
+	board_port_write(&one->board, 0x518, 4,
+			 __builtin_bswap32((uint32_t)(event->value >> 17 & 0xff0)));
 }
 
 uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
@@ -210,7 +241,16 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 	case EVENT_SEND:
 		pci_send(&card->function, event->value % 70);
 		return 0;
+	case EVENT_ITEM:
+		select_item(one, event);
+		return 0;
 	case EVENT_ROUTE:
+		if (one->board.kind == BOARD_GENERATION_1) {
+			board_port_write(&one->board, 0xcf8, 4, 0x80000000u | 7 << 11 | 0x60);
+			board_port_write(&one->board, 0xcfc + event->where % 4, 1,
+					 event->value & 0x8f);
+			return 0;
+		}
 		pci_route(&one->board.pci, event->where % 4,
 			  event->value % 20 < 16 ? event->value % 20 : PCI_NO_LINE);
 		return 0;
@@ -285,5 +325,6 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       a->extint == b->extint && a->extint_count == b->extint_count &&
 	       a->power_told == b->power_told && a->out_count == b->out_count &&
 	       memcmp(a->out, b->out, sizeof(a->out)) == 0 && a->in_taken == b->in_taken &&
+	       memcmp(a->ram, b->ram, sizeof(a->ram)) == 0 && a->debug_count == b->debug_count &&
 	       until_wake(one) == until_wake(other) && mapped(a) == mapped(b);
 }

@@ -27,6 +27,7 @@ enum pair_part {
 	PAIR_PCI,
 	PAIR_ACPI_PM,
 	PAIR_RESET,
+	PAIR_FW_CFG, /* on a board that has it */
 	PAIR_ALL,
 };
 
@@ -34,7 +35,7 @@ enum pair_part {
 typedef uint32_t (*pair_random)(void);
 
 /* `time` is where its clock begins. */
-void pair_create(struct pair_board *one, uint64_t time);
+void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time);
 void pair_destroy(struct pair_board *one);
 /* One event: an access, time, a byte on the line. What came of it. */
 struct pair_event {

@@ -82,6 +82,34 @@ void host_power(struct host *host, enum host_power event)
 	host->power = event;
 }
 
+static bool is_ram(const struct host *host, uint64_t gpa, uint64_t length)
+{
+	return length <= sizeof(host->ram) && gpa <= sizeof(host->ram) - length;
+}
+
+bool host_memory_read(struct host *host, uint64_t gpa, void *to, uint64_t length)
+{
+	if (!is_ram(host, gpa, length)) {
+		return false;
+	}
+	memcpy(to, host->ram + gpa, length);
+	return true;
+}
+
+bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64_t length)
+{
+	if (!is_ram(host, gpa, length)) {
+		return false;
+	}
+	memcpy(host->ram + gpa, from, length);
+	return true;
+}
+
+void host_debug_text(struct host *host, uint8_t byte)
+{
+	host->debug_text[host->debug_count++ % FAKE_TEXT] = byte;
+}
+
 /* Mappings do not overlap, and what is taken back is one of them. */
 void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, bool writable)
 {
@@ -103,12 +131,13 @@ void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, boo
 	host->map_count++;
 }
 
-void host_unmap(struct host *host, uint64_t gpa, uint64_t length)
+void host_unmap(struct host *host, uint64_t gpa, void *pages, uint64_t length)
 {
 	unsigned int i = 0;
 
 	while (i < FAKE_MAPPINGS &&
-	       (host->mappings[i].gpa != gpa || host->mappings[i].length != length)) {
+	       (host->mappings[i].gpa != gpa || host->mappings[i].length != length ||
+		host->mappings[i].pages != pages)) {
 		i++;
 	}
 	CHECK(i < FAKE_MAPPINGS);

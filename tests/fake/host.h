@@ -8,6 +8,8 @@
 #define FAKE_INTERRUPTS 64
 #define FAKE_SERIAL     4096
 #define FAKE_MAPPINGS   16
+#define FAKE_RAM        4096
+#define FAKE_TEXT       64
 
 struct host {
 	uint64_t time, wall;
@@ -25,6 +27,9 @@ struct host {
 		bool writable;
 	} mappings[FAKE_MAPPINGS]; /* length 0: unused */
 	unsigned int map_count, unmap_count;
+	uint8_t ram[FAKE_RAM]; /* of the guest, from 0 on */
+	uint8_t debug_text[FAKE_TEXT];
+	unsigned int debug_count;
 	bool debug_exit_told;
 	uint32_t debug_exit;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];

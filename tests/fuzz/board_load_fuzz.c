@@ -43,11 +43,13 @@ static size_t damage(size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct state_fault fault;
+	enum board_kind kind;
 	size_t length, was;
 
 	fuzz_begin(data, size);
-	pair_create(&board_of_state, number());
-	pair_create(&target, number());
+	kind = fuzz_byte() & 1 ? BOARD_GENERATION_1 : BOARD_DIRECT;
+	pair_create(&board_of_state, kind, number());
+	pair_create(&target, kind, number());
 	if (fuzz_byte() % 4 == 0) {
 		length = size < sizeof(state) ? size : sizeof(state);
 		memcpy(state, data, length);

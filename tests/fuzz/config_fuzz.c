@@ -11,6 +11,10 @@
 static const char *const words[] = {
 	"{\"name\":\"a\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":2",
 	"{\"name\":\"a\",\"kernel\":{\"fd\":0},\"memory\":67108864,\"vps\":2",
+	"{\"name\":\"a\",\"generation\":1,\"memory\":\"64M\",\"vps\":2",
+	",\"firmware\":",
+	",\"firmware-log\":",
+	",\"floppy\":",
 	",\"initrd\":",
 	",\"append\":",
 	",\"serial\":{\"to\":",
@@ -49,7 +53,8 @@ static void check(const struct config *config)
 
 	EXPECT(config->vps >= 1 && config->vps <= BACKEND_MAX_VPS);
 	EXPECT(config->memory % (2 << 20) == 0 && config->memory != 0);
-	EXPECT(strlen(config->name) <= 64 && config->kernel.path != NULL);
+	EXPECT(strlen(config->name) <= 64 &&
+	       (config->kernel.path != NULL) == (config->generation == 0));
 	EXPECT(config->serial != SERIAL_CONTROL || config->control.path != NULL);
 	EXPECT(config->control_user_count <= CONFIG_USERS_MAX);
 	EXPECT(config->disk_count <= CONFIG_DISKS_MAX);

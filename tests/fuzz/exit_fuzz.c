@@ -259,7 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&machine_vp.cache, 0, sizeof(machine_vp.cache));
 	machine.memory = (struct memory){
 		.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G, .users = users};
-	board_create(&machine.board, &home);
+	board_create(&machine.board, &home, BOARD_DIRECT);
 	machine_vp.machine = &machine;
 	machine_vp.vp = &vp;
 	while (input.at < input.end && exits++ < 500) {

@@ -77,6 +77,33 @@ def modes(t):
     t.has(text, f"ended with {TRIPLE_FAULT}")
 
 
+BIOS = "/usr/share/seabios/bios-256k.bin"  # of the package seabios, which QEMU's brings along
+FLOPPY = [(BIOS, BIOS), (os.path.join(BUILD, "tests", "guest", "floppy.img"), "/root/floppy.img")]
+
+
+@test("guest: a BIOS starts a floppy disk, which it reads and writes", deadline=400)
+def bios(t):
+    words = ["vmwp", "--name", "program", "--generation", "1", "--floppy", "/root/floppy.img", "--memory", "64M", "--vps", "2",
+             "--serial", "file:/root/screen", "--firmware-log", "/root/log", "--debug-exit"]
+    text = t.root(f"timeout 120 {guest.shell(words)}; echo ended with $?; cat /root/screen /root/log", puts=FLOPPY)
+    t.has(text, "ended with 43\n")  # 2 * 21 + 1
+    for said in "floppy: starts", "second sector", "Wecond sec":  # what it writes is there when it reads again
+        t.has(text, said)
+    t.has(text, "QEMU fw_cfg DMA interface supported\n")
+    t.has(text, "Found 2 cpu(s) max supported 2 cpu(s)\n")
+
+
+@test("guest: a BIOS that finds nothing to start resets its machine, and starts again", deadline=400)
+def bios_reset(t):
+    """It waits for a minute before it does."""
+    words = ["vmwp", "--name", "program", "--generation", "1", "--memory", "64M", "--vps", "1", "--serial", "file:screen"]
+    text = t.root(f"""
+        {guest.shell(words)} 2>said & worker=$!
+        until [ "$(grep -c 'No bootable device' screen)" = 2 ]; do sleep 1; done
+        kill $worker; wait $worker; cat said screen""", puts=FLOPPY)
+    t.has(text, "vmwp: program: reset")
+
+
 LEVEL = ["rounds 200", "sent again 1", "shared 1", "end"]
 
 

@@ -37,6 +37,13 @@ CASES = {
     "no such DVD": (words(dvd="/root/nothing.iso"), "/root/nothing.iso"),
     "no kernel at all": (words(kernel=None), "--kernel"),
     "no memory given": (words(memory=None), "--memory"),
+    "a generation that is none": (words(generation="3"), "--generation 3"),
+    "a kernel and a BIOS": (words(generation="1"), "--kernel"),
+    "no such BIOS": (words(kernel=None, generation="1", firmware="/root/nothing"), "/root/nothing"),
+    "a BIOS that is none": (words(kernel=None, generation="1", firmware="/root/half"), "--firmware /root/half: not a BIOS image"),
+    "a floppy disk that is none": (words(kernel=None, generation="1", firmware="/root/bios", floppy="/root/half"), "--floppy /root/half"),
+    "nowhere for a BIOS to say": (words(kernel=None, generation="1", firmware="/root/bios", **{"firmware-log": "/nowhere/x"}),
+                                  "--firmware-log /nowhere/x"),
     "a user that is no number": (words(user="nobody"), "--user nobody: give a user's number"),
     "a worker that stays root": (words(user="0"), "--user 0: give a user's number"),
     "an unknown option": (words() + ["--frob"], "--frob"),
@@ -55,7 +62,7 @@ def one_line(t, name, status, text, wanted):
 
 @test("worker: bad input gets one clear line", deadline=400)
 def bad_input(t):
-    script = ["head -c 500000 initrd >cut", "head -c 3000000 vmlinuz | tee half >junk.vhdx; : >empty; vhd new disk.vhdx --size 8M"]
+    script = ["head -c 500000 initrd >cut", "head -c 3000000 vmlinuz | tee half >junk.vhdx; : >empty; vhd new disk.vhdx --size 8M; head -c 262144 /dev/zero >bios"]
     for name, (arguments, _) in CASES.items():
         script += [f"echo '=== {name}'", f"timeout 20 {guest.shell(['vmwp', *arguments])} 2>&1", "echo \"=status $?\""]
     script += ["echo '=== held'", "cat /sys/module/mshv_vd/parameters/partitions /sys/module/mshv_vd/parameters/pinned"]

@@ -56,11 +56,14 @@ static void goes_on(enum pair_part part)
 	size_t size;
 
 	for (i = 0; i < LIVES; i++) {
+		enum board_kind kind =
+			i & 1 && part != PAIR_FW_CFG ? BOARD_DIRECT : BOARD_GENERATION_1;
+
 		seed = i;
-		pair_create(&one, 1000000ull * number());
-		pair_create(&other, number());
+		pair_create(&one, kind, 1000000ull * number());
+		pair_create(&other, kind, number());
 		live(&one, part, EVENTS);
-		live(&other, part, i % 2 * EVENTS); /* what it was is of no account */
+		live(&other, part, i / 2 % 2 * EVENTS); /* what it was is of no account */
 		size = pair_save(&one, state);
 		if (!pair_load(&other, &one, state, size, &fault)) {
 			fail_msg("%s %s", fault.part, fault.what);
@@ -128,6 +131,12 @@ static void the_ways_to_reset(void **unused)
 	goes_on(PAIR_RESET);
 }
 
+static void what_firmware_reads(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_FW_CFG);
+}
+
 static void all_together(void **unused)
 {
 	(void)unused;
@@ -139,8 +148,8 @@ static void all_together(void **unused)
 static size_t make_state(void)
 {
 	seed = 4711;
-	pair_create(&one, 5);
-	pair_create(&other, 1000);
+	pair_create(&one, BOARD_GENERATION_1, 5);
+	pair_create(&other, BOARD_GENERATION_1, 1000);
 	live(&one, PAIR_ALL, 300);
 	return pair_save(&one, state);
 }
@@ -237,7 +246,7 @@ static void what_cannot_be(void **unused)
 		{"function", 258, 1},  /* header of a card whose vector's address is not aligned */
 		{"acpi-pm", 1, 0x40},  /* a status bit */
 		{"acpi-pm", 25, 0x7f}, /* the timer's past */
-		{"port92", 0, 4},
+		{"port92", 0, 4},      {"fw-cfg", 5, 1}, /* a place behind the item */
 	};
 	struct state_fault fault;
 	size_t size = make_state(), i;
@@ -274,7 +283,7 @@ static void another_machine(void **unused)
 	size_t size = make_state();
 
 	(void)unused;
-	assert_true(card_add(&third, &other.board, 6, 0));
+	assert_true(card_add(&third, &other.board, 9, 0));
 	assert_false(loads(state, size, &fault));
 	assert_string_equal(fault.part, "function");
 	assert_string_equal(fault.what, "is missing");
@@ -298,8 +307,8 @@ static void the_date_goes_on(void **unused)
 	size_t size;
 
 	(void)unused;
-	pair_create(&one, 0);
-	pair_create(&other, 0);
+	pair_create(&one, BOARD_DIRECT, 0);
+	pair_create(&other, BOARD_DIRECT, 0);
 	board_port_write(&one.board, 0x70, 1, 0); /* 23:59:58 */
 	assert_int_equal(board_port_read(&one.board, 0x71, 1), 0x58);
 	board_port_write(&one.board, 0x70, 1, 11);
@@ -319,11 +328,12 @@ static void the_date_goes_on(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_8259s),       T(the_io_apic),       T(the_timer),
-		T(the_clock),       T(the_serial_port),   T(pci),
-		T(acpi_hardware),   T(the_ways_to_reset), T(all_together),
-		T(what_is_cut_off), T(what_is_damaged),   T(what_cannot_be),
-		T(another_machine), T(a_newer_one),       T(the_date_goes_on),
+		T(the_8259s),        T(the_io_apic),       T(the_timer),
+		T(the_clock),        T(the_serial_port),   T(pci),
+		T(acpi_hardware),    T(the_ways_to_reset), T(what_firmware_reads),
+		T(all_together),     T(what_is_cut_off),   T(what_is_damaged),
+		T(what_cannot_be),   T(another_machine),   T(a_newer_one),
+		T(the_date_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,31 @@ static void missing_options(void **state)
 	bad("--name a --kernel", "--kernel");
 }
 
+#define BIOS "--name a --generation 1 --memory 64M --vps 2 "
+
+static void a_machine_with_a_bios(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(GOOD), CONFIG_OK);
+	assert_int_equal(config.generation, 0);
+	assert_int_equal(parse(BIOS), CONFIG_OK);
+	assert_int_equal(config.generation, 1);
+	assert_string_equal(config.firmware.path, "/usr/share/seabios/bios-256k.bin");
+	assert_null(config.firmware_log.path);
+	assert_null(config.floppy.path);
+	assert_int_equal(parse(BIOS "--firmware f --firmware-log l --floppy i"), CONFIG_OK);
+	assert_string_equal(config.firmware.path, "f");
+	assert_string_equal(config.firmware_log.path, "l");
+	assert_string_equal(config.floppy.path, "i");
+	bad(GOOD "--generation 2", "--generation 2");
+	bad(BIOS "--kernel k", "--kernel");
+	bad(BIOS "--initrd k", "--initrd");
+	bad(BIOS "--append k", "--append");
+	bad(GOOD "--floppy f", "--floppy");
+	bad(GOOD "--firmware f", "--firmware");
+	bad(GOOD "--firmware-log f", "--firmware-log");
+}
+
 static void sizes(void **state)
 {
 	static const char *const wrong[] = {"0",
@@ -511,8 +536,12 @@ static void schema(void **state)
 		"\"direct\":true}],\"control\":{\"socket\":\"c\",\"users\":[]},\"on-reset\":"
 		"\"exit\","
 		"\"user\":5,\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":\"n\"}}";
+	/* What does not go with a kernel. */
+	static const char bios[] =
+		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
+		"\"firmware-log\":\"l\",\"floppy\":\"i\"}";
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
-	       *of;
+	       *of, *others;
 	int device = open("/dev/null", O_RDWR);
 	char text[1000], *part;
 
@@ -521,8 +550,14 @@ static void schema(void **state)
 	keys = json_object_get(top, "properties");
 	snprintf(text, sizeof(text), all, device);
 	assert_int_equal(read_document(text), CONFIG_OK);
-	same_keys(keys, text);
 	document = json_loads(text, 0, NULL);
+	assert_int_equal(read_document(bios), CONFIG_OK);
+	others = json_loads(bios, 0, NULL);
+	json_object_update_missing(others, document);
+	part = json_dumps(others, 0);
+	same_keys(keys, part);
+	free(part);
+	json_decref(others);
 	static const char *const parts[] = {"serial", "control"};
 	for (size_t i = 0; i < 2; i++) {
 		part = json_dumps(json_object_get(document, parts[i]), 0);
@@ -547,6 +582,7 @@ int main(void)
 		cmocka_unit_test(everything_given),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(missing_options),
+		cmocka_unit_test(a_machine_with_a_bios),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(numbers_of_vps),
 		cmocka_unit_test(users),

@@ -88,7 +88,7 @@ static int setup(void **state)
 	vp.registers.rip = 0xffffffff81234567ull;
 	vp.registers.segments[VP_CS] = (struct vp_segment){.attributes = 0xa09b, .selector = 0x10};
 	fake_host_init(&home);
-	board_create(&machine.board, &home);
+	board_create(&machine.board, &home, BOARD_DIRECT);
 	return 0;
 }
 

@@ -206,10 +206,77 @@ void acpi_tables_build(void *at, unsigned int vp_count)
 	(void)vp_count;
 }
 
-void board_create(struct board *board, struct host *host)
+void board_create(struct board *board, struct host *host, enum board_kind kind)
 {
 	pthread_mutex_init(&board->lock, NULL);
 	(void)host;
+	(void)kind;
+}
+
+int backend_partition_map(struct backend_partition *of, uint64_t gpa, void *memory, uint64_t length,
+			  unsigned int access)
+{
+	(void)of;
+	(void)gpa;
+	(void)memory;
+	(void)length;
+	(void)access;
+	return 0;
+}
+
+int backend_partition_unmap(struct backend_partition *of, uint64_t gpa, void *memory,
+			    uint64_t length)
+{
+	(void)of;
+	(void)gpa;
+	(void)memory;
+	(void)length;
+	return 0;
+}
+
+bool memory_get(const struct memory *memory, uint64_t gpa, void *to, uint64_t length)
+{
+	(void)memory;
+	(void)gpa;
+	(void)to;
+	(void)length;
+	return false;
+}
+
+bool memory_put(const struct memory *memory, uint64_t gpa, const void *from, uint64_t length)
+{
+	(void)memory;
+	(void)gpa;
+	(void)from;
+	(void)length;
+	return false;
+}
+
+void firmware_log(struct firmware *firmware, uint8_t byte)
+{
+	(void)firmware;
+	(void)byte;
+}
+
+void board_map(struct board *board)
+{
+	(void)board;
+}
+
+void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
+		     const struct config *wanted)
+{
+	(void)firmware;
+	(void)memory;
+	(void)board;
+	(void)wanted;
+}
+
+bool firmware_load(struct firmware *firmware, struct loader *loader)
+{
+	(void)firmware;
+	(void)loader;
+	return true;
 }
 
 void board_add_debug_exit(struct board *board)

@@ -1,0 +1,159 @@
+/*
+ * A BIOS for a machine of generation 1, see firmware.h. The image ends at 4 GiB, where the processor
+ * begins, and its last 256 KiB are below 1 MiB as well, in RAM that it finds open (devices/host_bridge.c):
+ * it copies nothing then, and goes on there.
+ */
+#include "worker/firmware.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib/addr.h"
+
+#define SHADOW_END 0x100000ull
+#define SHADOW_MAX 0x40000ull
+#define IMAGE_UNIT 0x10000ull
+
+/* A floppy disk is what has the size of one. */
+static bool is_floppy(uint64_t size)
+{
+	static const uint16_t kib[] = {160, 180, 320, 360, 720, 1200, 1440, 2880};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_COUNT(kib); i++) {
+		if (size == kib[i] * 1024ull) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool open_log(struct firmware *firmware, struct loader *loader,
+		     const struct config_file *file)
+{
+	const char *path = file->path;
+
+	firmware->log = file->fd;
+	if (path == NULL || file->fd >= 0) {
+		return true;
+	}
+	firmware->log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
+	return firmware->log >= 0 ||
+	       loader_refuse(loader, "--firmware-log %s: %s", path, strerror(errno));
+}
+
+/* A file's content in memory of its own, page aligned. */
+static uint8_t *read_file(struct loader *loader, const struct loader_file *file)
+{
+	uint8_t *bytes =
+		mmap(NULL, file->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (bytes == MAP_FAILED) {
+		(void)loader_refuse(loader, "%s: %s", file->name, strerror(errno));
+		return NULL;
+	}
+	if (!loader_read(loader, file, 0, bytes, file->size)) {
+		munmap(bytes, file->size);
+		return NULL;
+	}
+	return bytes;
+}
+
+bool firmware_open(struct firmware *firmware, struct loader *loader, const struct config *config)
+{
+	*firmware = (struct firmware){.floppy.fd = -1};
+	if (!loader_open(loader, &firmware->image, "--firmware", config->firmware.path,
+			 config->firmware.fd)) {
+		return false;
+	}
+	if (firmware->image.size < 2 * IMAGE_UNIT || firmware->image.size > BOARD_ROM_MAX ||
+	    firmware->image.size % IMAGE_UNIT != 0) {
+		return loader_refuse(loader,
+				     "--firmware %s: not a BIOS image: it has %llu bytes, and "
+				     "should have a multiple of 64 KiB, from 128 KiB to 16 MiB",
+				     config->firmware.path,
+				     (unsigned long long)firmware->image.size);
+	}
+	if (config->floppy.path != NULL && !loader_open(loader, &firmware->floppy, "--floppy",
+							config->floppy.path, config->floppy.fd)) {
+		return false;
+	}
+	if (config->floppy.path != NULL && !is_floppy(firmware->floppy.size)) {
+		return loader_refuse(loader,
+				     "--floppy %s: no floppy disk has %llu bytes; give an image "
+				     "of 1440 KiB, or of another size that they have",
+				     config->floppy.path,
+				     (unsigned long long)firmware->floppy.size);
+	}
+	firmware->rom = read_file(loader, &firmware->image);
+	if (firmware->rom == NULL) {
+		return false;
+	}
+	if (config->floppy.path != NULL) {
+		firmware->disk = read_file(loader, &firmware->floppy);
+		if (firmware->disk == NULL) {
+			return false;
+		}
+	}
+	return open_log(firmware, loader, &config->firmware_log);
+}
+
+/* RAM alone: what is reserved below 1 MiB is the firmware's own affair. */
+static unsigned int list_ram(struct firmware *firmware, const struct memory *memory)
+{
+	unsigned int count = 0;
+
+	firmware->ranges[count++] =
+		(struct firmware_range){.base = 0, .length = memory->low_end, .type = 1};
+	if (memory->high_end > MEMORY_4G) {
+		firmware->ranges[count++] = (struct firmware_range){
+			.base = MEMORY_4G, .length = memory->high_end - MEMORY_4G, .type = 1};
+	}
+	return count;
+}
+
+void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
+		     const struct config *config)
+{
+	struct fw_cfg *fw_cfg = &board->fw_cfg;
+	unsigned int ranges = list_ram(firmware, memory);
+
+	firmware->serial_port = FIRMWARE_SERIAL_PORT;
+	fw_cfg_set_u16(fw_cfg, FW_CFG_VP_COUNT, (uint16_t)config->vps);
+	fw_cfg_set_u16(fw_cfg, FW_CFG_VP_COUNT_MAX, (uint16_t)config->vps);
+	CHECK(board_add_rom(board, firmware->rom, firmware->image.size));
+	CHECK(fw_cfg_add_file(fw_cfg, "etc/e820", firmware->ranges,
+			      (uint32_t)(ranges * sizeof(firmware->ranges[0]))));
+	CHECK(fw_cfg_add_file(fw_cfg, "etc/sercon-port", &firmware->serial_port,
+			      sizeof(firmware->serial_port)));
+	CHECK(firmware->disk == NULL ||
+	      fw_cfg_add_file(fw_cfg, "floppyimg/disk.img", firmware->disk,
+			      (uint32_t)firmware->floppy.size));
+}
+
+bool firmware_load(struct firmware *firmware, struct loader *loader)
+{
+	uint64_t size = firmware->image.size;
+	uint64_t length = size < SHADOW_MAX ? size : SHADOW_MAX;
+
+	return loader_read_to_guest(loader, &firmware->image, size - length, SHADOW_END - length,
+				    length);
+}
+
+/* Whole lines, and long ones in pieces. What the file does not take is lost: a guest writes this. */
+void firmware_log(struct firmware *firmware, uint8_t byte)
+{
+	if (firmware->log < 0) {
+		return;
+	}
+	firmware->line[firmware->line_length++] = byte;
+	if (byte == '\n' || firmware->line_length == sizeof(firmware->line)) {
+		if (write(firmware->log, firmware->line, firmware->line_length) < 0) {
+			/* The disk is full, or the reader is slow. */
+		}
+		firmware->line_length = 0;
+	}
+}

@@ -1,0 +1,45 @@
+/*
+ * A machine's firmware: its image, and what it is told of the machine (devices/fw_cfg.c). Main thread, or
+ * before there are others; the log under the board's lock.
+ */
+#ifndef WORKER_FIRMWARE_H
+#define WORKER_FIRMWARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/board.h"
+#include "worker/config.h"
+#include "worker/loader.h"
+
+/* Where a BIOS has its screen when there is no display: text on COM1. */
+#define FIRMWARE_SERIAL_PORT BOARD_COM1_PORT
+
+/* A record of etc/e820. */
+struct firmware_range {
+	uint64_t base, length;
+	uint32_t type;
+} __attribute__((packed));
+
+struct firmware {
+	struct loader_file image, floppy;
+	uint8_t *rom;  /* the whole image, as it is below 4 GiB */
+	uint8_t *disk; /* the floppy disk's content, NULL: none */
+	struct firmware_range ranges[LOADER_RANGES];
+	uint64_t serial_port; /* etc/sercon-port */
+	int log;              /* -1: nobody reads it */
+	uint8_t line[128];    /* of the log, until it ends */
+	unsigned int line_length;
+};
+
+/* The files of the command line, read. False: *loader has why. */
+bool firmware_open(struct firmware *firmware, struct loader *loader,
+		   const struct config *config) MUST_CHECK;
+/* The image and its items on a board of BOARD_GENERATION_1. */
+void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
+		     const struct config *config);
+/* Into memory that is all zeros. False: *loader has why. */
+bool firmware_load(struct firmware *firmware, struct loader *loader) MUST_CHECK;
+void firmware_log(struct firmware *firmware, uint8_t byte);
+
+#endif
