@@ -228,8 +228,8 @@ static bool extended_allows(struct acl *acl, const struct frame *frame,
 	return true;
 }
 
-bool acl_allows(struct acl *acl, const struct frame *frame, enum acl_direction direction,
-		uint32_t now_s)
+bool acl_judge(struct acl *acl, const struct frame *frame, enum acl_direction direction,
+	       uint32_t now_s)
 {
 	return (acl->extended_count == 0 || extended_allows(acl, frame, direction, now_s)) &&
 	       (acl->basic_count == 0 || basic_allows(acl, frame, direction));

@@ -141,9 +141,10 @@ static struct extension_frame finished_view(struct extensions *extensions, const
 	return view(from, &extensions->shown);
 }
 
-bool extend_sent(struct extensions *extensions, const struct port *from, const struct frame *frame)
+bool extend_call_sent(struct extensions *extensions, const struct port *from,
+		      const struct frame *frame)
 {
-	for (uint32_t i = 0; extensions != NULL && i < extensions->count; i++) {
+	for (uint32_t i = 0; i < extensions->count; i++) {
 		const struct extension *at = &extensions->list[i];
 		struct extension_frame of;
 
@@ -163,10 +164,10 @@ bool extend_sent(struct extensions *extensions, const struct port *from, const s
 	return true;
 }
 
-bool extend_received(struct extensions *extensions, const struct port *from, const struct port *to,
-		     const struct frame *frame)
+bool extend_call_received(struct extensions *extensions, const struct port *from,
+			  const struct port *to, const struct frame *frame)
 {
-	for (uint32_t i = extensions != NULL ? extensions->count : 0; i-- > 0;) {
+	for (uint32_t i = extensions->count; i-- > 0;) {
 		const struct extension *at = &extensions->list[i];
 		struct extension_frame of;
 
@@ -186,10 +187,10 @@ bool extend_received(struct extensions *extensions, const struct port *from, con
 	return true;
 }
 
-bool extend_forward(struct extensions *extensions, const struct port *from,
-		    const struct frame *frame, struct port_set *to)
+bool extend_call_forward(struct extensions *extensions, const struct port *from,
+			 const struct frame *frame, struct port_set *to)
 {
-	for (uint32_t i = 0; extensions != NULL && i < extensions->count; i++) {
+	for (uint32_t i = 0; i < extensions->count; i++) {
 		const struct extension *at = &extensions->list[i];
 
 		if (at->of->kind == EXTENSION_FORWARD && at->of->forward != NULL) {

@@ -31,12 +31,38 @@ int extend_add(struct extensions *extensions, const struct switch_extension *of,
 	       const char *options, char *why, size_t why_bytes) MUST_CHECK;
 void extend_unload(struct extensions *extensions);
 
-/* `extensions` may be NULL: then all passes, and nobody else chooses. */
-bool extend_sent(struct extensions *extensions, const struct port *from, const struct frame *frame);
-bool extend_received(struct extensions *extensions, const struct port *from, const struct port *to,
-		     const struct frame *frame);
-bool extend_forward(struct extensions *extensions, const struct port *from,
-		    const struct frame *frame, struct port_set *to);
+/* As called where there are some. */
+bool extend_call_sent(struct extensions *extensions, const struct port *from,
+		      const struct frame *frame);
+bool extend_call_received(struct extensions *extensions, const struct port *from,
+			  const struct port *to, const struct frame *frame);
+bool extend_call_forward(struct extensions *extensions, const struct port *from,
+			 const struct frame *frame, struct port_set *to);
+
+/* `extensions` may be NULL. Without any all passes, and nobody else chooses. */
+static inline bool extend_any(const struct extensions *extensions)
+{
+	return extensions != NULL && extensions->count != 0;
+}
+
+static inline bool extend_sent(struct extensions *extensions, const struct port *from,
+			       const struct frame *frame)
+{
+	return !extend_any(extensions) || extend_call_sent(extensions, from, frame);
+}
+
+static inline bool extend_received(struct extensions *extensions, const struct port *from,
+				   const struct port *to, const struct frame *frame)
+{
+	return !extend_any(extensions) || extend_call_received(extensions, from, to, frame);
+}
+
+static inline bool extend_forward(struct extensions *extensions, const struct port *from,
+				  const struct frame *frame, struct port_set *to)
+{
+	return extend_any(extensions) && extend_call_forward(extensions, from, frame, to);
+}
+
 void extend_port(struct extensions *extensions, const struct port *port, bool added);
 void extend_idle(struct extensions *extensions);
 

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "include/switch/port.h"
@@ -106,17 +107,26 @@ static inline uint64_t frame_mac(const uint8_t *at)
 	       (uint64_t)at[3] << 16 | (uint64_t)at[4] << 8 | at[5];
 }
 
+/* The addresses of a frame that has its 14 bytes, each read with two bytes of what follows. */
+static inline uint64_t frame_address(const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return __builtin_bswap64(word) >> 16;
+}
+
 #define FRAME_MAC_GROUP     (1ull << 40)
 #define FRAME_MAC_BROADCAST 0xffffffffffffull
 
 static inline uint64_t frame_destination(const struct frame *frame)
 {
-	return frame_mac(frame->head);
+	return frame_address(frame->head);
 }
 
 static inline uint64_t frame_source(const struct frame *frame)
 {
-	return frame_mac(frame->head + 6);
+	return frame_address(frame->head + 6);
 }
 
 #endif

@@ -173,15 +173,23 @@ static void refresh(struct guest *guest)
 	}
 }
 
-static uint32_t take(void *of, struct frame *frames, uint32_t max)
+static uint32_t take(void *of, struct frame *frames, uint32_t max, uint64_t bytes)
 {
 	struct guest *guest = of;
 	uint32_t empty = 0, queue = guest->first;
+	uint64_t total = 0;
 
 	guest->taken_count = 0;
 	refresh(guest);
-	while (guest->taken_count < max && empty < guest->queue_count && guest->broken == NULL) {
-		empty = take_one(guest, queue, &frames[guest->taken_count]) ? 0 : empty + 1;
+	while (guest->taken_count < max && total < bytes && empty < guest->queue_count &&
+	       guest->broken == NULL) {
+		struct frame *frame = &frames[guest->taken_count];
+
+		empty++;
+		if (take_one(guest, queue, frame)) {
+			empty = 0;
+			total += frame->bytes;
+		}
 		queue = queue + 1 < guest->queue_count ? queue + 1 : 0;
 	}
 	guest->first = queue;

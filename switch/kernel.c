@@ -203,11 +203,12 @@ static void read_socket(struct kernel *kernel)
 	}
 }
 
-static uint32_t take(struct kernel *kernel, struct frame *frames, uint32_t max)
+static uint32_t take(struct kernel *kernel, struct frame *frames, uint32_t max, uint64_t bytes)
 {
-	uint32_t count = kernel->count < max ? kernel->count : max;
+	uint64_t total = 0;
+	uint32_t i;
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (i = 0; i < kernel->count && i < max && total < bytes; i++) {
 		const struct arrival *arrival = arrival_at(kernel, i);
 		struct iovec iov = {.iov_base = buffer_at(kernel, i), .iov_len = arrival->bytes};
 
@@ -215,20 +216,21 @@ static uint32_t take(struct kernel *kernel, struct frame *frames, uint32_t max)
 		set_offload(&frames[i], &arrival->vnet);
 		frames[i].tagged = arrival->tagged;
 		frames[i].tag = arrival->tag;
+		total += arrival->bytes;
 	}
-	return count;
+	return i;
 }
 
-static uint32_t take_tap(void *of, struct frame *frames, uint32_t max)
+static uint32_t take_tap(void *of, struct frame *frames, uint32_t max, uint64_t bytes)
 {
 	read_tap(of);
-	return take(of, frames, max);
+	return take(of, frames, max, bytes);
 }
 
-static uint32_t take_socket(void *of, struct frame *frames, uint32_t max)
+static uint32_t take_socket(void *of, struct frame *frames, uint32_t max, uint64_t bytes)
 {
 	read_socket(of);
-	return take(of, frames, max);
+	return take(of, frames, max, bytes);
 }
 
 static void release(void *of, uint32_t count)

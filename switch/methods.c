@@ -7,8 +7,8 @@
 #include "include/mgmt/switch.h"
 #include "switch/daemon.h"
 
-#define PAGE_OF_PORTS 32u /* in one answer, which is a packet */
-#define BYTES_MAX     (PORT_FRAME_MAX)
+#define PAGE_BYTES 65536u /* after which an answer's list is ended: it is one packet */
+#define BYTES_MAX  (PORT_FRAME_MAX)
 
 struct call {
 	struct daemon *daemon;
@@ -299,6 +299,7 @@ static json_t *port_list(const struct call *call)
 	struct vswitch *net = read_net(call);
 	uint64_t from = 0, at;
 	json_t *list, *result;
+	size_t bytes = 0;
 
 	if (net == NULL ||
 	    !member_number(call->params, "from", 0, SWITCH_PORTS, &from, call->error) ||
@@ -306,8 +307,11 @@ static json_t *port_list(const struct call *call)
 		return NULL;
 	}
 	list = json_array();
-	for (at = from; at < net->port_count && at < from + PAGE_OF_PORTS; at++) {
-		json_array_append_new(list, write_port(call, net->ports[net->used[at]]));
+	for (at = from; at < net->port_count && bytes < PAGE_BYTES; at++) {
+		json_t *port = write_port(call, net->ports[net->used[at]]);
+
+		bytes += json_dumpb(port, NULL, 0, JSON_COMPACT);
+		json_array_append_new(list, port);
 	}
 	result = json_pack("{s:o}", "ports", list);
 	if (at < net->port_count) {

@@ -29,7 +29,7 @@ switch_fuzz_objs := $(switch_core_objs) $(switch_fake)
 # Its extensions, each a shared object that needs nothing of it.
 switch_extensions := $(addprefix build/switch/,capture.so filter.so forward.so)
 switch_products += $(switch_extensions)
-user_flags_switch := -fPIC
+build/user/switch/extensions/%.o: user_flags += -fPIC
 $(switch_extensions): build/switch/%.so: build/user/switch/extensions/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -Wl,-z,defs -o $@ $^
@@ -37,4 +37,8 @@ $(switch_extensions): build/switch/%.so: build/user/switch/extensions/%.o
 # A worker with no guest, for tests of the whole.
 switch_products += build/tests/switch/worker
 build/tests/switch/worker: $(call user,tests/switch/worker.o $(switch_ring_objs))
+	$(call link_user,)
+
+switch_products += build/tests/bench/switch
+build/tests/bench/switch: $(call user,tests/bench/switch.o $(switch_core_objs) $(switch_ring_objs) switch/guest.o)
 	$(call link_user,)

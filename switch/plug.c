@@ -17,11 +17,12 @@
 
 /* ---- the edge of a port with nothing in it ---- */
 
-static uint32_t take_none(void *of, struct frame *frames, uint32_t max)
+static uint32_t take_none(void *of, struct frame *frames, uint32_t max, uint64_t bytes)
 {
 	(void)of;
 	(void)frames;
 	(void)max;
+	(void)bytes;
 	return 0;
 }
 

@@ -13,7 +13,7 @@
  * What the greatest weight may send in a turn: the turn's own cost is small against it, and the
  * others do not wait long.
  */
-#define QUANTUM_BYTES 32768u
+#define QUANTUM_BYTES 32768
 #define WEIGHT_MAX    100u
 /* A limit's burst: what arrives in this time at the limit, and the longest frame at least. */
 #define BURST_PER_SECOND 100u
@@ -237,17 +237,23 @@ static void flush_touched(struct vswitch *net)
  * Deficit round robin (Shreedhar and Varghese): a port sends while it is not in debt; what it sent
  * too much it lacks in its next turn, what it did not use it does not keep. A turn that a full
  * receiver cuts short goes on later, with what is left of it; one that it stops at once was none.
+ * While one that was cut short waits (`stuck`), others do not pay their debts by waiting too.
  */
-static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
+static uint32_t serve(struct vswitch *net, struct port *port, bool stuck, uint64_t now_ns)
 {
 	bool goes_on = port->blocked;
 	uint32_t total = 0;
 
+	if (stuck && !goes_on && port->deficit + port->quantum <= 0) {
+		return 0;
+	}
 	port->deficit += goes_on ? 0 : port->quantum;
 	port->blocked = false;
 	port->held = !bucket_open(&port->limit, now_ns);
 	while (port->deficit > 0 && !port->held) {
-		uint32_t count = port->edge->take(port->of, net->frames, SWITCH_BATCH), done = 0;
+		uint32_t count = port->edge->take(port->of, net->frames, SWITCH_BATCH,
+						  (uint64_t)port->deficit),
+			 done = 0;
 
 		while (done < count && port->deficit > 0 && !port->blocked &&
 		       bucket_open(&port->limit, now_ns)) {
@@ -264,8 +270,8 @@ static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
 		port->edge->release(port->of, done);
 		total += done;
 		port->held = port->blocked || !bucket_open(&port->limit, now_ns);
-		if (count < SWITCH_BATCH && !port->held) {
-			port->deficit = port->deficit < 0 ? port->deficit : 0;
+		if (port->deficit > 0 && count < SWITCH_BATCH && !port->held) {
+			port->deficit = 0; /* there is no more */
 			break;
 		}
 	}
@@ -273,6 +279,7 @@ static uint32_t serve(struct vswitch *net, struct port *port, uint64_t now_ns)
 		port->deficit -= port->quantum;
 		port->blocked = false;
 	}
+	port->blocked &= port->deficit > 0; /* else it has had its turn */
 	return total;
 }
 
@@ -286,7 +293,7 @@ struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns)
 		struct port *port = net->ports[net->used[(first + i) % net->port_count]];
 		uint64_t wait_ns;
 
-		turn.frames += serve(net, port, now_ns);
+		turn.frames += serve(net, port, blocked, now_ns);
 		/* Who was cut short first goes on first. */
 		if (port->blocked && !blocked) {
 			blocked = true;

@@ -35,10 +35,11 @@ struct edge {
 	/* Rather than lose a frame that is for it alone, leave it with its sender while it is `full`. */
 	bool waits;
 	/*
-	 * Up to `max` frames that the port sends, in order; they stay valid until release(). It may
-	 * change the port's `takes`, `max_bytes` and `full`.
+	 * Up to `max` frames that the port sends, in order, and no further one once they have `bytes`;
+	 * they stay valid until release(). Fewer: there are no more. It may change the port's `takes`,
+	 * `max_bytes` and `full`.
 	 */
-	uint32_t (*take)(void *of, struct frame *frames, uint32_t max);
+	uint32_t (*take)(void *of, struct frame *frames, uint32_t max, uint64_t bytes);
 	/* The first `count` of those taken are done with; the rest comes again. */
 	void (*release)(void *of, uint32_t count);
 	/*
@@ -89,7 +90,7 @@ struct port {
 	struct acl acl;
 	struct bucket storm, limit;
 	int64_t deficit; /* bytes that it may send in its turn */
-	uint32_t quantum;
+	int64_t quantum;
 	struct port_stats stats;
 };
 

@@ -13,12 +13,13 @@ static void drop_first(struct fake_edge *edge, uint32_t count)
 	memmove(edge->sent, edge->sent + count, edge->sent_count * sizeof(edge->sent[0]));
 }
 
-static uint32_t take(void *of, struct frame *frames, uint32_t max)
+static uint32_t take(void *of, struct frame *frames, uint32_t max, uint64_t bytes)
 {
 	struct fake_edge *edge = of;
+	uint64_t total = 0;
+	uint32_t i;
 
-	edge->taken = edge->sent_count < max ? edge->sent_count : max;
-	for (uint32_t i = 0; i < edge->taken; i++) {
+	for (i = 0; i < edge->sent_count && i < max && total < bytes; i++) {
 		const struct fake_frame *sent = &edge->sent[i];
 		uint32_t piece = edge->piece_bytes != 0 ? edge->piece_bytes : FAKE_BYTES;
 		struct iovec iov[PORT_PIECES_MAX];
@@ -37,8 +38,10 @@ static uint32_t take(void *of, struct frame *frames, uint32_t max)
 		frames[i].offload = sent->offload;
 		frames[i].tagged = sent->tagged;
 		frames[i].tag = sent->tag;
+		total += sent->length;
 	}
-	return edge->taken;
+	edge->taken = i;
+	return i;
 }
 
 static void release(void *of, uint32_t count)
