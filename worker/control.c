@@ -101,13 +101,18 @@ void control_notify(struct machine *machine)
 	}
 }
 
-static void hang_up(struct client *client)
+static void hang_up(struct control *control, struct client *client)
 {
 	close(client->fd);
 	while (client->count != 0) {
 		free(client->waiting[--client->count]);
 	}
 	*client = (struct client){.fd = -1};
+	/* There is a descriptor for the next one again. */
+	if (control->deaf) {
+		control->deaf = false;
+		(void)watch(control, EPOLL_CTL_MOD, control->listener, EPOLLIN, ON_LISTENER);
+	}
 }
 
 static uint32_t number_of(const struct control *control, const struct client *client)
@@ -136,7 +141,7 @@ static void flush(struct control *control, struct client *client)
 	memmove(client->waiting, client->waiting + done,
 		client->count * sizeof(client->waiting[0]));
 	if (ret != 0 && ret != -EAGAIN) {
-		hang_up(client);
+		hang_up(control, client);
 	} else if (client->count == 0) {
 		(void)watch(control, EPOLL_CTL_MOD, client->fd, EPOLLIN,
 			    number_of(control, client));
@@ -156,7 +161,7 @@ static void post(struct control *control, struct client *client, char *text)
 	}
 	free(text);
 	if (ret != 0) {
-		hang_up(client);
+		hang_up(control, client);
 	}
 }
 
@@ -185,7 +190,7 @@ static void answer(struct control *control, struct client *client, json_t *messa
 	if (client->fd < 0) {
 		free(text); /* it went while the request was served */
 	} else if (text == NULL) {
-		hang_up(client);
+		hang_up(control, client);
 	} else {
 		post(control, client, text);
 	}
@@ -280,6 +285,11 @@ static void accept_client(struct control *control)
 	socklen_t size = sizeof(peer);
 
 	if (fd < 0) {
+		/* No descriptor is left: who waits out there would wake us for ever. */
+		control->deaf = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+		if (control->deaf) {
+			(void)watch(control, EPOLL_CTL_MOD, control->listener, 0, ON_LISTENER);
+		}
 		return;
 	}
 	while (client < control->clients + CONTROL_CLIENTS_MAX && client->fd >= 0) {
@@ -345,7 +355,7 @@ static void receive(struct control *control, struct client *client)
 	/* An empty packet, too, may bring descriptors. */
 	request.fd_count = length >= 0 ? take_descriptors(&message, request.fds) : 0;
 	if (length <= 0) {
-		hang_up(client);
+		hang_up(control, client);
 	} else if (message.msg_flags & MSG_TRUNC) {
 		answer(control, client,
 		       methods_refusal(CONTROL_BAD_LIMIT, "the request is too long",
@@ -421,7 +431,7 @@ void control_destroy(struct machine *machine, const char *reason)
 	     json_pack("{s:s, s:s}", "state", CONTROL_STATE_ENDED, "reason", reason));
 	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		if (control->clients[i].fd >= 0) {
-			hang_up(&control->clients[i]);
+			hang_up(control, &control->clients[i]);
 		}
 	}
 	close(control->listener);

@@ -21,6 +21,7 @@ struct control {
 	struct machine *machine;
 	int listener, epoll;
 	int wake;    /* eventfd: control_notify() */
+	bool deaf;   /* the listener is not watched: there is no descriptor for a client */
 	uid_t owner; /* who started the worker */
 	struct jobs jobs;
 	struct client clients[CONTROL_CLIENTS_MAX];

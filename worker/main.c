@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "worker/machine.h"
 #include "worker/say.h"
@@ -138,6 +139,17 @@ static void set_up_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Disks may come in many files. As many as this user may have open, then. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 /* Power-on to power-off, resets included. */
 static enum stop_reason run(struct machine *machine)
 {
@@ -171,6 +183,7 @@ int main(int argc, char **argv)
 	machine.config = &config;
 	/* One heap for all threads: another would want files that the sandbox does not have. */
 	mallopt(M_ARENA_MAX, 1);
+	raise_file_limit();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
 	    !open_backend(&machine) || !machine_create(&machine) || !control_create(&machine) ||

@@ -142,6 +142,14 @@ json_t *methods_job(const struct job *job)
 	return object;
 }
 
+/* What comes from the command line may be bytes of any kind; JSON is UTF-8. */
+static json_t *text(const char *bytes)
+{
+	json_t *string = json_string(bytes);
+
+	return string != NULL ? string : json_string("(a name that is not UTF-8)");
+}
+
 /* ---- Methods ---- */
 
 static bool read_version(struct form *form, const json_t *value, void *into)
@@ -180,19 +188,11 @@ static json_t *run_hello(struct request *request, const struct parameters *p)
 	for (i = 0; i < method_count; i++) {
 		json_array_append_new(names, json_string(methods[i].name));
 	}
-	return json_pack("{s:i, s:[i,i], s:s, s:o, s:[s,s,s,s,s]}", "version", CONTROL_VERSION,
+	return json_pack("{s:i, s:[i,i], s:o, s:o, s:[s,s,s,s,s]}", "version", CONTROL_VERSION,
 			 "versions", 1, CONTROL_VERSION, "name",
-			 request->control->machine->config->name, "methods", names, "events",
+			 text(request->control->machine->config->name), "methods", names, "events",
 			 CONTROL_ON_STATE, CONTROL_ON_RESET, CONTROL_ON_CRASHED, CONTROL_ON_DISKS,
 			 CONTROL_ON_JOB);
-}
-
-/* What comes from the command line may be bytes of any kind; JSON is UTF-8. */
-static json_t *text(const char *bytes)
-{
-	json_t *string = json_string(bytes);
-
-	return string != NULL ? string : json_string("(a name that is not UTF-8)");
 }
 
 static json_t *disk_object(const struct disk_place *place, unsigned int index)
@@ -264,9 +264,9 @@ static json_t *run_status(struct request *request, const struct parameters *p)
 
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return json_pack("{s:s, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:[{s:i, s:s, s:b}], s:o, s:i, "
+	return json_pack("{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:[{s:i, s:s, s:b}], s:o, s:i, "
 			 "s:i}",
-			 "name", config->name, "state", methods_state(machine), "uptime",
+			 "name", text(config->name), "state", methods_state(machine), "uptime",
 			 (json_int_t)(now.tv_sec - machine->started.tv_sec), "resets",
 			 (int)machine->resets, "crashed", (int)atomic_load(&machine->crashed),
 			 "vps", (int)config->vps, "memory", (json_int_t)config->memory, "disks",

@@ -35,8 +35,7 @@ void vp_park(struct machine_vp *vp)
 	pthread_mutex_lock(&pause->lock);
 	pause->parked++;
 	pthread_cond_signal(&pause->arrived);
-	while (atomic_load(&pause->state) != PAUSE_NONE &&
-	       atomic_load(&vp->machine->stop) == STOP_NONE) {
+	while (atomic_load(&pause->state) != PAUSE_NONE) {
 		pthread_cond_wait(&pause->go_on, &pause->lock);
 	}
 	pause->parked--;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -763,7 +765,7 @@ static void jobs_that_fail(void **state)
 static void *let_go_later(void *unused)
 {
 	(void)unused;
-	usleep(200000);
+	usleep(2500000);
 	set_gate(AT_NOTHING);
 	return NULL;
 }
@@ -870,7 +872,7 @@ static void pausing(void **state)
 /* Who does not read loses events, is told so, and keeps nobody waiting. */
 static void a_reader_that_is_slow(void **state)
 {
-	int slow = greet(), quick = greet(), none = 1, i;
+	int slow = greet(), quick = greet(), none = 1, answers = 0, i;
 	int64_t sequence = 0, lost = 0;
 	bool ended = false;
 	json_t *message;
@@ -883,8 +885,20 @@ static void a_reader_that_is_slow(void **state)
 		takes(quick, "status", "{}", 0);
 	}
 	assert_int_equal(machine.control->clients[0].count, CONTROL_EVENTS_MAX);
+	/* Nor is it listened to before it has taken what waits for it. */
+	for (i = 0; i < 3; i++) {
+		put(slow, "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"status\"}", 0);
+	}
 	while (!ended) {
+		unsigned int waiting = machine.control->clients[0].count;
+
 		message = next(slow);
+		assert_true(machine.control->clients[0].count <= (waiting > 1 ? waiting : 1));
+		if (message != NULL && json_object_get(message, "id") != NULL) {
+			answers++;
+			json_decref(message);
+			continue;
+		}
 		if (message == NULL) {
 			/* All that there was; the next one tells of those that were left out. */
 			machine.resets++;
@@ -900,7 +914,12 @@ static void a_reader_that_is_slow(void **state)
 		json_decref(message);
 	}
 	assert_int_equal(sequence + lost, 1001);
+	assert_int_equal(answers, 3);
 	assert_true(lost > 800);
+	machine.resets++;
+	message = await(slow);
+	assert_null(json_object_get(json_object_get(message, "params"), "lost"));
+	json_decref(message);
 	takes(slow, "status", "{}", 0);
 	close(slow);
 	close(quick);
@@ -943,6 +962,33 @@ static void many_clients(void **state)
 		takes(fds[i], "status", "{}", 0);
 		close(fds[i]);
 	}
+}
+
+/* Who connects when there is no descriptor waits until there is, and does not keep the loop awake. */
+static void no_descriptor_is_left(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = greet(), other = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0),
+	    lowest = dup(0);
+	struct pollfd wait = {.fd = control_fd(&machine), .events = POLLIN};
+	struct rlimit limit, few;
+
+	(void)state;
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(other, (struct sockaddr *)&address, sizeof(address)), 0);
+	control_serve(&machine);
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	takes(fd, "status", "{}", 0);
+	close(fd);
+	control_serve(&machine);
+	control_serve(&machine);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	takes(other, "hello", "{\"versions\":[1,1]}", 0);
+	close(other);
 }
 
 static void who_may_only_look(void **state)
@@ -1046,6 +1092,7 @@ int main(void)
 		TEST(a_reader_that_is_slow),
 		TEST(requests_without_end),
 		TEST(many_clients),
+		TEST(no_descriptor_is_left),
 		TEST(who_may_only_look),
 		TEST(console),
 		TEST(the_end_is_told),
