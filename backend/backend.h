@@ -67,7 +67,8 @@ int backend_partition_unmap(struct backend_partition *partition, uint64_t gpa, v
 /*
  * Which pages of memory the guest's VPs have written: asked for between backend_partition_log() with true, from which
  * on it is known page by page, and with false. What the host writes itself it has to know. Nothing is dirty at
- * first. `gpa` and `length` are those of regions, or of several that lie side by side.
+ * first. For the log `gpa` and `length` are those of regions; a bitmap can be of a part of them, and of what lies
+ * between, from a multiple of 64 pages on.
  */
 int backend_partition_log(struct backend_partition *partition, uint64_t gpa, uint64_t length,
 			  bool on) MUST_CHECK;

@@ -175,9 +175,19 @@ static int get_piece(struct backend_vp *vp, uint8_t type, uint8_t page[PAGE])
 	return root_get_state(vp, type, page, &size);
 }
 
+/* What was sent to the VP, an INIT or a SIPI, is taken when its activity is asked for, and changes other registers: so that is first. */
+static int settle(struct backend_vp *vp)
+{
+	const uint32_t name = HV_REGISTER_INTERNAL_ACTIVITY_STATE;
+	union hv_register_value value;
+	int ret = root_settle_page(vp);
+
+	return ret == 0 ? root_get_registers(vp, &name, &value, 1) : ret;
+}
+
 static int get_state(struct backend_vp *vp, struct state *state)
 {
-	int ret = root_settle_page(vp);
+	int ret = settle(vp);
 
 	state->xsave_size = XSAVE_MAX;
 	if (ret == 0 && root_get_state(vp, MSHV_VP_STATE_XSAVE, state->xsave, &state->xsave_size)) {

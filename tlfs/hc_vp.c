@@ -156,8 +156,13 @@ hv_status_t hc_get_vp_registers(struct hypercall *call)
 		union hv_register_value *value =
 			hypercall_output_element(call, union hv_register_value);
 
+		const uint32_t name = *hypercall_element(call, uint32_t);
+
 		memset(value, 0, sizeof(*value));
-		status = register_get(target.vp, *hypercall_element(call, uint32_t), value);
+		if (target.locked && name == HV_REGISTER_INTERNAL_ACTIVITY_STATE) {
+			vp_take_startup(target.vp);
+		}
+		status = register_get(target.vp, name, value);
 		if (status != HV_STATUS_SUCCESS) {
 			break;
 		}

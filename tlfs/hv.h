@@ -330,6 +330,11 @@ uint8_t vp_take_extint(struct vp *vp);
 void vp_drop_extints(struct vp *vp); /* by the owner */
 /* By the owner before each entry when vp->events is not 0: timers, interrupts, INIT and SIPI. */
 void vp_process_events(struct vp *vp);
+/*
+ * By the owner: INIT and SIPI alone. What was sent is part of the activity that a parent asks for, and of the registers after
+ * that: a state that is saved would lose it else.
+ */
+void vp_take_startup(struct vp *vp);
 /* Nothing keeps it from executing an instruction now: suspension, halt, wait for a SIPI. */
 bool vp_runnable(struct vp *vp);
 /* By the owner: it waits for another VP, which should run instead. A child leaves DispatchVp. */

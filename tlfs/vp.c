@@ -202,6 +202,19 @@ static void wake(struct vp *vp)
 	}
 }
 
+void vp_take_startup(struct vp *vp)
+{
+	const uint32_t startup = VP_EVENT_INIT | VP_EVENT_SIPI;
+	uint32_t events = __atomic_fetch_and(&vp->events, ~startup, __ATOMIC_SEQ_CST);
+
+	if (events & VP_EVENT_INIT) {
+		process_init(vp);
+	}
+	if (events & VP_EVENT_SIPI) {
+		process_sipi(vp);
+	}
+}
+
 void vp_process_events(struct vp *vp)
 {
 	uint32_t events = __atomic_fetch_and(&vp->events, VP_EVENT_RELOAD, __ATOMIC_SEQ_CST);

@@ -192,6 +192,34 @@ static void a_periodic_timer_stays_in_step(void **state)
 		    vp->stimers[0].next_100ns <= refclock_now(child) + 100000);
 }
 
+static uint64_t value_of(uint32_t name)
+{
+	uint64_t value;
+
+	assert_int_equal(get_register(child->id, 1, name, &value), HV_STATUS_SUCCESS);
+	return value;
+}
+
+/* A SIPI that its VP has not taken when it is saved is in the state: who asks for the activity sees what becomes of it. */
+static void what_was_sent_is_part_of_the_activity(void **state)
+{
+	const union hv_internal_activity_register waits = {.startup_suspend = 1};
+	struct vp *other = child->vps[1];
+
+	(void)state;
+	assert_int_equal(value_of(HV_REGISTER_INTERNAL_ACTIVITY_STATE), waits.as_uint64);
+	vp_post_event(other, VP_EVENT_INIT);
+	other->sipi_vector = 0x9a;
+	vp_post_event(other, VP_EVENT_SIPI | VP_EVENT_NMI);
+	(void)value_of(HV_X64_REGISTER_RIP); /* who answers an intercept keeps his registers */
+	assert_int_equal(fake_vp(other)->startups, 0);
+	assert_int_equal(value_of(HV_REGISTER_INTERNAL_ACTIVITY_STATE), 0);
+	assert_int_equal(fake_vp(other)->startups, 1);
+	assert_int_equal(fake_vp(other)->startup_vector, 0x9a);
+	assert_int_equal(other->events & (VP_EVENT_INIT | VP_EVENT_SIPI | VP_EVENT_NMI),
+			 VP_EVENT_NMI);
+}
+
 static void state_calls_are_checked(void **state)
 {
 	uint64_t gpn = BUFFER_GPN;
@@ -426,6 +454,7 @@ int main(void)
 		T(timers_travel_inline),
 		T(a_restored_message_is_sent),
 		T(a_periodic_timer_stays_in_step),
+		T(what_was_sent_is_part_of_the_activity),
 		T(state_calls_are_checked),
 		T(state_pages_lie_where_the_parent_wants),
 		T(a_page_without_a_wish_lies_at_its_own_place),
