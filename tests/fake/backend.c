@@ -157,10 +157,23 @@ int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, u
 int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *where,
 			  uint64_t length, unsigned int access)
 {
-	CHECK(access == (BACKEND_WRITE | BACKEND_EXECUTE));
+	CHECK(access & BACKEND_EXECUTE);
 	CHECK(partition->map_count < FAKE_MAPS);
 	partition->maps[partition->map_count].gpa = gpa;
 	partition->maps[partition->map_count].memory = where;
 	partition->maps[partition->map_count++].length = length;
 	return 0;
+}
+
+int backend_partition_unmap(struct backend_partition *partition, uint64_t gpa, void *where,
+			    uint64_t length)
+{
+	for (unsigned int i = 0; i < partition->map_count; i++) {
+		if (partition->maps[i].gpa == gpa && partition->maps[i].memory == where &&
+		    partition->maps[i].length == length) {
+			partition->maps[i] = partition->maps[--partition->map_count];
+			return 0;
+		}
+	}
+	return -EINVAL;
 }

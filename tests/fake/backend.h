@@ -24,7 +24,7 @@ struct backend_vp {
 	bool window;
 };
 
-#define FAKE_MAPS 8
+#define FAKE_MAPS 16
 
 struct backend_partition {
 	struct backend_interrupt last;
