@@ -2,7 +2,7 @@
  * The thread of an open channel, see channel.h.
  *
  * Packets are taken only while the device is ready() and no answer waits for room: so the rings bound
- * everything.
+ * everything. tests/model/channel_pause.pml has a pause, its end and a close in all their interleavings.
  */
 #include "vsp/channel.h"
 
