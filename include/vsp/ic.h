@@ -1,0 +1,131 @@
+/*
+ * The protocol of Hyper-V's integration services (integration components, IC), as Linux's hv_utils speaks it: what travels in the in-band
+ * packets of a channel whose offer has the interface type of a service. Names as in Linux's hyperv.h. Little-endian, packed.
+ *
+ * A packet is struct vmbuspipe_hdr, struct icmsg_hdr, and a body. The host sends requests, first NEGOTIATE; the guest sends each back with
+ * ICMSGHDRFLAG_RESPONSE, its status and its answer in the same body.
+ */
+#ifndef VSP_IC_H
+#define VSP_IC_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define IC_PACKED __attribute__((packed))
+
+#define IC_MESSAGE_MAX 13312u /* bytes of a packet */
+
+/* A channel in message mode. */
+struct vmbuspipe_hdr {
+	uint32_t flags; /* IC_PIPE_DATA */
+	uint32_t msgsize;
+} IC_PACKED;
+#define IC_PIPE_DATA 1u
+
+struct ic_version {
+	uint16_t major, minor;
+} IC_PACKED;
+
+enum icmsg_type {
+	ICMSGTYPE_NEGOTIATE = 0,
+	ICMSGTYPE_HEARTBEAT = 1,
+	ICMSGTYPE_KVPEXCHANGE = 2,
+	ICMSGTYPE_SHUTDOWN = 3,
+	ICMSGTYPE_TIMESYNC = 4,
+	ICMSGTYPE_VSS = 5,
+	ICMSGTYPE_FCOPY = 7,
+};
+
+/* icmsg_hdr.icflags */
+#define ICMSGHDRFLAG_TRANSACTION 1u
+#define ICMSGHDRFLAG_REQUEST     2u
+#define ICMSGHDRFLAG_RESPONSE    4u
+
+/* icmsg_hdr.status */
+#define HV_S_OK              0x00000000u
+#define HV_E_FAIL            0x80004005u
+#define HV_S_CONT            0x80070103u /* of an enumeration: there are no more */
+#define HV_ERROR_NOT_FOUND   0x80041002u
+#define HV_ERROR_UNSUPPORTED 0x80070032u
+
+struct icmsg_hdr {
+	struct ic_version icverframe;
+	uint16_t icmsgtype;
+	struct ic_version icvermsg;
+	uint16_t icmsgsize; /* of the body */
+	uint32_t status;
+	uint8_t ictransaction_id;
+	uint8_t icflags;
+	uint16_t reserved;
+} IC_PACKED;
+static_assert(sizeof(struct icmsg_hdr) == 20, "icmsg_hdr");
+
+/* The versions of the framework, then those of the message. The answer has one of each, or none. */
+struct icmsg_negotiate {
+	uint16_t icframe_vercnt;
+	uint16_t icmsg_vercnt;
+	uint32_t reserved;
+	struct ic_version icversion_data[];
+} IC_PACKED;
+
+/* ---- Shutdown ---- */
+
+#define IC_SHUTDOWN_TEXT_BYTES 2048u
+
+#define IC_SHUTDOWN_PLANNED 0x80000000u /* a reason, as InitiateSystemShutdownEx() has them */
+
+#define IC_SHUTDOWN_FORCE     1u
+#define IC_SHUTDOWN_RESTART   2u
+#define IC_SHUTDOWN_HIBERNATE 4u
+
+struct shutdown_msg_data {
+	uint32_t reason_code;
+	uint32_t timeout_seconds;
+	uint32_t flags;
+	char display_message[IC_SHUTDOWN_TEXT_BYTES];
+} IC_PACKED;
+static_assert(sizeof(struct shutdown_msg_data) == 2060, "shutdown_msg_data");
+
+/* ---- Heartbeat ---- */
+
+enum ic_application_state {
+	IC_APPLICATION_UNKNOWN = 0,
+	IC_APPLICATION_OK = 1,
+	IC_APPLICATION_CRITICAL = 2,
+};
+
+struct heartbeat_msg_data {
+	uint64_t seq_num; /* the answer's is one more */
+	uint32_t application_state;
+	uint32_t reserved[7];
+} IC_PACKED;
+static_assert(sizeof(struct heartbeat_msg_data) == 40, "heartbeat_msg_data");
+
+/* ---- Time ---- */
+
+#define ICTIMESYNCFLAG_SYNC   1u /* set the clock */
+#define ICTIMESYNCFLAG_SAMPLE 2u
+
+/* Time is in 100 ns since 1601-01-01 UTC. */
+#define IC_TIME_OF_1970 116444736000000000ull
+
+struct ictimesync_data { /* up to protocol 3.0 */
+	uint64_t parenttime;
+	uint64_t childtime;
+	uint64_t roundtriptime;
+	uint8_t flags;
+	uint8_t reserved[3];
+} IC_PACKED;
+static_assert(sizeof(struct ictimesync_data) == 28, "ictimesync_data");
+
+struct ictimesync_ref_data { /* from protocol 4.0 on */
+	uint64_t parenttime;
+	uint64_t vmreferencetime; /* at parenttime: HV_X64_MSR_TIME_REF_COUNT of the guest */
+	uint8_t flags;
+	uint8_t leapflags;
+	uint8_t stratum;
+	uint8_t reserved[5];
+} IC_PACKED;
+static_assert(sizeof(struct ictimesync_ref_data) == 24, "ictimesync_ref_data");
+
+#endif

@@ -1,0 +1,857 @@
+/*
+ * The integration services against a guest that answers as Linux does, late, twice, wrongly or not at all. The test moves the clocks; its
+ * thread is the control thread.
+ */
+#include "tests/fake/integration_host.h"
+#include "tests/fake/vmbus_guest.h"
+#include "vsp/integration/ic.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include <cmocka.h>
+
+#define RING  8u /* pages */
+#define FIRST 64u
+#define HEAD  28u
+#define DATE  (1700000000ull * IC_SECOND)
+
+static struct integration *integration;
+static struct guest_channel channels[INTEGRATION_COUNT];
+static uint32_t relids[INTEGRATION_COUNT];
+static uint32_t next_gpadl;
+
+/* A message of the host's, or one that becomes the answer to it. */
+struct message {
+	struct vmbuspipe_hdr pipe;
+	struct icmsg_hdr head;
+	uint8_t body[4096];
+};
+
+static const struct vmbus_guid types[] = {
+	[INTEGRATION_SHUTDOWN] = VMBUS_GUID_SHUTDOWN,
+	[INTEGRATION_HEARTBEAT] = VMBUS_GUID_HEARTBEAT,
+	[INTEGRATION_TIME] = VMBUS_GUID_TIMESYNC,
+};
+
+/* ---- The guest ---- */
+
+static void serve(void)
+{
+	vmbus_serve(guest.bus);
+	integration_serve(integration);
+	vmbus_serve(guest.bus);
+}
+
+static void pass(uint64_t seconds)
+{
+	home.clock += seconds * IC_SECOND;
+	home.date += seconds * IC_SECOND;
+	home.reference += seconds * 10000000;
+	serve();
+}
+
+/* The offers that are there; how many. */
+static unsigned int take_offers(void)
+{
+	const struct vmbus_channel_offer_channel *offer;
+	unsigned int count = 0, i;
+	uint32_t pipe;
+
+	while ((offer = guest_take(CHANNELMSG_OFFERCHANNEL)) != NULL) {
+		for (i = 0; i < INTEGRATION_COUNT; i++) {
+			if (memcmp(&offer->offer.if_type, &types[i], sizeof(types[i])) == 0) {
+				relids[i] = offer->child_relid;
+			}
+		}
+		memcpy(&pipe, offer->offer.user_def, sizeof(pipe));
+		assert_int_equal(pipe, VMBUS_PIPE_TYPE_MESSAGE);
+		count++;
+	}
+	return count;
+}
+
+static void find_offers(void)
+{
+	struct vmbus_channel_message_header request = {.msgtype = CHANNELMSG_REQUESTOFFERS};
+
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	assert_int_equal(guest_post(&request, sizeof(request)), 0);
+	assert_int_equal(take_offers(), INTEGRATION_COUNT);
+	assert_non_null(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED));
+}
+
+static void open_channel(enum integration_service service)
+{
+	assert_int_equal(guest_open(&channels[service], relids[service], ++next_gpadl, RING,
+				    FIRST + service * 4 * RING, 0),
+			 0);
+	serve();
+}
+
+/* The next message of the host's. */
+static bool receive(enum integration_service service, struct message *message)
+{
+	struct guest_packet packet;
+
+	if (!guest_receive(&channels[service], &packet)) {
+		return false;
+	}
+	assert_int_equal(packet.descriptor.type, VM_PKT_DATA_INBAND);
+	memset(message, 0, sizeof(*message));
+	memcpy(message, packet.bytes + 16, packet.descriptor.len8 * 8u - 16);
+	assert_int_equal(message->pipe.flags, 1);
+	assert_int_equal(message->pipe.msgsize, message->head.icmsgsize + 20);
+	assert_int_equal(message->head.icflags, ICMSGHDRFLAG_TRANSACTION | ICMSGHDRFLAG_REQUEST);
+	return true;
+}
+
+static void expect(enum integration_service service, struct message *message)
+{
+	assert_true(receive(service, message));
+}
+
+static void expect_silence(enum integration_service service)
+{
+	struct message message;
+
+	assert_false(receive(service, &message));
+}
+
+static void put(enum integration_service service, const struct message *message, uint32_t bytes)
+{
+	assert_true(
+		guest_send(&channels[service], VM_PKT_DATA_INBAND, 77, 0, NULL, 0, message, bytes));
+	serve();
+}
+
+static void answer(enum integration_service service, struct message *message, uint32_t status)
+{
+	message->head.status = status;
+	message->head.icflags = ICMSGHDRFLAG_TRANSACTION | ICMSGHDRFLAG_RESPONSE;
+	put(service, message, 8 + message->pipe.msgsize); /* as long as it came, as Linux does */
+}
+
+static void choose(struct message *message, struct ic_version framework, struct ic_version version)
+{
+	struct icmsg_negotiate body = {1, 1, 0};
+
+	message->head.icmsgsize = 16;
+	memcpy(message->body, &body, 8);
+	memcpy(message->body + 8, &framework, 4);
+	memcpy(message->body + 12, &version, 4);
+}
+
+/* Opened, and versions agreed on. */
+static void contact(enum integration_service service, uint16_t major, uint16_t minor)
+{
+	struct message message;
+
+	open_channel(service);
+	expect(service, &message);
+	assert_int_equal(message.head.icmsgtype, ICMSGTYPE_NEGOTIATE);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){major, minor});
+	answer(service, &message, 0);
+}
+
+static struct integration_state state_of(enum integration_service service)
+{
+	struct integration_state state;
+
+	integration_get_state(integration, service, &state);
+	return state;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	memset(&home, 0, sizeof(home));
+	home.clock = 1000 * IC_SECOND;
+	home.date = DATE;
+	home.reference = 5000000;
+	guest_create();
+	assert_int_equal(integration_create(guest.bus, &home, &integration), 0);
+	find_offers();
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	guest_destroy();
+	integration_destroy(&integration);
+	return 0;
+}
+
+/* ---- Versions ---- */
+
+static void test_contact(void **state)
+{
+	struct integration_state is = state_of(INTEGRATION_SHUTDOWN);
+	struct message message;
+	struct icmsg_negotiate offered;
+
+	(void)state;
+	assert_true(is.enabled);
+	assert_false(is.contacted);
+	assert_non_null(strstr(is.why, "has not opened its channel"));
+	open_channel(INTEGRATION_SHUTDOWN);
+	expect(INTEGRATION_SHUTDOWN, &message);
+	assert_int_equal(message.head.icmsgtype, ICMSGTYPE_NEGOTIATE);
+	memcpy(&offered, message.body, 8);
+	assert_int_equal(offered.icframe_vercnt, 2);
+	assert_int_equal(offered.icmsg_vercnt, 4);
+	assert_int_equal(message.head.icmsgsize, 8 + 6 * 4);
+	assert_non_null(strstr(state_of(INTEGRATION_SHUTDOWN).why, "which version it speaks"));
+	pass(1000); /* a daemon may take its time */
+	expect_silence(INTEGRATION_SHUTDOWN);
+	choose(&message, (struct ic_version){1, 0}, (struct ic_version){3, 1});
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	is = state_of(INTEGRATION_SHUTDOWN);
+	assert_true(is.contacted);
+	assert_null(is.why);
+	assert_int_equal(is.framework.major, 1);
+	assert_int_equal(is.message.major, 3);
+	assert_int_equal(is.message.minor, 1);
+	assert_false(is.answered);
+	assert_int_equal(is.wrong_answers, 0);
+	assert_true(home.changed[INTEGRATION_SHUTDOWN] >= 2);
+	assert_true(guest_close(&channels[INTEGRATION_SHUTDOWN]));
+	assert_false(state_of(INTEGRATION_SHUTDOWN).contacted);
+	contact(INTEGRATION_SHUTDOWN, 3, 2); /* anew */
+	assert_int_equal(state_of(INTEGRATION_SHUTDOWN).message.minor, 2);
+}
+
+static void refuse_version(struct message *message)
+{
+	answer(INTEGRATION_HEARTBEAT, message, 0);
+	assert_false(state_of(INTEGRATION_HEARTBEAT).contacted);
+	assert_non_null(strstr(state_of(INTEGRATION_HEARTBEAT).why, "none of the versions"));
+	pass(10);
+	expect_silence(INTEGRATION_HEARTBEAT);
+	assert_true(guest_close(&channels[INTEGRATION_HEARTBEAT]));
+	open_channel(INTEGRATION_HEARTBEAT);
+	expect(INTEGRATION_HEARTBEAT, message);
+}
+
+static void test_no_version(void **state)
+{
+	struct message message;
+
+	(void)state;
+	open_channel(INTEGRATION_HEARTBEAT);
+	expect(INTEGRATION_HEARTBEAT, &message);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){3, 0});
+	memset(message.body, 0, 4); /* none fits */
+	refuse_version(&message);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){9, 9});
+	refuse_version(&message);
+	choose(&message, (struct ic_version){2, 0}, (struct ic_version){3, 0});
+	refuse_version(&message);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){3, 0});
+	message.head.icmsgsize = 15; /* half of one */
+	refuse_version(&message);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){3, 0});
+	answer(INTEGRATION_HEARTBEAT, &message, 0);
+	assert_true(state_of(INTEGRATION_HEARTBEAT).contacted);
+}
+
+/* ---- Answers that are none ---- */
+
+static void expect_wrong(uint64_t *wrong)
+{
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).wrong_answers, ++*wrong);
+	assert_int_equal(home.lines, *wrong);
+	assert_null(strstr(home.line, "\n"));
+}
+
+static void test_wrong_answers(void **state)
+{
+	struct message good, bad;
+	uint64_t wrong = 0;
+	unsigned int i;
+
+	(void)state;
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	expect(INTEGRATION_HEARTBEAT, &good);
+	good.body[0]++;
+	good.head.icflags = 5;
+	for (i = 0; i < HEAD; i += 4) { /* all lengths that are too short for a head */
+		put(INTEGRATION_HEARTBEAT, &good, i);
+		expect_wrong(&wrong);
+	}
+	bad = good, bad.pipe.flags = 2;
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	bad = good, bad.pipe.msgsize = 19;
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	bad = good, bad.pipe.msgsize = UINT32_MAX;
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	bad = good, bad.head.icmsgsize = 41;
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	bad = good, bad.head.icflags = 3; /* our own request */
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	bad = good, bad.head.ictransaction_id ^= 1;
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	bad = good, bad.head.icmsgtype = ICMSGTYPE_NEGOTIATE;
+	put(INTEGRATION_HEARTBEAT, &bad, 68);
+	expect_wrong(&wrong);
+	assert_true(guest_send(&channels[INTEGRATION_HEARTBEAT], VM_PKT_COMP, 0, 0, NULL, 0, &good,
+			       68));
+	serve();
+	expect_wrong(&wrong);
+	assert_false(state_of(INTEGRATION_HEARTBEAT).answered);
+	put(INTEGRATION_HEARTBEAT, &good, 68);
+	assert_true(state_of(INTEGRATION_HEARTBEAT).answered);
+	put(INTEGRATION_HEARTBEAT, &good, 68); /* twice */
+	expect_wrong(&wrong);
+	pass(2);
+	expect(INTEGRATION_HEARTBEAT, &good);
+	assert_int_equal(good.body[0], 2);
+	answer(INTEGRATION_HEARTBEAT, &good, 0); /* without one more */
+	expect_wrong(&wrong);
+	pass(2);
+	expect(INTEGRATION_HEARTBEAT, &good);
+}
+
+/* Who asks for a completion gets one, empty. */
+static void test_completion(void **state)
+{
+	struct guest_packet packet;
+	struct message message = {0};
+
+	(void)state;
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	assert_true(guest_send(&channels[INTEGRATION_SHUTDOWN], VM_PKT_DATA_INBAND, 1234, 1, NULL,
+			       0, &message, HEAD));
+	serve();
+	assert_true(guest_receive(&channels[INTEGRATION_SHUTDOWN], &packet));
+	assert_int_equal(packet.descriptor.type, VM_PKT_COMP);
+	assert_int_equal(packet.descriptor.trans_id, 1234);
+}
+
+/* Many packets at once: the control thread comes back to the rest, and to nothing when it is done. */
+static void test_flood(void **state)
+{
+	struct pollfd fd = {integration_fd(integration), POLLIN, 0};
+	struct message message = {0};
+	unsigned int i, turns = 0;
+
+	(void)state;
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	for (i = 0; i < 100; i++) {
+		assert_true(guest_send(&channels[INTEGRATION_SHUTDOWN], VM_PKT_DATA_INBAND, 0, 0,
+				       NULL, 0, &message, HEAD));
+	}
+	while (poll(&fd, 1, 100) == 1) {
+		integration_serve(integration);
+		turns++;
+	}
+	assert_int_equal(state_of(INTEGRATION_SHUTDOWN).wrong_answers, 100);
+	assert_in_range(turns, 4, 8);
+}
+
+/* ---- Heartbeat ---- */
+
+static void beat(uint32_t application)
+{
+	struct message message;
+
+	expect(INTEGRATION_HEARTBEAT, &message);
+	assert_int_equal(message.head.icmsgtype, ICMSGTYPE_HEARTBEAT);
+	message.body[0]++;
+	memcpy(message.body + 8, &application, 4);
+	answer(INTEGRATION_HEARTBEAT, &message, 0);
+}
+
+static void test_heartbeat(void **state)
+{
+	struct message message;
+	unsigned int changes;
+
+	(void)state;
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_NONE);
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	beat(IC_APPLICATION_OK);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).application, INTEGRATION_APPLICATION_OK);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).last_answer_ns, home.clock);
+	pass(1);
+	expect_silence(INTEGRATION_HEARTBEAT);
+	pass(1);
+	beat(IC_APPLICATION_CRITICAL);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).application,
+			 INTEGRATION_APPLICATION_CRITICAL);
+	changes = home.changed[INTEGRATION_HEARTBEAT];
+	pass(2);
+	beat(IC_APPLICATION_CRITICAL);
+	assert_int_equal(home.changed[INTEGRATION_HEARTBEAT], changes);
+	pass(2);
+	beat(12345);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).application,
+			 INTEGRATION_APPLICATION_UNKNOWN);
+	pass(2);
+	expect(INTEGRATION_HEARTBEAT, &message);
+	pass(2);
+	pass(2);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	pass(2);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_LOST);
+	pass(1000);
+	expect_silence(INTEGRATION_HEARTBEAT); /* it is not asked again */
+	message.body[0]++;
+	answer(INTEGRATION_HEARTBEAT, &message, 0);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	assert_true(guest_close(&channels[INTEGRATION_HEARTBEAT]));
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_NONE);
+}
+
+/* A body as short as the first Linux drivers had. */
+static void test_heartbeat_short(void **state)
+{
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_HEARTBEAT, 1, 0);
+	expect(INTEGRATION_HEARTBEAT, &message);
+	message.body[0]++;
+	message.head.icmsgsize = 8;
+	answer(INTEGRATION_HEARTBEAT, &message, 0);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	pass(2);
+	expect(INTEGRATION_HEARTBEAT, &message);
+	message.head.icmsgsize = 7;
+	answer(INTEGRATION_HEARTBEAT, &message, 0);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).wrong_answers, 1);
+}
+
+static void test_heartbeat_pause(void **state)
+{
+	(void)state;
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	home.stands = true;
+	pass(100);
+	home.stands = false;
+	integration_resumed(integration);
+	serve();
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	pass(4);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	pass(2);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_LOST);
+	beat(0);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+	home.stands = true; /* nobody says that it goes on */
+	pass(100);
+	home.stands = false;
+	pass(0);
+	assert_int_equal(state_of(INTEGRATION_HEARTBEAT).heartbeat, INTEGRATION_HEARTBEAT_OK);
+}
+
+/* ---- Time ---- */
+
+static struct ictimesync_ref_data expect_sample(uint8_t flags)
+{
+	struct ictimesync_ref_data sample;
+	struct message message;
+
+	expect(INTEGRATION_TIME, &message);
+	assert_int_equal(message.head.icmsgtype, ICMSGTYPE_TIMESYNC);
+	assert_int_equal(message.head.icmsgsize, sizeof(sample));
+	memcpy(&sample, message.body, sizeof(sample));
+	assert_int_equal(sample.flags, flags);
+	answer(INTEGRATION_TIME, &message, 0);
+	return sample;
+}
+
+static void test_time(void **state)
+{
+	struct ictimesync_ref_data sample;
+
+	(void)state;
+	home.reading_ns = 8000;
+	contact(INTEGRATION_TIME, 4, 0);
+	sample = expect_sample(ICTIMESYNCFLAG_SYNC);
+	/* Both are of the same moment: DATE was at 5000000, but for half a reading. */
+	assert_int_equal(sample.parenttime - (IC_TIME_OF_1970 + DATE / 100),
+			 sample.vmreferencetime - 5000000);
+	assert_true(state_of(INTEGRATION_TIME).answered);
+	pass(4);
+	expect_silence(INTEGRATION_TIME);
+	pass(1);
+	sample = expect_sample(ICTIMESYNCFLAG_SAMPLE);
+	assert_int_equal(sample.parenttime - (IC_TIME_OF_1970 + DATE / 100),
+			 sample.vmreferencetime - 5000000);
+	time_stepped(&integration->time);
+	expect_sample(ICTIMESYNCFLAG_SYNC);
+	pass(5);
+	expect_sample(ICTIMESYNCFLAG_SAMPLE);
+	/* A pause: the reference time stands. */
+	home.stands = true;
+	home.date += 3600 * IC_SECOND, home.clock += 3600 * IC_SECOND;
+	serve();
+	expect_silence(INTEGRATION_TIME);
+	home.stands = false;
+	integration_resumed(integration);
+	sample = expect_sample(ICTIMESYNCFLAG_SYNC);
+	assert_int_equal(sample.parenttime - (IC_TIME_OF_1970 + DATE / 100),
+			 sample.vmreferencetime - 5000000 + 36000000000ull);
+	assert_int_equal(state_of(INTEGRATION_TIME).wrong_answers, 0);
+}
+
+/* A sync that falls due while the guest has a sample goes next, once. */
+static void test_time_waits(void **state)
+{
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_TIME, 4, 0);
+	expect(INTEGRATION_TIME, &message);
+	time_stepped(&integration->time);
+	time_stepped(&integration->time);
+	integration_resumed(integration);
+	pass(5);
+	expect_silence(INTEGRATION_TIME);
+	answer(INTEGRATION_TIME, &message, 0);
+	expect_sample(ICTIMESYNCFLAG_SYNC);
+	expect_silence(INTEGRATION_TIME);
+	/* No answer for a minute: it is given up, and a late one is dropped. */
+	pass(5);
+	expect(INTEGRATION_TIME, &message);
+	time_stepped(&integration->time);
+	pass(60);
+	expect_sample(ICTIMESYNCFLAG_SYNC);
+	answer(INTEGRATION_TIME, &message, 0);
+	assert_int_equal(state_of(INTEGRATION_TIME).wrong_answers, 1);
+}
+
+static void test_time_without_reference(void **state)
+{
+	(void)state;
+	home.no_reference = -EIO;
+	contact(INTEGRATION_TIME, 4, 0);
+	expect_silence(INTEGRATION_TIME);
+	home.no_reference = 0;
+	pass(5);
+	expect_sample(ICTIMESYNCFLAG_SYNC);
+}
+
+static void test_time_old(void **state)
+{
+	struct ictimesync_data sample;
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_TIME, 3, 0);
+	expect(INTEGRATION_TIME, &message);
+	assert_int_equal(message.head.icmsgsize, sizeof(sample));
+	memcpy(&sample, message.body, sizeof(sample));
+	assert_int_equal(sample.parenttime, IC_TIME_OF_1970 + DATE / 100);
+	assert_int_equal(sample.roundtriptime, 0);
+	assert_int_equal(sample.flags, ICTIMESYNCFLAG_SYNC);
+}
+
+/* ---- Shutdown ---- */
+
+static int ended; /* what done() said; 1: it was not called */
+static unsigned int agreements;
+static char ended_why[128];
+
+static void done(void *user, int ret, const char *why)
+{
+	assert_ptr_equal(user, &ended);
+	assert_int_equal(ended, 1);
+	ended = ret;
+	strcpy(ended_why, why != NULL ? why : "");
+}
+
+static void agreed(void *user)
+{
+	assert_ptr_equal(user, &ended);
+	agreements++;
+}
+
+static int shut_down(unsigned int flags)
+{
+	const struct integration_shutdown shutdown = {
+		.flags = flags, .agreed = agreed, .done = done, .user = &ended};
+	int ret = integration_shutdown(integration, &shutdown);
+
+	ended = ret == 0 ? 1 : ended;
+	return ret;
+}
+
+static void expect_shutdown(struct message *message, uint32_t flags)
+{
+	struct shutdown_msg_data body;
+
+	expect(INTEGRATION_SHUTDOWN, message);
+	assert_int_equal(message->head.icmsgtype, ICMSGTYPE_SHUTDOWN);
+	assert_int_equal(message->head.icmsgsize, sizeof(body));
+	memcpy(&body, message->body, sizeof(body));
+	assert_int_equal(body.flags, flags);
+	assert_int_equal(body.reason_code, IC_SHUTDOWN_PLANNED);
+}
+
+static void test_shutdown(void **state)
+{
+	struct message message;
+
+	(void)state;
+	agreements = 0;
+	assert_int_equal(shut_down(0), -ENOTCONN);
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	home.stands = true;
+	assert_int_equal(shut_down(0), -EAGAIN);
+	home.stands = false;
+	assert_int_equal(shut_down(0), 0);
+	assert_int_equal(shut_down(0), -EBUSY);
+	expect_shutdown(&message, 0);
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	assert_int_equal(ended, 1);
+	assert_int_equal(agreements, 1);
+	assert_int_equal(shut_down(INTEGRATION_FORCE), -EBUSY);
+	pass(599);
+	assert_int_equal(ended, 1);
+	assert_true(guest_close(&channels[INTEGRATION_SHUTDOWN]));
+	integration_ended(integration, INTEGRATION_END_OFF);
+	assert_int_equal(ended, 0);
+	integration_ended(integration, INTEGRATION_END_RESET);
+	/* Forced, and a restart. */
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	assert_int_equal(shut_down(INTEGRATION_FORCE), 0);
+	expect_shutdown(&message, IC_SHUTDOWN_FORCE);
+	answer(INTEGRATION_SHUTDOWN, &message, HV_E_FAIL);
+	assert_int_equal(ended, -EOPNOTSUPP);
+	assert_int_equal(shut_down(INTEGRATION_RESTART), 0);
+	expect_shutdown(&message, IC_SHUTDOWN_RESTART);
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	integration_ended(integration, INTEGRATION_END_RESET);
+	assert_int_equal(ended, 0);
+	assert_int_equal(shut_down(INTEGRATION_RESTART | INTEGRATION_FORCE), 0);
+	expect_shutdown(&message, IC_SHUTDOWN_RESTART | IC_SHUTDOWN_FORCE);
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	integration_ended(integration, INTEGRATION_END_OFF);
+	assert_int_equal(ended, -EINTR);
+	assert_non_null(strstr(ended_why, "power off instead"));
+}
+
+static void test_shutdown_silence(void **state)
+{
+	struct message message, late;
+
+	(void)state;
+	contact(INTEGRATION_SHUTDOWN, 3, 0);
+	assert_int_equal(shut_down(0), 0);
+	expect_shutdown(&late, 0);
+	pass(30);
+	home.stands = true; /* a pause is not the guest's silence */
+	pass(1000);
+	home.stands = false;
+	integration_resumed(integration);
+	pass(59);
+	assert_int_equal(ended, 1);
+	pass(1);
+	assert_int_equal(ended, -ETIMEDOUT);
+	/* Its answer comes after all. */
+	assert_int_equal(shut_down(INTEGRATION_RESTART), 0);
+	expect_shutdown(&message, IC_SHUTDOWN_RESTART);
+	agreements = 0;
+	answer(INTEGRATION_SHUTDOWN, &late, 0);
+	assert_int_equal(agreements, 0);
+	assert_int_equal(state_of(INTEGRATION_SHUTDOWN).wrong_answers, 1);
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	assert_int_equal(agreements, 1);
+	pass(600);
+	assert_int_equal(ended, -ETIMEDOUT);
+	assert_non_null(strstr(ended_why, "still there"));
+	/* It goes away. */
+	assert_int_equal(shut_down(0), 0);
+	assert_true(guest_close(&channels[INTEGRATION_SHUTDOWN]));
+	assert_int_equal(ended, -ECONNRESET);
+	/* Nobody wants to know any more. */
+	contact(INTEGRATION_SHUTDOWN, 3, 0);
+	assert_int_equal(shut_down(0), 0);
+	integration_shutdown_forget(integration);
+	assert_int_equal(shut_down(0), -EBUSY); /* the guest has it */
+	ended = 1;
+	expect_shutdown(&message, 0);
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	integration_ended(integration, INTEGRATION_END_OFF);
+	assert_int_equal(ended, 1);
+}
+
+/* ---- The channel ---- */
+
+static void set_room(struct guest_channel *channel, bool room)
+{
+	struct guest_half *half = &channel->in;
+
+	/* A guest that has read nothing for a long time: 40 bytes are left. */
+	__atomic_store_n(&half->control->read_index,
+			 room ? half->index : (half->index + 40) % half->size, __ATOMIC_SEQ_CST);
+	eventfd_write(guest.events[channel->relid], 1);
+}
+
+static void test_no_room(void **state)
+{
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	beat(0);
+	set_room(&channels[INTEGRATION_HEARTBEAT], false);
+	pass(2);
+	pass(2);
+	set_room(&channels[INTEGRATION_HEARTBEAT], true);
+	serve();
+	expect(INTEGRATION_HEARTBEAT, &message);
+	expect_silence(INTEGRATION_HEARTBEAT);
+}
+
+static void test_small_ring(void **state)
+{
+	struct message message;
+
+	(void)state;
+	assert_int_equal(guest_open(&channels[INTEGRATION_SHUTDOWN], relids[INTEGRATION_SHUTDOWN],
+				    ++next_gpadl, 4, FIRST, 0),
+			 0);
+	serve();
+	expect(INTEGRATION_SHUTDOWN, &message);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){3, 0});
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	assert_int_equal(shut_down(0), 0);
+	expect_shutdown(&message, 0);
+}
+
+static void release_relid(uint32_t relid)
+{
+	struct vmbus_channel_relid message = {.header.msgtype = CHANNELMSG_RELID_RELEASED,
+					      .child_relid = relid};
+
+	assert_int_equal(guest_post(&message, sizeof(message)), 0);
+}
+
+/* Off and on while it is in use, with a request under way. */
+static void test_switched(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(shut_down(0), 0);
+		assert_int_equal(integration_enable(integration, INTEGRATION_SHUTDOWN, false), 0);
+		assert_int_equal(integration_enable(integration, INTEGRATION_SHUTDOWN, false), 0);
+		assert_false(state_of(INTEGRATION_SHUTDOWN).enabled);
+		assert_false(state_of(INTEGRATION_SHUTDOWN).contacted);
+		assert_string_equal(state_of(INTEGRATION_SHUTDOWN).why, "it is switched off");
+		assert_int_equal(shut_down(0), -ENOTCONN);
+		if (i == 1) { /* before the guest has heard of it */
+			assert_int_equal(
+				integration_enable(integration, INTEGRATION_SHUTDOWN, true), 0);
+		}
+		serve();
+		assert_int_equal(ended, -ECONNRESET);
+		assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+		release_relid(relids[INTEGRATION_SHUTDOWN]);
+		assert_int_equal(integration_enable(integration, INTEGRATION_SHUTDOWN, true), 0);
+		assert_int_equal(take_offers(), 1);
+		contact(INTEGRATION_SHUTDOWN, 3, 2);
+		assert_true(state_of(INTEGRATION_SHUTDOWN).contacted);
+	}
+	/* Off, and a guest that starts anew is not offered it. */
+	assert_int_equal(integration_enable(integration, INTEGRATION_TIME, false), 0);
+	vmbus_reset(guest.bus);
+	guest.count = 0;
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	assert_int_equal(
+		guest_post(
+			&(struct vmbus_channel_message_header){.msgtype = CHANNELMSG_REQUESTOFFERS},
+			8),
+		0);
+	assert_int_equal(take_offers(), INTEGRATION_COUNT - 1);
+}
+
+/* While VMBus stands nothing is read or written; then all of it goes on. */
+static void test_bus_pause(void **state)
+{
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	beat(0);
+	vmbus_pause(guest.bus);
+	integration_serve(integration);
+	home.clock += 2 * IC_SECOND;
+	integration_serve(integration);
+	expect_silence(INTEGRATION_HEARTBEAT);
+	vmbus_resume(guest.bus);
+	serve();
+	expect(INTEGRATION_HEARTBEAT, &message);
+	vmbus_pause(guest.bus);
+	assert_int_equal(integration_enable(integration, INTEGRATION_HEARTBEAT, false), 0);
+	serve();
+	vmbus_resume(guest.bus);
+	serve();
+	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+}
+
+static void test_reset(void **state)
+{
+	(void)state;
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	contact(INTEGRATION_TIME, 4, 0);
+	assert_int_equal(shut_down(INTEGRATION_RESTART), 0);
+	integration_ended(integration, INTEGRATION_END_RESET);
+	assert_int_equal(ended, 0); /* it may have done it before it could answer */
+	vmbus_reset(guest.bus);
+	guest.count = 0;
+	serve();
+	assert_false(state_of(INTEGRATION_HEARTBEAT).contacted);
+	find_offers();
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	beat(0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_contact),
+		TEST(test_no_version),
+		TEST(test_wrong_answers),
+		TEST(test_completion),
+		TEST(test_flood),
+		TEST(test_heartbeat),
+		TEST(test_heartbeat_short),
+		TEST(test_heartbeat_pause),
+		TEST(test_time),
+		TEST(test_time_waits),
+		TEST(test_time_without_reference),
+		TEST(test_time_old),
+		TEST(test_shutdown),
+		TEST(test_shutdown_silence),
+		TEST(test_no_room),
+		TEST(test_small_ring),
+		TEST(test_switched),
+		TEST(test_bus_pause),
+		TEST(test_reset),
+	};
+
+	return cmocka_run_group_tests_name("integration", tests, NULL, NULL);
+}

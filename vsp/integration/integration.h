@@ -1,0 +1,107 @@
+/*
+ * The integration services of one guest, as those who manage it use them; docs/design/integration.md.
+ *
+ * All calls are made on the control thread of VMBus, callbacks come there too. None blocks. Strings that are returned stay for good.
+ */
+#ifndef VSP_INTEGRATION_H
+#define VSP_INTEGRATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/check.h"
+
+struct integration;
+struct integration_host;
+struct vmbus;
+
+enum integration_service {
+	INTEGRATION_SHUTDOWN,
+	INTEGRATION_HEARTBEAT,
+	INTEGRATION_TIME,
+	INTEGRATION_COUNT,
+};
+
+/* All services are offered; one that cannot be is off. -errno: nothing is left of it. */
+int integration_create(struct vmbus *bus, struct integration_host *host,
+		       struct integration **integration) MUST_CHECK;
+/* After vmbus_destroy(), which lets go of its channels. */
+void integration_destroy(struct integration **integration);
+
+/* Readable when integration_serve() has something to do; only to be polled. */
+int integration_fd(const struct integration *integration);
+void integration_serve(struct integration *integration);
+
+/* The machine goes on after a pause: nobody was late meanwhile, and the guest is told the time. */
+void integration_resumed(struct integration *integration);
+/* The guest has come to its end: it has turned the power off, it is reset, or somebody else has ended it. Before vmbus_reset(). */
+enum integration_end { INTEGRATION_END_OFF, INTEGRATION_END_RESET, INTEGRATION_END_OTHER };
+void integration_ended(struct integration *integration, enum integration_end how);
+
+/* Offers it to the guest, or withdraws the offer. 0 also when it is so already. -errno: it cannot be offered. */
+int integration_enable(struct integration *integration, enum integration_service service,
+		       bool enable) MUST_CHECK;
+
+enum integration_heartbeat {
+	INTEGRATION_HEARTBEAT_NONE, /* no contact */
+	INTEGRATION_HEARTBEAT_OK,
+	INTEGRATION_HEARTBEAT_LOST,
+};
+enum integration_application {
+	INTEGRATION_APPLICATION_UNKNOWN,
+	INTEGRATION_APPLICATION_OK,
+	INTEGRATION_APPLICATION_CRITICAL,
+};
+
+struct integration_version {
+	uint16_t major, minor;
+};
+
+struct integration_state {
+	bool enabled;
+	bool contacted;                                /* versions are agreed on */
+	struct integration_version framework, message; /* where contacted */
+	bool answered;                                 /* once at least since it was contacted */
+	uint64_t last_answer_ns;                       /* ... by integration_host_clock() */
+	uint64_t wrong_answers;                        /* since the start: what was dropped */
+	const char *why;                               /* it cannot be used now; NULL: it can */
+	/* Of the heartbeat alone. */
+	enum integration_heartbeat heartbeat;
+	enum integration_application application;
+};
+
+void integration_get_state(const struct integration *integration, enum integration_service service,
+			   struct integration_state *state);
+
+/* ---- Shutdown ---- */
+
+#define INTEGRATION_RESTART 1u /* else: off */
+#define INTEGRATION_FORCE   2u /* programs that object are ended */
+
+/*
+ * What comes of a shutdown: `ret` 0, the guest has come to the end that was asked for; else -errno and a sentence.
+ *   -EOPNOTSUPP  the guest says that it cannot
+ *   -ETIMEDOUT   no answer, or no end after one
+ *   -ECONNRESET  the service, or the guest, has gone before it answered
+ *   -EINTR       it has come to another end than was asked for
+ */
+struct integration_shutdown {
+	unsigned int flags;
+	/* The guest has said that it will; nothing can be taken back. NULL: nobody wants to know. */
+	void (*agreed)(void *user);
+	void (*done)(void *user, int ret, const char *why);
+	void *user;
+};
+
+/*
+ * Asks the guest. done() follows, once, not before this has returned.
+ *   -ENOTCONN  the service cannot be used: state.why
+ *   -EBUSY     one is under way
+ *   -EAGAIN    the machine stands still
+ */
+int integration_shutdown(struct integration *integration,
+			 const struct integration_shutdown *shutdown) MUST_CHECK;
+/* Nobody waits for it any more: done() is not called. What the guest was asked for it may do. */
+void integration_shutdown_forget(struct integration *integration);
+
+#endif
