@@ -83,6 +83,9 @@ int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, u
 
 /* The guest's reference time stands, or goes on where it stood. No VP runs. */
 int backend_partition_freeze_time(struct backend_partition *partition, bool freeze) MUST_CHECK;
+/* What it is now; the VPs may run. */
+int backend_partition_reference_time(struct backend_partition *partition,
+				     uint64_t *time_100ns) MUST_CHECK;
 
 struct backend_interrupt {
 	uint32_t destination;

@@ -245,6 +245,11 @@ int backend_partition_freeze_time(struct backend_partition *partition, bool free
 	return root_set_property(partition, HV_PARTITION_PROPERTY_TIME_FREEZE, freeze);
 }
 
+int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
+{
+	return root_get_property(partition, HV_PARTITION_PROPERTY_REFERENCE_TIME, time_100ns);
+}
+
 void backend_partition_destroy(struct backend_partition **partition)
 {
 	close((*partition)->fd);

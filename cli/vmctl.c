@@ -23,6 +23,10 @@ static const char help[] =
 	"\n"
 	"  status                             the machine, its disks and their numbers\n"
 	"  pause, resume                      no VP runs, and the guest's clocks stand; go on\n"
+	"  shutdown [--reboot] [--force]      the guest shuts down, or restarts, in order; until "
+	"it has\n"
+	"  services [NAME on|off]             what the guest's integration services do; one is "
+	"switched\n"
 	"  button                             the power button: the guest shuts down, if it likes\n"
 	"  reset, off                         at once, without asking the guest\n"
 	"  console                            COM1 of --serial control or unix:PATH, here; Ctrl-] "
@@ -49,13 +53,13 @@ static struct options {
 	bool json, no_wait;
 } options;
 
-enum takes { NOTHING, A_NUMBER, A_JOB };
+enum takes { NOTHING, A_NUMBER, A_JOB, A_SERVICE, OPTIONS };
 enum how { READ_ONLY = 1, FORCE = 2, RAW = 4 };
 
 struct command {
 	const char *name, *method;
 	enum takes takes;
-	int files_min, files_max;
+	int more_min, more_max; /* words behind what it takes: files, or options */
 	unsigned int how;
 	void (*show)(const json_t *result); /* NULL: nothing, or a job's end */
 };
@@ -93,6 +97,41 @@ static void show_disk(const json_t *disk)
 	       json_is_true(json_object_get(disk, "read-only")) ? ", read-only" : "");
 }
 
+static void show_service(const json_t *service)
+{
+	const json_t *since = json_object_get(service, "last-answer");
+
+	printf("%-10s %s", text(service, "name"),
+	       json_is_true(json_object_get(service, "enabled")) ? "on" : "off");
+	if (json_is_true(json_object_get(service, "contacted"))) {
+		printf(", version %s", text(service, "version"));
+	}
+	if (since != NULL) {
+		printf(", answered %" JSON_INTEGER_FORMAT " s ago", json_integer_value(since));
+	}
+	if (*text(service, "heartbeat") != '\0' && *text(service, "version") != '\0') {
+		printf(", heartbeat %s, applications %s", text(service, "heartbeat"),
+		       text(service, "application"));
+	}
+	printf("%s%s\n", *text(service, "why") != '\0' ? ": " : "", text(service, "why"));
+}
+
+static void show_services(const json_t *status)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(json_object_get(status, "services"), i, item)
+	{
+		show_service(item);
+	}
+}
+
+static void show_switched(const json_t *result)
+{
+	show_service(json_object_get(result, "service"));
+}
+
 static void show_status(const json_t *status)
 {
 	size_t i;
@@ -115,6 +154,7 @@ static void show_status(const json_t *status)
 	{
 		show_disk(item);
 	}
+	show_services(status);
 }
 
 static void show_job(const json_t *job)
@@ -169,9 +209,9 @@ static void show_event(void *user, const json_t *params)
 	printf("%" JSON_INTEGER_FORMAT " %s", number(params, "sequence"), text(params, "event"));
 	json_object_foreach((json_t *)params, key, value)
 	{
-		if (strcmp(key, "job") == 0) {
+		if (json_is_object(value)) {
 			putchar(' ');
-			show_job(value);
+			(strcmp(key, "job") == 0 ? show_job : show_service)(value);
 			fflush(stdout);
 			return;
 		}
@@ -380,6 +420,9 @@ static const struct command commands[] = {
 	{"status", CONTROL_STATUS, NOTHING, 0, 0, 0, show_status},
 	{"pause", CONTROL_PAUSE, NOTHING, 0, 0, 0, NULL},
 	{"resume", CONTROL_RESUME, NOTHING, 0, 0, 0, NULL},
+	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
+	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
+	{"services", CONTROL_SERVICE, A_SERVICE, 1, 1, 0, show_switched},
 	{"button", CONTROL_BUTTON, NOTHING, 0, 0, 0, NULL},
 	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
@@ -396,16 +439,27 @@ static const struct command commands[] = {
 	{"events", CONTROL_EVENTS, NOTHING, 0, 0, 0, NULL},
 };
 
+/* A word that says about what: the first one. */
+static bool takes_one(const struct command *command)
+{
+	return command->takes != NOTHING && command->takes != OPTIONS;
+}
+
+static bool takes_files(const struct command *command)
+{
+	return command->takes == A_NUMBER;
+}
+
 static const struct command *find(int argc, char **argv)
 {
 	size_t i;
 
 	for (i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		const struct command *command = &commands[i];
-		int files = argc - 2 - (command->takes != NOTHING);
+		int more = argc - 2 - takes_one(command);
 
-		if (strcmp(command->name, argv[1]) == 0 && files >= command->files_min &&
-		    files <= command->files_max) {
+		if (strcmp(command->name, argv[1]) == 0 && more >= command->more_min &&
+		    more <= command->more_max) {
 			return command;
 		}
 	}
@@ -422,12 +476,45 @@ static bool parse_number(const char *word, json_int_t *value)
 	return isdigit((unsigned char)*word) && *end == '\0' && errno == 0;
 }
 
+static bool put_options(json_t *params, char **words, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++) {
+		bool reboot = strcmp(words[i], "--reboot") == 0;
+
+		if (!reboot && strcmp(words[i], "--force") != 0) {
+			return fail(words[i], "not an option of shutdown: --reboot, --force");
+		}
+		json_object_set_new(params, reboot ? "restart" : "force", json_true());
+	}
+	return true;
+}
+
+static bool put_service(json_t *params, char **words)
+{
+	bool on = strcmp(words[1], "on") == 0;
+
+	if (!on && strcmp(words[1], "off") != 0) {
+		return fail(words[1], "write on or off");
+	}
+	json_object_set_new(params, "on", json_boolean(on));
+	return json_object_set_new(params, "name", json_string(words[0])) == 0 ||
+	       fail(words[0], "not the name of a service");
+}
+
 /* NULL: said why. */
-static json_t *make_params(const struct command *command, char **words, int files)
+static json_t *make_params(const struct command *command, char **words, int word_count, int files)
 {
 	json_t *params = json_object();
 	json_int_t value;
 
+	if (command->takes == OPTIONS) {
+		return put_options(params, words, word_count) ? params : NULL;
+	}
+	if (command->takes == A_SERVICE) {
+		return put_service(params, words) ? params : NULL;
+	}
 	if (command->takes != NOTHING) {
 		if (!parse_number(words[0], &value)) {
 			fail(words[0], command->takes == A_JOB ? "not the number of a job"
@@ -524,9 +611,9 @@ static int ask(struct client *client, const struct command *command, json_t *par
 
 static int run(const char *path, const struct command *command, char **words, int word_count)
 {
-	int files = word_count - (command->takes != NOTHING), count, fds[CONTROL_FILES_MAX];
-	const char *about = files > 0 ? words[1] : word_count > 0 ? words[0] : command->name;
-	json_t *params = make_params(command, words, files), *result;
+	int files = takes_files(command) ? word_count - 1 : 0, count, fds[CONTROL_FILES_MAX];
+	const char *about = files > 0 ? words[1] : takes_one(command) ? words[0] : command->name;
+	json_t *params = make_params(command, words, word_count, files), *result;
 	struct client client = {.fd = -1};
 
 	if (params == NULL || !client_open(&client, path)) {

@@ -50,10 +50,10 @@ build/tests/system/backend_functions: $(call user,tests/system/backend_functions
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
 
-# What a guest starts another kernel with.
-tests_products += build/tests/system/kexec
+# What a guest starts another kernel with, and what tells how far its clock is from the host's.
+tests_products += build/tests/system/kexec build/tests/system/clock
 
-build/tests/system/kexec: build/user/tests/system/kexec.o
+build/tests/system/kexec build/tests/system/clock: build/tests/system/%: build/user/tests/system/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^

@@ -248,6 +248,7 @@ static void look_at_machine(struct control *control)
 	struct machine *machine = control->machine;
 	const char *state = methods_state(machine);
 	bool crashed = atomic_load(&machine->crashed);
+	unsigned int service;
 
 	if (machine->resets != control->resets) {
 		control->resets = machine->resets;
@@ -261,6 +262,10 @@ static void look_at_machine(struct control *control)
 		emit(control, CONTROL_ON_CRASHED, json_object());
 	}
 	control->crashed = crashed;
+	while (services_changed(machine, &service)) {
+		emit(control, CONTROL_ON_SERVICE,
+		     json_pack("{s:o}", "service", services_object(machine, service)));
+	}
 }
 
 /* By the kernel's word on who connected. */

@@ -49,4 +49,13 @@ json_t *methods_refusal(const char *code, const char *what, const char *remedy);
 json_t *methods_job(const struct job *job);
 const char *methods_state(const struct machine *machine);
 
+/* services.c: by enum integration_service, then NULL */
+extern const char *const services_names[];
+json_t *services_object(struct machine *machine, unsigned int service);
+json_t *services_list(struct machine *machine);
+/* False: nothing has changed since; else one that has. */
+bool services_changed(struct machine *machine, unsigned int *service);
+/* Makes the job, which is then to begin, end with the guest: `flags` and -errno of integration_shutdown(). */
+int services_shutdown(struct machine *machine, struct job *job, unsigned int flags) MUST_CHECK;
+
 #endif

@@ -36,6 +36,11 @@ const char *job_state_name(const struct job *job)
 	return names[job->state];
 }
 
+static bool has_thread(const struct job *job)
+{
+	return job->work != NULL;
+}
+
 static unsigned int count_of(const struct jobs *jobs, enum job_state first, enum job_state last)
 {
 	unsigned int i, count = 0;
@@ -103,12 +108,22 @@ static void *run(void *argument)
 	return NULL;
 }
 
+static unsigned int count_threads(const struct jobs *jobs)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
+		count += jobs->all[i].state == JOB_RUNNING && has_thread(&jobs->all[i]);
+	}
+	return count;
+}
+
 static void start_queued(struct jobs *jobs)
 {
 	struct job *job;
 	int ret;
 
-	while (count_of(jobs, JOB_RUNNING, JOB_RUNNING) < CONTROL_JOBS_RUNNING) {
+	while (count_threads(jobs) < CONTROL_JOBS_RUNNING) {
 		job = oldest(jobs, JOB_QUEUED, JOB_QUEUED);
 		if (job == NULL) {
 			return;
@@ -130,12 +145,28 @@ void job_start(struct job *job)
 	start_queued(job->jobs);
 }
 
-static void take_in(struct job *job)
+static void end_by_result(struct job *job)
 {
-	pthread_join(job->thread, NULL);
 	end(job, job->result == -ECANCELED ? JOB_CANCELLED
 		 : job->result != 0        ? JOB_FAILED
 					   : JOB_DONE);
+}
+
+void job_begin(struct job *job)
+{
+	job->state = JOB_RUNNING;
+}
+
+void job_end(struct job *job, int result)
+{
+	job->result = result;
+	end_by_result(job);
+}
+
+static void take_in(struct job *job)
+{
+	pthread_join(job->thread, NULL);
+	end_by_result(job);
 }
 
 static void take_in_all(struct jobs *jobs)
@@ -195,7 +226,7 @@ bool job_cancel(struct job *job)
 	if (!atomic_compare_exchange_strong(&job->turn, &turn, JOB_IS_CANCELLED)) {
 		return turn == JOB_IS_CANCELLED;
 	}
-	if (job->state == JOB_QUEUED) {
+	if (job->state == JOB_QUEUED || !has_thread(job)) {
 		end(job, JOB_CANCELLED);
 	}
 	return true;
@@ -247,8 +278,11 @@ bool jobs_end(struct jobs *jobs)
 	unsigned int i;
 
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
-		if (jobs->all[i].state != JOB_NONE) {
-			(void)job_cancel(&jobs->all[i]);
+		struct job *job = &jobs->all[i];
+
+		if (job->state != JOB_NONE && !job_cancel(job) && job->state == JOB_RUNNING &&
+		    !has_thread(job)) {
+			job_end(job, -ECANCELED);
 		}
 	}
 	take_in_all(jobs);

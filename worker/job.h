@@ -29,7 +29,7 @@ struct job {
 	const char *what;     /* [M] */
 	int number;           /* [M] of the disk; -1: none */
 	enum job_state state; /* [M] */
-	/* [J] 0 or -errno, and then `error` says why. */
+	/* [J] 0 or -errno, and then `error` says why. NULL: no thread, see job_begin(). */
 	int (*work)(struct job *job);
 	/* The main thread's last word: takes in what was done, and frees the subject. Also for a job that never ran. */
 	void (*finish)(struct job *job);
@@ -64,6 +64,12 @@ bool jobs_end(struct jobs *jobs);
 struct job *job_new(struct jobs *jobs, const char *what, int number);
 /* Runs it, now or when others have ended. */
 void job_start(struct job *job);
+/*
+ * Instead, for one that the main thread itself brings to its end, by job_end(): it runs at once, and no other waits for it. When it is
+ * cancelled, finish() is called at once.
+ */
+void job_begin(struct job *job);
+void job_end(struct job *job, int result);
 /* The eventfd was signalled: jobs that are over end, others begin. */
 void jobs_serve(struct jobs *jobs);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmbus/vmbus.h"
+#include "vsp/integration/integration.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
@@ -19,6 +20,7 @@ enum source {
 	SOURCE_NUDGE_TIMER,
 	SOURCE_BUS,
 	SOURCE_BUS_TIMER,
+	SOURCE_INTEGRATION,
 	SOURCE_CONTROL,
 	SOURCE_SIGNAL,
 	SOURCE_LISTENER,
@@ -87,19 +89,20 @@ static void serve_serial(struct loop *loop)
 {
 	struct machine *machine = loop->machine;
 	struct serial *serial = &machine->serial;
-	bool escape, more;
+	unsigned int escapes;
+	bool more;
 
 	if (serial_flush(serial)) {
 		board_serial_drained(&machine->board);
 		serial_flush(serial);
 	}
 	do {
-		more = serial_fill(serial, &escape);
+		more = serial_fill(serial, &escapes);
 		if (more) {
 			board_serial_ready(&machine->board);
 		}
-		if (escape) {
-			machine_end(machine, STOP_REQUEST);
+		for (; escapes > 0; escapes--) {
+			services_escape(machine);
 		}
 	} while (more && !serial->in_polls);
 	watch_serial(loop, serial);
@@ -135,6 +138,9 @@ static void serve(struct loop *loop, enum source source, int signals)
 	case SOURCE_BUS_TIMER:
 		drain(bus_timer(machine));
 		bus_timer_fired(machine);
+		break;
+	case SOURCE_INTEGRATION:
+		integration_serve(machine->integration);
 		break;
 	case SOURCE_CONTROL:
 		control_serve(machine);
@@ -180,6 +186,7 @@ void loop_run(struct machine *machine)
 	    watch(&loop, machine->host.nudge_timer, EPOLLIN, SOURCE_NUDGE_TIMER) != 0 ||
 	    watch(&loop, vmbus_fd(machine->bus), EPOLLIN, SOURCE_BUS) != 0 ||
 	    watch(&loop, bus_timer(machine), EPOLLIN, SOURCE_BUS_TIMER) != 0 ||
+	    watch(&loop, integration_fd(machine->integration), EPOLLIN, SOURCE_INTEGRATION) != 0 ||
 	    watch(&loop, signals, EPOLLIN, SOURCE_SIGNAL) != 0 ||
 	    (control_fd(machine) >= 0 &&
 	     watch(&loop, control_fd(machine), EPOLLIN, SOURCE_CONTROL) != 0) ||

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmbus/vmbus.h"
+#include "vsp/integration/integration.h"
 #include "worker/job.h"
 #include "worker/say.h"
 
@@ -97,7 +98,7 @@ bool machine_create(struct machine *machine)
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);
 	}
-	return bus_create(machine) && disks_attach(machine);
+	return bus_create(machine) && disks_attach(machine) && services_create(machine);
 }
 
 static bool failed(const char *what, int rc)
@@ -309,6 +310,9 @@ bool machine_resume(struct machine *machine)
 		end_pause(machine);
 	}
 	pthread_mutex_unlock(&pause->lock);
+	if (paused) {
+		integration_resumed(machine->integration);
+	}
 	return paused;
 }
 

@@ -83,6 +83,8 @@ struct vmbus_host;
 struct storage;
 struct disk;
 struct control;
+struct integration;
+struct integration_host;
 struct job;
 
 struct disk_place {
@@ -108,14 +110,16 @@ struct machine {
 	struct serial serial;
 	struct host host;
 	struct board board;
-	struct vmbus *bus;                   /* [I] */
-	struct vmbus_host *bus_host;         /* [I] */
-	struct disks disks;                  /* [M] */
-	struct control *control;             /* [I] NULL: no socket */
-	struct backend_partition *partition; /* [I] */
-	struct machine_vp *vps;              /* [I] config->vps of them */
-	int stop_event;                      /* [I] eventfd */
-	_Atomic(enum stop_reason) stop;      /* [a] the first one wins */
+	struct vmbus *bus;                         /* [I] */
+	struct vmbus_host *bus_host;               /* [I] */
+	struct disks disks;                        /* [M] */
+	struct integration *integration;           /* [M] */
+	struct integration_host *integration_host; /* [M] */
+	struct control *control;                   /* [I] NULL: no socket */
+	struct backend_partition *partition;       /* [I] */
+	struct machine_vp *vps;                    /* [I] config->vps of them */
+	int stop_event;                            /* [I] eventfd */
+	_Atomic(enum stop_reason) stop;            /* [a] the first one wins */
 	struct pause pause;
 	struct timespec started;      /* [M] CLOCK_MONOTONIC */
 	unsigned int resets;          /* [M] */
@@ -200,6 +204,14 @@ struct disks_change {
  */
 int disks_prepare(struct machine *machine, struct job *job, enum disks_task kind,
 		  const struct disks_change *change) MUST_CHECK;
+
+/* services.c: the guest's integration services. False: said why. Main thread, all of it. */
+bool services_create(struct machine *machine) MUST_CHECK;
+void services_destroy(struct machine *machine);
+/* The machine has come to its end, and machine_stop() is next. */
+void services_ended(struct machine *machine, enum stop_reason reason);
+/* The escape key: the guest is asked to shut down; pressed again, the machine is turned off. */
+void services_escape(struct machine *machine);
 
 /* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
 bool control_create(struct machine *machine) MUST_CHECK;

@@ -161,6 +161,7 @@ static enum stop_reason run(struct machine *machine)
 		}
 		loop_run(machine);
 		reason = atomic_load(&machine->stop);
+		services_ended(machine, reason);
 		machine_stop(machine);
 		if (reason != STOP_RESET || machine->config->on_reset == ON_RESET_EXIT) {
 			return reason;
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
 		reason = STOP_HOST_ERROR;
 	}
 	bus_destroy(&machine);
+	services_destroy(&machine);
 	config_destroy(&config);
 	return exit_status(&machine, reason);
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vsp/integration/integration.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
 
@@ -20,7 +21,8 @@ struct parameters {
 	bool on;                  /* events */
 	uint64_t job, number;
 	const char *name;
-	bool read_only, raw, force;
+	bool read_only, raw, force, restart;
+	unsigned int service;
 };
 
 struct method {
@@ -112,6 +114,7 @@ static const char *code_of(int error)
 	return error == -EBUSY || error == -EALREADY ? CONTROL_BAD_BUSY
 	       : error == -ENOENT                    ? CONTROL_BAD_NOT_FOUND
 	       : error == -ENOTTY                    ? CONTROL_BAD_INVALID
+	       : error == -EREMOTEIO                 ? CONTROL_BAD_GUEST
 	       : error == -ECANCELED                 ? CONTROL_BAD_CANCELLED
 						     : CONTROL_BAD_IO;
 }
@@ -188,11 +191,11 @@ static json_t *run_hello(struct request *request, const struct parameters *p)
 	for (i = 0; i < method_count; i++) {
 		json_array_append_new(names, json_string(methods[i].name));
 	}
-	return json_pack("{s:i, s:[i,i], s:o, s:o, s:[s,s,s,s,s]}", "version", CONTROL_VERSION,
+	return json_pack("{s:i, s:[i,i], s:o, s:o, s:[s,s,s,s,s,s]}", "version", CONTROL_VERSION,
 			 "versions", 1, CONTROL_VERSION, "name",
 			 text(request->control->machine->config->name), "methods", names, "events",
 			 CONTROL_ON_STATE, CONTROL_ON_RESET, CONTROL_ON_CRASHED, CONTROL_ON_DISKS,
-			 CONTROL_ON_JOB);
+			 CONTROL_ON_JOB, CONTROL_ON_SERVICE);
 }
 
 static json_t *disk_object(const struct disk_place *place, unsigned int index)
@@ -264,17 +267,17 @@ static json_t *run_status(struct request *request, const struct parameters *p)
 
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return json_pack("{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:[{s:i, s:s, s:b}], s:o, s:i, "
-			 "s:i}",
-			 "name", text(config->name), "state", methods_state(machine), "uptime",
-			 (json_int_t)(now.tv_sec - machine->started.tv_sec), "resets",
-			 (int)machine->resets, "crashed", (int)atomic_load(&machine->crashed),
-			 "vps", (int)config->vps, "memory", (json_int_t)config->memory, "disks",
-			 disks_list(machine), "serials", "number", 1, "to",
-			 serial_kind_name(config->serial), "connected",
-			 serial_is_connected(&machine->serial), "scsi",
-			 controller_counts(machine->disks.scsi), "clients",
-			 client_count(request->control), "jobs", job_count(request->control));
+	return json_pack(
+		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:i, "
+		"s:i}",
+		"name", text(config->name), "state", methods_state(machine), "uptime",
+		(json_int_t)(now.tv_sec - machine->started.tv_sec), "resets", (int)machine->resets,
+		"crashed", (int)atomic_load(&machine->crashed), "vps", (int)config->vps, "memory",
+		(json_int_t)config->memory, "disks", disks_list(machine), "serials", "number", 1,
+		"to", serial_kind_name(config->serial), "connected",
+		serial_is_connected(&machine->serial), "services", services_list(machine), "scsi",
+		controller_counts(machine->disks.scsi), "clients", client_count(request->control),
+		"jobs", job_count(request->control));
 }
 
 static json_t *run_events(struct request *request, const struct parameters *p)
@@ -374,6 +377,50 @@ static json_t *run_resume(struct request *request, const struct parameters *p)
 		return refuse(request, CONTROL_BAD_STATE, "the machine is not paused", "");
 	}
 	return json_pack("{s:s}", "state", methods_state(machine));
+}
+
+static json_t *run_shutdown(struct request *request, const struct parameters *p)
+{
+	struct machine *machine = request->control->machine;
+	unsigned int flags =
+		(p->restart ? INTEGRATION_RESTART : 0) | (p->force ? INTEGRATION_FORCE : 0);
+	struct integration_state state;
+	struct job *job = new_job(request, CONTROL_SHUTDOWN, -1);
+	char what[200];
+	int ret;
+
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = services_shutdown(machine, job, flags);
+	if (ret == 0) {
+		job_begin(job);
+		return job_answer(job);
+	}
+	if (ret == -EBUSY) {
+		return refuse(request, CONTROL_BAD_BUSY,
+			      "the guest has been asked to shut down already",
+			      "wait, or turn it off");
+	}
+	if (ret == -EAGAIN) {
+		return refuse(request, CONTROL_BAD_STATE, "the machine is paused, or about to be",
+			      "resume ends that");
+	}
+	integration_get_state(machine->integration, INTEGRATION_SHUTDOWN, &state);
+	snprintf(what, sizeof(what), "the guest cannot be asked to shut down: %s",
+		 state.why != NULL ? state.why : strerror(-ret));
+	return refuse(request, CONTROL_BAD_STATE, what, "press its power button, or turn it off");
+}
+
+static json_t *run_service(struct request *request, const struct parameters *p)
+{
+	struct machine *machine = request->control->machine;
+	int ret = integration_enable(machine->integration, p->service, p->on);
+
+	if (ret != 0) {
+		return refuse(request, CONTROL_BAD_LIMIT, strerror(-ret), "");
+	}
+	return json_pack("{s:o}", "service", services_object(machine, p->service));
 }
 
 static json_t *run_button(struct request *request, const struct parameters *p)
@@ -509,6 +556,14 @@ static const struct form_member change_members[] = {
 	MEMBER_NAME(false),
 	{"force", FORM_FLAG, AT(force)},
 };
+static const struct form_member shutdown_members[] = {
+	{"restart", FORM_FLAG, AT(restart)},
+	{"force", FORM_FLAG, AT(force)},
+};
+static const struct form_member service_members[] = {
+	{"name", FORM_WORD, .required = true, AT(service), .words = services_names},
+	{"on", FORM_FLAG, .required = true, AT(on)},
+};
 static const struct form_member detach_members[] = {
 	MEMBER_NUMBER,
 };
@@ -525,6 +580,8 @@ static const struct method methods[] = {
 	{CONTROL_CANCEL,  true,  0, 0,                  MEMBERS(cancel_members), run_cancel},
 	{CONTROL_PAUSE,   true,  0, 0,                  NULL, 0,                 run_pause},
 	{CONTROL_RESUME,  true,  0, 0,                  NULL, 0,                 run_resume},
+	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
+	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},
 	{CONTROL_BUTTON,  true,  0, 0,                  NULL, 0,                 run_button},
 	{CONTROL_RESET,   true,  0, 0,                  NULL, 0,                 run_reset},
 	{CONTROL_OFF,     true,  0, 0,                  NULL, 0,                 run_off},

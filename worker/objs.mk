@@ -2,7 +2,7 @@ worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o w
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/listen.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/firmware.o worker/control.o worker/methods.o \
-	worker/job.o worker/form.o worker/crash.o
+	worker/job.o worker/form.o worker/crash.o worker/services.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs))
@@ -32,8 +32,8 @@ sandbox_test_libs = -lseccomp $(disk_libs)
 listen_test_objs := worker/listen.o worker/say.o
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
 pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
-worker_control := worker/control.o worker/methods.o worker/job.o worker/form.o worker/disks.o worker/serial.o worker/listen.o worker/say.o
-control_test_objs := $(worker_control)
+worker_control := worker/control.o worker/methods.o worker/services.o worker/job.o worker/form.o worker/disks.o worker/serial.o worker/listen.o worker/say.o
+control_test_objs := $(worker_control) tests/fake/integration.o
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/emulate_fuzz.c tests/fuzz/worker_loader_fuzz.c
@@ -43,7 +43,7 @@ emulate_fuzz_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(device
 emulate_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
 worker_fuzzers += tests/fuzz/control_fuzz.c
-control_fuzz_objs := $(worker_control)
+control_fuzz_objs := $(worker_control) tests/fake/integration.o
 control_fuzz_libs := -ljansson
 worker_fuzzers += tests/fuzz/config_fuzz.c
 config_fuzz_objs := worker/config.o worker/config_read.o worker/form.o worker/say.o

@@ -168,12 +168,12 @@ bool serial_flush(struct serial *serial)
 	return moved;
 }
 
-bool serial_fill(struct serial *serial, bool *escape)
+bool serial_fill(struct serial *serial, unsigned int *escapes)
 {
 	uint8_t bytes[PIECE];
 	ssize_t got, i;
 
-	*escape = false;
+	*escapes = 0;
 	if (!serial_wants_in(serial) || !ready(serial->in, POLLIN, serial->in_polls)) {
 		return false;
 	}
@@ -187,7 +187,7 @@ bool serial_fill(struct serial *serial, bool *escape)
 	}
 	for (i = 0; i < got; i++) {
 		if (serial->terminal && bytes[i] == ESCAPE_KEY) {
-			*escape = true;
+			++*escapes;
 		} else {
 			/* Room was seen above, and only this thread fills. */
 			(void)ring_put(&serial->to_guest, bytes[i]);

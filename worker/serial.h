@@ -55,7 +55,7 @@ bool serial_flush(struct serial *serial);
 void serial_drain(struct serial *serial);
 /* Bytes from the host. True: there is something new. *escape: the key that turns the machine off
  * was typed. */
-bool serial_fill(struct serial *serial, bool *escape);
+bool serial_fill(struct serial *serial, unsigned int *escapes);
 /* For messages: where it goes, and whether somebody is there. */
 const char *serial_kind_name(enum serial_kind kind);
 bool serial_is_connected(const struct serial *serial);

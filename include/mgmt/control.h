@@ -28,15 +28,22 @@
  */
 /* [versions: [lowest, highest]] -> version, versions, name (of the machine), methods, events  [look] */
 #define CONTROL_HELLO  "hello"
-#define CONTROL_STATUS "status"       /* -> see below  [look] */
-#define CONTROL_EVENTS "events"       /* [on?: true] -> sequence: of the last event  [look] */
-#define CONTROL_JOBS   "jobs"         /* -> jobs: a list  [look] */
-#define CONTROL_CANCEL "job.cancel"   /* [job: its id] -> job */
-#define CONTROL_PAUSE  "pause"        /* -> job; done when no VP is in the guest */
-#define CONTROL_RESUME "resume"       /* -> state */
-#define CONTROL_BUTTON "power-button" /* what the guest does then is its own affair */
-#define CONTROL_RESET  "reset"        /* at once; the guest is not asked */
-#define CONTROL_OFF    "off"          /* likewise; the worker ends */
+#define CONTROL_STATUS "status"     /* -> see below  [look] */
+#define CONTROL_EVENTS "events"     /* [on?: true] -> sequence: of the last event  [look] */
+#define CONTROL_JOBS   "jobs"       /* -> jobs: a list  [look] */
+#define CONTROL_CANCEL "job.cancel" /* [job: its id] -> job */
+#define CONTROL_PAUSE  "pause"      /* -> job; done when no VP is in the guest */
+#define CONTROL_RESUME "resume"     /* -> state */
+/*
+ * [restart?: false, force?: false] -> job; the guest's shutdown service is asked. Done when the guest has come to that end, failed with "guest"
+ * when it says no, is silent, or comes to another. force: programs that object are ended.
+ */
+#define CONTROL_SHUTDOWN "shutdown"
+/* [name, on] -> service, as in "status": a service is offered to the guest, or withdrawn */
+#define CONTROL_SERVICE "service.set"
+#define CONTROL_BUTTON  "power-button" /* what the guest does then is its own affair */
+#define CONTROL_RESET   "reset"        /* at once; the guest is not asked */
+#define CONTROL_OFF     "off"          /* likewise; the worker ends */
 /* [number, name, read-only?, raw?], and the disk's file and all its parents in order -> job */
 #define CONTROL_ATTACH "disk.attach"
 #define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
@@ -48,10 +55,26 @@
 /*
  * "status": name, state, uptime (seconds since the last start or reset, pauses included), resets, crashed, vps, memory (bytes),
  * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), serials (a list: number, to,
- * connected), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller), clients, jobs (running and queued).
+ * connected), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller), clients, jobs (running and queued).
+ *
+ * A service of the guest's: name (of CONTROL_SERVICE_*), enabled, contacted; where contacted version, framework, last-answer (seconds ago;
+ * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and
+ * application.
  *
  * A job: id, what (the method), number (of the disk), state, step (a text), and when it has failed: error, as of an answer.
  */
+#define CONTROL_SERVICE_SHUTDOWN  "shutdown"
+#define CONTROL_SERVICE_HEARTBEAT "heartbeat"
+#define CONTROL_SERVICE_TIME      "time"
+
+#define CONTROL_HEARTBEAT_NONE "no-contact"
+#define CONTROL_HEARTBEAT_OK   "ok"
+#define CONTROL_HEARTBEAT_LOST "lost"
+
+#define CONTROL_APPLICATION_UNKNOWN  "unknown"
+#define CONTROL_APPLICATION_OK       "ok"
+#define CONTROL_APPLICATION_CRITICAL "critical"
+
 #define CONTROL_STATE_RUNNING   "running" /* of the machine, and of a job */
 #define CONTROL_STATE_PAUSING   "pausing"
 #define CONTROL_STATE_PAUSED    "paused"
@@ -70,6 +93,7 @@
 #define CONTROL_ON_CRASHED "crashed" /* the guest has reported its panic */
 #define CONTROL_ON_DISKS   "disks"   /* number, change: attached, detached, medium */
 #define CONTROL_ON_JOB     "job"     /* job: it has ended */
+#define CONTROL_ON_SERVICE "service" /* service: its state is another */
 
 /*
  * Errors: "code" is JSON-RPC's number, "message" a sentence, "data" has code (a word of these), remedy (where there is one) and field (the
@@ -86,6 +110,7 @@
 #define CONTROL_BAD_NOT_FOUND   "not-found"
 #define CONTROL_BAD_IO          "io"    /* a file is not what it should be, or cannot be used */
 #define CONTROL_BAD_LIMIT       "limit" /* too many, or too long */
+#define CONTROL_BAD_GUEST       "guest" /* it refuses, or does not answer */
 #define CONTROL_BAD_CANCELLED   "cancelled"
 #define CONTROL_BAD_DESCRIPTORS "descriptors" /* too many or too few came, or of another kind */
 

@@ -113,6 +113,13 @@ void storage_get_stats(struct storage *storage, struct storage_stats *stats)
 	*stats = (struct storage_stats){0};
 }
 
+int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
+{
+	(void)partition;
+	*time_100ns = 0;
+	return 0;
+}
+
 void board_power_button(struct board *board)
 {
 	(void)board;
@@ -170,6 +177,10 @@ static const char *const words[] = {
 	HEAD CONTROL_PAUSE TAIL,
 	HEAD CONTROL_RESUME TAIL,
 	HEAD CONTROL_BUTTON TAIL,
+	HEAD CONTROL_SHUTDOWN TAIL,
+	HEAD CONTROL_SERVICE TAIL,
+	HEAD CONTROL_SHUTDOWN TAIL "\"restart\":true}}\n",
+	HEAD CONTROL_SERVICE TAIL "\"name\":\"time\",\"on\":false}}\n",
 	HEAD CONTROL_RESET TAIL,
 	HEAD CONTROL_OFF TAIL,
 	HEAD CONTROL_ATTACH TAIL,
@@ -232,6 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	control.clients[0].greeted = true;
 	first = dup(0);
 	EXPECT(jobs_create(&control.jobs, ended, &control) == 0);
+	EXPECT(services_create(&machine));
 	for (left = fuzz_expand(data, size, words, ARRAY_COUNT(words), text, sizeof(text));
 	     left != 0; left -= length) {
 		end = memchr(at, '\n', left);
@@ -242,6 +254,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		jobs_serve(&control.jobs);
 	}
 	EXPECT(jobs_end(&control.jobs));
+	services_destroy(&machine);
 	EXPECT(disks_close(&machine));
 	close(control.jobs.event);
 	close(first);

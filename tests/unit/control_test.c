@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "disk/disk.h"
+#include "tests/fake/integration.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
 
@@ -181,6 +182,13 @@ void storage_get_stats(struct storage *storage, struct storage_stats *stats)
 
 /* ---- A machine ---- */
 
+int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
+{
+	(void)partition;
+	*time_100ns = 0;
+	return 0;
+}
+
 static struct machine machine;
 static unsigned int buttons;
 
@@ -256,6 +264,7 @@ static int start(void **state)
 	peer_uid = 0;
 	set_gate(AT_NOTHING);
 	assert_true(disks_attach(&machine));
+	assert_true(services_create(&machine));
 	assert_true(control_create(&machine));
 	return 0;
 }
@@ -265,6 +274,7 @@ static int stop(void **state)
 	(void)state;
 	set_gate(AT_NOTHING);
 	control_destroy(&machine, "power-off");
+	services_destroy(&machine);
 	assert_true(disks_close(&machine));
 	if (machine.serial.in >= 0) {
 		close(machine.serial.in);
@@ -869,6 +879,140 @@ static void pausing(void **state)
 	close(fd);
 }
 
+static json_t *service_in_status(int fd, unsigned int service)
+{
+	json_t *message = call(fd, "status", "{}", 0);
+	json_t *list = json_object_get(json_object_get(message, "result"), "services");
+	json_t *object = json_incref(json_array_get(list, service));
+
+	assert_int_equal(json_array_size(list), INTEGRATION_COUNT);
+	json_decref(message);
+	return object;
+}
+
+static void services_are_shown_and_switched(void **state)
+{
+	struct integration_state *heart = &services.states[INTEGRATION_HEARTBEAT];
+	int fd = greet();
+	json_t *object = service_in_status(fd, INTEGRATION_HEARTBEAT);
+
+	(void)state;
+	assert_string_equal(text_at(object, "name", NULL), "heartbeat");
+	assert_string_equal(text_at(object, "why", NULL), "nobody");
+	assert_string_equal(text_at(object, "heartbeat", NULL), "no-contact");
+	assert_null(json_object_get(object, "version"));
+	json_decref(object);
+	*heart = (struct integration_state){.enabled = true,
+					    .contacted = true,
+					    .framework = {1, 0},
+					    .message = {3, 2},
+					    .answered = true,
+					    .heartbeat = INTEGRATION_HEARTBEAT_OK,
+					    .application = INTEGRATION_APPLICATION_CRITICAL};
+	object = service_in_status(fd, INTEGRATION_HEARTBEAT);
+	assert_string_equal(text_at(object, "version", NULL), "3.2");
+	assert_string_equal(text_at(object, "framework", NULL), "1.0");
+	assert_string_equal(text_at(object, "heartbeat", NULL), "ok");
+	assert_string_equal(text_at(object, "application", NULL), "critical");
+	assert_true(json_integer_value(json_object_get(object, "last-answer")) > 0);
+	assert_null(json_object_get(object, "why"));
+	json_decref(object);
+	takes(fd, "events", "{}", 0);
+	refuses(fd, "service.set", "{\"name\":\"time\"}", 0, "invalid", "params.on");
+	refuses(fd, "service.set", "{\"name\":\"tea\",\"on\":true}", 0, "invalid", "params.name");
+	object = call(fd, "service.set", "{\"name\":\"time\",\"on\":false}", 0);
+	assert_string_equal(text_at(json_object_get(object, "result"), "service", "name"), "time");
+	json_decref(object);
+	assert_false(services.states[INTEGRATION_TIME].enabled);
+	object = await(fd);
+	assert_string_equal(text_at(object, "params", "event"), "service");
+	assert_string_equal(text_at(json_object_get(object, "params"), "service", "name"), "time");
+	json_decref(object);
+	assert_null(next(fd));
+	close(fd);
+}
+
+static void shutting_down(void **state)
+{
+	int fd = greet();
+
+	(void)state;
+	services.refusal = -ENOTCONN;
+	refuses(fd, "shutdown", "{}", 0, "state", "");
+	services.refusal = -EAGAIN;
+	refuses(fd, "shutdown", "{}", 0, "state", "");
+	services.refusal = -EBUSY;
+	refuses(fd, "shutdown", "{}", 0, "busy", "");
+	services.refusal = 0;
+	takes(fd, "shutdown", "{\"force\":true}", 0); /* three numbers have been refused */
+	assert_int_equal(services.asked.flags, INTEGRATION_FORCE);
+	assert_string_equal(job_is(fd, 4), "running");
+	services.asked.agreed(services.asked.user);
+	refuses(fd, "job.cancel", "{\"job\":4}", 0, "state", "");
+	services_ended(&machine, STOP_POWER_OFF);
+	assert_string_equal(job_is(fd, 4), "done");
+	takes(fd, "shutdown", "{\"restart\":true}", 0);
+	assert_int_equal(services.asked.flags, INTEGRATION_RESTART);
+	services.pending = false;
+	services.asked.done(services.asked.user, -EOPNOTSUPP, "it cannot");
+	assert_string_equal(job_is(fd, 5), "failed");
+	/* Cancelled before it has agreed: nobody waits any more. */
+	takes(fd, "shutdown", "{}", 0);
+	takes(fd, "job.cancel", "{\"job\":6}", 0);
+	assert_string_equal(job_is(fd, 6), "cancelled");
+	assert_false(services.pending);
+	/* The end finds one that has agreed. */
+	takes(fd, "shutdown", "{}", 0);
+	services.asked.agreed(services.asked.user);
+	close(fd);
+}
+
+/* A job without a thread waits for no other, and keeps no other waiting. */
+static void shutting_down_beside_jobs(void **state)
+{
+	char params[64];
+	int i, fd = greet();
+
+	(void)state;
+	set_gate(AT_OPEN);
+	takes(fd, "shutdown", "{}", 0);
+	for (i = 0; i < CONTROL_JOBS_RUNNING; i++) {
+		snprintf(params, sizeof(params), "{\"number\":%d,\"name\":\"a\"}", i);
+		takes(fd, "disk.attach", params, 1);
+	}
+	wait_at_gate(CONTROL_JOBS_RUNNING);
+	takes(fd, "job.cancel", "{\"job\":1}", 0);
+	takes(fd, "shutdown", "{}", 0);
+	assert_string_equal(job_is(fd, CONTROL_JOBS_RUNNING + 2), "running");
+	set_gate(AT_NOTHING);
+	for (i = 0; i < CONTROL_JOBS_RUNNING; i++) {
+		await_job(fd, 2 + i, "done");
+	}
+	services_ended(&machine, STOP_REQUEST);
+	assert_string_equal(job_is(fd, CONTROL_JOBS_RUNNING + 2), "failed");
+	close(fd);
+}
+
+/* Ctrl-] asks once, and turns off when it comes again. */
+static void escape_key(void **state)
+{
+	(void)state;
+	services_escape(&machine);
+	assert_true(services.pending);
+	assert_int_equal(machine.stop, STOP_NONE);
+	services_escape(&machine);
+	assert_int_equal(machine.stop, STOP_REQUEST);
+	machine.stop = STOP_NONE;
+	services_ended(&machine, STOP_REQUEST);
+	services.refusal = -ENOTCONN;
+	buttons = 0;
+	services_escape(&machine);
+	assert_int_equal(buttons, 1);
+	assert_int_equal(machine.stop, STOP_NONE);
+	services_escape(&machine);
+	assert_int_equal(machine.stop, STOP_REQUEST);
+}
+
 /* Who does not read loses events, is told so, and keeps nobody waiting. */
 static void a_reader_that_is_slow(void **state)
 {
@@ -1089,6 +1233,10 @@ int main(void)
 		TEST(the_end_leaves_an_open),
 		TEST(reset_while_a_job_runs),
 		TEST(pausing),
+		TEST(services_are_shown_and_switched),
+		TEST(shutting_down),
+		TEST(shutting_down_beside_jobs),
+		TEST(escape_key),
 		TEST(a_reader_that_is_slow),
 		TEST(requests_without_end),
 		TEST(many_clients),

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "vmbus/vmbus.h"
+#include "vsp/integration/integration.h"
 #include "worker/job.h"
 #include "worker/machine.h"
 
@@ -295,6 +296,20 @@ bool bus_create(struct machine *m)
 	return true;
 }
 
+bool services_create(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+static unsigned int resumes;
+
+void integration_resumed(struct integration *integration)
+{
+	(void)integration;
+	resumes++;
+}
+
 bool disks_attach(struct machine *m)
 {
 	(void)m;
@@ -406,7 +421,9 @@ static void stands_and_goes_on(void **state)
 		time = host_time(&machine.host);
 		assert_stands();
 		assert_int_equal(pause_machine(), -EALREADY);
+		resumes = 0;
 		assert_true(machine_resume(&machine));
+		assert_int_equal(resumes, 1); /* the guest is told the time */
 		assert_false(partition.frozen);
 		assert_true(host_time(&machine.host) >= time);
 		/* The pause is not in the board's time. */

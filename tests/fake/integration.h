@@ -1,0 +1,17 @@
+/* Integration services (vsp/integration/integration.h) that do what a test says, for what is above them. */
+#ifndef FAKE_INTEGRATION_H
+#define FAKE_INTEGRATION_H
+
+#include "vsp/integration/integration.h"
+
+struct integration {
+	struct integration_host *host;
+	struct integration_state states[INTEGRATION_COUNT];
+	int refusal; /* of integration_shutdown() */
+	bool pending;
+	struct integration_shutdown asked;
+};
+
+extern struct integration services;
+
+#endif

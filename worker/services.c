@@ -1,0 +1,258 @@
+/*
+ * The guest's integration services (vsp/integration/) in this machine: their home, what the control socket shows of them, and the ways to
+ * ask the guest to shut down. All on the main thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vsp/integration/host.h"
+#include "vsp/integration/integration.h"
+#include "worker/control.h"
+#include "worker/say.h"
+
+struct integration_host {
+	struct machine *machine;
+	unsigned int changed; /* a bit a service; for services_changed() */
+	bool escaped;         /* the escape key was pressed once */
+};
+
+/* ---- Their home ---- */
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t integration_host_clock(struct integration_host *host)
+{
+	(void)host;
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t integration_host_date(struct integration_host *host)
+{
+	(void)host;
+	return clock_ns(CLOCK_REALTIME);
+}
+
+int integration_host_reference_time(struct integration_host *host, uint64_t *time_100ns)
+{
+	return backend_partition_reference_time(host->machine->partition, time_100ns);
+}
+
+bool integration_host_stands(struct integration_host *host)
+{
+	return atomic_load(&host->machine->pause.state) != PAUSE_NONE;
+}
+
+void integration_host_changed(struct integration_host *host, unsigned int service)
+{
+	host->changed |= 1u << service;
+	control_notify(host->machine);
+}
+
+void integration_host_log(struct integration_host *host, const char *line)
+{
+	(void)host;
+	say_guest("%s", line);
+}
+
+/* ---- Their life ---- */
+
+bool services_create(struct machine *machine)
+{
+	int ret = -ENOMEM;
+
+	machine->integration_host = calloc(1, sizeof(*machine->integration_host));
+	if (machine->integration_host != NULL) {
+		machine->integration_host->machine = machine;
+		ret = integration_create(machine->bus, machine->integration_host,
+					 &machine->integration);
+	}
+	if (ret != 0) {
+		say("the integration services cannot be set up: %s", strerror(-ret));
+	}
+	return ret == 0;
+}
+
+void services_destroy(struct machine *machine)
+{
+	integration_destroy(&machine->integration);
+	free(machine->integration_host);
+	machine->integration_host = NULL;
+}
+
+void services_ended(struct machine *machine, enum stop_reason reason)
+{
+	bool in_order = !atomic_load(&machine->crashed);
+
+	machine->integration_host->escaped = false;
+	integration_ended(machine->integration,
+			  in_order && reason == STOP_POWER_OFF ? INTEGRATION_END_OFF
+			  : in_order && reason == STOP_RESET   ? INTEGRATION_END_RESET
+							       : INTEGRATION_END_OTHER);
+}
+
+/* ---- What is shown ---- */
+
+const char *const services_names[] = {
+	[INTEGRATION_SHUTDOWN] = CONTROL_SERVICE_SHUTDOWN,
+	[INTEGRATION_HEARTBEAT] = CONTROL_SERVICE_HEARTBEAT,
+	[INTEGRATION_TIME] = CONTROL_SERVICE_TIME,
+	[INTEGRATION_COUNT] = NULL,
+};
+
+static json_t *version_text(struct integration_version version)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u.%u", version.major, version.minor);
+	return json_string(text);
+}
+
+static void put_heartbeat(json_t *object, const struct integration_state *state)
+{
+	static const char *const beats[] = {
+		[INTEGRATION_HEARTBEAT_NONE] = CONTROL_HEARTBEAT_NONE,
+		[INTEGRATION_HEARTBEAT_OK] = CONTROL_HEARTBEAT_OK,
+		[INTEGRATION_HEARTBEAT_LOST] = CONTROL_HEARTBEAT_LOST,
+	};
+	static const char *const applications[] = {
+		[INTEGRATION_APPLICATION_UNKNOWN] = CONTROL_APPLICATION_UNKNOWN,
+		[INTEGRATION_APPLICATION_OK] = CONTROL_APPLICATION_OK,
+		[INTEGRATION_APPLICATION_CRITICAL] = CONTROL_APPLICATION_CRITICAL,
+	};
+
+	json_object_set_new(object, "heartbeat", json_string(beats[state->heartbeat]));
+	json_object_set_new(object, "application", json_string(applications[state->application]));
+}
+
+json_t *services_object(struct machine *machine, unsigned int service)
+{
+	struct integration_state state;
+	json_t *object;
+
+	integration_get_state(machine->integration, service, &state);
+	object = json_pack("{s:s, s:b, s:b, s:I}", "name", services_names[service], "enabled",
+			   (int)state.enabled, "contacted", (int)state.contacted, "wrong-answers",
+			   (json_int_t)state.wrong_answers);
+	if (state.contacted) {
+		json_object_set_new(object, "version", version_text(state.message));
+		json_object_set_new(object, "framework", version_text(state.framework));
+	}
+	if (state.contacted && state.answered) {
+		uint64_t since = clock_ns(CLOCK_MONOTONIC) - state.last_answer_ns;
+
+		json_object_set_new(object, "last-answer",
+				    json_integer((json_int_t)(since / 1000000000u)));
+	}
+	if (state.why != NULL) {
+		json_object_set_new(object, "why", json_string(state.why));
+	}
+	if (service == INTEGRATION_HEARTBEAT) {
+		put_heartbeat(object, &state);
+	}
+	return object;
+}
+
+json_t *services_list(struct machine *machine)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < INTEGRATION_COUNT; i++) {
+		json_array_append_new(list, services_object(machine, i));
+	}
+	return list;
+}
+
+bool services_changed(struct machine *machine, unsigned int *service)
+{
+	unsigned int *changed = &machine->integration_host->changed;
+
+	for (*service = 0; *service < INTEGRATION_COUNT; ++*service) {
+		if (*changed & 1u << *service) {
+			*changed &= ~(1u << *service);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- Shutdown ---- */
+
+static void job_agreed(void *user)
+{
+	struct job *job = user;
+
+	(void)job_commit(job); /* a cancelled one has been forgotten */
+	job_step(job, "the guest shuts down");
+}
+
+static void job_done(void *user, int ret, const char *why)
+{
+	struct job *job = user;
+
+	if (ret != 0) {
+		snprintf(job->error.text, sizeof(job->error.text), "%s", why);
+	}
+	job_end(job, ret != 0 ? -EREMOTEIO : 0);
+}
+
+static void job_finish(struct job *job)
+{
+	struct machine *machine = job->subject;
+
+	integration_shutdown_forget(machine->integration);
+}
+
+int services_shutdown(struct machine *machine, struct job *job, unsigned int flags)
+{
+	struct integration_shutdown shutdown = {
+		.flags = flags, .agreed = job_agreed, .done = job_done, .user = job};
+	int ret = integration_shutdown(machine->integration, &shutdown);
+
+	if (ret == 0) {
+		job->subject = machine;
+		job->finish = job_finish;
+		job_step(job, "the guest is asked");
+	}
+	return ret;
+}
+
+static void escape_done(void *user, int ret, const char *why)
+{
+	struct machine *machine = user;
+
+	machine->integration_host->escaped = false;
+	if (ret != 0 && ret != -EINTR) {
+		say("%s; Ctrl-] asks again, twice turns the machine off", why);
+	}
+}
+
+void services_escape(struct machine *machine)
+{
+	const struct integration_shutdown shutdown = {.done = escape_done, .user = machine};
+	int ret;
+
+	if (machine->integration_host->escaped) {
+		machine_end(machine, STOP_REQUEST);
+		return;
+	}
+	machine->integration_host->escaped = true;
+	ret = integration_shutdown(machine->integration, &shutdown);
+	if (ret == -ENOTCONN) {
+		board_power_button(&machine->board);
+	}
+	say("%s; Ctrl-] again turns the machine off",
+	    ret == 0           ? "the guest is asked to shut down"
+	    : ret == -ENOTCONN ? "the guest has no shutdown service: its power button is pressed"
+	    : ret == -EBUSY    ? "the guest has been asked to shut down already"
+			       : "the machine is paused");
+}
