@@ -113,6 +113,13 @@ int backend_partition_freeze_time(struct backend_partition *partition, bool free
 	return 0;
 }
 
+int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
+{
+	(void)partition;
+	*time_100ns = 0;
+	return 0;
+}
+
 int backend_partition_post_message(struct backend_partition *result, uint32_t vp, uint8_t sint,
 				   uint32_t type, const void *payload, size_t size)
 {

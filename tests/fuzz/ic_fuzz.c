@@ -66,6 +66,11 @@ void channel_closed(struct vmbus_channel *channel)
 	channel->open = false;
 }
 
+bool channel_starts_paused(const struct vmbus_channel *channel)
+{
+	return channel->paused;
+}
+
 void channel_paused(struct vmbus_channel *channel)
 {
 	EXPECT(channel->open);

@@ -545,6 +545,7 @@ static void bury(void)
 	control_destroy(&machine, "test");
 	assert_true(disks_close(&machine));
 	bus_destroy(&machine);
+	services_destroy(&machine);
 	board_destroy(&machine.board);
 	close(machine.host.board_timer);
 	close(machine.host.nudge_timer);

@@ -329,10 +329,12 @@ static int opened(void *device, struct vmbus_channel *channel)
 
 	CHECK(ic->channel == NULL);
 	ic->channel = channel;
-	ic->paused = false;
+	ic->paused = channel_starts_paused(channel);
 	negotiate(ic);
 	/* The event is signalled: the request goes when it is looked at. */
-	integration_watch(ic->integration, channel, true);
+	if (!ic->paused) {
+		integration_watch(ic->integration, channel, true);
+	}
 	ic_changed(ic);
 	return 0;
 }
