@@ -147,9 +147,10 @@ void job_start(struct job *job)
 
 static void end_by_result(struct job *job)
 {
-	end(job, job->result == -ECANCELED ? JOB_CANCELLED
-		 : job->result != 0        ? JOB_FAILED
-					   : JOB_DONE);
+	/* One that was cancelled may have failed by itself as well, which nobody wants to know. */
+	bool cancelled = job->result == -ECANCELED || (job->result != 0 && job_cancelled(job));
+
+	end(job, cancelled ? JOB_CANCELLED : job->result != 0 ? JOB_FAILED : JOB_DONE);
 }
 
 void job_begin(struct job *job)

@@ -529,6 +529,73 @@ def descriptors(t):
     t.same("what is in the file", re.search(r"^file (\w+)", text, re.M)[1], re.search(r"^wrote (\w+)", text, re.M)[1])
 
 
+@test("disk: files that do not answer keep a job waiting, and neither the guest nor who manages it", deadline=900)
+def hangs(t):
+    command = """
+        disk=$(lun 5)
+        while :; do
+            blockdev --flushbufs $disk
+            dd if=$disk of=/dev/null bs=64k 2>/dev/null && echo "read"
+            usleep 100000
+        done &
+        n=0
+        while :; do
+            n=$((n + 1))
+            echo "tick $n"
+            usleep 300000
+        done """
+    worker = guest.shell(guest.worker("hangs", more=["--control", "/root/control"], serial="file:/root/out"))
+    vmctl = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
+    text = t.root(f"""
+        head -c 8388608 /dev/urandom >a.img
+        head -c 8388608 /dev/urandom >b.img
+        vhd new base.vhdx --size 16M
+        a=$(vhd attach a.img) b=$(vhd attach b.img) || exit 1
+        {worker} & worker=$!
+        seen() {{ until grep -q "$1" out; do kill -0 $worker || exit 1; sleep 1; done; }}
+        some_more() {{ # lines like this
+            before=$(grep -c "$1" out)
+            until [ $(grep -c "$1" out) -gt $((before + 2)) ]; do kill -0 $worker || exit 1; usleep 300000; done
+        }}
+        job() {{ until vmctl control jobs | grep "$1"; do kill -0 $worker || exit 1; usleep 300000; done; }}
+        refused() {{ "$@" 2>&1 && exit 1; }}
+        seen "guest: ready"
+        vmctl control attach-raw 5 $a || exit 1
+        some_more ^read
+        servers="$(cat /sys/block/${{a#/dev/}}/pid) $(cat /sys/block/${{b#/dev/}}/pid)"
+        kill -STOP $servers
+        before=
+        until [ "$(grep -c ^read out)" = "$before" ]; do
+            before=$(grep -c ^read out)
+            echo 3 >/proc/sys/vm/drop_caches
+            sleep 3
+        done
+        vmctl --no-wait control attach 6 $b base.vhdx
+        vmctl --no-wait control detach 5
+        job "disk.attach  6 running: opening the files"
+        job "disk.detach  5 running: waiting for the guest's requests"
+        refused vmctl control detach 5
+        refused vmctl control cancel 3
+        vmctl control cancel 2 || exit 1
+        some_more ^tick
+        vmctl control pause && vmctl control resume || exit 1
+        vmctl control dvd 3 || exit 1
+        some_more ^tick
+        kill -CONT $servers
+        job "disk.attach  6 cancelled"
+        job "disk.detach  5 done"
+        some_more ^tick
+        vmctl control status
+        vmctl control off
+        wait $worker; echo "worker: $?"
+        vhd detach $a && vhd detach $b && echo "nobody has them" """, puts=[*puts(t, "6.1", command), vmctl])
+    t.has(text, "worker: 6")
+    t.has(text, "disk 5 is in the hands of job 3")
+    t.has(text, "job 3 has gone too far")
+    t.check(not re.search(r"^scsi [56] ", text, re.M), "a disk is still there")
+    t.has(text, "nobody has them")
+
+
 def partitioned(path, size, first, sectors):
     """A raw disk with an MBR of one partition, and random data in that."""
     with open(path, "wb") as file:

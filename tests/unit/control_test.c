@@ -697,6 +697,15 @@ static void cancel_at_each_step(void **state)
 		refuses(fd, "job.cancel", params, 0, "state", "");
 		assert_true(!steps[i].cancels || disks_open_count == before);
 	}
+	/* Also one that fails by itself when it comes back. */
+	set_gate(AT_OPEN);
+	open_result = -EIO;
+	takes(fd, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 9);
+	wait_at_gate(1);
+	snprintf(params, sizeof(params), "{\"job\":%d}", ++id);
+	takes(fd, "job.cancel", params, 0);
+	set_gate(AT_NOTHING);
+	await_job(fd, id, "cancelled");
 	close(fd);
 }
 
