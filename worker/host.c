@@ -155,9 +155,11 @@ void host_map(struct host *host, uint64_t gpa, void *pages, uint64_t length, boo
 		ret = backend_partition_map(partition, gpa, pages, length, access);
 	}
 	if (ret != 0) {
-		say("the hypervisor did not map %llu KiB at %#llx: %s; the guest reaches them "
-		    "slowly",
-		    (unsigned long long)(length >> 10), (unsigned long long)gpa, strerror(-ret));
+		say_guest(
+			"the hypervisor did not map %llu KiB at %#llx: %s; the guest reaches them "
+			"slowly",
+			(unsigned long long)(length >> 10), (unsigned long long)gpa,
+			strerror(-ret));
 	}
 }
 
