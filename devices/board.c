@@ -15,7 +15,6 @@ static const struct placement port_map[] = {
 	{0x20, 2, &pic_master_class, offsetof(struct board, pic)},
 	{0x40, 4, &pit_class, offsetof(struct board, pit)},
 	{0x61, 1, &pit_port61_class, offsetof(struct board, pit)},
-	{0x64, 1, &reset_i8042_class, offsetof(struct board, reset)},
 	{0x70, 2, &rtc_class, offsetof(struct board, rtc)},
 	{0x92, 1, &reset_port92_class, offsetof(struct board, reset)},
 	{0xa0, 2, &pic_slave_class, offsetof(struct board, pic)},
@@ -25,6 +24,9 @@ static const struct placement port_map[] = {
 	{0xcfc, 4, &pci_data_class, offsetof(struct board, pci)},
 };
 
+static const struct placement no_i8042_at = {0x64, 1, &reset_i8042_class,
+					     offsetof(struct board, reset)};
+
 /* Without firmware it is where the tables say; with a PIIX4 that places it. */
 static const struct placement pm_at = {ACPI_PM_BASE, ACPI_PM_LENGTH, &acpi_pm_class,
 				       offsetof(struct board, pm)};
@@ -32,6 +34,8 @@ static const struct placement piix4_pm_at = {ACPI_PM_BASE, ACPI_PIIX4_LENGTH, &a
 					     offsetof(struct board, pm)};
 
 static const struct placement firmware_map[] = {
+	{0x60, 1, &i8042_data_class, offsetof(struct board, i8042)},
+	{0x64, 1, &i8042_command_class, offsetof(struct board, i8042)},
 	{BOARD_DEBUGCON, 1, &debugcon_class, offsetof(struct board, debugcon)},
 	{BOARD_FW_CFG, 12, &fw_cfg_class, offsetof(struct board, fw_cfg)},
 };
@@ -91,6 +95,7 @@ static void reset_parts(struct board *board)
 	acpi_pm_reset(&board->pm);
 	reset_reset(&board->reset);
 	if (board->kind == BOARD_GENERATION_1) {
+		i8042_reset(&board->i8042);
 		fw_cfg_reset(&board->fw_cfg);
 		piix4_update(&board->piix4);
 	}
@@ -106,7 +111,9 @@ static void add_firmware_parts(struct board *board)
 
 	piix4_create(&board->piix4, &board->pci, BOARD_PIIX4_SLOT, pm);
 	fw_cfg_create(&board->fw_cfg, board->host);
-	board->debugcon.host = board->host;
+	board->debugcon.host = board->i8042.host = board->host;
+	board->i8042.keyboard_irq = source(board, 1);
+	board->i8042.aux_irq = source(board, 12);
 	fill(&board->ports, firmware_map, ARRAY_COUNT(firmware_map), board);
 }
 
@@ -133,6 +140,7 @@ void board_create(struct board *board, struct host *host, enum board_kind kind)
 		add_firmware_parts(board);
 	} else {
 		fill(&board->ports, &pm_at, 1, board);
+		fill(&board->ports, &no_i8042_at, 1, board);
 	}
 	reset_parts(board);
 }
@@ -254,9 +262,10 @@ void board_check(struct board *board, struct state_reader *list)
 static void restore(struct board *board)
 {
 	struct irq_source *const sources[] = {
-		&board->pit.irq,      &board->com1.irq,     &board->rtc.irq,
-		&board->pm.irq,       &board->pci.pirqs[0], &board->pci.pirqs[1],
-		&board->pci.pirqs[2], &board->pci.pirqs[3],
+		&board->pit.irq,       &board->com1.irq,     &board->rtc.irq,
+		&board->pm.irq,        &board->pci.pirqs[0], &board->pci.pirqs[1],
+		&board->pci.pirqs[2],  &board->pci.pirqs[3], &board->i8042.keyboard_irq,
+		&board->i8042.aux_irq,
 	};
 
 	irq_restore(&board->irq, sources, ARRAY_COUNT(sources));

@@ -19,7 +19,7 @@
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
-#define BOARD_RANGES      20
+#define BOARD_RANGES      24
 #define BOARD_PARTS       16
 
 enum board_kind {
@@ -53,7 +53,8 @@ struct board {
 	struct uart com1;
 	struct pci pci;
 	struct host_bridge bridge;
-	struct piix4 piix4; /* these with BOARD_GENERATION_1 */
+	struct i8042 i8042; /* these with BOARD_GENERATION_1 */
+	struct piix4 piix4;
 	struct fw_cfg fw_cfg;
 	struct debugcon debugcon;
 	struct acpi_pm pm;

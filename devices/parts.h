@@ -226,6 +226,34 @@ void piix4_create(struct piix4 *piix4, struct pci *pci, unsigned int slot,
 /* After pci_reset() or a load: what follows from the configuration. */
 void piix4_update(struct piix4 *piix4);
 
+/* ---- i8042.c: keyboard controller, keyboard and mouse ---- */
+
+#define I8042_QUEUE 16
+
+/* What somebody has said and nobody has taken yet; more than fits is lost. */
+struct i8042_queue {
+	uint8_t bytes[I8042_QUEUE];
+	uint8_t count;
+	uint8_t last; /* to be said again */
+};
+
+struct i8042 {
+	struct host *host;
+	struct irq_source keyboard_irq, aux_irq;
+	uint8_t status, data; /* the output buffer */
+	uint8_t mode;         /* the command byte */
+	uint8_t port;         /* the output port: reset and A20 */
+	uint8_t wait;         /* the command whose parameter comes next on 0x60; 0: none */
+	struct i8042_queue controller, loop, keyboard, mouse;
+	uint8_t scan_set, keyboard_wait;
+	uint8_t mouse_status, mouse_resolution, mouse_rate, mouse_rates[3], mouse_id, mouse_wait;
+	bool mouse_wrap;
+};
+
+extern const struct device_class i8042_data_class, i8042_command_class;
+
+void i8042_reset(struct i8042 *i8042);
+
 /* ---- fw_cfg.c: what firmware is told of its machine ---- */
 
 #define FW_CFG_FILES 32
@@ -304,7 +332,7 @@ void acpi_pm_power_button(struct acpi_pm *pm);
 uint64_t acpi_pm_deadline(const struct acpi_pm *pm);
 void acpi_pm_advance(struct acpi_pm *pm, uint64_t now);
 
-/* ---- reset.c: port 0x92, of the i8042 the command that resets, and the port of test images ---- */
+/* ---- reset.c: port 0x92, without an i8042 its command that resets, and the port of test images ---- */
 
 struct reset {
 	struct host *host;

@@ -41,6 +41,7 @@ static const struct place {
 		      {0xe0000000, 0x4000, true}},
 	[PAIR_ACPI_PM] = {{0x400, 16, false}},
 	[PAIR_RESET] = {{0x92, 1, false}, {0x64, 1, false}},
+	[PAIR_I8042] = {{0x60, 1, false}, {0x64, 1, false}},
 	[PAIR_FW_CFG] = {{0x511, 1, false}, {0x510, 12, false}, {0x402, 1, false}},
 };
 

@@ -27,7 +27,8 @@ enum pair_part {
 	PAIR_PCI,
 	PAIR_ACPI_PM,
 	PAIR_RESET,
-	PAIR_FW_CFG, /* on a board that has it */
+	PAIR_I8042, /* this and the next on a board that has them */
+	PAIR_FW_CFG,
 	PAIR_ALL,
 };
 

@@ -100,10 +100,10 @@ static uint64_t take_address(struct input *input)
 
 static uint16_t take_port(struct input *input)
 {
-	static const uint16_t ports[] = {0x20,  0x21,  0xa0,  0xa1,  0x40,  0x43,  0x61,
-					 0x64,  0x70,  0x71,  0x92,  0x3f8, 0x3f9, 0x3fa,
-					 0x3fb, 0x3fc, 0x400, 0x402, 0x404, 0x408, 0x40c,
-					 0x4d0, 0xcf8, 0xcf9, 0xcfc};
+	static const uint16_t ports[] = {0x20,  0x21,  0xa0,  0xa1,  0x40,  0x43,  0x61,  0x64,
+					 0x70,  0x71,  0x92,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc,
+					 0x400, 0x402, 0x404, 0x408, 0x40c, 0x4d0, 0xcf8, 0xcf9,
+					 0xcfc, 0x510, 0x511, 0x514, 0x518};
 	unsigned int choice = (unsigned int)take(input, 1);
 
 	return choice < 200 ? ports[choice % ARRAY_COUNT(ports)] : (uint16_t)take(input, 2);
@@ -259,7 +259,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&machine_vp.cache, 0, sizeof(machine_vp.cache));
 	machine.memory = (struct memory){
 		.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G, .users = users};
-	board_create(&machine.board, &home, BOARD_DIRECT);
+	board_create(&machine.board, &home,
+		     take(&input, 1) & 1 ? BOARD_GENERATION_1 : BOARD_DIRECT);
 	machine_vp.machine = &machine;
 	machine_vp.vp = &vp;
 	while (input.at < input.end && exits++ < 500) {

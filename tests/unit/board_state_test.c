@@ -57,7 +57,7 @@ static void goes_on(enum pair_part part)
 
 	for (i = 0; i < LIVES; i++) {
 		enum board_kind kind =
-			i & 1 && part != PAIR_FW_CFG ? BOARD_DIRECT : BOARD_GENERATION_1;
+			i & 1 && part < PAIR_I8042 ? BOARD_DIRECT : BOARD_GENERATION_1;
 
 		seed = i;
 		pair_create(&one, kind, 1000000ull * number());
@@ -135,6 +135,12 @@ static void what_firmware_reads(void **unused)
 {
 	(void)unused;
 	goes_on(PAIR_FW_CFG);
+}
+
+static void the_keyboard_controller(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_I8042);
 }
 
 static void all_together(void **unused)
@@ -328,11 +334,14 @@ static void the_date_goes_on(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_8259s),        T(the_io_apic),       T(the_timer),
-		T(the_clock),        T(the_serial_port),   T(pci),
-		T(acpi_hardware),    T(the_ways_to_reset), T(what_firmware_reads),
-		T(all_together),     T(what_is_cut_off),   T(what_is_damaged),
-		T(what_cannot_be),   T(another_machine),   T(a_newer_one),
+		T(the_8259s),           T(the_io_apic),
+		T(the_timer),           T(the_clock),
+		T(the_serial_port),     T(pci),
+		T(acpi_hardware),       T(the_ways_to_reset),
+		T(what_firmware_reads), T(the_keyboard_controller),
+		T(all_together),        T(what_is_cut_off),
+		T(what_is_damaged),     T(what_cannot_be),
+		T(another_machine),     T(a_newer_one),
 		T(the_date_goes_on),
 	};
 
