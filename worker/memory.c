@@ -75,13 +75,16 @@ int memory_create(struct memory *memory, uint64_t size)
 {
 	int ret;
 
-	*memory = (struct memory){.size = size, .fd = memfd_create("guest-ram", MFD_CLOEXEC)};
+	*memory = (struct memory){.size = size,
+				  .fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
 	memory->low_end = size < MEMORY_HOLE_BASE ? size : MEMORY_HOLE_BASE;
 	memory->high_end = MEMORY_4G + size - memory->low_end;
 	if (memory->fd < 0) {
 		return -errno;
 	}
-	if (ftruncate(memory->fd, (off_t)size) != 0) {
+	/* Who is handed the memory (the switch) can rely on its being there. */
+	if (ftruncate(memory->fd, (off_t)size) != 0 ||
+	    fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
 		ret = -errno;
 		goto out_close;
 	}

@@ -67,6 +67,19 @@ static void the_holes_are_nobody(void **state)
 	memory_destroy(&memory);
 }
 
+/* Another process that maps it would get SIGBUS if it became smaller. */
+static void its_size_stays(void **state)
+{
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_not_equal(ftruncate(memory.fd, 8 * MIB), 0);
+	assert_int_not_equal(ftruncate(memory.fd, 32 * MIB), 0);
+	assert_int_equal(memory_clear(&memory), 0);
+	memory_destroy(&memory);
+}
+
 static void beyond_the_hole(void **state)
 {
 	static _Atomic uint32_t users[(MEMORY_HOLE_BASE + 4 * MIB) / MEMORY_PAGE];
@@ -404,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_holes_are_nobody),
+		cmocka_unit_test(its_size_stays),
 		cmocka_unit_test(beyond_the_hole),
 		cmocka_unit_test(page_lists),
 		cmocka_unit_test(copies),
