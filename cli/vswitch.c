@@ -13,8 +13,7 @@
 #include "cli/vswitch.h"
 #include "include/mgmt/switch.h"
 
-#define DEFAULT_SOCKET "/run/vswitchd.control"
-#define PORT_BYTES     65550 /* of any frame */
+#define PORT_BYTES 65550 /* of any frame */
 
 static const char help[] =
 	"usage: vswitch [--socket PATH] [--json] COMMAND\n"
@@ -53,7 +52,7 @@ static const char help[] =
 	"protocol=\n"
 	"       weight= stateful=on idle=SECONDS\n";
 
-static const char *socket_path = DEFAULT_SOCKET;
+static const char *socket_path = SWITCH_SOCKET;
 static bool json_wanted;
 static struct client server = {.fd = -1};
 

@@ -13,13 +13,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "include/mgmt/switch.h"
 #include "switch/daemon.h"
 
 static const char help[] =
-	"usage: vswitchd --control SOCKET --ports SOCKET [--extension FILE[,OPTIONS]]...\n"
+	"usage: vswitchd [--control SOCKET] [--ports SOCKET] [--extension FILE[,OPTIONS]]...\n"
 	"\n"
-	"  --control SOCKET  where vswitch and other clients ask for switches and ports\n"
-	"  --ports SOCKET    where workers connect for the ports of their guests\n"
+	"  --control SOCKET  where vswitch and other clients ask for switches and ports;\n"
+	"                    " SWITCH_SOCKET " unless given\n"
+	"  --ports SOCKET    where workers connect for the ports of their guests;\n"
+	"                    " PORT_SOCKET " unless given\n"
 	"  --extension FILE  a shared object that captures, filters or forwards; capture.so,FILE,\n"
 	"                    filter.so,RULES and forward.so,TABLE come with it\n"
 	"\n"
@@ -179,7 +182,7 @@ static bool parse(struct daemon *daemon, int argc, char **argv, const char **con
 			return false;
 		}
 	}
-	if (argc % 2 != 1 || *control == NULL || *ports == NULL) {
+	if (argc % 2 != 1 || *control == NULL) {
 		fputs(help, stderr);
 		return false;
 	}
@@ -189,7 +192,7 @@ static bool parse(struct daemon *daemon, int argc, char **argv, const char **con
 int main(int argc, char **argv)
 {
 	static struct daemon daemon;
-	const char *control = NULL, *ports = NULL;
+	const char *control = SWITCH_SOCKET, *ports = PORT_SOCKET;
 	bool good;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {

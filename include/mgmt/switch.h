@@ -10,6 +10,8 @@
 #ifndef MGMT_SWITCH_H
 #define MGMT_SWITCH_H
 
+#define SWITCH_SOCKET "/run/vswitchd.control" /* unless vswitchd is told otherwise */
+
 #define SWITCH_CREATE "switch.create" /* [switch, speed?: Mbit/s] */
 #define SWITCH_REMOVE "switch.remove" /* [switch]; its ports go with it */
 #define SWITCH_LIST   "switch.list"   /* -> switches: switch, speed, ports  [look] */

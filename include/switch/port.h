@@ -15,6 +15,10 @@
  * each part beginning at a multiple of PORT_ALIGN; ring_memory_bytes() and ring_at() of
  * switch/ring.h know where.
  *
+ * The switch reads the guest memory of frames, and writes that of buffers, from the moment they are
+ * added until they are answered; a worker that keeps a log of what is written counts all of a buffer
+ * as written when it is answered with a frame.
+ *
  * Frames are Ethernet without preamble and FCS, from PORT_FRAME_MIN to PORT_FRAME_MAX bytes. A VLAN
  * tag travels beside the frame, not in it. Numbers are little-endian; bytes, unless they say
  * otherwise.
@@ -26,6 +30,7 @@
 #include <stdint.h>
 
 #define PORT_VERSION 1
+#define PORT_SOCKET  "/run/vswitchd.ports" /* unless vswitchd is told otherwise */
 
 #define PORT_ALIGN       4096u
 #define PORT_QUEUES_MAX  16u
