@@ -47,6 +47,7 @@ struct plug {
 	struct kernel *kernel;
 	int connection; /* of the worker, -1 if there is none */
 	bool stays;     /* the port outlives the worker */
+	bool asks_room; /* the kernel's descriptor is watched for room to write as well */
 	bool closing;   /* to be unplugged after this turn */
 	struct source by_connection, by_event, by_kernel;
 };

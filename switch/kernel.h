@@ -27,7 +27,7 @@ void kernel_destroy(struct kernel **kernel);
 /* The port whose edge it is; `max_bytes` of a frame that is not cut. */
 void kernel_attach(struct kernel *kernel, struct port *port, uint32_t max_bytes);
 
-/* To be watched edge-triggered, for input and output. */
+/* To be watched edge-triggered, for input, and for output while the port is full. */
 int kernel_fd(const struct kernel *kernel);
 /* It was found readable, or writable. */
 void kernel_ready(struct kernel *kernel, bool readable, bool writable);

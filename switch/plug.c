@@ -173,7 +173,7 @@ int plug_add_kernel(struct daemon *daemon, struct vswitch *net, const char *name
 	if (ret != 0) {
 		goto out_port;
 	}
-	if (!loop_watch(daemon, fd, EPOLLIN | EPOLLOUT | EPOLLET, &plug->by_kernel)) {
+	if (!loop_watch(daemon, fd, EPOLLIN | EPOLLET, &plug->by_kernel)) {
 		ret = -EINVAL;
 		goto out_kernel;
 	}
@@ -404,8 +404,22 @@ void plug_serve(struct plug *plug)
 	}
 }
 
+/* Room is asked for when there is none: else each frame that leaves would wake us. */
+static void ask_room(struct plug *plug)
+{
+	bool full = plug->kernel != NULL && plug->port->full;
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET | (full ? EPOLLOUT : 0),
+				    .data.ptr = &plug->by_kernel};
+
+	if (full != plug->asks_room &&
+	    epoll_ctl(plug->daemon->epoll, EPOLL_CTL_MOD, kernel_fd(plug->kernel), &event) == 0) {
+		plug->asks_room = full;
+	}
+}
+
 static void sweep_one(struct plug *plug)
 {
+	ask_room(plug);
 	if (plug->guest != NULL && guest_broken(plug->guest) != NULL) {
 		say("%s: port %s: its worker broke the rules: %s", plug->port->net->name,
 		    plug->port->name, guest_broken(plug->guest));
