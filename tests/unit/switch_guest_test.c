@@ -321,6 +321,33 @@ static void buffers_come_back(void **state)
 	assert_null(guest_broken(b.guest));
 }
 
+/* Also one whose port may send nothing more for a day. */
+static void buffers_come_back_whatever_its_limit(void **state)
+{
+	struct port_settings settings = a.port->settings;
+	struct port_slot slot;
+	uint32_t unused = 0;
+
+	(void)state;
+	settings.limit_bits = 8;
+	assert_int_equal(port_set(a.port, &settings), 0);
+	packet_udp(&packet, 4, 2, 1, 1, 1);
+	packet_fill(&packet, 1400);
+	packet_close(&packet);
+	for (uint32_t i = 0; i < 60; i++) {
+		send_packet(&a, 0, 3000, (struct port_slot){0});
+		turn();
+	}
+	assert_true(a.port->held);
+	post(&a, 0, 10, 1806);
+	a.state->takes = 0;
+	turn();
+	while (ring_collect(&a.in[0], &slot) == 1) {
+		unused += (slot.flags & PORT_UNUSED) != 0;
+	}
+	assert_int_equal(unused, 10);
+}
+
 static bool is_readable(int fd)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
@@ -449,10 +476,15 @@ int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		ONE(from_guest_to_guest),    ONE(a_long_frame_in_many_buffers),
-		ONE(flows_go_to_queues),     ONE(buffers_come_back),
-		ONE(who_sleeps_is_woken),    ONE(pieces_that_are_not_its_own),
-		ONE(indices_that_cannot_be), ONE(buffers_that_are_not_its_own),
+		ONE(from_guest_to_guest),
+		ONE(a_long_frame_in_many_buffers),
+		ONE(flows_go_to_queues),
+		ONE(buffers_come_back),
+		ONE(buffers_come_back_whatever_its_limit),
+		ONE(who_sleeps_is_woken),
+		ONE(pieces_that_are_not_its_own),
+		ONE(indices_that_cannot_be),
+		ONE(buffers_that_are_not_its_own),
 		ONE(memory_that_may_vanish),
 	};
 
