@@ -248,6 +248,7 @@ static const int allowed[] = {
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(poll),
 	SCMP_SYS(close),
+	SCMP_SYS(dup2), /* when it is ready */
 	/* their connections */
 	SCMP_SYS(connect),
 	SCMP_SYS(bind),
@@ -467,23 +468,40 @@ static bool add_forwards(const struct forward *forwards, uint32_t count)
 	return true;
 }
 
-/* False: only the process that goes on comes back. Nobody's terminal and no pipe stays open by it. */
+static int null_fd = -1, ready_fd = -1; /* of the background: see below */
+
+/* Only the process that goes on comes back; the other ends when that one is ready, or has failed. */
 static bool go_to_background(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	pid_t child = fork();
+	int ends[2];
+	char byte;
+	pid_t child;
 
-	if (null < 0 || child < 0) {
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0 || pipe2(ends, O_CLOEXEC) != 0) {
 		return fail("the background", strerror(errno));
 	}
+	child = fork();
 	if (child != 0) {
-		_exit(0);
+		close(ends[1]);
+		_exit(child > 0 && read(ends[0], &byte, 1) == 1 ? 0 : 2);
 	}
+	close(ends[0]);
+	ready_fd = ends[1];
 	setsid();
-	dup2(null, STDOUT_FILENO);
-	dup2(null, STDERR_FILENO);
-	close(null);
 	return true;
+}
+
+/* Nobody's terminal and no pipe stays open from here on. */
+static void be_ready(void)
+{
+	dup2(null_fd, STDOUT_FILENO);
+	dup2(null_fd, STDERR_FILENO);
+	if (write(ready_fd, "", 1) != 1) {
+		_exit(2);
+	}
+	close(null_fd);
+	close(ready_fd);
 }
 
 int main(int argc, char **argv)
@@ -516,6 +534,9 @@ int main(int argc, char **argv)
 	if (!add_forwards(forwards, forward_count) || (background && !go_to_background()) ||
 	    !enter_sandbox()) {
 		return 2;
+	}
+	if (background) {
+		be_ready();
 	}
 	run();
 	slirp_cleanup(slirp);
