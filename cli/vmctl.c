@@ -27,6 +27,15 @@ static const char help[] =
 	"it has\n"
 	"  services [NAME on|off]             what the guest's integration services do; one is "
 	"switched\n"
+	"  values POOL                        what host and guest have told each other; POOL is "
+	"external, "
+	"guest,\n"
+	"                                     auto (what the guest says of itself), auto-external "
+	"or "
+	"internal\n"
+	"  value POOL KEY                     one of them\n"
+	"  set-value POOL KEY VALUE [TYPE]    TYPE is string, expand, number32 or number64\n"
+	"  delete-value POOL KEY\n"
 	"  button                             the power button: the guest shuts down, if it likes\n"
 	"  reset, off                         at once, without asking the guest\n"
 	"  console                            COM1 of --serial control or unix:PATH, here; Ctrl-] "
@@ -53,7 +62,7 @@ static struct options {
 	bool json, no_wait;
 } options;
 
-enum takes { NOTHING, A_NUMBER, A_JOB, A_SERVICE, OPTIONS };
+enum takes { NOTHING, A_NUMBER, A_JOB, A_SERVICE, A_POOL, OPTIONS };
 enum how { READ_ONLY = 1, FORCE = 2, RAW = 4 };
 
 struct command {
@@ -124,6 +133,44 @@ static void show_services(const json_t *status)
 	json_array_foreach(json_object_get(status, "services"), i, item)
 	{
 		show_service(item);
+	}
+}
+
+/* A guest's text is not to move the terminal's cursor. */
+static void print_text(const char *bytes)
+{
+	const unsigned char *p = (const unsigned char *)bytes;
+
+	for (; *p != '\0'; p++) {
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+
+		if (*p < 0x20 || *p == 0x7f || c1) {
+			printf("\\x%02x", c1 ? *++p : *p);
+		} else {
+			putchar(*p);
+		}
+	}
+}
+
+static void show_value(const json_t *value)
+{
+	print_text(text(value, "key"));
+	putchar('=');
+	print_text(text(value, "value"));
+	if (strcmp(text(value, "type"), CONTROL_TYPE_STRING) != 0) {
+		printf(" (%s)", text(value, "type"));
+	}
+	putchar('\n');
+}
+
+static void show_values(const json_t *answer)
+{
+	size_t i;
+	json_t *value;
+
+	json_array_foreach(json_object_get(answer, "values"), i, value)
+	{
+		show_value(value);
 	}
 }
 
@@ -423,6 +470,10 @@ static const struct command commands[] = {
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
 	{"services", CONTROL_SERVICE, A_SERVICE, 1, 1, 0, show_switched},
+	{"values", CONTROL_VALUE_LIST, A_POOL, 0, 0, 0, show_values},
+	{"value", CONTROL_VALUE_GET, A_POOL, 1, 1, 0, show_value},
+	{"set-value", CONTROL_VALUE_SET, A_POOL, 2, 3, 0, NULL},
+	{"delete-value", CONTROL_VALUE_DELETE, A_POOL, 1, 1, 0, NULL},
 	{"button", CONTROL_BUTTON, NOTHING, 0, 0, 0, NULL},
 	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
@@ -503,6 +554,19 @@ static bool put_service(json_t *params, char **words)
 	       fail(words[0], "not the name of a service");
 }
 
+static bool put_value(json_t *params, char **words, int count)
+{
+	static const char *const members[] = {"pool", "key", "value", "type"};
+	int i;
+
+	for (i = 0; i < count; i++) {
+		if (json_object_set_new(params, members[i], json_string(words[i])) != 0) {
+			return fail(words[i], "it is not UTF-8");
+		}
+	}
+	return true;
+}
+
 /* NULL: said why. */
 static json_t *make_params(const struct command *command, char **words, int word_count, int files)
 {
@@ -514,6 +578,9 @@ static json_t *make_params(const struct command *command, char **words, int word
 	}
 	if (command->takes == A_SERVICE) {
 		return put_service(params, words) ? params : NULL;
+	}
+	if (command->takes == A_POOL) {
+		return put_value(params, words, word_count) ? params : NULL;
 	}
 	if (command->takes != NOTHING) {
 		if (!parse_number(words[0], &value)) {
@@ -550,9 +617,10 @@ static int show_result(const struct command *command, const json_t *result)
 	return EXIT_DONE;
 }
 
-static int show_end(const json_t *job, const char *about)
+static int show_end(const struct command *command, const json_t *job, const char *about)
 {
-	const json_t *error = json_object_get(job, "error");
+	const json_t *error = json_object_get(job, "error"),
+		     *answer = json_object_get(job, "answer");
 
 	if (options.json) {
 		print_json(job, JSON_INDENT(2));
@@ -562,6 +630,11 @@ static int show_end(const json_t *job, const char *about)
 	}
 	if (strcmp(text(job, "state"), CONTROL_STATE_DONE) != 0) {
 		return !fail(about, text(job, "state"));
+	}
+	if (answer != NULL && !options.json) {
+		command->show(answer);
+	} else if (answer == NULL && command->show != NULL) {
+		return !fail(about, "the answer was lost among other events; ask again");
 	}
 	return EXIT_DONE;
 }
@@ -581,13 +654,15 @@ static int follow(struct client *client)
 	return EXIT_DONE;
 }
 
+/* *next: a list goes on there; 0: it does not. */
 static int ask(struct client *client, const struct command *command, json_t *params, const int *fds,
-	       int count, const char *about)
+	       int count, const char *about, json_int_t *next)
 {
 	struct wait wait = {0};
 	json_t *result, *job;
 	int status;
 
+	*next = 0;
 	client->event = see_event;
 	client->user = &wait;
 	result = client_ask(client, command->method, params, fds, count, about);
@@ -602,7 +677,8 @@ static int ask(struct client *client, const struct command *command, json_t *par
 	} else {
 		wait.id = number(job, "id");
 		job = wait_for_job(client, &wait, json_incref(job));
-		status = job != NULL ? show_end(job, about) : EXIT_REFUSED;
+		status = job != NULL ? show_end(command, job, about) : EXIT_REFUSED;
+		*next = number(json_object_get(job, "answer"), "next");
 		json_decref(job);
 	}
 	json_decref(result);
@@ -615,6 +691,8 @@ static int run(const char *path, const struct command *command, char **words, in
 	const char *about = files > 0 ? words[1] : takes_one(command) ? words[0] : command->name;
 	json_t *params = make_params(command, words, word_count, files), *result;
 	struct client client = {.fd = -1};
+	json_int_t next;
+	int status;
 
 	if (params == NULL || !client_open(&client, path)) {
 		return EXIT_REFUSED;
@@ -632,7 +710,16 @@ static int run(const char *path, const struct command *command, char **words, in
 	/* Before the request: then no end of a job is missed. */
 	result = client_ask(&client, CONTROL_EVENTS, json_object(), NULL, 0, "events");
 	json_decref(result);
-	return result != NULL ? ask(&client, command, params, fds, count, about) : EXIT_REFUSED;
+	if (result == NULL) {
+		return EXIT_REFUSED;
+	}
+	status = ask(&client, command, json_incref(params), fds, count, about, &next);
+	while (status == EXIT_DONE && next != 0) {
+		json_object_set_new(params, "from", json_integer(next));
+		status = ask(&client, command, json_incref(params), NULL, 0, about, &next);
+	}
+	json_decref(params);
+	return status;
 }
 
 int main(int argc, char **argv)

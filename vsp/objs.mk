@@ -2,7 +2,7 @@
 vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
 vsp_storage_objs := vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o storvsp_state.o)
-vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o)
+vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
 vsp_objs := $(vsp_storage_objs) $(vsp_integration_objs)
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
@@ -18,9 +18,9 @@ storvsp_test_libs = $(disk_libs)
 vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_tests += tests/unit/integration_test.c
-integration_test_objs = $(vsp_integration_objs) $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/integration_host.o
+integration_test_objs = $(vsp_integration_objs) disk/bytes.o $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/integration_host.o
 
 vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/ic_fuzz.c
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
 storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)
-ic_fuzz_objs = $(vsp_integration_objs) tests/fake/integration_host.o
+ic_fuzz_objs = $(vsp_integration_objs) disk/bytes.o tests/fake/integration_host.o

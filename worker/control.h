@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "vsp/integration/integration.h"
 #include "worker/form.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -57,5 +58,12 @@ json_t *services_list(struct machine *machine);
 bool services_changed(struct machine *machine, unsigned int *service);
 /* Makes the job, which is then to begin, end with the guest: `flags` and -errno of integration_shutdown(). */
 int services_shutdown(struct machine *machine, struct job *job, unsigned int flags) MUST_CHECK;
+
+/* Likewise, with an exchange of values; it makes the job's answer. -errno of integration_kvp(). */
+int services_exchange(struct machine *machine, struct job *job,
+		      enum integration_kvp_operation operation, enum integration_pool pool,
+		      const struct integration_pair *pair, uint32_t from) MUST_CHECK;
+/* By their numbers, then NULL. */
+extern const char *const services_pools[], *const services_types[];
 
 #endif

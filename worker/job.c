@@ -96,6 +96,10 @@ static void end(struct job *job, enum job_state state)
 	}
 	job->subject = NULL;
 	job->jobs->ended(job->jobs->user, job);
+	if (job->answer != NULL) {
+		job->drop(job->answer);
+		job->answer = NULL;
+	}
 }
 
 static void *run(void *argument)

@@ -34,6 +34,9 @@ struct job {
 	/* The main thread's last word: takes in what was done, and frees the subject. Also for a job that never ran. */
 	void (*finish)(struct job *job);
 	void *subject;
+	/* [M] What was asked for, for who is told of the end; dropped after that. NULL: nothing. */
+	void *answer;
+	void (*drop)(void *answer);
 	_Atomic(const char *) step;  /* [a] a text that stays */
 	_Atomic(enum job_turn) turn; /* [a] */
 	atomic_bool over;            /* [a] work() has returned */

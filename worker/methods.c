@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,7 +23,9 @@ struct parameters {
 	uint64_t job, number;
 	const char *name;
 	bool read_only, raw, force, restart;
-	unsigned int service;
+	unsigned int service, pool, type;
+	uint64_t from;
+	const char *key, *value;
 };
 
 struct method {
@@ -130,6 +133,9 @@ json_t *methods_job(const struct job *job)
 	}
 	if (job->state == JOB_RUNNING && step[0] != '\0') {
 		json_object_set_new(object, "step", json_string(step));
+	}
+	if (job->state == JOB_DONE && job->answer != NULL) {
+		json_object_set(object, "answer", job->answer);
 	}
 	if (job->state == JOB_FAILED) {
 		/* A file's own texts may have been bytes of any kind. */
@@ -423,6 +429,92 @@ static json_t *run_service(struct request *request, const struct parameters *p)
 	return json_pack("{s:o}", "service", services_object(machine, p->service));
 }
 
+/* False: it is no number of the type's; refused. */
+static bool make_pair(struct request *request, const struct parameters *p,
+		      struct integration_pair *pair)
+{
+	uint64_t most = p->type == INTEGRATION_NUMBER32 ? UINT32_MAX : UINT64_MAX;
+	const char *value = p->value != NULL ? p->value : "";
+	char *end;
+
+	snprintf(pair->key, sizeof(pair->key), "%s", p->key != NULL ? p->key : "");
+	snprintf(pair->text, sizeof(pair->text), "%s", value);
+	pair->type = p->type;
+	if (p->type == INTEGRATION_STRING || p->type == INTEGRATION_EXPAND) {
+		return true;
+	}
+	errno = 0;
+	pair->number = strtoull(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || pair->number > most) {
+		refuse(request, CONTROL_BAD_INVALID, "the value is no number of this type",
+		       "give it in decimal");
+		return false;
+	}
+	return true;
+}
+
+static json_t *refuse_exchange(struct request *request, int ret)
+{
+	struct integration_state state;
+	char what[200];
+
+	if (ret == -EINVAL) {
+		return refuse(request, CONTROL_BAD_INVALID,
+			      "the key or the value is longer than the guest can take",
+			      "keep them below 256 and 1,024 characters");
+	}
+	if (ret != -ENOTCONN) {
+		return refuse(request, CONTROL_BAD_LIMIT, "too many of these wait for the guest",
+			      "wait for one of them");
+	}
+	integration_get_state(request->control->machine->integration, INTEGRATION_KVP, &state);
+	snprintf(what, sizeof(what), "the guest exchanges no values: %s", state.why);
+	return refuse(request, CONTROL_BAD_STATE, what, "");
+}
+
+static json_t *run_exchange(struct request *request, const struct parameters *p, const char *what,
+			    enum integration_kvp_operation operation)
+{
+	struct integration_pair pair = {0};
+	struct job *job;
+	int ret;
+
+	if (!make_pair(request, p, &pair)) {
+		return NULL;
+	}
+	job = new_job(request, what, -1);
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = services_exchange(request->control->machine, job, operation, p->pool, &pair,
+				(uint32_t)p->from);
+	if (ret != 0) {
+		return refuse_exchange(request, ret);
+	}
+	job_begin(job);
+	return job_answer(job);
+}
+
+static json_t *run_value_get(struct request *request, const struct parameters *p)
+{
+	return run_exchange(request, p, CONTROL_VALUE_GET, INTEGRATION_KVP_GET);
+}
+
+static json_t *run_value_list(struct request *request, const struct parameters *p)
+{
+	return run_exchange(request, p, CONTROL_VALUE_LIST, INTEGRATION_KVP_LIST);
+}
+
+static json_t *run_value_set(struct request *request, const struct parameters *p)
+{
+	return run_exchange(request, p, CONTROL_VALUE_SET, INTEGRATION_KVP_SET);
+}
+
+static json_t *run_value_delete(struct request *request, const struct parameters *p)
+{
+	return run_exchange(request, p, CONTROL_VALUE_DELETE, INTEGRATION_KVP_DELETE);
+}
+
 static json_t *run_button(struct request *request, const struct parameters *p)
 {
 	(void)p;
@@ -564,6 +656,30 @@ static const struct form_member service_members[] = {
 	{"name", FORM_WORD, .required = true, AT(service), .words = services_names},
 	{"on", FORM_FLAG, .required = true, AT(on)},
 };
+#define MEMBER_POOL                                                                                \
+	{                                                                                          \
+		"pool", FORM_WORD, .required = true, AT(pool), .words = services_pools             \
+	}
+#define MEMBER_KEY                                                                                 \
+	{                                                                                          \
+		"key", FORM_TEXT, .required = true, AT(key), .least = 1,                           \
+				  .most = INTEGRATION_KEY_BYTES - 1                                \
+	}
+
+static const struct form_member value_members[] = {
+	MEMBER_POOL,
+	MEMBER_KEY,
+};
+static const struct form_member value_list_members[] = {
+	MEMBER_POOL,
+	{"from", FORM_NUMBER, AT(from), .most = UINT16_MAX},
+};
+static const struct form_member value_set_members[] = {
+	MEMBER_POOL,
+	MEMBER_KEY,
+	{"value", FORM_TEXT, .required = true, AT(value), .most = INTEGRATION_VALUE_BYTES - 1},
+	{"type", FORM_WORD, AT(type), .words = services_types},
+};
 static const struct form_member detach_members[] = {
 	MEMBER_NUMBER,
 };
@@ -582,6 +698,10 @@ static const struct method methods[] = {
 	{CONTROL_RESUME,  true,  0, 0,                  NULL, 0,                 run_resume},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},
+	{CONTROL_VALUE_GET, true, 0, 0,                 MEMBERS(value_members), run_value_get},
+	{CONTROL_VALUE_LIST, true, 0, 0,                MEMBERS(value_list_members), run_value_list},
+	{CONTROL_VALUE_SET, true, 0, 0,                 MEMBERS(value_set_members), run_value_set},
+	{CONTROL_VALUE_DELETE, true, 0, 0,              MEMBERS(value_members), run_value_delete},
 	{CONTROL_BUTTON,  true,  0, 0,                  NULL, 0,                 run_button},
 	{CONTROL_RESET,   true,  0, 0,                  NULL, 0,                 run_reset},
 	{CONTROL_OFF,     true,  0, 0,                  NULL, 0,                 run_off},

@@ -105,6 +105,7 @@ const char *const services_names[] = {
 	[INTEGRATION_SHUTDOWN] = CONTROL_SERVICE_SHUTDOWN,
 	[INTEGRATION_HEARTBEAT] = CONTROL_SERVICE_HEARTBEAT,
 	[INTEGRATION_TIME] = CONTROL_SERVICE_TIME,
+	[INTEGRATION_KVP] = CONTROL_SERVICE_VALUES,
 	[INTEGRATION_COUNT] = NULL,
 };
 
@@ -225,6 +226,122 @@ int services_shutdown(struct machine *machine, struct job *job, unsigned int fla
 	}
 	return ret;
 }
+
+/* ---- Values ---- */
+
+const char *const services_pools[] = {
+	[INTEGRATION_POOL_EXTERNAL] = CONTROL_POOL_EXTERNAL,
+	[INTEGRATION_POOL_GUEST] = CONTROL_POOL_GUEST,
+	[INTEGRATION_POOL_AUTO] = CONTROL_POOL_AUTO,
+	[INTEGRATION_POOL_AUTO_EXTERNAL] = CONTROL_POOL_HOST,
+	[INTEGRATION_POOL_INTERNAL] = CONTROL_POOL_INTERNAL,
+	[INTEGRATION_POOL_COUNT] = NULL,
+};
+
+const char *const services_types[] = {
+	[INTEGRATION_STRING] = CONTROL_TYPE_STRING,
+	[INTEGRATION_EXPAND] = CONTROL_TYPE_EXPAND,
+	[INTEGRATION_NUMBER32] = CONTROL_TYPE_NUMBER32,
+	[INTEGRATION_NUMBER64] = CONTROL_TYPE_NUMBER64,
+	NULL,
+};
+
+/* So that a list fits in a message, whatever its texts are as JSON. */
+#define LIST_BYTES 8192u
+#define LIST_MAX   64u
+
+static json_t *pair_object(const struct integration_pair *pair)
+{
+	char number[24];
+	bool is_number = pair->type == INTEGRATION_NUMBER32 || pair->type == INTEGRATION_NUMBER64;
+
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)pair->number);
+	return json_pack("{s:s, s:s, s:s}", "key", pair->key, "type", services_types[pair->type],
+			 "value", is_number ? number : pair->text);
+}
+
+static bool take_one(void *user, uint32_t index, const struct integration_pair *pair)
+{
+	struct job *job = user;
+
+	(void)index;
+	job->answer = pair_object(pair);
+	return false;
+}
+
+static size_t text_bytes(json_t *list)
+{
+	size_t i, bytes = 0;
+	json_t *item;
+
+	json_array_foreach(list, i, item)
+	{
+		bytes += json_string_length(json_object_get(item, "key")) +
+			 json_string_length(json_object_get(item, "value"));
+	}
+	return bytes;
+}
+
+static bool take_next(void *user, uint32_t index, const struct integration_pair *pair)
+{
+	struct job *job = user;
+	json_t *list = json_object_get(job->answer, "values");
+	bool enough;
+
+	json_array_append_new(list, pair_object(pair));
+	enough = json_array_size(list) == LIST_MAX || text_bytes(list) > LIST_BYTES;
+	if (enough) {
+		json_object_set_new(job->answer, "next", json_integer(index + 1));
+	}
+	return !enough;
+}
+
+static void drop_answer(void *answer)
+{
+	json_decref(answer);
+}
+
+static void exchange_done(void *user, int ret, const char *why)
+{
+	struct job *job = user;
+
+	if (ret != 0) {
+		snprintf(job->error.text, sizeof(job->error.text), "%s", why);
+	}
+	job_end(job, ret == 0 || ret == -ENOENT ? ret : -EREMOTEIO);
+}
+
+static void exchange_finish(struct job *job)
+{
+	struct machine *machine = job->subject;
+
+	integration_kvp_forget(machine->integration, job);
+}
+
+int services_exchange(struct machine *machine, struct job *job,
+		      enum integration_kvp_operation operation, enum integration_pool pool,
+		      const struct integration_pair *pair, uint32_t from)
+{
+	bool list = operation == INTEGRATION_KVP_LIST;
+	struct integration_kvp what = {.operation = operation,
+				       .pool = pool,
+				       .pair = pair,
+				       .from = from,
+				       .each = list ? take_next : take_one,
+				       .done = exchange_done,
+				       .user = job};
+	int ret = integration_kvp(machine->integration, &what);
+
+	if (ret == 0) {
+		job->subject = machine;
+		job->finish = exchange_finish;
+		job->drop = drop_answer;
+		job->answer = list ? json_pack("{s:[]}", "values") : NULL;
+	}
+	return ret;
+}
+
+/* ---- The escape key ---- */
 
 static void escape_done(void *user, int ret, const char *why)
 {

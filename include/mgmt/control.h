@@ -41,9 +41,18 @@
 #define CONTROL_SHUTDOWN "shutdown"
 /* [name, on] -> service, as in "status": a service is offered to the guest, or withdrawn */
 #define CONTROL_SERVICE "service.set"
-#define CONTROL_BUTTON  "power-button" /* what the guest does then is its own affair */
-#define CONTROL_RESET   "reset"        /* at once; the guest is not asked */
-#define CONTROL_OFF     "off"          /* likewise; the worker ends */
+/*
+ * Values that host and guest exchange. -> job. [pool, key] -> its answer: key, type, value (a text, numbers in decimal). To list: [pool, from?: 0]
+ * -> its answer: values (a list of those), next (the index to go on from; absent: there are no more). To set: [pool, key, value, type?:
+ * "string"].
+ */
+#define CONTROL_VALUE_GET    "value.get"
+#define CONTROL_VALUE_LIST   "value.list"
+#define CONTROL_VALUE_SET    "value.set"
+#define CONTROL_VALUE_DELETE "value.delete"
+#define CONTROL_BUTTON       "power-button" /* what the guest does then is its own affair */
+#define CONTROL_RESET        "reset"        /* at once; the guest is not asked */
+#define CONTROL_OFF          "off"          /* likewise; the worker ends */
 /* [number, name, read-only?, raw?], and the disk's file and all its parents in order -> job */
 #define CONTROL_ATTACH "disk.attach"
 #define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
@@ -61,11 +70,26 @@
  * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and
  * application.
  *
- * A job: id, what (the method), number (of the disk), state, step (a text), and when it has failed: error, as of an answer.
+ * A job: id, what (the method), number (of the disk), state, step (a text), and when it has failed: error, as of an answer. The event of its
+ * end has the job's answer, where the method says so.
  */
 #define CONTROL_SERVICE_SHUTDOWN  "shutdown"
 #define CONTROL_SERVICE_HEARTBEAT "heartbeat"
 #define CONTROL_SERVICE_TIME      "time"
+
+#define CONTROL_SERVICE_VALUES "values"
+
+/* Who writes: the host; the guest; the guest of itself; the host of itself; and one that neither side is told of. */
+#define CONTROL_POOL_EXTERNAL "external"
+#define CONTROL_POOL_GUEST    "guest"
+#define CONTROL_POOL_AUTO     "auto"
+#define CONTROL_POOL_HOST     "auto-external"
+#define CONTROL_POOL_INTERNAL "internal"
+
+#define CONTROL_TYPE_STRING   "string"
+#define CONTROL_TYPE_EXPAND   "expand" /* a string with names of variables in it */
+#define CONTROL_TYPE_NUMBER32 "number32"
+#define CONTROL_TYPE_NUMBER64 "number64"
 
 #define CONTROL_HEARTBEAT_NONE "no-contact"
 #define CONTROL_HEARTBEAT_OK   "ok"

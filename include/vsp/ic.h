@@ -128,4 +128,55 @@ struct ictimesync_ref_data { /* from protocol 4.0 on */
 } IC_PACKED;
 static_assert(sizeof(struct ictimesync_ref_data) == 24, "ictimesync_ref_data");
 
+/* ---- Values ---- */
+
+enum hv_kvp_exchg_op {
+	KVP_OP_GET = 0,
+	KVP_OP_SET = 1,
+	KVP_OP_DELETE = 2,
+	KVP_OP_ENUMERATE = 3,
+	KVP_OP_GET_IP_INFO = 4,
+	KVP_OP_SET_IP_INFO = 5,
+};
+
+#define IC_REG_SZ          1u
+#define IC_REG_EXPAND_SZ   2u
+#define IC_REG_U32         4u
+#define IC_REG_U64         8u  /* Linux's */
+#define IC_REG_U64_WINDOWS 11u /* REG_QWORD */
+
+#define HV_KVP_EXCHANGE_MAX_KEY_SIZE   512u
+#define HV_KVP_EXCHANGE_MAX_VALUE_SIZE 2048u
+
+struct hv_kvp_hdr {
+	uint8_t operation;
+	uint8_t pool;
+	uint16_t pad;
+} IC_PACKED;
+
+/* Sizes are in bytes; texts are UTF-16 with a NUL, which their sizes include. */
+struct hv_kvp_exchg_msg_value {
+	uint32_t value_type;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint8_t key[HV_KVP_EXCHANGE_MAX_KEY_SIZE];
+	uint8_t value[HV_KVP_EXCHANGE_MAX_VALUE_SIZE];
+} IC_PACKED;
+
+struct hv_kvp_msg {
+	struct hv_kvp_hdr kvp_hdr;
+	union {
+		struct hv_kvp_exchg_msg_value value; /* get, set */
+		struct {
+			uint32_t key_size;
+			uint8_t key[HV_KVP_EXCHANGE_MAX_KEY_SIZE];
+		} IC_PACKED remove;
+		struct {
+			uint32_t index;
+			struct hv_kvp_exchg_msg_value value;
+		} IC_PACKED enumerate;
+	} IC_PACKED body;
+} IC_PACKED;
+static_assert(sizeof(struct hv_kvp_msg) == 2580, "hv_kvp_msg");
+
 #endif

@@ -1,6 +1,7 @@
 /* See integration.h. */
 #include "tests/fake/integration.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 #include "vsp/integration/host.h"
@@ -62,4 +63,22 @@ int integration_shutdown(struct integration *integration, const struct integrati
 void integration_shutdown_forget(struct integration *integration)
 {
 	integration->pending = false;
+}
+
+int integration_kvp(struct integration *integration, const struct integration_kvp *what)
+{
+	if (integration->kvp_refusal != 0 || integration->exchanging) {
+		return integration->kvp_refusal != 0 ? integration->kvp_refusal : -EBUSY;
+	}
+	integration->exchange = *what;
+	integration->pair = *what->pair;
+	integration->exchanging = true;
+	return 0;
+}
+
+void integration_kvp_forget(struct integration *integration, const void *user)
+{
+	if (integration->exchange.user == user) {
+		integration->exchanging = false;
+	}
 }

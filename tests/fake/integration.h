@@ -10,6 +10,10 @@ struct integration {
 	int refusal; /* of integration_shutdown() */
 	bool pending;
 	struct integration_shutdown asked;
+	int kvp_refusal;
+	bool exchanging;
+	struct integration_kvp exchange; /* `exchanging` */
+	struct integration_pair pair;    /* of it */
 };
 
 extern struct integration services;

@@ -32,6 +32,7 @@ static uint8_t asked[INTEGRATION_COUNT][IC_MESSAGE_MAX]; /* what the guest has b
 static uint32_t asked_bytes[INTEGRATION_COUNT];
 static bool room;
 static unsigned int begun, done_count;
+static unsigned int exchanges, exchanged, forgotten;
 
 void check_failed(const char *file, int line, const char *what)
 {
@@ -272,6 +273,41 @@ static void shut_down(uint8_t flags)
 	begun += integration_shutdown(integration, &shutdown) == 0;
 }
 
+static bool each(void *user, uint32_t index, const struct integration_pair *pair)
+{
+	(void)user;
+	EXPECT(strlen(pair->key) < sizeof(pair->key) && strlen(pair->text) < sizeof(pair->text));
+	return index % 7 != 6;
+}
+
+static void exchange_done(void *user, int ret, const char *why)
+{
+	EXPECT(user == &exchanged && (ret == 0) == (why == NULL));
+	exchanged++;
+}
+
+static void exchange(const uint8_t *data, size_t size)
+{
+	static struct integration_pair pair;
+	struct integration_kvp what = {.operation = data[0] % 4,
+				       .pool = data[0] / 4 % INTEGRATION_POOL_COUNT,
+				       .pair = &pair,
+				       .each = each,
+				       .done = exchange_done,
+				       .user = &exchanged};
+
+	memset(&pair, 0, sizeof(pair));
+	pair.type = data[0] / 32 % 4;
+	memcpy(pair.key, data, size < sizeof(pair.key) - 1 ? size : sizeof(pair.key) - 1);
+	memcpy(pair.text, data, size < sizeof(pair.text) - 1 ? size : sizeof(pair.text) - 1);
+	if (data[0] == 255) {
+		integration_kvp_forget(integration, &exchanged);
+		forgotten += exchanges - exchanged - forgotten;
+	} else {
+		exchanges += integration_kvp(integration, &what) == 0;
+	}
+}
+
 static void look(void)
 {
 	struct integration_state state;
@@ -290,7 +326,7 @@ static void act(const uint8_t *data, size_t size)
 	unsigned int service = data[0] % INTEGRATION_COUNT;
 	struct vmbus_channel *channel = channel_of(service);
 
-	switch (data[0] / INTEGRATION_COUNT % 10) {
+	switch (data[0] / INTEGRATION_COUNT % 12) {
 	case 0:
 		if (channel != NULL) {
 			toggle(channel);
@@ -329,6 +365,10 @@ static void act(const uint8_t *data, size_t size)
 			integration_resumed(integration);
 		}
 		break;
+	case 9:
+	case 10:
+		exchange(data + 1, size - 1);
+		break;
 	default:
 		integration_ended(integration, data[1] % 3);
 		break;
@@ -342,6 +382,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&home, 0, sizeof(home));
 	memset(asked_bytes, 0, sizeof(asked_bytes));
 	channel_count = begun = done_count = 0;
+	exchanges = exchanged = forgotten = 0;
 	room = true;
 	EXPECT(integration_create(NULL, &home, &integration) == 0);
 	while (size > 3) {
@@ -361,7 +402,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		close_channel(&channels[i]);
 	}
 	integration_ended(integration, INTEGRATION_END_OTHER);
-	EXPECT(begun == done_count);
+	EXPECT(begun == done_count && exchanges == exchanged + forgotten);
 	integration_destroy(&integration);
 	return 0;
 }

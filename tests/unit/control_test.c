@@ -976,6 +976,78 @@ static void shutting_down(void **state)
 	close(fd);
 }
 
+static void exchange_ends(int ret, const char *why)
+{
+	services.exchanging = false;
+	services.exchange.done(services.exchange.user, ret, why);
+}
+
+static void values(void **state)
+{
+	static const struct integration_pair pair = {
+		.key = "OSName", .type = INTEGRATION_NUMBER64, .number = UINT64_MAX};
+	int fd = greet();
+	json_t *message, *job, *list;
+	char params[64];
+	uint32_t i;
+
+	(void)state;
+	services.kvp_refusal = -ENOTCONN;
+	refuses(fd, "value.list", "{\"pool\":\"auto\"}", 0, "state", "");
+	services.kvp_refusal = -EINVAL;
+	refuses(fd, "value.get", "{\"pool\":\"auto\",\"key\":\"a\"}", 0, "invalid", "");
+	services.kvp_refusal = 0;
+	refuses(fd, "value.get", "{\"pool\":\"pond\",\"key\":\"a\"}", 0, "invalid", "params.pool");
+	refuses(fd, "value.get", "{\"pool\":\"auto\",\"key\":\"\"}", 0, "invalid", "params.key");
+	refuses(fd, "value.set",
+		"{\"pool\":\"auto\",\"key\":\"a\",\"value\":\"4294967296\",\"type\":\"number32\"}",
+		0, "invalid", "");
+	refuses(fd, "value.set",
+		"{\"pool\":\"auto\",\"key\":\"a\",\"value\":\"-1\",\"type\":\"number64\"}", 0,
+		"invalid", "");
+	takes(fd, "events", "{}", 0);
+	takes(fd, "value.set",
+	      "{\"pool\":\"external\",\"key\":\"a\",\"value\":\"4294967295\",\"type\":"
+	      "\"number32\"}",
+	      0);
+	assert_int_equal(services.exchange.operation, INTEGRATION_KVP_SET);
+	assert_int_equal(services.exchange.pool, INTEGRATION_POOL_EXTERNAL);
+	assert_int_equal(services.pair.number, UINT32_MAX);
+	exchange_ends(-ENOENT, "there is none");
+	message = await(fd);
+	job = json_object_get(json_object_get(message, "params"), "job");
+	assert_string_equal(text_at(job, "state", NULL), "failed");
+	assert_string_equal(text_at(json_object_get(job, "error"), "data", "code"), "not-found");
+	json_decref(message);
+	/* A list comes in parts. */
+	takes(fd, "value.list", "{\"pool\":\"auto\",\"from\":7}", 0);
+	assert_int_equal(services.exchange.from, 7);
+	for (i = 7; services.exchange.each(services.exchange.user, i, &pair); i++) {
+	}
+	exchange_ends(0, NULL);
+	message = await(fd);
+	job = json_object_get(json_object_get(message, "params"), "job");
+	list = json_object_get(json_object_get(job, "answer"), "values");
+	assert_int_equal(json_array_size(list), i + 1 - 7);
+	assert_string_equal(text_at(json_array_get(list, 0), "value", NULL),
+			    "18446744073709551615");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(job, "answer"), "next")), i + 1);
+	json_decref(message);
+	/* Cancelled when its answer is half there, and at the end of all. */
+	message = call(fd, "value.get", "{\"pool\":\"auto\",\"key\":\"OSName\"}", 0);
+	job = json_object_get(json_object_get(message, "result"), "job");
+	snprintf(params, sizeof(params), "{\"job\":%d}",
+		 (int)json_integer_value(json_object_get(job, "id")));
+	json_decref(message);
+	(void)services.exchange.each(services.exchange.user, 0, &pair);
+	takes(fd, "job.cancel", params, 0);
+	assert_false(services.exchanging);
+	takes(fd, "value.list", "{\"pool\":\"guest\"}", 0);
+	(void)services.exchange.each(services.exchange.user, 0, &pair);
+	close(fd);
+}
+
 /* A job without a thread waits for no other, and keeps no other waiting. */
 static void shutting_down_beside_jobs(void **state)
 {
@@ -1245,6 +1317,7 @@ int main(void)
 		TEST(services_are_shown_and_switched),
 		TEST(shutting_down),
 		TEST(shutting_down_beside_jobs),
+		TEST(values),
 		TEST(escape_key),
 		TEST(a_reader_that_is_slow),
 		TEST(requests_without_end),

@@ -38,6 +38,7 @@ static const struct vmbus_guid types[] = {
 	[INTEGRATION_SHUTDOWN] = VMBUS_GUID_SHUTDOWN,
 	[INTEGRATION_HEARTBEAT] = VMBUS_GUID_HEARTBEAT,
 	[INTEGRATION_TIME] = VMBUS_GUID_TIMESYNC,
+	[INTEGRATION_KVP] = VMBUS_GUID_KVP,
 };
 
 /* ---- The guest ---- */
@@ -692,6 +693,261 @@ static void test_shutdown_silence(void **state)
 	assert_int_equal(ended, 1);
 }
 
+/* ---- Values ---- */
+
+static int kvp_ended;
+static unsigned int pairs;
+static struct integration_pair last;
+
+static bool each(void *user, uint32_t index, const struct integration_pair *pair)
+{
+	assert_ptr_equal(user, &pairs);
+	assert_int_equal(index, pairs++);
+	last = *pair;
+	return pairs < 5;
+}
+
+static void kvp_done(void *user, int ret, const char *why)
+{
+	assert_ptr_equal(user, &pairs);
+	assert_int_equal(kvp_ended, 1);
+	assert_int_equal(ret == 0, why == NULL);
+	kvp_ended = ret;
+}
+
+static int exchange(enum integration_kvp_operation operation, const struct integration_pair *pair)
+{
+	const struct integration_kvp what = {.operation = operation,
+					     .pool = INTEGRATION_POOL_GUEST,
+					     .pair = pair,
+					     .each = each,
+					     .done = kvp_done,
+					     .user = &pairs};
+	int ret = integration_kvp(integration, &what);
+
+	if (ret == 0) {
+		kvp_ended = 1;
+	}
+	return ret;
+}
+
+static void expect_kvp(struct message *message, struct hv_kvp_msg *body, uint8_t operation)
+{
+	expect(INTEGRATION_KVP, message);
+	assert_int_equal(message->head.icmsgtype, ICMSGTYPE_KVPEXCHANGE);
+	assert_int_equal(message->head.icmsgsize, sizeof(*body));
+	memcpy(body, message->body, sizeof(*body));
+	assert_int_equal(body->kvp_hdr.operation, operation);
+	assert_int_equal(body->kvp_hdr.pool, INTEGRATION_POOL_GUEST);
+}
+
+static void answer_kvp(struct message *message, const struct hv_kvp_msg *body, uint32_t status)
+{
+	memcpy(message->body, body, sizeof(*body));
+	answer(INTEGRATION_KVP, message, status);
+}
+
+/* As UTF-16 with its NUL; its bytes. */
+static uint32_t wide(const char *text, uint8_t *to)
+{
+	uint32_t bytes = 0;
+
+	do {
+		to[bytes++] = (uint8_t)*text;
+		to[bytes++] = 0;
+	} while (*text++ != '\0');
+	return bytes;
+}
+
+static void test_kvp_set(void **state)
+{
+	static struct integration_pair pair = {.key = "k\xc3\xa9y", .text = "v\xf0\x9f\x98\x80"};
+	static const uint8_t key[] = {'k', 0, 0xe9, 0, 'y', 0, 0, 0};
+	static const uint8_t value[] = {'v', 0, 0x3d, 0xd8, 0x00, 0xde, 0, 0};
+	struct message message;
+	struct hv_kvp_msg body;
+
+	(void)state;
+	assert_int_equal(exchange(INTEGRATION_KVP_SET, &pair), -ENOTCONN);
+	assert_non_null(strstr(kvp_class.silence, "hv_kvp_daemon"));
+	contact(INTEGRATION_KVP, 4, 0);
+	assert_int_equal(exchange(INTEGRATION_KVP_SET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_SET);
+	assert_int_equal(body.body.value.value_type, 1);
+	assert_int_equal(body.body.value.key_size, sizeof(key));
+	assert_memory_equal(body.body.value.key, key, sizeof(key));
+	assert_int_equal(body.body.value.value_size, sizeof(value));
+	assert_memory_equal(body.body.value.value, value, sizeof(value));
+	answer_kvp(&message, &body, 0);
+	assert_int_equal(kvp_ended, 0);
+	pair.type = INTEGRATION_NUMBER64;
+	pair.number = 0x1234567890ull;
+	assert_int_equal(exchange(INTEGRATION_KVP_SET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_SET);
+	assert_int_equal(body.body.value.value_type, 8);
+	assert_int_equal(body.body.value.value_size, 8);
+	assert_memory_equal(body.body.value.value, &pair.number, 8);
+	answer_kvp(&message, &body, HV_E_FAIL);
+	assert_int_equal(kvp_ended, -EREMOTEIO);
+	pair.type = INTEGRATION_NUMBER32;
+	assert_int_equal(exchange(INTEGRATION_KVP_SET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_SET);
+	assert_int_equal(body.body.value.value_type, 4);
+	assert_int_equal(body.body.value.value_size, 4);
+	answer_kvp(&message, &body, HV_ERROR_UNSUPPORTED);
+	assert_int_equal(kvp_ended, -EREMOTEIO);
+	assert_int_equal(exchange(INTEGRATION_KVP_DELETE, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_DELETE);
+	assert_int_equal(body.body.remove.key_size, sizeof(key));
+	assert_memory_equal(body.body.remove.key, key, sizeof(key));
+	answer_kvp(&message, &body, HV_S_CONT);
+	assert_int_equal(kvp_ended, -ENOENT);
+	/* What does not fit is not sent. */
+	memset(pair.key, 'a', 256), pair.key[256] = '\0';
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), -EINVAL);
+	pair.key[255] = '\0';
+	memset(pair.text, 'a', 1024), pair.text[1024] = '\0';
+	pair.type = INTEGRATION_EXPAND;
+	assert_int_equal(exchange(INTEGRATION_KVP_SET, &pair), -EINVAL);
+	pair.text[1023] = '\0';
+	assert_int_equal(exchange(INTEGRATION_KVP_SET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_SET);
+	assert_int_equal(body.body.value.key_size, 512);
+	assert_int_equal(body.body.value.value_size, 2048);
+	assert_int_equal(body.body.value.value_type, 2);
+	pair.key[0] = '\xff';
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), -EINVAL);
+	pair.key[0] = '\0';
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), -EINVAL);
+}
+
+static void test_kvp_list(void **state)
+{
+	struct hv_kvp_exchg_msg_value *value;
+	struct message message;
+	struct hv_kvp_msg body;
+	unsigned int i;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 4, 0);
+	pairs = 0;
+	assert_int_equal(exchange(INTEGRATION_KVP_LIST, NULL), 0);
+	value = &body.body.enumerate.value;
+	for (i = 0; i < 3; i++) {
+		expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+		assert_int_equal(body.body.enumerate.index, i);
+		value->key_size = wide("name", value->key);
+		value->value_size = wide("value", value->value);
+		value->value_type = 1;
+		answer_kvp(&message, &body, 0);
+		assert_string_equal(last.key, "name");
+		assert_string_equal(last.text, "value");
+	}
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	answer_kvp(&message, &body, HV_S_CONT);
+	assert_int_equal(pairs, 3);
+	assert_int_equal(kvp_ended, 0);
+	/* Until it is enough. */
+	pairs = 0;
+	assert_int_equal(exchange(INTEGRATION_KVP_LIST, NULL), 0);
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(kvp_ended, 1);
+		expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+		value->key_size = wide("name", value->key);
+		value->value_size = 8;
+		value->value_type = 11;
+		answer_kvp(&message, &body, 0);
+	}
+	assert_int_equal(kvp_ended, 0);
+	assert_int_equal(last.type, INTEGRATION_NUMBER64);
+}
+
+/* What is no text, or no value, ends the request and counts as a wrong answer. */
+static void test_kvp_hostile(void **state)
+{
+	static const struct {
+		uint32_t type, key_size, value_size;
+		uint8_t key_byte, value_byte; /* the upper half of the first unit */
+	} bad[] = {
+		{1, 514, 4, 0, 0},   {1, UINT32_MAX, 4, 0, 0}, {1, 7, 4, 0, 0},
+		{1, 10, 2050, 0, 0}, {1, 10, 3, 0, 0},         {4, 10, 8, 0, 0},
+		{8, 10, 4, 0, 0},    {3, 10, 4, 0, 0},         {1, 10, 4, 0xdc, 0},
+		{1, 10, 4, 0, 0xd8}, {0, 0, 0, 0, 0},
+	};
+	struct message message;
+	struct hv_kvp_msg body;
+	unsigned int i;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 4, 0);
+	for (i = 0; i < ARRAY_COUNT(bad); i++) {
+		pairs = 0;
+		assert_int_equal(exchange(INTEGRATION_KVP_LIST, NULL), 0);
+		expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+		wide("name", body.body.enumerate.value.key);
+		wide("v", body.body.enumerate.value.value);
+		body.body.enumerate.value.value_type = bad[i].type;
+		body.body.enumerate.value.key_size = bad[i].key_size;
+		body.body.enumerate.value.value_size = bad[i].value_size;
+		body.body.enumerate.value.key[1] = bad[i].key_byte;
+		body.body.enumerate.value.value[1] = bad[i].value_byte;
+		answer_kvp(&message, &body, 0);
+		assert_int_equal(kvp_ended, -EBADMSG);
+		assert_int_equal(pairs, 0);
+		assert_int_equal(state_of(INTEGRATION_KVP).wrong_answers, i + 1);
+	}
+	/* A text without its NUL is as long as it is said to be. */
+	assert_int_equal(exchange(INTEGRATION_KVP_LIST, NULL), 0);
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	memset(body.body.enumerate.value.key, 'a', 512);
+	memset(body.body.enumerate.value.value, 'b', 2048);
+	body.body.enumerate.value.key_size = 512;
+	body.body.enumerate.value.value_size = 2048;
+	body.body.enumerate.value.value_type = 1;
+	answer_kvp(&message, &body, 0);
+	assert_int_equal(pairs, 1);
+	assert_int_equal(strlen(last.key), 256 * 3);
+	assert_int_equal(strlen(last.text), 1024 * 3);
+	/* A short answer. */
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	message.head.icmsgsize = 3;
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(kvp_ended, -EBADMSG);
+}
+
+static void test_kvp_queue(void **state)
+{
+	struct integration_pair pair = {.key = "key"};
+	struct message message;
+	struct hv_kvp_msg body;
+	unsigned int i;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 3, 0);
+	for (i = 0; i < INTEGRATION_KVP_MAX; i++) {
+		assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	}
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), -EBUSY);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	expect_silence(INTEGRATION_KVP);
+	answer_kvp(&message, &body, HV_ERROR_NOT_FOUND);
+	assert_int_equal(kvp_ended, -ENOENT);
+	kvp_ended = 1;
+	expect_kvp(&message, &body, KVP_OP_GET);
+	pass(60); /* silence */
+	assert_int_equal(kvp_ended, -ETIMEDOUT);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	/* Nobody waits any more, for the one that the guest has, and for all others. */
+	integration_kvp_forget(integration, &pairs);
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	expect_silence(INTEGRATION_KVP);
+	answer_kvp(&message, &body, HV_S_CONT);
+	assert_int_equal(kvp_ended, 1);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	assert_true(guest_close(&channels[INTEGRATION_KVP]));
+	assert_int_equal(kvp_ended, -ECONNRESET);
+}
+
 /* ---- The channel ---- */
 
 static void set_room(struct guest_channel *channel, bool room)
@@ -846,6 +1102,10 @@ int main(void)
 		TEST(test_time_old),
 		TEST(test_shutdown),
 		TEST(test_shutdown_silence),
+		TEST(test_kvp_set),
+		TEST(test_kvp_list),
+		TEST(test_kvp_hostile),
+		TEST(test_kvp_queue),
 		TEST(test_no_room),
 		TEST(test_small_ring),
 		TEST(test_switched),

@@ -115,12 +115,20 @@ void ic_send(struct ic *ic, const void *body, uint32_t bytes, uint64_t timeout)
 	try_to_send(ic);
 }
 
-static void fail(struct ic *ic, int ret)
+/* True: the class is to hear of it. */
+static bool give_up(struct ic *ic)
 {
+	bool told = ic->asking && ic->stage == IC_READY && ic->class->failed != NULL;
+
 	ic->asking = ic->unsent = false;
 	ic->error = 0;
 	ic->deadline = IC_NEVER;
-	if (ic->stage == IC_READY && ic->class->failed != NULL) {
+	return told;
+}
+
+static void fail(struct ic *ic, int ret)
+{
+	if (give_up(ic)) {
 		ic->class->failed(ic, ret);
 	}
 }
@@ -342,17 +350,19 @@ static int opened(void *device, struct vmbus_channel *channel)
 static void closing(void *device, struct vmbus_channel *channel)
 {
 	struct ic *ic = device;
+	bool told = give_up(ic);
 
 	if (!ic->paused) {
 		integration_watch(ic->integration, channel, false);
 	}
 	ic->channel = NULL;
 	ic->owes_completion = false;
-	if (ic->asking) {
-		fail(ic, -ECONNRESET);
-	}
 	ic->stage = IC_OFFERED;
 	channel_closed(channel);
+	/* At last: who hears of it may ask for something else, and is refused. */
+	if (told) {
+		ic->class->failed(ic, -ECONNRESET);
+	}
 	ic_changed(ic);
 }
 

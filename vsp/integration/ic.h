@@ -98,6 +98,21 @@ struct ic_shutdown {
 	struct integration_shutdown what; /* `pending` */
 };
 
+/* kvp.c */
+struct kvp_request {
+	struct integration_kvp what;
+	struct integration_pair pair;
+	uint32_t index; /* of a list: the next */
+	bool enough;
+	struct kvp_request *next;
+};
+
+struct ic_kvp {
+	struct ic ic;
+	struct kvp_request *first; /* with the guest, if ic.asking; then those that wait */
+	unsigned int count;
+};
+
 struct integration {
 	struct vmbus *bus;
 	struct integration_host *host;
@@ -109,9 +124,10 @@ struct integration {
 	struct ic_shutdown shutdown;
 	struct ic_heartbeat heartbeat;
 	struct ic_time time;
+	struct ic_kvp kvp;
 };
 
-extern const struct ic_class shutdown_class, heartbeat_class, time_class;
+extern const struct ic_class shutdown_class, heartbeat_class, time_class, kvp_class;
 extern const struct vmbus_class ic_vmbus_class;
 
 /* ---- ic.c, for the services ---- */

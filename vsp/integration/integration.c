@@ -16,6 +16,7 @@ static struct ic *service_of(struct integration *integration, enum integration_s
 		[INTEGRATION_SHUTDOWN] = &integration->shutdown.ic,
 		[INTEGRATION_HEARTBEAT] = &integration->heartbeat.ic,
 		[INTEGRATION_TIME] = &integration->time.ic,
+		[INTEGRATION_KVP] = &integration->kvp.ic,
 	};
 
 	return services[service];
@@ -25,6 +26,7 @@ static const struct ic_class *const classes[] = {
 	[INTEGRATION_SHUTDOWN] = &shutdown_class,
 	[INTEGRATION_HEARTBEAT] = &heartbeat_class,
 	[INTEGRATION_TIME] = &time_class,
+	[INTEGRATION_KVP] = &kvp_class,
 };
 
 /* ---- Waiting ---- */

@@ -19,6 +19,7 @@ enum integration_service {
 	INTEGRATION_SHUTDOWN,
 	INTEGRATION_HEARTBEAT,
 	INTEGRATION_TIME,
+	INTEGRATION_KVP,
 	INTEGRATION_COUNT,
 };
 
@@ -103,5 +104,75 @@ int integration_shutdown(struct integration *integration,
 			 const struct integration_shutdown *shutdown) MUST_CHECK;
 /* Nobody waits for it any more: done() is not called. What the guest was asked for it may do. */
 void integration_shutdown_forget(struct integration *integration);
+
+/* ---- Values (KVP) ---- */
+
+/* Who writes into which, as Hyper-V uses them; the guest's daemon keeps all. */
+enum integration_pool {
+	INTEGRATION_POOL_EXTERNAL, /* the host, for the guest */
+	INTEGRATION_POOL_GUEST,    /* the guest, for the host */
+	INTEGRATION_POOL_AUTO,     /* what the guest says of itself: its name, system, addresses */
+	INTEGRATION_POOL_AUTO_EXTERNAL, /* what the host says of itself */
+	INTEGRATION_POOL_INTERNAL,
+	INTEGRATION_POOL_COUNT,
+};
+
+enum integration_type {
+	INTEGRATION_STRING,
+	INTEGRATION_EXPAND, /* a string with names of variables in it */
+	INTEGRATION_NUMBER32,
+	INTEGRATION_NUMBER64,
+};
+
+/* Texts are UTF-8; on their way they are UTF-16 of at most 255 and 1,023 units. */
+#define INTEGRATION_KEY_BYTES   772u /* with the NUL */
+#define INTEGRATION_VALUE_BYTES 3076u
+
+struct integration_pair {
+	char key[INTEGRATION_KEY_BYTES];
+	enum integration_type type;
+	char text[INTEGRATION_VALUE_BYTES];
+	uint64_t number;
+};
+
+enum integration_kvp_operation {
+	INTEGRATION_KVP_GET,
+	INTEGRATION_KVP_SET,
+	INTEGRATION_KVP_DELETE,
+	INTEGRATION_KVP_LIST,
+};
+
+struct integration_kvp {
+	enum integration_kvp_operation operation;
+	enum integration_pool pool;
+	const struct integration_pair
+		*pair; /* copied: the key; to set, the value too. NULL to list */
+	uint32_t from; /* to list: the first index */
+	/* To get and to list, a pair of the guest's. False: it is enough. */
+	bool (*each)(void *user, uint32_t index, const struct integration_pair *pair);
+	/*
+	 * Once. 0, or -errno and a sentence:
+	 *   -ENOENT      there is no such value
+	 *   -EREMOTEIO   the guest says that it failed
+	 *   -EBADMSG     what the guest has sent is none
+	 *   -ETIMEDOUT   no answer within a minute
+	 *   -ECONNRESET  the service, or the guest, has gone
+	 */
+	void (*done)(void *user, int ret, const char *why);
+	void *user;
+};
+
+#define INTEGRATION_KVP_MAX 16u /* that wait */
+
+/*
+ * Asks the guest, when those before it have ended. done() follows, not before this has returned.
+ *   -ENOTCONN  the service cannot be used: state.why
+ *   -EINVAL    the key or the text is too long, or no UTF-8; or no key
+ *   -EBUSY     as many wait as may
+ *   -ENOMEM
+ */
+int integration_kvp(struct integration *integration, const struct integration_kvp *what) MUST_CHECK;
+/* Nobody waits for those of this user any more. */
+void integration_kvp_forget(struct integration *integration, const void *user);
 
 #endif
