@@ -3,6 +3,7 @@ import os
 import re
 
 from harness import BUILD, guest, kernels, test
+from labkit import programs
 
 DRIVERS = ["hv_vmbus", "hv_utils"]
 PROGRAMS = [os.path.join(BUILD, "tests", "system", "clock")]
@@ -36,10 +37,10 @@ HOST = """
 """
 
 
-def puts(t, kernel, command, programs=()):
+def puts(t, kernel, command, files=(), drivers=()):
     architecture = "i386" if kernel.endswith("i386") else "amd64"
-    initrd = guest.initrd(f"integration-{os.path.basename(t.folder.name)}", END + command, kernels.get(kernel), DRIVERS, architecture,
-                          programs)
+    initrd = guest.initrd(f"integration-{os.path.basename(t.folder.name)}", END + command, kernels.get(kernel), [*DRIVERS, *drivers],
+                          architecture, files)
     return [*guest.puts(kernel, initrd), VMCTL]
 
 
@@ -125,3 +126,80 @@ def clock(t):
         t.check(match, f"no clock after {when}")
         seconds, rest, within = map(int, match.groups())
         t.check(seconds == 0 and abs(rest) < 1000000 + within // 2, f"after {when}: {match[0]}")
+
+
+# The daemon, started and killed by words on the console; it keeps its values in files. The guest's own are written as a program of the
+# guest would.
+VALUES = """
+    set -- /sys/bus/scsi/devices/*:0:0:0/block/*
+    until [ -e "$1" ]; do usleep 100000; set -- /sys/bus/scsi/devices/*:0:0:0/block/*; done
+    mkdir -p /mnt /new
+    mount -t ext4 -o ro /dev/${1##*/} /mnt
+    mount -t tmpfs tmp /new
+    cp -a /mnt/. /new/
+    mkdir -p /new/var/lib/hyperv
+    mount -t devtmpfs dev /new/dev
+    mount -t proc proc /new/proc
+    for i in $(seq 100); do
+        printf "key $i" | dd bs=512 conv=sync 2>/dev/null
+        printf "value $i" | dd bs=2048 conv=sync 2>/dev/null
+    done >/new/var/lib/hyperv/.kvp_pool_1
+    echo "guest: services ready"
+    while read -r word; do
+        case $word in
+        start) chroot /new /bin/hv_kvp_daemon -n & daemon=$! ;;
+        kill) kill -9 $daemon ;;
+        show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)" ;;
+        esac
+        echo "guest: done $word"
+    done"""
+
+
+def values(kernel):
+    @test(f"integration: values are exchanged with {kernel}'s daemon, which is killed and started again", deadline=900)
+    def run(t):
+        worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro"]))
+        text = t.root(f"""
+            modprobe virtio_blk 2>/dev/null
+            mkfifo keys
+            {worker} <keys >out 2>&1 & worker=$!
+            exec 3>keys
+            {HOST}
+            say() {{ echo $1 >&3; until grep -q "done $1" out; do kill -0 $worker || exit 1; usleep 300000; done; }}
+            seen "services ready"
+            refused vmctl control value auto OSName
+            say start
+            contacted values
+            vmctl control values auto | sed 's/^/auto: /'
+            vmctl control set-value external greeting 'grüß dich' || exit 1
+            vmctl control set-value external number 4000000000 number32 || exit 1
+            vmctl control set-value external large 18446744073709551615 number64 || exit 1
+            vmctl control values external | sed 's/^/external: /'
+            vmctl control delete-value external number || exit 1
+            refused vmctl control value external number
+            say show
+            vmctl control values guest | sed 's/^/guest says: /'
+            say kill
+            refused vmctl control value external greeting
+            vmctl control services | grep values
+            echo start >&3
+            until vmctl control value external greeting; do kill -0 $worker || exit 1; sleep 1; done
+            vmctl control services
+            vmctl control shutdown || exit 1
+            wait $worker; echo "worker: $?"
+            cat out""", puts=puts(t, kernel, VALUES, drivers=["hv_storvsc", "sd_mod", "ext4"]),
+                      disks=[programs.disk("daemons", [("hv_kvp_daemon", "hyperv-daemons")])])
+        t.has(text, "worker: 0")
+        t.has(text, "hv_kvp_daemon) may not run")
+        t.has(text, "auto: OSBuildNumber=")
+        t.has(text, "auto: ProcessorArchitecture=x86_64")
+        for line in ("greeting=grüß dich", "number=4000000000", "large=18446744073709551615"):
+            t.has(text, f"external: {line}")
+        t.has(text, "the guest has no such value")
+        t.same("the guest's values", re.findall(r"^guest says: (.*)$", text, re.M), [f"key {i}=value {i}" for i in range(1, 101)])
+        t.check(re.search(r"^guest: pool 0: greetinggrüß dichlarge18446744073709551615", text, re.M), "what the guest's file has")
+        t.has(text, "the guest says that it failed")
+
+
+for kernel_ in ("6.1", "6.12"):
+    values(kernel_)
