@@ -313,8 +313,9 @@ static uint32_t fill(struct source *source, const struct iovec *pieces, uint32_t
 /* Of a flow always the same: what the sender says, or else by the addresses. */
 static uint32_t queue_of(const struct guest *guest, const struct frame *frame)
 {
+	const struct port_state *state = (const struct port_state *)guest->memory;
 	const struct frame_headers *h = &frame->headers;
-	uint32_t hash = frame->hash;
+	uint32_t hash = frame->hash, queue;
 
 	if (guest->queue_count == 1) {
 		return 0;
@@ -331,7 +332,8 @@ static uint32_t queue_of(const struct guest *guest, const struct frame *frame)
 		}
 		hash >>= 16;
 	}
-	return hash % guest->queue_count;
+	queue = __atomic_load_n(&state->steer[hash % PORT_STEER], __ATOMIC_RELAXED);
+	return queue < guest->queue_count ? queue : 0;
 }
 
 static enum drop give(void *of, const struct frame *frame)

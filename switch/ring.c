@@ -181,20 +181,20 @@ int ring_take(struct ring *ring, struct port_slot *slots, uint32_t max)
 
 void ring_untake(struct ring *ring, uint32_t count)
 {
-	CHECK(count <= ring_open(ring));
+	CHECK(count <= ring_taken(ring));
 	ring->next -= count;
 }
 
 void ring_answer(struct ring *ring, const struct port_slot *first, uint32_t count)
 {
-	CHECK(count <= ring_open(ring));
+	CHECK(count <= ring_taken(ring));
 	if (first != NULL) {
 		*slot_at(ring, ring->back) = *first;
 	}
 	ring->back += count;
 }
 
-uint32_t ring_open(const struct ring *ring)
+uint32_t ring_taken(const struct ring *ring)
 {
 	return ring->next - ring->back;
 }

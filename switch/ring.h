@@ -78,7 +78,7 @@ void ring_untake(struct ring *ring, uint32_t count);
  */
 void ring_answer(struct ring *ring, const struct port_slot *first, uint32_t count);
 /* Slots taken and not answered. */
-uint32_t ring_open(const struct ring *ring);
+uint32_t ring_taken(const struct ring *ring);
 /* Shows the worker the answers. True: it sleeps, and its event is to be signalled. */
 bool ring_show(struct ring *ring) MUST_CHECK;
 /* As ring_worker_waits(). */

@@ -121,6 +121,8 @@ enum port_take {
 	PORT_HEARS = 16,
 };
 
+#define PORT_STEER 128u
+
 struct port_state {
 	/* Written by the worker, at any time; it holds for the frames of the next turn. */
 	uint32_t takes;     /* enum port_take */
@@ -130,8 +132,10 @@ struct port_state {
 	uint32_t link;  /* 1: up */
 	uint32_t speed; /* Mbit/s */
 	uint8_t reserved2[56];
+	/* Written by the worker: a frame goes to queue steer[hash % PORT_STEER]; one that is not there is 0. */
+	uint8_t steer[PORT_STEER];
 };
-static_assert(sizeof(struct port_state) == 128, "port_state");
+static_assert(sizeof(struct port_state) == 128 + PORT_STEER, "port_state");
 
 /*
  * Region n is the n-th descriptor of the hello: a memory file that is sealed against shrinking, of

@@ -59,6 +59,9 @@ static void start(struct worker *worker, const char *name)
 	ring_at(&worker->in, worker->memory, SLOTS, SLOTS, 1);
 	((struct port_state *)worker->memory)->takes = PORT_HEARS;
 	((struct port_state *)worker->memory)->max_bytes = 1514;
+	for (uint32_t i = 0; i < PORT_STEER; i++) {
+		((struct port_state *)worker->memory)->steer[i] = (uint8_t)(i % 5);
+	}
 	EXPECT(vswitch_add_port(net, name, &guest_edge, worker->guest, &worker->port) == 0);
 	guest_attach(worker->guest, worker->port);
 }

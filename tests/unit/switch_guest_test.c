@@ -275,6 +275,9 @@ static void flows_go_to_queues(void **state)
 	uint32_t counts[QUEUES] = {0};
 
 	(void)state;
+	for (uint32_t i = 0; i < PORT_STEER; i++) {
+		b.state->steer[i] = (uint8_t)(i % QUEUES);
+	}
 	post(&b, 0, 64, 1806);
 	post(&b, 1, 64, 1806);
 	for (uint16_t port = 0; port < 32; port++) {
@@ -295,6 +298,26 @@ static void flows_go_to_queues(void **state)
 	}
 	assert_int_equal(counts[0] + counts[1], 64);
 	assert_true(counts[0] > 10 && counts[1] > 10);
+}
+
+/* As the worker says, by the hash of the sender's; one that is not there is the first. */
+static void worker_steers_flows(void **state)
+{
+	struct port_slot first;
+
+	(void)state;
+	b.state->steer[5] = 1;
+	b.state->steer[6] = QUEUES;
+	post(&b, 0, 4, 1806);
+	post(&b, 1, 4, 1806);
+	for (uint32_t hash = 4; hash < 7; hash++) {
+		packet_udp(&packet, 6, 2, 1, 1, 1);
+		packet_close(&packet);
+		send_packet(&a, 0, 3000, (struct port_slot){.hash = hash + PORT_STEER});
+		turn();
+		assert_int_equal(receive(&b, 1, &first) != 0, hash == 5);
+		assert_int_equal(receive(&b, 0, &first) != 0, hash != 5);
+	}
 }
 
 /* A guest that takes its memory back gets all of its buffers. */
@@ -476,15 +499,11 @@ int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		ONE(from_guest_to_guest),
-		ONE(a_long_frame_in_many_buffers),
-		ONE(flows_go_to_queues),
-		ONE(buffers_come_back),
-		ONE(buffers_come_back_whatever_its_limit),
-		ONE(who_sleeps_is_woken),
-		ONE(pieces_that_are_not_its_own),
-		ONE(indices_that_cannot_be),
-		ONE(buffers_that_are_not_its_own),
+		ONE(from_guest_to_guest),    ONE(a_long_frame_in_many_buffers),
+		ONE(flows_go_to_queues),     ONE(worker_steers_flows),
+		ONE(buffers_come_back),      ONE(buffers_come_back_whatever_its_limit),
+		ONE(who_sleeps_is_woken),    ONE(pieces_that_are_not_its_own),
+		ONE(indices_that_cannot_be), ONE(buffers_that_are_not_its_own),
 		ONE(memory_that_may_vanish),
 	};
 

@@ -101,7 +101,7 @@ static void a_frame_there_and_back(void **state)
 		assert_false(ring_publish(&worker));
 		assert_int_equal(ring_take(&net, slots, PORT_PIECES_MAX), count);
 		assert_int_equal(slots[0].bytes, i);
-		assert_int_equal(ring_open(&net), count);
+		assert_int_equal(ring_taken(&net), count);
 		assert_int_equal(ring_collect(&worker, &got), 0);
 		ring_answer(&net, &answer, count);
 		assert_int_equal(ring_collect(&worker, &got), 0);
@@ -146,7 +146,7 @@ static void what_was_taken_back_comes_again(void **state)
 	ring_untake(&net, 2);
 	assert_int_equal(ring_take(&net, slots, PORT_PIECES_MAX), 2);
 	assert_int_equal(slots[0].bytes, 2);
-	assert_int_equal(ring_open(&net), 5);
+	assert_int_equal(ring_taken(&net), 5);
 }
 
 static void a_worker_that_lies(void **state)
