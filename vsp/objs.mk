@@ -2,8 +2,9 @@
 vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
 vsp_storage_objs := vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o storvsp_state.o)
+vsp_network_objs := vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netport.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
-vsp_objs := $(vsp_storage_objs) $(vsp_integration_objs)
+vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs)) $(vsp_integration_objs)
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
@@ -15,12 +16,18 @@ $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
 storvsp_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fake/vmbus_guest.o
 storvsp_test_libs = $(disk_libs)
 
+# The other end of the port is the test, with the switch's rings.
+vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c
+netport_test_objs = vsp/network/netport.o $(switch_core_objs) $(switch_ring_objs) switch/guest.o
+netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs)
+netvsp_test_objs = $(vsp_network_objs) $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
+
 vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_tests += tests/unit/integration_test.c
 integration_test_objs = $(vsp_integration_objs) disk/bytes.o $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/integration_host.o
 
-vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/ic_fuzz.c
+vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
 storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)
 ic_fuzz_objs = $(vsp_integration_objs) disk/bytes.o tests/fake/integration_host.o

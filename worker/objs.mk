@@ -5,7 +5,7 @@ worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o w
 	worker/job.o worker/form.o worker/crash.o worker/services.o
 
 worker_products := build/worker/vmwp
-build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs))
+build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs))
 	$(call link_user,-lZydis -lseccomp -ljansson $(disk_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
@@ -50,5 +50,5 @@ config_fuzz_objs := worker/config.o worker/config_read.o worker/form.o worker/sa
 config_fuzz_libs := -ljansson
 # All of the worker on a home of the test's.
 worker_tests += tests/unit/home_test.c
-home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(disk_objs) lib/state.o tests/fake/home.o tests/fake/backend.o
+home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) lib/state.o tests/fake/home.o tests/fake/backend.o
 home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs)

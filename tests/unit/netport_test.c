@@ -1,0 +1,226 @@
+/* A worker's end of a port meets the switch's, over a socket; and switches that say what they should not. */
+#include "switch/guest.h"
+#include "vsp/network/netport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define RAM_BYTES (1u << 20)
+
+enum manner { AS_IT_IS, REFUSES, TOO_FEW_DESCRIPTORS, OTHER_SLOTS, SHORT_ANSWER, HANGS_UP };
+
+static char path[64];
+static int listener, ram_fd;
+static uint8_t *ram;
+static enum manner manner;
+static struct port_hello heard;
+static struct guest *edge;
+
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
+	abort();
+}
+
+static uint32_t hear_hello(int fd, int *fds)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(PORT_REGIONS_MAX * sizeof(int))];
+	} rights;
+	struct iovec part = {&heard, sizeof(heard)};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &rights,
+				 .msg_controllen = sizeof(rights)};
+	struct cmsghdr *header;
+	uint32_t count;
+
+	assert_int_equal(recvmsg(fd, &message, MSG_CMSG_CLOEXEC), sizeof(heard));
+	header = CMSG_FIRSTHDR(&message);
+	assert_non_null(header);
+	count = (uint32_t)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	memcpy(fds, CMSG_DATA(header), count * sizeof(int));
+	return count;
+}
+
+static void say_welcome(int fd, struct port_welcome *welcome, const int *fds, uint32_t count)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(GUEST_FDS_MAX * sizeof(int))];
+	} rights = {.header = {.cmsg_level = SOL_SOCKET,
+			       .cmsg_type = SCM_RIGHTS,
+			       .cmsg_len = CMSG_LEN(count * sizeof(int))}};
+	struct iovec part = {welcome, manner == SHORT_ANSWER ? 100 : sizeof(*welcome)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (count != 0) {
+		memcpy(CMSG_DATA(&rights.header), fds, count * sizeof(int));
+		message.msg_control = &rights;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+	}
+	assert_true(sendmsg(fd, &message, MSG_NOSIGNAL) > 0);
+}
+
+/* One worker. */
+static void *be_switch(void *argument)
+{
+	int fd = accept(listener, NULL, NULL), fds[PORT_REGIONS_MAX], out[GUEST_FDS_MAX];
+	uint32_t count = hear_hello(fd, fds), i;
+	struct port_welcome welcome = {.mac = {0, 0x15, 0x5d, 7, 8, 9}};
+	char why[256];
+
+	(void)argument;
+	if (manner == REFUSES) {
+		welcome.result = -ENOENT;
+		strcpy(welcome.text, "there is no such switch");
+		say_welcome(fd, &welcome, NULL, 0);
+	} else if (manner != HANGS_UP) {
+		assert_int_equal(guest_create(&heard, fds, count, &edge, why, sizeof(why)), 0);
+		welcome.queue_count = heard.queue_count;
+		welcome.out_slots = heard.out_slots * (manner == OTHER_SLOTS ? 2 : 1);
+		welcome.in_slots = heard.in_slots;
+		say_welcome(fd, &welcome, out,
+			    guest_descriptors(edge, out) - (manner == TOO_FEW_DESCRIPTORS ? 1 : 0));
+	}
+	for (i = 0; i < count; i++) {
+		close(fds[i]);
+	}
+	close(fd);
+	return NULL;
+}
+
+static int ask(struct netport *port, enum manner how, char *why)
+{
+	struct netport_request request = {.socket = path,
+					  .network = "lan",
+					  .name = "a",
+					  .mac = {2, 3},
+					  .queue_count = 3,
+					  .ram_fd = ram_fd,
+					  .ram = {ram, RAM_BYTES}};
+	pthread_t thread;
+	int ret;
+
+	manner = how;
+	pthread_create(&thread, NULL, be_switch, NULL);
+	ret = netport_connect(port, &request, why, 256);
+	pthread_join(thread, NULL);
+	return ret;
+}
+
+static int start(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/netport_test_%d", getpid());
+	strcpy(address.sun_path, path);
+	unlink(path);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	ram_fd = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(ram_fd, RAM_BYTES), 0);
+	assert_int_equal(fcntl(ram_fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd, 0);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	munmap(ram, RAM_BYTES);
+	close(ram_fd);
+	close(listener);
+	unlink(path);
+	return 0;
+}
+
+static void test_connects(void **state)
+{
+	static const uint8_t mac[6] = {0, 0x15, 0x5d, 7, 8, 9};
+	struct netport port;
+	struct port_slot slot = {0};
+	char why[256];
+	uint64_t count;
+
+	(void)state;
+	assert_int_equal(ask(&port, AS_IT_IS, why), 0);
+	assert_string_equal(heard.network, "lan");
+	assert_string_equal(heard.port, "a");
+	assert_int_equal(heard.mac[0], 2);
+	assert_int_equal(heard.region_count, NETPORT_REGIONS);
+	assert_memory_equal(port.mac, mac, 6);
+	assert_int_equal(port.regions[NETPORT_HEADS].iov_len,
+			 3 * port.out_slots * NETPORT_HEAD_BYTES);
+	netport_kick(&port);
+	assert_int_equal(read(guest_event(edge), &count, sizeof(count)), sizeof(count));
+
+	assert_true(netport_locate(&port, ram + 5, RAM_BYTES - 5, &slot));
+	assert_int_equal(slot.offset, 5);
+	assert_int_equal(slot.bytes, RAM_BYTES - 5);
+	assert_false(netport_locate(&port, ram + 5, RAM_BYTES - 4, &slot));
+	assert_false(netport_locate(&port, ram - 1, 1, &slot));
+	assert_false(netport_locate(&port, ram + RAM_BYTES, 1, &slot));
+	netport_close(&port);
+	guest_destroy(&edge);
+}
+
+static void test_refused(void **state)
+{
+	static const enum manner wrong[] = {TOO_FEW_DESCRIPTORS, OTHER_SLOTS, SHORT_ANSWER};
+	struct netport port;
+	char why[256];
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(ask(&port, REFUSES, why), -ENOENT);
+	assert_string_equal(why, "there is no such switch");
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(ask(&port, wrong[i], why), -EPROTO);
+		assert_non_null(strstr(why, path));
+		guest_destroy(&edge);
+	}
+	assert_true(ask(&port, HANGS_UP, why) < 0);
+}
+
+static void test_no_switch(void **state)
+{
+	struct netport_request request = {.socket = "/nonexistent/ports", .queue_count = 1};
+	char longer[200], why[256];
+	struct netport port;
+
+	(void)state;
+	assert_int_equal(netport_connect(&port, &request, why, sizeof(why)), -ENOENT);
+	assert_non_null(strstr(why, "/nonexistent/ports: No such file or directory; is vswitchd"));
+	memset(longer, 'a', sizeof(longer));
+	longer[199] = '\0';
+	request.socket = longer;
+	assert_int_equal(netport_connect(&port, &request, why, sizeof(why)), -ENAMETOOLONG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_connects, start, stop),
+		cmocka_unit_test_setup_teardown(test_refused, start, stop),
+		cmocka_unit_test(test_no_switch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

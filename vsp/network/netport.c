@@ -1,0 +1,262 @@
+/* See netport.h. */
+#include "vsp/network/netport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "switch/ring.h"
+
+#define OUT_SLOTS 1024u
+#define IN_SLOTS  1024u
+#define FDS_MAX   (2u + PORT_QUEUES_MAX) /* of the welcome */
+
+static int connect_to(const char *path, char *why, size_t why_bytes)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd, ret;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		snprintf(why, why_bytes, "%s: the path is too long", path);
+		return -ENAMETOOLONG;
+	}
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+		ret = -errno;
+		snprintf(why, why_bytes, "%s: %s; is vswitchd running, and may this user reach it?",
+			 path, strerror(-ret));
+		if (fd >= 0) {
+			close(fd);
+		}
+		return ret;
+	}
+	return fd;
+}
+
+static int make_heads(struct netport *port)
+{
+	struct iovec *heads = &port->regions[NETPORT_HEADS];
+	int fd = memfd_create("frame-heads", MFD_CLOEXEC | MFD_ALLOW_SEALING), ret;
+
+	if (fd < 0) {
+		return -errno;
+	}
+	heads->iov_len = (size_t)port->queue_count * OUT_SLOTS * NETPORT_HEAD_BYTES;
+	if (ftruncate(fd, (off_t)heads->iov_len) != 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+		goto out_close;
+	}
+	heads->iov_base = mmap(NULL, heads->iov_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (heads->iov_base != MAP_FAILED) {
+		return fd;
+	}
+out_close:
+	ret = -errno;
+	heads->iov_base = NULL;
+	close(fd);
+	return ret;
+}
+
+static int say_hello(int connection, const struct netport_request *request,
+		     const struct netport *port, int heads_fd)
+{
+	struct port_hello hello = {
+		.version = PORT_VERSION,
+		.region_count = NETPORT_REGIONS,
+		.queue_count = port->queue_count,
+		.out_slots = OUT_SLOTS,
+		.in_slots = IN_SLOTS,
+	};
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(NETPORT_REGIONS * sizeof(int))];
+	} rights = {.header = {.cmsg_level = SOL_SOCKET,
+			       .cmsg_type = SCM_RIGHTS,
+			       .cmsg_len = CMSG_LEN(NETPORT_REGIONS * sizeof(int))}};
+	struct iovec part = {&hello, sizeof(hello)};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &rights,
+				 .msg_controllen = sizeof(rights)};
+	int fds[NETPORT_REGIONS] = {request->ram_fd, heads_fd};
+
+	memcpy(hello.mac, request->mac, sizeof(hello.mac));
+	snprintf(hello.network, sizeof(hello.network), "%s", request->network);
+	snprintf(hello.port, sizeof(hello.port), "%s", request->name);
+	hello.regions[NETPORT_RAM].bytes = request->ram.iov_len;
+	hello.regions[NETPORT_HEADS].bytes = port->regions[NETPORT_HEADS].iov_len;
+	memcpy(CMSG_DATA(&rights.header), fds, sizeof(fds));
+	return sendmsg(connection, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(hello) ? 0 : -errno;
+}
+
+/* How many descriptors came with it, or -errno. */
+static int hear_welcome(int connection, struct port_welcome *welcome, int *fds)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+	} rights;
+	struct iovec part = {welcome, sizeof(*welcome)};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &rights,
+				 .msg_controllen = sizeof(rights)};
+	ssize_t length = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	int count = 0;
+
+	if (length < 0) {
+		return -errno;
+	}
+	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+		count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
+	}
+	welcome->text[sizeof(welcome->text) - 1] = '\0';
+	if (length != (ssize_t)sizeof(*welcome)) {
+		for (int i = 0; i < count; i++) {
+			close(fds[i]);
+		}
+		return -EPROTO;
+	}
+	return count;
+}
+
+/* The descriptors are the port's, or closed. */
+static int adopt(struct netport *port, const struct port_welcome *welcome, const int *fds,
+		 int count)
+{
+	size_t bytes = ring_memory_bytes(port->queue_count, OUT_SLOTS, IN_SLOTS);
+	void *memory = MAP_FAILED;
+	int ret = -EPROTO, i;
+
+	if (count == (int)(2 + port->queue_count) && welcome->queue_count == port->queue_count &&
+	    welcome->out_slots == OUT_SLOTS && welcome->in_slots == IN_SLOTS &&
+	    lseek(fds[0], 0, SEEK_END) >= (off_t)bytes) {
+		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+		ret = memory == MAP_FAILED ? -errno : 0;
+	}
+	if (ret != 0) {
+		for (i = 0; i < count; i++) {
+			close(fds[i]);
+		}
+		return ret;
+	}
+	close(fds[0]);
+	port->memory = memory;
+	port->memory_bytes = bytes;
+	port->switch_event = fds[1];
+	for (i = 2; i < count; i++) {
+		port->events[i - 2] = fds[i];
+	}
+	port->out_slots = OUT_SLOTS;
+	port->in_slots = IN_SLOTS;
+	memcpy(port->mac, welcome->mac, sizeof(port->mac));
+	return 0;
+}
+
+static int greet(struct netport *port, const struct netport_request *request, char *why,
+		 size_t why_bytes)
+{
+	struct port_welcome welcome;
+	int fds[FDS_MAX], heads_fd = make_heads(port), ret = heads_fd, count;
+
+	if (ret >= 0) {
+		ret = say_hello(port->connection, request, port, heads_fd);
+		close(heads_fd);
+	}
+	if (ret == 0) {
+		ret = count = hear_welcome(port->connection, &welcome, fds);
+		if (count >= 0 && welcome.result < 0) {
+			snprintf(why, why_bytes, "%s", welcome.text);
+			return welcome.result;
+		}
+		if (count >= 0) {
+			ret = adopt(port, &welcome, fds, count);
+		}
+	}
+	if (ret < 0) {
+		snprintf(why, why_bytes, "%s: %s", request->socket, strerror(-ret));
+	}
+	return ret;
+}
+
+int netport_connect(struct netport *port, const struct netport_request *request, char *why,
+		    size_t why_bytes)
+{
+	int ret;
+
+	*port = (struct netport){.connection = -1,
+				 .switch_event = -1,
+				 .queue_count = request->queue_count,
+				 .regions = {[NETPORT_RAM] = request->ram}};
+	memset(port->events, 0xff, sizeof(port->events)); /* all of them -1 */
+	port->connection = connect_to(request->socket, why, why_bytes);
+	ret = port->connection;
+	if (ret >= 0) {
+		ret = greet(port, request, why, why_bytes);
+	}
+	if (ret != 0) {
+		netport_close(port);
+	}
+	return ret;
+}
+
+static void close_one(int *fd)
+{
+	if (*fd >= 0) {
+		close(*fd);
+	}
+	*fd = -1;
+}
+
+void netport_close(struct netport *port)
+{
+	struct iovec *heads = &port->regions[NETPORT_HEADS];
+	uint32_t i;
+
+	close_one(&port->connection);
+	close_one(&port->switch_event);
+	for (i = 0; i < PORT_QUEUES_MAX; i++) {
+		close_one(&port->events[i]);
+	}
+	if (port->memory != NULL) {
+		munmap(port->memory, port->memory_bytes);
+		port->memory = NULL;
+	}
+	if (heads->iov_base != NULL) {
+		munmap(heads->iov_base, heads->iov_len);
+		heads->iov_base = NULL;
+	}
+}
+
+bool netport_locate(const struct netport *port, const void *at, uint32_t bytes,
+		    struct port_slot *slot)
+{
+	const struct iovec *ram = &port->regions[NETPORT_RAM];
+	uint64_t offset = (uint64_t)((const uint8_t *)at - (const uint8_t *)ram->iov_base);
+
+	if (offset >= ram->iov_len || bytes > ram->iov_len - offset) {
+		return false;
+	}
+	slot->region = NETPORT_RAM;
+	slot->offset = offset;
+	slot->bytes = bytes;
+	return true;
+}
+
+void netport_kick(const struct netport *port)
+{
+	uint64_t one = 1;
+
+	/* It fails only when the counter is full: then it is readable anyhow. */
+	if (write(port->switch_event, &one, sizeof(one)) < 0) {
+		return;
+	}
+}

@@ -1,0 +1,355 @@
+/*
+ * What the thread of an open channel (vsp/channel.h) does here: it takes part while the adapter runs, takes what the
+ * switch has answered, sends what waits for room, and sleeps when there is nothing of all that.
+ */
+#include "vsp/network/netvsp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void netvsp_wake_all(struct network *network)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&network->lock);
+	for (i = 0; i < NET_QUEUES_MAX; i++) {
+		if (network->queues[i] != NULL) {
+			vsp_wake(&network->queues[i]->vsp);
+		}
+	}
+	pthread_mutex_unlock(&network->lock);
+}
+
+/* ---- taking part ---- */
+
+static bool is_idle(const struct ring *ring)
+{
+	return ring_room(ring) == ring->size;
+}
+
+/* The last one wakes who waits for that. */
+static void leave(struct net_queue *queue)
+{
+	queue->active = false;
+	if (atomic_fetch_sub(&queue->network->users, 1) == 1) {
+		netvsp_wake_all(queue->network);
+	}
+}
+
+static bool may_run(const struct net_queue *queue)
+{
+	return !queue->held && atomic_load(&queue->network->running) &&
+	       !atomic_load(&queue->network->lost);
+}
+
+/*
+ * Who stops the adapter clears `running`, then reads `users`; who takes part counts itself, then reads
+ * `running`: one of them sees the other.
+ */
+static bool begin(struct net_queue *queue)
+{
+	atomic_fetch_add(&queue->network->users, 1);
+	if (!may_run(queue)) {
+		leave(queue);
+		return false;
+	}
+	queue->active = true;
+	receive_begin(queue);
+	return true;
+}
+
+/* Of a switch that is gone all has come back. */
+static void forget(struct net_queue *queue)
+{
+	transmit_forget(queue);
+	receive_forget(queue);
+}
+
+static bool take_part(struct net_queue *queue)
+{
+	bool lost = atomic_load(&queue->network->lost);
+
+	if (may_run(queue)) {
+		return !queue->active && begin(queue);
+	}
+	if (!queue->active || (!lost && (!is_idle(queue->out) || !is_idle(queue->in)))) {
+		return false;
+	}
+	if (lost) {
+		forget(queue);
+	}
+	/* What a paused guest has not been told of yet it is told later. */
+	if (!atomic_load(&queue->network->running)) {
+		receive_drop(queue);
+	}
+	leave(queue);
+	return true;
+}
+
+/* ---- the thread ---- */
+
+/* False: there is something. */
+static bool may_sleep(struct net_queue *queue)
+{
+	return !queue->active || (ring_worker_waits(queue->out) && ring_worker_waits(queue->in));
+}
+
+static bool work(void *device)
+{
+	struct net_queue *queue = device;
+	bool any;
+
+	ring_worker_wakes(queue->out);
+	ring_worker_wakes(queue->in);
+	any = transmit_work(queue);
+	any |= receive_work(queue);
+	any |= take_part(queue);
+	any |= nvsp_work(queue);
+	any |= rndis_work(queue);
+	return any || !may_sleep(queue);
+}
+
+/*
+ * The primary channel has the handshake, so it takes packets at any time but during a change; another's wait until the
+ * adapter runs.
+ */
+static bool ready(void *device)
+{
+	const struct net_queue *queue = device;
+
+	if (queue->answering || !transmit_ready(queue)) {
+		return false;
+	}
+	return queue->index == 0 ? queue->network->change == CHANGE_NONE
+				 : queue->active || atomic_load(&queue->network->lost);
+}
+
+static void packet(void *device, const struct vmbus_packet *from)
+{
+	nvsp_packet(device, from);
+}
+
+static void turned(void *device)
+{
+	struct net_queue *queue = device;
+	bool sleeps = ring_publish(queue->out);
+
+	sleeps |= ring_publish(queue->in);
+	if (sleeps) {
+		netport_kick(queue->network->port);
+	}
+}
+
+static void sent(void *device, struct vsp_answer *answer)
+{
+	struct net_queue *queue = device;
+
+	(void)answer;
+	queue->answering = false;
+}
+
+static void hold(struct net_queue *queue)
+{
+	if (!queue->held) {
+		queue->held = true;
+		network_hold(queue->network, true);
+	}
+}
+
+static void release(struct net_queue *queue)
+{
+	if (queue->held) {
+		queue->held = false;
+		network_hold(queue->network, false);
+	}
+}
+
+static void pause_queue(void *device)
+{
+	hold(device);
+}
+
+static void resume(void *device)
+{
+	release(device);
+}
+
+static void end(void *device)
+{
+	struct net_queue *queue = device;
+
+	hold(queue);
+	queue->ended = true;
+	if (queue->index == 0) {
+		nvsp_stop(queue->network);
+	}
+}
+
+/* Without the primary channel nobody uses the buffers. */
+static bool busy(void *device)
+{
+	const struct net_queue *queue = device;
+
+	return queue->active ||
+	       (queue->index == 0 && queue->ended && atomic_load(&queue->network->users) != 0);
+}
+
+static void closed(void *device)
+{
+	struct net_queue *queue = device;
+
+	if (queue->index == 0) {
+		nvsp_primary_closed(queue);
+	}
+	release(queue);
+}
+
+static const struct vsp_class queue_class = {
+	.work = work,
+	.ready = ready,
+	.packet = packet,
+	.turned = turned,
+	.sent = sent,
+	.pause = pause_queue,
+	.resume = resume,
+	.end = end,
+	.busy = busy,
+	.closed = closed,
+};
+
+/* ---- the control thread ---- */
+
+static void queue_free(struct net_queue *queue)
+{
+	free(queue->sends);
+	free(queue->posted);
+	free(queue);
+}
+
+void netvsp_join(struct net_queue *queue)
+{
+	if (queue != NULL) {
+		vsp_join(&queue->vsp);
+		queue_free(queue);
+	}
+}
+
+static struct net_queue *queue_create(struct network *network, unsigned int index)
+{
+	struct net_queue *queue = calloc(1, sizeof(*queue));
+
+	if (queue == NULL) {
+		return NULL;
+	}
+	queue->network = network;
+	queue->index = index;
+	queue->out = &network->rings[index].out;
+	queue->in = &network->rings[index].in;
+	queue->sends = calloc(SENDS_MAX, sizeof(queue->sends[0]));
+	queue->posted = calloc(queue->in->size, sizeof(queue->posted[0]));
+	list_clear(&queue->free);
+	list_clear(&queue->filled);
+	list_clear(&queue->frame);
+	if (queue->sends == NULL || queue->posted == NULL) {
+		queue_free(queue);
+		return NULL;
+	}
+	return queue;
+}
+
+static void set_open(struct network *network, unsigned int index, struct net_queue *queue,
+		     bool open)
+{
+	network->queues[index] = queue;
+	network->open[index] = open;
+	network->open_count += open ? 1 : -1u;
+}
+
+/*
+ * The thread of the open before has said channel_closed(), its last words; so joining it does not
+ * wait.
+ */
+static int opened(void *device, struct vmbus_channel *channel)
+{
+	struct network *network = device;
+	unsigned int index = channel_sub_channel(channel);
+	struct net_queue *queue, *before;
+	int ret;
+
+	pthread_mutex_lock(&network->lock);
+	before = network->queues[index];
+	network->queues[index] = NULL;
+	pthread_mutex_unlock(&network->lock);
+	netvsp_join(before);
+	queue = queue_create(network, index);
+	if (queue == NULL) {
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&network->lock);
+	ret = vsp_start(&queue->vsp, &queue_class, queue, channel, &network->port->events[index],
+			1);
+	if (ret == 0) {
+		set_open(network, index, queue, true);
+	}
+	pthread_mutex_unlock(&network->lock);
+	if (ret != 0) {
+		queue_free(queue);
+		return ret;
+	}
+	network_update_port(network);
+	netvsp_wake_all(network);
+	return 0;
+}
+
+static struct net_queue *queue_of(struct network *network, const struct vmbus_channel *channel)
+{
+	struct net_queue *queue;
+
+	pthread_mutex_lock(&network->lock);
+	queue = network->queues[channel_sub_channel(channel)];
+	pthread_mutex_unlock(&network->lock);
+	CHECK(queue != NULL &&
+	      queue->vsp.channel == channel); /* opened() and closing() come in pairs */
+	return queue;
+}
+
+/* Without the primary channel the others have no use. */
+static void closing(void *device, struct vmbus_channel *channel)
+{
+	struct network *network = device;
+	struct net_queue *queue = queue_of(network, channel);
+
+	pthread_mutex_lock(&network->lock);
+	set_open(network, queue->index, queue, false);
+	pthread_mutex_unlock(&network->lock);
+	network_update_port(network);
+	if (queue->index == 0) {
+		network_rescind_sub_channels(network);
+	}
+	vsp_close(&queue->vsp);
+}
+
+static void pausing(void *device, struct vmbus_channel *channel)
+{
+	vsp_pause(&queue_of(device, channel)->vsp);
+}
+
+static void resumed(void *device, struct vmbus_channel *channel)
+{
+	vsp_resume(&queue_of(device, channel)->vsp);
+}
+
+static void released(void *device, struct vmbus_channel *channel)
+{
+	network_released(device, channel);
+}
+
+const struct vmbus_class netvsp_class = {
+	.name = "network",
+	.max_packet_bytes = 32u << 10,
+	.opened = opened,
+	.closing = closing,
+	.released = released,
+	.pausing = pausing,
+	.resumed = resumed,
+};
