@@ -43,6 +43,9 @@ static const char help[] =
 	"be\n"
 	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
+	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,queues=N][,socket=PATH]\n"
+	"                    a network adapter on a virtual switch (vswitchd); may be given many "
+	"times\n"
 	"  --control PATH    a socket on which vmctl asks for what it can\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
 	"  --user UID        whom a worker becomes that root started: 1879048192 plus its process "
@@ -183,6 +186,47 @@ static void set_dvd(json_t *document, const char *word)
 	add_disk(document, disk);
 }
 
+/* SWITCH[,KEY=VALUE]... */
+static bool set_network(json_t *document, char *word)
+{
+	static const char *const keys[] = {"port", "mac", "queues", "socket"};
+	json_t *network = json_object(), *networks = json_object_get(document, "networks");
+	char *rest = strchr(word, ','), *value, *next;
+	size_t i;
+
+	if (rest != NULL) {
+		*rest++ = '\0';
+	}
+	json_object_set_new(network, "switch", text(word));
+	for (; rest != NULL; rest = next) {
+		next = strchr(rest, ',');
+		if (next != NULL) {
+			*next++ = '\0';
+		}
+		value = strchr(rest, '=');
+		if (value != NULL) {
+			*value++ = '\0';
+		}
+		for (i = 0; i < ARRAY_COUNT(keys) && strcmp(rest, keys[i]) != 0; i++) {
+		}
+		if (value == NULL || i == ARRAY_COUNT(keys)) {
+			say("--net %s: %s: give SWITCH, and behind it ,port=NAME ,mac=ADDRESS "
+			    ",queues=N or ,socket=PATH",
+			    word, rest);
+			json_decref(network);
+			return false;
+		}
+		json_object_set_new(network, keys[i],
+				    strcmp(keys[i], "queues") == 0 ? number(value) : text(value));
+	}
+	if (networks == NULL) {
+		networks = json_array();
+		json_object_set_new(document, "networks", networks);
+	}
+	json_array_append_new(networks, network);
+	return true;
+}
+
 static void set_control(json_t *document, const char *word)
 {
 	json_t *control = json_object();
@@ -198,6 +242,7 @@ enum option_name {
 	SERIAL,
 	DISK,
 	DVD,
+	NET,
 	CONTROL,
 	CONFIG,
 	PRINT,
@@ -218,6 +263,7 @@ static const struct option option_table[] = {
 	{"serial", required_argument, NULL, SERIAL},
 	{"disk", required_argument, NULL, DISK},
 	{"dvd", required_argument, NULL, DVD},
+	{"net", required_argument, NULL, NET},
 	{"control", required_argument, NULL, CONTROL},
 	{"on-reset", required_argument, NULL, TEXT},
 	{"user", required_argument, NULL, NUMBER},
@@ -247,6 +293,8 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 	case DVD:
 		set_dvd(document, value);
 		return true;
+	case NET:
+		return set_network(document, value);
 	case CONTROL:
 		set_control(document, value);
 		return true;
@@ -323,8 +371,10 @@ static void say_option(const struct form_error *error)
 {
 	size_t length = strcspn(error->field, ".["), value_length = strlen(error->value);
 	const char *value = error->value;
-	/* "disks" has one for each. */
-	int shown = (int)length - (strncmp(error->field, "disks", 5) == 0);
+	/* Lists have one for each of theirs. */
+	int shown = strncmp(error->field, "networks", 8) == 0
+			    ? 3 /* --net */
+			    : (int)length - (strncmp(error->field, "disks", 5) == 0);
 
 	if (value_length > 1 && value[0] == '"' && value[value_length - 1] == '"') {
 		value++;

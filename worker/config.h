@@ -34,10 +34,23 @@ enum on_reset {
 #define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"
 #define CONFIG_SIZE_MAX  (1u << 20) /* of a document, in bytes */
 
+#define CONFIG_NETWORKS_MAX 16
+#define CONFIG_QUEUES_MAX   16
+#define CONFIG_PORT_SOCKET  "/run/vswitchd.ports"
+
 struct config_file {
 	const char *
 		path; /* NULL: none. With a descriptor its name, for messages and, of a disk, for its format */
 	int fd; /* one that was inherited, and looked at; -1: `path` is to be opened */
+};
+
+/* An adapter on a virtual switch. */
+struct config_network {
+	const char *network; /* the switch */
+	const char *port;    /* NULL: one named after the machine and the adapter */
+	const char *socket;  /* where the switch takes workers */
+	uint8_t mac[6];      /* zeros: the switch chooses */
+	unsigned int queue_count;
 };
 
 struct config_disk {
@@ -74,6 +87,8 @@ struct config {
 	unsigned int control_user_count;
 	struct config_disk disks[CONFIG_DISKS_MAX];
 	unsigned int disk_count;
+	struct config_network networks[CONFIG_NETWORKS_MAX];
+	unsigned int network_count;
 };
 
 enum config_result {

@@ -475,6 +475,79 @@ static bool check_start(struct form *form, struct config *config)
 	return true;
 }
 
+/* ---- Adapters ---- */
+
+#define SWITCH_NAME_MAX 63 /* include/switch/port.h */
+
+static bool is_address(const char *text, uint8_t mac[6])
+{
+	unsigned int i;
+	int length = 0;
+
+	if (strlen(text) != 17 ||
+	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
+		   &mac[3], &mac[4], &mac[5], &length) != 6 ||
+	    length != 17 || mac[0] & 1) {
+		return false;
+	}
+	for (i = 0; i < 6 && mac[i] == 0; i++) {
+	}
+	return i < 6;
+}
+
+static bool read_address(struct form *form, const json_t *value, void *into)
+{
+	const char *text = json_string_value(value);
+
+	return (text != NULL && is_address(text, into)) ||
+	       form_refuse(form, value, "give one as 00:15:5d:01:02:03, not a group's",
+			   "is no address of an adapter");
+}
+
+static bool read_network(struct form *form, const json_t *value, void *into)
+{
+#define OF_NETWORK(member) .at = offsetof(struct network_members, member)
+	struct network_members {
+		struct config_network network;
+		uint64_t queues;
+	} read = {.network.socket = CONFIG_PORT_SOCKET};
+	static const struct form_member members[] = {
+		{"switch", FORM_TEXT, .required = true, OF_NETWORK(network.network), .least = 1,
+		 .most = SWITCH_NAME_MAX},
+		{"port", FORM_TEXT, OF_NETWORK(network.port), .least = 1, .most = SWITCH_NAME_MAX},
+		{"socket", FORM_TEXT, OF_NETWORK(network.socket), .least = 1,
+		 .most = CONTROL_NAME_MAX},
+		{"mac", FORM_OTHER, OF_NETWORK(network.mac), .read = read_address},
+		{"queues", FORM_NUMBER, OF_NETWORK(queues), .least = 1, .most = CONFIG_QUEUES_MAX},
+	};
+	struct config *config = into;
+
+	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
+		return false;
+	}
+	read.network.queue_count = (unsigned int)read.queues;
+	config->networks[config->network_count++] = read.network;
+	return true;
+}
+
+static bool read_networks(struct form *form, const json_t *value, void *into)
+{
+	(void)into;
+	return form_read_list(form, value, CONFIG_NETWORKS_MAX, read_network, form->user);
+}
+
+/* Absent: as many as the machine has VPs. */
+static void complete_networks(struct config *config)
+{
+	unsigned int most = config->vps < CONFIG_QUEUES_MAX ? config->vps : CONFIG_QUEUES_MAX, i;
+
+	for (i = 0; i < config->network_count; i++) {
+		if (config->networks[i].queue_count == 0) {
+			config->networks[i].queue_count = most;
+		}
+	}
+}
+
 /* ---- All of it ---- */
 
 bool config_read(struct config *config, struct form_error *error)
@@ -494,6 +567,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
 		{"serial", FORM_OTHER, .read = read_serial},
 		{"disks", FORM_OTHER, .read = read_disks},
+		{"networks", FORM_OTHER, .read = read_networks},
 		{"control", FORM_OTHER, .read = read_control},
 		{"on-reset", FORM_WORD, AT(on_reset), .words = on_reset},
 		{"user", FORM_OTHER, AT(user), .read = read_user},
@@ -515,6 +589,7 @@ bool config_read(struct config *config, struct form_error *error)
 					  "give the socket on which COM1 is asked for",
 					  "is missing");
 	}
+	complete_networks(config);
 	*error = form.error;
 	return done;
 }

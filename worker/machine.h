@@ -81,6 +81,8 @@ struct pause {
 struct vmbus;
 struct vmbus_host;
 struct storage;
+struct network;
+struct netport;
 struct disk;
 struct control;
 struct integration;
@@ -100,6 +102,14 @@ struct disks {
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
 };
 
+struct networks {
+	struct {
+		struct netport *port; /* NULL: none */
+		struct network *network;
+		bool lost; /* the switch is gone */
+	} places[CONFIG_NETWORKS_MAX];
+};
+
 struct machine {
 	const struct config *config;
 	int backend; /* [I] */
@@ -113,6 +123,7 @@ struct machine {
 	struct vmbus *bus;                         /* [I] */
 	struct vmbus_host *bus_host;               /* [I] */
 	struct disks disks;                        /* [M] */
+	struct networks networks;                  /* [M] */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
 	struct control *control;                   /* [I] NULL: no socket */
@@ -212,6 +223,15 @@ void services_destroy(struct machine *machine);
 void services_ended(struct machine *machine, enum stop_reason reason);
 /* The escape key: the guest is asked to shut down; pressed again, the machine is turned off. */
 void services_escape(struct machine *machine);
+
+/* networks.c: adapters on switches, for as long as the machine is there. False: said why. */
+bool networks_attach(struct machine *machine) MUST_CHECK;
+/* Before and after bus_destroy(): the adapters, then their ports. */
+void networks_detach(struct machine *machine);
+void networks_close(struct machine *machine);
+/* Readable when it is to be served, -1: none. */
+int networks_fd(const struct machine *machine, unsigned int index);
+void networks_serve(struct machine *machine, unsigned int index);
 
 /* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
 bool control_create(struct machine *machine) MUST_CHECK;

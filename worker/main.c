@@ -187,8 +187,8 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
-	    !open_backend(&machine) || !machine_create(&machine) || !control_create(&machine) ||
-	    !serial_create(&machine.serial, &config)) {
+	    !open_backend(&machine) || !machine_create(&machine) || !networks_attach(&machine) ||
+	    !control_create(&machine) || !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
@@ -198,7 +198,9 @@ int main(int argc, char **argv)
 	if (!disks_close(&machine)) {
 		reason = STOP_HOST_ERROR;
 	}
+	networks_detach(&machine);
 	bus_destroy(&machine);
+	networks_close(&machine);
 	services_destroy(&machine);
 	config_destroy(&config);
 	return exit_status(&machine, reason);

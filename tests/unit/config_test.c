@@ -390,6 +390,36 @@ static void put_fds(char *document, size_t size, const char *format, int a, int 
 
 #define FDS(format, a, b) (put_fds(text, sizeof(text), (format), (a), (b)), text)
 
+static void networks(void **state)
+{
+	static const uint8_t mac[6] = {0x00, 0x15, 0x5d, 0x01, 0x02, 0xaf}, none[6];
+
+	(void)state;
+	assert_int_equal(parse(GOOD "--net lan --net "
+				    "wan,port=p,mac=00:15:5D:01:02:aF,queues=3,socket=/s --vps 5"),
+			 CONFIG_OK);
+	assert_int_equal(config.network_count, 2);
+	assert_string_equal(config.networks[0].network, "lan");
+	assert_null(config.networks[0].port);
+	assert_string_equal(config.networks[0].socket, CONFIG_PORT_SOCKET);
+	assert_memory_equal(config.networks[0].mac, none, 6);
+	assert_int_equal(config.networks[0].queue_count, 5);
+	assert_string_equal(config.networks[1].network, "wan");
+	assert_string_equal(config.networks[1].port, "p");
+	assert_string_equal(config.networks[1].socket, "/s");
+	assert_memory_equal(config.networks[1].mac, mac, 6);
+	assert_int_equal(config.networks[1].queue_count, 3);
+	bad(GOOD "--net lan,frob=1", "frob");
+	bad(GOOD "--net lan,port", "port=NAME");
+	bad(GOOD "--net lan,mac=1", "00:15:5d:01:02:03");
+	bad(GOOD "--net lan,mac=01:15:5d:01:02:03", "group");
+	bad(GOOD "--net lan,mac=00:00:00:00:00:00", "--net 00:00");
+	bad(GOOD "--net lan,queues=17", "16");
+	bad(GOOD "--net lan,queues=0", "from 1");
+	wrong(BEGIN ",\"networks\":[{}]}", "networks[0].switch", "", "given");
+	wrong(BEGIN ",\"networks\":[{\"switch\":\"\"}]}", "networks[0].switch", "\"\"", "");
+}
+
 static void descriptors(void **state)
 {
 	int writable = memfd_create("w", 0), readable, folder = open("/", O_RDONLY), pipes[2],
@@ -533,7 +563,10 @@ static void schema(void **state)
 		"\"parents\":[],"
 		"\"kind\":\"disk\",\"controller\":\"scsi\",\"number\":5,\"read-only\":true,\"raw\":"
 		"true,"
-		"\"direct\":true}],\"control\":{\"socket\":\"c\",\"users\":[]},\"on-reset\":"
+		"\"direct\":true}],\"networks\":[{\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
+		"\"mac\":"
+		"\"00:15:5d:01:02:03\",\"queues\":2}],\"control\":{\"socket\":\"c\",\"users\":[]},"
+		"\"on-reset\":"
 		"\"exit\","
 		"\"user\":5,\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":\"n\"}}";
 	/* What does not go with a kernel. */
@@ -568,6 +601,9 @@ static void schema(void **state)
 	part = json_dumps(json_array_get(json_object_get(document, "disks"), 0), 0);
 	same_keys(json_object_get(json_object_get(of, "disk"), "properties"), part);
 	free(part);
+	part = json_dumps(json_array_get(json_object_get(document, "networks"), 0), 0);
+	same_keys(json_object_get(json_object_get(of, "network"), "properties"), part);
+	free(part);
 	part = json_dumps(json_object_get(document, "device"), 0);
 	same_keys(json_object_get(json_object_get(of, "descriptor"), "properties"), part);
 	free(part);
@@ -591,6 +627,7 @@ int main(void)
 		cmocka_unit_test(everything_in_a_document),
 		cmocka_unit_test(wrong_documents),
 		cmocka_unit_test(wrong_disks),
+		cmocka_unit_test(networks),
 		cmocka_unit_test(descriptors),
 		cmocka_unit_test(options_are_a_document),
 		cmocka_unit_test(schema),

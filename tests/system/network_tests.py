@@ -1,0 +1,113 @@
+"""Guests on a virtual switch: their own netvsc gets a link, an address, pages from the root, and each other."""
+import os
+import re
+
+from harness import BUILD, TROUBLE, guest, kernels, test
+
+PROGRAMS = [(os.path.join(BUILD, "switch", "vswitchd"), "/usr/bin/vswitchd"), (os.path.join(BUILD, "cli", "vswitch"), "/usr/bin/vswitch")]
+
+# In the root: a switch with the root's own interface on it, an address to be had there, and a page.
+SWITCH = """
+    modprobe tun || exit 1
+    mkdir -p www /var/lib/misc
+    head -c 3000000 /dev/urandom >www/page
+    vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+    until [ -S /run/vswitchd.ports ]; do usleep 100000; done
+    vswitch create lan || exit 1
+    vswitch port lan add host internal:lan0 || exit 1
+    ip addr add 10.1.0.1/24 dev lan0
+    ip link set lo up; ip link set lan0 up
+    printf 'start 10.1.0.10\\nend 10.1.0.99\\ninterface lan0\\nlease_file /tmp/leases\\n' >udhcpd.conf
+    touch /tmp/leases
+    udhcpd -f udhcpd.conf 2>/dev/null &
+    httpd -p 10.1.0.1:80 -h www
+    echo "sum: $(md5sum <www/page | cut -c 1-32)"
+"""
+
+# In a guest: link, address, and the page.
+ADDRESS = """
+    cat >/dhcp <<'END'
+#!/bin/sh
+[ "$1" != bound ] || ip addr add $ip/24 dev $interface
+END
+    chmod 755 /dhcp
+    ip link set lo up
+    ip link set eth0 up || exit 1
+    until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 100000; done
+    until udhcpc -q -n -i eth0 -s /dhcp >/dev/null 2>&1; do :; done
+"""
+PAGE = """
+    echo "page: $(wget -q -O - http://10.1.0.1/page | md5sum | cut -c 1-32)"
+"""
+
+
+def initrd(name, command, kernel="6.1"):
+    architecture = "i386" if kernel.endswith("i386") else "amd64"
+    return guest.initrd(name, command, kernels.get(kernel), ["hv_netvsc"], architecture)
+
+
+def fetched(t, text, times=1):
+    sums = re.findall(r"sum: (\w{32})", text)
+    t.same("sums of the page", re.findall(r"page: (\w{32})", text), sums[:1] * times)
+    for word in TROUBLE:
+        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+
+
+def page(kernel, vps=1, command="", look=None):
+    def run(t):
+        worker = guest.worker(vps=vps, more=["--net", "lan"])
+        text = t.root(SWITCH + guest.shell(worker) + "; echo ended with $?; vswitch stats lan",
+                      puts=[*guest.puts(kernel, initrd("network", ADDRESS + PAGE + command, kernel)), *PROGRAMS])
+        fetched(t, text)
+        t.has(text, "ended with 0")
+        if look:
+            look(t, text)
+    return run
+
+
+for kernel_ in ("6.1",):
+    test(f"network: a guest of {kernel_} gets an address and a page", deadline=600)(page(kernel_))
+
+
+def queues(t, text):
+    t.has(text, "channels: 4\n")
+    t.has(text, "again\n")
+
+
+test("network: with sub-channels for 4 VPs", deadline=900)(page("6.1", 4, """
+    until [ "$(ls /sys/class/net/eth0/device/channels | wc -l)" = 4 ]; do usleep 100000; done
+    echo "channels: 4"
+    for i in 1 2 3 4; do wget -q -O /tmp/page$i http://10.1.0.1/page & done; wait
+    [ "$(md5sum /tmp/page? | cut -c 1-32 | sort -u | wc -l)" = 1 ] && echo again
+""", queues))
+
+
+@test("network: two guests reach each other", deadline=900)
+def two(t):
+    command = ADDRESS + """
+        for word in $(cat /proc/cmdline); do case $word in me=*) me=${word#me=};; esac; done
+        ip addr add 10.2.0.$me/24 dev eth0
+        until ping -c 3 10.2.0.$((3 - me)) >/tmp/ping; do :; done
+        echo "reached: $((3 - me))"
+        if [ $me = 1 ]; then
+            head -c 3000000 /dev/urandom >/tmp/file
+            echo "sent: $(md5sum </tmp/file | cut -c 1-32)"
+            until nc 10.2.0.2 5000 </tmp/file; do sleep 1; done
+        else
+            nc -l -p 5000 >/tmp/file
+            echo "received: $(md5sum </tmp/file | cut -c 1-32)"
+        fi
+        # The other may still ask.
+        ping -c 1 -w 5 10.2.0.$((3 - me)) >/dev/null
+    """
+    first, second = (guest.shell(guest.worker(f"guest{me}", vps=1, memory="256M", append=f"me={me}", more=["--net", f"lan,port=p{me}"]))
+                     for me in (1, 2))
+    text = t.root(SWITCH + f"{first} >one 2>&1 & first=$!; {second} >two 2>&1; echo second ended with $?; wait $first; "
+                  "echo first ended with $?; cat one two; vswitch stats lan",
+                  puts=[*guest.puts("6.1", initrd("two", command)), *PROGRAMS])
+    t.has(text, "first ended with 0")
+    t.has(text, "second ended with 0")
+    t.same("who was reached", sorted(re.findall(r"reached: (\d)", text)), ["1", "2"])
+    t.same("what arrived", re.findall(r"received: (\w+)", text), re.findall(r"sent: (\w+)", text))
+    for word in TROUBLE:
+        t.check(not re.search(word, text), f"a guest's log has {word!r}")
