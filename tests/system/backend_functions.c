@@ -122,7 +122,17 @@ static enum vp_exit_kind run(struct machine *machine)
 /* Runs it to an OUT, which is over when it is run next. */
 static void run_to_port(struct machine *machine, uint8_t value)
 {
-	EXPECT(run(machine) == VP_EXIT_PORT && machine->exit.port.write);
+	struct vp_registers registers;
+
+	if (run(machine) != VP_EXIT_PORT) {
+		EXPECT(!backend_vp_load(machine->vp, &registers));
+		fprintf(stderr,
+			"exit of kind %d at %#llx, not a write of %#x; CR0 %#llx, CR4 %#llx\n",
+			machine->exit.kind, (unsigned long long)registers.rip, value,
+			(unsigned long long)registers.cr0, (unsigned long long)registers.cr4);
+		exit(1);
+	}
+	EXPECT(machine->exit.port.write);
 	if ((uint8_t)machine->exit.port.value != value) {
 		fprintf(stderr, "the guest says %#x, not %#x\n", machine->exit.port.value & 0xff,
 			value);

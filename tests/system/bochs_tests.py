@@ -128,6 +128,14 @@ def reference(t):
     t.check(int(re.search(r"(\d+) words seen", log)[1]) > 0, "nothing was seen of the firmware")
 
 
+@test("vmx on Bochs: memory that is logged, read-only, unmapped; saved states", deadline=DEADLINE)
+def backend(t):
+    path = os.path.join(BUILD, "tests", "system", "backend_functions")
+    log = on_bochs(t, "vmx", "./backend_functions && dmesg", puts=[(path, "/root/backend_functions")])
+    t.has(log, "all hold")
+    calm(t, log)
+
+
 @test("vmx on Bochs: root on 2 LPs, and its power switch", deadline=DEADLINE)
 def two(t):
     text = on_bochs(t, "vmx", f"{FACTS}\nstty -F /dev/ttyS1 raw; poweroff -f; sleep 100", lps=2, ends="guest-shutdown")

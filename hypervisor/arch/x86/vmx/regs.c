@@ -211,7 +211,7 @@ hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name, union hv_regis
 	} else if (is_table(name)) {
 		table_get(vcpu, name, value);
 	} else if (name == HV_X64_REGISTER_CR0 || name == HV_X64_REGISTER_CR4) {
-		value->reg64 = vendor_get_cr(vcpu, name - HV_X64_REGISTER_CR0);
+		value->reg64 = vendor_get_cr(vcpu, name == HV_X64_REGISTER_CR0 ? 0 : 4);
 	} else if (name == HV_X64_REGISTER_EFER) {
 		value->reg64 = vendor_get_efer(vcpu);
 	} else if (name == HV_X64_REGISTER_RFLAGS) {
