@@ -133,7 +133,7 @@ def pump(machine, channel, deadline, terminal, on_console):
                 return "timeout"
             for key, _ in selector.select(0.1):
                 if key.data == "keys":
-                    if terminal.keys(talking or machine.streams[CHANNELS[0]]):
+                    if terminal.keys(talking or machine.streams[CHANNELS[0]], channel.state == "output"):
                         return "left"
                     continue
                 data = receive(key.fileobj)
