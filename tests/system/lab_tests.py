@@ -16,3 +16,8 @@ def hangs(t):
     t.check(child, "no child")
     t.check(re.search(rf"^  VP {child[1]}:0: .*activity=VP_ACTIVE", state, re.M), "no VP of the child, or not active")
     t.check("not to be had" not in state, "something could not be read")
+
+
+@test("lab: a command on a person's terminal ends, and its status is known", bare=True)
+def interactive(t):
+    t.has(t.root("tty; echo last; exit 3", interactive=True, status=3), "last")
