@@ -65,7 +65,7 @@ def page(kernel, vps=1, command="", look=None):
     return run
 
 
-for kernel_ in ("6.1",):
+for kernel_ in ("6.1", "6.12", "7", "6.1-i386"):
     test(f"network: a guest of {kernel_} gets an address and a page", deadline=600)(page(kernel_))
 
 
@@ -80,6 +80,32 @@ test("network: with sub-channels for 4 VPs", deadline=900)(page("6.1", 4, """
     for i in 1 2 3 4; do wget -q -O /tmp/page$i http://10.1.0.1/page & done; wait
     [ "$(md5sum /tmp/page? | cut -c 1-32 | sort -u | wc -l)" = 1 ] && echo again
 """, queues))
+
+
+@test("network: what a guest sends arrives, its interface goes down and up, and its MTU may be 9,000", deadline=900)
+def both_ways(t):
+    command = ADDRESS + PAGE + """
+        head -c 3000000 /dev/urandom >/tmp/file
+        echo "sent: $(md5sum </tmp/file | cut -c 1-32)"
+        nc 10.1.0.1 5000 </tmp/file
+        address=$(ip -4 addr show eth0 | sed -n 's/.*inet \\([0-9.]*\\).*/\\1/p')
+        for mtu in 9000 1500; do
+            ip link set eth0 mtu $mtu || exit 1
+            ip link set eth0 down; ip link set eth0 up
+            ip addr add $address/24 dev eth0 2>/dev/null
+            for i in 1 2 3 4 5 6 7 8 9 10; do
+                ping -c 1 -s $((mtu - 28)) 10.1.0.1 >/dev/null && break
+            done && echo "mtu: $mtu"
+        done
+    """
+    worker = guest.worker(vps=2, more=["--net", "lan"])
+    text = t.root(SWITCH.replace("internal:lan0", "internal:lan0 max-bytes=9014") + "ip link set lan0 mtu 9000; sleep 900 | nc -l -p 5000 >received & " + guest.shell(worker) +
+                  "; echo ended with $?; echo \"received: $(md5sum <received | cut -c 1-32)\"; vswitch stats lan",
+                  puts=[*guest.puts("6.1", initrd("both-ways", command)), *PROGRAMS])
+    fetched(t, text)
+    t.same("what arrived", re.findall(r"received: (\w+)", text), re.findall(r"sent: (\w+)", text))
+    t.same("MTUs", re.findall(r"mtu: (\d+)", text), ["9000", "1500"])
+    t.has(text, "ended with 0")
 
 
 @test("network: two guests reach each other", deadline=900)
@@ -111,3 +137,35 @@ def two(t):
     t.same("what arrived", re.findall(r"received: (\w+)", text), re.findall(r"sent: (\w+)", text))
     for word in TROUBLE:
         t.check(not re.search(word, text), f"a guest's log has {word!r}")
+
+
+@test("network: the switch ends, and the guest goes on without a link", deadline=600)
+def switch_ends(t):
+    command = ADDRESS + PAGE + """
+        echo "now: kill it"
+        until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do usleep 100000; done
+        echo "link: down"
+        ip link set eth0 down
+    """
+    worker = guest.worker(vps=2, more=["--net", "lan"])
+    text = t.root(SWITCH + f"""
+        {guest.shell(worker)} >out 2>&1 & worker=$!
+        until grep -q 'now: kill it' out; do usleep 100000; done
+        killall vswitchd
+        wait $worker; echo ended with $?
+        cat out""", puts=[*guest.puts("6.1", initrd("switch-ends", command)), *PROGRAMS])
+    fetched(t, text)
+    t.has(text, "link: down")
+    t.has(text, "switch lan is gone; its link is down")
+    t.has(text, "ended with 0")
+
+
+@test("network: what cannot be had is said", deadline=300)
+def refused(t):
+    def run(words):
+        return f"{guest.shell(guest.worker(more=['--net', words]))} 2>&1; echo \"=status $?\"\n"
+    text = t.root(run("lan") + SWITCH + run("wan") + run("lan,port=host"), puts=[*guest.puts(), *PROGRAMS])
+    t.same("statuses", re.findall(r"=status (\d+)", text), ["2"] * 3)
+    t.has(text, "--net lan: /run/vswitchd.ports: No such file or directory; is vswitchd running")
+    t.has(text, "there is no switch \"wan\"")
+    t.has(text, "port \"host\" is in use")
