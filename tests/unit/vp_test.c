@@ -423,6 +423,19 @@ static void a_suspended_vp_is_not_signalled(void **state)
 	expect_signal(1);
 }
 
+/* It waits for its SIPI, which comes between the answer that it is suspended and its resumption. */
+static void what_came_while_it_was_suspended_is_told_at_its_end(void **state)
+{
+	(void)state;
+	expect_dispatch(1, 0, HV_VP_DISPATCH_STATE_BLOCKED, HV_VP_DISPATCH_EVENT_SUSPEND);
+	vp_post_event(child->vps[1], VP_EVENT_INIT);
+	vp_post_event(child->vps[1], VP_EVENT_SIPI);
+	expect_silence();
+	resume(1);
+	expect_signal(2);
+	expect_silence();
+}
+
 static void events_that_need_no_dispatch_are_not_signalled(void **state)
 {
 	(void)state;
@@ -827,6 +840,7 @@ int main(void)
 		T(an_event_of_the_parent_wakes_a_halted_vp),
 		T(a_timer_wakes_a_halted_vp),
 		T(a_suspended_vp_is_not_signalled),
+		T(what_came_while_it_was_suspended_is_told_at_its_end),
 		T(events_that_need_no_dispatch_are_not_signalled),
 		T(signals_wait_for_the_slot),
 		T(vps_of_several_partitions_go_in_pairs),
