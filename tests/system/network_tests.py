@@ -24,14 +24,16 @@ SWITCH = """
     echo "sum: $(md5sum <www/page | cut -c 1-32)"
 """
 
-# In a guest: link, address, and the page.
+# In a guest: link, address, and the page. Warnings of the kernel would cut the lines that are looked for.
 ADDRESS = """
     cat >/dhcp <<'END'
 #!/bin/sh
 [ "$1" != bound ] || ip addr add $ip/24 dev $interface
 END
     chmod 755 /dhcp
+    dmesg -n 4
     ip link set lo up
+    until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
     ip link set eth0 up || exit 1
     until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 100000; done
     until udhcpc -q -n -i eth0 -s /dhcp >/dev/null 2>&1; do :; done
@@ -57,7 +59,7 @@ def page(kernel, vps=1, command="", look=None):
     def run(t):
         worker = guest.worker(vps=vps, more=["--net", "lan"])
         text = t.root(SWITCH + guest.shell(worker) + "; echo ended with $?; vswitch stats lan",
-                      puts=[*guest.puts(kernel, initrd("network", ADDRESS + PAGE + command, kernel)), *PROGRAMS])
+                      puts=[*guest.puts(kernel, initrd(f"network-{kernel}-{vps}", ADDRESS + PAGE + command, kernel)), *PROGRAMS])
         fetched(t, text)
         t.has(text, "ended with 0")
         if look:
