@@ -125,15 +125,20 @@ static void show_service(const json_t *service)
 	printf("%s%s\n", *text(service, "why") != '\0' ? ": " : "", text(service, "why"));
 }
 
-static void show_services(const json_t *status)
+static void show_each(const json_t *of, const char *list, void (*show)(const json_t *item))
 {
 	size_t i;
 	json_t *item;
 
-	json_array_foreach(json_object_get(status, "services"), i, item)
+	json_array_foreach(json_object_get(of, list), i, item)
 	{
-		show_service(item);
+		show(item);
 	}
+}
+
+static void show_services(const json_t *status)
+{
+	show_each(status, "services", show_service);
 }
 
 /* A guest's text is not to move the terminal's cursor. */
@@ -165,13 +170,7 @@ static void show_value(const json_t *value)
 
 static void show_values(const json_t *answer)
 {
-	size_t i;
-	json_t *value;
-
-	json_array_foreach(json_object_get(answer, "values"), i, value)
-	{
-		show_value(value);
-	}
+	show_each(answer, "values", show_value);
 }
 
 static void show_switched(const json_t *result)
@@ -179,11 +178,14 @@ static void show_switched(const json_t *result)
 	show_service(json_object_get(result, "service"));
 }
 
+static void show_serial(const json_t *serial)
+{
+	printf("COM%-7" JSON_INTEGER_FORMAT " %s%s\n", number(serial, "number"), text(serial, "to"),
+	       json_is_true(json_object_get(serial, "connected")) ? "" : ", nobody there");
+}
+
 static void show_status(const json_t *status)
 {
-	size_t i;
-	json_t *item;
-
 	printf("machine    %s\nstate      %s%s\nuptime     %" JSON_INTEGER_FORMAT
 	       " s, %" JSON_INTEGER_FORMAT " resets\nVPs        %" JSON_INTEGER_FORMAT
 	       "\nmemory     %" JSON_INTEGER_FORMAT " MiB\n",
@@ -191,16 +193,8 @@ static void show_status(const json_t *status)
 	       json_is_true(json_object_get(status, "crashed")) ? ", the guest has crashed" : "",
 	       number(status, "uptime"), number(status, "resets"), number(status, "vps"),
 	       number(status, "memory") >> 20);
-	json_array_foreach(json_object_get(status, "serials"), i, item)
-	{
-		printf("COM%-7" JSON_INTEGER_FORMAT " %s%s\n", number(item, "number"),
-		       text(item, "to"),
-		       json_is_true(json_object_get(item, "connected")) ? "" : ", nobody there");
-	}
-	json_array_foreach(json_object_get(status, "disks"), i, item)
-	{
-		show_disk(item);
-	}
+	show_each(status, "serials", show_serial);
+	show_each(status, "disks", show_disk);
 	show_services(status);
 }
 
@@ -221,13 +215,7 @@ static void show_job(const json_t *job)
 
 static void show_jobs(const json_t *result)
 {
-	size_t i;
-	json_t *job;
-
-	json_array_foreach(json_object_get(result, "jobs"), i, job)
-	{
-		show_job(job);
-	}
+	show_each(result, "jobs", show_job);
 }
 
 static void show_new_job(const json_t *result)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "hosted/say.h"
 #include "switch/extend.h"
 #include "switch/guest.h"
 #include "switch/kernel.h"
@@ -69,10 +70,6 @@ struct daemon {
 	struct client clients[DAEMON_CLIENTS];
 	struct source signal_source, control_source, ports_source;
 };
-
-/* ---- main.c ---- */
-
-void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- loop.c ---- */
 

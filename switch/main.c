@@ -10,9 +10,9 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "hosted/listen.h"
 #include "include/mgmt/switch.h"
 #include "switch/daemon.h"
 
@@ -50,50 +50,6 @@ void check_failed(const char *file, int line, const char *what)
 	abort();
 }
 
-/* A socket of an earlier one, at which nobody listens, makes room. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-	struct stat file;
-	int fd;
-
-	if (lstat(address->sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) {
-		return;
-	}
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-	    errno == ECONNREFUSED) {
-		unlink(address->sun_path);
-	}
-	close(fd);
-}
-
-static int listen_at(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int fd, ret;
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		say("%s: the path is too long; give %zu characters at most", path,
-		    sizeof(address.sun_path) - 1);
-		return -1;
-	}
-	strcpy(address.sun_path, path);
-	remove_stale(&address);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mask = umask(0177);
-	ret = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address, sizeof(address));
-	umask(mask);
-	if (ret == 0 && listen(fd, 16) == 0) {
-		return fd;
-	}
-	say("%s: %s", path, strerror(errno));
-	if (fd >= 0) {
-		close(fd);
-	}
-	return -1;
-}
-
 static int open_signals(void)
 {
 	sigset_t set;
@@ -120,6 +76,8 @@ static void raise_limits(void)
 
 static bool create(struct daemon *daemon, const char *control, const char *ports)
 {
+	mode_t mask;
+
 	for (uint32_t i = 0; i < DAEMON_CLIENTS; i++) {
 		daemon->clients[i].fd = -1;
 	}
@@ -132,8 +90,10 @@ static bool create(struct daemon *daemon, const char *control, const char *ports
 		say("%s", strerror(errno));
 		return false;
 	}
-	daemon->control = listen_at(control);
-	daemon->ports = daemon->control >= 0 ? listen_at(ports) : -1;
+	mask = umask(0177);
+	daemon->control = listen_at(control, -1, SOCK_SEQPACKET, 16, "");
+	daemon->ports = daemon->control >= 0 ? listen_at(ports, -1, SOCK_SEQPACKET, 16, "") : -1;
+	umask(mask);
 	return daemon->ports >= 0;
 }
 

@@ -10,23 +10,20 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/landlock.h>
 #include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <slirp/libslirp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hosted/sandbox.h"
+#include "hosted/say.h"
 #include "lib/check.h"
 
 #define LINK         STDIN_FILENO
@@ -68,15 +65,26 @@ static struct timer timers[TIMERS_MAX];
 static struct pollfd polls[POLLS_MAX];
 static uint32_t poll_count;
 
+void say(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("vnat: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+}
+
 void check_failed(const char *file, int line, const char *what)
 {
-	fprintf(stderr, "vnat: internal error: %s:%d: %s\n", file, line, what);
+	say("internal error: %s:%d: %s", file, line, what);
 	abort();
 }
 
 static bool fail(const char *what, const char *why)
 {
-	fprintf(stderr, "vnat: %s: %s\n", what, why);
+	say("%s: %s", what, why);
 	return false;
 }
 
@@ -283,97 +291,25 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
-static int filter_calls(void)
+static int filter_by_argument(scmp_filter_ctx filter)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	const struct {
-		int call;
-		struct scmp_arg_cmp argument;
-	} rules[] = {
-		{SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
-		{SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
-		{SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY)},
-		{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET)},
-		{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6)},
-		{SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())},
-	};
-	int ret = filter != NULL ? 0 : -ENOMEM;
-
-	for (size_t i = 0; ret == 0 && i < ARRAY_COUNT(allowed); i++) {
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	}
-	for (size_t i = 0; ret == 0 && i < ARRAY_COUNT(rules); i++) {
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, rules[i].call, 1, rules[i].argument);
-	}
-	if (ret == 0) {
-		ret = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	}
-	if (ret == 0) {
-		ret = seccomp_load(filter);
-	}
-	seccomp_release(filter);
-	return ret;
-}
-
-/* Reading below a folder stays allowed, if it is there. */
-static void allow_reading(int rules, const char *folder)
-{
-	struct landlock_path_beneath_attr beneath = {
-		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
-		.parent_fd = open(folder, O_PATH | O_CLOEXEC),
+	const struct sandbox_rule rules[] = {
+		{SCMP_SYS(openat), 1, {SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY)}},
+		{SCMP_SYS(socket), 1, {SCMP_A0(SCMP_CMP_EQ, AF_INET)}},
+		{SCMP_SYS(socket), 1, {SCMP_A0(SCMP_CMP_EQ, AF_INET6)}},
 	};
 
-	if (beneath.parent_fd >= 0) {
-		syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
-		close(beneath.parent_fd);
-	}
-}
-
-static int close_file_system(void)
-{
-	const struct landlock_ruleset_attr rules = {
-		.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-				     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
-				     LANDLOCK_ACCESS_FS_REMOVE_DIR |
-				     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
-				     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-				     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
-				     LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM,
-	};
-	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
-	int ret;
-
-	if (fd < 0) {
-		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
-	}
-	allow_reading(fd, "/etc");
-	allow_reading(fd, "/run/systemd/resolve");
-	ret = syscall(SYS_landlock_restrict_self, fd, 0) == 0 ? 0 : -errno;
-	close(fd);
-	return ret;
+	return sandbox_allow(filter, rules, ARRAY_COUNT(rules));
 }
 
 static bool enter_sandbox(void)
 {
-	uid_t user = USERS + (uid_t)getpid();
-	struct rlimit none = {0, 0};
-	int ret = 0;
+	static const char *const readable[] = {"/etc", "/run/systemd/resolve", NULL};
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0) {
-		ret = -errno;
-	}
-	if (ret == 0) {
-		ret = close_file_system();
-	}
-	if (ret == 0 && geteuid() == 0 &&
-	    (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 ||
-	     setresuid(user, user, user) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)) {
-		ret = -errno;
-	}
-	if (ret == 0) {
-		ret = filter_calls();
-	}
-	return ret == 0 || fail("the sandbox cannot be set up", strerror(-ret));
+	return sandbox_begin() && sandbox_close_files(readable, true) &&
+	       (geteuid() != 0 || sandbox_become(USERS + (uid_t)getpid(), "")) &&
+	       sandbox_close_memory() &&
+	       sandbox_filter(allowed, ARRAY_COUNT(allowed), filter_by_argument);
 }
 
 /* ---- options ---- */

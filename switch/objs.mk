@@ -2,13 +2,13 @@
 switch_ring_objs := switch/ring.o
 switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o acl.o flow.o snoop.o drop.o extend.o)
 
-vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o rpc.o methods.o settings.o sandbox.o)
+vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o rpc.o methods.o settings.o sandbox.o) hosted/listen.o hosted/sandbox.o
 
 switch_products := build/switch/vswitchd build/switch/vnat
 build/switch/vswitchd: $(call user,$(vswitchd_objs))
 	$(call link_user,-ljansson -lseccomp)
 
-build/switch/vnat: $(call user,switch/nat.o)
+build/switch/vnat: $(call user,switch/nat.o hosted/sandbox.o)
 	$(call link_user,-lslirp -lseccomp)
 
 switch_fake := tests/fake/edge.o tests/fake/packet.o

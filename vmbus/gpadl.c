@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hosted/iov.h"
 #include "vmbus/server.h"
 
 static struct vmbus_gpadl *find(struct vmbus *bus, uint32_t handle)
@@ -362,23 +363,6 @@ void gpadl_wrote(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t byte
 	}
 }
 
-/* Adds a piece of guest memory to a list, joined with the last one if it follows it. False: no room. */
-static bool gather(struct iovec *iov, unsigned int max, unsigned int *count, void *at,
-		   uint32_t bytes)
-{
-	struct iovec *last = iov + *count - 1;
-
-	if (*count > 0 && (uint8_t *)last->iov_base + last->iov_len == at) {
-		last->iov_len += bytes;
-		return true;
-	}
-	if (*count == max) {
-		return false;
-	}
-	iov[(*count)++] = (struct iovec){.iov_base = at, .iov_len = bytes};
-	return true;
-}
-
 int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes, struct iovec *iov,
 		unsigned int max)
 {
@@ -393,7 +377,8 @@ int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes
 		uint32_t part = VMBUS_PAGE_SIZE - in_page;
 
 		part = bytes < part ? bytes : part;
-		if (!gather(iov, max, &count, gpadl->pages[at / VMBUS_PAGE_SIZE] + in_page, part)) {
+		if (!iov_add(iov, max, &count, gpadl->pages[at / VMBUS_PAGE_SIZE] + in_page,
+			     part)) {
 			return -E2BIG;
 		}
 		at += part;

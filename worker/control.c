@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker/listen.h"
+#include "hosted/listen.h"
 #include "worker/say.h"
 
 /* What epoll says an event is about: a client's number, or one of these. */

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hosted/iov.h"
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
@@ -311,22 +312,6 @@ static void give_pages(const struct memory *memory, const uint64_t *pages, uint3
 	}
 }
 
-static bool gather(struct iovec *iov, unsigned int max, unsigned int *count, uint8_t *at,
-		   uint32_t bytes)
-{
-	struct iovec *last = iov + *count - 1;
-
-	if (*count > 0 && (uint8_t *)last->iov_base + last->iov_len == at) {
-		last->iov_len += bytes;
-		return true;
-	}
-	if (*count == max) {
-		return false;
-	}
-	iov[(*count)++] = (struct iovec){.iov_base = at, .iov_len = bytes};
-	return true;
-}
-
 int memory_acquire_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
 			 uint32_t length, struct iovec *iov, unsigned int max)
 {
@@ -341,7 +326,7 @@ int memory_acquire_pages(const struct memory *memory, const uint64_t *pages, uin
 			give_pages(memory, pages, i);
 			return -EFAULT;
 		}
-		if (!gather(iov, max, &count, memory->base + at + walk.offset, in_page(&walk))) {
+		if (!iov_add(iov, max, &count, memory->base + at + walk.offset, in_page(&walk))) {
 			give_pages(memory, pages, i + 1);
 			return -E2BIG;
 		}

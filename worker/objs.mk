@@ -1,15 +1,15 @@
 worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
-	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/listen.o worker/serial.o worker/loop.o \
+	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/networks.o worker/firmware.o worker/control.o worker/methods.o \
-	worker/job.o worker/form.o worker/crash.o worker/services.o
+	worker/job.o worker/form.o worker/crash.o worker/services.o hosted/listen.o hosted/sandbox.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs))
 	$(call link_user,-lZydis -lseccomp -ljansson $(disk_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
-	tests/unit/config_test.c tests/unit/sandbox_test.c tests/unit/listen_test.c
+	tests/unit/config_test.c tests/unit/sandbox_test.c
 worker_emulator := worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o
 worker_loader := worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o
 alu_test_objs := worker/alu.o
@@ -27,12 +27,11 @@ intercept_test_libs := -lZydis
 config_test_objs := worker/config.o worker/config_read.o worker/form.o worker/say.o
 config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
-sandbox_test_objs = worker/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
+sandbox_test_objs = worker/sandbox.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
-listen_test_objs := worker/listen.o worker/say.o
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
 pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
-worker_control := worker/control.o worker/methods.o worker/services.o worker/job.o worker/form.o worker/disks.o worker/serial.o worker/listen.o worker/say.o
+worker_control := worker/control.o worker/methods.o worker/services.o worker/job.o worker/form.o worker/disks.o worker/serial.o hosted/listen.o worker/say.o
 control_test_objs := $(worker_control) tests/fake/integration.o
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
 

@@ -13,10 +13,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "hosted/say.h"
+
 void say_set_name(const char *name);
 /* The terminal no longer turns a newline into a new line. */
 void say_raw_terminal(bool on);
-void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * How many lines may come: SAY_LIMIT_BURST of them at once, and one more every SAY_LIMIT_EVERY_NS.

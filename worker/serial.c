@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker/listen.h"
+#include "hosted/listen.h"
 #include "worker/say.h"
 
 #define ESCAPE_KEY 0x1d /* Ctrl-] */

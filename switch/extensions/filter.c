@@ -127,20 +127,7 @@ static bool received(void *state, const struct extension_frame *frame, const cha
 
 static int load(const char *options, void **state, char *why, size_t why_bytes)
 {
-	struct filter *filter = calloc(1, sizeof(*filter));
-	int ret = filter != NULL ? rules_read(options, put_rule, filter, why, why_bytes) : -ENOMEM;
-
-	if (ret != 0) {
-		free(filter);
-		return ret;
-	}
-	*state = filter;
-	return 0;
-}
-
-static void unload(void *state)
-{
-	free(state);
+	return rules_load(options, sizeof(struct filter), put_rule, state, why, why_bytes);
 }
 
 const struct switch_extension *switch_extension(void)
@@ -150,7 +137,7 @@ const struct switch_extension *switch_extension(void)
 		.kind = EXTENSION_FILTER,
 		.name = "filter",
 		.load = load,
-		.unload = unload,
+		.unload = free,
 		.sent = sent,
 		.received = received,
 	};

@@ -96,20 +96,7 @@ static bool forward(void *state, const struct extension_frame *frame, struct ext
 
 static int load(const char *options, void **state, char *why, size_t why_bytes)
 {
-	struct table *table = calloc(1, sizeof(*table));
-	int ret = table != NULL ? rules_read(options, put_route, table, why, why_bytes) : -ENOMEM;
-
-	if (ret != 0) {
-		free(table);
-		return ret;
-	}
-	*state = table;
-	return 0;
-}
-
-static void unload(void *state)
-{
-	free(state);
+	return rules_load(options, sizeof(struct table), put_route, state, why, why_bytes);
 }
 
 const struct switch_extension *switch_extension(void)
@@ -119,7 +106,7 @@ const struct switch_extension *switch_extension(void)
 		.kind = EXTENSION_FORWARD,
 		.name = "forward",
 		.load = load,
-		.unload = unload,
+		.unload = free,
 		.port_added = port_added,
 		.port_removed = port_removed,
 		.forward = forward,

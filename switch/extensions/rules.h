@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RULES_WORDS 16u
@@ -51,6 +52,22 @@ static inline int rules_read(const char *file, bool (*line)(void *of, char **wor
 	}
 	fclose(stream);
 	return ret;
+}
+
+/* An extension's load(): its state is `size` bytes, at first zeros, which `line` fills in. Its unload() is free(). */
+static inline int rules_load(const char *file, size_t size,
+			     bool (*line)(void *of, char **words, uint32_t count), void **state,
+			     char *why, size_t why_bytes)
+{
+	void *of = calloc(1, size);
+	int ret = of != NULL ? rules_read(file, line, of, why, why_bytes) : -ENOMEM;
+
+	if (ret != 0) {
+		free(of);
+		return ret;
+	}
+	*state = of;
+	return 0;
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* worker/listen.c: whose place at a path a new socket takes, and what is said when it cannot. */
+/* hosted/listen.c: whose place at a path a new socket takes, and what is said when it cannot. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "worker/listen.h"
+#include "hosted/listen.h"
 
 static char folder[] = "/tmp/listen_test_XXXXXX";
 static char path[64];

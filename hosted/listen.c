@@ -1,5 +1,5 @@
 /* See listen.h. */
-#include "worker/listen.h"
+#include "hosted/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "worker/say.h"
+#include "hosted/say.h"
 
 /* Whether somebody listens is seen by connecting; a file that is no socket refuses as well. */
 static void remove_stale(const struct sockaddr_un *address, int type)

@@ -1,0 +1,187 @@
+/* See sandbox.h. */
+#include "hosted/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "hosted/say.h"
+
+bool sandbox_refuse(const char *what, int error)
+{
+	say("the sandbox cannot be set up: %s: %s", what, strerror(error));
+	return false;
+}
+
+bool sandbox_begin(void)
+{
+	const struct rlimit none = {0, 0};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+		return sandbox_refuse("no_new_privs", errno);
+	}
+	return setrlimit(RLIMIT_CORE, &none) == 0 || sandbox_refuse("RLIMIT_CORE", errno);
+}
+
+/* ---- files ---- */
+
+/* The kernel's structure as of its version 6; the system's header may be older. */
+struct rules {
+	uint64_t files, net, scoped;
+};
+
+#define NET_ALL    3 /* LANDLOCK_ACCESS_NET_*, since version 4 */
+#define SCOPED_ALL 3 /* LANDLOCK_SCOPE_*, since version 6: abstract sockets, signals */
+
+/* If the folder is there. */
+static void allow_reading(int rules, const char *folder)
+{
+	struct landlock_path_beneath_attr beneath = {
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
+		.parent_fd = open(folder, O_PATH | O_CLOEXEC),
+	};
+
+	if (beneath.parent_fd >= 0) {
+		syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
+		close(beneath.parent_fd);
+	}
+}
+
+bool sandbox_close_files(const char *const *readable, bool networks)
+{
+	long version =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct rules rules = {
+		.net = version >= 4 && !networks ? NET_ALL : 0,
+		.scoped = version >= 6 ? SCOPED_ALL : 0,
+		.files = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+			 LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+			 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+			 LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
+			 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+			 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+			 LANDLOCK_ACCESS_FS_MAKE_SYM,
+	};
+	size_t size = version >= 6 ? sizeof(rules) : version >= 4 ? 16 : 8;
+	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
+	long ret;
+
+	if (fd < 0) {
+		return errno == ENOSYS || errno == EOPNOTSUPP || sandbox_refuse("landlock", errno);
+	}
+	for (; *readable != NULL; readable++) {
+		allow_reading(fd, *readable);
+	}
+	ret = syscall(SYS_landlock_restrict_self, fd, 0);
+	close(fd);
+	return ret == 0 || sandbox_refuse("landlock", errno);
+}
+
+/* ---- the user ---- */
+
+/* Nothing of root is left: an id or a group, or a capability that a strange setting of the process
+ * kept. */
+static bool is_only(uid_t user)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
+	uid_t uids[3];
+	gid_t gids[3];
+
+	if (getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
+	    getresgid(&gids[0], &gids[1], &gids[2]) != 0 || getgroups(0, NULL) != 0 ||
+	    syscall(SYS_capget, &header, capabilities) != 0) {
+		return false;
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		if (uids[i] != user || gids[i] != user) {
+			return false;
+		}
+	}
+	for (unsigned int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		if ((capabilities[i].effective | capabilities[i].permitted |
+		     capabilities[i].inheritable) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool sandbox_become(uid_t user, const char *remedy)
+{
+	char what[100];
+
+	snprintf(what, sizeof(what), "becoming user %u%s", (unsigned int)user, remedy);
+	if (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 ||
+	    setresuid(user, user, user) != 0) {
+		return sandbox_refuse(what, errno);
+	}
+	return is_only(user) || sandbox_refuse(what, EPERM);
+}
+
+bool sandbox_close_memory(void)
+{
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 || sandbox_refuse("dumpable", errno);
+}
+
+/* ---- system calls ---- */
+
+int sandbox_allow(scmp_filter_ctx filter, const struct sandbox_rule *rules, size_t count)
+{
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		ret = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rules[i].call, rules[i].count,
+					     rules[i].arguments);
+	}
+	return ret;
+}
+
+static int add_all(scmp_filter_ctx filter, const int *calls, size_t count,
+		   int (*by_argument)(scmp_filter_ctx filter))
+{
+	const struct sandbox_rule common[] = {
+		{SCMP_SYS(mmap), 1, {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
+		{SCMP_SYS(mprotect), 1, {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
+		{SCMP_SYS(tgkill), 1, {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())}},
+	};
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < count; i++) {
+		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	}
+	if (ret == 0) {
+		ret = sandbox_allow(filter, common, ARRAY_COUNT(common));
+	}
+	if (ret == 0) {
+		ret = by_argument(filter);
+	}
+	/* A call by another ABI (32-bit, x32) ends more than its thread too. */
+	if (ret == 0) {
+		ret = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	}
+	/* Threads that are there already too. */
+	if (ret == 0) {
+		ret = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	}
+	return ret == 0 ? seccomp_load(filter) : ret;
+}
+
+bool sandbox_filter(const int *calls, size_t count, int (*by_argument)(scmp_filter_ctx filter))
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int ret = filter != NULL ? add_all(filter, calls, count, by_argument) : -ENOMEM;
+
+	seccomp_release(filter);
+	return ret == 0 || sandbox_refuse("seccomp", -ret);
+}
