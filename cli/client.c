@@ -6,23 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
+#include "hosted/listen.h"
+#include "hosted/packet.h"
+#include "hosted/say.h"
 #include "include/mgmt/control.h"
 
-static const char *program = "vmctl", *server = "the worker";
-static const char *server_socket = "the socket of a running vmwp --control";
+static const char *server = "the worker", *server_socket = "the socket of a running vmwp --control";
 
-void client_name(const char *of_program, const char *of_server, const char *of_socket)
+void client_name(const char *of_server, const char *of_socket)
 {
-	program = of_program;
 	server = of_server;
 	server_socket = of_socket;
 }
 
-static bool fail(const char *what, const char *why)
+bool client_fail(const char *what, const char *why)
 {
-	fprintf(stderr, "%s: %s: %s\n", program, what, why);
+	say("%s: %s", what, why);
 	return false;
 }
 
@@ -32,46 +32,18 @@ bool client_refused(const char *about, const json_t *error)
 	const char *remedy =
 		json_string_value(json_object_get(json_object_get(error, "data"), "remedy"));
 
-	fprintf(stderr, "%s: %s: %s%s%s\n", program, about, message != NULL ? message : "refused",
-		remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
+	say("%s: %s%s%s", about, message != NULL ? message : "refused", remedy != NULL ? "; " : "",
+	    remedy != NULL ? remedy : "");
 	return false;
 }
 
 static bool connect_to(struct client *client, const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		return fail(path, "too long for a socket's name; use a shorter path to it");
+	client->fd = connect_at(path, SOCK_SEQPACKET);
+	if (client->fd < 0) {
+		say("%s: %s; give %s", path, strerror(-client->fd), server_socket);
 	}
-	strcpy(address.sun_path, path);
-	client->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (client->fd < 0 ||
-	    connect(client->fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		fprintf(stderr, "%s: %s: %s; give %s\n", program, path, strerror(errno),
-			server_socket);
-		return false;
-	}
-	return true;
-}
-
-static bool send_all(struct client *client, const char *text, const int *fds, int count)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN((size_t)count * sizeof(int))}};
-	struct iovec part = {.iov_base = (void *)text, .iov_len = strlen(text)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (count != 0) {
-		memcpy(CMSG_DATA(&rights.header), fds, (size_t)count * sizeof(int));
-		message.msg_control = &rights;
-		message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-	}
-	return sendmsg(client->fd, &message, MSG_NOSIGNAL) >= 0;
+	return client->fd >= 0;
 }
 
 /* One message, or NULL: the worker is gone. */
@@ -121,23 +93,25 @@ static json_t *answer(struct client *client)
 }
 
 json_t *client_ask(struct client *client, const char *method, json_t *params, const int *fds,
-		   int count, const char *about)
+		   unsigned int count, const char *about)
 {
 	json_t *request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id",
 				    ++client->last_id, "method", method, "params", params);
 	char *text = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
 	json_t *message, *result = NULL, *error;
+	int ret;
 
 	json_decref(request);
-	if (text == NULL || !send_all(client, text, fds, count)) {
-		fail(server, text == NULL ? "out of memory" : strerror(errno));
+	ret = text != NULL ? packet_send(client->fd, 0, text, strlen(text), fds, count) : -ENOMEM;
+	if (ret != 0) {
+		client_fail(server, strerror(-ret));
 		free(text);
 		return NULL;
 	}
 	free(text);
 	message = answer(client);
 	if (message == NULL) {
-		fail(server, "it has ended");
+		client_fail(server, "it has ended");
 		return NULL;
 	}
 	error = json_object_get(message, "error");

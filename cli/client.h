@@ -1,6 +1,6 @@
 /*
  * A connection to a running worker, or to another server that speaks as it does (include/mgmt/control.h). What goes wrong is said on
- * standard error, in one line that begins with "vmctl:", or what client_name() has said; then the return is false or NULL.
+ * standard error (hosted/say.h); then the return is false or NULL.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
@@ -17,13 +17,15 @@ struct client {
 	void *user;
 };
 
-/* For another program than vmctl: its name, what it calls the server, and what the server's socket is. */
-void client_name(const char *program, const char *server, const char *socket);
+/* For another server than a worker: what the program calls it, and what its socket is. */
+void client_name(const char *server, const char *socket);
+/* Says "what: why". False. */
+bool client_fail(const char *what, const char *why);
 /* Connects and says hello. */
 bool client_open(struct client *client, const char *path);
 /* Sends a request, takes `params`, and waits for the answer: its result, or NULL. `about` begins the message when it is refused. */
 json_t *client_ask(struct client *client, const char *method, json_t *params, const int *fds,
-		   int count, const char *about);
+		   unsigned int count, const char *about);
 /* Waits for one more message. False: the worker has ended the connection, which is not said. */
 bool client_next_event(struct client *client);
 /* "message; remedy" of an error. */

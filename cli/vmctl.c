@@ -14,6 +14,7 @@
 
 #include "cli/client.h"
 #include "disk/disk.h"
+#include "hosted/say.h"
 #include "include/mgmt/control.h"
 
 enum exit_status { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE };
@@ -72,12 +73,6 @@ struct command {
 	unsigned int how;
 	void (*show)(const json_t *result); /* NULL: nothing, or a job's end */
 };
-
-static bool fail(const char *what, const char *why)
-{
-	fprintf(stderr, "vmctl: %s: %s\n", what, why);
-	return false;
-}
 
 /* ---- Showing ---- */
 
@@ -268,7 +263,7 @@ static bool open_file(const struct command *command, const char *name, int index
 	bool writes = strcmp(command->method, CONTROL_ATTACH) == 0 && !(command->how & READ_ONLY);
 
 	fds[index] = open(name, (writes && index == 0 ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-	return fds[index] >= 0 || fail(name, strerror(errno));
+	return fds[index] >= 0 || client_fail(name, strerror(errno));
 }
 
 /* The worker has no way to a name, so the parents are looked up here. Returns how many files. */
@@ -281,14 +276,12 @@ static int open_chain(const struct command *command, const char *name, int *fds)
 	int count = 0;
 
 	if (disk_open(name, &how, &disk, &error) != 0) {
-		fprintf(stderr, "vmctl: %s\n", error.text);
+		say("%s", error.text);
 		return -1;
 	}
 	if (disk_layer_count(disk) > CONTROL_FILES_MAX) {
-		fprintf(stderr,
-			"vmctl: %s: %u files, %d can be handed over; vhd merge makes it "
-			"fewer\n",
-			name, disk_layer_count(disk), CONTROL_FILES_MAX);
+		say("%s: %u files, %d can be handed over; vhd merge makes it fewer", name,
+		    disk_layer_count(disk), CONTROL_FILES_MAX);
 		count = -1;
 	}
 	while (count >= 0 && disk_get_info(disk, (unsigned int)count, &info) == 0) {
@@ -365,7 +358,7 @@ static json_t *wait_for_job(struct client *client, struct wait *wait, json_t *jo
 	json_decref(job);
 	while (wait->ended == NULL) {
 		if (!client_next_event(client)) {
-			fail("the worker", "it has ended before the job was done");
+			client_fail("the worker", "it has ended before the job was done");
 			return NULL;
 		}
 		if (wait->lost) {
@@ -412,7 +405,7 @@ static void run_console(int line)
 
 	terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &saved) == 0;
 	if (terminal) {
-		fprintf(stderr, "vmctl: Ctrl-] leaves\n");
+		say("Ctrl-] leaves");
 		raw = saved;
 		cfmakeraw(&raw);
 		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
@@ -437,7 +430,7 @@ static int console(struct client *client)
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		return !fail("console", strerror(errno));
+		return !client_fail("console", strerror(errno));
 	}
 	result = client_ask(client, CONTROL_CONSOLE, json_object(), &pair[1], 1, "console");
 	if (result == NULL) {
@@ -523,7 +516,8 @@ static bool put_options(json_t *params, char **words, int count)
 		bool reboot = strcmp(words[i], "--reboot") == 0;
 
 		if (!reboot && strcmp(words[i], "--force") != 0) {
-			return fail(words[i], "not an option of shutdown: --reboot, --force");
+			return client_fail(words[i],
+					   "not an option of shutdown: --reboot, --force");
 		}
 		json_object_set_new(params, reboot ? "restart" : "force", json_true());
 	}
@@ -535,11 +529,11 @@ static bool put_service(json_t *params, char **words)
 	bool on = strcmp(words[1], "on") == 0;
 
 	if (!on && strcmp(words[1], "off") != 0) {
-		return fail(words[1], "write on or off");
+		return client_fail(words[1], "write on or off");
 	}
 	json_object_set_new(params, "on", json_boolean(on));
 	return json_object_set_new(params, "name", json_string(words[0])) == 0 ||
-	       fail(words[0], "not the name of a service");
+	       client_fail(words[0], "not the name of a service");
 }
 
 static bool put_value(json_t *params, char **words, int count)
@@ -549,7 +543,7 @@ static bool put_value(json_t *params, char **words, int count)
 
 	for (i = 0; i < count; i++) {
 		if (json_object_set_new(params, members[i], json_string(words[i])) != 0) {
-			return fail(words[i], "it is not UTF-8");
+			return client_fail(words[i], "it is not UTF-8");
 		}
 	}
 	return true;
@@ -572,15 +566,15 @@ static json_t *make_params(const struct command *command, char **words, int word
 	}
 	if (command->takes != NOTHING) {
 		if (!parse_number(words[0], &value)) {
-			fail(words[0], command->takes == A_JOB ? "not the number of a job"
-							       : "not the number of a disk");
+			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
+								      : "not the number of a disk");
 			return NULL;
 		}
 		json_object_set_new(params, command->takes == A_JOB ? "job" : "number",
 				    json_integer(value));
 	}
 	if (files > 0 && json_object_set_new(params, "name", json_string(words[1])) != 0) {
-		fail(words[1], "the name is not UTF-8; give a link to it that is");
+		client_fail(words[1], "the name is not UTF-8; give a link to it that is");
 		return NULL;
 	}
 	if (command->how & READ_ONLY) {
@@ -617,12 +611,12 @@ static int show_end(const struct command *command, const json_t *job, const char
 		return !client_refused(about, error);
 	}
 	if (strcmp(text(job, "state"), CONTROL_STATE_DONE) != 0) {
-		return !fail(about, text(job, "state"));
+		return !client_fail(about, text(job, "state"));
 	}
 	if (answer != NULL && !options.json) {
 		command->show(answer);
 	} else if (answer == NULL && command->show != NULL) {
-		return !fail(about, "the answer was lost among other events; ask again");
+		return !client_fail(about, "the answer was lost among other events; ask again");
 	}
 	return EXIT_DONE;
 }
@@ -714,6 +708,7 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	say_set_name("vmctl");
 	for (argc--, argv++; argc > 0 && strncmp(argv[0], "--", 2) == 0; argc--, argv++) {
 		if (strcmp(argv[0], "--help") == 0) {
 			fputs(help, stdout);
@@ -724,7 +719,7 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[0], "--no-wait") == 0) {
 			options.no_wait = true;
 		} else {
-			fail(argv[0], "not an option; see vmctl --help");
+			client_fail(argv[0], "not an option; see vmctl --help");
 			return EXIT_USAGE;
 		}
 	}

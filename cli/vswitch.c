@@ -11,6 +11,7 @@
 
 #include "cli/client.h"
 #include "cli/vswitch.h"
+#include "hosted/say.h"
 #include "include/mgmt/switch.h"
 
 #define PORT_BYTES 65550 /* of any frame */
@@ -55,12 +56,6 @@ static const char help[] =
 static const char *socket_path = SWITCH_SOCKET;
 static bool json_wanted;
 static struct client server = {.fd = -1};
-
-bool vswitch_fail(const char *what, const char *why)
-{
-	fprintf(stderr, "vswitch: %s: %s\n", what, why);
-	return false;
-}
 
 static bool usage(void)
 {
@@ -141,17 +136,17 @@ static bool put_member(json_t *params, const char *word)
 	char name[32];
 
 	if (equals == NULL || (size_t)(equals - word) >= sizeof(name)) {
-		return vswitch_fail(word, "give NAME=VALUE");
+		return client_fail(word, "give NAME=VALUE");
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)(equals - word), word);
 	if (is_one_of(name, flags)) {
 		if (strcmp(equals + 1, "on") != 0 && strcmp(equals + 1, "off") != 0) {
-			return vswitch_fail(word, "give on or off");
+			return client_fail(word, "give on or off");
 		}
 		json_object_set_new(params, name, json_boolean(equals[2] == 'n'));
 	} else if (is_one_of(name, numbers)) {
 		if (!parse_number(equals + 1, &number)) {
-			return vswitch_fail(word, "give a number, such as 10 or 10m");
+			return client_fail(word, "give a number, such as 10 or 10m");
 		}
 		json_object_set_new(params, name, json_integer(number));
 	} else {
@@ -189,7 +184,7 @@ static bool create(int count, char **words)
 	if (count == 2) {
 		if (!parse_number(words[1], &speed)) {
 			json_decref(params);
-			return vswitch_fail(words[1], "give a speed in Mbit/s");
+			return client_fail(words[1], "give a speed in Mbit/s");
 		}
 		json_object_set_new(params, "speed", json_integer(speed));
 	}
@@ -271,7 +266,7 @@ static bool put_id(json_t *vlan, const char *name, const char *text)
 	json_int_t number;
 
 	if (!parse_number(text, &number)) {
-		return vswitch_fail(text, "give the number of a VLAN");
+		return client_fail(text, "give the number of a VLAN");
 	}
 	json_object_set_new(vlan, name, json_integer(number));
 	return true;
@@ -381,7 +376,7 @@ static char *get_mirror(const char *net, const char *name)
 	}
 	json_decref(ports);
 	if (value == NULL) {
-		vswitch_fail(name, "the switch has no port of this name");
+		client_fail(name, "the switch has no port of this name");
 	}
 	return value;
 }
@@ -420,10 +415,10 @@ static bool capture(int count, char **words)
 	}
 	file = strcmp(words[2], "-") == 0 ? stdout : fopen(words[2], "we");
 	if (file == NULL) {
-		return vswitch_fail(words[2], strerror(errno));
+		return client_fail(words[2], strerror(errno));
 	}
 	done = capture_with(words[0], words[1], file);
-	return (fclose(file) == 0 || vswitch_fail(words[2], strerror(errno))) && done;
+	return (fclose(file) == 0 || client_fail(words[2], strerror(errno))) && done;
 }
 
 /* ---- access lists ---- */
@@ -484,7 +479,7 @@ static bool acl(int count, char **words)
 	}
 	good = adds ? put_members(params, words + 3)
 		    : parse_number(words[3], &index) ||
-			       vswitch_fail(words[3], "give the number of a rule");
+			       client_fail(words[3], "give the number of a rule");
 	if (!good) {
 		json_decref(params);
 		return false;
@@ -634,7 +629,7 @@ static bool stats_once(const char *net, const char *name)
 	}
 	json_decref(ports);
 	fflush(stdout);
-	return found || vswitch_fail(name, "the switch has no port of this name");
+	return found || client_fail(name, "the switch has no port of this name");
 }
 
 static bool stats(int count, char **words)
@@ -676,6 +671,7 @@ int main(int argc, char **argv)
 {
 	int at = 1;
 
+	say_set_name("vswitch");
 	for (; at < argc && argv[at][0] == '-'; at++) {
 		if (strcmp(argv[at], "--help") == 0) {
 			fputs(help, stdout);
@@ -694,8 +690,7 @@ int main(int argc, char **argv)
 		if (strcmp(commands[i].name, argv[at]) != 0) {
 			continue;
 		}
-		client_name("vswitch", "vswitchd",
-			    "the --control socket of a running vswitchd with --socket");
+		client_name("vswitchd", "the --control socket of a running vswitchd with --socket");
 		return client_open(&server, socket_path) &&
 				       commands[i].run(argc - at - 1, argv + at + 1)
 			       ? 0

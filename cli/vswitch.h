@@ -10,9 +10,6 @@
 
 #include <jansson.h>
 
-/* Always false. */
-bool vswitch_fail(const char *what, const char *why);
-
 /*
  * The descriptor for a kind of port (guest, internal[:IF], bridge:BRIDGE, external:IF, nat[:OPTIONS]; the text is cut up), with what
  * vswitchd is to be told of it added to `params`: -1 if it needs none, -2 after a complaint.

@@ -1,4 +1,5 @@
 /* See vswitch.h. */
+#include "cli/client.h"
 #include "cli/vswitch.h"
 
 #include <errno.h>
@@ -51,7 +52,7 @@ static bool bring_up(const char *interface)
 	request.ifr_flags |= IFF_UP;
 	up = up && ioctl(fd, SIOCSIFFLAGS, &request) == 0;
 	close(fd);
-	return up || vswitch_fail(interface, strerror(errno));
+	return up || client_fail(interface, strerror(errno));
 }
 
 /* A network interface of this machine, by the name that is asked for or one that is free. */
@@ -64,7 +65,7 @@ static int open_tap(char name[IFNAMSIZ])
 	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) != 0 ||
 	    ioctl(fd, TUNSETVNETHDRSZ, &vnet_bytes) != 0 ||
 	    ioctl(fd, TUNSETOFFLOAD, TUN_OFFLOADS) != 0) {
-		vswitch_fail(name[0] != '\0' ? name : "/dev/net/tun", strerror(errno));
+		client_fail(name[0] != '\0' ? name : "/dev/net/tun", strerror(errno));
 		close(fd);
 		return -1;
 	}
@@ -101,7 +102,7 @@ static bool join_bridge(const char *bridge, char *interface)
 	joined = fd >= 0 && ioctl(fd, SIOCBRADDIF, &request) == 0;
 	close(fd);
 	return joined || run(to_ovs) ||
-	       vswitch_fail(
+	       client_fail(
 		       bridge,
 		       "not a bridge or an Open vSwitch of this machine; ip link show type bridge");
 }
@@ -117,13 +118,13 @@ static int open_packet(const char *interface)
 	    queue_bytes = CARD_BYTES;
 
 	if (address.sll_ifindex == 0) {
-		vswitch_fail(interface, "no network card of this machine; ip link shows them");
+		client_fail(interface, "no network card of this machine; ip link shows them");
 	} else if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) != 0 ||
 		   setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) != 0 ||
 		   setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) != 0 ||
 		   setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) != 0 ||
 		   bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		vswitch_fail(interface, strerror(errno));
+		client_fail(interface, strerror(errno));
 	} else {
 		/* Larger than what a user may have is for root alone; without it all works the same. */
 		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &queue_bytes, sizeof(queue_bytes));
@@ -139,7 +140,7 @@ bool vswitch_open_link(int fds[2])
 	int bytes = SOCKET_BYTES;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-		return vswitch_fail("a link", strerror(errno));
+		return client_fail("a link", strerror(errno));
 	}
 	for (int i = 0; i < 2; i++) {
 		(void)!setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
@@ -162,7 +163,7 @@ static bool find_nat(char *path, size_t bytes)
 		}
 	}
 	return (slash != NULL && access(path, X_OK) == 0) ||
-	       vswitch_fail("vnat", "it is not beside vswitch; install it there");
+	       client_fail("vnat", "it is not beside vswitch; install it there");
 }
 
 /* It goes on by itself once it is ready, and ends with its port. `options` are words. */
@@ -188,7 +189,7 @@ static int start_nat(char *options)
 	}
 	close(fds[1]);
 	if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-		vswitch_fail("vnat", "it did not start");
+		client_fail("vnat", "it did not start");
 		close(fds[0]);
 		return -1;
 	}
@@ -220,7 +221,7 @@ int vswitch_open_kind(char *kind, json_t *params)
 		bool bridge = kind[0] == 'b';
 
 		if (of != NULL && !bridge && strlen(of) >= sizeof(name)) {
-			vswitch_fail(of, "too long for the name of a network interface");
+			client_fail(of, "too long for the name of a network interface");
 			return -2;
 		}
 		snprintf(name, sizeof(name), "%s", of != NULL && !bridge ? of : "");
@@ -232,7 +233,7 @@ int vswitch_open_kind(char *kind, json_t *params)
 		}
 		json_object_set_new(params, "max-bytes", json_integer(mtu_of(name) + ETH_HEADER));
 	} else {
-		vswitch_fail(kind, "give guest, internal[:IF], bridge:BRIDGE, external:IF or nat");
+		client_fail(kind, "give guest, internal[:IF], bridge:BRIDGE, external:IF or nat");
 	}
 	return fd >= 0 ? fd : -2;
 }

@@ -1,4 +1,5 @@
 /* See vswitch.h. The format is that of libpcap's savefiles, with microseconds. */
+#include "cli/client.h"
 #include "cli/vswitch.h"
 
 #include <errno.h>
@@ -74,5 +75,5 @@ bool vswitch_write_pcap(int fd, FILE *file)
 		good = write_frame(file, frame, (uint32_t)bytes);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	return good || vswitch_fail("the file", strerror(errno));
+	return good || client_fail("the file", strerror(errno));
 }

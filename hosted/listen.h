@@ -1,12 +1,16 @@
-/* Sockets at paths, at which a program listens. */
+/* Sockets at paths. */
 #ifndef HOSTED_LISTEN_H
 #define HOSTED_LISTEN_H
 
 /*
- * One that listens already, fd, if that is not -1; or a socket at `path` of this type (SOCK_STREAM, SOCK_SEQPACKET), or -1, having said why: the line
- * begins with `option`, "--control " for example, and the path. A socket that a process before us
- * left there, and nobody listens on, is replaced. Nothing is left behind on failure.
+ * A socket that listens, and never blocks; -1, having said why in a line that begins with `option` ("--control ", for example) and the path.
+ *
+ * If fd is not -1, that one, which listens already. Else one of this type (SOCK_STREAM, SOCK_SEQPACKET) at `path`; a socket that a process
+ * before us left there, and at which nobody listens, is replaced. Nothing is left behind on failure.
  */
 int listen_at(const char *path, int fd, int type, int backlog, const char *option);
+
+/* A socket that is connected to the one at `path`, close-on-exec, or -errno. */
+int connect_at(const char *path, int type);
 
 #endif

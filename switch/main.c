@@ -1,7 +1,6 @@
 /* vswitchd: the process of the virtual switches, see README.md. */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,28 +26,6 @@ static const char help[] =
 	"                    filter.so,RULES and forward.so,TABLE come with it\n"
 	"\n"
 	"Both sockets are made for this user alone, and replaced at the next start.\n";
-
-void say(const char *format, ...)
-{
-	char line[1024];
-	va_list arguments;
-	int length = snprintf(line, sizeof(line), "vswitchd: ");
-
-	va_start(arguments, format);
-	length += vsnprintf(line + length, sizeof(line) - (size_t)length - 1, format, arguments);
-	va_end(arguments);
-	length = length < (int)sizeof(line) - 1 ? length : (int)sizeof(line) - 2;
-	line[length++] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)length) < 0) {
-		return; /* nobody is left to tell */
-	}
-}
-
-void check_failed(const char *file, int line, const char *what)
-{
-	say("internal error: %s:%d: %s", file, line, what);
-	abort();
-}
 
 static int open_signals(void)
 {
@@ -155,6 +132,7 @@ int main(int argc, char **argv)
 	const char *control = SWITCH_SOCKET, *ports = PORT_SOCKET;
 	bool good;
 
+	say_set_name("vswitchd");
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		fputs(help, stdout);
 		return 0;

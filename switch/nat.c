@@ -14,7 +14,6 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <slirp/libslirp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,23 +63,6 @@ static Slirp *slirp;
 static struct timer timers[TIMERS_MAX];
 static struct pollfd polls[POLLS_MAX];
 static uint32_t poll_count;
-
-void say(const char *format, ...)
-{
-	va_list arguments;
-
-	fputs("vnat: ", stderr);
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputc('\n', stderr);
-}
-
-void check_failed(const char *file, int line, const char *what)
-{
-	say("internal error: %s:%d: %s", file, line, what);
-	abort();
-}
 
 static bool fail(const char *what, const char *why)
 {
@@ -452,6 +434,7 @@ int main(int argc, char **argv)
 		.disable_host_loopback = true,
 	};
 
+	say_set_name("vnat");
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		fputs(help, stdout);
 		return 0;

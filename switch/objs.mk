@@ -2,13 +2,13 @@
 switch_ring_objs := switch/ring.o
 switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o acl.o flow.o snoop.o drop.o extend.o)
 
-vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o rpc.o methods.o settings.o sandbox.o) hosted/listen.o hosted/sandbox.o
+vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o rpc.o methods.o settings.o sandbox.o) hosted/listen.o hosted/packet.o hosted/sandbox.o hosted/say.o
 
 switch_products := build/switch/vswitchd build/switch/vnat
 build/switch/vswitchd: $(call user,$(vswitchd_objs))
 	$(call link_user,-ljansson -lseccomp)
 
-build/switch/vnat: $(call user,switch/nat.o hosted/sandbox.o)
+build/switch/vnat: $(call user,switch/nat.o hosted/sandbox.o hosted/say.o)
 	$(call link_user,-lslirp -lseccomp)
 
 switch_fake := tests/fake/edge.o tests/fake/packet.o
@@ -21,7 +21,7 @@ switch_station_test_objs := switch/station.o
 switch_guest_test_objs := $(switch_core_objs) $(switch_ring_objs) switch/guest.o tests/fake/packet.o
 
 switch_fuzzers := $(addprefix tests/fuzz/switch_,fuzz.c guest_fuzz.c methods_fuzz.c)
-switch_methods_fuzz_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,plug.o guest.o kernel.o methods.o settings.o)
+switch_methods_fuzz_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,plug.o guest.o kernel.o methods.o settings.o) hosted/packet.o
 switch_methods_fuzz_libs := -ljansson
 switch_guest_fuzz_objs := $(switch_core_objs) $(switch_ring_objs) switch/guest.o
 switch_fuzz_objs := $(switch_core_objs) $(switch_fake)
@@ -36,7 +36,7 @@ $(switch_extensions): build/switch/%.so: build/user/switch/extensions/%.o
 
 # A worker with no guest, for tests of the whole.
 switch_products += build/tests/switch/worker
-build/tests/switch/worker: $(call user,tests/switch/worker.o $(switch_ring_objs))
+build/tests/switch/worker: $(call user,tests/switch/worker.o $(switch_ring_objs) hosted/listen.o hosted/packet.o hosted/say.o)
 	$(call link_user,)
 
 switch_products += build/tests/bench/switch

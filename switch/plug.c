@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hosted/packet.h"
 #include "switch/daemon.h"
 
 /* ---- the edge of a port with nothing in it ---- */
@@ -215,35 +216,16 @@ void plug_accept(struct daemon *daemon)
 	}
 }
 
-static void close_all(const int *fds, uint32_t count)
+/* The hello; its descriptors are in `packet` in any case. False: it is none. */
+static bool receive_hello(int fd, struct port_hello *hello, struct packet *packet)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		close(fds[i]);
-	}
-}
+	int ret;
 
-/* The hello and its descriptors; false: it is none. */
-static bool receive_hello(int fd, struct port_hello *hello, int *fds, uint32_t *fd_count)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(PORT_REGIONS_MAX * sizeof(int))];
-	} rights;
-	struct iovec part = {.iov_base = hello, .iov_len = sizeof(*hello)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
-	ssize_t length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-
-	*fd_count = 0;
-	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-		*fd_count = (uint32_t)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(header), *fd_count * sizeof(int));
-	}
+	packet->bytes = hello;
+	packet->size = sizeof(*hello);
+	ret = packet_receive(fd, 0, packet);
 	hello->network[PORT_NAME_MAX - 1] = hello->port[PORT_NAME_MAX - 1] = '\0';
-	return length == (ssize_t)sizeof(*hello) && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+	return ret == 0 && packet->length == sizeof(*hello) && !packet->cut && !packet->fds_cut;
 }
 
 #define MAC_POOL  0x00155d000000ull /* as Hyper-V's: its vendor, then three bytes of ours */
@@ -323,21 +305,7 @@ static void put_mac(uint8_t *to, uint64_t mac)
 static bool send_welcome(int fd, const struct port_welcome *welcome, const int *fds,
 			 uint32_t fd_count)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(GUEST_FDS_MAX * sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN(fd_count * sizeof(int))}};
-	struct iovec part = {.iov_base = (void *)welcome, .iov_len = sizeof(*welcome)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (fd_count != 0) {
-		memcpy(CMSG_DATA(&rights.header), fds, fd_count * sizeof(int));
-		message.msg_control = &rights;
-		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-	}
-	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*welcome);
+	return packet_send(fd, MSG_DONTWAIT, welcome, sizeof(*welcome), fds, fd_count) == 0;
 }
 
 /* Moves the worker of a connection to the port it asked for. */
@@ -369,15 +337,15 @@ static void serve_hello(struct plug *plug)
 	struct port_hello hello;
 	struct guest *guest = NULL;
 	struct plug *at = NULL;
-	int fds[PORT_REGIONS_MAX + 1];
-	uint32_t fd_count;
-	bool valid = receive_hello(plug->connection, &hello, fds, &fd_count);
+	int fds[PORT_REGIONS_MAX];
+	struct packet packet = {.fds = fds, .fds_max = PORT_REGIONS_MAX};
+	bool valid = receive_hello(plug->connection, &hello, &packet);
 
 	if (valid) {
-		welcome.result = guest_create(&hello, fds, fd_count, &guest, welcome.text,
+		welcome.result = guest_create(&hello, fds, packet.fd_count, &guest, welcome.text,
 					      sizeof(welcome.text));
 	}
-	close_all(fds, fd_count);
+	packet_close(&packet);
 	if (valid && welcome.result == 0) {
 		at = find_port(plug, &hello, &welcome.result, welcome.text);
 	}

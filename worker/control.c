@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "hosted/listen.h"
+#include "hosted/packet.h"
 #include "worker/say.h"
 
 /* What epoll says an event is about: a client's number, or one of these. */
@@ -123,7 +124,7 @@ static uint32_t number_of(const struct control *control, const struct client *cl
 /* -EAGAIN: no room. */
 static int send_text(int fd, const char *text)
 {
-	return send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ? 0 : -errno;
+	return packet_send(fd, MSG_DONTWAIT, text, strlen(text), NULL, 0);
 }
 
 static void flush(struct control *control, struct client *client)
@@ -326,56 +327,35 @@ static void accept_client(struct control *control)
 		.fd = fd, .user = peer.uid, .may_change = may_change(control, peer.uid)};
 }
 
-/* The descriptors that came with a packet. */
-static unsigned int take_descriptors(struct msghdr *message, int *fds)
-{
-	struct cmsghdr *header = CMSG_FIRSTHDR(message);
-	size_t length;
-
-	if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
-		return 0;
-	}
-	length = header->cmsg_len - CMSG_LEN(0);
-	memcpy(fds, CMSG_DATA(header), length);
-	return (unsigned int)(length / sizeof(int));
-}
-
 static void receive(struct control *control, struct client *client)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
-	} rights;
-	struct iovec part = {.iov_base = control->text, .iov_len = sizeof(control->text)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
 	struct request request = {.control = control, .client = client};
-	ssize_t length = recvmsg(client->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct packet packet = {.bytes = control->text,
+				.size = sizeof(control->text),
+				.fds = request.fds,
+				.fds_max = CONTROL_FILES_MAX};
+	int ret = packet_receive(client->fd, MSG_DONTWAIT, &packet);
 
-	if (length < 0 && (errno == EAGAIN || errno == EINTR)) {
+	if (ret == -EAGAIN || ret == -EINTR) {
 		return;
 	}
-	/* An empty packet, too, may bring descriptors. */
-	request.fd_count = length >= 0 ? take_descriptors(&message, request.fds) : 0;
-	if (length <= 0) {
+	request.fd_count = packet.fd_count;
+	if (ret != 0 || packet.length == 0) {
 		hang_up(control, client);
-	} else if (message.msg_flags & MSG_TRUNC) {
+	} else if (packet.cut) {
 		answer(control, client,
 		       methods_refusal(CONTROL_BAD_LIMIT, "the request is too long",
 				       "keep it below 128 KiB"));
-	} else if (message.msg_flags & MSG_CTRUNC) {
+	} else if (packet.fds_cut) {
 		answer(control, client,
 		       methods_refusal(CONTROL_BAD_DESCRIPTORS,
 				       "the worker has no room for these descriptors",
 				       "raise its RLIMIT_NOFILE"));
 	} else {
-		answer(control, client, methods_answer(&request, control->text, (size_t)length));
+		answer(control, client, methods_answer(&request, control->text, packet.length));
 	}
-	while (request.fd_count != 0) {
-		close(request.fds[--request.fd_count]);
-	}
+	packet.fd_count = request.fd_count;
+	packet_close(&packet);
 }
 
 static void serve_client(struct control *control, struct client *client)

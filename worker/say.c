@@ -111,22 +111,14 @@ static void hold(const char *line, size_t length)
 
 static void say_line(const char *format, va_list arguments)
 {
-	char line[1024];
-	int length = snprintf(line, sizeof(line), "%s", prefix);
+	char line[SAY_LINE_MAX];
+	size_t length = say_format(line, prefix, raw ? "\r\n" : "\n", format, arguments);
 
-	length += vsnprintf(line + length, sizeof(line) - (size_t)length, format, arguments);
-	if (length > (int)sizeof(line) - 3) {
-		length = (int)sizeof(line) - 3;
-	}
-	if (raw) {
-		line[length++] = '\r';
-	}
-	line[length++] = '\n';
 	pthread_mutex_lock(&line_lock);
 	if (mid_line || held_length != 0 || (shared && waiting(serial_line) != 0)) {
-		hold(line, (size_t)length);
+		hold(line, length);
 	} else {
-		put(line, (size_t)length);
+		put(line, length);
 	}
 	pthread_mutex_unlock(&line_lock);
 }

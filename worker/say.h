@@ -15,7 +15,6 @@
 
 #include "hosted/say.h"
 
-void say_set_name(const char *name);
 /* The terminal no longer turns a newline into a new line. */
 void say_raw_terminal(bool on);
 

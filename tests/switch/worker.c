@@ -20,10 +20,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hosted/listen.h"
+#include "hosted/packet.h"
 #include "switch/ring.h"
 
 #define SLOTS        1024u
@@ -38,12 +39,6 @@ static struct ring out, in;
 static int to_switch, from_switch, server;
 static uint8_t own[6], peer[6];
 static uint64_t sent, received;
-
-void check_failed(const char *file, int line, const char *what)
-{
-	fprintf(stderr, "worker: %s:%d: %s\n", file, line, what);
-	exit(3);
-}
 
 static void fail(const char *what)
 {
@@ -75,22 +70,10 @@ static void send_hello(int ram_fd, const char *network, const char *port)
 		.in_slots = SLOTS,
 		.regions = {{.bytes = RAM_BYTES}},
 	};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN(sizeof(int))}};
-	struct iovec part = {.iov_base = &hello, .iov_len = sizeof(hello)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
 
 	snprintf(hello.network, sizeof(hello.network), "%s", network);
 	snprintf(hello.port, sizeof(hello.port), "%s", port);
-	memcpy(CMSG_DATA(&rights.header), &ram_fd, sizeof(ram_fd));
-	if (sendmsg(server, &message, 0) != (ssize_t)sizeof(hello)) {
+	if (packet_send(server, 0, &hello, sizeof(hello), &ram_fd, 1) != 0) {
 		fail("hello");
 	}
 }
@@ -98,26 +81,21 @@ static void send_hello(int ram_fd, const char *network, const char *port)
 static void receive_welcome(void)
 {
 	struct port_welcome welcome;
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(8 * sizeof(int))];
-	} rights;
-	struct iovec part = {.iov_base = &welcome, .iov_len = sizeof(welcome)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
 	int fds[3];
+	struct packet packet = {
+		.bytes = &welcome, .size = sizeof(welcome), .fds = fds, .fds_max = 3};
 	void *memory;
 
-	if (recvmsg(server, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(welcome)) {
+	if (packet_receive(server, 0, &packet) != 0 || packet.length != sizeof(welcome)) {
 		fail("welcome");
 	}
 	if (welcome.result != 0) {
 		fprintf(stderr, "worker: %s\n", welcome.text);
 		exit(1);
 	}
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fds));
+	if (packet.fd_count != 3) {
+		fail("descriptors");
+	}
 	memory = mmap(NULL, ring_memory_bytes(1, SLOTS, SLOTS), PROT_READ | PROT_WRITE, MAP_SHARED,
 		      fds[0], 0);
 	if (memory == MAP_FAILED) {
@@ -133,12 +111,9 @@ static void receive_welcome(void)
 
 static void attach(const char *path, const char *network, const char *port)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (server < 0 ||
-	    connect(server, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+	server = connect_at(path, SOCK_SEQPACKET);
+	if (server < 0) {
+		errno = -server;
 		fail(path);
 	}
 	send_hello(make_ram(), network, port);

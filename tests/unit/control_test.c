@@ -24,6 +24,7 @@
 #include <cmocka.h>
 
 #include "disk/disk.h"
+#include "hosted/packet.h"
 #include "tests/fake/integration.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
@@ -329,24 +330,12 @@ static bool has_hung_up(int fd)
 
 static void send_bytes(int fd, const void *text, size_t length, int files)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(CONTROL_FILES_MAX * sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN((size_t)files * sizeof(int))}};
-	struct iovec part = {.iov_base = (void *)text, .iov_len = length};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	int i, file = open("/dev/null", O_RDWR);
+	int fds[CONTROL_FILES_MAX], i, file = open("/dev/null", O_RDWR);
 
 	for (i = 0; i < files; i++) {
-		memcpy(CMSG_DATA(&rights.header) + (size_t)i * sizeof(int), &file, sizeof(int));
+		fds[i] = file;
 	}
-	if (files != 0) {
-		message.msg_control = &rights;
-		message.msg_controllen = CMSG_SPACE((size_t)files * sizeof(int));
-	}
-	assert_true(sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)length);
+	assert_int_equal(packet_send(fd, 0, text, length, fds, (unsigned int)files), 0);
 	close(file);
 }
 
@@ -1249,17 +1238,6 @@ static void console(void **state)
 {
 	int fd = greet(), i;
 	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"console\"}";
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN(sizeof(int))}};
-	struct iovec part = {.iov_base = (void *)text, .iov_len = sizeof(text) - 1};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
 	int pair[2];
 	json_t *answer;
 	char byte;
@@ -1268,8 +1246,7 @@ static void console(void **state)
 	refuses(fd, "console", "{}", 1, "descriptors", "");
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-		memcpy(CMSG_DATA(&rights.header), &pair[1], sizeof(int));
-		assert_true(sendmsg(fd, &message, 0) > 0);
+		assert_int_equal(packet_send(fd, 0, text, sizeof(text) - 1, &pair[1], 1), 0);
 		answer = await(fd);
 		assert_non_null(json_object_get(answer, "result"));
 		json_decref(answer);

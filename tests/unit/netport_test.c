@@ -1,4 +1,5 @@
 /* A worker's end of a port meets the switch's, over a socket; and switches that say what they should not. */
+#include "hosted/packet.h"
 #include "switch/guest.h"
 #include "vsp/network/netport.h"
 
@@ -29,51 +30,21 @@ static enum manner manner;
 static struct port_hello heard;
 static struct guest *edge;
 
-void check_failed(const char *file, int line, const char *what)
-{
-	fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
-	abort();
-}
-
 static uint32_t hear_hello(int fd, int *fds)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(PORT_REGIONS_MAX * sizeof(int))];
-	} rights;
-	struct iovec part = {&heard, sizeof(heard)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
-	struct cmsghdr *header;
-	uint32_t count;
+	struct packet packet = {
+		.bytes = &heard, .size = sizeof(heard), .fds = fds, .fds_max = PORT_REGIONS_MAX};
 
-	assert_int_equal(recvmsg(fd, &message, MSG_CMSG_CLOEXEC), sizeof(heard));
-	header = CMSG_FIRSTHDR(&message);
-	assert_non_null(header);
-	count = (uint32_t)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	memcpy(fds, CMSG_DATA(header), count * sizeof(int));
-	return count;
+	assert_int_equal(packet_receive(fd, 0, &packet), 0);
+	assert_int_equal(packet.length, sizeof(heard));
+	return packet.fd_count;
 }
 
 static void say_welcome(int fd, struct port_welcome *welcome, const int *fds, uint32_t count)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(GUEST_FDS_MAX * sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN(count * sizeof(int))}};
-	struct iovec part = {welcome, manner == SHORT_ANSWER ? 100 : sizeof(*welcome)};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	size_t bytes = manner == SHORT_ANSWER ? 100 : sizeof(*welcome);
 
-	if (count != 0) {
-		memcpy(CMSG_DATA(&rights.header), fds, count * sizeof(int));
-		message.msg_control = &rights;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-	}
-	assert_true(sendmsg(fd, &message, MSG_NOSIGNAL) > 0);
+	assert_int_equal(packet_send(fd, 0, welcome, bytes, fds, count), 0);
 }
 
 /* One worker. */

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "hosted/listen.h"
+#include "hosted/packet.h"
 #include "switch/ring.h"
 
 #define OUT_SLOTS 1024u
@@ -18,23 +19,11 @@
 
 static int connect_to(const char *path, char *why, size_t why_bytes)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, ret;
+	int fd = connect_at(path, SOCK_SEQPACKET);
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		snprintf(why, why_bytes, "%s: the path is too long", path);
-		return -ENAMETOOLONG;
-	}
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		ret = -errno;
+	if (fd < 0) {
 		snprintf(why, why_bytes, "%s: %s; is vswitchd running, and may this user reach it?",
-			 path, strerror(-ret));
-		if (fd >= 0) {
-			close(fd);
-		}
-		return ret;
+			 path, strerror(-fd));
 	}
 	return fd;
 }
@@ -73,17 +62,6 @@ static int say_hello(int connection, const struct netport_request *request,
 		.out_slots = OUT_SLOTS,
 		.in_slots = IN_SLOTS,
 	};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(NETPORT_REGIONS * sizeof(int))];
-	} rights = {.header = {.cmsg_level = SOL_SOCKET,
-			       .cmsg_type = SCM_RIGHTS,
-			       .cmsg_len = CMSG_LEN(NETPORT_REGIONS * sizeof(int))}};
-	struct iovec part = {&hello, sizeof(hello)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
 	int fds[NETPORT_REGIONS] = {request->ram_fd, heads_fd};
 
 	memcpy(hello.mac, request->mac, sizeof(hello.mac));
@@ -91,99 +69,75 @@ static int say_hello(int connection, const struct netport_request *request,
 	snprintf(hello.port, sizeof(hello.port), "%s", request->name);
 	hello.regions[NETPORT_RAM].bytes = request->ram.iov_len;
 	hello.regions[NETPORT_HEADS].bytes = port->regions[NETPORT_HEADS].iov_len;
-	memcpy(CMSG_DATA(&rights.header), fds, sizeof(fds));
-	return sendmsg(connection, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(hello) ? 0 : -errno;
+	return packet_send(connection, 0, &hello, sizeof(hello), fds, NETPORT_REGIONS);
 }
 
-/* How many descriptors came with it, or -errno. */
-static int hear_welcome(int connection, struct port_welcome *welcome, int *fds)
+/* The descriptors that came are in `packet` in any case. -errno. */
+static int hear_welcome(int connection, struct port_welcome *welcome, struct packet *packet)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-	} rights;
-	struct iovec part = {welcome, sizeof(*welcome)};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &rights,
-				 .msg_controllen = sizeof(rights)};
-	ssize_t length = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	int count = 0;
+	int ret;
 
-	if (length < 0) {
-		return -errno;
-	}
-	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-		count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(header), (size_t)count * sizeof(int));
-	}
+	packet->bytes = welcome;
+	packet->size = sizeof(*welcome);
+	ret = packet_receive(connection, 0, packet);
 	welcome->text[sizeof(welcome->text) - 1] = '\0';
-	if (length != (ssize_t)sizeof(*welcome)) {
-		for (int i = 0; i < count; i++) {
-			close(fds[i]);
-		}
-		return -EPROTO;
-	}
-	return count;
+	return ret == 0 && (packet->length != sizeof(*welcome) || packet->cut) ? -EPROTO : ret;
 }
 
-/* The descriptors are the port's, or closed. */
-static int adopt(struct netport *port, const struct port_welcome *welcome, const int *fds,
-		 int count)
+/* Takes the descriptors out of the packet that it needs; 0, or a negative errno and nothing is taken. */
+static int adopt(struct netport *port, const struct port_welcome *welcome, struct packet *packet)
 {
 	size_t bytes = ring_memory_bytes(port->queue_count, OUT_SLOTS, IN_SLOTS);
-	void *memory = MAP_FAILED;
-	int ret = -EPROTO, i;
+	const int *fds = packet->fds;
+	void *memory;
+	uint32_t i;
 
-	if (count == (int)(2 + port->queue_count) && welcome->queue_count == port->queue_count &&
-	    welcome->out_slots == OUT_SLOTS && welcome->in_slots == IN_SLOTS &&
-	    lseek(fds[0], 0, SEEK_END) >= (off_t)bytes) {
-		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
-		ret = memory == MAP_FAILED ? -errno : 0;
+	if (packet->fd_count != 2 + port->queue_count ||
+	    welcome->queue_count != port->queue_count || welcome->out_slots != OUT_SLOTS ||
+	    welcome->in_slots != IN_SLOTS || lseek(fds[0], 0, SEEK_END) < (off_t)bytes) {
+		return -EPROTO;
 	}
-	if (ret != 0) {
-		for (i = 0; i < count; i++) {
-			close(fds[i]);
-		}
-		return ret;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+	if (memory == MAP_FAILED) {
+		return -errno;
 	}
-	close(fds[0]);
 	port->memory = memory;
 	port->memory_bytes = bytes;
 	port->switch_event = fds[1];
-	for (i = 2; i < count; i++) {
-		port->events[i - 2] = fds[i];
+	for (i = 0; i < port->queue_count; i++) {
+		port->events[i] = fds[2 + i];
 	}
 	port->out_slots = OUT_SLOTS;
 	port->in_slots = IN_SLOTS;
 	memcpy(port->mac, welcome->mac, sizeof(port->mac));
+	packet->fd_count = 1; /* the memory's is not needed any more */
 	return 0;
 }
 
 static int greet(struct netport *port, const struct netport_request *request, char *why,
 		 size_t why_bytes)
 {
-	struct port_welcome welcome;
-	int fds[FDS_MAX], heads_fd = make_heads(port), ret = heads_fd, count;
+	struct port_welcome welcome = {0};
+	int fds[FDS_MAX], heads_fd = make_heads(port), ret = heads_fd;
+	struct packet packet = {.fds = fds, .fds_max = FDS_MAX};
 
 	if (ret >= 0) {
 		ret = say_hello(port->connection, request, port, heads_fd);
 		close(heads_fd);
 	}
 	if (ret == 0) {
-		ret = count = hear_welcome(port->connection, &welcome, fds);
-		if (count >= 0 && welcome.result < 0) {
-			snprintf(why, why_bytes, "%s", welcome.text);
-			return welcome.result;
-		}
-		if (count >= 0) {
-			ret = adopt(port, &welcome, fds, count);
+		ret = hear_welcome(port->connection, &welcome, &packet);
+	}
+	if (ret == 0 && welcome.result < 0) {
+		ret = welcome.result;
+		snprintf(why, why_bytes, "%s", welcome.text);
+	} else {
+		ret = ret == 0 ? adopt(port, &welcome, &packet) : ret;
+		if (ret != 0) {
+			snprintf(why, why_bytes, "%s: %s", request->socket, strerror(-ret));
 		}
 	}
-	if (ret < 0) {
-		snprintf(why, why_bytes, "%s: %s", request->socket, strerror(-ret));
-	}
+	packet_close(&packet);
 	return ret;
 }
 
