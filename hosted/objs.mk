@@ -1,4 +1,8 @@
 # Each program names the objects that it takes.
-hosted_tests := tests/unit/listen_test.c tests/unit/packet_test.c
+hosted_rpc := $(addprefix hosted/,listen.o packet.o form.o rpc.o)
+
+hosted_tests := $(addprefix tests/unit/,listen_test.c packet_test.c rpc_test.c)
 listen_test_objs := hosted/listen.o hosted/say.o
 packet_test_objs := hosted/packet.o hosted/say.o
+rpc_test_objs := $(hosted_rpc) hosted/say.o
+rpc_test_libs := -ljansson

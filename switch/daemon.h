@@ -1,16 +1,15 @@
 /*
  * vswitchd: any number of switches in one process and one thread. loop.c waits and turns, plug.c
- * has what is plugged into ports, rpc.c and methods.c the control socket, sandbox.c what the
+ * has what is plugged into ports, control.c and methods.c the control socket, sandbox.c what the
  * process may do.
  */
 #ifndef SWITCH_DAEMON_H
 #define SWITCH_DAEMON_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "hosted/rpc.h"
 #include "hosted/say.h"
 #include "switch/extend.h"
 #include "switch/guest.h"
@@ -54,9 +53,8 @@ struct plug {
 };
 
 struct client {
+	struct rpc_peer peer;
 	int fd; /* -1: free */
-	bool greeted;
-	uid_t user;
 	struct source source;
 };
 
@@ -96,44 +94,41 @@ void plug_serve(struct plug *plug);
 /* Those that broke, or whose other end is gone. */
 void plug_sweep(struct daemon *daemon);
 
-/* ---- rpc.c, methods.c ---- */
+/* ---- control.c, methods.c ---- */
 
-void rpc_accept(struct daemon *daemon);
-void rpc_serve(struct daemon *daemon, struct client *client);
-
-/* What is wrong with a request. */
-struct rpc_error {
-	const char *code; /* a word for programs, as docs/design/control.md has them */
-	char message[DAEMON_TEXT];
-	char field[64];
-	char remedy[DAEMON_TEXT];
-	json_t *kept; /* texts of the request, until it is answered */
-};
-
-/* A method's answer, or NULL and the error. `params` is taken to pieces; `fd` is -1 once it is used. */
-json_t *method_call(struct daemon *daemon, const char *name, json_t *params, int *fd,
-		    bool may_change, struct rpc_error *error);
-json_t *method_names(void);
+void control_accept(struct daemon *daemon);
+void control_serve(struct daemon *daemon, struct client *client);
+/* The whole answer; the request's server is the daemon. NULL: out of memory. */
+json_t *methods_answer(struct rpc_request *request, const char *text, size_t length);
 
 /* ---- settings.c ---- */
 
-/*
- * Members are taken out of the object as they are read, so what is left was not known. False: the
- * error is filled in.
- */
-bool member_text(json_t *object, const char *name, const char **value, struct rpc_error *error);
-bool member_flag(json_t *object, const char *name, bool *value, struct rpc_error *error);
-bool member_number(json_t *object, const char *name, uint64_t least, uint64_t most, uint64_t *value,
-		   struct rpc_error *error);
-bool members_end(json_t *object, struct rpc_error *error);
-bool rpc_fail(struct rpc_error *error, const char *code, const char *field, const char *remedy,
-	      const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-/* The settings that the object names are changed. */
-bool settings_read(json_t *object, struct port_settings *settings, struct rpc_error *error);
+/* For a struct port_settings: those that the object does not name stay as they are. */
+extern const struct form_member settings_members[];
 json_t *settings_write(const struct port_settings *settings);
-bool acl_read_basic(json_t *object, struct acl_basic *rule, struct rpc_error *error);
-bool acl_read_extended(json_t *object, struct acl_extended *rule, struct rpc_error *error);
+
+/* What a rule of either kind may say. */
+struct rule_read {
+	unsigned int action, direction;
+	struct acl_prefix local, remote;
+	uint64_t mac; /* of either end */
+	struct acl_ports local_ports, remote_ports;
+	int16_t protocol;
+	uint32_t weight, idle_s;
+	bool stateful;
+};
+#define RULE_DEFAULTS                                                                              \
+	{                                                                                          \
+		.direction = 2, .protocol = -1, .idle_s = 300                                      \
+	}
+
+/* For a struct rule_read. */
+extern const struct form_member rule_members[];
+/* The rule; false: the object has a member that is not for this kind, and it is refused. */
+bool rule_is_basic(struct form *form, const json_t *params, const struct rule_read *read,
+		   struct acl_basic *rule);
+bool rule_is_extended(struct form *form, const json_t *params, const struct rule_read *read,
+		      struct acl_extended *rule);
 json_t *acl_write(const struct acl *acl);
 
 /* ---- sandbox.c ---- */

@@ -49,10 +49,10 @@ static void serve(struct daemon *daemon, const struct source *source, uint32_t e
 		daemon->stop |= read(daemon->signals, &info, sizeof(info)) == (ssize_t)sizeof(info);
 		break;
 	case SOURCE_CONTROL:
-		rpc_accept(daemon);
+		control_accept(daemon);
 		break;
 	case SOURCE_CLIENT:
-		rpc_serve(daemon, source->client);
+		control_serve(daemon, source->client);
 		break;
 	case SOURCE_PORTS:
 		plug_accept(daemon);

@@ -1,154 +1,154 @@
-/* What the control socket can be asked, one row a method. */
+/*
+ * What the control socket can be asked, one row a method. Names of switches and ports are looked up as they are read, so that a method has
+ * what they name; the settings of a port are its own before the request's are read over them.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "include/mgmt/control.h"
 #include "include/mgmt/switch.h"
 #include "switch/daemon.h"
 
 #define PAGE_BYTES 65536u /* after which an answer's list is ended: it is one packet */
-#define BYTES_MAX  (PORT_FRAME_MAX)
 
-struct call {
-	struct daemon *daemon;
-	json_t *params;
-	int *fd;
-	struct rpc_error *error;
+struct parameters {
+	struct vswitch *net;
+	struct port *port;
+	const char *name; /* of what is to be made */
+	unsigned int kind;
+	uint64_t speed_mbit, from;
+	uint32_t max_bytes, index;
+	bool extended;
+	struct port_settings settings;
+	struct rule_read rule;
 };
 
-static bool missing(const struct call *call, const char *name)
+static struct daemon *daemon_of(const struct rpc_request *request)
 {
-	char field[64];
-
-	snprintf(field, sizeof(field), "params.%s", name);
-	return rpc_fail(call->error, CONTROL_BAD_INVALID, field, "give it", "%s is missing", field);
+	return request->server;
 }
 
-static bool by_errno(const struct call *call, const char *what, int ret)
+static json_t *by_errno(struct rpc_request *request, const char *what, int ret)
 {
+	char text[100];
+
 	switch (-ret) {
 	case EEXIST:
-		return rpc_fail(call->error, CONTROL_BAD_STATE, "", "give another",
-				"%s: in use already", what);
+		snprintf(text, sizeof(text), "%s: in use already", what);
+		return rpc_refuse(request, CONTROL_BAD_STATE, text, "give another");
 	case ENOSPC:
-		return rpc_fail(call->error, CONTROL_BAD_LIMIT, "", "remove one first",
-				"%s: there are as many as there may be", what);
+		snprintf(text, sizeof(text), "%s: there are as many as there may be", what);
+		return rpc_refuse(request, CONTROL_BAD_LIMIT, text, "remove one first");
 	case EINVAL:
-		return rpc_fail(call->error, CONTROL_BAD_INVALID, "",
-				"names have 1 to 63 characters, addresses are of one station, "
-				"bandwidths are multiples of 8",
-				"%s: not possible", what);
+		snprintf(text, sizeof(text), "%s: not possible", what);
+		return rpc_refuse(request, CONTROL_BAD_INVALID, text,
+				  "names have 1 to 63 characters, addresses are of one station, "
+				  "bandwidths are multiples of 8");
 	default:
-		return rpc_fail(call->error, CONTROL_BAD_IO, "", "", "%s: %s", what,
-				strerror(-ret));
+		snprintf(text, sizeof(text), "%s: %s", what, strerror(-ret));
+		return rpc_refuse(request, CONTROL_BAD_IO, text, "");
 	}
 }
 
-static struct vswitch *read_net(const struct call *call)
-{
-	const char *name = NULL;
-	struct vswitch *net;
+/* ---- names ---- */
 
-	if (!member_text(call->params, "switch", &name, call->error)) {
-		return NULL;
-	}
-	if (name == NULL) {
-		missing(call, "switch");
-		return NULL;
-	}
-	net = daemon_find(call->daemon, name);
-	if (net == NULL) {
-		rpc_fail(call->error, CONTROL_BAD_NOT_FOUND, "params.switch",
-			 "vswitch list shows those that are", "there is no switch \"%.64s\"", name);
-	}
-	return net;
+static bool read_name(struct form *form, const json_t *value, const char **name)
+{
+	static const struct form_member a_name = {"", FORM_TEXT, .least = 1,
+						  .most = SWITCH_NAME_MAX - 1};
+
+	return form_read_value(form, value, &a_name, name);
 }
 
-static struct port *read_port(const struct call *call)
+static bool refuse_name(struct form *form, const json_t *value)
 {
-	struct vswitch *net = read_net(call);
-	const char *name = NULL;
-	struct port *port;
+	struct rpc_request *request = form->user;
 
-	if (net == NULL || !member_text(call->params, "port", &name, call->error)) {
-		return NULL;
+	request->code = CONTROL_BAD_NOT_FOUND;
+	return form_refuse(form, value, "vswitch list shows those that are", "is not there");
+}
+
+static bool read_net(struct form *form, const json_t *value, void *into)
+{
+	struct parameters *p = into;
+	const char *name;
+
+	if (!read_name(form, value, &name)) {
+		return false;
 	}
-	if (name == NULL) {
-		missing(call, "port");
-		return NULL;
+	p->net = daemon_find(daemon_of(form->user), name);
+	return p->net != NULL || refuse_name(form, value);
+}
+
+/* Of the switch that a row before it has read. */
+static bool read_port(struct form *form, const json_t *value, void *into)
+{
+	struct parameters *p = into;
+	const char *name;
+
+	if (!read_name(form, value, &name)) {
+		return false;
 	}
-	port = vswitch_find_port(net, name);
-	if (port == NULL) {
-		rpc_fail(call->error, CONTROL_BAD_NOT_FOUND, "params.port",
-			 "vswitch list shows those that are", "switch \"%s\" has no port \"%.64s\"",
-			 net->name, name);
+	p->port = vswitch_find_port(p->net, name);
+	if (p->port == NULL) {
+		return refuse_name(form, value);
 	}
-	return port;
+	p->settings = p->port->settings;
+	return true;
+}
+
+static bool read_new(struct form *form, const json_t *value, void *into)
+{
+	struct parameters *p = into;
+
+	return read_name(form, value, &p->name);
 }
 
 /* ---- switches ---- */
 
-static json_t *switch_create(const struct call *call)
+static json_t *switch_create(struct rpc_request *request, const struct parameters *p)
 {
-	uint64_t speed = 10000;
-	const char *name = NULL;
+	struct daemon *daemon = daemon_of(request);
 	uint32_t i = 0;
 	int ret;
 
-	if (!member_text(call->params, "switch", &name, call->error) ||
-	    !member_number(call->params, "speed", 1, 1000000, &speed, call->error) ||
-	    !members_end(call->params, call->error)) {
-		return NULL;
-	}
-	if (name == NULL) {
-		missing(call, "switch");
-		return NULL;
-	}
-	while (i < DAEMON_SWITCHES && call->daemon->nets[i] != NULL) {
+	while (i < DAEMON_SWITCHES && daemon->nets[i] != NULL) {
 		i++;
 	}
-	ret = daemon_find(call->daemon, name) != NULL ? -EEXIST
-	      : i == DAEMON_SWITCHES                  ? -ENOSPC
-				     : vswitch_create(name, &call->daemon->nets[i]);
+	ret = daemon_find(daemon, p->name) != NULL ? -EEXIST
+	      : i == DAEMON_SWITCHES               ? -ENOSPC
+						   : vswitch_create(p->name, &daemon->nets[i]);
 	if (ret != 0) {
-		by_errno(call, "the switch", ret);
-		return NULL;
+		return by_errno(request, "the switch", ret);
 	}
-	call->daemon->nets[i]->speed_bits = speed * 1000000;
-	call->daemon->nets[i]->extensions = &call->daemon->extensions;
+	daemon->nets[i]->speed_bits = p->speed_mbit * 1000000;
+	daemon->nets[i]->extensions = &daemon->extensions;
 	return json_object();
 }
 
-static json_t *switch_remove(const struct call *call)
+static json_t *switch_remove(struct rpc_request *request, const struct parameters *p)
 {
-	struct vswitch *net = read_net(call);
+	struct daemon *daemon = daemon_of(request);
 
-	if (net == NULL || !members_end(call->params, call->error)) {
-		return NULL;
-	}
-	while (net->port_count != 0) {
-		plug_remove(plug_of(call->daemon, net->ports[net->used[0]]));
+	while (p->net->port_count != 0) {
+		plug_remove(plug_of(daemon, p->net->ports[p->net->used[0]]));
 	}
 	for (uint32_t i = 0; i < DAEMON_SWITCHES; i++) {
-		if (call->daemon->nets[i] == net) {
-			vswitch_destroy(&call->daemon->nets[i]);
+		if (daemon->nets[i] == p->net) {
+			vswitch_destroy(&daemon->nets[i]);
 			break;
 		}
 	}
 	return json_object();
 }
 
-static json_t *switch_list(const struct call *call)
+static json_t *switch_list(struct rpc_request *request, const struct parameters *p)
 {
 	json_t *list = json_array();
 
-	if (!members_end(call->params, call->error)) {
-		json_decref(list);
-		return NULL;
-	}
+	(void)p;
 	for (uint32_t i = 0; i < DAEMON_SWITCHES; i++) {
-		const struct vswitch *net = call->daemon->nets[i];
+		const struct vswitch *net = daemon_of(request)->nets[i];
 
 		if (net != NULL) {
 			json_array_append_new(
@@ -162,103 +162,77 @@ static json_t *switch_list(const struct call *call)
 
 /* ---- ports ---- */
 
-static bool apply(const struct call *call, struct port *port, const struct port_settings *settings)
+/* 0, or refused. */
+static int apply(struct rpc_request *request, struct port *port,
+		 const struct port_settings *settings)
 {
 	int ret = port_set(port, settings);
 
-	return ret == 0 || by_errno(call, ret == -EEXIST ? "the address" : "the settings", ret);
+	if (ret != 0) {
+		by_errno(request, ret == -EEXIST ? "the address" : "the settings", ret);
+	}
+	return ret;
 }
 
-static struct port *add(const struct call *call, struct vswitch *net, const char *name,
-			const char *kind, uint32_t bytes)
+static const char *const kinds[] = {"guest", "tap", "packet", "link", NULL};
+enum { KIND_GUEST };
+
+/* NULL: refused. */
+static struct port *add(struct rpc_request *request, const struct parameters *p)
 {
+	const char *kind = kinds[p->kind];
 	struct port *port;
+	char text[160];
 	int ret;
 
-	if (strcmp(kind, "guest") == 0) {
-		ret = plug_add_guest(call->daemon, net, name, &port);
-	} else if (kernel_edge(kind) == NULL) {
-		rpc_fail(call->error, CONTROL_BAD_INVALID, "params.kind",
-			 "give one of: guest tap packet link", "%.32s: no kind of port", kind);
-		return NULL;
-	} else if (*call->fd < 0) {
-		rpc_fail(call->error, CONTROL_BAD_DESCRIPTORS, "", "send it with the request",
-			 "a port of kind %.32s needs a descriptor", kind);
+	if (p->kind == KIND_GUEST) {
+		ret = plug_add_guest(daemon_of(request), p->net, p->name, &port);
+	} else if (request->fd_count == 0) {
+		snprintf(text, sizeof(text), "a port of kind %s needs a descriptor", kind);
+		rpc_refuse(request, CONTROL_BAD_DESCRIPTORS, text, "send it with the request");
 		return NULL;
 	} else {
-		ret = plug_add_kernel(call->daemon, net, name, kind, *call->fd, bytes, &port);
-		*call->fd = ret == 0 ? -1 : *call->fd;
+		ret = plug_add_kernel(daemon_of(request), p->net, p->name, kind, request->fds[0],
+				      p->max_bytes, &port);
+		request->fd_count = ret == 0 ? 0 : request->fd_count;
 	}
 	if (ret == 0) {
 		return port;
 	}
 	if (ret == -EINVAL) {
-		rpc_fail(call->error, CONTROL_BAD_DESCRIPTORS, "",
-			 "names have 1 to 63 characters; see switch/kernel.h for descriptors",
-			 "port \"%.64s\": not possible, or not a descriptor of kind %.32s", name,
+		snprintf(text, sizeof(text), "port \"%s\": not a descriptor of kind %s", p->name,
 			 kind);
+		rpc_refuse(request, CONTROL_BAD_DESCRIPTORS, text,
+			   "see switch/kernel.h for descriptors");
 	} else {
-		by_errno(call, "the port", ret);
+		by_errno(request, "the port", ret);
 	}
 	return NULL;
 }
 
-static json_t *port_add(const struct call *call)
+static json_t *port_add(struct rpc_request *request, const struct parameters *p)
 {
-	struct vswitch *net = read_net(call);
-	const char *name = NULL, *kind = "guest";
-	struct port_settings settings;
-	uint64_t bytes = 1514;
-	struct port *port;
+	struct port *port = add(request, p);
 
-	port_defaults(&settings);
-	if (net == NULL || !member_text(call->params, "port", &name, call->error) ||
-	    !member_text(call->params, "kind", &kind, call->error) ||
-	    !member_number(call->params, "max-bytes", 60, BYTES_MAX, &bytes, call->error) ||
-	    !settings_read(call->params, &settings, call->error) ||
-	    !members_end(call->params, call->error)) {
-		return NULL;
-	}
-	if (name == NULL) {
-		missing(call, "port");
-		return NULL;
-	}
-	port = add(call, net, name, kind, (uint32_t)bytes);
 	if (port == NULL) {
 		return NULL;
 	}
-	if (!apply(call, port, &settings)) {
-		plug_remove(plug_of(call->daemon, port));
+	if (apply(request, port, &p->settings) != 0) {
+		plug_remove(plug_of(daemon_of(request), port));
 		return NULL;
 	}
 	return json_object();
 }
 
-static json_t *port_remove(const struct call *call)
+static json_t *port_remove(struct rpc_request *request, const struct parameters *p)
 {
-	struct port *port = read_port(call);
-
-	if (port == NULL || !members_end(call->params, call->error)) {
-		return NULL;
-	}
-	plug_remove(plug_of(call->daemon, port));
+	plug_remove(plug_of(daemon_of(request), p->port));
 	return json_object();
 }
 
-static json_t *port_change(const struct call *call)
+static json_t *port_change(struct rpc_request *request, const struct parameters *p)
 {
-	struct port *port = read_port(call);
-	struct port_settings settings;
-
-	if (port == NULL) {
-		return NULL;
-	}
-	settings = port->settings;
-	return settings_read(call->params, &settings, call->error) &&
-			       members_end(call->params, call->error) &&
-			       apply(call, port, &settings)
-		       ? json_object()
-		       : NULL;
+	return apply(request, p->port, &p->settings) == 0 ? json_object() : NULL;
 }
 
 static json_t *write_stats(const struct port_stats *stats)
@@ -283,9 +257,9 @@ static json_t *write_stats(const struct port_stats *stats)
 		"finished-checksums", (json_int_t)stats->finished_checksums, "drops", drops);
 }
 
-static json_t *write_port(const struct call *call, const struct port *port)
+static json_t *write_port(struct daemon *daemon, const struct port *port)
 {
-	const struct plug *plug = plug_of(call->daemon, port);
+	const struct plug *plug = plug_of(daemon, port);
 
 	return json_pack("{s:s, s:s, s:b, s:i, s:o, s:o}", "port", port->name, "kind",
 			 port->edge->kind, "plugged", plug->guest != NULL || plug->kernel != NULL,
@@ -294,27 +268,20 @@ static json_t *write_port(const struct call *call, const struct port *port)
 }
 
 /* From number `from` on; `next` says that there are more. */
-static json_t *port_list(const struct call *call)
+static json_t *port_list(struct rpc_request *request, const struct parameters *p)
 {
-	struct vswitch *net = read_net(call);
-	uint64_t from = 0, at;
-	json_t *list, *result;
+	json_t *list = json_array(), *result;
 	size_t bytes = 0;
+	uint64_t at;
 
-	if (net == NULL ||
-	    !member_number(call->params, "from", 0, SWITCH_PORTS, &from, call->error) ||
-	    !members_end(call->params, call->error)) {
-		return NULL;
-	}
-	list = json_array();
-	for (at = from; at < net->port_count && bytes < PAGE_BYTES; at++) {
-		json_t *port = write_port(call, net->ports[net->used[at]]);
+	for (at = p->from; at < p->net->port_count && bytes < PAGE_BYTES; at++) {
+		json_t *port = write_port(daemon_of(request), p->net->ports[p->net->used[at]]);
 
 		bytes += json_dumpb(port, NULL, 0, JSON_COMPACT);
 		json_array_append_new(list, port);
 	}
 	result = json_pack("{s:o}", "ports", list);
-	if (at < net->port_count) {
+	if (at < p->net->port_count) {
 		json_object_set_new(result, "next", json_integer((json_int_t)at));
 	}
 	return result;
@@ -322,110 +289,135 @@ static json_t *port_list(const struct call *call)
 
 /* ---- access lists ---- */
 
-static json_t *acl_list(const struct call *call)
+static json_t *acl_list(struct rpc_request *request, const struct parameters *p)
 {
-	const struct port *port = read_port(call);
-
-	return port != NULL && members_end(call->params, call->error) ? acl_write(&port->acl)
-								      : NULL;
+	(void)request;
+	return acl_write(&p->port->acl);
 }
 
-static json_t *acl_add(const struct call *call)
+static json_t *acl_add(struct rpc_request *request, const struct parameters *p)
 {
-	struct port *port = read_port(call);
 	struct acl_extended extended;
 	struct acl_basic basic;
-	bool is_extended = false;
 	int ret;
 
-	if (port == NULL || !member_flag(call->params, "extended", &is_extended, call->error) ||
-	    !(is_extended ? acl_read_extended(call->params, &extended, call->error)
-			  : acl_read_basic(call->params, &basic, call->error)) ||
-	    !members_end(call->params, call->error)) {
+	if (!(p->extended ? rule_is_extended(&request->form, request->params, &p->rule, &extended)
+			  : rule_is_basic(&request->form, request->params, &p->rule, &basic))) {
 		return NULL;
 	}
-	ret = is_extended ? acl_add_extended(&port->acl, &extended)
-			  : acl_add_basic(&port->acl, &basic);
+	ret = p->extended ? acl_add_extended(&p->port->acl, &extended)
+			  : acl_add_basic(&p->port->acl, &basic);
 	if (ret == -EINVAL) {
-		rpc_fail(call->error, CONTROL_BAD_INVALID, "",
-			 "meters count by IP address; ports need protocol tcp or udp; only what is "
-			 "allowed is stateful",
-			 "a rule that cannot be");
-		return NULL;
+		return rpc_refuse(request, CONTROL_BAD_INVALID, "a rule that cannot be",
+				  "meters count by IP address; ports need protocol tcp or udp; "
+				  "only what is allowed is stateful");
 	}
-	if (ret != 0) {
-		by_errno(call, "the rule", ret);
-		return NULL;
-	}
-	return json_object();
+	return ret == 0 ? json_object() : by_errno(request, "the rule", ret);
 }
 
-static json_t *acl_remove(const struct call *call)
+static json_t *acl_remove(struct rpc_request *request, const struct parameters *p)
 {
-	struct port *port = read_port(call);
-	bool is_extended = false;
-	uint64_t index = UINT64_MAX;
-
-	if (port == NULL || !member_flag(call->params, "extended", &is_extended, call->error) ||
-	    !member_number(call->params, "index", 0, ACL_EXTENDED_MAX, &index, call->error) ||
-	    !members_end(call->params, call->error)) {
-		return NULL;
-	}
-	if (index == UINT64_MAX) {
-		missing(call, "index");
-		return NULL;
-	}
-	if (!(is_extended ? acl_remove_extended(&port->acl, (uint32_t)index)
-			  : acl_remove_basic(&port->acl, (uint32_t)index))) {
-		rpc_fail(call->error, CONTROL_BAD_NOT_FOUND, "params.index",
-			 "vswitch acl shows those that are", "there is no such rule");
-		return NULL;
+	if (!(p->extended ? acl_remove_extended(&p->port->acl, p->index)
+			  : acl_remove_basic(&p->port->acl, p->index))) {
+		return rpc_refuse(request, CONTROL_BAD_NOT_FOUND, "there is no such rule",
+				  "vswitch acl shows those that are");
 	}
 	return json_object();
 }
 
-/* ---- the table ---- */
+/* ---- the tables ---- */
 
-static const struct {
-	const char *name;
-	bool changes;
-	json_t *(*call)(const struct call *call);
-} methods[] = {
-	{SWITCH_CREATE, true, switch_create},    {SWITCH_REMOVE, true, switch_remove},
-	{SWITCH_LIST, false, switch_list},       {SWITCH_PORT_ADD, true, port_add},
-	{SWITCH_PORT_REMOVE, true, port_remove}, {SWITCH_PORT_SET, true, port_change},
-	{SWITCH_PORT_LIST, false, port_list},    {SWITCH_ACL_ADD, true, acl_add},
-	{SWITCH_ACL_REMOVE, true, acl_remove},   {SWITCH_ACL_LIST, false, acl_list},
+#define AT(member) .at = offsetof(struct parameters, member)
+
+#define MEMBER_NET                                                                                 \
+	{                                                                                          \
+		"switch", FORM_OTHER, .required = true, .read = read_net                           \
+	}
+#define MEMBER_PORT                                                                                \
+	{                                                                                          \
+		"port", FORM_OTHER, .required = true, .read = read_port                            \
+	}
+#define MEMBER_SETTINGS                                                                            \
+	{                                                                                          \
+		"", FORM_PART, AT(settings), .part = settings_members                              \
+	}
+#define MEMBER_EXTENDED                                                                            \
+	{                                                                                          \
+		"extended", FORM_FLAG, AT(extended)                                                \
+	}
+
+static const struct form_member create_members[] = {
+	{"switch", FORM_OTHER, .required = true, .read = read_new},
+	{"speed", FORM_NUMBER, AT(speed_mbit), .least = 1, .most = 1000000},
+};
+static const struct form_member net_members[] = {
+	MEMBER_NET,
+};
+static const struct form_member add_members[] = {
+	MEMBER_NET,
+	{"port", FORM_OTHER, .required = true, .read = read_new},
+	{"kind", FORM_WORD, AT(kind), .words = kinds},
+	{"max-bytes", FORM_NUMBER32, AT(max_bytes), .least = 60, .most = PORT_FRAME_MAX},
+	MEMBER_SETTINGS,
+};
+static const struct form_member port_members[] = {
+	MEMBER_NET,
+	MEMBER_PORT,
+};
+static const struct form_member set_members[] = {
+	MEMBER_NET,
+	MEMBER_PORT,
+	MEMBER_SETTINGS,
+};
+static const struct form_member list_members[] = {
+	MEMBER_NET,
+	{"from", FORM_NUMBER, AT(from), .most = SWITCH_PORTS},
+};
+static const struct form_member acl_add_members[] = {
+	MEMBER_NET,
+	MEMBER_PORT,
+	MEMBER_EXTENDED,
+	{"", FORM_PART, AT(rule), .part = rule_members},
+};
+static const struct form_member acl_remove_members[] = {
+	MEMBER_NET,
+	MEMBER_PORT,
+	MEMBER_EXTENDED,
+	{"index", FORM_NUMBER32, .required = true, AT(index), .most = ACL_EXTENDED_MAX},
 };
 
-json_t *method_names(void)
+#define MEMBERS(list) (list), ARRAY_COUNT(list)
+
+/* clang-format off */
+static const struct rpc_method methods[] = {
+	/*                  changes  files  params                       */
+	{SWITCH_CREATE,      true,   0, 0,  MEMBERS(create_members),     switch_create},
+	{SWITCH_REMOVE,      true,   0, 0,  MEMBERS(net_members),        switch_remove},
+	{SWITCH_LIST,        false,  0, 0,  NULL, 0,                     switch_list},
+	{SWITCH_PORT_ADD,    true,   0, 1,  MEMBERS(add_members),        port_add},
+	{SWITCH_PORT_REMOVE, true,   0, 0,  MEMBERS(port_members),       port_remove},
+	{SWITCH_PORT_SET,    true,   0, 0,  MEMBERS(set_members),        port_change},
+	{SWITCH_PORT_LIST,   false,  0, 0,  MEMBERS(list_members),       port_list},
+	{SWITCH_ACL_ADD,     true,   0, 0,  MEMBERS(acl_add_members),    acl_add},
+	{SWITCH_ACL_REMOVE,  true,   0, 0,  MEMBERS(acl_remove_members), acl_remove},
+	{SWITCH_ACL_LIST,    false,  0, 0,  MEMBERS(port_members),       acl_list},
+};
+/* clang-format on */
+
+static const struct rpc_table table = {
+	.methods = methods,
+	.count = ARRAY_COUNT(methods),
+	.server = "vswitchd",
+	.subject = "switch",
+	.who = "ask as root, or as the user of vswitchd",
+};
+
+json_t *methods_answer(struct rpc_request *request, const char *text, size_t length)
 {
-	json_t *names = json_pack("[s]", CONTROL_HELLO);
+	struct parameters parameters = {
+		.speed_mbit = 10000, .max_bytes = 1514, .rule = RULE_DEFAULTS};
 
-	for (uint32_t i = 0; i < ARRAY_COUNT(methods); i++) {
-		json_array_append_new(names, json_string(methods[i].name));
-	}
-	return names;
-}
-
-json_t *method_call(struct daemon *daemon, const char *name, json_t *params, int *fd,
-		    bool may_change, struct rpc_error *error)
-{
-	const struct call call = {.daemon = daemon, .params = params, .fd = fd, .error = error};
-
-	for (uint32_t i = 0; i < ARRAY_COUNT(methods); i++) {
-		if (strcmp(methods[i].name, name) != 0) {
-			continue;
-		}
-		if (methods[i].changes && !may_change) {
-			rpc_fail(error, CONTROL_BAD_PERMISSION, "",
-				 "ask as root, or as the user of vswitchd", "%s: not allowed",
-				 name);
-			return NULL;
-		}
-		return methods[i].call(&call);
-	}
-	rpc_fail(error, CONTROL_BAD_METHOD, "method", "hello lists those that are",
-		 "%.64s: no such method", name);
-	return NULL;
+	port_defaults(&parameters.settings);
+	request->form.user = request;
+	return rpc_answer(&table, request, &parameters, text, length);
 }

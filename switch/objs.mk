@@ -2,7 +2,7 @@
 switch_ring_objs := switch/ring.o
 switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o acl.o flow.o snoop.o drop.o extend.o)
 
-vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o rpc.o methods.o settings.o sandbox.o) hosted/listen.o hosted/packet.o hosted/sandbox.o hosted/say.o
+vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o control.o methods.o settings.o sandbox.o) $(hosted_rpc) hosted/sandbox.o hosted/say.o
 
 switch_products := build/switch/vswitchd build/switch/vnat
 build/switch/vswitchd: $(call user,$(vswitchd_objs))
@@ -21,7 +21,7 @@ switch_station_test_objs := switch/station.o
 switch_guest_test_objs := $(switch_core_objs) $(switch_ring_objs) switch/guest.o tests/fake/packet.o
 
 switch_fuzzers := $(addprefix tests/fuzz/switch_,fuzz.c guest_fuzz.c methods_fuzz.c)
-switch_methods_fuzz_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,plug.o guest.o kernel.o methods.o settings.o) hosted/packet.o
+switch_methods_fuzz_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,plug.o guest.o kernel.o methods.o settings.o) hosted/packet.o hosted/form.o hosted/rpc.o
 switch_methods_fuzz_libs := -ljansson
 switch_guest_fuzz_objs := $(switch_core_objs) $(switch_ring_objs) switch/guest.o
 switch_fuzz_objs := $(switch_core_objs) $(switch_fake)

@@ -1,131 +1,18 @@
-/* JSON to settings and back. Each complaint names the member, the value and the remedy. */
+/* JSON to settings and back: the rows of hosted/form.h for what ports and their access lists have. */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "include/mgmt/control.h"
 #include "switch/daemon.h"
 
-#define MAC_TEXT  18u
-#define LIST_TEXT 4096u
+#define MAC_TEXT 18u
+#define LIST_TEXT                                                                                  \
+	(2048u * 6) /* every other VLAN, with its comma: what write_list() makes at the most */
 
-bool rpc_fail(struct rpc_error *error, const char *code, const char *field, const char *remedy,
-	      const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(error->message, sizeof(error->message), format, arguments);
-	va_end(arguments);
-	error->code = code;
-	snprintf(error->field, sizeof(error->field), "%s", field);
-	snprintf(error->remedy, sizeof(error->remedy), "%s", remedy);
-	return false;
-}
-
-static bool invalid(struct rpc_error *error, const char *name, const char *value,
-		    const char *remedy)
-{
-	char field[64];
-
-	snprintf(field, sizeof(field), "params.%s", name);
-	return rpc_fail(error, CONTROL_BAD_INVALID, field, remedy, "%s: %.100s: not possible",
-			field, value);
-}
-
-/* ---- members ---- */
-
-bool member_text(json_t *object, const char *name, const char **value, struct rpc_error *error)
-{
-	json_t *member = json_object_get(object, name);
-
-	if (member == NULL) {
-		return true;
-	}
-	if (!json_is_string(member) || strlen(json_string_value(member)) >= LIST_TEXT) {
-		return invalid(error, name, "(its type)", "give a text");
-	}
-	*value = json_string_value(member);
-	/* It lives as long as the request does, whatever becomes of the object. */
-	json_array_append(error->kept, member);
-	json_object_del(object, name);
-	return true;
-}
-
-bool member_flag(json_t *object, const char *name, bool *value, struct rpc_error *error)
-{
-	const json_t *member = json_object_get(object, name);
-
-	if (member == NULL) {
-		return true;
-	}
-	if (!json_is_boolean(member)) {
-		return invalid(error, name, "(its type)", "give true or false");
-	}
-	*value = json_is_true(member);
-	json_object_del(object, name);
-	return true;
-}
-
-bool member_number(json_t *object, const char *name, uint64_t least, uint64_t most, uint64_t *value,
-		   struct rpc_error *error)
-{
-	const json_t *member = json_object_get(object, name);
-	char remedy[DAEMON_TEXT], text[32];
-	json_int_t number;
-
-	if (member == NULL) {
-		return true;
-	}
-	snprintf(remedy, sizeof(remedy), "give a whole number from %llu to %llu",
-		 (unsigned long long)least, (unsigned long long)most);
-	if (!json_is_integer(member)) {
-		return invalid(error, name, "(its type)", remedy);
-	}
-	number = json_integer_value(member);
-	if (number < 0 || (uint64_t)number < least || (uint64_t)number > most) {
-		snprintf(text, sizeof(text), "%lld", (long long)number);
-		return invalid(error, name, text, remedy);
-	}
-	*value = (uint64_t)number;
-	json_object_del(object, name);
-	return true;
-}
-
-bool members_end(json_t *object, struct rpc_error *error)
-{
-	const char *name;
-	json_t *member;
-
-	json_object_foreach(object, name, member)
-	{
-		return invalid(error, name, "(the member)", "leave it out: it is not known here");
-	}
-	return true;
-}
-
-/* One of `count` words; its place. */
-static bool member_word(json_t *object, const char *name, const char *const *words, uint32_t count,
-			uint32_t *value, struct rpc_error *error)
-{
-	char remedy[DAEMON_TEXT] = "give one of:";
-	const char *text = NULL;
-
-	if (!member_text(object, name, &text, error)) {
-		return false;
-	}
-	for (uint32_t i = 0; text != NULL && i < count; i++) {
-		if (strcmp(words[i], text) == 0) {
-			*value = i;
-			return true;
-		}
-		snprintf(remedy + strlen(remedy), sizeof(remedy) - strlen(remedy), " %s", words[i]);
-	}
-	return text == NULL || invalid(error, name, text, remedy);
-}
+static const struct form_member a_text = {"", FORM_TEXT, .most = LIST_TEXT};
 
 /* ---- addresses ---- */
 
@@ -154,19 +41,21 @@ static void print_mac(char *to, uint64_t mac)
 		 (unsigned int)(mac & 255));
 }
 
-static bool member_mac(json_t *object, const char *name, uint64_t *mac, struct rpc_error *error)
+/* uint64_t; 0 for any */
+static bool read_mac(struct form *form, const json_t *value, void *into)
 {
-	const char *text = NULL;
+	const char *text;
 
-	if (!member_text(object, name, &text, error)) {
+	if (!form_read_value(form, value, &a_text, &text)) {
 		return false;
 	}
-	if (text != NULL && strcmp(text, "any") == 0) {
-		*mac = 0;
+	if (strcmp(text, "any") == 0) {
+		*(uint64_t *)into = 0;
 		return true;
 	}
-	return text == NULL || parse_mac(text, mac) ||
-	       invalid(error, name, text, "give an address such as 00:15:5d:01:02:03, or any");
+	return parse_mac(text, into) ||
+	       form_refuse(form, value, "give an address such as 00:15:5d:01:02:03, or any",
+			   "is no address");
 }
 
 /* "any", 10.0.0.0/8, fd00::/8, an address alone. */
@@ -204,16 +93,14 @@ static bool parse_prefix(const char *text, struct acl_prefix *prefix)
 	return true;
 }
 
-static bool member_prefix(json_t *object, const char *name, struct acl_prefix *prefix,
-			  struct rpc_error *error)
+static bool read_prefix(struct form *form, const json_t *value, void *into)
 {
-	const char *text = NULL;
+	const char *text;
 
-	if (!member_text(object, name, &text, error)) {
-		return false;
-	}
-	return text == NULL || parse_prefix(text, prefix) ||
-	       invalid(error, name, text, "give an address, a prefix such as 10.0.0.0/8, or any");
+	return form_read_value(form, value, &a_text, &text) &&
+	       (parse_prefix(text, into) ||
+		form_refuse(form, value, "give an address, a prefix such as 10.0.0.0/8, or any",
+			    "is no prefix"));
 }
 
 static json_t *write_prefix(const struct acl_prefix *prefix)
@@ -230,8 +117,8 @@ static json_t *write_prefix(const struct acl_prefix *prefix)
 
 /* ---- VLANs ---- */
 
-static const char *const vlan_modes[] = {"untagged", "access",    "trunk",
-					 "isolated", "community", "promiscuous"};
+static const char *const vlan_modes[] = {"untagged",  "access",      "trunk", "isolated",
+					 "community", "promiscuous", NULL};
 
 /* "1-100,200" */
 static bool parse_list(const char *text, struct vlan_set *set)
@@ -264,8 +151,7 @@ static bool parse_list(const char *text, struct vlan_set *set)
 
 static json_t *write_list(const struct vlan_set *set)
 {
-	/* At most every other one: 2,047 ranges of up to five characters. */
-	char text[2048 * 6] = "";
+	char text[LIST_TEXT] = "";
 	size_t length = 0;
 
 	for (uint16_t id = 1; id < VLAN_COUNT - 1; id++) {
@@ -284,42 +170,48 @@ static json_t *write_list(const struct vlan_set *set)
 	return json_string(text);
 }
 
-static bool read_vlan(json_t *object, struct vlan_settings *vlan, struct rpc_error *error)
+static bool read_list(struct form *form, const json_t *value, void *into)
 {
-	json_t *member = json_object_get(object, "vlan");
-	struct vlan_settings read = {0};
-	struct vlan_rules rules;
-	uint64_t id = 0, primary = 0;
-	const char *list = NULL;
-	uint32_t mode = VLAN_UNTAGGED;
+	const char *text;
 
-	if (member == NULL) {
-		return true;
-	}
-	if (!json_is_object(member)) {
-		return invalid(error, "vlan", "(its type)", "give an object with a mode");
-	}
-	if (!member_word(member, "mode", vlan_modes, ARRAY_COUNT(vlan_modes), &mode, error) ||
-	    !member_number(member, "id", 0, 4094, &id, error) ||
-	    !member_number(member, "primary", 1, 4094, &primary, error) ||
-	    !member_text(member, "list", &list, error) || !members_end(member, error)) {
+	return form_read_value(form, value, &a_text, &text) &&
+	       (parse_list(text, into) ||
+		form_refuse(form, value, "give numbers from 1 to 4094, such as 1-100,200",
+			    "is no list of VLANs"));
+}
+
+static bool read_vlan(struct form *form, const json_t *value, void *into)
+{
+	struct vlan_read {
+		unsigned int mode;
+		uint32_t id, primary;
+		struct vlan_set list;
+	} read = {.mode = VLAN_UNTAGGED};
+	static const struct form_member members[] = {
+		{"mode", FORM_WORD, .at = offsetof(struct vlan_read, mode), .words = vlan_modes},
+		{"id", FORM_NUMBER32, .at = offsetof(struct vlan_read, id), .most = 4094},
+		{"primary", FORM_NUMBER32, .at = offsetof(struct vlan_read, primary), .least = 1,
+		 .most = 4094},
+		{"list", FORM_OTHER, .at = offsetof(struct vlan_read, list), .read = read_list},
+	};
+	struct vlan_settings vlan;
+	struct vlan_rules rules;
+
+	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
 		return false;
 	}
-	if (list != NULL && !parse_list(list, &read.list)) {
-		return invalid(error, "vlan.list", list,
-			       "give numbers from 1 to 4094, such as 1-100,200");
-	}
-	read.mode = mode;
-	read.vlan = (uint16_t)id;
-	read.primary = (uint16_t)primary;
-	if (vlan_compile(&read, &rules) != 0) {
-		return invalid(
-			error, "vlan", vlan_modes[mode],
+	vlan = (struct vlan_settings){.mode = read.mode,
+				      .vlan = (uint16_t)read.id,
+				      .primary = (uint16_t)read.primary,
+				      .list = read.list};
+	if (vlan_compile(&vlan, &rules) != 0) {
+		return form_refuse(
+			form, value,
 			"access: id; trunk: id (native, may be 0), list; isolated, community: "
-			"primary, id; promiscuous: primary, list without it");
+			"primary, id; promiscuous: primary, list without it",
+			"does not go together");
 	}
-	*vlan = read;
-	json_object_del(object, "vlan");
+	*(struct vlan_settings *)into = vlan;
 	return true;
 }
 
@@ -342,33 +234,29 @@ static json_t *write_vlan(const struct vlan_settings *vlan)
 
 /* ---- settings ---- */
 
-static const char *const mirrors[] = {"none", "source", "destination"};
+static const char *const mirrors[] = {"none", "source", "destination", NULL};
 
 #define BITS_MAX (1ull << 43) /* some terabits a second */
 
-bool settings_read(json_t *object, struct port_settings *settings, struct rpc_error *error)
-{
-	uint64_t storm = settings->storm_limit, weight = settings->reserve_weight;
-	uint32_t mirror = settings->mirror;
+static_assert(sizeof(enum mirror) == sizeof(unsigned int), "as FORM_WORD has it");
 
-	if (!member_mac(object, "mac", &settings->mac, error) ||
-	    !member_flag(object, "spoofing", &settings->spoofing, error) ||
-	    !member_flag(object, "dhcp-guard", &settings->dhcp_guard, error) ||
-	    !member_flag(object, "router-guard", &settings->router_guard, error) ||
-	    !member_flag(object, "priority-tag", &settings->priority_tag, error) ||
-	    !member_word(object, "mirror", mirrors, ARRAY_COUNT(mirrors), &mirror, error) ||
-	    !member_number(object, "storm-limit", 0, UINT32_MAX, &storm, error) ||
-	    !member_number(object, "limit", 0, BITS_MAX, &settings->limit_bits, error) ||
-	    !member_number(object, "reserve", 0, BITS_MAX, &settings->reserve_bits, error) ||
-	    !member_number(object, "weight", 0, 100, &weight, error) ||
-	    !read_vlan(object, &settings->vlan, error)) {
-		return false;
-	}
-	settings->mirror = mirror;
-	settings->storm_limit = (uint32_t)storm;
-	settings->reserve_weight = (uint32_t)weight;
-	return true;
-}
+#define AT(member) .at = offsetof(struct port_settings, member)
+
+const struct form_member settings_members[] = {
+	{"mac", FORM_OTHER, AT(mac), .read = read_mac},
+	{"spoofing", FORM_FLAG, AT(spoofing)},
+	{"dhcp-guard", FORM_FLAG, AT(dhcp_guard)},
+	{"router-guard", FORM_FLAG, AT(router_guard)},
+	{"priority-tag", FORM_FLAG, AT(priority_tag)},
+	{"mirror", FORM_WORD, AT(mirror), .words = mirrors},
+	{"storm-limit", FORM_NUMBER32, AT(storm_limit), .most = UINT32_MAX},
+	{"limit", FORM_NUMBER, AT(limit_bits), .most = BITS_MAX},
+	{"reserve", FORM_NUMBER, AT(reserve_bits), .most = BITS_MAX},
+	{"weight", FORM_NUMBER32, AT(reserve_weight), .most = 100},
+	{"vlan", FORM_OTHER, AT(vlan), .read = read_vlan},
+	{.key = NULL},
+};
+#undef AT
 
 json_t *settings_write(const struct port_settings *settings)
 {
@@ -389,64 +277,20 @@ json_t *settings_write(const struct port_settings *settings)
 
 /* ---- access lists ---- */
 
-static const char *const actions[] = {"allow", "deny", "meter"};
-static const char *const directions[] = {"out", "in", "both"};
-
-static bool read_both(json_t *object, uint32_t action_count, enum acl_action *action,
-		      uint8_t *direction, struct rpc_error *error)
-{
-	uint32_t what = UINT32_MAX, where = 2;
-
-	if (!member_word(object, "action", actions, action_count, &what, error) ||
-	    !member_word(object, "direction", directions, ARRAY_COUNT(directions), &where, error)) {
-		return false;
-	}
-	if (what == UINT32_MAX) {
-		return invalid(error, "action", "(none)", "give one of: allow deny meter");
-	}
-	*action = what;
-	*direction = (uint8_t)(where + 1);
-	return true;
-}
-
-bool acl_read_basic(json_t *object, struct acl_basic *rule, struct rpc_error *error)
-{
-	static const char *const ends[] = {"local", "remote", "local-mac", "remote-mac"};
-	uint32_t given = 0;
-
-	*rule = (struct acl_basic){0};
-	if (!read_both(object, ARRAY_COUNT(actions), &rule->action, &rule->directions, error)) {
-		return false;
-	}
-	for (uint32_t i = 0; i < ARRAY_COUNT(ends); i++) {
-		if (json_object_get(object, ends[i]) == NULL) {
-			continue;
-		}
-		given++;
-		rule->remote = i % 2;
-		rule->hardware = i >= 2;
-		if (rule->hardware ? !member_mac(object, ends[i], &rule->mac, error)
-				   : !member_prefix(object, ends[i], &rule->prefix, error)) {
-			return false;
-		}
-		rule->any_mac = rule->hardware && rule->mac == 0;
-	}
-	return given == 1 || invalid(error, "remote", "(how many)",
-				     "give one of: local remote local-mac remote-mac");
-}
+static const char *const actions[] = {"allow", "deny", "meter", NULL};
+static const char *const directions[] = {"out", "in", "both", NULL};
 
 /* "80", "8000-8100", "any" */
-static bool member_ports(json_t *object, const char *name, struct acl_ports *ports,
-			 struct rpc_error *error)
+static bool read_ports(struct form *form, const json_t *value, void *into)
 {
-	const char *text = NULL;
 	unsigned int first, last;
+	const char *text;
 	int end = 0;
 
-	if (!member_text(object, name, &text, error)) {
+	if (!form_read_value(form, value, &a_text, &text)) {
 		return false;
 	}
-	if (text == NULL || strcmp(text, "any") == 0) {
+	if (strcmp(text, "any") == 0) {
 		return true;
 	}
 	if (sscanf(text, "%5u-%5u%n", &first, &last, &end) != 2 || text[end] != '\0') {
@@ -456,52 +300,123 @@ static bool member_ports(json_t *object, const char *name, struct acl_ports *por
 		last = first;
 	}
 	if (first == 0 || first > last || last > UINT16_MAX) {
-		return invalid(error, name, text, "give a port, a range such as 8000-8100, or any");
+		return form_refuse(form, value, "give a port, a range such as 8000-8100, or any",
+				   "is no port");
 	}
-	*ports = (struct acl_ports){.first = (uint16_t)first, .last = (uint16_t)last};
+	*(struct acl_ports *)into =
+		(struct acl_ports){.first = (uint16_t)first, .last = (uint16_t)last};
 	return true;
 }
 
-static bool member_protocol(json_t *object, int16_t *protocol, struct rpc_error *error)
+static bool read_protocol(struct form *form, const json_t *value, void *into)
 {
-	static const char *const words[] = {"any", "tcp", "udp", "icmp", "icmp6"};
+	static const char *const words[] = {"any", "tcp", "udp", "icmp", "icmp6", NULL};
 	static const int16_t numbers[] = {-1, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP,
 					  PROTOCOL_ICMP6};
-	uint64_t number = 0;
-	uint32_t word = 0;
+	static const struct form_member a_number = {"", FORM_NUMBER32, .most = 255};
+	static const struct form_member a_word = {"", FORM_WORD, .words = words};
+	bool is_number = json_is_integer(value);
+	uint32_t read;
 
-	if (json_is_integer(json_object_get(object, "protocol"))) {
-		if (!member_number(object, "protocol", 0, 255, &number, error)) {
-			return false;
-		}
-		*protocol = (int16_t)number;
-		return true;
-	}
-	if (!member_word(object, "protocol", words, ARRAY_COUNT(words), &word, error)) {
+	if (!form_read_value(form, value, is_number ? &a_number : &a_word, &read)) {
 		return false;
 	}
-	*protocol = numbers[word];
+	*(int16_t *)into = is_number ? (int16_t)read : numbers[read];
 	return true;
 }
 
-bool acl_read_extended(json_t *object, struct acl_extended *rule, struct rpc_error *error)
-{
-	uint64_t weight = 0, idle = 0;
+#define AT(member) .at = offsetof(struct rule_read, member)
 
-	*rule = (struct acl_extended){.protocol = -1};
-	if (!read_both(object, ACL_DENY + 1, &rule->action, &rule->direction, error) ||
-	    !member_prefix(object, "local", &rule->local, error) ||
-	    !member_prefix(object, "remote", &rule->remote, error) ||
-	    !member_ports(object, "local-port", &rule->local_ports, error) ||
-	    !member_ports(object, "remote-port", &rule->remote_ports, error) ||
-	    !member_protocol(object, &rule->protocol, error) ||
-	    !member_number(object, "weight", 0, UINT16_MAX, &weight, error) ||
-	    !member_flag(object, "stateful", &rule->stateful, error) ||
-	    !member_number(object, "idle", 1, UINT16_MAX, &idle, error)) {
+const struct form_member rule_members[] = {
+	{"action", FORM_WORD, .required = true, AT(action), .words = actions},
+	{"direction", FORM_WORD, AT(direction), .words = directions},
+	{"local", FORM_OTHER, AT(local), .read = read_prefix},
+	{"remote", FORM_OTHER, AT(remote), .read = read_prefix},
+	{"local-mac", FORM_OTHER, AT(mac), .read = read_mac},
+	{"remote-mac", FORM_OTHER, AT(mac), .read = read_mac},
+	{"local-port", FORM_OTHER, AT(local_ports), .read = read_ports},
+	{"remote-port", FORM_OTHER, AT(remote_ports), .read = read_ports},
+	{"protocol", FORM_OTHER, AT(protocol), .read = read_protocol},
+	{"weight", FORM_NUMBER32, AT(weight), .most = UINT16_MAX},
+	{"stateful", FORM_FLAG, AT(stateful)},
+	{"idle", FORM_NUMBER32, AT(idle_s), .least = 1, .most = UINT16_MAX},
+	{.key = NULL},
+};
+#undef AT
+
+/* None of these members is there. */
+static bool refuse_others(struct form *form, const json_t *params, const char *const *others,
+			  size_t count, const char *what)
+{
+	for (size_t i = 0; i < count; i++) {
+		const json_t *member = json_object_get(params, others[i]);
+
+		if (member != NULL) {
+			return form_refuse_member(form, others[i], member, "leave it out", what);
+		}
+	}
+	return true;
+}
+
+bool rule_is_basic(struct form *form, const json_t *params, const struct rule_read *read,
+		   struct acl_basic *rule)
+{
+	static const char *const ends[] = {"local", "remote", "local-mac", "remote-mac"};
+	static const char *const others[] = {"local-port", "remote-port", "protocol",
+					     "weight",     "stateful",    "idle"};
+	size_t end = ARRAY_COUNT(ends), count = 0;
+
+	if (!refuse_others(form, params, others, ARRAY_COUNT(others),
+			   "is for extended rules alone")) {
 		return false;
 	}
-	rule->weight = (uint16_t)weight;
-	rule->idle_s = (uint16_t)(idle != 0 ? idle : 300);
+	for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
+		if (json_object_get(params, ends[i]) != NULL) {
+			end = i;
+			count++;
+		}
+	}
+	if (count != 1) {
+		return form_refuse_member(form, "remote", NULL,
+					  "give one of: local, remote, local-mac, remote-mac",
+					  count == 0 ? "is missing" : "is one of several");
+	}
+	*rule = (struct acl_basic){
+		.action = read->action,
+		.directions = (uint8_t)(read->direction + 1),
+		.remote = end % 2,
+		.hardware = end >= 2,
+		.any_mac = end >= 2 && read->mac == 0,
+		.mac = read->mac,
+		.prefix = end == 0 ? read->local : read->remote,
+	};
+	return true;
+}
+
+bool rule_is_extended(struct form *form, const json_t *params, const struct rule_read *read,
+		      struct acl_extended *rule)
+{
+	static const char *const others[] = {"local-mac", "remote-mac"};
+
+	if (!refuse_others(form, params, others, ARRAY_COUNT(others), "is for basic rules alone")) {
+		return false;
+	}
+	if (read->action == ACL_METER) {
+		return form_refuse_member(form, "action", json_object_get(params, "action"),
+					  "give allow or deny", "is for basic rules alone");
+	}
+	*rule = (struct acl_extended){
+		.action = read->action,
+		.direction = (uint8_t)(read->direction + 1),
+		.local = read->local,
+		.remote = read->remote,
+		.local_ports = read->local_ports,
+		.remote_ports = read->remote_ports,
+		.protocol = read->protocol,
+		.weight = (uint16_t)read->weight,
+		.stateful = read->stateful,
+		.idle_s = (uint16_t)read->idle_s,
+	};
 	return true;
 }
 

@@ -13,7 +13,7 @@
 
 #include "include/mgmt/control.h"
 #include "lib/check.h"
-#include "worker/form.h"
+#include "hosted/form.h"
 
 enum serial_kind {
 	SERIAL_STDIO,

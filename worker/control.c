@@ -121,19 +121,13 @@ static uint32_t number_of(const struct control *control, const struct client *cl
 	return (uint32_t)(client - control->clients);
 }
 
-/* -EAGAIN: no room. */
-static int send_text(int fd, const char *text)
-{
-	return packet_send(fd, MSG_DONTWAIT, text, strlen(text), NULL, 0);
-}
-
 static void flush(struct control *control, struct client *client)
 {
 	unsigned int done = 0;
 	int ret = 0;
 
 	while (done < client->count && ret == 0) {
-		ret = send_text(client->fd, client->waiting[done]);
+		ret = rpc_send(client->fd, client->waiting[done]);
 		if (ret == 0) {
 			free(client->waiting[done++]);
 		}
@@ -152,7 +146,7 @@ static void flush(struct control *control, struct client *client)
 /* Takes the text. There is room for it. */
 static void post(struct control *control, struct client *client, char *text)
 {
-	int ret = client->count == 0 ? send_text(client->fd, text) : -EAGAIN;
+	int ret = client->count == 0 ? rpc_send(client->fd, text) : -EAGAIN;
 
 	if (ret == -EAGAIN) {
 		client->waiting[client->count++] = text;
@@ -166,26 +160,9 @@ static void post(struct control *control, struct client *client, char *text)
 	}
 }
 
-/* What an answer or event is as a text, or NULL: no memory for it. */
-static char *text_of(json_t *message)
-{
-	char *text = message != NULL ? json_dumps(message, JSON_COMPACT) : NULL;
-	json_t *instead;
-
-	if (text != NULL && strlen(text) > CONTROL_MESSAGE_MAX) {
-		free(text);
-		instead = methods_refusal(CONTROL_BAD_LIMIT, "the answer is too long for a message",
-					  "give files shorter names");
-		json_object_set(instead, "id", json_object_get(message, "id"));
-		text = json_dumps(instead, JSON_COMPACT);
-		json_decref(instead);
-	}
-	return text;
-}
-
 static void answer(struct control *control, struct client *client, json_t *message)
 {
-	char *text = text_of(message);
+	char *text = rpc_text(message);
 
 	json_decref(message);
 	if (client->fd < 0) {
@@ -218,7 +195,7 @@ static void emit(struct control *control, const char *name, json_t *params)
 		} else {
 			json_object_del(params, "lost");
 		}
-		text = client->count < CONTROL_EVENTS_MAX ? text_of(event) : NULL;
+		text = client->count < CONTROL_EVENTS_MAX ? rpc_text(event) : NULL;
 		if (text == NULL) {
 			client->lost++;
 			continue;
@@ -285,14 +262,13 @@ static bool may_change(const struct control *control, uid_t user)
 
 static void accept_client(struct control *control)
 {
-	int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), ret;
 	struct client *client = control->clients;
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	struct rpc_peer peer;
+	int fd = rpc_accept(control->listener, &peer);
 
 	if (fd < 0) {
 		/* No descriptor is left: who waits out there would wake us for ever. */
-		control->deaf = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+		control->deaf = fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
 		if (control->deaf) {
 			(void)watch(control, EPOLL_CTL_MOD, control->listener, 0, ON_LISTENER);
 		}
@@ -302,34 +278,30 @@ static void accept_client(struct control *control)
 		client++;
 	}
 	if (client == control->clients + CONTROL_CLIENTS_MAX) {
-		json_t *refusal = methods_refusal(CONTROL_BAD_LIMIT,
-						  "as many clients as there may be are connected",
-						  "end one of them");
-		char *text = text_of(refusal);
+		json_t *refusal = rpc_refusal(CONTROL_BAD_LIMIT,
+					      "as many clients as there may be are connected",
+					      "end one of them");
+		char *text = rpc_text(refusal);
 
 		if (text != NULL) {
-			(void)send_text(fd, text);
+			(void)!rpc_send(fd, text);
 		}
 		free(text);
 		json_decref(refusal);
 		close(fd);
 		return;
 	}
-	ret = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-	if (ret == 0) {
-		ret = watch(control, EPOLL_CTL_ADD, fd, EPOLLIN, number_of(control, client));
-	}
-	if (ret != 0) {
+	if (watch(control, EPOLL_CTL_ADD, fd, EPOLLIN, number_of(control, client)) != 0) {
 		close(fd);
 		return;
 	}
-	*client = (struct client){
-		.fd = fd, .user = peer.uid, .may_change = may_change(control, peer.uid)};
+	peer.may_change = may_change(control, peer.user);
+	*client = (struct client){.peer = peer, .fd = fd};
 }
 
 static void receive(struct control *control, struct client *client)
 {
-	struct request request = {.control = control, .client = client};
+	struct rpc_request request = {.server = control, .peer = &client->peer};
 	struct packet packet = {.bytes = control->text,
 				.size = sizeof(control->text),
 				.fds = request.fds,
@@ -344,13 +316,13 @@ static void receive(struct control *control, struct client *client)
 		hang_up(control, client);
 	} else if (packet.cut) {
 		answer(control, client,
-		       methods_refusal(CONTROL_BAD_LIMIT, "the request is too long",
-				       "keep it below 128 KiB"));
+		       rpc_refusal(CONTROL_BAD_LIMIT, "the request is too long",
+				   "keep it below 128 KiB"));
 	} else if (packet.fds_cut) {
 		answer(control, client,
-		       methods_refusal(CONTROL_BAD_DESCRIPTORS,
-				       "the worker has no room for these descriptors",
-				       "raise its RLIMIT_NOFILE"));
+		       rpc_refusal(CONTROL_BAD_DESCRIPTORS,
+				   "the worker has no room for these descriptors",
+				   "raise its RLIMIT_NOFILE"));
 	} else {
 		answer(control, client, methods_answer(&request, control->text, packet.length));
 	}

@@ -4,15 +4,15 @@
 
 #include <sys/types.h>
 
+#include "hosted/rpc.h"
 #include "vsp/integration/integration.h"
-#include "worker/form.h"
 #include "worker/job.h"
 #include "worker/machine.h"
 
 struct client {
-	int fd; /* -1: nobody */
-	uid_t user;
-	bool may_change, greeted, subscribed;
+	struct rpc_peer peer; /* the first member, for client_of() */
+	int fd;               /* -1: nobody */
+	bool subscribed;
 	unsigned int lost;                     /* events since the last one that it was sent */
 	char *waiting[CONTROL_EVENTS_MAX + 1]; /* messages that the socket had no room for */
 	unsigned int count;
@@ -33,20 +33,19 @@ struct control {
 	char text[CONTROL_MESSAGE_MAX]; /* a request */
 };
 
-/* A request while it is answered. */
-struct request {
-	struct control *control;
-	struct client *client;
-	int fds[CONTROL_FILES_MAX];
-	unsigned int fd_count; /* those that are left here are closed afterwards */
-	const char *code;      /* why it is refused: CONTROL_BAD_*; form.error has the rest */
-	struct form form;
-};
+/* Whose request it is. */
+static inline struct control *control_of(const struct rpc_request *request)
+{
+	return request->server;
+}
+
+static inline struct client *client_of(const struct rpc_request *request)
+{
+	return (struct client *)request->peer;
+}
 
 /* methods.c: the whole answer. NULL: out of memory. */
-json_t *methods_answer(struct request *request, const char *text, size_t length);
-/* An answer to nothing in particular. */
-json_t *methods_refusal(const char *code, const char *what, const char *remedy);
+json_t *methods_answer(struct rpc_request *request, const char *text, size_t length);
 json_t *methods_job(const struct job *job);
 const char *methods_state(const struct machine *machine);
 

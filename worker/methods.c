@@ -1,6 +1,6 @@
 /*
  * What can be asked for on the control socket (include/mgmt/control.h): a table, one row for each method. A row says who may, which
- * members the parameters have, and how many descriptors come along; all of that is checked before the method is called.
+ * members the parameters have, and how many descriptors come along (hosted/rpc.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,9 +17,7 @@
 
 /* The parameters of all methods; each has its own row in `members` below. */
 struct parameters {
-	uint64_t lowest, highest; /* hello */
-	unsigned int read;        /* ... how many of them */
-	bool on;                  /* events */
+	bool on; /* events */
 	uint64_t job, number;
 	const char *name;
 	bool read_only, raw, force, restart;
@@ -27,78 +25,6 @@ struct parameters {
 	uint64_t from;
 	const char *key, *value;
 };
-
-struct method {
-	const char *name;
-	bool changes; /* not for those who may only look */
-	unsigned int files_least, files_most;
-	const struct form_member *members;
-	size_t member_count;
-	/* NULL: refused, see request->code. */
-	json_t *(*run)(struct request *request, const struct parameters *p);
-};
-
-static const struct method methods[];
-static const size_t method_count;
-
-static const struct {
-	const char *code;
-	int number;
-} numbers[] = {
-	{CONTROL_BAD_PARSE, -32700},
-	{CONTROL_BAD_REQUEST, -32600},
-	{CONTROL_BAD_METHOD, -32601},
-	{CONTROL_BAD_INVALID, -32602},
-};
-
-static int number_of(const char *code)
-{
-	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
-		if (strcmp(numbers[i].code, code) == 0) {
-			return numbers[i].number;
-		}
-	}
-	return -32000;
-}
-
-static json_t *error_object(const char *code, const char *message, const struct form_error *error)
-{
-	json_t *data = json_pack("{s:s}", "code", code);
-
-	if (error->remedy[0] != '\0') {
-		json_object_set_new(data, "remedy", json_string(error->remedy));
-	}
-	if (error->field[0] != '\0') {
-		json_object_set_new(data, "field", json_string(error->field));
-	}
-	return json_pack("{s:i, s:s, s:o}", "code", number_of(code), "message", message, "data",
-			 data);
-}
-
-static json_t *refusal_of(const char *code, const struct form_error *error)
-{
-	char message[512];
-
-	form_print(error, false, message, sizeof(message));
-	return error_object(code, message, error);
-}
-
-json_t *methods_refusal(const char *code, const char *what, const char *remedy)
-{
-	struct form form = {0};
-
-	form_refuse(&form, NULL, remedy, "%s", what);
-	return json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error",
-			 refusal_of(code, &form.error));
-}
-
-static json_t *refuse(struct request *request, const char *code, const char *what,
-		      const char *remedy)
-{
-	request->code = code;
-	form_refuse(&request->form, NULL, remedy, "%s", what);
-	return NULL;
-}
 
 const char *methods_state(const struct machine *machine)
 {
@@ -143,9 +69,9 @@ json_t *methods_job(const struct job *job)
 
 		json_object_set_new(
 			object, "error",
-			error_object(code_of(job->result),
-				     text != NULL ? job->error.text : strerror(-job->result),
-				     &(const struct form_error){.field = ""}));
+			rpc_error(code_of(job->result),
+				  text != NULL ? job->error.text : strerror(-job->result),
+				  &(const struct form_error){.field = ""}));
 		json_decref(text);
 	}
 	return object;
@@ -161,47 +87,15 @@ static json_t *text(const char *bytes)
 
 /* ---- Methods ---- */
 
-static bool read_version(struct form *form, const json_t *value, void *into)
+static void add_to_hello(struct rpc_request *request, json_t *result)
 {
-	struct parameters *p = into;
+	const struct machine *machine = control_of(request)->machine;
 
-	if (!json_is_integer(value) || json_integer_value(value) < 1) {
-		return form_refuse(form, value, "give a number from 1 on", "is not a version");
-	}
-	*(p->read++ == 0 ? &p->lowest : &p->highest) = (uint64_t)json_integer_value(value);
-	return true;
-}
-
-static bool read_versions(struct form *form, const json_t *value, void *into)
-{
-	struct parameters *p = into;
-
-	if (!form_read_list(form, value, 2, read_version, p)) {
-		return false;
-	}
-	return p->read == 2 ||
-	       form_refuse(form, value, "give [lowest, highest]", "is not two versions");
-}
-
-static json_t *run_hello(struct request *request, const struct parameters *p)
-{
-	json_t *names = json_array();
-	size_t i;
-
-	if (p->lowest > CONTROL_VERSION || p->highest < 1) {
-		json_decref(names);
-		return refuse(request, CONTROL_BAD_VERSION, "this worker speaks version 1",
-			      "use a client of that version");
-	}
-	request->client->greeted = true;
-	for (i = 0; i < method_count; i++) {
-		json_array_append_new(names, json_string(methods[i].name));
-	}
-	return json_pack("{s:i, s:[i,i], s:o, s:o, s:[s,s,s,s,s,s]}", "version", CONTROL_VERSION,
-			 "versions", 1, CONTROL_VERSION, "name",
-			 text(request->control->machine->config->name), "methods", names, "events",
-			 CONTROL_ON_STATE, CONTROL_ON_RESET, CONTROL_ON_CRASHED, CONTROL_ON_DISKS,
-			 CONTROL_ON_JOB, CONTROL_ON_SERVICE);
+	json_object_set_new(result, "name", text(machine->config->name));
+	json_object_set_new(result, "events",
+			    json_pack("[s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
+				      CONTROL_ON_CRASHED, CONTROL_ON_DISKS, CONTROL_ON_JOB,
+				      CONTROL_ON_SERVICE));
 }
 
 static json_t *disk_object(const struct disk_place *place, unsigned int index)
@@ -265,9 +159,9 @@ static int job_count(struct control *control)
 	return count;
 }
 
-static json_t *run_status(struct request *request, const struct parameters *p)
+static json_t *run_status(struct rpc_request *request, const struct parameters *p)
 {
-	struct machine *machine = request->control->machine;
+	struct machine *machine = control_of(request)->machine;
 	const struct config *config = machine->config;
 	struct timespec now;
 
@@ -282,26 +176,26 @@ static json_t *run_status(struct request *request, const struct parameters *p)
 		(json_int_t)config->memory, "disks", disks_list(machine), "serials", "number", 1,
 		"to", serial_kind_name(config->serial), "connected",
 		serial_is_connected(&machine->serial), "services", services_list(machine), "scsi",
-		controller_counts(machine->disks.scsi), "clients", client_count(request->control),
-		"jobs", job_count(request->control));
+		controller_counts(machine->disks.scsi), "clients",
+		client_count(control_of(request)), "jobs", job_count(control_of(request)));
 }
 
-static json_t *run_events(struct request *request, const struct parameters *p)
+static json_t *run_events(struct rpc_request *request, const struct parameters *p)
 {
-	request->client->subscribed = p->on;
-	request->client->lost = 0;
-	return json_pack("{s:I}", "sequence", (json_int_t)request->control->sequence);
+	client_of(request)->subscribed = p->on;
+	client_of(request)->lost = 0;
+	return json_pack("{s:I}", "sequence", (json_int_t)control_of(request)->sequence);
 }
 
-static json_t *run_jobs(struct request *request, const struct parameters *p)
+static json_t *run_jobs(struct rpc_request *request, const struct parameters *p)
 {
 	json_t *list = json_array();
 	unsigned int i;
 
 	(void)p;
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
-		if (request->control->jobs.all[i].state != JOB_NONE) {
-			json_array_append_new(list, methods_job(&request->control->jobs.all[i]));
+		if (control_of(request)->jobs.all[i].state != JOB_NONE) {
+			json_array_append_new(list, methods_job(&control_of(request)->jobs.all[i]));
 		}
 	}
 	return json_pack("{s:o}", "jobs", list);
@@ -312,33 +206,34 @@ static json_t *job_answer(const struct job *job)
 	return json_pack("{s:o}", "job", methods_job(job));
 }
 
-static json_t *run_cancel(struct request *request, const struct parameters *p)
+static json_t *run_cancel(struct rpc_request *request, const struct parameters *p)
 {
-	struct job *job = job_find(&request->control->jobs, (uint32_t)p->job);
+	struct job *job = job_find(&control_of(request)->jobs, (uint32_t)p->job);
 	char what[160];
 
 	if (job == NULL) {
 		snprintf(what, sizeof(what), "there is no job %u", (unsigned int)p->job);
-		return refuse(request, CONTROL_BAD_NOT_FOUND, what,
-			      "jobs lists those that are known");
+		return rpc_refuse(request, CONTROL_BAD_NOT_FOUND, what,
+				  "jobs lists those that are known");
 	}
 	if (!job_cancel(job)) {
 		snprintf(what, sizeof(what), "job %u %s", job->id,
 			 job_has_ended(job) ? "has ended"
 					    : "has gone too far to be taken back; it will end");
-		return refuse(request, CONTROL_BAD_STATE, what, "");
+		return rpc_refuse(request, CONTROL_BAD_STATE, what, "");
 	}
 	return job_answer(job);
 }
 
 /* NULL, and refused: there are too many. */
-static struct job *new_job(struct request *request, const char *what, int number)
+static struct job *new_job(struct rpc_request *request, const char *what, int number)
 {
-	struct job *job = job_new(&request->control->jobs, what, number);
+	struct job *job = job_new(&control_of(request)->jobs, what, number);
 
 	if (job == NULL) {
-		refuse(request, CONTROL_BAD_LIMIT, "as many jobs as there may be have not ended",
-		       "wait for one of them, or cancel it");
+		rpc_refuse(request, CONTROL_BAD_LIMIT,
+			   "as many jobs as there may be have not ended",
+			   "wait for one of them, or cancel it");
 	}
 	return job;
 }
@@ -354,15 +249,15 @@ static int pause_work(struct job *job)
 	return ret;
 }
 
-static json_t *run_pause(struct request *request, const struct parameters *p)
+static json_t *run_pause(struct rpc_request *request, const struct parameters *p)
 {
-	struct machine *machine = request->control->machine;
+	struct machine *machine = control_of(request)->machine;
 	struct job *job;
 
 	(void)p;
 	if (atomic_load(&machine->pause.state) != PAUSE_NONE) {
-		return refuse(request, CONTROL_BAD_STATE, "the machine is paused, or about to be",
-			      "resume ends that");
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  "the machine is paused, or about to be", "resume ends that");
 	}
 	job = new_job(request, CONTROL_PAUSE, -1);
 	if (job == NULL) {
@@ -374,20 +269,20 @@ static json_t *run_pause(struct request *request, const struct parameters *p)
 	return job_answer(job);
 }
 
-static json_t *run_resume(struct request *request, const struct parameters *p)
+static json_t *run_resume(struct rpc_request *request, const struct parameters *p)
 {
-	struct machine *machine = request->control->machine;
+	struct machine *machine = control_of(request)->machine;
 
 	(void)p;
 	if (!machine_resume(machine)) {
-		return refuse(request, CONTROL_BAD_STATE, "the machine is not paused", "");
+		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is not paused", "");
 	}
 	return json_pack("{s:s}", "state", methods_state(machine));
 }
 
-static json_t *run_shutdown(struct request *request, const struct parameters *p)
+static json_t *run_shutdown(struct rpc_request *request, const struct parameters *p)
 {
-	struct machine *machine = request->control->machine;
+	struct machine *machine = control_of(request)->machine;
 	unsigned int flags =
 		(p->restart ? INTEGRATION_RESTART : 0) | (p->force ? INTEGRATION_FORCE : 0);
 	struct integration_state state;
@@ -404,33 +299,34 @@ static json_t *run_shutdown(struct request *request, const struct parameters *p)
 		return job_answer(job);
 	}
 	if (ret == -EBUSY) {
-		return refuse(request, CONTROL_BAD_BUSY,
-			      "the guest has been asked to shut down already",
-			      "wait, or turn it off");
+		return rpc_refuse(request, CONTROL_BAD_BUSY,
+				  "the guest has been asked to shut down already",
+				  "wait, or turn it off");
 	}
 	if (ret == -EAGAIN) {
-		return refuse(request, CONTROL_BAD_STATE, "the machine is paused, or about to be",
-			      "resume ends that");
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  "the machine is paused, or about to be", "resume ends that");
 	}
 	integration_get_state(machine->integration, INTEGRATION_SHUTDOWN, &state);
 	snprintf(what, sizeof(what), "the guest cannot be asked to shut down: %s",
 		 state.why != NULL ? state.why : strerror(-ret));
-	return refuse(request, CONTROL_BAD_STATE, what, "press its power button, or turn it off");
+	return rpc_refuse(request, CONTROL_BAD_STATE, what,
+			  "press its power button, or turn it off");
 }
 
-static json_t *run_service(struct request *request, const struct parameters *p)
+static json_t *run_service(struct rpc_request *request, const struct parameters *p)
 {
-	struct machine *machine = request->control->machine;
+	struct machine *machine = control_of(request)->machine;
 	int ret = integration_enable(machine->integration, p->service, p->on);
 
 	if (ret != 0) {
-		return refuse(request, CONTROL_BAD_LIMIT, strerror(-ret), "");
+		return rpc_refuse(request, CONTROL_BAD_LIMIT, strerror(-ret), "");
 	}
 	return json_pack("{s:o}", "service", services_object(machine, p->service));
 }
 
 /* False: it is no number of the type's; refused. */
-static bool make_pair(struct request *request, const struct parameters *p,
+static bool make_pair(struct rpc_request *request, const struct parameters *p,
 		      struct integration_pair *pair)
 {
 	uint64_t most = p->type == INTEGRATION_NUMBER32 ? UINT32_MAX : UINT64_MAX;
@@ -446,34 +342,34 @@ static bool make_pair(struct request *request, const struct parameters *p,
 	errno = 0;
 	pair->number = strtoull(value, &end, 10);
 	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || pair->number > most) {
-		refuse(request, CONTROL_BAD_INVALID, "the value is no number of this type",
-		       "give it in decimal");
+		rpc_refuse(request, CONTROL_BAD_INVALID, "the value is no number of this type",
+			   "give it in decimal");
 		return false;
 	}
 	return true;
 }
 
-static json_t *refuse_exchange(struct request *request, int ret)
+static json_t *refuse_exchange(struct rpc_request *request, int ret)
 {
 	struct integration_state state;
 	char what[200];
 
 	if (ret == -EINVAL) {
-		return refuse(request, CONTROL_BAD_INVALID,
-			      "the key or the value is longer than the guest can take",
-			      "keep them below 256 and 1,024 characters");
+		return rpc_refuse(request, CONTROL_BAD_INVALID,
+				  "the key or the value is longer than the guest can take",
+				  "keep them below 256 and 1,024 characters");
 	}
 	if (ret != -ENOTCONN) {
-		return refuse(request, CONTROL_BAD_LIMIT, "too many of these wait for the guest",
-			      "wait for one of them");
+		return rpc_refuse(request, CONTROL_BAD_LIMIT,
+				  "too many of these wait for the guest", "wait for one of them");
 	}
-	integration_get_state(request->control->machine->integration, INTEGRATION_KVP, &state);
+	integration_get_state(control_of(request)->machine->integration, INTEGRATION_KVP, &state);
 	snprintf(what, sizeof(what), "the guest exchanges no values: %s", state.why);
-	return refuse(request, CONTROL_BAD_STATE, what, "");
+	return rpc_refuse(request, CONTROL_BAD_STATE, what, "");
 }
 
-static json_t *run_exchange(struct request *request, const struct parameters *p, const char *what,
-			    enum integration_kvp_operation operation)
+static json_t *run_exchange(struct rpc_request *request, const struct parameters *p,
+			    const char *what, enum integration_kvp_operation operation)
 {
 	struct integration_pair pair = {0};
 	struct job *job;
@@ -486,7 +382,7 @@ static json_t *run_exchange(struct request *request, const struct parameters *p,
 	if (job == NULL) {
 		return NULL;
 	}
-	ret = services_exchange(request->control->machine, job, operation, p->pool, &pair,
+	ret = services_exchange(control_of(request)->machine, job, operation, p->pool, &pair,
 				(uint32_t)p->from);
 	if (ret != 0) {
 		return refuse_exchange(request, ret);
@@ -495,48 +391,48 @@ static json_t *run_exchange(struct request *request, const struct parameters *p,
 	return job_answer(job);
 }
 
-static json_t *run_value_get(struct request *request, const struct parameters *p)
+static json_t *run_value_get(struct rpc_request *request, const struct parameters *p)
 {
 	return run_exchange(request, p, CONTROL_VALUE_GET, INTEGRATION_KVP_GET);
 }
 
-static json_t *run_value_list(struct request *request, const struct parameters *p)
+static json_t *run_value_list(struct rpc_request *request, const struct parameters *p)
 {
 	return run_exchange(request, p, CONTROL_VALUE_LIST, INTEGRATION_KVP_LIST);
 }
 
-static json_t *run_value_set(struct request *request, const struct parameters *p)
+static json_t *run_value_set(struct rpc_request *request, const struct parameters *p)
 {
 	return run_exchange(request, p, CONTROL_VALUE_SET, INTEGRATION_KVP_SET);
 }
 
-static json_t *run_value_delete(struct request *request, const struct parameters *p)
+static json_t *run_value_delete(struct rpc_request *request, const struct parameters *p)
 {
 	return run_exchange(request, p, CONTROL_VALUE_DELETE, INTEGRATION_KVP_DELETE);
 }
 
-static json_t *run_button(struct request *request, const struct parameters *p)
+static json_t *run_button(struct rpc_request *request, const struct parameters *p)
 {
 	(void)p;
-	board_power_button(&request->control->machine->board);
+	board_power_button(&control_of(request)->machine->board);
 	return json_object();
 }
 
-static json_t *run_reset(struct request *request, const struct parameters *p)
+static json_t *run_reset(struct rpc_request *request, const struct parameters *p)
 {
 	(void)p;
-	machine_end(request->control->machine, STOP_RESET);
+	machine_end(control_of(request)->machine, STOP_RESET);
 	return json_object();
 }
 
-static json_t *run_off(struct request *request, const struct parameters *p)
+static json_t *run_off(struct rpc_request *request, const struct parameters *p)
 {
 	(void)p;
-	machine_end(request->control->machine, STOP_REQUEST);
+	machine_end(control_of(request)->machine, STOP_REQUEST);
 	return json_object();
 }
 
-static json_t *run_disk(struct request *request, const struct parameters *p, const char *what,
+static json_t *run_disk(struct rpc_request *request, const struct parameters *p, const char *what,
 			enum disks_task kind)
 {
 	struct disks_change change = {.name = p->name != NULL ? p->name : "",
@@ -545,66 +441,66 @@ static json_t *run_disk(struct request *request, const struct parameters *p, con
 				      .read_only = p->read_only,
 				      .raw = p->raw,
 				      .force = p->force};
-	struct job *job = job_on_disk(&request->control->jobs, (int)p->number);
+	struct job *job = job_on_disk(&control_of(request)->jobs, (int)p->number);
 	char text_[96];
 	int ret;
 
 	if (job != NULL) {
 		snprintf(text_, sizeof(text_), "disk %u is in the hands of job %u",
 			 (unsigned int)p->number, job->id);
-		return refuse(request, CONTROL_BAD_BUSY, text_, "wait for it, or cancel it");
+		return rpc_refuse(request, CONTROL_BAD_BUSY, text_, "wait for it, or cancel it");
 	}
 	job = new_job(request, what, (int)p->number);
 	if (job == NULL) {
 		return NULL;
 	}
-	ret = disks_prepare(request->control->machine, job, kind, &change);
+	ret = disks_prepare(control_of(request)->machine, job, kind, &change);
 	if (ret != 0) {
 		snprintf(text_, sizeof(text_), "disk %u %s", (unsigned int)p->number,
 			 ret == -EBUSY    ? "is there already"
 			 : ret == -ENOENT ? "is not there"
 			 : ret == -ENOTTY ? "is not a DVD drive"
 					  : strerror(-ret));
-		return refuse(request, code_of(ret), text_,
-			      ret == -ENOMEM ? "" : "status lists the disks and their numbers");
+		return rpc_refuse(request, code_of(ret), text_,
+				  ret == -ENOMEM ? "" : "status lists the disks and their numbers");
 	}
 	request->fd_count = 0;
 	job_start(job);
 	return job_answer(job);
 }
 
-static json_t *run_attach(struct request *request, const struct parameters *p)
+static json_t *run_attach(struct rpc_request *request, const struct parameters *p)
 {
 	return run_disk(request, p, CONTROL_ATTACH, DISKS_ATTACH);
 }
 
-static json_t *run_dvd(struct request *request, const struct parameters *p)
+static json_t *run_dvd(struct rpc_request *request, const struct parameters *p)
 {
 	return run_disk(request, p, CONTROL_DVD, DISKS_ATTACH_DVD);
 }
 
-static json_t *run_change(struct request *request, const struct parameters *p)
+static json_t *run_change(struct rpc_request *request, const struct parameters *p)
 {
 	return run_disk(request, p, CONTROL_CHANGE, DISKS_CHANGE_DVD);
 }
 
-static json_t *run_detach(struct request *request, const struct parameters *p)
+static json_t *run_detach(struct rpc_request *request, const struct parameters *p)
 {
 	return run_disk(request, p, CONTROL_DETACH, DISKS_DETACH);
 }
 
-static json_t *run_console(struct request *request, const struct parameters *p)
+static json_t *run_console(struct rpc_request *request, const struct parameters *p)
 {
 	struct stat file;
 
 	(void)p;
 	if (fstat(request->fds[0], &file) != 0 || !S_ISSOCK(file.st_mode)) {
-		return refuse(request, CONTROL_BAD_DESCRIPTORS, "the descriptor is no socket",
-			      "give one end of a pair of stream sockets");
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS, "the descriptor is no socket",
+				  "give one end of a pair of stream sockets");
 	}
-	if (!serial_connect(&request->control->machine->serial, request->fds[0])) {
-		return refuse(request, CONTROL_BAD_STATE, "COM1 goes to a terminal or a file",
-			      "start vmwp with --serial control, or unix:PATH");
+	if (!serial_connect(&control_of(request)->machine->serial, request->fds[0])) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "COM1 goes to a terminal or a file",
+				  "start vmwp with --serial control, or unix:PATH");
 	}
 	request->fd_count = 0;
 	return json_object();
@@ -624,9 +520,6 @@ static json_t *run_console(struct request *request, const struct parameters *p)
 				   .most = CONTROL_NAME_MAX                                        \
 	}
 
-static const struct form_member hello_members[] = {
-	{"versions", FORM_OTHER, .required = true, .read = read_versions},
-};
 static const struct form_member events_members[] = {
 	{"on", FORM_FLAG, AT(on)},
 };
@@ -687,9 +580,8 @@ static const struct form_member detach_members[] = {
 #define MEMBERS(list) (list), ARRAY_COUNT(list)
 
 /* clang-format off */
-static const struct method methods[] = {
+static const struct rpc_method methods[] = {
 	/*               changes  files                 params                   */
-	{CONTROL_HELLO,   false, 0, 0,                  MEMBERS(hello_members),  run_hello},
 	{CONTROL_STATUS,  false, 0, 0,                  NULL, 0,                 run_status},
 	{CONTROL_EVENTS,  false, 0, 0,                  MEMBERS(events_members), run_events},
 	{CONTROL_JOBS,    false, 0, 0,                  NULL, 0,                 run_jobs},
@@ -712,136 +604,19 @@ static const struct method methods[] = {
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
 };
 /* clang-format on */
-static const size_t method_count = ARRAY_COUNT(methods);
-
-/* ---- A request ---- */
-
-struct envelope {
-	const char *version, *method;
-	const json_t *params, *id;
+static const struct rpc_table table = {
+	.methods = methods,
+	.count = ARRAY_COUNT(methods),
+	.server = "worker",
+	.subject = "machine",
+	.who = "ask as root, as who started the worker, or as one of the configuration's "
+	       "control.users",
+	.hello = add_to_hello,
 };
 
-static bool take_value(struct form *form, const json_t *value, void *into)
+json_t *methods_answer(struct rpc_request *request, const char *text_, size_t length)
 {
-	(void)form;
-	*(const json_t **)into = value;
-	return true;
-}
-
-static bool take_id(struct form *form, const json_t *value, void *into)
-{
-	if (!json_is_integer(value) &&
-	    !(json_is_string(value) && json_string_length(value) <= CONTROL_ID_MAX)) {
-		return form_refuse(form, value,
-				   "give a whole number, or a text of at most 64 bytes",
-				   "is no id");
-	}
-	return take_value(form, value, into);
-}
-
-#define IN_ENVELOPE(member) .at = offsetof(struct envelope, member)
-
-static bool open_envelope(struct request *request, const json_t *message, struct envelope *envelope)
-{
-	/* The id first, so that what is wrong with the rest is answered to it. */
-	static const struct form_member members[] = {
-		{"id", FORM_OTHER, .required = true, IN_ENVELOPE(id), .read = take_id},
-		{"jsonrpc", FORM_TEXT, .required = true, IN_ENVELOPE(version), .most = 16},
-		{"method", FORM_TEXT, .required = true, IN_ENVELOPE(method), .most = 64},
-		{"params", FORM_OTHER, IN_ENVELOPE(params), .read = take_value},
-	};
-
-	request->code = CONTROL_BAD_REQUEST;
-	if (!form_read(&request->form, message, members, ARRAY_COUNT(members), envelope)) {
-		return false;
-	}
-	if (strcmp(envelope->version, "2.0") != 0) {
-		snprintf(request->form.path, sizeof(request->form.path), "jsonrpc");
-		return form_refuse(&request->form, json_object_get(message, "jsonrpc"),
-				   "write \"2.0\"", "is not known");
-	}
-	return true;
-}
-
-static const struct method *find_method(struct request *request, const struct envelope *envelope)
-{
-	for (size_t i = 0; i < method_count; i++) {
-		if (strcmp(methods[i].name, envelope->method) == 0) {
-			return &methods[i];
-		}
-	}
-	request->code = CONTROL_BAD_METHOD;
-	form_refuse(&request->form, NULL, "hello lists what there is",
-		    "%s: not a method that this worker knows", envelope->method);
-	return NULL;
-}
-
-static bool is_allowed(struct request *request, const struct method *method)
-{
-	const struct client *client = request->client;
-	char what[160];
-
-	if (!client->greeted && method->run != run_hello) {
-		refuse(request, CONTROL_BAD_VERSION, "no version is agreed on yet",
-		       "ask for hello first");
-		return false;
-	}
-	if (method->changes && !client->may_change) {
-		snprintf(what, sizeof(what), "user %u may only look at this machine",
-			 (unsigned int)client->user);
-		refuse(request, CONTROL_BAD_PERMISSION, what,
-		       "ask as root, as who started the worker, or as one of the configuration's "
-		       "control.users");
-		return false;
-	}
-	if (request->fd_count < method->files_least || request->fd_count > method->files_most) {
-		snprintf(what, sizeof(what), "%u descriptors came, from %u to %u may",
-			 request->fd_count, method->files_least, method->files_most);
-		refuse(request, CONTROL_BAD_DESCRIPTORS, what, "send those that the method takes");
-		return false;
-	}
-	return true;
-}
-
-static json_t *run(struct request *request, const struct envelope *envelope)
-{
-	const struct method *method = find_method(request, envelope);
 	struct parameters parameters = {.on = true};
-	json_t *none = json_object(), *result = NULL;
-	const json_t *params = envelope->params != NULL ? envelope->params : none;
 
-	if (method != NULL && is_allowed(request, method)) {
-		request->code = CONTROL_BAD_INVALID;
-		snprintf(request->form.path, sizeof(request->form.path), "params");
-		if (form_read(&request->form, params, method->members, method->member_count,
-			      &parameters)) {
-			request->form.path[0] = '\0';
-			result = method->run(request, &parameters);
-		}
-	}
-	json_decref(none);
-	return result;
-}
-
-json_t *methods_answer(struct request *request, const char *text_, size_t length)
-{
-	json_t *message = form_parse(&request->form, text_, length), *result = NULL, *answer;
-	struct envelope envelope = {0};
-
-	request->code = CONTROL_BAD_PARSE;
-	if (message != NULL && open_envelope(request, message, &envelope)) {
-		result = run(request, &envelope);
-	}
-	answer = json_pack("{s:s, s:O?}", "jsonrpc", "2.0", "id", (json_t *)envelope.id);
-	if (envelope.id == NULL) {
-		json_object_set_new(answer, "id", json_null());
-	}
-	if (result != NULL) {
-		json_object_set_new(answer, "result", result);
-	} else {
-		json_object_set_new(answer, "error",
-				    refusal_of(request->code, &request->form.error));
-	}
-	json_decref(message);
-	return answer;
+	return rpc_answer(&table, request, &parameters, text_, length);
 }

@@ -217,7 +217,7 @@ static const char *const words[] = {
 
 static void run_line(struct control *control, const char *line, size_t length, unsigned int files)
 {
-	struct request request = {.control = control, .client = &control->clients[0]};
+	struct rpc_request request = {.server = control, .peer = &control->clients[0].peer};
 
 	while (request.fd_count < files) {
 		request.fds[request.fd_count++] = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -243,8 +243,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	machine.disks.scsi = &controller;
 	machine.serial.in = machine.serial.out = machine.serial.listener = -1;
 	control.machine = &machine;
-	control.clients[0].may_change = size == 0 || data[0] % 8 != 0;
-	control.clients[0].greeted = true;
+	control.clients[0].peer.may_change = size == 0 || data[0] % 8 != 0;
+	control.clients[0].peer.greeted = true;
 	first = dup(0);
 	EXPECT(jobs_create(&control.jobs, ended, &control) == 0);
 	EXPECT(services_create(&machine));

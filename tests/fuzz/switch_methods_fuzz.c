@@ -23,7 +23,7 @@ void say(const char *format, ...)
 	(void)format;
 }
 
-/* In place of loop.c and rpc.c: there is nothing to wait for. */
+/* In place of loop.c and control.c: there is nothing to wait for. */
 bool loop_watch(struct daemon *daemon, int fd, uint32_t events, struct source *source)
 {
 	return daemon != NULL && fd >= 0 && events != 0 && source != NULL;
@@ -144,17 +144,25 @@ static json_t *any_params(const char *method)
 	return params;
 }
 
+/* The result, or NULL. */
 static json_t *call(const char *method, json_t *params, bool may_change)
 {
-	struct rpc_error error = {.kept = json_array()};
-	int fd = -1;
-	json_t *result = method_call(&daemon_, method, params, &fd, may_change, &error);
+	struct rpc_peer peer = {.may_change = may_change, .greeted = true};
+	struct rpc_request request = {.server = &daemon_, .peer = &peer};
+	json_t *message = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 1, "method",
+				    method, "params", params);
+	char *text = json_dumps(message, JSON_COMPACT);
+	json_t *answer = methods_answer(&request, text, strlen(text));
+	json_t *error = json_object_get(answer, "error"), *result;
 
+	result = json_incref(json_object_get(answer, "result"));
 	if (result == NULL) {
-		EXPECT(error.code != NULL && error.message[0] != '\0');
+		EXPECT(json_string_length(json_object_get(error, "message")) != 0);
+		EXPECT(json_is_string(json_object_get(json_object_get(error, "data"), "code")));
 	}
-	json_decref(params);
-	json_decref(error.kept);
+	free(text);
+	json_decref(answer);
+	json_decref(message);
 	return result;
 }
 

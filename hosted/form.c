@@ -1,5 +1,5 @@
 /* See form.h. */
-#include "worker/form.h"
+#include "hosted/form.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -111,7 +111,11 @@ static bool read_number(struct form *form, const json_t *value, const struct for
 		return form_refuse(form, value, remedy, "is not from %" PRIu64 " to %" PRIu64,
 				   member->least, member->most);
 	}
-	*(uint64_t *)into = (uint64_t)number;
+	if (member->kind == FORM_NUMBER32) {
+		*(uint32_t *)into = (uint32_t)number;
+	} else {
+		*(uint64_t *)into = (uint64_t)number;
+	}
 	return true;
 }
 
@@ -176,6 +180,7 @@ bool form_read_value(struct form *form, const json_t *value, const struct form_m
 		*(bool *)into = json_is_true(value);
 		return true;
 	case FORM_NUMBER:
+	case FORM_NUMBER32:
 		return read_number(form, value, member, into);
 	case FORM_TEXT:
 		return read_text(form, value, member, into);
@@ -186,35 +191,93 @@ bool form_read_value(struct form *form, const json_t *value, const struct form_m
 	}
 }
 
+static size_t part_count(const struct form_member *part)
+{
+	size_t count = 0;
+
+	while (part[count].key != NULL) {
+		count++;
+	}
+	return count;
+}
+
+/* Behind the `length` bytes that are in `to`; cut at its end. */
+static size_t list_keys(char *to, size_t size, size_t length, const struct form_member *members,
+			size_t count)
+{
+	for (size_t i = 0; i < count && length < size; i++) {
+		const struct form_member *part = members[i].part;
+
+		length = part != NULL
+				 ? list_keys(to, size, length, part, part_count(part))
+				 : length + (size_t)snprintf(to + length, size - length, "%s%s",
+							     length == 0 ? "there are: " : ", ",
+							     members[i].key);
+	}
+	return length;
+}
+
 static bool refuse_key(struct form *form, const struct form_member *members, size_t count)
 {
-	char remedy[sizeof(form->error.remedy)] = "";
-	size_t i, length = 0;
+	char remedy[sizeof(form->error.remedy)] = "there are none";
 
-	for (i = 0; i < count && length < sizeof(remedy); i++) {
-		length += (size_t)snprintf(remedy + length, sizeof(remedy) - length, "%s%s",
-					   i == 0 ? "there are: " : ", ", members[i].key);
-	}
-	return form_refuse(form, NULL, count != 0 ? remedy : "there are none", "is not known");
+	list_keys(remedy, sizeof(remedy), 0, members, count);
+	return form_refuse(form, NULL, remedy, "is not known");
 }
 
 static bool key_is_known(const char *key, const struct form_member *members, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(members[i].key, key) == 0) {
+		const struct form_member *part = members[i].part;
+
+		if (part != NULL ? key_is_known(key, part, part_count(part))
+				 : strcmp(members[i].key, key) == 0) {
 			return true;
 		}
 	}
 	return false;
 }
 
+static bool read_members(struct form *form, const json_t *object, const struct form_member *members,
+			 size_t count, char *into);
+
+static bool read_member(struct form *form, const json_t *object, const struct form_member *member,
+			char *into)
+{
+	const json_t *item;
+	bool done = true;
+	size_t mark;
+
+	if (member->part != NULL) {
+		return read_members(form, object, member->part, part_count(member->part), into);
+	}
+	item = json_object_get(object, member->key);
+	mark = enter(form, ".", member->key, "");
+	if (item != NULL) {
+		done = form_read_value(form, item, member, into);
+	} else if (member->required) {
+		done = form_refuse(form, NULL, "it has to be given", "is missing");
+	}
+	leave(form, mark);
+	return done;
+}
+
+static bool read_members(struct form *form, const json_t *object, const struct form_member *members,
+			 size_t count, char *into)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!read_member(form, object, &members[i], into + members[i].at)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 bool form_read(struct form *form, const json_t *value, const struct form_member *members,
 	       size_t count, void *into)
 {
-	bool done = true;
 	const char *key;
 	json_t *item;
-	size_t i, mark;
 
 	if (!json_is_object(value)) {
 		return form_refuse(form, value, "give an object, as {...}", "is not an object");
@@ -226,18 +289,7 @@ bool form_read(struct form *form, const json_t *value, const struct form_member 
 			return refuse_key(form, members, count);
 		}
 	}
-	for (i = 0; done && i < count; i++) {
-		item = json_object_get(value, members[i].key);
-		mark = enter(form, ".", members[i].key, "");
-		if (item != NULL) {
-			done = form_read_value(form, item, &members[i],
-					       (char *)into + members[i].at);
-		} else if (members[i].required) {
-			done = form_refuse(form, NULL, "it has to be given", "is missing");
-		}
-		leave(form, mark);
-	}
-	return done;
+	return read_members(form, value, members, count, into);
 }
 
 bool form_read_list(struct form *form, const json_t *value, size_t most,

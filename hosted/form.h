@@ -1,11 +1,12 @@
 /*
  * JSON from outside into a struct, by a table with one row for each member that an object may have. Whatever is not in the table, or not
- * as its row says, is refused by the member's path, with its value and a remedy. Used by the control socket and by the configuration.
+ * as its row says, is refused by the member's path, with its value and a remedy. Used by control sockets and by the worker's configuration.
  *
+ * Rows are read in their order, so a `read` may use what rows before it have set.
  * Texts are the JSON value's own memory and live as long as it does.
  */
-#ifndef WORKER_FORM_H
-#define WORKER_FORM_H
+#ifndef HOSTED_FORM_H
+#define HOSTED_FORM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,11 +31,13 @@ struct form {
 };
 
 enum form_kind {
-	FORM_FLAG,   /* bool */
-	FORM_NUMBER, /* uint64_t from least to most */
-	FORM_TEXT,   /* const char *, of least to most bytes */
-	FORM_WORD,   /* unsigned int: which of `words`, the last of which is NULL */
-	FORM_OTHER,  /* whatever `read` makes of it */
+	FORM_FLAG,     /* bool */
+	FORM_NUMBER,   /* uint64_t from least to most */
+	FORM_NUMBER32, /* uint32_t, likewise */
+	FORM_TEXT,     /* const char *, of least to most bytes */
+	FORM_WORD,     /* unsigned int: which of `words`, the last of which is NULL */
+	FORM_OTHER,    /* whatever `read` makes of it */
+	FORM_PART,     /* more members of the same object, for the struct at `at`; its key is "" */
 };
 
 struct form_member {
@@ -45,6 +48,7 @@ struct form_member {
 	uint64_t least, most;
 	const char *const *words;
 	bool (*read)(struct form *form, const json_t *value, void *into);
+	const struct form_member *part; /* the last one's key is NULL */
 };
 
 /* Parses a text that has one value and nothing behind it. NULL: why is in form->error. */
