@@ -65,14 +65,17 @@ int packet_send(int socket, int flags, const void *bytes, size_t length, const i
 					  .cmsg_type = SCM_RIGHTS,
 					  .cmsg_len = CMSG_LEN(fd_count * sizeof(int))}};
 	struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &rights,
+				 .msg_controllen = CMSG_SPACE(fd_count * sizeof(int))};
 
 	CHECK(fd_count <= PACKET_FDS_MAX);
-	if (fd_count != 0) {
-		memcpy(CMSG_DATA(&rights.header), fds, fd_count * sizeof(int));
-		message.msg_control = &rights;
-		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+	/* A worker's sandbox has send() alone: it hands nothing over. */
+	if (fd_count == 0) {
+		return send(socket, bytes, length, flags | MSG_NOSIGNAL) >= 0 ? 0 : -errno;
 	}
+	memcpy(CMSG_DATA(&rights.header), fds, fd_count * sizeof(int));
 	/* A packet is sent whole: a count that is not negative is all of it. */
 	return sendmsg(socket, &message, flags | MSG_NOSIGNAL) >= 0 ? 0 : -errno;
 }
