@@ -1,15 +1,15 @@
 # The virtualization service providers: what is behind the guest's synthetic devices.
 vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
-vsp_storage_objs := vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o storvsp_state.o)
-vsp_network_objs := vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netport.o)
+vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o storvsp_state.o)
+vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netport.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
 vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs)) $(vsp_integration_objs)
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
 vsp_scsi_tests := scsi_rw_test scsi_provision_test scsi_dvd_test scsi_reserve_test scsi_unit_test
-vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c tests/unit/vsp_channel_test.c
+vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c tests/unit/vsp_channel_test.c tests/unit/vsp_device_test.c
 $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
 
 # The VSP's has the whole of it, from a fake guest to a file.
@@ -20,9 +20,11 @@ storvsp_test_libs = $(disk_libs)
 vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c
 netport_test_objs = vsp/network/netport.o hosted/listen.o hosted/packet.o hosted/say.o $(switch_core_objs) $(switch_ring_objs) switch/guest.o
 netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs)
-netvsp_test_objs = $(vsp_network_objs) $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
+netvsp_test_objs = $(vsp_network_objs) hosted/listen.o hosted/packet.o $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o
+vsp_device_test_objs = vsp/device.o $(vsp_channel_test_objs)
+vsp_device_test_libs = -Wl,--wrap=channel_starts_paused
 
 vsp_tests += tests/unit/integration_test.c
 integration_test_objs = $(vsp_integration_objs) disk/bytes.o $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/integration_host.o

@@ -37,6 +37,7 @@ static struct ring out[CHANNELS], in[CHANNELS];
 static struct network *network;
 static struct net_queue *queues[CHANNELS];
 static const struct vsp_class *class;
+static const struct vmbus_class *bus_class;
 static bool offered[CHANNELS], is_open[CHANNELS];
 static unsigned int ranges_held, answers[PACKETS], wanted[PACKETS], packet_count, calls;
 static bool refuses; /* the guest's ring has no room, now and then */
@@ -62,6 +63,7 @@ int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer, struct vmbus
 {
 	(void)bus;
 	must(offer->sub_channel < CHANNELS && !offered[offer->sub_channel]);
+	bus_class = offer->class;
 	offered[offer->sub_channel] = true;
 	*channel = &channels[offer->sub_channel];
 	return 0;
@@ -75,6 +77,12 @@ void vmbus_rescind(struct vmbus_channel *channel)
 uint32_t channel_sub_channel(const struct vmbus_channel *channel)
 {
 	return channel->index;
+}
+
+bool channel_starts_paused(const struct vmbus_channel *channel)
+{
+	(void)channel;
+	return false;
 }
 
 struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t handle)
@@ -403,7 +411,7 @@ static void set_up(void)
 		ring_at(&in[i], port.memory, SLOTS, SLOTS, 2 * i + 1);
 	}
 	must(network_create(NULL, &config, &port, &network) == 0);
-	must(netvsp_class.opened(network, &channels[0]) == 0);
+	must(bus_class->opened(&network->channels, &channels[0]) == 0);
 }
 
 static bool work(unsigned int i)
@@ -558,7 +566,7 @@ static void open_sub_channels(uint8_t which)
 
 	for (i = 1; i < CHANNELS; i++) {
 		if (offered[i] && !is_open[i] && which & 1u << i) {
-			must(netvsp_class.opened(network, &channels[i]) == 0);
+			must(bus_class->opened(&network->channels, &channels[i]) == 0);
 		}
 	}
 }
@@ -568,7 +576,7 @@ static void close_channel(unsigned int i)
 	if (!is_open[i]) {
 		return;
 	}
-	netvsp_class.closing(network, &channels[i]);
+	bus_class->closing(&network->channels, &channels[i]);
 	class->end(queues[i]);
 }
 
@@ -591,7 +599,7 @@ static void set_down(void)
 	network_destroy(&network);
 	for (i = CHANNELS; i-- > 0;) {
 		if (offered[i]) {
-			netvsp_class.released(last, &channels[i]);
+			bus_class->released(&last->channels, &channels[i]);
 		}
 	}
 	free(port.memory);

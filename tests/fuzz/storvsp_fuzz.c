@@ -105,6 +105,40 @@ bool vsp_is_pausing(const struct vsp_channel *vsp)
 	return false;
 }
 
+/* In place of vsp/device.c. */
+static uint64_t channels_offered, channels_open;
+
+uint64_t vsp_offered(struct vsp_device *device)
+{
+	(void)device;
+	return channels_offered;
+}
+
+uint64_t vsp_open(struct vsp_device *device)
+{
+	(void)device;
+	return channels_open;
+}
+
+struct vsp_channel *vsp_open_channel(struct vsp_device *device, unsigned index)
+{
+	(void)device;
+	return channels_open >> index & 1 ? &queues[index].vsp : NULL;
+}
+
+void vsp_load(struct vsp_device *device, unsigned index, struct vsp_channel *vsp)
+{
+	(void)device;
+	if (vsp != &queues[index].vsp) {
+		abort();
+	}
+}
+
+void vsp_rescind_sub_channels(struct vsp_device *device)
+{
+	(void)device;
+}
+
 /* In place of storage.c. */
 int storvsp_offer(struct storage *of, unsigned index)
 {
@@ -184,11 +218,6 @@ void channel_complete_range(const struct vmbus_channel *channel, const struct vm
 	acquired--;
 }
 
-void storvsp_rescind_sub_channels(struct storage *of)
-{
-	(void)of;
-}
-
 static void set_up(void)
 {
 	struct disk_create how = {.type = DISK_DYNAMIC, .size = 4 << 20, .block_size = 1 << 20};
@@ -217,8 +246,6 @@ static void set_up(void)
 		queues[q].index = q;
 		queues[q].free = queues[q].resets = queues[q].aside = NULL;
 		queues[q].aside_end = &queues[q].aside;
-		queues[q].open = false;
-		storage.queues[q] = &queues[q];
 		for (i = 0; i < IOS; i++) {
 			ios[q][i].queue = &queues[q];
 			ios[q][i].answer.payload = &ios[q][i].packet;
@@ -226,6 +253,7 @@ static void set_up(void)
 			queues[q].free = &ios[q][i];
 		}
 	}
+	channels_offered = channels_open = 0;
 	answers = packets = 0;
 	broken = false;
 }
@@ -340,9 +368,8 @@ static size_t make_state(uint8_t *to)
 
 	shake_hands(STORVSP_VERSION_WIN10);
 	storage.sub_channels = 1;
-	storage.offers[1] = (void *)&storage;
+	channels_offered = channels_open = 3;
 	for (q = 0; q < 2; q++) {
-		queues[q].open = true;
 		put_aside(&queues[q], STORVSP_COMPLETE_IO, AGAIN_ANSWER);
 		put_aside(&queues[q], STORVSP_EXECUTE_SRB, AGAIN_SRB);
 		put_aside(&queues[q], STORVSP_RESET_BUS, AGAIN_RESET);

@@ -9,7 +9,7 @@
 
 #include "switch/ring.h"
 #include "vmbus/vmbus.h"
-#include "vsp/channel.h"
+#include "vsp/device.h"
 #include "vsp/netvsp.h"
 #include "vsp/network/netport.h"
 #include "vsp/network/network.h"
@@ -89,7 +89,7 @@ struct net_posted {
 
 /* One open channel. All of it is its thread's. */
 struct net_queue {
-	struct vsp_channel vsp;
+	struct vsp_channel vsp; /* first, see vsp/device.h */
 	struct network *network;
 	unsigned int index;
 	struct ring *out, *in; /* the adapter's */
@@ -130,7 +130,7 @@ struct net_buffer {
 
 /* [I] immutable, [a] atomic, [P] the primary channel's thread, [S] likewise, while no queue runs, [L] under lock */
 struct network {
-	struct vmbus *bus;            /* [I] */
+	struct vsp_device channels;
 	struct network_config config; /* [I] */
 	char name[256];               /* [I] */
 	const struct netport *port;   /* [I] */
@@ -171,28 +171,20 @@ struct network {
 	_Atomic uint64_t refused[NETWORK_REFUSALS];                  /* [a] */
 
 	pthread_mutex_t lock;
-	struct vmbus_channel *offers[NET_QUEUES_MAX]; /* [L] NULL: released, or never made */
-	struct net_queue *queues[NET_QUEUES_MAX];     /* [L] of the last open, until joined */
-	bool open[NET_QUEUES_MAX];                    /* [L] */
-	unsigned int open_count;                      /* [L] */
-	unsigned int holds;                           /* [L] queues that are held */
-	uint8_t steer[PORT_STEER];                    /* [L] as the guest's table of RSS has it */
-	bool destroyed;                               /* [L] the last release frees it */
+	unsigned int holds;        /* [L] queues that are held */
+	uint8_t steer[PORT_STEER]; /* [L] as the guest's table of RSS has it */
 };
 
 /* network.c */
 int network_offer(struct network *network, unsigned int index);
-void network_rescind_sub_channels(struct network *network);
-void network_released(struct network *network, struct vmbus_channel *channel);
+void network_ended(void *network); /* the channels have come to their end */
 void network_refuse(struct network *network, enum network_refusal reason);
 /* The switch is told anew what the port takes. */
 void network_update_port(struct network *network);
 void network_hold(struct network *network, bool hold);
 
 /* queue.c */
-extern const struct vmbus_class netvsp_class;
-void netvsp_wake_all(struct network *network);
-void netvsp_join(struct net_queue *queue);
+extern const struct vsp_device_class netvsp_channels;
 
 /* nvsp.c */
 void nvsp_packet(struct net_queue *queue, const struct vmbus_packet *packet);

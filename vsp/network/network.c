@@ -14,44 +14,19 @@
 #define SECTION_MIN     128u
 #define SECTION_MAX     65536u
 
+static const struct vmbus_class netvsp_class = {
+	.name = "network",
+	.max_packet_bytes = 32u << 10,
+	VSP_VMBUS_FUNCTIONS,
+};
+
 int network_offer(struct network *network, unsigned int index)
 {
 	static const struct vmbus_guid type = VMBUS_GUID_NETWORK;
-	struct vmbus_offer offer = {
-		.type = type,
-		.sub_channel = (uint16_t)index,
-		.class = &netvsp_class,
-		.device = network,
-	};
-	struct vmbus_channel *channel;
-	int ret;
+	struct vmbus_offer offer = {.type = type, .class = &netvsp_class};
 
 	memcpy(&offer.instance, network->config.instance, sizeof(offer.instance));
-	pthread_mutex_lock(&network->lock);
-	ret = vmbus_offer(network->bus, &offer, &channel);
-	if (ret == 0) {
-		network->offers[index] = channel;
-	}
-	pthread_mutex_unlock(&network->lock);
-	return ret;
-}
-
-static void rescind_from(struct network *network, unsigned int first)
-{
-	unsigned int i;
-
-	for (i = first; i < NET_QUEUES_MAX; i++) {
-		if (network->offers[i] != NULL) {
-			vmbus_rescind(network->offers[i]);
-		}
-	}
-}
-
-void network_rescind_sub_channels(struct network *network)
-{
-	pthread_mutex_lock(&network->lock);
-	rescind_from(network, 1);
-	pthread_mutex_unlock(&network->lock);
+	return vsp_offer(&network->channels, index, &offer);
 }
 
 void network_refuse(struct network *network, enum network_refusal reason)
@@ -84,24 +59,25 @@ void network_update_port(struct network *network)
 {
 	struct port_state *state = network->port->memory;
 	bool heard;
+	uint64_t open;
 	uint32_t flags;
 	unsigned int i;
 
 	pthread_mutex_lock(&network->lock);
+	open = vsp_open(&network->channels); /* under the lock: the last one to write is right */
 	flags = takes(network);
 	heard = atomic_exchange(&network->hears, (flags & PORT_HEARS) != 0);
 	for (i = 0; i < PORT_STEER; i++) {
 		uint8_t queue = network->steer[i];
 
-		__atomic_store_n(&state->steer[i], network->open[queue] ? queue : 0,
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&state->steer[i], open >> queue & 1 ? queue : 0, __ATOMIC_RELAXED);
 	}
 	__atomic_store_n(&state->max_bytes, network->frame_bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&state->takes, flags, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&network->lock);
 	netport_kick(network->port);
 	if (!heard && flags & PORT_HEARS) {
-		netvsp_wake_all(network); /* buffers may be posted */
+		vsp_wake_all(&network->channels); /* buffers may be posted */
 	}
 }
 
@@ -116,53 +92,28 @@ void network_hold(struct network *network, bool hold)
 void network_lost(struct network *network)
 {
 	atomic_store(&network->lost, true);
-	netvsp_wake_all(network);
+	vsp_wake_all(&network->channels);
 }
 
 /* ---- life ---- */
 
 static void network_free(struct network *network)
 {
-	void (*ended)(void *context) = network->config.ended;
-	void *context = network->config.context;
-	unsigned int i;
-
-	for (i = 0; i < NET_QUEUES_MAX; i++) {
-		netvsp_join(network->queues[i]);
-	}
+	vsp_device_free(&network->channels);
 	free(network->pieces);
 	pthread_mutex_destroy(&network->lock);
 	free(network);
+}
+
+void network_ended(void *owner)
+{
+	struct network *network = owner;
+	void (*ended)(void *context) = network->config.ended;
+	void *context = network->config.context;
+
+	network_free(network);
 	if (ended != NULL) {
 		ended(context);
-	}
-}
-
-static bool has_offers(const struct network *network)
-{
-	unsigned int i;
-
-	for (i = 0; i < NET_QUEUES_MAX; i++) {
-		if (network->offers[i] != NULL) {
-			return true;
-		}
-	}
-	return false;
-}
-
-void network_released(struct network *network, struct vmbus_channel *channel)
-{
-	unsigned int index = channel_sub_channel(channel);
-	bool last;
-
-	pthread_mutex_lock(&network->lock);
-	if (network->offers[index] == channel) { /* else the same was offered again meanwhile */
-		network->offers[index] = NULL;
-	}
-	last = network->destroyed && !has_offers(network);
-	pthread_mutex_unlock(&network->lock);
-	if (last) {
-		network_free(network);
 	}
 }
 
@@ -188,7 +139,7 @@ int network_create(struct vmbus *bus, const struct network_config *config,
 	if (network == NULL) {
 		return -ENOMEM;
 	}
-	network->bus = bus;
+	vsp_device_create(&network->channels, &netvsp_channels, network, bus);
 	network->config = *config;
 	network->port = port;
 	network->frame_bytes = NET_FRAME_DEFAULT;
@@ -217,27 +168,17 @@ int network_create(struct vmbus *bus, const struct network_config *config,
 	*out = network;
 	return 0;
 out_free:
-	pthread_mutex_destroy(&network->lock);
-	free(network);
+	network_free(network);
 	return ret;
 }
 
 void network_destroy(struct network **where)
 {
 	struct network *network = *where;
-	bool last;
 
 	*where = NULL;
-	if (network == NULL) {
-		return;
-	}
-	pthread_mutex_lock(&network->lock);
-	rescind_from(network, 0);
-	network->destroyed = true;
-	last = !has_offers(network);
-	pthread_mutex_unlock(&network->lock);
-	if (last) {
-		network_free(network);
+	if (network != NULL) {
+		vsp_device_destroy(&network->channels);
 	}
 }
 
@@ -254,7 +195,5 @@ void network_get_stats(struct network *network, struct network_stats *stats)
 	for (i = 0; i < NETWORK_REFUSALS; i++) {
 		stats->refused[i] = atomic_load(&network->refused[i]);
 	}
-	pthread_mutex_lock(&network->lock);
-	stats->channels_open = network->open_count;
-	pthread_mutex_unlock(&network->lock);
+	stats->channels_open = (unsigned int)__builtin_popcountll(vsp_open(&network->channels));
 }

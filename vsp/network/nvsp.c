@@ -32,7 +32,7 @@ void nvsp_start(struct network *network)
 	if (network->initialized && network->receive.gpadl != NULL) {
 		atomic_store(&network->running, true);
 		network_update_port(network);
-		netvsp_wake_all(network);
+		vsp_wake_all(&network->channels);
 	}
 }
 
@@ -40,7 +40,7 @@ void nvsp_stop(struct network *network)
 {
 	atomic_store(&network->running, false);
 	network_update_port(network);
-	netvsp_wake_all(network);
+	vsp_wake_all(&network->channels);
 }
 
 static void let_go(struct network *network, struct net_queue *queue, struct net_buffer *buffer)
@@ -299,9 +299,7 @@ static bool send_table(struct net_queue *queue)
 	struct iovec payload = {&message, sizeof(message)};
 	unsigned int open, i;
 
-	pthread_mutex_lock(&network->lock);
-	open = network->open_count;
-	pthread_mutex_unlock(&network->lock);
+	open = (unsigned int)__builtin_popcountll(vsp_open(&network->channels));
 	if (open != network->sub_channels + 1) {
 		return false;
 	}

@@ -7,19 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void netvsp_wake_all(struct network *network)
-{
-	unsigned int i;
-
-	pthread_mutex_lock(&network->lock);
-	for (i = 0; i < NET_QUEUES_MAX; i++) {
-		if (network->queues[i] != NULL) {
-			vsp_wake(&network->queues[i]->vsp);
-		}
-	}
-	pthread_mutex_unlock(&network->lock);
-}
-
 /* ---- taking part ---- */
 
 static bool is_idle(const struct ring *ring)
@@ -32,7 +19,7 @@ static void leave(struct net_queue *queue)
 {
 	queue->active = false;
 	if (atomic_fetch_sub(&queue->network->users, 1) == 1) {
-		netvsp_wake_all(queue->network);
+		vsp_wake_all(&queue->network->channels);
 	}
 }
 
@@ -219,27 +206,22 @@ static const struct vsp_class queue_class = {
 
 /* ---- the control thread ---- */
 
-static void queue_free(struct net_queue *queue)
+static void free_queue(struct vsp_channel *vsp)
 {
+	struct net_queue *queue = (struct net_queue *)vsp;
+
 	free(queue->sends);
 	free(queue->posted);
 	free(queue);
 }
 
-void netvsp_join(struct net_queue *queue)
+static int create_queue(void *owner, unsigned int index, struct vsp_channel **vsp)
 {
-	if (queue != NULL) {
-		vsp_join(&queue->vsp);
-		queue_free(queue);
-	}
-}
-
-static struct net_queue *queue_create(struct network *network, unsigned int index)
-{
+	struct network *network = owner;
 	struct net_queue *queue = calloc(1, sizeof(*queue));
 
 	if (queue == NULL) {
-		return NULL;
+		return -ENOMEM;
 	}
 	queue->network = network;
 	queue->index = index;
@@ -251,105 +233,34 @@ static struct net_queue *queue_create(struct network *network, unsigned int inde
 	list_clear(&queue->filled);
 	list_clear(&queue->frame);
 	if (queue->sends == NULL || queue->posted == NULL) {
-		queue_free(queue);
-		return NULL;
-	}
-	return queue;
-}
-
-static void set_open(struct network *network, unsigned int index, struct net_queue *queue,
-		     bool open)
-{
-	network->queues[index] = queue;
-	network->open[index] = open;
-	network->open_count += open ? 1 : -1u;
-}
-
-/*
- * The thread of the open before has said channel_closed(), its last words; so joining it does not
- * wait.
- */
-static int opened(void *device, struct vmbus_channel *channel)
-{
-	struct network *network = device;
-	unsigned int index = channel_sub_channel(channel);
-	struct net_queue *queue, *before;
-	int ret;
-
-	pthread_mutex_lock(&network->lock);
-	before = network->queues[index];
-	network->queues[index] = NULL;
-	pthread_mutex_unlock(&network->lock);
-	netvsp_join(before);
-	queue = queue_create(network, index);
-	if (queue == NULL) {
+		free_queue(&queue->vsp);
 		return -ENOMEM;
 	}
-	pthread_mutex_lock(&network->lock);
-	ret = vsp_start(&queue->vsp, &queue_class, queue, channel, &network->port->events[index],
-			1);
-	if (ret == 0) {
-		set_open(network, index, queue, true);
-	}
-	pthread_mutex_unlock(&network->lock);
-	if (ret != 0) {
-		queue_free(queue);
-		return ret;
-	}
-	network_update_port(network);
-	netvsp_wake_all(network);
+	*vsp = &queue->vsp;
 	return 0;
 }
 
-static struct net_queue *queue_of(struct network *network, const struct vmbus_channel *channel)
+static int switch_event(void *owner, unsigned int index)
 {
-	struct net_queue *queue;
+	const struct network *network = owner;
 
-	pthread_mutex_lock(&network->lock);
-	queue = network->queues[channel_sub_channel(channel)];
-	pthread_mutex_unlock(&network->lock);
-	CHECK(queue != NULL &&
-	      queue->vsp.channel == channel); /* opened() and closing() come in pairs */
-	return queue;
+	return network->port->events[index];
 }
 
-/* Without the primary channel the others have no use. */
-static void closing(void *device, struct vmbus_channel *channel)
+/* A channel more or less: flows are steered elsewhere, and the guest's table may be due. */
+static void changed(void *owner)
 {
-	struct network *network = device;
-	struct net_queue *queue = queue_of(network, channel);
+	struct network *network = owner;
 
-	pthread_mutex_lock(&network->lock);
-	set_open(network, queue->index, queue, false);
-	pthread_mutex_unlock(&network->lock);
 	network_update_port(network);
-	if (queue->index == 0) {
-		network_rescind_sub_channels(network);
-	}
-	vsp_close(&queue->vsp);
+	vsp_wake_all(&network->channels);
 }
 
-static void pausing(void *device, struct vmbus_channel *channel)
-{
-	vsp_pause(&queue_of(device, channel)->vsp);
-}
-
-static void resumed(void *device, struct vmbus_channel *channel)
-{
-	vsp_resume(&queue_of(device, channel)->vsp);
-}
-
-static void released(void *device, struct vmbus_channel *channel)
-{
-	network_released(device, channel);
-}
-
-const struct vmbus_class netvsp_class = {
-	.name = "network",
-	.max_packet_bytes = 32u << 10,
-	.opened = opened,
-	.closing = closing,
-	.released = released,
-	.pausing = pausing,
-	.resumed = resumed,
+const struct vsp_device_class netvsp_channels = {
+	.channel = &queue_class,
+	.create = create_queue,
+	.free = free_queue,
+	.event = switch_event,
+	.changed = changed,
+	.ended = network_ended,
 };

@@ -15,21 +15,19 @@ static struct vmbus_guid ide_instance(struct storage_address ide)
 	return (struct vmbus_guid){.data1 = ide.path, .data2 = ide.target, .data3 = 0x8899};
 }
 
+static const struct vmbus_class storvsp_class = {
+	.name = "storage",
+	VSP_VMBUS_FUNCTIONS,
+};
+
 int storvsp_offer(struct storage *storage, unsigned index)
 {
 	static const struct vmbus_guid scsi = VMBUS_GUID_SCSI, ide = VMBUS_GUID_IDE;
 	const struct storage_config *config = &storage->config;
-	struct vmbus_offer offer = {
-		.type = scsi,
-		.sub_channel = (uint16_t)index,
-		.class = &storvsp_class,
-		.device = storage,
-	};
+	struct vmbus_offer offer = {.type = scsi, .class = &storvsp_class};
 	struct storvsp_offer_data data = {.path = config->ide.path,
 					  .target = config->ide.target,
 					  .flags = STORVSP_OFFER_EMULATED_IDE};
-	struct vmbus_channel *channel;
-	int ret;
 
 	memcpy(&offer.instance, config->instance, sizeof(offer.instance));
 	if (config->flavour == STORAGE_IDE) {
@@ -37,73 +35,20 @@ int storvsp_offer(struct storage *storage, unsigned index)
 		offer.instance = ide_instance(config->ide);
 		memcpy(offer.user_def, &data, sizeof(data));
 	}
-	pthread_mutex_lock(&storage->lock);
-	ret = vmbus_offer(storage->bus, &offer, &channel);
-	if (!ret) {
-		storage->offers[index] = channel;
-	}
-	pthread_mutex_unlock(&storage->lock);
-	return ret;
+	return vsp_offer(&storage->channels, index, &offer);
 }
 
-static void rescind_from(struct storage *storage, unsigned first)
+void storvsp_ended(void *owner)
 {
+	struct storage *storage = owner;
 	unsigned i;
 
-	for (i = first; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->offers[i] != NULL) {
-			vmbus_rescind(storage->offers[i]);
-		}
-	}
-}
-
-void storvsp_rescind_sub_channels(struct storage *storage)
-{
-	pthread_mutex_lock(&storage->lock);
-	rescind_from(storage, 1);
-	pthread_mutex_unlock(&storage->lock);
-}
-
-static void storage_free(struct storage *storage)
-{
-	unsigned i;
-
+	vsp_device_free(&storage->channels);
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
-		storvsp_join(storage->queues[i]);
-		storvsp_queue_free(storage->restored[i]);
 		disk_queue_destroy(&storage->disks[i]);
 	}
 	scsi_bus_destroy(&storage->scsi);
-	pthread_mutex_destroy(&storage->lock);
 	free(storage);
-}
-
-static bool has_offers(const struct storage *storage)
-{
-	unsigned i;
-
-	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->offers[i] != NULL) {
-			return true;
-		}
-	}
-	return false;
-}
-
-void storvsp_released(struct storage *storage, struct vmbus_channel *channel)
-{
-	unsigned index = channel_sub_channel(channel);
-	bool last;
-
-	pthread_mutex_lock(&storage->lock);
-	if (storage->offers[index] == channel) { /* else the same was offered again meanwhile */
-		storage->offers[index] = NULL;
-	}
-	last = storage->destroyed && !has_offers(storage);
-	pthread_mutex_unlock(&storage->lock);
-	if (last) {
-		storage_free(storage);
-	}
 }
 
 static bool config_is_valid(const struct storage_config *config)
@@ -150,10 +95,9 @@ int storage_create(struct vmbus *bus, const struct storage_config *config, struc
 	if (storage == NULL) {
 		return -ENOMEM;
 	}
-	storage->bus = bus;
+	vsp_device_create(&storage->channels, &storvsp_channels, storage, bus);
 	storage->config = *config;
 	complete_config(&storage->config);
-	pthread_mutex_init(&storage->lock, NULL);
 	ret = scsi_bus_create(&storage->scsi);
 	if (!ret) {
 		ret = create_queues(storage);
@@ -162,7 +106,7 @@ int storage_create(struct vmbus *bus, const struct storage_config *config, struc
 		ret = storvsp_offer(storage, 0);
 	}
 	if (ret) {
-		storage_free(storage);
+		storvsp_ended(storage);
 		return ret;
 	}
 	*out = storage;
@@ -172,27 +116,19 @@ int storage_create(struct vmbus *bus, const struct storage_config *config, struc
 void storage_destroy(struct storage **where)
 {
 	struct storage *storage = *where;
-	bool last;
 
 	*where = NULL;
 	if (storage == NULL) {
 		return;
 	}
 	scsi_bus_detach_all(storage->scsi);
-	pthread_mutex_lock(&storage->lock);
-	rescind_from(storage, 0);
-	storage->destroyed = true;
-	last = !has_offers(storage);
-	pthread_mutex_unlock(&storage->lock);
-	if (last) {
-		storage_free(storage);
-	}
+	vsp_device_destroy(&storage->channels);
 }
 
 static void announce(struct storage *storage)
 {
 	atomic_store(&storage->rescan, true);
-	storvsp_wake_all(storage);
+	vsp_wake_all(&storage->channels);
 }
 
 static bool address_is_ours(const struct storage *storage, struct storage_address a)
@@ -251,7 +187,5 @@ void storage_get_stats(struct storage *storage, struct storage_stats *stats)
 		.bytes_written = atomic_load(&storage->bytes_written),
 		.errors = atomic_load(&storage->count_errors),
 	};
-	pthread_mutex_lock(&storage->lock);
-	stats->channels_open = storage->channels_open;
-	pthread_mutex_unlock(&storage->lock);
+	stats->channels_open = (unsigned)__builtin_popcountll(vsp_open(&storage->channels));
 }

@@ -8,12 +8,12 @@
 #include <stdatomic.h>
 
 #include "vmbus/vmbus.h"
-#include "vsp/channel.h"
+#include "vsp/device.h"
 #include "vsp/storvsp.h"
 #include "vsp/storage/scsi.h"
 #include "vsp/storage/storage.h"
 
-#define STORAGE_CHANNELS_MAX 64u
+#define STORAGE_CHANNELS_MAX VSP_CHANNELS_MAX
 #define STORAGE_DEPTH        256u
 #define REQUEST_IOVS         (SCSI_TRANSFER_MAX / VMBUS_PAGE_SIZE + 2)
 
@@ -26,9 +26,9 @@
  */
 enum storage_state { STATE_NEW, STATE_BEGUN, STATE_VERSIONED, STATE_QUERIED, STATE_READY };
 
-/* [I] immutable, [a] atomic, [P] the primary channel's thread, [L] under lock */
+/* [I] immutable, [a] atomic, [P] the primary channel's thread */
 struct storage {
-	struct vmbus *bus;            /* [I] */
+	struct vsp_device channels;
 	struct storage_config config; /* [I] */
 	struct scsi_bus *scsi;        /* [I] */
 
@@ -43,15 +43,8 @@ struct storage {
 	_Atomic uint64_t count_requests, count_reads, count_writes, count_errors; /* [a] */
 	_Atomic uint64_t bytes_read, bytes_written;                               /* [a] */
 
-	pthread_mutex_t lock;
-	struct vmbus_channel *offers[STORAGE_CHANNELS_MAX]; /* [L] NULL: released, or never made */
-	struct storage_queue *queues[STORAGE_CHANNELS_MAX]; /* [L] of the last open, until joined */
-	struct storage_queue
-		*restored[STORAGE_CHANNELS_MAX]; /* [L] of a loaded state, until opened() */
-	unsigned channels_open;                  /* [L] */
 	/* [I] By channel, whoever serves it: made early, for a sandbox may forbid it later. */
 	struct disk_queue *disks[STORAGE_CHANNELS_MAX];
-	bool destroyed; /* [L] the last release frees it */
 };
 
 /* What becomes of a request that was put aside. */
@@ -75,7 +68,7 @@ struct storage_io {
 
 /* One open channel. All of it is its thread's. */
 struct storage_queue {
-	struct vsp_channel vsp;
+	struct vsp_channel vsp; /* first, see vsp/device.h */
 	struct storage *storage;
 	unsigned index;
 	struct disk_queue *disks;
@@ -83,7 +76,6 @@ struct storage_queue {
 	struct storage_io *resets;
 	struct storage_io *aside, **aside_end; /* until the channel is resumed, in order */
 	unsigned in_flight;                    /* requests that are in the SCSI target */
-	bool open;                             /* under storage.lock: from opened() to closing() */
 };
 
 /* storvsp.c: the protocol. */
@@ -98,22 +90,19 @@ bool storvsp_announce(struct storage_queue *queue); /* false: no room in the rin
 void storvsp_primary_closed(struct storage *storage);
 
 /* storvsp_queue.c: what the channel's thread does. */
-extern const struct vmbus_class storvsp_class;
+extern const struct vsp_device_class storvsp_channels;
 struct storage_io *storvsp_take_io(struct storage_queue *queue);
 void storvsp_answer(struct storage_io *io); /* sends the packet; then the io is free */
 struct storage_io *storvsp_io_of(const struct vsp_answer *answer);
 /* An SRB that is put aside is under way still (storage.requests). */
 void storvsp_put_aside(struct storage_io *io, enum storage_again again);
 void storvsp_srb_ended(struct storage *storage); /* one less of those */
-void storvsp_wake_all(struct storage *storage);
 /* Without a channel. -ENOMEM. */
 int storvsp_queue_create(struct storage *storage, unsigned index, struct storage_queue **queue);
 void storvsp_queue_free(struct storage_queue *queue); /* NULL is fine; none that was opened */
-void storvsp_join(struct storage_queue *queue);
 
 /* storage.c */
 int storvsp_offer(struct storage *storage, unsigned index);
-void storvsp_rescind_sub_channels(struct storage *storage);
-void storvsp_released(struct storage *storage, struct vmbus_channel *channel);
+void storvsp_ended(void *storage); /* the channels have come to their end */
 
 #endif

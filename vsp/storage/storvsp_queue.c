@@ -8,19 +8,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-void storvsp_wake_all(struct storage *storage)
-{
-	unsigned i;
-
-	pthread_mutex_lock(&storage->lock);
-	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->queues[i] != NULL) {
-			vsp_wake(&storage->queues[i]->vsp);
-		}
-	}
-	pthread_mutex_unlock(&storage->lock);
-}
-
 struct storage_io *storvsp_take_io(struct storage_queue *queue)
 {
 	struct storage_io *io = queue->free;
@@ -59,7 +46,7 @@ void storvsp_put_aside(struct storage_io *io, enum storage_again again)
 void storvsp_srb_ended(struct storage *storage)
 {
 	if (atomic_fetch_sub(&storage->requests, 1) == 1 && atomic_load(&storage->resets)) {
-		storvsp_wake_all(storage);
+		vsp_wake_all(&storage->channels);
 	}
 }
 
@@ -207,14 +194,6 @@ void storvsp_queue_free(struct storage_queue *queue)
 	}
 }
 
-void storvsp_join(struct storage_queue *queue)
-{
-	if (queue != NULL) {
-		vsp_join(&queue->vsp);
-		storvsp_queue_free(queue);
-	}
-}
-
 int storvsp_queue_create(struct storage *storage, unsigned index, struct storage_queue **out)
 {
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
@@ -241,104 +220,31 @@ int storvsp_queue_create(struct storage *storage, unsigned index, struct storage
 	return 0;
 }
 
-/* What a loaded state has for a channel that was open in it. Whoever opens it later has nothing to do with it. */
-static struct storage_queue *restored_queue(struct storage_queue *queue, bool goes_on)
+static int create_queue(void *owner, unsigned index, struct vsp_channel **vsp)
 {
-	if (queue != NULL && !goes_on) {
-		drop_aside(queue);
-		storvsp_queue_free(queue);
-		queue = NULL;
-	}
-	return queue;
-}
+	struct storage_queue *queue;
+	int ret = storvsp_queue_create(owner, index, &queue);
 
-/*
- * The thread of the open before has said channel_closed(), its last words; so joining it does not
- * wait.
- */
-static int opened(void *device, struct vmbus_channel *channel)
-{
-	struct storage *storage = device;
-	unsigned index = channel_sub_channel(channel);
-	struct storage_queue *queue, *before;
-	int ret = 0;
-
-	pthread_mutex_lock(&storage->lock);
-	before = storage->queues[index];
-	storage->queues[index] = NULL;
-	queue = storage->restored[index];
-	storage->restored[index] = NULL;
-	pthread_mutex_unlock(&storage->lock);
-	storvsp_join(before);
-	queue = restored_queue(queue, channel_starts_paused(channel));
-	if (queue == NULL) {
-		ret = storvsp_queue_create(storage, index, &queue);
-	}
-	if (ret) {
-		return ret;
-	}
-	pthread_mutex_lock(&storage->lock);
-	ret = vsp_start(&queue->vsp, &queue_class, queue, channel, NULL, 0);
 	if (!ret) {
-		queue->open = true;
-		storage->queues[index] = queue;
-		storage->channels_open++;
-	}
-	pthread_mutex_unlock(&storage->lock);
-	if (ret) {
-		storvsp_queue_free(queue);
+		*vsp = &queue->vsp;
 	}
 	return ret;
 }
 
-static struct storage_queue *queue_of(struct storage *storage, const struct vmbus_channel *channel)
+static void free_queue(struct vsp_channel *vsp)
 {
-	struct storage_queue *queue;
-
-	pthread_mutex_lock(&storage->lock);
-	queue = storage->queues[channel_sub_channel(channel)];
-	pthread_mutex_unlock(&storage->lock);
-	CHECK(queue != NULL &&
-	      queue->vsp.channel == channel); /* opened() and closing() come in pairs */
-	return queue;
+	storvsp_queue_free((struct storage_queue *)vsp);
 }
 
-/* Without the primary channel the others have no use. */
-static void closing(void *device, struct vmbus_channel *channel)
+static void forget(struct vsp_channel *vsp)
 {
-	struct storage *storage = device;
-	struct storage_queue *queue = queue_of(storage, channel);
-
-	vsp_close(&queue->vsp);
-	pthread_mutex_lock(&storage->lock);
-	queue->open = false;
-	storage->channels_open--;
-	pthread_mutex_unlock(&storage->lock);
-	if (channel_sub_channel(channel) == 0) {
-		storvsp_rescind_sub_channels(storage);
-	}
+	drop_aside((struct storage_queue *)vsp);
 }
 
-static void pausing(void *device, struct vmbus_channel *channel)
-{
-	vsp_pause(&queue_of(device, channel)->vsp);
-}
-
-static void resumed(void *device, struct vmbus_channel *channel)
-{
-	vsp_resume(&queue_of(device, channel)->vsp);
-}
-
-static void released(void *device, struct vmbus_channel *channel)
-{
-	storvsp_released(device, channel);
-}
-
-const struct vmbus_class storvsp_class = {
-	.name = "storage",
-	.opened = opened,
-	.closing = closing,
-	.released = released,
-	.pausing = pausing,
-	.resumed = resumed,
+const struct vsp_device_class storvsp_channels = {
+	.channel = &queue_class,
+	.create = create_queue,
+	.free = free_queue,
+	.forget = forget,
+	.ended = storvsp_ended,
 };

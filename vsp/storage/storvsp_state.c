@@ -70,30 +70,17 @@ static void save_queue(const struct storage_queue *queue, struct state_writer *w
 	state_end(writer, part);
 }
 
-static uint64_t offered_sub_channels(struct storage *storage)
-{
-	uint64_t offered = 0;
-	unsigned i;
-
-	pthread_mutex_lock(&storage->lock);
-	for (i = 1; i < STORAGE_CHANNELS_MAX; i++) {
-		offered |= (uint64_t)(storage->offers[i] != NULL) << i;
-	}
-	pthread_mutex_unlock(&storage->lock);
-	return offered;
-}
-
 static void save_queues(struct storage *storage, struct state_writer *writer)
 {
+	const struct vsp_channel *vsp;
 	unsigned i;
 
-	pthread_mutex_lock(&storage->lock);
 	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
-		if (storage->queues[i] != NULL && storage->queues[i]->open) {
-			save_queue(storage->queues[i], writer);
+		vsp = vsp_open_channel(&storage->channels, i);
+		if (vsp != NULL) {
+			save_queue((const struct storage_queue *)vsp, writer);
 		}
 	}
-	pthread_mutex_unlock(&storage->lock);
 }
 
 void storage_save(struct storage *storage, struct state_writer *writer)
@@ -108,7 +95,7 @@ void storage_save(struct storage *storage, struct state_writer *writer)
 	state_put_u8(writer, (uint8_t)atomic_load(&storage->state));
 	state_put_u16(writer, storage->version);
 	state_put_u32(writer, storage->sub_channels);
-	state_put_u64(writer, offered_sub_channels(storage));
+	state_put_u64(writer, vsp_offered(&storage->channels) & ~1ull); /* sub-channels */
 	state_put_bool(writer, atomic_load(&storage->rescan));
 	scsi_bus_save(storage->scsi, writer);
 	save_queues(storage, writer);
@@ -269,7 +256,7 @@ static int offer_sub_channels(const struct saved *saved)
 		}
 	}
 	if (ret != 0) {
-		storvsp_rescind_sub_channels(saved->storage);
+		vsp_rescind_sub_channels(&saved->storage->channels);
 	}
 	return ret;
 }
@@ -277,6 +264,7 @@ static int offer_sub_channels(const struct saved *saved)
 static void take_over(struct saved *saved)
 {
 	struct storage *storage = saved->storage;
+	unsigned i;
 
 	atomic_store(&storage->state, saved->state);
 	storage->version = saved->version;
@@ -284,8 +272,12 @@ static void take_over(struct saved *saved)
 	atomic_store(&storage->rescan, saved->rescan);
 	atomic_store(&storage->requests, saved->srbs);
 	scsi_bus_set(storage->scsi, &saved->units);
-	memcpy(storage->restored, saved->queues, sizeof(storage->restored));
-	memset(saved->queues, 0, sizeof(saved->queues));
+	for (i = 0; i < STORAGE_CHANNELS_MAX; i++) {
+		if (saved->queues[i] != NULL) {
+			vsp_load(&storage->channels, i, &saved->queues[i]->vsp);
+			saved->queues[i] = NULL;
+		}
+	}
 }
 
 int storage_load(struct storage *storage, struct state_reader *list)
@@ -295,7 +287,7 @@ int storage_load(struct storage *storage, struct state_reader *list)
 	int ret = -EINVAL;
 	unsigned i;
 
-	CHECK(atomic_load(&storage->state) == STATE_NEW && storage->channels_open == 0);
+	CHECK(atomic_load(&storage->state) == STATE_NEW && vsp_open(&storage->channels) == 0);
 	if (saved == NULL) {
 		return -ENOMEM;
 	}
