@@ -285,7 +285,10 @@ void channel_stands(struct vmbus_channel *channel)
 	}
 }
 
-/* The event wakes a thread that waits for the guest: who knows what came meanwhile. */
+/*
+ * The event wakes a thread that waits for the guest: who knows what came meanwhile. "It stands" may have been said and not heard yet: the
+ * next pause must not take it for its own.
+ */
 void channel_resume(struct vmbus_channel *channel)
 {
 	channel->pause = PAUSE_NONE;
@@ -293,6 +296,7 @@ void channel_resume(struct vmbus_channel *channel)
 	if (channel->class->resumed != NULL) {
 		channel->class->resumed(channel->device, channel);
 	}
+	note_drop(channel, NOTE_PAUSED);
 }
 
 void channel_left(struct vmbus_channel *channel)

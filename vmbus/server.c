@@ -64,6 +64,13 @@ void note_post(struct vmbus_channel *channel, enum note note)
 	server_wake(bus);
 }
 
+void note_drop(struct vmbus_channel *channel, enum note note)
+{
+	pthread_mutex_lock(&channel->bus->lock);
+	channel->notes &= ~(unsigned int)note;
+	pthread_mutex_unlock(&channel->bus->lock);
+}
+
 /* Take the first channel off the list of those with notes, and the notes off the channel. */
 static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 {
@@ -211,19 +218,29 @@ static void wait_for_notes(struct vmbus *bus)
 	serve_notes(bus);
 }
 
-void vmbus_reset(struct vmbus *bus)
+void vmbus_begin_reset(struct vmbus *bus)
 {
 	pthread_mutex_lock(&bus->lock);
 	bus->in_count = 0;
 	pthread_mutex_unlock(&bus->lock);
 	control_disconnect(bus, NEXT_RESET);
 	serve_notes(bus);
-	while (bus->next != NEXT_NOTHING) {
+}
+
+bool vmbus_is_reset(const struct vmbus *bus)
+{
+	return bus->next == NEXT_NOTHING;
+}
+
+void vmbus_reset(struct vmbus *bus)
+{
+	vmbus_begin_reset(bus);
+	while (!vmbus_is_reset(bus)) {
 		wait_for_notes(bus);
 	}
 }
 
-static bool stands(struct vmbus *bus)
+bool vmbus_stands(struct vmbus *bus)
 {
 	struct vmbus_channel *channel = offer_next(bus, 1);
 
@@ -237,12 +254,12 @@ static bool stands(struct vmbus *bus)
 void server_wait_until_it_stands(struct vmbus *bus)
 {
 	serve_notes(bus);
-	while (!stands(bus)) {
+	while (!vmbus_stands(bus)) {
 		wait_for_notes(bus);
 	}
 }
 
-void vmbus_pause(struct vmbus *bus)
+void vmbus_begin_pause(struct vmbus *bus)
 {
 	struct vmbus_channel *channel;
 
@@ -255,6 +272,12 @@ void vmbus_pause(struct vmbus *bus)
 			channel_pause(channel);
 		}
 	}
+	serve_notes(bus);
+}
+
+void vmbus_pause(struct vmbus *bus)
+{
+	vmbus_begin_pause(bus);
 	server_wait_until_it_stands(bus);
 }
 
@@ -271,7 +294,7 @@ void vmbus_resume(struct vmbus *bus)
 	}
 	for (channel = offer_next(bus, 1); channel != NULL;
 	     channel = offer_next(bus, channel->relid + 1)) {
-		if (channel->pause == PAUSE_DONE) {
+		if (channel->pause != PAUSE_NONE) {
 			channel_resume(channel);
 		}
 	}

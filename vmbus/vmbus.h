@@ -70,20 +70,27 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, cons
 void vmbus_room(struct vmbus *bus);
 
 /*
- * Before the guest starts anew, its VPs stopped: closes all channels and waits for their devices
- * (whose channel_closed() must not need the control thread). Then nothing of the guest is left but
- * the offers, and its memory may be cleared. Sub-channels are released(). [C]
+ * Before the guest starts anew, its VPs stopped: closes all channels. When their devices have let go (vmbus_is_reset(), which
+ * changes in vmbus_serve()) nothing of the guest is left but the offers, and its memory may be cleared. Sub-channels
+ * are released(). [C]
  */
+void vmbus_begin_reset(struct vmbus *bus);
+bool vmbus_is_reset(const struct vmbus *bus);
+/* The same, and waits for the devices, whose channel_closed() must not need the control thread. [C] */
 void vmbus_reset(struct vmbus *bus);
 
 /*
- * The machine stands still, its VPs stopped: asks the devices of all open channels to pause and waits for
- * them (whose channel_paused() and channel_closed() must not need the control thread). Then the rings
- * show all that was read and sent, no channel is closing, and until vmbus_resume() no message of the guest
- * is acted on, and none goes to it. Offers, rescinds and a reset are served. Not while it is paused. [C]
+ * The machine stands still, its VPs stopped: asks the devices of all open channels to pause. From here to vmbus_resume() no message
+ * of the guest is acted on, and none goes to it; offers, rescinds and a reset are served. When the devices have paused
+ * (vmbus_stands(), which changes in vmbus_serve()) the rings show all that was read and sent, and no channel is closing. Not
+ * while it is paused. [C]
  */
+void vmbus_begin_pause(struct vmbus *bus);
+bool vmbus_stands(struct vmbus *bus);
+/* The same, and waits for the devices, whose channel_paused() and channel_closed() must not need the control thread. [C] */
 void vmbus_pause(struct vmbus *bus);
-void vmbus_resume(struct vmbus *bus); /* [C] */
+/* Also before it stands: who has not paused yet goes on. [C] */
+void vmbus_resume(struct vmbus *bus);
 
 /*
  * The part "vmbus" of a saved state: connection, channels, GPADLs, messages on their way. A paused server's [C]
@@ -131,7 +138,8 @@ struct vmbus_class {
 	 * The machine is about to stand still, between opened() and closing(). The device takes no
 	 * more packets, ends what it has in flight or puts it aside, sends the answers as far as
 	 * there is room, and then calls channel_paused(), now or later, on any thread. Until
-	 * resumed() it leaves the ring and the guest's memory alone. closing() may come first: then
+	 * resumed() it leaves the ring and the guest's memory alone. resumed() may come before channel_paused(), which is then not
+	 * called for that pause once resumed() has returned. closing() may come first: then
 	 * nobody waits for channel_paused() any more. A device without a thread needs neither.
 	 */
 	void (*pausing)(void *device, struct vmbus_channel *channel);

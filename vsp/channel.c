@@ -177,38 +177,59 @@ static bool wants_pause(const struct vsp_channel *vsp)
 	return asked(vsp) & ASKED_PAUSE;
 }
 
-/* What is under way comes to its end. */
-static void settle(struct vsp_channel *vsp)
+/* A step of what is under way on its way to its end. False: nothing is under way. */
+static bool settle_step(struct vsp_channel *vsp)
 {
-	while (vsp->class->busy != NULL && vsp->class->busy(vsp->device)) {
-		if (!work(vsp)) {
-			vsp_sleep(vsp);
-		}
-		turned(vsp);
+	if (vsp->class->busy == NULL || !vsp->class->busy(vsp->device)) {
+		return false;
 	}
+	if (!work(vsp)) {
+		vsp_sleep(vsp);
+	}
+	turned(vsp);
+	return true;
+}
+
+/* Nothing is under way: all that can be sent is. */
+static void settled(struct vsp_channel *vsp)
+{
 	send_unsent(vsp);
 	channel_flush(vsp->channel);
 }
 
-/* Says so once for each pause: the server waits for that, so the next one begins only after it. */
+/*
+ * Says so once for each pause. Not while it ends: the server, which drops what it has not heard yet, would hear it in the next one, in which
+ * the thread may not stand.
+ */
 static void say_paused(struct vsp_channel *vsp)
 {
-	unsigned int number = asked(vsp) & ~ASKED_CLOSE;
+	unsigned int number;
 
+	pthread_mutex_lock(&vsp->saying);
+	number = asked(vsp) & ~ASKED_CLOSE;
 	if ((number & ASKED_PAUSE) && number != vsp->said) {
 		vsp->said = number;
 		channel_paused(vsp->channel);
 	}
+	pthread_mutex_unlock(&vsp->saying);
 }
 
-/* A close ends a pause as a resume does. */
+/* A close ends a pause as a resume does, also while something is under way still. */
 static void pause_until_resumed(struct vsp_channel *vsp)
 {
+	bool stood = false;
+
 	if (vsp->class->pause != NULL) {
 		vsp->class->pause(vsp->device);
 	}
-	settle(vsp);
 	while (wants_pause(vsp) && !wants_close(vsp)) {
+		if (!stood && settle_step(vsp)) {
+			continue;
+		}
+		if (!stood) {
+			settled(vsp);
+			stood = true;
+		}
 		say_paused(vsp);
 		vsp_sleep(vsp);
 	}
@@ -257,7 +278,9 @@ static void *run(void *argument)
 	if (vsp->class->end != NULL) {
 		vsp->class->end(vsp->device);
 	}
-	settle(vsp);
+	while (settle_step(vsp)) {
+	}
+	settled(vsp);
 	wait_for_close(vsp);
 	watch(vsp, false);
 	if (vsp->class->closed != NULL) {
@@ -291,6 +314,7 @@ int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *devi
 	CHECK(event_count <= VSP_EVENTS_MAX && (event_count == 0 || class->sleep == NULL));
 	*vsp = (struct vsp_channel){.class = class, .device = device, .channel = channel};
 	atomic_init(&vsp->asked, channel_starts_paused(channel) ? ASKED_PAUSE : 0);
+	pthread_mutex_init(&vsp->saying, NULL);
 	vsp->unsent_end = &vsp->unsent;
 	vsp->event_count = EVENT_DEVICE + event_count;
 	vsp->events[EVENT_CHANNEL] = channel_event(channel);
@@ -301,13 +325,19 @@ int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *devi
 	if (class->sleep == NULL) {
 		vsp->events[EVENT_OWN] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (vsp->events[EVENT_OWN] < 0) {
-			return -errno;
+			ret = -errno;
+			goto out_lock;
 		}
 	}
 	ret = start_thread(vsp);
-	if (ret != 0 && vsp->events[EVENT_OWN] >= 0) {
+	if (ret == 0) {
+		return 0;
+	}
+	if (vsp->events[EVENT_OWN] >= 0) {
 		close(vsp->events[EVENT_OWN]);
 	}
+out_lock:
+	pthread_mutex_destroy(&vsp->saying);
 	return ret;
 }
 
@@ -327,13 +357,16 @@ void vsp_pause(struct vsp_channel *vsp)
 void vsp_resume(struct vsp_channel *vsp)
 {
 	CHECK(wants_pause(vsp));
+	pthread_mutex_lock(&vsp->saying);
 	atomic_fetch_add(&vsp->asked, ASKED_PAUSE);
+	pthread_mutex_unlock(&vsp->saying);
 	vsp_wake(vsp);
 }
 
 void vsp_join(struct vsp_channel *vsp)
 {
 	pthread_join(vsp->thread, NULL);
+	pthread_mutex_destroy(&vsp->saying);
 	if (vsp->events[EVENT_OWN] >= 0) {
 		close(vsp->events[EVENT_OWN]);
 	}

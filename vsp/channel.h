@@ -11,7 +11,8 @@
  *
  *   RUNNING  work(), then packets while ready(); at last turned(). All over again until there is nothing
  *            to do
- *   PAUSING  pause() was called: no more packets; work() goes on until not busy(). Then channel_paused()
+ *   PAUSING  pause() was called: no more packets; work() goes on until not busy(). Then channel_paused().
+ *            vsp_resume() may come first
  *   ENDING   end() was called: likewise, and answers go nowhere. Then closed() and channel_closed(), the
  *            thread's last words
  *
@@ -78,8 +79,9 @@ struct vsp_channel {
 	struct vmbus_channel *channel; /* [I] */
 	pthread_t thread;              /* [I] */
 	_Atomic unsigned int asked;    /* [a] what the thread is to do, see channel.c */
-	unsigned int said;             /* the pause that channel_paused() was last called for */
-	bool ended;                    /* no more packets, for good */
+	pthread_mutex_t saying; /* a pause does not end while channel_paused() is called for it */
+	unsigned int said;      /* the pause that channel_paused() was last called for */
+	bool ended;             /* no more packets, for good */
 	struct vsp_answer *unsent, **unsent_end; /* they wait for room, in order */
 	unsigned int event_count;
 	int events[2 + VSP_EVENTS_MAX]; /* [I] the channel's, our own, the device's */

@@ -466,6 +466,79 @@ static void test_pause_waits(void **state)
 	vmbus_resume(guest.bus);
 }
 
+/* What is under way does not end, and the pause is given up: the channel goes on beside it, and the next pause waits anew. */
+static void test_pause_is_given_up(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	assert_true(try_send(1, LATER, 64));
+	wait_for_packets(1);
+	for (i = 2; i < 50; i++) {
+		vmbus_begin_pause(guest.bus);
+		if (i % 3 == 0) {
+			serve();
+		}
+		assert_false(vmbus_stands(guest.bus));
+		vmbus_resume(guest.bus);
+		assert_true(try_send(i, 0, 64));
+		expect_answer(i);
+	}
+	vmbus_begin_pause(guest.bus);
+	serve();
+	assert_false(vmbus_stands(guest.bus));
+	make_due();
+	while (!vmbus_stands(guest.bus)) {
+		serve();
+	}
+	expect_stands();
+	vmbus_resume(guest.bus);
+	expect_answer(1);
+}
+
+/* A pause that has just been reached when it is given up does not count for the next one. */
+static void test_an_old_pause_is_no_new_one(void **state)
+{
+	unsigned i, packets;
+
+	(void)state;
+	for (i = 0; i < 2000; i++) {
+		vmbus_begin_pause(guest.bus);
+		if (i % 4 == 0) {
+			usleep(i % 30);
+		}
+		vmbus_resume(guest.bus);
+		try_send(i + 1, 0, 64);
+		vmbus_pause(guest.bus);
+		packets = atomic_load(&device.packets);
+		if (i % 8 == 0) {
+			usleep(20);
+		}
+		assert_int_equal(atomic_load(&device.packets), packets);
+		vmbus_resume(guest.bus);
+		while (atomic_load(&device.answered) <= i) {
+			serve();
+		}
+		expect_answer(i + 1);
+	}
+}
+
+/* The machine is reset while something does not end: the control thread sees when it has. */
+static void test_reset_is_waited_for(void **state)
+{
+	(void)state;
+	assert_true(try_send(1, LATER, 64));
+	wait_for_packets(1);
+	vmbus_begin_pause(guest.bus);
+	vmbus_begin_reset(guest.bus);
+	assert_int_equal(atomic_load(&device.closings), 1);
+	while (!vmbus_is_reset(guest.bus)) {
+		serve();
+	}
+	vmbus_resume(guest.bus);
+	assert_int_equal(atomic_load(&device.ends), 1);
+}
+
 /* The guest makes no room while it stands: answers stay, and come after the resume. */
 static void test_pause_without_room(void **state)
 {
@@ -639,6 +712,9 @@ int main(void)
 		TEST(test_no_room),
 		TEST(test_pause),
 		TEST(test_pause_waits),
+		TEST(test_pause_is_given_up),
+		TEST(test_an_old_pause_is_no_new_one),
+		TEST(test_reset_is_waited_for),
 		TEST(test_pause_without_room),
 		TEST(test_messages_wait),
 		TEST(test_reset_while_paused),
