@@ -12,10 +12,10 @@
 
 #include "vmbus/server.h"
 
-/* The oldest version with dedicated interrupts in both directions: no interrupt page is needed. */
+/* Those before 2.4 have no interrupts of a channel's own, but an interrupt page. */
 static const uint32_t versions[] = {
-	VERSION_WIN8,       VERSION_WIN8_1,     VERSION_WIN10,
-	VERSION_WIN10_V4_1, VERSION_WIN10_V5,   VERSION_WIN10_V5_1,
+	VERSION_WS2008,     VERSION_WIN7,       VERSION_WIN8,       VERSION_WIN8_1,
+	VERSION_WIN10,      VERSION_WIN10_V4_1, VERSION_WIN10_V5,   VERSION_WIN10_V5_1,
 	VERSION_WIN10_V5_2, VERSION_WIN10_V5_3, VERSION_WIN10_V6_0,
 };
 
@@ -38,25 +38,42 @@ static void post_header(struct vmbus *bus, enum vmbus_channel_message_type type)
 	queue_post(bus, &header, sizeof(header));
 }
 
+static bool accept_version(struct vmbus *bus, uint32_t version)
+{
+	const char *reason = NULL;
+
+	if (!control_knows_version(version)) {
+		return false;
+	}
+	if (version < VERSION_WIN8) {
+		reason = signal_take_page(bus, bus->contact.interrupt_page);
+	}
+	if (reason != NULL) {
+		server_complain(bus, "a contact is refused: %s", reason);
+	}
+	return reason == NULL;
+}
+
 /* None of the features of 6.0 is offered: they are for isolated guests, or for other VTLs. */
 static void answer_contact(struct vmbus *bus)
 {
 	uint32_t version = bus->contact.vmbus_version_requested;
+	bool accepted = accept_version(bus, version);
 	struct vmbus_channel_version_response_features answer = {
 		.response.header.msgtype = CHANNELMSG_VERSION_RESPONSE};
 	size_t size = sizeof(answer.response);
 
 	/* Before 3.0 messages go to VP 0. */
 	bus->vp = version >= VERSION_WIN8_1 ? bus->contact.target_vcpu : 0;
-	if (control_knows_version(version)) {
+	if (accepted) {
 		bus->version = version;
 		answer.response.version_supported = 1;
 		answer.response.msg_conn_id = version;
 	}
-	if (control_knows_version(version) && version >= VERSION_WIN10_V5) {
+	if (accepted && version >= VERSION_WIN10_V5) {
 		answer.response.msg_conn_id = VMBUS_MESSAGE_CONNECTION_ID_4;
 	}
-	if (control_knows_version(version) && version >= VERSION_WIN10_V6_0) {
+	if (accepted && version >= VERSION_WIN10_V6_0) {
 		size = sizeof(answer);
 	}
 	queue_post(bus, &answer, size);
@@ -89,6 +106,7 @@ void control_go_on(struct vmbus *bus)
 	bus->next = NEXT_NOTHING;
 	offer_forget_all(bus);
 	gpadl_free_all(bus, NULL);
+	signal_drop_page(bus);
 	if (next == NEXT_CONTACT) {
 		answer_contact(bus);
 	} else if (next == NEXT_UNLOAD) {

@@ -15,13 +15,36 @@
 #include "hosted/iov.h"
 #include "vmbus/server.h"
 
+static struct vmbus_gpadl **bucket_of(struct vmbus *bus, uint32_t handle)
+{
+	return &bus->gpadls_by_handle[handle % SERVER_GPADL_BUCKETS];
+}
+
+void gpadl_hash(struct vmbus *bus, struct vmbus_gpadl *gpadl)
+{
+	struct vmbus_gpadl **bucket = bucket_of(bus, gpadl->handle);
+
+	gpadl->next_hashed = *bucket;
+	*bucket = gpadl;
+}
+
+/* Under the lock. */
+static struct vmbus_gpadl *find_locked(struct vmbus *bus, uint32_t handle)
+{
+	struct vmbus_gpadl *gpadl = *bucket_of(bus, handle);
+
+	while (gpadl != NULL && gpadl->handle != handle) {
+		gpadl = gpadl->next_hashed;
+	}
+	return gpadl;
+}
+
 static struct vmbus_gpadl *find(struct vmbus *bus, uint32_t handle)
 {
 	struct vmbus_gpadl *gpadl;
 
 	pthread_mutex_lock(&bus->lock);
-	for (gpadl = bus->gpadls; gpadl != NULL && gpadl->handle != handle; gpadl = gpadl->next) {
-	}
+	gpadl = find_locked(bus, handle);
 	pthread_mutex_unlock(&bus->lock);
 	return gpadl;
 }
@@ -31,6 +54,7 @@ static void insert(struct vmbus *bus, struct vmbus_gpadl *gpadl)
 	pthread_mutex_lock(&bus->lock);
 	gpadl->next = bus->gpadls;
 	bus->gpadls = gpadl;
+	gpadl_hash(bus, gpadl);
 	pthread_mutex_unlock(&bus->lock);
 	bus->gpadl_count++;
 	bus->gpadl_pages += gpadl->page_count;
@@ -39,9 +63,13 @@ static void insert(struct vmbus *bus, struct vmbus_gpadl *gpadl)
 /* `link` points to it. Under the lock; then it is to be freed. */
 static struct vmbus_gpadl *unlink_at(struct vmbus *bus, struct vmbus_gpadl **link)
 {
-	struct vmbus_gpadl *gpadl = *link;
+	struct vmbus_gpadl *gpadl = *link, **hashed = bucket_of(bus, gpadl->handle);
 
 	*link = gpadl->next;
+	while (*hashed != gpadl) {
+		hashed = &(*hashed)->next_hashed;
+	}
+	*hashed = gpadl->next_hashed;
 	bus->gpadl_count--;
 	bus->gpadl_pages -= gpadl->page_count;
 	return gpadl;
@@ -282,8 +310,7 @@ struct vmbus_gpadl *gpadl_hold(struct vmbus_channel *channel, uint32_t handle)
 	struct vmbus_gpadl *gpadl;
 
 	pthread_mutex_lock(&bus->lock);
-	for (gpadl = bus->gpadls; gpadl != NULL && gpadl->handle != handle; gpadl = gpadl->next) {
-	}
+	gpadl = find_locked(bus, handle);
 	if (gpadl != NULL &&
 	    (gpadl->channel != channel ||
 	     !(gpadl->state == GPADL_CREATED || (gpadl->state == GPADL_TEARING && bus->loading)))) {

@@ -59,7 +59,7 @@ void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag);
 /*
  * [C] From now on the guest's HvSignalEvent on this connection, with flag number 0, writes 1 to
  * `event`, an eventfd of the server's. -errno: the guest's open is refused. The number is the
- * server's choice, unique while connected: relid | VMBUS_MESSAGE_SINT << 12.
+ * server's choice, unique while connected: relid | VMBUS_MESSAGE_SINT << 12, or VMBUS_EVENT_CONNECTION_ID.
  */
 int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event) MUST_CHECK;
 /* [C] No longer. When this has returned nothing writes to the eventfd, and the server closes it. */

@@ -130,10 +130,12 @@ static void send_offer(struct vmbus_channel *channel)
 		.header.msgtype = CHANNELMSG_OFFERCHANNEL,
 		.offer = channel->offer,
 		.child_relid = channel->relid,
-		.is_dedicated_interrupt = 1,
-		.connection_id = channel->connection_id,
 	};
 
+	if (channel->bus->version > VERSION_WS2008) { /* which has not got the fields */
+		message.is_dedicated_interrupt = 1;
+		message.connection_id = channel->connection_id;
+	}
 	if (has_predecessor(channel->bus, channel)) {
 		return;
 	}

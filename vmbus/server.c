@@ -161,6 +161,7 @@ void vmbus_serve(struct vmbus *bus)
 	if (bus->paused) {
 		return;
 	}
+	signal_scan(bus);
 	queue_pump(bus);
 	for (i = 0;
 	     i < SERVER_IN_MAX && bus->out_count < SERVER_OUT_LIMIT && take_message(bus, &message);

@@ -27,6 +27,8 @@
 #define SERVER_GPADL_MAX_PAGES (1u << 20)
 #define SERVER_GPADL_MAX       4096u
 /* Of one GPADL: the length of its list has 16 bits. */
+/* By the low bits of their handles, which guests count up. */
+#define SERVER_GPADL_BUCKETS  256u
 #define GPADL_PAGES_MAX       ((UINT16_MAX - sizeof(struct gpa_range)) / sizeof(uint64_t))
 #define SERVER_DEFAULT_PACKET 16384u
 #define SERVER_MAX_PACKET     (0xffffu * 8)
@@ -101,15 +103,16 @@ enum gpadl_state {
 };
 
 struct vmbus_gpadl {
-	struct vmbus_gpadl *next;      /* [L] */
-	struct vmbus_channel *channel; /* [I] */
-	uint32_t handle;               /* [I] */
-	enum gpadl_state state;        /* [L] */
-	unsigned int users;            /* [L] */
-	uint32_t offset;               /* [I] in the first page */
-	uint32_t bytes;                /* [I] */
-	uint32_t page_count;           /* [I] */
-	uint32_t pages_there;          /* [C] these are acquired */
+	struct vmbus_gpadl *next;        /* [L] */
+	struct vmbus_gpadl *next_hashed; /* [L] */
+	struct vmbus_channel *channel;   /* [I] */
+	uint32_t handle;                 /* [I] */
+	enum gpadl_state state;          /* [L] */
+	unsigned int users;              /* [L] */
+	uint32_t offset;                 /* [I] in the first page */
+	uint32_t bytes;                  /* [I] */
+	uint32_t page_count;             /* [I] */
+	uint32_t pages_there;            /* [C] these are acquired */
 	uint64_t *numbers; /* [C] until it is created, then [I]; as the guest gave them */
 	uint8_t *pages[];  /* likewise: where they are */
 };
@@ -157,25 +160,28 @@ struct vmbus {
 
 	struct vmbus_channel *channels[VMBUS_MAX_CHANNELS]; /* [L] by relid */
 	uint32_t relid_end; /* [L] above the highest number that was ever in use; 0 before that */
-	struct vmbus_channel *noted;         /* [L] */
-	struct vmbus_gpadl *gpadls;          /* [L] newest first */
-	unsigned int gpadl_count;            /* [C] */
-	unsigned int gpadl_pages;            /* [C] */
-	struct in_message in[SERVER_IN_MAX]; /* [L] from in_first on */
-	unsigned int in_first, in_count;     /* [L] */
-	uint64_t complaint_second;           /* [L] */
-	unsigned int complaints;             /* [L] in that second */
+	struct vmbus_channel *noted;                                /* [L] */
+	struct vmbus_gpadl *gpadls;                                 /* [L] newest first */
+	struct vmbus_gpadl *gpadls_by_handle[SERVER_GPADL_BUCKETS]; /* [L] */
+	unsigned int gpadl_count;                                   /* [C] */
+	unsigned int gpadl_pages;                                   /* [C] */
+	struct in_message in[SERVER_IN_MAX];                        /* [L] from in_first on */
+	unsigned int in_first, in_count;                            /* [L] */
+	uint64_t complaint_second;                                  /* [L] */
+	unsigned int complaints;                                    /* [L] in that second */
 
 	struct message *out_first, *out_last; /* [C] */
 	unsigned int out_count;               /* [C] */
 
-	uint32_t version;                              /* [C] 0: not connected */
-	uint32_t vp;                                   /* [C] to which messages go */
-	bool offers_wanted;                            /* [C] the guest has asked for offers */
-	bool paused;                                   /* [C] vmbus_pause() was called */
-	bool loading;                                  /* [L] devices take up what they held */
-	unsigned int open_count;                       /* [C] channels that are open or closing */
-	enum server_next next;                         /* [C] waits for open_count to be 0 */
+	uint32_t version;          /* [C] 0: not connected */
+	uint64_t interrupt_number; /* [I] while a channel is open, else [C]; the page's */
+	uint64_t *interrupt_page;  /* likewise; NULL: the version has none */
+	uint32_t vp;               /* [C] to which messages go */
+	bool offers_wanted;        /* [C] the guest has asked for offers */
+	bool paused;               /* [C] vmbus_pause() was called */
+	bool loading;              /* [L] devices take up what they held */
+	unsigned int open_count;   /* [C] channels that are open or closing */
+	enum server_next next;     /* [C] waits for open_count to be 0 */
 	struct vmbus_channel_initiate_contact contact; /* [C] of NEXT_CONTACT */
 };
 
@@ -280,6 +286,8 @@ struct vmbus_gpadl *gpadl_alloc(uint32_t page_count);
 void gpadl_free(struct vmbus *bus, struct vmbus_gpadl *gpadl);
 /* The next page, whose number is there. False: it is not RAM. [C] */
 bool gpadl_acquire_next(struct vmbus *bus, struct vmbus_gpadl *gpadl) MUST_CHECK;
+/* Has a handle and a channel: it can be found from here on. Under the lock; the list is the caller's affair. */
+void gpadl_hash(struct vmbus *bus, struct vmbus_gpadl *gpadl);
 /* NOTE_GPADL [C] */
 void gpadl_finish_torn(struct vmbus *bus);
 /* A created one of this channel, one user more; NULL if there is none. While a state is loaded one that is being torn down
@@ -293,6 +301,13 @@ void gpadl_free_all(struct vmbus *bus, const struct vmbus_channel *channel);
 
 /* ---- signal.c ---- */
 
+/* The page of bits that the guest names in a contact of an old version, and the connection that goes with it. NULL, or why
+ * not. [C] */
+const char *signal_take_page(struct vmbus *bus, uint64_t gpa) MUST_CHECK;
+/* No channel is open. There may be none. [C] */
+void signal_drop_page(struct vmbus *bus);
+/* Passes the guest's signals on to the channels whose bits are set. [C] */
+void signal_scan(struct vmbus *bus);
 void signal_kick(const struct vmbus_channel *channel);              /* [T] */
 void signal_guest(struct vmbus_channel *channel);                   /* [T] */
 void signal_set_target(struct vmbus_channel *channel, uint32_t vp); /* [C] */

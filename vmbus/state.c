@@ -1,7 +1,7 @@
 /*
  * The server as a saved state (lib/state.h), and back.
  *
- *   vmbus 1    version, VP of messages, offers wanted
+ *   vmbus 1    version, VP of messages, offers wanted; before version 2.4 the number of the interrupt page
  *     in 1       a message of the guest's that was not acted on: connection, bytes; oldest first
  *     out 1      a message that the guest had no room for; oldest first
  *     gpadl 1    handle, relid, state, offset, bytes, pages, those that have arrived; their numbers; newest first
@@ -113,6 +113,11 @@ static void save_channel(const struct vmbus_channel *channel, struct state_write
 	state_end(writer, part);
 }
 
+static bool has_interrupt_page(uint32_t version)
+{
+	return version != 0 && version < VERSION_WIN8;
+}
+
 void vmbus_save(struct vmbus *bus, struct state_writer *writer)
 {
 	size_t part = state_begin(writer, "vmbus", VMBUS_STATE_VERSION);
@@ -123,6 +128,9 @@ void vmbus_save(struct vmbus *bus, struct state_writer *writer)
 	state_put_u32(writer, bus->version);
 	state_put_u32(writer, bus->vp);
 	state_put_bool(writer, bus->offers_wanted);
+	if (has_interrupt_page(bus->version)) {
+		state_put_u64(writer, bus->interrupt_number);
+	}
 	save_in(bus, writer);
 	save_out(bus, writer);
 	for (gpadl = bus->gpadls; gpadl != NULL; gpadl = gpadl->next) {
@@ -167,6 +175,7 @@ struct saved {
 	struct vmbus *bus;
 	uint32_t version, vp;
 	bool offers_wanted;
+	uint64_t interrupt_number;
 	struct in_message in[SERVER_IN_MAX];
 	unsigned int in_count, out_count;
 	struct message *out_first, **out_end;
@@ -378,6 +387,9 @@ static void read_all(struct saved *saved, struct state_reader *whole)
 	if (saved->version == 0 ? saved->offers_wanted : !control_knows_version(saved->version)) {
 		state_refuse(whole, "has a version that is not spoken here");
 	}
+	if (has_interrupt_page(saved->version)) {
+		saved->interrupt_number = state_u64(whole);
+	}
 	while (state_next_named(whole, "in", MESSAGE_STATE_VERSION, &part)) {
 		read_in(saved, &part);
 	}
@@ -507,6 +519,16 @@ static void acquire(const struct saved *saved)
 	}
 }
 
+/* The last that can be refused: the server has it from here on. */
+static void take_page(const struct saved *saved, const struct state_reader *whole)
+{
+	if (has_interrupt_page(saved->version) &&
+	    (saved->interrupt_number > UINT64_MAX / VMBUS_PAGE_SIZE ||
+	     signal_take_page(saved->bus, saved->interrupt_number * VMBUS_PAGE_SIZE) != NULL)) {
+		state_refuse(whole, "has an interrupt page that cannot be");
+	}
+}
+
 /* What is still in the lists was not used. */
 static void drop(struct saved *saved)
 {
@@ -606,6 +628,7 @@ static void set_gpadls(struct saved *saved)
 		from->gpadl->channel = bus->channels[from->relid];
 		*end = from->gpadl;
 		end = &from->gpadl->next;
+		gpadl_hash(bus, from->gpadl);
 		from->gpadl = NULL;
 	}
 	pthread_mutex_unlock(&bus->lock);
@@ -699,6 +722,9 @@ int vmbus_load(struct vmbus *bus, struct state_reader *list)
 	}
 	if (state_ok(&whole)) {
 		acquire(saved);
+	}
+	if (state_ok(&whole)) {
+		take_page(saved, &whole);
 	}
 	if (state_ok(&whole)) {
 		take_over(saved);

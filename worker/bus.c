@@ -33,12 +33,15 @@ struct vmbus_host {
 	int timer;            /* a message waits for room in the guest's slot */
 	long retry_ns;        /* how long it waits the next time; the main thread's */
 	pthread_mutex_t lock; /* of the table */
-	struct connection connections[VMBUS_MAX_CHANNELS]; /* by relid, the low bits of the id */
+	/* By relid, the low bits of the id; 0, which is no channel's, for VMBUS_EVENT_CONNECTION_ID. */
+	struct connection connections[VMBUS_MAX_CHANNELS];
 };
 
 static struct connection *slot_of(struct vmbus_host *host, uint32_t connection_id)
 {
-	return &host->connections[connection_id % VMBUS_MAX_CHANNELS];
+	return &host->connections[connection_id == VMBUS_EVENT_CONNECTION_ID
+					  ? 0
+					  : connection_id % VMBUS_MAX_CHANNELS];
 }
 
 bool bus_create(struct machine *machine)

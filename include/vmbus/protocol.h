@@ -31,6 +31,13 @@
 #define VMBUS_MESSAGE_CONNECTION_ID   1u
 #define VMBUS_MESSAGE_CONNECTION_ID_4 4u
 
+/*
+ * Before version 2.4 signals share what later each channel has of its own: this connection to the host, event flag 0
+ * of VP 0 to the guest. Which channel is meant says the interrupt page of the contact: a bit for each relid,
+ * in its first half to the guest, in its second to the host.
+ */
+#define VMBUS_EVENT_CONNECTION_ID 2u
+
 #define VMBUS_MAX_CHANNELS 2048u /* relids are 1 .. 2047: one event flag each */
 #define VMBUS_PAGE_SIZE    4096u
 
@@ -328,7 +335,7 @@ struct vmbus_channel_initiate_contact {
 	uint32_t vmbus_version_requested;
 	uint32_t target_vcpu;
 	union {
-		uint64_t interrupt_page; /* before 5.0 */
+		uint64_t interrupt_page; /* before 5.0; looked at before 2.4 */
 		struct {
 			uint8_t msg_sint;
 			uint8_t msg_vtl;

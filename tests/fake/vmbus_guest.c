@@ -108,14 +108,26 @@ void vmbus_host_signal(struct vmbus_host *host, uint32_t vp, uint32_t flag)
 	pthread_mutex_unlock(&host->lock);
 }
 
-int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event)
+/* A channel's, or 0. */
+static uint32_t slot_of(uint32_t connection_id)
 {
 	uint32_t relid = connection_id & (VMBUS_MAX_CHANNELS - 1);
+
+	if (connection_id == VMBUS_EVENT_CONNECTION_ID) {
+		return 0;
+	}
+	CHECK(connection_id == (relid | VMBUS_MESSAGE_SINT << 12));
+	return relid;
+}
+
+int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int event)
+{
+	uint32_t relid = slot_of(connection_id);
 
 	if (host->no_connections) {
 		return -ENOSPC;
 	}
-	CHECK(connection_id == (relid | VMBUS_MESSAGE_SINT << 12) && host->events[relid] < 0);
+	CHECK(host->events[relid] < 0);
 	host->events[relid] = event;
 	host->connections++;
 	return 0;
@@ -123,7 +135,7 @@ int vmbus_host_connect(struct vmbus_host *host, uint32_t connection_id, int even
 
 void vmbus_host_disconnect(struct vmbus_host *host, uint32_t connection_id)
 {
-	uint32_t relid = connection_id & (VMBUS_MAX_CHANNELS - 1);
+	uint32_t relid = slot_of(connection_id);
 
 	CHECK(host->events[relid] >= 0);
 	host->events[relid] = -1;
@@ -228,7 +240,10 @@ bool guest_contact(uint32_t version)
 
 	if (version >= VERSION_WIN10_V5) {
 		request.msg_sint = VMBUS_MESSAGE_SINT;
+	} else {
+		request.interrupt_page = (uint64_t)GUEST_INTERRUPT_PAGE * VMBUS_PAGE_SIZE;
 	}
+	guest.version = version;
 	CHECK(guest_post(&request, sizeof(request)) == 0);
 	answer = guest_take(CHANNELMSG_VERSION_RESPONSE);
 	return answer != NULL && answer->version_supported;
@@ -402,10 +417,17 @@ static uint32_t used(const struct guest_half *half)
 
 static void signal_server(const struct guest_channel *channel)
 {
+	uint32_t slot = guest.version == VERSION_WS2008 ? 0 : channel->relid;
 	uint64_t one = 1;
 
-	if (guest.events[channel->relid] >= 0) {
-		CHECK(write(guest.events[channel->relid], &one, sizeof(one)) == sizeof(one));
+	if (slot == 0) {
+		uint8_t *bits = guest_page(GUEST_INTERRUPT_PAGE) + VMBUS_PAGE_SIZE / 2;
+
+		__atomic_fetch_or(&bits[channel->relid / 8], 1 << channel->relid % 8,
+				  __ATOMIC_SEQ_CST);
+	}
+	if (guest.events[slot] >= 0) {
+		CHECK(write(guest.events[slot], &one, sizeof(one)) == sizeof(one));
 	}
 }
 

@@ -16,6 +16,8 @@
 #define GUEST_PAGES    512u
 #define GUEST_VPS      4u
 #define GUEST_MESSAGES 4096u
+/* Of a guest whose version has one; the last of its RAM. */
+#define GUEST_INTERRUPT_PAGE (GUEST_PAGES - 1)
 
 struct guest_message {
 	uint32_t vp;
@@ -32,7 +34,8 @@ struct vmbus_host {
 	unsigned int first, count; /* of messages, posted and not yet looked at */
 	bool slot_busy;
 	bool no_connections;            /* vmbus_host_connect() fails */
-	int events[VMBUS_MAX_CHANNELS]; /* by relid, -1 without a connection */
+	uint32_t version;               /* that the guest asked for */
+	int events[VMBUS_MAX_CHANNELS]; /* by relid, -1 without a connection; 0: all channels' */
 	unsigned int connections;
 	pthread_mutex_t lock;                              /* of the two below */
 	unsigned int flags[GUEST_VPS][VMBUS_MAX_CHANNELS]; /* signals so far */

@@ -54,14 +54,19 @@ static void any_message(void)
 
 static void contact(void)
 {
-	static const uint32_t versions[] = {VERSION_WIN8, VERSION_WIN10_V4_1, VERSION_WIN10_V5_3,
-					    VERSION_WIN10_V6_0, VERSION_WIN7};
+	static const uint32_t versions[] = {VERSION_WIN8,       VERSION_WIN10_V4_1,
+					    VERSION_WIN10_V5_3, VERSION_WIN10_V6_0,
+					    VERSION_WIN7,       VERSION_WS2008};
 	struct vmbus_channel_initiate_contact message = {
 		.header.msgtype = CHANNELMSG_INITIATE_CONTACT,
-		.vmbus_version_requested = versions[fuzz_byte() % 5],
+		.vmbus_version_requested = versions[fuzz_byte() % ARRAY_COUNT(versions)],
 		.target_vcpu = fuzz_byte() % 8,
 		.msg_sint = 2,
 	};
+
+	if (message.vmbus_version_requested < VERSION_WIN8) {
+		message.interrupt_page = fuzz_byte() * (uint64_t)VMBUS_PAGE_SIZE * 3;
+	}
 
 	guest_post(&message, sizeof(message));
 }

@@ -66,9 +66,10 @@ static void post_relid(uint32_t type, uint32_t relid)
 	assert_int_equal(guest_post(&message, sizeof(message)), 0);
 }
 
-static const uint32_t all_versions[] = {VERSION_WIN8,       VERSION_WIN8_1,     VERSION_WIN10,
-					VERSION_WIN10_V4_1, VERSION_WIN10_V5,   VERSION_WIN10_V5_1,
-					VERSION_WIN10_V5_2, VERSION_WIN10_V5_3, VERSION_WIN10_V6_0};
+static const uint32_t all_versions[] = {VERSION_WS2008,     VERSION_WIN7,       VERSION_WIN8,
+					VERSION_WIN8_1,     VERSION_WIN10,      VERSION_WIN10_V4_1,
+					VERSION_WIN10_V5,   VERSION_WIN10_V5_1, VERSION_WIN10_V5_2,
+					VERSION_WIN10_V5_3, VERSION_WIN10_V6_0};
 
 static void each_version_is_accepted(void **state)
 {
@@ -82,9 +83,11 @@ static void each_version_is_accepted(void **state)
 
 static void other_versions_are_refused(void **state)
 {
-	static const uint32_t others[] = {VERSION_WS2008,      VERSION_WIN7,
-					  VMBUS_VERSION(2, 5), VMBUS_VERSION(5, 4),
-					  VMBUS_VERSION(7, 0), 0,
+	static const uint32_t others[] = {VMBUS_VERSION(0, 12),
+					  VMBUS_VERSION(2, 5),
+					  VMBUS_VERSION(5, 4),
+					  VMBUS_VERSION(7, 0),
+					  0,
 					  UINT32_MAX};
 	unsigned int i;
 
@@ -127,6 +130,47 @@ static void the_answer_depends_on_the_version(void **state)
 	check_answer(VERSION_WIN10_V5, 16, VMBUS_MESSAGE_CONNECTION_ID_4, 3);
 	check_answer(VERSION_WIN10_V5_3, 16, VMBUS_MESSAGE_CONNECTION_ID_4, 3);
 	check_answer(VERSION_WIN10_V6_0, 20, VMBUS_MESSAGE_CONNECTION_ID_4, 3);
+}
+
+static bool contact_with_page(uint32_t version, uint64_t gpa)
+{
+	struct vmbus_channel_initiate_contact request = {
+		.header.msgtype = CHANNELMSG_INITIATE_CONTACT,
+		.vmbus_version_requested = version,
+		.interrupt_page = gpa,
+	};
+	const struct vmbus_channel_version_response *answer;
+
+	guest_post(&request, sizeof(request));
+	answer = guest_take(CHANNELMSG_VERSION_RESPONSE);
+	assert_non_null(answer);
+	return answer->version_supported;
+}
+
+static void an_old_version_needs_its_page(void **state)
+{
+	const uint64_t ram = (uint64_t)GUEST_PAGES * VMBUS_PAGE_SIZE;
+
+	(void)state;
+	assert_false(contact_with_page(VERSION_WS2008, ram));
+	assert_false(contact_with_page(VERSION_WIN7, UINT64_MAX));
+	assert_false(contact_with_page(VERSION_WS2008, VMBUS_PAGE_SIZE + 8));
+	assert_int_equal(guest.lines, 3);
+	assert_true(contact_with_page(VERSION_WS2008, ram - VMBUS_PAGE_SIZE));
+	assert_int_equal(guest.acquired[GUEST_PAGES - 1], 1);
+	assert_int_equal(guest.connections, 1);
+	assert_true(contact_with_page(VERSION_WIN7, 0)); /* another one */
+	assert_int_equal(guest.acquired[GUEST_PAGES - 1], 0);
+	assert_int_equal(guest.connections, 1);
+	assert_true(contact_with_page(VERSION_WIN8, 1)); /* is not looked at */
+	assert_int_equal(guest.connections, 0);
+	guest.no_connections = true;
+	assert_false(contact_with_page(VERSION_WS2008, 0));
+	assert_int_equal(guest.acquired[0], 0);
+	guest.no_connections = false;
+	assert_true(contact_with_page(VERSION_WS2008, 0));
+	vmbus_reset(guest.bus);
+	assert_int_equal(guest.acquired[0], 0);
 }
 
 static void another_sint_or_vtl_gets_no_answer(void **state)
@@ -753,6 +797,7 @@ int main(void)
 		TEST(each_version_is_accepted),
 		TEST(other_versions_are_refused),
 		TEST(the_answer_depends_on_the_version),
+		TEST(an_old_version_needs_its_page),
 		TEST(another_sint_or_vtl_gets_no_answer),
 		TEST(posts_are_checked),
 		TEST(short_and_unknown_messages_are_ignored),

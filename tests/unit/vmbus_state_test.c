@@ -158,8 +158,9 @@ static void a_server_without_a_guest(void **state)
 
 static void each_version(void **state)
 {
-	static const uint32_t versions[] = {VERSION_WIN8, VERSION_WIN8_1, VERSION_WIN10,
-					    VERSION_WIN10_V5_3, VERSION_WIN10_V6_0};
+	static const uint32_t versions[] = {VERSION_WS2008,    VERSION_WIN7,  VERSION_WIN8,
+					    VERSION_WIN8_1,    VERSION_WIN10, VERSION_WIN10_V5_3,
+					    VERSION_WIN10_V6_0};
 	unsigned i;
 
 	(void)state;
@@ -173,12 +174,11 @@ static void each_version(void **state)
 	}
 }
 
-static void open_channels_go_on(void **state)
+static void open_channels_of_a_version(uint32_t version)
 {
 	unsigned i, turn;
 
-	(void)state;
-	connect(VERSION_WIN10_V5_3);
+	connect(version);
 	open_all();
 	for (turn = 0; turn < 300; turn++) { /* several times round the rings */
 		exchange(turn % DEVICES);
@@ -191,6 +191,26 @@ static void open_channels_go_on(void **state)
 		assert_true(guest_close(&channels[i]));
 	}
 	assert_true(guest_silent());
+}
+
+static void open_channels_go_on(void **state)
+{
+	(void)state;
+	open_channels_of_a_version(VERSION_WIN10_V5_3);
+}
+
+/* A signal that was in its page when the machine stood still is not lost. */
+static void open_channels_with_an_interrupt_page_go_on(void **state)
+{
+	(void)state;
+	open_channels_of_a_version(VERSION_WS2008);
+	assert_int_equal(guest_open(&channels[0], relids[1], 0xe1e20, RING_PAGES, FIRST, 0), 0);
+	memset(guest_page(GUEST_INTERRUPT_PAGE) + VMBUS_PAGE_SIZE / 2, 0xff, 8);
+	migrate();
+	channel_clear_event(devices[0].channel);
+	assert_false(device_is_signalled(&devices[0]));
+	vmbus_serve(guest.bus);
+	assert_true(device_is_signalled(&devices[0]));
 }
 
 /* Packets that nobody has read, answers that the guest has not read, and a device that waits for room. */
@@ -580,6 +600,7 @@ int main(void)
 		TEST(a_server_without_a_guest),
 		TEST(each_version),
 		TEST(open_channels_go_on),
+		TEST(open_channels_with_an_interrupt_page_go_on),
 		TEST(full_rings_go_on),
 		TEST(the_event_is_signalled),
 		TEST(the_target_vp_goes_over),
