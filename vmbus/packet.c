@@ -82,6 +82,11 @@ static bool check_transfer_pages(struct vmbus_packet *packet, const uint8_t *lis
 	return true;
 }
 
+static bool wants_completion(const struct vmpacket_descriptor *descriptor)
+{
+	return descriptor->flags & VMBUS_DATA_PACKET_FLAG_COMPLETION_REQUESTED;
+}
+
 /*
  * The packet in the channel's buffer, of which only the descriptor's lengths are known to be good.
  */
@@ -94,8 +99,7 @@ static bool parse(const struct vmbus_channel *channel, const struct vmpacket_des
 
 	*packet = (struct vmbus_packet){
 		.type = descriptor->type,
-		.completion_requested =
-			descriptor->flags & VMBUS_DATA_PACKET_FLAG_COMPLETION_REQUESTED,
+		.completion_requested = wants_completion(descriptor),
 		.transaction = descriptor->trans_id,
 		.payload = channel->packet + offset,
 		.payload_bytes = descriptor->len8 * 8u - offset,
@@ -194,10 +198,27 @@ static uint32_t max_packet(const struct vmbus_channel *channel)
 	return bytes != 0 ? bytes : SERVER_DEFAULT_PACKET;
 }
 
+/* Copies and parses the packet that is next. NULL, or what is wrong with it. */
+static const char *take(struct vmbus_channel *channel, const struct vmpacket_descriptor *descriptor,
+			struct vmbus_packet *packet)
+{
+	uint32_t bytes = descriptor->len8 * 8u;
+
+	if (bytes > max_packet(channel)) {
+		return "a packet is larger than its device allows";
+	}
+	reader_copy(&channel->reader, sizeof(*descriptor), channel->packet + sizeof(*descriptor),
+		    bytes - (uint32_t)sizeof(*descriptor));
+	return parse(channel, descriptor, packet)
+		       ? NULL
+		       : "a packet has a wrong type, or ranges that do not fit";
+}
+
 int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
 {
 	struct ring_reader *reader = &channel->reader;
 	struct vmpacket_descriptor descriptor;
+	const char *fault;
 	uint32_t bytes;
 	int ret;
 
@@ -213,13 +234,17 @@ int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
 	}
 	set_mask(channel, true);
 	bytes = descriptor.len8 * 8u;
-	if (bytes > max_packet(channel)) {
-		return broken(channel, "a packet is larger than its device allows");
+	fault = take(channel, &descriptor, packet);
+	if (fault != NULL && !channel->class->takes_malformed) {
+		return broken(channel, fault);
 	}
-	reader_copy(reader, sizeof(descriptor), channel->packet + sizeof(descriptor),
-		    bytes - (uint32_t)sizeof(descriptor));
-	if (!parse(channel, &descriptor, packet)) {
-		return broken(channel, "a packet has a wrong type, or ranges that do not fit");
+	if (fault != NULL) {
+		*packet =
+			(struct vmbus_packet){.type = descriptor.type,
+					      .completion_requested = wants_completion(&descriptor),
+					      .malformed = true,
+					      .transaction = descriptor.trans_id,
+					      .payload = channel->packet};
 	}
 	reader_skip(reader, bytes);
 	if (reader_hidden(reader) > reader->half.size / 8) {

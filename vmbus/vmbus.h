@@ -113,8 +113,12 @@ int vmbus_load(struct vmbus *bus, struct state_reader *list) MUST_CHECK;
 struct vmbus_class {
 	const char *name;          /* for the log */
 	uint32_t max_packet_bytes; /* the largest packet that the guest may send, its descriptor,
-				    * ranges and payload; 0 means 16 KiB. At most 512 KiB. A larger
-				    * one breaks the channel. */
+				    * ranges and payload; 0 means 16 KiB. At most 512 KiB */
+	/*
+	 * What is to become of a packet that is larger, of an unknown type, or whose ranges do not fit in it: false: it
+	 * breaks the channel; true: the device gets it, `malformed`.
+	 */
+	bool takes_malformed;
 	/*
 	 * The guest opens the channel, or it was open in a state that is loaded: the ring is ready, its event signalled once. -errno: the
 	 * guest is told that it failed, and closing() does not follow. With channel_starts_paused() the device begins as if
@@ -204,6 +208,7 @@ uint32_t channel_sub_channel(const struct vmbus_channel *channel); /* [T] */
 struct vmbus_packet {
 	uint16_t type; /* VM_PKT_*: in-band, GPA-direct, transfer pages, completion, cancel */
 	bool completion_requested;
+	bool malformed; /* no payload and no ranges: they cannot be told */
 	uint64_t transaction;
 	const void *payload; /* 8-byte aligned */
 	uint32_t payload_bytes;

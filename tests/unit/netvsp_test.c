@@ -1767,6 +1767,37 @@ static void test_bad_messages(void **state)
 	assert_int_equal(refused(NETWORK_BAD_NVSP), before + 6);
 }
 
+/* Packets that are none: their channel goes on. */
+static void test_malformed_packets(void **state)
+{
+	static const uint8_t bytes[16];
+	static const uint64_t list[] = {2ull << 32, 100, 1,
+					100}; /* a second range without its page */
+	static const struct {
+		uint16_t type;
+		uint32_t list_bytes, bytes;
+	} packets[] = {
+		{VM_PKT_DATA_USING_GPA_DIRECT, sizeof(list), 16},
+		{VM_PKT_DATA_USING_XFER_PAGES, 8, 16},
+		{3, 0, 16},
+		{0xffff, 0, 16},
+	};
+	uint64_t before = refused(NETWORK_BAD_MEMORY);
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
+		assert_true(guest_send(&channels[0], packets[i].type, i, 1, list,
+				       packets[i].list_bytes, bytes, packets[i].bytes));
+		assert_int_equal(finish(0, i).rndis_complete.status, NVSP_STATUS_FAIL);
+	}
+	assert_int_equal(refused(NETWORK_BAD_MEMORY), before + i);
+	/* One that wants no answer gets none. */
+	assert_true(guest_send(&channels[0], 3, 8, 0, NULL, 0, bytes, 16));
+	exchange((struct nvsp_message){.type = 4711});
+	assert_int_equal(refused(NETWORK_BAD_MEMORY), before + i + 1);
+}
+
 /* Replies that nobody completes are bounded. */
 static void test_replies_not_completed(void **state)
 {
@@ -1907,6 +1938,7 @@ int main(void)
 		READY(test_bad_frames),
 		READY(test_bad_places),
 		READY(test_bad_messages),
+		READY(test_malformed_packets),
 		READY(test_replies_not_completed),
 		READY(test_full_ring),
 		READY(test_broken_ring),

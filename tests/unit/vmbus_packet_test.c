@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -81,6 +82,75 @@ static void first_look_needs_no_signal(void **state)
 	assert_int_equal(channel_receive(device.channel, &packet), 0);
 	assert_true(send_inband(1, 0, "x", 1));
 	assert_true(event_is_set());
+}
+
+/* Version 0.13 shares both signals; 1.1 has its own one to the host, which is why its offers name a connection. */
+static void old_versions_signal_by_a_page(uint32_t version)
+{
+	uint8_t *page = guest_page(GUEST_INTERRUPT_PAGE);
+	struct guest_packet answer;
+	uint32_t relids[3];
+	struct pollfd event;
+
+	assert_int_equal(device_offer(guest.bus, &other, 2, 0), 0);
+	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
+	memset(page, 0, VMBUS_PAGE_SIZE);
+	assert_true(guest_contact(version));
+	assert_int_equal(guest_offers(relids, 3), 2);
+	assert_int_equal(guest_open(&channel, relids[1], 0xe1e10, RING_PAGES, 10, VP), 0);
+	assert_int_equal(guest_open(&channel, relids[2], 0xe1e11, RING_PAGES, 60, VP), 0);
+	channel_clear_event(device.channel);
+	channel_clear_event(other.channel);
+	assert_int_equal(channel_receive(other.channel, &packet), 0);
+
+	assert_true(send_inband(1, 0, "x", 1));
+	vmbus_serve(guest.bus);
+	assert_false(event_is_set());
+	event = (struct pollfd){.fd = channel_event(other.channel), .events = POLLIN};
+	assert_int_equal(poll(&event, 1, 0), 1);
+	assert_int_equal(page[VMBUS_PAGE_SIZE / 2], 0);
+	assert_int_equal(channel_receive(other.channel, &packet), 1);
+
+	assert_int_equal(page[0], 0);
+	assert_int_equal(channel_send(other.channel, 9, false, NULL, 0), 0);
+	channel_flush(other.channel);
+	assert_int_equal(page[0], 1 << relids[2]);
+	assert_int_equal(guest_signals(0, 0), 1);
+	assert_int_equal(guest_signals(VP, relids[2]), 0);
+	assert_true(guest_receive(&channel, &answer));
+}
+
+static void version_0_13_signals_by_a_page(void **state)
+{
+	(void)state;
+	old_versions_signal_by_a_page(VERSION_WS2008);
+}
+
+static void version_1_1_signals_by_a_page(void **state)
+{
+	(void)state;
+	old_versions_signal_by_a_page(VERSION_WIN7);
+}
+
+/* Bits of channels that are not open, or that are not there, are cleared and nothing else. */
+static void bits_of_nobody(void **state)
+{
+	uint8_t *page = guest_page(GUEST_INTERRUPT_PAGE);
+	uint64_t one = 1;
+	unsigned int i;
+
+	(void)state;
+	assert_true(guest_contact(VERSION_WS2008));
+	assert_int_equal(guest_offers(NULL, 0), 1);
+	memset(page, 0xff, VMBUS_PAGE_SIZE);
+	assert_int_equal(write(guest.events[0], &one, sizeof(one)), sizeof(one));
+	vmbus_serve(guest.bus);
+	for (i = 0; i < VMBUS_PAGE_SIZE; i++) {
+		bool scanned = i >= VMBUS_PAGE_SIZE / 2 &&
+			       i < VMBUS_PAGE_SIZE / 2 + VMBUS_MAX_CHANNELS / 8;
+
+		assert_int_equal(page[i], scanned ? 0 : 0xff);
+	}
 }
 
 static void inband(void **state)
@@ -440,6 +510,39 @@ static void larger_than_the_device_allows(void **state)
 	assert_int_equal(channel_receive(device.channel, &packet), 1);
 	assert_true(send_inband(1, 0, data, 1009));
 	assert_broken();
+}
+
+/* Of a device that wants to answer them itself. */
+static void malformed_packets_are_handed_over(void **state)
+{
+	struct vmbus_class class = device_class;
+	struct vmbus_offer offer = {.instance = {.data1 = 2}, .class = &class, .device = &other};
+	uint64_t list[] = {1ull << 32, 4097, 1};
+	static uint8_t data[1016];
+	uint32_t relids[3];
+
+	(void)state;
+	class.takes_malformed = true;
+	assert_int_equal(vmbus_offer(guest.bus, &offer, &other.channel), 0);
+	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	assert_int_equal(guest_offers(relids, 3), 2);
+	assert_int_equal(guest_open(&channel, relids[2], 0xe1e20, RING_PAGES, 10, VP), 0);
+	assert_true(guest_send(&channel, VM_PKT_DATA_USING_GPA_DIRECT, 1, 1, list, 24, "abc", 3));
+	assert_true(guest_send(&channel, VM_PKT_DATA_INBAND, 2, 0, NULL, 0, data, sizeof(data)));
+	assert_true(guest_send(&channel, 77, 3, 1, NULL, 0, NULL, 0));
+	assert_true(guest_send(&channel, VM_PKT_DATA_INBAND, 4, 1, NULL, 0, "12345678", 8));
+	for (uint32_t i = 1; i <= 4; i++) {
+		assert_int_equal(channel_receive(other.channel, &packet), 1);
+		assert_int_equal(packet.transaction, i);
+		assert_int_equal(packet.completion_requested, i != 2);
+		assert_int_equal(packet.malformed, i != 4);
+		assert_int_equal(packet.range_count, 0);
+		assert_int_equal(packet.payload_bytes, i == 4 ? 8 : 0);
+	}
+	assert_int_equal(guest.lines, 0);
+	guest_destroy(); /* before its class */
+	guest_create();
 }
 
 static void wrong_indices(void **state)
@@ -879,6 +982,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(first_look_needs_no_signal),
+		TEST(version_0_13_signals_by_a_page),
+		TEST(version_1_1_signals_by_a_page),
+		TEST(bits_of_nobody),
 		TEST(inband),
 		TEST(signals_are_masked_while_there_is_something),
 		TEST(many_in_both_directions),
@@ -894,6 +1000,7 @@ int main(void)
 		TEST(transfer_pages_from_the_guest),
 		cmocka_unit_test(ranges_that_do_not_fit),
 		TEST(larger_than_the_device_allows),
+		TEST(malformed_packets_are_handed_over),
 		TEST(wrong_indices),
 		TEST(wrong_read_index),
 		TEST(devices_may_break_it_too),

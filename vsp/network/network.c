@@ -17,6 +17,7 @@
 static const struct vmbus_class netvsp_class = {
 	.name = "network",
 	.max_packet_bytes = 32u << 10,
+	.takes_malformed = true,
 	VSP_VMBUS_FUNCTIONS,
 };
 

@@ -457,6 +457,11 @@ void nvsp_packet(struct net_queue *queue, const struct vmbus_packet *packet)
 	struct nvsp_message message = {0};
 	uint32_t bytes = packet->payload_bytes;
 
+	if (packet->malformed) { /* which of the messages it is meant to be cannot be told */
+		(void)transmit_reserve(queue, packet);
+		network_refuse(queue->network, NETWORK_BAD_MEMORY);
+		return;
+	}
 	if (packet->type == VM_PKT_COMP) {
 		/* Some guests' has no content, and none says more than that it is done. */
 		receive_completed(queue, packet->transaction);
