@@ -47,7 +47,7 @@ user   = $(addprefix build/user/,$(1))
 san    = $(addprefix build/san/,$(1))
 fuzz   = $(addprefix build/fuzz/,$(1))
 
-folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk switch worker service cli tests
+folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker service cli tests
 -include $(wildcard $(folders:%=%/objs.mk))
 
 include tools/build.mk

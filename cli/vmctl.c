@@ -24,6 +24,9 @@ static const char help[] =
 	"\n"
 	"  status                             the machine, its disks and their numbers\n"
 	"  pause, resume                      no VP runs, and the guest's clocks stand; go on\n"
+	"  save FILE                          the whole machine into a new file; the worker ends, "
+	"and\n"
+	"                                     vmwp --restore FILE goes on from there\n"
 	"  shutdown [--reboot] [--force]      the guest shuts down, or restarts, in order; until "
 	"it has\n"
 	"  services [NAME on|off]             what the guest's integration services do; one is "
@@ -63,7 +66,7 @@ static struct options {
 	bool json, no_wait;
 } options;
 
-enum takes { NOTHING, A_NUMBER, A_JOB, A_SERVICE, A_POOL, OPTIONS };
+enum takes { NOTHING, A_FILE, A_NUMBER, A_JOB, A_SERVICE, A_POOL, OPTIONS };
 enum how { READ_ONLY = 1, FORCE = 2, RAW = 4 };
 
 struct command {
@@ -448,6 +451,7 @@ static const struct command commands[] = {
 	{"status", CONTROL_STATUS, NOTHING, 0, 0, 0, show_status},
 	{"pause", CONTROL_PAUSE, NOTHING, 0, 0, 0, NULL},
 	{"resume", CONTROL_RESUME, NOTHING, 0, 0, 0, NULL},
+	{"save", CONTROL_SAVE, A_FILE, 0, 0, 0, NULL},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
 	{"services", CONTROL_SERVICE, A_SERVICE, 1, 1, 0, show_switched},
@@ -564,7 +568,7 @@ static json_t *make_params(const struct command *command, char **words, int word
 	if (command->takes == A_POOL) {
 		return put_value(params, words, word_count) ? params : NULL;
 	}
-	if (command->takes != NOTHING) {
+	if (command->takes != NOTHING && command->takes != A_FILE) {
 		if (!parse_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
 								      : "not the number of a disk");
@@ -667,11 +671,71 @@ static int ask(struct client *client, const struct command *command, json_t *par
 	return status;
 }
 
+/* Events are asked for before a request: then no end of a job is missed. */
+static bool subscribe(struct client *client)
+{
+	json_t *result = client_ask(client, CONTROL_EVENTS, json_object(), NULL, 0, "events");
+
+	json_decref(result);
+	return result != NULL;
+}
+
+static int ask_plainly(struct client *client, const char *method)
+{
+	const struct command command = {.method = method};
+	json_int_t next;
+
+	return ask(client, &command, json_object(), NULL, 0, method, &next);
+}
+
+/* Pauses the machine, if it runs; *paused: it did. */
+static int stand_still(struct client *client, bool *paused)
+{
+	json_t *status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+	bool no_wait = options.no_wait;
+	int ret;
+
+	*paused = status != NULL && strcmp(text(status, "state"), CONTROL_STATE_PAUSED) != 0;
+	json_decref(status);
+	if (status == NULL || !*paused) {
+		return status != NULL ? EXIT_DONE : EXIT_REFUSED;
+	}
+	options.no_wait = false;
+	ret = ask_plainly(client, CONTROL_PAUSE);
+	options.no_wait = no_wait;
+	*paused = ret == EXIT_DONE;
+	return ret;
+}
+
+/* What is not saved goes on as it was. */
+static int save(struct client *client, const struct command *command, const char *name)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), status;
+	bool paused = false;
+	json_int_t next;
+
+	if (fd < 0) {
+		return !client_fail(name, errno == EEXIST ? "it exists; give the name of a new file"
+							  : strerror(errno));
+	}
+	status = subscribe(client) ? stand_still(client, &paused) : EXIT_REFUSED;
+	if (status == EXIT_DONE) {
+		status = ask(client, command, json_object(), &fd, 1, name, &next);
+	}
+	if (status != EXIT_DONE) {
+		unlink(name);
+		if (paused) {
+			(void)ask_plainly(client, CONTROL_RESUME);
+		}
+	}
+	return status;
+}
+
 static int run(const char *path, const struct command *command, char **words, int word_count)
 {
 	int files = takes_files(command) ? word_count - 1 : 0, count, fds[CONTROL_FILES_MAX];
 	const char *about = files > 0 ? words[1] : takes_one(command) ? words[0] : command->name;
-	json_t *params = make_params(command, words, word_count, files), *result;
+	json_t *params = make_params(command, words, word_count, files);
 	struct client client = {.fd = -1};
 	json_int_t next;
 	int status;
@@ -685,14 +749,14 @@ static int run(const char *path, const struct command *command, char **words, in
 	if (strcmp(command->method, CONTROL_CONSOLE) == 0) {
 		return console(&client);
 	}
+	if (command->takes == A_FILE) {
+		return save(&client, command, words[0]);
+	}
 	count = files > 0 ? open_files(command, words + 1, files, fds) : 0;
 	if (count < 0) {
 		return EXIT_REFUSED;
 	}
-	/* Before the request: then no end of a job is missed. */
-	result = client_ask(&client, CONTROL_EVENTS, json_object(), NULL, 0, "events");
-	json_decref(result);
-	if (result == NULL) {
+	if (!subscribe(&client)) {
 		return EXIT_REFUSED;
 	}
 	status = ask(&client, command, json_incref(params), fds, count, about, &next);

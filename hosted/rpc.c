@@ -226,7 +226,7 @@ static bool is_allowed(const struct rpc_table *table, struct rpc_request *reques
 			   "send those that the method takes");
 		return false;
 	}
-	return true;
+	return table->may_run == NULL || table->may_run(request, method);
 }
 
 static const struct rpc_method *find_method(const struct rpc_table *table,

@@ -53,6 +53,8 @@ struct rpc_table {
 	const char *who; /* may change it: the remedy of who may not */
 	void (*hello)(struct rpc_request *request,
 		      json_t *result); /* adds what else hello answers; or NULL */
+	/* False, and refused: what is asked cannot be now; or NULL */
+	bool (*may_run)(struct rpc_request *request, const struct rpc_method *method);
 };
 
 /*

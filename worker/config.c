@@ -30,6 +30,7 @@ static const char help[] =
 	"  --firmware-log FILE\n"
 	"                    the BIOS's messages about what it does\n"
 	"  --floppy FILE     an image of a floppy disk; what a guest writes to it is lost\n"
+	"  --restore FILE    go on from a state that vmctl save has written\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
@@ -63,10 +64,9 @@ static const char help[] =
 	"\n"
 	"Exit status: 0 powered off, 2 could not start as asked, 3 reset (with --on-reset exit),\n"
 	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] twice, vmctl or a signal, 7 "
-	"crashed, "
-	"by "
-	"its\n"
-	"own report. With --debug-exit, when the guest wrote N to the port: (2 * N + 1) modulo "
+	"crashed, by its\n"
+	"own report, 8 its state is saved (vmctl save). With --debug-exit, when the guest wrote N "
+	"to the port: (2 * N + 1) modulo "
 	"256,\n"
 	"as with QEMU's isa-debug-exit; standard error then has a line that says N.\n";
 
@@ -258,6 +258,7 @@ static const struct option option_table[] = {
 	{"firmware", required_argument, NULL, TEXT},
 	{"firmware-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
+	{"restore", required_argument, NULL, TEXT},
 	{"memory", required_argument, NULL, TEXT},
 	{"vps", required_argument, NULL, NUMBER},
 	{"serial", required_argument, NULL, SERIAL},

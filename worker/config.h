@@ -72,9 +72,10 @@ struct config {
 	unsigned int generation; /* 0: the kernel is started without firmware */
 	struct config_file firmware, firmware_log, floppy; /* of generation 1 */
 	struct config_file kernel, initrd;
-	int device;         /* the hypervisor's, inherited; -1: to be opened */
-	const char *append; /* "" if none was given */
-	uint64_t memory;    /* bytes */
+	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
+	int device;                 /* the hypervisor's, inherited; -1: to be opened */
+	const char *append;         /* "" if none was given */
+	uint64_t memory;            /* bytes */
 	unsigned int vps;
 	enum serial_kind serial;
 	struct config_file serial_file; /* of a socket: where to listen, or a listening one */

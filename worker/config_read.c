@@ -563,6 +563,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"firmware", FORM_OTHER, AT(firmware), .read = read_image},
 		{"firmware-log", FORM_OTHER, AT(firmware_log), .read = read_log},
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
+		{"restore", FORM_OTHER, AT(restore), .read = read_image},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
 		{"serial", FORM_OTHER, .read = read_serial},
@@ -580,7 +581,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->append = "";
 	config->names = json_array();
 	config->kernel.fd = config->initrd.fd = config->device = -1;
-	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = -1;
+	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->restore.fd = -1;
 	config->serial_file.fd = config->control.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);

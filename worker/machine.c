@@ -13,6 +13,7 @@
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/job.h"
+#include "worker/save.h"
 #include "worker/say.h"
 
 #define KICK_EVERY_NS 2000000
@@ -77,7 +78,8 @@ bool machine_create(struct machine *machine)
 		    strerror(-ret));
 		return false;
 	}
-	if (!fill_memory(machine) || !host_create(&machine->host, machine)) {
+	if (!(machine->saved != NULL ? saved_load_memory(machine) : fill_memory(machine)) ||
+	    !host_create(&machine->host, machine)) {
 		return false;
 	}
 	machine->stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -141,8 +143,8 @@ static bool create_vps(struct machine *machine)
 			return failed("create a VP", ret);
 		}
 	}
-	if (machine->config->generation != 0) {
-		return true; /* as after reset */
+	if (machine->config->generation != 0 || machine->saved != NULL) {
+		return true; /* as after reset, or what the state says */
 	}
 	ret = backend_vp_set_boot_state(machine->vps[0].vp, &machine->boot);
 	return ret == 0 || failed("take the first VP's registers", ret);
@@ -173,6 +175,7 @@ static bool start_threads(struct machine *machine)
 		int ret;
 
 		vp->ended = false;
+		vp->exit = (struct vp_exit){.kind = VP_EXIT_NONE};
 		ret = pthread_create(&vp->thread, NULL, vp_thread, vp);
 
 		if (ret != 0) {
@@ -189,7 +192,9 @@ bool machine_start(struct machine *machine)
 	atomic_store(&machine->stop, STOP_NONE);
 	atomic_store(&machine->crashed, false);
 	clock_gettime(CLOCK_MONOTONIC, &machine->started);
-	if (create_partition(machine) && start_threads(machine)) {
+	if (create_partition(machine) && (machine->saved == NULL || saved_load(machine)) &&
+	    start_threads(machine)) {
+		saved_close(machine);
 		return true;
 	}
 	machine_end(machine, STOP_HOST_ERROR);
@@ -305,7 +310,7 @@ bool machine_resume(struct machine *machine)
 	bool paused;
 
 	pthread_mutex_lock(&pause->lock);
-	paused = atomic_load(&pause->state) != PAUSE_NONE;
+	paused = atomic_load(&pause->state) != PAUSE_NONE && !pause->held;
 	if (paused) {
 		end_pause(machine);
 	}
@@ -316,11 +321,53 @@ bool machine_resume(struct machine *machine)
 	return paused;
 }
 
+bool machine_hold(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+	bool held;
+
+	pthread_mutex_lock(&pause->lock);
+	held = atomic_load(&pause->state) == PAUSE_DONE && !pause->held;
+	pause->held |= held;
+	pthread_mutex_unlock(&pause->lock);
+	return held;
+}
+
+bool machine_is_held(struct machine *machine)
+{
+	bool held;
+
+	pthread_mutex_lock(&machine->pause.lock);
+	held = machine->pause.held;
+	pthread_mutex_unlock(&machine->pause.lock);
+	return held;
+}
+
+void machine_release(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+
+	pthread_mutex_lock(&pause->lock);
+	pause->held = false;
+	pthread_cond_signal(&pause->arrived);
+	pthread_mutex_unlock(&pause->lock);
+}
+
+static void wait_for_release(struct pause *pause)
+{
+	pthread_mutex_lock(&pause->lock);
+	while (pause->held) {
+		pthread_cond_wait(&pause->arrived, &pause->lock);
+	}
+	pthread_mutex_unlock(&pause->lock);
+}
+
 void machine_stop(struct machine *machine)
 {
 	uint64_t count;
 	unsigned int i;
 
+	wait_for_release(&machine->pause);
 	(void)machine_resume(machine);
 	end_threads(machine);
 	/* The guest's memory is its own no longer than this. */

@@ -41,6 +41,7 @@ enum stop_reason {
 	STOP_HOST_ERROR,
 	STOP_REQUEST,    /* the user wants it off */
 	STOP_DEBUG_EXIT, /* a test image has said its result */
+	STOP_SAVED,      /* its state is in a file */
 };
 
 enum pause_state { PAUSE_NONE, PAUSE_ASKED, PAUSE_DONE };
@@ -51,6 +52,7 @@ struct machine_vp {
 	pthread_t thread;
 	struct emulate_cache cache; /* its thread's alone */
 	unsigned int index;
+	struct vp_exit exit; /* [V], or of who has the VPs stand still */
 	atomic_bool running; /* [a] the thread exists and may be kicked */
 	atomic_bool ended;   /* [a] the thread is about to return */
 	bool window;         /* [V] backend_vp_request_window() is in force */
@@ -75,6 +77,7 @@ struct pause {
 	pthread_cond_t arrived, go_on;   /* on CLOCK_MONOTONIC */
 	_Atomic(enum pause_state) state; /* written under the lock */
 	unsigned int parked;             /* VP threads in vp_park() */
+	bool held;                       /* machine_hold() */
 	unsigned int turn; /* another one: who still waits for the VPs to stand gives up */
 };
 
@@ -114,7 +117,9 @@ struct machine {
 	const struct config *config;
 	int backend; /* [I] */
 	struct memory memory;
-	struct loader loader;     /* [M] */
+	struct loader loader; /* [M] */
+	struct saved *
+		saved; /* [M] what it is to go on from, until it has (save.h); NULL: it begins anew */
 	struct firmware firmware; /* [M]; its log under the board's lock. With config->generation */
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
@@ -156,8 +161,15 @@ struct job;
  * the machine stops. -EALREADY: it is paused, or about to be.
  */
 int machine_pause(struct machine *machine, struct job *job);
-/* Main thread. False: it is not paused. */
+/* Main thread. False: it is not paused, or held. */
 bool machine_resume(struct machine *machine);
+/*
+ * A thread other than the main one works on a paused machine: it is not resumed, and machine_stop() waits, until that thread lets go of it.
+ * What it does should end when `stop` is no longer STOP_NONE. Main thread; false: the machine is not paused, or held already.
+ */
+bool machine_hold(struct machine *machine) MUST_CHECK;
+bool machine_is_held(struct machine *machine);
+void machine_release(struct machine *machine); /* any thread */
 
 /* loop.c: serves the devices until the machine ends. */
 void loop_run(struct machine *machine);

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "worker/machine.h"
+#include "worker/save.h"
 #include "worker/say.h"
 
 enum exit_status {
@@ -16,13 +17,14 @@ enum exit_status {
 	EXIT_HOST_ERROR = 5,
 	EXIT_TURNED_OFF = 6,
 	EXIT_CRASHED = 7,
+	EXIT_SAVED = 8,
 };
 
 /* How the guest itself came to its end is of less interest once it has said that it crashed. */
 static bool has_crashed(const struct machine *machine, enum stop_reason reason)
 {
 	return atomic_load(&machine->crashed) && reason != STOP_HOST_ERROR &&
-	       reason != STOP_REQUEST && reason != STOP_DEBUG_EXIT;
+	       reason != STOP_REQUEST && reason != STOP_DEBUG_EXIT && reason != STOP_SAVED;
 }
 
 static int exit_status(const struct machine *machine, enum stop_reason reason)
@@ -45,6 +47,8 @@ static int exit_status(const struct machine *machine, enum stop_reason reason)
 		return EXIT_TRIPLE_FAULT;
 	case STOP_REQUEST:
 		return EXIT_TURNED_OFF;
+	case STOP_SAVED:
+		return EXIT_SAVED;
 	default:
 		return EXIT_HOST_ERROR;
 	}
@@ -112,7 +116,7 @@ static const char *reason_name(const struct machine *machine, enum stop_reason r
 		[STOP_NONE] = "host-error",       [STOP_POWER_OFF] = "power-off",
 		[STOP_RESET] = "reset",           [STOP_TRIPLE_FAULT] = "triple-fault",
 		[STOP_HOST_ERROR] = "host-error", [STOP_REQUEST] = "turned-off",
-		[STOP_DEBUG_EXIT] = "debug-exit",
+		[STOP_DEBUG_EXIT] = "debug-exit", [STOP_SAVED] = "saved",
 	};
 
 	return has_crashed(machine, reason) ? "crashed" : names[reason];
@@ -187,8 +191,9 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
-	    !open_backend(&machine) || !machine_create(&machine) || !networks_attach(&machine) ||
-	    !control_create(&machine) || !serial_create(&machine.serial, &config)) {
+	    !open_backend(&machine) || (config.restore.path != NULL && !saved_open(&machine)) ||
+	    !machine_create(&machine) || !networks_attach(&machine) || !control_create(&machine) ||
+	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();

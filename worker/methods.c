@@ -11,9 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
+#include "worker/save.h"
 
 /* The parameters of all methods; each has its own row in `members` below. */
 struct parameters {
@@ -278,6 +280,79 @@ static json_t *run_resume(struct rpc_request *request, const struct parameters *
 		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is not paused", "");
 	}
 	return json_pack("{s:s}", "state", methods_state(machine));
+}
+
+/* The subject of a job that saves. */
+struct saving {
+	struct machine *machine;
+	int fd;
+};
+
+static int save_work(struct job *job)
+{
+	struct saving *saving = job->subject;
+	int ret = save_write(saving->machine, saving->fd, job, &job->error);
+
+	machine_release(saving->machine);
+	return ret;
+}
+
+/* What was saved comes to its end here; otherwise the machine still stands, and may go on. */
+static void save_finish(struct job *job)
+{
+	struct saving *saving = job->subject;
+
+	if (job->state == JOB_DONE) {
+		machine_end(saving->machine, STOP_SAVED);
+	} else {
+		machine_release(saving->machine); /* also of a job that never ran */
+		vmbus_resume(saving->machine->bus);
+	}
+	close(saving->fd);
+	free(saving);
+}
+
+static json_t *run_save(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	const char *obstacle = save_obstacle(machine);
+	struct saving *saving;
+	struct stat file;
+	struct job *job;
+
+	(void)p;
+	if (fstat(request->fds[0], &file) != 0 || !S_ISREG(file.st_mode) || file.st_size != 0 ||
+	    pwrite(request->fds[0], "", 0, 0) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				  "the descriptor is no empty file that is open for writing",
+				  "give one of a new file");
+	}
+	if (obstacle != NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, obstacle, "");
+	}
+	if (job_count(control_of(request)) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
+				  "wait for it, or cancel it");
+	}
+	if (!machine_hold(machine)) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is not paused",
+				  "pause it first");
+	}
+	saving = malloc(sizeof(*saving));
+	job = saving != NULL ? new_job(request, CONTROL_SAVE, -1) : NULL;
+	if (job == NULL) {
+		machine_release(machine);
+		free(saving);
+		return NULL;
+	}
+	vmbus_pause(machine->bus);
+	*saving = (struct saving){.machine = machine, .fd = request->fds[0]};
+	request->fd_count = 0;
+	job->work = save_work;
+	job->finish = save_finish;
+	job->subject = saving;
+	job_start(job);
+	return job_answer(job);
 }
 
 static json_t *run_shutdown(struct rpc_request *request, const struct parameters *p)
@@ -588,6 +663,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_CANCEL,  true,  0, 0,                  MEMBERS(cancel_members), run_cancel},
 	{CONTROL_PAUSE,   true,  0, 0,                  NULL, 0,                 run_pause},
 	{CONTROL_RESUME,  true,  0, 0,                  NULL, 0,                 run_resume},
+	{CONTROL_SAVE,    true,  1, 1,                  NULL, 0,                 run_save},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},
 	{CONTROL_VALUE_GET, true, 0, 0,                 MEMBERS(value_members), run_value_get},
@@ -604,6 +680,19 @@ static const struct rpc_method methods[] = {
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
 };
 /* clang-format on */
+
+/* A machine that is in a job's hands: what ends it, or the job, and what only looks. */
+static bool may_run(struct rpc_request *request, const struct rpc_method *method)
+{
+	if (!method->changes || method->run == run_cancel || method->run == run_reset ||
+	    method->run == run_off || !machine_is_held(control_of(request)->machine)) {
+		return true;
+	}
+	rpc_refuse(request, CONTROL_BAD_BUSY, "the machine is being saved",
+		   "wait for that, or cancel its job");
+	return false;
+}
+
 static const struct rpc_table table = {
 	.methods = methods,
 	.count = ARRAY_COUNT(methods),
@@ -612,6 +701,7 @@ static const struct rpc_table table = {
 	.who = "ask as root, as who started the worker, or as one of the configuration's "
 	       "control.users",
 	.hello = add_to_hello,
+	.may_run = may_run,
 };
 
 json_t *methods_answer(struct rpc_request *request, const char *text_, size_t length)

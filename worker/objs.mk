@@ -2,11 +2,11 @@ worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o w
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/networks.o worker/firmware.o worker/control.o worker/methods.o \
-	worker/job.o worker/crash.o worker/services.o $(hosted_rpc) hosted/sandbox.o
+	worker/job.o worker/crash.o worker/services.o worker/save.o $(hosted_rpc) hosted/sandbox.o
 
 worker_products := build/worker/vmwp
-build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs))
-	$(call link_user,-lZydis -lseccomp -ljansson $(disk_libs))
+build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs))
+	$(call link_user,-lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
 	tests/unit/config_test.c tests/unit/sandbox_test.c
@@ -49,5 +49,8 @@ config_fuzz_objs := worker/config.o worker/config_read.o hosted/form.o worker/sa
 config_fuzz_libs := -ljansson
 # All of the worker on a home of the test's.
 worker_tests += tests/unit/home_test.c
-home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) lib/state.o tests/fake/home.o tests/fake/backend.o
-home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs)
+home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs) lib/state.o tests/fake/home.o tests/fake/backend.o
+home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs)
+worker_tests += tests/unit/save_test.c
+save_test_objs = worker/save.o worker/memory.o $(hvs_objs) lib/state.o tests/fake/backend.o
+save_test_libs = $(hvs_libs)

@@ -46,7 +46,6 @@ void *vp_thread(void *argument)
 {
 	struct machine_vp *vp = argument;
 	struct machine *machine = vp->machine;
-	struct vp_exit exit = {.kind = VP_EXIT_NONE};
 
 	while (atomic_load_explicit(&machine->stop, memory_order_relaxed) == STOP_NONE) {
 		int ret;
@@ -59,14 +58,14 @@ void *vp_thread(void *argument)
 		if (vp->index == 0) {
 			look_at_extint(vp);
 		}
-		ret = backend_vp_run(vp->vp, &exit);
+		ret = backend_vp_run(vp->vp, &vp->exit);
 		if (ret != 0) {
 			say("VP %u: cannot be run: %s", vp->index, strerror(-ret));
 			machine_end(machine, STOP_HOST_ERROR);
 			break;
 		}
-		intercept_handle(vp, &exit);
-		if (exit.kind == VP_EXIT_CRASH) {
+		intercept_handle(vp, &vp->exit);
+		if (vp->exit.kind == VP_EXIT_CRASH) {
 			control_notify(machine);
 		}
 	}

@@ -35,6 +35,11 @@
 #define CONTROL_PAUSE  "pause"      /* -> job; done when no VP is in the guest */
 #define CONTROL_RESUME "resume"     /* -> state */
 /*
+ * Of a machine that is paused, and an empty file that is open for writing -> job: the machine's whole state into it. When that is done the machine
+ * has come to its end ("saved"), and goes on where it was when it is started with this file; otherwise it is paused as before.
+ */
+#define CONTROL_SAVE "save"
+/*
  * [restart?: false, force?: false] -> job; the guest's shutdown service is asked. Done when the guest has come to that end, failed with "guest"
  * when it says no, is silent, or comes to another. force: programs that object are ended.
  */

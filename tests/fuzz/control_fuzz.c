@@ -13,7 +13,9 @@
 #include "disk/disk.h"
 #include "tests/fuzz/fuzz.h"
 #include "vsp/storage/storage.h"
+#include "vmbus/vmbus.h"
 #include "worker/control.h"
+#include "worker/save.h"
 
 struct disk {
 	int fds[CONTROL_FILES_MAX];
@@ -141,6 +143,48 @@ bool machine_resume(struct machine *m)
 {
 	(void)m;
 	return false;
+}
+
+const char *save_obstacle(const struct machine *m)
+{
+	(void)m;
+	return NULL;
+}
+
+int save_write(struct machine *m, int fd, struct job *job, struct disk_error *error)
+{
+	(void)m;
+	(void)fd;
+	(void)job;
+	(void)error;
+	return 0;
+}
+
+bool machine_hold(struct machine *m)
+{
+	(void)m;
+	return false;
+}
+
+bool machine_is_held(struct machine *m)
+{
+	(void)m;
+	return false;
+}
+
+void machine_release(struct machine *m)
+{
+	(void)m;
+}
+
+void vmbus_pause(struct vmbus *bus)
+{
+	(void)bus;
+}
+
+void vmbus_resume(struct vmbus *bus)
+{
+	(void)bus;
 }
 
 static void ended(void *user, const struct job *job)

@@ -568,7 +568,8 @@ static void schema(void **state)
 		"\"00:15:5d:01:02:03\",\"queues\":2}],\"control\":{\"socket\":\"c\",\"users\":[]},"
 		"\"on-reset\":"
 		"\"exit\","
-		"\"user\":5,\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":\"n\"}}";
+		"\"user\":5,\"restore\":\"r\",\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":"
+		"\"n\"}}";
 	/* What does not go with a kernel. */
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","

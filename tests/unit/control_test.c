@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,7 +28,9 @@
 #include "hosted/packet.h"
 #include "tests/fake/integration.h"
 #include "vsp/storage/storage.h"
+#include "vmbus/vmbus.h"
 #include "worker/control.h"
+#include "worker/save.h"
 
 /* ---- A disk library and a controller ---- */
 
@@ -42,7 +45,7 @@ struct storage {
 };
 
 /* Where a job's thread stands, until it is let go. */
-enum place { AT_NOTHING, AT_OPEN, AT_ATTACH, AT_DETACH, AT_MEDIUM, AT_CLOSE, AT_PAUSE };
+enum place { AT_NOTHING, AT_OPEN, AT_ATTACH, AT_DETACH, AT_MEDIUM, AT_CLOSE, AT_PAUSE, AT_SAVE };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -219,6 +222,57 @@ int machine_pause(struct machine *m, struct job *job)
 bool machine_resume(struct machine *m)
 {
 	return atomic_exchange(&m->pause.state, PAUSE_NONE) != PAUSE_NONE;
+}
+
+static const char *obstacle;
+static int save_result;
+static bool bus_paused;
+static atomic_bool held;
+
+const char *save_obstacle(const struct machine *m)
+{
+	(void)m;
+	return obstacle;
+}
+
+int save_write(struct machine *m, int fd, struct job *job, struct disk_error *error)
+{
+	assert_true(bus_paused && machine_is_held(m));
+	assert_int_equal(write(fd, "state", 5), 5);
+	pass_gate(AT_SAVE);
+	if (save_result != 0) {
+		snprintf(error->text, sizeof(error->text), "the disk is full");
+	}
+	return job_commit(job) ? save_result : -ECANCELED;
+}
+
+bool machine_hold(struct machine *m)
+{
+	return atomic_load(&m->pause.state) == PAUSE_DONE && !atomic_exchange(&held, true);
+}
+
+bool machine_is_held(struct machine *m)
+{
+	(void)m;
+	return atomic_load(&held);
+}
+
+void machine_release(struct machine *m)
+{
+	(void)m;
+	atomic_store(&held, false);
+}
+
+void vmbus_pause(struct vmbus *bus)
+{
+	(void)bus;
+	bus_paused = true;
+}
+
+void vmbus_resume(struct vmbus *bus)
+{
+	(void)bus;
+	bus_paused = false;
 }
 
 /* Who the kernel says has connected. */
@@ -877,6 +931,66 @@ static void pausing(void **state)
 	close(fd);
 }
 
+/* With the descriptor of a file; its job is the next. */
+static json_t *ask_to_save(int fd, int file)
+{
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"save\"}";
+
+	assert_int_equal(packet_send(fd, 0, text, strlen(text), &file, 1), 0);
+	return await(fd);
+}
+
+static void saving(void **state)
+{
+	int fd = greet(), file = memfd_create("state", 0), full = memfd_create("full", 0);
+	json_t *message;
+
+	(void)state;
+	assert_int_equal(write(full, "x", 1), 1);
+	check_error(ask_to_save(fd, file), "state", ""); /* it runs */
+	takes(fd, "pause", "{}", 0);
+	await_job(fd, 1, "done");
+	refuses(fd, "save", "{}", 0, "descriptors", "");
+	check_error(ask_to_save(fd, full), "descriptors", "");
+	check_error(ask_to_save(fd, STDIN_FILENO), "descriptors", "");
+	obstacle = "it has something";
+	check_error(ask_to_save(fd, file), "state", "");
+	obstacle = NULL;
+	/* One that fails: the machine stands as before. */
+	save_result = -ENOSPC;
+	set_gate(AT_SAVE);
+	message = ask_to_save(fd, file);
+	assert_string_equal(text_at(json_object_get(message, "result"), "job", "what"), "save");
+	json_decref(message);
+	wait_at_gate(1);
+	refuses(fd, "disk.attach", "{\"number\":5,\"name\":\"a\"}", 1, "busy", "");
+	refuses(fd, "power-button", "{}", 0, "busy", "");
+	refuses(fd, "resume", "{}", 0, "busy", "");
+	takes(fd, "status", "{}", 0);
+	set_gate(AT_NOTHING);
+	await_job(fd, 2, "failed");
+	assert_false(held || bus_paused);
+	assert_int_equal(machine.stop, STOP_NONE);
+	save_result = 0;
+	/* One that is given up. */
+	assert_int_equal(ftruncate(file, 0), 0);
+	set_gate(AT_SAVE);
+	json_decref(ask_to_save(fd, file));
+	wait_at_gate(1);
+	takes(fd, "job.cancel", "{\"job\":3}", 0);
+	set_gate(AT_NOTHING);
+	await_job(fd, 3, "cancelled");
+	assert_false(held || bus_paused);
+	/* One that is done: it is the machine's end. */
+	assert_int_equal(ftruncate(file, 0), 0);
+	json_decref(ask_to_save(fd, file));
+	await_job(fd, 4, "done");
+	assert_int_equal(machine.stop, STOP_SAVED);
+	close(full);
+	close(file);
+	close(fd);
+}
+
 static json_t *service_in_status(int fd, unsigned int service)
 {
 	json_t *message = call(fd, "status", "{}", 0);
@@ -1291,6 +1405,7 @@ int main(void)
 		TEST(the_end_leaves_an_open),
 		TEST(reset_while_a_job_runs),
 		TEST(pausing),
+		TEST(saving),
 		TEST(services_are_shown_and_switched),
 		TEST(shutting_down),
 		TEST(shutting_down_beside_jobs),

@@ -1,0 +1,484 @@
+/*
+ * A machine's state, written and read: memory and every owner's part come back as they were; a file with anything damaged, of another machine, or that
+ * somebody gave up is refused before a VP is touched. The owners are this test's, and keep a number each.
+ */
+#include "worker/save.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hvs/format.h"
+#include "hvs/hvs.h"
+#include "lib/state.h"
+#include "vmbus/vmbus.h"
+#include "vsp/storage/storage.h"
+#include "worker/job.h"
+#include "worker/machine.h"
+#include "worker/say.h"
+
+#define MEMORY_MIB 2u
+
+/* ---- Owners ---- */
+
+enum owner { PARTITION, VP0, VP1, BOARD, SCSI, IDE, BUS, OWNERS };
+
+static const char *const names[OWNERS] = {"hv", "vp", "vp", "board", "storage", "storage", "vmbus"};
+static uint32_t numbers[OWNERS]; /* what each has */
+static enum owner order[2 * OWNERS];
+static unsigned int touched; /* how many of them were loaded */
+static bool frozen, bus_paused;
+static int vp_error, flush_error, flushes;
+static bool cancelled;
+static char said[512];
+
+static void put(enum owner owner, struct state_writer *writer)
+{
+	size_t part = state_begin(writer, names[owner], 1);
+
+	state_put_u32(writer, numbers[owner]);
+	state_end(writer, part);
+}
+
+static int take(enum owner owner, struct state_reader *list)
+{
+	struct state_reader part = state_part(list, names[owner], 1);
+	uint32_t number = state_u32(&part);
+
+	state_finish(&part);
+	if (!state_ok(&part)) {
+		return -EINVAL;
+	}
+	numbers[owner] = number;
+	order[touched++] = owner;
+	return 0;
+}
+
+int backend_partition_save(struct backend_partition *partition, struct state_writer *writer)
+{
+	(void)partition;
+	put(PARTITION, writer);
+	return 0;
+}
+
+int backend_partition_restore(struct backend_partition *partition, struct state_reader *list)
+{
+	(void)partition;
+	assert_true(frozen && bus_paused);
+	return take(PARTITION, list);
+}
+
+int backend_vp_save(struct backend_vp *vp, struct vp_exit *exit, struct state_writer *writer)
+{
+	exit->kind = VP_EXIT_NONE;
+	put(vp == (void *)1 ? VP0 : VP1, writer);
+	return 0;
+}
+
+int backend_vp_restore(struct backend_vp *vp, struct state_reader *list)
+{
+	return vp_error != 0 ? vp_error : take(vp == (void *)1 ? VP0 : VP1, list);
+}
+
+int backend_partition_freeze_time(struct backend_partition *partition, bool freeze)
+{
+	(void)partition;
+	frozen = freeze;
+	return 0;
+}
+
+void board_save(struct board *board, struct state_writer *writer)
+{
+	(void)board;
+	put(BOARD, writer);
+}
+
+void board_check(struct board *board, struct state_reader *list)
+{
+	struct state_reader part = state_part(list, names[BOARD], 1);
+
+	(void)board;
+	(void)state_u32(&part);
+	state_finish(&part);
+}
+
+void board_load(struct board *board, struct state_reader *list)
+{
+	(void)board;
+	assert_int_equal(take(BOARD, list), 0);
+}
+
+void storage_save(struct storage *storage, struct state_writer *writer)
+{
+	put(storage == (void *)1 ? SCSI : IDE, writer);
+}
+
+int storage_load(struct storage *storage, struct state_reader *list)
+{
+	assert_true(bus_paused);
+	return take(storage == (void *)1 ? SCSI : IDE, list);
+}
+
+void vmbus_save(struct vmbus *bus, struct state_writer *writer)
+{
+	(void)bus;
+	put(BUS, writer);
+}
+
+int vmbus_load(struct vmbus *bus, struct state_reader *list)
+{
+	(void)bus;
+	assert_true(bus_paused && frozen);
+	return take(BUS, list);
+}
+
+void vmbus_pause(struct vmbus *bus)
+{
+	(void)bus;
+	bus_paused = true;
+}
+
+void vmbus_resume(struct vmbus *bus)
+{
+	(void)bus;
+	bus_paused = false;
+}
+
+int disk_flush(struct disk *disk)
+{
+	assert_true(disk == (void *)7);
+	flushes++;
+	return flush_error;
+}
+
+bool job_commit(struct job *job)
+{
+	(void)job;
+	return !cancelled;
+}
+
+void job_step(struct job *job, const char *step)
+{
+	(void)job;
+	(void)step;
+}
+
+bool job_cancelled(const struct job *job)
+{
+	(void)job;
+	return cancelled;
+}
+
+void say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(said, sizeof(said), format, arguments);
+	va_end(arguments);
+}
+
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	abort();
+}
+
+/* ---- A machine ---- */
+
+static struct machine machine;
+static struct config config;
+static struct machine_vp vps[2];
+static struct job job;
+
+static void power_on(void)
+{
+	config = (struct config){.name = "box",
+				 .vps = 2,
+				 .memory = (uint64_t)MEMORY_MIB << 20,
+				 .restore = {.path = "file", .fd = -1}};
+	machine = (struct machine){.config = &config, .vps = vps};
+	assert_int_equal(memory_create(&machine.memory, config.memory), 0);
+	vps[0].vp = (void *)1;
+	vps[1].vp = (void *)2;
+	machine.disks.scsi = (void *)1;
+	machine.disks.ide[2] = (void *)2;
+	machine.disks.places[3].file = (void *)7;
+	machine.disks.places[4].file = (void *)8;
+	machine.disks.places[4].read_only = true;
+	touched = 0;
+	said[0] = '\0';
+}
+
+static void power_off(void)
+{
+	saved_close(&machine);
+	memory_destroy(&machine.memory);
+}
+
+/* Zeros, text, and what does not get smaller; nothing where a PC has its VGA. */
+static void fill(bool check)
+{
+	uint64_t gpa;
+	uint32_t seed = 7;
+	unsigned int i;
+
+	for (gpa = 0; gpa < config.memory; gpa += MEMORY_PAGE) {
+		uint8_t page[MEMORY_PAGE] = {0}, there[MEMORY_PAGE];
+
+		for (i = 0; i < sizeof(page) && gpa / MEMORY_PAGE % 3 != 0; i++) {
+			seed = seed * 1664525 + 1013904223;
+			page[i] = gpa / MEMORY_PAGE % 3 == 1 ? (uint8_t)(seed >> 24)
+							     : "some text "[i % 10];
+		}
+		if (!check) {
+			(void)!memory_put(&machine.memory, gpa, page, sizeof(page));
+		} else if (memory_get(&machine.memory, gpa, there, sizeof(there))) {
+			assert_memory_equal(there, page, sizeof(page));
+		} else {
+			assert_true(gpa >= MEMORY_VGA_BASE && gpa < MEMORY_VGA_END);
+		}
+	}
+}
+
+/* A file with the state; the machine is off. */
+static int save(void)
+{
+	struct disk_error error;
+	int fd = memfd_create("state", 0);
+	unsigned int i;
+
+	assert_true(fd >= 0);
+	power_on();
+	for (i = 0; i < OWNERS; i++) {
+		numbers[i] = 100 + i;
+	}
+	machine.resets = 9;
+	machine.boot.no_flush_calls = true;
+	atomic_store(&machine.crashed, true);
+	fill(false);
+	flushes = 0;
+	assert_int_equal(save_write(&machine, fd, &job, &error), 0);
+	assert_int_equal(flushes, 1);
+	power_off();
+	memset(numbers, 0, sizeof(numbers));
+	return fd;
+}
+
+static void hand_over(int fd)
+{
+	config.restore.fd = dup(fd);
+}
+
+static void all_comes_back(void **state)
+{
+	int fd = save();
+	unsigned int i;
+
+	(void)state;
+	power_on();
+	hand_over(fd);
+	assert_true(saved_open(&machine));
+	assert_true(machine.boot.no_flush_calls);
+	assert_true(saved_load_memory(&machine));
+	fill(true);
+	assert_int_equal(touched, 0);
+	assert_true(saved_load(&machine));
+	assert_int_equal(touched, OWNERS);
+	for (i = 0; i < OWNERS; i++) {
+		assert_int_equal(order[i], i);
+		assert_int_equal(numbers[i], 100 + i);
+	}
+	assert_false(frozen || bus_paused);
+	assert_int_equal(machine.resets, 9);
+	assert_true(atomic_load(&machine.crashed));
+	power_off();
+	close(fd);
+}
+
+/* What a page of zeros was needs none of the host's. */
+static void zeros_take_no_room(void **state)
+{
+	struct disk_error error;
+	int fd = memfd_create("state", 0);
+
+	(void)state;
+	power_on();
+	assert_int_equal(save_write(&machine, fd, &job, &error), 0);
+	assert_true(lseek(fd, 0, SEEK_END) < 64 << 10);
+	power_off();
+	close(fd);
+}
+
+static void refused(int fd, const char *why)
+{
+	hand_over(fd);
+	assert_false(saved_open(&machine));
+	assert_non_null(strstr(said, why));
+	assert_int_equal(touched, 0);
+}
+
+static void of_another_machine(void **state)
+{
+	int fd = save();
+
+	(void)state;
+	power_on();
+	config.vps = 1;
+	refused(fd, "--restore file: the machine that was saved has 2 VPs and 2 MiB");
+	power_off();
+	power_on();
+	config.memory += 2 << 20;
+	refused(fd, "has 2 VPs and 2 MiB");
+	power_off();
+	power_on();
+	config.generation = 1;
+	refused(fd, "of another generation");
+	power_off();
+	power_on();
+	machine.disks.ide[0] = (void *)2;
+	hand_over(fd);
+	assert_true(saved_open(&machine));
+	assert_false(saved_load(&machine));
+	assert_non_null(strstr(said, "other controllers"));
+	assert_int_equal(touched, 0);
+	power_off();
+	close(fd);
+}
+
+static void not_a_state(void **state)
+{
+	struct hvs_writer *writer;
+	int fd = memfd_create("state", 0);
+
+	(void)state;
+	power_on();
+	refused(fd, "no saved state, or a damaged one: it has no valid header");
+	power_off();
+	assert_int_equal(hvs_writer_create(fd, &writer), 0);
+	hvs_put_int(writer, "/savedstate/VmVersion", 1);
+	assert_int_equal(hvs_writer_finish(writer), 0);
+	hvs_writer_destroy(writer);
+	power_on();
+	refused(fd, "no saved state of this worker's");
+	power_off();
+	close(fd);
+	power_on();
+	config.restore.path = "/nowhere/at/all";
+	assert_false(saved_open(&machine));
+	assert_non_null(strstr(said, "--restore /nowhere/at/all: No such file"));
+	power_off();
+}
+
+/* A bit of each stretch of the file in turn: whatever is there is refused, or does not matter. */
+static void damage_is_refused(void **state)
+{
+	int fd = save(), refusals = 0, by_memory = 0;
+	off_t size = lseek(fd, 0, SEEK_END), at;
+	uint8_t byte;
+
+	(void)state;
+	for (at = 0; at < size; at += at < 12400 || at > size - 30000 ? 97 : 20011) {
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 8;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		power_on();
+		hand_over(fd);
+		if (!saved_open(&machine)) {
+			refusals++;
+		} else if (!saved_load_memory(&machine)) {
+			assert_non_null(strstr(said, "its memory at 0x"));
+			by_memory++;
+		} else {
+			fill(true);
+			assert_true(saved_load(&machine));
+			assert_int_equal(numbers[BUS], 100 + BUS);
+		}
+		power_off();
+		byte ^= 8;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	assert_true(refusals > 5 && by_memory > 20);
+	close(fd);
+}
+
+static void a_processor_that_has_not_what_it_needs(void **state)
+{
+	int fd = save();
+
+	(void)state;
+	power_on();
+	hand_over(fd);
+	assert_true(saved_open(&machine));
+	vp_error = -EIO;
+	assert_false(saved_load(&machine));
+	assert_non_null(strstr(said, "Input/output error"));
+	assert_false(frozen || bus_paused);
+	vp_error = 0;
+	power_off();
+	close(fd);
+}
+
+static int save_anew(void)
+{
+	struct disk_error error = {.text = ""};
+	const char *why;
+	struct hvs_file *file;
+	int fd = memfd_create("state", 0), ret;
+
+	power_on();
+	ret = save_write(&machine, fd, &job, &error);
+	power_off();
+	if (ret != 0) {
+		assert_non_null(strstr(error.text, "cannot be saved: "));
+		assert_int_equal(hvs_open(fd, &file, &why),
+				 -EINVAL); /* nobody takes it for whole */
+	}
+	close(fd);
+	return ret;
+}
+
+static void given_up(void **state)
+{
+	(void)state;
+	cancelled = true;
+	assert_int_equal(save_anew(), -ECANCELED);
+	cancelled = false;
+	flush_error = -EIO;
+	assert_int_equal(save_anew(), -EIO);
+	flush_error = 0;
+	assert_int_equal(save_anew(), 0);
+}
+
+static void with_an_adapter(void **state)
+{
+	(void)state;
+	power_on();
+	assert_null(save_obstacle(&machine));
+	machine.networks.places[2].network = (void *)1;
+	assert_non_null(save_obstacle(&machine));
+	power_off();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_comes_back),
+		cmocka_unit_test(zeros_take_no_room),
+		cmocka_unit_test(of_another_machine),
+		cmocka_unit_test(not_a_state),
+		cmocka_unit_test(damage_is_refused),
+		cmocka_unit_test(a_processor_that_has_not_what_it_needs),
+		cmocka_unit_test(given_up),
+		cmocka_unit_test(with_an_adapter),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

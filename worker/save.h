@@ -1,0 +1,37 @@
+/*
+ * A machine's state in a file, and a machine from one (docs/design/save.md). The file is Hyper-V's container (hvs/hvs.h).
+ */
+#ifndef WORKER_SAVE_H
+#define WORKER_SAVE_H
+
+#include <stdbool.h>
+
+#include "lib/check.h"
+
+struct machine;
+struct job;
+struct saved;
+
+/*
+ * Everything of a machine that is paused, VMBus with it, into an empty file. The disks' files are on their media before the state is whole.
+ * Any thread but the main one. -errno, and *error then says why.
+ */
+struct disk_error;
+int save_write(struct machine *machine, int fd, struct job *job,
+	       struct disk_error *error) MUST_CHECK;
+/* Why this machine has no state that can be saved, NULL: it has. Main thread. */
+const char *save_obstacle(const struct machine *machine);
+
+/*
+ * The file of --restore. Opened, it is read whole but for the memory, and is of this machine's configuration. False: said why, and
+ * nothing has changed. Main thread, all of it.
+ */
+bool saved_open(struct machine *machine) MUST_CHECK;
+/* In place of a kernel. False: said why. */
+bool saved_load_memory(struct machine *machine) MUST_CHECK;
+/* Into a partition, VPs, a board and controllers that are new. False: said why; the machine cannot be started. */
+bool saved_load(struct machine *machine) MUST_CHECK;
+/* Also where there is none. */
+void saved_close(struct machine *machine);
+
+#endif
