@@ -926,6 +926,27 @@ static void test_sends_by_reference(void **state)
 	}
 }
 
+/* iPXE's header of a packet is a word shorter than RNDIS has it. */
+static void test_short_header(void **state)
+{
+	uint8_t frame[101], message[40 + sizeof(frame)] = {0};
+	struct rndis_header header = {RNDIS_PACKET, sizeof(message)};
+	struct rndis_packet packet = {.data_offset = 32, .data_bytes = sizeof(frame)};
+	struct list list = {0};
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 1);
+	memcpy(message, &header, 8);
+	memcpy(message + 8, &packet, 32);
+	memcpy(message + 40, frame, sizeof(frame));
+	memcpy(guest_page(DATA), message, sizeof(message));
+	add_range(&list, DATA, 0, sizeof(message));
+	post_ranges(0, NVSP_CHANNEL_DATA, NVSP_NO_SECTION, 0, &list, 70);
+	expect_frame(0, frame, sizeof(frame));
+	answer_frame(0, &wire);
+	assert_int_equal(finish(0, 70).rndis_complete.status, 1);
+}
+
 /* A section with whole frames and the header of the last, whose data is in ranges. */
 static void test_section_and_ranges(void **state)
 {
@@ -1917,6 +1938,7 @@ int main(void)
 		READY(test_completion_waits_for_the_switch),
 		READY(test_several_frames_in_a_section),
 		READY(test_sends_by_reference),
+		READY(test_short_header),
 		READY(test_section_and_ranges),
 		READY(test_segmentation),
 		READY(test_segmentation_of_little),

@@ -8,6 +8,7 @@
 #include "vsp/network/netvsp.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #define ETHERNET_BYTES 14u
@@ -328,6 +329,9 @@ static int add_frame(struct net_queue *queue, const struct plan *plan, uint32_t 
 	return 0;
 }
 
+/* What all guests have of the header: iPXE's is shorter than RNDIS has it, by a word that is reserved. */
+#define PACKET_BYTES offsetof(struct rndis_packet, reserved)
+
 /* The next packet of RNDIS, whole. Its parts lie in this order: header, PPIs, data. */
 static int add_packet(struct net_queue *queue, uint32_t *count, uint64_t *bytes)
 {
@@ -338,16 +342,15 @@ static int add_packet(struct net_queue *queue, uint32_t *count, uint64_t *bytes)
 	} message;
 	struct plan plan = {0};
 	uint8_t ppis[PPIS_MAX];
-	uint64_t end, at = sizeof(message), ppi_at, data_at;
+	uint64_t end, at = sizeof(message.header) + PACKET_BYTES, ppi_at, data_at;
 	int ret;
 
-	if (!parts_copy(parts, &message, sizeof(message)) || message.header.type != RNDIS_PACKET ||
-	    message.header.bytes < sizeof(message)) {
+	if (!parts_copy(parts, &message, (uint32_t)at) || message.header.type != RNDIS_PACKET ||
+	    message.header.bytes < at) {
 		return NETWORK_BAD_RNDIS + 1;
 	}
 	/* Some guests say more than there is. */
-	end = message.header.bytes - sizeof(message) < parts->left ? message.header.bytes
-								   : parts->left + sizeof(message);
+	end = message.header.bytes - at < parts->left ? message.header.bytes : parts->left + at;
 	ppi_at = message.packet.ppi_bytes == 0
 			 ? at
 			 : (uint64_t)message.packet.ppi_offset + RNDIS_HEADER_BYTES;
