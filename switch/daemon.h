@@ -61,6 +61,7 @@ struct client {
 struct daemon {
 	int epoll, signals, control, ports;
 	bool stop;
+	uint32_t awake_ns; /* how long it looks at the guests' rings when there was nothing */
 	struct vswitch *nets[DAEMON_SWITCHES];
 	struct extensions extensions;
 	struct plug *plugs;

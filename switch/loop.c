@@ -17,7 +17,6 @@
 
 #define EVENTS       64
 #define TURNS_A_LOOK 64u
-#define AWAKE_NS     50000u /* a guest that sends one frame often sends another */
 #define MILLISECOND  1000000u
 #define FOR_EVER     (-1)
 
@@ -149,7 +148,8 @@ bool loop_run(struct daemon *daemon)
 		}
 		plug_sweep(daemon);
 		last_ns = frames != 0 ? now : last_ns;
-		if (frames == 0 && (daemon->guest_count == 0 || now - last_ns > AWAKE_NS) &&
+		if (frames == 0 &&
+		    (daemon->guest_count == 0 || now - last_ns >= daemon->awake_ns) &&
 		    may_sleep(daemon)) {
 			extend_idle(&daemon->extensions);
 			look(daemon, timeout_of(wait_ns));
