@@ -36,13 +36,17 @@ static bool is_asked(const struct vsp_channel *vsp)
 static void sleep_by_poll(struct vsp_channel *vsp)
 {
 	struct pollfd fds[ARRAY_COUNT(vsp->events)];
+	int limit_ms = -1;
 	unsigned int i;
 	uint64_t count;
 
 	for (i = 0; i < vsp->event_count; i++) {
 		fds[i] = (struct pollfd){.fd = vsp->events[i], .events = POLLIN};
 	}
-	if (poll(fds, vsp->event_count, -1) <= 0) {
+	if (vsp->class->patience_ms != NULL) {
+		limit_ms = vsp->class->patience_ms(vsp->device);
+	}
+	if (poll(fds, vsp->event_count, limit_ms) <= 0) {
 		return;
 	}
 	for (i = 0; i < vsp->event_count; i++) {

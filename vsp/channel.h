@@ -67,6 +67,8 @@ struct vsp_class {
 	void (*sleep)(void *device);
 	void (*wake)(void *device);
 	void (*watch)(void *device, int event);
+	/* Of a thread that polls, about to sleep: for so many milliseconds at most; -1, as without it: until it is woken. */
+	int (*patience_ms)(void *device);
 };
 
 /* Descriptors that a thread without a sleep of its own polls beside the channel's. */

@@ -859,6 +859,52 @@ static void test_sends_in_sections(void **state)
 }
 
 /* The guest hears nothing of a send before the switch has answered it. */
+/* The thread sleeps when it has given its buffers and asked for a signal. */
+static void wait_until_asleep(void)
+{
+	while (__atomic_load_n(&in[0].control->worker_waits, __ATOMIC_ACQUIRE) == 0) {
+		usleep(100);
+	}
+}
+
+/* A frame in a section is completed without a signal; one in the guest's own pages, or that takes long, is signalled. */
+static void test_completion_without_a_signal(void **state)
+{
+	uint8_t frame[200], message[512];
+	struct list list = {0};
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 1);
+	send_frame(0, 0, frame, sizeof(frame), NULL, 0, 60);
+	take_frame(0, &wire);
+	wait_until_asleep();
+	ring_answer(&out[0], NULL, wire.slots);
+	if (ring_show(&out[0])) { /* it has waited in vain by now */
+		call(0);
+	}
+	assert_int_equal(finish(0, 60).rndis_complete.status, 1);
+
+	send_frame(0, 0, frame, sizeof(frame), NULL, 0, 61);
+	take_frame(0, &wire);
+	while (__atomic_load_n(&out[0].control->worker_waits, __ATOMIC_ACQUIRE) == 0) {
+		usleep(100);
+	}
+	ring_answer(&out[0], NULL, wire.slots);
+	assert_true(ring_show(&out[0]));
+	call(0);
+	finish(0, 61);
+
+	add_range(&list, DATA, 0, make_message(message, frame, sizeof(frame), NULL, 0));
+	memcpy(guest_page(DATA), message, sizeof(message));
+	post_ranges(0, NVSP_CHANNEL_DATA, NVSP_NO_SECTION, 0, &list, 62);
+	take_frame(0, &wire);
+	wait_until_asleep();
+	ring_answer(&out[0], NULL, wire.slots);
+	assert_true(ring_show(&out[0]));
+	call(0);
+	finish(0, 62);
+}
+
 static void test_completion_waits_for_the_switch(void **state)
 {
 	uint8_t frame[100];
@@ -1936,6 +1982,7 @@ int main(void)
 		READY(test_keepalive_reset_halt),
 		READY(test_sends_in_sections),
 		READY(test_completion_waits_for_the_switch),
+		READY(test_completion_without_a_signal),
 		READY(test_several_frames_in_a_section),
 		READY(test_sends_by_reference),
 		READY(test_short_header),

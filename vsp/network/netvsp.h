@@ -101,6 +101,8 @@ struct net_queue {
 	uint32_t send_head;     /* the next to be completed */
 	uint32_t send_answered; /* the next whose slots come back */
 	uint32_t send_tail;     /* the next to be used */
+	bool by_reference;      /* one of those that the switch has names pages of the guest's */
+	bool waited;            /* a sleep without asking for answers, and none has come since */
 	struct port_slot slots[SEND_SLOTS];
 	struct net_parts parts;
 
@@ -217,6 +219,10 @@ void transmit_packet(struct net_queue *queue, const struct vmbus_packet *packet,
 /* A send without frames, to be completed in its turn. */
 struct net_send *transmit_reserve(struct net_queue *queue, const struct vmbus_packet *packet);
 bool transmit_work(struct net_queue *queue);
+/* The switch has nothing. */
+bool transmit_is_idle(const struct net_queue *queue);
+/* What the switch has may be answered without a signal. */
+bool transmit_may_wait(const struct net_queue *queue);
 /* The switch is gone, all of it has come back. */
 void transmit_forget(struct net_queue *queue);
 

@@ -75,10 +75,32 @@ static bool take_part(struct net_queue *queue)
 
 /* ---- the thread ---- */
 
+/*
+ * The guest gets little from the completion of a frame that it has copied into a section: it can wait for what wakes the
+ * thread next, the guest's next frame or one for the guest, or else a millisecond. So a frame that is answered does not wake the thread, nor its
+ * completion the guest. A thread that has waited so in vain asks the switch for a signal.
+ */
+static bool is_patient(const struct net_queue *queue)
+{
+	return queue->active && may_run(queue) && transmit_may_wait(queue);
+}
+
+static int patience_ms(void *device)
+{
+	struct net_queue *queue = device;
+
+	if (!is_patient(queue)) {
+		return -1;
+	}
+	queue->waited = true;
+	return 1;
+}
+
 /* False: there is something. */
 static bool may_sleep(struct net_queue *queue)
 {
-	return !queue->active || (ring_worker_waits(queue->out) && ring_worker_waits(queue->in));
+	return !queue->active || ((is_patient(queue) || ring_worker_waits(queue->out)) &&
+				  ring_worker_waits(queue->in));
 }
 
 static bool work(void *device)
@@ -202,6 +224,7 @@ static const struct vsp_class queue_class = {
 	.end = end,
 	.busy = busy,
 	.closed = closed,
+	.patience_ms = patience_ms,
 };
 
 /* ---- the control thread ---- */

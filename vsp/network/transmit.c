@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#define PATIENT_SENDS  32u /* of as many, and as many sections, a guest has enough */
 #define ETHERNET_BYTES 14u
 #define TAG_BYTES      4u
 #define IP4_BYTES      20u
@@ -423,6 +424,7 @@ void transmit_packet(struct net_queue *queue, const struct vmbus_packet *packet,
 		return;
 	}
 	ring_add(queue->out, queue->slots, count);
+	queue->by_reference |= send->range_count != 0;
 	send->slots_left = count;
 	send->status = NVSP_STATUS_SUCCESS;
 	count_frames(network, frames, bytes);
@@ -450,7 +452,22 @@ static bool collect(struct net_queue *queue)
 	if (ret < 0) {
 		network_lost(queue->network);
 	}
+	if (any) {
+		queue->waited = false;
+		queue->by_reference &= !transmit_is_idle(queue);
+	}
 	return any;
+}
+
+bool transmit_is_idle(const struct net_queue *queue)
+{
+	return ring_room(queue->out) == queue->out->size;
+}
+
+bool transmit_may_wait(const struct net_queue *queue)
+{
+	return !queue->by_reference && !queue->waited && !transmit_is_idle(queue) &&
+	       queue->send_tail - queue->send_head <= PATIENT_SENDS;
 }
 
 /* False: no room in the guest's ring. */
