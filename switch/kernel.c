@@ -189,11 +189,9 @@ static void read_socket(struct kernel *kernel)
 		return;
 	}
 	/*
-	 * Fewer than there was room for: the socket was empty then, and an event tells of the next. It is asked again all the
-	 * same: under load the next ones have come meanwhile, and a look into an empty socket costs less than an event. Not so
-	 * after one that came alone.
+	 * It is asked again though there were fewer than there was room for: under load the next ones
+	 * have come meanwhile, and a look into an empty socket costs less than an event.
 	 */
-	kernel->readable = count > 1 || (uint32_t)count == room;
 	for (int i = 0; i < count; i++) {
 		struct arrival *arrival = arrival_at(kernel, kernel->count);
 		uint32_t header = has_vnet(kernel) ? sizeof(arrival->vnet) : 0;
