@@ -3,6 +3,7 @@ import os
 import re
 
 from harness import BUILD, TROUBLE, guest, kernels, test
+from labkit import floppy
 
 PROGRAMS = [(os.path.join(BUILD, "switch", "vswitchd"), "/usr/bin/vswitchd"), (os.path.join(BUILD, "cli", "vswitch"), "/usr/bin/vswitch")]
 
@@ -171,3 +172,37 @@ def refused(t):
     t.has(text, "--net lan: /run/vswitchd.ports: No such file or directory; is vswitchd running")
     t.has(text, "there is no switch \"wan\"")
     t.has(text, "port \"host\" is in use")
+
+
+IPXE = "/boot/ipxe.lkrn"  # of the package ipxe
+
+
+@test("network: iPXE gets an address by NAT, a kernel by HTTP and its initrd by TFTP, and starts them", deadline=900)
+def ipxe(t):
+    """Its netvsc speaks VMBus 0.13, whose signals go by a page, and NVSP 1."""
+    server = "192.0.2.1"
+    words = f"dhcp && kernel http://{server}/vmlinuz {guest.CMDLINE} && initrd tftp://{server}/initrd && boot"
+    worker = ["vmwp", "--name", "tiny", "--generation", "1", "--floppy", "/root/ipxe.img", "--memory", "512M", "--vps", "1",
+              "--serial", "file:/root/screen", "--net", "lan"]
+    text = t.root(f"""
+        modprobe tun || exit 1
+        vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports &
+        until [ -S /run/vswitchd.ports ]; do usleep 100000; done
+        vswitch create lan && vswitch port lan add out nat || exit 1
+        ip link set lo up
+        ip addr add {server}/32 dev lo
+        mkdir www
+        mv vmlinuz initrd www
+        httpd -p {server}:80 -h www
+        dnsmasq --no-daemon --user=root --port=0 --listen-address={server} --enable-tftp --tftp-root=/root/www --conf-file=/dev/null 2>/dev/null &
+        {guest.shell(worker)} & worker=$!
+        until grep -q 'guest: status\\|No bootable device' screen 2>/dev/null; do sleep 1; done
+        kill $worker; wait $worker
+        cat screen; vswitch stats lan""",
+                  puts=[*guest.puts("6.1", guest.initrd("ipxe", "echo started")), (floppy.make("ipxe", IPXE, words), "/root/ipxe.img"),
+                        ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-256k.bin"),
+                        ("/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"), (os.path.join(BUILD, "switch", "vnat"), "/usr/bin/vnat"), *PROGRAMS])
+    t.check(re.search(rf"http://{server}/vmlinuz\.\.\.[^:]* ok\s+tftp://{server}/initrd\.\.\.[^:]* ok", text), "iPXE did not fetch both")
+    t.has(text, "started\n")
+    for word in TROUBLE:
+        t.check(not re.search(word, text), f"the guest's log has {word!r}")
