@@ -1,7 +1,7 @@
 # The virtualization service providers: what is behind the guest's synthetic devices.
 vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
-vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o storvsp.o storvsp_queue.o storvsp_state.o)
+vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
 vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netport.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
 vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs)) $(vsp_integration_objs)
@@ -15,6 +15,10 @@ $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
 # The VSP's has the whole of it, from a fake guest to a file.
 storvsp_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fake/vmbus_guest.o
 storvsp_test_libs = $(disk_libs)
+
+vsp_tests += tests/unit/storage_port_test.c
+storage_port_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fake/vmbus_guest.o
+storage_port_test_libs = $(disk_libs)
 
 # The other end of the port is the test, with the switch's rings.
 vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c

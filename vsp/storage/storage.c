@@ -99,10 +99,10 @@ int storage_create(struct vmbus *bus, const struct storage_config *config, struc
 	storage->config = *config;
 	complete_config(&storage->config);
 	ret = scsi_bus_create(&storage->scsi);
-	if (!ret) {
+	if (!ret && !config->hidden) {
 		ret = create_queues(storage);
 	}
-	if (!ret) {
+	if (!ret && !config->hidden) {
 		ret = storvsp_offer(storage, 0);
 	}
 	if (ret) {

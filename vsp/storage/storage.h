@@ -59,6 +59,8 @@ struct storage_config {
 	 */
 	unsigned channel_count;
 	unsigned depth; /* requests in flight on one channel; 0: 256 */
+	/* It is not offered: its units are for an emulated controller alone (port.h). */
+	bool hidden;
 };
 
 enum storage_kind { STORAGE_DISK, STORAGE_DVD };

@@ -1,0 +1,158 @@
+/* The thread of an emulated controller's commands, see port.h. It sleeps in its disk queue's ring. */
+#include "vsp/storage/port.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "vsp/storage/storvsp.h"
+
+#define PORT_DEPTH 64u
+#define PORT_NEXUS 1u
+
+/* [L] under lock, [R] the port's thread */
+struct storage_port {
+	struct disk_queue *disks; /* [R] */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	bool running; /* [L] there is a thread, and it is not to end */
+	struct storage_command *first, **first_end; /* [L] submitted, in order */
+	unsigned in_flight;                         /* [R] */
+};
+
+static void forget_all(struct storage_port *port)
+{
+	port->first = NULL;
+	port->first_end = &port->first;
+}
+
+int storage_port_create(struct storage_port **out)
+{
+	struct storage_port *port = calloc(1, sizeof(*port));
+	int ret;
+
+	if (port == NULL) {
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&port->lock, NULL);
+	forget_all(port);
+	ret = disk_queue_create(PORT_DEPTH, &port->disks, NULL);
+	if (ret) {
+		storage_port_destroy(&port);
+		return ret;
+	}
+	*out = port;
+	return 0;
+}
+
+void storage_port_destroy(struct storage_port **where)
+{
+	struct storage_port *port = *where;
+
+	*where = NULL;
+	if (port == NULL) {
+		return;
+	}
+	disk_queue_destroy(&port->disks);
+	pthread_mutex_destroy(&port->lock);
+	free(port);
+}
+
+static struct storage_command *command_of(struct scsi_request *request)
+{
+	return (struct storage_command *)((uint8_t *)request -
+					  offsetof(struct storage_command, scsi));
+}
+
+static void done(struct scsi_request *request)
+{
+	struct storage_command *command = command_of(request);
+
+	command->port->in_flight--;
+	command->done(command);
+}
+
+/* ---- the thread ---- */
+
+static struct storage_command *take_all(struct storage_port *port, bool *running)
+{
+	struct storage_command *first;
+
+	pthread_mutex_lock(&port->lock);
+	first = port->first;
+	forget_all(port);
+	*running = port->running;
+	pthread_mutex_unlock(&port->lock);
+	return first;
+}
+
+static void execute(struct storage_port *port, struct storage_command *command)
+{
+	command->port = port;
+	command->scsi.nexus = PORT_NEXUS;
+	command->scsi.queue = port->disks;
+	command->scsi.done = done;
+	command->scsi.cancelled = NULL;
+	port->in_flight++;
+	scsi_execute(command->storage->scsi, command->address, &command->scsi);
+}
+
+static void *serve(void *user)
+{
+	struct storage_port *port = user;
+	struct storage_command *command, *next;
+	bool running = true;
+
+	while (running || port->in_flight) {
+		command = take_all(port, &running);
+		if (command == NULL && !disk_queue_poll(port->disks) &&
+		    (running || port->in_flight)) {
+			disk_queue_sleep(port->disks);
+		}
+		for (; command != NULL && running; command = next) {
+			next = command->next;
+			execute(port, command);
+		}
+		disk_queue_kick(port->disks);
+	}
+	return NULL;
+}
+
+/* ---- the others ---- */
+
+int storage_port_start(struct storage_port *port)
+{
+	int ret;
+
+	pthread_mutex_lock(&port->lock);
+	forget_all(port);
+	port->running = true;
+	ret = -pthread_create(&port->thread, NULL, serve, port);
+	port->running = !ret;
+	pthread_mutex_unlock(&port->lock);
+	return ret;
+}
+
+void storage_port_stop(struct storage_port *port)
+{
+	bool was;
+
+	pthread_mutex_lock(&port->lock);
+	was = port->running;
+	port->running = false;
+	pthread_mutex_unlock(&port->lock);
+	if (was) {
+		disk_queue_wake(port->disks);
+		pthread_join(port->thread, NULL);
+	}
+}
+
+void storage_port_submit(struct storage_port *port, struct storage_command *command)
+{
+	command->next = NULL;
+	pthread_mutex_lock(&port->lock);
+	*port->first_end = command;
+	port->first_end = &command->next;
+	pthread_mutex_unlock(&port->lock);
+	disk_queue_wake(port->disks);
+}
