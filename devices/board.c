@@ -40,6 +40,14 @@ static const struct placement firmware_map[] = {
 	{BOARD_FW_CFG, 12, &fw_cfg_class, offsetof(struct board, fw_cfg)},
 };
 
+/* Where a PIIX4's IDE channels are when they are enabled: commands, control, and the other channel's. */
+static const struct placement ide_map[] = {
+	{0x1f0, 8, &ide_command_class, offsetof(struct board, ide.channels[0])},
+	{0x3f6, 1, &ide_control_class, offsetof(struct board, ide.channels[0])},
+	{0x170, 8, &ide_command_class, offsetof(struct board, ide.channels[1])},
+	{0x376, 1, &ide_control_class, offsetof(struct board, ide.channels[1])},
+};
+
 static const struct placement memory_map[] = {
 	{BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic)},
 };
@@ -97,11 +105,27 @@ static void reset_parts(struct board *board)
 	if (board->kind == BOARD_GENERATION_1) {
 		i8042_reset(&board->i8042);
 		fw_cfg_reset(&board->fw_cfg);
+		ide_reset(&board->ide);
 		piix4_update(&board->piix4);
+		ide_update(&board->ide);
 	}
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
 	host_extint(board->host, false);
+}
+
+static void add_ide(struct board *board)
+{
+	struct bus_range *ranges[ARRAY_COUNT(ide_map)];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_COUNT(ide_map); i++) {
+		ranges[i] = fill(&board->ports, &ide_map[i], 1, board);
+	}
+	board->ide.channels[0].irq = source(board, BOARD_IDE_LINE);
+	board->ide.channels[1].irq = source(board, BOARD_IDE_LINE + 1);
+	ide_create(&board->ide, board->host, &board->pci, BOARD_PIIX4_SLOT, ranges);
+	add_part(board, &ide_class, &board->ide);
 }
 
 /* What firmware finds its machine by, and tells of itself on. */
@@ -115,6 +139,7 @@ static void add_firmware_parts(struct board *board)
 	board->i8042.keyboard_irq = source(board, 1);
 	board->i8042.aux_irq = source(board, 12);
 	fill(&board->ports, firmware_map, ARRAY_COUNT(firmware_map), board);
+	add_ide(board);
 }
 
 void board_create(struct board *board, struct host *host, enum board_kind kind)
@@ -174,6 +199,13 @@ bool board_add_rom(struct board *board, uint8_t *image, uint64_t length)
 	return true;
 }
 
+void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity)
+{
+	CHECK(board->kind == BOARD_GENERATION_1 && drive < IDE_DRIVES);
+	board->ide.channels[drive / 2].drives[drive % 2].identity = *identity;
+	ide_reset(&board->ide);
+}
+
 void board_map(struct board *board)
 {
 	pthread_mutex_lock(&board->lock);
@@ -204,6 +236,7 @@ static void unlock(struct board *board)
 	wake_at = least(wake_at, rtc_deadline(&board->rtc));
 	wake_at = least(wake_at, uart_deadline(&board->com1));
 	wake_at = least(wake_at, acpi_pm_deadline(&board->pm));
+	wake_at = least(wake_at, ide_deadline(&board->ide));
 	if (wake_at != board->wake_at) {
 		board->wake_at = wake_at;
 		host_wake_at(board->host, wake_at);
@@ -262,15 +295,25 @@ void board_check(struct board *board, struct state_reader *list)
 static void restore(struct board *board)
 {
 	struct irq_source *const sources[] = {
-		&board->pit.irq,       &board->com1.irq,     &board->rtc.irq,
-		&board->pm.irq,        &board->pci.pirqs[0], &board->pci.pirqs[1],
-		&board->pci.pirqs[2],  &board->pci.pirqs[3], &board->i8042.keyboard_irq,
+		&board->pit.irq,
+		&board->com1.irq,
+		&board->rtc.irq,
+		&board->pm.irq,
+		&board->pci.pirqs[0],
+		&board->pci.pirqs[1],
+		&board->pci.pirqs[2],
+		&board->pci.pirqs[3],
+		&board->i8042.keyboard_irq,
 		&board->i8042.aux_irq,
+		&board->ide.channels[0].irq,
+		&board->ide.channels[1].irq,
 	};
 
 	irq_restore(&board->irq, sources, ARRAY_COUNT(sources));
 	if (board->kind == BOARD_GENERATION_1) {
 		piix4_update(&board->piix4);
+		ide_update(&board->ide);
+		ide_restore(&board->ide);
 	}
 	host_extint(board->host, board->pic.output);
 	uart_drained(&board->com1);
@@ -365,8 +408,17 @@ void board_tick(struct board *board)
 	rtc_advance(&board->rtc, now);
 	uart_advance(&board->com1, now);
 	acpi_pm_advance(&board->pm, now);
+	ide_advance(&board->ide, now);
 	/* The wake-up was used up: arm it anew even if the time is the same. */
 	board->wake_at = HOST_NEVER;
+	unlock(board);
+}
+
+void board_drive_done(struct board *board, unsigned int drive,
+		      const struct host_drive_result *result)
+{
+	lock(board);
+	ide_drive_done(&board->ide, drive, result);
 	unlock(board);
 }
 

@@ -19,7 +19,7 @@
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
-#define BOARD_RANGES      24
+#define BOARD_RANGES      28
 #define BOARD_PARTS       16
 
 enum board_kind {
@@ -30,6 +30,7 @@ enum board_kind {
 #define BOARD_PIIX4_SLOT 7
 #define BOARD_FW_CFG     0x510 /* 12 ports */
 #define BOARD_DEBUGCON   0x402
+#define BOARD_IDE_LINE   14 /* of the first channel */
 #define BOARD_ROM_MAX    (16ull << 20)
 
 struct board {
@@ -55,6 +56,7 @@ struct board {
 	struct host_bridge bridge;
 	struct i8042 i8042; /* these with BOARD_GENERATION_1 */
 	struct piix4 piix4;
+	struct ide ide;
 	struct fw_cfg fw_cfg;
 	struct debugcon debugcon;
 	struct acpi_pm pm;
@@ -69,9 +71,11 @@ void board_destroy(struct board *board);
 void board_add_debug_exit(struct board *board);
 /* Firmware's image, page aligned, whose end is that of the first 4 GiB. Before any VP runs. False: not of a size that fits. */
 bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
+/* Of generation 1: a drive of the IDE channels, 2 * channel + device. Before any VP runs. */
+void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
 /* A partition was made: the home is told all that it has to map. */
 void board_map(struct board *board);
-/* The machine's reset line: as board_create(), but the clock's battery holds. */
+/* The machine's reset line: as board_create(), but the clock's battery holds. The home carries out no command of a drive. */
 void board_reset(struct board *board);
 
 /*
@@ -98,6 +102,9 @@ bool board_pic_acknowledge(struct board *board, uint8_t *vector);
 
 /* The time that host_wake_at() named has come. */
 void board_tick(struct board *board);
+/* What host_drive_start() began has ended. Any thread. */
+void board_drive_done(struct board *board, unsigned int drive,
+		      const struct host_drive_result *result);
 /* The host's end of COM1 has room again, or has something for the guest. */
 void board_serial_drained(struct board *board);
 void board_serial_ready(struct board *board);

@@ -56,6 +56,30 @@ void host_unmap(struct host *host, uint64_t gpa, void *pages, uint64_t length);
 /* A device's own access to guest RAM. False: not all of it is RAM; then nothing was copied. */
 bool host_memory_read(struct host *host, uint64_t gpa, void *to, uint64_t length);
 bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64_t length);
+
+/* A SCSI command for an IDE drive's medium. Data is the drive's memory until the command has ended. */
+struct host_drive_command {
+	uint8_t cdb[16];
+	uint8_t cdb_length;
+	bool out; /* `data` goes to the drive */
+	uint32_t length;
+	uint8_t *data;
+};
+
+#define HOST_SENSE_BYTES 18
+
+struct host_drive_result {
+	uint8_t status;                  /* SCSI's */
+	uint8_t sense[HOST_SENSE_BYTES]; /* with CHECK CONDITION; zeros: nothing is there */
+	uint32_t transferred;            /* bytes of `data`, into it or out of it */
+};
+
+/*
+ * Carries it out, and says so by board_drive_done(), not before this has returned; one command at a time of a channel. `drive` is 2 * channel
+ * + device. The command is copied.
+ */
+void host_drive_start(struct host *host, unsigned int drive,
+		      const struct host_drive_command *command);
 /* A byte of firmware's debug messages. */
 void host_debug_text(struct host *host, uint8_t byte);
 /* A test image's result, on the port that board_add_debug_exit() adds. */

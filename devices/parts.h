@@ -18,6 +18,7 @@
 
 #include "devices/bus.h"
 #include "devices/host.h"
+#include "devices/ide.h"
 #include "devices/irq.h"
 #include "devices/pci.h"
 #include "lib/state.h"

@@ -44,6 +44,7 @@ static const char help[] =
 	"be\n"
 	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
+	"  --iso FILE        with generation 1: a DVD drive that its BIOS starts from, an IDE one\n"
 	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,queues=N][,socket=PATH]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
 	"times\n"
@@ -177,11 +178,15 @@ static bool set_disk(json_t *document, char *word)
 	return true;
 }
 
-static void set_dvd(json_t *document, const char *word)
+/* `controller` NULL: the usual one. */
+static void set_dvd(json_t *document, const char *word, const char *controller)
 {
 	json_t *disk = json_object();
 
 	json_object_set_new(disk, "kind", text("dvd"));
+	if (controller != NULL) {
+		json_object_set_new(disk, "controller", text(controller));
+	}
 	json_object_set_new(disk, "file", text(word));
 	add_disk(document, disk);
 }
@@ -242,6 +247,7 @@ enum option_name {
 	SERIAL,
 	DISK,
 	DVD,
+	ISO,
 	NET,
 	CONTROL,
 	CONFIG,
@@ -264,6 +270,7 @@ static const struct option option_table[] = {
 	{"serial", required_argument, NULL, SERIAL},
 	{"disk", required_argument, NULL, DISK},
 	{"dvd", required_argument, NULL, DVD},
+	{"iso", required_argument, NULL, ISO},
 	{"net", required_argument, NULL, NET},
 	{"control", required_argument, NULL, CONTROL},
 	{"on-reset", required_argument, NULL, TEXT},
@@ -292,7 +299,10 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 	case DISK:
 		return set_disk(document, value);
 	case DVD:
-		set_dvd(document, value);
+		set_dvd(document, value, NULL);
+		return true;
+	case ISO:
+		set_dvd(document, value, "ide");
 		return true;
 	case NET:
 		return set_network(document, value);

@@ -29,6 +29,7 @@ enum on_reset {
 
 #define CONFIG_SCSI_MAX  64 /* disks of the SCSI controller, DVD drives among them */
 #define CONFIG_IDE_MAX   4
+#define CONFIG_IDE_DVD   2 /* the place of a DVD drive among them, unless another is asked for */
 #define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
 #define CONFIG_USERS_MAX 16
 #define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"

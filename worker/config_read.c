@@ -315,14 +315,16 @@ static bool is_disk_file(const struct config_file *file, bool writing)
 /* What its members say together. */
 static bool check_disk(struct form *form, const json_t *value, const struct config_disk *disk)
 {
+	const struct config *config = form->user;
 	unsigned int i;
 
 	if (disk->file.path == NULL && !disk->dvd) {
 		return form_refuse_member(form, "file", NULL, "it has to be given", "is missing");
 	}
-	if (disk->dvd && disk->ide) {
+	if (disk->dvd && disk->ide && json_object_get(config->document, "generation") == NULL) {
 		return form_refuse_member(form, "controller", json_object_get(value, "controller"),
-					  "give scsi", "has no DVD drives");
+					  "give generation 1, or scsi",
+					  "has DVD drives with a BIOS alone");
 	}
 	if (!is_disk_file(&disk->file, !disk->read_only)) {
 		return form_refuse_member(form, "file", json_object_get(value, "file"),
@@ -376,6 +378,11 @@ static bool place_disk(struct form *form, const json_t *value, struct disk_membe
 		return !number_is_taken(config, ide, *number) ||
 		       form_refuse_member(form, "number", asked, "give each disk another one",
 					  "is another disk's, given before it");
+	}
+	/* A DVD drive is the second channel's first drive, if it may be. */
+	if (ide && read->disk.dvd && !number_is_taken(config, ide, CONFIG_IDE_DVD)) {
+		*number = CONFIG_IDE_DVD;
+		return true;
 	}
 	while (*number < most && number_is_taken(config, ide, *number)) {
 		++*number;

@@ -109,12 +109,15 @@ bool disks_open(struct machine *machine)
 	return true;
 }
 
-static int create_controller(struct machine *machine, unsigned int place, struct storage **storage)
+/* `hidden`: it is behind the emulated controller alone. */
+static int create_controller(struct machine *machine, unsigned int place, bool hidden,
+			     struct storage **storage)
 {
 	struct storage_config config = {
 		.flavour = is_ide(place) ? STORAGE_IDE : STORAGE_SCSI,
 		.ide = address_of(place),
 		.channel_count = machine->config->vps,
+		.hidden = hidden,
 	};
 
 	memcpy(config.instance, scsi_instance, sizeof(scsi_instance));
@@ -122,18 +125,52 @@ static int create_controller(struct machine *machine, unsigned int place, struct
 }
 
 /* `name` is what the disk is known by where its file does not say. */
-static int attach_unit(struct storage *storage, struct storage_address address,
-		       enum storage_kind kind, struct disk *disk, const char *name)
+static int make_unit(struct storage_unit *unit, enum storage_kind kind, struct disk *disk,
+		     const char *name)
 {
-	struct storage_unit unit = {.kind = kind, .disk = disk};
 	struct disk_info info = {.id = ""};
 	int ret = disk != NULL ? disk_get_info(disk, 0, &info) : 0;
 
+	*unit = (struct storage_unit){.kind = kind, .disk = disk};
+	identify(info.id[0] != '\0' ? info.id : name, unit->id);
+	return ret;
+}
+
+static int attach_unit(struct storage *storage, struct storage_address address,
+		       enum storage_kind kind, struct disk *disk, const char *name)
+{
+	struct storage_unit unit;
+	int ret = make_unit(&unit, kind, disk, name);
+
+	return ret != 0 ? ret : storage_attach(storage, address, &unit);
+}
+
+/* The same unit at the emulated controller, by the serial number that VMBus shows more of. */
+static int add_drive(struct machine *machine, unsigned int place, struct storage *storage,
+		     enum storage_kind kind, struct disk *disk, const char *name)
+{
+	struct ide_identity identity = {.kind = kind == STORAGE_DVD ? IDE_CD : IDE_DISK};
+	struct storage_unit unit;
+	unsigned int i;
+	int ret = make_unit(&unit, kind, disk, name);
+
+	if (ret == 0 && kind == STORAGE_DISK && disk_sector_size(disk) != IDE_SECTOR) {
+		say("%s: its sectors are of %u bytes, and IDE knows 512: convert it, or attach it "
+		    "with ,scsi",
+		    name, disk_sector_size(disk));
+		ret = -EINVAL;
+	}
 	if (ret != 0) {
 		return ret;
 	}
-	identify(info.id[0] != '\0' ? info.id : name, unit.id);
-	return storage_attach(storage, address, &unit);
+	if (kind == STORAGE_DISK) {
+		identity.sectors = disk_size(disk) / IDE_SECTOR;
+		identity.physical_bytes = disk_physical_size(disk);
+	}
+	for (i = 0; i < IDE_SERIAL_CHARS / 2; i++) {
+		snprintf(identity.serial + 2 * i, 3, "%02x", unit.id[i]);
+	}
+	return drives_add(machine, storage, address_of(place), &identity);
 }
 
 /* Takes the name. */
@@ -160,11 +197,16 @@ static int attach(struct machine *machine, unsigned int index)
 		is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
 	struct disk *file = disks->places[place].file;
 	char *name = strdup(wanted->file.path != NULL ? wanted->file.path : "");
-	int ret = name != NULL ? create_controller(machine, place, storage) : -ENOMEM;
+	enum storage_kind kind = wanted->dvd ? STORAGE_DVD : STORAGE_DISK;
+	int ret = name != NULL
+			  ? create_controller(machine, place, is_ide(place) && wanted->dvd, storage)
+			  : -ENOMEM;
 
 	if (ret == 0) {
-		ret = attach_unit(*storage, address_of(place),
-				  wanted->dvd ? STORAGE_DVD : STORAGE_DISK, file, name);
+		ret = attach_unit(*storage, address_of(place), kind, file, name);
+	}
+	if (ret == 0 && is_ide(place) && machine->config->generation == 1) {
+		ret = add_drive(machine, place, *storage, kind, file, name);
 	}
 	if (ret != 0) {
 		free(name);
@@ -190,7 +232,7 @@ bool disks_attach(struct machine *machine)
 	}
 	/* A controller without disks, for those to come. */
 	if (config->control.path != NULL &&
-	    create_controller(machine, 0, &machine->disks.scsi) != 0) {
+	    create_controller(machine, 0, false, &machine->disks.scsi) != 0) {
 		say("the SCSI controller cannot be made");
 		return false;
 	}
@@ -400,6 +442,7 @@ bool disks_close(struct machine *machine)
 	bool done = true;
 	unsigned int i;
 
+	drives_destroy(machine);
 	if (disks->scsi != NULL) {
 		storage_destroy(&disks->scsi);
 	}

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -115,6 +116,29 @@ static unsigned int list_ram(struct firmware *firmware, const struct memory *mem
 	return count;
 }
 
+/* What is to be started, in the words of Open Firmware: a floppy disk, discs, then disks. */
+static void order_boot(struct firmware *firmware, const struct config *config)
+{
+	char *to = firmware->boot_order, *end = to + sizeof(firmware->boot_order);
+	unsigned int pass, i;
+
+	if (config->floppy.path != NULL) {
+		to += snprintf(to, (size_t)(end - to), "/rom@floppyimg/disk.img\n");
+	}
+	for (pass = 0; pass < 2; pass++) {
+		for (i = 0; i < config->disk_count; i++) {
+			const struct config_disk *disk = &config->disks[i];
+
+			if (disk->ide && disk->dvd == (pass == 0)) {
+				to += snprintf(to, (size_t)(end - to),
+					       "/pci@i0cf8/ide@%u,1/drive@%u/disk@%u\n",
+					       BOARD_PIIX4_SLOT, disk->number / 2,
+					       disk->number % 2);
+			}
+		}
+	}
+}
+
 void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
 		     const struct config *config)
 {
@@ -129,6 +153,9 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 			      (uint32_t)(ranges * sizeof(firmware->ranges[0]))));
 	CHECK(fw_cfg_add_file(fw_cfg, "etc/sercon-port", &firmware->serial_port,
 			      sizeof(firmware->serial_port)));
+	order_boot(firmware, config);
+	CHECK(fw_cfg_add_file(fw_cfg, "bootorder", firmware->boot_order,
+			      (uint32_t)strlen(firmware->boot_order) + 1));
 	CHECK(firmware->disk == NULL ||
 	      fw_cfg_add_file(fw_cfg, "floppyimg/disk.img", firmware->disk,
 			      (uint32_t)firmware->floppy.size));

@@ -27,6 +27,7 @@ struct firmware {
 	uint8_t *disk; /* the floppy disk's content, NULL: none */
 	struct firmware_range ranges[LOADER_RANGES];
 	uint64_t serial_port; /* etc/sercon-port */
+	char boot_order[512]; /* bootorder: a path a line */
 	int log;              /* -1: nobody reads it */
 	uint8_t line[128];    /* of the log, until it ends */
 	unsigned int line_length;

@@ -192,8 +192,9 @@ bool machine_start(struct machine *machine)
 	atomic_store(&machine->stop, STOP_NONE);
 	atomic_store(&machine->crashed, false);
 	clock_gettime(CLOCK_MONOTONIC, &machine->started);
-	if (create_partition(machine) && (machine->saved == NULL || saved_load(machine)) &&
-	    start_threads(machine)) {
+	/* The drives first: a board that is loaded may have something for them to do. */
+	if (create_partition(machine) && drives_start(machine) &&
+	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine)) {
 		saved_close(machine);
 		return true;
 	}
@@ -370,6 +371,7 @@ void machine_stop(struct machine *machine)
 	wait_for_release(&machine->pause);
 	(void)machine_resume(machine);
 	end_threads(machine);
+	drives_stop(machine);
 	/* The guest's memory is its own no longer than this. */
 	vmbus_reset(machine->bus);
 	for (i = 0; i < machine->config->vps; i++) {

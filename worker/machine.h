@@ -105,6 +105,8 @@ struct disks {
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
 };
 
+struct drives;
+
 struct networks {
 	struct {
 		struct netport *port; /* NULL: none */
@@ -128,6 +130,7 @@ struct machine {
 	struct vmbus *bus;                         /* [I] */
 	struct vmbus_host *bus_host;               /* [I] */
 	struct disks disks;                        /* [M] */
+	struct drives *drives;                     /* [I] NULL: no IDE drives */
 	struct networks networks;                  /* [M] */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
@@ -210,6 +213,15 @@ bool disks_open(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
 /* False: what a guest wrote last may not be in a file; said so. */
 bool disks_close(struct machine *machine);
+
+/* drives.c: the emulated IDE channels' drives. An IDE disk, or a DVD drive, that was attached; before any VP runs. -errno. */
+struct storage_address;
+int drives_add(struct machine *machine, struct storage *storage, struct storage_address address,
+	       const struct ide_identity *identity) MUST_CHECK;
+/* Around the life of a partition. False: said why. */
+bool drives_start(struct machine *machine) MUST_CHECK;
+void drives_stop(struct machine *machine); /* no command is under way any more */
+void drives_destroy(struct machine *machine);
 
 /* A disk of the SCSI controller comes, goes, or changes while the machine runs. */
 enum disks_task { DISKS_ATTACH, DISKS_ATTACH_DVD, DISKS_CHANGE_DVD, DISKS_DETACH };

@@ -21,6 +21,8 @@ enum {
 	EVENT_ROUTE,
 	EVENT_ITEM,   /* an item is selected, or asked for by a request in memory */
 	EVENT_UNMASK, /* an input of the IO-APIC, and all of the 8259s, as a system does */
+	EVENT_ATA,    /* a command, with its registers */
+	EVENT_DRIVE,  /* what a drive's home has to do is done */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
 
@@ -43,7 +45,28 @@ static const struct place {
 	[PAIR_RESET] = {{0x92, 1, false}, {0x64, 1, false}},
 	[PAIR_I8042] = {{0x60, 1, false}, {0x64, 1, false}},
 	[PAIR_FW_CFG] = {{0x511, 1, false}, {0x510, 12, false}, {0x402, 1, false}},
+	[PAIR_IDE] = {{0x1f0, 8, false}, {0x1f0, 1, false}, {0x3f6, 1, false}, {0xd000, 16, false}},
 };
+
+static void configure_ide(struct pair_board *one, unsigned int at, uint32_t value)
+{
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | 7 << 11 | 1 << 8 | at);
+	board_port_write(&one->board, 0xcfc, 4, value);
+}
+
+/* A disk and a CD drive, at their ports. */
+static void add_drives(struct pair_board *one)
+{
+	static const struct ide_identity disk = {
+		.kind = IDE_DISK, .sectors = PAIR_MEDIUM / IDE_SECTOR, .physical_bytes = 512};
+	static const struct ide_identity cd = {.kind = IDE_CD};
+
+	board_add_drive(&one->board, 0, &disk);
+	board_add_drive(&one->board, 1, &cd);
+	configure_ide(one, 0x40, 0x80008000);
+	configure_ide(one, 0x20, 0xd000);
+	configure_ide(one, 0x04, 5);
+}
 
 void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 {
@@ -52,9 +75,12 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 	memset(one, 0, sizeof(*one));
 	fake_host_init(&one->home);
 	one->home.time = time;
+	one->home.medium = one->medium;
+	one->home.medium_bytes = sizeof(one->medium);
 	board_create(&one->board, &one->home, kind);
 	if (kind == BOARD_GENERATION_1) {
 		CHECK(fw_cfg_add_file(&one->board.fw_cfg, "etc/file", file, sizeof(file)));
+		add_drives(one);
 	}
 	CHECK(card_add(&one->cards[0], &one->board, 3, 0));
 	CHECK(card_add(&one->cards[1], &one->board, 5, 1));
@@ -133,12 +159,19 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 	case 14:
 		event.kind = EVENT_UNMASK;
 		return event;
+	case 19:
+	case 20:
+	case 21:
+		event.kind = part == PAIR_IDE ? EVENT_DRIVE : EVENT_PASS;
+		event.value = random() % 100000;
+		return event;
 	case 15:
 	case 16:
 	case 17:
 	case 18:
 		event.kind = part == PAIR_PCI || part == PAIR_ACPI_PM ? EVENT_CONFIG
 			     : part == PAIR_FW_CFG                    ? EVENT_ITEM
+			     : part == PAIR_IDE                       ? EVENT_ATA
 								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
@@ -156,7 +189,8 @@ static void configure(struct pair_board *one, const struct pair_event *event)
 					  0xe0000000, 0xe0001000, 0xe0010001, 0xfee01000,
 					  0x80000000, 0x00010000, 0x0000004f, 0xc0000000,
 					  0x00210000, 0x407,      0x401};
-	static const uint32_t devices[] = {3 << 11, 5 << 11 | 1 << 8, 7 << 11 | 3 << 8, 0};
+	static const uint32_t devices[] = {3 << 11, 5 << 11 | 1 << 8, 7 << 11 | 3 << 8,
+					   7 << 11 | 1 << 8};
 	uint32_t device = devices[event->where & 3];
 	uint8_t at = registers[event->where >> 8 & 15];
 	uint32_t value = values[(event->where >> 16 & 0xff) % ARRAY_COUNT(values)];
@@ -200,6 +234,49 @@ static void select_item(struct pair_board *one, const struct pair_event *event)
 			 __builtin_bswap32((uint32_t)(event->value >> 17 & 0xff0)));
 }
 
+/* A command with registers that make sense to it, or a packet; a table of regions in memory. */
+static void command_drive(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint8_t opcodes[] = {0x20, 0x24, 0x30, 0x34, 0xc4, 0xc5, 0xc8, 0x25,
+					  0xca, 0x35, 0xa0, 0xa0, 0xec, 0xc6, 0xe7, 0xef};
+	static const uint8_t packets[] = {0x28, 0xa8, 0x12, 0x03, 0x00, 0xff};
+	uint32_t region[2] = {(uint32_t)event->where % 2048, 0x80000000u | 2048};
+	uint8_t opcode = opcodes[event->where >> 8 & 15];
+	uint8_t cdb[12] = {packets[event->value % 6], [4] = 18, [7] = 0, [8] = 2, [9] = 2};
+	unsigned int i;
+
+	memcpy(&one->home.ram[0x20], region, sizeof(region));
+	board_port_write(&one->board, 0xd004, 4, 0x20);
+	board_port_write(&one->board, 0x1f6, 1, 0x40 | (opcode == 0xa0 ? 0x10 : 0));
+	board_port_write(&one->board, 0x1f1, 1, event->value >> 8 & 1);
+	for (i = 2; i < 6; i++) {
+		board_port_write(&one->board, (uint16_t)(0x1f0 + i), 1, i == 2 ? 2 : i == 4);
+	}
+	board_port_write(&one->board, 0x1f7, 1, opcode);
+	for (i = 0; opcode == 0xa0 && i < 12; i += 2) {
+		board_port_write(&one->board, 0x1f0, 2, cdb[i] | (uint32_t)cdb[i + 1] << 8);
+	}
+	for (i = 0; i < event->value % 512 && opcode != 0xa0; i++) {
+		board_port_write(&one->board, 0x1f0, 4, i * 0x01020304);
+	}
+	board_port_write(&one->board, 0xd000, 1, event->value >> 9 & 1);
+}
+
+/* Sometimes it fails. */
+static void do_drives(struct pair_board *one, const struct pair_event *event)
+{
+	struct host_drive_result failure = {.status = event->value & 1 ? 8 : 2,
+					    .sense = {0x70, [2] = event->value >> 1 & 15}};
+	unsigned int i;
+
+	for (i = 0; i < IDE_DRIVES; i++) {
+		if ((event->where & 15) == 0) {
+			one->home.drives[i].failure = failure;
+		}
+		(void)fake_host_drive(&one->home, &one->board, i);
+	}
+}
+
 uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 {
 	struct card *card = &one->cards[event->where & 1];
@@ -241,6 +318,12 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 		return 0;
 	case EVENT_SEND:
 		pci_send(&card->function, event->value % 70);
+		return 0;
+	case EVENT_ATA:
+		command_drive(one, event);
+		return 0;
+	case EVENT_DRIVE:
+		do_drives(one, event);
 		return 0;
 	case EVENT_ITEM:
 		select_item(one, event);
@@ -289,6 +372,11 @@ bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8
 	to->home.time = was.time;
 	to->home.wake_at = HOST_NEVER;
 	to->home.extint = !from->home.extint;
+	to->home.medium = to->medium;
+	memcpy(to->medium, from->medium, sizeof(to->medium));
+	for (i = 0; i < IDE_DRIVES; i++) {
+		to->home.drives[i].pending = false; /* the board says it again */
+	}
 	memcpy(to->home.mappings, was.mappings, sizeof(was.mappings));
 	for (i = 0; i < 2; i++) {
 		memcpy(to->cards[i].registers, from->cards[i].registers,
@@ -326,6 +414,8 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       a->extint == b->extint && a->extint_count == b->extint_count &&
 	       a->power_told == b->power_told && a->out_count == b->out_count &&
 	       memcmp(a->out, b->out, sizeof(a->out)) == 0 && a->in_taken == b->in_taken &&
-	       memcmp(a->ram, b->ram, sizeof(a->ram)) == 0 && a->debug_count == b->debug_count &&
-	       until_wake(one) == until_wake(other) && mapped(a) == mapped(b);
+	       memcmp(a->ram, b->ram, sizeof(a->ram)) == 0 &&
+	       memcmp(a->medium, b->medium, a->medium_bytes) == 0 &&
+	       a->debug_count == b->debug_count && until_wake(one) == until_wake(other) &&
+	       mapped(a) == mapped(b);
 }

@@ -9,10 +9,13 @@
 #include "tests/fake/host.h"
 #include "tests/fake/pci_card.h"
 
-#define PAIR_STATE_MAX 8192
+#define PAIR_STATE_MAX (300u << 10)
+
+#define PAIR_MEDIUM 16384
 
 struct pair_board {
 	struct host home;
+	uint8_t medium[PAIR_MEDIUM]; /* of its drives */
 	struct board board;
 	struct card cards[2]; /* at 3.0 and 5.1 */
 };
@@ -29,6 +32,7 @@ enum pair_part {
 	PAIR_RESET,
 	PAIR_I8042, /* this and the next on a board that has them */
 	PAIR_FW_CFG,
+	PAIR_IDE,
 	PAIR_ALL,
 };
 

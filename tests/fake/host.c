@@ -105,6 +105,82 @@ bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64
 	return true;
 }
 
+void host_drive_start(struct host *host, unsigned int drive,
+		      const struct host_drive_command *command)
+{
+	CHECK(drive < IDE_DRIVES && !host->drives[drive].pending &&
+	      !host->drives[drive ^ 1].pending && command->length <= IDE_BUFFER_BYTES);
+	host->drives[drive].pending = true;
+	host->drives[drive].command = *command;
+	host->drives[drive].started++;
+}
+
+static void check_condition(struct host_drive_result *result, uint8_t key, uint8_t code)
+{
+	result->status = 2;
+	result->sense[0] = 0x70;
+	result->sense[2] = key;
+	result->sense[12] = code;
+}
+
+/* READ and WRITE (16) of the medium; and an INQUIRY, for a CD drive's packets. */
+static void carry_out(struct host *host, const struct host_drive_command *command, uint32_t block,
+		      struct host_drive_result *result)
+{
+	uint64_t lba;
+	uint32_t count;
+
+	memcpy(&lba, &command->cdb[2], sizeof(lba));
+	memcpy(&count, &command->cdb[10], sizeof(count));
+	lba = __builtin_bswap64(lba);
+	count = __builtin_bswap32(count);
+	switch (command->cdb[0]) {
+	case 0x88:
+	case 0x8a:
+		if (lba > host->medium_bytes / block || count > host->medium_bytes / block - lba) {
+			check_condition(result, 5, 0x21);
+			return;
+		}
+		CHECK(command->length == count * block &&
+		      command->out == (command->cdb[0] == 0x8a));
+		if (command->out) {
+			memcpy(host->medium + lba * block, command->data, command->length);
+		} else {
+			memcpy(command->data, host->medium + lba * block, command->length);
+		}
+		result->transferred = command->length;
+		return;
+	case 0x12:
+		result->transferred = command->cdb[4];
+		memset(command->data, 'i', command->cdb[4]);
+		return;
+	case 0x00:
+	case 0x8f:
+	case 0x91:
+		return;
+	default:
+		check_condition(result, 5, 0x20);
+	}
+}
+
+bool fake_host_drive(struct host *host, struct board *board, unsigned int drive)
+{
+	struct host_drive_result result = host->drives[drive].failure;
+	enum ide_kind kind = board->ide.channels[drive / 2].drives[drive % 2].identity.kind;
+
+	if (!host->drives[drive].pending) {
+		return false;
+	}
+	host->drives[drive].pending = false;
+	host->drives[drive].failure.status = 0;
+	if (result.status == 0) {
+		carry_out(host, &host->drives[drive].command,
+			  kind == IDE_CD ? IDE_CD_BLOCK : IDE_SECTOR, &result);
+	}
+	board_drive_done(board, drive, &result);
+	return true;
+}
+
 void host_debug_text(struct host *host, uint8_t byte)
 {
 	host->debug_text[host->debug_count++ % FAKE_TEXT] = byte;

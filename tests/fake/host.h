@@ -32,6 +32,14 @@ struct host {
 	unsigned int debug_count;
 	bool debug_exit_told;
 	uint32_t debug_exit;
+	struct {
+		bool pending;
+		struct host_drive_command command;
+		struct host_drive_result failure; /* what comes of the next one, if not GOOD */
+		unsigned int started;
+	} drives[IDE_DRIVES];
+	uint8_t *medium; /* of all drives */
+	size_t medium_bytes;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];
 	unsigned int out_count, out_room, in_count, in_taken;
 };
@@ -40,6 +48,8 @@ struct host {
 void fake_host_init(struct host *host);
 /* Lets time pass, with a tick of the board at each moment that it asked for. */
 void fake_host_pass(struct host *host, struct board *board, uint64_t ns);
+/* A drive's command that waits is carried out, and its end is told. False: there is none. */
+bool fake_host_drive(struct host *host, struct board *board, unsigned int drive);
 void fake_host_type(struct host *host, const char *text);
 
 #define FAKE_WALL 1709251198000000000ull

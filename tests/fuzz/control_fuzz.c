@@ -67,6 +67,33 @@ uint64_t disk_size(const struct disk *disk)
 	return disk->count;
 }
 
+uint32_t disk_sector_size(const struct disk *disk)
+{
+	(void)disk;
+	return 512;
+}
+
+uint32_t disk_physical_size(const struct disk *disk)
+{
+	(void)disk;
+	return 512;
+}
+
+int drives_add(struct machine *m, struct storage *storage, struct storage_address address,
+	       const struct ide_identity *identity)
+{
+	(void)m;
+	(void)storage;
+	(void)address;
+	(void)identity;
+	return 0;
+}
+
+void drives_destroy(struct machine *m)
+{
+	(void)m;
+}
+
 bool disk_is_read_only(const struct disk *disk)
 {
 	return disk->count % 2;

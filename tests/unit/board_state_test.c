@@ -143,6 +143,12 @@ static void the_keyboard_controller(void **unused)
 	goes_on(PAIR_I8042);
 }
 
+static void the_drives(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_IDE);
+}
+
 static void all_together(void **unused)
 {
 	(void)unused;
@@ -253,6 +259,8 @@ static void what_cannot_be(void **unused)
 		{"acpi-pm", 1, 0x40},  /* a status bit */
 		{"acpi-pm", 25, 0x7f}, /* the timer's past */
 		{"port92", 0, 4},      {"fw-cfg", 5, 1}, /* a place behind the item */
+		{"ide", 0, 2},                           /* another drive */
+		{"ide", 22, 0},                          /* heads */
 	};
 	struct state_fault fault;
 	size_t size = make_state(), i;
@@ -339,10 +347,10 @@ int main(void)
 		T(the_serial_port),     T(pci),
 		T(acpi_hardware),       T(the_ways_to_reset),
 		T(what_firmware_reads), T(the_keyboard_controller),
-		T(all_together),        T(what_is_cut_off),
-		T(what_is_damaged),     T(what_cannot_be),
-		T(another_machine),     T(a_newer_one),
-		T(the_date_goes_on),
+		T(the_drives),          T(all_together),
+		T(what_is_cut_off),     T(what_is_damaged),
+		T(what_cannot_be),      T(another_machine),
+		T(a_newer_one),         T(the_date_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,17 @@ static void disks(void **state)
 	assert_string_equal(config.disks[3].file.path, "e");
 	assert_true(config.disks[3].raw && config.disks[3].read_only && !config.disks[3].ide &&
 		    !config.disks[3].direct);
+	bad(GOOD "--iso x", "generation 1");
+	assert_int_equal(parse("--name a --generation 1 --memory 64M --vps 1 --disk a,ide --iso b "
+			       "--disk c,ide --iso d"),
+			 CONFIG_OK);
+	for (i = 0; i < 4; i++) {
+		static const unsigned int places[] = {0, 2, 1, 3};
+
+		assert_true(config.disks[i].ide);
+		assert_int_equal(config.disks[i].number, places[i]);
+		assert_true(config.disks[i].dvd == (i % 2 == 1));
+	}
 	bad(GOOD "--disk x,ide,scsi", "--disk x");
 	bad(GOOD "--disk ,ide", "--disk");
 	bad(GOOD "--disk a,ide --disk a,ide --disk a,ide --disk a,ide --disk five,ide", "five");
@@ -357,7 +368,7 @@ static void wrong_disks(void **state)
 	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"kind\":\"tape\"}]}", "disks[0].kind", "\"tape\"",
 	      "disk or dvd");
 	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"kind\":\"dvd\",\"controller\":\"ide\"}]}",
-	      "disks[0].controller", "\"ide\"", "scsi");
+	      "disks[0].controller", "\"ide\"", "BIOS");
 	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"number\":64}]}", "disks[0].number", "64", "63");
 	wrong(BEGIN ",\"disks\":[{\"file\":\"a\",\"number\":4,\"controller\":\"ide\"}]}",
 	      "disks[0].number", "4", "0 to 3");

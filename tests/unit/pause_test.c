@@ -328,6 +328,17 @@ void integration_resumed(struct integration *integration)
 	resumes++;
 }
 
+bool drives_start(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+void drives_stop(struct machine *m)
+{
+	(void)m;
+}
+
 bool disks_attach(struct machine *m)
 {
 	(void)m;
