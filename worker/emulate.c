@@ -135,6 +135,7 @@ enum emulate_result emulate(struct backend_vp *vp, struct board *board, const st
 	e.hint_write = exit->instruction.write;
 	e.hint_gva = exit->instruction.gva;
 	e.hint_gpa = exit->instruction.gpa;
+	e.known[0].there = e.known[1].there = false;
 	e.segments_changed = 0;
 	e.exception = false;
 	e.result = EMULATE_UNSUPPORTED;

@@ -60,6 +60,14 @@ struct emulation {
 	 * it was of one. */
 	bool hint, hint_write;
 	uint64_t hint_gva, hint_gpa;
+	/*
+	 * Of a string: the pages that its last items were in, as a TLB keeps them, one read and one
+	 * written.
+	 */
+	struct {
+		bool there;
+		uint64_t page, gpa;
+	} known[2];
 	/* Set by whoever returned false. */
 	enum emulate_result result;
 	bool exception;

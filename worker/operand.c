@@ -90,15 +90,30 @@ static bool linear_address(struct emulation *e, unsigned int name, uint64_t offs
 	       emulation_raise(e, name == VP_SS ? VP_EXCEPTION_SS : VP_EXCEPTION_GP, 0, 0);
 }
 
+#define NOT_KNOWN 2u
+
+/* Which of the known pages such an access may be in: of a string's items, by 4 KiB whatever the guest's pages are. */
+static unsigned int known_of(const struct emulation *e, enum vp_access access)
+{
+	bool item = access == VP_ACCESS_READ || access == VP_ACCESS_WRITE;
+
+	return e->operation == NULL && item ? access == VP_ACCESS_WRITE : NOT_KNOWN;
+}
+
 static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access access,
 			   uint64_t *gpa)
 {
+	unsigned int known = known_of(e, access);
 	uint32_t error_code = 0;
 	int ret;
 
 	if (e->hint && (access == VP_ACCESS_READ || e->hint_write) &&
 	    ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
 		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
+		return true;
+	}
+	if (known != NOT_KNOWN && e->known[known].there && e->known[known].page == linear / PAGE) {
+		*gpa = e->known[known].gpa | (linear & (PAGE - 1));
 		return true;
 	}
 	ret = backend_vp_translate(e->vp, linear, access, gpa, &error_code);
@@ -109,6 +124,11 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 		/* Page tables out of memory are the guest's doing. */
 		e->result = ret == -ENXIO ? EMULATE_UNSUPPORTED : EMULATE_FAILED;
 		return false;
+	}
+	if (known != NOT_KNOWN) {
+		e->known[known].there = true;
+		e->known[known].page = linear / PAGE;
+		e->known[known].gpa = *gpa & ~(uint64_t)(PAGE - 1);
 	}
 	return true;
 }

@@ -198,7 +198,7 @@ static unsigned int encode(uint8_t code[24], uint32_t *undefined, bool *plain)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static uint8_t area[AREA] __attribute__((aligned(64)));
+	static uint8_t area[AREA] __attribute__((aligned(4096)));
 	static _Atomic uint32_t users[RAM / MEMORY_PAGE];
 	_Atomic uint64_t dirty[1] = {0};
 	struct memory memory = {.base = ram,

@@ -372,7 +372,7 @@ static void compare(const uint8_t *code, unsigned int length, struct native *sta
 
 static void as_the_processor(void **state)
 {
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i, n;
 
 	(void)state;
@@ -399,7 +399,7 @@ static void as_the_processor(void **state)
 static void bits_by_register(void **state)
 {
 	static const uint8_t opcodes[] = {0xa3, 0xab, 0xb3, 0xbb};
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i;
 
 	(void)state;
@@ -429,7 +429,7 @@ static void strings(void **state)
 					    "\xad", "\xa6", "\xa7", "\xae", "\xaf"};
 	static const char *const prefixes[] = {"",         "\x66", "\x48",     "\xf3",
 					       "\xf3\x48", "\xf2", "\x66\xf3", "\x67\xf3"};
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i;
 
 	(void)state;
@@ -462,7 +462,7 @@ static void strings(void **state)
 
 static void push_and_pop(void **state)
 {
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i;
 
 	(void)state;
@@ -501,7 +501,7 @@ static void quotients(void **state)
 {
 	static const char *const codes[] = {"\xf6\x33", "\x66\xf7\x33", "\xf7\x33", "\x48\xf7\x33",
 					    "\xf6\x3b", "\x66\xf7\x3b", "\xf7\x3b", "\x48\xf7\x3b"};
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i, done = 0, refused = 0;
 
 	(void)state;
@@ -571,7 +571,7 @@ static void quotients_that_do_not_fit(void **state)
 
 static void pairs(void **state)
 {
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i;
 
 	(void)state;
@@ -600,7 +600,7 @@ static void vector_moves(void **state)
 		"\xf3\x0f\x10\x03", "\xf3\x0f\x11\x03", "\xf2\x0f\x10\x03", "\xf2\x0f\x11\x03",
 		"\x0f\x6e\x03",     "\x0f\x7e\x03",     "\x0f\x6f\x03",     "\x0f\x7f\x03",
 		"\x0f\xe7\x03",     "\x48\x0f\x6e\x03"};
-	static _Alignas(64) uint8_t area[AREA];
+	static _Alignas(4096) uint8_t area[AREA];
 	unsigned int i;
 
 	(void)state;
@@ -735,6 +735,33 @@ static void strings_to_and_from_ports(void **state)
 	assert_memory_equal(ram + 0x4000, "\xff\xff\xff\xff\xff\xff\x00", 7);
 	DONE("\x6c"); /* without a prefix: one */
 	assert_int_equal(vp.registers.gpr[VP_RDI], 0x4007);
+}
+
+/* As with a TLB: one for each page and kind of access, and a page that is gone is met at its first item. */
+static void a_string_translates_by_pages(void **state)
+{
+	(void)state;
+	vp.registers.gpr[VP_RSI] = 0x3f80;
+	vp.registers.gpr[VP_RDI] = 0x7000;
+	vp.registers.gpr[VP_RCX] = 256;
+	memset(ram + 0x3f80, 0x5a, 256);
+	vp.translations = 0;
+	DONE("\xf3\xa4");
+	assert_int_equal(vp.translations, 3);
+	assert_memory_equal(ram + 0x7000, ram + 0x3f80, 256);
+	vp.registers.gpr[VP_RDI] = 0x7e00;
+	vp.registers.gpr[VP_RDX] = 0x80;
+	vp.registers.gpr[VP_RCX] = 256;
+	vp.translations = 0;
+	DONE("\xf3\x66\x6d"); /* a sector, from a port */
+	assert_int_equal(vp.translations, 1);
+	vp.missing = 0x9000;
+	vp.registers.gpr[VP_RDI] = 0x8ff0;
+	vp.registers.gpr[VP_RCX] = 16;
+	DONE("\xf3\x66\x6d");
+	assert_true(vp.injected);
+	assert_int_equal(vp.fault_address, 0x9000);
+	assert_int_equal(vp.registers.gpr[VP_RCX], 8);
 }
 
 static void a_long_repeat_comes_in_steps(void **state)
@@ -1538,6 +1565,7 @@ int main(void)
 		T(the_exits_own_translation_is_used),
 		T(the_operand_that_stopped_it_is_found),
 		T(strings_to_and_from_ports),
+		T(a_string_translates_by_pages),
 		T(a_long_repeat_comes_in_steps),
 		T(a_missing_page_is_the_guests_fault),
 		T(a_single_step_traps),
