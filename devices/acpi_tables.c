@@ -2,6 +2,8 @@
  * ACPI 6.5, chapter 5: RSDP, RSDT, XSDT, FADT (revision 3, which every system reads), FACS, MADT,
  * and the DSDT that iasl compiled from dsdt.asl. Both root tables are there, since old 32-bit
  * systems read only the first.
+ *
+ * Where a BIOS places them, addresses are offsets in the file, and commands tell the BIOS what to add to them.
  */
 #include "devices/acpi_tables.h"
 
@@ -12,6 +14,7 @@
 #include "lib/check.h"
 
 extern const uint8_t acpi_dsdt[], acpi_dsdt_end[];
+extern const uint8_t acpi_dsdt_bios[], acpi_dsdt_bios_end[];
 
 #define PACKED __attribute__((packed))
 
@@ -76,6 +79,7 @@ struct fadt {
 static_assert(sizeof(struct fadt) == 244, "ACPI 2.0 to 4.0, FADT");
 
 #define BOOT_LEGACY_DEVICES 0x0001
+#define BOOT_8042           0x0002
 #define BOOT_NO_VGA         0x0004
 
 #define FLAG_WBINVD       (1u << 0)
@@ -130,10 +134,39 @@ struct madt_lapic_nmi {
 
 #define LAPIC_BASE 0xfee00000u
 
+/* A command for the loader of firmware. */
+struct loader_command {
+	uint32_t kind;
+	union {
+		struct {
+			char file[56];
+			uint32_t align;
+			uint8_t zone;
+		} PACKED allocate;
+		struct {
+			char file[56], to[56];
+			uint32_t offset;
+			uint8_t size;
+		} PACKED pointer;
+		struct {
+			char file[56];
+			uint32_t offset, start, length;
+		} PACKED checksum;
+		uint8_t bytes[ACPI_COMMAND_BYTES - 4];
+	};
+} PACKED;
+static_assert(sizeof(struct loader_command) == ACPI_COMMAND_BYTES, "QEMU, bios-linker-loader");
+
+enum { LOADER_ALLOCATE = 1, LOADER_POINTER, LOADER_CHECKSUM };
+enum { ZONE_HIGH = 1, ZONE_F_SEGMENT };
+
 /* Where in the buffer the next table goes. */
 struct builder {
 	uint8_t *buffer;
 	size_t used;
+	uint64_t base;            /* of the buffer, in guest memory; 0 with a loader */
+	struct acpi_files *files; /* NULL: no loader */
+	uint32_t pm_base;
 };
 
 static void *append(struct builder *builder, const void *bytes, size_t length)
@@ -153,7 +186,58 @@ static void align(struct builder *builder, size_t to)
 
 static uint32_t gpa_of(const struct builder *builder, const void *at)
 {
-	return (uint32_t)(ACPI_TABLES_GPA + (size_t)((const uint8_t *)at - builder->buffer));
+	return (uint32_t)(builder->base + (size_t)((const uint8_t *)at - builder->buffer));
+}
+
+static void command(struct builder *builder, const struct loader_command *command)
+{
+	struct acpi_files *files = builder->files;
+
+	CHECK(files->command_count < ACPI_COMMANDS_MAX);
+	memcpy(files->commands[files->command_count++], command, sizeof(*command));
+}
+
+static void allocate(struct builder *builder, const char *file, uint32_t to, uint8_t zone)
+{
+	struct loader_command allocate = {.kind = LOADER_ALLOCATE,
+					  .allocate = {.align = to, .zone = zone}};
+
+	strcpy(allocate.allocate.file, file);
+	command(builder, &allocate);
+}
+
+/* The field at this offset of a file is the address of a table. */
+static void tell_pointer(struct builder *builder, const char *file, size_t offset, uint8_t size)
+{
+	struct loader_command pointer = {.kind = LOADER_POINTER,
+					 .pointer = {.offset = (uint32_t)offset, .size = size}};
+
+	if (builder->files != NULL) {
+		strcpy(pointer.pointer.file, file);
+		strcpy(pointer.pointer.to, ACPI_FILE_TABLES);
+		command(builder, &pointer);
+	}
+}
+
+static void tell_checksum(struct builder *builder, const char *file, size_t offset, size_t start,
+			  size_t length)
+{
+	struct loader_command sum = {.kind = LOADER_CHECKSUM,
+				     .checksum = {.offset = (uint32_t)offset,
+						  .start = (uint32_t)start,
+						  .length = (uint32_t)length}};
+
+	if (builder->files != NULL) {
+		strcpy(sum.checksum.file, file);
+		command(builder, &sum);
+	}
+}
+
+/* The same of a field in the buffer. */
+static void tell_field(struct builder *builder, const void *at, uint8_t size)
+{
+	tell_pointer(builder, ACPI_FILE_TABLES, (size_t)((const uint8_t *)at - builder->buffer),
+		     size);
 }
 
 /* The byte that makes the sum of all bytes 0. */
@@ -188,6 +272,8 @@ static void seal(struct builder *builder, struct table_header *table)
 	table->length = (uint32_t)(builder->buffer + builder->used - (uint8_t *)table);
 	table->checksum = 0;
 	table->checksum = checksum(table, table->length);
+	tell_checksum(builder, ACPI_FILE_TABLES, (size_t)(&table->checksum - builder->buffer),
+		      (size_t)((uint8_t *)table - builder->buffer), table->length);
 	align(builder, 64);
 }
 
@@ -213,7 +299,10 @@ static uint32_t build_facs(struct builder *builder)
 
 static uint32_t build_dsdt(struct builder *builder)
 {
-	void *at = append(builder, acpi_dsdt, (size_t)(acpi_dsdt_end - acpi_dsdt));
+	void *at = builder->files != NULL
+			   ? append(builder, acpi_dsdt_bios,
+				    (size_t)(acpi_dsdt_bios_end - acpi_dsdt_bios))
+			   : append(builder, acpi_dsdt, (size_t)(acpi_dsdt_end - acpi_dsdt));
 
 	align(builder, 64);
 	return gpa_of(builder, at);
@@ -221,16 +310,16 @@ static uint32_t build_dsdt(struct builder *builder)
 
 static uint32_t build_fadt(struct builder *builder)
 {
-	uint32_t facs = build_facs(builder), dsdt = build_dsdt(builder);
+	uint32_t facs = build_facs(builder), dsdt = build_dsdt(builder), pm = builder->pm_base;
 	struct fadt fadt = {
 		.header = header("FACP", 3),
 		.facs = facs,
 		.dsdt = dsdt,
 		.sci_line = ACPI_SCI_LINE,
-		.pm1a_event = ACPI_PM_BASE,
-		.pm1a_control = ACPI_PM_BASE + 4,
-		.pm_timer = ACPI_PM_BASE + 8,
-		.gpe0 = ACPI_PM_BASE + 12,
+		.pm1a_event = pm,
+		.pm1a_control = pm + 4,
+		.pm_timer = pm + 8,
+		.gpe0 = pm + 12,
 		.pm1_event_length = 4,
 		.pm1_control_length = 2,
 		.pm_timer_length = 4,
@@ -238,19 +327,23 @@ static uint32_t build_fadt(struct builder *builder)
 		.c2_latency = 0xfff, /* above 100 and 1000: no C2, no C3 */
 		.c3_latency = 0xfff,
 		.century = 0x32,
-		.boot_flags = BOOT_LEGACY_DEVICES | BOOT_NO_VGA,
+		.boot_flags = BOOT_LEGACY_DEVICES | BOOT_NO_VGA |
+			      (builder->files != NULL ? BOOT_8042 : 0),
 		.flags =
 			FLAG_WBINVD | FLAG_PROC_C1 | FLAG_SLEEP_BUTTON | FLAG_TIMER_32 | FLAG_RESET,
 		.reset_register = port(0xcf9, 8),
 		.reset_value = 0x06,
 		.x_dsdt = dsdt,
-		.x_pm1a_event = port(ACPI_PM_BASE, 32),
-		.x_pm1a_control = port(ACPI_PM_BASE + 4, 16),
-		.x_pm_timer = port(ACPI_PM_BASE + 8, 32),
-		.x_gpe0 = port(ACPI_PM_BASE + 12, 32),
+		.x_pm1a_event = port(pm, 32),
+		.x_pm1a_control = port(pm + 4, 16),
+		.x_pm_timer = port(pm + 8, 32),
+		.x_gpe0 = port(pm + 12, 32),
 	};
 	struct fadt *at = append(builder, &fadt, sizeof(fadt));
 
+	tell_field(builder, &at->facs, sizeof(at->facs));
+	tell_field(builder, &at->dsdt, sizeof(at->dsdt));
+	tell_field(builder, &at->x_dsdt, sizeof(at->x_dsdt));
 	seal(builder, &at->header);
 	return gpa_of(builder, at);
 }
@@ -295,27 +388,58 @@ static uint32_t build_root(struct builder *builder, const uint32_t *tables, size
 	at = append(builder, &head, sizeof(head));
 	for (i = 0; i < count; i++) {
 		uint64_t gpa = tables[i];
+		uint8_t size = wide ? 8 : 4;
 
-		append(builder, &gpa, wide ? 8 : 4);
+		tell_field(builder, append(builder, &gpa, size), size);
 	}
 	seal(builder, at);
 	return gpa_of(builder, at);
 }
 
-void acpi_tables_build(void *buffer, unsigned int vp_count)
+/* All that the RSDP leads to, and where that begins. */
+static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int vp_count)
 {
-	struct builder builder = {.buffer = buffer};
-	struct rsdp rsdp = {
-		.signature = "RSD PTR ", .oem_id = "VDGRIS", .revision = 2, .length = sizeof(rsdp)};
-	struct rsdp *at = append(&builder, &rsdp, sizeof(rsdp));
 	uint32_t tables[2];
 
 	CHECK(vp_count <= ACPI_MAX_VPS);
-	align(&builder, 64);
-	tables[0] = build_fadt(&builder);
-	tables[1] = build_madt(&builder, vp_count);
-	at->rsdt = build_root(&builder, tables, ARRAY_COUNT(tables), false);
-	at->xsdt = build_root(&builder, tables, ARRAY_COUNT(tables), true);
-	at->checksum = checksum(at, 20);
-	at->extended_checksum = checksum(at, sizeof(*at));
+	*rsdp = (struct rsdp){.signature = "RSD PTR ",
+			      .oem_id = "VDGRIS",
+			      .revision = 2,
+			      .length = sizeof(*rsdp)};
+	align(builder, 64);
+	tables[0] = build_fadt(builder);
+	tables[1] = build_madt(builder, vp_count);
+	rsdp->rsdt = build_root(builder, tables, ARRAY_COUNT(tables), false);
+	rsdp->xsdt = build_root(builder, tables, ARRAY_COUNT(tables), true);
+	rsdp->checksum = checksum(rsdp, 20);
+	rsdp->extended_checksum = checksum(rsdp, sizeof(*rsdp));
+}
+
+void acpi_tables_build(void *buffer, unsigned int vp_count)
+{
+	struct builder builder = {
+		.buffer = buffer, .base = ACPI_TABLES_GPA, .pm_base = ACPI_PM_BASE};
+	struct rsdp rsdp = {.revision = 0}, *at = append(&builder, &rsdp, sizeof(rsdp));
+
+	build_all(&builder, at, vp_count);
+}
+
+void acpi_files_build(struct acpi_files *files, unsigned int vp_count)
+{
+	struct builder builder = {
+		.buffer = files->tables, .files = files, .pm_base = ACPI_PM_BASE_BIOS};
+	struct rsdp rsdp;
+
+	static_assert(sizeof(rsdp) == ACPI_RSDP_BYTES, "ACPI 5.2.5.3");
+	memset(files, 0, sizeof(*files));
+	allocate(&builder, ACPI_FILE_TABLES, 64, ZONE_HIGH);
+	allocate(&builder, ACPI_FILE_RSDP, 16, ZONE_F_SEGMENT);
+	build_all(&builder, &rsdp, vp_count);
+	memcpy(files->rsdp, &rsdp, sizeof(rsdp));
+	tell_pointer(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, rsdt), 4);
+	tell_pointer(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, xsdt), 8);
+	tell_checksum(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, checksum), 0, 20);
+	tell_checksum(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, extended_checksum), 0,
+		      sizeof(rsdp));
+	files->tables_length = (uint32_t)builder.used;
 }

@@ -20,4 +20,25 @@
  */
 void acpi_tables_build(void *buffer, unsigned int vp_count);
 
+/*
+ * The same for a machine with a BIOS and a PIIX4, as files of fw_cfg: firmware chooses where they lie, and carries out the
+ * commands of a third one, which say where they name each other (QEMU's etc/table-loader).
+ */
+#define ACPI_FILE_TABLES   "etc/acpi/tables"
+#define ACPI_FILE_RSDP     "etc/acpi/rsdp"
+#define ACPI_FILE_LOADER   "etc/table-loader"
+#define ACPI_RSDP_BYTES    36u
+#define ACPI_COMMAND_BYTES 128u
+#define ACPI_COMMANDS_MAX  32u
+
+struct acpi_files {
+	uint8_t tables[ACPI_TABLES_LENGTH];
+	uint8_t rsdp[ACPI_RSDP_BYTES];
+	uint8_t commands[ACPI_COMMANDS_MAX][ACPI_COMMAND_BYTES];
+	uint32_t tables_length;
+	uint32_t command_count;
+};
+
+void acpi_files_build(struct acpi_files *files, unsigned int vp_count);
+
 #endif

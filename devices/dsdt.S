@@ -1,8 +1,12 @@
-/* The compiled dsdt.asl, as acpi_tables.c sees it. */
+/* The compiled dsdt.asl in both its forms, as acpi_tables.c sees it. */
 	.section .rodata
-	.globl acpi_dsdt, acpi_dsdt_end
+	.globl acpi_dsdt, acpi_dsdt_end, acpi_dsdt_bios, acpi_dsdt_bios_end
 	.balign 8
 acpi_dsdt:
 	.incbin "build/devices/dsdt.aml"
 acpi_dsdt_end:
+	.balign 8
+acpi_dsdt_bios:
+	.incbin "build/devices/dsdt_bios.aml"
+acpi_dsdt_bios_end:
 	.section .note.GNU-stack, "", @progbits

@@ -1,6 +1,6 @@
 /*
  * What the guest's ACPI is told of the parts that do not announce themselves. Compiled by iasl when the worker is built;
- * the numbers are those of board.c, parts.h and worker/memory.h.
+ * the numbers are those of board.c, parts.h and worker/memory.h. BIOS is defined for a machine that has one, with a PIIX4.
  */
 DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
 {
@@ -71,6 +71,28 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 })
             }
 
+#ifdef BIOS
+            Device (KBD)
+            {
+                Name (_HID, EisaId ("PNP0303"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x0060, 0x0060, 0x01, 0x01)
+                    IO (Decode16, 0x0064, 0x0064, 0x01, 0x01)
+                    IRQNoFlags () { 1 }
+                })
+            }
+
+            Device (MOU)
+            {
+                Name (_HID, EisaId ("PNP0F13"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IRQNoFlags () { 12 }
+                })
+            }
+#endif
+
             /* Enlightened systems look for it by this name; what devices want of memory comes from the bus above. */
             Device (VMBS)
             {
@@ -94,7 +116,12 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 {
                     IO (Decode16, 0x0061, 0x0061, 0x01, 0x01)
                     IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
+#ifdef BIOS
+                    IO (Decode16, 0x0600, 0x0600, 0x01, 0x40)
+                    IO (Decode16, 0x0510, 0x0510, 0x01, 0x0c)
+#else
                     IO (Decode16, 0x0400, 0x0400, 0x01, 0x10)
+#endif
                     Memory32Fixed (ReadWrite, 0xfec00000, 0x00001000)
                     Memory32Fixed (ReadWrite, 0xfee00000, 0x00001000)
                 })

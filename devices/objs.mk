@@ -1,13 +1,13 @@
 devices_objs := devices/board.o devices/bus.o devices/irq.o devices/pic.o devices/ioapic.o devices/pit.o devices/rtc.o \
-	devices/uart.o devices/pci.o devices/pci_msi.o devices/host_bridge.o devices/piix4.o devices/ide.o devices/ide_ata.o devices/ide_atapi.o devices/ide_dma.o devices/ide_identify.o devices/ide_state.o devices/fw_cfg.o devices/i8042.o devices/debugcon.o devices/acpi_pm.o devices/reset.o devices/acpi_tables.o devices/dsdt.o \
+	devices/uart.o devices/pci.o devices/pci_msi.o devices/host_bridge.o devices/piix4.o devices/ide.o devices/ide_ata.o devices/ide_atapi.o devices/ide_dma.o devices/ide_identify.o devices/ide_state.o devices/fw_cfg.o devices/i8042.o devices/debugcon.o devices/acpi_pm.o devices/reset.o devices/acpi_tables.o devices/smbios.o devices/dsdt.o \
 	lib/state.o
 
 # 6033: the name by which VMBus is known is shorter than other names are.
-build/devices/dsdt.aml: devices/dsdt.asl
+build/devices/dsdt.aml build/devices/dsdt_bios.aml: devices/dsdt.asl
 	@mkdir -p $(@D)
 	$(call say,IASL,$@)
-	$(Q)iasl -ve -vw 6033 -p $(basename $@) $< >$(basename $@).log 2>&1 || { cat $(basename $@).log; exit 1; }
-build/user/devices/dsdt.o build/san/devices/dsdt.o build/fuzz/devices/dsdt.o: build/devices/dsdt.aml
+	$(Q)iasl -ve -vw 6033 $(if $(findstring bios,$@),-D BIOS) -p $(basename $@) $< >$(basename $@).log 2>&1 || { cat $(basename $@).log; exit 1; }
+build/user/devices/dsdt.o build/san/devices/dsdt.o build/fuzz/devices/dsdt.o: build/devices/dsdt.aml build/devices/dsdt_bios.aml
 
 devices_tests := tests/unit/devices_bus_test.c tests/unit/pci_test.c tests/unit/piix4_test.c tests/unit/ide_test.c tests/unit/fw_cfg_test.c tests/unit/i8042_test.c tests/unit/board_state_test.c tests/unit/pic_test.c tests/unit/ioapic_test.c tests/unit/pit_test.c tests/unit/rtc_test.c \
 	tests/unit/uart_test.c tests/unit/board_test.c tests/unit/acpi_tables_test.c

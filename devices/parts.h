@@ -312,6 +312,7 @@ extern const struct device_class debugcon_class;
 /* ---- acpi_pm.c: ACPI 6.5, 4.8: PM1a, PM timer, GPE block 0 ---- */
 
 #define ACPI_PM_BASE      0x400
+#define ACPI_PM_BASE_BIOS 0x600 /* where SeaBIOS puts it */
 #define ACPI_PM_LENGTH    0x10
 #define ACPI_PIIX4_LENGTH 0x40 /* what a PIIX4 decodes; there are no more registers in it */
 #define ACPI_SCI_LINE     9

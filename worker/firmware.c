@@ -14,9 +14,9 @@
 
 #include "lib/addr.h"
 
-#define SHADOW_END 0x100000ull
-#define SHADOW_MAX 0x40000ull
-#define IMAGE_UNIT 0x10000ull
+#define SHADOW_END  0x100000ull
+#define SHADOW_MAX  0x40000ull
+#define IMAGE_UNIT  0x10000ull
 
 /* A floppy disk is what has the size of one. */
 static bool is_floppy(uint64_t size)
@@ -139,6 +139,22 @@ static void order_boot(struct firmware *firmware, const struct config *config)
 	}
 }
 
+/* The tables that its guest is told of the machine by. */
+static void add_tables(struct firmware *firmware, struct fw_cfg *fw_cfg, unsigned int vp_count)
+{
+	struct acpi_files *acpi = &firmware->acpi;
+	struct smbios *smbios = &firmware->smbios;
+
+	acpi_files_build(acpi, vp_count);
+	smbios_build(smbios);
+	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_TABLES, acpi->tables, acpi->tables_length));
+	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_RSDP, acpi->rsdp, sizeof(acpi->rsdp)));
+	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_LOADER, acpi->commands,
+			      acpi->command_count * ACPI_COMMAND_BYTES));
+	CHECK(fw_cfg_add_file(fw_cfg, SMBIOS_FILE_ANCHOR, smbios->anchor, sizeof(smbios->anchor)));
+	CHECK(fw_cfg_add_file(fw_cfg, SMBIOS_FILE_TABLES, smbios->tables, smbios->length));
+}
+
 void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
 		     const struct config *config)
 {
@@ -153,6 +169,7 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 			      (uint32_t)(ranges * sizeof(firmware->ranges[0]))));
 	CHECK(fw_cfg_add_file(fw_cfg, "etc/sercon-port", &firmware->serial_port,
 			      sizeof(firmware->serial_port)));
+	add_tables(firmware, fw_cfg, config->vps);
 	order_boot(firmware, config);
 	CHECK(fw_cfg_add_file(fw_cfg, "bootorder", firmware->boot_order,
 			      (uint32_t)strlen(firmware->boot_order) + 1));

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "devices/board.h"
+#include "devices/smbios.h"
 #include "worker/config.h"
 #include "worker/loader.h"
 
@@ -23,10 +24,12 @@ struct firmware_range {
 
 struct firmware {
 	struct loader_file image, floppy;
-	uint8_t *rom;  /* the whole image, as it is below 4 GiB */
-	uint8_t *disk; /* the floppy disk's content, NULL: none */
+	uint8_t *rom;     /* the whole image, as it is below 4 GiB */
+	uint8_t *disk;    /* the floppy disk's content, NULL: none */
 	struct firmware_range ranges[LOADER_RANGES];
 	uint64_t serial_port; /* etc/sercon-port */
+	struct acpi_files acpi;
+	struct smbios smbios;
 	char boot_order[512]; /* bootorder: a path a line */
 	int log;              /* -1: nobody reads it */
 	uint8_t line[128];    /* of the log, until it ends */

@@ -6,7 +6,7 @@ from labkit import bios
 
 POWERED_OFF, RESET = 0, 3
 BIOS = "/usr/share/seabios/bios-256k.bin"  # of the package seabios, which QEMU's brings along
-DRIVERS = ("ata_piix", "sd_mod", "sr_mod", "isofs")
+DRIVERS = ("hv_storvsc", "ata_piix", "sd_mod", "sr_mod", "isofs")
 GIB = 200  # of the disk for data, whose end 28 bits of an address do not reach
 
 DISC = """
@@ -27,34 +27,50 @@ hexdump -s {(GIB << 30) - 512} -n 16 (hd1)
 reboot
 """
 
-# The other disk by DMA, then with it forbidden; what was written last lies at the disk's very end.
+# The disk for data by VMBus, since ata_piix leaves disks to that on Hyper-V; by both ways, in turn and at once; by DMA and with DMA
+# forbidden. What was written last lies at its very end.
 LINUX = f"""
-data() {{ for d in sda sdb; do [ "$(cat /sys/block/$d/size)" = {GIB << 21} ] && echo /dev/$d; done; }}
-end=$(( ({GIB} << 30) - (1 << 20) ))
-dd if=/dev/urandom of=/tmp/a bs=64k count=64 2>/dev/null
-dd if=/tmp/a of=$(data) bs=64k seek=3 oflag=direct 2>/dev/null
-dd if=$(data) of=/tmp/b bs=64k skip=3 count=64 iflag=direct 2>/dev/null
-cmp /tmp/a /tmp/b && echo "guest: by DMA"
+data() {{
+    for d in /sys/block/sd*; do
+        case "$(readlink -f $d)" in */ata[0-9]*) way=ata ;; *) way=vmbus ;; esac
+        [ $way = $1 ] && [ "$(cat $d/size)" = {GIB << 21} ] && echo /dev/${{d##*/}}
+    done
+}}
+ata() {{
+    rmmod ata_piix && insmod /lib/modules/ata_piix.ko prefer_ms_hyperv=0
+    until [ -b "$(data ata)" ]; do sleep 1; done
+}}
+put() {{ dd if=$1 of=$(data $2) bs=64k seek=$3 oflag=direct 2>/dev/null; }}
+get() {{ dd if=$(data $2) of=$1 bs=64k skip=$3 count=$4 iflag=direct 2>/dev/null; }}
+cd /tmp
+dd if=/dev/urandom of=a bs=64k count=64 2>/dev/null
+dd if=a of=c bs=64k skip=8 count=4 2>/dev/null
+until [ -b "$(data vmbus)" ]; do sleep 1; done
+dmesg | grep -o 'ATA device ignore set'; [ -z "$(data ata)" ] && echo "guest: by VMBus alone"
+put a vmbus 3
+ata
+get b ata 3 64; cmp a b && echo "guest: what VMBus wrote, by ATA"
+put c ata 10; get d vmbus 10 4; cmp c d && echo "guest: what ATA wrote, by VMBus"
+put a ata 3 & put a vmbus 100 & wait
+get b vmbus 3 64 & get d ata 100 64 & wait
+cmp a b && cmp a d && echo "guest: both at once"
 mount -t iso9660 -o ro /dev/sr0 /mnt && grep "from the disc" /mnt/boot/grub/grub.cfg
 umount /mnt
-dmesg | grep -o 'configured for [A-Z]*DMA' | sort | uniq -c
-rmmod ata_piix && rmmod libata && insmod /lib/modules/libata.ko dma=0 && insmod /lib/modules/ata_piix.ko
-until [ -n "$(data)" ] && [ -b /dev/sda ] && [ -b /dev/sdb ]; do sleep 1; done
-dmesg | grep -o 'configured for PIO' | sort | uniq -c
-dd if=$(data) of=/tmp/b bs=64k skip=3 count=4 iflag=direct 2>/dev/null
-dd if=/tmp/a of=/tmp/c bs=64k count=4 2>/dev/null
-cmp /tmp/b /tmp/c && echo "guest: by PIO"
-dd if=/tmp/a of=/tmp/c bs=64k skip=8 count=4 2>/dev/null
-dd if=/tmp/c of=$(data) bs=64k seek=200 oflag=direct 2>/dev/null
-printf 'the very end....' | dd of=/tmp/e bs=512 conv=sync 2>/dev/null
-dd if=/tmp/e of=$(data) bs=512 seek=$(( ({GIB} << 21) - 1 )) oflag=direct 2>/dev/null
-echo "guest: first $(md5sum </tmp/a)"
-echo "guest: later $(md5sum </tmp/c)"
+modes() {{ cat /sys/class/ata_device/*/xfer_mode | grep -c "$1"; }}
+echo "DMA: $(modes DMA)"
+rmmod ata_piix && rmmod libata && insmod /lib/modules/libata.ko dma=0 && insmod /lib/modules/ata_piix.ko && ata
+echo "PIO: $(modes PIO)"
+get b ata 3 4; dd if=a of=d bs=64k count=4 2>/dev/null; cmp b d && echo "guest: by PIO"
+put c ata 200
+printf 'the very end....' | dd of=e bs=512 conv=sync 2>/dev/null
+dd if=e of=$(data ata) bs=512 seek=$(( ({GIB} << 21) - 1 )) oflag=direct 2>/dev/null
+echo "guest: first $(md5sum <a)"
+echo "guest: later $(md5sum <c)"
 sync
 """
 
 
-@test("bios: GRUB of a disc and of a disk, and Linux on its IDE drives, by DMA and by PIO", deadline=900)
+@test("bios: GRUB of a disc and of a disk, Linux on IDE drives and VMBus at once, by DMA and by PIO", deadline=900)
 def drives(t):
     kernel = kernels.get("6.1")
     initrd = guest.initrd("ide", LINUX, kernel=kernel, drivers=DRIVERS)
@@ -72,11 +88,12 @@ def drives(t):
         vhd detach $data""",
                   puts=[(BIOS, BIOS), VHD, (disk, "/root/boot.img"), (bios.disc("ide.iso", DISC), "/root/disc.iso")])
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)  # a BIOS says where its cursor is, amidst words
-    for said in ("grub: from the disc", "guest: by DMA", 'echo "grub: from the disc"', "guest: by PIO", f"ended with {POWERED_OFF}\n",
+    for said in ("grub: from the disc", "ATA device ignore set", "guest: by VMBus alone", "guest: what VMBus wrote, by ATA",
+                 "guest: what ATA wrote, by VMBus", "guest: both at once", 'echo "grub: from the disc"', "guest: by PIO", f"ended with {POWERED_OFF}\n",
                  "grub: from the disk", f"ended with {RESET}\n"):
         t.has(text, said)
-    t.check(re.search(r"[23] configured for U?DMA", text), "Linux does not use DMA")
-    t.check(re.search(r"[23] configured for PIO", text), "Linux does not use PIO")
+    for mode in "DMA", "PIO":
+        t.check(int(re.search(rf"{mode}: (\d+)", text)[1]) >= 3, f"Linux does not use {mode} for all")
     for which in ("first", "later"):
         sums = re.findall(rf"(?:guest|file): {which} (\w+)", text)
         t.check(len(sums) == 2 and sums[0] == sums[1], f"what was written {which}: {sums}")

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/smbios.h"
 #include "tests/fake/board.h"
 
 static uint8_t tables[ACPI_TABLES_LENGTH];
@@ -154,6 +155,114 @@ static void iasl_reads_them(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* ---- For a machine with a BIOS ---- */
+
+#define RSDP_AT 0xf0100u
+
+static struct acpi_files files;
+static uint8_t rsdp[ACPI_RSDP_BYTES];
+
+/* Which file a command names, where it was put, and its length. */
+static uint8_t *file_of(const uint8_t *name, uint32_t *base, uint32_t *length)
+{
+	if (strcmp((const char *)name, ACPI_FILE_RSDP) == 0) {
+		*base = RSDP_AT;
+		*length = sizeof(rsdp);
+		return rsdp;
+	}
+	assert_string_equal((const char *)name, ACPI_FILE_TABLES);
+	*base = ACPI_TABLES_GPA;
+	*length = files.tables_length;
+	return tables;
+}
+
+/* As firmware's loader does it. */
+static void carry_out(const uint8_t *command)
+{
+	uint32_t base, length, to, to_length, offset, start, count;
+	uint8_t *file = file_of(command + 4, &base, &length);
+	uint64_t value = 0;
+
+	switch (get32(command)) {
+	case 1:
+		assert_int_equal(base % get32(command + 60), 0);
+		assert_int_equal(command[64], file == rsdp ? 2 : 1);
+		return;
+	case 2:
+		(void)file_of(command + 60, &to, &to_length);
+		offset = get32(command + 116);
+		assert_true(command[120] <= 8 && offset <= length - command[120]);
+		memcpy(&value, file + offset, command[120]);
+		assert_true(value < to_length);
+		value += to;
+		memcpy(file + offset, &value, command[120]);
+		return;
+	case 3:
+		offset = get32(command + 60);
+		start = get32(command + 64);
+		count = get32(command + 68);
+		assert_true(offset < length && start <= length && count <= length - start);
+		file[offset] = (uint8_t)(file[offset] - sum(file + start, count));
+		return;
+	default:
+		fail_msg("command %u", get32(command));
+	}
+}
+
+static void a_bios_places_them(void **state)
+{
+	const uint8_t *fadt, *madt;
+	uint32_t i;
+
+	(void)state;
+	acpi_files_build(&files, 3);
+	memcpy(tables, files.tables, sizeof(tables));
+	memcpy(rsdp, files.rsdp, sizeof(rsdp));
+	for (i = 0; i < files.command_count; i++) {
+		carry_out(files.commands[i]);
+	}
+	assert_int_equal(sum(rsdp, 20), 0);
+	assert_int_equal(sum(rsdp, 36), 0);
+	assert_int_equal(table(get32(rsdp + 16), "RSDT")[36], table(get32(rsdp + 24), "XSDT")[36]);
+	madt = table(get32(table(get32(rsdp + 24), "XSDT") + 44), "APIC");
+	assert_int_equal(madt[44 + 2 * 8 + 3], 2); /* the third processor */
+	fadt = table(get32(table(get32(rsdp + 24), "XSDT") + 36), "FACP");
+	assert_memory_equal(tables + (get32(fadt + 36) - ACPI_TABLES_GPA), "FACS", 4);
+	table(get32(fadt + 40), "DSDT");
+	assert_int_equal(get32(fadt + 140), get32(fadt + 40));
+	assert_int_equal(get32(fadt + 56), ACPI_PM_BASE_BIOS);
+	assert_int_equal(get32(fadt + 76), ACPI_PM_BASE_BIOS + 8);
+}
+
+static void smbios_names_the_system(void **state)
+{
+	static const uint8_t types[] = {0, 1, 3, 127};
+	struct smbios smbios;
+	const uint8_t *at, *end;
+	unsigned int i;
+
+	(void)state;
+	smbios_build(&smbios);
+	assert_memory_equal(smbios.anchor, "_SM_", 4);
+	assert_memory_equal(smbios.anchor + 16, "_DMI_", 5);
+	assert_int_equal(smbios.anchor[22] | smbios.anchor[23] << 8, smbios.length);
+	assert_int_equal(smbios.anchor[28], sizeof(types));
+	at = smbios.tables;
+	end = at + smbios.length;
+	for (i = 0; i < sizeof(types); i++) {
+		assert_int_equal(at[0], types[i]);
+		if (at[0] == 1) {
+			assert_memory_equal(at + at[1], "Microsoft Corporation\0Virtual Machine",
+					    38);
+		}
+		for (at += at[1]; at[0] != 0 || at[1] != 0; at++) {
+			assert_true(at + 2 < end);
+		}
+		at += 2;
+	}
+	assert_ptr_equal(at, end);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +270,8 @@ int main(void)
 		cmocka_unit_test(the_fadt_names_the_hardware),
 		cmocka_unit_test(the_madt_names_each_processor),
 		cmocka_unit_test(iasl_reads_them),
+		cmocka_unit_test(a_bios_places_them),
+		cmocka_unit_test(smbios_names_the_system),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
