@@ -69,6 +69,20 @@ void drives_stop(struct machine *machine)
 	}
 }
 
+void drives_pause(struct machine *machine)
+{
+	if (machine->drives != NULL) {
+		storage_port_pause(machine->drives->port);
+	}
+}
+
+void drives_resume(struct machine *machine)
+{
+	if (machine->drives != NULL) {
+		storage_port_resume(machine->drives->port);
+	}
+}
+
 void drives_destroy(struct machine *machine)
 {
 	if (machine->drives != NULL) {

@@ -222,6 +222,9 @@ int drives_add(struct machine *machine, struct storage *storage, struct storage_
 bool drives_start(struct machine *machine) MUST_CHECK;
 void drives_stop(struct machine *machine); /* no command is under way any more */
 void drives_destroy(struct machine *machine);
+/* For a state: no command is under way from the pause to the resume, or the stop. Any thread. */
+void drives_pause(struct machine *machine);
+void drives_resume(struct machine *machine);
 
 /* A disk of the SCSI controller comes, goes, or changes while the machine runs. */
 enum disks_task { DISKS_ATTACH, DISKS_ATTACH_DVD, DISKS_CHANGE_DVD, DISKS_DETACH };

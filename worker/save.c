@@ -363,6 +363,7 @@ static int write_into(struct machine *machine, struct hvs_writer *writer, struct
 	hvs_put_string(writer, "/savedstate/type", "Normal");
 	put_memory_blocks(machine, writer);
 	job_step(job, "writing the state");
+	drives_pause(machine);
 	if (ret == 0) {
 		ret = make_list(machine, &list, &size);
 	}
@@ -384,6 +385,10 @@ static int write_into(struct machine *machine, struct hvs_writer *writer, struct
 	if (ret == 0) {
 		job_step(job, "closing the file");
 		ret = hvs_writer_finish(writer);
+	}
+	if (ret != 0) {
+		drives_resume(
+			machine); /* else the machine ends, and nothing of theirs begins any more */
 	}
 	free(list);
 	free(sums);
@@ -641,7 +646,9 @@ bool saved_load(struct machine *machine)
 		return refuse_error(machine, ret);
 	}
 	vmbus_pause(machine->bus);
+	drives_pause(machine);
 	ret = load_parts(machine, &list);
+	drives_resume(machine);
 	vmbus_resume(machine->bus);
 	ended = backend_partition_freeze_time(machine->partition, false);
 	if (ret == -EINVAL && fault.what != NULL) {

@@ -139,6 +139,16 @@ int vmbus_load(struct vmbus *bus, struct state_reader *list)
 	return take(BUS, list);
 }
 
+void drives_pause(struct machine *m)
+{
+	(void)m;
+}
+
+void drives_resume(struct machine *m)
+{
+	(void)m;
+}
+
 void vmbus_pause(struct vmbus *bus)
 {
 	(void)bus;

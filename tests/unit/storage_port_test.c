@@ -200,15 +200,70 @@ static void it_stops_amidst_commands(void **state)
 	}
 }
 
+static unsigned ended(struct call *calls, unsigned count)
+{
+	unsigned i, done_count = 0;
+
+	for (i = 0; i < count; i++) {
+		pthread_mutex_lock(&calls[i].lock);
+		done_count += calls[i].done;
+		pthread_mutex_unlock(&calls[i].lock);
+	}
+	return done_count;
+}
+
+/* Nothing ends from the end of the pause to the resume; then all do, one of many steps too. */
+static void it_pauses_amidst_commands(void **state)
+{
+	static struct call calls[64];
+	static uint8_t data[64][SECTOR];
+	unsigned round, i, before;
+
+	(void)state;
+	for (round = 0; round < 50; round++) {
+		for (i = 0; i < 64; i++) {
+			prepare(&calls[i], true, i, 1, data[i]);
+			if (i % 16 == 0) { /* VERIFY, of 1 MiB by 64 KiB */
+				calls[i].command.scsi.cdb[0] = 0x8f;
+				calls[i].command.scsi.cdb[12] = 8;
+				calls[i].command.scsi.cdb[13] = 0;
+				calls[i].command.scsi.direction = SCSI_NO_DATA;
+				calls[i].command.scsi.data_length = 0;
+				calls[i].command.scsi.iov_count = 0;
+			}
+			storage_port_submit(port, &calls[i].command);
+		}
+		storage_port_pause(port);
+		before = ended(calls, 64);
+		if (round % 8 == 0) {
+			usleep(2000);
+		}
+		assert_int_equal(ended(calls, 64), before);
+		storage_port_resume(port);
+		for (i = 0; i < 64; i++) {
+			pthread_mutex_lock(&calls[i].lock);
+			while (!calls[i].done) {
+				pthread_cond_wait(&calls[i].ended, &calls[i].lock);
+			}
+			pthread_mutex_unlock(&calls[i].lock);
+			assert_int_equal(calls[i].command.scsi.status, SCSI_GOOD);
+		}
+	}
+	storage_port_pause(port);
+	storage_port_stop(port); /* amidst a pause */
+	storage_port_pause(port);
+	assert_int_equal(storage_port_start(port), 0);
+	assert_int_equal(run(port, false, 0, 1, data[0]), SCSI_GOOD);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(several_threads_submit),
-		T(two_ways_to_one_disk),
-		T(a_unit_that_is_held_or_gone),
-		T(it_stops_amidst_commands),
+		T(several_threads_submit),      T(two_ways_to_one_disk),
+		T(a_unit_that_is_held_or_gone), T(it_stops_amidst_commands),
+		T(it_pauses_amidst_commands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

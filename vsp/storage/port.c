@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "vsp/storage/storvsp.h"
@@ -15,7 +16,10 @@ struct storage_port {
 	struct disk_queue *disks; /* [R] */
 	pthread_t thread;
 	pthread_mutex_t lock;
-	bool running; /* [L] there is a thread, and it is not to end */
+	pthread_cond_t quiet;
+	_Atomic bool paused; /* [a] no command begins; written under lock */
+	bool is_quiet;       /* [L] none is under way either */
+	bool running;        /* [L] there is a thread, and it is not to end */
 	struct storage_command *first, **first_end; /* [L] submitted, in order */
 	unsigned in_flight;                         /* [R] */
 };
@@ -35,6 +39,7 @@ int storage_port_create(struct storage_port **out)
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&port->lock, NULL);
+	pthread_cond_init(&port->quiet, NULL);
 	forget_all(port);
 	ret = disk_queue_create(PORT_DEPTH, &port->disks, NULL);
 	if (ret) {
@@ -55,6 +60,7 @@ void storage_port_destroy(struct storage_port **where)
 	}
 	disk_queue_destroy(&port->disks);
 	pthread_mutex_destroy(&port->lock);
+	pthread_cond_destroy(&port->quiet);
 	free(port);
 }
 
@@ -64,23 +70,56 @@ static struct storage_command *command_of(struct scsi_request *request)
 					  offsetof(struct storage_command, scsi));
 }
 
+/* Before all others, to begin anew. */
+static void put_back(struct storage_port *port, struct storage_command *command)
+{
+	pthread_mutex_lock(&port->lock);
+	command->next = port->first;
+	port->first = command;
+	if (command->next == NULL) {
+		port->first_end = &command->next;
+	}
+	pthread_mutex_unlock(&port->lock);
+}
+
 static void done(struct scsi_request *request)
 {
 	struct storage_command *command = command_of(request);
 
-	command->port->in_flight--;
-	command->done(command);
+	struct storage_port *port = command->port;
+
+	port->in_flight--;
+	if (request->status == SCSI_TASK_ABORTED && atomic_load(&port->paused)) {
+		put_back(port, command);
+	} else {
+		command->done(command);
+	}
+}
+
+/* Between the steps of a command: a pause does not wait for all of them. */
+static bool cancelled(const struct scsi_request *request)
+{
+	const struct storage_command *command =
+		(const struct storage_command *)((const uint8_t *)request -
+						 offsetof(struct storage_command, scsi));
+
+	return atomic_load(&command->port->paused);
 }
 
 /* ---- the thread ---- */
 
 static struct storage_command *take_all(struct storage_port *port, bool *running)
 {
-	struct storage_command *first;
+	struct storage_command *first = NULL;
 
 	pthread_mutex_lock(&port->lock);
-	first = port->first;
-	forget_all(port);
+	if (!atomic_load(&port->paused)) {
+		first = port->first;
+		forget_all(port);
+	} else if (port->in_flight == 0) {
+		port->is_quiet = true;
+		pthread_cond_broadcast(&port->quiet);
+	}
 	*running = port->running;
 	pthread_mutex_unlock(&port->lock);
 	return first;
@@ -92,7 +131,7 @@ static void execute(struct storage_port *port, struct storage_command *command)
 	command->scsi.nexus = PORT_NEXUS;
 	command->scsi.queue = port->disks;
 	command->scsi.done = done;
-	command->scsi.cancelled = NULL;
+	command->scsi.cancelled = cancelled;
 	port->in_flight++;
 	scsi_execute(command->storage->scsi, command->address, &command->scsi);
 }
@@ -115,6 +154,10 @@ static void *serve(void *user)
 		}
 		disk_queue_kick(port->disks);
 	}
+	pthread_mutex_lock(&port->lock);
+	port->is_quiet = true;
+	pthread_cond_broadcast(&port->quiet);
+	pthread_mutex_unlock(&port->lock);
 	return NULL;
 }
 
@@ -127,6 +170,7 @@ int storage_port_start(struct storage_port *port)
 	pthread_mutex_lock(&port->lock);
 	forget_all(port);
 	port->running = true;
+	atomic_store(&port->paused, false);
 	ret = -pthread_create(&port->thread, NULL, serve, port);
 	port->running = !ret;
 	pthread_mutex_unlock(&port->lock);
@@ -145,6 +189,26 @@ void storage_port_stop(struct storage_port *port)
 		disk_queue_wake(port->disks);
 		pthread_join(port->thread, NULL);
 	}
+}
+
+void storage_port_pause(struct storage_port *port)
+{
+	pthread_mutex_lock(&port->lock);
+	port->is_quiet = !port->running;
+	atomic_store(&port->paused, true);
+	disk_queue_wake(port->disks);
+	while (!port->is_quiet) {
+		pthread_cond_wait(&port->quiet, &port->lock);
+	}
+	pthread_mutex_unlock(&port->lock);
+}
+
+void storage_port_resume(struct storage_port *port)
+{
+	pthread_mutex_lock(&port->lock);
+	atomic_store(&port->paused, false);
+	pthread_mutex_unlock(&port->lock);
+	disk_queue_wake(port->disks);
 }
 
 void storage_port_submit(struct storage_port *port, struct storage_command *command)

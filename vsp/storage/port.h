@@ -35,6 +35,13 @@ int storage_port_start(struct storage_port *port);
  * are forgotten: nobody calls their `done`. */
 void storage_port_stop(struct storage_port *port);
 
+/*
+ * Waits until no command is under way; those that come meanwhile wait for the resume, and so does one of many steps, which then begins anew. A
+ * port that is stopped meanwhile need not be resumed.
+ */
+void storage_port_pause(struct storage_port *port);
+void storage_port_resume(struct storage_port *port);
+
 /* Any thread; does not wait. */
 void storage_port_submit(struct storage_port *port, struct storage_command *command);
 
