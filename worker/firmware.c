@@ -14,9 +14,9 @@
 
 #include "lib/addr.h"
 
-#define SHADOW_END  0x100000ull
-#define SHADOW_MAX  0x40000ull
-#define IMAGE_UNIT  0x10000ull
+#define SHADOW_END 0x100000ull
+#define SHADOW_MAX 0x40000ull
+#define IMAGE_UNIT 0x10000ull
 
 /* A floppy disk is what has the size of one. */
 static bool is_floppy(uint64_t size)
