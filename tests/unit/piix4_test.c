@@ -45,7 +45,8 @@ static void who_is_there(void **state)
 	assert_int_equal(word(7, 0, 0), 0x71108086);
 	assert_int_equal(word(7, 0, 8), 0x06010003);
 	assert_int_equal(get(7, 0, 0x0e), 0x80);
-	assert_int_equal(word(7, 1, 0), 0xffffffff);
+	assert_int_equal(word(7, 1, 0), 0x71118086);
+	assert_int_equal(word(7, 2, 0), 0xffffffff);
 	assert_int_equal(word(7, 3, 0), 0x71138086);
 	assert_int_equal(word(7, 3, 8), 0x06800002);
 }
