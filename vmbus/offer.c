@@ -95,12 +95,33 @@ int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer, struct vmbus
 	return 0;
 }
 
-void vmbus_rescind(struct vmbus_channel *channel)
+static void withdraw(struct vmbus_channel *channel, bool lingers)
 {
 	pthread_mutex_lock(&channel->bus->lock);
+	channel->lingers = lingers && (channel->lingers || !channel->withdrawn);
 	channel->withdrawn = true;
 	pthread_mutex_unlock(&channel->bus->lock);
 	note_post(channel, NOTE_RESCIND);
+}
+
+void vmbus_rescind(struct vmbus_channel *channel)
+{
+	withdraw(channel, false);
+}
+
+void vmbus_withdraw(struct vmbus_channel *channel)
+{
+	withdraw(channel, true);
+}
+
+static bool lingers(struct vmbus_channel *channel)
+{
+	bool it;
+
+	pthread_mutex_lock(&channel->bus->lock);
+	it = channel->lingers;
+	pthread_mutex_unlock(&channel->bus->lock);
+	return it;
 }
 
 /* Does the guest still know of a channel that was withdrawn, and of which this is the successor? */
@@ -204,6 +225,10 @@ void offer_revoke(struct vmbus_channel *channel)
 void offer_rescind(struct vmbus_channel *channel)
 {
 	if (channel->rescinded) {
+		/* It has lingered long enough. */
+		if (channel->state == CHANNEL_OPEN && !lingers(channel)) {
+			channel_close(channel);
+		}
 		return;
 	}
 	channel->rescinded = true;
@@ -216,7 +241,9 @@ void offer_rescind(struct vmbus_channel *channel)
 		send_rescind(channel);
 	}
 	if (channel->state == CHANNEL_OPEN) {
-		channel_close(channel);
+		if (!lingers(channel)) {
+			channel_close(channel);
+		}
 	} else if (channel->state != CHANNEL_CLOSING) {
 		offer_revoke(channel);
 	}
@@ -280,7 +307,10 @@ void offer_release_message(struct vmbus *bus, const struct vmbus_channel_relid *
 {
 	struct vmbus_channel *channel = channel_find(bus, message->child_relid);
 
-	if (channel == NULL || channel->state == CHANNEL_OPEN) {
+	if (channel != NULL && channel->state == CHANNEL_OPEN && channel->rescinded) {
+		channel->released = true;
+		channel_close(channel); /* without a word, but it has no more use for it */
+	} else if (channel == NULL || channel->state == CHANNEL_OPEN) {
 		server_complain(bus, "the guest releases channel %u, which it cannot",
 				message->child_relid);
 	} else if (channel->state == CHANNEL_CLOSING) {

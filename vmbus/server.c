@@ -269,7 +269,9 @@ void vmbus_begin_pause(struct vmbus *bus)
 	serve_notes(bus);
 	for (channel = offer_next(bus, 1); channel != NULL;
 	     channel = offer_next(bus, channel->relid + 1)) {
-		if (channel->state == CHANNEL_OPEN && channel->pause == PAUSE_NONE) {
+		if (channel->state == CHANNEL_OPEN && channel->rescinded) {
+			channel_close(channel); /* no state has one that lingers */
+		} else if (channel->state == CHANNEL_OPEN && channel->pause == PAUSE_NONE) {
 			channel_pause(channel);
 		}
 	}

@@ -129,7 +129,8 @@ struct vmbus_channel {
 	unsigned int notes;               /* [L] enum note */
 	bool noted;                       /* [L] it is in vmbus.noted */
 	struct vmbus_channel *next_noted; /* [L] */
-	bool withdrawn;                   /* [L] vmbus_rescind() was called */
+	bool withdrawn;                   /* [L] vmbus_rescind() or vmbus_withdraw() was called */
+	bool lingers;                     /* [L] the latter alone */
 
 	enum channel_state state; /* [C] */
 	enum channel_pause pause; /* [C] */

@@ -179,6 +179,11 @@ int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer,
  * The same offer may be made again at once: the guest sees it when it has released the old one. [T]
  */
 void vmbus_rescind(struct vmbus_channel *channel);
+/*
+ * The same, but a channel that is open stays so until the guest has closed it or let go of it: a guest that has packets under way waits for their
+ * completions before it does. vmbus_rescind() may follow, and ends the wait, as a pause does. [T]
+ */
+void vmbus_withdraw(struct vmbus_channel *channel);
 
 /* ---- for devices: an open channel ---- */
 

@@ -579,6 +579,45 @@ static void rescind_of_an_open_channel(void **state)
 	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
 }
 
+/* It stays open until the guest closes it, or releases it without that, or is not waited for any more. */
+static void withdrawal_of_an_open_channel(void **state)
+{
+	uint32_t relid = offer_and_connect(VERSION_WIN10_V5_3);
+	struct guest_channel channel;
+
+	(void)state;
+	assert_int_equal(guest_open(&channel, relid, 5, 8, 10, 0), 0);
+	vmbus_withdraw(device.channel);
+	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+	assert_int_equal(device.closing, 0);
+	assert_true(guest_close(&channel));
+	assert_int_equal(device.closing, 1);
+	assert_int_equal(device.released, 1);
+	post_relid(CHANNELMSG_RELID_RELEASED, relid);
+
+	assert_int_equal(device_offer(guest.bus, &device, 1, 0), 0);
+	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
+	assert_int_equal(guest_open(&channel, relid, 6, 8, 10, 0), 0);
+	vmbus_withdraw(device.channel);
+	vmbus_withdraw(device.channel);
+	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+	post_relid(CHANNELMSG_RELID_RELEASED, relid);
+	assert_int_equal(device.closing, 2);
+	vmbus_serve(guest.bus);
+	assert_int_equal(device.released, 2);
+
+	assert_int_equal(device_offer(guest.bus, &device, 1, 0), 0);
+	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
+	assert_int_equal(guest_open(&channel, relid, 7, 8, 10, 0), 0);
+	vmbus_withdraw(device.channel);
+	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+	vmbus_rescind(device.channel);
+	vmbus_withdraw(device.channel);
+	assert_true(guest_silent());
+	assert_int_equal(device.closing, 3);
+	assert_int_equal(device.released, 3);
+}
+
 /* A guest that was about to open it, and one that lets go faster than the device. */
 static void rescind_races(void **state)
 {
@@ -816,6 +855,7 @@ int main(void)
 		TEST(sockets_are_refused),
 		TEST(rescind_of_a_closed_channel),
 		TEST(rescind_of_an_open_channel),
+		TEST(withdrawal_of_an_open_channel),
 		TEST(rescind_races),
 		TEST(a_number_released_too_early),
 		TEST(rescind_before_the_guest_knows),
