@@ -251,6 +251,33 @@ static int set_mac(struct port *port, uint64_t mac)
 	return ret;
 }
 
+/* Which VLAN a port is in is its settings' affair; who makes one may say it. */
+static int set_vlan(const struct plug *plug, uint16_t vlan, char *why)
+{
+	struct port *port = plug->port;
+	struct port_settings settings = port->settings;
+	bool is_so = settings.vlan.mode == VLAN_ACCESS && settings.vlan.vlan == vlan;
+	int ret;
+
+	if (vlan == 0 || is_so) {
+		return 0;
+	}
+	if (plug->stays) {
+		snprintf(
+			why, DAEMON_TEXT,
+			"port \"%s\" is not in VLAN %u; set it with vswitch, or leave the VLAN out",
+			port->name, vlan);
+		return -EPERM;
+	}
+	settings.vlan = (struct vlan_settings){.mode = VLAN_ACCESS, .vlan = vlan};
+	ret = port_set(port, &settings);
+	if (ret != 0) {
+		snprintf(why, DAEMON_TEXT, "port \"%s\": VLAN %u: give 1 to 4094", port->name,
+			 vlan);
+	}
+	return ret;
+}
+
 /* The port that the hello names: one that waits, or a new one. NULL: neither, and why. */
 static struct plug *find_port(struct plug *plug, const struct port_hello *hello, int *ret,
 			      char *why)
@@ -287,6 +314,10 @@ static struct plug *find_port(struct plug *plug, const struct port_hello *hello,
 	if (*ret != 0) {
 		snprintf(why, DAEMON_TEXT, "port \"%s\": its address cannot be had: %s",
 			 hello->port, strerror(-*ret));
+	} else {
+		*ret = set_vlan(waiting, hello->vlan, why);
+	}
+	if (*ret != 0) {
 		if (!waiting->stays) {
 			plug_remove(waiting);
 		}

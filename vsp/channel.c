@@ -57,6 +57,12 @@ static void sleep_by_poll(struct vsp_channel *vsp)
 	}
 }
 
+void vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event)
+{
+	CHECK(EVENT_DEVICE + index < vsp->event_count);
+	vsp->events[EVENT_DEVICE + index] = event;
+}
+
 static void vsp_sleep(struct vsp_channel *vsp)
 {
 	if (vsp->class->sleep != NULL) {

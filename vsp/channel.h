@@ -86,12 +86,12 @@ struct vsp_channel {
 	bool ended;             /* no more packets, for good */
 	struct vsp_answer *unsent, **unsent_end; /* they wait for room, in order */
 	unsigned int event_count;
-	int events[2 + VSP_EVENTS_MAX]; /* [I] the channel's, our own, the device's */
+	int events[2 + VSP_EVENTS_MAX]; /* the channel's, our own, the device's; -1: none */
 };
 
 /*
  * In opened(): starts the thread. `events` are eventfds of the device's that are read before each work(); they
- * stay open until vsp_join(). -errno: nothing is left of it. [C]
+ * stay open until closed() has been called. -errno: nothing is left of it. [C]
  */
 int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *device,
 	      struct vmbus_channel *channel, const int *events,
@@ -107,6 +107,9 @@ void vsp_join(struct vsp_channel *vsp);
 
 /* There may be something for work(). [T], until vsp_join() */
 void vsp_wake(struct vsp_channel *vsp);
+
+/* Another event of the device's, in place of the `index`-th of vsp_start()'s; -1: none. [R] */
+void vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event);
 
 /* Sends an answer, now or when there is room. Packets are not taken meanwhile. [R] */
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer);

@@ -1,6 +1,8 @@
 /* The channels of a device, see device.h. */
 #include "vsp/device.h"
 
+#include <errno.h>
+
 void vsp_device_create(struct vsp_device *device, const struct vsp_device_class *class, void *owner,
 		       struct vmbus *bus)
 {
@@ -62,7 +64,7 @@ int vsp_offer(struct vsp_device *device, unsigned int index, const struct vmbus_
 	whole.sub_channel = (uint16_t)index;
 	whole.device = device;
 	pthread_mutex_lock(&device->lock);
-	ret = vmbus_offer(device->bus, &whole, &channel);
+	ret = device->withdrawn ? -ENODEV : vmbus_offer(device->bus, &whole, &channel);
 	if (ret == 0) {
 		device->places[index].offer = channel;
 	}
@@ -107,12 +109,26 @@ void vsp_released(void *context, struct vmbus_channel *channel)
 	}
 }
 
+void vsp_device_withdraw(struct vsp_device *device, bool waits)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&device->lock);
+	device->withdrawn = true;
+	for (i = 0; i < VSP_CHANNELS_MAX; i++) {
+		if (device->places[i].offer != NULL) {
+			(waits ? vmbus_withdraw : vmbus_rescind)(device->places[i].offer);
+		}
+	}
+	pthread_mutex_unlock(&device->lock);
+}
+
 void vsp_device_destroy(struct vsp_device *device)
 {
 	bool last;
 
+	vsp_device_withdraw(device, false);
 	pthread_mutex_lock(&device->lock);
-	rescind_from(device, 0);
 	device->destroyed = true;
 	last = offered(device) == 0;
 	pthread_mutex_unlock(&device->lock);
@@ -160,7 +176,8 @@ static int start(struct vsp_device *device, unsigned int index, struct vmbus_cha
 		event = device->class->event(device->owner, index);
 	}
 	pthread_mutex_lock(&device->lock);
-	ret = vsp_start(vsp, device->class->channel, vsp, channel, &event, event >= 0);
+	ret = vsp_start(vsp, device->class->channel, vsp, channel, &event,
+			device->class->event != NULL);
 	if (ret == 0) {
 		device->places[index].last = vsp;
 		set_open(device, index, true);
@@ -186,6 +203,11 @@ int vsp_opened(void *context, struct vmbus_channel *channel)
 	vsp = take_loaded(device, vsp, channel_starts_paused(channel));
 	if (vsp == NULL) {
 		ret = device->class->create(device->owner, index, &vsp);
+	} else if (device->class->load != NULL) {
+		ret = device->class->load(vsp, channel);
+		if (ret != 0) {
+			device->class->free(vsp);
+		}
 	}
 	if (ret != 0) {
 		return ret;

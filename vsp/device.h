@@ -25,9 +25,14 @@ struct vsp_device_class {
 	int (*create)(void *owner, unsigned int index, struct vsp_channel **vsp);
 	/* Its thread has ended, or never was. */
 	void (*free)(struct vsp_channel *vsp);
+	/* It was loaded (vsp_load()), and its channel is opened. -errno: it is not, free() follows. [C] NULL */
+	int (*load)(struct vsp_channel *vsp, struct vmbus_channel *channel);
 	/* It was loaded (vsp_load()), but its channel is opened anew: what it had begun has come to nothing. free() follows. [C] NULL */
 	void (*forget)(struct vsp_channel *vsp);
-	/* An eventfd of the owner's that is read before each work(), for a thread without a sleep of its own. NULL: none. [C] */
+	/*
+	 * An eventfd of the owner's that is read before each work(), for a thread without a sleep of its own; -1: none until vsp_set_event().
+	 * NULL: never one. [C]
+	 */
 	int (*event)(void *owner, unsigned int index);
 	/* Another channel is open, or no longer. [C] NULL */
 	void (*changed)(void *owner);
@@ -47,6 +52,7 @@ struct vsp_device {
 		struct vsp_channel *loaded;  /* [L] of a loaded state, until it is opened */
 	} places[VSP_CHANNELS_MAX];
 	uint64_t open;  /* [L] mask */
+	bool withdrawn; /* [L] nothing more is offered */
 	bool destroyed; /* [L] */
 };
 
@@ -62,12 +68,14 @@ void vsp_resumed(void *device, struct vmbus_channel *channel);
 
 void vsp_device_create(struct vsp_device *device, const struct vsp_device_class *class, void *owner,
 		       struct vmbus *bus);
-/* Withdraws all channels. ended() is called now, if none was offered, or later. [C] */
+/* Withdraws all channels. `waits`: those that are open stay so until the guest closes them. [T] */
+void vsp_device_withdraw(struct vsp_device *device, bool waits);
+/* Withdraws all channels, at once. ended() is called now, if none was offered, or later. [C] */
 void vsp_device_destroy(struct vsp_device *device);
 /* Waits for threads that are at their end, and frees what the channels had. No offer is left. [C] */
 void vsp_device_free(struct vsp_device *device);
 
-/* Offers a channel. The type, the instance and the class are the owner's to fill in. -errno of vmbus_offer(). [T] */
+/* Offers a channel. The type, the instance and the class are the owner's to fill in. -errno of vmbus_offer(); -ENODEV: they are withdrawn. [T] */
 int vsp_offer(struct vsp_device *device, unsigned int index,
 	      const struct vmbus_offer *offer) MUST_CHECK;
 /* [T] */

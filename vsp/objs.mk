@@ -2,7 +2,7 @@
 vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
 vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
-vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netport.o)
+vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
 vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs)) $(vsp_integration_objs)
 
@@ -23,7 +23,7 @@ storage_port_test_libs = $(disk_libs)
 # The other end of the port is the test, with the switch's rings.
 vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c
 netport_test_objs = vsp/network/netport.o hosted/listen.o hosted/packet.o hosted/say.o $(switch_core_objs) $(switch_ring_objs) switch/guest.o
-netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs)
+netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs) lib/state.o
 netvsp_test_objs = $(vsp_network_objs) hosted/listen.o hosted/packet.o $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o

@@ -153,7 +153,8 @@ struct port_hello {
 	uint32_t out_slots; /* of each queue */
 	uint32_t in_slots;
 	uint8_t mac[6]; /* zeros: the switch chooses one */
-	uint8_t reserved[6];
+	uint16_t vlan; /* access to this VLAN, for a port that is made by this hello; 0: untagged */
+	uint8_t reserved[4];
 	char network[PORT_NAME_MAX]; /* the switch's name */
 	char port[PORT_NAME_MAX];    /* one that exists and has no worker, or a new one */
 	struct port_region regions[PORT_REGIONS_MAX];

@@ -40,6 +40,7 @@ static const struct vsp_class *class;
 static const struct vmbus_class *bus_class;
 static bool offered[CHANNELS], is_open[CHANNELS];
 static unsigned int ranges_held, answers[PACKETS], wanted[PACKETS], packet_count, calls;
+static bool starts_paused, reborn;
 static bool refuses; /* the guest's ring has no room, now and then */
 
 void check_failed(const char *file, int line, const char *what)
@@ -74,6 +75,11 @@ void vmbus_rescind(struct vmbus_channel *channel)
 	(void)channel; /* set_down() releases them all */
 }
 
+void vmbus_withdraw(struct vmbus_channel *channel)
+{
+	(void)channel;
+}
+
 uint32_t channel_sub_channel(const struct vmbus_channel *channel)
 {
 	return channel->index;
@@ -82,7 +88,7 @@ uint32_t channel_sub_channel(const struct vmbus_channel *channel)
 bool channel_starts_paused(const struct vmbus_channel *channel)
 {
 	(void)channel;
-	return false;
+	return starts_paused;
 }
 
 struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t handle)
@@ -183,6 +189,9 @@ static bool has_room(void)
 
 static void completed(uint64_t transaction, uint32_t bytes)
 {
+	if (reborn) {
+		return;
+	}
 	must(transaction < packet_count && wanted[transaction] && answers[transaction]++ == 0);
 	must(bytes == 0 || bytes == NVSP_BYTES_60 || bytes == NVSP_BYTES_61);
 }
@@ -296,6 +305,13 @@ void vsp_wake(struct vsp_channel *vsp)
 	(void)vsp; /* all are asked again and again */
 }
 
+void vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event)
+{
+	(void)vsp;
+	(void)index;
+	(void)event;
+}
+
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer)
 {
 	completed(answer->transaction, answer->bytes);
@@ -303,6 +319,12 @@ void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer)
 }
 
 /* ---- in place of the switch ---- */
+
+void netport_break(const struct netport *its)
+{
+	(void)its;
+	abort(); /* this one does nothing that cannot be */
+}
 
 bool netport_locate(const struct netport *its, const void *at, uint32_t bytes,
 		    struct port_slot *slot)
@@ -411,7 +433,6 @@ static void set_up(void)
 		ring_at(&in[i], port.memory, SLOTS, SLOTS, 2 * i + 1);
 	}
 	must(network_create(NULL, &config, &port, &network) == 0);
-	must(bus_class->opened(&network->channels, &channels[0]) == 0);
 }
 
 static bool work(unsigned int i)
@@ -440,6 +461,28 @@ static void settle(void)
 		}
 		quiet = any ? 0 : quiet + 1;
 	}
+}
+
+/* It goes in the middle of everything, and comes back with empty rings. */
+static void change_switch(void)
+{
+	unsigned int i;
+
+	network_lost(network);
+	for (i = 0; i < CHANNELS; i++) {
+		work(i);
+	}
+	must(atomic_load(&network->users) == 0);
+	memset(port.memory, 0, port.memory_bytes);
+	port.memory->link = 1;
+	for (i = 0; i < CHANNELS; i++) {
+		ring_at(&out[i], port.memory, SLOTS, SLOTS, 2 * i);
+		ring_at(&in[i], port.memory, SLOTS, SLOTS, 2 * i + 1);
+	}
+	must(network_take_port(network, true) == false);
+	atomic_store(&network->next_port, &port);
+	work(0);
+	must(network->next_port == NULL && !network->lost);
 }
 
 static void deliver(unsigned int i, const struct vmbus_packet *packet)
@@ -606,6 +649,57 @@ static void set_down(void)
 	free(port.regions[NETPORT_HEADS].iov_base);
 }
 
+/*
+ * Another machine takes over, by a state in which some bytes are others: it is refused, or the adapter goes on by it. Where a state says what
+ * cannot be seen to be wrong, a guest's packets may be completed twice or never; so these are not counted any more.
+ */
+static void be_reborn(const uint8_t *data, size_t size)
+{
+	static uint8_t state[1 << 16];
+	struct state_writer writer = state_writer(state, sizeof(state));
+	struct state_fault fault;
+	struct state_reader all;
+	bool were_open[CHANNELS];
+	unsigned int i;
+
+	for (i = 0; i < CHANNELS; i++) {
+		if (is_open[i]) {
+			class->pause(queues[i]);
+		}
+	}
+	settle();
+	memcpy(were_open, is_open, sizeof(were_open));
+	network_save(network, &writer);
+	must(state_fits(&writer));
+	set_down();
+	for (i = 0; i + 3 <= size; i += 3) {
+		state[(data[i] | data[i + 1] << 8) % writer.used] ^= data[i + 2];
+	}
+	set_up();
+	all = state_reader(state, writer.used, &fault);
+	if (network_load(network, &all) != 0) {
+		must(size >= 3 && fault.what != NULL);
+		set_down();
+		return;
+	}
+	starts_paused = reborn = true;
+	for (i = 0; i < CHANNELS; i++) {
+		if (were_open[i] && offered[i] && (i == 0 || is_open[0])) {
+			(void)!bus_class->opened(&network->channels, &channels[i]);
+		}
+	}
+	starts_paused = false;
+	for (i = 0; i < CHANNELS; i++) {
+		if (is_open[i]) {
+			class->pause(queues[i]);
+			class->resume(queues[i]);
+		}
+	}
+	settle();
+	set_down();
+	reborn = false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint32_t versions[] = {NVSP_VERSION_1, NVSP_VERSION_2, NVSP_VERSION_4,
@@ -616,6 +710,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	set_up();
+	must(bus_class->opened(&network->channels, &channels[0]) == 0);
 	if (data[0] < 0xe0) {
 		shake_hands(versions[data[0] % 6]);
 	}
@@ -633,6 +728,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			answer_frames(data[0] % CHANNELS);
 		}
 		work(data[14] % CHANNELS);
+		if ((data[15] & 0xc0) == 0xc0) {
+			change_switch();
+		}
 		data += used;
 		size -= used;
 	}
@@ -641,6 +739,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < packet_count; i++) {
 		must(answers[i] == wanted[i]);
 	}
-	set_down();
+	be_reborn(data, size);
 	return 0;
 }

@@ -78,6 +78,7 @@ static void *be_switch(void *argument)
 static int ask(struct netport *port, enum manner how, char *why)
 {
 	struct netport_request request = {.socket = path,
+					  .fd = -1,
 					  .network = "lan",
 					  .name = "a",
 					  .mac = {2, 3},
@@ -172,7 +173,8 @@ static void test_refused(void **state)
 
 static void test_no_switch(void **state)
 {
-	struct netport_request request = {.socket = "/nonexistent/ports", .queue_count = 1};
+	struct netport_request request = {
+		.socket = "/nonexistent/ports", .fd = -1, .queue_count = 1};
 	char longer[200], why[256];
 	struct netport port;
 

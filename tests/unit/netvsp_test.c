@@ -38,7 +38,7 @@
 #define ID            0xcafe
 
 static struct network *network;
-static struct netport port;
+static struct netport port, *switch_port = &port;
 static struct ring out[QUEUES], in[QUEUES]; /* the switch's end */
 static struct guest_channel channels[QUEUES];
 static uint32_t relid, message_bytes;
@@ -53,28 +53,28 @@ static void on_ended(void *context)
 	__atomic_store_n((bool *)context, true, __ATOMIC_RELEASE);
 }
 
-static void make_port(void)
+static void make_port(struct netport *to)
 {
 	unsigned int i;
 
-	port = (struct netport){.connection = -1,
-				.switch_event = eventfd(0, EFD_NONBLOCK),
-				.queue_count = QUEUES,
-				.out_slots = SLOTS,
-				.in_slots = SLOTS};
-	port.memory_bytes = ring_memory_bytes(QUEUES, SLOTS, SLOTS);
-	port.memory = aligned_alloc(4096, port.memory_bytes);
-	memset(port.memory, 0, port.memory_bytes);
-	memcpy(port.mac, mac, sizeof(mac));
-	port.memory->link = 1;
-	port.memory->speed = 25000;
-	port.regions[NETPORT_RAM] = (struct iovec){guest.ram, GUEST_PAGES * VMBUS_PAGE_SIZE};
-	port.regions[NETPORT_HEADS].iov_len = QUEUES * SLOTS * NETPORT_HEAD_BYTES;
-	port.regions[NETPORT_HEADS].iov_base = malloc(port.regions[NETPORT_HEADS].iov_len);
+	*to = (struct netport){.connection = -1,
+			       .switch_event = eventfd(0, EFD_NONBLOCK),
+			       .queue_count = QUEUES,
+			       .out_slots = SLOTS,
+			       .in_slots = SLOTS};
+	to->memory_bytes = ring_memory_bytes(QUEUES, SLOTS, SLOTS);
+	to->memory = aligned_alloc(4096, to->memory_bytes);
+	memset(to->memory, 0, to->memory_bytes);
+	memcpy(to->mac, mac, sizeof(mac));
+	to->memory->link = 1;
+	to->memory->speed = 25000;
+	to->regions[NETPORT_RAM] = (struct iovec){guest.ram, GUEST_PAGES * VMBUS_PAGE_SIZE};
+	to->regions[NETPORT_HEADS].iov_len = QUEUES * SLOTS * NETPORT_HEAD_BYTES;
+	to->regions[NETPORT_HEADS].iov_base = malloc(to->regions[NETPORT_HEADS].iov_len);
 	for (i = 0; i < QUEUES; i++) {
-		port.events[i] = eventfd(0, EFD_NONBLOCK);
-		ring_at(&out[i], port.memory, SLOTS, SLOTS, 2 * i);
-		ring_at(&in[i], port.memory, SLOTS, SLOTS, 2 * i + 1);
+		to->events[i] = eventfd(0, EFD_NONBLOCK);
+		ring_at(&out[i], to->memory, SLOTS, SLOTS, 2 * i);
+		ring_at(&in[i], to->memory, SLOTS, SLOTS, 2 * i + 1);
 	}
 }
 
@@ -88,10 +88,22 @@ static int start(void **state)
 
 	(void)state;
 	guest_create();
-	make_port();
+	make_port(&port);
 	ended = false;
 	assert_int_equal(network_create(guest.bus, &config, &port, &network), 0);
 	return 0;
+}
+
+static void free_port(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < QUEUES; i++) {
+		close(port.events[i]);
+	}
+	close(port.switch_event);
+	free(port.memory);
+	free(port.regions[NETPORT_HEADS].iov_base);
 }
 
 static void serve(void)
@@ -106,7 +118,7 @@ static void call(unsigned int queue)
 {
 	uint64_t one = 1;
 
-	assert_int_equal(write(port.events[queue], &one, sizeof(one)), sizeof(one));
+	assert_int_equal(write(switch_port->events[queue], &one, sizeof(one)), sizeof(one));
 }
 
 /* Buffers of a port that does not hear go back, as the switch does it. */
@@ -116,7 +128,7 @@ static void switch_turn(void)
 	unsigned int i;
 	int count;
 
-	if (__atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE) & PORT_HEARS) {
+	if (__atomic_load_n(&switch_port->memory->takes, __ATOMIC_ACQUIRE) & PORT_HEARS) {
 		return;
 	}
 	for (i = 0; i < QUEUES; i++) {
@@ -164,12 +176,7 @@ static int stop(void **state)
 	for (i = 0; i < GUEST_PAGES; i++) {
 		assert_int_equal(atomic_load(&guest.acquired[i]), 0);
 	}
-	for (i = 0; i < QUEUES; i++) {
-		close(port.events[i]);
-	}
-	close(port.switch_event);
-	free(port.memory);
-	free(port.regions[NETPORT_HEADS].iov_base);
+	free_port();
 	return 0;
 }
 
@@ -1969,6 +1976,523 @@ static void test_mad_switch(void **state)
 	assert_int_equal(next_indication(), RNDIS_STATUS_DISCONNECT);
 }
 
+/* ---- tests: the switch comes back, adapters go ---- */
+
+/* Another switch, in place of the one that was lost; nothing may touch that one's port any more. */
+static void connect_again(struct netport *other)
+{
+	make_port(other);
+	assert_int_equal(network_connect(network, other), 0);
+	free_port();
+	port = *other;
+}
+
+static void both_ways(unsigned int queue, uint32_t seed)
+{
+	struct heard heard[4];
+	uint8_t frame[200];
+	uint64_t id;
+
+	make_frame(frame, sizeof(frame), seed);
+	send_frame(queue, queue, frame, sizeof(frame), NULL, 0, 70);
+	expect_frame(queue, frame, sizeof(frame));
+	answer_frame(queue, &wire);
+	finish(queue, 70);
+	give_frame(queue, (struct port_slot){0}, frame, sizeof(frame));
+	show_frames(queue);
+	assert_int_equal(hear(queue, heard, 4, &id), 1);
+	assert_int_equal(heard[0].length, sizeof(frame));
+	assert_memory_equal(heard[0].bytes, frame, sizeof(frame));
+	complete(queue, id);
+}
+
+/* It goes with a frame that it has not answered, and in the middle of one to the guest. */
+static void test_switch_comes_back(void **state)
+{
+	static struct netport other[3];
+	struct port_slot slots[PORT_PIECES_MAX], half = {.flags = PORT_CONTINUES, .bytes = 1500};
+	uint8_t frame[60];
+	unsigned int round;
+	int count;
+
+	(void)state;
+	assert_int_equal(network_connect(network, &port), -EISCONN);
+	make_frame(frame, sizeof(frame), 1);
+	for (round = 0; round < 3; round++) {
+		send_frame(0, 0, frame, sizeof(frame), NULL, 0, 30);
+		take_frame(0, &wire);
+		while ((count = ring_take(&in[0], slots, PORT_PIECES_MAX)) == 0) {
+			serve();
+		}
+		ring_answer(&in[0], &half, (uint32_t)count);
+		show_frames(0);
+		network_lost(network);
+		assert_int_equal(next_indication(), RNDIS_STATUS_DISCONNECT);
+		assert_int_equal(finish(0, 30).rndis_complete.status, 1);
+		connect_again(&other[round]);
+		assert_int_equal(next_indication(), RNDIS_STATUS_CONNECT);
+		assert_int_equal(port.memory->takes, PORT_HEARS);
+		both_ways(0, round);
+	}
+}
+
+static void test_another_port_must_fit(void **state)
+{
+	struct netport other = port;
+
+	(void)state;
+	network_lost(network);
+	other.mac[5]++;
+	assert_int_equal(network_connect(network, &other), -EINVAL);
+	other = port;
+	other.queue_count--;
+	assert_int_equal(network_connect(network, &other), -EINVAL);
+}
+
+/* No driver is there; then one comes. */
+static void test_switch_comes_back_unseen(void **state)
+{
+	static struct netport other;
+
+	(void)state;
+	network_lost(network);
+	connect_again(&other);
+	shake_hands(NVSP_VERSION_61);
+	set_filter(0xd);
+	both_ways(0, 5);
+}
+
+static void *connect_thread(void *argument)
+{
+	assert_int_equal(network_connect(network, argument), 0);
+	return NULL;
+}
+
+/* While the primary channel closes: whoever is the last one brings the change about. */
+static void test_switch_comes_back_at_a_close(void **state)
+{
+	static struct netport other[8];
+	pthread_t thread;
+	unsigned int round;
+
+	(void)state;
+	for (round = 0; round < 8; round++) {
+		network_lost(network);
+		make_port(&other[round]);
+		pthread_create(&thread, NULL, connect_thread, &other[round]);
+		usleep(round * 50);
+		switch_port = &other[round];
+		close_primary();
+		pthread_join(thread, NULL);
+		switch_port = &port;
+		free_port();
+		port = other[round];
+		assert_true(tear_down(0xe2000 + 16 * round));
+		assert_true(tear_down(0xe3000 + 16 * round));
+		assert_int_equal(guest_open(&channels[0], relid, 0xe1e20 + round, 8, RING, 1), 0);
+		assert_int_equal(ask_version(NVSP_VERSION_6), NVSP_STATUS_SUCCESS);
+		assert_int_equal(give_receive_buffer(0xe2010 + 16 * round).receive_complete.status,
+				 1);
+		assert_int_equal(give_send_buffer(0xe3010 + 16 * round).send_complete.status, 1);
+		initialize();
+		set_filter(0xd);
+		both_ways(0, round);
+	}
+}
+
+static void test_sub_channels_after_the_switch(void **state)
+{
+	static struct netport other;
+	struct guest_packet packet;
+	unsigned int i;
+
+	(void)state;
+	open_sub_channels(QUEUES - 1);
+	receive_on(0, &packet); /* the table */
+	network_lost(network);
+	assert_int_equal(next_indication(), RNDIS_STATUS_DISCONNECT);
+	connect_again(&other);
+	assert_int_equal(next_indication(), RNDIS_STATUS_CONNECT);
+	for (i = 0; i < QUEUES; i++) {
+		both_ways(i, i);
+	}
+}
+
+/* The guest asks for sub-channels meanwhile, and never lets go of the one that it had. */
+static void test_removal(void **state)
+{
+	struct guest_packet packet;
+
+	(void)state;
+	network_remove(network);
+	post(0, &(struct nvsp_message){.type = NVSP_SUBCHANNEL, .sub_channel = {1, 3}}, 5, true);
+	while (!guest_receive(&channels[0], &packet)) {
+		usleep(100);
+	}
+	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
+	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
+		switch_turn();
+		serve();
+	}
+	assert_null(guest_take(CHANNELMSG_OFFERCHANNEL));
+}
+
+/* What the guest has begun comes to its end, as long as the guest has not closed the channel. */
+static void test_withdrawal(void **state)
+{
+	uint8_t frame[60];
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 1);
+	send_frame(0, 0, frame, sizeof(frame), NULL, 0, 30);
+	network_disconnect(network);
+	assert_int_equal(next_indication(), RNDIS_STATUS_DISCONNECT);
+	assert_int_equal(port.memory->takes, 0);
+	network_withdraw(network);
+	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+	send_frame(0, 1, frame, sizeof(frame), NULL, 0, 31);
+	expect_frame(0, frame, sizeof(frame));
+	answer_frame(0, &wire);
+	assert_int_equal(finish(0, 30).rndis_complete.status, NVSP_STATUS_SUCCESS);
+	expect_frame(0, frame, sizeof(frame));
+	answer_frame(0, &wire);
+	assert_int_equal(finish(0, 31).rndis_complete.status, NVSP_STATUS_SUCCESS);
+	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
+	close_primary();
+	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
+		switch_turn();
+		serve();
+	}
+}
+
+/* The guest says nothing: at last it is cut off. */
+static void test_withdrawal_unheard(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	network_withdraw(network);
+	for (i = 0; i < 20; i++) {
+		switch_turn();
+		serve();
+	}
+	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
+	network_remove(network);
+	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
+		switch_turn();
+		serve();
+	}
+}
+
+/* The switch does not answer any more. */
+static void test_removal_without_a_switch(void **state)
+{
+	uint8_t frame[60];
+	unsigned int i;
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 1);
+	send_frame(0, 0, frame, sizeof(frame), NULL, 0, 30);
+	network_remove(network);
+	for (i = 0; i < 20; i++) {
+		serve();
+	}
+	assert_false(ended);
+	network_lost(network);
+	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
+		serve();
+	}
+}
+
+static void test_removal_without_a_driver(void **state)
+{
+	(void)state;
+	network_remove(network);
+	assert_true(ended);
+	ended = false;
+	network_remove(network);
+	assert_false(ended); /* it is said once */
+	ended = true;
+}
+
+/* ---- tests: another machine takes over ---- */
+
+static uint8_t *saved;
+static size_t saved_size;
+static bool is_loaded; /* if the rest was not, the machine is of no use */
+
+static void stand_still(void)
+{
+	pthread_t thread;
+	bool done = false;
+
+	pthread_create(&thread, NULL, pause_thread, &done);
+	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+		switch_turn();
+		usleep(100);
+	}
+	pthread_join(thread, NULL);
+}
+
+static size_t save_to(uint8_t *to, size_t room)
+{
+	struct state_writer writer = state_writer(to, room);
+
+	network_save(network, &writer);
+	vmbus_save(guest.bus, &writer);
+	return writer.used;
+}
+
+static uint8_t *save(void)
+{
+	uint8_t *to;
+
+	saved_size = save_to(NULL, 0);
+	to = malloc(saved_size);
+	assert_int_equal(save_to(to, saved_size), saved_size);
+	return to;
+}
+
+static void end_machine(void)
+{
+	network_destroy(&network);
+	guest_restart();
+	free_port();
+}
+
+static void begin_machine(void)
+{
+	struct network_config config = {.instance = {1},
+					.name = "Network Adapter",
+					.queue_count = QUEUES,
+					.ended = on_ended,
+					.context = &ended};
+
+	make_port(&port);
+	ended = false;
+	assert_int_equal(network_create(guest.bus, &config, &port, &network), 0);
+	vmbus_pause(guest.bus);
+}
+
+static int load(const uint8_t *from, size_t size, struct state_fault *fault)
+{
+	struct state_reader all = state_reader(from, size, fault);
+	int ret = network_load(network, &all);
+
+	is_loaded = ret == 0;
+	return ret != 0 ? ret : vmbus_load(guest.bus, &all);
+}
+
+static uint32_t network_part_bytes(void)
+{
+	uint32_t bytes;
+
+	memcpy(&bytes, saved + 12, sizeof(bytes));
+	return STATE_HEADER_BYTES + bytes;
+}
+
+static void migrate(void)
+{
+	struct state_fault fault;
+	uint8_t *again;
+
+	stand_still();
+	saved = save();
+	end_machine();
+	begin_machine();
+	assert_int_equal(load(saved, saved_size, &fault), 0);
+	again = save();
+	assert_memory_equal(saved, again, saved_size);
+	free(saved);
+	free(again);
+	vmbus_resume(guest.bus);
+}
+
+/* With four channels, and packets that the guest has not completed: they are completed afterwards. */
+static void test_migrate(void **state)
+{
+	static uint8_t frame[6000];
+	struct ndis_offload_parameters offload = {.header = {NDIS_TYPE_OFFLOAD_PARAMETERS, 3, 28},
+						  .rsc4 = 2};
+	struct guest_packet packet;
+	struct heard heard[8];
+	uint64_t first, second;
+	uint32_t number, bytes;
+	unsigned int i;
+
+	(void)state;
+	open_sub_channels(QUEUES - 1);
+	receive_on(0, &packet); /* the table */
+	assert_int_equal(set(OID_TCP_OFFLOAD_PARAMETERS, &offload, 28), 0);
+	assert_int_equal(next_indication(), RNDIS_STATUS_TASK_OFFLOAD);
+	make_tcp(frame, sizeof(frame), false);
+	give_frame(0, (struct port_slot){.flags = PORT_CSUM_GOOD}, frame, sizeof(frame));
+	show_frames(0);
+	assert_int_equal(hear(0, heard, 8, &first), 4);
+	give_frame(2, (struct port_slot){0}, frame, 60);
+	show_frames(2);
+	assert_int_equal(hear(2, heard, 8, &second), 1);
+	migrate();
+	complete(0, first);
+	complete(2, second);
+	assert_int_equal(next_indication(), RNDIS_STATUS_NETWORK_CHANGE);
+	for (i = 0; i < QUEUES; i++) {
+		both_ways(i, i);
+	}
+	assert_int_equal(query(OID_GEN_CURRENT_PACKET_FILTER, &number, &bytes), 0);
+	assert_int_equal(number, 0xd);
+	assert_int_equal(port.memory->takes, PORT_HEARS | PORT_TAKES_CSUM | PORT_TAKES_TCP4);
+	assert_int_equal(refused(NETWORK_BAD_COMPLETION), 0);
+	complete(0, first);
+	exchange((struct nvsp_message){.type = NVSP_SEND_NDIS_VERSION});
+	assert_int_equal(refused(NETWORK_BAD_COMPLETION), 1);
+	migrate();
+	assert_int_equal(next_indication(), RNDIS_STATUS_NETWORK_CHANGE);
+	both_ways(3, 9);
+}
+
+/* At each step of the handshake. */
+static void test_migrate_early(void **state)
+{
+	(void)state;
+	stand_still();
+	saved = save();
+	end_machine();
+	begin_machine();
+	{
+		struct state_fault fault;
+
+		assert_int_equal(load(saved, saved_size, &fault), 0);
+	}
+	free(saved);
+	vmbus_resume(guest.bus);
+	connect();
+	migrate();
+	assert_int_equal(ask_version(NVSP_VERSION_61), NVSP_STATUS_SUCCESS);
+	migrate();
+	assert_int_equal(give_receive_buffer(0xe2000).receive_complete.status, 1);
+	migrate();
+	assert_int_equal(give_send_buffer(0xe3000).send_complete.status, 1);
+	migrate();
+	initialize();
+	migrate();
+	assert_int_equal(next_indication(), RNDIS_STATUS_NETWORK_CHANGE);
+	set_filter(0xd);
+	both_ways(0, 1);
+	revoke_buffer(NVSP_REVOKE_RECEIVE_BUFFER);
+	assert_true(tear_down(0xe2000));
+	migrate();
+	assert_int_equal(give_receive_buffer(0xe2001).receive_complete.status, 1);
+	assert_int_equal(next_indication(), RNDIS_STATUS_NETWORK_CHANGE);
+	both_ways(0, 2);
+}
+
+/* Completions that have no room in the guest's ring come afterwards, each once. */
+static void test_migrate_full(void **state)
+{
+	struct nvsp_message message = {.type = NVSP_SEND_RNDIS_PACKET,
+				       .rndis = {NVSP_CHANNEL_DATA, 0, 104}};
+	struct port_slot slots[PORT_PIECES_MAX];
+	unsigned int sent = 0, finished = 0, quiet = 0;
+	struct guest_packet packet;
+	uint8_t frame[60], bytes[128];
+	int count;
+
+	(void)state;
+	make_frame(frame, sizeof(frame), 1);
+	make_message(bytes, frame, sizeof(frame), NULL, 0);
+	at_buffer(send_pages, 0, NULL, bytes, 104);
+	while (quiet < 50) {
+		quiet++;
+		while (guest_send(&channels[0], VM_PKT_DATA_INBAND, sent, 1, NULL, 0, &message,
+				  16)) {
+			sent++;
+			quiet = 0;
+		}
+		while ((count = ring_take(&out[0], slots, PORT_PIECES_MAX)) > 0) {
+			ring_answer(&out[0], NULL, (uint32_t)count);
+			quiet = 0;
+		}
+		if (ring_show(&out[0])) {
+			call(0);
+		}
+		serve();
+	}
+	migrate();
+	while (finished < sent) {
+		switch_turn();
+		while ((count = ring_take(&out[0], slots, PORT_PIECES_MAX)) > 0) {
+			ring_answer(&out[0], NULL, (uint32_t)count);
+		}
+		if (ring_show(&out[0])) {
+			call(0);
+		}
+		serve();
+		while (guest_receive(&channels[0], &packet)) {
+			if (packet.descriptor.type == VM_PKT_COMP) {
+				assert_int_equal(packet.descriptor.trans_id, finished);
+				finished++;
+			}
+		}
+	}
+}
+
+/* Whatever stands there: it is refused, or loaded and does no harm. */
+static void test_states_that_cannot_be(void **state)
+{
+	static uint8_t frame[6000];
+	struct guest_packet packet;
+	struct state_fault fault;
+	struct heard heard[8];
+	unsigned int loaded = 0;
+	uint8_t *bad;
+	uint64_t id;
+	size_t i;
+	int ret;
+
+	(void)state;
+	open_sub_channels(1);
+	receive_on(0, &packet); /* the table */
+	make_tcp(frame, sizeof(frame), false);
+	give_frame(0, (struct port_slot){.flags = PORT_CSUM_GOOD}, frame, sizeof(frame));
+	show_frames(0);
+	assert_int_equal(hear(0, heard, 8, &id), 4);
+	stand_still();
+	saved = save();
+	bad = malloc(saved_size);
+	end_machine();
+	begin_machine();
+	for (i = 0; i < saved_size; i += 7) {
+		assert_int_equal(load(saved, i, &fault), -EINVAL);
+		assert_non_null(fault.what);
+		if (is_loaded) {
+			end_machine();
+			begin_machine();
+		}
+	}
+	for (i = 0; i < 2 * network_part_bytes(); i++) {
+		memcpy(bad, saved, saved_size);
+		bad[i / 2] ^= i % 2 ? 1 : 0x80;
+		ret = load(bad, saved_size, &fault);
+		loaded += ret == 0;
+		if (ret == 0) {
+			vmbus_resume(guest.bus);
+			usleep(200);
+			stand_still();
+		}
+		if (ret == 0 || is_loaded) {
+			end_machine();
+			begin_machine();
+		}
+	}
+	assert_true(loaded > 10);
+	assert_int_equal(load(saved, saved_size, &fault), 0);
+	vmbus_resume(guest.bus);
+	both_ways(1, 3);
+	free(bad);
+	free(saved);
+}
+
 #define READY(test) cmocka_unit_test_setup_teardown(test, start_ready, stop)
 #define NEW(test)   cmocka_unit_test_setup_teardown(test, start, stop)
 
@@ -2012,6 +2536,20 @@ int main(void)
 		READY(test_full_ring),
 		READY(test_broken_ring),
 		READY(test_mad_switch),
+		READY(test_switch_comes_back),
+		READY(test_another_port_must_fit),
+		NEW(test_switch_comes_back_unseen),
+		READY(test_switch_comes_back_at_a_close),
+		READY(test_sub_channels_after_the_switch),
+		READY(test_removal),
+		READY(test_withdrawal),
+		READY(test_withdrawal_unheard),
+		READY(test_removal_without_a_switch),
+		NEW(test_removal_without_a_driver),
+		READY(test_migrate),
+		NEW(test_migrate_early),
+		READY(test_migrate_full),
+		READY(test_states_that_cannot_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +17,8 @@
 #define OUT_SLOTS 1024u
 #define IN_SLOTS  1024u
 #define FDS_MAX   (2u + PORT_QUEUES_MAX) /* of the welcome */
+
+#define WELCOME_MS 10000
 
 static int connect_to(const char *path, char *why, size_t why_bytes)
 {
@@ -65,6 +68,7 @@ static int say_hello(int connection, const struct netport_request *request,
 	int fds[NETPORT_REGIONS] = {request->ram_fd, heads_fd};
 
 	memcpy(hello.mac, request->mac, sizeof(hello.mac));
+	hello.vlan = request->vlan;
 	snprintf(hello.network, sizeof(hello.network), "%s", request->network);
 	snprintf(hello.port, sizeof(hello.port), "%s", request->name);
 	hello.regions[NETPORT_RAM].bytes = request->ram.iov_len;
@@ -72,14 +76,26 @@ static int say_hello(int connection, const struct netport_request *request,
 	return packet_send(connection, 0, &hello, sizeof(hello), fds, NETPORT_REGIONS);
 }
 
+/* It is not waited for without end: it may be no switch at all. */
+static int wait_for_welcome(int connection)
+{
+	struct pollfd fd = {.fd = connection, .events = POLLIN};
+	int ret = poll(&fd, 1, WELCOME_MS);
+
+	return ret > 0 ? 0 : ret == 0 ? -ETIMEDOUT : -errno;
+}
+
 /* The descriptors that came are in `packet` in any case. -errno. */
 static int hear_welcome(int connection, struct port_welcome *welcome, struct packet *packet)
 {
-	int ret;
+	int ret = wait_for_welcome(connection);
 
+	if (ret != 0) {
+		return ret;
+	}
 	packet->bytes = welcome;
 	packet->size = sizeof(*welcome);
-	ret = packet_receive(connection, 0, packet);
+	ret = packet_receive(connection, MSG_DONTWAIT, packet);
 	welcome->text[sizeof(welcome->text) - 1] = '\0';
 	return ret == 0 && (packet->length != sizeof(*welcome) || packet->cut) ? -EPROTO : ret;
 }
@@ -91,10 +107,15 @@ static int adopt(struct netport *port, const struct port_welcome *welcome, struc
 	const int *fds = packet->fds;
 	void *memory;
 	uint32_t i;
+	int seals;
 
 	if (packet->fd_count != 2 + port->queue_count ||
 	    welcome->queue_count != port->queue_count || welcome->out_slots != OUT_SLOTS ||
 	    welcome->in_slots != IN_SLOTS || lseek(fds[0], 0, SEEK_END) < (off_t)bytes) {
+		return -EPROTO;
+	}
+	seals = fcntl(fds[0], F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK)) {
 		return -EPROTO;
 	}
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
@@ -134,7 +155,8 @@ static int greet(struct netport *port, const struct netport_request *request, ch
 	} else {
 		ret = ret == 0 ? adopt(port, &welcome, &packet) : ret;
 		if (ret != 0) {
-			snprintf(why, why_bytes, "%s: %s", request->socket, strerror(-ret));
+			snprintf(why, why_bytes, "%s: %s", request->socket,
+				 ret == -ETIMEDOUT ? "the switch does not answer" : strerror(-ret));
 		}
 	}
 	packet_close(&packet);
@@ -151,7 +173,8 @@ int netport_connect(struct netport *port, const struct netport_request *request,
 				 .queue_count = request->queue_count,
 				 .regions = {[NETPORT_RAM] = request->ram}};
 	memset(port->events, 0xff, sizeof(port->events)); /* all of them -1 */
-	port->connection = connect_to(request->socket, why, why_bytes);
+	port->connection =
+		request->fd >= 0 ? request->fd : connect_to(request->socket, why, why_bytes);
 	ret = port->connection;
 	if (ret >= 0) {
 		ret = greet(port, request, why, why_bytes);
@@ -187,6 +210,14 @@ void netport_close(struct netport *port)
 	if (heads->iov_base != NULL) {
 		munmap(heads->iov_base, heads->iov_len);
 		heads->iov_base = NULL;
+	}
+}
+
+void netport_break(const struct netport *port)
+{
+	/* It fails only where there is no connection any more. */
+	if (shutdown(port->connection, SHUT_RDWR) != 0) {
+		return;
 	}
 }
 

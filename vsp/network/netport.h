@@ -32,19 +32,23 @@ struct netport {
 };
 
 struct netport_request {
-	const char *socket;         /* the switch's port socket */
+	const char *socket; /* the switch's port socket */
+	int fd; /* one that is connected to it, taken over; -1: none, then `socket` is connected to */
 	const char *network, *name; /* the switch, the port */
 	uint8_t mac[6];             /* zeros: the switch chooses */
+	uint16_t vlan;              /* 0: as the port is set */
 	uint32_t queue_count;
 	int ram_fd; /* a memory file that is sealed against shrinking, all of it guest memory */
 	struct iovec ram;
 };
 
-/* 0, or a negative errno and the reason, with a remedy where there is one, in `why`. */
+/* 0, or a negative errno and the reason, with a remedy where there is one, in `why`. Waits for the switch, but not for long. */
 int netport_connect(struct netport *port, const struct netport_request *request, char *why,
 		    size_t why_bytes) MUST_CHECK;
 /* Nothing here is used any more. */
 void netport_close(struct netport *port);
+/* Ends the connection, and with it what the switch has of this process. The descriptor stays until netport_close(). [any thread] */
+void netport_break(const struct netport *port);
 
 /* The slot's `region` and `offset` for memory of this process. False: the switch does not see it. */
 bool netport_locate(const struct netport *port, const void *at, uint32_t bytes,

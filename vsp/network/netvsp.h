@@ -26,6 +26,7 @@
 #define NET_PIECE_TAIL     36u
 #define NET_CONTROL_PIECES 16u
 #define NET_PIECES_MIN     (NET_CONTROL_PIECES + 1u)
+#define NET_PIECES_MAX     65536u
 #define NET_FRAME_DEFAULT  1514u
 #define NET_NONE           UINT32_MAX
 
@@ -118,6 +119,8 @@ struct net_queue {
 	struct vsp_answer answer;
 	struct nvsp_message message; /* the answer's */
 	bool answering;
+	bool answer_again; /* of a loaded state: it is not said yet */
+	bool counted;      /* as one of the adapter's threads */
 	uint8_t control[CONTROL_BYTES];
 };
 
@@ -126,6 +129,7 @@ enum net_change { CHANGE_NONE, CHANGE_REVOKE_RECEIVE, CHANGE_REVOKE_SEND, CHANGE
 
 struct net_buffer {
 	struct vmbus_gpadl *gpadl; /* NULL: there is none */
+	uint32_t handle;           /* the guest's, of the GPADL */
 	uint16_t id;
 	uint32_t piece_bytes, piece_count; /* sections, of the send buffer */
 };
@@ -135,14 +139,19 @@ struct network {
 	struct vsp_device channels;
 	struct network_config config; /* [I] */
 	char name[256];               /* [I] */
-	const struct netport *port;   /* [I] */
+	/*
+	 * Changes, with its rings, while it is lost and has no users: by the primary channel's thread, or while there is none under
+	 * lock.
+	 */
+	const struct netport *port;
 	struct {
 		struct ring out, in;
-	} rings[NET_QUEUES_MAX]; /* the queue's thread */
+	} rings[NET_QUEUES_MAX]; /* the queue's thread, while it is active */
 
 	_Atomic bool running;       /* [a] written by [P] */
-	_Atomic unsigned int users; /* [a] queues that use buffers and rings */
+	_Atomic unsigned int users; /* [a] queues that use buffers, port and rings */
 	_Atomic bool lost;          /* [a] */
+	_Atomic bool leaving;       /* [a] its link is down for good */
 
 	_Atomic uint32_t version;        /* [a] of NVSP, written by [P]; 0: none yet */
 	_Atomic uint32_t frame_bytes;    /* [a] of a frame at most, without its tag; likewise */
@@ -157,6 +166,7 @@ struct network {
 	struct net_list control_free, replies;  /* [P] pieces */
 	uint32_t told_link, told_speed;         /* [P] */
 	bool tell_offload, tell_table;          /* [P] */
+	bool tell_network;                      /* [P] the guest may be on another one */
 	unsigned int sub_channels;              /* [P] asked for and offered */
 	uint8_t mac[6];                         /* [P] as the guest has set it */
 	struct ndis_offload_parameters offload; /* [P] what was set last, 0: never */
@@ -175,6 +185,14 @@ struct network {
 	pthread_mutex_t lock;
 	unsigned int holds;        /* [L] queues that are held */
 	uint8_t steer[PORT_STEER]; /* [L] as the guest's table of RSS has it */
+	unsigned int threads;      /* [L] queues that are there, until their channels are closed */
+	bool primary;              /* [L] the primary channel's is one of them */
+	bool removed;              /* [L] nothing more is offered, opened or heard */
+	bool ended;                /* [L] the owner knows that its port is not used any more */
+	_Atomic(const struct netport *)
+		next_port;       /* [a] waits to be the port; cleared under lock */
+	pthread_cond_t changed;  /* next_port is the port now */
+	struct net_saved *saved; /* [C] of a loaded state, until the primary channel is opened */
 };
 
 /* network.c */
@@ -184,9 +202,18 @@ void network_refuse(struct network *network, enum network_refusal reason);
 /* The switch is told anew what the port takes. */
 void network_update_port(struct network *network);
 void network_hold(struct network *network, bool hold);
+/* The switch said what cannot be: it is to have nothing of ours any more. By an active queue's thread. */
+void network_broken(struct network *network);
+/* A port that waits becomes the port, if it can now. `primary`: on the primary channel's thread. True: it has. */
+bool network_take_port(struct network *network, bool primary);
+/* A queue more, with the thread that it will have. -ENODEV: the adapter is being removed. */
+int network_thread_begins(struct network *network, unsigned int index) MUST_CHECK;
+/* ... uses nothing of the adapter's any more. */
+void network_thread_ended(struct network *network);
 
 /* queue.c */
 extern const struct vsp_device_class netvsp_channels;
+int netvsp_queue_create(void *network, unsigned int index, struct vsp_channel **vsp) MUST_CHECK;
 
 /* nvsp.c */
 void nvsp_packet(struct net_queue *queue, const struct vmbus_packet *packet);
@@ -199,6 +226,14 @@ void nvsp_stop(struct network *network);
 /* The guest is ready: RNDIS is initialized, and there is a receive buffer. */
 void nvsp_start(struct network *network);
 unsigned int nvsp_queue_count(const struct network *network);
+bool nvsp_knows_version(uint32_t version);
+/* Of the receive buffer, for frames of at most so many bytes. */
+uint32_t nvsp_piece_bytes(uint32_t frame_bytes);
+
+/* netvsp_state.c */
+/* A loaded queue's channel is opened: what the state says of the adapter. -EINVAL: it is of another memory than the guest's. [C] */
+int netvsp_restore(struct net_queue *queue, struct vmbus_channel *channel) MUST_CHECK;
+void netvsp_saved_free(struct net_saved *saved);
 
 /* parts.c */
 /* All of a message of RNDIS in the order that it has; the ranges are acquired and remembered in `send`. */

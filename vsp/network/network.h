@@ -6,7 +6,7 @@
  * Threads: the calls below come from the worker's own threads, any of them. Each open channel has a thread of
  * this library.
  *
- * Ownership: the port stays the caller's, and stays as it is until `ended` was called.
+ * Ownership: the port stays the caller's, and stays as it is until `ended` was called, or another took its place.
  */
 #ifndef VSP_NETWORK_NETWORK_H
 #define VSP_NETWORK_NETWORK_H
@@ -26,7 +26,10 @@ struct network_config {
 	unsigned int queue_count; /* channels at most, no more than the port has queues; 0: one */
 	/* In the guest: the size of a section of the send buffer; 0: 6,144. A guest sends by reference what is larger. */
 	uint32_t section_bytes;
-	/* The adapter is gone, with all of its threads: the port is the caller's alone. May be NULL. [T] */
+	/*
+	 * After network_withdraw() or network_remove(): nothing of the adapter's uses the port any more, whether the guest has let go of its channels or not.
+	 * Called inside of these or later, on any thread, once. May be NULL.
+	 */
 	void (*ended)(void *context);
 	void *context;
 };
@@ -34,11 +37,43 @@ struct network_config {
 /* The adapter is offered at once. -EINVAL for a bad configuration, or what vmbus_offer() says. */
 int network_create(struct vmbus *bus, const struct network_config *config,
 		   const struct netport *port, struct network **network) MUST_CHECK;
-/* Rescinds it. What is left of it goes when the bus has released its channels. Before vmbus_destroy(). */
+/* The guest sees the link go down, and hears no more frames. What it still sends goes on. */
+void network_disconnect(struct network *network);
+/*
+ * Disconnected, and the guest is asked to let go of it. Until it has, what it has begun is brought to its end, for guests wait for that; it hears no more frames.
+ * A switch that does not answer is waited for until network_lost().
+ */
+void network_withdraw(struct network *network);
+/* At once, whatever the guest does. */
+void network_remove(struct network *network);
+/* Removes it, if it is not yet. What is left of it goes when the bus has released its channels. Before vmbus_destroy(). */
 void network_destroy(struct network **network);
 
 /* The switch is gone: from here on the adapter's link is down. */
 void network_lost(struct network *network);
+/*
+ * Instead of the port that was lost, another one of the same size; the link is up again. Returns when the old port is the caller's
+ * alone: a machine that is paused has to go on first. Not together with those that remove it.
+ *   -EISCONN  it is not lost
+ *   -EINVAL   the port is of another size, or of another address
+ */
+int network_connect(struct network *network, const struct netport *port) MUST_CHECK;
+
+struct state_reader;
+struct state_writer;
+
+/*
+ * The part "network" of a saved state: what the guest has told the adapter, and what of its is not answered. Frames on their way are not in it.
+ * vmbus_pause() is in force.
+ */
+void network_save(struct network *network, struct state_writer *writer);
+/*
+ * Reads it back into a new adapter of the same configuration, on a port of the same address, paused; before vmbus_load(), which opens its
+ * channels. The guest is told that it may be on another network.
+ *   -EINVAL  the state is refused, as its fault says; nothing has changed
+ *   other    what vmbus_offer() says; the adapter is as it was
+ */
+int network_load(struct network *network, struct state_reader *list) MUST_CHECK;
 
 /* Why something of the guest's was refused. */
 enum network_refusal {

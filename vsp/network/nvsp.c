@@ -13,7 +13,6 @@
 
 #define MAX_MDL_CHAIN 34u
 #define PIECE_ALIGN   64u
-#define PIECES_MAX    65536u
 
 uint32_t nvsp_message_bytes(const struct network *network)
 {
@@ -60,7 +59,7 @@ static void let_go(struct network *network, struct net_queue *queue, struct net_
 static void halt(struct network *network)
 {
 	network->initialized = false;
-	network->tell_offload = network->tell_table = false;
+	network->tell_offload = network->tell_table = network->tell_network = false;
 	atomic_store(&network->filter, 0);
 	oid_reset(network);
 }
@@ -106,6 +105,11 @@ static uint32_t choose_version(uint32_t min, uint32_t max)
 		}
 	}
 	return 0;
+}
+
+bool nvsp_knows_version(uint32_t version)
+{
+	return version != 0 && choose_version(version, version) == version;
 }
 
 /* Not once there are buffers: their layout is that of a version. */
@@ -157,8 +161,15 @@ static bool take_buffer(struct net_queue *queue, const struct nvsp_message *mess
 		network_refuse(network, NETWORK_BAD_MEMORY);
 		return false;
 	}
+	buffer->handle = message->buffer.gpadl;
 	buffer->id = message->buffer.id;
 	return true;
+}
+
+uint32_t nvsp_piece_bytes(uint32_t frame_bytes)
+{
+	return (NET_PIECE_HEAD + frame_bytes + NET_PIECE_TAIL + PIECE_ALIGN - 1) &
+	       ~(PIECE_ALIGN - 1);
 }
 
 static bool make_pieces(struct network *network)
@@ -166,12 +177,10 @@ static bool make_pieces(struct network *network)
 	struct net_buffer *buffer = &network->receive;
 	uint32_t i;
 
-	buffer->piece_bytes =
-		(NET_PIECE_HEAD + network->frame_bytes + NET_PIECE_TAIL + PIECE_ALIGN - 1) &
-		~(PIECE_ALIGN - 1);
+	buffer->piece_bytes = nvsp_piece_bytes(network->frame_bytes);
 	buffer->piece_count = gpadl_bytes(buffer->gpadl) / buffer->piece_bytes;
-	if (buffer->piece_count > PIECES_MAX) {
-		buffer->piece_count = PIECES_MAX;
+	if (buffer->piece_count > NET_PIECES_MAX) {
+		buffer->piece_count = NET_PIECES_MAX;
 	}
 	if (buffer->piece_count < NET_PIECES_MIN) {
 		return false;
@@ -335,7 +344,7 @@ void nvsp_primary_closed(struct net_queue *queue)
 {
 	struct network *network = queue->network;
 
-	CHECK(atomic_load(&network->users) == 0);
+	/* It has been seen without users; who is about to begin now finds that it does not run. */
 	let_go(network, queue, &network->receive);
 	let_go(network, queue, &network->send);
 	halt(network);
@@ -344,6 +353,10 @@ void nvsp_primary_closed(struct net_queue *queue)
 	network->capabilities = 0;
 	network->sub_channels = 0;
 	network->change = CHANGE_NONE;
+	pthread_mutex_lock(&network->lock);
+	network->primary = false;
+	pthread_mutex_unlock(&network->lock);
+	(void)network_take_port(network, false);
 }
 
 /* ---- RNDIS ---- */

@@ -15,7 +15,7 @@
 
 static bool is_down(const struct network *network)
 {
-	return atomic_load(&network->lost) ||
+	return atomic_load(&network->lost) || atomic_load(&network->leaving) ||
 	       __atomic_load_n(&network->port->memory->link, __ATOMIC_RELAXED) == 0;
 }
 

@@ -18,6 +18,8 @@ static bool is_idle(const struct ring *ring)
 static void leave(struct net_queue *queue)
 {
 	queue->active = false;
+	/* The port may go, and its events with it. */
+	vsp_set_event(&queue->vsp, 0, -1);
 	if (atomic_fetch_sub(&queue->network->users, 1) == 1) {
 		vsp_wake_all(&queue->network->channels);
 	}
@@ -41,6 +43,7 @@ static bool begin(struct net_queue *queue)
 		return false;
 	}
 	queue->active = true;
+	vsp_set_event(&queue->vsp, 0, queue->network->port->events[queue->index]);
 	receive_begin(queue);
 	return true;
 }
@@ -106,13 +109,26 @@ static bool may_sleep(struct net_queue *queue)
 static bool work(void *device)
 {
 	struct net_queue *queue = device;
+	struct network *network = queue->network;
 	bool any;
 
-	ring_worker_wakes(queue->out);
-	ring_worker_wakes(queue->in);
+	if (queue->active) {
+		ring_worker_wakes(queue->out);
+		ring_worker_wakes(queue->in);
+	}
+	if (queue->answer_again) {
+		queue->answer_again = false;
+		vsp_answer(&queue->vsp, &queue->answer);
+	}
 	any = transmit_work(queue);
 	any |= receive_work(queue);
 	any |= take_part(queue);
+	if (atomic_load_explicit(&network->next_port, memory_order_relaxed) != NULL) {
+		bool taken = network_take_port(network, queue->index == 0);
+
+		network->tell_network |= taken && queue->index == 0;
+		any |= taken;
+	}
 	any |= nvsp_work(queue);
 	any |= rndis_work(queue);
 	return any || !may_sleep(queue);
@@ -141,8 +157,12 @@ static void packet(void *device, const struct vmbus_packet *from)
 static void turned(void *device)
 {
 	struct net_queue *queue = device;
-	bool sleeps = ring_publish(queue->out);
+	bool sleeps;
 
+	if (!queue->active) {
+		return;
+	}
+	sleeps = ring_publish(queue->out);
 	sleeps |= ring_publish(queue->in);
 	if (sleeps) {
 		netport_kick(queue->network->port);
@@ -211,6 +231,8 @@ static void closed(void *device)
 		nvsp_primary_closed(queue);
 	}
 	release(queue);
+	queue->counted = false;
+	network_thread_ended(queue->network);
 }
 
 static const struct vsp_class queue_class = {
@@ -233,15 +255,23 @@ static void free_queue(struct vsp_channel *vsp)
 {
 	struct net_queue *queue = (struct net_queue *)vsp;
 
+	/* It never had a thread; what was restored for it goes again. */
+	if (queue->counted) {
+		if (queue->index == 0) {
+			nvsp_primary_closed(queue);
+		}
+		network_thread_ended(queue->network);
+	}
 	free(queue->sends);
 	free(queue->posted);
 	free(queue);
 }
 
-static int create_queue(void *owner, unsigned int index, struct vsp_channel **vsp)
+int netvsp_queue_create(void *owner, unsigned int index, struct vsp_channel **vsp)
 {
 	struct network *network = owner;
 	struct net_queue *queue = calloc(1, sizeof(*queue));
+	int ret;
 
 	if (queue == NULL) {
 		return -ENOMEM;
@@ -255,19 +285,38 @@ static int create_queue(void *owner, unsigned int index, struct vsp_channel **vs
 	list_clear(&queue->free);
 	list_clear(&queue->filled);
 	list_clear(&queue->frame);
-	if (queue->sends == NULL || queue->posted == NULL) {
+	ret = queue->sends == NULL || queue->posted == NULL ? -ENOMEM
+							    : network_thread_begins(network, index);
+	if (ret != 0) {
 		free_queue(&queue->vsp);
-		return -ENOMEM;
+		return ret;
 	}
+	queue->counted = true;
 	*vsp = &queue->vsp;
 	return 0;
 }
 
+/* The port's event comes when the queue begins to use it. */
 static int switch_event(void *owner, unsigned int index)
 {
-	const struct network *network = owner;
+	(void)owner;
+	(void)index;
+	return -1;
+}
 
-	return network->port->events[index];
+static int load_queue(struct vsp_channel *vsp, struct vmbus_channel *channel)
+{
+	return netvsp_restore((struct net_queue *)vsp, channel);
+}
+
+static void forget_queue(struct vsp_channel *vsp)
+{
+	struct net_queue *queue = (struct net_queue *)vsp;
+
+	if (queue->index == 0) {
+		netvsp_saved_free(queue->network->saved);
+		queue->network->saved = NULL;
+	}
 }
 
 /* A channel more or less: flows are steered elsewhere, and the guest's table may be due. */
@@ -281,8 +330,10 @@ static void changed(void *owner)
 
 const struct vsp_device_class netvsp_channels = {
 	.channel = &queue_class,
-	.create = create_queue,
+	.create = netvsp_queue_create,
 	.free = free_queue,
+	.load = load_queue,
+	.forget = forget_queue,
 	.event = switch_event,
 	.changed = changed,
 	.ended = network_ended,

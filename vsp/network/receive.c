@@ -103,8 +103,11 @@ void receive_begin(struct net_queue *queue)
 	list_clear(&queue->free);
 	list_clear(&queue->filled);
 	list_clear(&queue->frame);
-	for (i = 0; i < share; i++) {
-		free_piece(queue, queue->piece_first + i);
+	for (i = queue->piece_first; i < queue->piece_first + share; i++) {
+		/* Of a loaded state some are with the guest. */
+		if (network->pieces[i].state == PIECE_FREE) {
+			free_piece(queue, i);
+		}
 	}
 }
 
@@ -331,7 +334,7 @@ static bool collect(struct net_queue *queue)
 		any = true;
 	}
 	if (ret < 0) {
-		network_lost(queue->network);
+		network_broken(queue->network);
 	}
 	return any;
 }
@@ -509,6 +512,7 @@ void receive_forget(struct net_queue *queue)
 		free_piece(queue, queue->posted[queue->posted_head % queue->in->size].piece);
 	}
 	queue->posted_slots = 0;
+	free_list(queue, &queue->frame); /* the rest of it does not come */
 }
 
 void receive_drop(struct net_queue *queue)

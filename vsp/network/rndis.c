@@ -200,6 +200,13 @@ bool rndis_work(struct net_queue *queue)
 	if (network->told_link != link &&
 	    indicate(queue, link ? RNDIS_STATUS_CONNECT : RNDIS_STATUS_DISCONNECT, NULL, 0)) {
 		network->told_link = link;
+		network->tell_network = false;
+		any = true;
+	}
+	/* A link that goes and comes says as much. */
+	if (network->tell_network && link &&
+	    indicate(queue, RNDIS_STATUS_NETWORK_CHANGE, NULL, 0)) {
+		network->tell_network = false;
 		any = true;
 	}
 	if (network->tell_offload && indicate(queue, RNDIS_STATUS_TASK_OFFLOAD, &offload,

@@ -30,7 +30,7 @@ struct plan {
 
 bool transmit_ready(const struct net_queue *queue)
 {
-	return ring_room(queue->out) >= SEND_SLOTS &&
+	return (!queue->active || ring_room(queue->out) >= SEND_SLOTS) &&
 	       queue->send_tail - queue->send_head < SENDS_MAX;
 }
 
@@ -450,7 +450,7 @@ static bool collect(struct net_queue *queue)
 		any = true;
 	}
 	if (ret < 0) {
-		network_lost(queue->network);
+		network_broken(queue->network);
 	}
 	if (any) {
 		queue->waited = false;
