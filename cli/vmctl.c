@@ -14,6 +14,7 @@
 
 #include "cli/client.h"
 #include "disk/disk.h"
+#include "hosted/listen.h"
 #include "hosted/say.h"
 #include "include/mgmt/control.h"
 
@@ -52,6 +53,11 @@ static const char help[] =
 	"  eject NUMBER                       nothing in the drive, even if the guest has locked "
 	"it\n"
 	"  detach NUMBER                      the disk or drive is taken away\n"
+	"  net list                           the network adapters, their numbers and counts\n"
+	"  net add SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,socket=PATH]\n"
+	"                                     one more, on a virtual switch\n"
+	"  net remove NUMBER                  one is taken away\n"
+	"  net connect NUMBER[,socket=PATH]   the switch of one was ended, and is there again\n"
 	"  jobs                               what is under way, and how the last ones ended\n"
 	"  cancel JOB                         a job that has not gone too far\n"
 	"  events                             what happens, as it happens\n"
@@ -66,11 +72,11 @@ static struct options {
 	bool json, no_wait;
 } options;
 
-enum takes { NOTHING, A_FILE, A_NUMBER, A_JOB, A_SERVICE, A_POOL, OPTIONS };
+enum takes { NOTHING, A_FILE, A_NUMBER, A_JOB, A_SERVICE, A_POOL, AN_ADAPTER, A_SWITCH, OPTIONS };
 enum how { READ_ONLY = 1, FORCE = 2, RAW = 4 };
 
 struct command {
-	const char *name, *method;
+	const char *name, *method; /* the name may be two words */
 	enum takes takes;
 	int more_min, more_max; /* words behind what it takes: files, or options */
 	unsigned int how;
@@ -123,6 +129,33 @@ static void show_service(const json_t *service)
 	printf("%s%s\n", *text(service, "why") != '\0' ? ": " : "", text(service, "why"));
 }
 
+static void show_network(const json_t *network)
+{
+	const json_t *refused = json_object_get(network, "refused"), *count;
+	const char *key;
+
+	printf("%-3" JSON_INTEGER_FORMAT " %s, port %s, %s", number(network, "number"),
+	       text(network, "switch"), text(network, "port"), text(network, "address"));
+	if (number(network, "vlan") != 0) {
+		printf(", VLAN %" JSON_INTEGER_FORMAT, number(network, "vlan"));
+	}
+	printf("%s\n    %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+	       " channels open; frames out %" JSON_INTEGER_FORMAT ", in %" JSON_INTEGER_FORMAT
+	       "; bytes out %" JSON_INTEGER_FORMAT ", in %" JSON_INTEGER_FORMAT,
+	       json_is_true(json_object_get(network, "connected")) ? "" : ", its switch is gone",
+	       number(network, "channels"), number(network, "queues"),
+	       number(network, "frames-out"), number(network, "frames-in"),
+	       number(network, "bytes-out"), number(network, "bytes-in"));
+	json_object_foreach((json_t *)refused, key, count)
+	{
+		if (json_integer_value(count) != 0) {
+			printf("; refused %s %" JSON_INTEGER_FORMAT, key,
+			       json_integer_value(count));
+		}
+	}
+	putchar('\n');
+}
+
 static void show_each(const json_t *of, const char *list, void (*show)(const json_t *item))
 {
 	size_t i;
@@ -132,6 +165,11 @@ static void show_each(const json_t *of, const char *list, void (*show)(const jso
 	{
 		show(item);
 	}
+}
+
+static void show_networks(const json_t *status)
+{
+	show_each(status, "networks", show_network);
 }
 
 static void show_services(const json_t *status)
@@ -193,6 +231,7 @@ static void show_status(const json_t *status)
 	       number(status, "memory") >> 20);
 	show_each(status, "serials", show_serial);
 	show_each(status, "disks", show_disk);
+	show_networks(status);
 	show_services(status);
 }
 
@@ -470,6 +509,10 @@ static const struct command commands[] = {
 	{"insert", CONTROL_CHANGE, A_NUMBER, 1, 1, 0, NULL},
 	{"eject", CONTROL_CHANGE, A_NUMBER, 0, 0, FORCE, NULL},
 	{"detach", CONTROL_DETACH, A_NUMBER, 0, 0, 0, NULL},
+	{"net list", CONTROL_STATUS, NOTHING, 0, 0, 0, show_networks},
+	{"net add", CONTROL_NET_ADD, A_SWITCH, 0, 0, 0, NULL},
+	{"net remove", CONTROL_NET_REMOVE, AN_ADAPTER, 0, 0, 0, NULL},
+	{"net connect", CONTROL_NET_CONNECT, AN_ADAPTER, 0, 0, 0, NULL},
 	{"jobs", CONTROL_JOBS, NOTHING, 0, 0, 0, show_jobs},
 	{"cancel", CONTROL_CANCEL, A_JOB, 0, 0, 0, NULL},
 	{"events", CONTROL_EVENTS, NOTHING, 0, 0, 0, NULL},
@@ -486,16 +529,33 @@ static bool takes_files(const struct command *command)
 	return command->takes == A_NUMBER;
 }
 
-static const struct command *find(int argc, char **argv)
+/* How many words of the command line are the command's name; 0: it is another. */
+static int name_words(const struct command *command, int argc, char **argv)
+{
+	size_t length = strcspn(command->name, " ");
+	const char *second = command->name + length;
+
+	if (argc < 2 || strlen(argv[1]) != length || strncmp(command->name, argv[1], length) != 0) {
+		return 0;
+	}
+	if (*second == '\0') {
+		return 1;
+	}
+	return argc >= 3 && strcmp(second + 1, argv[2]) == 0 ? 2 : 0;
+}
+
+/* *words: those of its name. */
+static const struct command *find(int argc, char **argv, int *words)
 {
 	size_t i;
 
-	for (i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		const struct command *command = &commands[i];
-		int more = argc - 2 - takes_one(command);
+		int more;
 
-		if (strcmp(command->name, argv[1]) == 0 && more >= command->more_min &&
-		    more <= command->more_max) {
+		*words = name_words(command, argc, argv);
+		more = argc - 1 - *words - takes_one(command);
+		if (*words != 0 && more >= command->more_min && more <= command->more_max) {
 			return command;
 		}
 	}
@@ -553,8 +613,94 @@ static bool put_value(json_t *params, char **words, int count)
 	return true;
 }
 
+/* ---- Adapters ---- */
+
+#define PORT_SOCKET "/run/vswitchd.ports" /* vswitchd's own default */
+
+/* WORD[,KEY=VALUE]..., in pieces; the socket's path is no parameter, but where we connect. */
+static bool take_options(char *word, json_t *network, const char **path)
+{
+	static const char *const keys[] = {"port", "mac", "vlan", "queues", "socket"};
+	char *rest = strchr(word, ','), *value, *next;
+	json_int_t count;
+	size_t i;
+
+	for (; rest != NULL; rest = next) {
+		*rest++ = '\0';
+		next = strchr(rest, ',');
+		if (next != NULL) {
+			*next = '\0';
+		}
+		value = strchr(rest, '=');
+		if (value != NULL) {
+			*value++ = '\0';
+		}
+		i = network != NULL ? 0 : 4;
+		while (i < 5 && strcmp(rest, keys[i]) != 0) {
+			i++;
+		}
+		if (value == NULL || i == 5) {
+			return client_fail(rest, network != NULL
+							 ? "give port=NAME, mac=ADDRESS, vlan=N, "
+							   "queues=N or socket=PATH"
+							 : "give socket=PATH");
+		}
+		if (i == 4) {
+			*path = value;
+		} else if ((i == 2 || i == 3) && parse_number(value, &count)) {
+			json_object_set_new(network, keys[i], json_integer(count));
+		} else {
+			json_object_set_new(network, keys[i], json_string(value));
+		}
+	}
+	return true;
+}
+
+static bool put_adapter(json_t *params, char *word, const char **path)
+{
+	json_int_t value;
+
+	if (!take_options(word, NULL, path)) {
+		return false;
+	}
+	if (!parse_number(word, &value)) {
+		return client_fail(word, "not the number of an adapter; see net list");
+	}
+	json_object_set_new(params, "number", json_integer(value));
+	return true;
+}
+
+static bool put_switch(json_t *params, char *word, const char **path)
+{
+	json_t *network = json_object();
+
+	json_object_set_new(params, "network", network);
+	return take_options(word, network, path) &&
+	       (json_object_set_new(network, "switch", json_string(word)) == 0 ||
+		client_fail(word, "it is not UTF-8"));
+}
+
+/* The worker has no way to a path, so its connection to the switch is made here. */
+static int connect_switch(const char *path)
+{
+	int fd = connect_at(path, SOCK_SEQPACKET);
+
+	if (fd < 0) {
+		client_fail(path, strerror(-fd));
+	}
+	return fd;
+}
+
+/* Of commands that need a descriptor of a switch. */
+static bool takes_switch(const struct command *command)
+{
+	return strcmp(command->method, CONTROL_NET_ADD) == 0 ||
+	       strcmp(command->method, CONTROL_NET_CONNECT) == 0;
+}
+
 /* NULL: said why. */
-static json_t *make_params(const struct command *command, char **words, int word_count, int files)
+static json_t *make_params(const struct command *command, char **words, int word_count, int files,
+			   const char **path)
 {
 	json_t *params = json_object();
 	json_int_t value;
@@ -567,6 +713,12 @@ static json_t *make_params(const struct command *command, char **words, int word
 	}
 	if (command->takes == A_POOL) {
 		return put_value(params, words, word_count) ? params : NULL;
+	}
+	if (command->takes == AN_ADAPTER) {
+		return put_adapter(params, words[0], path) ? params : NULL;
+	}
+	if (command->takes == A_SWITCH) {
+		return put_switch(params, words[0], path) ? params : NULL;
 	}
 	if (command->takes != NOTHING && command->takes != A_FILE) {
 		if (!parse_number(words[0], &value)) {
@@ -735,7 +887,8 @@ static int run(const char *path, const struct command *command, char **words, in
 {
 	int files = takes_files(command) ? word_count - 1 : 0, count, fds[CONTROL_FILES_MAX];
 	const char *about = files > 0 ? words[1] : takes_one(command) ? words[0] : command->name;
-	json_t *params = make_params(command, words, word_count, files);
+	const char *switch_path = PORT_SOCKET;
+	json_t *params = make_params(command, words, word_count, files, &switch_path);
 	struct client client = {.fd = -1};
 	json_int_t next;
 	int status;
@@ -753,6 +906,10 @@ static int run(const char *path, const struct command *command, char **words, in
 		return save(&client, command, words[0]);
 	}
 	count = files > 0 ? open_files(command, words + 1, files, fds) : 0;
+	if (takes_switch(command)) {
+		fds[0] = connect_switch(switch_path);
+		count = fds[0] >= 0 ? 1 : -1;
+	}
 	if (count < 0) {
 		return EXIT_REFUSED;
 	}
@@ -771,6 +928,7 @@ static int run(const char *path, const struct command *command, char **words, in
 int main(int argc, char **argv)
 {
 	const struct command *command;
+	int words;
 
 	say_set_name("vmctl");
 	for (argc--, argv++; argc > 0 && strncmp(argv[0], "--", 2) == 0; argc--, argv++) {
@@ -787,10 +945,10 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	command = find(argc, argv);
+	command = find(argc, argv, &words);
 	if (command == NULL) {
 		fputs(help, stderr);
 		return EXIT_USAGE;
 	}
-	return run(argv[0], command, argv + 2, argc - 2);
+	return run(argv[0], command, argv + 1 + words, argc - 1 - words);
 }

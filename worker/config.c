@@ -45,7 +45,7 @@ static const char help[] =
 	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
 	"  --iso FILE        with generation 1: a DVD drive that its BIOS starts from, an IDE one\n"
-	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,queues=N][,socket=PATH]\n"
+	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,socket=PATH]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
 	"times\n"
 	"  --control PATH    a socket on which vmctl asks for what it can\n"
@@ -194,7 +194,7 @@ static void set_dvd(json_t *document, const char *word, const char *controller)
 /* SWITCH[,KEY=VALUE]... */
 static bool set_network(json_t *document, char *word)
 {
-	static const char *const keys[] = {"port", "mac", "queues", "socket"};
+	static const char *const keys[] = {"port", "mac", "vlan", "queues", "socket"};
 	json_t *network = json_object(), *networks = json_object_get(document, "networks");
 	char *rest = strchr(word, ','), *value, *next;
 	size_t i;
@@ -216,13 +216,15 @@ static bool set_network(json_t *document, char *word)
 		}
 		if (value == NULL || i == ARRAY_COUNT(keys)) {
 			say("--net %s: %s: give SWITCH, and behind it ,port=NAME ,mac=ADDRESS "
-			    ",queues=N or ,socket=PATH",
+			    ",vlan=N ,queues=N or ,socket=PATH",
 			    word, rest);
 			json_decref(network);
 			return false;
 		}
 		json_object_set_new(network, keys[i],
-				    strcmp(keys[i], "queues") == 0 ? number(value) : text(value));
+				    strcmp(keys[i], "queues") == 0 || strcmp(keys[i], "vlan") == 0
+					    ? number(value)
+					    : text(value));
 	}
 	if (networks == NULL) {
 		networks = json_array();

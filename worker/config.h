@@ -49,9 +49,11 @@ struct config_file {
 struct config_network {
 	const char *network; /* the switch */
 	const char *port;    /* NULL: one named after the machine and the adapter */
-	const char *socket;  /* where the switch takes workers */
-	uint8_t mac[6];      /* zeros: the switch chooses */
-	unsigned int queue_count;
+	struct config_file
+		socket;    /* where the switch takes workers, or one that is connected to it */
+	uint8_t mac[6];    /* zeros: the switch chooses */
+	unsigned int vlan; /* 0: as the port is set */
+	unsigned int queue_count; /* 0: config_queues() */
 };
 
 struct config_disk {
@@ -104,6 +106,11 @@ enum config_result config_parse(struct config *config, int argc, char **argv) MU
 void config_destroy(struct config *config);
 /* The host's part: is there that much memory? Says what is wrong. */
 bool config_fits_host(const struct config *config) MUST_CHECK;
+
+/* An adapter's channels at most, where nobody says it. */
+unsigned int config_queues(const struct config *config);
+/* config_read.c: an adapter, as the document has it. form->user: a struct config, for a descriptor. */
+bool config_read_network(struct form *form, const json_t *value, struct config_network *network);
 
 /* config_read.c: config->document into the rest. False: what is wrong is in *error. */
 bool config_read(struct config *config, struct form_error *error) MUST_CHECK;

@@ -511,29 +511,50 @@ static bool read_address(struct form *form, const json_t *value, void *into)
 			   "is no address of an adapter");
 }
 
-static bool read_network(struct form *form, const json_t *value, void *into)
+static bool read_port_socket(struct form *form, const json_t *value, void *into)
+{
+	struct config_file *file = into;
+
+	return read_file(form, value, into) &&
+	       (file->fd < 0 || is_of_type(file->fd, S_IFSOCK, S_IFSOCK) ||
+		form_refuse(form, value, "give one that is connected to a switch's port socket",
+			    "is no socket"));
+}
+
+bool config_read_network(struct form *form, const json_t *value, struct config_network *network)
 {
 #define OF_NETWORK(member) .at = offsetof(struct network_members, member)
 	struct network_members {
 		struct config_network network;
-		uint64_t queues;
-	} read = {.network.socket = CONFIG_PORT_SOCKET};
+		uint64_t vlan, queues;
+	} read = {.network.socket = {.path = CONFIG_PORT_SOCKET, .fd = -1}};
 	static const struct form_member members[] = {
 		{"switch", FORM_TEXT, .required = true, OF_NETWORK(network.network), .least = 1,
 		 .most = SWITCH_NAME_MAX},
 		{"port", FORM_TEXT, OF_NETWORK(network.port), .least = 1, .most = SWITCH_NAME_MAX},
-		{"socket", FORM_TEXT, OF_NETWORK(network.socket), .least = 1,
-		 .most = CONTROL_NAME_MAX},
+		{"socket", FORM_OTHER, OF_NETWORK(network.socket), .read = read_port_socket},
 		{"mac", FORM_OTHER, OF_NETWORK(network.mac), .read = read_address},
+		{"vlan", FORM_NUMBER, OF_NETWORK(vlan), .least = 1, .most = 4094},
 		{"queues", FORM_NUMBER, OF_NETWORK(queues), .least = 1, .most = CONFIG_QUEUES_MAX},
 	};
-	struct config *config = into;
 
 	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
 		return false;
 	}
-	read.network.queue_count = (unsigned int)read.queues;
-	config->networks[config->network_count++] = read.network;
+	*network = read.network;
+	network->vlan = (unsigned int)read.vlan;
+	network->queue_count = (unsigned int)read.queues;
+	return true;
+}
+
+static bool read_network(struct form *form, const json_t *value, void *into)
+{
+	struct config *config = into;
+
+	if (!config_read_network(form, value, &config->networks[config->network_count])) {
+		return false;
+	}
+	config->network_count++;
 	return true;
 }
 
@@ -543,16 +564,9 @@ static bool read_networks(struct form *form, const json_t *value, void *into)
 	return form_read_list(form, value, CONFIG_NETWORKS_MAX, read_network, form->user);
 }
 
-/* Absent: as many as the machine has VPs. */
-static void complete_networks(struct config *config)
+unsigned int config_queues(const struct config *config)
 {
-	unsigned int most = config->vps < CONFIG_QUEUES_MAX ? config->vps : CONFIG_QUEUES_MAX, i;
-
-	for (i = 0; i < config->network_count; i++) {
-		if (config->networks[i].queue_count == 0) {
-			config->networks[i].queue_count = most;
-		}
-	}
+	return config->vps < CONFIG_QUEUES_MAX ? config->vps : CONFIG_QUEUES_MAX;
 }
 
 /* ---- All of it ---- */
@@ -597,7 +611,6 @@ bool config_read(struct config *config, struct form_error *error)
 					  "give the socket on which COM1 is asked for",
 					  "is missing");
 	}
-	complete_networks(config);
 	*error = form.error;
 	return done;
 }

@@ -209,13 +209,23 @@ static void emit(struct control *control, const char *name, json_t *params)
 static void job_ended(void *user, const struct job *job)
 {
 	struct control *control = user;
-	const char *change = strcmp(job->what, CONTROL_DETACH) == 0   ? "detached"
-			     : strcmp(job->what, CONTROL_CHANGE) == 0 ? "medium"
-								      : "attached";
+	static const struct {
+		const char *what, *change;
+	} changes[] = {
+		{CONTROL_ATTACH, "attached"},       {CONTROL_DETACH, "detached"},
+		{CONTROL_DVD, "attached"},          {CONTROL_CHANGE, "medium"},
+		{CONTROL_NET_ADD, "added"},         {CONTROL_NET_REMOVE, "removed"},
+		{CONTROL_NET_CONNECT, "connected"},
+	};
+	unsigned int i;
 
-	if (job->number >= 0 && job->state == JOB_DONE) {
-		emit(control, CONTROL_ON_DISKS,
-		     json_pack("{s:i, s:s}", "number", job->number, "change", change));
+	for (i = 0; i < ARRAY_COUNT(changes) && job->state == JOB_DONE; i++) {
+		if (strcmp(job->what, changes[i].what) == 0) {
+			emit(control,
+			     job->of == JOB_OF_DISK ? CONTROL_ON_DISKS : CONTROL_ON_NETWORKS,
+			     json_pack("{s:i, s:s}", "number", job->number, "change",
+				       changes[i].change));
+		}
 	}
 	emit(control, CONTROL_ON_JOB, json_pack("{s:o}", "job", methods_job(job)));
 }
@@ -226,7 +236,7 @@ static void look_at_machine(struct control *control)
 	struct machine *machine = control->machine;
 	const char *state = methods_state(machine);
 	bool crashed = atomic_load(&machine->crashed);
-	unsigned int service;
+	unsigned int service, adapter;
 
 	if (machine->resets != control->resets) {
 		control->resets = machine->resets;
@@ -240,6 +250,10 @@ static void look_at_machine(struct control *control)
 		emit(control, CONTROL_ON_CRASHED, json_object());
 	}
 	control->crashed = crashed;
+	while (networks_changed(machine, &adapter)) {
+		emit(control, CONTROL_ON_NETWORKS,
+		     json_pack("{s:i, s:s}", "number", (int)adapter, "change", "lost"));
+	}
 	while (services_changed(machine, &service)) {
 		emit(control, CONTROL_ON_SERVICE,
 		     json_pack("{s:o}", "service", services_object(machine, service)));

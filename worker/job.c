@@ -68,7 +68,7 @@ static struct job *oldest(struct jobs *jobs, enum job_state first, enum job_stat
 	return found;
 }
 
-struct job *job_new(struct jobs *jobs, const char *what, int number)
+struct job *job_new(struct jobs *jobs, const char *what, enum job_of of, int number)
 {
 	struct job *job;
 
@@ -82,6 +82,7 @@ struct job *job_new(struct jobs *jobs, const char *what, int number)
 	memset(job, 0, sizeof(*job));
 	job->id = ++jobs->last_id;
 	job->what = what;
+	job->of = of;
 	job->number = number;
 	job->jobs = jobs;
 	job->step = "";
@@ -206,14 +207,14 @@ struct job *job_find(struct jobs *jobs, uint32_t id)
 	return NULL;
 }
 
-struct job *job_on_disk(struct jobs *jobs, int number)
+struct job *job_on(struct jobs *jobs, enum job_of of, int number)
 {
 	unsigned int i;
 
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
 		struct job *job = &jobs->all[i];
 
-		if (job->number == number &&
+		if (job->of == of && job->number == number &&
 		    (job->state == JOB_QUEUED || job->state == JOB_RUNNING)) {
 			return job;
 		}

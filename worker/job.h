@@ -23,11 +23,14 @@ enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CA
 
 enum job_turn { JOB_MAY_CANCEL, JOB_IS_CANCELLED, JOB_IS_COMMITTED };
 
+enum job_of { JOB_OF_NOTHING, JOB_OF_DISK, JOB_OF_ADAPTER };
+
 /* A letter as in machine.h; [J] the job's thread while it runs. */
 struct job {
 	uint32_t id;          /* [M] */
 	const char *what;     /* [M] */
-	int number;           /* [M] of the disk; -1: none */
+	enum job_of of;       /* [M] what it works on */
+	int number;           /* [M] ... and which; -1: nothing */
 	enum job_state state; /* [M] */
 	/* [J] 0 or -errno, and then `error` says why. NULL: no thread, see job_begin(). */
 	int (*work)(struct job *job);
@@ -64,7 +67,7 @@ int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *j
 bool jobs_end(struct jobs *jobs);
 
 /* NULL: as many as there may be have not ended. To be filled in, and given to job_start(). */
-struct job *job_new(struct jobs *jobs, const char *what, int number);
+struct job *job_new(struct jobs *jobs, const char *what, enum job_of of, int number);
 /* Runs it, now or when others have ended. */
 void job_start(struct job *job);
 /*
@@ -77,8 +80,8 @@ void job_end(struct job *job, int result);
 void jobs_serve(struct jobs *jobs);
 
 struct job *job_find(struct jobs *jobs, uint32_t id);
-/* The one that works on this disk; NULL: none. */
-struct job *job_on_disk(struct jobs *jobs, int number);
+/* The one that works on this disk or adapter; NULL: none. */
+struct job *job_on(struct jobs *jobs, enum job_of of, int number);
 bool job_has_ended(const struct job *job);
 const char *job_state_name(const struct job *job);
 /* False: it has ended, or gone so far that it goes on to its end. */

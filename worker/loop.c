@@ -27,8 +27,8 @@ enum source {
 	SOURCE_IN,
 	SOURCE_OUT,
 	SOURCE_SAY_TIMER,
-	SOURCE_NETWORK, /* the first adapter's switch, then the others' */
-	SOURCE_COUNT = SOURCE_NETWORK + CONFIG_NETWORKS_MAX,
+	SOURCE_NETWORKS,
+	SOURCE_COUNT,
 };
 
 struct loop {
@@ -119,36 +119,10 @@ static void serve_signal(struct loop *loop, int signals)
 	}
 }
 
-static void serve_network(struct loop *loop, unsigned int index)
-{
-	int fd = networks_fd(loop->machine, index);
-
-	networks_serve(loop->machine, index);
-	unwatch(loop, &fd);
-}
-
-static bool watch_networks(struct loop *loop)
-{
-	unsigned int i;
-
-	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		int fd = networks_fd(loop->machine, i);
-
-		if (fd >= 0 && watch(loop, fd, EPOLLIN, SOURCE_NETWORK + i) != 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
 static void serve(struct loop *loop, enum source source, int signals)
 {
 	struct machine *machine = loop->machine;
 
-	if (source >= SOURCE_NETWORK) {
-		serve_network(loop, source - SOURCE_NETWORK);
-		return;
-	}
 	switch (source) {
 	case SOURCE_BOARD_TIMER:
 		drain(machine->host.board_timer);
@@ -187,6 +161,9 @@ static void serve(struct loop *loop, enum source source, int signals)
 	case SOURCE_SAY_TIMER:
 		say_settle();
 		break;
+	case SOURCE_NETWORKS:
+		networks_serve(machine);
+		break;
 	default:
 		break; /* SOURCE_STOP: the loop's condition sees it */
 	}
@@ -219,7 +196,7 @@ void loop_run(struct machine *machine)
 	     watch(&loop, control_fd(machine), EPOLLIN, SOURCE_CONTROL) != 0) ||
 	    (machine->serial.listener >= 0 &&
 	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0) ||
-	    !watch_networks(&loop) ||
+	    watch(&loop, networks_fd(machine), EPOLLIN, SOURCE_NETWORKS) != 0 ||
 	    (say_timer() >= 0 && watch(&loop, say_timer(), EPOLLIN, SOURCE_SAY_TIMER) != 0)) {
 		say("the event loop cannot be set up: %s", strerror(errno));
 		machine_end(machine, STOP_HOST_ERROR);

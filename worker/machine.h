@@ -20,6 +20,7 @@
 #define WORKER_MACHINE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -107,12 +108,18 @@ struct disks {
 
 struct drives;
 
+struct network_place {
+	struct network *network; /* NULL: no adapter */
+	struct netport *port;
+	struct config_network wanted; /* its texts are its own */
+	bool lost;                    /* the switch is gone */
+	sem_t ended;                  /* nothing of a removed adapter's uses the port any more */
+};
+
 struct networks {
-	struct {
-		struct netport *port; /* NULL: none */
-		struct network *network;
-		bool lost; /* the switch is gone */
-	} places[CONFIG_NETWORKS_MAX];
+	int epoll;            /* connections of switches, by their adapters' numbers */
+	uint32_t lost_untold; /* by number: networks_changed() */
+	struct network_place places[CONFIG_NETWORKS_MAX];
 };
 
 struct machine {
@@ -251,14 +258,29 @@ void services_ended(struct machine *machine, enum stop_reason reason);
 /* The escape key: the guest is asked to shut down; pressed again, the machine is turned off. */
 void services_escape(struct machine *machine);
 
-/* networks.c: adapters on switches, for as long as the machine is there. False: said why. */
+/* networks.c: adapters on switches; those of the configuration. False: said why. */
 bool networks_attach(struct machine *machine) MUST_CHECK;
 /* Before and after bus_destroy(): the adapters, then their ports. */
 void networks_detach(struct machine *machine);
 void networks_close(struct machine *machine);
-/* Readable when it is to be served, -1: none. */
-int networks_fd(const struct machine *machine, unsigned int index);
-void networks_serve(struct machine *machine, unsigned int index);
+/* Readable when a switch has gone. */
+int networks_fd(const struct machine *machine);
+void networks_serve(struct machine *machine);
+/* False: no switch has gone since; else whose. */
+bool networks_changed(struct machine *machine, unsigned int *index);
+
+/* An adapter comes, goes, or has its switch again while the machine runs. */
+enum networks_task { NETWORKS_ADD, NETWORKS_REMOVE, NETWORKS_CONNECT };
+
+struct jobs;
+/* -1: there are as many as there may be, or are about to be. */
+int networks_free_place(const struct machine *machine, struct jobs *jobs);
+/*
+ * Makes the job do it: its number is the adapter's. `wanted` is for NETWORKS_ADD, `fd` a connection to a switch's port socket for that and
+ * NETWORKS_CONNECT; then it is the job's. -errno, and nothing is changed: -ENOENT there is no such adapter, -EISCONN it has its switch, -ENOMEM.
+ */
+int networks_prepare(struct machine *machine, struct job *job, enum networks_task kind,
+		     const struct config_network *wanted, int fd) MUST_CHECK;
 
 /* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
 bool control_create(struct machine *machine) MUST_CHECK;

@@ -13,6 +13,8 @@
 
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
+#include "vsp/network/netport.h"
+#include "vsp/network/network.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
 #include "worker/save.h"
@@ -26,6 +28,7 @@ struct parameters {
 	unsigned int service, pool, type;
 	uint64_t from;
 	const char *key, *value;
+	struct config_network network;
 };
 
 const char *methods_state(const struct machine *machine)
@@ -95,9 +98,9 @@ static void add_to_hello(struct rpc_request *request, json_t *result)
 
 	json_object_set_new(result, "name", text(machine->config->name));
 	json_object_set_new(result, "events",
-			    json_pack("[s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
-				      CONTROL_ON_CRASHED, CONTROL_ON_DISKS, CONTROL_ON_JOB,
-				      CONTROL_ON_SERVICE));
+			    json_pack("[s,s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
+				      CONTROL_ON_CRASHED, CONTROL_ON_DISKS, CONTROL_ON_NETWORKS,
+				      CONTROL_ON_JOB, CONTROL_ON_SERVICE));
 }
 
 static json_t *disk_object(const struct disk_place *place, unsigned int index)
@@ -123,6 +126,61 @@ static json_t *disks_list(const struct machine *machine)
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
 		if (machine->disks.places[i].there) {
 			json_array_append_new(list, disk_object(&machine->disks.places[i], i));
+		}
+	}
+	return list;
+}
+
+static json_t *refusals(const struct network_stats *stats)
+{
+	static const char *const names[NETWORK_REFUSALS] = {
+		[NETWORK_BAD_NVSP] = "bad-message",
+		[NETWORK_BAD_RNDIS] = "bad-rndis",
+		[NETWORK_BAD_PPI] = "bad-offload",
+		[NETWORK_BAD_MEMORY] = "bad-memory",
+		[NETWORK_BAD_FRAME] = "bad-frame",
+		[NETWORK_NOT_RUNNING] = "not-running",
+		[NETWORK_BAD_COMPLETION] = "bad-completion",
+		[NETWORK_NO_PIECE] = "no-reply-buffer",
+		[NETWORK_LOST] = "no-switch",
+	};
+	json_t *object = json_object();
+	unsigned int i;
+
+	for (i = 0; i < NETWORK_REFUSALS; i++) {
+		json_object_set_new(object, names[i], json_integer((json_int_t)stats->refused[i]));
+	}
+	return object;
+}
+
+static json_t *adapter_object(const struct network_place *place, unsigned int number)
+{
+	const uint8_t *mac = place->port->mac;
+	struct network_stats stats;
+	char address[18];
+
+	network_get_stats(place->network, &stats);
+	snprintf(address, sizeof(address), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:o}",
+			 "number", (int)number, "switch", place->wanted.network, "port",
+			 place->wanted.port, "address", address, "vlan", (int)place->wanted.vlan,
+			 "queues", (int)place->wanted.queue_count, "connected", !place->lost,
+			 "channels", (int)stats.channels_open, "frames-out",
+			 (json_int_t)stats.frames_out, "bytes-out", (json_int_t)stats.bytes_out,
+			 "frames-in", (json_int_t)stats.frames_in, "bytes-in",
+			 (json_int_t)stats.bytes_in, "refused", refusals(&stats));
+}
+
+static json_t *networks_list(const struct machine *machine)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
+		if (machine->networks.places[i].network != NULL) {
+			json_array_append_new(list,
+					      adapter_object(&machine->networks.places[i], i));
 		}
 	}
 	return list;
@@ -170,13 +228,14 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return json_pack(
-		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:i, "
+		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:i, "
 		"s:i}",
 		"name", text(config->name), "state", methods_state(machine), "uptime",
 		(json_int_t)(now.tv_sec - machine->started.tv_sec), "resets", (int)machine->resets,
 		"crashed", (int)atomic_load(&machine->crashed), "vps", (int)config->vps, "memory",
-		(json_int_t)config->memory, "disks", disks_list(machine), "serials", "number", 1,
-		"to", serial_kind_name(config->serial), "connected",
+		(json_int_t)config->memory, "disks", disks_list(machine), "networks",
+		networks_list(machine), "serials", "number", 1, "to",
+		serial_kind_name(config->serial), "connected",
 		serial_is_connected(&machine->serial), "services", services_list(machine), "scsi",
 		controller_counts(machine->disks.scsi), "clients",
 		client_count(control_of(request)), "jobs", job_count(control_of(request)));
@@ -228,9 +287,10 @@ static json_t *run_cancel(struct rpc_request *request, const struct parameters *
 }
 
 /* NULL, and refused: there are too many. */
-static struct job *new_job(struct rpc_request *request, const char *what, int number)
+static struct job *new_job(struct rpc_request *request, const char *what, enum job_of of,
+			   int number)
 {
-	struct job *job = job_new(&control_of(request)->jobs, what, number);
+	struct job *job = job_new(&control_of(request)->jobs, what, of, number);
 
 	if (job == NULL) {
 		rpc_refuse(request, CONTROL_BAD_LIMIT,
@@ -261,7 +321,7 @@ static json_t *run_pause(struct rpc_request *request, const struct parameters *p
 		return rpc_refuse(request, CONTROL_BAD_STATE,
 				  "the machine is paused, or about to be", "resume ends that");
 	}
-	job = new_job(request, CONTROL_PAUSE, -1);
+	job = new_job(request, CONTROL_PAUSE, JOB_OF_NOTHING, -1);
 	if (job == NULL) {
 		return NULL;
 	}
@@ -339,7 +399,7 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 				  "pause it first");
 	}
 	saving = malloc(sizeof(*saving));
-	job = saving != NULL ? new_job(request, CONTROL_SAVE, -1) : NULL;
+	job = saving != NULL ? new_job(request, CONTROL_SAVE, JOB_OF_NOTHING, -1) : NULL;
 	if (job == NULL) {
 		machine_release(machine);
 		free(saving);
@@ -361,7 +421,7 @@ static json_t *run_shutdown(struct rpc_request *request, const struct parameters
 	unsigned int flags =
 		(p->restart ? INTEGRATION_RESTART : 0) | (p->force ? INTEGRATION_FORCE : 0);
 	struct integration_state state;
-	struct job *job = new_job(request, CONTROL_SHUTDOWN, -1);
+	struct job *job = new_job(request, CONTROL_SHUTDOWN, JOB_OF_NOTHING, -1);
 	char what[200];
 	int ret;
 
@@ -453,7 +513,7 @@ static json_t *run_exchange(struct rpc_request *request, const struct parameters
 	if (!make_pair(request, p, &pair)) {
 		return NULL;
 	}
-	job = new_job(request, what, -1);
+	job = new_job(request, what, JOB_OF_NOTHING, -1);
 	if (job == NULL) {
 		return NULL;
 	}
@@ -516,7 +576,7 @@ static json_t *run_disk(struct rpc_request *request, const struct parameters *p,
 				      .read_only = p->read_only,
 				      .raw = p->raw,
 				      .force = p->force};
-	struct job *job = job_on_disk(&control_of(request)->jobs, (int)p->number);
+	struct job *job = job_on(&control_of(request)->jobs, JOB_OF_DISK, (int)p->number);
 	char text_[96];
 	int ret;
 
@@ -525,7 +585,7 @@ static json_t *run_disk(struct rpc_request *request, const struct parameters *p,
 			 (unsigned int)p->number, job->id);
 		return rpc_refuse(request, CONTROL_BAD_BUSY, text_, "wait for it, or cancel it");
 	}
-	job = new_job(request, what, (int)p->number);
+	job = new_job(request, what, JOB_OF_DISK, (int)p->number);
 	if (job == NULL) {
 		return NULL;
 	}
@@ -562,6 +622,59 @@ static json_t *run_change(struct rpc_request *request, const struct parameters *
 static json_t *run_detach(struct rpc_request *request, const struct parameters *p)
 {
 	return run_disk(request, p, CONTROL_DETACH, DISKS_DETACH);
+}
+
+static json_t *run_on_adapter(struct rpc_request *request, const struct parameters *p,
+			      const char *what, enum networks_task kind, int number)
+{
+	struct job *job = job_on(&control_of(request)->jobs, JOB_OF_ADAPTER, number);
+	int fd = request->fd_count != 0 ? request->fds[0] : -1, ret;
+	char text_[96];
+
+	if (job != NULL) {
+		snprintf(text_, sizeof(text_), "adapter %d is in the hands of job %u", number,
+			 job->id);
+		return rpc_refuse(request, CONTROL_BAD_BUSY, text_, "wait for it, or cancel it");
+	}
+	job = new_job(request, what, JOB_OF_ADAPTER, number);
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = networks_prepare(control_of(request)->machine, job, kind, &p->network, fd);
+	if (ret != 0) {
+		snprintf(text_, sizeof(text_), "adapter %d %s", number,
+			 ret == -ENOENT    ? "is not there"
+			 : ret == -EISCONN ? "has its switch"
+					   : strerror(-ret));
+		return rpc_refuse(
+			request, ret == -EISCONN ? CONTROL_BAD_STATE : code_of(ret), text_,
+			ret == -ENOENT ? "status lists the adapters and their numbers" : "");
+	}
+	request->fd_count = 0;
+	job_start(job);
+	return job_answer(job);
+}
+
+static json_t *run_net_add(struct rpc_request *request, const struct parameters *p)
+{
+	int number = networks_free_place(control_of(request)->machine, &control_of(request)->jobs);
+
+	if (number < 0) {
+		return rpc_refuse(request, CONTROL_BAD_LIMIT,
+				  "the machine has as many adapters as there may be",
+				  "remove one of them");
+	}
+	return run_on_adapter(request, p, CONTROL_NET_ADD, NETWORKS_ADD, number);
+}
+
+static json_t *run_net_remove(struct rpc_request *request, const struct parameters *p)
+{
+	return run_on_adapter(request, p, CONTROL_NET_REMOVE, NETWORKS_REMOVE, (int)p->number);
+}
+
+static json_t *run_net_connect(struct rpc_request *request, const struct parameters *p)
+{
+	return run_on_adapter(request, p, CONTROL_NET_CONNECT, NETWORKS_CONNECT, (int)p->number);
 }
 
 static json_t *run_console(struct rpc_request *request, const struct parameters *p)
@@ -652,6 +765,24 @@ static const struct form_member detach_members[] = {
 	MEMBER_NUMBER,
 };
 
+/* The connection comes as a descriptor. */
+static bool read_network(struct form *form, const json_t *value, void *into)
+{
+	const json_t *socket = json_object_get(value, "socket");
+
+	return socket == NULL ? config_read_network(form, value, into)
+			      : form_refuse_member(form, "socket", socket,
+						   "send a socket that is connected to it along",
+						   "has no use here");
+}
+
+static const struct form_member net_add_members[] = {
+	{"network", FORM_OTHER, .required = true, AT(network), .read = read_network},
+};
+static const struct form_member adapter_members[] = {
+	{"number", FORM_NUMBER, .required = true, AT(number), .most = CONTROL_ADAPTER_MAX},
+};
+
 #define MEMBERS(list) (list), ARRAY_COUNT(list)
 
 /* clang-format off */
@@ -677,6 +808,9 @@ static const struct rpc_method methods[] = {
 	{CONTROL_DETACH,  true,  0, 0,                  MEMBERS(detach_members), run_detach},
 	{CONTROL_DVD,     true,  0, 1,                  MEMBERS(dvd_members),    run_dvd},
 	{CONTROL_CHANGE,  true,  0, 1,                  MEMBERS(change_members), run_change},
+	{CONTROL_NET_ADD, true,  1, 1,                  MEMBERS(net_add_members), run_net_add},
+	{CONTROL_NET_REMOVE, true, 0, 0,                MEMBERS(adapter_members), run_net_remove},
+	{CONTROL_NET_CONNECT, true, 1, 1,               MEMBERS(adapter_members), run_net_connect},
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
 };
 /* clang-format on */

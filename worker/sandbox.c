@@ -34,6 +34,10 @@ static const int allowed[] = {
 	SCMP_SYS(accept4), /* somebody connects to the serial or the control socket */
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(poll),
+	/* A switch, to which a client of the control socket has connected, is handed the guest's memory; one that goes wrong is hung up on. */
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(shutdown),
 	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_wait),
@@ -85,9 +89,10 @@ static const unsigned int ioctls[] = {
 
 /* Commands of fcntl(). Not those by which the kernel sends signals on our behalf. */
 static const unsigned int fcntls[] = {
-	F_DUPFD_CLOEXEC, /* the serial socket's second descriptor */
-	F_OFD_SETLK,     /* a disk's file is one machine's */
-	F_OFD_GETLK,
+	F_DUPFD_CLOEXEC,              /* the serial socket's second descriptor */
+	F_OFD_SETLK,                  /* a disk's file is one machine's */
+	F_OFD_GETLK,     F_ADD_SEALS, /* memory that a switch sees is of one size */
+	F_GET_SEALS,
 };
 
 /* Only the lower half is looked at by the kernel. */

@@ -19,6 +19,7 @@
 #define CONTROL_NAME_MAX     4095 /* bytes of a file's name */
 #define CONTROL_ID_MAX       64   /* bytes of a request's id that is a text */
 #define CONTROL_NUMBER_MAX   63   /* of a disk on the SCSI controller: its LUN */
+#define CONTROL_ADAPTER_MAX  15   /* of a network adapter */
 
 /*
  * Requests: the members of "params" in brackets, "?" where they may be absent; behind the arrow those of "result". Who may only look may
@@ -63,19 +64,29 @@
 #define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
 #define CONTROL_DVD    "dvd.attach"  /* [number, name?], and an ISO file, or none -> job */
 /* [number, name?, force?], and an ISO file, or none; force: although the guest has locked the drive -> job */
-#define CONTROL_CHANGE  "dvd.change"
+#define CONTROL_CHANGE "dvd.change"
+/*
+ * [network: as in the configuration, but for its socket], and a socket that is connected to a switch's port socket -> job: an adapter more, whose
+ * number the job has. Who is at the other end of that socket gets the guest's memory.
+ */
+#define CONTROL_NET_ADD    "network.add"
+#define CONTROL_NET_REMOVE "network.remove" /* [number] -> job */
+#define CONTROL_NET_CONNECT                                                                        \
+	"network.connect" /* [number], of one that has lost its switch, and such a socket -> job */
 #define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
 
 /*
  * "status": name, state, uptime (seconds since the last start or reset, pauses included), resets, crashed, vps, memory (bytes),
- * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), serials (a list: number, to,
+ * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), networks (a list: number, switch,
+ * port, address, vlan, queues, connected (to its switch), channels (that the guest has open), frames-out, bytes-out, frames-in, bytes-in, refused (what the
+ * guest did wrong: counts by reason)), serials (a list: number, to,
  * connected), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller), clients, jobs (running and queued).
  *
  * A service of the guest's: name (of CONTROL_SERVICE_*), enabled, contacted; where contacted version, framework, last-answer (seconds ago;
  * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and
  * application.
  *
- * A job: id, what (the method), number (of the disk), state, step (a text), and when it has failed: error, as of an answer. The event of its
+ * A job: id, what (the method), number (of the disk or adapter), state, step (a text), and when it has failed: error, as of an answer. The event of its
  * end has the job's answer, where the method says so.
  */
 #define CONTROL_SERVICE_SHUTDOWN  "shutdown"
@@ -116,13 +127,14 @@
 /*
  * Events: {"jsonrpc":"2.0","method":"event","params":{"sequence":N,"event":NAME,…}}, with "lost" where some were left out before it.
  */
-#define CONTROL_EVENT      "event"
-#define CONTROL_ON_STATE   "state"   /* state, reason (of "ended") */
-#define CONTROL_ON_RESET   "reset"   /* resets */
-#define CONTROL_ON_CRASHED "crashed" /* the guest has reported its panic */
-#define CONTROL_ON_DISKS   "disks"   /* number, change: attached, detached, medium */
-#define CONTROL_ON_JOB     "job"     /* job: it has ended */
-#define CONTROL_ON_SERVICE "service" /* service: its state is another */
+#define CONTROL_EVENT       "event"
+#define CONTROL_ON_STATE    "state"    /* state, reason (of "ended") */
+#define CONTROL_ON_RESET    "reset"    /* resets */
+#define CONTROL_ON_CRASHED  "crashed"  /* the guest has reported its panic */
+#define CONTROL_ON_DISKS    "disks"    /* number, change: attached, detached, medium */
+#define CONTROL_ON_NETWORKS "networks" /* number, change: added, removed, connected, lost */
+#define CONTROL_ON_JOB      "job"      /* job: it has ended */
+#define CONTROL_ON_SERVICE  "service"  /* service: its state is another */
 
 /*
  * Errors: "code" is JSON-RPC's number, "message" a sentence, "data" has code (a word of these), remedy (where there is one) and field (the

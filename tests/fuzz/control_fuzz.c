@@ -12,6 +12,7 @@
 
 #include "disk/disk.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fake/networks.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
 #include "worker/control.h"
@@ -263,6 +264,11 @@ static const char *const words[] = {
 	HEAD CONTROL_DVD TAIL,
 	HEAD CONTROL_CHANGE TAIL,
 	HEAD CONTROL_CONSOLE TAIL,
+	HEAD CONTROL_NET_ADD TAIL,
+	HEAD CONTROL_NET_ADD TAIL "\"network\":{\"switch\":\"lan\",\"vlan\":7,\"queues\":2}}}\n",
+	HEAD CONTROL_NET_ADD TAIL "\"network\":{\"switch\":\"lan\",\"mac\":\"00:15:5d:00:00:01\"",
+	HEAD CONTROL_NET_REMOVE TAIL "\"number\":0}}\n",
+	HEAD CONTROL_NET_CONNECT TAIL "\"number\":0}}\n",
 	HEAD CONTROL_ATTACH TAIL "\"number\":5,\"name\":\"ab\"}}\n",
 	HEAD CONTROL_DETACH TAIL "\"number\":5}}\n",
 	HEAD CONTROL_DVD TAIL "\"number\":5,\"name\":\"ab\"}}\n",
@@ -319,6 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	first = dup(0);
 	EXPECT(jobs_create(&control.jobs, ended, &control) == 0);
 	EXPECT(services_create(&machine));
+	EXPECT(networks_attach(&machine));
 	for (left = fuzz_expand(data, size, words, ARRAY_COUNT(words), text, sizeof(text));
 	     left != 0; left -= length) {
 		end = memchr(at, '\n', left);
@@ -329,6 +336,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		jobs_serve(&control.jobs);
 	}
 	EXPECT(jobs_end(&control.jobs));
+	networks_detach(&machine);
+	networks_close(&machine);
+	EXPECT(fake_networks.ports == 0 && fake_networks.adapters == 0);
 	services_destroy(&machine);
 	EXPECT(disks_close(&machine));
 	close(control.jobs.event);

@@ -5,19 +5,24 @@ import re
 from harness import BUILD, TROUBLE, guest, kernels, test
 from labkit import floppy
 
-PROGRAMS = [(os.path.join(BUILD, "switch", "vswitchd"), "/usr/bin/vswitchd"), (os.path.join(BUILD, "cli", "vswitch"), "/usr/bin/vswitch")]
+PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
+IPERF = "/usr/bin/iperf3"
 
 # In the root: a switch with the root's own interface on it, an address to be had there, and a page.
+START = """
+    vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+    until vswitch list >/dev/null 2>&1; do usleep 100000; done
+    vswitch create lan || exit 1
+    vswitch port lan add host internal:lan0 || exit 1
+    ip addr add 10.1.0.1/24 dev lan0
+    ip link set lan0 up
+"""
 SWITCH = """
     modprobe tun || exit 1
     mkdir -p www /var/lib/misc
     head -c 3000000 /dev/urandom >www/page
-    vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
-    until [ -S /run/vswitchd.ports ]; do usleep 100000; done
-    vswitch create lan || exit 1
-    vswitch port lan add host internal:lan0 || exit 1
-    ip addr add 10.1.0.1/24 dev lan0
-    ip link set lo up; ip link set lan0 up
+""" + START + """
+    ip link set lo up
     printf 'start 10.1.0.10\\nend 10.1.0.99\\ninterface lan0\\nlease_file /tmp/leases\\n' >udhcpd.conf
     touch /tmp/leases
     udhcpd -f udhcpd.conf 2>/dev/null &
@@ -44,9 +49,9 @@ PAGE = """
 """
 
 
-def initrd(name, command, kernel="6.1"):
+def initrd(name, command, kernel="6.1", programs=()):
     architecture = "i386" if kernel.endswith("i386") else "amd64"
-    return guest.initrd(name, command, kernels.get(kernel), ["hv_netvsc"], architecture)
+    return guest.initrd(name, command, kernels.get(kernel), ["hv_netvsc"], architecture, programs)
 
 
 def fetched(t, text, times=1):
@@ -142,25 +147,61 @@ def two(t):
         t.check(not re.search(word, text), f"a guest's log has {word!r}")
 
 
-@test("network: the switch ends, and the guest goes on without a link", deadline=600)
-def switch_ends(t):
-    command = ADDRESS + PAGE + """
-        echo "now: kill it"
+@test("network: adapters come and go while iperf3 runs, and the switch ends and comes back", deadline=900)
+def come_and_go(t):
+    command = ADDRESS + """
+        adapters() { ls -d /sys/class/net/eth* | wc -l; }
+        sent() { cat /sys/class/net/eth0/statistics/tx_bytes; }
+        iperf3 -c 10.1.0.1 -t 9999 -b 20M >/tmp/iperf 2>&1 &
+        echo "now: add"
+        until [ $(adapters) = 9 ]; do usleep 100000; done
+        for i in 1 2 3 4 5 6 7 8; do ip link set eth$i up; done
+        ip addr add 10.3.0.8/24 dev eth8
+        until ping -c 1 10.3.0.1 >/dev/null; do :; done
+        echo "now: remove"
+        until [ $(adapters) = 1 ]; do usleep 100000; done
+        before=$(sent)
+        until [ $(sent) -gt $((before + 1000000)) ]; do usleep 100000; done
+        echo "traffic: goes on"
+        ! grep error /tmp/iperf || cat /tmp/iperf
+        killall iperf3
+        echo "now: end the switch"
         until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do usleep 100000; done
-        echo "link: down"
-        ip link set eth0 down
-    """
-    worker = guest.worker(vps=2, more=["--net", "lan"])
+        ip link set eth0 down; ip link set eth0 up
+        echo "now: start the switch"
+        until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 100000; done
+        echo "link: up"
+        until ping -c 1 10.1.0.1 >/dev/null; do :; done
+    """ + PAGE
+    worker = guest.worker(vps=2, more=["--net", "lan", "--control", "/run/control"])
     text = t.root(SWITCH + f"""
+        said() {{ until grep -q "now: $1" out; do usleep 100000; done; }}
+        iperf3 -s >/dev/null 2>&1 &
+        ip addr add 10.3.0.1/24 dev lan0
         {guest.shell(worker)} >out 2>&1 & worker=$!
-        until grep -q 'now: kill it' out; do usleep 100000; done
+        said add
+        for i in 1 2 3 4 5 6 7 8; do vmctl /run/control net add lan,port=more$i,mac=00:15:5d:00:00:0$i,queues=1 || echo "not added"; done
+        vmctl /run/control net add wan; echo "=status $?"
+        vmctl /run/control net connect 0; echo "=status $?"
+        said remove
+        vmctl /run/control net list
+        vmctl --no-wait /run/control net remove 8
+        for i in 1 2 3 4 5 6 7; do vmctl /run/control net remove $i || echo "not removed"; done
+        vmctl /run/control net remove 1; echo "=status $?"
+        said 'end the switch'
+        echo "ports: $(vswitch list lan | grep -c more)"
         killall vswitchd
+        said 'start the switch'
+        {START}
+        vmctl /run/control net connect 0 || echo "not connected"
         wait $worker; echo ended with $?
-        cat out""", puts=[*guest.puts("6.1", initrd("switch-ends", command)), *PROGRAMS])
+        cat out""", puts=[*guest.puts("6.1", initrd("come-and-go", command, programs=[IPERF])), *PROGRAMS, (IPERF, IPERF)])
+    t.same("statuses", re.findall(r"=status (\d+)", text), ["1"] * 3)
+    for said in ("there is no switch \"wan\"", "adapter 0 has its switch", "adapter 1 is not there", "8   lan, port more8, 00:15:5d:00:00:08",
+                 "ports: 0", "traffic: goes on", "switch lan is gone; its link is down", "link: up", "ended with 0"):
+        t.has(text, said)
+    t.check("not " not in "".join(re.findall(r"^not \w+", text, re.M)), "an adapter was not added, removed or connected")
     fetched(t, text)
-    t.has(text, "link: down")
-    t.has(text, "switch lan is gone; its link is down")
-    t.has(text, "ended with 0")
 
 
 @test("network: what cannot be had is said", deadline=300)

@@ -406,20 +406,24 @@ static void networks(void **state)
 	static const uint8_t mac[6] = {0x00, 0x15, 0x5d, 0x01, 0x02, 0xaf}, none[6];
 
 	(void)state;
-	assert_int_equal(parse(GOOD "--net lan --net "
-				    "wan,port=p,mac=00:15:5D:01:02:aF,queues=3,socket=/s --vps 5"),
-			 CONFIG_OK);
+	assert_int_equal(
+		parse(GOOD "--net lan --net "
+			   "wan,port=p,mac=00:15:5D:01:02:aF,queues=3,vlan=7,socket=/s --vps 5"),
+		CONFIG_OK);
 	assert_int_equal(config.network_count, 2);
 	assert_string_equal(config.networks[0].network, "lan");
 	assert_null(config.networks[0].port);
-	assert_string_equal(config.networks[0].socket, CONFIG_PORT_SOCKET);
+	assert_string_equal(config.networks[0].socket.path, CONFIG_PORT_SOCKET);
 	assert_memory_equal(config.networks[0].mac, none, 6);
-	assert_int_equal(config.networks[0].queue_count, 5);
+	assert_int_equal(config.networks[0].queue_count, 0);
+	assert_int_equal(config_queues(&config), 5);
+	assert_int_equal(config.networks[0].vlan, 0);
 	assert_string_equal(config.networks[1].network, "wan");
 	assert_string_equal(config.networks[1].port, "p");
-	assert_string_equal(config.networks[1].socket, "/s");
+	assert_string_equal(config.networks[1].socket.path, "/s");
 	assert_memory_equal(config.networks[1].mac, mac, 6);
 	assert_int_equal(config.networks[1].queue_count, 3);
+	assert_int_equal(config.networks[1].vlan, 7);
 	bad(GOOD "--net lan,frob=1", "frob");
 	bad(GOOD "--net lan,port", "port=NAME");
 	bad(GOOD "--net lan,mac=1", "00:15:5d:01:02:03");
@@ -427,6 +431,7 @@ static void networks(void **state)
 	bad(GOOD "--net lan,mac=00:00:00:00:00:00", "--net 00:00");
 	bad(GOOD "--net lan,queues=17", "16");
 	bad(GOOD "--net lan,queues=0", "from 1");
+	bad(GOOD "--net lan,vlan=4095", "4094");
 	wrong(BEGIN ",\"networks\":[{}]}", "networks[0].switch", "", "given");
 	wrong(BEGIN ",\"networks\":[{\"switch\":\"\"}]}", "networks[0].switch", "\"\"", "");
 }
@@ -455,6 +460,14 @@ static void descriptors(void **state)
 	assert_string_equal(config.kernel.path, shown);
 	assert_int_equal(config.disks[0].file.fd, writable);
 	assert_string_equal(config.disks[0].file.path, "a.vhdx");
+	assert_int_equal(read_document(FDS(BEGIN ",\"networks\":[{\"switch\":\"lan\",\"socket\":{"
+						 "\"fd\":%d}}]}",
+					   deaf, 0)),
+			 CONFIG_OK);
+	assert_int_equal(config.networks[0].socket.fd, deaf);
+	wrong(FDS(BEGIN ",\"networks\":[{\"switch\":\"lan\",\"socket\":{\"fd\":%d}}]}", writable,
+		  0),
+	      "networks[0].socket", "", "connected");
 	assert_int_equal(
 		read_document(FDS(BEGIN ",\"control\":{\"socket\":{\"fd\":%d}},\"serial\":{\"to\":"
 					"\"unix\",\"file\":{\"fd\":%d}}}",
@@ -576,7 +589,8 @@ static void schema(void **state)
 		"true,"
 		"\"direct\":true}],\"networks\":[{\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
 		"\"mac\":"
-		"\"00:15:5d:01:02:03\",\"queues\":2}],\"control\":{\"socket\":\"c\",\"users\":[]},"
+		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2}],\"control\":{\"socket\":\"c\","
+		"\"users\":[]},"
 		"\"on-reset\":"
 		"\"exit\","
 		"\"user\":5,\"restore\":\"r\",\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":"

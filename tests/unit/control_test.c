@@ -27,6 +27,7 @@
 #include "disk/disk.h"
 #include "hosted/packet.h"
 #include "tests/fake/integration.h"
+#include "tests/fake/networks.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
 #include "worker/control.h"
@@ -45,7 +46,17 @@ struct storage {
 };
 
 /* Where a job's thread stands, until it is let go. */
-enum place { AT_NOTHING, AT_OPEN, AT_ATTACH, AT_DETACH, AT_MEDIUM, AT_CLOSE, AT_PAUSE, AT_SAVE };
+enum place {
+	AT_NOTHING,
+	AT_OPEN,
+	AT_ATTACH,
+	AT_DETACH,
+	AT_MEDIUM,
+	AT_CLOSE,
+	AT_PAUSE,
+	AT_SAVE,
+	AT_SWITCH
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -211,6 +222,11 @@ void storage_get_stats(struct storage *storage, struct storage_stats *stats)
 	*stats = (struct storage_stats){.reads = 7};
 }
 
+static void connecting(void)
+{
+	pass_gate(AT_SWITCH);
+}
+
 /* ---- A machine ---- */
 
 int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
@@ -345,7 +361,10 @@ static int start(void **state)
 	open_result = attach_result = medium_result = close_result = 0;
 	peer_uid = 0;
 	set_gate(AT_NOTHING);
+	fake_networks.connect_result = fake_networks.create_result = 0;
+	fake_networks.connecting = connecting;
 	assert_true(disks_attach(&machine));
+	assert_true(networks_attach(&machine));
 	assert_true(services_create(&machine));
 	assert_true(control_create(&machine));
 	return 0;
@@ -358,6 +377,10 @@ static int stop(void **state)
 	control_destroy(&machine, "power-off");
 	services_destroy(&machine);
 	assert_true(disks_close(&machine));
+	networks_detach(&machine);
+	networks_close(&machine);
+	assert_int_equal(fake_networks.ports, 0);
+	assert_int_equal(fake_networks.adapters, 0);
 	if (machine.serial.in >= 0) {
 		close(machine.serial.in);
 		close(machine.serial.out);
@@ -622,6 +645,174 @@ static void wrong_parameters(void **state)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		refuses(fd, wrong[i].method, wrong[i].params, 0, wrong[i].code, wrong[i].field);
 	}
+	close(fd);
+}
+
+/* A request with one end of a pair of sockets; the other end is the switch's. */
+static json_t *call_with_switch(int fd, const char *method, const char *params, int *end)
+{
+	char text[512];
+	int pair[2];
+	json_t *message;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	snprintf(text, sizeof(text),
+		 "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"%s\",\"params\":%s}", method, params);
+	assert_int_equal(packet_send(fd, 0, text, strlen(text), &pair[1], 1), 0);
+	close(pair[1]);
+	*end = pair[0];
+	for (message = await(fd); json_object_get(message, "method") != NULL; message = await(fd)) {
+		json_decref(message);
+	}
+	return message;
+}
+
+/* The job of an answer. */
+static int job_of(json_t *message)
+{
+	const json_t *job = json_object_get(json_object_get(message, "result"), "job");
+	int id = (int)json_integer_value(json_object_get(job, "id"));
+
+	assert_non_null(job);
+	json_decref(message);
+	return id;
+}
+
+static json_t *adapter(int fd, size_t index)
+{
+	json_t *message = call(fd, "status", "{}", 0);
+	json_t *list = json_object_get(json_object_get(message, "result"), "networks");
+	json_t *found = json_incref(json_array_get(list, index));
+
+	json_decref(message);
+	return found;
+}
+
+static void expect_event(int fd, const char *event, const char *change)
+{
+	json_t *message = await(fd);
+
+	while (strcmp(text_at(message, "params", "event"), event) != 0) {
+		json_decref(message);
+		message = await(fd);
+	}
+	assert_string_equal(text_at(message, "params", "change"), change);
+	json_decref(message);
+}
+
+static void adapters(void **state)
+{
+	static const char wanted[] = "{\"network\":{\"switch\":\"lan\",\"vlan\":7,\"queues\":3}}";
+	int fd = greet(), end, other, i, ends[16];
+	json_t *object;
+
+	(void)state;
+	takes(fd, "events", "{}", 0);
+	refuses(fd, "network.add", wanted, 0, "descriptors", "");
+	refuses(fd, "network.add", "{}", 1, "invalid", "params.network");
+	refuses(fd, "network.add", "{\"network\":{\"port\":\"a\"}}", 1, "invalid",
+		"params.network.switch");
+	refuses(fd, "network.add", "{\"network\":{\"switch\":\"lan\",\"vlan\":4095}}", 1, "invalid",
+		"params.network.vlan");
+	refuses(fd, "network.add", "{\"network\":{\"switch\":\"lan\",\"socket\":{\"fd\":0}}}", 1,
+		"invalid", "params.network.socket");
+	refuses(fd, "network.remove", "{\"number\":0}", 0, "not-found", "");
+	refuses(fd, "network.remove", "{\"number\":16}", 0, "invalid", "params.number");
+	refuses(fd, "network.connect", "{\"number\":0}", 1, "not-found", "");
+
+	await_job(fd, job_of(call_with_switch(fd, "network.add", wanted, &end)), "done");
+	object = adapter(fd, 0);
+	assert_string_equal(text_at(object, "switch", NULL), "lan");
+	assert_string_equal(text_at(object, "port", NULL), "box-0");
+	assert_string_equal(text_at(object, "address", NULL), "00:15:5d:01:02:03");
+	assert_int_equal(json_integer_value(json_object_get(object, "vlan")), 7);
+	assert_int_equal(json_integer_value(json_object_get(object, "queues")), 3);
+	assert_int_equal(json_integer_value(json_object_get(object, "frames-in")), 3);
+	assert_int_equal(json_integer_value(
+				 json_object_get(json_object_get(object, "refused"), "bad-frame")),
+			 5);
+	assert_true(json_is_true(json_object_get(object, "connected")));
+	json_decref(object);
+	check_error(call_with_switch(fd, "network.connect", "{\"number\":0}", &other), "state", "");
+	close(other);
+
+	/* The switch goes, and another one comes. */
+	close(end);
+	networks_serve(&machine);
+	expect_event(fd, "networks", "lost");
+	object = adapter(fd, 0);
+	assert_false(json_is_true(json_object_get(object, "connected")));
+	json_decref(object);
+	await_job(fd, job_of(call_with_switch(fd, "network.connect", "{\"number\":0}", &end)),
+		  "done");
+	object = adapter(fd, 0);
+	assert_true(json_is_true(json_object_get(object, "connected")));
+	json_decref(object);
+	assert_int_equal(fake_networks.ports, 1);
+
+	/* As many as there may be; those without words have a queue for each VP. */
+	for (i = 1; i < 16; i++) {
+		await_job(fd,
+			  job_of(call_with_switch(fd, "network.add",
+						  "{\"network\":{\"switch\":\"b\"}}", &ends[i])),
+			  "done");
+	}
+	object = adapter(fd, 15);
+	assert_string_equal(text_at(object, "port", NULL), "box-15");
+	assert_int_equal(json_integer_value(json_object_get(object, "queues")), 2);
+	json_decref(object);
+	check_error(call_with_switch(fd, "network.add", wanted, &other), "limit", "");
+	close(other);
+	await_job(fd, job_of(call(fd, "network.remove", "{\"number\":3}", 0)), "done");
+	assert_int_equal(fake_networks.adapters, 15);
+	await_job(fd, job_of(call_with_switch(fd, "network.add", wanted, &other)), "done");
+	object = adapter(fd, 3);
+	assert_string_equal(text_at(object, "port", NULL), "box-3");
+	json_decref(object);
+	close(other);
+	close(end);
+	for (i = 1; i < 16; i++) {
+		close(ends[i]);
+	}
+	networks_serve(&machine);
+	close(fd);
+}
+
+/* What does not come to its end leaves nothing; stop() counts. */
+static void adapters_that_fail(void **state)
+{
+	static const char wanted[] = "{\"network\":{\"switch\":\"lan\"}}";
+	int fd = greet(), end, id;
+
+	(void)state;
+	fake_networks.connect_result = -ENOENT;
+	await_job(fd, job_of(call_with_switch(fd, "network.add", wanted, &end)), "failed");
+	close(end);
+	fake_networks.connect_result = 0;
+	fake_networks.create_result = -ENOSPC;
+	await_job(fd, job_of(call_with_switch(fd, "network.add", wanted, &end)), "failed");
+	close(end);
+	fake_networks.create_result = 0;
+	set_gate(AT_SWITCH);
+	id = job_of(call_with_switch(fd, "network.add", wanted, &end));
+	wait_at_gate(1);
+	takes(fd, "job.cancel", "{\"job\":3}", 0);
+	set_gate(AT_NOTHING);
+	await_job(fd, id, "cancelled");
+	close(end);
+	assert_int_equal(fake_networks.adapters, 0);
+	/* Two at once have two numbers; one is in one job's hands. */
+	set_gate(AT_SWITCH);
+	id = job_of(call_with_switch(fd, "network.add", wanted, &end));
+	close(end);
+	(void)job_of(call_with_switch(fd, "network.add", wanted, &end));
+	close(end);
+	wait_at_gate(2);
+	refuses(fd, "network.remove", "{\"number\":1}", 0, "busy", "");
+	set_gate(AT_NOTHING);
+	await_job(fd, id, "done");
+	await_job(fd, id + 1, "done");
+	assert_int_equal(fake_networks.adapters, 2);
 	close(fd);
 }
 
@@ -1423,6 +1614,8 @@ int main(void)
 		TEST(no_requests),
 		TEST(wrong_parameters),
 		TEST(descriptors_of_refused_requests),
+		TEST(adapters),
+		TEST(adapters_that_fail),
 		TEST(status_tells_of_disks),
 		TEST(an_open_that_hangs),
 		TEST(cancel_at_each_step),

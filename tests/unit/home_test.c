@@ -523,7 +523,8 @@ static enum stop_reason live(void)
 	}
 	assert_true(disks_open(&machine));
 	machine.backend = backend_open(&lack);
-	assert_true(machine_create(&machine) && control_create(&machine));
+	assert_true(machine_create(&machine) && networks_attach(&machine) &&
+		    control_create(&machine));
 	assert_true(serial_create(&machine.serial, &config));
 	for (;;) {
 		enum stop_reason reason;
@@ -544,7 +545,9 @@ static void bury(void)
 	serial_destroy(&machine.serial);
 	control_destroy(&machine, "test");
 	assert_true(disks_close(&machine));
+	networks_detach(&machine);
 	bus_destroy(&machine);
+	networks_close(&machine);
 	services_destroy(&machine);
 	board_destroy(&machine.board);
 	close(machine.host.board_timer);
