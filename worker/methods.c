@@ -375,7 +375,6 @@ static void save_finish(struct job *job)
 static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 {
 	struct machine *machine = control_of(request)->machine;
-	const char *obstacle = save_obstacle(machine);
 	struct saving *saving;
 	struct stat file;
 	struct job *job;
@@ -386,9 +385,6 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
 				  "the descriptor is no empty file that is open for writing",
 				  "give one of a new file");
-	}
-	if (obstacle != NULL) {
-		return rpc_refuse(request, CONTROL_BAD_STATE, obstacle, "");
 	}
 	if (job_count(control_of(request)) != 0) {
 		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",

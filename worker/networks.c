@@ -19,6 +19,7 @@
 #include "vsp/network/network.h"
 #include "worker/job.h"
 #include "worker/machine.h"
+#include "worker/save.h"
 #include "worker/say.h"
 
 /* How long a guest has to let go of an adapter that is taken away, and then a switch to answer what it was lent. */
@@ -30,7 +31,20 @@
 static const uint8_t instance[16] = {0x56, 0x44, 0x4e, 0x45, 0x54, 0x00, 0x00, 0x40,
 				     0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01};
 
+static void set_instance(unsigned int index, uint8_t id[16])
+{
+	memcpy(id, instance, sizeof(instance));
+	id[14] = (uint8_t)index;
+}
+
 /* ---- what is wanted ---- */
+
+static bool has_address(const struct config_network *wanted)
+{
+	static const uint8_t none[6];
+
+	return memcmp(wanted->mac, none, sizeof(none)) != 0;
+}
 
 static char *copy_text(const char *text, bool *done)
 {
@@ -131,8 +145,7 @@ static int show_adapter(struct vmbus *bus, unsigned int index, struct network_pl
 		.context = place,
 	};
 
-	memcpy(config.instance, instance, sizeof(instance));
-	config.instance[14] = (uint8_t)index;
+	set_instance(index, config.instance);
 	return network_create(bus, &config, port, network);
 }
 
@@ -160,12 +173,18 @@ static bool attach(struct machine *machine, unsigned int index)
 {
 	struct network_place *place = &machine->networks.places[index];
 	const struct config_network *wanted = &machine->config->networks[index];
+	uint8_t id[16];
 	char why[256];
 	int ret;
 
 	if (!copy_wanted(machine, index, wanted, &place->wanted)) {
 		say("no memory");
 		return false;
+	}
+	set_instance(index, id);
+	/* Of a machine that goes on the guest knows the address; whoever gave none has let the switch choose it. */
+	if (!has_address(&place->wanted)) {
+		(void)saved_address(machine, id, place->wanted.mac);
 	}
 	if (connect_port(&machine->memory, &place->wanted, wanted->socket.fd, &place->port, why,
 			 sizeof(why)) != 0) {

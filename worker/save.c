@@ -19,6 +19,7 @@
 #include "hvs/hvs.h"
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
+#include "vsp/network/network.h"
 #include "vsp/storage/storage.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -237,18 +238,6 @@ static int run_blocks(struct memory_work *work, void *(*run)(void *argument))
 
 /* ---- Saving ---- */
 
-const char *save_obstacle(const struct machine *machine)
-{
-	unsigned int i;
-
-	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		if (machine->networks.places[i].network != NULL) {
-			return "it has a network adapter, whose state cannot be saved";
-		}
-	}
-	return NULL;
-}
-
 /* What has to be the same where the state is restored, and what no part has. */
 static void put_machine(const struct machine *machine, struct state_writer *writer)
 {
@@ -288,6 +277,11 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	for (i = 0; i < CONFIG_IDE_MAX; i++) {
 		if (machine->disks.ide[i] != NULL) {
 			storage_save(machine->disks.ide[i], writer);
+		}
+	}
+	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
+		if (machine->networks.places[i].network != NULL) {
+			network_save(machine->networks.places[i].network, writer);
 		}
 	}
 	vmbus_save(machine->bus, writer);
@@ -604,6 +598,43 @@ static int load_controllers(struct machine *machine, struct state_reader *list)
 	return ret;
 }
 
+bool saved_address(const struct machine *machine, const uint8_t instance[16], uint8_t mac[6])
+{
+	const struct saved *saved = machine->saved;
+	struct state_fault fault;
+	struct state_reader list, part;
+	uint8_t its[16];
+
+	if (saved == NULL) {
+		return false;
+	}
+	list = state_reader(saved->list, saved->list_size, &fault);
+	while (state_next(&list, &part)) {
+		if (strcmp(part.name, "network") != 0) {
+			continue;
+		}
+		network_read_identity(&part, its, mac);
+		if (state_ok(&part) && memcmp(its, instance, sizeof(its)) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* As many as there were, at the same places: a part that is missing is refused, as is one that is left over. */
+static int load_adapters(struct machine *machine, struct state_reader *list)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < CONFIG_NETWORKS_MAX && ret == 0; i++) {
+		if (machine->networks.places[i].network != NULL) {
+			ret = network_load(machine->networks.places[i].network, list);
+		}
+	}
+	return ret;
+}
+
 /* Time stands in the partition, and VMBus. */
 static int load_parts(struct machine *machine, struct state_reader *list)
 {
@@ -620,6 +651,9 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	}
 	board_load(&machine->board, &board);
 	ret = load_controllers(machine, list);
+	if (ret == 0) {
+		ret = load_adapters(machine, list);
+	}
 	if (ret == 0) {
 		ret = vmbus_load(machine->bus, list);
 	}

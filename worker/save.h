@@ -5,6 +5,7 @@
 #define WORKER_SAVE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/check.h"
 
@@ -19,9 +20,6 @@ struct saved;
 struct disk_error;
 int save_write(struct machine *machine, int fd, struct job *job,
 	       struct disk_error *error) MUST_CHECK;
-/* Why this machine has no state that can be saved, NULL: it has. Main thread. */
-const char *save_obstacle(const struct machine *machine);
-
 /*
  * The file of --restore. Opened, it is read whole but for the memory, and is of this machine's configuration. False: said why, and
  * nothing has changed. Main thread, all of it.
@@ -29,6 +27,8 @@ const char *save_obstacle(const struct machine *machine);
 bool saved_open(struct machine *machine) MUST_CHECK;
 /* In place of a kernel. False: said why. */
 bool saved_load_memory(struct machine *machine) MUST_CHECK;
+/* The address that this adapter's port had. False: there is no such adapter, or no --restore. */
+bool saved_address(const struct machine *machine, const uint8_t instance[16], uint8_t mac[6]);
 /* Into a partition, VPs, a board and controllers that are new. False: said why; the machine cannot be started. */
 bool saved_load(struct machine *machine) MUST_CHECK;
 /* Also where there is none. */

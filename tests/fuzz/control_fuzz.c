@@ -173,10 +173,12 @@ bool machine_resume(struct machine *m)
 	return false;
 }
 
-const char *save_obstacle(const struct machine *m)
+bool saved_address(const struct machine *m, const uint8_t instance[16], uint8_t mac[6])
 {
 	(void)m;
-	return NULL;
+	(void)instance;
+	(void)mac;
+	return false;
 }
 
 int save_write(struct machine *m, int fd, struct job *job, struct disk_error *error)

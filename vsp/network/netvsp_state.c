@@ -192,13 +192,18 @@ void netvsp_saved_free(struct net_saved *saved)
 	}
 }
 
+void network_read_identity(struct state_reader *part, uint8_t instance[16], uint8_t mac[6])
+{
+	state_bytes(part, instance, 16);
+	state_bytes(part, mac, 6);
+}
+
 static void check_identity(const struct network *network, struct state_reader *part)
 {
 	uint8_t instance[16], mac[6];
 	uint32_t queues;
 
-	state_bytes(part, instance, sizeof(instance));
-	state_bytes(part, mac, sizeof(mac));
+	network_read_identity(part, instance, mac);
 	queues = state_u32(part);
 	if (memcmp(instance, network->config.instance, sizeof(instance)) != 0 ||
 	    memcmp(mac, network->port->mac, sizeof(mac)) != 0 ||

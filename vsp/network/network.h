@@ -75,6 +75,9 @@ void network_save(struct network *network, struct state_writer *writer);
  */
 int network_load(struct network *network, struct state_reader *list) MUST_CHECK;
 
+/* The beginning of the part: which adapter it is of, and which address its port had. Reads on in `part`. */
+void network_read_identity(struct state_reader *part, uint8_t instance[16], uint8_t mac[6]);
+
 /* Why something of the guest's was refused. */
 enum network_refusal {
 	NETWORK_BAD_NVSP,       /* a message that is malformed or not in its turn */
