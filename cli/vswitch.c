@@ -46,7 +46,8 @@ static const char help[] =
 	"       nat[:VNAT-OPTION]  a network behind this machine's, with DHCP and DNS (vnat "
 	"--help)\n"
 	"settings: mac=ADDRESS|any spoofing dhcp-guard router-guard priority-tag (on or off)\n"
-	"       mirror=none|source|destination storm-limit=N limit=BITS reserve=BITS weight=0-100\n"
+	"       mirror=none|source|destination ip-limit=0-64 storm-limit=N limit=BITS\n"
+	"       reserve=BITS weight=0-100\n"
 	"rules: action=allow|deny|meter direction=out|in|both and one of local= remote= (a "
 	"prefix)\n"
 	"       local-mac= remote-mac=; extended: local= remote= local-port= remote-port= "
@@ -127,8 +128,8 @@ static bool is_one_of(const char *name, const char *const *names)
 /* name=value, as the type of that member is. */
 static bool put_member(json_t *params, const char *word)
 {
-	static const char *const numbers[] = {"storm-limit", "limit",     "reserve", "weight",
-					      "idle",        "max-bytes", NULL};
+	static const char *const numbers[] = {"storm-limit", "limit",     "reserve",  "weight",
+					      "idle",        "max-bytes", "ip-limit", NULL};
 	static const char *const flags[] = {"spoofing",     "dhcp-guard", "router-guard",
 					    "priority-tag", "stateful",   NULL};
 	const char *equals = strchr(word, '=');

@@ -10,6 +10,7 @@ static const struct {
 	[DROP_OFFLOAD]      = {"offload", "what is left to be done of it does not fit the frame"},
 	[DROP_SOURCE]       = {"source", "its source is a group's address, or none"},
 	[DROP_SPOOFED]      = {"spoofed", "its source is not the port's address"},
+	[DROP_IP_LIMIT]     = {"ip-limit", "of one IP address more than the port may use"},
 	[DROP_DHCP_GUARD]   = {"dhcp-guard", "a DHCP server's message from a guarded port"},
 	[DROP_ROUTER_GUARD] = {"router-guard", "a router's message from a guarded port"},
 	[DROP_VLAN]         = {"vlan", "a VLAN that the port may not use"},

@@ -9,6 +9,7 @@ enum drop {
 	DROP_OFFLOAD,      /* what is left to be done does not fit the frame */
 	DROP_SOURCE,       /* the source is a group's address, or none */
 	DROP_SPOOFED,      /* the source is not the port's address */
+	DROP_IP_LIMIT,     /* of one IP address more than the port may use */
 	DROP_DHCP_GUARD,   /* a DHCP server's message */
 	DROP_ROUTER_GUARD, /* a router's advertisement or redirect */
 	DROP_VLAN,         /* a VLAN that the port may not use, or a tag where none may be */

@@ -190,6 +190,9 @@ static enum drop judge_form(const struct port *from, struct frame *frame)
 static enum drop judge_content(struct port *from, const struct frame *frame, bool to_many,
 			       uint64_t now_ns, uint32_t now_s)
 {
+	if (!addresses_allow(&from->addresses, from->settings.ip_limit, frame, now_s)) {
+		return DROP_IP_LIMIT;
+	}
 	if (from->settings.dhcp_guard && guard_is_dhcp_server(frame)) {
 		return DROP_DHCP_GUARD;
 	}

@@ -202,6 +202,7 @@ int port_set(struct port *port, const struct port_settings *settings)
 	}
 	port->settings = *settings;
 	port->vlan = rules;
+	port->addresses.count = 0;
 	bucket_set(&port->storm, settings->storm_limit, settings->storm_limit);
 	bucket_set(&port->limit, limit, burst > PORT_FRAME_MAX ? burst : PORT_FRAME_MAX);
 	if (settings->mirror == MIRROR_DESTINATION) {

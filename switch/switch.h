@@ -14,6 +14,7 @@
 
 #include "lib/check.h"
 #include "switch/acl.h"
+#include "switch/addresses.h"
 #include "switch/bucket.h"
 #include "switch/drop.h"
 #include "switch/frame.h"
@@ -60,6 +61,7 @@ struct port_settings {
 	bool priority_tag; /* the priority in its tags is its own to choose */
 	enum mirror mirror;
 	struct vlan_settings vlan;
+	uint32_t ip_limit; /* IP addresses that it may use; 0: any number, at most ADDRESSES_MAX */
 	uint32_t storm_limit;    /* broadcast, multicast and unknown frames a second; 0: none */
 	uint64_t limit_bits;     /* a second; 0: none */
 	uint64_t reserve_bits;   /* a second; 0: by weight */
@@ -88,6 +90,7 @@ struct port {
 	struct port_settings settings;
 	struct vlan_rules vlan;
 	struct acl acl;
+	struct addresses addresses;
 	struct bucket storm, limit;
 	int64_t deficit; /* bytes that it may send in its turn */
 	int64_t quantum;

@@ -288,6 +288,53 @@ static void router_guard(void **state)
 	assert_int_equal(send_from(0), 0);
 }
 
+static uint64_t send_ip(uint8_t family, uint8_t last)
+{
+	udp(family, 1, 0, 1000, 2000);
+	packet.bytes[family == 4 ? 29 : 37] = last;
+	return send_from(0);
+}
+
+static void ip_limit(void **state)
+{
+	(void)state;
+	give_addresses();
+	settings(0)->ip_limit = 2;
+	set(0);
+	assert_int_equal(send_ip(4, 1), 0x02);
+	assert_int_equal(send_ip(6, 1), 0x02);
+	assert_int_equal(send_ip(4, 2), 0);
+	assert_int_equal(send_ip(6, 2), 0);
+	assert_int_equal(send_ip(4, 1), 0x02);
+	assert_int_equal(dropped(0, DROP_IP_LIMIT), 2);
+	/* The one that is still used stays, the other makes room. */
+	now += 200 * SECOND;
+	assert_int_equal(send_ip(6, 1), 0x02);
+	now += 200 * SECOND;
+	assert_int_equal(send_ip(4, 3), 0x02);
+	assert_int_equal(send_ip(4, 1), 0);
+	assert_int_equal(send_ip(6, 1), 0x02);
+	/* Who asks by ARP uses the address as well; who has none yet may ask for one. */
+	packet_ethernet(&packet, PACKET_MAC(1), PACKET_MAC(0), 0x0806);
+	packet_fill(&packet, 60);
+	packet.bytes[28] = 10;
+	assert_int_equal(send_from(0), 0);
+	memset(packet.bytes + 28, 0, 4);
+	assert_int_equal(send_from(0), 0x02);
+	/* Links have addresses of their own; what is not known may be anything. */
+	udp(6, 1, 0, 1000, 2000);
+	packet.bytes[22] = 0xfe;
+	packet.bytes[23] = 0x80;
+	assert_int_equal(send_from(0), 0x02);
+	packet_ip(&packet, 6, 1, 0, 60);
+	packet_put(&packet, (const uint8_t[]){58, 12}, 2);
+	packet_fill(&packet, 200);
+	assert_int_equal(send_from(0), 0);
+	settings(0)->ip_limit = 0;
+	set(0);
+	assert_int_equal(send_from(0), 0x02);
+}
+
 static void storm_limit(void **state)
 {
 	uint32_t passed = 0;
@@ -1098,6 +1145,7 @@ int main(void)
 		ONE(an_address_is_one_ports),
 		ONE(dhcp_guard),
 		ONE(router_guard),
+		ONE(ip_limit),
 		ONE(storm_limit),
 		ONE(access_and_trunk),
 		ONE(no_second_tag_behind_the_first),
