@@ -12,21 +12,26 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 
 from . import BUILD, CACHE, LabError
 from .kernels import once
 
-PACKAGES = ["systemd-sysv", "udev", "kmod", "linux-image-cloud-amd64", "e2fsprogs"]
+PACKAGES = ["systemd-sysv", "udev", "kmod", "linux-image-cloud-amd64", "e2fsprogs", "iproute2", "wget"]
 MIRRORS = ["deb http://deb.debian.org/debian bookworm main", "deb http://deb.debian.org/debian-security bookworm-security main"]
 DISK = 2 << 30       # of the guest; most of it is never written
 HOST_DISK = 6 << 30  # room for the VHDX to grow, and for a test's own disks
 START = 1 << 20      # of the only partition
+KEEP = 7 * 24 * 3600  # seconds: disks of older recipes
 # What nobody reads in there.
 WITHOUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*"]
 # The initrd has the drivers for this disk and no others; a machine that emulates another unpacks a large one slowly.
 DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod"]
 # The host may be busy, and an emulator is slow then: what takes its time is not given up.
 SLOW = "[Manager]\nDefaultTimeoutStartSec=30min\nDefaultDeviceTimeoutSec=30min"
+# Each interface by DHCP; names by what NAT of the virtual switch offers (switch/nat.c), for no other network has a machine of ours.
+NETWORK = "[Match]\nType=ether\n\n[Network]\nDHCP=yes"
+NAMES = "nameserver 10.0.2.3"
 # Timers and jobs that a machine which lives for a minute has no use for.
 MASKED = ["apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
           "dpkg-db-backup.timer", "systemd-pstore.service", "getty-static.service"]
@@ -47,6 +52,9 @@ def configure():
     return ['chroot "$1" passwd -d root >/dev/null', 'echo verdigris >"$1/etc/hostname"',
             'echo "/dev/sda1 / ext4 defaults,errors=remount-ro 0 1" >"$1/etc/fstab"',
             'echo "127.0.0.1 localhost verdigris" >"$1/etc/hosts"',
+            f'printf "{NAMES}\\n" >"$1/etc/resolv.conf"',
+            'mkdir -p "$1/etc/systemd/system/multi-user.target.wants"',
+            'ln -sf /lib/systemd/system/systemd-networkd.service "$1/etc/systemd/system/multi-user.target.wants/"',
             f'for unit in {masked}; do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done',
             'rm -rf "$1"/var/cache/apt/*.bin "$1"/var/lib/apt/lists/*']
 
@@ -78,6 +86,7 @@ def install(folder):
         "etc/initramfs-tools/modules": "\n".join(DRIVERS),
         "etc/kernel-img.conf": "do_symlinks = no",
         "etc/systemd/system.conf.d/slow.conf": SLOW,
+        "etc/systemd/network/ethernet.network": NETWORK,
     }
     command = [program("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--include=" + ",".join(PACKAGES)]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in WITHOUT]
@@ -113,8 +122,10 @@ def write_image(folder, image):
 
 
 def make(folder):
+    # Another tree that shares the cache may be at an older recipe, so what was made of late stays.
     for old in glob.glob(os.path.join(CACHE, "debian-12*")):
-        shutil.rmtree(old)
+        if time.time() - os.path.getmtime(old) > KEEP:
+            shutil.rmtree(old)
     vhd = os.path.join(BUILD, "disk", "vhd")
     if not os.path.exists(vhd):
         raise LabError("the disk tool is not built: run make")
