@@ -204,6 +204,42 @@ def come_and_go(t):
     fetched(t, text)
 
 
+@test("network: a guest goes on from its file, with its adapter, on a switch that was started anew", deadline=900)
+def from_a_file(t):
+    command = ADDRESS + """
+        while [ "$(wget -q -O - http://10.1.0.1/state)" != end ]; do
+            echo "page: $(wget -q -O - http://10.1.0.1/page | md5sum | cut -c 1-32)"
+        done
+    """
+    worker, again = (guest.shell(guest.worker("saved", memory="128M", vps=2, serial=f"file:{out}", more=["--net", "lan", "--control", "/run/control", *more]))
+                     for out, more in (("one", []), ("two", ["--restore", "state"])))
+    text = t.root(SWITCH + f"""
+        echo begin >www/state
+        pages() {{ until [ "$(grep -c page: $1 2>/dev/null)" -ge $2 ] 2>/dev/null; do kill -0 $worker || exit 1; usleep 100000; done; }}
+        {worker} & worker=$!
+        pages one 2
+        vmctl /run/control net list
+        vmctl /run/control save state || exit 1
+        wait $worker; echo saved with $?
+        killall vswitchd; while pidof vswitchd >/dev/null; do usleep 100000; done
+        {START}
+        rm -f /run/control
+        {again} & worker=$!
+        pages two 3
+        vmctl /run/control net list
+        echo end >www/state
+        wait $worker; echo ended with $?
+        cat one two""", puts=[*guest.puts("6.1", initrd("from-a-file", command)), *PROGRAMS])
+    t.has(text, "saved with 8")
+    t.has(text, "ended with 0")
+    t.same("addresses", len(set(re.findall(r"port saved-0, (\S+)$", text, re.M))), 1)
+    pages = re.findall(r"page: (\w{32})", text)
+    t.check(len(pages) >= 5, f"{len(pages)} pages")
+    t.same("pages", set(pages), set(re.findall(r"sum: (\w{32})", text)))
+    for word in TROUBLE:
+        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+
+
 @test("network: what cannot be had is said", deadline=300)
 def refused(t):
     def run(words):
