@@ -23,6 +23,10 @@
 #define GROW    (64 * DISK_MIB) /* the file grows by this, and is cut at close */
 #define BAT_MAX (1ull << 27)    /* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
 
+/*
+ * Entries of a table (2.5): behind those of each chunk's blocks comes one for the chunk's bitmap, also where no bitmap can be; without a
+ * parent the table may end with the last block's.
+ */
 int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, uint64_t *entries)
 {
 	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * sector / block;
@@ -33,6 +37,7 @@ int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, u
 	return *entries > BAT_MAX ? -EFBIG : 0;
 }
 
+/* Where the entry of a block, and of a chunk's bitmap, is in the table. */
 uint64_t vhdx_payload_index(const struct vhdx *v, uint64_t block)
 {
 	return block + block / v->chunk_ratio;
@@ -43,6 +48,7 @@ uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk)
 	return (chunk + 1) * v->chunk_ratio + chunk;
 }
 
+/* In memory; a flush writes the pages of the table that are marked. */
 void vhdx_set_entry(struct layer *layer, uint64_t index, uint64_t entry)
 {
 	struct vhdx *v = layer->vhdx;
@@ -65,6 +71,7 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	uint64_t offset = entry_offset(entry),
 		 length = bitmap ? VHDX_BITMAP_BLOCK : layer->block_size;
 
+	/* 2.5.1.1 and 2.5.1.2: state 4 is the only reserved one of a block */
 	if (bitmap ? state != VHDX_NOT_PRESENT && state != VHDX_BITMAP_PRESENT : state == 4) {
 		return "has a reserved state";
 	}
@@ -85,7 +92,7 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	return NULL;
 }
 
-/* An entry that is let go of. */
+/* Reports an entry that cannot be used, and removes it if the layer may be written: its part of the disk reads as if it had never been written. */
 static int drop_entry(struct layer *layer, uint64_t index, uint64_t entry, const char *wrong,
 		      struct disk_error *error)
 {
@@ -204,6 +211,7 @@ static int check_bitmaps(struct layer *layer, struct disk_error *error)
 	return 0;
 }
 
+/* Headers, log, table and metadata have the space that the headers and the region table name; no block may lie in it. */
 static int claim_fixed_places(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
@@ -224,6 +232,7 @@ static int claim_fixed_places(struct layer *layer, struct disk_error *error)
 	return 0;
 }
 
+/* Memory for the table, and for a pointer to each page of the bitmaps, which are read when they are needed. */
 static int size_tables(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
@@ -330,6 +339,7 @@ void vhdx_forget_bat(struct vhdx *v)
 
 /* -- Space -- */
 
+/* By more than is needed, so that it does not come often; but not while freed space waits for the flush after which it is used again. */
 static int grow_file(struct layer *layer, uint64_t length)
 {
 	struct vhdx *v = layer->vhdx;
@@ -342,7 +352,7 @@ static int grow_file(struct layer *layer, uint64_t length)
 }
 
 /*
- * A cut-off session may have left a part of a megabyte at the end, of any content: it is not clean.
+ * The place may hold anything: a session that was cut off may have left part of a megabyte behind the end that the tables know.
  */
 static int clear_place(struct layer *layer, uint64_t offset, uint64_t length)
 {

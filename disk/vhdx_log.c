@@ -21,10 +21,11 @@
 
 #define DESCRIPTORS_IN_FIRST                                                                       \
 	((DISK_PAGE - sizeof(struct vhdx_log_header)) / sizeof(struct vhdx_descriptor))
-#define OVERLAY_MAX (1u << 20)
+#define OVERLAY_MAX (1u << 20) /* pieces; a log that a file may have is far shorter */
 
 /* -- The overlay -- */
 
+/* Takes `data`, NULL for zeros. Pieces are kept in the order of the log, so that a later one wins in overlay_patch(). */
 int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length, uint8_t *data)
 {
 	if (v->overlay_count == v->overlay_capacity) {
@@ -56,6 +57,7 @@ static void overlay_clear(struct vhdx *v)
 	v->overlay_count = v->overlay_capacity = 0;
 }
 
+/* Puts what the log has for this part of the file over what was read of it. */
 static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, uint64_t offset)
 {
 	size_t i;
@@ -77,6 +79,7 @@ static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, 
 	}
 }
 
+/* How tables are read while a log is pending: the file itself may be read-only, and replay must not be needed to open it. */
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset)
 {
 	struct vhdx *v = layer->vhdx;
@@ -98,6 +101,7 @@ int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t o
 
 /* -- Writing -- */
 
+/* Replay (2.3.3), into the file itself or into a copy. It may be cut off and begin again: each piece is written whole. */
 int vhdx_copy_log(struct layer *layer, struct file *to)
 {
 	struct vhdx *v = layer->vhdx;
@@ -116,7 +120,11 @@ int vhdx_copy_log(struct layer *layer, struct file *to)
 	return ret;
 }
 
-/* An entry of these pages. Its tail is itself: invariant 6. */
+/*
+ * An entry of these pages (2.3.1): header and descriptors in the first sector, then a data sector for each page. The first 8 and the last 4
+ * bytes of a page are in its descriptor, where the data sector has its signature and sequence number. The tail is the entry itself (invariant
+ * 6): all before it is in place already.
+ */
 static uint32_t build_entry(struct layer *layer, const struct staged_page *pages, unsigned count,
 			    uint64_t durable_size)
 {
@@ -151,10 +159,11 @@ static uint32_t build_entry(struct layer *layer, const struct staged_page *pages
 		s->sequence_low = (uint32_t)e->sequence;
 		memcpy(s->data, page + 8, DISK_PAGE - 12);
 	}
-	e->checksum = crc32c(0, v->entry, e->length);
+	e->checksum = crc32c(0, v->entry, e->length); /* with 0 in its own place */
 	return e->length;
 }
 
+/* The log is a ring: an entry may go on at its beginning. It is durable when this returns. */
 static int write_entry(struct layer *layer, const struct staged_page *pages, unsigned count,
 		       uint64_t durable_size)
 {
@@ -198,6 +207,7 @@ static int resize_stage(struct vhdx *v, size_t room)
 	return 0;
 }
 
+/* A flush stages all that is dirty at one moment, which may be more than an entry takes; it is committed in several then. */
 int vhdx_stage_reserve(struct layer *layer, size_t count)
 {
 	struct vhdx *v = layer->vhdx;
@@ -206,6 +216,10 @@ int vhdx_stage_reserve(struct layer *layer, size_t count)
 						       : resize_stage(v, v->stage_count + count);
 }
 
+/*
+ * An entry is only valid under the GUID that the header names (2.3.2), so the first one, which is empty, is written before the header names
+ * the new GUID: whatever the log area held until then means nothing any more.
+ */
 int vhdx_log_begin(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
@@ -236,6 +250,7 @@ int vhdx_log_begin(struct layer *layer)
 	return ret ? ret : vhdx_write_headers(layer);
 }
 
+/* What the log describes is in its place once the file is synced; then nobody has to replay it. */
 int vhdx_log_end(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;
@@ -254,6 +269,7 @@ struct staged_page *vhdx_stage(struct layer *layer, uint64_t file_offset)
 	return page;
 }
 
+/* Changes of less than a page, for metadata: the page is staged with what it holds, once. -ENOSPC: more pages than one entry takes. */
 int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, size_t length)
 {
 	struct vhdx *v = layer->vhdx;
@@ -301,7 +317,7 @@ static int commit_entry(struct layer *layer, const struct staged_page *pages, un
 	return ret;
 }
 
-/* Under flush_lock. */
+/* Under flush_lock. After a failure it is not known what the file has, so the layer serves nothing more (layer_fail()). */
 int vhdx_log_commit(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;

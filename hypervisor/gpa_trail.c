@@ -34,7 +34,7 @@ bool gpa_trail_end(struct partition *p, struct gpa_trail *trail, gpa_t gpa, void
 	return at != NULL;
 }
 
-/* Under the lock no translation is taken away, so none of these pages can change hands. */
+/* While the lock is held no translation is removed, so none of these pages can be given to another owner. */
 bool gpa_trail_follow(const struct gpa_trail *trail, uint32_t offset, uint8_t to[GPA_TRAIL_BYTES])
 {
 	bool same = false;

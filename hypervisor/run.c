@@ -1,14 +1,13 @@
 /*
- * One LP's way between its root VP, a child that the root dispatches, and the hypervisor.
+ * The loop of an LP: it runs its root VP, a child VP when the root dispatches one, and handles exits in between.
  *
  *   run_root ── vendor_run(root) ◄─ exit ─► run_exit ── intercept_handle ── DispatchVp ── plat_vp_dispatch
  *                                                                                          │
  *                          vendor_run(child) ◄─ exit ─► run_exit, until the root is wanted ┘
  *
- * No change goes unnoticed by a guest. Before an entry the LP sets lp->guest and then looks for events of the VP, for events of its
- * root VP, and for a new generation of the map. Whoever posts an event or changes a map does that first and then reads lp->guest: if
- * it is set, an IPI follows. An IPI that arrives before the entry stays pending while GIF (on VMX: IF) is clear, and ends the guest at
- * once.
+ * A guest never misses a change. Before each entry the LP sets lp->guest, and then checks for events of the VP, events of its root VP
+ * and a new generation of the map. Whoever posts an event or changes a map does so first and then reads lp->guest; if that is set, an
+ * IPI is sent. An IPI that arrives before the entry stays pending while GIF (on VMX: IF) is clear, and causes an exit immediately.
  */
 #include "hypervisor/run.h"
 
@@ -191,7 +190,7 @@ static bool notify_deliverable(struct vcpu *vcpu)
 	return true;
 }
 
-/* `rare` was set because events were processed or registers may have been: is there really something? */
+/* vp->rare was set as a hint: events were posted, or registers were written. Is there really something to do? */
 static bool rare_waits(const struct vp *vp)
 {
 	return vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending ||

@@ -71,7 +71,7 @@ void note_drop(struct vmbus_channel *channel, enum note note)
 	pthread_mutex_unlock(&channel->bus->lock);
 }
 
-/* Take the first channel off the list of those with notes, and the notes off the channel. */
+/* Removes the first channel from the list of those with notes, and returns its notes, which are cleared. */
 static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 {
 	struct vmbus_channel *channel;
@@ -89,8 +89,8 @@ static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 }
 
 /*
- * The order matters. A channel that broke is closed before anything else is done with it. A rescind
- * comes before the end of a closing, so that it finds the channel still closing and only marks it.
+ * The order matters. A broken channel is closed before anything else is done with it. A rescind is handled before the end of a
+ * close, so that it finds the channel closing still and only marks it.
  */
 static void act_on_notes(struct vmbus_channel *channel, unsigned int notes)
 {

@@ -23,7 +23,7 @@ static void answer(struct storage_io *io, uint32_t status)
 	storvsp_answer(io);
 }
 
-/* To everything but an SRB: the head, and what the operation gives back. */
+/* The answer to any operation other than an SRB: the head, followed by whatever the operation returns. */
 static void answer_plain(struct storage_io *io, uint32_t status)
 {
 	memset(&io->packet.srb, 0, sizeof(io->packet.srb));
@@ -77,8 +77,8 @@ static void query_properties(struct storage *storage, struct storage_io *io)
 }
 
 /*
- * Once in the life of an open primary channel. Those that could not be offered are missing, and the
- * rest serves.
+ * Allowed once for each open of the primary channel. If some of the sub-channels cannot be offered, the guest works with those
+ * that were.
  */
 static void create_sub_channels(struct storage *storage, struct storage_io *io)
 {
@@ -96,7 +96,7 @@ static void create_sub_channels(struct storage *storage, struct storage_io *io)
 	answer_plain(io, ret && i == 2 ? STORVSP_STATUS_UNSUCCESSFUL : STORVSP_STATUS_SUCCESS);
 }
 
-/* What the guest says between opening the primary channel and its first SRB, each in its turn. */
+/* The handshake: the operations that come between the opening of the primary channel and the first SRB, in this order. */
 static void handshake(struct storage *storage, struct storage_io *io)
 {
 	enum storage_state state = atomic_load(&storage->state);
@@ -110,7 +110,7 @@ static void handshake(struct storage *storage, struct storage_io *io)
 	} else if (operation == STORVSP_QUERY_PROPERTIES && state == STATE_VERSIONED) {
 		query_properties(storage, io);
 	} else if (operation == STORVSP_END_INITIALIZATION && state == STATE_QUERIED) {
-		atomic_store(&storage->rescan, false); /* it is about to look for itself */
+		atomic_store(&storage->rescan, false); /* it scans all units now anyway */
 		atomic_store(&storage->state, STATE_READY);
 		answer_plain(io, STORVSP_STATUS_SUCCESS);
 	} else if (operation == STORVSP_CREATE_SUB_CHANNELS && state >= STATE_QUERIED) {
@@ -120,7 +120,7 @@ static void handshake(struct storage *storage, struct storage_io *io)
 	}
 }
 
-/* An SRB that never reached the target. */
+/* Answers an SRB that is not passed to the SCSI target. */
 static void refuse_srb(struct storage_io *io, uint8_t srb_status, uint8_t scsi_status,
 		       uint32_t status)
 {
@@ -150,7 +150,7 @@ static void count_srb(struct storage *storage, const struct scsi_request *scsi)
 	}
 }
 
-/* As much sense data as the guest has room for. */
+/* Copies as much sense data as the guest's buffer holds. */
 static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 {
 	uint8_t room = srb->sense_length < scsi->sense_length ? srb->sense_length
@@ -164,7 +164,7 @@ static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 	}
 }
 
-/* The channel goes or pauses, or a reset waits. */
+/* Whether a long request is to stop before its next step: the channel is closing or pausing, or a reset waits for it. */
 static bool srb_is_cancelled(const struct scsi_request *scsi)
 {
 	const struct storage_io *io = scsi->user;
@@ -174,7 +174,7 @@ static bool srb_is_cancelled(const struct scsi_request *scsi)
 	       atomic_load(&queue->storage->resets);
 }
 
-/* Data-in may have come to a request that named no direction. Who fails may have written some of it. */
+/* Data may have been written although the request named no direction, and by a request that failed half-way. */
 static void complete_data(struct storage_io *io)
 {
 	const struct scsi_request *scsi = &io->scsi;
@@ -186,7 +186,7 @@ static void complete_data(struct storage_io *io)
 	channel_complete_range(io->queue->vsp.channel, &io->range, written);
 }
 
-/* It was ended for a pause, and for nothing else. */
+/* The request was aborted only because the channel pauses, so it can begin again afterwards. */
 static bool begins_anew(const struct storage_io *io)
 {
 	const struct vsp_channel *vsp = &io->queue->vsp;
@@ -247,7 +247,7 @@ static bool find_direction(uint8_t data_in, enum scsi_direction *direction)
 	}
 }
 
-/* The packet's one range, or none. False: it has more, or a larger one. */
+/* Reads the range of a packet that has at most one. False: there are several, or it is longer than a request may be. */
 static bool take_range(struct storage_io *io, const struct vmbus_packet *packet)
 {
 	io->range = (struct vmbus_range){.page_max = REQUEST_IOVS, .pages = io->pages};
@@ -255,7 +255,7 @@ static bool take_range(struct storage_io *io, const struct vmbus_packet *packet)
 	       (packet->range_count == 1 && packet_range(packet, 0, &io->range) == 0);
 }
 
-/* The data's place in guest memory. False: it cannot be used. */
+/* Acquires the guest memory of the data. False: the range is not valid guest memory, or too short. */
 static bool find_data(struct storage_queue *queue, struct storage_io *io)
 {
 	struct scsi_request *scsi = &io->scsi;
@@ -281,7 +281,7 @@ static bool srb_is_valid(const struct storage_io *io)
 	       io->packet.srb.cdb_length && io->packet.srb.cdb_length <= STORVSP_CDB_BYTES;
 }
 
-/* The guests of the IDE flavour do not name its path reliably; there is but the one. */
+/* IDE guests do not fill in the path reliably; their controller has only one device. */
 static struct storage_address srb_address(const struct storage *storage,
 					  const struct storvsp_srb *srb)
 {
@@ -291,7 +291,7 @@ static struct storage_address srb_address(const struct storage *storage,
 					srb->lun};
 }
 
-/* It counts as under way. */
+/* Starts an SRB that is already counted in storage.requests. */
 static void run_srb(struct storage_queue *queue, struct storage_io *io)
 {
 	struct storage *storage = queue->storage;
@@ -333,7 +333,7 @@ static void execute_srb(struct storage_queue *queue, struct storage_io *io,
 	run_srb(queue, io);
 }
 
-/* All of it is looked at once more: it may come from a saved state, and memory may have gone. */
+/* Everything is validated again: the request may come from a saved state, and guest memory may have been removed since. */
 static void execute_again(struct storage_queue *queue, struct storage_io *io)
 {
 	if (!srb_is_valid(io) || !find_data(queue, io)) {
@@ -345,8 +345,8 @@ static void execute_again(struct storage_queue *queue, struct storage_io *io)
 }
 
 /*
- * A reset is answered after every request that came before it. Meanwhile those take no further
- * steps, so it does not wait for long.
+ * A reset is answered after all requests that came before it. While one waits, requests take no further
+ * steps, so the wait is short.
  */
 static void begin_reset(struct storage_queue *queue, struct storage_io *io)
 {
@@ -412,7 +412,7 @@ static void dispatch(struct storage_queue *queue, struct storage_io *io,
 			answer_plain(io, STORVSP_STATUS_INVALID_STATE);
 		}
 		break;
-	default: /* Fibre Channel's operations, and numbers that mean nothing */
+	default: /* Fibre Channel operations, and undefined ones */
 		answer_plain(io, STORVSP_STATUS_INVALID_REQUEST);
 	}
 }
@@ -441,8 +441,8 @@ void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *pack
 }
 
 /*
- * Units have come or gone. Before version 4.2 there is no such message, nor before the guest has
- * looked by itself.
+ * Tells the guest that units have come or gone. Versions before 4.2 have no such message, and a guest that has not scanned
+ * yet does not need it.
  */
 bool storvsp_announce(struct storage_queue *queue)
 {
@@ -465,7 +465,7 @@ bool storvsp_announce(struct storage_queue *queue)
 	return true;
 }
 
-/* The next to open it starts from the beginning, and finds units as after power-on. */
+/* Whoever opens the channel next begins with a new handshake, and finds the units in their power-on state. */
 void storvsp_primary_closed(struct storage *storage)
 {
 	storage->version = 0;
