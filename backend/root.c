@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cpuid.h>
@@ -380,21 +381,42 @@ void backend_vp_destroy(struct backend_vp **vp)
 	*vp = NULL;
 }
 
+static int not_run(struct vp_exit *exit, int error)
+{
+	exit->kind = VP_EXIT_NONE;
+	return error == EINTR || error == EAGAIN ? 0 : -error;
+}
+
+/* As upstream's module has it. A function of its own: its message would cost the other way a guard of the stack. */
+static __attribute__((noinline)) int run_by_ioctl(struct backend_vp *vp, struct vp_exit *exit)
+{
+	struct hv_message message;
+
+	if (ioctl(vp->fd, MSHV_RUN_VP, &message) < 0) {
+		return not_run(exit, errno);
+	}
+	root_decode(vp, &message, exit);
+	return 0;
+}
+
 int backend_vp_run(struct backend_vp *vp, struct vp_exit *exit)
 {
-	struct hv_message copy;
-	bool by_page = vp->message != NULL;
 	int ret = root_answer(vp, exit);
 
 	if (ret != 0) {
 		return ret;
 	}
-	/* A module that knows no message without an address fails after the VP has stopped: it is in the page all the same. */
-	if (ioctl(vp->fd, MSHV_RUN_VP, by_page ? NULL : &copy) < 0 &&
-	    !(by_page && errno == EFAULT)) {
-		exit->kind = VP_EXIT_NONE;
-		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	if (vp->by_ioctl || vp->message == NULL) {
+		return run_by_ioctl(vp, exit);
 	}
-	root_decode(vp, by_page ? vp->message : &copy, exit);
-	return 0;
+	/* Not fdatasync(): a VP's thread is never cancelled, and it would look for that each time. */
+	if (syscall(SYS_fdatasync, vp->fd) == 0) {
+		root_decode(vp, vp->message, exit);
+		return 0;
+	}
+	if (errno == EINVAL) {
+		vp->by_ioctl = true;
+		return run_by_ioctl(vp, exit);
+	}
+	return not_run(exit, errno);
 }

@@ -20,6 +20,7 @@ struct backend_partition {
 struct backend_vp {
 	int fd;
 	uint32_t index;
+	bool by_ioctl; /* the module does not run a VP by fdatasync() */
 	/* The module's pages. NULL: it offers none, and registers go by hypercalls, messages by copy. */
 	struct hv_vp_register_page *page;
 	const struct hv_message *message;

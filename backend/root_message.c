@@ -218,10 +218,17 @@ static int finish(struct backend_vp *vp, const uint64_t values[4], unsigned int 
 	return ret == 0 && vp->trace ? backend_vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : ret;
 }
 
+static int finish_rax(struct backend_vp *vp, uint64_t rax, unsigned int mask)
+{
+	const uint64_t values[4] = {[VP_RAX] = rax};
+
+	return finish(vp, values, mask);
+}
+
 static int answer_port(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	struct hv_vp_register_page *page = vp->page;
-	uint64_t rax[4] = {exit->port.value};
+	uint64_t rax = exit->port.value;
 	unsigned int written = 0;
 
 	if (!exit->port.write) {
@@ -229,15 +236,15 @@ static int answer_port(struct backend_vp *vp, const struct vp_exit *exit)
 		if (exit->port.size < 4) {
 			uint64_t mask = (1ull << 8 * exit->port.size) - 1;
 
-			rax[0] = (vp->rax & ~mask) | (rax[0] & mask);
+			rax = (vp->rax & ~mask) | (rax & mask);
 		}
 	}
 	if (!registers_by_page(vp) || vp->shadow || vp->trace) {
-		return finish(vp, rax, written);
+		return finish_rax(vp, rax, written);
 	}
 	/* The short way: no loop, no call. */
 	if (written != 0) {
-		page->rax = rax[0];
+		page->rax = rax;
 		page->dirty |= 1u << HV_X64_REGISTER_CLASS_GENERAL;
 	}
 	page->rip = vp->next_rip;

@@ -168,7 +168,8 @@ long vp_create(struct partition *partition, void __user *argument);
 void vp_destroy(struct vp *vp);
 void vp_kick(struct vp *vp);                          /* any context: the VP can be dispatched */
 void vp_end_interrupt(struct vp *vp, uint8_t vector); /* any context: for user space to hear of */
-long vp_run(struct vp *vp, void __user *message);
+int vp_run(struct vp *vp);                            /* to a message, in its page */
+int vp_copy_message(const struct vp *vp, void __user *user);
 long vp_get_set_state(struct vp *vp, struct mshv_get_set_vp_state __user *argument, bool set);
 
 /* region.c, access.c */

