@@ -255,10 +255,10 @@ static void set_port_value(struct vcpu *vcpu, unsigned int size, uint64_t value)
 static void handle_root_io(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	uint16_t port = intercept->io.port;
-	unsigned int size = intercept->io.size;
+	unsigned int size = intercept->io.access.access_size;
 	uint32_t value = (uint32_t)vcpu->gpr[GPR_RAX];
 
-	if (intercept->io.string) {
+	if (intercept->io.access.string_op) {
 		protection_fault(vcpu);
 		return;
 	}
@@ -281,8 +281,9 @@ static void handle_io(struct vcpu *vcpu, const struct intercept *intercept)
 		return;
 	}
 	/* Nobody answers: as on a bus without the device. */
-	if (intercept->io.in && !intercept->io.string) {
-		set_port_value(vcpu, intercept->io.size, ~0ull >> (64 - 8 * intercept->io.size));
+	if (intercept->io.in && !intercept->io.access.string_op) {
+		set_port_value(vcpu, intercept->io.access.access_size,
+			       ~0ull >> (64 - 8 * intercept->io.access.access_size));
 	}
 	vendor_skip(vcpu, intercept->length);
 }

@@ -48,11 +48,9 @@ void message_io(struct vcpu *vcpu, const struct intercept *intercept)
 		       intercept->io.in ? HV_INTERCEPT_ACCESS_READ : HV_INTERCEPT_ACCESS_WRITE,
 		       &m->header);
 	m->port_number = intercept->io.port;
-	m->access_info.access_size = intercept->io.size & 7;
-	m->access_info.string_op = intercept->io.string;
-	m->access_info.rep_prefix = intercept->io.rep;
+	m->access_info = intercept->io.access;
 	m->rax = vcpu->gpr[GPR_RAX];
-	if (intercept->io.string) {
+	if (intercept->io.access.string_op) {
 		m->instruction_byte_count = (uint8_t)insn_fetch(vcpu, m->instruction_bytes);
 		vendor_get_segment(vcpu, HV_X64_REGISTER_ES + intercept->io.segment,
 				   &m->ds_segment);

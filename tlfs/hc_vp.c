@@ -257,17 +257,8 @@ static void dispatch(struct vp *caller, struct vp *vp, uint64_t slice_100ns, uin
 	vp_signal_scheduler(vp);
 }
 
-/* What the caller wants IA32_SPEC_CTRL to be when it runs again; the child has its own. */
-static hv_status_t set_spec_ctrl(struct vp *caller, const struct hv_input_dispatch_vp *input)
-{
-	if (!(input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL) ||
-	    plat_msr_write(caller, MSR_SPEC_CTRL, input->spec_ctrl) == ACCESS_OK) {
-		return HV_STATUS_SUCCESS;
-	}
-	return HV_STATUS_INVALID_PARAMETER;
-}
-
-static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_dispatch_vp *input,
+static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_vd_dispatch_vp *input,
+				     uint64_t slice_100ns, uint64_t spec_ctrl,
 				     struct hv_output_dispatch_vp *output)
 {
 	const uint32_t flags = input->flags;
@@ -281,8 +272,12 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_di
 	if (status != HV_STATUS_SUCCESS) {
 		return status;
 	}
-	status = target.locked ? set_spec_ctrl(caller, input)
-			       : HV_STATUS_INVALID_PARTITION_ID; /* oneself */
+	if (!target.locked) {
+		status = HV_STATUS_INVALID_PARTITION_ID; /* oneself */
+	} else if (flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL &&
+		   plat_msr_write(caller, MSR_SPEC_CTRL, spec_ctrl) != ACCESS_OK) {
+		status = HV_STATUS_INVALID_PARAMETER;
+	}
 	if (status != HV_STATUS_SUCCESS) {
 		hc_vp_release(&target);
 		return status;
@@ -295,30 +290,32 @@ static hv_status_t find_and_dispatch(struct vp *caller, const struct hv_input_di
 	if (flags & HV_DISPATCH_VP_FLAG_SCAN_INTERRUPT_INJECTION) {
 		scan_injection(target.vp);
 	}
-	dispatch(caller, target.vp, input->time_slice, flags, output);
+	dispatch(caller, target.vp, slice_100ns, flags, output);
 	hc_vp_release(&target);
 	return HV_STATUS_SUCCESS;
 }
 
 hv_status_t hc_dispatch_vp(struct hypercall *call)
 {
-	return find_and_dispatch(call->vp, call->input, call->output);
+	const struct hv_input_dispatch_vp *input = call->input;
+	const struct hv_input_vd_dispatch_vp short_form = {.partition_id = input->partition_id,
+							   .vp_index = input->vp_index,
+							   .flags = input->flags};
+
+	return find_and_dispatch(call->vp, &short_form, input->time_slice, input->spec_ctrl,
+				 call->output);
 }
 
 hv_status_t hc_vd_dispatch_vp(struct hypercall *call)
 {
 	const struct hv_input_vd_dispatch_vp *input = call->input;
-	const struct hv_input_dispatch_vp whole = {.partition_id = input->partition_id,
-						   .vp_index = input->vp_index,
-						   .flags = input->flags};
 	struct hv_output_dispatch_vp output = {0};
 	hv_status_t status;
 
 	if (input->flags & HV_DISPATCH_VP_FLAG_SET_CALLER_SPEC_CTRL) {
 		return HV_STATUS_INVALID_PARAMETER; /* it has no room for the value */
 	}
-	status = find_and_dispatch(call->vp, &whole, &output);
-
+	status = find_and_dispatch(call->vp, input, 0, 0, &output);
 	call->done = output.dispatch_state | output.dispatch_event << HV_VD_DISPATCH_EVENT_SHIFT;
 	return status;
 }

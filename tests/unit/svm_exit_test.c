@@ -148,13 +148,13 @@ static void test_io(void **state)
 	decode(SVM_EXIT_IOIO, 0x03f80010, vmcb.rip + 1); /* out %al, (%dx) */
 	assert_int_equal(out.kind, INTERCEPT_IO);
 	assert_int_equal(out.io.port, 0x3f8);
-	assert_int_equal(out.io.size, 1);
+	assert_int_equal(out.io.access.access_size, 1);
 	assert_int_equal(out.length, 1);
-	assert_false(out.io.in || out.io.string || out.io.rep);
+	assert_false(out.io.in || out.io.access.string_op || out.io.access.rep_prefix);
 	decode(SVM_EXIT_IOIO, 0x0cfc0041 | SVM_IOIO_STRING | SVM_IOIO_REP | 3 << 10,
 	       vmcb.rip + 2); /* rep insl */
-	assert_true(out.io.in && out.io.string && out.io.rep);
-	assert_int_equal(out.io.size, 4);
+	assert_true(out.io.in && out.io.access.string_op && out.io.access.rep_prefix);
+	assert_int_equal(out.io.access.access_size, 4);
 	assert_int_equal(out.io.segment, 3);
 	assert_int_equal(out.length, 2);
 }

@@ -136,16 +136,16 @@ static void test_io(void **state)
 	decode(30, 0x03f80000); /* out %al, (%dx) */
 	assert_int_equal(out.kind, INTERCEPT_IO);
 	assert_int_equal(out.io.port, 0x3f8);
-	assert_int_equal(out.io.size, 1);
+	assert_int_equal(out.io.access.access_size, 1);
 	assert_int_equal(out.length, 1);
-	assert_false(out.io.in || out.io.string || out.io.rep);
+	assert_false(out.io.in || out.io.access.string_op || out.io.access.rep_prefix);
 	decode(30, 0x0cfc0003 | 1 << 3 | 1 << 4 | 1 << 5); /* rep insl: always to ES */
-	assert_true(out.io.in && out.io.string && out.io.rep);
-	assert_int_equal(out.io.size, 4);
+	assert_true(out.io.in && out.io.access.string_op && out.io.access.rep_prefix);
+	assert_int_equal(out.io.access.access_size, 4);
 	assert_int_equal(out.io.segment, 3);
 	decode(30, 0x00800001 | 1 << 4); /* outsw from GS */
-	assert_true(!out.io.in && out.io.string && !out.io.rep);
-	assert_int_equal(out.io.size, 2);
+	assert_true(!out.io.in && out.io.access.string_op && !out.io.access.rep_prefix);
+	assert_int_equal(out.io.access.access_size, 2);
 	assert_int_equal(out.io.segment, 5);
 }
 

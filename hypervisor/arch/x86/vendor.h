@@ -42,9 +42,9 @@ struct intercept {
 	union {
 		struct {
 			uint16_t port;
-			uint8_t size;    /* bytes */
+			union hv_x64_io_port_access_info access;
 			uint8_t segment; /* string forms: TLFS order ES CS SS DS FS GS */
-			bool in, string, rep;
+			bool in;
 		} io;
 		struct {
 			uint64_t gpa;

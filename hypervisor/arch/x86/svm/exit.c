@@ -33,7 +33,10 @@ static void decode_msr(struct vcpu *vcpu, struct intercept *intercept)
 	}
 }
 
-/* EXITINFO1: 0 in, 2 string, 3 rep, 6:4 size, 12:10 segment, 31:16 port; EXITINFO2: the next RIP (15.10.2). */
+/*
+ * EXITINFO1: 0 in, 2 string, 3 rep, 6:4 size, 12:10 segment, 31:16 port; EXITINFO2: the next RIP (15.10.2). The TLFS has the size in
+ * 2:0, string in 3, rep in 4.
+ */
 static void decode_io(struct vcpu *vcpu, struct intercept *intercept)
 {
 	uint64_t info = vcpu->vmcb->exit_info_1;
@@ -41,10 +44,9 @@ static void decode_io(struct vcpu *vcpu, struct intercept *intercept)
 	intercept->kind = INTERCEPT_IO;
 	intercept->length = (uint8_t)(vcpu->vmcb->exit_info_2 - vcpu->vmcb->rip);
 	intercept->io.port = (uint16_t)(info >> 16);
-	intercept->io.size = (uint8_t)(info >> 4 & 7);
+	intercept->io.access.as_uint8 =
+		(uint8_t)((info >> 4 & 7) | (info & (SVM_IOIO_STRING | SVM_IOIO_REP)) << 1);
 	intercept->io.in = info & SVM_IOIO_IN;
-	intercept->io.string = info & SVM_IOIO_STRING;
-	intercept->io.rep = info & SVM_IOIO_REP;
 	intercept->io.segment = info >> 10 & 7;
 }
 

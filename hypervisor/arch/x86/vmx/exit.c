@@ -16,8 +16,8 @@ static uint8_t instruction_length(void)
 	return (uint8_t)vmcs_read(VMCS_INSTRUCTION_LENGTH);
 }
 
-/* Qualification: 2:0 size - 1, 3 in, 4 string, 5 rep, 31:16 port. The instruction's information:
- * 17:15 segment of OUTS. */
+/* Qualification: 2:0 size - 1, 3 in, 4 string, 5 rep, 31:16 port; the TLFS has the size in 2:0, string in 3, rep in 4. The
+ * instruction's information: 17:15 segment of OUTS. */
 static void decode_io(struct intercept *intercept)
 {
 	uint64_t info = vmcs_read(VMCS_EXIT_QUALIFICATION);
@@ -25,12 +25,11 @@ static void decode_io(struct intercept *intercept)
 	intercept->kind = INTERCEPT_IO;
 	intercept->length = instruction_length();
 	intercept->io.port = (uint16_t)(info >> 16);
-	intercept->io.size = (uint8_t)((info & 7) + 1);
+	intercept->io.access.as_uint8 =
+		(uint8_t)(((info & 7) + 1) | (info & (IO_STRING | IO_REP)) >> 1);
 	intercept->io.in = info & IO_IN;
-	intercept->io.string = info & IO_STRING;
-	intercept->io.rep = info & IO_REP;
 	intercept->io.segment = SEGMENT_DS;
-	if (intercept->io.string && !intercept->io.in) {
+	if (intercept->io.access.string_op && !intercept->io.in) {
 		intercept->io.segment = vmcs_read(VMCS_INSTRUCTION_INFO) >> 15 & 7;
 	}
 }
