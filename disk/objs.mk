@@ -8,8 +8,8 @@ disk_libs := -luring
 
 vhd_objs := $(addprefix disk/tool/,main.o commands.o progress.o attach.o kernel_nbd.o)
 
-# The objects go into a shared library as well.
-user_flags_disk := -fPIC
+# The objects go into a shared library as well, and into the worker, which is compiled as a whole (worker/objs.mk).
+user_flags_disk := -fPIC -flto=auto -ffat-lto-objects
 
 disk_products := build/disk/vhd build/disk/libvdisk.so
 

@@ -115,16 +115,21 @@ static void fail(struct machine_vp *vp, const char *what)
 	machine_end(vp->machine, STOP_HOST_ERROR);
 }
 
-void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
+static void triple_fault(struct machine_vp *vp)
 {
 	char text[PLACE_SIZE];
 
+	say_guest("VP %u: triple fault at %s", vp->index, place(vp, text));
+	machine_end(vp->machine, STOP_TRIPLE_FAULT);
+}
+
+/* These have texts and buffers on the stack, with the guards that belong to them. */
+static __attribute__((noinline)) void handle_rest(struct machine_vp *vp, struct vp_exit *exit)
+{
 	switch (exit->kind) {
 	case VP_EXIT_NONE:
-	case VP_EXIT_CPUID: /* the hypervisor's own answer is right */
-		break;
 	case VP_EXIT_PORT:
-		handle_port(&vp->machine->board, exit);
+	case VP_EXIT_CPUID: /* the hypervisor's own answer is right */
 		break;
 	case VP_EXIT_INSTRUCTION:
 		handle_instruction(vp, exit);
@@ -154,8 +159,7 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 		fail(vp, "halted, and the hypervisor does not wake it");
 		break;
 	case VP_EXIT_TRIPLE_FAULT:
-		say_guest("VP %u: triple fault at %s", vp->index, place(vp, text));
-		machine_end(vp->machine, STOP_TRIPLE_FAULT);
+		triple_fault(vp);
 		break;
 	case VP_EXIT_INVALID_STATE:
 		fail(vp, "the hypervisor refuses the state of its registers");
@@ -165,5 +169,14 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 		    vp->index, exit->code);
 		machine_end(vp->machine, STOP_HOST_ERROR);
 		break;
+	}
+}
+
+void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
+{
+	if (exit->kind == VP_EXIT_PORT) {
+		handle_port(&vp->machine->board, exit);
+	} else {
+		handle_rest(vp, exit);
 	}
 }

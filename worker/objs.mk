@@ -6,7 +6,7 @@ worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o w
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs))
-	$(call link_user,-lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs))
+	$(call link_user,-O2 -flto=auto -lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs))
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
 	tests/unit/config_test.c tests/unit/sandbox_test.c
@@ -54,3 +54,9 @@ home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs)
 worker_tests += tests/unit/save_test.c
 save_test_objs = worker/save.o worker/memory.o $(hvs_objs) lib/state.o tests/fake/backend.o
 save_test_libs = $(hvs_libs)
+# The way of an exit, and that of a packet, goes through several folders: they are compiled once more as a whole, as the hypervisor is.
+user_flags_worker := -flto=auto -ffat-lto-objects
+user_flags_backend := $(user_flags_worker)
+user_flags_devices := $(user_flags_worker)
+user_flags_vmbus := $(user_flags_worker)
+user_flags_vsp := $(user_flags_worker)
