@@ -23,8 +23,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define OP_IOVS     32
+#define OP_IOVS    32
+#define COPIED_MAX (64u << 10) /* bytes of a write that is made at once */
+#define SLOW_NS                                                                                    \
+	8000000ull /* such a write does not take so long by itself: it had to wait for the host */
+#define AFTER_NS    1000000000ull
+#define PAGE        4096u
 #define CALLER_IOVS 1024 /* IOV_MAX */
 
 enum {                        /* bits of req->p.state */
@@ -59,6 +65,7 @@ struct disk_queue {
 	struct req_list taken; /* done, without a callback: for disk_queue_next */
 	unsigned in_flight;    /* requests not yet on the done list */
 	bool has_fd;           /* somebody polls the ring's eventfd */
+	uint64_t copy_at_ns;   /* writes may be made at once again */
 	pthread_mutex_t slow_lock;
 	struct req_list slow_done; /* [slow_lock] */
 };
@@ -291,6 +298,48 @@ static int start_op(struct disk_queue *queue, struct op *op)
 		       : ring_writev(queue->ring, file, op->use, op->count, at, op->durable, op);
 }
 
+/* Coarse, and therefore cheap: a tick of the host's. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * A small write to the page cache is a copy. A ring hands it to a thread of the kernel's all the same, because it may have to wait:
+ * for memory when too much is dirty, or for the rest of a page to be read. So whole pages are written by this thread at once, and
+ * after one that had to wait all go by the ring for a while, that others need not wait with it.
+ */
+static bool may_copy(const struct disk_queue *queue, const struct op *op)
+{
+	const struct file *file = &op->layer->file;
+	uint64_t at = op->extent.file_offset;
+
+	return op->req->op == DISK_OP_WRITE && !op->durable && op->length <= COPIED_MAX &&
+	       (at | op->length) % PAGE == 0 &&
+	       file_data_fd(file, op->use, op->count, at) == file->fd &&
+	       now_ns() >= queue->copy_at_ns;
+}
+
+static int copy(struct disk_queue *queue, struct op *op)
+{
+	const struct layer *layer = op->layer;
+	uint64_t before = now_ns(), after;
+	int ret = file_writev(&op->layer->file, op->use, op->count, op->extent.file_offset);
+
+	after = now_ns();
+	if (after - before >= SLOW_NS) {
+		queue->copy_at_ns = after + AFTER_NS;
+	}
+	if (!ret) {
+		ret = layer->format->write_end(op->layer, op->offset, op->length, &op->extent);
+	}
+	layer_io_end(op->layer, &op->extent);
+	return ret;
+}
+
 /* Where the next part of the request lies. -EAGAIN: the tables in memory cannot say. */
 static int find_part(struct disk_req *req, struct op *op)
 {
@@ -337,7 +386,17 @@ static void issue_part(struct disk_queue *queue, struct disk_req *req, struct op
 	op->durable =
 		req->op == DISK_OP_WRITE && (req->flags & DISK_FUA) && !layer_is_dirty(op->layer);
 	req->p.state |= op->durable ? 0 : STATE_NOT_DURABLE;
-	if (!take_memory(op, req) || start_op(queue, op)) {
+	if (!take_memory(op, req)) {
+		layer_io_end(op->layer, &op->extent);
+		req->p.state |= STATE_SLOW;
+		return;
+	}
+	if (may_copy(queue, op)) {
+		req->result = copy(queue, op);
+		advance(req, op->length);
+		return;
+	}
+	if (start_op(queue, op)) {
 		layer_io_end(op->layer, &op->extent);
 		req->p.state |= STATE_SLOW;
 		return;
