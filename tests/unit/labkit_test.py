@@ -14,7 +14,7 @@ import unittest
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path[:0] = [os.path.join(TOP, "tools"), os.path.join(TOP, "tests", "system")]
 import harness  # noqa: E402
-from labkit import bochs, core, emulator, hvstate  # noqa: E402
+from labkit import bochs, core, emulator, guest, hvstate  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
 from labkit.mend import above, calls, clear_with_lock, store_before_call, tell_with_lock, with_lock  # noqa: E402
@@ -278,6 +278,18 @@ class TestWords(unittest.TestCase):
     def test_needs(self):
         self.assertEqual(needs(b"\0license=GPL\0depends=kvm,ccp\0name=x\0"), ["kvm", "ccp"])
         self.assertEqual(needs(b"\0depends=\0"), [])
+
+
+class TestGuest(unittest.TestCase):
+    def test_programs(self):
+        """A guest's initramfs has the name that it was given, whatever libraries its programs bring along."""
+        path = guest.initrd("labkit-test", programs=["/bin/ls"])
+        self.assertEqual(os.path.basename(path), "labkit-test-amd64.cpio")
+        with open(path, "rb") as file:
+            content = file.read()
+        os.unlink(path)
+        for name in (b"bin/ls\0", b"libc.so.6\0", b"ld-linux-x86-64.so.2\0"):
+            self.assertIn(name, content)
 
 
 if __name__ == "__main__":

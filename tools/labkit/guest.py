@@ -14,16 +14,12 @@ def initrd(name="tiny", command=None, kernel=None, drivers=(), architecture="amd
     """Write the guest's initramfs to build/guest; command is a shell script that it runs instead of a shell, programs are files
     for its /bin, which come with their libraries."""
     files = {} if command is None else {"command": command.encode()}
-    for program_ in programs:
-        for path, name in [(program_, f"bin/{os.path.basename(program_)}"), *((library, library[1:]) for library in initramfs.shared_libraries(program_))]:
-            with open(path, "rb") as file:
-                files[name] = file.read()
     modules = Modules(kernel.modules).closure(drivers) if drivers else []
     path = os.path.join(BUILD, "guest", f"{name}-{architecture}.cpio")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     new = f"{path}.{os.getpid()}.{threading.get_ident()}"
     with open(new, "wb") as file:
-        file.write(initramfs.guest(modules, files, kernels.busybox(architecture)))
+        file.write(initramfs.guest(modules, files, kernels.busybox(architecture), programs))
     os.rename(new, path)
     return path
 

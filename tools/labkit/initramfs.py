@@ -122,13 +122,15 @@ def root_run(kernel, command, puts, gets, token, bare, tty, serial=False):
     return archive.bytes()
 
 
-def guest(modules=(), files=None, busybox=BUSYBOX):
+def guest(modules=(), files=None, busybox=BUSYBOX, programs=()):
     """The tiny guest: it says what it sees, then runs /command, or gives a shell, or what its command line says."""
     archive = Archive()
     base(archive, busybox)
     archive.file("init", script("guest-init"), 0o755)
     for name, data in (files or {}).items():
         archive.file(name, data, 0o755)
+    for program in programs:
+        put(archive, program, f"bin/{os.path.basename(program)}")
     for name, data in modules:
         archive.file(f"lib/modules/{name}.ko", data)
     archive.file("lib/modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
