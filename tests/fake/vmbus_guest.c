@@ -1,6 +1,7 @@
 /*
  * The guest's half of VMBus, written from what Linux's hyperv.h says of it. See vmbus_guest.h.
  */
+#include "lib/state.h"
 #include "tests/fake/vmbus_guest.h"
 
 #include <errno.h>
@@ -189,6 +190,27 @@ void guest_restart(void)
 	destroy_server();
 	CHECK(memcmp(before, guest.ram, sizeof(before)) == 0);
 	CHECK(vmbus_create(&guest, &guest.bus) == 0);
+}
+
+static size_t save_to(void (*device)(struct state_writer *writer), uint8_t *to, size_t room)
+{
+	struct state_writer writer = state_writer(to, room);
+
+	if (device != NULL) {
+		device(&writer);
+	}
+	vmbus_save(guest.bus, &writer);
+	return writer.used;
+}
+
+uint8_t *guest_save(void (*device)(struct state_writer *writer), size_t *size)
+{
+	uint8_t *to;
+
+	*size = save_to(device, NULL, 0);
+	to = malloc(*size);
+	CHECK(to != NULL && save_to(device, to, *size) == *size);
+	return to;
 }
 
 void guest_destroy(void)

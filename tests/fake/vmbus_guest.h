@@ -73,6 +73,12 @@ void guest_create(void);
 void guest_destroy(void);
 /* The server goes, and a new one comes; the guest stays as it is. */
 void guest_restart(void);
+/*
+ * A saved state, of malloc(): what `device` writes (NULL: nothing), then the server's, which is paused. It comes out the same a second
+ * time.
+ */
+struct state_writer;
+uint8_t *guest_save(void (*device)(struct state_writer *writer), size_t *size);
 
 /* Posts a message, and lets the server act on it. The server's answer to the post. */
 int guest_post(const void *message, size_t size);

@@ -2234,23 +2234,14 @@ static void stand_still(void)
 	pthread_join(thread, NULL);
 }
 
-static size_t save_to(uint8_t *to, size_t room)
+static void save_device(struct state_writer *writer)
 {
-	struct state_writer writer = state_writer(to, room);
-
-	network_save(network, &writer);
-	vmbus_save(guest.bus, &writer);
-	return writer.used;
+	network_save(network, writer);
 }
 
 static uint8_t *save(void)
 {
-	uint8_t *to;
-
-	saved_size = save_to(NULL, 0);
-	to = malloc(saved_size);
-	assert_int_equal(save_to(to, saved_size), saved_size);
-	return to;
+	return guest_save(save_device, &saved_size);
 }
 
 static void end_machine(void)

@@ -1038,24 +1038,14 @@ static uint8_t *saved;
 static size_t saved_size;
 static bool storage_is_loaded; /* if the rest was not, the machine is of no use */
 
-static size_t save_to(uint8_t *to, size_t room)
+static void save_device(struct state_writer *writer)
 {
-	struct state_writer writer = state_writer(to, room);
-
-	storage_save(storage, &writer);
-	vmbus_save(guest.bus, &writer);
-	return writer.used;
+	storage_save(storage, writer);
 }
 
 static uint8_t *save(void)
 {
-	uint8_t *to;
-
-	saved_size = save_to(NULL, 0);
-	to = malloc(saved_size);
-	assert_non_null(to);
-	assert_int_equal(save_to(to, saved_size), saved_size);
-	return to;
+	return guest_save(save_device, &saved_size);
 }
 
 /* The old machine goes without a word to its guest, and without a byte to its memory. */

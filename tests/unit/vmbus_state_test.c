@@ -75,17 +75,7 @@ static void open_all(void)
 
 static uint8_t *save(void)
 {
-	struct state_writer count = state_writer(NULL, 0), writer;
-	uint8_t *to;
-
-	vmbus_save(guest.bus, &count);
-	size = count.used;
-	to = malloc(size);
-	assert_non_null(to);
-	writer = state_writer(to, size);
-	vmbus_save(guest.bus, &writer);
-	assert_true(state_fits(&writer) && writer.used == size);
-	return to;
+	return guest_save(NULL, &size);
 }
 
 /* The old machine goes, without a word to its guest; the new one has the same devices, and is paused. */
