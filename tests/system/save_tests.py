@@ -42,7 +42,7 @@ STEPS = """
 
 
 def prepare(t, name, vps):
-    initrd = guest.initrd(name, GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_storvsc", "sd_mod"])
+    initrd = guest.initrd(name, GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_storvsc", "sd_mod", "hv_utils"])
     worker = guest.worker("saved", memory="128M", vps=vps, serial="control", more=["--control", "/root/control", "--disk", "/root/a.vhdx"])
     steps = STEPS.replace("WORKER", guest.shell(worker))
     return steps + "vhd create a.vhdx 64M >/dev/null || exit 1\n", [*guest.puts(path=initrd), VMCTL, VHD]

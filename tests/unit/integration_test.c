@@ -3,6 +3,7 @@
  * thread is the control thread.
  */
 #include "tests/fake/integration_host.h"
+#include "lib/state.h"
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/integration/ic.h"
 
@@ -1065,6 +1066,39 @@ static void test_bus_pause(void **state)
 	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
 }
 
+/* A service begins anew on another machine, which stands at first: it agrees on a version again when that goes on. */
+static void test_loaded(void **state)
+{
+	struct state_fault fault;
+	struct state_reader all;
+	struct message message;
+	uint8_t *saved;
+	size_t size;
+
+	(void)state;
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	beat(0);
+	vmbus_pause(guest.bus);
+	saved = guest_save(NULL, &size);
+	guest_restart();
+	integration_destroy(&integration);
+	assert_int_equal(integration_create(guest.bus, &home, &integration), 0);
+	vmbus_pause(guest.bus);
+	all = state_reader(saved, size, &fault);
+	assert_int_equal(vmbus_load(guest.bus, &all), 0);
+	integration_serve(integration);
+	expect_silence(INTEGRATION_HEARTBEAT);
+	vmbus_resume(guest.bus);
+	serve();
+	expect(INTEGRATION_HEARTBEAT, &message);
+	assert_int_equal(message.head.icmsgtype, ICMSGTYPE_NEGOTIATE);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){3, 0});
+	answer(INTEGRATION_HEARTBEAT, &message, 0);
+	assert_true(state_of(INTEGRATION_HEARTBEAT).contacted);
+	beat(0);
+	free(saved);
+}
+
 static void test_reset(void **state)
 {
 	(void)state;
@@ -1110,6 +1144,7 @@ int main(void)
 		TEST(test_small_ring),
 		TEST(test_switched),
 		TEST(test_bus_pause),
+		TEST(test_loaded),
 		TEST(test_reset),
 	};
 

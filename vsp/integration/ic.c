@@ -340,7 +340,9 @@ static int opened(void *device, struct vmbus_channel *channel)
 	ic->paused = channel_starts_paused(channel);
 	negotiate(ic);
 	/* The event is signalled: the request goes when it is looked at. */
-	if (!ic->paused) {
+	if (ic->paused) {
+		channel_paused(channel);
+	} else {
 		integration_watch(ic->integration, channel, true);
 	}
 	ic_changed(ic);
