@@ -158,13 +158,18 @@ static void announce(struct ide_channel *channel, bool interrupt)
 	}
 }
 
+static void start_dma(struct ide_channel *channel, enum ide_phase phase)
+{
+	channel->phase = phase;
+	ide_drive_of(channel)->status = IDE_DRDY | IDE_DSC | IDE_DRQ;
+	ide_dma_run(channel);
+}
+
 void ide_give(struct ide_channel *channel)
 {
 	channel->at = 0;
 	if (channel->dma) {
-		channel->phase = IDE_DMA_IN;
-		ide_drive_of(channel)->status = IDE_DRDY | IDE_DSC | IDE_DRQ;
-		ide_dma_run(channel);
+		start_dma(channel, IDE_DMA_IN);
 	} else {
 		channel->phase = IDE_DATA_IN;
 		announce(channel, true);
@@ -181,9 +186,7 @@ void ide_go_on(struct ide_channel *channel, bool interrupt)
 	if (!channel->write) {
 		ide_start_part(channel);
 	} else if (channel->dma) {
-		channel->phase = IDE_DMA_OUT;
-		ide_drive_of(channel)->status = IDE_DRDY | IDE_DSC | IDE_DRQ;
-		ide_dma_run(channel);
+		start_dma(channel, IDE_DMA_OUT);
 	} else {
 		channel->phase = IDE_DATA_OUT;
 		announce(channel, interrupt);

@@ -175,8 +175,8 @@ void ide_atapi_done(struct ide_channel *channel, const struct host_drive_result 
 /* The registers say what comes next. */
 void ide_atapi_announce(struct ide_channel *channel, uint32_t bytes);
 
-/* ide_identify.c */
-void ide_identify(const struct ide_channel *channel, uint8_t data[IDE_SECTOR]);
+/* ide_identify.c: the answer to IDENTIFY (PACKET) DEVICE is given. */
+void ide_identify(struct ide_channel *channel);
 /* SET FEATURES' transfer mode. False: there is none such. */
 bool ide_set_mode(struct ide_drive *drive, uint8_t mode);
 

@@ -215,13 +215,6 @@ void ide_ata_done(struct ide_channel *channel, const struct host_drive_result *r
 
 /* ---- The others ---- */
 
-static void identify(struct ide_channel *channel)
-{
-	ide_identify(channel, channel->buffer);
-	channel->length = channel->step = IDE_SECTOR;
-	ide_give(channel);
-}
-
 static void set_multiple(struct ide_channel *channel)
 {
 	struct ide_drive *drive = ide_drive_of(channel);
@@ -328,7 +321,7 @@ static void other_command(struct ide_channel *channel, uint8_t opcode)
 		flush(channel);
 		return;
 	case 0xec:
-		identify(channel);
+		ide_identify(channel);
 		return;
 	case 0xef:
 		set_features(channel);

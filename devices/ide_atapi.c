@@ -153,13 +153,6 @@ void ide_atapi_done(struct ide_channel *channel, const struct host_drive_result 
 
 /* ---- The command block's own ---- */
 
-static void identify(struct ide_channel *channel)
-{
-	ide_identify(channel, channel->buffer);
-	channel->length = channel->step = IDE_SECTOR;
-	ide_give(channel);
-}
-
 static void take_packet(struct ide_channel *channel)
 {
 	struct ide_drive *drive = ide_drive_of(channel);
@@ -193,7 +186,7 @@ void ide_atapi_command(struct ide_channel *channel, uint8_t opcode)
 		take_packet(channel);
 		return;
 	case 0xa1:
-		identify(channel);
+		ide_identify(channel);
 		return;
 	case 0xef:
 		set_features(channel);

@@ -160,10 +160,10 @@ static void identify_disk(const struct ide_drive *drive, uint8_t *data)
 	put(data, WORD_ROTATION, NO_ROTATION);
 }
 
-void ide_identify(const struct ide_channel *channel, uint8_t data[IDE_SECTOR])
+void ide_identify(struct ide_channel *channel)
 {
 	const struct ide_drive *drive = &channel->drives[channel->selected];
-	uint8_t sum = SUM_SIGNATURE;
+	uint8_t *data = channel->buffer, sum = SUM_SIGNATURE;
 	unsigned int i;
 
 	memset(data, 0, IDE_SECTOR);
@@ -177,6 +177,8 @@ void ide_identify(const struct ide_channel *channel, uint8_t data[IDE_SECTOR])
 		sum = (uint8_t)(sum + data[i]);
 	}
 	put(data, WORD_SUM, (uint16_t)(SUM_SIGNATURE | (uint8_t)-sum << 8));
+	channel->length = channel->step = IDE_SECTOR;
+	ide_give(channel);
 }
 
 bool ide_set_mode(struct ide_drive *drive, uint8_t mode)
