@@ -32,7 +32,8 @@ sandbox_test_libs = -lseccomp $(disk_libs)
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
 pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
 worker_control := worker/control.o worker/methods.o worker/services.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o
-control_test_objs := $(worker_control) tests/fake/integration.o tests/fake/networks.o
+worker_control_fake := tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
+control_test_objs := $(worker_control) $(worker_control_fake)
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/emulate_fuzz.c tests/fuzz/worker_loader_fuzz.c
@@ -42,7 +43,7 @@ emulate_fuzz_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(device
 emulate_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
 worker_fuzzers += tests/fuzz/control_fuzz.c
-control_fuzz_objs := $(worker_control) tests/fake/integration.o tests/fake/networks.o
+control_fuzz_objs := $(worker_control) $(worker_control_fake)
 control_fuzz_libs := -ljansson
 worker_fuzzers += tests/fuzz/config_fuzz.c
 config_fuzz_objs := worker/config.o worker/config_read.o hosted/form.o worker/say.o

@@ -68,33 +68,6 @@ uint64_t disk_size(const struct disk *disk)
 	return disk->count;
 }
 
-uint32_t disk_sector_size(const struct disk *disk)
-{
-	(void)disk;
-	return 512;
-}
-
-uint32_t disk_physical_size(const struct disk *disk)
-{
-	(void)disk;
-	return 512;
-}
-
-int drives_add(struct machine *m, struct storage *storage, struct storage_address address,
-	       const struct ide_identity *identity)
-{
-	(void)m;
-	(void)storage;
-	(void)address;
-	(void)identity;
-	return 0;
-}
-
-void drives_destroy(struct machine *m)
-{
-	(void)m;
-}
-
 bool disk_is_read_only(const struct disk *disk)
 {
 	return disk->count % 2;
@@ -143,13 +116,6 @@ void storage_get_stats(struct storage *storage, struct storage_stats *stats)
 	*stats = (struct storage_stats){0};
 }
 
-int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
-{
-	(void)partition;
-	*time_100ns = 0;
-	return 0;
-}
-
 void board_power_button(struct board *board)
 {
 	(void)board;
@@ -170,14 +136,6 @@ int machine_pause(struct machine *m, struct job *job)
 bool machine_resume(struct machine *m)
 {
 	(void)m;
-	return false;
-}
-
-bool saved_address(const struct machine *m, const uint8_t instance[16], uint8_t mac[6])
-{
-	(void)m;
-	(void)instance;
-	(void)mac;
 	return false;
 }
 

@@ -137,33 +137,6 @@ uint64_t disk_size(const struct disk *disk)
 	return disk->count << 20;
 }
 
-uint32_t disk_sector_size(const struct disk *disk)
-{
-	(void)disk;
-	return 512;
-}
-
-uint32_t disk_physical_size(const struct disk *disk)
-{
-	(void)disk;
-	return 512;
-}
-
-int drives_add(struct machine *m, struct storage *storage, struct storage_address address,
-	       const struct ide_identity *identity)
-{
-	(void)m;
-	(void)storage;
-	(void)address;
-	(void)identity;
-	return 0;
-}
-
-void drives_destroy(struct machine *m)
-{
-	(void)m;
-}
-
 bool disk_is_read_only(const struct disk *disk)
 {
 	(void)disk;
@@ -229,13 +202,6 @@ static void connecting(void)
 
 /* ---- A machine ---- */
 
-int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
-{
-	(void)partition;
-	*time_100ns = 0;
-	return 0;
-}
-
 static struct machine machine;
 static unsigned int buttons;
 
@@ -270,14 +236,6 @@ bool machine_resume(struct machine *m)
 static int save_result;
 static bool bus_paused;
 static atomic_bool held;
-
-bool saved_address(const struct machine *m, const uint8_t instance[16], uint8_t mac[6])
-{
-	(void)m;
-	(void)instance;
-	(void)mac;
-	return false;
-}
 
 int save_write(struct machine *m, int fd, struct job *job, struct disk_error *error)
 {

@@ -182,6 +182,14 @@ static int stop(void **state)
 
 /* ---- packets ---- */
 
+static void serve_until_ended(void)
+{
+	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
+		switch_turn();
+		serve();
+	}
+}
+
 static const void *receive_on(unsigned int channel, struct guest_packet *packet)
 {
 	while (!guest_receive(&channels[channel], packet)) {
@@ -1617,6 +1625,16 @@ static void *pause_thread(void *argument)
 	return NULL;
 }
 
+/* The switch goes on meanwhile. */
+static void await_pause(pthread_t thread, const bool *done)
+{
+	while (!__atomic_load_n(done, __ATOMIC_ACQUIRE)) {
+		switch_turn();
+		usleep(100);
+	}
+	pthread_join(thread, NULL);
+}
+
 static void test_pause(void **state)
 {
 	struct port_slot slots[PORT_PIECES_MAX];
@@ -1635,11 +1653,7 @@ static void test_pause(void **state)
 		usleep(100);
 	}
 	answer_frame(0, &wire);
-	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-		switch_turn();
-		usleep(100);
-	}
-	pthread_join(thread, NULL);
+	await_pause(thread, &done);
 	assert_int_equal(ring_take(&in[0], slots, PORT_PIECES_MAX), 0);
 	send_frame(0, 1, frame, sizeof(frame), NULL, 0, 32);
 	vmbus_resume(guest.bus);
@@ -2130,10 +2144,7 @@ static void test_removal(void **state)
 		usleep(100);
 	}
 	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
-	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
-		switch_turn();
-		serve();
-	}
+	serve_until_ended();
 	assert_null(guest_take(CHANNELMSG_OFFERCHANNEL));
 }
 
@@ -2159,10 +2170,7 @@ static void test_withdrawal(void **state)
 	assert_int_equal(finish(0, 31).rndis_complete.status, NVSP_STATUS_SUCCESS);
 	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
 	close_primary();
-	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
-		switch_turn();
-		serve();
-	}
+	serve_until_ended();
 }
 
 /* The guest says nothing: at last it is cut off. */
@@ -2178,10 +2186,7 @@ static void test_withdrawal_unheard(void **state)
 	}
 	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
 	network_remove(network);
-	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
-		switch_turn();
-		serve();
-	}
+	serve_until_ended();
 }
 
 /* The switch does not answer any more. */
@@ -2227,11 +2232,7 @@ static void stand_still(void)
 	bool done = false;
 
 	pthread_create(&thread, NULL, pause_thread, &done);
-	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-		switch_turn();
-		usleep(100);
-	}
-	pthread_join(thread, NULL);
+	await_pause(thread, &done);
 }
 
 static void save_device(struct state_writer *writer)
