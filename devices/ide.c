@@ -473,6 +473,7 @@ static void write_command(struct ide_channel *channel, uint8_t opcode)
 	lower(channel);
 	drive->error = 0;
 	channel->packet = channel->dma = channel->write = channel->extended = channel->fua = false;
+	channel->lba = 0;
 	channel->left = channel->part = channel->block = channel->length = 0;
 	if (is_cd(drive)) {
 		ide_atapi_command(channel, opcode);

@@ -61,7 +61,8 @@ build/san/%_test.passed: build/san/%_test
 	@printf '  %-7s %s\n' PASS $*_test
 	@touch $@
 
-# A fixed number of inputs from a fixed seed: the same run each time. `make fuzz` goes on from there. Where one input costs
+# A fixed number of inputs from a fixed seed: nearly the same run each time, since addresses that are compared become inputs too, and those
+# the system chooses anew. `make fuzz` goes on from there. Where one input costs
 # a millisecond there are fewer, which may be long from the first on: by libFuzzer's count of features they reach more.
 fuzz_runs := -runs=20000
 hypercall_fuzz_runs := -runs=8000 -len_control=0 -max_len=256
