@@ -92,8 +92,8 @@ void plug_remove(struct plug *plug);
 void plug_accept(struct daemon *daemon);
 /* A worker says hello, or its connection has ended. */
 void plug_serve(struct plug *plug);
-/* Those that broke, or whose other end is gone. */
-void plug_sweep(struct daemon *daemon);
+/* Those that broke, or whose other end is gone. True: there were some, and frames that waited for them wait no more. */
+bool plug_sweep(struct daemon *daemon);
 
 /* ---- control.c, methods.c ---- */
 

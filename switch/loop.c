@@ -137,6 +137,7 @@ bool loop_run(struct daemon *daemon)
 	while (!daemon->stop) {
 		uint64_t now = now_ns(), wait_ns = SWITCH_NO_WAIT;
 		uint32_t frames = 0;
+		bool swept;
 
 		for (uint32_t i = 0; i < DAEMON_SWITCHES; i++) {
 			if (daemon->nets[i] != NULL) {
@@ -146,9 +147,9 @@ bool loop_run(struct daemon *daemon)
 				wait_ns = turn.wait_ns < wait_ns ? turn.wait_ns : wait_ns;
 			}
 		}
-		plug_sweep(daemon);
+		swept = plug_sweep(daemon);
 		last_ns = frames != 0 ? now : last_ns;
-		if (frames == 0 &&
+		if (frames == 0 && !swept &&
 		    (daemon->guest_count == 0 || now - last_ns >= daemon->awake_ns) &&
 		    may_sleep(daemon)) {
 			extend_idle(&daemon->extensions);

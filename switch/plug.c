@@ -416,7 +416,8 @@ static void ask_room(struct plug *plug)
 	}
 }
 
-static void sweep_one(struct plug *plug)
+/* True: it is closed. */
+static bool sweep_one(struct plug *plug)
 {
 	ask_room(plug);
 	if (plug->guest != NULL && guest_broken(plug->guest) != NULL) {
@@ -430,7 +431,7 @@ static void sweep_one(struct plug *plug)
 		plug->closing = true;
 	}
 	if (!plug->closing) {
-		return;
+		return false;
 	}
 	plug->closing = false;
 	if (plug->port != NULL && plug->guest != NULL && plug->stays) {
@@ -438,14 +439,17 @@ static void sweep_one(struct plug *plug)
 	} else {
 		plug_remove(plug);
 	}
+	return true;
 }
 
-void plug_sweep(struct daemon *daemon)
+bool plug_sweep(struct daemon *daemon)
 {
 	struct plug *next;
+	bool any = false;
 
 	for (struct plug *plug = daemon->plugs; plug != NULL; plug = next) {
 		next = plug->next;
-		sweep_one(plug);
+		any |= sweep_one(plug);
 	}
+	return any;
 }

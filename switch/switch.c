@@ -17,6 +17,7 @@
 #define WEIGHT_MAX    100u
 /* A limit's burst: what arrives in this time at the limit, and the longest frame at least. */
 #define BURST_PER_SECOND 100u
+#define IDLE_TURN_NS     1000000u
 
 int vswitch_create(const char *name, struct vswitch **net)
 {
@@ -234,21 +235,31 @@ static void flush_touched(struct vswitch *net)
 	}
 }
 
+/* What a round of all ports' turns was. */
+struct round {
+	uint32_t frames;
+	bool cut_short; /* a turn was not over when a receiver became full */
+	bool no_room;   /* somebody has a frame for a receiver that is full */
+};
+
 /*
  * Deficit round robin (Shreedhar and Varghese): a port sends while it is not in debt; what it sent
  * too much it lacks in its next turn, what it did not use it does not keep. A turn that a full
  * receiver cuts short goes on later, with what is left of it; one that it stops at once was none.
- * While one that was cut short waits (`stuck`), others do not pay their debts by waiting too.
+ * While one that was cut short waits, others do not pay their debts by waiting too.
  */
-static uint32_t serve(struct vswitch *net, struct port *port, bool stuck, uint64_t now_ns)
+static void serve(struct vswitch *net, struct port *port, struct round *round, uint64_t now_ns)
 {
 	bool goes_on = port->blocked;
 	uint32_t total = 0;
 
-	if (stuck && !goes_on && port->deficit + port->quantum <= 0) {
-		return 0;
+	if (round->cut_short && !goes_on && port->deficit + port->quantum <= 0) {
+		return;
 	}
 	port->deficit += goes_on ? 0 : port->quantum;
+	if (port->deficit > port->quantum) {
+		port->deficit = port->quantum; /* its limit let nothing pass meanwhile */
+	}
 	port->blocked = false;
 	port->held = !bucket_open(&port->limit, now_ns);
 	if (port->held) {
@@ -281,31 +292,102 @@ static uint32_t serve(struct vswitch *net, struct port *port, bool stuck, uint64
 			break;
 		}
 	}
+	round->frames += total;
+	round->no_room |= port->blocked;
 	if (port->blocked && !goes_on && total == 0) {
 		port->deficit -= port->quantum;
 		port->blocked = false;
 	}
 	port->blocked &= port->deficit > 0; /* else it has had its turn */
-	return total;
+}
+
+static struct round serve_all(struct vswitch *net, uint64_t now_ns)
+{
+	struct round round = {0};
+	uint32_t first = net->first;
+
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		struct port *port = net->ports[net->used[(first + i) % net->port_count]];
+
+		serve(net, port, &round, now_ns);
+		/* Who was cut short first goes on first. */
+		if (port->blocked && !round.cut_short) {
+			round.cut_short = true;
+			net->first = (first + i) % net->port_count;
+		}
+	}
+	return round;
+}
+
+static bool is_in_debt(const struct port *port)
+{
+	return port->deficit < 0 && !port->held;
+}
+
+/* After so many turns the first port has paid; NO_DEBTS: nobody has any. */
+#define NO_DEBTS INT64_MAX
+
+static int64_t least_debt(const struct vswitch *net)
+{
+	int64_t least = NO_DEBTS;
+
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		const struct port *port = net->ports[net->used[i]];
+		int64_t turns = is_in_debt(port) ? -port->deficit / port->quantum : NO_DEBTS;
+
+		least = turns < least ? turns : least;
+	}
+	return least;
+}
+
+static void pay(struct vswitch *net, int64_t turns)
+{
+	for (uint32_t i = 0; i < net->port_count; i++) {
+		struct port *port = net->ports[net->used[i]];
+
+		if (is_in_debt(port)) {
+			port->deficit += turns * port->quantum;
+			port->deficit = port->deficit < 0 ? port->deficit : 0;
+		}
+	}
+}
+
+/*
+ * Nobody could send, and turns without frames are over at once: so many of them that the first debts are paid. While
+ * somebody waits for room, one turn is a millisecond, so that a receiver that is full for long stops those alone who send to it.
+ * True: it is worth another round.
+ */
+static bool pay_debts(struct vswitch *net, const struct round *round, uint64_t now_ns)
+{
+	int64_t turns = least_debt(net);
+
+	if (round->frames != 0) {
+		net->idle_ns = now_ns;
+		return false;
+	}
+	if (turns == NO_DEBTS || (round->no_room && now_ns - net->idle_ns < IDLE_TURN_NS)) {
+		return false;
+	}
+	pay(net, round->no_room ? 1 : turns);
+	net->idle_ns = now_ns;
+	return true;
 }
 
 struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns)
 {
 	struct vswitch_turn turn = {.wait_ns = SWITCH_NO_WAIT};
-	uint32_t first = net->first;
-	bool blocked = false;
+	struct round round;
 
+	do {
+		round = serve_all(net, now_ns);
+	} while (pay_debts(net, &round, now_ns));
+	turn.frames = round.frames;
+	if (round.no_room && least_debt(net) != NO_DEBTS) {
+		turn.wait_ns = IDLE_TURN_NS;
+	}
 	for (uint32_t i = 0; i < net->port_count; i++) {
-		struct port *port = net->ports[net->used[(first + i) % net->port_count]];
-		uint64_t wait_ns;
+		uint64_t wait_ns = bucket_wait_ns(&net->ports[net->used[i]]->limit);
 
-		turn.frames += serve(net, port, blocked, now_ns);
-		/* Who was cut short first goes on first. */
-		if (port->blocked && !blocked) {
-			blocked = true;
-			net->first = (first + i) % net->port_count;
-		}
-		wait_ns = bucket_wait_ns(&port->limit);
 		if (wait_ns != 0 && wait_ns < turn.wait_ns) {
 			turn.wait_ns = wait_ns;
 		}

@@ -103,6 +103,7 @@ struct vswitch {
 	struct port *ports[SWITCH_PORTS]; /* by index, with gaps */
 	uint16_t used[SWITCH_PORTS];      /* the indices in use */
 	uint32_t first;                   /* of `used`: whose turn is first; may be gone */
+	uint64_t idle_ns;                 /* since when nobody sends, and no debts were paid */
 	uint64_t speed_bits;              /* what reserves in bits are a part of */
 	struct port_set touched;          /* to be flushed */
 	struct port_set mirrors;          /* ports that receive what others send and receive */
@@ -143,11 +144,13 @@ int port_set(struct port *port, const struct port_settings *settings) MUST_CHECK
 void port_lost(struct port *port, uint32_t frames);
 
 struct vswitch_turn {
-	uint32_t frames;  /* that were dealt with */
-	uint64_t wait_ns; /* when a limit lets the next one pass; SWITCH_NO_WAIT: not known */
+	uint32_t
+		frames; /* that were dealt with; 0: all that is left waits for room or for wait_ns */
+	uint64_t
+		wait_ns; /* when a limit or a debt lets the next one pass; SWITCH_NO_WAIT: not known */
 };
 
-/* Each port's turn, once. `now_ns` never goes back. */
+/* Each port's turn, once, or until somebody has sent something. `now_ns` never goes back. */
 struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns);
 
 /* Of forward.c: one checked step of a turn. False: the frame is to come again later. */

@@ -852,6 +852,59 @@ static void a_reserve_of_what_there_is_room_for(void **state)
 	assert_int_equal(edges[2].port->stats.drops[DROP_NO_ROOM], 0);
 }
 
+/* Long frames of a port that has little to say among others, who say nothing: they are not in each other's way. */
+static void queue_more_than_its_reserve(void)
+{
+	settings(0)->reserve_weight = 1;
+	settings(1)->reserve_weight = 100;
+	set(0);
+	set(1);
+	for (uint32_t i = 0; i < 8; i++) {
+		packet_ethernet(&packet, PACKET_MAC(1), PACKET_MAC(0), 0x1234);
+		packet_fill(&packet, 1486);
+		queue(0);
+	}
+}
+
+static void nothing_is_left_by_a_turn_without_frames(void **state)
+{
+	(void)state;
+	give_addresses();
+	queue_more_than_its_reserve();
+	while (vswitch_turn(net, now).frames != 0) {
+	}
+	assert_int_equal(edges[0].sent_count, 0);
+	assert_int_equal(edges[1].received_count, 8);
+}
+
+/* A receiver that is full for good stops those alone who send to it. */
+static void a_full_kernel_stops_its_own_senders(void **state)
+{
+	uint32_t turns = 0;
+
+	(void)state;
+	give_addresses();
+	edges[2].port->edge = &fake_kernel_edge;
+	edges[2].room = 1;
+	for (uint32_t i = 0; i < 2; i++) {
+		packet_ethernet(&packet, PACKET_MAC(2), PACKET_MAC(3), 0x1234);
+		packet_fill(&packet, 100);
+		queue(3);
+	}
+	queue_more_than_its_reserve();
+	while (edges[0].sent_count != 0) {
+		struct vswitch_turn turn = vswitch_turn(net, now);
+
+		assert_in_range(turns++, 0, 100);
+		if (turn.frames == 0) {
+			assert_in_range(turn.wait_ns, 1, SECOND / 1000);
+			now += turn.wait_ns;
+		}
+	}
+	assert_int_equal(edges[1].received_count, 8);
+	assert_int_equal(edges[3].sent_count, 1);
+}
+
 static void a_full_kernel_keeps_the_order(void **state)
 {
 	(void)state;
@@ -1162,6 +1215,8 @@ int main(void)
 		ONE(limit),
 		ONE(reserve),
 		ONE(a_reserve_of_what_there_is_room_for),
+		ONE(nothing_is_left_by_a_turn_without_frames),
+		ONE(a_full_kernel_stops_its_own_senders),
 		ONE(a_full_kernel_keeps_the_order),
 		ONE(mirror),
 		ONE(multicast),
