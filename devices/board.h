@@ -56,15 +56,15 @@ struct board {
 	struct host_bridge bridge;
 	struct i8042 i8042; /* these with BOARD_GENERATION_1 */
 	struct piix4 piix4;
-	struct ide ide;
 	struct fw_cfg fw_cfg;
 	struct debugcon debugcon;
 	struct acpi_pm pm;
 	struct reset reset;
 	uint64_t wake_at; /* what host_wake_at() was last told */
+	struct ide ide;   /* BOARD_GENERATION_1; the last, for its buffers' sake */
 };
 
-/* Power-on. `host` is handed back in every call of host.h. */
+/* Power-on. `host` is handed back in every call of host.h. What `board` held is not looked at. */
 void board_create(struct board *board, struct host *host, enum board_kind kind);
 void board_destroy(struct board *board);
 /* Adds the port at which a test image says its result, as QEMU's isa-debug-exit. Before any VP runs. */

@@ -129,7 +129,8 @@ def many_vps(t):
 
 
 def many_guests(count, memory):
-    """All are there at the same time, each with a VP that was woken once; then all are killed, and another one still starts."""
+    """All are there at the same time, each with a VP that was woken once and little memory but the guest's; then all are killed, and
+    another one still starts."""
     def run(t):
         one = guest.program("/root/many.elf", "stay", memory="8M")
         ready = f"$(grep -l interrupted /tmp/many.* | wc -l) -eq {count}"
@@ -141,10 +142,14 @@ def many_guests(count, memory):
             done
             until [ {ready} ]; do sleep 1; done
             echo all ready
+            for worker in $workers; do cat /proc/$worker/smaps_rollup; done | sed -n 's/^Anonymous: */anonymous: /p'
             kill $workers; wait $workers
             {guest.shell(guest.program("/root/many.elf", "vps=2", memory="8M", vps=2))}; echo ended with $?""",
                       puts=MANY, memory=memory)
         t.has(text, "all ready")
+        kibs = [int(kib) for kib in re.findall(r"^anonymous: (\d+) kB", text, re.M)]
+        t.same("workers", len(kibs), count)
+        t.check(max(kibs) < 1024, f"a worker has {max(kibs)} KiB of its own")
         t.has(text, "many: started 2\nmany: interrupted 1\n")
         t.has(text, f"ended with {TRIPLE_FAULT}")
     return run
