@@ -26,8 +26,7 @@
 #   build/image/%.o   freestanding, 64-bit, for the hypervisor images    $(call image,LIST)
 #   build/boot32/%.o  freestanding, 32-bit, for the loader and kernels   $(call boot32,LIST)
 #   build/user/%.o    programs in the root partition                     $(call user,LIST)
-#   build/san/%.o     hosted, ASan and UBSan, for unit tests             $(call san,LIST)
-#   build/fuzz/%.o    hosted, clang, libFuzzer                           $(call fuzz,LIST)
+#   build/san/%.o     hosted, ASan, UBSan and coverage, for tests and fuzzers   $(call san,LIST)
 # The ways to make them are in tools/build.mk, those of the kernel module in tools/kmod.mk.
 
 SHELL := /bin/bash
@@ -45,7 +44,6 @@ image  = $(addprefix build/image/,$(1))
 boot32 = $(addprefix build/boot32/,$(1))
 user   = $(addprefix build/user/,$(1))
 san    = $(addprefix build/san/,$(1))
-fuzz   = $(addprefix build/fuzz/,$(1))
 
 folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker service cli tests
 -include $(wildcard $(folders:%=%/objs.mk))

@@ -7,7 +7,7 @@ build/devices/dsdt.aml build/devices/dsdt_bios.aml: devices/dsdt.asl
 	@mkdir -p $(@D)
 	$(call say,IASL,$@)
 	$(Q)iasl -ve -vw 6033 $(if $(findstring bios,$@),-D BIOS) -p $(basename $@) $< >$(basename $@).log 2>&1 || { cat $(basename $@).log; exit 1; }
-build/user/devices/dsdt.o build/san/devices/dsdt.o build/fuzz/devices/dsdt.o: build/devices/dsdt.aml build/devices/dsdt_bios.aml
+build/user/devices/dsdt.o build/san/devices/dsdt.o: build/devices/dsdt.aml build/devices/dsdt_bios.aml
 
 devices_tests := tests/unit/devices_bus_test.c tests/unit/pci_test.c tests/unit/piix4_test.c tests/unit/ide_test.c tests/unit/fw_cfg_test.c tests/unit/i8042_test.c tests/unit/board_state_test.c tests/unit/pic_test.c tests/unit/ioapic_test.c tests/unit/pit_test.c tests/unit/rtc_test.c \
 	tests/unit/uart_test.c tests/unit/board_test.c tests/unit/acpi_tables_test.c

@@ -96,7 +96,7 @@ paging_test_objs := hypervisor/arch/x86/paging.o hypervisor/memory.o
 hypervisor_fuzzers += tests/fuzz/memory_fuzz.c
 memory_fuzz_objs := $(memory_parts)
 # The checker is most of the work, and what it does is no coverage.
-build/fuzz/tests/fake/ram_check.o: fuzz_flags += -O2 -fno-sanitize=all
+build/san/tests/fake/ram_check.o: san_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/mtrr_test.c
 mtrr_test_objs := hypervisor/arch/x86/mtrr.o
 hypervisor_tests += tests/unit/tsc_test.c

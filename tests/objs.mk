@@ -59,4 +59,4 @@ build/tests/system/kexec build/tests/system/clock: build/tests/system/%: build/u
 	$(Q)$(CC) -static -o $@ $^
 
 # Loops over all partitions and pages of the fake; to compare is their work, and tells a fuzzer nothing.
-build/fuzz/tlfs/partition.o build/fuzz/tests/fake/plat.o: fuzz_flags += -fno-sanitize-coverage=trace-cmp
+build/san/tlfs/partition.o build/san/tests/fake/plat.o: san_flags += -fno-sanitize-coverage=trace-cmp

@@ -28,7 +28,7 @@ static struct disk *make_disk(const char *path, const char *parent, uint64_t siz
 				  .block_size = block,
 				  .parent = parent};
 	struct disk_error error;
-	struct disk *disk;
+	struct disk *disk = NULL;
 
 	if (disk_create(path, &how, &error) || disk_open(path, NULL, &disk, &error)) {
 		fail_msg("%s", error.text);
