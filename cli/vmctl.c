@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/screenshot.h"
 #include "disk/disk.h"
 #include "hosted/listen.h"
 #include "hosted/say.h"
@@ -45,6 +46,7 @@ static const char help[] =
 	"  reset, off                         at once, without asking the guest\n"
 	"  console                            COM1 of --serial control or unix:PATH, here; Ctrl-] "
 	"leaves\n"
+	"  screenshot FILE                    its screen as a PNG file\n"
 	"  attach NUMBER FILE [PARENT...]     a disk, at this number of the SCSI controller\n"
 	"  attach-ro NUMBER FILE [PARENT...]  the same, not to be written\n"
 	"  attach-raw NUMBER FILE             the same, a raw disk whatever is in it\n"
@@ -502,6 +504,7 @@ static const struct command commands[] = {
 	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
 	{"console", CONTROL_CONSOLE, NOTHING, 0, 0, 0, NULL},
+	{"screenshot", CONTROL_SCREEN, A_FILE, 0, 0, 0, NULL},
 	{"attach", CONTROL_ATTACH, A_NUMBER, 1, CONTROL_FILES_MAX, 0, NULL},
 	{"attach-ro", CONTROL_ATTACH, A_NUMBER, 1, CONTROL_FILES_MAX, READ_ONLY, NULL},
 	{"attach-raw", CONTROL_ATTACH, A_NUMBER, 1, 1, RAW, NULL},
@@ -901,6 +904,9 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (strcmp(command->method, CONTROL_CONSOLE) == 0) {
 		return console(&client);
+	}
+	if (strcmp(command->method, CONTROL_SCREEN) == 0) {
+		return screenshot(&client, words[0]) ? EXIT_DONE : EXIT_REFUSED;
 	}
 	if (command->takes == A_FILE) {
 		return save(&client, command, words[0]);

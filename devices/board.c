@@ -48,6 +48,15 @@ static const struct placement ide_map[] = {
 	{0x376, 1, &ide_control_class, offsetof(struct board, ide.channels[1])},
 };
 
+static const struct placement vga_map[VGA_PORT_RANGES] = {
+	{0x1ce, 4, &vga_dispi_class, offsetof(struct board, vga)},
+	{0x3b4, 2, &vga_port_class, offsetof(struct board, vga)},
+	{0x3ba, 1, &vga_port_class, offsetof(struct board, vga)},
+	{0x3c0, 16, &vga_port_class, offsetof(struct board, vga)},
+	{0x3d4, 2, &vga_port_class, offsetof(struct board, vga)},
+	{0x3da, 1, &vga_port_class, offsetof(struct board, vga)},
+};
+
 static const struct placement memory_map[] = {
 	{BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic)},
 };
@@ -108,6 +117,7 @@ static void reset_parts(struct board *board)
 		ide_reset(&board->ide);
 		piix4_update(&board->piix4);
 		ide_update(&board->ide);
+		vga_reset(&board->vga);
 	}
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
@@ -205,6 +215,31 @@ void board_add_drive(struct board *board, unsigned int drive, const struct ide_i
 	CHECK(board->kind == BOARD_GENERATION_1 && drive < IDE_DRIVES);
 	board->ide.channels[drive / 2].drives[drive % 2].identity = *identity;
 	ide_reset(&board->ide);
+}
+
+void board_add_vga(struct board *board, uint8_t *memory)
+{
+	struct bus_range *ranges[VGA_PORT_RANGES];
+	unsigned int i;
+
+	CHECK(board->kind == BOARD_GENERATION_1);
+	for (i = 0; i < VGA_PORT_RANGES; i++) {
+		ranges[i] = fill(&board->ports, &vga_map[i], 1, board);
+	}
+	vga_create(&board->vga, board->host, &board->pci, BOARD_VGA_SLOT, memory, ranges);
+	add_part(board, &vga_class, &board->vga);
+	reset_parts(board);
+}
+
+bool board_look(struct board *board, struct vga_registers *registers, enum vga_window *window)
+{
+	bool there = board->vga.memory != NULL;
+
+	pthread_mutex_lock(&board->lock);
+	*registers = board->vga.r;
+	*window = board->vga.window;
+	pthread_mutex_unlock(&board->lock);
+	return there;
 }
 
 void board_map(struct board *board)
@@ -315,6 +350,7 @@ static void restore(struct board *board)
 		piix4_update(&board->piix4);
 		ide_update(&board->ide);
 		ide_restore(&board->ide);
+		vga_update(&board->vga);
 	}
 	host_extint(board->host, board->pic.output);
 	uart_drained(&board->com1);

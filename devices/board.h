@@ -19,7 +19,7 @@
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
-#define BOARD_RANGES      28
+#define BOARD_RANGES      40
 #define BOARD_PARTS       16
 
 enum board_kind {
@@ -28,6 +28,7 @@ enum board_kind {
 };
 
 #define BOARD_PIIX4_SLOT 7
+#define BOARD_VGA_SLOT   8
 #define BOARD_FW_CFG     0x510 /* 12 ports */
 #define BOARD_DEBUGCON   0x402
 #define BOARD_IDE_LINE   14 /* of the first channel */
@@ -56,6 +57,7 @@ struct board {
 	struct host_bridge bridge;
 	struct i8042 i8042; /* these with BOARD_GENERATION_1 */
 	struct piix4 piix4;
+	struct vga vga;
 	struct fw_cfg fw_cfg;
 	struct debugcon debugcon;
 	struct acpi_pm pm;
@@ -73,6 +75,10 @@ void board_add_debug_exit(struct board *board);
 bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
 /* Of generation 1: a drive of the IDE channels, 2 * channel + device. Before any VP runs. */
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
+/* Of generation 1: a VGA with this memory (vga.h). Before any VP runs. */
+void board_add_vga(struct board *board, uint8_t *memory);
+/* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */
+bool board_look(struct board *board, struct vga_registers *registers, enum vga_window *window);
 /* A partition was made: the home is told all that it has to map. */
 void board_map(struct board *board);
 /* The machine's reset line: as board_create(), but the clock's battery holds. The home carries out no command of a drive. */

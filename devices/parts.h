@@ -21,6 +21,7 @@
 #include "devices/ide.h"
 #include "devices/irq.h"
 #include "devices/pci.h"
+#include "devices/vga.h"
 #include "lib/state.h"
 
 /* ---- times in a saved state ---- */

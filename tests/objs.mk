@@ -20,10 +20,10 @@ build/tests/bench/%: build/user/tests/bench/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
 
-# A floppy disk that a BIOS starts.
-tests_products += build/tests/guest/floppy.img
+# Floppy disks that a BIOS starts.
+tests_products += build/tests/guest/floppy.img build/tests/guest/screen.img
 
-build/tests/guest/floppy.img: build/image/tests/guest/floppy.o
+build/tests/guest/%.img: build/image/tests/guest/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(LD) -Ttext 0x7c00 -e start --oformat binary -o $@ $< && truncate -s 1440K $@

@@ -31,6 +31,7 @@ static const char help[] =
 	"                    the BIOS's messages about what it does\n"
 	"  --floppy FILE     an image of a floppy disk; what a guest writes to it is lost\n"
 	"  --restore FILE    go on from a state that vmctl save has written\n"
+	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
@@ -267,6 +268,7 @@ static const struct option option_table[] = {
 	{"firmware-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},
+	{"vga", no_argument, NULL, FLAG},
 	{"memory", required_argument, NULL, TEXT},
 	{"vps", required_argument, NULL, NUMBER},
 	{"serial", required_argument, NULL, SERIAL},

@@ -33,6 +33,7 @@ enum on_reset {
 #define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
 #define CONFIG_USERS_MAX 16
 #define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"
+#define CONFIG_VGA_BIOS  "/usr/share/seabios/vgabios-stdvga.bin"
 #define CONFIG_SIZE_MAX  (1u << 20) /* of a document, in bytes */
 
 #define CONFIG_NETWORKS_MAX 16
@@ -73,7 +74,7 @@ struct config {
 	bool inherited[1 << 10]; /* descriptors that something of the document has already */
 	const char *name;
 	unsigned int generation; /* 0: the kernel is started without firmware */
-	struct config_file firmware, firmware_log, floppy; /* of generation 1 */
+	struct config_file firmware, firmware_log, floppy, vga_rom; /* of generation 1 */
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
 	int device;                 /* the hypervisor's, inherited; -1: to be opened */
@@ -84,6 +85,7 @@ struct config {
 	struct config_file serial_file; /* of a socket: where to listen, or a listening one */
 	enum on_reset on_reset;
 	unsigned int user;          /* whom a worker becomes that root started; 0: one of its own */
+	bool vga;                   /* of generation 1: it has a screen */
 	bool debug_exit;            /* the port of test images is there */
 	struct config_file control; /* a socket: as serial_file */
 	uid_t control_users

@@ -458,7 +458,8 @@ static bool read_log(struct form *form, const json_t *value, void *into)
 static bool check_start(struct form *form, struct config *config)
 {
 	static const char *const of_kernel[] = {"kernel", "initrd", "append", NULL};
-	static const char *const of_firmware[] = {"firmware", "firmware-log", "floppy", NULL};
+	static const char *const of_firmware[] = {"firmware", "firmware-log", "floppy",
+						  "vga",      "vga-firmware", NULL};
 	bool bios = config->generation != 0;
 	const char *const *key = bios ? of_kernel : of_firmware;
 
@@ -478,6 +479,9 @@ static bool check_start(struct form *form, struct config *config)
 	}
 	if (bios && config->firmware.path == NULL) {
 		config->firmware.path = CONFIG_BIOS;
+	}
+	if (config->vga && config->vga_rom.path == NULL) {
+		config->vga_rom.path = CONFIG_VGA_BIOS;
 	}
 	return true;
 }
@@ -585,6 +589,8 @@ bool config_read(struct config *config, struct form_error *error)
 		{"firmware-log", FORM_OTHER, AT(firmware_log), .read = read_log},
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
+		{"vga", FORM_FLAG, AT(vga)},
+		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
 		{"serial", FORM_OTHER, .read = read_serial},
@@ -602,7 +608,8 @@ bool config_read(struct config *config, struct form_error *error)
 	config->append = "";
 	config->names = json_array();
 	config->kernel.fd = config->initrd.fd = config->device = -1;
-	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->restore.fd = -1;
+	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
+		config->restore.fd = -1;
 	config->serial_file.fd = config->control.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);

@@ -14,9 +14,11 @@
 
 #include "lib/addr.h"
 
-#define SHADOW_END 0x100000ull
-#define SHADOW_MAX 0x40000ull
-#define IMAGE_UNIT 0x10000ull
+#define SHADOW_END  0x100000ull
+#define SHADOW_MAX  0x40000ull
+#define IMAGE_UNIT  0x10000ull
+#define ROM_UNIT    512u
+#define VGA_ROM_MAX 0x10000u
 
 /* A floppy disk is what has the size of one. */
 static bool is_floppy(uint64_t size)
@@ -63,9 +65,26 @@ static uint8_t *read_file(struct loader *loader, const struct loader_file *file)
 	return bytes;
 }
 
+static bool open_vga(struct firmware *firmware, struct loader *loader, const struct config *config)
+{
+	if (!config->vga) {
+		return true;
+	}
+	if (!loader_open(loader, &firmware->vga, "vga-firmware", config->vga_rom.path,
+			 config->vga_rom.fd)) {
+		return false;
+	}
+	if (firmware->vga.size < ROM_UNIT || firmware->vga.size > VGA_ROM_MAX) {
+		return loader_refuse(loader, "%s: not a VGA's BIOS: it has %llu bytes",
+				     config->vga_rom.path, (unsigned long long)firmware->vga.size);
+	}
+	firmware->vga_rom = read_file(loader, &firmware->vga);
+	return firmware->vga_rom != NULL;
+}
+
 bool firmware_open(struct firmware *firmware, struct loader *loader, const struct config *config)
 {
-	*firmware = (struct firmware){.floppy.fd = -1};
+	*firmware = (struct firmware){.floppy.fd = -1, .vga.fd = -1};
 	if (!loader_open(loader, &firmware->image, "--firmware", config->firmware.path,
 			 config->firmware.fd)) {
 		return false;
@@ -99,7 +118,8 @@ bool firmware_open(struct firmware *firmware, struct loader *loader, const struc
 			return false;
 		}
 	}
-	return open_log(firmware, loader, &config->firmware_log);
+	return open_vga(firmware, loader, config) &&
+	       open_log(firmware, loader, &config->firmware_log);
 }
 
 /* RAM alone: what is reserved below 1 MiB is the firmware's own affair. */
@@ -170,6 +190,10 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 	CHECK(fw_cfg_add_file(fw_cfg, "etc/sercon-port", &firmware->serial_port,
 			      sizeof(firmware->serial_port)));
 	add_tables(firmware, fw_cfg, config->vps);
+	if (firmware->vga_rom != NULL) {
+		CHECK(fw_cfg_add_file(fw_cfg, "pci1234,1111.rom", firmware->vga_rom,
+				      (uint32_t)firmware->vga.size));
+	}
 	order_boot(firmware, config);
 	CHECK(fw_cfg_add_file(fw_cfg, "bootorder", firmware->boot_order,
 			      (uint32_t)strlen(firmware->boot_order) + 1));

@@ -23,9 +23,10 @@ struct firmware_range {
 } __attribute__((packed));
 
 struct firmware {
-	struct loader_file image, floppy;
-	uint8_t *rom;  /* the whole image, as it is below 4 GiB */
-	uint8_t *disk; /* the floppy disk's content, NULL: none */
+	struct loader_file image, floppy, vga;
+	uint8_t *rom;     /* the whole image, as it is below 4 GiB */
+	uint8_t *vga_rom; /* NULL: no VGA */
+	uint8_t *disk;    /* the floppy disk's content, NULL: none */
 	struct firmware_range ranges[LOADER_RANGES];
 	uint64_t serial_port; /* etc/sercon-port */
 	struct acpi_files acpi;

@@ -97,6 +97,9 @@ bool machine_create(struct machine *machine)
 	if (config->generation == 1) {
 		firmware_attach(&machine->firmware, &machine->memory, &machine->board, config);
 	}
+	if (config->vga && !screen_create(machine)) {
+		return false;
+	}
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);
 	}
@@ -394,6 +397,7 @@ bool machine_reset(struct machine *machine)
 		say("the machine's memory cannot be cleared: %s", strerror(-ret));
 		return false;
 	}
+	screen_clear(machine);
 	board_reset(&machine->board);
 	machine->resets++;
 	return fill_memory(machine);

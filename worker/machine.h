@@ -138,6 +138,7 @@ struct machine {
 	struct vmbus_host *bus_host;               /* [I] */
 	struct disks disks;                        /* [M] */
 	struct drives *drives;                     /* [I] NULL: no IDE drives */
+	uint8_t *screen;                           /* [I] its memory, NULL: none */
 	struct networks networks;                  /* [M] */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
@@ -232,6 +233,16 @@ void drives_destroy(struct machine *machine);
 /* For a state: no command is under way from the pause to the resume, or the stop. Any thread. */
 void drives_pause(struct machine *machine);
 void drives_resume(struct machine *machine);
+
+/* screen.c: a VGA. False: said why. */
+bool screen_create(struct machine *machine) MUST_CHECK;
+/* With the machine's RAM. */
+void screen_clear(struct machine *machine);
+/* The part "screen" of a saved state: its memory. Also where there is none. */
+void screen_save(const struct machine *machine, struct state_writer *writer);
+void screen_load(struct machine *machine, struct state_reader *list);
+/* Into the file, from its beginning, as include/mgmt/screen.h says. How many bytes; -ENODEV: there is no screen; -errno. */
+int64_t screen_write(struct machine *machine, int fd);
 
 /* A disk of the SCSI controller comes, goes, or changes while the machine runs. */
 enum disks_task { DISKS_ATTACH, DISKS_ATTACH_DVD, DISKS_CHANGE_DVD, DISKS_DETACH };

@@ -690,6 +690,26 @@ static json_t *run_console(struct rpc_request *request, const struct parameters 
 	return json_object();
 }
 
+/* A regular file takes what is written to it; who gave it owns the machine. */
+static json_t *run_screen(struct rpc_request *request, const struct parameters *p)
+{
+	struct stat file;
+	json_int_t bytes;
+
+	(void)p;
+	if (fstat(request->fds[0], &file) != 0 || !S_ISREG(file.st_mode)) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				  "the descriptor is no regular file", "give one open for writing");
+	}
+	bytes = screen_write(control_of(request)->machine, request->fds[0]);
+	if (bytes == -ENODEV) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine has no screen",
+				  "start vmwp with --vga");
+	}
+	return bytes < 0 ? rpc_refuse(request, CONTROL_BAD_IO, strerror((int)-bytes), "")
+			 : json_pack("{sI}", "bytes", bytes);
+}
+
 /* ---- Tables ---- */
 
 #define AT(member) .at = offsetof(struct parameters, member)
@@ -807,6 +827,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_NET_ADD, true,  1, 1,                  MEMBERS(net_add_members), run_net_add},
 	{CONTROL_NET_REMOVE, true, 0, 0,                MEMBERS(adapter_members), run_net_remove},
 	{CONTROL_NET_CONNECT, true, 1, 1,               MEMBERS(adapter_members), run_net_connect},
+	{CONTROL_SCREEN,  true,  1, 1,                  NULL, 0,                 run_screen},
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
 };
 /* clang-format on */

@@ -271,6 +271,7 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 		return ret;
 	}
 	board_save(&machine->board, writer);
+	screen_save(machine, writer);
 	if (machine->disks.scsi != NULL) {
 		storage_save(machine->disks.scsi, writer);
 	}
@@ -650,6 +651,7 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 		return -EINVAL;
 	}
 	board_load(&machine->board, &board);
+	screen_load(machine, list);
 	ret = load_controllers(machine, list);
 	if (ret == 0) {
 		ret = load_adapters(machine, list);

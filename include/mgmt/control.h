@@ -65,6 +65,8 @@
 #define CONTROL_DVD    "dvd.attach"  /* [number, name?], and an ISO file, or none -> job */
 /* [number, name?, force?], and an ISO file, or none; force: although the guest has locked the drive -> job */
 #define CONTROL_CHANGE "dvd.change"
+/* With a regular file, open for writing, into which the screen is written (screen.h) -> bytes: how many */
+#define CONTROL_SCREEN "screen"
 /*
  * [network: as in the configuration, but for its socket], and a socket that is connected to a switch's port socket -> job: an adapter more, whose
  * number the job has. Who is at the other end of that socket gets the guest's memory.

@@ -1,6 +1,7 @@
 /* See board_pair.h. */
 #include "tests/fake/board_pair.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/check.h"
@@ -31,7 +32,7 @@ static const struct place {
 	uint64_t base;
 	unsigned int length;
 	bool memory;
-} places[PAIR_ALL][5] = {
+} places[PAIR_ALL][6] = {
 	[PAIR_PIC] = {{0x20, 2, false}, {0xa0, 2, false}, {0x4d0, 2, false}},
 	[PAIR_IOAPIC] = {{0xfec00000, 1, true}, {0xfec00010, 1, true}},
 	[PAIR_PIT] = {{0x40, 4, false}, {0x61, 1, false}, {0x43, 1, false}},
@@ -45,6 +46,11 @@ static const struct place {
 	[PAIR_RESET] = {{0x92, 1, false}, {0x64, 1, false}},
 	[PAIR_I8042] = {{0x60, 1, false}, {0x64, 1, false}},
 	[PAIR_FW_CFG] = {{0x511, 1, false}, {0x510, 12, false}, {0x402, 1, false}},
+	[PAIR_VGA] = {{0x3c0, 16, false},
+		      {0x3d4, 2, false},
+		      {0x3da, 1, false},
+		      {0x1ce, 4, false},
+		      {0xa0000, 0x20000, true}},
 	[PAIR_IDE] = {{0x1f0, 8, false}, {0x1f0, 1, false}, {0x3f6, 1, false}, {0xd000, 16, false}},
 };
 
@@ -68,11 +74,28 @@ static void add_drives(struct pair_board *one)
 	configure_ide(one, 0x04, 5);
 }
 
+/* It is large, so it is kept for the next life, and emptied as far as one goes. */
+static void add_screen(struct pair_board *one)
+{
+	if (one->screen == NULL) {
+		one->screen = aligned_alloc(4096, VGA_MEMORY_BYTES);
+		CHECK(one->screen != NULL);
+	}
+	memset(one->screen, 0, PAIR_SCREEN);
+	memset(one->screen + VGA_FRAME_BYTES, 0, VGA_TEXT_BYTES);
+	board_add_vga(&one->board, one->screen);
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | 8 << 11 | 0x04);
+	board_port_write(&one->board, 0xcfc, 4, 3);
+}
+
 void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 {
 	static const char file[] = "what firmware reads";
 
+	uint8_t *screen = one->screen;
+
 	memset(one, 0, sizeof(*one));
+	one->screen = screen;
 	fake_host_init(&one->home);
 	one->home.time = time;
 	one->home.medium = one->medium;
@@ -81,6 +104,7 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 	if (kind == BOARD_GENERATION_1) {
 		CHECK(fw_cfg_add_file(&one->board.fw_cfg, "etc/file", file, sizeof(file)));
 		add_drives(one);
+		add_screen(one);
 	}
 	CHECK(card_add(&one->cards[0], &one->board, 3, 0));
 	CHECK(card_add(&one->cards[1], &one->board, 5, 1));
@@ -374,6 +398,11 @@ bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8
 	to->home.extint = !from->home.extint;
 	to->home.medium = to->medium;
 	memcpy(to->medium, from->medium, sizeof(to->medium));
+	if (to->board.vga.memory != NULL && from->board.vga.memory != NULL) {
+		memcpy(to->screen, from->screen, PAIR_SCREEN);
+		memcpy(to->screen + VGA_FRAME_BYTES, from->screen + VGA_FRAME_BYTES,
+		       VGA_TEXT_BYTES);
+	}
 	for (i = 0; i < IDE_DRIVES; i++) {
 		to->home.drives[i].pending = false; /* the board says it again */
 	}
@@ -417,5 +446,9 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       memcmp(a->ram, b->ram, sizeof(a->ram)) == 0 &&
 	       memcmp(a->medium, b->medium, a->medium_bytes) == 0 &&
 	       a->debug_count == b->debug_count && until_wake(one) == until_wake(other) &&
-	       mapped(a) == mapped(b);
+	       mapped(a) == mapped(b) &&
+	       (one->board.vga.memory == NULL ||
+		(memcmp(one->screen, other->screen, PAIR_SCREEN) == 0 &&
+		 memcmp(one->screen + VGA_FRAME_BYTES, other->screen + VGA_FRAME_BYTES,
+			VGA_TEXT_BYTES) == 0));
 }

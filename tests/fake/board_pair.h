@@ -12,10 +12,13 @@
 #define PAIR_STATE_MAX (300u << 10)
 
 #define PAIR_MEDIUM 16384
+#define PAIR_SCREEN (256u << 10)
 
 struct pair_board {
 	struct host home;
 	uint8_t medium[PAIR_MEDIUM]; /* of its drives */
+	uint8_t *
+		screen; /* its VGA's memory, of which a life uses PAIR_SCREEN bytes and the text window */
 	struct board board;
 	struct card cards[2]; /* at 3.0 and 5.1 */
 };
@@ -33,6 +36,7 @@ enum pair_part {
 	PAIR_I8042, /* this and the next on a board that has them */
 	PAIR_FW_CFG,
 	PAIR_IDE,
+	PAIR_VGA,
 	PAIR_ALL,
 };
 

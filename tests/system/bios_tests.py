@@ -1,11 +1,13 @@
 """Machines of generation 1: what their BIOS starts, and what runs on their emulated parts."""
+import os
 import re
 
-from harness import TROUBLE, VHD, guest, kernels, test
-from labkit import bios
+from harness import BUILD, TROUBLE, VHD, guest, kernels, test
+from labkit import bios, png
 
 POWERED_OFF, RESET = 0, 3
 BIOS = "/usr/share/seabios/bios-256k.bin"  # of the package seabios, which QEMU's brings along
+VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin"
 DRIVERS = ("hv_storvsc", "ata_piix", "sd_mod", "sr_mod", "isofs")
 GIB = 200  # of the disk for data, whose end 28 bits of an address do not reach
 
@@ -100,3 +102,34 @@ def drives(t):
     t.has(text, "the very end....")  # as GRUB reads it by the BIOS
     for word in TROUBLE:
         t.check(not re.search(word, text), f"the guest's log has {word!r}")
+
+
+PICTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pictures")  # QEMU's, of the same disk
+ALIKE = 3  # colours of 6 bits are made into 8 in more than one way
+
+
+@test("bios: text and pixels on a VGA are what they are elsewhere", deadline=600)
+def screen(t):
+    words = ["vmwp", "--name", "screen", "--generation", "1", "--vga", "--floppy", "/root/screen.img", "--memory", "64M", "--vps", "1",
+             "--serial", "stdio", "--control", "/root/control", "--debug-exit"]
+    pictures = ["text", "mode13h"]
+    text = t.root(f"""
+        mkfifo keys; exec 3<>keys
+        {guest.shell(words)} <keys >said 2>err & worker=$!
+        take() {{
+            until grep -q "screen: $1" said || ! kill -0 $worker; do sleep 1; done
+            vmctl /root/control screenshot /root/$2.png; printf x >&3
+        }}
+        take 3 text; take d mode13h
+        wait $worker; echo ended with $?; cat err""",
+                  puts=[(path, path) for path in (BIOS, VGA_BIOS)] + [
+                      (os.path.join(BUILD, "tests", "guest", "screen.img"), "/root/screen.img"),
+                      (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
+                  gets=[(f"/root/{name}.png", t.path(f"{name}.png")) for name in pictures])
+    t.has(text, "ended with 1\n")
+    for name in pictures:
+        seen = png.read(t.path(f"{name}.png"))
+        apart = png.difference(seen, png.read(os.path.join(PICTURES, f"{name}.png")))
+        if apart is None or apart > ALIKE:
+            png.write(os.path.join(BUILD, f"{name}.png"), *seen)
+        t.check(apart is not None and apart <= ALIKE, f"{name} is not the stored picture, but build/{name}.png: apart by {apart}")

@@ -149,6 +149,12 @@ static void the_drives(void **unused)
 	goes_on(PAIR_IDE);
 }
 
+static void the_screen(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_VGA);
+}
+
 static void all_together(void **unused)
 {
 	(void)unused;
@@ -261,6 +267,7 @@ static void what_cannot_be(void **unused)
 		{"port92", 0, 4},      {"fw-cfg", 5, 1}, /* a place behind the item */
 		{"ide", 0, 2},                           /* another drive */
 		{"ide", 22, 0},                          /* heads */
+		{"vga", 861, 0xff},                      /* a mode that is too wide */
 	};
 	struct state_fault fault;
 	size_t size = make_state(), i;
@@ -347,10 +354,11 @@ int main(void)
 		T(the_serial_port),     T(pci),
 		T(acpi_hardware),       T(the_ways_to_reset),
 		T(what_firmware_reads), T(the_keyboard_controller),
-		T(the_drives),          T(all_together),
-		T(what_is_cut_off),     T(what_is_damaged),
-		T(what_cannot_be),      T(another_machine),
-		T(a_newer_one),         T(the_date_goes_on),
+		T(the_drives),          T(the_screen),
+		T(all_together),        T(what_is_cut_off),
+		T(what_is_damaged),     T(what_cannot_be),
+		T(another_machine),     T(a_newer_one),
+		T(the_date_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,13 @@ uint64_t disk_size(const struct disk *disk)
 	return disk->count << 20;
 }
 
+int64_t screen_write(struct machine *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	return -ENODEV;
+}
+
 bool disk_is_read_only(const struct disk *disk)
 {
 	(void)disk;

@@ -334,6 +334,17 @@ bool drives_start(struct machine *m)
 	return true;
 }
 
+bool screen_create(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+void screen_clear(struct machine *m)
+{
+	(void)m;
+}
+
 void drives_stop(struct machine *m)
 {
 	(void)m;

@@ -170,6 +170,18 @@ void drives_resume(struct machine *m)
 	(void)m;
 }
 
+void screen_save(const struct machine *m, struct state_writer *writer)
+{
+	(void)m;
+	(void)writer;
+}
+
+void screen_load(struct machine *m, struct state_reader *list)
+{
+	(void)m;
+	(void)list;
+}
+
 void vmbus_pause(struct vmbus *bus)
 {
 	(void)bus;
