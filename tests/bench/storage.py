@@ -77,8 +77,13 @@ def initrd(names):
                         programs=[os.path.join(BUILD, "tests", "bench", "blocks")])
 
 
-def mke2fs():
-    return (programs.program("mke2fs", "e2fsprogs"), "/root/mke2fs")
+def program_of_root(name, package):
+    return (programs.program(name, package), f"/root/{name}")
+
+
+def firmware():
+    """What QEMU wants to start a kernel."""
+    return [(path, f"/root/{os.path.basename(path)}") for path in FIRMWARE if os.path.exists(path)]
 
 
 def ours(root):
@@ -91,7 +96,7 @@ def ours(root):
             vhd new /mnt/dynamic$mode.vhdx --size {MIB}M
             vhd new /mnt/fixed$mode.vhdx --size {MIB}M --fixed
         done
-        {guest.shell(worker)}""", timeout=TIMEOUT, puts=[*guest.puts("6.1", initrd("lun0 lun1 lun2 lun3")), mke2fs(),
+        {guest.shell(worker)}""", timeout=TIMEOUT, puts=[*guest.puts("6.1", initrd("lun0 lun1 lun2 lun3")), program_of_root("mke2fs", "e2fsprogs"),
                                         (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")])
     return parse(text, [name for name, _ in disks])
 
@@ -104,7 +109,6 @@ def peer(root):
         cache = "none" if mode else "writeback"
         command += ["-drive", f"if=none,id={kind}{mode},format={kind},file=/mnt/disk{mode}.{kind},aio=io_uring,cache={cache}",
                     "-device", f"virtio-blk-pci,drive={kind}{mode}"]
-    firmware = [(path, f"/root/{os.path.basename(path)}") for path in FIRMWARE if os.path.exists(path)]
     text = root(f"""{FILES}
         modprobe kvm-amd
         for mode in "" -direct; do
@@ -112,9 +116,9 @@ def peer(root):
             ./qemu-img create -q -f raw -o preallocation=falloc /mnt/disk$mode.raw {MIB}M
         done
         {guest.shell(command)}""", bare=True, timeout=TIMEOUT, puts=[
-            *guest.puts("6.1", initrd("vda vdb vdc vdd")), mke2fs(), *firmware,
-            *((programs.program(name, package), f"/root/{name}") for name, package in (
-                ("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")))])
+            *guest.puts("6.1", initrd("vda vdb vdc vdd")), *firmware(),
+            *(program_of_root(*both) for both in (
+                ("mke2fs", "e2fsprogs"), ("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")))])
     return parse(text, [kind + mode for kind, mode in disks])
 
 
