@@ -67,6 +67,11 @@ struct vsp_class {
 	void (*sleep)(void *device);
 	void (*wake)(void *device);
 	void (*watch)(void *device, int event);
+	/*
+	 * A wake does not take the processor from who runs on it: mostly the VP that woke the thread, and that has more to say.
+	 * When it halts, or its time is over, the thread has much to do in one turn.
+	 */
+	bool waits_its_turn;
 	/* Of a thread that polls, about to sleep: for so many milliseconds at most; -1, as without it: until it is woken. */
 	int (*patience_ms)(void *device);
 };

@@ -189,6 +189,27 @@ static int signal_a_process(void)
 	return syscall(SYS_kill, getppid(), 0) == 0 ? WORKS : FAILS;
 }
 
+static int let_others_run_first(void)
+{
+	const struct sched_param none = {0};
+
+	return sched_setscheduler(0, SCHED_BATCH, &none) == 0 ? WORKS : 1;
+}
+
+static int run_before_others(void)
+{
+	const struct sched_param first = {.sched_priority = 1};
+
+	return sched_setscheduler(0, SCHED_FIFO, &first);
+}
+
+static int let_another_run_last(void)
+{
+	const struct sched_param none = {0};
+
+	return sched_setscheduler(getppid(), SCHED_BATCH, &none);
+}
+
 static int limits_of_another(void)
 {
 	struct rlimit limit;
@@ -368,6 +389,8 @@ static void test_ends_the_process(void **state)
 		trace_another,
 		signal_another,
 		signal_a_process,
+		run_before_others,
+		let_another_run_last,
 		limits_of_another,
 		change_a_limit,
 		type_at_the_terminal,
@@ -453,6 +476,7 @@ static void test_goes_on(void **state)
 		use_disk,
 		kick_itself,
 		read_its_limits,
+		let_others_run_first,
 		look_at_a_descriptor,
 		commands_of_a_partition,
 	};

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,6 +36,7 @@ struct device {
 	int event; /* the device's own */
 	int wake;
 	int watched;
+	_Atomic int policy; /* of its thread */
 	struct answer answers[ANSWERS];
 	_Atomic unsigned packets, works, paused, resumed, ends, closings, released, answered;
 	_Atomic bool release; /* the later answers are due */
@@ -76,6 +78,7 @@ static bool work(void *context)
 	bool any = d->waiting > 0 && (d->ended || atomic_load(&d->release));
 
 	atomic_fetch_add(&d->works, 1);
+	atomic_store(&d->policy, sched_getscheduler(0));
 	if (any) {
 		send_later_ones(d);
 	}
@@ -185,7 +188,7 @@ static void watch_here(void *context, int event)
 	.work = work, .ready = ready, .packet = packet, .sent = sent, .pause = do_pause,           \
 	.resume = resume, .end = end, .busy = busy, .closed = do_closed
 
-static const struct vsp_class polls = {FUNCTIONS};
+static const struct vsp_class polls = {FUNCTIONS, .waits_its_turn = true};
 static const struct vsp_class sleeps = {FUNCTIONS, .sleep = sleep_here, .wake = wake_here,
 					.watch = watch_here};
 
@@ -360,6 +363,7 @@ static void test_answers(void **state)
 		expect_answer(id);
 	}
 	assert_int_equal(atomic_load(&device.answered), 99);
+	assert_int_equal(atomic_load(&device.policy), device.own_sleep ? SCHED_OTHER : SCHED_BATCH);
 }
 
 /* The device's own event, or a wake, makes its work done; meanwhile packets are served. */

@@ -246,6 +246,7 @@ static const struct vsp_class queue_class = {
 	.end = end,
 	.busy = busy,
 	.closed = closed,
+	.waits_its_turn = true,
 	.patience_ms = patience_ms,
 };
 
