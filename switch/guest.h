@@ -30,7 +30,7 @@ void guest_destroy(struct guest **guest);
 /* The port whose edge it is; its worker is told of the link. */
 void guest_attach(struct guest *guest, struct port *port);
 
-/* Readable when the worker has signalled; read by guest_wakes(). */
+/* Each signal of the worker is an edge; it is not read. */
 int guest_event(const struct guest *guest);
 /* True: the thread may sleep, the worker will signal. */
 bool guest_waits(struct guest *guest);

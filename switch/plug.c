@@ -358,7 +358,7 @@ static bool plug_in(struct plug *plug, struct plug *at, struct guest *guest,
 	guest_attach(guest, at->port);
 	put_mac(welcome.mac, at->port->settings.mac);
 	return loop_watch(at->daemon, at->connection, EPOLLIN, &at->by_connection) &&
-	       loop_watch(at->daemon, guest_event(guest), EPOLLIN, &at->by_event) &&
+	       loop_watch(at->daemon, guest_event(guest), EPOLLIN | EPOLLET, &at->by_event) &&
 	       send_welcome(at->connection, &welcome, fds, fd_count);
 }
 

@@ -7,9 +7,10 @@
 #include "vsp/channel.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -19,8 +20,6 @@
  */
 #define ASKED_CLOSE 1u
 #define ASKED_PAUSE 2u
-
-enum { EVENT_CHANNEL, EVENT_OWN, EVENT_DEVICE };
 
 static unsigned int asked(const struct vsp_channel *vsp)
 {
@@ -34,34 +33,38 @@ static bool is_asked(const struct vsp_channel *vsp)
 
 /* ---- sleep ---- */
 
+/* Which of them it was does not matter: all that there may be is looked at. */
 static void sleep_by_poll(struct vsp_channel *vsp)
 {
-	struct pollfd fds[ARRAY_COUNT(vsp->events)];
+	struct epoll_event events[8];
 	int limit_ms = -1;
-	unsigned int i;
-	uint64_t count;
 
-	for (i = 0; i < vsp->event_count; i++) {
-		fds[i] = (struct pollfd){.fd = vsp->events[i], .events = POLLIN};
-	}
 	if (vsp->class->patience_ms != NULL) {
 		limit_ms = vsp->class->patience_ms(vsp->device);
 	}
-	if (poll(fds, vsp->event_count, limit_ms) <= 0) {
-		return;
-	}
-	for (i = 0; i < vsp->event_count; i++) {
-		/* It fails only when somebody has read it: nothing is lost, for we are awake. */
-		if ((fds[i].revents & POLLIN) && read(vsp->events[i], &count, sizeof(count)) < 0) {
-			continue;
-		}
+	if (epoll_wait(vsp->epoll, events, ARRAY_COUNT(events), limit_ms) < 0) {
+		return; /* a signal: the thread is awake all the same */
 	}
 }
 
-void vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event)
+static int watch_event(const struct vsp_channel *vsp, int fd)
 {
-	CHECK(EVENT_DEVICE + index < vsp->event_count);
-	vsp->events[EVENT_DEVICE + index] = event;
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+
+	return fd >= 0 && epoll_ctl(vsp->epoll, EPOLL_CTL_ADD, fd, &event) != 0 ? -errno : 0;
+}
+
+/* One that was signalled before is an edge too. */
+int vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event)
+{
+	int *place = &vsp->events[index];
+
+	CHECK(index < vsp->event_count);
+	if (*place >= 0) {
+		CHECK(epoll_ctl(vsp->epoll, EPOLL_CTL_DEL, *place, NULL) == 0);
+	}
+	*place = event;
+	return watch_event(vsp, event);
 }
 
 static void vsp_sleep(struct vsp_channel *vsp)
@@ -79,7 +82,7 @@ void vsp_wake(struct vsp_channel *vsp)
 
 	if (vsp->class->wake != NULL) {
 		vsp->class->wake(vsp->device);
-	} else if (write(vsp->events[EVENT_OWN], &one, sizeof(one)) < 0) {
+	} else if (write(vsp->own, &one, sizeof(one)) < 0) {
 		return; /* the counter is full: it is readable anyhow */
 	}
 }
@@ -327,39 +330,60 @@ static int start_thread(struct vsp_channel *vsp)
 	return ret;
 }
 
-int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *device,
-	      struct vmbus_channel *channel, const int *events, unsigned int event_count)
+/* What is left is closed by clean_up(). */
+static int open_events(struct vsp_channel *vsp)
 {
 	unsigned int i;
 	int ret;
 
+	vsp->own = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	vsp->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (vsp->own < 0 || vsp->epoll < 0) {
+		return -errno;
+	}
+	ret = watch_event(vsp, vsp->own);
+	if (ret == 0) {
+		ret = watch_event(vsp, channel_event(vsp->channel));
+	}
+	for (i = 0; i < vsp->event_count && ret == 0; i++) {
+		ret = watch_event(vsp, vsp->events[i]);
+	}
+	return ret;
+}
+
+static void clean_up(struct vsp_channel *vsp)
+{
+	pthread_mutex_destroy(&vsp->saying);
+	if (vsp->epoll >= 0) {
+		close(vsp->epoll);
+	}
+	if (vsp->own >= 0) {
+		close(vsp->own);
+	}
+}
+
+int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *device,
+	      struct vmbus_channel *channel, const int *events, unsigned int event_count)
+{
+	int ret;
+
 	CHECK(event_count <= VSP_EVENTS_MAX && (event_count == 0 || class->sleep == NULL));
-	*vsp = (struct vsp_channel){.class = class, .device = device, .channel = channel};
+	*vsp = (struct vsp_channel){
+		.class = class, .device = device, .channel = channel, .own = -1, .epoll = -1};
 	atomic_init(&vsp->asked, channel_starts_paused(channel) ? ASKED_PAUSE : 0);
 	pthread_mutex_init(&vsp->saying, NULL);
 	vsp->unsent_end = &vsp->unsent;
-	vsp->event_count = EVENT_DEVICE + event_count;
-	vsp->events[EVENT_CHANNEL] = channel_event(channel);
-	vsp->events[EVENT_OWN] = -1;
-	for (i = 0; i < event_count; i++) {
-		vsp->events[EVENT_DEVICE + i] = events[i];
+	vsp->event_count = event_count;
+	if (event_count != 0) {
+		memcpy(vsp->events, events, event_count * sizeof(events[0]));
 	}
-	if (class->sleep == NULL) {
-		vsp->events[EVENT_OWN] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (vsp->events[EVENT_OWN] < 0) {
-			ret = -errno;
-			goto out_lock;
-		}
-	}
-	ret = start_thread(vsp);
+	ret = class->sleep == NULL ? open_events(vsp) : 0;
 	if (ret == 0) {
-		return 0;
+		ret = start_thread(vsp);
 	}
-	if (vsp->events[EVENT_OWN] >= 0) {
-		close(vsp->events[EVENT_OWN]);
+	if (ret != 0) {
+		clean_up(vsp);
 	}
-out_lock:
-	pthread_mutex_destroy(&vsp->saying);
 	return ret;
 }
 
@@ -388,10 +412,7 @@ void vsp_resume(struct vsp_channel *vsp)
 void vsp_join(struct vsp_channel *vsp)
 {
 	pthread_join(vsp->thread, NULL);
-	pthread_mutex_destroy(&vsp->saying);
-	if (vsp->events[EVENT_OWN] >= 0) {
-		close(vsp->events[EVENT_OWN]);
-	}
+	clean_up(vsp);
 }
 
 bool vsp_is_ending(const struct vsp_channel *vsp)

@@ -60,9 +60,9 @@ struct vsp_class {
 	void (*closed)(void *device);
 
 	/*
-	 * How the thread sleeps; all three or none. Without them it polls. sleep() returns when there may be something for
-	 * work(), after a wake() [T], also before, and when the eventfd was signalled that watch() named last, -1 for none,
-	 * also before; it need not be read.
+	 * How the thread sleeps; all three or none. Without them it waits for its eventfds, each signal of which is an edge, so that
+	 * none is read. sleep() returns when there may be something for work(), after a wake() [T], also before, and when
+	 * the eventfd was signalled that watch() named last, -1 for none, also before; it need not be read.
 	 */
 	void (*sleep)(void *device);
 	void (*wake)(void *device);
@@ -76,7 +76,7 @@ struct vsp_class {
 	int (*patience_ms)(void *device);
 };
 
-/* Descriptors that a thread without a sleep of its own polls beside the channel's. */
+/* Events of a device's, for a thread without a sleep of its own. */
 #define VSP_EVENTS_MAX 6u
 
 /* One open channel; a part of the device's own structure for it. [I] immutable, [a] atomic, else the thread's. */
@@ -91,11 +91,13 @@ struct vsp_channel {
 	bool ended;             /* no more packets, for good */
 	struct vsp_answer *unsent, **unsent_end; /* they wait for room, in order */
 	unsigned int event_count;
-	int events[2 + VSP_EVENTS_MAX]; /* the channel's, our own, the device's; -1: none */
+	int events[VSP_EVENTS_MAX]; /* the device's; -1: none */
+	int own;                    /* [I] an eventfd to wake it; -1: it has a sleep of its own */
+	int epoll;                  /* [I] ... and what it waits for */
 };
 
 /*
- * In opened(): starts the thread. `events` are eventfds of the device's that are read before each work(); they
+ * In opened(): starts the thread. `events` are eventfds of the device's that wake it, -1 for none yet; they
  * stay open until closed() has been called. -errno: nothing is left of it. [C]
  */
 int vsp_start(struct vsp_channel *vsp, const struct vsp_class *class, void *device,
@@ -113,8 +115,8 @@ void vsp_join(struct vsp_channel *vsp);
 /* There may be something for work(). [T], until vsp_join() */
 void vsp_wake(struct vsp_channel *vsp);
 
-/* Another event of the device's, in place of the `index`-th of vsp_start()'s; -1: none. [R] */
-void vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event);
+/* Another event of the device's, in place of the `index`-th of vsp_start()'s; -1: none, which cannot fail. -errno. [R] */
+int vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event);
 
 /* Sends an answer, now or when there is room. Packets are not taken meanwhile. [R] */
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer);

@@ -30,7 +30,7 @@ struct vsp_device_class {
 	/* It was loaded (vsp_load()), but its channel is opened anew: what it had begun has come to nothing. free() follows. [C] NULL */
 	void (*forget)(struct vsp_channel *vsp);
 	/*
-	 * An eventfd of the owner's that is read before each work(), for a thread without a sleep of its own; -1: none until vsp_set_event().
+	 * An eventfd of the owner's that wakes it, for a thread without a sleep of its own; -1: none until vsp_set_event().
 	 * NULL: never one. [C]
 	 */
 	int (*event)(void *owner, unsigned int index);

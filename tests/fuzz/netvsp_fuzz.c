@@ -305,11 +305,12 @@ void vsp_wake(struct vsp_channel *vsp)
 	(void)vsp; /* all are asked again and again */
 }
 
-void vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event)
+int vsp_set_event(struct vsp_channel *vsp, unsigned int index, int event)
 {
 	(void)vsp;
 	(void)index;
 	(void)event;
+	return 0;
 }
 
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer)

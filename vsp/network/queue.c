@@ -19,7 +19,7 @@ static void leave(struct net_queue *queue)
 {
 	queue->active = false;
 	/* The port may go, and its events with it. */
-	vsp_set_event(&queue->vsp, 0, -1);
+	CHECK(vsp_set_event(&queue->vsp, 0, -1) == 0);
 	if (atomic_fetch_sub(&queue->network->users, 1) == 1) {
 		vsp_wake_all(&queue->network->channels);
 	}
@@ -43,7 +43,10 @@ static bool begin(struct net_queue *queue)
 		return false;
 	}
 	queue->active = true;
-	vsp_set_event(&queue->vsp, 0, queue->network->port->events[queue->index]);
+	/* It fails where the kernel has no memory: a switch that is not heard is as good as none. */
+	if (vsp_set_event(&queue->vsp, 0, queue->network->port->events[queue->index]) != 0) {
+		network_broken(queue->network);
+	}
 	receive_begin(queue);
 	return true;
 }
