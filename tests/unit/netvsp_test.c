@@ -1470,6 +1470,34 @@ static void test_close_and_open(void **state)
 	}
 }
 
+/* Of a large buffer each piece is a page. */
+static void test_large_buffer(void **state)
+{
+	static uint32_t pages[1024];
+	struct nvsp_section section;
+	uint32_t i;
+
+	(void)state;
+	connect();
+	ask_version(NVSP_VERSION_61);
+	for (i = 0; i < 1024; i++) {
+		pages[i] = RECEIVE + i % RECEIVE_PAGES;
+	}
+	assert_int_equal(guest_gpadl(relid, 0xe2000, pages, 1023), 0);
+	section = exchange((struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER,
+						 .buffer = {0xe2000, ID}})
+			  .receive_complete.section;
+	assert_int_equal(section.piece_bytes, PIECE);
+	exchange((struct nvsp_message){.type = NVSP_REVOKE_RECEIVE_BUFFER, .buffer = {0, ID}});
+	assert_int_equal(guest_gpadl(relid, 0xe2001, pages, 1024), 0);
+	section = exchange((struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER,
+						 .buffer = {0xe2001, ID}})
+			  .receive_complete.section;
+	assert_int_equal(section.piece_bytes, 4096);
+	assert_int_equal(section.piece_count, 1024);
+	assert_int_equal(section.end_offset, 1024 * 4096);
+}
+
 static void test_jumbo(void **state)
 {
 	static uint8_t frame[9014];
@@ -2516,6 +2544,7 @@ int main(void)
 		READY(test_revoke),
 		READY(test_revoke_waits),
 		READY(test_close_and_open),
+		NEW(test_large_buffer),
 		NEW(test_jumbo),
 		READY(test_sub_channels),
 		READY(test_sub_channel_closes),

@@ -227,8 +227,8 @@ void nvsp_stop(struct network *network);
 void nvsp_start(struct network *network);
 unsigned int nvsp_queue_count(const struct network *network);
 bool nvsp_knows_version(uint32_t version);
-/* Of the receive buffer, for frames of at most so many bytes. */
-uint32_t nvsp_piece_bytes(uint32_t frame_bytes);
+/* Whether pieces of a receive buffer may be so large, for frames of at most so many bytes. */
+bool nvsp_is_piece(uint32_t frame_bytes, uint32_t piece_bytes);
 
 /* netvsp_state.c */
 /* A loaded queue's channel is opened: what the state says of the adapter. -EINVAL: it is of another memory than the guest's. [C] */

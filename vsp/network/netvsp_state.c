@@ -300,7 +300,7 @@ static void check_buffers(const struct network *network, struct net_saved *saved
 {
 	const struct saved_buffer *receive = &saved->receive, *send = &saved->send;
 
-	if ((receive->there && (receive->piece_bytes != nvsp_piece_bytes(saved->frame_bytes) ||
+	if ((receive->there && (!nvsp_is_piece(saved->frame_bytes, receive->piece_bytes) ||
 				receive->piece_count < NET_PIECES_MIN)) ||
 	    (send->there && send->piece_bytes != network->config.section_bytes) ||
 	    (saved->version == 0 && (receive->there || send->there || saved->initialized)) ||

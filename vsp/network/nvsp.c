@@ -13,6 +13,7 @@
 
 #define MAX_MDL_CHAIN 34u
 #define PIECE_ALIGN   64u
+#define PAGE_PIECES   1024u /* so many there must be to give each a page */
 
 uint32_t nvsp_message_bytes(const struct network *network)
 {
@@ -166,10 +167,29 @@ static bool take_buffer(struct net_queue *queue, const struct nvsp_message *mess
 	return true;
 }
 
-uint32_t nvsp_piece_bytes(uint32_t frame_bytes)
+static uint32_t least_piece_bytes(uint32_t frame_bytes)
 {
 	return (NET_PIECE_HEAD + frame_bytes + NET_PIECE_TAIL + PIECE_ALIGN - 1) &
 	       ~(PIECE_ALIGN - 1);
+}
+
+bool nvsp_is_piece(uint32_t frame_bytes, uint32_t piece_bytes)
+{
+	uint32_t least = least_piece_bytes(frame_bytes);
+
+	return piece_bytes == least || (piece_bytes == VMBUS_PAGE_SIZE && piece_bytes > least);
+}
+
+/*
+ * A piece has room for a frame. Where the buffer is large, it is a page: then it is never in two, and a segmented frame needs half
+ * as many.
+ */
+static uint32_t choose_piece_bytes(uint32_t frame_bytes, uint32_t buffer_bytes)
+{
+	uint32_t least = least_piece_bytes(frame_bytes);
+	bool large = least <= VMBUS_PAGE_SIZE && buffer_bytes / VMBUS_PAGE_SIZE >= PAGE_PIECES;
+
+	return large ? VMBUS_PAGE_SIZE : least;
 }
 
 static bool make_pieces(struct network *network)
@@ -177,7 +197,7 @@ static bool make_pieces(struct network *network)
 	struct net_buffer *buffer = &network->receive;
 	uint32_t i;
 
-	buffer->piece_bytes = nvsp_piece_bytes(network->frame_bytes);
+	buffer->piece_bytes = choose_piece_bytes(network->frame_bytes, gpadl_bytes(buffer->gpadl));
 	buffer->piece_count = gpadl_bytes(buffer->gpadl) / buffer->piece_bytes;
 	if (buffer->piece_count > NET_PIECES_MAX) {
 		buffer->piece_count = NET_PIECES_MAX;
