@@ -204,6 +204,126 @@ def come_and_go(t):
     fetched(t, text)
 
 
+# To a second switch by a cable, on which nothing is left undone: what the root's interface hears is as on a wire.
+OFFLOADS = """
+    offload() {
+        name=$1; shift
+        for state in off on; do
+            ethtool -K eth0 $name $state || echo "cannot: $name $state"
+            iperf3 -n 400K "$@" >/dev/null || echo "failed: $name $state"
+            ethtool -k eth0 | grep -q "^[[:space:]]*$name: $state" && echo "offload: $name $state"
+        done
+    }
+    ip addr add 10.1.0.8/24 dev eth0
+    echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+    ip addr add fd77::8/64 dev eth0
+    until ping -c 1 10.1.0.1 >/dev/null && ping -6 -c 1 fd77::1 >/dev/null; do :; done
+    offload tx-checksum-ipv4 -c 10.1.0.1
+    offload tx-tcp-segmentation -c 10.1.0.1
+    offload generic-segmentation-offload -c 10.1.0.1
+    offload tx-checksum-ipv6 -c fd77::1
+    offload tx-tcp6-segmentation -c fd77::1
+    offload large-receive-offload -R -c 10.1.0.1
+    offload rx-checksumming -R -c fd77::1
+    iperf3 -u -b 10M -n 100K -c 10.1.0.1 >/dev/null || echo "failed: UDP"
+    iperf3 -u -b 10M -n 100K -c fd77::1 >/dev/null || echo "failed: UDP of v6"
+"""
+
+
+@test("network: each offload on and off, with checksums that tcpdump finds right", deadline=900)
+def offloads(t):
+    link = """
+        dmesg -n 4
+        until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
+        ip link set lo up; ip link set eth0 up
+    """
+    worker = guest.worker(vps=2, more=["--net", "lan"])
+    tools = ["/usr/sbin/ethtool", IPERF]
+    text = t.root(f"""
+        modprobe tun; modprobe ipv6 2>/dev/null
+        {START}
+        vswitch create near; vswitch connect near up lan down || exit 1
+        ip link set lo up
+        echo 0 >/proc/sys/net/ipv6/conf/lan0/accept_dad
+        ip addr add fd77::1/64 dev lan0
+        iperf3 -s >/dev/null 2>&1 &
+        grep -q ^root: /etc/passwd || echo root:x:0:0::/:/bin/sh >>/etc/passwd
+        tcpdump -Z root -i lan0 -Q in -s 0 -U -w dump 'ip or ip6' & dump=$!
+        {guest.shell(worker).replace("--net lan", "--net near")}; echo ended with $?
+        while [ "$size" != "$(wc -c <dump)" ]; do size=$(wc -c <dump); sleep 1; done
+        kill $dump; wait $dump
+        tcpdump -Z root -nvv -r dump >text
+        echo "right: $(grep -c '(correct)' text)"
+        echo "udp: $(grep -c 'udp sum ok' text)"
+        grep -m 3 -B 1 -E 'incorrect|bad (udp )?cksum|bad-' text && echo "wrong"
+        vswitch stats near""", puts=[*guest.puts("6.1", initrd("offloads", link + OFFLOADS, programs=tools)), *PROGRAMS, (IPERF, IPERF),
+                                     ("/usr/bin/tcpdump", "/usr/bin/tcpdump")])
+    names = ["tx-checksum-ipv4", "tx-tcp-segmentation", "generic-segmentation-offload", "tx-checksum-ipv6", "tx-tcp6-segmentation",
+             "large-receive-offload", "rx-checksumming"]
+    t.check(not re.search(r"^(failed|cannot|wrong)", text, re.M), "a transfer failed, or a checksum is wrong")
+    t.same("offloads", re.findall(r"^offload: (\S+ \S+)$", text, re.M), [f"{name} {state}" for name in names for state in ("off", "on")])
+    t.check(int(re.search(r"^right: (\d+)", text, re.M)[1]) > 500, "tcpdump saw few frames")
+    t.check(int(re.search(r"^udp: (\d+)", text, re.M)[1]) > 10, "tcpdump saw few frames of UDP")
+    t.has(text, "ended with 0")
+
+
+def killed(rounds):
+    """One guest floods; it starts anew in the middle of that, and its worker is killed, again and again. Another one's pages come all the time."""
+    def run(t):
+        flood = ADDRESS + """
+            iperf3 -u -b 0 -l 200 -t 9999 -c 10.1.0.1 >/dev/null 2>&1 &
+            until [ $(cat /sys/class/net/eth0/statistics/tx_packets) -gt 2000 ]; do usleep 100000; done
+            echo "flood: $(cat /proc/sys/kernel/random/boot_id)"
+            sleep 2
+            reboot -f
+        """
+        calm = ADDRESS + """
+            while [ "$(wget -q -O - http://10.1.0.1/state)" != end ]; do
+                # On a busy host a question for an address may be answered too late.
+                wget -q -O /tmp/page http://10.1.0.1/page && echo "page: $(md5sum </tmp/page | cut -c 1-32)"
+            done
+        """
+        worker = guest.shell(guest.worker("flood", vps=1, memory="256M", initrd_="/root/flood", more=["--net", "lan,port=flood", "--control", "/run/flood"]))
+        other = guest.shell(guest.worker("calm", vps=1, memory="256M", more=["--net", "lan,port=calm"]))
+        text = t.root(SWITCH + f"""
+            resources() {{ echo "$(ls /proc/$1/fd | wc -l) $(grep -c -E 'guest-ram|frame-heads|memfd:port' /proc/$1/maps)"; }}
+            said() {{ until [ "$(grep -c "$1" $2 2>/dev/null)" -ge $3 ] 2>/dev/null; do usleep 100000; done; }}
+            echo begin >www/state
+            iperf3 -s >/dev/null 2>&1 &
+            daemon=$(pidof vswitchd)
+            {other} >calm 2>&1 & calm=$!
+            said page: calm 1
+            vswitch qos lan calm weight=90
+            before=$(resources $daemon)
+            for round in $(seq {rounds}); do
+                {worker} >flood.out 2>&1 & flood=$!
+                said flood: flood.out 1
+                pages=$(grep -c page: calm)
+                said page: calm $((pages + 2))
+                said flood: flood.out 2
+                kill -9 $flood; wait $flood 2>/dev/null
+                while vswitch list lan | grep -q flood; do usleep 100000; done
+                echo "boots: $(grep flood: flood.out | sort -u | wc -l)"
+                until [ "$(resources $daemon)" = "$before" ]; do usleep 100000; done
+                echo "balance: $before"
+            done
+            echo end >www/state
+            wait $calm; echo ended with $?
+            cat calm flood.out
+            vswitch stats lan""", puts=[*guest.puts("6.1", initrd("calm", calm)), (initrd("flood", flood, programs=[IPERF]), "/root/flood"), *PROGRAMS, (IPERF, IPERF)])
+        boots = [int(n) for n in re.findall(r"^boots: (\d+)", text, re.M)]
+        t.check(len(boots) == rounds and min(boots) >= 2, f"the flooding guest should start anew in each of {rounds} rounds: {boots}")
+        t.same("rounds after which the switch has what it had before", len(re.findall(r"^balance: ", text, re.M)), rounds)
+        pages = re.findall(r"page: (\w{32})", text)
+        t.same("pages", set(pages), set(re.findall(r"sum: (\w{32})", text)))
+        t.has(text, "ended with 0")
+    return run
+
+
+test("network: a worker is killed and its guest starts anew in a flood, and another goes on", deadline=1200)(killed(1))
+test("network: twenty workers are killed and their guests start anew in a flood", deadline=7200, soak=True)(killed(20))
+
+
 @test("network: a guest goes on from its file, with its adapter, on a switch that was started anew", deadline=900)
 def from_a_file(t):
     command = ADDRESS + """
