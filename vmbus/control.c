@@ -144,18 +144,16 @@ static void request_offers(struct vmbus *bus)
 	post_header(bus, CHANNELMSG_ALLOFFERS_DELIVERED);
 }
 
-/* Sockets are a device of their own, which is not there. Before 4.1 a refusal has no message. */
-static void refuse_socket(struct vmbus *bus, const struct vmbus_channel_tl_connect_request *request)
+/* Sockets are a device of their own, which need not be there. */
+static void connect_socket(struct vmbus *bus, const void *payload)
 {
-	struct vmbus_channel_tl_connect_result result = {
-		.header.msgtype = CHANNELMSG_TL_CONNECT_RESULT,
-		.guest_endpoint_id = request->guest_endpoint_id,
-		.host_service_id = request->host_service_id,
-		.status = VMBUS_STATUS_CONNECTION_REFUSED,
-	};
+	struct vmbus_channel_tl_connect_request request;
 
-	if (bus->version >= VERSION_WIN10_V4_1) {
-		queue_post(bus, &result, sizeof(result));
+	memcpy(&request, payload, sizeof(request));
+	if (bus->connect == NULL || !bus->connect(bus->connect_device, &request.guest_endpoint_id,
+						  &request.host_service_id)) {
+		vmbus_refuse_connection(bus, &request.guest_endpoint_id, &request.host_service_id);
+		queue_take_refusals(bus);
 	}
 }
 
@@ -210,7 +208,7 @@ static void connected_message(struct vmbus *bus, uint32_t type, const void *payl
 		offer_release_message(bus, payload);
 		break;
 	case CHANNELMSG_TL_CONNECT_REQUEST:
-		refuse_socket(bus, payload);
+		connect_socket(bus, payload);
 		break;
 	case CHANNELMSG_MODIFYCHANNEL:
 		channel_modify_message(bus, payload);

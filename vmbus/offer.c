@@ -187,6 +187,13 @@ void offer_all(struct vmbus *bus)
 	}
 }
 
+/* What the guest's protocols asked for is gone with the guest. */
+static bool ends_with_connection(const struct vmbus_channel *channel)
+{
+	return channel->offer.sub_channel_index != 0 ||
+	       (channel->offer.chn_flags & VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER);
+}
+
 bool offer_new(struct vmbus_channel *channel)
 {
 	struct vmbus *bus = channel->bus;
@@ -195,7 +202,7 @@ bool offer_new(struct vmbus_channel *channel)
 		if (channel->state == CHANNEL_IDLE) {
 			send_offer(channel);
 		}
-	} else if (channel->offer.sub_channel_index != 0) {
+	} else if (ends_with_connection(channel)) {
 		offer_revoke(channel);
 		offer_free(channel);
 		return false;
@@ -331,7 +338,7 @@ void offer_forget_all(struct vmbus *bus)
 	for (relid = 1; (channel = offer_next(bus, relid)) != NULL;) {
 		relid = channel->relid + 1;
 		channel->declined = false;
-		if (channel->rescinded || channel->offer.sub_channel_index != 0) {
+		if (channel->rescinded || ends_with_connection(channel)) {
 			offer_revoke(channel);
 			offer_free(channel);
 		} else {

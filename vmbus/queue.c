@@ -65,8 +65,69 @@ void queue_pump(struct vmbus *bus)
 	}
 }
 
+void vmbus_set_connect(struct vmbus *bus, vmbus_connect *connect, void *device)
+{
+	bus->connect = connect;
+	bus->connect_device = device;
+}
+
+/* Whoever refuses answers a request, so there are no more of these than there may be requests. */
+void vmbus_refuse_connection(struct vmbus *bus, const struct vmbus_guid *endpoint,
+			     const struct vmbus_guid *service)
+{
+	struct vmbus_channel_tl_connect_result result = {
+		.header.msgtype = CHANNELMSG_TL_CONNECT_RESULT,
+		.guest_endpoint_id = *endpoint,
+		.host_service_id = *service,
+		.status = VMBUS_STATUS_CONNECTION_REFUSED,
+	};
+	struct message *message = malloc(sizeof(*message));
+
+	if (message == NULL) {
+		return; /* the guest does not wait for ever */
+	}
+	message->size = sizeof(result);
+	memcpy(message->payload, &result, sizeof(result));
+	pthread_mutex_lock(&bus->lock);
+	message->next = bus->refusals;
+	bus->refusals = message;
+	pthread_mutex_unlock(&bus->lock);
+	vmbus_room(bus);
+}
+
+static struct message *take_refusal(struct vmbus *bus)
+{
+	struct message *message;
+
+	pthread_mutex_lock(&bus->lock);
+	message = bus->refusals;
+	if (message != NULL) {
+		bus->refusals = message->next;
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return message;
+}
+
+void queue_take_refusals(struct vmbus *bus)
+{
+	struct message *message;
+
+	while ((message = take_refusal(bus)) != NULL) {
+		if (bus->version >= VERSION_WIN10_V4_1) {
+			queue_append(bus, message);
+		} else {
+			free(message);
+		}
+	}
+}
+
 void queue_clear(struct vmbus *bus)
 {
+	struct message *message;
+
+	while ((message = take_refusal(bus)) != NULL) {
+		free(message);
+	}
 	while (bus->out_first != NULL) {
 		remove_first(bus);
 	}

@@ -158,6 +158,7 @@ void vmbus_serve(struct vmbus *bus)
 
 	clear_event(bus);
 	serve_notes(bus);
+	queue_take_refusals(bus);
 	if (bus->paused) {
 		return;
 	}

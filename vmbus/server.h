@@ -171,6 +171,10 @@ struct vmbus {
 	uint64_t complaint_second;                                  /* [L] */
 	unsigned int complaints;                                    /* [L] in that second */
 
+	vmbus_connect *connect;   /* [C] NULL: nobody */
+	void *connect_device;     /* [C] */
+	struct message *refusals; /* [L] of connections; for queue_take_refusals() */
+
 	struct message *out_first, *out_last; /* [C] */
 	unsigned int out_count;               /* [C] */
 
@@ -203,6 +207,8 @@ void channel_complain(struct vmbus_channel *channel, const char *format, ...)
 /* To the guest, after what is queued. */
 void queue_post(struct vmbus *bus, const void *payload, size_t size);
 void queue_append(struct vmbus *bus, struct message *message); /* from malloc() */
+/* What vmbus_refuse_connection() has left; not before 4.1, where a refusal has no message. */
+void queue_take_refusals(struct vmbus *bus);
 /* Hands to the home what it takes. */
 void queue_pump(struct vmbus *bus);
 void queue_clear(struct vmbus *bus);
@@ -223,7 +229,7 @@ void control_go_on(struct vmbus *bus);
 struct vmbus_channel *offer_next(struct vmbus *bus, uint32_t relid);
 /* All that the guest may see and does not know of yet. */
 void offer_all(struct vmbus *bus);
-/* NOTE_OFFER. False: it is a sub-channel, its guest is gone, and so is it. */
+/* NOTE_OFFER. False: it is a sub-channel or a socket's, its guest is gone, and so is it. */
 bool offer_new(struct vmbus_channel *channel) MUST_CHECK;
 /* NOTE_RESCIND. Frees it if the guest does not know of it. */
 void offer_rescind(struct vmbus_channel *channel);

@@ -105,6 +105,20 @@ void vmbus_save(struct vmbus *bus, struct state_writer *writer);
  */
 int vmbus_load(struct vmbus *bus, struct state_reader *list) MUST_CHECK;
 
+/* ---- for devices: sockets ---- */
+
+/*
+ * Whom a guest's wish to connect to a service of the root goes to (TL_CONNECT_REQUEST). `connect` is called on the control thread; true:
+ * the device offers a channel with the service as its type and the endpoint, the guest's own, as its instance; or it says
+ * vmbus_refuse_connection(). Without one all are refused. Before the guest runs. [C]
+ */
+typedef bool vmbus_connect(void *device, const struct vmbus_guid *endpoint,
+			   const struct vmbus_guid *service);
+void vmbus_set_connect(struct vmbus *bus, vmbus_connect *connect, void *device);
+/* [T] */
+void vmbus_refuse_connection(struct vmbus *bus, const struct vmbus_guid *endpoint,
+			     const struct vmbus_guid *service);
+
 /* ---- for devices: offers ---- */
 
 /*
@@ -134,8 +148,9 @@ struct vmbus_class {
 	 */
 	void (*closing)(void *device, struct vmbus_channel *channel);
 	/*
-	 * The channel does not exist any more: it was rescinded, or it was a sub-channel and the
-	 * guest has unloaded, was reset or started anew. Never while it is open or closing.
+	 * The channel does not exist any more: it was rescinded, or it was a sub-channel or a
+	 * socket's (VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER) and the guest has unloaded, was reset or started
+	 * anew. Never while it is open or closing.
 	 */
 	void (*released)(void *device, struct vmbus_channel *channel);
 	/*
