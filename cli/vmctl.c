@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,10 @@ static const char help[] =
 	"  console                            COM1 of --serial control or unix:PATH, here; Ctrl-] "
 	"leaves\n"
 	"  screenshot FILE                    its screen as a PNG file\n"
+	"  shell [WORD...]                    a login in the guest: by ssh (WORDs are for it), if "
+	"sshd\n"
+	"                                     listens at vsock port 22, or by who listens at 23\n"
+	"  connect PORT|GUID                  the guest's socket, here: standard input and output\n"
 	"  attach NUMBER FILE [PARENT...]     a disk, at this number of the SCSI controller\n"
 	"  attach-ro NUMBER FILE [PARENT...]  the same, not to be written\n"
 	"  attach-raw NUMBER FILE             the same, a raw disk whatever is in it\n"
@@ -75,7 +80,7 @@ static struct options {
 } options;
 
 enum takes { NOTHING, A_FILE, A_NUMBER, A_JOB, A_SERVICE, A_POOL, AN_ADAPTER, A_SWITCH, OPTIONS };
-enum how { READ_ONLY = 1, FORCE = 2, RAW = 4 };
+enum how { READ_ONLY = 1, FORCE = 2, RAW = 4, SHELL = 8 };
 
 struct command {
 	const char *name, *method; /* the name may be two words */
@@ -224,6 +229,8 @@ static void show_serial(const json_t *serial)
 
 static void show_status(const json_t *status)
 {
+	const json_t *sockets;
+
 	printf("machine    %s\nstate      %s%s\nuptime     %" JSON_INTEGER_FORMAT
 	       " s, %" JSON_INTEGER_FORMAT " resets\nVPs        %" JSON_INTEGER_FORMAT
 	       "\nmemory     %" JSON_INTEGER_FORMAT " MiB\n",
@@ -231,6 +238,11 @@ static void show_status(const json_t *status)
 	       json_is_true(json_object_get(status, "crashed")) ? ", the guest has crashed" : "",
 	       number(status, "uptime"), number(status, "resets"), number(status, "vps"),
 	       number(status, "memory") >> 20);
+	sockets = json_object_get(status, "sockets");
+	printf("sockets    %" JSON_INTEGER_FORMAT " now, %" JSON_INTEGER_FORMAT
+	       " opened, %" JSON_INTEGER_FORMAT " refused\n",
+	       number(sockets, "connections"), number(sockets, "opened"),
+	       number(sockets, "refused"));
 	show_each(status, "serials", show_serial);
 	show_each(status, "disks", show_disk);
 	show_networks(status);
@@ -440,13 +452,15 @@ static bool pass(int from, int to, bool *escape)
 	return length > 0;
 }
 
-static void run_console(int line)
+/* `ends`: the end of what is typed is told. */
+static void run_console(int line, bool ends)
 {
 	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
 			       {.fd = line, .events = POLLIN}};
 	bool terminal, escape = false;
 	struct termios saved, raw;
 
+	signal(SIGPIPE, SIG_IGN);
 	terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &saved) == 0;
 	if (terminal) {
 		say("Ctrl-] leaves");
@@ -457,6 +471,9 @@ static void run_console(int line)
 	while (!escape && poll(fds, 2, -1) > 0) {
 		if (fds[0].revents != 0 && !pass(STDIN_FILENO, line, terminal ? &escape : NULL)) {
 			fds[0].fd = -1; /* the guest may still say something */
+			if (ends) {
+				shutdown(line, SHUT_WR);
+			}
 		}
 		if (fds[1].revents != 0 && !pass(line, STDOUT_FILENO, NULL)) {
 			break;
@@ -468,21 +485,130 @@ static void run_console(int line)
 	}
 }
 
-static int console(struct client *client)
+/* Our end of a pair whose other end the worker has for this method; -1: said why. */
+static int hand_over(struct client *client, const char *method)
 {
 	json_t *result;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		return !client_fail("console", strerror(errno));
+		client_fail(method, strerror(errno));
+		return -1;
 	}
-	result = client_ask(client, CONTROL_CONSOLE, json_object(), &pair[1], 1, "console");
+	result = client_ask(client, method, json_object(), &pair[1], 1, method);
+	close(pair[1]);
 	if (result == NULL) {
-		return EXIT_REFUSED;
+		close(pair[0]);
+		return -1;
 	}
 	json_decref(result);
-	close(pair[1]);
-	run_console(pair[0]);
+	return pair[0];
+}
+
+static int console(struct client *client)
+{
+	int line = hand_over(client, CONTROL_CONSOLE);
+
+	if (line < 0) {
+		return EXIT_REFUSED;
+	}
+	run_console(line, false);
+	return EXIT_DONE;
+}
+
+/* ---- The guest's sockets ---- */
+
+#define SSH_PORT   "22"
+#define LOGIN_PORT "23"
+
+/* Not a byte more than the line: what follows is the guest's. */
+static bool read_ok(int line)
+{
+	char text[32];
+	size_t length = 0;
+
+	while (length < sizeof(text) && read(line, text + length, 1) == 1) {
+		if (text[length++] == '\n') {
+			return strncmp(text, "OK ", 3) == 0;
+		}
+	}
+	return false;
+}
+
+/* A connection to who listens there in the guest; -1: nobody does. */
+static int connect_guest(struct client *client, const char *service)
+{
+	int line = hand_over(client, CONTROL_SOCKET);
+
+	if (line >= 0 && (dprintf(line, "CONNECT %s\n", service) < 0 || !read_ok(line))) {
+		close(line);
+		line = -1;
+	}
+	return line;
+}
+
+static int connect_here(struct client *client, const char *service)
+{
+	int line = connect_guest(client, service);
+
+	if (line < 0) {
+		return !client_fail(service, "nobody listens there in the guest");
+	}
+	run_console(line, true);
+	return EXIT_DONE;
+}
+
+/* ssh has it executed by a shell, after it has looked for % in it. */
+static bool is_plain(const char *word)
+{
+	return strpbrk(word, "'%\n") == NULL;
+}
+
+/* Returns if it cannot be done. The guest's key is known by the machine's name. */
+static void become_ssh(const char *path, const char *machine, char **words, int count)
+{
+	char self[4096], proxy[8400], alias[128];
+	char *arguments[64] = {"ssh", "-o", proxy, "-o", alias, "guest"};
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int i;
+
+	if (length < 0) {
+		client_fail("/proc/self/exe", strerror(errno));
+		return;
+	}
+	self[length] = '\0';
+	if (!is_plain(self) || !is_plain(path) || !is_plain(machine)) {
+		client_fail(path, "ssh can be told no name that has ' or % in it");
+		return;
+	}
+	snprintf(proxy, sizeof(proxy), "ProxyCommand='%s' '%s' connect " SSH_PORT, self, path);
+	snprintf(alias, sizeof(alias), "HostKeyAlias=%s", machine);
+	for (i = 0; i < count; i++) {
+		arguments[6 + i] = words[i];
+	}
+	execvp("ssh", arguments);
+	client_fail("ssh", strerror(errno));
+}
+
+static int shell(struct client *client, const char *path, char **words, int count)
+{
+	int line = connect_guest(client, SSH_PORT);
+	json_t *status;
+
+	if (line >= 0) {
+		close(line);
+		status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+		if (status != NULL) {
+			become_ssh(path, text(status, "name"), words, count);
+		}
+		return EXIT_REFUSED;
+	}
+	line = connect_guest(client, LOGIN_PORT);
+	if (line < 0) {
+		return !client_fail("shell", "the guest has neither sshd at vsock port " SSH_PORT
+					     " nor a login at " LOGIN_PORT);
+	}
+	run_console(line, true);
 	return EXIT_DONE;
 }
 
@@ -505,6 +631,8 @@ static const struct command commands[] = {
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
 	{"console", CONTROL_CONSOLE, NOTHING, 0, 0, 0, NULL},
 	{"screenshot", CONTROL_SCREEN, A_FILE, 0, 0, 0, NULL},
+	{"shell", CONTROL_SOCKET, NOTHING, 0, 50, SHELL, NULL},
+	{"connect", CONTROL_SOCKET, NOTHING, 1, 1, 0, NULL},
 	{"attach", CONTROL_ATTACH, A_NUMBER, 1, CONTROL_FILES_MAX, 0, NULL},
 	{"attach-ro", CONTROL_ATTACH, A_NUMBER, 1, CONTROL_FILES_MAX, READ_ONLY, NULL},
 	{"attach-raw", CONTROL_ATTACH, A_NUMBER, 1, 1, RAW, NULL},
@@ -910,6 +1038,10 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (command->takes == A_FILE) {
 		return save(&client, command, words[0]);
+	}
+	if (strcmp(command->method, CONTROL_SOCKET) == 0) {
+		return command->how & SHELL ? shell(&client, path, words, word_count)
+					    : connect_here(&client, words[0]);
 	}
 	count = files > 0 ? open_files(command, words + 1, files, fds) : 0;
 	if (takes_switch(command)) {

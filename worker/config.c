@@ -49,6 +49,10 @@ static const char help[] =
 	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,socket=PATH]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
 	"times\n"
+	"  --vsock PATH      sockets between guest and root: a program that connects to PATH and\n"
+	"                    says \"CONNECT port\" reaches the guest's; a guest that connects to a "
+	"port\n"
+	"                    reaches who listens at PATH_port\n"
 	"  --control PATH    a socket on which vmctl asks for what it can\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
 	"  --user UID        whom a worker becomes that root started: 1879048192 plus its process "
@@ -235,12 +239,13 @@ static bool set_network(json_t *document, char *word)
 	return true;
 }
 
-static void set_control(json_t *document, const char *word)
+/* control, vsock */
+static void set_socket(json_t *document, const char *key, const char *word)
 {
-	json_t *control = json_object();
+	json_t *object = json_object();
 
-	json_object_set_new(control, "socket", text(word));
-	json_object_set_new(document, "control", control);
+	json_object_set_new(object, "socket", text(word));
+	json_object_set_new(document, key, object);
 }
 
 enum option_name {
@@ -252,7 +257,7 @@ enum option_name {
 	DVD,
 	ISO,
 	NET,
-	CONTROL,
+	SOCKET,
 	CONFIG,
 	PRINT,
 	HELP,
@@ -276,7 +281,8 @@ static const struct option option_table[] = {
 	{"dvd", required_argument, NULL, DVD},
 	{"iso", required_argument, NULL, ISO},
 	{"net", required_argument, NULL, NET},
-	{"control", required_argument, NULL, CONTROL},
+	{"vsock", required_argument, NULL, SOCKET},
+	{"control", required_argument, NULL, SOCKET},
 	{"on-reset", required_argument, NULL, TEXT},
 	{"user", required_argument, NULL, NUMBER},
 	{"debug-exit", no_argument, NULL, FLAG},
@@ -310,8 +316,8 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 		return true;
 	case NET:
 		return set_network(document, value);
-	case CONTROL:
-		set_control(document, value);
+	case SOCKET:
+		set_socket(document, key, value);
 		return true;
 	default:
 		return false; /* getopt said what is wrong */

@@ -46,6 +46,12 @@ struct config_file {
 	int fd; /* one that was inherited, and looked at; -1: `path` is to be opened */
 };
 
+/* Where programs of the root reach the guest's sockets, and are reached. */
+struct config_vsock {
+	struct config_file socket; /* as serial_file; no path: none */
+	const char *programs; /* begins the paths of those that the guest reaches; NULL: none */
+};
+
 /* An adapter on a virtual switch. */
 struct config_network {
 	const char *network; /* the switch */
@@ -91,6 +97,7 @@ struct config {
 	uid_t control_users
 		[CONFIG_USERS_MAX]; /* who may do everything, beside root and who started the worker */
 	unsigned int control_user_count;
+	struct config_vsock vsock;
 	struct config_disk disks[CONFIG_DISKS_MAX];
 	unsigned int disk_count;
 	struct config_network networks[CONFIG_NETWORKS_MAX];

@@ -280,6 +280,28 @@ static bool read_control(struct form *form, const json_t *value, void *into)
 				  "is not such a socket");
 }
 
+static bool read_vsock(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member members[] = {
+		{"socket", FORM_OTHER, AT(vsock.socket), .read = read_file},
+		{"programs", FORM_TEXT, AT(vsock.programs), .least = 1, .most = CONTROL_NAME_MAX},
+	};
+	struct config *config = form->user;
+	struct config_vsock *vsock = &config->vsock;
+
+	(void)into;
+	if (!form_read(form, value, members, ARRAY_COUNT(members), config)) {
+		return false;
+	}
+	if (vsock->programs == NULL && vsock->socket.fd < 0) {
+		vsock->programs = vsock->socket.path;
+	}
+	return vsock->socket.fd < 0 || is_listener(vsock->socket.fd, SOCK_STREAM) ||
+	       form_refuse_member(form, "socket", json_object_get(value, "socket"),
+				  "give a UNIX socket of type SOCK_STREAM that listens",
+				  "is not such a socket");
+}
+
 /* ---- Disks ---- */
 
 struct disk_members {
@@ -596,6 +618,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"serial", FORM_OTHER, .read = read_serial},
 		{"disks", FORM_OTHER, .read = read_disks},
 		{"networks", FORM_OTHER, .read = read_networks},
+		{"vsock", FORM_OTHER, .read = read_vsock},
 		{"control", FORM_OTHER, .read = read_control},
 		{"on-reset", FORM_WORD, AT(on_reset), .words = on_reset},
 		{"user", FORM_OTHER, AT(user), .read = read_user},
@@ -610,7 +633,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->kernel.fd = config->initrd.fd = config->device = -1;
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
 		config->restore.fd = -1;
-	config->serial_file.fd = config->control.fd = -1;
+	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);
 	if (done && config->serial == SERIAL_CONTROL && config->control.path == NULL) {

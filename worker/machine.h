@@ -90,6 +90,7 @@ struct netport;
 struct disk;
 struct control;
 struct integration;
+struct sockets;
 struct integration_host;
 struct job;
 
@@ -142,6 +143,8 @@ struct machine {
 	struct networks networks;                  /* [M] */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
+	struct sockets *sockets;                   /* [I] */
+	int connector;                             /* [I] -1: none, see hvsock_begin() */
 	struct control *control;                   /* [I] NULL: no socket */
 	struct backend_partition *partition;       /* [I] */
 	struct machine_vp *vps;                    /* [I] config->vps of them */
@@ -292,6 +295,18 @@ int networks_free_place(const struct machine *machine, struct jobs *jobs);
  */
 int networks_prepare(struct machine *machine, struct job *job, enum networks_task kind,
 		     const struct config_network *wanted, int fd) MUST_CHECK;
+
+/*
+ * hvsock.c: the guest's sockets. Before there is anything else in the process; when the bus is there; when the sandbox has closed. False:
+ * said why.
+ */
+bool hvsock_begin(struct machine *machine) MUST_CHECK;
+bool hvsock_create(struct machine *machine) MUST_CHECK;
+bool hvsock_start(struct machine *machine) MUST_CHECK;
+/* Until the machine has started, which may be from a saved state, and from its end on, before bus_destroy(), there are no connections. */
+void hvsock_stand(struct machine *machine, bool stand);
+/* After bus_destroy(). */
+void hvsock_destroy(struct machine *machine);
 
 /* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
 bool control_create(struct machine *machine) MUST_CHECK;

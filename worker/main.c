@@ -182,6 +182,7 @@ static enum stop_reason run(struct machine *machine)
 		if (!machine_start(machine)) {
 			return STOP_HOST_ERROR;
 		}
+		hvsock_stand(machine, false);
 		loop_run(machine);
 		reason = atomic_load(&machine->stop);
 		services_ended(machine, reason);
@@ -210,21 +211,25 @@ int main(int argc, char **argv)
 	raise_file_limit();
 	limit_stacks();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
-	if (!config_fits_host(&config) || !open_files(&machine) || !disks_open(&machine) ||
-	    !open_backend(&machine) || (config.restore.path != NULL && !saved_open(&machine)) ||
-	    !machine_create(&machine) || !networks_attach(&machine) || !control_create(&machine) ||
+	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
+	    !disks_open(&machine) || !open_backend(&machine) ||
+	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
+	    !networks_attach(&machine) || !hvsock_create(&machine) || !control_create(&machine) ||
 	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
-	reason = sandbox_enter(config.user) ? run(&machine) : STOP_HOST_ERROR;
+	reason = sandbox_enter(config.user) && hvsock_start(&machine) ? run(&machine)
+								      : STOP_HOST_ERROR;
 	serial_destroy(&machine.serial);
 	control_destroy(&machine, reason_name(&machine, reason));
 	if (!disks_close(&machine)) {
 		reason = STOP_HOST_ERROR;
 	}
 	networks_detach(&machine);
+	hvsock_stand(&machine, true);
 	bus_destroy(&machine);
+	hvsock_destroy(&machine);
 	networks_close(&machine);
 	services_destroy(&machine);
 	config_destroy(&config);

@@ -15,6 +15,7 @@
 #include "vsp/integration/integration.h"
 #include "vsp/network/netport.h"
 #include "vsp/network/network.h"
+#include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
 #include "worker/save.h"
@@ -219,6 +220,15 @@ static int job_count(struct control *control)
 	return count;
 }
 
+static json_t *sockets_object(struct sockets *sockets)
+{
+	struct sockets_state state;
+
+	sockets_get_state(sockets, &state);
+	return json_pack("{s:I, s:I, s:I}", "connections", (json_int_t)state.connections, "opened",
+			 (json_int_t)state.opened, "refused", (json_int_t)state.refused);
+}
+
 static json_t *run_status(struct rpc_request *request, const struct parameters *p)
 {
 	struct machine *machine = control_of(request)->machine;
@@ -228,8 +238,8 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return json_pack(
-		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:i, "
-		"s:i}",
+		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:o, "
+		"s:i, s:i}",
 		"name", text(config->name), "state", methods_state(machine), "uptime",
 		(json_int_t)(now.tv_sec - machine->started.tv_sec), "resets", (int)machine->resets,
 		"crashed", (int)atomic_load(&machine->crashed), "vps", (int)config->vps, "memory",
@@ -237,8 +247,9 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 		networks_list(machine), "serials", "number", 1, "to",
 		serial_kind_name(config->serial), "connected",
 		serial_is_connected(&machine->serial), "services", services_list(machine), "scsi",
-		controller_counts(machine->disks.scsi), "clients",
-		client_count(control_of(request)), "jobs", job_count(control_of(request)));
+		controller_counts(machine->disks.scsi), "sockets", sockets_object(machine->sockets),
+		"clients", client_count(control_of(request)), "jobs",
+		job_count(control_of(request)));
 }
 
 static json_t *run_events(struct rpc_request *request, const struct parameters *p)
@@ -367,6 +378,7 @@ static void save_finish(struct job *job)
 	} else {
 		machine_release(saving->machine); /* also of a job that never ran */
 		vmbus_resume(saving->machine->bus);
+		sockets_stand(saving->machine->sockets, false);
 	}
 	close(saving->fd);
 	free(saving);
@@ -401,6 +413,8 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 		free(saving);
 		return NULL;
 	}
+	/* Connections are not saved: they end, here and in the guest. */
+	sockets_stand(machine->sockets, true);
 	vmbus_pause(machine->bus);
 	*saving = (struct saving){.machine = machine, .fd = request->fds[0]};
 	request->fd_count = 0;
@@ -710,6 +724,23 @@ static json_t *run_screen(struct rpc_request *request, const struct parameters *
 			 : json_pack("{sI}", "bytes", bytes);
 }
 
+static json_t *run_socket(struct rpc_request *request, const struct parameters *p)
+{
+	struct stat file;
+
+	(void)p;
+	if (fstat(request->fds[0], &file) != 0 || !S_ISSOCK(file.st_mode)) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS, "the descriptor is no socket",
+				  "give one end of a pair of stream sockets");
+	}
+	if (sockets_adopt(control_of(request)->machine->sockets, request->fds[0]) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_LIMIT,
+				  "the guest has as many sockets as it may have", "end some");
+	}
+	request->fd_count = 0;
+	return json_object();
+}
+
 /* ---- Tables ---- */
 
 #define AT(member) .at = offsetof(struct parameters, member)
@@ -829,6 +860,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_NET_CONNECT, true, 1, 1,               MEMBERS(adapter_members), run_net_connect},
 	{CONTROL_SCREEN,  true,  1, 1,                  NULL, 0,                 run_screen},
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
+	{CONTROL_SOCKET,  true,  1, 1,                  NULL, 0,                 run_socket},
 };
 /* clang-format on */
 

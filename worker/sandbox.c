@@ -33,6 +33,7 @@ static const int allowed[] = {
 	SCMP_SYS(close),
 	SCMP_SYS(accept4), /* somebody connects to the serial or the control socket */
 	SCMP_SYS(recvmsg),
+	SCMP_SYS(shutdown), /* the guest's socket says no more to a program */
 	SCMP_SYS(poll),
 	/* A switch, to which a client of the control socket has connected, is handed the guest's memory; one that goes wrong is hung up on. */
 	SCMP_SYS(sendmsg),

@@ -76,13 +76,19 @@
 #define CONTROL_NET_CONNECT                                                                        \
 	"network.connect" /* [number], of one that has lost its switch, and such a socket -> job */
 #define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
+/*
+ * With a stream socket, which becomes one to the guest: say "CONNECT port\n" on its other end, or "CONNECT guid\n", read "OK number\n", and
+ * from then on a program of the guest is there. Where none listens it is hung up, after 10 s at most.
+ */
+#define CONTROL_SOCKET "socket"
 
 /*
  * "status": name, state, uptime (seconds since the last start or reset, pauses included), resets, crashed, vps, memory (bytes),
  * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), networks (a list: number, switch,
  * port, address, vlan, queues, connected (to its switch), channels (that the guest has open), frames-out, bytes-out, frames-in, bytes-in, refused (what the
  * guest did wrong: counts by reason)), serials (a list: number, to,
- * connected), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller), clients, jobs (running and queued).
+ * connected), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller),
+ * sockets (connections: now; opened, refused: counts), clients, jobs (running and queued).
  *
  * A service of the guest's: name (of CONTROL_SERVICE_*), enabled, contacted; where contacted version, framework, last-answer (seconds ago;
  * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and

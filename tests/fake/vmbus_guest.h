@@ -65,7 +65,7 @@ struct guest_channel {
 
 struct guest_packet {
 	struct vmpacket_descriptor descriptor;
-	uint8_t bytes[4096]; /* the whole packet, descriptor included */
+	uint8_t bytes[20480]; /* the whole packet, descriptor included */
 };
 
 /* A new server, and a guest whose RAM has whatever was in it. The other ends both. */

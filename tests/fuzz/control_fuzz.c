@@ -15,6 +15,7 @@
 #include "tests/fake/networks.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
+#include "vsp/socket/socket.h"
 #include "worker/control.h"
 #include "worker/save.h"
 
@@ -126,6 +127,25 @@ void storage_get_stats(struct storage *storage, struct storage_stats *stats)
 void board_power_button(struct board *board)
 {
 	(void)board;
+}
+
+void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
+{
+	(void)sockets;
+	*state = (struct sockets_state){.connections = 1, .opened = 2, .refused = 3};
+}
+
+void sockets_stand(struct sockets *sockets, bool stand)
+{
+	(void)sockets;
+	(void)stand;
+}
+
+int sockets_adopt(struct sockets *sockets, int fd)
+{
+	(void)sockets;
+	close(fd);
+	return 0;
 }
 
 void machine_end(struct machine *m, enum stop_reason reason)

@@ -434,6 +434,7 @@ static void networks(void **state)
 	bad(GOOD "--net lan,vlan=4095", "4094");
 	wrong(BEGIN ",\"networks\":[{}]}", "networks[0].switch", "", "given");
 	wrong(BEGIN ",\"networks\":[{\"switch\":\"\"}]}", "networks[0].switch", "\"\"", "");
+	wrong(BEGIN ",\"vsock\":{\"socket\":5}}", "vsock.socket", "5", "give a path");
 }
 
 static void descriptors(void **state)
@@ -544,7 +545,7 @@ static void options_are_a_document(void **state)
 {
 	char *document =
 		printed(GOOD "--disk a,ide,ro --disk b,raw --dvd c --serial control --control s "
-			     "--user 5 --append x=y --on-reset exit --print-config");
+			     "--user 5 --vsock v --append x=y --on-reset exit --print-config");
 
 	(void)state;
 	assert_int_equal(read_document(document), CONFIG_OK);
@@ -552,6 +553,8 @@ static void options_are_a_document(void **state)
 	assert_true(config.disks[1].raw && config.disks[2].dvd);
 	assert_int_equal(config.serial, SERIAL_CONTROL);
 	assert_string_equal(config.control.path, "s");
+	assert_string_equal(config.vsock.socket.path, "v");
+	assert_string_equal(config.vsock.programs, "v");
 	assert_int_equal(config.user, 5);
 	assert_int_equal(config.on_reset, ON_RESET_EXIT);
 	bad(GOOD "--print-config --vps 0", "--vps 0");
@@ -587,7 +590,8 @@ static void schema(void **state)
 		"\"parents\":[],"
 		"\"kind\":\"disk\",\"controller\":\"scsi\",\"number\":5,\"read-only\":true,\"raw\":"
 		"true,"
-		"\"direct\":true}],\"networks\":[{\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
+		"\"direct\":true}],\"vsock\":{\"socket\":\"v\",\"programs\":\"w\"},\"networks\":[{"
+		"\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
 		"\"mac\":"
 		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2}],\"control\":{\"socket\":\"c\","
 		"\"users\":[]},"
@@ -617,8 +621,8 @@ static void schema(void **state)
 	same_keys(keys, part);
 	free(part);
 	json_decref(others);
-	static const char *const parts[] = {"serial", "control"};
-	for (size_t i = 0; i < 2; i++) {
+	static const char *const parts[] = {"serial", "control", "vsock"};
+	for (size_t i = 0; i < 3; i++) {
 		part = json_dumps(json_object_get(document, parts[i]), 0);
 		same_keys(json_object_get(json_object_get(keys, parts[i]), "properties"), part);
 		free(part);

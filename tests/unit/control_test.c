@@ -30,6 +30,7 @@
 #include "tests/fake/networks.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
+#include "vsp/socket/socket.h"
 #include "worker/control.h"
 #include "worker/save.h"
 
@@ -216,6 +217,25 @@ void board_power_button(struct board *board)
 {
 	(void)board;
 	buttons++;
+}
+
+void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
+{
+	(void)sockets;
+	*state = (struct sockets_state){.connections = 1, .opened = 2, .refused = 3};
+}
+
+void sockets_stand(struct sockets *sockets, bool stand)
+{
+	(void)sockets;
+	(void)stand;
+}
+
+int sockets_adopt(struct sockets *sockets, int fd)
+{
+	(void)sockets;
+	close(fd);
+	return 0;
 }
 
 void machine_end(struct machine *m, enum stop_reason reason)
@@ -604,6 +624,7 @@ static void wrong_parameters(void **state)
 		{"events", "{\"on\":\"yes\"}", "invalid", "params.on"},
 		{"resume", "{}", "state", ""},
 		{"console", "{}", "descriptors", ""},
+		{"socket", "{}", "descriptors", ""},
 	};
 	int fd = greet();
 
@@ -1553,6 +1574,27 @@ static void console(void **state)
 	close(fd);
 }
 
+/* The descriptor is the sockets' from there on; what is no socket is not. */
+static void sockets_to_the_guest(void **state)
+{
+	static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"socket\"}";
+	int fd = greet(), pair[2];
+	json_t *answer;
+	char byte;
+
+	(void)state;
+	refuses(fd, "socket", "{}", 1, "descriptors", "");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(packet_send(fd, 0, text, sizeof(text) - 1, &pair[1], 1), 0);
+	close(pair[1]);
+	answer = await(fd);
+	assert_non_null(json_object_get(answer, "result"));
+	json_decref(answer);
+	assert_int_equal(read(pair[0], &byte, 1), 0); /* this test's sockets hang up */
+	close(pair[0]);
+	close(fd);
+}
+
 static void the_end_is_told(void **state)
 {
 	int fd = greet();
@@ -1600,6 +1642,7 @@ int main(void)
 		TEST(no_descriptor_is_left),
 		TEST(who_may_only_look),
 		TEST(console),
+		TEST(sockets_to_the_guest),
 		TEST(the_end_is_told),
 	};
 	int failed;
