@@ -6,12 +6,14 @@ import re
 from harness import BUILD, VHD, guest, kernels, test
 
 VMCTL = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
+HVSOCK = os.path.join(BUILD, "tests", "system", "hvsock")
 
 # Each round is written past the cache, read back, and only then told; memory is looked at as well.
 GUEST = """
     until [ -b /dev/sda ]; do usleep 100000; done
     dd if=/dev/urandom of=/pattern bs=1M count=24 2>/dev/null
     sum=$(md5sum </pattern)
+    hvsock echo vsock:5000 &
     n=0
     while :; do
         n=$((n + 1))
@@ -38,14 +40,20 @@ STEPS = """
         vmctl control save $1 || return 1
         wait $worker; echo "saved: $?"
     }
+    connected() { # FILE: a socket to the guest that is never still; what it says at its end
+        hvsock flood unix:/root/box:5000 >$1 & flood=$!
+        until grep -q "under way" $1; do kill -0 $flood || return 1; usleep 50000; done
+    }
 """
 
 
 def prepare(t, name, vps):
-    initrd = guest.initrd(name, GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_storvsc", "sd_mod", "hv_utils"])
-    worker = guest.worker("saved", memory="128M", vps=vps, serial="control", more=["--control", "/root/control", "--disk", "/root/a.vhdx"])
+    initrd = guest.initrd(name, GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_storvsc", "sd_mod", "hv_utils", "hv_sock"],
+                          programs=[HVSOCK])
+    worker = guest.worker("saved", memory="128M", vps=vps, serial="control",
+                          more=["--control", "/root/control", "--vsock", "/root/box", "--disk", "/root/a.vhdx"])
     steps = STEPS.replace("WORKER", guest.shell(worker))
-    return steps + "vhd create a.vhdx 64M >/dev/null || exit 1\n", [*guest.puts(path=initrd), VMCTL, VHD]
+    return steps + "vhd create a.vhdx 64M >/dev/null || exit 1\n", [*guest.puts(path=initrd), VMCTL, VHD, (HVSOCK, "/usr/bin/hvsock")]
 
 
 def judge(t, text, saves):
@@ -64,9 +72,11 @@ def rounds(vps, count, soak=False):
         text = t.root(steps + f"""
             start && ticks 5 || exit 1
             for i in $(seq {count}); do
-                rm -f state; saved state || exit 1
+                rm -f state; connected flood-$i && saved state || exit 1
+                wait $flood; sed 's/^/saved: /' flood-$i
                 ls -l state | awk '{{ print "file", $5 }}'
                 start --restore state && ticks 5 || exit 1
+                hvsock messages unix:/root/box:5000 100 || exit 1
             done
             vmctl control off; wait $worker
             cat out errors
@@ -74,6 +84,7 @@ def rounds(vps, count, soak=False):
             start --restore state 2>/dev/null; wait $worker; echo "damaged: $?"; tail -1 errors
             vhd test a.vhdx""", puts=puts)
         judge(t, text, count)
+        t.same("connections that a save ended", text.count("saved: hvsock: the flood has ended"), count)
         t.has(text, "No damage found")
         t.check(re.search(r"^damaged: 2\nvmwp: saved: --restore /?\S*state: its memory at 0x\S+ is damaged$", text, re.M), "a damaged file")
 
