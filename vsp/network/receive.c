@@ -39,10 +39,15 @@ static uint32_t list_take(struct network *network, struct net_list *list)
 	return piece;
 }
 
+/* The last one is the first to be used again: what is not needed is not touched. */
 static void free_piece(struct net_queue *queue, uint32_t piece)
 {
+	struct net_list *list = &queue->free;
+
 	queue->network->pieces[piece].state = PIECE_FREE;
-	list_append(queue->network, &queue->free, piece);
+	queue->network->pieces[piece].next = list->first;
+	list->last = list->first == NET_NONE ? piece : list->last;
+	list->first = piece;
 }
 
 static void free_list(struct net_queue *queue, struct net_list *list)
@@ -103,7 +108,7 @@ void receive_begin(struct net_queue *queue)
 	list_clear(&queue->free);
 	list_clear(&queue->filled);
 	list_clear(&queue->frame);
-	for (i = queue->piece_first; i < queue->piece_first + share; i++) {
+	for (i = queue->piece_first + share; i-- > queue->piece_first;) {
 		/* Of a loaded state some are with the guest. */
 		if (network->pieces[i].state == PIECE_FREE) {
 			free_piece(queue, i);
