@@ -43,6 +43,9 @@ static const char help[] =
 	"  value POOL KEY                     one of them\n"
 	"  set-value POOL KEY VALUE [TYPE]    TYPE is string, expand, number32 or number64\n"
 	"  delete-value POOL KEY\n"
+	"  memory [SIZE]                      what memory the guest has, needs and is to have; "
+	"SIZE as "
+	"512M\n"
 	"  button                             the power button: the guest shuts down, if it likes\n"
 	"  reset, off                         at once, without asking the guest\n"
 	"  console                            COM1 of --serial control or unix:PATH, here; Ctrl-] "
@@ -79,7 +82,18 @@ static struct options {
 	bool json, no_wait;
 } options;
 
-enum takes { NOTHING, A_FILE, A_NUMBER, A_JOB, A_SERVICE, A_POOL, AN_ADAPTER, A_SWITCH, OPTIONS };
+enum takes {
+	NOTHING,
+	A_FILE,
+	A_NUMBER,
+	A_JOB,
+	A_SERVICE,
+	A_POOL,
+	A_SIZE,
+	AN_ADAPTER,
+	A_SWITCH,
+	OPTIONS
+};
 enum how { READ_ONLY = 1, FORCE = 2, RAW = 4, SHELL = 8 };
 
 struct command {
@@ -225,6 +239,38 @@ static void show_serial(const json_t *serial)
 {
 	printf("COM%-7" JSON_INTEGER_FORMAT " %s%s\n", number(serial, "number"), text(serial, "to"),
 	       json_is_true(json_object_get(serial, "connected")) ? "" : ", nobody there");
+}
+
+static void show_size(const json_t *object, const char *key)
+{
+	if (json_object_get(object, key) != NULL) {
+		printf("%-10s %" JSON_INTEGER_FORMAT " MiB\n", key, number(object, key) >> 20);
+	}
+}
+
+static void show_memory(const json_t *result)
+{
+	static const char *const keys[] = {"minimum",  "target",    "assigned",
+					   "returned", "available", "demand"};
+	const json_t *memory = json_object_get(result, "dynamic-memory");
+	size_t i;
+
+	if (memory == NULL) {
+		printf("it is the guest's for good: see vmwp --memory-minimum\n");
+		return;
+	}
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		show_size(memory, keys[i]);
+	}
+	if (json_object_get(memory, "pressure") != NULL) {
+		printf("pressure   %" JSON_INTEGER_FORMAT " %%\n", number(memory, "pressure"));
+	}
+	if (json_is_true(json_object_get(memory, "gives-no-more"))) {
+		printf("the guest gives no more now\n");
+	}
+	if (*text(memory, "why") != '\0') {
+		printf("%s\n", text(memory, "why"));
+	}
 }
 
 static void show_status(const json_t *status)
@@ -626,6 +672,8 @@ static const struct command commands[] = {
 	{"value", CONTROL_VALUE_GET, A_POOL, 1, 1, 0, show_value},
 	{"set-value", CONTROL_VALUE_SET, A_POOL, 2, 3, 0, NULL},
 	{"delete-value", CONTROL_VALUE_DELETE, A_POOL, 1, 1, 0, NULL},
+	{"memory", CONTROL_STATUS, NOTHING, 0, 0, 0, show_memory},
+	{"memory", CONTROL_MEMORY, A_SIZE, 0, 0, 0, show_memory},
 	{"button", CONTROL_BUTTON, NOTHING, 0, 0, 0, NULL},
 	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
@@ -701,6 +749,26 @@ static bool parse_number(const char *word, json_int_t *value)
 	errno = 0;
 	*value = strtoll(word, &end, 10);
 	return isdigit((unsigned char)*word) && *end == '\0' && errno == 0;
+}
+
+static bool parse_size(const char *word, json_int_t *value)
+{
+	static const char units[] = "KMGT";
+	char digits[20];
+	size_t length = strlen(word);
+	const char *unit = length > 1 && length < sizeof(digits)
+				   ? strchr(units, toupper((unsigned char)word[length - 1]))
+				   : NULL;
+
+	if (unit == NULL) {
+		return false;
+	}
+	snprintf(digits, sizeof(digits), "%.*s", (int)length - 1, word);
+	if (!parse_number(digits, value) || *value >> 22 != 0) {
+		return false;
+	}
+	*value <<= 10 * (unit - units + 1);
+	return true;
 }
 
 static bool put_options(json_t *params, char **words, int count)
@@ -850,6 +918,14 @@ static json_t *make_params(const struct command *command, char **words, int word
 	}
 	if (command->takes == A_SWITCH) {
 		return put_switch(params, words[0], path) ? params : NULL;
+	}
+	if (command->takes == A_SIZE) {
+		if (!parse_size(words[0], &value)) {
+			client_fail(words[0], "not a size; write it as 512M or 2G");
+			return NULL;
+		}
+		json_object_set_new(params, "target", json_integer(value));
+		return params;
 	}
 	if (command->takes != NOTHING && command->takes != A_FILE) {
 		if (!parse_number(words[0], &value)) {

@@ -5,7 +5,8 @@ vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/
 vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
 vsp_socket_objs := $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
-vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs)) $(vsp_integration_objs) $(vsp_socket_objs)
+vsp_memory_objs := vsp/channel.o vsp/device.o vsp/memory/balloon.o
+vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs)) $(vsp_integration_objs) $(vsp_socket_objs)
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
@@ -37,7 +38,11 @@ integration_test_objs = $(vsp_integration_objs) disk/bytes.o $(vmbus_objs) tests
 vsp_tests += tests/unit/socket_test.c
 socket_test_objs = $(vsp_socket_objs) hosted/packet.o hosted/listen.o disk/bytes.o $(vmbus_objs) tests/fake/vmbus_guest.o
 
-vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c
+vsp_tests += tests/unit/balloon_test.c
+balloon_test_objs = $(vsp_memory_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
+
+vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c
+balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o
 socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
 storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)

@@ -33,6 +33,9 @@ static const char help[] =
 	"  --restore FILE    go on from a state that vmctl save has written\n"
 	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
+	"  --memory-minimum SIZE\n"
+	"                    dynamic memory: vmctl memory leads the guest to have less, down to "
+	"this\n"
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
 	"                    to) or control (vmctl console)\n"
@@ -275,6 +278,7 @@ static const struct option option_table[] = {
 	{"restore", required_argument, NULL, TEXT},
 	{"vga", no_argument, NULL, FLAG},
 	{"memory", required_argument, NULL, TEXT},
+	{"memory-minimum", required_argument, NULL, TEXT},
 	{"vps", required_argument, NULL, NUMBER},
 	{"serial", required_argument, NULL, SERIAL},
 	{"disk", required_argument, NULL, DISK},

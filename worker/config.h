@@ -86,6 +86,7 @@ struct config {
 	int device;                 /* the hypervisor's, inherited; -1: to be opened */
 	const char *append;         /* "" if none was given */
 	uint64_t memory;            /* bytes */
+	uint64_t memory_minimum;    /* bytes; 0: the guest has all of them for good */
 	unsigned int vps;
 	enum serial_kind serial;
 	struct config_file serial_file; /* of a socket: where to listen, or a listening one */

@@ -614,6 +614,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"vga", FORM_FLAG, AT(vga)},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
+		{"memory-minimum", FORM_OTHER, AT(memory_minimum), .read = read_memory},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
 		{"serial", FORM_OTHER, .read = read_serial},
 		{"disks", FORM_OTHER, .read = read_disks},
@@ -636,6 +637,11 @@ bool config_read(struct config *config, struct form_error *error)
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);
+	if (done && config->memory_minimum > config->memory) {
+		done = form_refuse_member(&form, "memory-minimum",
+					  json_object_get(config->document, "memory-minimum"),
+					  "give no more than memory", "is more than there is");
+	}
 	if (done && config->serial == SERIAL_CONTROL && config->control.path == NULL) {
 		done = form_refuse_member(&form, "control", NULL,
 					  "give the socket on which COM1 is asked for",

@@ -51,6 +51,8 @@ const char *methods_state(const struct machine *machine);
 
 /* services.c: by enum integration_service, then NULL */
 extern const char *const services_names[];
+/* balloon.c: dynamic memory, as in "status". It is there. */
+json_t *balloon_object(struct machine *machine);
 json_t *services_object(struct machine *machine, unsigned int service);
 json_t *services_list(struct machine *machine);
 /* False: nothing has changed since; else one that has. */

@@ -1,6 +1,7 @@
 /* What the worker does about each kind of exit: the one way from a VP to the devices. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "worker/crash.h"
 #include "worker/machine.h"
@@ -80,10 +81,33 @@ static void refuse_instruction(struct machine_vp *vp, const struct vp_exit *exit
 	}
 }
 
+/* Memory that the guest gave back, and that it touches all the same: it has it again, and the instruction is executed anew. */
+static bool was_given_back(struct machine *machine, const struct vp_exit *exit)
+{
+	static const struct timespec moment = {.tv_nsec = 10000000};
+	int ret;
+
+	if (!exit->instruction.gpa_valid ||
+	    !memory_is_in_block(&machine->memory, exit->instruction.gpa)) {
+		return false;
+	}
+	ret = memory_bring_back(&machine->memory, exit->instruction.gpa);
+	if (ret != 0) {
+		/* It waits: there is no answer that it could go on with. */
+		say_guest("the guest wants memory that it gave back, and there is none: %s",
+			  strerror(-ret));
+		nanosleep(&moment, NULL);
+	}
+	return true;
+}
+
 static void handle_instruction(struct machine_vp *vp, const struct vp_exit *exit)
 {
 	struct machine *machine = vp->machine;
 
+	if (was_given_back(machine, exit)) {
+		return;
+	}
 	switch (emulate(vp->vp, &machine->board, &machine->memory, &vp->cache, exit)) {
 	case EMULATE_DONE:
 		break;

@@ -72,7 +72,7 @@ bool machine_create(struct machine *machine)
 	int ret;
 
 	create_pause(&machine->pause);
-	ret = memory_create(&machine->memory, config->memory);
+	ret = memory_create(&machine->memory, config->memory, config->memory_minimum != 0);
 	if (ret != 0) {
 		say("--memory %lluM: %s; give less", (unsigned long long)(config->memory >> 20),
 		    strerror(-ret));
@@ -383,6 +383,7 @@ void machine_stop(struct machine *machine)
 		}
 		machine->vps[i].window = false;
 	}
+	memory_unmap(&machine->memory);
 	if (machine->partition != NULL) {
 		backend_partition_destroy(&machine->partition);
 	}

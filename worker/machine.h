@@ -91,6 +91,8 @@ struct disk;
 struct control;
 struct integration;
 struct sockets;
+struct balloon;
+struct balloon_host;
 struct integration_host;
 struct job;
 
@@ -143,6 +145,8 @@ struct machine {
 	struct networks networks;                  /* [M] */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
+	struct balloon *balloon;                   /* [M] NULL: the guest has its memory for good */
+	struct balloon_host *balloon_host;         /* [I] */
 	struct sockets *sockets;                   /* [I] */
 	int connector;                             /* [I] -1: none, see hvsock_begin() */
 	struct control *control;                   /* [I] NULL: no socket */
@@ -295,6 +299,12 @@ int networks_free_place(const struct machine *machine, struct jobs *jobs);
  */
 int networks_prepare(struct machine *machine, struct job *job, enum networks_task kind,
 		     const struct config_network *wanted, int fd) MUST_CHECK;
+
+/* balloon.c: memory that comes and goes, where the configuration has a minimum. False: said why. */
+bool balloon_attach(struct machine *machine) MUST_CHECK;
+/* Before and after bus_destroy(). */
+void balloon_detach(struct machine *machine);
+void balloon_free(struct machine *machine);
 
 /*
  * hvsock.c: the guest's sockets. Before there is anything else in the process; when the bus is there; when the sandbox has closed. False:

@@ -214,8 +214,8 @@ int main(int argc, char **argv)
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
 	    !disks_open(&machine) || !open_backend(&machine) ||
 	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
-	    !networks_attach(&machine) || !hvsock_create(&machine) || !control_create(&machine) ||
-	    !serial_create(&machine.serial, &config)) {
+	    !networks_attach(&machine) || !balloon_attach(&machine) || !hvsock_create(&machine) ||
+	    !control_create(&machine) || !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
@@ -227,8 +227,10 @@ int main(int argc, char **argv)
 		reason = STOP_HOST_ERROR;
 	}
 	networks_detach(&machine);
+	balloon_detach(&machine);
 	hvsock_stand(&machine, true);
 	bus_destroy(&machine);
+	balloon_free(&machine);
 	hvsock_destroy(&machine);
 	networks_close(&machine);
 	services_destroy(&machine);

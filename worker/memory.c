@@ -41,15 +41,18 @@ static uint8_t *reserve(uint64_t size)
  * administrator said so; collapsing is always allowed, but wants a page to begin with. Without them
  * all works the same, slower.
  */
+static bool want_large_page(const struct memory *memory, uint64_t at)
+{
+	*(volatile uint8_t *)(memory->base + at) = 0;
+	return madvise(memory->base + at, MEMORY_UNIT, MADV_COLLAPSE) == 0;
+}
+
 static void want_large_pages(const struct memory *memory)
 {
-	uint64_t at;
+	uint64_t at = 0;
 
-	for (at = 0; at < memory->size; at += MEMORY_UNIT) {
-		*(volatile uint8_t *)(memory->base + at) = 0;
-		if (madvise(memory->base + at, MEMORY_UNIT, MADV_COLLAPSE) != 0) {
-			return;
-		}
+	while (at < memory->size && want_large_page(memory, at)) {
+		at += MEMORY_UNIT;
 	}
 }
 
@@ -72,11 +75,12 @@ static void *table(uint64_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-int memory_create(struct memory *memory, uint64_t size)
+int memory_create(struct memory *memory, uint64_t size, bool in_blocks)
 {
 	int ret;
 
 	*memory = (struct memory){.size = size,
+				  .in_blocks = in_blocks,
 				  .fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
 	memory->low_end = size < MEMORY_HOLE_BASE ? size : MEMORY_HOLE_BASE;
 	memory->high_end = MEMORY_4G + size - memory->low_end;
@@ -107,6 +111,7 @@ int memory_create(struct memory *memory, uint64_t size)
 	/* A worker's core dump is for the worker; the guest's memory is the guest's. */
 	madvise(memory->base, size, MADV_DONTDUMP);
 	want_large_pages(memory);
+	pthread_mutex_init(&memory->blocks_lock, NULL);
 	return 0;
 out_unmap:
 	munmap(memory->base, size);
@@ -122,6 +127,7 @@ void memory_destroy(struct memory *memory)
 	if (memory->log != NULL) {
 		munmap((void *)memory->log, log_bytes(memory));
 	}
+	pthread_mutex_destroy(&memory->blocks_lock);
 	munmap((void *)memory->users, page_count(memory) * sizeof(memory->users[0]));
 	munmap(memory->base, memory->size);
 	close(memory->fd);
@@ -129,6 +135,12 @@ void memory_destroy(struct memory *memory)
 
 int memory_clear(struct memory *memory)
 {
+	uint64_t page;
+
+	for (page = 0; atomic_load(&memory->away) > 0 && page < page_count(memory); page++) {
+		atomic_fetch_and(&memory->users[page], ~MEMORY_REMOVED);
+	}
+	atomic_store(&memory->away, 0);
 	if (fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)memory->size) != 0) {
 		return -errno;
@@ -152,7 +164,26 @@ static void find_parts(const struct memory *memory, struct part parts[PARTS])
 	parts[3] = (struct part){MEMORY_4G, memory->high_end, memory->low_end};
 }
 
-int memory_map(const struct memory *memory, struct backend_partition *partition)
+#define ACCESS (BACKEND_WRITE | BACKEND_EXECUTE)
+
+/* Whole, or in blocks; those around the VGA hole are none. */
+static int map_part(const struct memory *memory, struct backend_partition *partition,
+		    const struct part *part)
+{
+	uint64_t step =
+		memory->in_blocks && part->gpa >= MEMORY_UNIT ? MEMORY_UNIT : part->end - part->gpa;
+	uint64_t gpa;
+	int ret = 0;
+
+	for (gpa = part->gpa; gpa < part->end && ret == 0; gpa += step) {
+		ret = backend_partition_map(partition, gpa,
+					    memory->base + part->offset + (gpa - part->gpa), step,
+					    ACCESS);
+	}
+	return ret;
+}
+
+int memory_map(struct memory *memory, struct backend_partition *partition)
 {
 	struct part parts[PARTS];
 	unsigned int i;
@@ -160,13 +191,19 @@ int memory_map(const struct memory *memory, struct backend_partition *partition)
 
 	find_parts(memory, parts);
 	for (i = 0; i < PARTS && ret == 0; i++) {
-		if (parts[i].gpa < parts[i].end) {
-			ret = backend_partition_map(
-				partition, parts[i].gpa, memory->base + parts[i].offset,
-				parts[i].end - parts[i].gpa, BACKEND_WRITE | BACKEND_EXECUTE);
-		}
+		ret = map_part(memory, partition, &parts[i]);
 	}
+	pthread_mutex_lock(&memory->blocks_lock);
+	memory->partition = ret == 0 ? partition : NULL;
+	pthread_mutex_unlock(&memory->blocks_lock);
 	return ret;
+}
+
+void memory_unmap(struct memory *memory)
+{
+	pthread_mutex_lock(&memory->blocks_lock);
+	memory->partition = NULL;
+	pthread_mutex_unlock(&memory->blocks_lock);
 }
 
 /* ---- use ---- */
@@ -189,6 +226,11 @@ static inline uint64_t place(const struct memory *memory, uint64_t gpa, uint64_t
 	return NOWHERE;
 }
 
+bool memory_is_ram(const struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	return place(memory, gpa, length) != NOWHERE;
+}
+
 static inline bool take_page(const struct memory *memory, uint64_t page)
 {
 	if (!(atomic_fetch_add_explicit(&memory->users[page], 1, memory_order_acquire) &
@@ -197,6 +239,28 @@ static inline bool take_page(const struct memory *memory, uint64_t page)
 	}
 	atomic_fetch_sub_explicit(&memory->users[page], 1, memory_order_relaxed);
 	return false;
+}
+
+/*
+ * A page that has been given back is there again by being used; and may be given back again before it is taken. The memory changes, but
+ * no more than it does by being used.
+ */
+static bool take_back(const struct memory *memory, uint64_t page)
+{
+	uint64_t at = page * MEMORY_PAGE;
+	uint64_t gpa = at < memory->low_end ? at : MEMORY_4G + (at - memory->low_end);
+
+	while (memory->in_blocks && memory_bring_back((struct memory *)memory, gpa) == 0) {
+		if (take_page(memory, page)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static inline bool take_any_page(const struct memory *memory, uint64_t page)
+{
+	return take_page(memory, page) || take_back(memory, page);
 }
 
 static inline void give_page(const struct memory *memory, uint64_t page)
@@ -247,7 +311,7 @@ void *memory_acquire(const struct memory *memory, uint64_t gpa, uint64_t length)
 		return NULL;
 	}
 	for (page = first_page(at); length > 0 && page < end_page(at, length); page++) {
-		if (!take_page(memory, page)) {
+		if (!take_any_page(memory, page)) {
 			while (page-- > first_page(at)) {
 				give_page(memory, page);
 			}
@@ -322,7 +386,7 @@ int memory_acquire_pages(const struct memory *memory, const uint64_t *pages, uin
 	for (i = 0; walk.left > 0; i++, next_page(&walk)) {
 		uint64_t at = place_page(memory, pages[i]);
 
-		if (at == NOWHERE || !take_page(memory, first_page(at))) {
+		if (at == NOWHERE || !take_any_page(memory, first_page(at))) {
 			give_pages(memory, pages, i);
 			return -EFAULT;
 		}
@@ -517,4 +581,93 @@ void memory_restore(struct memory *memory, uint64_t gpa, uint64_t length)
 		mark(memory, at, length);
 	}
 	restore_pages(memory, first_page(at), end_page(at, length));
+}
+
+/* ---- blocks ---- */
+
+/* Where the block is in `base`; NOWHERE: it is none. */
+static uint64_t place_block(const struct memory *memory, uint64_t gpa)
+{
+	return memory->in_blocks && gpa >= MEMORY_UNIT && gpa % MEMORY_UNIT == 0
+		       ? place(memory, gpa, MEMORY_UNIT)
+		       : NOWHERE;
+}
+
+bool memory_is_in_block(const struct memory *memory, uint64_t gpa)
+{
+	return place_block(memory, gpa & ~(MEMORY_UNIT - 1)) != NOWHERE;
+}
+
+static bool is_away(const struct memory *memory, uint64_t at)
+{
+	return atomic_load(&memory->users[first_page(at)]) & MEMORY_REMOVED;
+}
+
+bool memory_is_away(const struct memory *memory, uint64_t gpa)
+{
+	uint64_t at = place_block(memory, gpa & ~(MEMORY_UNIT - 1));
+
+	return at != NOWHERE && is_away(memory, at);
+}
+
+/* First the guest's VPs, then this process: who comes meanwhile waits for the lock, and has it back. */
+static int give_back(struct memory *memory, uint64_t gpa, uint64_t at)
+{
+	int ret = backend_partition_unmap(memory->partition, gpa, memory->base + at, MEMORY_UNIT);
+
+	if (ret != 0) {
+		return ret;
+	}
+	ret = memory_remove(memory, gpa, MEMORY_UNIT);
+	if (ret == 0) {
+		atomic_fetch_add(&memory->away, MEMORY_UNIT);
+	} else if (backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT,
+					 ACCESS) != 0) {
+		/* Its pages are there, so there is room: but for the hypervisor's tables. It comes when it is touched. */
+		return -ENOMEM;
+	}
+	return ret;
+}
+
+int memory_give_back(struct memory *memory, uint64_t gpa)
+{
+	uint64_t at = place_block(memory, gpa);
+	int ret = -EINVAL;
+
+	pthread_mutex_lock(&memory->blocks_lock);
+	if (at != NOWHERE && memory->partition != NULL) {
+		ret = is_away(memory, at) ? 0 : give_back(memory, gpa, at);
+	}
+	pthread_mutex_unlock(&memory->blocks_lock);
+	return ret;
+}
+
+/* What the host has no page for is no memory, and stays away. */
+static int bring_back(struct memory *memory, uint64_t gpa, uint64_t at)
+{
+	int ret;
+
+	(void)want_large_page(memory, at);
+	ret = backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT, ACCESS);
+	if (ret == -EEXIST) {
+		ret = 0; /* it is mapped */
+	}
+	if (ret == 0 && is_away(memory, at)) {
+		memory_restore(memory, gpa, MEMORY_UNIT);
+		atomic_fetch_sub(&memory->away, MEMORY_UNIT);
+	}
+	return ret;
+}
+
+int memory_bring_back(struct memory *memory, uint64_t gpa)
+{
+	uint64_t at = place_block(memory, gpa & ~(MEMORY_UNIT - 1));
+	int ret = -EINVAL;
+
+	pthread_mutex_lock(&memory->blocks_lock);
+	if (at != NOWHERE && memory->partition != NULL) {
+		ret = bring_back(memory, gpa & ~(MEMORY_UNIT - 1), at);
+	}
+	pthread_mutex_unlock(&memory->blocks_lock);
+	return ret;
 }

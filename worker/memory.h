@@ -16,6 +16,7 @@
 #ifndef WORKER_MEMORY_H
 #define WORKER_MEMORY_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,16 +44,23 @@ struct memory {
 	_Atomic uint32_t *users;
 	_Atomic uint64_t *log; /* a bit for each page of `base`; NULL until one is wanted */
 	_Atomic bool log_is_kept;
+	/* Of a memory in blocks of MEMORY_UNIT, each a region of its own: */
+	bool in_blocks;
+	pthread_mutex_t blocks_lock;
+	struct backend_partition *partition; /* under blocks_lock; NULL: it is mapped in none */
+	_Atomic uint64_t away;               /* bytes that the root has */
 };
 
 #define MEMORY_REMOVED (1u << 31)
 
-/* -errno. `size` is a multiple of MEMORY_UNIT. */
-int memory_create(struct memory *memory, uint64_t size) MUST_CHECK;
+/* -errno. `size` is a multiple of MEMORY_UNIT. In blocks: they can be given back one by one. */
+int memory_create(struct memory *memory, uint64_t size, bool in_blocks) MUST_CHECK;
 void memory_destroy(struct memory *memory);
 /* All zeros again, as after power-on. No partition has it mapped. */
 int memory_clear(struct memory *memory) MUST_CHECK;
-int memory_map(const struct memory *memory, struct backend_partition *partition) MUST_CHECK;
+int memory_map(struct memory *memory, struct backend_partition *partition) MUST_CHECK;
+/* The partition is gone. */
+void memory_unmap(struct memory *memory);
 
 /*
  * Where `length` bytes of guest RAM from `gpa` on are, or NULL if not all of them are RAM that is there.
@@ -75,6 +83,9 @@ void memory_complete_pages(const struct memory *memory, const uint64_t *pages, u
 			   uint32_t length, uint32_t written);
 void memory_wrote_pages(const struct memory *memory, const uint64_t *pages, uint32_t offset,
 			uint32_t length);
+
+/* Is all of it RAM, there or given back? */
+bool memory_is_ram(const struct memory *memory, uint64_t gpa, uint64_t length) MUST_CHECK;
 
 /* A copy from or to guest RAM. False: not all of it is RAM that is there; then nothing was copied. */
 bool memory_get(const struct memory *memory, uint64_t gpa, void *to, uint64_t length) MUST_CHECK;
@@ -101,5 +112,17 @@ int memory_dirty(struct memory *memory, struct backend_partition *partition, uin
  */
 int memory_remove(struct memory *memory, uint64_t gpa, uint64_t length) MUST_CHECK;
 void memory_restore(struct memory *memory, uint64_t gpa, uint64_t length);
+
+/*
+ * A block of MEMORY_UNIT, aligned, of a memory that is in blocks and mapped: taken from the guest and given to the host. VPs may run, and whoever
+ * touches it meanwhile has it back: memory_bring_back(). 0 also if it is away. As memory_remove(), and -EINVAL: it is no block.
+ */
+int memory_give_back(struct memory *memory, uint64_t gpa) MUST_CHECK;
+/* It is the guest's again, all zeros. 0 also if it is there. -EINVAL; -ENOMEM: the host has none. */
+int memory_bring_back(struct memory *memory, uint64_t gpa) MUST_CHECK;
+/* The host has the page's block. */
+bool memory_is_away(const struct memory *memory, uint64_t gpa) MUST_CHECK;
+/* Is it one that has been given back, or is about to be or to come? */
+bool memory_is_in_block(const struct memory *memory, uint64_t gpa) MUST_CHECK;
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
+#include "vsp/memory/balloon.h"
 #include "vsp/network/netport.h"
 #include "vsp/network/network.h"
 #include "vsp/socket/socket.h"
@@ -23,7 +24,7 @@
 /* The parameters of all methods; each has its own row in `members` below. */
 struct parameters {
 	bool on; /* events */
-	uint64_t job, number;
+	uint64_t job, number, target;
 	const char *name;
 	bool read_only, raw, force, restart;
 	unsigned int service, pool, type;
@@ -234,10 +235,11 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	struct machine *machine = control_of(request)->machine;
 	const struct config *config = machine->config;
 	struct timespec now;
+	json_t *status;
 
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return json_pack(
+	status = json_pack(
 		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:o, "
 		"s:i, s:i}",
 		"name", text(config->name), "state", methods_state(machine), "uptime",
@@ -250,6 +252,10 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 		controller_counts(machine->disks.scsi), "sockets", sockets_object(machine->sockets),
 		"clients", client_count(control_of(request)), "jobs",
 		job_count(control_of(request)));
+	if (machine->balloon != NULL) {
+		json_object_set_new(status, "dynamic-memory", balloon_object(machine));
+	}
+	return status;
 }
 
 static json_t *run_events(struct rpc_request *request, const struct parameters *p)
@@ -724,6 +730,18 @@ static json_t *run_screen(struct rpc_request *request, const struct parameters *
 			 : json_pack("{sI}", "bytes", bytes);
 }
 
+static json_t *run_memory(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+
+	if (machine->balloon == NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "the guest has its memory for good",
+				  "start vmwp with --memory-minimum");
+	}
+	balloon_set_target(machine->balloon, p->target / MEMORY_PAGE);
+	return json_pack("{s:o}", "dynamic-memory", balloon_object(machine));
+}
+
 static json_t *run_socket(struct rpc_request *request, const struct parameters *p)
 {
 	struct stat file;
@@ -808,6 +826,9 @@ static const struct form_member value_set_members[] = {
 	{"value", FORM_TEXT, .required = true, AT(value), .most = INTEGRATION_VALUE_BYTES - 1},
 	{"type", FORM_WORD, AT(type), .words = services_types},
 };
+static const struct form_member memory_members[] = {
+	{"target", FORM_NUMBER, .required = true, AT(target), .most = INT64_MAX},
+};
 static const struct form_member detach_members[] = {
 	MEMBER_NUMBER,
 };
@@ -860,6 +881,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_NET_CONNECT, true, 1, 1,               MEMBERS(adapter_members), run_net_connect},
 	{CONTROL_SCREEN,  true,  1, 1,                  NULL, 0,                 run_screen},
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
+	{CONTROL_MEMORY,  true,  0, 0,                  MEMBERS(memory_members), run_memory},
 	{CONTROL_SOCKET,  true,  1, 1,                  NULL, 0,                 run_socket},
 };
 /* clang-format on */

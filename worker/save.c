@@ -19,6 +19,7 @@
 #include "hvs/hvs.h"
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
+#include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
 #include "vsp/storage/storage.h"
 #include "worker/job.h"
@@ -124,7 +125,10 @@ static uint32_t pack_block(const struct machine *machine, uint64_t block, uint8_
 
 	hvs_pack_begin(&packer, to);
 	for (i = 0; i < HVS_BLOCK_PAGES; i++, gpa += MEMORY_PAGE) {
-		page = memory_acquire(&machine->memory, gpa, MEMORY_PAGE);
+		/* What the root has is not brought back to be saved. */
+		page = memory_is_away(&machine->memory, gpa)
+			       ? NULL
+			       : memory_acquire(&machine->memory, gpa, MEMORY_PAGE);
 		if (page == NULL) {
 			hvs_pack_zeros(&packer); /* no RAM, or none that is there */
 			continue;
@@ -284,6 +288,9 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 		if (machine->networks.places[i].network != NULL) {
 			network_save(machine->networks.places[i].network, writer);
 		}
+	}
+	if (machine->balloon != NULL) {
+		balloon_save(machine->balloon, writer);
 	}
 	vmbus_save(machine->bus, writer);
 	return 0;
@@ -655,6 +662,9 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	ret = load_controllers(machine, list);
 	if (ret == 0) {
 		ret = load_adapters(machine, list);
+	}
+	if (ret == 0 && machine->balloon != NULL) {
+		ret = balloon_load(machine->balloon, list);
 	}
 	if (ret == 0) {
 		ret = vmbus_load(machine->bus, list);

@@ -77,6 +77,11 @@
 	"network.connect" /* [number], of one that has lost its switch, and such a socket -> job */
 #define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
 /*
+ * [target: bytes] -> dynamic-memory, as in "status": how much memory the guest is to have; between the configuration's minimum and all. It
+ * takes its time, and the guest may not give all that is asked for.
+ */
+#define CONTROL_MEMORY "memory.set"
+/*
  * With a stream socket, which becomes one to the guest: say "CONNECT port\n" on its other end, or "CONNECT guid\n", read "OK number\n", and
  * from then on a program of the guest is there. Where none listens it is hung up, after 10 s at most.
  */
@@ -88,11 +93,15 @@
  * port, address, vlan, queues, connected (to its switch), channels (that the guest has open), frames-out, bytes-out, frames-in, bytes-in, refused (what the
  * guest did wrong: counts by reason)), serials (a list: number, to,
  * connected), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller),
- * sockets (connections: now; opened, refused: counts), clients, jobs (running and queued).
+ * sockets (connections: now; opened, refused: counts), dynamic-memory (see below; where it is), clients, jobs (running and queued).
  *
  * A service of the guest's: name (of CONTROL_SERVICE_*), enabled, contacted; where contacted version, framework, last-answer (seconds ago;
  * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and
  * application.
+ *
+ * Dynamic memory, in bytes: minimum, target, assigned (what the guest has), returned (what the root has back), gives-no-more (the guest, at its last
+ * answer); when it has reported: available (to its programs), demand (what they were promised, and the guest needs itself), pressure (demand in per
+ * cent of assigned); why (a sentence: it cannot be led now).
  *
  * A job: id, what (the method), number (of the disk or adapter), state, step (a text), and when it has failed: error, as of an answer. The event of its
  * end has the job's answer, where the method says so.

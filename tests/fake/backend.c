@@ -158,6 +158,15 @@ int backend_partition_map(struct backend_partition *partition, uint64_t gpa, voi
 			  uint64_t length, unsigned int access)
 {
 	CHECK(access & BACKEND_EXECUTE);
+	if (partition->map_result != 0) {
+		return partition->map_result;
+	}
+	for (unsigned int i = 0; i < partition->map_count; i++) {
+		if (gpa < partition->maps[i].gpa + partition->maps[i].length &&
+		    partition->maps[i].gpa < gpa + length) {
+			return -EEXIST;
+		}
+	}
 	CHECK(partition->map_count < FAKE_MAPS);
 	partition->maps[partition->map_count].gpa = gpa;
 	partition->maps[partition->map_count].memory = where;

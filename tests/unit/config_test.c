@@ -430,6 +430,7 @@ static void networks(void **state)
 	bad(GOOD "--net lan,mac=01:15:5d:01:02:03", "group");
 	bad(GOOD "--net lan,mac=00:00:00:00:00:00", "--net 00:00");
 	bad(GOOD "--net lan,queues=17", "16");
+	bad(GOOD "--memory-minimum 1T", "no more than memory");
 	bad(GOOD "--net lan,queues=0", "from 1");
 	bad(GOOD "--net lan,vlan=4095", "4094");
 	wrong(BEGIN ",\"networks\":[{}]}", "networks[0].switch", "", "given");
@@ -584,7 +585,8 @@ static void same_keys(const json_t *schema, const char *document)
 static void schema(void **state)
 {
 	static const char all[] =
-		"{\"name\":\"d\",\"kernel\":\"k\",\"memory\":\"64M\",\"vps\":1,\"initrd\":\"i\","
+		"{\"name\":\"d\",\"kernel\":\"k\",\"memory\":\"64M\",\"memory-minimum\":\"32M\","
+		"\"vps\":1,\"initrd\":\"i\","
 		"\"append\":"
 		"\"\",\"serial\":{\"to\":\"file\",\"file\":\"f\"},\"disks\":[{\"file\":\"f\","
 		"\"parents\":[],"

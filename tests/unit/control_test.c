@@ -30,6 +30,7 @@
 #include "tests/fake/networks.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
+#include "vsp/memory/balloon.h"
 #include "vsp/socket/socket.h"
 #include "worker/control.h"
 #include "worker/save.h"
@@ -223,6 +224,18 @@ void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
 {
 	(void)sockets;
 	*state = (struct sockets_state){.connections = 1, .opened = 2, .refused = 3};
+}
+
+void balloon_set_target(struct balloon *balloon, uint64_t pages)
+{
+	(void)balloon;
+	(void)pages;
+}
+
+json_t *balloon_object(struct machine *m)
+{
+	(void)m;
+	return json_object();
 }
 
 void sockets_stand(struct sockets *sockets, bool stand)

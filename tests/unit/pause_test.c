@@ -157,8 +157,9 @@ void vmbus_reset(struct vmbus *bus)
 	(void)bus;
 }
 
-int memory_create(struct memory *memory, uint64_t size)
+int memory_create(struct memory *memory, uint64_t size, bool in_blocks)
 {
+	(void)in_blocks;
 	(void)memory;
 	(void)size;
 	return 0;
@@ -170,7 +171,12 @@ int memory_clear(struct memory *memory)
 	return 0;
 }
 
-int memory_map(const struct memory *memory, struct backend_partition *to)
+void memory_unmap(struct memory *memory)
+{
+	(void)memory;
+}
+
+int memory_map(struct memory *memory, struct backend_partition *to)
 {
 	(void)memory;
 	(void)to;

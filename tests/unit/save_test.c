@@ -19,6 +19,7 @@
 #include "hvs/hvs.h"
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
+#include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
 #include "vsp/storage/storage.h"
 #include "worker/job.h"
@@ -139,6 +140,22 @@ int network_load(struct network *network, struct state_reader *list)
 	return take(network == (void *)1 ? NET0 : NET1, list);
 }
 
+/* The machines here have their memory for good. */
+void balloon_save(struct balloon *balloon, struct state_writer *writer)
+{
+	(void)balloon;
+	(void)writer;
+	fail();
+}
+
+int balloon_load(struct balloon *balloon, struct state_reader *list)
+{
+	(void)balloon;
+	(void)list;
+	fail();
+	return -EINVAL;
+}
+
 /* Their numbers are all that they have. */
 void network_read_identity(struct state_reader *part, uint8_t instance[16], uint8_t mac[6])
 {
@@ -248,7 +265,7 @@ static void power_on(void)
 				 .memory = (uint64_t)MEMORY_MIB << 20,
 				 .restore = {.path = "file", .fd = -1}};
 	machine = (struct machine){.config = &config, .vps = vps};
-	assert_int_equal(memory_create(&machine.memory, config.memory), 0);
+	assert_int_equal(memory_create(&machine.memory, config.memory, false), 0);
 	vps[0].vp = (void *)1;
 	vps[1].vp = (void *)2;
 	machine.disks.scsi = (void *)1;

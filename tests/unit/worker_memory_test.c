@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -50,7 +51,7 @@ static void the_holes_are_nobody(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_int_equal((uintptr_t)memory.base % (2 * MIB), 0);
 	assert_ptr_equal(at(&memory, 0, 1), memory.base);
 	assert_non_null(at(&memory, 0x9ffff, 1));
@@ -73,7 +74,7 @@ static void its_size_stays(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_int_not_equal(ftruncate(memory.fd, 8 * MIB), 0);
 	assert_int_not_equal(ftruncate(memory.fd, 32 * MIB), 0);
 	assert_int_equal(memory_clear(&memory), 0);
@@ -109,7 +110,7 @@ static void page_lists(void **state)
 	unsigned int i;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_int_equal(memory_acquire_pages(&memory, pages, 100, 4 * 4096 - 100, iov, 3), 3);
 	assert_ptr_equal(iov[0].iov_base, memory.base + 0x300000 + 100);
 	assert_int_equal(iov[0].iov_len, 8192 - 100);
@@ -142,7 +143,7 @@ static void copies(void **state)
 
 	(void)state;
 	memset(bytes, 0x5a, sizeof(bytes));
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_true(memory_put(&memory, 0x100800, bytes, sizeof(bytes)));
 	assert_true(memory_get(&memory, 0x100800, back, sizeof(back)));
 	assert_memory_equal(bytes, back, sizeof(bytes));
@@ -191,7 +192,7 @@ static void what_is_written_is_logged(void **state)
 	struct iovec iov[3];
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_true(memory_put(&memory, 0x100000, "x", 1)); /* nobody wants to know */
 	assert_int_equal(start_log(&memory), 0);
 	assert_int_equal(count_dirty(&memory), 0);
@@ -228,7 +229,7 @@ static void both_logs_are_one(void **state)
 	uint8_t bitmap[2];
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_int_equal(start_log(&memory), 0);
 	assert_int_equal(vps.logged, 16 * MIB - 0x20000);
 	vps.dirty_gpa = 0x10a000;
@@ -253,7 +254,7 @@ static void holes_are_clean(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_int_equal(start_log(&memory), 0);
 	memory_wrote(&memory, 0x80000, 0x20000);
 	memory_wrote(&memory, 0xc0000, 0x1000);
@@ -276,7 +277,7 @@ static void pages_in_use_stay(void **state)
 	struct iovec iov[2];
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	memset(memory.base + 0x400000, 0xa5, 0x4000);
 	assert_int_equal(memory_acquire_pages(&memory, pages, 0, 8192, iov, 2), 2);
 	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), -EBUSY);
@@ -304,7 +305,7 @@ static void pages_that_come_back_are_dirty(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
 	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), 0);
 	assert_int_equal(start_log(&memory), 0);
 	memory_restore(&memory, 0x400000, 0x2000);
@@ -343,7 +344,7 @@ static void removal_and_use_at_once(void **state)
 
 	(void)state;
 	enough = false;
-	assert_int_equal(memory_create(&shared, 16 * MIB), 0);
+	assert_int_equal(memory_create(&shared, 16 * MIB, false), 0);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(pthread_create(&threads[i], NULL, use, NULL), 0);
 	}
@@ -391,7 +392,7 @@ static void a_small_machine_has_no_high_part(void **state)
 	struct backend_partition partition = {0};
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 8 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 8 * MIB, false), 0);
 	assert_int_equal(memory_map(&memory, &partition), 0);
 	assert_int_equal(partition.map_count, 3);
 	assert_int_equal(partition.maps[2].length, 6 * MIB);
@@ -404,13 +405,162 @@ static void cleared_means_zeros(void **state)
 	uint64_t i;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 8 * MIB), 0);
+	assert_int_equal(memory_create(&memory, 8 * MIB, false), 0);
 	memset(memory.base, 0xa5, memory.size);
 	assert_int_equal(memory_clear(&memory), 0);
 	for (i = 0; i < memory.size; i += 8) {
 		assert_true(*(uint64_t *)(memory.base + i) == 0);
 	}
 	memory_destroy(&memory);
+}
+
+/* ---- blocks ---- */
+
+static uint64_t blocks_of_file(const struct memory *memory)
+{
+	struct stat file;
+
+	assert_int_equal(fstat(memory->fd, &file), 0);
+	return (uint64_t)file.st_blocks * 512;
+}
+
+/* Where a block is mapped for the guest, or NULL. */
+static const void *guest_has(const struct backend_partition *partition, uint64_t gpa)
+{
+	unsigned int i;
+
+	for (i = 0; i < partition->map_count; i++) {
+		if (partition->maps[i].gpa <= gpa &&
+		    gpa - partition->maps[i].gpa < partition->maps[i].length) {
+			return partition->maps[i].memory;
+		}
+	}
+	return NULL;
+}
+
+static void blocks_go_and_come(void **state)
+{
+	struct backend_partition partition = {0};
+	struct memory memory;
+	uint64_t before, value = 0x1122334455667788;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB, true), 0);
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EINVAL); /* it is mapped nowhere */
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	assert_int_equal(partition.map_count, 2 + 7);
+	memset(memory.base, 0x55, 16 * MIB);
+	before = blocks_of_file(&memory);
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), 0);
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), 0); /* it is away */
+	assert_int_equal(before - blocks_of_file(&memory), 2 * MIB);
+	assert_int_equal(memory.away, 2 * MIB);
+	assert_null(guest_has(&partition, 4 * MIB));
+	assert_non_null(guest_has(&partition, 6 * MIB));
+	assert_true(memory_is_ram(&memory, 4 * MIB, 2 * MIB));
+	assert_true(memory_is_in_block(&memory, 5 * MIB));
+	/* What is no block, or none of RAM. */
+	assert_int_equal(memory_give_back(&memory, 0), -EINVAL);
+	assert_int_equal(memory_give_back(&memory, 5 * MIB), -EINVAL);
+	assert_int_equal(memory_give_back(&memory, 16 * MIB), -EINVAL);
+	assert_int_equal(memory_give_back(&memory, UINT64_MAX - 2 * MIB + 1), -EINVAL);
+	assert_int_equal(memory_bring_back(&memory, 16 * MIB), -EINVAL);
+	assert_false(memory_is_in_block(&memory, 1 * MIB));
+	assert_false(memory_is_in_block(&memory, 16 * MIB));
+	/* The guest touches it. */
+	assert_int_equal(memory_bring_back(&memory, 5 * MIB + 123), 0);
+	assert_int_equal(memory_bring_back(&memory, 5 * MIB + 123), 0);
+	assert_ptr_equal(guest_has(&partition, 4 * MIB), memory.base + 4 * MIB);
+	assert_int_equal(memory.away, 0);
+	assert_int_equal(memory.base[4 * MIB], 0);
+	/* A device of it does. */
+	assert_int_equal(memory_give_back(&memory, 6 * MIB), 0);
+	assert_true(memory_put(&memory, 7 * MIB, &value, sizeof(value)));
+	assert_int_equal(memory.away, 0);
+	assert_non_null(guest_has(&partition, 6 * MIB));
+	expect_no_users(&memory);
+	memory_unmap(&memory);
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EINVAL);
+	memory_destroy(&memory);
+}
+
+static void blocks_in_use_stay(void **state)
+{
+	struct backend_partition partition = {0};
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB, true), 0);
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	assert_non_null(memory_acquire(&memory, 5 * MIB, 1));
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EBUSY);
+	assert_non_null(guest_has(&partition, 4 * MIB));
+	memory_complete(&memory, 5 * MIB, 1, 0);
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), 0);
+	/* There is no memory for it: it stays away, and nothing of it is used. */
+	partition.map_result = -ENOMEM;
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), -ENOMEM);
+	assert_null(memory_acquire(&memory, 4 * MIB, 1));
+	assert_int_equal(memory.away, 2 * MIB);
+	partition.map_result = 0;
+	assert_non_null(at(&memory, 4 * MIB, 1));
+	expect_no_users(&memory);
+	/* A reset: the guest has all of it. */
+	assert_int_equal(memory_give_back(&memory, 8 * MIB), 0);
+	memory_unmap(&memory);
+	assert_int_equal(memory_clear(&memory), 0);
+	partition = (struct backend_partition){0};
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	assert_int_equal(memory.away, 0);
+	assert_non_null(at(&memory, 8 * MIB, 2 * MIB));
+	memory_destroy(&memory);
+}
+
+/* One gives, two touch. Whoever has acquired a page has it: what is written there is read there. */
+static struct memory shared_blocks;
+static atomic_bool blocks_end;
+
+static void *touch_blocks(void *argument)
+{
+	const uint64_t gpa = 4 * MIB + (uintptr_t)argument * MEMORY_PAGE;
+	uint32_t i;
+
+	for (i = 1; !atomic_load(&blocks_end); i++) {
+		uint32_t *where = memory_acquire(&shared_blocks, gpa, sizeof(*where));
+
+		CHECK(where != NULL);
+		*(volatile uint32_t *)where = i;
+		CHECK(*(volatile uint32_t *)where == i);
+		memory_complete(&shared_blocks, gpa, sizeof(*where), sizeof(*where));
+	}
+	return NULL;
+}
+
+static void giving_and_touching_at_once(void **state)
+{
+	struct backend_partition partition = {0};
+	pthread_t threads[2];
+	unsigned int i, given = 0;
+
+	(void)state;
+	assert_int_equal(memory_create(&shared_blocks, 8 * MIB, true), 0);
+	assert_int_equal(memory_map(&shared_blocks, &partition), 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, touch_blocks, (void *)(uintptr_t)i), 0);
+	}
+	for (i = 0; i < 3000 || given == 0; i++) {
+		given += memory_give_back(&shared_blocks, 4 * MIB) == 0;
+	}
+	atomic_store(&blocks_end, true);
+	for (i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	assert_int_equal(memory_bring_back(&shared_blocks, 4 * MIB), 0);
+	expect_no_users(&shared_blocks);
+	assert_int_equal(shared_blocks.away, 0);
+	assert_non_null(guest_has(&partition, 4 * MIB));
+	memory_destroy(&shared_blocks);
 }
 
 int main(void)
@@ -430,6 +580,9 @@ int main(void)
 		cmocka_unit_test(a_large_machine_is_split),
 		cmocka_unit_test(a_small_machine_has_no_high_part),
 		cmocka_unit_test(cleared_means_zeros),
+		cmocka_unit_test(blocks_go_and_come),
+		cmocka_unit_test(blocks_in_use_stay),
+		cmocka_unit_test(giving_and_touching_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,420 @@
+/*
+ * Dynamic memory whose guest says anything at any time: raw packets, and answers that are right but for some bytes. Channels open and close, there is
+ * no room, the root has no memory, the target moves. No page is in the balloon twice; a block is taken once, and only when all of it is in the
+ * balloon; none is taken of which the guest has been given a page. The channel, and what has threads otherwise, is this file.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "include/vsp/dm.h"
+#include "tests/fuzz/fuzz.h"
+#include "vsp/device.h"
+#include "vsp/memory/balloon.h"
+#include "vsp/memory/host.h"
+
+#define PAGES   8192u
+#define MINIMUM 1024u
+
+static struct balloon *balloon;
+static struct vsp_device *device;
+static struct vsp_channel *session, *loaded;
+static const struct balloon_config config = {.pages = PAGES, .end = PAGES, .minimum = MINIMUM};
+static bool room, shut, no_memory;
+static bool in_balloon[PAGES]; /* as the guest has it */
+static bool taken[PAGES / BALLOON_BLOCK_PAGES];
+static uint32_t asked; /* pages of the request that is under way */
+
+void check_failed(const char *file, int line, const char *what)
+{
+	(void)file;
+	(void)line;
+	(void)what;
+	abort();
+}
+
+/* ---- VMBus, and the devices' common part ---- */
+
+int vsp_offer(struct vsp_device *dev, unsigned int index, const struct vmbus_offer *offer)
+{
+	(void)dev;
+	EXPECT(index == 0 && offer->sub_channel == 0);
+	return 0;
+}
+
+void vsp_device_create(struct vsp_device *dev, const struct vsp_device_class *class, void *owner,
+		       struct vmbus *bus)
+{
+	*dev = (struct vsp_device){.class = class, .owner = owner, .bus = bus};
+	device = dev;
+}
+
+void vsp_device_destroy(struct vsp_device *dev)
+{
+	dev->class->ended(dev->owner);
+}
+
+void vsp_device_free(struct vsp_device *dev)
+{
+	(void)dev;
+}
+
+void vsp_wake_all(struct vsp_device *dev)
+{
+	(void)dev;
+}
+
+struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
+{
+	(void)dev;
+	(void)index;
+	return session;
+}
+
+void vsp_load(struct vsp_device *dev, unsigned int index, struct vsp_channel *vsp)
+{
+	(void)dev;
+	EXPECT(index == 0 && loaded == NULL);
+	loaded = vsp;
+}
+
+/* Of its vmbus_class, which nobody calls. */
+int vsp_opened(void *dev, struct vmbus_channel *channel)
+{
+	(void)dev;
+	(void)channel;
+	abort();
+}
+
+#define NOT_CALLED(function)                                                                       \
+	void function(void *dev, struct vmbus_channel *channel)                                    \
+	{                                                                                          \
+		(void)vsp_opened(dev, channel);                                                    \
+	}
+NOT_CALLED(vsp_closing)
+NOT_CALLED(vsp_released)
+NOT_CALLED(vsp_pausing)
+NOT_CALLED(vsp_resumed)
+
+bool vsp_is_ending(const struct vsp_channel *vsp)
+{
+	(void)vsp;
+	return shut;
+}
+
+bool vsp_is_pausing(const struct vsp_channel *vsp)
+{
+	(void)vsp;
+	return false;
+}
+
+void channel_break(struct vmbus_channel *channel, const char *reason)
+{
+	(void)channel;
+	EXPECT(reason != NULL);
+	shut = true;
+}
+
+int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,
+		 const struct iovec *payload, unsigned int count)
+{
+	const struct dm_unballoon_request *out = payload->iov_base;
+	struct dm_header header;
+	struct dm_balloon in;
+	uint32_t i;
+
+	(void)channel;
+	(void)transaction;
+	memcpy(&header, payload->iov_base, sizeof(header));
+	EXPECT(count == 1 && !completion_requested && header.size == payload->iov_len &&
+	       header.size <= DM_MESSAGE_MAX);
+	if (!room) {
+		return -EAGAIN;
+	}
+	if (header.type == DM_BALLOON_REQUEST) {
+		memcpy(&in, payload->iov_base, sizeof(in));
+		EXPECT(in.num_pages > 0 && in.num_pages <= PAGES - MINIMUM);
+		asked = in.num_pages;
+	}
+	for (i = 0; header.type == DM_UNBALLOON_REQUEST && i < out->range_count; i++) {
+		uint64_t page = DM_RANGE_FIRST(out->ranges[i]);
+		uint64_t end = page + DM_RANGE_COUNT(out->ranges[i]);
+
+		EXPECT(page < end && end <= PAGES);
+		for (; page < end; page++) {
+			EXPECT(in_balloon[page] && !taken[page / BALLOON_BLOCK_PAGES]);
+			in_balloon[page] = false;
+		}
+	}
+	return 0;
+}
+
+/* ---- The machine ---- */
+
+bool balloon_host_is_ram(struct balloon_host *host, uint64_t page, uint64_t count)
+{
+	(void)host;
+	EXPECT(count > 0 && page < PAGES && count <= PAGES - page);
+	return page >= 0xc0 || page + count <= 0xa0;
+}
+
+int balloon_host_take(struct balloon_host *host, uint64_t page)
+{
+	(void)host;
+	EXPECT(page % BALLOON_BLOCK_PAGES == 0 && page < PAGES);
+	if (page == 0) {
+		return -EINVAL;
+	}
+	EXPECT(!taken[page / BALLOON_BLOCK_PAGES]);
+	taken[page / BALLOON_BLOCK_PAGES] = true;
+	return 0;
+}
+
+int balloon_host_give(struct balloon_host *host, uint64_t page)
+{
+	(void)host;
+	EXPECT(taken[page / BALLOON_BLOCK_PAGES]);
+	if (no_memory) {
+		return -ENOMEM;
+	}
+	taken[page / BALLOON_BLOCK_PAGES] = false;
+	return 0;
+}
+
+/* ---- The guest ---- */
+
+static void work(void)
+{
+	unsigned int i;
+
+	for (i = 0; session != NULL && !shut && device->class->channel->work(session); i++) {
+		EXPECT(i < 1000);
+	}
+}
+
+static void opens(void)
+{
+	if (session == NULL) {
+		shut = false;
+		memset(in_balloon, 0, sizeof(in_balloon));
+		memset(taken, 0, sizeof(taken)); /* a new kernel has touched all of it */
+		asked = 0;
+		EXPECT(device->class->create(device->owner, 0, &session) == 0);
+	}
+}
+
+static void closes(void)
+{
+	if (session != NULL) {
+		device->class->channel->closed(session);
+		device->class->free(session);
+		session = NULL;
+	}
+}
+
+static void delivers(const void *bytes, size_t size, uint16_t type)
+{
+	uint64_t *copy = malloc(size + 1);
+	struct vmbus_packet packet = {
+		.type = type, .payload = copy, .payload_bytes = (uint32_t)size};
+
+	EXPECT(copy != NULL);
+	memcpy(copy, bytes, size);
+	if (session != NULL && !shut && device->class->channel->ready(session)) {
+		device->class->channel->packet(session, &packet);
+	}
+	free(copy);
+}
+
+/* As a guest does it, but for the bytes that the input changes: pairs of a place and a value. */
+static void says(uint16_t type, void *message, uint16_t bytes, const uint8_t *data, size_t size)
+{
+	const struct dm_header header = {type, bytes, 1};
+
+	memcpy(message, &header, sizeof(header));
+	for (; size >= 2; data += 2, size -= 2) {
+		((uint8_t *)message)[data[0] % bytes] = data[1];
+	}
+	delivers(message, bytes, VM_PKT_DATA_INBAND);
+}
+
+static void shakes_hands(const uint8_t *data, size_t size)
+{
+	struct dm_version_request version = {.version = DM_VERSION_WIN10};
+	struct dm_capabilities caps = {.caps = DM_CAP_BALLOON};
+	struct dm_status status = {.num_avail = 5000, .num_committed = 3000};
+
+	says(DM_VERSION_REQUEST, &version, sizeof(version), data, size > 4 ? 2 : 0);
+	work();
+	says(DM_CAPABILITIES_REPORT, &caps, sizeof(caps), data, size > 8 ? 2 : 0);
+	work();
+	says(DM_STATUS_REPORT, &status, sizeof(status), data, size > 12 ? 2 : 0);
+}
+
+/* Ranges that are not in the balloon, from a page of the input's on; what of them is taken is seen by what comes back. */
+static void answers(const uint8_t *data, size_t size)
+{
+	uint64_t message[2 + 16] = {0};
+	struct dm_balloon_response *head = (void *)message;
+	uint32_t page = (uint32_t)data[0] << 6, count = 0, left = asked, i, n;
+
+	for (n = 0; n < 1u + data[1] % 15 && left > 0; n++) {
+		while (page < PAGES && (in_balloon[page] || (page >= 0xa0 && page < 0xc0))) {
+			page++;
+		}
+		for (i = 0; i < left && i < 700 && page + i < PAGES && !in_balloon[page + i] &&
+			    !(page + i >= 0xa0 && page + i < 0xc0);
+		     i++) {
+			in_balloon[page + i] = true;
+		}
+		if (i == 0) {
+			break;
+		}
+		head->ranges[count++] = DM_RANGE(page, i);
+		page += i;
+		left -= i;
+	}
+	head->more_and_count = count << 1 | (data[1] >> 7);
+	asked = data[1] >> 7 ? left : 0;
+	says(DM_BALLOON_RESPONSE, message, (uint16_t)(sizeof(*head) + count * 8), data + 2,
+	     size - 2);
+}
+
+static size_t saves(uint8_t *to, size_t size)
+{
+	struct state_writer writer = state_writer(to, size);
+
+	balloon_save(balloon, &writer);
+	return writer.used;
+}
+
+static int loads(const uint8_t *from, size_t size)
+{
+	struct state_fault fault;
+	struct state_reader all = state_reader(from, size, &fault);
+	int ret;
+
+	closes();
+	balloon_destroy(&balloon);
+	loaded = NULL;
+	EXPECT(balloon_create(NULL, NULL, &config, &balloon) == 0);
+	ret = balloon_load(balloon, &all);
+	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && loaded == NULL));
+	return ret;
+}
+
+/* Another machine takes over, after one that was given a state with other bytes. */
+static void moves(const uint8_t *data, size_t size)
+{
+	size_t bytes = saves(NULL, 0);
+	uint8_t *state = malloc(bytes), *changed = malloc(bytes);
+
+	EXPECT(state != NULL && changed != NULL && saves(state, bytes) == bytes);
+	memcpy(changed, state, bytes);
+	for (; size >= 2; data += 2, size -= 2) {
+		changed[data[0] % bytes] = data[1];
+	}
+	if (loads(changed, bytes) == 0 && loaded != NULL) {
+		device->class->free(loaded);
+	}
+	EXPECT(loads(state, bytes) == 0);
+	session = loaded;
+	memset(taken, 0, sizeof(taken)); /* all of the memory is there */
+	if (session != NULL) {
+		shut = false;
+		EXPECT(device->class->load(session, NULL) == 0);
+	}
+	EXPECT(saves(changed, bytes) == bytes && memcmp(state, changed, bytes) == 0);
+	free(state);
+	free(changed);
+}
+
+static void act(const uint8_t *data, size_t size)
+{
+	struct dm_header header;
+
+	switch (data[0] % 10) {
+	case 0:
+		opens();
+		break;
+	case 1:
+		if (data[1] % 4 == 0) {
+			closes();
+		}
+		break;
+	case 2:
+		opens();
+		shakes_hands(data + 1, size - 1);
+		break;
+	case 3:
+	case 4:
+		/* Bytes that were changed may name other pages: then what the guest has is not known. */
+		answers(data + 1, size > 20 ? size - 1 : 3);
+		if (size > 20) {
+			work();
+			closes();
+		}
+		break;
+	case 5:
+		if ((data[1] & 3) == 3 && !shut) {
+			moves(data + 2, size - 2);
+			break;
+		}
+		says(DM_UNBALLOON_RESPONSE, &header, sizeof(header), data + 1, 0);
+		break;
+	case 6:
+		room = data[1] & 1;
+		no_memory = data[1] & 2;
+		break;
+	case 7:
+	case 8:
+		balloon_set_target(balloon, data[1] == 255 ? UINT64_MAX : data[1] * 40u);
+		break;
+	default:
+		delivers(data + 2, size - 2, data[1] & 1 ? VM_PKT_COMP : VM_PKT_DATA_INBAND);
+		if (size > 16) {
+			closes();
+		}
+		break;
+	}
+	work();
+}
+
+static void look(void)
+{
+	struct balloon_state state;
+	uint64_t count = 0;
+	unsigned int i;
+
+	balloon_get_state(balloon, &state);
+	EXPECT(state.target >= MINIMUM && state.target <= PAGES && state.assigned <= PAGES);
+	EXPECT((state.why == NULL) == state.reported);
+	for (i = 0; i < ARRAY_COUNT(taken); i++) {
+		count += taken[i] ? BALLOON_BLOCK_PAGES : 0;
+	}
+	EXPECT(session == NULL || shut ||
+	       (state.returned == count && count <= PAGES - state.assigned));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	room = true;
+	no_memory = shut = false;
+	session = NULL;
+	EXPECT(balloon_create(NULL, NULL, &config, &balloon) == 0);
+	while (size > 3) {
+		size_t length = data[0] % 32 < size - 1 ? data[0] % 32 : size - 1;
+
+		data++;
+		size--;
+		if (length >= 4) {
+			act(data, length);
+			look();
+		}
+		data += length;
+		size -= length;
+	}
+	closes();
+	balloon_destroy(&balloon);
+	return 0;
+}

@@ -1,0 +1,605 @@
+/*
+ * Dynamic memory, against a guest that speaks as Linux's hv_balloon does, and one that does not. The test's thread is the control thread of
+ * VMBus and the guest; the device has its own.
+ */
+#include "include/vsp/dm.h"
+#include "tests/fake/vmbus_guest.h"
+#include "vsp/memory/balloon.h"
+#include "vsp/memory/host.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define RING    8u
+#define PAGES   65536u /* 256 MiB */
+#define MINIMUM 16384u
+
+/* The machine: which blocks it has taken. */
+struct balloon_host {
+	_Atomic bool taken[PAGES / BALLOON_BLOCK_PAGES];
+	_Atomic unsigned int count;
+	_Atomic int give_result;
+};
+
+static struct balloon_host home;
+static struct balloon *balloon;
+static struct guest_channel channel;
+static uint32_t relid, next_gpadl;
+
+bool balloon_host_is_ram(struct balloon_host *host, uint64_t page, uint64_t count)
+{
+	(void)host;
+	return page + count <= PAGES && !(page < 0xc0 && page + count > 0xa0);
+}
+
+int balloon_host_take(struct balloon_host *host, uint64_t page)
+{
+	CHECK(page % BALLOON_BLOCK_PAGES == 0 && page < PAGES);
+	if (page == 0) {
+		return -EINVAL; /* it is no block of its own */
+	}
+	CHECK(!atomic_exchange(&host->taken[page / BALLOON_BLOCK_PAGES], true));
+	atomic_fetch_add(&host->count, 1);
+	return 0;
+}
+
+int balloon_host_give(struct balloon_host *host, uint64_t page)
+{
+	int ret = atomic_load(&host->give_result);
+
+	if (ret == 0) {
+		CHECK(atomic_exchange(&host->taken[page / BALLOON_BLOCK_PAGES], false));
+		atomic_fetch_sub(&host->count, 1);
+	}
+	return ret;
+}
+
+/* ---- The guest ---- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void serve(void)
+{
+	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
+
+	poll(&event, 1, 2);
+	vmbus_serve(guest.bus);
+}
+
+#define UNTIL(condition)                                                                           \
+	do {                                                                                       \
+		uint64_t end = now_ms() + 60000;                                                   \
+		while (!(condition)) {                                                             \
+			assert_true(now_ms() < end);                                               \
+			serve();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static struct balloon_state state_now(void)
+{
+	struct balloon_state state;
+
+	balloon_get_state(balloon, &state);
+	return state;
+}
+
+static void put(uint16_t type, void *message, uint32_t bytes)
+{
+	const struct dm_header header = {type, (uint16_t)bytes, 5};
+
+	memcpy(message, &header, sizeof(header));
+	assert_true(guest_send(&channel, VM_PKT_DATA_INBAND, 0, 0, NULL, 0, message, bytes));
+}
+
+/* The next message of the host's, of which this is the type; its bytes are in `message`. */
+static bool try_get(uint16_t type, void *message, size_t size)
+{
+	static struct guest_packet packet;
+	struct dm_header header;
+
+	if (!guest_receive(&channel, &packet)) {
+		return false;
+	}
+	memcpy(&header, packet.bytes + 16, sizeof(header));
+	assert_int_equal(packet.descriptor.type, VM_PKT_DATA_INBAND);
+	assert_int_equal(header.type, type);
+	assert_true(header.size <= packet.descriptor.len8 * 8u - 16);
+	memcpy(message, packet.bytes + 16, size < header.size ? size : header.size);
+	return true;
+}
+
+static void expect(uint16_t type, void *message, size_t size)
+{
+	UNTIL(try_get(type, message, size));
+}
+
+static void expect_silence(void)
+{
+	static struct guest_packet packet;
+	unsigned int i;
+
+	for (i = 0; i < 10; i++) {
+		serve();
+		assert_false(guest_receive(&channel, &packet));
+	}
+}
+
+static void ask_version(uint32_t version, bool accepted)
+{
+	struct dm_version_request request = {.version = version};
+	struct dm_acceptance answer;
+
+	put(DM_VERSION_REQUEST, &request, sizeof(request));
+	expect(DM_VERSION_RESPONSE, &answer, sizeof(answer));
+	assert_int_equal(answer.is_accepted, accepted);
+}
+
+static void report(uint64_t available, uint64_t committed)
+{
+	struct dm_status status = {.num_avail = available, .num_committed = committed};
+
+	put(DM_STATUS_REPORT, &status, sizeof(status));
+}
+
+static void open_channel(void)
+{
+	assert_int_equal(guest_open(&channel, relid, ++next_gpadl, RING, 64, 0), 0);
+}
+
+static void say_what_it_can(void)
+{
+	struct dm_capabilities caps = {.caps = DM_CAP_BALLOON | DM_CAP_HOT_ADD,
+				       .max_page_number = UINT64_MAX};
+	struct dm_acceptance answer;
+
+	put(DM_CAPABILITIES_REPORT, &caps, sizeof(caps));
+	expect(DM_CAPABILITIES_RESPONSE, &answer, sizeof(answer));
+	assert_int_equal(answer.is_accepted, 1);
+}
+
+static void shake_hands(void)
+{
+	ask_version(DM_VERSION_WIN10, true);
+	say_what_it_can();
+	report(50000, 20000);
+	UNTIL(state_now().reported);
+}
+
+static uint32_t expect_balloon(void)
+{
+	struct dm_balloon request;
+
+	expect(DM_BALLOON_REQUEST, &request, sizeof(request));
+	return request.num_pages;
+}
+
+/* Ranges of an answer; `more`: not the last. */
+static void put_pages(const uint64_t *ranges, uint32_t count, bool more)
+{
+	struct {
+		struct dm_balloon_response head;
+		uint64_t ranges[64];
+	} message = {.head.more_and_count = count << 1 | more};
+
+	memcpy(message.ranges, ranges, count * sizeof(uint64_t));
+	put(DM_BALLOON_RESPONSE, &message, (uint32_t)(sizeof(message.head) + count * 8));
+}
+
+static void give_pages(uint64_t first, uint64_t count)
+{
+	uint64_t range = DM_RANGE(first, count);
+
+	put_pages(&range, 1, false);
+}
+
+/* What the host lets the guest have; answered. How many pages. */
+static uint64_t expect_unballoon(uint64_t *first)
+{
+	struct {
+		struct dm_unballoon_request head;
+		uint64_t ranges[510];
+	} message;
+	struct dm_header answer;
+	uint64_t pages = 0;
+	uint32_t i;
+
+	expect(DM_UNBALLOON_REQUEST, &message, sizeof(message));
+	assert_int_equal(message.head.more, 0);
+	for (i = 0; i < message.head.range_count; i++) {
+		uint64_t page = DM_RANGE_FIRST(message.ranges[i]);
+
+		/* It is there before the guest is told so. */
+		assert_false(atomic_load(&home.taken[page / BALLOON_BLOCK_PAGES]));
+		pages += DM_RANGE_COUNT(message.ranges[i]);
+	}
+	*first = DM_RANGE_FIRST(message.ranges[0]);
+	put(DM_UNBALLOON_RESPONSE, &answer, sizeof(answer));
+	return pages;
+}
+
+static int start(void **state)
+{
+	const struct balloon_config config = {.pages = PAGES, .end = PAGES, .minimum = MINIMUM};
+	struct vmbus_channel_message_header request = {.msgtype = CHANNELMSG_REQUESTOFFERS};
+	const struct vmbus_channel_offer_channel *offer;
+
+	(void)state;
+	memset(&home, 0, sizeof(home));
+	guest_create();
+	assert_int_equal(balloon_create(guest.bus, &home, &config, &balloon), 0);
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	assert_int_equal(guest_post(&request, sizeof(request)), 0);
+	offer = guest_take(CHANNELMSG_OFFERCHANNEL);
+	assert_non_null(offer);
+	relid = offer->child_relid;
+	assert_non_null(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED));
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	balloon_destroy(&balloon);
+	guest_destroy();
+	return 0;
+}
+
+/* ---- Tests ---- */
+
+static void versions_and_what_it_can(void **state)
+{
+	struct dm_capabilities none = {0};
+	struct dm_acceptance answer;
+
+	(void)state;
+	assert_non_null(strstr(state_now().why, "has not opened"));
+	open_channel();
+	put(DM_CAPABILITIES_REPORT, &none, sizeof(none)); /* too early, and nothing */
+	expect(DM_CAPABILITIES_RESPONSE, &answer, sizeof(answer));
+	assert_int_equal(answer.is_accepted, 0);
+	ask_version(DM_VERSION(3, 0), false);
+	ask_version(DM_VERSION_WIN8, true);
+	say_what_it_can();
+	assert_true(state_now().contacted);
+	balloon_set_target(balloon, 0);
+	expect_silence(); /* it has not told how it is */
+	assert_non_null(strstr(state_now().why, "how it is"));
+	report(100, 200);
+	assert_int_equal(expect_balloon(), 16384);
+	assert_null(state_now().why);
+	assert_int_equal(state_now().available, 100);
+	assert_int_equal(state_now().committed, 200);
+	assert_int_equal(state_now().target, MINIMUM);
+}
+
+static void the_guest_is_led(void **state)
+{
+	const uint64_t pieces[] = {DM_RANGE(1024, 300), DM_RANGE(1324, 212), DM_RANGE(5000, 100)};
+	uint64_t first, back = 0;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 1636);
+	assert_int_equal(expect_balloon(), 1636);
+	assert_true(state_now().asked);
+	/* Two packets: a block in two pieces, one and a half blocks, half a block. */
+	put_pages(pieces, 3, true);
+	give_pages(2048, 1024);
+	UNTIL(!state_now().asked);
+	assert_int_equal(state_now().assigned, PAGES - 1636);
+	assert_int_equal(home.count, 3);
+	assert_true(home.taken[2] && home.taken[4] && home.taken[5]);
+	assert_int_equal(state_now().returned, 3 * 512);
+	/* Its balloon is committed, says Linux. */
+	report(1, 1636 + 77);
+	UNTIL(state_now().committed == 77);
+	expect_silence();
+	/* Some of it, then all; the lowest first. */
+	balloon_set_target(balloon, PAGES - 1000);
+	back = expect_unballoon(&first);
+	assert_int_equal(back, 636);
+	assert_int_equal(first, 1024);
+	UNTIL(!state_now().asked);
+	assert_int_equal(state_now().assigned, PAGES - 1000);
+	balloon_set_target(balloon, UINT64_MAX);
+	assert_int_equal(state_now().target, PAGES);
+	while (back < 1636) {
+		back += expect_unballoon(&first);
+	}
+	UNTIL(!state_now().asked && state_now().assigned == PAGES);
+	assert_int_equal(home.count, 0);
+	assert_int_equal(state_now().returned, 0);
+	expect_silence();
+}
+
+/* It is asked again when it has told ten times how it is, not at once. */
+static void a_guest_that_gives_no_more(void **state)
+{
+	const uint64_t nothing = 0;
+	unsigned int i;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 2000);
+	assert_int_equal(expect_balloon(), 2000);
+	give_pages(512, 512);
+	UNTIL(state_now().gives_no_more);
+	assert_int_equal(home.count, 1);
+	for (i = 0; i < 9; i++) {
+		report(1, 1);
+		serve();
+	}
+	expect_silence();
+	report(1, 1);
+	assert_int_equal(expect_balloon(), 1488);
+	put_pages(&nothing, 0, false);
+	UNTIL(!state_now().asked);
+	/* Another target is another matter. */
+	balloon_set_target(balloon, PAGES - 600);
+	assert_int_equal(expect_balloon(), 88);
+}
+
+static void a_root_without_memory(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 1024);
+	(void)expect_balloon();
+	give_pages(1024, 1024);
+	UNTIL(home.count == 2);
+	atomic_store(&home.give_result, -ENOMEM);
+	balloon_set_target(balloon, PAGES);
+	expect_silence();
+	assert_int_equal(state_now().assigned, PAGES - 1024);
+	atomic_store(&home.give_result, 0);
+	report(1, 1); /* with each report it is tried again */
+	assert_int_equal(expect_unballoon(&first), 1024);
+}
+
+static void expect_break(void)
+{
+	UNTIL(guest.lines > 0);
+	UNTIL(!state_now().contacted);
+	assert_int_equal(state_now().assigned, PAGES);
+	(void)guest_close(&channel);
+	guest.lines = 0;
+}
+
+static void pages_that_are_not_the_guests_to_give(void **state)
+{
+	const uint64_t wrong[][2] = {
+		{DM_RANGE(PAGES, 1), 0},
+		{DM_RANGE(PAGES - 1, 2), 0},
+		{DM_RANGE((1ull << 40) - 1, 5), 0},
+		{DM_RANGE(1024, 0), 0},
+		{DM_RANGE(1024, 101), 0},                 /* more than was asked for */
+		{DM_RANGE(1024, 60), DM_RANGE(2000, 60)}, /* together */
+		{DM_RANGE(1024, 10), DM_RANGE(1033, 1)},  /* twice */
+		{DM_RANGE(0x98, 16), 0},                  /* no RAM */
+	};
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_COUNT(wrong); i++) {
+		open_channel();
+		shake_hands();
+		balloon_set_target(balloon, PAGES - 100);
+		assert_int_equal(expect_balloon(), 100);
+		put_pages(wrong[i], wrong[i][1] != 0 ? 2 : 1, false);
+		expect_break();
+	}
+	/* An answer to nothing, and one that is longer than it is. */
+	balloon_set_target(balloon, PAGES);
+	open_channel();
+	shake_hands();
+	give_pages(1024, 1);
+	expect_break();
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 100);
+	(void)expect_balloon();
+	{
+		struct dm_balloon_response head = {.more_and_count = 3 << 1};
+
+		put(DM_BALLOON_RESPONSE, &head, sizeof(head));
+	}
+	expect_break();
+	assert_int_equal(home.count, 0);
+}
+
+/* A new kernel has all pages; the host brings back what is touched. The target stays. */
+static void a_new_kernel_is_led_anew(void **state)
+{
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 512);
+	(void)expect_balloon();
+	give_pages(512, 512);
+	UNTIL(state_now().returned == 512);
+	(void)guest_close(&channel);
+	UNTIL(guest_take(CHANNELMSG_GPADL_TORNDOWN) != NULL);
+	assert_false(state_now().contacted);
+	assert_int_equal(state_now().assigned, PAGES);
+	atomic_store(&home.taken[1], false); /* it was touched */
+	open_channel();
+	shake_hands();
+	assert_int_equal(expect_balloon(), 512);
+	give_pages(512, 512);
+	UNTIL(state_now().returned == 512);
+}
+
+static void junk_is_dropped(void **state)
+{
+	uint64_t bytes[8] = {0};
+	unsigned int type;
+
+	(void)state;
+	open_channel();
+	for (type = 0; type < 20; type++) {
+		put((uint16_t)type, bytes, 8); /* too short, or not known */
+	}
+	assert_true(guest_send(&channel, VM_PKT_DATA_INBAND, 0, 0, NULL, 0, bytes, 0));
+	shake_hands();
+	vmbus_pause(guest.bus);
+	balloon_set_target(balloon, PAGES - 5);
+	expect_silence();
+	vmbus_resume(guest.bus);
+	assert_int_equal(expect_balloon(), 5);
+}
+
+/* ---- Another machine takes over ---- */
+
+static void save_device(struct state_writer *writer)
+{
+	balloon_save(balloon, writer);
+}
+
+/* The memory of the new machine has all blocks. */
+static int begin_with(const uint8_t *from, size_t size, struct state_fault *fault)
+{
+	const struct balloon_config config = {.pages = PAGES, .end = PAGES, .minimum = MINIMUM};
+	struct state_reader all = state_reader(from, size, fault);
+	int ret;
+
+	memset(&home, 0, sizeof(home));
+	assert_int_equal(balloon_create(guest.bus, &home, &config, &balloon), 0);
+	vmbus_pause(guest.bus);
+	ret = balloon_load(balloon, &all);
+	return ret == 0 ? vmbus_load(guest.bus, &all) : ret;
+}
+
+static void end_machine(void)
+{
+	balloon_destroy(&balloon);
+	guest_restart();
+}
+
+static uint8_t *move(size_t *size)
+{
+	struct state_fault fault;
+	uint8_t *saved, *again;
+	size_t its;
+
+	vmbus_pause(guest.bus);
+	saved = guest_save(save_device, size);
+	end_machine();
+	assert_int_equal(begin_with(saved, *size, &fault), 0);
+	again = guest_save(save_device, &its);
+	assert_int_equal(its, *size);
+	assert_memory_equal(saved, again, its);
+	free(again);
+	vmbus_resume(guest.bus);
+	return saved;
+}
+
+static void another_machine_goes_on(void **state)
+{
+	uint64_t first, pieces[] = {DM_RANGE(1024, 1024), DM_RANGE(5000, 100)};
+	size_t size;
+
+	(void)state;
+	free(move(&size)); /* before there is a guest */
+	UNTIL(state_now().target == PAGES);
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 1636);
+	assert_int_equal(expect_balloon(), 1636);
+	put_pages(pieces, 2, true);
+	UNTIL(state_now().returned == 1024);
+	/* In the middle of an answer. */
+	free(move(&size));
+	UNTIL(state_now().returned == 1024 && home.count == 2);
+	assert_int_equal(state_now().assigned, PAGES - 1124);
+	assert_int_equal(state_now().target, PAGES - 1636);
+	assert_true(state_now().asked && state_now().reported);
+	give_pages(2048, 512);
+	UNTIL(!state_now().asked);
+	assert_int_equal(home.count, 3);
+	balloon_set_target(balloon, PAGES);
+	assert_int_equal(expect_unballoon(&first), 1636);
+	assert_int_equal(first, 1024);
+	UNTIL(!state_now().asked && home.count == 0);
+}
+
+/* All of it is read before anything is done. */
+static void a_state_that_cannot_be(void **state)
+{
+	struct state_fault fault;
+	uint8_t *saved, *changed;
+	size_t size, i;
+	int ret;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 1024);
+	assert_int_equal(expect_balloon(), 1024);
+	put_pages((uint64_t[]){DM_RANGE(1024, 512)}, 1, true);
+	UNTIL(state_now().returned == 512);
+	saved = move(&size);
+	for (i = 0; i < 200 && i < size; i++) {
+		changed = malloc(size);
+		assert_non_null(changed);
+		memcpy(changed, saved, size);
+		changed[i] ^= 0x81;
+		end_machine();
+		ret = begin_with(changed, size, &fault);
+		assert_true(ret == 0 || (ret == -EINVAL && fault.what != NULL));
+		free(changed);
+	}
+	/* A page that is in the balloon twice. */
+	for (i = 0; i + 8 <= size; i++) {
+		uint64_t range;
+
+		memcpy(&range, saved + i, sizeof(range));
+		if (range == DM_RANGE(1024, 512)) {
+			break;
+		}
+	}
+	assert_true(i + 8 <= size);
+	saved[i] = 0xa0;
+	saved[i + 1] = 0;
+	end_machine();
+	assert_int_equal(begin_with(saved, size, &fault), -EINVAL);
+	assert_string_equal(fault.what, "has a page that cannot be in a balloon");
+	free(saved);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(versions_and_what_it_can),
+		TEST(the_guest_is_led),
+		TEST(a_guest_that_gives_no_more),
+		TEST(a_root_without_memory),
+		TEST(pages_that_are_not_the_guests_to_give),
+		TEST(a_new_kernel_is_led_anew),
+		TEST(junk_is_dropped),
+		TEST(another_machine_goes_on),
+		TEST(a_state_that_cannot_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

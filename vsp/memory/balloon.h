@@ -1,0 +1,62 @@
+/*
+ * The dynamic memory of one guest: it is led to have as much as the target says, by a balloon in it. docs/design/memory-dynamic.md.
+ *
+ * Pages that the guest has put into its balloon are taken from it in blocks of BALLOON_BLOCK_PAGES, when all of a block is there; they come back
+ * before the guest is told that it may use them.
+ */
+#ifndef VSP_MEMORY_BALLOON_H
+#define VSP_MEMORY_BALLOON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/check.h"
+#include "lib/state.h"
+
+struct balloon;
+struct balloon_host;
+struct vmbus;
+
+#define BALLOON_BLOCK_PAGES 512u /* 2 MiB, aligned */
+
+struct balloon_config {
+	uint64_t pages;   /* of RAM */
+	uint64_t end;     /* above the highest page's number */
+	uint64_t minimum; /* pages; the target is not below */
+};
+
+/* Offers the device. -errno. [C] is VMBus' control thread. */
+int balloon_create(struct vmbus *bus, struct balloon_host *host,
+		   const struct balloon_config *config, struct balloon **balloon) MUST_CHECK;
+/* Before vmbus_destroy(); the home is asked until that has returned. [C] */
+void balloon_destroy(struct balloon **balloon);
+
+/* How much the guest is to have, in pages; between the minimum and all. It takes its time, and may never get there. [T] */
+void balloon_set_target(struct balloon *balloon, uint64_t pages);
+
+/* Counts of pages. */
+struct balloon_state {
+	bool contacted;     /* the guest's driver speaks to us */
+	bool reported;      /* ... and has told how it is: the next two are known */
+	uint64_t available; /* could be had by its programs */
+	uint64_t
+		committed; /* what it has promised to programs and needs itself; the balloon is no part of it */
+	uint64_t target;    /* what it is to have */
+	uint64_t assigned;  /* what it has: all RAM less its balloon */
+	uint64_t returned;  /* of the balloon: what has gone to the root */
+	bool asked;         /* a request of ours is not answered yet */
+	bool gives_no_more; /* the last answer was less than what was asked for */
+	const char *why;    /* it cannot be led now; NULL: it can */
+};
+
+void balloon_get_state(struct balloon *balloon, struct balloon_state *state); /* [T] */
+
+/* A part "balloon". The bus is paused. [C] */
+void balloon_save(struct balloon *balloon, struct state_writer *writer);
+/*
+ * Into one that is new, before vmbus_load(). What the root had of the balloon, it has again when the bus goes on. -EINVAL: the list's fault says
+ * why; -ENOMEM. [C]
+ */
+int balloon_load(struct balloon *balloon, struct state_reader *list) MUST_CHECK;
+
+#endif
