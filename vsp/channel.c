@@ -141,13 +141,44 @@ static bool send_unsent(struct vsp_channel *vsp)
 
 /* ---- the thread ---- */
 
-static void take_place(const struct vsp_channel *vsp)
+/* Turns of a thread that waits, after which it is looked at what it found; and of one that does not, before it is tried. */
+#define TURNS_OF_TRIAL   8u
+#define TURNS_OF_WAITING 64u
+#define TURNS_ALONE      512u
+
+static void take_place(struct vsp_channel *vsp, bool waits)
 {
 	const struct sched_param none = {0};
 
+	vsp->turns = vsp->packets = 0;
 	/* If it fails the thread costs more, and does the same. */
-	if (vsp->class->waits_its_turn && sched_setscheduler(0, SCHED_BATCH, &none) != 0) {
+	if (waits != vsp->waits &&
+	    sched_setscheduler(0, waits ? SCHED_BATCH : SCHED_OTHER, &none) == 0) {
+		vsp->waits = waits;
+	}
+}
+
+/*
+ * A turn is over, of so many packets. Those of which there were none are not counted. A guest that waits for each answer halts
+ * before it is given, which costs more than the wake-up that is saved: so waiting must bring company.
+ */
+static void choose_place(struct vsp_channel *vsp, unsigned int packets)
+{
+	if (vsp->class->place == VSP_WAITS || packets == 0) {
 		return;
+	}
+	vsp->turns++;
+	vsp->packets += packets;
+	if (!vsp->waits) {
+		if (vsp->turns == TURNS_ALONE) {
+			take_place(vsp, true);
+		}
+	} else if (vsp->turns == TURNS_OF_TRIAL) {
+		if (vsp->packets < 2 * TURNS_OF_TRIAL) {
+			take_place(vsp, false);
+		}
+	} else if (vsp->turns > TURNS_OF_WAITING) {
+		vsp->turns = vsp->packets = 0; /* it is looked at again */
 	}
 }
 
@@ -172,6 +203,7 @@ static void turned(struct vsp_channel *vsp)
 static bool serve(struct vsp_channel *vsp)
 {
 	struct vmbus_packet packet;
+	unsigned int packets = 0;
 	bool more;
 	int ret = 0;
 
@@ -183,11 +215,13 @@ static bool serve(struct vsp_channel *vsp)
 				break;
 			}
 			vsp->class->packet(vsp->device, &packet);
+			packets++;
 			more = true;
 		}
 		turned(vsp);
 	} while (more && ret >= 0 && !is_asked(vsp));
 	channel_flush(vsp->channel);
+	choose_place(vsp, packets);
 	return ret >= 0;
 }
 
@@ -295,7 +329,7 @@ static void *run(void *argument)
 {
 	struct vsp_channel *vsp = argument;
 
-	take_place(vsp);
+	take_place(vsp, vsp->class->place == VSP_WAITS);
 	watch(vsp, true);
 	while (go_on(vsp)) {
 	}

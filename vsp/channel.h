@@ -35,6 +35,15 @@ struct vsp_answer {
 	uint32_t bytes;
 };
 
+/*
+ * A thread that is woken takes the processor from who runs on it: mostly the VP that woke it, and that may have more to say. One that
+ * waits for its turn runs when the VP halts or its time is over, and has more to do by then. A free processor is used at once by both.
+ */
+enum vsp_place {
+	VSP_WAITS_FOR_MORE, /* as long as it finds more than one packet then; else it is tried again now and then */
+	VSP_WAITS,
+};
+
 /* One constant row for each kind of device; NULL where not needed, but for packet(). */
 struct vsp_class {
 	/* What there is to do besides packets: completions, frames, what had no room in the ring. True: something was
@@ -67,11 +76,7 @@ struct vsp_class {
 	void (*sleep)(void *device);
 	void (*wake)(void *device);
 	void (*watch)(void *device, int event);
-	/*
-	 * A wake does not take the processor from who runs on it: mostly the VP that woke the thread, and that has more to say.
-	 * When it halts, or its time is over, the thread has much to do in one turn.
-	 */
-	bool waits_its_turn;
+	enum vsp_place place;
 	/* Of a thread that polls, about to sleep: for so many milliseconds at most; -1, as without it: until it is woken. */
 	int (*patience_ms)(void *device);
 };
@@ -89,6 +94,8 @@ struct vsp_channel {
 	pthread_mutex_t saying; /* a pause does not end while channel_paused() is called for it */
 	unsigned int said;      /* the pause that channel_paused() was last called for */
 	bool ended;             /* no more packets, for good */
+	bool waits;             /* for its turn, when it is woken */
+	unsigned int turns, packets;             /* since it was decided whether it does */
 	struct vsp_answer *unsent, **unsent_end; /* they wait for room, in order */
 	unsigned int event_count;
 	int events[VSP_EVENTS_MAX]; /* the device's; -1: none */

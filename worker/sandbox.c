@@ -120,10 +120,13 @@ static int filter_by_argument(scmp_filter_ctx filter)
 		{SCMP_SYS(clone),
 		 1,
 		 {SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_NAMESPACES, CLONE_THREAD)}},
-		/* A channel's thread that lets others run first. */
+		/* A channel's thread that lets others run first, or no longer. */
 		{SCMP_SYS(sched_setscheduler),
 		 2,
 		 {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A1(SCMP_CMP_EQ, SCHED_BATCH)}},
+		{SCMP_SYS(sched_setscheduler),
+		 2,
+		 {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A1(SCMP_CMP_EQ, SCHED_OTHER)}},
 		/* Its own limits, to be read: a thread's stack is made by them. */
 		{SCMP_SYS(prlimit64), 2, {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)}},
 		/* Who is at the other end of the control socket. */

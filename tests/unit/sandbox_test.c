@@ -193,7 +193,10 @@ static int let_others_run_first(void)
 {
 	const struct sched_param none = {0};
 
-	return sched_setscheduler(0, SCHED_BATCH, &none) == 0 ? WORKS : 1;
+	return sched_setscheduler(0, SCHED_BATCH, &none) == 0 &&
+			       sched_setscheduler(0, SCHED_OTHER, &none) == 0
+		       ? WORKS
+		       : 1;
 }
 
 static int run_before_others(void)

@@ -37,6 +37,7 @@ struct device {
 	int wake;
 	int watched;
 	_Atomic int policy; /* of its thread */
+	_Atomic bool asleep, hold;
 	struct answer answers[ANSWERS];
 	_Atomic unsigned packets, works, paused, resumed, ends, closings, released, answered;
 	_Atomic bool release; /* the later answers are due */
@@ -79,6 +80,9 @@ static bool work(void *context)
 
 	atomic_fetch_add(&d->works, 1);
 	atomic_store(&d->policy, sched_getscheduler(0));
+	while (atomic_load(&d->hold)) {
+		usleep(10);
+	}
 	if (any) {
 		send_later_ones(d);
 	}
@@ -159,12 +163,14 @@ static void do_closed(void *context)
 
 static void sleep_here(void *context)
 {
-	const struct device *d = context;
+	struct device *d = context;
 	struct pollfd fds[2] = {{d->wake, POLLIN, 0}, {d->watched, POLLIN, 0}};
 	uint64_t count;
 	unsigned i;
 
+	atomic_store(&d->asleep, true);
 	poll(fds, 2, -1);
+	atomic_store(&d->asleep, false);
 	for (i = 0; i < 2; i++) {
 		if ((fds[i].revents & POLLIN) && read(fds[i].fd, &count, sizeof(count)) < 0) {
 			abort();
@@ -188,7 +194,7 @@ static void watch_here(void *context, int event)
 	.work = work, .ready = ready, .packet = packet, .sent = sent, .pause = do_pause,           \
 	.resume = resume, .end = end, .busy = busy, .closed = do_closed
 
-static const struct vsp_class polls = {FUNCTIONS, .waits_its_turn = true};
+static const struct vsp_class polls = {FUNCTIONS, .place = VSP_WAITS};
 static const struct vsp_class sleeps = {FUNCTIONS, .sleep = sleep_here, .wake = wake_here,
 					.watch = watch_here};
 
@@ -364,6 +370,47 @@ static void test_answers(void **state)
 	}
 	assert_int_equal(atomic_load(&device.answered), 99);
 	assert_int_equal(atomic_load(&device.policy), device.own_sleep ? SCHED_OTHER : SCHED_BATCH);
+}
+
+/* A turn of so many packets; the policy that its thread had in it. */
+static int take_turn(unsigned packets)
+{
+	unsigned i;
+
+	while (!atomic_load(&device.asleep)) {
+		usleep(10);
+	}
+	atomic_store(&device.hold, true);
+	for (i = 1; i <= packets; i++) {
+		assert_true(try_send(i, 0, 64));
+	}
+	atomic_store(&device.hold, false);
+	for (i = 1; i <= packets; i++) {
+		expect_answer(i);
+	}
+	return atomic_load(&device.policy);
+}
+
+/* Whether the thread waits for its turn is tried now and then, and kept up while that brings more than one packet. */
+static void test_place(void **state)
+{
+	unsigned turns = 0, i;
+
+	(void)state;
+	if (!device.own_sleep) {
+		return; /* it always waits */
+	}
+	while (take_turn(1) == SCHED_OTHER) {
+		assert_in_range(++turns, 1, 1000);
+	}
+	assert_in_range(turns, 100, 1000);
+	for (i = 0; i < 200; i++) {
+		assert_int_equal(take_turn(3), SCHED_BATCH);
+	}
+	turns = 0;
+	while (take_turn(1) == SCHED_BATCH) {
+		assert_in_range(++turns, 1, 200);
+	}
 }
 
 /* The device's own event, or a wake, makes its work done; meanwhile packets are served. */
@@ -711,6 +758,7 @@ int main(void)
 	cmocka_unit_test_setup_teardown(name, start_polls, stop),                                  \
 		cmocka_unit_test_setup_teardown(name, start_sleeps, stop)
 		TEST(test_answers),
+		TEST(test_place),
 		TEST(test_later_answers),
 		TEST(test_not_ready),
 		TEST(test_no_room),

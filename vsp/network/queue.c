@@ -249,7 +249,7 @@ static const struct vsp_class queue_class = {
 	.end = end,
 	.busy = busy,
 	.closed = closed,
-	.waits_its_turn = true,
+	.place = VSP_WAITS,
 	.patience_ms = patience_ms,
 };
 
