@@ -141,10 +141,17 @@ static bool send_unsent(struct vsp_channel *vsp)
 
 /* ---- the thread ---- */
 
-/* Turns of a thread that waits, after which it is looked at what it found; and of one that does not, before it is tried. */
-#define TURNS_OF_TRIAL   8u
+/*
+ * A thread that is woken takes the processor from who runs on it: mostly the VP that woke it, and that may have more to say. One that
+ * waits for its turn runs when the VP halts or its time is over, and has more to do by then. A free processor is used at once by both.
+ *
+ * Who waits in vain pays for it: a guest that wants each answer halts before it comes, and one that computes all the time gets it some
+ * milliseconds later. So a thread waits as long as that brings company, and it is tried now and then.
+ */
+#define TURNS_OF_TRIAL   8u /* of a thread that waits, after which it is looked at what it found */
 #define TURNS_OF_WAITING 64u
-#define TURNS_ALONE      512u
+#define TURNS_ALONE      256u
+#define COMPANY          4u /* packets a turn: a guest's completion and its next packet are none */
 
 static void take_place(struct vsp_channel *vsp, bool waits)
 {
@@ -152,19 +159,15 @@ static void take_place(struct vsp_channel *vsp, bool waits)
 
 	vsp->turns = vsp->packets = 0;
 	/* If it fails the thread costs more, and does the same. */
-	if (waits != vsp->waits &&
-	    sched_setscheduler(0, waits ? SCHED_BATCH : SCHED_OTHER, &none) == 0) {
+	if (sched_setscheduler(0, waits ? SCHED_BATCH : SCHED_OTHER, &none) == 0) {
 		vsp->waits = waits;
 	}
 }
 
-/*
- * A turn is over, of so many packets. Those of which there were none are not counted. A guest that waits for each answer halts
- * before it is given, which costs more than the wake-up that is saved: so waiting must bring company.
- */
+/* A turn is over, of so many packets. One of none, for completions, is not counted. */
 static void choose_place(struct vsp_channel *vsp, unsigned int packets)
 {
-	if (vsp->class->place == VSP_WAITS || packets == 0) {
+	if (packets == 0) {
 		return;
 	}
 	vsp->turns++;
@@ -174,7 +177,7 @@ static void choose_place(struct vsp_channel *vsp, unsigned int packets)
 			take_place(vsp, true);
 		}
 	} else if (vsp->turns == TURNS_OF_TRIAL) {
-		if (vsp->packets < 2 * TURNS_OF_TRIAL) {
+		if (vsp->packets < COMPANY * TURNS_OF_TRIAL) {
 			take_place(vsp, false);
 		}
 	} else if (vsp->turns > TURNS_OF_WAITING) {
@@ -329,7 +332,6 @@ static void *run(void *argument)
 {
 	struct vsp_channel *vsp = argument;
 
-	take_place(vsp, vsp->class->place == VSP_WAITS);
 	watch(vsp, true);
 	while (go_on(vsp)) {
 	}

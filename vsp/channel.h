@@ -35,15 +35,6 @@ struct vsp_answer {
 	uint32_t bytes;
 };
 
-/*
- * A thread that is woken takes the processor from who runs on it: mostly the VP that woke it, and that may have more to say. One that
- * waits for its turn runs when the VP halts or its time is over, and has more to do by then. A free processor is used at once by both.
- */
-enum vsp_place {
-	VSP_WAITS_FOR_MORE, /* as long as it finds more than one packet then; else it is tried again now and then */
-	VSP_WAITS,
-};
-
 /* One constant row for each kind of device; NULL where not needed, but for packet(). */
 struct vsp_class {
 	/* What there is to do besides packets: completions, frames, what had no room in the ring. True: something was
@@ -76,7 +67,6 @@ struct vsp_class {
 	void (*sleep)(void *device);
 	void (*wake)(void *device);
 	void (*watch)(void *device, int event);
-	enum vsp_place place;
 	/* Of a thread that polls, about to sleep: for so many milliseconds at most; -1, as without it: until it is woken. */
 	int (*patience_ms)(void *device);
 };

@@ -249,7 +249,6 @@ static const struct vsp_class queue_class = {
 	.end = end,
 	.busy = busy,
 	.closed = closed,
-	.place = VSP_WAITS,
 	.patience_ms = patience_ms,
 };
 
