@@ -479,3 +479,21 @@ void board_power_button(struct board *board)
 	acpi_pm_power_button(&board->pm);
 	unlock(board);
 }
+
+void board_key(struct board *board, uint8_t key, bool down)
+{
+	lock(board);
+	if (board->kind == BOARD_GENERATION_1) {
+		i8042_key(&board->i8042, key, down);
+	}
+	unlock(board);
+}
+
+void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons)
+{
+	lock(board);
+	if (board->kind == BOARD_GENERATION_1) {
+		i8042_move(&board->i8042, x, y, wheel, buttons);
+	}
+	unlock(board);
+}

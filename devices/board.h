@@ -115,5 +115,11 @@ void board_drive_done(struct board *board, unsigned int drive,
 void board_serial_drained(struct board *board);
 void board_serial_ready(struct board *board);
 void board_power_button(struct board *board);
+/* Somebody presses or releases a key, which is known by its scan code of set 1, with bit 7 if it has the prefix 0xE0. A machine without a
+ * keyboard ignores it. */
+void board_key(struct board *board, uint8_t key, bool down);
+/* Somebody moves the mouse so far, down and to the right, and turns its wheel, towards himself; `buttons` as they are now: left, right, middle,
+ * and two at the sides, from bit 0 on. */
+void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons);
 
 #endif

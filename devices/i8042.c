@@ -3,8 +3,9 @@
  * Technical Reference), and the keyboard and the mouse behind it. Ports 0x60 and 0x64, lines 1 and 12.
  *
  * One byte at a time is in the output buffer; what comes after it waits with who said it: the controller, the
- * keyboard, the mouse, in this order. Each has said all that there is: nobody types or moves yet, so there are answers
- * to commands alone.
+ * keyboard, the mouse, in this order. What somebody types and moves waits further behind (struct i8042_keys and
+ * i8042_moves), and is said when the last was taken: so a guest takes it at its own pace, in the scan codes that it has
+ * chosen by then.
  */
 #include "devices/parts.h"
 
@@ -56,6 +57,10 @@
 #define TEST_OK 0xaa
 #define RESET   0xff
 
+#define BUTTONS  0x1f
+#define MOVE_MAX 255
+#define TURN_MAX 7 /* of the wheel */
+
 #define MOUSE_STATUS_SCALING 0x10
 #define MOUSE_STATUS_ENABLED 0x20
 #define MOUSE_STATUS_REMOTE  0x40
@@ -78,12 +83,52 @@ static uint8_t take(struct i8042_queue *queue)
 	return byte;
 }
 
+/* Set 2 is what a controller translates, into set 1. */
+static void say_keys(struct i8042 *i8042)
+{
+	struct i8042_keys *keys = &i8042->keys;
+	unsigned int set = i8042->scan_set, count, i;
+	uint8_t bytes[SCANCODE_MAX];
+
+	if (set == 2 && (i8042->mode & MODE_TRANSLATE)) {
+		set = 1;
+	}
+	while (keys->count != 0 && i8042->keyboard.count == 0) {
+		count = scancode_of(set, keys->events[0].key, keys->events[0].down, bytes);
+		for (i = 0; i < count; i++) {
+			say(&i8042->keyboard, bytes[i]);
+		}
+		memmove(keys->events, keys->events + 1, --keys->count * sizeof(keys->events[0]));
+	}
+}
+
+static void mouse_packet(struct i8042 *i8042);
+
+static void say_moves(struct i8042 *i8042)
+{
+	const struct i8042_moves *moves = &i8042->moves;
+
+	if (i8042->mouse.count == 0 && !i8042->mouse_wrap && i8042->mouse_wait == 0 &&
+	    (i8042->mouse_status & (MOUSE_STATUS_ENABLED | MOUSE_STATUS_REMOTE)) ==
+		    MOUSE_STATUS_ENABLED &&
+	    (moves->x != 0 || moves->y != 0 || moves->wheel != 0 || moves->count != 0)) {
+		mouse_packet(i8042);
+	}
+}
+
 static void update(struct i8042 *i8042)
 {
 	bool aux = i8042->status & STATUS_AUX;
 
 	if (!(i8042->status & STATUS_FULL)) {
 		i8042->status &= (uint8_t)~STATUS_AUX;
+		if (i8042->keyboard_on && i8042->keyboard_wait == 0 &&
+		    !(i8042->mode & MODE_KEYBOARD_OFF)) {
+			say_keys(i8042);
+		}
+		if (!(i8042->mode & MODE_AUX_OFF)) {
+			say_moves(i8042);
+		}
 		if (i8042->controller.count != 0) {
 			i8042->status |= STATUS_FULL;
 			i8042->data = take(&i8042->controller);
@@ -111,6 +156,7 @@ static void keyboard_defaults(struct i8042 *i8042)
 {
 	i8042->scan_set = 2;
 	i8042->keyboard_wait = 0;
+	memset(&i8042->keys, 0, sizeof(i8042->keys));
 }
 
 static void keyboard_parameter(struct i8042 *i8042, uint8_t command, uint8_t value)
@@ -157,9 +203,13 @@ static void keyboard_write(struct i8042 *i8042, uint8_t value)
 	case 0xf5: /* off, and defaults */
 	case 0xf6: /* defaults */
 		keyboard_defaults(i8042);
+		i8042->keyboard_on &= value != 0xf5;
 		say(to, ACK);
 		break;
-	case 0xf4:          /* on */
+	case 0xf4:
+		i8042->keyboard_on = true;
+		say(to, ACK);
+		break;
 	case 0xf7 ... 0xfa: /* how keys of set 3 behave */
 		say(to, ACK);
 		break;
@@ -169,6 +219,7 @@ static void keyboard_write(struct i8042 *i8042, uint8_t value)
 	case RESET:
 		to->count = 0;
 		keyboard_defaults(i8042);
+		i8042->keyboard_on = true;
 		say(to, ACK);
 		say(to, TEST_OK);
 		break;
@@ -179,6 +230,17 @@ static void keyboard_write(struct i8042 *i8042, uint8_t value)
 }
 
 /* ---- The mouse ---- */
+
+static void forget_moves(struct i8042 *i8042)
+{
+	struct i8042_moves *moves = &i8042->moves;
+
+	if (moves->count != 0) {
+		moves->said = moves->buttons[moves->count - 1];
+	}
+	moves->count = 0;
+	moves->x = moves->y = moves->wheel = 0;
+}
 
 static void mouse_defaults(struct i8042 *i8042)
 {
@@ -218,14 +280,36 @@ static void mouse_parameter(struct i8042 *i8042, uint8_t command, uint8_t value)
 	say(&i8042->mouse, ACK);
 }
 
-/* Nothing has moved, and no button is down. */
+/* As much of a way as a packet can say. */
+static int part_of(int32_t *way, int most)
+{
+	int part = *way > most ? most : *way < -most ? -most : *way;
+
+	*way -= part;
+	return part;
+}
+
+/* The next change of the buttons, and the way until now. */
 static void mouse_packet(struct i8042 *i8042)
 {
-	say(&i8042->mouse, 0x08);
-	say(&i8042->mouse, 0);
-	say(&i8042->mouse, 0);
-	if (i8042->mouse_id != 0) {
-		say(&i8042->mouse, 0);
+	struct i8042_moves *moves = &i8042->moves;
+	int x = part_of(&moves->x, MOVE_MAX), y = -part_of(&moves->y, MOVE_MAX);
+	int wheel = part_of(&moves->wheel, TURN_MAX);
+
+	if (moves->count != 0) {
+		moves->said = moves->buttons[0];
+		memmove(moves->buttons, moves->buttons + 1, --moves->count);
+	}
+	say(&i8042->mouse,
+	    (uint8_t)(0x08 | (moves->said & 7) | (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0)));
+	say(&i8042->mouse, (uint8_t)x);
+	say(&i8042->mouse, (uint8_t)y);
+	if (i8042->mouse_id == 4) {
+		say(&i8042->mouse, (uint8_t)((wheel & 0x0f) | (moves->said >> 3 & 3) << 4));
+	} else if (i8042->mouse_id != 0) {
+		say(&i8042->mouse, (uint8_t)wheel);
+	} else {
+		moves->wheel = 0; /* it has none */
 	}
 }
 
@@ -255,6 +339,7 @@ static void mouse_command(struct i8042 *i8042, uint8_t value)
 		break;
 	case 0xf4:
 		i8042->mouse_status |= MOUSE_STATUS_ENABLED;
+		forget_moves(i8042);
 		break;
 	case 0xf5:
 		i8042->mouse_status &= (uint8_t)~MOUSE_STATUS_ENABLED;
@@ -287,6 +372,7 @@ static void mouse_reset(struct i8042 *i8042)
 {
 	i8042->mouse.count = 0;
 	mouse_defaults(i8042);
+	forget_moves(i8042);
 	i8042->mouse_id = 0;
 	i8042->mouse_wrap = false;
 	memset(i8042->mouse_rates, 0, sizeof(i8042->mouse_rates));
@@ -475,8 +561,64 @@ void i8042_reset(struct i8042 *i8042)
 	i8042->aux_irq = aux_irq;
 	i8042->mode = MODE_KEYBOARD_OFF | MODE_AUX_OFF;
 	i8042->port = PORT_NO_RESET | PORT_A20;
+	i8042->keyboard_on = true;
 	keyboard_defaults(i8042);
 	mouse_reset(i8042);
+}
+
+/* ---- Who sits there ---- */
+
+static unsigned int held_count(const struct i8042_keys *keys)
+{
+	unsigned int count = 0, i;
+
+	for (i = 0; i < sizeof(keys->held); i++) {
+		count += (unsigned int)__builtin_popcount(keys->held[i]);
+	}
+	return count;
+}
+
+void i8042_key(struct i8042 *i8042, uint8_t key, bool down)
+{
+	struct i8042_keys *keys = &i8042->keys;
+	uint8_t *held = &keys->held[key / 8], bit = (uint8_t)(1u << key % 8);
+	unsigned int room = I8042_KEYS - keys->count;
+	unsigned int releases = held_count(keys) + !(*held & bit);
+
+	if (!i8042->keyboard_on || (down ? room <= releases : !(*held & bit))) {
+		return;
+	}
+	keys->events[keys->count].key = key;
+	keys->events[keys->count++].down = down;
+	*held = (uint8_t)(down ? *held | bit : *held & ~bit);
+	update(i8042);
+}
+
+static int32_t moved(int32_t way, int by)
+{
+	int64_t sum = (int64_t)way + by;
+
+	return sum > I8042_MOVES ? I8042_MOVES : sum < -I8042_MOVES ? -I8042_MOVES : (int32_t)sum;
+}
+
+void i8042_move(struct i8042 *i8042, int x, int y, int wheel, uint8_t buttons)
+{
+	struct i8042_moves *moves = &i8042->moves;
+	uint8_t before = moves->count != 0 ? moves->buttons[moves->count - 1] : moves->said;
+
+	buttons &= BUTTONS;
+	if (buttons != before) {
+		/* Of too many changes the last one counts. */
+		moves->count -= moves->count == I8042_BUTTONS;
+		moves->buttons[moves->count++] = buttons;
+	}
+	moves->x = moved(moves->x, x);
+	moves->y = moved(moves->y, y);
+	moves->wheel = moved(moves->wheel, wheel);
+	if (!(i8042->mouse_status & (MOUSE_STATUS_ENABLED | MOUSE_STATUS_REMOTE))) {
+		forget_moves(i8042);
+	}
+	update(i8042);
 }
 
 /* ---- State ---- */
@@ -497,6 +639,80 @@ static void load_queue(struct i8042_queue *queue, struct state_reader *part)
 		queue->count = 0;
 	}
 	state_bytes(part, queue->bytes, queue->count);
+}
+
+static void save_input(const struct i8042 *i8042, struct state_writer *writer)
+{
+	const struct i8042_keys *keys = &i8042->keys;
+	const struct i8042_moves *moves = &i8042->moves;
+	unsigned int i;
+
+	state_put_bool(writer, i8042->keyboard_on);
+	state_put_bytes(writer, keys->held, sizeof(keys->held));
+	state_put_u8(writer, keys->count);
+	for (i = 0; i < keys->count; i++) {
+		state_put_u8(writer, keys->events[i].key);
+		state_put_bool(writer, keys->events[i].down);
+	}
+	state_put_u32(writer, (uint32_t)moves->x);
+	state_put_u32(writer, (uint32_t)moves->y);
+	state_put_u32(writer, (uint32_t)moves->wheel);
+	state_put_u8(writer, moves->said);
+	state_put_u8(writer, moves->count);
+	state_put_bytes(writer, moves->buttons, moves->count);
+}
+
+static void load_keys(struct i8042_keys *keys, struct state_reader *part)
+{
+	unsigned int i;
+
+	state_bytes(part, keys->held, sizeof(keys->held));
+	keys->count = state_u8(part);
+	if (keys->count + held_count(keys) > I8042_KEYS) {
+		state_refuse(part, "has more keys than wait");
+		keys->count = 0;
+	}
+	for (i = 0; i < keys->count; i++) {
+		keys->events[i].key = state_u8(part);
+		keys->events[i].down = state_bool(part);
+	}
+}
+
+static int32_t load_way(struct state_reader *part)
+{
+	int32_t way = (int32_t)state_u32(part);
+
+	if (way > I8042_MOVES || way < -I8042_MOVES) {
+		state_refuse(part, "has a mouse that has moved too far");
+	}
+	return way;
+}
+
+static void load_moves(struct i8042_moves *moves, struct state_reader *part)
+{
+	moves->x = load_way(part);
+	moves->y = load_way(part);
+	moves->wheel = load_way(part);
+	moves->said = get_bits(part, BUTTONS);
+	moves->count = state_u8(part);
+	if (moves->count > I8042_BUTTONS) {
+		state_refuse(part, "has more changes of buttons than wait");
+		moves->count = 0;
+	}
+	state_bytes(part, moves->buttons, moves->count);
+}
+
+/* Version 1 had a keyboard on which nobody typed. */
+static void load_input(struct i8042 *i8042, struct state_reader *part)
+{
+	memset(&i8042->keys, 0, sizeof(i8042->keys));
+	memset(&i8042->moves, 0, sizeof(i8042->moves));
+	i8042->keyboard_on = true;
+	if (part->version >= 2) {
+		i8042->keyboard_on = state_bool(part);
+		load_keys(&i8042->keys, part);
+		load_moves(&i8042->moves, part);
+	}
 }
 
 static void i8042_save(const void *device, struct state_writer *writer)
@@ -521,6 +737,7 @@ static void i8042_save(const void *device, struct state_writer *writer)
 	save_queue(&i8042->loop, writer);
 	save_queue(&i8042->keyboard, writer);
 	save_queue(&i8042->mouse, writer);
+	save_input(i8042, writer);
 }
 
 static void i8042_load(void *device, struct state_reader *part, bool set)
@@ -534,6 +751,9 @@ static void i8042_load(void *device, struct state_reader *part, bool set)
 	loaded.port = get_bits(part, PORT_NO_RESET | PORT_A20);
 	loaded.wait = state_u8(part);
 	loaded.scan_set = get_bits(part, 3);
+	if (loaded.scan_set == 0) {
+		state_refuse(part, "has no set of scan codes");
+	}
 	loaded.keyboard_wait = state_u8(part);
 	loaded.mouse_status =
 		get_bits(part, MOUSE_STATUS_SCALING | MOUSE_STATUS_ENABLED | MOUSE_STATUS_REMOTE);
@@ -547,6 +767,7 @@ static void i8042_load(void *device, struct state_reader *part, bool set)
 	load_queue(&loaded.loop, part);
 	load_queue(&loaded.keyboard, part);
 	load_queue(&loaded.mouse, part);
+	load_input(&loaded, part);
 	full = loaded.status & STATUS_FULL;
 	aux = loaded.status & STATUS_AUX;
 	loaded.keyboard_irq.level = full && !aux && (loaded.mode & MODE_KEYBOARD_IRQ);
@@ -562,6 +783,6 @@ const struct device_class i8042_command_class = {.name = "i8042",
 						 .width = 1,
 						 .read = command_read,
 						 .write = command_write,
-						 .version = 1,
+						 .version = 2,
 						 .save = i8042_save,
 						 .load = i8042_load};

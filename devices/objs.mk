@@ -1,5 +1,5 @@
 devices_objs := devices/board.o devices/bus.o devices/irq.o devices/pic.o devices/ioapic.o devices/pit.o devices/rtc.o \
-	devices/uart.o devices/pci.o devices/pci_msi.o devices/host_bridge.o devices/piix4.o devices/ide.o devices/ide_ata.o devices/ide_atapi.o devices/ide_dma.o devices/ide_identify.o devices/ide_state.o devices/vga.o devices/fw_cfg.o devices/i8042.o devices/debugcon.o devices/acpi_pm.o devices/reset.o devices/acpi_tables.o devices/smbios.o devices/dsdt.o \
+	devices/uart.o devices/pci.o devices/pci_msi.o devices/host_bridge.o devices/piix4.o devices/ide.o devices/ide_ata.o devices/ide_atapi.o devices/ide_dma.o devices/ide_identify.o devices/ide_state.o devices/vga.o devices/fw_cfg.o devices/i8042.o devices/scancode.o devices/debugcon.o devices/acpi_pm.o devices/reset.o devices/acpi_tables.o devices/smbios.o devices/dsdt.o \
 	lib/state.o
 
 # 6033: the name by which VMBus is known is shorter than other names are.

@@ -239,6 +239,27 @@ struct i8042_queue {
 	uint8_t last; /* to be said again */
 };
 
+#define I8042_KEYS    64
+#define I8042_BUTTONS 8
+#define I8042_MOVES   4095 /* at most so far in a direction until it is said */
+
+/* Keys that were pressed or released. There is always room for the release of each one that the guest has seen or will see pressed. */
+struct i8042_keys {
+	struct {
+		uint8_t key, down;
+	} events[I8042_KEYS];
+	uint8_t count;
+	uint8_t held[32]; /* a bit for each key: those */
+};
+
+/* How far the mouse has moved since it last said so, down and towards who sits there being positive; and its buttons, as they became. */
+struct i8042_moves {
+	int32_t x, y, wheel;
+	uint8_t buttons[I8042_BUTTONS];
+	uint8_t count; /* of those */
+	uint8_t said;  /* the buttons, as they were when it last said so */
+};
+
 struct i8042 {
 	struct host *host;
 	struct irq_source keyboard_irq, aux_irq;
@@ -249,12 +270,25 @@ struct i8042 {
 	struct i8042_queue controller, loop, keyboard, mouse;
 	uint8_t scan_set, keyboard_wait;
 	uint8_t mouse_status, mouse_resolution, mouse_rate, mouse_rates[3], mouse_id, mouse_wait;
-	bool mouse_wrap;
+	bool mouse_wrap, keyboard_on;
+	struct i8042_keys keys;
+	struct i8042_moves moves;
 };
 
 extern const struct device_class i8042_data_class, i8042_command_class;
 
 void i8042_reset(struct i8042 *i8042);
+/* A key (board_key()). Too many that the guest has not taken: this one is not pressed. */
+void i8042_key(struct i8042 *i8042, uint8_t key, bool down);
+/* A move of the mouse (board_pointer()). */
+void i8042_move(struct i8042 *i8042, int x, int y, int wheel, uint8_t buttons);
+
+/* ---- scancode.c ---- */
+
+#define SCANCODE_MAX 8
+
+/* What a keyboard says in set 1, 2 or 3; how many bytes, 0: there is no such key. */
+unsigned int scancode_of(unsigned int set, uint8_t key, bool down, uint8_t to[SCANCODE_MAX]);
 
 /* ---- fw_cfg.c: what firmware is told of its machine ---- */
 

@@ -24,6 +24,7 @@ enum {
 	EVENT_UNMASK, /* an input of the IO-APIC, and all of the 8259s, as a system does */
 	EVENT_ATA,    /* a command, with its registers */
 	EVENT_DRIVE,  /* what a drive's home has to do is done */
+	EVENT_KEY,    /* somebody types, or moves the mouse */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
 
@@ -196,6 +197,7 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 		event.kind = part == PAIR_PCI || part == PAIR_ACPI_PM ? EVENT_CONFIG
 			     : part == PAIR_FW_CFG                    ? EVENT_ITEM
 			     : part == PAIR_IDE                       ? EVENT_ATA
+			     : part == PAIR_I8042                     ? EVENT_KEY
 								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
@@ -348,6 +350,16 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 		return 0;
 	case EVENT_DRIVE:
 		do_drives(one, event);
+		return 0;
+	case EVENT_KEY:
+		if (event->value & 1) {
+			board_key(&one->board, (uint8_t)event->where, event->value & 2);
+		} else {
+			board_pointer(&one->board, (int)(event->where & 0xfff) - 2048,
+				      (int)(event->where >> 12 & 0xfff) - 2048,
+				      (int)(event->value >> 8 & 31) - 16,
+				      (uint8_t)event->where >> 3);
+		}
 		return 0;
 	case EVENT_ITEM:
 		select_item(one, event);

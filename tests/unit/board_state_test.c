@@ -265,6 +265,8 @@ static void what_cannot_be(void **unused)
 		{"acpi-pm", 1, 0x40},  /* a status bit */
 		{"acpi-pm", 25, 0x7f}, /* the timer's past */
 		{"port92", 0, 4},      {"fw-cfg", 5, 1}, /* a place behind the item */
+		{"i8042", 5, 0},                         /* a set of scan codes */
+		{"i8042", 65, 0xff},                     /* more keys than wait */
 		{"ide", 0, 2},                           /* another drive */
 		{"ide", 22, 0},                          /* heads */
 		{"vga", 861, 0xff},                      /* a mode that is too wide */

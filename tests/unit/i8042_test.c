@@ -177,6 +177,161 @@ static void wheels(void **state)
 	gives(0, true);
 }
 
+static void key(uint8_t which, bool down)
+{
+	board_key(&board, which, down);
+}
+
+static void gives_all(const uint8_t *bytes, unsigned int count, bool aux)
+{
+	while (count-- != 0) {
+		gives(*bytes++, aux);
+	}
+	gives_no_more();
+}
+
+#define GIVES(aux, ...)                                                                            \
+	gives_all((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), aux)
+
+static void set_of(uint8_t set)
+{
+	outb(0x60, 0xf0);
+	outb(0x60, set);
+	GIVES(false, 0xfa, 0xfa);
+}
+
+/* A letter, a key with a prefix, and the two that are unlike all others; in each set, and translated. */
+static void keys(void **state)
+{
+	(void)state;
+	key(0x1e, true);
+	key(0x1e, false);
+	GIVES(false, 0x1c, 0xf0, 0x1c);
+	key(0xc8, true);
+	key(0xc8, false);
+	GIVES(false, 0xe0, 0x75, 0xe0, 0xf0, 0x75);
+	key(0xc6, true);
+	key(0xc6, false);
+	GIVES(false, 0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77);
+	key(0xb7, true);
+	key(0xb7, false);
+	GIVES(false, 0xe0, 0x12, 0xe0, 0x7c, 0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12);
+	set_of(3);
+	key(0x01, true);
+	key(0x01, false);
+	key(0xc8, true);
+	key(0xc8, false);
+	GIVES(false, 0x08, 0xf0, 0x08, 0x63, 0xf0, 0x63);
+	set_of(1);
+	key(0xc8, true);
+	key(0xc8, false);
+	GIVES(false, 0xe0, 0x48, 0xe0, 0xc8);
+	set_of(2);
+	command(0x60);
+	outb(0x60, 0x40);
+	key(0x1e, true);
+	key(0x1e, true);
+	key(0x1e, false);
+	GIVES(false, 0x1e, 0x1e, 0x9e);
+	key(0xc6, true);
+	GIVES(false, 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+	key(0x7f, true);  /* there is no such key */
+	key(0x1f, false); /* it is not down */
+	gives_no_more();
+}
+
+/* Whoever types faster than the guest reads loses keys, but none of them stays pressed. */
+static void keys_that_are_too_many(void **state)
+{
+	unsigned int down[128] = {0}, i, count = 0;
+
+	(void)state;
+	command(0x60);
+	outb(0x60, 0x50); /* off: nothing is taken */
+	for (i = 0; i < 1000; i++) {
+		key((uint8_t)(1 + i % 0x50), i / 0x50 % 2 == 0);
+	}
+	for (i = 1; i < 0x51; i++) {
+		key((uint8_t)i, false);
+	}
+	gives_no_more();
+	command(0xae);
+	while (inb(0x64) & 1) {
+		uint8_t byte = inb(0x60);
+
+		down[byte & 0x7f] = !(byte & 0x80);
+		count++;
+	}
+	assert_true(count >= 32 && count <= 65);
+	for (i = 0; i < 128; i++) {
+		assert_int_equal(down[i], 0);
+	}
+}
+
+/* It is off after F5, and waits while it is asked for something. */
+static void a_keyboard_that_is_off(void **state)
+{
+	(void)state;
+	outb(0x60, 0xf5);
+	gives(0xfa, false);
+	key(0x1e, true);
+	gives_no_more();
+	outb(0x60, 0xf4);
+	gives(0xfa, false);
+	outb(0x60, 0xed);
+	gives(0xfa, false);
+	key(0x1e, true);
+	gives_no_more();
+	outb(0x60, 0x00);
+	GIVES(false, 0xfa, 0x1c);
+	key(0x1e, false);
+	outb(0x60, 0xff);
+	gives(0xf0, false);
+	GIVES(false, 0xfa, 0xaa);
+}
+
+static void moves(void **state)
+{
+	(void)state;
+	board_pointer(&board, 5, 5, 0, 1);
+	gives_no_more(); /* it is not asked to */
+	mouse(0xf4);
+	gives(0xfa, true);
+	gives_no_more();
+	board_pointer(&board, 5, 3, 1, 1);
+	GIVES(true, 0x29, 5, 0xfd);
+	board_pointer(&board, -300, -10, 0, 0);
+	GIVES(true, 0x18, 1, 10, 0x18, 0xd3, 0);
+	/* A click is one, however late it is taken. */
+	board_pointer(&board, 0, 0, 0, 2);
+	board_pointer(&board, 0, 0, 0, 0);
+	board_pointer(&board, 1, 0, 0, 2);
+	GIVES(true, 0x0a, 0, 0, 0x08, 1, 0, 0x0a, 0, 0);
+	mouse(0xf0);
+	gives(0xfa, true);
+	board_pointer(&board, 7, 0, 0, 2);
+	gives_no_more();
+	mouse(0xeb);
+	GIVES(true, 0xfa, 0x0a, 7, 0);
+}
+
+static void turns(void **state)
+{
+	(void)state;
+	rate(200);
+	rate(100);
+	rate(80);
+	mouse(0xf4);
+	gives(0xfa, true);
+	board_pointer(&board, 0, 0, 9, 0);
+	GIVES(true, 0x08, 0, 0, 7, 0x08, 0, 0, 2);
+	rate(200);
+	rate(200);
+	rate(80);
+	board_pointer(&board, 0, 0, -1, 0x18);
+	GIVES(true, 0x08, 0, 0, 0x3f);
+}
+
 static void interrupts(void **state)
 {
 	(void)state;
@@ -263,8 +418,20 @@ static void ways_to_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_controller), T(loops),    T(the_keyboard), T(the_mouse),     T(wheels),
-		T(interrupts),     T(disabled), T(too_much),     T(ways_to_reset),
+		T(the_controller),
+		T(loops),
+		T(the_keyboard),
+		T(the_mouse),
+		T(wheels),
+		T(keys),
+		T(keys_that_are_too_many),
+		T(a_keyboard_that_is_off),
+		T(moves),
+		T(turns),
+		T(interrupts),
+		T(disabled),
+		T(too_much),
+		T(ways_to_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
