@@ -1,6 +1,6 @@
 # vmctl asks a running worker, vswitch the switches.
 cli_products := build/cli/vmctl build/cli/vswitch
-build/cli/vmctl: $(call user,cli/vmctl.o cli/screenshot.o cli/screen.o cli/png.o cli/client.o hosted/listen.o hosted/packet.o hosted/say.o $(disk_objs))
+build/cli/vmctl: $(call user,cli/vmctl.o cli/screenshot.o console/screen.o cli/png.o cli/client.o hosted/listen.o hosted/packet.o hosted/say.o $(disk_objs))
 	$(call link_user,-ljansson -lpng $(disk_libs))
 build/cli/vswitch: $(call user,cli/vswitch.o cli/vswitch_open.o cli/vswitch_pcap.o cli/client.o hosted/listen.o hosted/packet.o hosted/say.o)
 	$(call link_user,-ljansson)

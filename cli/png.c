@@ -3,7 +3,7 @@
 #include <png.h>
 #include <string.h>
 
-#include "cli/screen.h"
+#include "cli/png.h"
 
 bool picture_write(const struct picture *picture, const char *path)
 {

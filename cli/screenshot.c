@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cli/screen.h"
+#include "cli/png.h"
 #include "include/mgmt/control.h"
 #include "include/mgmt/screen.h"
 

@@ -21,7 +21,7 @@ rtc_test_objs := $(devices_objs) $(devices_fake)
 uart_test_objs := $(devices_objs) $(devices_fake)
 board_state_test_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o tests/fake/board_pair.o
 piix4_test_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o
-vga_test_objs := $(devices_objs) $(devices_fake) cli/screen.o
+vga_test_objs := $(devices_objs) $(devices_fake) console/screen.o
 ide_test_objs := $(devices_objs) $(devices_fake)
 i8042_test_objs := $(devices_objs) $(devices_fake)
 fw_cfg_test_objs := $(devices_objs) $(devices_fake)
@@ -29,6 +29,6 @@ board_test_objs := $(devices_objs) $(devices_fake)
 acpi_tables_test_objs := $(devices_objs) $(devices_fake)
 
 devices_fuzzers := tests/fuzz/board_load_fuzz.c tests/fuzz/ide_fuzz.c tests/fuzz/vga_fuzz.c
-vga_fuzz_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o tests/fake/board_pair.o cli/screen.o
+vga_fuzz_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o tests/fake/board_pair.o console/screen.o
 ide_fuzz_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o tests/fake/board_pair.o
 board_load_fuzz_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o tests/fake/board_pair.o

@@ -32,6 +32,9 @@ static const char help[] =
 	"  --floppy FILE     an image of a floppy disk; what a guest writes to it is lost\n"
 	"  --restore FILE    go on from a state that vmctl save has written\n"
 	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
+	"  --vnc unix:PATH   that, and it is shown on a socket to viewers that speak VNC, whose "
+	"keyboard and\n"
+	"                    mouse are the machine's\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --memory-minimum SIZE\n"
 	"                    dynamic memory: vmctl memory leads the guest to have less, down to "
@@ -251,6 +254,21 @@ static void set_socket(json_t *document, const char *key, const char *word)
 	json_object_set_new(document, key, object);
 }
 
+static bool set_vnc(json_t *document, const char *word)
+{
+	static const char before[] = "unix:";
+	json_t *vnc;
+
+	if (strncmp(word, before, sizeof(before) - 1) != 0 || word[sizeof(before) - 1] == '\0') {
+		say("--vnc %s: give unix:PATH", word);
+		return false;
+	}
+	vnc = json_object();
+	json_object_set_new(vnc, "socket", text(word + sizeof(before) - 1));
+	json_object_set_new(document, "vnc", vnc);
+	return true;
+}
+
 enum option_name {
 	TEXT, /* the option's name is the key, its value the text */
 	NUMBER,
@@ -261,6 +279,7 @@ enum option_name {
 	ISO,
 	NET,
 	SOCKET,
+	VNC,
 	CONFIG,
 	PRINT,
 	HELP,
@@ -277,6 +296,7 @@ static const struct option option_table[] = {
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},
 	{"vga", no_argument, NULL, FLAG},
+	{"vnc", required_argument, NULL, VNC},
 	{"memory", required_argument, NULL, TEXT},
 	{"memory-minimum", required_argument, NULL, TEXT},
 	{"vps", required_argument, NULL, NUMBER},
@@ -323,6 +343,8 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 	case SOCKET:
 		set_socket(document, key, value);
 		return true;
+	case VNC:
+		return set_vnc(document, value);
 	default:
 		return false; /* getopt said what is wrong */
 	}

@@ -93,6 +93,7 @@ struct config {
 	enum on_reset on_reset;
 	unsigned int user;          /* whom a worker becomes that root started; 0: one of its own */
 	bool vga;                   /* of generation 1: it has a screen */
+	struct config_file vnc;     /* a socket: as serial_file; implies vga */
 	bool debug_exit;            /* the port of test images is there */
 	struct config_file control; /* a socket: as serial_file */
 	uid_t control_users

@@ -302,6 +302,23 @@ static bool read_vsock(struct form *form, const json_t *value, void *into)
 				  "is not such a socket");
 }
 
+static bool read_vnc(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member members[] = {
+		{"socket", FORM_OTHER, .required = true, AT(vnc), .read = read_file},
+	};
+	struct config *config = form->user;
+
+	(void)into;
+	if (!form_read(form, value, members, ARRAY_COUNT(members), config)) {
+		return false;
+	}
+	return config->vnc.fd < 0 || is_listener(config->vnc.fd, SOCK_STREAM) ||
+	       form_refuse_member(form, "socket", json_object_get(value, "socket"),
+				  "give a UNIX socket of type SOCK_STREAM that listens",
+				  "is not such a socket");
+}
+
 /* ---- Disks ---- */
 
 struct disk_members {
@@ -480,8 +497,8 @@ static bool read_log(struct form *form, const json_t *value, void *into)
 static bool check_start(struct form *form, struct config *config)
 {
 	static const char *const of_kernel[] = {"kernel", "initrd", "append", NULL};
-	static const char *const of_firmware[] = {"firmware", "firmware-log", "floppy",
-						  "vga",      "vga-firmware", NULL};
+	static const char *const of_firmware[] = {"firmware",     "firmware-log", "floppy", "vga",
+						  "vga-firmware", "vnc",          NULL};
 	bool bios = config->generation != 0;
 	const char *const *key = bios ? of_kernel : of_firmware;
 
@@ -502,6 +519,7 @@ static bool check_start(struct form *form, struct config *config)
 	if (bios && config->firmware.path == NULL) {
 		config->firmware.path = CONFIG_BIOS;
 	}
+	config->vga |= config->vnc.path != NULL;
 	if (config->vga && config->vga_rom.path == NULL) {
 		config->vga_rom.path = CONFIG_VGA_BIOS;
 	}
@@ -612,6 +630,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
 		{"vga", FORM_FLAG, AT(vga)},
+		{"vnc", FORM_OTHER, .read = read_vnc},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"memory-minimum", FORM_OTHER, AT(memory_minimum), .read = read_memory},
@@ -634,7 +653,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->kernel.fd = config->initrd.fd = config->device = -1;
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
 		config->restore.fd = -1;
-	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = -1;
+	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);
 	if (done && config->memory_minimum > config->memory) {

@@ -28,6 +28,7 @@ enum source {
 	SOURCE_OUT,
 	SOURCE_SAY_TIMER,
 	SOURCE_NETWORKS,
+	SOURCE_DISPLAY,
 	SOURCE_COUNT,
 };
 
@@ -164,6 +165,9 @@ static void serve(struct loop *loop, enum source source, int signals)
 	case SOURCE_NETWORKS:
 		networks_serve(machine);
 		break;
+	case SOURCE_DISPLAY:
+		display_serve(machine);
+		break;
 	default:
 		break; /* SOURCE_STOP: the loop's condition sees it */
 	}
@@ -197,6 +201,8 @@ void loop_run(struct machine *machine)
 	    (machine->serial.listener >= 0 &&
 	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0) ||
 	    watch(&loop, networks_fd(machine), EPOLLIN, SOURCE_NETWORKS) != 0 ||
+	    (display_fd(machine) >= 0 &&
+	     watch(&loop, display_fd(machine), EPOLLIN, SOURCE_DISPLAY) != 0) ||
 	    (say_timer() >= 0 && watch(&loop, say_timer(), EPOLLIN, SOURCE_SAY_TIMER) != 0)) {
 		say("the event loop cannot be set up: %s", strerror(errno));
 		machine_end(machine, STOP_HOST_ERROR);

@@ -26,6 +26,7 @@
 
 #include "backend/backend.h"
 #include "devices/board.h"
+#include "include/mgmt/display.h"
 #include "worker/config.h"
 #include "worker/emulate.h"
 #include "worker/firmware.h"
@@ -82,6 +83,7 @@ struct pause {
 	unsigned int turn; /* another one: who still waits for the VPs to stand gives up */
 };
 
+struct screen;
 struct vmbus;
 struct vmbus_host;
 struct storage;
@@ -101,6 +103,18 @@ struct disk_place {
 	char *name;        /* the file's, as it was given */
 	uint64_t size;     /* bytes */
 	bool there, dvd, read_only;
+};
+
+/* Who looks: the program that the worker has started, and those that it brings. */
+#define DISPLAY_PLACES (1 + DISPLAY_SEATS)
+
+struct display {
+	int epoll; /* -1: nobody ever looks */
+	struct display_seat {
+		int fd;           /* -1: nobody sits there */
+		uint8_t held[32]; /* keys, a bit for each */
+		uint8_t buttons;
+	} seats[DISPLAY_PLACES];
 };
 
 /* What the machine has on VMBus: the SCSI disks by their numbers, then the IDE ones. */
@@ -142,6 +156,8 @@ struct machine {
 	struct disks disks;                        /* [M] */
 	struct drives *drives;                     /* [I] NULL: no IDE drives */
 	uint8_t *screen;                           /* [I] its memory, NULL: none */
+	int screen_fd;                             /* [I] of it, for others to read; -1 */
+	struct display display;                    /* [M] */
 	struct networks networks;                  /* [M] */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
@@ -250,6 +266,15 @@ void screen_save(const struct machine *machine, struct state_writer *writer);
 void screen_load(struct machine *machine, struct state_reader *list);
 /* Into the file, from its beginning, as include/mgmt/screen.h says. How many bytes; -ENODEV: there is no screen; -errno. */
 int64_t screen_write(struct machine *machine, int fd);
+/* What decides on the picture beside the memory, of a machine with a screen. */
+void screen_describe(struct machine *machine, struct screen *to);
+
+/* display.c: who looks at the screen, types and moves the mouse (include/mgmt/display.h). False: said why. */
+bool display_create(struct machine *machine) MUST_CHECK;
+void display_destroy(struct machine *machine);
+/* Readable: display_serve() has something to do; -1: nobody ever looks. */
+int display_fd(const struct machine *machine);
+void display_serve(struct machine *machine);
 
 /* A disk of the SCSI controller comes, goes, or changes while the machine runs. */
 enum disks_task { DISKS_ATTACH, DISKS_ATTACH_DVD, DISKS_CHANGE_DVD, DISKS_DETACH };

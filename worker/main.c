@@ -215,13 +215,15 @@ int main(int argc, char **argv)
 	    !disks_open(&machine) || !open_backend(&machine) ||
 	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
 	    !networks_attach(&machine) || !balloon_attach(&machine) || !hvsock_create(&machine) ||
-	    !control_create(&machine) || !serial_create(&machine.serial, &config)) {
+	    !control_create(&machine) || !display_create(&machine) ||
+	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
 	reason = sandbox_enter(config.user) && hvsock_start(&machine) ? run(&machine)
 								      : STOP_HOST_ERROR;
 	serial_destroy(&machine.serial);
+	display_destroy(&machine);
 	control_destroy(&machine, reason_name(&machine, reason));
 	if (!disks_close(&machine)) {
 		reason = STOP_HOST_ERROR;

@@ -1,7 +1,7 @@
 worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
-	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
+	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/save.o $(hosted_rpc) hosted/sandbox.o
 
 worker_products := build/worker/vmwp

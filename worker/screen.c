@@ -3,6 +3,7 @@
  * drawn in this process.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,14 +16,23 @@
 
 bool screen_create(struct machine *machine)
 {
-	void *memory = mmap(NULL, VGA_MEMORY_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("screen", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *memory;
 
-	if (memory == MAP_FAILED) {
+	if (fd < 0 || ftruncate(fd, VGA_MEMORY_BYTES) != 0) {
+		say("no memory for the screen: %s", strerror(errno));
+		return false;
+	}
+	memory = mmap(NULL, VGA_MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* It is handed to those who show it. Nobody else writes to it. */
+	if (memory == MAP_FAILED ||
+	    fcntl(fd, F_ADD_SEALS,
+		  F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
 		say("no memory for the screen: %s", strerror(errno));
 		return false;
 	}
 	machine->screen = memory;
+	machine->screen_fd = fd;
 	board_add_vga(&machine->board, memory);
 	return true;
 }
@@ -92,6 +102,15 @@ static void describe(struct screen *to, const struct vga_registers *r, enum vga_
 	}
 }
 
+void screen_describe(struct machine *machine, struct screen *to)
+{
+	struct vga_registers registers;
+	enum vga_window window;
+
+	CHECK(board_look(&machine->board, &registers, &window));
+	describe(to, &registers, window);
+}
+
 /* All of it at once, or an error. */
 static int put(int fd, const void *from, size_t length, off_t at)
 {
@@ -106,14 +125,12 @@ int64_t screen_write(struct machine *machine, int fd)
 		struct screen screen;
 		uint8_t bytes[SCREEN_FRAME_AT];
 	} head = {.bytes = {0}};
-	struct vga_registers registers;
-	enum vga_window window;
 	int ret;
 
-	if (!board_look(&machine->board, &registers, &window)) {
+	if (machine->screen == NULL) {
 		return -ENODEV;
 	}
-	describe(&head.screen, &registers, window);
+	screen_describe(machine, &head.screen);
 	ret = put(fd, &head, sizeof(head), 0);
 	if (ret == 0) {
 		ret = put(fd, machine->screen, VGA_MEMORY_BYTES, SCREEN_FRAME_AT);

@@ -2,7 +2,7 @@
  * A hostile guest of the VGA: accesses to its ports and its window. Nothing outside of its memory is touched (ASan), and whatever its
  * registers then say can be drawn, or is refused.
  */
-#include "cli/screen.h"
+#include "console/screen.h"
 #include "include/mgmt/screen.h"
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

@@ -604,7 +604,8 @@ static void schema(void **state)
 	/* What does not go with a kernel. */
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
-		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\"}";
+		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\","
+		"\"vnc\":{\"socket\":\"w\"}}";
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
 	       *of, *others;
 	int device = open("/dev/null", O_RDWR);

@@ -524,7 +524,7 @@ static enum stop_reason live(void)
 	assert_true(disks_open(&machine));
 	machine.backend = backend_open(&lack);
 	assert_true(machine_create(&machine) && networks_attach(&machine) &&
-		    control_create(&machine));
+		    control_create(&machine) && display_create(&machine));
 	assert_true(serial_create(&machine.serial, &config));
 	for (;;) {
 		enum stop_reason reason;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/screen.h"
+#include "console/screen.h"
 #include "include/mgmt/screen.h"
 #include "tests/fake/board.h"
 

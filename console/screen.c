@@ -2,7 +2,7 @@
  * What a VGA shows, by its registers (IBM VGA manual; FreeVGA): text, planes, CGA's pixels, 256 colours, and the linear modes of Bochs's
  * display interface. A picture as it is at once: nothing blinks, and the cursor is there.
  */
-#include "cli/screen.h"
+#include "console/screen.h"
 
 #include <stdlib.h>
 #include <string.h>

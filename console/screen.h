@@ -1,6 +1,6 @@
 /* A machine's screen (include/mgmt/screen.h) as a picture. */
-#ifndef CLI_SCREEN_H
-#define CLI_SCREEN_H
+#ifndef CONSOLE_SCREEN_H
+#define CONSOLE_SCREEN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,5 @@ struct picture {
  * picture.
  */
 const char *screen_draw(const uint8_t *screen, size_t bytes, struct picture *picture);
-/* A PNG file. False: errno says why, or there was no memory. */
-bool picture_write(const struct picture *picture, const char *path);
 
 #endif

@@ -1,0 +1,269 @@
+/*
+ * The machine's console: a frame source and an input sink on sockets (include/mgmt/display.h), and the program vmvnc at the other end, which is
+ * started before the worker is in its sandbox. Nothing of what a viewer says is read in this process.
+ *
+ * All of it is the main thread's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hosted/listen.h"
+#include "hosted/packet.h"
+#include "include/mgmt/display.h"
+#include "include/mgmt/screen.h"
+#include "worker/machine.h"
+#include "worker/say.h"
+
+#define VNC     "vmvnc"
+#define BACKLOG 8
+/* Descriptors of what is started. */
+#define VNC_LISTENER 3
+#define VNC_SEAT     4
+/* Of one seat's requests before another's turn comes. */
+#define TURN 64
+
+extern char **environ;
+
+static bool refuse(const char *what, int error)
+{
+	say("--vnc: %s: %s", what, strerror(error));
+	return false;
+}
+
+/* ---- Seats ---- */
+
+static void release(struct machine *machine, struct display_seat *seat)
+{
+	unsigned int key;
+
+	for (key = 0; key < 256; key++) {
+		if (seat->held[key / 8] >> key % 8 & 1) {
+			board_key(&machine->board, (uint8_t)key, false);
+		}
+	}
+	if (seat->buttons != 0) {
+		board_pointer(&machine->board, 0, 0, 0, 0);
+	}
+}
+
+static void hang_up(struct machine *machine, struct display_seat *seat)
+{
+	release(machine, seat);
+	close(seat->fd);
+	seat->fd = -1;
+}
+
+/* Takes the descriptor. False: there is no seat left, or nobody who takes the answer. */
+static bool sit_down(struct machine *machine, int fd)
+{
+	struct display *display = &machine->display;
+	struct display_hello hello = {.magic = DISPLAY_MAGIC, .bytes = VGA_MEMORY_BYTES};
+	struct epoll_event event = {.events = EPOLLIN};
+	unsigned int i;
+
+	for (i = 0; i < DISPLAY_PLACES && display->seats[i].fd >= 0; i++) {
+	}
+	event.data.u32 = i;
+	if (i == DISPLAY_PLACES ||
+	    packet_send(fd, MSG_DONTWAIT, &hello, sizeof(hello), &machine->screen_fd, 1) != 0 ||
+	    epoll_ctl(display->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+		close(fd);
+		return false;
+	}
+	display->seats[i] = (struct display_seat){.fd = fd};
+	return true;
+}
+
+static void press(struct machine *machine, struct display_seat *seat,
+		  const struct display_request *request)
+{
+	uint8_t bit = (uint8_t)(1u << request->key % 8), *held = &seat->held[request->key / 8];
+
+	*held = (uint8_t)(request->down ? *held | bit : *held & ~bit);
+	board_key(&machine->board, request->key, request->down);
+}
+
+/* False: it has broken a rule. */
+static bool serve(struct machine *machine, struct display_seat *seat,
+		  const struct display_request *request)
+{
+	struct screen screen;
+
+	switch (request->type) {
+	case DISPLAY_LOOK:
+		screen_describe(machine, &screen);
+		return packet_send(seat->fd, MSG_DONTWAIT, &screen, sizeof(screen), NULL, 0) == 0;
+	case DISPLAY_KEY:
+		if (request->down > 1) {
+			return false;
+		}
+		press(machine, seat, request);
+		return true;
+	case DISPLAY_POINTER:
+		seat->buttons = request->buttons;
+		board_pointer(&machine->board, request->x, request->y, request->wheel,
+			      request->buttons);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* False: nothing is there. */
+static bool take(struct machine *machine, struct display_seat *seat)
+{
+	struct display_request request;
+	int fd = -1;
+	struct packet packet = {
+		.bytes = &request, .size = sizeof(request), .fds = &fd, .fds_max = 1};
+	int ret = packet_receive(seat->fd, MSG_DONTWAIT, &packet);
+	bool good;
+
+	if (ret == -EAGAIN || ret == -EINTR) {
+		return false;
+	}
+	good = ret == 0 && packet.length == sizeof(request) && !packet.cut && !packet.fds_cut &&
+	       request.reserved_0 == 0;
+	if (good && request.type == DISPLAY_JOIN && packet.fd_count == 1) {
+		sit_down(machine, fd); /* whom there is no seat for is hung up on */
+		return true;
+	}
+	if (ret == 0) {
+		packet_close(&packet);
+	}
+	if (!good || packet.fd_count != 0 || !serve(machine, seat, &request)) {
+		hang_up(machine, seat);
+		return false;
+	}
+	return true;
+}
+
+int display_fd(const struct machine *machine)
+{
+	return machine->display.epoll;
+}
+
+void display_serve(struct machine *machine)
+{
+	struct display *display = &machine->display;
+	struct epoll_event events[DISPLAY_PLACES];
+	int count = epoll_wait(display->epoll, events, DISPLAY_PLACES, 0), i, turn;
+
+	for (i = 0; i < count; i++) {
+		struct display_seat *seat = &display->seats[events[i].data.u32];
+
+		for (turn = 0; turn < TURN && seat->fd >= 0 && take(machine, seat); turn++) {
+		}
+	}
+}
+
+/* ---- The program ---- */
+
+/* Beside this one, or as a shell finds it. */
+static int start(int listener, int seat, const char *name)
+{
+	char beside[PATH_MAX], *slash, *argv[] = {(char *)VNC, (char *)name, NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	ssize_t length = readlink("/proc/self/exe", beside, sizeof(beside) - sizeof(VNC));
+	pid_t child;
+	int ret;
+
+	beside[length > 0 ? length : 0] = '\0';
+	slash = strrchr(beside, '/');
+	strcpy(slash != NULL ? slash + 1 : beside, VNC);
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	ret = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, 0, 1);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, listener, VNC_LISTENER);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, seat, VNC_SEAT);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_addclosefrom_np(&actions, VNC_SEAT + 1);
+	ret = ret != 0 ? ret : posix_spawnattr_setsigmask(&attributes, &none);
+	ret = ret != 0 ? ret : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	if (ret == 0) {
+		ret = posix_spawn(&child, beside, &actions, &attributes, argv, environ);
+		if (ret == ENOENT || ret == ENOTDIR) {
+			ret = posix_spawnp(&child, VNC, &actions, &attributes, argv, environ);
+		}
+	}
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return ret;
+}
+
+/* What is duplicated to a low number must not stand on one. */
+static int raise_fd(int fd)
+{
+	int raised = fcntl(fd, F_DUPFD_CLOEXEC, VNC_SEAT + 1);
+
+	close(fd);
+	return raised;
+}
+
+bool display_create(struct machine *machine)
+{
+	const struct config *config = machine->config;
+	struct display *display = &machine->display;
+	int listener, seats[2], ret, i;
+	mode_t mask;
+
+	display->epoll = -1;
+	for (i = 0; i < DISPLAY_PLACES; i++) {
+		display->seats[i].fd = -1;
+	}
+	if (config->vnc.path == NULL) {
+		return true;
+	}
+	mask = umask(0177);
+	listener = listen_at(config->vnc.path, config->vnc.fd, SOCK_STREAM, BACKLOG, "--vnc ");
+	umask(mask);
+	if (listener < 0) {
+		return false;
+	}
+	display->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (display->epoll < 0 || (listener = raise_fd(listener)) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, seats) != 0) {
+		return refuse(config->vnc.path, errno);
+	}
+	seats[1] = raise_fd(seats[1]);
+	ret = seats[1] < 0 ? errno : start(listener, seats[1], config->name);
+	close(listener);
+	close(seats[1]);
+	if (ret != 0) {
+		close(seats[0]);
+		return refuse(VNC " cannot be started", ret);
+	}
+	if (!sit_down(machine, seats[0])) {
+		return refuse(VNC, EPIPE);
+	}
+	return true;
+}
+
+void display_destroy(struct machine *machine)
+{
+	struct display *display = &machine->display;
+	unsigned int i;
+
+	for (i = 0; i < DISPLAY_PLACES; i++) {
+		if (display->seats[i].fd >= 0) {
+			close(display->seats[i].fd);
+			display->seats[i].fd = -1;
+		}
+	}
+	if (display->epoll >= 0) {
+		close(display->epoll);
+		display->epoll = -1;
+	}
+}
