@@ -91,7 +91,7 @@ disk_flush_faults := CLEAN_WHEN_COLLECTED NO_TICKET
 wake_faults := LOOK_THEN_ENTER NO_SECOND_LOOK KICK_FORGOTTEN
 flush_faults := ENTER_UNSEEN NO_SECOND_LOOK NO_WAIT ONE_MORE_EXIT
 dirty_faults := NO_WAIT NO_FLUSH EARLY_COPY TWO_STEPS
-channel_pause_faults := LOOK_ONCE SAID_ALWAYS NO_CLOSE NOTE_KEPT SAID_LATE BUSY_LOOK
+channel_pause_faults := LOOK_ONCE SAID_ALWAYS NO_CLOSE NOTE_KEPT SAID_LATE BUSY_LOOK UNSEEN
 memory_lock_faults := NO_LOOK NO_WAIT UNSEEN
 switch_ring_faults := LOOK_THEN_SAY NO_SECOND_LOOK MOVE_AFTER_LOOK EVENT_FORGOTTEN
 check-models: $(patsubst %.pml,build/model/%.passed,$(wildcard tests/model/*.pml))

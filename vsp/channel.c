@@ -26,9 +26,10 @@ static unsigned int asked(const struct vsp_channel *vsp)
 	return atomic_load_explicit(&vsp->asked, memory_order_acquire);
 }
 
+/* Something, be it a pause that is over already: the device may have seen that one, and put something aside for it. */
 static bool is_asked(const struct vsp_channel *vsp)
 {
-	return asked(vsp) & (ASKED_CLOSE | ASKED_PAUSE);
+	return asked(vsp) != vsp->seen;
 }
 
 /* ---- sleep ---- */
@@ -275,7 +276,7 @@ static void say_paused(struct vsp_channel *vsp)
 	pthread_mutex_unlock(&vsp->saying);
 }
 
-/* A close ends a pause as a resume does, also while something is under way still. */
+/* A close ends a pause as a resume does, also while something is under way still. What comes after `seen` was read is asked once more. */
 static void pause_until_resumed(struct vsp_channel *vsp)
 {
 	bool stood = false;
@@ -294,6 +295,7 @@ static void pause_until_resumed(struct vsp_channel *vsp)
 		say_paused(vsp);
 		vsp_sleep(vsp);
 	}
+	vsp->seen = asked(vsp) & ~(ASKED_CLOSE | ASKED_PAUSE);
 	if (!wants_close(vsp) && vsp->class->resume != NULL) {
 		vsp->class->resume(vsp->device);
 	}
@@ -305,7 +307,7 @@ static bool go_on(struct vsp_channel *vsp)
 	if (wants_close(vsp)) {
 		return false;
 	}
-	if (wants_pause(vsp)) {
+	if (is_asked(vsp)) {
 		pause_until_resumed(vsp);
 		return true;
 	}

@@ -48,9 +48,9 @@ struct vsp_class {
 	void (*turned)(void *device);
 	/* An answer is in the ring, or the channel has ended. May be called inside vsp_answer(). */
 	void (*sent)(void *device, struct vsp_answer *answer);
-	/* From here on no packets. What is under way ends, or is put aside. */
+	/* From here on no packets. What is under way ends, or is put aside. Of a pause that was over soon also after its end. */
 	void (*pause)(void *device);
-	/* What was put aside goes on. */
+	/* What was put aside goes on, also what was so before pause(): by who asked vsp_is_pausing(). */
 	void (*resume)(void *device);
 	/* The channel has ended: what is under way ends, soon. */
 	void (*end)(void *device);
@@ -81,6 +81,7 @@ struct vsp_channel {
 	struct vmbus_channel *channel; /* [I] */
 	pthread_t thread;              /* [I] */
 	_Atomic unsigned int asked;    /* [a] what the thread is to do, see channel.c */
+	unsigned int seen;             /* ... and what of it is behind it */
 	pthread_mutex_t saying; /* a pause does not end while channel_paused() is called for it */
 	unsigned int said;      /* the pause that channel_paused() was last called for */
 	bool ended;             /* no more packets, for good */

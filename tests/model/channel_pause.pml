@@ -6,7 +6,7 @@
  * Faults that must be found: LOOK_ONCE sleeps after a look that was made before the last wake was cleared, SAID_ALWAYS says that it stands
  * whenever it wakes, so that an old word is taken for a new one, NO_CLOSE does not look for a close while it is paused, NOTE_KEPT does not
  * drop an old word when a pause is given up, SAID_LATE says it for a pause that may be over by then, BUSY_LOOK says it while something is
- * under way still.
+ * under way still, UNSEEN takes no notice of a pause that is over, for which something was put aside.
  */
 #define PAUSES 2
 
@@ -21,6 +21,11 @@ bool saying;     /* the lock */
 bool ended;
 
 #define WANTS_PAUSE (asked % 2 == 1)
+#ifdef UNSEEN
+#define IS_ASKED WANTS_PAUSE
+#else
+#define IS_ASKED (asked != seen)
+#endif
 
 /* A sleep that ends by a wake alone. */
 inline sleep_for_good()
@@ -51,12 +56,12 @@ inline say_it()
 
 active proctype thread()
 {
-	byte said;
-	bool stood;
+	byte said, seen;
+	bool stood, aside;
 
 	do
 	:: close -> break
-	:: !close && WANTS_PAUSE ->
+	:: !close && IS_ASKED ->
 		stood = false;
 		do
 #ifdef NO_CLOSE
@@ -78,20 +83,26 @@ active proctype thread()
 				say_it();
 				sleep_for_good()
 			fi
-		od
-	:: !close && !WANTS_PAUSE ->
-		/* serve(): it looks for what is asked before each packet */
+		od;
+		atomic { seen = asked - asked % 2 };
+		aside = false
+	:: !close && !IS_ASKED ->
+		/* serve(): it looks for what is asked before each packet, and between the steps of a long request */
 		atomic { works = true; assert(!stands) }
 		busy = true;
+		if
+		:: WANTS_PAUSE -> aside = true
+		:: else
+		fi;
 		works = false;
 #ifdef LOOK_ONCE
 		if
-		:: !close && !WANTS_PAUSE -> awake = false; atomic { awake -> awake = false }
+		:: !close && !IS_ASKED -> awake = false; atomic { awake -> awake = false }
 		:: else
 		fi
 #else
 		if
-		:: !close && !WANTS_PAUSE -> sleep_for_good()
+		:: !close && !IS_ASKED -> assert(!aside); sleep_for_good()
 		:: else
 		fi
 #endif

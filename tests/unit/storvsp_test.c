@@ -1260,6 +1260,25 @@ static void test_pause_long_requests(void **state)
 	expect_announcement();
 }
 
+/* Pauses that are over at once, most of them before the channel's thread has seen them: what they put aside goes on all the same. */
+static void test_pauses_that_nobody_sees(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 400; i++) {
+		begin_verifies(0);
+		usleep(i % 100);
+		vmbus_begin_pause(guest.bus);
+		usleep(i % 3);
+		vmbus_resume(guest.bus);
+		assert_int_equal(storage_hold(storage, lun5), 0);
+		expect_ended_verifies(STORVSP_SRB_BUSY);
+		assert_int_equal(storage_release(storage, lun5, huge), 0);
+		take_attention(0, 5);
+	}
+}
+
 /* In this machine or in the next: what was put aside ends with its channel. */
 static void test_close_what_is_aside(void **state)
 {
@@ -1487,6 +1506,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_migrate_a_unit, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_migrate_long_requests, start_huge, stop_huge),
 		cmocka_unit_test_setup_teardown(test_pause_long_requests, start_huge, stop_huge),
+		cmocka_unit_test_setup_teardown(test_pauses_that_nobody_sees, start_huge,
+						stop_huge),
 		cmocka_unit_test_setup_teardown(test_close_what_is_aside, start_huge, stop_huge),
 		cmocka_unit_test_setup_teardown(test_migrate_a_reset, start_huge, stop_huge),
 		cmocka_unit_test_setup_teardown(test_refused_states, start_huge, stop_huge),

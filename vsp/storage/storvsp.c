@@ -167,11 +167,13 @@ static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 /* Whether a long request is to stop before its next step: the channel is closing or pausing, or a reset waits for it. */
 static bool srb_is_cancelled(const struct scsi_request *scsi)
 {
-	const struct storage_io *io = scsi->user;
+	struct storage_io *io = scsi->user;
 	struct storage_queue *queue = io->queue;
+	bool is_over = vsp_is_ending(&queue->vsp) || atomic_load(&queue->storage->resets);
 
-	return vsp_is_ending(&queue->vsp) || vsp_is_pausing(&queue->vsp) ||
-	       atomic_load(&queue->storage->resets);
+	/* Noted here: when the request has ended the pause may have been given up. */
+	io->begins_anew = !is_over && vsp_is_pausing(&queue->vsp);
+	return is_over || io->begins_anew;
 }
 
 /* Data may have been written although the request named no direction, and by a request that failed half-way. */
@@ -186,15 +188,6 @@ static void complete_data(struct storage_io *io)
 	channel_complete_range(io->queue->vsp.channel, &io->range, written);
 }
 
-/* The request was aborted only because the channel pauses, so it can begin again afterwards. */
-static bool begins_anew(const struct storage_io *io)
-{
-	const struct vsp_channel *vsp = &io->queue->vsp;
-
-	return io->scsi.status == SCSI_TASK_ABORTED && vsp_is_pausing(vsp) && !vsp_is_ending(vsp) &&
-	       !atomic_load(&io->queue->storage->resets);
-}
-
 static void srb_done(struct scsi_request *scsi)
 {
 	struct storage_io *io = scsi->user;
@@ -204,7 +197,7 @@ static void srb_done(struct scsi_request *scsi)
 
 	complete_data(io);
 	io->queue->in_flight--;
-	if (begins_anew(io)) {
+	if (scsi->status == SCSI_TASK_ABORTED && io->begins_anew) {
 		storvsp_put_aside(io, AGAIN_SRB);
 		return;
 	}

@@ -59,6 +59,7 @@ struct storage_io {
 	struct storage_queue *queue;
 	struct storage_io *next;  /* in the free list, in that of resets, or aside */
 	enum storage_again again; /* while it is aside */
+	bool begins_anew;         /* a pause ended it between two steps */
 	struct vsp_answer answer; /* with the packet's transaction and size from the beginning */
 	struct storvsp_packet packet; /* the guest's, then the answer */
 	struct vmbus_range range; /* of the data; acquired while the SCSI target has the request */
