@@ -18,8 +18,9 @@ struct storage_port {
 	pthread_mutex_t lock;
 	pthread_cond_t quiet;
 	_Atomic bool paused; /* [a] no command begins; written under lock */
-	bool is_quiet;       /* [L] none is under way either */
+	bool is_quiet;       /* [L] none is under way either, of a port that is paused, or stops */
 	bool running;        /* [L] there is a thread, and it is not to end */
+	bool joinable;       /* there is a thread: who starts and stops the port */
 	struct storage_command *first, **first_end; /* [L] submitted, in order */
 	unsigned in_flight;                         /* [R] */
 };
@@ -41,6 +42,7 @@ int storage_port_create(struct storage_port **out)
 	pthread_mutex_init(&port->lock, NULL);
 	pthread_cond_init(&port->quiet, NULL);
 	forget_all(port);
+	port->is_quiet = true;
 	ret = disk_queue_create(PORT_DEPTH, &port->disks, NULL);
 	if (ret) {
 		storage_port_destroy(&port);
@@ -64,9 +66,9 @@ void storage_port_destroy(struct storage_port **where)
 	free(port);
 }
 
-static struct storage_command *command_of(struct scsi_request *request)
+static struct storage_command *command_of(const struct scsi_request *request)
 {
-	return (struct storage_command *)((uint8_t *)request -
+	return (struct storage_command *)((uintptr_t)request -
 					  offsetof(struct storage_command, scsi));
 }
 
@@ -89,7 +91,7 @@ static void done(struct scsi_request *request)
 	struct storage_port *port = command->port;
 
 	port->in_flight--;
-	if (request->status == SCSI_TASK_ABORTED && atomic_load(&port->paused)) {
+	if (request->status == SCSI_TASK_ABORTED && command->stopped) {
 		put_back(port, command);
 	} else {
 		command->done(command);
@@ -99,11 +101,10 @@ static void done(struct scsi_request *request)
 /* Between the steps of a command: a pause does not wait for all of them. */
 static bool cancelled(const struct scsi_request *request)
 {
-	const struct storage_command *command =
-		(const struct storage_command *)((const uint8_t *)request -
-						 offsetof(struct storage_command, scsi));
+	struct storage_command *command = command_of(request);
 
-	return atomic_load(&command->port->paused);
+	command->stopped = atomic_load(&command->port->paused);
+	return command->stopped;
 }
 
 /* ---- the thread ---- */
@@ -131,6 +132,7 @@ static void execute(struct storage_port *port, struct storage_command *command)
 	command->scsi.nexus = PORT_NEXUS;
 	command->scsi.queue = port->disks;
 	command->scsi.done = done;
+	command->stopped = false;
 	command->scsi.cancelled = cancelled;
 	port->in_flight++;
 	scsi_execute(command->storage->scsi, command->address, &command->scsi);
@@ -170,33 +172,57 @@ int storage_port_start(struct storage_port *port)
 	pthread_mutex_lock(&port->lock);
 	forget_all(port);
 	port->running = true;
+	port->is_quiet = false;
 	atomic_store(&port->paused, false);
 	ret = -pthread_create(&port->thread, NULL, serve, port);
-	port->running = !ret;
+	port->running = port->joinable = !ret;
+	port->is_quiet = ret;
 	pthread_mutex_unlock(&port->lock);
 	return ret;
 }
 
-void storage_port_stop(struct storage_port *port)
+void storage_port_begin_stop(struct storage_port *port)
 {
-	bool was;
+	pthread_mutex_lock(&port->lock);
+	if (port->running) {
+		port->running = port->is_quiet = false;
+	}
+	pthread_mutex_unlock(&port->lock);
+	disk_queue_wake(port->disks);
+}
+
+bool storage_port_is_quiet(struct storage_port *port)
+{
+	bool is_quiet;
 
 	pthread_mutex_lock(&port->lock);
-	was = port->running;
-	port->running = false;
+	is_quiet = port->is_quiet;
 	pthread_mutex_unlock(&port->lock);
-	if (was) {
-		disk_queue_wake(port->disks);
+	return is_quiet;
+}
+
+void storage_port_stop(struct storage_port *port)
+{
+	storage_port_begin_stop(port);
+	if (port->joinable) {
 		pthread_join(port->thread, NULL);
+		port->joinable = false;
 	}
 }
 
-void storage_port_pause(struct storage_port *port)
+void storage_port_begin_pause(struct storage_port *port)
 {
 	pthread_mutex_lock(&port->lock);
 	port->is_quiet = !port->running;
 	atomic_store(&port->paused, true);
+	pthread_mutex_unlock(&port->lock);
 	disk_queue_wake(port->disks);
+}
+
+void storage_port_pause(struct storage_port *port)
+{
+	storage_port_begin_pause(port);
+	pthread_mutex_lock(&port->lock);
 	while (!port->is_quiet) {
 		pthread_cond_wait(&port->quiet, &port->lock);
 	}

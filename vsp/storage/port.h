@@ -23,6 +23,7 @@ struct storage_command {
 	/* The port's. */
 	struct storage_command *next;
 	struct storage_port *port;
+	bool stopped; /* between two steps, by a pause */
 };
 
 /* With a disk queue: a sandbox may forbid to make one later. -errno. */
@@ -34,11 +35,16 @@ int storage_port_start(struct storage_port *port);
 /* Waits until no command is under way, and ends the thread. Commands that were submitted meanwhile, or while there is no thread,
  * are forgotten: nobody calls their `done`. */
 void storage_port_stop(struct storage_port *port);
+/* The same in two steps: from when storage_port_is_quiet(), storage_port_stop() does not take long. */
+void storage_port_begin_stop(struct storage_port *port);
 
 /*
- * Waits until no command is under way; those that come meanwhile wait for the resume, and so does one of many steps, which then begins anew. A
- * port that is stopped meanwhile need not be resumed.
+ * From the time at which storage_port_is_quiet() no command is under way; those that come meanwhile wait for the resume, and so does one of many
+ * steps, which then begins anew. A port that is stopped meanwhile need not be resumed; the resume may come before it is quiet.
  */
+void storage_port_begin_pause(struct storage_port *port);
+bool storage_port_is_quiet(struct storage_port *port); /* any thread */
+/* Waits until it is. */
 void storage_port_pause(struct storage_port *port);
 void storage_port_resume(struct storage_port *port);
 
