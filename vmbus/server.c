@@ -253,7 +253,7 @@ bool vmbus_stands(struct vmbus *bus)
 	return channel == NULL;
 }
 
-void server_wait_until_it_stands(struct vmbus *bus)
+void vmbus_settle(struct vmbus *bus)
 {
 	serve_notes(bus);
 	while (!vmbus_stands(bus)) {
@@ -282,7 +282,7 @@ void vmbus_begin_pause(struct vmbus *bus)
 void vmbus_pause(struct vmbus *bus)
 {
 	vmbus_begin_pause(bus);
-	server_wait_until_it_stands(bus);
+	vmbus_settle(bus);
 }
 
 void vmbus_resume(struct vmbus *bus)

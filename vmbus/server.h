@@ -195,7 +195,6 @@ struct vmbus {
 void note_post(struct vmbus_channel *channel, enum note note); /* [T] */
 /* One that nobody has acted on yet. [C] */
 void note_drop(struct vmbus_channel *channel, enum note note);
-void server_wait_until_it_stands(struct vmbus *bus); /* [C] */
 void server_complain(struct vmbus *bus, const char *format, ...)
 	__attribute__((format(printf, 2, 3))); /* [T] */
 /* A line about a channel: its class and number come first. */

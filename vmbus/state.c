@@ -734,7 +734,7 @@ int vmbus_load(struct vmbus *bus, struct state_reader *list)
 	}
 	drop(saved);
 	if (ret == 0) {
-		server_wait_until_it_stands(bus);
+		vmbus_settle(bus);
 	} else if (bus->version != 0) {
 		vmbus_reset(bus);
 	}

@@ -89,6 +89,8 @@ void vmbus_begin_pause(struct vmbus *bus);
 bool vmbus_stands(struct vmbus *bus);
 /* The same, and waits for the devices, whose channel_paused() and channel_closed() must not need the control thread. [C] */
 void vmbus_pause(struct vmbus *bus);
+/* Waits likewise until a paused server stands, which it does not while a channel closes that was rescinded meanwhile. [C] */
+void vmbus_settle(struct vmbus *bus);
 /* Also before it stands: who has not paused yet goes on. [C] */
 void vmbus_resume(struct vmbus *bus);
 

@@ -384,6 +384,18 @@ void control_serve(struct machine *machine)
 	look_at_machine(control);
 }
 
+void control_begin_end(struct machine *machine)
+{
+	if (machine->control != NULL) {
+		jobs_begin_end(&machine->control->jobs);
+	}
+}
+
+bool control_has_ended(struct machine *machine)
+{
+	return machine->control == NULL || jobs_have_ended(&machine->control->jobs);
+}
+
 void control_destroy(struct machine *machine, const char *reason)
 {
 	struct control *control = machine->control;
@@ -393,7 +405,7 @@ void control_destroy(struct machine *machine, const char *reason)
 	if (control == NULL) {
 		return;
 	}
-	done = jobs_end(&control->jobs);
+	done = jobs_all_ended(&control->jobs);
 	if (!done) {
 		say("a disk's files are still being opened; they are left to the end of this "
 		    "process");

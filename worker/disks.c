@@ -7,9 +7,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "disk/disk.h"
@@ -435,11 +438,36 @@ int disks_prepare(struct machine *machine, struct job *job, enum disks_task kind
 	return 0;
 }
 
-bool disks_close(struct machine *machine)
+/* What its thread has: the files alone, for who asks for the status meanwhile has the places. */
+struct disks_closing {
+	struct disk *files[CONFIG_DISKS_MAX];
+	pthread_t thread;
+	bool has_thread;
+	bool lost; /* something of a guest's */
+	int event;
+	atomic_bool over;
+};
+
+static void *close_files(void *argument)
 {
-	struct disks *disks = &machine->disks;
+	struct disks_closing *closing = argument;
 	struct disk_error error;
-	bool done = true;
+
+	for (unsigned int i = 0; i < CONFIG_DISKS_MAX; i++) {
+		if (close_file(&closing->files[i], &error) != 0) {
+			say("%s", error.text);
+			closing->lost = true;
+		}
+	}
+	atomic_store(&closing->over, true);
+	eventfd_write(closing->event, 1);
+	return NULL;
+}
+
+void disks_begin_close(struct machine *machine)
+{
+	static struct disks_closing closing; /* there is no way to go on without memory for it */
+	struct disks *disks = &machine->disks;
 	unsigned int i;
 
 	drives_destroy(machine);
@@ -451,12 +479,34 @@ bool disks_close(struct machine *machine)
 			storage_destroy(&disks->ide[i]);
 		}
 	}
+	closing = (struct disks_closing){.event = machine->stop_event};
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
-		if (close_file(&disks->places[i].file, &error) != 0) {
-			say("%s", error.text);
-			done = false;
-		}
-		free(disks->places[i].name);
+		closing.files[i] = disks->places[i].file;
+		set_place(&disks->places[i], NULL, false, false, NULL);
 	}
-	return done;
+	disks->closing = &closing;
+	closing.has_thread = pthread_create(&closing.thread, NULL, close_files, &closing) == 0;
+	if (!closing.has_thread) {
+		close_files(&closing);
+	}
+}
+
+bool disks_are_closed(struct machine *machine)
+{
+	return atomic_load(&machine->disks.closing->over);
+}
+
+bool disks_close(struct machine *machine)
+{
+	struct disks_closing *closing;
+
+	if (machine->disks.closing == NULL) {
+		disks_begin_close(machine);
+	}
+	closing = machine->disks.closing;
+	if (closing->has_thread) {
+		pthread_join(closing->thread, NULL);
+	}
+	machine->disks.closing = NULL;
+	return !closing->lost;
 }

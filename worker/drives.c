@@ -69,6 +69,25 @@ void drives_stop(struct machine *machine)
 	}
 }
 
+void drives_begin_stop(struct machine *machine)
+{
+	if (machine->drives != NULL) {
+		storage_port_begin_stop(machine->drives->port);
+	}
+}
+
+void drives_begin_pause(struct machine *machine)
+{
+	if (machine->drives != NULL) {
+		storage_port_begin_pause(machine->drives->port);
+	}
+}
+
+bool drives_are_quiet(struct machine *machine)
+{
+	return machine->drives == NULL || storage_port_is_quiet(machine->drives->port);
+}
+
 void drives_pause(struct machine *machine)
 {
 	if (machine->drives != NULL) {

@@ -10,9 +10,6 @@
 
 #include "lib/check.h"
 
-/* How long the worker's end waits for a job that was cancelled and has not come to its next step. */
-#define LEAVE_MS 2000
-
 int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user)
 {
 	*jobs = (struct jobs){.ended = ended, .user = user};
@@ -118,7 +115,8 @@ static unsigned int count_threads(const struct jobs *jobs)
 	unsigned int i, count = 0;
 
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
-		count += jobs->all[i].state == JOB_RUNNING && has_thread(&jobs->all[i]);
+		count += jobs->all[i].state == JOB_RUNNING && has_thread(&jobs->all[i]) &&
+			 !jobs->all[i].joined;
 	}
 	return count;
 }
@@ -128,7 +126,7 @@ static void start_queued(struct jobs *jobs)
 	struct job *job;
 	int ret;
 
-	while (count_threads(jobs) < CONTROL_JOBS_RUNNING) {
+	while (!jobs->ending && count_threads(jobs) < CONTROL_JOBS_RUNNING) {
 		job = oldest(jobs, JOB_QUEUED, JOB_QUEUED);
 		if (job == NULL) {
 			return;
@@ -171,8 +169,13 @@ void job_end(struct job *job, int result)
 
 static void take_in(struct job *job)
 {
-	pthread_join(job->thread, NULL);
-	end_by_result(job);
+	if (!job->joined) {
+		pthread_join(job->thread, NULL);
+		job->joined = true;
+	}
+	if (job->result != 0 || job->settle == NULL || job->settle(job)) {
+		end_by_result(job);
+	}
 }
 
 static void take_in_all(struct jobs *jobs)
@@ -184,6 +187,11 @@ static void take_in_all(struct jobs *jobs)
 			take_in(&jobs->all[i]);
 		}
 	}
+}
+
+void job_wake(struct job *job)
+{
+	eventfd_write(job->jobs->event, 1);
 }
 
 void jobs_serve(struct jobs *jobs)
@@ -234,6 +242,8 @@ bool job_cancel(struct job *job)
 	}
 	if (job->state == JOB_QUEUED || !has_thread(job)) {
 		end(job, JOB_CANCELLED);
+	} else if (job->joined) {
+		job_wake(job);
 	}
 	return true;
 }
@@ -264,7 +274,7 @@ static uint64_t now_ms(void)
 }
 
 /* Whether one runs that the end has to wait for, or may wait for a while. */
-static bool any_runs(struct jobs *jobs, bool committed)
+static bool any_runs(const struct jobs *jobs, bool committed)
 {
 	unsigned int i;
 
@@ -277,12 +287,12 @@ static bool any_runs(struct jobs *jobs, bool committed)
 	return false;
 }
 
-bool jobs_end(struct jobs *jobs)
+void jobs_begin_end(struct jobs *jobs)
 {
-	static const struct timespec pause = {.tv_nsec = 5000000};
-	uint64_t until = now_ms() + LEAVE_MS;
 	unsigned int i;
 
+	jobs->ending = true;
+	jobs->leave_at_ms = now_ms() + JOBS_LEAVE_MS;
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
 		struct job *job = &jobs->all[i];
 
@@ -292,9 +302,14 @@ bool jobs_end(struct jobs *jobs)
 		}
 	}
 	take_in_all(jobs);
-	while (any_runs(jobs, true) || (any_runs(jobs, false) && now_ms() < until)) {
-		nanosleep(&pause, NULL);
-		take_in_all(jobs);
-	}
+}
+
+bool jobs_have_ended(struct jobs *jobs)
+{
+	return !any_runs(jobs, true) && (!any_runs(jobs, false) || now_ms() >= jobs->leave_at_ms);
+}
+
+bool jobs_all_ended(struct jobs *jobs)
+{
 	return !any_runs(jobs, false);
 }

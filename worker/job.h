@@ -34,6 +34,11 @@ struct job {
 	enum job_state state; /* [M] */
 	/* [J] 0 or -errno, and then `error` says why. NULL: no thread, see job_begin(). */
 	int (*work)(struct job *job);
+	/*
+	 * What the main thread has to wait for when work() has returned 0; NULL: nothing. False: not yet, it is asked again by each
+	 * jobs_serve() (job_wake(), or a cancel). True: `result` is set.
+	 */
+	bool (*settle)(struct job *job);
 	/* The main thread's last word: takes in what was done, and frees the subject. Also for a job that never ran. */
 	void (*finish)(struct job *job);
 	void *subject;
@@ -45,6 +50,7 @@ struct job {
 	atomic_bool over;            /* [a] work() has returned */
 	struct jobs *jobs;
 	pthread_t thread;        /* [M] */
+	bool joined;             /* [M] the thread has ended */
 	int result;              /* [J], then [M] */
 	struct disk_error error; /* [J], then [M] */
 };
@@ -52,6 +58,8 @@ struct job {
 struct jobs {
 	int event; /* an eventfd: something for jobs_serve() */
 	uint32_t last_id;
+	bool ending;
+	uint64_t leave_at_ms; /* CLOCK_MONOTONIC; while ending */
 	void (*ended)(void *user,
 		      const struct job *job); /* called from jobs_serve() and job_cancel() */
 	void *user;
@@ -61,10 +69,14 @@ struct jobs {
 /* 0 or -errno. */
 int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user);
 /*
- * The end: what is queued is dropped, what may be cancelled is, what is committed is waited for. False: a job does not come to its
- * next step; its thread goes on, and touches nothing but the job's own.
+ * The end: what is queued is dropped, what may be cancelled is. True of jobs_have_ended(), which is asked after each jobs_serve(), and every now and then:
+ * what is committed has ended, and the others have had JOBS_LEAVE_MS to come to their next step. None begins any more.
  */
-bool jobs_end(struct jobs *jobs);
+#define JOBS_LEAVE_MS 2000
+void jobs_begin_end(struct jobs *jobs);
+bool jobs_have_ended(struct jobs *jobs);
+/* False: a job's thread goes on, and touches nothing but the job's own. */
+bool jobs_all_ended(struct jobs *jobs);
 
 /* NULL: as many as there may be have not ended. To be filled in, and given to job_start(). */
 struct job *job_new(struct jobs *jobs, const char *what, enum job_of of, int number);
@@ -76,6 +88,8 @@ void job_start(struct job *job);
  */
 void job_begin(struct job *job);
 void job_end(struct job *job, int result);
+/* There may be an end to what settle() waits for. */
+void job_wake(struct job *job);
 /* The eventfd was signalled: jobs that are over end, others begin. */
 void jobs_serve(struct jobs *jobs);
 

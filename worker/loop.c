@@ -1,12 +1,14 @@
 /*
- * The main thread while the machine runs: timers, the serial line, VMBus' messages, signals.
- * Everything it waits for is in one epoll set.
+ * The main thread while the machine runs: timers, the serial line, VMBus' messages, signals. Everything it waits for is in one epoll set.
+ *
+ * At the end it waits for what may take as long as a file does, and serves the control socket and signals meanwhile.
  */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmbus/vmbus.h"
@@ -32,9 +34,17 @@ enum source {
 	SOURCE_COUNT,
 };
 
+/* How far the machine has come: less is served at its end. */
+enum phase {
+	PHASE_RUNS,
+	PHASE_STOPS,  /* stop_event is signalled for good */
+	PHASE_CLOSES, /* there is no partition, nor what asks for one */
+};
+
 struct loop {
 	struct machine *machine;
-	int epoll;
+	int epoll, signals;
+	enum phase phase;
 	int watched_in, watched_out; /* descriptors in the set for the serial line, -1 if none */
 	unsigned int
 		generation; /* of those; older ones may be closed, and their numbers used again */
@@ -111,16 +121,16 @@ static void serve_serial(struct loop *loop)
 }
 
 /* Both mean: off, now. The guest is not asked. */
-static void serve_signal(struct loop *loop, int signals)
+static void serve_signal(struct loop *loop)
 {
 	struct signalfd_siginfo info;
 
-	if (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		machine_end(loop->machine, STOP_REQUEST);
+	if (read(loop->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		machine_turn_off(loop->machine);
 	}
 }
 
-static void serve(struct loop *loop, enum source source, int signals)
+static void serve(struct loop *loop, enum source source)
 {
 	struct machine *machine = loop->machine;
 
@@ -136,6 +146,7 @@ static void serve(struct loop *loop, enum source source, int signals)
 		break;
 	case SOURCE_BUS:
 		vmbus_serve(machine->bus);
+		machine_bus_served(machine);
 		break;
 	case SOURCE_BUS_TIMER:
 		drain(bus_timer(machine));
@@ -146,10 +157,12 @@ static void serve(struct loop *loop, enum source source, int signals)
 		break;
 	case SOURCE_CONTROL:
 		control_serve(machine);
-		watch_serial(loop, &machine->serial);
+		if (loop->phase != PHASE_CLOSES) {
+			watch_serial(loop, &machine->serial);
+		}
 		break;
 	case SOURCE_SIGNAL:
-		serve_signal(loop, signals);
+		serve_signal(loop);
 		break;
 	case SOURCE_LISTENER:
 		serial_accept(&machine->serial);
@@ -168,54 +181,174 @@ static void serve(struct loop *loop, enum source source, int signals)
 	case SOURCE_DISPLAY:
 		display_serve(machine);
 		break;
-	default:
-		break; /* SOURCE_STOP: the loop's condition sees it */
+	default: /* SOURCE_STOP: the loop's condition sees it */
+		if (loop->phase == PHASE_CLOSES) {
+			drain(machine->stop_event);
+		}
+		break;
 	}
 }
 
-void loop_run(struct machine *machine)
+static int open_signals(void)
 {
-	struct loop loop = {.machine = machine,
-			    .epoll = epoll_create1(EPOLL_CLOEXEC),
-			    .watched_in = -1,
-			    .watched_out = -1};
-	struct epoll_event events[SOURCE_COUNT];
 	sigset_t set;
-	int signals, i, count;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (loop.epoll < 0 || signals < 0 ||
-	    watch(&loop, machine->stop_event, EPOLLIN, SOURCE_STOP) != 0 ||
-	    watch(&loop, machine->host.board_timer, EPOLLIN, SOURCE_BOARD_TIMER) != 0 ||
-	    watch(&loop, machine->host.nudge_timer, EPOLLIN, SOURCE_NUDGE_TIMER) != 0 ||
-	    watch(&loop, vmbus_fd(machine->bus), EPOLLIN, SOURCE_BUS) != 0 ||
-	    watch(&loop, bus_timer(machine), EPOLLIN, SOURCE_BUS_TIMER) != 0 ||
-	    watch(&loop, integration_fd(machine->integration), EPOLLIN, SOURCE_INTEGRATION) != 0 ||
-	    watch(&loop, signals, EPOLLIN, SOURCE_SIGNAL) != 0 ||
-	    (control_fd(machine) >= 0 &&
-	     watch(&loop, control_fd(machine), EPOLLIN, SOURCE_CONTROL) != 0) ||
-	    (machine->serial.listener >= 0 &&
-	     watch(&loop, machine->serial.listener, EPOLLIN, SOURCE_LISTENER) != 0) ||
-	    watch(&loop, networks_fd(machine), EPOLLIN, SOURCE_NETWORKS) != 0 ||
-	    (display_fd(machine) >= 0 &&
-	     watch(&loop, display_fd(machine), EPOLLIN, SOURCE_DISPLAY) != 0) ||
-	    (say_timer() >= 0 && watch(&loop, say_timer(), EPOLLIN, SOURCE_SAY_TIMER) != 0)) {
-		say("the event loop cannot be set up: %s", strerror(errno));
-		machine_end(machine, STOP_HOST_ERROR);
-	}
-	serve_serial(&loop);
-	control_serve(machine);
-	while (atomic_load(&machine->stop) == STOP_NONE) {
-		count = epoll_wait(loop.epoll, events, SOURCE_COUNT, -1);
-		for (i = 0; i < count; i++) {
-			serve(&loop, (enum source)events[i].data.u32, signals);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* -1 for `fd`: there is no such source. */
+static bool watch_all(struct loop *loop, int signals, enum phase phase)
+{
+	const struct machine *machine = loop->machine;
+	const struct {
+		int fd;
+		enum source source;
+		enum phase first, last; /* in which it is served */
+	} sources[] = {
+		{machine->stop_event, SOURCE_STOP, PHASE_RUNS, PHASE_RUNS},
+		{machine->stop_event, SOURCE_STOP, PHASE_CLOSES, PHASE_CLOSES},
+		{machine->host.board_timer, SOURCE_BOARD_TIMER, PHASE_RUNS, PHASE_STOPS},
+		{machine->host.nudge_timer, SOURCE_NUDGE_TIMER, PHASE_RUNS, PHASE_STOPS},
+		{vmbus_fd(machine->bus), SOURCE_BUS, PHASE_RUNS, PHASE_CLOSES},
+		{bus_timer(machine), SOURCE_BUS_TIMER, PHASE_RUNS, PHASE_STOPS},
+		{integration_fd(machine->integration), SOURCE_INTEGRATION, PHASE_RUNS, PHASE_STOPS},
+		{signals, SOURCE_SIGNAL, PHASE_RUNS, PHASE_CLOSES},
+		{control_fd(machine), SOURCE_CONTROL, PHASE_RUNS, PHASE_CLOSES},
+		{machine->serial.listener, SOURCE_LISTENER, PHASE_RUNS, PHASE_STOPS},
+		{networks_fd(machine), SOURCE_NETWORKS, PHASE_RUNS, PHASE_STOPS},
+		{display_fd(machine), SOURCE_DISPLAY, PHASE_RUNS, PHASE_STOPS},
+		{say_timer(), SOURCE_SAY_TIMER, PHASE_RUNS, PHASE_CLOSES},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(sources); i++) {
+		if (sources[i].fd >= 0 && phase >= sources[i].first && phase <= sources[i].last &&
+		    watch(loop, sources[i].fd, EPOLLIN, sources[i].source) != 0) {
+			return false;
 		}
 	}
+	return true;
+}
+
+static bool open_loop(struct loop *loop, struct machine *machine, enum phase phase)
+{
+	*loop = (struct loop){.machine = machine,
+			      .epoll = epoll_create1(EPOLL_CLOEXEC),
+			      .signals = open_signals(),
+			      .phase = phase,
+			      .watched_in = -1,
+			      .watched_out = -1};
+	if (loop->epoll < 0 || loop->signals < 0 || !watch_all(loop, loop->signals, phase)) {
+		say("the event loop cannot be set up: %s", strerror(errno));
+		return false;
+	}
+	if (phase != PHASE_CLOSES) {
+		serve_serial(loop);
+	}
+	control_serve(machine);
+	return true;
+}
+
+static void close_loop(struct loop *loop)
+{
+	close(loop->signals);
+	close(loop->epoll);
+}
+
+static void turn(struct loop *loop, int timeout_ms)
+{
+	struct epoll_event events[SOURCE_COUNT];
+	int count = epoll_wait(loop->epoll, events, SOURCE_COUNT, timeout_ms);
+
+	for (int i = 0; i < count; i++) {
+		serve(loop, (enum source)events[i].data.u32);
+	}
+}
+
+void loop_run(struct machine *machine)
+{
+	struct loop loop;
+
+	if (!open_loop(&loop, machine, PHASE_RUNS)) {
+		machine_end(machine, STOP_HOST_ERROR);
+	}
+	while (atomic_load(&machine->stop) == STOP_NONE) {
+		turn(&loop, -1);
+	}
 	serial_drain(&machine->serial);
-	close(signals);
-	close(loop.epoll);
+	close_loop(&loop);
+}
+
+/* ---- the end ---- */
+
+#define MOMENT_MS 1000 /* for which nobody is told that something is waited for */
+#define LOOK_MS   10   /* what has no event is looked at as often */
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Serves who manages the machine until it is over. False: who does has no patience. */
+static bool wait_until(struct machine *machine, enum phase phase,
+		       bool (*is_over)(struct machine *machine), const char *what)
+{
+	uint64_t until = now_ms() + MOMENT_MS;
+	struct loop loop;
+	bool opened = open_loop(&loop, machine, phase);
+
+	while (!is_over(machine) && !machine->hurries) {
+		if (!machine->waits && now_ms() >= until) {
+			say("%s; to turn the machine off once more is not to wait for that", what);
+			machine->waits = true;
+			control_serve(machine); /* clients hear of it */
+		}
+		turn(&loop, LOOK_MS);
+	}
+	machine->waits = false;
+	if (opened) {
+		close_loop(&loop);
+	}
+	return !machine->hurries;
+}
+
+static bool is_released(struct machine *machine)
+{
+	return !machine_is_held(machine);
+}
+
+static bool is_reset(struct machine *machine)
+{
+	return vmbus_is_reset(machine->bus) && drives_are_quiet(machine);
+}
+
+bool loop_stop(struct machine *machine)
+{
+	if (!wait_until(machine, PHASE_STOPS, is_released, "its state is being written")) {
+		return false;
+	}
+	machine_begin_stop(machine);
+	if (!wait_until(machine, PHASE_STOPS, is_reset, "the guest's requests have not ended")) {
+		return false;
+	}
+	machine_finish_stop(machine);
+	return true;
+}
+
+bool loop_close(struct machine *machine)
+{
+	control_begin_end(machine);
+	if (!wait_until(machine, PHASE_CLOSES, control_has_ended, "jobs have not ended")) {
+		return false;
+	}
+	disks_begin_close(machine);
+	return wait_until(machine, PHASE_CLOSES, disks_are_closed,
+			  "the disks' files are not closed yet") &&
+	       disks_close(machine);
 }

@@ -27,6 +27,13 @@ void machine_end(struct machine *machine, enum stop_reason reason)
 	}
 }
 
+void machine_turn_off(struct machine *machine)
+{
+	machine->off = true;
+	machine->hurries = machine->waits;
+	machine_end(machine, STOP_REQUEST);
+}
+
 /* Kernel, initrd and tables, or the BIOS, into memory that is all zeros. */
 static bool fill_memory(struct machine *machine)
 {
@@ -241,43 +248,64 @@ static void end_pause(struct machine *machine)
 {
 	struct pause *pause = &machine->pause;
 
-	if (atomic_load(&pause->state) == PAUSE_DONE) {
+	if (pause->frozen) {
+		drives_resume(machine);
 		host_freeze(&machine->host, false);
 		if (backend_partition_freeze_time(machine->partition, false) != 0) {
 			say("the guest's time does not go on");
 		}
+		pause->frozen = false;
 	}
 	atomic_store(&pause->state, PAUSE_NONE);
-	pause->turn++;
+	pause->owner = NULL;
 	pthread_cond_broadcast(&pause->go_on);
 	pthread_cond_signal(&pause->arrived);
 }
 
-/* A kick that comes just before a VP enters is lost, so they are repeated. */
-static void kick_for_pause(struct machine *machine)
+/* Until somebody arrives, or a little time has passed. */
+static void wait_a_little(struct pause *pause)
 {
-	struct pause *pause = &machine->pause;
 	struct timespec until;
-	unsigned int i;
 
-	for (i = 0; i < machine->config->vps; i++) {
-		vp_kick(&machine->vps[i]);
-	}
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += KICK_EVERY_NS;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	if (pause->parked < machine->config->vps) {
-		pthread_cond_timedwait(&pause->arrived, &pause->lock, &until);
-	}
+	pthread_cond_timedwait(&pause->arrived, &pause->lock, &until);
 }
 
-int machine_pause(struct machine *machine, struct job *job)
+/* A kick that comes just before a VP enters is lost, so they are repeated. */
+static void kick_for_pause(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->config->vps; i++) {
+		vp_kick(&machine->vps[i]);
+	}
+	wait_a_little(&machine->pause);
+}
+
+/* Under the lock. */
+static bool is_pause_wanted(struct machine *machine, const struct job *job)
+{
+	return machine->pause.owner == job && !job_cancelled(job) &&
+	       atomic_load(&machine->stop) == STOP_NONE;
+}
+
+/* The clocks, and the emulated drives' commands. Under the lock. */
+static int stand_still(struct machine *machine)
+{
+	host_freeze(&machine->host, true);
+	machine->pause.frozen = true;
+	drives_begin_pause(machine);
+	return backend_partition_freeze_time(machine->partition, true);
+}
+
+int machine_pause_vps(struct machine *machine, struct job *job)
 {
 	struct pause *pause = &machine->pause;
-	unsigned int turn;
 	int ret = 0;
 
 	pthread_mutex_lock(&pause->lock);
@@ -285,37 +313,83 @@ int machine_pause(struct machine *machine, struct job *job)
 		pthread_mutex_unlock(&pause->lock);
 		return -EALREADY;
 	}
-	turn = ++pause->turn;
+	pause->owner = job;
 	atomic_store(&pause->state, PAUSE_ASKED);
-	while (pause->turn == turn && pause->parked < machine->config->vps && !job_cancelled(job) &&
-	       atomic_load(&machine->stop) == STOP_NONE) {
+	while (is_pause_wanted(machine, job) && pause->parked < machine->config->vps) {
 		kick_for_pause(machine);
 	}
-	if (pause->turn != turn) {
+	if (is_pause_wanted(machine, job)) {
+		ret = stand_still(machine);
+	}
+	job_step(job, "waiting for the guest's requests");
+	while (ret == 0 && is_pause_wanted(machine, job) && !drives_are_quiet(machine)) {
+		wait_a_little(pause);
+	}
+	if (ret == 0 && !is_pause_wanted(machine, job)) {
 		ret = -ECANCELED;
-	} else if (atomic_load(&machine->stop) != STOP_NONE || !job_commit(job)) {
+	}
+	if (ret != 0 && pause->owner == job) {
 		end_pause(machine);
-		ret = -ECANCELED;
-	} else {
-		host_freeze(&machine->host, true);
-		ret = backend_partition_freeze_time(machine->partition, true);
-		atomic_store(&pause->state, PAUSE_DONE);
-		if (ret != 0) {
-			end_pause(machine);
-		}
 	}
 	pthread_mutex_unlock(&pause->lock);
 	return ret;
 }
 
-bool machine_resume(struct machine *machine)
+static bool owns_pause(struct machine *machine, const struct job *job)
+{
+	bool owns;
+
+	pthread_mutex_lock(&machine->pause.lock);
+	owns = machine->pause.owner == job;
+	pthread_mutex_unlock(&machine->pause.lock);
+	return owns;
+}
+
+int machine_pause_bus(struct machine *machine, struct job *job)
+{
+	struct pause *pause = &machine->pause;
+
+	if (!owns_pause(machine, job)) {
+		return -ECANCELED;
+	}
+	if (!pause->bus) {
+		pause->bus = true;
+		vmbus_begin_pause(machine->bus);
+	}
+	if (!job_cancelled(job) && !vmbus_stands(machine->bus)) {
+		return -EAGAIN;
+	}
+	if (!job_commit(job)) {
+		(void)machine_resume(machine);
+		return -ECANCELED;
+	}
+	pthread_mutex_lock(&pause->lock);
+	atomic_store(&pause->state, PAUSE_DONE);
+	pause->owner = NULL; /* the job ends */
+	pthread_mutex_unlock(&pause->lock);
+	return 0;
+}
+
+void machine_bus_served(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+
+	if (pause->bus && atomic_load(&pause->state) == PAUSE_ASKED && vmbus_stands(machine->bus)) {
+		job_wake(pause->owner);
+	}
+}
+
+static bool resume_vps(struct machine *machine)
 {
 	struct pause *pause = &machine->pause;
 	bool paused;
 
 	pthread_mutex_lock(&pause->lock);
-	paused = atomic_load(&pause->state) != PAUSE_NONE && !pause->held;
+	paused = atomic_load(&pause->state) != PAUSE_NONE;
 	if (paused) {
+		if (pause->owner != NULL) {
+			job_wake(pause->owner);
+		}
 		end_pause(machine);
 	}
 	pthread_mutex_unlock(&pause->lock);
@@ -323,6 +397,20 @@ bool machine_resume(struct machine *machine)
 		integration_resumed(machine->integration);
 	}
 	return paused;
+}
+
+bool machine_resume(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+
+	if (machine_is_held(machine)) {
+		return false;
+	}
+	if (pause->bus) {
+		vmbus_resume(machine->bus);
+		pause->bus = false;
+	}
+	return resume_vps(machine);
 }
 
 bool machine_hold(struct machine *machine)
@@ -366,17 +454,29 @@ static void wait_for_release(struct pause *pause)
 	pthread_mutex_unlock(&pause->lock);
 }
 
-void machine_stop(struct machine *machine)
+void machine_begin_stop(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+
+	wait_for_release(pause);
+	/* Before the resume, as the reset of VMBus: a device would go on with what it has put aside, which may be in a saved state too. */
+	drives_begin_stop(machine);
+	(void)resume_vps(machine);
+	end_threads(machine);
+	/* The guest's memory is its own no longer than this. */
+	vmbus_begin_reset(machine->bus);
+	if (pause->bus) {
+		vmbus_resume(machine->bus);
+		pause->bus = false;
+	}
+}
+
+void machine_finish_stop(struct machine *machine)
 {
 	uint64_t count;
 	unsigned int i;
 
-	wait_for_release(&machine->pause);
-	(void)machine_resume(machine);
-	end_threads(machine);
 	drives_stop(machine);
-	/* The guest's memory is its own no longer than this. */
-	vmbus_reset(machine->bus);
 	for (i = 0; i < machine->config->vps; i++) {
 		if (machine->vps[i].vp != NULL) {
 			backend_vp_destroy(&machine->vps[i].vp);
@@ -388,6 +488,13 @@ void machine_stop(struct machine *machine)
 		backend_partition_destroy(&machine->partition);
 	}
 	eventfd_read(machine->stop_event, &count);
+}
+
+void machine_stop(struct machine *machine)
+{
+	machine_begin_stop(machine);
+	vmbus_reset(machine->bus);
+	machine_finish_stop(machine);
 }
 
 bool machine_reset(struct machine *machine)

@@ -8,13 +8,13 @@
  *
  *   machine_create() -> stopped --machine_start()--> running --machine_stop()--> stopped
  *
- * A reset is machine_stop(), machine_reset(), and machine_start() again. When `stop` is no longer
+ * A reset is machine_stop(), machine_reset(), and machine_start() again (where the control socket is served meanwhile, loop_stop()). When `stop` is no longer
  * STOP_NONE, all VP threads come to an end.
  *
- *   running --machine_pause()--> pausing ---> paused --machine_resume()--> running
+ *   running --machine_pause_vps(), machine_pause_bus()--> pausing ---> paused --machine_resume()--> running
  *
- * Paused, each VP's thread stands in vp_park(), between two exits, and no clock of the guest goes but the TSC. A machine that
- * starts is running.
+ * Paused, each VP's thread stands in vp_park(), between two exits, no clock of the guest goes but the TSC, and the devices on VMBus
+ * have no request under way. A machine that starts is running.
  */
 #ifndef WORKER_MACHINE_H
 #define WORKER_MACHINE_H
@@ -80,7 +80,10 @@ struct pause {
 	_Atomic(enum pause_state) state; /* written under the lock */
 	unsigned int parked;             /* VP threads in vp_park() */
 	bool held;                       /* machine_hold() */
-	unsigned int turn; /* another one: who still waits for the VPs to stand gives up */
+	struct job *
+		owner; /* that asked for it; another one, or NULL: who still waits for the machine to stand gives up */
+	bool frozen; /* the guest's clocks stand */
+	bool bus;    /* [M] VMBus was asked to stand too */
 };
 
 struct screen;
@@ -121,6 +124,7 @@ struct display {
 struct disks {
 	struct disk_place places[CONFIG_DISKS_MAX];
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
+	struct disks_closing *closing; /* NULL: not yet */
 };
 
 struct drives;
@@ -171,8 +175,10 @@ struct machine {
 	int stop_event;                            /* [I] eventfd */
 	_Atomic(enum stop_reason) stop;            /* [a] the first one wins */
 	struct pause pause;
-	struct timespec started;      /* [M] CLOCK_MONOTONIC */
-	unsigned int resets;          /* [M] */
+	bool waits;              /* [M] for devices or files at its end, for longer than a moment */
+	bool off, hurries;       /* [M] machine_turn_off() was called; while it waits */
+	struct timespec started; /* [M] CLOCK_MONOTONIC */
+	unsigned int resets;     /* [M] */
 	_Atomic(uint32_t) debug_exit; /* [a] the test image's result */
 	atomic_bool crashed;          /* [a] the guest has said so since it started */
 };
@@ -181,21 +187,36 @@ struct machine {
 bool machine_create(struct machine *machine) MUST_CHECK;
 /* Partition, VPs, threads. False: said why; the machine is stopped, with STOP_HOST_ERROR. */
 bool machine_start(struct machine *machine) MUST_CHECK;
-/* Waits for all VP threads and gives the partition back. */
+/*
+ * Ends all VP threads, and asks the devices to let go of the guest's memory. That may take as long as a disk's file does; it has come to
+ * pass when vmbus_is_reset() says so, and then machine_finish_stop() gives the partition back.
+ */
+void machine_begin_stop(struct machine *machine);
+void machine_finish_stop(struct machine *machine);
+/* All of it, and waits for the devices. */
 void machine_stop(struct machine *machine);
 /* As new: memory loaded anew, the board reset. After machine_stop(). False: said why. */
 bool machine_reset(struct machine *machine) MUST_CHECK;
 
 /* Any thread: the machine comes to an end. */
 void machine_end(struct machine *machine, enum stop_reason reason);
+/* Main thread: off, also if it is about to be reset; if it `waits` at its end, it waits for nothing more. */
+void machine_turn_off(struct machine *machine);
 
 struct job;
 /*
  * work() of a job: returns when no VP is in the guest and its clocks stand. -ECANCELED: by job_cancel(), by machine_resume(), or because
  * the machine stops. -EALREADY: it is paused, or about to be.
  */
-int machine_pause(struct machine *machine, struct job *job);
-/* Main thread. False: it is not paused, or held. */
+int machine_pause_vps(struct machine *machine, struct job *job);
+/*
+ * settle() of that job: 0 when the devices stand too, and the machine is paused; -EAGAIN: not yet, requests of the guest are under way
+ * still; -ECANCELED: as above.
+ */
+int machine_pause_bus(struct machine *machine, struct job *job);
+/* Main thread: after vmbus_serve(). */
+void machine_bus_served(struct machine *machine);
+/* Main thread. False: it is not paused, nor about to be, or held. */
 bool machine_resume(struct machine *machine);
 /*
  * A thread other than the main one works on a paused machine: it is not resumed, and machine_stop() waits, until that thread lets go of it.
@@ -207,6 +228,13 @@ void machine_release(struct machine *machine); /* any thread */
 
 /* loop.c: serves the devices until the machine ends. */
 void loop_run(struct machine *machine);
+/*
+ * machine_stop(), and serves the control socket meanwhile. False: a request does not end, and who manages the machine does not want to wait
+ * for it (machine_turn_off()); nothing may be freed then.
+ */
+bool loop_stop(struct machine *machine) MUST_CHECK;
+/* Serves the control socket until the jobs have ended and the disks' files are closed. False: as loop_stop(), or with an error that was said. */
+bool loop_close(struct machine *machine) MUST_CHECK;
 
 /* vp.c: what a VP's thread does. */
 void *vp_thread(void *machine_vp);
@@ -242,7 +270,13 @@ void hypercall_handle(struct machine *machine, struct vp_exit *exit);
 /* disks.c: the files of the command line, then the controllers they are at. False: said why. */
 bool disks_open(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
-/* False: what a guest wrote last may not be in a file; said so. */
+/*
+ * Closes the files, by a thread of its own; the machine is stopped, and no job has a disk. disks_are_closed() is true when that has ended,
+ * and then stop_event is signalled.
+ */
+void disks_begin_close(struct machine *machine);
+bool disks_are_closed(struct machine *machine);
+/* All of it, or the rest of it, and waits. False: what a guest wrote last may not be in a file; said so. */
 bool disks_close(struct machine *machine);
 
 /* drives.c: the emulated IDE channels' drives. An IDE disk, or a DVD drive, that was attached; before any VP runs. -errno. */
@@ -252,9 +286,13 @@ int drives_add(struct machine *machine, struct storage *storage, struct storage_
 /* Around the life of a partition. False: said why. */
 bool drives_start(struct machine *machine) MUST_CHECK;
 void drives_stop(struct machine *machine); /* no command is under way any more */
+/* The same, and does not wait; drives_stop() follows when they are quiet. */
+void drives_begin_stop(struct machine *machine);
 void drives_destroy(struct machine *machine);
-/* For a state: no command is under way from the pause to the resume, or the stop. Any thread. */
-void drives_pause(struct machine *machine);
+/* No command is under way from when they are quiet after that to the resume, or the stop. Any thread. */
+void drives_begin_pause(struct machine *machine);
+bool drives_are_quiet(struct machine *machine);
+void drives_pause(struct machine *machine); /* and waits */
 void drives_resume(struct machine *machine);
 
 /* screen.c: a VGA. False: said why. */
@@ -345,7 +383,10 @@ void hvsock_destroy(struct machine *machine);
 
 /* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
 bool control_create(struct machine *machine) MUST_CHECK;
-/* The machine has come to its end: jobs end, clients are told. A job that does not come to its next step is left what it has. */
+/* The machine has come to its end: jobs end, and none begins any more. Have they? Changes in control_serve(), and with time. */
+void control_begin_end(struct machine *machine);
+bool control_has_ended(struct machine *machine);
+/* Clients are told of the end. A job that has not come to its next step is left what it has. */
 void control_destroy(struct machine *machine, const char *reason);
 /* Readable when there is something for control_serve(); -1: no socket. */
 int control_fd(const struct machine *machine);

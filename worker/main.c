@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "worker/machine.h"
 #include "worker/save.h"
@@ -173,6 +174,15 @@ static void limit_stacks(void)
 	}
 }
 
+/* What hangs has threads that use everything, so nothing is freed: the kernel ends them. No write that a guest was told of is lost. */
+static _Noreturn void leave(struct machine *machine)
+{
+	say("what has not ended is left to the end of this process");
+	serial_destroy(&machine->serial);
+	control_destroy(machine, reason_name(machine, STOP_REQUEST));
+	_exit(EXIT_TURNED_OFF);
+}
+
 /* Power-on to power-off, resets included. */
 static enum stop_reason run(struct machine *machine)
 {
@@ -186,7 +196,12 @@ static enum stop_reason run(struct machine *machine)
 		loop_run(machine);
 		reason = atomic_load(&machine->stop);
 		services_ended(machine, reason);
-		machine_stop(machine);
+		if (!loop_stop(machine)) {
+			leave(machine);
+		}
+		if (machine->off) {
+			return STOP_REQUEST;
+		}
 		if (reason != STOP_RESET || machine->config->on_reset == ON_RESET_EXIT) {
 			return reason;
 		}
@@ -222,12 +237,15 @@ int main(int argc, char **argv)
 	set_up_signals();
 	reason = sandbox_enter(config.user) && hvsock_start(&machine) ? run(&machine)
 								      : STOP_HOST_ERROR;
+	if (!loop_close(&machine)) {
+		if (machine.hurries) {
+			leave(&machine);
+		}
+		reason = STOP_HOST_ERROR;
+	}
 	serial_destroy(&machine.serial);
 	display_destroy(&machine);
 	control_destroy(&machine, reason_name(&machine, reason));
-	if (!disks_close(&machine)) {
-		reason = STOP_HOST_ERROR;
-	}
 	networks_detach(&machine);
 	balloon_detach(&machine);
 	hvsock_stand(&machine, true);

@@ -35,6 +35,9 @@ struct parameters {
 
 const char *methods_state(const struct machine *machine)
 {
+	if (machine->waits) {
+		return CONTROL_STATE_STOPPING;
+	}
 	switch (atomic_load(&machine->pause.state)) {
 	case PAUSE_ASKED:
 		return CONTROL_STATE_PAUSING;
@@ -192,6 +195,9 @@ static json_t *controller_counts(struct storage *scsi)
 {
 	struct storage_stats stats;
 
+	if (scsi == NULL) { /* the machine is at its end */
+		return json_object();
+	}
 	storage_get_stats(scsi, &stats);
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "requests", (json_int_t)stats.requests,
 			 "reads", (json_int_t)stats.reads, "writes", (json_int_t)stats.writes,
@@ -307,9 +313,12 @@ static json_t *run_cancel(struct rpc_request *request, const struct parameters *
 static struct job *new_job(struct rpc_request *request, const char *what, enum job_of of,
 			   int number)
 {
-	struct job *job = job_new(&control_of(request)->jobs, what, of, number);
+	struct jobs *jobs = &control_of(request)->jobs;
+	struct job *job = jobs->ending ? NULL : job_new(jobs, what, of, number);
 
-	if (job == NULL) {
+	if (jobs->ending) {
+		rpc_refuse(request, CONTROL_BAD_STATE, "the machine has come to its end", "");
+	} else if (job == NULL) {
 		rpc_refuse(request, CONTROL_BAD_LIMIT,
 			   "as many jobs as there may be have not ended",
 			   "wait for one of them, or cancel it");
@@ -317,15 +326,34 @@ static struct job *new_job(struct rpc_request *request, const char *what, enum j
 	return job;
 }
 
-static int pause_work(struct job *job)
+static json_t *refuse_stopping(struct rpc_request *request)
 {
-	int ret = machine_pause(job->subject, job);
+	return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is about to stop", "");
+}
 
+static int explain_pause(struct job *job, int ret)
+{
 	if (ret != 0) {
 		snprintf(job->error.text, sizeof(job->error.text), "the guest does not stand: %s",
 			 ret == -EALREADY ? "it is paused, or about to be" : strerror(-ret));
 	}
 	return ret;
+}
+
+static int pause_work(struct job *job)
+{
+	return explain_pause(job, machine_pause_vps(job->subject, job));
+}
+
+static bool pause_settle(struct job *job)
+{
+	int ret = machine_pause_bus(job->subject, job);
+
+	if (ret == -EAGAIN) {
+		return false;
+	}
+	job->result = explain_pause(job, ret);
+	return true;
 }
 
 static json_t *run_pause(struct rpc_request *request, const struct parameters *p)
@@ -334,6 +362,9 @@ static json_t *run_pause(struct rpc_request *request, const struct parameters *p
 	struct job *job;
 
 	(void)p;
+	if (atomic_load(&machine->stop) != STOP_NONE) {
+		return refuse_stopping(request);
+	}
 	if (atomic_load(&machine->pause.state) != PAUSE_NONE) {
 		return rpc_refuse(request, CONTROL_BAD_STATE,
 				  "the machine is paused, or about to be", "resume ends that");
@@ -343,6 +374,7 @@ static json_t *run_pause(struct rpc_request *request, const struct parameters *p
 		return NULL;
 	}
 	job->work = pause_work;
+	job->settle = pause_settle;
 	job->subject = machine;
 	job_start(job);
 	return job_answer(job);
@@ -383,7 +415,6 @@ static void save_finish(struct job *job)
 		machine_end(saving->machine, STOP_SAVED);
 	} else {
 		machine_release(saving->machine); /* also of a job that never ran */
-		vmbus_resume(saving->machine->bus);
 		sockets_stand(saving->machine->sockets, false);
 	}
 	close(saving->fd);
@@ -421,7 +452,7 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 	}
 	/* Connections are not saved: they end, here and in the guest. */
 	sockets_stand(machine->sockets, true);
-	vmbus_pause(machine->bus);
+	vmbus_settle(machine->bus);
 	*saving = (struct saving){.machine = machine, .fd = request->fds[0]};
 	request->fd_count = 0;
 	job->work = save_work;
@@ -564,8 +595,13 @@ static json_t *run_value_delete(struct rpc_request *request, const struct parame
 
 static json_t *run_button(struct rpc_request *request, const struct parameters *p)
 {
+	struct machine *machine = control_of(request)->machine;
+
 	(void)p;
-	board_power_button(&control_of(request)->machine->board);
+	if (atomic_load(&machine->stop) != STOP_NONE) {
+		return refuse_stopping(request);
+	}
+	board_power_button(&machine->board);
 	return json_object();
 }
 
@@ -579,7 +615,7 @@ static json_t *run_reset(struct rpc_request *request, const struct parameters *p
 static json_t *run_off(struct rpc_request *request, const struct parameters *p)
 {
 	(void)p;
-	machine_end(control_of(request)->machine, STOP_REQUEST);
+	machine_turn_off(control_of(request)->machine);
 	return json_object();
 }
 

@@ -44,7 +44,7 @@ emulate_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
 worker_fuzzers += tests/fuzz/control_fuzz.c
 control_fuzz_objs := $(worker_control) $(worker_control_fake)
-control_fuzz_libs := -ljansson
+control_fuzz_libs := -ljansson -Wl,--wrap=pthread_create,--wrap=pthread_join
 worker_fuzzers += tests/fuzz/config_fuzz.c
 config_fuzz_objs := worker/config.o worker/config_read.o hosted/form.o worker/say.o
 config_fuzz_libs := -ljansson

@@ -365,7 +365,6 @@ static int write_into(struct machine *machine, struct hvs_writer *writer, struct
 	hvs_put_string(writer, "/savedstate/type", "Normal");
 	put_memory_blocks(machine, writer);
 	job_step(job, "writing the state");
-	drives_pause(machine);
 	if (ret == 0) {
 		ret = make_list(machine, &list, &size);
 	}
@@ -387,10 +386,6 @@ static int write_into(struct machine *machine, struct hvs_writer *writer, struct
 	if (ret == 0) {
 		job_step(job, "closing the file");
 		ret = hvs_writer_finish(writer);
-	}
-	if (ret != 0) {
-		drives_resume(
-			machine); /* else the machine ends, and nothing of theirs begins any more */
 	}
 	free(list);
 	free(sums);

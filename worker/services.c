@@ -359,7 +359,7 @@ void services_escape(struct machine *machine)
 	int ret;
 
 	if (machine->integration_host->escaped) {
-		machine_end(machine, STOP_REQUEST);
+		machine_turn_off(machine);
 		return;
 	}
 	machine->integration_host->escaped = true;

@@ -33,8 +33,9 @@
 #define CONTROL_EVENTS "events"     /* [on?: true] -> sequence: of the last event  [look] */
 #define CONTROL_JOBS   "jobs"       /* -> jobs: a list  [look] */
 #define CONTROL_CANCEL "job.cancel" /* [job: its id] -> job */
-#define CONTROL_PAUSE  "pause"      /* -> job; done when no VP is in the guest */
-#define CONTROL_RESUME "resume"     /* -> state */
+#define CONTROL_PAUSE                                                                              \
+	"pause" /* -> job; done when no VP is in the guest, and no request of its under way */
+#define CONTROL_RESUME "resume" /* -> state; also of a machine that is pausing still */
 /*
  * Of a machine that is paused, and an empty file that is open for writing -> job: the machine's whole state into it. When that is done the machine
  * has come to its end ("saved"), and goes on where it was when it is started with this file; otherwise it is paused as before.
@@ -58,7 +59,7 @@
 #define CONTROL_VALUE_DELETE "value.delete"
 #define CONTROL_BUTTON       "power-button" /* what the guest does then is its own affair */
 #define CONTROL_RESET        "reset"        /* at once; the guest is not asked */
-#define CONTROL_OFF          "off"          /* likewise; the worker ends */
+#define CONTROL_OFF          "off" /* likewise; the worker ends. Once more: it waits for no file */
 /* [number, name, read-only?, raw?], and the disk's file and all its parents in order -> job */
 #define CONTROL_ATTACH "disk.attach"
 #define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
@@ -132,9 +133,11 @@
 #define CONTROL_APPLICATION_OK       "ok"
 #define CONTROL_APPLICATION_CRITICAL "critical"
 
-#define CONTROL_STATE_RUNNING   "running" /* of the machine, and of a job */
-#define CONTROL_STATE_PAUSING   "pausing"
-#define CONTROL_STATE_PAUSED    "paused"
+#define CONTROL_STATE_RUNNING "running" /* of the machine, and of a job */
+#define CONTROL_STATE_PAUSING "pausing"
+#define CONTROL_STATE_PAUSED  "paused"
+#define CONTROL_STATE_STOPPING                                                                     \
+	"stopping" /* it ends or is reset, and a disk's file does not answer */
 #define CONTROL_STATE_ENDED     "ended"
 #define CONTROL_STATE_QUEUED    "queued"
 #define CONTROL_STATE_DONE      "done"

@@ -532,8 +532,8 @@ def descriptors(t):
 @test("disk: files that do not answer keep a job waiting, and neither the guest nor who manages it", deadline=900)
 def hangs(t):
     command = """
-        disk=$(lun 5)
         while :; do
+            disk=$(lun 5) # another name, when it comes again
             blockdev --flushbufs $disk
             dd if=$disk of=/dev/null bs=64k 2>/dev/null && echo "read"
             usleep 100000
@@ -561,15 +561,18 @@ def hangs(t):
         refused() {{ "$@" 2>&1 && exit 1; }}
         seen "guest: ready"
         vmctl control attach-raw 5 $a || exit 1
-        some_more ^read
         servers="$(cat /sys/block/${{a#/dev/}}/pid) $(cat /sys/block/${{b#/dev/}}/pid)"
-        kill -STOP $servers
-        before=
-        until [ "$(grep -c ^read out)" = "$before" ]; do
-            before=$(grep -c ^read out)
-            echo 3 >/proc/sys/vm/drop_caches
-            sleep 3
-        done
+        hang() {{ # until no read comes back
+            some_more ^read
+            kill -STOP $servers
+            before=
+            until [ "$(grep -c ^read out)" = "$before" ]; do
+                before=$(grep -c ^read out)
+                echo 3 >/proc/sys/vm/drop_caches
+                sleep 3
+            done
+        }}
+        hang
         vmctl --no-wait control attach 6 $b base.vhdx
         vmctl --no-wait control detach 5
         job "disk.attach  6 running: opening the files"
@@ -578,7 +581,11 @@ def hangs(t):
         refused vmctl control cancel 3
         vmctl control cancel 2 || exit 1
         some_more ^tick
-        vmctl control pause && vmctl control resume || exit 1
+        vmctl --no-wait control pause || exit 1
+        job "pause  *running: waiting for the guest's requests"
+        vmctl control status | grep "^state *pausing" || exit 1
+        vmctl control resume || exit 1
+        job "pause  *cancelled"
         vmctl control dvd 3 || exit 1
         some_more ^tick
         kill -CONT $servers
@@ -586,10 +593,17 @@ def hangs(t):
         job "disk.detach  5 done"
         some_more ^tick
         vmctl control status
+        vmctl control pause && vmctl control resume || exit 1
+        vmctl control attach-raw 5 $a || exit 1
+        hang
         vmctl control off
+        until vmctl control status | grep -q stopping; do kill -0 $worker || exit 1; usleep 300000; done
+        echo "it stops, and answers"
+        kill -CONT $servers
         wait $worker; echo "worker: $?"
         vhd detach $a && vhd detach $b && echo "nobody has them" """, puts=[*puts(t, "6.1", command), vmctl])
     t.has(text, "worker: 6")
+    t.has(text, "it stops, and answers")
     t.has(text, "disk 5 is in the hands of job 3")
     t.has(text, "job 3 has gone too far")
     t.check(not re.search(r"^scsi [56] ", text, re.M), "a disk is still there")

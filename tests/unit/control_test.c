@@ -238,6 +238,11 @@ json_t *balloon_object(struct machine *m)
 	return json_object();
 }
 
+void vmbus_settle(struct vmbus *bus)
+{
+	(void)bus;
+}
+
 void sockets_stand(struct sockets *sockets, bool stand)
 {
 	(void)sockets;
@@ -256,10 +261,31 @@ void machine_end(struct machine *m, enum stop_reason reason)
 	m->stop = reason;
 }
 
-int machine_pause(struct machine *m, struct job *job)
+void machine_turn_off(struct machine *m)
 {
+	machine_end(m, STOP_REQUEST);
+}
+
+int machine_pause_vps(struct machine *m, struct job *job)
+{
+	(void)job;
 	atomic_store(&m->pause.state, PAUSE_ASKED);
 	pass_gate(AT_PAUSE);
+	return 0;
+}
+
+/* How often the devices are found not to stand yet. */
+static unsigned int bus_looks;
+
+int machine_pause_bus(struct machine *m, struct job *job)
+{
+	if (atomic_load(&m->pause.state) == PAUSE_NONE) {
+		return -ECANCELED;
+	}
+	if (bus_looks != 0 && !job_cancelled(job)) {
+		bus_looks--;
+		return -EAGAIN;
+	}
 	if (!job_commit(job)) {
 		atomic_store(&m->pause.state, PAUSE_NONE);
 		return -ECANCELED;
@@ -274,12 +300,11 @@ bool machine_resume(struct machine *m)
 }
 
 static int save_result;
-static bool bus_paused;
 static atomic_bool held;
 
 int save_write(struct machine *m, int fd, struct job *job, struct disk_error *error)
 {
-	assert_true(bus_paused && machine_is_held(m));
+	assert_true(machine_is_held(m));
 	assert_int_equal(write(fd, "state", 5), 5);
 	pass_gate(AT_SAVE);
 	if (save_result != 0) {
@@ -303,18 +328,6 @@ void machine_release(struct machine *m)
 {
 	(void)m;
 	atomic_store(&held, false);
-}
-
-void vmbus_pause(struct vmbus *bus)
-{
-	(void)bus;
-	bus_paused = true;
-}
-
-void vmbus_resume(struct vmbus *bus)
-{
-	(void)bus;
-	bus_paused = false;
 }
 
 /* Who the kernel says has connected. */
@@ -350,12 +363,24 @@ static int count_descriptors(void)
 	return count;
 }
 
+/* As loop_close() does. */
+static void come_to_the_end(void)
+{
+	control_begin_end(&machine);
+	while (!control_has_ended(&machine)) {
+		control_serve(&machine);
+		usleep(1000);
+	}
+	control_destroy(&machine, "power-off");
+}
+
 static int start(void **state)
 {
 	(void)state;
 	descriptors_before = count_descriptors();
 	machine = (struct machine){
 		.config = &config,
+		.stop_event = -1,
 		.serial = {.kind = SERIAL_UNIX, .in = -1, .out = -1, .listener = -1}};
 	open_result = attach_result = medium_result = close_result = 0;
 	peer_uid = 0;
@@ -373,7 +398,7 @@ static int stop(void **state)
 {
 	(void)state;
 	set_gate(AT_NOTHING);
-	control_destroy(&machine, "power-off");
+	come_to_the_end();
 	services_destroy(&machine);
 	assert_true(disks_close(&machine));
 	networks_detach(&machine);
@@ -1063,7 +1088,7 @@ static void the_end_waits_for_a_detach(void **state)
 	takes(fd, "disk.detach", "{\"number\":5}", 0);
 	wait_at_gate(1);
 	pthread_create(&thread, NULL, let_go_later, NULL);
-	control_destroy(&machine, "power-off");
+	come_to_the_end();
 	assert_int_equal(disks_open_count, 0);
 	pthread_join(thread, NULL);
 	close(fd);
@@ -1083,10 +1108,12 @@ static void the_end_leaves_an_open(void **state)
 		takes(fd, "disk.attach", params, 2);
 	}
 	wait_at_gate(CONTROL_JOBS_RUNNING);
-	control_destroy(&machine, "power-off");
+	come_to_the_end();
 	assert_true(disks_close(&machine));
 	set_gate(AT_NOTHING);
-	assert_true(jobs_end(&left->jobs));
+	while (!jobs_all_ended(&left->jobs)) {
+		jobs_serve(&left->jobs);
+	}
 	close(left->wake);
 	close(left->jobs.event);
 	free(left);
@@ -1184,7 +1211,7 @@ static void saving(void **state)
 	takes(fd, "status", "{}", 0);
 	set_gate(AT_NOTHING);
 	await_job(fd, 2, "failed");
-	assert_false(held || bus_paused);
+	assert_false(held);
 	assert_int_equal(machine.stop, STOP_NONE);
 	save_result = 0;
 	/* One that is given up. */
@@ -1195,7 +1222,7 @@ static void saving(void **state)
 	takes(fd, "job.cancel", "{\"job\":3}", 0);
 	set_gate(AT_NOTHING);
 	await_job(fd, 3, "cancelled");
-	assert_false(held || bus_paused);
+	assert_false(held);
 	/* One that is done: it is the machine's end. */
 	assert_int_equal(ftruncate(file, 0), 0);
 	json_decref(ask_to_save(fd, file));
@@ -1203,6 +1230,47 @@ static void saving(void **state)
 	assert_int_equal(machine.stop, STOP_SAVED);
 	close(full);
 	close(file);
+	close(fd);
+}
+
+/* The devices stand later than the VPs; until then the pause can be cancelled, or resumed. */
+static void pausing_waits_for_devices(void **state)
+{
+	int fd = greet();
+
+	(void)state;
+	takes(fd, "events", "{}", 0);
+	bus_looks = 2;
+	takes(fd, "pause", "{}", 0);
+	while (bus_looks != 1) {
+		control_serve(&machine);
+	}
+	job_wake(job_find(&machine.control->jobs, 1));
+	job_wake(job_find(&machine.control->jobs, 1));
+	while (bus_looks != 0) {
+		control_serve(&machine);
+	}
+	job_wake(job_find(&machine.control->jobs, 1));
+	await_job(fd, 1, "done");
+	takes(fd, "resume", "{}", 0);
+	bus_looks = 1000;
+	takes(fd, "pause", "{}", 0);
+	while (bus_looks == 1000) {
+		control_serve(&machine);
+	}
+	takes(fd, "job.cancel", "{\"job\":2}", 0);
+	await_job(fd, 2, "cancelled");
+	assert_int_equal(machine.pause.state, PAUSE_NONE);
+	bus_looks = 1000;
+	takes(fd, "pause", "{}", 0);
+	while (bus_looks == 1000) {
+		control_serve(&machine);
+	}
+	/* Four threads may run beside it: it has none any more. */
+	takes(fd, "resume", "{}", 0);
+	job_wake(job_find(&machine.control->jobs, 3));
+	await_job(fd, 3, "cancelled");
+	bus_looks = 0;
 	close(fd);
 }
 
@@ -1615,7 +1683,7 @@ static void the_end_is_told(void **state)
 
 	(void)state;
 	takes(fd, "events", "{}", 0);
-	control_destroy(&machine, "power-off");
+	come_to_the_end();
 	message = next(fd);
 	assert_string_equal(text_at(message, "params", "state"), "ended");
 	assert_string_equal(text_at(message, "params", "reason"), "power-off");
@@ -1644,6 +1712,7 @@ int main(void)
 		TEST(reset_while_a_job_runs),
 		TEST(pausing),
 		TEST(saving),
+		TEST(pausing_waits_for_devices),
 		TEST(services_are_shown_and_switched),
 		TEST(shutting_down),
 		TEST(shutting_down_beside_jobs),

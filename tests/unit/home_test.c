@@ -532,7 +532,7 @@ static enum stop_reason live(void)
 		assert_true(machine_start(&machine));
 		loop_run(&machine);
 		reason = atomic_load(&machine.stop);
-		machine_stop(&machine);
+		assert_true(loop_stop(&machine));
 		if (reason != STOP_RESET) {
 			return reason;
 		}
@@ -542,9 +542,9 @@ static enum stop_reason live(void)
 
 static void bury(void)
 {
+	assert_true(loop_close(&machine));
 	serial_destroy(&machine.serial);
 	control_destroy(&machine, "test");
-	assert_true(disks_close(&machine));
 	networks_detach(&machine);
 	bus_destroy(&machine);
 	networks_close(&machine);

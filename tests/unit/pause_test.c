@@ -157,6 +157,36 @@ void vmbus_reset(struct vmbus *bus)
 	(void)bus;
 }
 
+void vmbus_begin_reset(struct vmbus *bus)
+{
+	(void)bus;
+	assert_false(partition.frozen);
+}
+
+static bool bus_paused;
+static unsigned int bus_looks; /* as often it is found not to stand */
+
+void vmbus_begin_pause(struct vmbus *bus)
+{
+	(void)bus;
+	assert_true(partition.frozen && !bus_paused);
+	bus_paused = true;
+}
+
+bool vmbus_stands(struct vmbus *bus)
+{
+	(void)bus;
+	assert_true(bus_paused);
+	return bus_looks == 0 || bus_looks-- == 0;
+}
+
+void vmbus_resume(struct vmbus *bus)
+{
+	(void)bus;
+	assert_true(bus_paused);
+	bus_paused = false;
+}
+
 int memory_create(struct memory *memory, uint64_t size, bool in_blocks)
 {
 	(void)in_blocks;
@@ -356,6 +386,36 @@ void drives_stop(struct machine *m)
 	(void)m;
 }
 
+void drives_begin_stop(struct machine *m)
+{
+	(void)m;
+}
+
+/* How often the drives are found not to stand yet. */
+static unsigned int drive_looks;
+static atomic_bool drives_paused;
+
+void drives_begin_pause(struct machine *m)
+{
+	(void)m;
+	assert_false(atomic_exchange(&drives_paused, true));
+}
+
+bool drives_are_quiet(struct machine *m)
+{
+	(void)m;
+	if (drive_looks != 0) {
+		drive_looks--;
+	}
+	return drive_looks == 0;
+}
+
+void drives_resume(struct machine *m)
+{
+	(void)m;
+	assert_true(atomic_exchange(&drives_paused, false));
+}
+
 bool disks_attach(struct machine *m)
 {
 	(void)m;
@@ -446,11 +506,25 @@ static void assert_stands(void)
 	assert_true(host_time(&machine.host) == time);
 }
 
+static struct jobs jobs = {.event = -1};
+
+/* What the main thread does when the job's thread has ended. */
+static int pause_devices(struct job *job)
+{
+	int ret;
+
+	do {
+		ret = machine_pause_bus(&machine, job);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
 static int pause_machine(void)
 {
-	struct job job = {0};
+	struct job job = {.jobs = &jobs};
+	int ret = machine_pause_vps(&machine, &job);
 
-	return machine_pause(&machine, &job);
+	return ret == 0 ? pause_devices(&job) : ret;
 }
 
 static void stands_and_goes_on(void **state)
@@ -516,6 +590,80 @@ static void held_it_stands(void **state)
 	wait_for_progress();
 }
 
+/* The devices come later; a pause that is given up before that has stopped nothing. */
+static void devices_stand_later(void **state)
+{
+	struct job job = {.jobs = &jobs};
+
+	(void)state;
+	drive_looks = 3;
+	bus_looks = 2;
+	assert_int_equal(machine_pause_vps(&machine, &job), 0);
+	assert_int_equal(machine_pause_bus(&machine, &job), -EAGAIN);
+	assert_int_equal(atomic_load(&machine.pause.state), PAUSE_ASKED);
+	assert_stands();
+	assert_int_equal(machine_pause_bus(&machine, &job), -EAGAIN);
+	assert_int_equal(machine_pause_bus(&machine, &job), 0);
+	assert_int_equal(atomic_load(&machine.pause.state), PAUSE_DONE);
+	assert_true(machine_resume(&machine));
+	wait_for_progress();
+	bus_looks = 1000;
+	job = (struct job){.jobs = &jobs};
+	assert_int_equal(machine_pause_vps(&machine, &job), 0);
+	assert_int_equal(machine_pause_bus(&machine, &job), -EAGAIN);
+	assert_true(machine_resume(&machine));
+	assert_int_equal(machine_pause_bus(&machine, &job), -ECANCELED);
+	wait_for_progress();
+	job = (struct job){.jobs = &jobs};
+	assert_int_equal(machine_pause_vps(&machine, &job), 0);
+	assert_int_equal(machine_pause_bus(&machine, &job), -EAGAIN);
+	atomic_store(&job.turn, JOB_IS_CANCELLED);
+	assert_int_equal(machine_pause_bus(&machine, &job), -ECANCELED);
+	wait_for_progress();
+	bus_looks = 0;
+}
+
+static void *pause_vps(void *job)
+{
+	assert_int_equal(machine_pause_vps(&machine, job), -ECANCELED);
+	return NULL;
+}
+
+/* A command of an emulated drive does not end: a resume and a cancel do not wait for it, nor does the machine's end. */
+static void a_drive_hangs(void **state)
+{
+	struct job job;
+	pthread_t thread;
+	unsigned int how;
+
+	(void)state;
+	for (how = 0; how < 3; how++) {
+		drive_looks = UINT32_MAX;
+		job = (struct job){.jobs = &jobs};
+		assert_int_equal(pthread_create(&thread, NULL, pause_vps, &job), 0);
+		while (!atomic_load(&drives_paused)) {
+			moment();
+		}
+		sleep_ms(10);
+		if (how == 0) {
+			assert_true(machine_resume(&machine));
+		} else if (how == 1) {
+			atomic_store(&job.turn, JOB_IS_CANCELLED);
+		} else {
+			machine_end(&machine, STOP_RESET);
+		}
+		pthread_join(thread, NULL);
+		assert_false(atomic_load(&drives_paused));
+		assert_int_equal(atomic_load(&machine.pause.state), PAUSE_NONE);
+		drive_looks = 0;
+		if (how == 2) {
+			machine_stop(&machine);
+			assert_true(machine_start(&machine));
+		}
+		wait_for_progress();
+	}
+}
+
 static bool timer_is_armed(void)
 {
 	struct itimerspec when;
@@ -574,7 +722,7 @@ static int result;
 static void *pause_in_thread(void *unused)
 {
 	(void)unused;
-	result = machine_pause(&machine, &job);
+	result = machine_pause_vps(&machine, &job);
 	return NULL;
 }
 
@@ -590,7 +738,7 @@ static pthread_t begin_pause(void)
 	while (atomic_load(&counts[0]) - before <= 200) {
 		moment();
 	}
-	job = (struct job){0};
+	job = (struct job){.jobs = &jobs};
 	assert_int_equal(pthread_create(&thread, NULL, pause_in_thread, NULL), 0);
 	for (;;) {
 		unsigned int parked;
@@ -652,7 +800,7 @@ static void in_any_order(void **state)
 
 	(void)state;
 	for (i = 0; i < 100; i++) {
-		job = (struct job){0};
+		job = (struct job){.jobs = &jobs};
 		assert_int_equal(pthread_create(&thread, NULL, pause_in_thread, NULL), 0);
 		usleep(i * 37 % 400);
 		if (i % 3 == 0) {
@@ -664,6 +812,10 @@ static void in_any_order(void **state)
 			assert_true(machine_start(&machine));
 		}
 		pthread_join(thread, NULL);
+		if (result == 0) {
+			bus_looks = i % 2;
+			result = pause_devices(&job);
+		}
 		assert_true(result == 0 || result == -ECANCELED);
 		/* Done: then what came first is not known. */
 		if (machine_resume(&machine)) {
@@ -679,6 +831,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(stands_and_goes_on),
+		TEST(devices_stand_later),
+		TEST(a_drive_hangs),
 		TEST(timers_stand),
 		TEST(held_it_stands),
 		TEST(a_clock_that_cannot_stand),

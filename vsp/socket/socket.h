@@ -63,7 +63,7 @@ void sockets_destroy(struct sockets **sockets);
 int sockets_adopt(struct sockets *sockets, int fd) MUST_CHECK;
 
 /*
- * Before the guest is saved, and before the end: all connections end, and while it stands there are no new ones. What vmbus_pause() then
+ * Before the guest is saved, and before the end: all connections end, and while it stands there are no new ones. What vmbus_pause() or vmbus_settle() then
  * waits for follows by itself. [C]
  */
 void sockets_stand(struct sockets *sockets, bool stand);
