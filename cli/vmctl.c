@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -46,6 +48,17 @@ static const char help[] =
 	"  memory [SIZE]                      what memory the guest has, needs and is to have; "
 	"SIZE as "
 	"512M\n"
+	"  addresses ADAPTER                  those of a network adapter (0, 1, ...), as the guest "
+	"says\n"
+	"  set-addresses ADAPTER dhcp         it asks for them\n"
+	"  set-addresses ADAPTER ADDRESS/BITS... [gateway=ADDRESS]... [dns=ADDRESS]...\n"
+	"  freeze [SECONDS] -- COMMAND...     the guest's file systems stand still while COMMAND "
+	"runs, for at\n"
+	"                                     most SECONDS (60): then a copy of its disks is "
+	"whole\n"
+	"  thaw                               they go on, whoever has frozen them\n"
+	"  copy FILE PATH [--create-directories] [--overwrite]\n"
+	"                                     FILE is given to the guest, which writes it at PATH\n"
 	"  button                             the power button: the guest shuts down, if it likes\n"
 	"  reset, off                         at once, without asking the guest; off once more: "
 	"also\n"
@@ -92,9 +105,12 @@ enum takes {
 	A_SERVICE,
 	A_POOL,
 	A_SIZE,
+	A_COPY,
 	AN_ADAPTER,
 	A_SWITCH,
-	OPTIONS
+	ADDRESSES,
+	OPTIONS,
+	A_COMMAND
 };
 enum how { READ_ONLY = 1, FORCE = 2, RAW = 4, SHELL = 8 };
 
@@ -148,6 +164,9 @@ static void show_service(const json_t *service)
 	if (*text(service, "heartbeat") != '\0' && *text(service, "version") != '\0') {
 		printf(", heartbeat %s, applications %s", text(service, "heartbeat"),
 		       text(service, "application"));
+	}
+	if (*text(service, "file-systems") != '\0' && *text(service, "version") != '\0') {
+		printf(", file systems %s", text(service, "file-systems"));
 	}
 	printf("%s%s\n", *text(service, "why") != '\0' ? ": " : "", text(service, "why"));
 }
@@ -232,6 +251,25 @@ static void show_values(const json_t *answer)
 	show_each(answer, "values", show_value);
 }
 
+static void show_texts(const json_t *answer, const char *list, const char *name)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(json_object_get(answer, list), i, item)
+	{
+		printf("%s %s\n", name, json_string_value(item));
+	}
+}
+
+static void show_addresses(const json_t *answer)
+{
+	printf("dhcp %s\n", json_is_true(json_object_get(answer, "dhcp")) ? "on" : "off");
+	show_texts(answer, "addresses", "address");
+	show_texts(answer, "gateways", "gateway");
+	show_texts(answer, "dns", "dns");
+}
+
 static void show_switched(const json_t *result)
 {
 	show_service(json_object_get(result, "service"));
@@ -308,6 +346,10 @@ static void show_job(const json_t *job)
 	printf(" %s", text(job, "state"));
 	if (*text(job, "step") != '\0') {
 		printf(": %s", text(job, "step"));
+	}
+	if (json_object_get(job, "total") != NULL && error == NULL) {
+		printf(", %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " KiB",
+		       number(job, "done") >> 10, number(job, "total") >> 10);
 	}
 	printf("%s%s\n", error != NULL ? ": " : "", error != NULL ? text(error, "message") : "");
 }
@@ -418,13 +460,27 @@ struct wait {
 	bool lost;
 };
 
+/* On a terminal. */
+static void show_progress(const struct wait *wait, const json_t *job)
+{
+	json_int_t total = number(job, "total");
+
+	if (number(job, "id") == wait->id && total != 0 && isatty(STDERR_FILENO)) {
+		fprintf(stderr, "\r%3d %%%s",
+			(int)((double)number(job, "done") * 100 / (double)total),
+			number(job, "done") == total ? "\n" : "");
+	}
+}
+
 static void see_event(void *user, const json_t *params)
 {
 	struct wait *wait = user;
 	json_t *job = json_object_get(params, "job");
 
 	wait->lost |= json_object_get(params, "lost") != NULL;
-	if (job != NULL && number(job, "id") == wait->id && wait->ended == NULL) {
+	if (strcmp(text(params, "event"), CONTROL_ON_PROGRESS) == 0) {
+		show_progress(wait, job);
+	} else if (job != NULL && number(job, "id") == wait->id && wait->ended == NULL) {
 		wait->ended = json_incref(job);
 	}
 }
@@ -676,6 +732,11 @@ static const struct command commands[] = {
 	{"delete-value", CONTROL_VALUE_DELETE, A_POOL, 1, 1, 0, NULL},
 	{"memory", CONTROL_STATUS, NOTHING, 0, 0, 0, show_memory},
 	{"memory", CONTROL_MEMORY, A_SIZE, 0, 0, 0, show_memory},
+	{"addresses", CONTROL_ADDRESSES_GET, ADDRESSES, 0, 0, 0, show_addresses},
+	{"set-addresses", CONTROL_ADDRESSES_SET, ADDRESSES, 1, INT_MAX, 0, NULL},
+	{"freeze", CONTROL_FREEZE, A_COMMAND, 2, INT_MAX, 0, NULL},
+	{"thaw", CONTROL_THAW, NOTHING, 0, 0, 0, NULL},
+	{"copy", CONTROL_COPY, A_COPY, 1, 3, 0, NULL},
 	{"button", CONTROL_BUTTON, NOTHING, 0, 0, 0, NULL},
 	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
@@ -702,12 +763,22 @@ static const struct command commands[] = {
 /* A word that says about what: the first one. */
 static bool takes_one(const struct command *command)
 {
-	return command->takes != NOTHING && command->takes != OPTIONS;
+	return command->takes != NOTHING && command->takes != OPTIONS &&
+	       command->takes != A_COMMAND;
 }
 
-static bool takes_files(const struct command *command)
+/* Where among its words files begin, and how many they are. */
+static int find_files(const struct command *command, int word_count, int *first)
 {
-	return command->takes == A_NUMBER;
+	*first = command->takes == A_NUMBER ? 1 : 0;
+	switch (command->takes) {
+	case A_NUMBER:
+		return word_count - 1;
+	case A_COPY:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 /* How many words of the command line are the command's name; 0: it is another. */
@@ -789,6 +860,24 @@ static bool put_options(json_t *params, char **words, int count)
 	return true;
 }
 
+static bool put_copy(json_t *params, char **words, int count)
+{
+	int i;
+
+	for (i = 1; i < count; i++) {
+		bool make = strcmp(words[i], "--create-directories") == 0;
+
+		if (!make && strcmp(words[i], "--overwrite") != 0) {
+			return client_fail(
+				words[i],
+				"not an option of copy: --create-directories, --overwrite");
+		}
+		json_object_set_new(params, make ? "create-directories" : "overwrite", json_true());
+	}
+	return json_object_set_new(params, "path", json_string(words[0])) == 0 ||
+	       client_fail(words[0], "the name is not UTF-8");
+}
+
 static bool put_service(json_t *params, char **words)
 {
 	bool on = strcmp(words[1], "on") == 0;
@@ -799,6 +888,50 @@ static bool put_service(json_t *params, char **words)
 	json_object_set_new(params, "on", json_boolean(on));
 	return json_object_set_new(params, "name", json_string(words[0])) == 0 ||
 	       client_fail(words[0], "not the name of a service");
+}
+
+/* The worker says which of them are none. */
+static bool put_addresses(json_t *params, char **words, int count)
+{
+	static const struct {
+		const char *before, *list;
+	} kinds[] = {{"gateway=", "gateways"}, {"dns=", "dns"}, {"", "addresses"}};
+	json_t *list;
+	int i, kind;
+
+	for (i = 0; i < count; i++) {
+		if (strcmp(words[i], "dhcp") == 0) {
+			json_object_set_new(params, "dhcp", json_true());
+			continue;
+		}
+		for (kind = 0; strncmp(words[i], kinds[kind].before, strlen(kinds[kind].before));
+		     kind++) {
+		}
+		list = json_object_get(params, kinds[kind].list);
+		if (list == NULL) {
+			list = json_array();
+			json_object_set_new(params, kinds[kind].list, list);
+		}
+		if (json_array_append_new(
+			    list, json_string(words[i] + strlen(kinds[kind].before))) != 0) {
+			return client_fail(words[i], "it is not UTF-8");
+		}
+	}
+	return true;
+}
+
+/* [SECONDS] -- COMMAND... */
+static bool put_seconds(json_t *params, char **words)
+{
+	json_int_t seconds;
+
+	if (strcmp(words[0], "--") == 0) {
+		return true;
+	}
+	if (!parse_number(words[0], &seconds) || strcmp(words[1], "--") != 0 || words[2] == NULL) {
+		return client_fail(words[0], "write freeze [SECONDS] -- COMMAND [ARGUMENT...]");
+	}
+	return json_object_set_new(params, "seconds", json_integer(seconds)) == 0;
 }
 
 static bool put_value(json_t *params, char **words, int count)
@@ -909,6 +1042,12 @@ static json_t *make_params(const struct command *command, char **words, int word
 	if (command->takes == OPTIONS) {
 		return put_options(params, words, word_count) ? params : NULL;
 	}
+	if (command->takes == A_COPY) {
+		return put_copy(params, words + 1, word_count - 1) ? params : NULL;
+	}
+	if (command->takes == A_COMMAND) {
+		return put_seconds(params, words) ? params : NULL;
+	}
 	if (command->takes == A_SERVICE) {
 		return put_service(params, words) ? params : NULL;
 	}
@@ -932,11 +1071,19 @@ static json_t *make_params(const struct command *command, char **words, int word
 	if (command->takes != NOTHING && command->takes != A_FILE) {
 		if (!parse_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
-								      : "not the number of a disk");
+					      : command->takes == ADDRESSES
+						      ? "not the number of a network adapter"
+						      : "not the number of a disk");
 			return NULL;
 		}
-		json_object_set_new(params, command->takes == A_JOB ? "job" : "number",
+		json_object_set_new(params,
+				    command->takes == A_JOB       ? "job"
+				    : command->takes == ADDRESSES ? "adapter"
+								  : "number",
 				    json_integer(value));
+	}
+	if (command->takes == ADDRESSES) {
+		return put_addresses(params, words + 1, word_count - 1) ? params : NULL;
 	}
 	if (files > 0 && json_object_set_new(params, "name", json_string(words[1])) != 0) {
 		client_fail(words[1], "the name is not UTF-8; give a link to it that is");
@@ -1092,10 +1239,50 @@ static int save(struct client *client, const struct command *command, const char
 	return status;
 }
 
+/* Its end as a shell would show it. */
+static int run_command(char **words)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		execvp(words[0], words);
+		client_fail(words[0], strerror(errno));
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child) {
+		client_fail(words[0], strerror(errno));
+		return 127;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* The command while the guest's file systems stand: they do no longer than we are connected. */
+static int run_frozen(struct client *client, json_t *params, char **words)
+{
+	static const struct command freeze = {"freeze", CONTROL_FREEZE, .show = NULL},
+				    thaw = {"thaw", CONTROL_THAW, .show = NULL};
+	json_int_t next;
+	int status, ended;
+
+	status = ask(client, &freeze, params, NULL, 0, "freeze", &next);
+	if (status != EXIT_DONE) {
+		return status;
+	}
+	ended = run_command(strcmp(words[0], "--") == 0 ? words + 1 : words + 2);
+	if (ended != 0) {
+		fprintf(stderr, "vmctl: the command's exit status is %d\n", ended);
+	}
+	status = ask(client, &thaw, json_object(), NULL, 0, "thaw", &next);
+	return ended != 0 ? EXIT_REFUSED : status;
+}
+
 static int run(const char *path, const struct command *command, char **words, int word_count)
 {
-	int files = takes_files(command) ? word_count - 1 : 0, count, fds[CONTROL_FILES_MAX];
-	const char *about = files > 0 ? words[1] : takes_one(command) ? words[0] : command->name;
+	int first, files = find_files(command, word_count, &first), count, fds[CONTROL_FILES_MAX];
+	const char *about = files > 0            ? words[first]
+			    : takes_one(command) ? words[0]
+						 : command->name;
 	const char *switch_path = PORT_SOCKET;
 	json_t *params = make_params(command, words, word_count, files, &switch_path);
 	struct client client = {.fd = -1};
@@ -1121,7 +1308,7 @@ static int run(const char *path, const struct command *command, char **words, in
 		return command->how & SHELL ? shell(&client, path, words, word_count)
 					    : connect_here(&client, words[0]);
 	}
-	count = files > 0 ? open_files(command, words + 1, files, fds) : 0;
+	count = files > 0 ? open_files(command, words + first, files, fds) : 0;
 	if (takes_switch(command)) {
 		fds[0] = connect_switch(switch_path);
 		count = fds[0] >= 0 ? 1 : -1;
@@ -1131,6 +1318,10 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (!subscribe(&client)) {
 		return EXIT_REFUSED;
+	}
+	if (command->takes == A_COMMAND) {
+		options.no_wait = false;
+		return run_frozen(&client, params, words);
 	}
 	status = ask(&client, command, json_incref(params), fds, count, about, &next);
 	while (status == EXIT_DONE && next != 0) {

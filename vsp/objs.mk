@@ -3,7 +3,7 @@ vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scs
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
 vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
 vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
-vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o)
+vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o address.o vss.o fcopy.o)
 vsp_socket_objs := $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
 vsp_memory_objs := vsp/channel.o vsp/device.o vsp/memory/balloon.o
 vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs)) $(vsp_integration_objs) $(vsp_socket_objs)

@@ -104,6 +104,7 @@ void control_notify(struct machine *machine)
 
 static void hang_up(struct control *control, struct client *client)
 {
+	services_client_gone(control->machine, client);
 	close(client->fd);
 	while (client->count != 0) {
 		free(client->waiting[--client->count]);
@@ -228,6 +229,11 @@ static void job_ended(void *user, const struct job *job)
 		}
 	}
 	emit(control, CONTROL_ON_JOB, json_pack("{s:o}", "job", methods_job(job)));
+}
+
+void control_progress(struct machine *machine, const struct job *job)
+{
+	emit(machine->control, CONTROL_ON_PROGRESS, json_pack("{s:o}", "job", methods_job(job)));
 }
 
 /* What of the machine is another than the last event said. */
@@ -372,6 +378,7 @@ void control_serve(struct machine *machine)
 			break;
 		case ON_WAKE:
 			eventfd_read(control->wake, &value);
+			copies_serve(machine);
 			break;
 		case ON_JOBS:
 			jobs_serve(&control->jobs);

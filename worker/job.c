@@ -260,6 +260,16 @@ void job_step(struct job *job, const char *step)
 	atomic_store(&job->step, step);
 }
 
+bool job_progress(struct job *job, uint64_t done)
+{
+	unsigned int before = job->told;
+
+	job->done = done;
+	/* Of a file as long as can be, times 100 is too much. */
+	job->told = (unsigned int)(job->total < 100 ? 0 : done / (job->total / 100));
+	return job->told != before;
+}
+
 bool job_cancelled(const struct job *job)
 {
 	return atomic_load(&job->turn) == JOB_IS_CANCELLED;

@@ -47,7 +47,10 @@ struct job {
 	void (*drop)(void *answer);
 	_Atomic(const char *) step;  /* [a] a text that stays */
 	_Atomic(enum job_turn) turn; /* [a] */
-	atomic_bool over;            /* [a] work() has returned */
+	/* Of how much so much is done, in bytes; job_progress(). `total` 0: nobody knows. */
+	uint64_t total, done; /* [M] */
+	unsigned int told;    /* [M] hundredths */
+	atomic_bool over;     /* [a] work() has returned */
 	struct jobs *jobs;
 	pthread_t thread;        /* [M] */
 	bool joined;             /* [M] the thread has ended */
@@ -92,6 +95,9 @@ void job_end(struct job *job, int result);
 void job_wake(struct job *job);
 /* The eventfd was signalled: jobs that are over end, others begin. */
 void jobs_serve(struct jobs *jobs);
+
+/* Main thread. True: a hundredth more is done, which is to be told. */
+bool job_progress(struct job *job, uint64_t done);
 
 struct job *job_find(struct jobs *jobs, uint32_t id);
 /* The one that works on this disk or adapter; NULL: none. */

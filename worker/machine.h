@@ -344,6 +344,8 @@ bool networks_attach(struct machine *machine) MUST_CHECK;
 /* Before and after bus_destroy(): the adapters, then their ports. */
 void networks_detach(struct machine *machine);
 void networks_close(struct machine *machine);
+/* An adapter's GUID, in wire order. */
+void networks_instance(unsigned int index, uint8_t guid[16]);
 /* Readable when a switch has gone. */
 int networks_fd(const struct machine *machine);
 void networks_serve(struct machine *machine);

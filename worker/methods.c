@@ -26,10 +26,13 @@ struct parameters {
 	bool on; /* events */
 	uint64_t job, number, target;
 	const char *name;
-	bool read_only, raw, force, restart;
+	bool read_only, raw, force, restart, overwrite, make_path;
 	unsigned int service, pool, type;
-	uint64_t from;
-	const char *key, *value;
+	uint64_t from, seconds;
+	const char *key, *value, *path;
+	uint64_t adapter;
+	bool dhcp;
+	struct integration_addresses addresses;
 	struct config_network network;
 };
 
@@ -70,6 +73,10 @@ json_t *methods_job(const struct job *job)
 	if (job->state == JOB_RUNNING && step[0] != '\0') {
 		json_object_set_new(object, "step", json_string(step));
 	}
+	if (job->total != 0) {
+		json_object_set_new(object, "done", json_integer((json_int_t)job->done));
+		json_object_set_new(object, "total", json_integer((json_int_t)job->total));
+	}
 	if (job->state == JOB_DONE && job->answer != NULL) {
 		json_object_set(object, "answer", job->answer);
 	}
@@ -103,9 +110,9 @@ static void add_to_hello(struct rpc_request *request, json_t *result)
 
 	json_object_set_new(result, "name", text(machine->config->name));
 	json_object_set_new(result, "events",
-			    json_pack("[s,s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
+			    json_pack("[s,s,s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
 				      CONTROL_ON_CRASHED, CONTROL_ON_DISKS, CONTROL_ON_NETWORKS,
-				      CONTROL_ON_JOB, CONTROL_ON_SERVICE));
+				      CONTROL_ON_JOB, CONTROL_ON_PROGRESS, CONTROL_ON_SERVICE));
 }
 
 static json_t *disk_object(const struct disk_place *place, unsigned int index)
@@ -462,14 +469,25 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 	return job_answer(job);
 }
 
+/* -ENOTCONN: it cannot be used. */
+static json_t *refuse_service(struct rpc_request *request, enum integration_service service,
+			      const char *what, const char *remedy)
+{
+	struct integration_state state;
+	char text_[240];
+
+	integration_get_state(control_of(request)->machine->integration, service, &state);
+	snprintf(text_, sizeof(text_), "%s: %s", what,
+		 state.why != NULL ? state.why : "out of memory");
+	return rpc_refuse(request, CONTROL_BAD_STATE, text_, remedy);
+}
+
 static json_t *run_shutdown(struct rpc_request *request, const struct parameters *p)
 {
 	struct machine *machine = control_of(request)->machine;
 	unsigned int flags =
 		(p->restart ? INTEGRATION_RESTART : 0) | (p->force ? INTEGRATION_FORCE : 0);
-	struct integration_state state;
 	struct job *job = new_job(request, CONTROL_SHUTDOWN, JOB_OF_NOTHING, -1);
-	char what[200];
 	int ret;
 
 	if (job == NULL) {
@@ -489,11 +507,9 @@ static json_t *run_shutdown(struct rpc_request *request, const struct parameters
 		return rpc_refuse(request, CONTROL_BAD_STATE,
 				  "the machine is paused, or about to be", "resume ends that");
 	}
-	integration_get_state(machine->integration, INTEGRATION_SHUTDOWN, &state);
-	snprintf(what, sizeof(what), "the guest cannot be asked to shut down: %s",
-		 state.why != NULL ? state.why : strerror(-ret));
-	return rpc_refuse(request, CONTROL_BAD_STATE, what,
-			  "press its power button, or turn it off");
+	return refuse_service(request, INTEGRATION_SHUTDOWN,
+			      "the guest cannot be asked to shut down",
+			      "press its power button, or turn it off");
 }
 
 static json_t *run_service(struct rpc_request *request, const struct parameters *p)
@@ -501,6 +517,10 @@ static json_t *run_service(struct rpc_request *request, const struct parameters 
 	struct machine *machine = control_of(request)->machine;
 	int ret = integration_enable(machine->integration, p->service, p->on);
 
+	if (ret == -EBUSY) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "the guest's file systems are frozen",
+				  "thaw them first");
+	}
 	if (ret != 0) {
 		return rpc_refuse(request, CONTROL_BAD_LIMIT, strerror(-ret), "");
 	}
@@ -533,9 +553,6 @@ static bool make_pair(struct rpc_request *request, const struct parameters *p,
 
 static json_t *refuse_exchange(struct rpc_request *request, int ret)
 {
-	struct integration_state state;
-	char what[200];
-
 	if (ret == -EINVAL) {
 		return rpc_refuse(request, CONTROL_BAD_INVALID,
 				  "the key or the value is longer than the guest can take",
@@ -545,9 +562,7 @@ static json_t *refuse_exchange(struct rpc_request *request, int ret)
 		return rpc_refuse(request, CONTROL_BAD_LIMIT,
 				  "too many of these wait for the guest", "wait for one of them");
 	}
-	integration_get_state(control_of(request)->machine->integration, INTEGRATION_KVP, &state);
-	snprintf(what, sizeof(what), "the guest exchanges no values: %s", state.why);
-	return rpc_refuse(request, CONTROL_BAD_STATE, what, "");
+	return refuse_service(request, INTEGRATION_KVP, "the guest exchanges no values", "");
 }
 
 static json_t *run_exchange(struct rpc_request *request, const struct parameters *p,
@@ -591,6 +606,134 @@ static json_t *run_value_set(struct rpc_request *request, const struct parameter
 static json_t *run_value_delete(struct rpc_request *request, const struct parameters *p)
 {
 	return run_exchange(request, p, CONTROL_VALUE_DELETE, INTEGRATION_KVP_DELETE);
+}
+
+static json_t *run_addresses(struct rpc_request *request, const struct parameters *p,
+			     const char *what, const struct integration_addresses *set)
+{
+	struct job *job = new_job(request, what, JOB_OF_NOTHING, -1);
+	char text_[64];
+	int ret;
+
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = addresses_exchange(control_of(request)->machine, job, (unsigned int)p->adapter, set);
+	if (ret == -ENODEV) {
+		snprintf(text_, sizeof(text_), "there is no network adapter %u",
+			 (unsigned int)p->adapter);
+		return rpc_refuse(request, CONTROL_BAD_NOT_FOUND, text_, "count them from 0 on");
+	}
+	if (ret != 0) {
+		return refuse_exchange(request, ret);
+	}
+	job_begin(job);
+	return job_answer(job);
+}
+
+static json_t *run_addresses_get(struct rpc_request *request, const struct parameters *p)
+{
+	return run_addresses(request, p, CONTROL_ADDRESSES_GET, NULL);
+}
+
+static json_t *run_addresses_set(struct rpc_request *request, const struct parameters *p)
+{
+	struct integration_addresses set = p->addresses;
+	bool others = set.address_count + set.gateway_count + set.dns_count != 0;
+
+	set.dhcp = p->dhcp;
+	if (set.dhcp == (set.address_count != 0) || (set.dhcp && others)) {
+		return rpc_refuse(request, CONTROL_BAD_INVALID,
+				  "the adapter is to have addresses, or to ask for them by DHCP",
+				  "give addresses, or dhcp alone");
+	}
+	return run_addresses(request, p, CONTROL_ADDRESSES_SET, &set);
+}
+
+static json_t *run_freeze(struct rpc_request *request, const struct parameters *p)
+{
+	struct job *job = new_job(request, CONTROL_FREEZE, JOB_OF_NOTHING, -1);
+	int ret;
+
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = services_freeze(control_of(request)->machine, job, client_of(request),
+			      (unsigned int)p->seconds);
+	if (ret == 0) {
+		job_begin(job);
+		return job_answer(job);
+	}
+	if (ret == -EBUSY) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY,
+				  "the guest's file systems are frozen, or not thawed yet",
+				  "wait for who asked for it, or thaw them");
+	}
+	if (ret == -EAGAIN) {
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  "the machine is paused, or about to be", "resume ends that");
+	}
+	return refuse_service(request, INTEGRATION_VSS, "the guest's file systems cannot be frozen",
+			      "");
+}
+
+static json_t *run_thaw(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	struct integration_state state;
+	struct job *job = new_job(request, CONTROL_THAW, JOB_OF_NOTHING, -1);
+	char what[200];
+	int ret;
+
+	(void)p;
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = services_thaw(machine, job);
+	if (ret == 0) {
+		job_begin(job);
+		return job_answer(job);
+	}
+	if (ret == -EBUSY) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "somebody waits for that already", "");
+	}
+	integration_get_state(machine->integration, INTEGRATION_VSS, &state);
+	snprintf(what, sizeof(what), "the guest's file systems are not frozen%s%s",
+		 state.thawed_why != NULL ? ": " : "",
+		 state.thawed_why != NULL ? state.thawed_why : "");
+	return rpc_refuse(request, CONTROL_BAD_STATE, what, "");
+}
+
+static json_t *run_copy(struct rpc_request *request, const struct parameters *p)
+{
+	unsigned int flags = (p->overwrite ? INTEGRATION_OVERWRITE : 0) |
+			     (p->make_path ? INTEGRATION_MAKE_PATH : 0);
+	struct job *job = new_job(request, CONTROL_COPY, JOB_OF_NOTHING, -1);
+	int ret;
+
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = copies_prepare(control_of(request)->machine, job, request->fds[0], p->path, flags);
+	if (ret == 0) {
+		request->fd_count = 0;
+		job_start(job);
+		return job_answer(job);
+	}
+	if (ret == -ENOTSUP) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS, "it is no regular file",
+				  "give one that is");
+	}
+	if (ret == -EINVAL) {
+		return rpc_refuse(request, CONTROL_BAD_INVALID,
+				  "the path is none that the guest can take",
+				  "give a folder and a name, each below 260 characters");
+	}
+	if (ret == -EBUSY) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "another file is on its way",
+				  "wait for that, or cancel it");
+	}
+	return refuse_service(request, INTEGRATION_FCOPY, "the guest takes no files", "");
 }
 
 static json_t *run_button(struct rpc_request *request, const struct parameters *p)
@@ -865,6 +1008,45 @@ static const struct form_member value_set_members[] = {
 static const struct form_member memory_members[] = {
 	{"target", FORM_NUMBER, .required = true, AT(target), .most = INT64_MAX},
 };
+#define MEMBER_ADAPTER                                                                             \
+	{                                                                                          \
+		"adapter", FORM_NUMBER, .required = true, AT(adapter),                             \
+					.most = CONFIG_NETWORKS_MAX - 1                            \
+	}
+
+static bool read_own(struct form *form, const json_t *value, void *into)
+{
+	return addresses_read_own(form, value, &((struct parameters *)into)->addresses);
+}
+
+static bool read_gateways(struct form *form, const json_t *value, void *into)
+{
+	return addresses_read_gateways(form, value, &((struct parameters *)into)->addresses);
+}
+
+static bool read_dns(struct form *form, const json_t *value, void *into)
+{
+	return addresses_read_dns(form, value, &((struct parameters *)into)->addresses);
+}
+
+static const struct form_member addresses_get_members[] = {
+	MEMBER_ADAPTER,
+};
+static const struct form_member addresses_set_members[] = {
+	MEMBER_ADAPTER,
+	{"dhcp", FORM_FLAG, AT(dhcp)},
+	{"addresses", FORM_OTHER, .read = read_own},
+	{"gateways", FORM_OTHER, .read = read_gateways},
+	{"dns", FORM_OTHER, .read = read_dns},
+};
+static const struct form_member freeze_members[] = {
+	{"seconds", FORM_NUMBER, AT(seconds), .least = 1, .most = CONTROL_FREEZE_MOST},
+};
+static const struct form_member copy_members[] = {
+	{"path", FORM_TEXT, .required = true, AT(path), .least = 1, .most = CONTROL_NAME_MAX},
+	{"overwrite", FORM_FLAG, AT(overwrite)},
+	{"create-directories", FORM_FLAG, AT(make_path)},
+};
 static const struct form_member detach_members[] = {
 	MEMBER_NUMBER,
 };
@@ -905,6 +1087,11 @@ static const struct rpc_method methods[] = {
 	{CONTROL_VALUE_LIST, true, 0, 0,                MEMBERS(value_list_members), run_value_list},
 	{CONTROL_VALUE_SET, true, 0, 0,                 MEMBERS(value_set_members), run_value_set},
 	{CONTROL_VALUE_DELETE, true, 0, 0,              MEMBERS(value_members), run_value_delete},
+	{CONTROL_ADDRESSES_GET, true, 0, 0,             MEMBERS(addresses_get_members), run_addresses_get},
+	{CONTROL_ADDRESSES_SET, true, 0, 0,             MEMBERS(addresses_set_members), run_addresses_set},
+	{CONTROL_FREEZE,  true,  0, 0,                  MEMBERS(freeze_members), run_freeze},
+	{CONTROL_THAW,    true,  0, 0,                  NULL, 0,                 run_thaw},
+	{CONTROL_COPY,    true,  1, 1,                  MEMBERS(copy_members),   run_copy},
 	{CONTROL_BUTTON,  true,  0, 0,                  NULL, 0,                 run_button},
 	{CONTROL_RESET,   true,  0, 0,                  NULL, 0,                 run_reset},
 	{CONTROL_OFF,     true,  0, 0,                  NULL, 0,                 run_off},
@@ -947,7 +1134,7 @@ static const struct rpc_table table = {
 
 json_t *methods_answer(struct rpc_request *request, const char *text_, size_t length)
 {
-	struct parameters parameters = {.on = true};
+	struct parameters parameters = {.on = true, .seconds = CONTROL_FREEZE_SECONDS};
 
 	return rpc_answer(&table, request, &parameters, text_, length);
 }

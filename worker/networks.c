@@ -31,7 +31,7 @@
 static const uint8_t instance[16] = {0x56, 0x44, 0x4e, 0x45, 0x54, 0x00, 0x00, 0x40,
 				     0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01};
 
-static void set_instance(unsigned int index, uint8_t id[16])
+void networks_instance(unsigned int index, uint8_t id[16])
 {
 	memcpy(id, instance, sizeof(instance));
 	id[14] = (uint8_t)index;
@@ -145,7 +145,7 @@ static int show_adapter(struct vmbus *bus, unsigned int index, struct network_pl
 		.context = place,
 	};
 
-	set_instance(index, config.instance);
+	networks_instance(index, config.instance);
 	return network_create(bus, &config, port, network);
 }
 
@@ -181,7 +181,7 @@ static bool attach(struct machine *machine, unsigned int index)
 		say("no memory");
 		return false;
 	}
-	set_instance(index, id);
+	networks_instance(index, id);
 	/* Of a machine that goes on the guest knows the address; whoever gave none has let the switch choose it. */
 	if (!has_address(&place->wanted)) {
 		(void)saved_address(machine, id, place->wanted.mac);

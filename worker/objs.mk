@@ -2,7 +2,7 @@ worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o w
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
-	worker/job.o worker/crash.o worker/services.o worker/save.o $(hosted_rpc) hosted/sandbox.o
+	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/sandbox.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs))
@@ -31,7 +31,7 @@ sandbox_test_objs = worker/sandbox.o hosted/sandbox.o worker/say.o $(backend_roo
 sandbox_test_libs = -lseccomp $(disk_libs)
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
 pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
-worker_control := worker/control.o worker/methods.o worker/services.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o
+worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o
 worker_control_fake := tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
 control_test_objs := $(worker_control) $(worker_control_fake)
 control_test_libs := -ljansson -Wl,--wrap=getsockopt

@@ -15,8 +15,9 @@
 
 struct integration_host {
 	struct machine *machine;
-	unsigned int changed; /* a bit a service; for services_changed() */
-	bool escaped;         /* the escape key was pressed once */
+	unsigned int changed;            /* a bit a service; for services_changed() */
+	bool escaped;                    /* the escape key was pressed once */
+	const struct client *frozen_for; /* who holds the guest's file systems; NULL: nobody */
 };
 
 /* ---- Their home ---- */
@@ -106,6 +107,8 @@ const char *const services_names[] = {
 	[INTEGRATION_HEARTBEAT] = CONTROL_SERVICE_HEARTBEAT,
 	[INTEGRATION_TIME] = CONTROL_SERVICE_TIME,
 	[INTEGRATION_KVP] = CONTROL_SERVICE_VALUES,
+	[INTEGRATION_VSS] = CONTROL_SERVICE_BACKUP,
+	[INTEGRATION_FCOPY] = CONTROL_SERVICE_FILES,
 	[INTEGRATION_COUNT] = NULL,
 };
 
@@ -134,6 +137,21 @@ static void put_heartbeat(json_t *object, const struct integration_state *state)
 	json_object_set_new(object, "application", json_string(applications[state->application]));
 }
 
+static void put_file_systems(json_t *object, const struct integration_state *state)
+{
+	static const char *const are[] = {
+		[INTEGRATION_THAWED] = CONTROL_FILE_SYSTEMS_THAWED,
+		[INTEGRATION_FREEZING] = CONTROL_FILE_SYSTEMS_FREEZING,
+		[INTEGRATION_FROZEN] = CONTROL_FILE_SYSTEMS_FROZEN,
+		[INTEGRATION_THAWING] = CONTROL_FILE_SYSTEMS_THAWING,
+	};
+
+	json_object_set_new(object, "file-systems", json_string(are[state->file_systems]));
+	if (state->thawed_why != NULL) {
+		json_object_set_new(object, "thawed-why", json_string(state->thawed_why));
+	}
+}
+
 json_t *services_object(struct machine *machine, unsigned int service)
 {
 	struct integration_state state;
@@ -158,6 +176,9 @@ json_t *services_object(struct machine *machine, unsigned int service)
 	}
 	if (service == INTEGRATION_HEARTBEAT) {
 		put_heartbeat(object, &state);
+	}
+	if (service == INTEGRATION_VSS) {
+		put_file_systems(object, &state);
 	}
 	return object;
 }
@@ -196,14 +217,17 @@ static void job_agreed(void *user)
 	job_step(job, "the guest shuts down");
 }
 
-static void job_done(void *user, int ret, const char *why)
+static void end_job(struct job *job, int ret, const char *why)
 {
-	struct job *job = user;
-
 	if (ret != 0) {
 		snprintf(job->error.text, sizeof(job->error.text), "%s", why);
 	}
-	job_end(job, ret != 0 ? -EREMOTEIO : 0);
+	job_end(job, ret);
+}
+
+static void job_done(void *user, int ret, const char *why)
+{
+	end_job(user, ret != 0 ? -EREMOTEIO : 0, why);
 }
 
 static void job_finish(struct job *job)
@@ -296,22 +320,17 @@ static bool take_next(void *user, uint32_t index, const struct integration_pair 
 	return !enough;
 }
 
-static void drop_answer(void *answer)
+void services_drop_answer(void *answer)
 {
 	json_decref(answer);
 }
 
-static void exchange_done(void *user, int ret, const char *why)
+void services_exchange_done(void *user, int ret, const char *why)
 {
-	struct job *job = user;
-
-	if (ret != 0) {
-		snprintf(job->error.text, sizeof(job->error.text), "%s", why);
-	}
-	job_end(job, ret == 0 || ret == -ENOENT ? ret : -EREMOTEIO);
+	end_job(user, ret == 0 || ret == -ENOENT ? ret : -EREMOTEIO, why);
 }
 
-static void exchange_finish(struct job *job)
+void services_exchange_finish(struct job *job)
 {
 	struct machine *machine = job->subject;
 
@@ -328,17 +347,76 @@ int services_exchange(struct machine *machine, struct job *job,
 				       .pair = pair,
 				       .from = from,
 				       .each = list ? take_next : take_one,
-				       .done = exchange_done,
+				       .done = services_exchange_done,
 				       .user = job};
 	int ret = integration_kvp(machine->integration, &what);
 
 	if (ret == 0) {
 		job->subject = machine;
-		job->finish = exchange_finish;
-		job->drop = drop_answer;
+		job->finish = services_exchange_finish;
+		job->drop = services_drop_answer;
 		job->answer = list ? json_pack("{s:[]}", "values") : NULL;
 	}
 	return ret;
+}
+
+/* ---- Backup ---- */
+
+static void freeze_finish(struct job *job)
+{
+	struct machine *machine = job->subject;
+
+	if (job->state == JOB_CANCELLED) {
+		integration_freeze_forget(machine->integration, "it was cancelled");
+	}
+}
+
+int services_freeze(struct machine *machine, struct job *job, const struct client *client,
+		    unsigned int seconds)
+{
+	struct integration_freeze freeze = {.seconds = seconds, .done = job_done, .user = job};
+	int ret = integration_freeze(machine->integration, &freeze);
+
+	if (ret == 0) {
+		machine->integration_host->frozen_for = client;
+		job->subject = machine;
+		job->finish = freeze_finish;
+		job_step(job, "the guest's file systems are brought to a stand");
+	}
+	return ret;
+}
+
+static void thaw_finish(struct job *job)
+{
+	struct machine *machine = job->subject;
+
+	if (job->state == JOB_CANCELLED) {
+		integration_thaw_forget(machine->integration);
+	}
+}
+
+int services_thaw(struct machine *machine, struct job *job)
+{
+	struct integration_thaw thaw = {.done = job_done, .user = job};
+	int ret = integration_thaw(machine->integration, &thaw);
+
+	if (ret == 0) {
+		job->subject = machine;
+		job->finish = thaw_finish;
+		job_step(job, "the guest's file systems go on");
+	}
+	return ret;
+}
+
+void services_client_gone(struct machine *machine, const struct client *client)
+{
+	struct integration_host *host = machine->integration_host;
+
+	if (client == host->frozen_for) {
+		host->frozen_for = NULL;
+		integration_freeze_forget(machine->integration,
+					  "the connection of who had asked for it was closed");
+	}
 }
 
 /* ---- The escape key ---- */

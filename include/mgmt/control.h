@@ -57,9 +57,27 @@
 #define CONTROL_VALUE_LIST   "value.list"
 #define CONTROL_VALUE_SET    "value.set"
 #define CONTROL_VALUE_DELETE "value.delete"
-#define CONTROL_BUTTON       "power-button" /* what the guest does then is its own affair */
-#define CONTROL_RESET        "reset"        /* at once; the guest is not asked */
-#define CONTROL_OFF          "off" /* likewise; the worker ends. Once more: it waits for no file */
+/*
+ * What addresses a network adapter of the guest has, as the guest says, and others for it. [adapter: its number from 0 on] -> job, whose answer
+ * has adapter, dhcp, addresses (a list of texts, "192.0.2.7/24"), gateways and dns (likewise, without the prefix). To set: the same members;
+ * with dhcp none of the others.
+ */
+#define CONTROL_ADDRESSES_GET "addresses.get"
+#define CONTROL_ADDRESSES_SET "addresses.set"
+/*
+ * [seconds?: 60, at most 900] -> job, done when the guest's file systems stand still. They are thawed by "thaw", when the time is over, when the
+ * connection of who asked closes, by a pause of the machine and by the end of the guest.
+ */
+#define CONTROL_FREEZE         "freeze"
+#define CONTROL_FREEZE_SECONDS 60
+#define CONTROL_FREEZE_MOST    900
+/* -> job; failed with "guest" when they were thawed before: what was copied meanwhile may not be whole */
+#define CONTROL_THAW "thaw"
+/* [path, overwrite?, create-directories?], and a regular file -> job; path is where the guest is to have it */
+#define CONTROL_COPY   "copy"
+#define CONTROL_BUTTON "power-button" /* what the guest does then is its own affair */
+#define CONTROL_RESET  "reset"        /* at once; the guest is not asked */
+#define CONTROL_OFF    "off" /* likewise; the worker ends. Once more: it waits for no file */
 /* [number, name, read-only?, raw?], and the disk's file and all its parents in order -> job */
 #define CONTROL_ATTACH "disk.attach"
 #define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
@@ -98,13 +116,13 @@
  *
  * A service of the guest's: name (of CONTROL_SERVICE_*), enabled, contacted; where contacted version, framework, last-answer (seconds ago;
  * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and
- * application.
+ * application; of "backup" also file-systems, and thawed-why, where nobody has asked for the last thaw.
  *
  * Dynamic memory, in bytes: minimum, target, assigned (what the guest has), returned (what the root has back), gives-no-more (the guest, at its last
  * answer); when it has reported: available (to its programs), demand (what they were promised, and the guest needs itself), pressure (demand in per
  * cent of assigned); why (a sentence: it cannot be led now).
  *
- * A job: id, what (the method), number (of the disk or adapter), state, step (a text), and when it has failed: error, as of an answer. The event of its
+ * A job: id, what (the method), number (of the disk or adapter), state, step (a text), where it is known how much there is to do done and total (bytes), and when it has failed: error, as of an answer. The event of its
  * end has the job's answer, where the method says so.
  */
 #define CONTROL_SERVICE_SHUTDOWN  "shutdown"
@@ -112,6 +130,13 @@
 #define CONTROL_SERVICE_TIME      "time"
 
 #define CONTROL_SERVICE_VALUES "values"
+#define CONTROL_SERVICE_BACKUP "backup"
+#define CONTROL_SERVICE_FILES  "files"
+
+#define CONTROL_FILE_SYSTEMS_THAWED   "thawed"
+#define CONTROL_FILE_SYSTEMS_FREEZING "freezing"
+#define CONTROL_FILE_SYSTEMS_FROZEN   "frozen"
+#define CONTROL_FILE_SYSTEMS_THAWING  "thawing"
 
 /* Who writes: the host; the guest; the guest of itself; the host of itself; and one that neither side is told of. */
 #define CONTROL_POOL_EXTERNAL "external"
@@ -154,6 +179,7 @@
 #define CONTROL_ON_DISKS    "disks"    /* number, change: attached, detached, medium */
 #define CONTROL_ON_NETWORKS "networks" /* number, change: added, removed, connected, lost */
 #define CONTROL_ON_JOB      "job"      /* job: it has ended */
+#define CONTROL_ON_PROGRESS "progress" /* job: a hundredth more of it is done */
 #define CONTROL_ON_SERVICE  "service"  /* service: its state is another */
 
 /*

@@ -42,11 +42,13 @@ enum icmsg_type {
 #define ICMSGHDRFLAG_RESPONSE    4u
 
 /* icmsg_hdr.status */
-#define HV_S_OK              0x00000000u
-#define HV_E_FAIL            0x80004005u
-#define HV_S_CONT            0x80070103u /* of an enumeration: there are no more */
-#define HV_ERROR_NOT_FOUND   0x80041002u
-#define HV_ERROR_UNSUPPORTED 0x80070032u
+#define HV_S_OK                 0x00000000u
+#define HV_E_FAIL               0x80004005u
+#define HV_S_CONT               0x80070103u /* of an enumeration: there are no more */
+#define HV_ERROR_NOT_FOUND      0x80041002u
+#define HV_ERROR_UNSUPPORTED    0x80070032u
+#define HV_ERROR_ALREADY_EXISTS 0x80070050u
+#define HV_ERROR_DISK_FULL      0x80070070u
 
 struct icmsg_hdr {
 	struct ic_version icverframe;
@@ -178,5 +180,117 @@ struct hv_kvp_msg {
 	} IC_PACKED body;
 } IC_PACKED;
 static_assert(sizeof(struct hv_kvp_msg) == 2580, "hv_kvp_msg");
+
+/* ---- An adapter's addresses ---- */
+
+#define MAX_ADAPTER_ID_SIZE 128u /* UTF-16 units, like the next two */
+#define MAX_IP_ADDR_SIZE    1024u
+#define MAX_GATEWAY_SIZE    512u
+
+#define ADDR_FAMILY_IPV4 1u
+#define ADDR_FAMILY_IPV6 2u
+
+/* Up to protocol 4.0: lists of texts with semicolons between, a NUL at the end. No padding behind the pool. */
+struct hv_kvp_ip_msg {
+	uint8_t operation;
+	uint8_t pool;
+	uint8_t adapter_id[2 * MAX_ADAPTER_ID_SIZE];
+	uint8_t addr_family;
+	uint8_t dhcp_enabled;
+	uint8_t ip_addr[2 * MAX_IP_ADDR_SIZE];
+	uint8_t sub_net[2 * MAX_IP_ADDR_SIZE]; /* 255.255.255.0, or the bits of an IPv6 prefix */
+	uint8_t gate_way[2 * MAX_GATEWAY_SIZE];
+	uint8_t dns_addr[2 * MAX_IP_ADDR_SIZE];
+} IC_PACKED;
+static_assert(sizeof(struct hv_kvp_ip_msg) == 7428, "hv_kvp_ip_msg");
+
+#define IC_IP_MAX       64u
+#define IC_GATEWAYS_MAX 5u
+
+/* From protocol 5.0 on: in network order, each with its count. */
+struct ic_kvp_ip_binary {
+	struct hv_kvp_hdr kvp_hdr;
+	uint32_t address4_count, address6_count;
+	uint32_t gateway4_count, gateway6_count;
+	uint32_t dns4_count, dns6_count;
+	uint8_t adapter_id[2 * MAX_ADAPTER_ID_SIZE];
+	uint8_t addr_family;
+	uint8_t dhcp_enabled;
+	uint16_t pad;
+	uint8_t addresses4[IC_IP_MAX][4];
+	uint8_t addresses6[IC_IP_MAX][16];
+	uint8_t subnets4[IC_IP_MAX][4];
+	uint32_t subnets6[IC_IP_MAX]; /* bits of the prefix */
+	uint8_t gateways4[IC_GATEWAYS_MAX][4];
+	uint8_t gateways6[IC_GATEWAYS_MAX][16];
+	uint8_t dns4[IC_IP_MAX][4];
+	uint8_t dns6[IC_IP_MAX][16];
+	uint8_t origins[256]; /* where each address is from; not used */
+} IC_PACKED;
+static_assert(sizeof(struct ic_kvp_ip_binary) == 4 + 3712, "ic_kvp_ip_binary");
+
+/* ---- Backup: the guest's file systems stand still ---- */
+
+enum hv_vss_op {
+	VSS_OP_HOT_BACKUP = 2, /* could it be frozen? */
+	VSS_OP_FREEZE = 5,
+	VSS_OP_THAW = 6,
+};
+
+#define IC_VSS_LUNS_MAX 260u
+
+struct hv_vss_msg {
+	uint8_t operation;
+	uint8_t reserved[7];
+	union {
+		uint32_t flags; /* in the answer to HOT_BACKUP */
+		struct {
+			uint32_t backup_type, flags, lun_count;
+			uint8_t luns[IC_VSS_LUNS_MAX][24]; /* none named: all of them */
+		} IC_PACKED freeze;
+	} IC_PACKED body;
+} IC_PACKED;
+static_assert(sizeof(struct hv_vss_msg) == 6260, "hv_vss_msg");
+
+/* The shortest that Linux takes for anything but a freeze. */
+#define IC_VSS_SHORT_BYTES 12u
+
+/* ---- Files for the guest ---- */
+
+enum hv_fcopy_op {
+	START_FILE_COPY = 0,
+	WRITE_TO_FILE = 1,
+	COMPLETE_FCOPY = 2,
+	CANCEL_FCOPY = 3,
+};
+
+#define W_MAX_PATH         260u /* UTF-16 units, a NUL among them */
+#define DATA_FRAGMENT      6144u
+#define IC_FCOPY_OVERWRITE 1u
+#define IC_FCOPY_MAKE_PATH 2u
+
+struct hv_fcopy_hdr {
+	uint32_t operation;
+	uint8_t service_id0[16], service_id1[16]; /* who is to have it: nobody in particular */
+} IC_PACKED;
+static_assert(sizeof(struct hv_fcopy_hdr) == 36, "hv_fcopy_hdr");
+
+struct hv_start_fcopy {
+	struct hv_fcopy_hdr hdr;
+	uint8_t file_name[2 * W_MAX_PATH];
+	uint8_t path_name[2 * W_MAX_PATH]; /* the folder, with the slash at its end */
+	uint32_t copy_flags;
+	uint64_t file_size;
+} IC_PACKED;
+static_assert(sizeof(struct hv_start_fcopy) == 1088, "hv_start_fcopy");
+
+struct hv_do_fcopy {
+	struct hv_fcopy_hdr hdr;
+	uint32_t pad;
+	uint64_t offset;
+	uint32_t size;
+	uint8_t data[DATA_FRAGMENT];
+} IC_PACKED;
+static_assert(sizeof(struct hv_do_fcopy) == 6196, "hv_do_fcopy");
 
 #endif

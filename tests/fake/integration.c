@@ -71,7 +71,15 @@ int integration_kvp(struct integration *integration, const struct integration_kv
 		return integration->kvp_refusal != 0 ? integration->kvp_refusal : -EBUSY;
 	}
 	integration->exchange = *what;
-	integration->pair = *what->pair;
+	if (what->pair != NULL) {
+		integration->pair = *what->pair;
+	}
+	if (what->adapter != NULL) {
+		integration->adapter = *what->adapter;
+	}
+	if (what->addresses != NULL) {
+		integration->addresses = *what->addresses;
+	}
 	integration->exchanging = true;
 	return 0;
 }
@@ -81,4 +89,71 @@ void integration_kvp_forget(struct integration *integration, const void *user)
 	if (integration->exchange.user == user) {
 		integration->exchanging = false;
 	}
+}
+
+int integration_freeze(struct integration *integration, const struct integration_freeze *freeze)
+{
+	integration->freeze = *freeze;
+	integration->unwanted = NULL;
+	return integration->freeze_refusal;
+}
+
+int integration_thaw(struct integration *integration, const struct integration_thaw *thaw)
+{
+	integration->thaw = *thaw;
+	return integration->thaw_refusal;
+}
+
+void integration_freeze_forget(struct integration *integration, const char *why)
+{
+	integration->unwanted = why;
+}
+
+void integration_thaw_forget(struct integration *integration)
+{
+	integration->thaw.done = NULL;
+}
+
+int integration_copy(struct integration *integration, const struct integration_copy *what)
+{
+	if (integration->copy_refusal != 0 || integration->copying) {
+		return integration->copy_refusal != 0 ? integration->copy_refusal : -EBUSY;
+	}
+	integration->copy = *what;
+	integration->copied = 0;
+	integration->copying = true;
+	return 0;
+}
+
+void integration_copy_ready(struct integration *integration)
+{
+	static uint8_t bytes[6144];
+	struct integration_copy *copy = &integration->copy;
+
+	/* All that there is at once. */
+	while (integration->copying && copy->size != 0) {
+		uint32_t part = copy->size < sizeof(bytes) ? (uint32_t)copy->size : sizeof(bytes);
+		int ret = copy->read(copy->user, integration->copied, bytes, part);
+
+		if (ret == -EAGAIN) {
+			return;
+		}
+		if (ret != 0) {
+			integration->copying = false;
+			copy->done(copy->user, ret, "the file cannot be read to its end");
+			return;
+		}
+		integration->copied += part;
+		copy->size -= part;
+		copy->progress(copy->user, integration->copied);
+	}
+	if (integration->copying) {
+		integration->copying = false;
+		copy->done(copy->user, 0, NULL);
+	}
+}
+
+void integration_copy_forget(struct integration *integration)
+{
+	integration->copying = false;
 }

@@ -14,6 +14,15 @@ struct integration {
 	bool exchanging;
 	struct integration_kvp exchange; /* `exchanging` */
 	struct integration_pair pair;    /* of it */
+	struct integration_adapter adapter;
+	struct integration_addresses addresses;
+	int freeze_refusal, thaw_refusal, copy_refusal;
+	struct integration_freeze freeze;
+	struct integration_thaw thaw;
+	const char *unwanted; /* what integration_freeze_forget() was told */
+	struct integration_copy copy;
+	uint64_t copied;
+	bool copying;
 };
 
 extern struct integration services;

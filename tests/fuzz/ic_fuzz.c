@@ -1,7 +1,8 @@
 /*
  * Integration services whose guest sends anything at any time: raw packets, and answers to what it was asked that are right but for some
  * bytes. Channels open, close and are switched off meanwhile, clocks go on and stand, and there is no room. Every shutdown has one end,
- * no request is sent before the last one has ended, and a channel that is not open is not touched. The channel is this file.
+ * no request is sent before the last one has ended, and a channel that is not open is not touched. Who may be frozen is asked to thaw. The
+ * channel is this file.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct vmbus_channel {
 };
 
 #define CHANNELS 64u
+#define HEAD     (sizeof(struct vmbuspipe_hdr) + sizeof(struct icmsg_hdr))
 
 static struct vmbus_channel channels[CHANNELS];
 static unsigned int channel_count;
@@ -33,6 +35,8 @@ static uint32_t asked_bytes[INTEGRATION_COUNT];
 static bool room;
 static unsigned int begun, done_count;
 static unsigned int exchanges, exchanged, forgotten;
+static unsigned int freezes, frozen, thaws, thawed, copies, copied;
+static bool may_be_frozen; /* by what the guest was asked for and has taken */
 
 void check_failed(const char *file, int line, const char *what)
 {
@@ -138,6 +142,8 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
 	}
 	asked_bytes[service] = (uint32_t)payload->iov_len;
 	memcpy(asked[service], payload->iov_base, payload->iov_len);
+	may_be_frozen |= service == INTEGRATION_VSS && head.icmsgtype == ICMSGTYPE_VSS &&
+			 asked[service][HEAD] == VSS_OP_FREEZE;
 	return 0;
 }
 
@@ -249,12 +255,14 @@ static void reply(unsigned int service, struct vmbus_channel *channel, const uin
 	if (head->icmsgtype == ICMSGTYPE_NEGOTIATE) {
 		body[0] = body[2] = 1;
 		memcpy(body + 8, (const uint8_t[]){3, 0, 0, 0}, 4);
-		memcpy(body + 12, channel->ic->class->versions, 4);
+		memcpy(body + 12,
+		       channel->ic->class->versions + size % channel->ic->class->version_count, 4);
 	} else {
 		body[0]++;
 	}
 	for (; size >= 2; data += 2, size -= 2) {
-		bytes[data[0] % count] = data[1];
+		/* Of a long message the head, and what lies here and there behind it. */
+		bytes[(data[0] < 64 ? data[0] : data[0] * 29u) % count] = data[1];
 	}
 	deliver(channel, bytes, count, 0);
 }
@@ -280,6 +288,19 @@ static bool each(void *user, uint32_t index, const struct integration_pair *pair
 	return index % 7 != 6;
 }
 
+static void got(void *user, const struct integration_addresses *addresses)
+{
+	unsigned int i;
+
+	(void)user;
+	EXPECT(addresses->address_count <= INTEGRATION_ADDRESSES_MAX &&
+	       addresses->gateway_count <= INTEGRATION_GATEWAYS_MAX &&
+	       addresses->dns_count <= INTEGRATION_ADDRESSES_MAX);
+	for (i = 0; i < addresses->address_count; i++) {
+		EXPECT(addresses->addresses[i].prefix <= (addresses->addresses[i].six ? 128 : 32));
+	}
+}
+
 static void exchange_done(void *user, int ret, const char *why)
 {
 	EXPECT(user == &exchanged && (ret == 0) == (why == NULL));
@@ -289,14 +310,23 @@ static void exchange_done(void *user, int ret, const char *why)
 static void exchange(const uint8_t *data, size_t size)
 {
 	static struct integration_pair pair;
-	struct integration_kvp what = {.operation = data[0] % 4,
+	static const struct integration_adapter adapter;
+	static struct integration_addresses addresses;
+	bool of_addresses = data[0] % 8 >= 6;
+	struct integration_kvp what = {.operation = of_addresses ? INTEGRATION_KVP_GET_ADDRESSES +
+									   data[0] % 2u
+								 : data[0] % 4u,
 				       .pool = data[0] / 4 % INTEGRATION_POOL_COUNT,
-				       .pair = &pair,
+				       .pair = of_addresses ? NULL : &pair,
+				       .adapter = &adapter,
+				       .addresses = &addresses,
+				       .got = got,
 				       .each = each,
 				       .done = exchange_done,
 				       .user = &exchanged};
 
 	memset(&pair, 0, sizeof(pair));
+	addresses.address_count = data[0] % 17u;
 	pair.type = data[0] / 32 % 4;
 	memcpy(pair.key, data, size < sizeof(pair.key) - 1 ? size : sizeof(pair.key) - 1);
 	memcpy(pair.text, data, size < sizeof(pair.text) - 1 ? size : sizeof(pair.text) - 1);
@@ -305,6 +335,79 @@ static void exchange(const uint8_t *data, size_t size)
 		forgotten += exchanges - exchanged - forgotten;
 	} else {
 		exchanges += integration_kvp(integration, &what) == 0;
+	}
+}
+
+static void freeze_done(void *user, int ret, const char *why)
+{
+	EXPECT(user == &frozen && (ret == 0) == (why == NULL));
+	frozen++;
+}
+
+static void thaw_done(void *user, int ret, const char *why)
+{
+	EXPECT(user == &thawed && (ret == 0) == (why == NULL));
+	thawed++;
+}
+
+static void freeze(uint8_t how)
+{
+	const struct integration_freeze freeze_ = {
+		.seconds = 1 + how / 8, .done = freeze_done, .user = &frozen};
+	const struct integration_thaw thaw = {.done = thaw_done, .user = &thawed};
+
+	switch (how % 8) {
+	case 0:
+		integration_freeze_forget(integration, "nobody wants it");
+		freezes = frozen;
+		break;
+	case 1:
+		integration_thaw_forget(integration);
+		thaws = thawed;
+		break;
+	case 2:
+	case 3:
+		thaws += integration_thaw(integration, &thaw) == 0;
+		break;
+	default:
+		freezes += integration_freeze(integration, &freeze_) == 0;
+		break;
+	}
+}
+
+static int read_answer;
+
+static int read_piece(void *user, uint64_t offset, void *to, uint32_t bytes)
+{
+	EXPECT(user == &copied && bytes <= DATA_FRAGMENT && offset < UINT16_MAX);
+	memset(to, 1, bytes);
+	return read_answer;
+}
+
+static void copy_done(void *user, int ret, const char *why)
+{
+	EXPECT(user == &copied && (ret == 0) == (why == NULL));
+	copied++;
+}
+
+static void copy(const uint8_t *data, size_t size)
+{
+	char path[256] = "/";
+	const struct integration_copy what = {.path = path,
+					      .size = data[0] * 100u,
+					      .read = read_piece,
+					      .done = copy_done,
+					      .user = &copied};
+
+	memcpy(path + 1, data, size < sizeof(path) - 2 ? size : sizeof(path) - 2);
+	read_answer = data[0] % 4 == 3 ? -EIO : data[0] % 4 == 2 ? -EAGAIN : 0;
+	if (data[0] < 32) {
+		integration_copy_forget(integration);
+		copies = copied;
+	} else if (data[0] < 128) {
+		integration_copy_ready(integration);
+	} else {
+		copies += integration_copy(integration, &what) == 0;
 	}
 }
 
@@ -318,6 +421,12 @@ static void look(void)
 		EXPECT(state.contacted == (state.why == NULL));
 		EXPECT(state.enabled || !state.contacted);
 	}
+	/* Who may be frozen is known to be. */
+	integration_get_state(integration, INTEGRATION_VSS, &state);
+	if (state.file_systems == INTEGRATION_THAWED) {
+		EXPECT(!may_be_frozen || asked[INTEGRATION_VSS][HEAD] == VSS_OP_THAW);
+		may_be_frozen = false;
+	}
 }
 
 /* An action, with what belongs to it. */
@@ -326,7 +435,7 @@ static void act(const uint8_t *data, size_t size)
 	unsigned int service = data[0] % INTEGRATION_COUNT;
 	struct vmbus_channel *channel = channel_of(service);
 
-	switch (data[0] / INTEGRATION_COUNT % 12) {
+	switch (data[0] / INTEGRATION_COUNT % 14) {
 	case 0:
 		if (channel != NULL) {
 			toggle(channel);
@@ -369,8 +478,15 @@ static void act(const uint8_t *data, size_t size)
 	case 10:
 		exchange(data + 1, size - 1);
 		break;
+	case 11:
+		freeze(data[1]);
+		break;
+	case 12:
+		copy(data + 1, size - 1);
+		break;
 	default:
 		integration_ended(integration, data[1] % 3);
+		may_be_frozen = false; /* a guest that begins anew */
 		break;
 	}
 }
@@ -383,6 +499,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(asked_bytes, 0, sizeof(asked_bytes));
 	channel_count = begun = done_count = 0;
 	exchanges = exchanged = forgotten = 0;
+	freezes = frozen = thaws = thawed = copies = copied = 0;
+	may_be_frozen = false;
 	room = true;
 	EXPECT(integration_create(NULL, &home, &integration) == 0);
 	while (size > 3) {
@@ -403,6 +521,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	integration_ended(integration, INTEGRATION_END_OTHER);
 	EXPECT(begun == done_count && exchanges == exchanged + forgotten);
+	EXPECT(freezes == frozen && thaws == thawed && copies == copied);
 	integration_destroy(&integration);
 	return 0;
 }

@@ -1,9 +1,10 @@
-"""Integration services: shutdown, heartbeat and time, in stock guests."""
+"""Integration services, in stock guests with Debian's stock daemons."""
 import os
 import re
 
 from harness import BUILD, guest, kernels, test
-from labkit import programs
+from labkit import daemons
+from labkit.debian import carrier
 
 DRIVERS = ["hv_vmbus", "hv_utils"]
 PROGRAMS = [os.path.join(BUILD, "tests", "system", "clock")]
@@ -18,10 +19,6 @@ END = """
     done
     dmesg | grep hv_utils
 """
-READY = """
-    echo "guest: services ready"
-    while :; do sleep 60; done"""
-
 # The answer to "clock" on the console is how far the guest's clock is from the host's.
 CLOCK = """
     echo "guest: services ready"
@@ -44,22 +41,129 @@ def puts(t, kernel, command, files=(), drivers=()):
     return [*guest.puts(kernel, initrd), VMCTL]
 
 
+# The guest changes its root to a file system in memory with the daemons, which is as its disk 0; on disk 1 a writer counts, each number on the
+# disk before the next. Words on the console start and kill a daemon, and ask for what is seen there.
+DAEMONS = """
+    disk() { until set -- /sys/bus/scsi/devices/*:0:0:$1/block/* && [ -e "$1" ]; do usleep 100000; done; echo /dev/${1##*/}; }
+    mkdir -p /mnt /new
+    mount -t ext4 -o ro $(disk 0) /mnt
+    mount -t tmpfs tmp /new
+    cp -a /mnt/. /new/
+    mount -t devtmpfs dev /new/dev
+    mount -t proc proc /new/proc
+    mount -t sysfs sys /new/sys
+    mount -t ext4 $(disk 1) /new/data
+    if [ -e /new/bin/hv_fcopy_uio_daemon ]; then
+        echo 34d14be3-dee4-41c8-9ae7-6b174977c192 >/sys/bus/vmbus/drivers/uio_hv_generic/new_id
+    fi
+    (while :; do n=$((n + 1)); echo $n >/new/data/count; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; done) &
+    for i in $(seq 100); do
+        printf "key $i" | dd bs=512 conv=sync 2>/dev/null
+        printf "value $i" | dd bs=2048 conv=sync 2>/dev/null
+    done >/new/var/lib/hyperv/.kvp_pool_1
+    echo "guest: services ready"
+    while read -r number word name; do
+        case $word in
+        start) chroot /new /bin/$name -n & echo $! >/tmp/$name ;;
+        kill) kill -9 $(cat /tmp/$name) ;;
+        show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)" ;;
+        count) echo "guest: count $(cat /new/tmp/count)" ;;
+        sum) sha256sum /new/$name ;;
+        esac
+        echo "guest: done $number"
+    done"""
+
+# say tells the guest a word, and waits until it has done what that means; its answer is what is said last on the console.
+ROOT = """
+    modprobe virtio_blk 2>/dev/null
+    mkfifo keys
+    words=0
+    say() { words=$((words + 1)); echo $words "$@" >&3; until grep -q "done $words[^0-9]" out; do kill -0 $worker || exit 1; usleep 100000; done; }
+    count() { say count; count=$(tr -d '\r' <out | sed -n 's/^guest: count //p' | tail -1); }
+    goes_on() { count; before=$count; until count; [ "$count" -gt $((before + 3)) ]; do sleep 1; done; }
+"""
+
+
 def services(kernel):
-    @test(f"integration: {kernel} is in contact, is switched off and on, restarts and ends in order", deadline=900)
+    fcopy = "hv_fcopy_daemon" if kernel.startswith("6.1") and kernel != "6.12" else "hv_fcopy_uio_daemon"
+
+    @test(f"integration: {kernel} with its daemons: all services, switched off and on, and after a restart", deadline=900)
     def run(t):
-        worker = guest.shell(guest.worker("box", more=["--control", "/root/control"]))
+        worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro", "--disk", "/dev/vdb,raw"]))
+        data = t.path("data")
+        os.mkdir(t.path("empty"))
+        carrier(data, t.path("empty"), 8 << 20)
         text = t.root(f"""
-            {worker} </dev/null >out 2>&1 & worker=$!
+            {ROOT}
+            {worker} <keys >out 2>&1 & worker=$!
+            exec 3>keys
             {HOST}
             refused vmctl control shutdown
             seen "services ready"
-            for name in shutdown heartbeat time; do contacted $name; done
+            for name in shutdown heartbeat time backup; do contacted $name; done
             until vmctl control services | grep -q '^heartbeat .*answered.*heartbeat ok'; do sleep 1; done
             vmctl control services heartbeat off
             refused vmctl control services tea off
             vmctl control services | grep heartbeat
             vmctl control services heartbeat on
             contacted heartbeat
+
+            refused vmctl control value auto OSName
+            say start hv_kvp_daemon
+            contacted values
+            vmctl control values auto | sed 's/^/auto: /'
+            vmctl control set-value external greeting 'grüß dich' || exit 1
+            vmctl control set-value external number 4000000000 number32 || exit 1
+            vmctl control set-value external large 18446744073709551615 number64 || exit 1
+            vmctl control values external | sed 's/^/external: /'
+            vmctl control delete-value external number || exit 1
+            refused vmctl control value external number
+            say show
+            vmctl control values guest | sed 's/^/guest says: /'
+            say kill hv_kvp_daemon
+            vmctl --no-wait control value external greeting
+
+            refused vmctl control freeze -- true
+            say start hv_vss_daemon
+            goes_on
+            cat >frozen <<'.'
+                vmctl control services | grep backup
+                sha256sum /dev/vdb
+                sleep 3
+                sha256sum /dev/vdb
+.
+            vmctl control freeze -- sh frozen >sums || exit 1
+            cat sums
+            goes_on
+            refused vmctl control freeze 1 -- sleep 3
+            (exec 3>&-; vmctl control freeze -- sleep 1000) & holder=$!
+            until vmctl control services | grep 'backup.*frozen'; do sleep 1; done
+            refused vmctl control services backup off
+            count; first=$count; sleep 2; count; echo "stands: $first $count"
+            kill $holder
+            until vmctl control services | grep 'backup.*thawed'; do sleep 1; done
+            goes_on
+
+            say start {fcopy}
+            contacted files
+            head -c 1000000 /dev/urandom >file
+            sha256sum file
+            vmctl control copy file /var/a/b/file --create-directories || exit 1
+            refused vmctl control copy file /var/a/b/file
+            vmctl control copy file /var/a/b/file --overwrite || exit 1
+            say sum var/a/b/file
+            refused vmctl control copy file /nowhere/file
+            truncate -s 1G large
+            vmctl --no-wait control copy large /tmp/large
+            until vmctl control jobs | grep 'copy.* running.*of 1048576 KiB' | grep -v ' 0 of'; do sleep 1; done
+            vmctl control cancel $(vmctl control jobs | awk '/copy.*running/ {{ print $1 }}') || exit 1
+            until vmctl control copy file /tmp/file; do kill -0 $worker || exit 1; sleep 1; done
+
+            until vmctl control jobs | grep 'value.get.*failed'; do kill -0 $worker || exit 1; sleep 1; done
+            vmctl control services | grep values
+            say start hv_kvp_daemon
+            until vmctl control value external greeting | sed 's/^/again: /' | grep greeting; do kill -0 $worker || exit 1; sleep 1; done
+
             vmctl control services
             vmctl control shutdown --reboot || exit 1
             vmctl control status | grep resets
@@ -70,17 +174,35 @@ def services(kernel):
             wait $worker; echo "worker: $?"
             sleep 1
             sed 's/^/event /' events
-            cat out""", puts=puts(t, kernel, READY))
-        t.has(text, "the guest cannot be asked to shut down: the guest has not opened its channel")
-        t.has(text, "heartbeat  off: it is switched off")
-        t.has(text, "1 resets")
-        t.has(text, "worker: 0")
-        t.has(text, "guest: in order, reboot")
-        t.has(text, "guest: in order, poweroff")
-        for version in ("Heartbeat IC version 3.0", "Shutdown IC version 3.2", "TimeSync IC version 4.0"):
-            t.has(text, version)
+            cat out""", puts=puts(t, kernel, DAEMONS, drivers=["hv_storvsc", "sd_mod", "ext4", "uio_hv_generic"]),
+                      disks=[daemons.disk(kernel), data])
+        for line in ("the guest cannot be asked to shut down: the guest has not opened its channel", "heartbeat  off: it is switched off",
+                     "1 resets", "worker: 0", "guest: in order, reboot", "guest: in order, poweroff", "Heartbeat IC version 3.0",
+                     "Shutdown IC version 3.2", "TimeSync IC version 4.0", "VSS IC version 5.0"):
+            t.has(text, line)
         t.check(re.search(r"^event .* shutdown *done", text, re.M), "no event says that the shutdown is done")
-        t.check("dropped" not in text, "an answer of the guest's was taken for a wrong one")
+        # Values.
+        machine = "i686" if kernel.endswith("i386") else "x86_64"
+        for line in ("hv_kvp_daemon) may not run", "auto: OSBuildNumber=", f"auto: ProcessorArchitecture={machine}", "the guest has no such value",
+                     "external: greeting=grüß dich", "external: number=4000000000", "external: large=18446744073709551615",
+                     "the guest has not answered for a minute", "again: greeting=grüß dich"):  # Linux holds it back until the daemon is there again
+            t.has(text, line)
+        t.same("the guest's values", re.findall(r"^guest says: (.*)$", text, re.M), [f"key {i}=value {i}" for i in range(1, 101)])
+        t.check(re.search(r"^guest: pool 0: greetinggrüß dichlarge18446744073709551615", text, re.M), "what the guest's file has")
+        # Backup.
+        t.has(text, "hv_vss_daemon) may not run")
+        t.has(text, "thaw: the time for it was over")
+        t.has(text, "the guest's file systems are frozen; thaw them first")
+        sums = re.findall(r"^([0-9a-f]{64})  /dev/vdb$", text, re.M)
+        t.check(len(sums) == 2 and sums[0] == sums[1], f"the frozen disk changes: {sums}")
+        stands = re.search(r"^stands: (\d+) (\d+)$", text, re.M)
+        t.check(stands and int(stands[2]) <= int(stands[1]) + 1, f"the frozen guest writes: {stands and stands[0]}")
+        # Files.
+        t.has(text, "the guest has such a file already")
+        t.has(text, "the guest says that it cannot write the file")
+        sums = re.findall(r"^([0-9a-f]{64})  (\S*file)$", text, re.M)
+        t.same("the copies", [name for _, name in sums], ["file", "/new/var/a/b/file"])
+        t.check(sums[0][0] == sums[1][0], "the copy is another file")
 
 
 for kernel_ in ("6.1", "6.12", "6.1-i386", "7"):
@@ -126,80 +248,3 @@ def clock(t):
         t.check(match, f"no clock after {when}")
         seconds, rest, within = map(int, match.groups())
         t.check(seconds == 0 and abs(rest) < 1000000 + within // 2, f"after {when}: {match[0]}")
-
-
-# The daemon, started and killed by words on the console; it keeps its values in files. The guest's own are written as a program of the
-# guest would.
-VALUES = """
-    set -- /sys/bus/scsi/devices/*:0:0:0/block/*
-    until [ -e "$1" ]; do usleep 100000; set -- /sys/bus/scsi/devices/*:0:0:0/block/*; done
-    mkdir -p /mnt /new
-    mount -t ext4 -o ro /dev/${1##*/} /mnt
-    mount -t tmpfs tmp /new
-    cp -a /mnt/. /new/
-    mkdir -p /new/var/lib/hyperv
-    mount -t devtmpfs dev /new/dev
-    mount -t proc proc /new/proc
-    for i in $(seq 100); do
-        printf "key $i" | dd bs=512 conv=sync 2>/dev/null
-        printf "value $i" | dd bs=2048 conv=sync 2>/dev/null
-    done >/new/var/lib/hyperv/.kvp_pool_1
-    echo "guest: services ready"
-    while read -r word; do
-        case $word in
-        start) chroot /new /bin/hv_kvp_daemon -n & daemon=$! ;;
-        kill) kill -9 $daemon ;;
-        show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)" ;;
-        esac
-        echo "guest: done $word"
-    done"""
-
-
-def values(kernel):
-    @test(f"integration: values are exchanged with {kernel}'s daemon, which is killed and started again", deadline=900)
-    def run(t):
-        worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro"]))
-        text = t.root(f"""
-            modprobe virtio_blk 2>/dev/null
-            mkfifo keys
-            {worker} <keys >out 2>&1 & worker=$!
-            exec 3>keys
-            {HOST}
-            say() {{ echo $1 >&3; until grep -q "done $1" out; do kill -0 $worker || exit 1; usleep 300000; done; }}
-            seen "services ready"
-            refused vmctl control value auto OSName
-            say start
-            contacted values
-            vmctl control values auto | sed 's/^/auto: /'
-            vmctl control set-value external greeting 'grüß dich' || exit 1
-            vmctl control set-value external number 4000000000 number32 || exit 1
-            vmctl control set-value external large 18446744073709551615 number64 || exit 1
-            vmctl control values external | sed 's/^/external: /'
-            vmctl control delete-value external number || exit 1
-            refused vmctl control value external number
-            say show
-            vmctl control values guest | sed 's/^/guest says: /'
-            say kill
-            refused vmctl control value external greeting
-            vmctl control services | grep values
-            echo start >&3
-            until vmctl control value external greeting; do kill -0 $worker || exit 1; sleep 1; done
-            vmctl control services
-            vmctl control shutdown || exit 1
-            wait $worker; echo "worker: $?"
-            cat out""", puts=puts(t, kernel, VALUES, drivers=["hv_storvsc", "sd_mod", "ext4"]),
-                      disks=[programs.disk("daemons", [("hv_kvp_daemon", "hyperv-daemons")])])
-        t.has(text, "worker: 0")
-        t.has(text, "hv_kvp_daemon) may not run")
-        t.has(text, "auto: OSBuildNumber=")
-        t.has(text, "auto: ProcessorArchitecture=x86_64")
-        for line in ("greeting=grüß dich", "number=4000000000", "large=18446744073709551615"):
-            t.has(text, f"external: {line}")
-        t.has(text, "the guest has no such value")
-        t.same("the guest's values", re.findall(r"^guest says: (.*)$", text, re.M), [f"key {i}=value {i}" for i in range(1, 101)])
-        t.check(re.search(r"^guest: pool 0: greetinggrüß dichlarge18446744073709551615", text, re.M), "what the guest's file has")
-        t.has(text, "the guest has not answered for a minute")  # Linux holds it back until the daemon is there again
-
-
-for kernel_ in ("6.1", "6.12"):
-    values(kernel_)

@@ -28,6 +28,7 @@
 #include "hosted/packet.h"
 #include "tests/fake/integration.h"
 #include "tests/fake/networks.h"
+#include "vsp/network/netport.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
 #include "vsp/memory/balloon.h"
@@ -456,9 +457,11 @@ static bool has_hung_up(int fd)
 	return recv(fd, &byte, 1, MSG_PEEK) == 0;
 }
 
+static const char *sent_file = "/dev/null"; /* whose descriptors come along */
+
 static void send_bytes(int fd, const void *text, size_t length, int files)
 {
-	int fds[CONTROL_FILES_MAX], i, file = open("/dev/null", O_RDWR);
+	int fds[CONTROL_FILES_MAX], i, file = open(sent_file, O_RDWR);
 
 	for (i = 0; i < files; i++) {
 		fds[i] = file;
@@ -1434,6 +1437,197 @@ static void values(void **state)
 	close(fd);
 }
 
+static void addresses(void **state)
+{
+	static const char *const wrong[] = {
+		"\"addresses\":[\"10.0.0.5\"]",
+		"\"addresses\":[\"10.0.0.5/33\"]",
+		"\"addresses\":[\"10.0.0.5/0\"]",
+		"\"addresses\":[\"10.0.0/8\"]",
+		"\"addresses\":[\"fd00::1/129\"]",
+		"\"addresses\":[7]",
+		"\"addresses\":\"10.0.0.5/8\"",
+		"\"gateways\":[\"10.0.0.1/8\"]",
+		"\"dns\":[\"a.name\"]",
+		"\"dhcp\":true,\"dns\":[\"10.0.0.1\"]",
+		"\"gateways\":[\"10.0.0.1\"]",
+	};
+	static struct integration_addresses is = {
+		.dhcp = true,
+		.address_count = 2,
+		.addresses = {{.bytes = {10, 0, 0, 5}, .prefix = 24},
+			      {.six = true, .bytes = {0xfd, [15] = 1}, .prefix = 64}},
+		.gateway_count = 1,
+		.gateways = {{.bytes = {10, 0, 0, 1}}},
+	};
+	static const char adapter[] = "{\"network\":{\"switch\":\"lan\"}}";
+	int fd = greet(), ends[2], id;
+	json_t *message, *answer;
+	char params[128];
+	unsigned int i;
+
+	(void)state;
+	takes(fd, "events", "{}", 0);
+	refuses(fd, "addresses.get", "{\"adapter\":0}", 0, "not-found", "");
+	for (i = 0; i < ARRAY_COUNT(ends); i++) {
+		await_job(fd, job_of(call_with_switch(fd, "network.add", adapter, &ends[i])),
+			  "done");
+	}
+	for (i = 0; i < ARRAY_COUNT(wrong); i++) {
+		snprintf(params, sizeof(params), "{\"adapter\":1,%s}", wrong[i]);
+		message = call(fd, "addresses.set", params, 0);
+		assert_string_equal(text_at(json_object_get(message, "error"), "data", "code"),
+				    "invalid");
+		json_decref(message);
+	}
+	id = job_of(call(fd, "addresses.set",
+			 "{\"adapter\":1,\"addresses\":[\"10.0.0.5/8\",\"fd00::1/"
+			 "64\"],\"dns\":[\"10.0.0.1\"]}",
+			 0));
+	assert_int_equal(services.exchange.operation, INTEGRATION_KVP_SET_ADDRESSES);
+	assert_int_equal(services.adapter.mac[5], 3);
+	assert_int_equal(services.adapter.instance[14], 1);
+	assert_int_equal(services.addresses.address_count, 2);
+	assert_int_equal(services.addresses.addresses[0].prefix, 8);
+	assert_true(services.addresses.addresses[1].six);
+	assert_int_equal(services.addresses.dns_count, 1);
+	exchange_ends(-EREMOTEIO, "it cannot");
+	await_job(fd, id, "failed");
+	takes(fd, "addresses.get", "{\"adapter\":1}", 0);
+	services.exchange.got(services.exchange.user, &is);
+	exchange_ends(0, NULL);
+	message = await(fd);
+	answer = json_object_get(json_object_get(json_object_get(message, "params"), "job"),
+				 "answer");
+	assert_true(json_is_true(json_object_get(answer, "dhcp")));
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(answer, "addresses"), 1)),
+		"fd00::1/64");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(answer, "gateways"), 0)),
+		"10.0.0.1");
+	json_decref(message);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
+}
+
+/* The number of the job that the method makes. */
+static int begins(int fd, const char *method, const char *params, int files)
+{
+	json_t *message = call(fd, method, params, files);
+	const json_t *job = json_object_get(json_object_get(message, "result"), "job");
+	int id = (int)json_integer_value(json_object_get(job, "id"));
+
+	assert_int_not_equal(id, 0);
+	json_decref(message);
+	return id;
+}
+
+static void freezing(void **state)
+{
+	struct integration_state *is = &services.states[INTEGRATION_VSS];
+	int fd = greet(), other = greet(), job;
+	char params[32];
+
+	(void)state;
+	services.freeze_refusal = -ENOTCONN;
+	refuses(fd, "freeze", "{}", 0, "state", "");
+	services.freeze_refusal = -EAGAIN;
+	refuses(fd, "freeze", "{}", 0, "state", "");
+	services.freeze_refusal = -EBUSY;
+	refuses(fd, "freeze", "{}", 0, "busy", "");
+	services.freeze_refusal = 0;
+	refuses(fd, "freeze", "{\"seconds\":0}", 0, "invalid", "params.seconds");
+	refuses(fd, "freeze", "{\"seconds\":901}", 0, "invalid", "params.seconds");
+	job = begins(fd, "freeze", "{}", 0);
+	assert_int_equal(services.freeze.seconds, CONTROL_FREEZE_SECONDS);
+	services.freeze.done(services.freeze.user, 0, NULL);
+	assert_string_equal(job_is(fd, job), "done");
+	assert_null(services.unwanted);
+	is->file_systems = INTEGRATION_FROZEN;
+	/* Another client's end changes nothing, that of who asked does. */
+	close(other);
+	control_serve(&machine);
+	assert_null(services.unwanted);
+	close(fd);
+	control_serve(&machine);
+	assert_non_null(strstr(services.unwanted, "connection"));
+	fd = greet();
+	/* Cancelled. */
+	job = begins(fd, "freeze", "{\"seconds\":900}", 0);
+	snprintf(params, sizeof(params), "{\"job\":%d}", job);
+	takes(fd, "job.cancel", params, 0);
+	assert_non_null(strstr(services.unwanted, "cancelled"));
+	services.thaw_refusal = -EALREADY;
+	is->thawed_why = "the time for it was over";
+	refuses(fd, "thaw", "{}", 0, "state", "");
+	services.thaw_refusal = -EBUSY;
+	refuses(fd, "thaw", "{}", 0, "busy", "");
+	services.thaw_refusal = 0;
+	job = begins(fd, "thaw", "{}", 0);
+	services.thaw.done(services.thaw.user, -EINTR, "the time for it was over");
+	assert_string_equal(job_is(fd, job), "failed");
+	job = begins(fd, "thaw", "{}", 0);
+	snprintf(params, sizeof(params), "{\"job\":%d}", job);
+	takes(fd, "job.cancel", params, 0);
+	assert_null(services.thaw.done);
+	(void)begins(fd, "freeze", "{}", 0); /* the end finds one */
+	close(fd);
+}
+
+static void copying(void **state)
+{
+	static const char params[] = "{\"path\":\"/a/b\",\"overwrite\":true}";
+	int fd = greet(), job, file;
+	json_t *message;
+	char name[80], number[32];
+
+	(void)state;
+	snprintf(name, sizeof(name), "%s/file", folder);
+	file = open(name, O_RDWR | O_CREAT, 0600);
+	assert_int_equal(ftruncate(file, 200000), 0);
+	refuses(fd, "copy", params, 0, "descriptors", "");
+	refuses(fd, "copy", params, 1, "descriptors", ""); /* a device */
+	sent_file = name;
+	refuses(fd, "copy", "{}", 1, "invalid", "params.path");
+	services.copy_refusal = -ENOTCONN;
+	refuses(fd, "copy", params, 1, "state", "");
+	services.copy_refusal = -EINVAL;
+	refuses(fd, "copy", params, 1, "invalid", "");
+	services.copy_refusal = 0;
+	takes(fd, "events", "{}", 0);
+	job = begins(fd, "copy", params, 1);
+	assert_int_equal(services.copy.flags, INTEGRATION_OVERWRITE);
+	refuses(fd, "copy", params, 1, "busy", "");
+	integration_copy_ready(&services); /* as when the guest has agreed */
+	message = await(fd);
+	assert_string_equal(text_at(message, "params", "event"), "progress");
+	json_decref(message);
+	await_job(fd, job, "done");
+	assert_int_equal(services.copied, 200000);
+	/* It becomes shorter. */
+	job = begins(fd, "copy", params, 1);
+	assert_int_equal(ftruncate(file, 100000), 0);
+	integration_copy_ready(&services);
+	await_job(fd, job, "failed");
+	assert_int_equal(services.copied, 98304); /* the whole pieces of what there is */
+	assert_int_equal(ftruncate(file, 0), 0);
+	job = begins(fd, "copy", params, 1);
+	integration_copy_ready(&services);
+	await_job(fd, job, "done");
+	job = begins(fd, "copy", params, 1);
+	snprintf(number, sizeof(number), "{\"job\":%d}", job);
+	takes(fd, "job.cancel", number, 0);
+	await_job(fd, job, "cancelled");
+	assert_false(services.copying);
+	(void)begins(fd, "copy", params, 1); /* the end finds one */
+	sent_file = "/dev/null";
+	unlink(name);
+	close(file);
+	close(fd);
+}
+
 /* A job without a thread waits for no other, and keeps no other waiting. */
 static void shutting_down_beside_jobs(void **state)
 {
@@ -1717,6 +1911,9 @@ int main(void)
 		TEST(shutting_down),
 		TEST(shutting_down_beside_jobs),
 		TEST(values),
+		TEST(addresses),
+		TEST(freezing),
+		TEST(copying),
 		TEST(escape_key),
 		TEST(a_reader_that_is_slow),
 		TEST(requests_without_end),

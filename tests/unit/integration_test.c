@@ -32,7 +32,7 @@ static uint32_t next_gpadl;
 struct message {
 	struct vmbuspipe_hdr pipe;
 	struct icmsg_hdr head;
-	uint8_t body[4096];
+	uint8_t body[8192];
 };
 
 static const struct vmbus_guid types[] = {
@@ -40,6 +40,8 @@ static const struct vmbus_guid types[] = {
 	[INTEGRATION_HEARTBEAT] = VMBUS_GUID_HEARTBEAT,
 	[INTEGRATION_TIME] = VMBUS_GUID_TIMESYNC,
 	[INTEGRATION_KVP] = VMBUS_GUID_KVP,
+	[INTEGRATION_VSS] = VMBUS_GUID_VSS,
+	[INTEGRATION_FCOPY] = VMBUS_GUID_FILE_COPY,
 };
 
 /* ---- The guest ---- */
@@ -703,7 +705,8 @@ static struct integration_pair last;
 static bool each(void *user, uint32_t index, const struct integration_pair *pair)
 {
 	assert_ptr_equal(user, &pairs);
-	assert_int_equal(index, pairs++);
+	pairs++;
+	assert_true(index < pairs);
 	last = *pair;
 	return pairs < 5;
 }
@@ -864,6 +867,206 @@ static void test_kvp_list(void **state)
 }
 
 /* What is no text, or no value, ends the request and counts as a wrong answer. */
+static void put_pair(struct hv_kvp_exchg_msg_value *pair, const char *key, const char *value)
+{
+	pair->value_type = IC_REG_SZ;
+	pair->key_size = wide(key, pair->key);
+	pair->value_size = wide(value, pair->value);
+}
+
+/* Linux answers to a key with nothing, or not at all: then it is looked for in the list. */
+static void test_kvp_get(void **state)
+{
+	static const struct integration_pair pair = {.key = "wanted"};
+	struct message message;
+	struct hv_kvp_msg body;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 4, 0);
+	pairs = 0;
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	put_pair(&body.body.value, "wanted", "it");
+	answer_kvp(&message, &body, 0);
+	assert_int_equal(kvp_ended, 0);
+	assert_string_equal(last.text, "it");
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	put_pair(&body.body.value, "wanted", "");
+	answer_kvp(&message, &body, 0);
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	assert_int_equal(body.body.enumerate.index, 0);
+	put_pair(&body.body.enumerate.value, "another", "no");
+	answer_kvp(&message, &body, 0);
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	assert_int_equal(body.body.enumerate.index, 1);
+	put_pair(&body.body.enumerate.value, "wanted", "found");
+	answer_kvp(&message, &body, 0);
+	assert_int_equal(kvp_ended, 0);
+	assert_string_equal(last.text, "found");
+	assert_string_equal(last.key, "wanted");
+	assert_int_equal(pairs, 2);
+	expect_silence(INTEGRATION_KVP);
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	answer_kvp(&message, &body, HV_E_FAIL);
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	answer_kvp(&message, &body, HV_S_CONT);
+	assert_int_equal(kvp_ended, -ENOENT);
+}
+
+/* ---- Addresses ---- */
+
+static struct integration_addresses got_addresses;
+
+static void got(void *user, const struct integration_addresses *addresses)
+{
+	assert_ptr_equal(user, &pairs);
+	got_addresses = *addresses;
+}
+
+static const struct integration_adapter adapter = {
+	.mac = {0x02, 0xab, 0, 0, 0, 0x0f},
+	.instance = {0x56, 0x44, 0x4e, 0x45, 0x54, 0x00, 0x00, 0x40, 0x80, [15] = 0x01},
+};
+
+static const struct integration_addresses some_addresses = {
+	.address_count = 3,
+	.addresses = {{.bytes = {192, 0, 2, 7}, .prefix = 23},
+		      {.six = true, .bytes = {0x20, 1, 0x0d, 0xb8, [15] = 7}, .prefix = 64},
+		      {.bytes = {10, 0, 0, 1}, .prefix = 8}},
+	.gateway_count = 1,
+	.gateways = {{.bytes = {192, 0, 2, 1}, .prefix = 32}},
+	.dns_count = 1,
+	.dns = {{.six = true, .bytes = {0xfd, [15] = 1}, .prefix = 128}},
+};
+
+static void ask_addresses(const struct integration_addresses *set)
+{
+	const struct integration_kvp what = {.operation = set != NULL
+								  ? INTEGRATION_KVP_SET_ADDRESSES
+								  : INTEGRATION_KVP_GET_ADDRESSES,
+					     .adapter = &adapter,
+					     .addresses = set,
+					     .got = got,
+					     .done = kvp_done,
+					     .user = &pairs};
+
+	assert_int_equal(integration_kvp(integration, &what), 0);
+	kvp_ended = 1;
+}
+
+static void expect_text(const uint8_t *is, const char *text)
+{
+	uint8_t wanted[512];
+
+	assert_memory_equal(is, wanted, wide(text, wanted));
+}
+
+static void expect_ip(struct message *message, void *body, size_t bytes, uint8_t operation)
+{
+	expect(INTEGRATION_KVP, message);
+	assert_int_equal(message->head.icmsgsize, bytes);
+	memcpy(body, message->body, bytes);
+	assert_int_equal(message->body[0], operation);
+}
+
+static void test_addresses(void **state)
+{
+	struct hv_kvp_ip_msg body;
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 4, 0);
+	ask_addresses(&some_addresses);
+	expect_ip(&message, &body, sizeof(body), KVP_OP_SET_IP_INFO);
+	expect_text(body.adapter_id, "{454e4456-0054-4000-8000-000000000001}");
+	expect_text(body.ip_addr, "192.0.2.7;2001:db8::7;10.0.0.1");
+	expect_text(body.sub_net, "255.255.254.0;64;255.0.0.0");
+	expect_text(body.gate_way, "192.0.2.1");
+	expect_text(body.dns_addr, "fd00::1");
+	assert_int_equal(body.addr_family, 3);
+	answer(INTEGRATION_KVP, &message, HV_E_FAIL);
+	assert_int_equal(kvp_ended, -EREMOTEIO);
+	ask_addresses(NULL);
+	expect_ip(&message, &body, sizeof(body), KVP_OP_GET_IP_INFO);
+	expect_text(body.adapter_id, "02:AB:00:00:00:0F");
+	/* As Linux writes it, with things that are none. */
+	body.dhcp_enabled = 1;
+	wide("192.0.2.7;2001:db8::7;x;10.0.0.1", body.ip_addr);
+	wide("255.255.254.0;/64;1;255.0.0.0", body.sub_net);
+	wide("192.0.2.1;", body.gate_way);
+	wide(" fd00::1;; ;", body.dns_addr);
+	memcpy(message.body, &body, sizeof(body));
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(kvp_ended, 0);
+	assert_true(got_addresses.dhcp);
+	got_addresses.dhcp = false;
+	assert_int_equal(got_addresses.address_count, 3);
+	assert_int_equal(got_addresses.addresses[2].prefix, 8);
+	assert_memory_equal(got_addresses.addresses, some_addresses.addresses,
+			    3 * sizeof(got_addresses.addresses[0]));
+	assert_memory_equal(&got_addresses.gateways[0], &some_addresses.gateways[0],
+			    sizeof(got_addresses.gateways[0]));
+	assert_int_equal(got_addresses.dns_count, 1);
+	/* No end anywhere; more than there is room for; a prefix that is too long; an answer that is too short. */
+	ask_addresses(NULL);
+	expect_ip(&message, &body, sizeof(body), KVP_OP_GET_IP_INFO);
+	memset(message.body, 'a', sizeof(body));
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(got_addresses.address_count, 0);
+	ask_addresses(NULL);
+	expect_ip(&message, &body, sizeof(body), KVP_OP_GET_IP_INFO);
+	wide("1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;"
+	     "1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1;1.1.1.1",
+	     body.ip_addr);
+	wide("99999999999999999999;-7", body.sub_net);
+	memcpy(message.body, &body, sizeof(body));
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(got_addresses.address_count, INTEGRATION_ADDRESSES_MAX);
+	assert_int_equal(got_addresses.addresses[0].prefix, 32);
+	ask_addresses(NULL);
+	expect_ip(&message, &body, sizeof(body), KVP_OP_GET_IP_INFO);
+	message.head.icmsgsize = sizeof(body) - 1;
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(kvp_ended, -EBADMSG);
+}
+
+static void test_addresses_binary(void **state)
+{
+	struct ic_kvp_ip_binary body;
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 5, 0);
+	ask_addresses(&some_addresses);
+	expect_ip(&message, &body, sizeof(body), KVP_OP_SET_IP_INFO);
+	assert_int_equal(body.address4_count, 2);
+	assert_int_equal(body.address6_count, 1);
+	assert_int_equal(body.subnets6[0], 64);
+	assert_memory_equal(body.subnets4[0], "\xff\xff\xfe\x00", 4);
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(kvp_ended, 0);
+	ask_addresses(NULL);
+	expect(INTEGRATION_KVP, &message);
+	body.kvp_hdr.operation = KVP_OP_GET_IP_INFO;
+	memcpy(message.body, &body, sizeof(body));
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(kvp_ended, 0);
+	assert_int_equal(got_addresses.address_count, 3); /* those of one family, then the others */
+	assert_memory_equal(&got_addresses.addresses[0], &some_addresses.addresses[0],
+			    sizeof(some_addresses.addresses[0]));
+	assert_memory_equal(&got_addresses.addresses[2], &some_addresses.addresses[1],
+			    sizeof(some_addresses.addresses[0]));
+	assert_memory_equal(got_addresses.dns, some_addresses.dns, sizeof(got_addresses.dns[0]));
+	ask_addresses(NULL);
+	expect(INTEGRATION_KVP, &message);
+	body.gateway6_count = 6;
+	memcpy(message.body, &body, sizeof(body));
+	answer(INTEGRATION_KVP, &message, 0);
+	assert_int_equal(kvp_ended, -EBADMSG);
+}
+
 static void test_kvp_hostile(void **state)
 {
 	static const struct {
@@ -947,6 +1150,354 @@ static void test_kvp_queue(void **state)
 	expect_kvp(&message, &body, KVP_OP_GET);
 	assert_true(guest_close(&channels[INTEGRATION_KVP]));
 	assert_int_equal(kvp_ended, -ECONNRESET);
+}
+
+/* ---- Backup ---- */
+
+static int freeze(unsigned int seconds)
+{
+	const struct integration_freeze what = {.seconds = seconds, .done = done, .user = &ended};
+	int ret = integration_freeze(integration, &what);
+
+	ended = ret == 0 ? 1 : ended;
+	return ret;
+}
+
+static int thaw(void)
+{
+	const struct integration_thaw what = {.done = done, .user = &ended};
+	int ret = integration_thaw(integration, &what);
+
+	ended = ret == 0 ? 1 : ended;
+	return ret;
+}
+
+static void expect_vss(struct message *message, uint8_t operation, uint32_t status)
+{
+	expect(INTEGRATION_VSS, message);
+	assert_int_equal(message->head.icmsgtype, ICMSGTYPE_VSS);
+	assert_int_equal(message->body[0], operation);
+	assert_int_equal(message->head.icmsgsize, operation == VSS_OP_FREEZE ? 6260 : 12);
+	answer(INTEGRATION_VSS, message, status);
+}
+
+static enum integration_file_systems file_systems(void)
+{
+	return state_of(INTEGRATION_VSS).file_systems;
+}
+
+static void get_frozen(void)
+{
+	struct message message;
+
+	assert_int_equal(freeze(60), 0);
+	assert_int_equal(file_systems(), INTEGRATION_FREEZING);
+	expect_vss(&message, VSS_OP_HOT_BACKUP, 0);
+	assert_int_equal(ended, 1);
+	expect_vss(&message, VSS_OP_FREEZE, 0);
+	assert_int_equal(ended, 0);
+	assert_int_equal(file_systems(), INTEGRATION_FROZEN);
+}
+
+/* It is thawed by itself: that is asked for, and who held it hears of it. */
+static void expect_thawed(const char *why)
+{
+	struct message message;
+
+	assert_int_equal(file_systems(), INTEGRATION_THAWING);
+	assert_int_equal(thaw(), 0);
+	assert_int_equal(thaw(), -EBUSY);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(ended, -EINTR);
+	assert_non_null(strstr(ended_why, why));
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	assert_string_equal(state_of(INTEGRATION_VSS).thawed_why, ended_why);
+	assert_int_equal(thaw(), -EALREADY);
+	pass(1000);
+	expect_silence(INTEGRATION_VSS);
+}
+
+static void test_freeze(void **state)
+{
+	struct message message;
+
+	(void)state;
+	assert_int_equal(freeze(60), -ENOTCONN);
+	contact(INTEGRATION_VSS, 5, 0);
+	home.stands = true;
+	assert_int_equal(freeze(60), -EAGAIN);
+	home.stands = false;
+	assert_int_equal(thaw(), -EALREADY);
+	get_frozen();
+	assert_int_equal(freeze(60), -EBUSY);
+	assert_int_equal(integration_enable(integration, INTEGRATION_VSS, false), -EBUSY);
+	pass(59);
+	assert_int_equal(thaw(), 0);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(ended, 0);
+	assert_null(state_of(INTEGRATION_VSS).thawed_why);
+	/* The guest cannot, and is not frozen then. */
+	assert_int_equal(freeze(60), 0);
+	expect_vss(&message, VSS_OP_HOT_BACKUP, HV_E_FAIL);
+	assert_int_equal(ended, -EREMOTEIO);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	expect_silence(INTEGRATION_VSS);
+	/* It says that it has not: who knows. */
+	assert_int_equal(freeze(60), 0);
+	expect_vss(&message, VSS_OP_HOT_BACKUP, 0);
+	expect_vss(&message, VSS_OP_FREEZE, HV_E_FAIL);
+	assert_int_equal(ended, -EREMOTEIO);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+}
+
+static void test_thawed_anyway(void **state)
+{
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_VSS, 5, 0);
+	get_frozen();
+	pass(60);
+	expect_thawed("time for it was over");
+	get_frozen();
+	integration_freeze_forget(integration, "who asked has gone");
+	expect_thawed("who asked has gone");
+	get_frozen();
+	home.stands = true;
+	pass(1000);
+	expect_silence(INTEGRATION_VSS);
+	home.stands = false;
+	integration_resumed(integration);
+	expect_thawed("the machine was paused");
+	/* The guest unloads its driver, and has it again. */
+	get_frozen();
+	assert_true(guest_close(&channels[INTEGRATION_VSS]));
+	pass(5);
+	contact(INTEGRATION_VSS, 5, 0);
+	expect_thawed("closed the channel");
+	/* It says no, is silent, goes away: it is asked until it has. */
+	get_frozen();
+	assert_int_equal(thaw(), 0);
+	expect_vss(&message, VSS_OP_THAW, HV_E_FAIL);
+	assert_int_equal(ended, -EREMOTEIO);
+	pass(4);
+	expect_silence(INTEGRATION_VSS);
+	pass(1);
+	expect(INTEGRATION_VSS, &message);
+	assert_int_equal(thaw(), 0);
+	pass(60);
+	assert_int_equal(ended, -ETIMEDOUT);
+	pass(5);
+	expect(INTEGRATION_VSS, &message);
+	assert_true(guest_close(&channels[INTEGRATION_VSS]));
+	contact(INTEGRATION_VSS, 5, 0);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	/* A guest that begins anew has nothing frozen. */
+	get_frozen();
+	integration_ended(integration, INTEGRATION_END_RESET);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	pass(1000);
+	expect_silence(INTEGRATION_VSS);
+}
+
+/* The guest takes its time, or those who asked lose patience. */
+static void test_freeze_late(void **state)
+{
+	struct message message;
+
+	(void)state;
+	contact(INTEGRATION_VSS, 5, 0);
+	assert_int_equal(freeze(10), 0);
+	expect_vss(&message, VSS_OP_HOT_BACKUP, 0);
+	expect(INTEGRATION_VSS, &message);
+	pass(10);
+	assert_int_equal(ended, -ETIMEDOUT);
+	answer(INTEGRATION_VSS, &message, 0); /* it is frozen all the same */
+	assert_int_equal(state_of(INTEGRATION_VSS).wrong_answers, 1);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	assert_int_equal(freeze(10), 0);
+	integration_freeze_forget(integration, "who asked has gone");
+	assert_int_equal(freeze(10), -EBUSY);
+	ended = 1;
+	expect_vss(&message, VSS_OP_HOT_BACKUP, 0);
+	expect_silence(INTEGRATION_VSS);
+	assert_int_equal(freeze(10), 0);
+	expect_vss(&message, VSS_OP_HOT_BACKUP, 0);
+	expect(INTEGRATION_VSS, &message);
+	assert_int_equal(integration_thaw(integration, &(struct integration_thaw){NULL, NULL}), 0);
+	assert_int_equal(ended, -EINTR);
+	expect_silence(INTEGRATION_VSS);
+	answer(INTEGRATION_VSS, &message, 0);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	assert_int_equal(freeze(10), 0);
+	expect(INTEGRATION_VSS, &message);
+	assert_int_equal(thaw(), -EALREADY);
+	assert_int_equal(ended, -EINTR);
+}
+
+/* ---- Files ---- */
+
+#define FILE_BYTES 15000u
+
+static uint64_t copied;
+static int read_answer;
+
+static int read_file(void *user, uint64_t offset, void *to, uint32_t bytes)
+{
+	assert_ptr_equal(user, &ended);
+	assert_true(offset + bytes <= FILE_BYTES);
+	memset(to, (int)(offset / 6144), bytes);
+	return read_answer;
+}
+
+static void progress(void *user, uint64_t bytes)
+{
+	assert_ptr_equal(user, &ended);
+	assert_true(bytes > copied);
+	copied = bytes;
+}
+
+static int copy(const char *path, unsigned int flags)
+{
+	const struct integration_copy what = {.path = path,
+					      .size = FILE_BYTES,
+					      .flags = flags,
+					      .read = read_file,
+					      .progress = progress,
+					      .done = done,
+					      .user = &ended};
+	int ret = integration_copy(integration, &what);
+
+	if (ret == 0) {
+		ended = 1;
+		copied = 0;
+	}
+	return ret;
+}
+
+static void expect_copy(struct message *message, uint32_t operation)
+{
+	uint32_t is;
+
+	expect(INTEGRATION_FCOPY, message);
+	assert_int_equal(message->head.icmsgtype, ICMSGTYPE_FCOPY);
+	memcpy(&is, message->body, sizeof(is));
+	assert_int_equal(is, operation);
+}
+
+static void accept_copy(uint32_t operation)
+{
+	struct message message;
+
+	expect_copy(&message, operation);
+	answer(INTEGRATION_FCOPY, &message, 0);
+}
+
+static void test_copy(void **state)
+{
+	struct hv_start_fcopy start;
+	struct hv_do_fcopy data;
+	struct message message;
+	uint8_t text[64];
+	uint32_t done_bytes;
+
+	(void)state;
+	read_answer = 0;
+	assert_int_equal(copy("/tmp/file", 0), -ENOTCONN);
+	contact(INTEGRATION_FCOPY, 1, 1);
+	assert_int_equal(copy("", 0), -EINVAL);
+	assert_int_equal(copy("name", 0), -EINVAL);
+	assert_int_equal(copy("/tmp/", 0), -EINVAL);
+	assert_int_equal(copy("/\xff", 0), -EINVAL);
+	assert_int_equal(copy("/tmp/file", INTEGRATION_OVERWRITE), 0);
+	assert_int_equal(copy("/tmp/file", 0), -EBUSY);
+	expect_copy(&message, START_FILE_COPY);
+	memcpy(&start, message.body, sizeof(start));
+	assert_int_equal(message.head.icmsgsize, sizeof(start));
+	assert_int_equal(start.copy_flags, IC_FCOPY_OVERWRITE);
+	assert_true(start.file_size == FILE_BYTES);
+	assert_memory_equal(start.path_name, text, wide("/tmp/", text));
+	assert_memory_equal(start.file_name, text, wide("file", text));
+	answer(INTEGRATION_FCOPY, &message, 0);
+	for (done_bytes = 0; done_bytes < FILE_BYTES; done_bytes += data.size) {
+		assert_int_equal(copied, done_bytes);
+		expect_copy(&message, WRITE_TO_FILE);
+		assert_int_equal(message.head.icmsgsize, sizeof(data));
+		memcpy(&data, message.body, sizeof(data));
+		assert_true(data.offset == done_bytes);
+		assert_int_equal(data.size, done_bytes < 12288 ? 6144 : FILE_BYTES - 12288);
+		assert_int_equal(data.data[data.size - 1], done_bytes / 6144);
+		answer(INTEGRATION_FCOPY, &message, 0);
+	}
+	assert_int_equal(ended, 1);
+	accept_copy(COMPLETE_FCOPY);
+	assert_int_equal(ended, 0);
+	expect_silence(INTEGRATION_FCOPY);
+}
+
+static void test_copy_fails(void **state)
+{
+	struct message message;
+
+	(void)state;
+	read_answer = 0;
+	contact(INTEGRATION_FCOPY, 1, 1);
+	assert_int_equal(copy("C:\\a", INTEGRATION_MAKE_PATH), 0);
+	expect_copy(&message, START_FILE_COPY);
+	answer(INTEGRATION_FCOPY, &message, HV_ERROR_ALREADY_EXISTS);
+	assert_int_equal(ended, -EEXIST);
+	expect_silence(INTEGRATION_FCOPY);
+	/* In the middle: what is there is removed. */
+	assert_int_equal(copy("/a", 0), 0);
+	accept_copy(START_FILE_COPY);
+	expect_copy(&message, WRITE_TO_FILE);
+	answer(INTEGRATION_FCOPY, &message, HV_ERROR_DISK_FULL);
+	assert_int_equal(ended, -ENOSPC);
+	assert_int_equal(copy("/a", 0), -EBUSY);
+	accept_copy(CANCEL_FCOPY);
+	/* The file cannot be read, after a while. */
+	assert_int_equal(copy("/a", 0), 0);
+	read_answer = -EAGAIN;
+	accept_copy(START_FILE_COPY);
+	expect_silence(INTEGRATION_FCOPY);
+	integration_copy_ready(integration);
+	expect_silence(INTEGRATION_FCOPY);
+	read_answer = -EIO;
+	integration_copy_ready(integration);
+	assert_int_equal(ended, -EIO);
+	accept_copy(CANCEL_FCOPY);
+	/* Nobody wants it any more: at once, and when the guest has it. */
+	read_answer = 0;
+	assert_int_equal(copy("/a", 0), 0);
+	integration_copy_forget(integration);
+	ended = 1;
+	accept_copy(START_FILE_COPY);
+	accept_copy(CANCEL_FCOPY);
+	assert_int_equal(copy("/a", 0), 0);
+	integration_copy_forget(integration);
+	expect_copy(&message, START_FILE_COPY);
+	answer(INTEGRATION_FCOPY, &message, HV_E_FAIL);
+	expect_silence(INTEGRATION_FCOPY); /* there is nothing to remove */
+	/* It is silent; it goes away, with and without a request. */
+	assert_int_equal(copy("/a", 0), 0);
+	expect_copy(&message, START_FILE_COPY);
+	pass(60);
+	assert_int_equal(ended, -ETIMEDOUT);
+	assert_int_equal(copy("/a", 0), 0);
+	expect_copy(&message, START_FILE_COPY);
+	assert_true(guest_close(&channels[INTEGRATION_FCOPY]));
+	assert_int_equal(ended, -ECONNRESET);
+	contact(INTEGRATION_FCOPY, 1, 1);
+	assert_int_equal(copy("/a", 0), 0);
+	read_answer = -EAGAIN;
+	accept_copy(START_FILE_COPY);
+	assert_true(guest_close(&channels[INTEGRATION_FCOPY]));
+	assert_int_equal(ended, -ECONNRESET);
+	integration_copy_ready(integration);
 }
 
 /* ---- The channel ---- */
@@ -1138,8 +1689,16 @@ int main(void)
 		TEST(test_shutdown_silence),
 		TEST(test_kvp_set),
 		TEST(test_kvp_list),
+		TEST(test_kvp_get),
+		TEST(test_addresses),
+		TEST(test_addresses_binary),
 		TEST(test_kvp_hostile),
 		TEST(test_kvp_queue),
+		TEST(test_freeze),
+		TEST(test_thawed_anyway),
+		TEST(test_freeze_late),
+		TEST(test_copy),
+		TEST(test_copy_fails),
 		TEST(test_no_room),
 		TEST(test_small_ring),
 		TEST(test_switched),

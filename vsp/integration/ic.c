@@ -53,6 +53,13 @@ const char *ic_why(const struct ic *ic)
 	}
 }
 
+const char *ic_failure(int ret)
+{
+	return ret == -ETIMEDOUT    ? "the guest has not answered for a minute"
+	       : ret == -ECONNRESET ? "the guest has closed the channel before it answered"
+				    : "the guest's ring is too small for it";
+}
+
 static void complain(struct ic *ic, const char *what)
 {
 	char line[160];
@@ -364,6 +371,9 @@ static void closing(void *device, struct vmbus_channel *channel)
 	/* At last: who hears of it may ask for something else, and is refused. */
 	if (told) {
 		ic->class->failed(ic, -ECONNRESET);
+	}
+	if (ic->class->closed != NULL) {
+		ic->class->closed(ic);
 	}
 	ic_changed(ic);
 }

@@ -41,6 +41,8 @@ struct ic_class {
 	bool (*answered)(struct ic *ic, const struct ic_answer *answer);
 	/* There will be no answer to it: -ETIMEDOUT, -ECONNRESET the channel has ended, -EMSGSIZE the guest's ring is too small. */
 	void (*failed)(struct ic *ic, int ret);
+	/* The channel has ended; after failed(). */
+	void (*closed)(struct ic *ic);
 	/* ic->due has passed; it is IC_NEVER again. */
 	void (*due)(struct ic *ic);
 	/* The machine goes on after a pause. */
@@ -102,8 +104,11 @@ struct ic_shutdown {
 struct kvp_request {
 	struct integration_kvp what;
 	struct integration_pair pair;
+	struct integration_adapter adapter;
+	struct integration_addresses addresses;
 	uint32_t index; /* of a list: the next */
 	bool enough;
+	bool searches; /* the key, in the list */
 	struct kvp_request *next;
 };
 
@@ -111,6 +116,34 @@ struct ic_kvp {
 	struct ic ic;
 	struct kvp_request *first; /* with the guest, if ic.asking; then those that wait */
 	unsigned int count;
+};
+
+/* vss.c */
+enum vss_stage { VSS_THAWED, VSS_CHECKING, VSS_FREEZING, VSS_FROZEN, VSS_THAWING };
+
+struct ic_vss {
+	struct ic ic;
+	enum vss_stage stage;
+	uint8_t operation;                /* the last that the guest was asked for */
+	uint64_t until;                   /* FREEZING, FROZEN */
+	struct integration_freeze freeze; /* CHECKING, FREEZING */
+	struct integration_thaw thaw;     /* THAWING; done NULL: nobody waits */
+	const char *why;                  /* it is thawed without being asked to; NULL: it is not */
+};
+
+/* fcopy.c */
+enum copy_stage { COPY_NONE, COPY_STARTING, COPY_READING, COPY_WRITING, COPY_ENDING, COPY_UNDOING };
+
+struct ic_fcopy {
+	struct ic ic;
+	enum copy_stage stage;
+	struct integration_copy what; /* its path is in `start` */
+	uint32_t operation;           /* the last that the guest was asked for */
+	uint64_t done;                /* bytes that the guest has */
+	union {
+		struct hv_start_fcopy start;
+		struct hv_do_fcopy data;
+	} message; /* that one */
 };
 
 struct integration {
@@ -125,9 +158,12 @@ struct integration {
 	struct ic_heartbeat heartbeat;
 	struct ic_time time;
 	struct ic_kvp kvp;
+	struct ic_vss vss;
+	struct ic_fcopy fcopy;
 };
 
-extern const struct ic_class shutdown_class, heartbeat_class, time_class, kvp_class;
+extern const struct ic_class shutdown_class, heartbeat_class, time_class, kvp_class, vss_class,
+	fcopy_class;
 extern const struct vmbus_class ic_vmbus_class;
 
 /* ---- ic.c, for the services ---- */
@@ -137,6 +173,22 @@ void ic_send(struct ic *ic, const void *body, uint32_t bytes, uint64_t timeout);
 uint64_t ic_now(const struct ic *ic);
 bool ic_is_idle(const struct ic *ic); /* READY, and asking nothing */
 void ic_changed(struct ic *ic);
+/* What failed() was told, as a sentence; of requests that may take a minute. */
+const char *ic_failure(int ret);
+
+/* ---- address.c, for kvp.c ---- */
+
+union address_message {
+	struct hv_kvp_ip_msg text;
+	struct ic_kvp_ip_binary binary;
+};
+/* A request of that version; its bytes. `addresses` NULL: they are asked for. */
+uint32_t address_put(union address_message *message, struct ic_version version,
+		     const struct integration_adapter *adapter,
+		     const struct integration_addresses *addresses);
+/* The answer to one that asked. False: it is none. */
+bool address_take(const void *body, uint32_t bytes, struct ic_version version,
+		  struct integration_addresses *addresses);
 
 /* ---- ic.c, for integration.c ---- */
 
@@ -156,5 +208,7 @@ void integration_watch(struct integration *integration, struct vmbus_channel *ch
 /* The host's clock was stepped. */
 void time_stepped(struct ic_time *time);
 void shutdown_ended(struct ic_shutdown *shutdown, enum integration_end how);
+void vss_ended(struct ic_vss *vss);
+void vss_get_state(const struct ic_vss *vss, struct integration_state *state);
 
 #endif

@@ -17,16 +17,17 @@ static struct ic *service_of(struct integration *integration, enum integration_s
 		[INTEGRATION_HEARTBEAT] = &integration->heartbeat.ic,
 		[INTEGRATION_TIME] = &integration->time.ic,
 		[INTEGRATION_KVP] = &integration->kvp.ic,
+		[INTEGRATION_VSS] = &integration->vss.ic,
+		[INTEGRATION_FCOPY] = &integration->fcopy.ic,
 	};
 
 	return services[service];
 }
 
 static const struct ic_class *const classes[] = {
-	[INTEGRATION_SHUTDOWN] = &shutdown_class,
-	[INTEGRATION_HEARTBEAT] = &heartbeat_class,
-	[INTEGRATION_TIME] = &time_class,
-	[INTEGRATION_KVP] = &kvp_class,
+	[INTEGRATION_SHUTDOWN] = &shutdown_class, [INTEGRATION_HEARTBEAT] = &heartbeat_class,
+	[INTEGRATION_TIME] = &time_class,         [INTEGRATION_KVP] = &kvp_class,
+	[INTEGRATION_VSS] = &vss_class,           [INTEGRATION_FCOPY] = &fcopy_class,
 };
 
 /* ---- Waiting ---- */
@@ -143,6 +144,7 @@ void integration_resumed(struct integration *integration)
 void integration_ended(struct integration *integration, enum integration_end how)
 {
 	shutdown_ended(&integration->shutdown, how);
+	vss_ended(&integration->vss);
 }
 
 int integration_fd(const struct integration *integration)
@@ -256,6 +258,8 @@ int integration_enable(struct integration *integration, enum integration_service
 	}
 	if (enable) {
 		ret = ic_offer(ic);
+	} else if (service == INTEGRATION_VSS && integration->vss.stage != VSS_THAWED) {
+		return -EBUSY;
 	} else {
 		ic->offer = NULL;
 		vmbus_rescind(offer);
@@ -290,5 +294,8 @@ void integration_get_state(const struct integration *integration, enum integrati
 	if (service == INTEGRATION_HEARTBEAT && state->contacted) {
 		state->heartbeat = heartbeat->state;
 		state->application = heartbeat->application;
+	}
+	if (service == INTEGRATION_VSS) {
+		vss_get_state(&integration->vss, state);
 	}
 }

@@ -20,6 +20,8 @@ enum integration_service {
 	INTEGRATION_HEARTBEAT,
 	INTEGRATION_TIME,
 	INTEGRATION_KVP,
+	INTEGRATION_VSS,
+	INTEGRATION_FCOPY,
 	INTEGRATION_COUNT,
 };
 
@@ -39,7 +41,10 @@ void integration_resumed(struct integration *integration);
 enum integration_end { INTEGRATION_END_OFF, INTEGRATION_END_RESET, INTEGRATION_END_OTHER };
 void integration_ended(struct integration *integration, enum integration_end how);
 
-/* Offers it to the guest, or withdraws the offer. 0 also when it is so already. -errno: it cannot be offered. */
+/*
+ * Offers it to the guest, or withdraws the offer. 0 also when it is so already. -errno: it cannot be offered; -EBUSY: the guest's file
+ * systems are not thawed yet, by which it would stand for good.
+ */
 int integration_enable(struct integration *integration, enum integration_service service,
 		       bool enable) MUST_CHECK;
 
@@ -52,6 +57,13 @@ enum integration_application {
 	INTEGRATION_APPLICATION_UNKNOWN,
 	INTEGRATION_APPLICATION_OK,
 	INTEGRATION_APPLICATION_CRITICAL,
+};
+
+enum integration_file_systems {
+	INTEGRATION_THAWED,
+	INTEGRATION_FREEZING,
+	INTEGRATION_FROZEN,
+	INTEGRATION_THAWING,
 };
 
 struct integration_version {
@@ -69,6 +81,9 @@ struct integration_state {
 	/* Of the heartbeat alone. */
 	enum integration_heartbeat heartbeat;
 	enum integration_application application;
+	/* Of the backup alone. */
+	enum integration_file_systems file_systems;
+	const char *thawed_why; /* nobody has asked for the last thaw; NULL: somebody has */
 };
 
 void integration_get_state(const struct integration *integration, enum integration_service service,
@@ -135,11 +150,36 @@ struct integration_pair {
 	uint64_t number;
 };
 
+/* What identifies a network adapter to the guest. */
+struct integration_adapter {
+	uint8_t mac[6];
+	uint8_t instance[16]; /* its GUID, in wire order */
+};
+
+struct integration_address {
+	bool six;          /* IPv6 */
+	uint8_t bytes[16]; /* in network order; of IPv4 the first four */
+	uint8_t prefix;    /* bits; of an adapter's own address alone */
+};
+
+#define INTEGRATION_ADDRESSES_MAX 16u /* of each kind; more are left out */
+#define INTEGRATION_GATEWAYS_MAX  5u
+
+struct integration_addresses {
+	bool dhcp;
+	unsigned int address_count, gateway_count, dns_count;
+	struct integration_address addresses[INTEGRATION_ADDRESSES_MAX];
+	struct integration_address gateways[INTEGRATION_GATEWAYS_MAX];
+	struct integration_address dns[INTEGRATION_ADDRESSES_MAX];
+};
+
 enum integration_kvp_operation {
 	INTEGRATION_KVP_GET,
 	INTEGRATION_KVP_SET,
 	INTEGRATION_KVP_DELETE,
 	INTEGRATION_KVP_LIST,
+	INTEGRATION_KVP_GET_ADDRESSES,
+	INTEGRATION_KVP_SET_ADDRESSES,
 };
 
 struct integration_kvp {
@@ -148,8 +188,12 @@ struct integration_kvp {
 	const struct integration_pair
 		*pair; /* copied: the key; to set, the value too. NULL to list */
 	uint32_t from; /* to list: the first index */
+	const struct integration_adapter *adapter;     /* of addresses; copied */
+	const struct integration_addresses *addresses; /* to be set; copied */
 	/* To get and to list, a pair of the guest's. False: it is enough. */
 	bool (*each)(void *user, uint32_t index, const struct integration_pair *pair);
+	/* To get addresses. */
+	void (*got)(void *user, const struct integration_addresses *addresses);
 	/*
 	 * Once. 0, or -errno and a sentence:
 	 *   -ENOENT      there is no such value
@@ -174,5 +218,94 @@ struct integration_kvp {
 int integration_kvp(struct integration *integration, const struct integration_kvp *what) MUST_CHECK;
 /* Nobody waits for those of this user any more. */
 void integration_kvp_forget(struct integration *integration, const void *user);
+
+/* ---- Backup (VSS) ---- */
+
+/*
+ * The guest's file systems stand still, so that a copy of its disks is whole. From then on it is certain that they are thawed: by
+ * integration_thaw(), when `seconds` are over, by a pause of the machine, by integration_freeze_forget(); what then fails is tried again
+ * until the guest has said yes or has begun anew.
+ */
+struct integration_freeze {
+	unsigned int seconds; /* from the moment that the guest is asked */
+	/*
+	 * Once. 0: they stand. Or -errno and a sentence, and they are thawed, or about to be:
+	 *   -EREMOTEIO   the guest says that it cannot
+	 *   -ETIMEDOUT   no answer
+	 *   -ECONNRESET  the service, or the guest, has gone
+	 *   -EINTR       they were thawed meanwhile
+	 */
+	void (*done)(void *user, int ret, const char *why);
+	void *user;
+};
+
+/*
+ *   -ENOTCONN  the service cannot be used: state.why
+ *   -EBUSY     they are frozen, or not thawed yet
+ *   -EAGAIN    the machine stands still
+ */
+int integration_freeze(struct integration *integration,
+		       const struct integration_freeze *freeze) MUST_CHECK;
+
+struct integration_thaw {
+	/*
+	 * Once. 0: they stood still until it was asked for, and are thawed. -EINTR: they are thawed, and were before. Else -errno as above:
+	 * the guest is asked again.
+	 */
+	void (*done)(void *user, int ret, const char *why);
+	void *user;
+};
+
+/*
+ *   -EALREADY  they are thawed: state.thawed_why
+ *   -EBUSY     somebody waits for that already
+ */
+int integration_thaw(struct integration *integration,
+		     const struct integration_thaw *thaw) MUST_CHECK;
+
+/* Nobody waits for this any more, or wants it: `why` they are thawed. */
+void integration_freeze_forget(struct integration *integration, const char *why);
+/* Nobody waits for that any more. They are thawed all the same. */
+void integration_thaw_forget(struct integration *integration);
+
+/* ---- Files for the guest ---- */
+
+#define INTEGRATION_OVERWRITE 1u /* else: -EEXIST where there is such a file */
+#define INTEGRATION_MAKE_PATH 2u /* folders that are not there are made */
+
+struct integration_copy {
+	const char *path; /* where in the guest; UTF-8, up to the call's end */
+	uint64_t size;    /* bytes */
+	unsigned int flags;
+	/*
+	 * `bytes` of the file at `offset`, both within its size. 0, or -EAGAIN: they are not there yet, integration_copy_ready() is called
+	 * when they are. Or another -errno: they cannot be read.
+	 */
+	int (*read)(void *user, uint64_t offset, void *to, uint32_t bytes);
+	/* The guest has so many bytes. NULL: nobody wants to know. */
+	void (*progress)(void *user, uint64_t bytes);
+	/*
+	 * Once. 0: the guest has it. Or -errno and a sentence:
+	 *   -EEXIST, -ENOSPC  as the guest says
+	 *   -EREMOTEIO        the guest says that it cannot
+	 *   -EIO              read() has said that it cannot
+	 *   -ETIMEDOUT        no answer within a minute
+	 *   -ECONNRESET       the service, or the guest, has gone
+	 */
+	void (*done)(void *user, int ret, const char *why);
+	void *user;
+};
+
+/*
+ * Gives the guest a file, piece by piece. done() follows, not before this has returned.
+ *   -ENOTCONN  the service cannot be used: state.why
+ *   -EINVAL    the path is too long, no UTF-8, or has no name at its end
+ *   -EBUSY     one is under way
+ */
+int integration_copy(struct integration *integration,
+		     const struct integration_copy *what) MUST_CHECK;
+void integration_copy_ready(struct integration *integration);
+/* It ends here: done() is not called, and the guest is asked to remove what it has. */
+void integration_copy_forget(struct integration *integration);
 
 #endif

@@ -2,6 +2,9 @@
  * Values (KVP): requests of those who manage the guest wait in a queue, and the first one is with the guest. A list is asked for one pair after
  * the other, by index, until the guest says that there are no more.
  *
+ * A value that is asked for by its key is looked for in the list where the guest gives none: Linux's kernel tells its daemon that there is no
+ * room for the value, which is then empty, and of what the guest says of itself the daemon gives lists alone.
+ *
  * What the guest sends is UTF-16 of any length and content: it becomes UTF-8 that is valid, or the pair is refused.
  */
 #include "vsp/integration/ic.h"
@@ -117,6 +120,28 @@ static void finish_all(struct ic_kvp *kvp, int ret, const char *why)
 	}
 }
 
+static bool lists(const struct kvp_request *request)
+{
+	return request->what.operation == INTEGRATION_KVP_LIST || request->searches;
+}
+
+static bool is_of_addresses(const struct kvp_request *request)
+{
+	return request->what.operation == INTEGRATION_KVP_GET_ADDRESSES ||
+	       request->what.operation == INTEGRATION_KVP_SET_ADDRESSES;
+}
+
+static void send_addresses(struct ic_kvp *kvp)
+{
+	const struct kvp_request *request = kvp->first;
+	bool set = request->what.operation == INTEGRATION_KVP_SET_ADDRESSES;
+	union address_message message;
+	uint32_t bytes = address_put(&message, kvp->ic.message, &request->adapter,
+				     set ? &request->addresses : NULL);
+
+	ic_send(&kvp->ic, &message, bytes, ANSWER_WITHIN);
+}
+
 static void send(struct ic_kvp *kvp)
 {
 	const struct kvp_request *request = kvp->first;
@@ -124,11 +149,13 @@ static void send(struct ic_kvp *kvp)
 	struct hv_kvp_exchg_msg_value *value = &message.body.value;
 	bool fits = true; /* integration_kvp() has seen that it does */
 
-	switch (request->what.operation) {
-	case INTEGRATION_KVP_LIST:
+	if (lists(request)) {
 		message.kvp_hdr.operation = KVP_OP_ENUMERATE;
 		message.body.enumerate.index = request->index;
-		break;
+		ic_send(&kvp->ic, &message, sizeof(message), ANSWER_WITHIN);
+		return;
+	}
+	switch (request->what.operation) {
 	case INTEGRATION_KVP_DELETE:
 		message.kvp_hdr.operation = KVP_OP_DELETE;
 		message.body.remove.key_size = put_text(request->pair.key, message.body.remove.key,
@@ -149,7 +176,12 @@ static void send(struct ic_kvp *kvp)
 
 static void go_on(struct ic_kvp *kvp)
 {
-	if (kvp->first != NULL && ic_is_idle(&kvp->ic)) {
+	if (kvp->first == NULL || !ic_is_idle(&kvp->ic)) {
+		return;
+	}
+	if (is_of_addresses(kvp->first)) {
+		send_addresses(kvp);
+	} else {
 		send(kvp);
 	}
 }
@@ -158,8 +190,8 @@ static bool fits(const struct integration_kvp *what)
 {
 	struct hv_kvp_exchg_msg_value value;
 
-	if (what->operation == INTEGRATION_KVP_LIST) {
-		return true;
+	if (what->pair == NULL) {
+		return true; /* a list, or addresses */
 	}
 	return what->pair->key[0] != '\0' && put_key(what->pair, &value) &&
 	       (what->operation != INTEGRATION_KVP_SET || put_value(what->pair, &value));
@@ -188,6 +220,12 @@ int integration_kvp(struct integration *integration, const struct integration_kv
 	if (what->pair != NULL) {
 		request->pair = *what->pair;
 	}
+	if (what->adapter != NULL) {
+		request->adapter = *what->adapter;
+	}
+	if (what->addresses != NULL) {
+		request->addresses = *what->addresses;
+	}
 	while (*end != NULL) {
 		end = &(*end)->next;
 	}
@@ -209,6 +247,7 @@ void integration_kvp_forget(struct integration *integration, const void *user)
 		} else if (request == kvp->first && kvp->ic.asking) {
 			/* The guest has it: nobody is told how it ends. */
 			request->what.each = NULL;
+			request->what.got = NULL;
 			request->what.done = NULL;
 			request->what.user = NULL;
 			link = &request->next;
@@ -230,54 +269,109 @@ static bool is_no_more(uint32_t status)
 /* False: it is none. */
 static bool take_pair(struct kvp_request *request, const struct hv_kvp_msg *message)
 {
-	const struct hv_kvp_exchg_msg_value *value = request->what.operation == INTEGRATION_KVP_LIST
-							     ? &message->body.enumerate.value
-							     : &message->body.value;
+	const struct hv_kvp_exchg_msg_value *value =
+		lists(request) ? &message->body.enumerate.value : &message->body.value;
+	struct integration_pair pair = request->pair;
 
-	if (request->what.operation == INTEGRATION_KVP_LIST &&
-	    !text_of(value->key, value->key_size, sizeof(value->key), request->pair.key,
-		     sizeof(request->pair.key))) {
+	if (lists(request) &&
+	    !text_of(value->key, value->key_size, sizeof(value->key), pair.key, sizeof(pair.key))) {
 		return false;
 	}
-	if (!take_value(value, &request->pair)) {
+	if (!take_value(value, &pair)) {
 		return false;
+	}
+	if (request->searches && strcmp(pair.key, request->pair.key) != 0) {
+		return true;
 	}
 	request->enough = request->what.each == NULL ||
-			  !request->what.each(request->what.user, request->index, &request->pair);
+			  !request->what.each(request->what.user, request->index, &pair) ||
+			  request->searches;
 	return true;
 }
 
 static bool wants_more(struct kvp_request *request)
 {
-	return !request->enough && ++request->index < PAIRS_MAX;
+	return lists(request) && !request->enough && ++request->index < PAIRS_MAX;
+}
+
+/* An answer to a key that may be no more than Linux's. */
+static bool gives_none(const struct kvp_request *request, uint32_t status,
+		       const struct hv_kvp_msg *message)
+{
+	const struct hv_kvp_exchg_msg_value *value = &message->body.value;
+	bool text = value->value_type == IC_REG_SZ || value->value_type == IC_REG_EXPAND_SZ;
+
+	return request->what.operation == INTEGRATION_KVP_GET && !request->searches &&
+	       request->what.done != NULL && status != HV_ERROR_NOT_FOUND &&
+	       (status != HV_S_OK || (text && value->value_size <= 2));
+}
+
+static const char *refusal_of(uint32_t status)
+{
+	return status == HV_ERROR_UNSUPPORTED ? "the guest does not support it"
+					      : "the guest says that it failed";
+}
+
+static bool take_answer(struct ic_kvp *kvp, uint32_t status, const struct hv_kvp_msg *message)
+{
+	struct kvp_request *request = kvp->first;
+	bool list = request->what.operation == INTEGRATION_KVP_LIST;
+	bool gives = list || request->what.operation == INTEGRATION_KVP_GET;
+
+	if (gives_none(request, status, message)) {
+		request->searches = true;
+	} else if (is_no_more(status)) {
+		finish(kvp, list ? 0 : -ENOENT, list ? NULL : "the guest has no such value");
+	} else if (status != HV_S_OK) {
+		finish(kvp, -EREMOTEIO, refusal_of(status));
+	} else if (gives && !take_pair(request, message)) {
+		finish(kvp, -EBADMSG, "the guest has sent no value");
+		return false;
+	} else if (!wants_more(request)) {
+		bool found = !request->searches || request->enough;
+
+		finish(kvp, found ? 0 : -ENOENT, found ? NULL : "the guest has no such value");
+	}
+	return true;
+}
+
+static bool take_addresses(struct ic_kvp *kvp, const struct ic_answer *answer)
+{
+	struct kvp_request *request = kvp->first;
+	struct integration_addresses addresses;
+
+	if (answer->status != HV_S_OK) {
+		finish(kvp, -EREMOTEIO, refusal_of(answer->status));
+		return true;
+	}
+	if (request->what.operation == INTEGRATION_KVP_GET_ADDRESSES) {
+		if (!address_take(answer->body, answer->bytes, kvp->ic.message, &addresses)) {
+			finish(kvp, -EBADMSG, "the guest has sent no addresses");
+			return false;
+		}
+		if (request->what.got != NULL) {
+			request->what.got(request->what.user, &addresses);
+		}
+	}
+	finish(kvp, 0, NULL);
+	return true;
 }
 
 static bool answered(struct ic *ic, const struct ic_answer *answer)
 {
 	struct ic_kvp *kvp = kvp_of(ic);
-	struct kvp_request *request = kvp->first;
-	bool list = request->what.operation == INTEGRATION_KVP_LIST;
-	bool gives = list || request->what.operation == INTEGRATION_KVP_GET;
 	struct hv_kvp_msg message = {0};
-	bool good = true;
+	bool good;
 
+	if (is_of_addresses(kvp->first)) {
+		good = take_addresses(kvp, answer);
+		go_on(kvp);
+		return good;
+	}
 	/* What is missing is zeros. */
 	memcpy(&message, answer->body,
 	       answer->bytes < sizeof(message) ? answer->bytes : sizeof(message));
-	if (is_no_more(answer->status)) {
-		finish(kvp, list ? 0 : -ENOENT, list ? NULL : "the guest has no such value");
-	} else if (answer->status != HV_S_OK) {
-		finish(kvp, -EREMOTEIO,
-		       answer->status == HV_ERROR_UNSUPPORTED ? "the guest does not support it"
-							      : "the guest says that it failed");
-	} else {
-		good = !gives || take_pair(request, &message);
-		if (!good) {
-			finish(kvp, -EBADMSG, "the guest has sent no value");
-		} else if (!list || !wants_more(request)) {
-			finish(kvp, 0, NULL);
-		}
-	}
+	good = take_answer(kvp, answer->status, &message);
 	go_on(kvp);
 	return good;
 }
@@ -287,16 +381,14 @@ static void failed(struct ic *ic, int ret)
 	struct ic_kvp *kvp = kvp_of(ic);
 
 	if (ret == -ECONNRESET) {
-		finish_all(kvp, ret, "the guest has closed the channel before it answered");
+		finish_all(kvp, ret, ic_failure(ret));
 		return;
 	}
-	finish(kvp, ret,
-	       ret == -ETIMEDOUT ? "the guest has not answered for a minute"
-				 : "the guest's ring is too small for it");
+	finish(kvp, ret, ic_failure(ret));
 	go_on(kvp);
 }
 
-static const struct ic_version versions[] = {{3, 0}, {4, 0}};
+static const struct ic_version versions[] = {{3, 0}, {4, 0}, {5, 0}};
 
 const struct ic_class kvp_class = {
 	.name = "data exchange",
@@ -308,7 +400,7 @@ const struct ic_class kvp_class = {
 	.message = ICMSGTYPE_KVPEXCHANGE,
 	.versions = versions,
 	.version_count = ARRAY_COUNT(versions),
-	.body_max = sizeof(struct hv_kvp_msg),
+	.body_max = sizeof(union address_message),
 	.answered = answered,
 	.failed = failed,
 };

@@ -82,10 +82,7 @@ static bool answered(struct ic *ic, const struct ic_answer *answer)
 
 static void failed(struct ic *ic, int ret)
 {
-	finish(shutdown_of(ic), ret,
-	       ret == -ETIMEDOUT    ? "the guest has not answered for a minute"
-	       : ret == -ECONNRESET ? "the guest has closed the channel before it answered"
-				    : "the guest's ring is too small for it");
+	finish(shutdown_of(ic), ret, ic_failure(ret));
 }
 
 static void due(struct ic *ic)
