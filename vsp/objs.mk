@@ -3,7 +3,7 @@ vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scs
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
 vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
 vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
-vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o address.o vss.o fcopy.o)
+vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o address.o vss.o fcopy.o state.o)
 vsp_socket_objs := $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
 vsp_memory_objs := vsp/channel.o vsp/device.o vsp/memory/balloon.o
 vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs)) $(vsp_integration_objs) $(vsp_socket_objs)
@@ -33,7 +33,7 @@ vsp_device_test_objs = vsp/device.o $(vsp_channel_test_objs)
 vsp_device_test_libs = -Wl,--wrap=channel_starts_paused
 
 vsp_tests += tests/unit/integration_test.c
-integration_test_objs = $(vsp_integration_objs) disk/bytes.o $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/integration_host.o
+integration_test_objs = $(vsp_integration_objs) disk/bytes.o lib/state.o $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/integration_host.o
 
 vsp_tests += tests/unit/socket_test.c
 socket_test_objs = $(vsp_socket_objs) hosted/packet.o hosted/listen.o disk/bytes.o $(vmbus_objs) tests/fake/vmbus_guest.o
@@ -46,4 +46,4 @@ balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o
 socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
 storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)
-ic_fuzz_objs = $(vsp_integration_objs) disk/bytes.o tests/fake/integration_host.o
+ic_fuzz_objs = $(vsp_integration_objs) disk/bytes.o lib/state.o tests/fake/integration_host.o

@@ -60,6 +60,11 @@ static const char help[] =
 	"port\n"
 	"                    reaches who listens at PATH_port\n"
 	"  --control PATH    a socket on which vmctl asks for what it can\n"
+	"  --services NAME[,NAME]...|none\n"
+	"                    the guest's integration services that are offered from the start: "
+	"shutdown,\n"
+	"                    heartbeat, time, values, backup, files; all, unless this says "
+	"otherwise\n"
 	"  --on-reset WHAT   reboot (the default) or exit\n"
 	"  --user UID        whom a worker becomes that root started: 1879048192 plus its process "
 	"id,\n"
@@ -269,6 +274,20 @@ static bool set_vnc(json_t *document, const char *word)
 	return true;
 }
 
+/* The reader knows which there are. */
+static void set_services(json_t *document, char *word)
+{
+	json_t *services = json_array();
+	char *name;
+
+	if (strcmp(word, "none") != 0) {
+		for (name = strsep(&word, ","); name != NULL; name = strsep(&word, ",")) {
+			json_array_append_new(services, text(name));
+		}
+	}
+	json_object_set_new(document, "services", services);
+}
+
 enum option_name {
 	TEXT, /* the option's name is the key, its value the text */
 	NUMBER,
@@ -280,6 +299,7 @@ enum option_name {
 	NET,
 	SOCKET,
 	VNC,
+	SERVICES,
 	CONFIG,
 	PRINT,
 	HELP,
@@ -307,6 +327,7 @@ static const struct option option_table[] = {
 	{"net", required_argument, NULL, NET},
 	{"vsock", required_argument, NULL, SOCKET},
 	{"control", required_argument, NULL, SOCKET},
+	{"services", required_argument, NULL, SERVICES},
 	{"on-reset", required_argument, NULL, TEXT},
 	{"user", required_argument, NULL, NUMBER},
 	{"debug-exit", no_argument, NULL, FLAG},
@@ -345,6 +366,9 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 		return true;
 	case VNC:
 		return set_vnc(document, value);
+	case SERVICES:
+		set_services(document, value);
+		return true;
 	default:
 		return false; /* getopt said what is wrong */
 	}

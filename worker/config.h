@@ -90,6 +90,8 @@ struct config {
 	unsigned int vps;
 	enum serial_kind serial;
 	struct config_file serial_file; /* of a socket: where to listen, or a listening one */
+	unsigned int
+		services_off; /* those that are not offered at the start: a bit each, in the order of CONTROL_SERVICES */
 	enum on_reset on_reset;
 	unsigned int user;          /* whom a worker becomes that root started; 0: one of its own */
 	bool vga;                   /* of generation 1: it has a screen */

@@ -613,6 +613,31 @@ unsigned int config_queues(const struct config *config)
 	return config->vps < CONFIG_QUEUES_MAX ? config->vps : CONFIG_QUEUES_MAX;
 }
 
+/* ---- Services ---- */
+
+static const char *const service_names[] = {CONTROL_SERVICES, NULL};
+
+#define ALL_SERVICES ((1u << (ARRAY_COUNT(service_names) - 1)) - 1)
+
+static bool read_service(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member word = {"", FORM_WORD, .words = service_names};
+	unsigned int service = 0, *off = into;
+
+	if (!form_read_value(form, value, &word, &service)) {
+		return false;
+	}
+	*off &= ~(1u << service);
+	return true;
+}
+
+/* Those that are offered. */
+static bool read_services(struct form *form, const json_t *value, void *into)
+{
+	*(unsigned int *)into = ALL_SERVICES;
+	return form_read_list(form, value, ARRAY_COUNT(service_names) - 1, read_service, into);
+}
+
 /* ---- All of it ---- */
 
 bool config_read(struct config *config, struct form_error *error)
@@ -640,6 +665,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"networks", FORM_OTHER, .read = read_networks},
 		{"vsock", FORM_OTHER, .read = read_vsock},
 		{"control", FORM_OTHER, .read = read_control},
+		{"services", FORM_OTHER, AT(services_off), .read = read_services},
 		{"on-reset", FORM_WORD, AT(on_reset), .words = on_reset},
 		{"user", FORM_OTHER, AT(user), .read = read_user},
 		{"device", FORM_OTHER, AT(device), .read = read_device},

@@ -68,6 +68,7 @@ void integration_host_log(struct integration_host *host, const char *line)
 
 bool services_create(struct machine *machine)
 {
+	unsigned int i;
 	int ret = -ENOMEM;
 
 	machine->integration_host = calloc(1, sizeof(*machine->integration_host));
@@ -75,6 +76,11 @@ bool services_create(struct machine *machine)
 		machine->integration_host->machine = machine;
 		ret = integration_create(machine->bus, machine->integration_host,
 					 &machine->integration);
+	}
+	for (i = 0; i < INTEGRATION_COUNT && ret == 0; i++) {
+		if (machine->config->services_off & 1u << i) {
+			ret = integration_enable(machine->integration, i, false);
+		}
 	}
 	if (ret != 0) {
 		say("the integration services cannot be set up: %s", strerror(-ret));
@@ -102,15 +108,8 @@ void services_ended(struct machine *machine, enum stop_reason reason)
 
 /* ---- What is shown ---- */
 
-const char *const services_names[] = {
-	[INTEGRATION_SHUTDOWN] = CONTROL_SERVICE_SHUTDOWN,
-	[INTEGRATION_HEARTBEAT] = CONTROL_SERVICE_HEARTBEAT,
-	[INTEGRATION_TIME] = CONTROL_SERVICE_TIME,
-	[INTEGRATION_KVP] = CONTROL_SERVICE_VALUES,
-	[INTEGRATION_VSS] = CONTROL_SERVICE_BACKUP,
-	[INTEGRATION_FCOPY] = CONTROL_SERVICE_FILES,
-	[INTEGRATION_COUNT] = NULL,
-};
+const char *const services_names[] = {CONTROL_SERVICES, NULL};
+static_assert(ARRAY_COUNT(services_names) == INTEGRATION_COUNT + 1, "all services");
 
 static json_t *version_text(struct integration_version version)
 {

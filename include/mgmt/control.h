@@ -133,6 +133,11 @@
 #define CONTROL_SERVICE_BACKUP "backup"
 #define CONTROL_SERVICE_FILES  "files"
 
+/* All of them, in the order of vsp/integration's numbers. */
+#define CONTROL_SERVICES                                                                           \
+	CONTROL_SERVICE_SHUTDOWN, CONTROL_SERVICE_HEARTBEAT, CONTROL_SERVICE_TIME,                 \
+		CONTROL_SERVICE_VALUES, CONTROL_SERVICE_BACKUP, CONTROL_SERVICE_FILES
+
 #define CONTROL_FILE_SYSTEMS_THAWED   "thawed"
 #define CONTROL_FILE_SYSTEMS_FREEZING "freezing"
 #define CONTROL_FILE_SYSTEMS_FROZEN   "frozen"

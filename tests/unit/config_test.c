@@ -331,6 +331,8 @@ static void wrong_documents(void **state)
 	wrong(BEGIN ",\"append\":null}", "append", "null", "text");
 	wrong(BEGIN ",\"on-reset\":\"never\"}", "on-reset", "\"never\"", "reboot or exit");
 	wrong(BEGIN ",\"user\":0}", "user", "0", "from 1");
+	wrong(BEGIN ",\"services\":[\"tea\"]}", "services[0]", "\"tea\"", "shutdown");
+	wrong(BEGIN ",\"services\":\"time\"}", "services", "\"time\"", "list");
 	wrong(BEGIN ",\"debug-exit\":1}", "debug-exit", "1", "true or false");
 	wrong(BEGIN ",\"serial\":\"stdio\"}", "serial", "\"stdio\"", "object");
 	wrong(BEGIN ",\"serial\":{}}", "serial.to", "", "given");
@@ -546,7 +548,8 @@ static void options_are_a_document(void **state)
 {
 	char *document =
 		printed(GOOD "--disk a,ide,ro --disk b,raw --dvd c --serial control --control s "
-			     "--user 5 --vsock v --append x=y --on-reset exit --print-config");
+			     "--user 5 --vsock v --append x=y --on-reset exit --services time,values "
+			     "--print-config");
 
 	(void)state;
 	assert_int_equal(read_document(document), CONFIG_OK);
@@ -558,6 +561,12 @@ static void options_are_a_document(void **state)
 	assert_string_equal(config.vsock.programs, "v");
 	assert_int_equal(config.user, 5);
 	assert_int_equal(config.on_reset, ON_RESET_EXIT);
+	assert_int_equal(config.services_off, 0x33); /* all but the third and the fourth */
+	assert_int_equal(parse(GOOD "--services none"), CONFIG_OK);
+	assert_int_equal(config.services_off, 0x3f);
+	assert_int_equal(parse(GOOD), CONFIG_OK);
+	assert_int_equal(config.services_off, 0);
+	bad(GOOD "--services time,tea", "tea");
 	bad(GOOD "--print-config --vps 0", "--vps 0");
 	bad(GOOD "--serial control", "control");
 }
@@ -597,7 +606,7 @@ static void schema(void **state)
 		"\"mac\":"
 		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2}],\"control\":{\"socket\":\"c\","
 		"\"users\":[]},"
-		"\"on-reset\":"
+		"\"services\":[\"time\"],\"on-reset\":"
 		"\"exit\","
 		"\"user\":5,\"restore\":\"r\",\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":"
 		"\"n\"}}";

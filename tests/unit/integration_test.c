@@ -1668,6 +1668,92 @@ static void test_reset(void **state)
 	beat(0);
 }
 
+/* ---- Saved and loaded ---- */
+
+static uint8_t *save(size_t *size, size_t *ours)
+{
+	struct state_writer count = state_writer(NULL, 0), writer;
+	uint8_t *to;
+
+	integration_save(integration, &count);
+	*ours = count.used;
+	vmbus_save(guest.bus, &count);
+	*size = count.used;
+	to = malloc(*size);
+	assert_non_null(to);
+	writer = state_writer(to, *size);
+	integration_save(integration, &writer);
+	vmbus_save(guest.bus, &writer);
+	assert_true(state_fits(&writer));
+	return to;
+}
+
+/* New ones in the place of the old, on a bus that stands. */
+static void begin_anew(void)
+{
+	guest_restart();
+	integration_destroy(&integration);
+	assert_int_equal(integration_create(guest.bus, &home, &integration), 0);
+	vmbus_pause(guest.bus);
+}
+
+static void test_saved(void **state)
+{
+	struct message old, message;
+	struct state_fault fault;
+	struct state_reader all;
+	uint8_t *saved, *again;
+	size_t size, again_size, ours, i;
+
+	(void)state;
+	contact(INTEGRATION_SHUTDOWN, 3, 2);
+	contact(INTEGRATION_VSS, 5, 0);
+	contact(INTEGRATION_HEARTBEAT, 3, 0);
+	beat(0);
+	get_frozen();
+	assert_int_equal(integration_enable(integration, INTEGRATION_TIME, false), 0);
+	serve();
+	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
+	release_relid(relids[INTEGRATION_TIME]);
+	assert_int_equal(shut_down(0), 0);
+	expect_shutdown(&old, 0);
+	vmbus_pause(guest.bus);
+	saved = save(&size, &ours);
+	/* A state that is cut off anywhere changes nothing. */
+	begin_anew();
+	for (i = 0; i < ours; i++) {
+		all = state_reader(saved, i, &fault);
+		assert_int_equal(integration_load(integration, &all), -EINVAL);
+		assert_true(state_of(INTEGRATION_TIME).enabled);
+	}
+	begin_anew();
+	all = state_reader(saved, size, &fault);
+	assert_int_equal(integration_load(integration, &all), 0);
+	assert_int_equal(vmbus_load(guest.bus, &all), 0);
+	again = save(&again_size, &ours);
+	assert_int_equal(again_size, size);
+	assert_memory_equal(again, saved, size);
+	vmbus_resume(guest.bus);
+	serve();
+	assert_false(state_of(INTEGRATION_TIME).enabled);
+	/* It answers to what it was asked before, which nobody waits for, and agrees on versions anew. */
+	answer(INTEGRATION_SHUTDOWN, &old, 0);
+	assert_int_equal(state_of(INTEGRATION_SHUTDOWN).wrong_answers, 1);
+	expect(INTEGRATION_SHUTDOWN, &message);
+	assert_int_equal(message.head.icmsgtype, ICMSGTYPE_NEGOTIATE);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){3, 2});
+	answer(INTEGRATION_SHUTDOWN, &message, 0);
+	assert_true(state_of(INTEGRATION_SHUTDOWN).contacted);
+	/* What it has frozen is thawed. */
+	expect(INTEGRATION_VSS, &message);
+	choose(&message, (struct ic_version){3, 0}, (struct ic_version){5, 0});
+	answer(INTEGRATION_VSS, &message, 0);
+	expect_vss(&message, VSS_OP_THAW, 0);
+	assert_int_equal(file_systems(), INTEGRATION_THAWED);
+	free(saved);
+	free(again);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -1705,6 +1791,7 @@ int main(void)
 		TEST(test_bus_pause),
 		TEST(test_loaded),
 		TEST(test_reset),
+		TEST(test_saved),
 	};
 
 	return cmocka_run_group_tests_name("integration", tests, NULL, NULL);

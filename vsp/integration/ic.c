@@ -345,11 +345,12 @@ static int opened(void *device, struct vmbus_channel *channel)
 	CHECK(ic->channel == NULL);
 	ic->channel = channel;
 	ic->paused = channel_starts_paused(channel);
-	negotiate(ic);
+	ic->stage = IC_NEGOTIATING;
 	/* The event is signalled: the request goes when it is looked at. */
 	if (ic->paused) {
 		channel_paused(channel);
 	} else {
+		negotiate(ic);
 		integration_watch(ic->integration, channel, true);
 	}
 	ic_changed(ic);
@@ -392,6 +393,9 @@ static void resumed(void *device, struct vmbus_channel *channel)
 	struct ic *ic = device;
 
 	ic->paused = false;
+	if (ic->stage == IC_NEGOTIATING && !ic->asking) {
+		negotiate(ic); /* it was opened while the bus stood */
+	}
 	integration_watch(ic->integration, channel, true);
 }
 

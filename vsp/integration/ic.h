@@ -209,6 +209,9 @@ void integration_watch(struct integration *integration, struct vmbus_channel *ch
 void time_stepped(struct ic_time *time);
 void shutdown_ended(struct ic_shutdown *shutdown, enum integration_end how);
 void vss_ended(struct ic_vss *vss);
+/* What the guest has frozen is to be thawed when it is in contact. */
+void vss_load(struct ic_vss *vss);
+struct ic *ic_of(struct integration *integration, enum integration_service service);
 void vss_get_state(const struct ic_vss *vss, struct integration_state *state);
 
 #endif

@@ -10,7 +10,7 @@
 /* How soon it is looked at again whether the machine still stands, should nobody say that it goes on. */
 #define LOOK_AGAIN IC_SECOND
 
-static struct ic *service_of(struct integration *integration, enum integration_service service)
+struct ic *ic_of(struct integration *integration, enum integration_service service)
 {
 	struct ic *const services[] = {
 		[INTEGRATION_SHUTDOWN] = &integration->shutdown.ic,
@@ -52,7 +52,7 @@ static void set_timer(struct integration *integration)
 	unsigned int i;
 
 	for (i = 0; i < INTEGRATION_COUNT; i++) {
-		uint64_t due = ic_next(service_of(integration, i));
+		uint64_t due = ic_next(ic_of(integration, i));
 
 		next = due < next ? due : next;
 	}
@@ -95,7 +95,7 @@ static void go_on(struct integration *integration)
 
 	integration->stood = false;
 	for (i = 0; i < INTEGRATION_COUNT; i++) {
-		ic_resumed(service_of(integration, i));
+		ic_resumed(ic_of(integration, i));
 	}
 }
 
@@ -112,7 +112,7 @@ static void tick(struct integration *integration)
 		go_on(integration);
 	}
 	for (i = 0; i < INTEGRATION_COUNT; i++) {
-		ic_tick(service_of(integration, i));
+		ic_tick(ic_of(integration, i));
 	}
 }
 
@@ -126,7 +126,7 @@ void integration_serve(struct integration *integration)
 		time_stepped(&integration->time);
 	}
 	for (i = 0; i < INTEGRATION_COUNT; i++) {
-		ic_serve(service_of(integration, i));
+		ic_serve(ic_of(integration, i));
 	}
 	if (read(integration->timer, &count, sizeof(count)) < 0) {
 		count = 0; /* it was something else */
@@ -165,7 +165,7 @@ static uint32_t out_bytes(const struct ic_class *class)
 
 static int create_service(struct integration *integration, enum integration_service service)
 {
-	struct ic *ic = service_of(integration, service);
+	struct ic *ic = ic_of(integration, service);
 
 	ic->class = classes[service];
 	ic->integration = integration;
@@ -180,7 +180,7 @@ static void release(struct integration *integration)
 	unsigned int i;
 
 	for (i = 0; i < INTEGRATION_COUNT; i++) {
-		free(service_of(integration, i)->out);
+		free(ic_of(integration, i)->out);
 	}
 	if (integration->epoll >= 0) {
 		close(integration->epoll);
@@ -249,7 +249,7 @@ void integration_destroy(struct integration **integration)
 int integration_enable(struct integration *integration, enum integration_service service,
 		       bool enable)
 {
-	struct ic *ic = service_of(integration, service);
+	struct ic *ic = ic_of(integration, service);
 	struct vmbus_channel *offer = ic->offer;
 	int ret = 0;
 
@@ -278,7 +278,7 @@ static struct integration_version version_of(struct ic_version version)
 void integration_get_state(const struct integration *integration, enum integration_service service,
 			   struct integration_state *state)
 {
-	const struct ic *ic = service_of((struct integration *)integration, service);
+	const struct ic *ic = ic_of((struct integration *)integration, service);
 	const struct ic_heartbeat *heartbeat = &integration->heartbeat;
 
 	*state = (struct integration_state){

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "lib/check.h"
+#include "lib/state.h"
 
 struct integration;
 struct integration_host;
@@ -47,6 +48,13 @@ void integration_ended(struct integration *integration, enum integration_end how
  */
 int integration_enable(struct integration *integration, enum integration_service service,
 		       bool enable) MUST_CHECK;
+
+/*
+ * The part "ic" of a saved state. The bus is paused. It is read back into new services before vmbus_load(), which opens their channels; 0, or
+ * -EINVAL: why is in the reader's fault, and nothing is changed; else they are of no use any more.
+ */
+void integration_save(struct integration *integration, struct state_writer *writer);
+int integration_load(struct integration *integration, struct state_reader *list) MUST_CHECK;
 
 enum integration_heartbeat {
 	INTEGRATION_HEARTBEAT_NONE, /* no contact */

@@ -255,6 +255,12 @@ void vss_ended(struct ic_vss *vss)
 	tell_thaw(vss, -ECONNRESET, why);
 }
 
+void vss_load(struct ic_vss *vss)
+{
+	vss->stage = VSS_THAWING;
+	vss->why = "the machine was saved";
+}
+
 void vss_get_state(const struct ic_vss *vss, struct integration_state *state)
 {
 	static const enum integration_file_systems are[] = {
