@@ -7,8 +7,13 @@ from labkit import daemons
 from labkit.debian import carrier
 
 DRIVERS = ["hv_vmbus", "hv_utils"]
+SWITCH = [(os.path.join(BUILD, "switch", "vswitchd"), "/usr/bin/vswitchd"), (os.path.join(BUILD, "cli", "vswitch"), "/usr/bin/vswitch")]
 PROGRAMS = [os.path.join(BUILD, "tests", "system", "clock")]
 VMCTL = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
+
+READY = """
+    echo "guest: services ready"
+    while :; do sleep 60; done"""
 
 # What the kernel runs when it is asked, and says so on the console.
 END = """
@@ -53,10 +58,21 @@ DAEMONS = """
     mount -t proc proc /new/proc
     mount -t sysfs sys /new/sys
     mount -t ext4 $(disk 1) /new/data
+    chroot /new /bin/busybox --install -s /bin
+    mkdir -p /new/usr/libexec/hypervkvpd
+    cd /new/usr/libexec/hypervkvpd
+    printf '#!/bin/sh\necho 10.1.0.53\n' >hv_get_dns_info
+    printf '#!/bin/sh\necho Enabled\n' >hv_get_dhcp_info
+    printf '#!/bin/sh\nsed "s/^/guest: set /" $1 >/dev/console\n' >hv_set_ifconfig
+    chmod 755 *
+    cd /
+    ip addr add 10.1.0.10/24 dev eth0
+    ip link set eth0 up
+    ip route add default via 10.1.0.1
     if [ -e /new/bin/hv_fcopy_uio_daemon ]; then
         echo 34d14be3-dee4-41c8-9ae7-6b174977c192 >/sys/bus/vmbus/drivers/uio_hv_generic/new_id
     fi
-    (while :; do n=$((n + 1)); echo $n >/new/data/count; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; done) &
+    (while :; do n=$((n + 1)); echo $n | dd of=/new/data/count conv=notrunc 2>/dev/null; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; done) &
     for i in $(seq 100); do
         printf "key $i" | dd bs=512 conv=sync 2>/dev/null
         printf "value $i" | dd bs=2048 conv=sync 2>/dev/null
@@ -64,7 +80,12 @@ DAEMONS = """
     echo "guest: services ready"
     while read -r number word name; do
         case $word in
-        start) chroot /new /bin/$name -n & echo $! >/tmp/$name ;;
+        start)
+            case $name in
+            hv_fcopy_daemon) until [ -e /dev/vmbus/hv_fcopy ]; do usleep 100000; done ;;
+            hv_fcopy_uio_daemon) until ls /sys/bus/vmbus/devices/eb765408-*/uio/uio*; do usleep 100000; done ;;
+            esac
+            chroot /new /bin/$name -n & echo $! >/tmp/$name ;;
         kill) kill -9 $(cat /tmp/$name) ;;
         show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)" ;;
         count) echo "guest: count $(cat /new/tmp/count)" ;;
@@ -89,12 +110,16 @@ def services(kernel):
 
     @test(f"integration: {kernel} with its daemons: all services, switched off and on, and after a restart", deadline=900)
     def run(t):
-        worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro", "--disk", "/dev/vdb,raw"]))
+        worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro", "--disk", "/dev/vdb,raw", "--net", "lan",
+                                                     "--services", "shutdown,heartbeat,time,values,backup"]))
         data = t.path("data")
         os.mkdir(t.path("empty"))
         carrier(data, t.path("empty"), 8 << 20)
         text = t.root(f"""
             {ROOT}
+            vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+            until [ -S /run/vswitchd.ports ]; do usleep 100000; done
+            vswitch create lan || exit 1
             {worker} <keys >out 2>&1 & worker=$!
             exec 3>keys
             {HOST}
@@ -111,6 +136,10 @@ def services(kernel):
             refused vmctl control value auto OSName
             say start hv_kvp_daemon
             contacted values
+            vmctl control addresses 0 | sed 's/^/adapter: /'
+            vmctl control set-addresses 0 10.1.0.7/23 fd00::7/64 gateway=10.1.0.1 dns=10.1.0.53 || exit 1
+            refused vmctl control set-addresses 0 10.1.0.7
+            refused vmctl control addresses 1
             vmctl control values auto | sed 's/^/auto: /'
             vmctl control set-value external greeting 'grüß dich' || exit 1
             vmctl control set-value external number 4000000000 number32 || exit 1
@@ -144,6 +173,8 @@ def services(kernel):
             until vmctl control services | grep 'backup.*thawed'; do sleep 1; done
             goes_on
 
+            vmctl control services | grep files
+            vmctl control services files on
             say start {fcopy}
             contacted files
             head -c 1000000 /dev/urandom >file
@@ -165,6 +196,9 @@ def services(kernel):
             until vmctl control value external greeting | sed 's/^/again: /' | grep greeting; do kill -0 $worker || exit 1; sleep 1; done
 
             vmctl control services
+            awk '/^[0-9a-f]+-/ {{ name = $6 != "" ? $6 : "anonymous " $1; ram = /memfd:/ }} /^Rss:/ && !ram {{ kib += $2 }} /^Anonymous:/ && !ram {{ own += $2 }}
+                /^Rss:/ {{ rss = $2 }} /^Anonymous:/ && rss >= 100 && !ram {{ print "mapping: " rss " KiB, its own " $2 ": " name }}
+                END {{ print "beyond its RAM: " kib " KiB, its own: " own }}' /proc/$worker/smaps >memory
             vmctl control shutdown --reboot || exit 1
             vmctl control status | grep resets
             until [ $(grep -c "services ready" out) = 2 ]; do kill -0 $worker || exit 1; usleep 300000; done
@@ -174,24 +208,32 @@ def services(kernel):
             wait $worker; echo "worker: $?"
             sleep 1
             sed 's/^/event /' events
-            cat out""", puts=puts(t, kernel, DAEMONS, drivers=["hv_storvsc", "sd_mod", "ext4", "uio_hv_generic"]),
+            cat out memory""", puts=puts(t, kernel, DAEMONS, drivers=["hv_storvsc", "hv_netvsc", "sd_mod", "crc32c_generic", "ext4", "uio_hv_generic"]) + SWITCH,
                       disks=[daemons.disk(kernel), data])
         for line in ("the guest cannot be asked to shut down: the guest has not opened its channel", "heartbeat  off: it is switched off",
                      "1 resets", "worker: 0", "guest: in order, reboot", "guest: in order, poweroff", "Heartbeat IC version 3.0",
                      "Shutdown IC version 3.2", "TimeSync IC version 4.0", "VSS IC version 5.0"):
             t.has(text, line)
         t.check(re.search(r"^event .* shutdown *done", text, re.M), "no event says that the shutdown is done")
+        beyond = int(re.search(r"^beyond its RAM: (\d+)", text, re.M)[1])
+        t.check(beyond <= 5120, f"the worker has {beyond} KiB beyond its guest's RAM")
+        # Addresses.
+        for line in ("dhcp on", "address 10.1.0.10/24", "gateway 10.1.0.1", "dns 10.1.0.53"):
+            t.has(text, f"adapter: {line}")
+        for value in ("10.1.0.7", "255.255.254.0", "10.1.0.1", "10.1.0.53"):
+            t.check(re.search(rf"^guest: set \w+={re.escape(value)}$", text, re.M), f"{value} was not set")
+        t.has(text, "files      off: it is switched off")
         # Values.
         machine = "i686" if kernel.endswith("i386") else "x86_64"
         for line in ("hv_kvp_daemon) may not run", "auto: OSBuildNumber=", f"auto: ProcessorArchitecture={machine}", "the guest has no such value",
                      "external: greeting=grüß dich", "external: number=4000000000", "external: large=18446744073709551615",
-                     "the guest has not answered for a minute", "again: greeting=grüß dich"):  # Linux holds it back until the daemon is there again
+                     "again: greeting=grüß dich"):
             t.has(text, line)
         t.same("the guest's values", re.findall(r"^guest says: (.*)$", text, re.M), [f"key {i}=value {i}" for i in range(1, 101)])
         t.check(re.search(r"^guest: pool 0: greetinggrüß dichlarge18446744073709551615", text, re.M), "what the guest's file has")
         # Backup.
         t.has(text, "hv_vss_daemon) may not run")
-        t.has(text, "thaw: the time for it was over")
+        t.has(text, "thaw: the guest's file systems are not frozen: the time for it was over")
         t.has(text, "the guest's file systems are frozen; thaw them first")
         sums = re.findall(r"^([0-9a-f]{64})  /dev/vdb$", text, re.M)
         t.check(len(sums) == 2 and sums[0] == sums[1], f"the frozen disk changes: {sums}")
@@ -248,3 +290,64 @@ def clock(t):
         t.check(match, f"no clock after {when}")
         seconds, rest, within = map(int, match.groups())
         t.check(seconds == 0 and abs(rest) < 1000000 + within // 2, f"after {when}: {match[0]}")
+
+
+@test("integration: 4 guests are asked at once, and shut down in order", deadline=900)
+def four(t):
+    words = [guest.shell(guest.worker(f"box{i}", memory="128M", vps=1, more=["--control", f"/root/control{i}"])) for i in range(4)]
+    started = "\n".join(f"{word} </dev/null >out{i} 2>&1 & worker{i}=$!" for i, word in enumerate(words))
+    text = t.root(f"""
+        {started}
+        for i in 0 1 2 3; do
+            until grep -q "services ready" out$i && vmctl control$i services | grep -q '^shutdown .*, version '; do usleep 300000; done
+        done
+        for i in 0 1 2 3; do (vmctl control$i shutdown; echo "asked $i: $?") & jobs="$jobs $!"; done
+        wait $jobs
+        for pid in $worker0 $worker1 $worker2 $worker3; do wait $pid; echo "worker: $?"; done
+        cat out?""", puts=puts(t, "6.1", READY))
+    for i in range(4):
+        t.has(text, f"asked {i}: 0")
+    t.same("ends", (text.count("worker: 0"), text.count("guest: in order, poweroff")), (4, 4))
+
+
+@test("integration: a reset and the worker's end in the middle: of a freeze, of a file on its way", deadline=900)
+def in_the_middle(t):
+    worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro", "--disk", "/dev/vdb,raw"]))
+    data = t.path("data")
+    os.mkdir(t.path("empty"))
+    carrier(data, t.path("empty"), 8 << 20)
+    text = t.root(f"""
+        {ROOT}
+        {worker} <keys >out 2>&1 & worker=$!
+        exec 3>keys
+        {HOST}
+        truncate -s 1G large
+        # What is left when this returns: the file systems stand, and a file is on its way.
+        busy() {{
+            say start hv_vss_daemon
+            say start hv_fcopy_daemon
+            contacted files
+            vmctl --no-wait control copy large /tmp/large
+            until vmctl control jobs | grep -q 'copy.* running.*of 1048576 KiB'; do kill -0 $worker || exit 1; usleep 300000; done
+            (exec 3>&-; vmctl control freeze -- sleep 1000; echo "holder $1: $?") &
+            until vmctl control services | grep -q 'backup.*frozen'; do kill -0 $worker || exit 1; usleep 300000; done
+        }}
+        seen "services ready"
+        contacted backup
+        busy reset
+        vmctl control reset || exit 1
+        until vmctl control jobs | grep 'copy *failed' | sed 's/^/after: /' | grep copy; do kill -0 $worker || exit 1; usleep 300000; done
+        vmctl control services | sed 's/^/after: /'
+        until [ $(grep -c "services ready" out) = 2 ]; do kill -0 $worker || exit 1; usleep 300000; done
+        contacted backup
+        goes_on
+        busy kill
+        vmctl control events >events &
+        kill -9 $worker; wait $worker; echo "worker: $?"
+        kill $(pidof sleep) 2>/dev/null
+        wait
+        cat out""", puts=puts(t, "6.1", DAEMONS, drivers=["hv_storvsc", "hv_netvsc", "sd_mod", "crc32c_generic", "ext4", "uio_hv_generic"]),
+                  disks=[daemons.disk("6.1"), data])
+    t.check(re.search(r"^after: .* copy *failed: the guest has closed the channel", text, re.M), "the file's job does not say why")
+    t.check(re.search(r"^after: backup .*file systems thawed|^after: backup .*not opened", text, re.M), "it is still frozen")
+    t.has(text, "worker: 137")

@@ -162,7 +162,10 @@ static void refused(struct ic_fcopy *fcopy, uint32_t status)
 	int ret = exists ? -EEXIST : full ? -ENOSPC : -EREMOTEIO;
 	const char *why = exists ? "the guest has such a file already"
 			  : full ? "the guest's disk is full"
-				 : "the guest says that it cannot write the file";
+			  : fcopy->stage == COPY_STARTING
+				  ? "the guest says that it cannot write the file there: the "
+				    "folder may be missing, or its daemon not run"
+				  : "the guest says that it cannot write the file";
 
 	if (fcopy->stage == COPY_WRITING) {
 		undo(fcopy, ret, why);
@@ -228,7 +231,7 @@ static const struct ic_version versions[] = {{1, 1}};
 const struct ic_class fcopy_class = {
 	.name = "files",
 	.silence = "the guest has not said yet which version it speaks: its daemon "
-		   "(hv_fcopy_daemon or hv_fcopy_uio_daemon) may not run",
+		   "(hv_fcopy_uio_daemon) may not run",
 	.type = VMBUS_GUID_FILE_COPY,
 	/* Linux's newer daemon knows it by this. */
 	.instance = {0xeb765408, 0x105f, 0x49b6, {0xb4, 0xaa, 0xc1, 0x23, 0xb6, 0x4d, 0x17, 0xd4}},
