@@ -60,6 +60,7 @@ static const char help[] =
 	"  copy FILE PATH [--create-directories] [--overwrite]\n"
 	"                                     FILE is given to the guest, which writes it at PATH\n"
 	"  button                             the power button: the guest shuts down, if it likes\n"
+	"  new-generation                     the guest is told that it was copied, or taken back\n"
 	"  reset, off                         at once, without asking the guest; off once more: "
 	"also\n"
 	"                                     without waiting for files that do not answer\n"
@@ -317,10 +318,10 @@ static void show_status(const json_t *status)
 {
 	const json_t *sockets;
 
-	printf("machine    %s\nstate      %s%s\nuptime     %" JSON_INTEGER_FORMAT
+	printf("machine    %s\nid         %s\nstate      %s%s\nuptime     %" JSON_INTEGER_FORMAT
 	       " s, %" JSON_INTEGER_FORMAT " resets\nVPs        %" JSON_INTEGER_FORMAT
 	       "\nmemory     %" JSON_INTEGER_FORMAT " MiB\n",
-	       text(status, "name"), text(status, "state"),
+	       text(status, "name"), text(status, "id"), text(status, "state"),
 	       json_is_true(json_object_get(status, "crashed")) ? ", the guest has crashed" : "",
 	       number(status, "uptime"), number(status, "resets"), number(status, "vps"),
 	       number(status, "memory") >> 20);
@@ -738,6 +739,7 @@ static const struct command commands[] = {
 	{"thaw", CONTROL_THAW, NOTHING, 0, 0, 0, NULL},
 	{"copy", CONTROL_COPY, A_COPY, 1, 3, 0, NULL},
 	{"button", CONTROL_BUTTON, NOTHING, 0, 0, 0, NULL},
+	{"new-generation", CONTROL_GENERATION, NOTHING, 0, 0, 0, NULL},
 	{"reset", CONTROL_RESET, NOTHING, 0, 0, 0, NULL},
 	{"off", CONTROL_OFF, NOTHING, 0, 0, 0, NULL},
 	{"console", CONTROL_CONSOLE, NOTHING, 0, 0, 0, NULL},

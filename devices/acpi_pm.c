@@ -75,6 +75,12 @@ void acpi_pm_power_button(struct acpi_pm *pm)
 	update_line(pm);
 }
 
+void acpi_pm_event(struct acpi_pm *pm, unsigned int gpe)
+{
+	pm->gpe_status |= (uint16_t)(1u << gpe);
+	update_line(pm);
+}
+
 static uint32_t read_word(struct acpi_pm *pm, uint32_t offset)
 {
 	uint64_t now = host_time(pm->host);

@@ -1,6 +1,6 @@
 /*
  * ACPI 6.5, chapter 5: RSDP, RSDT, XSDT, FADT (revision 3, which every system reads), FACS, MADT,
- * and the DSDT that iasl compiled from dsdt.asl. Both root tables are there, since old 32-bit
+ * OEM0 with random numbers, and the DSDT that iasl compiled from dsdt.asl. Both root tables are there, since old 32-bit
  * systems read only the first.
  *
  * Where a BIOS places them, addresses are offsets in the file, and commands tell the BIOS what to add to them.
@@ -380,6 +380,18 @@ static uint32_t build_madt(struct builder *builder, unsigned int vp_count)
 	return gpa_of(builder, at);
 }
 
+/* Guests take it for what it is only from Microsoft. */
+static uint32_t build_seed(struct builder *builder, const uint8_t seed[ACPI_SEED_BYTES])
+{
+	struct table_header head = header("OEM0", 1), *at;
+
+	memcpy(head.oem_table_id, "MICROSFT", 8);
+	at = append(builder, &head, sizeof(head));
+	append(builder, seed, ACPI_SEED_BYTES);
+	seal(builder, at);
+	return gpa_of(builder, at);
+}
+
 static uint32_t build_root(struct builder *builder, const uint32_t *tables, size_t count, bool wide)
 {
 	struct table_header head = header(wide ? "XSDT" : "RSDT", 1), *at;
@@ -396,10 +408,12 @@ static uint32_t build_root(struct builder *builder, const uint32_t *tables, size
 	return gpa_of(builder, at);
 }
 
-/* All that the RSDP leads to, and where that begins. */
-static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int vp_count)
+/* All that the RSDP leads to, and where that begins. Without a seed there is no OEM0. */
+static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int vp_count,
+		      const uint8_t *seed)
 {
-	uint32_t tables[2];
+	uint32_t tables[3];
+	size_t count = 0;
 
 	CHECK(vp_count <= ACPI_MAX_VPS);
 	*rsdp = (struct rsdp){.signature = "RSD PTR ",
@@ -407,21 +421,27 @@ static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int v
 			      .revision = 2,
 			      .length = sizeof(*rsdp)};
 	align(builder, 64);
-	tables[0] = build_fadt(builder);
-	tables[1] = build_madt(builder, vp_count);
-	rsdp->rsdt = build_root(builder, tables, ARRAY_COUNT(tables), false);
-	rsdp->xsdt = build_root(builder, tables, ARRAY_COUNT(tables), true);
+	tables[count++] = build_fadt(builder);
+	tables[count++] = build_madt(builder, vp_count);
+	if (seed != NULL) {
+		tables[count++] = build_seed(builder, seed);
+	}
+	rsdp->rsdt = build_root(builder, tables, count, false);
+	rsdp->xsdt = build_root(builder, tables, count, true);
 	rsdp->checksum = checksum(rsdp, 20);
 	rsdp->extended_checksum = checksum(rsdp, sizeof(*rsdp));
 }
 
-void acpi_tables_build(void *buffer, unsigned int vp_count)
+void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_identity *identity)
 {
 	struct builder builder = {
 		.buffer = buffer, .base = ACPI_TABLES_GPA, .pm_base = ACPI_PM_BASE};
 	struct rsdp rsdp = {.revision = 0}, *at = append(&builder, &rsdp, sizeof(rsdp));
 
-	build_all(&builder, at, vp_count);
+	build_all(&builder, at, vp_count, identity->seed);
+	CHECK(builder.used <= ACPI_GENERATION_GPA - ACPI_TABLES_GPA);
+	memcpy(builder.buffer + (ACPI_GENERATION_GPA - ACPI_TABLES_GPA), identity->generation,
+	       sizeof(identity->generation));
 }
 
 void acpi_files_build(struct acpi_files *files, unsigned int vp_count)
@@ -434,7 +454,7 @@ void acpi_files_build(struct acpi_files *files, unsigned int vp_count)
 	memset(files, 0, sizeof(*files));
 	allocate(&builder, ACPI_FILE_TABLES, 64, ZONE_HIGH);
 	allocate(&builder, ACPI_FILE_RSDP, 16, ZONE_F_SEGMENT);
-	build_all(&builder, &rsdp, vp_count);
+	build_all(&builder, &rsdp, vp_count, NULL);
 	memcpy(files->rsdp, &rsdp, sizeof(rsdp));
 	tell_pointer(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, rsdt), 4);
 	tell_pointer(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, xsdt), 8);

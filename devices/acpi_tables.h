@@ -14,11 +14,25 @@
 #define ACPI_MAX_VPS 254
 
 /*
+ * The machine's generation ID (Virtual Machine Generation ID, Microsoft 2012), which the device VGEN of dsdt.asl leads to: another one says
+ * that the guest has been copied, or taken back to an earlier state.
+ */
+#define ACPI_GENERATION_GPA (ACPI_TABLES_GPA + ACPI_TABLES_LENGTH - 0x1000)
+
+#define ACPI_SEED_BYTES 64u
+
+struct acpi_identity {
+	uint8_t generation[16];
+	/* Random numbers for the guest's generator: the table OEM0, as Hyper-V has it. */
+	uint8_t seed[ACPI_SEED_BYTES];
+};
+
+/*
  * Writes all tables, for VPs whose APIC ids are 0 to vp_count - 1, into `buffer`, which is
  * ACPI_TABLES_LENGTH bytes long and appears to the guest at ACPI_TABLES_GPA. The RSDP is at its
  * very beginning.
  */
-void acpi_tables_build(void *buffer, unsigned int vp_count);
+void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_identity *identity);
 
 /*
  * The same for a machine with a BIOS and a PIIX4, as files of fw_cfg: firmware chooses where they lie, and carries out the

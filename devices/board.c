@@ -497,3 +497,10 @@ void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons
 	}
 	unlock(board);
 }
+
+void board_generation_changed(struct board *board)
+{
+	lock(board);
+	acpi_pm_event(&board->pm, GPE_GENERATION);
+	unlock(board);
+}

@@ -121,5 +121,7 @@ void board_key(struct board *board, uint8_t key, bool down);
 /* Somebody moves the mouse so far, down and to the right, and turns its wheel, towards himself; `buttons` as they are now: left, right, middle,
  * and two at the sides, from bit 0 on. */
 void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons);
+/* The generation ID in memory is another one: the guest is told, if it listens. */
+void board_generation_changed(struct board *board);
 
 #endif

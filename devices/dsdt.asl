@@ -6,6 +6,17 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
 {
     Name (\_S5, Package () { 5, 5, 0, 0 })
 
+#ifndef BIOS
+    /* The generation ID is another one; GPE_GENERATION of parts.h. */
+    Scope (\_GPE)
+    {
+        Method (_E00, 0, NotSerialized)
+        {
+            Notify (\_SB.PCI0.VGEN, 0x80)
+        }
+    }
+#endif
+
     Scope (\_SB)
     {
         Device (PCI0)
@@ -108,6 +119,17 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                     IRQNoFlags () { 5 }
                 })
             }
+
+#ifndef BIOS
+            /* Where the generation ID is; ACPI_GENERATION_GPA of acpi_tables.h. */
+            Device (VGEN)
+            {
+                Name (_HID, "VDGR0001")
+                Name (_CID, "VM_Gen_Counter")
+                Name (_DDN, "VM_Gen_Counter")
+                Name (ADDR, Package () { 0x000ef000, 0 })
+            }
+#endif
 
             Device (MBRD)
             {

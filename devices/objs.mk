@@ -10,7 +10,7 @@ build/devices/dsdt.aml build/devices/dsdt_bios.aml: devices/dsdt.asl
 build/user/devices/dsdt.o build/san/devices/dsdt.o: build/devices/dsdt.aml build/devices/dsdt_bios.aml
 
 devices_tests := tests/unit/devices_bus_test.c tests/unit/pci_test.c tests/unit/piix4_test.c tests/unit/ide_test.c tests/unit/vga_test.c tests/unit/fw_cfg_test.c tests/unit/i8042_test.c tests/unit/board_state_test.c tests/unit/pic_test.c tests/unit/ioapic_test.c tests/unit/pit_test.c tests/unit/rtc_test.c \
-	tests/unit/uart_test.c tests/unit/board_test.c tests/unit/acpi_tables_test.c
+	tests/unit/uart_test.c tests/unit/board_test.c tests/unit/acpi_tables_test.c tests/unit/smbios_test.c
 devices_fake := tests/fake/board.o tests/fake/host.o
 devices_bus_test_objs := $(devices_objs) $(devices_fake)
 pci_test_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o
@@ -27,6 +27,7 @@ i8042_test_objs := $(devices_objs) $(devices_fake)
 fw_cfg_test_objs := $(devices_objs) $(devices_fake)
 board_test_objs := $(devices_objs) $(devices_fake)
 acpi_tables_test_objs := $(devices_objs) $(devices_fake)
+smbios_test_objs := $(devices_objs) $(devices_fake)
 
 devices_fuzzers := tests/fuzz/board_load_fuzz.c tests/fuzz/ide_fuzz.c tests/fuzz/vga_fuzz.c
 vga_fuzz_objs := $(devices_objs) $(devices_fake) tests/fake/pci_card.o tests/fake/board_pair.o console/screen.o

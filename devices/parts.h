@@ -366,6 +366,8 @@ extern const struct device_class acpi_pm_class;
 
 void acpi_pm_reset(struct acpi_pm *pm);
 void acpi_pm_power_button(struct acpi_pm *pm);
+#define GPE_GENERATION 0u /* the methods of \_GPE are in dsdt.asl */
+void acpi_pm_event(struct acpi_pm *pm, unsigned int gpe);
 uint64_t acpi_pm_deadline(const struct acpi_pm *pm);
 void acpi_pm_advance(struct acpi_pm *pm, uint64_t now);
 

@@ -21,6 +21,15 @@ static const char help[] =
 	"Runs a virtual machine in a child partition, until it is powered off.\n"
 	"\n"
 	"  --name NAME       what messages call the machine\n"
+	"  --id UUID         the machine's UUID, as its guest knows it by SMBIOS; one that its "
+	"name makes,\n"
+	"                    unless this says otherwise\n"
+	"  --serial-number TEXT\n"
+	"                    its serial number, likewise; its UUID, unless this says otherwise\n"
+	"  --generation-id UUID\n"
+	"                    another one tells the guest that it was copied or taken back to an "
+	"earlier\n"
+	"                    state; a new one at each start, unless this says otherwise\n"
 	"  --kernel FILE     a Linux bzImage, or a multiboot 1 image\n"
 	"  --initrd FILE     Linux: the initial RAM disk; multiboot: a module\n"
 	"  --append TEXT     the kernel's command line\n"
@@ -307,6 +316,9 @@ enum option_name {
 
 static const struct option option_table[] = {
 	{"name", required_argument, NULL, TEXT},
+	{"id", required_argument, NULL, TEXT},
+	{"serial-number", required_argument, NULL, TEXT},
+	{"generation-id", required_argument, NULL, TEXT},
 	{"kernel", required_argument, NULL, TEXT},
 	{"initrd", required_argument, NULL, TEXT},
 	{"append", required_argument, NULL, TEXT},

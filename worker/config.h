@@ -79,7 +79,10 @@ struct config {
 	json_t *names;           /* of descriptors that have none */
 	bool inherited[1 << 10]; /* descriptors that something of the document has already */
 	const char *name;
-	unsigned int generation; /* 0: the kernel is started without firmware */
+	uint8_t id[16]; /* its UUID, as a GUID is in memory; zeros: one that is its name's */
+	const char *serial_number; /* NULL: its UUID */
+	uint8_t generation_id[16]; /* zeros: a new one at each start of a worker */
+	unsigned int generation;   /* 0: the kernel is started without firmware */
 	struct config_file firmware, firmware_log, floppy, vga_rom; /* of generation 1 */
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "devices/smbios.h"
+#include "disk/bytes.h"
 #include "worker/config.h"
 #include "worker/memory.h"
 
@@ -613,6 +615,22 @@ unsigned int config_queues(const struct config *config)
 	return config->vps < CONFIG_QUEUES_MAX ? config->vps : CONFIG_QUEUES_MAX;
 }
 
+/* ---- Identity ---- */
+
+static bool read_uuid(struct form *form, const json_t *value, void *into)
+{
+	const char *text = json_string_value(value);
+	struct guid guid;
+
+	if (text == NULL || strlen(text) != GUID_TEXT - 1 || guid_parse(text, &guid) != 0 ||
+	    guid_is_zero(&guid)) {
+		return form_refuse(form, value, "give one as 01234567-89ab-cdef-0123-456789abcdef",
+				   "is no UUID");
+	}
+	memcpy(into, guid.bytes, sizeof(guid.bytes));
+	return true;
+}
+
 /* ---- Services ---- */
 
 static const char *const service_names[] = {CONTROL_SERVICES, NULL};
@@ -670,6 +688,10 @@ bool config_read(struct config *config, struct form_error *error)
 		{"user", FORM_OTHER, AT(user), .read = read_user},
 		{"device", FORM_OTHER, AT(device), .read = read_device},
 		{"debug-exit", FORM_FLAG, AT(debug_exit)},
+		{"id", FORM_OTHER, AT(id), .read = read_uuid},
+		{"serial-number", FORM_TEXT, AT(serial_number), .least = 1,
+		 .most = SMBIOS_TEXT_MAX},
+		{"generation-id", FORM_OTHER, AT(generation_id), .read = read_uuid},
 	};
 	struct form form = {.user = config};
 	bool done;

@@ -166,7 +166,6 @@ static void add_tables(struct firmware *firmware, struct fw_cfg *fw_cfg, unsigne
 	struct smbios *smbios = &firmware->smbios;
 
 	acpi_files_build(acpi, vp_count);
-	smbios_build(smbios);
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_TABLES, acpi->tables, acpi->tables_length));
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_RSDP, acpi->rsdp, sizeof(acpi->rsdp)));
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_LOADER, acpi->commands,

@@ -40,7 +40,7 @@ struct firmware {
 /* The files of the command line, read. False: *loader has why. */
 bool firmware_open(struct firmware *firmware, struct loader *loader,
 		   const struct config *config) MUST_CHECK;
-/* The image and its items on a board of BOARD_GENERATION_1. */
+/* The image and its items, `smbios` among them, on a board of BOARD_GENERATION_1. */
 void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
 		     const struct config *config);
 /* Into memory that is all zeros. False: *loader has why. */

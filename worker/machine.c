@@ -38,7 +38,6 @@ void machine_turn_off(struct machine *machine)
 static bool fill_memory(struct machine *machine)
 {
 	char why[512];
-	void *tables;
 
 	machine->loader.memory = &machine->memory;
 	machine->loader.why = why;
@@ -54,11 +53,7 @@ static bool fill_memory(struct machine *machine)
 		say("%s", why);
 		return false;
 	}
-	tables = memory_acquire(&machine->memory, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH);
-	CHECK(tables != NULL); /* all RAM is there, and no machine has so little */
-	acpi_tables_build(tables, machine->config->vps);
-	memory_complete(&machine->memory, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH, ACPI_TABLES_LENGTH);
-	return true;
+	return identity_write(machine);
 }
 
 static void create_pause(struct pause *pause)
@@ -85,7 +80,8 @@ bool machine_create(struct machine *machine)
 		    strerror(-ret));
 		return false;
 	}
-	if (!(machine->saved != NULL ? saved_load_memory(machine) : fill_memory(machine)) ||
+	if (!identity_create(machine) ||
+	    !(machine->saved != NULL ? saved_load_memory(machine) : fill_memory(machine)) ||
 	    !host_create(&machine->host, machine)) {
 		return false;
 	}
@@ -102,6 +98,7 @@ bool machine_create(struct machine *machine)
 	board_create(&machine->board, &machine->host,
 		     config->generation == 1 ? BOARD_GENERATION_1 : BOARD_DIRECT);
 	if (config->generation == 1) {
+		identity_smbios(machine, &machine->firmware.smbios);
 		firmware_attach(&machine->firmware, &machine->memory, &machine->board, config);
 	}
 	if (config->vga && !screen_create(machine)) {

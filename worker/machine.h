@@ -179,6 +179,9 @@ struct machine {
 	bool off, hurries;       /* [M] machine_turn_off() was called; while it waits */
 	struct timespec started; /* [M] CLOCK_MONOTONIC */
 	unsigned int resets;     /* [M] */
+	uint8_t id[16];          /* [I] its UUID, as a GUID is in memory */
+	char id_text[37];        /* [I] */
+	uint8_t generation_id[16];    /* [M] */
 	_Atomic(uint32_t) debug_exit; /* [a] the test image's result */
 	atomic_bool crashed;          /* [a] the guest has said so since it started */
 };
@@ -330,6 +333,15 @@ struct disks_change {
  */
 int disks_prepare(struct machine *machine, struct job *job, enum disks_task kind,
 		  const struct disks_change *change) MUST_CHECK;
+
+/* identity.c: by what the guest knows its machine. False: said why. */
+bool identity_create(struct machine *machine) MUST_CHECK;
+/* The names by which the machine is known. */
+void identity_smbios(const struct machine *machine, struct smbios *smbios);
+/* ACPI and SMBIOS tables of a machine without firmware, into memory that is all zeros. */
+bool identity_write(struct machine *machine) MUST_CHECK;
+/* Another generation ID, of which the guest is told. -errno; -EOPNOTSUPP: a machine with a BIOS has none. Main thread. */
+int identity_renew(struct machine *machine) MUST_CHECK;
 
 /* services.c: the guest's integration services. False: said why. Main thread, all of it. */
 bool services_create(struct machine *machine) MUST_CHECK;

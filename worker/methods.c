@@ -253,9 +253,9 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	status = json_pack(
-		"{s:o, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:o, "
+		"{s:o, s:s, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:o, "
 		"s:i, s:i}",
-		"name", text(config->name), "state", methods_state(machine), "uptime",
+		"name", text(config->name), "id", machine->id_text, "state", methods_state(machine), "uptime",
 		(json_int_t)(now.tv_sec - machine->started.tv_sec), "resets", (int)machine->resets,
 		"crashed", (int)atomic_load(&machine->crashed), "vps", (int)config->vps, "memory",
 		(json_int_t)config->memory, "disks", disks_list(machine), "networks",
@@ -748,6 +748,20 @@ static json_t *run_button(struct rpc_request *request, const struct parameters *
 	return json_object();
 }
 
+static json_t *run_generation(struct rpc_request *request, const struct parameters *p)
+{
+	int ret = identity_renew(control_of(request)->machine);
+
+	(void)p;
+	if (ret != 0) {
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  ret == -EOPNOTSUPP ? "a machine with a BIOS has no generation ID"
+						     : strerror(-ret),
+				  "");
+	}
+	return json_object();
+}
+
 static json_t *run_reset(struct rpc_request *request, const struct parameters *p)
 {
 	(void)p;
@@ -1093,6 +1107,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_THAW,    true,  0, 0,                  NULL, 0,                 run_thaw},
 	{CONTROL_COPY,    true,  1, 1,                  MEMBERS(copy_members),   run_copy},
 	{CONTROL_BUTTON,  true,  0, 0,                  NULL, 0,                 run_button},
+	{CONTROL_GENERATION, true, 0, 0,                NULL, 0,                 run_generation},
 	{CONTROL_RESET,   true,  0, 0,                  NULL, 0,                 run_reset},
 	{CONTROL_OFF,     true,  0, 0,                  NULL, 0,                 run_off},
 	{CONTROL_ATTACH,  true,  1, CONTROL_FILES_MAX,  MEMBERS(attach_members), run_attach},

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "devices/acpi_tables.h"
+#include "devices/smbios.h"
 #include "worker/loader.h"
 
 #define HEADER_MAGIC   0x1badb002u
@@ -114,9 +115,10 @@ static bool load_piece(struct loader *loader, uint64_t offset, uint64_t gpa, uin
 			loader, "--kernel %s: a segment of it is longer in the file than in memory",
 			loader->kernel.name);
 	}
-	if (overlap(gpa, memory_size, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH)) {
+	if (overlap(gpa, memory_size, ACPI_TABLES_GPA, ACPI_TABLES_LENGTH) ||
+	    overlap(gpa, memory_size, SMBIOS_GPA, SMBIOS_LENGTH)) {
 		return refuse_place(loader, gpa, memory_size,
-				    "where this machine has its ACPI tables");
+				    "where this machine has its ACPI tables and SMBIOS");
 	}
 	ram = gpa <= UINT32_MAX && memory_size <= UINT32_MAX
 		      ? memory_acquire(loader->memory, gpa, memory_size)

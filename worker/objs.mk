@@ -1,4 +1,4 @@
-worker_objs := worker/main.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
+worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
@@ -24,14 +24,14 @@ crash_test_objs := worker/crash.o
 bus_test_objs := worker/bus.o
 intercept_test_objs := worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
-config_test_objs := worker/config.o worker/config_read.o hosted/form.o worker/say.o
+config_test_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/form.o worker/say.o
 config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
 sandbox_test_objs = worker/sandbox.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
 pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
-worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o
+worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o disk/bytes.o
 worker_control_fake := tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
 control_test_objs := $(worker_control) $(worker_control_fake)
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
@@ -46,7 +46,7 @@ worker_fuzzers += tests/fuzz/control_fuzz.c
 control_fuzz_objs := $(worker_control) $(worker_control_fake)
 control_fuzz_libs := -ljansson -Wl,--wrap=pthread_create,--wrap=pthread_join
 worker_fuzzers += tests/fuzz/config_fuzz.c
-config_fuzz_objs := worker/config.o worker/config_read.o hosted/form.o worker/say.o
+config_fuzz_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/form.o worker/say.o
 config_fuzz_libs := -ljansson
 # All of the worker on a home of the test's.
 worker_tests += tests/unit/home_test.c

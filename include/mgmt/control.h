@@ -76,8 +76,10 @@
 /* [path, overwrite?, create-directories?], and a regular file -> job; path is where the guest is to have it */
 #define CONTROL_COPY   "copy"
 #define CONTROL_BUTTON "power-button" /* what the guest does then is its own affair */
-#define CONTROL_RESET  "reset"        /* at once; the guest is not asked */
-#define CONTROL_OFF    "off" /* likewise; the worker ends. Once more: it waits for no file */
+/* Another generation ID: the guest is told that it was copied, or taken back to an earlier state, and makes its random numbers anew */
+#define CONTROL_GENERATION "generation.renew"
+#define CONTROL_RESET      "reset" /* at once; the guest is not asked */
+#define CONTROL_OFF        "off"   /* likewise; the worker ends. Once more: it waits for no file */
 /* [number, name, read-only?, raw?], and the disk's file and all its parents in order -> job */
 #define CONTROL_ATTACH "disk.attach"
 #define CONTROL_DETACH "disk.detach" /* [number], a disk or a drive -> job */
@@ -107,7 +109,7 @@
 #define CONTROL_SOCKET "socket"
 
 /*
- * "status": name, state, uptime (seconds since the last start or reset, pauses included), resets, crashed, vps, memory (bytes),
+ * "status": name, id (its UUID), state, uptime (seconds since the last start or reset, pauses included), resets, crashed, vps, memory (bytes),
  * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), networks (a list: number, switch,
  * port, address, vlan, queues, connected (to its switch), channels (that the guest has open), frames-out, bytes-out, frames-in, bytes-in, refused (what the
  * guest did wrong: counts by reason)), serials (a list: number, to,

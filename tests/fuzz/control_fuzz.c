@@ -172,6 +172,11 @@ void machine_end(struct machine *m, enum stop_reason reason)
 	(void)reason;
 }
 
+int identity_renew(struct machine *m)
+{
+	return m->resets != 0 ? -EOPNOTSUPP : 0;
+}
+
 void machine_turn_off(struct machine *m)
 {
 	(void)m;

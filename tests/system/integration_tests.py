@@ -69,6 +69,12 @@ DAEMONS = """
     ip addr add 10.1.0.10/24 dev eth0
     ip link set eth0 up
     ip route add default via 10.1.0.1
+    cd /sys/class/dmi/id
+    echo "guest: machine $(cat product_uuid) $(cat product_serial) $(cat chassis_asset_tag) $(cat sys_vendor)"
+    cd /
+    ls /sys/bus/acpi/drivers/vmgenid /sys/bus/platform/drivers/vmgenid 2>/dev/null | grep -c VDGR0001 | sed 's/^/guest: generation device /'
+    # A kernel that has used the random numbers cuts them off.
+    echo "guest: random numbers $(tail -c +37 /sys/firmware/acpi/tables/OEM0 | wc -c) left"
     if [ -e /new/bin/hv_fcopy_uio_daemon ]; then
         echo 34d14be3-dee4-41c8-9ae7-6b174977c192 >/sys/bus/vmbus/drivers/uio_hv_generic/new_id
     fi
@@ -90,6 +96,7 @@ DAEMONS = """
         show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)" ;;
         count) echo "guest: count $(cat /new/tmp/count)" ;;
         sum) sha256sum /new/$name ;;
+        fork) dmesg | grep -c 'virtual machine fork' | sed 's/^/guest: forks /' ;;
         esac
         echo "guest: done $number"
     done"""
@@ -111,6 +118,7 @@ def services(kernel):
     @test(f"integration: {kernel} with its daemons: all services, switched off and on, and after a restart", deadline=900)
     def run(t):
         worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro", "--disk", "/dev/vdb,raw", "--net", "lan",
+                                                     "--id", "00112233-4455-6677-8899-aabbccddeeff", "--serial-number", "VD-1",
                                                      "--services", "shutdown,heartbeat,time,values,backup"]))
         data = t.path("data")
         os.mkdir(t.path("empty"))
@@ -140,6 +148,7 @@ def services(kernel):
             vmctl control set-addresses 0 10.1.0.7/23 fd00::7/64 gateway=10.1.0.1 dns=10.1.0.53 || exit 1
             refused vmctl control set-addresses 0 10.1.0.7
             refused vmctl control addresses 1
+            vmctl control new-generation || exit 1
             vmctl control values auto | sed 's/^/auto: /'
             vmctl control set-value external greeting 'grüß dich' || exit 1
             vmctl control set-value external number 4000000000 number32 || exit 1
@@ -173,6 +182,7 @@ def services(kernel):
             until vmctl control services | grep 'backup.*thawed'; do sleep 1; done
             goes_on
 
+            say fork
             vmctl control services | grep files
             vmctl control services files on
             say start {fcopy}
@@ -217,6 +227,12 @@ def services(kernel):
         t.check(re.search(r"^event .* shutdown *done", text, re.M), "no event says that the shutdown is done")
         beyond = int(re.search(r"^beyond its RAM: (\d+)", text, re.M)[1])
         t.check(beyond <= 5120, f"the worker has {beyond} KiB beyond its guest's RAM")
+        # Identity. 6.1 of the cloud has no driver for the generation ID, and no 6.1 uses the random numbers.
+        t.has(text, "guest: machine 00112233-4455-6677-8899-aabbccddeeff VD-1 box Microsoft Corporation")
+        if kernel != "6.1":
+            t.has(text, "guest: generation device 1")
+            t.has(text, "guest: forks 1")
+        t.has(text, f"guest: random numbers {0 if kernel in ('6.12', '7') else 64} left")
         # Addresses.
         for line in ("dhcp on", "address 10.1.0.10/24", "gateway 10.1.0.1", "dns 10.1.0.53"):
             t.has(text, f"adapter: {line}")

@@ -331,6 +331,11 @@ static void wrong_documents(void **state)
 	wrong(BEGIN ",\"append\":null}", "append", "null", "text");
 	wrong(BEGIN ",\"on-reset\":\"never\"}", "on-reset", "\"never\"", "reboot or exit");
 	wrong(BEGIN ",\"user\":0}", "user", "0", "from 1");
+	wrong(BEGIN ",\"id\":\"1\"}", "id", "\"1\"", "01234567-");
+	wrong(BEGIN ",\"id\":\"00000000-0000-0000-0000-000000000000\"}", "id", "\"0000",
+	      "01234567-");
+	wrong(BEGIN ",\"generation-id\":7}", "generation-id", "7", "01234567-");
+	wrong(BEGIN ",\"serial-number\":\"\"}", "serial-number", "\"\"", "");
 	wrong(BEGIN ",\"services\":[\"tea\"]}", "services[0]", "\"tea\"", "shutdown");
 	wrong(BEGIN ",\"services\":\"time\"}", "services", "\"time\"", "list");
 	wrong(BEGIN ",\"debug-exit\":1}", "debug-exit", "1", "true or false");
@@ -546,10 +551,11 @@ static char *printed(const char *words)
 /* What is printed stands for the same. */
 static void options_are_a_document(void **state)
 {
-	char *document =
-		printed(GOOD "--disk a,ide,ro --disk b,raw --dvd c --serial control --control s "
-			     "--user 5 --vsock v --append x=y --on-reset exit --services time,values "
-			     "--print-config");
+	char *document = printed(
+		GOOD "--disk a,ide,ro --disk b,raw --dvd c --serial control --control s "
+		     "--user 5 --vsock v --append x=y --on-reset exit --services time,values "
+		     "--id 00112233-4455-6677-8899-aabbccddeeff --serial-number n "
+		     "--print-config");
 
 	(void)state;
 	assert_int_equal(read_document(document), CONFIG_OK);
@@ -561,6 +567,9 @@ static void options_are_a_document(void **state)
 	assert_string_equal(config.vsock.programs, "v");
 	assert_int_equal(config.user, 5);
 	assert_int_equal(config.on_reset, ON_RESET_EXIT);
+	assert_int_equal(config.id[0], 0x33); /* its first part is little-endian */
+	assert_int_equal(config.id[15], 0xff);
+	assert_string_equal(config.serial_number, "n");
 	assert_int_equal(config.services_off, 0x33); /* all but the third and the fourth */
 	assert_int_equal(parse(GOOD "--services none"), CONFIG_OK);
 	assert_int_equal(config.services_off, 0x3f);
@@ -606,6 +615,8 @@ static void schema(void **state)
 		"\"mac\":"
 		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2}],\"control\":{\"socket\":\"c\","
 		"\"users\":[]},"
+		"\"id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"serial-number\":\"s\","
+		"\"generation-id\":\"00112233-4455-6677-8899-aabbccddeeff\","
 		"\"services\":[\"time\"],\"on-reset\":"
 		"\"exit\","
 		"\"user\":5,\"restore\":\"r\",\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":"
@@ -618,7 +629,7 @@ static void schema(void **state)
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
 	       *of, *others;
 	int device = open("/dev/null", O_RDWR);
-	char text[1000], *part;
+	char text[1500], *part;
 
 	(void)state;
 	assert_non_null(top);

@@ -331,6 +331,11 @@ void machine_release(struct machine *m)
 	atomic_store(&held, false);
 }
 
+int identity_renew(struct machine *m)
+{
+	return m->resets != 0 ? -EOPNOTSUPP : 0;
+}
+
 /* Who the kernel says has connected. */
 static uid_t peer_uid;
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);

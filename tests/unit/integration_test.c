@@ -909,10 +909,18 @@ static void test_kvp_get(void **state)
 	expect_silence(INTEGRATION_KVP);
 	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
 	expect_kvp(&message, &body, KVP_OP_GET);
-	answer_kvp(&message, &body, HV_E_FAIL);
+	answer_kvp(&message, &body, HV_S_CONT);
 	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
 	answer_kvp(&message, &body, HV_S_CONT);
 	assert_int_equal(kvp_ended, -ENOENT);
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	answer_kvp(&message, &body, HV_E_FAIL);
+	assert_int_equal(kvp_ended, -EREMOTEIO);
+	/* A list has no key, whatever comes with it. */
+	assert_int_equal(exchange(INTEGRATION_KVP_LIST, &(struct integration_pair){.key = ""}), 0);
+	expect_kvp(&message, &body, KVP_OP_ENUMERATE);
+	answer_kvp(&message, &body, HV_S_CONT);
 }
 
 /* ---- Addresses ---- */

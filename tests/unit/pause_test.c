@@ -238,10 +238,22 @@ bool loader_load(struct loader *loader, struct vp_boot_state *state)
 	return true;
 }
 
-void acpi_tables_build(void *at, unsigned int vp_count)
+bool identity_create(struct machine *m)
 {
-	(void)at;
-	(void)vp_count;
+	(void)m;
+	return true;
+}
+
+void identity_smbios(const struct machine *m, struct smbios *smbios)
+{
+	(void)m;
+	(void)smbios;
+}
+
+bool identity_write(struct machine *m)
+{
+	(void)m;
+	return true;
 }
 
 void board_create(struct board *board, struct host *host, enum board_kind kind)

@@ -503,6 +503,9 @@ static void wrong_multiboot_images(void **state)
 	multi.segments[0].p_paddr = 0xec000; /* ends in them */
 	give_multiboot();
 	expect_refusal("ACPI tables");
+	multi.segments[0].p_paddr = 0xff000;
+	give_multiboot();
+	expect_refusal("SMBIOS");
 	make_multiboot();
 	multi.segments[0].p_paddr = 0x9c000; /* into the VGA's hole */
 	give_multiboot();

@@ -190,8 +190,8 @@ static bool fits(const struct integration_kvp *what)
 {
 	struct hv_kvp_exchg_msg_value value;
 
-	if (what->pair == NULL) {
-		return true; /* a list, or addresses */
+	if (what->operation == INTEGRATION_KVP_LIST || what->adapter != NULL) {
+		return true;
 	}
 	return what->pair->key[0] != '\0' && put_key(what->pair, &value) &&
 	       (what->operation != INTEGRATION_KVP_SET || put_value(what->pair, &value));
@@ -302,8 +302,8 @@ static bool gives_none(const struct kvp_request *request, uint32_t status,
 	bool text = value->value_type == IC_REG_SZ || value->value_type == IC_REG_EXPAND_SZ;
 
 	return request->what.operation == INTEGRATION_KVP_GET && !request->searches &&
-	       request->what.done != NULL && status != HV_ERROR_NOT_FOUND &&
-	       (status != HV_S_OK || (text && value->value_size <= 2));
+	       request->what.done != NULL &&
+	       (status == HV_S_CONT || (status == HV_S_OK && text && value->value_size <= 2));
 }
 
 static const char *refusal_of(uint32_t status)
