@@ -253,14 +253,15 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	(void)p;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	status = json_pack(
-		"{s:o, s:s, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, s:o, "
+		"{s:o, s:s, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, "
+		"s:o, "
 		"s:i, s:i}",
-		"name", text(config->name), "id", machine->id_text, "state", methods_state(machine), "uptime",
-		(json_int_t)(now.tv_sec - machine->started.tv_sec), "resets", (int)machine->resets,
-		"crashed", (int)atomic_load(&machine->crashed), "vps", (int)config->vps, "memory",
-		(json_int_t)config->memory, "disks", disks_list(machine), "networks",
-		networks_list(machine), "serials", "number", 1, "to",
-		serial_kind_name(config->serial), "connected",
+		"name", text(config->name), "id", machine->id_text, "state", methods_state(machine),
+		"uptime", (json_int_t)(now.tv_sec - machine->started.tv_sec), "resets",
+		(int)machine->resets, "crashed", (int)atomic_load(&machine->crashed), "vps",
+		(int)config->vps, "memory", (json_int_t)config->memory, "disks",
+		disks_list(machine), "networks", networks_list(machine), "serials", "number", 1,
+		"to", serial_kind_name(config->serial), "connected",
 		serial_is_connected(&machine->serial), "services", services_list(machine), "scsi",
 		controller_counts(machine->disks.scsi), "sockets", sockets_object(machine->sockets),
 		"clients", client_count(control_of(request)), "jobs",

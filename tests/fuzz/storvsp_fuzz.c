@@ -36,6 +36,11 @@ void check_failed(const char *file, int line, const char *what)
 }
 
 /* In place of storvsp_queue.c. */
+bool storvsp_has_io(const struct storage_queue *queue)
+{
+	return queue->free != NULL;
+}
+
 struct storage_io *storvsp_take_io(struct storage_queue *queue)
 {
 	struct storage_io *io = queue->free;

@@ -7,13 +7,26 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
+bool storvsp_has_io(const struct storage_queue *queue)
+{
+	return queue->free != NULL || queue->fresh < queue->storage->config.depth;
+}
+
+/* The one that was used last; a guest that has little under way touches little of the pool. */
 struct storage_io *storvsp_take_io(struct storage_queue *queue)
 {
 	struct storage_io *io = queue->free;
 
-	CHECK(io);
-	queue->free = io->next;
+	if (io != NULL) {
+		queue->free = io->next;
+		return io;
+	}
+	CHECK(queue->fresh < queue->storage->config.depth);
+	io = &queue->pool[queue->fresh++];
+	io->queue = queue;
+	io->answer.payload = &io->packet;
 	return io;
 }
 
@@ -80,7 +93,7 @@ static bool ready(void *device)
 {
 	struct storage_queue *queue = device;
 
-	return storvsp_announce(queue) && queue->free != NULL;
+	return storvsp_announce(queue) && storvsp_has_io(queue);
 }
 
 static void packet(void *device, const struct vmbus_packet *from)
@@ -194,10 +207,21 @@ void storvsp_queue_free(struct storage_queue *queue)
 	}
 }
 
+/* A huge page would make 2 MiB of the first request. */
+static void keep_small(void *pool, size_t bytes)
+{
+	uintptr_t from =
+		((uintptr_t)pool + VMBUS_PAGE_SIZE - 1) & ~(uintptr_t)(VMBUS_PAGE_SIZE - 1);
+	uintptr_t to = ((uintptr_t)pool + bytes) & ~(uintptr_t)(VMBUS_PAGE_SIZE - 1);
+
+	if (to > from) {
+		(void)madvise((void *)from, to - from, MADV_NOHUGEPAGE); /* or it costs memory */
+	}
+}
+
 int storvsp_queue_create(struct storage *storage, unsigned index, struct storage_queue **out)
 {
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
-	unsigned i;
 
 	if (queue == NULL) {
 		return -ENOMEM;
@@ -211,11 +235,7 @@ int storvsp_queue_create(struct storage *storage, unsigned index, struct storage
 		storvsp_queue_free(queue);
 		return -ENOMEM;
 	}
-	for (i = 0; i < storage->config.depth; i++) {
-		queue->pool[i].queue = queue;
-		queue->pool[i].answer.payload = &queue->pool[i].packet;
-		free_io(&queue->pool[i]);
-	}
+	keep_small(queue->pool, storage->config.depth * sizeof(*queue->pool));
 	*out = queue;
 	return 0;
 }

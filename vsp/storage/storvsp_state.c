@@ -153,7 +153,7 @@ static void read_request(struct saved *saved, struct storage_queue *queue,
 {
 	struct storage_io *io;
 
-	if (queue->free == NULL) {
+	if (!storvsp_has_io(queue)) {
 		state_refuse(part, "is more than the channel takes");
 		return;
 	}
