@@ -1,6 +1,15 @@
-/* What is behind the control socket, and a test of that has nothing to say about: IDE drives, the partition's time, a state to go on from. */
+/*
+ * What is behind the control socket, and a test of that has nothing to say about: IDE drives, the partition's time, a state to go on from,
+ * sockets, a balloon.
+ */
+#include <errno.h>
+#include <unistd.h>
+
 #include "disk/disk.h"
+#include "vsp/memory/balloon.h"
+#include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
+#include "worker/control.h"
 #include "worker/machine.h"
 #include "worker/save.h"
 
@@ -44,4 +53,60 @@ bool saved_address(const struct machine *m, const uint8_t instance[16], uint8_t 
 	(void)instance;
 	(void)mac;
 	return false;
+}
+
+int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info)
+{
+	(void)disk;
+	(void)layer;
+	info->id[0] = '\0';
+	return 0;
+}
+
+int64_t screen_write(struct machine *m, int fd)
+{
+	(void)m;
+	(void)fd;
+	return -ENODEV;
+}
+
+void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
+{
+	(void)sockets;
+	*state = (struct sockets_state){.connections = 1, .opened = 2, .refused = 3};
+}
+
+void balloon_set_target(struct balloon *balloon, uint64_t pages)
+{
+	(void)balloon;
+	(void)pages;
+}
+
+json_t *balloon_object(struct machine *m)
+{
+	(void)m;
+	return json_object();
+}
+
+void vmbus_settle(struct vmbus *bus)
+{
+	(void)bus;
+}
+
+void sockets_stand(struct sockets *sockets, bool stand)
+{
+	(void)sockets;
+	(void)stand;
+}
+
+int sockets_adopt(struct sockets *sockets, int fd)
+{
+	(void)sockets;
+	close(fd);
+	return 0;
+}
+
+int identity_renew(struct machine *m)
+{
+	return m->resets != 0 ? -EOPNOTSUPP : 0;
 }

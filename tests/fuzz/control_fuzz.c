@@ -57,24 +57,9 @@ int disk_close(struct disk **disk, struct disk_error *error)
 	return 0;
 }
 
-int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info)
-{
-	(void)disk;
-	(void)layer;
-	info->id[0] = '\0';
-	return 0;
-}
-
 uint64_t disk_size(const struct disk *disk)
 {
 	return disk->count;
-}
-
-int64_t screen_write(struct machine *m, int fd)
-{
-	(void)m;
-	(void)fd;
-	return -ENODEV;
 }
 
 bool disk_is_read_only(const struct disk *disk)
@@ -130,51 +115,10 @@ void board_power_button(struct board *board)
 	(void)board;
 }
 
-void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
-{
-	(void)sockets;
-	*state = (struct sockets_state){.connections = 1, .opened = 2, .refused = 3};
-}
-
-void balloon_set_target(struct balloon *balloon, uint64_t pages)
-{
-	(void)balloon;
-	(void)pages;
-}
-
-json_t *balloon_object(struct machine *m)
-{
-	(void)m;
-	return json_object();
-}
-
-void vmbus_settle(struct vmbus *bus)
-{
-	(void)bus;
-}
-
-void sockets_stand(struct sockets *sockets, bool stand)
-{
-	(void)sockets;
-	(void)stand;
-}
-
-int sockets_adopt(struct sockets *sockets, int fd)
-{
-	(void)sockets;
-	close(fd);
-	return 0;
-}
-
 void machine_end(struct machine *m, enum stop_reason reason)
 {
 	(void)m;
 	(void)reason;
-}
-
-int identity_renew(struct machine *m)
-{
-	return m->resets != 0 ? -EOPNOTSUPP : 0;
 }
 
 void machine_turn_off(struct machine *m)

@@ -127,24 +127,9 @@ int disk_close(struct disk **disk, struct disk_error *error)
 	return close_result;
 }
 
-int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info)
-{
-	(void)disk;
-	(void)layer;
-	info->id[0] = '\0';
-	return 0;
-}
-
 uint64_t disk_size(const struct disk *disk)
 {
 	return disk->count << 20;
-}
-
-int64_t screen_write(struct machine *m, int fd)
-{
-	(void)m;
-	(void)fd;
-	return -ENODEV;
 }
 
 bool disk_is_read_only(const struct disk *disk)
@@ -221,42 +206,6 @@ void board_power_button(struct board *board)
 	buttons++;
 }
 
-void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
-{
-	(void)sockets;
-	*state = (struct sockets_state){.connections = 1, .opened = 2, .refused = 3};
-}
-
-void balloon_set_target(struct balloon *balloon, uint64_t pages)
-{
-	(void)balloon;
-	(void)pages;
-}
-
-json_t *balloon_object(struct machine *m)
-{
-	(void)m;
-	return json_object();
-}
-
-void vmbus_settle(struct vmbus *bus)
-{
-	(void)bus;
-}
-
-void sockets_stand(struct sockets *sockets, bool stand)
-{
-	(void)sockets;
-	(void)stand;
-}
-
-int sockets_adopt(struct sockets *sockets, int fd)
-{
-	(void)sockets;
-	close(fd);
-	return 0;
-}
-
 void machine_end(struct machine *m, enum stop_reason reason)
 {
 	m->stop = reason;
@@ -329,11 +278,6 @@ void machine_release(struct machine *m)
 {
 	(void)m;
 	atomic_store(&held, false);
-}
-
-int identity_renew(struct machine *m)
-{
-	return m->resets != 0 ? -EOPNOTSUPP : 0;
 }
 
 /* Who the kernel says has connected. */
