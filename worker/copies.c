@@ -54,13 +54,13 @@ static void wait_a_while(struct copy *copy)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += LOOK_EVERY_NS;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	pthread_cond_timedwait(&copy->changed, &copy->lock, &until);
+	pthread_cond_clockwait(&copy->changed, &copy->lock, CLOCK_MONOTONIC, &until);
 }
 
 static int copy_work(struct job *job)
