@@ -58,6 +58,8 @@ static void release(struct machine *machine, struct display_seat *seat)
 static void hang_up(struct machine *machine, struct display_seat *seat)
 {
 	release(machine, seat);
+	/* Who sits there may have this end, too: then to close it does not end the watch. */
+	epoll_ctl(machine->display.epoll, EPOLL_CTL_DEL, seat->fd, NULL);
 	close(seat->fd);
 	seat->fd = -1;
 }
@@ -137,10 +139,11 @@ static bool take(struct machine *machine, struct display_seat *seat)
 		sit_down(machine, fd); /* whom there is no seat for is hung up on */
 		return true;
 	}
+	good = good && packet.fd_count == 0;
 	if (ret == 0) {
 		packet_close(&packet);
 	}
-	if (!good || packet.fd_count != 0 || !serve(machine, seat, &request)) {
+	if (!good || !serve(machine, seat, &request)) {
 		hang_up(machine, seat);
 		return false;
 	}

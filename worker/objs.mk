@@ -29,7 +29,9 @@ config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
 sandbox_test_objs = worker/sandbox.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
-worker_tests += tests/unit/control_test.c tests/unit/pause_test.c
+worker_tests += tests/unit/control_test.c tests/unit/pause_test.c tests/unit/display_test.c
+display_test_objs := worker/display.o worker/say.o hosted/listen.o hosted/packet.o
+display_test_libs := -Wl,--wrap=posix_spawn
 pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
 worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o disk/bytes.o
 worker_control_fake := tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o

@@ -1,0 +1,298 @@
+/* A machine's seats (include/mgmt/display.h), and who sits there and keeps no rule. */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hosted/packet.h"
+#include "include/mgmt/display.h"
+#include "include/mgmt/screen.h"
+#include "worker/machine.h"
+
+static struct machine machine;
+static struct config config;
+static int seat; /* the first one's other end */
+static bool keys[256];
+static unsigned int releases;
+static uint8_t buttons;
+
+/* ---- What a seat reaches ---- */
+
+void board_key(struct board *board, uint8_t key, bool down)
+{
+	(void)board;
+	releases += !down;
+	keys[key] = down;
+}
+
+void board_pointer(struct board *board, int x, int y, int wheel, uint8_t now)
+{
+	(void)board;
+	(void)x;
+	(void)y;
+	(void)wheel;
+	buttons = now;
+}
+
+void screen_describe(struct machine *m, struct screen *to)
+{
+	(void)m;
+	memset(to, 0x5a, sizeof(*to));
+}
+
+/* Instead of the program: its end of the first seat, the one socket of packets above those of the worker. */
+int __wrap_posix_spawn(pid_t *child, const char *path, const posix_spawn_file_actions_t *actions,
+		       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp);
+int __wrap_posix_spawn(pid_t *child, const char *path, const posix_spawn_file_actions_t *actions,
+		       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp)
+{
+	int fd, type, found = -1;
+	socklen_t size = sizeof(type);
+
+	(void)path;
+	(void)actions;
+	(void)attributes;
+	(void)argv;
+	(void)envp;
+	for (fd = 3; fd < 64; fd++) {
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+		    type == SOCK_SEQPACKET) {
+			found = fd;
+		}
+	}
+	assert_true(found >= 0);
+	seat = dup(found);
+	*child = 0;
+	return 0;
+}
+
+/* ---- Who sits there ---- */
+
+static void serve(void)
+{
+	display_serve(&machine);
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd event = {.fd = fd, .events = POLLIN};
+
+	return poll(&event, 1, 0) == 1;
+}
+
+static void ask(int fd, struct display_request request)
+{
+	assert_int_equal(packet_send(fd, 0, &request, sizeof(request), NULL, 0), 0);
+	serve();
+}
+
+static bool is_hung_up(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void expect_hello(int fd)
+{
+	struct display_hello hello;
+	int memory;
+	struct packet packet = {
+		.bytes = &hello, .size = sizeof(hello), .fds = &memory, .fds_max = 1};
+
+	assert_int_equal(packet_receive(fd, MSG_DONTWAIT, &packet), 0);
+	assert_int_equal(packet.length, sizeof(hello));
+	assert_int_equal(packet.fd_count, 1);
+	assert_int_equal(hello.magic, DISPLAY_MAGIC);
+	assert_int_equal(hello.bytes, VGA_MEMORY_BYTES);
+	packet_close(&packet);
+}
+
+/* Another seat; *kept, if wanted, is the worker's end of it, as who sits there may keep it. */
+static int join(int *kept)
+{
+	const struct display_request request = {.type = DISPLAY_JOIN};
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(packet_send(seat, 0, &request, sizeof(request), &ends[1], 1), 0);
+	serve();
+	if (kept != NULL) {
+		*kept = ends[1];
+	} else {
+		close(ends[1]);
+	}
+	return ends[0];
+}
+
+static int setup(void **state)
+{
+	static char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/display-test.%d", getpid());
+	memset(keys, 0, sizeof(keys));
+	releases = 0;
+	buttons = 0;
+	config = (struct config){.name = "test", .vnc = {.path = path, .fd = -1}};
+	machine.config = &config;
+	machine.screen_fd = memfd_create("screen", MFD_CLOEXEC);
+	assert_true(machine.screen_fd >= 0);
+	assert_true(display_create(&machine));
+	expect_hello(seat);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	display_destroy(&machine);
+	close(machine.screen_fd);
+	close(seat);
+	unlink(config.vnc.path);
+	return 0;
+}
+
+/* ---- Tests ---- */
+
+static void test_looks_and_types(void **state)
+{
+	struct screen screen;
+
+	(void)state;
+	assert_false(is_readable(seat));
+	ask(seat, (struct display_request){.type = DISPLAY_LOOK});
+	assert_int_equal(recv(seat, &screen, sizeof(screen), MSG_DONTWAIT), sizeof(screen));
+	ask(seat, (struct display_request){.type = DISPLAY_KEY, .key = 0x9d, .down = 1});
+	assert_true(keys[0x9d]);
+	ask(seat, (struct display_request){.type = DISPLAY_KEY, .key = 0x9d});
+	assert_false(keys[0x9d]);
+	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .x = -5, .buttons = 2});
+	assert_int_equal(buttons, 2);
+}
+
+/* Each by a seat of its own, which holds a key and a button. */
+static void test_rules(void **state)
+{
+	static const struct display_request broken[] = {
+		{.type = DISPLAY_JOIN},
+		{.type = DISPLAY_JOIN + 1},
+		{.type = UINT32_MAX},
+		{.type = DISPLAY_KEY, .key = 1, .down = 2},
+		{.type = DISPLAY_LOOK, .reserved_0 = 1},
+	};
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_COUNT(broken); i++) {
+		int other = join(NULL);
+
+		expect_hello(other);
+		ask(other, (struct display_request){.type = DISPLAY_KEY, .key = 0x1e, .down = 1});
+		ask(other, (struct display_request){.type = DISPLAY_POINTER, .buttons = 1});
+		assert_true(keys[0x1e] && buttons == 1);
+		ask(other, broken[i]);
+		assert_true(is_hung_up(other));
+		assert_true(!keys[0x1e] && buttons == 0);
+		close(other);
+	}
+	assert_int_equal(send(seat, "short", 5, 0), 5);
+	serve();
+	assert_true(is_hung_up(seat));
+}
+
+/* A descriptor that comes along with what needs none is closed, and its sender hung up on. */
+static void test_descriptor_unasked(void **state)
+{
+	const struct display_request request = {.type = DISPLAY_LOOK};
+	int ends[2], other = join(NULL);
+	char byte;
+
+	(void)state;
+	expect_hello(other);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(packet_send(other, 0, &request, sizeof(request), &ends[1], 1), 0);
+	close(ends[1]);
+	serve();
+	assert_true(is_hung_up(other));
+	assert_int_equal(read(ends[0], &byte, 1), 0);
+	close(ends[0]);
+	close(other);
+}
+
+/* Who keeps the worker's end of a seat too: hanging up ends it all the same, and the worker has nothing to do. */
+static void test_keeps_the_end(void **state)
+{
+	int kept, other = join(&kept);
+
+	(void)state;
+	expect_hello(other);
+	ask(other, (struct display_request){.type = UINT32_MAX});
+	ask(other, (struct display_request){.type = DISPLAY_KEY, .key = 0x1e, .down = 1});
+	assert_false(keys[0x1e]);
+	assert_false(is_readable(display_fd(&machine)));
+	close(other);
+	close(kept);
+}
+
+/* Who does not take answers is hung up on, and nobody waits for him. */
+static void test_takes_no_answer(void **state)
+{
+	const struct display_request look = {.type = DISPLAY_LOOK};
+	int other = join(NULL);
+	unsigned int i;
+
+	(void)state;
+	for (i = 0;
+	     i < 100000 && packet_send(other, MSG_DONTWAIT, &look, sizeof(look), NULL, 0) == 0;
+	     i++) {
+		serve();
+	}
+	assert_true(i < 100000);
+	ask(seat, (struct display_request){.type = DISPLAY_KEY, .key = 1, .down = 1});
+	assert_true(keys[1]);
+	close(other);
+}
+
+static void test_no_more_seats(void **state)
+{
+	int seats[DISPLAY_SEATS], i;
+
+	(void)state;
+	for (i = 0; i < DISPLAY_SEATS; i++) {
+		seats[i] = join(NULL);
+		expect_hello(seats[i]);
+	}
+	i = join(NULL);
+	assert_true(is_hung_up(i));
+	close(i);
+	close(seats[3]);
+	serve();
+	seats[3] = join(NULL);
+	expect_hello(seats[3]);
+	for (i = 0; i < DISPLAY_SEATS; i++) {
+		close(seats[i]);
+	}
+}
+
+int main(void)
+{
+#define SEATED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		SEATED(test_looks_and_types),    SEATED(test_rules),
+		SEATED(test_descriptor_unasked), SEATED(test_keeps_the_end),
+		SEATED(test_takes_no_answer),    SEATED(test_no_more_seats),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
