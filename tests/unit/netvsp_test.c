@@ -2407,18 +2407,31 @@ static void test_migrate_early(void **state)
 	both_ways(0, 2);
 }
 
-/* Completions that have no room in the guest's ring come afterwards, each once. */
-static void test_migrate_full(void **state)
+/* The switch takes and answers what channel 0 has for it. */
+static bool answer_all(void)
+{
+	struct port_slot slots[PORT_PIECES_MAX];
+	bool any = false;
+	int count;
+
+	while ((count = ring_take(&out[0], slots, PORT_PIECES_MAX)) > 0) {
+		ring_answer(&out[0], NULL, (uint32_t)count);
+		any = true;
+	}
+	if (ring_show(&out[0])) {
+		call(0);
+	}
+	return any;
+}
+
+/* Sends frames until their completions have no room in the guest's ring, nor the frames in the host's. How many; they are 0, 1, ... */
+static unsigned int fill_rings(void)
 {
 	struct nvsp_message message = {.type = NVSP_SEND_RNDIS_PACKET,
 				       .rndis = {NVSP_CHANNEL_DATA, 0, 104}};
-	struct port_slot slots[PORT_PIECES_MAX];
-	unsigned int sent = 0, finished = 0, quiet = 0;
-	struct guest_packet packet;
+	unsigned int sent = 0, quiet = 0;
 	uint8_t frame[60], bytes[128];
-	int count;
 
-	(void)state;
 	make_frame(frame, sizeof(frame), 1);
 	make_message(bytes, frame, sizeof(frame), NULL, 0);
 	at_buffer(send_pages, 0, NULL, bytes, 104);
@@ -2429,24 +2442,23 @@ static void test_migrate_full(void **state)
 			sent++;
 			quiet = 0;
 		}
-		while ((count = ring_take(&out[0], slots, PORT_PIECES_MAX)) > 0) {
-			ring_answer(&out[0], NULL, (uint32_t)count);
-			quiet = 0;
-		}
-		if (ring_show(&out[0])) {
-			call(0);
-		}
+		quiet = answer_all() ? 0 : quiet;
 		serve();
 	}
+	return sent;
+}
+
+/* Completions that have no room in the guest's ring come afterwards, each once. */
+static void test_migrate_full(void **state)
+{
+	unsigned int sent = fill_rings(), finished = 0;
+	struct guest_packet packet;
+
+	(void)state;
 	migrate();
 	while (finished < sent) {
 		switch_turn();
-		while ((count = ring_take(&out[0], slots, PORT_PIECES_MAX)) > 0) {
-			ring_answer(&out[0], NULL, (uint32_t)count);
-		}
-		if (ring_show(&out[0])) {
-			call(0);
-		}
+		answer_all();
 		serve();
 		while (guest_receive(&channels[0], &packet)) {
 			if (packet.descriptor.type == VM_PKT_COMP) {
@@ -2455,6 +2467,46 @@ static void test_migrate_full(void **state)
 			}
 		}
 	}
+}
+
+/* Indications that had to wait for room, one behind the other, are packets of their own once they have been sent. */
+static void test_migrate_indications(void **state)
+{
+	unsigned int sent = fill_rings(), finished = 0, told = 0, i;
+	struct guest_packet packet;
+	uint64_t ids[2];
+
+	(void)state;
+	__atomic_store_n(&port.memory->link, 0, __ATOMIC_RELEASE);
+	call(0);
+	for (i = 0; i < 50; i++) {
+		serve();
+	}
+	__atomic_store_n(&port.memory->link, 1, __ATOMIC_RELEASE);
+	call(0);
+	for (i = 0; i < 50; i++) {
+		serve();
+	}
+	while (finished < sent || told < ARRAY_COUNT(ids)) {
+		switch_turn();
+		answer_all();
+		serve();
+		while (guest_receive(&channels[0], &packet)) {
+			if (packet.descriptor.type == VM_PKT_COMP) {
+				finished++;
+			} else {
+				assert_true(told < ARRAY_COUNT(ids));
+				ids[told++] = packet.descriptor.trans_id;
+			}
+		}
+	}
+	migrate();
+	for (i = 0; i < ARRAY_COUNT(ids); i++) {
+		complete(0, ids[i]);
+	}
+	assert_int_equal(next_indication(), RNDIS_STATUS_NETWORK_CHANGE);
+	both_ways(0, 1);
+	assert_int_equal(refused(NETWORK_BAD_COMPLETION), 0);
 }
 
 /* Whatever stands there: it is refused, or loaded and does no harm. */
@@ -2570,6 +2622,7 @@ int main(void)
 		READY(test_migrate),
 		NEW(test_migrate_early),
 		READY(test_migrate_full),
+		READY(test_migrate_indications),
 		READY(test_states_that_cannot_be),
 	};
 

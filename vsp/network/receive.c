@@ -29,12 +29,14 @@ void list_append(struct network *network, struct net_list *list, uint32_t piece)
 	list->last = piece;
 }
 
+/* NET_NONE: there is none. What is taken stands alone. */
 static uint32_t list_take(struct network *network, struct net_list *list)
 {
 	uint32_t piece = list->first;
 
 	if (piece != NET_NONE) {
 		list->first = network->pieces[piece].next;
+		network->pieces[piece].next = NET_NONE;
 	}
 	return piece;
 }
