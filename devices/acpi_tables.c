@@ -12,6 +12,7 @@
 
 #include "devices/board.h"
 #include "lib/check.h"
+#include "lib/sum.h"
 
 extern const uint8_t acpi_dsdt[], acpi_dsdt_end[];
 extern const uint8_t acpi_dsdt_bios[], acpi_dsdt_bios_end[];
@@ -240,18 +241,6 @@ static void tell_field(struct builder *builder, const void *at, uint8_t size)
 		     size);
 }
 
-/* The byte that makes the sum of all bytes 0. */
-static uint8_t checksum(const void *bytes, size_t length)
-{
-	const uint8_t *byte = bytes;
-	uint8_t sum = 0;
-
-	while (length-- != 0) {
-		sum += *byte++;
-	}
-	return (uint8_t)-sum;
-}
-
 static struct table_header header(const char *signature, uint8_t revision)
 {
 	struct table_header header = {
@@ -271,7 +260,7 @@ static void seal(struct builder *builder, struct table_header *table)
 {
 	table->length = (uint32_t)(builder->buffer + builder->used - (uint8_t *)table);
 	table->checksum = 0;
-	table->checksum = checksum(table, table->length);
+	table->checksum = (uint8_t)-sum_of_bytes(table, table->length);
 	tell_checksum(builder, ACPI_FILE_TABLES, (size_t)(&table->checksum - builder->buffer),
 		      (size_t)((uint8_t *)table - builder->buffer), table->length);
 	align(builder, 64);
@@ -428,8 +417,8 @@ static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int v
 	}
 	rsdp->rsdt = build_root(builder, tables, count, false);
 	rsdp->xsdt = build_root(builder, tables, count, true);
-	rsdp->checksum = checksum(rsdp, 20);
-	rsdp->extended_checksum = checksum(rsdp, sizeof(*rsdp));
+	rsdp->checksum = (uint8_t)-sum_of_bytes(rsdp, 20);
+	rsdp->extended_checksum = (uint8_t)-sum_of_bytes(rsdp, sizeof(*rsdp));
 }
 
 void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_identity *identity)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/check.h"
+#include "lib/sum.h"
 
 #define PACKED __attribute__((packed))
 
@@ -317,24 +318,12 @@ static void build_parts(struct builder *builder, const struct smbios_machine *ma
 	end(builder);
 }
 
-/* The byte that makes the sum of all bytes 0. */
-static uint8_t checksum(const void *bytes, size_t length)
-{
-	const uint8_t *byte = bytes;
-	uint8_t sum = 0;
-
-	while (length-- != 0) {
-		sum += *byte++;
-	}
-	return (uint8_t)-sum;
-}
-
 static void sum_up(struct entry_point *entry)
 {
 	entry->intermediate_checksum = entry->checksum = 0;
-	entry->intermediate_checksum = checksum(
+	entry->intermediate_checksum = (uint8_t)-sum_of_bytes(
 		entry->intermediate, sizeof(*entry) - offsetof(struct entry_point, intermediate));
-	entry->checksum = checksum(entry, sizeof(*entry));
+	entry->checksum = (uint8_t)-sum_of_bytes(entry, sizeof(*entry));
 }
 
 void smbios_build(struct smbios *smbios, const struct smbios_machine *machine)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "lib/string.h"
+#include "lib/sum.h"
 
 #define RSDP_V1_SIZE       20u
 #define TABLE_SIZE_MAX     (16u << 20)
@@ -95,22 +96,12 @@ _Static_assert(offsetof(struct fadt, x_pm1_control) == 172, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, reset_register) == 116, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, x_pm_timer) == 208, "FADT 5.2.9");
 
-static bool sum_is_zero(const uint8_t *bytes, uint32_t size)
-{
-	uint8_t sum = 0;
-
-	for (uint32_t i = 0; i < size; i++) {
-		sum = (uint8_t)(sum + bytes[i]);
-	}
-	return sum == 0;
-}
-
 uint32_t acpi_check_rsdp(const uint8_t *bytes, uint32_t size)
 {
 	struct rsdp rsdp;
 
 	if (size < RSDP_V1_SIZE || memcmp(bytes, "RSD PTR ", 8) != 0 ||
-	    !sum_is_zero(bytes, RSDP_V1_SIZE)) {
+	    sum_of_bytes(bytes, RSDP_V1_SIZE) != 0) {
 		return 0;
 	}
 	if (size < sizeof(rsdp)) {
@@ -120,7 +111,7 @@ uint32_t acpi_check_rsdp(const uint8_t *bytes, uint32_t size)
 	if (rsdp.revision == 0) {
 		return RSDP_V1_SIZE;
 	}
-	return sum_is_zero(bytes, sizeof(rsdp)) ? sizeof(rsdp) : 0;
+	return sum_of_bytes(bytes, sizeof(rsdp)) == 0 ? sizeof(rsdp) : 0;
 }
 
 static uint64_t scan(uint64_t from, uint64_t to)
