@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "console/keys.h"
+#include "hosted/clock.h"
 #include "hosted/packet.h"
 #include "hosted/say.h"
 #include "include/mgmt/display.h"
@@ -166,14 +166,6 @@ static void look(struct viewer *viewer)
 	}
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
-}
-
 /* The viewer waits for what is new. */
 static bool looks(rfbClientPtr client)
 {
@@ -184,10 +176,10 @@ static void serve(struct viewer *viewer, rfbClientPtr client, int fd)
 {
 	struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
 				 {.fd = viewer->seat, .events = POLLIN}};
-	int64_t next = 0, now;
+	uint64_t next = 0, now;
 
 	while (rfbIsActive(viewer->screen) && client->sock >= 0) {
-		now = now_ms();
+		now = clock_ms();
 		if (looks(client) && now >= next) {
 			next = now + LOOK_MS;
 			look(viewer);
@@ -199,7 +191,7 @@ static void serve(struct viewer *viewer, rfbClientPtr client, int fd)
 		if (viewer->screen->clientHead == NULL) {
 			return;
 		}
-		now = now_ms();
+		now = clock_ms();
 		if (poll(polls, 2,
 			 !looks(client) ? -1
 			 : next > now   ? (int)(next - now)

@@ -10,23 +10,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "switch/daemon.h"
 
 #define EVENTS       64
 #define TURNS_A_LOOK 64u
 #define MILLISECOND  1000000u
 #define FOR_EVER     (-1)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * BUCKET_SECOND_NS + (uint64_t)now.tv_nsec;
-}
 
 bool loop_watch(struct daemon *daemon, int fd, uint32_t events, struct source *source)
 {
@@ -126,7 +118,7 @@ static int timeout_of(uint64_t wait_ns)
 
 bool loop_run(struct daemon *daemon)
 {
-	uint64_t last_ns = now_ns();
+	uint64_t last_ns = clock_ns(CLOCK_MONOTONIC);
 	uint32_t turns = 0;
 
 	if (!loop_watch(daemon, daemon->signals, EPOLLIN, &daemon->signal_source) ||
@@ -135,7 +127,7 @@ bool loop_run(struct daemon *daemon)
 		return false;
 	}
 	while (!daemon->stop) {
-		uint64_t now = now_ns(), wait_ns = SWITCH_NO_WAIT;
+		uint64_t now = clock_ns(CLOCK_MONOTONIC), wait_ns = SWITCH_NO_WAIT;
 		uint32_t frames = 0;
 		bool swept;
 

@@ -18,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "hosted/sandbox.h"
 #include "hosted/say.h"
 #include "lib/check.h"
@@ -87,11 +87,8 @@ static void guest_error(const char *text, void *unused)
 
 static int64_t clock_get_ns(void *unused)
 {
-	struct timespec now;
-
 	(void)unused;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
+	return (int64_t)clock_ns(CLOCK_MONOTONIC);
 }
 
 static void *timer_new(SlirpTimerId id, void *opaque, void *unused)

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "worker/control.h"
 
 #define BLOCK_BYTES   65536u
@@ -50,19 +50,6 @@ static bool read_block(struct copy *copy, uint64_t at)
 	return part >= 0;
 }
 
-static void wait_a_while(struct copy *copy)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += LOOK_EVERY_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_cond_clockwait(&copy->changed, &copy->lock, CLOCK_MONOTONIC, &until);
-}
-
 static int copy_work(struct job *job)
 {
 	struct copy *copy = job->subject;
@@ -73,7 +60,7 @@ static int copy_work(struct job *job)
 	pthread_mutex_lock(&copy->lock);
 	while (!copy->over && !job_cancelled(job)) {
 		if (!copy->wanted) {
-			wait_a_while(copy);
+			clock_wait(&copy->changed, &copy->lock, LOOK_EVERY_NS);
 			continue;
 		}
 		at = copy->at;

@@ -9,29 +9,18 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
+#include "hosted/clock.h"
 #include "worker/machine.h"
 #include "worker/say.h"
-
-#define NS_PER_SECOND 1000000000ull
 
 /* How long serial output gathers, and how often VP 0 is asked again. */
 #define NUDGE_NS 1000000ull
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
 static void arm(int timer, uint64_t time)
 {
 	struct itimerspec when = {
-		.it_value = {.tv_sec = (time_t)(time / NS_PER_SECOND),
-			     .tv_nsec = (long)(time % NS_PER_SECOND)},
+		.it_value = clock_timespec(time),
 	};
 
 	timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL);

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "lib/check.h"
 
 int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user)
@@ -275,14 +275,6 @@ bool job_cancelled(const struct job *job)
 	return atomic_load(&job->turn) == JOB_IS_CANCELLED;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Whether one runs that the end has to wait for, or may wait for a while. */
 static bool any_runs(const struct jobs *jobs, bool committed)
 {
@@ -302,7 +294,7 @@ void jobs_begin_end(struct jobs *jobs)
 	unsigned int i;
 
 	jobs->ending = true;
-	jobs->leave_at_ms = now_ms() + JOBS_LEAVE_MS;
+	jobs->leave_at_ms = clock_ms() + JOBS_LEAVE_MS;
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
 		struct job *job = &jobs->all[i];
 
@@ -316,7 +308,7 @@ void jobs_begin_end(struct jobs *jobs)
 
 bool jobs_have_ended(struct jobs *jobs)
 {
-	return !any_runs(jobs, true) && (!any_runs(jobs, false) || now_ms() >= jobs->leave_at_ms);
+	return !any_runs(jobs, true) && (!any_runs(jobs, false) || clock_ms() >= jobs->leave_at_ms);
 }
 
 bool jobs_all_ended(struct jobs *jobs)

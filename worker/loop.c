@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/machine.h"
@@ -287,24 +287,16 @@ void loop_run(struct machine *machine)
 #define MOMENT_MS 1000 /* for which nobody is told that something is waited for */
 #define LOOK_MS   10   /* what has no event is looked at as often */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Serves who manages the machine until it is over. False: who does has no patience. */
 static bool wait_until(struct machine *machine, enum phase phase,
 		       bool (*is_over)(struct machine *machine), const char *what)
 {
-	uint64_t until = now_ms() + MOMENT_MS;
+	uint64_t until = clock_ms() + MOMENT_MS;
 	struct loop loop;
 	bool opened = open_loop(&loop, machine, phase);
 
 	while (!is_over(machine) && !machine->hurries) {
-		if (!machine->waits && now_ms() >= until) {
+		if (!machine->waits && clock_ms() >= until) {
 			say("%s; to turn the machine off once more is not to wait for that", what);
 			machine->waits = true;
 			control_serve(machine); /* clients hear of it */

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/job.h"
@@ -58,12 +59,8 @@ static bool fill_memory(struct machine *machine)
 
 static void create_pause(struct pause *pause)
 {
-	pthread_condattr_t monotonic;
-
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pause->lock, NULL);
-	pthread_cond_init(&pause->arrived, &monotonic);
+	pthread_cond_init(&pause->arrived, NULL);
 	pthread_cond_init(&pause->go_on, NULL);
 }
 
@@ -259,20 +256,6 @@ static void end_pause(struct machine *machine)
 	pthread_cond_signal(&pause->arrived);
 }
 
-/* Until somebody arrives, or a little time has passed. */
-static void wait_a_little(struct pause *pause)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += KICK_EVERY_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&pause->arrived, &pause->lock, &until);
-}
-
 /* A kick that comes just before a VP enters is lost, so they are repeated. */
 static void kick_for_pause(struct machine *machine)
 {
@@ -281,7 +264,7 @@ static void kick_for_pause(struct machine *machine)
 	for (i = 0; i < machine->config->vps; i++) {
 		vp_kick(&machine->vps[i]);
 	}
-	wait_a_little(&machine->pause);
+	clock_wait(&machine->pause.arrived, &machine->pause.lock, KICK_EVERY_NS);
 }
 
 /* Under the lock. */
@@ -320,7 +303,7 @@ int machine_pause_vps(struct machine *machine, struct job *job)
 	}
 	job_step(job, "waiting for the guest's requests");
 	while (ret == 0 && is_pause_wanted(machine, job) && !drives_are_quiet(machine)) {
-		wait_a_little(pause);
+		clock_wait(&pause->arrived, &pause->lock, KICK_EVERY_NS);
 	}
 	if (ret == 0 && !is_pause_wanted(machine, job)) {
 		ret = -ECANCELED;

@@ -254,8 +254,7 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	status = json_pack(
 		"{s:o, s:s, s:s, s:I, s:i, s:b, s:i, s:I, s:o, s:o, s:[{s:i, s:s, s:b}], s:o, s:o, "
-		"s:o, "
-		"s:i, s:i}",
+		"s:o, s:i, s:i}",
 		"name", text(config->name), "id", machine->id_text, "state", methods_state(machine),
 		"uptime", (json_int_t)(now.tv_sec - machine->started.tv_sec), "resets",
 		(int)machine->resets, "crashed", (int)atomic_load(&machine->crashed), "vps",

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "vsp/network/netport.h"
 #include "vsp/network/network.h"
 #include "worker/job.h"
@@ -402,13 +403,12 @@ static void wait_for_quiet(struct network *network)
 
 static bool wait_for_end(struct network_place *place, unsigned int seconds)
 {
-	struct timespec until;
+	const struct timespec until =
+		clock_timespec(clock_ns(CLOCK_MONOTONIC) + seconds * CLOCK_SECOND_NS);
 	int ret;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += seconds;
 	do {
-		ret = sem_timedwait(&place->ended, &until);
+		ret = sem_clockwait(&place->ended, CLOCK_MONOTONIC, &until);
 	} while (ret != 0 && errno == EINTR);
 	return ret == 0;
 }

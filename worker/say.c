@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "hosted/clock.h"
 #include "lib/check.h"
 
 #define SILENCE_MS  1000  /* a guest that says nothing for so long waits for an answer */
@@ -47,14 +47,6 @@ void say_set_name(const char *name)
 void say_raw_terminal(bool on)
 {
 	raw = on;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static bool writable(int timeout_ms)
@@ -101,7 +93,7 @@ static void hold(const char *line, size_t length)
 		release();
 	}
 	if (held_length == 0) {
-		held_since_ms = now_ms();
+		held_since_ms = clock_ms();
 		arm(OWN_MS);
 	}
 	memcpy(held + held_length, line, length);
@@ -152,14 +144,11 @@ void say_guest(const char *format, ...)
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static struct say_limit limit;
 	unsigned int left_out;
-	struct timespec now;
 	va_list arguments;
 	bool pass;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	pthread_mutex_lock(&lock);
-	pass = say_limit_pass(&limit, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
-			      &left_out);
+	pass = say_limit_pass(&limit, clock_ns(CLOCK_MONOTONIC), &left_out);
 	pthread_mutex_unlock(&lock);
 	if (!pass) {
 		return;
@@ -207,7 +196,7 @@ static void follow(const char *bytes, size_t length)
 			mid_line = bytes[i] != '\n';
 		}
 	}
-	spoke_ms = now_ms();
+	spoke_ms = clock_ms();
 }
 
 ssize_t say_pass(int fd, const void *bytes, size_t length)
@@ -241,7 +230,7 @@ ssize_t say_pass(int fd, const void *bytes, size_t length)
 
 static bool may_release(void)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	return now - held_since_ms >= PATIENCE_MS ||
 	       (waiting(serial_line) == 0 && (!mid_line || now - spoke_ms >= SILENCE_MS));

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "hosted/clock.h"
 #include "vsp/integration/host.h"
 #include "vsp/integration/integration.h"
 #include "worker/control.h"
@@ -21,14 +21,6 @@ struct integration_host {
 };
 
 /* ---- Their home ---- */
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 uint64_t integration_host_clock(struct integration_host *host)
 {

@@ -2,6 +2,7 @@
  * Dynamic memory, against a guest that speaks as Linux's hv_balloon does, and one that does not. The test's thread is the control thread of
  * VMBus and the guest; the device has its own.
  */
+#include "hosted/clock.h"
 #include "include/vsp/dm.h"
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/memory/balloon.h"
@@ -14,7 +15,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -64,14 +64,6 @@ int balloon_host_give(struct balloon_host *host, uint64_t page)
 
 /* ---- The guest ---- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void serve(void)
 {
 	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
@@ -82,9 +74,9 @@ static void serve(void)
 
 #define UNTIL(condition)                                                                           \
 	do {                                                                                       \
-		uint64_t end = now_ms() + 60000;                                                   \
+		uint64_t end = clock_ms() + 60000;                                                 \
 		while (!(condition)) {                                                             \
-			assert_true(now_ms() < end);                                               \
+			assert_true(clock_ms() < end);                                             \
 			serve();                                                                   \
 		}                                                                                  \
 	} while (0)

@@ -3,6 +3,7 @@
  * all programs; the connections have theirs.
  */
 #include "tests/fake/vmbus_guest.h"
+#include "hosted/clock.h"
 #include "hosted/listen.h"
 #include "hosted/packet.h"
 #include "hosted/say.h"
@@ -18,7 +19,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -39,14 +39,6 @@ void say(const char *format, ...)
 
 /* ---- The control thread ---- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void serve(void)
 {
 	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
@@ -60,9 +52,9 @@ static void serve(void)
 /* Serves until it holds. Nothing that has to happen takes a minute. */
 #define UNTIL(condition)                                                                           \
 	do {                                                                                       \
-		uint64_t end = now_ms() + 60000;                                                   \
+		uint64_t end = clock_ms() + 60000;                                                 \
 		while (!(condition)) {                                                             \
-			assert_true(now_ms() < end);                                               \
+			assert_true(clock_ms() < end);                                             \
 			serve();                                                                   \
 		}                                                                                  \
 	} while (0)

@@ -9,21 +9,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "hosted/clock.h"
 
 #define EVENTS_MAX    64
 #define ACCEPTS_MAX   16 /* in one turn of the listener */
 #define LOOK_EVERY_MS 1000
-#define SECOND        1000000000ull
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
 
 /* ---- What is waited for ---- */
 
@@ -63,7 +55,8 @@ void relay_set_deadline(struct connection *connection, unsigned int seconds)
 	struct sockets *sockets = connection->sockets;
 
 	sockets->waiting -= connection->deadline != 0;
-	connection->deadline = seconds != 0 ? clock_ns() + seconds * SECOND : 0;
+	connection->deadline =
+		seconds != 0 ? clock_ns(CLOCK_MONOTONIC) + seconds * CLOCK_SECOND_NS : 0;
 	sockets->waiting += connection->deadline != 0;
 }
 
@@ -323,8 +316,8 @@ static void look_at_deadlines(struct sockets *sockets)
 	if (sockets->waiting == 0 && !sockets->deaf) {
 		return;
 	}
-	now = clock_ns();
-	if (now - sockets->looked < LOOK_EVERY_MS * SECOND / 1000) {
+	now = clock_ns(CLOCK_MONOTONIC);
+	if (now - sockets->looked < LOOK_EVERY_MS * CLOCK_SECOND_NS / 1000) {
 		return;
 	}
 	sockets->looked = now;
