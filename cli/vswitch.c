@@ -45,7 +45,8 @@ static const char help[] =
 	"       external:IF        a network card of this machine\n"
 	"       nat[:VNAT-OPTION]  a network behind this machine's, with DHCP and DNS (vnat "
 	"--help)\n"
-	"settings: mac=ADDRESS|any spoofing dhcp-guard router-guard priority-tag (on or off)\n"
+	"settings: mac=ADDRESS|any spoofing dhcp-guard router-guard priority-tag team (on or "
+	"off)\n"
 	"       mirror=none|source|destination ip-limit=0-64 storm-limit=N limit=BITS\n"
 	"       reserve=BITS weight=0-100\n"
 	"rules: action=allow|deny|meter direction=out|in|both and one of local= remote= (a "
@@ -130,8 +131,8 @@ static bool put_member(json_t *params, const char *word)
 {
 	static const char *const numbers[] = {"storm-limit", "limit",     "reserve",  "weight",
 					      "idle",        "max-bytes", "ip-limit", NULL};
-	static const char *const flags[] = {"spoofing",     "dhcp-guard", "router-guard",
-					    "priority-tag", "stateful",   NULL};
+	static const char *const flags[] = {
+		"spoofing", "dhcp-guard", "router-guard", "priority-tag", "team", "stateful", NULL};
 	const char *equals = strchr(word, '=');
 	json_int_t number;
 	char name[32];
@@ -529,6 +530,14 @@ static void print_vlan(const json_t *vlan)
 	printf("%s%.40s", list[0] != '\0' ? " " : "", list);
 }
 
+static const char *plugged_of(const json_t *port)
+{
+	if (!json_is_true(json_object_get(port, "plugged"))) {
+		return "no";
+	}
+	return json_is_true(json_object_get(port, "link")) ? "yes" : "no link";
+}
+
 static bool list_switches(void)
 {
 	json_t *result = ask(SWITCH_LIST, json_object(), -1), *list;
@@ -580,9 +589,11 @@ static bool list(int count, char **words)
 			const json_t *settings = json_object_get(of, "settings");
 
 			printf("%-20s %-7s %-8s %-18s ", text_of(of, "port"), text_of(of, "kind"),
-			       json_is_true(json_object_get(of, "plugged")) ? "yes" : "no",
-			       text_of(settings, "mac"));
+			       plugged_of(of), text_of(settings, "mac"));
 			print_vlan(json_object_get(settings, "vlan"));
+			if (json_is_true(json_object_get(settings, "team"))) {
+				printf(" team");
+			}
 			putchar('\n');
 		}
 	}

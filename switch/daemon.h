@@ -29,6 +29,7 @@ enum source_kind {
 	SOURCE_CONNECTION, /* its hello, or its end */
 	SOURCE_EVENT,      /* its guest's event */
 	SOURCE_KERNEL,     /* a kernel's descriptor */
+	SOURCE_LINKS,      /* the link of some network card came or went */
 };
 
 /* What an event of epoll stands for. */
@@ -59,7 +60,7 @@ struct client {
 };
 
 struct daemon {
-	int epoll, signals, control, ports;
+	int epoll, signals, control, ports, links;
 	bool stop;
 	uint32_t awake_ns; /* how long it looks at the guests' rings when there was nothing */
 	struct vswitch *nets[DAEMON_SWITCHES];
@@ -67,7 +68,7 @@ struct daemon {
 	struct plug *plugs;
 	uint32_t guest_count; /* of plugs: rings that can be looked at without a system call */
 	struct client clients[DAEMON_CLIENTS];
-	struct source signal_source, control_source, ports_source;
+	struct source signal_source, control_source, ports_source, links_source;
 };
 
 /* ---- loop.c ---- */
@@ -92,6 +93,8 @@ void plug_remove(struct plug *plug);
 void plug_accept(struct daemon *daemon);
 /* A worker says hello, or its connection has ended. */
 void plug_serve(struct plug *plug);
+/* Network cards came, went, lost a link or got one. */
+void plug_look_at_links(struct daemon *daemon);
 /* Those that broke, or whose other end is gone. True: there were some, and frames that waited for them wait no more. */
 bool plug_sweep(struct daemon *daemon);
 

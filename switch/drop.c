@@ -16,6 +16,7 @@ static const struct {
 	[DROP_VLAN]         = {"vlan", "a VLAN that the port may not use"},
 	[DROP_ACL_OUT]      = {"acl-out", "denied by an access list of the sender's port"},
 	[DROP_STORM]        = {"storm", "above the port's storm limit"},
+	[DROP_TEAM]         = {"team", "another uplink of the team hears it as well, or said it"},
 	[DROP_NOWHERE]      = {"nowhere", "no port may receive it"},
 	[DROP_ACL_IN]       = {"acl-in", "denied by an access list of the receiver's port"},
 	[DROP_TOO_LONG]     = {"too-long", "longer than the receiver takes"},

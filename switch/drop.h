@@ -15,6 +15,7 @@ enum drop {
 	DROP_VLAN,         /* a VLAN that the port may not use, or a tag where none may be */
 	DROP_ACL_OUT,      /* an access list of the sender's */
 	DROP_STORM,        /* more broadcast, multicast and unknown frames than the port may send */
+	DROP_TEAM,         /* another uplink of the team hears it as well, or it is our own */
 	DROP_NOWHERE,      /* nobody may receive it */
 	/* Counted at the port that would have received it. */
 	DROP_ACL_IN,    /* an access list of the receiver's */

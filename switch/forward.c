@@ -24,6 +24,11 @@ static bool is_group(uint64_t mac)
 	return mac & FRAME_MAC_GROUP;
 }
 
+static bool is_plugged(const struct port *port)
+{
+	return port->takes & PORT_HEARS && !port->down;
+}
+
 /* ---- to one receiver ---- */
 
 /* Receivers that look at the raw field, and not at what is said beside it (DHCP clients do). */
@@ -112,7 +117,7 @@ static void receive(struct vswitch *net, const struct port *from, struct port *t
 {
 	uint64_t mac = frame_destination(frame);
 
-	if (!(to->takes & PORT_HEARS)) {
+	if (!is_plugged(to)) {
 		drop_at(to, DROP_UNPLUGGED);
 		return;
 	}
@@ -144,7 +149,15 @@ static bool hears_unknown(const struct port *port)
 static bool may_hear(const struct port *from, const struct port *to, const struct frame *frame)
 {
 	return to != from && to->settings.mirror != MIRROR_DESTINATION &&
+	       (!to->settings.team || (!from->settings.team && to->index == from->uplink)) &&
 	       vlan_set_has(&to->vlan.hears, frame->vlan);
+}
+
+/* One member of the team stands for all. */
+static bool is_among(const struct vswitch *net, const struct port_set *set, const struct port *port)
+{
+	return port->settings.team ? port_set_meets(set, &net->team.set)
+				   : port_set_has(set, port->index);
 }
 
 /* `only` limits them, unless it is NULL; how many. */
@@ -157,7 +170,7 @@ static uint32_t flood(struct vswitch *net, const struct port *from, struct frame
 		struct port *to = net->ports[net->used[i]];
 
 		if (may_hear(from, to, frame) && (!unknown || hears_unknown(to)) &&
-		    (only == NULL || port_set_has(only, to->index))) {
+		    (only == NULL || is_among(net, only, to))) {
 			receive(net, from, to, frame, tag_bits, now_s);
 			count++;
 		}
@@ -211,11 +224,11 @@ static void learn(struct vswitch *net, const struct port *from, const struct fra
 	uint64_t source = frame_source(frame);
 
 	if (source != from->settings.mac) {
-		station_learn(&net->stations, source, net->primary_of[frame->vlan], from->index,
-			      now_s);
+		station_learn(&net->stations, source, net->primary_of[frame->vlan],
+			      team_place(net, from), now_s);
 	}
 	if (is_group(frame_destination(frame))) {
-		snoop_hear(&net->snoop, frame, from->index, !hears_unknown(from), now_s);
+		snoop_hear(&net->snoop, frame, team_place(net, from), !hears_unknown(from), now_s);
 	}
 }
 
@@ -270,6 +283,15 @@ bool forward_frame(struct vswitch *net, struct port *from, struct frame *frame, 
 	}
 	destination = frame_destination(frame);
 	to = look_up(net, frame, now_s);
+	if (from->settings.team) {
+		drop = team_judge(net, from, frame, to, now_s);
+		if (drop != DROP_NONE) {
+			drop_at(from, drop);
+			return true;
+		}
+	} else if (to != NULL && to->settings.team) {
+		to = net->ports[from->uplink];
+	}
 	if (to != NULL && to->full && to->edge->waits) {
 		return false;
 	}
@@ -294,4 +316,28 @@ bool forward_frame(struct vswitch *net, struct port *from, struct frame *frame, 
 		drop_at(from, DROP_NOWHERE);
 	}
 	return true;
+}
+
+/* As a RARP request, which no station answers and every switch learns from. */
+void forward_announce(struct vswitch *net, const struct port *from, uint64_t mac, uint16_t vlan)
+{
+	static const uint8_t rarp[] = {0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3};
+	struct port *to = net->ports[from->uplink];
+	uint8_t bytes[FRAME_SHORTEST] = {0};
+	struct iovec piece = {bytes, sizeof(bytes)};
+	struct frame frame;
+
+	if (!is_plugged(to) || !vlan_set_has(&to->vlan.hears, vlan)) {
+		return;
+	}
+	frame_put_address(bytes, FRAME_MAC_BROADCAST);
+	frame_put_address(bytes + 6, mac);
+	memcpy(bytes + FRAME_MACS, rarp, sizeof(rarp));
+	frame_put_address(bytes + 22, mac);
+	frame_put_address(bytes + 32, mac);
+	frame_init(&frame, &piece, 1);
+	CHECK(frame_check(&frame) == DROP_NONE);
+	frame.vlan = vlan;
+	vlan_leave(&to->vlan, &frame, 0, false);
+	deliver(net, to, &frame);
 }

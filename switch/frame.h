@@ -17,9 +17,10 @@
 #include "include/switch/port.h"
 #include "switch/drop.h"
 
-#define FRAME_HEAD 128u /* bytes that are copied, at most */
-#define FRAME_MACS 12u
-#define FRAME_TAG  4u
+#define FRAME_HEAD     128u /* bytes that are copied, at most */
+#define FRAME_MACS     12u
+#define FRAME_TAG      4u
+#define FRAME_SHORTEST 60u /* on a wire */
 
 #define ETHERTYPE_IP4    0x0800u
 #define ETHERTYPE_ARP    0x0806u
@@ -114,6 +115,13 @@ static inline uint64_t frame_address(const uint8_t *at)
 
 	memcpy(&word, at, sizeof(word));
 	return __builtin_bswap64(word) >> 16;
+}
+
+static inline void frame_put_address(uint8_t *at, uint64_t mac)
+{
+	for (uint32_t i = 0; i < 6; i++) {
+		at[i] = (uint8_t)(mac >> (40 - 8 * i));
+	}
 }
 
 #define FRAME_MAC_GROUP     (1ull << 40)

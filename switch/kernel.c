@@ -505,6 +505,24 @@ bool kernel_is_readable(const struct kernel *kernel)
 	return kernel->readable && !kernel->gone;
 }
 
+/* Asked of the descriptor itself, which may be of another network namespace than this process. */
+bool kernel_has_link(const struct kernel *kernel)
+{
+	struct sockaddr_ll address = {0};
+	socklen_t bytes = sizeof(address);
+	struct ifreq request = {0};
+
+	if (kernel->edge != &packet_edge) {
+		return true;
+	}
+	if (getsockname(kernel->fd, (struct sockaddr *)&address, &bytes) != 0) {
+		return false;
+	}
+	request.ifr_ifindex = address.sll_ifindex;
+	return ioctl(kernel->fd, SIOCGIFNAME, &request) == 0 &&
+	       ioctl(kernel->fd, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_RUNNING;
+}
+
 bool kernel_is_gone(const struct kernel *kernel)
 {
 	return kernel->gone;

@@ -33,6 +33,8 @@ int kernel_fd(const struct kernel *kernel);
 void kernel_ready(struct kernel *kernel, bool readable, bool writable);
 /* There may be more to read without another event. */
 bool kernel_is_readable(const struct kernel *kernel);
+/* A network card has a link; of other kinds true. */
+bool kernel_has_link(const struct kernel *kernel);
 /* The other end is gone for good. */
 bool kernel_is_gone(const struct kernel *kernel);
 

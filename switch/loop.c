@@ -58,6 +58,9 @@ static void serve(struct daemon *daemon, const struct source *source, uint32_t e
 		kernel_ready(source->plug->kernel, events & (EPOLLIN | EPOLLHUP | EPOLLERR),
 			     events & (EPOLLOUT | EPOLLERR));
 		break;
+	case SOURCE_LINKS:
+		plug_look_at_links(daemon);
+		break;
 	}
 }
 
@@ -123,7 +126,8 @@ bool loop_run(struct daemon *daemon)
 
 	if (!loop_watch(daemon, daemon->signals, EPOLLIN, &daemon->signal_source) ||
 	    !loop_watch(daemon, daemon->control, EPOLLIN, &daemon->control_source) ||
-	    !loop_watch(daemon, daemon->ports, EPOLLIN, &daemon->ports_source)) {
+	    !loop_watch(daemon, daemon->ports, EPOLLIN, &daemon->ports_source) ||
+	    !loop_watch(daemon, daemon->links, EPOLLIN, &daemon->links_source)) {
 		return false;
 	}
 	while (!daemon->stop) {

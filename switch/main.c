@@ -1,5 +1,7 @@
 /* vswitchd: the process of the virtual switches, see README.md. */
 #include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,6 +45,18 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* The kernel says there when a network card changes. */
+static int open_links(void)
+{
+	const struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+		return fd;
+	}
+	return -1;
+}
+
 /* A port has up to 18 descriptors, and there may be thousands of ports. */
 static void raise_limits(void)
 {
@@ -64,9 +78,11 @@ static bool create(struct daemon *daemon, const char *control, const char *ports
 	daemon->signal_source.kind = SOURCE_SIGNAL;
 	daemon->control_source.kind = SOURCE_CONTROL;
 	daemon->ports_source.kind = SOURCE_PORTS;
+	daemon->links_source.kind = SOURCE_LINKS;
 	daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
 	daemon->signals = open_signals();
-	if (daemon->epoll < 0 || daemon->signals < 0) {
+	daemon->links = open_links();
+	if (daemon->epoll < 0 || daemon->signals < 0 || daemon->links < 0) {
 		say("%s", strerror(errno));
 		return false;
 	}

@@ -261,9 +261,9 @@ static json_t *write_port(struct daemon *daemon, const struct port *port)
 {
 	const struct plug *plug = plug_of(daemon, port);
 
-	return json_pack("{s:s, s:s, s:b, s:i, s:o, s:o}", "port", port->name, "kind",
+	return json_pack("{s:s, s:s, s:b, s:b, s:i, s:o, s:o}", "port", port->name, "kind",
 			 port->edge->kind, "plugged", plug->guest != NULL || plug->kernel != NULL,
-			 "max-bytes", (int)port->max_bytes, "settings",
+			 "link", !port->down, "max-bytes", (int)port->max_bytes, "settings",
 			 settings_write(&port->settings), "stats", write_stats(&port->stats));
 }
 

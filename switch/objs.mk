@@ -1,6 +1,6 @@
 # The virtual switch: the ring that it shares with workers, the core without I/O, the process vswitchd.
 switch_ring_objs := switch/ring.o
-switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o addresses.o acl.o flow.o snoop.o drop.o extend.o)
+switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o addresses.o acl.o flow.o snoop.o drop.o extend.o team.o)
 
 vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o control.o methods.o settings.o sandbox.o) $(hosted_rpc) hosted/sandbox.o hosted/say.o
 

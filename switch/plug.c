@@ -181,6 +181,7 @@ int plug_add_kernel(struct daemon *daemon, struct vswitch *net, const char *name
 	(*port)->edge = edge;
 	(*port)->of = plug->kernel;
 	kernel_attach(plug->kernel, *port, max_bytes);
+	port_set_link(*port, kernel_has_link(plug->kernel));
 	plug->port = *port;
 	return 0;
 out_kernel:
@@ -326,13 +327,6 @@ static struct plug *find_port(struct plug *plug, const struct port_hello *hello,
 	return waiting;
 }
 
-static void put_mac(uint8_t *to, uint64_t mac)
-{
-	for (uint32_t i = 0; i < 6; i++) {
-		to[i] = (uint8_t)(mac >> (40 - 8 * i));
-	}
-}
-
 static bool send_welcome(int fd, const struct port_welcome *welcome, const int *fds,
 			 uint32_t fd_count)
 {
@@ -356,7 +350,7 @@ static bool plug_in(struct plug *plug, struct plug *at, struct guest *guest,
 	at->port->edge = &guest_edge;
 	at->port->of = guest;
 	guest_attach(guest, at->port);
-	put_mac(welcome.mac, at->port->settings.mac);
+	frame_put_address(welcome.mac, at->port->settings.mac);
 	return loop_watch(at->daemon, at->connection, EPOLLIN, &at->by_connection) &&
 	       loop_watch(at->daemon, guest_event(guest), EPOLLIN | EPOLLET, &at->by_event) &&
 	       send_welcome(at->connection, &welcome, fds, fd_count);
@@ -413,6 +407,20 @@ static void ask_room(struct plug *plug)
 	if (full != plug->asks_room &&
 	    epoll_ctl(plug->daemon->epoll, EPOLL_CTL_MOD, kernel_fd(plug->kernel), &event) == 0) {
 		plug->asks_room = full;
+	}
+}
+
+/* Which of them changed, and how, is asked of each: what is said in between may be lost. */
+void plug_look_at_links(struct daemon *daemon)
+{
+	char ignored[8192];
+
+	while (read(daemon->links, ignored, sizeof(ignored)) > 0 || errno == ENOBUFS) {
+	}
+	for (struct plug *plug = daemon->plugs; plug != NULL; plug = plug->next) {
+		if (plug->kernel != NULL && kernel_has_link(plug->kernel) == plug->port->down) {
+			port_set_link(plug->port, plug->port->down);
+		}
 	}
 }
 

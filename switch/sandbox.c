@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -27,6 +28,7 @@ static const int allowed[] = {
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(close),
 	SCMP_SYS(dup),
+	SCMP_SYS(getsockname),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat), /* fstat of a descriptor */
 	/* a worker's port: its memory and its events */
@@ -56,10 +58,13 @@ static const int allowed[] = {
 
 static int filter_by_argument(scmp_filter_ctx filter)
 {
-	const scmp_datum_t get_kind = TUNGETIFF;
+	const scmp_datum_t get_kind = TUNGETIFF, get_name = SIOCGIFNAME, get_flags = SIOCGIFFLAGS;
 	const struct sandbox_rule rules[] = {
 		/* What kind of descriptor it was handed. */
 		{SCMP_SYS(ioctl), 1, {SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, get_kind)}},
+		/* Whether a network card has a link. */
+		{SCMP_SYS(ioctl), 1, {SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, get_name)}},
+		{SCMP_SYS(ioctl), 1, {SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, get_flags)}},
 		{SCMP_SYS(getsockopt), 1, {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET)}},
 		{SCMP_SYS(getsockopt), 1, {SCMP_A1(SCMP_CMP_EQ, SOL_PACKET)}},
 		{SCMP_SYS(fcntl), 1, {SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS)}},

@@ -248,6 +248,7 @@ const struct form_member settings_members[] = {
 	{"dhcp-guard", FORM_FLAG, AT(dhcp_guard)},
 	{"router-guard", FORM_FLAG, AT(router_guard)},
 	{"priority-tag", FORM_FLAG, AT(priority_tag)},
+	{"team", FORM_FLAG, AT(team)},
 	{"mirror", FORM_WORD, AT(mirror), .words = mirrors},
 	{"ip-limit", FORM_NUMBER32, AT(ip_limit), .most = ADDRESSES_MAX},
 	{"storm-limit", FORM_NUMBER32, AT(storm_limit), .most = UINT32_MAX},
@@ -266,12 +267,12 @@ json_t *settings_write(const struct port_settings *settings)
 	if (settings->mac != 0) {
 		print_mac(mac, settings->mac);
 	}
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "mac", mac,
-			 "spoofing", settings->spoofing, "dhcp-guard", settings->dhcp_guard,
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "mac",
+			 mac, "spoofing", settings->spoofing, "dhcp-guard", settings->dhcp_guard,
 			 "router-guard", settings->router_guard, "priority-tag",
-			 settings->priority_tag, "mirror", mirrors[settings->mirror], "ip-limit",
-			 (json_int_t)settings->ip_limit, "storm-limit",
-			 (json_int_t)settings->storm_limit, "limit",
+			 settings->priority_tag, "team", settings->team, "mirror",
+			 mirrors[settings->mirror], "ip-limit", (json_int_t)settings->ip_limit,
+			 "storm-limit", (json_int_t)settings->storm_limit, "limit",
 			 (json_int_t)settings->limit_bits, "reserve",
 			 (json_int_t)settings->reserve_bits, "weight",
 			 (json_int_t)settings->reserve_weight, "vlan", write_vlan(&settings->vlan));

@@ -38,6 +38,16 @@ static inline bool port_set_has(const struct port_set *set, uint32_t port)
 	return set->words[port / 64] >> port % 64 & 1;
 }
 
+static inline bool port_set_meets(const struct port_set *a, const struct port_set *b)
+{
+	uint64_t both = 0;
+
+	for (uint32_t i = 0; i < SNOOP_PORTS / 64; i++) {
+		both |= a->words[i] & b->words[i];
+	}
+	return both != 0;
+}
+
 /* Of this turn and the last. */
 struct snoop_members {
 	struct port_set now, before;

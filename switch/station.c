@@ -20,9 +20,14 @@ static bool is_fixed(const struct station *station)
 	return (station->key & 0xffff) == STATION_FIXED;
 }
 
+static bool is_silent(const struct station *station, uint32_t now_s, uint32_t silence_s)
+{
+	return !is_fixed(station) && now_s - station->seen_s > silence_s;
+}
+
 static bool is_old(const struct station *station, uint32_t now_s)
 {
-	return !is_fixed(station) && now_s - station->seen_s > STATION_AGE_S;
+	return is_silent(station, now_s, STATION_AGE_S);
 }
 
 static const struct station *look(const struct station *bucket, uint64_t key)
@@ -35,7 +40,8 @@ static const struct station *look(const struct station *bucket, uint64_t key)
 	return NULL;
 }
 
-int station_find(const struct stations *stations, uint64_t mac, uint16_t vlan, uint32_t now_s)
+int station_find_recent(const struct stations *stations, uint64_t mac, uint16_t vlan,
+			uint32_t now_s, uint32_t silence_s)
 {
 	const struct station *bucket = stations->buckets[bucket_of(mac)];
 	const struct station *station = look(bucket, key_of(mac, STATION_FIXED));
@@ -43,7 +49,13 @@ int station_find(const struct stations *stations, uint64_t mac, uint16_t vlan, u
 	if (station == NULL) {
 		station = look(bucket, key_of(mac, vlan));
 	}
-	return station == NULL || is_old(station, now_s) ? STATION_NOWHERE : station->port;
+	return station == NULL || is_silent(station, now_s, silence_s) ? STATION_NOWHERE
+								       : station->port;
+}
+
+int station_find(const struct stations *stations, uint64_t mac, uint16_t vlan, uint32_t now_s)
+{
+	return station_find_recent(stations, mac, vlan, now_s, STATION_AGE_S);
 }
 
 static void clear(struct stations *stations, struct station *station)

@@ -33,6 +33,9 @@ struct stations {
 
 /* The port of an address in a VLAN, or STATION_NOWHERE. */
 int station_find(const struct stations *stations, uint64_t mac, uint16_t vlan, uint32_t now_s);
+/* ... but for one that has not sent within the last `silence_s`, unless its place is fixed. */
+int station_find_recent(const struct stations *stations, uint64_t mac, uint16_t vlan,
+			uint32_t now_s, uint32_t silence_s);
 /* It has sent from there. False: there is no room for it, or the address is fixed elsewhere. */
 bool station_learn(struct stations *stations, uint64_t mac, uint16_t vlan, uint16_t port,
 		   uint32_t now_s);

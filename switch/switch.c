@@ -150,6 +150,19 @@ static void set_quanta(struct vswitch *net)
 	}
 }
 
+static void flush_touched(struct vswitch *net)
+{
+	for (uint32_t word = 0; word < SNOOP_PORTS / 64; word++) {
+		while (net->touched.words[word] != 0) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(net->touched.words[word]);
+			struct port *port = net->ports[word * 64 + bit];
+
+			net->touched.words[word] &= net->touched.words[word] - 1;
+			port->edge->flush(port->of);
+		}
+	}
+}
+
 void vswitch_remove_port(struct port **port)
 {
 	struct port *gone = *port;
@@ -169,6 +182,8 @@ void vswitch_remove_port(struct port **port)
 	port_set_remove(&net->touched, gone->index);
 	set_primaries(net);
 	set_quanta(net);
+	team_update(net);
+	flush_touched(net);
 	acl_clear(&gone->acl);
 	free(gone);
 	*port = NULL;
@@ -185,6 +200,9 @@ int port_set(struct port *port, const struct port_settings *settings)
 	    settings->mirror > MIRROR_DESTINATION || settings->reserve_weight > WEIGHT_MAX ||
 	    settings->limit_bits % 8 != 0 || settings->reserve_bits % 8 != 0) {
 		return -EINVAL;
+	}
+	if (settings->team && !port->settings.team && net->team.count == TEAM_MAX) {
+		return -ENOSPC;
 	}
 	ret = vlan_compile(&settings->vlan, &rules);
 	if (ret != 0) {
@@ -213,26 +231,22 @@ int port_set(struct port *port, const struct port_settings *settings)
 	}
 	set_primaries(net);
 	set_quanta(net);
+	team_update(net);
+	flush_touched(net);
 	return 0;
+}
+
+void port_set_link(struct port *port, bool up)
+{
+	port->down = !up;
+	team_update(port->net);
+	flush_touched(port->net);
 }
 
 void port_lost(struct port *port, uint32_t frames)
 {
 	port->stats.drops[DROP_NO_ROOM] += frames;
 	port->stats.received_frames -= frames;
-}
-
-static void flush_touched(struct vswitch *net)
-{
-	for (uint32_t word = 0; word < SNOOP_PORTS / 64; word++) {
-		while (net->touched.words[word] != 0) {
-			uint32_t bit = (uint32_t)__builtin_ctzll(net->touched.words[word]);
-			struct port *port = net->ports[word * 64 + bit];
-
-			net->touched.words[word] &= net->touched.words[word] - 1;
-			port->edge->flush(port->of);
-		}
-	}
 }
 
 /* What a round of all ports' turns was. */

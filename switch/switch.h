@@ -20,6 +20,7 @@
 #include "switch/frame.h"
 #include "switch/snoop.h"
 #include "switch/station.h"
+#include "switch/team.h"
 #include "switch/vlan.h"
 
 #define SWITCH_PORTS    256u
@@ -59,6 +60,7 @@ struct port_settings {
 	bool spoofing; /* it may use others as well */
 	bool dhcp_guard, router_guard;
 	bool priority_tag; /* the priority in its tags is its own to choose */
+	bool team;         /* it is one of the uplinks of the switch's team */
 	enum mirror mirror;
 	struct vlan_settings vlan;
 	uint32_t ip_limit; /* IP addresses that it may use; 0: any number, at most ADDRESSES_MAX */
@@ -85,6 +87,8 @@ struct port {
 	uint32_t takes;     /* [E] enum port_take */
 	uint32_t max_bytes; /* [E] of a frame that is not cut, without its tag */
 	bool full;          /* [E] no room now; the edge knows when there is again */
+	bool down;          /* its link, by port_set_link() */
+	uint16_t uplink;    /* the member of the team by which what it sends leaves */
 	bool blocked;       /* its turn is not over: the receiver of the next frame was full */
 	bool held;          /* what it sends may not pass now: blocked, or above its limit */
 	struct port_settings settings;
@@ -109,6 +113,7 @@ struct vswitch {
 	struct port_set mirrors;          /* ports that receive what others send and receive */
 	uint16_t primary_of[VLAN_COUNT];  /* the VLAN in which a VLAN's stations are known */
 	struct extensions *extensions;    /* NULL: none; set before there are ports */
+	struct team team;
 	struct stations stations;
 	struct snoop snoop;
 	struct frame frames[SWITCH_BATCH], finished, piece;
@@ -137,9 +142,11 @@ void port_defaults(struct port_settings *settings);
  * All of them at once, or none.
  *   -EINVAL  a value that cannot be (vlan_compile(), a group's address)
  *   -EEXIST  another port has the address
- *   -ENOSPC  no place for one more fixed address such as this
+ *   -ENOSPC  no place for one more fixed address such as this, or the team has TEAM_MAX
  */
 int port_set(struct port *port, const struct port_settings *settings) MUST_CHECK;
+/* Who is attached to it has a link, or none: nothing is given to it then. */
+void port_set_link(struct port *port, bool up);
 /* Frames that were given, and lost when they were flushed. */
 void port_lost(struct port *port, uint32_t frames);
 
@@ -155,5 +162,7 @@ struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns);
 
 /* Of forward.c: one checked step of a turn. False: the frame is to come again later. */
 bool forward_frame(struct vswitch *net, struct port *from, struct frame *frame, uint64_t now_ns);
+/* A station of the port's makes itself known to what is behind its uplink. Not in a turn. */
+void forward_announce(struct vswitch *net, const struct port *from, uint64_t mac, uint16_t vlan);
 
 #endif

@@ -82,6 +82,7 @@ static void any_settings(struct port *port)
 		.dhcp_guard = fuzz_byte() & 1,
 		.router_guard = fuzz_byte() & 1,
 		.priority_tag = fuzz_byte() & 1,
+		.team = fuzz_byte() % 4 == 0,
 		.mirror = fuzz_byte() % 4,
 		.vlan = {.mode = fuzz_byte() % 7,
 			 .vlan = fuzz_byte() % 5,
@@ -96,6 +97,7 @@ static void any_settings(struct port *port)
 	port->takes = fuzz_byte();
 	port->max_bytes = fuzz_u16();
 	port->full = fuzz_byte() % 8 == 0;
+	port_set_link(port, fuzz_byte() % 4 != 0);
 }
 
 /* Frames that look like something, and then are changed anywhere. */
@@ -187,6 +189,13 @@ static void look(const struct fake_edge *edge)
 	}
 }
 
+static void clear_all(void)
+{
+	for (uint32_t i = 0; i < PORTS; i++) {
+		fake_clear(&edges[i]);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	fuzz_begin(data, size);
@@ -204,6 +213,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		switch (fuzz_byte() % 8) {
 		case 0:
 			any_settings(edge->port);
+			clear_all(); /* announcements came by what was set before */
 			break;
 		case 1:
 			any_list(&edge->port->acl);
@@ -218,8 +228,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			vswitch_turn(net, now);
 			for (uint32_t i = 0; i < PORTS; i++) {
 				look(&edges[i]);
-				fake_clear(&edges[i]);
 			}
+			clear_all();
 			break;
 		}
 	}

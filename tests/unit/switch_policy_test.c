@@ -1140,6 +1140,162 @@ static void one_receivers_sum_is_not_anothers(void **state)
 	assert_memory_equal(edges[3].received[0].bytes, packet.bytes, packet.length);
 }
 
+/* ---- a team of uplinks ---- */
+
+/* Ports 3 and 4 are its members; station 9 is out there, and known. Port 1's first choice is port 4, that of 0 and 2 port 3. */
+static void make_team(void)
+{
+	for (uint32_t i = 3; i < PORTS; i++) {
+		settings(i)->team = true;
+		set(i);
+	}
+	plain(0, 9);
+	assert_int_equal(send_from(3), 0x07);
+}
+
+static void each_sender_has_its_uplink(void **state)
+{
+	(void)state;
+	make_team();
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t own = i == 1 ? 0x10 : 0x08;
+
+		plain(9, i);
+		assert_int_equal(send_from(i), own);
+		plain(77, i);
+		assert_int_equal(send_from(i), own | (0x07 & ~(1u << i)));
+		broadcast(i);
+		assert_int_equal(send_from(i), own | (0x07 & ~(1u << i)));
+	}
+}
+
+static void a_team_hears_once(void **state)
+{
+	(void)state;
+	make_team();
+	broadcast(9);
+	assert_int_equal(send_from(3), 0x07);
+	assert_int_equal(send_from(4), 0);
+	assert_int_equal(dropped(4, DROP_TEAM), 1);
+	/* What is for one that is known may come by either, and never goes out again. */
+	plain(9, 1);
+	send_from(1);
+	plain(1, 9);
+	assert_int_equal(send_from(4), 0x02);
+	assert_int_equal(send_from(3), 0x02);
+	plain(8, 9);
+	assert_int_equal(send_from(3), 0x07);
+	plain(9, 8);
+	assert_int_equal(send_from(3), 0);
+}
+
+static void what_a_team_said_comes_back(void **state)
+{
+	(void)state;
+	make_team();
+	broadcast(0);
+	assert_int_equal(send_from(0), 0x0e);
+	assert_int_equal(send_from(4), 0);
+	edges[3].port->down = true; /* not told: 3 is heard all the same */
+	assert_int_equal(send_from(3), 0);
+	assert_int_equal(dropped(3, DROP_TEAM) + dropped(4, DROP_TEAM), 2);
+	plain(0, 1);
+	assert_int_equal(send_from(1), 0x01); /* 0 is still where it was */
+	/* Long silent here, it speaks from there: it has moved. */
+	edges[3].port->down = false;
+	now += (TEAM_ECHO_S + 1) * SECOND;
+	broadcast(0);
+	assert_int_equal(send_from(3), 0x07);
+	plain(0, 1);
+	assert_int_equal(send_from(1), 0x10);
+	/* Not so an address that is fixed. */
+	settings(2)->mac = PACKET_MAC(2);
+	set(2);
+	now += 1000 * SECOND;
+	broadcast(2);
+	assert_int_equal(send_from(3), 0);
+}
+
+/* An announcement of the station alone. */
+static bool announced(uint32_t port, uint32_t station)
+{
+	const struct fake_frame *frame = &edges[port].received[0];
+
+	packet_ethernet(&packet, PACKET_BROADCAST, PACKET_MAC(station), 0x8035);
+	return edges[port].received_count == 1 && frame->length == 60 &&
+	       memcmp(frame->bytes, packet.bytes, 14) == 0 &&
+	       memcmp(frame->bytes + 22, packet.bytes + 6, 6) == 0;
+}
+
+static void a_team_goes_on_when_a_link_is_down(void **state)
+{
+	(void)state;
+	make_team();
+	for (uint32_t i = 0; i < 2; i++) {
+		plain(9, i);
+		assert_int_equal(send_from(i), 8u << i);
+	}
+	fake_clear(&edges[4]);
+	port_set_link(edges[3].port, false);
+	assert_true(announced(4, 0));
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x10);
+	broadcast(9);
+	assert_int_equal(send_from(4), 0x07);
+	port_set_link(edges[4].port, false);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0);
+	assert_int_equal(dropped(3, DROP_UNPLUGGED), 1);
+	port_set_link(edges[4].port, true);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x10);
+	fake_clear(&edges[3]);
+	fake_clear(&edges[4]);
+	port_set_link(edges[3].port, true);
+	assert_true(announced(3, 0));
+	assert_int_equal(edges[4].received_count, 0);
+	fake_clear(&edges[4]);
+	fake_detach(&edges[3]);
+	assert_true(announced(4, 0));
+	plain(9, 0);
+	assert_int_equal(send_from(0),
+			 0x16); /* who was behind the first member is to be learned again */
+	fake_attach(&edges[3], net, "again");
+}
+
+static void a_teams_groups(void **state)
+{
+	(void)state;
+	make_team();
+	report(4, 1, 0x16, group4, 4);
+	report(4, 3, 0x11, (const uint8_t[4]){0}, 4); /* a router out there asks */
+	assert_int_equal(to_members(4), 0x0a);
+	to_group(&packet, 4, 1, 17);
+	packet_fill(&packet, 30);
+	assert_int_equal(send_from(1), 0x10);
+}
+
+static void a_team_is_bounded(void **state)
+{
+	static struct fake_edge more[TEAM_MAX];
+	char name[16];
+
+	(void)state;
+	make_team();
+	for (uint32_t i = 2; i <= TEAM_MAX; i++) {
+		struct port_settings of;
+
+		snprintf(name, sizeof(name), "t%u", i);
+		fake_attach(&more[i - 2], net, name);
+		of = more[i - 2].port->settings;
+		of.team = true;
+		assert_int_equal(port_set(more[i - 2].port, &of), i < TEAM_MAX ? 0 : -ENOSPC);
+	}
+	for (uint32_t i = 2; i <= TEAM_MAX; i++) {
+		fake_detach(&more[i - 2]);
+	}
+}
+
 /* ---- ports come and go ---- */
 
 static void names(void **state)
@@ -1223,6 +1379,12 @@ int main(void)
 		ONE(a_member_behind_an_open_port_may_not_be_alone),
 		ONE(as_the_receiver_takes_it),
 		ONE(one_receivers_sum_is_not_anothers),
+		ONE(each_sender_has_its_uplink),
+		ONE(a_team_hears_once),
+		ONE(what_a_team_said_comes_back),
+		ONE(a_team_goes_on_when_a_link_is_down),
+		ONE(a_teams_groups),
+		ONE(a_team_is_bounded),
 		ONE(names),
 		ONE(a_port_that_is_gone_is_not_known),
 	};
