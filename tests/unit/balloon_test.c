@@ -540,6 +540,25 @@ static void another_machine_goes_on(void **state)
 	UNTIL(!state_now().asked && home.count == 0);
 }
 
+/* A guest may begin anew while it is asked for pages, and move then. */
+static void a_guest_in_its_second_handshake_moves(void **state)
+{
+	size_t size;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES - 512);
+	assert_int_equal(expect_balloon(), 512);
+	ask_version(DM_VERSION_WIN10, true);
+	free(move(&size));
+	UNTIL(state_now().asked && !state_now().contacted);
+	say_what_it_can();
+	give_pages(1024, 512);
+	UNTIL(!state_now().asked);
+	assert_int_equal(state_now().assigned, PAGES - 512);
+}
+
 /* All of it is read before anything is done. */
 static void a_state_that_cannot_be(void **state)
 {
@@ -597,6 +616,7 @@ int main(void)
 		TEST(a_new_kernel_is_led_anew),
 		TEST(junk_is_dropped),
 		TEST(another_machine_goes_on),
+		TEST(a_guest_in_its_second_handshake_moves),
 		TEST(a_state_that_cannot_be),
 	};
 

@@ -695,7 +695,6 @@ static void read_session(struct session *session, struct state_reader *part)
 	session->transaction = state_u32(part);
 	session->out_bytes = state_u32(part);
 	if (loaded->stage < OPEN || loaded->stage > REPORTED || loaded->asking > ASK_OUT ||
-	    (loaded->asking != ASK_NOTHING && loaded->stage != REPORTED) ||
 	    session->wanted > STEP_PAGES || session->patience > PATIENCE ||
 	    session->out_bytes > sizeof(session->out)) {
 		state_refuse(part, "has a state that cannot be");
