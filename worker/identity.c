@@ -100,23 +100,37 @@ bool identity_write(struct machine *machine)
 	return true;
 }
 
+/* To where the guest looks for it, which is told when it is another one than there is. */
+static int place_generation(struct machine *machine)
+{
+	const uint64_t size = sizeof(machine->generation_id);
+	void *at = memory_acquire(&machine->memory, ACPI_GENERATION_GPA, size);
+	bool another;
+
+	if (at == NULL) {
+		return -EFAULT;
+	}
+	another = memcmp(at, machine->generation_id, size) != 0;
+	memcpy(at, machine->generation_id, size);
+	memory_complete(&machine->memory, ACPI_GENERATION_GPA, size, size);
+	if (another) {
+		board_generation_changed(&machine->board);
+	}
+	return 0;
+}
+
 int identity_renew(struct machine *machine)
 {
-	void *at;
-
 	if (machine->config->generation != 0) {
 		return -EOPNOTSUPP;
 	}
 	if (!fill_random(machine->generation_id, sizeof(machine->generation_id))) {
 		return -EIO;
 	}
-	at = memory_acquire(&machine->memory, ACPI_GENERATION_GPA, sizeof(machine->generation_id));
-	if (at == NULL) {
-		return -EFAULT;
-	}
-	memcpy(at, machine->generation_id, sizeof(machine->generation_id));
-	memory_complete(&machine->memory, ACPI_GENERATION_GPA, sizeof(machine->generation_id),
-			sizeof(machine->generation_id));
-	board_generation_changed(&machine->board);
-	return 0;
+	return place_generation(machine);
+}
+
+int identity_restored(struct machine *machine)
+{
+	return machine->config->generation == 0 ? place_generation(machine) : 0;
 }

@@ -342,6 +342,8 @@ void identity_smbios(const struct machine *machine, struct smbios *smbios);
 bool identity_write(struct machine *machine) MUST_CHECK;
 /* Another generation ID, of which the guest is told. -errno; -EOPNOTSUPP: a machine with a BIOS has none. Main thread. */
 int identity_renew(struct machine *machine) MUST_CHECK;
+/* What goes on from a saved state may not be the only one: the generation ID of this start in place of the saved one. -errno. */
+int identity_restored(struct machine *machine) MUST_CHECK;
 
 /* services.c: the guest's integration services. False: said why. Main thread, all of it. */
 bool services_create(struct machine *machine) MUST_CHECK;

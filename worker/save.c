@@ -19,6 +19,7 @@
 #include "hvs/hvs.h"
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
+#include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
 #include "vsp/storage/storage.h"
@@ -292,6 +293,7 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	if (machine->balloon != NULL) {
 		balloon_save(machine->balloon, writer);
 	}
+	integration_save(machine->integration, writer);
 	vmbus_save(machine->bus, writer);
 	return 0;
 }
@@ -662,6 +664,9 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 		ret = balloon_load(machine->balloon, list);
 	}
 	if (ret == 0) {
+		ret = integration_load(machine->integration, list);
+	}
+	if (ret == 0) {
 		ret = vmbus_load(machine->bus, list);
 	}
 	if (ret == 0 && state_left(list) > 0) {
@@ -692,6 +697,9 @@ bool saved_load(struct machine *machine)
 	drives_resume(machine);
 	vmbus_resume(machine->bus);
 	ended = backend_partition_freeze_time(machine->partition, false);
+	if (ret == 0) {
+		ret = identity_restored(machine);
+	}
 	if (ret == -EINVAL && fault.what != NULL) {
 		return refuse_part(machine, &fault);
 	}

@@ -14,6 +14,7 @@ GUEST = """
     dd if=/dev/urandom of=/pattern bs=1M count=24 2>/dev/null
     sum=$(md5sum </pattern)
     hvsock echo vsock:5000 &
+    (grep -q 'virtual machine fork' /dev/kmsg && echo "guest: forked") &
     n=0
     while :; do
         n=$((n + 1))
@@ -118,10 +119,12 @@ def others(t):
                 until [ -S control ]; do kill -0 $worker || return 1; usleep 50000; done
                 vmctl control console </dev/null >>out &
             }}
-            start && ticks 3 && saved state || exit 1
+            start && ticks 3 && vmctl control services heartbeat off && saved state || exit 1
             sleep {GAP}
             back=$(date +%s)
             start --restore state && ticks 3 || exit 1
+            vmctl control services heartbeat
+            until grep 'guest: forked' out; do kill -0 $worker || exit 1; usleep 100000; done
             until [ $(grep ^tick out | tail -1 | tr -d '\\r' | cut -d' ' -f4) -ge $back ]; do kill -0 $worker || exit 1; usleep 100000; done
             vmctl control off; wait $worker
             echo "--- {name}"; cat out errors; vhd test a.vhdx""")
@@ -132,4 +135,5 @@ def others(t):
         ahead = (last[2] - last[1]) - (first[2] - first[1])
         t.check(ahead >= GAP - 2, f"the date is ahead of the uptime by {ahead:.1f} s only")
         t.has(part, "No damage found")
+    t.same("services that stay off", len(re.findall("^heartbeat  off", text, re.M)), 2)
     t.same("saves", len(re.findall(r"^saved: 8$", text, re.M)), 2)

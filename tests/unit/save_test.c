@@ -19,6 +19,7 @@
 #include "hvs/hvs.h"
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
+#include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
 #include "vsp/storage/storage.h"
@@ -30,14 +31,14 @@
 
 /* ---- Owners ---- */
 
-enum owner { PARTITION, VP0, VP1, BOARD, SCSI, IDE, NET0, NET1, BUS, OWNERS };
+enum owner { PARTITION, VP0, VP1, BOARD, SCSI, IDE, NET0, NET1, SERVICES, BUS, OWNERS };
 
 static const char *const names[OWNERS] = {"hv",      "vp",      "vp",      "board", "storage",
-					  "storage", "network", "network", "vmbus"};
+					  "storage", "network", "network", "ic",    "vmbus"};
 static uint32_t numbers[OWNERS]; /* what each has */
 static enum owner order[2 * OWNERS];
 static unsigned int touched; /* how many of them were loaded */
-static bool frozen, bus_paused;
+static bool frozen, bus_paused, new_generation;
 static int vp_error, flush_error, flushes;
 static bool cancelled;
 static char said[512];
@@ -164,6 +165,26 @@ void network_read_identity(struct state_reader *part, uint8_t instance[16], uint
 	instance[0] = mac[5] = (uint8_t)state_u32(part);
 }
 
+void integration_save(struct integration *integration, struct state_writer *writer)
+{
+	(void)integration;
+	put(SERVICES, writer);
+}
+
+int integration_load(struct integration *integration, struct state_reader *list)
+{
+	(void)integration;
+	assert_true(bus_paused);
+	return take(SERVICES, list);
+}
+
+int identity_restored(struct machine *m)
+{
+	(void)m;
+	new_generation = touched == OWNERS;
+	return 0;
+}
+
 void vmbus_save(struct vmbus *bus, struct state_writer *writer)
 {
 	(void)bus;
@@ -276,6 +297,7 @@ static void power_on(void)
 	machine.networks.places[0].network = (void *)1;
 	machine.networks.places[5].network = (void *)2;
 	touched = 0;
+	new_generation = false;
 	said[0] = '\0';
 }
 
@@ -359,6 +381,7 @@ static void all_comes_back(void **state)
 	assert_false(saved_address(&machine, (const uint8_t[16]){1}, mac));
 	assert_true(saved_load(&machine));
 	assert_int_equal(touched, OWNERS);
+	assert_true(new_generation);
 	for (i = 0; i < OWNERS; i++) {
 		assert_int_equal(order[i], i);
 		assert_int_equal(numbers[i], 100 + i);
@@ -422,7 +445,7 @@ static void of_another_machine(void **state)
 	hand_over(fd);
 	assert_true(saved_open(&machine) && saved_load_memory(&machine));
 	assert_false(saved_load(&machine));
-	assert_non_null(strstr(said, "vmbus"));
+	assert_non_null(strstr(said, "\"ic\""));
 	power_off();
 	close(fd);
 }
