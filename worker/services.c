@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "hosted/clock.h"
 #include "vsp/integration/host.h"
@@ -15,8 +16,11 @@
 
 struct integration_host {
 	struct machine *machine;
-	unsigned int changed;            /* a bit a service; for services_changed() */
-	bool escaped;                    /* the escape key was pressed once */
+	unsigned int changed; /* a bit a service; for services_changed() */
+	bool escaped;         /* the escape key was pressed once */
+	struct utsname root;
+	bool told;                       /* the guest is told whose it is, since it is in contact */
+	unsigned int fact;               /* the next that it is told */
 	const struct client *frozen_for; /* who holds the guest's file systems; NULL: nobody */
 };
 
@@ -44,8 +48,81 @@ bool integration_host_stands(struct integration_host *host)
 	return atomic_load(&host->machine->pause.state) != PAUSE_NONE;
 }
 
+/* ---- What the guest is told of its host ---- */
+
+/* Those that Hyper-V has in this pool and that there are here, in their order. False: there are no more. */
+static bool get_fact(const struct integration_host *host, unsigned int index,
+		     struct integration_pair *pair)
+{
+	const struct machine *machine = host->machine;
+	const struct {
+		const char *key, *text;
+	} facts[] = {
+		{"HostName", host->root.nodename},
+		{"HostingSystemProcessorArchitecture", "9"}, /* Windows' number of x86-64 */
+		{"PhysicalHostName", host->root.nodename},
+		{"PhysicalHostNameFullyQualified", host->root.nodename},
+		{"VirtualMachineDynamicMemoryBalancingEnabled",
+		 machine->balloon != NULL ? "1" : "0"},
+		{"VirtualMachineId", machine->id_text},
+		{"VirtualMachineName", machine->config->name},
+	};
+
+	if (index == ARRAY_COUNT(facts)) {
+		return false;
+	}
+	pair->type = INTEGRATION_STRING;
+	snprintf(pair->key, sizeof(pair->key), "%s", facts[index].key);
+	snprintf(pair->text, sizeof(pair->text), "%s", facts[index].text);
+	return true;
+}
+
+static void told_fact(void *user, int ret, const char *why);
+
+/* One after the other, so that they take one place of the queue. What is no UTF-8 is left out. */
+static void tell_next_fact(struct integration_host *host)
+{
+	struct integration_pair pair = {0};
+	const struct integration_kvp what = {.operation = INTEGRATION_KVP_SET,
+					     .pool = INTEGRATION_POOL_AUTO_EXTERNAL,
+					     .pair = &pair,
+					     .done = told_fact,
+					     .user = host};
+	int ret = -EINVAL;
+
+	while (ret == -EINVAL && get_fact(host, host->fact, &pair)) {
+		host->fact++;
+		ret = integration_kvp(host->machine->integration, &what);
+	}
+}
+
+/* The rest of them is no use where one has failed: the daemon has gone, or has no room. */
+static void told_fact(void *user, int ret, const char *why)
+{
+	(void)why;
+	if (ret == 0) {
+		tell_next_fact(user);
+	}
+}
+
+static void look_at_values(struct integration_host *host)
+{
+	struct integration_state state;
+
+	integration_get_state(host->machine->integration, INTEGRATION_KVP, &state);
+	if (state.contacted && !host->told) {
+		host->fact = 0;
+		tell_next_fact(host);
+	}
+	host->told = state.contacted;
+}
+
 void integration_host_changed(struct integration_host *host, unsigned int service)
 {
+	/* While they are made there is nobody to be told. */
+	if (service == INTEGRATION_KVP && host->machine->integration != NULL) {
+		look_at_values(host);
+	}
 	host->changed |= 1u << service;
 	control_notify(host->machine);
 }
@@ -66,6 +143,7 @@ bool services_create(struct machine *machine)
 	machine->integration_host = calloc(1, sizeof(*machine->integration_host));
 	if (machine->integration_host != NULL) {
 		machine->integration_host->machine = machine;
+		(void)uname(&machine->integration_host->root);
 		ret = integration_create(machine->bus, machine->integration_host,
 					 &machine->integration);
 	}

@@ -93,7 +93,8 @@ DAEMONS = """
             esac
             chroot /new /bin/$name -n & echo $! >/tmp/$name ;;
         kill) kill -9 $(cat /tmp/$name) ;;
-        show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)" ;;
+        show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)"
+            echo "guest: pool 3: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_3)" ;;
         count) echo "guest: count $(cat /new/tmp/count)" ;;
         sum) sha256sum /new/$name ;;
         fork) dmesg | grep -c 'virtual machine fork' | sed 's/^/guest: forks /' ;;
@@ -154,6 +155,8 @@ def services(kernel):
             vmctl control set-value external number 4000000000 number32 || exit 1
             vmctl control set-value external large 18446744073709551615 number64 || exit 1
             vmctl control values external | sed 's/^/external: /'
+            until vmctl control values auto-external | sed 's/^/host: /' | grep VirtualMachineName; do kill -0 $worker || exit 1; sleep 1; done
+            vmctl control values auto-external | sed 's/^/host: /'
             vmctl control delete-value external number || exit 1
             refused vmctl control value external number
             say show
@@ -233,6 +236,9 @@ def services(kernel):
             t.has(text, "guest: generation device 1")
             t.has(text, "guest: forks 1")
         t.has(text, f"guest: random numbers {0 if kernel in ('6.12', '7') else 64} left")
+        for line in ("VirtualMachineName=box", "VirtualMachineId=00112233-4455-6677-8899-aabbccddeeff", "HostingSystemProcessorArchitecture=9"):
+            t.has(text, f"host: {line}")
+        t.check(re.search(r"^guest: pool 3: HostName.*VirtualMachineNamebox", text, re.M), "what the guest's file has of its host")
         # Addresses.
         for line in ("dhcp on", "address 10.1.0.10/24", "gateway 10.1.0.1", "dns 10.1.0.53"):
             t.has(text, f"adapter: {line}")

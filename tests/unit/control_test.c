@@ -28,6 +28,7 @@
 #include "hosted/packet.h"
 #include "tests/fake/integration.h"
 #include "tests/fake/networks.h"
+#include "vsp/integration/host.h"
 #include "vsp/network/netport.h"
 #include "vsp/storage/storage.h"
 #include "vmbus/vmbus.h"
@@ -1386,6 +1387,41 @@ static void values(void **state)
 	close(fd);
 }
 
+/* Once it is in contact the guest is told whose it is, one fact after the other; what fails is not followed by the next. */
+static void facts(void **state)
+{
+	struct integration_state *is = &services.states[INTEGRATION_KVP];
+	unsigned int count;
+
+	(void)state;
+	strcpy(machine.id_text, "a UUID");
+	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
+	assert_false(services.exchanging);
+	is->contacted = true;
+	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
+	for (count = 0; services.exchanging; count++) {
+		assert_int_equal(services.exchange.pool, INTEGRATION_POOL_AUTO_EXTERNAL);
+		assert_int_equal(services.exchange.operation, INTEGRATION_KVP_SET);
+		if (strcmp(services.pair.key, "VirtualMachineId") == 0) {
+			assert_string_equal(services.pair.text, "a UUID");
+		}
+		services.exchanging = false;
+		services.exchange.done(services.exchange.user, 0, NULL);
+	}
+	assert_int_equal(count, 7);
+	assert_string_equal(services.pair.key, "VirtualMachineName");
+	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
+	assert_false(services.exchanging);
+	is->contacted = false;
+	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
+	is->contacted = true;
+	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
+	assert_string_equal(services.pair.key, "HostName");
+	services.exchanging = false;
+	services.exchange.done(services.exchange.user, -EREMOTEIO, "why");
+	assert_false(services.exchanging);
+}
+
 static void addresses(void **state)
 {
 	static const char *const wrong[] = {
@@ -1860,6 +1896,7 @@ int main(void)
 		TEST(shutting_down),
 		TEST(shutting_down_beside_jobs),
 		TEST(values),
+		TEST(facts),
 		TEST(addresses),
 		TEST(freezing),
 		TEST(copying),
