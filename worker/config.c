@@ -38,6 +38,7 @@ static const char help[] =
 	"                    unless this says otherwise\n"
 	"  --firmware-log FILE\n"
 	"                    the BIOS's messages about what it does\n"
+	"  --crash-log FILE  to whose end a guest's panic is written, with the end of its log\n"
 	"  --floppy FILE     an image of a floppy disk; what a guest writes to it is lost\n"
 	"  --restore FILE    go on from a state that vmctl save has written\n"
 	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
@@ -325,6 +326,7 @@ static const struct option option_table[] = {
 	{"generation", required_argument, NULL, NUMBER},
 	{"firmware", required_argument, NULL, TEXT},
 	{"firmware-log", required_argument, NULL, TEXT},
+	{"crash-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},
 	{"vga", no_argument, NULL, FLAG},

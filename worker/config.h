@@ -87,9 +87,10 @@ struct config {
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
 	int device;                 /* the hypervisor's, inherited; -1: to be opened */
-	const char *append;         /* "" if none was given */
-	uint64_t memory;            /* bytes */
-	uint64_t memory_minimum;    /* bytes; 0: the guest has all of them for good */
+	struct config_file crash_log; /* to whose end a crash of the guest is written */
+	const char *append;           /* "" if none was given */
+	uint64_t memory;              /* bytes */
+	uint64_t memory_minimum;      /* bytes; 0: the guest has all of them for good */
 	unsigned int vps;
 	enum serial_kind serial;
 	struct config_file serial_file; /* of a socket: where to listen, or a listening one */

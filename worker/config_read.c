@@ -675,6 +675,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"vga", FORM_FLAG, AT(vga)},
 		{"vnc", FORM_OTHER, .read = read_vnc},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
+		{"crash-log", FORM_OTHER, AT(crash_log), .read = read_log},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"memory-minimum", FORM_OTHER, AT(memory_minimum), .read = read_memory},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
@@ -702,6 +703,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
 		config->restore.fd = -1;
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
+	config->crash_log.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);
 	if (done && config->memory_minimum > config->memory) {

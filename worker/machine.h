@@ -137,6 +137,15 @@ struct network_place {
 	sem_t ended;                  /* nothing of a removed adapter's uses the port any more */
 };
 
+/* crash.c; after its opening, of the VP's thread that reports a crash: there is one for each start of the machine. */
+struct crash_file {
+	bool open;
+	int fd;
+	uint64_t bytes; /* that are in it */
+	time_t minute;  /* when the last one began */
+	unsigned int in_minute, left_out;
+};
+
 struct networks {
 	int epoll;            /* connections of switches, by their adapters' numbers */
 	uint32_t lost_untold; /* by number: networks_changed() */
@@ -181,6 +190,7 @@ struct machine {
 	unsigned int resets;     /* [M] */
 	uint8_t id[16];          /* [I] its UUID, as a GUID is in memory */
 	char id_text[37];        /* [I] */
+	struct crash_file crashes;
 	uint8_t generation_id[16];    /* [M] */
 	_Atomic(uint32_t) debug_exit; /* [a] the test image's result */
 	atomic_bool crashed;          /* [a] the guest has said so since it started */

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "worker/crash.h"
 #include "worker/machine.h"
 #include "worker/save.h"
 #include "worker/say.h"
@@ -227,7 +228,7 @@ int main(int argc, char **argv)
 	limit_stacks();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
-	    !disks_open(&machine) || !open_backend(&machine) ||
+	    !crash_open(&machine) || !disks_open(&machine) || !open_backend(&machine) ||
 	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
 	    !networks_attach(&machine) || !balloon_attach(&machine) || !hvsock_create(&machine) ||
 	    !control_create(&machine) || !display_create(&machine) ||

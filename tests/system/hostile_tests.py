@@ -55,11 +55,12 @@ CRASHED = 7
 @test("hostile: reports a crash", deadline=400)
 def crash(t):
     """The parent is told what the guest says of its own end, once, and the guest goes on until it ends."""
-    worker = guest.shell(guest.program("/root/hostile.elf", "crash"))
-    text = t.root(f'{worker}; echo "ended with $?"', puts=put("hostile"))
+    worker = guest.shell([*guest.program("/root/hostile.elf", "crash"), "--crash-log", "/root/crashes"])
+    text = t.root(f'{worker}; echo "ended with $?"; sed "s/^/kept: /" crashes', puts=put("hostile"))
     t.same("reports", re.findall(r"vmwp: program: (.*crash.*)", text), [
         f"VP 0: the guest has crashed: 0xc0de0 0xc0de1 0xc0de2 {re.search('0x1[0-9a-f]{5}', text)[0]} 0x25",
-        "crash: hostile: last words", "crash: hostile: and more"])
+        "crash: hostile: last words", "crash: hostile: and more", "crash: kept in /root/crashes"])
+    t.check(re.search(r"^kept: === \S+ program, VP 0: 0xc0de0 .*\nkept: hostile: last words\nkept: hostile: and more$", text, re.M), "not kept in the file")
     t.has(text, "hostile: alive")
     t.has(text, f"ended with {CRASHED}")
 

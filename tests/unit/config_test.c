@@ -617,7 +617,7 @@ static void schema(void **state)
 		"\"users\":[]},"
 		"\"id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"serial-number\":\"s\","
 		"\"generation-id\":\"00112233-4455-6677-8899-aabbccddeeff\","
-		"\"services\":[\"time\"],\"on-reset\":"
+		"\"crash-log\":\"x\",\"services\":[\"time\"],\"on-reset\":"
 		"\"exit\","
 		"\"user\":5,\"restore\":\"r\",\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":"
 		"\"n\"}}";
