@@ -6,6 +6,7 @@
 
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/vcpu.h"
 #include "lib/string.h"
@@ -21,6 +22,7 @@
 #define XCOMP_COMPACTED (1ull << 63)
 #define FCW_RESET       0x40 /* after INIT; FNINIT makes it 0x37f */
 #define MXCSR_RESET     0x1f80
+#define DR7_ENABLES     0xff
 
 static bool has_xsave, has_tsc_aux;
 
@@ -89,6 +91,12 @@ void fpu_lp_init(void)
 	}
 }
 
+static void set_debug_free(struct vcpu *vcpu, bool is_free)
+{
+	vcpu->debug_free = is_free;
+	vendor_intercept_debug(vcpu, !is_free);
+}
+
 void fpu_create(struct vcpu *vcpu)
 {
 	uint16_t *fcw = vcpu->fpu;
@@ -102,6 +110,7 @@ void fpu_create(struct vcpu *vcpu)
 		*xstate = XCR0_X87 | XCR0_SSE;
 	}
 	vcpu->xcr0 = XCR0_X87;
+	set_debug_free(vcpu, vcpu->vp->partition->id == HV_ROOT_PARTITION);
 }
 
 static void debug_save(struct vcpu *vcpu)
@@ -120,6 +129,44 @@ static void debug_load(const struct vcpu *vcpu)
 	__asm__ volatile("mov %0, %%db3" : : "r"(vcpu->dr[3]));
 }
 
+static bool breakpoints_enabled(struct vcpu *vcpu)
+{
+	union hv_register_value dr7;
+
+	CHECK(vendor_register_get(vcpu, HV_X64_REGISTER_DR7, &dr7) == HV_STATUS_SUCCESS);
+	return dr7.reg64 & DR7_ENABLES;
+}
+
+/* Before a VP is entered whose accesses are not intercepted. */
+static __attribute__((noinline)) void debug_switch(struct lp *lp, struct vcpu *to)
+{
+	struct vcpu *from = lp->debug;
+
+	debug_save(from);
+	if (from != lp->root && !breakpoints_enabled(from)) {
+		set_debug_free(from, false);
+	}
+	debug_load(to);
+	lp->debug = to;
+}
+
+void fpu_debug_accessed(struct vcpu *vcpu)
+{
+	set_debug_free(vcpu, true);
+	debug_switch(lp_this(), vcpu);
+}
+
+void fpu_debug_written(struct vcpu *vcpu)
+{
+	struct lp *lp = lp_this();
+
+	if (lp->current != vcpu) {
+		set_debug_free(vcpu, true);
+	} else if (lp->debug != vcpu) {
+		fpu_debug_accessed(vcpu);
+	}
+}
+
 /* Read from the processor, since not every one (nor every emulator of one) stops at XSETBV. */
 uint64_t fpu_get_xcr0(struct vcpu *vcpu)
 {
@@ -129,24 +176,8 @@ uint64_t fpu_get_xcr0(struct vcpu *vcpu)
 	return vcpu->xcr0;
 }
 
-void fpu_save(struct vcpu *vcpu)
+static void load(struct vcpu *vcpu)
 {
-	fpu_get_xcr0(vcpu);
-	debug_save(vcpu);
-	if (!has_xsave) {
-		__asm__ volatile("fxsave64 (%0)" : : "r"(vcpu->fpu) : "memory");
-		return;
-	}
-	if (vcpu->xcr0 != plat_info.xsave_features) {
-		xsetbv(0, plat_info.xsave_features);
-	}
-	__asm__ volatile("xsave64 (%0)" : : "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
-}
-
-/* XCR0 has all features, as fpu_lp_init() and fpu_save() leave it. */
-void fpu_load(struct vcpu *vcpu)
-{
-	debug_load(vcpu);
 	if (has_tsc_aux) {
 		wrmsr(MSR_TSC_AUX, (uint32_t)vcpu->tsc_aux);
 	}
@@ -158,6 +189,36 @@ void fpu_load(struct vcpu *vcpu)
 	if (vcpu->xcr0 != plat_info.xsave_features) {
 		xsetbv(0, vcpu->xcr0);
 	}
+}
+
+/* XCR0 has all features then, as fpu_lp_init() leaves it. */
+static void save(struct vcpu *vcpu)
+{
+	if (!has_xsave) {
+		__asm__ volatile("fxsave64 (%0)" : : "r"(vcpu->fpu) : "memory");
+		return;
+	}
+	vcpu->xcr0 = xgetbv(0);
+	if (vcpu->xcr0 != plat_info.xsave_features) {
+		xsetbv(0, plat_info.xsave_features);
+	}
+	__asm__ volatile("xsave64 (%0)" : : "r"(vcpu->fpu), "a"(-1), "d"(-1) : "memory");
+}
+
+void fpu_begin(struct lp *lp)
+{
+	debug_load(lp->root);
+	lp->debug = lp->root;
+	load(lp->root);
+}
+
+void fpu_switch(struct lp *lp, struct vcpu *from, struct vcpu *to)
+{
+	if (__builtin_expect(to->debug_free && lp->debug != to, 0)) {
+		debug_switch(lp, to);
+	}
+	save(from);
+	load(to);
 }
 
 bool fpu_set_xcr0(struct vcpu *vcpu, uint64_t value)

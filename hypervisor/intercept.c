@@ -373,6 +373,9 @@ void intercept_handle(struct vcpu *vcpu, const struct intercept *intercept)
 	case INTERCEPT_XSETBV:
 		handle_xsetbv(vcpu, intercept);
 		break;
+	case INTERCEPT_DEBUG:
+		fpu_debug_accessed(vcpu);
+		break;
 	case INTERCEPT_UNDEFINED:
 		vendor_inject_exception(vcpu, EXC_UD, false, 0);
 		break;

@@ -40,6 +40,7 @@ struct lp {
 	struct vcpu *root;       /* [I] */
 	struct vcpu *
 		current; /* [L] whose state is in the registers: root, or the child that is being dispatched */
+	struct vcpu *debug; /* [L] whose DR0 to DR3 are: root, or current */
 
 	struct spinlock timer_lock;
 	struct timer_node *timers;  /* [T] timer_queue.h */

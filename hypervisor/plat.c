@@ -263,10 +263,15 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 		*at = value->reg64;
 		if (name == HV_X64_REGISTER_RIP) {
 			vendor_clear_shadow(vcpu);
+		} else if (name >= HV_X64_REGISTER_DR0 && name <= HV_X64_REGISTER_DR3) {
+			fpu_debug_written(vcpu);
 		}
 		return HV_STATUS_SUCCESS;
 	}
 	switch (name) {
+	case HV_X64_REGISTER_DR7:
+		fpu_debug_written(vcpu);
+		break;
 	case HV_X64_REGISTER_SPEC_CTRL:
 		return speculation_set_spec_ctrl(vcpu, value->reg64)
 			       ? HV_STATUS_SUCCESS

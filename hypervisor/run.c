@@ -353,7 +353,7 @@ _Noreturn void run_root(void)
 	struct vcpu *root = lp->root;
 
 	vendor_load(root);
-	fpu_load(root);
+	fpu_begin(lp);
 	lp->current = root;
 	vp_run_switch(NULL, root->vp);
 	prepare(lp, root);
@@ -364,11 +364,12 @@ _Noreturn void run_root(void)
 
 static void switch_to(struct lp *lp, struct vcpu *to)
 {
-	vendor_save(lp->current);
-	fpu_save(lp->current);
+	struct vcpu *from = lp->current;
+
+	vendor_save(from);
+	fpu_switch(lp, from, to);
 	lp->current = to;
 	vendor_load(to);
-	fpu_load(to);
 }
 
 /* Why the child stopped, as the root's scheduler wants to know it. */

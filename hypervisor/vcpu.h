@@ -76,6 +76,7 @@ struct vcpu {
 	void *fpu; /* [I] XSAVE area, one page */
 	uint64_t xcr0;
 	uint64_t dr[4];
+	bool debug_free; /* its accesses to debug registers are not intercepted: the processor has its own while it is loaded */
 	uint64_t tsc_aux;
 	uint32_t exceptions; /* the parent's exception intercepts that the control block has */
 

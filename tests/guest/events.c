@@ -186,6 +186,30 @@ static void general_detect(void)
 	say("DR0", value);
 }
 
+/* Each line that is printed is a way to the parent and back, through VPs that have debug registers of their own. */
+static void debug_registers(void)
+{
+	static volatile uint32_t watched;
+	uint64_t value[4], before = faults;
+
+	asm volatile("mov %%db1, %0" : "=r"(value[1]));
+	say("DR1 before it is written", value[1]);
+	asm volatile("mov %0, %%db0" ::"r"((uint64_t)&watched));
+	asm volatile("mov %0, %%db1; mov %1, %%db2; mov %2, %%db3" ::"r"(0x1111ul), "r"(0x2222ul),
+		     "r"(0x3333ul));
+	say("faults of debug registers", faults - before);
+	asm volatile("mov %%db0, %0; mov %%db1, %1" : "=r"(value[0]), "=r"(value[1]));
+	asm volatile("mov %%db2, %0; mov %%db3, %1" : "=r"(value[2]), "=r"(value[3]));
+	say("DR0 is kept", value[0] == (uint64_t)&watched);
+	say("DR1 to DR3", value[1] << 32 | value[2] << 16 | value[3]);
+	asm volatile(
+		"mov %0, %%db7" ::"r"(0xd0402ul)); /* the global breakpoint 0, a write of 4 bytes */
+	say("faults before the write", faults - before);
+	watched = 1;
+	asm volatile("mov %0, %%db7" ::"r"(0x400ul));
+	say("behind it", faults - before);
+}
+
 static bool read_faults(uint32_t msr)
 {
 	uint64_t before = faults;
@@ -281,6 +305,7 @@ void guest_main(uint32_t magic, const uint32_t *info)
 	load_table();
 	two_nmis();
 	beside_the_tpr();
+	debug_registers();
 	general_detect();
 	flags_of_exceptions();
 	caches();

@@ -81,6 +81,8 @@ def has_neither(t, text, vendor="svm"):
 EVENTS = [
     "NMIs 0x2", "one inside the other 0x0", "the second behind the first one's IRET 0x1", "TF in its flags 0x0",
     "interrupts beside the TPR 0x0", "below it 0x1",
+    "DR1 before it is written 0x0", "faults of debug registers 0x0", "DR0 is kept 0x1", "DR1 to DR3 0x111122223333",
+    "faults before the write 0x0", "behind it 0x1",
     "general detect: exceptions 0x1", "DR6 0x2000", "GD 0x0", "DR0 0x1234",
     "an unknown MSR faults 0x1", "its vector 0xd", "RF in its flags 0x10000", "another vector 0x6", "RF in its flags 0x10000",
     "a step over CPUID: exceptions 0x1", "vector 0x1", "behind it 0x1", "RF in its flags 0x0", "DR6 0x4000",

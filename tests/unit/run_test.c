@@ -55,14 +55,16 @@ _Noreturn void check_failed(const char *file, int line, const char *what)
 	__builtin_unreachable();
 }
 
-void fpu_load(struct vcpu *of)
+void fpu_begin(struct lp *lp)
 {
-	(void)of;
+	(void)lp;
 }
 
-void fpu_save(struct vcpu *of)
+void fpu_switch(struct lp *lp, struct vcpu *from, struct vcpu *to)
 {
-	(void)of;
+	(void)lp;
+	(void)from;
+	(void)to;
 }
 
 void intercept_handle(struct vcpu *of, const struct intercept *intercept)

@@ -28,6 +28,7 @@ enum intercept_kind {
 	INTERCEPT_MEMORY,
 	INTERCEPT_EXCEPTION,
 	INTERCEPT_XSETBV,
+	INTERCEPT_DEBUG,     /* a debug register; it is executed anew when its VP has its own */
 	INTERCEPT_UNDEFINED, /* an instruction that does not exist for a partition */
 	INTERCEPT_PROTECTED, /* one that faults with #GP(0) */
 	INTERCEPT_SKIP,      /* one that does nothing */
@@ -146,6 +147,8 @@ enum access_result vendor_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t va
 void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
 /* The exceptions that end in the parent, beside those that the hypervisor itself must see. */
 void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors);
+/* All accesses to debug registers, DR6 and DR7 too. */
+void vendor_intercept_debug(struct vcpu *vcpu, bool wanted);
 
 /* Guest-virtual translations of the VP are forgotten before its next instruction. */
 void vendor_flush_tlb(struct vcpu *vcpu);

@@ -81,6 +81,10 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 		decode_exception(vcpu, intercept, (uint8_t)(code - SVM_EXIT_EXCEPTION));
 		return;
 	}
+	if (code >= SVM_EXIT_DR && code < SVM_EXIT_DR + 32) {
+		intercept->kind = INTERCEPT_DEBUG;
+		return;
+	}
 	switch (code) {
 	case SVM_EXIT_NPF:
 		decode_memory(vcpu, intercept);

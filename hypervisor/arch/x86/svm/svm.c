@@ -142,6 +142,11 @@ void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 	vcpu->vmcb->intercept_exceptions = vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC;
 }
 
+void vendor_intercept_debug(struct vcpu *vcpu, bool wanted)
+{
+	vcpu->vmcb->intercept_dr = wanted ? UINT32_MAX : 0;
+}
+
 static void segment_set(struct vmcb_segment *s, uint16_t selector, uint64_t base, uint32_t limit,
 			uint16_t attributes)
 {

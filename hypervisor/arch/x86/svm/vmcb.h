@@ -120,6 +120,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "APM appendix B");
 #define SVM_EVENT_VALID     (1ull << 31)
 
 enum svm_exit {
+	SVM_EXIT_DR = 0x20,        /* + number; + 16: a write */
 	SVM_EXIT_EXCEPTION = 0x40, /* + vector */
 	SVM_EXIT_INTR = 0x60,
 	SVM_EXIT_NMI = 0x61,

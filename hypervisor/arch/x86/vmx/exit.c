@@ -161,6 +161,9 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 	case VMX_EXIT_CR:
 		decode_cr(vcpu, intercept);
 		break;
+	case VMX_EXIT_DR:
+		intercept->kind = INTERCEPT_DEBUG;
+		break;
 	case VMX_EXIT_XSETBV:
 		decode_instruction(intercept, INTERCEPT_XSETBV);
 		break;

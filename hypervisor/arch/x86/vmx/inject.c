@@ -140,7 +140,8 @@ void vendor_nmi_window(struct vcpu *vcpu, bool wanted)
 void vmx_prepare_windows(struct vcpu *vcpu)
 {
 	struct vmx *vmx = vcpu->vmx;
-	uint32_t cr8 = vmx->virtual_apic[TPR] >> 4, proc = vmx_facts.proc, threshold = 0;
+	uint32_t cr8 = vmx->virtual_apic[TPR] >> 4, threshold = 0;
+	uint32_t proc = vmx_facts.proc | vmx->proc_debug;
 
 	if (vmx->window > cr8) {
 		proc |= PROC_INTERRUPT_WINDOW;

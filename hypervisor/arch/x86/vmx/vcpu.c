@@ -118,6 +118,12 @@ void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 	vmx_set(vcpu, STATE_EXCEPTIONS, vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC);
 }
 
+/* In the VMCS at the next entry. */
+void vendor_intercept_debug(struct vcpu *vcpu, bool wanted)
+{
+	vcpu->vmx->proc_debug = wanted ? PROC_MOV_DR : 0;
+}
+
 void vmx_set_apic_mode(struct vcpu *vcpu, bool x2apic)
 {
 	bool direct = x2apic && vmx_facts.x2apic;

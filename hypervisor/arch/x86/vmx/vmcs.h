@@ -117,6 +117,7 @@ enum vmcs_field {
 #define PROC_CR3_STORE        (1u << 16)
 #define PROC_TPR_SHADOW       (1u << 21)
 #define PROC_NMI_WINDOW       (1u << 22)
+#define PROC_MOV_DR           (1u << 23)
 #define PROC_IO_BITMAPS       (1u << 25)
 #define PROC_MSR_BITMAPS      (1u << 28)
 #define PROC_MONITOR          (1u << 29)
@@ -184,6 +185,7 @@ enum vmx_exit {
 	VMX_EXIT_VMCLEAR = 19, /* the other instructions of VMX follow up to 27 */
 	VMX_EXIT_VMXON = 27,
 	VMX_EXIT_CR = 28,
+	VMX_EXIT_DR = 29,
 	VMX_EXIT_IO = 30,
 	VMX_EXIT_RDMSR = 31,
 	VMX_EXIT_WRMSR = 32,

@@ -36,11 +36,12 @@ static void find_controls(void)
 	vmx_facts.pin =
 		controls(exact ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN,
 			 PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER);
-	vmx_facts.proc =
-		controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
-			 PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC | PROC_TPR_SHADOW |
-				 PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
-			 0);
+	vmx_facts.proc = controls(exact ? MSR_VMX_TRUE_PROC : MSR_VMX_PROC,
+				  PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_RDPMC |
+					  PROC_TPR_SHADOW | PROC_MOV_DR | PROC_IO_BITMAPS |
+					  PROC_MSR_BITMAPS | PROC_MONITOR | PROC_SECONDARY,
+				  0);
+	vmx_facts.proc &= ~PROC_MOV_DR; /* there, and wanted now and then */
 	if (vmx_facts.proc & (PROC_CR3_LOAD | PROC_CR3_STORE)) {
 		machine_stop("the processor's Intel VT-x cannot leave CR3 to a guest");
 	}

@@ -85,6 +85,7 @@ struct vmx {
 
 	uint32_t event, error;                 /* for the next entry, as in VMCS_ENTRY_EVENT */
 	uint32_t proc_controls, tpr_threshold; /* as they are in the VMCS */
+	uint32_t proc_debug;                   /* PROC_MOV_DR, or 0 */
 
 	uint64_t valid, dirty; /* of state[] */
 	uint64_t state[STATE_COUNT];
