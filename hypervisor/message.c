@@ -1,30 +1,39 @@
 #include "hypervisor/message.h"
 
+#include <stddef.h>
+
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/insn.h"
 #include "hypervisor/vcpu.h"
 #include "lib/string.h"
 
-/* Starts the message and returns its payload, zeroed. */
-static void *begin(struct vcpu *vcpu, uint32_t type, uint8_t size)
+/* Starts the message and returns its payload, in which the last message still is. */
+static void *begin_over(struct vcpu *vcpu, uint32_t type, uint8_t size)
 {
 	struct hv_message *message = vcpu->vp->intercept_page;
 
-	memset(message, 0, sizeof(message->header) + size);
-	message->header.message_type = type;
-	message->header.payload_size = size;
-	message->header.sender = vcpu->vp->partition->id;
+	message->header = (struct hv_message_header){
+		.message_type = type, .payload_size = size, .sender = vcpu->vp->partition->id};
 	return &message->u;
+}
+
+/* The same, and the payload is zeroed. */
+static void *begin(struct vcpu *vcpu, uint32_t type, uint8_t size)
+{
+	vcpu->message_strings = true;
+	return memset(begin_over(vcpu, type, size), 0, size);
 }
 
 void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access,
 		    struct hv_x64_intercept_message_header *header)
 {
-	uint64_t cr0 = vendor_get_cr(vcpu, 0);
+	const struct vp *vp = vcpu->vp;
+	const uint64_t cr0 = vendor_get_cr(vcpu, 0), rflags = vendor_get_rflags(vcpu);
+	const uint64_t rip = vcpu->rip;
+	const uint8_t tpr = (uint8_t)vp->lapic.tpr;
 
-	header->vp_index = vcpu->vp->index;
-	header->instruction_length = length & 0xf;
-	header->cr8 = vcpu->vp->lapic.tpr >> 4 & 0xf;
+	header->vp_index = vp->index;
+	header->length_and_cr8 = (uint8_t)((tpr & 0xf0) | (length & 0xf));
 	header->intercept_access_type = access;
 	header->execution_state = (union hv_x64_vp_execution_state){
 		.cpl = vendor_get_cpl(vcpu),
@@ -35,20 +44,29 @@ void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access,
 		.interrupt_shadow = vendor_shadow(vcpu),
 	};
 	vendor_get_segment(vcpu, HV_X64_REGISTER_CS, &header->cs_segment);
-	header->rip = vcpu->rip;
-	header->rflags = vendor_get_rflags(vcpu);
+	header->rip = rip;
+	header->rflags = rflags;
 }
+
+/* What a port intercept has for strings alone is behind this; most have zeros there, and so had the one before. */
+#define IO_STRINGS offsetof(struct hv_x64_io_port_intercept_message, instruction_bytes)
 
 void message_io(struct vcpu *vcpu, const struct intercept *intercept)
 {
 	struct hv_x64_io_port_intercept_message *m =
-		begin(vcpu, HVMSG_X64_IO_PORT_INTERCEPT, sizeof(*m));
+		begin_over(vcpu, HVMSG_X64_IO_PORT_INTERCEPT, sizeof(*m));
 
+	if (vcpu->message_strings) {
+		memset((uint8_t *)m + IO_STRINGS, 0, sizeof(*m) - IO_STRINGS);
+	}
+	vcpu->message_strings = intercept->io.access.string_op;
 	message_header(vcpu, intercept->length,
 		       intercept->io.in ? HV_INTERCEPT_ACCESS_READ : HV_INTERCEPT_ACCESS_WRITE,
 		       &m->header);
 	m->port_number = intercept->io.port;
 	m->access_info = intercept->io.access;
+	m->instruction_byte_count = 0;
+	m->reserved = 0;
 	m->rax = vcpu->gpr[GPR_RAX];
 	if (intercept->io.access.string_op) {
 		m->instruction_byte_count = (uint8_t)insn_fetch(vcpu, m->instruction_bytes);
@@ -64,18 +82,23 @@ void message_io(struct vcpu *vcpu, const struct intercept *intercept)
 
 void message_memory(struct vcpu *vcpu, const struct intercept *intercept, uint32_t type)
 {
-	struct hv_x64_memory_intercept_message *m = begin(vcpu, type, sizeof(*m));
+	struct hv_x64_memory_intercept_message *m = begin_over(vcpu, type, sizeof(*m));
 	const uint8_t *saved;
 	uint32_t count = vendor_instruction_bytes(vcpu, &saved);
 
+	vcpu->message_strings = true;
 	message_header(vcpu, 0,
 		       intercept->memory.fetch   ? HV_INTERCEPT_ACCESS_EXECUTE
 		       : intercept->memory.write ? HV_INTERCEPT_ACCESS_WRITE
 						 : HV_INTERCEPT_ACCESS_READ,
 		       &m->header);
 	m->cache_type = HV_CACHE_TYPE_UNCACHED;
-	m->tpr_priority = m->header.cr8;
+	m->memory_access_info.as_uint8 = 0;
+	m->tpr_priority = vcpu->vp->lapic.tpr >> 4 & 0xf;
+	m->reserved1 = 0;
+	m->guest_virtual_address = 0;
 	m->guest_physical_address = intercept->memory.gpa;
+	__builtin_memset(m->instruction_bytes, 0, sizeof(m->instruction_bytes));
 	if (count) {
 		memcpy(m->instruction_bytes, saved, count);
 	} else if (!intercept->memory.fetch) {

@@ -40,7 +40,7 @@ void register_page_take(struct vcpu *vcpu)
 	}
 	page->dirty = 0;
 	if (dirty & DIRTY(GENERAL)) {
-		memcpy(vcpu->gpr, page->gp_registers, sizeof(vcpu->gpr));
+		copy_words(vcpu->gpr, page->gp_registers, sizeof(vcpu->gpr));
 		set64(vcpu, HV_X64_REGISTER_RSP, vcpu->gpr[GPR_RSP]);
 	}
 	if (dirty & DIRTY(IP)) {
@@ -60,28 +60,41 @@ void register_page_take(struct vcpu *vcpu)
 	}
 }
 
+/* What is read stands before what is written: for a compiler the page may be the control block. */
+static void give_control(struct vcpu *vcpu, struct hv_vp_register_page *page)
+{
+	const uint64_t cr0 = vendor_get_cr(vcpu, 0), cr3 = vendor_get_cr(vcpu, 3);
+	const uint64_t cr4 = vendor_get_cr(vcpu, 4), efer = vendor_get_efer(vcpu);
+	const uint64_t rsp = vendor_get_rsp(vcpu), rflags = vendor_get_rflags(vcpu);
+	const uint64_t rip = vcpu->rip, xfem = vcpu->xcr0;
+
+	page->cr0 = cr0;
+	page->cr3 = cr3;
+	page->cr4 = cr4;
+	page->efer = efer;
+	page->rsp = rsp;
+	page->rflags = rflags;
+	page->rip = rip;
+	page->xfem = xfem;
+}
+
 void register_page_give(struct vcpu *vcpu)
 {
-	struct hv_vp_register_page *page = vcpu->vp->register_page;
+	const struct vp *vp = vcpu->vp;
+	struct hv_vp_register_page *page = vp->register_page;
 
-	if (vcpu->vp->register_page_gpn == HV_NEVER) {
+	if (vp->register_page_gpn == HV_NEVER) {
 		return;
 	}
 	page->version = HV_VP_REGISTER_PAGE_VERSION_1;
 	page->dirty = 0;
-	memcpy(page->gp_registers, vcpu->gpr, sizeof(vcpu->gpr));
-	page->rsp = vendor_get_rsp(vcpu);
-	page->rip = vcpu->rip;
-	page->rflags = vendor_get_rflags(vcpu);
-	memcpy(page->xmm_registers, (uint8_t *)vcpu->fpu + FXSAVE_XMM, sizeof(page->xmm_registers));
+	page->cr8 = vp->lapic.tpr >> 4;
+	copy_words(page->gp_registers, vcpu->gpr, sizeof(vcpu->gpr));
+	copy_words(page->xmm_registers, (uint8_t *)vcpu->fpu + FXSAVE_XMM,
+		   sizeof(page->xmm_registers));
+	give_control(vcpu, page);
 	vendor_get_segments(vcpu, page->segment_registers);
-	page->cr0 = vendor_get_cr(vcpu, 0);
-	page->cr3 = vendor_get_cr(vcpu, 3);
-	page->cr4 = vendor_get_cr(vcpu, 4);
-	page->cr8 = vcpu->vp->lapic.tpr >> 4;
-	page->efer = vendor_get_efer(vcpu);
 	page->pending_interruption.as_uint64 = vendor_get_pending_interruption(vcpu);
 	page->interrupt_state.as_uint64 = vendor_shadow(vcpu);
-	page->xfem = vcpu->xcr0;
 	page->isvalid = 1;
 }

@@ -95,6 +95,8 @@ struct vcpu {
 	bool stepping;    /* the guest was entered with a TF of ours */
 	uint64_t iret_rip, step_dr6;
 
+	bool message_strings; /* the message page may have something where only an intercept of INS or OUTS has it */
+
 	bool rare; /* something besides the local APIC may wait for delivery: deliver() looks, and clears it */
 
 	/* The VP's deadline in an LP's queue: see timer.c. */

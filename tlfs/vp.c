@@ -303,7 +303,7 @@ uint64_t vp_run_time(const struct vp *vp)
 	if (vp->running_since) {
 		cycles += plat_tsc() - vp->running_since;
 	}
-	return clock_muldiv(cycles, HV_REF_HZ, plat_info.tsc_hz);
+	return clock_scale(cycles, vp->partition->reference_scale);
 }
 
 void vp_run_switch(struct vp *from, struct vp *to)

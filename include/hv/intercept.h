@@ -213,8 +213,13 @@ HV_ASSERT_SIZE(union hv_x64_vp_execution_state, 2);
 
 struct hv_x64_intercept_message_header {
 	uint32_t vp_index;
-	uint8_t instruction_length : 4;
-	uint8_t cr8 : 4;
+	union {
+		uint8_t length_and_cr8;
+		struct {
+			uint8_t instruction_length : 4;
+			uint8_t cr8 : 4;
+		};
+	};
 	uint8_t intercept_access_type; /* enum hv_intercept_access_type */
 	union hv_x64_vp_execution_state execution_state;
 	struct hv_x64_segment_register cs_segment;

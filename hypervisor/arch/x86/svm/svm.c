@@ -243,17 +243,24 @@ void vendor_flush_tlb(struct vcpu *vcpu)
 	vcpu->asid_generation = 0;
 }
 
+static __attribute__((noinline)) void prepare_event(struct vcpu *vcpu)
+{
+	if (vcpu->event_length) {
+		svm_prepare_software(vcpu);
+	}
+	if (vcpu->nmi_step && !svm_step_begin(vcpu)) {
+		apic_kick_self(); /* it waits for GIF, and the event goes in first */
+	}
+}
+
 void vendor_prepare(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
 
 	vmcb->rip = vcpu->rip;
 	vmcb->rax = vcpu->gpr[GPR_RAX];
-	if (__builtin_expect(vcpu->event_length, 0)) {
-		svm_prepare_software(vcpu);
-	}
-	if (__builtin_expect(vcpu->nmi_step, 0) && !svm_step_begin(vcpu)) {
-		apic_kick_self(); /* it waits for GIF, and the event goes in first */
+	if (__builtin_expect(vcpu->event_length | vcpu->nmi_step, 0)) {
+		prepare_event(vcpu);
 	}
 	if (__builtin_expect(vcpu->asid_generation != lp_this()->asid_generation, 0)) {
 		asid_assign(vcpu, lp_this());
