@@ -133,18 +133,12 @@ static void decode_hypercall(struct backend_vp *vp,
 	exit->hypercall.status = HV_STATUS_INVALID_HYPERCALL_CODE;
 }
 
-void root_decode(struct backend_vp *vp, const struct hv_message *message, struct vp_exit *exit)
+static void decode_rest(struct backend_vp *vp, const struct hv_message *message,
+			struct vp_exit *exit)
 {
 	const void *payload = message->u.payload;
 
 	switch (message->header.message_type) {
-	case HVMSG_X64_IO_PORT_INTERCEPT:
-		decode_port(vp, payload, exit);
-		break;
-	case HVMSG_UNMAPPED_GPA:
-	case HVMSG_GPA_INTERCEPT:
-		decode_memory(vp, payload, exit);
-		break;
 	case HVMSG_X64_MSR_INTERCEPT:
 		decode_msr(vp, payload, exit);
 		break;
@@ -178,6 +172,21 @@ void root_decode(struct backend_vp *vp, const struct hv_message *message, struct
 		exit->kind = VP_EXIT_UNKNOWN;
 		exit->code = message->header.message_type;
 		break;
+	}
+}
+
+/* What devices are asked by comes first. */
+void root_decode(struct backend_vp *vp, const struct hv_message *message, struct vp_exit *exit)
+{
+	const void *payload = message->u.payload;
+
+	if (message->header.message_type == HVMSG_X64_IO_PORT_INTERCEPT) {
+		decode_port(vp, payload, exit);
+	} else if (message->header.message_type == HVMSG_UNMAPPED_GPA ||
+		   message->header.message_type == HVMSG_GPA_INTERCEPT) {
+		decode_memory(vp, payload, exit);
+	} else {
+		decode_rest(vp, message, exit);
 	}
 }
 
@@ -218,7 +227,8 @@ static int finish(struct backend_vp *vp, const uint64_t values[4], unsigned int 
 	return ret == 0 && vp->trace ? backend_vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) : ret;
 }
 
-static int finish_rax(struct backend_vp *vp, uint64_t rax, unsigned int mask)
+static __attribute__((noinline)) int finish_rax(struct backend_vp *vp, uint64_t rax,
+						unsigned int mask)
 {
 	const uint64_t values[4] = {[VP_RAX] = rax};
 
@@ -284,11 +294,10 @@ static int answer_hypercall(struct backend_vp *vp, const struct vp_exit *exit)
 	return finish(vp, values, vp->wide ? 1u << VP_RAX : 1u << VP_RAX | 1u << VP_RDX);
 }
 
-int root_answer(struct backend_vp *vp, const struct vp_exit *exit)
+/* These have arrays on the stack, with the guards that belong to them. */
+static __attribute__((noinline)) int answer_rest(struct backend_vp *vp, const struct vp_exit *exit)
 {
 	switch (exit->kind) {
-	case VP_EXIT_PORT:
-		return answer_port(vp, exit);
 	case VP_EXIT_MSR:
 		return answer_msr(vp, exit);
 	case VP_EXIT_CRASH:
@@ -300,4 +309,15 @@ int root_answer(struct backend_vp *vp, const struct vp_exit *exit)
 	default:
 		return 0;
 	}
+}
+
+int root_answer(struct backend_vp *vp, const struct vp_exit *exit)
+{
+	if (exit->kind == VP_EXIT_PORT) {
+		return answer_port(vp, exit);
+	}
+	if (exit->kind == VP_EXIT_INSTRUCTION) {
+		return 0; /* its registers have been stored */
+	}
+	return answer_rest(vp, exit);
 }

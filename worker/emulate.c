@@ -90,6 +90,8 @@ static bool find_instruction(struct emulation *e, struct emulate_cache *cache,
 
 static bool step(struct emulation *e)
 {
+	unsigned int code_size = e->code_size;
+
 	e->next = e->registers.rip + e->insn->length;
 	if (e->insn->string != STRING_NONE) {
 		if (!emulate_string(e)) {
@@ -103,7 +105,10 @@ static bool step(struct emulation *e)
 		e->registers.rflags &= ~(uint64_t)FLAG_RF;
 	}
 	/* A far jump may have led to code of another size. */
-	e->registers.rip = insn_code_size(&e->registers) == 8 ? e->next : (uint32_t)e->next;
+	if (e->segments_changed & 1u << VP_CS) {
+		code_size = insn_code_size(&e->registers);
+	}
+	e->registers.rip = code_size == 8 ? e->next : (uint32_t)e->next;
 	return true;
 }
 

@@ -153,10 +153,8 @@ static __attribute__((noinline)) void handle_rest(struct machine_vp *vp, struct 
 	switch (exit->kind) {
 	case VP_EXIT_NONE:
 	case VP_EXIT_PORT:
-	case VP_EXIT_CPUID: /* the hypervisor's own answer is right */
-		break;
 	case VP_EXIT_INSTRUCTION:
-		handle_instruction(vp, exit);
+	case VP_EXIT_CPUID: /* the hypervisor's own answer is right */
 		break;
 	case VP_EXIT_MEMORY:
 		handle_memory(&vp->machine->board, exit);
@@ -172,6 +170,7 @@ static __attribute__((noinline)) void handle_rest(struct machine_vp *vp, struct 
 		break;
 	case VP_EXIT_CRASH:
 		crash_report(vp, exit->crash_text);
+		control_notify(vp->machine);
 		break;
 	case VP_EXIT_EOI:
 		board_apic_eoi(&vp->machine->board, exit->eoi_vector);
@@ -200,6 +199,8 @@ void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 {
 	if (exit->kind == VP_EXIT_PORT) {
 		handle_port(&vp->machine->board, exit);
+	} else if (exit->kind == VP_EXIT_INSTRUCTION) {
+		handle_instruction(vp, exit);
 	} else {
 		handle_rest(vp, exit);
 	}

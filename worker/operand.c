@@ -100,18 +100,13 @@ static unsigned int known_of(const struct emulation *e, enum vp_access access)
 	return e->operation == NULL && item ? access == VP_ACCESS_WRITE : NOT_KNOWN;
 }
 
-static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access access,
-			   uint64_t *gpa)
+static __attribute__((noinline)) bool look_up(struct emulation *e, uint64_t linear,
+					      enum vp_access access, uint64_t *gpa)
 {
 	unsigned int known = known_of(e, access);
 	uint32_t error_code = 0;
 	int ret;
 
-	if (e->hint && (access == VP_ACCESS_READ || e->hint_write) &&
-	    ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
-		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
-		return true;
-	}
 	if (known != NOT_KNOWN && e->known[known].there && e->known[known].page == linear / PAGE) {
 		*gpa = e->known[known].gpa | (linear & (PAGE - 1));
 		return true;
@@ -131,6 +126,18 @@ static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access 
 		e->known[known].gpa = *gpa & ~(uint64_t)(PAGE - 1);
 	}
 	return true;
+}
+
+/* What a driver asks of its device is mostly where the exit said. */
+static bool translate_page(struct emulation *e, uint64_t linear, enum vp_access access,
+			   uint64_t *gpa)
+{
+	if (e->hint && (access == VP_ACCESS_READ || e->hint_write) &&
+	    ((linear ^ e->hint_gva) & ~(uint64_t)(PAGE - 1)) == 0) {
+		*gpa = (e->hint_gpa & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
+		return true;
+	}
+	return look_up(e, linear, access, gpa);
 }
 
 static bool translate(struct emulation *e, unsigned int segment, uint64_t offset, unsigned int size,
@@ -174,28 +181,27 @@ static void copy_item(void *to, const void *from, unsigned int size)
 /* Devices see at most 8 bytes at a time. */
 static void device_read(struct emulation *e, uint64_t gpa, uint8_t *to, unsigned int size)
 {
-	unsigned int done, step;
+	uint64_t value;
 
-	for (done = 0; done < size; done += step) {
-		uint64_t value;
-
-		step = size - done < 8 ? size - done : 8;
-		value = board_memory_read(e->board, gpa + done, step);
-		memcpy(to + done, &value, step);
+	for (; size > 8; size -= 8, gpa += 8, to += 8) {
+		value = board_memory_read(e->board, gpa, 8);
+		memcpy(to, &value, 8);
 	}
+	value = board_memory_read(e->board, gpa, size);
+	memcpy(to, &value, size);
 }
 
 static void device_write(struct emulation *e, uint64_t gpa, const uint8_t *from, unsigned int size)
 {
-	unsigned int done, step;
+	uint64_t value = 0;
 
-	for (done = 0; done < size; done += step) {
-		uint64_t value = 0;
-
-		step = size - done < 8 ? size - done : 8;
-		memcpy(&value, from + done, step);
-		board_memory_write(e->board, gpa + done, step, value);
+	for (; size > 8; size -= 8, gpa += 8, from += 8) {
+		memcpy(&value, from, 8);
+		board_memory_write(e->board, gpa, 8, value);
 	}
+	value = 0;
+	memcpy(&value, from, size);
+	board_memory_write(e->board, gpa, size, value);
 }
 
 bool memory_read(struct emulation *e, unsigned int segment, uint64_t offset, void *to,
@@ -341,13 +347,13 @@ void operand_find_hint(struct emulation *e)
 	}
 	for (i = 0; i < e->insn->operand_count; i++) {
 		const struct operand *operand = &e->insn->operands[i];
-		bool based =
-			e->code_size != 8 || operand->segment == VP_FS || operand->segment == VP_GS;
 		uint64_t linear;
+		bool based;
 
 		if (operand->kind != OPERAND_MEMORY) {
 			continue;
 		}
+		based = e->code_size != 8 || operand->segment == VP_FS || operand->segment == VP_GS;
 		linear = operand_address(e, operand) +
 			 (based ? e->registers.segments[operand->segment].base : 0);
 		linear = e->code_size == 8 ? linear : (uint32_t)linear;

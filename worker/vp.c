@@ -65,9 +65,6 @@ void *vp_thread(void *argument)
 			break;
 		}
 		intercept_handle(vp, &vp->exit);
-		if (vp->exit.kind == VP_EXIT_CRASH) {
-			control_notify(machine);
-		}
 	}
 	atomic_store(&vp->ended, true);
 	return NULL;

@@ -59,6 +59,11 @@ void crash_report(struct machine_vp *which, bool text)
 	(void)text;
 }
 
+void control_notify(struct machine *m)
+{
+	(void)m;
+}
+
 int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, const void *payload,
 		  size_t size)
 {
