@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,11 +11,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/screenshot.h"
+#include "cli/terminal.h"
 #include "disk/disk.h"
 #include "hosted/listen.h"
 #include "hosted/say.h"
@@ -534,62 +533,6 @@ static json_t *wait_for_job(struct client *client, struct wait *wait, json_t *jo
 
 /* ---- The console ---- */
 
-#define ESCAPE_KEY 0x1d /* Ctrl-] */
-
-/* False: that end is over. */
-static bool pass(int from, int to, bool *escape)
-{
-	char bytes[4096];
-	ssize_t length = read(from, bytes, sizeof(bytes)), done = 0, part;
-	char *key = length > 0 && escape != NULL ? memchr(bytes, ESCAPE_KEY, (size_t)length) : NULL;
-
-	if (key != NULL) {
-		*escape = true;
-		length = key - bytes;
-	}
-	while (done < length) {
-		part = write(to, bytes + done, (size_t)(length - done));
-		if (part < 0) {
-			return false;
-		}
-		done += part;
-	}
-	return length > 0;
-}
-
-/* `ends`: the end of what is typed is told. */
-static void run_console(int line, bool ends)
-{
-	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
-			       {.fd = line, .events = POLLIN}};
-	bool terminal, escape = false;
-	struct termios saved, raw;
-
-	signal(SIGPIPE, SIG_IGN);
-	terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &saved) == 0;
-	if (terminal) {
-		say("Ctrl-] leaves");
-		raw = saved;
-		cfmakeraw(&raw);
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	}
-	while (!escape && poll(fds, 2, -1) > 0) {
-		if (fds[0].revents != 0 && !pass(STDIN_FILENO, line, terminal ? &escape : NULL)) {
-			fds[0].fd = -1; /* the guest may still say something */
-			if (ends) {
-				shutdown(line, SHUT_WR);
-			}
-		}
-		if (fds[1].revents != 0 && !pass(line, STDOUT_FILENO, NULL)) {
-			break;
-		}
-	}
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
-		fputc('\n', stderr);
-	}
-}
-
 /* Our end of a pair whose other end the worker has for this method; -1: said why. */
 static int hand_over(struct client *client, const char *method)
 {
@@ -617,7 +560,7 @@ static int console(struct client *client)
 	if (line < 0) {
 		return EXIT_REFUSED;
 	}
-	run_console(line, false);
+	terminal_join(line, false);
 	return EXIT_DONE;
 }
 
@@ -659,7 +602,7 @@ static int connect_here(struct client *client, const char *service)
 	if (line < 0) {
 		return !client_fail(service, "nobody listens there in the guest");
 	}
-	run_console(line, true);
+	terminal_join(line, true);
 	return EXIT_DONE;
 }
 
@@ -713,7 +656,7 @@ static int shell(struct client *client, const char *path, char **words, int coun
 		return !client_fail("shell", "the guest has neither sshd at vsock port " SSH_PORT
 					     " nor a login at " LOGIN_PORT);
 	}
-	run_console(line, true);
+	terminal_join(line, true);
 	return EXIT_DONE;
 }
 

@@ -1,0 +1,35 @@
+/*
+ * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket. What goes wrong is said on standard error,
+ * one sentence with its remedy.
+ */
+#ifndef CLI_HTTP_H
+#define CLI_HTTP_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+struct http;
+
+/* NULL: said why. */
+struct http *http_open(const char *socket);
+void http_close(struct http *http);
+
+/*
+ * Takes the body (NULL: none). The answer, which the caller frees; NULL: said why, and http_code() has the service's word for it ("" if it was
+ * not reached).
+ */
+json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body);
+const char *http_code(const struct http *http);
+
+/* A path's segment with what does not belong into one escaped; freed by the caller. */
+char *http_escape(const struct http *http, const char *segment);
+
+/* Calls `event` for each that happens from now on, until it returns false. False: the service is not there any more. */
+bool http_follow(struct http *http, bool (*event)(void *user, const char *name, const json_t *data),
+		 void *user);
+
+/* A stream socket to a machine's console, or -1. */
+int http_console(const char *socket, const char *path);
+
+#endif

@@ -1,0 +1,335 @@
+/*
+ * vm: machines by their names. Words and options in both spellings: `vm start web1` and `vm Start-VM -Name web1`. What is asked for is
+ * answered by the management service.
+ */
+#include "cli/vm.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "hosted/say.h"
+#include "include/mgmt/service.h"
+#include "lib/check.h"
+
+enum kind {
+	FLAG,   /* a bool at `at` */
+	TEXT,   /* a const char * at `at` */
+	NAME,   /* one word more */
+	MEMBER, /* of the document, a text */
+	SIZE,   /* ... a text that PowerShell writes with a B */
+	NUMBER, /* ... a number */
+	CHOICE, /* ... one of the words below */
+	DISK,
+	DVD,
+	NET,
+	ANY, /* KEY=JSON */
+};
+
+/* What Hyper-V calls them, and we. */
+static const char *const choices[][2] = {
+	{"Nothing", "never"}, {"StartIfRunning", "if-running"},
+	{"Start", "always"},  {"ShutDown", "shutdown"},
+	{"Save", "save"},     {"TurnOff", "turn-off"},
+};
+
+static const struct option {
+	const char *name, *parameter;
+	enum kind kind;
+	size_t at;
+	const char *key;
+	const char *value, *help; /* NULL: of another one's line */
+} options[] = {
+#define AT(member) offsetof(struct vm, member)
+	/* clang-format off */
+	{"socket", NULL, TEXT, AT(socket), NULL, "PATH", "of the service; " SERVICE_SOCKET},
+	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
+	{"columns", NULL, TEXT, AT(columns), NULL, "A,B,...", "of a list: members of its JSON"},
+	{"watch", NULL, FLAG, AT(watch), NULL, "", "the list again whenever it changes"},
+	{"no-wait", "AsJob", FLAG, AT(no_wait), NULL, "", "do not wait for the end of a job"},
+	{"name", "Name", NAME, 0, NULL, NULL, NULL},
+	{"vm-name", "VMName", NAME, 0, NULL, NULL, NULL},
+	{"new-name", "NewName", NAME, 0, NULL, NULL, NULL},
+	{"force", "Force", FLAG, AT(force), NULL, "", "of a shutdown: programs that object are ended"},
+	{"turn-off", "TurnOff", FLAG, AT(turn_off), NULL, "", "of stop: at once, without the guest"},
+	{"save", "Save", FLAG, AT(save), NULL, "", "of stop: save it instead"},
+	{"disks", NULL, FLAG, AT(disks), NULL, "", "of delete: the disks in its folder, too"},
+	{"memory", "MemoryStartupBytes", SIZE, 0, "memory", "SIZE", "as 512M or 2G"},
+	{"memory-minimum", "MemoryMinimumBytes", SIZE, 0, "memory-minimum", "SIZE", "dynamic memory, down to this"},
+	{"vps", "ProcessorCount", NUMBER, 0, "vps", "N", "virtual processors"},
+	{"generation", "Generation", NUMBER, 0, "generation", "N", "with firmware, as vmwp --help has it"},
+	{"kernel", NULL, MEMBER, 0, "kernel", "FILE", "without generation: a Linux kernel"},
+	{"initrd", NULL, MEMBER, 0, "initrd", "FILE", "... its initial RAM disk"},
+	{"append", NULL, MEMBER, 0, "append", "TEXT", "... its command line"},
+	{"disk", "VHDPath", DISK, 0, NULL, "FILE", "a disk that exists; any number of them"},
+	{"new-disk", "NewVHDSizeBytes", TEXT, AT(new_disk), NULL, "SIZE", "of create: a dynamic VHDX in its folder"},
+	{"iso", NULL, DVD, 0, NULL, "FILE", "a disc in a DVD drive"},
+	{"net", "SwitchName", NET, 0, NULL, "SWITCH", "a network adapter; any number of them"},
+	{"notes", "Notes", MEMBER, 0, "notes", "TEXT", ""},
+	{"start", "AutomaticStartAction", CHOICE, 0, "start", "WHEN", "with the host: never, if-running or always"},
+	{"start-delay", "AutomaticStartDelay", NUMBER, 0, "start-delay", "SECONDS", "... so much later"},
+	{"stop", "AutomaticStopAction", CHOICE, 0, "stop", "HOW", "with the host: shutdown, save or turn-off"},
+	{"set", NULL, ANY, 0, NULL, "KEY=JSON", "any member of its document; KEY=null takes it away"},
+	/* clang-format on */
+};
+
+static bool fail(const char *what, const char *why)
+{
+	say("%s: %s", what, why);
+	return false;
+}
+
+bool vm_parse_size(const char *word, uint64_t *size)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	const char *unit;
+	unsigned int shift;
+
+	errno = 0;
+	*size = strtoull(word, &end, 10);
+	if (!isdigit((unsigned char)*word) || errno != 0) {
+		return false;
+	}
+	if (*end == '\0') {
+		return true;
+	}
+	unit = strchr(units, toupper((unsigned char)*end));
+	if (unit == NULL || (end[1] != '\0' && strcasecmp(end + 1, "B") != 0)) {
+		return false;
+	}
+	shift = 10 * (unsigned int)(unit - units + 1);
+	if (*size > UINT64_MAX >> shift) {
+		return false;
+	}
+	*size <<= shift;
+	return true;
+}
+
+/* Puts it behind a list of the document. */
+static bool append(struct vm *vm, const char *key, json_t *item)
+{
+	json_t *list = json_object_get(vm->document, key);
+
+	if (list == NULL) {
+		list = json_array();
+		json_object_set_new(vm->document, key, list);
+	}
+	return json_array_append_new(list, item) == 0;
+}
+
+static bool put_any(struct vm *vm, const char *word)
+{
+	const char *equals = strchr(word, '=');
+	char key[64];
+	json_t *value;
+
+	if (equals == NULL || (size_t)(equals - word) >= sizeof(key)) {
+		return fail(word, "write KEY=JSON, as notes='\"mine\"'");
+	}
+	snprintf(key, sizeof(key), "%.*s", (int)(equals - word), word);
+	value = json_loads(equals + 1, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+	if (value == NULL) {
+		return fail(word, "what is behind = is no JSON; a text has double quotes");
+	}
+	return json_object_set_new(vm->document, key, value) == 0;
+}
+
+static bool put_member(struct vm *vm, const struct option *option, const char *word)
+{
+	uint64_t size;
+	char *end, text[24];
+	long long number;
+	size_t i;
+
+	switch (option->kind) {
+	case SIZE:
+		if (!vm_parse_size(word, &size)) {
+			return fail(word, "not a size; write it as 512M or 2G");
+		}
+		snprintf(text, sizeof(text), "%s", word);
+		text[strcspn(text, "bB")] = '\0';
+		return json_object_set_new(vm->document, option->key,
+					   strchr("0123456789", text[strlen(text) - 1]) != NULL
+						   ? json_integer((json_int_t)size)
+						   : json_string(text)) == 0;
+	case NUMBER:
+		number = strtoll(word, &end, 10);
+		if (end == word || *end != '\0') {
+			return fail(word, "not a number");
+		}
+		return json_object_set_new(vm->document, option->key, json_integer(number)) == 0;
+	case CHOICE:
+		for (i = 0; i < ARRAY_COUNT(choices); i++) {
+			if (strcasecmp(word, choices[i][0]) == 0) {
+				word = choices[i][1];
+			}
+		}
+		break;
+	case DISK:
+		return append(vm, "disks", json_pack("{s:s}", "file", word));
+	case DVD:
+		/* What a BIOS starts from is at the IDE controller. */
+		return append(vm, "disks",
+			      json_pack("{s:s, s:s, s:s}", "kind", "dvd", "file", word,
+					"controller", "ide"));
+	case NET:
+		return append(vm, "networks", json_pack("{s:s}", "switch", word));
+	case ANY:
+		return put_any(vm, word);
+	default:
+		break;
+	}
+	return json_object_set_new(vm->document, option->key, json_string(word)) == 0 ||
+	       fail(word, "it is not UTF-8");
+}
+
+/* --long[=VALUE], or -Parameter, in any case as PowerShell takes it. */
+static const struct option *find_option(const char *word)
+{
+	bool is_long = word[1] == '-';
+	size_t i, length = is_long ? strcspn(word + 2, "=") : 0;
+
+	for (i = 0; i < ARRAY_COUNT(options); i++) {
+		if (is_long ? strlen(options[i].name) == length &&
+				      strncmp(options[i].name, word + 2, length) == 0
+			    : options[i].parameter != NULL &&
+				      strcasecmp(options[i].parameter, word + 1) == 0) {
+			return &options[i];
+		}
+	}
+	return NULL;
+}
+
+/* `next`: the word behind it; *used: it is its value. */
+static bool take_option(struct vm *vm, const char *word, const char *next, bool *used)
+{
+	const struct option *option = find_option(word);
+	const char *value = strchr(word, '=');
+
+	*used = false;
+	if (option == NULL) {
+		return fail(word, "not an option; see vm --help");
+	}
+	if (option->kind == FLAG) {
+		*(bool *)((char *)vm + option->at) = true;
+		return true;
+	}
+	*used = value == NULL;
+	value = value != NULL ? value + 1 : next;
+	if (value == NULL) {
+		return fail(word, "it needs a value; see vm --help");
+	}
+	if (option->kind == TEXT) {
+		*(const char **)((char *)vm + option->at) = value;
+		return true;
+	}
+	if (option->kind == NAME) {
+		vm->words[vm->count++] = value;
+		return vm->count < VM_WORDS_MAX || fail(value, "too many words");
+	}
+	if (vm->verb == NULL || !vm->verb->sets) {
+		return fail(word, "this is for create and set, behind the verb");
+	}
+	return put_member(vm, option, value);
+}
+
+static const struct vm_verb *find_verb(const char *word)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm_verb_count; i++) {
+		if (strcmp(vm_verbs[i].name, word) == 0 ||
+		    (vm_verbs[i].cmdlet != NULL && strcasecmp(vm_verbs[i].cmdlet, word) == 0)) {
+			return &vm_verbs[i];
+		}
+	}
+	return NULL;
+}
+
+static void print_help(FILE *file)
+{
+	char left[80];
+	size_t i;
+
+	fputs("usage: vm VERB [NAME...] [options]\n\n", file);
+	for (i = 0; i < vm_verb_count; i++) {
+		snprintf(left, sizeof(left), "%s %s", vm_verbs[i].name, vm_verbs[i].words_help);
+		fprintf(file, "  %-26s %-20s %s\n", left,
+			vm_verbs[i].cmdlet != NULL ? vm_verbs[i].cmdlet : "", vm_verbs[i].help);
+	}
+	fputs("\n", file);
+	for (i = 0; i < ARRAY_COUNT(options); i++) {
+		if (options[i].help != NULL) {
+			snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].value);
+			fprintf(file, "  %-26s %s%-20s %s\n", left,
+				options[i].parameter != NULL ? "-" : " ",
+				options[i].parameter != NULL ? options[i].parameter : "",
+				options[i].help);
+		}
+	}
+	fputs("\nExit status: 0 done, 1 failed, 2 wrong words, 3 there is none of that name, 4 not "
+	      "in "
+	      "this state,\n5 not allowed.\n",
+	      file);
+}
+
+static bool parse(struct vm *vm, int argc, char **argv)
+{
+	bool used;
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (argv[i][0] == '-' && argv[i][1] != '\0') {
+			if (!take_option(vm, argv[i], argv[i + 1], &used)) {
+				return false;
+			}
+			i += used;
+		} else if (vm->verb == NULL) {
+			vm->verb = find_verb(argv[i]);
+			if (vm->verb == NULL) {
+				return fail(argv[i], "not a verb; see vm --help");
+			}
+		} else if (vm->count < VM_WORDS_MAX - 1) {
+			vm->words[vm->count++] = argv[i];
+		} else {
+			return fail(argv[i], "too many words");
+		}
+	}
+	if (vm->verb == NULL) {
+		print_help(stderr);
+		return false;
+	}
+	if (vm->count < vm->verb->least || vm->count > vm->verb->most) {
+		say("vm %s %s: %s", vm->verb->name, vm->verb->words_help,
+		    vm->count < vm->verb->least ? "a word is missing" : "there is a word too many");
+		return false;
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct vm vm = {.document = json_object()};
+	int status = VM_USAGE;
+
+	say_set_name("vm");
+	vm.socket = getenv("VM_SOCKET");
+	vm.socket = vm.socket != NULL ? vm.socket : SERVICE_SOCKET;
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+		print_help(stdout);
+		return VM_DONE;
+	}
+	if (parse(&vm, argc, argv)) {
+		vm.http = http_open(vm.socket);
+		status = vm.http != NULL ? vm.verb->run(&vm) : VM_FAILED;
+	}
+	if (vm.http != NULL) {
+		http_close(vm.http);
+	}
+	json_decref(vm.document);
+	return status;
+}

@@ -1,0 +1,43 @@
+/* The tool vm: its words (vm.c), and what it does (vm_verbs.c). */
+#ifndef CLI_VM_H
+#define CLI_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "cli/http.h"
+
+/* Exit statuses. */
+enum { VM_DONE, VM_FAILED, VM_USAGE, VM_NOT_FOUND, VM_STATE, VM_PERMISSION, VM_TIMEOUT };
+
+#define VM_WORDS_MAX 64
+
+/* What was asked for, as the command line has it. */
+struct vm {
+	struct http *http;
+	const char *socket;
+	const struct vm_verb *verb;
+	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
+	unsigned int count;
+	bool json, no_wait, watch, force, turn_off, save, disks;
+	const char *columns, *new_disk;
+	json_t *document; /* of create and set */
+};
+
+struct vm_verb {
+	const char *name, *cmdlet; /* both spellings; the second NULL: there is none */
+	unsigned int least, most;  /* words */
+	int (*run)(struct vm *vm); /* the exit status */
+	bool sets;                 /* takes the options of a document */
+	const char *words_help, *help;
+};
+
+extern const struct vm_verb vm_verbs[];
+extern const unsigned int vm_verb_count;
+
+/* "512M", "2GB" as PowerShell has it, or bytes. False: none. */
+bool vm_parse_size(const char *word, uint64_t *size);
+
+#endif

@@ -1,0 +1,591 @@
+/* What vm's verbs do, and what they print. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/terminal.h"
+#include "cli/vm.h"
+#include "disk/disk.h"
+#include "hosted/say.h"
+#include "include/mgmt/service.h"
+#include "lib/check.h"
+
+#define COLUMNS_MAX 16
+#define NEW_DISK    "disk.vhdx"
+
+/* The status for what the service refused. */
+static int refused(const struct vm *vm)
+{
+	static const struct {
+		const char *code;
+		int status;
+	} codes[] = {
+		{SERVICE_BAD_NOT_FOUND, VM_NOT_FOUND},
+		{SERVICE_BAD_STATE, VM_STATE},
+		{SERVICE_BAD_PERMISSION, VM_PERMISSION},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
+		if (strcmp(codes[i].code, http_code(vm->http)) == 0) {
+			return codes[i].status;
+		}
+	}
+	return VM_FAILED;
+}
+
+static json_t *ask(struct vm *vm, const char *method, json_t *body, const char *form,
+		   const char *name, const char *more)
+{
+	char *segment = http_escape(vm->http, name), path[1024];
+	json_t *answer;
+
+	snprintf(path, sizeof(path), form, segment, more);
+	free(segment);
+	answer = http_ask(vm->http, method, path, body);
+	return answer;
+}
+
+static void print_json(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
+}
+
+/* ---- Tables ---- */
+
+static void put_value(const json_t *value, char *text, size_t size)
+{
+	size_t used = 0, i;
+	const json_t *item;
+
+	text[0] = '\0';
+	if (json_is_string(value)) {
+		snprintf(text, size, "%s", json_string_value(value));
+	} else if (json_is_integer(value)) {
+		snprintf(text, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	} else if (json_is_real(value)) {
+		snprintf(text, size, "%.1f", json_real_value(value));
+	} else if (json_is_boolean(value)) {
+		snprintf(text, size, "%s", json_is_true(value) ? "yes" : "no");
+	} else if (json_is_array(value)) {
+		json_array_foreach((json_t *)value, i, item)
+		{
+			if (json_is_string(item) && used < size) {
+				used += (size_t)snprintf(text + used, size - used, "%s%s",
+							 i > 0 ? "," : "", json_string_value(item));
+			}
+		}
+	}
+	/* A guest's or another user's text does not lead the terminal. */
+	for (i = 0; text[i] != '\0'; i++) {
+		text[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
+	}
+}
+
+/* Columns on a terminal count characters. */
+static int width_of(const char *text)
+{
+	int width = 0;
+
+	for (; *text != '\0'; text++) {
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	}
+	return width;
+}
+
+static void print_cell(const char *text, int width, bool last)
+{
+	printf("%s%*s", text, last ? 0 : width - width_of(text) + 2, "");
+}
+
+/* `columns`: members, with commas; what an object does not have is left empty. */
+static void print_table(const json_t *list, const char *columns)
+{
+	char names[512], *name[COLUMNS_MAX], *rest, text[256], head[64];
+	int width[COLUMNS_MAX], count = 0, i;
+	const json_t *item;
+	size_t row, j;
+
+	snprintf(names, sizeof(names), "%s", columns);
+	for (name[0] = strtok_r(names, ",", &rest); count < COLUMNS_MAX && name[count] != NULL;) {
+		width[count] = width_of(name[count]);
+		if (++count < COLUMNS_MAX) {
+			name[count] = strtok_r(NULL, ",", &rest);
+		}
+	}
+	json_array_foreach((json_t *)list, row, item)
+	{
+		for (i = 0; i < count; i++) {
+			put_value(json_object_get(item, name[i]), text, sizeof(text));
+			width[i] = width_of(text) > width[i] ? width_of(text) : width[i];
+		}
+	}
+	for (i = 0; i < count; i++) {
+		snprintf(head, sizeof(head), "%s", name[i]);
+		for (j = 0; head[j] != '\0'; j++) {
+			head[j] = head[j] >= 'a' && head[j] <= 'z' ? head[j] - 'a' + 'A' : head[j];
+		}
+		print_cell(head, width[i], i == count - 1);
+	}
+	putchar('\n');
+	json_array_foreach((json_t *)list, row, item)
+	{
+		for (i = 0; i < count; i++) {
+			put_value(json_object_get(item, name[i]), text, sizeof(text));
+			print_cell(text, width[i], i == count - 1);
+		}
+		putchar('\n');
+	}
+	fflush(stdout);
+}
+
+static int print_list(struct vm *vm, const char *path, const char *member, const char *columns)
+{
+	json_t *answer = http_ask(vm->http, "GET", path, NULL);
+
+	if (answer == NULL) {
+		return refused(vm);
+	}
+	if (vm->json) {
+		print_json(json_object_get(answer, member));
+	} else {
+		print_table(json_object_get(answer, member),
+			    vm->columns != NULL ? vm->columns : columns);
+	}
+	json_decref(answer);
+	return VM_DONE;
+}
+
+/* ---- Jobs ---- */
+
+static void show_progress(const json_t *job)
+{
+	double total = (double)json_integer_value(json_object_get(job, "total")),
+	       done = (double)json_integer_value(json_object_get(job, "done"));
+	const char *step = json_string_value(json_object_get(job, "step"));
+
+	if (!isatty(STDERR_FILENO)) {
+		return;
+	}
+	fprintf(stderr, "\r\x1b[K%s '%s'%s%s", json_string_value(json_object_get(job, "what")),
+		json_string_value(json_object_get(job, "machine")), step != NULL ? ": " : "",
+		step != NULL ? step : "");
+	if (total > 0) {
+		fprintf(stderr, " %.0f %%", 100 * done / total);
+	}
+}
+
+static void end_progress(void)
+{
+	if (isatty(STDERR_FILENO)) {
+		fputs("\r\x1b[K", stderr);
+	}
+}
+
+static bool has_ended(const json_t *job)
+{
+	const char *state = json_string_value(json_object_get(job, "state"));
+
+	return state == NULL || (strcmp(state, "queued") != 0 && strcmp(state, "running") != 0);
+}
+
+/* Takes the job. */
+static int finish(struct vm *vm, json_t *job)
+{
+	const json_t *error = json_object_get(job, "error");
+	const char *detail = json_string_value(json_object_get(error, "detail")),
+		   *remedy = json_string_value(json_object_get(error, "remedy")),
+		   *code = json_string_value(json_object_get(error, "code")),
+		   *state = json_string_value(json_object_get(job, "state"));
+	int status = VM_FAILED;
+
+	if (vm->json) {
+		print_json(job);
+	}
+	if (state != NULL && strcmp(state, "done") == 0) {
+		status = VM_DONE;
+	} else if (detail != NULL) {
+		say("%s%s%s", detail, remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
+		status =
+			code != NULL && strcmp(code, SERVICE_BAD_STATE) == 0 ? VM_STATE : VM_FAILED;
+	} else {
+		say("job %" JSON_INTEGER_FORMAT " is %s",
+		    json_integer_value(json_object_get(job, "id")), state != NULL ? state : "lost");
+	}
+	json_decref(job);
+	return status;
+}
+
+/* Takes the job. */
+static int wait_for(struct vm *vm, json_t *job)
+{
+	char path[64];
+
+	if (vm->no_wait) {
+		if (vm->json) {
+			print_json(job);
+		} else {
+			printf("job %" JSON_INTEGER_FORMAT "\n",
+			       json_integer_value(json_object_get(job, "id")));
+		}
+		json_decref(job);
+		return VM_DONE;
+	}
+	while (!has_ended(job)) {
+		show_progress(job);
+		snprintf(path, sizeof(path), "/v1/jobs/%" JSON_INTEGER_FORMAT "?wait=%d",
+			 json_integer_value(json_object_get(job, "id")),
+			 isatty(STDERR_FILENO) ? 1 : SERVICE_WAIT_MAX);
+		json_decref(job);
+		job = http_ask(vm->http, "GET", path, NULL);
+		if (job == NULL) {
+			return refused(vm);
+		}
+	}
+	end_progress();
+	return finish(vm, job);
+}
+
+static int act_on(struct vm *vm, const char *name, const char *action)
+{
+	json_t *job = ask(vm, "POST", vm->force ? json_pack("{s:b}", "force", true) : NULL,
+			  "/v1/machines/%s/actions/%s", name, action);
+
+	return job != NULL ? wait_for(vm, job) : refused(vm);
+}
+
+/* The first status that is no success. */
+static int act(struct vm *vm, const char *action)
+{
+	int status = VM_DONE, one;
+	unsigned int i;
+
+	for (i = 0; i < vm->count; i++) {
+		one = act_on(vm, vm->words[i], action);
+		status = status == VM_DONE ? one : status;
+	}
+	return status;
+}
+
+static int by_name(struct vm *vm)
+{
+	return act(vm, vm->verb->name);
+}
+
+static int stop(struct vm *vm)
+{
+	return act(vm, vm->turn_off ? "turn-off" : vm->save ? "save" : "shutdown");
+}
+
+/* ---- Machines ---- */
+
+static int list_once(struct vm *vm)
+{
+	return print_list(vm, "/v1/machines", "machines",
+			  "name,state,vps,memory,cpu-seconds,notes");
+}
+
+static bool list_again(void *user, const char *name, const json_t *data)
+{
+	/* The connection of events is in use. */
+	struct vm *vm = user, other = *vm;
+	bool done = true;
+
+	(void)name;
+	(void)data;
+	other.http = http_open(vm->socket);
+	if (other.http == NULL) {
+		return false;
+	}
+	if (isatty(STDOUT_FILENO)) {
+		fputs("\x1b[H\x1b[J", stdout);
+	}
+	done = list_once(&other) == VM_DONE;
+	http_close(other.http);
+	return done;
+}
+
+static int show(struct vm *vm)
+{
+	json_t *machine = ask(vm, "GET", NULL, "/v1/machines/%s", vm->words[0], "");
+
+	if (machine == NULL) {
+		return refused(vm);
+	}
+	print_json(machine);
+	json_decref(machine);
+	return VM_DONE;
+}
+
+static int list(struct vm *vm)
+{
+	int status;
+
+	if (vm->count == 1) {
+		return show(vm);
+	}
+	status = list_once(vm);
+	if (status == VM_DONE && vm->watch) {
+		return http_follow(vm->http, list_again, vm) ? VM_DONE : refused(vm);
+	}
+	return status;
+}
+
+/* In the folder that the machine will have: a folder without a document is nobody's. */
+static bool make_disk(struct vm *vm, const char *name)
+{
+	json_t *host = http_ask(vm->http, "GET", "/v1/host", NULL),
+	       *disks = json_object_get(vm->document, "disks");
+	const char *store = json_string_value(json_object_get(host, "store"));
+	struct disk_create how = {.type = DISK_DYNAMIC};
+	struct disk_error error;
+	char path[PATH_MAX];
+	int ret = -1;
+
+	if (!vm_parse_size(vm->new_disk, &how.size)) {
+		say("%s: not a size; write it as 20G", vm->new_disk);
+	} else if (strchr(name, '/') != NULL || name[0] == '.') {
+		ret = 0; /* no name for a machine: the service says so */
+	} else if (store != NULL) {
+		snprintf(path, sizeof(path), "%s/%s", store, name);
+		(void)mkdir(path, 0750);
+		snprintf(path, sizeof(path), "%s/%s/" NEW_DISK, store, name);
+		ret = disk_create(path, &how, &error);
+		if (ret != 0) {
+			say("%s", error.text);
+		}
+	}
+	json_decref(host);
+	if (ret == 0) {
+		if (disks == NULL) {
+			disks = json_array();
+			json_object_set_new(vm->document, "disks", disks);
+		}
+		json_array_insert_new(disks, 0, json_pack("{s:s}", "file", NEW_DISK));
+	}
+	return ret == 0;
+}
+
+static int create(struct vm *vm)
+{
+	json_t *answer;
+
+	if (vm->new_disk != NULL && !make_disk(vm, vm->words[0])) {
+		return VM_FAILED;
+	}
+	if (json_object_set_new(vm->document, "name", json_string(vm->words[0])) != 0) {
+		say("%s: it is not UTF-8", vm->words[0]);
+		return VM_USAGE;
+	}
+	if (json_object_get(vm->document, "vps") == NULL) {
+		json_object_set_new(vm->document, "vps", json_integer(1));
+	}
+	if (json_object_get(vm->document, "memory") == NULL) {
+		json_object_set_new(vm->document, "memory", json_string("1G"));
+	}
+	if (json_object_get(vm->document, "kernel") == NULL &&
+	    json_object_get(vm->document, "generation") == NULL) {
+		json_object_set_new(vm->document, "generation", json_integer(1));
+	}
+	answer = http_ask(vm->http, "POST", "/v1/machines", json_incref(vm->document));
+	if (answer == NULL) {
+		return refused(vm);
+	}
+	if (vm->json) {
+		print_json(answer);
+	}
+	json_decref(answer);
+	return VM_DONE;
+}
+
+static int change(struct vm *vm, const char *name, json_t *patch)
+{
+	json_t *answer = ask(vm, "PATCH", patch, "/v1/machines/%s", name, "");
+
+	if (answer == NULL) {
+		return refused(vm);
+	}
+	if (vm->json) {
+		print_json(answer);
+	} else if (json_object_get(answer, "worker") != NULL ||
+		   json_object_get(answer, "cpu-seconds") != NULL) {
+		say("'%s' runs; what its hardware has is changed at its next start", name);
+	}
+	json_decref(answer);
+	return VM_DONE;
+}
+
+static int set(struct vm *vm)
+{
+	return change(vm, vm->words[0], json_incref(vm->document));
+}
+
+static int rename_machine(struct vm *vm)
+{
+	json_t *name = json_string(vm->words[1]);
+
+	if (name == NULL) {
+		say("%s: it is not UTF-8", vm->words[1]);
+		return VM_USAGE;
+	}
+	return change(vm, vm->words[0], json_pack("{s:o}", "name", name));
+}
+
+static int delete_machines(struct vm *vm)
+{
+	json_t *answer;
+	unsigned int i;
+
+	for (i = 0; i < vm->count; i++) {
+		answer = ask(vm, "DELETE", NULL, "/v1/machines/%s%s", vm->words[i],
+			     vm->disks ? "?disks=true" : "");
+		if (answer == NULL) {
+			return refused(vm);
+		}
+		if (json_is_true(json_object_get(answer, "files-left"))) {
+			say("'%s' is deleted; files of its folder are left, as its disks may be",
+			    vm->words[i]);
+		}
+		json_decref(answer);
+	}
+	return VM_DONE;
+}
+
+static int console(struct vm *vm)
+{
+	char *segment = http_escape(vm->http, vm->words[0]), path[1024];
+	int line;
+
+	snprintf(path, sizeof(path), "/v1/machines/%s/console", segment);
+	free(segment);
+	line = http_console(vm->socket, path);
+	if (line < 0) {
+		return VM_FAILED;
+	}
+	terminal_join(line, false);
+	close(line);
+	return VM_DONE;
+}
+
+/* ---- Jobs, events, the host ---- */
+
+static int jobs(struct vm *vm)
+{
+	return print_list(vm, "/v1/jobs", "jobs", "id,what,machine,state,step,user");
+}
+
+static int cancel(struct vm *vm)
+{
+	json_t *job = ask(vm, "DELETE", NULL, "/v1/jobs/%s", vm->words[0], "");
+
+	if (job == NULL) {
+		return refused(vm);
+	}
+	json_decref(job);
+	return VM_DONE;
+}
+
+static bool show_event(void *user, const char *name, const json_t *data)
+{
+	const struct vm *vm = user;
+	const json_t *state = json_object_get(data, "state"), *what = json_object_get(data, "what");
+	char text[3][128];
+
+	if (vm->json) {
+		printf("{\"event\":\"%s\",\"data\":", name);
+		json_dumpf(data, stdout, JSON_COMPACT);
+		puts("}");
+	} else {
+		put_value(json_object_get(data, what != NULL ? "machine" : "name"), text[0],
+			  sizeof(text[0]));
+		put_value(what, text[1], sizeof(text[1]));
+		put_value(state, text[2], sizeof(text[2]));
+		printf("%s '%s'%s%s %s\n", name, text[0], what != NULL ? " " : "", text[1],
+		       text[2]);
+	}
+	fflush(stdout);
+	return true;
+}
+
+static int events(struct vm *vm)
+{
+	return http_follow(vm->http, show_event, vm) ? VM_DONE : refused(vm);
+}
+
+static int host(struct vm *vm)
+{
+	json_t *answer = http_ask(vm->http, "GET", "/v1/host", NULL), *value;
+	const char *key;
+	char text[256];
+
+	if (answer == NULL) {
+		return refused(vm);
+	}
+	if (vm->json) {
+		print_json(answer);
+	} else {
+		json_object_foreach(answer, key, value)
+		{
+			put_value(value, text, sizeof(text));
+			printf("%-12s %s\n", key, text);
+		}
+	}
+	json_decref(answer);
+	return VM_DONE;
+}
+
+/* For the end of the host: each machine's stop action, all at once, and until all have ended. */
+static int stop_all(struct vm *vm)
+{
+	json_t *answer =
+		http_ask(vm->http, "POST", "/v1/host/actions/stop-machines", json_object());
+	json_t *job;
+	int status = VM_DONE, one;
+	size_t i;
+
+	if (answer == NULL) {
+		return refused(vm);
+	}
+	json_array_foreach(json_object_get(answer, "jobs"), i, job)
+	{
+		one = wait_for(vm, json_incref(job));
+		status = status == VM_DONE ? one : status;
+	}
+	json_decref(answer);
+	return status;
+}
+
+#define MANY VM_WORDS_MAX
+
+/* clang-format off */
+const struct vm_verb vm_verbs[] = {
+	{"list",          "Get-VM",               0, 1,    list,            false, "[NAME]",        "all machines, or all of one"},
+	{"show",          NULL,                   1, 1,    show,            false, "NAME",          "all of one, as JSON"},
+	{"create",        "New-VM",               1, 1,    create,          true,  "NAME",          "with the options below; 1 VP and 1G, unless they say otherwise"},
+	{"set",           "Set-VM",               1, 1,    set,             true,  "NAME",          "other settings"},
+	{"rename",        "Rename-VM",            2, 2,    rename_machine,  false, "NAME NEW",      "its folder, too"},
+	{"delete",        "Remove-VM",            1, MANY, delete_machines, false, "NAME...",       "its disks are left, unless --disks says otherwise"},
+	{"start",         "Start-VM",             1, MANY, by_name,         false, "NAME...",       "also one that was saved"},
+	{"stop",          "Stop-VM",              1, MANY, stop,            false, "NAME...",       "its guest shuts down; --turn-off, --save"},
+	{"shutdown",      NULL,                   1, MANY, by_name,         false, "NAME...",       "its guest shuts down"},
+	{"restart",       "Restart-VM",           1, MANY, by_name,         false, "NAME...",       "its guest restarts"},
+	{"turn-off",      NULL,                   1, MANY, by_name,         false, "NAME...",       "at once, without the guest"},
+	{"reset",         NULL,                   1, MANY, by_name,         false, "NAME...",       "likewise, and on again"},
+	{"pause",         "Suspend-VM",           1, MANY, by_name,         false, "NAME...",       "it stands still"},
+	{"resume",        "Resume-VM",            1, MANY, by_name,         false, "NAME...",       "it goes on"},
+	{"save",          "Save-VM",              1, MANY, by_name,         false, "NAME...",       "all of it into a file, from which start goes on"},
+	{"discard-state", "Remove-VMSavedState",  1, MANY, by_name,         false, "NAME...",       "what was saved is thrown away"},
+	{"power-button",  NULL,                   1, MANY, by_name,         false, "NAME...",       "what the guest does then is its own affair"},
+	{"console",       NULL,                   1, 1,    console,         false, "NAME",          "COM1, with what came last; Ctrl-] leaves"},
+	{"jobs",          "Get-Job",              0, 0,    jobs,            false, "",              "what is being done, and was"},
+	{"cancel",        "Stop-Job",             1, 1,    cancel,          false, "JOB",           ""},
+	{"events",        NULL,                   0, 0,    events,          false, "",              "what happens, from now on"},
+	{"host",          "Get-VMHost",           0, 0,    host,            false, "",              ""},
+	{"stop-all",      NULL,                   0, 0,    stop_all,        false, "",              "each by its stop action, before the host goes down"},
+};
+/* clang-format on */
+const unsigned int vm_verb_count = ARRAY_COUNT(vm_verbs);

@@ -1,0 +1,687 @@
+/*
+ * The API's resources (docs/design/service.md): a table of methods and paths, each with who may. A path's star is one segment, a machine's
+ * name or id, a job's number or an action.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "include/mgmt/control.h"
+#include "service/service.h"
+
+#define SEGMENTS_MAX 6
+
+/* A path, cut into its segments. */
+struct call {
+	struct request *request;
+	const char *words[SEGMENTS_MAX];
+	struct machine *machine; /* of a path that has one */
+	struct job *job;
+};
+
+static void answer_refusal(struct request *request, const struct refusal *why)
+{
+	static const struct {
+		const char *code;
+		unsigned int status;
+		const char *title;
+	} codes[] = {
+		{SERVICE_BAD_INVALID, 400, "not as it should be"},
+		{SERVICE_BAD_PERMISSION, 403, "not allowed"},
+		{SERVICE_BAD_NOT_FOUND, 404, "not found"},
+		{SERVICE_BAD_METHOD, 405, "no such method"},
+		{SERVICE_BAD_STATE, 409, "not in this state"},
+		{SERVICE_BAD_EXISTS, 409, "exists already"},
+		{SERVICE_BAD_CHANGED, 412, "changed meanwhile"},
+		{SERVICE_BAD_LIMIT, 429, "too much"},
+		{SERVICE_BAD_WORKER, 502, "the worker cannot"},
+		{SERVICE_BAD_IO, 500, "not done"},
+	};
+	json_t *problem = refusal_object(why);
+	size_t i = 0;
+
+	while (i < ARRAY_COUNT(codes) - 1 && strcmp(codes[i].code, why->code) != 0) {
+		i++;
+	}
+	json_object_set_new(problem, "title", json_string(codes[i].title));
+	json_object_set_new(problem, "status", json_integer(codes[i].status));
+	request_answer(request, codes[i].status, problem);
+}
+
+/* The body as an object, which the caller frees; NULL: answered. An empty one is {}. */
+static json_t *read_body(struct request *request)
+{
+	struct form form = {0};
+	struct refusal why;
+	json_t *body = request->length != 0 ? form_parse(&form, request->body, request->length)
+					    : json_object();
+
+	if (request->too_long) {
+		refuse(&why, SERVICE_BAD_LIMIT, "keep it below 128 KiB", "the body is too long");
+	} else if (body == NULL) {
+		refuse_form(&why, &form.error);
+	} else if (json_is_object(body)) {
+		return body;
+	} else {
+		refuse(&why, SERVICE_BAD_INVALID, "give an object, as {...}",
+		       "the body is not an object");
+	}
+	json_decref(body);
+	answer_refusal(request, &why);
+	return NULL;
+}
+
+/* ---- The host ---- */
+
+static void get_root(struct call *call)
+{
+	json_t *names = json_array();
+	unsigned int i;
+
+	for (i = 0; action_at(i) != NULL; i++) {
+		json_array_append_new(names, json_string(action_at(i)->name));
+	}
+	request_answer(call->request, 200,
+		       json_pack("{s:s, s:i, s:o}", "service", "verdigris", "version", 1, "actions",
+				 names));
+}
+
+static void get_host(struct call *call)
+{
+	const struct service *service = call->request->service;
+	unsigned int machines = 0, running = 0;
+	const struct machine *machine;
+	char name[256] = "";
+	struct sysinfo info;
+
+	for (machine = service->machines; machine != NULL; machine = machine->next) {
+		machines++;
+		running += machine->worker != 0;
+	}
+	(void)gethostname(name, sizeof(name) - 1);
+	(void)sysinfo(&info);
+	request_answer(call->request, 200,
+		       json_pack("{s:s, s:I, s:I, s:i, s:I, s:i, s:i, s:s}", "name", name, "memory",
+				 (json_int_t)info.totalram * info.mem_unit, "memory-free",
+				 (json_int_t)info.freeram * info.mem_unit, "lps",
+				 (int)sysconf(_SC_NPROCESSORS_ONLN), "uptime",
+				 (json_int_t)info.uptime, "machines", (int)machines, "running",
+				 (int)running, "store", service->store));
+}
+
+/* Before the host goes down: each machine as its document says. */
+static void stop_machines(struct call *call)
+{
+	static const char *const names[] = {
+		[STOP_SHUTDOWN] = "shutdown", [STOP_SAVE] = "save", [STOP_TURN_OFF] = "turn-off"};
+	struct request *request = call->request;
+	json_t *jobs = json_array();
+	struct machine *machine;
+	struct refusal why;
+	struct job *job;
+
+	for (machine = request->service->machines; machine != NULL; machine = machine->next) {
+		if (machine->worker == 0) {
+			continue;
+		}
+		job = job_new(machine, action_find(names[machine->settings.stop]),
+			      json_pack("{s:b}", "host", true), request->user, &why);
+		json_array_append_new(jobs, job != NULL ? job_object(job) : refusal_object(&why));
+	}
+	request_answer(request, 202, json_pack("{s:o}", "jobs", jobs));
+}
+
+/* ---- Machines ---- */
+
+static enum role role_of(const struct request *request, const struct machine *machine)
+{
+	return request->is_admin ? ROLE_ADMIN : settings_role(&machine->settings, request->user);
+}
+
+static void list_machines(struct call *call)
+{
+	const struct request *request = call->request;
+	json_t *list = json_array();
+	const struct machine *machine;
+
+	for (machine = request->service->machines; machine != NULL; machine = machine->next) {
+		if (role_of(request, machine) >= ROLE_VIEWER) {
+			json_array_append_new(list, machine_summary(machine));
+		}
+	}
+	request_answer(call->request, 200, json_pack("{s:o}", "machines", list));
+}
+
+/* All of it, with what the worker says of itself where there is one. */
+static void answer_machine(struct request *request, const struct machine *machine,
+			   unsigned int status, const json_t *worker)
+{
+	json_t *object = machine_summary(machine);
+
+	json_object_set_new(object, "revision", json_string(machine->revision));
+	if (machine->settings.document != NULL) {
+		json_object_set(object, "document", machine->settings.document);
+	}
+	if (worker != NULL) {
+		json_object_set(object, "worker", (json_t *)worker);
+	}
+	snprintf(request->etag, sizeof(request->etag), "\"%s\"", machine->revision);
+	request_answer(request, status, object);
+}
+
+static void heard_status(struct machine *machine, void *user, const json_t *result,
+			 const json_t *error)
+{
+	/* It is suspended, so it is there. */
+	answer_machine(user, machine, 200, error == NULL ? result : NULL);
+}
+
+static void get_machine(struct call *call)
+{
+	struct machine *machine = call->machine;
+
+	if (machine->greeted && machine->link != NULL) {
+		link_ask(machine, CONTROL_STATUS, json_object(), -1, heard_status, call->request);
+	} else {
+		answer_machine(call->request, machine, 200, NULL);
+	}
+}
+
+static bool make_id(char id[UUID_TEXT])
+{
+	uint8_t b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b)) {
+		return false;
+	}
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4, the variant */
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	snprintf(id, UUID_TEXT,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		 b[15]);
+	return true;
+}
+
+static bool is_free(struct service *service, const char *name, const char *id, struct refusal *why)
+{
+	return (machine_find(service, name) == NULL && machine_find(service, id) == NULL) ||
+	       refuse(why, SERVICE_BAD_EXISTS, "give another name, and leave out the id",
+		      "there is a machine '%s' already, or one of its id", name);
+}
+
+/* The worker would take the document. */
+static void create_now(void *user, const struct refusal *refusal)
+{
+	struct request *request = user;
+	struct service *service = request->service;
+	struct machine *machine = NULL;
+	struct refusal why;
+
+	if (refusal != NULL) {
+		answer_refusal(request, refusal);
+		return;
+	}
+	if (is_free(service, request->name, request->machine_id, &why)) {
+		machine = machine_new(service, request->name);
+		refuse(&why, SERVICE_BAD_IO, "", "out of memory");
+	}
+	if (machine == NULL) {
+		answer_refusal(request, &why);
+		return;
+	}
+	snprintf(machine->id, sizeof(machine->id), "%s", request->machine_id);
+	if (!store_create(machine, json_incref(request->document), &why)) {
+		machine_free(machine);
+		answer_refusal(request, &why);
+		return;
+	}
+	events_emit(service, "machine", machine_summary(machine));
+	snprintf(request->location, sizeof(request->location), "/v1/machines/%s", machine->id);
+	answer_machine(request, machine, 201, NULL);
+}
+
+/* {"name": …, and the document}. */
+static bool take_document(struct request *request, json_t *body, struct refusal *why)
+{
+	static const struct form_member name_row = {"", FORM_TEXT, .least = 1,
+						    .most = SERVICE_NAME_MAX};
+	struct form form = {.path = "name"};
+	struct machine named = {.service = request->service};
+	struct settings settings = {0};
+	const char *name, *id = json_string_value(json_object_get(body, "id"));
+	bool done;
+
+	if (!form_read_value(&form, json_object_get(body, "name"), &name_row, &name)) {
+		return refuse_form(why, &form.error);
+	}
+	request->name = strdup(name);
+	request->document = json_incref(body);
+	if (request->name == NULL || !store_name_is_good(request->name, why)) {
+		return false;
+	}
+	json_object_del(body, "name");
+	if (id != NULL && strlen(id) == UUID_TEXT - 1) {
+		snprintf(request->machine_id, sizeof(request->machine_id), "%s", id);
+	} else if (id == NULL && make_id(request->machine_id)) {
+		json_object_set_new(body, "id", json_string(request->machine_id));
+	}
+	if (!is_free(request->service, request->name, request->machine_id, why) ||
+	    !settings_read(&settings, json_incref(body), why)) {
+		return false;
+	}
+	settings_free(&settings);
+	named.name = request->name;
+	done = settings_check(request->service, request->service->store,
+			      settings_for_worker(&named, body), create_now, request, why);
+	return done;
+}
+
+static void create_machine(struct call *call)
+{
+	struct request *request = call->request;
+	json_t *body = read_body(request);
+	struct refusal why;
+
+	if (body == NULL) {
+		return;
+	}
+	if (!take_document(request, body, &why)) {
+		answer_refusal(request, &why);
+	}
+	json_decref(body);
+}
+
+/* RFC 7396. */
+static void merge(json_t *target, const json_t *patch)
+{
+	const char *key;
+	json_t *value, *old;
+
+	json_object_foreach((json_t *)patch, key, value)
+	{
+		old = json_object_get(target, key);
+		if (json_is_null(value)) {
+			json_object_del(target, key);
+		} else if (json_is_object(value) && json_is_object(old)) {
+			merge(old, value);
+		} else {
+			json_object_set(target, key, value);
+		}
+	}
+}
+
+static const char *document_id(const struct request *request)
+{
+	const char *id = json_string_value(json_object_get(request->document, "id"));
+
+	return id != NULL ? id : "";
+}
+
+static bool is_unchanged(const struct request *request, const struct machine *machine,
+			 const char *revision, struct refusal *why)
+{
+	return (machine != NULL && strcmp(machine->revision, revision) == 0) ||
+	       refuse(why, SERVICE_BAD_CHANGED, "read it again, and decide anew",
+		      "'%s' has been changed by somebody else meanwhile",
+		      machine != NULL ? machine->name : request->key);
+}
+
+static void change_now(void *user, const struct refusal *refusal)
+{
+	struct request *request = user;
+	struct machine *machine = machine_find(request->service, request->key);
+	struct refusal why;
+
+	if (refusal != NULL) {
+		answer_refusal(request, refusal);
+		return;
+	}
+	if (!is_unchanged(request, machine, request->revision, &why) ||
+	    (request->name != NULL && !store_rename(machine, request->name, &why)) ||
+	    !store_write(machine, json_incref(request->document), &why)) {
+		answer_refusal(request, &why);
+		return;
+	}
+	snprintf(machine->id, sizeof(machine->id), "%s", document_id(request));
+	events_emit(request->service, "machine", machine_summary(machine));
+	answer_machine(request, machine, 200, NULL);
+}
+
+static bool take_patch(struct request *request, struct machine *machine, json_t *patch,
+		       struct refusal *why)
+{
+	json_t *name = json_object_get(patch, "name");
+	struct settings settings = {0};
+	struct machine named = *machine;
+	char path[4096];
+
+	snprintf(request->key, sizeof(request->key), "%s",
+		 machine->id[0] != '\0' ? machine->id : machine->name);
+	snprintf(request->revision, sizeof(request->revision), "%s", machine->revision);
+	if (request->if_match[0] != '\0' && strcmp(request->if_match, "*") != 0) {
+		snprintf(path, sizeof(path), "\"%s\"", machine->revision);
+		if (strcmp(path, request->if_match) != 0) {
+			return is_unchanged(request, machine, "", why);
+		}
+	}
+	if (json_is_string(name) && strcmp(json_string_value(name), machine->name) != 0) {
+		request->name = strdup(json_string_value(name));
+		if (request->name == NULL || !store_name_is_good(request->name, why)) {
+			return false;
+		}
+		if (machine_find(request->service, request->name) != NULL) {
+			return refuse(why, SERVICE_BAD_EXISTS, "give another name",
+				      "there is a machine '%s' already", request->name);
+		}
+		named.name = request->name;
+	}
+	json_object_del(patch, "name");
+	request->document = machine->settings.document != NULL
+				    ? json_deep_copy(machine->settings.document)
+				    : json_object();
+	merge(request->document, patch);
+	if (machine->id[0] != '\0') {
+		json_object_set_new(request->document, "id", json_string(machine->id));
+	} else if (machine_find(request->service, document_id(request)) != NULL) {
+		return refuse(why, SERVICE_BAD_EXISTS, "give another id",
+			      "there is a machine of this id already");
+	}
+	if (!settings_read(&settings, json_incref(request->document), why)) {
+		return false;
+	}
+	settings_free(&settings);
+	if (!machine_path(machine, "", path)) {
+		return refuse(why, SERVICE_BAD_IO, "", "the path is too long");
+	}
+	return settings_check(request->service, path,
+			      settings_for_worker(&named, request->document), change_now, request,
+			      why);
+}
+
+static void change_machine(struct call *call)
+{
+	json_t *patch = read_body(call->request);
+	struct refusal why;
+
+	if (patch == NULL) {
+		return;
+	}
+	if (!take_patch(call->request, call->machine, patch, &why)) {
+		answer_refusal(call->request, &why);
+	}
+	json_decref(patch);
+}
+
+static void delete_machine(struct call *call)
+{
+	struct machine *machine = call->machine;
+	struct service *service = machine->service;
+	const char *disks = request_parameter(call->request, "disks");
+	struct refusal why;
+	bool kept;
+
+	if (machine->worker != 0 || machine->queue != NULL) {
+		refuse(&why, SERVICE_BAD_STATE, "turn it off first", "'%s' is %s", machine->name,
+		       machine_state_name(machine->state));
+		answer_refusal(call->request, &why);
+		return;
+	}
+	if (!store_delete(machine, disks != NULL && strcmp(disks, "true") == 0, &kept, &why)) {
+		answer_refusal(call->request, &why);
+		return;
+	}
+	events_emit(service, "deleted",
+		    json_pack("{s:s, s:s}", "name", machine->name, "id", machine->id));
+	request_answer(call->request, 200,
+		       json_pack("{s:s, s:b}", "deleted", machine->name, "files-left", kept));
+	machine_free(machine);
+}
+
+/* ---- What is done with them ---- */
+
+static void answer_job(struct request *request, const struct job *job, unsigned int status)
+{
+	snprintf(request->location, sizeof(request->location), "/v1/jobs/%llu",
+		 (unsigned long long)job->id);
+	request_answer(request, status, job_object(job));
+}
+
+static const struct form_member force_row = {"force", FORM_FLAG, .at = 0};
+
+static void act(struct call *call)
+{
+	struct request *request = call->request;
+	const struct action *action = action_find(call->words[4]);
+	struct form form = {0};
+	struct refusal why;
+	struct job *job;
+	json_t *params;
+	bool force;
+
+	if (action == NULL) {
+		refuse(&why, SERVICE_BAD_NOT_FOUND, "GET /v1 lists what there is",
+		       "%s: nothing that can be done with a machine", call->words[4]);
+		answer_refusal(request, &why);
+		return;
+	}
+	params = read_body(request);
+	if (params == NULL) {
+		return;
+	}
+	if (!form_read(&form, params, &force_row, 1, &force)) {
+		json_decref(params);
+		refuse_form(&why, &form.error);
+		answer_refusal(request, &why);
+		return;
+	}
+	job = job_new(call->machine, action, params, request->user, &why);
+	if (job == NULL) {
+		answer_refusal(request, &why);
+		return;
+	}
+	answer_job(request, job, 202);
+}
+
+static void open_console(struct call *call)
+{
+	struct refusal why;
+
+	if (call->machine->console == NULL) {
+		refuse(&why, SERVICE_BAD_STATE,
+		       "start it; one whose document has a `serial` of its own has none here",
+		       "'%s' is %s and has no console", call->machine->name,
+		       machine_state_name(call->machine->state));
+		answer_refusal(call->request, &why);
+		return;
+	}
+	snprintf(call->request->console, sizeof(call->request->console), "%s", call->machine->id);
+}
+
+/* ---- Jobs, events ---- */
+
+static bool may_see(const struct request *request, const struct job *job)
+{
+	const struct machine *machine = machine_find(request->service, job->machine_id);
+
+	return request->is_admin || (machine != NULL && role_of(request, machine) >= ROLE_VIEWER);
+}
+
+static void list_jobs(struct call *call)
+{
+	json_t *list = json_array();
+	const struct job *job;
+
+	for (job = call->request->service->jobs; job != NULL; job = job->next) {
+		if (may_see(call->request, job)) {
+			json_array_append_new(list, job_object(job));
+		}
+	}
+	request_answer(call->request, 200, json_pack("{s:o}", "jobs", list));
+}
+
+static void waited(struct waiter *waiter)
+{
+	struct request *request =
+		(struct request *)((char *)waiter - offsetof(struct request, waiter));
+
+	request_answer(request, 200, job_object(waiter->job));
+}
+
+static void get_job(struct call *call)
+{
+	const char *wait = request_parameter(call->request, "wait");
+	unsigned long seconds = wait != NULL ? strtoul(wait, NULL, 10) : 0;
+
+	job_wait(call->request->service, call->job, &call->request->waiter,
+		 (seconds < SERVICE_WAIT_MAX ? seconds : SERVICE_WAIT_MAX) * 1000, waited);
+}
+
+static void cancel_job(struct call *call)
+{
+	struct refusal why;
+
+	if (job_cancel(call->job, &why)) {
+		answer_job(call->request, call->job, 202);
+	} else {
+		answer_refusal(call->request, &why);
+	}
+}
+
+static void follow_events(struct call *call)
+{
+	struct request *request = call->request;
+	const char *from = request_parameter(request, "from");
+
+	request->seen = from != NULL ? strtoull(from, NULL, 10) : events_last(request->service);
+	request->stream = true;
+}
+
+/* ---- The table ---- */
+
+/* clang-format off */
+static const struct route {
+	const char *method, *path;
+	enum role role; /* of the machine that the path names, or else ROLE_ADMIN; NONE: anybody who can connect */
+	void (*serve)(struct call *call);
+} routes[] = {
+	{"GET",    "/v1",                      ROLE_NONE,     get_root},
+	{"GET",    "/v1/host",                 ROLE_NONE,     get_host},
+	{"POST",   "/v1/host/actions/stop-machines", ROLE_ADMIN, stop_machines},
+	{"GET",    "/v1/machines",             ROLE_NONE,     list_machines},
+	{"POST",   "/v1/machines",             ROLE_ADMIN,    create_machine},
+	{"GET",    "/v1/machines/*",           ROLE_VIEWER,   get_machine},
+	{"PATCH",  "/v1/machines/*",           ROLE_ADMIN,    change_machine},
+	{"DELETE", "/v1/machines/*",           ROLE_ADMIN,    delete_machine},
+	{"GET",    "/v1/machines/*/console",   ROLE_OPERATOR, open_console},
+	{"POST",   "/v1/machines/*/actions/*", ROLE_OPERATOR, act},
+	{"GET",    "/v1/jobs",                 ROLE_NONE,     list_jobs},
+	{"GET",    "/v1/jobs/*",               ROLE_VIEWER,   get_job},
+	{"DELETE", "/v1/jobs/*",               ROLE_OPERATOR, cancel_job},
+	{"GET",    "/v1/events",               ROLE_ADMIN,    follow_events},
+};
+/* clang-format on */
+
+/* Words of the path from 0 on; how many, more than there can be: none of ours. */
+static unsigned int split(char *path, const char **words)
+{
+	unsigned int count = 0;
+	char *rest, *word;
+
+	for (word = strtok_r(path, "/", &rest); word != NULL; word = strtok_r(NULL, "/", &rest)) {
+		if (count == SEGMENTS_MAX) {
+			return SEGMENTS_MAX + 1;
+		}
+		words[count++] = word;
+	}
+	return count;
+}
+
+static bool is_path(const char *pattern, const char *const *words, unsigned int count)
+{
+	unsigned int i;
+	size_t length;
+
+	for (i = 0; i < count; i++) {
+		if (*pattern++ != '/') {
+			return false;
+		}
+		length = strcspn(pattern, "/");
+		if ((length != 1 || *pattern != '*') &&
+		    (strlen(words[i]) != length || strncmp(pattern, words[i], length) != 0)) {
+			return false;
+		}
+		pattern += length;
+	}
+	return *pattern == '\0';
+}
+
+/* The machine or job that the path names, if this user may know of it. */
+static bool find_subject(struct call *call, const struct route *route, struct refusal *why)
+{
+	struct request *request = call->request;
+	bool of_machine = strncmp(route->path, "/v1/machines/*", 14) == 0;
+	enum role role = request->is_admin ? ROLE_ADMIN : ROLE_NONE;
+
+	if (of_machine) {
+		call->machine = machine_find(request->service, call->words[2]);
+	} else if (strncmp(route->path, "/v1/jobs/*", 10) == 0) {
+		call->job = job_find(request->service, strtoull(call->words[2], NULL, 10));
+		call->machine = call->job != NULL
+					? machine_find(request->service, call->job->machine_id)
+					: NULL;
+	} else {
+		return role >= route->role ||
+		       refuse(why, SERVICE_BAD_PERMISSION,
+			      "ask root, or a member of the group of administrators",
+			      "user %s may not do this", request->user);
+	}
+	if (call->machine != NULL) {
+		role = role_of(request, call->machine);
+	}
+	if ((call->machine == NULL && call->job == NULL) || role == ROLE_NONE) {
+		return refuse(why, SERVICE_BAD_NOT_FOUND, "vm list and vm jobs show what there is",
+			      of_machine ? "there is no machine '%s'" : "there is no job %s",
+			      call->words[2]);
+	}
+	return role >= route->role ||
+	       refuse(why, SERVICE_BAD_PERMISSION, "ask an administrator for the role",
+		      "user %s may not do this with '%s'", request->user, call->machine->name);
+}
+
+void api_serve(struct request *request)
+{
+	struct call call = {.request = request};
+	unsigned int count = split(request->path, call.words);
+	const struct route *route = NULL;
+	bool known = false;
+	struct refusal why;
+	size_t i;
+
+	for (i = 0; i < ARRAY_COUNT(routes) && route == NULL && count <= SEGMENTS_MAX; i++) {
+		if (is_path(routes[i].path, call.words, count)) {
+			known = true;
+			route = strcmp(routes[i].method, request->method) == 0 ? &routes[i] : NULL;
+		}
+	}
+	if (route == NULL) {
+		if (known) {
+			refuse(&why, SERVICE_BAD_METHOD,
+			       "docs/design/service.md lists what there is",
+			       "%s is not for this resource", request->method);
+		} else {
+			refuse(&why, SERVICE_BAD_NOT_FOUND,
+			       "docs/design/service.md lists what there is",
+			       "there is no such path");
+		}
+		answer_refusal(request, &why);
+	} else if (!find_subject(&call, route, &why)) {
+		answer_refusal(request, &why);
+	} else {
+		route->serve(&call);
+	}
+}

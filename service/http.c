@@ -1,0 +1,386 @@
+/*
+ * HTTP over a UNIX socket, by libmicrohttpd on our loop: who asks, the body, and the answer when there is one. What is asked for is api.c's
+ * affair.
+ *
+ * A request whose answer takes its time is suspended until request_answer(). A stream of events is suspended while there is none.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <microhttpd.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hosted/say.h"
+#include "service/service.h"
+
+#define CONNECTIONS_MAX 128
+#define GROUPS_MAX      256
+
+struct http {
+	struct source source;
+	struct service *service;
+	struct MHD_Daemon *daemon;
+	struct timer timer;
+	struct request *requests;
+};
+
+static void run(struct http *http);
+
+static void again(struct timer *timer)
+{
+	run((struct http *)((char *)timer - offsetof(struct http, timer)));
+}
+
+static void run(struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG wait_ms;
+
+	(void)MHD_run(http->daemon);
+	if (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES) {
+		loop_start_timer(http->service, &http->timer, wait_ms, again);
+	}
+}
+
+static void ready(struct source *source, uint32_t events)
+{
+	(void)events;
+	run((struct http *)((char *)source - offsetof(struct http, source)));
+}
+
+/* The library looks at it when it is run next. */
+static void resume(struct request *request)
+{
+	struct http *http = request->service->http;
+
+	request->suspended = false;
+	MHD_resume_connection(request->connection);
+	loop_start_timer(request->service, &http->timer, 0, again);
+}
+
+/* ---- Who asks ---- */
+
+static bool is_in_group(const struct passwd *user, const char *name)
+{
+	const struct group *group = getgrnam(name);
+	gid_t groups[GROUPS_MAX];
+	int count = GROUPS_MAX, i;
+
+	if (group == NULL || getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0) {
+		return false;
+	}
+	for (i = 0; i < count; i++) {
+		if (groups[i] == group->gr_gid) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool identify(struct request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const struct passwd *user;
+	struct ucred who;
+	socklen_t size = sizeof(who);
+
+	if (info == NULL ||
+	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
+		return false;
+	}
+	user = getpwuid(who.uid);
+	if (user != NULL) {
+		snprintf(request->user, sizeof(request->user), "%s", user->pw_name);
+	} else {
+		snprintf(request->user, sizeof(request->user), "%u", (unsigned int)who.uid);
+	}
+	request->is_admin = who.uid == 0 || who.uid == geteuid() ||
+			    (user != NULL && is_in_group(user, request->service->group));
+	return true;
+}
+
+/* ---- Events ---- */
+
+static ssize_t read_events(void *user, uint64_t position, char *to, size_t size)
+{
+	struct request *request = user;
+	const char *text;
+	bool lost;
+
+	(void)position;
+	text = events_next(request->service, &request->seen, &lost);
+	if (text == NULL) {
+		request->suspended = true;
+		MHD_suspend_connection(request->connection);
+		return 0;
+	}
+	/* Ids have no gap where none was lost: who counts them sees it. One that is longer than the buffer is left out. */
+	if (strlen(text) > size) {
+		return snprintf(to, size, ": one event is too long\n\n");
+	}
+	memcpy(to, text, strlen(text));
+	return (ssize_t)strlen(text);
+}
+
+void http_wake_events(struct service *service)
+{
+	struct request *request;
+
+	for (request = service->http->requests; request != NULL; request = request->next) {
+		if (request->stream && request->suspended) {
+			resume(request);
+		}
+	}
+}
+
+/* ---- Consoles ---- */
+
+static void console_closed(void *user)
+{
+	(void)MHD_upgrade_action(user, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+static void upgraded(void *user, struct MHD_Connection *connection, void *context,
+		     const char *extra, size_t extra_size, MHD_socket fd,
+		     struct MHD_UpgradeResponseHandle *handle)
+{
+	struct request *request = context;
+	struct machine *machine = machine_find(request->service, request->console);
+
+	(void)user;
+	(void)connection;
+	(void)extra;
+	(void)extra_size; /* typed before there was a console */
+	if (machine == NULL || !console_attach(machine, fd, console_closed, handle)) {
+		console_closed(handle);
+	}
+}
+
+/* ---- Answers ---- */
+
+static enum MHD_Result send_response(struct request *request, struct MHD_Response *response,
+				     unsigned int status)
+{
+	enum MHD_Result result = MHD_queue_response(request->connection, status, response);
+
+	MHD_destroy_response(response);
+	return result;
+}
+
+static enum MHD_Result send_upgrade(struct request *request)
+{
+	struct MHD_Response *response = MHD_create_response_for_upgrade(upgraded, NULL);
+
+	if (response == NULL) {
+		return MHD_NO;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_UPGRADE, SERVICE_CONSOLE);
+	return send_response(request, response, MHD_HTTP_SWITCHING_PROTOCOLS);
+}
+
+static enum MHD_Result send_stream(struct request *request)
+{
+	struct MHD_Response *response = MHD_create_response_from_callback(
+		MHD_SIZE_UNKNOWN, 65536, read_events, request, NULL);
+
+	if (response == NULL) {
+		return MHD_NO;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	return send_response(request, response, MHD_HTTP_OK);
+}
+
+static enum MHD_Result send_answer(struct request *request)
+{
+	char *text = request->answer != NULL ? json_dumps(request->answer, JSON_COMPACT) : NULL;
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		text != NULL ? strlen(text) : 0, text, MHD_RESPMEM_MUST_FREE);
+
+	if (response == NULL) {
+		free(text);
+		return MHD_NO;
+	}
+	if (text != NULL) {
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+					      request->status >= 400 ? "application/problem+json"
+								     : "application/json");
+	}
+	if (request->location[0] != '\0') {
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION,
+					      request->location);
+	}
+	if (request->etag[0] != '\0') {
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, request->etag);
+	}
+	return send_response(request, response, request->status);
+}
+
+void request_answer(struct request *request, unsigned int status, json_t *answer)
+{
+	request->status = status;
+	request->answer = answer;
+	if (request->suspended) {
+		resume(request);
+	}
+}
+
+const char *request_parameter(const struct request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/* ---- Requests ---- */
+
+static struct request *new_request(struct service *service, struct MHD_Connection *connection,
+				   const char *path, const char *method)
+{
+	struct request *request = calloc(1, sizeof(*request));
+	const char *match;
+
+	if (request == NULL) {
+		return NULL;
+	}
+	request->service = service;
+	request->connection = connection;
+	request->method = method;
+	request->path = strdup(path);
+	request->next = service->http->requests;
+	service->http->requests = request;
+	match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
+	if (match != NULL) {
+		snprintf(request->if_match, sizeof(request->if_match), "%s", match);
+	}
+	return request;
+}
+
+static void take_body(struct request *request, const char *data, size_t *size)
+{
+	char *body = NULL;
+
+	if (*size <= SERVICE_BODY_MAX - request->length) {
+		body = realloc(request->body, request->length + *size);
+	}
+	if (body != NULL) {
+		request->body = body;
+		memcpy(body + request->length, data, *size);
+		request->length += *size;
+	} else {
+		request->too_long = true;
+	}
+	*size = 0;
+}
+
+/* Called for the head, each piece of the body, its end, and when a suspended request goes on. */
+static enum MHD_Result serve(void *user, struct MHD_Connection *connection, const char *path,
+			     const char *method, const char *version, const char *data,
+			     size_t *size, void **context)
+{
+	struct request *request = *context;
+
+	(void)version;
+	if (request == NULL) {
+		*context = new_request(user, connection, path, method);
+		return *context != NULL ? MHD_YES : MHD_NO;
+	}
+	if (*size != 0) {
+		take_body(request, data, size);
+		return MHD_YES;
+	}
+	if (!request->serving) {
+		request->serving = true;
+		if (request->path == NULL || !identify(request)) {
+			return MHD_NO;
+		}
+		api_serve(request);
+	}
+	if (request->console[0] != '\0') {
+		return send_upgrade(request);
+	}
+	if (request->stream) {
+		return send_stream(request);
+	}
+	if (request->status != 0) {
+		return send_answer(request);
+	}
+	request->suspended = true;
+	MHD_suspend_connection(connection);
+	return MHD_YES;
+}
+
+static void completed(void *user, struct MHD_Connection *connection, void **context,
+		      enum MHD_RequestTerminationCode code)
+{
+	struct service *service = user;
+	struct request *request = *context, **link = &service->http->requests;
+
+	(void)connection;
+	(void)code;
+	if (request == NULL) {
+		return;
+	}
+	while (*link != request) {
+		link = &(*link)->next;
+	}
+	*link = request->next;
+	json_decref(request->answer);
+	json_decref(request->document);
+	free(request->name);
+	free(request->path);
+	free(request->body);
+	free(request);
+	*context = NULL;
+}
+
+bool http_create(struct service *service, int listener)
+{
+	struct http *http = calloc(1, sizeof(*http));
+	const union MHD_DaemonInfo *info;
+
+	if (http == NULL) {
+		say("out of memory");
+		return false;
+	}
+	http->service = service;
+	service->http = http;
+	http->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL, serve,
+		service, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_COMPLETED, completed,
+		service, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_END);
+	info = http->daemon != NULL ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)
+				    : NULL;
+	if (info == NULL) {
+		say("the API cannot be served: %s", strerror(errno));
+		return false;
+	}
+	http->source = (struct source){info->epoll_fd, ready};
+	return loop_watch(service, &http->source, EPOLLIN);
+}
+
+void http_destroy(struct service *service)
+{
+	struct http *http = service->http;
+	struct request *request;
+
+	if (http == NULL) {
+		return;
+	}
+	/* Who waits is hung up. */
+	for (request = http->requests; request != NULL; request = request->next) {
+		if (request->suspended) {
+			resume(request);
+		}
+	}
+	if (http->daemon != NULL) {
+		MHD_stop_daemon(http->daemon);
+	}
+	loop_stop_timer(service, &http->timer);
+	service->http = NULL;
+	free(http);
+}

@@ -1,0 +1,11 @@
+# The management service.
+service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o http.o api.o) \
+	$(addprefix hosted/,listen.o packet.o form.o say.o)
+
+service_products := build/service/vmms
+build/service/vmms: $(call user,$(service_objs))
+	$(call link_user,-ljansson -lmicrohttpd)
+
+service_fuzzers := tests/fuzz/service_fuzz.c
+service_fuzz_objs := $(addprefix service/,settings.o refusal.o) hosted/form.o hosted/say.o
+service_fuzz_libs := -ljansson

@@ -1,0 +1,356 @@
+/*
+ * vmms, the management service: what its parts share. docs/design/service.md says how it works and why.
+ *
+ * One thread, no locks; nothing waits but loop_run(). What takes its time is asked of a worker or of a process, and goes on when that
+ * answers. JSON values that a function takes are marked so; all others stay the caller's.
+ */
+#ifndef SERVICE_SERVICE_H
+#define SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "hosted/form.h"
+#include "include/mgmt/service.h"
+#include "lib/check.h"
+
+/* ---- The loop (loop.c) ---- */
+
+struct source {
+	int fd; /* -1: none */
+	void (*ready)(struct source *source, uint32_t events);
+};
+
+/* Fires once. */
+struct timer {
+	uint64_t at_ms; /* CLOCK_MONOTONIC */
+	void (*fired)(struct timer *timer);
+	struct timer *next;
+	bool armed;
+};
+
+struct service {
+	const char *store;  /* the folder of the machines' folders */
+	const char *run;    /* the folder of what does not outlast a boot: sockets, locks, jobs */
+	const char *worker; /* the program */
+	const char *group;  /* whose members may do everything, beside root */
+	int epoll;
+	bool stop;
+	struct source signals;
+	struct timer *timers;
+	struct machine *machines; /* in the order of their names */
+	struct job *jobs;         /* the newest first */
+	unsigned int job_count;
+	uint64_t last_job;
+	struct events *events;
+	struct http *http;
+};
+
+/* False: said why. */
+bool loop_create(struct service *service);
+bool loop_watch(struct service *service, struct source *source, uint32_t events);
+void loop_change(struct service *service, struct source *source, uint32_t events);
+/* Closes it as well. Nothing is served of it any more, also of what has come already. */
+void loop_close(struct service *service, struct source *source);
+void loop_start_timer(struct service *service, struct timer *timer, uint64_t wait_ms,
+		      void (*fired)(struct timer *timer));
+void loop_stop_timer(struct service *service, struct timer *timer);
+void loop_run(struct service *service);
+
+/* ---- Refusals ---- */
+
+/* What goes wrong, for who asked: a word of service.h, a sentence that names the thing, what to do; empty where there is nothing to say. */
+struct refusal {
+	const char *code;
+	char detail[600];
+	char remedy[200];
+	char field[160]; /* of a document */
+};
+
+/* Always false. */
+bool refuse(struct refusal *why, const char *code, const char *remedy, const char *detail, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same by a form's error. */
+bool refuse_form(struct refusal *why, const struct form_error *error);
+json_t *refusal_object(const struct refusal *why);
+
+/* ---- Machines ---- */
+
+enum machine_state {
+	MACHINE_OFF,
+	MACHINE_STARTING,
+	MACHINE_RUNNING,
+	MACHINE_PAUSING,
+	MACHINE_PAUSED,
+	MACHINE_RESUMING,
+	MACHINE_SAVING,
+	MACHINE_SAVED,
+	MACHINE_STOPPING,
+	MACHINE_STATES,
+};
+
+enum start_action { START_NEVER, START_IF_RUNNING, START_ALWAYS };
+enum stop_action { STOP_SHUTDOWN, STOP_SAVE, STOP_TURN_OFF };
+enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
+
+#define UUID_TEXT 37
+
+/* What vmms itself reads of a machine's document; the rest is the worker's affair. */
+struct settings {
+	enum start_action start;
+	uint64_t start_delay; /* seconds */
+	enum stop_action stop;
+	json_t *document; /* all of it, owned */
+};
+
+struct machine {
+	struct service *service;
+	struct machine *next;
+	char *name; /* and its folder's, in the store */
+	char id[UUID_TEXT];
+	char revision[40];        /* of the document, another one with each change */
+	struct settings settings; /* document NULL: damaged */
+	char *damage;             /* why the document cannot be used; NULL: it can */
+
+	enum machine_state state;
+	char reason[64]; /* why it ended last; empty: nobody knows */
+	bool crashed;
+	uint64_t since_ms; /* CLOCK_MONOTONIC: in this state */
+	struct job *queue; /* what is to be done, the first of it now; the last one is the newest */
+	struct link *link; /* to the worker, NULL: none */
+	struct console *console;
+	pid_t worker;                    /* 0: there is none */
+	struct source process;           /* its pidfd */
+	enum machine_state worker_state; /* as it says; while it has greeted */
+	bool greeted;
+	struct timer kill_timer; /* it was turned off, and has this long to end */
+	struct timer next_timer; /* the next of the queue begins */
+	struct timer meet_timer; /* its worker was not itself yet */
+	struct timer start_timer;
+	bool doomed; /* it is being deleted */
+};
+
+/* machine.c */
+const char *machine_state_name(enum machine_state state);
+struct machine *machine_new(struct service *service, const char *name);
+void machine_free(struct machine *machine); /* of one that is off */
+struct machine *machine_find(struct service *service, const char *name_or_id);
+void machine_set_state(struct machine *machine, enum machine_state state);
+/* A file of the machine's, in its folder or (run) of this boot. PATH_MAX bytes; false: too long. */
+bool machine_path(const struct machine *machine, const char *file, char *path) MUST_CHECK;
+bool machine_run_path(const struct machine *machine, const char *end, char *path) MUST_CHECK;
+
+/* Files of a machine's folder. */
+#define FILE_DOCUMENT   "machine.json"
+#define FILE_LOG        "worker.log"
+#define FILE_RUNNING    "running" /* there while it runs */
+#define FILE_STATE      "state.vmrs"
+#define FILE_STATE_NEW  "state.vmrs.new"  /* while it is written */
+#define FILE_STATE_USED "state.vmrs.used" /* while it is read */
+/* The worker that holds the machine's lock is met again, after a start of vmms. */
+void machine_meet(struct machine *machine);
+/* A process has been started for it. False: why; it has been ended then. */
+bool machine_take_worker(struct machine *machine, pid_t worker, struct refusal *why);
+/* From the link: what the worker tells, and that it has hung up. */
+void machine_greeted(struct machine *machine);
+void machine_event(struct machine *machine, const json_t *params);
+/* Its state is as it is by itself: nothing is being done with it. */
+void machine_settle(struct machine *machine);
+void machine_kill(struct machine *machine);
+json_t *machine_summary(const struct machine *machine);
+/* The start actions of all, after a boot. */
+void machine_start_all(struct service *service);
+
+/*
+ * start.c: a process of the worker's program, of a session of its own, in this folder. `fds` become its descriptors from 3 on, `out` and
+ * `err` what they are called. The process, or -errno.
+ */
+pid_t start_process(const struct service *service, const char *folder, const char *const *words,
+		    const int *fds, unsigned int count, int out, int err);
+/* A text as a file that can be read from its start, or -errno. */
+int start_text_file(const char *name, const json_t *document);
+/* A worker for the machine, from its saved state if there is one. False: why. */
+bool start_worker(struct machine *machine, struct refusal *why);
+/* The last line that it left in its log, or "". */
+void start_last_words(const struct machine *machine, char *text, size_t size);
+/* 0: nobody has the lock; 1: a worker has it, and *worker is who (0: it has just been made, and is not itself yet); or -errno. */
+int start_take_lock(struct machine *machine, pid_t *worker);
+
+/* ---- Documents and folders (settings.c, judge.c, store.c) ---- */
+
+/* Takes the document. False: why, and *settings is as it was. */
+bool settings_read(struct settings *settings, json_t *document, struct refusal *why);
+void settings_free(struct settings *settings);
+/* What the worker is told: the document without what is for vmms, with what only vmms knows. */
+json_t *settings_for_worker(const struct machine *machine, const json_t *document);
+enum role settings_role(const struct settings *settings, const char *user);
+/*
+ * Whether the worker would take it: asked of the program itself. `done` is called later, once; never if false is returned at once.
+ */
+bool settings_check(struct service *service, const char *folder, json_t *for_worker,
+		    void (*done)(void *user, const struct refusal *why), void *user,
+		    struct refusal *why);
+
+bool store_name_is_good(const char *name, struct refusal *why);
+bool store_scan(struct service *service); /* false: said why */
+/* Writes the document so that after a power cut there is the old one or the new one, and takes it. */
+bool store_write(struct machine *machine, json_t *document, struct refusal *why);
+bool store_create(struct machine *machine, json_t *document, struct refusal *why);
+bool store_rename(struct machine *machine, const char *name, struct refusal *why);
+/* `disks`: also the files of disks that lie in its folder. *kept: something is left in the folder. */
+bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusal *why);
+bool store_mark(const struct machine *machine, const char *file, bool there);
+
+/* ---- The worker's control socket (link.c) ---- */
+
+/* `error` NULL: answered; else an object with message and perhaps data.remedy. */
+typedef void link_done(struct machine *machine, void *user, const json_t *result,
+		       const json_t *error);
+/* -errno */
+int link_open(struct machine *machine, const char *path);
+/* Takes params and the descriptor (-1: none). `done` is called once, later. */
+void link_ask(struct machine *machine, const char *method, json_t *params, int fd, link_done *done,
+	      void *user);
+/* Takes in what has come, if anything has. */
+void link_serve(struct machine *machine);
+/* What was asked is answered with an error. */
+void link_close(struct machine *machine);
+
+/* ---- Jobs (job.c, action.c) ---- */
+
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
+
+struct job {
+	uint64_t id;
+	struct job *next;        /* of the service's */
+	struct job *behind;      /* in the machine's queue */
+	struct machine *machine; /* NULL: it has been deleted, or the job has ended */
+	char *name;              /* of the machine, when it was asked */
+	char machine_id[UUID_TEXT];
+	const struct action *action; /* NULL: of an earlier vmms */
+	char *what;
+	char *user;
+	json_t *params;
+	enum job_state state;
+	char step[64];
+	json_int_t worker_job; /* that is waited for, 0: none */
+	uint64_t done, total;  /* bytes; total 0: nobody knows */
+	json_t *error;         /* refusal_object(); when it has failed */
+	time_t began, ended;
+	struct waiter *waiters;
+};
+
+struct action {
+	const char *name;
+	const char *past;          /* "'web1' cannot be ..." */
+	unsigned int from;         /* a bit for each state */
+	enum machine_state during; /* of the machine while it is carried out */
+	enum role role;
+	bool at_once; /* it does not wait for what is being done */
+	void (*begin)(struct job *job);
+};
+
+/* action.c */
+const struct action *action_find(const char *name);
+const struct action *action_at(unsigned int index); /* NULL: there are no more */
+/* What the worker says of a job that is waited for. */
+void action_worker_job(struct job *job, const json_t *worker_job);
+/* The worker runs, or has ended, while this was being done. */
+void action_worker_runs(struct job *job);
+void action_worker_gone(struct job *job);
+/* False: it cannot be. */
+bool action_cancel(struct job *job);
+
+/* job.c. NULL: why. Takes params. */
+struct job *job_new(struct machine *machine, const struct action *action, json_t *params,
+		    const char *user, struct refusal *why);
+struct job *job_find(struct service *service, uint64_t id);
+/* Those of a machine that are being done, one after the other. */
+struct job *job_running(const struct machine *machine, const struct job *after);
+void job_step(struct job *job, const char *step);
+void job_done(struct job *job);
+void job_fail(struct job *job, const struct refusal *why);
+void job_cancelled(struct job *job);
+bool job_cancel(struct job *job, struct refusal *why);
+json_t *job_object(const struct job *job);
+/* Those that an earlier vmms did not end are failed. False: said why. */
+bool job_scan(struct service *service);
+void job_forget_all(struct service *service);
+/* Called once, when the job has ended or after so long. */
+struct waiter {
+	struct waiter *next;
+	struct job *job;
+	struct timer timer;
+	void (*over)(struct waiter *waiter);
+};
+void job_wait(struct service *service, struct job *job, struct waiter *waiter, uint64_t ms,
+	      void (*over)(struct waiter *waiter));
+
+/* ---- Events (events.c) ---- */
+
+bool events_create(struct service *service);
+void events_destroy(struct service *service);
+/* Takes the object. */
+void events_emit(struct service *service, const char *name, json_t *object);
+uint64_t events_last(const struct service *service);
+/* The next one after `id` as SSE has it, or NULL: there is none yet. *lost: some in between are forgotten. */
+const char *events_next(const struct service *service, uint64_t *id, bool *lost);
+
+/* ---- Consoles (console.c) ---- */
+
+/* COM1 by the worker's method "console". */
+void console_open(struct machine *machine);
+void console_close(struct machine *machine);
+/*
+ * A stream socket of somebody's who sees what the console shows, from what it has kept on, and types. `closed` is called when it is over; the
+ * descriptor is not closed here. False: there is no console.
+ */
+bool console_attach(struct machine *machine, int fd, void (*closed)(void *user), void *user);
+
+/* ---- The API (http.c, api.c) ---- */
+
+/* A request while it is answered. */
+struct request {
+	struct service *service;
+	struct request *next; /* of all that there are */
+	struct MHD_Connection *connection;
+	const char *method;
+	char *path;
+	char *body;
+	size_t length;
+	bool too_long, serving, suspended;
+	char user[64]; /* by the kernel's word on who connected */
+	bool is_admin;
+	char if_match[64];
+	/* The answer, once there is one. */
+	unsigned int status; /* 0: there is none yet */
+	json_t *answer;
+	char location[160], etag[48];
+	char console[UUID_TEXT]; /* instead of an answer: this machine's */
+	bool stream;             /* instead of an answer: events, from `seen` on */
+	uint64_t seen;
+	/* What api.c needs while it waits. */
+	struct waiter waiter;
+	json_t *document;
+	char *name;
+	char machine_id[UUID_TEXT]; /* of one that is made */
+	char key[SERVICE_NAME_MAX +
+		 1]; /* of one that is changed: its id, or the name of one that has none */
+	char revision[40];
+};
+
+/* Answers, or begins to: then request_answer() comes later. */
+void api_serve(struct request *request);
+/* Takes the answer. */
+void request_answer(struct request *request, unsigned int status, json_t *answer);
+/* A parameter of the query, or NULL. */
+const char *request_parameter(const struct request *request, const char *name);
+
+bool http_create(struct service *service, int listener);
+void http_destroy(struct service *service);
+void http_wake_events(struct service *service); /* an event more */
+
+#endif

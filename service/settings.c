@@ -1,0 +1,146 @@
+/*
+ * A machine's document (include/mgmt/machine.schema.json): what vmms reads of it, and what the worker is told. A machine's hardware is
+ * judged by another (judge.c).
+ */
+#include <string.h>
+
+#include "service/service.h"
+
+#define TAGS_MAX  16
+#define USERS_MAX 64
+#define DELAY_MAX 86400
+
+struct members {
+	unsigned int start, stop;
+	uint64_t delay;
+	const char *id, *notes;
+};
+
+static const char *const roles[] = {"viewer", "operator", NULL};
+
+static bool read_tag(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member tag = {"", FORM_TEXT, .least = 1, .most = 64};
+	const char *text;
+
+	(void)into;
+	return form_read_value(form, value, &tag, &text);
+}
+
+static bool read_tags(struct form *form, const json_t *value, void *into)
+{
+	return form_read_list(form, value, TAGS_MAX, read_tag, into);
+}
+
+static bool read_users(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member role = {"", FORM_WORD, .words = roles};
+	const char *name;
+	json_t *item;
+	unsigned int word;
+
+	(void)into;
+	if (!json_is_object(value) || json_object_size(value) > USERS_MAX) {
+		return form_refuse(form, value, "give {\"NAME\": \"viewer\" or \"operator\"}",
+				   "is no list of users");
+	}
+	json_object_foreach((json_t *)value, name, item)
+	{
+		if (!form_read_value(form, item, &role, &word)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+#define AT(member) .at = offsetof(struct members, member)
+
+static const char *const starts[] = {"never", "if-running", "always", NULL};
+static const char *const stops[] = {"shutdown", "save", "turn-off", NULL};
+static const struct form_member own[] = {
+	{"id", FORM_TEXT, .required = true, AT(id), .least = UUID_TEXT - 1, .most = UUID_TEXT - 1},
+	{"start", FORM_WORD, AT(start), .words = starts},
+	{"start-delay", FORM_NUMBER, AT(delay), .most = DELAY_MAX},
+	{"stop", FORM_WORD, AT(stop), .words = stops},
+	{"notes", FORM_TEXT, AT(notes), .most = 4096},
+	{"tags", FORM_OTHER, .read = read_tags},
+	{"users", FORM_OTHER, .read = read_users},
+};
+
+/* What only vmms may say to a worker. */
+static const char *const forbidden[] = {"name", "control", "restore", "user", "device"};
+
+bool settings_read(struct settings *settings, json_t *document, struct refusal *why)
+{
+	struct members members = {.start = START_NEVER, .stop = STOP_SHUTDOWN};
+	struct form form = {0};
+	json_t *known = json_object();
+	bool done;
+	size_t i;
+
+	for (i = 0; i < ARRAY_COUNT(forbidden); i++) {
+		json_t *value = json_object_get(document, forbidden[i]);
+
+		if (value != NULL) {
+			form_refuse_member(&form, forbidden[i], value, "leave it out",
+					   "is the service's own affair");
+			json_decref(known);
+			json_decref(document);
+			return refuse_form(why, &form.error);
+		}
+	}
+	for (i = 0; i < ARRAY_COUNT(own); i++) {
+		json_t *value = json_object_get(document, own[i].key);
+
+		if (value != NULL) {
+			json_object_set(known, own[i].key, value);
+		}
+	}
+	done = form_read(&form, json_is_object(document) ? known : document, own, ARRAY_COUNT(own),
+			 &members);
+	json_decref(known);
+	if (!done) {
+		json_decref(document);
+		return refuse_form(why, &form.error);
+	}
+	json_decref(settings->document);
+	*settings = (struct settings){.start = (enum start_action)members.start,
+				      .start_delay = members.delay,
+				      .stop = (enum stop_action)members.stop,
+				      .document = document};
+	return true;
+}
+
+void settings_free(struct settings *settings)
+{
+	json_decref(settings->document);
+	settings->document = NULL;
+}
+
+enum role settings_role(const struct settings *settings, const char *user)
+{
+	const char *role = json_string_value(
+		json_object_get(json_object_get(settings->document, "users"), user));
+
+	if (role == NULL) {
+		return ROLE_NONE;
+	}
+	return strcmp(role, roles[0]) == 0 ? ROLE_VIEWER : ROLE_OPERATOR;
+}
+
+json_t *settings_for_worker(const struct machine *machine, const json_t *document)
+{
+	json_t *config = json_copy((json_t *)document);
+	size_t i;
+
+	for (i = 0; i < ARRAY_COUNT(own); i++) {
+		if (strcmp(own[i].key, "id") != 0) {
+			json_object_del(config, own[i].key);
+		}
+	}
+	json_object_set_new(config, "name", json_string(machine->name));
+	if (json_object_get(config, "serial") == NULL) {
+		json_object_set_new(config, "serial", json_pack("{s:s}", "to", "control"));
+	}
+	return config;
+}

@@ -1,0 +1,81 @@
+"""Machines that have names: vmms and vm over workers and guests as they are."""
+import os
+import re
+
+from harness import BUILD, guest, kernels, test
+from integration_tests import END
+
+VMMS = (os.path.join(BUILD, "service", "vmms"), "/usr/bin/vmms")
+VM = (os.path.join(BUILD, "cli", "vm"), "/usr/bin/vm")
+WORKER = (os.path.join(BUILD, "worker", "vmwp"), "/usr/bin/vmwp")
+
+GUEST = END + """
+    until [ -b /dev/sda ]; do usleep 100000; done
+    (
+        n=0
+        while :; do
+            n=$((n + 1))
+            echo "tick $n $(cut -d' ' -f1 /proc/uptime)"
+            usleep 200000
+        done
+    ) &
+    while read -r word; do
+        echo "heard $word"
+    done"""
+
+
+@test("service: machines are made, started, saved, shut down by name, and outlive the service", deadline=900)
+def life(t):
+    initrd = guest.initrd("service", GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_utils", "hv_storvsc", "sd_mod"])
+    text = t.root(f"""
+        serve() {{ vmms 2>>log & service=$!; until vm host >/dev/null 2>&1; do kill -0 $service || exit 1; usleep 100000; done; }}
+        ticks() {{ # NAME: some more of them, on a console of its own
+            vm console $1 <fifo >$1.out 2>/dev/null & console=$!
+            exec 9>fifo
+            before=$(grep -c ^tick $1.out)
+            until [ $(grep -c ^tick $1.out) -gt $((before + 3)) ]; do kill -0 $console || exit 1; usleep 200000; done
+        }}
+        left() {{ exec 9>&-; kill $console; wait $console; }}
+        mkfifo fifo
+        serve
+        vm create web --kernel /root/vmlinuz --initrd /root/initrd --append "{guest.CMDLINE}" --memory 128M --vps 2 --new-disk 64M || exit 1
+        vm create db --kernel /root/vmlinuz --initrd /root/nothing --memory 128M || exit 1
+        vm start web || exit 1
+        vm start db 2>&1; echo "db: $?"
+        ticks web
+        echo hallo >&9
+        until grep -q "^heard hallo" web.out; do usleep 200000; done
+        left
+        echo "first $(grep ^tick web.out | tail -1)"
+        kill -9 $service; wait $service 2>/dev/null
+        serve
+        until vm list | grep -q "^web *running"; do usleep 200000; done
+        vm start web 2>&1
+        vm pause web && vm list && vm resume web || exit 1
+        vm save web || exit 1
+        vm list
+        ls /var/lib/verdigris/machines/web
+        cp web.out before
+        vm start web || exit 1
+        ticks web; left
+        grep -q "^tick 1 " web.out && echo "the guest has started anew"
+        echo "then $(grep ^tick web.out | tail -1)"
+        until vm stop web 2>>refused; do grep -q services refused || exit 1; usleep 500000; done
+        vm show web | grep ended-by
+        vm delete --disks web db && ls /var/lib/verdigris/machines | wc -l
+        vm jobs | awk '{{ print "job", $2, $3, $4 }}'
+        kill $service; wait $service; echo "service: $?"
+        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, WORKER])
+    t.has(text, "vm: 'db' did not start: --initrd /root/nothing: No such file or directory")
+    t.has(text, "db: 1\n")
+    t.has(text, "vm: 'web' is running and cannot be started")
+    t.check(re.search(r"^web +paused +2 +128M", text, re.M), "it is not seen paused")
+    t.check(re.search(r"^web +saved +2 +128M", text, re.M), "it is not seen saved")
+    t.has(text, "state.vmrs\n")
+    uptimes = [float(uptime) for uptime in re.findall(r"^(?:first|then) tick \d+ (\S+)", text, re.M)]
+    t.check(len(uptimes) == 2 and uptimes[1] > uptimes[0], f"it did not go on: {uptimes}")
+    t.check("started anew" not in text, "it started anew instead of going on")
+    t.has(text, '"ended-by": "power-off"')
+    for job in ("start web done", "start db failed", "pause web done", "resume web done", "save web done", "shutdown web done"):
+        t.has(text, f"job {job}")
+    t.has(text, "service: 0\n0\n")
