@@ -45,7 +45,7 @@ boot32 = $(addprefix build/boot32/,$(1))
 user   = $(addprefix build/user/,$(1))
 san    = $(addprefix build/san/,$(1))
 
-folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker console service cli tests
+folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker console service libvirt cli tests
 -include $(wildcard $(folders:%=%/objs.mk))
 
 include tools/build.mk

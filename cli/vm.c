@@ -4,14 +4,13 @@
  */
 #include "cli/vm.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "hosted/say.h"
+#include "hosted/size.h"
 #include "include/mgmt/service.h"
 #include "lib/check.h"
 
@@ -82,33 +81,6 @@ static bool fail(const char *what, const char *why)
 	return false;
 }
 
-bool vm_parse_size(const char *word, uint64_t *size)
-{
-	static const char units[] = "KMGT";
-	char *end;
-	const char *unit;
-	unsigned int shift;
-
-	errno = 0;
-	*size = strtoull(word, &end, 10);
-	if (!isdigit((unsigned char)*word) || errno != 0) {
-		return false;
-	}
-	if (*end == '\0') {
-		return true;
-	}
-	unit = strchr(units, toupper((unsigned char)*end));
-	if (unit == NULL || (end[1] != '\0' && strcasecmp(end + 1, "B") != 0)) {
-		return false;
-	}
-	shift = 10 * (unsigned int)(unit - units + 1);
-	if (*size > UINT64_MAX >> shift) {
-		return false;
-	}
-	*size <<= shift;
-	return true;
-}
-
 /* Puts it behind a list of the document. */
 static bool append(struct vm *vm, const char *key, json_t *item)
 {
@@ -147,7 +119,7 @@ static bool put_member(struct vm *vm, const struct option *option, const char *w
 
 	switch (option->kind) {
 	case SIZE:
-		if (!vm_parse_size(word, &size)) {
+		if (!size_parse(word, &size)) {
 			return fail(word, "not a size; write it as 512M or 2G");
 		}
 		snprintf(text, sizeof(text), "%s", word);

@@ -3,11 +3,10 @@
 #define CLI_VM_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include <jansson.h>
 
-#include "cli/http.h"
+#include "hosted/http.h"
 
 /* Exit statuses. */
 enum { VM_DONE, VM_FAILED, VM_USAGE, VM_NOT_FOUND, VM_STATE, VM_PERMISSION, VM_TIMEOUT };
@@ -36,8 +35,5 @@ struct vm_verb {
 
 extern const struct vm_verb vm_verbs[];
 extern const unsigned int vm_verb_count;
-
-/* "512M", "2GB" as PowerShell has it, or bytes. False: none. */
-bool vm_parse_size(const char *word, uint64_t *size);
 
 #endif

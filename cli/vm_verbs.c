@@ -11,6 +11,7 @@
 #include "cli/vm.h"
 #include "disk/disk.h"
 #include "hosted/say.h"
+#include "hosted/size.h"
 #include "include/mgmt/service.h"
 #include "lib/check.h"
 
@@ -346,7 +347,7 @@ static bool make_disk(struct vm *vm, const char *name)
 	char path[PATH_MAX];
 	int ret = -1;
 
-	if (!vm_parse_size(vm->new_disk, &how.size)) {
+	if (!size_parse(vm->new_disk, &how.size)) {
 		say("%s: not a size; write it as 20G", vm->new_disk);
 	} else if (strchr(name, '/') != NULL || name[0] == '.') {
 		ret = 0; /* no name for a machine: the service says so */

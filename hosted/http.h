@@ -2,8 +2,8 @@
  * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket. What goes wrong is said on standard error,
  * one sentence with its remedy.
  */
-#ifndef CLI_HTTP_H
-#define CLI_HTTP_H
+#ifndef HOSTED_HTTP_H
+#define HOSTED_HTTP_H
 
 #include <stdbool.h>
 
@@ -21,6 +21,8 @@ void http_close(struct http *http);
  */
 json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body);
 const char *http_code(const struct http *http);
+/* The sentence that was said of it, and from now on is not said any more. */
+const char *http_detail(struct http *http);
 
 /* A path's segment with what does not belong into one escaped; freed by the caller. */
 char *http_escape(const struct http *http, const char *segment);

@@ -1,8 +1,9 @@
 /* See http.h. */
-#include "cli/http.h"
+#include "hosted/http.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ struct http {
 	CURL *curl;
 	const char *socket;
 	char code[32];
+	char detail[600];
+	bool quiet; /* `detail` is for the caller */
 	char *text; /* what has come */
 	size_t length;
 	bool (*event)(void *user, const char *name, const json_t *data);
@@ -52,6 +55,27 @@ void http_close(struct http *http)
 const char *http_code(const struct http *http)
 {
 	return http->code;
+}
+
+const char *http_detail(struct http *http)
+{
+	http->quiet = true;
+	return http->detail;
+}
+
+static void complain(struct http *http, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void complain(struct http *http, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(http->detail, sizeof(http->detail), format, arguments);
+	va_end(arguments);
+	if (!http->quiet) {
+		say("%s", http->detail);
+	}
 }
 
 char *http_escape(const struct http *http, const char *segment)
@@ -102,9 +126,10 @@ static bool perform(struct http *http)
 	CURLcode result = curl_easy_perform(http->curl);
 
 	if (result == CURLE_COULDNT_CONNECT) {
-		say("%s: nobody listens; start vmms, or give its socket by --socket", http->socket);
+		complain(http, "%s: nobody listens; start vmms, or give its socket by --socket",
+			 http->socket);
 	} else if (result != CURLE_OK) {
-		say("%s: %s", http->socket, curl_easy_strerror(result));
+		complain(http, "%s: %s", http->socket, curl_easy_strerror(result));
 	}
 	return result == CURLE_OK;
 }
@@ -117,9 +142,10 @@ static void say_problem(struct http *http, const json_t *problem, long status)
 
 	snprintf(http->code, sizeof(http->code), "%s", code != NULL ? code : "");
 	if (detail == NULL) {
-		say("the service answers %ld and does not say why", status);
+		complain(http, "the service answers %ld and does not say why", status);
 	} else {
-		say("%s%s%s", detail, remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
+		complain(http, "%s%s%s", detail, remedy != NULL ? "; " : "",
+			 remedy != NULL ? remedy : "");
 	}
 }
 

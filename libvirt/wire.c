@@ -1,0 +1,158 @@
+/* Records and XDR, see libvirt.h. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "libvirt/libvirt.h"
+
+#define LENGTH_BYTES 4u
+
+/* Words are big-endian, and all is padded to them (RFC 4506, section 3). */
+static size_t padded(size_t length)
+{
+	return (length + 3) & ~(size_t)3;
+}
+
+void wire_get_bytes(struct wire_in *in, void *bytes, size_t length)
+{
+	if (in->bad || padded(length) > (size_t)(in->end - in->at)) {
+		in->bad = true;
+		memset(bytes, 0, length);
+		return;
+	}
+	memcpy(bytes, in->at, length);
+	in->at += padded(length);
+}
+
+uint32_t wire_get(struct wire_in *in)
+{
+	uint32_t value;
+
+	wire_get_bytes(in, &value, sizeof(value));
+	return ntohl(value);
+}
+
+void wire_get_text(struct wire_in *in, char *text, size_t size)
+{
+	uint32_t length = wire_get(in);
+
+	text[0] = '\0';
+	if (length >= size) {
+		in->bad = true;
+		return;
+	}
+	wire_get_bytes(in, text, length);
+	text[length] = '\0';
+	in->bad |= strlen(text) != length;
+}
+
+void wire_put_bytes(struct wire_out *out, const void *bytes, size_t length)
+{
+	size_t room = out->length + padded(length);
+	uint8_t *more;
+
+	if (room > out->room && !out->failed) {
+		room = room > 2 * out->room ? room : 2 * out->room;
+		more = room <= WIRE_MESSAGE_MAX ? realloc(out->bytes, room) : NULL;
+		out->failed = more == NULL;
+		out->bytes = more != NULL ? more : out->bytes;
+		out->room = more != NULL ? room : out->room;
+	}
+	if (out->failed) {
+		return;
+	}
+	memset(out->bytes + out->length, 0, padded(length));
+	memcpy(out->bytes + out->length, bytes, length);
+	out->length += padded(length);
+}
+
+void wire_put(struct wire_out *out, uint32_t value)
+{
+	value = htonl(value);
+	wire_put_bytes(out, &value, sizeof(value));
+}
+
+void wire_put_long(struct wire_out *out, uint64_t value)
+{
+	wire_put(out, (uint32_t)(value >> 32));
+	wire_put(out, (uint32_t)value);
+}
+
+void wire_put_text(struct wire_out *out, const char *text)
+{
+	wire_put(out, (uint32_t)strlen(text));
+	wire_put_bytes(out, text, strlen(text));
+}
+
+static bool read_all(int fd, void *bytes, size_t length)
+{
+	ssize_t got;
+
+	for (; length != 0; bytes = (uint8_t *)bytes + got, length -= (size_t)got) {
+		got = read(fd, bytes, length);
+		if (got < 0 && errno == EINTR) {
+			got = 0;
+		} else if (got <= 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool write_all(int fd, const void *bytes, size_t length)
+{
+	ssize_t sent;
+
+	for (; length != 0; bytes = (const uint8_t *)bytes + sent, length -= (size_t)sent) {
+		sent = send(fd, bytes, length, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EINTR) {
+			sent = 0;
+		} else if (sent <= 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool wire_receive(int fd, struct wire_header *header, uint8_t **bytes, size_t *length)
+{
+	uint32_t words[7]; /* the length counts itself, too */
+	size_t whole;
+
+	if (!read_all(fd, words, sizeof(words))) {
+		return false;
+	}
+	whole = ntohl(words[0]);
+	if (whole < sizeof(words) || whole > WIRE_MESSAGE_MAX) {
+		return false;
+	}
+	*header = (struct wire_header){ntohl(words[1]), ntohl(words[2]), ntohl(words[3]),
+				       ntohl(words[4]), ntohl(words[5]), ntohl(words[6])};
+	*length = whole - sizeof(words);
+	*bytes = malloc(*length + 1);
+	if (*bytes == NULL) {
+		return false;
+	}
+	if (!read_all(fd, *bytes, *length)) {
+		free(*bytes);
+		return false;
+	}
+	return true;
+}
+
+bool wire_send(int fd, const struct wire_header *header, const struct wire_out *out)
+{
+	uint32_t words[7] = {htonl((uint32_t)(sizeof(words) + out->length)),
+			     htonl(header->program),
+			     htonl(header->version),
+			     htonl(header->procedure),
+			     htonl(header->type),
+			     htonl(header->serial),
+			     htonl(header->status)};
+
+	return !out->failed && write_all(fd, words, sizeof(words)) &&
+	       write_all(fd, out->bytes, out->length);
+}

@@ -1,0 +1,75 @@
+/* Calls of libvirt's clients that are any bytes: each is answered by a reply that can be read to its end, or by an error. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libvirt/libvirt.h"
+#include "tests/fuzz/fuzz.h"
+
+static bool absent;
+
+/* The service, as far as these calls see it. */
+json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body)
+{
+	(void)http;
+	EXPECT(strlen(path) < 512 &&
+	       (strcmp(method, "GET") == 0 || strncmp(path, "/v1/m", 5) == 0));
+	json_decref(body);
+	if (absent) {
+		return NULL;
+	}
+	if (strcmp(path, "/v1/host") == 0) {
+		return json_pack("{s:s, s:i, s:i}", "name", "h", "lps", 2, "memory", 1 << 30);
+	}
+	if (strcmp(path, "/v1/machines") == 0) {
+		return json_pack("{s:[{s:s, s:s, s:s}]}", "machines", "name", "a", "state",
+				 "running", "id", "3284ad52-0a77-4812-aa50-d3f93b1c06c9");
+	}
+	return json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", "<a>", "state", "done", "memory", "1G",
+			 "document", "notes", "&");
+}
+
+const char *http_code(const struct http *http)
+{
+	(void)http;
+	return "not-found";
+}
+
+const char *http_detail(struct http *http)
+{
+	(void)http;
+	return "there is none";
+}
+
+char *http_escape(const struct http *http, const char *segment)
+{
+	(void)http;
+	EXPECT(strlen(segment) <= 64);
+	return strdup("x");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct wire_header header = {0x20008086, 1, 0, 0, 1, 0}, answer;
+	struct wire_out out = {0};
+	struct wire_in in;
+	uint8_t *copy;
+
+	if (size < 3) {
+		return 0;
+	}
+	absent = data[0] & 1;
+	header.procedure = data[1] + (data[0] & 2 ? 256u : 0);
+	header.type = data[0] & 4 ? data[0] >> 3 : 0;
+	/* Of its own size, so that a byte too far is seen. */
+	copy = malloc(size - 2);
+	EXPECT(copy != NULL);
+	memcpy(copy, data + 2, size - 2);
+	in = (struct wire_in){copy, copy + size - 2, false};
+	(void)call_serve(NULL, "verdigris:///system", &header, &in, &out, &answer);
+	EXPECT(!out.failed && out.length % 4 == 0 && out.length < 1 << 16);
+	EXPECT(answer.type == WIRE_REPLY && answer.serial == 1 && in.at <= in.end);
+	EXPECT(answer.status == WIRE_OK || out.length >= 40);
+	free(out.bytes);
+	free(copy);
+	return 0;
+}
