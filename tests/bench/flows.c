@@ -2,14 +2,16 @@
  * What packets and streams cost between two machines, in ticks of the client's time-stamp counter.
  *
  *   flows server          answers at port 9000, UDP and TCP, until it is killed
- *   flows client ADDRESS  measures against it: each pattern with two numbers of rounds, so that a slope can be taken
+ *   flows client ADDRESS PATTERN...  measures against it: each pattern with two numbers of rounds, so that a slope can be taken
  *
  * A line of the client: flows: PATTERN COUNT TICKS. A round of UDP is a window of packets, of which the last is
- * answered; of "ping" a byte and a byte back; of "up" and "down" a MiB one way and a byte the other.
+ * answered; of "ping" a byte and a byte back; of "up" and "down" a MiB one way and a byte the other; of "streams" likewise
+ * a MiB up, in each of four connections at once.
  */
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +22,10 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#define PORT   9000
-#define MIB    (1u << 20)
-#define WINDOW 32u
+#define PORT    9000
+#define MIB     (1u << 20)
+#define WINDOW  32u
+#define STREAMS 4u
 
 enum what {
 	UDP_64,
@@ -30,6 +33,7 @@ enum what {
 	TCP_PING,
 	TCP_UP,
 	TCP_DOWN,
+	TCP_STREAMS,
 	PATTERNS,
 };
 
@@ -44,12 +48,14 @@ static const struct pattern {
 	uint32_t few, many; /* rounds */
 	uint32_t each;      /* what a round counts for */
 	struct request ask;
+	uint32_t streams; /* each with a process of its own */
 } patterns[PATTERNS] = {
 	[UDP_64] = {"udp64", 22, 10, 60, WINDOW, {0, 0}},
 	[UDP_1514] = {"udp1514", 1472, 10, 60, WINDOW, {0, 0}},
 	[TCP_PING] = {"ping", 0, 50, 350, 1, {0, 1}},
 	[TCP_UP] = {"up", 0, 4, 20, 1, {MIB, 1}},
 	[TCP_DOWN] = {"down", 0, 4, 20, 1, {0, MIB}},
+	[TCP_STREAMS] = {"streams", 0, 8, 40, STREAMS, {MIB, 1}, STREAMS},
 };
 
 static char bytes[MIB];
@@ -143,6 +149,7 @@ static void serve(void)
 	if (listen(listener, 8) != 0) {
 		err(1, "listen");
 	}
+	signal(SIGCHLD, SIG_IGN);
 	if (fork() == 0) {
 		serve_packets();
 	}
@@ -150,7 +157,11 @@ static void serve(void)
 		int one = 1, fd = accept(listener, NULL, NULL);
 
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		serve_stream(fd);
+		if (fork() == 0) {
+			serve_stream(fd);
+			_exit(0);
+		}
+		close(fd);
 	}
 }
 
@@ -171,9 +182,8 @@ static void send_window(int fd, uint32_t size)
 	}
 }
 
-static void rounds(int fd, const struct pattern *pattern, uint32_t count)
+static void run(int fd, const struct pattern *pattern, uint32_t count)
 {
-	uint64_t begin = __rdtsc();
 	uint32_t i;
 
 	for (i = 0; i < count; i++) {
@@ -185,29 +195,74 @@ static void rounds(int fd, const struct pattern *pattern, uint32_t count)
 			take(fd, pattern->ask.down);
 		}
 	}
+}
+
+/* Of several connections each is a process's, and all are waited for. */
+static void run_streams(const int *fds, const struct pattern *pattern, uint32_t count)
+{
+	uint32_t i;
+	int status;
+
+	for (i = 0; i < pattern->streams; i++) {
+		if (fork() == 0) {
+			run(fds[i], pattern, count);
+			_exit(0);
+		}
+	}
+	for (i = 0; i < pattern->streams; i++) {
+		if (wait(&status) < 0 || status != 0) {
+			errx(1, "a stream ended early");
+		}
+	}
+}
+
+static void rounds(const int *fds, const struct pattern *pattern, uint32_t count)
+{
+	uint64_t begin = __rdtsc();
+
+	if (pattern->streams != 0) {
+		run_streams(fds, pattern, count);
+	} else {
+		run(fds[0], pattern, count);
+	}
 	printf("flows: %s %u %llu\n", pattern->name, count * pattern->each,
 	       (unsigned long long)(__rdtsc() - begin));
 }
 
+static void measure(const struct pattern *pattern, const char *address)
+{
+	uint32_t i, count = pattern->streams != 0 ? pattern->streams : 1;
+	int fds[STREAMS];
+
+	for (i = 0; i < count; i++) {
+		fds[i] = open_socket(pattern->bytes != 0 ? SOCK_DGRAM : SOCK_STREAM, address);
+	}
+	rounds(fds, pattern, pattern->few); /* to be warm: this one does not count */
+	rounds(fds, pattern, pattern->few);
+	rounds(fds, pattern, pattern->many);
+	for (i = 0; i < count; i++) {
+		close(fds[i]);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	unsigned int i;
+	int i, j;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && strcmp(argv[1], "server") == 0) {
 		serve();
 	}
-	if (argc != 3 || strcmp(argv[1], "client") != 0) {
-		errx(2, "usage: flows server | client ADDRESS");
+	if (argc < 4 || strcmp(argv[1], "client") != 0) {
+		errx(2, "usage: flows server | client ADDRESS PATTERN...");
 	}
 	close(open_socket(SOCK_STREAM, argv[2])); /* it is there */
-	for (i = 0; i < PATTERNS; i++) {
-		int fd = open_socket(patterns[i].bytes != 0 ? SOCK_DGRAM : SOCK_STREAM, argv[2]);
-
-		rounds(fd, &patterns[i], patterns[i].few); /* to be warm: this one does not count */
-		rounds(fd, &patterns[i], patterns[i].few);
-		rounds(fd, &patterns[i], patterns[i].many);
-		close(fd);
+	for (i = 3; i < argc; i++) {
+		for (j = 0; j < PATTERNS; j++) {
+			if (strcmp(argv[i], patterns[j].name) == 0) {
+				measure(&patterns[j], argv[2]);
+			}
+		}
 	}
 	puts("flows: end");
 	return 0;
