@@ -1470,17 +1470,17 @@ static void test_close_and_open(void **state)
 	}
 }
 
-/* Of a large buffer each piece is a page. */
+/* Of a large buffer each piece is a page, or two. */
 static void test_large_buffer(void **state)
 {
-	static uint32_t pages[1024];
+	static uint32_t pages[2048];
 	struct nvsp_section section;
 	uint32_t i;
 
 	(void)state;
 	connect();
 	ask_version(NVSP_VERSION_61);
-	for (i = 0; i < 1024; i++) {
+	for (i = 0; i < 2048; i++) {
 		pages[i] = RECEIVE + i % RECEIVE_PAGES;
 	}
 	assert_int_equal(guest_gpadl(relid, 0xe2000, pages, 1023), 0);
@@ -1496,6 +1496,13 @@ static void test_large_buffer(void **state)
 	assert_int_equal(section.piece_bytes, 4096);
 	assert_int_equal(section.piece_count, 1024);
 	assert_int_equal(section.end_offset, 1024 * 4096);
+	exchange((struct nvsp_message){.type = NVSP_REVOKE_RECEIVE_BUFFER, .buffer = {0, ID}});
+	assert_int_equal(guest_gpadl(relid, 0xe2002, pages, 2048), 0);
+	section = exchange((struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER,
+						 .buffer = {0xe2002, ID}})
+			  .receive_complete.section;
+	assert_int_equal(section.piece_bytes, 8192);
+	assert_int_equal(section.piece_count, 1024);
 }
 
 static void test_jumbo(void **state)

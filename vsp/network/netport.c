@@ -15,7 +15,7 @@
 #include "switch/ring.h"
 
 #define OUT_SLOTS 1024u
-#define IN_SLOTS  1024u
+#define IN_SLOTS  2048u                  /* a large piece has two */
 #define FDS_MAX   (2u + PORT_QUEUES_MAX) /* of the welcome */
 
 #define WELCOME_MS 10000

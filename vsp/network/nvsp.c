@@ -13,7 +13,8 @@
 
 #define MAX_MDL_CHAIN 34u
 #define PIECE_ALIGN   64u
-#define PAGE_PIECES   1024u /* so many there must be to give each a page */
+#define LARGE_PAGES   2u    /* of a piece, at most */
+#define LARGE_PIECES  1024u /* so many there must be to give each whole pages */
 
 uint32_t nvsp_message_bytes(const struct network *network)
 {
@@ -177,19 +178,27 @@ bool nvsp_is_piece(uint32_t frame_bytes, uint32_t piece_bytes)
 {
 	uint32_t least = least_piece_bytes(frame_bytes);
 
-	return piece_bytes == least || (piece_bytes == VMBUS_PAGE_SIZE && piece_bytes > least);
+	return piece_bytes == least || (piece_bytes % VMBUS_PAGE_SIZE == 0 && piece_bytes > least &&
+					piece_bytes <= LARGE_PAGES * VMBUS_PAGE_SIZE);
 }
 
 /*
- * A piece has room for a frame. Where the buffer is large, it is a page: then it is never in two, and a segmented frame needs half
- * as many.
+ * A piece has room for a frame. Where the buffer is large, it is two pages, or one: then it is in no more of them than it must, and a
+ * segmented frame needs a quarter as many. A guest's driver has to look into the header of each, so those cost more than the bytes.
  */
 static uint32_t choose_piece_bytes(uint32_t frame_bytes, uint32_t buffer_bytes)
 {
 	uint32_t least = least_piece_bytes(frame_bytes);
-	bool large = least <= VMBUS_PAGE_SIZE && buffer_bytes / VMBUS_PAGE_SIZE >= PAGE_PIECES;
+	uint32_t pages;
 
-	return large ? VMBUS_PAGE_SIZE : least;
+	for (pages = LARGE_PAGES; pages > 0; pages--) {
+		uint32_t large = pages * VMBUS_PAGE_SIZE;
+
+		if (least <= large && buffer_bytes / large >= LARGE_PIECES) {
+			return large;
+		}
+	}
+	return least;
 }
 
 static bool make_pieces(struct network *network)
