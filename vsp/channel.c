@@ -203,6 +203,16 @@ static void turned(struct vsp_channel *vsp)
 	}
 }
 
+/*
+ * After a round in which something was done. A sleep of the device's own returns for what has come since: it is looked for here only where
+ * something is under way, which may have ended by being begun. One that waits for edges has to see that there is nothing.
+ */
+static bool looks_again(struct vsp_channel *vsp)
+{
+	return vsp->class->sleep == NULL || vsp->class->busy == NULL ||
+	       vsp->class->busy(vsp->device);
+}
+
 /* What there is, until there is nothing, or something is asked. False: the channel has ended. */
 static bool serve(struct vsp_channel *vsp)
 {
@@ -223,7 +233,7 @@ static bool serve(struct vsp_channel *vsp)
 			more = true;
 		}
 		turned(vsp);
-	} while (more && ret >= 0 && !is_asked(vsp));
+	} while (more && ret >= 0 && !is_asked(vsp) && looks_again(vsp));
 	channel_flush(vsp->channel);
 	choose_place(vsp, packets);
 	return ret >= 0;
