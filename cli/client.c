@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "hosted/listen.h"
 #include "hosted/packet.h"
@@ -39,11 +40,15 @@ bool client_refused(const char *about, const json_t *error)
 
 static bool connect_to(struct client *client, const char *path)
 {
+	const struct timeval most = {.tv_sec = client->patience};
+
 	client->fd = connect_at(path, SOCK_SEQPACKET);
 	if (client->fd < 0) {
 		say("%s: %s; give %s", path, strerror(-client->fd), server_socket);
 	}
-	return client->fd >= 0;
+	return client->fd >= 0 &&
+	       (setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) == 0 ||
+		client_fail(path, strerror(errno)));
 }
 
 /* One message, or NULL: the worker is gone. */
@@ -102,6 +107,7 @@ json_t *client_ask(struct client *client, const char *method, json_t *params, co
 	int ret;
 
 	json_decref(request);
+	client->refused = false;
 	ret = text != NULL ? packet_send(client->fd, 0, text, strlen(text), fds, count) : -ENOMEM;
 	if (ret != 0) {
 		client_fail(server, strerror(-ret));
@@ -115,6 +121,7 @@ json_t *client_ask(struct client *client, const char *method, json_t *params, co
 		return NULL;
 	}
 	error = json_object_get(message, "error");
+	client->refused = error != NULL;
 	if (error != NULL) {
 		client_refused(about, error);
 	} else {

@@ -12,6 +12,8 @@
 struct client {
 	int fd;
 	int last_id;
+	unsigned int patience; /* seconds: an answer that takes longer is none; 0: without an end */
+	bool refused;          /* the last request was, by an answer: the connection is good */
 	/* Events that come while an answer is waited for; borrowed. */
 	void (*event)(void *user, const json_t *params);
 	void *user;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/words.h"
 #include "cli/screenshot.h"
 #include "cli/terminal.h"
 #include "disk/disk.h"
@@ -305,6 +306,8 @@ static void show_memory(const json_t *result)
 	if (json_object_get(memory, "pressure") != NULL) {
 		printf("pressure   %" JSON_INTEGER_FORMAT " %%\n", number(memory, "pressure"));
 	}
+	printf("buffer     %" JSON_INTEGER_FORMAT " %%\n", number(memory, "buffer"));
+	printf("weight     %" JSON_INTEGER_FORMAT "\n", number(memory, "weight"));
 	if (json_is_true(json_object_get(memory, "gives-no-more"))) {
 		printf("the guest gives no more now\n");
 	}
@@ -760,35 +763,6 @@ static const struct command *find(int argc, char **argv, int *words)
 }
 
 /* The worker knows which there are. */
-static bool parse_number(const char *word, json_int_t *value)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtoll(word, &end, 10);
-	return isdigit((unsigned char)*word) && *end == '\0' && errno == 0;
-}
-
-static bool parse_size(const char *word, json_int_t *value)
-{
-	static const char units[] = "KMGT";
-	char digits[20];
-	size_t length = strlen(word);
-	const char *unit = length > 1 && length < sizeof(digits)
-				   ? strchr(units, toupper((unsigned char)word[length - 1]))
-				   : NULL;
-
-	if (unit == NULL) {
-		return false;
-	}
-	snprintf(digits, sizeof(digits), "%.*s", (int)length - 1, word);
-	if (!parse_number(digits, value) || *value >> 22 != 0) {
-		return false;
-	}
-	*value <<= 10 * (unit - units + 1);
-	return true;
-}
-
 static bool put_options(json_t *params, char **words, int count)
 {
 	int i;
@@ -873,7 +847,7 @@ static bool put_seconds(json_t *params, char **words)
 	if (strcmp(words[0], "--") == 0) {
 		return true;
 	}
-	if (!parse_number(words[0], &seconds) || strcmp(words[1], "--") != 0 || words[2] == NULL) {
+	if (!words_number(words[0], &seconds) || strcmp(words[1], "--") != 0 || words[2] == NULL) {
 		return client_fail(words[0], "write freeze [SECONDS] -- COMMAND [ARGUMENT...]");
 	}
 	return json_object_set_new(params, "seconds", json_integer(seconds)) == 0;
@@ -926,7 +900,7 @@ static bool take_options(char *word, json_t *network, const char **path)
 		}
 		if (i == 4) {
 			*path = value;
-		} else if ((i == 2 || i == 3) && parse_number(value, &count)) {
+		} else if ((i == 2 || i == 3) && words_number(value, &count)) {
 			json_object_set_new(network, keys[i], json_integer(count));
 		} else {
 			json_object_set_new(network, keys[i], json_string(value));
@@ -942,7 +916,7 @@ static bool put_adapter(json_t *params, char *word, const char **path)
 	if (!take_options(word, NULL, path)) {
 		return false;
 	}
-	if (!parse_number(word, &value)) {
+	if (!words_number(word, &value)) {
 		return client_fail(word, "not the number of an adapter; see net list");
 	}
 	json_object_set_new(params, "number", json_integer(value));
@@ -1006,7 +980,7 @@ static json_t *make_params(const struct command *command, char **words, int word
 		return put_switch(params, words[0], path) ? params : NULL;
 	}
 	if (command->takes == A_SIZE) {
-		if (!parse_size(words[0], &value)) {
+		if (!words_size(words[0], &value)) {
 			client_fail(words[0], "not a size; write it as 512M or 2G");
 			return NULL;
 		}
@@ -1014,7 +988,7 @@ static json_t *make_params(const struct command *command, char **words, int word
 		return params;
 	}
 	if (command->takes != NOTHING && command->takes != A_FILE) {
-		if (!parse_number(words[0], &value)) {
+		if (!words_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
 					      : command->takes == ADDRESSES
 						      ? "not the number of a network adapter"

@@ -83,8 +83,11 @@ json_t *balloon_object(struct machine *machine)
 	json_t *object;
 
 	balloon_get_state(machine->balloon, &state);
-	object = json_pack("{s:I, s:o, s:o, s:I, s:b}", "minimum",
-			   (json_int_t)machine->config->memory_minimum, "target",
+	object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b}", "minimum",
+			   (json_int_t)machine->config->memory_minimum, "maximum",
+			   (json_int_t)machine->config->memory, "weight",
+			   (json_int_t)machine->config->memory_weight, "buffer",
+			   (json_int_t)machine->config->memory_buffer, "target",
 			   bytes(state.target), "assigned", bytes(state.assigned), "returned",
 			   (json_int_t)atomic_load(&machine->memory.away), "gives-no-more",
 			   (int)state.gives_no_more);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hosted/available.h"
 #include "worker/say.h"
 
 #define MIB (1ull << 20)
@@ -49,6 +50,9 @@ static const char help[] =
 	"  --memory-minimum SIZE\n"
 	"                    dynamic memory: vmctl memory leads the guest to have less, down to "
 	"this\n"
+	"  --memory-weight N how much it matters where vmbalance has too little for all, 0 to 100 "
+	"(50)\n"
+	"  --memory-buffer N per cent that vmbalance gives it beyond its demand, 5 to 2000 (20)\n"
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
 	"                    to) or control (vmctl console)\n"
@@ -333,6 +337,8 @@ static const struct option option_table[] = {
 	{"vnc", required_argument, NULL, VNC},
 	{"memory", required_argument, NULL, TEXT},
 	{"memory-minimum", required_argument, NULL, TEXT},
+	{"memory-weight", required_argument, NULL, NUMBER},
+	{"memory-buffer", required_argument, NULL, NUMBER},
 	{"vps", required_argument, NULL, NUMBER},
 	{"serial", required_argument, NULL, SERIAL},
 	{"disk", required_argument, NULL, DISK},
@@ -562,28 +568,9 @@ void config_destroy(struct config *config)
 
 /* ---- The host ---- */
 
-/* What could be had without swapping, in bytes; 0 if the kernel does not say. */
-static uint64_t host_available(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned long long kib = 0;
-	char line[128];
-
-	if (file == NULL) {
-		return 0;
-	}
-	while (fgets(line, sizeof(line), file) != NULL) {
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
-			break;
-		}
-	}
-	fclose(file);
-	return (uint64_t)kib << 10;
-}
-
 bool config_fits_host(const struct config *config)
 {
-	uint64_t available = host_available();
+	uint64_t available = available_memory();
 
 	if (available != 0 && config->memory > available) {
 		say("--memory %lluM: this host has %lluM free; give less, or end something that "

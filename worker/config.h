@@ -91,6 +91,9 @@ struct config {
 	const char *append;           /* "" if none was given */
 	uint64_t memory;              /* bytes */
 	uint64_t memory_minimum;      /* bytes; 0: the guest has all of them for good */
+	uint64_t memory_weight; /* of its guest's, for who divides memory among guests; 0 to 100 */
+	uint64_t
+		memory_buffer; /* per cent that its guest is to have beyond its demand; 5 to 2000 */
 	unsigned int vps;
 	enum serial_kind serial;
 	struct config_file serial_file; /* of a socket: where to listen, or a listening one */

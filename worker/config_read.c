@@ -678,6 +678,8 @@ bool config_read(struct config *config, struct form_error *error)
 		{"crash-log", FORM_OTHER, AT(crash_log), .read = read_log},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"memory-minimum", FORM_OTHER, AT(memory_minimum), .read = read_memory},
+		{"memory-weight", FORM_NUMBER, AT(memory_weight), .most = 100},
+		{"memory-buffer", FORM_NUMBER, AT(memory_buffer), .least = 5, .most = 2000},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
 		{"serial", FORM_OTHER, .read = read_serial},
 		{"disks", FORM_OTHER, .read = read_disks},
@@ -698,6 +700,8 @@ bool config_read(struct config *config, struct form_error *error)
 	bool done;
 
 	config->append = "";
+	config->memory_weight = 50;
+	config->memory_buffer = 20;
 	config->names = json_array();
 	config->kernel.fd = config->initrd.fd = config->device = -1;
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
