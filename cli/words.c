@@ -3,9 +3,9 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "hosted/size.h"
 
 bool words_number(const char *word, json_int_t *value)
 {
@@ -18,20 +18,11 @@ bool words_number(const char *word, json_int_t *value)
 
 bool words_size(const char *word, json_int_t *value)
 {
-	static const char units[] = "KMGT";
-	char digits[20];
-	size_t length = strlen(word);
-	const char *unit = length > 1 && length < sizeof(digits)
-				   ? strchr(units, toupper((unsigned char)word[length - 1]))
-				   : NULL;
+	uint64_t size;
 
-	if (unit == NULL) {
+	if (!size_parse(word, &size) || size > INT64_MAX) {
 		return false;
 	}
-	snprintf(digits, sizeof(digits), "%.*s", (int)length - 1, word);
-	if (!words_number(digits, value) || *value >> 22 != 0) {
-		return false;
-	}
-	*value <<= 10 * (unit - units + 1);
+	*value = (json_int_t)size;
 	return true;
 }

@@ -8,7 +8,7 @@
 
 /* Decimal digits alone. */
 bool words_number(const char *word, json_int_t *value);
-/* Bytes, as 512M or 2G. */
+/* As 512M or 2G, or bytes. */
 bool words_size(const char *word, json_int_t *value);
 
 #endif

@@ -12,7 +12,7 @@ from harness import BUILD, guest, kernels, test
 from hostile_tests import HELD, KILLED, TRIPLE_FAULT, events_are_right, has_neither, put
 from labkit.bochs import KERNEL_WORDS
 from protection_tests import BIOS, module, ranges, refused
-from root_tests import FACTS, calm
+from root_tests import FACTS
 
 DEADLINE = 900
 ACPI_TABLES = 0x7fff0000        # where Bochs has them in a machine of 2 GiB: at the end of RAM
@@ -107,7 +107,7 @@ def attempts(vendor):
         t.has(log, "Hypervisor detected: Microsoft Hyper-V")
         t.check("NMI received" not in log, "an NMI reached the root")
         protected(t, vendor, log)
-        calm(t, log)
+        t.calm(log, "root")
     return run
 
 
@@ -133,7 +133,7 @@ def backend(t):
     path = os.path.join(BUILD, "tests", "system", "backend_functions")
     log = on_bochs(t, "vmx", "./backend_functions && dmesg", puts=[(path, "/root/backend_functions")])
     t.has(log, "all hold")
-    calm(t, log)
+    t.calm(log, "root")
 
 
 @test("vmx on Bochs: root on 2 LPs, and its power switch", deadline=DEADLINE)
@@ -141,7 +141,7 @@ def two(t):
     text = on_bochs(t, "vmx", f"{FACTS}\nstty -F /dev/ttyS1 raw; poweroff -f; sleep 100", lps=2, ends="guest-shutdown")
     _, online, ticking, log = text.split("\n", 3)
     t.same("processors, and those whose timer ticks", (online, ticking), ("2", "2"))
-    calm(t, log)
+    t.calm(log, "root")
 
 
 @test("vmx on Bochs: guests of 4 VPs and of i386", deadline=DEADLINE)
@@ -156,7 +156,7 @@ def guests(t):
     facts(t, text["four"], "6.1", 4, clock=CLOCK)
     facts(t, text["i386"], "6.1-i386", 1, "i686", CLOCK)
     held(t, text["held"])
-    calm(t, text["log"])
+    t.calm(text["log"], "root")
 
 
 @test("vmx on Bochs: a guest writes and reads a VHDX", deadline=DEADLINE)

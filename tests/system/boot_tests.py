@@ -1,7 +1,7 @@
 """The machine starts as a person's own does: GRUB on a disk, by BIOS and by UEFI, by both multiboot protocols."""
 from harness import test
 from labkit import image
-from root_tests import FACTS, calm
+from root_tests import FACTS
 
 
 def grub(protocol, firmware):
@@ -14,7 +14,7 @@ def grub(protocol, firmware):
         _, online, ticking, log = t.root(FACTS, boot=boot).split("\n", 3)
         t.same("processors", online, "2")
         t.same("processors whose timer ticks", ticking, "2")
-        calm(t, log)
+        t.calm(log, "root")
         t.same("sees the hypervisor", "Hypervisor detected: Microsoft Hyper-V" in log, not t.bare)
         t.same("started by EFI", "efi: EFI v" in log, firmware == "uefi")
     return run

@@ -1,6 +1,7 @@
 """What a system test is, and what it may use: the machine of tools/lab, and checks that say what they saw."""
 import dataclasses
 import os
+import re
 import sys
 import tempfile
 
@@ -102,6 +103,13 @@ class Context:
 
     def same(self, what, seen, wanted):
         self.check(seen == wanted, f"{what}: {seen!r}, should be {wanted!r}")
+
+    def calm(self, text, whose="guest", trouble=TROUBLE):
+        """A kernel's log has no trouble; what it has is shown with the lines around it."""
+        lines = text.splitlines()
+        for word in trouble:
+            at = next((i for i, line in enumerate(lines) if re.search(word, line)), None)
+            self.check(at is None, f"the {whose}'s log has {word!r}:\n" + "\n".join(lines[max(at or 0, 8) - 8:(at or 0) + 30]))
 
     def has(self, text, wanted):
         self.check(wanted in text, f"no {wanted!r} in the output")

@@ -5,7 +5,6 @@ import re
 from harness import BUILD, guest, test
 from guest_tests import facts
 from protection_tests import VMX_INSTRUCTIONS, VMX_REGISTERS
-from root_tests import calm
 
 TRIPLE_FAULT, KILLED = 4, 137
 GUESTS = os.path.join(BUILD, "tests", "guest")
@@ -23,7 +22,7 @@ def after(t, text):
     t.same("partitions, deposited and pinned pages", held, ["0", "0", "0"])
     ordinary, log = text.split("--- ordinary\n")[1].split("--- log\n")
     facts(t, ordinary, "6.1", 2)
-    calm(t, log)
+    t.calm(log, "root")
     t.check("NMI received" not in log, "an NMI reached the root")
 
 

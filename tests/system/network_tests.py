@@ -2,7 +2,7 @@
 import os
 import re
 
-from harness import BUILD, TROUBLE, guest, kernels, test
+from harness import BUILD, guest, kernels, test
 from labkit import floppy
 
 PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
@@ -57,8 +57,7 @@ def initrd(name, command, kernel="6.1", programs=()):
 def fetched(t, text, times=1):
     sums = re.findall(r"sum: (\w{32})", text)
     t.same("sums of the page", re.findall(r"page: (\w{32})", text), sums[:1] * times)
-    for word in TROUBLE:
-        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+    t.calm(text)
 
 
 def page(kernel, vps=1, command="", look=None):
@@ -143,8 +142,7 @@ def two(t):
     t.has(text, "second ended with 0")
     t.same("who was reached", sorted(re.findall(r"reached: (\d)", text)), ["1", "2"])
     t.same("what arrived", re.findall(r"received: (\w+)", text), re.findall(r"sent: (\w+)", text))
-    for word in TROUBLE:
-        t.check(not re.search(word, text), f"a guest's log has {word!r}")
+    t.calm(text)
 
 
 @test("network: adapters come and go while iperf3 runs, and the switch ends and comes back", deadline=900)
@@ -356,8 +354,7 @@ def from_a_file(t):
     pages = re.findall(r"page: (\w{32})", text)
     t.check(len(pages) >= 5, f"{len(pages)} pages")
     t.same("pages", set(pages), set(re.findall(r"sum: (\w{32})", text)))
-    for word in TROUBLE:
-        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+    t.calm(text)
 
 
 @test("network: what cannot be had is said", deadline=300)
@@ -401,5 +398,4 @@ def ipxe(t):
                         ("/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"), (os.path.join(BUILD, "switch", "vnat"), "/usr/bin/vnat"), *PROGRAMS])
     t.check(re.search(rf"http://{server}/vmlinuz\.\.\.[^:]* ok\s+tftp://{server}/initrd\.\.\.[^:]* ok", text), "iPXE did not fetch both")
     t.has(text, "started\n")
-    for word in TROUBLE:
-        t.check(not re.search(word, text), f"the guest's log has {word!r}")
+    t.calm(text)

@@ -3,7 +3,6 @@ import os
 import re
 
 from harness import BUILD, kernels, test
-from root_tests import calm
 
 RANGE = re.compile(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] (\w+)")
 REFUSED = ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR",
@@ -62,7 +61,7 @@ def memory(t):
     text, seen, written = attempt(t, *hypervisor_memory(t))
     t.same("words seen", seen, 0)
     t.same("words written", written, 0)
-    calm(t, text)
+    t.calm(text, "root")
 
 
 def refused(t, log, vendor="svm"):
@@ -77,7 +76,7 @@ def deposits(t):
     words = 64 * 8
     t.has(text, f"protect: deposits: before, {words} words seen, {words} words written")
     t.has(text, "protect: deposits: 64 pages, 0 words seen, 0 words written")
-    calm(t, text)
+    t.calm(text, "root")
 
 
 @test("protection: SVM, from the root", deadline=400)

@@ -1,7 +1,7 @@
 """The root partition is the machine: kernels, processors, interrupts, power. Each is run without the hypervisor too."""
 import re
 
-from harness import TROUBLE, kernels, test
+from harness import kernels, test
 
 # Facts of a booted root, one a line, and its log.
 FACTS = """
@@ -12,18 +12,13 @@ dmesg
 """
 
 
-def calm(t, log):
-    for word in TROUBLE:
-        t.check(not re.search(word, log), f"the root's log has {word!r}")
-
-
 def boots(kernel, lps):
     def run(t):
         version, online, ticking, log = t.root(FACTS, root_kernel=kernel, lps=lps).split("\n", 3)
         t.same("kernel", version, kernels.get(kernel).version)
         t.same("processors", online, str(lps))
         t.same("processors whose timer ticks", ticking, str(lps))
-        calm(t, log)
+        t.calm(log, "root")
         seen = "Hypervisor detected: Microsoft Hyper-V" in log
         t.same("sees the hypervisor", seen, not t.bare)
     return run
@@ -69,7 +64,7 @@ def hotplug(t):
     online, where, log = text.split("\n", 2)
     t.same("processors", online, "2")
     t.same("work", where, "on LP 1")
-    calm(t, log)
+    t.calm(log, "root")
 
 
 @test("root: looks for a device on its PCI bus 200 times, while its LPs fall asleep and wake")
