@@ -46,8 +46,9 @@ enum {
 };
 
 struct call {
-	struct http *http;
-	const char *uri;
+	struct session *session;
+	struct http *http; /* the session's */
+	const struct wire_header *header;
 	struct wire_in *in;
 	struct wire_out *out;
 	int error; /* 0: none */
@@ -278,7 +279,7 @@ static void get_version(struct call *call)
 
 static void get_uri(struct call *call)
 {
-	wire_put_text(call->out, call->uri);
+	wire_put_text(call->out, call->session->uri);
 }
 
 static json_t *fetch_host(struct call *call)
@@ -600,6 +601,28 @@ static void discard(struct call *call)
 	act(call, "discard-state");
 }
 
+/* One at a time: the client's packets say only which call it was. */
+static void open_console(struct call *call)
+{
+	struct domain domain;
+	char path[512];
+
+	get_domain(call,
+		   &domain); /* behind it the device's name, of which there is one, and flags */
+	if (call->in->bad || call->session->console >= 0) {
+		fail(call, ERR_INVALID, "a console is open on this connection already");
+		return;
+	}
+	snprintf(path, sizeof(path), "/v1/machines/%s/console", domain.id);
+	call->session->console = http_console(call->session->socket, path);
+	if (call->session->console < 0) {
+		fail(call, ERR_INVALID,
+		     "the machine has no console: it does not run, or it is elsewhere");
+	}
+	call->session->stream = *call->header;
+	call->session->stream.type = WIRE_STREAM;
+}
+
 /* clang-format off */
 static const struct {
 	uint32_t procedure;
@@ -638,6 +661,7 @@ static const struct {
 	{183, has_managed_save},  /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
 	{184, discard},           /* DOMAIN_MANAGED_SAVE_REMOVE */
 	{196, start_with_flags},  /* DOMAIN_CREATE_WITH_FLAGS */
+	{201, open_console},      /* DOMAIN_OPEN_CONSOLE */
 	{212, get_state},         /* DOMAIN_GET_STATE */
 	{231, undefine},          /* DOMAIN_UNDEFINE_FLAGS */
 	{234, turn_off},          /* DOMAIN_DESTROY_FLAGS */
@@ -668,10 +692,11 @@ static void put_error(struct call *call)
 	wire_put(out, 0); /* network */
 }
 
-bool call_serve(struct http *http, const char *uri, const struct wire_header *header,
-		struct wire_in *in, struct wire_out *out, struct wire_header *answer)
+bool call_serve(struct session *session, const struct wire_header *header, struct wire_in *in,
+		struct wire_out *out, struct wire_header *answer)
 {
-	struct call call = {.http = http, .uri = uri, .in = in, .out = out};
+	struct call call = {
+		.session = session, .http = session->http, .header = header, .in = in, .out = out};
 	size_t i = 0;
 
 	while (i < ARRAY_COUNT(calls) && calls[i].procedure != header->procedure) {

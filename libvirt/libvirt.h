@@ -26,8 +26,8 @@ struct wire_header {
 	uint32_t program, version, procedure, type, serial, status;
 };
 
-enum { WIRE_CALL, WIRE_REPLY };
-enum { WIRE_OK, WIRE_ERROR };
+enum { WIRE_CALL, WIRE_REPLY, WIRE_STREAM = 3 };
+enum { WIRE_OK, WIRE_ERROR, WIRE_CONTINUE };
 
 /* What is read. `bad`: it was not what it should be. */
 struct wire_in {
@@ -56,9 +56,18 @@ bool wire_send(int fd, const struct wire_header *header, const struct wire_out *
 
 /* ---- calls.c ---- */
 
+/* A client. */
+struct session {
+	struct http *http;
+	const char *socket, *uri;
+	/* A console that it looks at: bytes both ways under the head of the call that opened it. -1: none. */
+	int console;
+	struct wire_header stream;
+};
+
 /* Answers one call; false: the client has said that it goes. */
-bool call_serve(struct http *http, const char *uri, const struct wire_header *header,
-		struct wire_in *in, struct wire_out *out, struct wire_header *answer);
+bool call_serve(struct session *session, const struct wire_header *header, struct wire_in *in,
+		struct wire_out *out, struct wire_header *answer);
 
 /* ---- xml.c ---- */
 
