@@ -668,7 +668,11 @@ void api_serve(struct request *request)
 			route = strcmp(routes[i].method, request->method) == 0 ? &routes[i] : NULL;
 		}
 	}
-	if (route == NULL) {
+	if (request->too_many) {
+		refuse(&why, SERVICE_BAD_LIMIT, "wait for some of them",
+		       "user %s has as many requests under way as may be", request->user);
+		answer_refusal(request, &why);
+	} else if (route == NULL) {
 		if (known) {
 			refuse(&why, SERVICE_BAD_METHOD,
 			       "docs/design/service.md lists what there is",

@@ -19,8 +19,12 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-#define CONNECTIONS_MAX 128
-#define GROUPS_MAX      256
+#define CONNECTIONS_MAX 1024
+#define IDLE_SECONDS    30
+/* Of one user who administers nothing: requests at once, and bytes of a body. */
+#define GUEST_REQUESTS_MAX 16
+#define GUEST_BODY_MAX     4096
+#define GROUPS_MAX         256
 
 struct http {
 	struct source source;
@@ -238,6 +242,17 @@ const char *request_parameter(const struct request *request, const char *name)
 
 /* ---- Requests ---- */
 
+static bool may_ask(const struct request *request)
+{
+	const struct request *other;
+	unsigned int count = 0;
+
+	for (other = request->service->http->requests; other != NULL; other = other->next) {
+		count += strcmp(other->user, request->user) == 0;
+	}
+	return request->is_admin || count <= GUEST_REQUESTS_MAX;
+}
+
 static struct request *new_request(struct service *service, struct MHD_Connection *connection,
 				   const char *path, const char *method)
 {
@@ -251,8 +266,14 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 	request->connection = connection;
 	request->method = method;
 	request->path = strdup(path);
+	if (request->path == NULL || !identify(request)) {
+		free(request->path);
+		free(request);
+		return NULL;
+	}
 	request->next = service->http->requests;
 	service->http->requests = request;
+	request->too_many = !may_ask(request);
 	match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
 	if (match != NULL) {
 		snprintf(request->if_match, sizeof(request->if_match), "%s", match);
@@ -262,9 +283,10 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 
 static void take_body(struct request *request, const char *data, size_t *size)
 {
+	size_t most = request->is_admin ? SERVICE_BODY_MAX : GUEST_BODY_MAX;
 	char *body = NULL;
 
-	if (*size <= SERVICE_BODY_MAX - request->length) {
+	if (*size <= most - request->length && !request->too_many) {
 		body = realloc(request->body, request->length + *size);
 	}
 	if (body != NULL) {
@@ -295,9 +317,6 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
 	}
 	if (!request->serving) {
 		request->serving = true;
-		if (request->path == NULL || !identify(request)) {
-			return MHD_NO;
-		}
 		api_serve(request);
 	}
 	if (request->console[0] != '\0') {
@@ -352,7 +371,8 @@ bool http_create(struct service *service, int listener)
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL, serve,
 		service, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_COMPLETED, completed,
-		service, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_END);
+		service, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
 	info = http->daemon != NULL ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)
 				    : NULL;
 	if (info == NULL) {

@@ -321,7 +321,7 @@ struct request {
 	char *path;
 	char *body;
 	size_t length;
-	bool too_long, serving, suspended;
+	bool too_long, too_many, serving, suspended;
 	char user[64]; /* by the kernel's word on who connected */
 	bool is_admin;
 	char if_match[64];
