@@ -1,7 +1,8 @@
 /*
- * kvmrun [--hyperv] [--signals] GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: two
+ * kvmrun [--hyperv] [--signals|--running] GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: two
  * VPs with KVM's own APICs, 64 MiB, COM1 to standard output, every other port and address answered by nothing. --hyperv offers the
- * guest what KVM has of Hyper-V's interface; --signals tells it to measure what signals.h names, and offers that.
+ * guest what KVM has of Hyper-V's interface; --signals tells it to measure what signals.h names, and offers that, --running that both
+ * VPs may run all the time.
  */
 #include "tests/bench/signals.h"
 
@@ -197,14 +198,15 @@ int main(int argc, char **argv)
 {
 	bool hyperv = argc > 2 && strcmp(argv[1], "--hyperv") == 0;
 	bool signalling = argc > 2 && strcmp(argv[argc - 2], "--signals") == 0;
+	bool running = argc > 2 && strcmp(argv[argc - 2], "--running") == 0;
 	struct kvm_userspace_memory_region region = {.memory_size = MEMORY_BYTES};
 	struct vp vps[VPS];
 	uint8_t *memory;
 	int kvm, vm;
 	size_t run_bytes;
 
-	if (argc != 2 + hyperv + signalling) {
-		errx(2, "usage: kvmrun [--hyperv] [--signals] GUEST.elf");
+	if (argc != 2 + hyperv + signalling + running) {
+		errx(2, "usage: kvmrun [--hyperv] [--signals|--running] GUEST.elf");
 	}
 	kvm = checked(open("/dev/kvm", O_RDWR), "/dev/kvm");
 	vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
@@ -233,7 +235,9 @@ int main(int argc, char **argv)
 		bind_signals(vm, hyperv);
 	}
 	set_registers(vps[0].fd, signals_load(argv[argc - 1], memory, MEMORY_BYTES,
-					      signalling ? SIGNALS_WORD : ""));
+					      signalling ? SIGNALS_WORD
+					      : running  ? RUNNING_WORD
+							 : ""));
 	setlinebuf(stdout);
 	for (uint32_t i = 1; i < VPS; i++) {
 		if (pthread_create(&vps[i].thread, NULL, run_vp, &vps[i])) {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define SIGNALS_WORD "signals"
+#define RUNNING_WORD "running" /* two VPs run at the same time */
 
 #define SIGNALS_INFO_GPA     0x7000
 #define SIGNALS_DOORBELL     0xd0001000u /* a write of 2 bytes is an eventfd's */

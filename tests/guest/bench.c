@@ -1,7 +1,8 @@
 /*
  * What a guest's exits cost, by the TSC: under --icount its ticks are instructions, all of them, the hypervisor's too. The same
  * program runs on our hypervisor (vmwp) and on KVM (tests/bench/kvmrun), there with and without Hyper-V's interface. Each line: a
- * name, ticks for one round, rounded down. What the machine does not have is left out. SIGNALS_WORD chooses another part.
+ * name, ticks for one round, rounded down. What the machine does not have is left out. SIGNALS_WORD chooses another part,
+ * RUNNING_WORD that of two VPs which run all the time, each on an LP.
  */
 #include "tests/bench/signals.h"
 #include "tests/guest/guest.h"
@@ -128,7 +129,18 @@ static void arm_deadline(uint64_t i)
 	wrmsr(MSR_TSC_DEADLINE, ~0ull >> 1 | i);
 }
 
-static void flush_self(uint64_t i)
+static void flush_of(uint64_t processors)
+{
+	struct flush_list *list = (void *)input;
+
+	list->flags = 2; /* all address spaces */
+	list->processors = processors;
+	for (uint64_t i = 0; i < FLUSH_PAGES; i++) {
+		list->pages[i] = TOUCH_FROM + i * 4096;
+	}
+}
+
+static void flush(uint64_t i)
 {
 	(void)i;
 	guest_hypercall(page, FLUSH_VIRTUAL_ADDRESS_LIST | (uint64_t)FLUSH_PAGES << 32,
@@ -312,8 +324,11 @@ static void interrupts(void)
 	deadlines();
 }
 
-/* ---- two VPs, each halted until the other wakes it ---- */
+/* ---- two VPs, each halted until the other wakes it, or, where each has an LP, running all the time ---- */
 
+static volatile bool running;
+
+/* A PAUSE gives the emulator's one thread to the other LP. */
 static void await_turn(uint32_t wanted)
 {
 	for (;;) {
@@ -321,7 +336,11 @@ static void await_turn(uint32_t wanted)
 		if (turn == wanted) {
 			break;
 		}
-		asm volatile("sti; hlt");
+		if (running) {
+			asm volatile("sti; pause");
+		} else {
+			asm volatile("sti; hlt");
+		}
 	}
 }
 
@@ -338,9 +357,13 @@ static void send_call(uint32_t to)
 
 static void (*volatile send)(uint32_t to);
 
+/* An APIC that is off loses what is sent to it. */
+static volatile bool answers;
+
 static void answer_pings(void)
 {
 	guest_apic();
+	answers = true;
 	for (uint32_t wanted = 1;; wanted += 2) {
 		await_turn(wanted);
 		send(0);
@@ -356,10 +379,18 @@ static void ping(uint64_t i)
 	await_turn(wanted);
 }
 
-static void two_vps(void)
+static void start_answering(void)
 {
 	send = send_icr;
 	guest_start_vp(1, answer_pings, other_stack + sizeof(other_stack));
+	while (!answers) {
+		asm volatile("pause");
+	}
+}
+
+static void two_vps(void)
+{
+	start_answering();
 	measure_warm("ping", ping);
 	if (page != NULL) {
 		send = send_call;
@@ -367,16 +398,25 @@ static void two_vps(void)
 	}
 }
 
+static void two_lps(void)
+{
+	guest_on_interrupt = take;
+	guest_apic();
+	running = true;
+	start_answering();
+	measure_warm("pingrun", ping);
+	if (page != NULL) {
+		send = send_call;
+		measure_warm("callrun", ping);
+		flush_of(2);
+		measure_warm("flushrun", flush);
+	}
+}
+
 static void hypercalls(void)
 {
-	struct flush_list *list = (void *)input;
-
-	list->flags = 2; /* all address spaces */
-	list->processors = 1;
-	for (uint64_t i = 0; i < FLUSH_PAGES; i++) {
-		list->pages[i] = TOUCH_FROM + i * 4096;
-	}
-	measure_warm("flush", flush_self);
+	flush_of(1);
+	measure_warm("flush", flush);
 	stimers();
 }
 
@@ -463,6 +503,10 @@ void guest_main(uint32_t magic, const uint32_t *info)
 		end();
 	}
 	loop_ticks = least_of_batches(nothing, ROUNDS);
+	if (guest_has_word(info, RUNNING_WORD)) {
+		two_lps();
+		end();
+	}
 	measure_warm("cpuid", exit_cpuid);
 	measure_warm("rdmsr", exit_rdmsr);
 	measure_warm("port", exit_port);
