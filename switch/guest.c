@@ -23,10 +23,17 @@
 #define PAGE 4096u
 /* A frame of the largest size in the smallest buffers that a worker could sensibly post. */
 #define SLOTS_OF_FRAME 512u
+#define FLOWS          1024u /* of which it is known by which queue the guest sends them */
 
 struct region {
 	uint8_t *at;
 	uint64_t bytes;
+};
+
+struct sent_flow {
+	uint16_t rest; /* of its number, what its place does not say */
+	uint8_t queue;
+	bool known;
 };
 
 struct guest {
@@ -42,6 +49,10 @@ struct guest {
 	struct {
 		uint16_t queue, slots;
 	} taken[SWITCH_BATCH];
+	const struct frame *frames; /* those that were taken */
+	struct sent_flow flows[FLOWS];
+	uint8_t steer[PORT_STEER]; /* as it was last looked at; of several queues */
+	uint32_t steered;          /* ... the queues in it */
 };
 
 static uint32_t load(const uint32_t *word)
@@ -161,11 +172,27 @@ static void give_back(struct guest *guest)
 	}
 }
 
+/* The queues to which the guest wants frames at all. */
+static void look_at_steer(struct guest *guest, const struct port_state *state)
+{
+	if (memcmp(guest->steer, state->steer, PORT_STEER) == 0) {
+		return;
+	}
+	guest->steered = 0;
+	for (uint32_t i = 0; i < PORT_STEER; i++) {
+		guest->steer[i] = __atomic_load_n(&state->steer[i], __ATOMIC_RELAXED);
+		guest->steered |= 1u << guest->steer[i] % PORT_QUEUES_MAX;
+	}
+}
+
 static void refresh(struct guest *guest)
 {
 	const struct port_state *state = (const struct port_state *)guest->memory;
 	uint32_t takes = load(&state->takes), bytes = load(&state->max_bytes);
 
+	if (guest->queue_count > 1) {
+		look_at_steer(guest, state);
+	}
 	guest->port->takes = takes;
 	guest->port->max_bytes = bytes < PORT_FRAME_MAX ? bytes : PORT_FRAME_MAX;
 	if (!(takes & PORT_HEARS)) {
@@ -180,6 +207,7 @@ static uint32_t take(void *of, struct frame *frames, uint32_t max, uint64_t byte
 	uint64_t total = 0;
 
 	guest->taken_count = 0;
+	guest->frames = frames;
 	refresh(guest);
 	while (guest->taken_count < max && total < bytes && empty < guest->queue_count &&
 	       guest->broken == NULL) {
@@ -196,11 +224,47 @@ static uint32_t take(void *of, struct frame *frames, uint32_t max, uint64_t byte
 	return guest->taken_count;
 }
 
+/* The same for both directions; 0: it has none. */
+static uint32_t flow_of(const struct frame_headers *h)
+{
+	uint32_t bytes = h->family == 4 ? 4 : 16, hash = 1, from, to;
+
+	if (h->family == 0 || h->fragment) {
+		return 0;
+	}
+	for (uint32_t i = 0; i < bytes; i += 4) {
+		memcpy(&from, h->source + i, 4);
+		memcpy(&to, h->destination + i, 4);
+		hash = (hash ^ (from ^ to)) * 0x9e3779b1u + (from + to);
+	}
+	hash = (hash ^ (uint32_t)(h->source_port ^ h->destination_port) ^ h->protocol << 16) *
+		       0x9e3779b1u +
+	       h->source_port + h->destination_port;
+	return hash ^ hash >> 15;
+}
+
+static void learn_flows(struct guest *guest, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t flow = flow_of(&guest->frames[i].headers);
+
+		if (flow != 0) {
+			guest->flows[flow % FLOWS] =
+				(struct sent_flow){.rest = (uint16_t)(flow >> 16),
+						   .queue = (uint8_t)guest->taken[i].queue,
+						   .known = true};
+		}
+	}
+}
+
 static void release(void *of, uint32_t count)
 {
 	struct guest *guest = of;
 
 	CHECK(count <= guest->taken_count);
+	if (guest->queue_count > 1) {
+		learn_flows(guest, count);
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		ring_answer(&guest->out[guest->taken[i].queue], NULL, guest->taken[i].slots);
 	}
@@ -310,15 +374,25 @@ static uint32_t fill(struct source *source, const struct iovec *pieces, uint32_t
 	return done;
 }
 
-/* Of a flow always the same: what the sender says, or else by the addresses. */
+/*
+ * Of a flow always the same: the one by which the guest sends it, so that one thread of the guest's worker is woken for both
+ * directions, if its table has that one; else the table's, by what the sender says, or by the addresses.
+ */
 static uint32_t queue_of(const struct guest *guest, const struct frame *frame)
 {
 	const struct port_state *state = (const struct port_state *)guest->memory;
 	const struct frame_headers *h = &frame->headers;
-	uint32_t hash = frame->hash, queue;
+	uint32_t hash = frame->hash, flow, queue;
+	const struct sent_flow *sent;
 
 	if (guest->queue_count == 1) {
 		return 0;
+	}
+	flow = flow_of(h);
+	sent = &guest->flows[flow % FLOWS];
+	if (flow != 0 && sent->known && sent->rest == flow >> 16 &&
+	    guest->steered >> sent->queue & 1) {
+		return sent->queue;
 	}
 	if (hash == 0 && h->family != 0) {
 		uint32_t bytes = h->family == 4 ? 4 : 16, word;

@@ -132,7 +132,10 @@ struct port_state {
 	uint32_t link;  /* 1: up */
 	uint32_t speed; /* Mbit/s */
 	uint8_t reserved2[56];
-	/* Written by the worker: a frame goes to queue steer[hash % PORT_STEER]; one that is not there is 0. */
+	/*
+	 * Written by the worker: a frame goes to queue steer[hash % PORT_STEER]; one that is not there is 0. A flow that came out of the
+	 * guest by a queue that the table has goes in by the same.
+	 */
 	uint8_t steer[PORT_STEER];
 };
 static_assert(sizeof(struct port_state) == 128 + PORT_STEER, "port_state");

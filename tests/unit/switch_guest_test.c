@@ -300,6 +300,37 @@ static void flows_go_to_queues(void **state)
 	assert_true(counts[0] > 10 && counts[1] > 10);
 }
 
+/* A guest hears a flow by the queue by which it sends it, if its table has that. */
+static void answers_come_by_the_queue_of_their_flow(void **state)
+{
+	struct port_slot first;
+
+	(void)state;
+	post(&b, 0, 64, 1806);
+	post(&b, 1, 64, 1806);
+	for (uint32_t round = 0; round < 4; round++) {
+		uint32_t own = round % 2, table = round / 2;
+
+		b.state->steer[7] = (uint8_t)table;
+		packet_tcp(&packet, 4, 1, 2, 80, 5000, 1, 0x10);
+		packet_close(&packet);
+		send_packet(&b, own, 3000, (struct port_slot){0});
+		turn();
+		packet_tcp(&packet, 4, 2, 1, 5000, 80, 1, 0x10);
+		packet_close(&packet);
+		send_packet(&a, 0, 3000, (struct port_slot){.hash = 9});
+		turn();
+		/* The table has queue 0 for all but one hash. */
+		assert_int_equal(receive(&b, own == 1 && table == 1, &first), packet.length);
+		/* Another flow has nothing of it. */
+		packet_tcp(&packet, 4, 2, 1, 5001, 80, 1, 0x10);
+		packet_close(&packet);
+		send_packet(&a, 0, 3000, (struct port_slot){.hash = 9});
+		turn();
+		assert_int_equal(receive(&b, 0, &first), packet.length);
+	}
+}
+
 /* As the worker says, by the hash of the sender's; one that is not there is the first. */
 static void worker_steers_flows(void **state)
 {
@@ -499,11 +530,17 @@ int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		ONE(from_guest_to_guest),    ONE(a_long_frame_in_many_buffers),
-		ONE(flows_go_to_queues),     ONE(worker_steers_flows),
-		ONE(buffers_come_back),      ONE(buffers_come_back_whatever_its_limit),
-		ONE(who_sleeps_is_woken),    ONE(pieces_that_are_not_its_own),
-		ONE(indices_that_cannot_be), ONE(buffers_that_are_not_its_own),
+		ONE(from_guest_to_guest),
+		ONE(a_long_frame_in_many_buffers),
+		ONE(flows_go_to_queues),
+		ONE(worker_steers_flows),
+		ONE(answers_come_by_the_queue_of_their_flow),
+		ONE(buffers_come_back),
+		ONE(buffers_come_back_whatever_its_limit),
+		ONE(who_sleeps_is_woken),
+		ONE(pieces_that_are_not_its_own),
+		ONE(indices_that_cannot_be),
+		ONE(buffers_that_are_not_its_own),
 		ONE(memory_that_may_vanish),
 	};
 
