@@ -311,6 +311,9 @@ static void show_memory(const json_t *result)
 	if (json_is_true(json_object_get(memory, "gives-no-more"))) {
 		printf("the guest gives no more now\n");
 	}
+	if (json_is_true(json_object_get(memory, "takes-no-more"))) {
+		printf("the guest takes no more\n");
+	}
 	if (*text(memory, "why") != '\0') {
 		printf("%s\n", text(memory, "why"));
 	}

@@ -29,16 +29,43 @@ int balloon_host_give(struct balloon_host *host, uint64_t page)
 	return memory_bring_back(&host->machine->memory, page * MEMORY_PAGE);
 }
 
+/* Pages of 2 MiB are what blocks are of: no guest wants less. */
+bool balloon_host_find(struct balloon_host *host, uint64_t pages, uint64_t *first)
+{
+	uint64_t gpa;
+
+	if (!memory_find_room(&host->machine->memory, pages * MEMORY_PAGE, &gpa)) {
+		return false;
+	}
+	*first = gpa / MEMORY_PAGE;
+	return true;
+}
+
+int balloon_host_add(struct balloon_host *host, uint64_t first, uint64_t pages)
+{
+	return memory_add(&host->machine->memory, first * MEMORY_PAGE, pages * MEMORY_PAGE);
+}
+
+int balloon_host_withdraw(struct balloon_host *host, uint64_t first, uint64_t pages)
+{
+	return memory_withdraw(&host->machine->memory, first * MEMORY_PAGE, pages * MEMORY_PAGE);
+}
+
+uint64_t balloon_host_pages(struct balloon_host *host)
+{
+	return memory_ram(&host->machine->memory) / MEMORY_PAGE;
+}
+
 /* ---- Its life ---- */
 
 bool balloon_attach(struct machine *machine)
 {
 	const struct memory *memory = &machine->memory;
 	struct balloon_config config = {
-		.pages = memory->size / MEMORY_PAGE,
-		.end = (memory->high_end > MEMORY_4G ? memory->high_end : memory->low_end) /
-		       MEMORY_PAGE,
+		.end = memory_limit(memory) / MEMORY_PAGE,
 		.minimum = machine->config->memory_minimum / MEMORY_PAGE,
+		.start = machine->config->memory / MEMORY_PAGE,
+		.maximum = machine->config->memory_maximum / MEMORY_PAGE,
 	};
 	int ret = -ENOMEM;
 
@@ -83,14 +110,14 @@ json_t *balloon_object(struct machine *machine)
 	json_t *object;
 
 	balloon_get_state(machine->balloon, &state);
-	object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b}", "minimum",
+	object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, s:b}", "minimum",
 			   (json_int_t)machine->config->memory_minimum, "maximum",
-			   (json_int_t)machine->config->memory, "weight",
+			   (json_int_t)machine->config->memory_maximum, "weight",
 			   (json_int_t)machine->config->memory_weight, "buffer",
 			   (json_int_t)machine->config->memory_buffer, "target",
 			   bytes(state.target), "assigned", bytes(state.assigned), "returned",
 			   (json_int_t)atomic_load(&machine->memory.away), "gives-no-more",
-			   (int)state.gives_no_more);
+			   (int)state.gives_no_more, "takes-no-more", (int)state.takes_no_more);
 	if (state.reported) {
 		json_object_set_new(object, "available", bytes(state.available));
 		json_object_set_new(object, "demand", bytes(state.committed));

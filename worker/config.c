@@ -50,6 +50,10 @@ static const char help[] =
 	"  --memory-minimum SIZE\n"
 	"                    dynamic memory: vmctl memory leads the guest to have less, down to "
 	"this\n"
+	"  --memory-maximum SIZE\n"
+	"                    to which vmctl memory can lead it to have more than --memory, which "
+	"is "
+	"at the start\n"
 	"  --memory-weight N how much it matters where vmbalance has too little for all, 0 to 100 "
 	"(50)\n"
 	"  --memory-buffer N per cent that vmbalance gives it beyond its demand, 5 to 2000 (20)\n"
@@ -337,6 +341,7 @@ static const struct option option_table[] = {
 	{"vnc", required_argument, NULL, VNC},
 	{"memory", required_argument, NULL, TEXT},
 	{"memory-minimum", required_argument, NULL, TEXT},
+	{"memory-maximum", required_argument, NULL, TEXT},
 	{"memory-weight", required_argument, NULL, NUMBER},
 	{"memory-buffer", required_argument, NULL, NUMBER},
 	{"vps", required_argument, NULL, NUMBER},

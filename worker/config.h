@@ -91,6 +91,7 @@ struct config {
 	const char *append;           /* "" if none was given */
 	uint64_t memory;              /* bytes */
 	uint64_t memory_minimum;      /* bytes; 0: the guest has all of them for good */
+	uint64_t memory_maximum;      /* bytes; to which memory can be added: at least `memory` */
 	uint64_t memory_weight; /* of its guest's, for who divides memory among guests; 0 to 100 */
 	uint64_t
 		memory_buffer; /* per cent that its guest is to have beyond its demand; 5 to 2000 */

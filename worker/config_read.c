@@ -678,6 +678,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"crash-log", FORM_OTHER, AT(crash_log), .read = read_log},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
 		{"memory-minimum", FORM_OTHER, AT(memory_minimum), .read = read_memory},
+		{"memory-maximum", FORM_OTHER, AT(memory_maximum), .read = read_memory},
 		{"memory-weight", FORM_NUMBER, AT(memory_weight), .most = 100},
 		{"memory-buffer", FORM_NUMBER, AT(memory_buffer), .least = 5, .most = 2000},
 		{"vps", FORM_OTHER, .required = true, AT(vps), .read = read_vps},
@@ -714,6 +715,17 @@ bool config_read(struct config *config, struct form_error *error)
 		done = form_refuse_member(&form, "memory-minimum",
 					  json_object_get(config->document, "memory-minimum"),
 					  "give no more than memory", "is more than there is");
+	}
+	if (done && config->memory_maximum != 0 && config->memory_maximum < config->memory) {
+		done = form_refuse_member(&form, "memory-maximum",
+					  json_object_get(config->document, "memory-maximum"),
+					  "give no less than memory", "is less than there is");
+	}
+	if (done && config->memory_maximum != 0 && config->memory_minimum == 0) {
+		config->memory_minimum = config->memory;
+	}
+	if (config->memory_maximum == 0) {
+		config->memory_maximum = config->memory;
 	}
 	if (done && config->serial == SERIAL_CONTROL && config->control.path == NULL) {
 		done = form_refuse_member(&form, "control", NULL,

@@ -71,7 +71,8 @@ bool machine_create(struct machine *machine)
 	int ret;
 
 	create_pause(&machine->pause);
-	ret = memory_create(&machine->memory, config->memory, config->memory_minimum != 0);
+	ret = memory_create(&machine->memory, config->memory, config->memory_maximum,
+			    config->memory_minimum != 0);
 	if (ret != 0) {
 		say("--memory %lluM: %s; give less", (unsigned long long)(config->memory >> 20),
 		    strerror(-ret));

@@ -47,12 +47,31 @@ static bool want_large_page(const struct memory *memory, uint64_t at)
 	return madvise(memory->base + at, MEMORY_UNIT, MADV_COLLAPSE) == 0;
 }
 
-static void want_large_pages(const struct memory *memory)
+static bool want_large_pages(const struct memory *memory, uint64_t at, uint64_t length)
 {
-	uint64_t at = 0;
+	uint64_t end = at + length;
 
-	while (at < memory->size && want_large_page(memory, at)) {
+	while (at < end && want_large_page(memory, at)) {
 		at += MEMORY_UNIT;
+	}
+	return at == end;
+}
+
+/* Where the part above the hole is in `base`; the low part ends there at the latest. */
+static inline uint64_t high_at(const struct memory *memory)
+{
+	return memory->size < MEMORY_HOLE_BASE ? memory->size : MEMORY_HOLE_BASE;
+}
+
+/* What there is at a start, and nothing more. */
+static void begin_anew(struct memory *memory)
+{
+	atomic_store(&memory->low.added, 0);
+	atomic_store(&memory->high.added, 0);
+	atomic_store(&memory->low_end, memory->low.start);
+	atomic_store(&memory->high_end, memory->high.start);
+	if (want_large_pages(memory, 0, memory->low.start)) {
+		(void)want_large_pages(memory, high_at(memory), memory->high.start - MEMORY_4G);
 	}
 }
 
@@ -75,15 +94,16 @@ static void *table(uint64_t bytes)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-int memory_create(struct memory *memory, uint64_t size, bool in_blocks)
+int memory_create(struct memory *memory, uint64_t start, uint64_t size, bool in_blocks)
 {
 	int ret;
 
+	CHECK(start <= size && (start == size || in_blocks));
 	*memory = (struct memory){.size = size,
 				  .in_blocks = in_blocks,
 				  .fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
-	memory->low_end = size < MEMORY_HOLE_BASE ? size : MEMORY_HOLE_BASE;
-	memory->high_end = MEMORY_4G + size - memory->low_end;
+	memory->low.start = start < MEMORY_HOLE_BASE ? start : MEMORY_HOLE_BASE;
+	memory->high.start = MEMORY_4G + start - memory->low.start;
 	if (memory->fd < 0) {
 		return -errno;
 	}
@@ -110,7 +130,7 @@ int memory_create(struct memory *memory, uint64_t size, bool in_blocks)
 	}
 	/* A worker's core dump is for the worker; the guest's memory is the guest's. */
 	madvise(memory->base, size, MADV_DONTDUMP);
-	want_large_pages(memory);
+	begin_anew(memory);
 	pthread_mutex_init(&memory->blocks_lock, NULL);
 	return 0;
 out_unmap:
@@ -137,15 +157,18 @@ int memory_clear(struct memory *memory)
 {
 	uint64_t page;
 
-	for (page = 0; atomic_load(&memory->away) > 0 && page < page_count(memory); page++) {
+	for (page = 0;
+	     atomic_load(&memory->away) + memory->withdrawn > 0 && page < page_count(memory);
+	     page++) {
 		atomic_fetch_and(&memory->users[page], ~MEMORY_REMOVED);
 	}
 	atomic_store(&memory->away, 0);
+	memory->withdrawn = 0;
 	if (fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)memory->size) != 0) {
 		return -errno;
 	}
-	want_large_pages(memory);
+	begin_anew(memory);
 	return 0;
 }
 
@@ -154,14 +177,25 @@ struct part {
 	uint64_t gpa, end, offset;
 };
 
-#define PARTS 4u
+#define PARTS 6u
+
+/* What there is at a start, and what was added. */
+static void split(struct part parts[2], const struct memory_part *part, uint64_t begin,
+		  uint64_t end, uint64_t offset)
+{
+	uint64_t added = atomic_load(&part->added);
+
+	parts[0] = (struct part){begin, added != 0 ? part->start : end, offset};
+	parts[1] = added != 0 ? (struct part){added, end, offset + (added - begin)}
+			      : (struct part){end, end, 0};
+}
 
 static void find_parts(const struct memory *memory, struct part parts[PARTS])
 {
 	parts[0] = (struct part){0, MEMORY_VGA_BASE, 0};
 	parts[1] = (struct part){MEMORY_VGA_END, MEMORY_UNIT, MEMORY_VGA_END};
-	parts[2] = (struct part){MEMORY_UNIT, memory->low_end, MEMORY_UNIT};
-	parts[3] = (struct part){MEMORY_4G, memory->high_end, memory->low_end};
+	split(parts + 2, &memory->low, MEMORY_UNIT, memory->low_end, MEMORY_UNIT);
+	split(parts + 4, &memory->high, MEMORY_4G, memory->high_end, high_at(memory));
 }
 
 #define ACCESS (BACKEND_WRITE | BACKEND_EXECUTE)
@@ -210,18 +244,31 @@ void memory_unmap(struct memory *memory)
 
 #define NOWHERE UINT64_MAX
 
-/* Where a range of GPAs is in `base`, NOWHERE if not all of it is RAM. */
+/* Between what there was at a start and what was added, if not all that was left out is nothing. */
+static inline bool is_in_gap(const struct memory_part *part, uint64_t gpa, uint64_t length)
+{
+	uint64_t added = atomic_load_explicit(&part->added, memory_order_relaxed);
+
+	return gpa < added && added > part->start && gpa + length > part->start;
+}
+
+/* Where a range of GPAs is in `base`, NOWHERE if not all of it is RAM. An end is read before where its addition began. */
 static inline uint64_t place(const struct memory *memory, uint64_t gpa, uint64_t length)
 {
+	uint64_t end;
+
 	if (gpa < MEMORY_VGA_BASE) {
 		return length <= MEMORY_VGA_BASE - gpa ? gpa : NOWHERE;
 	}
-	if (gpa >= MEMORY_VGA_END && gpa < memory->low_end) {
-		return length <= memory->low_end - gpa ? gpa : NOWHERE;
+	end = atomic_load_explicit(&memory->low_end, memory_order_acquire);
+	if (gpa >= MEMORY_VGA_END && gpa < end) {
+		return length <= end - gpa && !is_in_gap(&memory->low, gpa, length) ? gpa : NOWHERE;
 	}
-	if (gpa >= MEMORY_4G && gpa < memory->high_end) {
-		return length <= memory->high_end - gpa ? memory->low_end + (gpa - MEMORY_4G)
-							: NOWHERE;
+	end = atomic_load_explicit(&memory->high_end, memory_order_acquire);
+	if (gpa >= MEMORY_4G && gpa < end) {
+		return length <= end - gpa && !is_in_gap(&memory->high, gpa, length)
+			       ? high_at(memory) + (gpa - MEMORY_4G)
+			       : NOWHERE;
 	}
 	return NOWHERE;
 }
@@ -248,7 +295,7 @@ static inline bool take_page(const struct memory *memory, uint64_t page)
 static bool take_back(const struct memory *memory, uint64_t page)
 {
 	uint64_t at = page * MEMORY_PAGE;
-	uint64_t gpa = at < memory->low_end ? at : MEMORY_4G + (at - memory->low_end);
+	uint64_t gpa = at < high_at(memory) ? at : MEMORY_4G + (at - high_at(memory));
 
 	while (memory->in_blocks && memory_bring_back((struct memory *)memory, gpa) == 0) {
 		if (take_page(memory, page)) {
@@ -631,10 +678,11 @@ static int give_back(struct memory *memory, uint64_t gpa, uint64_t at)
 
 int memory_give_back(struct memory *memory, uint64_t gpa)
 {
-	uint64_t at = place_block(memory, gpa);
+	uint64_t at;
 	int ret = -EINVAL;
 
 	pthread_mutex_lock(&memory->blocks_lock);
+	at = place_block(memory, gpa);
 	if (at != NOWHERE && memory->partition != NULL) {
 		ret = is_away(memory, at) ? 0 : give_back(memory, gpa, at);
 	}
@@ -661,13 +709,200 @@ static int bring_back(struct memory *memory, uint64_t gpa, uint64_t at)
 
 int memory_bring_back(struct memory *memory, uint64_t gpa)
 {
-	uint64_t at = place_block(memory, gpa & ~(MEMORY_UNIT - 1));
+	uint64_t at;
 	int ret = -EINVAL;
 
 	pthread_mutex_lock(&memory->blocks_lock);
+	at = place_block(memory, gpa & ~(MEMORY_UNIT - 1));
 	if (at != NOWHERE && memory->partition != NULL) {
 		ret = bring_back(memory, gpa & ~(MEMORY_UNIT - 1), at);
 	}
 	pthread_mutex_unlock(&memory->blocks_lock);
 	return ret;
+}
+
+/* ---- memory that is added ---- */
+
+static uint64_t high_limit(const struct memory *memory)
+{
+	return MEMORY_4G + memory->size - high_at(memory);
+}
+
+/* There is one gap in a part at most: so what is added later follows what was added before. */
+static bool has_room(const struct memory_part *part, uint64_t end, uint64_t limit, uint64_t length,
+		     uint64_t *gpa)
+{
+	uint64_t rest = end % length;
+
+	*gpa = rest == 0 ? end : end + (length - rest);
+	return *gpa < limit && length <= limit - *gpa && (part->added == 0 || *gpa == end);
+}
+
+bool memory_find_room(const struct memory *memory, uint64_t length, uint64_t *gpa)
+{
+	CHECK(length != 0 && length % MEMORY_UNIT == 0);
+	return memory->in_blocks &&
+	       (has_room(&memory->low, memory->low_end, high_at(memory), length, gpa) ||
+		has_room(&memory->high, memory->high_end, high_limit(memory), length, gpa));
+}
+
+/* All of it is mapped, or nothing. */
+static int map_blocks(struct memory *memory, uint64_t gpa, uint8_t *at, uint64_t length)
+{
+	uint64_t done;
+	int ret = 0;
+
+	for (done = 0; done < length; done += MEMORY_UNIT) {
+		(void)want_large_page(memory, (uint64_t)(at + done - memory->base));
+		ret = backend_partition_map(memory->partition, gpa + done, at + done, MEMORY_UNIT,
+					    ACCESS);
+		if (ret != 0) {
+			break;
+		}
+	}
+	if (ret != 0) {
+		while (done > 0) {
+			done -= MEMORY_UNIT;
+			(void)!backend_partition_unmap(memory->partition, gpa + done, at + done,
+						       MEMORY_UNIT);
+		}
+		(void)fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				at - memory->base, (off_t)length);
+	}
+	return ret;
+}
+
+static void forget_withdrawal(struct memory *memory, uint64_t offset, uint64_t length)
+{
+	uint64_t at;
+
+	for (at = offset; at < offset + length; at += MEMORY_UNIT) {
+		if (is_away(memory, at)) {
+			restore_pages(memory, first_page(at), end_page(at, MEMORY_UNIT));
+			memory->withdrawn -= MEMORY_UNIT;
+		}
+	}
+}
+
+/* A guest whose VP gets there before it is told finds memory, which it is to have anyway. */
+static int add(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	bool low = gpa < MEMORY_4G;
+	struct memory_part *part = low ? &memory->low : &memory->high;
+	uint64_t offset = low ? gpa : high_at(memory) + (gpa - MEMORY_4G);
+	int ret = map_blocks(memory, gpa, memory->base + offset, length);
+
+	if (ret != 0) {
+		return ret;
+	}
+	forget_withdrawal(memory, offset, length);
+	if (part->added == 0) {
+		atomic_store(&part->added, gpa);
+	}
+	atomic_store(low ? &memory->low_end : &memory->high_end, gpa + length);
+	return 0;
+}
+
+int memory_add(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint64_t room;
+	int ret = -EINVAL;
+
+	pthread_mutex_lock(&memory->blocks_lock);
+	if (memory->partition != NULL && memory_find_room(memory, length, &room) && room == gpa) {
+		ret = is_logged(memory) ? -EBUSY : add(memory, gpa, length);
+	}
+	pthread_mutex_unlock(&memory->blocks_lock);
+	return ret;
+}
+
+/* Block by block; when one is in use those before it come back, if not at once then when they are touched. */
+static int take_off(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	uint64_t at;
+	int ret = 0;
+
+	for (at = gpa; at < gpa + length && ret == 0; at += MEMORY_UNIT) {
+		if (!is_away(memory, place_block(memory, at))) {
+			ret = give_back(memory, at, place_block(memory, at));
+		}
+	}
+	for (; ret != 0 && at > gpa; at -= MEMORY_UNIT) {
+		(void)bring_back(memory, at - MEMORY_UNIT, place_block(memory, at - MEMORY_UNIT));
+	}
+	return ret;
+}
+
+int memory_withdraw(struct memory *memory, uint64_t gpa, uint64_t length)
+{
+	bool low = gpa < MEMORY_4G;
+	struct memory_part *part = low ? &memory->low : &memory->high;
+	_Atomic uint64_t *end = low ? &memory->low_end : &memory->high_end;
+	int ret = -EINVAL;
+
+	pthread_mutex_lock(&memory->blocks_lock);
+	if (memory->partition != NULL && part->added != 0 && gpa >= part->added &&
+	    gpa % MEMORY_UNIT == 0 && gpa + length == *end) {
+		ret = take_off(memory, gpa, length);
+		if (ret == 0) {
+			atomic_store(end, gpa == part->added ? part->start : gpa);
+			atomic_store(&part->added, gpa == part->added ? 0 : part->added);
+			atomic_fetch_sub(&memory->away, length);
+			memory->withdrawn += length;
+		}
+	}
+	pthread_mutex_unlock(&memory->blocks_lock);
+	return ret;
+}
+
+static uint64_t gap(const struct memory_part *part)
+{
+	return part->added != 0 ? part->added - part->start : 0;
+}
+
+uint64_t memory_ram(const struct memory *memory)
+{
+	return memory->low_end - gap(&memory->low) + memory->high_end - MEMORY_4G -
+	       gap(&memory->high);
+}
+
+uint64_t memory_limit(const struct memory *memory)
+{
+	return memory->size > MEMORY_HOLE_BASE ? high_limit(memory) : memory->size;
+}
+
+void memory_get_added(const struct memory *memory, uint64_t added[MEMORY_ADDED])
+{
+	added[0] = memory->low.added;
+	added[1] = added[0] != 0 ? memory->low_end : 0;
+	added[2] = memory->high.added;
+	added[3] = added[2] != 0 ? memory->high_end : 0;
+}
+
+static bool may_be_added(const struct memory *memory, const struct memory_part *part,
+			 const uint64_t added[2], uint64_t limit)
+{
+	return (added[0] == 0 && added[1] == 0) ||
+	       (memory->in_blocks && added[0] % MEMORY_UNIT == 0 && added[1] % MEMORY_UNIT == 0 &&
+		added[0] >= part->start && added[0] < added[1] && added[1] <= limit);
+}
+
+bool memory_set_added(struct memory *memory, const uint64_t added[MEMORY_ADDED])
+{
+	if (!may_be_added(memory, &memory->low, added, high_at(memory)) ||
+	    !may_be_added(memory, &memory->high, added + 2, high_limit(memory))) {
+		return false;
+	}
+	atomic_store(&memory->low.added, added[0]);
+	atomic_store(&memory->high.added, added[2]);
+	if (added[1] != 0) {
+		atomic_store(&memory->low_end, added[1]);
+		(void)want_large_pages(memory, added[0], added[1] - added[0]);
+	}
+	if (added[3] != 0) {
+		atomic_store(&memory->high_end, added[3]);
+		(void)want_large_pages(memory, high_at(memory) + (added[2] - MEMORY_4G),
+				       added[3] - added[2]);
+	}
+	return true;
 }

@@ -8,6 +8,9 @@
  *   MEMORY_HOLE_BASE … 4 GiB  nothing: devices' memory
  *   4 GiB … high_end          the rest of the RAM
  *
+ * Memory that is added while the guest runs (memory_add()) follows at the end of each part, from an address that is aligned as the guest
+ * wants it: what is left out before that is a gap, and no RAM.
+ *
  * Nobody has the memory for good. Who wants to read or write it acquires a range of GPAs, uses the address that
  * it gets, and completes the range, saying how much from its beginning was written. So a page that is in
  * use is not removed, and what was written is in the log of dirty pages, if one is kept. A page counts each acquisition of it; no
@@ -34,12 +37,19 @@
 
 #define MEMORY_PAGE 4096ull
 
+/* A part of the address space, below the hole or above it. RAM is in it to the end of the start's, and from the first addition on. */
+struct memory_part {
+	uint64_t start;         /* end of what there is at a start */
+	_Atomic uint64_t added; /* where the first addition began; 0: nothing was added */
+};
+
 struct memory {
 	int fd;
 	uint8_t *base; /* 2 MiB aligned; the guest's RAM without the holes, low part first */
-	uint64_t size;
-	uint64_t low_end;  /* end of RAM below the hole */
-	uint64_t high_end; /* MEMORY_4G if there is none above */
+	uint64_t size; /* of `base`: all that the guest may ever have */
+	_Atomic uint64_t low_end;  /* end of RAM below the hole */
+	_Atomic uint64_t high_end; /* MEMORY_4G if there is none above */
+	struct memory_part low, high;
 	/* By page of `base`: how often it is acquired, and MEMORY_REMOVED. */
 	_Atomic uint32_t *users;
 	_Atomic uint64_t *log; /* a bit for each page of `base`; NULL until one is wanted */
@@ -49,14 +59,18 @@ struct memory {
 	pthread_mutex_t blocks_lock;
 	struct backend_partition *partition; /* under blocks_lock; NULL: it is mapped in none */
 	_Atomic uint64_t away;               /* bytes that the root has */
+	uint64_t withdrawn;                  /* bytes; under blocks_lock */
 };
 
 #define MEMORY_REMOVED (1u << 31)
 
-/* -errno. `size` is a multiple of MEMORY_UNIT. In blocks: they can be given back one by one. */
-int memory_create(struct memory *memory, uint64_t size, bool in_blocks) MUST_CHECK;
+/*
+ * -errno. Both sizes are multiples of MEMORY_UNIT: what there is at a start, and with what is added. In blocks: they can be given
+ * back one by one.
+ */
+int memory_create(struct memory *memory, uint64_t start, uint64_t size, bool in_blocks) MUST_CHECK;
 void memory_destroy(struct memory *memory);
-/* All zeros again, as after power-on. No partition has it mapped. */
+/* As after power-on: all zeros, and nothing added. No partition has it mapped. */
 int memory_clear(struct memory *memory) MUST_CHECK;
 int memory_map(struct memory *memory, struct backend_partition *partition) MUST_CHECK;
 /* The partition is gone. */
@@ -120,6 +134,27 @@ void memory_restore(struct memory *memory, uint64_t gpa, uint64_t length);
 int memory_give_back(struct memory *memory, uint64_t gpa) MUST_CHECK;
 /* It is the guest's again, all zeros. 0 also if it is there. -EINVAL; -ENOMEM: the host has none. */
 int memory_bring_back(struct memory *memory, uint64_t gpa) MUST_CHECK;
+
+/*
+ * Memory that is in blocks and mapped becomes more, and less again. A stretch of `length` bytes, aligned to that, which is a multiple of MEMORY_UNIT: the
+ * lowest that could be added; false: there is none.
+ */
+bool memory_find_room(const struct memory *memory, uint64_t length, uint64_t *gpa) MUST_CHECK;
+/* It is RAM, all zeros, where memory_find_room() has found it. -EBUSY: a log is kept; -ENOMEM: the host has none. */
+int memory_add(struct memory *memory, uint64_t gpa, uint64_t length) MUST_CHECK;
+/* What was added last is none again. -EBUSY: somebody has acquired some of it, and it stays. */
+int memory_withdraw(struct memory *memory, uint64_t gpa, uint64_t length) MUST_CHECK;
+
+/* How much RAM there is now, and above which address there is never any. */
+uint64_t memory_ram(const struct memory *memory) MUST_CHECK;
+uint64_t memory_limit(const struct memory *memory) MUST_CHECK;
+
+/* What was added, for a state: ranges of each part, MEMORY_ADDED numbers in all. False: they cannot be this memory's. */
+#define MEMORY_ADDED 4u
+void memory_get_added(const struct memory *memory, uint64_t added[MEMORY_ADDED]);
+/* Of a memory that is new, or was cleared, and mapped nowhere. */
+bool memory_set_added(struct memory *memory, const uint64_t added[MEMORY_ADDED]) MUST_CHECK;
+
 /* The host has the page's block. */
 bool memory_is_away(const struct memory *memory, uint64_t gpa) MUST_CHECK;
 /* Is it one that has been given back, or is about to be or to come? */

@@ -31,7 +31,9 @@
 #define PATH_BYTES      64u
 #define LIST_MAX        (256u << 20) /* bytes of a list of parts that is read */
 #define VM_VERSION      0x0a00       /* 10.0: how the keys are named */
-#define MACHINE_VERSION 1
+#define MACHINE_VERSION 2            /* 1 knew nothing of memory that is added */
+
+#define AWAY_VERSION 1
 
 #define KEY_LIST      "/savedstate/verdigris/state"
 #define KEY_CHECKSUMS "/savedstate/verdigris/checksums" /* of each block, then of the list */
@@ -50,15 +52,23 @@ struct memory_block {
 
 static uint64_t block_count(const struct machine *machine)
 {
-	return machine->config->memory / HVS_BLOCK_BYTES;
+	return machine->config->memory_maximum / HVS_BLOCK_BYTES;
 }
 
-/* RAM in the order of its blocks: below the hole, then above it. */
+/* All that there may be, in the order of its blocks: below the hole, then above it. */
 static uint64_t block_gpa(const struct machine *machine, uint64_t block)
 {
-	uint64_t at = block * HVS_BLOCK_BYTES, low = machine->memory.low_end;
+	uint64_t at = block * HVS_BLOCK_BYTES, low = machine->config->memory_maximum;
 
+	low = low < MEMORY_HOLE_BASE ? low : MEMORY_HOLE_BASE;
 	return at < low ? at : at - low + MEMORY_4G;
+}
+
+/* Of what was not added there is nothing in the file. The first MiB has a hole, and something. */
+static bool is_there(const struct machine *machine, uint64_t block)
+{
+	return block == 0 ||
+	       memory_is_ram(&machine->memory, block_gpa(machine, block), HVS_BLOCK_BYTES);
 }
 
 static void block_path(char path[PATH_BYTES], uint64_t block)
@@ -99,6 +109,9 @@ static bool take_block(struct memory_work *work, uint64_t *block)
 	pthread_mutex_lock(&work->lock);
 	if (work->job != NULL && is_given_up(work->machine, work->job)) {
 		work->error = -ECANCELED;
+	}
+	while (work->next < block_count(work->machine) && !is_there(work->machine, work->next)) {
+		work->next++;
 	}
 	taken = work->error == 0 && work->next < block_count(work->machine);
 	*block = work->next;
@@ -247,6 +260,7 @@ static int run_blocks(struct memory_work *work, void *(*run)(void *argument))
 static void put_machine(const struct machine *machine, struct state_writer *writer)
 {
 	size_t part = state_begin(writer, "machine", MACHINE_VERSION);
+	uint64_t added[MEMORY_ADDED];
 	unsigned int i;
 
 	state_put_u32(writer, machine->config->vps);
@@ -259,6 +273,38 @@ static void put_machine(const struct machine *machine, struct state_writer *writ
 	state_put_bool(writer, machine->boot.no_flush_calls);
 	state_put_bool(writer, atomic_load(&machine->crashed));
 	state_put_u32(writer, machine->resets);
+	state_put_u64(writer, machine->config->memory_maximum);
+	memory_get_added(&machine->memory, added);
+	for (i = 0; i < MEMORY_ADDED; i++) {
+		state_put_u64(writer, added[i]);
+	}
+	state_end(writer, part);
+}
+
+/* Of memory in blocks: ranges that the root has, each {GPA, length}. */
+static void put_away(const struct machine *machine, struct state_writer *writer)
+{
+	const uint64_t step = MEMORY_UNIT / HVS_BLOCK_BYTES;
+	uint64_t block, gpa = 0, begin = 0, length = 0;
+	size_t part = state_begin(writer, "away", AWAY_VERSION);
+
+	for (block = 0; block < block_count(machine); block += step) {
+		gpa = block_gpa(machine, block);
+		if (length > 0 &&
+		    (gpa != begin + length || !memory_is_away(&machine->memory, gpa))) {
+			state_put_u64(writer, begin);
+			state_put_u64(writer, length);
+			length = 0;
+		}
+		if (memory_is_away(&machine->memory, gpa)) {
+			begin = length > 0 ? begin : gpa;
+			length += MEMORY_UNIT;
+		}
+	}
+	if (length > 0) {
+		state_put_u64(writer, begin);
+		state_put_u64(writer, length);
+	}
 	state_end(writer, part);
 }
 
@@ -268,6 +314,9 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	int ret;
 
 	put_machine(machine, writer);
+	if (machine->memory.in_blocks) {
+		put_away(machine, writer);
+	}
 	ret = backend_partition_save(machine->partition, writer);
 	for (i = 0; i < machine->config->vps && ret == 0; i++) {
 		ret = backend_vp_save(machine->vps[i].vp, &machine->vps[i].exit, writer);
@@ -326,14 +375,15 @@ static int make_list(struct machine *machine, uint8_t **list, uint32_t *size)
 
 static void put_memory_blocks(const struct machine *machine, struct hvs_writer *writer)
 {
-	uint64_t low = machine->memory.low_end / MEMORY_PAGE;
+	uint64_t end = memory_limit(&machine->memory);
+	uint64_t low = (end > MEMORY_4G ? MEMORY_HOLE_BASE : end) / MEMORY_PAGE;
 	struct memory_block block = {.version = MEMORY_BLOCK_VERSION, .pages = low};
 
 	hvs_put_array(writer, "/savedstate/RamMemoryBlock0", &block, sizeof(block));
-	if (machine->memory.high_end > MEMORY_4G) {
+	if (end > MEMORY_4G) {
 		block.first_page = low;
 		block.gpa_page = MEMORY_4G / MEMORY_PAGE;
-		block.pages = machine->memory.high_end / MEMORY_PAGE - block.gpa_page;
+		block.pages = end / MEMORY_PAGE - block.gpa_page;
 		hvs_put_array(writer, "/savedstate/RamMemoryBlock1", &block, sizeof(block));
 	}
 }
@@ -420,7 +470,7 @@ struct saved {
 	uint32_t *sums;
 	/* What the part "machine" says. */
 	uint32_t vps, resets;
-	uint64_t memory;
+	uint64_t memory, memory_maximum, added[MEMORY_ADDED];
 	uint8_t generation;
 	bool scsi, ide[CONFIG_IDE_MAX];
 	bool no_flush_calls, crashed;
@@ -460,6 +510,13 @@ static void read_machine(struct saved *saved, struct state_reader *list)
 	saved->no_flush_calls = state_bool(&part);
 	saved->crashed = state_bool(&part);
 	saved->resets = state_u32(&part);
+	saved->memory_maximum = saved->memory;
+	if (part.version >= 2) {
+		saved->memory_maximum = state_u64(&part);
+		for (i = 0; i < MEMORY_ADDED; i++) {
+			saved->added[i] = state_u64(&part);
+		}
+	}
 	state_finish(&part);
 }
 
@@ -473,6 +530,13 @@ static bool check_machine(const struct machine *machine)
 		snprintf(what, sizeof(what),
 			 "the machine that was saved has %u VPs and %llu MiB: give it these",
 			 saved->vps, (unsigned long long)(saved->memory >> 20));
+		return refuse(machine, what);
+	}
+	if (saved->memory_maximum != machine->config->memory_maximum) {
+		snprintf(what, sizeof(what),
+			 "the machine that was saved could have %llu MiB: give it that as "
+			 "--memory-maximum",
+			 (unsigned long long)(saved->memory_maximum >> 20));
 		return refuse(machine, what);
 	}
 	return saved->generation == machine->config->generation ||
@@ -564,7 +628,12 @@ bool saved_load_memory(struct machine *machine)
 	struct memory_work work = {
 		.machine = machine, .file = machine->saved->file, .sums = machine->saved->sums};
 	char what[160];
-	int ret = run_blocks(&work, load_blocks);
+	int ret;
+
+	if (!memory_set_added(&machine->memory, machine->saved->added)) {
+		return refuse(machine, "memory was added where it cannot be");
+	}
+	ret = run_blocks(&work, load_blocks);
 
 	if (ret == -EINVAL || ret == -ENOENT) {
 		snprintf(what, sizeof(what), "its memory at 0x%llx is %s",
@@ -640,12 +709,40 @@ static int load_adapters(struct machine *machine, struct state_reader *list)
 	return ret;
 }
 
+/* What the root had it has again: it is all zeros. */
+static int load_away(struct machine *machine, struct state_reader *list)
+{
+	struct state_reader part;
+	uint64_t gpa, length;
+	int ret = 0;
+
+	if (!state_next_named(list, "away", AWAY_VERSION, &part)) {
+		return state_ok(list) ? 0 : -EINVAL;
+	}
+	while (state_left(&part) > 0 && ret != -EINVAL) {
+		gpa = state_u64(&part);
+		for (length = state_u64(&part); length > 0 && ret != -EINVAL;
+		     length -= length < MEMORY_UNIT ? length : MEMORY_UNIT) {
+			ret = memory_give_back(&machine->memory, gpa); /* if not now, never */
+			gpa += MEMORY_UNIT;
+		}
+	}
+	if (ret == -EINVAL) {
+		state_refuse(&part, "names memory that is none");
+	}
+	state_finish(&part);
+	return state_ok(&part) ? 0 : -EINVAL;
+}
+
 /* Time stands in the partition, and VMBus. */
 static int load_parts(struct machine *machine, struct state_reader *list)
 {
 	struct state_reader board;
-	int ret = load_processors(machine, list);
+	int ret = load_away(machine, list);
 
+	if (ret == 0) {
+		ret = load_processors(machine, list);
+	}
 	if (ret != 0) {
 		return ret;
 	}

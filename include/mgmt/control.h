@@ -121,7 +121,7 @@
  * application; of "backup" also file-systems, and thawed-why, where nobody has asked for the last thaw.
  *
  * Dynamic memory, in bytes: minimum, maximum, target, assigned (what the guest has), returned (what the root has back), gives-no-more (the guest, at its last
- * answer); when it has reported: available (to its programs), demand (what they were promised, and the guest needs itself), pressure (demand in per
+ * answer), takes-no-more (nothing more can be added to it, and the target is above that); when it has reported: available (to its programs), demand (what they were promised, and the guest needs itself), pressure (demand in per
  * cent of assigned); why (a sentence: it cannot be led now). For who divides memory among guests: weight, buffer (per cent).
  *
  * A job: id, what (the method), number (of the disk or adapter), state, step (a text), where it is known how much there is to do done and total (bytes), and when it has failed: error, as of an answer. The event of its

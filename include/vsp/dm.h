@@ -23,6 +23,8 @@ enum dm_message_type {
 	DM_BALLOON_RESPONSE = 7,
 	DM_UNBALLOON_REQUEST = 8,
 	DM_UNBALLOON_RESPONSE = 9,
+	DM_MEM_HOT_ADD_REQUEST = 10,
+	DM_MEM_HOT_ADD_RESPONSE = 11,
 };
 
 struct dm_header {
@@ -53,6 +55,8 @@ static_assert(sizeof(struct dm_acceptance) == 16, "dm_acceptance");
 
 #define DM_CAP_BALLOON 1u
 #define DM_CAP_HOT_ADD 2u
+/* What is added begins at a multiple of so many MiB, and is as long. */
+#define DM_CAP_HOT_ADD_ALIGNMENT_MIB(caps) (1u << ((caps) >> 2 & 0xf))
 
 struct dm_capabilities {
 	struct dm_header hdr;
@@ -102,5 +106,21 @@ struct dm_unballoon_request {
 	uint64_t ranges[];
 } DM_PACKED;
 static_assert(sizeof(struct dm_unballoon_request) == 16, "dm_unballoon_request");
+
+/* Pages to be added, within the region that the guest prepares for them and for later ones. */
+struct dm_hot_add {
+	struct dm_header hdr;
+	uint64_t range;
+	uint64_t region;
+} DM_PACKED;
+static_assert(sizeof(struct dm_hot_add) == 24, "dm_hot_add");
+
+/* No page and result 1: the guest will never add any; no page and result 0: it could not now. */
+struct dm_hot_add_response {
+	struct dm_header hdr;
+	uint32_t page_count;
+	uint32_t result;
+} DM_PACKED;
+static_assert(sizeof(struct dm_hot_add_response) == 16, "dm_hot_add_response");
 
 #endif

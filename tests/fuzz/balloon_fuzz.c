@@ -13,16 +13,21 @@
 #include "vsp/memory/balloon.h"
 #include "vsp/memory/host.h"
 
-#define PAGES   8192u
+#define START   4096u
+#define UNIT    1024u /* pages that are added at a time: 4 MiB */
+#define PAGES   8192u /* at most */
 #define MINIMUM 1024u
 
 static struct balloon *balloon;
 static struct vsp_device *device;
 static struct vsp_channel *session, *loaded;
-static const struct balloon_config config = {.pages = PAGES, .end = PAGES, .minimum = MINIMUM};
+static const struct balloon_config config = {
+	.start = START, .end = PAGES, .minimum = MINIMUM, .maximum = PAGES};
 static bool room, shut, no_memory;
 static bool in_balloon[PAGES]; /* as the guest has it */
 static bool taken[PAGES / BALLOON_BLOCK_PAGES];
+static uint64_t ram;   /* where it ends */
+static uint64_t added; /* pages that the guest has not taken yet */
 static uint32_t asked; /* pages of the request that is under way */
 
 void check_failed(const char *file, int line, const char *what)
@@ -131,6 +136,13 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
 	if (!room) {
 		return -EAGAIN;
 	}
+	if (header.type == DM_MEM_HOT_ADD_REQUEST) {
+		struct dm_hot_add add;
+
+		memcpy(&add, payload->iov_base, sizeof(add));
+		EXPECT(add.range == add.region && DM_RANGE_COUNT(add.range) == added && added > 0 &&
+		       DM_RANGE_FIRST(add.range) + added == ram);
+	}
 	if (header.type == DM_BALLOON_REQUEST) {
 		memcpy(&in, payload->iov_base, sizeof(in));
 		EXPECT(in.num_pages > 0 && in.num_pages <= PAGES - MINIMUM);
@@ -155,7 +167,45 @@ bool balloon_host_is_ram(struct balloon_host *host, uint64_t page, uint64_t coun
 {
 	(void)host;
 	EXPECT(count > 0 && page < PAGES && count <= PAGES - page);
-	return page >= 0xc0 || page + count <= 0xa0;
+	return (page >= 0xc0 || page + count <= 0xa0) && page + count <= ram;
+}
+
+uint64_t balloon_host_pages(struct balloon_host *host)
+{
+	(void)host;
+	return ram;
+}
+
+bool balloon_host_find(struct balloon_host *host, uint64_t pages, uint64_t *first)
+{
+	(void)host;
+	EXPECT(pages > 0 && pages % BALLOON_BLOCK_PAGES == 0);
+	*first = ram;
+	return ram % pages == 0 && pages <= PAGES - ram;
+}
+
+int balloon_host_add(struct balloon_host *host, uint64_t first, uint64_t pages)
+{
+	(void)host;
+	EXPECT(first == ram && pages > 0 && pages <= PAGES - ram);
+	if (no_memory) {
+		return -ENOMEM;
+	}
+	ram += pages;
+	added = pages;
+	return 0;
+}
+
+int balloon_host_withdraw(struct balloon_host *host, uint64_t first, uint64_t pages)
+{
+	(void)host;
+	EXPECT(first % BALLOON_BLOCK_PAGES == 0 && pages > 0 && pages <= added &&
+	       first + pages == ram);
+	if (no_memory) {
+		return -EBUSY;
+	}
+	ram -= pages;
+	return 0;
 }
 
 int balloon_host_take(struct balloon_host *host, uint64_t page)
@@ -241,7 +291,7 @@ static void says(uint16_t type, void *message, uint16_t bytes, const uint8_t *da
 static void shakes_hands(const uint8_t *data, size_t size)
 {
 	struct dm_version_request version = {.version = DM_VERSION_WIN10};
-	struct dm_capabilities caps = {.caps = DM_CAP_BALLOON};
+	struct dm_capabilities caps = {.caps = DM_CAP_BALLOON | DM_CAP_HOT_ADD | 2 << 2};
 	struct dm_status status = {.num_avail = 5000, .num_committed = 3000};
 
 	says(DM_VERSION_REQUEST, &version, sizeof(version), data, size > 4 ? 2 : 0);
@@ -249,6 +299,16 @@ static void shakes_hands(const uint8_t *data, size_t size)
 	says(DM_CAPABILITIES_REPORT, &caps, sizeof(caps), data, size > 8 ? 2 : 0);
 	work();
 	says(DM_STATUS_REPORT, &status, sizeof(status), data, size > 12 ? 2 : 0);
+}
+
+/* All of it, or as much as the input says. */
+static void takes(const uint8_t *data, size_t size)
+{
+	struct dm_hot_add_response answer = {.page_count = data[0] % 4 == 0 ? data[1] * 8u
+									    : (uint32_t)added,
+					     .result = data[0] & 1};
+
+	says(DM_MEM_HOT_ADD_RESPONSE, &answer, sizeof(answer), data + 2, size - 2);
 }
 
 /* Ranges that are not in the balloon, from a page of the input's on; what of them is taken is seen by what comes back. */
@@ -259,10 +319,10 @@ static void answers(const uint8_t *data, size_t size)
 	uint32_t page = (uint32_t)data[0] << 6, count = 0, left = asked, i, n;
 
 	for (n = 0; n < 1u + data[1] % 15 && left > 0; n++) {
-		while (page < PAGES && (in_balloon[page] || (page >= 0xa0 && page < 0xc0))) {
+		while (page < ram && (in_balloon[page] || (page >= 0xa0 && page < 0xc0))) {
 			page++;
 		}
-		for (i = 0; i < left && i < 700 && page + i < PAGES && !in_balloon[page + i] &&
+		for (i = 0; i < left && i < 700 && page + i < ram && !in_balloon[page + i] &&
 			    !(page + i >= 0xa0 && page + i < 0xc0);
 		     i++) {
 			in_balloon[page + i] = true;
@@ -333,7 +393,7 @@ static void act(const uint8_t *data, size_t size)
 {
 	struct dm_header header;
 
-	switch (data[0] % 10) {
+	switch (data[0] % 11) {
 	case 0:
 		opens();
 		break;
@@ -362,6 +422,9 @@ static void act(const uint8_t *data, size_t size)
 		}
 		says(DM_UNBALLOON_RESPONSE, &header, sizeof(header), data + 1, 0);
 		break;
+	case 9:
+		takes(data + 1, size - 1);
+		break;
 	case 6:
 		room = data[1] & 1;
 		no_memory = data[1] & 2;
@@ -387,19 +450,21 @@ static void look(void)
 	unsigned int i;
 
 	balloon_get_state(balloon, &state);
-	EXPECT(state.target >= MINIMUM && state.target <= PAGES && state.assigned <= PAGES);
+	EXPECT(state.target >= MINIMUM && state.target <= PAGES && state.assigned <= ram);
 	EXPECT((state.why == NULL) == state.reported);
 	for (i = 0; i < ARRAY_COUNT(taken); i++) {
 		count += taken[i] ? BALLOON_BLOCK_PAGES : 0;
 	}
 	EXPECT(session == NULL || shut ||
-	       (state.returned == count && count <= PAGES - state.assigned));
+	       (state.returned == count && count <= ram - state.assigned));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	room = true;
 	no_memory = shut = false;
+	ram = START;
+	added = 0;
 	session = NULL;
 	EXPECT(balloon_create(NULL, NULL, &config, &balloon) == 0);
 	while (size > 3) {

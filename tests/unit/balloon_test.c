@@ -21,12 +21,16 @@
 #define RING    8u
 #define PAGES   65536u /* 256 MiB */
 #define MINIMUM 16384u
+#define UNIT    32768u /* 128 MiB, which the guest wants to be added at a time */
+#define MAXIMUM (PAGES + 2 * UNIT)
 
 /* The machine: which blocks it has taken. */
 struct balloon_host {
-	_Atomic bool taken[PAGES / BALLOON_BLOCK_PAGES];
+	_Atomic bool taken[MAXIMUM / BALLOON_BLOCK_PAGES];
 	_Atomic unsigned int count;
 	_Atomic int give_result;
+	_Atomic uint64_t end; /* of RAM; what is added begins at PAGES */
+	_Atomic int add_result;
 };
 
 static struct balloon_host home;
@@ -36,13 +40,12 @@ static uint32_t relid, next_gpadl;
 
 bool balloon_host_is_ram(struct balloon_host *host, uint64_t page, uint64_t count)
 {
-	(void)host;
-	return page + count <= PAGES && !(page < 0xc0 && page + count > 0xa0);
+	return page + count <= host->end && !(page < 0xc0 && page + count > 0xa0);
 }
 
 int balloon_host_take(struct balloon_host *host, uint64_t page)
 {
-	CHECK(page % BALLOON_BLOCK_PAGES == 0 && page < PAGES);
+	CHECK(page % BALLOON_BLOCK_PAGES == 0 && page < host->end);
 	if (page == 0) {
 		return -EINVAL; /* it is no block of its own */
 	}
@@ -60,6 +63,33 @@ int balloon_host_give(struct balloon_host *host, uint64_t page)
 		atomic_fetch_sub(&host->count, 1);
 	}
 	return ret;
+}
+
+uint64_t balloon_host_pages(struct balloon_host *host)
+{
+	return host->end;
+}
+
+bool balloon_host_find(struct balloon_host *host, uint64_t pages, uint64_t *first)
+{
+	*first = host->end;
+	return host->end % pages == 0 && pages <= MAXIMUM - host->end;
+}
+
+int balloon_host_add(struct balloon_host *host, uint64_t first, uint64_t pages)
+{
+	int ret = host->add_result;
+
+	CHECK(first == host->end && pages == UNIT && pages <= MAXIMUM - first);
+	host->end += ret == 0 ? pages : 0;
+	return ret;
+}
+
+int balloon_host_withdraw(struct balloon_host *host, uint64_t first, uint64_t pages)
+{
+	CHECK(first + pages == host->end && first >= PAGES && pages > 0);
+	host->end -= pages;
+	return 0;
 }
 
 /* ---- The guest ---- */
@@ -162,7 +192,7 @@ static void close_channel(void)
 
 static void say_what_it_can(void)
 {
-	struct dm_capabilities caps = {.caps = DM_CAP_BALLOON | DM_CAP_HOT_ADD,
+	struct dm_capabilities caps = {.caps = DM_CAP_BALLOON | DM_CAP_HOT_ADD | 7 << 2,
 				       .max_page_number = UINT64_MAX};
 	struct dm_acceptance answer;
 
@@ -231,14 +261,17 @@ static uint64_t expect_unballoon(uint64_t *first)
 	return pages;
 }
 
-static int start(void **state)
+static struct balloon_config config;
+
+static int start_with(uint64_t maximum)
 {
-	const struct balloon_config config = {.pages = PAGES, .end = PAGES, .minimum = MINIMUM};
 	struct vmbus_channel_message_header request = {.msgtype = CHANNELMSG_REQUESTOFFERS};
 	const struct vmbus_channel_offer_channel *offer;
 
-	(void)state;
+	config = (struct balloon_config){
+		.start = PAGES, .end = maximum, .minimum = MINIMUM, .maximum = maximum};
 	memset(&home, 0, sizeof(home));
+	home.end = PAGES;
 	guest_create();
 	assert_int_equal(balloon_create(guest.bus, &home, &config, &balloon), 0);
 	assert_true(guest_contact(VERSION_WIN10_V5_3));
@@ -248,6 +281,18 @@ static int start(void **state)
 	relid = offer->child_relid;
 	assert_non_null(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED));
 	return 0;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return start_with(PAGES);
+}
+
+static int start_growing(void **state)
+{
+	(void)state;
+	return start_with(MAXIMUM);
 }
 
 static int stop(void **state)
@@ -476,11 +521,12 @@ static void save_device(struct state_writer *writer)
 /* The memory of the new machine has all blocks. */
 static int begin_with(const uint8_t *from, size_t size, struct state_fault *fault)
 {
-	const struct balloon_config config = {.pages = PAGES, .end = PAGES, .minimum = MINIMUM};
 	struct state_reader all = state_reader(from, size, fault);
+	uint64_t ram = home.end;
 	int ret;
 
 	memset(&home, 0, sizeof(home));
+	home.end = ram;
 	assert_int_equal(balloon_create(guest.bus, &home, &config, &balloon), 0);
 	vmbus_pause(guest.bus);
 	ret = balloon_load(balloon, &all);
@@ -603,7 +649,137 @@ static void a_state_that_cannot_be(void **state)
 	free(saved);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
+/* ---- Memory that is added ---- */
+
+static void expect_addition(uint64_t first)
+{
+	struct dm_hot_add request;
+
+	expect(DM_MEM_HOT_ADD_REQUEST, &request, sizeof(request));
+	assert_true(request.range == DM_RANGE(first, UNIT) && request.region == request.range);
+	/* It is there before the guest is told so, and not yet the guest's. */
+	assert_int_equal(home.end, first + UNIT);
+	assert_true(state_now().asked && state_now().assigned == first);
+}
+
+static void answer_addition(uint32_t pages, uint32_t result)
+{
+	struct dm_hot_add_response answer = {.page_count = pages, .result = result};
+
+	put(DM_MEM_HOT_ADD_RESPONSE, &answer, sizeof(answer));
+}
+
+static void memory_is_added(void **state)
+{
+	size_t size;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	balloon_set_target(balloon, PAGES + UNIT);
+	expect_addition(PAGES);
+	free(move(&size)); /* another machine goes on in the middle */
+	UNTIL(state_now().assigned == PAGES && state_now().asked);
+	answer_addition(UNIT, 1);
+	UNTIL(state_now().assigned == PAGES + UNIT);
+	expect_silence();
+	/* Of the next so much goes back as is too much, and comes from there before any is added. */
+	balloon_set_target(balloon, PAGES + UNIT + 512);
+	expect_addition(PAGES + UNIT);
+	answer_addition(UNIT, 1);
+	assert_int_equal(expect_balloon(), 16384);
+	give_pages(PAGES, 16384);
+	assert_int_equal(expect_balloon(), UNIT - 512 - 16384);
+	balloon_set_target(balloon, UINT64_MAX);
+	assert_int_equal(state_now().target, MAXIMUM);
+	give_pages(2048, 1024);
+	{
+		uint64_t first, back = 0;
+
+		while (back < 16384 + 1024) {
+			back += expect_unballoon(&first);
+		}
+	}
+	UNTIL(state_now().assigned == MAXIMUM);
+	expect_silence();
+	assert_false(state_now().takes_no_more);
+}
+
+static void a_guest_that_takes_no_more(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	/* The root has none. */
+	home.add_result = -ENOMEM;
+	balloon_set_target(balloon, MAXIMUM);
+	expect_silence();
+	home.add_result = 0;
+	for (i = 0; i < 10; i++) {
+		report(1, 1);
+		serve();
+	}
+	/* The guest could not: it is asked again when it has told ten times how it is. */
+	expect_addition(PAGES);
+	answer_addition(0, 0);
+	UNTIL(!state_now().asked);
+	assert_true(home.end == PAGES && state_now().assigned == PAGES);
+	assert_false(state_now().takes_no_more);
+	expect_silence();
+	for (i = 0; i < 10; i++) {
+		report(1, 1);
+		serve();
+	}
+	/* Some of it, and no more ever. */
+	expect_addition(PAGES);
+	answer_addition(1000, 1);
+	UNTIL(!state_now().asked);
+	assert_int_equal(home.end, PAGES + 1024);
+	assert_int_equal(state_now().assigned, PAGES + 1024);
+	assert_true(state_now().takes_no_more);
+	for (i = 0; i < 11; i++) {
+		report(1, 1);
+		serve();
+	}
+	expect_silence();
+}
+
+static void additions_that_cannot_be(void **state)
+{
+	struct dm_hot_add_response answer = {.page_count = 1, .result = 1};
+
+	(void)state;
+	open_channel();
+	shake_hands();
+	put(DM_MEM_HOT_ADD_RESPONSE, &answer, sizeof(answer)); /* to nothing: it is dropped */
+	expect_silence();
+	balloon_set_target(balloon, MAXIMUM);
+	expect_addition(PAGES);
+	answer.page_count = UNIT + 1;
+	put(DM_MEM_HOT_ADD_RESPONSE, &answer, sizeof(answer));
+	UNTIL(guest.lines > 0 && !state_now().contacted);
+	close_channel();
+	guest.lines = 0;
+	/* What was added is the guest's; one without that ability is asked for none. */
+	assert_int_equal(state_now().assigned, PAGES + UNIT);
+	open_channel();
+	ask_version(DM_VERSION_WIN10, true);
+	{
+		struct dm_capabilities caps = {.caps = DM_CAP_BALLOON};
+		struct dm_acceptance accepted;
+
+		put(DM_CAPABILITIES_REPORT, &caps, sizeof(caps));
+		expect(DM_CAPABILITIES_RESPONSE, &accepted, sizeof(accepted));
+	}
+	report(1, 1);
+	expect_silence();
+	assert_true(state_now().takes_no_more);
+}
+
+#define GROWING(function) cmocka_unit_test_setup_teardown(function, start_growing, stop)
+#define TEST(function)    cmocka_unit_test_setup_teardown(function, start, stop)
 
 int main(void)
 {
@@ -618,6 +794,9 @@ int main(void)
 		TEST(another_machine_goes_on),
 		TEST(a_guest_in_its_second_handshake_moves),
 		TEST(a_state_that_cannot_be),
+		GROWING(memory_is_added),
+		GROWING(a_guest_that_takes_no_more),
+		GROWING(additions_that_cannot_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,6 +438,7 @@ static void networks(void **state)
 	bad(GOOD "--net lan,mac=00:00:00:00:00:00", "--net 00:00");
 	bad(GOOD "--net lan,queues=17", "16");
 	bad(GOOD "--memory-minimum 1T", "no more than memory");
+	bad(GOOD "--memory-maximum 8M", "no less than memory");
 	bad(GOOD "--memory-weight 101", "memory-weight");
 	bad(GOOD "--memory-buffer 4", "memory-buffer");
 	bad(GOOD "--net lan,queues=0", "from 1");
@@ -606,7 +607,8 @@ static void schema(void **state)
 {
 	static const char all[] =
 		"{\"name\":\"d\",\"kernel\":\"k\",\"memory\":\"64M\",\"memory-minimum\":\"32M\","
-		"\"memory-weight\":100,\"memory-buffer\":5,\"vps\":1,\"initrd\":\"i\","
+		"\"memory-maximum\":\"128M\",\"memory-weight\":100,\"memory-buffer\":5,\"vps\":1,"
+		"\"initrd\":\"i\","
 		"\"append\":"
 		"\"\",\"serial\":{\"to\":\"file\",\"file\":\"f\"},\"disks\":[{\"file\":\"f\","
 		"\"parents\":[],"

@@ -187,10 +187,11 @@ void vmbus_resume(struct vmbus *bus)
 	bus_paused = false;
 }
 
-int memory_create(struct memory *memory, uint64_t size, bool in_blocks)
+int memory_create(struct memory *memory, uint64_t start, uint64_t size, bool in_blocks)
 {
 	(void)in_blocks;
 	(void)memory;
+	(void)start;
 	(void)size;
 	return 0;
 }

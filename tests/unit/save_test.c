@@ -18,6 +18,7 @@
 #include "hvs/format.h"
 #include "hvs/hvs.h"
 #include "lib/state.h"
+#include "tests/fake/backend.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
@@ -279,14 +280,19 @@ static struct config config;
 static struct machine_vp vps[2];
 static struct job job;
 
+static uint64_t maximum = (uint64_t)MEMORY_MIB << 20;
+
 static void power_on(void)
 {
 	config = (struct config){.name = "box",
 				 .vps = 2,
 				 .memory = (uint64_t)MEMORY_MIB << 20,
+				 .memory_maximum = maximum,
 				 .restore = {.path = "file", .fd = -1}};
 	machine = (struct machine){.config = &config, .vps = vps};
-	assert_int_equal(memory_create(&machine.memory, config.memory, false), 0);
+	assert_int_equal(
+		memory_create(&machine.memory, config.memory, maximum, maximum != config.memory),
+		0);
 	vps[0].vp = (void *)1;
 	vps[1].vp = (void *)2;
 	machine.disks.scsi = (void *)1;
@@ -393,6 +399,50 @@ static void all_comes_back(void **state)
 	close(fd);
 }
 
+/* What was added is there again before anything is mapped, and what was not is in no file. */
+static void added_memory_comes_back(void **state)
+{
+	const uint64_t added[MEMORY_ADDED] = {4 << 20, 8 << 20};
+	struct backend_partition partition = {0};
+	struct disk_error error;
+	int fd = memfd_create("state", 0);
+	char text[5];
+
+	(void)state;
+	maximum = 8 << 20;
+	power_on();
+	assert_true(memory_set_added(&machine.memory, added));
+	assert_true(memory_put(&machine.memory, 5 << 20, "text", 5));
+	assert_int_equal(memory_map(&machine.memory, &partition), 0);
+	assert_int_equal(memory_give_back(&machine.memory, 6 << 20), 0);
+	assert_int_equal(save_write(&machine, fd, &job, &error), 0);
+	power_off();
+	power_on();
+	hand_over(fd);
+	assert_true(saved_open(&machine) && saved_load_memory(&machine));
+	assert_true(memory_get(&machine.memory, 5 << 20, text, 5));
+	assert_string_equal(text, "text");
+	assert_int_equal(memory_ram(&machine.memory), 6 << 20);
+	assert_false(memory_is_ram(&machine.memory, 3 << 20, 1));
+	/* So is what the root had, which needs a partition to be taken from. */
+	assert_false(saved_load(&machine));
+	assert_non_null(strstr(said, "\"away\" names memory that is none"));
+	partition = (struct backend_partition){0};
+	assert_int_equal(memory_map(&machine.memory, &partition), 0);
+	assert_true(saved_load(&machine));
+	assert_int_equal(machine.memory.away, 2 << 20);
+	assert_true(memory_is_away(&machine.memory, 6 << 20));
+	power_off();
+	maximum = 10 << 20;
+	power_on();
+	hand_over(fd);
+	assert_false(saved_open(&machine));
+	assert_non_null(strstr(said, "could have 8 MiB"));
+	power_off();
+	maximum = (uint64_t)MEMORY_MIB << 20;
+	close(fd);
+}
+
 /* What a page of zeros was needs none of the host's. */
 static void zeros_take_no_room(void **state)
 {
@@ -426,6 +476,7 @@ static void of_another_machine(void **state)
 	power_off();
 	power_on();
 	config.memory += 2 << 20;
+	config.memory_maximum += 2 << 20;
 	refused(fd, "has 2 VPs and 2 MiB");
 	power_off();
 	power_on();
@@ -558,6 +609,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_comes_back),
+		cmocka_unit_test(added_memory_comes_back),
 		cmocka_unit_test(zeros_take_no_room),
 		cmocka_unit_test(of_another_machine),
 		cmocka_unit_test(not_a_state),

@@ -51,7 +51,7 @@ static void the_holes_are_nobody(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_int_equal((uintptr_t)memory.base % (2 * MIB), 0);
 	assert_ptr_equal(at(&memory, 0, 1), memory.base);
 	assert_non_null(at(&memory, 0x9ffff, 1));
@@ -74,7 +74,7 @@ static void its_size_stays(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_int_not_equal(ftruncate(memory.fd, 8 * MIB), 0);
 	assert_int_not_equal(ftruncate(memory.fd, 32 * MIB), 0);
 	assert_int_equal(memory_clear(&memory), 0);
@@ -110,7 +110,7 @@ static void page_lists(void **state)
 	unsigned int i;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_int_equal(memory_acquire_pages(&memory, pages, 100, 4 * 4096 - 100, iov, 3), 3);
 	assert_ptr_equal(iov[0].iov_base, memory.base + 0x300000 + 100);
 	assert_int_equal(iov[0].iov_len, 8192 - 100);
@@ -143,7 +143,7 @@ static void copies(void **state)
 
 	(void)state;
 	memset(bytes, 0x5a, sizeof(bytes));
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_true(memory_put(&memory, 0x100800, bytes, sizeof(bytes)));
 	assert_true(memory_get(&memory, 0x100800, back, sizeof(back)));
 	assert_memory_equal(bytes, back, sizeof(bytes));
@@ -192,7 +192,7 @@ static void what_is_written_is_logged(void **state)
 	struct iovec iov[3];
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_true(memory_put(&memory, 0x100000, "x", 1)); /* nobody wants to know */
 	assert_int_equal(start_log(&memory), 0);
 	assert_int_equal(count_dirty(&memory), 0);
@@ -229,7 +229,7 @@ static void both_logs_are_one(void **state)
 	uint8_t bitmap[2];
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_int_equal(start_log(&memory), 0);
 	assert_int_equal(vps.logged, 16 * MIB - 0x20000);
 	vps.dirty_gpa = 0x10a000;
@@ -254,7 +254,7 @@ static void holes_are_clean(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_int_equal(start_log(&memory), 0);
 	memory_wrote(&memory, 0x80000, 0x20000);
 	memory_wrote(&memory, 0xc0000, 0x1000);
@@ -277,7 +277,7 @@ static void pages_in_use_stay(void **state)
 	struct iovec iov[2];
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	memset(memory.base + 0x400000, 0xa5, 0x4000);
 	assert_int_equal(memory_acquire_pages(&memory, pages, 0, 8192, iov, 2), 2);
 	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), -EBUSY);
@@ -305,7 +305,7 @@ static void pages_that_come_back_are_dirty(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
 	assert_int_equal(memory_remove(&memory, 0x400000, 0x2000), 0);
 	assert_int_equal(start_log(&memory), 0);
 	memory_restore(&memory, 0x400000, 0x2000);
@@ -344,7 +344,7 @@ static void removal_and_use_at_once(void **state)
 
 	(void)state;
 	enough = false;
-	assert_int_equal(memory_create(&shared, 16 * MIB, false), 0);
+	assert_int_equal(memory_create(&shared, 16 * MIB, 16 * MIB, false), 0);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(pthread_create(&threads[i], NULL, use, NULL), 0);
 	}
@@ -392,7 +392,7 @@ static void a_small_machine_has_no_high_part(void **state)
 	struct backend_partition partition = {0};
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 8 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 8 * MIB, 8 * MIB, false), 0);
 	assert_int_equal(memory_map(&memory, &partition), 0);
 	assert_int_equal(partition.map_count, 3);
 	assert_int_equal(partition.maps[2].length, 6 * MIB);
@@ -405,7 +405,7 @@ static void cleared_means_zeros(void **state)
 	uint64_t i;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 8 * MIB, false), 0);
+	assert_int_equal(memory_create(&memory, 8 * MIB, 8 * MIB, false), 0);
 	memset(memory.base, 0xa5, memory.size);
 	assert_int_equal(memory_clear(&memory), 0);
 	for (i = 0; i < memory.size; i += 8) {
@@ -445,7 +445,7 @@ static void blocks_go_and_come(void **state)
 	uint64_t before, value = 0x1122334455667788;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, true), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, true), 0);
 	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EINVAL); /* it is mapped nowhere */
 	assert_int_equal(memory_map(&memory, &partition), 0);
 	assert_int_equal(partition.map_count, 2 + 7);
@@ -490,7 +490,7 @@ static void blocks_in_use_stay(void **state)
 	struct memory memory;
 
 	(void)state;
-	assert_int_equal(memory_create(&memory, 16 * MIB, true), 0);
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, true), 0);
 	assert_int_equal(memory_map(&memory, &partition), 0);
 	assert_non_null(memory_acquire(&memory, 5 * MIB, 1));
 	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EBUSY);
@@ -514,6 +514,114 @@ static void blocks_in_use_stay(void **state)
 	assert_int_equal(memory.away, 0);
 	assert_non_null(at(&memory, 8 * MIB, 2 * MIB));
 	memory_destroy(&memory);
+}
+
+/* Memory that comes while the guest runs: from an aligned address on, with nothing in the gap before. */
+static void memory_is_added(void **state)
+{
+	struct backend_partition partition = {0};
+	struct memory memory;
+	uint64_t gpa, numbers[MEMORY_ADDED], wrong[MEMORY_ADDED] = {0};
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 10 * MIB, 32 * MIB, true), 0);
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	assert_int_equal(blocks_of_file(&memory) >> 20, 10);
+	assert_true(memory_find_room(&memory, 8 * MIB, &gpa));
+	assert_int_equal(gpa, 16 * MIB);
+	assert_false(memory_is_ram(&memory, gpa, 1));
+	assert_int_equal(memory_add(&memory, 24 * MIB, 8 * MIB), -EINVAL);
+	/* There is no memory for it: nothing has changed. */
+	partition.map_result = -ENOMEM;
+	assert_int_equal(memory_add(&memory, gpa, 8 * MIB), -ENOMEM);
+	partition.map_result = 0;
+	assert_int_equal(blocks_of_file(&memory) >> 20, 10);
+	assert_null(at(&memory, gpa, 1));
+	assert_int_equal(memory_add(&memory, gpa, 8 * MIB), 0);
+	assert_ptr_equal(at(&memory, 16 * MIB, 8 * MIB), memory.base + 16 * MIB);
+	assert_ptr_equal(guest_has(&partition, 22 * MIB), memory.base + 22 * MIB);
+	/* The gap is nothing, nor what goes through it. */
+	assert_null(at(&memory, 10 * MIB, 1));
+	assert_null(at(&memory, 16 * MIB - 1, 1));
+	assert_null(at(&memory, 8 * MIB, 4 * MIB));
+	assert_null(at(&memory, 14 * MIB, 4 * MIB));
+	assert_null(at(&memory, 8 * MIB, 10 * MIB));
+	assert_int_equal(memory_bring_back(&memory, 12 * MIB), -EINVAL);
+	assert_non_null(at(&memory, 10 * MIB - 1, 1));
+	/* A block of it goes and comes as others do; what was refused by the guest is none again. */
+	assert_int_equal(memory_give_back(&memory, 18 * MIB), 0);
+	assert_int_equal(memory_find_room(&memory, 8 * MIB, &gpa), true);
+	assert_int_equal(gpa, 24 * MIB);
+	assert_int_equal(memory_add(&memory, 24 * MIB, 8 * MIB), 0);
+	assert_false(memory_find_room(&memory, 8 * MIB, &gpa));
+	memory_get_added(&memory, numbers);
+	assert_int_equal(memory_ram(&memory), 26 * MIB);
+	assert_int_equal(memory_limit(&memory), 32 * MIB);
+	assert_int_equal(memory_withdraw(&memory, 16 * MIB, 8 * MIB), -EINVAL); /* not the last */
+	assert_non_null(memory_acquire(&memory, 31 * MIB, 1));
+	assert_int_equal(memory_withdraw(&memory, 24 * MIB, 8 * MIB), -EBUSY);
+	assert_non_null(guest_has(&partition, 24 * MIB));
+	memory_complete(&memory, 31 * MIB, 1, 0);
+	assert_int_equal(memory_withdraw(&memory, 24 * MIB, 8 * MIB), 0);
+	assert_int_equal(memory.away, 2 * MIB);
+	assert_null(at(&memory, 24 * MIB, 1));
+	assert_null(guest_has(&partition, 24 * MIB));
+	assert_int_equal(memory_add(&memory, 24 * MIB, 8 * MIB), 0);
+	assert_non_null(at(&memory, 24 * MIB, 8 * MIB));
+	assert_int_equal(memory_withdraw(&memory, 24 * MIB, 8 * MIB), 0);
+	assert_int_equal(memory_withdraw(&memory, 16 * MIB, 8 * MIB), 0);
+	assert_int_equal(memory_withdraw(&memory, 8 * MIB, 2 * MIB), -EINVAL);
+	assert_int_equal(memory.low_end, 10 * MIB);
+	/* A reset, and a state of the one before. */
+	memory_unmap(&memory);
+	assert_int_equal(memory_clear(&memory), 0);
+	expect_no_users(&memory);
+	assert_true(memory_set_added(&memory, numbers));
+	partition = (struct backend_partition){0};
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	assert_null(guest_has(&partition, 12 * MIB));
+	assert_non_null(guest_has(&partition, 8 * MIB));
+	assert_non_null(guest_has(&partition, 30 * MIB));
+	assert_non_null(at(&memory, 30 * MIB, 2 * MIB));
+	wrong[0] = 8 * MIB;
+	wrong[1] = 16 * MIB;
+	assert_false(memory_set_added(&memory, wrong));
+	wrong[0] = 16 * MIB;
+	wrong[1] = 34 * MIB;
+	assert_false(memory_set_added(&memory, wrong));
+	wrong[1] = 16 * MIB;
+	assert_false(memory_set_added(&memory, wrong));
+	wrong[1] = 16 * MIB + 4096;
+	assert_false(memory_set_added(&memory, wrong));
+	wrong[0] = wrong[1] = 0;
+	wrong[2] = MEMORY_4G;
+	wrong[3] = MEMORY_4G + 2 * MIB;
+	assert_false(memory_set_added(&memory, wrong));
+	memory_destroy(&memory);
+}
+
+/* Nothing is behind these addresses. Below the hole as much as fits, the rest above it. */
+static void room_is_around_the_hole(void **state)
+{
+	static _Atomic uint32_t users[1];
+	const uint64_t gib = 1024 * MIB;
+	struct memory memory = {.size = 8 * gib, .users = users, .in_blocks = true};
+	uint64_t gpa;
+
+	(void)state;
+	memory.low.start = 3 * gib;
+	memory.low_end = 3 * gib;
+	memory.high.start = MEMORY_4G;
+	memory.high_end = MEMORY_4G;
+	assert_true(memory_find_room(&memory, gib / 2, &gpa) && gpa == 3 * gib);
+	assert_true(memory_find_room(&memory, 2 * gib, &gpa) && gpa == MEMORY_4G);
+	memory.low_end = MEMORY_HOLE_BASE;
+	assert_true(memory_find_room(&memory, 128 * MIB, &gpa) && gpa == MEMORY_4G);
+	memory.high_end = 8 * gib;
+	assert_true(memory_find_room(&memory, 128 * MIB, &gpa) && gpa == 8 * gib);
+	assert_false(memory_find_room(&memory, 256 * MIB, &gpa));
+	memory.in_blocks = false;
+	assert_false(memory_find_room(&memory, 128 * MIB, &gpa));
 }
 
 /* One gives, two touch. Whoever has acquired a page has it: what is written there is read there. */
@@ -543,7 +651,7 @@ static void giving_and_touching_at_once(void **state)
 	unsigned int i, given = 0;
 
 	(void)state;
-	assert_int_equal(memory_create(&shared_blocks, 8 * MIB, true), 0);
+	assert_int_equal(memory_create(&shared_blocks, 8 * MIB, 8 * MIB, true), 0);
 	assert_int_equal(memory_map(&shared_blocks, &partition), 0);
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(
@@ -583,6 +691,8 @@ int main(void)
 		cmocka_unit_test(blocks_go_and_come),
 		cmocka_unit_test(blocks_in_use_stay),
 		cmocka_unit_test(giving_and_touching_at_once),
+		cmocka_unit_test(memory_is_added),
+		cmocka_unit_test(room_is_around_the_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,10 +4,11 @@
  *   CLOSED -opened-> OPEN -VERSION-> VERSIONED -CAPABILITIES-> READY -STATUS-> REPORTED
  *
  * Invariants
- *   1. One request is under way at a time: ASK_IN, the guest's answers to which may come in several packets, or ASK_OUT.
+ *   1. One request is under way at a time: ASK_IN, the guest's answers to which may come in several packets, ASK_OUT or ASK_ADD.
  *   2. A page that the guest names in an answer is RAM, and was not in the balloon: else the channel breaks.
  *   3. A block is taken only when all of its pages are in the balloon, and is back before the guest is told that one of them is its own.
- *   4. Nothing is asked before the first report: a guest that still starts has other things to do (Windows crashes).
+ *   4. What is added is RAM before the guest is told; what it did not take is none again.
+ *   5. Nothing is asked before the first report: a guest that still starts has other things to do (Windows crashes).
  *
  * When the channel closes the balloon is forgotten: a new kernel has all pages, and what was taken comes back as it is touched.
  */
@@ -26,11 +27,12 @@
 #define STEP_PAGES 16384u
 /* A guest that had no more to give is asked again after as many reports. */
 #define PATIENCE              10u
-#define BALLOON_STATE_VERSION 1
+#define BALLOON_STATE_VERSION 2 /* 1 knew nothing of memory that is added */
+#define PAGES_PER_MIB         256u
 #define RANGES_MAX            ((DM_MESSAGE_MAX - sizeof(struct dm_unballoon_request)) / sizeof(uint64_t) / 2)
 
 enum stage { CLOSED, OPEN, VERSIONED, READY, REPORTED };
-enum asking { ASK_NOTHING, ASK_IN, ASK_OUT };
+enum asking { ASK_NOTHING, ASK_IN, ASK_OUT, ASK_ADD };
 
 /* Where a balloon is. */
 struct progress {
@@ -41,6 +43,9 @@ struct progress {
 	uint64_t returned;  /* pages */
 	uint64_t available, committed;
 	bool gives_no_more;
+	uint64_t unit;   /* pages that are added at a time; 0: the guest takes none */
+	uint64_t adding; /* pages that it has not taken yet */
+	uint64_t ram;    /* pages: all RAM but these */
 };
 
 /* [I] immutable, [L] under the lock. */
@@ -61,9 +66,11 @@ struct session {
 	bool takes_all;        /* blocks that were the root's when the state was saved are there */
 	uint32_t wanted;       /* of the request that is under way, what has not come */
 	unsigned int patience; /* reports, until a guest that had no more is asked again */
-	uint64_t *pages;       /* a bit for each: it is in the balloon */
-	uint64_t *taken;       /* a bit for each block: the root has it */
-	uint64_t lowest;       /* no page below is in the balloon */
+	unsigned int add_patience; /* the same of one that could not add memory */
+	uint64_t added;            /* the first page of what is being added */
+	uint64_t *pages;           /* a bit for each: it is in the balloon */
+	uint64_t *taken;           /* a bit for each block: the root has it */
+	uint64_t lowest;           /* no page below is in the balloon */
 	uint32_t transaction;
 	uint32_t out_bytes; /* of what has no room yet; 0: nothing */
 	uint64_t out[DM_MESSAGE_MAX / sizeof(uint64_t)];
@@ -307,11 +314,88 @@ static void ask_in(struct session *session, uint64_t pages)
 	put(session, DM_BALLOON_REQUEST, &message, sizeof(message));
 }
 
+/* ---- Pages that are added ---- */
+
+static void ask_add(struct session *session)
+{
+	struct balloon *balloon = session->balloon;
+	uint64_t unit = balloon->now.unit, first;
+	struct dm_hot_add message;
+
+	if (unit == 0 || session->add_patience > 0 ||
+	    !balloon_host_find(balloon->host, unit, &first)) {
+		return;
+	}
+	if (balloon_host_add(balloon->host, first, unit) != 0) {
+		session->add_patience = PATIENCE;
+		return;
+	}
+	lock(balloon);
+	balloon->now.asking = ASK_ADD;
+	balloon->now.adding = unit;
+	unlock(balloon);
+	session->added = first;
+	message = (struct dm_hot_add){.range = DM_RANGE(first, unit),
+				      .region = DM_RANGE(first, unit)};
+	put(session, DM_MEM_HOT_ADD_REQUEST, &message, sizeof(message));
+}
+
+/* What it did not take is taken away, in blocks. If something uses it already it stays, and is counted as the guest's. */
+static void take_rest(struct session *session, uint64_t taken)
+{
+	uint64_t first = session->added + taken, rest = session->balloon->now.adding - taken;
+	uint64_t partial = first % BALLOON_BLOCK_PAGES;
+
+	if (partial != 0) {
+		rest -= BALLOON_BLOCK_PAGES - partial;
+		first += BALLOON_BLOCK_PAGES - partial;
+	}
+	if (rest > 0) {
+		(void)!balloon_host_withdraw(session->balloon->host, first, rest);
+	}
+}
+
+static void hot_added(struct session *session, const struct vmbus_packet *packet)
+{
+	struct balloon *balloon = session->balloon;
+	struct dm_hot_add_response message;
+	bool all, never;
+
+	memcpy(&message, packet->payload, sizeof(message));
+	if (balloon->now.asking != ASK_ADD) {
+		return;
+	}
+	if (message.page_count > balloon->now.adding) {
+		channel_break(session->vsp.channel, "more pages were added than there are");
+		return;
+	}
+	all = message.page_count == balloon->now.adding;
+	never = !all && (message.page_count > 0 || message.result != 0);
+	if (!all) {
+		take_rest(session, message.page_count);
+		session->add_patience = PATIENCE;
+	}
+	lock(balloon);
+	balloon->now.asking = ASK_NOTHING;
+	balloon->now.adding = 0;
+	balloon->now.ram = balloon_host_pages(balloon->host);
+	balloon->now.unit = never ? 0 : balloon->now.unit;
+	unlock(balloon);
+}
+
+/* ---- The target ---- */
+
+/* What the guest has. Under the lock, or on the channel's thread. */
+static uint64_t assigned_of(const struct balloon *balloon)
+{
+	return balloon->now.stage == CLOSED ? balloon_host_pages(balloon->host)
+					    : balloon->now.ram - balloon->now.ballooned;
+}
+
 /* The next step to the target. True: something was asked. */
 static bool advance(struct session *session)
 {
-	uint64_t assigned = session->balloon->config.pages - session->balloon->now.ballooned,
-		 target;
+	uint64_t assigned = assigned_of(session->balloon), target;
 	bool may;
 
 	lock(session->balloon);
@@ -325,8 +409,10 @@ static bool advance(struct session *session)
 	if (!may || assigned == target) {
 		return false;
 	}
-	if (assigned < target) {
+	if (assigned < target && session->balloon->now.ballooned > 0) {
 		ask_out(session, target - assigned);
+	} else if (assigned < target) {
+		ask_add(session);
 	} else if (!session->balloon->now.gives_no_more || session->patience == 0) {
 		ask_in(session, assigned - target);
 	}
@@ -356,6 +442,17 @@ static void version(struct session *session, const struct vmbus_packet *packet)
 	put_acceptance(session, DM_VERSION_RESPONSE, known);
 }
 
+static void set_unit(struct balloon *balloon, uint64_t caps)
+{
+	uint64_t unit = (uint64_t)DM_CAP_HOT_ADD_ALIGNMENT_MIB(caps) * PAGES_PER_MIB;
+
+	lock(balloon);
+	balloon->now.unit = !(caps & DM_CAP_HOT_ADD)     ? 0
+			    : unit < BALLOON_BLOCK_PAGES ? BALLOON_BLOCK_PAGES
+							 : unit;
+	unlock(balloon);
+}
+
 static void capabilities(struct session *session, const struct vmbus_packet *packet)
 {
 	struct dm_capabilities message;
@@ -364,6 +461,7 @@ static void capabilities(struct session *session, const struct vmbus_packet *pac
 	memcpy(&message, packet->payload, sizeof(message));
 	accepted = session->balloon->now.stage >= VERSIONED && (message.caps & DM_CAP_BALLOON);
 	if (accepted && session->balloon->now.stage == VERSIONED) {
+		set_unit(session->balloon, message.caps);
 		set_stage(session, READY);
 	}
 	put_acceptance(session, DM_CAPABILITIES_RESPONSE, accepted);
@@ -384,6 +482,7 @@ static void status(struct session *session, const struct vmbus_packet *packet)
 			: 0;
 	unlock(session->balloon);
 	session->patience -= session->patience > 0;
+	session->add_patience -= session->add_patience > 0;
 	if (first) {
 		set_stage(session, REPORTED);
 	}
@@ -397,6 +496,7 @@ static const struct {
 	[DM_CAPABILITIES_REPORT] = {capabilities, sizeof(struct dm_capabilities)},
 	[DM_STATUS_REPORT] = {status, sizeof(struct dm_status)},
 	[DM_BALLOON_RESPONSE] = {ballooned, sizeof(struct dm_balloon_response)},
+	[DM_MEM_HOT_ADD_RESPONSE] = {hot_added, sizeof(struct dm_hot_add_response)},
 };
 
 /* What is not known is dropped: it is of a newer guest. */
@@ -501,6 +601,9 @@ static int create_session(void *owner, unsigned int index, struct vsp_channel **
 		return -ENOMEM;
 	}
 	set_stage(session, OPEN);
+	lock(session->balloon);
+	session->balloon->now.ram = balloon_host_pages(session->balloon->host);
+	unlock(session->balloon);
 	*vsp = &session->vsp;
 	return 0;
 }
@@ -512,6 +615,8 @@ static int load_session(struct vsp_channel *vsp, struct vmbus_channel *channel)
 	(void)channel;
 	lock(session->balloon);
 	session->balloon->now = *session->loaded;
+	session->balloon->now.ram =
+		balloon_host_pages(session->balloon->host) - session->loaded->adding;
 	unlock(session->balloon);
 	session->takes_all = true;
 	return 0;
@@ -552,13 +657,14 @@ int balloon_create(struct vmbus *bus, struct balloon_host *host,
 	struct balloon *balloon = calloc(1, sizeof(*balloon));
 	int ret;
 
-	CHECK(config->minimum <= config->pages && config->pages <= config->end);
+	CHECK(config->minimum <= config->start && config->start <= config->maximum &&
+	      config->maximum <= config->end);
 	if (balloon == NULL) {
 		return -ENOMEM;
 	}
 	balloon->host = host;
 	balloon->config = *config;
-	balloon->target = config->pages;
+	balloon->target = config->start;
 	pthread_mutex_init(&balloon->lock, NULL);
 	vsp_device_create(&balloon->device, &device_class, balloon, bus);
 	ret = vsp_offer(&balloon->device, 0, &offer);
@@ -581,9 +687,9 @@ void balloon_set_target(struct balloon *balloon, uint64_t pages)
 	const struct balloon_config *config = &balloon->config;
 
 	lock(balloon);
-	balloon->target = pages < config->minimum ? config->minimum
-			  : pages > config->pages ? config->pages
-						  : pages;
+	balloon->target = pages < config->minimum   ? config->minimum
+			  : pages > config->maximum ? config->maximum
+						    : pages;
 	balloon->now.gives_no_more = false;
 	unlock(balloon);
 	vsp_wake_all(&balloon->device);
@@ -604,6 +710,16 @@ static const char *why(const struct balloon *balloon)
 	return reasons[balloon->now.stage];
 }
 
+static bool takes_no_more(const struct balloon *balloon)
+{
+	const struct progress *now = &balloon->now;
+	uint64_t first;
+
+	return now->stage == REPORTED && now->asking == ASK_NOTHING && now->ballooned == 0 &&
+	       assigned_of(balloon) < balloon->target &&
+	       (now->unit == 0 || !balloon_host_find(balloon->host, now->unit, &first));
+}
+
 void balloon_get_state(struct balloon *balloon, struct balloon_state *state)
 {
 	lock(balloon);
@@ -613,10 +729,11 @@ void balloon_get_state(struct balloon *balloon, struct balloon_state *state)
 		.available = balloon->now.available,
 		.committed = balloon->now.committed,
 		.target = balloon->target,
-		.assigned = balloon->config.pages - balloon->now.ballooned,
+		.assigned = assigned_of(balloon),
 		.returned = balloon->now.returned,
 		.asked = balloon->now.asking != ASK_NOTHING,
 		.gives_no_more = balloon->now.gives_no_more,
+		.takes_no_more = takes_no_more(balloon),
 		.why = why(balloon),
 	};
 	unlock(balloon);
@@ -625,9 +742,10 @@ void balloon_get_state(struct balloon *balloon, struct balloon_state *state)
 /*
  * ---- A saved state [C] ----
  *
- *   balloon 1    the target; whether the channel is open, and if it is:
- *     session 1    stage, what is asked, pages that are wanted, reports to wait, whether it gives no more, pages available and committed, our last
- *                  transaction; a message without room: bytes; then the ranges of pages in the balloon, each within a block
+ *   balloon 2    the target; whether the channel is open, and if it is:
+ *     session 2    stage, what is asked, pages that are wanted, reports to wait, whether it gives no more, pages available and committed, our last
+ *                  transaction; a message without room: bytes; of memory that is added (from 2 on): pages at a time, pages that are being added
+ *                  and the first of them, reports to wait; then the ranges of pages in the balloon, each within a block
  *
  * What the root has of them is not said: in memory that is loaded all blocks are there, and those that are full go to the root again.
  */
@@ -649,6 +767,10 @@ static void save_session(const struct session *session, struct state_writer *wri
 	state_put_u32(writer, session->transaction);
 	state_put_u32(writer, session->out_bytes);
 	state_put_bytes(writer, session->out, session->out_bytes);
+	state_put_u64(writer, now->unit);
+	state_put_u64(writer, now->adding);
+	state_put_u64(writer, session->added);
+	state_put_u32(writer, session->add_patience);
 	while ((count = next_range(session, &page, BALLOON_BLOCK_PAGES)) > 0) {
 		state_put_u64(writer, DM_RANGE(page, count));
 		page += count;
@@ -681,6 +803,32 @@ static void read_ranges(struct session *session, struct state_reader *part)
 	}
 }
 
+static bool is_addition(const struct session *session, uint64_t pages)
+{
+	uint64_t first = session->added, end = session->balloon->config.end;
+
+	return first % BALLOON_BLOCK_PAGES == 0 && pages % BALLOON_BLOCK_PAGES == 0 &&
+	       first < end && pages <= end - first &&
+	       balloon_host_is_ram(session->balloon->host, first, pages);
+}
+
+static void read_additions(struct session *session, struct state_reader *part)
+{
+	struct progress *loaded = session->loaded;
+	bool adds;
+
+	loaded->unit = state_u64(part);
+	loaded->adding = state_u64(part);
+	session->added = state_u64(part);
+	session->add_patience = state_u32(part);
+	adds = loaded->asking == ASK_ADD;
+	if (loaded->unit % BALLOON_BLOCK_PAGES != 0 || loaded->unit > DM_RANGE_COUNT_MAX ||
+	    session->add_patience > PATIENCE || (loaded->adding != 0) != adds ||
+	    (adds && !is_addition(session, loaded->adding))) {
+		state_refuse(part, "adds memory that cannot be added");
+	}
+}
+
 static void read_session(struct session *session, struct state_reader *part)
 {
 	struct progress *loaded = session->loaded;
@@ -694,13 +842,16 @@ static void read_session(struct session *session, struct state_reader *part)
 	loaded->committed = state_u64(part);
 	session->transaction = state_u32(part);
 	session->out_bytes = state_u32(part);
-	if (loaded->stage < OPEN || loaded->stage > REPORTED || loaded->asking > ASK_OUT ||
-	    session->wanted > STEP_PAGES || session->patience > PATIENCE ||
-	    session->out_bytes > sizeof(session->out)) {
+	if (loaded->stage < OPEN || loaded->stage > REPORTED || loaded->asking > ASK_ADD ||
+	    (loaded->asking == ASK_ADD && part->version < 2) || session->wanted > STEP_PAGES ||
+	    session->patience > PATIENCE || session->out_bytes > sizeof(session->out)) {
 		state_refuse(part, "has a state that cannot be");
 		return;
 	}
 	state_bytes(part, session->out, session->out_bytes);
+	if (part->version >= 2) {
+		read_additions(session, part);
+	}
 	read_ranges(session, part);
 	state_finish(part);
 }

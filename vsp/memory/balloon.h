@@ -1,5 +1,5 @@
 /*
- * The dynamic memory of one guest: it is led to have as much as the target says, by a balloon in it. docs/design/memory-dynamic.md.
+ * The dynamic memory of one guest: it is led to have as much as the target says, by a balloon in it, and by memory that is added while it runs. docs/design/memory-dynamic.md.
  *
  * Pages that the guest has put into its balloon are taken from it in blocks of BALLOON_BLOCK_PAGES, when all of a block is there; they come back
  * before the guest is told that it may use them.
@@ -20,9 +20,10 @@ struct vmbus;
 #define BALLOON_BLOCK_PAGES 512u /* 2 MiB, aligned */
 
 struct balloon_config {
-	uint64_t pages;   /* of RAM */
-	uint64_t end;     /* above the highest page's number */
+	uint64_t end;     /* above the number of the highest page that can be RAM */
 	uint64_t minimum; /* pages; the target is not below */
+	uint64_t start;   /* pages; the target at the beginning */
+	uint64_t maximum; /* pages; the target is not above */
 };
 
 /* Offers the device. -errno. [C] is VMBus' control thread. */
@@ -31,7 +32,7 @@ int balloon_create(struct vmbus *bus, struct balloon_host *host,
 /* Before vmbus_destroy(); the home is asked until that has returned. [C] */
 void balloon_destroy(struct balloon **balloon);
 
-/* How much the guest is to have, in pages; between the minimum and all. It takes its time, and may never get there. [T] */
+/* How much the guest is to have, in pages; between the minimum and the maximum. It takes its time, and may never get there. [T] */
 void balloon_set_target(struct balloon *balloon, uint64_t pages);
 
 /* Counts of pages. */
@@ -46,6 +47,7 @@ struct balloon_state {
 	uint64_t returned;  /* of the balloon: what has gone to the root */
 	bool asked;         /* a request of ours is not answered yet */
 	bool gives_no_more; /* the last answer was less than what was asked for */
+	bool takes_no_more; /* it cannot have what the target says: nothing more can be added to it */
 	const char *why;    /* it cannot be led now; NULL: it can */
 };
 
