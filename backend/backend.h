@@ -258,8 +258,10 @@ struct vp_exit {
 		struct {
 			uint16_t code; /* HVCALL_* (include/hv/hypercall.h) */
 			bool fast;     /* `input` is the input, else where it is in guest memory */
-			uint64_t input;
-			uint16_t status; /* out: HV_STATUS_* */
+			uint64_t input, output;
+			uint16_t rep_count, rep_start; /* of a call with a list */
+			uint16_t status;               /* out: HV_STATUS_* */
+			uint16_t done; /* out: elements of the list, from the first on */
 		} hypercall;
 		uint8_t eoi_vector;
 		uint32_t code;

@@ -170,8 +170,8 @@ static int install(struct backend_partition *partition, uint32_t type, uint32_t 
  * MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory without RAM comes to us
  * without being asked for. Some hypervisors send the EOI messages of
  * level-triggered interrupts to whoever asks, some to every parent and know no such intercept: a
- * refusal of that one is not an error, nor of the guest's report of its crash, without which the
- * guest works as well.
+ * refusal of that one is not an error, nor of the guest's report of its crash, or of the calls that
+ * the hypervisor does not know, without which the guest works as well.
  */
 static int install_intercepts(struct backend_partition *partition)
 {
@@ -187,6 +187,7 @@ static int install_intercepts(struct backend_partition *partition)
 	(void)install(partition, HV_INTERCEPT_TYPE_X64_APIC_EOI, HV_INTERCEPT_ACCESS_MASK_WRITE, 0);
 	(void)install(partition, HV_INTERCEPT_TYPE_X64_MSR_INDEX, HV_INTERCEPT_ACCESS_MASK_WRITE,
 		      HV_X64_MSR_CRASH_CTL);
+	(void)install(partition, HV_INTERCEPT_TYPE_HYPERCALL, HV_INTERCEPT_ACCESS_MASK_EXECUTE, 0);
 	return ret;
 }
 

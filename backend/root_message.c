@@ -114,22 +114,29 @@ static void decode_hypercall(struct backend_vp *vp,
 			     struct vp_exit *exit)
 {
 	const struct hv_x64_intercept_message_header *header = &message->header;
-	uint64_t control, input;
+	union hv_hypercall_input control;
+	uint64_t input, output;
 
 	keep(vp, header);
 	vp->next_rip = truncate_rip(header, header->rip + HYPERCALL_LENGTH);
 	vp->wide = header->execution_state.efer_lma && header->cs_segment._long;
 	if (vp->wide) {
-		control = message->rcx;
+		control.as_uint64 = message->rcx;
 		input = message->rdx;
+		output = message->r8;
 	} else {
-		control = message->rdx << 32 | (uint32_t)message->rax;
+		control.as_uint64 = message->rdx << 32 | (uint32_t)message->rax;
 		input = message->rbx << 32 | (uint32_t)message->rcx;
+		output = message->rdi << 32 | (uint32_t)message->rsi;
 	}
 	exit->kind = VP_EXIT_HYPERCALL;
-	exit->hypercall.code = (uint16_t)control;
-	exit->hypercall.fast = control & HV_HYPERCALL_FAST_BIT;
+	exit->hypercall.code = (uint16_t)control.as_uint64;
+	exit->hypercall.fast = control.as_uint64 & HV_HYPERCALL_FAST_BIT;
 	exit->hypercall.input = input;
+	exit->hypercall.output = output;
+	exit->hypercall.rep_count = control.rep_count;
+	exit->hypercall.rep_start = control.rep_start_index;
+	exit->hypercall.done = 0;
 	exit->hypercall.status = HV_STATUS_INVALID_HYPERCALL_CODE;
 }
 
@@ -289,7 +296,12 @@ static int answer_cpuid(struct backend_vp *vp, const struct vp_exit *exit)
 
 static int answer_hypercall(struct backend_vp *vp, const struct vp_exit *exit)
 {
-	uint64_t values[4] = {[VP_RAX] = exit->hypercall.status};
+	uint64_t result = exit->hypercall.status | (uint64_t)exit->hypercall.done
+							   << HV_HYPERCALL_REP_COMP_OFFSET;
+	uint64_t values[4] = {
+		[VP_RAX] = vp->wide ? result : (uint32_t)result,
+		[VP_RDX] = result >> 32,
+	};
 
 	return finish(vp, values, vp->wide ? 1u << VP_RAX : 1u << VP_RAX | 1u << VP_RDX);
 }

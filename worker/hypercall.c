@@ -1,7 +1,8 @@
-/* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent). */
+/* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent; HvExtCall…). */
 #include <errno.h>
 
 #include "include/hv/hypercall.h"
+#include "include/hv/memory.h"
 #include "include/hv/status.h"
 #include "include/hv/synic.h"
 #include "vmbus/vmbus.h"
@@ -50,6 +51,67 @@ static uint16_t signal_event(struct machine *machine, const struct vp_exit *exit
 		       : HV_STATUS_INVALID_CONNECTION_ID;
 }
 
+/* Blocks can be given back in dynamic memory alone. */
+static uint16_t query_capabilities(struct machine *machine, const struct vp_exit *exit)
+{
+	const struct hv_output_query_capabilities output = {
+		.capabilities =
+			machine->memory.in_blocks ? HV_EXT_CAPABILITY_MEMORY_COLD_DISCARD_HINT : 0,
+	};
+
+	return !exit->hypercall.fast && exit->hypercall.output % 8 == 0 &&
+			       memory_put(&machine->memory, exit->hypercall.output, &output,
+					  sizeof(output))
+		       ? HV_STATUS_SUCCESS
+		       : HV_STATUS_INVALID_HYPERCALL_INPUT;
+}
+
+/* The most blocks of one call; it is a hint, so the rest may stay. */
+#define HINT_BLOCKS (1u << 16)
+
+/* What is in use, or no block, stays. False: the range has small pages, of which nobody has any use. */
+static bool discard(struct memory *memory, union hv_gpa_page_range range, unsigned int *left)
+{
+	uint64_t gpa = range.base_large_pfn * MEMORY_UNIT;
+	uint64_t blocks = (range.page.additional_pages + 1ull) * (range.page_size ? 512 : 1);
+
+	while (range.page.largepage && blocks > 0 && *left > 0 &&
+	       memory_is_ram(memory, gpa, MEMORY_UNIT)) {
+		(void)!memory_give_back(memory, gpa);
+		gpa += MEMORY_UNIT;
+		blocks--;
+		(*left)--;
+	}
+	return range.page.largepage;
+}
+
+static uint16_t memory_heat_hint(struct machine *machine, struct vp_exit *exit)
+{
+	uint32_t count = exit->hypercall.rep_count, i = exit->hypercall.rep_start;
+	uint64_t input[HV_HYP_PAGE_SIZE / sizeof(uint64_t)]; /* a struct hv_memory_hint */
+	uint64_t size = (1 + count) * sizeof(input[0]);
+	unsigned int left = HINT_BLOCKS;
+
+	exit->hypercall.done = (uint16_t)i;
+	if (!machine->memory.in_blocks) {
+		return HV_STATUS_INVALID_HYPERCALL_CODE;
+	}
+	if (exit->hypercall.fast || i >= count || exit->hypercall.input % 8 != 0 ||
+	    exit->hypercall.input % HV_HYP_PAGE_SIZE + size > HV_HYP_PAGE_SIZE ||
+	    !memory_get(&machine->memory, exit->hypercall.input, input, size)) {
+		return HV_STATUS_INVALID_HYPERCALL_INPUT;
+	}
+	if (input[0] != HV_EXT_MEMORY_HEAT_HINT_TYPE_COLD_DISCARD) {
+		return HV_STATUS_INVALID_PARAMETER;
+	}
+	while (i < count &&
+	       discard(&machine->memory, (union hv_gpa_page_range){input[1 + i]}, &left)) {
+		i++;
+	}
+	exit->hypercall.done = (uint16_t)i;
+	return i == count ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
+}
+
 void hypercall_handle(struct machine *machine, struct vp_exit *exit)
 {
 	switch (exit->hypercall.code) {
@@ -58,6 +120,12 @@ void hypercall_handle(struct machine *machine, struct vp_exit *exit)
 		break;
 	case HVCALL_SIGNAL_EVENT:
 		exit->hypercall.status = signal_event(machine, exit);
+		break;
+	case HV_EXT_CALL_QUERY_CAPABILITIES:
+		exit->hypercall.status = query_capabilities(machine, exit);
+		break;
+	case HV_EXT_CALL_MEMORY_HEAT_HINT:
+		exit->hypercall.status = memory_heat_hint(machine, exit);
 		break;
 	default:
 		exit->hypercall.status = HV_STATUS_INVALID_HYPERCALL_CODE;

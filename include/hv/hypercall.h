@@ -172,7 +172,8 @@ struct hv_input_notify_long_spin_wait {
 };
 HV_ASSERT_SIZE(struct hv_input_notify_long_spin_wait, 8);
 
-/* HvExtCallQueryCapabilities: one bit per extended call, bit 0 = 0x8002. */
+/* HvExtCallQueryCapabilities: what of the extended calls there is. */
+#define HV_EXT_CAPABILITY_MEMORY_COLD_DISCARD_HINT (1u << 8)
 struct hv_output_query_capabilities {
 	uint64_t capabilities;
 };

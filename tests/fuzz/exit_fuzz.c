@@ -236,6 +236,14 @@ static void one_exit(struct input *input)
 		exit.hypercall.code = (uint16_t)(HVCALL_POST_MESSAGE + take(input, 1) % 3);
 		exit.hypercall.fast = take(input, 1) & 1;
 		exit.hypercall.input = take_address(input);
+		if (take(input, 1) & 1) {
+			machine.memory.in_blocks = take(input, 1) & 1;
+			exit.hypercall.code =
+				(uint16_t)(HV_EXT_CALL_QUERY_CAPABILITIES + take(input, 1) % 3);
+			exit.hypercall.output = take_address(input);
+			exit.hypercall.rep_count = (uint16_t)take(input, 2);
+			exit.hypercall.rep_start = (uint16_t)take(input, 1);
+		}
 		break;
 	case 16:
 		take_decoded(input, &exit);

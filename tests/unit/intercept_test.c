@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "include/hv/hypercall.h"
+#include "include/hv/status.h"
 #include "tests/fake/backend.h"
 #include "vmbus/vmbus.h"
 #include "worker/crash.h"
@@ -157,11 +159,98 @@ static void an_unsupported_instruction_says_where(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- Extended calls ---- */
+
+#define MIB       (1ull << 20)
+#define INPUT_GPA 0x10000ull
+
+static struct vp_exit call(uint16_t code, uint16_t count, uint16_t start)
+{
+	struct vp_exit exit = {.kind = VP_EXIT_HYPERCALL,
+			       .hypercall = {.code = code,
+					     .input = INPUT_GPA,
+					     .output = INPUT_GPA,
+					     .rep_count = count,
+					     .rep_start = start,
+					     .status = HV_STATUS_INVALID_HYPERCALL_CODE}};
+
+	intercept_handle(&machine_vp, &exit);
+	return exit;
+}
+
+static uint64_t capabilities(void)
+{
+	uint64_t word = 77;
+
+	assert_int_equal(call(HV_EXT_CALL_QUERY_CAPABILITIES, 0, 0).hypercall.status, 0);
+	assert_true(memory_get(&machine.memory, INPUT_GPA, &word, sizeof(word)));
+	return word;
+}
+
+static uint64_t large(uint64_t gpa, unsigned int additional)
+{
+	return gpa | 1 << 11 | additional;
+}
+
+static struct vp_exit hint(uint64_t type, const uint64_t *ranges, uint16_t count, uint16_t start)
+{
+	assert_true(memory_put(&machine.memory, INPUT_GPA, &type, sizeof(type)));
+	assert_true(memory_put(&machine.memory, INPUT_GPA + 8, ranges, count * sizeof(ranges[0])));
+	return call(HV_EXT_CALL_MEMORY_HEAT_HINT, count, start);
+}
+
+/* What the guest says that it does not need is the root's, until it touches it. */
+static void discarded_memory_is_the_roots(void **state)
+{
+	const uint64_t ranges[] = {large(4 * MIB, 1), large(0, 0), large(14 * MIB, 700),
+				   large(5ull << 40, 0)};
+	const uint64_t small[] = {large(8 * MIB, 0), 10 * MIB};
+	struct backend_partition partition = {0};
+	struct vp_exit exit = {.kind = VP_EXIT_HYPERCALL};
+
+	(void)state;
+	assert_int_equal(memory_create(&machine.memory, 16 * MIB, 16 * MIB, false), 0);
+	assert_int_equal(capabilities(), 0);
+	assert_int_equal(hint(2, ranges, 4, 0).hypercall.status, HV_STATUS_INVALID_HYPERCALL_CODE);
+	memory_destroy(&machine.memory);
+	assert_int_equal(memory_create(&machine.memory, 16 * MIB, 16 * MIB, true), 0);
+	assert_int_equal(memory_map(&machine.memory, &partition), 0);
+	assert_int_equal(capabilities(), 1 << 8);
+	/* Two blocks, none, one, none: what is no block is left alone. */
+	exit = hint(2, ranges, 4, 0);
+	assert_int_equal(exit.hypercall.status, HV_STATUS_SUCCESS);
+	assert_int_equal(exit.hypercall.done, 4);
+	assert_int_equal(machine.memory.away, 6 * MIB);
+	assert_true(memory_is_away(&machine.memory, 6 * MIB));
+	assert_int_equal(memory_bring_back(&machine.memory, 4 * MIB), 0);
+	/* From an element on, and up to one that is not taken. */
+	assert_int_equal(hint(2, ranges, 4, 1).hypercall.done, 4);
+	assert_int_equal(machine.memory.away, 4 * MIB);
+	exit = hint(2, small, 2, 0);
+	assert_int_equal(exit.hypercall.status, HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(exit.hypercall.done, 1);
+	assert_int_equal(machine.memory.away, 6 * MIB);
+	/* Calls that are none. */
+	assert_int_equal(hint(3, ranges, 1, 0).hypercall.status, HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(hint(2, ranges, 1, 1).hypercall.status, HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(call(HV_EXT_CALL_MEMORY_HEAT_HINT, 512, 0).hypercall.status,
+			 HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(call(HV_EXT_CALL_MEMORY_HEAT_HINT, 0, 0).hypercall.status,
+			 HV_STATUS_INVALID_HYPERCALL_INPUT);
+	exit = (struct vp_exit){
+		.kind = VP_EXIT_HYPERCALL,
+		.hypercall = {.code = HV_EXT_CALL_QUERY_CAPABILITIES, .output = 16 * MIB}};
+	intercept_handle(&machine_vp, &exit);
+	assert_int_equal(exit.hypercall.status, HV_STATUS_INVALID_HYPERCALL_INPUT);
+	memory_destroy(&machine.memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_triple_fault_says_where),
 		T(an_unsupported_instruction_says_where),
+		T(discarded_memory_is_the_roots),
 	};
 
 	return cmocka_run_group_tests_name("intercept", tests, NULL, NULL);

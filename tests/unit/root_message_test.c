@@ -399,6 +399,18 @@ static void hypercalls(void **state)
 	assert_int_equal(page.gp_registers[VP_RAX], HV_STATUS_INSUFFICIENT_BUFFERS);
 	assert_int_equal(page.gp_registers[VP_RDX], 77);
 	assert_int_equal(page.rip, 0);
+	/* A list, of which some is done. */
+	m->rcx = HV_EXT_CALL_MEMORY_HEAT_HINT | 17ull << HV_HYPERCALL_REP_COMP_OFFSET |
+		 3ull << HV_HYPERCALL_REP_START_OFFSET;
+	m->r8 = 0x987654321000;
+	root_decode(&vp, &message, &vp_exit);
+	assert_int_equal(vp_exit.hypercall.rep_count, 17);
+	assert_int_equal(vp_exit.hypercall.rep_start, 3);
+	assert_int_equal(vp_exit.hypercall.output, 0x987654321000);
+	vp_exit.hypercall.status = HV_STATUS_INVALID_PARAMETER;
+	vp_exit.hypercall.done = 5;
+	assert_int_equal(root_answer(&vp, &vp_exit), 0);
+	assert_true(page.gp_registers[VP_RAX] == (HV_STATUS_INVALID_PARAMETER | 5ull << 32));
 
 	m->header.rip = 0x1000;
 	m->header.cs_segment._long = 0;
@@ -406,10 +418,13 @@ static void hypercalls(void **state)
 	m->rdx = 0;
 	m->rbx = 0x2;
 	m->rcx = 0xbbbbbbbb00002001ull;
+	m->rdi = 0x3;
+	m->rsi = 0xcccccccc00004001ull;
 	root_decode(&vp, &message, &vp_exit);
 	assert_int_equal(vp_exit.hypercall.code, HVCALL_SIGNAL_EVENT);
 	assert_true(vp_exit.hypercall.fast);
 	assert_int_equal(vp_exit.hypercall.input, 0x200002001ull);
+	assert_int_equal(vp_exit.hypercall.output, 0x300004001ull);
 	vp_exit.hypercall.status = HV_STATUS_SUCCESS;
 	assert_int_equal(root_answer(&vp, &vp_exit), 0);
 	assert_int_equal(page.gp_registers[VP_RAX], 0);
