@@ -580,6 +580,14 @@ static void another_machine_goes_on(void **state)
 	give_pages(2048, 512);
 	UNTIL(!state_now().asked);
 	assert_int_equal(home.count, 3);
+	/* Another time: as it is now, not as it was when it was loaded. */
+	report(4321, 1636 + 1234);
+	UNTIL(state_now().available == 4321);
+	free(move(&size));
+	UNTIL(state_now().returned == 3 * 512);
+	assert_int_equal(state_now().available, 4321);
+	assert_int_equal(state_now().committed, 1234);
+	assert_false(state_now().asked);
 	balloon_set_target(balloon, PAGES);
 	assert_int_equal(expect_unballoon(&first), 1636);
 	assert_int_equal(first, 1024);

@@ -618,6 +618,9 @@ static int load_session(struct vsp_channel *vsp, struct vmbus_channel *channel)
 	session->balloon->now.ram =
 		balloon_host_pages(session->balloon->host) - session->loaded->adding;
 	unlock(session->balloon);
+	/* From now on it is what it is, also for the next state. */
+	free(session->loaded);
+	session->loaded = NULL;
 	session->takes_all = true;
 	return 0;
 }
