@@ -61,6 +61,11 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, cons
 	return connection_id % 2 ? 0 : -EAGAIN;
 }
 
+void control_notify(struct machine *m)
+{
+	(void)m;
+}
+
 bool bus_signal(struct machine *m, uint32_t connection_id)
 {
 	(void)m;
