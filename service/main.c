@@ -17,6 +17,7 @@
 #include "service/service.h"
 
 #define EXIT_USAGE 2
+#define DAY_MS     86400000u
 #define LISTEN_FD  3 /* the first that systemd hands over (sd_listen_fds(3)) */
 
 static const char help[] =
@@ -182,6 +183,19 @@ static void meet_all(struct service *service)
 	}
 }
 
+static void look_at_logs(struct timer *timer)
+{
+	struct service *service = (struct service *)((char *)timer - offsetof(struct service, day));
+	const struct machine *machine;
+
+	for (machine = service->machines; machine != NULL; machine = machine->next) {
+		if (machine->worker != 0) {
+			start_trim_log(machine);
+		}
+	}
+	loop_start_timer(service, timer, DAY_MS, look_at_logs);
+}
+
 static void end(struct service *service)
 {
 	http_destroy(service);
@@ -220,6 +234,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	meet_all(&service);
+	look_at_logs(&service.day);
 	tell_manager("READY=1");
 	loop_run(&service);
 	tell_manager("STOPPING=1");

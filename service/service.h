@@ -47,6 +47,7 @@ struct service {
 	uint64_t last_job;
 	struct events *events;
 	struct http *http;
+	struct timer day; /* logs are looked at */
 };
 
 /* False: said why. */
@@ -174,6 +175,8 @@ pid_t start_process(const struct service *service, const char *folder, const cha
 int start_text_file(const char *name, const json_t *document);
 /* A worker for the machine, from its saved state if there is one. False: why. */
 bool start_worker(struct machine *machine, struct refusal *why);
+/* The log of a worker that has run for long begins anew: a guest can add some lines a minute to it. */
+void start_trim_log(const struct machine *machine);
 /* The last line that it left in its log, or "". */
 void start_last_words(const struct machine *machine, char *text, size_t size);
 /* 0: nobody has the lock; 1: a worker has it, and *worker is who (0: it has just been made, and is not itself yet); or -errno. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "hosted/listen.h"
+#include "hosted/say.h"
 #include "service/service.h"
 
 #define FDS_MAX      4
@@ -161,6 +162,18 @@ int start_take_lock(struct machine *machine, pid_t *worker)
 	*worker = ret == 1 ? find_holder(fd) : 0;
 	close(fd);
 	return ret;
+}
+
+void start_trim_log(const struct machine *machine)
+{
+	char path[PATH_MAX];
+	struct stat file;
+
+	/* The worker appends, so its next line is the first one then. */
+	if (machine_path(machine, FILE_LOG, path) && stat(path, &file) == 0 &&
+	    file.st_size > LOG_MAX && truncate(path, 0) != 0) {
+		say("'%s': %s: %s", machine->name, FILE_LOG, strerror(errno));
+	}
 }
 
 static int open_log(const struct machine *machine)
