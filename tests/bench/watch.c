@@ -1,6 +1,7 @@
 /*
  * watch TEXT NAME COMMAND...: run COMMAND until its output has a line that begins with TEXT. Prints the TSC's ticks from start to
- * that line, and the memory that COMMAND then has resident in mappings whose name does not contain NAME; kills it.
+ * that line, and the memory that COMMAND then has resident in mappings whose name does not contain NAME, and how much of it is of no
+ * file, so that no other process of the program has it too; kills it.
  */
 #include <err.h>
 #include <signal.h>
@@ -32,11 +33,10 @@ static pid_t start(char **command, FILE **output)
 	return child;
 }
 
-/* smaps has a line with the mapping's addresses and name, then lines of fields; Rss is one. */
-static unsigned long resident_kib(pid_t pid, const char *without)
+/* smaps has a line with the mapping's addresses and name, then lines of fields. */
+static void add_up(pid_t pid, const char *without, unsigned long *resident, unsigned long *own)
 {
 	char path[64], line[512];
-	unsigned long total = 0, rss;
 	int counted = 1;
 	FILE *smaps;
 
@@ -46,16 +46,17 @@ static unsigned long resident_kib(pid_t pid, const char *without)
 		err(1, "%s", path);
 	}
 	while (fgets(line, sizeof(line), smaps) != NULL) {
-		unsigned long from, to;
+		unsigned long from, to, kib;
 
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
 			counted = strstr(line, without) == NULL;
-		} else if (sscanf(line, "Rss: %lu kB", &rss) == 1 && counted) {
-			total += rss;
+		} else if (sscanf(line, "Rss: %lu kB", &kib) == 1 && counted) {
+			*resident += kib;
+		} else if (sscanf(line, "Anonymous: %lu kB", &kib) == 1 && counted) {
+			*own += kib;
 		}
 	}
 	fclose(smaps);
-	return total;
 }
 
 int main(int argc, char **argv)
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
 	FILE *output;
 	uint64_t begin;
 	pid_t child;
+	unsigned long resident = 0, own = 0;
 	int found = 0;
 
 	if (argc < 4) {
@@ -76,7 +78,8 @@ int main(int argc, char **argv)
 	}
 	if (found) {
 		printf("watch: ticks %llu\n", (unsigned long long)(__rdtsc() - begin));
-		printf("watch: resident %lu KiB\n", resident_kib(child, argv[2]));
+		add_up(child, argv[2], &resident, &own);
+		printf("watch: resident %lu KiB\nwatch: own %lu KiB\n", resident, own);
 	}
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
