@@ -127,7 +127,7 @@ static uint64_t acpi_pm_read(void *device, uint32_t offset, unsigned int size)
 static void write_control(struct acpi_pm *pm, uint16_t value)
 {
 	pm->control = value & CONTROL_KEPT;
-	if ((value & CONTROL_SLEEP) && (value & CONTROL_SLEEP_TYPE) >> 10 == ACPI_S5_TYPE) {
+	if ((value & CONTROL_SLEEP) && (value & CONTROL_SLEEP_TYPE) >> 10 == pm->off_type) {
 		host_power(pm->host, HOST_POWER_OFF);
 	}
 }

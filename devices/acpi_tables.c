@@ -16,6 +16,7 @@
 
 extern const uint8_t acpi_dsdt[], acpi_dsdt_end[];
 extern const uint8_t acpi_dsdt_bios[], acpi_dsdt_bios_end[];
+extern const uint8_t acpi_dsdt_uefi[], acpi_dsdt_uefi_end[];
 
 #define PACKED __attribute__((packed))
 
@@ -168,6 +169,7 @@ struct builder {
 	uint64_t base;            /* of the buffer, in guest memory; 0 with a loader */
 	struct acpi_files *files; /* NULL: no loader */
 	uint32_t pm_base;
+	const uint8_t *dsdt, *dsdt_end;
 };
 
 static void *append(struct builder *builder, const void *bytes, size_t length)
@@ -254,13 +256,16 @@ static struct table_header header(const char *signature, uint8_t revision)
 }
 
 /*
- * Length and checksum of the table that begins at `table` and ends where the next one will begin.
+ * Length and checksum of the table that begins at `table` and ends where the next one will begin. A loader's checksum is 0
+ * until it is told: SeaBIOS adds to what there is, OVMF counts what there is.
  */
 static void seal(struct builder *builder, struct table_header *table)
 {
 	table->length = (uint32_t)(builder->buffer + builder->used - (uint8_t *)table);
 	table->checksum = 0;
-	table->checksum = (uint8_t)-sum_of_bytes(table, table->length);
+	if (builder->files == NULL) {
+		table->checksum = (uint8_t)-sum_of_bytes(table, table->length);
+	}
 	tell_checksum(builder, ACPI_FILE_TABLES, (size_t)(&table->checksum - builder->buffer),
 		      (size_t)((uint8_t *)table - builder->buffer), table->length);
 	align(builder, 64);
@@ -288,10 +293,7 @@ static uint32_t build_facs(struct builder *builder)
 
 static uint32_t build_dsdt(struct builder *builder)
 {
-	void *at = builder->files != NULL
-			   ? append(builder, acpi_dsdt_bios,
-				    (size_t)(acpi_dsdt_bios_end - acpi_dsdt_bios))
-			   : append(builder, acpi_dsdt, (size_t)(acpi_dsdt_end - acpi_dsdt));
+	void *at = append(builder, builder->dsdt, (size_t)(builder->dsdt_end - builder->dsdt));
 
 	align(builder, 64);
 	return gpa_of(builder, at);
@@ -417,14 +419,19 @@ static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int v
 	}
 	rsdp->rsdt = build_root(builder, tables, count, false);
 	rsdp->xsdt = build_root(builder, tables, count, true);
-	rsdp->checksum = (uint8_t)-sum_of_bytes(rsdp, 20);
-	rsdp->extended_checksum = (uint8_t)-sum_of_bytes(rsdp, sizeof(*rsdp));
+	if (builder->files == NULL) {
+		rsdp->checksum = (uint8_t)-sum_of_bytes(rsdp, 20);
+		rsdp->extended_checksum = (uint8_t)-sum_of_bytes(rsdp, sizeof(*rsdp));
+	}
 }
 
 void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_identity *identity)
 {
-	struct builder builder = {
-		.buffer = buffer, .base = ACPI_TABLES_GPA, .pm_base = ACPI_PM_BASE};
+	struct builder builder = {.buffer = buffer,
+				  .base = ACPI_TABLES_GPA,
+				  .pm_base = ACPI_PM_BASE,
+				  .dsdt = acpi_dsdt,
+				  .dsdt_end = acpi_dsdt_end};
 	struct rsdp rsdp = {.revision = 0}, *at = append(&builder, &rsdp, sizeof(rsdp));
 
 	build_all(&builder, at, vp_count, identity->seed);
@@ -433,10 +440,14 @@ void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_id
 	       sizeof(identity->generation));
 }
 
-void acpi_files_build(struct acpi_files *files, unsigned int vp_count)
+void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi_firmware firmware)
 {
-	struct builder builder = {
-		.buffer = files->tables, .files = files, .pm_base = ACPI_PM_BASE_BIOS};
+	bool bios = firmware == ACPI_BIOS;
+	struct builder builder = {.buffer = files->tables,
+				  .files = files,
+				  .pm_base = bios ? ACPI_PM_BASE_BIOS : ACPI_PM_BASE_UEFI,
+				  .dsdt = bios ? acpi_dsdt_bios : acpi_dsdt_uefi,
+				  .dsdt_end = bios ? acpi_dsdt_bios_end : acpi_dsdt_uefi_end};
 	struct rsdp rsdp;
 
 	static_assert(sizeof(rsdp) == ACPI_RSDP_BYTES, "ACPI 5.2.5.3");

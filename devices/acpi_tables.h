@@ -35,7 +35,7 @@ struct acpi_identity {
 void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_identity *identity);
 
 /*
- * The same for a machine with a BIOS and a PIIX4, as files of fw_cfg: firmware chooses where they lie, and carries out the
+ * The same for a machine with firmware and a PIIX4, as files of fw_cfg: firmware chooses where they lie, and carries out the
  * commands of a third one, which say where they name each other (QEMU's etc/table-loader).
  */
 #define ACPI_FILE_TABLES   "etc/acpi/tables"
@@ -53,6 +53,8 @@ struct acpi_files {
 	uint32_t command_count;
 };
 
-void acpi_files_build(struct acpi_files *files, unsigned int vp_count);
+enum acpi_firmware { ACPI_BIOS, ACPI_UEFI };
+
+void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi_firmware firmware);
 
 #endif

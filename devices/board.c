@@ -95,6 +95,11 @@ static struct bus_range *fill(struct bus *bus, const struct placement *map, size
 	return range;
 }
 
+static bool has_firmware(const struct board *board)
+{
+	return board->kind != BOARD_DIRECT;
+}
+
 static struct irq_source source(struct board *board, uint8_t line)
 {
 	return (struct irq_source){.irq = &board->irq, .line = line};
@@ -111,13 +116,17 @@ static void reset_parts(struct board *board)
 	pci_reset(&board->pci);
 	acpi_pm_reset(&board->pm);
 	reset_reset(&board->reset);
-	if (board->kind == BOARD_GENERATION_1) {
+	if (has_firmware(board)) {
 		i8042_reset(&board->i8042);
 		fw_cfg_reset(&board->fw_cfg);
-		ide_reset(&board->ide);
 		piix4_update(&board->piix4);
-		ide_update(&board->ide);
 		vga_reset(&board->vga);
+		flash_reset(&board->flash);
+		virtio_scsi_reset(&board->scsi);
+	}
+	if (board->kind == BOARD_GENERATION_1) {
+		ide_reset(&board->ide);
+		ide_update(&board->ide);
 	}
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
@@ -142,14 +151,18 @@ static void add_ide(struct board *board)
 static void add_firmware_parts(struct board *board)
 {
 	struct bus_range *pm = fill(&board->ports, &piix4_pm_at, 1, board);
+	bool bios = board->kind == BOARD_GENERATION_1;
 
-	piix4_create(&board->piix4, &board->pci, BOARD_PIIX4_SLOT, pm);
+	piix4_create(&board->piix4, &board->pci, bios ? BOARD_PIIX4_SLOT : BOARD_UEFI_PIIX4_SLOT,
+		     pm);
 	fw_cfg_create(&board->fw_cfg, board->host);
 	board->debugcon.host = board->i8042.host = board->host;
 	board->i8042.keyboard_irq = source(board, 1);
 	board->i8042.aux_irq = source(board, 12);
 	fill(&board->ports, firmware_map, ARRAY_COUNT(firmware_map), board);
-	add_ide(board);
+	if (bios) {
+		add_ide(board);
+	}
 }
 
 void board_create(struct board *board, struct host *host, enum board_kind kind)
@@ -166,13 +179,14 @@ void board_create(struct board *board, struct host *host, enum board_kind kind)
 	board->com1.irq = source(board, BOARD_COM1_LINE);
 	board->rtc.irq = source(board, 8);
 	board->pm.irq = source(board, ACPI_SCI_LINE);
+	board->pm.off_type = has_firmware(board) ? ACPI_S5_TYPE_PIIX4 : ACPI_S5_TYPE;
 	bus_init(&board->ports, NULL, BUS_PORT_SHIFT);
 	bus_init(&board->memory, host, BUS_MEMORY_SHIFT);
 	pci_init(&board->pci, host, &board->ports, &board->memory, &board->irq);
-	host_bridge_create(&board->bridge, &board->pci, kind == BOARD_GENERATION_1);
+	host_bridge_create(&board->bridge, &board->pci, has_firmware(board));
 	fill(&board->ports, port_map, ARRAY_COUNT(port_map), board);
 	fill(&board->memory, memory_map, ARRAY_COUNT(memory_map), board);
-	if (kind == BOARD_GENERATION_1) {
+	if (has_firmware(board)) {
 		add_firmware_parts(board);
 	} else {
 		fill(&board->ports, &pm_at, 1, board);
@@ -189,24 +203,54 @@ void board_add_debug_exit(struct board *board)
 	fill(&board->ports, &at, 1, board);
 }
 
-bool board_add_rom(struct board *board, uint8_t *image, uint64_t length)
+/* Memory that guests read, and whose writes are a device's, or lost. NULL: it does not fit. */
+static struct bus_range *add_rom(struct board *board, uint8_t *pages, uint64_t end, uint64_t length,
+				 const struct device_class *class, void *device)
 {
 	struct bus_range *range = &board->ranges[board->range_count++];
 
 	CHECK(board->range_count <= BOARD_RANGES);
 	*range = (struct bus_range){
-		.base = (1ull << 32) - length,
+		.base = end - length,
 		.length = length,
-		.pages = image,
+		.class = class,
+		.device = device,
+		.pages = pages,
 		.priority = BUS_PRIORITY_BOARD,
 		.direct = BUS_DIRECT_READ,
 		.enabled = true,
 	};
 	if (length == 0 || length > BOARD_ROM_MAX || !bus_add(&board->memory, range)) {
 		board->range_count--;
-		return false;
+		return NULL;
 	}
 	bus_update(&board->memory);
+	return range;
+}
+
+bool board_add_rom(struct board *board, uint8_t *image, uint64_t length)
+{
+	struct bus_range *range = add_rom(board, image, 1ull << 32, length, NULL, NULL);
+
+	board->rom_base = range != NULL ? range->base : 0;
+	return range != NULL;
+}
+
+bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length)
+{
+	struct bus_range *range;
+
+	CHECK(board->kind == BOARD_GENERATION_2 && board->rom_base != 0);
+	if (length % FLASH_BLOCK != 0 ||
+	    length > board->rom_base - ((1ull << 32) - BOARD_ROM_MAX)) {
+		return false;
+	}
+	range = add_rom(board, memory, board->rom_base, length, &flash_class, &board->flash);
+	if (range == NULL) {
+		return false;
+	}
+	flash_create(&board->flash, board->host, &board->memory, range, memory, length);
+	add_part(board, &flash_class, &board->flash);
 	return true;
 }
 
@@ -222,12 +266,23 @@ void board_add_vga(struct board *board, uint8_t *memory)
 	struct bus_range *ranges[VGA_PORT_RANGES];
 	unsigned int i;
 
-	CHECK(board->kind == BOARD_GENERATION_1);
+	CHECK(has_firmware(board));
 	for (i = 0; i < VGA_PORT_RANGES; i++) {
 		ranges[i] = fill(&board->ports, &vga_map[i], 1, board);
 	}
-	vga_create(&board->vga, board->host, &board->pci, BOARD_VGA_SLOT, memory, ranges);
+	vga_create(&board->vga, board->host, &board->pci,
+		   board->kind == BOARD_GENERATION_1 ? BOARD_VGA_SLOT : BOARD_UEFI_VGA_SLOT, memory,
+		   ranges);
 	add_part(board, &vga_class, &board->vga);
+	reset_parts(board);
+}
+
+void board_add_scsi(struct board *board, unsigned int last_lun)
+{
+	CHECK(board->kind == BOARD_GENERATION_2);
+	virtio_scsi_create(&board->scsi, board->host, &board->pci, BOARD_UEFI_SCSI_SLOT, last_lun,
+			   board->scsi_buffer);
+	add_part(board, &virtio_scsi_class, &board->scsi);
 	reset_parts(board);
 }
 
@@ -346,11 +401,15 @@ static void restore(struct board *board)
 	};
 
 	irq_restore(&board->irq, sources, ARRAY_COUNT(sources));
-	if (board->kind == BOARD_GENERATION_1) {
+	if (has_firmware(board)) {
 		piix4_update(&board->piix4);
+		vga_update(&board->vga);
+		flash_update(&board->flash);
+		virtio_scsi_restore(&board->scsi);
+	}
+	if (board->kind == BOARD_GENERATION_1) {
 		ide_update(&board->ide);
 		ide_restore(&board->ide);
-		vga_update(&board->vga);
 	}
 	host_extint(board->host, board->pic.output);
 	uart_drained(&board->com1);
@@ -482,6 +541,22 @@ void board_drive_done(struct board *board, unsigned int drive,
 	unlock(board);
 }
 
+void board_scsi_done(struct board *board, const struct host_drive_result *result)
+{
+	lock(board);
+	virtio_scsi_done(&board->scsi, result);
+	unlock(board);
+}
+
+void board_leave_firmware(struct board *board)
+{
+	if (board->kind == BOARD_GENERATION_2) {
+		lock(board);
+		virtio_scsi_leave(&board->scsi);
+		unlock(board);
+	}
+}
+
 void board_serial_drained(struct board *board)
 {
 	lock(board);
@@ -506,7 +581,7 @@ void board_power_button(struct board *board)
 void board_key(struct board *board, uint8_t key, bool down)
 {
 	lock(board);
-	if (board->kind == BOARD_GENERATION_1) {
+	if (has_firmware(board)) {
 		i8042_key(&board->i8042, key, down);
 	}
 	unlock(board);
@@ -515,7 +590,7 @@ void board_key(struct board *board, uint8_t key, bool down)
 void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons)
 {
 	lock(board);
-	if (board->kind == BOARD_GENERATION_1) {
+	if (has_firmware(board)) {
 		i8042_move(&board->i8042, x, y, wheel, buttons);
 	}
 	unlock(board);

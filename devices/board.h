@@ -25,14 +25,19 @@
 enum board_kind {
 	BOARD_DIRECT,       /* a kernel is put into memory and started */
 	BOARD_GENERATION_1, /* a PC with a BIOS: a 440FX and a PIIX4 */
+	BOARD_GENERATION_2, /* the same chip set for UEFI firmware, without IDE */
 };
 
 #define BOARD_PIIX4_SLOT 7
 #define BOARD_VGA_SLOT   8
-#define BOARD_FW_CFG     0x510 /* 12 ports */
-#define BOARD_DEBUGCON   0x402
-#define BOARD_IDE_LINE   14 /* of the first channel */
-#define BOARD_ROM_MAX    (16ull << 20)
+/* Of generation 2: firmware's display, and its way to the disks; it looks for the PIIX4 at 1. */
+#define BOARD_UEFI_PIIX4_SLOT 1
+#define BOARD_UEFI_VGA_SLOT   2
+#define BOARD_UEFI_SCSI_SLOT  3
+#define BOARD_FW_CFG          0x510 /* 12 ports */
+#define BOARD_DEBUGCON        0x402
+#define BOARD_IDE_LINE        14 /* of the first channel */
+#define BOARD_ROM_MAX         (16ull << 20)
 
 struct board {
 	pthread_mutex_t lock; /* of everything below */
@@ -55,15 +60,19 @@ struct board {
 	struct uart com1;
 	struct pci pci;
 	struct host_bridge bridge;
-	struct i8042 i8042; /* these with BOARD_GENERATION_1 */
+	struct i8042 i8042; /* these with firmware */
 	struct piix4 piix4;
 	struct vga vga;
 	struct fw_cfg fw_cfg;
 	struct debugcon debugcon;
+	uint64_t rom_base;  /* 0: no ROM */
+	struct flash flash; /* BOARD_GENERATION_2 */
 	struct acpi_pm pm;
 	struct reset reset;
-	uint64_t wake_at; /* what host_wake_at() was last told */
-	struct ide ide;   /* BOARD_GENERATION_1; the last, for its buffers' sake */
+	uint64_t wake_at;        /* what host_wake_at() was last told */
+	struct virtio_scsi scsi; /* BOARD_GENERATION_2 */
+	struct ide ide;          /* BOARD_GENERATION_1; here, for its buffers' sake */
+	uint8_t scsi_buffer[VIRTIO_SCSI_BUFFER_BYTES];
 };
 
 /* Power-on. `host` is handed back in every call of host.h. What `board` held is not looked at. */
@@ -73,9 +82,13 @@ void board_destroy(struct board *board);
 void board_add_debug_exit(struct board *board);
 /* Firmware's image, page aligned, whose end is that of the first 4 GiB. Before any VP runs. False: not of a size that fits. */
 bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
+/* Of generation 2, after the image: flash memory that ends where that begins (parts.h). Before any VP runs. False: as board_add_rom(), both together. */
+bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length);
+/* Of generation 2: the firmware's way to SCSI units 0 to `last_lun` (virtio_scsi.h). Before any VP runs. */
+void board_add_scsi(struct board *board, unsigned int last_lun);
 /* Of generation 1: a drive of the IDE channels, 2 * channel + device. Before any VP runs. */
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
-/* Of generation 1: a VGA with this memory (vga.h). Before any VP runs. */
+/* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */
 bool board_look(struct board *board, struct vga_registers *registers, enum vga_window *window);
@@ -111,6 +124,10 @@ void board_tick(struct board *board);
 /* What host_drive_start() began has ended. Any thread. */
 void board_drive_done(struct board *board, unsigned int drive,
 		      const struct host_drive_result *result);
+/* Likewise host_scsi_start(). */
+void board_scsi_done(struct board *board, const struct host_drive_result *result);
+/* The guest's system has come to VMBus: what is the firmware's alone is gone until the next reset. Any thread, often. */
+void board_leave_firmware(struct board *board);
 /* The host's end of COM1 has room again, or has something for the guest. */
 void board_serial_drained(struct board *board);
 void board_serial_ready(struct board *board);

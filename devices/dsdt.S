@@ -1,6 +1,6 @@
-/* The compiled dsdt.asl in both its forms, as acpi_tables.c sees it. */
+/* The compiled dsdt.asl in its three forms, as acpi_tables.c sees it. */
 	.section .rodata
-	.globl acpi_dsdt, acpi_dsdt_end, acpi_dsdt_bios, acpi_dsdt_bios_end
+	.globl acpi_dsdt, acpi_dsdt_end, acpi_dsdt_bios, acpi_dsdt_bios_end, acpi_dsdt_uefi, acpi_dsdt_uefi_end
 	.balign 8
 acpi_dsdt:
 	.incbin "build/devices/dsdt.aml"
@@ -9,4 +9,8 @@ acpi_dsdt_end:
 acpi_dsdt_bios:
 	.incbin "build/devices/dsdt_bios.aml"
 acpi_dsdt_bios_end:
+	.balign 8
+acpi_dsdt_uefi:
+	.incbin "build/devices/dsdt_uefi.aml"
+acpi_dsdt_uefi_end:
 	.section .note.GNU-stack, "", @progbits

@@ -1,12 +1,17 @@
 /*
  * What the guest's ACPI is told of the parts that do not announce themselves. Compiled by iasl when the worker is built;
- * the numbers are those of board.c, parts.h and worker/memory.h. BIOS is defined for a machine that has one, with a PIIX4.
+ * the numbers are those of board.c, parts.h and worker/memory.h. FIRMWARE, and BIOS or UEFI, are defined for a machine that has such, with
+ * a PIIX4.
+ *
+ * With UEFI there is no PCI: what is on that bus is the firmware's, and Linux on Hyper-V, started by EFI, has no way to its configuration.
  */
 DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
 {
+#ifdef FIRMWARE
+    Name (\_S5, Package () { 0, 0, 0, 0 })
+#else
     Name (\_S5, Package () { 5, 5, 0, 0 })
 
-#ifndef BIOS
     /* The generation ID is another one; GPE_GENERATION of parts.h. */
     Scope (\_GPE)
     {
@@ -19,6 +24,18 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
 
     Scope (\_SB)
     {
+#ifdef UEFI
+        /* As Hyper-V has it: VMBus, and memory for its devices. */
+        Device (VMOD)
+        {
+            Name (_HID, "ACPI0004")
+            Name (_UID, Zero)
+            Name (_CRS, ResourceTemplate ()
+            {
+                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
+                    0x00000000, 0xf8000000, 0xfebfffff, 0x00000000, 0x06c00000)
+            })
+#else
         Device (PCI0)
         {
             Name (_HID, EisaId ("PNP0A03"))
@@ -38,6 +55,7 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0x00000000, 0xf8000000, 0xfebfffff, 0x00000000, 0x06c00000)
             })
+#endif
 
             Device (COM1)
             {
@@ -82,7 +100,7 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 })
             }
 
-#ifdef BIOS
+#ifdef FIRMWARE
             Device (KBD)
             {
                 Name (_HID, EisaId ("PNP0303"))
@@ -120,7 +138,7 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 })
             }
 
-#ifndef BIOS
+#ifndef FIRMWARE
             /* Where the generation ID is; ACPI_GENERATION_GPA of acpi_tables.h. */
             Device (VGEN)
             {
@@ -138,10 +156,16 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 {
                     IO (Decode16, 0x0061, 0x0061, 0x01, 0x01)
                     IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
+#ifdef FIRMWARE
+                    IO (Decode16, 0x0510, 0x0510, 0x01, 0x0c)
+#endif
 #ifdef BIOS
                     IO (Decode16, 0x0600, 0x0600, 0x01, 0x40)
-                    IO (Decode16, 0x0510, 0x0510, 0x01, 0x0c)
-#else
+#endif
+#ifdef UEFI
+                    IO (Decode16, 0xb000, 0xb000, 0x01, 0x40)
+#endif
+#ifndef FIRMWARE
                     IO (Decode16, 0x0400, 0x0400, 0x01, 0x10)
 #endif
                     Memory32Fixed (ReadWrite, 0xfec00000, 0x00001000)

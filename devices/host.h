@@ -80,6 +80,10 @@ struct host_drive_result {
  */
 void host_drive_start(struct host *host, unsigned int drive,
 		      const struct host_drive_command *command);
+/* The same of the firmware's controller, to one of its units; the end is board_scsi_done(). One at a time. */
+void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command);
+/* These bytes of the flash memory, of one block, have changed, and are to outlive the machine. It is copied. */
+void host_flash_store(struct host *host, uint32_t offset, uint32_t length);
 /* A byte of firmware's debug messages. */
 void host_debug_text(struct host *host, uint8_t byte);
 /* A test image's result, on the port that board_add_debug_exit() adds. */

@@ -22,6 +22,7 @@
 #include "devices/irq.h"
 #include "devices/pci.h"
 #include "devices/vga.h"
+#include "devices/virtio_scsi.h"
 #include "lib/state.h"
 
 /* ---- times in a saved state ---- */
@@ -336,6 +337,29 @@ void fw_cfg_set_u16(struct fw_cfg *fw_cfg, uint16_t key, uint16_t value);
 /* False: too many, or its name is too long. */
 bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *bytes, uint32_t length);
 
+/* ---- flash.c: where UEFI firmware keeps its variables ---- */
+
+#define FLASH_BLOCK 4096u
+
+struct flash {
+	struct host *host;
+	struct bus *bus;
+	struct bus_range *range;
+	uint8_t *memory; /* the home's; NULL: there is no flash */
+	uint32_t length;
+	uint8_t mode, status;
+	uint32_t first, changed; /* bytes of a block that were programmed, and not yet stored */
+};
+
+extern const struct device_class flash_class;
+
+/* `range` has `memory` for its pages, `length` bytes of blocks. What it holds is kept by the home, from host_flash_store() on. */
+void flash_create(struct flash *flash, struct host *host, struct bus *bus, struct bus_range *range,
+		  uint8_t *memory, uint32_t length);
+void flash_reset(struct flash *flash);
+/* After a load: what guests read directly. */
+void flash_update(struct flash *flash);
+
 /* ---- debugcon.c: the port for firmware's debug messages ---- */
 
 struct debugcon {
@@ -347,23 +371,28 @@ extern const struct device_class debugcon_class;
 /* ---- acpi_pm.c: ACPI 6.5, 4.8: PM1a, PM timer, GPE block 0 ---- */
 
 #define ACPI_PM_BASE      0x400
-#define ACPI_PM_BASE_BIOS 0x600 /* where SeaBIOS puts it */
+#define ACPI_PM_BASE_BIOS 0x600  /* where SeaBIOS puts it */
+#define ACPI_PM_BASE_UEFI 0xb000 /* where OVMF puts it */
 #define ACPI_PM_LENGTH    0x10
 #define ACPI_PIIX4_LENGTH 0x40 /* what a PIIX4 decodes; there are no more registers in it */
 #define ACPI_SCI_LINE     9
-#define ACPI_S5_TYPE      5
+/* The sleep type that turns the machine off; a PIIX4's (SUS_TYP) is what firmware writes that reads no tables. */
+#define ACPI_S5_TYPE       5
+#define ACPI_S5_TYPE_PIIX4 0
 
 struct acpi_pm {
 	struct host *host;
 	struct irq_source irq;
 	uint16_t status, enable, control;
 	uint16_t gpe_status, gpe_enable;
+	uint8_t off_type;
 	uint64_t epoch;         /* when the timer was 0 */
 	uint64_t timer_toggles; /* how often its top bit had changed when it was last looked at */
 };
 
 extern const struct device_class acpi_pm_class;
 
+/* off_type stays. */
 void acpi_pm_reset(struct acpi_pm *pm);
 void acpi_pm_power_button(struct acpi_pm *pm);
 #define GPE_GENERATION 0u /* the methods of \_GPE are in dsdt.asl */

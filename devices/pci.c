@@ -222,7 +222,7 @@ static bool place(struct bus_range *range, bool enabled, uint64_t base)
 static bool place_bar(struct pci_function *function, unsigned int index)
 {
 	struct pci_bar *bar = &function->bars[index];
-	uint16_t command = command_of(function);
+	uint16_t command = function->hidden ? 0 : command_of(function);
 	const uint8_t *at = &function->config[bar_at(index)];
 	uint64_t base = get_32(at) & (uint32_t)-bar->range.length;
 	bool enabled = command & PCI_COMMAND_MEMORY;
@@ -353,10 +353,13 @@ static void address_write(void *device, uint32_t offset, unsigned int size, uint
 /* The function that the address register selects, or NULL. */
 static struct pci_function *selected(struct pci *pci)
 {
+	struct pci_function *function;
+
 	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> 16 & 0xff) != 0) {
 		return NULL;
 	}
-	return pci->functions[pci->address >> 11 & 0x1f][pci->address >> 8 & 7];
+	function = pci->functions[pci->address >> 11 & 0x1f][pci->address >> 8 & 7];
+	return function != NULL && !function->hidden ? function : NULL;
 }
 
 static uint64_t data_read(void *device, uint32_t offset, unsigned int size)
@@ -393,6 +396,14 @@ static void data_write(void *device, uint32_t offset, unsigned int size, uint64_
 	update_intx(function);
 	if (function->written != NULL) {
 		function->written(function->device, at, size);
+	}
+}
+
+void pci_hide(struct pci_function *function, bool hide)
+{
+	if (function->hidden != hide) {
+		function->hidden = hide;
+		place_bars(function);
 	}
 }
 

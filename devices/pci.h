@@ -79,6 +79,7 @@ struct pci_function {
 	struct pci_bar bars[PCI_BARS];
 	struct pci_msix *msix;           /* NULL: none */
 	uint8_t msi_offset, msix_offset; /* of the capabilities in config, 0: none */
+	bool hidden;                     /* pci_hide() */
 	bool intx;                       /* what pci_set_intx() was told */
 	bool line;                       /* it holds its PIRQ up */
 	/* The guest wrote `size` bytes of config at `at`, after all else was done; NULL: nobody
@@ -134,6 +135,8 @@ void pci_add_msix(struct pci_function *function, struct pci_msix *msix, unsigned
 bool pci_add(struct pci *pci, unsigned int slot, unsigned int number,
 	     struct pci_function *function);
 
+/* Hidden: it is not on the bus for the guest, nor are its BARs; its configuration stays as it is. */
+void pci_hide(struct pci_function *function, bool hide);
 /* The guest lets it reach memory. */
 bool pci_is_master(const struct pci_function *function);
 /* The level of its INTx. It reaches the guest unless that has disabled it or enabled messages. */

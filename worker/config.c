@@ -16,7 +16,7 @@
 
 static const char help[] =
 	"usage: vmwp --name NAME --kernel FILE --memory SIZE --vps N [options]\n"
-	"       vmwp --name NAME --generation 1 --memory SIZE --vps N [options]\n"
+	"       vmwp --name NAME --generation 1|2 --memory SIZE --vps N [options]\n"
 	"       vmwp --config FILE|-|fd:N\n"
 	"\n"
 	"Runs a virtual machine in a child partition, until it is powered off.\n"
@@ -34,13 +34,21 @@ static const char help[] =
 	"  --kernel FILE     a Linux bzImage, or a multiboot 1 image\n"
 	"  --initrd FILE     Linux: the initial RAM disk; multiboot: a module\n"
 	"  --append TEXT     the kernel's command line\n"
-	"  --generation 1    a PC with a BIOS, whose screen is on COM1\n"
-	"  --firmware FILE   its BIOS; SeaBIOS, " CONFIG_BIOS ",\n"
-	"                    unless this says otherwise\n"
+	"  --generation 1|2  a PC with a BIOS, or with UEFI firmware, whose screen is on COM1\n"
+	"  --firmware FILE   that; SeaBIOS, " CONFIG_BIOS ", or\n"
+	"                    OVMF, " CONFIG_UEFI ", unless this says otherwise\n"
 	"  --firmware-log FILE\n"
-	"                    the BIOS's messages about what it does\n"
+	"                    its messages about what it does\n"
+	"  --firmware-variables FILE\n"
+	"                    with generation 2: where the firmware keeps its variables, boot order "
+	"and keys\n"
+	"                    among them; made where there is none, and without it they are lost\n"
+	"  --firmware-template FILE\n"
+	"                    what they are at first; without keys, " CONFIG_VARIABLES ",\n"
+	"                    unless this says otherwise; with Microsoft's, OVMF_VARS_4M.ms.fd\n"
 	"  --crash-log FILE  to whose end a guest's panic is written, with the end of its log\n"
-	"  --floppy FILE     an image of a floppy disk; what a guest writes to it is lost\n"
+	"  --floppy FILE     with generation 1: an image of a floppy disk; what a guest writes to "
+	"it is lost\n"
 	"  --restore FILE    go on from a state that vmctl save has written\n"
 	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
 	"  --vnc unix:PATH   that, and it is shown on a socket to viewers that speak VNC, whose "
@@ -69,7 +77,9 @@ static const char help[] =
 	"be\n"
 	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
-	"  --iso FILE        with generation 1: a DVD drive that its BIOS starts from, an IDE one\n"
+	"  --iso FILE        a DVD drive that firmware starts from: an IDE one with generation 1, "
+	"else as\n"
+	"                    --dvd\n"
 	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,socket=PATH]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
 	"times\n"
@@ -334,6 +344,8 @@ static const struct option option_table[] = {
 	{"generation", required_argument, NULL, NUMBER},
 	{"firmware", required_argument, NULL, TEXT},
 	{"firmware-log", required_argument, NULL, TEXT},
+	{"firmware-variables", required_argument, NULL, TEXT},
+	{"firmware-template", required_argument, NULL, TEXT},
 	{"crash-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},
@@ -511,6 +523,24 @@ static bool print_document(const struct config *config)
 	return true;
 }
 
+/* A drive that firmware starts from is an IDE one with a BIOS alone; UEFI firmware goes by its variables unless it is told. Options come in any order. */
+static void place_isos(json_t *document)
+{
+	json_t *disk;
+	size_t i;
+
+	if (json_integer_value(json_object_get(document, "generation")) != 2) {
+		return;
+	}
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		if (json_object_get(disk, "kind") != NULL &&
+		    json_object_del(disk, "controller") == 0) {
+			json_object_set_new(disk, "first", json_true());
+		}
+	}
+}
+
 enum config_result config_parse(struct config *config, int argc, char **argv)
 {
 	const char *where = NULL;
@@ -536,6 +566,7 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		say("%s: not an option; see vmwp --help", argv[optind]);
 		return CONFIG_BAD;
 	}
+	place_isos(config->document);
 	if (where != NULL) {
 		if (json_object_size(config->document) != 0) {
 			say("--config %s: it is the whole configuration; leave the other options "

@@ -34,6 +34,8 @@ enum on_reset {
 #define CONFIG_USERS_MAX 16
 #define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"
 #define CONFIG_VGA_BIOS  "/usr/share/seabios/vgabios-stdvga.bin"
+#define CONFIG_UEFI      "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define CONFIG_VARIABLES "/usr/share/OVMF/OVMF_VARS_4M.fd"
 #define CONFIG_SIZE_MAX  (1u << 20) /* of a document, in bytes */
 
 #define CONFIG_NETWORKS_MAX 16
@@ -69,6 +71,7 @@ struct config_disk {
 	unsigned int parent_count;
 	unsigned int number; /* on its controller */
 	bool ide, dvd, read_only;
+	bool first;  /* with firmware: it is tried before others */
 	bool raw;    /* whatever its name and its content say */
 	bool direct; /* past the host's page cache */
 };
@@ -80,10 +83,13 @@ struct config {
 	bool inherited[1 << 10]; /* descriptors that something of the document has already */
 	const char *name;
 	uint8_t id[16]; /* its UUID, as a GUID is in memory; zeros: one that is its name's */
-	const char *serial_number; /* NULL: its UUID */
-	uint8_t generation_id[16]; /* zeros: a new one at each start of a worker */
-	unsigned int generation;   /* 0: the kernel is started without firmware */
-	struct config_file firmware, firmware_log, floppy, vga_rom; /* of generation 1 */
+	const char *serial_number;                 /* NULL: its UUID */
+	uint8_t generation_id[16];                 /* zeros: a new one at each start of a worker */
+	unsigned int generation;                   /* 0: the kernel is started without firmware */
+	struct config_file firmware, firmware_log; /* with a generation */
+	struct config_file floppy, vga_rom;        /* of generation 1 */
+	struct config_file firmware_variables;     /* of generation 2; none: they are lost */
+	struct config_file firmware_template;      /* likewise: what they begin as */
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
 	int device;                 /* the hypervisor's, inherited; -1: to be opened */
@@ -102,7 +108,7 @@ struct config {
 		services_off; /* those that are not offered at the start: a bit each, in the order of CONTROL_SERVICES */
 	enum on_reset on_reset;
 	unsigned int user;          /* whom a worker becomes that root started; 0: one of its own */
-	bool vga;                   /* of generation 1: it has a screen */
+	bool vga;                   /* with a generation: it has a screen */
 	struct config_file vnc;     /* a socket: as serial_file; implies vga */
 	bool debug_exit;            /* the port of test images is there */
 	struct config_file control; /* a socket: as serial_file */

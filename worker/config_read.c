@@ -357,15 +357,26 @@ static bool is_disk_file(const struct config_file *file, bool writing)
 static bool check_disk(struct form *form, const json_t *value, const struct config_disk *disk)
 {
 	const struct config *config = form->user;
+	json_int_t generation;
 	unsigned int i;
 
 	if (disk->file.path == NULL && !disk->dvd) {
 		return form_refuse_member(form, "file", NULL, "it has to be given", "is missing");
 	}
-	if (disk->dvd && disk->ide && json_object_get(config->document, "generation") == NULL) {
+	generation = json_integer_value(json_object_get(config->document, "generation"));
+	if (disk->dvd && disk->ide && generation != 1) {
 		return form_refuse_member(form, "controller", json_object_get(value, "controller"),
 					  "give generation 1, or scsi",
 					  "has DVD drives with a BIOS alone");
+	}
+	if (disk->first && generation == 0) {
+		return form_refuse_member(form, "first", json_object_get(value, "first"),
+					  "give it with generation 1 or 2",
+					  "is what firmware asks for");
+	}
+	if (disk->ide && generation == 2) {
+		return form_refuse_member(form, "controller", json_object_get(value, "controller"),
+					  "give scsi", "is not there with generation 2");
 	}
 	if (!is_disk_file(&disk->file, !disk->read_only)) {
 		return form_refuse_member(form, "file", json_object_get(value, "file"),
@@ -446,6 +457,7 @@ static bool read_disk(struct form *form, const json_t *value, void *into)
 		{"controller", FORM_WORD, OF_DISK(controller), .words = controllers},
 		{"number", FORM_NUMBER, OF_DISK(number), .most = CONTROL_NUMBER_MAX},
 		{"read-only", FORM_FLAG, OF_DISK(disk.read_only)},
+		{"first", FORM_FLAG, OF_DISK(disk.first)},
 		{"raw", FORM_FLAG, OF_DISK(disk.raw)},
 		{"direct", FORM_FLAG, OF_DISK(disk.direct)},
 	};
@@ -477,10 +489,12 @@ static bool read_disks(struct form *form, const json_t *value, void *into)
 
 static bool read_generation(struct form *form, const json_t *value, void *into)
 {
-	if (!json_is_integer(value) || json_integer_value(value) != 1) {
-		return form_refuse(form, value, "give 1, or leave it out", "does not exist");
+	json_int_t generation = json_integer_value(value);
+
+	if (!json_is_integer(value) || generation < 1 || generation > 2) {
+		return form_refuse(form, value, "give 1 or 2, or leave it out", "does not exist");
 	}
-	*(unsigned int *)into = 1;
+	*(unsigned int *)into = (unsigned int)generation;
 	return true;
 }
 
@@ -495,31 +509,68 @@ static bool read_log(struct form *form, const json_t *value, void *into)
 	       form_refuse(form, value, "open it for writing", "is not open for writing");
 }
 
-/* A kernel, or firmware, and what goes with it. */
-static bool check_start(struct form *form, struct config *config)
+/* Variables are written too. */
+static bool read_variables(struct form *form, const json_t *value, void *into)
 {
-	static const char *const of_kernel[] = {"kernel", "initrd", "append", NULL};
-	static const char *const of_firmware[] = {"firmware",     "firmware-log", "floppy", "vga",
-						  "vga-firmware", "vnc",          NULL};
-	bool bios = config->generation != 0;
-	const char *const *key = bios ? of_kernel : of_firmware;
+	struct config_file *file = into;
 
-	for (; *key != NULL; key++) {
-		const json_t *value = json_object_get(config->document, *key);
+	if (!read_file(form, value, into)) {
+		return false;
+	}
+	return file->fd < 0 ||
+	       (is_of_type(file->fd, S_IFREG, S_IFREG) && is_open_for(file->fd, true)) ||
+	       form_refuse(form, value, "give a regular file that is open for reading and writing",
+			   "is not such a file");
+}
 
-		if (value != NULL) {
-			return form_refuse_member(form, *key, value,
-						  bios ? "leave it out: a BIOS starts what it finds"
-						       : "give it with generation 1",
+/* What begins a machine, and which keys go with it: a bit for each generation, 1 for none. */
+static bool check_keys(struct form *form, const struct config *config)
+{
+	static const struct {
+		const char *key;
+		unsigned int generations;
+		const char *remedy;
+	} keys[] = {
+		{"kernel", 1, "leave it out: firmware starts what it finds"},
+		{"initrd", 1, "leave it out: firmware starts what it finds"},
+		{"append", 1, "leave it out: firmware starts what it finds"},
+		{"firmware", 2 | 4, "give it with generation 1 or 2"},
+		{"firmware-log", 2 | 4, "give it with generation 1 or 2"},
+		{"vga", 2 | 4, "give it with generation 1 or 2"},
+		{"vnc", 2 | 4, "give it with generation 1 or 2"},
+		{"floppy", 2, "give it with generation 1"},
+		{"vga-firmware", 2, "give it with generation 1"},
+		{"firmware-variables", 4, "give it with generation 2"},
+		{"firmware-template", 4, "give it with generation 2"},
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_COUNT(keys); i++) {
+		const json_t *value = json_object_get(config->document, keys[i].key);
+
+		if (value != NULL && !(keys[i].generations >> config->generation & 1)) {
+			return form_refuse_member(form, keys[i].key, value, keys[i].remedy,
 						  "has no use here");
 		}
 	}
-	if (!bios && config->kernel.path == NULL) {
-		return form_refuse_member(form, "kernel", NULL,
-					  "it has to be given, or generation 1", "is missing");
+	return true;
+}
+
+/* A kernel, or firmware, and what goes with it. */
+static bool check_start(struct form *form, struct config *config)
+{
+	if (!check_keys(form, config)) {
+		return false;
 	}
-	if (bios && config->firmware.path == NULL) {
-		config->firmware.path = CONFIG_BIOS;
+	if (config->generation == 0 && config->kernel.path == NULL) {
+		return form_refuse_member(form, "kernel", NULL,
+					  "it has to be given, or generation 1 or 2", "is missing");
+	}
+	if (config->generation != 0 && config->firmware.path == NULL) {
+		config->firmware.path = config->generation == 1 ? CONFIG_BIOS : CONFIG_UEFI;
+	}
+	if (config->firmware_template.path == NULL) {
+		config->firmware_template.path = CONFIG_VARIABLES;
 	}
 	config->vga |= config->vnc.path != NULL;
 	if (config->vga && config->vga_rom.path == NULL) {
@@ -670,6 +721,8 @@ bool config_read(struct config *config, struct form_error *error)
 		{"generation", FORM_OTHER, AT(generation), .read = read_generation},
 		{"firmware", FORM_OTHER, AT(firmware), .read = read_image},
 		{"firmware-log", FORM_OTHER, AT(firmware_log), .read = read_log},
+		{"firmware-variables", FORM_OTHER, AT(firmware_variables), .read = read_variables},
+		{"firmware-template", FORM_OTHER, AT(firmware_template), .read = read_image},
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
 		{"vga", FORM_FLAG, AT(vga)},
@@ -706,7 +759,8 @@ bool config_read(struct config *config, struct form_error *error)
 	config->names = json_array();
 	config->kernel.fd = config->initrd.fd = config->device = -1;
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
-		config->restore.fd = -1;
+		config->restore.fd = config->firmware_variables.fd = config->firmware_template.fd =
+			-1;
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
 	config->crash_log.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);

@@ -219,6 +219,24 @@ static int attach(struct machine *machine, unsigned int index)
 	return 0;
 }
 
+/* Firmware asks each of the units that may be there: as few as there are. */
+static bool show_firmware(struct machine *machine)
+{
+	unsigned int i, last = 0;
+	int ret = 0;
+
+	for (i = 0; i < CONFIG_SCSI_MAX; i++) {
+		last = machine->disks.places[i].there ? i : last;
+	}
+	if (machine->config->generation == 2 && machine->disks.scsi != NULL) {
+		ret = drives_add_scsi(machine, machine->disks.scsi, last);
+	}
+	if (ret != 0) {
+		say("the firmware's way to the disks: %s", strerror(-ret));
+	}
+	return ret == 0;
+}
+
 bool disks_attach(struct machine *machine)
 {
 	const struct config *config = machine->config;
@@ -239,7 +257,7 @@ bool disks_attach(struct machine *machine)
 		say("the SCSI controller cannot be made");
 		return false;
 	}
-	return true;
+	return show_firmware(machine);
 }
 
 static int close_file(struct disk **file, struct disk_error *error)

@@ -1,6 +1,6 @@
 /*
  * The drives of the emulated IDE channels: what is at an IDE place of the machine's disks (disks.c) is a drive of
- * the board too, where that has such channels. Their commands go through a port of the storage library to the units
+ * the board too, where that has such channels. UEFI firmware reaches the SCSI controller's units likewise. Their commands go through a port of the storage library to the units
  * that VMBus reaches as well.
  */
 #include <errno.h>
@@ -23,7 +23,7 @@ struct drive {
 
 struct drives {
 	struct storage_port *port;
-	struct drive drives[IDE_DRIVES];
+	struct drive drives[IDE_DRIVES], scsi;
 };
 
 static int create(struct machine *machine)
@@ -52,12 +52,23 @@ int drives_add(struct machine *machine, struct storage *storage, struct storage_
 	return ret;
 }
 
+int drives_add_scsi(struct machine *machine, struct storage *storage, unsigned int last_lun)
+{
+	int ret = create(machine);
+
+	if (ret == 0) {
+		machine->drives->scsi = (struct drive){.machine = machine, .storage = storage};
+		board_add_scsi(&machine->board, last_lun);
+	}
+	return ret;
+}
+
 bool drives_start(struct machine *machine)
 {
 	int ret = machine->drives != NULL ? storage_port_start(machine->drives->port) : 0;
 
 	if (ret != 0) {
-		say("no thread for the IDE drives: %s", strerror(-ret));
+		say("no thread for the firmware's disks: %s", strerror(-ret));
 	}
 	return ret == 0;
 }
@@ -121,14 +132,16 @@ static void done(struct storage_command *command)
 
 	_Static_assert(sizeof(result.sense) == SCSI_SENSE_BYTES, "sense data is copied whole");
 	memcpy(result.sense, scsi->sense, scsi->sense_length);
-	board_drive_done(&drive->machine->board, drive->index, &result);
+	if (drive == &drive->machine->drives->scsi) {
+		board_scsi_done(&drive->machine->board, &result);
+	} else {
+		board_drive_done(&drive->machine->board, drive->index, &result);
+	}
 }
 
-void host_drive_start(struct host *host, unsigned int index,
-		      const struct host_drive_command *command)
+static void submit(struct drives *drives, struct drive *drive,
+		   const struct host_drive_command *command)
 {
-	struct drives *drives = host->machine->drives;
-	struct drive *drive = &drives->drives[index];
 	struct scsi_request *scsi = &drive->command.scsi;
 
 	drive->iov = (struct iovec){command->data, command->length};
@@ -144,4 +157,20 @@ void host_drive_start(struct host *host, unsigned int index,
 	scsi->iov_count = command->length != 0;
 	scsi->user = drive;
 	storage_port_submit(drives->port, &drive->command);
+}
+
+void host_drive_start(struct host *host, unsigned int index,
+		      const struct host_drive_command *command)
+{
+	struct drives *drives = host->machine->drives;
+
+	submit(drives, &drives->drives[index], command);
+}
+
+void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command)
+{
+	struct drives *drives = host->machine->drives;
+
+	drives->scsi.address = (struct storage_address){.lun = (uint8_t)lun};
+	submit(drives, &drives->scsi, command);
 }

@@ -1,7 +1,7 @@
 /*
- * A BIOS for a machine of generation 1, see firmware.h. The image ends at 4 GiB, where the processor
- * begins, and its last 256 KiB are below 1 MiB as well, in RAM that it finds open (devices/host_bridge.c):
- * it copies nothing then, and goes on there.
+ * Firmware of a machine, see firmware.h. The image ends at 4 GiB, where the processor begins. Of a BIOS the last 256 KiB are below 1 MiB
+ * as well, in RAM that it finds open (devices/host_bridge.c): it copies nothing then, and goes on there. UEFI firmware stays where it is,
+ * with its variables right before it (nvram.h).
  */
 #include "worker/firmware.h"
 
@@ -17,6 +17,7 @@
 #define SHADOW_END  0x100000ull
 #define SHADOW_MAX  0x40000ull
 #define IMAGE_UNIT  0x10000ull
+#define UEFI_UNIT   0x1000ull
 #define ROM_UNIT    512u
 #define VGA_ROM_MAX 0x10000u
 
@@ -67,7 +68,7 @@ static uint8_t *read_file(struct loader *loader, const struct loader_file *file)
 
 static bool open_vga(struct firmware *firmware, struct loader *loader, const struct config *config)
 {
-	if (!config->vga) {
+	if (!config->vga || config->generation != 1) {
 		return true;
 	}
 	if (!loader_open(loader, &firmware->vga, "vga-firmware", config->vga_rom.path,
@@ -82,20 +83,50 @@ static bool open_vga(struct firmware *firmware, struct loader *loader, const str
 	return firmware->vga_rom != NULL;
 }
 
+static bool check_size(const struct firmware *firmware, struct loader *loader,
+		       const struct config *config)
+{
+	bool bios = config->generation == 1;
+	uint64_t unit = bios ? IMAGE_UNIT : UEFI_UNIT, size = firmware->image.size;
+
+	return (size >= 2 * IMAGE_UNIT && size <= BOARD_ROM_MAX && size % unit == 0) ||
+	       loader_refuse(loader,
+			     "--firmware %s: %s: it has %llu bytes, and should have a multiple of "
+			     "%llu KiB, from 128 KiB to 16 MiB",
+			     config->firmware.path,
+			     bios ? "not a BIOS image" : "not an image of UEFI firmware",
+			     (unsigned long long)size, (unsigned long long)(unit >> 10));
+}
+
+/* It begins with a volume of firmware (UEFI PI 1.7, volume 3, 3.2.1), whatever that holds. */
+static bool check_uefi(const struct firmware *firmware, struct loader *loader)
+{
+	static const char signature[4] = {'_', 'F', 'V', 'H'};
+
+	return memcmp(firmware->rom + 40, signature, sizeof(signature)) == 0 ||
+	       loader_refuse(loader, "--firmware %s: not an image of UEFI firmware",
+			     firmware->image.name);
+}
+
+static bool open_uefi(struct firmware *firmware, struct loader *loader, const struct config *config)
+{
+	if (!check_uefi(firmware, loader) || !nvram_open(&firmware->nvram, loader, config)) {
+		return false;
+	}
+	return firmware->image.size + firmware->nvram.length <= BOARD_ROM_MAX ||
+	       loader_refuse(loader, "--firmware %s: with its variables it has more than 16 MiB",
+			     firmware->image.name);
+}
+
 bool firmware_open(struct firmware *firmware, struct loader *loader, const struct config *config)
 {
-	*firmware = (struct firmware){.floppy.fd = -1, .vga.fd = -1};
+	*firmware = (struct firmware){.floppy.fd = -1, .vga.fd = -1, .nvram.fd = -1};
 	if (!loader_open(loader, &firmware->image, "--firmware", config->firmware.path,
 			 config->firmware.fd)) {
 		return false;
 	}
-	if (firmware->image.size < 2 * IMAGE_UNIT || firmware->image.size > BOARD_ROM_MAX ||
-	    firmware->image.size % IMAGE_UNIT != 0) {
-		return loader_refuse(loader,
-				     "--firmware %s: not a BIOS image: it has %llu bytes, and "
-				     "should have a multiple of 64 KiB, from 128 KiB to 16 MiB",
-				     config->firmware.path,
-				     (unsigned long long)firmware->image.size);
+	if (!check_size(firmware, loader, config)) {
+		return false;
 	}
 	if (config->floppy.path != NULL && !loader_open(loader, &firmware->floppy, "--floppy",
 							config->floppy.path, config->floppy.fd)) {
@@ -118,6 +149,9 @@ bool firmware_open(struct firmware *firmware, struct loader *loader, const struc
 			return false;
 		}
 	}
+	if (config->generation == 2 && !open_uefi(firmware, loader, config)) {
+		return false;
+	}
 	return open_vga(firmware, loader, config) &&
 	       open_log(firmware, loader, &config->firmware_log);
 }
@@ -136,36 +170,55 @@ static unsigned int list_ram(struct firmware *firmware, const struct memory *mem
 	return count;
 }
 
-/* What is to be started, in the words of Open Firmware: a floppy disk, discs, then disks. */
+/* What is to be started, in the words of Open Firmware. */
+static void add_path(struct firmware *firmware, const struct config_disk *disk)
+{
+	size_t used = strlen(firmware->boot_order), left = sizeof(firmware->boot_order) - used;
+	char *to = firmware->boot_order + used;
+
+	if (disk == NULL) {
+		snprintf(to, left, "/rom@floppyimg/disk.img\n");
+	} else if (disk->ide) {
+		snprintf(to, left, "/pci@i0cf8/ide@%u,1/drive@%u/disk@%u\n", BOARD_PIIX4_SLOT,
+			 disk->number / 2, disk->number % 2);
+	} else {
+		snprintf(to, left, "/pci@i0cf8/scsi@%x/channel@0/disk@0,%x\n", BOARD_UEFI_SCSI_SLOT,
+			 disk->number);
+	}
+}
+
+/*
+ * A BIOS: what is to be first, a floppy disk, discs, then disks. UEFI firmware's variables have an order, which only what is to be first
+ * comes before.
+ */
 static void order_boot(struct firmware *firmware, const struct config *config)
 {
-	char *to = firmware->boot_order, *end = to + sizeof(firmware->boot_order);
+	bool bios = config->generation == 1;
 	unsigned int pass, i;
 
-	if (config->floppy.path != NULL) {
-		to += snprintf(to, (size_t)(end - to), "/rom@floppyimg/disk.img\n");
-	}
-	for (pass = 0; pass < 2; pass++) {
+	for (pass = 0; pass < (bios ? 3u : 1u); pass++) {
+		if (pass == 1 && config->floppy.path != NULL) {
+			add_path(firmware, NULL);
+		}
 		for (i = 0; i < config->disk_count; i++) {
 			const struct config_disk *disk = &config->disks[i];
+			unsigned int when = disk->first ? 0 : disk->dvd ? 1 : 2;
 
-			if (disk->ide && disk->dvd == (pass == 0)) {
-				to += snprintf(to, (size_t)(end - to),
-					       "/pci@i0cf8/ide@%u,1/drive@%u/disk@%u\n",
-					       BOARD_PIIX4_SLOT, disk->number / 2,
-					       disk->number % 2);
+			if (disk->ide == bios && when == pass) {
+				add_path(firmware, disk);
 			}
 		}
 	}
 }
 
 /* The tables that its guest is told of the machine by. */
-static void add_tables(struct firmware *firmware, struct fw_cfg *fw_cfg, unsigned int vp_count)
+static void add_tables(struct firmware *firmware, struct fw_cfg *fw_cfg,
+		       const struct config *config)
 {
 	struct acpi_files *acpi = &firmware->acpi;
 	struct smbios *smbios = &firmware->smbios;
 
-	acpi_files_build(acpi, vp_count);
+	acpi_files_build(acpi, config->vps, config->generation == 1 ? ACPI_BIOS : ACPI_UEFI);
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_TABLES, acpi->tables, acpi->tables_length));
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_RSDP, acpi->rsdp, sizeof(acpi->rsdp)));
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_LOADER, acpi->commands,
@@ -184,17 +237,20 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 	fw_cfg_set_u16(fw_cfg, FW_CFG_VP_COUNT, (uint16_t)config->vps);
 	fw_cfg_set_u16(fw_cfg, FW_CFG_VP_COUNT_MAX, (uint16_t)config->vps);
 	CHECK(board_add_rom(board, firmware->rom, firmware->image.size));
+	CHECK(firmware->nvram.memory == NULL ||
+	      board_add_flash(board, firmware->nvram.memory, firmware->nvram.length));
 	CHECK(fw_cfg_add_file(fw_cfg, "etc/e820", firmware->ranges,
 			      (uint32_t)(ranges * sizeof(firmware->ranges[0]))));
 	CHECK(fw_cfg_add_file(fw_cfg, "etc/sercon-port", &firmware->serial_port,
 			      sizeof(firmware->serial_port)));
-	add_tables(firmware, fw_cfg, config->vps);
+	add_tables(firmware, fw_cfg, config);
 	if (firmware->vga_rom != NULL) {
 		CHECK(fw_cfg_add_file(fw_cfg, "pci1234,1111.rom", firmware->vga_rom,
 				      (uint32_t)firmware->vga.size));
 	}
 	order_boot(firmware, config);
-	CHECK(fw_cfg_add_file(fw_cfg, "bootorder", firmware->boot_order,
+	CHECK(firmware->boot_order[0] == '\0' ||
+	      fw_cfg_add_file(fw_cfg, "bootorder", firmware->boot_order,
 			      (uint32_t)strlen(firmware->boot_order) + 1));
 	CHECK(firmware->disk == NULL ||
 	      fw_cfg_add_file(fw_cfg, "floppyimg/disk.img", firmware->disk,
@@ -206,7 +262,9 @@ bool firmware_load(struct firmware *firmware, struct loader *loader)
 	uint64_t size = firmware->image.size;
 	uint64_t length = size < SHADOW_MAX ? size : SHADOW_MAX;
 
-	return loader_read_to_guest(loader, &firmware->image, size - length, SHADOW_END - length,
+	/* UEFI firmware begins and stays below 4 GiB. */
+	return firmware->nvram.memory != NULL ||
+	       loader_read_to_guest(loader, &firmware->image, size - length, SHADOW_END - length,
 				    length);
 }
 

@@ -12,8 +12,9 @@
 #include "devices/smbios.h"
 #include "worker/config.h"
 #include "worker/loader.h"
+#include "worker/nvram.h"
 
-/* Where a BIOS has its screen when there is no display: text on COM1. */
+/* Where firmware has its screen when there is no display: text on COM1. */
 #define FIRMWARE_SERIAL_PORT BOARD_COM1_PORT
 
 /* A record of etc/e820. */
@@ -24,23 +25,24 @@ struct firmware_range {
 
 struct firmware {
 	struct loader_file image, floppy, vga;
-	uint8_t *rom;     /* the whole image, as it is below 4 GiB */
-	uint8_t *vga_rom; /* NULL: no VGA */
-	uint8_t *disk;    /* the floppy disk's content, NULL: none */
+	struct nvram nvram; /* UEFI's */
+	uint8_t *rom;       /* the whole image, as it is below 4 GiB */
+	uint8_t *vga_rom;   /* NULL: no VGA */
+	uint8_t *disk;      /* the floppy disk's content, NULL: none */
 	struct firmware_range ranges[LOADER_RANGES];
 	uint64_t serial_port; /* etc/sercon-port */
 	struct acpi_files acpi;
 	struct smbios smbios;
-	char boot_order[512]; /* bootorder: a path a line */
-	int log;              /* -1: nobody reads it */
-	uint8_t line[128];    /* of the log, until it ends */
+	char boot_order[4096]; /* bootorder: a path a line; room for all disks */
+	int log;               /* -1: nobody reads it */
+	uint8_t line[128];     /* of the log, until it ends */
 	unsigned int line_length;
 };
 
 /* The files of the command line, read. False: *loader has why. */
 bool firmware_open(struct firmware *firmware, struct loader *loader,
 		   const struct config *config) MUST_CHECK;
-/* The image and its items, `smbios` among them, on a board of BOARD_GENERATION_1. */
+/* The image and its items, `smbios` among them, on a board that has firmware. */
 void firmware_attach(struct firmware *firmware, const struct memory *memory, struct board *board,
 		     const struct config *config);
 /* Into memory that is all zeros. False: *loader has why. */

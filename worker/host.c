@@ -178,6 +178,11 @@ bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64
 	return memory_put(&host->machine->memory, gpa, from, length);
 }
 
+void host_flash_store(struct host *host, uint32_t offset, uint32_t length)
+{
+	nvram_store(&host->machine->firmware.nvram, offset, length);
+}
+
 void host_debug_text(struct host *host, uint8_t byte)
 {
 	firmware_log(&host->machine->firmware, byte);

@@ -19,6 +19,7 @@ static uint16_t post_message(struct machine *machine, const struct vp_exit *exit
 	if (input.payload_size > HV_MESSAGE_PAYLOAD_BYTE_COUNT) {
 		return HV_STATUS_INVALID_PARAMETER;
 	}
+	board_leave_firmware(&machine->board);
 	switch (vmbus_message(machine->bus, input.connectionid.asu32, input.message_type,
 			      input.payload, input.payload_size)) {
 	case 0:

@@ -59,7 +59,9 @@ static struct smbios_machine names_of(const struct machine *machine)
 {
 	const struct config *config = machine->config;
 	struct smbios_machine names = {
-		.firmware = config->generation != 0 ? "SeaBIOS" : "Verdigris",
+		.firmware = config->generation == 0   ? "Verdigris"
+			    : config->generation == 1 ? "SeaBIOS"
+						      : "OVMF",
 		.name = config->name,
 		.serial = config->serial_number != NULL ? config->serial_number : machine->id_text,
 		.memory = config->memory,

@@ -195,13 +195,24 @@ static __attribute__((noinline)) void handle_rest(struct machine_vp *vp, struct 
 	}
 }
 
+/* A variable of firmware's is there when its file has it, or the machine does not go on. */
+static void settle(struct machine *machine)
+{
+	while (!nvram_settle(&machine->firmware.nvram) &&
+	       atomic_load(&machine->stop) == STOP_NONE &&
+	       atomic_load(&machine->pause.state) == PAUSE_NONE) {
+	}
+}
+
 void intercept_handle(struct machine_vp *vp, struct vp_exit *exit)
 {
 	if (exit->kind == VP_EXIT_PORT) {
 		handle_port(&vp->machine->board, exit);
 	} else if (exit->kind == VP_EXIT_INSTRUCTION) {
 		handle_instruction(vp, exit);
+		settle(vp->machine);
 	} else {
 		handle_rest(vp, exit);
+		settle(vp->machine);
 	}
 }

@@ -317,7 +317,8 @@ static bool is_released(struct machine *machine)
 
 static bool is_reset(struct machine *machine)
 {
-	return vmbus_is_reset(machine->bus) && drives_are_quiet(machine);
+	return vmbus_is_reset(machine->bus) && drives_are_quiet(machine) &&
+	       nvram_is_quiet(&machine->firmware.nvram);
 }
 
 bool loop_stop(struct machine *machine)

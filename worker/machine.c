@@ -35,7 +35,7 @@ void machine_turn_off(struct machine *machine)
 	machine_end(machine, STOP_REQUEST);
 }
 
-/* Kernel, initrd and tables, or the BIOS, into memory that is all zeros. */
+/* Kernel, initrd and tables, or firmware, into memory that is all zeros. */
 static bool fill_memory(struct machine *machine)
 {
 	char why[512];
@@ -94,8 +94,10 @@ bool machine_create(struct machine *machine)
 		machine->vps[i].index = i;
 	}
 	board_create(&machine->board, &machine->host,
-		     config->generation == 1 ? BOARD_GENERATION_1 : BOARD_DIRECT);
-	if (config->generation == 1) {
+		     config->generation == 0   ? BOARD_DIRECT
+		     : config->generation == 1 ? BOARD_GENERATION_1
+					       : BOARD_GENERATION_2);
+	if (config->generation != 0) {
 		identity_smbios(machine, &machine->firmware.smbios);
 		firmware_attach(&machine->firmware, &machine->memory, &machine->board, config);
 	}
@@ -199,6 +201,7 @@ bool machine_start(struct machine *machine)
 	clock_gettime(CLOCK_MONOTONIC, &machine->started);
 	/* The drives first: a board that is loaded may have something for them to do. */
 	if (create_partition(machine) && drives_start(machine) &&
+	    nvram_start(&machine->firmware.nvram) &&
 	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine)) {
 		saved_close(machine);
 		return true;
@@ -446,6 +449,7 @@ void machine_begin_stop(struct machine *machine)
 	end_threads(machine);
 	/* The guest's memory is its own no longer than this. */
 	vmbus_begin_reset(machine->bus);
+	nvram_begin_stop(&machine->firmware.nvram);
 	if (pause->bus) {
 		vmbus_resume(machine->bus);
 		pause->bus = false;
@@ -458,6 +462,7 @@ void machine_finish_stop(struct machine *machine)
 	unsigned int i;
 
 	drives_stop(machine);
+	nvram_stop(&machine->firmware.nvram);
 	for (i = 0; i < machine->config->vps; i++) {
 		if (machine->vps[i].vp != NULL) {
 			backend_vp_destroy(&machine->vps[i].vp);

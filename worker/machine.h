@@ -167,7 +167,7 @@ struct machine {
 	struct vmbus *bus;                         /* [I] */
 	struct vmbus_host *bus_host;               /* [I] */
 	struct disks disks;                        /* [M] */
-	struct drives *drives;                     /* [I] NULL: no IDE drives */
+	struct drives *drives;                     /* [I] NULL: none of emulated controllers */
 	uint8_t *screen;                           /* [I] its memory, NULL: none */
 	int screen_fd;                             /* [I] of it, for others to read; -1 */
 	struct display display;                    /* [M] */
@@ -292,10 +292,13 @@ bool disks_are_closed(struct machine *machine);
 /* All of it, or the rest of it, and waits. False: what a guest wrote last may not be in a file; said so. */
 bool disks_close(struct machine *machine);
 
-/* drives.c: the emulated IDE channels' drives. An IDE disk, or a DVD drive, that was attached; before any VP runs. -errno. */
+/* drives.c: disks and DVDs of emulated controllers. An IDE disk, or a DVD drive, that was attached; before any VP runs. -errno. */
 struct storage_address;
 int drives_add(struct machine *machine, struct storage *storage, struct storage_address address,
 	       const struct ide_identity *identity) MUST_CHECK;
+/* The controller that the firmware of generation 2 reaches the SCSI units by, 0 to `last_lun`; likewise. */
+int drives_add_scsi(struct machine *machine, struct storage *storage,
+		    unsigned int last_lun) MUST_CHECK;
 /* Around the life of a partition. False: said why. */
 bool drives_start(struct machine *machine) MUST_CHECK;
 void drives_stop(struct machine *machine); /* no command is under way any more */

@@ -3,6 +3,7 @@ worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_rea
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/sandbox.o
+worker_objs += worker/nvram.o worker/nvram_file.o
 
 worker_products := build/worker/vmwp
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs))
@@ -22,28 +23,32 @@ say_test_objs := worker/say.o
 say_test_libs := -Wl,--wrap=clock_gettime
 crash_test_objs := worker/crash.o
 bus_test_objs := worker/bus.o
-intercept_test_objs := worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
+intercept_test_objs := worker/nvram.o worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
 config_test_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o worker/say.o
 config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
 sandbox_test_objs = worker/sandbox.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = -lseccomp $(disk_libs)
+worker_tests += tests/unit/nvram_test.c
+nvram_test_objs := worker/nvram.o worker/nvram_file.o worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o worker/say.o tests/fake/backend.o
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c tests/unit/display_test.c
 display_test_objs := worker/display.o worker/say.o hosted/listen.o hosted/packet.o
 display_test_libs := -Wl,--wrap=posix_spawn
-pause_test_objs := worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
+pause_test_objs := worker/nvram.o worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
 worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o disk/bytes.o
 worker_control_fake := tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
 control_test_objs := $(worker_control) $(worker_control_fake)
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/emulate_fuzz.c tests/fuzz/worker_loader_fuzz.c
-exit_fuzz_objs := $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
+exit_fuzz_objs := worker/nvram.o $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 exit_fuzz_libs := -lZydis
 emulate_fuzz_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o tests/fake/native.o
 emulate_fuzz_libs := -lZydis
 worker_loader_fuzz_objs := $(worker_loader) tests/fake/backend.o
+worker_fuzzers += tests/fuzz/nvram_fuzz.c
+nvram_fuzz_objs := worker/nvram_file.o worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o tests/fake/backend.o
 worker_fuzzers += tests/fuzz/control_fuzz.c
 control_fuzz_objs := $(worker_control) $(worker_control_fake)
 control_fuzz_libs := -ljansson -Wl,--wrap=pthread_create,--wrap=pthread_join

@@ -31,6 +31,14 @@ int board_setup_generation_1(void **state)
 	return 0;
 }
 
+int board_setup_generation_2(void **state)
+{
+	(void)state;
+	fake_host_init(&home);
+	board_create(&board, &home, BOARD_GENERATION_2);
+	return 0;
+}
+
 int board_teardown(void **state)
 {
 	(void)state;

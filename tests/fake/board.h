@@ -14,8 +14,9 @@ extern struct host home;
 extern struct board board;
 
 int board_setup(void **state);
-/* With a BIOS's chip set. */
+/* With firmware's chip set. */
 int board_setup_generation_1(void **state);
+int board_setup_generation_2(void **state);
 int board_teardown(void **state);
 
 static inline uint32_t in(uint16_t port, unsigned int size)

@@ -25,8 +25,13 @@ enum {
 	EVENT_ATA,    /* a command, with its registers */
 	EVENT_DRIVE,  /* what a drive's home has to do is done */
 	EVENT_KEY,    /* somebody types, or moves the mouse */
+	EVENT_RING,   /* a request to the firmware's controller */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
+
+#define SCSI_PORT  0xc800
+#define SCSI_RING  0x1000
+#define FLASH_BASE ((1ull << 32) - PAIR_ROM - PAIR_FLASH_BYTES)
 
 /* Ports and memory of each part; length 0: none. */
 static const struct place {
@@ -52,8 +57,20 @@ static const struct place {
 		      {0x3da, 1, false},
 		      {0x1ce, 4, false},
 		      {0xa0000, 0x20000, true}},
+	[PAIR_FLASH] = {{FLASH_BASE, 16, true},
+			{FLASH_BASE + FLASH_BLOCK - 8, 16, true},
+			{FLASH_BASE, PAIR_FLASH_BYTES, true}},
+	[PAIR_SCSI] = {{SCSI_PORT, 64, false}, {SCSI_PORT + 16, 4, false}, {0xcf8, 8, false}},
 	[PAIR_IDE] = {{0x1f0, 8, false}, {0x1f0, 1, false}, {0x3f6, 1, false}, {0xd000, 16, false}},
 };
+
+#define PAIR_LUNS 3
+
+static void configure_scsi(struct pair_board *one, unsigned int at, uint32_t value)
+{
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_UEFI_SCSI_SLOT << 11 | at);
+	board_port_write(&one->board, 0xcfc, 4, value);
+}
 
 static void configure_ide(struct pair_board *one, unsigned int at, uint32_t value)
 {
@@ -85,7 +102,8 @@ static void add_screen(struct pair_board *one)
 	memset(one->screen, 0, PAIR_SCREEN);
 	memset(one->screen + VGA_FRAME_BYTES, 0, VGA_TEXT_BYTES);
 	board_add_vga(&one->board, one->screen);
-	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | 8 << 11 | 0x04);
+	board_port_write(&one->board, 0xcf8, 4,
+			 0x80000000u | (uint32_t)one->board.vga.function.slot << 11 | 0x04);
 	board_port_write(&one->board, 0xcfc, 4, 3);
 }
 
@@ -102,12 +120,22 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 	one->home.medium = one->medium;
 	one->home.medium_bytes = sizeof(one->medium);
 	board_create(&one->board, &one->home, kind);
-	if (kind == BOARD_GENERATION_1) {
+	if (kind != BOARD_DIRECT) {
 		CHECK(fw_cfg_add_file(&one->board.fw_cfg, "etc/file", file, sizeof(file)));
-		add_drives(one);
 		add_screen(one);
 	}
-	CHECK(card_add(&one->cards[0], &one->board, 3, 0));
+	if (kind == BOARD_GENERATION_1) {
+		add_drives(one);
+	}
+	if (kind == BOARD_GENERATION_2) {
+		memset(one->flash, 0xff, sizeof(one->flash));
+		board_add_scsi(&one->board, PAIR_LUNS - 1);
+		configure_scsi(one, 0x10, SCSI_PORT);
+		configure_scsi(one, 0x04, 5);
+		CHECK(board_add_rom(&one->board, one->rom, sizeof(one->rom)) &&
+		      board_add_flash(&one->board, one->flash, sizeof(one->flash)));
+	}
+	CHECK(card_add(&one->cards[0], &one->board, 4, 0));
 	CHECK(card_add(&one->cards[1], &one->board, 5, 1));
 }
 
@@ -115,6 +143,8 @@ void pair_destroy(struct pair_board *one)
 {
 	board_destroy(&one->board);
 }
+
+static const uint8_t flash_commands[] = {0x10, 0x20, 0x40, 0x50, 0x70, 0x90, 0x98, 0xd0, 0xff};
 
 static struct pair_event access(enum pair_part part, pair_random random)
 {
@@ -134,7 +164,10 @@ static struct pair_event access(enum pair_part part, pair_random random)
 			: place->memory   ? 4
 					  : 1,
 	};
-	if (random() % 2 == 0) {
+	if (part == PAIR_FLASH && random() % 4 != 0) {
+		event.value = flash_commands[random() % ARRAY_COUNT(flash_commands)];
+		event.size = 1;
+	} else if (random() % 2 == 0) {
 		event.value &= 0xff;
 	}
 	return event;
@@ -187,7 +220,7 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 	case 19:
 	case 20:
 	case 21:
-		event.kind = part == PAIR_IDE ? EVENT_DRIVE : EVENT_PASS;
+		event.kind = part == PAIR_IDE || part == PAIR_SCSI ? EVENT_DRIVE : EVENT_PASS;
 		event.value = random() % 100000;
 		return event;
 	case 15:
@@ -198,6 +231,7 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 			     : part == PAIR_FW_CFG                    ? EVENT_ITEM
 			     : part == PAIR_IDE                       ? EVENT_ATA
 			     : part == PAIR_I8042                     ? EVENT_KEY
+			     : part == PAIR_SCSI                      ? EVENT_RING
 								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
@@ -215,7 +249,7 @@ static void configure(struct pair_board *one, const struct pair_event *event)
 					  0xe0000000, 0xe0001000, 0xe0010001, 0xfee01000,
 					  0x80000000, 0x00010000, 0x0000004f, 0xc0000000,
 					  0x00210000, 0x407,      0x401};
-	static const uint32_t devices[] = {3 << 11, 5 << 11 | 1 << 8, 7 << 11 | 3 << 8,
+	static const uint32_t devices[] = {4 << 11, 5 << 11 | 1 << 8, 7 << 11 | 3 << 8,
 					   7 << 11 | 1 << 8};
 	uint32_t device = devices[event->where & 3];
 	uint8_t at = registers[event->where >> 8 & 15];
@@ -288,6 +322,48 @@ static void command_drive(struct pair_board *one, const struct pair_event *event
 	board_port_write(&one->board, 0xd000, 1, event->value >> 9 & 1);
 }
 
+struct pair_descriptor {
+	uint64_t gpa;
+	uint32_t length;
+	uint16_t flags, next;
+};
+
+/* A driver that begins, and a request, which may have a descriptor that makes no sense. */
+static void request_scsi(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint8_t opcodes[] = {0x00, 0x28, 0x2a, 0x12};
+	uint8_t opcode = opcodes[event->where & 3];
+	bool out = opcode == 0x2a;
+	uint8_t request[51] = {1, 0, 0x40, (uint8_t)(event->where >> 2 & 3), [19] = opcode};
+	struct pair_descriptor chain[3] = {
+		{0x100, 51, 1, 1}, {0x200, 108, 3, 2}, {0x300, event->value % 512, 2, 0}};
+	struct virtio_scsi *scsi = &one->board.scsi;
+	uint16_t count = (uint16_t)(scsi->taken + 1), head = 0;
+
+	if (out) {
+		chain[1] = (struct pair_descriptor){0x300, event->value % 512, 1, 2};
+		chain[2] = (struct pair_descriptor){0x200, 108, 2, 0};
+	}
+	if ((event->where >> 8 & 15) == 0) {
+		((uint8_t *)chain)[event->value % sizeof(chain)] = (uint8_t)event->where;
+	}
+	if (!(scsi->status & 4) || (scsi->status & 0x80) || (event->where >> 12 & 31) == 0) {
+		board_port_write(&one->board, SCSI_PORT + 18, 1, 0);
+		board_port_write(&one->board, SCSI_PORT + 14, 2, 2);
+		board_port_write(&one->board, SCSI_PORT + 8, 4, SCSI_RING / 4096);
+		board_port_write(&one->board, SCSI_PORT + 18, 1, 7);
+		count = 1;
+	}
+	memcpy(&one->home.ram[0x100], request, sizeof(request));
+	memcpy(&one->home.ram[SCSI_RING], chain, sizeof(chain));
+	memcpy(&one->home.ram[SCSI_RING + 256 + 4 + 2 * ((count - 1) % 16)], &head, 2);
+	memcpy(&one->home.ram[SCSI_RING + 256 + 2], &count, 2);
+	board_port_write(&one->board, SCSI_PORT + 16, 2, 2);
+	if ((event->where >> 17 & 63) == 0) {
+		board_leave_firmware(&one->board);
+	}
+}
+
 /* Sometimes it fails. */
 static void do_drives(struct pair_board *one, const struct pair_event *event)
 {
@@ -295,6 +371,10 @@ static void do_drives(struct pair_board *one, const struct pair_event *event)
 					    .sense = {0x70, [2] = event->value >> 1 & 15}};
 	unsigned int i;
 
+	if ((event->where & 15) == 0) {
+		one->home.scsi.failure = failure;
+	}
+	(void)fake_host_scsi(&one->home, &one->board);
 	for (i = 0; i < IDE_DRIVES; i++) {
 		if ((event->where & 15) == 0) {
 			one->home.drives[i].failure = failure;
@@ -348,6 +428,9 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 	case EVENT_ATA:
 		command_drive(one, event);
 		return 0;
+	case EVENT_RING:
+		request_scsi(one, event);
+		return 0;
 	case EVENT_DRIVE:
 		do_drives(one, event);
 		return 0;
@@ -365,8 +448,10 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 		select_item(one, event);
 		return 0;
 	case EVENT_ROUTE:
-		if (one->board.kind == BOARD_GENERATION_1) {
-			board_port_write(&one->board, 0xcf8, 4, 0x80000000u | 7 << 11 | 0x60);
+		if (one->board.kind != BOARD_DIRECT) {
+			board_port_write(&one->board, 0xcf8, 4,
+					 0x80000000u | (uint32_t)one->board.piix4.isa.slot << 11 |
+						 0x60);
 			board_port_write(&one->board, 0xcfc + event->where % 4, 1,
 					 event->value & 0x8f);
 			return 0;
@@ -418,6 +503,7 @@ bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8
 	for (i = 0; i < IDE_DRIVES; i++) {
 		to->home.drives[i].pending = false; /* the board says it again */
 	}
+	to->home.scsi.pending = false;
 	memcpy(to->home.mappings, was.mappings, sizeof(was.mappings));
 	for (i = 0; i < 2; i++) {
 		memcpy(to->cards[i].registers, from->cards[i].registers,
@@ -459,6 +545,7 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       memcmp(a->medium, b->medium, a->medium_bytes) == 0 &&
 	       a->debug_count == b->debug_count && until_wake(one) == until_wake(other) &&
 	       mapped(a) == mapped(b) &&
+	       memcmp(one->flash, other->flash, sizeof(one->flash)) == 0 &&
 	       (one->board.vga.memory == NULL ||
 		(memcmp(one->screen, other->screen, PAIR_SCREEN) == 0 &&
 		 memcmp(one->screen + VGA_FRAME_BYTES, other->screen + VGA_FRAME_BYTES,

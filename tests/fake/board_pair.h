@@ -11,16 +11,19 @@
 
 #define PAIR_STATE_MAX (300u << 10)
 
-#define PAIR_MEDIUM 16384
-#define PAIR_SCREEN (256u << 10)
+#define PAIR_MEDIUM      16384
+#define PAIR_SCREEN      (256u << 10)
+#define PAIR_ROM         (128u << 10)
+#define PAIR_FLASH_BYTES (3 * FLASH_BLOCK)
 
 struct pair_board {
 	struct host home;
 	uint8_t medium[PAIR_MEDIUM]; /* of its drives */
 	uint8_t *
 		screen; /* its VGA's memory, of which a life uses PAIR_SCREEN bytes and the text window */
+	_Alignas(4096) uint8_t rom[PAIR_ROM], flash[PAIR_FLASH_BYTES]; /* of generation 2 */
 	struct board board;
-	struct card cards[2]; /* at 3.0 and 5.1 */
+	struct card cards[2]; /* at 4.0 and 5.1 */
 };
 
 /* Which parts a life is about. */
@@ -37,6 +40,8 @@ enum pair_part {
 	PAIR_FW_CFG,
 	PAIR_IDE,
 	PAIR_VGA,
+	PAIR_FLASH, /* these of generation 2 */
+	PAIR_SCSI,
 	PAIR_ALL,
 };
 

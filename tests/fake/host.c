@@ -181,6 +181,44 @@ bool fake_host_drive(struct host *host, struct board *board, unsigned int drive)
 	return true;
 }
 
+void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command)
+{
+	CHECK(!host->scsi.pending && command->length <= VIRTIO_SCSI_BUFFER_BYTES);
+	host->scsi.pending = true;
+	host->scsi.command = *command;
+	host->scsi.lun = lun;
+	host->scsi.started++;
+}
+
+bool fake_host_scsi(struct host *host, struct board *board)
+{
+	const struct host_drive_command *command = &host->scsi.command;
+	struct host_drive_result result = host->scsi.failure;
+
+	if (!host->scsi.pending) {
+		return false;
+	}
+	host->scsi.pending = false;
+	host->scsi.failure.status = 0;
+	if (result.status == 0) {
+		result.transferred = command->length;
+		if (command->out) {
+			host->scsi.written = command->length != 0 ? command->data[0] : 0;
+		} else {
+			memset(command->data, FAKE_READ, command->length);
+		}
+	}
+	board_scsi_done(board, &result);
+	return true;
+}
+
+void host_flash_store(struct host *host, uint32_t offset, uint32_t length)
+{
+	host->flash_count++;
+	host->flash_offset = offset;
+	host->flash_length = length;
+}
+
 void host_debug_text(struct host *host, uint8_t byte)
 {
 	host->debug_text[host->debug_count++ % FAKE_TEXT] = byte;

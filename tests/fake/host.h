@@ -8,7 +8,7 @@
 #define FAKE_INTERRUPTS 64
 #define FAKE_SERIAL     4096
 #define FAKE_MAPPINGS   16
-#define FAKE_RAM        4096
+#define FAKE_RAM        16384
 #define FAKE_TEXT       64
 
 struct host {
@@ -30,6 +30,8 @@ struct host {
 	uint8_t ram[FAKE_RAM]; /* of the guest, from 0 on */
 	uint8_t debug_text[FAKE_TEXT];
 	unsigned int debug_count;
+	unsigned int flash_count; /* host_flash_store(), and what the last one was */
+	uint32_t flash_offset, flash_length;
 	bool debug_exit_told;
 	uint32_t debug_exit;
 	struct {
@@ -38,6 +40,13 @@ struct host {
 		struct host_drive_result failure; /* what comes of the next one, if not GOOD */
 		unsigned int started;
 	} drives[IDE_DRIVES];
+	struct { /* the firmware's controller: a READ fills its data, a WRITE's is kept */
+		bool pending;
+		struct host_drive_command command;
+		struct host_drive_result failure;
+		unsigned int lun, started;
+		uint8_t written;
+	} scsi;
 	uint8_t *medium; /* of all drives */
 	size_t medium_bytes;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];
@@ -50,6 +59,9 @@ void fake_host_init(struct host *host);
 void fake_host_pass(struct host *host, struct board *board, uint64_t ns);
 /* A drive's command that waits is carried out, and its end is told. False: there is none. */
 bool fake_host_drive(struct host *host, struct board *board, unsigned int drive);
+/* The same of the firmware's controller. */
+bool fake_host_scsi(struct host *host, struct board *board);
+#define FAKE_READ 'r'
 void fake_host_type(struct host *host, const char *text);
 
 #define FAKE_WALL 1709251198000000000ull

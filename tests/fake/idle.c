@@ -35,6 +35,14 @@ int drives_add(struct machine *m, struct storage *storage, struct storage_addres
 	return 0;
 }
 
+int drives_add_scsi(struct machine *m, struct storage *storage, unsigned int last_lun)
+{
+	(void)m;
+	(void)storage;
+	(void)last_lun;
+	return 0;
+}
+
 void drives_destroy(struct machine *m)
 {
 	(void)m;

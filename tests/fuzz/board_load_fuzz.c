@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t length, was;
 
 	fuzz_begin(data, size);
-	kind = fuzz_byte() & 1 ? BOARD_GENERATION_1 : BOARD_DIRECT;
+	kind = (enum board_kind)(fuzz_byte() % (BOARD_GENERATION_2 + 1));
 	pair_create(&board_of_state, kind, number());
 	pair_create(&target, kind, number());
 	if (fuzz_byte() % 4 == 0) {

@@ -273,7 +273,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	machine.memory = (struct memory){
 		.base = ram, .size = RAM, .low_end = RAM, .high_end = MEMORY_4G, .users = users};
 	board_create(&machine.board, &home,
-		     take(&input, 1) & 1 ? BOARD_GENERATION_1 : BOARD_DIRECT);
+		     (enum board_kind)(take(&input, 1) % (BOARD_GENERATION_2 + 1)));
 	machine_vp.machine = &machine;
 	machine_vp.vp = &vp;
 	while (input.at < input.end && exits++ < 500) {

@@ -169,12 +169,13 @@ static void iasl_reads_them(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-/* ---- For a machine with a BIOS ---- */
+/* ---- For a machine with firmware ---- */
 
 #define RSDP_AT 0xf0100u
 
 static struct acpi_files files;
 static uint8_t rsdp[ACPI_RSDP_BYTES];
+static enum acpi_firmware firmware; /* whose way it is */
 
 /* Which file a command names, where it was put, and its length. */
 static uint8_t *file_of(const uint8_t *name, uint32_t *base, uint32_t *length)
@@ -216,20 +217,20 @@ static void carry_out(const uint8_t *command)
 		start = get32(command + 64);
 		count = get32(command + 68);
 		assert_true(offset < length && start <= length && count <= length - start);
-		file[offset] = (uint8_t)(file[offset] - sum(file + start, count));
+		file[offset] = (uint8_t)((firmware == ACPI_BIOS ? file[offset] : 0) -
+					 sum(file + start, count));
 		return;
 	default:
 		fail_msg("command %u", get32(command));
 	}
 }
 
-static void a_bios_places_them(void **state)
+static void place_them(uint32_t pm_base)
 {
 	const uint8_t *fadt, *madt;
 	uint32_t i;
 
-	(void)state;
-	acpi_files_build(&files, 3);
+	acpi_files_build(&files, 3, firmware);
 	memcpy(tables, files.tables, sizeof(tables));
 	memcpy(rsdp, files.rsdp, sizeof(rsdp));
 	for (i = 0; i < files.command_count; i++) {
@@ -244,8 +245,17 @@ static void a_bios_places_them(void **state)
 	assert_memory_equal(tables + (get32(fadt + 36) - ACPI_TABLES_GPA), "FACS", 4);
 	table(get32(fadt + 40), "DSDT");
 	assert_int_equal(get32(fadt + 140), get32(fadt + 40));
-	assert_int_equal(get32(fadt + 56), ACPI_PM_BASE_BIOS);
-	assert_int_equal(get32(fadt + 76), ACPI_PM_BASE_BIOS + 8);
+	assert_int_equal(get32(fadt + 56), pm_base);
+	assert_int_equal(get32(fadt + 76), pm_base + 8);
+}
+
+static void firmware_places_them(void **state)
+{
+	(void)state;
+	firmware = ACPI_BIOS;
+	place_them(ACPI_PM_BASE_BIOS);
+	firmware = ACPI_UEFI;
+	place_them(ACPI_PM_BASE_UEFI);
 }
 
 int main(void)
@@ -256,7 +266,7 @@ int main(void)
 		cmocka_unit_test(the_madt_names_each_processor),
 		cmocka_unit_test(the_identity_is_there),
 		cmocka_unit_test(iasl_reads_them),
-		cmocka_unit_test(a_bios_places_them),
+		cmocka_unit_test(firmware_places_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

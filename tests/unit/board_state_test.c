@@ -49,6 +49,20 @@ static void live_both(enum pair_part part, unsigned int events)
 	}
 }
 
+/* One that has the part, and others in turn. */
+static enum board_kind kind_for(enum pair_part part, unsigned int life)
+{
+	if (part == PAIR_FLASH || part == PAIR_SCSI) {
+		return BOARD_GENERATION_2;
+	}
+	if (part == PAIR_IDE) {
+		return BOARD_GENERATION_1;
+	}
+	return part < PAIR_I8042 && life & 1 ? BOARD_DIRECT
+	       : life & 2                    ? BOARD_GENERATION_2
+					     : BOARD_GENERATION_1;
+}
+
 static void goes_on(enum pair_part part)
 {
 	struct state_fault fault;
@@ -56,8 +70,7 @@ static void goes_on(enum pair_part part)
 	size_t size;
 
 	for (i = 0; i < LIVES; i++) {
-		enum board_kind kind =
-			i & 1 && part < PAIR_I8042 ? BOARD_DIRECT : BOARD_GENERATION_1;
+		enum board_kind kind = kind_for(part, i);
 
 		seed = i;
 		pair_create(&one, kind, 1000000ull * number());
@@ -153,6 +166,18 @@ static void the_screen(void **unused)
 {
 	(void)unused;
 	goes_on(PAIR_VGA);
+}
+
+static void the_flash(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_FLASH);
+}
+
+static void the_firmwares_disks(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_SCSI);
 }
 
 static void all_together(void **unused)
@@ -357,6 +382,7 @@ int main(void)
 		T(acpi_hardware),       T(the_ways_to_reset),
 		T(what_firmware_reads), T(the_keyboard_controller),
 		T(the_drives),          T(the_screen),
+		T(the_flash),           T(the_firmwares_disks),
 		T(all_together),        T(what_is_cut_off),
 		T(what_is_damaged),     T(what_cannot_be),
 		T(another_machine),     T(a_newer_one),

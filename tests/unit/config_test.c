@@ -116,13 +116,42 @@ static void a_machine_with_a_bios(void **state)
 	assert_string_equal(config.firmware.path, "f");
 	assert_string_equal(config.firmware_log.path, "l");
 	assert_string_equal(config.floppy.path, "i");
-	bad(GOOD "--generation 2", "--generation 2");
+	bad("--name a --generation 3 --memory 64M --vps 2", "--generation 3");
+	bad(BIOS "--firmware-variables v", "--firmware-variables");
+	bad(BIOS "--firmware-template v", "--firmware-template");
 	bad(BIOS "--kernel k", "--kernel");
 	bad(BIOS "--initrd k", "--initrd");
 	bad(BIOS "--append k", "--append");
 	bad(GOOD "--floppy f", "--floppy");
 	bad(GOOD "--firmware f", "--firmware");
 	bad(GOOD "--firmware-log f", "--firmware-log");
+}
+
+#define UEFI "--name a --generation 2 --memory 64M --vps 2 "
+
+static void a_machine_with_uefi(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(UEFI), CONFIG_OK);
+	assert_int_equal(config.generation, 2);
+	assert_string_equal(config.firmware.path, "/usr/share/OVMF/OVMF_CODE_4M.fd");
+	assert_string_equal(config.firmware_template.path, "/usr/share/OVMF/OVMF_VARS_4M.fd");
+	assert_null(config.firmware_variables.path);
+	assert_int_equal(parse("--iso i --dvd d --disk e --firmware-variables v "
+			       "--firmware-template t --vga " UEFI),
+			 CONFIG_OK);
+	assert_string_equal(config.firmware_variables.path, "v");
+	assert_int_equal(config.firmware_variables.fd, -1);
+	assert_string_equal(config.firmware_template.path, "t");
+	assert_true(config.vga);
+	assert_int_equal(config.disk_count, 3);
+	assert_true(config.disks[0].dvd && !config.disks[0].ide && config.disks[1].dvd &&
+		    !config.disks[2].dvd);
+	assert_true(config.disks[0].first && !config.disks[1].first && !config.disks[2].first);
+	bad(UEFI "--disk e,ide", "--disk");
+	bad(UEFI "--floppy f", "--floppy");
+	bad(UEFI "--kernel f", "--kernel");
+	bad(GOOD "--firmware-variables v", "--firmware-variables");
 }
 
 static void sizes(void **state)
@@ -625,13 +654,19 @@ static void schema(void **state)
 		"\"exit\","
 		"\"user\":5,\"restore\":\"r\",\"debug-exit\":true,\"device\":{\"fd\":%d,\"name\":"
 		"\"n\"}}";
-	/* What does not go with a kernel. */
+	/* What does not go with a kernel; a disk with all that it may have. */
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
 		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\","
-		"\"vnc\":{\"socket\":\"w\"}}";
+		"\"vnc\":{\"socket\":\"w\"},\"disks\":[{\"file\":\"f\",\"parents\":[],\"kind\":"
+		"\"disk\","
+		"\"controller\":\"scsi\",\"number\":5,\"read-only\":true,\"raw\":true,\"direct\":"
+		"true,"
+		"\"first\":true}]}";
+	static const char uefi[] = "{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":2,"
+				   "\"firmware-variables\":\"v\",\"firmware-template\":\"t\"}";
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
-	       *of, *others;
+	       *of, *others, *earlier;
 	int device = open("/dev/null", O_RDWR);
 	char text[1500], *part;
 
@@ -642,8 +677,21 @@ static void schema(void **state)
 	assert_int_equal(read_document(text), CONFIG_OK);
 	document = json_loads(text, 0, NULL);
 	assert_int_equal(read_document(bios), CONFIG_OK);
+	assert_int_equal(read_document(uefi), CONFIG_OK);
+	assert_int_equal(
+		read_document("{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"kernel\":\"k\","
+			      "\"disks\":[{\"file\":\"f\",\"first\":true}]}"),
+		CONFIG_BAD);
+	assert_non_null(strstr(said, "disks[0].first"));
 	others = json_loads(bios, 0, NULL);
 	json_object_update_missing(others, document);
+	part = json_dumps(others, 0);
+	json_decref(others);
+	others = json_loads(uefi, 0, NULL);
+	earlier = json_loads(part, 0, NULL);
+	json_object_update_missing(others, earlier);
+	json_decref(earlier);
+	free(part);
 	part = json_dumps(others, 0);
 	same_keys(keys, part);
 	free(part);
@@ -655,7 +703,9 @@ static void schema(void **state)
 		free(part);
 	}
 	of = json_object_get(top, "$defs");
-	part = json_dumps(json_array_get(json_object_get(document, "disks"), 0), 0);
+	others = json_loads(bios, 0, NULL);
+	part = json_dumps(json_array_get(json_object_get(others, "disks"), 0), 0);
+	json_decref(others);
 	same_keys(json_object_get(json_object_get(of, "disk"), "properties"), part);
 	free(part);
 	part = json_dumps(json_array_get(json_object_get(document, "networks"), 0), 0);
@@ -676,6 +726,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(missing_options),
 		cmocka_unit_test(a_machine_with_a_bios),
+		cmocka_unit_test(a_machine_with_uefi),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(numbers_of_vps),
 		cmocka_unit_test(users),

@@ -107,6 +107,12 @@ static void acpi_registers_are_placed(void **state)
 	out(0xcfc, 4, 0x600);
 	assert_int_equal(in(0xb004, 2), 0xffff);
 	assert_int_equal(in(0x604, 2), 1);
+	/* Firmware that reads no tables turns a PIIX4 off by type 0. */
+	out(0x604, 2, 5 << 10 | 1 << 13);
+	assert_false(home.power_told);
+	out(0x604, 2, 1 << 13);
+	assert_true(home.power_told);
+	assert_int_equal(home.power, HOST_POWER_OFF);
 	board_reset(&board);
 	assert_int_equal(in(0x604, 2), 0xffff);
 }

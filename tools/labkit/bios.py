@@ -1,13 +1,15 @@
-"""Disks and discs that a BIOS starts, by Debian's GRUB."""
+"""Disks and discs that firmware starts, by Debian's GRUB: a BIOS, or UEFI."""
 import os
+import re
 import struct
 import subprocess
 import tempfile
 
 from . import BUILD, LabError
 
-MODULES = ["biosdisk", "part_msdos", "fat", "normal", "configfile", "echo", "linux", "test", "reboot", "hexdump"]
-GRUB = "/usr/lib/grub/i386-pc"
+MODULES = ["part_msdos", "fat", "normal", "configfile", "echo", "linux", "test", "reboot", "halt", "hexdump"]
+GRUB = "/usr/lib/grub"
+BIOS, UEFI = "i386-pc", "x86_64-efi"
 SECTOR, FIRST = 512, 2048  # where the partition begins
 
 
@@ -22,17 +24,38 @@ def place(name):
     return os.path.join(BUILD, "guest", name)
 
 
-def disc(name, config):
+def words_of(text):
+    """A serial line's text: firmware says where its cursor is, amidst words."""
+    return re.sub(r"\x1b\[[0-9;?=]*[A-Za-z]", "", text)
+
+
+def disc(name, config, platform=BIOS):
     """A GRUB rescue disc with this configuration."""
     path = place(name)
     with tempfile.TemporaryDirectory(prefix="disc-") as tree:
         os.makedirs(f"{tree}/boot/grub")
         with open(f"{tree}/boot/grub/grub.cfg", "w") as file:
             file.write(config)
-        modules = " ".join(MODULES + ["iso9660"])
-        call("grub-mkrescue", "-d", GRUB, f"--install-modules={modules}", f"--modules={modules}", "--fonts=", "--locales=", "--themes=",
+        modules = " ".join(MODULES + ["iso9660"] + (["biosdisk"] if platform == BIOS else []))
+        call("grub-mkrescue", "-d", f"{GRUB}/{platform}", f"--install-modules={modules}", f"--modules={modules}", "--fonts=", "--locales=", "--themes=",
              "-o", path, tree)
     return path
+
+
+def write_disk(path, start, kind, size, folders, files):
+    """A hard disk that begins with these bytes and has one active FAT partition of this kind."""
+    sectors = size // SECTOR
+    start = bytearray(start.ljust(SECTOR, b"\0"))
+    start[446:512] = struct.pack("<B3sB3sII", 0x80, b"\1\1\0", kind, b"\xfe\xff\xff", FIRST, sectors - FIRST).ljust(64, b"\0") + b"\x55\xaa"
+    with open(path, "wb") as file:
+        file.write(start)
+        file.truncate(size)
+    partition = f"{path}@@{FIRST * SECTOR}"
+    call("mformat", "-i", partition, "-v", "BOOT", "::")
+    for folder in folders:
+        call("mmd", "-i", partition, f"::/{folder}")
+    for to, source in files:
+        call("mcopy", "-i", partition, source, f"::/{to}")
 
 
 def disk(name, config, files, size=40 << 20):
@@ -41,23 +64,26 @@ def disk(name, config, files, size=40 << 20):
     with tempfile.TemporaryDirectory(prefix="disk-") as folder:
         with open(f"{folder}/early", "w") as file:
             file.write(f"set prefix={prefix}\nconfigfile $prefix/grub.cfg\n")
-        call("grub-mkimage", "-O", "i386-pc", "-p", prefix, "-c", f"{folder}/early", "-o", f"{folder}/core", *MODULES)
-        with open(f"{GRUB}/boot.img", "rb") as file:
-            boot = bytearray(file.read(SECTOR))
+        call("grub-mkimage", "-O", BIOS, "-p", prefix, "-c", f"{folder}/early", "-o", f"{folder}/core", "biosdisk", *MODULES)
+        with open(f"{GRUB}/{BIOS}/boot.img", "rb") as file:
+            boot = file.read(SECTOR)
         with open(f"{folder}/core", "rb") as file:
-            core = file.read()
+            core = file.read()  # which looks for itself in the second sector
         if len(core) > (FIRST - 1) * SECTOR:
             raise LabError("GRUB does not fit before the first partition")
-        sectors = size // SECTOR
-        boot[446:510] = struct.pack("<B3sB3sII", 0x80, b"\1\1\0", 0x0e, b"\xfe\xff\xff", FIRST, sectors - FIRST).ljust(64, b"\0")
-        with open(path, "wb") as file:
-            file.write(bytes(boot) + core)  # which looks for itself in the second sector
-            file.truncate(size)
         with open(f"{folder}/grub.cfg", "w") as file:
             file.write(config)
-        partition = f"{path}@@{FIRST * SECTOR}"
-        call("mformat", "-i", partition, "-v", "BOOT", "::")
-        call("mmd", "-i", partition, "::/grub")
-        for to, source in [("grub/grub.cfg", f"{folder}/grub.cfg"), *files]:
-            call("mcopy", "-i", partition, source, f"::/{to}")
+        write_disk(path, boot + core, 0x0e, size, ["grub"], [("grub/grub.cfg", f"{folder}/grub.cfg"), *files])
+    return path
+
+
+def efi_disk(name, config, files, size=40 << 20):
+    """The same with an EFI system partition, from which GRUB is started as of any removable disk."""
+    path = place(name)
+    with tempfile.TemporaryDirectory(prefix="disk-") as folder:
+        call("grub-mkimage", "-O", UEFI, "-p", "/grub", "-o", f"{folder}/core", *MODULES)
+        with open(f"{folder}/grub.cfg", "w") as file:
+            file.write(config)
+        write_disk(path, b"", 0xef, size, ["grub", "EFI", "EFI/BOOT"],
+                   [("grub/grub.cfg", f"{folder}/grub.cfg"), ("EFI/BOOT/BOOTX64.EFI", f"{folder}/core"), *files])
     return path

@@ -1,0 +1,79 @@
+"""Machines of generation 2: what their UEFI firmware starts, and what it remembers."""
+import re
+
+from harness import TROUBLE, guest, kernels, test
+from labkit import bios
+from labkit.bios import words_of
+
+POWERED_OFF, BAD_USAGE, RESET = 0, 2, 3
+OVMF = [(path, path) for path in ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")]  # of the package ovmf
+
+
+
+@test("uefi: the firmware's shell, whose variables outlive the machine", deadline=900)
+def variables(t):
+    words = ["vmwp", "--name", "uefi", "--generation", "2", "--memory", "256M", "--vps", "2", "--serial", "stdio", "--on-reset", "exit",
+             "--firmware-variables", "/root/variables"]
+    text = t.root(f"""
+        reply() {{ until grep -q "$1" said || ! kill -0 $worker 2>/dev/null; do sleep 1; done; printf "$2" >&3; }}
+        run() {{
+            mkfifo $1; exec 3<>$1; {guest.shell(words)} <&3 >said 2>&1 & worker=$!
+            reply "any other key" '\\033'; reply "Shell>" "$2"; wait $worker; echo ended with $?; cat said; rm $1
+        }}
+        run one 'set remembered yes\\rreset -c\\r'
+        run two 'set remembered\\rreset -s\\r'
+        printf x | dd of=/root/variables bs=1 seek=41 conv=notrunc 2>/dev/null
+        {guest.shell(words)}; echo ended with $?
+        """, puts=OVMF)
+    first, second, third = words_of(text).split("ended with ")[1:]
+    t.has(first, f"{RESET}\n")
+    t.has(first, "UEFI Interactive Shell")
+    t.has(second, f"{POWERED_OFF}\n")
+    t.has(second, "remembered = yes")
+    t.has(second, "/root/variables: it does not begin as variables of UEFI firmware do")
+    t.has(third, f"{BAD_USAGE}\n")
+
+
+DISK = f"""
+echo "grub: from the disk"
+linux /vmlinuz {guest.CMDLINE}
+initrd /initrd
+boot
+"""
+
+DISC = """
+echo "grub: from the disc"
+halt
+"""
+
+LINUX = """
+[ -d /sys/firmware/efi ] && echo "guest: started by EFI"
+until [ -b /dev/sda ] && [ -b /dev/sdb ]; do sleep 1; done
+for d in /sys/block/sd?; do readlink -f $d; done | grep -ci vmbus | sed 's/^/guest: disks on VMBus: /'
+ls /sys/bus/pci/devices | wc -l | sed 's/^/guest: PCI functions: /'
+head -c 16 /dev/sda; echo; head -c 16 /dev/sdb; echo
+mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+printf '\\007\\0\\0\\0remembered by Linux' >/sys/firmware/efi/efivars/Test-12345678-1234-1234-1234-123456789abc && echo "guest: a variable"
+"""
+
+
+@test("uefi: GRUB of a disk and of a disc, Linux on VMBus alone, which writes a variable", deadline=900)
+def drives(t):
+    kernel = kernels.get("6.1")
+    initrd = guest.initrd("uefi", LINUX, kernel=kernel, drivers=("hv_storvsc", "sd_mod", "efivarfs"))
+    disk = bios.efi_disk("uefi.img", DISK, [("vmlinuz", kernel.image), ("initrd", initrd)])
+    words = ["vmwp", "--name", "uefi", "--generation", "2", "--disk", "/root/boot.img,raw", "--disk", "/root/data.img,raw",
+             "--memory", "512M", "--vps", "2", "--serial", "stdio", "--on-reset", "exit", "--firmware-variables", "/root/variables"]
+    text = t.root(f"""
+        printf 'the second disk.' | dd of=/root/data.img bs=1M conv=sync 2>/dev/null
+        {guest.shell(words)} </dev/null; echo ended with $?
+        grep -c "remembered by Linux" /root/variables | sed 's/^/file: variables: /'
+        {guest.shell([*words, "--iso", "/root/disc.iso"])} </dev/null; echo ended with $?""",
+                  puts=[*OVMF, (disk, "/root/boot.img"), (bios.disc("uefi.iso", DISC, bios.UEFI), "/root/disc.iso")])
+    text = words_of(text)
+    for said in ("grub: from the disk", "guest: started by EFI", "guest: 2 VPs online", "guest: disks on VMBus: 2", "guest: PCI functions: 0",
+                 "the second disk.", "guest: a variable", "file: variables: 1", "grub: from the disc"):
+        t.has(text, said)
+    t.check(text.count(f"ended with {POWERED_OFF}\n") == 2, "Linux and GRUB both turn the machine off")
+    for word in TROUBLE:
+        t.check(not re.search(word, text), f"the guest's log has {word!r}")
