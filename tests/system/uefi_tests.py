@@ -1,8 +1,9 @@
 """Machines of generation 2: what their UEFI firmware starts, and what it remembers."""
+import os
 import re
 
-from harness import TROUBLE, guest, kernels, test
-from labkit import bios
+from harness import BUILD, TROUBLE, guest, kernels, test
+from labkit import bios, png
 from labkit.bios import words_of
 
 POWERED_OFF, BAD_USAGE, RESET = 0, 2, 3
@@ -77,3 +78,23 @@ def drives(t):
     t.check(text.count(f"ended with {POWERED_OFF}\n") == 2, "Linux and GRUB both turn the machine off")
     for word in TROUBLE:
         t.check(not re.search(word, text), f"the guest's log has {word!r}")
+
+
+@test("uefi: with keys, what nobody signed is refused, and the screen says so", deadline=600)
+def keys(t):
+    words = ["vmwp", "--name", "keys", "--generation", "2", "--disk", "/root/boot.img,raw", "--memory", "256M", "--vps", "1", "--serial", "file:/root/serial",
+             "--firmware-template", "/root/keys.fd", "--vga", "--control", "/root/control"]
+    text = t.root(f"""
+        {guest.shell(words)} </dev/null & worker=$!
+        until grep -q "Press any key" /root/serial 2>/dev/null || ! kill -0 $worker; do sleep 1; done
+        vmctl /root/control screenshot /root/screen.png
+        vmctl /root/control off; wait $worker; cat /root/serial""",
+                  puts=[OVMF[0], ("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "/root/keys.fd"), (bios.efi_disk("keys.img", DISK, []), "/root/boot.img"),
+                        (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
+                  gets=[("/root/screen.png", t.path("screen.png"))])
+    text = words_of(text)
+    t.has(text, "Access Denied")
+    t.has(text, "No bootable option or device was found")
+    t.check("grub:" not in text, "GRUB was started, which nobody has signed")
+    width, height, pixels = png.read(t.path("screen.png"))
+    t.check(len(set(pixels)) > 2, f"the screen of {width} by {height} is empty")
