@@ -22,6 +22,7 @@
 #define MEMORY_MAX      (1ull << 42)
 #define NAME_MAX_LENGTH 64
 #define APPEND_MAX      65536
+#define UEFI_MEMORY_MIN (64 * MIB) /* OVMF hangs without a word in 32 */
 
 #define AT(member) .at = offsetof(struct config, member)
 
@@ -568,6 +569,12 @@ static bool check_start(struct form *form, struct config *config)
 	}
 	if (config->generation != 0 && config->firmware.path == NULL) {
 		config->firmware.path = config->generation == 1 ? CONFIG_BIOS : CONFIG_UEFI;
+	}
+	if (config->generation == 2 && config->memory < UEFI_MEMORY_MIN) {
+		return form_refuse_member(form, "memory",
+					  json_object_get(config->document, "memory"),
+					  "give at least 64M with generation 2",
+					  "is less than UEFI firmware starts with");
 	}
 	if (config->firmware_template.path == NULL) {
 		config->firmware_template.path = CONFIG_VARIABLES;

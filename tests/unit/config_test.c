@@ -149,6 +149,7 @@ static void a_machine_with_uefi(void **state)
 		    !config.disks[2].dvd);
 	assert_true(config.disks[0].first && !config.disks[1].first && !config.disks[2].first);
 	bad(UEFI "--disk e,ide", "--disk");
+	bad("--name a --generation 2 --memory 62M --vps 2", "64M");
 	bad(UEFI "--floppy f", "--floppy");
 	bad(UEFI "--kernel f", "--kernel");
 	bad(GOOD "--firmware-variables v", "--firmware-variables");
