@@ -69,35 +69,41 @@ static void take(struct link *link, const json_t *message)
 	}
 }
 
-static void ready(struct source *source, uint32_t events)
+/* False: nothing has come. */
+static bool receive(struct link *link)
 {
 	static char text[CONTROL_MESSAGE_MAX];
-	struct link *link = (struct link *)((char *)source - offsetof(struct link, source));
 	struct packet packet = {.bytes = text, .size = sizeof(text)};
-	int ret = packet_receive(source->fd, MSG_DONTWAIT, &packet);
+	int ret = packet_receive(link->source.fd, MSG_DONTWAIT, &packet);
 	json_t *message;
 
-	(void)events;
 	if (ret == -EAGAIN || ret == -EINTR) {
-		return;
+		return false;
 	}
 	packet_close(&packet);
 	if (ret != 0 || packet.length == 0) {
 		/* It is about to end, or is broken: its process says which. */
 		link_close(link->machine);
-		return;
+		return true;
 	}
 	message = json_loadb(text, packet.length, 0, NULL);
 	if (message != NULL) {
 		take(link, message);
 		json_decref(message);
 	}
+	return true;
 }
 
-/* Until nothing is left, or it hangs up. */
-void link_serve(struct machine *machine)
+static void ready(struct source *source, uint32_t events)
 {
-	ready(&machine->link->source, EPOLLIN);
+	(void)events;
+	(void)receive((struct link *)((char *)source - offsetof(struct link, source)));
+}
+
+void link_drain(struct machine *machine)
+{
+	while (machine->link != NULL && receive(machine->link)) {
+	}
 }
 
 void link_ask(struct machine *machine, const char *method, json_t *params, int fd, link_done *done,

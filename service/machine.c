@@ -206,9 +206,7 @@ static void process_ready(struct source *source, uint32_t events)
 
 	(void)events;
 	/* What it said last comes first. */
-	while (machine->link != NULL) {
-		link_serve(machine);
-	}
+	link_drain(machine);
 	ended(machine);
 }
 

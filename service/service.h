@@ -217,8 +217,8 @@ int link_open(struct machine *machine, const char *path);
 /* Takes params and the descriptor (-1: none). `done` is called once, later. */
 void link_ask(struct machine *machine, const char *method, json_t *params, int fd, link_done *done,
 	      void *user);
-/* Takes in what has come, if anything has. */
-void link_serve(struct machine *machine);
+/* Takes in all that has come. */
+void link_drain(struct machine *machine);
 /* What was asked is answered with an error. */
 void link_close(struct machine *machine);
 
