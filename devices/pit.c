@@ -357,14 +357,15 @@ void pit_advance(struct pit *pit, uint64_t now)
 
 void pit_reset(struct pit *pit)
 {
+	uint64_t now = host_time(pit->host);
 	unsigned int i;
 
 	for (i = 0; i < 3; i++) {
 		pit->channels[i] = (struct pit_channel){
-			.reload = 65536, .mode = 3, .access = 3, .gate = i != 2};
+			.start = now, .reload = 65536, .mode = 3, .access = 3, .gate = i != 2};
 	}
 	pit->port61 = 0;
-	pit->epoch = host_time(pit->host);
+	pit->epoch = now;
 	pit->next_edge = HOST_NEVER;
 	irq_set(&pit->irq, false);
 }

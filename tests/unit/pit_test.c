@@ -228,6 +228,16 @@ static void modes_6_and_7_are_2_and_3(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, board_teardown)
 
+/* What it counted before is not in what it counts, or in its saved state. */
+static void a_reset_begins_anew(void **state)
+{
+	(void)state;
+	pass(TICKS(1000));
+	assert_int_not_equal(latched(0), 0);
+	pit_reset(&board.pit);
+	assert_int_equal(latched(0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +259,7 @@ int main(void)
 		T(a_gate_starts_mode_1),
 		T(the_refresh_bit_toggles),
 		T(modes_6_and_7_are_2_and_3),
+		T(a_reset_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
