@@ -1,5 +1,5 @@
 /*
- * The API's resources (docs/design/service.md): a table of methods and paths, each with who may. A path's star is one segment, a machine's
+ * The API's resources (include/mgmt/openapi.json): a table of methods and paths, each with who may. A path's star is one segment, a machine's
  * name or id, a job's number or an action.
  */
 #include <errno.h>
@@ -88,6 +88,12 @@ static void get_root(struct call *call)
 	request_answer(call->request, 200,
 		       json_pack("{s:s, s:i, s:o}", "service", "verdigris", "version", 1, "actions",
 				 names));
+}
+
+static void get_document(struct call *call)
+{
+	request_answer(call->request, 200,
+		       json_loadb(openapi_start, (size_t)(openapi_end - openapi_start), 0, NULL));
 }
 
 static void get_host(struct call *call)
@@ -570,6 +576,7 @@ static const struct route {
 	void (*serve)(struct call *call);
 } routes[] = {
 	{"GET",    "/v1",                      ROLE_NONE,     get_root},
+	{"GET",    "/v1/openapi",              ROLE_NONE,     get_document},
 	{"GET",    "/v1/host",                 ROLE_NONE,     get_host},
 	{"POST",   "/v1/host/actions/stop-machines", ROLE_ADMIN, stop_machines},
 	{"GET",    "/v1/machines",             ROLE_NONE,     list_machines},
@@ -674,12 +681,10 @@ void api_serve(struct request *request)
 		answer_refusal(request, &why);
 	} else if (route == NULL) {
 		if (known) {
-			refuse(&why, SERVICE_BAD_METHOD,
-			       "docs/design/service.md lists what there is",
+			refuse(&why, SERVICE_BAD_METHOD, "GET /v1/openapi lists what there is",
 			       "%s is not for this resource", request->method);
 		} else {
-			refuse(&why, SERVICE_BAD_NOT_FOUND,
-			       "docs/design/service.md lists what there is",
+			refuse(&why, SERVICE_BAD_NOT_FOUND, "GET /v1/openapi lists what there is",
 			       "there is no such path");
 		}
 		answer_refusal(request, &why);

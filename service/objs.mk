@@ -1,8 +1,9 @@
 # The management service.
-service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o http.o api.o) \
+service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o http.o api.o openapi.o) \
 	$(addprefix hosted/,listen.o packet.o form.o say.o)
 
 service_products := build/service/vmms
+build/user/service/openapi.o build/san/service/openapi.o: include/mgmt/openapi.json
 build/service/vmms: $(call user,$(service_objs))
 	$(call link_user,-ljansson -lmicrohttpd)
 

@@ -352,6 +352,9 @@ void request_answer(struct request *request, unsigned int status, json_t *answer
 /* A parameter of the query, or NULL. */
 const char *request_parameter(const struct request *request, const char *name);
 
+/* openapi.S: the API's document. */
+extern const char openapi_start[], openapi_end[];
+
 bool http_create(struct service *service, int listener);
 void http_destroy(struct service *service);
 void http_wake_events(struct service *service); /* an event more */
