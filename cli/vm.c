@@ -249,6 +249,39 @@ static void print_help(FILE *file)
 	      file);
 }
 
+void vm_print_completion(void)
+{
+	size_t i;
+
+	fputs("_vm() {\n"
+	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} IFS=$'\\n'\n"
+	      "\tlocal verbs='",
+	      stdout);
+	for (i = 0; i < vm_verb_count; i++) {
+		printf("%s%s", i > 0 ? "\n" : "", vm_verbs[i].name);
+		if (vm_verbs[i].cmdlet != NULL) {
+			printf("\n%s", vm_verbs[i].cmdlet);
+		}
+	}
+	fputs("'\n\tlocal options='", stdout);
+	for (i = 0; i < ARRAY_COUNT(options); i++) {
+		printf("%s--%s", i > 0 ? "\n" : "", options[i].name);
+	}
+	fputs("'\n"
+	      "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
+	      "\t\tCOMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n"
+	      "\telif [ \"${word#-}\" != \"$word\" ]; then\n"
+	      "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
+	      "\telse\n"
+	      "\t\tCOMPREPLY=($(compgen -W \"$(vm list --columns name 2>/dev/null | tail -n +2)\" "
+	      "-- "
+	      "\"$word\"))\n"
+	      "\tfi\n"
+	      "}\n"
+	      "complete -o filenames -F _vm vm\n",
+	      stdout);
+}
+
 static bool parse(struct vm *vm, int argc, char **argv)
 {
 	bool used;

@@ -33,6 +33,9 @@ struct vm_verb {
 	const char *words_help, *help;
 };
 
+/* For bash, from the tables of verbs and options; machines' names are asked of the service. */
+void vm_print_completion(void);
+
 extern const struct vm_verb vm_verbs[];
 extern const unsigned int vm_verb_count;
 

@@ -539,6 +539,13 @@ static int host(struct vm *vm)
 	return VM_DONE;
 }
 
+static int completion(struct vm *vm)
+{
+	(void)vm;
+	vm_print_completion();
+	return VM_DONE;
+}
+
 /* For the end of the host: each machine's stop action, all at once, and until all have ended. */
 static int stop_all(struct vm *vm)
 {
@@ -586,6 +593,7 @@ const struct vm_verb vm_verbs[] = {
 	{"cancel",        "Stop-Job",             1, 1,    cancel,          false, "JOB",           ""},
 	{"events",        NULL,                   0, 0,    events,          false, "",              "what happens, from now on"},
 	{"host",          "Get-VMHost",           0, 0,    host,            false, "",              ""},
+	{"completion",    NULL,                   0, 0,    completion,      false, "",              "for bash: source <(vm completion)"},
 	{"stop-all",      NULL,                   0, 0,    stop_all,        false, "",              "each by its stop action, before the host goes down"},
 };
 /* clang-format on */
