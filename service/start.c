@@ -233,8 +233,8 @@ void start_last_words(const struct machine *machine, char *text, size_t size)
 	tail[length > 0 ? length : 0] = '\0';
 	line = strrchr(tail, '\n');
 	line = line != NULL ? line + 1 : tail;
-	line = without(line, machine->name);
 	line = without(line, "vmwp");
+	line = without(line, machine->name);
 	snprintf(text, size, "%s", line);
 }
 
