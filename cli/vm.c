@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "cli/words.h"
 #include "hosted/say.h"
 #include "hosted/size.h"
 #include "include/mgmt/service.h"
@@ -113,8 +114,8 @@ static bool put_any(struct vm *vm, const char *word)
 static bool put_member(struct vm *vm, const struct option *option, const char *word)
 {
 	uint64_t size;
-	char *end, text[24];
-	long long number;
+	char text[24];
+	json_int_t number;
 	size_t i;
 
 	switch (option->kind) {
@@ -129,8 +130,7 @@ static bool put_member(struct vm *vm, const struct option *option, const char *w
 						   ? json_integer((json_int_t)size)
 						   : json_string(text)) == 0;
 	case NUMBER:
-		number = strtoll(word, &end, 10);
-		if (end == word || *end != '\0') {
+		if (!words_number(word, &number)) {
 			return fail(word, "not a number");
 		}
 		return json_object_set_new(vm->document, option->key, json_integer(number)) == 0;
@@ -329,7 +329,7 @@ int main(int argc, char **argv)
 		return VM_DONE;
 	}
 	if (parse(&vm, argc, argv)) {
-		vm.http = http_open(vm.socket);
+		vm.http = http_open(vm.socket, true);
 		status = vm.http != NULL ? vm.verb->run(&vm) : VM_FAILED;
 	}
 	if (vm.http != NULL) {

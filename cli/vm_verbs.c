@@ -298,7 +298,7 @@ static bool list_again(void *user, const char *name, const json_t *data)
 
 	(void)name;
 	(void)data;
-	other.http = http_open(vm->socket);
+	other.http = http_open(vm->socket, true);
 	if (other.http == NULL) {
 		return false;
 	}

@@ -22,20 +22,21 @@ struct http {
 	const char *socket;
 	char code[32];
 	char detail[600];
-	bool quiet; /* `detail` is for the caller */
+	bool says;
 	char *text; /* what has come */
 	size_t length;
 	bool (*event)(void *user, const char *name, const json_t *data);
 	void *user;
 };
 
-struct http *http_open(const char *socket)
+struct http *http_open(const char *socket, bool says)
 {
 	struct http *http = calloc(1, sizeof(*http));
 
 	if (http != NULL) {
 		http->curl = curl_easy_init();
 		http->socket = socket;
+		http->says = says;
 	}
 	if (http == NULL || http->curl == NULL) {
 		say("out of memory");
@@ -57,23 +58,20 @@ const char *http_code(const struct http *http)
 	return http->code;
 }
 
-const char *http_detail(struct http *http)
+const char *http_detail(const struct http *http)
 {
-	http->quiet = true;
 	return http->detail;
 }
 
-static void complain(struct http *http, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void complain(struct http *http, const char *format, ...)
+static __attribute__((format(printf, 2, 3))) void complain(struct http *http, const char *format,
+							   ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(http->detail, sizeof(http->detail), format, arguments);
 	va_end(arguments);
-	if (!http->quiet) {
+	if (http->says) {
 		say("%s", http->detail);
 	}
 }
@@ -269,7 +267,7 @@ static void say_refusal(int line, const char *head)
 	const char *length_of = strcasestr(head, "Content-Length:");
 	size_t length = length_of != NULL ? strtoul(length_of + 15, NULL, 10) : 0, got = 0;
 	char text[2048];
-	struct http nobody = {0};
+	struct http nobody = {.says = true};
 	json_t *problem;
 	ssize_t part;
 

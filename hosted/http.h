@@ -1,6 +1,6 @@
 /*
- * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket. What goes wrong is said on standard error,
- * one sentence with its remedy.
+ * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket. What goes wrong is one sentence with its
+ * remedy.
  */
 #ifndef HOSTED_HTTP_H
 #define HOSTED_HTTP_H
@@ -11,8 +11,8 @@
 
 struct http;
 
-/* NULL: said why. */
-struct http *http_open(const char *socket);
+/* `says`: what goes wrong is said on standard error; else it is http_detail() alone. NULL: no memory, said. */
+struct http *http_open(const char *socket, bool says);
 void http_close(struct http *http);
 
 /*
@@ -21,8 +21,7 @@ void http_close(struct http *http);
  */
 json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body);
 const char *http_code(const struct http *http);
-/* The sentence that was said of it, and from now on is not said any more. */
-const char *http_detail(struct http *http);
+const char *http_detail(const struct http *http);
 
 /* A path's segment with what does not belong into one escaped; freed by the caller. */
 char *http_escape(const struct http *http, const char *segment);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk/bytes.h"
 #include "include/mgmt/service.h"
 #include "lib/check.h"
 #include "libvirt/libvirt.h"
@@ -51,7 +52,8 @@ struct call {
 	const struct wire_header *header;
 	struct wire_in *in;
 	struct wire_out *out;
-	int error; /* 0: none */
+	const char *action; /* that it asks for, NULL: none */
+	int error;          /* 0: none */
 	char message[600];
 	bool closes;
 };
@@ -59,13 +61,22 @@ struct call {
 /* A domain as the client names it. */
 struct domain {
 	char name[SERVICE_NAME_MAX + 1];
-	char id[UUID_BYTES * 2 + 5];
+	char id[GUID_TEXT];
 };
 
 static void fail(struct call *call, int error, const char *message)
 {
 	call->error = error;
 	snprintf(call->message, sizeof(call->message), "%s", message);
+}
+
+/* False: what was read of the message was not what it should be, and the call has failed. */
+static bool is_whole(struct call *call)
+{
+	if (call->in->bad) {
+		fail(call, ERR_RPC, "the message is not as this call's should be");
+	}
+	return !call->in->bad;
 }
 
 /* By what the service said. */
@@ -90,14 +101,6 @@ static void fail_by_service(struct call *call)
 }
 
 /* ---- Domains ---- */
-
-static void print_id(const uint8_t b[UUID_BYTES], char id[UUID_BYTES * 2 + 5])
-{
-	snprintf(id, UUID_BYTES * 2 + 5,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		 b[15]);
-}
 
 static void parse_id(const char *id, uint8_t bytes[UUID_BYTES])
 {
@@ -124,14 +127,7 @@ static void get_domain(struct call *call, struct domain *domain)
 	wire_get_text(call->in, domain->name, sizeof(domain->name));
 	wire_get_bytes(call->in, id, sizeof(id));
 	(void)wire_get(call->in); /* its number, which may be an older one */
-	print_id(id, domain->id);
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
+	guid_print_be(id, domain->id);
 }
 
 static int state_of(const json_t *machine)
@@ -183,8 +179,7 @@ static json_t *fetch(struct call *call, const char *name_or_id)
 	char *segment, path[512];
 	json_t *machine;
 
-	if (call->in->bad) {
-		fail(call, ERR_RPC, "the message is not as this call's should be");
+	if (!is_whole(call)) {
 		return NULL;
 	}
 	segment = http_escape(call->http, name_or_id);
@@ -206,7 +201,7 @@ static json_t *fetch_domain(struct call *call)
 }
 
 /* Until the job has ended: the call is answered when it is done. */
-static void act(struct call *call, const char *action)
+static void act(struct call *call)
 {
 	struct domain domain;
 	char path[512];
@@ -214,11 +209,10 @@ static void act(struct call *call, const char *action)
 	json_t *job;
 
 	get_domain(call, &domain);
-	if (call->in->bad) {
-		fail(call, ERR_RPC, "the message is not as this call's should be");
+	if (!is_whole(call)) {
 		return;
 	}
-	snprintf(path, sizeof(path), "/v1/machines/%s/actions/%s", domain.id, action);
+	snprintf(path, sizeof(path), "/v1/machines/%s/actions/%s", domain.id, call->action);
 	job = http_ask(call->http, "POST", path, json_object());
 	while (job != NULL && ((state = text_of(job, "state")),
 			       strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)) {
@@ -407,10 +401,10 @@ static void look_up_by_name(struct call *call)
 static void look_up_by_uuid(struct call *call)
 {
 	uint8_t bytes[UUID_BYTES];
-	char id[UUID_BYTES * 2 + 5];
+	char id[GUID_TEXT];
 
 	wire_get_bytes(call->in, bytes, sizeof(bytes));
-	print_id(bytes, id);
+	guid_print_be(bytes, id);
 	put_found(call, fetch(call, id));
 }
 
@@ -509,8 +503,7 @@ static void set_autostart(struct call *call)
 
 	get_domain(call, &domain);
 	on = wire_get(call->in) != 0;
-	if (call->in->bad) {
-		fail(call, ERR_RPC, "the message is not as this call's should be");
+	if (!is_whole(call)) {
 		return;
 	}
 	change(call, domain.id, json_pack("{s:s}", "start", on ? "always" : "never"));
@@ -532,8 +525,7 @@ static void undefine(struct call *call)
 	json_t *answer;
 
 	get_domain(call, &domain);
-	if (call->in->bad) {
-		fail(call, ERR_RPC, "the message is not as this call's should be");
+	if (!is_whole(call)) {
 		return;
 	}
 	snprintf(path, sizeof(path), "/v1/machines/%s", domain.id);
@@ -544,61 +536,16 @@ static void undefine(struct call *call)
 	json_decref(answer);
 }
 
-static void start(struct call *call)
-{
-	act(call, "start");
-}
-
 /* With flags, it answers the domain. */
 static void start_with_flags(struct call *call)
 {
 	struct wire_in again = *call->in;
 
-	act(call, "start");
+	act(call);
 	if (call->error == 0) {
 		*call->in = again;
 		put_found(call, fetch_domain(call));
 	}
-}
-
-static void turn_off(struct call *call)
-{
-	act(call, "turn-off");
-}
-
-static void shut_down(struct call *call)
-{
-	act(call, "shutdown");
-}
-
-static void restart(struct call *call)
-{
-	act(call, "restart");
-}
-
-static void reset(struct call *call)
-{
-	act(call, "reset");
-}
-
-static void suspend(struct call *call)
-{
-	act(call, "pause");
-}
-
-static void resume(struct call *call)
-{
-	act(call, "resume");
-}
-
-static void save(struct call *call)
-{
-	act(call, "save");
-}
-
-static void discard(struct call *call)
-{
-	act(call, "discard-state");
 }
 
 /* One at a time: the client's packets say only which call it was. */
@@ -627,47 +574,48 @@ static void open_console(struct call *call)
 static const struct {
 	uint32_t procedure;
 	void (*serve)(struct call *call);
+	const char *action; /* that is asked of the service */
 } calls[] = {
-	{1,   put_nothing},       /* CONNECT_OPEN */
-	{2,   close_connection},  /* CONNECT_CLOSE */
-	{3,   get_type},          /* CONNECT_GET_TYPE */
-	{4,   get_version},       /* CONNECT_GET_VERSION */
-	{6,   get_node_info},     /* NODE_GET_INFO */
-	{7,   get_capabilities},  /* CONNECT_GET_CAPABILITIES */
-	{9,   start},             /* DOMAIN_CREATE */
-	{12,  turn_off},          /* DOMAIN_DESTROY */
-	{14,  get_xml},           /* DOMAIN_GET_XML_DESC */
-	{15,  get_autostart},     /* DOMAIN_GET_AUTOSTART */
-	{16,  get_info},          /* DOMAIN_GET_INFO */
-	{19,  get_os_type},       /* DOMAIN_GET_OS_TYPE */
-	{22,  look_up_by_id},     /* DOMAIN_LOOKUP_BY_ID */
-	{23,  look_up_by_name},   /* DOMAIN_LOOKUP_BY_NAME */
-	{24,  look_up_by_uuid},   /* DOMAIN_LOOKUP_BY_UUID */
-	{27,  restart},           /* DOMAIN_REBOOT */
-	{28,  resume},            /* DOMAIN_RESUME */
-	{29,  set_autostart},     /* DOMAIN_SET_AUTOSTART */
-	{33,  shut_down},         /* DOMAIN_SHUTDOWN */
-	{34,  suspend},           /* DOMAIN_SUSPEND */
-	{35,  undefine},          /* DOMAIN_UNDEFINE */
-	{59,  get_hostname},      /* CONNECT_GET_HOSTNAME */
-	{60,  put_no},            /* CONNECT_SUPPORTS_FEATURE */
-	{66,  list_auth},         /* AUTH_LIST */
-	{110, get_uri},           /* CONNECT_GET_URI */
-	{149, put_yes},           /* CONNECT_IS_SECURE */
-	{150, is_active},         /* DOMAIN_IS_ACTIVE */
-	{151, put_yes},           /* DOMAIN_IS_PERSISTENT */
-	{157, get_version},       /* CONNECT_GET_LIB_VERSION */
-	{182, save},              /* DOMAIN_MANAGED_SAVE */
-	{183, has_managed_save},  /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
-	{184, discard},           /* DOMAIN_MANAGED_SAVE_REMOVE */
-	{196, start_with_flags},  /* DOMAIN_CREATE_WITH_FLAGS */
-	{201, open_console},      /* DOMAIN_OPEN_CONSOLE */
-	{212, get_state},         /* DOMAIN_GET_STATE */
-	{231, undefine},          /* DOMAIN_UNDEFINE_FLAGS */
-	{234, turn_off},          /* DOMAIN_DESTROY_FLAGS */
-	{245, reset},             /* DOMAIN_RESET */
-	{258, shut_down},         /* DOMAIN_SHUTDOWN_FLAGS */
-	{273, list_all},          /* CONNECT_LIST_ALL_DOMAINS */
+	{1,   put_nothing, NULL},       /* CONNECT_OPEN */
+	{2,   close_connection, NULL},  /* CONNECT_CLOSE */
+	{3,   get_type, NULL},          /* CONNECT_GET_TYPE */
+	{4,   get_version, NULL},       /* CONNECT_GET_VERSION */
+	{6,   get_node_info, NULL},     /* NODE_GET_INFO */
+	{7,   get_capabilities, NULL},  /* CONNECT_GET_CAPABILITIES */
+	{9,   act, "start"},             /* DOMAIN_CREATE */
+	{12,  act, "turn-off"},          /* DOMAIN_DESTROY */
+	{14,  get_xml, NULL},           /* DOMAIN_GET_XML_DESC */
+	{15,  get_autostart, NULL},     /* DOMAIN_GET_AUTOSTART */
+	{16,  get_info, NULL},          /* DOMAIN_GET_INFO */
+	{19,  get_os_type, NULL},       /* DOMAIN_GET_OS_TYPE */
+	{22,  look_up_by_id, NULL},     /* DOMAIN_LOOKUP_BY_ID */
+	{23,  look_up_by_name, NULL},   /* DOMAIN_LOOKUP_BY_NAME */
+	{24,  look_up_by_uuid, NULL},   /* DOMAIN_LOOKUP_BY_UUID */
+	{27,  act, "restart"},           /* DOMAIN_REBOOT */
+	{28,  act, "resume"},            /* DOMAIN_RESUME */
+	{29,  set_autostart, NULL},     /* DOMAIN_SET_AUTOSTART */
+	{33,  act, "shutdown"},         /* DOMAIN_SHUTDOWN */
+	{34,  act, "pause"},           /* DOMAIN_SUSPEND */
+	{35,  undefine, NULL},          /* DOMAIN_UNDEFINE */
+	{59,  get_hostname, NULL},      /* CONNECT_GET_HOSTNAME */
+	{60,  put_no, NULL},            /* CONNECT_SUPPORTS_FEATURE */
+	{66,  list_auth, NULL},         /* AUTH_LIST */
+	{110, get_uri, NULL},           /* CONNECT_GET_URI */
+	{149, put_yes, NULL},           /* CONNECT_IS_SECURE */
+	{150, is_active, NULL},         /* DOMAIN_IS_ACTIVE */
+	{151, put_yes, NULL},           /* DOMAIN_IS_PERSISTENT */
+	{157, get_version, NULL},       /* CONNECT_GET_LIB_VERSION */
+	{182, act, "save"},              /* DOMAIN_MANAGED_SAVE */
+	{183, has_managed_save, NULL},  /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
+	{184, act, "discard-state"},           /* DOMAIN_MANAGED_SAVE_REMOVE */
+	{196, start_with_flags, "start"},  /* DOMAIN_CREATE_WITH_FLAGS */
+	{201, open_console, NULL},      /* DOMAIN_OPEN_CONSOLE */
+	{212, get_state, NULL},         /* DOMAIN_GET_STATE */
+	{231, undefine, NULL},          /* DOMAIN_UNDEFINE_FLAGS */
+	{234, act, "turn-off"},          /* DOMAIN_DESTROY_FLAGS */
+	{245, act, "reset"},             /* DOMAIN_RESET */
+	{258, act, "shutdown"},         /* DOMAIN_SHUTDOWN_FLAGS */
+	{273, list_all, NULL},          /* CONNECT_LIST_ALL_DOMAINS */
 };
 /* clang-format on */
 
@@ -708,6 +656,7 @@ bool call_serve(struct session *session, const struct wire_header *header, struc
 	} else if (i == ARRAY_COUNT(calls)) {
 		fail(&call, ERR_NO_SUPPORT, "this is not supported by Verdigris yet");
 	} else {
+		call.action = calls[i].action;
 		calls[i].serve(&call);
 	}
 	*answer = *header;

@@ -69,6 +69,14 @@ struct session {
 bool call_serve(struct session *session, const struct wire_header *header, struct wire_in *in,
 		struct wire_out *out, struct wire_header *answer);
 
+/* A member that is a text, or "". */
+static inline const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
 /* ---- xml.c ---- */
 
 /* A machine as libvirt's domain XML, and the host's capabilities; freed by the caller, NULL: no memory. */

@@ -116,12 +116,9 @@ static bool take_message(int client, struct session *session)
 static void serve(int client, const char *socket)
 {
 	struct session session = {
-		.http = http_open(socket), .socket = socket, .uri = URI, .console = -1};
+		.http = http_open(socket, false), .socket = socket, .uri = URI, .console = -1};
 	bool more = session.http != NULL;
 
-	if (more) {
-		(void)http_detail(session.http); /* what goes wrong is the client's to read */
-	}
 	while (more) {
 		struct pollfd fds[] = {{client, POLLIN, 0}, {session.console, POLLIN, 0}};
 

@@ -7,13 +7,6 @@
 #include "hosted/size.h"
 #include "libvirt/libvirt.h"
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
 /* Names and paths may have whatever XML gives a meaning; control characters have no place in it at all. */
 static void put(FILE *file, const char *text)
 {

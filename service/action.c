@@ -84,28 +84,22 @@ void action_worker_runs(struct job *job)
 
 /* ---- Ends ---- */
 
-static void shut_down(struct job *job)
+static void ask_guest(struct job *job, bool again)
 {
 	bool force = json_is_true(json_object_get(job->params, "force"));
 
 	job_step(job, "the guest shuts down");
-	ask(job, CONTROL_SHUTDOWN, json_pack("{s:b}", "force", force), -1);
+	ask(job, CONTROL_SHUTDOWN, json_pack("{s:b, s:b}", "force", force, "restart", again), -1);
+}
+
+static void shut_down(struct job *job)
+{
+	ask_guest(job, false);
 }
 
 static void restart(struct job *job)
 {
-	bool force = json_is_true(json_object_get(job->params, "force"));
-
-	job_step(job, "the guest shuts down");
-	ask(job, CONTROL_SHUTDOWN, json_pack("{s:b, s:b}", "force", force, "restart", true), -1);
-}
-
-static void ignore(struct machine *machine, void *user, const json_t *result, const json_t *error)
-{
-	(void)machine;
-	(void)user;
-	(void)result;
-	(void)error;
+	ask_guest(job, true);
 }
 
 static void off_late(struct timer *timer)
@@ -117,7 +111,7 @@ static void turn_off(struct job *job)
 {
 	struct machine *machine = job->machine;
 
-	link_ask(machine, CONTROL_OFF, json_object(), -1, ignore, NULL);
+	link_ask(machine, CONTROL_OFF, json_object(), -1, link_ignore, NULL);
 	loop_start_timer(machine->service, &machine->kill_timer, OFF_MS, off_late);
 }
 
@@ -157,7 +151,7 @@ static void write_state(struct job *job)
 	if (fd < 0) {
 		refuse(&why, SERVICE_BAD_IO, "", "'%s': %s cannot be written: %s", job->name,
 		       FILE_STATE, strerror(errno));
-		link_ask(job->machine, CONTROL_RESUME, json_object(), -1, ignore, NULL);
+		link_ask(job->machine, CONTROL_RESUME, json_object(), -1, link_ignore, NULL);
 		job_fail(job, &why);
 		return;
 	}
@@ -182,24 +176,9 @@ static bool is_writing(const struct job *job)
 
 /* ---- The rest ---- */
 
-static void pause_machine(struct job *job)
+static void ask_plainly(struct job *job)
 {
-	ask(job, CONTROL_PAUSE, json_object(), -1);
-}
-
-static void resume(struct job *job)
-{
-	ask(job, CONTROL_RESUME, json_object(), -1);
-}
-
-static void reset(struct job *job)
-{
-	ask(job, CONTROL_RESET, json_object(), -1);
-}
-
-static void press_button(struct job *job)
-{
-	ask(job, CONTROL_BUTTON, json_object(), -1);
+	ask(job, job->action->method, json_object(), -1);
 }
 
 static void discard(struct job *job)
@@ -248,7 +227,7 @@ void action_worker_job(struct job *job, const json_t *worker_job)
 	}
 	/* What could not be saved goes on. */
 	if (job->action->begin == save) {
-		link_ask(job->machine, CONTROL_RESUME, json_object(), -1, ignore, NULL);
+		link_ask(job->machine, CONTROL_RESUME, json_object(), -1, link_ignore, NULL);
 	}
 	if (strcmp(state, CONTROL_STATE_CANCELLED) == 0) {
 		job_cancelled(job);
@@ -279,7 +258,7 @@ bool action_cancel(struct job *job)
 	}
 	/* Its end comes as an event, or it does not end by this. */
 	link_ask(job->machine, CONTROL_CANCEL, json_pack("{s:I}", "job", job->worker_job), -1,
-		 ignore, NULL);
+		 link_ignore, NULL);
 	return true;
 }
 
@@ -291,17 +270,17 @@ bool action_cancel(struct job *job)
 
 /* clang-format off */
 static const struct action actions[] = {
-	/* name             "cannot be ..."           from                      meanwhile          who may        begin */
-	{"start",           "started",                ON(OFF) | ON(SAVED),      MACHINE_STARTING,  ROLE_OPERATOR, false, start},
-	{"shutdown",        "shut down",              ON(RUNNING),              MACHINE_STOPPING,  ROLE_OPERATOR, false, shut_down},
-	{"restart",         "restarted",              ON(RUNNING),              AS_IT_IS,          ROLE_OPERATOR, false, restart},
-	{"turn-off",        "turned off",             ALIVE,                    MACHINE_STOPPING,  ROLE_OPERATOR, true,  turn_off},
-	{"reset",           "reset",                  ON(RUNNING) | ON(PAUSED), AS_IT_IS,          ROLE_OPERATOR, false, reset},
-	{"pause",           "paused",                 ON(RUNNING),              MACHINE_PAUSING,   ROLE_OPERATOR, false, pause_machine},
-	{"resume",          "resumed",                ON(PAUSED),               MACHINE_RESUMING,  ROLE_OPERATOR, false, resume},
-	{"save",            "saved",                  ON(RUNNING) | ON(PAUSED), MACHINE_SAVING,    ROLE_OPERATOR, false, save},
-	{"discard-state",   "freed of a saved state", ON(SAVED),                AS_IT_IS,          ROLE_OPERATOR, false, discard},
-	{"power-button",    "told of its button",     ON(RUNNING),              AS_IT_IS,          ROLE_OPERATOR, false, press_button},
+	/* name             "cannot be ..."           from                      meanwhile          at once, begin, and if that is plain what it asks */
+	{"start",           "started",                ON(OFF) | ON(SAVED),      MACHINE_STARTING,  false, start, NULL},
+	{"shutdown",        "shut down",              ON(RUNNING),              MACHINE_STOPPING,  false, shut_down, NULL},
+	{"restart",         "restarted",              ON(RUNNING),              AS_IT_IS,          false, restart, NULL},
+	{"turn-off",        "turned off",             ALIVE,                    MACHINE_STOPPING,  true,  turn_off, NULL},
+	{"reset",           "reset",                  ON(RUNNING) | ON(PAUSED), AS_IT_IS,          false, ask_plainly, CONTROL_RESET},
+	{"pause",           "paused",                 ON(RUNNING),              MACHINE_PAUSING,   false, ask_plainly, CONTROL_PAUSE},
+	{"resume",          "resumed",                ON(PAUSED),               MACHINE_RESUMING,  false, ask_plainly, CONTROL_RESUME},
+	{"save",            "saved",                  ON(RUNNING) | ON(PAUSED), MACHINE_SAVING,    false, save, NULL},
+	{"discard-state",   "freed of a saved state", ON(SAVED),                AS_IT_IS,          false, discard, NULL},
+	{"power-button",    "told of its button",     ON(RUNNING),              AS_IT_IS,          false, ask_plainly, CONTROL_BUTTON},
 };
 /* clang-format on */
 

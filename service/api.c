@@ -2,14 +2,14 @@
  * The API's resources (include/mgmt/openapi.json): a table of methods and paths, each with who may. A path's star is one segment, a machine's
  * name or id, a job's number or an action.
  */
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "disk/bytes.h"
 #include "include/mgmt/control.h"
 #include "service/service.h"
 
@@ -162,6 +162,11 @@ static void list_machines(struct call *call)
 	request_answer(call->request, 200, json_pack("{s:o}", "machines", list));
 }
 
+static void print_tag(const struct machine *machine, char tag[48])
+{
+	snprintf(tag, 48, "\"%s\"", machine->revision);
+}
+
 /* All of it, with what the worker says of itself where there is one. */
 static void answer_machine(struct request *request, const struct machine *machine,
 			   unsigned int status, const json_t *worker)
@@ -175,7 +180,7 @@ static void answer_machine(struct request *request, const struct machine *machin
 	if (worker != NULL) {
 		json_object_set(object, "worker", (json_t *)worker);
 	}
-	snprintf(request->etag, sizeof(request->etag), "\"%s\"", machine->revision);
+	print_tag(machine, request->etag);
 	request_answer(request, status, object);
 }
 
@@ -195,22 +200,6 @@ static void get_machine(struct call *call)
 	} else {
 		answer_machine(call->request, machine, 200, NULL);
 	}
-}
-
-static bool make_id(char id[UUID_TEXT])
-{
-	uint8_t b[16];
-
-	if (getrandom(b, sizeof(b), 0) != sizeof(b)) {
-		return false;
-	}
-	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4, the variant */
-	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	snprintf(id, UUID_TEXT,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		 b[15]);
-	return true;
 }
 
 static bool is_free(struct service *service, const char *name, const char *id, struct refusal *why)
@@ -259,8 +248,8 @@ static bool take_document(struct request *request, json_t *body, struct refusal 
 	struct form form = {.path = "name"};
 	struct machine named = {.service = request->service};
 	struct settings settings = {0};
+	struct guid random;
 	const char *name, *id = json_string_value(json_object_get(body, "id"));
-	bool done;
 
 	if (!form_read_value(&form, json_object_get(body, "name"), &name_row, &name)) {
 		return refuse_form(why, &form.error);
@@ -273,7 +262,9 @@ static bool take_document(struct request *request, json_t *body, struct refusal 
 	json_object_del(body, "name");
 	if (id != NULL && strlen(id) == UUID_TEXT - 1) {
 		snprintf(request->machine_id, sizeof(request->machine_id), "%s", id);
-	} else if (id == NULL && make_id(request->machine_id)) {
+	} else if (id == NULL) {
+		guid_random(&random);
+		guid_print(&random, request->machine_id);
 		json_object_set_new(body, "id", json_string(request->machine_id));
 	}
 	if (!is_free(request->service, request->name, request->machine_id, why) ||
@@ -282,9 +273,8 @@ static bool take_document(struct request *request, json_t *body, struct refusal 
 	}
 	settings_free(&settings);
 	named.name = request->name;
-	done = settings_check(request->service, request->service->store,
+	return settings_check(request->service, request->service->store,
 			      settings_for_worker(&named, body), create_now, request, why);
-	return done;
 }
 
 static void create_machine(struct call *call)
@@ -364,14 +354,14 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 	json_t *name = json_object_get(patch, "name");
 	struct settings settings = {0};
 	struct machine named = *machine;
-	char path[4096];
+	char path[PATH_MAX], tag[48];
 
 	snprintf(request->key, sizeof(request->key), "%s",
 		 machine->id[0] != '\0' ? machine->id : machine->name);
 	snprintf(request->revision, sizeof(request->revision), "%s", machine->revision);
 	if (request->if_match[0] != '\0' && strcmp(request->if_match, "*") != 0) {
-		snprintf(path, sizeof(path), "\"%s\"", machine->revision);
-		if (strcmp(path, request->if_match) != 0) {
+		print_tag(machine, tag);
+		if (strcmp(tag, request->if_match) != 0) {
 			return is_unchanged(request, machine, "", why);
 		}
 	}

@@ -53,14 +53,12 @@ uint64_t events_last(const struct service *service)
 	return service->events->last;
 }
 
-const char *events_next(const struct service *service, uint64_t *id, bool *lost)
+const char *events_next(const struct service *service, uint64_t *id)
 {
 	const struct events *events = service->events;
 	uint64_t next = *id + 1;
 
-	*lost = false;
 	if (events->last >= SERVICE_EVENTS_KEPT && next <= events->last - SERVICE_EVENTS_KEPT) {
-		*lost = true;
 		next = events->last - SERVICE_EVENTS_KEPT + 1;
 	}
 	for (; next <= events->last; next++) {
@@ -68,7 +66,6 @@ const char *events_next(const struct service *service, uint64_t *id, bool *lost)
 		if (events->texts[next % SERVICE_EVENTS_KEPT] != NULL) {
 			return events->texts[next % SERVICE_EVENTS_KEPT];
 		}
-		*lost = true;
 	}
 	return NULL;
 }

@@ -115,10 +115,9 @@ static ssize_t read_events(void *user, uint64_t position, char *to, size_t size)
 {
 	struct request *request = user;
 	const char *text;
-	bool lost;
 
 	(void)position;
-	text = events_next(request->service, &request->seen, &lost);
+	text = events_next(request->service, &request->seen);
 	if (text == NULL) {
 		request->suspended = true;
 		MHD_suspend_connection(request->connection);

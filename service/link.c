@@ -144,6 +144,14 @@ void link_ask(struct machine *machine, const char *method, json_t *params, int f
 	json_decref(error);
 }
 
+void link_ignore(struct machine *machine, void *user, const json_t *result, const json_t *error)
+{
+	(void)machine;
+	(void)user;
+	(void)result;
+	(void)error;
+}
+
 static void greeted(struct machine *machine, void *user, const json_t *result, const json_t *error)
 {
 	(void)user;

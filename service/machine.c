@@ -321,17 +321,9 @@ static void heard_status(struct machine *machine, void *user, const json_t *resu
 	follow(machine, json_string_value(json_object_get(result, "state")));
 }
 
-static void heard(struct machine *machine, void *user, const json_t *result, const json_t *error)
-{
-	(void)machine;
-	(void)user;
-	(void)result;
-	(void)error;
-}
-
 void machine_greeted(struct machine *machine)
 {
-	link_ask(machine, CONTROL_EVENTS, json_object(), -1, heard, NULL);
+	link_ask(machine, CONTROL_EVENTS, json_object(), -1, link_ignore, NULL);
 	link_ask(machine, CONTROL_STATUS, json_object(), -1, heard_status, NULL);
 }
 

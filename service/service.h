@@ -97,7 +97,7 @@ enum start_action { START_NEVER, START_IF_RUNNING, START_ALWAYS };
 enum stop_action { STOP_SHUTDOWN, STOP_SAVE, STOP_TURN_OFF };
 enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
 
-#define UUID_TEXT 37
+#define UUID_TEXT 37 /* bytes, as GUID_TEXT of disk/bytes.h */
 
 /* What vmms itself reads of a machine's document; the rest is the worker's affair. */
 struct settings {
@@ -131,7 +131,6 @@ struct machine {
 	struct timer next_timer; /* the next of the queue begins */
 	struct timer meet_timer; /* its worker was not itself yet */
 	struct timer start_timer;
-	bool doomed; /* it is being deleted */
 };
 
 /* machine.c */
@@ -217,6 +216,8 @@ int link_open(struct machine *machine, const char *path);
 /* Takes params and the descriptor (-1: none). `done` is called once, later. */
 void link_ask(struct machine *machine, const char *method, json_t *params, int fd, link_done *done,
 	      void *user);
+/* A link_done for what is not waited for. */
+void link_ignore(struct machine *machine, void *user, const json_t *result, const json_t *error);
 /* Takes in all that has come. */
 void link_drain(struct machine *machine);
 /* What was asked is answered with an error. */
@@ -251,9 +252,9 @@ struct action {
 	const char *past;          /* "'web1' cannot be ..." */
 	unsigned int from;         /* a bit for each state */
 	enum machine_state during; /* of the machine while it is carried out */
-	enum role role;
-	bool at_once; /* it does not wait for what is being done */
+	bool at_once;              /* it does not wait for what is being done */
 	void (*begin)(struct job *job);
+	const char *method; /* of the worker's, where that is all */
 };
 
 /* action.c */
@@ -299,8 +300,8 @@ void events_destroy(struct service *service);
 /* Takes the object. */
 void events_emit(struct service *service, const char *name, json_t *object);
 uint64_t events_last(const struct service *service);
-/* The next one after `id` as SSE has it, or NULL: there is none yet. *lost: some in between are forgotten. */
-const char *events_next(const struct service *service, uint64_t *id, bool *lost);
+/* The next one after `id` as SSE has it, or NULL: there is none yet. Those in between may be forgotten. */
+const char *events_next(const struct service *service, uint64_t *id);
 
 /* ---- Consoles (console.c) ---- */
 

@@ -34,7 +34,7 @@ const char *http_code(const struct http *http)
 	return "not-found";
 }
 
-const char *http_detail(struct http *http)
+const char *http_detail(const struct http *http)
 {
 	(void)http;
 	return "there is none";
