@@ -144,10 +144,7 @@ static bool put_member(struct vm *vm, const struct option *option, const char *w
 	case DISK:
 		return append(vm, "disks", json_pack("{s:s}", "file", word));
 	case DVD:
-		/* What a BIOS starts from is at the IDE controller. */
-		return append(vm, "disks",
-			      json_pack("{s:s, s:s, s:s}", "kind", "dvd", "file", word,
-					"controller", "ide"));
+		return append(vm, "disks", json_pack("{s:s, s:s}", "kind", "dvd", "file", word));
 	case NET:
 		return append(vm, "networks", json_pack("{s:s}", "switch", word));
 	case ANY:

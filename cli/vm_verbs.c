@@ -371,6 +371,24 @@ static bool make_disk(struct vm *vm, const char *name)
 	return ret == 0;
 }
 
+/* What a BIOS starts from is at its IDE controller: the first disk and the discs, as of Hyper-V's first generation. */
+static void place_disks(struct vm *vm)
+{
+	bool first = true;
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(vm->document, "disks"), i, disk)
+	{
+		bool dvd = json_object_get(disk, "kind") != NULL;
+
+		if ((dvd || first) && json_object_get(disk, "controller") == NULL) {
+			json_object_set_new(disk, "controller", json_string("ide"));
+		}
+		first &= dvd;
+	}
+}
+
 static int create(struct vm *vm)
 {
 	json_t *answer;
@@ -391,6 +409,9 @@ static int create(struct vm *vm)
 	if (json_object_get(vm->document, "kernel") == NULL &&
 	    json_object_get(vm->document, "generation") == NULL) {
 		json_object_set_new(vm->document, "generation", json_integer(1));
+	}
+	if (json_integer_value(json_object_get(vm->document, "generation")) == 1) {
+		place_disks(vm);
 	}
 	answer = http_ask(vm->http, "POST", "/v1/machines", json_incref(vm->document));
 	if (answer == NULL) {
