@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "hosted/listen.h"
+#include "hosted/manager.h"
 #include "hosted/say.h"
 #include "include/mgmt/service.h"
 #include "libvirt/libvirt.h"
@@ -182,7 +182,6 @@ int main(int argc, char **argv)
 						{NULL, 0, NULL, 0}};
 	const char *path = LISTEN_AT, *socket = SERVICE_SOCKET;
 	int option, listener;
-	mode_t mask;
 
 	say_set_name("vlibvirtd");
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -198,9 +197,7 @@ int main(int argc, char **argv)
 	if (strcmp(path, LISTEN_AT) == 0) {
 		(void)mkdir("/run/libvirt", 0755);
 	}
-	mask = umask(0111);
-	listener = listen_at(path, -1, SOCK_STREAM, 64, "--listen ");
-	umask(mask);
+	listener = manager_listen_for_all(path, 64, "--listen ");
 	if (listener < 0) {
 		return EXIT_USAGE;
 	}

@@ -1,5 +1,5 @@
 # libvirt's clients on the management service.
-libvirt_objs := $(addprefix libvirt/,main.o wire.o calls.o xml.o) disk/bytes.o $(addprefix hosted/,http.o listen.o say.o)
+libvirt_objs := $(addprefix libvirt/,main.o wire.o calls.o xml.o) disk/bytes.o $(addprefix hosted/,http.o listen.o manager.o say.o)
 
 libvirt_products := build/libvirt/vlibvirtd
 build/libvirt/vlibvirtd: $(call user,$(libvirt_objs))

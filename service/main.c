@@ -7,18 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "hosted/listen.h"
+#include "hosted/manager.h"
 #include "hosted/say.h"
 #include "service/service.h"
 
 #define EXIT_USAGE 2
 #define DAY_MS     86400000u
-#define LISTEN_FD  3 /* the first that systemd hands over (sd_listen_fds(3)) */
 
 static const char help[] =
 	"usage: vmms [options]\n"
@@ -125,46 +122,6 @@ static bool be_alone(const struct service *service)
 	return false;
 }
 
-/* A socket that everybody may connect to: who may do what is decided by who it is. */
-static int listen_for_all(const char *socket)
-{
-	const char *count = getenv("LISTEN_FDS"), *process = getenv("LISTEN_PID");
-	bool handed = count != NULL && process != NULL && atoi(count) >= 1 &&
-		      atoi(process) == (int)getpid();
-	mode_t mask = umask(0111);
-	int fd;
-
-	if (handed) {
-		(void)fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
-	}
-	fd = listen_at(socket, handed ? LISTEN_FD : -1, SOCK_STREAM, 64, "--socket ");
-	umask(mask);
-	return fd;
-}
-
-/* sd_notify(3): a datagram. */
-static void tell_manager(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (path == NULL || strlen(path) >= sizeof(address.sun_path)) {
-		return;
-	}
-	strcpy(address.sun_path, path);
-	if (address.sun_path[0] == '@') {
-		address.sun_path[0] = '\0';
-	}
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0) {
-		(void)!sendto(fd, text, strlen(text), MSG_NOSIGNAL,
-			      (const struct sockaddr *)&address,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
-		close(fd);
-	}
-}
-
 static void meet_all(struct service *service)
 {
 	char path[PATH_MAX];
@@ -194,6 +151,16 @@ static void look_at_logs(struct timer *timer)
 		}
 	}
 	loop_start_timer(service, timer, DAY_MS, look_at_logs);
+}
+
+/* The loop turns: it is in it that this is said, twice as often as is wanted. */
+static void tell_alive(struct timer *timer)
+{
+	struct service *service =
+		(struct service *)((char *)timer - offsetof(struct service, alive));
+
+	manager_tell("WATCHDOG=1");
+	loop_start_timer(service, timer, manager_watchdog_ms() / 2, tell_alive);
 }
 
 static void end(struct service *service)
@@ -229,15 +196,18 @@ int main(int argc, char **argv)
 	    !job_scan(&service) || !store_scan(&service)) {
 		return EXIT_USAGE;
 	}
-	listener = listen_for_all(socket);
+	listener = manager_listen_for_all(socket, 64, "--socket ");
 	if (listener < 0 || !http_create(&service, listener)) {
 		return EXIT_USAGE;
 	}
 	meet_all(&service);
 	look_at_logs(&service.day);
-	tell_manager("READY=1");
+	manager_tell("READY=1");
+	if (manager_watchdog_ms() != 0) {
+		tell_alive(&service.alive);
+	}
 	loop_run(&service);
-	tell_manager("STOPPING=1");
+	manager_tell("STOPPING=1");
 	end(&service);
 	return 0;
 }

@@ -47,7 +47,8 @@ struct service {
 	uint64_t last_job;
 	struct events *events;
 	struct http *http;
-	struct timer day; /* logs are looked at */
+	struct timer day;   /* logs are looked at */
+	struct timer alive; /* the service manager is told */
 };
 
 /* False: said why. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "hosted/listen.h"
+#include "hosted/manager.h"
 #include "include/mgmt/switch.h"
 #include "switch/daemon.h"
 
@@ -177,7 +178,12 @@ int main(int argc, char **argv)
 	json_object_seed(0);
 	raise_limits();
 	daemon.awake_ns = choose_awake_ns();
-	if (!create(&daemon, control, ports) || !sandbox_enter()) {
+	if (!create(&daemon, control, ports)) {
+		return 2;
+	}
+	/* Who connects now waits; in the sandbox nobody can be told. */
+	manager_tell("READY=1");
+	if (!sandbox_enter()) {
 		return 2;
 	}
 	good = loop_run(&daemon);
