@@ -10,7 +10,9 @@
 #   make soak     each fuzzer for an hour, and the disk library's power cuts with more seeds
 #   make lab      fetch and build what tools/lab needs
 #   make setup    install the Debian packages that are missing, as run, test and the like do first
-#   make install-disk   install the disk library, its header, tool and manual page (PREFIX=/usr/local)
+#   make install        install all that a host has, as host/installed lists it (DESTDIR, PREFIX=/usr/local)
+#   make install-disk   install the disk library, its header, tool and manual page alone
+#   make deb            Debian packages, in build/deb (VERSION)
 #   make clean    remove what was made, but not what was fetched (build/cache)
 #   make help     this list
 #
@@ -45,7 +47,7 @@ boot32 = $(addprefix build/boot32/,$(1))
 user   = $(addprefix build/user/,$(1))
 san    = $(addprefix build/san/,$(1))
 
-folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker console service libvirt cli tests
+folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker console service libvirt cli host tests
 -include $(wildcard $(folders:%=%/objs.mk))
 
 include tools/build.mk
@@ -61,7 +63,7 @@ setup:
 	@tools/setup
 
 # The targets below start from a machine that may have no compiler yet.
-run test check bench fuzz soak: setup
+run test check bench fuzz soak deb: setup
 
 # The root's kernel and the headers to build its module against are a pair: both are there before the build.
 run:

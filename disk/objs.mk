@@ -22,18 +22,6 @@ build/disk/libvdisk.so: $(call user,$(disk_objs)) disk/libvdisk.map
 	$(Q)$(CC) -shared -pthread -Wl,-soname,libvdisk.so.0 -Wl,--version-script=disk/libvdisk.map -Wl,-z,relro,-z,now \
 		-Wl,-z,defs -o $@ $(filter %.o,$^) $(disk_libs)
 
-# For programs of others: the tool, the library, its header and the manual page, below PREFIX.
-PREFIX ?= /usr/local
-
-.PHONY: install-disk
-install-disk: $(disk_products)
-	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
-	$(Q)install -D -t $(DESTDIR)$(PREFIX)/bin build/disk/vhd
-	$(Q)install -D build/disk/libvdisk.so $(DESTDIR)$(PREFIX)/lib/libvdisk.so.0
-	$(Q)ln -sf libvdisk.so.0 $(DESTDIR)$(PREFIX)/lib/libvdisk.so
-	$(Q)install -D -m 644 disk/disk.h $(DESTDIR)$(PREFIX)/include/vdisk.h
-	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/vhd.1
-
 # Tests. The crash and corruption tests and the fuzzer have a simulated disk in place of file.o, ring.o and helper.o.
 disk_fake_objs := $(filter-out disk/file.o disk/ring.o disk/helper.o,$(disk_objs)) tests/unit/disk_fake.o
 

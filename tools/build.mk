@@ -68,4 +68,4 @@ endef
 $(foreach t,$(tests:%.c=%),$(eval $(call test_rule,$(t))))
 $(foreach t,$(fuzzers:%.c=%),$(eval $(call fuzz_rule,$(t))))
 
--include $(shell [ -d build ] && find build -path build/cache -prune -o -name '*.d' -print)
+-include $(shell [ -d build ] && find build \( -path build/cache -o -path build/deb \) -prune -o -name '*.d' -print)
