@@ -427,15 +427,20 @@ static int create(struct vm *vm)
 static int change(struct vm *vm, const char *name, json_t *patch)
 {
 	json_t *answer = ask(vm, "PATCH", patch, "/v1/machines/%s", name, "");
+	char waits[256];
 
 	if (answer == NULL) {
 		return refused(vm);
 	}
+	/* It takes long. */
+	if (json_object_get(answer, "what") != NULL) {
+		return wait_for(vm, answer);
+	}
+	put_value(json_object_get(answer, "at-next-start"), waits, sizeof(waits));
 	if (vm->json) {
 		print_json(answer);
-	} else if (json_object_get(answer, "worker") != NULL ||
-		   json_object_get(answer, "cpu-seconds") != NULL) {
-		say("'%s' runs; what its hardware has is changed at its next start", name);
+	} else if (waits[0] != '\0') {
+		say("'%s' runs; holds at its next start: %s", name, waits);
 	}
 	json_decref(answer);
 	return VM_DONE;

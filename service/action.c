@@ -240,7 +240,9 @@ void action_worker_gone(struct job *job)
 {
 	const char *reason = job->machine->reason;
 
-	if (job->action->begin == start) {
+	if (job->action == &change_action) {
+		change_worker_gone(job);
+	} else if (job->action->begin == start) {
 		not_started(job);
 	} else if (job->action->begin == turn_off ||
 		   (job->action->begin == shut_down && strcmp(reason, "power-off") == 0) ||
@@ -253,6 +255,9 @@ void action_worker_gone(struct job *job)
 
 bool action_cancel(struct job *job)
 {
+	if (job->action == &change_action) {
+		return change_cancel(job);
+	}
 	if (job->worker_job == 0) {
 		return false;
 	}

@@ -23,7 +23,8 @@ struct call {
 	struct job *job;
 };
 
-static void answer_refusal(struct request *request, const struct refusal *why)
+/* Takes the object, of a refusal. */
+static void answer_problem(struct request *request, json_t *problem)
 {
 	static const struct {
 		const char *code;
@@ -41,15 +42,20 @@ static void answer_refusal(struct request *request, const struct refusal *why)
 		{SERVICE_BAD_WORKER, 502, "the worker cannot"},
 		{SERVICE_BAD_IO, 500, "not done"},
 	};
-	json_t *problem = refusal_object(why);
+	const char *code = json_string_value(json_object_get(problem, "code"));
 	size_t i = 0;
 
-	while (i < ARRAY_COUNT(codes) - 1 && strcmp(codes[i].code, why->code) != 0) {
+	while (i < ARRAY_COUNT(codes) - 1 && (code == NULL || strcmp(codes[i].code, code) != 0)) {
 		i++;
 	}
 	json_object_set_new(problem, "title", json_string(codes[i].title));
 	json_object_set_new(problem, "status", json_integer(codes[i].status));
 	request_answer(request, codes[i].status, problem);
+}
+
+static void answer_refusal(struct request *request, const struct refusal *why)
+{
+	answer_problem(request, refusal_object(why));
 }
 
 /* The body as an object, which the caller frees; NULL: answered. An empty one is {}. */
@@ -318,13 +324,49 @@ static const char *document_id(const struct request *request)
 	return id != NULL ? id : "";
 }
 
-static bool is_unchanged(const struct request *request, const struct machine *machine,
-			 const char *revision, struct refusal *why)
+static void answer_job(struct request *request, const struct job *job, unsigned int status)
 {
-	return (machine != NULL && strcmp(machine->revision, revision) == 0) ||
-	       refuse(why, SERVICE_BAD_CHANGED, "read it again, and decide anew",
-		      "'%s' has been changed by somebody else meanwhile",
-		      machine != NULL ? machine->name : request->key);
+	snprintf(request->location, sizeof(request->location), "/v1/jobs/%llu",
+		 (unsigned long long)job->id);
+	request_answer(request, status, job_object(job));
+}
+
+/* The job that changes it has ended, or takes long. */
+static void changed(struct waiter *waiter)
+{
+	struct request *request =
+		(struct request *)((char *)waiter - offsetof(struct request, waiter));
+	const struct job *job = waiter->job;
+	const struct machine *machine = machine_find(request->service, request->key);
+
+	if (job->state == JOB_DONE && machine != NULL) {
+		answer_machine(request, machine, 200, NULL);
+	} else if (job->error != NULL) {
+		answer_problem(request, json_deep_copy(job->error));
+	} else {
+		answer_job(request, job, 202);
+	}
+}
+
+static void change_later(struct request *request, struct machine *machine)
+{
+	json_t *params = json_pack("{s:O, s:s, s:s*}", "document", request->document, "revision",
+				   request->revision, "name", request->name);
+	struct refusal why;
+	struct job *job = job_new(machine, &change_action, params, request->user, &why);
+
+	if (job == NULL) {
+		answer_refusal(request, &why);
+		return;
+	}
+	job_wait(request->service, job, &request->waiter, SERVICE_WAIT_MAX * 1000, changed);
+}
+
+static bool is_gone(const struct request *request, struct refusal *why)
+{
+	refuse(why, SERVICE_BAD_CHANGED, "", "'%s' has been deleted, or renamed, meanwhile",
+	       request->key);
+	return true;
 }
 
 static void change_now(void *user, const struct refusal *refusal)
@@ -335,17 +377,16 @@ static void change_now(void *user, const struct refusal *refusal)
 
 	if (refusal != NULL) {
 		answer_refusal(request, refusal);
-		return;
-	}
-	if (!is_unchanged(request, machine, request->revision, &why) ||
-	    (request->name != NULL && !store_rename(machine, request->name, &why)) ||
-	    !store_write(machine, json_incref(request->document), &why)) {
+	} else if (machine == NULL ? is_gone(request, &why) : change_is_under_way(machine, &why)) {
 		answer_refusal(request, &why);
-		return;
+	} else if (change_is_needed(machine, request->document)) {
+		change_later(request, machine);
+	} else if (!change_write(machine, request->document, request->name, request->revision,
+				 &why)) {
+		answer_refusal(request, &why);
+	} else {
+		answer_machine(request, machine, 200, NULL);
 	}
-	snprintf(machine->id, sizeof(machine->id), "%s", document_id(request));
-	events_emit(request->service, "machine", machine_summary(machine));
-	answer_machine(request, machine, 200, NULL);
 }
 
 static bool take_patch(struct request *request, struct machine *machine, json_t *patch,
@@ -362,7 +403,9 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 	if (request->if_match[0] != '\0' && strcmp(request->if_match, "*") != 0) {
 		print_tag(machine, tag);
 		if (strcmp(tag, request->if_match) != 0) {
-			return is_unchanged(request, machine, "", why);
+			return refuse(why, SERVICE_BAD_CHANGED, "read it again, and decide anew",
+				      "'%s' has been changed by somebody else meanwhile",
+				      machine->name);
 		}
 	}
 	if (json_is_string(name) && strcmp(json_string_value(name), machine->name) != 0) {
@@ -391,6 +434,7 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 		return false;
 	}
 	settings_free(&settings);
+	change_place(machine, request->document);
 	if (!machine_path(machine, "", path)) {
 		return refuse(why, SERVICE_BAD_IO, "", "the path is too long");
 	}
@@ -439,13 +483,6 @@ static void delete_machine(struct call *call)
 }
 
 /* ---- What is done with them ---- */
-
-static void answer_job(struct request *request, const struct job *job, unsigned int status)
-{
-	snprintf(request->location, sizeof(request->location), "/v1/jobs/%llu",
-		 (unsigned long long)job->id);
-	request_answer(request, status, job_object(job));
-}
 
 static const struct form_member force_row = {"force", FORM_FLAG, .at = 0};
 

@@ -81,6 +81,7 @@ static void tell(struct service *service, const struct job *job)
 
 static void release(struct job *job)
 {
+	change_release(job);
 	json_decref(job->params);
 	json_decref(job->error);
 	free(job->name);
@@ -190,7 +191,7 @@ static bool may_begin(const struct job *job, struct refusal *why)
 {
 	const struct machine *machine = job->machine;
 
-	if (machine->damage != NULL && job->action->from & 1u << MACHINE_OFF) {
+	if (machine->damage != NULL && job->action->during == MACHINE_STARTING) {
 		return refuse(why, SERVICE_BAD_STATE, "mend its document", "'%s': %s",
 			      machine->name, machine->damage);
 	}
@@ -240,6 +241,7 @@ static void end(struct job *job, enum job_state state)
 	if (*link != NULL) {
 		*link = job->behind;
 	}
+	change_release(job);
 	job->machine = NULL;
 	job->behind = NULL;
 	job->state = state;

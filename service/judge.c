@@ -94,8 +94,8 @@ bool settings_check(struct service *service, const char *folder, json_t *for_wor
 	if (check == NULL || config < 0 || nowhere < 0 || pipe2(pipes, O_CLOEXEC) != 0) {
 		refuse(why, SERVICE_BAD_IO, "", "the worker cannot be asked: %s", strerror(errno));
 	} else {
-		check->process =
-			start_process(service, folder, words, &config, 1, nowhere, pipes[1]);
+		check->process = start_process(service->worker, folder, words, &config, 1, nowhere,
+					       pipes[1]);
 		if (check->process < 0) {
 			refuse(why, SERVICE_BAD_IO, "tell vmms where vmwp is: --worker", "%s: %s",
 			       service->worker, strerror(-check->process));

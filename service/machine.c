@@ -77,6 +77,8 @@ void machine_free(struct machine *machine)
 	link_close(machine);
 	console_close(machine);
 	loop_close(machine->service, &machine->process);
+	json_decref(machine->running);
+	json_decref(machine->waits);
 	settings_free(&machine->settings);
 	free(machine->damage);
 	free(machine->name);
@@ -178,6 +180,7 @@ static void ended(struct machine *machine)
 	if (machine_run_path(machine, "control", path)) {
 		(void)unlink(path);
 	}
+	change_ended(machine);
 	if (machine->reason[0] == '\0') {
 		snprintf(machine->reason, sizeof(machine->reason), "%s",
 			 ran ? "worker-died" : "not-started");
@@ -262,6 +265,7 @@ void machine_meet(struct machine *machine)
 	if (ret == 1 && worker == 0) {
 		loop_start_timer(machine->service, &machine->meet_timer, MEET_MS, meet_again);
 	} else if (ret == 1) {
+		change_met(machine);
 		if (!machine_take_worker(machine, worker, &why)) {
 			say("%s", why.detail);
 		}
@@ -419,6 +423,9 @@ json_t *machine_summary(const struct machine *machine)
 	}
 	if (machine->crashed) {
 		json_object_set_new(object, "crashed", json_true());
+	}
+	if (json_array_size(machine->waits) != 0) {
+		json_object_set(object, "at-next-start", machine->waits);
 	}
 	if (is_busy(machine)) {
 		json_object_set_new(object, "job",

@@ -27,6 +27,7 @@ static const char help[] =
 	"  --store FOLDER  where machines are; " SERVICE_STORE "\n"
 	"  --run FOLDER    for what does not outlast a boot; " SERVICE_RUN "\n"
 	"  --worker FILE   the worker's program; vmwp\n"
+	"  --vmctl FILE    the tool that tells a worker what has changed; vmctl\n"
 	"  --group NAME    whose members may do everything, beside root; " SERVICE_GROUP "\n"
 	"  --help\n"
 	"\n"
@@ -37,13 +38,10 @@ enum parsed { PARSED, PRINTED, WRONG };
 static enum parsed parse(struct service *service, const char **socket, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"store", required_argument, NULL, 'm'},
-		{"run", required_argument, NULL, 'r'},
-		{"worker", required_argument, NULL, 'w'},
-		{"group", required_argument, NULL, 'g'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"socket", required_argument, NULL, 's'}, {"store", required_argument, NULL, 'm'},
+		{"run", required_argument, NULL, 'r'},    {"worker", required_argument, NULL, 'w'},
+		{"vmctl", required_argument, NULL, 'c'},  {"group", required_argument, NULL, 'g'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -61,6 +59,9 @@ static enum parsed parse(struct service *service, const char **socket, int argc,
 			break;
 		case 'w':
 			service->worker = optarg;
+			break;
+		case 'c':
+			service->control = optarg;
 			break;
 		case 'g':
 			service->group = optarg;
@@ -180,6 +181,7 @@ int main(int argc, char **argv)
 	struct service service = {.store = SERVICE_STORE,
 				  .run = SERVICE_RUN,
 				  .worker = "vmwp",
+				  .control = "vmctl",
 				  .group = SERVICE_GROUP};
 	const char *socket = SERVICE_SOCKET;
 	enum parsed parsed;

@@ -1,5 +1,5 @@
 # The management service.
-service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o http.o api.o openapi.o) \
+service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o change.o difference.o http.o api.o openapi.o) \
 	$(addprefix hosted/,listen.o manager.o packet.o form.o say.o) disk/bytes.o
 
 service_products := build/service/vmms
@@ -7,6 +7,8 @@ build/user/service/openapi.o build/san/service/openapi.o: include/mgmt/openapi.j
 build/service/vmms: $(call user,$(service_objs))
 	$(call link_user,-ljansson -lmicrohttpd)
 
-service_fuzzers := tests/fuzz/service_fuzz.c
+service_fuzzers := tests/fuzz/service_fuzz.c tests/fuzz/difference_fuzz.c
 service_fuzz_objs := $(addprefix service/,settings.o refusal.o) hosted/form.o hosted/say.o
 service_fuzz_libs := -ljansson
+difference_fuzz_objs := service/difference.o hosted/say.o
+difference_fuzz_libs := -ljansson

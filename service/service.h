@@ -33,10 +33,11 @@ struct timer {
 };
 
 struct service {
-	const char *store;  /* the folder of the machines' folders */
-	const char *run;    /* the folder of what does not outlast a boot: sockets, locks, jobs */
-	const char *worker; /* the program */
-	const char *group;  /* whose members may do everything, beside root */
+	const char *store;   /* the folder of the machines' folders */
+	const char *run;     /* the folder of what does not outlast a boot: sockets, locks, jobs */
+	const char *worker;  /* the program */
+	const char *control; /* vmctl, the program */
+	const char *group;   /* whose members may do everything, beside root */
 	int epoll;
 	bool stop;
 	struct source signals;
@@ -132,6 +133,8 @@ struct machine {
 	struct timer next_timer; /* the next of the queue begins */
 	struct timer meet_timer; /* its worker was not itself yet */
 	struct timer start_timer;
+	json_t *running; /* what its worker has: config and bounds (change.c); NULL: nobody knows */
+	json_t *waits;   /* members of its document that hold at its next start */
 };
 
 /* machine.c */
@@ -166,10 +169,10 @@ json_t *machine_summary(const struct machine *machine);
 void machine_start_all(struct service *service);
 
 /*
- * start.c: a process of the worker's program, of a session of its own, in this folder. `fds` become its descriptors from 3 on, `out` and
+ * start.c: a process of a program, of a session of its own, in this folder. `fds` become its descriptors from 3 on, `out` and
  * `err` what they are called. The process, or -errno.
  */
-pid_t start_process(const struct service *service, const char *folder, const char *const *words,
+pid_t start_process(const char *program, const char *folder, const char *const *words,
 		    const int *fds, unsigned int count, int out, int err);
 /* A text as a file that can be read from its start, or -errno. */
 int start_text_file(const char *name, const json_t *document);
@@ -206,6 +209,50 @@ bool store_rename(struct machine *machine, const char *name, struct refusal *why
 /* `disks`: also the files of disks that lie in its folder. *kept: something is left in the folder. */
 bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusal *why);
 bool store_mark(const struct machine *machine, const char *file, bool there);
+
+/* ---- Documents that are changed while a worker has them (change.c, difference.c) ---- */
+
+#define STEP_WORDS_MAX 14
+
+/* What vmctl is to do with a worker. The words are the step's own, or of the documents that it was made of. */
+struct step {
+	const char *words[STEP_WORDS_MAX];
+	unsigned int count;
+	char number[24], option[4400];
+	char text[64]; /* for people */
+};
+
+/* Gives each SCSI disk its number: the one it has in `running`, or (NULL) as a worker would. */
+void difference_number(json_t *config, const json_t *running);
+/* Writes them into a document, if they would be others at the next start. */
+void difference_place(json_t *document, const json_t *running);
+/* From what to what the memory of a guest can be led that is started so. */
+json_t *difference_bounds(const json_t *config);
+/* What a worker has, when it has been led from `running` to `to` as far as it can be while it runs. */
+json_t *difference_apply(const json_t *running, const json_t *to, const json_t *bounds);
+/* The members in which they differ. */
+json_t *difference_waits(const json_t *running, const json_t *to);
+/* The next step from one to the other, by the worker's status. False: there is none. */
+bool difference_next(const json_t *from, const json_t *to, const json_t *status, struct step *step);
+
+/* A worker has been started so, has been met, or has ended. */
+void change_started(struct machine *machine, const json_t *config);
+void change_met(struct machine *machine);
+void change_ended(struct machine *machine);
+/* Whether the worker has to be told of another document; that takes a job. */
+bool change_is_needed(const struct machine *machine, const json_t *document);
+/* Disks that the worker has keep their numbers. */
+void change_place(const struct machine *machine, json_t *document);
+/* Another document, and name (NULL: the same), if it is of this revision still. False: why. */
+bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
+		  struct refusal *why);
+bool change_is_under_way(const struct machine *machine, struct refusal *why);
+/* Its params: document, revision, and perhaps name. */
+extern const struct action change_action;
+/* As action_worker_gone() and action_cancel(). */
+void change_worker_gone(struct job *job);
+bool change_cancel(struct job *job);
+void change_release(struct job *job);
 
 /* ---- The worker's control socket (link.c) ---- */
 
@@ -246,6 +293,7 @@ struct job {
 	json_t *error;         /* refusal_object(); when it has failed */
 	time_t began, ended;
 	struct waiter *waiters;
+	struct change *change; /* of one that changes a document */
 };
 
 struct action {

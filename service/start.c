@@ -62,10 +62,10 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
 	return ret;
 }
 
-pid_t start_process(const struct service *service, const char *folder, const char *const *words,
+pid_t start_process(const char *program, const char *folder, const char *const *words,
 		    const int *fds, unsigned int count, int out, int err)
 {
-	const char *argv[16] = {service->worker};
+	const char *argv[STEP_WORDS_MAX + 3] = {program};
 	int lifted[FDS_MAX + 2] = {out, err}, ret = 0;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -73,7 +73,9 @@ pid_t start_process(const struct service *service, const char *folder, const cha
 	pid_t process;
 
 	CHECK(count <= FDS_MAX);
-	memcpy(lifted + 2, fds, count * sizeof(*fds));
+	if (count != 0) {
+		memcpy(lifted + 2, fds, count * sizeof(*fds));
+	}
 	for (i = 0; words[i] != NULL && i + 2 < ARRAY_COUNT(argv); i++) {
 		argv[i + 1] = words[i];
 	}
@@ -87,8 +89,8 @@ pid_t start_process(const struct service *service, const char *folder, const cha
 		ret = prepare(&actions, &attributes, folder, lifted, count + 2);
 	}
 	if (ret == 0) {
-		ret = posix_spawnp(&process, service->worker, &actions, &attributes,
-				   (char *const *)argv, environ);
+		ret = posix_spawnp(&process, program, &actions, &attributes, (char *const *)argv,
+				   environ);
 	}
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
@@ -270,6 +272,7 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 		json_decref(config);
 		return false;
 	}
+	change_started(machine, config);
 	json_object_set_new(
 		config, "control",
 		json_pack("{s:{s:i, s:s}}", "socket", "fd", FIRST_FD + 1, "name", path));
@@ -316,8 +319,8 @@ bool start_worker(struct machine *machine, struct refusal *why)
 	}
 	if (opened) {
 		begin_log(files.log);
-		worker = start_process(machine->service, folder, words, files.fds, 3, files.nowhere,
-				       files.log);
+		worker = start_process(machine->service->worker, folder, words, files.fds, 3,
+				       files.nowhere, files.log);
 		errno = worker < 0 ? -worker : 0;
 	}
 	if (worker <= 0) {
@@ -325,5 +328,8 @@ bool start_worker(struct machine *machine, struct refusal *why)
 		       machine->name, strerror(errno));
 	}
 	close_files(&files);
+	if (worker <= 0) {
+		change_ended(machine);
+	}
 	return worker > 0 && machine_take_worker(machine, worker, why);
 }

@@ -3,7 +3,7 @@ import os
 import re
 
 from harness import BUILD, guest, kernels, test
-from integration_tests import END
+from integration_tests import END, VMCTL
 
 VMMS = (os.path.join(BUILD, "service", "vmms"), "/usr/bin/vmms")
 VM = (os.path.join(BUILD, "cli", "vm"), "/usr/bin/vm")
@@ -16,6 +16,7 @@ GUEST = END + """
         while :; do
             n=$((n + 1))
             echo "tick $n $(cut -d' ' -f1 /proc/uptime)"
+            echo "disks $(ls /sys/block | grep ^s | tr '\n' ' ')"
             usleep 200000
         done
     ) &
@@ -26,7 +27,7 @@ GUEST = END + """
 
 @test("service: machines are made, started, saved, shut down by name, and outlive the service", deadline=900)
 def life(t):
-    initrd = guest.initrd("service", GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_utils", "hv_storvsc", "sd_mod"])
+    initrd = guest.initrd("service", GUEST, kernels.get("6.1"), ["hv_vmbus", "hv_utils", "hv_storvsc", "sd_mod", "sr_mod"])
     text = t.root(f"""
         serve() {{ vmms 2>>log & service=$!; until vm host >/dev/null 2>&1; do kill -0 $service || exit 1; usleep 100000; done; }}
         ticks() {{ # NAME: some more of them, on a console of its own
@@ -45,6 +46,16 @@ def life(t):
         ticks web
         echo hallo >&9
         until grep -q "^heard hallo" web.out; do usleep 200000; done
+        # Changed while it runs: the guest sees a disk come and go, and a disc.
+        truncate -s 3M more.img; truncate -s 5M disc.iso
+        vm set web --set 'disks=[{{"file":"disk.vhdx"}},{{"file":"/root/more.img"}},{{"kind":"dvd","file":"/root/disc.iso"}}]' --set 'services=["shutdown"]' || exit 1
+        until grep -q "disks sda sdb sr0" web.out; do usleep 200000; done
+        vm set web --set 'disks=[{{"file":"disk.vhdx"}},{{"kind":"dvd"}}]' --vps 1 || exit 1
+        grep -c . web.out >seen
+        until tail -n +$(($(cat seen) + 1)) web.out | grep -q "disks sda sr0"; do usleep 200000; done
+        vm set web --set 'disks=[{{"file":"disk.vhdx"}},{{"file":"/root/nothing.vhdx"}}]'; echo "refused: $?"
+        vm show web | grep -A2 at-next-start
+        vm set web --set 'disks=[{{"file":"disk.vhdx"}}]' --set services=null --vps 2 || exit 1
         left
         echo "first $(grep ^tick web.out | tail -1)"
         kill -9 $service; wait $service 2>/dev/null
@@ -65,17 +76,19 @@ def life(t):
         vm delete --disks web db && ls /var/lib/verdigris/machines | wc -l
         vm jobs | awk '{{ print "job", $2, $3, $4 }}'
         kill $service; wait $service; echo "service: $?"
-        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, WORKER])
+        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, VMCTL, WORKER])
     t.has(text, "vm: 'db' did not start: --initrd /root/nothing: No such file or directory")
     t.has(text, "db: 1\n")
     t.has(text, "vm: 'web' is running and cannot be started")
     t.check(re.search(r"^web +paused +2 +128M", text, re.M), "it is not seen paused")
     t.check(re.search(r"^web +saved +2 +128M", text, re.M), "it is not seen saved")
     t.has(text, "state.vmrs\n")
+    t.has(text, "vm: 'web': /root/nothing.vhdx: No such file or directory\nrefused: 1\n")
+    t.has(text, '"at-next-start": [\n    "vps"\n')
     uptimes = [float(uptime) for uptime in re.findall(r"^(?:first|then) tick \d+ (\S+)", text, re.M)]
     t.check(len(uptimes) == 2 and uptimes[1] > uptimes[0], f"it did not go on: {uptimes}")
     t.check("started anew" not in text, "it started anew instead of going on")
     t.has(text, '"ended-by": "power-off"')
-    for job in ("start web done", "start db failed", "pause web done", "resume web done", "save web done", "shutdown web done"):
+    for job in ("start web done", "start db failed", "pause web done", "resume web done", "save web done", "shutdown web done", "change web done", "change web failed"):
         t.has(text, f"job {job}")
     t.has(text, "service: 0\n0\n")

@@ -1,0 +1,453 @@
+/*
+ * A document that is changed while its machine runs: the worker follows in steps (difference.c), each of which is carried out by vmctl, a process
+ * of its own, since it opens files and may wait for them. Then the document is written. What fails is taken back, and the document is as it was.
+ *
+ *   ask the worker how it is --> next step --> vmctl --.        none left: the document is written, done
+ *             ^----------------------------------------'        one failed: the same towards what was there before, failed
+ *
+ * What the worker has been told is in the run folder (ID.running), for the next vmms.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hosted/say.h"
+#include "include/mgmt/control.h"
+#include "service/service.h"
+
+#define STEPS_MAX 200 /* of one change; more are none that end */
+
+struct change {
+	struct source source; /* vmctl's standard error */
+	struct service *service;
+	uint64_t job; /* 0: nobody waits any more */
+	pid_t process;
+	size_t length;
+	char text[1024];
+	json_t *from, *to; /* what the worker is to become of what */
+	unsigned int steps;
+	bool back, cancelled;
+	struct refusal why; /* back: that it goes back */
+};
+
+static void release(struct change *change)
+{
+	json_decref(change->from);
+	json_decref(change->to);
+	free(change);
+}
+
+/* ---- What the worker has ---- */
+
+static void keep(struct machine *machine)
+{
+	char path[PATH_MAX], beside[PATH_MAX];
+
+	if (!machine_run_path(machine, "running", path) ||
+	    !machine_run_path(machine, "running.new", beside)) {
+		return;
+	}
+	if (json_dump_file(machine->running, beside, JSON_COMPACT) == 0) {
+		(void)rename(beside, path);
+	}
+}
+
+static void compare(struct machine *machine)
+{
+	json_t *to;
+
+	json_decref(machine->waits);
+	machine->waits = NULL;
+	if (machine->running != NULL && machine->settings.document != NULL) {
+		to = settings_for_worker(machine, machine->settings.document);
+		machine->waits = difference_waits(json_object_get(machine->running, "config"), to);
+		json_decref(to);
+	}
+}
+
+void change_started(struct machine *machine, const json_t *config)
+{
+	json_t *numbered = json_deep_copy(config);
+
+	difference_number(numbered, NULL);
+	json_decref(machine->running);
+	machine->running =
+		json_pack("{s:o, s:o}", "config", numbered, "bounds", difference_bounds(config));
+	keep(machine);
+	compare(machine);
+}
+
+void change_met(struct machine *machine)
+{
+	char path[PATH_MAX];
+
+	json_decref(machine->running);
+	machine->running = machine_run_path(machine, "running", path)
+				   ? json_load_file(path, JSON_REJECT_DUPLICATES, NULL)
+				   : NULL;
+	compare(machine);
+}
+
+void change_ended(struct machine *machine)
+{
+	char path[PATH_MAX];
+
+	json_decref(machine->running);
+	machine->running = NULL;
+	compare(machine);
+	if (machine_run_path(machine, "running", path)) {
+		(void)unlink(path);
+	}
+}
+
+/* ---- The document ---- */
+
+static bool is_unchanged(const struct machine *machine, const char *revision, struct refusal *why)
+{
+	return strcmp(machine->revision, revision) == 0 ||
+	       refuse(why, SERVICE_BAD_CHANGED, "read it again, and decide anew",
+		      "'%s' has been changed by somebody else meanwhile", machine->name);
+}
+
+bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
+		  struct refusal *why)
+{
+	if (!is_unchanged(machine, revision, why) ||
+	    (name != NULL && !store_rename(machine, name, why)) ||
+	    !store_write(machine, json_incref(document), why)) {
+		return false;
+	}
+	snprintf(machine->id, sizeof(machine->id), "%s",
+		 json_string_value(json_object_get(document, "id")));
+	if (name != NULL && machine->running != NULL) {
+		json_object_set_new(json_object_get(machine->running, "config"), "name",
+				    json_string(machine->name));
+		keep(machine);
+	}
+	compare(machine);
+	events_emit(machine->service, "machine", machine_summary(machine));
+	return true;
+}
+
+bool change_is_needed(const struct machine *machine, const json_t *document)
+{
+	const json_t *running = json_object_get(machine->running, "config");
+	json_t *to, *then;
+	bool needed;
+
+	if (machine->worker == 0 || running == NULL) {
+		return false;
+	}
+	to = settings_for_worker(machine, document);
+	difference_number(to, running);
+	then = difference_apply(running, to, json_object_get(machine->running, "bounds"));
+	needed = !json_equal(then, running);
+	json_decref(then);
+	json_decref(to);
+	return needed;
+}
+
+void change_place(const struct machine *machine, json_t *document)
+{
+	const json_t *running = json_object_get(machine->running, "config");
+
+	if (running != NULL) {
+		difference_place(document, running);
+	}
+}
+
+/* ---- Steps ---- */
+
+/* NULL: it has ended. */
+static struct job *find_job(struct service *service, uint64_t id)
+{
+	struct job *job = job_find(service, id);
+
+	return job != NULL && job->state == JOB_RUNNING ? job : NULL;
+}
+
+/* Its worker is about to end: then the end of the process says more. */
+static bool is_ending(struct machine *machine)
+{
+	link_drain(machine);
+	return machine->link == NULL;
+}
+
+static void finish(struct job *job)
+{
+	struct machine *machine = job->machine;
+	json_t *running = json_object_get(machine->running, "config"), *then, *to;
+	struct refusal why;
+
+	if (!change_write(machine, json_object_get(job->params, "document"),
+			  json_string_value(json_object_get(job->params, "name")),
+			  json_string_value(json_object_get(job->params, "revision")), &why)) {
+		job_fail(job, &why);
+		return;
+	}
+	if (running != NULL) {
+		to = settings_for_worker(machine, machine->settings.document);
+		difference_number(to, running);
+		then = difference_apply(running, to, json_object_get(machine->running, "bounds"));
+		json_object_set_new(machine->running, "config", then);
+		json_decref(to);
+		keep(machine);
+		compare(machine);
+	}
+	job_done(job);
+}
+
+static void ask_worker(struct job *job);
+
+static void go_back(struct job *job, const struct refusal *why)
+{
+	struct change *change = job->change;
+	json_t *to = change->to;
+
+	if (change->back) {
+		say("%s: what was changed could not be taken back: %s", job->name, why->detail);
+		job_fail(job, &change->why);
+		return;
+	}
+	change->why = *why;
+	change->back = true;
+	change->to = change->from;
+	change->from = to;
+	change->steps = 0;
+	job_step(job, "taking it back");
+	ask_worker(job);
+}
+
+/* "vmctl: WHAT; REMEDY" is the last line. */
+static void read_complaint(struct change *change, const char *name, struct refusal *why)
+{
+	static const char before[] = "vmctl: ";
+	char *text = change->text, *line, *remedy;
+
+	while (change->length > 0 && text[change->length - 1] == '\n') {
+		change->length--;
+	}
+	text[change->length] = '\0';
+	line = strrchr(text, '\n');
+	line = line != NULL ? line + 1 : text;
+	line += strncmp(line, before, sizeof(before) - 1) == 0 ? sizeof(before) - 1 : 0;
+	remedy = strstr(line, "; ");
+	if (remedy != NULL) {
+		*remedy = '\0';
+		remedy += 2;
+	}
+	refuse(why, SERVICE_BAD_WORKER, remedy != NULL ? remedy : "", "'%s': %s", name,
+	       *line != '\0' ? line : "the change was given up");
+}
+
+/* vmctl has closed its standard error, so it is about to end. */
+static void step_ended(struct change *change)
+{
+	struct job *job = find_job(change->service, change->job);
+	struct refusal why;
+	bool done;
+	int status;
+
+	loop_close(change->service, &change->source);
+	done = waitpid(change->process, &status, 0) == change->process && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
+	change->process = 0;
+	if (job == NULL) {
+		release(change);
+	} else if (is_ending(job->machine)) {
+		return;
+	} else if (done && !change->cancelled) {
+		ask_worker(job);
+	} else {
+		read_complaint(change, job->name, &why);
+		go_back(job, &why);
+	}
+}
+
+static void step_ready(struct source *source, uint32_t events)
+{
+	struct change *change = (struct change *)((char *)source - offsetof(struct change, source));
+	char rest[256];
+	size_t room = sizeof(change->text) - 1 - change->length;
+	ssize_t got = room > 0 ? read(source->fd, change->text + change->length, room)
+			       : read(source->fd, rest, sizeof(rest));
+
+	(void)events;
+	if (got > 0) {
+		change->length += room > 0 ? (size_t)got : 0;
+	} else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
+		step_ended(change);
+	}
+}
+
+/* False: why. */
+static bool take_step(struct job *job, const struct step *step, struct refusal *why)
+{
+	struct change *change = job->change;
+	const char *words[STEP_WORDS_MAX + 2] = {NULL};
+	char socket[PATH_MAX], folder[PATH_MAX];
+	int pipes[2] = {-1, -1}, nowhere = -1, ret = -ENAMETOOLONG;
+
+	if (machine_run_path(job->machine, "control", socket) &&
+	    machine_path(job->machine, "", folder)) {
+		words[0] = socket;
+		memcpy(words + 1, step->words, step->count * sizeof(words[0]));
+		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		ret = nowhere >= 0 && pipe2(pipes, O_CLOEXEC) == 0
+			      ? start_process(change->service->control, folder, words, NULL, 0,
+					      nowhere, pipes[1])
+			      : -errno;
+	}
+	if (nowhere >= 0) {
+		close(nowhere);
+	}
+	if (pipes[1] >= 0) {
+		close(pipes[1]);
+	}
+	if (ret < 0) {
+		if (pipes[0] >= 0) {
+			close(pipes[0]);
+		}
+		return refuse(why, SERVICE_BAD_IO, "tell vmms where vmctl is: --vmctl", "%s: %s",
+			      change->service->control, strerror(-ret));
+	}
+	change->process = ret;
+	change->length = 0;
+	change->source = (struct source){pipes[0], step_ready};
+	if (!loop_watch(change->service, &change->source, EPOLLIN)) {
+		(void)kill(change->process, SIGKILL);
+		step_ended(change);
+	}
+	return true;
+}
+
+static void heard_status(struct machine *machine, void *user, const json_t *status,
+			 const json_t *error)
+{
+	struct job *job = find_job(machine->service, (uint64_t)(uintptr_t)user);
+	struct change *change;
+	struct refusal why;
+	struct step step;
+
+	if (job == NULL || machine->link == NULL || (error != NULL && is_ending(machine))) {
+		return;
+	}
+	change = job->change;
+	if (error == NULL && !difference_next(change->from, change->to, status, &step)) {
+		if (!change->back) {
+			finish(job);
+		} else if (change->cancelled) {
+			job_cancelled(job);
+		} else {
+			job_fail(job, &change->why);
+		}
+		return;
+	}
+	if (error == NULL && ++change->steps <= STEPS_MAX) {
+		job_step(job, change->back ? "taking it back" : step.text);
+		if (take_step(job, &step, &why)) {
+			return;
+		}
+	} else {
+		refuse(&why, SERVICE_BAD_WORKER, "", "'%s': its worker does not follow",
+		       machine->name);
+	}
+	go_back(job, &why);
+}
+
+static void ask_worker(struct job *job)
+{
+	link_ask(job->machine, CONTROL_STATUS, json_object(), -1, heard_status,
+		 (void *)(uintptr_t)job->id);
+}
+
+/* ---- The job ---- */
+
+static void begin(struct job *job)
+{
+	struct machine *machine = job->machine;
+	const json_t *running = json_object_get(machine->running, "config");
+	struct refusal why;
+	json_t *to;
+
+	if (machine->worker == 0 || running == NULL) {
+		finish(job);
+		return;
+	}
+	job->change = calloc(1, sizeof(*job->change));
+	if (job->change == NULL || machine->link == NULL) {
+		refuse(&why, SERVICE_BAD_STATE, "wait until it runs",
+		       "'%s': its worker does not answer", machine->name);
+		job_fail(job, &why);
+		return;
+	}
+	to = settings_for_worker(machine, json_object_get(job->params, "document"));
+	difference_number(to, running);
+	*job->change = (struct change){.source.fd = -1,
+				       .service = machine->service,
+				       .job = job->id,
+				       .from = json_deep_copy(running),
+				       .to = to};
+	ask_worker(job);
+}
+
+/* The document is that of a machine that is off now. */
+void change_worker_gone(struct job *job)
+{
+	finish(job);
+}
+
+bool change_cancel(struct job *job)
+{
+	struct change *change = job->change;
+
+	if (change == NULL || change->process == 0 || change->back) {
+		return false;
+	}
+	change->cancelled = true;
+	(void)kill(change->process, SIGTERM);
+	return true;
+}
+
+void change_release(struct job *job)
+{
+	struct change *change = job->change;
+
+	job->change = NULL;
+	if (change != NULL && change->process != 0) {
+		change->job = 0; /* released when that has ended */
+	} else if (change != NULL) {
+		release(change);
+	}
+}
+
+/* In whichever state: what is off by then is only written down. */
+const struct action change_action = {
+	.name = "change",
+	.past = "changed",
+	.from = (1u << MACHINE_STATES) - 1,
+	.during = MACHINE_STATES,
+	.begin = begin,
+};
+
+bool change_is_under_way(const struct machine *machine, struct refusal *why)
+{
+	const struct job *job;
+
+	for (job = machine->queue; job != NULL; job = job->behind) {
+		if (job->action == &change_action) {
+			refuse(why, SERVICE_BAD_STATE, "wait for that job, or cancel it",
+			       "'%s' is being changed by job %llu", machine->name,
+			       (unsigned long long)job->id);
+			return true;
+		}
+	}
+	return false;
+}

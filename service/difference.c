@@ -1,0 +1,656 @@
+/*
+ * What a worker has to be told so that its machine becomes another: the next step from one configuration to another, by what the worker says it has. So
+ * steps that were taken already, by an earlier change or by hand, are not taken again, and the way back is found by the same means.
+ *
+ * Configurations here are those that a worker was started with (`running`), whose SCSI disks all have numbers. What is not led while a machine
+ * runs stays as it is in `running`, and holds at the next start.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "hosted/size.h"
+#include "include/mgmt/control.h"
+#include "service/service.h"
+
+#define PARENTS_MAX                                                                                \
+	8 /* that are named in a document; a disk with more is attached at the next start */
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value != NULL ? value : "";
+}
+
+static bool flag(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+/* ---- Disks ---- */
+
+static bool is_ide(const json_t *disk)
+{
+	return strcmp(text(disk, "controller"), "ide") == 0;
+}
+
+static bool is_dvd(const json_t *disk)
+{
+	return strcmp(text(disk, "kind"), "dvd") == 0;
+}
+
+/* -1: it has none. */
+static json_int_t number_of(const json_t *disk)
+{
+	const json_t *number = json_object_get(disk, "number");
+
+	return json_is_integer(number) ? json_integer_value(number) : -1;
+}
+
+/* A list's SCSI disk of this number, or NULL. */
+static json_t *disk_at(const json_t *disks, json_int_t number)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach((json_t *)disks, i, disk)
+	{
+		if (!is_ide(disk) && number_of(disk) == number) {
+			return disk;
+		}
+	}
+	return NULL;
+}
+
+/* As the guest and the file have it; how it is opened beside that is of the next start. */
+static bool is_same_disk(const json_t *one, const json_t *other)
+{
+	const json_t *parents[] = {json_object_get(one, "parents"),
+				   json_object_get(other, "parents")};
+
+	return is_dvd(one) == is_dvd(other) &&
+	       strcmp(text(one, "file"), text(other, "file")) == 0 &&
+	       flag(one, "read-only") == flag(other, "read-only") &&
+	       flag(one, "raw") == flag(other, "raw") &&
+	       (parents[0] == parents[1] || json_equal(parents[0], parents[1]));
+}
+
+/* Whether it can be attached to a machine that runs. */
+static bool can_come(const json_t *disk)
+{
+	const json_t *file = json_object_get(disk, "file"),
+		     *parents = json_object_get(disk, "parents"), *parent;
+	size_t i;
+
+	if (is_ide(disk) || flag(disk, "direct") || (file != NULL && !json_is_string(file)) ||
+	    json_array_size(parents) > PARENTS_MAX ||
+	    (flag(disk, "raw") && (flag(disk, "read-only") || parents != NULL))) {
+		return false;
+	}
+	json_array_foreach((json_t *)parents, i, parent)
+	{
+		if (!json_is_string(parent)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static json_int_t free_number(const json_t *disks, const json_t *beside)
+{
+	json_int_t number;
+
+	for (number = 0; number <= CONTROL_NUMBER_MAX; number++) {
+		if (disk_at(disks, number) == NULL && disk_at(beside, number) == NULL) {
+			return number;
+		}
+	}
+	return -1;
+}
+
+static void set_number(json_t *disk, json_int_t number)
+{
+	if (number >= 0) {
+		json_object_set_new(disk, "number", json_integer(number));
+	}
+}
+
+/* As the worker does at its start: each the first that is free among those before it. */
+static void number_by_order(json_t *disks)
+{
+	json_t *disk, *before = json_array();
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+	{
+		if (!is_ide(disk) && number_of(disk) < 0) {
+			set_number(disk, free_number(before, NULL));
+		}
+		json_array_append(before, disk);
+	}
+	json_decref(before);
+}
+
+/* Those that are there keep their numbers: found by their files, and drives also without. */
+static void number_by_running(json_t *disks, const json_t *running)
+{
+	json_t *disk, *old;
+	size_t i, j;
+	int pass;
+
+	for (pass = 0; pass < 2; pass++) {
+		json_array_foreach(disks, i, disk)
+		{
+			json_array_foreach((json_t *)running, j, old)
+			{
+				if (is_ide(disk) || number_of(disk) >= 0 || is_ide(old) ||
+				    is_dvd(disk) != is_dvd(old) ||
+				    disk_at(disks, number_of(old)) != NULL) {
+					continue;
+				}
+				if (pass == 1
+					    ? is_dvd(disk)
+					    : strcmp(text(disk, "file"), text(old, "file")) == 0) {
+					set_number(disk, number_of(old));
+				}
+			}
+		}
+	}
+	json_array_foreach(disks, i, disk)
+	{
+		if (!is_ide(disk) && number_of(disk) < 0) {
+			json_int_t number = free_number(disks, running);
+
+			set_number(disk, number >= 0 ? number : free_number(disks, NULL));
+		}
+	}
+}
+
+void difference_number(json_t *config, const json_t *running)
+{
+	json_t *disks = json_object_get(config, "disks");
+
+	if (!json_is_array(disks)) {
+		return;
+	}
+	disks = json_deep_copy(disks);
+	if (running != NULL) {
+		number_by_running(disks, json_object_get(running, "disks"));
+	} else {
+		number_by_order(disks);
+	}
+	json_object_set_new(config, "disks", disks);
+}
+
+void difference_place(json_t *document, const json_t *running)
+{
+	json_t *kept = json_copy(document), *ordered = json_copy(document);
+
+	difference_number(kept, running);
+	difference_number(ordered, NULL);
+	if (!json_equal(kept, ordered)) {
+		json_object_set(document, "disks", json_object_get(kept, "disks"));
+	}
+	json_decref(kept);
+	json_decref(ordered);
+}
+
+static void apply_disks(json_t *running, const json_t *to)
+{
+	const json_t *old = json_object_get(running, "disks"), *new = json_object_get(to, "disks");
+	json_t *disks = json_array(), *disk;
+	const json_t *other;
+	size_t i;
+
+	json_array_foreach((json_t *)old, i, disk)
+	{
+		other = is_ide(disk) ? disk : disk_at(new, number_of(disk));
+		if (other != NULL) {
+			json_array_append(disks, is_same_disk(disk, other) || !can_come(other)
+							 ? disk
+							 : (json_t *)other);
+		}
+	}
+	json_array_foreach((json_t *)new, i, disk)
+	{
+		if (can_come(disk) && disk_at(old, number_of(disk)) == NULL) {
+			json_array_append(disks, disk);
+		}
+	}
+	if (json_array_size(disks) != 0 || old != NULL) {
+		json_object_set(running, "disks", disks);
+	}
+	json_decref(disks);
+}
+
+/* ---- Memory ---- */
+
+static uint64_t size_at(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	uint64_t size = 0;
+
+	if (json_is_integer(value)) {
+		return (uint64_t)json_integer_value(value);
+	}
+	return json_is_string(value) && size_parse(json_string_value(value), &size) ? size : 0;
+}
+
+static bool is_size(const char *key)
+{
+	return strcmp(key, "memory") == 0 || strcmp(key, "memory-minimum") == 0 ||
+	       strcmp(key, "memory-maximum") == 0;
+}
+
+/* Of a guest whose memory can be led: within what it was started with. */
+static bool can_have(const json_t *bounds, uint64_t size)
+{
+	return size_at(bounds, "least") <= size && size <= size_at(bounds, "most") &&
+	       size_at(bounds, "least") != size_at(bounds, "most");
+}
+
+json_t *difference_bounds(const json_t *config)
+{
+	uint64_t memory = size_at(config, "memory"), least = size_at(config, "memory-minimum"),
+		 most = size_at(config, "memory-maximum");
+
+	return json_pack("{s:I, s:I}", "least", (json_int_t)(least != 0 ? least : memory), "most",
+			 (json_int_t)(most != 0 ? most : memory));
+}
+
+/* ---- What is led, and what waits ---- */
+
+static void take(json_t *running, const json_t *to, const char *key)
+{
+	json_t *value = json_object_get(to, key);
+
+	if (value != NULL) {
+		json_object_set(running, key, value);
+	} else {
+		json_object_del(running, key);
+	}
+}
+
+json_t *difference_apply(const json_t *running, const json_t *to, const json_t *bounds)
+{
+	json_t *result = json_copy((json_t *)running);
+
+	apply_disks(result, to);
+	take(result, to, "networks");
+	take(result, to, "services");
+	if (can_have(bounds, size_at(to, "memory"))) {
+		take(result, to, "memory");
+	}
+	return result;
+}
+
+/* In whichever order. */
+static bool has_same_items(const json_t *one, const json_t *other)
+{
+	const json_t *item, *candidate;
+	size_t i, j;
+
+	if (json_array_size(one) != json_array_size(other)) {
+		return false;
+	}
+	json_array_foreach((json_t *)one, i, item)
+	{
+		bool found = false;
+
+		json_array_foreach((json_t *)other, j, candidate)
+		{
+			found |= json_equal(item, candidate) == 1;
+		}
+		if (!found) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_as_it_was(const char *key, const json_t *running, const json_t *to)
+{
+	const json_t *old = json_object_get(running, key), *new = json_object_get(to, key);
+
+	if (strcmp(key, "name") == 0 || strcmp(key, "id") == 0) {
+		return true; /* the worker's name is for messages alone */
+	}
+	if (is_size(key)) {
+		return size_at(running, key) == size_at(to, key);
+	}
+	if (strcmp(key, "disks") == 0 || strcmp(key, "networks") == 0) {
+		return has_same_items(old, new);
+	}
+	return old == new || json_equal(old, new);
+}
+
+json_t *difference_waits(const json_t *running, const json_t *to)
+{
+	json_t *numbered = json_deep_copy(to), *waits = json_array(), *all = json_copy(numbered),
+	       *value;
+	const char *key;
+
+	difference_number(numbered, NULL);
+	json_object_update_missing(all, (json_t *)running);
+	json_object_foreach(all, key, value)
+	{
+		if (!is_as_it_was(key, running, numbered)) {
+			json_array_append_new(waits, json_string(key));
+		}
+	}
+	json_decref(all);
+	json_decref(numbered);
+	return waits;
+}
+
+/* ---- Steps ---- */
+
+static void say_step(struct step *step, const char *what, const char *of)
+{
+	snprintf(step->text, sizeof(step->text), "%.20s %.40s", what, of);
+}
+
+static void add_word(struct step *step, const char *word)
+{
+	CHECK(step->count < STEP_WORDS_MAX - 1);
+	step->words[step->count++] = word;
+}
+
+static void add_number(struct step *step, json_int_t number)
+{
+	snprintf(step->number, sizeof(step->number), "%" JSON_INTEGER_FORMAT, number);
+	add_word(step, step->number);
+}
+
+/* The worker's disk of this number, or NULL. */
+static const json_t *worker_disk(const json_t *status, json_int_t number)
+{
+	return disk_at(json_object_get(status, "disks"), number);
+}
+
+static bool has_medium(const json_t *there, const json_t *disk)
+{
+	return strcmp(text(there, "name"), text(disk, "file")) == 0;
+}
+
+static bool is_there(const json_t *there, const json_t *disk)
+{
+	return there != NULL && is_dvd(there) == is_dvd(disk) && has_medium(there, disk) &&
+	       (is_dvd(disk) || flag(there, "read-only") == flag(disk, "read-only"));
+}
+
+static bool detach(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	const json_t *disk, *other, *there;
+	size_t i;
+
+	json_array_foreach((json_t *)json_object_get(from, "disks"), i, disk)
+	{
+		if (is_ide(disk)) {
+			continue;
+		}
+		other = disk_at(json_object_get(to, "disks"), number_of(disk));
+		there = worker_disk(status, number_of(disk));
+		if (there == NULL ||
+		    (other != NULL &&
+		     (is_same_disk(disk, other) || !can_come(other) ||
+		      (is_dvd(disk) && is_dvd(other)) || is_there(there, other)))) {
+			continue;
+		}
+		add_word(step, "detach");
+		add_number(step, number_of(disk));
+		say_step(step, "detaching disk", step->number);
+		return true;
+	}
+	return false;
+}
+
+static void come(const json_t *disk, struct step *step)
+{
+	const json_t *parent;
+	size_t i;
+
+	add_word(step, is_dvd(disk)              ? "dvd"
+		       : flag(disk, "raw")       ? "attach-raw"
+		       : flag(disk, "read-only") ? "attach-ro"
+						 : "attach");
+	add_number(step, number_of(disk));
+	if (*text(disk, "file") != '\0') {
+		add_word(step, text(disk, "file"));
+	}
+	json_array_foreach((json_t *)json_object_get(disk, "parents"), i, parent)
+	{
+		add_word(step, json_string_value(parent));
+	}
+	say_step(step, "attaching disk", step->number);
+}
+
+static bool attach(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	const json_t *disk, *old, *there;
+	size_t i;
+
+	json_array_foreach((json_t *)json_object_get(to, "disks"), i, disk)
+	{
+		old = disk_at(json_object_get(from, "disks"), number_of(disk));
+		there = worker_disk(status, number_of(disk));
+		if (is_ide(disk) || !can_come(disk) || (old != NULL && is_same_disk(old, disk)) ||
+		    is_there(there, disk)) {
+			continue;
+		}
+		if (there == NULL || !is_dvd(disk) || !is_dvd(there)) {
+			come(disk, step);
+			return true;
+		}
+		add_word(step, *text(disk, "file") != '\0' ? "insert" : "eject");
+		add_number(step, number_of(disk));
+		if (*text(disk, "file") != '\0') {
+			add_word(step, text(disk, "file"));
+		}
+		say_step(step, "another disc in drive", step->number);
+		return true;
+	}
+	return false;
+}
+
+/* Whether the worker's adapter can be what the document has. */
+static bool is_adapter(const json_t *there, const json_t *network)
+{
+	const json_t *mac = json_object_get(network, "mac"),
+		     *port = json_object_get(network, "port");
+
+	return strcmp(text(there, "switch"), text(network, "switch")) == 0 &&
+	       (port == NULL || strcmp(text(there, "port"), text(network, "port")) == 0) &&
+	       (mac == NULL || strcasecmp(text(there, "address"), text(network, "mac")) == 0) &&
+	       json_integer_value(json_object_get(there, "vlan")) ==
+		       json_integer_value(json_object_get(network, "vlan"));
+}
+
+static bool is_named(const json_t *network)
+{
+	return json_object_get(network, "mac") != NULL || json_object_get(network, "port") != NULL;
+}
+
+/*
+ * Takes from `adapters` those that the wanted ones can be, first of those that say most of themselves. The first for which there is none: NULL, if there
+ * is one for each.
+ */
+static const json_t *assign(json_t *adapters, const json_t *wanted)
+{
+	const json_t *network, *missing = NULL, *there;
+	size_t i, j;
+	int pass;
+
+	for (pass = 0; pass < 2; pass++) {
+		json_array_foreach((json_t *)wanted, i, network)
+		{
+			bool found = false;
+
+			if (is_named(network) != (pass == 0)) {
+				continue;
+			}
+			json_array_foreach(adapters, j, there)
+			{
+				if (is_adapter(there, network)) {
+					json_array_remove(adapters, j);
+					found = true;
+					break;
+				}
+			}
+			if (!found && missing == NULL) {
+				missing = network;
+			}
+		}
+	}
+	return missing;
+}
+
+/* Those of a list that are not in another, and those that are in both. */
+static json_t *compare(const json_t *one, const json_t *other, json_t *both)
+{
+	json_t *rest = json_is_array(other) ? json_copy((json_t *)other) : json_array(),
+	       *only = json_array(), *item, *candidate;
+	size_t i, j;
+
+	json_array_foreach((json_t *)one, i, item)
+	{
+		bool found = false;
+
+		json_array_foreach(rest, j, candidate)
+		{
+			if (json_equal(item, candidate)) {
+				json_array_remove(rest, j);
+				found = true;
+				break;
+			}
+		}
+		json_array_append(found ? both : only, item);
+	}
+	json_decref(rest);
+	return only;
+}
+
+static void plug(const json_t *network, struct step *step)
+{
+	static const char *const keys[] = {"port", "mac", "vlan", "queues", "socket"};
+	size_t used = (size_t)snprintf(step->option, sizeof(step->option), "%s",
+				       text(network, "switch")),
+	       i;
+
+	for (i = 0; i < ARRAY_COUNT(keys) && used < sizeof(step->option); i++) {
+		const json_t *value = json_object_get(network, keys[i]);
+
+		if (json_is_string(value)) {
+			used += (size_t)snprintf(step->option + used, sizeof(step->option) - used,
+						 ",%s=%s", keys[i], json_string_value(value));
+		} else if (json_is_integer(value)) {
+			used += (size_t)snprintf(step->option + used, sizeof(step->option) - used,
+						 ",%s=%" JSON_INTEGER_FORMAT, keys[i],
+						 json_integer_value(value));
+		}
+	}
+	add_word(step, "net");
+	add_word(step, "add");
+	add_word(step, step->option);
+	say_step(step, "an adapter on", text(network, "switch"));
+}
+
+static bool networks(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	json_t *adapters = json_copy(json_object_get(status, "networks")), *kept = json_array(),
+	       *gone, *new;
+	const json_t *missing, *there, *network;
+	size_t i, j;
+	bool done = false;
+
+	adapters = adapters != NULL ? adapters : json_array();
+	new = compare(json_object_get(to, "networks"), json_object_get(from, "networks"), kept);
+	(void)assign(adapters, kept);
+	json_array_clear(kept);
+	gone = compare(json_object_get(from, "networks"), json_object_get(to, "networks"), kept);
+	missing = assign(adapters, new);
+	/* First those that go: their addresses and ports may be the new ones'. */
+	json_array_foreach(gone, i, network)
+	{
+		json_array_foreach(adapters, j, there)
+		{
+			if (!done && is_adapter(there, network)) {
+				add_word(step, "net");
+				add_word(step, "remove");
+				add_number(step, number_of(there));
+				say_step(step, "removing adapter", step->number);
+				done = true;
+			}
+		}
+	}
+	if (!done && missing != NULL) {
+		plug(missing, step);
+		done = true;
+	}
+	json_decref(adapters);
+	json_decref(kept);
+	json_decref(gone);
+	json_decref(new);
+	return done;
+}
+
+/* Absent: all. */
+static bool has_service(const json_t *config, const char *name)
+{
+	const json_t *list = json_object_get(config, "services"), *item;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, item)
+	{
+		if (json_is_string(item) && strcmp(json_string_value(item), name) == 0) {
+			return true;
+		}
+	}
+	return list == NULL;
+}
+
+static bool services(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	const json_t *service;
+	size_t i;
+
+	json_array_foreach((json_t *)json_object_get(status, "services"), i, service)
+	{
+		const char *name = text(service, "name");
+		bool wanted = has_service(to, name);
+
+		if (wanted != has_service(from, name) && wanted != flag(service, "enabled")) {
+			add_word(step, "services");
+			add_word(step, name);
+			add_word(step, wanted ? "on" : "off");
+			say_step(step, wanted ? "offering" : "withdrawing", name);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool memory(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	uint64_t size = size_at(to, "memory");
+	const json_t *led = json_object_get(status, "dynamic-memory");
+
+	if (size == size_at(from, "memory") || led == NULL || size_at(led, "target") == size ||
+	    size < size_at(led, "minimum") || size > size_at(led, "maximum")) {
+		return false;
+	}
+	add_word(step, "memory");
+	add_number(step, (json_int_t)size);
+	say_step(step, "another target of", "memory");
+	return true;
+}
+
+bool difference_next(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	*step = (struct step){.count = 0};
+	return detach(from, to, status, step) || attach(from, to, status, step) ||
+	       networks(from, to, status, step) || services(from, to, status, step) ||
+	       memory(from, to, status, step);
+}
