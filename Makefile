@@ -47,7 +47,7 @@ boot32 = $(addprefix build/boot32/,$(1))
 user   = $(addprefix build/user/,$(1))
 san    = $(addprefix build/san/,$(1))
 
-folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker console service libvirt cli host tests
+folders := lib hosted tlfs hypervisor loader root backend vmbus vsp devices disk hvs switch worker console service libvirt web cli host tests
 -include $(wildcard $(folders:%=%/objs.mk))
 
 include tools/build.mk

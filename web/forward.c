@@ -1,0 +1,120 @@
+/*
+ * A request to the management service, and the head of what it answers. HTTP/1.0, so that a body ends with its length or with the connection; 1.1 for
+ * a connection that is to become a console.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "include/mgmt/service.h"
+#include "web/web.h"
+
+#define HEAD_ROOM 4096
+#define URI_MAX   2048
+
+bool forward_is_path(const char *uri)
+{
+	size_t length = strlen(uri);
+
+	if (length > URI_MAX || strncmp(uri, "/v1", 3) != 0 || strchr("/?", uri[3]) == NULL) {
+		return false;
+	}
+	for (size_t i = 0; i < length; i++) {
+		if (uri[i] <= ' ' || uri[i] >= 0x7f) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The value of a header's line, if it is of this name; cut where there is no room. */
+static bool take_value(const char *line, size_t length, const char *name, char *value, size_t room)
+{
+	size_t skip = strlen(name);
+
+	if (length <= skip || line[skip] != ':' || strncasecmp(line, name, skip) != 0) {
+		return false;
+	}
+	for (skip++; skip < length && line[skip] == ' '; skip++) {
+	}
+	snprintf(value, room, "%.*s", (int)(length - skip), line + skip);
+	return true;
+}
+
+bool head_parse(const char *text, struct head *head)
+{
+	const char *line = text;
+	char number[24];
+	char *end;
+
+	*head = (struct head){.length = -1};
+	if (strncmp(text, "HTTP/1.", 7) != 0 || text[7] == '\0' || text[8] != ' ') {
+		return false;
+	}
+	head->status = (unsigned int)strtoul(text + 9, NULL, 10);
+	while ((line = strstr(line, "\r\n")) != NULL) {
+		size_t length = strcspn(line += 2, "\r\n");
+
+		if (take_value(line, length, "Content-Length", number, sizeof(number))) {
+			head->length = strtoll(number, &end, 10);
+			if (end == number || *end != '\0' || head->length < 0) {
+				return false;
+			}
+		}
+		(void)(take_value(line, length, "Content-Type", head->type, sizeof(head->type)) ||
+		       take_value(line, length, "Location", head->location,
+				  sizeof(head->location)) ||
+		       take_value(line, length, "ETag", head->etag, sizeof(head->etag)));
+	}
+	return head->status >= 100 && head->status < 600;
+}
+
+static bool send_all(int fd, const char *bytes, size_t length)
+{
+	ssize_t sent;
+
+	while (length != 0) {
+		sent = send(fd, bytes, length, MSG_NOSIGNAL);
+		if (sent <= 0) {
+			return false;
+		}
+		bytes += sent;
+		length -= (size_t)sent;
+	}
+	return true;
+}
+
+/* Byte for byte: what is behind it is somebody else's to read. */
+static bool read_head(int fd, struct head *head)
+{
+	char text[HEAD_ROOM];
+	size_t length = 0;
+
+	while (length + 1 < sizeof(text) && recv(fd, text + length, 1, 0) == 1) {
+		text[++length] = '\0';
+		if (length >= 4 && strcmp(text + length - 4, "\r\n\r\n") == 0) {
+			return head_parse(text, head);
+		}
+	}
+	return false;
+}
+
+bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
+		 size_t length, bool upgrade, struct head *head)
+{
+	char text[HEAD_ROOM + URI_MAX];
+	int size = snprintf(
+		text, sizeof(text),
+		"%s %s HTTP/1.%d\r\nHost: localhost\r\nContent-Length: %zu\r\n%s%s%s%s\r\n", method,
+		uri, upgrade, length,
+		upgrade ? "Connection: Upgrade\r\nUpgrade: " SERVICE_CONSOLE "\r\n" : "",
+		match != NULL ? "If-Match: " : "", match != NULL ? match : "",
+		match != NULL ? "\r\n" : "");
+
+	return size > 0 && (size_t)size < sizeof(text) && send_all(fd, text, (size_t)size) &&
+	       send_all(fd, body, length) && read_head(fd, head);
+}

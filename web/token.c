@@ -1,0 +1,222 @@
+/*
+ * Tokens: who shows one is the user whom it was made for, until it expires or is removed. The file has names and hashes:
+ *   {"NAME": {"user": "...", "hash": "...", "made": seconds, "expires": seconds}}
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "hosted/say.h"
+#include "web/web.h"
+
+#define PATH_ROOM  4096
+#define TOKENS_MAX 1024
+
+static bool token_path(const char *store, const char *end, char path[PATH_ROOM])
+{
+	return snprintf(path, PATH_ROOM, "%s/tokens.json%s", store, end) < PATH_ROOM;
+}
+
+/* NULL: said why. No file is no token. */
+static json_t *load(const char *store)
+{
+	char path[PATH_ROOM];
+	json_error_t error;
+	json_t *tokens;
+
+	if (!token_path(store, "", path)) {
+		say("%s: the path is too long", store);
+		return NULL;
+	}
+	if (access(path, F_OK) != 0 && errno == ENOENT) {
+		return json_object();
+	}
+	tokens = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+	if (!json_is_object(tokens)) {
+		say("%s: %s", path, tokens != NULL ? "it is no object" : error.text);
+		json_decref(tokens);
+		return NULL;
+	}
+	return tokens;
+}
+
+/* Beside the old one, and then in its place. */
+static bool save(const char *store, const json_t *tokens)
+{
+	char path[PATH_ROOM], new_path[PATH_ROOM];
+	bool saved;
+	FILE *file;
+	int fd;
+
+	if (!token_path(store, "", path) || !token_path(store, ".new", new_path)) {
+		say("%s: the path is too long", store);
+		return false;
+	}
+	fd = open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	file = fd >= 0 ? fdopen(fd, "w") : NULL;
+	saved = file != NULL && json_dumpf(tokens, file, JSON_INDENT(2) | JSON_SORT_KEYS) == 0 &&
+		fputc('\n', file) != EOF && fflush(file) == 0 && fsync(fd) == 0 &&
+		rename(new_path, path) == 0;
+	if (!saved) {
+		say("%s: %s", new_path, strerror(errno));
+	}
+	if (file != NULL) {
+		fclose(file);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	return saved;
+}
+
+static bool holds(const json_t *token, const char *hash, time_t now)
+{
+	const char *own = json_string_value(json_object_get(token, "hash"));
+
+	return own != NULL && strlen(own) == HASH_TEXT - 1 &&
+	       secret_is_same(own, hash, HASH_TEXT - 1) &&
+	       json_integer_value(json_object_get(token, "expires")) > now &&
+	       json_string_length(json_object_get(token, "user")) - 1 < USER_MAX - 1;
+}
+
+bool token_find(const char *store, const char *text, char name[USER_MAX], char user[USER_MAX])
+{
+	json_t *tokens = load(store), *token;
+	char hash[HASH_TEXT];
+	bool found = false;
+	const char *key;
+
+	secret_hash(text, hash);
+	json_object_foreach(tokens, key, token)
+	{
+		if (!found && holds(token, hash, time(NULL))) {
+			found = true;
+			snprintf(name, USER_MAX, "%s", key);
+			snprintf(user, USER_MAX, "%s",
+				 json_string_value(json_object_get(token, "user")));
+		}
+	}
+	json_decref(tokens);
+	return found;
+}
+
+/* One at a time changes the file; the lock is the process'. -1: said why. */
+static int lock(const char *store)
+{
+	int fd = store_make(store) ? open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd >= 0 && flock(fd, LOCK_EX) != 0) {
+		say("%s: %s", store, strerror(errno));
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static bool is_good_name(const char *name)
+{
+	size_t length =
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return length != 0 && length < USER_MAX && name[length] == '\0';
+}
+
+static bool add(json_t *tokens, const char *name, const char *user, unsigned int days,
+		char text[SECRET_TEXT])
+{
+	json_int_t now = (json_int_t)time(NULL);
+	char hash[HASH_TEXT];
+
+	if (json_object_get(tokens, name) != NULL) {
+		say("there is a token '%s' already; remove it, or give another name", name);
+		return false;
+	}
+	if (json_object_size(tokens) >= TOKENS_MAX) {
+		say("there are %d tokens already; remove some", TOKENS_MAX);
+		return false;
+	}
+	if (!secret_make(text)) {
+		say("no random numbers: %s", strerror(errno));
+		return false;
+	}
+	secret_hash(text, hash);
+	return json_object_set_new(tokens, name,
+				   json_pack("{s:s, s:s, s:I, s:I}", "user", user, "hash", hash,
+					     "made", now, "expires",
+					     now + (json_int_t)days * 86400)) == 0;
+}
+
+int token_add(const char *store, const char *name, const char *user, unsigned int days)
+{
+	char text[SECRET_TEXT];
+	json_t *tokens = NULL;
+	bool added;
+	int fd;
+
+	if (!is_good_name(name)) {
+		say("%s: not a token's name; take letters, digits, '.', '_' and '-'", name);
+		return EXIT_FAILURE;
+	}
+	if (strlen(user) >= USER_MAX || getpwnam(user) == NULL) {
+		say("there is no user '%s' on this host", user);
+		return EXIT_FAILURE;
+	}
+	fd = lock(store);
+	tokens = fd >= 0 ? load(store) : NULL;
+	added = tokens != NULL && add(tokens, name, user, days, text) && save(store, tokens);
+	if (added) {
+		puts(text);
+	}
+	json_decref(tokens);
+	if (fd >= 0) {
+		close(fd);
+	}
+	return added ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int token_list(const char *store)
+{
+	json_t *tokens = load(store), *token;
+	const char *name, *user;
+	char date[32] = "";
+	time_t expires;
+
+	if (tokens == NULL) {
+		return EXIT_FAILURE;
+	}
+	printf("%-24s %-16s %s\n", "NAME", "USER", "EXPIRES");
+	json_object_foreach(tokens, name, token)
+	{
+		user = json_string_value(json_object_get(token, "user"));
+		expires = (time_t)json_integer_value(json_object_get(token, "expires"));
+		strftime(date, sizeof(date), "%F %T", localtime(&expires));
+		printf("%-24s %-16s %s%s\n", name, user != NULL ? user : "?", date,
+		       expires <= time(NULL) ? " (expired)" : "");
+	}
+	json_decref(tokens);
+	return EXIT_SUCCESS;
+}
+
+int token_remove(const char *store, const char *name)
+{
+	int fd = lock(store);
+	json_t *tokens = fd >= 0 ? load(store) : NULL;
+	bool removed = false;
+
+	if (tokens != NULL && json_object_del(tokens, name) != 0) {
+		say("there is no token '%s'; `vweb token list` shows them", name);
+	} else if (tokens != NULL) {
+		removed = save(store, tokens);
+	}
+	json_decref(tokens);
+	if (fd >= 0) {
+		close(fd);
+	}
+	return removed ? EXIT_SUCCESS : EXIT_FAILURE;
+}

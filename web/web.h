@@ -1,0 +1,173 @@
+/*
+ * vweb: the management service's API for other hosts, over HTTPS.
+ *
+ * Two kinds of process. The monitor (main.c, monitor.c) is root: it knows sessions and tokens, asks PAM, and reads nothing from the network. Each
+ * connection has a process of its own (connection.c) with no rights at all, in which TLS and HTTP are; it has a socket to the monitor, and
+ * asks there with what its client shows. What it gets is a connection to vmms that a process has made that became the user first.
+ */
+#ifndef WEB_WEB_H
+#define WEB_WEB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <gnutls/gnutls.h>
+
+#include "lib/check.h"
+
+#define WEB_LISTEN "127.0.0.1:8443"
+#define WEB_STORE  "/var/lib/verdigris/web"
+#define WEB_PAM    "verdigris" /* the service's name in /etc/pam.d */
+
+#define USER_MAX     64  /* bytes of a name, its end included */
+#define PASSWORD_MAX 256 /* likewise */
+#define ADDRESS_MAX  48  /* INET6_ADDRSTRLEN, rounded up */
+#define SECRET_BYTES 32
+#define SECRET_TEXT  65 /* of a session or a token: digits of hex and an end */
+#define HASH_BYTES   32 /* SHA-256 */
+#define HASH_TEXT    65
+
+/* ---- Between a connection's process and the monitor: one packet each way, one at a time ---- */
+
+enum secret_kind { SECRET_NONE, SECRET_SESSION, SECRET_TOKEN };
+
+struct secret {
+	uint32_t kind;
+	char text[SECRET_TEXT];
+};
+
+enum ask_what {
+	ASK_LOGIN,  /* user and password for a session */
+	ASK_OPEN,   /* a connection to the management service as the secret's user */
+	ASK_CHECK,  /* whether the secret still holds, and whose it is */
+	ASK_LOGOUT, /* the session ends */
+};
+
+struct ask {
+	uint32_t what;
+	struct secret secret;
+	char user[USER_MAX];
+	char password[PASSWORD_MAX];
+};
+
+enum answer_result {
+	ANSWER_YES,
+	ANSWER_NO,          /* wrong, ended or unknown; nobody is told which */
+	ANSWER_LATER,       /* too many have been wrong */
+	ANSWER_UNREACHABLE, /* nobody listens at the management service's socket */
+};
+
+/* With a descriptor if it is the answer to ASK_OPEN. */
+struct answer {
+	uint32_t result;
+	char user[USER_MAX];
+	char session[SECRET_TEXT];
+};
+
+/* ---- Secrets (secret.c) ---- */
+
+/* A new one from the kernel's random numbers; false: there are none. */
+bool secret_make(char text[SECRET_TEXT]) MUST_CHECK;
+bool secret_is_well_formed(const char *text);
+/* SHA-256, in hex. */
+void secret_hash(const char *text, char hash[HASH_TEXT]);
+/* In a time that does not depend on where they differ. */
+bool secret_is_same(const char *a, const char *b, size_t length);
+/*
+ * What a client shows: a header Authorization (NULL: none), else Cookie. A token if both are there. SECRET_NONE if there is nothing that
+ * could be one of ours.
+ */
+#define SESSION_COOKIE "__Host-verdigris"
+void secret_read(const char *authorization, const char *cookie, struct secret *secret);
+/* What a page shows beside its session when it changes something. */
+void secret_csrf(const char *session, char csrf[HASH_TEXT]);
+
+/* ---- Sessions and attempts (session.c, limit.c); times are CLOCK_BOOTTIME's seconds ---- */
+
+#define SESSION_SECONDS      (12 * 3600) /* from the login on */
+#define SESSION_IDLE_SECONDS 3600        /* since it was shown last */
+#define SESSIONS_MAX         256
+#define SESSIONS_OF_USER_MAX 32
+
+/* False: no random numbers. The oldest of the user's, or of all, makes room. */
+bool session_begin(const char *user, time_t now, char text[SECRET_TEXT]) MUST_CHECK;
+/* The user's name, or NULL. It has been used then. */
+const char *session_find(const char *text, time_t now);
+void session_end(const char *text);
+
+#define LIMIT_FAILURES 10 /* that may be; one is forgotten each LIMIT_SECONDS */
+#define LIMIT_SECONDS  30
+
+/* Of an address, or of a user's name; they do not meet, if one has a prefix. */
+bool limit_allows(const char *key, time_t now);
+void limit_failed(const char *key, time_t now);
+
+/* ---- Tokens (token.c) ---- */
+
+/* Lives in FILE_TOKENS of the store, which is read anew whenever it is asked: what has been removed is out at once. */
+bool token_find(const char *store, const char *text, char name[USER_MAX], char user[USER_MAX]);
+/* The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong. */
+int token_add(const char *store, const char *name, const char *user, unsigned int days);
+int token_list(const char *store);
+int token_remove(const char *store, const char *name);
+
+/* ---- Key and certificate (certificate.c) ---- */
+
+/* PEM, each with an end; of the connection's process. */
+struct certificate {
+	gnutls_datum_t key, chain;
+	char fingerprint[HASH_TEXT + HASH_BYTES]; /* AA:BB:... of the first certificate, SHA-256 */
+};
+
+/* From these files; both NULL: from the store, where they are made if there are none. False: said why. */
+bool certificate_load(struct certificate *certificate, const char *store,
+		      const char *certificate_file, const char *key_file) MUST_CHECK;
+/* The store's folder, for root alone. False: said why. */
+bool store_make(const char *store) MUST_CHECK;
+
+/* ---- The monitor (login.c, monitor.c) ---- */
+
+/* Whether PAM takes the password. May take seconds, and is for a process of its own. */
+bool login_check(const char *service, const char *user, const char *password, const char *address);
+
+#define LISTENERS_MAX 8
+
+struct monitor {
+	const char *store, *socket, *pam;
+	struct certificate certificate;
+	int listeners[LISTENERS_MAX];
+	unsigned int listener_count;
+};
+
+/* Until SIGTERM or SIGINT. */
+void monitor_run(struct monitor *monitor);
+
+/* ---- A connection's process (connection.c, forward.c, sandbox.c) ---- */
+
+/*
+ * Serves the client until it goes, or shows nothing that holds for too long. Takes both descriptors.
+ */
+void connection_serve(int client, int monitor, const struct certificate *certificate);
+/* False: said why. */
+bool sandbox_enter(void) MUST_CHECK;
+
+/* The head of an HTTP answer of the management service's. */
+struct head {
+	unsigned int status;
+	long long length; /* of the body, -1: to the end of the connection */
+	char type[64], location[160], etag[64];
+};
+
+/*
+ * `text` is all up to the empty line, with an end. False: it is none.
+ */
+bool head_parse(const char *text, struct head *head);
+/* Whether it is a path that can be asked of the API: "/v1" or below, only printable ASCII. */
+bool forward_is_path(const char *uri);
+/* Sends a request and reads the head of its answer; the rest is on `fd`. `match` NULL: no If-Match. False: hung up. */
+bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
+		 size_t length, bool upgrade, struct head *head) MUST_CHECK;
+
+#endif
