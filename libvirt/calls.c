@@ -2,34 +2,20 @@
  * What each call of libvirt's remote program becomes (its numbers and the members of its messages: libvirt's remote_protocol.x). What is not in
  * the table is answered by VIR_ERR_NO_SUPPORT, after which clients do without.
  */
-#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "disk/bytes.h"
-#include "include/mgmt/service.h"
-#include "lib/check.h"
-#include "libvirt/libvirt.h"
+#include "libvirt/call.h"
 
 #define PROGRAM         0x20008086u /* REMOTE_PROGRAM */
 #define PROGRAM_VERSION 1u
 #define VERSION         9000000u /* of libvirt, that we speak as */
 #define MODEL_CHARS     32
 
-/* virErrorNumber, virErrorDomain, virErrorLevel */
-enum {
-	ERR_INTERNAL = 1,
-	ERR_NO_SUPPORT = 3,
-	ERR_FAILED = 9,
-	ERR_DENIED = 29,
-	ERR_RPC = 39,
-	ERR_NO_DOMAIN = 42,
-	ERR_INVALID = 55
-};
-enum { FROM_REMOTE = 13, LEVEL_ERROR = 2 };
-/* virDomainState */
-enum { STATE_NONE, STATE_RUNNING, STATE_PAUSED = 3, STATE_SHUTDOWN, STATE_SHUTOFF, STATE_CRASHED };
+enum { FROM_REMOTE = 13, LEVEL_ERROR = 2 }; /* virErrorDomain, virErrorLevel */
 /* virConnectListAllDomainsFlags */
 enum {
 	LIST_ACTIVE = 1,
@@ -46,32 +32,17 @@ enum {
 	LIST_NO_AUTOSTART = 2048
 };
 
-struct call {
-	struct session *session;
-	struct http *http; /* the session's */
-	const struct wire_header *header;
-	struct wire_in *in;
-	struct wire_out *out;
-	const char *action; /* that it asks for, NULL: none */
-	int error;          /* 0: none */
-	char message[600];
-	bool closes;
-};
-
-/* A domain as the client names it. */
-struct domain {
-	char name[SERVICE_NAME_MAX + 1];
-	char id[GUID_TEXT];
-};
-
-static void fail(struct call *call, int error, const char *message)
+void fail(struct call *call, int error, const char *format, ...)
 {
+	va_list arguments;
+
 	call->error = error;
-	snprintf(call->message, sizeof(call->message), "%s", message);
+	va_start(arguments, format);
+	vsnprintf(call->message, sizeof(call->message), format, arguments);
+	va_end(arguments);
 }
 
-/* False: what was read of the message was not what it should be, and the call has failed. */
-static bool is_whole(struct call *call)
+bool is_whole(struct call *call)
 {
 	if (call->in->bad) {
 		fail(call, ERR_RPC, "the message is not as this call's should be");
@@ -79,8 +50,7 @@ static bool is_whole(struct call *call)
 	return !call->in->bad;
 }
 
-/* By what the service said. */
-static void fail_by_service(struct call *call)
+void fail_by_service(struct call *call)
 {
 	static const struct {
 		const char *code;
@@ -97,12 +67,12 @@ static void fail_by_service(struct call *call)
 			error = codes[i].error;
 		}
 	}
-	fail(call, error, http_detail(call->http));
+	fail(call, error, "%s", http_detail(call->http));
 }
 
 /* ---- Domains ---- */
 
-static void parse_id(const char *id, uint8_t bytes[UUID_BYTES])
+void parse_id(const char *id, uint8_t bytes[UUID_BYTES])
 {
 	size_t i = 0;
 	unsigned int value;
@@ -120,7 +90,7 @@ static void parse_id(const char *id, uint8_t bytes[UUID_BYTES])
 	}
 }
 
-static void get_domain(struct call *call, struct domain *domain)
+void get_domain(struct call *call, struct domain *domain)
 {
 	uint8_t id[UUID_BYTES];
 
@@ -130,7 +100,7 @@ static void get_domain(struct call *call, struct domain *domain)
 	guid_print_be(id, domain->id);
 }
 
-static int state_of(const json_t *machine)
+int state_of(const json_t *machine)
 {
 	static const struct {
 		const char *word;
@@ -151,8 +121,12 @@ static int state_of(const json_t *machine)
 	return json_is_true(json_object_get(machine, "crashed")) ? STATE_CRASHED : STATE_RUNNING;
 }
 
-/* A number for one that runs: libvirt's clients show it and look for it. */
-static int number_of(const json_t *machine)
+bool is_running(const json_t *machine)
+{
+	return state_of(machine) != STATE_SHUTOFF;
+}
+
+int number_of(const json_t *machine)
 {
 	uint8_t id[UUID_BYTES];
 
@@ -163,36 +137,52 @@ static int number_of(const json_t *machine)
 	return (id[0] & 0x7f) << 24 | id[1] << 16 | id[2] << 8 | id[3] | 1;
 }
 
-static void put_domain(struct call *call, const json_t *machine)
+void put_domain_to(struct wire_out *out, const json_t *machine)
 {
 	uint8_t id[UUID_BYTES];
 
 	parse_id(text_of(machine, "id"), id);
-	wire_put_text(call->out, text_of(machine, "name"));
-	wire_put_bytes(call->out, id, sizeof(id));
-	wire_put(call->out, (uint32_t)number_of(machine));
+	wire_put_text(out, text_of(machine, "name"));
+	wire_put_bytes(out, id, sizeof(id));
+	wire_put(out, (uint32_t)number_of(machine));
 }
 
-/* NULL: the call has failed. */
-static json_t *fetch(struct call *call, const char *name_or_id)
+void put_domain(struct call *call, const json_t *machine)
 {
-	char *segment, path[512];
+	put_domain_to(call->out, machine);
+}
+
+json_t *ask(struct call *call, const char *method, json_t *body, const char *path, ...)
+{
+	char whole[512];
+	va_list arguments;
+	json_t *answer;
+
+	va_start(arguments, path);
+	vsnprintf(whole, sizeof(whole), path, arguments);
+	va_end(arguments);
+	answer = http_ask(call->http, method, whole, body);
+	if (answer == NULL) {
+		fail_by_service(call);
+	}
+	return answer;
+}
+
+json_t *fetch(struct call *call, const char *name_or_id)
+{
+	char *segment;
 	json_t *machine;
 
 	if (!is_whole(call)) {
 		return NULL;
 	}
 	segment = http_escape(call->http, name_or_id);
-	snprintf(path, sizeof(path), "/v1/machines/%s", segment);
+	machine = ask(call, "GET", NULL, "/v1/machines/%s", segment);
 	free(segment);
-	machine = http_ask(call->http, "GET", path, NULL);
-	if (machine == NULL) {
-		fail_by_service(call);
-	}
 	return machine;
 }
 
-static json_t *fetch_domain(struct call *call)
+json_t *fetch_domain(struct call *call)
 {
 	struct domain domain;
 
@@ -200,43 +190,59 @@ static json_t *fetch_domain(struct call *call)
 	return fetch(call, domain.id);
 }
 
-/* Until the job has ended: the call is answered when it is done. */
-static void act(struct call *call)
+/* Takes the job, NULL: there is none. Until it has ended. */
+static void wait_for(struct call *call, json_t *job)
 {
-	struct domain domain;
-	char path[512];
 	const char *state;
-	json_t *job;
 
-	get_domain(call, &domain);
-	if (!is_whole(call)) {
-		return;
-	}
-	snprintf(path, sizeof(path), "/v1/machines/%s/actions/%s", domain.id, call->action);
-	job = http_ask(call->http, "POST", path, json_object());
 	while (job != NULL && ((state = text_of(job, "state")),
 			       strcmp(state, "queued") == 0 || strcmp(state, "running") == 0)) {
-		snprintf(path, sizeof(path), "/v1/jobs/%" JSON_INTEGER_FORMAT "?wait=%d",
-			 json_integer_value(json_object_get(job, "id")), SERVICE_WAIT_MAX);
+		json_int_t number = json_integer_value(json_object_get(job, "id"));
+
 		json_decref(job);
-		job = http_ask(call->http, "GET", path, NULL);
+		job = ask(call, "GET", NULL, "/v1/jobs/%" JSON_INTEGER_FORMAT "?wait=%d", number,
+			  SERVICE_WAIT_MAX);
 	}
-	if (job == NULL) {
-		fail_by_service(call);
-	} else if (strcmp(text_of(job, "state"), "done") != 0) {
+	if (job != NULL && strcmp(text_of(job, "state"), "done") != 0) {
 		const json_t *error = json_object_get(job, "error");
 		bool wrong_state = strcmp(text_of(error, "code"), SERVICE_BAD_STATE) == 0;
 
-		fail(call, wrong_state ? ERR_INVALID : ERR_FAILED, text_of(error, "detail"));
+		fail(call, wrong_state ? ERR_INVALID : ERR_FAILED, "%s", text_of(error, "detail"));
 	}
 	json_decref(job);
 }
 
+void act_on(struct call *call, const char *id, const char *action)
+{
+	wait_for(call, ask(call, "POST", json_object(), "/v1/machines/%s/actions/%s", id, action));
+}
+
+/* The call is answered when it is done. */
+static void act(struct call *call)
+{
+	struct domain domain;
+
+	get_domain(call, &domain);
+	if (is_whole(call)) {
+		act_on(call, domain.id, call->action);
+	}
+}
+
 /* ---- The connection, the host ---- */
 
-static void put_nothing(struct call *call)
+void put_nothing(struct call *call)
 {
 	(void)call;
+}
+
+/* The name, which is in the socket's path already; then VIR_CONNECT_RO. */
+static void open_connection(struct call *call)
+{
+	free(wire_get_optional(call->in, WIRE_STRING_MAX));
+	if (wire_get(call->in) & 1) {
+		call->session->read_only = true;
+	}
+	(void)is_whole(call);
 }
 
 static void close_connection(struct call *call)
@@ -251,7 +257,7 @@ static void list_auth(struct call *call)
 	wire_put(call->out, 0); /* REMOTE_AUTH_NONE */
 }
 
-static void put_no(struct call *call)
+void put_no(struct call *call)
 {
 	wire_put(call->out, 0);
 }
@@ -278,12 +284,23 @@ static void get_uri(struct call *call)
 
 static json_t *fetch_host(struct call *call)
 {
-	json_t *host = http_ask(call->http, "GET", "/v1/host", NULL);
+	return ask(call, "GET", NULL, "/v1/host");
+}
 
-	if (host == NULL) {
-		fail_by_service(call);
+const char *store_of(struct call *call)
+{
+	json_t *host = call->session->store == NULL ? fetch_host(call) : NULL;
+
+	if (host != NULL) {
+		call->session->store = strdup(text_of(host, "store"));
 	}
-	return host;
+	json_decref(host);
+	return call->session->store != NULL ? call->session->store : "";
+}
+
+void folder_of(struct call *call, const json_t *machine, char folder[1024])
+{
+	snprintf(folder, 1024, "%s/%s", store_of(call), text_of(machine, "name"));
 }
 
 static void get_hostname(struct call *call)
@@ -298,6 +315,16 @@ static void get_capabilities(struct call *call)
 {
 	json_t *host = fetch_host(call);
 	char *xml = host != NULL ? xml_capabilities(host) : NULL;
+
+	wire_put_text(call->out, xml != NULL ? xml : "");
+	free(xml);
+	json_decref(host);
+}
+
+static void get_domain_capabilities(struct call *call)
+{
+	json_t *host = fetch_host(call);
+	char *xml = host != NULL ? xml_domain_capabilities(host) : NULL;
 
 	wire_put_text(call->out, xml != NULL ? xml : "");
 	free(xml);
@@ -333,7 +360,9 @@ static bool is_wanted(const json_t *machine, uint32_t flags)
 	const uint32_t groups[][2] = {
 		/* of each group that has a flag set one must fit */
 		{LIST_ACTIVE | LIST_INACTIVE, active ? LIST_ACTIVE : LIST_INACTIVE},
-		{LIST_PERSISTENT | LIST_TRANSIENT, LIST_PERSISTENT},
+		{LIST_PERSISTENT | LIST_TRANSIENT,
+		 json_is_true(json_object_get(machine, "transient")) ? LIST_TRANSIENT
+								     : LIST_PERSISTENT},
 		{LIST_RUNNING | LIST_PAUSED | LIST_SHUTOFF | LIST_OTHER,
 		 state == STATE_RUNNING  ? LIST_RUNNING
 		 : state == STATE_PAUSED ? LIST_PAUSED
@@ -442,7 +471,7 @@ static void get_info(struct call *call)
 	json_t *machine = fetch_domain(call);
 
 	wire_put(call->out, (uint32_t)state_of(machine));
-	wire_put_long(call->out, xml_memory(machine) / 1024);
+	wire_put_long(call->out, xml_memory_most(machine) / 1024);
 	wire_put_long(call->out, xml_memory(machine) / 1024);
 	wire_put(call->out, (uint32_t)json_integer_value(json_object_get(machine, "vps")));
 	wire_put_long(call->out,
@@ -454,8 +483,10 @@ static void get_info(struct call *call)
 static void get_xml(struct call *call)
 {
 	json_t *machine = fetch_domain(call);
-	char *xml = machine != NULL ? xml_domain(machine, number_of(machine)) : NULL;
+	char folder[1024], *xml;
 
+	folder_of(call, machine, folder);
+	xml = machine != NULL ? xml_domain(machine, number_of(machine), folder) : NULL;
 	wire_put_text(call->out, xml != NULL ? xml : "");
 	free(xml);
 	json_decref(machine);
@@ -470,7 +501,15 @@ static void is_active(struct call *call)
 {
 	json_t *machine = fetch_domain(call);
 
-	wire_put(call->out, state_of(machine) != STATE_SHUTOFF);
+	wire_put(call->out, is_running(machine));
+	json_decref(machine);
+}
+
+static void is_persistent(struct call *call)
+{
+	json_t *machine = fetch_domain(call);
+
+	wire_put(call->out, !json_is_true(json_object_get(machine, "transient")));
 	json_decref(machine);
 }
 
@@ -483,17 +522,16 @@ static void get_autostart(struct call *call)
 	json_decref(machine);
 }
 
-static void change(struct call *call, const char *id, json_t *patch)
+/* The answer is the machine; a change that takes its worker long is a job by then. */
+void change(struct call *call, const char *id, json_t *patch)
 {
-	char path[512];
-	json_t *answer;
+	json_t *answer = ask(call, "PATCH", patch, "/v1/machines/%s", id);
 
-	snprintf(path, sizeof(path), "/v1/machines/%s", id);
-	answer = http_ask(call->http, "PATCH", path, patch);
-	if (answer == NULL) {
-		fail_by_service(call);
+	if (json_is_integer(json_object_get(answer, "id"))) {
+		wait_for(call, answer);
+	} else {
+		json_decref(answer);
 	}
-	json_decref(answer);
 }
 
 static void set_autostart(struct call *call)
@@ -515,25 +553,6 @@ static void has_managed_save(struct call *call)
 
 	wire_put(call->out, strcmp(text_of(machine, "state"), "saved") == 0);
 	json_decref(machine);
-}
-
-/* libvirt deletes no disk either. */
-static void undefine(struct call *call)
-{
-	struct domain domain;
-	char path[512];
-	json_t *answer;
-
-	get_domain(call, &domain);
-	if (!is_whole(call)) {
-		return;
-	}
-	snprintf(path, sizeof(path), "/v1/machines/%s", domain.id);
-	answer = http_ask(call->http, "DELETE", path, NULL);
-	if (answer == NULL) {
-		fail_by_service(call);
-	}
-	json_decref(answer);
 }
 
 /* With flags, it answers the domain. */
@@ -573,51 +592,106 @@ static void open_console(struct call *call)
 /* clang-format off */
 static const struct {
 	uint32_t procedure;
+	bool changes; /* not of a client that says it only looks */
 	void (*serve)(struct call *call);
 	const char *action; /* that is asked of the service */
 } calls[] = {
-	{1,   put_nothing, NULL},       /* CONNECT_OPEN */
-	{2,   close_connection, NULL},  /* CONNECT_CLOSE */
-	{3,   get_type, NULL},          /* CONNECT_GET_TYPE */
-	{4,   get_version, NULL},       /* CONNECT_GET_VERSION */
-	{6,   get_node_info, NULL},     /* NODE_GET_INFO */
-	{7,   get_capabilities, NULL},  /* CONNECT_GET_CAPABILITIES */
-	{9,   act, "start"},             /* DOMAIN_CREATE */
-	{12,  act, "turn-off"},          /* DOMAIN_DESTROY */
-	{14,  get_xml, NULL},           /* DOMAIN_GET_XML_DESC */
-	{15,  get_autostart, NULL},     /* DOMAIN_GET_AUTOSTART */
-	{16,  get_info, NULL},          /* DOMAIN_GET_INFO */
-	{19,  get_os_type, NULL},       /* DOMAIN_GET_OS_TYPE */
-	{22,  look_up_by_id, NULL},     /* DOMAIN_LOOKUP_BY_ID */
-	{23,  look_up_by_name, NULL},   /* DOMAIN_LOOKUP_BY_NAME */
-	{24,  look_up_by_uuid, NULL},   /* DOMAIN_LOOKUP_BY_UUID */
-	{27,  act, "restart"},           /* DOMAIN_REBOOT */
-	{28,  act, "resume"},            /* DOMAIN_RESUME */
-	{29,  set_autostart, NULL},     /* DOMAIN_SET_AUTOSTART */
-	{33,  act, "shutdown"},         /* DOMAIN_SHUTDOWN */
-	{34,  act, "pause"},           /* DOMAIN_SUSPEND */
-	{35,  undefine, NULL},          /* DOMAIN_UNDEFINE */
-	{59,  get_hostname, NULL},      /* CONNECT_GET_HOSTNAME */
-	{60,  put_no, NULL},            /* CONNECT_SUPPORTS_FEATURE */
-	{66,  list_auth, NULL},         /* AUTH_LIST */
-	{110, get_uri, NULL},           /* CONNECT_GET_URI */
-	{149, put_yes, NULL},           /* CONNECT_IS_SECURE */
-	{150, is_active, NULL},         /* DOMAIN_IS_ACTIVE */
-	{151, put_yes, NULL},           /* DOMAIN_IS_PERSISTENT */
-	{157, get_version, NULL},       /* CONNECT_GET_LIB_VERSION */
-	{182, act, "save"},              /* DOMAIN_MANAGED_SAVE */
-	{183, has_managed_save, NULL},  /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
-	{184, act, "discard-state"},           /* DOMAIN_MANAGED_SAVE_REMOVE */
-	{196, start_with_flags, "start"},  /* DOMAIN_CREATE_WITH_FLAGS */
-	{201, open_console, NULL},      /* DOMAIN_OPEN_CONSOLE */
-	{212, get_state, NULL},         /* DOMAIN_GET_STATE */
-	{231, undefine, NULL},          /* DOMAIN_UNDEFINE_FLAGS */
-	{234, act, "turn-off"},          /* DOMAIN_DESTROY_FLAGS */
-	{245, act, "reset"},             /* DOMAIN_RESET */
-	{258, act, "shutdown"},         /* DOMAIN_SHUTDOWN_FLAGS */
-	{273, list_all, NULL},          /* CONNECT_LIST_ALL_DOMAINS */
+	{1, false, open_connection, NULL}, /* CONNECT_OPEN */
+	{2, false, close_connection, NULL}, /* CONNECT_CLOSE */
+	{3, false, get_type, NULL}, /* CONNECT_GET_TYPE */
+	{4, false, get_version, NULL}, /* CONNECT_GET_VERSION */
+	{6, false, get_node_info, NULL}, /* NODE_GET_INFO */
+	{7, false, get_capabilities, NULL}, /* CONNECT_GET_CAPABILITIES */
+	{8, true, attach_device, NULL}, /* DOMAIN_ATTACH_DEVICE */
+	{9, true, act, "start"}, /* DOMAIN_CREATE */
+	{10, true, create_domain, NULL}, /* DOMAIN_CREATE_XML */
+	{11, true, define_domain, NULL}, /* DOMAIN_DEFINE_XML */
+	{12, true, act, "turn-off"}, /* DOMAIN_DESTROY */
+	{13, true, detach_device, NULL}, /* DOMAIN_DETACH_DEVICE */
+	{14, false, get_xml, NULL}, /* DOMAIN_GET_XML_DESC */
+	{15, false, get_autostart, NULL}, /* DOMAIN_GET_AUTOSTART */
+	{16, false, get_info, NULL}, /* DOMAIN_GET_INFO */
+	{17, false, get_most_memory, NULL}, /* DOMAIN_GET_MAX_MEMORY */
+	{18, false, get_vcpus_count, NULL}, /* DOMAIN_GET_MAX_VCPUS */
+	{19, false, get_os_type, NULL}, /* DOMAIN_GET_OS_TYPE */
+	{22, false, look_up_by_id, NULL}, /* DOMAIN_LOOKUP_BY_ID */
+	{23, false, look_up_by_name, NULL}, /* DOMAIN_LOOKUP_BY_NAME */
+	{24, false, look_up_by_uuid, NULL}, /* DOMAIN_LOOKUP_BY_UUID */
+	{27, true, act, "restart"}, /* DOMAIN_REBOOT */
+	{28, true, act, "resume"}, /* DOMAIN_RESUME */
+	{29, true, set_autostart, NULL}, /* DOMAIN_SET_AUTOSTART */
+	{30, true, set_most_memory, NULL}, /* DOMAIN_SET_MAX_MEMORY */
+	{31, true, set_memory, NULL}, /* DOMAIN_SET_MEMORY */
+	{32, true, set_vcpus, NULL}, /* DOMAIN_SET_VCPUS */
+	{33, true, act, "shutdown"}, /* DOMAIN_SHUTDOWN */
+	{34, true, act, "pause"}, /* DOMAIN_SUSPEND */
+	{35, true, undefine, NULL}, /* DOMAIN_UNDEFINE */
+	{59, false, get_hostname, NULL}, /* CONNECT_GET_HOSTNAME */
+	{60, false, put_no, NULL}, /* CONNECT_SUPPORTS_FEATURE */
+	{66, false, list_auth, NULL}, /* AUTH_LIST */
+	{110, false, get_uri, NULL}, /* CONNECT_GET_URI */
+	{149, false, put_yes, NULL}, /* CONNECT_IS_SECURE */
+	{150, false, is_active, NULL}, /* DOMAIN_IS_ACTIVE */
+	{151, false, is_persistent, NULL}, /* DOMAIN_IS_PERSISTENT */
+	{157, false, get_version, NULL}, /* CONNECT_GET_LIB_VERSION */
+	{160, true, attach_device_with_flags, NULL}, /* DOMAIN_ATTACH_DEVICE_FLAGS */
+	{161, true, detach_device_with_flags, NULL}, /* DOMAIN_DETACH_DEVICE_FLAGS */
+	{174, true, update_device, NULL}, /* DOMAIN_UPDATE_DEVICE_FLAGS */
+	{182, true, act, "save"}, /* DOMAIN_MANAGED_SAVE */
+	{183, false, has_managed_save, NULL}, /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
+	{184, true, act, "discard-state"}, /* DOMAIN_MANAGED_SAVE_REMOVE */
+	{196, true, start_with_flags, "start"}, /* DOMAIN_CREATE_WITH_FLAGS */
+	{199, true, set_vcpus_with_flags, NULL}, /* DOMAIN_SET_VCPUS_FLAGS */
+	{200, false, get_vcpus_count, NULL}, /* DOMAIN_GET_VCPUS_FLAGS */
+	{201, true, open_console, NULL}, /* DOMAIN_OPEN_CONSOLE */
+	{204, true, set_memory_with_flags, NULL}, /* DOMAIN_SET_MEMORY_FLAGS */
+	{212, false, get_state, NULL}, /* DOMAIN_GET_STATE */
+	{231, true, undefine_with_flags, NULL}, /* DOMAIN_UNDEFINE_FLAGS */
+	{234, true, act, "turn-off"}, /* DOMAIN_DESTROY_FLAGS */
+	{245, true, act, "reset"}, /* DOMAIN_RESET */
+	{258, true, act, "shutdown"}, /* DOMAIN_SHUTDOWN_FLAGS */
+	{264, true, set_metadata, NULL}, /* DOMAIN_SET_METADATA */
+	{265, false, get_metadata, NULL}, /* DOMAIN_GET_METADATA */
+	{273, false, list_all, NULL}, /* CONNECT_LIST_ALL_DOMAINS */
+	{342, false, get_domain_capabilities, NULL}, /* CONNECT_GET_DOMAIN_CAPABILITIES */
+	{350, true, define_domain, NULL}, /* DOMAIN_DEFINE_XML_FLAGS */
+	{358, true, rename_domain, NULL}, /* DOMAIN_RENAME */
+	{360, false, put_nothing, NULL}, /* CONNECT_REGISTER_CLOSE_CALLBACK */
+	{361, false, put_nothing, NULL}, /* CONNECT_UNREGISTER_CLOSE_CALLBACK */
 };
 /* clang-format on */
+
+/* ---- Parameters ---- */
+
+static void put_param(struct wire_out *out, const char *name, uint32_t type)
+{
+	wire_put_text(out, name);
+	wire_put(out, type);
+}
+
+void put_param_uint(struct wire_out *out, const char *name, uint32_t value)
+{
+	put_param(out, name, 2);
+	wire_put(out, value);
+}
+
+void put_param_long(struct wire_out *out, const char *name, int64_t value)
+{
+	put_param(out, name, 3);
+	wire_put_long(out, (uint64_t)value);
+}
+
+void put_param_ulong(struct wire_out *out, const char *name, uint64_t value)
+{
+	put_param(out, name, 4);
+	wire_put_long(out, value);
+}
+
+void put_param_text(struct wire_out *out, const char *name, const char *value)
+{
+	put_param(out, name, 7);
+	wire_put_text(out, value);
+}
 
 /* remote_error: its optional members are not there but for the message, which is str1 too. */
 static void put_error(struct call *call)
@@ -655,6 +729,8 @@ bool call_serve(struct session *session, const struct wire_header *header, struc
 		fail(&call, ERR_RPC, "this is no call of libvirt's remote program");
 	} else if (i == ARRAY_COUNT(calls)) {
 		fail(&call, ERR_NO_SUPPORT, "this is not supported by Verdigris yet");
+	} else if (calls[i].changes && session->read_only) {
+		fail(&call, ERR_DENIED, "this connection is for looking only");
 	} else {
 		call.action = calls[i].action;
 		calls[i].serve(&call);

@@ -14,11 +14,32 @@
 #include <jansson.h>
 
 #include "hosted/http.h"
+#include "lib/check.h"
 
 #define WIRE_MESSAGE_MAX                                                                           \
 	(4u << 20) /* bytes; libvirt's own limit is 32 MiB, for what we do not have */
 #define WIRE_STRING_MAX (1u << 20)
 #define UUID_BYTES      16
+
+/* virErrorNumber */
+enum {
+	ERR_INTERNAL = 1,
+	ERR_NO_SUPPORT = 3,
+	ERR_ARGUMENT = 8,
+	ERR_FAILED = 9,
+	ERR_XML = 27,
+	ERR_DENIED = 29,
+	ERR_RPC = 39,
+	ERR_NO_DOMAIN = 42,
+	ERR_NO_NETWORK = 43,
+	ERR_NO_POOL = 49,
+	ERR_NO_VOLUME = 50,
+	ERR_INVALID = 55,
+	ERR_UNSUPPORTED = 67,
+	ERR_NO_METADATA = 80,
+	ERR_NOT_LIVE = 84,
+	ERR_VOLUME_EXISTS = 90,
+};
 
 /* ---- wire.c ---- */
 
@@ -45,6 +66,11 @@ struct wire_out {
 uint32_t wire_get(struct wire_in *in);
 /* A text of at most `size` - 1 bytes without a zero. */
 void wire_get_text(struct wire_in *in, char *text, size_t size);
+/* Likewise, which the caller frees. NULL: there is none, or it is longer, or there is no memory; the last two are `bad`. */
+char *wire_get_string(struct wire_in *in, size_t size);
+/* One that may be absent. */
+char *wire_get_optional(struct wire_in *in, size_t size);
+uint64_t wire_get_long(struct wire_in *in);
 void wire_get_bytes(struct wire_in *in, void *bytes, size_t length);
 void wire_put(struct wire_out *out, uint32_t value);
 void wire_put_long(struct wire_out *out, uint64_t value);
@@ -60,6 +86,8 @@ bool wire_send(int fd, const struct wire_header *header, const struct wire_out *
 struct session {
 	struct http *http;
 	const char *socket, *uri;
+	char *store;    /* the folder of the machines' folders; NULL: not asked for yet */
+	bool read_only; /* it has said that it changes nothing */
 	/* A console that it looks at: bytes both ways under the head of the call that opened it. -1: none. */
 	int console;
 	struct wire_header stream;
@@ -79,10 +107,52 @@ static inline const char *text_of(const json_t *object, const char *key)
 
 /* ---- xml.c ---- */
 
-/* A machine as libvirt's domain XML, and the host's capabilities; freed by the caller, NULL: no memory. */
-char *xml_domain(const json_t *machine, int id);
+#define XML_NAMESPACE "urn:verdigris:machine:1"
+/* What a document has that is the service's own affair: no XML says it, and a new definition leaves it as it is. */
+#define XML_KEPT "start", "start-delay", "stop", "tags", "users", "transient"
+
+/*
+ * A machine as libvirt's domain XML, in whose folder its files are, and what the host can do; freed by the caller, NULL: no memory.
+ */
+char *xml_domain(const json_t *machine, int id, const char *folder);
 char *xml_capabilities(const json_t *host);
-/* Bytes of RAM that a document says, 0: nothing that can be read. */
+char *xml_domain_capabilities(const json_t *host);
+/* Whether a member of a document is said by an element of its own, or kept. */
+bool xml_says(const char *member);
+/* Bytes of RAM that a machine starts with, and that it can have; 0: nothing that can be read. */
 uint64_t xml_memory(const json_t *machine);
+uint64_t xml_memory_most(const json_t *machine);
+
+#define DISK_TARGET 8
+
+bool disk_is_ide(const json_t *disk);
+bool disk_is_dvd(const json_t *disk);
+/* A disk of a document's list: its place at its controller, and what libvirt calls it ("sda"). */
+unsigned int disk_number(const json_t *disks, size_t index);
+void disk_target(const json_t *disks, size_t index, char target[DISK_TARGET]);
+/* By the end of a file's name: "vhdx", "vpc" or NULL. */
+const char *disk_format(const char *name);
+
+/* ---- xml_read.c ---- */
+
+struct xml_error {
+	int code;
+	char text[500];
+};
+
+/*
+ * The machine that a domain XML describes, as the API has it: a document with its name, and its id if that is given. `store` is the folder of
+ * the machines' folders. A device alone is a document with it and nothing else, in a machine's folder. NULL: refused.
+ */
+json_t *xml_read_domain(const char *text, const char *store, struct xml_error *error);
+json_t *xml_read_device(const char *text, const char *folder, struct xml_error *error);
+
+/*
+ * A machine's metadata are elements of others, one a namespace. The one of this namespace, without it, or NULL; and the whole with another one
+ * in its place, or (NULL) without it. False: refused. Both texts are the caller's.
+ */
+char *xml_metadata_get(const char *metadata, const char *uri);
+bool xml_metadata_set(const char *metadata, const char *uri, const char *key, const char *element,
+		      char **whole, struct xml_error *error) MUST_CHECK;
 
 #endif

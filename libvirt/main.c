@@ -133,6 +133,7 @@ static void serve(int client, const char *socket)
 	if (session.http != NULL) {
 		http_close(session.http);
 	}
+	free(session.store);
 }
 
 static void reap(unsigned int *clients)

@@ -1,10 +1,16 @@
 # libvirt's clients on the management service.
-libvirt_objs := $(addprefix libvirt/,main.o wire.o calls.o xml.o) disk/bytes.o $(addprefix hosted/,http.o listen.o manager.o say.o)
+libvirt_parts := $(addprefix libvirt/,wire.o calls.o define.o xml.o xml_read.o)
+libvirt_objs := libvirt/main.o $(libvirt_parts) disk/bytes.o $(addprefix hosted/,http.o listen.o manager.o say.o)
 
 libvirt_products := build/libvirt/vlibvirtd
 build/libvirt/vlibvirtd: $(call user,$(libvirt_objs))
-	$(call link_user,-ljansson -lcurl)
+	$(call link_user,-ljansson -lcurl -lxml2)
 
-libvirt_fuzzers := tests/fuzz/libvirt_fuzz.c
-libvirt_fuzz_objs := $(addprefix libvirt/,wire.o calls.o xml.o) disk/bytes.o
-libvirt_fuzz_libs := -ljansson
+libvirt_fuzzers := $(addprefix tests/fuzz/,libvirt_fuzz.c libvirt_xml_fuzz.c)
+libvirt_fuzz_objs := $(libvirt_parts) disk/bytes.o
+libvirt_fuzz_libs := -ljansson -lxml2
+libvirt_xml_fuzz_objs := $(addprefix libvirt/,xml.o xml_read.o)
+libvirt_xml_fuzz_libs := -ljansson -lxml2
+
+user_flags_libvirt := -isystem /usr/include/libxml2
+san_flags_libvirt := $(user_flags_libvirt)

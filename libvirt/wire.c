@@ -49,6 +49,36 @@ void wire_get_text(struct wire_in *in, char *text, size_t size)
 	in->bad |= strlen(text) != length;
 }
 
+char *wire_get_string(struct wire_in *in, size_t size)
+{
+	uint32_t length = wire_get(in);
+	char *text = NULL;
+
+	if (length < size && length <= (size_t)(in->end - in->at)) {
+		text = malloc((size_t)length + 1);
+	}
+	if (text == NULL) {
+		in->bad = true;
+		return NULL;
+	}
+	wire_get_bytes(in, text, length);
+	text[length] = '\0';
+	in->bad |= strlen(text) != length;
+	return text;
+}
+
+char *wire_get_optional(struct wire_in *in, size_t size)
+{
+	return wire_get(in) != 0 ? wire_get_string(in, size) : NULL;
+}
+
+uint64_t wire_get_long(struct wire_in *in)
+{
+	uint64_t high = wire_get(in);
+
+	return high << 32 | wire_get(in);
+}
+
 void wire_put_bytes(struct wire_out *out, const void *bytes, size_t length)
 {
 	size_t room = out->length + padded(length);

@@ -71,6 +71,7 @@ void machine_free(struct machine *machine)
 	}
 	*link = machine->next;
 	loop_stop_timer(machine->service, &machine->start_timer);
+	loop_stop_timer(machine->service, &machine->gone_timer);
 	loop_stop_timer(machine->service, &machine->kill_timer);
 	loop_stop_timer(machine->service, &machine->next_timer);
 	loop_stop_timer(machine->service, &machine->meet_timer);
@@ -138,10 +139,36 @@ static bool has_state(const struct machine *machine)
 	return machine_path(machine, FILE_STATE, path) && access(path, F_OK) == 0;
 }
 
+/* One that was only to run: its disks stay. */
+static void delete_now(struct timer *timer)
+{
+	struct machine *machine =
+		(struct machine *)((char *)timer - offsetof(struct machine, gone_timer));
+	struct service *service = machine->service;
+	struct refusal why;
+	bool kept;
+
+	if (!machine->settings.transient || machine->state != MACHINE_OFF || machine->worker != 0 ||
+	    machine->queue != NULL) {
+		return;
+	}
+	if (!store_delete(machine, false, &kept, &why)) {
+		say("%s", why.detail);
+		return;
+	}
+	events_emit(service, "deleted",
+		    json_pack("{s:s, s:s}", "name", machine->name, "id", machine->id));
+	machine_free(machine);
+}
+
 void machine_settle(struct machine *machine)
 {
 	if (machine->worker == 0) {
 		machine_set_state(machine, has_state(machine) ? MACHINE_SAVED : MACHINE_OFF);
+		/* Not from within the end of what was done with it. */
+		if (machine->settings.transient && !machine->meet_timer.armed) {
+			loop_start_timer(machine->service, &machine->gone_timer, 0, delete_now);
+		}
 	} else if (machine->greeted) {
 		machine_set_state(machine, machine->worker_state);
 	} else {
@@ -435,7 +462,8 @@ json_t *machine_summary(const struct machine *machine)
 		json_object_set_new(object, "cpu-seconds", json_real(cpu_seconds(machine->worker)));
 	}
 	if (settings->document != NULL) {
-		static const char *const shown[] = {"generation", "memory", "vps", "notes", "tags"};
+		static const char *const shown[] = {"generation", "memory", "vps",
+						    "notes",      "tags",   "transient"};
 
 		for (size_t i = 0; i < ARRAY_COUNT(shown); i++) {
 			json_t *value = json_object_get(settings->document, shown[i]);

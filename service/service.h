@@ -106,6 +106,7 @@ struct settings {
 	enum start_action start;
 	uint64_t start_delay; /* seconds */
 	enum stop_action stop;
+	bool transient;   /* the machine is deleted when it is off again */
 	json_t *document; /* all of it, owned */
 };
 
@@ -135,6 +136,7 @@ struct machine {
 	struct timer start_timer;
 	json_t *running; /* what its worker has: config and bounds (change.c); NULL: nobody knows */
 	json_t *waits;   /* members of its document that hold at its next start */
+	struct timer gone_timer; /* it is transient, and off */
 };
 
 /* machine.c */

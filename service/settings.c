@@ -13,7 +13,8 @@
 struct members {
 	unsigned int start, stop;
 	uint64_t delay;
-	const char *id, *notes;
+	const char *id, *title;
+	bool transient;
 };
 
 static const char *const roles[] = {"viewer", "operator", NULL};
@@ -53,6 +54,41 @@ static bool read_users(struct form *form, const json_t *value, void *into)
 	return true;
 }
 
+/* Of several lines. */
+static bool read_lines(struct form *form, const json_t *value, size_t most)
+{
+	const char *text = json_string_value(value);
+	size_t length = json_string_length(value);
+
+	if (text == NULL) {
+		return form_refuse(form, value, "give a text", "is not a text");
+	}
+	if (length > most) {
+		return form_refuse(form, value, "keep it shorter", "has %zu bytes", length);
+	}
+	for (size_t i = 0; i < length; i++) {
+		if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') ||
+		    text[i] == 0x7f) {
+			return form_refuse(form, value,
+					   "leave out control characters but tabs and line ends",
+					   "has a control character");
+		}
+	}
+	return true;
+}
+
+static bool read_notes(struct form *form, const json_t *value, void *into)
+{
+	(void)into;
+	return read_lines(form, value, 4096);
+}
+
+static bool read_metadata(struct form *form, const json_t *value, void *into)
+{
+	(void)into;
+	return read_lines(form, value, 32768);
+}
+
 #define AT(member) .at = offsetof(struct members, member)
 
 static const char *const starts[] = {"never", "if-running", "always", NULL};
@@ -62,7 +98,10 @@ static const struct form_member own[] = {
 	{"start", FORM_WORD, AT(start), .words = starts},
 	{"start-delay", FORM_NUMBER, AT(delay), .most = DELAY_MAX},
 	{"stop", FORM_WORD, AT(stop), .words = stops},
-	{"notes", FORM_TEXT, AT(notes), .most = 4096},
+	{"notes", FORM_OTHER, .read = read_notes},
+	{"title", FORM_TEXT, AT(title), .most = 256},
+	{"metadata", FORM_OTHER, .read = read_metadata},
+	{"transient", FORM_FLAG, AT(transient)},
 	{"tags", FORM_OTHER, .read = read_tags},
 	{"users", FORM_OTHER, .read = read_users},
 };
@@ -107,6 +146,7 @@ bool settings_read(struct settings *settings, json_t *document, struct refusal *
 	*settings = (struct settings){.start = (enum start_action)members.start,
 				      .start_delay = members.delay,
 				      .stop = (enum stop_action)members.stop,
+				      .transient = members.transient,
 				      .document = document};
 	return true;
 }
