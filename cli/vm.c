@@ -19,6 +19,7 @@ enum kind {
 	FLAG,   /* a bool at `at` */
 	TEXT,   /* a const char * at `at` */
 	NAME,   /* one word more */
+	FIRST,  /* ... before all others */
 	MEMBER, /* of the document, a text */
 	SIZE,   /* ... a text that PowerShell writes with a B */
 	NUMBER, /* ... a number */
@@ -26,7 +27,9 @@ enum kind {
 	DISK,
 	DVD,
 	NET,
-	ANY, /* KEY=JSON */
+	TAGS,    /* words with commas, as a list */
+	ANY,     /* KEY=JSON */
+	IGNORED, /* Hyper-V has it, and there is one choice here */
 };
 
 /* What Hyper-V calls them, and we. */
@@ -51,7 +54,7 @@ static const struct option {
 	{"watch", NULL, FLAG, AT(watch), NULL, "", "the list again whenever it changes"},
 	{"no-wait", "AsJob", FLAG, AT(no_wait), NULL, "", "do not wait for the end of a job"},
 	{"name", "Name", NAME, 0, NULL, NULL, NULL},
-	{"vm-name", "VMName", NAME, 0, NULL, NULL, NULL},
+	{"vm-name", "VMName", FIRST, 0, NULL, NULL, NULL},
 	{"new-name", "NewName", NAME, 0, NULL, NULL, NULL},
 	{"force", "Force", FLAG, AT(force), NULL, "", "of a shutdown: programs that object are ended"},
 	{"turn-off", "TurnOff", FLAG, AT(turn_off), NULL, "", "of stop: at once, without the guest"},
@@ -59,7 +62,14 @@ static const struct option {
 	{"disks", NULL, FLAG, AT(disks), NULL, "", "of delete: the disks in its folder, too"},
 	{"memory", "MemoryStartupBytes", SIZE, 0, "memory", "SIZE", "as 512M or 2G"},
 	{"memory-minimum", "MemoryMinimumBytes", SIZE, 0, "memory-minimum", "SIZE", "dynamic memory, down to this"},
+	{"memory-maximum", "MemoryMaximumBytes", SIZE, 0, "memory-maximum", "SIZE", "... up to this"},
+	{"memory-buffer", "Buffer", NUMBER, 0, "memory-buffer", "PERCENT", "... beyond its demand"},
+	{"memory-weight", "Priority", NUMBER, 0, "memory-weight", "N", "... where there is too little for all, to 100"},
+	{"startup-bytes", "StartupBytes", SIZE, 0, "memory", NULL, NULL},
+	{"minimum-bytes", "MinimumBytes", SIZE, 0, "memory-minimum", NULL, NULL},
+	{"maximum-bytes", "MaximumBytes", SIZE, 0, "memory-maximum", NULL, NULL},
 	{"vps", "ProcessorCount", NUMBER, 0, "vps", "N", "virtual processors"},
+	{"count", "Count", NUMBER, 0, "vps", NULL, NULL},
 	{"generation", "Generation", NUMBER, 0, "generation", "N", "with firmware, as vmwp --help has it"},
 	{"kernel", NULL, MEMBER, 0, "kernel", "FILE", "without generation: a Linux kernel"},
 	{"initrd", NULL, MEMBER, 0, "initrd", "FILE", "... its initial RAM disk"},
@@ -68,7 +78,20 @@ static const struct option {
 	{"new-disk", "NewVHDSizeBytes", TEXT, AT(new_disk), NULL, "SIZE", "of create: a dynamic VHDX in its folder"},
 	{"iso", NULL, DVD, 0, NULL, "FILE", "a disc in a DVD drive"},
 	{"net", "SwitchName", NET, 0, NULL, "SWITCH", "a network adapter; any number of them"},
+	{"file", "Path", TEXT, AT(file), NULL, "FILE", "of a disk, a disc, a COM port"},
+	{"number", "ControllerLocation", TEXT, AT(number), NULL, "N", "of a disk or a drive, on its controller"},
+	{"controller", "ControllerType", TEXT, AT(controller), NULL, "scsi|ide", "of a disk or a drive"},
+	{"controller-number", "ControllerNumber", IGNORED, 0, NULL, NULL, NULL},
+	{"read-only", NULL, FLAG, AT(read_only), NULL, "", "of add-disk"},
+	{"mac", "StaticMacAddress", TEXT, AT(mac), NULL, "ADDRESS", "of an adapter"},
+	{"port", NULL, TEXT, AT(port), NULL, "NAME", "... of its switch"},
+	{"vlan", "VlanId", TEXT, AT(vlan), NULL, "N", "... access to this one"},
+	{"access", "Access", FLAG, AT(access), NULL, NULL, NULL},
+	{"untagged", "Untagged", FLAG, AT(untagged), NULL, "", "... to none"},
+	{"user", "UserName", TEXT, AT(user), NULL, "NAME", "of grant and revoke"},
+	{"role", NULL, TEXT, AT(role), NULL, "ROLE", "of grant: viewer or operator"},
 	{"notes", "Notes", MEMBER, 0, "notes", "TEXT", ""},
+	{"tags", NULL, TAGS, 0, "tags", "A,B,...", ""},
 	{"start", "AutomaticStartAction", CHOICE, 0, "start", "WHEN", "with the host: never, if-running or always"},
 	{"start-delay", "AutomaticStartDelay", NUMBER, 0, "start-delay", "SECONDS", "... so much later"},
 	{"stop", "AutomaticStopAction", CHOICE, 0, "stop", "HOW", "with the host: shutdown, save or turn-off"},
@@ -111,6 +134,20 @@ static bool put_any(struct vm *vm, const char *word)
 	return json_object_set_new(vm->document, key, value) == 0;
 }
 
+static json_t *split(const char *word)
+{
+	json_t *list = json_array();
+	size_t length;
+
+	for (; *word != '\0'; word += length + (word[length] == ',')) {
+		length = strcspn(word, ",");
+		if (length != 0) {
+			json_array_append_new(list, json_stringn(word, length));
+		}
+	}
+	return list;
+}
+
 static bool put_member(struct vm *vm, const struct option *option, const char *word)
 {
 	uint64_t size;
@@ -147,6 +184,8 @@ static bool put_member(struct vm *vm, const struct option *option, const char *w
 		return append(vm, "disks", json_pack("{s:s, s:s}", "kind", "dvd", "file", word));
 	case NET:
 		return append(vm, "networks", json_pack("{s:s}", "switch", word));
+	case TAGS:
+		return json_object_set_new(vm->document, option->key, split(word)) == 0;
 	case ANY:
 		return put_any(vm, word);
 	default:
@@ -173,6 +212,19 @@ static const struct option *find_option(const char *word)
 	return NULL;
 }
 
+static bool put_word(struct vm *vm, const char *word, bool first)
+{
+	if (vm->count >= VM_WORDS_MAX - 1) {
+		return fail(word, "too many words");
+	}
+	if (first) {
+		memmove(vm->words + 1, vm->words, vm->count * sizeof(vm->words[0]));
+	}
+	vm->words[first ? 0 : vm->count] = word;
+	vm->count++;
+	return true;
+}
+
 /* `next`: the word behind it; *used: it is its value. */
 static bool take_option(struct vm *vm, const char *word, const char *next, bool *used)
 {
@@ -196,14 +248,27 @@ static bool take_option(struct vm *vm, const char *word, const char *next, bool 
 		*(const char **)((char *)vm + option->at) = value;
 		return true;
 	}
-	if (option->kind == NAME) {
-		vm->words[vm->count++] = value;
-		return vm->count < VM_WORDS_MAX || fail(value, "too many words");
+	if (option->kind == IGNORED) {
+		return true;
+	}
+	if (option->kind == NAME || option->kind == FIRST) {
+		return put_word(vm, value, option->kind == FIRST);
+	}
+	if (option->kind == NET && vm->verb != NULL && !vm->verb->sets) {
+		vm->network = value;
+		return true;
 	}
 	if (vm->verb == NULL || !vm->verb->sets) {
 		return fail(word, "this is for create and set, behind the verb");
 	}
 	return put_member(vm, option, value);
+}
+
+bool vm_take_option(struct vm *vm, const char *word, const char *value)
+{
+	bool used;
+
+	return take_option(vm, word, value, &used);
 }
 
 static const struct vm_verb *find_verb(const char *word)
@@ -227,14 +292,14 @@ static void print_help(FILE *file)
 	fputs("usage: vm VERB [NAME...] [options]\n\n", file);
 	for (i = 0; i < vm_verb_count; i++) {
 		snprintf(left, sizeof(left), "%s %s", vm_verbs[i].name, vm_verbs[i].words_help);
-		fprintf(file, "  %-26s %-20s %s\n", left,
+		fprintf(file, "  %-31s %-28s %s\n", left,
 			vm_verbs[i].cmdlet != NULL ? vm_verbs[i].cmdlet : "", vm_verbs[i].help);
 	}
 	fputs("\n", file);
 	for (i = 0; i < ARRAY_COUNT(options); i++) {
 		if (options[i].help != NULL) {
 			snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].value);
-			fprintf(file, "  %-26s %s%-20s %s\n", left,
+			fprintf(file, "  %-31s %s%-27s %s\n", left,
 				options[i].parameter != NULL ? "-" : " ",
 				options[i].parameter != NULL ? options[i].parameter : "",
 				options[i].help);
@@ -295,10 +360,8 @@ static bool parse(struct vm *vm, int argc, char **argv)
 			if (vm->verb == NULL) {
 				return fail(argv[i], "not a verb; see vm --help");
 			}
-		} else if (vm->count < VM_WORDS_MAX - 1) {
-			vm->words[vm->count++] = argv[i];
-		} else {
-			return fail(argv[i], "too many words");
+		} else if (!put_word(vm, argv[i], false)) {
+			return false;
 		}
 	}
 	if (vm->verb == NULL) {

@@ -20,8 +20,10 @@ struct vm {
 	const struct vm_verb *verb;
 	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
 	unsigned int count;
-	bool json, no_wait, watch, force, turn_off, save, disks;
+	bool json, no_wait, watch, force, turn_off, save, disks, read_only, untagged, access;
 	const char *columns, *new_disk;
+	/* Of a part of a machine; NULL: not given. */
+	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role;
 	json_t *document; /* of create and set */
 };
 
@@ -33,8 +35,35 @@ struct vm_verb {
 	const char *words_help, *help;
 };
 
+/* Of create and set: an option and its value. False: said why. */
+bool vm_take_option(struct vm *vm, const char *word, const char *value);
+
 /* For bash, from the tables of verbs and options; machines' names are asked of the service. */
 void vm_print_completion(void);
+
+/* vm_verbs.c: an answer of the service, `form` with a name that is escaped and one more; NULL: said why, and vm_refused() is the status. */
+json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,
+	       const char *more);
+int vm_refused(const struct vm *vm);
+/* A list of objects: their members that `columns` or --columns name, or with --json all. */
+void vm_print_rows(const struct vm *vm, const json_t *list, const char *columns);
+/* Bytes, as people read them. */
+void vm_print_size(const json_t *bytes, char *text, size_t size);
+/* A machine's document is changed, which may take its time. Takes the patch. The status. */
+int vm_change(struct vm *vm, const char *name, json_t *patch);
+
+/* vm_parts.c, vm_views.c: verbs. */
+int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
+	vm_remove_disk(struct vm *vm);
+int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
+	vm_remove_dvd(struct vm *vm);
+int vm_networks(struct vm *vm), vm_add_network(struct vm *vm), vm_set_network(struct vm *vm),
+	vm_connect_network(struct vm *vm), vm_remove_network(struct vm *vm);
+int vm_com_port(struct vm *vm), vm_set_com_port(struct vm *vm);
+int vm_services(struct vm *vm), vm_enable_service(struct vm *vm), vm_disable_service(struct vm *vm);
+int vm_users(struct vm *vm), vm_grant(struct vm *vm), vm_revoke(struct vm *vm);
+int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
+int vm_top(struct vm *vm), vm_storage(struct vm *vm);
 
 extern const struct vm_verb vm_verbs[];
 extern const unsigned int vm_verb_count;

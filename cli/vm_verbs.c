@@ -19,7 +19,7 @@
 #define NEW_DISK    "disk.vhdx"
 
 /* The status for what the service refused. */
-static int refused(const struct vm *vm)
+int vm_refused(const struct vm *vm)
 {
 	static const struct {
 		const char *code;
@@ -38,8 +38,8 @@ static int refused(const struct vm *vm)
 	return VM_FAILED;
 }
 
-static json_t *ask(struct vm *vm, const char *method, json_t *body, const char *form,
-		   const char *name, const char *more)
+json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,
+	       const char *more)
 {
 	char *segment = http_escape(vm->http, name), path[1024];
 	json_t *answer;
@@ -144,19 +144,36 @@ static void print_table(const json_t *list, const char *columns)
 	fflush(stdout);
 }
 
+void vm_print_rows(const struct vm *vm, const json_t *list, const char *columns)
+{
+	if (vm->json) {
+		print_json(list);
+	} else {
+		print_table(list, vm->columns != NULL ? vm->columns : columns);
+	}
+}
+
+void vm_print_size(const json_t *bytes, char *text, size_t size)
+{
+	static const char units[] = " KMGTP";
+	double value = json_number_value(bytes);
+	size_t unit = 0;
+
+	while (value >= 1024 && unit + 2 < sizeof(units)) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, size, unit == 0 ? "%.0f" : "%.1f%c", value, units[unit]);
+}
+
 static int print_list(struct vm *vm, const char *path, const char *member, const char *columns)
 {
 	json_t *answer = http_ask(vm->http, "GET", path, NULL);
 
 	if (answer == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
-	if (vm->json) {
-		print_json(json_object_get(answer, member));
-	} else {
-		print_table(json_object_get(answer, member),
-			    vm->columns != NULL ? vm->columns : columns);
-	}
+	vm_print_rows(vm, json_object_get(answer, member), columns);
 	json_decref(answer);
 	return VM_DONE;
 }
@@ -244,7 +261,7 @@ static int wait_for(struct vm *vm, json_t *job)
 		json_decref(job);
 		job = http_ask(vm->http, "GET", path, NULL);
 		if (job == NULL) {
-			return refused(vm);
+			return vm_refused(vm);
 		}
 	}
 	end_progress();
@@ -253,10 +270,10 @@ static int wait_for(struct vm *vm, json_t *job)
 
 static int act_on(struct vm *vm, const char *name, const char *action)
 {
-	json_t *job = ask(vm, "POST", vm->force ? json_pack("{s:b}", "force", true) : NULL,
-			  "/v1/machines/%s/actions/%s", name, action);
+	json_t *job = vm_ask(vm, "POST", vm->force ? json_pack("{s:b}", "force", true) : NULL,
+			     "/v1/machines/%s/actions/%s", name, action);
 
-	return job != NULL ? wait_for(vm, job) : refused(vm);
+	return job != NULL ? wait_for(vm, job) : vm_refused(vm);
 }
 
 /* The first status that is no success. */
@@ -312,10 +329,10 @@ static bool list_again(void *user, const char *name, const json_t *data)
 
 static int show(struct vm *vm)
 {
-	json_t *machine = ask(vm, "GET", NULL, "/v1/machines/%s", vm->words[0], "");
+	json_t *machine = vm_ask(vm, "GET", NULL, "/v1/machines/%s", vm->words[0], "");
 
 	if (machine == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
 	print_json(machine);
 	json_decref(machine);
@@ -331,7 +348,7 @@ static int list(struct vm *vm)
 	}
 	status = list_once(vm);
 	if (status == VM_DONE && vm->watch) {
-		return http_follow(vm->http, list_again, vm) ? VM_DONE : refused(vm);
+		return http_follow(vm->http, list_again, vm) ? VM_DONE : vm_refused(vm);
 	}
 	return status;
 }
@@ -389,10 +406,60 @@ static void place_disks(struct vm *vm)
 	}
 }
 
+/* An answer, or what is proposed; false: the end of the input. */
+static bool question(const char *text, const char *proposed, char *answer, size_t size)
+{
+	printf("%s [%s]: ", text, proposed);
+	fflush(stdout);
+	if (fgets(answer, (int)size, stdin) == NULL) {
+		putchar('\n');
+		return false;
+	}
+	answer[strcspn(answer, "\n")] = '\0';
+	if (answer[0] == '\0') {
+		snprintf(answer, size, "%s", proposed);
+	}
+	return true;
+}
+
+/* Of who gave a name and nothing else, on a terminal. Each answer is what the option would be, and judged as that. */
+static bool ask_questions(struct vm *vm)
+{
+	static const struct {
+		const char *text, *proposed, *option, *none;
+	} questions[] = {
+		{"Generation, 1 with a BIOS, 2 with UEFI firmware", "1", "--generation", NULL},
+		{"Memory", "1G", "--memory", NULL},
+		{"Virtual processors", "1", "--vps", NULL},
+		{"Size of a new disk, 0 for none", "20G", "--new-disk", "0"},
+		{"File of a disc to install from, - for none", "-", "--iso", "-"},
+		{"Virtual switch, - for none", "-", "--net", "-"},
+	};
+	static char answers[ARRAY_COUNT(questions)][PATH_MAX];
+	bool used;
+	size_t i;
+
+	for (i = 0; i < ARRAY_COUNT(questions); i++) {
+		do {
+			if (!question(questions[i].text, questions[i].proposed, answers[i],
+				      sizeof(answers[i]))) {
+				return false;
+			}
+			used = questions[i].none == NULL ||
+			       strcmp(answers[i], questions[i].none) != 0;
+		} while (used && !vm_take_option(vm, questions[i].option, answers[i]));
+	}
+	return true;
+}
+
 static int create(struct vm *vm)
 {
 	json_t *answer;
 
+	if (json_object_size(vm->document) == 0 && vm->new_disk == NULL && !vm->json &&
+	    isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !ask_questions(vm)) {
+		return VM_FAILED;
+	}
 	if (vm->new_disk != NULL && !make_disk(vm, vm->words[0])) {
 		return VM_FAILED;
 	}
@@ -415,7 +482,7 @@ static int create(struct vm *vm)
 	}
 	answer = http_ask(vm->http, "POST", "/v1/machines", json_incref(vm->document));
 	if (answer == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
 	if (vm->json) {
 		print_json(answer);
@@ -424,13 +491,13 @@ static int create(struct vm *vm)
 	return VM_DONE;
 }
 
-static int change(struct vm *vm, const char *name, json_t *patch)
+int vm_change(struct vm *vm, const char *name, json_t *patch)
 {
-	json_t *answer = ask(vm, "PATCH", patch, "/v1/machines/%s", name, "");
+	json_t *answer = vm_ask(vm, "PATCH", patch, "/v1/machines/%s", name, "");
 	char waits[256];
 
 	if (answer == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
 	/* It takes long. */
 	if (json_object_get(answer, "what") != NULL) {
@@ -448,7 +515,7 @@ static int change(struct vm *vm, const char *name, json_t *patch)
 
 static int set(struct vm *vm)
 {
-	return change(vm, vm->words[0], json_incref(vm->document));
+	return vm_change(vm, vm->words[0], json_incref(vm->document));
 }
 
 static int rename_machine(struct vm *vm)
@@ -459,7 +526,7 @@ static int rename_machine(struct vm *vm)
 		say("%s: it is not UTF-8", vm->words[1]);
 		return VM_USAGE;
 	}
-	return change(vm, vm->words[0], json_pack("{s:o}", "name", name));
+	return vm_change(vm, vm->words[0], json_pack("{s:o}", "name", name));
 }
 
 static int delete_machines(struct vm *vm)
@@ -468,10 +535,10 @@ static int delete_machines(struct vm *vm)
 	unsigned int i;
 
 	for (i = 0; i < vm->count; i++) {
-		answer = ask(vm, "DELETE", NULL, "/v1/machines/%s%s", vm->words[i],
-			     vm->disks ? "?disks=true" : "");
+		answer = vm_ask(vm, "DELETE", NULL, "/v1/machines/%s%s", vm->words[i],
+				vm->disks ? "?disks=true" : "");
 		if (answer == NULL) {
-			return refused(vm);
+			return vm_refused(vm);
 		}
 		if (json_is_true(json_object_get(answer, "files-left"))) {
 			say("'%s' is deleted; files of its folder are left, as its disks may be",
@@ -507,10 +574,10 @@ static int jobs(struct vm *vm)
 
 static int cancel(struct vm *vm)
 {
-	json_t *job = ask(vm, "DELETE", NULL, "/v1/jobs/%s", vm->words[0], "");
+	json_t *job = vm_ask(vm, "DELETE", NULL, "/v1/jobs/%s", vm->words[0], "");
 
 	if (job == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
 	json_decref(job);
 	return VM_DONE;
@@ -540,7 +607,7 @@ static bool show_event(void *user, const char *name, const json_t *data)
 
 static int events(struct vm *vm)
 {
-	return http_follow(vm->http, show_event, vm) ? VM_DONE : refused(vm);
+	return http_follow(vm->http, show_event, vm) ? VM_DONE : vm_refused(vm);
 }
 
 static int host(struct vm *vm)
@@ -550,15 +617,19 @@ static int host(struct vm *vm)
 	char text[256];
 
 	if (answer == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
 	if (vm->json) {
 		print_json(answer);
 	} else {
 		json_object_foreach(answer, key, value)
 		{
-			put_value(value, text, sizeof(text));
-			printf("%-12s %s\n", key, text);
+			if (strncmp(key, "memory", 6) == 0) {
+				vm_print_size(value, text, sizeof(text));
+			} else {
+				put_value(value, text, sizeof(text));
+			}
+			printf("%-16s %s\n", key, text);
 		}
 	}
 	json_decref(answer);
@@ -582,7 +653,7 @@ static int stop_all(struct vm *vm)
 	size_t i;
 
 	if (answer == NULL) {
-		return refused(vm);
+		return vm_refused(vm);
 	}
 	json_array_foreach(json_object_get(answer, "jobs"), i, job)
 	{
@@ -615,10 +686,37 @@ const struct vm_verb vm_verbs[] = {
 	{"discard-state", "Remove-VMSavedState",  1, MANY, by_name,         false, "NAME...",       "what was saved is thrown away"},
 	{"power-button",  NULL,                   1, MANY, by_name,         false, "NAME...",       "what the guest does then is its own affair"},
 	{"console",       NULL,                   1, 1,    console,         false, "NAME",          "COM1, with what came last; Ctrl-] leaves"},
+	{"top",           NULL,                   0, 0,    vm_top,          false, "",              "how busy those are that run"},
+	{"memory",        "Get-VMMemory",         1, MANY, vm_memory,       false, "NAME...",       "what memory they have, need and may have"},
+	{"set-memory",    "Set-VMMemory",         1, 1,    set,             true,  "NAME",          "--memory, --memory-minimum, ..."},
+	{"processors",    "Get-VMProcessor",      1, MANY, vm_processors,   false, "NAME...",       "how many they have"},
+	{"set-processor", "Set-VMProcessor",      1, 1,    set,             true,  "NAME",          "--vps"},
+	{"disks",         "Get-VMHardDiskDrive",  0, 1,    vm_disks,        false, "[NAME]",        "its disks; without a name: space, and whose each file is"},
+	{"add-disk",      "Add-VMHardDiskDrive",  1, 2,    vm_add_disk,     false, "NAME FILE",     "--number, --controller, --read-only"},
+	{"set-disk",      "Set-VMHardDiskDrive",  1, 3,    vm_set_disk,     false, "NAME NUMBER FILE", "another file"},
+	{"remove-disk",   "Remove-VMHardDiskDrive", 1, 2,  vm_remove_disk,  false, "NAME NUMBER",   "also by its FILE, which is left"},
+	{"dvds",          "Get-VMDvdDrive",       1, 1,    vm_dvds,         false, "NAME",          "its DVD drives"},
+	{"add-dvd",       "Add-VMDvdDrive",       1, 2,    vm_add_dvd,      false, "NAME [FILE]",   "a drive, with a disc or empty"},
+	{"set-dvd",       "Set-VMDvdDrive",       1, 2,    vm_set_dvd,      false, "NAME [FILE]",   "another disc, or none; --number: of which drive"},
+	{"remove-dvd",    "Remove-VMDvdDrive",    1, 2,    vm_remove_dvd,   false, "NAME NUMBER",   "also by its FILE"},
+	{"nets",          "Get-VMNetworkAdapter", 1, 1,    vm_networks,     false, "NAME",          "its network adapters"},
+	{"add-net",       "Add-VMNetworkAdapter", 1, 2,    vm_add_network,  false, "NAME SWITCH",   "--mac, --port, --vlan"},
+	{"set-net",       "Set-VMNetworkAdapter", 1, 2,    vm_set_network,  false, "NAME [INDEX]",  "likewise, --net, --untagged"},
+	{"set-vlan",      "Set-VMNetworkAdapterVlan", 1, 2, vm_set_network, false, "NAME [INDEX]",  "--vlan, --untagged"},
+	{"connect-net",   "Connect-VMNetworkAdapter", 1, 3, vm_connect_network, false, "NAME SWITCH [INDEX]", "another switch"},
+	{"remove-net",    "Remove-VMNetworkAdapter", 1, 2, vm_remove_network, false, "NAME [INDEX]", "the only one needs no index"},
+	{"com-port",      "Get-VMComPort",        1, 1,    vm_com_port,     false, "NAME",          "where COM1 goes"},
+	{"set-com-port",  "Set-VMComPort",        1, 2,    vm_set_com_port, false, "NAME PATH",     "a UNIX socket; control: vm console"},
+	{"services",      "Get-VMIntegrationService", 1, 1, vm_services,    false, "NAME",          "its integration services"},
+	{"enable-service", "Enable-VMIntegrationService", 1, 2, vm_enable_service, false, "NAME SERVICE", "it is offered to the guest"},
+	{"disable-service", "Disable-VMIntegrationService", 1, 2, vm_disable_service, false, "NAME SERVICE", "it is withdrawn"},
+	{"users",         "Get-VMConnectAccess",  1, 1,    vm_users,        false, "NAME",          "who may see and operate it, beside administrators"},
+	{"grant",         "Grant-VMConnectAccess", 1, 2,   vm_grant,        false, "NAME USER",     "--role viewer or operator"},
+	{"revoke",        "Revoke-VMConnectAccess", 1, 2,  vm_revoke,       false, "NAME USER",     "neither sees nor operates it any more"},
 	{"jobs",          "Get-Job",              0, 0,    jobs,            false, "",              "what is being done, and was"},
-	{"cancel",        "Stop-Job",             1, 1,    cancel,          false, "JOB",           ""},
+	{"cancel",        "Stop-Job",             1, 1,    cancel,          false, "JOB",           "if it has not gone too far"},
 	{"events",        NULL,                   0, 0,    events,          false, "",              "what happens, from now on"},
-	{"host",          "Get-VMHost",           0, 0,    host,            false, "",              ""},
+	{"host",          "Get-VMHost",           0, 0,    host,            false, "",              "its memory, processors, machines"},
 	{"completion",    NULL,                   0, 0,    completion,      false, "",              "for bash: source <(vm completion)"},
 	{"stop-all",      NULL,                   0, 0,    stop_all,        false, "",              "each by its stop action, before the host goes down"},
 };

@@ -21,6 +21,7 @@ struct http {
 	CURL *curl;
 	const char *socket;
 	char code[32];
+	char revision[48]; /* that the next request is for, empty: any */
 	char detail[600];
 	bool says;
 	char *text; /* what has come */
@@ -147,8 +148,15 @@ static void say_problem(struct http *http, const json_t *problem, long status)
 	}
 }
 
+void http_expect(struct http *http, const char *revision)
+{
+	snprintf(http->revision, sizeof(http->revision), "%s", revision);
+}
+
 json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body)
 {
+	struct curl_slist *headers = NULL;
+	char header[80];
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_t *answer;
 	bool done;
@@ -161,7 +169,14 @@ json_t *http_ask(struct http *http, const char *method, const char *path, json_t
 	} else if (strcmp(method, "POST") == 0) {
 		curl_easy_setopt(http->curl, CURLOPT_POSTFIELDS, "");
 	}
+	if (http->revision[0] != '\0') {
+		snprintf(header, sizeof(header), "If-Match: \"%s\"", http->revision);
+		headers = curl_slist_append(NULL, header);
+		curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+		http->revision[0] = '\0';
+	}
 	done = perform(http);
+	curl_slist_free_all(headers);
 	free(text);
 	if (!done) {
 		return NULL;

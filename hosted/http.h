@@ -20,6 +20,8 @@ void http_close(struct http *http);
  * not reached).
  */
 json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body);
+/* The next request is for a document of this revision alone. */
+void http_expect(struct http *http, const char *revision);
 const char *http_code(const struct http *http);
 const char *http_detail(const struct http *http);
 

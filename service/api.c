@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "disk/bytes.h"
+#include "hosted/available.h"
 #include "include/mgmt/control.h"
 #include "service/service.h"
 
@@ -117,12 +118,18 @@ static void get_host(struct call *call)
 	(void)gethostname(name, sizeof(name) - 1);
 	(void)sysinfo(&info);
 	request_answer(call->request, 200,
-		       json_pack("{s:s, s:I, s:I, s:i, s:I, s:i, s:i, s:s}", "name", name, "memory",
-				 (json_int_t)info.totalram * info.mem_unit, "memory-free",
-				 (json_int_t)info.freeram * info.mem_unit, "lps",
+		       json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:i, s:i, s:s}", "name", name,
+				 "memory", (json_int_t)info.totalram * info.mem_unit, "memory-free",
+				 (json_int_t)info.freeram * info.mem_unit, "memory-available",
+				 (json_int_t)available_memory(), "lps",
 				 (int)sysconf(_SC_NPROCESSORS_ONLN), "uptime",
 				 (json_int_t)info.uptime, "machines", (int)machines, "running",
 				 (int)running, "store", service->store));
+}
+
+static void get_storage(struct call *call)
+{
+	request_answer(call->request, 200, storage_object(call->request->service));
 }
 
 /* Before the host goes down: each machine as its document says. */
@@ -182,6 +189,7 @@ static void answer_machine(struct request *request, const struct machine *machin
 	json_object_set_new(object, "revision", json_string(machine->revision));
 	if (machine->settings.document != NULL) {
 		json_object_set(object, "document", machine->settings.document);
+		json_object_set_new(object, "disks", change_disks(machine));
 	}
 	if (worker != NULL) {
 		json_object_set(object, "worker", (json_t *)worker);
@@ -605,6 +613,7 @@ static const struct route {
 	{"GET",    "/v1",                      ROLE_NONE,     get_root},
 	{"GET",    "/v1/openapi",              ROLE_NONE,     get_document},
 	{"GET",    "/v1/host",                 ROLE_NONE,     get_host},
+	{"GET",    "/v1/storage",              ROLE_ADMIN,    get_storage},
 	{"POST",   "/v1/host/actions/stop-machines", ROLE_ADMIN, stop_machines},
 	{"GET",    "/v1/machines",             ROLE_NONE,     list_machines},
 	{"POST",   "/v1/machines",             ROLE_ADMIN,    create_machine},

@@ -154,6 +154,16 @@ bool change_is_needed(const struct machine *machine, const json_t *document)
 	return needed;
 }
 
+json_t *change_disks(const struct machine *machine)
+{
+	json_t *copy = json_copy(machine->settings.document), *disks;
+
+	difference_number(copy, json_object_get(machine->running, "config"));
+	disks = json_incref(json_object_get(copy, "disks"));
+	json_decref(copy);
+	return disks != NULL ? disks : json_array();
+}
+
 void change_place(const struct machine *machine, json_t *document)
 {
 	const json_t *running = json_object_get(machine->running, "config");

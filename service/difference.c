@@ -14,8 +14,10 @@
 #include "include/mgmt/control.h"
 #include "service/service.h"
 
-#define PARENTS_MAX                                                                                \
-	8 /* that are named in a document; a disk with more is attached at the next start */
+/* That are named in a document; a disk with more is attached at the next start. */
+#define PARENTS_MAX 8
+#define IDE_DISKS   4
+#define IDE_DVD     2
 
 static const char *text(const json_t *object, const char *key)
 {
@@ -98,6 +100,37 @@ static bool can_come(const json_t *disk)
 	return true;
 }
 
+/* A list's IDE disk of this number, or NULL. */
+static const json_t *ide_disk_at(const json_t *disks, json_int_t number)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach((json_t *)disks, i, disk)
+	{
+		if (is_ide(disk) && number_of(disk) == number) {
+			return disk;
+		}
+	}
+	return NULL;
+}
+
+/* DVD drives are the third where they can be. */
+static json_int_t free_ide_number(const json_t *disks, bool dvd)
+{
+	json_int_t number;
+
+	if (dvd && ide_disk_at(disks, IDE_DVD) == NULL) {
+		return IDE_DVD;
+	}
+	for (number = 0; number < IDE_DISKS; number++) {
+		if (ide_disk_at(disks, number) == NULL) {
+			return number;
+		}
+	}
+	return -1;
+}
+
 static json_int_t free_number(const json_t *disks, const json_t *beside)
 {
 	json_int_t number;
@@ -125,8 +158,9 @@ static void number_by_order(json_t *disks)
 
 	json_array_foreach(disks, i, disk)
 	{
-		if (!is_ide(disk) && number_of(disk) < 0) {
-			set_number(disk, free_number(before, NULL));
+		if (number_of(disk) < 0) {
+			set_number(disk, is_ide(disk) ? free_ide_number(before, is_dvd(disk))
+						      : free_number(before, NULL));
 		}
 		json_array_append(before, disk);
 	}
@@ -166,6 +200,7 @@ static void number_by_running(json_t *disks, const json_t *running)
 			set_number(disk, number >= 0 ? number : free_number(disks, NULL));
 		}
 	}
+	number_by_order(disks); /* IDE's are the next start's affair */
 }
 
 void difference_number(json_t *config, const json_t *running)

@@ -243,6 +243,8 @@ void change_met(struct machine *machine);
 void change_ended(struct machine *machine);
 /* Whether the worker has to be told of another document; that takes a job. */
 bool change_is_needed(const struct machine *machine, const json_t *document);
+/* A document's disks as its worker has them, or would: each with its number. */
+json_t *change_disks(const struct machine *machine);
 /* Disks that the worker has keep their numbers. */
 void change_place(const struct machine *machine, json_t *document);
 /* Another document, and name (NULL: the same), if it is of this revision still. False: why. */
@@ -255,6 +257,9 @@ extern const struct action change_action;
 void change_worker_gone(struct job *job);
 bool change_cancel(struct job *job);
 void change_release(struct job *job);
+
+/* storage.c: the files of disks in the store. */
+json_t *storage_object(const struct service *service);
 
 /* ---- The worker's control socket (link.c) ---- */
 

@@ -1,0 +1,170 @@
+/*
+ * The files of disks in the store: which lie there, how much of it they take, and which machine's document names them. A file that none names may be
+ * the parent of one that does: who looks into files says so (vm disks), not the service.
+ *
+ * Only the store is looked at, where documents are read and written as well; a disk elsewhere may be at a server that does not answer.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "service/service.h"
+
+#define FILES_MAX 4096 /* that are told of */
+
+static bool is_disk_name(const char *name)
+{
+	static const char *const ends[] = {".vhdx", ".vhd", ".avhdx", ".avhd",
+					   ".img",  ".raw", ".iso"};
+	const char *dot = strrchr(name, '.');
+
+	for (size_t i = 0; dot != NULL && i < ARRAY_COUNT(ends); i++) {
+		if (strcasecmp(dot, ends[i]) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether a document's name of a file is that of `wanted`, whose name in the machine's own folder is `here` (NULL: it lies elsewhere). */
+static bool is_file(const json_t *file, const char *wanted, const char *here)
+{
+	const char *name = json_string_value(file);
+
+	return name != NULL && (name[0] == '/' ? strcmp(name, wanted) == 0
+					       : here != NULL && strcmp(name, here) == 0);
+}
+
+static bool names(const struct machine *machine, const char *wanted)
+{
+	const json_t *disk, *parent;
+	char folder[PATH_MAX];
+	const char *here = NULL;
+	size_t i, j;
+
+	if (machine_path(machine, "", folder) && strncmp(wanted, folder, strlen(folder)) == 0 &&
+	    wanted[strlen(folder)] == '/') {
+		here = wanted + strlen(folder) + 1;
+	}
+	json_array_foreach(json_object_get(machine->settings.document, "disks"), i, disk)
+	{
+		if (is_file(json_object_get(disk, "file"), wanted, here)) {
+			return true;
+		}
+		json_array_foreach(json_object_get(disk, "parents"), j, parent)
+		{
+			if (is_file(parent, wanted, here)) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static json_t *users_of(const struct service *service, const char *path)
+{
+	const struct machine *machine;
+	json_t *list = json_array();
+
+	for (machine = service->machines; machine != NULL; machine = machine->next) {
+		if (names(machine, path)) {
+			json_array_append_new(list, json_string(machine->name));
+		}
+	}
+	return list;
+}
+
+static void add_file(const struct service *service, json_t *files, const char *folder,
+		     const char *name, const struct stat *file)
+{
+	char path[PATH_MAX];
+	json_t *text;
+
+	if (snprintf(path, sizeof(path), "%s/%s/%s", service->store, folder, name) >=
+	    (int)sizeof(path)) {
+		return;
+	}
+	text = json_string(path);
+	if (text == NULL) {
+		return; /* no document can name it */
+	}
+	json_array_append_new(files, json_pack("{s:o, s:I, s:I, s:o}", "file", text, "size",
+					       (json_int_t)file->st_size, "used",
+					       (json_int_t)file->st_blocks * 512, "machines",
+					       users_of(service, path)));
+}
+
+static void look_into(const struct service *service, json_t *files, int store, const char *name)
+{
+	int fd = openat(store, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	struct stat file;
+
+	if (folder == NULL) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		return;
+	}
+	while ((entry = readdir(folder)) != NULL && json_array_size(files) < FILES_MAX) {
+		if (is_disk_name(entry->d_name) &&
+		    fstatat(fd, entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(file.st_mode)) {
+			add_file(service, files, name, entry->d_name, &file);
+		}
+	}
+	closedir(folder);
+}
+
+/* What documents name outside of the store: an absolute path that does not begin with its. */
+static json_t *elsewhere(const struct service *service)
+{
+	json_t *files = json_array();
+	const struct machine *machine;
+	const json_t *disk;
+	size_t i;
+
+	for (machine = service->machines; machine != NULL; machine = machine->next) {
+		json_array_foreach(json_object_get(machine->settings.document, "disks"), i, disk)
+		{
+			const char *file = json_string_value(json_object_get(disk, "file"));
+
+			if (file != NULL && file[0] == '/' &&
+			    strncmp(file, service->store, strlen(service->store)) != 0 &&
+			    json_array_size(files) < FILES_MAX) {
+				json_array_append_new(files, json_pack("{s:s, s:s}", "file", file,
+								       "machine", machine->name));
+			}
+		}
+	}
+	return files;
+}
+
+json_t *storage_object(const struct service *service)
+{
+	json_t *files = json_array();
+	DIR *store = opendir(service->store);
+	const struct dirent *entry;
+	struct statvfs space = {0};
+
+	while (store != NULL && (entry = readdir(store)) != NULL) {
+		if (entry->d_name[0] != '.') {
+			look_into(service, files, dirfd(store), entry->d_name);
+		}
+	}
+	if (store != NULL) {
+		(void)fstatvfs(dirfd(store), &space);
+		closedir(store);
+	}
+	return json_pack("{s:s, s:I, s:I, s:o, s:o}", "store", service->store, "total",
+			 (json_int_t)(space.f_blocks * space.f_frsize), "free",
+			 (json_int_t)(space.f_bavail * space.f_frsize), "files", files, "elsewhere",
+			 elsewhere(service));
+}
