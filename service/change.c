@@ -7,6 +7,7 @@
  *
  * What the worker has been told is in the run folder (ID.running), for the next vmms.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -93,6 +94,40 @@ void change_met(struct machine *machine)
 				   ? json_load_file(path, JSON_REJECT_DUPLICATES, NULL)
 				   : NULL;
 	compare(machine);
+}
+
+bool change_find_id(struct machine *machine)
+{
+	static const char end[] = ".running";
+	const struct dirent *entry;
+	DIR *folder = opendir(machine->service->run);
+	char path[PATH_MAX];
+	json_t *running;
+
+	while (folder != NULL && machine->id[0] == '\0' && (entry = readdir(folder)) != NULL) {
+		size_t length = strlen(entry->d_name);
+		const char *name;
+
+		if (length != UUID_TEXT - 1 + sizeof(end) - 1 ||
+		    strcmp(entry->d_name + UUID_TEXT - 1, end) != 0) {
+			continue;
+		}
+		snprintf(path, sizeof(path), "%s/%s", machine->service->run, entry->d_name);
+		running = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+		name = json_string_value(
+			json_object_get(json_object_get(running, "config"), "name"));
+		if (name != NULL && strcmp(name, machine->name) == 0) {
+			snprintf(path, sizeof(path), "%.*s", UUID_TEXT - 1, entry->d_name);
+			if (machine_find(machine->service, path) == NULL) {
+				snprintf(machine->id, sizeof(machine->id), "%.36s", path);
+			}
+		}
+		json_decref(running);
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	return machine->id[0] != '\0';
 }
 
 void change_ended(struct machine *machine)

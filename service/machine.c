@@ -285,7 +285,7 @@ void machine_meet(struct machine *machine)
 	pid_t worker = 0;
 	int ret;
 
-	if (machine->id[0] == '\0') {
+	if (machine->id[0] == '\0' && !change_find_id(machine)) {
 		return;
 	}
 	ret = start_take_lock(machine, &worker);

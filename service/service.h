@@ -241,6 +241,8 @@ bool difference_next(const json_t *from, const json_t *to, const json_t *status,
 void change_started(struct machine *machine, const json_t *config);
 void change_met(struct machine *machine);
 void change_ended(struct machine *machine);
+/* Of one whose document does not say its id: that of the worker which was started by its name. False: there is none. */
+bool change_find_id(struct machine *machine);
 /* Whether the worker has to be told of another document; that takes a job. */
 bool change_is_needed(const struct machine *machine, const json_t *document);
 /* A document's disks as its worker has them, or would: each with its number. */
