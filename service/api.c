@@ -223,6 +223,21 @@ static bool is_free(struct service *service, const char *name, const char *id, s
 		      "there is a machine '%s' already, or one of its id", name);
 }
 
+static void created(struct machine *machine, void *user, const struct refusal *why)
+{
+	struct request *request = user;
+
+	if (why != NULL) {
+		job_fail_all(machine, why);
+		machine_free(machine);
+		answer_refusal(request, why);
+		return;
+	}
+	events_emit(request->service, "machine", machine_summary(machine));
+	snprintf(request->location, sizeof(request->location), "/v1/machines/%s", machine->id);
+	answer_machine(request, machine, 201, NULL);
+}
+
 /* The worker would take the document. */
 static void create_now(void *user, const struct refusal *refusal)
 {
@@ -244,14 +259,10 @@ static void create_now(void *user, const struct refusal *refusal)
 		return;
 	}
 	snprintf(machine->id, sizeof(machine->id), "%s", request->machine_id);
-	if (!store_create(machine, json_incref(request->document), &why)) {
+	if (!store_create(machine, json_incref(request->document), created, request, &why)) {
 		machine_free(machine);
 		answer_refusal(request, &why);
-		return;
 	}
-	events_emit(service, "machine", machine_summary(machine));
-	snprintf(request->location, sizeof(request->location), "/v1/machines/%s", machine->id);
-	answer_machine(request, machine, 201, NULL);
 }
 
 /* {"name": …, and the document}. */
@@ -377,6 +388,15 @@ static bool is_gone(const struct request *request, struct refusal *why)
 	return true;
 }
 
+static void document_changed(struct machine *machine, void *user, const struct refusal *why)
+{
+	if (why != NULL) {
+		answer_refusal(user, why);
+	} else {
+		answer_machine(user, machine, 200, NULL);
+	}
+}
+
 static void change_now(void *user, const struct refusal *refusal)
 {
 	struct request *request = user;
@@ -390,10 +410,8 @@ static void change_now(void *user, const struct refusal *refusal)
 	} else if (change_is_needed(machine, request->document)) {
 		change_later(request, machine);
 	} else if (!change_write(machine, request->document, request->name, request->revision,
-				 &why)) {
+				 document_changed, request, &why)) {
 		answer_refusal(request, &why);
-	} else {
-		answer_machine(request, machine, 200, NULL);
 	}
 }
 
@@ -473,7 +491,7 @@ static void delete_machine(struct call *call)
 	struct refusal why;
 	bool kept;
 
-	if (machine->worker != 0 || machine->queue != NULL) {
+	if (machine->worker != 0 || machine->queue != NULL || machine->writing) {
 		refuse(&why, SERVICE_BAD_STATE, "turn it off first", "'%s' is %s", machine->name,
 		       machine_state_name(machine->state));
 		answer_refusal(call->request, &why);

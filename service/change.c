@@ -146,29 +146,54 @@ void change_ended(struct machine *machine)
 
 static bool is_unchanged(const struct machine *machine, const char *revision, struct refusal *why)
 {
-	return strcmp(machine->revision, revision) == 0 ||
+	return (!machine->writing && strcmp(machine->revision, revision) == 0) ||
 	       refuse(why, SERVICE_BAD_CHANGED, "read it again, and decide anew",
 		      "'%s' has been changed by somebody else meanwhile", machine->name);
 }
 
-bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
-		  struct refusal *why)
+/* What waits for the end of a write. */
+struct writing {
+	store_done *done;
+	void *user;
+	bool renamed;
+};
+
+static void written(struct machine *machine, void *user, const struct refusal *why)
 {
-	if (!is_unchanged(machine, revision, why) ||
-	    (name != NULL && !store_rename(machine, name, why)) ||
-	    !store_write(machine, json_incref(document), why)) {
-		return false;
+	struct writing *writing = user;
+
+	if (why == NULL) {
+		snprintf(machine->id, sizeof(machine->id), "%s",
+			 json_string_value(json_object_get(machine->settings.document, "id")));
 	}
-	snprintf(machine->id, sizeof(machine->id), "%s",
-		 json_string_value(json_object_get(document, "id")));
-	if (name != NULL && machine->running != NULL) {
+	if (writing->renamed && machine->running != NULL) {
 		json_object_set_new(json_object_get(machine->running, "config"), "name",
 				    json_string(machine->name));
 		keep(machine);
 	}
 	compare(machine);
 	events_emit(machine->service, "machine", machine_summary(machine));
-	return true;
+	writing->done(machine, writing->user, why);
+	free(writing);
+}
+
+bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
+		  store_done *done, void *user, struct refusal *why)
+{
+	struct writing *writing;
+
+	if (!is_unchanged(machine, revision, why) ||
+	    (name != NULL && !store_rename(machine, name, why))) {
+		return false;
+	}
+	writing = calloc(1, sizeof(*writing));
+	CHECK(writing != NULL);
+	*writing = (struct writing){.done = done, .user = user, .renamed = name != NULL};
+	if (store_write(machine, json_incref(document), written, writing, why)) {
+		return true;
+	}
+	free(writing);
+	return false;
 }
 
 bool change_is_needed(const struct machine *machine, const json_t *document)
@@ -225,19 +250,24 @@ static bool is_ending(struct machine *machine)
 	return machine->link == NULL;
 }
 
-static void finish(struct job *job)
-{
-	struct machine *machine = job->machine;
-	json_t *running = json_object_get(machine->running, "config"), *then, *to;
-	struct refusal why;
+static void go_back(struct job *job, const struct refusal *why);
 
-	if (!change_write(machine, json_object_get(job->params, "document"),
-			  json_string_value(json_object_get(job->params, "name")),
-			  json_string_value(json_object_get(job->params, "revision")), &why)) {
-		job_fail(job, &why);
-		return;
+/* The document could not be written. */
+static void not_written(struct job *job, const struct refusal *why)
+{
+	if (job->change != NULL && job->machine->link != NULL) {
+		go_back(job, why);
+	} else {
+		job_fail(job, why);
 	}
-	if (running != NULL) {
+}
+
+static void finished(struct machine *machine, void *user, const struct refusal *why)
+{
+	struct job *job = find_job(machine->service, (uint64_t)(uintptr_t)user);
+	json_t *running = json_object_get(machine->running, "config"), *then, *to;
+
+	if (why == NULL && running != NULL) {
 		to = settings_for_worker(machine, machine->settings.document);
 		difference_number(to, running);
 		then = difference_apply(running, to, json_object_get(machine->running, "bounds"));
@@ -246,7 +276,23 @@ static void finish(struct job *job)
 		keep(machine);
 		compare(machine);
 	}
-	job_done(job);
+	if (job != NULL && why != NULL) {
+		not_written(job, why);
+	} else if (job != NULL) {
+		job_done(job);
+	}
+}
+
+static void finish(struct job *job)
+{
+	struct refusal why;
+
+	if (!change_write(job->machine, json_object_get(job->params, "document"),
+			  json_string_value(json_object_get(job->params, "name")),
+			  json_string_value(json_object_get(job->params, "revision")), finished,
+			  (void *)(uintptr_t)job->id, &why)) {
+		not_written(job, &why);
+	}
 }
 
 static void ask_worker(struct job *job);
@@ -422,6 +468,11 @@ static void begin(struct job *job)
 	struct refusal why;
 	json_t *to;
 
+	if (!is_unchanged(machine, json_string_value(json_object_get(job->params, "revision")),
+			  &why)) {
+		job_fail(job, &why);
+		return;
+	}
 	if (machine->worker == 0 || running == NULL) {
 		finish(job);
 		return;
@@ -446,7 +497,9 @@ static void begin(struct job *job)
 /* The document is that of a machine that is off now. */
 void change_worker_gone(struct job *job)
 {
-	finish(job);
+	if (!job->machine->writing) {
+		finish(job);
+	}
 }
 
 bool change_cancel(struct job *job)

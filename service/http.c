@@ -5,9 +5,7 @@
  * A request whose answer takes its time is suspended until request_answer(). A stream of events is suspended while there is none.
  */
 #include <errno.h>
-#include <grp.h>
 #include <microhttpd.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +22,6 @@
 /* Of one user who administers nothing: requests at once, and bytes of a body. */
 #define GUEST_REQUESTS_MAX 16
 #define GUEST_BODY_MAX     4096
-#define GROUPS_MAX         256
 
 struct http {
 	struct source source;
@@ -69,28 +66,10 @@ static void resume(struct request *request)
 
 /* ---- Who asks ---- */
 
-static bool is_in_group(const struct passwd *user, const char *name)
-{
-	const struct group *group = getgrnam(name);
-	gid_t groups[GROUPS_MAX];
-	int count = GROUPS_MAX, i;
-
-	if (group == NULL || getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0) {
-		return false;
-	}
-	for (i = 0; i < count; i++) {
-		if (groups[i] == group->gr_gid) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool identify(struct request *request)
+static bool find_user(struct request *request)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	const struct passwd *user;
 	struct ucred who;
 	socklen_t size = sizeof(who);
 
@@ -98,15 +77,48 @@ static bool identify(struct request *request)
 	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
 		return false;
 	}
-	user = getpwuid(who.uid);
-	if (user != NULL) {
-		snprintf(request->user, sizeof(request->user), "%s", user->pw_name);
-	} else {
-		snprintf(request->user, sizeof(request->user), "%u", (unsigned int)who.uid);
-	}
-	request->is_admin = who.uid == 0 || who.uid == geteuid() ||
-			    (user != NULL && is_in_group(user, request->service->group));
+	request->uid = who.uid;
 	return true;
+}
+
+static bool may_ask(const struct request *request)
+{
+	const struct request *other;
+	unsigned int count = 0;
+
+	for (other = request->service->http->requests; other != NULL; other = other->next) {
+		count += other->uid == request->uid;
+	}
+	return request->is_admin || count <= GUEST_REQUESTS_MAX;
+}
+
+/* Before anything of the body is taken: how much that may be depends on it. False: not yet. */
+static bool is_known(struct request *request)
+{
+	if (request->user[0] == '\0' &&
+	    who_is(request->service, request->uid, request->user, &request->is_admin)) {
+		request->too_many = !may_ask(request);
+	}
+	return request->user[0] != '\0';
+}
+
+/* It goes on when its user is known, if that is so now. */
+static void wait_for_user(struct request *request)
+{
+	request->suspended = true;
+	MHD_suspend_connection(request->connection);
+}
+
+void http_wake_asked(struct service *service)
+{
+	struct request *request;
+
+	for (request = service->http != NULL ? service->http->requests : NULL; request != NULL;
+	     request = request->next) {
+		if (request->suspended && request->user[0] == '\0' && is_known(request)) {
+			resume(request);
+		}
+	}
 }
 
 /* ---- Events ---- */
@@ -241,17 +253,6 @@ const char *request_parameter(const struct request *request, const char *name)
 
 /* ---- Requests ---- */
 
-static bool may_ask(const struct request *request)
-{
-	const struct request *other;
-	unsigned int count = 0;
-
-	for (other = request->service->http->requests; other != NULL; other = other->next) {
-		count += strcmp(other->user, request->user) == 0;
-	}
-	return request->is_admin || count <= GUEST_REQUESTS_MAX;
-}
-
 static struct request *new_request(struct service *service, struct MHD_Connection *connection,
 				   const char *path, const char *method)
 {
@@ -265,14 +266,13 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 	request->connection = connection;
 	request->method = method;
 	request->path = strdup(path);
-	if (request->path == NULL || !identify(request)) {
+	if (request->path == NULL || !find_user(request)) {
 		free(request->path);
 		free(request);
 		return NULL;
 	}
 	request->next = service->http->requests;
 	service->http->requests = request;
-	request->too_many = !may_ask(request);
 	match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
 	if (match != NULL) {
 		snprintf(request->if_match, sizeof(request->if_match), "%s", match);
@@ -307,8 +307,12 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
 
 	(void)version;
 	if (request == NULL) {
-		*context = new_request(user, connection, path, method);
-		return *context != NULL ? MHD_YES : MHD_NO;
+		request = new_request(user, connection, path, method);
+		*context = request;
+		if (request != NULL && !is_known(request)) {
+			wait_for_user(request);
+		}
+		return request != NULL ? MHD_YES : MHD_NO;
 	}
 	if (*size != 0) {
 		take_body(request, data, size);

@@ -223,8 +223,15 @@ static void begin_next(struct timer *timer)
 	struct machine *machine =
 		(struct machine *)((char *)timer - offsetof(struct machine, next_timer));
 
-	if (machine->queue != NULL && machine->queue->state == JOB_QUEUED) {
+	if (machine->queue != NULL && machine->queue->state == JOB_QUEUED && !machine->writing) {
 		begin(machine->queue);
+	}
+}
+
+void job_go_on(struct machine *machine)
+{
+	if (machine->queue != NULL && machine->queue->state == JOB_QUEUED) {
+		loop_start_timer(machine->service, &machine->next_timer, 0, begin_next);
 	}
 }
 
@@ -261,9 +268,7 @@ static void end(struct job *job, enum job_state state)
 		loop_stop_timer(service, &waiter->timer);
 		waiter->over(waiter);
 	}
-	if (machine->queue != NULL && machine->queue->state == JOB_QUEUED) {
-		loop_start_timer(service, &machine->next_timer, 0, begin_next);
-	}
+	job_go_on(machine);
 }
 
 void job_done(struct job *job)
@@ -275,6 +280,13 @@ void job_fail(struct job *job, const struct refusal *why)
 {
 	job->error = refusal_object(why);
 	end(job, JOB_FAILED);
+}
+
+void job_fail_all(struct machine *machine, const struct refusal *why)
+{
+	while (machine->queue != NULL) {
+		job_fail(machine->queue, why);
+	}
 }
 
 void job_cancelled(struct job *job)
@@ -344,7 +356,7 @@ struct job *job_new(struct machine *machine, const struct action *action, json_t
 		return job;
 	}
 	*link = job;
-	if (machine->queue == job) {
+	if (machine->queue == job && !machine->writing) {
 		begin(job);
 	} else {
 		tell(service, job);

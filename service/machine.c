@@ -148,6 +148,10 @@ static void delete_now(struct timer *timer)
 	struct refusal why;
 	bool kept;
 
+	if (machine->writing) {
+		loop_start_timer(service, timer, MEET_MS, delete_now);
+		return;
+	}
 	if (!machine->settings.transient || machine->state != MACHINE_OFF || machine->worker != 0 ||
 	    machine->queue != NULL) {
 		return;

@@ -14,8 +14,10 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-#define EXIT_USAGE 2
-#define DAY_MS     86400000u
+#define EXIT_USAGE  2
+#define LOOKUPS_MAX 8 /* at once */
+#define WRITES_MAX  8
+#define DAY_MS      86400000u
 
 static const char help[] =
 	"usage: vmms [options]\n"
@@ -195,7 +197,9 @@ int main(int argc, char **argv)
 	json_object_seed(0);
 	if (!make_folder(service.store, 0750) || !make_folder(service.run, 0755) ||
 	    !be_alone(&service) || !loop_create(&service) || !events_create(&service) ||
-	    !job_scan(&service) || !store_scan(&service)) {
+	    (service.lookups = helper_create(&service, LOOKUPS_MAX)) == NULL ||
+	    (service.writes = helper_create(&service, WRITES_MAX)) == NULL || !job_scan(&service) ||
+	    !store_scan(&service)) {
 		return EXIT_USAGE;
 	}
 	listener = manager_listen_for_all(socket, 64, "--socket ");

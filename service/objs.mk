@@ -1,5 +1,5 @@
 # The management service.
-service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o change.o difference.o storage.o http.o api.o openapi.o) \
+service_objs := $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o settings.o judge.o store.o start.o machine.o job.o action.o change.o difference.o storage.o helper.o who.o http.o api.o openapi.o) \
 	$(addprefix hosted/,available.o listen.o manager.o packet.o form.o say.o) disk/bytes.o
 
 service_products := build/service/vmms
@@ -12,3 +12,10 @@ service_fuzz_objs := $(addprefix service/,settings.o refusal.o) hosted/form.o ho
 service_fuzz_libs := -ljansson
 difference_fuzz_objs := service/difference.o hosted/say.o
 difference_fuzz_libs := -ljansson
+
+# For tests/service/run: a disk and a directory that do not answer.
+service_products += build/tests/service/hold.so
+build/tests/service/hold.so: build/user/tests/service/hold.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -o $@ $^

@@ -48,8 +48,11 @@ struct service {
 	uint64_t last_job;
 	struct events *events;
 	struct http *http;
-	struct timer day;   /* logs are looked at */
-	struct timer alive; /* the service manager is told */
+	struct helper *lookups; /* of users */
+	struct helper *writes;  /* of documents */
+	struct who *known;      /* users, the newest first */
+	struct timer day;       /* logs are looked at */
+	struct timer alive;     /* the service manager is told */
 };
 
 /* False: said why. */
@@ -62,6 +65,16 @@ void loop_start_timer(struct service *service, struct timer *timer, uint64_t wai
 		      void (*fired)(struct timer *timer));
 void loop_stop_timer(struct service *service, struct timer *timer);
 void loop_run(struct service *service);
+
+/* ---- What may wait, beside the loop (helper.c, who.c) ---- */
+
+/* At most so many threads. NULL: said why. Lives as long as the process. */
+struct helper *helper_create(struct service *service, unsigned int most);
+/* `work` is called by a thread, `done` behind it by the loop: once, later. */
+void helper_run(struct helper *helper, void (*work)(void *user), void (*done)(void *user),
+		void *user);
+/* A user's name, and whether it administers. False: it is being asked; http_wake_asked() then. */
+bool who_is(struct service *service, uid_t uid, char name[64], bool *is_admin);
 
 /* ---- Refusals ---- */
 
@@ -134,6 +147,7 @@ struct machine {
 	struct timer next_timer; /* the next of the queue begins */
 	struct timer meet_timer; /* its worker was not itself yet */
 	struct timer start_timer;
+	bool writing;    /* its document */
 	json_t *running; /* what its worker has: config and bounds (change.c); NULL: nobody knows */
 	json_t *waits;   /* members of its document that hold at its next start */
 	struct timer gone_timer; /* it is transient, and off */
@@ -204,9 +218,17 @@ bool settings_check(struct service *service, const char *folder, json_t *for_wor
 
 bool store_name_is_good(const char *name, struct refusal *why);
 bool store_scan(struct service *service); /* false: said why */
-/* Writes the document so that after a power cut there is the old one or the new one, and takes it. */
-bool store_write(struct machine *machine, json_t *document, struct refusal *why);
-bool store_create(struct machine *machine, json_t *document, struct refusal *why);
+/* `why` NULL: it is written, and the machine's. */
+typedef void store_done(struct machine *machine, void *user, const struct refusal *why);
+/*
+ * Takes the document, and writes it so that after a power cut there is the old one or the new one. False: refused at once; else `done` is called later,
+ * and until then the machine is `writing`: nothing begins with it, and it is neither written nor deleted.
+ */
+bool store_write(struct machine *machine, json_t *document, store_done *done, void *user,
+		 struct refusal *why);
+/* The same with its folder, which is gone again if that fails. */
+bool store_create(struct machine *machine, json_t *document, store_done *done, void *user,
+		  struct refusal *why);
 bool store_rename(struct machine *machine, const char *name, struct refusal *why);
 /* `disks`: also the files of disks that lie in its folder. *kept: something is left in the folder. */
 bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusal *why);
@@ -249,9 +271,9 @@ bool change_is_needed(const struct machine *machine, const json_t *document);
 json_t *change_disks(const struct machine *machine);
 /* Disks that the worker has keep their numbers. */
 void change_place(const struct machine *machine, json_t *document);
-/* Another document, and name (NULL: the same), if it is of this revision still. False: why. */
+/* Another document, and name (NULL: the same), if it is of this revision still. As store_write(). */
 bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
-		  struct refusal *why);
+		  store_done *done, void *user, struct refusal *why);
 bool change_is_under_way(const struct machine *machine, struct refusal *why);
 /* Its params: document, revision, and perhaps name. */
 extern const struct action change_action;
@@ -326,6 +348,10 @@ void action_worker_gone(struct job *job);
 /* False: it cannot be. */
 bool action_cancel(struct job *job);
 
+/* The first of a machine's queue begins, if nothing is in its way any more. */
+void job_go_on(struct machine *machine);
+/* All that is queued has failed: there is no such machine. */
+void job_fail_all(struct machine *machine, const struct refusal *why);
 /* job.c. NULL: why. Takes params. */
 struct job *job_new(struct machine *machine, const struct action *action, json_t *params,
 		    const char *user, struct refusal *why);
@@ -384,7 +410,8 @@ struct request {
 	char *body;
 	size_t length;
 	bool too_long, too_many, serving, suspended;
-	char user[64]; /* by the kernel's word on who connected */
+	uid_t uid;     /* by the kernel's word on who connected */
+	char user[64]; /* empty: not known yet */
 	bool is_admin;
 	char if_match[64];
 	/* The answer, once there is one. */
@@ -417,5 +444,6 @@ extern const char openapi_start[], openapi_end[];
 bool http_create(struct service *service, int listener);
 void http_destroy(struct service *service);
 void http_wake_events(struct service *service); /* an event more */
+void http_wake_asked(struct service *service);  /* a user more is known */
 
 #endif

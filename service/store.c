@@ -84,23 +84,29 @@ static int write_text(int fd, const char *text)
 	return fsync(fd) == 0 ? 0 : -errno;
 }
 
+/* A document on its way to the disk. The thread has what is above the line. */
+struct write {
+	int folder, ret;
+	char *text;
+	int synced; /* of the folder: -errno, when the new one is there */
+	/* ---- */
+	struct machine *machine;
+	struct settings settings;
+	bool made; /* its folder, for it */
+	store_done *done;
+	void *user;
+};
+
 /* 0 or -errno: nothing has changed, as far as that can be told. */
-static int replace(int folder, const json_t *document)
+static int replace(int folder, const char *text)
 {
 	static const char beside[] = FILE_DOCUMENT ".new";
-	char *text = json_dumps(document, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-	int fd = text != NULL
-			 ? openat(folder, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640)
-			 : -1,
-	    ret;
+	int fd = openat(folder, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640), ret;
 
 	if (fd < 0) {
-		ret = text == NULL ? -ENOMEM : -errno;
-		free(text);
-		return ret;
+		return -errno;
 	}
 	ret = write_text(fd, text);
-	free(text);
 	close(fd);
 	if (ret == 0 && renameat(folder, beside, folder, FILE_DOCUMENT) != 0) {
 		ret = -errno;
@@ -111,37 +117,92 @@ static int replace(int folder, const json_t *document)
 	return ret;
 }
 
-bool store_write(struct machine *machine, json_t *document, struct refusal *why)
+/* In a thread: a disk may take its time. */
+static void write_now(void *user)
 {
-	struct settings settings = {0};
-	int folder, ret;
+	struct write *write = user;
 
-	if (!settings_read(&settings, document, why)) {
+	write->ret = replace(write->folder, write->text);
+	if (write->ret == 0 && fsync(write->folder) != 0) {
+		write->synced = -errno;
+	}
+}
+
+static void written(void *user)
+{
+	struct write *write = user;
+	struct machine *machine = write->machine;
+	struct refusal why;
+	char path[PATH_MAX];
+
+	machine->writing = false;
+	if (write->ret != 0) {
+		settings_free(&write->settings);
+		if (write->made && machine_path(machine, "", path)) {
+			(void)rmdir(path);
+		}
+		refuse_file(&why, machine, FILE_DOCUMENT, -write->ret);
+	} else {
+		/* The new one is there: that a cut may bring the old one back is all that can fail now. */
+		if (write->synced != 0) {
+			say("%s: %s", machine->name, strerror(-write->synced));
+		}
+		set_revision(machine, write->folder);
+		settings_free(&machine->settings);
+		machine->settings = write->settings;
+		free(machine->damage);
+		machine->damage = NULL;
+	}
+	job_go_on(machine);
+	close(write->folder);
+	write->done(machine, write->user, write->ret != 0 ? &why : NULL);
+	free(write->text);
+	free(write);
+}
+
+static bool begin(struct machine *machine, json_t *document, bool made, store_done *done,
+		  void *user, struct refusal *why)
+{
+	struct write *write = calloc(1, sizeof(*write));
+	int error;
+
+	CHECK(write != NULL && !machine->writing);
+	if (!settings_read(&write->settings, document, why)) {
+		free(write);
 		return false;
 	}
-	folder = open_folder(machine);
-	ret = folder >= 0 ? replace(folder, settings.document) : -errno;
-	if (ret != 0) {
-		settings_free(&settings);
-		if (folder >= 0) {
-			close(folder);
+	write->folder = open_folder(machine);
+	error = write->folder < 0 ? errno : 0;
+	write->text = json_dumps(write->settings.document, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	if (error == 0 && write->text == NULL) {
+		error = ENOMEM;
+	}
+	if (error != 0) {
+		if (write->folder >= 0) {
+			close(write->folder);
 		}
-		return refuse_file(why, machine, FILE_DOCUMENT, -ret);
+		settings_free(&write->settings);
+		free(write->text);
+		free(write);
+		return refuse_file(why, machine, FILE_DOCUMENT, error);
 	}
-	/* The new one is there: that a cut may bring the old one back is all that can fail now. */
-	if (fsync(folder) != 0) {
-		say("%s: %s", machine->name, strerror(errno));
-	}
-	set_revision(machine, folder);
-	close(folder);
-	settings_free(&machine->settings);
-	machine->settings = settings;
-	free(machine->damage);
-	machine->damage = NULL;
+	write->machine = machine;
+	write->made = made;
+	write->done = done;
+	write->user = user;
+	machine->writing = true;
+	helper_run(machine->service->writes, write_now, written, write);
 	return true;
 }
 
-bool store_create(struct machine *machine, json_t *document, struct refusal *why)
+bool store_write(struct machine *machine, json_t *document, store_done *done, void *user,
+		 struct refusal *why)
+{
+	return begin(machine, document, false, done, user, why);
+}
+
+bool store_create(struct machine *machine, json_t *document, store_done *done, void *user,
+		  struct refusal *why)
 {
 	char path[PATH_MAX];
 	bool made;
@@ -156,7 +217,7 @@ bool store_create(struct machine *machine, json_t *document, struct refusal *why
 		json_decref(document);
 		return refuse_file(why, machine, "its folder", errno);
 	}
-	if (store_write(machine, document, why)) {
+	if (begin(machine, document, made, done, user, why)) {
 		return true;
 	}
 	if (made) {
