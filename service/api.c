@@ -127,6 +127,34 @@ static void get_host(struct call *call)
 				 (int)running, "store", service->store));
 }
 
+static enum role role_of(const struct request *request, const struct machine *machine)
+{
+	return request->is_admin ? ROLE_ADMIN : settings_role(&machine->settings, request->user);
+}
+
+static bool may_see_machine(const void *user, const struct machine *machine)
+{
+	return role_of(user, machine) >= ROLE_VIEWER;
+}
+
+static void scraped(void *user)
+{
+	struct request *request = user;
+
+	request->text = metrics_text(request->service, may_see_machine, request);
+	request_answer(request, request->text != NULL ? 200 : 500, NULL);
+}
+
+static void get_metrics(struct call *call)
+{
+	struct refusal why;
+
+	if (!metrics_scrape(call->request->service, scraped, call->request)) {
+		refuse(&why, SERVICE_BAD_IO, "", "out of memory");
+		answer_refusal(call->request, &why);
+	}
+}
+
 static void get_storage(struct call *call)
 {
 	request_answer(call->request, 200, storage_object(call->request->service));
@@ -155,11 +183,6 @@ static void stop_machines(struct call *call)
 }
 
 /* ---- Machines ---- */
-
-static enum role role_of(const struct request *request, const struct machine *machine)
-{
-	return request->is_admin ? ROLE_ADMIN : settings_role(&machine->settings, request->user);
-}
 
 static void list_machines(struct call *call)
 {
@@ -631,6 +654,7 @@ static const struct route {
 	{"GET",    "/v1",                      ROLE_NONE,     get_root},
 	{"GET",    "/v1/openapi",              ROLE_NONE,     get_document},
 	{"GET",    "/v1/host",                 ROLE_NONE,     get_host},
+	{"GET",    "/v1/metrics",              ROLE_NONE,     get_metrics},
 	{"GET",    "/v1/storage",              ROLE_ADMIN,    get_storage},
 	{"POST",   "/v1/host/actions/stop-machines", ROLE_ADMIN, stop_machines},
 	{"GET",    "/v1/machines",             ROLE_NONE,     list_machines},

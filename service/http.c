@@ -214,18 +214,22 @@ static enum MHD_Result send_stream(struct request *request)
 
 static enum MHD_Result send_answer(struct request *request)
 {
-	char *text = request->answer != NULL ? json_dumps(request->answer, JSON_COMPACT) : NULL;
+	char *text = request->text != NULL     ? request->text
+		     : request->answer != NULL ? json_dumps(request->answer, JSON_COMPACT)
+					       : NULL;
+	const char *type = request->text != NULL    ? "text/plain; version=0.0.4; charset=utf-8"
+			   : request->status >= 400 ? "application/problem+json"
+						    : "application/json";
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		text != NULL ? strlen(text) : 0, text, MHD_RESPMEM_MUST_FREE);
 
+	request->text = NULL;
 	if (response == NULL) {
 		free(text);
 		return MHD_NO;
 	}
 	if (text != NULL) {
-		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-					      request->status >= 400 ? "application/problem+json"
-								     : "application/json");
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	}
 	if (request->location[0] != '\0') {
 		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION,
@@ -352,6 +356,7 @@ static void completed(void *user, struct MHD_Connection *connection, void **cont
 	}
 	*link = request->next;
 	json_decref(request->answer);
+	free(request->text);
 	json_decref(request->document);
 	free(request->name);
 	free(request->path);

@@ -79,6 +79,7 @@ void machine_free(struct machine *machine)
 	console_close(machine);
 	loop_close(machine->service, &machine->process);
 	json_decref(machine->running);
+	json_decref(machine->status);
 	json_decref(machine->waits);
 	settings_free(&machine->settings);
 	free(machine->damage);
@@ -418,8 +419,9 @@ void machine_event(struct machine *machine, const json_t *params)
 /* ---- What others see ---- */
 
 /* Of the worker's process, user and system, guests included; 0: there is none. */
-static double cpu_seconds(pid_t worker)
+double machine_cpu_seconds(const struct machine *machine)
 {
+	pid_t worker = machine->worker;
 	unsigned long long user = 0, kernel = 0;
 	char path[40], text[512];
 	const char *end;
@@ -463,7 +465,7 @@ json_t *machine_summary(const struct machine *machine)
 				    json_integer((json_int_t)job_running(machine, NULL)->id));
 	}
 	if (machine->worker != 0) {
-		json_object_set_new(object, "cpu-seconds", json_real(cpu_seconds(machine->worker)));
+		json_object_set_new(object, "cpu-seconds", json_real(machine_cpu_seconds(machine)));
 	}
 	if (settings->document != NULL) {
 		static const char *const shown[] = {"generation", "memory", "vps",

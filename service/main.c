@@ -168,10 +168,11 @@ static void tell_alive(struct timer *timer)
 
 static void end(struct service *service)
 {
-	http_destroy(service);
+	/* Who waits for a worker's word is answered while there is somebody to answer. */
 	while (service->machines != NULL) {
 		machine_free(service->machines);
 	}
+	http_destroy(service);
 	job_forget_all(service);
 	events_destroy(service);
 	loop_close(service, &service->signals);

@@ -50,6 +50,7 @@ struct service {
 	struct http *http;
 	struct helper *lookups; /* of users */
 	struct helper *writes;  /* of documents */
+	struct scrape *scrapes; /* of metrics, that wait for workers */
 	struct who *known;      /* users, the newest first */
 	struct timer day;       /* logs are looked at */
 	struct timer alive;     /* the service manager is told */
@@ -147,7 +148,9 @@ struct machine {
 	struct timer next_timer; /* the next of the queue begins */
 	struct timer meet_timer; /* its worker was not itself yet */
 	struct timer start_timer;
-	bool writing;    /* its document */
+	bool writing;      /* its document */
+	json_t *status;    /* as its worker said at the last scrape (metrics.c); NULL: it did not */
+	uint64_t asked_ms; /* for that, and it has not answered; 0: it has */
 	json_t *running; /* what its worker has: config and bounds (change.c); NULL: nobody knows */
 	json_t *waits;   /* members of its document that hold at its next start */
 	struct timer gone_timer; /* it is transient, and off */
@@ -181,6 +184,8 @@ void machine_event(struct machine *machine, const json_t *params);
 void machine_settle(struct machine *machine);
 void machine_kill(struct machine *machine);
 json_t *machine_summary(const struct machine *machine);
+/* Of its worker's process, user and system, guests included; 0: there is none. */
+double machine_cpu_seconds(const struct machine *machine);
 /* The start actions of all, after a boot. */
 void machine_start_all(struct service *service);
 
@@ -281,6 +286,13 @@ extern const struct action change_action;
 void change_worker_gone(struct job *job);
 bool change_cancel(struct job *job);
 void change_release(struct job *job);
+
+/* metrics.c: workers are asked, and `done` is called when they have answered, or after two seconds. False: no memory. */
+bool metrics_scrape(struct service *service, void (*done)(void *user), void *user);
+/* Of the machines that may be seen; the caller frees it. NULL: no memory. */
+char *metrics_text(const struct service *service,
+		   bool (*may_see)(const void *user, const struct machine *machine),
+		   const void *user);
 
 /* storage.c: the files of disks in the store. */
 json_t *storage_object(const struct service *service);
@@ -417,6 +429,7 @@ struct request {
 	/* The answer, once there is one. */
 	unsigned int status; /* 0: there is none yet */
 	json_t *answer;
+	char *text; /* instead, plain and owned */
 	char location[160], etag[48];
 	char console[UUID_TEXT]; /* instead of an answer: this machine's */
 	bool stream;             /* instead of an answer: events, from `seen` on */
