@@ -348,7 +348,7 @@ static int list(struct vm *vm)
 	}
 	status = list_once(vm);
 	if (status == VM_DONE && vm->watch) {
-		return http_follow(vm->http, list_again, vm) ? VM_DONE : vm_refused(vm);
+		return http_follow(vm->http, list_again, NULL, vm) ? VM_DONE : vm_refused(vm);
 	}
 	return status;
 }
@@ -607,7 +607,7 @@ static bool show_event(void *user, const char *name, const json_t *data)
 
 static int events(struct vm *vm)
 {
-	return http_follow(vm->http, show_event, vm) ? VM_DONE : vm_refused(vm);
+	return http_follow(vm->http, show_event, NULL, vm) ? VM_DONE : vm_refused(vm);
 }
 
 static int host(struct vm *vm)

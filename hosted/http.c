@@ -27,6 +27,7 @@ struct http {
 	char *text; /* what has come */
 	size_t length;
 	bool (*event)(void *user, const char *name, const json_t *data);
+	void (*opened)(void *user);
 	void *user;
 };
 
@@ -234,17 +235,33 @@ static size_t take_events(char *data, size_t size, size_t count, void *user)
 	return length;
 }
 
+/* A line of the answer's head; the last one is empty. */
+static size_t take_head(char *data, size_t size, size_t count, void *user)
+{
+	struct http *http = user;
+	long status = 0;
+
+	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (http->opened != NULL && status == 200 && size * count == 2 && data[0] == '\r') {
+		http->opened(http->user);
+	}
+	return size * count;
+}
+
 bool http_follow(struct http *http, bool (*event)(void *user, const char *name, const json_t *data),
-		 void *user)
+		 void (*opened)(void *user), void *user)
 {
 	CURLcode result;
 	long status = 0;
 	json_t *problem;
 
 	http->event = event;
+	http->opened = opened;
 	http->user = user;
 	set_up(http, "GET", "/v1/events");
 	curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, take_events);
+	curl_easy_setopt(http->curl, CURLOPT_HEADERFUNCTION, take_head);
+	curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, http);
 	result = curl_easy_perform(http->curl);
 	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 400) {
@@ -256,8 +273,8 @@ bool http_follow(struct http *http, bool (*event)(void *user, const char *name, 
 	if (result == CURLE_WRITE_ERROR) {
 		return true; /* we have seen enough */
 	}
-	say("%s: %s", http->socket,
-	    result == CURLE_OK ? "the service has ended" : curl_easy_strerror(result));
+	complain(http, "%s: %s", http->socket,
+		 result == CURLE_OK ? "the service has ended" : curl_easy_strerror(result));
 	return false;
 }
 

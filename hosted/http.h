@@ -28,9 +28,12 @@ const char *http_detail(const struct http *http);
 /* A path's segment with what does not belong into one escaped; freed by the caller. */
 char *http_escape(const struct http *http, const char *segment);
 
-/* Calls `event` for each that happens from now on, until it returns false. False: the service is not there any more. */
+/*
+ * Calls `event` for each that happens from now on, until it returns false; `opened` (or NULL) when "now" has begun. False: the service is not
+ * there any more.
+ */
 bool http_follow(struct http *http, bool (*event)(void *user, const char *name, const json_t *data),
-		 void *user);
+		 void (*opened)(void *user), void *user);
 
 /* A stream socket to a machine's console, or -1. */
 int http_console(const char *socket, const char *path);

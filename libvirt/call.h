@@ -73,6 +73,10 @@ void put_param_text(struct wire_out *out, const char *name, const char *value);
 
 /* ---- The calls of the other files, in the order of the table in calls.c ---- */
 
+/* events.c */
+void register_event(struct call *call);
+void deregister_event(struct call *call);
+
 /* define.c */
 void define_domain(struct call *call);
 void create_domain(struct call *call);

@@ -10,10 +10,11 @@
 #include "disk/bytes.h"
 #include "libvirt/call.h"
 
-#define PROGRAM         0x20008086u /* REMOTE_PROGRAM */
 #define PROGRAM_VERSION 1u
 #define VERSION         9000000u /* of libvirt, that we speak as */
 #define MODEL_CHARS     32
+/* Seconds for a job, before the client is looked after: who hears nothing for half a minute gives us up. */
+#define WAIT_SECONDS 1
 
 enum { FROM_REMOTE = 13, LEVEL_ERROR = 2 }; /* virErrorDomain, virErrorLevel */
 /* virConnectListAllDomainsFlags */
@@ -201,7 +202,8 @@ static void wait_for(struct call *call, json_t *job)
 
 		json_decref(job);
 		job = ask(call, "GET", NULL, "/v1/jobs/%" JSON_INTEGER_FORMAT "?wait=%d", number,
-			  SERVICE_WAIT_MAX);
+			  WAIT_SECONDS);
+		session_attend(call->session);
 	}
 	if (job != NULL && strcmp(text_of(job, "state"), "done") != 0) {
 		const json_t *error = json_object_get(job, "error");
@@ -265,6 +267,14 @@ void put_no(struct call *call)
 static void put_yes(struct call *call)
 {
 	wire_put(call->out, 1);
+}
+
+/* VIR_DRV_FEATURE_PROGRAM_KEEPALIVE, REMOTE_EVENT_CALLBACK, REMOTE_CLOSE_CALLBACK */
+static void supports_feature(struct call *call)
+{
+	uint32_t feature = wire_get(call->in);
+
+	wire_put(call->out, feature == 10 || feature == 14 || feature == 15);
 }
 
 static void get_type(struct call *call)
@@ -627,7 +637,7 @@ static const struct {
 	{34, true, act, "pause"}, /* DOMAIN_SUSPEND */
 	{35, true, undefine, NULL}, /* DOMAIN_UNDEFINE */
 	{59, false, get_hostname, NULL}, /* CONNECT_GET_HOSTNAME */
-	{60, false, put_no, NULL}, /* CONNECT_SUPPORTS_FEATURE */
+	{60, false, supports_feature, NULL}, /* CONNECT_SUPPORTS_FEATURE */
 	{66, false, list_auth, NULL}, /* AUTH_LIST */
 	{110, false, get_uri, NULL}, /* CONNECT_GET_URI */
 	{149, false, put_yes, NULL}, /* CONNECT_IS_SECURE */
@@ -653,6 +663,8 @@ static const struct {
 	{264, true, set_metadata, NULL}, /* DOMAIN_SET_METADATA */
 	{265, false, get_metadata, NULL}, /* DOMAIN_GET_METADATA */
 	{273, false, list_all, NULL}, /* CONNECT_LIST_ALL_DOMAINS */
+	{316, false, register_event, NULL}, /* CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY */
+	{317, false, deregister_event, NULL}, /* CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY */
 	{342, false, get_domain_capabilities, NULL}, /* CONNECT_GET_DOMAIN_CAPABILITIES */
 	{350, true, define_domain, NULL}, /* DOMAIN_DEFINE_XML_FLAGS */
 	{358, true, rename_domain, NULL}, /* DOMAIN_RENAME */
@@ -724,7 +736,7 @@ bool call_serve(struct session *session, const struct wire_header *header, struc
 	while (i < ARRAY_COUNT(calls) && calls[i].procedure != header->procedure) {
 		i++;
 	}
-	if (header->program != PROGRAM || header->version != PROGRAM_VERSION ||
+	if (header->program != WIRE_PROGRAM || header->version != PROGRAM_VERSION ||
 	    header->type != WIRE_CALL) {
 		fail(&call, ERR_RPC, "this is no call of libvirt's remote program");
 	} else if (i == ARRAY_COUNT(calls)) {

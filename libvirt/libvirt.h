@@ -47,7 +47,8 @@ struct wire_header {
 	uint32_t program, version, procedure, type, serial, status;
 };
 
-enum { WIRE_CALL, WIRE_REPLY, WIRE_STREAM = 3 };
+#define WIRE_PROGRAM 0x20008086u /* REMOTE_PROGRAM */
+enum { WIRE_CALL, WIRE_REPLY, WIRE_EVENT, WIRE_STREAM };
 enum { WIRE_OK, WIRE_ERROR, WIRE_CONTINUE };
 
 /* What is read. `bad`: it was not what it should be. */
@@ -80,18 +81,42 @@ void wire_put_bytes(struct wire_out *out, const void *bytes, size_t length);
 bool wire_receive(int fd, struct wire_header *header, uint8_t **bytes, size_t *length);
 bool wire_send(int fd, const struct wire_header *header, const struct wire_out *out);
 
-/* ---- calls.c ---- */
+/* ---- session.c ---- */
+
+struct message;
+struct subscription;
 
 /* A client. */
 struct session {
 	struct http *http;
 	const char *socket, *uri;
-	char *store;    /* the folder of the machines' folders; NULL: not asked for yet */
+	int client;
 	bool read_only; /* it has said that it changes nothing */
+	bool lost;      /* it takes no events any more */
+	char *store;    /* the folder of the machines' folders; NULL: not asked for yet */
 	/* A console that it looks at: bytes both ways under the head of the call that opened it. -1: none. */
 	int console;
 	struct wire_header stream;
+	struct message *waiting; /* calls that came while another one waited, the first first */
+	unsigned int waiting_count;
+	/* The events that it wants; a pipe that brings them, -1: none; and what was known of each machine before, by its id. */
+	struct subscription *subscriptions;
+	int last_subscription, notes;
+	json_t *known;
 };
+
+/* Until the client is gone; its process is nobody else's. */
+void session_serve(int client, const char *socket, const char *uri, bool read_only);
+/* While a call waits: what has come is taken in, and who asks whether we are there gets an answer. */
+void session_attend(struct session *session);
+
+/* ---- events.c ---- */
+
+/* What the pipe has brought. False: the client is gone. */
+bool events_tell(struct session *session);
+void events_end(struct session *session);
+
+/* ---- calls.c ---- */
 
 /* Answers one call; false: the client has said that it goes. */
 bool call_serve(struct session *session, const struct wire_header *header, struct wire_in *in,

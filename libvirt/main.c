@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,89 +52,6 @@ static bool become(int client)
 	       setgid(who.gid) == 0 && setuid(who.uid) == 0;
 }
 
-/* The console's bytes, or its end. False: the client is gone. */
-static bool show_console(int client, struct session *session)
-{
-	char text[16384];
-	ssize_t got = read(session->console, text, sizeof(text));
-	struct wire_header header = session->stream;
-	struct wire_out out = {.bytes = (uint8_t *)text, .length = got > 0 ? (size_t)got : 0};
-
-	if (got <= 0) {
-		close(session->console);
-		session->console = -1;
-	}
-	header.status = got > 0 ? WIRE_CONTINUE : WIRE_OK;
-	return wire_send(client, &header, &out);
-}
-
-/* What is typed at it, or that it is left. */
-static bool take_stream(int client, struct session *session, const struct wire_header *header,
-			const uint8_t *bytes, size_t length)
-{
-	const struct wire_out nothing = {0};
-	struct wire_header end = *header;
-
-	if (session->console < 0 || header->serial != session->stream.serial) {
-		return true; /* of one that has ended already */
-	}
-	if (header->status == WIRE_CONTINUE && length != 0) {
-		(void)!send(session->console, bytes, length, MSG_NOSIGNAL);
-		return true;
-	}
-	close(session->console);
-	session->console = -1;
-	end.status = WIRE_OK;
-	return wire_send(client, &end, &nothing);
-}
-
-static bool take_message(int client, struct session *session)
-{
-	struct wire_header header, answer;
-	uint8_t *bytes;
-	size_t length;
-	bool more;
-
-	if (!wire_receive(client, &header, &bytes, &length)) {
-		return false;
-	}
-	if (header.type == WIRE_STREAM) {
-		more = take_stream(client, session, &header, bytes, length);
-	} else {
-		struct wire_in in = {bytes, bytes + length, false};
-		struct wire_out out = {0};
-
-		more = call_serve(session, &header, &in, &out, &answer);
-		more = wire_send(client, &answer, &out) && more;
-		free(out.bytes);
-	}
-	free(bytes);
-	return more;
-}
-
-static void serve(int client, const char *socket)
-{
-	struct session session = {
-		.http = http_open(socket, false), .socket = socket, .uri = URI, .console = -1};
-	bool more = session.http != NULL;
-
-	while (more) {
-		struct pollfd fds[] = {{client, POLLIN, 0}, {session.console, POLLIN, 0}};
-
-		more = poll(fds, 2, -1) > 0;
-		if (more && fds[1].revents != 0) {
-			more = show_console(client, &session);
-		}
-		if (more && fds[0].revents != 0) {
-			more = take_message(client, &session);
-		}
-	}
-	if (session.http != NULL) {
-		http_close(session.http);
-	}
-	free(session.store);
-}
-
 static void reap(unsigned int *clients)
 {
 	while (*clients > 0 && waitpid(-1, NULL, *clients >= CLIENTS_MAX ? 0 : WNOHANG) > 0) {
@@ -162,7 +78,7 @@ static void accept_all(int listener, const char *socket)
 			close(listener);
 			(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 			if (become(client)) {
-				serve(client, socket);
+				session_serve(client, socket, URI, false);
 			}
 			_exit(0);
 		case -1:

@@ -347,6 +347,8 @@ static void heard_status(struct machine *machine, void *user, const json_t *resu
 		return;
 	}
 	machine->greeted = true;
+	/* Before the job's end, which makes it the machine's: what is there is of its last worker. */
+	machine->worker_state = state_of(json_string_value(json_object_get(result, "state")));
 	machine->crashed = json_is_true(json_object_get(result, "crashed"));
 	(void)store_mark(machine, FILE_STATE_USED, false);
 	(void)store_mark(machine, FILE_RUNNING, true);
