@@ -533,8 +533,8 @@ def hangs(t):
     command = """
         while :; do
             disk=$(lun 5) # another name, when it comes again
-            blockdev --flushbufs $disk
-            dd if=$disk of=/dev/null bs=64k 2>/dev/null && echo "read"
+            # Nothing of this may fail by itself, which would end the loop: the disk may be on its way out.
+            blockdev --flushbufs $disk 2>/dev/null && dd if=$disk of=/dev/null bs=64k 2>/dev/null && echo "read"
             usleep 100000
         done &
         n=0
