@@ -1,5 +1,5 @@
 /*
- * The process of one connection: TLS and HTTP by libmicrohttpd, in one thread, after all rights are given up. It serves
+ * The process of one connection: TLS and HTTP by libmicrohttpd, in one thread, after all rights are given up. It serves the page's files and
  * sessions, forwards what is below /v1 to the management service, and carries a console's bytes once the connection has become one.
  *
  * It may wait for the service, or for the monitor: nobody else is served here.
@@ -159,6 +159,33 @@ static enum MHD_Result refuse_stranger(struct MHD_Connection *connection)
 static const char *header_of(struct MHD_Connection *connection, const char *name)
 {
 	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+/* ---- The page ---- */
+
+static enum MHD_Result send_file(struct MHD_Connection *connection, const struct file *file)
+{
+	size_t size = (size_t)(file->end - file->start);
+	const char *seen = header_of(connection, MHD_HTTP_HEADER_IF_NONE_MATCH);
+	struct MHD_Response *response;
+	uint8_t hash[HASH_BYTES];
+	bool is_same;
+	char tag[20];
+
+	CHECK(gnutls_hash_fast(GNUTLS_DIG_SHA256, file->start, size, hash) == 0);
+	snprintf(tag, sizeof(tag), "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", hash[0], hash[1],
+		 hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]);
+	is_same = seen != NULL && strcmp(seen, tag) == 0;
+	response = MHD_create_response_from_buffer(is_same ? 0 : size, (void *)file->start,
+						   MHD_RESPMEM_PERSISTENT);
+	if (response == NULL) {
+		return MHD_NO;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, file->type);
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, tag);
+	return send_response(connection, is_same ? 304 : 200, response);
 }
 
 /* ---- Sessions ---- */
@@ -460,7 +487,11 @@ static enum MHD_Result answer_request(struct MHD_Connection *connection,
 {
 	bool is_session = strcmp(path, "/session") == 0;
 	bool is_login = is_session && strcmp(method, "POST") == 0;
+	const struct file *file = page_find(path);
 
+	if (file != NULL && (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)) {
+		return send_file(connection, file);
+	}
 	if (!is_session && !forward_is_path(request->uri)) {
 		return refuse(connection, 404, SERVICE_BAD_NOT_FOUND, "there is no such path",
 			      "GET /v1/openapi lists what there is");

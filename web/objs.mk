@@ -1,10 +1,23 @@
-# The management service for other hosts.
-web_parts := $(addprefix web/,secret.o session.o limit.o token.o certificate.o login.o monitor.o connection.o console.o websocket.o forward.o sandbox.o)
-web_objs := web/main.o $(web_parts) $(addprefix hosted/,listen.o packet.o form.o sandbox.o say.o)
+# The management service for other hosts, and its web page.
+web_parts := $(addprefix web/,secret.o session.o limit.o token.o certificate.o login.o monitor.o connection.o console.o websocket.o forward.o page.o sandbox.o)
+web_objs := web/main.o $(web_parts) web/page_files.o $(addprefix hosted/,listen.o packet.o form.o sandbox.o say.o)
 
 web_products := build/web/vweb
 build/web/vweb: $(call user,$(web_objs))
 	$(call link_user,-ljansson -lmicrohttpd -lgnutls -lseccomp -lpam)
+
+# The page's files are in the program, packed. Without npm there is a page without a terminal.
+web_page := $(wildcard web/page/*)
+web_packed := $(web_page:web/page/%=build/web/page/%.gz) build/web/page/xterm.js.gz build/web/page/xterm.css.gz
+build/user/web/page_files.o: $(web_packed)
+$(web_page:web/page/%=build/web/page/%.gz): build/web/page/%.gz: web/page/%
+	@mkdir -p $(@D)
+	$(Q)gzip -9nc $< > $@
+build/web/page/xterm.%.gz: build/web/vendor/xterm.%
+	@mkdir -p $(@D)
+	$(Q)gzip -9nc $< > $@
+build/web/vendor/xterm.js build/web/vendor/xterm.css &: web/package-lock.json web/package.json web/vendor
+	@web/vendor build/web/vendor
 
 web_tests := tests/unit/websocket_test.c tests/unit/web_secret_test.c
 websocket_test_objs := web/websocket.o

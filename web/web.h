@@ -1,5 +1,5 @@
 /*
- * vweb: the management service's API for other hosts, over HTTPS.
+ * vweb: the management service's API for other hosts, over HTTPS, and its web page.
  *
  * Two kinds of process. The monitor (main.c, monitor.c) is root: it knows sessions and tokens, asks PAM, and reads nothing from the network. Each
  * connection has a process of its own (connection.c) with no rights at all, in which TLS and HTTP are; it has a socket to the monitor, and
@@ -144,7 +144,7 @@ struct monitor {
 /* Until SIGTERM or SIGINT. */
 void monitor_run(struct monitor *monitor);
 
-/* ---- A connection's process (connection.c, forward.c, sandbox.c) ---- */
+/* ---- A connection's process (connection.c, forward.c, page.c, sandbox.c) ---- */
 
 /*
  * Serves the client until it goes, or shows nothing that holds for too long. Takes both descriptors.
@@ -169,5 +169,13 @@ bool forward_is_path(const char *uri);
 /* Sends a request and reads the head of its answer; the rest is on `fd`. `match` NULL: no If-Match. False: hung up. */
 bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
 		 size_t length, bool upgrade, struct head *head) MUST_CHECK;
+
+/* What is served to everybody. */
+struct file {
+	const char *path, *type;
+	const uint8_t *start, *end; /* gzip */
+};
+
+const struct file *page_find(const char *path);
 
 #endif
