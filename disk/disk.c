@@ -108,6 +108,61 @@ int disk_close(struct disk **where, struct disk_error *error)
 	return disk != NULL ? disk_free(disk, error) : 0;
 }
 
+static void unlock_layers(struct disk *disk, unsigned count)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		if (disk->layers[i]->locked) {
+			file_unlock(&disk->layers[i]->file);
+		}
+	}
+}
+
+static int lock_layers(struct disk *disk)
+{
+	unsigned i;
+	int ret = 0;
+
+	for (i = 0; i < disk->layer_count && !ret; i++) {
+		struct layer *layer = disk->layers[i];
+
+		ret = layer->locked ? file_lock(&layer->file, layer->writable, &disk->error) : 0;
+	}
+	if (ret) {
+		unlock_layers(disk, i - 1);
+	}
+	return ret;
+}
+
+int disk_let_go(struct disk *disk)
+{
+	struct layer *top = disk_top(disk);
+	int ret = 0;
+
+	pthread_rwlock_wrlock(&disk->chain_lock);
+	if (top->writable) {
+		ret = top->format->finish(top);
+	}
+	if (!ret) {
+		unlock_layers(disk, disk->layer_count);
+	}
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return ret ? error_set(&disk->error, ret, "%s: letting go of it: %s", top->file.path,
+			       strerror(-ret))
+		   : 0;
+}
+
+int disk_take_back(struct disk *disk)
+{
+	int ret;
+
+	pthread_rwlock_wrlock(&disk->chain_lock);
+	ret = lock_layers(disk);
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return ret;
+}
+
 const struct disk_error *disk_last_error(const struct disk *disk)
 {
 	return &disk->error;

@@ -72,6 +72,14 @@ int disk_open(const char *path, const struct disk_open *how, struct disk **disk,
 /* Flushes, tidies the file and frees the handle in any case. The first failure is returned. */
 int disk_close(struct disk **disk, struct disk_error *error);
 
+/*
+ * For another process, which is to have the files: all that was written is in them as after disk_close(), and their locks are given up.
+ * No request is under way, and none follows before disk_take_back(), which has the locks again; -EBUSY: somebody has a file. Between the
+ * two nobody else may have written. After a failure the disk is as before, but for what disk_flush() would have failed with.
+ */
+int disk_let_go(struct disk *disk);
+int disk_take_back(struct disk *disk);
+
 /* What the last failed call on this handle (not on its queues) had to say. */
 const struct disk_error *disk_last_error(const struct disk *disk);
 

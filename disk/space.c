@@ -151,6 +151,15 @@ int space_grow(struct space *space, uint64_t end)
 	return 0;
 }
 
+void space_cut(struct space *space, uint64_t end)
+{
+	space->free -= space->end - end;
+	space->end = end;
+	if (space->hint > end) {
+		space->hint = end;
+	}
+}
+
 uint64_t space_used_end(const struct space *space)
 {
 	uint64_t i = space->end;

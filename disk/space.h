@@ -28,6 +28,8 @@ void space_free(struct space *space, uint64_t start, uint64_t count, bool clean)
 bool space_find(struct space *space, uint64_t count, uint64_t *start, bool *clean);
 /* The file has grown; the new part is free and clean. */
 int space_grow(struct space *space, uint64_t end);
+/* The file was cut: nothing of what is no longer there was used. */
+void space_cut(struct space *space, uint64_t end);
 /* The end of the last used megabyte. */
 uint64_t space_used_end(const struct space *space);
 

@@ -163,6 +163,9 @@ static int vhdx_finish(struct layer *layer)
 
 		ret = end < layer->file.size ? file_truncate(&layer->file, end) : 0;
 		ret = ret ? ret : file_sync(&layer->file);
+		if (!ret) { /* a disk that is let go may be taken back */
+			space_cut(&v->space, end / DISK_MIB);
+		}
 	}
 	pthread_mutex_unlock(&layer->flush_lock);
 	return ret;

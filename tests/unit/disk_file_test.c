@@ -323,6 +323,74 @@ static void test_nameless(void **state)
 	assert_int_equal(try_open("disk", DISK_FORMAT_RAW, 0), DISK_FORMAT_RAW);
 }
 
+static void put(struct disk *disk, uint8_t byte, uint64_t offset)
+{
+	uint8_t sector[512];
+
+	memset(sector, byte, sizeof(sector));
+	assert_int_equal(disk_write(disk, sector, sizeof(sector), offset), 0);
+}
+
+static void expect(struct disk *disk, uint8_t byte, uint64_t offset)
+{
+	uint8_t sector[512];
+
+	assert_int_equal(disk_read(disk, sector, sizeof(sector), offset), 0);
+	assert_int_equal(sector[0], byte);
+	assert_int_equal(sector[511], byte);
+}
+
+/* Another has the file meanwhile, whole; nobody else does at the same time, and it is written on as if nothing had been. */
+static void test_let_go(void **state)
+{
+	static const char *const names[] = {"let.vhdx", "let.vhd", "let.raw", "child.vhdx"};
+	struct disk *disk, *other;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		struct disk_create how = {.type = i == 2 ? DISK_FIXED : DISK_DYNAMIC,
+					  .size = 8 << 20};
+
+		if (i == 3) {
+			how = (struct disk_create){.type = DISK_DIFFERENCING, .parent = "let.vhdx"};
+		}
+		assert_int_equal(disk_create(names[i], &how, NULL), 0);
+		assert_int_equal(disk_open(names[i], NULL, &disk, NULL), 0);
+		put(disk, 1, 0);
+		put(disk, 2, 4 << 20);
+		assert_int_equal(disk_open(names[i], NULL, &other, &error), -EBUSY);
+		assert_int_equal(disk_let_go(disk), 0);
+		assert_int_equal(disk_open(names[i], NULL, &other, &error), 0);
+		expect(other, 1, 0);
+		expect(other, 2, 4 << 20);
+		assert_int_equal(disk_take_back(disk), -EBUSY);
+		assert_non_null(strstr(disk_last_error(disk)->text, names[i]));
+		assert_int_equal(disk_close(&other, NULL), 0);
+		assert_int_equal(disk_take_back(disk), 0);
+		assert_int_equal(disk_open(names[i], NULL, &other, &error), -EBUSY);
+		put(disk, 3, 0);
+		put(disk, 4, 7 << 20);
+		expect(disk, 2, 4 << 20);
+		/* Twice, and then it ends. */
+		assert_int_equal(disk_let_go(disk), 0);
+		assert_int_equal(disk_take_back(disk), 0);
+		put(disk, 5, 1 << 20);
+		assert_int_equal(disk_close(&disk, NULL), 0);
+		if (disk_open(names[i], NULL, &disk, &error) != 0) {
+			fail_msg("%s", error.text);
+		}
+		expect(disk, 3, 0);
+		expect(disk, 2, 4 << 20);
+		expect(disk, 4, 7 << 20);
+		expect(disk, 5, 1 << 20);
+		assert_int_equal(disk_close(&disk, NULL), 0);
+	}
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(unlink(names[i]), 0);
+	}
+}
+
 static char folder[] = "/tmp/vd-file-XXXXXX";
 
 static int enter(void **state)
@@ -348,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_nameless),  cmocka_unit_test(test_misnamed),
 		cmocka_unit_test(test_saved),     cmocka_unit_test(test_partial_in_use),
 		cmocka_unit_test(test_long_name), cmocka_unit_test(test_makers),
+		cmocka_unit_test(test_let_go),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);
