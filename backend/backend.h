@@ -100,6 +100,21 @@ struct backend_interrupt {
 int backend_partition_interrupt(struct backend_partition *partition,
 				const struct backend_interrupt *interrupt);
 
+/* ---- The processor ---- */
+
+#define BACKEND_VENDOR_CHARS  12u
+#define BACKEND_FEATURE_WORDS 8u
+
+/* What a guest may have seen of it and go by: CPUID's features, words of bits. */
+struct backend_processor {
+	char vendor[BACKEND_VENDOR_CHARS + 1];
+	uint32_t features[BACKEND_FEATURE_WORDS];
+};
+
+void backend_processor(struct backend_processor *processor);
+/* Where a bit of `features` comes from, for messages: "AVX2, CPUID 7 EBX bit 5". */
+void backend_feature_name(unsigned int word, unsigned int bit, char *text, size_t size);
+
 /* ---- The guest's SynIC ---- */
 
 #define BACKEND_MESSAGE_MAX 240

@@ -32,6 +32,15 @@ static const char help[] =
 	"  save FILE                          the whole machine into a new file; the worker ends, "
 	"and\n"
 	"                                     vmwp --restore FILE goes on from there\n"
+	"  migrate SOCKET [owner=FILE] [downtime=MS] [rounds=N]\n"
+	"                                     the machine, while it runs, to the vmwp --receive "
+	"that waits at\n"
+	"                                     SOCKET; FILE, which both can open, says whose it is "
+	"meanwhile\n"
+	"                                     (SOCKET.owner); the guest stands MS (300) if that "
+	"can "
+	"be had\n"
+	"                                     within N (30) rounds of copying\n"
 	"  shutdown [--reboot] [--force]      the guest shuts down, or restarts, in order; until "
 	"it has\n"
 	"  services [NAME on|off]             what the guest's integration services do; one is "
@@ -101,6 +110,7 @@ static struct options {
 enum takes {
 	NOTHING,
 	A_FILE,
+	A_TARGET,
 	A_NUMBER,
 	A_JOB,
 	A_SERVICE,
@@ -269,6 +279,14 @@ static void show_addresses(const json_t *answer)
 	show_texts(answer, "addresses", "address");
 	show_texts(answer, "gateways", "gateway");
 	show_texts(answer, "dns", "dns");
+}
+
+static void show_moved(const json_t *answer)
+{
+	printf("moved in %" JSON_INTEGER_FORMAT " rounds: %" JSON_INTEGER_FORMAT
+	       " pages, %" JSON_INTEGER_FORMAT " bytes; the guest stood for %.1f ms\n",
+	       number(answer, "rounds"), number(answer, "pages"), number(answer, "bytes"),
+	       (double)number(answer, "downtime-us") / 1000);
 }
 
 static void show_switched(const json_t *result)
@@ -673,6 +691,7 @@ static const struct command commands[] = {
 	{"pause", CONTROL_PAUSE, NOTHING, 0, 0, 0, NULL},
 	{"resume", CONTROL_RESUME, NOTHING, 0, 0, 0, NULL},
 	{"save", CONTROL_SAVE, A_FILE, 0, 0, 0, NULL},
+	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 3, 0, show_moved},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
 	{"services", CONTROL_SERVICE, A_SERVICE, 1, 1, 0, show_switched},
@@ -990,7 +1009,7 @@ static json_t *make_params(const struct command *command, char **words, int word
 		json_object_set_new(params, "target", json_integer(value));
 		return params;
 	}
-	if (command->takes != NOTHING && command->takes != A_FILE) {
+	if (command->takes != NOTHING && command->takes != A_FILE && command->takes != A_TARGET) {
 		if (!words_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
 					      : command->takes == ADDRESSES
@@ -1161,6 +1180,55 @@ static int save(struct client *client, const struct command *command, const char
 	return status;
 }
 
+/* "owner=FILE" and two numbers. *owner: where the file is. */
+static bool put_target(json_t *params, char **words, int count, const char **owner)
+{
+	int i;
+
+	for (i = 0; i < count; i++) {
+		char *value = strchr(words[i], '=');
+		json_int_t n = 0;
+
+		if (value != NULL) {
+			*value++ = '\0';
+		}
+		if (value != NULL && strcmp(words[i], "owner") == 0) {
+			*owner = value;
+		} else if (value != NULL && words_number(value, &n)) {
+			json_object_set_new(params, words[i],
+					    json_integer(n)); /* the worker knows which there are */
+		} else {
+			return client_fail(words[i],
+					   "give owner=FILE, downtime=MS or rounds=NUMBER");
+		}
+	}
+	return true;
+}
+
+static int migrate(struct client *client, const struct command *command, char **words, int count)
+{
+	char beside[PATH_MAX];
+	const char *owner = beside;
+	json_t *params = json_object();
+	json_int_t next;
+	int fds[2];
+
+	snprintf(beside, sizeof(beside), "%s.owner", words[0]);
+	if (!put_target(params, words + 1, count - 1, &owner)) {
+		return EXIT_REFUSED;
+	}
+	fds[0] = connect_at(words[0], SOCK_STREAM);
+	if (fds[0] < 0) {
+		return !client_fail(words[0], strerror(-fds[0]));
+	}
+	fds[1] = open(owner, O_RDWR | O_CLOEXEC);
+	if (fds[1] < 0) {
+		return !client_fail(owner, strerror(errno));
+	}
+	return subscribe(client) ? ask(client, command, params, fds, 2, words[0], &next)
+				 : EXIT_REFUSED;
+}
+
 /* Its end as a shell would show it. */
 static int run_command(char **words)
 {
@@ -1225,6 +1293,9 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (command->takes == A_FILE) {
 		return save(&client, command, words[0]);
+	}
+	if (command->takes == A_TARGET) {
+		return migrate(&client, command, words, word_count);
 	}
 	if (strcmp(command->method, CONTROL_SOCKET) == 0) {
 		return command->how & SHELL ? shell(&client, path, words, word_count)

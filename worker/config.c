@@ -50,6 +50,11 @@ static const char help[] =
 	"  --floppy FILE     with generation 1: an image of a floppy disk; what a guest writes to "
 	"it is lost\n"
 	"  --restore FILE    go on from a state that vmctl save has written\n"
+	"  --receive SOCKET  wait at a new socket for a machine that vmctl migrate moves here\n"
+	"  --receive-owner FILE\n"
+	"                    the file that says meanwhile whose the machine is, the same as at the "
+	"other side;\n"
+	"                    without it SOCKET.owner\n"
 	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
 	"  --vnc unix:PATH   that, and it is shown on a socket to viewers that speak VNC, whose "
 	"keyboard and\n"
@@ -110,7 +115,8 @@ static const char help[] =
 	"Exit status: 0 powered off, 2 could not start as asked, 3 reset (with --on-reset exit),\n"
 	"4 triple fault, 5 the host failed, 6 turned off by Ctrl-] twice, vmctl or a signal, 7 "
 	"crashed, by its\n"
-	"own report, 8 its state is saved (vmctl save). With --debug-exit, when the guest wrote N "
+	"own report, 8 its state is saved (vmctl save), 9 it was moved (vmctl migrate). With "
+	"--debug-exit, when the guest wrote N "
 	"to the port: (2 * N + 1) modulo "
 	"256,\n"
 	"as with QEMU's isa-debug-exit; standard error then has a line that says N.\n";
@@ -287,6 +293,18 @@ static void set_socket(json_t *document, const char *key, const char *word)
 	json_object_set_new(document, key, object);
 }
 
+/* Two options, one object. */
+static void set_receive(json_t *document, const char *key, const char *word)
+{
+	json_t *object = json_object_get(document, "receive");
+
+	if (object == NULL) {
+		object = json_object();
+		json_object_set_new(document, "receive", object);
+	}
+	json_object_set_new(object, strcmp(key, "receive") == 0 ? "socket" : "owner", text(word));
+}
+
 static bool set_vnc(json_t *document, const char *word)
 {
 	static const char before[] = "unix:";
@@ -326,6 +344,7 @@ enum option_name {
 	ISO,
 	NET,
 	SOCKET,
+	RECEIVE,
 	VNC,
 	SERVICES,
 	CONFIG,
@@ -349,6 +368,8 @@ static const struct option option_table[] = {
 	{"crash-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},
+	{"receive", required_argument, NULL, RECEIVE},
+	{"receive-owner", required_argument, NULL, RECEIVE},
 	{"vga", no_argument, NULL, FLAG},
 	{"vnc", required_argument, NULL, VNC},
 	{"memory", required_argument, NULL, TEXT},
@@ -400,6 +421,9 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 		return set_network(document, value);
 	case SOCKET:
 		set_socket(document, key, value);
+		return true;
+	case RECEIVE:
+		set_receive(document, key, value);
 		return true;
 	case VNC:
 		return set_vnc(document, value);

@@ -283,6 +283,40 @@ static bool read_control(struct form *form, const json_t *value, void *into)
 				  "is not such a socket");
 }
 
+/* Where the machine comes from. The socket may be connected, too, to anything; then nobody knows what is beside it. */
+static bool read_receive(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member members[] = {
+		{"socket", FORM_OTHER, .required = true, AT(receive), .read = read_file},
+		{"owner", FORM_OTHER, AT(receive_owner), .read = read_file},
+	};
+	struct config *config = form->user;
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	(void)into;
+	if (!form_read(form, value, members, ARRAY_COUNT(members), config)) {
+		return false;
+	}
+	if (config->receive.fd >= 0 &&
+	    (getsockopt(config->receive.fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+	     type != SOCK_STREAM)) {
+		return form_refuse_member(form, "socket", json_object_get(value, "socket"),
+					  "give a stream socket that listens or is connected",
+					  "is not such a socket");
+	}
+	if (config->receive.fd >= 0 && config->receive_owner.path == NULL) {
+		return form_refuse_member(form, "owner", NULL,
+					  "give the file that the source has too", "is missing");
+	}
+	return config->receive_owner.fd < 0 ||
+	       (is_of_type(config->receive_owner.fd, S_IFREG, S_IFREG) &&
+		is_open_for(config->receive_owner.fd, true)) ||
+	       form_refuse_member(form, "owner", json_object_get(value, "owner"),
+				  "give a regular file that is open for reading and writing",
+				  "is not such a file");
+}
+
 static bool read_vsock(struct form *form, const json_t *value, void *into)
 {
 	static const struct form_member members[] = {
@@ -732,6 +766,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"firmware-template", FORM_OTHER, AT(firmware_template), .read = read_image},
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
+		{"receive", FORM_OTHER, .read = read_receive},
 		{"vga", FORM_FLAG, AT(vga)},
 		{"vnc", FORM_OTHER, .read = read_vnc},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
@@ -769,7 +804,7 @@ bool config_read(struct config *config, struct form_error *error)
 		config->restore.fd = config->firmware_variables.fd = config->firmware_template.fd =
 			-1;
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
-	config->crash_log.fd = -1;
+	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config);
 	if (done && config->memory_minimum > config->memory) {
@@ -787,6 +822,11 @@ bool config_read(struct config *config, struct form_error *error)
 	}
 	if (config->memory_maximum == 0) {
 		config->memory_maximum = config->memory;
+	}
+	if (done && config->receive.path != NULL && config->restore.path != NULL) {
+		done = form_refuse_member(
+			&form, "receive", json_object_get(config->document, "receive"),
+			"leave one of the two out", "is given, and restore as well");
 	}
 	if (done && config->serial == SERIAL_CONTROL && config->control.path == NULL) {
 		done = form_refuse_member(&form, "control", NULL,

@@ -17,6 +17,7 @@
 
 #include "hosted/listen.h"
 #include "hosted/packet.h"
+#include "worker/migrate.h"
 #include "worker/say.h"
 
 /* What epoll says an event is about: a client's number, or one of these. */
@@ -379,6 +380,7 @@ void control_serve(struct machine *machine)
 		case ON_WAKE:
 			eventfd_read(control->wake, &value);
 			copies_serve(machine);
+			migrate_serve(machine);
 			break;
 		case ON_JOBS:
 			jobs_serve(&control->jobs);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "disk/disk.h"
@@ -89,6 +90,19 @@ static int open_files(const struct config_disk *wanted, struct disk_open *how, s
 	return disk_open(wanted->file.path, how, disk, error);
 }
 
+static struct disk_open how_to_open(const struct config_disk *wanted)
+{
+	return (struct disk_open){.format = wanted->dvd || wanted->raw ? DISK_FORMAT_RAW
+								       : DISK_FORMAT_AUTO,
+				  .flags = (wanted->read_only ? DISK_READ_ONLY : 0) |
+					   (wanted->direct ? DISK_DIRECT : 0)};
+}
+
+static const char *option_of(const struct config_disk *wanted)
+{
+	return wanted->dvd ? "--dvd" : "--disk";
+}
+
 bool disks_open(struct machine *machine)
 {
 	const struct config *config = machine->config;
@@ -96,20 +110,198 @@ bool disks_open(struct machine *machine)
 
 	for (i = 0; i < config->disk_count; i++) {
 		const struct config_disk *wanted = &config->disks[i];
-		struct disk_open how = {.format = wanted->dvd || wanted->raw ? DISK_FORMAT_RAW
-									     : DISK_FORMAT_AUTO,
-					.flags = (wanted->read_only ? DISK_READ_ONLY : 0) |
-						 (wanted->direct ? DISK_DIRECT : 0)};
+		struct disk_open how = how_to_open(wanted);
 		struct disk_error error;
 
 		if (wanted->file.path != NULL &&
 		    open_files(wanted, &how, &machine->disks.places[place_of(wanted)].file,
 			       &error) != 0) {
-			say("%s: %s", wanted->dvd ? "--dvd" : "--disk", error.text);
+			say("%s: %s", option_of(wanted), error.text);
 			return false;
 		}
 	}
 	return true;
+}
+
+/* ---- A machine that comes from another worker ---- */
+
+/* By their index in the configuration. */
+struct disks_found {
+	struct {
+		int fds[CONTROL_FILES_MAX];
+		unsigned int count;
+	} disks[CONFIG_DISKS_MAX];
+};
+
+#define FIND_TRIES    20
+#define FIND_EVERY_NS 50000000
+
+/* The names of the chain. Who has the disk writes meanwhile, so that it may look damaged for a moment. */
+static int look_at_chain(const struct config_disk *wanted, struct disk **disk,
+			 struct disk_error *error)
+{
+	static const struct timespec moment = {.tv_nsec = FIND_EVERY_NS};
+	struct disk_open how = how_to_open(wanted);
+	unsigned int tries = FIND_TRIES;
+	int ret;
+
+	how.flags = DISK_READ_ONLY | DISK_NO_LOCK;
+	ret = disk_open(wanted->file.path, &how, disk, error);
+	while (ret == -EUCLEAN && --tries > 0) {
+		nanosleep(&moment, NULL);
+		ret = disk_open(wanted->file.path, &how, disk, error);
+	}
+	return ret;
+}
+
+static int open_layer(const struct config_disk *wanted, const char *path, unsigned int layer,
+		      struct disk_error *error)
+{
+	const struct config_file file = {.path = path, .fd = -1};
+
+	return descriptor_of(&file, layer == 0 && !wanted->read_only ? O_RDWR : O_RDONLY, error);
+}
+
+static int find_chain(const struct config_disk *wanted, int *fds, unsigned int *count,
+		      struct disk_error *error)
+{
+	struct disk_info info;
+	struct disk *disk;
+	int ret = look_at_chain(wanted, &disk, error);
+
+	if (ret != 0) {
+		return ret;
+	}
+	while (ret == 0 && *count < CONTROL_FILES_MAX && disk_get_info(disk, *count, &info) == 0) {
+		fds[*count] = open_layer(wanted, info.path, *count, error);
+		ret = fds[*count] >= 0 ? 0 : -EBADF;
+		*count += ret == 0;
+	}
+	(void)disk_close(&disk, NULL);
+	return ret;
+}
+
+static int find_given(const struct config_disk *wanted, int *fds, unsigned int *count,
+		      struct disk_error *error)
+{
+	unsigned int i;
+
+	for (i = 0; i <= wanted->parent_count; i++) {
+		const struct config_file *file = i == 0 ? &wanted->file : &wanted->parents[i - 1];
+
+		fds[i] = descriptor_of(file, i == 0 && !wanted->read_only ? O_RDWR : O_RDONLY,
+				       error);
+		if (fds[i] < 0) {
+			return -EBADF;
+		}
+		*count = i + 1;
+	}
+	return 0;
+}
+
+bool disks_find(struct machine *machine)
+{
+	const struct config *config = machine->config;
+	struct disks_found *found = calloc(1, sizeof(*found));
+	struct disk_error error;
+	unsigned int i;
+	int ret = 0;
+
+	machine->disks.found = found;
+	if (found == NULL) {
+		say("no memory");
+		return false;
+	}
+	for (i = 0; i < config->disk_count && ret == 0; i++) {
+		const struct config_disk *wanted = &config->disks[i];
+		bool named = wanted->file.fd < 0 && wanted->parent_count == 0;
+
+		if (wanted->file.path == NULL) {
+			continue;
+		}
+		if (wanted->direct) { /* its sandbox has no way to open a file once more */
+			say("%s %s: a worker that receives a machine cannot have it past the page "
+			    "cache; leave direct out",
+			    option_of(wanted), wanted->file.path);
+			return false;
+		}
+		ret = (named ? find_chain : find_given)(wanted, found->disks[i].fds,
+							&found->disks[i].count, &error);
+		if (ret != 0) {
+			say("%s: %s", option_of(wanted), error.text);
+		}
+	}
+	return ret == 0;
+}
+
+bool disks_open_late(struct machine *machine, struct disk_error *why)
+{
+	const struct config *config = machine->config;
+	struct disks_found *found = machine->disks.found;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < config->disk_count && ret == 0; i++) {
+		const struct config_disk *wanted = &config->disks[i];
+		struct disk_open how = how_to_open(wanted);
+
+		if (found->disks[i].count == 0) {
+			continue;
+		}
+		how.fds = found->disks[i].fds;
+		how.fd_count = found->disks[i].count;
+		ret = disk_open(wanted->file.path, &how,
+				&machine->disks.places[place_of(wanted)].file, why);
+	}
+	if (ret != 0) {
+		say("%s", why->text);
+		return false;
+	}
+	free(found);
+	machine->disks.found = NULL;
+	return true;
+}
+
+/* Those that others must not have at the same time. */
+static bool is_exclusive(const struct disk_place *place)
+{
+	return place->file != NULL && !place->dvd && !place->read_only;
+}
+
+int disks_take_back(struct machine *machine, struct disk_error *error)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < CONFIG_DISKS_MAX && ret == 0; i++) {
+		struct disk *file = machine->disks.places[i].file;
+
+		if (is_exclusive(&machine->disks.places[i])) {
+			ret = disk_take_back(file);
+			if (ret != 0) {
+				*error = *disk_last_error(file);
+			}
+		}
+	}
+	return ret;
+}
+
+int disks_let_go(struct machine *machine, struct disk_error *error)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < CONFIG_DISKS_MAX && ret == 0; i++) {
+		struct disk *file = machine->disks.places[i].file;
+
+		if (is_exclusive(&machine->disks.places[i])) {
+			ret = disk_let_go(file);
+			if (ret != 0) {
+				*error = *disk_last_error(file);
+			}
+		}
+	}
+	return ret;
 }
 
 /* `hidden`: it is behind the emulated controller alone. */
@@ -191,13 +383,17 @@ static void set_place(struct disk_place *place, struct disk *file, bool there, b
 	}
 }
 
+static struct storage **controller_of(struct disks *disks, unsigned int place)
+{
+	return is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
+}
+
 static int attach(struct machine *machine, unsigned int index)
 {
 	const struct config_disk *wanted = &machine->config->disks[index];
 	unsigned int place = place_of(wanted);
 	struct disks *disks = &machine->disks;
-	struct storage **storage =
-		is_ide(place) ? &disks->ide[place - CONFIG_SCSI_MAX] : &disks->scsi;
+	struct storage **storage = controller_of(disks, place);
 	struct disk *file = disks->places[place].file;
 	char *name = strdup(wanted->file.path != NULL ? wanted->file.path : "");
 	enum storage_kind kind = wanted->dvd ? STORAGE_DVD : STORAGE_DISK;
@@ -233,6 +429,28 @@ static bool show_firmware(struct machine *machine)
 	}
 	if (ret != 0) {
 		say("the firmware's way to the disks: %s", strerror(-ret));
+	}
+	return ret == 0;
+}
+
+bool disks_make_controllers(struct machine *machine)
+{
+	const struct config *config = machine->config;
+	unsigned int i;
+	int ret = config->generation != 0 ? drives_create(machine) : 0;
+
+	for (i = 0; i < config->disk_count && ret == 0; i++) {
+		const struct config_disk *wanted = &config->disks[i];
+		unsigned int place = place_of(wanted);
+
+		ret = create_controller(machine, place, is_ide(place) && wanted->dvd,
+					controller_of(&machine->disks, place));
+	}
+	if (ret == 0 && config->control.path != NULL) {
+		ret = create_controller(machine, 0, false, &machine->disks.scsi);
+	}
+	if (ret != 0) {
+		say("a controller of disks cannot be made: %s", strerror(-ret));
 	}
 	return ret == 0;
 }

@@ -26,7 +26,7 @@ struct drives {
 	struct drive drives[IDE_DRIVES], scsi;
 };
 
-static int create(struct machine *machine)
+int drives_create(struct machine *machine)
 {
 	int ret = 0;
 
@@ -42,7 +42,7 @@ int drives_add(struct machine *machine, struct storage *storage, struct storage_
 	       const struct ide_identity *identity)
 {
 	unsigned int index = 2u * address.path + address.target;
-	int ret = create(machine);
+	int ret = drives_create(machine);
 
 	if (ret == 0) {
 		machine->drives->drives[index] = (struct drive){
@@ -54,7 +54,7 @@ int drives_add(struct machine *machine, struct storage *storage, struct storage_
 
 int drives_add_scsi(struct machine *machine, struct storage *storage, unsigned int last_lun)
 {
-	int ret = create(machine);
+	int ret = drives_create(machine);
 
 	if (ret == 0) {
 		machine->drives->scsi = (struct drive){.machine = machine, .storage = storage};

@@ -136,3 +136,12 @@ int identity_restored(struct machine *machine)
 {
 	return machine->config->generation == 0 ? place_generation(machine) : 0;
 }
+
+int identity_moved(struct machine *machine)
+{
+	return machine->config->generation != 0 ||
+			       memory_get(&machine->memory, ACPI_GENERATION_GPA,
+					  machine->generation_id, sizeof(machine->generation_id))
+		       ? 0
+		       : -EFAULT;
+}

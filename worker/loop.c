@@ -14,6 +14,7 @@
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/machine.h"
+#include "worker/migrate.h"
 #include "worker/say.h"
 
 enum source {
@@ -312,6 +313,7 @@ static bool wait_until(struct machine *machine, enum phase phase,
 
 static bool is_released(struct machine *machine)
 {
+	migrate_hurry(machine);
 	return !machine_is_held(machine);
 }
 
@@ -323,7 +325,8 @@ static bool is_reset(struct machine *machine)
 
 bool loop_stop(struct machine *machine)
 {
-	if (!wait_until(machine, PHASE_STOPS, is_released, "its state is being written")) {
+	if (!wait_until(machine, PHASE_STOPS, is_released,
+			"its state is being written, or handed over")) {
 		return false;
 	}
 	machine_begin_stop(machine);

@@ -14,6 +14,7 @@
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/job.h"
+#include "worker/arrival.h"
 #include "worker/save.h"
 #include "worker/say.h"
 
@@ -79,7 +80,9 @@ bool machine_create(struct machine *machine)
 		return false;
 	}
 	if (!identity_create(machine) ||
-	    !(machine->saved != NULL ? saved_load_memory(machine) : fill_memory(machine)) ||
+	    !(machine->arrival != NULL ? true
+	      : machine->saved != NULL ? saved_load_memory(machine)
+				       : fill_memory(machine)) ||
 	    !host_create(&machine->host, machine)) {
 		return false;
 	}
@@ -107,7 +110,9 @@ bool machine_create(struct machine *machine)
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);
 	}
-	return bus_create(machine) && disks_attach(machine) && services_create(machine);
+	return bus_create(machine) &&
+	       (machine->arrival != NULL ? disks_make_controllers : disks_attach)(machine) &&
+	       services_create(machine);
 }
 
 static bool failed(const char *what, int rc)
@@ -150,7 +155,8 @@ static bool create_vps(struct machine *machine)
 			return failed("create a VP", ret);
 		}
 	}
-	if (machine->config->generation != 0 || machine->saved != NULL) {
+	if (machine->config->generation != 0 || machine->saved != NULL ||
+	    machine->arrival != NULL) {
 		return true; /* as after reset, or what the state says */
 	}
 	ret = backend_vp_set_boot_state(machine->vps[0].vp, &machine->boot);
@@ -200,12 +206,18 @@ bool machine_start(struct machine *machine)
 	atomic_store(&machine->crashed, false);
 	clock_gettime(CLOCK_MONOTONIC, &machine->started);
 	/* The drives first: a board that is loaded may have something for them to do. */
-	if (create_partition(machine) && drives_start(machine) &&
-	    nvram_start(&machine->firmware.nvram) &&
-	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine)) {
-		saved_close(machine);
+	if (arrival_begin(machine) && create_partition(machine) && arrival_state(machine) &&
+	    drives_start(machine) && nvram_start(&machine->firmware.nvram) &&
+	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine) &&
+	    arrival_take(machine)) {
+		if (machine->saved != NULL) {
+			saved_close(machine);
+			(void)machine_resume(machine); /* it stood */
+		}
+		arrival_end(machine);
 		return true;
 	}
+	arrival_fail(machine);
 	machine_end(machine, STOP_HOST_ERROR);
 	machine_stop(machine);
 	return false;
@@ -329,7 +341,7 @@ static bool owns_pause(struct machine *machine, const struct job *job)
 	return owns;
 }
 
-int machine_pause_bus(struct machine *machine, struct job *job)
+int machine_settle_pause(struct machine *machine, struct job *job)
 {
 	struct pause *pause = &machine->pause;
 
@@ -340,16 +352,53 @@ int machine_pause_bus(struct machine *machine, struct job *job)
 		pause->bus = true;
 		vmbus_begin_pause(machine->bus);
 	}
-	if (!job_cancelled(job) && !vmbus_stands(machine->bus)) {
-		return -EAGAIN;
-	}
-	if (!job_commit(job)) {
-		(void)machine_resume(machine);
+	if (job_cancelled(job)) {
 		return -ECANCELED;
 	}
+	return vmbus_stands(machine->bus) ? 0 : -EAGAIN;
+}
+
+void machine_paused(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+
 	pthread_mutex_lock(&pause->lock);
 	atomic_store(&pause->state, PAUSE_DONE);
-	pause->owner = NULL; /* the job ends */
+	pause->owner = NULL; /* who waited does no longer */
+	pthread_mutex_unlock(&pause->lock);
+}
+
+int machine_pause_bus(struct machine *machine, struct job *job)
+{
+	int ret = machine_settle_pause(machine, job);
+
+	if (ret == -EAGAIN) {
+		return ret;
+	}
+	if (ret != 0 || !job_commit(job)) {
+		if (owns_pause(machine, job)) {
+			(void)machine_resume(machine);
+		}
+		return -ECANCELED;
+	}
+	machine_paused(machine);
+	return 0;
+}
+
+int machine_stand(struct machine *machine)
+{
+	struct pause *pause = &machine->pause;
+	int ret = backend_partition_freeze_time(machine->partition, true);
+
+	if (ret != 0) {
+		return ret;
+	}
+	vmbus_pause(machine->bus);
+	drives_pause(machine);
+	host_freeze(&machine->host, true);
+	pthread_mutex_lock(&pause->lock);
+	pause->bus = pause->frozen = true;
+	atomic_store(&pause->state, PAUSE_DONE);
 	pthread_mutex_unlock(&pause->lock);
 	return 0;
 }
@@ -397,16 +446,26 @@ bool machine_resume(struct machine *machine)
 	return resume_vps(machine);
 }
 
-bool machine_hold(struct machine *machine)
+static bool hold_in(struct machine *machine, enum pause_state state)
 {
 	struct pause *pause = &machine->pause;
 	bool held;
 
 	pthread_mutex_lock(&pause->lock);
-	held = atomic_load(&pause->state) == PAUSE_DONE && !pause->held;
+	held = atomic_load(&pause->state) == state && !pause->held;
 	pause->held |= held;
 	pthread_mutex_unlock(&pause->lock);
 	return held;
+}
+
+bool machine_hold(struct machine *machine)
+{
+	return hold_in(machine, PAUSE_DONE);
+}
+
+bool machine_hold_running(struct machine *machine)
+{
+	return hold_in(machine, PAUSE_NONE);
 }
 
 bool machine_is_held(struct machine *machine)

@@ -44,6 +44,7 @@ enum stop_reason {
 	STOP_REQUEST,    /* the user wants it off */
 	STOP_DEBUG_EXIT, /* a test image has said its result */
 	STOP_SAVED,      /* its state is in a file */
+	STOP_MOVED,      /* it runs elsewhere */
 };
 
 enum pause_state { PAUSE_NONE, PAUSE_ASKED, PAUSE_DONE };
@@ -79,7 +80,7 @@ struct pause {
 	pthread_cond_t arrived, go_on;   /* on CLOCK_MONOTONIC */
 	_Atomic(enum pause_state) state; /* written under the lock */
 	unsigned int parked;             /* VP threads in vp_park() */
-	bool held;                       /* machine_hold() */
+	bool held;                       /* machine_hold(), machine_hold_running() */
 	struct job *
 		owner; /* that asked for it; another one, or NULL: who still waits for the machine to stand gives up */
 	bool frozen; /* the guest's clocks stand */
@@ -87,12 +88,15 @@ struct pause {
 };
 
 struct screen;
+struct arrival;
+struct migration;
 struct vmbus;
 struct vmbus_host;
 struct storage;
 struct network;
 struct netport;
 struct disk;
+struct disk_error;
 struct control;
 struct integration;
 struct sockets;
@@ -125,6 +129,7 @@ struct disks {
 	struct disk_place places[CONFIG_DISKS_MAX];
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
 	struct disks_closing *closing; /* NULL: not yet */
+	struct disks_found *found;     /* disks_find(); NULL: not, or they were opened */
 };
 
 struct drives;
@@ -159,6 +164,9 @@ struct machine {
 	struct loader loader; /* [M] */
 	struct saved *
 		saved; /* [M] what it is to go on from, until it has (save.h); NULL: it begins anew */
+	struct arrival *
+		arrival; /* [M] it is to come from another worker (arrival.h); NULL: not, or it has come */
+	struct migration *migration; /* [M] it is being moved to another one (migrate.h) */
 	struct firmware firmware; /* [M]; its log under the board's lock. With config->generation */
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
@@ -227,6 +235,14 @@ int machine_pause_vps(struct machine *machine, struct job *job);
  * still; -ECANCELED: as above.
  */
 int machine_pause_bus(struct machine *machine, struct job *job);
+/*
+ * The two steps of machine_pause_bus() for a job that can still be cancelled when the machine stands: 0, -EAGAIN or -ECANCELED, and then it
+ * is resumed by who holds it; and then the machine is paused.
+ */
+int machine_settle_pause(struct machine *machine, struct job *job);
+void machine_paused(struct machine *machine);
+/* A machine with a partition, none of whose VPs has run: it stands as if it had been paused. -errno. Main thread. */
+int machine_stand(struct machine *machine) MUST_CHECK;
 /* Main thread: after vmbus_serve(). */
 void machine_bus_served(struct machine *machine);
 /* Main thread. False: it is not paused, nor about to be, or held. */
@@ -236,6 +252,8 @@ bool machine_resume(struct machine *machine);
  * What it does should end when `stop` is no longer STOP_NONE. Main thread; false: the machine is not paused, or held already.
  */
 bool machine_hold(struct machine *machine) MUST_CHECK;
+/* The same of a machine that is not paused, nor about to be. */
+bool machine_hold_running(struct machine *machine) MUST_CHECK;
 bool machine_is_held(struct machine *machine);
 void machine_release(struct machine *machine); /* any thread */
 
@@ -284,6 +302,16 @@ void hypercall_handle(struct machine *machine, struct vp_exit *exit);
 bool disks_open(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
 /*
+ * For a machine that comes from another worker, which has its disks until then: their files are opened, and the controllers made, before the sandbox
+ * closes; disks_open_late() makes disks of the files, and then disks_attach() has a place for them. False: said why; the last of that is in `why`.
+ */
+bool disks_find(struct machine *machine) MUST_CHECK;
+bool disks_make_controllers(struct machine *machine) MUST_CHECK;
+bool disks_open_late(struct machine *machine, struct disk_error *why) MUST_CHECK;
+/* Of a machine that stands: other processes may have the disks that can be written, or may no longer. -errno, and *error says why. Any thread. */
+int disks_let_go(struct machine *machine, struct disk_error *error) MUST_CHECK;
+int disks_take_back(struct machine *machine, struct disk_error *error) MUST_CHECK;
+/*
  * Closes the files, by a thread of its own; the machine is stopped, and no job has a disk. disks_are_closed() is true when that has ended,
  * and then stop_event is signalled.
  */
@@ -294,6 +322,8 @@ bool disks_close(struct machine *machine);
 
 /* drives.c: disks and DVDs of emulated controllers. An IDE disk, or a DVD drive, that was attached; before any VP runs. -errno. */
 struct storage_address;
+int drives_create(struct machine *machine)
+	MUST_CHECK; /* if it was not; it makes a ring, which a sandbox does not allow */
 int drives_add(struct machine *machine, struct storage *storage, struct storage_address address,
 	       const struct ide_identity *identity) MUST_CHECK;
 /* The controller that the firmware of generation 2 reaches the SCSI units by, 0 to `last_lun`; likewise. */
@@ -357,6 +387,8 @@ bool identity_write(struct machine *machine) MUST_CHECK;
 int identity_renew(struct machine *machine) MUST_CHECK;
 /* What goes on from a saved state may not be the only one: the generation ID of this start in place of the saved one. -errno. */
 int identity_restored(struct machine *machine) MUST_CHECK;
+/* What was moved here is the only one, and keeps the generation ID that its memory has. -errno. */
+int identity_moved(struct machine *machine) MUST_CHECK;
 
 /* services.c: the guest's integration services. False: said why. Main thread, all of it. */
 bool services_create(struct machine *machine) MUST_CHECK;

@@ -9,6 +9,7 @@
 
 #include "worker/crash.h"
 #include "worker/machine.h"
+#include "worker/arrival.h"
 #include "worker/save.h"
 #include "worker/say.h"
 
@@ -23,13 +24,15 @@ enum exit_status {
 	EXIT_TURNED_OFF = 6,
 	EXIT_CRASHED = 7,
 	EXIT_SAVED = 8,
+	EXIT_MOVED = 9,
 };
 
 /* How the guest itself came to its end is of less interest once it has said that it crashed. */
 static bool has_crashed(const struct machine *machine, enum stop_reason reason)
 {
 	return atomic_load(&machine->crashed) && reason != STOP_HOST_ERROR &&
-	       reason != STOP_REQUEST && reason != STOP_DEBUG_EXIT && reason != STOP_SAVED;
+	       reason != STOP_REQUEST && reason != STOP_DEBUG_EXIT && reason != STOP_SAVED &&
+	       reason != STOP_MOVED;
 }
 
 static int exit_status(const struct machine *machine, enum stop_reason reason)
@@ -54,6 +57,8 @@ static int exit_status(const struct machine *machine, enum stop_reason reason)
 		return EXIT_TURNED_OFF;
 	case STOP_SAVED:
 		return EXIT_SAVED;
+	case STOP_MOVED:
+		return EXIT_MOVED;
 	default:
 		return EXIT_HOST_ERROR;
 	}
@@ -122,6 +127,7 @@ static const char *reason_name(const struct machine *machine, enum stop_reason r
 		[STOP_RESET] = "reset",           [STOP_TRIPLE_FAULT] = "triple-fault",
 		[STOP_HOST_ERROR] = "host-error", [STOP_REQUEST] = "turned-off",
 		[STOP_DEBUG_EXIT] = "debug-exit", [STOP_SAVED] = "saved",
+		[STOP_MOVED] = "moved",
 	};
 
 	return has_crashed(machine, reason) ? "crashed" : names[reason];
@@ -191,7 +197,7 @@ static enum stop_reason run(struct machine *machine)
 
 	do {
 		if (!machine_start(machine)) {
-			return STOP_HOST_ERROR;
+			return machine->off ? STOP_REQUEST : STOP_HOST_ERROR;
 		}
 		hvsock_stand(machine, false);
 		loop_run(machine);
@@ -199,6 +205,9 @@ static enum stop_reason run(struct machine *machine)
 		services_ended(machine, reason);
 		if (!loop_stop(machine)) {
 			leave(machine);
+		}
+		if (atomic_load(&machine->stop) == STOP_MOVED) {
+			return STOP_MOVED; /* also if it was about to come to another end */
 		}
 		if (machine->off) {
 			return STOP_REQUEST;
@@ -228,7 +237,9 @@ int main(int argc, char **argv)
 	limit_stacks();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
-	    !crash_open(&machine) || !disks_open(&machine) || !open_backend(&machine) ||
+	    !crash_open(&machine) ||
+	    !(config.receive.path != NULL ? disks_find : disks_open)(&machine) ||
+	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
 	    !networks_attach(&machine) || !balloon_attach(&machine) || !hvsock_create(&machine) ||
 	    !control_create(&machine) || !display_create(&machine) ||

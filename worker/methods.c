@@ -19,6 +19,7 @@
 #include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
+#include "worker/migrate.h"
 #include "worker/save.h"
 
 /* The parameters of all methods; each has its own row in `members` below. */
@@ -28,7 +29,7 @@ struct parameters {
 	const char *name;
 	bool read_only, raw, force, restart, overwrite, make_path;
 	unsigned int service, pool, type;
-	uint64_t from, seconds;
+	uint64_t from, seconds, downtime, rounds;
 	const char *key, *value, *path;
 	uint64_t adapter;
 	bool dhcp;
@@ -465,6 +466,52 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 	job->work = save_work;
 	job->finish = save_finish;
 	job->subject = saving;
+	job_start(job);
+	return job_answer(job);
+}
+
+static bool is_file(int fd, mode_t type)
+{
+	struct stat file;
+
+	return fstat(fd, &file) == 0 && (file.st_mode & S_IFMT) == type;
+}
+
+static json_t *run_migrate(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	const struct migrate_request wanted = {.fd = request->fds[0],
+					       .owner = request->fds[1],
+					       .downtime_ms = p->downtime,
+					       .rounds = p->rounds};
+	const char *obstacle = migrate_obstacle(machine);
+	struct job *job;
+
+	if (!is_file(wanted.fd, S_IFSOCK) || !is_file(wanted.owner, S_IFREG)) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				  "the descriptors are not a socket and a file",
+				  "give a stream socket to the target, and the owner file");
+	}
+	if (obstacle != NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, obstacle, "");
+	}
+	if (atomic_load(&machine->stop) != STOP_NONE) {
+		return refuse_stopping(request);
+	}
+	if (job_count(control_of(request)) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
+				  "wait for it, or cancel it");
+	}
+	if (!machine_hold_running(machine)) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine does not run",
+				  "resume it first");
+	}
+	job = new_job(request, CONTROL_MIGRATE, JOB_OF_NOTHING, -1);
+	if (job == NULL || migrate_prepare(machine, job, &wanted) != 0) {
+		machine_release(machine);
+		return NULL;
+	}
+	request->fd_count = 0;
 	job_start(job);
 	return job_answer(job);
 }
@@ -1056,6 +1103,10 @@ static const struct form_member addresses_set_members[] = {
 static const struct form_member freeze_members[] = {
 	{"seconds", FORM_NUMBER, AT(seconds), .least = 1, .most = CONTROL_FREEZE_MOST},
 };
+static const struct form_member migrate_members[] = {
+	{"downtime", FORM_NUMBER, AT(downtime), .most = CONTROL_DOWNTIME_MOST},
+	{"rounds", FORM_NUMBER, AT(rounds), .least = 1, .most = CONTROL_ROUNDS_MOST},
+};
 static const struct form_member copy_members[] = {
 	{"path", FORM_TEXT, .required = true, AT(path), .least = 1, .most = CONTROL_NAME_MAX},
 	{"overwrite", FORM_FLAG, AT(overwrite)},
@@ -1095,6 +1146,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_PAUSE,   true,  0, 0,                  NULL, 0,                 run_pause},
 	{CONTROL_RESUME,  true,  0, 0,                  NULL, 0,                 run_resume},
 	{CONTROL_SAVE,    true,  1, 1,                  NULL, 0,                 run_save},
+	{CONTROL_MIGRATE, true,  2, 2,                  MEMBERS(migrate_members), run_migrate},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},
 	{CONTROL_VALUE_GET, true, 0, 0,                 MEMBERS(value_members), run_value_get},
@@ -1131,7 +1183,7 @@ static bool may_run(struct rpc_request *request, const struct rpc_method *method
 	    method->run == run_off || !machine_is_held(control_of(request)->machine)) {
 		return true;
 	}
-	rpc_refuse(request, CONTROL_BAD_BUSY, "the machine is being saved",
+	rpc_refuse(request, CONTROL_BAD_BUSY, "the machine is being saved or moved",
 		   "wait for that, or cancel its job");
 	return false;
 }
@@ -1149,7 +1201,10 @@ static const struct rpc_table table = {
 
 json_t *methods_answer(struct rpc_request *request, const char *text_, size_t length)
 {
-	struct parameters parameters = {.on = true, .seconds = CONTROL_FREEZE_SECONDS};
+	struct parameters parameters = {.on = true,
+					.seconds = CONTROL_FREEZE_SECONDS,
+					.downtime = CONTROL_DOWNTIME,
+					.rounds = CONTROL_ROUNDS};
 
 	return rpc_answer(&table, request, &parameters, text_, length);
 }

@@ -4,6 +4,7 @@ worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_rea
 	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/sandbox.o
 worker_objs += worker/nvram.o worker/nvram_file.o
+worker_objs += worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o worker/owner.o
 
 worker_products := build/worker/vmwp
 # In one file they take a worker less memory than each in its own: only what is called is there. Of Zydis Debian 12 has no such file.
@@ -59,8 +60,15 @@ config_fuzz_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/ava
 config_fuzz_libs := -ljansson
 # All of the worker on a home of the test's.
 worker_tests += tests/unit/home_test.c
-home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs) lib/state.o tests/fake/home.o tests/fake/backend.o
+home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs) lib/state.o tests/fake/home.o tests/fake/backend.o tests/fake/life.o
 home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs)
+worker_tests += tests/unit/migrate_test.c tests/unit/offer_test.c
+offer_test_objs = worker/offer.o worker/owner.o backend/processor.o lib/state.o
+migrate_test_objs = $(home_test_objs)
+migrate_test_libs = $(home_test_libs)
+worker_fuzzers += tests/fuzz/arrival_fuzz.c
+arrival_fuzz_objs = $(filter-out tests/fake/life.o,$(home_test_objs))
+arrival_fuzz_libs = $(home_test_libs)
 worker_tests += tests/unit/save_test.c
 save_test_objs = worker/save.o worker/memory.o $(hvs_objs) lib/state.o tests/fake/backend.o
 save_test_libs = $(hvs_libs)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +30,8 @@
 
 #define THREADS         4u
 #define PATH_BYTES      64u
-#define LIST_MAX        (256u << 20) /* bytes of a list of parts that is read */
-#define VM_VERSION      0x0a00       /* 10.0: how the keys are named */
-#define MACHINE_VERSION 2            /* 1 knew nothing of memory that is added */
+#define VM_VERSION      0x0a00 /* 10.0: how the keys are named */
+#define MACHINE_VERSION 2      /* 1 knew nothing of memory that is added */
 
 #define AWAY_VERSION 1
 
@@ -50,13 +50,13 @@ struct memory_block {
 
 #define MEMORY_BLOCK_VERSION 3
 
-static uint64_t block_count(const struct machine *machine)
+uint64_t save_block_count(const struct machine *machine)
 {
 	return machine->config->memory_maximum / HVS_BLOCK_BYTES;
 }
 
 /* All that there may be, in the order of its blocks: below the hole, then above it. */
-static uint64_t block_gpa(const struct machine *machine, uint64_t block)
+uint64_t save_block_gpa(const struct machine *machine, uint64_t block)
 {
 	uint64_t at = block * HVS_BLOCK_BYTES, low = machine->config->memory_maximum;
 
@@ -65,10 +65,10 @@ static uint64_t block_gpa(const struct machine *machine, uint64_t block)
 }
 
 /* Of what was not added there is nothing in the file. The first MiB has a hole, and something. */
-static bool is_there(const struct machine *machine, uint64_t block)
+bool save_block_is_there(const struct machine *machine, uint64_t block)
 {
 	return block == 0 ||
-	       memory_is_ram(&machine->memory, block_gpa(machine, block), HVS_BLOCK_BYTES);
+	       memory_is_ram(&machine->memory, save_block_gpa(machine, block), HVS_BLOCK_BYTES);
 }
 
 static void block_path(char path[PATH_BYTES], uint64_t block)
@@ -110,10 +110,11 @@ static bool take_block(struct memory_work *work, uint64_t *block)
 	if (work->job != NULL && is_given_up(work->machine, work->job)) {
 		work->error = -ECANCELED;
 	}
-	while (work->next < block_count(work->machine) && !is_there(work->machine, work->next)) {
+	while (work->next < save_block_count(work->machine) &&
+	       !save_block_is_there(work->machine, work->next)) {
 		work->next++;
 	}
-	taken = work->error == 0 && work->next < block_count(work->machine);
+	taken = work->error == 0 && work->next < save_block_count(work->machine);
 	*block = work->next;
 	work->next += taken;
 	pthread_mutex_unlock(&work->lock);
@@ -132,7 +133,7 @@ static void fail_block(struct memory_work *work, uint64_t block, int error)
 
 static uint32_t pack_block(const struct machine *machine, uint64_t block, uint8_t *to)
 {
-	uint64_t gpa = block_gpa(machine, block);
+	uint64_t gpa = save_block_gpa(machine, block);
 	struct hvs_packer packer;
 	const void *page;
 	unsigned int i;
@@ -177,7 +178,7 @@ static void *save_blocks(void *argument)
 
 static void unpack_block(struct machine *machine, uint64_t block, const uint8_t *from)
 {
-	uint64_t gpa = block_gpa(machine, block);
+	uint64_t gpa = save_block_gpa(machine, block);
 	unsigned int i;
 	void *page;
 
@@ -288,8 +289,8 @@ static void put_away(const struct machine *machine, struct state_writer *writer)
 	uint64_t block, gpa = 0, begin = 0, length = 0;
 	size_t part = state_begin(writer, "away", AWAY_VERSION);
 
-	for (block = 0; block < block_count(machine); block += step) {
-		gpa = block_gpa(machine, block);
+	for (block = 0; block < save_block_count(machine); block += step) {
+		gpa = save_block_gpa(machine, block);
 		if (length > 0 &&
 		    (gpa != begin + length || !memory_is_away(&machine->memory, gpa))) {
 			state_put_u64(writer, begin);
@@ -348,7 +349,7 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 }
 
 /* The list of all parts, of malloc(). Written once to learn its size: a state is the same each time. */
-static int make_list(struct machine *machine, uint8_t **list, uint32_t *size)
+int save_list(struct machine *machine, uint8_t **list, uint32_t *size)
 {
 	struct state_writer writer = state_writer(NULL, 0);
 	int ret = put_all(machine, &writer);
@@ -356,7 +357,7 @@ static int make_list(struct machine *machine, uint8_t **list, uint32_t *size)
 	if (ret != 0) {
 		return ret;
 	}
-	if (writer.used > LIST_MAX) {
+	if (writer.used > SAVE_LIST_MAX) {
 		return -EFBIG;
 	}
 	*size = (uint32_t)writer.used;
@@ -406,7 +407,7 @@ static int flush_disks(struct machine *machine)
 
 static int write_into(struct machine *machine, struct hvs_writer *writer, struct job *job)
 {
-	uint64_t blocks = block_count(machine);
+	uint64_t blocks = save_block_count(machine);
 	uint32_t *sums = calloc(blocks + 1, sizeof(sums[0])), size = 0;
 	struct memory_work work = {.machine = machine, .writer = writer, .sums = sums, .job = job};
 	uint8_t *list = NULL;
@@ -418,7 +419,7 @@ static int write_into(struct machine *machine, struct hvs_writer *writer, struct
 	put_memory_blocks(machine, writer);
 	job_step(job, "writing the state");
 	if (ret == 0) {
-		ret = make_list(machine, &list, &size);
+		ret = save_list(machine, &list, &size);
 	}
 	if (ret == 0) {
 		hvs_put_array(writer, KEY_LIST, list, size);
@@ -463,6 +464,8 @@ int save_write(struct machine *machine, int fd, struct job *job, struct disk_err
 /* ---- Restoring ---- */
 
 struct saved {
+	char from[PATH_MAX + 16]; /* for messages */
+	char why[200];            /* the last of them */
 	int fd;
 	struct hvs_file *file;
 	uint8_t *list;
@@ -476,11 +479,17 @@ struct saved {
 	bool no_flush_calls, crashed;
 };
 
-/* Before what follows it: --restore FILE. */
+/* Behind where it comes from: --restore FILE. */
 static bool refuse(const struct machine *machine, const char *what)
 {
-	say("--restore %s: %s", machine->config->restore.path, what);
+	snprintf(machine->saved->why, sizeof(machine->saved->why), "%s", what);
+	say("%s: %s", machine->saved->from, what);
 	return false;
+}
+
+const char *saved_why(const struct machine *machine)
+{
+	return machine->saved != NULL ? machine->saved->why : "";
 }
 
 static bool refuse_error(const struct machine *machine, int ret)
@@ -490,9 +499,10 @@ static bool refuse_error(const struct machine *machine, int ret)
 
 static bool refuse_part(const struct machine *machine, const struct state_fault *fault)
 {
-	say("--restore %s: its part \"%s\" %s", machine->config->restore.path, fault->part,
-	    fault->what);
-	return false;
+	char what[200];
+
+	snprintf(what, sizeof(what), "its part \"%s\" %s", fault->part, fault->what);
+	return refuse(machine, what);
 }
 
 static void read_machine(struct saved *saved, struct state_reader *list)
@@ -570,15 +580,30 @@ static bool read_array(const struct machine *machine, const char *path, uint32_t
 	return ret == 0 || refuse_error(machine, ret);
 }
 
+/* What it says of the machine. */
+static bool read_beginning(struct machine *machine)
+{
+	struct saved *saved = machine->saved;
+	struct state_reader list;
+	struct state_fault fault;
+
+	list = state_reader(saved->list, saved->list_size, &fault);
+	read_machine(saved, &list);
+	if (!state_ok(&list)) {
+		return refuse_part(machine, &fault);
+	}
+	machine->boot.no_flush_calls = saved->no_flush_calls;
+	return check_machine(machine);
+}
+
 static bool read_list(struct machine *machine)
 {
 	struct saved *saved = machine->saved;
-	uint64_t blocks = block_count(machine);
-	struct state_reader list;
-	struct state_fault fault;
+	uint64_t blocks = save_block_count(machine);
 	uint32_t size;
 
-	if (!read_array(machine, KEY_LIST, LIST_MAX, (void **)&saved->list, &saved->list_size) ||
+	if (!read_array(machine, KEY_LIST, SAVE_LIST_MAX, (void **)&saved->list,
+			&saved->list_size) ||
 	    !read_array(machine, KEY_CHECKSUMS, UINT32_MAX - 1, (void **)&saved->sums, &size)) {
 		return false;
 	}
@@ -586,28 +611,47 @@ static bool read_list(struct machine *machine)
 						     sum_of(saved->list, saved->list_size)) {
 		return refuse(machine, "its list of parts is damaged");
 	}
-	list = state_reader(saved->list, saved->list_size, &fault);
-	read_machine(saved, &list);
-	if (!state_ok(&list)) {
-		return refuse_part(machine, &fault);
+	return read_beginning(machine) && (size == (blocks + 1) * sizeof(saved->sums[0]) ||
+					   refuse(machine, "its list of checksums is damaged"));
+}
+
+static bool create_saved(struct machine *machine, const char *option, const char *path)
+{
+	machine->saved = calloc(1, sizeof(*machine->saved));
+	if (machine->saved == NULL) {
+		say("%s: %s", option, strerror(ENOMEM));
+		return false;
 	}
-	machine->boot.no_flush_calls = saved->no_flush_calls;
-	return check_machine(machine) && (size == (blocks + 1) * sizeof(saved->sums[0]) ||
-					  refuse(machine, "its list of checksums is damaged"));
+	machine->saved->fd = -1;
+	snprintf(machine->saved->from, sizeof(machine->saved->from), "%s %s", option, path);
+	return true;
+}
+
+bool saved_adopt(struct machine *machine, uint8_t *list, uint32_t size)
+{
+	if (!create_saved(machine, "--receive", machine->config->receive.path)) {
+		free(list);
+		return false;
+	}
+	machine->saved->list = list;
+	machine->saved->list_size = size;
+	return read_beginning(machine) &&
+	       (memory_set_added(&machine->memory, machine->saved->added) ||
+		refuse(machine, "memory was added where it cannot be"));
 }
 
 bool saved_open(struct machine *machine)
 {
 	const struct config_file *from = &machine->config->restore;
-	struct saved *saved = calloc(1, sizeof(*saved));
+	struct saved *saved;
 	const char *why;
 	char what[160];
 	int ret;
 
-	machine->saved = saved;
-	if (saved == NULL) {
-		return refuse_error(machine, -ENOMEM);
+	if (!create_saved(machine, "--restore", from->path)) {
+		return false;
 	}
+	saved = machine->saved;
 	saved->fd = from->fd >= 0 ? from->fd : open(from->path, O_RDONLY | O_CLOEXEC);
 	if (saved->fd < 0) {
 		return refuse_error(machine, -errno);
@@ -637,7 +681,7 @@ bool saved_load_memory(struct machine *machine)
 
 	if (ret == -EINVAL || ret == -ENOENT) {
 		snprintf(what, sizeof(what), "its memory at 0x%llx is %s",
-			 (unsigned long long)block_gpa(machine, work.failed_block),
+			 (unsigned long long)save_block_gpa(machine, work.failed_block),
 			 ret == -ENOENT ? "missing" : "damaged");
 		return refuse(machine, what);
 	}
@@ -778,30 +822,27 @@ bool saved_load(struct machine *machine)
 	struct saved *saved = machine->saved;
 	struct state_fault fault;
 	struct state_reader list = state_reader(saved->list, saved->list_size, &fault);
-	int ret, ended;
+	int ret;
 
 	if (!check_controllers(machine)) {
 		return false;
 	}
 	read_machine(saved, &list); /* was good when it was opened */
-	ret = backend_partition_freeze_time(machine->partition, true);
+	ret = machine_stand(machine);
 	if (ret != 0) {
 		return refuse_error(machine, ret);
 	}
-	vmbus_pause(machine->bus);
-	drives_pause(machine);
 	ret = load_parts(machine, &list);
-	drives_resume(machine);
-	vmbus_resume(machine->bus);
-	ended = backend_partition_freeze_time(machine->partition, false);
 	if (ret == 0) {
-		ret = identity_restored(machine);
+		/* A file can be loaded twice; what was moved here is nowhere else. */
+		ret = machine->arrival != NULL ? identity_moved(machine)
+					       : identity_restored(machine);
 	}
 	if (ret == -EINVAL && fault.what != NULL) {
 		return refuse_part(machine, &fault);
 	}
-	if (ret != 0 || ended != 0) {
-		return refuse_error(machine, ret != 0 ? ret : ended);
+	if (ret != 0) {
+		return refuse_error(machine, ret);
 	}
 	atomic_store(&machine->crashed, saved->crashed);
 	machine->resets = saved->resets;

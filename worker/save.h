@@ -21,15 +21,29 @@ struct disk_error;
 int save_write(struct machine *machine, int fd, struct job *job,
 	       struct disk_error *error) MUST_CHECK;
 /*
+ * The parts of that, for who writes them elsewhere: all but the memory, of malloc(), and blocks of HVS_BLOCK_BYTES of it, in order; in one that is
+ * not `there` is no RAM. Of a machine that stands; blocks of any. -errno.
+ */
+int save_list(struct machine *machine, uint8_t **list, uint32_t *size) MUST_CHECK;
+uint64_t save_block_count(const struct machine *machine);
+uint64_t save_block_gpa(const struct machine *machine, uint64_t block);
+bool save_block_is_there(const struct machine *machine, uint64_t block);
+#define SAVE_LIST_MAX (256u << 20) /* bytes */
+
+/*
  * The file of --restore. Opened, it is read whole but for the memory, and is of this machine's configuration. False: said why, and
  * nothing has changed. Main thread, all of it.
  */
 bool saved_open(struct machine *machine) MUST_CHECK;
+/* The same of a list that came another way, of malloc(), which is the machine's then; the memory is there. */
+bool saved_adopt(struct machine *machine, uint8_t *list, uint32_t size) MUST_CHECK;
+/* What was said last, without where it came from; "" if nothing was. */
+const char *saved_why(const struct machine *machine);
 /* In place of a kernel. False: said why. */
 bool saved_load_memory(struct machine *machine) MUST_CHECK;
 /* The address that this adapter's port had. False: there is no such adapter, or no --restore. */
 bool saved_address(const struct machine *machine, const uint8_t instance[16], uint8_t mac[6]);
-/* Into a partition, VPs, a board and controllers that are new. False: said why; the machine cannot be started. */
+/* Into a partition, VPs, a board and controllers that are new, and which stand then (machine_stand()). False: said why; the machine cannot be started. */
 bool saved_load(struct machine *machine) MUST_CHECK;
 /* Also where there is none. */
 void saved_close(struct machine *machine);

@@ -42,6 +42,17 @@
  */
 #define CONTROL_SAVE "save"
 /*
+ * [downtime?: 300 (ms), rounds?: 30], a stream socket that is connected to a worker that receives (config.schema.json), and the owner file, open for
+ * reading and writing -> job, with done and total: the machine moves there while it runs, and stands for no longer than `downtime` if its guest writes little enough. Done when
+ * the other worker has it, whatever happens then; the machine has come to its end here ("moved"). Its answer: rounds, pages, bytes (sent),
+ * downtime-us. In every other case it goes on here.
+ */
+#define CONTROL_MIGRATE       "migrate"
+#define CONTROL_DOWNTIME      300
+#define CONTROL_DOWNTIME_MOST 60000
+#define CONTROL_ROUNDS        30
+#define CONTROL_ROUNDS_MOST   1000
+/*
  * [restart?: false, force?: false] -> job; the guest's shutdown service is asked. Done when the guest has come to that end, failed with "guest"
  * when it says no, is silent, or comes to another. force: programs that object are ended.
  */

@@ -137,6 +137,8 @@ int backend_partition_log(struct backend_partition *partition, uint64_t gpa, uin
 	return partition->log_result;
 }
 
+uint64_t fake_dirty_always;
+
 int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, uint64_t length,
 			    uint8_t *bitmap, bool clear)
 {
@@ -150,6 +152,10 @@ int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, u
 	if (partition->dirty_gpa != 0 && page < length / 4096) {
 		bitmap[page / 8] |= (uint8_t)(1u << page % 8);
 		partition->dirty_gpa = 0;
+	}
+	page = (fake_dirty_always - gpa) / 4096;
+	if (fake_dirty_always != 0 && page < length / 4096) {
+		bitmap[page / 8] |= (uint8_t)(1u << page % 8);
 	}
 	return 0;
 }

@@ -42,4 +42,7 @@ struct backend_partition {
 	uint64_t dirty_gpa;                             /* the page that the guest wrote; 0: none */
 };
 
+/* A page that every guest never ceases to write; 0: none. */
+extern uint64_t fake_dirty_always;
+
 #endif

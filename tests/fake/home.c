@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -11,6 +12,7 @@
 
 #include "include/hv/hypercall.h"
 #include "include/hv/status.h"
+#include "lib/state.h"
 
 #define INPUT_GPA   0x8000u /* of hypercalls */
 #define EVENTS_MAX  16u
@@ -44,6 +46,8 @@ struct home_vp {
 	int asked, answered; /* eventfds */
 	bool out;            /* [worker's thread] `exit` is with the worker */
 	bool gone;           /* [a] */
+	bool begun;          /* [worker's thread] its guest has a thread, since it was run first */
+	bool asleep;         /* [a] its guest has returned, or there is none */
 };
 
 void (*home_guest)(struct home_vp *vp);
@@ -113,34 +117,63 @@ int backend_partition_freeze_time(struct backend_partition *partition, bool free
 	return 0;
 }
 
-/* Guests here are functions of a test, which nobody can write down. */
+struct backend_processor home_processor = {.vendor = "a home's own"};
+
+void backend_processor(struct backend_processor *processor)
+{
+	*processor = home_processor;
+}
+
+void backend_feature_name(unsigned int word, unsigned int bit, char *text, size_t size)
+{
+	snprintf(text, size, "word %u bit %u", word, bit);
+}
+
+bool home_is_saved;
+
+static void put_part(struct state_writer *writer, const char *name, uint32_t number)
+{
+	size_t part = state_begin(writer, name, 1);
+
+	state_put_u32(writer, number);
+	state_end(writer, part);
+}
+
+static int take_part(struct state_reader *list, const char *name, uint32_t number)
+{
+	struct state_reader part = state_part(list, name, 1);
+
+	if (state_u32(&part) != number) {
+		state_refuse(&part, "is another one's");
+	}
+	state_finish(&part);
+	return state_ok(list) ? 0 : -EINVAL;
+}
+
+/* Guests here are functions of a test, which nobody can write down: what they want to find again they have in their memory. */
 int backend_partition_save(struct backend_partition *partition, struct state_writer *writer)
 {
 	(void)partition;
-	(void)writer;
-	return -EOPNOTSUPP;
+	put_part(writer, "hv", 1);
+	return home_is_saved ? 0 : -EOPNOTSUPP;
 }
 
 int backend_partition_restore(struct backend_partition *partition, struct state_reader *list)
 {
 	(void)partition;
-	(void)list;
-	return -EOPNOTSUPP;
+	return take_part(list, "hv", 1);
 }
 
 int backend_vp_save(struct backend_vp *vp, struct vp_exit *exit, struct state_writer *writer)
 {
-	(void)vp;
 	(void)exit;
-	(void)writer;
-	return -EOPNOTSUPP;
+	put_part(writer, "vp", ((struct home_vp *)vp)->index);
+	return home_is_saved ? 0 : -EOPNOTSUPP;
 }
 
 int backend_vp_restore(struct backend_vp *vp, struct state_reader *list)
 {
-	(void)vp;
-	(void)list;
-	return -EOPNOTSUPP;
+	return take_part(list, "vp", ((struct home_vp *)vp)->index);
 }
 
 int backend_partition_reference_time(struct backend_partition *partition, uint64_t *time_100ns)
@@ -234,6 +267,7 @@ static void *run_guest(void *argument)
 	struct home_vp *vp = argument;
 
 	vp->guest(vp);
+	__atomic_store_n(&vp->asleep, true, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -249,9 +283,7 @@ int backend_vp_create(struct backend_partition *partition, unsigned int index,
 	vp->asked = eventfd(0, EFD_CLOEXEC);
 	vp->answered = eventfd(0, EFD_CLOEXEC);
 	CHECK(vp->asked >= 0 && vp->answered >= 0);
-	if (vp->guest != NULL) {
-		CHECK(pthread_create(&vp->thread, NULL, run_guest, vp) == 0);
-	}
+	vp->asleep = true;
 	*result = &vp->vp;
 	return 0;
 }
@@ -269,7 +301,7 @@ void backend_vp_destroy(struct backend_vp **result)
 	eventfd_write(vp->answered, 1);
 	pthread_mutex_lock(&vp->partition->lock);
 	change(vp->partition);
-	if (vp->guest != NULL) {
+	if (vp->begun) {
 		pthread_join(vp->thread, NULL);
 	}
 	close(vp->asked);
@@ -296,6 +328,11 @@ int backend_vp_run(struct backend_vp *result, struct vp_exit *exit)
 	struct home_vp *vp = vp_of(result);
 	eventfd_t count;
 
+	if (vp->guest != NULL && !vp->begun) {
+		vp->begun = true;
+		__atomic_store_n(&vp->asleep, false, __ATOMIC_SEQ_CST);
+		CHECK(pthread_create(&vp->thread, NULL, run_guest, vp) == 0);
+	}
 	if (vp->out) {
 		vp->out = false;
 		vp->exit = *exit;
@@ -307,8 +344,14 @@ int backend_vp_run(struct backend_vp *result, struct vp_exit *exit)
 		exit->kind = VP_EXIT_WINDOW;
 		return 0;
 	}
-	if (eventfd_read(vp->asked, &count) != 0) {
-		return errno == EINTR ? 0 : -errno;
+	while (eventfd_read(vp->asked, &count) != 0) {
+		if (errno != EINTR) {
+			return -errno;
+		}
+		/* A guest that is to be saved stands at an exit when its VP does. */
+		if (!home_is_saved || __atomic_load_n(&vp->asleep, __ATOMIC_SEQ_CST)) {
+			return 0;
+		}
 	}
 	vp->out = true;
 	*exit = vp->exit;

@@ -20,6 +20,10 @@ struct home_vp;
 /* Whom VPs that are made from now on run; NULL: nobody. And whether the guest's signals can be bound to eventfds. */
 extern void (*home_guest)(struct home_vp *vp);
 extern bool home_binds_events;
+/* Guests can be saved: then each comes to an exit soon, or has returned. */
+extern bool home_is_saved;
+/* What it runs on. */
+extern struct backend_processor home_processor;
 
 unsigned int home_index(const struct home_vp *vp);
 /* The registers, of an instruction that is to be emulated. */

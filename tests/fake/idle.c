@@ -1,6 +1,6 @@
 /*
  * What is behind the control socket, and a test of that has nothing to say about: IDE drives, the partition's time, a state to go on from,
- * sockets, a balloon.
+ * sockets, a balloon, another worker.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
 #include "worker/machine.h"
+#include "worker/migrate.h"
 #include "worker/save.h"
 
 uint32_t disk_sector_size(const struct disk *disk)
@@ -23,6 +24,12 @@ uint32_t disk_physical_size(const struct disk *disk)
 {
 	(void)disk;
 	return 512;
+}
+
+int drives_create(struct machine *m)
+{
+	(void)m;
+	return 0;
 }
 
 int drives_add(struct machine *m, struct storage *storage, struct storage_address address,
@@ -117,4 +124,49 @@ int sockets_adopt(struct sockets *sockets, int fd)
 int identity_renew(struct machine *m)
 {
 	return m->resets != 0 ? -EOPNOTSUPP : 0;
+}
+
+int disk_let_go(struct disk *disk)
+{
+	(void)disk;
+	return 0;
+}
+
+int disk_take_back(struct disk *disk)
+{
+	(void)disk;
+	return 0;
+}
+
+const struct disk_error *disk_last_error(const struct disk *disk)
+{
+	static const struct disk_error none;
+
+	(void)disk;
+	return &none;
+}
+
+const char *migrate_obstacle(const struct machine *m)
+{
+	(void)m;
+	return "it is a test's";
+}
+
+bool machine_hold_running(struct machine *m)
+{
+	(void)m;
+	return false;
+}
+
+int migrate_prepare(struct machine *m, struct job *job, const struct migrate_request *request)
+{
+	(void)m;
+	(void)job;
+	(void)request;
+	return -ENOMEM;
+}
+
+void migrate_serve(struct machine *m)
+{
+	(void)m;
 }

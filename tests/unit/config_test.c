@@ -665,7 +665,8 @@ static void schema(void **state)
 		"true,"
 		"\"first\":true}]}";
 	static const char uefi[] = "{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":2,"
-				   "\"firmware-variables\":\"v\",\"firmware-template\":\"t\"}";
+				   "\"firmware-variables\":\"v\",\"firmware-template\":\"t\","
+				   "\"receive\":{\"socket\":\"s\",\"owner\":\"o\"}}";
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
 	       *of, *others, *earlier;
 	int device = open("/dev/null", O_RDWR);

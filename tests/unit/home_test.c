@@ -17,6 +17,7 @@
 #include "include/vmbus/ring.h"
 #include "include/vsp/storvsp.h"
 #include "tests/fake/home.h"
+#include "tests/fake/life.h"
 #include "vmbus/vmbus.h"
 #include "worker/machine.h"
 
@@ -455,27 +456,9 @@ static void faults(struct home_vp *vp)
 
 /* ---- the machine ---- */
 
-static void kick(int number)
-{
-	(void)number;
-}
-
-static void make_file(char path[64], const char *name, const void *bytes, size_t size)
-{
-	FILE *file;
-
-	snprintf(path, 64, "%s/%s", folder, name);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, size, file), size);
-	fclose(file);
-}
-
-/* A multiboot image of nothing but its header, and a disk whose sectors say their numbers. */
+/* A disk whose sectors say their numbers. */
 static int make_files(void **state)
 {
-	const uint32_t kernel[] = {
-		0x1badb002, 0x10000, -(0x1badb002u + 0x10000), 0x100000, 0x100000, 0, 0, 0x100000};
 	static uint8_t disk[DISK_SECTORS * SECTOR];
 
 	(void)state;
@@ -483,9 +466,9 @@ static int make_files(void **state)
 	for (size_t i = 0; i < sizeof(disk); i++) {
 		disk[i] = (uint8_t)(i / SECTOR);
 	}
-	make_file(kernel_path, "kernel", kernel, sizeof(kernel));
-	make_file(disk_path, "disk", disk, sizeof(disk));
-	make_file(serial_path, "serial", "", 0);
+	life_make_kernel(kernel_path, folder);
+	life_make_file(disk_path, folder, "disk", disk, sizeof(disk));
+	life_make_file(serial_path, folder, "serial", "", 0);
 	return 0;
 }
 
@@ -500,64 +483,18 @@ static int remove_files(void **state)
 
 static enum stop_reason live(void)
 {
-	struct loader *loader = &machine.loader;
-	struct sigaction action = {.sa_handler = kick};
-	enum backend_lack lack;
-	char why[512] = "", serial[80], disk[80];
+	char serial[80], disk[80];
 	char *words[] = {"vmwp",  "--name", "home",     "--kernel", kernel_path, "--memory", "16M",
 			 "--vps", "2",      "--serial", serial,     "--disk",    disk,       NULL};
 
 	snprintf(serial, sizeof(serial), "file:%s", serial_path);
 	snprintf(disk, sizeof(disk), "%s,raw", disk_path);
-	optind = 1; /* for getopt_long(), from the beginning again */
-	assert_int_equal(config_parse(&config, sizeof(words) / sizeof(words[0]) - 1, words),
-			 CONFIG_OK);
-	memset(&machine, 0, sizeof(machine));
-	machine.config = &config;
-	*loader = (struct loader){
-		.cmdline = "", .why = why, .why_size = sizeof(why), .initrd.fd = -1};
-	sigaction(VP_KICK, &action, NULL);
-	if (!loader_open(loader, &loader->kernel, "--kernel", kernel_path, -1) ||
-	    !loader_probe(loader)) {
-		fail_msg("%s", why);
-	}
-	assert_true(disks_open(&machine));
-	machine.backend = backend_open(&lack);
-	assert_true(machine_create(&machine) && networks_attach(&machine) &&
-		    control_create(&machine) && display_create(&machine));
-	assert_true(serial_create(&machine.serial, &config));
-	for (;;) {
-		enum stop_reason reason;
-
-		assert_true(machine_start(&machine));
-		loop_run(&machine);
-		reason = atomic_load(&machine.stop);
-		assert_true(loop_stop(&machine));
-		if (reason != STOP_RESET) {
-			return reason;
-		}
-		assert_true(machine_reset(&machine));
-	}
+	return life_live(&machine, &config, words);
 }
 
 static void bury(void)
 {
-	assert_true(loop_close(&machine));
-	serial_destroy(&machine.serial);
-	control_destroy(&machine, "test");
-	networks_detach(&machine);
-	bus_destroy(&machine);
-	networks_close(&machine);
-	services_destroy(&machine);
-	board_destroy(&machine.board);
-	close(machine.host.board_timer);
-	close(machine.host.nudge_timer);
-	close(machine.loader.kernel.fd);
-	memory_destroy(&machine.memory);
-	close(machine.stop_event);
-	free(machine.vps);
-	close(machine.backend);
-	config_destroy(&config);
+	life_bury(&machine, &config);
 }
 
 static int setup(void **state)

@@ -22,6 +22,7 @@
 #include "vsp/integration/integration.h"
 #include "worker/job.h"
 #include "worker/machine.h"
+#include "worker/arrival.h"
 #include "worker/save.h"
 
 #define VPS 4
@@ -346,6 +347,41 @@ bool bus_create(struct machine *m)
 	return true;
 }
 
+bool arrival_begin(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+bool arrival_state(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+bool arrival_take(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+void arrival_end(struct machine *m)
+{
+	(void)m;
+}
+
+void arrival_fail(struct machine *m)
+{
+	(void)m;
+}
+
+void vmbus_pause(struct vmbus *bus)
+{
+	(void)bus;
+	assert_false(bus_paused);
+	bus_paused = true;
+}
+
 bool saved_load_memory(struct machine *m)
 {
 	(void)m;
@@ -414,6 +450,11 @@ void drives_begin_pause(struct machine *m)
 	assert_false(atomic_exchange(&drives_paused, true));
 }
 
+void drives_pause(struct machine *m)
+{
+	drives_begin_pause(m);
+}
+
 bool drives_are_quiet(struct machine *m)
 {
 	(void)m;
@@ -427,6 +468,12 @@ void drives_resume(struct machine *m)
 {
 	(void)m;
 	assert_true(atomic_exchange(&drives_paused, false));
+}
+
+bool disks_make_controllers(struct machine *m)
+{
+	(void)m;
+	return true;
 }
 
 bool disks_attach(struct machine *m)

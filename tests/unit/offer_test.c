@@ -1,0 +1,178 @@
+/* What two sides of a migration compare: each thing that does not fit is named, and what travels is read as it was or refused. And the owner file. */
+#include "worker/offer.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "worker/owner.h"
+
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	abort();
+}
+
+static struct config config = {.vps = 2, .memory = 64 << 20, .memory_maximum = 64 << 20};
+
+static void expect_fault(const struct offer *wanted, const struct offer *had, const char *what)
+{
+	char text[1000];
+
+	assert_false(offer_fits(wanted, had, text, sizeof(text)));
+	if (strstr(text, what) == NULL) {
+		fail_msg("no \"%s\" in: %s", what, text);
+	}
+}
+
+static void each_difference_has_a_name(void **state)
+{
+	struct offer wanted, had;
+	char text[1000], small[24];
+
+	(void)state;
+	config.disk_count = 2;
+	config.disks[0] = (struct config_disk){.file = {.path = "a", .fd = -1}, .number = 3};
+	config.disks[1] =
+		(struct config_disk){.file = {.fd = -1}, .dvd = true, .ide = true, .number = 1};
+	offer_of_config(&wanted, &config);
+	had = wanted;
+	assert_true(offer_fits(&wanted, &had, text, sizeof(text)));
+	assert_string_equal(text, "");
+	had.vps = 3;
+	expect_fault(&wanted, &had, "2 VPs there, 3 here");
+	had.memory = 32 << 20;
+	expect_fault(&wanted, &had, "64 MiB of memory there, 32 here");
+	had.memory_maximum = 128 << 20;
+	had.generation = 1;
+	had.scsi = false;
+	had.vga = true;
+	had.dynamic = true;
+	had.networks = 2;
+	had.disks[3] = OFFER_DISK_READ_ONLY;
+	had.disks[CONFIG_SCSI_MAX + 1] = OFFER_NONE;
+	expect_fault(&wanted, &had, "64 MiB at most there, 128 here");
+	expect_fault(&wanted, &had, "generation 0 there, 1 here");
+	expect_fault(&wanted, &had, "a SCSI controller there, none here");
+	expect_fault(&wanted, &had, "no VGA there, one here");
+	expect_fault(&wanted, &had, "fixed memory there, dynamic here");
+	expect_fault(&wanted, &had, "0 network adapters there, 2 here");
+	expect_fault(&wanted, &had, "SCSI 3: a disk there, a read-only disk here");
+	expect_fault(&wanted, &had, "IDE 1: an empty DVD drive there, nothing here");
+	/* There is not room for all of it, and nothing is written behind that. */
+	memset(text, 'x', sizeof(text));
+	assert_false(offer_fits(&wanted, &had, small, sizeof(small)));
+	assert_true(strlen(small) < sizeof(small));
+}
+
+static void a_processor_may_have_more(void **state)
+{
+	struct offer wanted, had;
+	char text[1000];
+
+	(void)state;
+	offer_of_config(&wanted, &config);
+	had = wanted;
+	wanted.processor.features[2] = 1u << 5 | 1u << 18;
+	had.processor.features[2] = 1u << 5 | 1u << 18 | 1u << 20;
+	assert_true(offer_fits(&wanted, &had, text, sizeof(text)));
+	had.processor.features[2] = 1u << 20;
+	expect_fault(&wanted, &had, "the processor here lacks AVX2, CPUID 7 EBX bit 5");
+	expect_fault(&wanted, &had, "RDSEED");
+	had.processor.features[2] = 0;
+	strcpy(had.processor.vendor, "SomebodyElse");
+	expect_fault(&wanted, &had, "SomebodyElse here");
+}
+
+static void it_travels(void **state)
+{
+	uint8_t bytes[1024], wrong[1024];
+	struct state_writer writer = state_writer(bytes, sizeof(bytes));
+	struct offer sent, came;
+	struct state_reader reader;
+	struct state_fault fault;
+	size_t i;
+	bool good;
+
+	(void)state;
+	offer_of_config(&sent, &config);
+	offer_write(&sent, &writer);
+	assert_true(state_fits(&writer));
+	reader = state_reader(bytes, writer.used, &fault);
+	assert_true(offer_read(&came, &reader));
+	assert_memory_equal(came.disks, sent.disks, sizeof(sent.disks));
+	assert_memory_equal(&came.processor, &sent.processor, sizeof(sent.processor));
+	assert_int_equal(came.vps, 2);
+	for (i = 0; i < writer.used; i++) {
+		reader = state_reader(bytes, i, &fault);
+		assert_false(offer_read(&came, &reader));
+		memcpy(wrong, bytes, sizeof(bytes));
+		wrong[i] = 0xff;
+		reader = state_reader(wrong, writer.used, &fault);
+		good = offer_read(&came, &reader);
+		assert_true(good == (fault.what == NULL));
+	}
+}
+
+static const uint8_t one[OWNER_TOKEN_BYTES] = "one", another[OWNER_TOKEN_BYTES] = "another";
+
+static void who_is_first_has_it(void **state)
+{
+	int fd = memfd_create("owner", 0);
+	enum owner whose;
+
+	(void)state;
+	assert_int_equal(owner_check(fd, one), -ESTALE);
+	assert_int_equal(owner_ask(fd, one, OWNER_SOURCE, &whose), -ESTALE);
+	assert_int_equal(owner_begin(fd, one), 0);
+	assert_int_equal(owner_check(fd, one), 0);
+	assert_int_equal(owner_check(fd, another), -ESTALE);
+	assert_int_equal(owner_ask(fd, one, OWNER_TARGET, &whose), 0);
+	assert_int_equal(whose, OWNER_TARGET);
+	assert_int_equal(owner_ask(fd, one, OWNER_SOURCE, &whose), 0);
+	assert_int_equal(whose, OWNER_TARGET);
+	assert_int_equal(owner_ask(fd, another, OWNER_SOURCE, &whose), -ESTALE);
+	/* The next migration begins anew. */
+	assert_int_equal(owner_begin(fd, another), 0);
+	assert_int_equal(owner_ask(fd, another, OWNER_SOURCE, &whose), 0);
+	assert_int_equal(whose, OWNER_SOURCE);
+	close(fd);
+}
+
+static void what_is_no_record_stays(void **state)
+{
+	int fd = memfd_create("owner", 0), ends[2];
+	char text[33] = "";
+
+	(void)state;
+	assert_int_equal(pwrite(fd, "somebody's letter, of 32 bytes..", 32, 0), 32);
+	assert_int_equal(owner_begin(fd, one), -EINVAL);
+	assert_int_equal(pread(fd, text, 32, 0), 32);
+	assert_string_equal(text, "somebody's letter, of 32 bytes..");
+	close(fd);
+	assert_int_equal(pipe(ends), 0);
+	assert_true(owner_begin(ends[1], one) < 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_difference_has_a_name),
+		cmocka_unit_test(a_processor_may_have_more),
+		cmocka_unit_test(it_travels),
+		cmocka_unit_test(who_is_first_has_it),
+		cmocka_unit_test(what_is_no_record_stays),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

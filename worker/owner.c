@@ -1,0 +1,145 @@
+/*
+ * See owner.h. The lock is of one open file (F_OFD_SETLK), as those of disks: it is gone with a process that is killed, and file systems that are
+ * shared between hosts have it. It is held for a read and a write.
+ */
+#include "worker/owner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAGIC         "VDowner1"
+#define LOCK_EVERY_NS 5000000
+#define LOCK_TRIES    2000 /* 10 s */
+
+struct record {
+	char magic[8];
+	uint8_t token[OWNER_TOKEN_BYTES];
+	uint8_t owner;
+	uint8_t reserved[7];
+};
+
+static int set_lock(int fd, short type)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_len = sizeof(struct record)};
+
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
+static int lock_record(int fd)
+{
+	static const struct timespec moment = {.tv_nsec = LOCK_EVERY_NS};
+	unsigned int tries = LOCK_TRIES;
+	int ret = set_lock(fd, F_WRLCK);
+
+	while ((ret == -EAGAIN || ret == -EACCES) && --tries > 0) {
+		nanosleep(&moment, NULL);
+		ret = set_lock(fd, F_WRLCK);
+	}
+	return ret;
+}
+
+/* What is not all there is none. */
+static int read_record(int fd, struct record *record)
+{
+	ssize_t got = pread(fd, record, sizeof(*record), 0);
+
+	if (got < 0) {
+		return -errno;
+	}
+	return got == (ssize_t)sizeof(*record) &&
+			       memcmp(record->magic, MAGIC, sizeof(record->magic)) == 0
+		       ? 0
+		       : -ESTALE;
+}
+
+static int read_ours(int fd, const uint8_t token[OWNER_TOKEN_BYTES], struct record *record)
+{
+	int ret = read_record(fd, record);
+
+	return ret != 0 ? ret
+	       : memcmp(record->token, token, OWNER_TOKEN_BYTES) == 0 &&
+			       record->owner <= OWNER_TARGET
+		       ? 0
+		       : -ESTALE;
+}
+
+static int write_bytes(int fd, const void *from, size_t size, off_t at)
+{
+	ssize_t put = pwrite(fd, from, size, at);
+
+	if (put != (ssize_t)size) {
+		return put < 0 ? -errno : -EIO;
+	}
+	return fdatasync(fd) == 0 ? 0 : -errno;
+}
+
+/* Nothing that somebody else keeps there is overwritten. */
+static int may_begin(int fd)
+{
+	struct record record;
+	struct stat file;
+
+	if (fstat(fd, &file) != 0) {
+		return -errno;
+	}
+	if (!S_ISREG(file.st_mode)) {
+		return -EINVAL;
+	}
+	if (file.st_size == 0) {
+		return 0;
+	}
+	return file.st_size == (off_t)sizeof(record) && read_record(fd, &record) == 0 ? 0 : -EINVAL;
+}
+
+int owner_begin(int fd, const uint8_t token[OWNER_TOKEN_BYTES])
+{
+	struct record record = {.magic = MAGIC, .owner = OWNER_NOBODY};
+	int ret = lock_record(fd);
+
+	if (ret != 0) {
+		return ret;
+	}
+	memcpy(record.token, token, OWNER_TOKEN_BYTES);
+	ret = may_begin(fd);
+	if (ret == 0) {
+		ret = write_bytes(fd, &record, sizeof(record), 0);
+	}
+	(void)set_lock(fd, F_UNLCK);
+	return ret;
+}
+
+int owner_check(int fd, const uint8_t token[OWNER_TOKEN_BYTES])
+{
+	struct record record;
+	int ret = lock_record(fd);
+
+	if (ret == 0) {
+		ret = read_ours(fd, token, &record);
+		(void)set_lock(fd, F_UNLCK);
+	}
+	return ret;
+}
+
+int owner_ask(int fd, const uint8_t token[OWNER_TOKEN_BYTES], enum owner me, enum owner *whose)
+{
+	struct record record;
+	uint8_t name = (uint8_t)me;
+	int ret = lock_record(fd);
+
+	if (ret != 0) {
+		return ret;
+	}
+	ret = read_ours(fd, token, &record);
+	if (ret == 0 && record.owner == OWNER_NOBODY) {
+		ret = write_bytes(fd, &name, sizeof(name), offsetof(struct record, owner));
+		record.owner = name;
+	}
+	(void)set_lock(fd, F_UNLCK);
+	*whose = (enum owner)record.owner;
+	return ret;
+}
