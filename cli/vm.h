@@ -23,7 +23,8 @@ struct vm {
 	bool json, no_wait, watch, force, turn_off, save, disks, read_only, untagged, access;
 	const char *columns, *new_disk;
 	/* Of a part of a machine; NULL: not given. */
-	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role;
+	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role, *kind,
+		*interface, *speed;
 	json_t *document; /* of create and set */
 };
 
@@ -64,6 +65,7 @@ int vm_services(struct vm *vm), vm_enable_service(struct vm *vm), vm_disable_ser
 int vm_users(struct vm *vm), vm_grant(struct vm *vm), vm_revoke(struct vm *vm);
 int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);
+int vm_switches(struct vm *vm), vm_add_switch(struct vm *vm), vm_remove_switch(struct vm *vm);
 
 extern const struct vm_verb vm_verbs[];
 extern const unsigned int vm_verb_count;

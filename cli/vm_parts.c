@@ -1,5 +1,5 @@
 /*
- * vm's verbs for the parts of a machine: disks, discs, adapters, COM port, services, users. A list of the document is read, changed and given back; the
+ * vm's verbs for the parts of a machine: disks, discs, adapters, COM port, services, users; and for switches. A list of the document is read, changed and given back; the
  * service refuses it if somebody else was faster, and says what only holds at the next start.
  */
 #include <stdio.h>
@@ -625,4 +625,97 @@ static json_t *processor_row(const json_t *machine)
 int vm_processors(struct vm *vm)
 {
 	return print_each(vm, processor_row, "vm,count,cpu-seconds");
+}
+
+/* ---- Switches ---- */
+
+/* What is at its ports. */
+static int show_switch(struct vm *vm)
+{
+	json_t *answer = vm_ask(vm, "GET", NULL, "/v1/switches/%s", vm->words[0], ""), *port;
+	size_t i;
+
+	if (answer == NULL) {
+		return vm_refused(vm);
+	}
+	json_array_foreach(json_object_get(answer, "ports"), i, port)
+	{
+		const json_t *settings = json_object_get(port, "settings"),
+			     *stats = json_object_get(port, "stats"),
+			     *vlan = json_object_get(settings, "vlan");
+
+		json_object_set(port, "mac", json_object_get(settings, "mac"));
+		json_object_set(
+			port, "vlan",
+			json_object_get(vlan, json_object_get(vlan, "id") != NULL ? "id" : "mode"));
+		json_object_set(port, "sent", json_object_get(stats, "sent-frames"));
+		json_object_set(port, "received", json_object_get(stats, "received-frames"));
+	}
+	vm_print_rows(vm, json_object_get(answer, "ports"),
+		      "port,kind,machine,plugged,link,mac,vlan,sent,received");
+	json_decref(answer);
+	return VM_DONE;
+}
+
+int vm_switches(struct vm *vm)
+{
+	json_t *answer;
+
+	if (vm->count == 1) {
+		return show_switch(vm);
+	}
+	answer = http_ask(vm->http, "GET", "/v1/switches", NULL);
+	if (answer == NULL) {
+		return vm_refused(vm);
+	}
+	vm_print_rows(vm, json_object_get(answer, "switches"), "name,speed,ports,machines");
+	json_decref(answer);
+	return VM_DONE;
+}
+
+int vm_add_switch(struct vm *vm)
+{
+	static const char *const kinds[] = {"private", "internal", "external", "bridge", "nat"};
+	json_t *body = json_pack("{s:s}", "name", vm->words[0]), *answer;
+	const char *kind = vm->kind;
+	json_int_t speed;
+	size_t i;
+
+	if (kind == NULL && vm->interface != NULL) {
+		kind = "external";
+	}
+	for (i = 0; kind != NULL && i < ARRAY_COUNT(kinds); i++) {
+		kind = strcasecmp(kind, kinds[i]) == 0 ? kinds[i] : kind;
+	}
+	if (kind != NULL) {
+		json_object_set_new(body, "kind", json_string(kind));
+	}
+	if (vm->interface != NULL) {
+		json_object_set_new(body, "interface", json_string(vm->interface));
+	}
+	if (vm->speed != NULL) {
+		if (!words_number(vm->speed, &speed)) {
+			say("%s: not a number", vm->speed);
+			json_decref(body);
+			return VM_USAGE;
+		}
+		json_object_set_new(body, "speed", json_integer(speed));
+	}
+	answer = http_ask(vm->http, "POST", "/v1/switches", body);
+	if (answer == NULL) {
+		return vm_refused(vm);
+	}
+	json_decref(answer);
+	return VM_DONE;
+}
+
+int vm_remove_switch(struct vm *vm)
+{
+	json_t *answer = vm_ask(vm, "DELETE", NULL, "/v1/switches/%s", vm->words[0], "");
+
+	if (answer == NULL) {
+		return vm_refused(vm);
+	}
+	json_decref(answer);
+	return VM_DONE;
 }

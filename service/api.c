@@ -54,7 +54,7 @@ static void answer_problem(struct request *request, json_t *problem)
 	request_answer(request, codes[i].status, problem);
 }
 
-static void answer_refusal(struct request *request, const struct refusal *why)
+void api_refuse(struct request *request, const struct refusal *why)
 {
 	answer_problem(request, refusal_object(why));
 }
@@ -78,7 +78,7 @@ static json_t *read_body(struct request *request)
 		       "the body is not an object");
 	}
 	json_decref(body);
-	answer_refusal(request, &why);
+	api_refuse(request, &why);
 	return NULL;
 }
 
@@ -151,7 +151,7 @@ static void get_metrics(struct call *call)
 
 	if (!metrics_scrape(call->request->service, scraped, call->request)) {
 		refuse(&why, SERVICE_BAD_IO, "", "out of memory");
-		answer_refusal(call->request, &why);
+		api_refuse(call->request, &why);
 	}
 }
 
@@ -253,7 +253,7 @@ static void created(struct machine *machine, void *user, const struct refusal *w
 	if (why != NULL) {
 		job_fail_all(machine, why);
 		machine_free(machine);
-		answer_refusal(request, why);
+		api_refuse(request, why);
 		return;
 	}
 	events_emit(request->service, "machine", machine_summary(machine));
@@ -270,7 +270,7 @@ static void create_now(void *user, const struct refusal *refusal)
 	struct refusal why;
 
 	if (refusal != NULL) {
-		answer_refusal(request, refusal);
+		api_refuse(request, refusal);
 		return;
 	}
 	if (is_free(service, request->name, request->machine_id, &why)) {
@@ -278,13 +278,13 @@ static void create_now(void *user, const struct refusal *refusal)
 		refuse(&why, SERVICE_BAD_IO, "", "out of memory");
 	}
 	if (machine == NULL) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 		return;
 	}
 	snprintf(machine->id, sizeof(machine->id), "%s", request->machine_id);
 	if (!store_create(machine, json_incref(request->document), created, request, &why)) {
 		machine_free(machine);
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	}
 }
 
@@ -320,6 +320,7 @@ static bool take_document(struct request *request, json_t *body, struct refusal 
 		return false;
 	}
 	settings_free(&settings);
+	switches_give_addresses(request->service, body, NULL);
 	named.name = request->name;
 	return settings_check(request->service, request->service->store,
 			      settings_for_worker(&named, body), create_now, request, why);
@@ -335,7 +336,7 @@ static void create_machine(struct call *call)
 		return;
 	}
 	if (!take_document(request, body, &why)) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	}
 	json_decref(body);
 }
@@ -398,7 +399,7 @@ static void change_later(struct request *request, struct machine *machine)
 	struct job *job = job_new(machine, &change_action, params, request->user, &why);
 
 	if (job == NULL) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 		return;
 	}
 	job_wait(request->service, job, &request->waiter, SERVICE_WAIT_MAX * 1000, changed);
@@ -414,7 +415,7 @@ static bool is_gone(const struct request *request, struct refusal *why)
 static void document_changed(struct machine *machine, void *user, const struct refusal *why)
 {
 	if (why != NULL) {
-		answer_refusal(user, why);
+		api_refuse(user, why);
 	} else {
 		answer_machine(user, machine, 200, NULL);
 	}
@@ -427,14 +428,14 @@ static void change_now(void *user, const struct refusal *refusal)
 	struct refusal why;
 
 	if (refusal != NULL) {
-		answer_refusal(request, refusal);
+		api_refuse(request, refusal);
 	} else if (machine == NULL ? is_gone(request, &why) : change_is_under_way(machine, &why)) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	} else if (change_is_needed(machine, request->document)) {
 		change_later(request, machine);
 	} else if (!change_write(machine, request->document, request->name, request->revision,
 				 document_changed, request, &why)) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	}
 }
 
@@ -484,6 +485,7 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 	}
 	settings_free(&settings);
 	change_place(machine, request->document);
+	switches_give_addresses(request->service, request->document, machine->settings.document);
 	if (!machine_path(machine, "", path)) {
 		return refuse(why, SERVICE_BAD_IO, "", "the path is too long");
 	}
@@ -501,7 +503,7 @@ static void change_machine(struct call *call)
 		return;
 	}
 	if (!take_patch(call->request, call->machine, patch, &why)) {
-		answer_refusal(call->request, &why);
+		api_refuse(call->request, &why);
 	}
 	json_decref(patch);
 }
@@ -517,11 +519,11 @@ static void delete_machine(struct call *call)
 	if (machine->worker != 0 || machine->queue != NULL || machine->writing) {
 		refuse(&why, SERVICE_BAD_STATE, "turn it off first", "'%s' is %s", machine->name,
 		       machine_state_name(machine->state));
-		answer_refusal(call->request, &why);
+		api_refuse(call->request, &why);
 		return;
 	}
 	if (!store_delete(machine, disks != NULL && strcmp(disks, "true") == 0, &kept, &why)) {
-		answer_refusal(call->request, &why);
+		api_refuse(call->request, &why);
 		return;
 	}
 	events_emit(service, "deleted",
@@ -548,7 +550,7 @@ static void act(struct call *call)
 	if (action == NULL) {
 		refuse(&why, SERVICE_BAD_NOT_FOUND, "GET /v1 lists what there is",
 		       "%s: nothing that can be done with a machine", call->words[4]);
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 		return;
 	}
 	params = read_body(request);
@@ -558,12 +560,12 @@ static void act(struct call *call)
 	if (!form_read(&form, params, &force_row, 1, &force)) {
 		json_decref(params);
 		refuse_form(&why, &form.error);
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 		return;
 	}
 	job = job_new(call->machine, action, params, request->user, &why);
 	if (job == NULL) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 		return;
 	}
 	answer_job(request, job, 202);
@@ -578,7 +580,7 @@ static void open_console(struct call *call)
 		       "start it; one whose document has a `serial` of its own has none here",
 		       "'%s' is %s and has no console", call->machine->name,
 		       machine_state_name(call->machine->state));
-		answer_refusal(call->request, &why);
+		api_refuse(call->request, &why);
 		return;
 	}
 	snprintf(call->request->console, sizeof(call->request->console), "%s", call->machine->id);
@@ -630,7 +632,7 @@ static void cancel_job(struct call *call)
 	if (job_cancel(call->job, &why)) {
 		answer_job(call->request, call->job, 202);
 	} else {
-		answer_refusal(call->request, &why);
+		api_refuse(call->request, &why);
 	}
 }
 
@@ -641,6 +643,33 @@ static void follow_events(struct call *call)
 
 	request->seen = from != NULL ? strtoull(from, NULL, 10) : events_last(request->service);
 	request->stream = true;
+}
+
+/* ---- Switches ---- */
+
+static void list_switches(struct call *call)
+{
+	switches_list(call->request);
+}
+
+static void get_switch(struct call *call)
+{
+	switches_show(call->request, call->words[2]);
+}
+
+static void create_switch(struct call *call)
+{
+	json_t *body = read_body(call->request);
+
+	if (body != NULL) {
+		switches_create(call->request, body);
+		json_decref(body);
+	}
+}
+
+static void delete_switch(struct call *call)
+{
+	switches_delete(call->request, call->words[2]);
 }
 
 /* ---- The table ---- */
@@ -664,6 +693,10 @@ static const struct route {
 	{"DELETE", "/v1/machines/*",           ROLE_ADMIN,    delete_machine},
 	{"GET",    "/v1/machines/*/console",   ROLE_OPERATOR, open_console},
 	{"POST",   "/v1/machines/*/actions/*", ROLE_OPERATOR, act},
+	{"GET",    "/v1/switches",             ROLE_ADMIN,    list_switches},
+	{"POST",   "/v1/switches",             ROLE_ADMIN,    create_switch},
+	{"GET",    "/v1/switches/*",           ROLE_ADMIN,    get_switch},
+	{"DELETE", "/v1/switches/*",           ROLE_ADMIN,    delete_switch},
 	{"GET",    "/v1/jobs",                 ROLE_NONE,     list_jobs},
 	{"GET",    "/v1/jobs/*",               ROLE_VIEWER,   get_job},
 	{"DELETE", "/v1/jobs/*",               ROLE_OPERATOR, cancel_job},
@@ -756,7 +789,7 @@ void api_serve(struct request *request)
 	if (request->too_many) {
 		refuse(&why, SERVICE_BAD_LIMIT, "wait for some of them",
 		       "user %s has as many requests under way as may be", request->user);
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	} else if (route == NULL) {
 		if (known) {
 			refuse(&why, SERVICE_BAD_METHOD, "GET /v1/openapi lists what there is",
@@ -765,9 +798,9 @@ void api_serve(struct request *request)
 			refuse(&why, SERVICE_BAD_NOT_FOUND, "GET /v1/openapi lists what there is",
 			       "there is no such path");
 		}
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	} else if (!find_subject(&call, route, &why)) {
-		answer_refusal(request, &why);
+		api_refuse(request, &why);
 	} else {
 		route->serve(&call);
 	}

@@ -8,15 +8,10 @@
  * What the worker has been told is in the run folder (ID.running), for the next vmms.
  */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hosted/say.h"
@@ -26,12 +21,9 @@
 #define STEPS_MAX 200 /* of one change; more are none that end */
 
 struct change {
-	struct source source; /* vmctl's standard error */
 	struct service *service;
-	uint64_t job; /* 0: nobody waits any more */
-	pid_t process;
-	size_t length;
-	char text[1024];
+	uint64_t job;      /* 0: nobody waits any more */
+	struct tool *tool; /* what takes the step; NULL: none */
 	json_t *from, *to; /* what the worker is to become of what */
 	unsigned int steps;
 	bool back, cancelled;
@@ -316,40 +308,14 @@ static void go_back(struct job *job, const struct refusal *why)
 	ask_worker(job);
 }
 
-/* "vmctl: WHAT; REMEDY" is the last line. */
-static void read_complaint(struct change *change, const char *name, struct refusal *why)
+static void step_ended(void *user, bool done, const char *out, char *said)
 {
-	static const char before[] = "vmctl: ";
-	char *text = change->text, *line, *remedy;
-
-	while (change->length > 0 && text[change->length - 1] == '\n') {
-		change->length--;
-	}
-	text[change->length] = '\0';
-	line = strrchr(text, '\n');
-	line = line != NULL ? line + 1 : text;
-	line += strncmp(line, before, sizeof(before) - 1) == 0 ? sizeof(before) - 1 : 0;
-	remedy = strstr(line, "; ");
-	if (remedy != NULL) {
-		*remedy = '\0';
-		remedy += 2;
-	}
-	refuse(why, SERVICE_BAD_WORKER, remedy != NULL ? remedy : "", "'%s': %s", name,
-	       *line != '\0' ? line : "the change was given up");
-}
-
-/* vmctl has closed its standard error, so it is about to end. */
-static void step_ended(struct change *change)
-{
+	struct change *change = user;
 	struct job *job = find_job(change->service, change->job);
 	struct refusal why;
-	bool done;
-	int status;
 
-	loop_close(change->service, &change->source);
-	done = waitpid(change->process, &status, 0) == change->process && WIFEXITED(status) &&
-	       WEXITSTATUS(status) == 0;
-	change->process = 0;
+	(void)out;
+	change->tool = NULL;
 	if (job == NULL) {
 		release(change);
 	} else if (is_ending(job->machine)) {
@@ -357,24 +323,8 @@ static void step_ended(struct change *change)
 	} else if (done && !change->cancelled) {
 		ask_worker(job);
 	} else {
-		read_complaint(change, job->name, &why);
+		tool_complaint(said, "vmctl", job->name, &why);
 		go_back(job, &why);
-	}
-}
-
-static void step_ready(struct source *source, uint32_t events)
-{
-	struct change *change = (struct change *)((char *)source - offsetof(struct change, source));
-	char rest[256];
-	size_t room = sizeof(change->text) - 1 - change->length;
-	ssize_t got = room > 0 ? read(source->fd, change->text + change->length, room)
-			       : read(source->fd, rest, sizeof(rest));
-
-	(void)events;
-	if (got > 0) {
-		change->length += room > 0 ? (size_t)got : 0;
-	} else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
-		step_ended(change);
 	}
 }
 
@@ -384,39 +334,16 @@ static bool take_step(struct job *job, const struct step *step, struct refusal *
 	struct change *change = job->change;
 	const char *words[STEP_WORDS_MAX + 2] = {NULL};
 	char socket[PATH_MAX], folder[PATH_MAX];
-	int pipes[2] = {-1, -1}, nowhere = -1, ret = -ENAMETOOLONG;
 
-	if (machine_run_path(job->machine, "control", socket) &&
-	    machine_path(job->machine, "", folder)) {
-		words[0] = socket;
-		memcpy(words + 1, step->words, step->count * sizeof(words[0]));
-		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-		ret = nowhere >= 0 && pipe2(pipes, O_CLOEXEC) == 0
-			      ? start_process(change->service->control, folder, words, NULL, 0,
-					      nowhere, pipes[1])
-			      : -errno;
+	if (!machine_run_path(job->machine, "control", socket) ||
+	    !machine_path(job->machine, "", folder)) {
+		return refuse(why, SERVICE_BAD_IO, "", "'%s': the path is too long", job->name);
 	}
-	if (nowhere >= 0) {
-		close(nowhere);
-	}
-	if (pipes[1] >= 0) {
-		close(pipes[1]);
-	}
-	if (ret < 0) {
-		if (pipes[0] >= 0) {
-			close(pipes[0]);
-		}
-		return refuse(why, SERVICE_BAD_IO, "tell vmms where vmctl is: --vmctl", "%s: %s",
-			      change->service->control, strerror(-ret));
-	}
-	change->process = ret;
-	change->length = 0;
-	change->source = (struct source){pipes[0], step_ready};
-	if (!loop_watch(change->service, &change->source, EPOLLIN)) {
-		(void)kill(change->process, SIGKILL);
-		step_ended(change);
-	}
-	return true;
+	words[0] = socket;
+	memcpy(words + 1, step->words, step->count * sizeof(words[0]));
+	change->tool = tool_run(change->service, change->service->control, folder, words,
+				step_ended, change, why);
+	return change->tool != NULL;
 }
 
 static void heard_status(struct machine *machine, void *user, const json_t *status,
@@ -486,8 +413,7 @@ static void begin(struct job *job)
 	}
 	to = settings_for_worker(machine, json_object_get(job->params, "document"));
 	difference_number(to, running);
-	*job->change = (struct change){.source.fd = -1,
-				       .service = machine->service,
+	*job->change = (struct change){.service = machine->service,
 				       .job = job->id,
 				       .from = json_deep_copy(running),
 				       .to = to};
@@ -506,11 +432,11 @@ bool change_cancel(struct job *job)
 {
 	struct change *change = job->change;
 
-	if (change == NULL || change->process == 0 || change->back) {
+	if (change == NULL || change->tool == NULL || change->back) {
 		return false;
 	}
 	change->cancelled = true;
-	(void)kill(change->process, SIGTERM);
+	tool_end(change->tool);
 	return true;
 }
 
@@ -519,7 +445,7 @@ void change_release(struct job *job)
 	struct change *change = job->change;
 
 	job->change = NULL;
-	if (change != NULL && change->process != 0) {
+	if (change != NULL && change->tool != NULL) {
 		change->job = 0; /* released when that has ended */
 	} else if (change != NULL) {
 		release(change);

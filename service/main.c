@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "hosted/manager.h"
 #include "hosted/say.h"
+#include "include/mgmt/switch.h"
 #include "service/service.h"
 
 #define EXIT_USAGE  2
@@ -30,6 +32,8 @@ static const char help[] =
 	"  --run FOLDER    for what does not outlast a boot; " SERVICE_RUN "\n"
 	"  --worker FILE   the worker's program; vmwp\n"
 	"  --vmctl FILE    the tool that tells a worker what has changed; vmctl\n"
+	"  --vswitch FILE  the tool that asks for switches; vswitch\n"
+	"  --switches SOCKET  of vswitchd; " SWITCH_SOCKET "\n"
 	"  --group NAME    whose members may do everything, beside root; " SERVICE_GROUP "\n"
 	"  --help\n"
 	"\n"
@@ -40,10 +44,16 @@ enum parsed { PARSED, PRINTED, WRONG };
 static enum parsed parse(struct service *service, const char **socket, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"socket", required_argument, NULL, 's'}, {"store", required_argument, NULL, 'm'},
-		{"run", required_argument, NULL, 'r'},    {"worker", required_argument, NULL, 'w'},
-		{"vmctl", required_argument, NULL, 'c'},  {"group", required_argument, NULL, 'g'},
-		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+		{"socket", required_argument, NULL, 's'},
+		{"store", required_argument, NULL, 'm'},
+		{"run", required_argument, NULL, 'r'},
+		{"worker", required_argument, NULL, 'w'},
+		{"vmctl", required_argument, NULL, 'c'},
+		{"vswitch", required_argument, NULL, 'v'},
+		{"switches", required_argument, NULL, 'n'},
+		{"group", required_argument, NULL, 'g'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -64,6 +74,12 @@ static enum parsed parse(struct service *service, const char **socket, int argc,
 			break;
 		case 'c':
 			service->control = optarg;
+			break;
+		case 'v':
+			service->switch_tool = optarg;
+			break;
+		case 'n':
+			service->switch_socket = optarg;
 			break;
 		case 'g':
 			service->group = optarg;
@@ -166,6 +182,17 @@ static void tell_alive(struct timer *timer)
 	loop_start_timer(service, timer, manager_watchdog_ms() / 2, tell_alive);
 }
 
+/* Where in the pool this host begins: hosts of one network are not to give the same. */
+static uint64_t mac_start(void)
+{
+	uint64_t start = 0;
+
+	if (getrandom(&start, sizeof(start), GRND_NONBLOCK) != (ssize_t)sizeof(start)) {
+		start = (uint64_t)getpid() << 8;
+	}
+	return start;
+}
+
 static void end(struct service *service)
 {
 	/* Who waits for a worker's word is answered while there is somebody to answer. */
@@ -185,6 +212,8 @@ int main(int argc, char **argv)
 				  .run = SERVICE_RUN,
 				  .worker = "vmwp",
 				  .control = "vmctl",
+				  .switch_tool = "vswitch",
+				  .switch_socket = SWITCH_SOCKET,
 				  .group = SERVICE_GROUP};
 	const char *socket = SERVICE_SOCKET;
 	enum parsed parsed;
@@ -195,6 +224,7 @@ int main(int argc, char **argv)
 	if (parsed != PARSED) {
 		return parsed == PRINTED ? 0 : EXIT_USAGE;
 	}
+	service.last_mac = mac_start();
 	json_object_seed(0);
 	if (!make_folder(service.store, 0750) || !make_folder(service.run, 0755) ||
 	    !be_alone(&service) || !loop_create(&service) || !events_create(&service) ||

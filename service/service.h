@@ -37,7 +37,9 @@ struct service {
 	const char *run;     /* the folder of what does not outlast a boot: sockets, locks, jobs */
 	const char *worker;  /* the program */
 	const char *control; /* vmctl, the program */
-	const char *group;   /* whose members may do everything, beside root */
+	const char *switch_tool, *switch_socket; /* vswitch, and whom it asks */
+	uint64_t last_mac;                       /* of the pool */
+	const char *group;                       /* whose members may do everything, beside root */
 	int epoll;
 	bool stop;
 	struct source signals;
@@ -93,6 +95,19 @@ bool refuse(struct refusal *why, const char *code, const char *remedy, const cha
 /* The same by a form's error. */
 bool refuse_form(struct refusal *why, const struct form_error *error);
 json_t *refusal_object(const struct refusal *why);
+
+/* ---- Programs that are asked, and end (tool.c) ---- */
+
+struct tool;
+/* `out`: what it printed; `said`: the beginning of what it said on standard error, the callee's to cut. */
+typedef void tool_done(void *user, bool done, const char *out, char *said);
+/* A process in this folder; `done` is called when it has ended. NULL: why. */
+struct tool *tool_run(struct service *service, const char *program, const char *folder,
+		      const char *const *words, tool_done *done, void *user, struct refusal *why);
+/* It is asked to end. */
+void tool_end(struct tool *tool);
+/* "NAME: WHAT; REMEDY", the last line, as a refusal about something ("": nothing). */
+void tool_complaint(char *said, const char *name, const char *about, struct refusal *why);
 
 /* ---- Machines ---- */
 
@@ -448,8 +463,18 @@ struct request {
 void api_serve(struct request *request);
 /* Takes the answer. */
 void request_answer(struct request *request, unsigned int status, json_t *answer);
+/* The same with a refusal. */
+void api_refuse(struct request *request, const struct refusal *why);
 /* A parameter of the query, or NULL. */
 const char *request_parameter(const struct request *request, const char *name);
+
+/* switches.c: each answers, later. */
+void switches_list(struct request *request);
+void switches_show(struct request *request, const char *name);
+void switches_create(struct request *request, const json_t *body);
+void switches_delete(struct request *request, const char *name);
+/* Adapters that have no address get one, which no other machine's has; or that which they had before (NULL: there was no such document). */
+void switches_give_addresses(struct service *service, json_t *document, const json_t *before);
 
 /* openapi.S: the API's document. */
 extern const char openapi_start[], openapi_end[];
