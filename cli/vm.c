@@ -49,6 +49,9 @@ static const struct option {
 #define AT(member) offsetof(struct vm, member)
 	/* clang-format off */
 	{"socket", NULL, TEXT, AT(socket), NULL, "PATH", "of the service; " SERVICE_SOCKET},
+	{"host", "ComputerName", TEXT, AT(host), NULL, "WHERE", "another one: ssh://[USER@]HOST, https://HOST[:PORT]"},
+	{"token-file", NULL, TEXT, AT(token_file), NULL, "FILE", "... over https: of `vweb token add`; or VM_TOKEN"},
+	{"certificate", NULL, TEXT, AT(certificates), NULL, "FILE", "... a copy of its certificate.pem"},
 	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
 	{"columns", NULL, TEXT, AT(columns), NULL, "A,B,...", "of a list: members of its JSON"},
 	{"watch", NULL, FLAG, AT(watch), NULL, "", "the list again whenever it changes"},
@@ -392,7 +395,9 @@ int main(int argc, char **argv)
 		print_help(stdout);
 		return VM_DONE;
 	}
-	if (parse(&vm, argc, argv)) {
+	vm.host = getenv("VM_HOST");
+	vm.certificates = getenv("VM_CERTIFICATE");
+	if (parse(&vm, argc, argv) && (vm.host == NULL || vm_go_there(&vm, argc, argv))) {
 		vm.http = http_open(vm.socket, true);
 		status = vm.http != NULL ? vm.verb->run(&vm) : VM_FAILED;
 	}

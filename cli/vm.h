@@ -16,7 +16,8 @@ enum { VM_DONE, VM_FAILED, VM_USAGE, VM_NOT_FOUND, VM_STATE, VM_PERMISSION, VM_T
 /* What was asked for, as the command line has it. */
 struct vm {
 	struct http *http;
-	const char *socket;
+	const char *socket;                           /* or https://HOST[:PORT] */
+	const char *host, *token_file, *certificates; /* of another host, NULL: this one */
 	const struct vm_verb *verb;
 	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
 	unsigned int count;
@@ -38,6 +39,9 @@ struct vm_verb {
 
 /* Of create and set: an option and its value. False: said why. */
 bool vm_take_option(struct vm *vm, const char *word, const char *value);
+
+/* remote.c: the host is another one. Over SSH `vm` is run there, and this does not return; else who we are is read. False: said why. */
+bool vm_go_there(struct vm *vm, int argc, char **argv);
 
 /* For bash, from the tables of verbs and options; machines' names are asked of the service. */
 void vm_print_completion(void);

@@ -28,6 +28,7 @@ int vm_refused(const struct vm *vm)
 		{SERVICE_BAD_NOT_FOUND, VM_NOT_FOUND},
 		{SERVICE_BAD_STATE, VM_STATE},
 		{SERVICE_BAD_PERMISSION, VM_PERMISSION},
+		{SERVICE_BAD_LOGIN, VM_PERMISSION},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
@@ -364,6 +365,11 @@ static bool make_disk(struct vm *vm, const char *name)
 	char path[PATH_MAX];
 	int ret = -1;
 
+	if (vm->host != NULL) {
+		say("--new-disk: it would be made on this host; make it there, and give it by "
+		    "--disk");
+		return false;
+	}
 	if (!size_parse(vm->new_disk, &how.size)) {
 		say("%s: not a size; write it as 20G", vm->new_disk);
 	} else if (strchr(name, '/') != NULL || name[0] == '.') {

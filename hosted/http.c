@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +17,11 @@
 
 #define ANSWER_MAX (16u << 20) /* bytes */
 #define HEAD_MAX   4096
+#define HTTPS      "https://"
 
 struct http {
 	CURL *curl;
-	const char *socket;
+	const char *where;
 	char code[32];
 	char revision[48]; /* that the next request is for, empty: any */
 	char detail[600];
@@ -31,13 +33,28 @@ struct http {
 	void *user;
 };
 
-struct http *http_open(const char *socket, bool says)
+static struct {
+	const char *token, *certificates;
+} shown;
+
+void http_set_credentials(const char *token, const char *certificates)
+{
+	shown.token = token;
+	shown.certificates = certificates;
+}
+
+static bool is_elsewhere(const char *where)
+{
+	return strncmp(where, HTTPS, strlen(HTTPS)) == 0;
+}
+
+struct http *http_open(const char *where, bool says)
 {
 	struct http *http = calloc(1, sizeof(*http));
 
 	if (http != NULL) {
 		http->curl = curl_easy_init();
-		http->socket = socket;
+		http->where = where;
 		http->says = says;
 	}
 	if (http == NULL || http->curl == NULL) {
@@ -105,16 +122,37 @@ static size_t take(char *data, size_t size, size_t count, void *user)
 	return length;
 }
 
-static void set_up(struct http *http, const char *method, const char *path)
+/* Where and as whom. */
+static void set_place(CURL *curl, const char *where, const char *path)
 {
 	char url[2048];
+	const char *host, *port;
 
+	if (!is_elsewhere(where)) {
+		snprintf(url, sizeof(url), "http://localhost%s", path);
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, where);
+	} else {
+		host = where + strlen(HTTPS);
+		port = strchr(host[0] == '[' ? host + strcspn(host, "]") : host, ':');
+		snprintf(url, sizeof(url), "%s%s%s", where,
+			 port == NULL ? ":" SERVICE_WEB_PORT : "", path);
+		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+		curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+		curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, shown.token);
+		if (shown.certificates != NULL) {
+			curl_easy_setopt(curl, CURLOPT_CAINFO, shown.certificates);
+		}
+	}
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+}
+
+static void set_up(struct http *http, const char *method, const char *path)
+{
 	http->length = 0;
 	http->code[0] = '\0';
-	snprintf(url, sizeof(url), "http://localhost%s", path);
 	curl_easy_reset(http->curl);
-	curl_easy_setopt(http->curl, CURLOPT_UNIX_SOCKET_PATH, http->socket);
-	curl_easy_setopt(http->curl, CURLOPT_URL, url);
+	set_place(http->curl, http->where, path);
 	curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, take);
@@ -126,10 +164,16 @@ static bool perform(struct http *http)
 	CURLcode result = curl_easy_perform(http->curl);
 
 	if (result == CURLE_COULDNT_CONNECT) {
-		complain(http, "%s: nobody listens; start vmms, or give its socket by --socket",
-			 http->socket);
+		complain(http, "%s: nobody listens; start %s", http->where,
+			 is_elsewhere(http->where) ? "vweb there, with --listen for other hosts"
+						   : "vmms, or give its socket by --socket");
+	} else if (result == CURLE_PEER_FAILED_VERIFICATION) {
+		complain(http,
+			 "%s: %s; give a copy of its certificate.pem by --certificate, or another "
+			 "name of it",
+			 http->where, curl_easy_strerror(result));
 	} else if (result != CURLE_OK) {
-		complain(http, "%s: %s", http->socket, curl_easy_strerror(result));
+		complain(http, "%s: %s", http->where, curl_easy_strerror(result));
 	}
 	return result == CURLE_OK;
 }
@@ -273,19 +317,78 @@ bool http_follow(struct http *http, bool (*event)(void *user, const char *name, 
 	if (result == CURLE_WRITE_ERROR) {
 		return true; /* we have seen enough */
 	}
-	complain(http, "%s: %s", http->socket,
+	complain(http, "%s: %s", http->where,
 		 result == CURLE_OK ? "the service has ended" : curl_easy_strerror(result));
 	return false;
 }
 
 /* ---- Consoles ---- */
 
+/* A connection to the service: a socket, or TLS on one. */
+struct line {
+	int fd;
+	CURL *curl; /* NULL: a socket */
+};
+
+/* As of read(); -1: there is nothing yet. */
+static ssize_t line_read(const struct line *line, char *bytes, size_t size)
+{
+	CURLcode result;
+	size_t got;
+
+	if (line->curl == NULL) {
+		return read(line->fd, bytes, size);
+	}
+	result = curl_easy_recv(line->curl, bytes, size, &got);
+	return result == CURLE_OK ? (ssize_t)got : result == CURLE_AGAIN ? -1 : 0;
+}
+
+static void line_wait(const struct line *line, short events)
+{
+	struct pollfd fd = {line->fd, events, 0};
+
+	(void)poll(&fd, 1, -1);
+}
+
+static bool line_write(const struct line *line, const char *bytes, size_t length)
+{
+	CURLcode result;
+	size_t sent;
+
+	if (line->curl == NULL) {
+		return send(line->fd, bytes, length, MSG_NOSIGNAL) == (ssize_t)length;
+	}
+	while (length != 0) {
+		result = curl_easy_send(line->curl, bytes, length, &sent);
+		if (result == CURLE_AGAIN) {
+			line_wait(line, POLLOUT);
+		} else if (result != CURLE_OK) {
+			return false;
+		} else {
+			bytes += sent;
+			length -= sent;
+		}
+	}
+	return true;
+}
+
+/* As of read(); it is waited for. */
+static ssize_t line_read_some(const struct line *line, char *bytes, size_t size)
+{
+	ssize_t got;
+
+	while ((got = line_read(line, bytes, size)) < 0 && line->curl != NULL) {
+		line_wait(line, POLLIN);
+	}
+	return got;
+}
+
 /* The head of the answer, not a byte more: what follows is the guest's. */
-static bool read_head(int line, char *head, size_t size)
+static bool read_head(const struct line *line, char *head, size_t size)
 {
 	size_t length = 0;
 
-	while (length + 1 < size && read(line, head + length, 1) == 1) {
+	while (length + 1 < size && line_read_some(line, head + length, 1) == 1) {
 		head[++length] = '\0';
 		if (length >= 4 && strcmp(head + length - 4, "\r\n\r\n") == 0) {
 			return true;
@@ -294,7 +397,7 @@ static bool read_head(int line, char *head, size_t size)
 	return false;
 }
 
-static void say_refusal(int line, const char *head)
+static void say_refusal(const struct line *line, const char *head)
 {
 	const char *length_of = strcasestr(head, "Content-Length:");
 	size_t length = length_of != NULL ? strtoul(length_of + 15, NULL, 10) : 0, got = 0;
@@ -304,7 +407,7 @@ static void say_refusal(int line, const char *head)
 	ssize_t part;
 
 	while (got < length && got < sizeof(text) &&
-	       (part = read(line, text + got, sizeof(text) - got)) > 0) {
+	       (part = line_read_some(line, text + got, sizeof(text) - got)) > 0) {
 		got += (size_t)part;
 	}
 	problem = json_loadb(text, got < length ? got : length, 0, NULL);
@@ -312,26 +415,107 @@ static void say_refusal(int line, const char *head)
 	json_decref(problem);
 }
 
-int http_console(const char *socket, const char *path)
+static bool upgrade(const struct line *line, const char *where, const char *path)
 {
-	int line = connect_at(socket, SOCK_STREAM);
-	char head[HEAD_MAX];
+	char text[HEAD_MAX];
+	int length =
+		snprintf(text, sizeof(text),
+			 "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+			 "Upgrade: %s\r\n%s%s%s\r\n",
+			 path, SERVICE_CONSOLE, line->curl != NULL ? "Authorization: Bearer " : "",
+			 line->curl != NULL ? shown.token : "", line->curl != NULL ? "\r\n" : "");
 
-	if (line < 0) {
-		say("%s: %s; start vmms, or give its socket by --socket", socket, strerror(-line));
+	if (length < 0 || (size_t)length >= sizeof(text) ||
+	    !line_write(line, text, (size_t)length) || !read_head(line, text, sizeof(text))) {
+		say("%s: the service hangs up", where);
+	} else if (strncmp(text, "HTTP/1.1 101", 12) == 0) {
+		return true;
+	} else {
+		say_refusal(line, text);
+	}
+	return false;
+}
+
+/* Bytes of the console and of the other end of `fd`, until either is over. */
+static void carry(const struct line *line, int fd)
+{
+	struct pollfd fds[] = {{fd, POLLIN, 0}, {line->fd, POLLIN, 0}};
+	char bytes[4096];
+	ssize_t got;
+
+	for (;;) {
+		/* TLS may have some already. */
+		while ((got = line_read(line, bytes, sizeof(bytes))) > 0) {
+			if (send(fd, bytes, (size_t)got, MSG_NOSIGNAL) != got) {
+				return;
+			}
+		}
+		if (got == 0 || poll(fds, 2, -1) < 0) {
+			return;
+		}
+		if (fds[0].revents != 0) {
+			got = read(fd, bytes, sizeof(bytes));
+			if (got <= 0 || !line_write(line, bytes, (size_t)got)) {
+				return;
+			}
+		}
+	}
+}
+
+/* A process has the TLS, and the caller a socket, as of a console of this host. */
+static int console_elsewhere(const char *where, const char *path)
+{
+	struct line line = {.fd = -1, .curl = curl_easy_init()};
+	CURLcode result = CURLE_OUT_OF_MEMORY;
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	int pair[2] = {-1, -1};
+	pid_t child = -1;
+
+	if (line.curl != NULL) {
+		set_place(line.curl, where, "/");
+		curl_easy_setopt(line.curl, CURLOPT_CONNECT_ONLY, 1L);
+		result = curl_easy_perform(line.curl);
+		(void)curl_easy_getinfo(line.curl, CURLINFO_ACTIVESOCKET, &fd);
+	}
+	line.fd = fd;
+	if (result != CURLE_OK) {
+		say("%s: %s", where, curl_easy_strerror(result));
+	} else if (upgrade(&line, where, path) &&
+		   socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+		child = fork();
+	}
+	if (child == 0) {
+		close(pair[0]);
+		carry(&line, pair[1]);
+		_exit(0);
+	}
+	if (pair[1] >= 0) {
+		close(pair[1]);
+	}
+	if (child < 0 && pair[0] >= 0) {
+		say("%s: %s", where, strerror(errno));
+		close(pair[0]);
+	}
+	/* TLS is not said to end: the child goes on with it. */
+	return child > 0 ? pair[0] : -1;
+}
+
+int http_console(const char *where, const char *path)
+{
+	struct line line = {.curl = NULL};
+
+	if (is_elsewhere(where)) {
+		return console_elsewhere(where, path);
+	}
+	line.fd = connect_at(where, SOCK_STREAM);
+	if (line.fd < 0) {
+		say("%s: %s; start vmms, or give its socket by --socket", where,
+		    strerror(-line.fd));
 		return -1;
 	}
-	if (dprintf(line,
-		    "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
-		    "%s\r\n\r\n",
-		    path, SERVICE_CONSOLE) < 0 ||
-	    !read_head(line, head, sizeof(head))) {
-		say("%s: the service hangs up", socket);
-	} else if (strncmp(head, "HTTP/1.1 101", 12) == 0) {
-		return line;
-	} else {
-		say_refusal(line, head);
+	if (upgrade(&line, where, path)) {
+		return line.fd;
 	}
-	close(line);
+	close(line.fd);
 	return -1;
 }

@@ -1,6 +1,8 @@
 /*
- * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket. What goes wrong is one sentence with its
- * remedy.
+ * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket, or from another host over HTTPS. What goes wrong
+ * is one sentence with its remedy.
+ *
+ * Where the service is: the path of its socket, or "https://HOST[:PORT]", where vweb listens.
  */
 #ifndef HOSTED_HTTP_H
 #define HOSTED_HTTP_H
@@ -11,8 +13,14 @@
 
 struct http;
 
+/*
+ * What another host is shown, and by whose certificates it is known (a file; NULL: the system's). Before the first http_open(); texts that
+ * stay.
+ */
+void http_set_credentials(const char *token, const char *certificates);
+
 /* `says`: what goes wrong is said on standard error; else it is http_detail() alone. NULL: no memory, said. */
-struct http *http_open(const char *socket, bool says);
+struct http *http_open(const char *where, bool says);
 void http_close(struct http *http);
 
 /*
@@ -36,6 +44,6 @@ bool http_follow(struct http *http, bool (*event)(void *user, const char *name, 
 		 void (*opened)(void *user), void *user);
 
 /* A stream socket to a machine's console, or -1. */
-int http_console(const char *socket, const char *path);
+int http_console(const char *where, const char *path);
 
 #endif

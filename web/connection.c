@@ -35,7 +35,6 @@
 #define PRIORITIES    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 #define HEADER_CSRF "X-CSRF-Token"
-#define CODE_LOGIN  "login" /* 401: nobody is known by what was shown */
 
 /* Connection and process are one. */
 static struct {
@@ -152,7 +151,7 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned int st
 
 static enum MHD_Result refuse_stranger(struct MHD_Connection *connection)
 {
-	return refuse(connection, 401, CODE_LOGIN, "nobody is known by what was shown",
+	return refuse(connection, 401, SERVICE_BAD_LOGIN, "nobody is known by what was shown",
 		      "log in, or show a token that has not expired");
 }
 
@@ -238,8 +237,8 @@ static enum MHD_Result log_in(struct MHD_Connection *connection, const struct re
 			      "wait for a minute");
 	}
 	if (answer.result != ANSWER_YES) {
-		return refuse(connection, 401, CODE_LOGIN, "the name or the password is wrong",
-			      "try again");
+		return refuse(connection, 401, SERVICE_BAD_LOGIN,
+			      "the name or the password is wrong", "try again");
 	}
 	snprintf(cookie, sizeof(cookie),
 		 SESSION_COOKIE "=%s; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=%d",

@@ -15,9 +15,10 @@
 
 #include <gnutls/gnutls.h>
 
+#include "include/mgmt/service.h"
 #include "lib/check.h"
 
-#define WEB_LISTEN "127.0.0.1:8443"
+#define WEB_LISTEN "127.0.0.1:" SERVICE_WEB_PORT
 #define WEB_STORE  "/var/lib/verdigris/web"
 #define WEB_PAM    "verdigris" /* the service's name in /etc/pam.d */
 

@@ -7,10 +7,11 @@
 #ifndef MGMT_SERVICE_H
 #define MGMT_SERVICE_H
 
-#define SERVICE_SOCKET "/run/verdigris/vmms.socket"
-#define SERVICE_STORE  "/var/lib/verdigris/machines"
-#define SERVICE_RUN    "/run/verdigris"
-#define SERVICE_GROUP  "verdigris" /* whose members may do everything */
+#define SERVICE_SOCKET   "/run/verdigris/vmms.socket"
+#define SERVICE_STORE    "/var/lib/verdigris/machines"
+#define SERVICE_RUN      "/run/verdigris"
+#define SERVICE_WEB_PORT "8443"      /* of other hosts, where vweb listens */
+#define SERVICE_GROUP    "verdigris" /* whose members may do everything */
 
 #define SERVICE_BODY_MAX    131072 /* bytes of a request's body */
 #define SERVICE_NAME_MAX    64     /* bytes of a machine's name */
@@ -21,6 +22,7 @@
 #define SERVICE_CONSOLE     "verdigris-console" /* what a connection is upgraded to */
 
 #define SERVICE_BAD_INVALID     "invalid"     /* 400 */
+#define SERVICE_BAD_LOGIN       "login"       /* 401, of vweb: nobody is known by what was shown */
 #define SERVICE_BAD_PERMISSION  "permission"  /* 403 */
 #define SERVICE_BAD_NOT_FOUND   "not-found"   /* 404 */
 #define SERVICE_BAD_METHOD      "method"      /* 405 */
