@@ -62,27 +62,30 @@ build/san/%_test.passed: build/san/%_test
 	@touch $@
 
 # A fixed number of inputs from a fixed seed: nearly the same run each time, since addresses that are compared become inputs too, and those
-# the system chooses anew. `make fuzz` goes on from there. Where one input costs
+# the system chooses anew. A minute has no room for all of them: `make check` tries the first of each, one in so many, `make test` all, and
+# `make fuzz` goes on from there. Where one input costs
 # a millisecond there are fewer, which may be long from the first on: by libFuzzer's count of features they reach more.
-fuzz_runs := -runs=20000
-hypercall_fuzz_runs := -runs=8000 -len_control=0 -max_len=256
-memory_fuzz_runs := -runs=3000 -len_control=0 -max_len=256
-config_fuzz_runs := -runs=20000 -len_control=0 -max_len=256
-control_fuzz_runs := -runs=6000 -len_control=0 -max_len=256
-netvsp_fuzz_runs := -runs=6000 -len_control=0 -max_len=512
-board_load_fuzz_runs := -runs=8000 -len_control=0 -max_len=512
-arrival_fuzz_runs := -runs=1500 -len_control=0 -max_len=128
-balloon_fuzz_runs := -runs=10000 -len_control=0 -max_len=256
-socket_fuzz_runs := -runs=10000 -len_control=0 -max_len=256
-ic_fuzz_runs := -runs=20000 -len_control=0 -max_len=256
-disk_open_fuzz_runs := -runs=6000 -len_control=0 -max_len=512
-switch_methods_fuzz_runs := -runs=5000 -len_control=0 -max_len=512
-switch_guest_fuzz_runs := -runs=5000 -len_control=0 -max_len=256
-switch_fuzz_runs := -runs=5000 -len_control=0 -max_len=512
+fuzz_part ?= 4
+fuzz_runs := 20000
+hypercall_fuzz_runs := 8000 -len_control=0 -max_len=256
+memory_fuzz_runs := 3000 -len_control=0 -max_len=256
+config_fuzz_runs := 20000 -len_control=0 -max_len=256
+control_fuzz_runs := 6000 -len_control=0 -max_len=256
+netvsp_fuzz_runs := 6000 -len_control=0 -max_len=512
+board_load_fuzz_runs := 8000 -len_control=0 -max_len=512
+arrival_fuzz_runs := 1500 -len_control=0 -max_len=128
+balloon_fuzz_runs := 10000 -len_control=0 -max_len=256
+socket_fuzz_runs := 10000 -len_control=0 -max_len=256
+ic_fuzz_runs := 20000 -len_control=0 -max_len=256
+disk_open_fuzz_runs := 6000 -len_control=0 -max_len=512
+switch_methods_fuzz_runs := 5000 -len_control=0 -max_len=512
+switch_guest_fuzz_runs := 5000 -len_control=0 -max_len=256
+switch_fuzz_runs := 5000 -len_control=0 -max_len=512
 check-fuzz: $(fuzz_programs:%=%.passed)
 build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 	@mkdir -p build/fuzz/found
-	@timeout 300 $< $(or $($(*F)_fuzz_runs),$(fuzz_runs)) -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
+	@set -- $(or $($(*F)_fuzz_runs),$(fuzz_runs)); runs=$$(($$1 / $(fuzz_part))); shift; \
+	timeout 300 $< -runs=$$runs "$$@" -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
 		{ tail -60 $<.log; echo "$< failed" >&2; exit 1; }
 	@printf '  %-7s %s\n' FUZZ $*_fuzz
 	@touch $@
