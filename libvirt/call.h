@@ -77,6 +77,34 @@ void put_param_text(struct wire_out *out, const char *name, const char *value);
 void register_event(struct call *call);
 void deregister_event(struct call *call);
 
+/* storage.c */
+void list_pools(struct call *call);
+void count_pools(struct call *call);
+void list_pool_names(struct call *call);
+void look_up_pool(struct call *call);
+void look_up_pool_by_uuid(struct call *call);
+void look_up_pool_by_path(struct call *call);
+void look_up_pool_by_volume(struct call *call);
+void get_pool_info(struct call *call);
+void get_pool_xml(struct call *call);
+void pool_yes(struct call *call);
+void pool_nothing(struct call *call);
+void create_pool(struct call *call);
+void forget_pool(struct call *call);
+void list_volumes(struct call *call);
+void list_volume_names(struct call *call);
+void count_volumes(struct call *call);
+void look_up_volume(struct call *call);
+void look_up_volume_by_path(struct call *call);
+void get_volume_info(struct call *call);
+void get_volume_info_with_flags(struct call *call);
+void get_volume_xml(struct call *call);
+void get_volume_path(struct call *call);
+void create_volume(struct call *call);
+void delete_volume(struct call *call);
+void resize_volume(struct call *call);
+void storage_end(struct session *session);
+
 /* define.c */
 void define_domain(struct call *call);
 void create_domain(struct call *call);

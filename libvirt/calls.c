@@ -639,10 +639,40 @@ static const struct {
 	{59, false, get_hostname, NULL}, /* CONNECT_GET_HOSTNAME */
 	{60, false, supports_feature, NULL}, /* CONNECT_SUPPORTS_FEATURE */
 	{66, false, list_auth, NULL}, /* AUTH_LIST */
+	{71, false, count_pools, NULL}, /* CONNECT_NUM_OF_STORAGE_POOLS */
+	{72, false, list_pool_names, NULL}, /* CONNECT_LIST_STORAGE_POOLS */
+	{73, false, put_no, NULL}, /* CONNECT_NUM_OF_DEFINED_STORAGE_POOLS */
+	{74, false, put_no, NULL}, /* CONNECT_LIST_DEFINED_STORAGE_POOLS */
+	{76, true, create_pool, NULL}, /* STORAGE_POOL_CREATE_XML */
+	{77, true, create_pool, NULL}, /* STORAGE_POOL_DEFINE_XML */
+	{78, true, pool_nothing, NULL}, /* STORAGE_POOL_CREATE */
+	{79, true, pool_nothing, NULL}, /* STORAGE_POOL_BUILD */
+	{80, true, forget_pool, NULL}, /* STORAGE_POOL_DESTROY */
+	{82, true, forget_pool, NULL}, /* STORAGE_POOL_UNDEFINE */
+	{83, false, pool_nothing, NULL}, /* STORAGE_POOL_REFRESH */
+	{84, false, look_up_pool, NULL}, /* STORAGE_POOL_LOOKUP_BY_NAME */
+	{85, false, look_up_pool_by_uuid, NULL}, /* STORAGE_POOL_LOOKUP_BY_UUID */
+	{86, false, look_up_pool_by_volume, NULL}, /* STORAGE_POOL_LOOKUP_BY_VOLUME */
+	{87, false, get_pool_info, NULL}, /* STORAGE_POOL_GET_INFO */
+	{88, false, get_pool_xml, NULL}, /* STORAGE_POOL_GET_XML_DESC */
+	{89, false, pool_yes, NULL}, /* STORAGE_POOL_GET_AUTOSTART */
+	{90, true, pool_nothing, NULL}, /* STORAGE_POOL_SET_AUTOSTART */
+	{91, false, count_volumes, NULL}, /* STORAGE_POOL_NUM_OF_VOLUMES */
+	{92, false, list_volume_names, NULL}, /* STORAGE_POOL_LIST_VOLUMES */
+	{93, true, create_volume, NULL}, /* STORAGE_VOL_CREATE_XML */
+	{94, true, delete_volume, NULL}, /* STORAGE_VOL_DELETE */
+	{95, false, look_up_volume, NULL}, /* STORAGE_VOL_LOOKUP_BY_NAME */
+	{96, false, look_up_volume_by_path, NULL}, /* STORAGE_VOL_LOOKUP_BY_KEY */
+	{97, false, look_up_volume_by_path, NULL}, /* STORAGE_VOL_LOOKUP_BY_PATH */
+	{98, false, get_volume_info, NULL}, /* STORAGE_VOL_GET_INFO */
+	{99, false, get_volume_xml, NULL}, /* STORAGE_VOL_GET_XML_DESC */
+	{100, false, get_volume_path, NULL}, /* STORAGE_VOL_GET_PATH */
 	{110, false, get_uri, NULL}, /* CONNECT_GET_URI */
 	{149, false, put_yes, NULL}, /* CONNECT_IS_SECURE */
 	{150, false, is_active, NULL}, /* DOMAIN_IS_ACTIVE */
 	{151, false, is_persistent, NULL}, /* DOMAIN_IS_PERSISTENT */
+	{154, false, pool_yes, NULL}, /* STORAGE_POOL_IS_ACTIVE */
+	{155, false, pool_yes, NULL}, /* STORAGE_POOL_IS_PERSISTENT */
 	{157, false, get_version, NULL}, /* CONNECT_GET_LIB_VERSION */
 	{160, true, attach_device_with_flags, NULL}, /* DOMAIN_ATTACH_DEVICE_FLAGS */
 	{161, true, detach_device_with_flags, NULL}, /* DOMAIN_DETACH_DEVICE_FLAGS */
@@ -660,9 +690,12 @@ static const struct {
 	{234, true, act, "turn-off"}, /* DOMAIN_DESTROY_FLAGS */
 	{245, true, act, "reset"}, /* DOMAIN_RESET */
 	{258, true, act, "shutdown"}, /* DOMAIN_SHUTDOWN_FLAGS */
+	{260, true, resize_volume, NULL}, /* STORAGE_VOL_RESIZE */
 	{264, true, set_metadata, NULL}, /* DOMAIN_SET_METADATA */
 	{265, false, get_metadata, NULL}, /* DOMAIN_GET_METADATA */
 	{273, false, list_all, NULL}, /* CONNECT_LIST_ALL_DOMAINS */
+	{281, false, list_pools, NULL}, /* CONNECT_LIST_ALL_STORAGE_POOLS */
+	{282, false, list_volumes, NULL}, /* STORAGE_POOL_LIST_ALL_VOLUMES */
 	{316, false, register_event, NULL}, /* CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY */
 	{317, false, deregister_event, NULL}, /* CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY */
 	{342, false, get_domain_capabilities, NULL}, /* CONNECT_GET_DOMAIN_CAPABILITIES */
@@ -670,6 +703,8 @@ static const struct {
 	{358, true, rename_domain, NULL}, /* DOMAIN_RENAME */
 	{360, false, put_nothing, NULL}, /* CONNECT_REGISTER_CLOSE_CALLBACK */
 	{361, false, put_nothing, NULL}, /* CONNECT_UNREGISTER_CLOSE_CALLBACK */
+	{378, false, get_volume_info_with_flags, NULL}, /* STORAGE_VOL_GET_INFO_FLAGS */
+	{391, false, look_up_pool_by_path, NULL}, /* STORAGE_POOL_LOOKUP_BY_TARGET_PATH */
 };
 /* clang-format on */
 

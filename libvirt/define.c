@@ -285,7 +285,7 @@ static json_t *placed_disks(const json_t *document)
 	for (size_t i = 0; i < json_array_size(disks); i++) {
 		json_t *disk = json_deep_copy(json_array_get(disks, i));
 
-		json_object_set_new(disk, "number", json_integer(disk_number(disks, i)));
+		json_object_set_new(disk, "number", json_integer(drive_number(disks, i)));
 		json_array_append_new(placed, disk);
 	}
 	return placed;
@@ -293,7 +293,7 @@ static json_t *placed_disks(const json_t *document)
 
 static bool is_same_disk(const json_t *one, const json_t *other)
 {
-	return disk_is_ide(one) == disk_is_ide(other) &&
+	return drive_is_ide(one) == drive_is_ide(other) &&
 	       json_equal(json_object_get(one, "number"), json_object_get(other, "number"));
 }
 

@@ -84,6 +84,7 @@ bool wire_send(int fd, const struct wire_header *header, const struct wire_out *
 /* ---- session.c ---- */
 
 struct message;
+struct pool;
 struct subscription;
 
 /* A client. */
@@ -103,6 +104,7 @@ struct session {
 	struct subscription *subscriptions;
 	int last_subscription, notes;
 	json_t *known;
+	struct pool *pools; /* folders that it has named (storage.c) */
 };
 
 /* Until the client is gone; its process is nobody else's. */
@@ -142,21 +144,32 @@ static inline const char *text_of(const json_t *object, const char *key)
 char *xml_domain(const json_t *machine, int id, const char *folder);
 char *xml_capabilities(const json_t *host);
 char *xml_domain_capabilities(const json_t *host);
+char *xml_pool(const char *name, const uint8_t id[UUID_BYTES], const char *path, uint64_t capacity,
+	       uint64_t available);
+
+/* A file of a disk, as libvirt knows it: sizes in bytes. */
+struct xml_volume {
+	const char *name, *path, *format;
+	char parent[1024]; /* "": none */
+	uint64_t capacity, allocation, physical;
+};
+
+char *xml_volume(const struct xml_volume *volume);
 /* Whether a member of a document is said by an element of its own, or kept. */
 bool xml_says(const char *member);
 /* Bytes of RAM that a machine starts with, and that it can have; 0: nothing that can be read. */
 uint64_t xml_memory(const json_t *machine);
 uint64_t xml_memory_most(const json_t *machine);
 
-#define DISK_TARGET 8
+#define DRIVE_TARGET 8
 
-bool disk_is_ide(const json_t *disk);
-bool disk_is_dvd(const json_t *disk);
+bool drive_is_ide(const json_t *disk);
+bool drive_is_dvd(const json_t *disk);
 /* A disk of a document's list: its place at its controller, and what libvirt calls it ("sda"). */
-unsigned int disk_number(const json_t *disks, size_t index);
-void disk_target(const json_t *disks, size_t index, char target[DISK_TARGET]);
+unsigned int drive_number(const json_t *disks, size_t index);
+void drive_target(const json_t *disks, size_t index, char target[DRIVE_TARGET]);
 /* By the end of a file's name: "vhdx", "vpc" or NULL. */
-const char *disk_format(const char *name);
+const char *drive_format(const char *name);
 
 /* ---- xml_read.c ---- */
 
@@ -171,6 +184,9 @@ struct xml_error {
  */
 json_t *xml_read_domain(const char *text, const char *store, struct xml_error *error);
 json_t *xml_read_device(const char *text, const char *folder, struct xml_error *error);
+
+/* A pool (name, path), or a volume (name, format, backing, capacity and allocation: bytes). */
+json_t *xml_read_other(const char *text, const char *root, struct xml_error *error);
 
 /*
  * A machine's metadata are elements of others, one a namespace. The one of this namespace, without it, or NULL; and the whole with another one

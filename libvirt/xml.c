@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk/bytes.h"
 #include "hosted/size.h"
 #include "lib/check.h"
 #include "libvirt/libvirt.h"
@@ -116,28 +117,28 @@ static void put_optional(FILE *file, const char *element, const char *text)
 
 /* ---- Disks ---- */
 
-bool disk_is_ide(const json_t *disk)
+bool drive_is_ide(const json_t *disk)
 {
 	return strcmp(text_of(disk, "controller"), "ide") == 0;
 }
 
-bool disk_is_dvd(const json_t *disk)
+bool drive_is_dvd(const json_t *disk)
 {
 	return strcmp(text_of(disk, "kind"), "dvd") == 0;
 }
 
 /* As the worker gives them, one after the other. */
-unsigned int disk_number(const json_t *disks, size_t index)
+unsigned int drive_number(const json_t *disks, size_t index)
 {
 	uint64_t taken[2] = {0};
 	unsigned int number = 0;
 
 	for (size_t i = 0; i <= index; i++) {
 		const json_t *disk = json_array_get(disks, i), *given;
-		bool ide = disk_is_ide(disk);
+		bool ide = drive_is_ide(disk);
 
 		given = json_object_get(disk, "number");
-		number = ide && disk_is_dvd(disk) && !(taken[ide] & 4) ? 2 : 0;
+		number = ide && drive_is_dvd(disk) && !(taken[ide] & 4) ? 2 : 0;
 		if (given != NULL) {
 			number = (unsigned int)json_integer_value(given) & 63;
 		}
@@ -150,20 +151,20 @@ unsigned int disk_number(const json_t *disks, size_t index)
 }
 
 /* sda to sdz, and on as Linux counts. */
-void disk_target(const json_t *disks, size_t index, char target[DISK_TARGET])
+void drive_target(const json_t *disks, size_t index, char target[DRIVE_TARGET])
 {
-	unsigned int number = disk_number(disks, index);
-	const char *bus = disk_is_ide(json_array_get(disks, index)) ? "hd" : "sd";
+	unsigned int number = drive_number(disks, index);
+	const char *bus = drive_is_ide(json_array_get(disks, index)) ? "hd" : "sd";
 
 	if (number >= 26) {
-		snprintf(target, DISK_TARGET, "%s%c%c", bus, 'a' + (int)(number / 26 - 1),
+		snprintf(target, DRIVE_TARGET, "%s%c%c", bus, 'a' + (int)(number / 26 - 1),
 			 'a' + (int)(number % 26));
 	} else {
-		snprintf(target, DISK_TARGET, "%s%c", bus, 'a' + (int)number);
+		snprintf(target, DRIVE_TARGET, "%s%c", bus, 'a' + (int)number);
 	}
 }
 
-const char *disk_format(const char *name)
+const char *drive_format(const char *name)
 {
 	const char *end = strrchr(name, '.');
 
@@ -196,13 +197,13 @@ static void put_parents(FILE *file, const json_t *parents, const char *folder)
 static void put_disk(FILE *file, const json_t *disks, size_t index, const char *folder)
 {
 	const json_t *disk = json_array_get(disks, index);
-	bool dvd = disk_is_dvd(disk), ide = disk_is_ide(disk),
+	bool dvd = drive_is_dvd(disk), ide = drive_is_ide(disk),
 	     raw = json_is_true(json_object_get(disk, "raw"));
-	const char *name = text_of(disk, "file"), *format = raw ? "raw" : disk_format(name);
-	unsigned int number = disk_number(disks, index);
-	char target[DISK_TARGET];
+	const char *name = text_of(disk, "file"), *format = raw ? "raw" : drive_format(name);
+	unsigned int number = drive_number(disks, index);
+	char target[DRIVE_TARGET];
 
-	disk_target(disks, index, target);
+	drive_target(disks, index, target);
 	fprintf(file, "    <disk type='file' device='%s'>\n      <driver name='verdigris'",
 		dvd ? "cdrom" : "disk");
 	if (format != NULL && !dvd) {
@@ -499,6 +500,57 @@ char *xml_capabilities(const json_t *host)
 		"toggle='no'/>\n      <apic default='on' toggle='no'/>\n    </features>\n  "
 		"</guest>\n</capabilities>\n",
 		json_integer_value(json_object_get(host, "lps")));
+	return fclose(file) == 0 ? text : NULL;
+}
+
+char *xml_pool(const char *name, const uint8_t id[UUID_BYTES], const char *path, uint64_t capacity,
+	       uint64_t available)
+{
+	char *text = NULL, uuid[GUID_TEXT];
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+
+	if (file == NULL) {
+		return NULL;
+	}
+	guid_print_be(id, uuid);
+	print(file, "<pool type='dir'>\n  <name>%s</name>\n  <uuid>%s</uuid>\n", name, uuid);
+	fprintf(file,
+		"  <capacity unit='bytes'>%" PRIu64 "</capacity>\n"
+		"  <allocation unit='bytes'>%" PRIu64 "</allocation>\n"
+		"  <available unit='bytes'>%" PRIu64 "</available>\n  <source>\n  </source>\n",
+		capacity, capacity - available, available);
+	print(file, "  <target>\n    <path>%s</path>\n  </target>\n</pool>\n", path);
+	return fclose(file) == 0 ? text : NULL;
+}
+
+char *xml_volume(const struct xml_volume *volume)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+
+	if (file == NULL) {
+		return NULL;
+	}
+	print(file, "<volume type='file'>\n  <name>%s</name>\n  <key>%s</key>\n", volume->name,
+	      volume->path);
+	fprintf(file,
+		"  <capacity unit='bytes'>%" PRIu64 "</capacity>\n"
+		"  <allocation unit='bytes'>%" PRIu64 "</allocation>\n"
+		"  <physical unit='bytes'>%" PRIu64 "</physical>\n",
+		volume->capacity, volume->allocation, volume->physical);
+	print(file, "  <target>\n    <path>%s</path>\n    <format type='%s'/>\n  </target>\n",
+	      volume->path, volume->format);
+	if (volume->parent[0] != '\0') {
+		const char *format = drive_format(volume->parent);
+
+		print(file,
+		      "  <backingStore>\n    <path>%s</path>\n    <format type='%s'/>\n  "
+		      "</backingStore>\n",
+		      volume->parent, format != NULL ? format : "raw");
+	}
+	fputs("</volume>\n", file);
 	return fclose(file) == 0 ? text : NULL;
 }
 

@@ -18,6 +18,8 @@
 #define VARIABLES    "firmware.variables" /* in the machine's folder, as is the next */
 #define SCREEN       "vnc.socket"
 #define METADATA_MAX 32768
+/* Of a disk while it is read: nobody has said where it is but by its name. */
+#define BY_LETTER "by-letter"
 
 struct reader {
 	const char *folder;
@@ -338,6 +340,9 @@ static bool place(struct reader *reader)
 		return refuse(reader, ERR_UNSUPPORTED,
 			      "<disk>: there is no place '%s' at this controller", reader->target);
 	}
+	if (unit < 0) {
+		json_object_set_new(reader->item, BY_LETTER, json_true());
+	}
 	return (!ide || set_item(reader, "controller", "ide")) &&
 	       json_object_set_new(reader->item, "number", json_integer(number)) == 0;
 }
@@ -356,7 +361,7 @@ static bool add_item(struct reader *reader, const char *list)
 static bool end_disk(struct reader *reader)
 {
 	const char *file = text_of(reader->item, "file");
-	bool dvd = disk_is_dvd(reader->item);
+	bool dvd = drive_is_dvd(reader->item);
 
 	if (reader->is_floppy) {
 		return *file == '\0' || take_floppy(reader, file);
@@ -427,6 +432,25 @@ static bool take_video(struct reader *reader, const char *text)
 	reader->vga |= strcmp(text, "none") != 0;
 	return true;
 }
+
+/* ---- Pools and volumes ---- */
+
+TAKE(path, set(reader, "path", text))
+TAKE(volume_format, set(reader, "format", text))
+TAKE(backing, set(reader, "backing", text))
+
+/* Theirs are bytes, where nothing else is said. */
+static bool set_bytes(struct reader *reader, const char *member, const char *text)
+{
+	uint64_t size;
+
+	reader->unit = reader->unit != 0 ? reader->unit : 1;
+	return read_size(reader, text, &size) &&
+	       json_object_set_new(reader->machine, member, json_integer((json_int_t)size)) == 0;
+}
+
+TAKE(capacity, set_bytes(reader, "capacity", text))
+TAKE(allocation, set_bytes(reader, "allocation", text))
 
 /* ---- The table ---- */
 
@@ -561,7 +585,7 @@ static const struct rule rules[] = {
 	{"interface/target", GROUP, NULL, NULL, NULL},
 	{"interface/target@dev", ATTRIBUTE, NULL, take_port, NULL},
 	{"interface/model", GROUP, NULL, NULL, NULL},
-	{"interface/model@type", ATTRIBUTE, "netvsc", NULL, NULL},
+	{"interface/model@type", ATTRIBUTE, NULL, NULL, NULL},
 	{"interface/driver", GROUP, NULL, NULL, NULL},
 	{"interface/driver@name", ATTRIBUTE, NULL, NULL, NULL},
 	{"interface/driver@queues", ATTRIBUTE, NULL, take_queues, NULL},
@@ -609,6 +633,39 @@ static const struct rule rules[] = {
 	{"controller", TREE, NULL, NULL, NULL},
 	{"memballoon", TREE, NULL, NULL, NULL},
 	{"panic", TREE, NULL, NULL, NULL},
+
+	{"pool", GROUP, NULL, NULL, NULL},
+	{"pool@type", ATTRIBUTE, "dir", NULL, NULL},
+	{"pool/name", TEXT, NULL, take_name, NULL},
+	{"pool/uuid", TEXT, NULL, NULL, NULL},
+	{"pool/capacity", TREE, NULL, NULL, NULL},
+	{"pool/allocation", TREE, NULL, NULL, NULL},
+	{"pool/available", TREE, NULL, NULL, NULL},
+	{"pool/source", TREE, NULL, NULL, NULL},
+	{"pool/target", GROUP, NULL, NULL, NULL},
+	{"pool/target/path", TEXT, NULL, take_path, NULL},
+	{"pool/target/permissions", TREE, NULL, NULL, NULL},
+	{"volume", GROUP, NULL, NULL, NULL},
+	{"volume@type", ATTRIBUTE, "file", NULL, NULL},
+	{"volume/name", TEXT, NULL, take_name, NULL},
+	{"volume/key", TEXT, NULL, NULL, NULL},
+	{"volume/source", TREE, NULL, NULL, NULL},
+	{"volume/capacity", TEXT, NULL, take_capacity, NULL},
+	{"volume/capacity@unit", ATTRIBUTE, NULL, take_unit, NULL},
+	{"volume/allocation", TEXT, NULL, take_allocation, NULL},
+	{"volume/allocation@unit", ATTRIBUTE, NULL, take_unit, NULL},
+	{"volume/physical", TREE, NULL, NULL, NULL},
+	{"volume/target", GROUP, NULL, NULL, NULL},
+	{"volume/target/path", TEXT, NULL, NULL, NULL},
+	{"volume/target/format", GROUP, NULL, NULL, NULL},
+	{"volume/target/format@type", ATTRIBUTE, "vhdx vpc raw", take_volume_format, NULL},
+	{"volume/target/permissions", TREE, NULL, NULL, NULL},
+	{"volume/target/timestamps", TREE, NULL, NULL, NULL},
+	{"volume/backingStore", GROUP, NULL, NULL, NULL},
+	{"volume/backingStore/path", TEXT, NULL, take_backing, NULL},
+	{"volume/backingStore/format", TREE, NULL, NULL, NULL},
+	{"volume/backingStore/permissions", TREE, NULL, NULL, NULL},
+	{"volume/backingStore/timestamps", TREE, NULL, NULL, NULL},
 };
 /* clang-format on */
 
@@ -802,10 +859,29 @@ static void set_first(struct reader *reader)
 	}
 	json_array_foreach(json_object_get(reader->machine, "disks"), i, disk)
 	{
-		if (disk_is_dvd(disk) == dvd) {
+		if (drive_is_dvd(disk) == dvd) {
 			json_object_set_new(disk, "first", json_true());
 			return;
 		}
+	}
+}
+
+/*
+ * The second generation has no IDE. Clients take that for what a disk is at by default; one that has an address is meant to be there, and the
+ * service says that it cannot.
+ */
+static void settle_disks(struct reader *reader)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(reader->machine, "disks"), i, disk)
+	{
+		if (reader->efi && drive_is_ide(disk) && json_object_get(disk, BY_LETTER) != NULL) {
+			json_object_del(disk, "controller");
+			json_object_del(disk, "number");
+		}
+		json_object_del(disk, BY_LETTER);
 	}
 }
 
@@ -815,6 +891,7 @@ static bool end_domain(struct reader *reader)
 	uint64_t now = reader->now != 0 ? reader->now : reader->most;
 
 	reader->line = 0;
+	settle_disks(reader);
 	if (*text_of(machine, "name") == '\0') {
 		return refuse(reader, ERR_XML, "<domain> has no <name>");
 	}
@@ -873,7 +950,7 @@ static xmlDoc *parse(struct reader *reader, const char *text)
 	return document;
 }
 
-static json_t *read_xml(const char *text, const char *folder, bool is_domain,
+static json_t *read_xml(const char *text, const char *folder, const char *wanted,
 			struct xml_error *error)
 {
 	struct reader reader = {.folder = folder, .error = error, .machine = json_object()};
@@ -881,9 +958,10 @@ static json_t *read_xml(const char *text, const char *folder, bool is_domain,
 	xmlNode *root = document != NULL ? xmlDocGetRootElement(document) : NULL;
 	bool good = root != NULL;
 
-	if (good && (strcmp((const char *)root->name, "domain") == 0) != is_domain) {
-		good = refuse(&reader, ERR_XML, "the root is <%.40s>, and should be %s",
-			      (const char *)root->name, is_domain ? "<domain>" : "a device");
+	if (good && (wanted != NULL ? strcmp((const char *)root->name, wanted) != 0
+				    : is_word("domain pool volume", (const char *)root->name))) {
+		good = refuse(&reader, ERR_XML, "the root is <%.40s>, and should be <%s>",
+			      (const char *)root->name, wanted != NULL ? wanted : "disk");
 	}
 	good = good && read_node(&reader, root, "");
 	if (document != NULL) {
@@ -900,21 +978,29 @@ static json_t *read_xml(const char *text, const char *folder, bool is_domain,
 json_t *xml_read_domain(const char *text, const char *store, struct xml_error *error)
 {
 	struct xml_error ignored;
-	json_t *machine = read_xml(text, "", true, error);
+	json_t *machine = read_xml(text, "", "domain", error);
 	char folder[1024];
 
 	/* Which folder is its own is known when its name is. */
 	if (machine != NULL) {
 		snprintf(folder, sizeof(folder), "%s/%s", store, text_of(machine, "name"));
 		json_decref(machine);
-		machine = read_xml(text, folder, true, &ignored);
+		machine = read_xml(text, folder, "domain", &ignored);
 	}
 	return machine;
 }
 
 json_t *xml_read_device(const char *text, const char *folder, struct xml_error *error)
 {
-	return read_xml(text, folder, false, error);
+	json_t *machine = read_xml(text, folder, NULL, error);
+
+	json_object_del(json_array_get(json_object_get(machine, "disks"), 0), BY_LETTER);
+	return machine;
+}
+
+json_t *xml_read_other(const char *text, const char *root, struct xml_error *error)
+{
+	return read_xml(text, "", root, error);
 }
 
 /* ---- Metadata, element by element ---- */

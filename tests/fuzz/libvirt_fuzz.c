@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libvirt/libvirt.h"
+#include "libvirt/call.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool absent;
@@ -18,7 +18,9 @@ json_t *http_ask(struct http *http, const char *method, const char *path, json_t
 		return NULL;
 	}
 	if (strcmp(path, "/v1/host") == 0) {
-		return json_pack("{s:s, s:i, s:i}", "name", "h", "lps", 2, "memory", 1 << 30);
+		/* Nothing is made or deleted there. */
+		return json_pack("{s:s, s:i, s:i, s:s}", "name", "h", "lps", 2, "memory", 1 << 30,
+				 "store", "/nowhere/at/all");
 	}
 	if (strcmp(path, "/v1/machines") == 0) {
 		return json_pack("{s:[{s:s, s:s, s:s}]}", "machines", "name", "a", "state",
@@ -132,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(out.bytes);
 	free(session.store);
 	events_end(&session);
+	storage_end(&session);
 	free(copy);
 	return 0;
 }
