@@ -573,6 +573,7 @@ static void act(struct call *call)
 
 static void open_console(struct call *call)
 {
+	const char *last = request_parameter(call->request, "last");
 	struct refusal why;
 
 	if (call->machine->console == NULL) {
@@ -581,6 +582,12 @@ static void open_console(struct call *call)
 		       "'%s' is %s and has no console", call->machine->name,
 		       machine_state_name(call->machine->state));
 		api_refuse(call->request, &why);
+		return;
+	}
+	if (last != NULL) {
+		request_answer(call->request, 200,
+			       json_pack("{s:o*}", "text",
+					 console_last(call->machine, strtoul(last, NULL, 10))));
 		return;
 	}
 	snprintf(call->request->console, sizeof(call->request->console), "%s", call->machine->id);

@@ -251,3 +251,27 @@ void console_open(struct machine *machine)
 	}
 	link_ask(machine, CONTROL_CONSOLE, json_object(), pair[1], opened, NULL);
 }
+
+json_t *console_last(const struct machine *machine, size_t most)
+{
+	const struct console *console = machine->console;
+	uint64_t at = console->end - (console->end < KEPT ? console->end : KEPT);
+	char text[CONSOLE_LAST_MAX] = "";
+	size_t length = 0;
+	json_t *value;
+
+	most = most < sizeof(text) ? most : sizeof(text);
+	at = console->end - at > most ? console->end - most : at;
+	while (at != console->end) {
+		text[length++] = console->kept[at++ % KEPT];
+	}
+	value = json_stringn(text, length);
+	if (value == NULL) {
+		/* A guest's bytes are what they like; where they are no UTF-8, ASCII is left of them. */
+		for (size_t i = 0; i < length; i++) {
+			text[i] = (text[i] & 0x80) != 0 ? '?' : text[i];
+		}
+		value = json_stringn(text, length);
+	}
+	return value;
+}

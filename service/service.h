@@ -419,6 +419,9 @@ const char *events_next(const struct service *service, uint64_t *id);
 /* COM1 by the worker's method "console". */
 void console_open(struct machine *machine);
 void console_close(struct machine *machine);
+#define CONSOLE_LAST_MAX 4096
+/* Of a machine that has a console: what it showed last, a text of so many bytes and no more than that, with the guest's control characters. */
+json_t *console_last(const struct machine *machine, size_t most);
 /*
  * A stream socket of somebody's who sees what the console shows, from what it has kept on, and types. `closed` is called when it is over; the
  * descriptor is not closed here. False: there is no console.

@@ -1,5 +1,5 @@
 // The page's frame: who is logged in, which view is shown, jobs, and the list of machines.
-import { ask, keyOf, known, listen, live, logIn, logOut, session } from "./api.js";
+import { ask, keyOf, known, listen, live, logIn, logOut, pathOf, session } from "./api.js";
 import { announce, bar, bytes, chart, h, replace, size, span, state } from "./parts.js";
 import { buttons, machineView } from "./machine.js";
 import { editView } from "./edit.js";
@@ -93,6 +93,7 @@ function hostTiles() {
 function row(machine) {
   const key = keyOf(machine), where = h("a.name"), tags = h("span"), mark = h("td"), cpu = h("td", { "data-label": "CPU" }),
     memory = h("td", { "data-label": "Memory" }), since = h("td", { "data-label": "For" }), actions = h("td.actions"), lines = h("div");
+  let looked = -Infinity;
   const element = h("tr", { id: `row-${key}` }, h("td", null, where, " ", tags, lines), mark, cpu, memory, since, actions);
   const update = (now) => {
     where.textContent = now.name;
@@ -104,9 +105,28 @@ function row(machine) {
     memory.textContent = now.memory === undefined ? "–" : bytes(size(now.memory));
     since.textContent = span(now["state-seconds"] ?? 0);
     buttons(actions, now, ["start", "shutdown", "pause", "resume"]);
+    if (now.state !== "running") lines.replaceChildren();
+    else if (!secret.has(key) && performance.now() - looked > 4500) {
+      looked = performance.now();
+      preview(now, lines);
+    }
   };
   return { element, update };
 }
+
+// The last lines of a console, without what moves the cursor and colours it.
+async function preview(machine, place) {
+  try {
+    const { text } = await ask("GET", `${pathOf(machine, "console")}?last=1500`);
+    const plain = text.replace(/\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b./gs, "").replace(/\r\n/g, "\n").replace(/[^\n]*\r/g, "").replace(/[^\P{C}\n]/gu, "");
+    const lines = plain.split("\n").map((line) => line.trimEnd()).filter(Boolean).slice(-3).join("\n");
+    replace(place, ...(lines ? [h("pre.preview", { "aria-label": `Last lines of ${machine.name}` }, lines)] : [""]));
+  } catch (problem) {
+    place.replaceChildren();
+    if (problem.status === 403) secret.add(keyOf(machine));
+  }
+}
+const secret = new Set(); // the consoles that are not for us
 
 function listView() {
   const tiles = hostTiles(), body = h("tbody"), rows = new Map(), none = h("p.soft"), filter = h("input", { type: "search", id: "filter", placeholder: "Name, state or tag" });
