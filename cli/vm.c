@@ -278,7 +278,7 @@ bool vm_take_option(struct vm *vm, const char *word, const char *value)
 	return take_option(vm, word, value, &used);
 }
 
-static const struct vm_verb *find_verb(const char *word)
+const struct vm_verb *vm_find_verb(const char *word)
 {
 	unsigned int i;
 
@@ -363,7 +363,7 @@ static bool parse(struct vm *vm, int argc, char **argv)
 			}
 			i += used;
 		} else if (vm->verb == NULL) {
-			vm->verb = find_verb(argv[i]);
+			vm->verb = vm_find_verb(argv[i]);
 			if (vm->verb == NULL) {
 				return fail(argv[i], "not a verb; see vm --help");
 			}

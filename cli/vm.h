@@ -22,6 +22,7 @@ struct vm {
 	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
 	unsigned int count;
 	bool json, no_wait, watch, force, turn_off, save, disks, read_only, untagged, access;
+	bool asks; /* questions, also where there is no terminal */
 	const char *columns, *new_disk;
 	/* Of a part of a machine; NULL: not given. */
 	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role, *kind,
@@ -43,6 +44,9 @@ bool vm_take_option(struct vm *vm, const char *word, const char *value);
 /* remote.c: the host is another one. Over SSH `vm` is run there, and this does not return; else who we are is read. False: said why. */
 bool vm_go_there(struct vm *vm, int argc, char **argv);
 
+/* NULL: there is none. */
+const struct vm_verb *vm_find_verb(const char *word);
+
 /* For bash, from the tables of verbs and options; machines' names are asked of the service. */
 void vm_print_completion(void);
 
@@ -52,12 +56,14 @@ json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form
 int vm_refused(const struct vm *vm);
 /* A list of objects: their members that `columns` or --columns name, or with --json all. */
 void vm_print_rows(const struct vm *vm, const json_t *list, const char *columns);
+/* As a table shows it: nothing in it leads a terminal. */
+void vm_print_value(const json_t *value, char *text, size_t size);
 /* Bytes, as people read them. */
 void vm_print_size(const json_t *bytes, char *text, size_t size);
 /* A machine's document is changed, which may take its time. Takes the patch. The status. */
 int vm_change(struct vm *vm, const char *name, json_t *patch);
 
-/* vm_parts.c, vm_views.c: verbs. */
+/* vm_parts.c, vm_views.c, vm_menu.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
@@ -68,6 +74,7 @@ int vm_com_port(struct vm *vm), vm_set_com_port(struct vm *vm);
 int vm_services(struct vm *vm), vm_enable_service(struct vm *vm), vm_disable_service(struct vm *vm);
 int vm_users(struct vm *vm), vm_grant(struct vm *vm), vm_revoke(struct vm *vm);
 int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
+int vm_menu(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);
 int vm_switches(struct vm *vm), vm_add_switch(struct vm *vm), vm_remove_switch(struct vm *vm);
 

@@ -59,7 +59,7 @@ static void print_json(const json_t *value)
 
 /* ---- Tables ---- */
 
-static void put_value(const json_t *value, char *text, size_t size)
+void vm_print_value(const json_t *value, char *text, size_t size)
 {
 	size_t used = 0, i;
 	const json_t *item;
@@ -122,7 +122,7 @@ static void print_table(const json_t *list, const char *columns)
 	json_array_foreach((json_t *)list, row, item)
 	{
 		for (i = 0; i < count; i++) {
-			put_value(json_object_get(item, name[i]), text, sizeof(text));
+			vm_print_value(json_object_get(item, name[i]), text, sizeof(text));
 			width[i] = width_of(text) > width[i] ? width_of(text) : width[i];
 		}
 	}
@@ -137,7 +137,7 @@ static void print_table(const json_t *list, const char *columns)
 	json_array_foreach((json_t *)list, row, item)
 	{
 		for (i = 0; i < count; i++) {
-			put_value(json_object_get(item, name[i]), text, sizeof(text));
+			vm_print_value(json_object_get(item, name[i]), text, sizeof(text));
 			print_cell(text, width[i], i == count - 1);
 		}
 		putchar('\n');
@@ -463,7 +463,7 @@ static int create(struct vm *vm)
 	json_t *answer;
 
 	if (json_object_size(vm->document) == 0 && vm->new_disk == NULL && !vm->json &&
-	    isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !ask_questions(vm)) {
+	    (vm->asks || (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) && !ask_questions(vm)) {
 		return VM_FAILED;
 	}
 	if (vm->new_disk != NULL && !make_disk(vm, vm->words[0])) {
@@ -509,7 +509,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch)
 	if (json_object_get(answer, "what") != NULL) {
 		return wait_for(vm, answer);
 	}
-	put_value(json_object_get(answer, "at-next-start"), waits, sizeof(waits));
+	vm_print_value(json_object_get(answer, "at-next-start"), waits, sizeof(waits));
 	if (vm->json) {
 		print_json(answer);
 	} else if (waits[0] != '\0') {
@@ -600,10 +600,10 @@ static bool show_event(void *user, const char *name, const json_t *data)
 		json_dumpf(data, stdout, JSON_COMPACT);
 		puts("}");
 	} else {
-		put_value(json_object_get(data, what != NULL ? "machine" : "name"), text[0],
-			  sizeof(text[0]));
-		put_value(what, text[1], sizeof(text[1]));
-		put_value(state, text[2], sizeof(text[2]));
+		vm_print_value(json_object_get(data, what != NULL ? "machine" : "name"), text[0],
+			       sizeof(text[0]));
+		vm_print_value(what, text[1], sizeof(text[1]));
+		vm_print_value(state, text[2], sizeof(text[2]));
 		printf("%s '%s'%s%s %s\n", name, text[0], what != NULL ? " " : "", text[1],
 		       text[2]);
 	}
@@ -633,7 +633,7 @@ static int host(struct vm *vm)
 			if (strncmp(key, "memory", 6) == 0) {
 				vm_print_size(value, text, sizeof(text));
 			} else {
-				put_value(value, text, sizeof(text));
+				vm_print_value(value, text, sizeof(text));
 			}
 			printf("%-16s %s\n", key, text);
 		}
@@ -722,6 +722,7 @@ const struct vm_verb vm_verbs[] = {
 	{"switches",      "Get-VMSwitch",         0, 1,    vm_switches,     false, "[SWITCH]",      "all switches, or what is at the ports of one"},
 	{"add-switch",    "New-VMSwitch",         1, 1,    vm_add_switch,   false, "SWITCH",        "--kind, --interface, --speed"},
 	{"remove-switch", "Remove-VMSwitch",      1, 1,    vm_remove_switch, false, "SWITCH",       "with its ports"},
+	{"menu",          NULL,                   0, 0,    vm_menu,         false, "",              "all of this by numbers, also over a serial line"},
 	{"jobs",          "Get-Job",              0, 0,    jobs,            false, "",              "what is being done, and was"},
 	{"cancel",        "Stop-Job",             1, 1,    cancel,          false, "JOB",           "if it has not gone too far"},
 	{"events",        NULL,                   0, 0,    events,          false, "",              "what happens, from now on"},

@@ -98,7 +98,7 @@ static json_t *read_machines(struct vm *vm, double *when)
 /* On a terminal until it is interrupted; else what happens in a second. */
 int vm_top(struct vm *vm)
 {
-	bool is_terminal = isatty(STDOUT_FILENO) && !vm->json;
+	bool is_terminal = isatty(STDOUT_FILENO) && !vm->json && !vm->asks;
 	double began, ended;
 	json_t *before = read_machines(vm, &began), *after, *list;
 
