@@ -271,11 +271,9 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t size)
 	struct stream *stream = user;
 	struct pollfd readable = {stream->fd, POLLIN, 0};
 	ssize_t got;
-	int ready;
 
 	(void)position;
-	ready = poll(&readable, 1, stream->events ? QUIET_SECONDS * 1000 : -1);
-	if (ready == 0) {
+	if (stream->events && poll(&readable, 1, QUIET_SECONDS * 1000) == 0) {
 		/* A comment: whether somebody reads is seen by its being sent. */
 		return connection_still_may(&stream->secret) && size >= 3
 			       ? (memcpy(to, ":\n\n", 3), 3)

@@ -8,13 +8,15 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "include/mgmt/service.h"
 #include "web/web.h"
 
-#define HEAD_ROOM 4096
-#define URI_MAX   2048
+#define HEAD_ROOM      4096
+#define URI_MAX        2048
+#define ANSWER_SECONDS (2 * SERVICE_WAIT_MAX) /* of silence; it answers earlier */
 
 bool forward_is_path(const char *uri)
 {
@@ -106,6 +108,7 @@ static bool read_head(int fd, struct head *head)
 bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
 		 size_t length, bool upgrade, struct head *head)
 {
+	const struct timeval most = {.tv_sec = ANSWER_SECONDS};
 	char text[HEAD_ROOM + URI_MAX];
 	int size = snprintf(
 		text, sizeof(text),
@@ -115,6 +118,7 @@ bool forward_ask(int fd, const char *method, const char *uri, const char *match,
 		match != NULL ? "If-Match: " : "", match != NULL ? match : "",
 		match != NULL ? "\r\n" : "");
 
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
 	return size > 0 && (size_t)size < sizeof(text) && send_all(fd, text, (size_t)size) &&
 	       send_all(fd, body, length) && read_head(fd, head);
 }

@@ -10,7 +10,8 @@
 #include "hosted/sandbox.h"
 #include "web/web.h"
 
-#define WEB_USERS 0x76780000u /* the first of the users that a connection's process becomes */
+#define WEB_USERS                                                                                  \
+	0x77000000u /* the first of the users that a connection's process becomes; other programs' end before */
 
 static const int allowed[] = {
 	/* the client, the service, the monitor */

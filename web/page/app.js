@@ -77,10 +77,10 @@ function hostTiles() {
   const update = () => {
     const host = known.host;
     if (!host) return;
-    const total = known.history.at(-1) ?? 0, given = [...known.machines.values()].filter((machine) => machine.state === "running")
-      .reduce((sum, machine) => sum + (size(machine.memory) || 0), 0);
+    const total = known.history.at(-1) ?? 0, alive = [...known.machines.values()].filter((machine) => machine.state !== "off" && machine.state !== "saved"),
+      given = alive.reduce((sum, machine) => sum + (size(machine.memory) || 0), 0);
     replace(name, host.name, h("small", null, `up for ${span(host.uptime - host.uptime % 60)}`));
-    replace(running, `${host.running} of ${host.machines}`, h("small", null, `${bytes(given)} given to guests`));
+    replace(running, `${alive.length} of ${known.machines.size}`, h("small", null, `${bytes(given)} given to guests`));
     replace(cpu, `${Math.round(100 * total / host.lps)} %`, h("small", null, `of ${host.lps} processors, by machines`));
     replace(memory, bytes(host.memory - host["memory-free"]), h("small", null, `of ${bytes(host.memory)}`));
     used.show(1 - host["memory-free"] / host.memory);

@@ -40,8 +40,8 @@ export function buttons(place, machine, names, said = announce) {
 
 // Whatever the worker says, flat: a name and a text. An item of a list is a line.
 function pairs(value, prefix = "") {
-  if (value === null || typeof value !== "object") return [[prefix, String(value)]];
-  if (Array.isArray(value)) return [[prefix, value.map((item) => pairs(item).map(([key, text]) => key === "name" || !key ? text : `${key} ${text}`).join(", ")).join("\n")]];
+  if (value === null || typeof value !== "object") return [[prefix, typeof value === "number" && /memory|bytes|m[ai][nx]imum|target|size/.test(prefix) ? bytes(value) : String(value)]];
+  if (Array.isArray(value)) return [[prefix, value.map((item) => pairs(item).map(([key, text]) => key === "name" || !key ? text : text === "true" ? key : text === "false" ? `not ${key}` : `${key} ${text}`).join(", ")).join("\n")]];
   return Object.entries(value).flatMap(([key, inner]) => pairs(inner, prefix ? `${prefix} ${key}` : key));
 }
 
