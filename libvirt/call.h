@@ -61,11 +61,16 @@ json_t *fetch_domain(struct call *call);
 void change(struct call *call, const char *id, json_t *patch);
 /* Until the job has ended. */
 void act_on(struct call *call, const char *id, const char *action);
+/* Whether it is among those that a list's flags (virConnectListAllDomainsFlags) want. */
+bool is_wanted(const json_t *machine, uint32_t flags);
+/* An id that is the same each time, of a text and its kind. */
+void text_id(const char *kind, const char *text, uint8_t id[UUID_BYTES]);
 /* The folder of the machines' folders, and a machine's (1024 bytes); "": not known. */
 const char *store_of(struct call *call);
 void folder_of(struct call *call, const json_t *machine, char folder[1024]);
 
 /* virTypedParameter; their count is put by who puts them. */
+void put_param_int(struct wire_out *out, const char *name, int32_t value);
 void put_param_uint(struct wire_out *out, const char *name, uint32_t value);
 void put_param_ulong(struct wire_out *out, const char *name, uint64_t value);
 void put_param_long(struct wire_out *out, const char *name, int64_t value);
@@ -77,7 +82,40 @@ void put_param_text(struct wire_out *out, const char *name, const char *value);
 void register_event(struct call *call);
 void deregister_event(struct call *call);
 
+/* stats.c */
+void get_block_stats(struct call *call);
+void get_block_stats_with_flags(struct call *call);
+void get_block_info(struct call *call);
+void get_interface_stats(struct call *call);
+void get_memory_stats(struct call *call);
+void get_vcpus(struct call *call);
+void get_cpu_stats(struct call *call);
+void get_control_info(struct call *call);
+void get_job_info(struct call *call);
+void get_job_stats(struct call *call);
+void get_all_stats(struct call *call);
+void get_node_memory(struct call *call);
+void get_free_memory(struct call *call);
+void get_cells_memory(struct call *call);
+void get_cpu_map(struct call *call);
+void get_most_vcpus(struct call *call);
+uint32_t lps_of(struct call *call);
+
+/* networks.c */
+void list_networks(struct call *call);
+void count_networks(struct call *call);
+void list_network_names(struct call *call);
+void look_up_network(struct call *call);
+void look_up_network_by_uuid(struct call *call);
+void get_network_xml(struct call *call);
+void network_yes(struct call *call);
+void network_no(struct call *call);
+void create_network(struct call *call);
+void remove_network(struct call *call);
+
 /* storage.c */
+/* What the disk library says of a file; one that it cannot read is as long as the file is. */
+void storage_look_into(const char *path, struct xml_volume *about);
 void list_pools(struct call *call);
 void count_pools(struct call *call);
 void list_pool_names(struct call *call);

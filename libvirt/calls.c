@@ -91,6 +91,22 @@ void parse_id(const char *id, uint8_t bytes[UUID_BYTES])
 	}
 }
 
+void text_id(const char *kind, const char *text, uint8_t id[UUID_BYTES])
+{
+	uint64_t hash[2] = {0xcbf29ce484222325, 0x84222325cbf29ce4}; /* FNV-1a */
+
+	for (; *kind != '\0'; kind++) {
+		hash[1] = (hash[1] ^ (uint8_t)*kind) * 0x100000001b3;
+	}
+	for (; *text != '\0'; text++) {
+		hash[0] = (hash[0] ^ (uint8_t)*text) * 0x100000001b3;
+		hash[1] = (hash[1] ^ (uint8_t)*text) * 0x100000001b3;
+	}
+	memcpy(id, hash, UUID_BYTES);
+	id[6] = (id[6] & 0x0f) | 0x80; /* the version for what vendors make */
+	id[8] = (id[8] & 0x3f) | 0x80;
+}
+
 void get_domain(struct call *call, struct domain *domain)
 {
 	uint8_t id[UUID_BYTES];
@@ -333,12 +349,10 @@ static void get_capabilities(struct call *call)
 
 static void get_domain_capabilities(struct call *call)
 {
-	json_t *host = fetch_host(call);
-	char *xml = host != NULL ? xml_domain_capabilities(host) : NULL;
+	char *xml = xml_domain_capabilities();
 
 	wire_put_text(call->out, xml != NULL ? xml : "");
 	free(xml);
-	json_decref(host);
 }
 
 static void get_node_info(struct call *call)
@@ -362,7 +376,7 @@ static void get_node_info(struct call *call)
 
 /* ---- Domains ---- */
 
-static bool is_wanted(const json_t *machine, uint32_t flags)
+bool is_wanted(const json_t *machine, uint32_t flags)
 {
 	int state = state_of(machine);
 	bool active = state != STATE_SHUTOFF,
@@ -415,6 +429,57 @@ static void list_all(struct call *call)
 	}
 	wire_put(call->out, count);
 	json_decref(answer);
+}
+
+/* The older lists: those that run, by their numbers, or the others, by their names. */
+static json_t *fetch_list(struct call *call, uint32_t flags, uint32_t most)
+{
+	json_t *answer = ask(call, "GET", NULL, "/v1/machines"), *wanted = json_array(), *machine;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "machines"), i, machine)
+	{
+		if (is_wanted(machine, flags) && json_array_size(wanted) < most) {
+			json_array_append(wanted, machine);
+		}
+	}
+	json_decref(answer);
+	wire_put(call->out, (uint32_t)json_array_size(wanted));
+	return wanted;
+}
+
+static void count_active(struct call *call)
+{
+	json_decref(fetch_list(call, LIST_ACTIVE, UINT32_MAX));
+}
+
+static void count_defined(struct call *call)
+{
+	json_decref(fetch_list(call, LIST_INACTIVE, UINT32_MAX));
+}
+
+static void list_active(struct call *call)
+{
+	json_t *list = fetch_list(call, LIST_ACTIVE, wire_get(call->in)), *machine;
+	size_t i;
+
+	json_array_foreach(list, i, machine)
+	{
+		wire_put(call->out, (uint32_t)number_of(machine));
+	}
+	json_decref(list);
+}
+
+static void list_defined(struct call *call)
+{
+	json_t *list = fetch_list(call, LIST_INACTIVE, wire_get(call->in)), *machine;
+	size_t i;
+
+	json_array_foreach(list, i, machine)
+	{
+		wire_put_text(call->out, text_of(machine, "name"));
+	}
+	json_decref(list);
 }
 
 static void put_found(struct call *call, json_t *machine)
@@ -493,10 +558,12 @@ static void get_info(struct call *call)
 static void get_xml(struct call *call)
 {
 	json_t *machine = fetch_domain(call);
+	bool inactive = wire_get(call->in) & 2; /* VIR_DOMAIN_XML_INACTIVE */
 	char folder[1024], *xml;
 
 	folder_of(call, machine, folder);
-	xml = machine != NULL ? xml_domain(machine, number_of(machine), folder) : NULL;
+	xml = machine != NULL ? xml_domain(machine, inactive ? -1 : number_of(machine), folder)
+			      : NULL;
 	wire_put_text(call->out, xml != NULL ? xml : "");
 	free(xml);
 	json_decref(machine);
@@ -610,6 +677,7 @@ static const struct {
 	{2, false, close_connection, NULL}, /* CONNECT_CLOSE */
 	{3, false, get_type, NULL}, /* CONNECT_GET_TYPE */
 	{4, false, get_version, NULL}, /* CONNECT_GET_VERSION */
+	{5, false, get_most_vcpus, NULL}, /* CONNECT_GET_MAX_VCPUS */
 	{6, false, get_node_info, NULL}, /* NODE_GET_INFO */
 	{7, false, get_capabilities, NULL}, /* CONNECT_GET_CAPABILITIES */
 	{8, true, attach_device, NULL}, /* DOMAIN_ATTACH_DEVICE */
@@ -624,9 +692,12 @@ static const struct {
 	{17, false, get_most_memory, NULL}, /* DOMAIN_GET_MAX_MEMORY */
 	{18, false, get_vcpus_count, NULL}, /* DOMAIN_GET_MAX_VCPUS */
 	{19, false, get_os_type, NULL}, /* DOMAIN_GET_OS_TYPE */
+	{20, false, get_vcpus, NULL}, /* DOMAIN_GET_VCPUS */
+	{21, false, list_defined, NULL}, /* CONNECT_LIST_DEFINED_DOMAINS */
 	{22, false, look_up_by_id, NULL}, /* DOMAIN_LOOKUP_BY_ID */
 	{23, false, look_up_by_name, NULL}, /* DOMAIN_LOOKUP_BY_NAME */
 	{24, false, look_up_by_uuid, NULL}, /* DOMAIN_LOOKUP_BY_UUID */
+	{25, false, count_defined, NULL}, /* CONNECT_NUM_OF_DEFINED_DOMAINS */
 	{27, true, act, "restart"}, /* DOMAIN_REBOOT */
 	{28, true, act, "resume"}, /* DOMAIN_RESUME */
 	{29, true, set_autostart, NULL}, /* DOMAIN_SET_AUTOSTART */
@@ -636,8 +707,22 @@ static const struct {
 	{33, true, act, "shutdown"}, /* DOMAIN_SHUTDOWN */
 	{34, true, act, "pause"}, /* DOMAIN_SUSPEND */
 	{35, true, undefine, NULL}, /* DOMAIN_UNDEFINE */
+	{36, false, put_no, NULL}, /* CONNECT_LIST_DEFINED_NETWORKS */
+	{37, false, list_active, NULL}, /* CONNECT_LIST_DOMAINS */
+	{38, false, list_network_names, NULL}, /* CONNECT_LIST_NETWORKS */
+	{40, true, create_network, NULL}, /* NETWORK_CREATE_XML */
+	{42, true, remove_network, NULL}, /* NETWORK_DESTROY */
+	{43, false, get_network_xml, NULL}, /* NETWORK_GET_XML_DESC */
+	{44, false, network_no, NULL}, /* NETWORK_GET_AUTOSTART */
+	{46, false, look_up_network, NULL}, /* NETWORK_LOOKUP_BY_NAME */
+	{47, false, look_up_network_by_uuid, NULL}, /* NETWORK_LOOKUP_BY_UUID */
+	{50, false, put_no, NULL}, /* CONNECT_NUM_OF_DEFINED_NETWORKS */
+	{51, false, count_active, NULL}, /* CONNECT_NUM_OF_DOMAINS */
+	{52, false, count_networks, NULL}, /* CONNECT_NUM_OF_NETWORKS */
 	{59, false, get_hostname, NULL}, /* CONNECT_GET_HOSTNAME */
 	{60, false, supports_feature, NULL}, /* CONNECT_SUPPORTS_FEATURE */
+	{64, false, get_block_stats, NULL}, /* DOMAIN_BLOCK_STATS */
+	{65, false, get_interface_stats, NULL}, /* DOMAIN_INTERFACE_STATS */
 	{66, false, list_auth, NULL}, /* AUTH_LIST */
 	{71, false, count_pools, NULL}, /* CONNECT_NUM_OF_STORAGE_POOLS */
 	{72, false, list_pool_names, NULL}, /* CONNECT_LIST_STORAGE_POOLS */
@@ -667,38 +752,53 @@ static const struct {
 	{98, false, get_volume_info, NULL}, /* STORAGE_VOL_GET_INFO */
 	{99, false, get_volume_xml, NULL}, /* STORAGE_VOL_GET_XML_DESC */
 	{100, false, get_volume_path, NULL}, /* STORAGE_VOL_GET_PATH */
+	{101, false, get_cells_memory, NULL}, /* NODE_GET_CELLS_FREE_MEMORY */
+	{102, false, get_free_memory, NULL}, /* NODE_GET_FREE_MEMORY */
 	{110, false, get_uri, NULL}, /* CONNECT_GET_URI */
 	{149, false, put_yes, NULL}, /* CONNECT_IS_SECURE */
 	{150, false, is_active, NULL}, /* DOMAIN_IS_ACTIVE */
 	{151, false, is_persistent, NULL}, /* DOMAIN_IS_PERSISTENT */
+	{152, false, network_yes, NULL}, /* NETWORK_IS_ACTIVE */
+	{153, false, network_no, NULL}, /* NETWORK_IS_PERSISTENT */
 	{154, false, pool_yes, NULL}, /* STORAGE_POOL_IS_ACTIVE */
 	{155, false, pool_yes, NULL}, /* STORAGE_POOL_IS_PERSISTENT */
 	{157, false, get_version, NULL}, /* CONNECT_GET_LIB_VERSION */
+	{159, false, get_memory_stats, NULL}, /* DOMAIN_MEMORY_STATS */
 	{160, true, attach_device_with_flags, NULL}, /* DOMAIN_ATTACH_DEVICE_FLAGS */
 	{161, true, detach_device_with_flags, NULL}, /* DOMAIN_DETACH_DEVICE_FLAGS */
+	{163, false, get_job_info, NULL}, /* DOMAIN_GET_JOB_INFO */
 	{174, true, update_device, NULL}, /* DOMAIN_UPDATE_DEVICE_FLAGS */
 	{182, true, act, "save"}, /* DOMAIN_MANAGED_SAVE */
 	{183, false, has_managed_save, NULL}, /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
 	{184, true, act, "discard-state"}, /* DOMAIN_MANAGED_SAVE_REMOVE */
+	{194, false, get_block_info, NULL}, /* DOMAIN_GET_BLOCK_INFO */
 	{196, true, start_with_flags, "start"}, /* DOMAIN_CREATE_WITH_FLAGS */
 	{199, true, set_vcpus_with_flags, NULL}, /* DOMAIN_SET_VCPUS_FLAGS */
 	{200, false, get_vcpus_count, NULL}, /* DOMAIN_GET_VCPUS_FLAGS */
 	{201, true, open_console, NULL}, /* DOMAIN_OPEN_CONSOLE */
 	{204, true, set_memory_with_flags, NULL}, /* DOMAIN_SET_MEMORY_FLAGS */
 	{212, false, get_state, NULL}, /* DOMAIN_GET_STATE */
+	{228, false, get_node_memory, NULL}, /* NODE_GET_MEMORY_STATS */
+	{229, false, get_control_info, NULL}, /* DOMAIN_GET_CONTROL_INFO */
 	{231, true, undefine_with_flags, NULL}, /* DOMAIN_UNDEFINE_FLAGS */
 	{234, true, act, "turn-off"}, /* DOMAIN_DESTROY_FLAGS */
+	{243, false, get_block_stats_with_flags, NULL}, /* DOMAIN_BLOCK_STATS_FLAGS */
 	{245, true, act, "reset"}, /* DOMAIN_RESET */
 	{258, true, act, "shutdown"}, /* DOMAIN_SHUTDOWN_FLAGS */
 	{260, true, resize_volume, NULL}, /* STORAGE_VOL_RESIZE */
+	{262, false, get_cpu_stats, NULL}, /* DOMAIN_GET_CPU_STATS */
 	{264, true, set_metadata, NULL}, /* DOMAIN_SET_METADATA */
 	{265, false, get_metadata, NULL}, /* DOMAIN_GET_METADATA */
 	{273, false, list_all, NULL}, /* CONNECT_LIST_ALL_DOMAINS */
 	{281, false, list_pools, NULL}, /* CONNECT_LIST_ALL_STORAGE_POOLS */
 	{282, false, list_volumes, NULL}, /* STORAGE_POOL_LIST_ALL_VOLUMES */
+	{283, false, list_networks, NULL}, /* CONNECT_LIST_ALL_NETWORKS */
+	{293, false, get_cpu_map, NULL}, /* NODE_GET_CPU_MAP */
+	{298, false, get_job_stats, NULL}, /* DOMAIN_GET_JOB_STATS */
 	{316, false, register_event, NULL}, /* CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY */
 	{317, false, deregister_event, NULL}, /* CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY */
 	{342, false, get_domain_capabilities, NULL}, /* CONNECT_GET_DOMAIN_CAPABILITIES */
+	{344, false, get_all_stats, NULL}, /* CONNECT_GET_ALL_DOMAIN_STATS */
 	{350, true, define_domain, NULL}, /* DOMAIN_DEFINE_XML_FLAGS */
 	{358, true, rename_domain, NULL}, /* DOMAIN_RENAME */
 	{360, false, put_nothing, NULL}, /* CONNECT_REGISTER_CLOSE_CALLBACK */
@@ -714,6 +814,12 @@ static void put_param(struct wire_out *out, const char *name, uint32_t type)
 {
 	wire_put_text(out, name);
 	wire_put(out, type);
+}
+
+void put_param_int(struct wire_out *out, const char *name, int32_t value)
+{
+	put_param(out, name, 1);
+	wire_put(out, (uint32_t)value);
 }
 
 void put_param_uint(struct wire_out *out, const char *name, uint32_t value)

@@ -94,6 +94,7 @@ struct session {
 	int client;
 	bool read_only; /* it has said that it changes nothing */
 	bool lost;      /* it takes no events any more */
+	uint32_t lps;   /* of the host, 0: not asked for yet */
 	char *store;    /* the folder of the machines' folders; NULL: not asked for yet */
 	/* A console that it looks at: bytes both ways under the head of the call that opened it. -1: none. */
 	int console;
@@ -139,13 +140,15 @@ static inline const char *text_of(const json_t *object, const char *key)
 #define XML_KEPT "start", "start-delay", "stop", "tags", "users", "transient"
 
 /*
- * A machine as libvirt's domain XML, in whose folder its files are, and what the host can do; freed by the caller, NULL: no memory.
+ * A machine as libvirt's domain XML, in whose folder its files are (with a number above 0: as it runs, its ports with names), and what the host can do; freed by the caller, NULL: no memory.
  */
 char *xml_domain(const json_t *machine, int id, const char *folder);
 char *xml_capabilities(const json_t *host);
-char *xml_domain_capabilities(const json_t *host);
+char *xml_domain_capabilities(void);
 char *xml_pool(const char *name, const uint8_t id[UUID_BYTES], const char *path, uint64_t capacity,
 	       uint64_t available);
+
+char *xml_network(const char *name, const uint8_t id[UUID_BYTES], size_t connections);
 
 /* A file of a disk, as libvirt knows it: sizes in bytes. */
 struct xml_volume {
@@ -185,7 +188,7 @@ struct xml_error {
 json_t *xml_read_domain(const char *text, const char *store, struct xml_error *error);
 json_t *xml_read_device(const char *text, const char *folder, struct xml_error *error);
 
-/* A pool (name, path), or a volume (name, format, backing, capacity and allocation: bytes). */
+/* A network (name), a pool (name, path), or a volume (name, format, backing, capacity and allocation: bytes). */
 json_t *xml_read_other(const char *text, const char *root, struct xml_error *error);
 
 /*

@@ -118,6 +118,10 @@ int main(int argc, char **argv)
 	if (listener < 0) {
 		return EXIT_USAGE;
 	}
+	if (strcmp(path, LISTEN_AT) == 0) {
+		/* Who only looks comes that way, and says so again when it has come. */
+		(void)!symlink(LISTEN_AT, LISTEN_AT "-ro");
+	}
 	/* This one waits for clients and for nothing else. */
 	(void)!fcntl(listener, F_SETFL, 0);
 	accept_all(listener, socket);

@@ -69,18 +69,9 @@ static const struct pool *find_pool(struct call *call, const char *name, const c
 	return pool;
 }
 
-/* The same each time: of its folder's name. */
 static void pool_id(const struct pool *pool, uint8_t id[UUID_BYTES])
 {
-	uint64_t hash[2] = {0xcbf29ce484222325, 0x84222325cbf29ce4};
-
-	for (const char *c = pool->path; *c != '\0'; c++) {
-		hash[0] = (hash[0] ^ (uint8_t)*c) * 0x100000001b3;
-		hash[1] = (hash[1] ^ (uint8_t)*c) * 0x100000001b3;
-	}
-	memcpy(id, hash, UUID_BYTES);
-	id[6] = (id[6] & 0x0f) | 0x80; /* a version for what vendors make */
-	id[8] = (id[8] & 0x3f) | 0x80;
+	text_id("pool", pool->path, id);
 }
 
 static void put_pool(struct call *call, const struct pool *pool)
@@ -531,22 +522,21 @@ void look_up_pool_by_volume(struct call *call)
 	}
 }
 
-/* What the library says of it, and what its parent is; one that it cannot read is as long as its file. */
-static void look_into(const struct volume *volume, struct xml_volume *about)
+void storage_look_into(const char *path, struct xml_volume *about)
 {
 	struct disk_open how = {.flags = DISK_READ_ONLY | DISK_NO_LOCK};
-	const char *format = drive_format(volume->path);
+	const char *format = drive_format(path);
 	struct disk_info info;
 	struct disk *disk;
 	struct stat file;
 
-	*about = (struct xml_volume){.name = volume->name, .path = volume->path, .format = "raw"};
-	if (stat(volume->path, &file) == 0) {
+	about->format = "raw";
+	if (stat(path, &file) == 0) {
 		about->capacity = (uint64_t)file.st_size;
 		about->allocation = (uint64_t)file.st_blocks * 512;
 		about->physical = (uint64_t)file.st_size;
 	}
-	if (format == NULL || disk_open(volume->path, &how, &disk, NULL) != 0) {
+	if (format == NULL || disk_open(path, &how, &disk, NULL) != 0) {
 		return;
 	}
 	about->capacity = disk_size(disk);
@@ -555,6 +545,12 @@ static void look_into(const struct volume *volume, struct xml_volume *about)
 		snprintf(about->parent, sizeof(about->parent), "%s", info.path);
 	}
 	(void)disk_close(&disk, NULL);
+}
+
+static void look_into(const struct volume *volume, struct xml_volume *about)
+{
+	*about = (struct xml_volume){.name = volume->name, .path = volume->path};
+	storage_look_into(volume->path, about);
 }
 
 static void put_volume_info(struct call *call, bool has_flags)

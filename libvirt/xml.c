@@ -232,7 +232,8 @@ static void put_disk(FILE *file, const json_t *disks, size_t index, const char *
 
 /* ---- Other devices ---- */
 
-static void put_network(FILE *file, const json_t *network)
+/* `machine`: whose that runs, at a port that its worker has named. */
+static void put_network(FILE *file, const json_t *network, const char *machine, size_t index)
 {
 	json_int_t vlan = json_integer_value(json_object_get(network, "vlan")),
 		   queues = json_integer_value(json_object_get(network, "queues"));
@@ -244,6 +245,9 @@ static void put_network(FILE *file, const json_t *network)
 	print(file, "      <source network='%s'/>\n", text_of(network, "switch"));
 	if (*text_of(network, "port") != '\0') {
 		print(file, "      <target dev='%s'/>\n", text_of(network, "port"));
+	} else if (machine != NULL) {
+		print(file, "      <target dev='%s", machine);
+		fprintf(file, "-%zu'/>\n", index);
 	}
 	fputs("      <model type='netvsc'/>\n", file);
 	if (queues > 0) {
@@ -303,7 +307,7 @@ static void put_screen(FILE *file, const json_t *document, const char *folder)
 	}
 }
 
-static void put_devices(FILE *file, const json_t *document, const char *folder)
+static void put_devices(FILE *file, const json_t *document, const char *folder, const char *name)
 {
 	const json_t *disks = json_object_get(document, "disks");
 	json_t *item;
@@ -321,7 +325,7 @@ static void put_devices(FILE *file, const json_t *document, const char *folder)
 	}
 	json_array_foreach(json_object_get(document, "networks"), i, item)
 	{
-		put_network(file, item);
+		put_network(file, item, name, i);
 	}
 	put_serial(file, json_object_get(document, "serial"), folder);
 	put_screen(file, document, folder);
@@ -474,7 +478,7 @@ char *xml_domain(const json_t *machine, int id, const char *folder)
 		"  <features>\n    <acpi/>\n    <apic/>\n  </features>\n  <clock offset='utc'/>\n"
 		"  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>%s</on_reboot>\n",
 		ends ? "destroy" : "restart");
-	put_devices(file, document, folder);
+	put_devices(file, document, folder, id > 0 ? text_of(machine, "name") : NULL);
 	put_rest(file, document);
 	fputs("</domain>\n", file);
 	return fclose(file) == 0 ? text : NULL;
@@ -524,6 +528,21 @@ char *xml_pool(const char *name, const uint8_t id[UUID_BYTES], const char *path,
 	return fclose(file) == 0 ? text : NULL;
 }
 
+char *xml_network(const char *name, const uint8_t id[UUID_BYTES], size_t connections)
+{
+	char *text = NULL, uuid[GUID_TEXT];
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+
+	if (file == NULL) {
+		return NULL;
+	}
+	guid_print_be(id, uuid);
+	fprintf(file, "<network connections='%zu'>\n", connections);
+	print(file, "  <name>%s</name>\n  <uuid>%s</uuid>\n</network>\n", name, uuid);
+	return fclose(file) == 0 ? text : NULL;
+}
+
 char *xml_volume(const struct xml_volume *volume)
 {
 	char *text = NULL;
@@ -555,7 +574,7 @@ char *xml_volume(const struct xml_volume *volume)
 }
 
 /* Of what virt-manager and virt-install offer, what there is here. */
-char *xml_domain_capabilities(const json_t *host)
+char *xml_domain_capabilities(void)
 {
 	static const struct {
 		const char *element, *name, *values;
@@ -572,17 +591,16 @@ char *xml_domain_capabilities(const json_t *host)
 	if (file == NULL) {
 		return NULL;
 	}
-	fprintf(file,
-		"<domainCapabilities>\n  <path>vmwp</path>\n  <domain>hyperv</domain>\n"
-		"  <machine>verdigris</machine>\n  <arch>x86_64</arch>\n"
-		"  <vcpu max='%" JSON_INTEGER_FORMAT "'/>\n"
-		"  <os supported='yes'>\n    <enum name='firmware'>\n      <value>efi</value>\n    "
-		"</enum>\n    <loader supported='yes'>\n      <enum name='type'>\n        "
-		"<value>rom</value>\n        <value>pflash</value>\n      </enum>\n      <enum "
-		"name='readonly'>\n        <value>yes</value>\n      </enum>\n      <enum "
-		"name='secure'>\n        <value>no</value>\n      </enum>\n    </loader>\n  </os>\n"
-		"  <devices>\n",
-		json_integer_value(json_object_get(host, "lps")));
+	fputs("<domainCapabilities>\n  <path>vmwp</path>\n  <domain>hyperv</domain>\n"
+	      "  <machine>verdigris</machine>\n  <arch>x86_64</arch>\n"
+	      "  <vcpu max='240'/>\n"
+	      "  <os supported='yes'>\n    <enum name='firmware'>\n      <value>efi</value>\n    "
+	      "</enum>\n    <loader supported='yes'>\n      <enum name='type'>\n        "
+	      "<value>rom</value>\n        <value>pflash</value>\n      </enum>\n      <enum "
+	      "name='readonly'>\n        <value>yes</value>\n      </enum>\n      <enum "
+	      "name='secure'>\n        <value>no</value>\n      </enum>\n    </loader>\n  </os>\n"
+	      "  <devices>\n",
+	      file);
 	for (i = 0; i < ARRAY_COUNT(devices); i++) {
 		bool again = i > 0 && strcmp(devices[i - 1].element, devices[i].element) == 0;
 

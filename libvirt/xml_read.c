@@ -634,6 +634,10 @@ static const struct rule rules[] = {
 	{"memballoon", TREE, NULL, NULL, NULL},
 	{"panic", TREE, NULL, NULL, NULL},
 
+	{"network", GROUP, NULL, NULL, NULL},
+	{"network@connections", ATTRIBUTE, NULL, NULL, NULL},
+	{"network/name", TEXT, NULL, take_name, NULL},
+	{"network/uuid", TEXT, NULL, NULL, NULL},
 	{"pool", GROUP, NULL, NULL, NULL},
 	{"pool@type", ATTRIBUTE, "dir", NULL, NULL},
 	{"pool/name", TEXT, NULL, take_name, NULL},
@@ -958,8 +962,9 @@ static json_t *read_xml(const char *text, const char *folder, const char *wanted
 	xmlNode *root = document != NULL ? xmlDocGetRootElement(document) : NULL;
 	bool good = root != NULL;
 
-	if (good && (wanted != NULL ? strcmp((const char *)root->name, wanted) != 0
-				    : is_word("domain pool volume", (const char *)root->name))) {
+	if (good &&
+	    (wanted != NULL ? strcmp((const char *)root->name, wanted) != 0
+			    : is_word("domain network pool volume", (const char *)root->name))) {
 		good = refuse(&reader, ERR_XML, "the root is <%.40s>, and should be <%s>",
 			      (const char *)root->name, wanted != NULL ? wanted : "disk");
 	}
