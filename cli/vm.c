@@ -54,7 +54,7 @@ static const struct option {
 	{"certificate", NULL, TEXT, AT(certificates), NULL, "FILE", "... a copy of its certificate.pem"},
 	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
 	{"columns", NULL, TEXT, AT(columns), NULL, "A,B,...", "of a list: members of its JSON"},
-	{"watch", NULL, FLAG, AT(watch), NULL, "", "the list again whenever it changes"},
+	{"watch", NULL, FLAG, AT(watch), NULL, "", "of what is listed: again whenever something happens"},
 	{"no-wait", "AsJob", FLAG, AT(no_wait), NULL, "", "do not wait for the end of a job"},
 	{"name", "Name", NAME, 0, NULL, NULL, NULL},
 	{"vm-name", "VMName", FIRST, 0, NULL, NULL, NULL},
@@ -380,6 +380,10 @@ static bool parse(struct vm *vm, int argc, char **argv)
 		    vm->count < vm->verb->least ? "a word is missing" : "there is a word too many");
 		return false;
 	}
+	/* PowerShell's name says that it only looks. */
+	if (vm->watch && (vm->verb->cmdlet == NULL || strncmp(vm->verb->cmdlet, "Get-", 4) != 0)) {
+		return fail("--watch", "this is for verbs that list");
+	}
 	return true;
 }
 
@@ -399,7 +403,7 @@ int main(int argc, char **argv)
 	vm.certificates = getenv("VM_CERTIFICATE");
 	if (parse(&vm, argc, argv) && (vm.host == NULL || vm_go_there(&vm, argc, argv))) {
 		vm.http = http_open(vm.socket, true);
-		status = vm.http != NULL ? vm.verb->run(&vm) : VM_FAILED;
+		status = vm.http == NULL ? VM_FAILED : vm.watch ? vm_watch(&vm) : vm.verb->run(&vm);
 	}
 	if (vm.http != NULL) {
 		http_close(vm.http);

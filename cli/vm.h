@@ -63,6 +63,9 @@ void vm_print_size(const json_t *bytes, char *text, size_t size);
 /* A machine's document is changed, which may take its time. Takes the patch. The status. */
 int vm_change(struct vm *vm, const char *name, json_t *patch);
 
+/* vm_views.c: the verb, now and whenever something happens. The status. */
+int vm_watch(struct vm *vm);
+
 /* vm_parts.c, vm_views.c, vm_menu.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);

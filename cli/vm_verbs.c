@@ -308,26 +308,6 @@ static int list_once(struct vm *vm)
 			  "name,state,vps,memory,cpu-seconds,notes");
 }
 
-static bool list_again(void *user, const char *name, const json_t *data)
-{
-	/* The connection of events is in use. */
-	struct vm *vm = user, other = *vm;
-	bool done = true;
-
-	(void)name;
-	(void)data;
-	other.http = http_open(vm->socket, true);
-	if (other.http == NULL) {
-		return false;
-	}
-	if (isatty(STDOUT_FILENO)) {
-		fputs("\x1b[H\x1b[J", stdout);
-	}
-	done = list_once(&other) == VM_DONE;
-	http_close(other.http);
-	return done;
-}
-
 static int show(struct vm *vm)
 {
 	json_t *machine = vm_ask(vm, "GET", NULL, "/v1/machines/%s", vm->words[0], "");
@@ -342,16 +322,7 @@ static int show(struct vm *vm)
 
 static int list(struct vm *vm)
 {
-	int status;
-
-	if (vm->count == 1) {
-		return show(vm);
-	}
-	status = list_once(vm);
-	if (status == VM_DONE && vm->watch) {
-		return http_follow(vm->http, list_again, NULL, vm) ? VM_DONE : vm_refused(vm);
-	}
-	return status;
+	return vm->count == 1 ? show(vm) : list_once(vm);
 }
 
 /* In the folder that the machine will have: a folder without a document is nobody's. */

@@ -1,4 +1,4 @@
-/* What vm shows of all machines at once: how busy they are (vm top), and the files of their disks (vm disks). */
+/* What vm shows of all machines at once: how busy they are (vm top), the files of their disks (vm disks); and what it shows whenever something happens (--watch). */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +124,41 @@ int vm_top(struct vm *vm)
 	}
 	json_decref(before);
 	return vm_refused(vm);
+}
+
+/* ---- Again and again ---- */
+
+static void look(void *user)
+{
+	/* The connection of events is in use. */
+	struct vm *vm = user, other = *vm;
+	int status = VM_FAILED;
+
+	other.http = http_open(vm->socket, true);
+	if (isatty(STDOUT_FILENO)) {
+		fputs("\x1b[H\x1b[J", stdout);
+	}
+	if (other.http != NULL) {
+		status = vm->verb->run(&other);
+		http_close(other.http);
+	}
+	fflush(stdout);
+	if (status != VM_DONE) {
+		exit(status);
+	}
+}
+
+static bool look_again(void *user, const char *name, const json_t *data)
+{
+	(void)name;
+	(void)data;
+	look(user);
+	return true;
+}
+
+int vm_watch(struct vm *vm)
+{
+	return http_follow(vm->http, look_again, look, vm) ? VM_DONE : vm_refused(vm);
 }
 
 /* ---- Storage ---- */
