@@ -156,24 +156,39 @@ void http_wake_events(struct service *service)
 
 /* ---- Consoles ---- */
 
+struct upgraded {
+	struct http *http;
+	struct MHD_UpgradeResponseHandle *handle;
+};
+
 static void console_closed(void *user)
 {
-	(void)MHD_upgrade_action(user, MHD_UPGRADE_ACTION_CLOSE);
+	struct upgraded *upgraded = user;
+
+	(void)MHD_upgrade_action(upgraded->handle, MHD_UPGRADE_ACTION_CLOSE);
+	/* The library hangs up when it is run next, and nobody else may ask it to for long. */
+	loop_start_timer(upgraded->http->service, &upgraded->http->timer, 0, again);
+	free(upgraded);
 }
 
-static void upgraded(void *user, struct MHD_Connection *connection, void *context,
-		     const char *extra, size_t extra_size, MHD_socket fd,
-		     struct MHD_UpgradeResponseHandle *handle)
+static void upgrade(void *user, struct MHD_Connection *connection, void *context, const char *extra,
+		    size_t extra_size, MHD_socket fd, struct MHD_UpgradeResponseHandle *handle)
 {
 	struct request *request = context;
 	struct machine *machine = machine_find(request->service, request->console);
+	struct upgraded *upgraded = malloc(sizeof(*upgraded));
 
 	(void)user;
 	(void)connection;
 	(void)extra;
 	(void)extra_size; /* typed before there was a console */
-	if (machine == NULL || !console_attach(machine, fd, console_closed, handle)) {
-		console_closed(handle);
+	if (upgraded == NULL) {
+		(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+		return;
+	}
+	*upgraded = (struct upgraded){request->service->http, handle};
+	if (machine == NULL || !console_attach(machine, fd, console_closed, upgraded)) {
+		console_closed(upgraded);
 	}
 }
 
@@ -190,7 +205,7 @@ static enum MHD_Result send_response(struct request *request, struct MHD_Respons
 
 static enum MHD_Result send_upgrade(struct request *request)
 {
-	struct MHD_Response *response = MHD_create_response_for_upgrade(upgraded, NULL);
+	struct MHD_Response *response = MHD_create_response_for_upgrade(upgrade, NULL);
 
 	if (response == NULL) {
 		return MHD_NO;
@@ -395,9 +410,14 @@ void http_destroy(struct service *service)
 {
 	struct http *http = service->http;
 	struct request *request;
+	struct machine *machine;
 
 	if (http == NULL) {
 		return;
+	}
+	/* Their connections are the library's still, which is to end with none. */
+	for (machine = service->machines; machine != NULL; machine = machine->next) {
+		console_close(machine);
 	}
 	/* Who waits is hung up. */
 	for (request = http->requests; request != NULL; request = request->next) {
