@@ -106,6 +106,7 @@ static bool is_known(struct request *request)
 static void wait_for_user(struct request *request)
 {
 	request->suspended = true;
+	request->waited = true;
 	MHD_suspend_connection(request->connection);
 }
 
@@ -317,6 +318,22 @@ static void take_body(struct request *request, const char *data, size_t *size)
 	*size = 0;
 }
 
+/* A request that waited at its head for its user is handed over with its head once more, before its body. */
+static bool is_head_again(struct request *request)
+{
+	const char *length = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+							 MHD_HTTP_HEADER_CONTENT_LENGTH);
+	bool again =
+		request->waited &&
+		(length != NULL
+			 ? strcmp(length, "0") != 0
+			 : MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+						       MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL);
+
+	request->waited = false;
+	return again;
+}
+
 /* Called for the head, each piece of the body, its end, and when a suspended request goes on. */
 static enum MHD_Result serve(void *user, struct MHD_Connection *connection, const char *path,
 			     const char *method, const char *version, const char *data,
@@ -334,7 +351,11 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
 		return request != NULL ? MHD_YES : MHD_NO;
 	}
 	if (*size != 0) {
+		request->waited = false;
 		take_body(request, data, size);
+		return MHD_YES;
+	}
+	if (is_head_again(request)) {
 		return MHD_YES;
 	}
 	if (!request->serving) {

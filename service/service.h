@@ -439,7 +439,7 @@ struct request {
 	char *path;
 	char *body;
 	size_t length;
-	bool too_long, too_many, serving, suspended;
+	bool too_long, too_many, serving, suspended, waited;
 	uid_t uid;     /* by the kernel's word on who connected */
 	char user[64]; /* empty: not known yet */
 	bool is_admin;
