@@ -12,7 +12,6 @@ import time
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 PATIENCE = 60
-KEYS = {"enter": "\ue007", "tab": "\ue004"}
 
 
 class BrowserError(Exception):
@@ -108,9 +107,10 @@ class Browser:
         self.call("POST", f"/element/{element}/value", {"text": text})
 
     def keys(self, text):
-        """To what has the focus."""
-        actions = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")]
+        """To what has the focus. Ctrl (\\ue009) is held to the end."""
+        actions = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp") if (key, kind) != ("\ue009", "keyUp")]
         self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+        self.call("DELETE", "/actions")
 
     def text(self, css="body"):
         return self.run("return document.querySelector(arguments[0])?.innerText ?? ''", css)

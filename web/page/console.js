@@ -66,12 +66,18 @@ export function consoleView() {
       terminal.open(place);
       fit();
       const bytes = new TextEncoder();
+      // Tab is the guest's: this is the way out for who has no mouse, as of vm console.
+      terminal.attachCustomKeyEventHandler((event) => {
+        const leaves = event.ctrlKey && event.key === "]";
+        if (leaves && event.type === "keydown") document.getElementById("main").focus();
+        return !leaves;
+      });
       terminal.onData((text) => { if (socket?.readyState === 1) socket.send(bytes.encode(text)); });
     }
     terminal.reset();
     const mine = socket = new WebSocket(`wss://${location.host}${path}`);
     mine.binaryType = "arraybuffer";
-    mine.onopen = () => { note.textContent = "Connected. Tab leaves it after Escape."; };
+    mine.onopen = () => { note.textContent = "Connected. Keys go to the guest; Ctrl-] leaves."; };
     mine.onmessage = (event) => terminal.write(new Uint8Array(event.data));
     mine.onclose = (event) => {
       if (socket !== mine) return;
