@@ -32,7 +32,7 @@ static const char help[] =
 	"  save FILE                          the whole machine into a new file; the worker ends, "
 	"and\n"
 	"                                     vmwp --restore FILE goes on from there\n"
-	"  migrate SOCKET [owner=FILE] [downtime=MS] [rounds=N]\n"
+	"  migrate SOCKET [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
 	"                                     the machine, while it runs, to the vmwp --receive "
 	"that waits at\n"
 	"                                     SOCKET; FILE, which both can open, says whose it is "
@@ -691,7 +691,7 @@ static const struct command commands[] = {
 	{"pause", CONTROL_PAUSE, NOTHING, 0, 0, 0, NULL},
 	{"resume", CONTROL_RESUME, NOTHING, 0, 0, 0, NULL},
 	{"save", CONTROL_SAVE, A_FILE, 0, 0, 0, NULL},
-	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 3, 0, show_moved},
+	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 4, 0, show_moved},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
 	{"services", CONTROL_SERVICE, A_SERVICE, 1, 1, 0, show_switched},
@@ -1180,8 +1180,9 @@ static int save(struct client *client, const struct command *command, const char
 	return status;
 }
 
-/* "owner=FILE" and two numbers. *owner: where the file is. */
-static bool put_target(json_t *params, char **words, int count, const char **owner)
+/* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch takes workers. */
+static bool put_target(json_t *params, char **words, int count, const char **owner,
+		       const char **ports)
 {
 	int i;
 
@@ -1194,12 +1195,15 @@ static bool put_target(json_t *params, char **words, int count, const char **own
 		}
 		if (value != NULL && strcmp(words[i], "owner") == 0) {
 			*owner = value;
+		} else if (value != NULL && strcmp(words[i], "switch") == 0) {
+			*ports = value;
 		} else if (value != NULL && words_number(value, &n)) {
 			json_object_set_new(params, words[i],
 					    json_integer(n)); /* the worker knows which there are */
 		} else {
-			return client_fail(words[i],
-					   "give owner=FILE, downtime=MS or rounds=NUMBER");
+			return client_fail(
+				words[i],
+				"give owner=FILE, downtime=MS, rounds=NUMBER or switch=PATH");
 		}
 	}
 	return true;
@@ -1208,13 +1212,14 @@ static bool put_target(json_t *params, char **words, int count, const char **own
 static int migrate(struct client *client, const struct command *command, char **words, int count)
 {
 	char beside[PATH_MAX];
-	const char *owner = beside;
-	json_t *params = json_object();
+	const char *owner = beside, *ports = PORT_SOCKET;
+	json_t *params = json_object(), *status;
 	json_int_t next;
-	int fds[2];
+	int fds[2 + CONTROL_ADAPTER_MAX + 1], used = 2;
+	size_t adapters;
 
 	snprintf(beside, sizeof(beside), "%s.owner", words[0]);
-	if (!put_target(params, words + 1, count - 1, &owner)) {
+	if (!put_target(params, words + 1, count - 1, &owner, &ports)) {
 		return EXIT_REFUSED;
 	}
 	fds[0] = connect_at(words[0], SOCK_STREAM);
@@ -1225,7 +1230,20 @@ static int migrate(struct client *client, const struct command *command, char **
 	if (fds[1] < 0) {
 		return !client_fail(owner, strerror(errno));
 	}
-	return subscribe(client) ? ask(client, command, params, fds, 2, words[0], &next)
+	/* For the case that it stays: the worker has no way to its switch. */
+	status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+	if (status == NULL) {
+		return EXIT_REFUSED;
+	}
+	adapters = json_array_size(json_object_get(status, "networks"));
+	json_decref(status);
+	while (adapters > (size_t)(used - 2) && used < 2 + CONTROL_ADAPTER_MAX + 1) {
+		fds[used] = connect_switch(ports);
+		if (fds[used++] < 0) {
+			return EXIT_REFUSED;
+		}
+	}
+	return subscribe(client) ? ask(client, command, params, fds, used, words[0], &next)
 				 : EXIT_REFUSED;
 }
 

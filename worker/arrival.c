@@ -224,7 +224,8 @@ bool arrival_begin(struct machine *machine)
 		return false;
 	}
 	machine->boot.no_flush_calls = offer.no_flush_calls;
-	return true;
+	return memory_set_added(&machine->memory, offer.added) ||
+	       refuse(r, "memory was added where it cannot be", "");
 }
 
 /* ---- The state ---- */
@@ -345,7 +346,9 @@ bool arrival_state(struct machine *machine)
 		snprintf(r->why, sizeof(r->why), "%s", error.text);
 		return false;
 	}
-	return disks_attach(machine) || refuse(r, "its disks cannot be attached", "");
+	return (disks_attach(machine) || refuse(r, "its disks cannot be attached", "")) &&
+	       (networks_attach_late(machine) ||
+		refuse(r, "a switch does not give it its port; the log there says why", ""));
 }
 
 /* ---- The end ---- */

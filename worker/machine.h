@@ -152,8 +152,9 @@ struct crash_file {
 };
 
 struct networks {
-	int epoll;            /* connections of switches, by their adapters' numbers */
-	uint32_t lost_untold; /* by number: networks_changed() */
+	int epoll;                      /* connections of switches, by their adapters' numbers */
+	uint32_t lost_untold;           /* by number: networks_changed() */
+	int found[CONFIG_NETWORKS_MAX]; /* connections for networks_attach_late() */
 	struct network_place places[CONFIG_NETWORKS_MAX];
 };
 
@@ -398,8 +399,14 @@ void services_ended(struct machine *machine, enum stop_reason reason);
 /* The escape key: the guest is asked to shut down; pressed again, the machine is turned off. */
 void services_escape(struct machine *machine);
 
-/* networks.c: adapters on switches; those of the configuration. False: said why. */
+/*
+ * networks.c: adapters on switches; those of the configuration. False: said why. Of a machine that comes from another worker the switches are
+ * connected to, and networks_attach_late() asks them for the ports when the other side has let go of them.
+ */
 bool networks_attach(struct machine *machine) MUST_CHECK;
+bool networks_attach_late(struct machine *machine) MUST_CHECK;
+/* Of a machine that stands: it has no ports any more; networks_serve() sees it as the switches' end. Any thread. */
+void networks_let_go(struct machine *machine);
 /* Before and after bus_destroy(): the adapters, then their ports. */
 void networks_detach(struct machine *machine);
 void networks_close(struct machine *machine);

@@ -477,20 +477,42 @@ static bool is_file(int fd, mode_t type)
 	return fstat(fd, &file) == 0 && (file.st_mode & S_IFMT) == type;
 }
 
+/* Either one for each adapter, or none. */
+static bool take_switches(struct rpc_request *request, struct migrate_request *wanted)
+{
+	const struct networks *networks = &control_of(request)->machine->networks;
+	unsigned int i, adapters = 0;
+
+	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
+		adapters += networks->places[i].network != NULL;
+	}
+	wanted->switch_count = request->fd_count - 2;
+	for (i = 0; i < wanted->switch_count; i++) {
+		wanted->switches[i] = request->fds[2 + i];
+		if (!is_file(wanted->switches[i], S_IFSOCK)) {
+			return false;
+		}
+	}
+	return wanted->switch_count == 0 || wanted->switch_count == adapters;
+}
+
 static json_t *run_migrate(struct rpc_request *request, const struct parameters *p)
 {
 	struct machine *machine = control_of(request)->machine;
-	const struct migrate_request wanted = {.fd = request->fds[0],
-					       .owner = request->fds[1],
-					       .downtime_ms = p->downtime,
-					       .rounds = p->rounds};
+	struct migrate_request wanted = {.fd = request->fds[0],
+					 .owner = request->fds[1],
+					 .downtime_ms = p->downtime,
+					 .rounds = p->rounds};
 	const char *obstacle = migrate_obstacle(machine);
 	struct job *job;
 
-	if (!is_file(wanted.fd, S_IFSOCK) || !is_file(wanted.owner, S_IFREG)) {
-		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
-				  "the descriptors are not a socket and a file",
-				  "give a stream socket to the target, and the owner file");
+	if (!is_file(wanted.fd, S_IFSOCK) || !is_file(wanted.owner, S_IFREG) ||
+	    !take_switches(request, &wanted)) {
+		return rpc_refuse(
+			request, CONTROL_BAD_DESCRIPTORS,
+			"the descriptors are not those of a migration",
+			"give a stream socket to the target, the owner file, and for each "
+			"adapter a connection to its switch");
 	}
 	if (obstacle != NULL) {
 		return rpc_refuse(request, CONTROL_BAD_STATE, obstacle, "");
@@ -1146,7 +1168,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_PAUSE,   true,  0, 0,                  NULL, 0,                 run_pause},
 	{CONTROL_RESUME,  true,  0, 0,                  NULL, 0,                 run_resume},
 	{CONTROL_SAVE,    true,  1, 1,                  NULL, 0,                 run_save},
-	{CONTROL_MIGRATE, true,  2, 2,                  MEMBERS(migrate_members), run_migrate},
+	{CONTROL_MIGRATE, true,  2, 2 + CONFIG_NETWORKS_MAX,          MEMBERS(migrate_members), run_migrate},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},
 	{CONTROL_VALUE_GET, true, 0, 0,                 MEMBERS(value_members), run_value_get},

@@ -30,6 +30,7 @@
 #include "worker/offer.h"
 #include "worker/owner.h"
 #include "worker/save.h"
+#include "worker/say.h"
 #include "worker/wire.h"
 
 #define BITMAP_BYTES   (HVS_BLOCK_PAGES / 8)
@@ -58,6 +59,7 @@ struct migration {
 	uint64_t paused_at, downtime_ns; /* CLOCK_MONOTONIC; of the guest */
 	bool first;              /* [T] round: what is all zeros is so at the target already */
 	bool logged;             /* [T] the log of pages is kept */
+	bool let_go;             /* [T] the adapters are without their switches */
 	bool asking;             /* [T] the target may have all that it needs to run */
 	bool gone;               /* [T] it is the target's */
 	pthread_t second;        /* [M] */
@@ -92,18 +94,8 @@ static int fail_send(struct migration *m, int ret)
 
 const char *migrate_obstacle(const struct machine *machine)
 {
-	unsigned int i;
-
-	if (machine->memory.in_blocks) {
-		return "it has dynamic memory, which does not move yet";
-	}
 	if (machine->config->generation == 2) {
 		return "it has UEFI firmware, whose variables do not move yet";
-	}
-	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		if (machine->networks.places[i].network != NULL) {
-			return "it has a network adapter, which does not move yet; remove it first";
-		}
 	}
 	return NULL;
 }
@@ -243,8 +235,9 @@ static unsigned int pack_pending(struct migration *m, uint64_t block, struct wir
 	for (i = 0; i < HVS_BLOCK_PAGES; i++, gpa += MEMORY_PAGE) {
 		uint8_t *bits = &pages->there[i / 8], bit = (uint8_t)(1u << i % 8);
 		uint8_t page[MEMORY_PAGE]; /* a copy: the guest may write meanwhile */
-		bool there =
-			*bits & bit && memory_get(&m->machine->memory, gpa, page, sizeof(page));
+		/* What the root has is not brought back to be sent: the list of parts says that it is away. */
+		bool there = *bits & bit && !memory_is_away(&m->machine->memory, gpa) &&
+			     memory_get(&m->machine->memory, gpa, page, sizeof(page));
 
 		if (!there || (m->first && is_zero(page))) {
 			*bits &= (uint8_t)~bit;
@@ -411,6 +404,8 @@ static int send_rest(struct migration *m)
 	if (ret != 0) {
 		return fail(m, ret, "", error.text);
 	}
+	m->let_go = true;
+	networks_let_go(m->machine);
 	job_step(m->job, "handing over");
 	ret = send_list(m);
 	return ret != 0 ? fail_send(m, ret) : receive_answer(m, WIRE_RUNS, RUN_SECONDS);
@@ -525,11 +520,39 @@ static json_t *answer_of(const struct migration *m)
 			 (json_int_t)(m->downtime_ns / 1000));
 }
 
+/* Each adapter has its switch again, as by network.connect; what becomes of that is told as of any job. */
+static void connect_switches(struct migration *m)
+{
+	struct machine *machine = m->machine;
+	struct migrate_request *request = &m->request;
+	unsigned int i, used = 0;
+
+	networks_serve(machine); /* they are lost, as when a switch ends */
+	for (i = 0; i < CONFIG_NETWORKS_MAX && used < request->switch_count; i++) {
+		struct job *job;
+
+		if (machine->networks.places[i].network == NULL) {
+			continue;
+		}
+		job = job_new(m->job->jobs, CONTROL_NET_CONNECT, JOB_OF_ADAPTER, (int)i);
+		if (job == NULL || networks_prepare(machine, job, NETWORKS_CONNECT, NULL,
+						    request->switches[used]) != 0) {
+			say("adapter %u: it stays without its switch; see vmctl net connect", i);
+			close(request->switches[used++]);
+			continue;
+		}
+		used++;
+		job_start(job);
+	}
+	request->switch_count = 0; /* they are those jobs' */
+}
+
 /* A machine that has gone comes to its end here, whatever else it was about to do; another one goes on. */
 static void finish(struct job *job)
 {
 	struct migration *m = job->subject;
 	struct machine *machine = m->machine;
+	unsigned int i;
 
 	machine->migration = NULL;
 	if (m->logged) {
@@ -546,6 +569,12 @@ static void finish(struct job *job)
 	if (!m->gone && atomic_load(&machine->stop) == STOP_NONE) {
 		sockets_stand(machine->sockets, false);
 		(void)machine_resume(machine);
+		if (m->let_go) {
+			connect_switches(m);
+		}
+	}
+	for (i = 0; i < m->request.switch_count; i++) {
+		close(m->request.switches[i]);
 	}
 	close(m->request.fd);
 	close(m->request.owner);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "lib/check.h"
+#include "worker/config.h"
 
 struct machine;
 struct job;
@@ -12,6 +13,9 @@ struct job;
 struct migrate_request {
 	int fd; /* a stream socket that is connected to the target */
 	int owner; /* a regular file, open for reading and writing, that the target has open too (owner.h) */
+	/* Connected to the switches of the adapters, in their order, for the case that the machine stays; none: it is without them then. */
+	int switches[CONFIG_NETWORKS_MAX];
+	unsigned int switch_count;
 	uint64_t downtime_ms; /* that the guest may stand, if that can be had */
 	uint64_t rounds;      /* at most */
 };

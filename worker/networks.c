@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "hosted/clock.h"
+#include "hosted/listen.h"
 #include "vsp/network/netport.h"
 #include "vsp/network/network.h"
 #include "worker/job.h"
@@ -27,6 +29,7 @@
 #define GUEST_SECONDS  30
 #define QUIET_SECONDS  3
 #define SWITCH_SECONDS 5
+#define PATIENCE_MS    10000
 
 /* An adapter's instance, the same in every run: a guest knows its interfaces by it. */
 static const uint8_t instance[16] = {0x56, 0x44, 0x4e, 0x45, 0x54, 0x00, 0x00, 0x40,
@@ -86,8 +89,9 @@ static bool copy_wanted(const struct machine *machine, unsigned int index,
 
 /* ---- steps ---- */
 
+/* `patient`: who has the port leaves it, or is about to. */
 static int connect_port(const struct memory *memory, const struct config_network *wanted, int fd,
-			struct netport **port, char *why, size_t why_bytes)
+			bool patient, struct netport **port, char *why, size_t why_bytes)
 {
 	struct netport_request request = {
 		.socket = wanted->socket.path,
@@ -96,6 +100,7 @@ static int connect_port(const struct memory *memory, const struct config_network
 		.name = wanted->port,
 		.vlan = (uint16_t)wanted->vlan,
 		.queue_count = wanted->queue_count,
+		.patience_ms = patient ? PATIENCE_MS : 0,
 		.ram_fd = memory->fd,
 		.ram = {memory->base, memory->size},
 	};
@@ -170,7 +175,7 @@ static void unwatch(struct networks *networks, unsigned int index)
 
 /* ---- those of the configuration ---- */
 
-static bool attach(struct machine *machine, unsigned int index)
+static bool attach(struct machine *machine, unsigned int index, int fd, bool patient)
 {
 	struct network_place *place = &machine->networks.places[index];
 	const struct config_network *wanted = &machine->config->networks[index];
@@ -187,7 +192,7 @@ static bool attach(struct machine *machine, unsigned int index)
 	if (!has_address(&place->wanted)) {
 		(void)saved_address(machine, id, place->wanted.mac);
 	}
-	if (connect_port(&machine->memory, &place->wanted, wanted->socket.fd, &place->port, why,
+	if (connect_port(&machine->memory, &place->wanted, fd, patient, &place->port, why,
 			 sizeof(why)) != 0) {
 		say("--net %s: %s", wanted->network, why);
 		return false;
@@ -200,6 +205,44 @@ static bool attach(struct machine *machine, unsigned int index)
 	}
 	watch(&machine->networks, index);
 	return true;
+}
+
+/* ... of a machine that comes from another worker, which has the ports until then. */
+static bool find(struct machine *machine, unsigned int index)
+{
+	const struct config_file *socket = &machine->config->networks[index].socket;
+	int fd = socket->fd >= 0 ? socket->fd : connect_at(socket->path, SOCK_SEQPACKET);
+
+	if (fd < 0) {
+		say("--net %s: %s: %s", machine->config->networks[index].network, socket->path,
+		    strerror(-fd));
+		return false;
+	}
+	machine->networks.found[index] = fd;
+	return true;
+}
+
+bool networks_attach_late(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->config->network_count; i++) {
+		if (!attach(machine, i, machine->networks.found[i], true)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void networks_let_go(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
+		if (machine->networks.places[i].port != NULL) {
+			netport_break(machine->networks.places[i].port);
+		}
+	}
 }
 
 bool networks_attach(struct machine *machine)
@@ -216,7 +259,9 @@ bool networks_attach(struct machine *machine)
 		return false;
 	}
 	for (i = 0; i < machine->config->network_count; i++) {
-		if (!attach(machine, i)) {
+		if (machine->arrival != NULL
+			    ? !find(machine, i)
+			    : !attach(machine, i, machine->config->networks[i].socket.fd, false)) {
 			return false;
 		}
 	}
@@ -267,7 +312,9 @@ void networks_serve(struct machine *machine)
 		netport_break(place->port);
 		place->lost = true;
 		networks->lost_untold |= 1u << index;
-		say("switch %s is gone; its link is down", place->wanted.network);
+		if (machine->migration == NULL) {
+			say("switch %s is gone; its link is down", place->wanted.network);
+		}
 		network_lost(place->network);
 	}
 	control_notify(machine);
@@ -319,7 +366,8 @@ static int ask_switch(struct job *job, struct task *task)
 
 	job_step(job, "asking the switch");
 	task->fd = -1;
-	ret = connect_port(task->memory, &task->wanted, fd, &task->port, why, sizeof(why));
+	ret = connect_port(task->memory, &task->wanted, fd, task->kind == NETWORKS_CONNECT,
+			   &task->port, why, sizeof(why));
 	if (ret != 0) {
 		return fail(job, ret, "", why);
 	}

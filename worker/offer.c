@@ -26,9 +26,10 @@ void offer_of_machine(struct offer *offer, const struct machine *machine)
 	offer_of_config(offer, machine->config);
 	offer->no_flush_calls = machine->boot.no_flush_calls;
 	offer->scsi = machine->disks.scsi != NULL;
+	memory_get_added(&machine->memory, offer->added);
 	offer->networks = 0;
 	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		offer->networks += machine->networks.places[i].network != NULL;
+		offer->networks |= (uint16_t)((machine->networks.places[i].network != NULL) << i);
 	}
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
 		const struct disk_place *place = &machine->disks.places[i];
@@ -50,7 +51,7 @@ void offer_of_config(struct offer *offer, const struct config *config)
 				.scsi = config->control.path != NULL,
 				.vga = config->vga,
 				.dynamic = config->memory_minimum != 0,
-				.networks = (uint8_t)config->network_count};
+				.networks = (uint16_t)((1u << config->network_count) - 1)};
 	for (i = 0; i < config->disk_count; i++) {
 		const struct config_disk *disk = &config->disks[i];
 
@@ -71,12 +72,15 @@ void offer_write(const struct offer *offer, struct state_writer *writer)
 	state_put_u32(writer, offer->vps);
 	state_put_u64(writer, offer->memory);
 	state_put_u64(writer, offer->memory_maximum);
+	for (i = 0; i < MEMORY_ADDED; i++) {
+		state_put_u64(writer, offer->added[i]);
+	}
 	state_put_u8(writer, offer->generation);
 	state_put_bool(writer, offer->scsi);
 	state_put_bool(writer, offer->vga);
 	state_put_bool(writer, offer->no_flush_calls);
 	state_put_bool(writer, offer->dynamic);
-	state_put_u8(writer, offer->networks);
+	state_put_u16(writer, offer->networks);
 	state_put_bytes(writer, offer->disks, sizeof(offer->disks));
 	state_put_bytes(writer, offer->processor.vendor, BACKEND_VENDOR_CHARS);
 	for (i = 0; i < BACKEND_FEATURE_WORDS; i++) {
@@ -93,12 +97,15 @@ bool offer_read(struct offer *offer, struct state_reader *list)
 	*offer = (struct offer){.vps = state_u32(&part)};
 	offer->memory = state_u64(&part);
 	offer->memory_maximum = state_u64(&part);
+	for (i = 0; i < MEMORY_ADDED; i++) {
+		offer->added[i] = state_u64(&part);
+	}
 	offer->generation = state_u8(&part);
 	offer->scsi = state_bool(&part);
 	offer->vga = state_bool(&part);
 	offer->no_flush_calls = state_bool(&part);
 	offer->dynamic = state_bool(&part);
-	offer->networks = state_u8(&part);
+	offer->networks = state_u16(&part);
 	state_bytes(&part, offer->disks, sizeof(offer->disks));
 	state_bytes(&part, offer->processor.vendor, BACKEND_VENDOR_CHARS);
 	for (i = 0; i < BACKEND_FEATURE_WORDS; i++) {
@@ -183,6 +190,7 @@ static void compare_processors(struct text *text, const struct backend_processor
 bool offer_fits(const struct offer *wanted, const struct offer *had, char *where, uint32_t size)
 {
 	struct text text = {.to = where, .size = size};
+	unsigned int i;
 
 	where[0] = '\0';
 	if (wanted->vps != had->vps) {
@@ -213,8 +221,11 @@ bool offer_fits(const struct offer *wanted, const struct offer *had, char *where
 		add(&text, "%s memory there, %s here", wanted->dynamic ? "dynamic" : "fixed",
 		    had->dynamic ? "dynamic" : "fixed");
 	}
-	if (wanted->networks != had->networks) {
-		add(&text, "%u network adapters there, %u here", wanted->networks, had->networks);
+	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
+		if ((wanted->networks ^ had->networks) & 1u << i) {
+			add(&text, "adapter %u: %s", i,
+			    wanted->networks & 1u << i ? "there, not here" : "here, not there");
+		}
 	}
 	compare_disks(&text, wanted, had);
 	compare_processors(&text, &wanted->processor, &had->processor);

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "lib/state.h"
 #include "worker/config.h"
+#include "worker/memory.h"
 
 struct machine;
 
@@ -18,10 +19,10 @@ enum offer_disk { OFFER_NONE, OFFER_DISK, OFFER_DISK_READ_ONLY, OFFER_DVD, OFFER
 
 struct offer {
 	uint32_t vps;
-	uint64_t memory, memory_maximum;
+	uint64_t memory, memory_maximum, added[MEMORY_ADDED];
 	uint8_t generation;
 	bool scsi, vga, no_flush_calls, dynamic;
-	uint8_t networks;                /* adapters */
+	uint16_t networks;               /* adapters: a bit each */
 	uint8_t disks[CONFIG_DISKS_MAX]; /* enum offer_disk, by place */
 	struct backend_processor processor;
 };

@@ -629,15 +629,18 @@ static bool create_saved(struct machine *machine, const char *option, const char
 
 bool saved_adopt(struct machine *machine, uint8_t *list, uint32_t size)
 {
+	uint64_t added[MEMORY_ADDED];
+
 	if (!create_saved(machine, "--receive", machine->config->receive.path)) {
 		free(list);
 		return false;
 	}
 	machine->saved->list = list;
 	machine->saved->list_size = size;
+	memory_get_added(&machine->memory, added);
 	return read_beginning(machine) &&
-	       (memory_set_added(&machine->memory, machine->saved->added) ||
-		refuse(machine, "memory was added where it cannot be"));
+	       (memcmp(added, machine->saved->added, sizeof(added)) == 0 ||
+		refuse(machine, "memory was added, or taken away, since it was offered"));
 }
 
 bool saved_open(struct machine *machine)

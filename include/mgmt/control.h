@@ -42,8 +42,9 @@
  */
 #define CONTROL_SAVE "save"
 /*
- * [downtime?: 300 (ms), rounds?: 30], a stream socket that is connected to a worker that receives (config.schema.json), and the owner file, open for
- * reading and writing -> job, with done and total: the machine moves there while it runs, and stands for no longer than `downtime` if its guest writes little enough. Done when
+ * [downtime?: 300 (ms), rounds?: 30], a stream socket that is connected to a worker that receives (config.schema.json), the owner file, open for
+ * reading and writing, and, for the case that the machine stays, for each adapter a socket that is connected to its switch's port socket (or none at
+ * all) -> job, with done and total: the machine moves there while it runs, and stands for no longer than `downtime` if its guest writes little enough. Done when
  * the other worker has it, whatever happens then; the machine has come to its end here ("moved"). Its answer: rounds, pages, bytes (sent),
  * downtime-us. In every other case it goes on here.
  */

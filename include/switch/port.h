@@ -1,7 +1,8 @@
 /*
  * A guest's port on the virtual switch: what its worker and vswitchd share.
  *
- * The worker connects to the switch's port socket (SOCK_SEQPACKET), sends one struct port_hello
+ * The worker connects to the switch's port socket (SOCK_SEQPACKET), sends one struct port_hello (and another one where the answer is that the port is in
+ * use: -EBUSY)
  * with the descriptors of its guest's memory, and receives one struct port_welcome with those of
  * the port memory and its events. From then on the connection carries nothing; its end is the end
  * of the port, from either side.

@@ -3,11 +3,14 @@ ends in the middle, it runs on exactly one side."""
 import re
 
 from harness import VHD, guest, kernels, test
-from save_tests import DRIVERS, VMCTL
+from network_tests import ADDRESS, PROGRAMS, SWITCH
+from save_tests import DRIVERS
 
-# Two that write memory and look at it, one that writes its disk and reads that back; what they tell is numbered.
-GUEST = """
+# Two that write memory and look at it, one that writes its disk and reads that back, and fetches a page; what they tell is numbered.
+GUEST = ADDRESS + """
     until [ -b /dev/sda ]; do usleep 100000; done
+    fetch() { wget -q -O - http://10.1.0.1/small | md5sum; }
+    page=$(fetch)
     look() { # FILE: it is written anew, and its sum is what it was when it was written
         while :; do
             dd if=/dev/urandom of=$1 bs=64k count=32 2>/dev/null
@@ -21,25 +24,25 @@ GUEST = """
         n=$((n + 1))
         printf 'round %08d\\n' $n | dd of=/dev/sda bs=512 seek=$((n % 1000)) conv=sync oflag=direct 2>/dev/null || echo "lost: write $n"
         dd if=/dev/sda bs=512 skip=$((n % 1000)) count=1 iflag=direct 2>/dev/null | grep -q "$(printf 'round %08d' $n)" || echo "lost: round $n"
+        [ "$page" = "$(fetch)" ] || echo "lost: page $n"
         echo "tick $n $(cut -d' ' -f1 /proc/uptime)"
         usleep 100000
     done"""
 
 # Shell functions of the root. A side is a control socket; the machine is at one of them.
 STEPS = """
-    here=left there=right
-    start() { # SIDE OPTION...
-        side=$1; shift; rm -f $side
+    here=left there=right count=10
+    start() { # SIDE OPTION...; what its guest says is in out.N
+        side=$1; shift; rm -f $side; count=$((count + 1))
         WORKER --control /root/$side "$@" 2>>errors & eval pid_$side=$!
         until [ -S $side ]; do kill -0 $! || return 1; usleep 50000; done
     }
-    listen() { vmctl $1 console </dev/null >>out & } # SIDE
     pid() { eval echo \\$pid_$1; }
     ticks() { # N: so many more of them
-        before=$(grep -c ^tick out)
-        until [ $(grep -c ^tick out) -ge $((before + $1)) ]; do kill -0 $(pid $here) || return 1; usleep 100000; done
+        before=$(cat out.* | grep -c ^tick)
+        until [ $(cat out.* | grep -c ^tick) -ge $((before + $1)) ]; do kill -0 $(pid $here) || return 1; usleep 100000; done
     }
-    receive() { rm -f move; start $there --receive /root/move "$@"; until [ -S move ]; do kill -0 $(pid $there) || return 1; usleep 50000; done; listen $there; }
+    receive() { rm -f move; start $there --net ${net:-lan} --receive /root/move "$@"; until [ -S move ]; do kill -0 $(pid $there) || return 1; usleep 50000; done; }
     over() { old=$here; here=$there; there=$old; } # the machine has changed sides
     move() {
         receive || return 1
@@ -51,15 +54,16 @@ STEPS = """
 
 
 def prepare(name, vps):
-    initrd = guest.initrd(name, GUEST, kernels.get("6.1"), DRIVERS)
-    worker = guest.worker("moved", memory="128M", vps=vps, serial="control", more=["--disk", "/root/a.vhdx"])
-    steps = STEPS.replace("WORKER", guest.shell(worker))
-    return steps + "vhd create a.vhdx 64M >/dev/null && start left && listen left && ticks 3 || exit 1\n", [*guest.puts(path=initrd), VMCTL, VHD]
+    initrd = guest.initrd(name, GUEST, kernels.get("6.1"), [*DRIVERS, "hv_netvsc", "hv_balloon"])
+    worker = guest.worker("moved", memory="128M", vps=vps, serial="file:OUT", more=["--disk", "/root/a.vhdx", "--memory-minimum", "64M"])
+    steps = SWITCH + "head -c 50000 /dev/urandom >www/small\n" + STEPS.replace("WORKER", guest.shell(worker).replace("file:OUT", "file:/root/out.$count"))
+    return (steps + "vhd create a.vhdx 64M >/dev/null && start left --net lan && ticks 3 || exit 1\n",
+            [*guest.puts(path=initrd), *PROGRAMS, VHD])
 
 
 END = """
     vmctl $here off; wait $(pid $here)
-    cat out errors; vhd test a.vhdx"""
+    cat out.* errors; vhd test a.vhdx"""
 
 
 def judge(t, text):
@@ -72,12 +76,13 @@ def judge(t, text):
     t.calm(text)
 
 
-@test("migrate: a guest of 2 VPs moves between two workers 3 times; refused, cancelled and cut it stays", deadline=900)
+@test("migrate: a guest of 2 VPs moves between two workers 3 times; refused, in between too, cancelled and cut it stays", deadline=900)
 def moves(t):
     steps, puts = prepare("migrate", 2)
     text = t.root(steps + f"""
         for i in 1 2 3; do move || exit 1; done
         receive --vps 3; vmctl $here migrate /root/move; echo "unlike: $?"; wait $(pid $there); echo "its target: $?"; ticks 2 || exit 1
+        net=none receive; vmctl $here migrate /root/move; echo "late: $?"; wait $(pid $there); ticks 2 || exit 1
         receive; vmctl --no-wait $here migrate /root/move; usleep 300000
         vmctl $here cancel $(vmctl $here jobs | grep running | cut -d' ' -f1); wait $(pid $there); echo "target of one that was cancelled: $?"; ticks 2 || exit 1
         receive; vmctl --no-wait $here migrate /root/move; usleep 300000
@@ -92,3 +97,5 @@ def moves(t):
         print("rounds {}, pages {}, bytes {}, downtime {} ms".format(*line))
     t.has(text, "2 VPs there, 3 here")
     t.has(text, "unlike: 1")
+    t.has(text, "a switch does not give it its port")
+    t.has(text, "late: 1")

@@ -34,6 +34,7 @@
 
 #define COUNTER_GPA 0x600000u
 #define TEXT_GPA    0x700000u
+#define AWAY_GPA    0x800000u /* a block that the guest does not use, when it has used it for once */
 #define TEXT        "what is written once, and never again"
 #define DISK_BYTES  (1u << 20)
 
@@ -72,6 +73,14 @@ static void guest(struct home_vp *vp)
 	}
 	if (*counter == 0) {
 		memcpy(text, TEXT, sizeof(TEXT));
+		memset(home_memory(vp, AWAY_GPA, MEMORY_UNIT), 7, MEMORY_UNIT);
+		if (memory_give_back(&machine.memory, AWAY_GPA) != 0) {
+			atomic_fetch_add(&shared->wrong, 1);
+		}
+	}
+	/* It stays away on the other side. */
+	if (!memory_is_away(&machine.memory, AWAY_GPA)) {
+		atomic_fetch_add(&shared->wrong, 1);
 	}
 	for (;;) {
 		uint64_t before = *counter;
@@ -96,16 +105,18 @@ static const char *const control_names[SIDES] = {"source", "target"};
 static pid_t start(enum side which, const char *vps)
 {
 	char control[LIFE_PATH_BYTES], receive[LIFE_PATH_BYTES], disk[80];
-	char *words[] = {"vmwp", "--name",    "moved",     "--kernel",  kernel_path, "--memory",
-			 "16M",  "--vps",     (char *)vps, "--serial",  "control",   "--disk",
-			 disk,   "--control", control,     "--receive", receive,     NULL};
+	char *words[] = {"vmwp",      "--name",    "moved",     "--kernel",
+			 kernel_path, "--memory",  "16M",       "--memory-minimum",
+			 "8M",        "--vps",     (char *)vps, "--serial",
+			 "control",   "--disk",    disk,        "--control",
+			 control,     "--receive", receive,     NULL};
 	pid_t pid;
 
 	path_of(control, control_names[which]);
 	path_of(receive, "move");
 	snprintf(disk, sizeof(disk), "%s,raw", disk_path);
 	if (which == SOURCE) {
-		words[15] = NULL;
+		words[17] = NULL;
 	}
 	unlink(control);
 	pid = fork();

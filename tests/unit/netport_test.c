@@ -21,7 +21,15 @@
 
 #define RAM_BYTES (1u << 20)
 
-enum manner { AS_IT_IS, REFUSES, TOO_FEW_DESCRIPTORS, OTHER_SLOTS, SHORT_ANSWER, HANGS_UP };
+enum manner {
+	AS_IT_IS,
+	REFUSES,
+	TOO_FEW_DESCRIPTORS,
+	OTHER_SLOTS,
+	SHORT_ANSWER,
+	HANGS_UP,
+	IS_BUSY
+};
 
 static char path[64];
 static int listener, ram_fd;
@@ -47,15 +55,34 @@ static void say_welcome(int fd, struct port_welcome *welcome, const int *fds, ui
 	assert_int_equal(packet_send(fd, 0, welcome, bytes, fds, count), 0);
 }
 
+static void close_all(const int *fds, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		close(fds[i]);
+	}
+}
+
 /* One worker. */
 static void *be_switch(void *argument)
 {
 	int fd = accept(listener, NULL, NULL), fds[PORT_REGIONS_MAX], out[GUEST_FDS_MAX];
-	uint32_t count = hear_hello(fd, fds), i;
+	uint32_t count = hear_hello(fd, fds);
 	struct port_welcome welcome = {.mac = {0, 0x15, 0x5d, 7, 8, 9}};
 	char why[256];
 
 	(void)argument;
+	if (manner == IS_BUSY) { /* twice; then the port is free */
+		for (unsigned int times = 2; times > 0; times--) {
+			welcome.result = -EBUSY;
+			strcpy(welcome.text, "it is in use");
+			say_welcome(fd, &welcome, NULL, 0);
+			close_all(fds, count);
+			count = hear_hello(fd, fds);
+		}
+		welcome.result = 0;
+	}
 	if (manner == REFUSES) {
 		welcome.result = -ENOENT;
 		strcpy(welcome.text, "there is no such switch");
@@ -68,9 +95,7 @@ static void *be_switch(void *argument)
 		say_welcome(fd, &welcome, out,
 			    guest_descriptors(edge, out) - (manner == TOO_FEW_DESCRIPTORS ? 1 : 0));
 	}
-	for (i = 0; i < count; i++) {
-		close(fds[i]);
-	}
+	close_all(fds, count);
 	close(fd);
 	return NULL;
 }
@@ -83,6 +108,7 @@ static int ask(struct netport *port, enum manner how, char *why)
 					  .name = "a",
 					  .mac = {2, 3},
 					  .queue_count = 3,
+					  .patience_ms = how == IS_BUSY ? 60000 : 0,
 					  .ram_fd = ram_fd,
 					  .ram = {ram, RAM_BYTES}};
 	pthread_t thread;
@@ -153,6 +179,20 @@ static void test_connects(void **state)
 	guest_destroy(&edge);
 }
 
+/* On one connection: who asks may have no way to make another. */
+static void test_waits_for_a_port(void **state)
+{
+	struct netport port;
+	char why[256];
+
+	(void)state;
+	assert_int_equal(ask(&port, IS_BUSY, why), 0);
+	assert_string_equal(heard.port, "a");
+	assert_true(port.queue_count == 3 && port.memory != NULL);
+	netport_close(&port);
+	guest_destroy(&edge);
+}
+
 static void test_refused(void **state)
 {
 	static const enum manner wrong[] = {TOO_FEW_DESCRIPTORS, OTHER_SLOTS, SHORT_ANSWER};
@@ -191,6 +231,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_connects, start, stop),
+		cmocka_unit_test_setup_teardown(test_waits_for_a_port, start, stop),
 		cmocka_unit_test_setup_teardown(test_refused, start, stop),
 		cmocka_unit_test(test_no_switch),
 	};

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hosted/listen.h"
@@ -18,7 +19,8 @@
 #define IN_SLOTS  2048u                  /* a large piece has two */
 #define FDS_MAX   (2u + PORT_QUEUES_MAX) /* of the welcome */
 
-#define WELCOME_MS 10000
+#define WELCOME_MS   10000
+#define ASK_EVERY_MS 50u /* for a port that is in use */
 
 static int connect_to(const char *path, char *why, size_t why_bytes)
 {
@@ -135,17 +137,13 @@ static int adopt(struct netport *port, const struct port_welcome *welcome, struc
 	return 0;
 }
 
-static int greet(struct netport *port, const struct netport_request *request, char *why,
-		 size_t why_bytes)
+static int ask(struct netport *port, const struct netport_request *request, int heads_fd, char *why,
+	       size_t why_bytes)
 {
 	struct port_welcome welcome = {0};
-	int fds[FDS_MAX], heads_fd = make_heads(port), ret = heads_fd;
+	int fds[FDS_MAX], ret = say_hello(port->connection, request, port, heads_fd);
 	struct packet packet = {.fds = fds, .fds_max = FDS_MAX};
 
-	if (ret >= 0) {
-		ret = say_hello(port->connection, request, port, heads_fd);
-		close(heads_fd);
-	}
 	if (ret == 0) {
 		ret = hear_welcome(port->connection, &welcome, &packet);
 	}
@@ -160,6 +158,26 @@ static int greet(struct netport *port, const struct netport_request *request, ch
 		}
 	}
 	packet_close(&packet);
+	return ret;
+}
+
+static int greet(struct netport *port, const struct netport_request *request, char *why,
+		 size_t why_bytes)
+{
+	static const struct timespec moment = {.tv_nsec = ASK_EVERY_MS * 1000000};
+	int heads_fd = make_heads(port), ret = heads_fd;
+	uint32_t waited;
+
+	if (heads_fd < 0) {
+		snprintf(why, why_bytes, "%s: %s", request->socket, strerror(-ret));
+		return ret;
+	}
+	ret = ask(port, request, heads_fd, why, why_bytes);
+	for (waited = 0; ret == -EBUSY && waited < request->patience_ms; waited += ASK_EVERY_MS) {
+		nanosleep(&moment, NULL);
+		ret = ask(port, request, heads_fd, why, why_bytes);
+	}
+	close(heads_fd);
 	return ret;
 }
 

@@ -38,6 +38,7 @@ struct netport_request {
 	uint8_t mac[6];             /* zeros: the switch chooses */
 	uint16_t vlan;              /* 0: as the port is set */
 	uint32_t queue_count;
+	uint32_t patience_ms; /* for which a port that is in use is asked for again */
 	int ram_fd; /* a memory file that is sealed against shrinking, all of it guest memory */
 	struct iovec ram;
 };
