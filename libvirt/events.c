@@ -66,7 +66,8 @@ static void *follow(void *user)
 	struct http *http = http_open(follower->socket, false);
 	json_t *why;
 
-	while (http != NULL) {
+	/* Who may not follow may not later either: users of a connection do not change. */
+	while (http != NULL && strcmp(http_code(http), SERVICE_BAD_PERMISSION) != 0) {
 		(void)http_follow(http, pass_on, pass_on_opened, follower);
 		why = json_pack("{s:s, s:s}", "code", http_code(http), "detail", http_detail(http));
 		(void)pass_on(follower, "end", why);
@@ -311,8 +312,12 @@ static bool begin_to_follow(struct call *call)
 	pthread_t thread;
 	int fds[2];
 
-	if (session->notes >= 0) {
+	if (session->known != NULL) {
 		return true;
+	}
+	if (session->notes >= 0) {
+		fail(call, ERR_FAILED, "the service has not told this connection any events");
+		return false;
 	}
 	if (session->socket == NULL || pipe(fds) != 0) {
 		fail(call, ERR_INTERNAL, "there is no pipe for events");

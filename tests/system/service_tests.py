@@ -7,6 +7,8 @@ from integration_tests import END, VMCTL
 
 VMMS = (os.path.join(BUILD, "service", "vmms"), "/usr/bin/vmms")
 VM = (os.path.join(BUILD, "cli", "vm"), "/usr/bin/vm")
+VLIBVIRTD = (os.path.join(BUILD, "libvirt", "vlibvirtd"), "/usr/bin/vlibvirtd")
+VIRSH = ("/usr/bin/virsh", "/usr/bin/virsh")
 WORKER = (os.path.join(BUILD, "worker", "vmwp"), "/usr/bin/vmwp")
 
 GUEST = END + """
@@ -62,6 +64,13 @@ def life(t):
         serve
         until vm list | grep -q "^web *running"; do usleep 200000; done
         vm start web 2>&1
+        ln -s /run /var/run; vlibvirtd 2>>log & libvirt=$!
+        until [ -S /run/libvirt/virtverdigrisd-sock ]; do kill -0 $libvirt || exit 1; usleep 100000; done
+        virsh() {{ /usr/bin/virsh -q -c verdigris:///system "$@"; }}
+        virsh suspend web && virsh domstate web && virsh resume web || exit 1
+        virsh domstats web | grep -E 'state.state|cpu.time|rd.bytes'
+        virsh dumpxml --inactive web >web.xml && virsh define web.xml && virsh dumpxml --inactive web | cmp - web.xml && echo "the same XML"
+        kill $libvirt
         vm pause web && vm list && vm resume web || exit 1
         vm save web || exit 1
         vm list
@@ -76,10 +85,13 @@ def life(t):
         vm delete --disks web db && ls /var/lib/verdigris/machines | wc -l
         vm jobs | awk '{{ print "job", $2, $3, $4 }}'
         kill $service; wait $service; echo "service: $?"
-        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, VMCTL, WORKER])
+        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, VMCTL, WORKER, VLIBVIRTD, VIRSH])
     t.has(text, "vm: 'db' did not start: --initrd /root/nothing: No such file or directory")
     t.has(text, "db: 1\n")
     t.has(text, "vm: 'web' is running and cannot be started")
+    t.has(text, "paused\n")
+    t.check(re.search(r"state\.state=1\n.*cpu\.time=[1-9]\d*\n.*rd\.bytes=[1-9]", text), "virsh does not see what the guest has done")
+    t.has(text, "the same XML")
     t.check(re.search(r"^web +paused +2 +128M", text, re.M), "it is not seen paused")
     t.check(re.search(r"^web +saved +2 +128M", text, re.M), "it is not seen saved")
     t.has(text, "state.vmrs\n")
