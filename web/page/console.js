@@ -47,7 +47,7 @@ export function consoleView() {
   place.hidden = true;
 
   function fit() {
-    if (terminal) terminal.options.fontSize = Math.max(7, Math.min(15, Math.floor((place.clientWidth - 24) / columns / 0.602)));
+    if (terminal) terminal.options.fontSize = Math.max(6, Math.min(15, Math.floor((place.clientWidth - 26) / columns / 0.602)));
   }
   addEventListener("resize", fit);
 
