@@ -25,6 +25,13 @@ class Browser:
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
                                        env={**os.environ, "HOME": self.folder})
         self.port = self.session = None
+        try:
+            self.begin()
+        except Exception:
+            self.end()
+            raise
+
+    def begin(self):
         self.wait(self.find_port, "chromedriver")
         capabilities = {"acceptInsecureCerts": True, "browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}, "goog:chromeOptions": {
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run",
