@@ -84,13 +84,16 @@ static bool open_socket(struct arrival *r, const struct config_file *socket)
 {
 	int listens = 0;
 	socklen_t size = sizeof(listens);
+	mode_t mask;
 
 	if (socket->fd >= 0 &&
 	    getsockopt(socket->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens) {
 		r->wire.fd = socket->fd;
 		return true;
 	}
+	mask = umask(0177); /* who can connect gives this host a machine */
 	r->listener = listen_at(socket->path, socket->fd, SOCK_STREAM, 1, "--receive ");
+	umask(mask);
 	return r->listener >= 0;
 }
 

@@ -285,8 +285,10 @@ static int send_pending(struct migration *m)
 			return -ECANCELED;
 		}
 		if (wire_is_readable(&m->wire)) { /* nothing good */
-			return receive_answer(m, WIRE_RUNS, ANSWER_SECONDS) == 0 ? -EPROTO
-										 : -EREMOTEIO;
+			ret = receive_answer(m, WIRE_RUNS, ANSWER_SECONDS);
+			return ret != 0
+				       ? ret
+				       : fail(m, -EPROTO, "the target says what was not asked", "");
 		}
 		ret = send_block(m, block);
 		if (ret != 0) {
