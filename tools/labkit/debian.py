@@ -4,6 +4,7 @@ Nothing is mounted. What is made stays in build/cache until somebody removes it 
 
     vmlinuz, initrd   the kernel that is installed on the disk, and the initrd that Debian made for it
     host.ext4         the disk that the lab gives to the root; on it debian.vhdx, the guest's disk
+    disk.raw          the same, raw, for a machine whose root it is: with what our packages depend on, and GRUB's tools
 """
 import glob
 import hashlib
@@ -18,6 +19,9 @@ from . import BUILD, CACHE, LabError
 from .kernels import once
 
 PACKAGES = ["systemd-sysv", "udev", "kmod", "linux-image-cloud-amd64", "e2fsprogs", "iproute2", "wget"]
+# What our packages (debian/control) want of a root, that they can be installed without a network.
+PACKAGES += ["seabios", "grub-pc-bin", "grub2-common", "libcurl3-gnutls", "libjansson4", "libmicrohttpd12", "libpng16-16", "libseccomp2",
+             "libslirp0", "liburing2", "libvncserver1", "libxml2", "libzydis4.0"]
 MIRRORS = ["deb http://deb.debian.org/debian bookworm main", "deb http://deb.debian.org/debian-security bookworm-security main"]
 DISK = 2 << 30       # of the guest; most of it is never written
 HOST_DISK = 6 << 30  # room for the VHDX to grow, and for a test's own disks
@@ -25,13 +29,23 @@ START = 1 << 20      # of the only partition
 KEEP = 7 * 24 * 3600  # seconds: disks of older recipes
 # What nobody reads in there.
 WITHOUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*"]
-# The initrd has the drivers for this disk and no others; a machine that emulates another unpacks a large one slowly.
-DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod"]
+# The initrd has the drivers for this disk, as a guest's and as a root's, and no others; a machine that emulates another unpacks a large one slowly.
+DRIVERS = ["hv_vmbus", "hv_storvsc", "sd_mod", "virtio_pci", "virtio_blk"]
 # The host may be busy, and an emulator is slow then: what takes its time is not given up.
 SLOW = "[Manager]\nDefaultTimeoutStartSec=30min\nDefaultDeviceTimeoutSec=30min"
 # Each interface by DHCP; names by what NAT of the virtual switch offers (switch/nat.c), for no other network has a machine of ours.
 NETWORK = "[Match]\nType=ether\n\n[Network]\nDHCP=yes"
 NAMES = "nameserver 10.0.2.3"
+# Of a root, in a test: the second disk is an archive with what is to be done (tests/system/package_tests.py).
+TASK = """[Unit]
+ConditionPathExists=/dev/vdb
+
+[Service]
+Type=exec
+ExecStart=/bin/sh -c 'tar -xf /dev/vdb -C /run && exec sh /run/task'
+
+[Install]
+WantedBy=multi-user.target"""
 # Timers and jobs that a machine which lives for a minute has no use for.
 MASKED = ["apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
           "dpkg-db-backup.timer", "systemd-pstore.service", "getty-static.service"]
@@ -50,11 +64,12 @@ def configure():
     """Hook: root logs in without a password, on the serial console too."""
     masked = " ".join(MASKED)
     return ['chroot "$1" passwd -d root >/dev/null', 'echo verdigris >"$1/etc/hostname"',
-            'echo "/dev/sda1 / ext4 defaults,errors=remount-ro 0 1" >"$1/etc/fstab"',
+            'echo "LABEL=debian / ext4 defaults,errors=remount-ro 0 1" >"$1/etc/fstab"',
             'echo "127.0.0.1 localhost verdigris" >"$1/etc/hosts"',
             f'printf "{NAMES}\\n" >"$1/etc/resolv.conf"',
             'mkdir -p "$1/etc/systemd/system/multi-user.target.wants"',
             'ln -sf /lib/systemd/system/systemd-networkd.service "$1/etc/systemd/system/multi-user.target.wants/"',
+            'ln -sf ../task.service "$1/etc/systemd/system/multi-user.target.wants/"',
             f'for unit in {masked}; do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done',
             'rm -rf "$1"/var/cache/apt/*.bin "$1"/var/lib/apt/lists/*']
 
@@ -87,6 +102,7 @@ def install(folder):
         "etc/kernel-img.conf": "do_symlinks = no",
         "etc/systemd/system.conf.d/slow.conf": SLOW,
         "etc/systemd/network/ethernet.network": NETWORK,
+        "etc/systemd/system/task.service": TASK,
     }
     command = [program("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--include=" + ",".join(PACKAGES)]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in WITHOUT]
@@ -129,16 +145,15 @@ def make(folder):
     vhd = os.path.join(BUILD, "disk", "vhd")
     if not os.path.exists(vhd):
         raise LabError("the disk tool is not built: run make")
-    os.makedirs(f"{folder}/disk")
-    image = f"{folder}/image"
+    os.makedirs(f"{folder}/carried")
+    image = f"{folder}/disk.raw"
     say("making a Debian 12 disk, this once; it is kept in build/cache")
     install(folder)
     say("Debian 12: making its file system, and a VHDX of it")
     write_image(folder, image)
-    call([vhd, "convert", image, f"{folder}/disk/debian.vhdx"])
-    os.unlink(image)
-    carrier(f"{folder}/host.ext4", f"{folder}/disk", HOST_DISK)
-    shutil.rmtree(f"{folder}/disk")
+    call([vhd, "convert", image, f"{folder}/carried/debian.vhdx"])
+    carrier(f"{folder}/host.ext4", f"{folder}/carried", HOST_DISK)
+    shutil.rmtree(f"{folder}/carried")
 
 
 def carrier(path, folder, size):
@@ -152,6 +167,7 @@ class Debian:
         self.image = f"{folder}/vmlinuz"
         self.initrd = f"{folder}/initrd"
         self.host_disk = f"{folder}/host.ext4"
+        self.disk = f"{folder}/disk.raw"
 
 
 def get():

@@ -34,6 +34,7 @@ class Options:
     qemu_args: list = dataclasses.field(default_factory=list)
     boot: object = None          # function (image, initrd, cmdline) -> QEMU arguments, instead of the usual
     interactive: bool = False
+    token: str = ""              # the channel's, where somebody else has to know it; empty: one of this run
 
 
 @dataclasses.dataclass
@@ -102,7 +103,7 @@ def run(o, sink, terminal=None, on_console=None):
     settle(o)
     check(o)
     kernel = kernels.get(o.root_kernel)
-    token = secrets.token_hex(8)
+    token = o.token or secrets.token_hex(8)
     machine = bochs.Bochs(o) if o.emulator == "bochs" else Qemu(o)
     try:
         machine.start(boot_arguments(o, kernel, write_initrd(o, kernel, token, machine.folder)))
