@@ -8,7 +8,10 @@ put_in  := DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' VERSION='$
 .PHONY: host-files install install-disk deb
 host_filled := build/host/dkms.conf build/host/vdisk.pc
 host_boot   := $(addprefix build/host/,hvloader.elf hv-svm.elf hv-vmx.elf)
-host-files: build/host/vm.bash build/host/Kbuild $(host_filled) $(host_boot)
+# A manual page of what each says of itself (tools/man).
+host_man1 := $(addprefix build/host/man1/,vm.1 vmctl.1 vmbalance.1 vswitch.1 vnat.1 vmwp.1)
+host_man8 := $(addprefix build/host/man8/,vmms.8 vlibvirtd.8 vswitchd.8 vweb.8)
+host-files: build/host/vm.bash build/host/Kbuild $(host_filled) $(host_boot) $(host_man1) $(host_man8)
 .PHONY: $(host_filled)
 $(host_filled): build/host/%: host/%
 	@mkdir -p $(@D)
@@ -23,6 +26,13 @@ build/host/hv-vmx.elf: build/hypervisor/hv-vmx.elf
 $(host_boot):
 	@mkdir -p $(@D)
 	$(Q)strip -o $@ $<
+define man_rule
+build/host/man$(1)/$(notdir $(2)).$(1): $(2) tools/man
+	@mkdir -p $$(@D)
+	$$(Q)tools/man $$< >$$@
+endef
+$(foreach p,cli/vm cli/vmctl cli/vmbalance cli/vswitch switch/vnat worker/vmwp,$(eval $(call man_rule,1,build/$(p))))
+$(foreach p,service/vmms libvirt/vlibvirtd switch/vswitchd web/vweb,$(eval $(call man_rule,8,build/$(p))))
 # As tools/kmod.mk has it, in folders of its own.
 build/host/Kbuild: root/objs.mk host/objs.mk
 	@mkdir -p $(@D)
