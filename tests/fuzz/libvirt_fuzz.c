@@ -12,7 +12,8 @@ json_t *http_ask(struct http *http, const char *method, const char *path, json_t
 {
 	(void)http;
 	EXPECT(strlen(path) < 512 &&
-	       (strcmp(method, "GET") == 0 || strncmp(path, "/v1/m", 5) == 0));
+	       (strcmp(method, "GET") == 0 || strncmp(path, "/v1/machines", 12) == 0 ||
+		strncmp(path, "/v1/switches", 12) == 0));
 	json_decref(body);
 	if (absent) {
 		return NULL;
