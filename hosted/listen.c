@@ -91,3 +91,12 @@ int listen_at(const char *path, int fd, int type, int backlog, const char *optio
 	}
 	return -1;
 }
+
+int listen_privately(const char *path, int fd, int type, int backlog, const char *option)
+{
+	mode_t before = umask(0177);
+	int listener = listen_at(path, fd, type, backlog, option);
+
+	umask(before);
+	return listener;
+}

@@ -10,6 +10,12 @@
  */
 int listen_at(const char *path, int fd, int type, int backlog, const char *option);
 
+/*
+ * The same; who may connect to one that is made is this user alone (mode 0600). By the umask, which is
+ * all threads': a file that another makes meanwhile is private as well.
+ */
+int listen_privately(const char *path, int fd, int type, int backlog, const char *option);
+
 /* A socket that is connected to the one at `path`, close-on-exec, or -errno. */
 int connect_at(const char *path, int type);
 

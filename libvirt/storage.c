@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "disk/disk.h"
+#include "hosted/disk_name.h"
 #include "libvirt/call.h"
 
 #define POOL_DEFAULT "default"
@@ -296,20 +297,6 @@ void storage_end(struct session *session)
 
 /* ---- Volumes ---- */
 
-static bool is_disk_name(const char *name)
-{
-	static const char *const ends[] = {".vhdx", ".vhd", ".avhdx", ".avhd",
-					   ".img",  ".raw", ".iso"};
-	const char *dot = strrchr(name, '.');
-
-	for (size_t i = 0; dot != NULL && i < ARRAY_COUNT(ends); i++) {
-		if (strcasecmp(dot, ends[i]) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* False: it is none, or its name is too long. */
 static bool make_volume(struct volume *volume, const struct pool *pool, const char *folder,
 			const char *name)
@@ -322,7 +309,7 @@ static bool make_volume(struct volume *volume, const struct pool *pool, const ch
 			*folder != '\0' ? "/" : "", name) < (int)sizeof(volume->name) &&
 	       snprintf(volume->path, sizeof(volume->path), "%s/%s", pool->path, volume->name) <
 		       (int)sizeof(volume->path) &&
-	       (!pool->is_store || is_disk_name(name)) && stat(volume->path, &file) == 0 &&
+	       (!pool->is_store || disk_name_is_one(name)) && stat(volume->path, &file) == 0 &&
 	       (S_ISREG(file.st_mode) || S_ISBLK(file.st_mode));
 }
 

@@ -265,7 +265,6 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 {
 	json_t *config = settings_for_worker(machine, machine->settings.document);
 	char path[PATH_MAX];
-	mode_t mask;
 	bool restore = false;
 
 	if (!machine_run_path(machine, "control", path) || !use_state(machine, &restore)) {
@@ -282,9 +281,7 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 	files->fds[0] = start_text_file("config", config);
 	json_decref(config);
 	(void)unlink(path);
-	mask = umask(0177);
-	files->fds[1] = listen_at(path, -1, SOCK_SEQPACKET, 16, "");
-	umask(mask);
+	files->fds[1] = listen_privately(path, -1, SOCK_SEQPACKET, 16, "");
 	files->fds[2] = open_lock(machine);
 	files->log = open_log(machine);
 	files->nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);

@@ -9,28 +9,14 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "hosted/disk_name.h"
 #include "service/service.h"
 
 #define FILES_MAX 4096 /* that are told of */
-
-static bool is_disk_name(const char *name)
-{
-	static const char *const ends[] = {".vhdx", ".vhd", ".avhdx", ".avhd",
-					   ".img",  ".raw", ".iso"};
-	const char *dot = strrchr(name, '.');
-
-	for (size_t i = 0; dot != NULL && i < ARRAY_COUNT(ends); i++) {
-		if (strcasecmp(dot, ends[i]) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
 
 /* Whether a document's name of a file is that of `wanted`, whose name in the machine's own folder is `here` (NULL: it lies elsewhere). */
 static bool is_file(const json_t *file, const char *wanted, const char *here)
@@ -114,7 +100,7 @@ static void look_into(const struct service *service, json_t *files, int store, c
 		return;
 	}
 	while ((entry = readdir(folder)) != NULL && json_array_size(files) < FILES_MAX) {
-		if (is_disk_name(entry->d_name) &&
+		if (disk_name_is_one(entry->d_name) &&
 		    fstatat(fd, entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(file.st_mode)) {
 			add_file(service, files, name, entry->d_name, &file);

@@ -11,7 +11,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hosted/listen.h"
@@ -71,8 +70,6 @@ static void raise_limits(void)
 
 static bool create(struct daemon *daemon, const char *control, const char *ports)
 {
-	mode_t mask;
-
 	for (uint32_t i = 0; i < DAEMON_CLIENTS; i++) {
 		daemon->clients[i].fd = -1;
 	}
@@ -87,10 +84,9 @@ static bool create(struct daemon *daemon, const char *control, const char *ports
 		say("%s", strerror(errno));
 		return false;
 	}
-	mask = umask(0177);
-	daemon->control = listen_at(control, -1, SOCK_SEQPACKET, 16, "");
-	daemon->ports = daemon->control >= 0 ? listen_at(ports, -1, SOCK_SEQPACKET, 16, "") : -1;
-	umask(mask);
+	daemon->control = listen_privately(control, -1, SOCK_SEQPACKET, 16, "");
+	daemon->ports =
+		daemon->control >= 0 ? listen_privately(ports, -1, SOCK_SEQPACKET, 16, "") : -1;
 	return daemon->ports >= 0;
 }
 

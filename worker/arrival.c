@@ -8,13 +8,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,28 +81,15 @@ static bool open_socket(struct arrival *r, const struct config_file *socket)
 {
 	int listens = 0;
 	socklen_t size = sizeof(listens);
-	mode_t mask;
 
 	if (socket->fd >= 0 &&
 	    getsockopt(socket->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens) {
 		r->wire.fd = socket->fd;
 		return true;
 	}
-	mask = umask(0177); /* who can connect gives this host a machine */
-	r->listener = listen_at(socket->path, socket->fd, SOCK_STREAM, 1, "--receive ");
-	umask(mask);
+	/* Who can connect gives this host a machine. */
+	r->listener = listen_privately(socket->path, socket->fd, SOCK_STREAM, 1, "--receive ");
 	return r->listener >= 0;
-}
-
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* A signal ends it; who asks again is told again. */
@@ -131,7 +115,7 @@ bool arrival_open(struct machine *machine)
 	*r = (struct arrival){.machine = machine,
 			      .listener = -1,
 			      .owner = open_owner(config),
-			      .signals = open_signals(),
+			      .signals = loop_open_signals(),
 			      .wire = {.fd = -1, .given_up = is_given_up, .user = r}};
 	if (r->owner < 0 || r->signals < 0) {
 		return refuse(r, "its owner file: ", strerror(errno));

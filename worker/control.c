@@ -12,7 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hosted/listen.h"
@@ -57,7 +56,6 @@ bool control_create(struct machine *machine)
 {
 	const struct config_file *socket = &machine->config->control;
 	struct control *control;
-	mode_t mask;
 	int i, ret;
 
 	if (socket->path == NULL) {
@@ -76,9 +74,8 @@ bool control_create(struct machine *machine)
 	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		control->clients[i].fd = -1;
 	}
-	mask = umask(0177);
-	control->listener = listen_at(socket->path, socket->fd, SOCK_SEQPACKET, 16, "--control ");
-	umask(mask);
+	control->listener =
+		listen_privately(socket->path, socket->fd, SOCK_SEQPACKET, 16, "--control ");
 	if (control->listener < 0) {
 		free(control);
 		return false;

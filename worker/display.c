@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hosted/listen.h"
@@ -220,7 +219,6 @@ bool display_create(struct machine *machine)
 	const struct config *config = machine->config;
 	struct display *display = &machine->display;
 	int listener, seats[2], ret, i;
-	mode_t mask;
 
 	display->epoll = -1;
 	for (i = 0; i < DISPLAY_PLACES; i++) {
@@ -229,9 +227,8 @@ bool display_create(struct machine *machine)
 	if (config->vnc.path == NULL) {
 		return true;
 	}
-	mask = umask(0177);
-	listener = listen_at(config->vnc.path, config->vnc.fd, SOCK_STREAM, BACKLOG, "--vnc ");
-	umask(mask);
+	listener =
+		listen_privately(config->vnc.path, config->vnc.fd, SOCK_STREAM, BACKLOG, "--vnc ");
 	if (listener < 0) {
 		return false;
 	}

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hosted/listen.h"
@@ -26,13 +25,11 @@ bool hvsock_create(struct machine *machine)
 {
 	const struct config_file *socket = &machine->config->vsock.socket;
 	struct sockets_config config = {.listener = -1, .connector = machine->connector};
-	mode_t mask;
 	int ret;
 
 	if (socket->path != NULL) {
-		mask = umask(0177);
-		config.listener = listen_at(socket->path, socket->fd, SOCK_STREAM, 128, "--vsock ");
-		umask(mask);
+		config.listener =
+			listen_privately(socket->path, socket->fd, SOCK_STREAM, 128, "--vsock ");
 		if (config.listener < 0) {
 			return false;
 		}

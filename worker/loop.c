@@ -190,14 +190,19 @@ static void serve(struct loop *loop, enum source source)
 	}
 }
 
-static int open_signals(void)
+void loop_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+int loop_open_signals(void)
 {
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	loop_signals(&set);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -238,7 +243,7 @@ static bool open_loop(struct loop *loop, struct machine *machine, enum phase pha
 {
 	*loop = (struct loop){.machine = machine,
 			      .epoll = epoll_create1(EPOLL_CLOEXEC),
-			      .signals = open_signals(),
+			      .signals = loop_open_signals(),
 			      .phase = phase,
 			      .watched_in = -1,
 			      .watched_out = -1};

@@ -21,6 +21,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -258,7 +259,10 @@ bool machine_hold_running(struct machine *machine) MUST_CHECK;
 bool machine_is_held(struct machine *machine);
 void machine_release(struct machine *machine); /* any thread */
 
-/* loop.c: serves the devices until the machine ends. */
+/* loop.c. The signals that end the worker, all of whose threads block them; a descriptor that tells of them, or -1 and errno. */
+void loop_signals(sigset_t *set);
+int loop_open_signals(void) MUST_CHECK;
+/* Serves the devices until the machine ends. */
 void loop_run(struct machine *machine);
 /*
  * machine_stop(), and serves the control socket meanwhile. False: a request does not end, and who manages the machine does not want to wait

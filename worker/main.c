@@ -147,10 +147,7 @@ static void set_up_signals(void)
 	sigaction(VP_KICK, &kick, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	/* The event loop reads these. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	loop_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

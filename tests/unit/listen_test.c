@@ -65,6 +65,22 @@ static void listens(void **state)
 	}
 }
 
+/* For this user alone; what is made after it is made as before. */
+static void listens_privately(void **state)
+{
+	mode_t before = umask(022);
+	int fd = listen_privately(path, -1, SOCK_STREAM, 1, "");
+	struct stat file;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(stat(path, &file), 0);
+	assert_int_equal(file.st_mode & 07777, 0600);
+	assert_int_equal(umask(before), 022);
+	close(fd);
+	unlink(path);
+}
+
 static void replaces_what_nobody_listens_on(void **state)
 {
 	int fd = call(path, SOCK_STREAM);
@@ -126,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(listens),
+		cmocka_unit_test(listens_privately),
 		cmocka_unit_test(replaces_what_nobody_listens_on),
 		cmocka_unit_test(leaves_what_is_in_use),
 		cmocka_unit_test(leaves_other_files),
