@@ -4,7 +4,7 @@ import re
 
 from harness import VHD, guest, kernels, test
 from network_tests import ADDRESS, PROGRAMS, SWITCH
-from save_tests import DRIVERS
+from save_tests import DRIVERS, ROUND
 
 # Two that write memory and look at it, one that writes its disk and reads that back, and fetches a page; what they tell is numbered.
 GUEST = ADDRESS + """
@@ -22,8 +22,7 @@ GUEST = ADDRESS + """
     n=0
     while :; do
         n=$((n + 1))
-        printf 'round %08d\\n' $n | dd of=/dev/sda bs=512 seek=$((n % 1000)) conv=sync oflag=direct 2>/dev/null || echo "lost: write $n"
-        dd if=/dev/sda bs=512 skip=$((n % 1000)) count=1 iflag=direct 2>/dev/null | grep -q "$(printf 'round %08d' $n)" || echo "lost: round $n"
+""" + ROUND + """
         [ "$page" = "$(fetch)" ] || echo "lost: page $n"
         echo "tick $n $(cut -d' ' -f1 /proc/uptime)"
         usleep 100000

@@ -8,7 +8,13 @@ from harness import BUILD, VHD, guest, kernels, test
 VMCTL = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
 HVSOCK = os.path.join(BUILD, "tests", "system", "hvsock")
 
-# Each round is written past the cache, read back, and only then told; memory is looked at as well.
+# Round $n is written past the cache, and read back.
+ROUND = """
+        printf 'round %08d\\n' $n | dd of=/dev/sda bs=512 seek=$((n % 1000)) conv=sync oflag=direct 2>/dev/null || echo "lost: write $n"
+        dd if=/dev/sda bs=512 skip=$((n % 1000)) count=1 iflag=direct 2>/dev/null | grep -q "$(printf 'round %08d' $n)" || echo "lost: round $n"
+"""
+
+# Each round is told only then; memory is looked at as well.
 GUEST = """
     until [ -b /dev/sda ]; do usleep 100000; done
     dd if=/dev/urandom of=/pattern bs=1M count=24 2>/dev/null
@@ -18,8 +24,7 @@ GUEST = """
     n=0
     while :; do
         n=$((n + 1))
-        printf 'round %08d\n' $n | dd of=/dev/sda bs=512 seek=$((n % 1000)) conv=sync oflag=direct 2>/dev/null || echo "lost: write $n"
-        dd if=/dev/sda bs=512 skip=$((n % 1000)) count=1 iflag=direct 2>/dev/null | grep -q "$(printf 'round %08d' $n)" || echo "lost: round $n"
+""" + ROUND + """
         [ "$sum" = "$(md5sum </pattern)" ] || echo "lost: memory"
         echo "tick $n $(cut -d' ' -f1 /proc/uptime) $(date +%s)"
         usleep 100000
