@@ -47,6 +47,7 @@ static const char help[] =
 	"--help)\n"
 	"settings: mac=ADDRESS|any spoofing dhcp-guard router-guard priority-tag team (on or "
 	"off)\n"
+	"       uplink=PORT|any (of the team, while it has a link)\n"
 	"       mirror=none|source|destination ip-limit=0-64 storm-limit=N limit=BITS\n"
 	"       reserve=BITS weight=0-100\n"
 	"rules: action=allow|deny|meter direction=out|in|both and one of local= remote= (a "

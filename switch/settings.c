@@ -236,6 +236,19 @@ static json_t *write_vlan(const struct vlan_settings *vlan)
 
 static const char *const mirrors[] = {"none", "source", "destination", NULL};
 
+/* A port that need not be there yet; "" or "any" is none of them. */
+static bool read_uplink(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member name = {"", FORM_TEXT, .most = SWITCH_NAME_MAX - 1};
+	const char *text;
+
+	if (!form_read_value(form, value, &name, &text)) {
+		return false;
+	}
+	snprintf(into, SWITCH_NAME_MAX, "%s", strcmp(text, "any") == 0 ? "" : text);
+	return true;
+}
+
 #define BITS_MAX (1ull << 43) /* some terabits a second */
 
 static_assert(sizeof(enum mirror) == sizeof(unsigned int), "as FORM_WORD has it");
@@ -249,6 +262,7 @@ const struct form_member settings_members[] = {
 	{"router-guard", FORM_FLAG, AT(router_guard)},
 	{"priority-tag", FORM_FLAG, AT(priority_tag)},
 	{"team", FORM_FLAG, AT(team)},
+	{"uplink", FORM_OTHER, AT(uplink), .read = read_uplink},
 	{"mirror", FORM_WORD, AT(mirror), .words = mirrors},
 	{"ip-limit", FORM_NUMBER32, AT(ip_limit), .most = ADDRESSES_MAX},
 	{"storm-limit", FORM_NUMBER32, AT(storm_limit), .most = UINT32_MAX},
@@ -267,10 +281,11 @@ json_t *settings_write(const struct port_settings *settings)
 	if (settings->mac != 0) {
 		print_mac(mac, settings->mac);
 	}
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "mac",
-			 mac, "spoofing", settings->spoofing, "dhcp-guard", settings->dhcp_guard,
-			 "router-guard", settings->router_guard, "priority-tag",
-			 settings->priority_tag, "team", settings->team, "mirror",
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
+			 "mac", mac, "spoofing", settings->spoofing, "dhcp-guard",
+			 settings->dhcp_guard, "router-guard", settings->router_guard,
+			 "priority-tag", settings->priority_tag, "team", settings->team, "uplink",
+			 settings->uplink[0] != '\0' ? settings->uplink : "any", "mirror",
 			 mirrors[settings->mirror], "ip-limit", (json_int_t)settings->ip_limit,
 			 "storm-limit", (json_int_t)settings->storm_limit, "limit",
 			 (json_int_t)settings->limit_bits, "reserve",

@@ -59,8 +59,9 @@ struct port_settings {
 	uint64_t mac;  /* the address of who is attached; 0: whichever it uses */
 	bool spoofing; /* it may use others as well */
 	bool dhcp_guard, router_guard;
-	bool priority_tag; /* the priority in its tags is its own to choose */
-	bool team;         /* it is one of the uplinks of the switch's team */
+	bool priority_tag;            /* the priority in its tags is its own to choose */
+	bool team;                    /* it is one of the uplinks of the switch's team */
+	char uplink[SWITCH_NAME_MAX]; /* the one of them that it would rather leave by; "": any */
 	enum mirror mirror;
 	struct vlan_settings vlan;
 	uint32_t ip_limit; /* IP addresses that it may use; 0: any number, at most ADDRESSES_MAX */

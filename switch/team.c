@@ -1,6 +1,8 @@
 /* See team.h. */
 #include "switch/team.h"
 
+#include <string.h>
+
 #include "switch/switch.h"
 
 static bool is_behind_us(const struct vswitch *net, int port)
@@ -45,19 +47,32 @@ static void find_members(struct vswitch *net)
 	}
 }
 
-/* Each port has its own first choice, so that a member that goes and comes moves its own senders alone. */
-static uint16_t choose(const struct vswitch *net, const struct port *port)
+/* Each port has its own, so that a member that goes and comes moves its own senders alone. Its place among the members. */
+static uint32_t first_choice(const struct vswitch *net, const struct port *port)
 {
 	const struct team *team = &net->team;
 
 	for (uint32_t i = 0; i < team->count; i++) {
-		uint16_t member = team->members[(port->index + i) % team->count];
+		if (strcmp(net->ports[team->members[i]]->name, port->settings.uplink) == 0) {
+			return i;
+		}
+	}
+	return port->index % team->count;
+}
+
+static uint16_t choose(const struct vswitch *net, const struct port *port)
+{
+	const struct team *team = &net->team;
+	uint32_t first = first_choice(net, port);
+
+	for (uint32_t i = 0; i < team->count; i++) {
+		uint16_t member = team->members[(first + i) % team->count];
 
 		if (!net->ports[member]->down) {
 			return member;
 		}
 	}
-	return team->members[port->index % team->count];
+	return team->members[first];
 }
 
 static void announce_stations(struct vswitch *net, const struct port *port)

@@ -3,7 +3,7 @@
  * of errors. There are no jobs and no events: every request is done when it is answered.
  *
  * A port's members: "switch", "port" (names of 1 to 63 characters). Its settings, which may be absent: mac (an address, or "any"), spoofing,
- * dhcp-guard, router-guard, priority-tag, team (true, false), mirror (none, source, destination), ip-limit (IP addresses, to 64, 0: none), storm-limit
+ * dhcp-guard, router-guard, priority-tag, team (true, false), uplink (the name of a team's port by which it would rather leave, or "any"), mirror (none, source, destination), ip-limit (IP addresses, to 64, 0: none), storm-limit
  * (frames a second, 0: none), limit,
  * reserve (bits a second, 0: none), weight (0 to 100), vlan: {mode, id, primary, list} as `vswitch --help` has them. A rule of an access
  * list: as there.

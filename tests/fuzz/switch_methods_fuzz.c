@@ -56,6 +56,8 @@ static const struct {
 	{"spoofing", FLAG},
 	{"dhcp-guard", FLAG},
 	{"priority-tag", FLAG},
+	{"team", FLAG},
+	{"uplink", WORD},
 	{"mirror", WORD},
 	{"storm-limit", NUMBER},
 	{"limit", NUMBER},
@@ -82,7 +84,7 @@ static const struct {
 	{"max-bytes", NUMBER},
 	{"colour", WORD},
 };
-#define SETTINGS 10u /* of them, at the front */
+#define SETTINGS 12u /* of them, at the front */
 #define RULES    12u /* behind these */
 
 #define ONE_OF(list) ((list)[fuzz_byte() % ARRAY_COUNT(list)])

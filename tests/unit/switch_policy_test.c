@@ -1263,6 +1263,40 @@ static void a_team_goes_on_when_a_link_is_down(void **state)
 	fake_attach(&edges[3], net, "again");
 }
 
+/* A port may name its first choice; while that has no link, or is no member, it has another all the same. */
+static void a_port_names_its_uplink(void **state)
+{
+	(void)state;
+	make_team();
+	strcpy(settings(0)->uplink, edges[4].port->name);
+	set(0);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x10);
+	plain(9, 1);
+	assert_int_equal(send_from(1), 0x10); /* who names none has its own, as before */
+	fake_clear(&edges[3]);
+	port_set_link(edges[4].port, false);
+	assert_true(edges[3].received_count == 2); /* 0 and 1 are announced */
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x08);
+	fake_clear(&edges[4]);
+	port_set_link(edges[4].port, true);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x10);
+	settings(4)->team = false;
+	set(4);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x08);
+	settings(4)->team = true;
+	set(4);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x10);
+	strcpy(settings(0)->uplink, "");
+	set(0);
+	plain(9, 0);
+	assert_int_equal(send_from(0), 0x08);
+}
+
 static void a_teams_groups(void **state)
 {
 	(void)state;
@@ -1383,6 +1417,7 @@ int main(void)
 		ONE(a_team_hears_once),
 		ONE(what_a_team_said_comes_back),
 		ONE(a_team_goes_on_when_a_link_is_down),
+		ONE(a_port_names_its_uplink),
 		ONE(a_teams_groups),
 		ONE(a_team_is_bounded),
 		ONE(names),
