@@ -23,6 +23,7 @@
 #include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
+#include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -344,6 +345,7 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 		balloon_save(machine->balloon, writer);
 	}
 	integration_save(machine->integration, writer);
+	sockets_save(machine->sockets, writer);
 	vmbus_save(machine->bus, writer);
 	return 0;
 }
@@ -809,6 +811,9 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	}
 	if (ret == 0) {
 		ret = integration_load(machine->integration, list);
+	}
+	if (ret == 0) {
+		ret = sockets_load(machine->sockets, list);
 	}
 	if (ret == 0) {
 		ret = vmbus_load(machine->bus, list);

@@ -23,6 +23,7 @@
 #include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
+#include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -149,6 +150,20 @@ int balloon_load(struct balloon *balloon, struct state_reader *list)
 	(void)list;
 	fail();
 	return -EINVAL;
+}
+
+/* A state without their part is an older one. */
+void sockets_save(struct sockets *sockets, struct state_writer *writer)
+{
+	(void)sockets;
+	(void)writer;
+}
+
+int sockets_load(struct sockets *sockets, struct state_reader *list)
+{
+	(void)sockets;
+	(void)list;
+	return 0;
 }
 
 /* Their numbers are all that they have. */

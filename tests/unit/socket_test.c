@@ -740,26 +740,25 @@ static void a_pause_keeps_connections(void **state)
 	close(fd);
 }
 
-static void a_saved_guest_finds_its_connections_reset(void **state)
+/* As the worker saves the machine, and another one goes on. */
+static void go_on_elsewhere(bool as_an_older_state)
 {
-	struct guest_channel channels[2];
-	int fds[] = {connect_to_guest(&channels[0], 5000, 0),
-		     connect_to_program(&channels[1], 1, 1)};
-	struct state_writer count = state_writer(NULL, 0), writer;
+	struct state_writer writer = state_writer(NULL, 0);
 	struct state_fault fault;
 	struct state_reader list;
-	const struct vmbus_channel_relid *rescind;
-	uint32_t relids = 0;
-	uint8_t *saved;
+	uint8_t *saved = NULL;
+	unsigned int i;
 
-	(void)state;
 	sockets_stand(sockets, true);
 	vmbus_pause(guest.bus);
-	assert_true(hears_end(fds[0]) && hears_end(fds[1]));
-	vmbus_save(guest.bus, &count);
-	saved = malloc(count.used);
-	writer = state_writer(saved, count.used);
-	vmbus_save(guest.bus, &writer);
+	for (i = 0; i < 2; i++) {
+		writer = state_writer(saved, writer.used);
+		if (!as_an_older_state) {
+			sockets_save(sockets, &writer);
+		}
+		vmbus_save(guest.bus, &writer);
+		saved = saved == NULL ? malloc(writer.used) : saved;
+	}
 	assert_true(state_fits(&writer));
 	/* The new machine. */
 	guest_restart();
@@ -767,17 +766,66 @@ static void a_saved_guest_finds_its_connections_reset(void **state)
 	close(connector);
 	unlink(path);
 	create();
+	sockets_stand(sockets, true);
 	vmbus_pause(guest.bus);
-	list = state_reader(saved, count.used, &fault);
+	list = state_reader(saved, writer.used, &fault);
+	assert_int_equal(sockets_load(sockets, &list), 0);
 	assert_int_equal(vmbus_load(guest.bus, &list), 0);
 	vmbus_resume(guest.bus);
+	sockets_stand(sockets, false);
+	free(saved);
+}
+
+static void a_saved_guest_finds_its_connections_reset(void **state)
+{
+	struct guest_channel channels[2];
+	int fds[] = {connect_to_guest(&channels[0], 5000, 0),
+		     connect_to_program(&channels[1], 1, 1)};
+	const struct vmbus_channel_relid *rescind;
+	uint32_t relids = 0;
+
+	(void)state;
+	go_on_elsewhere(false);
+	assert_true(hears_end(fds[0]) && hears_end(fds[1]));
 	while (relids != (channels[0].relid ^ channels[1].relid)) {
 		rescind = next_message(CHANNELMSG_RESCIND_CHANNELOFFER);
 		relids ^= rescind->child_relid;
 	}
 	close(fds[0]);
 	close(fds[1]);
-	free(saved);
+}
+
+static struct vmbus_guid name_of_offer(void)
+{
+	const struct vmbus_channel_offer_channel *offer = next_message(CHANNELMSG_OFFERCHANNEL);
+
+	return offer->offer.if_instance;
+}
+
+/* The guest still has the channel that is withdrawn, and takes no other one of its name. */
+static void a_restored_guest_is_offered_other_names(void **state)
+{
+	struct vmbus_guid before, after;
+	int fds[2] = {program_connect()};
+
+	(void)state;
+	tell(fds[0], "CONNECT 5000\n");
+	before = name_of_offer();
+	go_on_elsewhere(false);
+	(void)next_message(CHANNELMSG_RESCIND_CHANNELOFFER);
+	fds[1] = program_connect();
+	tell(fds[1], "CONNECT 5000\n");
+	after = name_of_offer();
+	assert_memory_not_equal(&after, &before, sizeof(before));
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void an_older_state_is_taken(void **state)
+{
+	(void)state;
+	go_on_elsewhere(true);
+	assert_int_equal(connections(), 0);
 }
 
 /* ---- Many ---- */
@@ -871,6 +919,8 @@ int main(void)
 		TEST(a_channel_is_opened_once),
 		TEST(a_pause_keeps_connections),
 		TEST(a_saved_guest_finds_its_connections_reset),
+		TEST(a_restored_guest_is_offered_other_names),
+		TEST(an_older_state_is_taken),
 		TEST(connections_do_not_mix),
 		TEST(there_is_a_limit),
 	};

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "lib/check.h"
+#include "lib/state.h"
 #include "vmbus/vmbus.h"
 
 /* Connections of a guest at once, those that are being made among them. Beyond that programs wait, and the guest is refused. */
@@ -69,5 +70,12 @@ int sockets_adopt(struct sockets *sockets, int fd) MUST_CHECK;
 void sockets_stand(struct sockets *sockets, bool stand);
 
 void sockets_get_state(struct sockets *sockets, struct sockets_state *state); /* [T] */
+
+/*
+ * A part "sockets", by which new connections have other names than those that the guest may still be closing. It is read into what stands and has had no
+ * connection; a state without one is an older one. -EINVAL: the list's fault says why. [C]
+ */
+void sockets_save(struct sockets *sockets, struct state_writer *writer);
+int sockets_load(struct sockets *sockets, struct state_reader *list) MUST_CHECK;
 
 #endif

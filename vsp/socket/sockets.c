@@ -12,6 +12,8 @@
 
 #include "vsp/socket/relay.h"
 
+#define STATE_VERSION 1
+
 /* ---- Notes ---- */
 
 static void wake(struct sockets *sockets)
@@ -317,4 +319,29 @@ void sockets_get_state(struct sockets *sockets, struct sockets_state *state)
 		.refused = sockets->refused,
 	};
 	pthread_mutex_unlock(&sockets->lock);
+}
+
+/* ---- A saved state ---- */
+
+void sockets_save(struct sockets *sockets, struct state_writer *writer)
+{
+	size_t part = state_begin(writer, "sockets", STATE_VERSION);
+
+	pthread_mutex_lock(&sockets->lock);
+	state_put_u64(writer, sockets->last_number);
+	pthread_mutex_unlock(&sockets->lock);
+	state_end(writer, part);
+}
+
+int sockets_load(struct sockets *sockets, struct state_reader *list)
+{
+	struct state_reader part;
+
+	if (state_next_named(list, "sockets", STATE_VERSION, &part)) {
+		pthread_mutex_lock(&sockets->lock);
+		sockets->last_number = state_u64(&part);
+		pthread_mutex_unlock(&sockets->lock);
+		state_finish(&part);
+	}
+	return state_ok(list) ? 0 : -EINVAL;
 }
