@@ -43,7 +43,7 @@ balloon_test_objs = $(vsp_memory_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 
 vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c
 balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o
-socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o
+socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o lib/state.o
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
 storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)
 ic_fuzz_objs = $(vsp_integration_objs) disk/bytes.o lib/state.o tests/fake/integration_host.o
