@@ -19,6 +19,7 @@ struct integration_host {
 	unsigned int changed; /* a bit a service; for services_changed() */
 	bool escaped;         /* the escape key was pressed once */
 	struct utsname root;
+	char root_major[8], root_minor[8]; /* of its kernel's release */
 	bool told;                       /* the guest is told whose it is, since it is in contact */
 	unsigned int fact;               /* the next that it is told */
 	const struct client *frozen_for; /* who holds the guest's file systems; NULL: nobody */
@@ -50,6 +51,16 @@ bool integration_host_stands(struct integration_host *host)
 
 /* ---- What the guest is told of its host ---- */
 
+static void learn_root(struct integration_host *host)
+{
+	unsigned int major = 0, minor = 0;
+
+	(void)uname(&host->root);
+	(void)sscanf(host->root.release, "%4u.%4u", &major, &minor);
+	snprintf(host->root_major, sizeof(host->root_major), "%u", major);
+	snprintf(host->root_minor, sizeof(host->root_minor), "%u", minor);
+}
+
 /* Those that Hyper-V has in this pool and that there are here, in their order. False: there are no more. */
 static bool get_fact(const struct integration_host *host, unsigned int index,
 		     struct integration_pair *pair)
@@ -59,7 +70,12 @@ static bool get_fact(const struct integration_host *host, unsigned int index,
 		const char *key, *text;
 	} facts[] = {
 		{"HostName", host->root.nodename},
+		{"HostingSystemEditionId", "0"}, /* of Windows; this is "unknown" there */
+		{"HostingSystemOsMajor", host->root_major},
+		{"HostingSystemOsMinor", host->root_minor},
 		{"HostingSystemProcessorArchitecture", "9"}, /* Windows' number of x86-64 */
+		{"HostingSystemSpMajor", "0"},               /* there are no service packs */
+		{"HostingSystemSpMinor", "0"},
 		{"PhysicalHostName", host->root.nodename},
 		{"PhysicalHostNameFullyQualified", host->root.nodename},
 		{"VirtualMachineDynamicMemoryBalancingEnabled",
@@ -143,7 +159,7 @@ bool services_create(struct machine *machine)
 	machine->integration_host = calloc(1, sizeof(*machine->integration_host));
 	if (machine->integration_host != NULL) {
 		machine->integration_host->machine = machine;
-		(void)uname(&machine->integration_host->root);
+		learn_root(machine->integration_host);
 		ret = integration_create(machine->bus, machine->integration_host,
 					 &machine->integration);
 	}

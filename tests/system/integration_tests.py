@@ -93,6 +93,7 @@ DAEMONS = """
             esac
             chroot /new /bin/$name -n & echo $! >/tmp/$name ;;
         kill) kill -9 $(cat /tmp/$name) ;;
+        halt) kill -STOP $(cat /tmp/$name) ;;
         show) echo "guest: pool 0: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_0)"
             echo "guest: pool 3: $(tr -d '\\000' </new/var/lib/hyperv/.kvp_pool_3)" ;;
         count) echo "guest: count $(cat /new/tmp/count)" ;;
@@ -181,8 +182,12 @@ def services(kernel):
             until vmctl control services | grep 'backup.*frozen'; do sleep 1; done
             refused vmctl control services backup off
             count; first=$count; sleep 2; count; echo "stands: $first $count"
+            # Who holds them dies when nobody in the guest could thaw them, until somebody can again.
+            say kill hv_vss_daemon
             kill $holder
-            until vmctl control services | grep 'backup.*thawed'; do sleep 1; done
+            until vmctl control services | grep 'backup.*thawing' | sed 's/^/nobody there: /' | grep backup; do kill -0 $worker || exit 1; sleep 1; done
+            say start hv_vss_daemon
+            until vmctl control services | grep 'backup.*thawed'; do kill -0 $worker || exit 1; sleep 1; done
             goes_on
 
             say fork
@@ -236,8 +241,9 @@ def services(kernel):
             t.has(text, "guest: generation device 1")
             t.has(text, "guest: forks 1")
         t.has(text, f"guest: random numbers {0 if kernel in ('6.12', '7') else 64} left")
-        for line in ("VirtualMachineName=box", "VirtualMachineId=00112233-4455-6677-8899-aabbccddeeff", "HostingSystemProcessorArchitecture=9"):
-            t.has(text, f"host: {line}")
+        for line in ("VirtualMachineName=box", "VirtualMachineId=00112233-4455-6677-8899-aabbccddeeff", "HostingSystemProcessorArchitecture=9",
+                     "HostingSystemOsMajor=6", "HostingSystemOsMinor=1", "HostingSystemEditionId=0"):
+            t.has(text, f"host: {line}\n")
         t.check(re.search(r"^guest: pool 3: HostName.*VirtualMachineNamebox", text, re.M), "what the guest's file has of its host")
         # Addresses.
         for line in ("dhcp on", "address 10.1.0.10/24", "gateway 10.1.0.1", "dns 10.1.0.53"):
@@ -332,7 +338,7 @@ def four(t):
     t.same("ends", (text.count("worker: 0"), text.count("guest: in order, poweroff")), (4, 4))
 
 
-@test("integration: a reset and the worker's end in the middle: of a freeze, of a file on its way", deadline=900)
+@test("integration: a reset and the worker's end in the middle: of a freeze, of a file on its way, of a value that is asked for", deadline=900)
 def in_the_middle(t):
     worker = guest.shell(guest.worker("box", more=["--control", "/root/control", "--disk", "/dev/vda,ro", "--disk", "/dev/vdb,raw"]))
     data = t.path("data")
@@ -344,8 +350,13 @@ def in_the_middle(t):
         exec 3>keys
         {HOST}
         truncate -s 1G large
-        # What is left when this returns: the file systems stand, and a file is on its way.
+        # What is left when this returns: the file systems stand, a file is on its way, and a daemon owes a value.
         busy() {{
+            say start hv_kvp_daemon
+            contacted values
+            until vmctl control values auto-external | grep -q VirtualMachineName; do kill -0 $worker || exit 1; usleep 300000; done
+            say halt hv_kvp_daemon
+            vmctl --no-wait control value auto OSName
             say start hv_vss_daemon
             say start hv_fcopy_daemon
             contacted files
@@ -353,12 +364,14 @@ def in_the_middle(t):
             until vmctl control jobs | grep -q 'copy.* running.*of 1048576 KiB'; do kill -0 $worker || exit 1; usleep 300000; done
             (exec 3>&-; vmctl control freeze -- sleep 1000; echo "holder $1: $?") &
             until vmctl control services | grep -q 'backup.*frozen'; do kill -0 $worker || exit 1; usleep 300000; done
+            vmctl control jobs | sed "s/^/before $1: /"
         }}
         seen "services ready"
         contacted backup
         busy reset
         vmctl control reset || exit 1
-        until vmctl control jobs | grep 'copy *failed' | sed 's/^/after: /' | grep copy; do kill -0 $worker || exit 1; usleep 300000; done
+        until vmctl control jobs >ended; [ $(grep -cE '(copy|value.get) .*failed' ended) = 2 ]; do kill -0 $worker || exit 1; usleep 300000; done
+        sed 's/^/after: /' ended
         vmctl control services | sed 's/^/after: /'
         until [ $(grep -c "services ready" out) = 2 ]; do kill -0 $worker || exit 1; usleep 300000; done
         contacted backup
@@ -370,6 +383,9 @@ def in_the_middle(t):
         wait
         cat out""", puts=puts(t, "6.1", DAEMONS, drivers=["hv_storvsc", "hv_netvsc", "sd_mod", "crc32c_generic", "ext4", "uio_hv_generic"]),
                   disks=[daemons.disk("6.1"), data])
-    t.check(re.search(r"^after: .* copy *failed: the guest has closed the channel", text, re.M), "the file's job does not say why")
+    for what in ("copy", "value.get"):
+        t.check(re.search(rf"^after: .* {what} *failed: the guest has closed the channel", text, re.M), f"the job of {what} does not say why")
+        for when in ("reset", "kill"):
+            t.check(re.search(rf"^before {when}: .* {what} *running", text, re.M), f"no {what} was under way before the {when}")
     t.check(re.search(r"^after: backup .*file systems thawed|^after: backup .*not opened", text, re.M), "it is still frozen")
     t.has(text, "worker: 137")

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -1390,10 +1391,28 @@ static void values(void **state)
 /* Once it is in contact the guest is told whose it is, one fact after the other; what fails is not followed by the next. */
 static void facts(void **state)
 {
+	/* Hyper-V's own, in its order. */
+	static const char *const keys[] = {
+		"HostName",
+		"HostingSystemEditionId",
+		"HostingSystemOsMajor",
+		"HostingSystemOsMinor",
+		"HostingSystemProcessorArchitecture",
+		"HostingSystemSpMajor",
+		"HostingSystemSpMinor",
+		"PhysicalHostName",
+		"PhysicalHostNameFullyQualified",
+		"VirtualMachineDynamicMemoryBalancingEnabled",
+		"VirtualMachineId",
+		"VirtualMachineName",
+	};
 	struct integration_state *is = &services.states[INTEGRATION_KVP];
 	unsigned int count;
+	struct utsname root;
+	char release[sizeof(root.release)] = "";
 
 	(void)state;
+	assert_int_equal(uname(&root), 0);
 	strcpy(machine.id_text, "a UUID");
 	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
 	assert_false(services.exchanging);
@@ -1402,14 +1421,22 @@ static void facts(void **state)
 	for (count = 0; services.exchanging; count++) {
 		assert_int_equal(services.exchange.pool, INTEGRATION_POOL_AUTO_EXTERNAL);
 		assert_int_equal(services.exchange.operation, INTEGRATION_KVP_SET);
+		assert_in_range(count, 0, ARRAY_COUNT(keys) - 1);
+		assert_string_equal(services.pair.key, keys[count]);
 		if (strcmp(services.pair.key, "VirtualMachineId") == 0) {
 			assert_string_equal(services.pair.text, "a UUID");
+		} else if (strcmp(services.pair.key, "HostingSystemOsMajor") == 0) {
+			strcat(strcpy(release, services.pair.text), ".");
+		} else if (strcmp(services.pair.key, "HostingSystemOsMinor") == 0) {
+			strcat(release, services.pair.text);
 		}
 		services.exchanging = false;
 		services.exchange.done(services.exchange.user, 0, NULL);
 	}
-	assert_int_equal(count, 7);
-	assert_string_equal(services.pair.key, "VirtualMachineName");
+	assert_int_equal(count, ARRAY_COUNT(keys));
+	/* The root's system is the one that hosts. */
+	assert_memory_equal(release, root.release, strlen(release));
+	assert_true(strspn(root.release + strlen(release), "0123456789") == 0);
 	integration_host_changed(machine.integration_host, INTEGRATION_KVP);
 	assert_false(services.exchanging);
 	is->contacted = false;
