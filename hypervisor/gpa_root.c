@@ -8,6 +8,7 @@
  */
 #include "hypervisor/gpa_table.h"
 #include "hypervisor/home.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/memory.h"
 
 #define RAM_FLAGS (PTE_RIGHTS | PTE_ACCESSED | PTE_DIRTY)
@@ -151,11 +152,14 @@ static hv_status_t deposit(struct gpa_map *map, uint64_t gpn, struct partition *
 	if (gpa_walk_create(map, gpn, 0, &walk) != HV_STATUS_SUCCESS) {
 		return HV_STATUS_INSUFFICIENT_ROOT_MEMORY;
 	}
-	status = memory_deposit(map->partition, gpn, p);
+	status = iommu_split(gpn) ? memory_deposit(map->partition, gpn, p)
+				  : HV_STATUS_INSUFFICIENT_ROOT_MEMORY;
 	if (status != HV_STATUS_SUCCESS) {
+		iommu_join(gpn);
 		gpa_merge(map, gpn, &walk);
 		return status;
 	}
+	iommu_hide(gpn);
 	entry = walk.entry[0];
 	own_entry_set(entry, own_entry(map, gpn, entry), 0);
 	gpa_pend(map, gpn, 0);
@@ -196,6 +200,7 @@ hv_status_t plat_page_withdraw(struct partition *p, struct partition *to, uint64
 		CHECK(!walk.level);
 		entry = walk.entry[0];
 		own_entry_set(entry, own_entry(map, *gpn, entry), pte_leaf(*gpn, 0, RAM_FLAGS));
+		iommu_show(*gpn);
 		gpa_merge(map, *gpn, &walk);
 		if (walk.level) {
 			gpa_flush(map);

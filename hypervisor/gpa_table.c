@@ -1,6 +1,7 @@
 #include "hypervisor/gpa_table.h"
 
 #include "hypervisor/home.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/memory.h"
 
 #define APIC_GPN      0xfee00ull
@@ -30,6 +31,9 @@ void gpa_flush(struct gpa_map *map)
 	}
 	__atomic_add_fetch(&map->generation, 1, __ATOMIC_SEQ_CST);
 	gpa_flush_wait(map->partition);
+	if (map->identity) {
+		iommu_flush();
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t pending = map->pending[i];
 

@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/machine_check.h"
 #include "hypervisor/timer.h"
@@ -47,6 +48,7 @@ void interrupt_taken(uint32_t vector)
 	case VECTOR_TIMER:
 		apic_eoi();
 		timer_expired(lp);
+		iommu_poll();
 		break;
 	case VECTOR_SPURIOUS:
 		break;

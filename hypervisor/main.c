@@ -9,6 +9,7 @@
 #include "hypervisor/arch/x86/vendor.h"
 #include "hypervisor/console.h"
 #include "hypervisor/fpu.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/machine_check.h"
 #include "hypervisor/memory.h"
@@ -68,6 +69,7 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	console_print("Verdigris hypervisor\n");
 	machine_facts(&handoff);
 	boot_lp(&handoff);
+	iommu_find(&handoff);
 	memory_boot(&handoff);
 	paging_init(&handoff);
 	paging_make_guard(&lp_boot_block);
@@ -81,9 +83,11 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	vendor_lp_init(lp_get(0));
 	mtrr_boot();
 	lp_start_others(&handoff);
+	iommu_boot(&handoff);
 	root_partition.id = HV_ROOT_PARTITION;
 	memory_init(&root_partition);
 	create_root(&handoff);
+	iommu_start(&root_partition);
 	console_print("%u LPs, TSC %lu MHz, %lu pages free; starting the root\n", lp_count,
 		      plat_info.tsc_hz / 1000000, plat_pool_count(&root_partition));
 	lp_release();

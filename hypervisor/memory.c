@@ -11,6 +11,8 @@
 #include "lib/string.h"
 #include "tlfs/hv.h"
 
+#define MAX_WITHHELD 64
+
 struct ram_range {
 	uint64_t first, pages; /* SPNs */
 	uint32_t index;        /* of the first one's entry */
@@ -20,6 +22,10 @@ static struct ram_range ranges[HANDOFF_MAX_RANGES];
 static uint32_t range_count;
 static uint64_t reserved_first, reserved_pages; /* SPNs */
 static uint64_t table_first, table_pages;       /* SPNs outside of that, 0: none */
+static struct {
+	uint64_t first, pages;
+} withheld[MAX_WITHHELD]; /* SPNs of registers */
+static uint32_t withheld_count;
 static uint64_t boot_next, boot_end;
 static struct page *pages;
 static struct partition *owners[HV_MAX_PARTITIONS]; /* who has deposits, by slot (struct page) */
@@ -92,16 +98,41 @@ static bool overlap(uint64_t first, uint64_t count, uint64_t other, uint64_t oth
 	return first < other + other_count && other < first + count;
 }
 
+bool memory_hidden(uint64_t spn, uint64_t count)
+{
+	if (overlap(spn, count, reserved_first, reserved_pages) ||
+	    overlap(spn, count, table_first, table_pages)) {
+		return true;
+	}
+	for (uint32_t i = 0; i < withheld_count; i++) {
+		if (overlap(spn, count, withheld[i].first, withheld[i].pages)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool memory_withhold(uint64_t spn, uint64_t count)
+{
+	if (withheld_count == MAX_WITHHELD) {
+		return false;
+	}
+	withheld[withheld_count].first = spn;
+	withheld[withheld_count++].pages = count;
+	return true;
+}
+
 enum memory_extent memory_extent(uint64_t spn, uint64_t count)
 {
 	const struct ram_range *range = range_below(spn + count - 1);
 
+	if (memory_hidden(spn, count)) {
+		return EXTENT_MIXED;
+	}
 	if (range == NULL || range->first + range->pages <= spn) {
 		return EXTENT_OTHER;
 	}
-	if (spn < range->first || spn + count > range->first + range->pages ||
-	    overlap(spn, count, reserved_first, reserved_pages) ||
-	    overlap(spn, count, table_first, table_pages)) {
+	if (spn < range->first || spn + count > range->first + range->pages) {
 		return EXTENT_MIXED;
 	}
 	return EXTENT_RAM;
@@ -340,7 +371,7 @@ void memory_boot(const struct handoff *handoff)
 {
 	uint32_t index = 0;
 
-	range_count = 0;
+	range_count = withheld_count = 0;
 	for (uint32_t i = 0; i < handoff->range_count; i++) {
 		const struct handoff_range *from = &handoff->ranges[i];
 		uint64_t first = page_up(from->base), end = (from->base + from->size) >> PAGE_SHIFT;

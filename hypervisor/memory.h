@@ -73,6 +73,11 @@ enum memory_extent {
 };
 enum memory_extent memory_extent(uint64_t spn, uint64_t pages);
 
+/* No lock. Some of these pages are the hypervisor's since the boot: its memory, or registers that are withheld from all partitions. */
+bool memory_hidden(uint64_t spn, uint64_t pages);
+/* Boot, before memory_init(): registers of a device that is the hypervisor's. False: there are too many. */
+bool memory_withhold(uint64_t spn, uint64_t pages) MUST_CHECK;
+
 /* No lock. The i-th range of RAM at boot; false: there are not as many. */
 bool memory_range(uint32_t i, uint64_t *spn, uint64_t *pages);
 

@@ -23,6 +23,12 @@ hypervisor_objs += hypervisor/machine_check.o
 hypervisor_objs += hypervisor/console.o
 hypervisor_objs += hypervisor/memory.o
 hypervisor_objs += hypervisor/memory_lock.o
+hypervisor_objs += hypervisor/iommu.o
+hypervisor_objs += hypervisor/iommu_table.o
+hypervisor_objs += hypervisor/iommu_domain.o
+hypervisor_objs += hypervisor/vtd.o
+hypervisor_objs += hypervisor/mmio.o
+hypervisor_objs += hypervisor/option.o
 hypervisor_objs += hypervisor/gpa.o
 hypervisor_objs += hypervisor/gpa_access.o
 hypervisor_objs += hypervisor/gpa_overlay.o
@@ -79,11 +85,17 @@ build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf: $(image_common) hypervi
 
 # The parts that need no hardware are tested on a simulated machine.
 memory_any := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_access.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
-	hypervisor/gpa_trail.o tests/fake/ram.o tests/fake/ram_check.o
+	hypervisor/gpa_trail.o hypervisor/iommu_domain.o tests/fake/ram.o \
+	tests/fake/ram_check.o tests/fake/ram_iommu.o
 memory_parts := $(memory_any) hypervisor/arch/x86/svm/npt.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
 	tests/unit/npt_test.c tests/unit/paging_test.c
 memory_test_objs := $(memory_parts)
+hypervisor_tests += tests/unit/iommu_domain_test.c tests/unit/iommu_table_test.c
+iommu_domain_test_objs := $(memory_parts)
+iommu_table_test_objs := hypervisor/iommu_table.o
+hypervisor_fuzzers += tests/fuzz/iommu_table_fuzz.c
+iommu_table_fuzz_objs := hypervisor/iommu_table.o
 gpa_test_objs := $(memory_parts)
 hypervisor_tests += tests/unit/gpa_split_test.c
 gpa_split_test_objs := $(memory_any) hypervisor/arch/x86/vmx/ept.o
@@ -96,7 +108,7 @@ paging_test_objs := hypervisor/arch/x86/paging.o hypervisor/memory.o
 hypervisor_fuzzers += tests/fuzz/memory_fuzz.c
 memory_fuzz_objs := $(memory_parts)
 # The checker is most of the work, and what it does is no coverage.
-build/san/tests/fake/ram_check.o: san_flags += -O2 -fno-sanitize=all
+build/san/tests/fake/ram_check.o build/san/tests/fake/ram_iommu.o: san_flags += -O2 -fno-sanitize=all
 hypervisor_tests += tests/unit/mtrr_test.c
 mtrr_test_objs := hypervisor/arch/x86/mtrr.o
 hypervisor_tests += tests/unit/tsc_test.c
@@ -105,7 +117,7 @@ hypervisor_tests += tests/unit/msr_root_test.c tests/unit/machine_check_test.c
 msr_root_test_objs := hypervisor/msr_root.o
 machine_check_test_objs := hypervisor/machine_check.o
 hypervisor_tests += tests/unit/speculation_test.c
-speculation_test_objs := hypervisor/speculation.o
+speculation_test_objs := hypervisor/speculation.o hypervisor/option.o
 hypervisor_tests += tests/unit/mitigation_test.c
 mitigation_test_objs := hypervisor/arch/x86/mitigation.o
 hypervisor_tests += tests/unit/walk_test.c

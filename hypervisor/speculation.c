@@ -6,6 +6,7 @@
 #include "hypervisor/arch/x86/mitigation.h"
 #include "hypervisor/console.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/option.h"
 #include "hypervisor/vcpu.h"
 #include "lib/string.h"
 #include "tlfs/hv.h"
@@ -67,25 +68,6 @@ static void find_processor(void)
 	plat_info.arch_capabilities = processor.capabilities;
 }
 
-static bool has_word(const char *line, const char *word)
-{
-	const char *at = word; /* what must follow; NULL: not this word */
-
-	for (;; line++) {
-		if (*line == ' ' || *line == '\0') {
-			if (at != NULL && !*at) {
-				return true;
-			}
-			at = word;
-			if (!*line) {
-				return false;
-			}
-		} else if (at != NULL) {
-			at = *at == *line ? at + 1 : NULL;
-		}
-	}
-}
-
 static void say(const char *what, uint32_t set)
 {
 	const char *separator = what;
@@ -103,7 +85,7 @@ static void say(const char *what, uint32_t set)
 
 void speculation_boot(const char *cmdline)
 {
-	const bool off = has_word(cmdline, "hv.mitigations=off");
+	const bool off = option_given(cmdline, "hv.mitigations=off");
 
 	find_processor();
 	mitigations = off ? (struct mitigations){0} : mitigation_decide(&processor);

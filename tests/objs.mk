@@ -30,7 +30,7 @@ build/tests/guest/%.img: build/image/tests/guest/%.o
 
 # What the root must not be able to do, as a module of its kernel.
 tests_kmod_module := vd_protect
-tests_kmod_objs := tests/kmod/vd_protect.o
+tests_kmod_objs := tests/kmod/protect.o tests/kmod/dma.o
 
 # Programs that use /dev/mshv by itself.
 tests_products += build/tests/system/mshv_functions build/tests/system/mshv_torture

@@ -166,6 +166,7 @@ void ram_boot(const struct ram_machine *machine)
 	memory_boot(&handoff);
 	memory_init(&ram_root);
 	CHECK(gpa_create_root(&homes[0].gpa, &ram_root, machine->max_level) == HV_STATUS_SUCCESS);
+	ram_iommu_boot(machine->iommu, machine->max_level);
 }
 
 void ram_shutdown(void)

@@ -7,6 +7,7 @@
 
 #include "hypervisor/home.h"
 #include "hypervisor/memory.h"
+#include "tests/fake/ram_iommu.h"
 
 #define RAM_CHILDREN 2
 
@@ -17,6 +18,7 @@ struct ram_machine {
 	uint64_t table_base, table_size;
 	uint8_t address_bits;
 	uint8_t max_level;
+	enum iommu_kind iommu;
 };
 
 /*

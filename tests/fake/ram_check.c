@@ -244,6 +244,7 @@ void ram_check(void)
 	}
 	tlbs();
 	free(found);
+	ram_iommu_check();
 }
 
 int ram_end_test(void **state)

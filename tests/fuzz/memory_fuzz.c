@@ -20,13 +20,13 @@
 #define NOTHING     0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
 
-/* A root with little memory of its own: its pool runs dry as the children's do. */
-static const struct ram_machine machine = {
+/* A root with little memory of its own: its pool runs dry as the children's do. With an IOMMU, of either kind, or without. */
+static struct ram_machine machine = {
 	.ranges = {{.base = 0, .size = 6 * MIB, .type = 1},
 		   {.base = 4096 * MIB, .size = MIB, .type = 1}},
 	.reserved_base = 4 * MIB,
 	.reserved_size = 2 * MIB,
-	.free_base = 6 * MIB - 32 * PAGE_SIZE,
+	.free_base = 6 * MIB - 40 * PAGE_SIZE,
 	.address_bits = 40,
 	.max_level = 2,
 };
@@ -351,6 +351,15 @@ static void step_copy(void)
 	       !memcmp(text, "abc", 4));
 }
 
+/* A device of the root reaches what the root reaches. */
+static void step_dma(void)
+{
+	uint64_t spn = some_spn();
+
+	EXPECT(memory_page(spn) == NULL || machine.iommu == IOMMU_NONE ||
+	       ram_dma(spn) == memory_owned(&ram_root, spn));
+}
+
 static void step_flush(void)
 {
 	plat_gpa_flush(partition(fuzz_byte()));
@@ -363,7 +372,7 @@ static void step(void)
 		step_map,     step_unmap,        step_object,
 		step_overlay, step_touch,        step_overlay_remove,
 		step_flush,   step_access_state, step_copy,
-		step_map,     step_destroy,
+		step_map,     step_destroy,      step_dma,
 	};
 
 	steps[fuzz_byte() % ARRAY_COUNT(steps)]();
@@ -401,6 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	fuzz_begin(data, size);
 	memset(&model, 0, sizeof(model));
+	machine.iommu = (enum iommu_kind)(fuzz_byte() % 3);
 	ram_boot(&machine);
 	for (int i = 0; i < RAM_CHILDREN; i++) {
 		ram_deposit(&ram_children[i], 0x10 + 32 * i, 12 + 4 * i);

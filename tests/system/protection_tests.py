@@ -1,8 +1,9 @@
-"""The root cannot read or write the hypervisor's memory, and has a processor without SVM and VMX. Tried from its kernel."""
+"""The root cannot read or write the hypervisor's memory, by itself or by a device, and has a processor without SVM and VMX. Tried from its kernel."""
+import hashlib
 import os
 import re
 
-from harness import BUILD, kernels, test
+from harness import BUILD, kernels, random_file, test
 
 RANGE = re.compile(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] (\w+)")
 REFUSED = ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR",
@@ -76,6 +77,7 @@ def deposits(t):
     words = 64 * 8
     t.has(text, f"protect: deposits: before, {words} words seen, {words} words written")
     t.has(text, "protect: deposits: 64 pages, 0 words seen, 0 words written")
+    t.has(t.console, "IOMMU: not used (the machine has none)")
     t.calm(text, "root")
 
 
@@ -86,3 +88,57 @@ def svm(t):
     text = t.root(f"grep ^flags /proc/cpuinfo; {SLEEP}")
     t.check(" svm " not in text.split("---")[0], "the root's CPUID has SVM")
     t.has(text, "sleep: [s2idle]\nsleep: awake")
+
+
+
+# QEMU's edu device copies by DMA at any address. Disks and cards of the root go through the IOMMU beside it.
+EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
+IOMMU = {"VT-d": (["-machine", "kernel-irqchip=split", "-device", "intel-iommu"], 0xfed90000)}
+# The first range that is reserved in whole MiB is the hypervisor's.
+DMA = r"""
+range=$(dmesg | sed -n 's/.*BIOS-e820: \[mem \(0x[0-9a-f]*00000\)-\(0x[0-9a-f]*fffff\)\] reserved/\1 \2/p' | head -n 1)
+base=$((${range% *})) size=$((${range#* } - ${range% *} + 1))
+"""
+
+
+@test("protection: DMA, the attempt itself works where nothing forbids it (bare)", deadline=400)
+def dma_control(t):
+    t.has(attempt(t, *BIOS, bare=True, qemu_args=EDU)[0], "protect: dma: own page read, written")
+
+
+def dma(name):
+    arguments, registers = IOMMU[name]
+
+    def run(t):
+        """A device of the root reaches the root's memory, and neither the hypervisor's nor what was deposited; the root reaches no
+        register of the IOMMU. The root's NVMe disk and its network card work beside that."""
+        image = random_file(t.path("disk"), 4 << 20)
+        before = hashlib.sha256(open(image, "rb").read()).hexdigest()
+        text = t.root(f"""
+            modprobe nvme; modprobe virtio_net
+            n=0; while [ ! -b /dev/nvme0n1 ] && [ $n -lt 100 ]; do usleep 100000; n=$((n + 1)); done
+            sha256sum </dev/nvme0n1
+            ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; sleep 1; ping -c 3 -W 5 10.0.2.2
+            {DMA}
+            insmod vd_protect.ko base={registers} size=4096 dma=$base dma_size=$size
+            sha256sum </dev/nvme0n1; dmesg""", puts=[module()], qemu_args=arguments + EDU + [
+                "-drive", f"if=none,id=scratch,format=raw,file={image}", "-device", "nvme,serial=scratch,drive=scratch",
+                "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,iommu_platform=on,disable-legacy=on"])
+        t.same("what the root read of its disk, twice", re.findall("^([0-9a-f]{64}) ", text, re.M), [before] * 2)
+        t.has(text, "3 packets received")
+        t.has(text, "protect: 1 pages, 0 words seen, 0 words written")
+        t.has(text, "protect: dma: own page read, written")
+        for what in ("deposited page", "first page", "last page"):
+            t.has(text, f"protect: dma: {what} not read, not written")
+        t.calm(text, "root")
+        base = re.search("hypervisor at ([0-9a-f]+),", t.console)[1]
+        t.has(t.console, "IOMMU: 1 units hold the root's devices back")
+        refused = re.findall(r"IOMMU: device ([0-9a-f:.]+) is refused to (\w+) at ([0-9a-f]+)", t.console)
+        for how in ("read", "write"):
+            t.check((how, base) in [(word, at) for _, word, at in refused], f"no word of a {how} at {base}: {refused}")
+        t.check(len(set(device for device, _, _ in refused)) == 1, f"devices that did nothing wrong are refused: {refused}")
+    return run
+
+
+for name_ in IOMMU:
+    test(f"protection: DMA of a device of the root, {name_}", deadline=600)(dma(name_))

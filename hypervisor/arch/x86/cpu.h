@@ -119,6 +119,12 @@ static inline void cpuid_offered(uint32_t leaf, uint32_t out[4])
 	}
 }
 
+/* The line of memory at this address is written back, and read again. */
+static inline void clflush(const void *at)
+{
+	__asm__ volatile("clflush (%0)" : : "r"(at) : "memory");
+}
+
 static inline uint64_t rdtsc(void)
 {
 	uint32_t lo, hi;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the root must not be able to do, tried from its kernel: SVM's and VMX's instructions and MSRs, every page of a range of
- * physical memory (base=, size=) that is the hypervisor's, and pages of the root's own before and after it has deposited them.
+ * physical memory (base=, size=) that is the hypervisor's, and pages of the root's own before and after it has deposited them; and
+ * with a device's DMA, if the machine has the device, the ends of a range (dma=, dma_size=).
  * Each line of the log names a thing and says how it ended.
  */
+#include "protect.h"
+
 #include <linux/io.h>
 #include <linux/module.h>
 
@@ -20,9 +23,11 @@
 #define DEPOSIT  (0x48 | 1ull << 32) /* HvCallDepositMemory, of one page */
 #define DEPOSITS 64
 
-static ulong base, size;
+static ulong base, size, dma, dma_size;
 module_param(base, ulong, 0);
 module_param(size, ulong, 0);
+module_param(dma, ulong, 0);
+module_param(dma_size, ulong, 0);
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("tries what a root partition must not be able to do");
 
@@ -158,30 +163,41 @@ static void try_page(uint64_t *page, struct attempt *attempt)
 	}
 }
 
+int protect_deposit(const void *page)
+{
+	uint64_t *input = (uint64_t *)get_zeroed_page(GFP_KERNEL);
+	int ret;
+
+	if (input == NULL) {
+		return -ENOMEM;
+	}
+	input[0] = ~0ull; /* the caller's own partition */
+	input[1] = virt_to_phys((void *)page) >> PAGE_SHIFT;
+	ret = (uint16_t)hv_do_hypercall(DEPOSIT, input, NULL) ? -EIO : 0;
+	free_page((unsigned long)input);
+	return ret;
+}
+
 /* What is given to the hypervisor for the root's own use is not withdrawn: the pages stay there until the machine ends. */
 static void try_deposits(void)
 {
-	uint64_t *input = (uint64_t *)get_zeroed_page(GFP_KERNEL);
 	struct attempt before = {}, after = {};
 	ulong pages = 0;
 
-	for (unsigned int i = 0; input != NULL && i < DEPOSITS; i++) {
+	for (unsigned int i = 0; i < DEPOSITS; i++) {
 		uint64_t *page = (uint64_t *)get_zeroed_page(GFP_KERNEL);
 
 		if (page == NULL) {
 			break;
 		}
 		try_page(page, &before);
-		input[0] = ~0ull; /* the caller's own partition */
-		input[1] = virt_to_phys(page) >> PAGE_SHIFT;
-		if ((uint16_t)hv_do_hypercall(DEPOSIT, input, NULL)) {
+		if (protect_deposit(page)) {
 			free_page((unsigned long)page);
 			break;
 		}
 		pages++;
 		try_page(page, &after);
 	}
-	free_page((unsigned long)input);
 	pr_info("protect: deposits: before, %lu words seen, %lu words written\n", before.seen,
 		before.written);
 	pr_info("protect: deposits: %lu pages, %lu words seen, %lu words written\n", pages,
@@ -199,6 +215,7 @@ static int __init protect_init(void)
 	if (hv_is_hyperv_initialized()) {
 		try_deposits();
 	}
+	protect_try_dma(dma, dma_size);
 	pr_info("protect: end\n");
 	return 0;
 }

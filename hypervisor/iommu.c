@@ -1,0 +1,221 @@
+/*
+ * The units of the IOMMU: found, judged, started, flushed, and asked for faults. See iommu.h. Either all of a machine's units are used
+ * or none: a device behind one that is not would go past the others.
+ *
+ * Faults are looked for when an LP's timer fires, not by an interrupt: so a device that is refused without end costs nothing.
+ */
+#include "hypervisor/iommu.h"
+
+#include "hypervisor/arch/x86/paging.h"
+#include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/console.h"
+#include "hypervisor/iommu_unit.h"
+#include "hypervisor/memory.h"
+#include "hypervisor/option.h"
+#include "hypervisor/vtd.h"
+#include "lib/string.h"
+#include "tlfs/hv.h"
+
+#define POLLS_PER_SECOND 4
+#define LINES_PER_POLL   2
+#define GIB              (1ull << 30)
+
+static struct iommu_facts facts;
+static struct iommu_unit units[IOMMU_MAX_UNITS];
+static uint32_t unit_count; /* 0: there is no IOMMU, or it is not used */
+static uint64_t next_poll;  /* [a] TSC; HV_NEVER: somebody polls */
+
+void iommu_find(const struct handoff *handoff)
+{
+	const uint8_t *table = (const uint8_t *)handoff->iommu_table; /* identity map */
+	uint32_t length;
+
+	if (handoff->iommu_table) {
+		memcpy(&length, table + 4, sizeof(length));
+		iommu_table_read(table, length, &facts);
+	}
+}
+
+/* ---- boot ---- */
+
+/* The domain ends with memory; what devices have below 4 GiB is in it, and what the firmware reserved. */
+static uint64_t domain_end(void)
+{
+	uint64_t end = 4 * GIB >> PAGE_SHIFT, first, pages;
+
+	for (uint32_t i = 0; memory_range(i, &first, &pages); i++) {
+		end = first + pages > end ? first + pages : end;
+	}
+	for (uint32_t i = 0; i < facts.region_count; i++) {
+		uint64_t region_end = (facts.regions[i].last >> PAGE_SHIFT) + 1;
+
+		end = region_end > end ? region_end : end;
+	}
+	return end;
+}
+
+/* NULL: the unit can be used, and its registers are withheld from all partitions. */
+static const char *find_unit(struct iommu_unit *unit, const struct iommu_place *place)
+{
+	uint64_t spn = place->base >> PAGE_SHIFT, pages = place->pages;
+	const char *wrong;
+
+	if (memory_extent(spn, pages) != EXTENT_OTHER) {
+		return "a unit's registers are where memory is, or another's are";
+	}
+	unit->base = place->base;
+	unit->registers = paging_map_device((spa_t){place->base});
+	wrong = vtd_judge(unit, (iommu_domain.end << PAGE_SHIFT) - 1);
+	if (wrong != NULL) {
+		return wrong;
+	}
+	unit->faults = unit->registers + unit->faults_at;
+	if (unit->faults_at >= PAGE_SIZE) {
+		uint64_t page = unit->faults_at >> PAGE_SHIFT;
+
+		unit->faults =
+			(volatile uint8_t *)paging_map_device((spa_t){(spn + page) << PAGE_SHIFT}) +
+			(unit->faults_at & PAGE_MASK);
+		pages = page >= pages ? page + 1 : pages;
+	}
+	return memory_withhold(spn, pages) ? NULL : "the machine has too many units";
+}
+
+static const char *find_units(void)
+{
+	const char *wrong = facts.wrong;
+
+	if (facts.kind == IOMMU_AMDVI) {
+		return "it is AMD's";
+	}
+	iommu_domain.end = domain_end();
+	iommu_domain.max_level = (uint8_t)paging_max_level();
+	for (uint32_t i = 0; wrong == NULL && i < facts.unit_count; i++) {
+		wrong = find_unit(&units[i], &facts.units[i]);
+		if (units[i].max_level < iommu_domain.max_level) {
+			iommu_domain.max_level = units[i].max_level;
+		}
+		iommu_domain.caches_absence |= units[i].caches_absence;
+	}
+	return wrong;
+}
+
+/* What the firmware's devices use must not be where the loader has put the hypervisor: they will be refused there. */
+static void check_regions(void)
+{
+	for (uint32_t i = 0; i < facts.region_count; i++) {
+		uint64_t first = facts.regions[i].first >> PAGE_SHIFT,
+			 last = facts.regions[i].last >> PAGE_SHIFT;
+
+		if (memory_hidden(first, last - first + 1)) {
+			console_print("IOMMU: the firmware's devices are refused their region %lx "
+				      "to %lx, which is the hypervisor's\n",
+				      facts.regions[i].first, facts.regions[i].last);
+		}
+	}
+}
+
+void iommu_boot(const struct handoff *handoff)
+{
+	const char *wrong;
+
+	if (!handoff->iommu_table) {
+		wrong = "the machine has none";
+	} else if (option_given(handoff->cmdline, "hv.iommu=off")) {
+		wrong = "hv.iommu=off";
+	} else {
+		wrong = find_units();
+	}
+	if (wrong != NULL) {
+		console_print("IOMMU: not used (%s); devices of the root can write to the "
+			      "hypervisor's memory\n",
+			      wrong);
+		return;
+	}
+	unit_count = facts.unit_count;
+	check_regions();
+}
+
+static void start_unit(struct iommu_unit *unit, uint64_t *answer)
+{
+	unit->tables[0] = memory_alloc(iommu_domain.owner);
+	unit->tables[1] = memory_alloc(iommu_domain.owner);
+	unit->queue = memory_alloc(iommu_domain.owner);
+	unit->answer = answer;
+	if (unit->queue == NULL) {
+		machine_stop("too little memory for the IOMMU; give the hypervisor more with "
+			     "hv.memory=");
+	}
+	if (!vtd_start(unit, iommu_domain_top(&iommu_domain, unit->levels))) {
+		machine_stop("the IOMMU does not start; boot with hv.iommu=off to do without");
+	}
+}
+
+void iommu_start(struct partition *root)
+{
+	uint64_t *answers;
+
+	if (!unit_count) {
+		return;
+	}
+	memory_lock();
+	iommu_domain.kind = facts.kind;
+	iommu_domain.owner = root;
+	answers = memory_alloc(root);
+	if (answers == NULL || !iommu_domain_build(&iommu_domain)) {
+		machine_stop("too little memory for the IOMMU; give the hypervisor more with "
+			     "hv.memory=");
+	}
+	for (uint32_t i = 0; i < unit_count; i++) {
+		start_unit(&units[i], &answers[i]);
+	}
+	memory_unlock();
+	console_print("IOMMU: %u units hold the root's devices back from the hypervisor's memory\n",
+		      unit_count);
+}
+
+/* ---- at work ---- */
+
+void iommu_units_flush(void)
+{
+	for (uint32_t i = 0; i < unit_count; i++) {
+		vtd_flush_begin(&units[i]);
+	}
+	for (uint32_t i = 0; i < unit_count; i++) {
+		if (!vtd_flush_end(&units[i])) {
+			machine_stop("the IOMMU does not answer");
+		}
+	}
+}
+
+/* Takes all records of a unit, and says a few of them. */
+static void report(struct iommu_unit *unit, unsigned int *lines)
+{
+	struct iommu_fault fault;
+
+	for (uint32_t i = 0; i < unit->fault_count; i++) {
+		if (vtd_take_fault(unit, i, &fault) && (*lines)++ < LINES_PER_POLL) {
+			plat_log("IOMMU: device %02x:%02x.%x is refused to %s at %lx (reason %x)",
+				 fault.device >> 8, fault.device >> 3 & 0x1f, fault.device & 7,
+				 fault.write ? "write" : "read", fault.address, fault.reason);
+		}
+	}
+}
+
+void iommu_poll(void)
+{
+	uint64_t now = plat_tsc(), due = __atomic_load_n(&next_poll, __ATOMIC_RELAXED);
+	unsigned int lines = 0;
+
+	if (!unit_count || now < due ||
+	    !__atomic_compare_exchange_n(&next_poll, &due, HV_NEVER, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED)) {
+		return;
+	}
+	for (uint32_t i = 0; i < unit_count; i++) {
+		if (vtd_has_faults(&units[i])) {
+			report(&units[i], &lines);
+		}
+	}
+	__atomic_store_n(&next_poll, now + plat_info.tsc_hz / POLLS_PER_SECOND, __ATOMIC_RELEASE);
+}

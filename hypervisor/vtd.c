@@ -1,0 +1,259 @@
+/*
+ * See vtd.h; chapters are the VT-d specification's. In legacy mode: a root table of 256 buses, a context table of 256 functions. All
+ * devices are in one domain, so one context table serves all buses.
+ */
+#include "hypervisor/vtd.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/mmio.h"
+#include "tlfs/plat.h"
+
+/* Registers, 11.4 */
+#define REG_CAP           0x08
+#define REG_ECAP          0x10
+#define REG_COMMAND       0x18
+#define REG_STATUS        0x1c
+#define REG_ROOT_TABLE    0x20
+#define REG_FAULT_STATUS  0x34
+#define REG_FAULT_CONTROL 0x38
+#define REG_PROTECTED     0x64
+#define REG_QUEUE_TAIL    0x88
+#define REG_QUEUE_ADDRESS 0x90
+
+#define CAP_WRITE_BUFFER   (1ull << 4)
+#define CAP_PROTECTED      (3ull << 5)
+#define CAP_CACHING_MODE   (1ull << 7)
+#define CAP_3_LEVELS       (1ull << 9)
+#define CAP_4_LEVELS       (1ull << 10)
+#define CAP_WIDTH(cap)     (((cap) >> 16 & 0x3f) + 1)
+#define CAP_FAULTS_AT(cap) ((uint32_t)((cap) >> 24 & 0x3ff) * 16)
+#define CAP_2_MIB          (1ull << 34)
+#define CAP_1_GIB          (1ull << 35)
+#define CAP_FAULTS(cap)    ((uint32_t)((cap) >> 40 & 0xff) + 1)
+#define CAP_DRAINS         (3ull << 54)
+#define ECAP_QUEUE         (1ull << 1)
+
+#define COMMAND_TRANSLATE  (1u << 31)
+#define COMMAND_ROOT_TABLE (1u << 30)
+#define COMMAND_QUEUE      (1u << 26)
+#define COMMAND_INTERRUPTS (1u << 25)
+/* Those that last; the others happen once. */
+#define STATUS_LASTING 0x96ffffffu
+
+#define FAULT_CONTROL_MASKED (1u << 31)
+#define FAULT_STATUS_LOST    (1u << 0)
+#define FAULT_STATUS_PENDING (1u << 1)
+#define FAULT_RECORD         16u
+#define FAULT_VALID          (1ull << 63)
+#define FAULT_READ           (1ull << 62)
+#define PROTECTED_ENABLE     (1u << 31)
+#define PROTECTED_ENABLED    (1u << 0)
+
+/* Tables, 9.1 and 9.3 */
+#define ENTRY_PRESENT         1ull
+#define CONTEXT_DOMAIN(id)    ((uint64_t)(id) << 8)
+#define CONTEXT_LEVELS(count) ((count)-2ull)
+
+/* Commands, 6.5.2: 16 bytes each */
+#define QUEUE_COMMANDS      (PAGE_SIZE / 16)
+#define FLUSH_CONTEXTS      0x11ull /* all of them */
+#define FLUSH_DOMAIN        0x22ull
+#define FLUSH_DOMAIN_DRAIN  (3ull << 6)
+#define FLUSH_DOMAIN_ID(id) ((uint64_t)(id) << 16)
+#define WAIT_WRITE          0x25ull
+#define WAIT_NUMBER(number) ((uint64_t)(number) << 32)
+
+static uint32_t read32(const struct iommu_unit *unit, uint32_t at)
+{
+	return mmio_read32(unit->registers + at);
+}
+
+static void write32(const struct iommu_unit *unit, uint32_t at, uint32_t value)
+{
+	mmio_write32(unit->registers + at, value);
+}
+
+const char *vtd_judge(struct iommu_unit *unit, uint64_t last)
+{
+	uint64_t cap = mmio_read64(unit->registers + REG_CAP);
+	uint64_t ecap = mmio_read64(unit->registers + REG_ECAP);
+	uint32_t in_page;
+
+	if (cap == UINT64_MAX || !cap) {
+		return "a unit's registers do not answer";
+	}
+	if (!(ecap & ECAP_QUEUE) || cap & CAP_WRITE_BUFFER) {
+		return "a unit is of the first kind, without a queue of commands";
+	}
+	if (!(cap & CAP_2_MIB)) {
+		return "a unit has no large pages";
+	}
+	if (!(cap & (CAP_3_LEVELS | CAP_4_LEVELS))) {
+		return "a unit has tables of neither 3 nor 4 levels";
+	}
+	unit->levels = cap & CAP_4_LEVELS ? 4 : 3;
+	if (last >> (CAP_WIDTH(cap) < 64 ? CAP_WIDTH(cap) : 63) ||
+	    last >> (PAGE_SHIFT + 9 * unit->levels)) {
+		return "a unit's addresses do not reach the end of memory";
+	}
+	unit->max_level = cap & CAP_1_GIB ? 2 : 1;
+	unit->caches_absence = cap & CAP_CACHING_MODE;
+	unit->drains = (cap & CAP_DRAINS) == CAP_DRAINS;
+	unit->faults_at = CAP_FAULTS_AT(cap);
+	in_page = (uint32_t)(PAGE_SIZE - (unit->faults_at & PAGE_MASK)) / FAULT_RECORD;
+	unit->fault_count = CAP_FAULTS(cap) < in_page ? CAP_FAULTS(cap) : in_page;
+	return NULL;
+}
+
+/* ---- commands ---- */
+
+static void push(struct iommu_unit *unit, uint64_t low, uint64_t high)
+{
+	uint64_t *command = &unit->queue[2 * unit->tail];
+
+	command[0] = low;
+	command[1] = high;
+	clflush(command);
+	unit->tail = (unit->tail + 1) % QUEUE_COMMANDS;
+}
+
+/* The number is written when all commands before have been carried out. At most three are in the queue then. */
+static void push_wait(struct iommu_unit *unit)
+{
+	push(unit, WAIT_WRITE | WAIT_NUMBER(++unit->asked), plat_ptr_spa(unit->answer).v);
+	mmio_write64(unit->registers + REG_QUEUE_TAIL, unit->tail * 16);
+}
+
+static void push_flush(struct iommu_unit *unit)
+{
+	push(unit,
+	     FLUSH_DOMAIN | FLUSH_DOMAIN_ID(IOMMU_ROOT_DOMAIN) |
+		     (unit->drains ? FLUSH_DOMAIN_DRAIN : 0),
+	     0);
+}
+
+void vtd_flush_begin(struct iommu_unit *unit)
+{
+	push_flush(unit);
+	push_wait(unit);
+}
+
+bool vtd_flush_end(struct iommu_unit *unit)
+{
+	const uint64_t begin = plat_tsc();
+
+	while ((uint32_t)__atomic_load_n(unit->answer, __ATOMIC_ACQUIRE) != unit->asked) {
+		if (plat_tsc() - begin > iommu_patience()) {
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
+/* ---- start ---- */
+
+/* Carries out what the bit says, and waits until the unit has done so. */
+static bool command(const struct iommu_unit *unit, uint32_t bit, bool on)
+{
+	const uint32_t lasting = read32(unit, REG_STATUS) & STATUS_LASTING;
+	const uint64_t begin = plat_tsc();
+
+	write32(unit, REG_COMMAND, on ? lasting | bit : lasting & ~bit);
+	while (!(read32(unit, REG_STATUS) & bit) == on) {
+		if (plat_tsc() - begin > iommu_patience()) {
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
+/* The firmware may have left it in use. Interrupts are as on a machine without. */
+static bool stop_firmware(const struct iommu_unit *unit)
+{
+	uint32_t status = read32(unit, REG_STATUS);
+
+	write32(unit, REG_FAULT_CONTROL, FAULT_CONTROL_MASKED);
+	return (!(status & COMMAND_INTERRUPTS) || command(unit, COMMAND_INTERRUPTS, false)) &&
+	       (!(status & COMMAND_QUEUE) || command(unit, COMMAND_QUEUE, false));
+}
+
+static void fill_tables(struct iommu_unit *unit, spa_t top)
+{
+	uint64_t *root = unit->tables[0], *contexts = unit->tables[1];
+
+	for (unsigned int i = 0; i < PAGE_SIZE / 8; i += 2) {
+		contexts[i] = top.v | ENTRY_PRESENT;
+		contexts[i + 1] = CONTEXT_DOMAIN(IOMMU_ROOT_DOMAIN) | CONTEXT_LEVELS(unit->levels);
+		root[i] = plat_ptr_spa(contexts).v | ENTRY_PRESENT;
+		root[i + 1] = 0;
+		clflush(&contexts[i]);
+		clflush(&root[i]);
+	}
+}
+
+/* Regions that firmware keeps from all DMA until the system has the IOMMU. */
+static bool end_protection(const struct iommu_unit *unit)
+{
+	const uint64_t begin = plat_tsc();
+
+	if (!(mmio_read64(unit->registers + REG_CAP) & CAP_PROTECTED)) {
+		return true;
+	}
+	write32(unit, REG_PROTECTED, read32(unit, REG_PROTECTED) & ~PROTECTED_ENABLE);
+	while (read32(unit, REG_PROTECTED) & PROTECTED_ENABLED) {
+		if (plat_tsc() - begin > iommu_patience()) {
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
+bool vtd_start(struct iommu_unit *unit, spa_t top)
+{
+	if (!stop_firmware(unit)) {
+		return false;
+	}
+	fill_tables(unit, top);
+	mmio_write64(unit->registers + REG_ROOT_TABLE, plat_ptr_spa(unit->tables[0]).v);
+	mmio_write64(unit->registers + REG_QUEUE_TAIL, 0);
+	mmio_write64(unit->registers + REG_QUEUE_ADDRESS, plat_ptr_spa(unit->queue).v);
+	if (!command(unit, COMMAND_ROOT_TABLE, true) || !command(unit, COMMAND_QUEUE, true)) {
+		return false;
+	}
+	push(unit, FLUSH_CONTEXTS, 0);
+	push_flush(unit);
+	push_wait(unit);
+	return vtd_flush_end(unit) && command(unit, COMMAND_TRANSLATE, true) &&
+	       end_protection(unit);
+}
+
+/* ---- faults ---- */
+
+bool vtd_has_faults(const struct iommu_unit *unit)
+{
+	uint32_t status = read32(unit, REG_FAULT_STATUS);
+
+	if (status & FAULT_STATUS_LOST) {
+		write32(unit, REG_FAULT_STATUS, FAULT_STATUS_LOST);
+	}
+	return status & (FAULT_STATUS_LOST | FAULT_STATUS_PENDING);
+}
+
+bool vtd_take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fault)
+{
+	volatile uint8_t *record = unit->faults + i * FAULT_RECORD;
+	uint64_t high = mmio_read64(record + 8);
+
+	if (!(high & FAULT_VALID)) {
+		return false;
+	}
+	fault->address = mmio_read64(record) & ~(uint64_t)PAGE_MASK;
+	fault->device = (uint16_t)high;
+	fault->reason = (uint8_t)(high >> 32);
+	fault->write = !(high & FAULT_READ);
+	mmio_write32(record + 12, (uint32_t)(FAULT_VALID >> 32));
+	return true;
+}
