@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What has been carried out is taken off the front; the caller's array is used up. */
 static void iov_advance(struct iovec **iov, unsigned *count, uint64_t length)
@@ -45,6 +46,15 @@ uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint6
 		taken += n;
 	}
 	return taken;
+}
+
+void chain_stop(struct disk *disk)
+{
+	atomic_store(&disk->merging, 1);
+	while (atomic_load(&disk->async_users)) { /* writes that began on the fast path */
+		usleep(200);
+	}
+	pthread_rwlock_wrlock(&disk->chain_lock); /* and those on the slow one */
 }
 
 static void iov_zero(const struct iovec *iov, unsigned count)

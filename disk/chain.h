@@ -25,7 +25,7 @@ struct disk {
 	struct layer **retired; /* left the chain online, kept until close for requests in flight */
 	unsigned retired_count;
 	bool read_only;
-	atomic_uint merging; /* a merge of the top is under way: writes take the slow path */
+	atomic_uint merging; /* the top is merged, or about to change: writes take the slow path */
 	uint64_t merged;     /* [merge_lock] below this offset writes go to the parent as well */
 	struct layer *merge_target;
 	pthread_mutex_t merge_lock;  /* one write or one merged block at a time */
@@ -56,6 +56,11 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 		unsigned count, uint64_t length, uint64_t offset);
 int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
 	       uint64_t offset);
+/*
+ * No write is under way, and chain_lock is held for writing; from here on `merging` is set. Not on a thread whose queue has requests
+ * in flight.
+ */
+void chain_stop(struct disk *disk);
 bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t length);
 /*
  * The first `length` bytes of iov as an array of at most `capacity`; returns how many bytes it

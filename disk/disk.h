@@ -5,8 +5,8 @@
  * text that names the file and says what to do.
  *
  * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the
- * handle alone. disk_read/write/trim/flush, disk_submit and disk_merge_online may run on any number
- * of threads at once on one handle. A queue belongs to one thread at a time; only disk_queue_wake
+ * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online and disk_push may run on
+ * any number of threads at once on one handle, the last two one at a time. A queue belongs to one thread at a time; only disk_queue_wake
  * may be called on it from others. Several queues may serve one handle.
  *
  * Order: requests in flight together have no order. A request sees everything that was completed
@@ -79,6 +79,17 @@ int disk_close(struct disk **disk, struct disk_error *error);
  */
 int disk_let_go(struct disk *disk);
 int disk_take_back(struct disk *disk);
+
+/*
+ * A checkpoint: the file at fd, a new differencing disk of the format and size of this one that disk_create() made over its top (with no_lock,
+ * since the top is in use), becomes the top. What was the top is its parent, closed as by disk_close() and not written any more; from 0 on fd is
+ * the handle's, else it is still the caller's. Requests may be under way, but not on a queue of this thread. Until it returns nothing is written
+ * to the new file; a crash before that leaves the old top with everything that was flushed, one after it the new.
+ *
+ * disk_pop() takes that back, as long as nothing was written since. -EBUSY: somebody reads the old top.
+ */
+int disk_push(struct disk *disk, const char *path, int fd, struct disk_error *error);
+int disk_pop(struct disk *disk, struct disk_error *error);
 
 /* What the last failed call on this handle (not on its queues) had to say. */
 const struct disk_error *disk_last_error(const struct disk *disk);

@@ -348,6 +348,12 @@ void file_unlock(struct file *file)
 	}
 }
 
+void file_lock_share(struct file *file)
+{
+	lock_byte(file->fd, LOCK_USED + PERM_WRITE, false);
+	lock_byte(file->fd, LOCK_USED + PERM_RESIZE, false);
+}
+
 int file_read(struct file *file, void *buffer, size_t length, uint64_t offset)
 {
 	uint8_t *p = buffer;

@@ -37,6 +37,8 @@ int file_data_fd(const struct file *file, const struct iovec *iov, unsigned coun
  */
 int file_lock(struct file *file, bool writable, struct disk_error *error);
 void file_unlock(struct file *file);
+/* A writer's lock becomes a reader's. */
+void file_lock_share(struct file *file);
 int file_read(struct file *file, void *buffer, size_t length,
 	      uint64_t offset); /* -ENODATA past the end */
 int file_write(struct file *file, const void *buffer, size_t length, uint64_t offset);

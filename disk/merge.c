@@ -247,11 +247,7 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress,
 	disk->merged = 0;
 	disk->merge_target = disk->layers[1];
 	pthread_mutex_unlock(&disk->merge_lock);
-	atomic_store(&disk->merging, 1);
-	while (atomic_load(&disk->async_users)) { /* writes that began on the fast path */
-		usleep(200);
-	}
-	pthread_rwlock_wrlock(&disk->chain_lock); /* and those on the slow one */
+	chain_stop(disk);
 	pthread_rwlock_unlock(&disk->chain_lock);
 	ret = merge_data(disk, 0, progress);
 	pthread_rwlock_wrlock(

@@ -219,7 +219,10 @@ int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct
 		       struct disk_error *error)
 {
 	guid_print(now, child->parent_id);
-	guid_print(next, child->parent_id_2);
+	child->parent_id_2[0] = 0;
+	if (next != NULL) {
+		guid_print(next, child->parent_id_2);
+	}
 	return commit_locator(child, NULL, now, next, error);
 }
 

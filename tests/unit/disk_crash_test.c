@@ -423,12 +423,11 @@ static void check_report(const char *path, size_t k, unsigned variant)
 	disk_report_free(&report);
 }
 
-static void verify_cut(const char *path, size_t k, unsigned variant)
+static void verify_state(const char *path, size_t k, unsigned variant)
 {
 	struct disk_error error;
 	struct disk *disk;
 
-	fake_cut_make(variant);
 	fake_writes();
 	if (disk_open(path, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, &error)) {
 		fail_msg("cut %zu.%u: %s", k, variant, error.text);
@@ -444,6 +443,12 @@ static void verify_cut(const char *path, size_t k, unsigned variant)
 		check_report(path, k, variant);
 		check_recovery(path, k);
 	}
+}
+
+static void verify_cut(const char *path, size_t k, unsigned variant)
+{
+	fake_cut_make(variant);
+	verify_state(path, k, variant);
 }
 
 static void verify_all_cuts(const char *path)
@@ -784,6 +789,102 @@ static void test_merge_under_load(const char *ending, bool middle, uint32_t seed
 	verify_all_cuts(names[count - 1]);
 }
 
+static struct {
+	char base[16], child[16];
+	size_t began, ended; /* operations */
+} push;
+
+static void push_child(void *user)
+{
+	struct disk_error error;
+
+	push.began = fake_op_count();
+	if (disk_push(user, push.child, fake_descriptor(push.child), &error)) {
+		fail_msg("%s", error.text);
+	}
+	push.ended = fake_op_count();
+}
+
+/* Where the new file leads to the old one it has everything; it leads there once the push is over, and until then the old one has it. */
+static void verify_push_cut(size_t k, unsigned variant)
+{
+	struct disk *disk;
+	int ret;
+
+	fake_cut_make(variant);
+	ret = disk_open(push.child, &(struct disk_open){.flags = DISK_READ_ONLY}, &disk, NULL);
+	if (!ret) {
+		disk_close(&disk, NULL);
+	} else if (k >= push.ended) {
+		fail_msg("cut %zu.%u: the new file: %s", k, variant, strerror(-ret));
+	}
+	verify_state(ret ? push.base : push.child, k, variant);
+	if (!ret && k <= push.began) {
+		verify_cut(push.base, k, variant);
+	}
+}
+
+/* A checkpoint under several queues; cut anywhere. */
+static void test_push_under_load(const char *ending, uint32_t seed)
+{
+	struct disk_create how = {.type = DISK_DIFFERENCING, .no_lock = true};
+	struct disk *disk;
+	unsigned variant;
+	size_t k, count;
+
+	begin_case(seed);
+	snprintf(push.base, sizeof(push.base), "b.%s", ending);
+	snprintf(push.child, sizeof(push.child), "n.a%s", ending);
+	how.parent = push.base;
+	make_disk(push.base, NULL);
+	unrecorded_workload(push.base, 10);
+	disk = open_disk(push.base);
+	if (seed % 2) {
+		run_workload(disk, 5);
+	}
+	assert_int_equal(disk_create(push.child, &how, NULL), 0);
+	assert_int_equal(disk_flush(disk), 0);
+	history_begin();
+	fake_record();
+	run_workload_beside(disk, 20, push_child);
+	assert_int_equal(disk_layer_count(disk), 2);
+	run_workload(disk, 5);
+	close_disk(disk);
+	count = fake_op_count();
+	fake_cuts_begin();
+	for (k = 0; k <= count; k++) {
+		fake_cut_at(k);
+		for (variant = 0; variant < fake_cut_variants(); variant++) {
+			verify_push_cut(k, variant);
+		}
+	}
+	fake_cuts_end();
+}
+
+/* Taken back before anything was written: the old file goes on, and is all there is. */
+static void test_push_and_pop(const char *ending, uint32_t seed)
+{
+	struct disk_error error;
+	struct disk *disk;
+
+	begin_case(seed);
+	snprintf(push.base, sizeof(push.base), "b.%s", ending);
+	snprintf(push.child, sizeof(push.child), "n.a%s", ending);
+	make_disk(push.base, NULL);
+	make_disk(push.child, push.base);
+	fake_record();
+	disk = open_disk(push.base);
+	run_workload(disk, 10);
+	push_child(disk);
+	if (disk_pop(disk, &error)) {
+		fail_msg("%s", error.text);
+	}
+	assert_int_equal(disk_layer_count(disk), 1);
+	run_workload(disk, 10);
+	close_disk(disk);
+	verify_all_cuts(push.base);
+}
+
 static void test_rebase(const char *path, const char *parent, uint32_t seed)
 {
 	struct disk_error error;
@@ -810,6 +911,9 @@ static void test_vhdx_changes(void **state)
 	FOR_SEEDS(test_merge_under_load("vhdx", false, seed));
 	FOR_SEEDS(test_merge_under_load("vhdx", true, seed));
 	FOR_SEEDS(test_rebase("c.vhdx", "p.vhdx", seed));
+	FOR_SEEDS(test_push_under_load("vhdx", seed));
+	FOR_SEEDS(test_push_under_load("vhdx", seed + 1));
+	FOR_SEEDS(test_push_and_pop("vhdx", seed));
 }
 
 static void test_vhd_changes(void **state)
@@ -824,6 +928,9 @@ static void test_vhd_changes(void **state)
 	FOR_SEEDS(test_merge_under_load("vhd", false, seed));
 	FOR_SEEDS(test_merge_under_load("vhd", true, seed));
 	FOR_SEEDS(test_rebase("c.vhd", "p.vhd", seed));
+	FOR_SEEDS(test_push_under_load("vhd", seed));
+	FOR_SEEDS(test_push_under_load("vhd", seed + 1));
+	FOR_SEEDS(test_push_and_pop("vhd", seed));
 }
 
 /* -- Every order of a few threads' steps, up to a bound -- */

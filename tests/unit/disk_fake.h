@@ -48,6 +48,8 @@ uint64_t fake_size(const char *path);
 void fake_peek(const char *path, uint64_t offset, void *out, size_t length);
 void fake_poke(const char *path, uint64_t offset, const void *data, size_t length);
 void fake_shrink(const char *path, uint64_t size);
+/* For who hands over a descriptor, which has no end here. */
+int fake_descriptor(const char *path);
 /* Writes a file out, for other programs. */
 bool fake_dump(const char *path, const char *host_path);
 /* Copies of the present state of all files. */

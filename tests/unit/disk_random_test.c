@@ -5,6 +5,7 @@
 #include "disk/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -456,7 +457,105 @@ static void test_threads(void **state)
 	unlink(parent);
 }
 
+/* A new top comes under the two writers; the old one may be read by others then, and not be written. */
+static void test_push(void **state)
+{
+	struct disk_open reader = {.flags = DISK_READ_ONLY};
+	struct disk_create how = {.type = DISK_DIFFERENCING, .no_lock = true};
+	struct worker workers[2];
+	pthread_t threads[2];
+	struct disk_error refusal;
+	struct disk *disk, *other;
+	char parent[128];
+	unsigned i, round;
+	int fd;
+
+	(void)state;
+	memset(model, 0, sizeof(model));
+	snprintf(parent, sizeof(parent), "%s", name("p.vhdx"));
+	make(parent, (struct disk_create){.type = DISK_DYNAMIC, .block_size = 1 << 20});
+	MUST(disk_open(parent, NULL, &disk, &error));
+	how.parent = parent;
+	for (round = 0; round < 3; round++) {
+		char child[128], below[128];
+
+		snprintf(child, sizeof(child), "%s/n%u.avhdx", folder, round);
+		snprintf(below, sizeof(below), "%s", how.parent);
+		MUST(disk_create(child, &how, &error));
+		fd = open(child, O_RDWR | O_CLOEXEC);
+		for (i = 0; i < 2; i++) {
+			workers[i] = (struct worker){disk, i};
+			assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+		}
+		MUST(disk_push(disk, child, fd, &error));
+		for (i = 0; i < 2; i++) {
+			void *complaint;
+
+			pthread_join(threads[i], &complaint);
+			if (complaint != NULL) {
+				fail_msg("thread %u: %s", i, (char *)complaint);
+			}
+		}
+		assert_int_equal(disk_open(below, NULL, &other, &refusal), -EBUSY);
+		MUST(disk_open(below, &reader, &other, &error));
+		MUST(disk_close(&other, &error));
+		snprintf(parent, sizeof(parent), "%s", child); /* how.parent */
+	}
+	assert_int_equal(disk_layer_count(disk), 4);
+	MUST(disk_close(&disk, &error));
+	check_all(parent);
+	for (round = 0; round < 3; round++) {
+		snprintf(parent, sizeof(parent), "%s/n%u.avhdx", folder, round);
+		unlink(parent);
+	}
+	unlink(name("p.vhdx"));
+}
+
 /* -- Refusals -- */
+
+/* What cannot be a new top; the disk then is as it was. */
+static void test_push_refusals(void **state)
+{
+	struct disk_create raw = {.size = SIZE}, dynamic = {.type = DISK_DYNAMIC, .size = SIZE},
+			   child = {.type = DISK_DIFFERENCING};
+	struct disk_error refusal;
+	struct disk *disk, *other;
+	char parent[128];
+	int fd;
+
+	(void)state;
+	make(name("r.raw"), raw);
+	MUST(disk_open(name("r.raw"), NULL, &disk, &error));
+	assert_int_equal(disk_push(disk, "x", -1, &refusal), -EINVAL);
+	assert_non_null(strstr(refusal.text, "raw"));
+	MUST(disk_close(&disk, &error));
+	unlink(name("r.raw"));
+
+	snprintf(parent, sizeof(parent), "%s", name("p.vhdx"));
+	make(parent, dynamic);
+	make(name("o.vhdx"), dynamic);
+	MUST(disk_open(parent, NULL, &disk, &error));
+	assert_int_equal(disk_pop(disk, &refusal), -EINVAL);
+	fd = open(name("o.vhdx"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(disk_push(disk, "o.vhdx", fd, &refusal), -EINVAL);
+	close(fd);
+	unlink(name("o.vhdx"));
+	child.parent = parent;
+	child.no_lock = true;
+	make(name("c.vhdx"), child);
+	fd = open(name("c.vhdx"), O_RDWR | O_CLOEXEC);
+	MUST(disk_push(disk, name("c.vhdx"), fd, &error));
+	MUST(disk_open(parent, &(struct disk_open){.flags = DISK_READ_ONLY}, &other, &error));
+	assert_int_equal(disk_pop(disk, &refusal), -EBUSY);
+	assert_int_equal(disk_layer_count(disk), 2);
+	disk_close(&other, NULL);
+	MUST(disk_pop(disk, &error));
+	assert_int_equal(disk_layer_count(disk), 1);
+	assert_int_equal(disk_write(disk, "old", 3, 0), 0);
+	MUST(disk_close(&disk, &error));
+	unlink(name("c.vhdx"));
+	unlink(parent);
+}
 
 static void test_refusals(void **state)
 {
@@ -511,6 +610,8 @@ int main(void)
 		cmocka_unit_test(test_chains),
 		cmocka_unit_test(test_convert_resize_compact),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_push),
+		cmocka_unit_test(test_push_refusals),
 		cmocka_unit_test(test_refusals),
 	};
 	unsigned i;
