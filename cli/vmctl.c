@@ -32,6 +32,13 @@ static const char help[] =
 	"  save FILE                          the whole machine into a new file; the worker ends, "
 	"and\n"
 	"                                     vmwp --restore FILE goes on from there\n"
+	"  checkpoint FILE|- [--stand] [ide:]NUMBER=NEW...\n"
+	"                                     its state into a new file (-: none), and each disk "
+	"goes "
+	"on in a\n"
+	"                                     new differencing disk; --stand: it stands until "
+	"checkpoint-end\n"
+	"  checkpoint-end keep|drop           it may go on, in the new files, or in the old ones\n"
 	"  migrate SOCKET [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
 	"                                     the machine, while it runs, to the vmwp --receive "
 	"that waits at\n"
@@ -111,6 +118,8 @@ enum takes {
 	NOTHING,
 	A_FILE,
 	A_TARGET,
+	A_CHECKPOINT,
+	AN_END,
 	A_NUMBER,
 	A_JOB,
 	A_SERVICE,
@@ -691,6 +700,8 @@ static const struct command commands[] = {
 	{"pause", CONTROL_PAUSE, NOTHING, 0, 0, 0, NULL},
 	{"resume", CONTROL_RESUME, NOTHING, 0, 0, 0, NULL},
 	{"save", CONTROL_SAVE, A_FILE, 0, 0, 0, NULL},
+	{"checkpoint", CONTROL_CHECKPOINT, A_CHECKPOINT, 0, CONTROL_FILES_MAX, 0, NULL},
+	{"checkpoint-end", CONTROL_CHECKPOINT_END, AN_END, 0, 0, 0, NULL},
 	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 4, 0, show_moved},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
@@ -799,6 +810,14 @@ static bool put_options(json_t *params, char **words, int count)
 		json_object_set_new(params, reboot ? "restart" : "force", json_true());
 	}
 	return true;
+}
+
+static bool put_end(json_t *params, const char *word)
+{
+	bool keep = strcmp(word, "keep") == 0;
+
+	json_object_set_new(params, "keep", json_boolean(keep));
+	return keep || strcmp(word, "drop") == 0 || client_fail(word, "write keep or drop");
 }
 
 static bool put_copy(json_t *params, char **words, int count)
@@ -982,6 +1001,9 @@ static json_t *make_params(const struct command *command, char **words, int word
 
 	if (command->takes == OPTIONS) {
 		return put_options(params, words, word_count) ? params : NULL;
+	}
+	if (command->takes == AN_END) {
+		return put_end(params, words[0]) ? params : NULL;
 	}
 	if (command->takes == A_COPY) {
 		return put_copy(params, words + 1, word_count - 1) ? params : NULL;
@@ -1180,6 +1202,140 @@ static int save(struct client *client, const struct command *command, const char
 	return status;
 }
 
+/* ---- Checkpoints ---- */
+
+/* What the command has made: taken away again if it fails. */
+struct new_files {
+	const char *names[CONTROL_FILES_MAX];
+	int fds[CONTROL_FILES_MAX], count;
+};
+
+/* False: said why. */
+static bool add_file(struct new_files *files, const char *name, int flags)
+{
+	int fd = open(name, O_RDWR | O_CLOEXEC | flags, 0600);
+
+	if (fd < 0) {
+		return client_fail(name, errno == EEXIST ? "it exists; give the name of a new file"
+							 : strerror(errno));
+	}
+	files->names[files->count] = name;
+	files->fds[files->count++] = fd;
+	return true;
+}
+
+static const char *name_of_disk(const json_t *status, const char *controller, json_int_t n)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "disks"), i, disk)
+	{
+		if (strcmp(text(disk, "controller"), controller) == 0 &&
+		    number(disk, "number") == n) {
+			return text(disk, "name");
+		}
+	}
+	return NULL;
+}
+
+/* "[ide:]NUMBER=FILE": a disk over the one that is there. */
+static bool add_disk(struct new_files *files, json_t *disks, const json_t *status, char *word)
+{
+	bool ide = strncmp(word, "ide:", 4) == 0;
+	const char *controller = ide ? "ide" : "scsi", *parent;
+	struct disk_create how = {.type = DISK_DIFFERENCING, .no_lock = true};
+	char *which = ide ? word + 4 : word, *file = strchr(which, '=');
+	struct disk_error error;
+	json_int_t n;
+
+	if (file != NULL) {
+		*file++ = '\0';
+	}
+	if (file == NULL || !words_number(which, &n)) {
+		return client_fail(word, "give NUMBER=FILE, or ide:NUMBER=FILE");
+	}
+	parent = name_of_disk(status, controller, n);
+	if (parent == NULL || files->count == CONTROL_FILES_MAX) {
+		return client_fail(which, "there is no such disk; see vmctl SOCKET status");
+	}
+	how.parent = parent;
+	if (disk_create(file, &how, &error) != 0) {
+		say("%s", error.text);
+		return false;
+	}
+	json_array_append_new(disks, json_pack("{s:s, s:I, s:s}", "controller", controller,
+					       "number", n, "name", file));
+	if (!add_file(files, file, 0)) {
+		unlink(file);
+		return false;
+	}
+	return true;
+}
+
+static json_t *make_files(struct client *client, struct new_files *files, char **words, int count)
+{
+	json_t *status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+	bool state = strcmp(words[0], "-") != 0, good;
+	json_t *disks = json_array();
+
+	good = status != NULL && (!state || add_file(files, words[0], O_CREAT | O_EXCL));
+	for (int i = 1; i < count && good; i++) {
+		good = add_disk(files, disks, status, words[i]);
+	}
+	json_decref(status);
+	if (!good) {
+		json_decref(disks);
+		return NULL;
+	}
+	return json_pack("{s:b, s:o}", "state", state, "disks", disks);
+}
+
+/* Of a machine that stands: it goes on only where all has been done. */
+static int take_checkpoint(struct client *client, const struct command *command, char **words,
+			   int count, bool stand)
+{
+	static const struct command end = {.method = CONTROL_CHECKPOINT_END};
+	struct new_files files = {.count = 0};
+	json_t *params = make_files(client, &files, words, count);
+	json_int_t next;
+	int status = EXIT_REFUSED;
+
+	if (params != NULL) {
+		status = ask(client, command, params, files.fds, files.count, words[0], &next);
+	}
+	if (status != EXIT_DONE) {
+		while (files.count > 0) {
+			unlink(files.names[--files.count]);
+		}
+		return status;
+	}
+	return stand ? EXIT_DONE
+		     : ask(client, &end, json_pack("{s:b}", "keep", true), NULL, 0, words[0],
+			   &next);
+}
+
+static int checkpoint(struct client *client, const struct command *command, char **words, int count)
+{
+	bool stand = count > 1 && strcmp(words[1], "--stand") == 0, paused = false;
+	int status;
+
+	if (stand) { /* the first word takes its place */
+		words[1] = words[0];
+		words++;
+		count--;
+	}
+	options.no_wait = false;
+	status = subscribe(client) ? stand_still(client, &paused) : EXIT_REFUSED;
+	if (status == EXIT_DONE) {
+		status = take_checkpoint(client, command, words, count, stand);
+	}
+	if (paused && (status != EXIT_DONE || !stand)) {
+		(void)ask_plainly(client, CONTROL_RESUME);
+	}
+	return status;
+}
+
 /* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch takes workers. */
 static bool put_target(json_t *params, char **words, int count, const char **owner,
 		       const char **ports)
@@ -1311,6 +1467,9 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (command->takes == A_FILE) {
 		return save(&client, command, words[0]);
+	}
+	if (command->takes == A_CHECKPOINT) {
+		return checkpoint(&client, command, words, word_count);
 	}
 	if (command->takes == A_TARGET) {
 		return migrate(&client, command, words, word_count);

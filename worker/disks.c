@@ -324,7 +324,8 @@ static int make_unit(struct storage_unit *unit, enum storage_kind kind, struct d
 		     const char *name)
 {
 	struct disk_info info = {.id = ""};
-	int ret = disk != NULL ? disk_get_info(disk, 0, &info) : 0;
+	/* The same disk with each checkpoint: a differencing VHD has another identity than its parent. */
+	int ret = disk != NULL ? disk_get_info(disk, disk_layer_count(disk) - 1, &info) : 0;
 
 	*unit = (struct storage_unit){.kind = kind, .disk = disk};
 	identify(info.id[0] != '\0' ? info.id : name, unit->id);

@@ -13,6 +13,7 @@
 #include "hosted/clock.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
+#include "worker/checkpoint.h"
 #include "worker/machine.h"
 #include "worker/migrate.h"
 #include "worker/say.h"
@@ -348,6 +349,7 @@ bool loop_close(struct machine *machine)
 	if (!wait_until(machine, PHASE_CLOSES, control_has_ended, "jobs have not ended")) {
 		return false;
 	}
+	checkpoint_forget(machine);
 	disks_begin_close(machine);
 	return wait_until(machine, PHASE_CLOSES, disks_are_closed,
 			  "the disks' files are not closed yet") &&

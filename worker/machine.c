@@ -436,7 +436,7 @@ bool machine_resume(struct machine *machine)
 {
 	struct pause *pause = &machine->pause;
 
-	if (machine_is_held(machine)) {
+	if (machine_is_held(machine) || machine->checkpoint != NULL) {
 		return false;
 	}
 	if (pause->bus) {

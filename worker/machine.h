@@ -91,6 +91,7 @@ struct pause {
 struct screen;
 struct arrival;
 struct migration;
+struct checkpoint;
 struct vmbus;
 struct vmbus_host;
 struct storage;
@@ -168,7 +169,8 @@ struct machine {
 		saved; /* [M] what it is to go on from, until it has (save.h); NULL: it begins anew */
 	struct arrival *
 		arrival; /* [M] it is to come from another worker (arrival.h); NULL: not, or it has come */
-	struct migration *migration; /* [M] it is being moved to another one (migrate.h) */
+	struct migration *migration;   /* [M] it is being moved to another one (migrate.h) */
+	struct checkpoint *checkpoint; /* [M] one was taken, and is not at its end (checkpoint.h) */
 	struct firmware firmware; /* [M]; its log under the board's lock. With config->generation */
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
@@ -247,7 +249,7 @@ void machine_paused(struct machine *machine);
 int machine_stand(struct machine *machine) MUST_CHECK;
 /* Main thread: after vmbus_serve(). */
 void machine_bus_served(struct machine *machine);
-/* Main thread. False: it is not paused, nor about to be, or held. */
+/* Main thread. False: it is not paused, nor about to be, or held, or a checkpoint of it has not ended. */
 bool machine_resume(struct machine *machine);
 /*
  * A thread other than the main one works on a paused machine: it is not resumed, and machine_stop() waits, until that thread lets go of it.

@@ -18,6 +18,7 @@
 #include "vsp/network/network.h"
 #include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
+#include "worker/checkpoint.h"
 #include "worker/control.h"
 #include "worker/migrate.h"
 #include "worker/save.h"
@@ -35,6 +36,8 @@ struct parameters {
 	bool dhcp;
 	struct integration_addresses addresses;
 	struct config_network network;
+	bool state, keep;
+	struct checkpoint_request checkpoint;
 };
 
 const char *methods_state(const struct machine *machine)
@@ -269,6 +272,9 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 	if (machine->balloon != NULL) {
 		json_object_set_new(status, "dynamic-memory", balloon_object(machine));
 	}
+	if (checkpoint_is_open(machine)) {
+		json_object_set_new(status, "checkpoint", json_true());
+	}
 	return status;
 }
 
@@ -429,19 +435,30 @@ static void save_finish(struct job *job)
 	free(saving);
 }
 
+/* False: refused. */
+static bool is_new_file(struct rpc_request *request, int fd)
+{
+	struct stat file;
+
+	if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_size == 0 &&
+	    pwrite(fd, "", 0, 0) == 0) {
+		return true;
+	}
+	rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+		   "the descriptor is no empty file that is open for writing",
+		   "give one of a new file");
+	return false;
+}
+
 static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 {
 	struct machine *machine = control_of(request)->machine;
 	struct saving *saving;
-	struct stat file;
 	struct job *job;
 
 	(void)p;
-	if (fstat(request->fds[0], &file) != 0 || !S_ISREG(file.st_mode) || file.st_size != 0 ||
-	    pwrite(request->fds[0], "", 0, 0) != 0) {
-		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
-				  "the descriptor is no empty file that is open for writing",
-				  "give one of a new file");
+	if (!is_new_file(request, request->fds[0])) {
+		return NULL;
 	}
 	if (job_count(control_of(request)) != 0) {
 		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
@@ -475,6 +492,86 @@ static bool is_file(int fd, mode_t type)
 	struct stat file;
 
 	return fstat(fd, &file) == 0 && (file.st_mode & S_IFMT) == type;
+}
+
+/* The descriptors: of the state, if one is wanted, and of each disk's new file. False: refused. */
+static bool take_files(struct rpc_request *request, const struct parameters *p,
+		       struct checkpoint_request *wanted)
+{
+	unsigned int i, first = p->state;
+
+	*wanted = p->checkpoint;
+	wanted->state = p->state && request->fd_count != 0 ? request->fds[0] : -1;
+	if (request->fd_count != first + wanted->disk_count) {
+		rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+			   "there is not one descriptor for each file",
+			   "give the state's, if there is one, then those of all disks");
+		return false;
+	}
+	for (i = 0; i < wanted->disk_count; i++) {
+		wanted->disks[i].fd = request->fds[first + i];
+		if (!is_file(wanted->disks[i].fd, S_IFREG)) {
+			rpc_refuse(request, CONTROL_BAD_DESCRIPTORS, "the descriptor is no file",
+				   "give those of new differencing disks");
+			return false;
+		}
+	}
+	return !p->state || is_new_file(request, wanted->state);
+}
+
+static json_t *run_checkpoint(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	struct checkpoint_request wanted;
+	const char *obstacle;
+	char text_[120];
+	struct job *job;
+
+	if (!take_files(request, p, &wanted)) {
+		return NULL;
+	}
+	obstacle = checkpoint_obstacle(machine, &wanted, text_, sizeof(text_));
+	if (obstacle != NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, obstacle, "");
+	}
+	if (job_count(control_of(request)) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
+				  "wait for it, or cancel it");
+	}
+	if (!machine_hold(machine)) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is not paused",
+				  "pause it first");
+	}
+	job = new_job(request, CONTROL_CHECKPOINT, JOB_OF_NOTHING, -1);
+	if (job == NULL || checkpoint_prepare(machine, job, &wanted) != 0) {
+		machine_release(machine);
+		return NULL;
+	}
+	request->fd_count = 0;
+	job_start(job);
+	return job_answer(job);
+}
+
+static json_t *run_checkpoint_end(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	struct job *job;
+
+	if (!checkpoint_is_open(machine)) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, "there is no checkpoint to be ended",
+				  "");
+	}
+	if (job_count(control_of(request)) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
+				  "wait for it");
+	}
+	job = new_job(request, CONTROL_CHECKPOINT_END, JOB_OF_NOTHING, -1);
+	if (job == NULL) {
+		return NULL;
+	}
+	checkpoint_prepare_end(machine, job, p->keep);
+	job_start(job);
+	return job_answer(job);
 }
 
 /* Either one for each adapter, or none. */
@@ -1138,6 +1235,56 @@ static const struct form_member detach_members[] = {
 	MEMBER_NUMBER,
 };
 
+static const char *const controllers[] = {"scsi", "ide", NULL};
+
+struct listed_disk {
+	unsigned int controller;
+	uint64_t number;
+	const char *name;
+};
+
+static const struct form_member listed_members[] = {
+	{"controller", FORM_WORD, .at = offsetof(struct listed_disk, controller),
+	 .words = controllers},
+	{"number", FORM_NUMBER, .required = true, .at = offsetof(struct listed_disk, number),
+	 .most = CONTROL_NUMBER_MAX},
+	{"name", FORM_TEXT, .required = true, .at = offsetof(struct listed_disk, name), .least = 1,
+	 .most = CONTROL_NAME_MAX},
+};
+
+/* A disk of a checkpoint, behind those that are there. */
+static bool read_disk(struct form *form, const json_t *value, void *into)
+{
+	struct checkpoint_request *request = &((struct parameters *)into)->checkpoint;
+	struct listed_disk disk = {0};
+
+	if (!form_read(form, value, listed_members, ARRAY_COUNT(listed_members), &disk)) {
+		return false;
+	}
+	if (disk.controller == 1 && disk.number >= CONFIG_IDE_MAX) {
+		return form_refuse(form, value, "give a number from 0 to 3",
+				   "is no disk that IDE could have");
+	}
+	request->disks[request->disk_count++] = (struct checkpoint_disk){
+		.place = (unsigned int)disk.number + (disk.controller == 1 ? CONFIG_SCSI_MAX : 0),
+		.name = disk.name,
+		.fd = -1};
+	return true;
+}
+
+static bool read_disks(struct form *form, const json_t *value, void *into)
+{
+	return form_read_list(form, value, CONFIG_DISKS_MAX, read_disk, into);
+}
+
+static const struct form_member checkpoint_members[] = {
+	{"state", FORM_FLAG, AT(state)},
+	{"disks", FORM_OTHER, .required = true, .read = read_disks},
+};
+static const struct form_member checkpoint_end_members[] = {
+	{"keep", FORM_FLAG, .required = true, AT(keep)},
+};
+
 /* The connection comes as a descriptor. */
 static bool read_network(struct form *form, const json_t *value, void *into)
 {
@@ -1168,6 +1315,8 @@ static const struct rpc_method methods[] = {
 	{CONTROL_PAUSE,   true,  0, 0,                  NULL, 0,                 run_pause},
 	{CONTROL_RESUME,  true,  0, 0,                  NULL, 0,                 run_resume},
 	{CONTROL_SAVE,    true,  1, 1,                  NULL, 0,                 run_save},
+	{CONTROL_CHECKPOINT, true, 0, 1 + CONFIG_DISKS_MAX, MEMBERS(checkpoint_members), run_checkpoint},
+	{CONTROL_CHECKPOINT_END, true, 0, 0,            MEMBERS(checkpoint_end_members), run_checkpoint_end},
 	{CONTROL_MIGRATE, true,  2, 2 + CONFIG_NETWORKS_MAX,          MEMBERS(migrate_members), run_migrate},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},
@@ -1201,11 +1350,21 @@ static const struct rpc_method methods[] = {
 /* A machine that is in a job's hands: what ends it, or the job, and what only looks. */
 static bool may_run(struct rpc_request *request, const struct rpc_method *method)
 {
-	if (!method->changes || method->run == run_cancel || method->run == run_reset ||
-	    method->run == run_off || !machine_is_held(control_of(request)->machine)) {
+	struct machine *machine = control_of(request)->machine;
+
+	if (!method->changes || method->run == run_cancel || method->run == run_off ||
+	    (checkpoint_is_open(machine) ? method->run == run_checkpoint_end
+					 : method->run == run_reset || !machine_is_held(machine))) {
 		return true;
 	}
-	rpc_refuse(request, CONTROL_BAD_BUSY, "the machine is being saved or moved",
+	if (checkpoint_is_open(machine)) {
+		rpc_refuse(request, CONTROL_BAD_BUSY,
+			   "a checkpoint of the machine has not ended, and it stands until then",
+			   "see checkpoint.end");
+		return false;
+	}
+	rpc_refuse(request, CONTROL_BAD_BUSY,
+		   "the machine is being saved or moved, or a checkpoint is taken",
 		   "wait for that, or cancel its job");
 	return false;
 }

@@ -42,6 +42,15 @@
  */
 #define CONTROL_SAVE "save"
 /*
+ * [state?: false, disks: a list of {controller?: "scsi" or "ide", number, name}], of a machine that is paused; with an empty file, open for writing, if there
+ * is to be a state, then for each disk a new differencing disk that was made over the present one, open for both -> job: the state is written, and
+ * each disk goes on in the new file. All disks that the guest may write are in the list. Done: the machine stands and cannot be resumed until
+ * checkpoint.end; in every other case it is paused as before.
+ */
+#define CONTROL_CHECKPOINT "checkpoint"
+/* [keep] -> job, after that: the machine is paused, and its disks are the new files, or (keep false) the old ones again */
+#define CONTROL_CHECKPOINT_END "checkpoint.end"
+/*
  * [downtime?: 300 (ms), rounds?: 30], a stream socket that is connected to a worker that receives (config.schema.json), the owner file, open for
  * reading and writing, and, for the case that the machine stays, for each adapter a socket that is connected to its switch's port socket (or none at
  * all) -> job, with done and total: the machine moves there while it runs, and stands for no longer than `downtime` if its guest writes little enough. Done when

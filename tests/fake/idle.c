@@ -11,6 +11,7 @@
 #include "vsp/storage/storage.h"
 #include "worker/control.h"
 #include "worker/machine.h"
+#include "worker/checkpoint.h"
 #include "worker/migrate.h"
 #include "worker/save.h"
 
@@ -144,6 +145,43 @@ const struct disk_error *disk_last_error(const struct disk *disk)
 
 	(void)disk;
 	return &none;
+}
+
+unsigned int disk_layer_count(const struct disk *disk)
+{
+	(void)disk;
+	return 1;
+}
+
+const char *checkpoint_obstacle(const struct machine *m, const struct checkpoint_request *request,
+				char *text, size_t size)
+{
+	(void)m;
+	(void)request;
+	(void)text;
+	(void)size;
+	return "it is a test's";
+}
+
+int checkpoint_prepare(struct machine *m, struct job *job, const struct checkpoint_request *request)
+{
+	(void)m;
+	(void)job;
+	(void)request;
+	return -ENOMEM;
+}
+
+bool checkpoint_is_open(const struct machine *m)
+{
+	(void)m;
+	return false;
+}
+
+void checkpoint_prepare_end(struct machine *m, struct job *job, bool keep)
+{
+	(void)m;
+	(void)job;
+	(void)keep;
 }
 
 const char *migrate_obstacle(const struct machine *m)
