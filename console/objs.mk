@@ -1,7 +1,7 @@
 # vmvnc shows a machine to viewers that speak VNC.
 console_products := build/console/vmvnc
 console_objs := console/main.o console/viewer.o console/frame.o console/screen.o console/keys.o console/extended.o console/sandbox.o \
-	hosted/sandbox.o hosted/packet.o hosted/say.o
+	hosted/sandbox.o hosted/filter.o hosted/packet.o hosted/say.o
 build/console/vmvnc: $(call user,$(console_objs))
 	$(call link_user,-lvncserver -lseccomp)
 

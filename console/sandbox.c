@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "console/viewer.h"
+#include "hosted/filter.h"
 #include "hosted/sandbox.h"
 
 static const int allowed[] = {
@@ -43,11 +44,11 @@ static const int allowed[] = {
 
 static int filter_by_argument(scmp_filter_ctx filter)
 {
-	const struct sandbox_rule rules[] = {
+	const struct filter_rule rules[] = {
 		{SCMP_SYS(sendto), 1, {SCMP_A4(SCMP_CMP_EQ, 0)}},
 	};
 
-	return sandbox_allow(filter, rules, 1);
+	return filter_allow(filter, rules, 1);
 }
 
 bool sandbox_enter(void)
@@ -61,5 +62,7 @@ bool sandbox_enter(void)
 
 bool sandbox_enter_viewer(void)
 {
-	return sandbox_filter(allowed, sizeof(allowed) / sizeof(allowed[0]), filter_by_argument);
+	const struct filter_list list = {allowed, ARRAY_COUNT(allowed), filter_by_argument};
+
+	return filter_enter(&list);
 }

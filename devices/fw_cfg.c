@@ -107,7 +107,7 @@ static uint8_t next_byte(struct fw_cfg *fw_cfg)
 /* What is left of the item, then zeros. False: there is no RAM for it. */
 static bool copy_item(struct fw_cfg *fw_cfg, uint64_t address, uint32_t length)
 {
-	static const uint8_t zeros[4096];
+	static const uint8_t zeros[4096] IN_BSS;
 	uint32_t step = left(fw_cfg, length);
 
 	if (step != 0 &&

@@ -6,6 +6,7 @@
 #include "disk/format.h"
 #include "disk/layer.h"
 #include "disk/units.h"
+#include "lib/check.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -246,7 +247,7 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 static int write_zeros(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
 		       uint64_t offset)
 {
-	static const uint8_t zeros[65536];
+	static const uint8_t zeros[65536] IN_BSS;
 	int ret = 0;
 
 	while (length && !ret) {

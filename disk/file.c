@@ -11,6 +11,7 @@
 #include "disk/chain.h"
 #include "disk/error.h"
 #include "disk/units.h"
+#include "lib/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -459,7 +460,7 @@ int file_truncate(struct file *file, uint64_t size)
 
 static int write_zeros(struct file *file, uint64_t offset, uint64_t length)
 {
-	static const uint8_t zeros[65536];
+	static const uint8_t zeros[65536] IN_BSS;
 	int ret = 0;
 
 	while (length && !ret) {

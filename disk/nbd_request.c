@@ -3,6 +3,7 @@
 
 #include "disk/disk.h"
 #include "disk/units.h"
+#include "lib/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -179,7 +180,7 @@ static void submit(struct nbd_slot *slot, enum disk_op op, const struct iovec *i
 /* Zeros without a hole are written: all of it from one stretch of zeros. */
 static int submit_zeros(struct nbd_slot *slot)
 {
-	static const uint8_t zeros[DISK_MIB];
+	static const uint8_t zeros[DISK_MIB] IN_BSS;
 	uint64_t left = slot->req.length;
 	uint32_t count = (uint32_t)((left + DISK_MIB - 1) / DISK_MIB), i;
 	int ret = need_buffer(slot, count * (uint32_t)sizeof(struct iovec));

@@ -5,11 +5,12 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -136,52 +137,22 @@ bool sandbox_close_memory(void)
 
 /* ---- system calls ---- */
 
-int sandbox_allow(scmp_filter_ctx filter, const struct sandbox_rule *rules, size_t count)
+bool sandbox_load_filter(const void *program, size_t bytes)
 {
-	int ret = 0;
+	struct sock_filter instructions[SANDBOX_FILTER_MAX];
+	struct sock_fprog all = {.len = (unsigned short)(bytes / sizeof(instructions[0])),
+				 .filter = instructions};
+	long ret;
 
-	for (size_t i = 0; ret == 0 && i < count; i++) {
-		ret = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rules[i].call, rules[i].count,
-					     rules[i].arguments);
-	}
-	return ret;
-}
-
-static int add_all(scmp_filter_ctx filter, const int *calls, size_t count,
-		   int (*by_argument)(scmp_filter_ctx filter))
-{
-	const struct sandbox_rule common[] = {
-		{SCMP_SYS(mmap), 1, {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
-		{SCMP_SYS(mprotect), 1, {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
-		{SCMP_SYS(tgkill), 1, {SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())}},
-	};
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < count; i++) {
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-	}
-	if (ret == 0) {
-		ret = sandbox_allow(filter, common, ARRAY_COUNT(common));
-	}
-	if (ret == 0) {
-		ret = by_argument(filter);
-	}
-	/* A call by another ABI (32-bit, x32) ends more than its thread too. */
-	if (ret == 0) {
-		ret = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	CHECK(bytes <= sizeof(instructions));
+	memcpy(instructions, program, bytes);
+	for (size_t i = 0; i < all.len; i++) {
+		if (instructions[i].code == (BPF_JMP | BPF_JEQ | BPF_K) &&
+		    instructions[i].k == SANDBOX_SELF) {
+			instructions[i].k = (uint32_t)getpid();
+		}
 	}
 	/* Threads that are there already too. */
-	if (ret == 0) {
-		ret = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	}
-	return ret == 0 ? seccomp_load(filter) : ret;
-}
-
-bool sandbox_filter(const int *calls, size_t count, int (*by_argument)(scmp_filter_ctx filter))
-{
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int ret = filter != NULL ? add_all(filter, calls, count, by_argument) : -ENOMEM;
-
-	seccomp_release(filter);
-	return ret == 0 || sandbox_refuse("seccomp", -ret);
+	ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &all);
+	return ret == 0 || sandbox_refuse("seccomp", ret < 0 ? errno : EBUSY);
 }

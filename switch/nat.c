@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "hosted/clock.h"
+#include "hosted/filter.h"
 #include "hosted/sandbox.h"
 #include "hosted/say.h"
 #include "lib/check.h"
@@ -272,23 +273,23 @@ static const int allowed[] = {
 
 static int filter_by_argument(scmp_filter_ctx filter)
 {
-	const struct sandbox_rule rules[] = {
+	const struct filter_rule rules[] = {
 		{SCMP_SYS(openat), 1, {SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY)}},
 		{SCMP_SYS(socket), 1, {SCMP_A0(SCMP_CMP_EQ, AF_INET)}},
 		{SCMP_SYS(socket), 1, {SCMP_A0(SCMP_CMP_EQ, AF_INET6)}},
 	};
 
-	return sandbox_allow(filter, rules, ARRAY_COUNT(rules));
+	return filter_allow(filter, rules, ARRAY_COUNT(rules));
 }
 
 static bool enter_sandbox(void)
 {
 	static const char *const readable[] = {"/etc", "/run/systemd/resolve", NULL};
+	const struct filter_list list = {allowed, ARRAY_COUNT(allowed), filter_by_argument};
 
 	return sandbox_begin() && sandbox_close_files(readable, true) &&
 	       (geteuid() != 0 || sandbox_become(USERS + (uid_t)getpid(), "")) &&
-	       sandbox_close_memory() &&
-	       sandbox_filter(allowed, ARRAY_COUNT(allowed), filter_by_argument);
+	       sandbox_close_memory() && filter_enter(&list);
 }
 
 /* ---- options ---- */

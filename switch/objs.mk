@@ -2,13 +2,13 @@
 switch_ring_objs := switch/ring.o
 switch_core_objs := $(addprefix switch/,switch.o forward.o frame.o offload.o station.o vlan.o guard.o addresses.o acl.o flow.o snoop.o drop.o extend.o team.o)
 
-vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o control.o methods.o settings.o sandbox.o) $(hosted_rpc) hosted/manager.o hosted/sandbox.o hosted/say.o
+vswitchd_objs := $(switch_core_objs) $(switch_ring_objs) $(addprefix switch/,main.o loop.o plug.o guest.o kernel.o control.o methods.o settings.o sandbox.o) $(hosted_rpc) hosted/manager.o hosted/sandbox.o hosted/filter.o hosted/say.o
 
 switch_products := build/switch/vswitchd build/switch/vnat
 build/switch/vswitchd: $(call user,$(vswitchd_objs))
 	$(call link_user,-ljansson -lseccomp)
 
-build/switch/vnat: $(call user,switch/nat.o hosted/sandbox.o hosted/say.o)
+build/switch/vnat: $(call user,switch/nat.o hosted/sandbox.o hosted/filter.o hosted/say.o)
 	$(call link_user,-lslirp -lseccomp)
 
 switch_fake := tests/fake/edge.o tests/fake/packet.o

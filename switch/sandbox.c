@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hosted/filter.h"
 #include "hosted/sandbox.h"
 #include "switch/daemon.h"
 
@@ -59,7 +60,7 @@ static const int allowed[] = {
 static int filter_by_argument(scmp_filter_ctx filter)
 {
 	const scmp_datum_t get_kind = TUNGETIFF, get_name = SIOCGIFNAME, get_flags = SIOCGIFFLAGS;
-	const struct sandbox_rule rules[] = {
+	const struct filter_rule rules[] = {
 		/* What kind of descriptor it was handed. */
 		{SCMP_SYS(ioctl), 1, {SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, get_kind)}},
 		/* Whether a network card has a link. */
@@ -78,16 +79,16 @@ static int filter_by_argument(scmp_filter_ctx filter)
 		{SCMP_SYS(sendto), 1, {SCMP_A4(SCMP_CMP_EQ, 0)}},
 	};
 
-	return sandbox_allow(filter, rules, ARRAY_COUNT(rules));
+	return filter_allow(filter, rules, ARRAY_COUNT(rules));
 }
 
 bool sandbox_enter(void)
 {
 	static const char *const readable[] = {NULL};
+	const struct filter_list list = {allowed, ARRAY_COUNT(allowed), filter_by_argument};
 
 	/* Its memory is its guests'. */
 	return sandbox_begin() && sandbox_close_files(readable, false) &&
 	       (geteuid() != 0 || sandbox_become(DAEMON_USERS + (uid_t)getpid(), "")) &&
-	       sandbox_close_memory() &&
-	       sandbox_filter(allowed, ARRAY_COUNT(allowed), filter_by_argument);
+	       sandbox_close_memory() && filter_enter(&list);
 }

@@ -18,7 +18,7 @@ image_flags  := $(common) $(cwarnings) $(bare) -mindirect-branch=thunk -mindirec
 	-mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-omit-frame-pointer \
 	-fno-optimize-sibling-calls
 boot32_flags := $(common) $(cwarnings) $(bare) -m32 -march=i686 -mgeneral-regs-only
-user_flags   := $(common) $(cwarnings) -D_GNU_SOURCE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -pthread
+user_flags   := $(common) $(cwarnings) -D_GNU_SOURCE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -pthread -fno-asynchronous-unwind-tables
 # One kind for unit tests and fuzzers, so that most objects are compiled once. What clang warns of beside gcc, which has seen them, is no fault:
 # GNU C, and members that are zeros.
 san_flags    := $(common) $(cwarnings) -O1 -D_GNU_SOURCE -fsanitize=fuzzer-no-link,address,undefined \
@@ -46,7 +46,7 @@ $(eval $(call object_rules,san,$(CLANG)))
 define link_user
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now -o $@ $(filter %.o %.a,$^) $(1)
+	$(Q)$(CC) -pie -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,pack-relative-relocs -o $@ $(filter %.o %.a,$^) $(1)
 endef
 
 tests   := $(sort $(foreach f,$(folders),$($(f)_tests)))

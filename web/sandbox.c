@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hosted/filter.h"
 #include "hosted/sandbox.h"
 #include "web/web.h"
 
@@ -57,18 +58,12 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
-static int nothing_more(scmp_filter_ctx filter)
-{
-	(void)filter;
-	return 0;
-}
-
 bool sandbox_enter(void)
 {
 	static const char *const readable[] = {NULL};
+	const struct filter_list list = {allowed, ARRAY_COUNT(allowed), NULL};
 
 	return sandbox_begin() && sandbox_close_files(readable, false) &&
 	       (geteuid() != 0 || sandbox_become(WEB_USERS + (uid_t)getpid(), "")) &&
-	       sandbox_close_memory() &&
-	       sandbox_filter(allowed, ARRAY_COUNT(allowed), nothing_more);
+	       sandbox_close_memory() && filter_enter(&list);
 }

@@ -14,28 +14,16 @@
 #include "hosted/packet.h"
 #include "hosted/sandbox.h"
 #include "vsp/socket/socket.h"
+#include "worker/filters.h"
 #include "worker/say.h"
-
-static const int allowed[] = {
-	SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),    SCMP_SYS(sendto),       SCMP_SYS(connect),
-	SCMP_SYS(close),   SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-};
-
-static int filter_by_argument(scmp_filter_ctx filter)
-{
-	const struct sandbox_rule rules[] = {
-		{SCMP_SYS(socket), 1, {SCMP_A0(SCMP_CMP_EQ, AF_UNIX)}},
-	};
-
-	return sandbox_allow(filter, rules, ARRAY_COUNT(rules));
-}
 
 static bool enter_sandbox(void)
 {
 	static const char *const readable[] = {NULL};
 
 	return sandbox_begin() && sandbox_close_files(readable, false) && sandbox_close_memory() &&
-	       sandbox_filter(allowed, ARRAY_COUNT(allowed), filter_by_argument);
+	       sandbox_load_filter(filter_connector,
+				   filter_bytes(filter_connector, filter_connector_end));
 }
 
 /* A program that does not accept is not waited for: its queue is full, and the guest is refused. */

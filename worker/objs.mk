@@ -1,16 +1,25 @@
 worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
-	worker/sandbox.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
+	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/sandbox.o
 worker_objs += worker/nvram.o worker/nvram_file.o
 worker_objs += worker/checkpoint.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o worker/owner.o
 
 worker_products := build/worker/vmwp
 # In one file they take a worker less memory than each in its own: only what is called is there. Of Zydis Debian 12 has no such file.
-worker_libs = -Wl,-Bstatic -lseccomp -ljansson $(disk_libs) $(hvs_libs) -Wl,-Bdynamic
+worker_libs = -Wl,-Bstatic -ljansson $(disk_libs) $(hvs_libs) -Wl,-Bdynamic
 build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs))
-	$(call link_user,-O2 -flto=auto -lZydis $(worker_libs))
+	$(call link_user,-O2 -flto=auto -fno-asynchronous-unwind-tables -lZydis $(worker_libs))
+
+# What it may do in its sandbox, made by a program of its own: its home's calls are among it.
+build/worker/filters: $(call user,worker/filters.o hosted/filter.o hosted/sandbox.o hosted/say.o $(backend_root_objs))
+	$(call link_user,-lseccomp)
+build/worker/worker.bpf: build/worker/filters
+	$(call say,BPF,$@)
+	$(Q)$< $(@D)
+build/worker/connector.bpf: build/worker/worker.bpf
+$(call user,worker/filters_bpf.o) $(call san,worker/filters_bpf.o): build/worker/worker.bpf build/worker/connector.bpf
 
 worker_tests := tests/unit/alu_test.c tests/unit/emulate_test.c tests/unit/worker_loader_test.c tests/unit/worker_memory_test.c \
 	tests/unit/config_test.c tests/unit/sandbox_test.c
@@ -31,8 +40,8 @@ intercept_test_libs := -lZydis
 config_test_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o worker/say.o
 config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
-sandbox_test_objs = worker/sandbox.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
-sandbox_test_libs = -lseccomp $(disk_libs)
+sandbox_test_objs = worker/sandbox.o worker/filters_bpf.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
+sandbox_test_libs = $(disk_libs)
 worker_tests += tests/unit/nvram_test.c
 nvram_test_objs := worker/nvram.o worker/nvram_file.o worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o worker/say.o tests/fake/backend.o
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c tests/unit/display_test.c
@@ -61,7 +70,7 @@ config_fuzz_libs := -ljansson
 # All of the worker on a home of the test's.
 worker_tests += tests/unit/home_test.c
 home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs) lib/state.o tests/fake/home.o tests/fake/backend.o tests/fake/life.o
-home_test_libs = -lZydis -lseccomp -ljansson $(disk_libs) $(hvs_libs)
+home_test_libs = -lZydis -ljansson $(disk_libs) $(hvs_libs)
 worker_tests += tests/unit/migrate_test.c tests/unit/offer_test.c
 offer_test_objs = worker/offer.o worker/owner.o worker/memory.o backend/processor.o lib/state.o tests/fake/backend.o
 migrate_test_objs = $(home_test_objs)

@@ -18,6 +18,7 @@
 #include <zlib.h>
 
 #include "hvs/hvs.h"
+#include "lib/check.h"
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
@@ -184,7 +185,7 @@ static void unpack_block(struct machine *machine, uint64_t block, const uint8_t 
 	void *page;
 
 	for (i = 0; i < HVS_BLOCK_PAGES; i++, gpa += MEMORY_PAGE, from += HVS_PAGE_BYTES) {
-		static const uint8_t zeros[HVS_PAGE_BYTES];
+		static const uint8_t zeros[HVS_PAGE_BYTES] IN_BSS;
 
 		/* What is all zeros is so already, and needs no page of the host's. */
 		if (memcmp(from, zeros, sizeof(zeros)) == 0) {
