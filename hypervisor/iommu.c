@@ -6,6 +6,7 @@
  */
 #include "hypervisor/iommu.h"
 
+#include "hypervisor/amdvi.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/console.h"
@@ -19,10 +20,12 @@
 #define POLLS_PER_SECOND 4
 #define LINES_PER_POLL   2
 #define GIB              (1ull << 30)
+#define TOO_LITTLE       "too little memory for the IOMMU; give the hypervisor more with hv.memory="
 
 static struct iommu_facts facts;
 static struct iommu_unit units[IOMMU_MAX_UNITS];
 static uint32_t unit_count; /* 0: there is no IOMMU, or it is not used */
+static uint64_t *devices;   /* AMD: the table of all devices */
 static uint64_t next_poll;  /* [a] TSC; HV_NEVER: somebody polls */
 
 void iommu_find(const struct handoff *handoff)
@@ -57,27 +60,24 @@ static uint64_t domain_end(void)
 /* NULL: the unit can be used, and its registers are withheld from all partitions. */
 static const char *find_unit(struct iommu_unit *unit, const struct iommu_place *place)
 {
-	uint64_t spn = place->base >> PAGE_SHIFT, pages = place->pages;
+	uint64_t spn = place->base >> PAGE_SHIFT, pages = place->pages, second;
 	const char *wrong;
 
 	if (memory_extent(spn, pages) != EXTENT_OTHER) {
 		return "a unit's registers are where memory is, or another's are";
 	}
-	unit->base = place->base;
-	unit->registers = paging_map_device((spa_t){place->base});
-	wrong = vtd_judge(unit, (iommu_domain.end << PAGE_SHIFT) - 1);
+	*unit = (struct iommu_unit){.registers = paging_map_device((spa_t){place->base}),
+				    .flags = place->flags};
+	wrong = facts.kind == IOMMU_VTD ? vtd_judge(unit, (iommu_domain.end << PAGE_SHIFT) - 1)
+					: amdvi_judge(unit);
 	if (wrong != NULL) {
 		return wrong;
 	}
-	unit->faults = unit->registers + unit->faults_at;
-	if (unit->faults_at >= PAGE_SIZE) {
-		uint64_t page = unit->faults_at >> PAGE_SHIFT;
-
-		unit->faults =
-			(volatile uint8_t *)paging_map_device((spa_t){(spn + page) << PAGE_SHIFT}) +
-			(unit->faults_at & PAGE_MASK);
-		pages = page >= pages ? page + 1 : pages;
-	}
+	second = unit->second_at >> PAGE_SHIFT;
+	unit->second =
+		second ? paging_map_device((spa_t){(spn + second) << PAGE_SHIFT}) : unit->registers;
+	unit->second += unit->second_at & PAGE_MASK;
+	pages = second >= pages ? second + 1 : pages;
 	return memory_withhold(spn, pages) ? NULL : "the machine has too many units";
 }
 
@@ -85,9 +85,6 @@ static const char *find_units(void)
 {
 	const char *wrong = facts.wrong;
 
-	if (facts.kind == IOMMU_AMDVI) {
-		return "it is AMD's";
-	}
 	iommu_domain.end = domain_end();
 	iommu_domain.max_level = (uint8_t)paging_max_level();
 	for (uint32_t i = 0; wrong == NULL && i < facts.unit_count; i++) {
@@ -119,6 +116,7 @@ void iommu_boot(const struct handoff *handoff)
 {
 	const char *wrong;
 
+	unit_count = 0;
 	if (!handoff->iommu_table) {
 		wrong = "the machine has none";
 	} else if (option_given(handoff->cmdline, "hv.iommu=off")) {
@@ -132,21 +130,28 @@ void iommu_boot(const struct handoff *handoff)
 			      wrong);
 		return;
 	}
-	unit_count = facts.unit_count;
+	if (facts.kind == IOMMU_AMDVI) {
+		if (memory_boot_left() < AMDVI_DEVICE_TABLE_PAGES) {
+			machine_stop(TOO_LITTLE);
+		}
+		devices = plat_spa_ptr(memory_boot_alloc(AMDVI_DEVICE_TABLE_PAGES));
+	}
 	check_regions();
+	unit_count = facts.unit_count;
 }
 
 static void start_unit(struct iommu_unit *unit, uint64_t *answer)
 {
+	spa_t top = iommu_domain_top(&iommu_domain, unit->levels);
+
 	unit->tables[0] = memory_alloc(iommu_domain.owner);
 	unit->tables[1] = memory_alloc(iommu_domain.owner);
 	unit->queue = memory_alloc(iommu_domain.owner);
 	unit->answer = answer;
 	if (unit->queue == NULL) {
-		machine_stop("too little memory for the IOMMU; give the hypervisor more with "
-			     "hv.memory=");
+		machine_stop(TOO_LITTLE);
 	}
-	if (!vtd_start(unit, iommu_domain_top(&iommu_domain, unit->levels))) {
+	if (!(facts.kind == IOMMU_VTD ? vtd_start(unit, top) : amdvi_start(unit, devices))) {
 		machine_stop("the IOMMU does not start; boot with hv.iommu=off to do without");
 	}
 }
@@ -163,8 +168,10 @@ void iommu_start(struct partition *root)
 	iommu_domain.owner = root;
 	answers = memory_alloc(root);
 	if (answers == NULL || !iommu_domain_build(&iommu_domain)) {
-		machine_stop("too little memory for the IOMMU; give the hypervisor more with "
-			     "hv.memory=");
+		machine_stop(TOO_LITTLE);
+	}
+	if (facts.kind == IOMMU_AMDVI) {
+		amdvi_fill_devices(devices, iommu_domain_top(&iommu_domain, IOMMU_LEVELS));
 	}
 	for (uint32_t i = 0; i < unit_count; i++) {
 		start_unit(&units[i], &answers[i]);
@@ -179,22 +186,36 @@ void iommu_start(struct partition *root)
 void iommu_units_flush(void)
 {
 	for (uint32_t i = 0; i < unit_count; i++) {
-		vtd_flush_begin(&units[i]);
+		(facts.kind == IOMMU_VTD ? vtd_flush_begin : amdvi_flush_begin)(&units[i]);
 	}
 	for (uint32_t i = 0; i < unit_count; i++) {
-		if (!vtd_flush_end(&units[i])) {
+		if (!iommu_unit_wait(&units[i])) {
 			machine_stop("the IOMMU does not answer");
 		}
 	}
 }
 
-/* Takes all records of a unit, and says a few of them. */
+static bool has_faults(struct iommu_unit *unit)
+{
+	return facts.kind == IOMMU_VTD ? vtd_has_faults(unit) : amdvi_has_faults(unit);
+}
+
+static bool take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fault)
+{
+	if (facts.kind == IOMMU_VTD) {
+		return vtd_take_fault(unit, i, fault);
+	}
+	amdvi_take_fault(unit, fault);
+	return true;
+}
+
+/* Takes all that a unit has recorded, and says a little of it. */
 static void report(struct iommu_unit *unit, unsigned int *lines)
 {
 	struct iommu_fault fault;
 
 	for (uint32_t i = 0; i < unit->fault_count; i++) {
-		if (vtd_take_fault(unit, i, &fault) && (*lines)++ < LINES_PER_POLL) {
+		if (take_fault(unit, i, &fault) && (*lines)++ < LINES_PER_POLL) {
 			plat_log("IOMMU: device %02x:%02x.%x is refused to %s at %lx (reason %x)",
 				 fault.device >> 8, fault.device >> 3 & 0x1f, fault.device & 7,
 				 fault.write ? "write" : "read", fault.address, fault.reason);
@@ -213,7 +234,7 @@ void iommu_poll(void)
 		return;
 	}
 	for (uint32_t i = 0; i < unit_count; i++) {
-		if (vtd_has_faults(&units[i])) {
+		if (has_faults(&units[i])) {
 			report(&units[i], &lines);
 		}
 	}

@@ -53,7 +53,7 @@ _Static_assert(offsetof(struct dmar_region, first) == 8, "VT-d 8.4");
 _Static_assert(offsetof(struct ivrs_unit, base) == 8, "AMD IOMMU 5.2.2.1");
 _Static_assert(offsetof(struct ivrs_region, start) == 16, "AMD IOMMU 5.2.2.2");
 
-static void add_unit(struct iommu_facts *facts, uint64_t base, uint32_t pages)
+static void add_unit(struct iommu_facts *facts, uint64_t base, uint32_t pages, uint32_t flags)
 {
 	/* IVRS describes a unit once for each version of the structure. */
 	for (uint32_t i = 0; i < facts->unit_count; i++) {
@@ -66,7 +66,7 @@ static void add_unit(struct iommu_facts *facts, uint64_t base, uint32_t pages)
 	} else if (facts->unit_count == IOMMU_MAX_UNITS) {
 		facts->wrong = "the machine has too many units";
 	} else {
-		facts->units[facts->unit_count++] = (struct iommu_place){base, pages};
+		facts->units[facts->unit_count++] = (struct iommu_place){base, pages, flags};
 	}
 }
 
@@ -90,7 +90,7 @@ static void read_dmar(const uint8_t *bytes, uint32_t length, struct iommu_facts 
 
 	if (bytes[0] == DMAR_UNIT && !bytes[1] && length >= sizeof(unit)) {
 		memcpy(&unit, bytes, sizeof(unit));
-		add_unit(facts, unit.base, 1u << (unit.size & 15));
+		add_unit(facts, unit.base, 1u << (unit.size & 15), 0);
 	} else if (bytes[0] == DMAR_REGION && !bytes[1] && length >= sizeof(region)) {
 		memcpy(&region, bytes, sizeof(region));
 		add_region(facts, region.first, region.last);
@@ -106,7 +106,7 @@ static void read_ivrs(const uint8_t *bytes, uint32_t length, struct iommu_facts 
 	if ((type == IVRS_UNIT || type == IVRS_UNIT_11 || type == IVRS_UNIT_40) &&
 	    length >= sizeof(unit)) {
 		memcpy(&unit, bytes, sizeof(unit));
-		add_unit(facts, unit.base, AMDVI_PAGES);
+		add_unit(facts, unit.base, AMDVI_PAGES, unit.flags);
 	} else if (type >= IVRS_REGION && type <= IVRS_REGION_LAST && length >= sizeof(region)) {
 		memcpy(&region, bytes, sizeof(region));
 		if (region.size && region.size - 1 <= UINT64_MAX - region.start) {

@@ -20,6 +20,7 @@ struct iommu_facts {
 	struct iommu_place {
 		uint64_t base;  /* of the registers, page aligned */
 		uint32_t pages; /* at least */
+		uint32_t flags; /* of IVRS */
 	} units[IOMMU_MAX_UNITS];
 	/* What devices use that the firmware set up: reserved memory regions (RMRR), unity mappings (IVMD). The last byte is in it. */
 	struct iommu_region {

@@ -1,5 +1,6 @@
 /*
- * What iommu.c and the drivers (vtd.c, amdvi.c) share of a unit.
+ * What iommu.c and the drivers (vtd.c, amdvi.c) share of a unit. Both vendors' units take commands of 16 bytes from a ring in memory,
+ * and one of the commands is to write a number.
  */
 #ifndef HYPERVISOR_IOMMU_UNIT_H
 #define HYPERVISOR_IOMMU_UNIT_H
@@ -14,19 +15,23 @@
 
 /* Of the root's domain; number 0 means none to some units. */
 #define IOMMU_ROOT_DOMAIN 1
+/* Commands in the ring, and entries of AMD's log. */
+#define IOMMU_RING_ENTRIES (PAGE_SIZE / 16)
 
 struct iommu_unit {
-	uint64_t base;               /* [I] */
-	volatile uint8_t *registers; /* [I] */
-	volatile uint8_t *faults;    /* [I] the records, VT-d */
-	uint32_t faults_at;          /* [I] where they are among the registers */
-	uint32_t fault_count;        /* [I] how many there are, of those in their first page */
-	uint8_t levels;              /* [I] of its page tables */
-	uint8_t max_level;           /* [I] of a leaf */
-	bool caches_absence;         /* [I] */
-	bool drains;                 /* [I] VT-d: a flush can wait for DMA that is under way */
-	uint64_t *tables[2];         /* [I] pages: root and context table */
-	uint64_t *queue;             /* [I] a page of commands */
+	volatile uint8_t *registers; /* [I] their first page */
+	volatile uint8_t *
+		second; /* [I] what the driver needs beside: VT-d's fault records, AMD's heads and tails */
+	uint32_t second_at; /* [I] where that is among the registers */
+	uint32_t
+		fault_count; /* how many records may be taken. VT-d [I]: all of those that begin in their page */
+	uint32_t flags;      /* [I] AMD: those of the table */
+	uint8_t levels;      /* [I] of its page tables */
+	uint8_t max_level;   /* [I] of a leaf */
+	bool caches_absence; /* [I] */
+	bool drains;         /* [I] VT-d: a flush can wait for DMA that is under way */
+	uint64_t *tables[2]; /* [I] pages. VT-d: root and context table; AMD: the log */
+	uint64_t *queue;     /* [I] the ring, a page */
 	uint64_t *
 		answer; /* [I] where the unit writes the number of the last flush that it has done */
 	uint32_t tail;  /* memory lock: the next command's place */
@@ -40,10 +45,11 @@ struct iommu_fault {
 	bool write;
 };
 
-/* A second, which no unit takes that works. */
-static inline uint64_t iommu_patience(void)
-{
-	return plat_info.tsc_hz;
-}
+/* A command into the ring. The unit sees it when it is told of the new tail. */
+void iommu_unit_push(struct iommu_unit *unit, uint64_t low, uint64_t high);
+/* Waits for the answer to the last flush; false: the unit gives none. */
+bool iommu_unit_wait(const struct iommu_unit *unit) MUST_CHECK;
+/* A second has gone since then, which no unit takes that works. */
+bool iommu_unit_is_late(uint64_t since);
 
 #endif

@@ -403,6 +403,11 @@ spa_t memory_boot_alloc(uint64_t count)
 	return (spa_t){spn << PAGE_SHIFT};
 }
 
+uint64_t memory_boot_left(void)
+{
+	return boot_end - boot_next;
+}
+
 static spa_t table_place(uint64_t bytes)
 {
 	if (!table_pages) {

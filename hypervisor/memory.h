@@ -46,6 +46,7 @@ _Static_assert(sizeof(struct page) == 8, "the table takes 2 MiB for each GiB of 
 void memory_boot(const struct handoff *handoff);
 /* Pages of the reserved region, next to each other, not zeroed. Until memory_init(). */
 spa_t memory_boot_alloc(uint64_t pages);
+uint64_t memory_boot_left(void);
 /*
  * Fills the table and gives what is left of the reserved region to the root's pool; plat_spa_ptr()
  * must work, root->id is set.

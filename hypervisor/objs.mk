@@ -26,7 +26,9 @@ hypervisor_objs += hypervisor/memory_lock.o
 hypervisor_objs += hypervisor/iommu.o
 hypervisor_objs += hypervisor/iommu_table.o
 hypervisor_objs += hypervisor/iommu_domain.o
+hypervisor_objs += hypervisor/iommu_unit.o
 hypervisor_objs += hypervisor/vtd.o
+hypervisor_objs += hypervisor/amdvi.o
 hypervisor_objs += hypervisor/mmio.o
 hypervisor_objs += hypervisor/option.o
 hypervisor_objs += hypervisor/gpa.o
@@ -91,9 +93,12 @@ memory_parts := $(memory_any) hypervisor/arch/x86/svm/npt.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \
 	tests/unit/npt_test.c tests/unit/paging_test.c
 memory_test_objs := $(memory_parts)
-hypervisor_tests += tests/unit/iommu_domain_test.c tests/unit/iommu_table_test.c
+hypervisor_tests += tests/unit/iommu_domain_test.c tests/unit/iommu_table_test.c tests/unit/vtd_test.c tests/unit/amdvi_test.c
 iommu_domain_test_objs := $(memory_parts)
-iommu_table_test_objs := hypervisor/iommu_table.o
+iommu_table_test_objs := $(memory_parts) hypervisor/iommu_table.o tests/fake/firmware.o
+vtd_test_objs := $(memory_parts) hypervisor/iommu.o hypervisor/iommu_table.o hypervisor/iommu_unit.o hypervisor/vtd.o hypervisor/amdvi.o \
+	hypervisor/option.o tests/fake/firmware.o
+amdvi_test_objs := $(vtd_test_objs)
 hypervisor_fuzzers += tests/fuzz/iommu_table_fuzz.c
 iommu_table_fuzz_objs := hypervisor/iommu_table.o
 gpa_test_objs := $(memory_parts)

@@ -55,7 +55,6 @@
 #define CONTEXT_LEVELS(count) ((count)-2ull)
 
 /* Commands, 6.5.2: 16 bytes each */
-#define QUEUE_COMMANDS      (PAGE_SIZE / 16)
 #define FLUSH_CONTEXTS      0x11ull /* all of them */
 #define FLUSH_DOMAIN        0x22ull
 #define FLUSH_DOMAIN_DRAIN  (3ull << 6)
@@ -99,56 +98,34 @@ const char *vtd_judge(struct iommu_unit *unit, uint64_t last)
 	unit->max_level = cap & CAP_1_GIB ? 2 : 1;
 	unit->caches_absence = cap & CAP_CACHING_MODE;
 	unit->drains = (cap & CAP_DRAINS) == CAP_DRAINS;
-	unit->faults_at = CAP_FAULTS_AT(cap);
-	in_page = (uint32_t)(PAGE_SIZE - (unit->faults_at & PAGE_MASK)) / FAULT_RECORD;
+	unit->second_at = CAP_FAULTS_AT(cap);
+	in_page = (uint32_t)(PAGE_SIZE - (unit->second_at & PAGE_MASK)) / FAULT_RECORD;
 	unit->fault_count = CAP_FAULTS(cap) < in_page ? CAP_FAULTS(cap) : in_page;
 	return NULL;
 }
 
 /* ---- commands ---- */
 
-static void push(struct iommu_unit *unit, uint64_t low, uint64_t high)
-{
-	uint64_t *command = &unit->queue[2 * unit->tail];
-
-	command[0] = low;
-	command[1] = high;
-	clflush(command);
-	unit->tail = (unit->tail + 1) % QUEUE_COMMANDS;
-}
-
 /* The number is written when all commands before have been carried out. At most three are in the queue then. */
 static void push_wait(struct iommu_unit *unit)
 {
-	push(unit, WAIT_WRITE | WAIT_NUMBER(++unit->asked), plat_ptr_spa(unit->answer).v);
+	iommu_unit_push(unit, WAIT_WRITE | WAIT_NUMBER(++unit->asked),
+			plat_ptr_spa(unit->answer).v);
 	mmio_write64(unit->registers + REG_QUEUE_TAIL, unit->tail * 16);
 }
 
 static void push_flush(struct iommu_unit *unit)
 {
-	push(unit,
-	     FLUSH_DOMAIN | FLUSH_DOMAIN_ID(IOMMU_ROOT_DOMAIN) |
-		     (unit->drains ? FLUSH_DOMAIN_DRAIN : 0),
-	     0);
+	iommu_unit_push(unit,
+			FLUSH_DOMAIN | FLUSH_DOMAIN_ID(IOMMU_ROOT_DOMAIN) |
+				(unit->drains ? FLUSH_DOMAIN_DRAIN : 0),
+			0);
 }
 
 void vtd_flush_begin(struct iommu_unit *unit)
 {
 	push_flush(unit);
 	push_wait(unit);
-}
-
-bool vtd_flush_end(struct iommu_unit *unit)
-{
-	const uint64_t begin = plat_tsc();
-
-	while ((uint32_t)__atomic_load_n(unit->answer, __ATOMIC_ACQUIRE) != unit->asked) {
-		if (plat_tsc() - begin > iommu_patience()) {
-			return false;
-		}
-		cpu_relax();
-	}
-	return true;
 }
 
 /* ---- start ---- */
@@ -161,7 +138,7 @@ static bool command(const struct iommu_unit *unit, uint32_t bit, bool on)
 
 	write32(unit, REG_COMMAND, on ? lasting | bit : lasting & ~bit);
 	while (!(read32(unit, REG_STATUS) & bit) == on) {
-		if (plat_tsc() - begin > iommu_patience()) {
+		if (iommu_unit_is_late(begin)) {
 			return false;
 		}
 		cpu_relax();
@@ -203,7 +180,7 @@ static bool end_protection(const struct iommu_unit *unit)
 	}
 	write32(unit, REG_PROTECTED, read32(unit, REG_PROTECTED) & ~PROTECTED_ENABLE);
 	while (read32(unit, REG_PROTECTED) & PROTECTED_ENABLED) {
-		if (plat_tsc() - begin > iommu_patience()) {
+		if (iommu_unit_is_late(begin)) {
 			return false;
 		}
 		cpu_relax();
@@ -223,10 +200,10 @@ bool vtd_start(struct iommu_unit *unit, spa_t top)
 	if (!command(unit, COMMAND_ROOT_TABLE, true) || !command(unit, COMMAND_QUEUE, true)) {
 		return false;
 	}
-	push(unit, FLUSH_CONTEXTS, 0);
+	iommu_unit_push(unit, FLUSH_CONTEXTS, 0);
 	push_flush(unit);
 	push_wait(unit);
-	return vtd_flush_end(unit) && command(unit, COMMAND_TRANSLATE, true) &&
+	return iommu_unit_wait(unit) && command(unit, COMMAND_TRANSLATE, true) &&
 	       end_protection(unit);
 }
 
@@ -244,7 +221,7 @@ bool vtd_has_faults(const struct iommu_unit *unit)
 
 bool vtd_take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fault)
 {
-	volatile uint8_t *record = unit->faults + i * FAULT_RECORD;
+	volatile uint8_t *record = unit->second + i * FAULT_RECORD;
 	uint64_t high = mmio_read64(record + 8);
 
 	if (!(high & FAULT_VALID)) {

@@ -13,9 +13,8 @@
 const char *vtd_judge(struct iommu_unit *unit, uint64_t last);
 /* All devices are in the domain from now on. False: the unit does not answer. */
 bool vtd_start(struct iommu_unit *unit, spa_t top) MUST_CHECK;
-/* A flush, in two steps so that units do it side by side. False: as above. */
+/* Ends with iommu_unit_wait(). */
 void vtd_flush_begin(struct iommu_unit *unit);
-bool vtd_flush_end(struct iommu_unit *unit) MUST_CHECK;
 /* Something was recorded; the i-th record of unit->fault_count, which is free again then. */
 bool vtd_has_faults(const struct iommu_unit *unit);
 bool vtd_take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fault);

@@ -93,7 +93,9 @@ def svm(t):
 
 # QEMU's edu device copies by DMA at any address. Disks and cards of the root go through the IOMMU beside it.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
-IOMMU = {"VT-d": (["-machine", "kernel-irqchip=split", "-device", "intel-iommu"], 0xfed90000)}
+# By name: the machine's words, where its registers are, whether it tells of what it refuses (docs/emulators.md).
+IOMMU = {"VT-d": (["-machine", "kernel-irqchip=split", "-device", "intel-iommu"], 0xfed90000, True),
+         "AMD-Vi": (["-device", "amd-iommu,pt=off"], 0xfed80000, False)}
 # The first range that is reserved in whole MiB is the hypervisor's.
 DMA = r"""
 range=$(dmesg | sed -n 's/.*BIOS-e820: \[mem \(0x[0-9a-f]*00000\)-\(0x[0-9a-f]*fffff\)\] reserved/\1 \2/p' | head -n 1)
@@ -107,7 +109,7 @@ def dma_control(t):
 
 
 def dma(name):
-    arguments, registers = IOMMU[name]
+    arguments, registers, tells = IOMMU[name]
 
     def run(t):
         """A device of the root reaches the root's memory, and neither the hypervisor's nor what was deposited; the root reaches no
@@ -134,9 +136,9 @@ def dma(name):
         base = re.search("hypervisor at ([0-9a-f]+),", t.console)[1]
         t.has(t.console, "IOMMU: 1 units hold the root's devices back")
         refused = re.findall(r"IOMMU: device ([0-9a-f:.]+) is refused to (\w+) at ([0-9a-f]+)", t.console)
-        for how in ("read", "write"):
+        for how in ("read", "write") if tells else ():
             t.check((how, base) in [(word, at) for _, word, at in refused], f"no word of a {how} at {base}: {refused}")
-        t.check(len(set(device for device, _, _ in refused)) == 1, f"devices that did nothing wrong are refused: {refused}")
+        t.check(len(set(device for device, _, _ in refused)) == tells, f"devices that did nothing wrong are refused: {refused}")
     return run
 
 

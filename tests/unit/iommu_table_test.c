@@ -8,21 +8,15 @@
 #include <cmocka.h>
 
 #include "hypervisor/iommu_table.h"
+#include "tests/fake/firmware.h"
 
-static uint8_t table[4096];
 static uint32_t size;
 static struct iommu_facts facts;
 
 static void begin(const char *signature)
 {
-	memset(table, 0, sizeof(table));
-	memcpy(table, signature, 4);
+	table_begin(signature);
 	size = 48;
-}
-
-static void put(uint32_t at, uint64_t value, unsigned int bytes)
-{
-	memcpy(table + at, &value, bytes);
 }
 
 /* A structure; its bytes are zero behind the header. Where it is. */
@@ -30,8 +24,8 @@ static uint32_t add(uint16_t type, uint16_t length)
 {
 	uint32_t at = size;
 
-	put(at, type, 2);
-	put(at + 2, length, 2);
+	table_put(at, type, 2);
+	table_put(at + 2, length, 2);
 	size += length;
 	return at;
 }
@@ -41,25 +35,18 @@ static uint32_t add_dmar_unit(uint64_t base, uint8_t pages)
 	uint32_t at = add(0, 16 + 8);
 
 	table[at + 5] = pages;
-	put(at + 8, base, 8);
+	table_put(at + 8, base, 8);
 	return at;
 }
 
 static void add_ivrs_unit(uint8_t type, uint64_t base)
 {
-	put(add(type, 0x18) + 8, base, 8);
+	table_put(add(type, 0x18) + 8, base, 8);
 }
 
 static void read_all(void)
 {
-	uint8_t sum = 0;
-
-	put(4, size, 4);
-	table[9] = 0;
-	for (uint32_t i = 0; i < size; i++) {
-		sum = (uint8_t)(sum + table[i]);
-	}
-	table[9] = (uint8_t)-sum;
+	table_seal(size);
 	iommu_table_read(table, size, &facts);
 }
 
@@ -72,8 +59,8 @@ static void dmar(void **state)
 	add_dmar_unit(0xfed90000, 0);
 	add(2, 8); /* root ports with ATS */
 	at = add(1, 32);
-	put(at + 8, 0x7d800000, 8);
-	put(at + 16, 0x7fffffff, 8);
+	table_put(at + 8, 0x7d800000, 8);
+	table_put(at + 16, 0x7fffffff, 8);
 	add_dmar_unit(0xfed91000, 1);
 	read_all();
 	assert_null(facts.wrong);
@@ -98,8 +85,8 @@ static void ivrs(void **state)
 	add_ivrs_unit(0x11, 0xfd200000); /* the same once more */
 	add_ivrs_unit(0x40, 0xfd300000);
 	at = add(0x21, 32);
-	put(at + 16, 0x1000, 8);
-	put(at + 24, 0x2000, 8);
+	table_put(at + 16, 0x1000, 8);
+	table_put(at + 24, 0x2000, 8);
 	read_all();
 	assert_null(facts.wrong);
 	assert_int_equal(facts.kind, IOMMU_AMDVI);
@@ -135,7 +122,7 @@ static void structures_that_do_not_end(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		begin("RAMD");
-		put(add_dmar_unit(0xfed90000, 0) + 2, lengths[i], 2);
+		table_put(add_dmar_unit(0xfed90000, 0) + 2, lengths[i], 2);
 		read_all();
 		assert_string_equal(facts.wrong, "the table ends amid a structure");
 	}
@@ -176,19 +163,19 @@ static void regions_that_wrap(void **state)
 	(void)state;
 	begin("RAMD");
 	add_dmar_unit(0xfed90000, 0);
-	put(add(1, 24) + 8, 0x2000, 8); /* ends before it begins */
+	table_put(add(1, 24) + 8, 0x2000, 8); /* ends before it begins */
 	read_all();
 	assert_null(facts.wrong);
 	assert_int_equal(facts.region_count, 0);
 	begin("SRVI");
 	add_ivrs_unit(0x10, 0xfd200000);
 	at = add(0x20, 32);
-	put(at + 16, UINT64_MAX - 0xfff, 8);
-	put(at + 24, 0x1001, 8);
+	table_put(at + 16, UINT64_MAX - 0xfff, 8);
+	table_put(at + 24, 0x1001, 8);
 	add(0x22, 32); /* of no length */
 	read_all();
 	assert_int_equal(facts.region_count, 0);
-	put(at + 24, 0x1000, 8);
+	table_put(at + 24, 0x1000, 8);
 	read_all();
 	assert_int_equal(facts.region_count, 1);
 	assert_int_equal(facts.regions[0].last, UINT64_MAX);

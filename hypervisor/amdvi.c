@@ -1,0 +1,151 @@
+/*
+ * See amdvi.h; chapters are the AMD IOMMU specification's.
+ */
+#include "hypervisor/amdvi.h"
+
+#include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/mmio.h"
+
+/* Registers, 3.4; those of the second page relative to it */
+#define REG_DEVICES   0x00
+#define REG_COMMANDS  0x08
+#define REG_LOG       0x10
+#define REG_CONTROL   0x18
+#define REG_EXCLUSION 0x20
+#define REG_FEATURES  0x30
+#define SECOND_PAGE   0x2000
+#define REG_HEAD      0x00
+#define REG_TAIL      0x08
+#define REG_LOG_HEAD  0x10
+#define REG_LOG_TAIL  0x18
+#define REG_STATUS    0x20
+
+#define RING_256            (8ull << 56) /* entries of a ring of one page */
+#define FEATURE_FORGET_ALL  (1ull << 6)
+#define CONTROL_ENABLE      (1ull << 0)
+#define CONTROL_LOG         (1ull << 2)
+#define CONTROL_COHERENT    (1ull << 10)
+#define CONTROL_COMMANDS    (1ull << 12)
+#define STATUS_LOG_OVERFLOW (1ull << 0)
+/* The table's flags, 5.2.2.1: what the control register takes of them */
+#define FLAG_TUNNEL            (1u << 0)
+#define FLAG_PASS_WRITES       (1u << 1)
+#define FLAG_PASS_RESPONSES    (1u << 2)
+#define FLAG_ISOCHRONOUS       (1u << 3)
+#define CONTROL_TUNNEL         (1ull << 1)
+#define CONTROL_PASS_WRITES    (1ull << 8)
+#define CONTROL_PASS_RESPONSES (1ull << 9)
+#define CONTROL_ISOCHRONOUS    (1ull << 11)
+
+/* Device table entries, 2.2.2: four words. Neither interrupts nor system management messages are changed; no device translates by itself. */
+#define DEVICE_VALID      3ull /* the entry, and its page table */
+#define DEVICE_LEVELS(n)  ((uint64_t)(n) << 9)
+#define DEVICE_RIGHTS     (3ull << 61)
+#define DEVICE_MANAGEMENT (1ull << 40)
+
+/* Commands, 2.4 */
+#define WAIT_WRITE      (1ull << 60 | 1)
+#define FLUSH_DOMAIN    (3ull << 60 | (uint64_t)IOMMU_ROOT_DOMAIN << 32)
+#define FLUSH_ALL_PAGES (0x7ffffffffffff000ull | 3) /* and tables */
+#define FORGET_ALL      (8ull << 60)
+
+/* Events, 2.5 */
+#define EVENT_CODE(event) ((uint8_t)((event) >> 60))
+#define EVENT_WRITE       (1ull << 53)
+
+const char *amdvi_judge(struct iommu_unit *unit)
+{
+	uint64_t features = mmio_read64(unit->registers + REG_FEATURES);
+
+	if (features == UINT64_MAX) {
+		return "a unit's registers do not answer";
+	}
+	if (!(features & FEATURE_FORGET_ALL)) {
+		return "a unit is of the first kind, which cannot forget everything at once";
+	}
+	unit->levels = IOMMU_LEVELS;
+	unit->max_level = 2;
+	unit->second_at = SECOND_PAGE;
+	return NULL;
+}
+
+void amdvi_fill_devices(uint64_t *devices, spa_t top)
+{
+	for (uint32_t i = 0; i < AMDVI_DEVICE_TABLE_PAGES * PAGE_SIZE / 8; i += 4) {
+		devices[i] = DEVICE_VALID | DEVICE_LEVELS(IOMMU_LEVELS) | top.v | DEVICE_RIGHTS;
+		devices[i + 1] = IOMMU_ROOT_DOMAIN | DEVICE_MANAGEMENT;
+		devices[i + 2] = devices[i + 3] = 0;
+	}
+}
+
+static void push_wait(struct iommu_unit *unit)
+{
+	iommu_unit_push(unit, WAIT_WRITE | plat_ptr_spa(unit->answer).v, ++unit->asked);
+	mmio_write64(unit->second + REG_TAIL, unit->tail * 16);
+}
+
+void amdvi_flush_begin(struct iommu_unit *unit)
+{
+	iommu_unit_push(unit, FLUSH_DOMAIN, FLUSH_ALL_PAGES);
+	push_wait(unit);
+}
+
+static uint64_t control_of(const struct iommu_unit *unit)
+{
+	return CONTROL_ENABLE | CONTROL_COMMANDS | CONTROL_LOG | CONTROL_COHERENT |
+	       (unit->flags & FLAG_TUNNEL ? CONTROL_TUNNEL : 0) |
+	       (unit->flags & FLAG_PASS_WRITES ? CONTROL_PASS_WRITES : 0) |
+	       (unit->flags & FLAG_PASS_RESPONSES ? CONTROL_PASS_RESPONSES : 0) |
+	       (unit->flags & FLAG_ISOCHRONOUS ? CONTROL_ISOCHRONOUS : 0);
+}
+
+bool amdvi_start(struct iommu_unit *unit, const uint64_t *devices)
+{
+	mmio_write64(unit->registers + REG_CONTROL, 0); /* what the firmware left */
+	mmio_write64(unit->registers + REG_EXCLUSION, 0);
+	mmio_write64(unit->registers + REG_DEVICES,
+		     plat_ptr_spa(devices).v | (AMDVI_DEVICE_TABLE_PAGES - 1));
+	mmio_write64(unit->registers + REG_COMMANDS, plat_ptr_spa(unit->queue).v | RING_256);
+	mmio_write64(unit->registers + REG_LOG, plat_ptr_spa(unit->tables[0]).v | RING_256);
+	mmio_write64(unit->second + REG_HEAD, 0);
+	mmio_write64(unit->second + REG_TAIL, 0);
+	mmio_write64(unit->second + REG_LOG_HEAD, 0);
+	mmio_write64(unit->second + REG_LOG_TAIL, 0);
+	mmio_write64(unit->second + REG_STATUS, STATUS_LOG_OVERFLOW);
+	mmio_write64(unit->registers + REG_CONTROL, control_of(unit));
+	iommu_unit_push(unit, FORGET_ALL, 0);
+	push_wait(unit);
+	return iommu_unit_wait(unit);
+}
+
+/* After an overflow nothing is logged until the log is turned on again. */
+static void restart_log(const struct iommu_unit *unit)
+{
+	mmio_write64(unit->registers + REG_CONTROL, control_of(unit) & ~CONTROL_LOG);
+	mmio_write64(unit->second + REG_STATUS, STATUS_LOG_OVERFLOW);
+	mmio_write64(unit->registers + REG_CONTROL, control_of(unit));
+}
+
+bool amdvi_has_faults(struct iommu_unit *unit)
+{
+	uint64_t head = mmio_read64(unit->second + REG_LOG_HEAD) / 16;
+	uint64_t tail = mmio_read64(unit->second + REG_LOG_TAIL) / 16;
+
+	if (mmio_read64(unit->second + REG_STATUS) & STATUS_LOG_OVERFLOW) {
+		restart_log(unit);
+	}
+	unit->fault_count = (uint32_t)(tail - head) % IOMMU_RING_ENTRIES;
+	return unit->fault_count;
+}
+
+void amdvi_take_fault(struct iommu_unit *unit, struct iommu_fault *fault)
+{
+	uint64_t head = mmio_read64(unit->second + REG_LOG_HEAD) / 16 % IOMMU_RING_ENTRIES;
+	const volatile uint64_t *event = unit->tables[0] + 2 * head;
+
+	fault->device = (uint16_t)event[0];
+	fault->reason = EVENT_CODE(event[0]);
+	fault->write = event[0] & EVENT_WRITE;
+	fault->address = event[1];
+	mmio_write64(unit->second + REG_LOG_HEAD, (head + 1) % IOMMU_RING_ENTRIES * 16);
+}

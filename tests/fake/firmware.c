@@ -1,0 +1,91 @@
+#include "tests/fake/firmware.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hypervisor/arch/x86/paging.h"
+#include "hypervisor/arch/x86/trap.h"
+#include "hypervisor/console.h"
+#include "tlfs/plat.h"
+
+uint8_t table[4096];
+char said[8192];
+uint64_t tsc;
+jmp_buf stopped;
+
+static void say(const char *format, va_list arguments)
+{
+	size_t length = strlen(said);
+
+	vsnprintf(said + length, sizeof(said) - length, format, arguments);
+}
+
+void console_print(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(format, arguments);
+	va_end(arguments);
+}
+
+void plat_log(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(format, arguments);
+	va_end(arguments);
+}
+
+_Noreturn void machine_stop(const char *reason)
+{
+	console_print("%s", reason);
+	longjmp(stopped, 1);
+}
+
+uint64_t plat_tsc(void)
+{
+	return tsc += 1000;
+}
+
+unsigned int paging_max_level(void)
+{
+	return 2;
+}
+
+void table_begin(const char *signature)
+{
+	plat_info.tsc_hz = 1000000;
+	said[0] = '\0';
+	memset(table, 0, sizeof(table));
+	memcpy(table, signature, 4);
+}
+
+void table_put(uint32_t at, uint64_t value, unsigned int size)
+{
+	memcpy(table + at, &value, size);
+}
+
+void table_seal(uint32_t length)
+{
+	uint8_t sum = 0;
+
+	table_put(4, length, 4);
+	table[9] = 0;
+	for (uint32_t i = 0; i < length; i++) {
+		sum = (uint8_t)(sum + table[i]);
+	}
+	table[9] = (uint8_t)-sum;
+}
+
+unsigned int refusals(void)
+{
+	unsigned int count = 0;
+
+	for (const char *at = said; (at = strstr(at, "is refused to")) != NULL; at++) {
+		count++;
+	}
+	return count;
+}

@@ -1,0 +1,457 @@
+/*
+ * hypervisor/iommu.c and vtd.c with units that are simulated by the VT-d specification's numbers: registers (11.4), queue (6.5), tables
+ * (9.1, 9.3, 9.8), fault records (11.4.14).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hypervisor/arch/x86/paging.h"
+#include "hypervisor/iommu.h"
+#include "hypervisor/mmio.h"
+#include "tests/fake/firmware.h"
+#include "tests/fake/ram.h"
+
+#define MIB     (1ull << 20)
+#define UNITS   2
+#define BASE(i) (0xfed90000ull + (i)*0x4000)
+#define TE      (1u << 31)
+#define RTP     (1u << 30)
+#define QIE     (1u << 26)
+#define IRE     (1u << 25)
+#define CAP     (1ull << 54 | 1ull << 55 | 3ull << 34 | 47ull << 16 | 6ull << 8 | 3ull << 5 | 2ull)
+#define FAULTS  4
+#define ADDRESS 0x000ffffffffff000ull
+
+static struct unit {
+	uint8_t registers[8192];
+	uint32_t head;
+	unsigned int context_flushes, domain_flushes;
+	uint64_t root;
+	bool dead;
+} units[UNITS];
+static struct handoff handoff;
+
+volatile void *paging_map_device(spa_t spa)
+{
+	uint64_t i = (spa.v - BASE(0)) / 0x4000;
+
+	assert_true(i < UNITS && spa.v - BASE(i) < sizeof(units[i].registers));
+	return units[i].registers + (spa.v - BASE(i));
+}
+
+/* ---- a unit ---- */
+
+static struct unit *unit_at(const volatile void *at, uint32_t *offset)
+{
+	uint64_t i =
+		(uint64_t)((const volatile uint8_t *)at - units[0].registers) / sizeof(units[0]);
+
+	assert_true(i < UNITS);
+	*offset = (uint32_t)((const volatile uint8_t *)at - units[i].registers);
+	return &units[i];
+}
+
+static uint64_t get(const struct unit *unit, uint32_t at, uint32_t size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, unit->registers + at, size);
+	return value;
+}
+
+static void put(struct unit *unit, uint32_t at, uint64_t value, uint32_t size)
+{
+	memcpy(unit->registers + at, &value, size);
+}
+
+uint32_t mmio_read32(const volatile void *at)
+{
+	uint32_t offset;
+	const struct unit *unit = unit_at(at, &offset);
+
+	return (uint32_t)get(unit, offset, 4);
+}
+
+uint64_t mmio_read64(const volatile void *at)
+{
+	uint32_t offset;
+	const struct unit *unit = unit_at(at, &offset);
+
+	return get(unit, offset, 8);
+}
+
+static void command(struct unit *unit, uint32_t value)
+{
+	uint32_t status = (uint32_t)get(unit, 0x1c, 4);
+
+	assert_false(value & 0x29000000); /* what the driver has no use for */
+	if (value & RTP) {
+		unit->root = get(unit, 0x20, 8);
+		unit->context_flushes = unit->domain_flushes = 0;
+		status |= RTP;
+	}
+	if (value & ~status & QIE) {
+		assert_int_equal(get(unit, 0x88, 8), 0);
+		unit->head = 0;
+	}
+	if (value & ~status & TE) {
+		assert_true(status & RTP);
+		assert_true(unit->context_flushes && unit->domain_flushes);
+	}
+	put(unit, 0x1c, (status & RTP) | (value & (TE | QIE | IRE)), 4);
+}
+
+static void run_queue(struct unit *unit)
+{
+	uint64_t queue = get(unit, 0x90, 8), tail = get(unit, 0x88, 8);
+
+	assert_int_equal(queue & 0xfff, 0); /* one page, commands of 16 bytes */
+	assert_true(get(unit, 0x1c, 4) & QIE);
+	assert_true(tail < PAGE_SIZE && !(tail & 15));
+	for (; unit->head != tail; unit->head = (unit->head + 16) % PAGE_SIZE) {
+		const uint64_t *words = plat_spa_ptr((spa_t){queue + unit->head});
+
+		switch (words[0] & 15) {
+		case 1:
+			assert_int_equal(words[0], 0x11);
+			unit->context_flushes++;
+			break;
+		case 2:
+			assert_int_equal(words[0] & ~0xc0ull,
+					 0x10022); /* drain what can be drained, domain 1 */
+			assert_int_equal(words[0] >> 6 & 3, get(unit, 8, 8) >> 54 & 3);
+			unit->domain_flushes++;
+			break;
+		case 5:
+			assert_int_equal((uint32_t)words[0], 0x25);
+			*(uint32_t *)plat_spa_ptr((spa_t){words[1]}) = (uint32_t)(words[0] >> 32);
+			break;
+		default:
+			fail();
+		}
+	}
+}
+
+void mmio_write32(volatile void *at, uint32_t value)
+{
+	uint32_t offset;
+	struct unit *unit = unit_at(at, &offset);
+	uint32_t records = (uint32_t)(get(unit, 8, 8) >> 24 & 0x3ff) * 16;
+
+	if (unit->dead) {
+		return;
+	}
+	if (offset == 0x18) {
+		command(unit, value);
+	} else if (offset == 0x34) {
+		put(unit, offset, get(unit, offset, 4) & ~(uint64_t)value, 4);
+	} else if (offset == 0x64) {
+		put(unit, offset, value >> 31 ? 0x80000001 : 0, 4);
+	} else if (offset >= records && offset < records + FAULTS * 16) {
+		assert_int_equal((offset - records) % 16, 12);
+		put(unit, offset, get(unit, offset, 4) & ~(uint64_t)value, 4);
+	} else {
+		put(unit, offset, value, 4);
+	}
+}
+
+void mmio_write64(volatile void *at, uint64_t value)
+{
+	uint32_t offset;
+	struct unit *unit = unit_at(at, &offset);
+
+	put(unit, offset, value, 8);
+	if (offset == 0x88 && !unit->dead && get(unit, 0x1c, 4) & QIE) {
+		run_queue(unit);
+	}
+}
+
+static const uint64_t *page(uint64_t entry)
+{
+	return plat_spa_ptr((spa_t){entry & ADDRESS});
+}
+
+/* What the unit makes of a device's access to this page. */
+static bool reaches(const struct unit *unit, uint16_t device, uint64_t spn)
+{
+	const uint64_t *root = page(unit->root) + 2 * (device >> 8), *context;
+	unsigned int levels, level;
+	uint64_t entry;
+
+	assert_true(get(unit, 0x1c, 4) & TE);
+	assert_int_equal(root[0] & 0xfff, 1);
+	assert_int_equal(root[1], 0);
+	context = page(root[0]) + 2 * (device & 0xff);
+	assert_int_equal(context[0] & 0xfff, 1); /* present, untranslated requests alone */
+	assert_int_equal(context[1] >> 8, 1);
+	levels = (unsigned int)context[1] + 2 & 7;
+	assert_true(get(unit, 8, 8) >> (8 + levels - 2) & 1);
+	entry = context[0];
+	for (level = levels; level-- > 0;) {
+		entry = page(entry)[spn >> 9 * level & 511];
+		if (!(entry & 3) || (level && entry & 0x80)) {
+			break;
+		}
+	}
+	return (entry & 3) == 3;
+}
+
+/* ---- the machine ---- */
+
+static int setup(void **state)
+{
+	(void)state;
+	ram_boot(&ram_small);
+	memset(units, 0, sizeof(units));
+	memset(&handoff, 0, sizeof(handoff));
+	table_begin("RAMD");
+	for (int i = 0; i < UNITS; i++) {
+		table_put(48 + 16 * i + 2, 16, 2);
+		table_put(48 + 16 * i + 8, BASE(i), 8);
+		put(&units[i], 0x08, CAP | (i ? 0x120ull : 0x22ull) << 24 | (FAULTS - 1ull) << 40,
+		    8);
+		put(&units[i], 0x10, 2, 8);
+	}
+	table_seal(48 + 16 * UNITS);
+	handoff.iommu_table = (uintptr_t)table;
+	return 0;
+}
+
+static void start(void)
+{
+	iommu_find(&handoff);
+	iommu_boot(&handoff);
+	iommu_start(&ram_root);
+}
+
+static void test_all_devices_are_in_the_domain(void **state)
+{
+	static const uint16_t devices[] = {0, 0x18, 0xff, 0x100, 0x1234, 0xffff};
+
+	(void)state;
+	put(&units[1], 0x08, get(&units[1], 8, 8) & ~(1ull << 10), 8); /* 3 levels */
+	start();
+	assert_non_null(strstr(said, "IOMMU: 2 units hold"));
+	for (int i = 0; i < UNITS; i++) {
+		for (size_t j = 0; j < ARRAY_COUNT(devices); j++) {
+			assert_true(reaches(&units[i], devices[j], 0));
+			assert_true(reaches(&units[i], devices[j], 0x5ff));
+			assert_false(reaches(&units[i], devices[j], 0x600)); /* the hypervisor's */
+			assert_false(reaches(&units[i], devices[j], 0x7ff));
+			assert_true(reaches(&units[i], devices[j], 0x1003ff));
+			for (int k = 0; k < UNITS; k++) {
+				assert_false(reaches(&units[i], devices[j], BASE(k) >> 12));
+			}
+		}
+	}
+	/* The second page of registers of unit 1 has its fault records. */
+	assert_true(reaches(&units[0], 0, (BASE(0) >> 12) + 1));
+	assert_false(reaches(&units[0], 0, (BASE(1) >> 12) + 1));
+}
+
+static void test_what_firmware_left(void **state)
+{
+	(void)state;
+	put(&units[0], 0x1c, TE | RTP | QIE | IRE, 4);
+	put(&units[0], 0x88, 0x30, 8);
+	put(&units[0], 0x64, 0x80000001, 4);
+	units[0].context_flushes = units[0].domain_flushes = 1; /* it was on */
+	start();
+	assert_int_equal(get(&units[0], 0x1c, 4), TE | RTP | QIE);
+	assert_int_equal(get(&units[0], 0x64, 4), 0);
+	assert_int_equal(get(&units[0], 0x38, 4), 0x80000000);
+	assert_true(reaches(&units[0], 0x18, 0));
+	assert_true(units[0].context_flushes && units[0].domain_flushes);
+}
+
+/* All of them or none. */
+static void test_units_that_will_not_do(void **state)
+{
+	static const struct {
+		uint64_t cap, ecap;
+		const char *why;
+	} cases[] = {
+		{0, 2, "registers do not answer"},
+		{UINT64_MAX, UINT64_MAX, "registers do not answer"},
+		{CAP, 0, "of the first kind"},
+		{CAP | 1 << 4, 2, "of the first kind"},
+		{CAP & ~(1ull << 34), 2, "no large pages"},
+		{CAP & ~(6ull << 8), 2, "neither 3 nor 4 levels"},
+		{CAP & ~(32ull << 16), 2, "do not reach the end of memory"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		ram_shutdown();
+		setup(NULL);
+		put(&units[1], 0x08, cases[i].cap, 8);
+		put(&units[1], 0x10, cases[i].ecap, 8);
+		start();
+		assert_non_null(strstr(said, cases[i].why));
+		assert_non_null(strstr(said, "IOMMU: not used"));
+		assert_int_equal(get(&units[0], 0x1c, 4), 0);
+		assert_int_equal(iommu_domain.kind, IOMMU_NONE);
+		iommu_poll();
+	}
+}
+
+static void test_reasons_not_to(void **state)
+{
+	(void)state;
+	strcpy(handoff.cmdline, "hv.memory=50M hv.iommu=off");
+	start();
+	assert_non_null(strstr(said, "not used (hv.iommu=off)"));
+	handoff.cmdline[0] = '\0';
+	table[9]++;
+	start();
+	assert_non_null(strstr(said, "not used (its table is damaged)"));
+	table_put(48 + 8, 0x100000, 8);
+	table_seal(48 + 16 * UNITS);
+	start();
+	assert_non_null(strstr(said, "where memory is"));
+	handoff.iommu_table = 0;
+	start();
+	assert_non_null(strstr(said, "not used (the machine has none)"));
+	assert_int_equal(get(&units[0], 0x1c, 4), 0);
+}
+
+static void test_regions_are_checked(void **state)
+{
+	(void)state;
+	table_put(80, 1 | 24 << 16, 4);
+	table_put(80 + 8, 0x7ff000, 8);
+	table_put(80 + 16, 0x800fff, 8);
+	table_put(104, 1 | 24 << 16, 4);
+	table_put(104 + 8, 0x140000000, 8);
+	table_put(104 + 16, 0x140000fff, 8);
+	table_seal(128);
+	start();
+	assert_non_null(strstr(said, "refused their region 7ff000 to 800fff"));
+	assert_null(strstr(said, "140000000"));
+	assert_false(reaches(&units[0], 0, 0x7ff));
+	assert_true(reaches(&units[0], 0, 0x800));
+	assert_true(reaches(&units[0], 0, 0x140000)); /* behind the end of memory */
+}
+
+/* More flushes than the queue has room for. */
+static void test_deposits_are_flushed(void **state)
+{
+	struct partition *child = &ram_children[0];
+	unsigned int before;
+	uint64_t gpn;
+
+	(void)state;
+	put(&units[1], 0x08, get(&units[1], 8, 8) & ~(3ull << 54), 8); /* cannot drain */
+	start();
+	for (unsigned int i = 0; i < 300; i++) {
+		assert_int_equal(plat_page_deposit(&ram_root, 0x155, child), HV_STATUS_SUCCESS);
+		for (int j = 0; j < UNITS; j++) {
+			assert_false(reaches(&units[j], 0x18, 0x155));
+		}
+		before = units[1].domain_flushes;
+		plat_gpa_flush(&ram_root);
+		assert_int_equal(units[0].domain_flushes, units[1].domain_flushes);
+		assert_int_equal(units[1].domain_flushes, before + 1);
+		assert_int_equal(memory_page(0x155)->kind, PAGE_FREE);
+		assert_int_equal(plat_page_withdraw(child, &ram_root, &gpn), HV_STATUS_SUCCESS);
+		assert_true(reaches(&units[1], 0x18, 0x155));
+	}
+	plat_gpa_flush(&ram_root);
+}
+
+/* What a silent unit may still reach nobody knows: its page is never used. */
+static void test_a_unit_that_does_not_answer(void **state)
+{
+	(void)state;
+	start();
+	assert_int_equal(plat_page_deposit(&ram_root, 0x155, &ram_children[0]), HV_STATUS_SUCCESS);
+	units[1].dead = true;
+	if (!setjmp(stopped)) {
+		iommu_flush();
+		fail();
+	}
+	assert_non_null(strstr(said, "the IOMMU does not answer"));
+	assert_int_equal(memory_page(0x155)->kind, PAGE_LIMBO);
+	units[1].dead = false;
+	plat_gpa_flush(&ram_root);
+}
+
+static void test_a_unit_that_does_not_start(void **state)
+{
+	(void)state;
+	iommu_find(&handoff);
+	iommu_boot(&handoff);
+	units[1].dead = true;
+	if (!setjmp(stopped)) {
+		iommu_start(&ram_root);
+		fail();
+	}
+	assert_non_null(strstr(said, "hv.iommu=off"));
+	memory_unlock();
+}
+
+static void record(int i, uint32_t at, uint64_t address, uint64_t high)
+{
+	put(&units[i], (i ? 0x1200 : 0x220) + 16 * at, address, 8);
+	put(&units[i], (i ? 0x1200 : 0x220) + 16 * at + 8, high | 1ull << 63, 8);
+	put(&units[i], 0x34, get(&units[i], 0x34, 4) | 2, 4);
+}
+
+static void test_faults_are_told_a_few_at_a_time(void **state)
+{
+	(void)state;
+	start();
+	record(1, 3, 0x7ff123, 1ull << 62 | 6ull << 32 | 0x0218);
+	tsc += 1000000;
+	iommu_poll();
+	assert_non_null(strstr(said, "device 02:03.0 is refused to read at 7ff000 (reason 6)"));
+	assert_int_equal(get(&units[1], 0x1200 + 3 * 16 + 12, 4) >> 31, 0);
+	put(&units[1], 0x34, 0, 4);
+	for (uint32_t i = 0; i < FAULTS; i++) {
+		record(0, i, 0x600000, 5ull << 32 | 0xff);
+		record(1, i, 0x600000, 5ull << 32 | 0xff);
+	}
+	iommu_poll(); /* too soon */
+	assert_int_equal(refusals(), 1);
+	put(&units[0], 0x34, 3, 4); /* some were lost */
+	tsc += 1000000;
+	iommu_poll();
+	assert_int_equal(refusals(), 3);
+	assert_non_null(strstr(said, "device 00:1f.7 is refused to write at 600000 (reason 5)"));
+	assert_int_equal(get(&units[0], 0x34, 4) & 1, 0);
+	for (uint32_t i = 0; i < FAULTS; i++) { /* all have been taken */
+		assert_int_equal(get(&units[0], 0x220 + 16 * i + 12, 4) >> 31, 0);
+		assert_int_equal(get(&units[1], 0x1200 + 16 * i + 12, 4) >> 31, 0);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, end)
+
+static int end(void **state)
+{
+	(void)state;
+	ram_shutdown();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_all_devices_are_in_the_domain),
+		TEST(test_what_firmware_left),
+		TEST(test_units_that_will_not_do),
+		TEST(test_reasons_not_to),
+		TEST(test_regions_are_checked),
+		TEST(test_deposits_are_flushed),
+		TEST(test_a_unit_that_does_not_answer),
+		TEST(test_a_unit_that_does_not_start),
+		TEST(test_faults_are_told_a_few_at_a_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
