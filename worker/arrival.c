@@ -251,6 +251,9 @@ static bool take_piece(struct arrival *r)
 {
 	uint8_t *larger;
 
+	if (r->frame.length == 0) {
+		return refuse(r, "a piece of its list of parts is empty", "");
+	}
 	if (r->frame.length > SAVE_LIST_MAX - r->list_size) {
 		return refuse(r, "its list of parts is longer than there are any", "");
 	}

@@ -177,7 +177,17 @@ static void open_client(struct control_client *client, enum side which)
 
 /* ---- The connection between them ---- */
 
-enum fault { NONE, CUT_BEFORE, CUT_IN, CUT_BEHIND, KILL_SOURCE, KILL_TARGET, CANCEL, FAULTS };
+enum fault {
+	NONE,
+	CUT_BEFORE,
+	CUT_IN,
+	CUT_BEHIND,
+	KILL_SOURCE,
+	KILL_TARGET,
+	CANCEL,
+	EMPTY,
+	FAULTS
+};
 
 struct run {
 	pid_t pids[SIDES];
@@ -262,6 +272,11 @@ static void pass(struct run *run, enum side from)
 				  "\"params\":{\"job\":1}}",
 				  NULL, 0);
 		moment();
+	}
+	if (now && run->fault == EMPTY) {
+		const uint32_t nothing[2] = {type, 0};
+
+		(void)put_all(to, nothing, sizeof(nothing));
 	}
 	if (!put_all(to, frame, length)) {
 		cut(run);
@@ -486,6 +501,13 @@ static void it_is_cancelled(void **state)
 	at_every_frame(CANCEL);
 }
 
+/* Each comes without what is in it, too. */
+static void a_frame_is_empty(void **state)
+{
+	(void)state;
+	at_every_frame(EMPTY);
+}
+
 /* What does not fit is said by name, and nothing has happened. */
 static void what_does_not_fit(void **state)
 {
@@ -541,6 +563,7 @@ int main(void)
 		cmocka_unit_test(the_source_is_killed),
 		cmocka_unit_test(the_target_is_killed),
 		cmocka_unit_test(it_is_cancelled),
+		cmocka_unit_test(a_frame_is_empty),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
