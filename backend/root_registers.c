@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/exception.h"
+
 static const uint32_t load_names[] = {
 	HV_X64_REGISTER_RAX, HV_X64_REGISTER_RCX,    HV_X64_REGISTER_RDX,  HV_X64_REGISTER_RBX,
 	HV_X64_REGISTER_RSP, HV_X64_REGISTER_RBP,    HV_X64_REGISTER_RSI,  HV_X64_REGISTER_RDI,
@@ -377,9 +379,6 @@ int backend_vp_translate(struct backend_vp *vp, uint64_t gva, enum vp_access acc
 	}
 }
 
-/* Vectors that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP */
-#define VECTORS_WITH_CODE 0x227d00u
-
 #define DR6_SINGLE_STEP 0xffff4ff0u /* BS; the bits that are always 1 */
 
 int backend_vp_inject_exception(struct backend_vp *vp, unsigned int vector, uint32_t error_code,
@@ -388,7 +387,7 @@ int backend_vp_inject_exception(struct backend_vp *vp, unsigned int vector, uint
 	union hv_x64_pending_exception_event event = {
 		.event_pending = 1,
 		.event_type = HV_X64_PENDING_EVENT_EXCEPTION,
-		.deliver_error_code = VECTORS_WITH_CODE >> vector & 1,
+		.deliver_error_code = exception_has_error(vector),
 		.vector = vector & 0xffff,
 		.error_code = error_code,
 		.exception_parameter = address,

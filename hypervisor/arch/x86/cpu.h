@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/exception.h"
+
 #define CR0_PE         (1ull << 0)
 #define CR0_TS         (1ull << 3)
 #define CR0_ET         (1ull << 4)
@@ -62,24 +64,6 @@
 #define MSR_TSC_AUX        0xc0000103
 #define PRED_CMD_IBPB      1
 #define PAT_RESET          0x0007040600070406ull
-
-enum exception {
-	EXC_DE = 0,
-	EXC_DB = 1,
-	EXC_NMI = 2,
-	EXC_BP = 3,
-	EXC_OF = 4,
-	EXC_UD = 6,
-	EXC_DF = 8,
-	EXC_TS = 10,
-	EXC_NP = 11,
-	EXC_SS = 12,
-	EXC_GP = 13,
-	EXC_PF = 14,
-	EXC_AC = 17,
-	EXC_MC = 18,
-	EXC_SX = 30,
-};
 
 static inline uint64_t rdmsr(uint32_t msr)
 {

@@ -1,5 +1,5 @@
 /*
- * What is true of exceptions on every processor, whoever injects them (Intel SDM vol. 3, 6.3 to 6.15 and 17.3.1; APM vol. 2, 8.2).
+ * What is true of exceptions (lib/exception.h) on every processor, whoever injects them (Intel SDM vol. 3, 6.3 to 6.15 and 17.3.1; APM vol. 2, 8.2).
  */
 #ifndef ARCH_EXCEPTION_H
 #define ARCH_EXCEPTION_H
@@ -9,12 +9,6 @@
 #include "hypervisor/arch/x86/cpu.h"
 
 #define EXC_SHUTDOWN 32 /* none: what a third exception is */
-
-/* It pushes an error code, but in real mode. */
-static inline bool exception_has_error(unsigned int vector)
-{
-	return vector == EXC_DF || (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC;
-}
 
 /* INT3's and INTO's: the handler returns behind the instruction. */
 static inline bool exception_is_software(unsigned int vector)
