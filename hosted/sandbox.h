@@ -36,7 +36,7 @@ bool sandbox_close_memory(void) MUST_CHECK;
  * From now on, for all threads, a system call that the filter does not let pass ends the process. It is what filter_write() (filter.h) wrote,
  * of SANDBOX_FILTER_MAX instructions at most, where SANDBOX_SELF stands for this process' id.
  */
-#define SANDBOX_FILTER_MAX 1024
+#define SANDBOX_FILTER_MAX 256
 #define SANDBOX_SELF       0x7fffffffu
 bool sandbox_load_filter(const void *program, size_t bytes) MUST_CHECK;
 

@@ -179,17 +179,21 @@ static bool fill_params(struct loader *loader, const struct linux_image *image)
  * directories. */
 static void build_page_tables(struct loader *loader)
 {
-	static uint64_t tables[6 * 512];
-	unsigned int i;
+	uint64_t table[512] = {(PAGE_TABLES + 0x1000) | PAGE_PRESENT_WRITABLE};
+	unsigned int directory, i;
 
-	tables[0] = (PAGE_TABLES + 0x1000) | PAGE_PRESENT_WRITABLE;
+	loader_put(loader, PAGE_TABLES, table, sizeof(table));
 	for (i = 0; i < 4; i++) {
-		tables[512 + i] = (PAGE_TABLES + 0x2000 + i * 0x1000) | PAGE_PRESENT_WRITABLE;
+		table[i] = (PAGE_TABLES + 0x2000 + i * 0x1000) | PAGE_PRESENT_WRITABLE;
 	}
-	for (i = 0; i < 4 * 512; i++) {
-		tables[1024 + i] = (uint64_t)i << 21 | PAGE_PRESENT_WRITABLE | PAGE_LARGE;
+	loader_put(loader, PAGE_TABLES + 0x1000, table, sizeof(table));
+	for (directory = 0; directory < 4; directory++) {
+		for (i = 0; i < 512; i++) {
+			table[i] = (uint64_t)(directory * 512 + i) << 21 | PAGE_PRESENT_WRITABLE |
+				   PAGE_LARGE;
+		}
+		loader_put(loader, PAGE_TABLES + 0x2000 + directory * 0x1000, table, sizeof(table));
 	}
-	loader_put(loader, PAGE_TABLES, tables, sizeof(tables));
 }
 
 static void long_mode(struct loader *loader, const struct linux_image *image,

@@ -1,7 +1,7 @@
 /*
  * What the worker may still do once a guest runs in it: serve the descriptors that it has. It opens
  * nothing, starts nothing, and reaches no other process, nor another worker. A system call that is
- * not in the list, or has an argument that is not, ends the process.
+ * not in the list (filters.c), or has an argument that is not, ends the process.
  *
  * A worker that root started becomes a user that nobody else is: SANDBOX_USERS and its process id.
  * Whoever starts one as another user runs it as that user; what it then reaches of that user's is
