@@ -1031,7 +1031,8 @@ static json_t *make_params(const struct command *command, char **words, int word
 		json_object_set_new(params, "target", json_integer(value));
 		return params;
 	}
-	if (command->takes != NOTHING && command->takes != A_FILE && command->takes != A_TARGET) {
+	if (command->takes != NOTHING && command->takes != A_FILE && command->takes != A_TARGET &&
+	    command->takes != A_CHECKPOINT) {
 		if (!words_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
 					      : command->takes == ADDRESSES
