@@ -21,7 +21,8 @@ struct vm {
 	const struct vm_verb *verb;
 	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
 	unsigned int count;
-	bool json, no_wait, watch, force, turn_off, save, disks, read_only, untagged, access;
+	bool json, no_wait, watch, force, turn_off, save, disks, read_only, untagged, access,
+		children;
 	bool asks; /* questions, also where there is no terminal */
 	const char *columns, *new_disk;
 	/* Of a part of a machine; NULL: not given. */
@@ -54,6 +55,8 @@ void vm_print_completion(void);
 json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,
 	       const char *more);
 int vm_refused(const struct vm *vm);
+/* Until the job, which is taken, has ended. The status. */
+int vm_wait(struct vm *vm, json_t *job);
 /* A list of objects: their members that `columns` or --columns name, or with --json all. */
 void vm_print_rows(const struct vm *vm, const json_t *list, const char *columns);
 /* As a table shows it: nothing in it leads a terminal. */
@@ -66,7 +69,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch);
 /* vm_views.c: the verb, now and whenever something happens. The status. */
 int vm_watch(struct vm *vm);
 
-/* vm_parts.c, vm_views.c, vm_menu.c: verbs. */
+/* vm_parts.c, vm_checkpoints.c, vm_views.c, vm_menu.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
@@ -77,6 +80,8 @@ int vm_com_port(struct vm *vm), vm_set_com_port(struct vm *vm);
 int vm_services(struct vm *vm), vm_enable_service(struct vm *vm), vm_disable_service(struct vm *vm);
 int vm_users(struct vm *vm), vm_grant(struct vm *vm), vm_revoke(struct vm *vm);
 int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
+int vm_checkpoint(struct vm *vm), vm_checkpoints(struct vm *vm), vm_apply_checkpoint(struct vm *vm),
+	vm_rename_checkpoint(struct vm *vm), vm_remove_checkpoint(struct vm *vm);
 int vm_menu(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);
 int vm_switches(struct vm *vm), vm_add_switch(struct vm *vm), vm_remove_switch(struct vm *vm);

@@ -240,7 +240,7 @@ static int finish(struct vm *vm, json_t *job)
 }
 
 /* Takes the job. */
-static int wait_for(struct vm *vm, json_t *job)
+int vm_wait(struct vm *vm, json_t *job)
 {
 	char path[64];
 
@@ -274,7 +274,7 @@ static int act_on(struct vm *vm, const char *name, const char *action)
 	json_t *job = vm_ask(vm, "POST", vm->force ? json_pack("{s:b}", "force", true) : NULL,
 			     "/v1/machines/%s/actions/%s", name, action);
 
-	return job != NULL ? wait_for(vm, job) : vm_refused(vm);
+	return job != NULL ? vm_wait(vm, job) : vm_refused(vm);
 }
 
 /* The first status that is no success. */
@@ -478,7 +478,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch)
 	}
 	/* It takes long. */
 	if (json_object_get(answer, "what") != NULL) {
-		return wait_for(vm, answer);
+		return vm_wait(vm, answer);
 	}
 	vm_print_value(json_object_get(answer, "at-next-start"), waits, sizeof(waits));
 	if (vm->json) {
@@ -634,7 +634,7 @@ static int stop_all(struct vm *vm)
 	}
 	json_array_foreach(json_object_get(answer, "jobs"), i, job)
 	{
-		one = wait_for(vm, json_incref(job));
+		one = vm_wait(vm, json_incref(job));
 		status = status == VM_DONE ? one : status;
 	}
 	json_decref(answer);
@@ -662,6 +662,11 @@ const struct vm_verb vm_verbs[] = {
 	{"save",          "Save-VM",              1, MANY, by_name,         false, "NAME...",       "all of it into a file, from which start goes on"},
 	{"discard-state", "Remove-VMSavedState",  1, MANY, by_name,         false, "NAME...",       "what was saved is thrown away"},
 	{"power-button",  NULL,                   1, MANY, by_name,         false, "NAME...",       "what the guest does then is its own affair"},
+	{"checkpoint",    "Checkpoint-VM",        1, 2,    vm_checkpoint,   true,  "NAME [CHECKPOINT]", "one more; --kind disks: without memory; --notes"},
+	{"checkpoints",   "Get-VMCheckpoint",     1, 1,    vm_checkpoints,  false, "NAME",          "its tree of them"},
+	{"apply",         "Restore-VMCheckpoint", 1, 2,    vm_apply_checkpoint, false, "NAME CHECKPOINT", "of one that is off: it goes back there; start goes on"},
+	{"rename-checkpoint", "Rename-VMCheckpoint", 1, 3, vm_rename_checkpoint, false, "NAME CHECKPOINT NEW", ""},
+	{"remove-checkpoint", "Remove-VMCheckpoint", 1, 2, vm_remove_checkpoint, false, "NAME CHECKPOINT", "merged when it is off; --children: all that came of it too"},
 	{"console",       NULL,                   1, 1,    console,         false, "NAME",          "COM1, with what came last; Ctrl-] leaves"},
 	{"top",           NULL,                   0, 0,    vm_top,          false, "",              "how busy those are that run"},
 	{"memory",        "Get-VMMemory",         1, MANY, vm_memory,       false, "NAME...",       "what memory they have, need and may have"},

@@ -240,6 +240,9 @@ void action_worker_gone(struct job *job)
 {
 	const char *reason = job->machine->reason;
 
+	if (checkpoint_is_action(job->action)) {
+		return; /* the process that works on it says more */
+	}
 	if (job->action == &change_action) {
 		change_worker_gone(job);
 	} else if (job->action->begin == start) {

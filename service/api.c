@@ -288,6 +288,17 @@ static void create_now(void *user, const struct refusal *refusal)
 	}
 }
 
+/* What only the service says in a document. */
+static bool has_own(const json_t *body, struct refusal *why)
+{
+	if (json_object_get(body, "checkpoint") == NULL) {
+		return false;
+	}
+	refuse(why, SERVICE_BAD_INVALID, "leave it out", "checkpoint: is the service's own affair");
+	snprintf(why->field, sizeof(why->field), "checkpoint");
+	return true;
+}
+
 /* {"name": …, and the document}. */
 static bool take_document(struct request *request, json_t *body, struct refusal *why)
 {
@@ -299,6 +310,9 @@ static bool take_document(struct request *request, json_t *body, struct refusal 
 	struct guid random;
 	const char *name, *id = json_string_value(json_object_get(body, "id"));
 
+	if (has_own(body, why)) {
+		return false;
+	}
 	if (!form_read_value(&form, json_object_get(body, "name"), &name_row, &name)) {
 		return refuse_form(why, &form.error);
 	}
@@ -447,6 +461,9 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 	struct machine named = *machine;
 	char path[PATH_MAX], tag[48];
 
+	if (has_own(patch, why)) {
+		return false;
+	}
 	snprintf(request->key, sizeof(request->key), "%s",
 		 machine->id[0] != '\0' ? machine->id : machine->name);
 	snprintf(request->revision, sizeof(request->revision), "%s", machine->revision);
@@ -569,6 +586,98 @@ static void act(struct call *call)
 		return;
 	}
 	answer_job(request, job, 202);
+}
+
+/* ---- Checkpoints ---- */
+
+static void list_checkpoints(struct call *call)
+{
+	request_answer(call->request, 200,
+		       json_pack("{s:o}", "checkpoints", checkpoints_list(call->machine)));
+}
+
+static void answer_new_job(struct request *request, const struct job *job,
+			   const struct refusal *why)
+{
+	if (job != NULL) {
+		answer_job(request, job, 202);
+	} else {
+		api_refuse(request, why);
+	}
+}
+
+static void take_checkpoint(struct call *call)
+{
+	json_t *body = read_body(call->request);
+	struct refusal why;
+
+	if (body != NULL) {
+		answer_new_job(call->request,
+			       checkpoint_take(call->machine, body, call->request->user, &why),
+			       &why);
+		json_decref(body);
+	}
+}
+
+static void get_checkpoint(struct call *call)
+{
+	json_t *object = checkpoint_show(call->machine, call->words[4]);
+	struct refusal why;
+
+	if (object != NULL) {
+		request_answer(call->request, 200, object);
+		return;
+	}
+	refuse(&why, SERVICE_BAD_NOT_FOUND, "vm checkpoints lists them",
+	       "'%s' has no checkpoint %s", call->machine->name, call->words[4]);
+	api_refuse(call->request, &why);
+}
+
+static void do_checkpoint(struct call *call, const char *verb, json_t *more)
+{
+	struct refusal why;
+
+	answer_new_job(call->request,
+		       checkpoint_change(call->machine, verb, call->words[4], more,
+					 call->request->user, &why),
+		       &why);
+}
+
+static void rename_checkpoint(struct call *call)
+{
+	static const struct form_member rows[] = {
+		{"name", FORM_TEXT, .at = 0, .least = 1, .most = 100},
+		{"notes", FORM_TEXT, .at = sizeof(char *), .most = 1024},
+	};
+	json_t *body = read_body(call->request);
+	const char *texts[2];
+	struct form form = {0};
+	struct refusal why;
+
+	if (body == NULL) {
+		return;
+	}
+	if (!form_read(&form, body, rows, ARRAY_COUNT(rows), texts)) {
+		refuse_form(&why, &form.error);
+		api_refuse(call->request, &why);
+	} else {
+		do_checkpoint(call, "rename", json_pack("{s:O}", "set", body));
+	}
+	json_decref(body);
+}
+
+static void apply_checkpoint(struct call *call)
+{
+	do_checkpoint(call, "apply", json_object());
+}
+
+static void delete_checkpoint(struct call *call)
+{
+	const char *children = request_parameter(call->request, "children");
+
+	do_checkpoint(
+		call, "delete",
+		json_pack("{s:b}", "children", children != NULL && strcmp(children, "true") == 0));
 }
 
 static void open_console(struct call *call)
@@ -700,6 +809,12 @@ static const struct route {
 	{"DELETE", "/v1/machines/*",           ROLE_ADMIN,    delete_machine},
 	{"GET",    "/v1/machines/*/console",   ROLE_OPERATOR, open_console},
 	{"POST",   "/v1/machines/*/actions/*", ROLE_OPERATOR, act},
+	{"GET",    "/v1/machines/*/checkpoints", ROLE_VIEWER, list_checkpoints},
+	{"POST",   "/v1/machines/*/checkpoints", ROLE_OPERATOR, take_checkpoint},
+	{"GET",    "/v1/machines/*/checkpoints/*", ROLE_VIEWER, get_checkpoint},
+	{"PATCH",  "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, rename_checkpoint},
+	{"DELETE", "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, delete_checkpoint},
+	{"POST",   "/v1/machines/*/checkpoints/*/apply", ROLE_OPERATOR, apply_checkpoint},
 	{"GET",    "/v1/switches",             ROLE_ADMIN,    list_switches},
 	{"POST",   "/v1/switches",             ROLE_ADMIN,    create_switch},
 	{"GET",    "/v1/switches/*",           ROLE_ADMIN,    get_switch},

@@ -254,19 +254,28 @@ static void not_written(struct job *job, const struct refusal *why)
 	}
 }
 
+void change_followed(struct machine *machine)
+{
+	json_t *running = json_object_get(machine->running, "config"), *then, *to;
+
+	if (running == NULL) {
+		return;
+	}
+	to = settings_for_worker(machine, machine->settings.document);
+	difference_number(to, running);
+	then = difference_apply(running, to, json_object_get(machine->running, "bounds"));
+	json_object_set_new(machine->running, "config", then);
+	json_decref(to);
+	keep(machine);
+	compare(machine);
+}
+
 static void finished(struct machine *machine, void *user, const struct refusal *why)
 {
 	struct job *job = find_job(machine->service, (uint64_t)(uintptr_t)user);
-	json_t *running = json_object_get(machine->running, "config"), *then, *to;
 
-	if (why == NULL && running != NULL) {
-		to = settings_for_worker(machine, machine->settings.document);
-		difference_number(to, running);
-		then = difference_apply(running, to, json_object_get(machine->running, "bounds"));
-		json_object_set_new(machine->running, "config", then);
-		json_decref(to);
-		keep(machine);
-		compare(machine);
+	if (why == NULL) {
+		change_followed(machine);
 	}
 	if (job != NULL && why != NULL) {
 		not_written(job, why);

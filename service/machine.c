@@ -81,6 +81,7 @@ void machine_free(struct machine *machine)
 	json_decref(machine->running);
 	json_decref(machine->status);
 	json_decref(machine->waits);
+	json_decref(machine->points);
 	settings_free(&machine->settings);
 	free(machine->damage);
 	free(machine->name);
@@ -232,6 +233,7 @@ static void ended(struct machine *machine)
 		action_worker_gone(job);
 	}
 	machine_settle(machine);
+	checkpoint_mend(machine); /* what could not be merged while it ran */
 }
 
 static void process_ready(struct source *source, uint32_t events)

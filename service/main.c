@@ -149,6 +149,7 @@ static void meet_all(struct service *service)
 
 	for (machine = service->machines; machine != NULL; machine = machine->next) {
 		machine_meet(machine);
+		checkpoint_mend(machine);
 	}
 	/* There once in a boot. */
 	snprintf(path, sizeof(path), "%s/booted", service->run);
@@ -219,6 +220,9 @@ int main(int argc, char **argv)
 	enum parsed parsed;
 	int listener;
 
+	if (argc > 1 && strcmp(argv[1], "--tree") == 0) {
+		return tree_main(argc, argv);
+	}
 	say_set_name("vmms");
 	parsed = parse(&service, &socket, argc, argv);
 	if (parsed != PARSED) {

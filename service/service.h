@@ -163,12 +163,13 @@ struct machine {
 	struct timer next_timer; /* the next of the queue begins */
 	struct timer meet_timer; /* its worker was not itself yet */
 	struct timer start_timer;
-	bool writing;      /* its document */
+	bool writing;      /* its document, or something about its checkpoints */
 	json_t *status;    /* as its worker said at the last scrape (metrics.c); NULL: it did not */
 	uint64_t asked_ms; /* for that, and it has not answered; 0: it has */
 	json_t *running; /* what its worker has: config and bounds (change.c); NULL: nobody knows */
 	json_t *waits;   /* members of its document that hold at its next start */
 	struct timer gone_timer; /* it is transient, and off */
+	json_t *points;          /* its checkpoints, by their ids (tree.c) */
 };
 
 /* machine.c */
@@ -253,6 +254,36 @@ bool store_rename(struct machine *machine, const char *name, struct refusal *why
 /* `disks`: also the files of disks that lie in its folder. *kept: something is left in the folder. */
 bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusal *why);
 bool store_mark(const struct machine *machine, const char *file, bool there);
+/* A file of a folder, whole or not at all. 0 or -errno: nothing has changed, as far as that can be told. The folder is the caller's to sync. */
+int store_replace(int folder, const char *name, const char *text);
+/* Another process has changed the document, or checkpoints. False: why, and the document is as it was. */
+bool store_reload(struct machine *machine, struct refusal *why);
+
+/* ---- Checkpoints (checkpoint.c, tree.c) ---- */
+
+struct job;
+struct action;
+
+/* What is in a machine's folder: checkpoints by their ids, those that are deleted among them. */
+json_t *tree_read(const char *folder);
+/* The id of the one that a document goes on from, or "". */
+const char *tree_parent(const json_t *document);
+/* Something was under way in it when it was looked after last. */
+bool tree_needs_mending(const char *folder);
+/* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
+int tree_main(int argc, char **argv);
+
+/* A list, the oldest first, without those that are deleted; and one, with its document (NULL: there is none). */
+json_t *checkpoints_list(const struct machine *machine);
+json_t *checkpoint_show(const struct machine *machine, const char *id);
+/* A job; NULL: why. Its body: name, notes, type, all optional; `more`: what goes with the verb, taken. */
+struct job *checkpoint_take(struct machine *machine, const json_t *body, const char *user,
+			    struct refusal *why);
+struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
+			      json_t *more, const char *user, struct refusal *why);
+/* A machine that has been met: what was cut is brought to its end. */
+void checkpoint_mend(struct machine *machine);
+bool checkpoint_is_action(const struct action *action);
 
 /* ---- Documents that are changed while a worker has them (change.c, difference.c) ---- */
 
@@ -291,6 +322,8 @@ bool change_is_needed(const struct machine *machine, const json_t *document);
 json_t *change_disks(const struct machine *machine);
 /* Disks that the worker has keep their numbers. */
 void change_place(const struct machine *machine, json_t *document);
+/* The document is another one, and the worker has followed it already. */
+void change_followed(struct machine *machine);
 /* Another document, and name (NULL: the same), if it is of this revision still. As store_write(). */
 bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
 		  store_done *done, void *user, struct refusal *why);

@@ -89,6 +89,24 @@ static bool read_metadata(struct form *form, const json_t *value, void *into)
 	return read_lines(form, value, 32768);
 }
 
+/* Which checkpoint it goes on from, and which files lie over which: tree.c writes it. */
+static bool read_checkpoint(struct form *form, const json_t *value, void *into)
+{
+	const json_t *over = json_object_get(value, "over");
+	const char *child;
+	json_t *parent;
+
+	(void)into;
+	json_object_foreach((json_t *)over, child, parent)
+	{
+		if (!json_is_string(parent)) {
+			over = NULL;
+		}
+	}
+	return (json_is_object(over) && json_is_string(json_object_get(value, "id"))) ||
+	       form_refuse(form, value, "leave it out", "is no checkpoint");
+}
+
 #define AT(member) .at = offsetof(struct members, member)
 
 static const char *const starts[] = {"never", "if-running", "always", NULL};
@@ -104,6 +122,7 @@ static const struct form_member own[] = {
 	{"transient", FORM_FLAG, AT(transient)},
 	{"tags", FORM_OTHER, .read = read_tags},
 	{"users", FORM_OTHER, .read = read_users},
+	{"checkpoint", FORM_OTHER, .read = read_checkpoint},
 };
 
 /* What only vmms may say to a worker. */

@@ -27,18 +27,12 @@ static bool is_file(const json_t *file, const char *wanted, const char *here)
 					       : here != NULL && strcmp(name, here) == 0);
 }
 
-static bool names(const struct machine *machine, const char *wanted)
+static bool document_names(const json_t *document, const char *wanted, const char *here)
 {
 	const json_t *disk, *parent;
-	char folder[PATH_MAX];
-	const char *here = NULL;
 	size_t i, j;
 
-	if (machine_path(machine, "", folder) && strncmp(wanted, folder, strlen(folder)) == 0 &&
-	    wanted[strlen(folder)] == '/') {
-		here = wanted + strlen(folder) + 1;
-	}
-	json_array_foreach(json_object_get(machine->settings.document, "disks"), i, disk)
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
 		if (is_file(json_object_get(disk, "file"), wanted, here)) {
 			return true;
@@ -51,6 +45,26 @@ static bool names(const struct machine *machine, const char *wanted)
 		}
 	}
 	return false;
+}
+
+/* It, or one of its checkpoints. */
+static bool names(const struct machine *machine, const char *wanted)
+{
+	char folder[PATH_MAX];
+	const char *here = NULL, *id;
+	json_t *point;
+	bool named;
+
+	if (machine_path(machine, "", folder) && strncmp(wanted, folder, strlen(folder)) == 0 &&
+	    wanted[strlen(folder)] == '/') {
+		here = wanted + strlen(folder) + 1;
+	}
+	named = document_names(machine->settings.document, wanted, here);
+	json_object_foreach(machine->points, id, point)
+	{
+		named |= document_names(json_object_get(point, "document"), wanted, here);
+	}
+	return named;
 }
 
 static json_t *users_of(const struct service *service, const char *path)

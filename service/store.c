@@ -97,18 +97,20 @@ struct write {
 	void *user;
 };
 
-/* 0 or -errno: nothing has changed, as far as that can be told. */
-static int replace(int folder, const char *text)
+int store_replace(int folder, const char *name, const char *text)
 {
-	static const char beside[] = FILE_DOCUMENT ".new";
-	int fd = openat(folder, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640), ret;
+	char beside[NAME_MAX + 1];
+	int fd, ret;
+
+	snprintf(beside, sizeof(beside), "%s.new", name);
+	fd = openat(folder, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 
 	if (fd < 0) {
 		return -errno;
 	}
 	ret = write_text(fd, text);
 	close(fd);
-	if (ret == 0 && renameat(folder, beside, folder, FILE_DOCUMENT) != 0) {
+	if (ret == 0 && renameat(folder, beside, folder, name) != 0) {
 		ret = -errno;
 	}
 	if (ret != 0) {
@@ -122,7 +124,7 @@ static void write_now(void *user)
 {
 	struct write *write = user;
 
-	write->ret = replace(write->folder, write->text);
+	write->ret = store_replace(write->folder, FILE_DOCUMENT, write->text);
 	if (write->ret == 0 && fsync(write->folder) != 0) {
 		write->synced = -errno;
 	}
@@ -272,10 +274,18 @@ bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusa
 	static const char *const files[] = {FILE_DOCUMENT ".new", FILE_LOG,   FILE_LOG ".old",
 					    FILE_RUNNING,         FILE_STATE, FILE_STATE_NEW,
 					    FILE_STATE_USED};
-	int folder = open_folder(machine), error;
+	int folder, error;
 	char path[PATH_MAX];
 	size_t i;
 
+	if (json_object_size(machine->points) != 0) {
+		return refuse(why, SERVICE_BAD_STATE, "delete them first", "'%s' has checkpoints",
+			      machine->name);
+	}
+	folder = open_folder(machine);
+	if (folder >= 0) {
+		(void)unlinkat(folder, "checkpoints", AT_REMOVEDIR);
+	}
 	if (folder < 0 || unlinkat(folder, FILE_DOCUMENT, 0) != 0) {
 		error = errno;
 		if (folder >= 0) {
@@ -345,6 +355,23 @@ static bool load(struct machine *machine, int folder, struct refusal *why)
 	return settings_read(&machine->settings, document, why);
 }
 
+bool store_reload(struct machine *machine, struct refusal *why)
+{
+	int folder = open_folder(machine);
+	char path[PATH_MAX];
+	bool loaded = folder >= 0 && load(machine, folder, why);
+
+	if (folder < 0) {
+		refuse_file(why, machine, FILE_DOCUMENT, errno);
+	} else {
+		set_revision(machine, folder);
+		close(folder);
+	}
+	json_decref(machine->points);
+	machine->points = machine_path(machine, "", path) ? tree_read(path) : NULL;
+	return loaded;
+}
+
 /* A folder that was copied has the same id as the first one. */
 static bool take_id(struct machine *machine, struct refusal *why)
 {
@@ -363,6 +390,7 @@ static void add(struct service *service, int store, const char *name)
 {
 	struct refusal why;
 	struct machine *machine;
+	char path[PATH_MAX];
 	int folder = openat(store, name, FOLDER | O_NOFOLLOW);
 
 	if (folder < 0) {
@@ -390,6 +418,7 @@ static void add(struct service *service, int store, const char *name)
 	}
 	set_revision(machine, folder);
 	close(folder);
+	machine->points = machine_path(machine, "", path) ? tree_read(path) : NULL;
 }
 
 bool store_scan(struct service *service)

@@ -1,0 +1,317 @@
+/*
+ * Checkpoints as the service has them: a list, and jobs. What a job does is done by a process (tree.c); while it is at work the machine is `writing`, so its
+ * document is nobody else's, and nothing else begins with it. Then what is there is read again.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "disk/bytes.h"
+#include "hosted/say.h"
+#include "service/service.h"
+
+#define ITSELF "/proc/self/exe"
+
+static const char *verb_of(const struct job *job);
+
+/* ---- What is there ---- */
+
+/* The nearest one above that is not deleted, or "". */
+static const char *parent_of(const struct machine *machine, const json_t *document)
+{
+	const char *id = tree_parent(document);
+	const json_t *point = json_object_get(machine->points, id);
+	size_t left = json_object_size(machine->points);
+
+	while (point != NULL && json_is_true(json_object_get(point, "deleted")) && left-- > 0) {
+		id = tree_parent(json_object_get(point, "document"));
+		point = json_object_get(machine->points, id);
+	}
+	return point != NULL ? id : "";
+}
+
+static json_t *summary(const struct machine *machine, const char *id, const json_t *point)
+{
+	json_t *document = json_object_get(point, "document");
+	const char *parent = parent_of(machine, document),
+		   *here = parent_of(machine, machine->settings.document);
+	const json_t *above = json_object_get(machine->points, parent);
+
+	return json_pack("{s:s, s:O?, s:O?, s:O?, s:O?, s:O?, s:s, s:O*, s:b}", "id", id, "name",
+			 json_object_get(point, "name"), "notes", json_object_get(point, "notes"),
+			 "created", json_object_get(point, "created"), "type",
+			 json_object_get(point, "type"), "state", json_object_get(point, "state"),
+			 "parent", parent, "parent-name", json_object_get(above, "name"), "current",
+			 strcmp(here, id) == 0);
+}
+
+static int by_age(const void *a, const void *b)
+{
+	return strcmp(json_string_value(json_object_get(*(json_t *const *)a, "created")),
+		      json_string_value(json_object_get(*(json_t *const *)b, "created")));
+}
+
+json_t *checkpoints_list(const struct machine *machine)
+{
+	size_t count = 0, i, most = json_object_size(machine->points);
+	json_t **all = calloc(most + 1, sizeof(*all)), *list = json_array(), *point;
+	const char *id;
+
+	CHECK(all != NULL);
+	json_object_foreach(machine->points, id, point)
+	{
+		if (!json_is_true(json_object_get(point, "deleted"))) {
+			all[count++] = summary(machine, id, point);
+		}
+	}
+	qsort(all, count, sizeof(*all), by_age);
+	for (i = 0; i < count; i++) {
+		json_array_append_new(list, all[i]);
+	}
+	free(all);
+	return list;
+}
+
+json_t *checkpoint_show(const struct machine *machine, const char *id)
+{
+	const json_t *point = json_object_get(machine->points, id);
+	json_t *object;
+
+	if (point == NULL || json_is_true(json_object_get(point, "deleted"))) {
+		return NULL;
+	}
+	object = summary(machine, id, point);
+	json_object_set(object, "document", json_object_get(point, "document"));
+	return object;
+}
+
+/* ---- Jobs ---- */
+
+/* The worker has them already, at the places of those that they lie over. */
+static void name_new_files(const struct machine *machine)
+{
+	json_t *over = json_object_get(json_object_get(machine->settings.document, "checkpoint"),
+				       "over"),
+	       *config = json_object_get(machine->running, "config"), *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(config, "disks"), i, disk)
+	{
+		const char *file = json_string_value(json_object_get(disk, "file")), *child;
+		json_t *parent;
+
+		json_object_foreach(over, child, parent)
+		{
+			if (file != NULL && strcmp(json_string_value(parent), file) == 0) {
+				json_object_set_new(disk, "file", json_string(child));
+				break;
+			}
+		}
+	}
+}
+
+/* Who waits for the process: the job may be over before it. */
+struct work {
+	struct machine *machine;
+	uint64_t job;
+};
+
+static void ended(void *user, bool done, const char *out, char *said)
+{
+	struct work *work = user;
+	struct machine *machine = work->machine;
+	struct job *job = job_find(machine->service, work->job);
+	struct refusal why, damage;
+
+	(void)out;
+	free(work);
+	machine->writing = false;
+	if (!store_reload(machine, &damage)) {
+		say("'%s': %s", machine->name, damage.detail);
+	}
+	name_new_files(machine);
+	change_followed(machine);
+	events_emit(machine->service, "machine", machine_summary(machine));
+	if (job == NULL || job->state != JOB_RUNNING) {
+		job_go_on(machine);
+	} else if (done) {
+		job_done(job);
+	} else {
+		tool_complaint(said, "vmms", job->name, &why);
+		job_fail(job, &why);
+	}
+}
+
+static void begin(struct job *job)
+{
+	struct machine *machine = job->machine;
+	char folder[PATH_MAX], control[PATH_MAX];
+	struct work *work = calloc(1, sizeof(*work));
+	struct refusal why;
+	char *wanted;
+
+	CHECK(work != NULL);
+	json_object_set_new(job->params, "alive", json_boolean(machine->worker != 0));
+	json_object_set_new(
+		job->params, "running",
+		json_boolean(machine->worker_state == MACHINE_RUNNING && machine->worker != 0));
+	json_object_set_new(job->params, "disks", change_disks(machine));
+	if (json_object_get(job->params, "state") != NULL && machine->worker == 0) {
+		json_object_set_new(job->params, "state", json_false());
+	}
+	*work = (struct work){machine, job->id};
+	wanted = json_dumps(job->params, JSON_COMPACT);
+	if (wanted != NULL && machine_path(machine, "", folder) &&
+	    machine_run_path(machine, "control", control)) {
+		const char *const words[] = {"--tree", verb_of(job), machine->service->control,
+					     control,  wanted,       NULL};
+
+		if (tool_run(machine->service, ITSELF, folder, words, ended, work, &why) != NULL) {
+			machine->writing = true;
+			free(wanted);
+			return;
+		}
+	} else {
+		refuse(&why, SERVICE_BAD_IO, "", "'%s': out of memory", machine->name);
+	}
+	free(wanted);
+	free(work);
+	job_fail(job, &why);
+}
+
+#define ON(state) (1u << MACHINE_##state)
+
+/* clang-format off */
+static const struct action actions[] = {
+	/* name                  "cannot be ..."              from                                              meanwhile */
+	{"checkpoint",        "given a checkpoint",        ON(OFF) | ON(RUNNING) | ON(PAUSED),             MACHINE_STATES, false, begin, NULL},
+	{"apply-checkpoint",  "taken back",                ON(OFF) | ON(SAVED),                            MACHINE_STATES, false, begin, NULL},
+	{"delete-checkpoint", "rid of a checkpoint",       ON(OFF) | ON(SAVED) | ON(RUNNING) | ON(PAUSED), MACHINE_STATES, false, begin, NULL},
+	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
+	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
+};
+/* clang-format on */
+
+static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend"};
+
+static const char *verb_of(const struct job *job)
+{
+	return verbs[job->action - actions];
+}
+
+bool checkpoint_is_action(const struct action *action)
+{
+	return action >= actions && action < actions + ARRAY_COUNT(actions);
+}
+
+static const struct action *action_of(const char *verb)
+{
+	size_t i = 0;
+
+	while (strcmp(verbs[i], verb) != 0) {
+		i++;
+		CHECK(i < ARRAY_COUNT(verbs));
+	}
+	return &actions[i];
+}
+
+/* ---- What is asked for ---- */
+
+struct members {
+	const char *name, *notes;
+	unsigned int type;
+	bool children;
+};
+
+static const char *const types[] = {"standard", "disks", NULL};
+
+#define AT(member) .at = offsetof(struct members, member)
+
+static const struct form_member take_members[] = {
+	{"name", FORM_TEXT, AT(name), .least = 1, .most = 100},
+	{"notes", FORM_TEXT, AT(notes), .most = 1024},
+	{"type", FORM_WORD, AT(type), .words = types},
+};
+
+struct job *checkpoint_take(struct machine *machine, const json_t *body, const char *user,
+			    struct refusal *why)
+{
+	struct members members = {.notes = ""};
+	char id[GUID_TEXT], name[100], created[40];
+	struct form form = {0};
+	struct timespec now;
+	struct guid random;
+	struct tm date;
+	size_t used;
+
+	if (!form_read(&form, body, take_members, ARRAY_COUNT(take_members), &members)) {
+		refuse_form(why, &form.error);
+		return NULL;
+	}
+	if (json_object_get(machine->settings.document, "generation") != NULL &&
+	    json_integer_value(json_object_get(machine->settings.document, "generation")) == 2) {
+		refuse(why, SERVICE_BAD_STATE, "",
+		       "'%s' has UEFI firmware, whose variables are not part of a checkpoint yet",
+		       machine->name);
+		return NULL;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (members.name == NULL) {
+		used = (size_t)snprintf(name, sizeof(name), "%.60s - ", machine->name);
+		(void)strftime(name + used, sizeof(name) - used, "(%F - %T)",
+			       localtime_r(&now.tv_sec, &date));
+		members.name = name;
+	}
+	used = strftime(created, sizeof(created), "%FT%T", gmtime_r(&now.tv_sec, &date));
+	snprintf(created + used, sizeof(created) - used, ".%03ldZ", now.tv_nsec / 1000000);
+	guid_random(&random);
+	guid_print(&random, id);
+	return job_new(machine, action_of("take"),
+		       json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "id", id, "name", members.name,
+				 "notes", members.notes, "type", types[members.type], "created",
+				 created, "state", members.type == 0),
+		       user, why);
+}
+
+struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
+			      json_t *more, const char *user, struct refusal *why)
+{
+	json_t *point = checkpoint_show(machine, id);
+	struct guid random;
+	char token[GUID_TEXT];
+
+	json_decref(point);
+	if (point == NULL) {
+		json_decref(more);
+		refuse(why, SERVICE_BAD_NOT_FOUND, "vm checkpoints lists them",
+		       "'%s' has no checkpoint %s", machine->name, id);
+		return NULL;
+	}
+	guid_random(&random);
+	guid_print(&random, token);
+	token[8] = '\0';
+	json_object_set_new(more, "id", json_string(id));
+	json_object_set_new(more, "token", json_string(token));
+	return job_new(machine, action_of(verb), more, user, why);
+}
+
+void checkpoint_mend(struct machine *machine)
+{
+	const json_t *point;
+	char folder[PATH_MAX];
+	struct refusal why;
+	const char *id;
+	bool needed = machine_path(machine, "", folder) && tree_needs_mending(folder);
+
+	json_object_foreach(machine->points, id, point)
+	{
+		needed |= machine->worker == 0 && json_is_true(json_object_get(point, "deleted"));
+	}
+	if (needed && machine->settings.document != NULL &&
+	    job_new(machine, action_of("mend"), json_object(), "(start of the service)", &why) ==
+		    NULL) {
+		say("%s", why.detail);
+	}
+}

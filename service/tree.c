@@ -1,0 +1,876 @@
+/*
+ * A machine's tree of checkpoints on disk (docs/design/checkpoint.md). All that looks into files of disks, or waits for a worker, is done by a process of
+ * its own, `vmms --tree` in the machine's folder, one at a time for a machine: the service's loop waits for nothing. What it is asked for is JSON.
+ *
+ * Every step leaves files from which the next process (`mend`) sees what was under way. What decides is the rename of machine.json.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "disk/disk.h"
+#include "hosted/say.h"
+#include "service/service.h"
+
+#define FOLDER       "checkpoints"
+#define TOKEN_CHARS  8
+#define WORDS_MAX    80
+#define STATE_BEFORE FILE_STATE ".applied-"
+
+struct tree {
+	const char *control, *vmctl;
+	json_t *wanted;  /* what was asked for */
+	json_t *machine; /* its document */
+	json_t *points;  /* by their ids */
+};
+
+static bool fail(const char *what, int error)
+{
+	say("%s: %s", what, strerror(error));
+	return false;
+}
+
+/* ---- Documents ---- */
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value != NULL ? value : "";
+}
+
+static bool write_document(const char *path, const json_t *document)
+{
+	char folder[PATH_MAX], *slash;
+	char *dumped = json_dumps(document, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	int fd, ret;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash != NULL) {
+		*slash = '\0';
+	}
+	fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ret = fd < 0 || dumped == NULL
+		      ? -errno
+		      : store_replace(fd, slash != NULL ? slash + 1 : path, dumped);
+	if (ret == 0 && fsync(fd) != 0) {
+		ret = -errno;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	free(dumped);
+	return ret == 0 || fail(path, -ret);
+}
+
+static bool write_machine(const struct tree *tree)
+{
+	return write_document(FILE_DOCUMENT, tree->machine);
+}
+
+static void point_path(char path[PATH_MAX], const char *id, const char *ending)
+{
+	snprintf(path, PATH_MAX, FOLDER "/%s%s", id, ending);
+}
+
+static bool write_point(const struct tree *tree, const char *id)
+{
+	char path[PATH_MAX];
+
+	point_path(path, id, ".json");
+	return write_document(path, json_object_get(tree->points, id));
+}
+
+/* An id of a file's name, with this ending. */
+static bool id_of(const char *name, const char *ending, char id[UUID_TEXT])
+{
+	if (strlen(name) != UUID_TEXT - 1 + strlen(ending) ||
+	    strcmp(name + UUID_TEXT - 1, ending) != 0) {
+		return false;
+	}
+	memcpy(id, name, UUID_TEXT - 1);
+	id[UUID_TEXT - 1] = '\0';
+	return true;
+}
+
+static const json_t *over_of(const json_t *document)
+{
+	return json_object_get(json_object_get(document, "checkpoint"), "over");
+}
+
+/* What a checkpoint has to have: everything else is only told. */
+static bool is_point(const json_t *point)
+{
+	const json_t *document = json_object_get(point, "document");
+	const char *child;
+	json_t *parent;
+	bool good = json_is_object(document) && json_is_string(json_object_get(point, "name")) &&
+		    json_is_string(json_object_get(point, "created"));
+
+	json_object_foreach((json_t *)over_of(document), child, parent)
+	{
+		good &= json_is_string(parent);
+	}
+	return good;
+}
+
+json_t *tree_read(const char *folder)
+{
+	json_t *points = json_object(), *point;
+	const struct dirent *entry;
+	char path[PATH_MAX], id[UUID_TEXT];
+	DIR *names;
+
+	snprintf(path, sizeof(path), "%s/" FOLDER, folder);
+	names = opendir(path);
+	while (names != NULL && (entry = readdir(names)) != NULL) {
+		if (!id_of(entry->d_name, ".json", id)) {
+			continue;
+		}
+		snprintf(path, sizeof(path), "%s/" FOLDER "/%.50s", folder, entry->d_name);
+		point = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+		if (is_point(point)) {
+			json_object_set(points, id, point);
+		} else {
+			say("%s: damaged", path);
+		}
+		json_decref(point);
+	}
+	if (names != NULL) {
+		closedir(names);
+	}
+	return points;
+}
+
+const char *tree_parent(const json_t *document)
+{
+	return text(json_object_get(document, "checkpoint"), "id");
+}
+
+/* ---- Disks ---- */
+
+static bool is_written(const json_t *disk)
+{
+	return strcmp(text(disk, "kind"), "dvd") != 0 &&
+	       !json_is_true(json_object_get(disk, "read-only")) &&
+	       json_is_string(json_object_get(disk, "file"));
+}
+
+/* The dot of BASE-XXXXXXXX.avhdx; NULL: it has another name. */
+static const char *token_end(const char *file)
+{
+	const char *dot = strrchr(file, '.');
+	size_t i;
+
+	if (dot == NULL || (strcmp(dot, ".avhdx") != 0 && strcmp(dot, ".avhd") != 0) ||
+	    dot - file <= TOKEN_CHARS || dot[-TOKEN_CHARS - 1] != '-') {
+		return NULL;
+	}
+	for (i = 1; i <= TOKEN_CHARS; i++) {
+		if (strchr("0123456789abcdef", dot[-(int)i]) == NULL) {
+			return NULL;
+		}
+	}
+	return dot;
+}
+
+/* A new file's name beside the one that it lies over. */
+static bool name_child(const char *file, const char *token, char name[PATH_MAX])
+{
+	const char *end = token_end(file), *dot = strrchr(file, '.');
+	const char *ending = dot != NULL ? dot : "";
+	int length;
+
+	if (end != NULL) {
+		dot = end - TOKEN_CHARS - 1;
+	} else if (strcasecmp(ending, ".vhdx") == 0) {
+		ending = ".avhdx";
+	} else if (strcasecmp(ending, ".vhd") == 0) {
+		ending = ".avhd";
+	} else if (strcasecmp(ending, ".avhdx") != 0 && strcasecmp(ending, ".avhd") != 0) {
+		say("%s: only VHDX and VHD disks can have checkpoints; vhd convert makes one",
+		    file);
+		return false;
+	}
+	length = snprintf(name, PATH_MAX, "%.*s-%.8s%s", (int)(dot - file), file, token, ending);
+	return (length > 0 && length < PATH_MAX) || fail(file, ENAMETOOLONG);
+}
+
+/* For each disk that is written a new file over it: {new: old}, and the document with the new ones. NULL: said why. */
+static json_t *name_children(json_t *document, const char *token)
+{
+	json_t *over = json_object(), *disk;
+	char name[PATH_MAX];
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *file = text(disk, "file");
+
+		if (!is_written(disk)) {
+			continue;
+		}
+		if (json_is_true(json_object_get(disk, "direct")) ||
+		    json_is_true(json_object_get(disk, "raw")) ||
+		    json_object_get(disk, "parents") != NULL) {
+			say("%s: a disk with `raw`, `direct` or `parents` cannot have checkpoints",
+			    file);
+		} else if (name_child(file, token, name)) {
+			json_object_set_new(over, name, json_string(file));
+			json_object_set_new(disk, "file", json_string(name));
+			continue;
+		}
+		json_decref(over);
+		return NULL;
+	}
+	return over;
+}
+
+static bool make_children(const json_t *over)
+{
+	struct disk_create how = {.type = DISK_DIFFERENCING};
+	struct disk_error error;
+	const char *child;
+	json_t *parent;
+
+	json_object_foreach((json_t *)over, child, parent)
+	{
+		how.parent = json_string_value(parent);
+		(void)unlink(child); /* of one that was cut */
+		if (disk_create(child, &how, &error) != 0) {
+			say("%s", error.text);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void remove_children(const json_t *over)
+{
+	const char *child;
+	json_t *parent;
+
+	json_object_foreach((json_t *)over, child, parent)
+	{
+		(void)unlink(child);
+	}
+}
+
+static bool names_file(const json_t *document, const char *file)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		if (strcmp(text(disk, "file"), file) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether a document but this one names it, or lies over it. */
+static bool is_needed(const struct tree *tree, const json_t *but, const char *file)
+{
+	const char *id, *child;
+	json_t *point, *parent;
+
+	if (tree->machine != but && names_file(tree->machine, file)) {
+		return true;
+	}
+	json_object_foreach((json_t *)over_of(tree->machine), child, parent)
+	{
+		if (strcmp(json_string_value(parent), file) == 0) {
+			return true;
+		}
+	}
+	json_object_foreach(tree->points, id, point)
+	{
+		const json_t *document = json_object_get(point, "document");
+
+		if (document == but) {
+			continue;
+		}
+		if (names_file(document, file)) {
+			return true;
+		}
+		json_object_foreach((json_t *)over_of(document), child, parent)
+		{
+			if (strcmp(json_string_value(parent), file) == 0) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Files that we made for this document, and that no other needs. */
+static void remove_files(const struct tree *tree, const json_t *document)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *file = text(disk, "file");
+
+		if (is_written(disk) && token_end(file) != NULL &&
+		    !is_needed(tree, document, file)) {
+			(void)unlink(file);
+		}
+	}
+}
+
+/* ---- The worker ---- */
+
+/* `quietly`: it may well be that there is nothing for it to do. */
+static bool run_vmctl(const struct tree *tree, const char **words, bool quietly)
+{
+	int status;
+	pid_t child;
+
+	words[0] = tree->vmctl;
+	words[1] = tree->control;
+	child = fork();
+	if (child == 0) {
+		if (quietly) {
+			(void)dup2(STDOUT_FILENO, STDERR_FILENO);
+		}
+		execvp(words[0], (char *const *)words);
+		say("%s: %s", words[0], strerror(errno));
+		_exit(127);
+	}
+	/* What it says on standard error is what we say: the last line counts. */
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
+}
+
+static bool tell_worker(const struct tree *tree, const char *verb, const char *word)
+{
+	const char *words[] = {NULL, NULL, verb, word, NULL};
+
+	return run_vmctl(tree, words, true);
+}
+
+/* By the numbers that the disks have there. */
+static bool ask_worker(const struct tree *tree, const char *state, const json_t *over)
+{
+	const char *words[WORDS_MAX] = {NULL, NULL, "checkpoint", state, "--stand"}, *child;
+	char *made[WORDS_MAX];
+	unsigned int count = 5, i;
+	json_t *parent, *disk;
+	size_t j;
+	bool done;
+
+	json_object_foreach((json_t *)over, child, parent)
+	{
+		json_array_foreach(json_object_get(tree->wanted, "disks"), j, disk)
+		{
+			if (strcmp(text(disk, "file"), json_string_value(parent)) == 0 &&
+			    count < WORDS_MAX - 1) {
+				CHECK(asprintf(&made[count], "%s%lld=%s",
+					       strcmp(text(disk, "controller"), "ide") == 0 ? "ide:"
+											    : "",
+					       (long long)json_integer_value(
+						       json_object_get(disk, "number")),
+					       child) > 0);
+				words[count] = made[count];
+				count++;
+				break;
+			}
+		}
+	}
+	words[count] = NULL;
+	done = run_vmctl(tree, words, false);
+	for (i = 5; i < count; i++) {
+		free(made[i]);
+	}
+	return done;
+}
+
+static bool is_alive(const struct tree *tree)
+{
+	return json_is_true(json_object_get(tree->wanted, "alive"));
+}
+
+/* It goes on, if it ran. */
+static void let_go(const struct tree *tree, const json_t *point, bool keep)
+{
+	if (!is_alive(tree)) {
+		return;
+	}
+	(void)tell_worker(tree, "checkpoint-end", keep ? "keep" : "drop");
+	if (json_is_true(json_object_get(point, "running"))) {
+		(void)tell_worker(tree, "resume", NULL);
+	}
+}
+
+/* ---- Taken ---- */
+
+static bool finish_taken(struct tree *tree, const char *id, json_t *point)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	let_go(tree, point, true);
+	point_path(from, id, ".making");
+	point_path(to, id, ".json");
+	json_object_del(point, "running");
+	json_object_del(point, "over");
+	json_object_set(tree->points, id, point);
+	if (!write_point(tree, id)) {
+		return false;
+	}
+	(void)unlink(from);
+	return true;
+}
+
+static void undo_taken(const struct tree *tree, const char *id, const json_t *point)
+{
+	char path[PATH_MAX];
+
+	let_go(tree, point, false);
+	remove_children(json_object_get(point, "over"));
+	point_path(path, id, ".vmrs");
+	(void)unlink(path);
+	point_path(path, id, ".making");
+	(void)unlink(path);
+}
+
+static bool take_files(const struct tree *tree, const char *id, const json_t *point)
+{
+	const json_t *over = json_object_get(point, "over");
+	char state[PATH_MAX];
+
+	if (!is_alive(tree)) {
+		return make_children(over);
+	}
+	point_path(state, id, ".vmrs");
+	(void)unlink(state);
+	return ask_worker(tree, json_is_true(json_object_get(point, "state")) ? state : "-", over);
+}
+
+static bool take(struct tree *tree)
+{
+	const char *id = text(tree->wanted, "id");
+	json_t *before = json_deep_copy(tree->machine), *over = name_children(tree->machine, id),
+	       *point;
+	char path[PATH_MAX];
+	bool taken = false;
+
+	if (over == NULL) {
+		return false;
+	}
+	point = json_pack("{s:O, s:O, s:O, s:O, s:O, s:O, s:O, s:o}", "name",
+			  json_object_get(tree->wanted, "name"), "notes",
+			  json_object_get(tree->wanted, "notes"), "created",
+			  json_object_get(tree->wanted, "created"), "type",
+			  json_object_get(tree->wanted, "type"), "state",
+			  json_object_get(tree->wanted, "state"), "running",
+			  json_object_get(tree->wanted, "running"), "over", over, "document",
+			  before);
+	CHECK(point != NULL);
+	if (mkdir(FOLDER, 0750) != 0 && errno != EEXIST) {
+		return fail(FOLDER, errno);
+	}
+	point_path(path, id, ".making");
+	if (!write_document(path, point)) {
+		return false;
+	}
+	json_object_set_new(tree->machine, "checkpoint",
+			    json_pack("{s:s, s:O}", "id", id, "over", over));
+	taken = take_files(tree, id, point) && write_machine(tree);
+	if (!taken) {
+		undo_taken(tree, id, point);
+		return false;
+	}
+	return finish_taken(tree, id, point);
+}
+
+/* ---- Gone back to ---- */
+
+/* The state that belongs to the document's files, by the token in their names. */
+static void settle_applied(const struct tree *tree, const char *name)
+{
+	bool its = strcmp(text(json_object_get(tree->machine, "checkpoint"), "token"),
+			  name + strlen(STATE_BEFORE)) == 0;
+
+	(void)(its ? rename(name, FILE_STATE) : unlink(name));
+}
+
+static bool apply(struct tree *tree)
+{
+	const char *id = text(tree->wanted, "id"), *token = text(tree->wanted, "token");
+	json_t *point = json_object_get(tree->points, id), *before = tree->machine, *over;
+	char from[PATH_MAX], to[PATH_MAX];
+
+	tree->machine = json_deep_copy(json_object_get(point, "document"));
+	over = name_children(tree->machine, token);
+	if (over == NULL) {
+		return false;
+	}
+	json_object_set_new(tree->machine, "checkpoint",
+			    json_pack("{s:s, s:s, s:o}", "id", id, "token", token, "over", over));
+	snprintf(to, sizeof(to), STATE_BEFORE "%s", token);
+	point_path(from, id, ".vmrs");
+	if (!make_children(over) || (json_is_true(json_object_get(point, "state")) &&
+				     link(from, to) != 0 && !fail(from, errno))) {
+		remove_children(over);
+		return false;
+	}
+	/* A state of other files than the document's must not be there, whatever happens. */
+	(void)unlink(FILE_STATE);
+	if (!write_machine(tree)) { /* fsync of the folder: what is above came first */
+		(void)unlink(to);
+		remove_children(over);
+		return false;
+	}
+	settle_applied(tree, to);
+	remove_files(tree, before);
+	return true;
+}
+
+/* ---- Deleted ---- */
+
+static bool is_child(const json_t *document, const char *id)
+{
+	return strcmp(tree_parent(document), id) == 0;
+}
+
+/* How many go on from it, and one of them; *child NULL: it is the machine. */
+static unsigned int count_children(const struct tree *tree, const char *of, const char **child)
+{
+	unsigned int count = is_child(tree->machine, of);
+	const char *id;
+	json_t *point;
+
+	*child = NULL;
+	json_object_foreach(tree->points, id, point)
+	{
+		if (is_child(json_object_get(point, "document"), of)) {
+			*child = id;
+			count++;
+		}
+	}
+	return count;
+}
+
+/* Those who lie over `from` lie over `to` from here on. */
+static bool rebase_children(struct tree *tree, json_t *document, const char *from, const char *to,
+			    bool *changed)
+{
+	json_t *over = (json_t *)over_of(document), *parent;
+	struct disk_error error;
+	const char *child;
+
+	*changed = false;
+	json_object_foreach(over, child, parent)
+	{
+		if (strcmp(json_string_value(parent), from) != 0) {
+			continue;
+		}
+		if (disk_rebase(child, to, DISK_STALE_PARENT, &error) != 0) {
+			say("%s", error.text);
+			return false;
+		}
+		json_string_set(parent, to);
+		*changed = true;
+	}
+	(void)tree;
+	return true;
+}
+
+static bool rebase_all(struct tree *tree, const char *from, const char *to)
+{
+	const char *id;
+	json_t *point;
+	bool changed;
+
+	json_object_foreach(tree->points, id, point)
+	{
+		if (!rebase_children(tree, json_object_get(point, "document"), from, to,
+				     &changed) ||
+		    (changed && !write_point(tree, id))) {
+			return false;
+		}
+	}
+	return rebase_children(tree, tree->machine, from, to, &changed) &&
+	       (!changed || write_machine(tree));
+}
+
+static void rename_file(json_t *document, const char *from, const char *to)
+{
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		if (strcmp(text(disk, "file"), from) == 0) {
+			json_object_set_new(disk, "file", json_string(to));
+		}
+	}
+}
+
+/* What lies over a checkpoint's files goes down into them. `id` NULL: the machine's. */
+static bool merge_down(struct tree *tree, const char *of, const char *id)
+{
+	const json_t *point = json_object_get(json_object_get(tree->points, of), "document");
+	json_t *document = id != NULL
+				   ? json_object_get(json_object_get(tree->points, id), "document")
+				   : tree->machine;
+	json_t *over = json_deep_copy(over_of(document)), *parent;
+	json_t *next = json_copy(json_object_get(document, "checkpoint"));
+	json_t *kept = json_object();
+	struct disk_error error;
+	const char *child;
+
+	json_object_foreach(over, child, parent)
+	{
+		const char *file = json_string_value(parent), *below;
+
+		if (!names_file(document, child)) {
+			continue; /* a disk that was taken out since */
+		}
+		if (disk_merge(child, 1, false, 0, NULL, &error) != 0) {
+			say("%s", error.text);
+			return false;
+		}
+		if (!rebase_all(tree, child, file)) {
+			return false;
+		}
+		rename_file(document, child, file);
+		below = text(over_of(point), file);
+		if (below[0] != '\0') {
+			json_object_set_new(kept, file, json_string(below));
+		}
+	}
+	json_object_set_new(next, "over", kept);
+	if (tree_parent(point)[0] != '\0') {
+		json_object_set_new(next, "id", json_string(tree_parent(point)));
+		json_object_set_new(document, "checkpoint", next);
+	} else {
+		json_object_del(document, "checkpoint");
+		json_decref(next);
+	}
+	if (!(id != NULL ? write_point(tree, id) : write_machine(tree))) {
+		return false;
+	}
+	remove_children(over);
+	json_decref(over);
+	return true;
+}
+
+static void remove_point(struct tree *tree, const char *id)
+{
+	char path[PATH_MAX];
+
+	remove_files(tree, json_object_get(json_object_get(tree->points, id), "document"));
+	point_path(path, id, ".vmrs");
+	(void)unlink(path);
+	point_path(path, id, ".json");
+	(void)unlink(path);
+	json_object_del(tree->points, id);
+}
+
+/* One of those that were deleted and can go now; *found: there was one. */
+static bool collect_one(struct tree *tree, bool *found)
+{
+	const char *id, *child;
+	char copy[UUID_TEXT];
+	json_t *point;
+	unsigned int count;
+
+	*found = false;
+	json_object_foreach(tree->points, id, point)
+	{
+		if (!json_is_true(json_object_get(point, "deleted"))) {
+			continue;
+		}
+		count = count_children(tree, id, &child);
+		if (count > 1) {
+			continue;
+		}
+		*found = true;
+		snprintf(copy, sizeof(copy), "%s", id);
+		if (count == 1 && !merge_down(tree, copy, child)) {
+			return false;
+		}
+		remove_point(tree, copy);
+		return true;
+	}
+	return true;
+}
+
+/* Files are merged while no worker has them. */
+static bool collect(struct tree *tree)
+{
+	bool found = !is_alive(tree);
+
+	while (found) {
+		if (!collect_one(tree, &found)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool mark_deleted(struct tree *tree, const char *id, bool all)
+{
+	const char *other;
+	json_t *point;
+
+	json_object_set_new(json_object_get(tree->points, id), "deleted", json_true());
+	if (!write_point(tree, id)) {
+		return false;
+	}
+	json_object_foreach(tree->points, other, point)
+	{
+		if (all && is_child(json_object_get(point, "document"), id) &&
+		    !mark_deleted(tree, other, all)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool delete_point(struct tree *tree)
+{
+	return mark_deleted(tree, text(tree->wanted, "id"),
+			    json_is_true(json_object_get(tree->wanted, "children"))) &&
+	       collect(tree);
+}
+
+/* ---- After a process that was cut ---- */
+
+static bool mend(struct tree *tree)
+{
+	const struct dirent *entry;
+	char path[PATH_MAX], id[UUID_TEXT];
+	DIR *folder = opendir(".");
+	bool done = true;
+
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		if (strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0) {
+			settle_applied(tree, entry->d_name);
+		}
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	folder = opendir(FOLDER);
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		json_t *point;
+
+		if (!id_of(entry->d_name, ".making", id)) {
+			continue;
+		}
+		point_path(path, id, ".making");
+		point = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+		if (is_point(point) && is_child(tree->machine, id)) {
+			done &= finish_taken(tree, id, point);
+		} else {
+			undo_taken(tree, id, point);
+		}
+		json_decref(point);
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	return done && collect(tree);
+}
+
+bool tree_needs_mending(const char *folder)
+{
+	char path[PATH_MAX], id[UUID_TEXT];
+	const struct dirent *entry;
+	bool needs = false;
+	DIR *names = opendir(folder);
+
+	while (names != NULL && (entry = readdir(names)) != NULL) {
+		needs |= strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0;
+	}
+	if (names != NULL) {
+		closedir(names);
+	}
+	snprintf(path, sizeof(path), "%s/" FOLDER, folder);
+	names = opendir(path);
+	while (names != NULL && (entry = readdir(names)) != NULL) {
+		needs |= id_of(entry->d_name, ".making", id);
+	}
+	if (names != NULL) {
+		closedir(names);
+	}
+	return needs;
+}
+
+/* ---- The process ---- */
+
+/* One at a time, also of one whose vmms was killed; vmctl has the lock too while it runs. */
+static bool lock_folder(void)
+{
+	int fd = open(".", O_RDONLY | O_DIRECTORY);
+
+	return (fd >= 0 && flock(fd, LOCK_EX) == 0) || fail("its folder", errno);
+}
+
+static bool rename_point(struct tree *tree)
+{
+	const char *id = text(tree->wanted, "id");
+	json_t *point = json_object_get(tree->points, id);
+
+	json_object_update_existing(point, json_object_get(tree->wanted, "set"));
+	return write_point(tree, id);
+}
+
+int tree_main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		bool (*run)(struct tree *tree);
+		bool of_point;
+	} verbs[] = {
+		{"take", take, false},          {"apply", apply, true},
+		{"delete", delete_point, true}, {"rename", rename_point, true},
+		{"mend", mend, false},
+	};
+	struct tree tree = {0};
+	size_t i;
+
+	say_set_name("vmms");
+	if (argc != 6) {
+		return 2;
+	}
+	if (!lock_folder()) {
+		return 1;
+	}
+	tree.vmctl = argv[3];
+	tree.control = argv[4];
+	tree.wanted = json_loads(argv[5], 0, NULL);
+	tree.machine = json_load_file(FILE_DOCUMENT, JSON_REJECT_DUPLICATES, NULL);
+	tree.points = tree_read(".");
+	for (i = 0; i < ARRAY_COUNT(verbs); i++) {
+		if (strcmp(verbs[i].name, argv[2]) != 0) {
+			continue;
+		}
+		if (tree.wanted == NULL || tree.machine == NULL) {
+			say("the machine's document is damaged");
+			return 1;
+		}
+		if (verbs[i].of_point &&
+		    json_object_get(tree.points, text(tree.wanted, "id")) == NULL) {
+			say("there is no such checkpoint");
+			return 1;
+		}
+		return verbs[i].run(&tree) ? 0 : 1;
+	}
+	return 2;
+}
