@@ -144,6 +144,21 @@ static void ended(void *user, bool done, const char *out, char *said)
 	}
 }
 
+/* The worker's disks have to be the document's. */
+static bool waits_for_start(const struct machine *machine)
+{
+	const json_t *member;
+	size_t i;
+
+	json_array_foreach(machine->waits, i, member)
+	{
+		if (strcmp(json_string_value(member), "disks") == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void begin(struct job *job)
 {
 	struct machine *machine = job->machine;
@@ -153,6 +168,13 @@ static void begin(struct job *job)
 	char *wanted;
 
 	CHECK(work != NULL);
+	if (strcmp(verb_of(job), "take") == 0 && machine->worker != 0 && waits_for_start(machine)) {
+		free(work);
+		refuse(&why, SERVICE_BAD_STATE, "stop it, and start it again",
+		       "'%s': its document has disks that hold at its next start", machine->name);
+		job_fail(job, &why);
+		return;
+	}
 	json_object_set_new(job->params, "alive", json_boolean(machine->worker != 0));
 	json_object_set_new(
 		job->params, "running",
@@ -314,4 +336,18 @@ void checkpoint_mend(struct machine *machine)
 		    NULL) {
 		say("%s", why.detail);
 	}
+}
+
+void checkpoint_met(struct machine *machine)
+{
+	struct refusal why;
+
+	checkpoint_mend(machine);
+	/* A process of the service before us may have written after the document was read. */
+	if (machine->settings.document != NULL && !machine->writing &&
+	    !store_reload(machine, &why)) {
+		say("'%s': %s", machine->name, why.detail);
+	}
+	name_new_files(machine);
+	change_followed(machine);
 }

@@ -149,7 +149,7 @@ static void meet_all(struct service *service)
 
 	for (machine = service->machines; machine != NULL; machine = machine->next) {
 		machine_meet(machine);
-		checkpoint_mend(machine);
+		checkpoint_met(machine);
 	}
 	/* There once in a boot. */
 	snprintf(path, sizeof(path), "%s/booted", service->run);

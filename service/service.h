@@ -281,8 +281,10 @@ struct job *checkpoint_take(struct machine *machine, const json_t *body, const c
 			    struct refusal *why);
 struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
 			      json_t *more, const char *user, struct refusal *why);
-/* A machine that has been met: what was cut is brought to its end. */
+/* What was cut, or could not be merged while it ran, is brought to its end, by a job. */
 void checkpoint_mend(struct machine *machine);
+/* The same of a machine that has been met, after a start of vmms. */
+void checkpoint_met(struct machine *machine);
 bool checkpoint_is_action(const struct action *action);
 
 /* ---- Documents that are changed while a worker has them (change.c, difference.c) ---- */

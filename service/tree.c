@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -792,8 +794,9 @@ bool tree_needs_mending(const char *folder)
 {
 	char path[PATH_MAX], id[UUID_TEXT];
 	const struct dirent *entry;
-	bool needs = false;
 	DIR *names = opendir(folder);
+	/* What has the lock may be a tool that the process of a service before us asked. */
+	bool needs = names != NULL && flock(dirfd(names), LOCK_EX | LOCK_NB) != 0;
 
 	while (names != NULL && (entry = readdir(names)) != NULL) {
 		needs |= strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0;
@@ -846,6 +849,8 @@ int tree_main(int argc, char **argv)
 	size_t i;
 
 	say_set_name("vmms");
+	/* Who is to hear of the end is gone then; the next one has it done. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (argc != 6) {
 		return 2;
 	}
