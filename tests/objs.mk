@@ -3,7 +3,7 @@
 guests := bench emulate events hostile level many modes protect tpr
 guest_common := tests/guest/start.o tests/guest/guest.o
 image_flags_tests := -mcmodel=small
-tests_products := $(guests:%=build/tests/guest/%.elf) $(addprefix build/tests/bench/,kvmrun hvrun watch blocks packets flows)
+tests_products := $(guests:%=build/tests/guest/%.elf) $(addprefix build/tests/bench/,kvmrun hvrun watch blocks packets flows balloon)
 
 build/tests/guest/%.elf: build/image/tests/guest/%.o $(call image,$(guest_common)) tests/guest/guest.lds
 	@mkdir -p $(@D)

@@ -1,8 +1,10 @@
 /*
  * What packets and streams cost between two machines, in ticks of the client's time-stamp counter.
  *
- *   flows server          answers at port 9000, UDP and TCP, until it is killed
+ *   flows server [ADDRESS]  answers at port 9000, UDP and TCP, or at the address alone, until it is killed
  *   flows client ADDRESS PATTERN...  measures against it: each pattern with two numbers of rounds, so that a slope can be taken
+ *
+ * ADDRESS: of IPv4; vsock, which is port 9000 of the host, or to listen at; or unix:PATH.
  *
  * A line of the client: flows: PATTERN COUNT TICKS. A round of UDP is a window of packets, of which the last is
  * answered; of "ping" a byte and a byte back; of "up" and "down" a MiB one way and a byte the other; of "streams" likewise
@@ -12,15 +14,19 @@
 #include <err.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <x86intrin.h>
+
+#include <linux/vm_sockets.h>
 
 #define PORT    9000
 #define MIB     (1u << 20)
@@ -60,29 +66,59 @@ static const struct pattern {
 
 static char bytes[MIB];
 
-static int open_socket(int type, const char *address)
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_vm vm;
+	struct sockaddr_un un;
+};
+
+/* NULL: any of IPv4. */
+static socklen_t parse(const char *text, bool listens, union address *at)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1;
+	memset(at, 0, sizeof(*at));
+	if (text != NULL && strcmp(text, "vsock") == 0) {
+		at->vm.svm_family = AF_VSOCK;
+		at->vm.svm_cid = listens ? VMADDR_CID_ANY : VMADDR_CID_HOST;
+		at->vm.svm_port = PORT;
+		return sizeof(at->vm);
+	}
+	if (text != NULL && strncmp(text, "unix:", 5) == 0) {
+		at->un.sun_family = AF_UNIX;
+		snprintf(at->un.sun_path, sizeof(at->un.sun_path), "%s", text + 5);
+		return sizeof(at->un);
+	}
+	at->in.sin_family = AF_INET;
+	at->in.sin_port = htons(PORT);
+	if (text != NULL && inet_pton(AF_INET, text, &at->in.sin_addr) != 1) {
+		errx(2, "%s is no address", text);
+	}
+	return sizeof(at->in);
+}
+
+static int open_socket(int type, const char *address, bool listens)
+{
+	union address at;
+	socklen_t size = parse(address, listens, &at);
+	int fd = socket(at.any.sa_family, type | SOCK_CLOEXEC, 0), one = 1;
 
 	if (fd < 0) {
 		err(1, "socket");
 	}
-	if (address != NULL) {
-		struct timeval limit = {.tv_sec = 20};
-
-		inet_pton(AF_INET, address, &at.sin_addr);
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-		while (connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0) {
-			usleep(100000);
-		}
-	} else {
+	if (listens) {
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) != 0) {
+		if (bind(fd, &at.any, size) != 0) {
 			err(1, "bind");
 		}
+	} else {
+		struct timeval limit = {.tv_sec = 20};
+
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		while (connect(fd, &at.any, size) != 0) {
+			usleep(100000);
+		}
 	}
-	if (type == SOCK_STREAM) {
+	if (type == SOCK_STREAM && at.any.sa_family == AF_INET) {
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	}
 	return fd;
@@ -118,7 +154,7 @@ static void give(int fd, const void *from, uint32_t count)
 
 static void serve_packets(void)
 {
-	int fd = open_socket(SOCK_DGRAM, NULL);
+	int fd = open_socket(SOCK_DGRAM, NULL, true);
 	struct sockaddr_in from;
 
 	for (;;) {
@@ -142,15 +178,15 @@ static void serve_stream(int fd)
 	close(fd);
 }
 
-static void serve(void)
+static void serve(const char *address)
 {
-	int listener = open_socket(SOCK_STREAM, NULL);
+	int listener = open_socket(SOCK_STREAM, address, true);
 
 	if (listen(listener, 8) != 0) {
 		err(1, "listen");
 	}
 	signal(SIGCHLD, SIG_IGN);
-	if (fork() == 0) {
+	if (address == NULL && fork() == 0) {
 		serve_packets();
 	}
 	for (;;) {
@@ -235,7 +271,8 @@ static void measure(const struct pattern *pattern, const char *address)
 	int fds[STREAMS];
 
 	for (i = 0; i < count; i++) {
-		fds[i] = open_socket(pattern->bytes != 0 ? SOCK_DGRAM : SOCK_STREAM, address);
+		fds[i] =
+			open_socket(pattern->bytes != 0 ? SOCK_DGRAM : SOCK_STREAM, address, false);
 	}
 	rounds(fds, pattern, pattern->few); /* to be warm: this one does not count */
 	rounds(fds, pattern, pattern->few);
@@ -250,13 +287,13 @@ int main(int argc, char **argv)
 	int i, j;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc == 2 && strcmp(argv[1], "server") == 0) {
-		serve();
+	if ((argc == 2 || argc == 3) && strcmp(argv[1], "server") == 0) {
+		serve(argc == 3 ? argv[2] : NULL);
 	}
 	if (argc < 4 || strcmp(argv[1], "client") != 0) {
-		errx(2, "usage: flows server | client ADDRESS PATTERN...");
+		errx(2, "usage: flows server [ADDRESS] | client ADDRESS PATTERN...");
 	}
-	close(open_socket(SOCK_STREAM, argv[2])); /* it is there */
+	close(open_socket(SOCK_STREAM, argv[2], false)); /* it is there */
 	for (i = 3; i < argc; i++) {
 		for (j = 0; j < PATTERNS; j++) {
 			if (strcmp(argv[i], patterns[j].name) == 0) {
