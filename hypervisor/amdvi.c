@@ -27,6 +27,8 @@
 #define CONTROL_COHERENT    (1ull << 10)
 #define CONTROL_COMMANDS    (1ull << 12)
 #define STATUS_LOG_OVERFLOW (1ull << 0)
+#define STATUS_LOG_RUNS     (1ull << 3)                   /* still, after it was turned off */
+#define STATUS_RUNS         (1ull << 4 | STATUS_LOG_RUNS) /* the commands or the log */
 /* The table's flags, 5.2.2.1: what the control register takes of them */
 #define FLAG_TUNNEL            (1u << 0)
 #define FLAG_PASS_WRITES       (1u << 1)
@@ -99,9 +101,26 @@ static uint64_t control_of(const struct iommu_unit *unit)
 	       (unit->flags & FLAG_ISOCHRONOUS ? CONTROL_ISOCHRONOUS : 0);
 }
 
+/* What of commands and log is not in `control` has ended when this returns; false: it has not. */
+static bool turn_off(const struct iommu_unit *unit, uint64_t control, uint64_t runs)
+{
+	const uint64_t begin = plat_tsc();
+
+	mmio_write64(unit->registers + REG_CONTROL, control);
+	while (mmio_read64(unit->second + REG_STATUS) & runs) {
+		if (iommu_unit_is_late(begin)) {
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
 bool amdvi_start(struct iommu_unit *unit, const uint64_t *devices)
 {
-	mmio_write64(unit->registers + REG_CONTROL, 0); /* what the firmware left */
+	if (!turn_off(unit, 0, STATUS_RUNS)) { /* what the firmware left */
+		return false;
+	}
 	mmio_write64(unit->registers + REG_EXCLUSION, 0);
 	mmio_write64(unit->registers + REG_DEVICES,
 		     plat_ptr_spa(devices).v | (AMDVI_DEVICE_TABLE_PAGES - 1));
@@ -121,7 +140,9 @@ bool amdvi_start(struct iommu_unit *unit, const uint64_t *devices)
 /* After an overflow nothing is logged until the log is turned on again. */
 static void restart_log(const struct iommu_unit *unit)
 {
-	mmio_write64(unit->registers + REG_CONTROL, control_of(unit) & ~CONTROL_LOG);
+	if (!turn_off(unit, control_of(unit) & ~CONTROL_LOG, STATUS_LOG_RUNS)) {
+		return; /* without a log it refuses all the same */
+	}
 	mmio_write64(unit->second + REG_STATUS, STATUS_LOG_OVERFLOW);
 	mmio_write64(unit->registers + REG_CONTROL, control_of(unit));
 }

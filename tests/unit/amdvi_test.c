@@ -28,6 +28,7 @@
 static struct unit {
 	uint64_t registers[0x4000 / 8];
 	unsigned int forgotten, flushed;
+	unsigned int stopping; /* reads of the status until what was turned off has ended */
 	bool dead;
 } units[UNITS];
 static struct handoff handoff;
@@ -84,6 +85,10 @@ uint64_t mmio_read64(const volatile void *at)
 	uint32_t offset;
 	struct unit *unit = unit_at(at, &offset);
 
+	if (offset == 0x2020 && unit->stopping && !unit->dead && !--unit->stopping) {
+		*reg(unit, offset) &= ~0x18ull | (*reg(unit, 0x18) & LOGS) << 1 |
+				      (*reg(unit, 0x18) & COMMANDS) >> 8;
+	}
 	return *reg(unit, offset);
 }
 
@@ -128,12 +133,18 @@ void mmio_write64(volatile void *at, uint64_t value)
 	struct unit *unit = unit_at(at, &offset);
 
 	if (offset == 0x2020) {
-		*reg(unit, offset) &= ~value;
+		assert_false(*reg(unit, offset) & 8); /* the log has ended */
+		*reg(unit, offset) &= ~(value & 1);
 		return;
 	}
 	/* Where things are may be changed only while they are not in use. */
-	assert_true(offset > 0x10 || !(*reg(unit, 0x18) & ENABLED));
+	assert_true(offset > 0x10 ||
+		    (!(*reg(unit, 0x18) & ENABLED) && !(*reg(unit, 0x2020) & 0x18)));
 	*reg(unit, offset) = value;
+	if (offset == 0x18) {
+		*reg(unit, 0x2020) |= (value & LOGS) << 1 | (value & COMMANDS) >> 8;
+		unit->stopping = 3;
+	}
 	if (offset == 0x2008 && !unit->dead && (*reg(unit, 0x18) & ENABLED) &&
 	    (*reg(unit, 0x18) & COMMANDS)) {
 		run_ring(unit);
@@ -215,7 +226,8 @@ static void test_all_devices_are_in_the_domain(void **state)
 	static const uint16_t devices[] = {0, 0x18, 0xff, 0x100, 0x1234, 0xffff};
 
 	(void)state;
-	*reg(&units[0], 0x18) = ENABLED | 1 << 4; /* the firmware used it */
+	*reg(&units[0], 0x18) = ENABLED | LOGS | COMMANDS | 1 << 4; /* the firmware used it */
+	*reg(&units[0], 0x2020) = 0x18;
 	*reg(&units[0], 0x20) = 1;
 	start();
 	assert_non_null(strstr(said, "IOMMU: 2 units hold"));
@@ -248,6 +260,20 @@ static void test_units_that_will_not_do(void **state)
 	start();
 	assert_non_null(strstr(said, "of the first kind"));
 	assert_int_equal(*reg(&units[0], 0x18), 0);
+}
+
+static void test_a_unit_that_does_not_end(void **state)
+{
+	(void)state;
+	*reg(&units[1], 0x2020) = 0x10;
+	units[1].dead = true;
+	boot();
+	if (!setjmp(stopped)) {
+		iommu_start(&ram_root);
+		fail();
+	}
+	assert_non_null(strstr(said, "hv.iommu=off"));
+	memory_unlock();
 }
 
 /* More flushes than the ring has room for. */
@@ -296,11 +322,11 @@ static void test_events_are_told_a_few_at_a_time(void **state)
 	}
 	assert_non_null(strstr(said, "device 02:03.3 is refused to write at 800123 (reason 2)"));
 	event(0, 2ull << 60 | 0x00ff, 0x900000);
-	*reg(&units[0], 0x2020) = 1; /* overflow */
+	*reg(&units[0], 0x2020) |= 1; /* overflow */
 	tsc += 1000000;
 	iommu_poll();
 	assert_non_null(strstr(said, "device 00:1f.7 is refused to read at 900000 (reason 2)"));
-	assert_int_equal(*reg(&units[0], 0x2020), 0);
+	assert_int_equal(*reg(&units[0], 0x2020), 0x18);
 	assert_true(*reg(&units[0], 0x18) & LOGS);
 }
 
@@ -316,9 +342,8 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_all_devices_are_in_the_domain),
-		TEST(test_units_that_will_not_do),
-		TEST(test_flushes),
+		TEST(test_all_devices_are_in_the_domain),   TEST(test_units_that_will_not_do),
+		TEST(test_a_unit_that_does_not_end),        TEST(test_flushes),
 		TEST(test_events_are_told_a_few_at_a_time),
 	};
 
