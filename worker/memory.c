@@ -37,24 +37,19 @@ static uint8_t *reserve(uint64_t size)
 }
 
 /*
- * Large pages for a range with nothing in it. A memfd gets them by itself only where the
- * administrator said so; collapsing is always allowed, but wants a page to begin with. Without them
- * all works the same, slower.
+ * Large pages for a range with nothing in it. The first touch brings one where the administrator lets who asks have them
+ * (host/verdigris.tmpfiles); collapsing is always allowed, wants a page to begin with, and costs two fifths more. Without them all works the
+ * same, slower.
  */
-static bool want_large_page(const struct memory *memory, uint64_t at)
-{
-	*(volatile uint8_t *)(memory->base + at) = 0;
-	return madvise(memory->base + at, MEMORY_UNIT, MADV_COLLAPSE) == 0;
-}
-
 static bool want_large_pages(const struct memory *memory, uint64_t at, uint64_t length)
 {
-	uint64_t end = at + length;
+	uint8_t *from = memory->base + at;
+	uint64_t done;
 
-	while (at < end && want_large_page(memory, at)) {
-		at += MEMORY_UNIT;
+	for (done = 0; done < length; done += MEMORY_UNIT) {
+		*(volatile uint8_t *)(from + done) = 0;
 	}
-	return at == end;
+	return length == 0 || madvise(from, length, MADV_COLLAPSE) == 0;
 }
 
 /* Where the part above the hole is in `base`; the low part ends there at the latest. */
@@ -130,6 +125,7 @@ int memory_create(struct memory *memory, uint64_t start, uint64_t size, bool in_
 	}
 	/* A worker's core dump is for the worker; the guest's memory is the guest's. */
 	madvise(memory->base, size, MADV_DONTDUMP);
+	madvise(memory->base, size, MADV_HUGEPAGE);
 	begin_anew(memory);
 	pthread_mutex_init(&memory->blocks_lock, NULL);
 	return 0;
@@ -695,7 +691,7 @@ static int bring_back(struct memory *memory, uint64_t gpa, uint64_t at)
 {
 	int ret;
 
-	(void)want_large_page(memory, at);
+	(void)want_large_pages(memory, at, MEMORY_UNIT);
 	ret = backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT, ACCESS);
 	if (ret == -EEXIST) {
 		ret = 0; /* it is mapped */
@@ -753,7 +749,7 @@ static int map_blocks(struct memory *memory, uint64_t gpa, uint8_t *at, uint64_t
 	int ret = 0;
 
 	for (done = 0; done < length; done += MEMORY_UNIT) {
-		(void)want_large_page(memory, (uint64_t)(at + done - memory->base));
+		(void)want_large_pages(memory, (uint64_t)(at + done - memory->base), MEMORY_UNIT);
 		ret = backend_partition_map(memory->partition, gpa + done, at + done, MEMORY_UNIT,
 					    ACCESS);
 		if (ret != 0) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,6 +79,39 @@ static void its_size_stays(void **state)
 	assert_int_not_equal(ftruncate(memory.fd, 8 * MIB), 0);
 	assert_int_not_equal(ftruncate(memory.fd, 32 * MIB), 0);
 	assert_int_equal(memory_clear(&memory), 0);
+	memory_destroy(&memory);
+}
+
+/* Of the mapping that begins there, what smaps tells: "hg" is that it asks for large pages. */
+static bool asks_for_large_pages(const void *base)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	bool found = false, asks = false;
+	char line[512];
+
+	assert_non_null(smaps);
+	while (!asks && fgets(line, sizeof(line), smaps) != NULL) {
+		unsigned long from, end;
+
+		if (sscanf(line, "%lx-%lx ", &from, &end) == 2) {
+			found = from == (unsigned long)base;
+		} else if (found && strncmp(line, "VmFlags:", 8) == 0) {
+			asks = strstr(line, " hg") != NULL;
+		}
+	}
+	fclose(smaps);
+	return asks;
+}
+
+static void it_is_in_large_pages(void **state)
+{
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, false), 0);
+	/* A kernel without them refuses. */
+	assert_true(asks_for_large_pages(memory.base) ||
+		    madvise(memory.base, 2 * MIB, MADV_HUGEPAGE) != 0);
 	memory_destroy(&memory);
 }
 
@@ -676,6 +710,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_holes_are_nobody),
 		cmocka_unit_test(its_size_stays),
+		cmocka_unit_test(it_is_in_large_pages),
 		cmocka_unit_test(beyond_the_hole),
 		cmocka_unit_test(page_lists),
 		cmocka_unit_test(copies),
