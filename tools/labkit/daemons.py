@@ -1,4 +1,4 @@
-"""Debian's stock hyperv-daemons for a guest of a kernel, on a file system that the guest changes its root to.
+"""Debian's stock hyperv-daemons for a guest of a kernel, on a file system that the guest changes its root to; and its chrony.
 
 Each kernel has its own package. There is none with a file copy daemon for 6.12, whose guests have the one of 7; and the daemons of 7 want
 Debian 13's C library.
@@ -49,3 +49,12 @@ def fill(kernel, tree):
 
 def disk(kernel):
     return write(f"daemons-{kernel}", lambda tree: fill(kernel, tree))
+
+
+def chrony():
+    """The path of Debian 12's chronyd. It is unpacked, never installed: a host has one program that sets its clock."""
+    def unpack(new):
+        apt = Apt(BOOKWORM, "amd64")
+        apt.update()
+        apt.unpack(["chrony"], new)
+    return os.path.join(once(os.path.join(CACHE, "chrony"), unpack), "usr/sbin/chronyd")
