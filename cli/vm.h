@@ -69,7 +69,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch);
 /* vm_views.c: the verb, now and whenever something happens. The status. */
 int vm_watch(struct vm *vm);
 
-/* vm_parts.c, vm_checkpoints.c, vm_views.c, vm_menu.c: verbs. */
+/* vm_parts.c, vm_checkpoints.c, vm_views.c, vm_menu.c, vm_display.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
@@ -83,6 +83,7 @@ int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
 int vm_checkpoint(struct vm *vm), vm_checkpoints(struct vm *vm), vm_apply_checkpoint(struct vm *vm),
 	vm_rename_checkpoint(struct vm *vm), vm_remove_checkpoint(struct vm *vm);
 int vm_menu(struct vm *vm);
+int vm_display(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);
 int vm_switches(struct vm *vm), vm_add_switch(struct vm *vm), vm_remove_switch(struct vm *vm);
 

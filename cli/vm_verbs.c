@@ -668,6 +668,7 @@ const struct vm_verb vm_verbs[] = {
 	{"rename-checkpoint", "Rename-VMCheckpoint", 1, 3, vm_rename_checkpoint, false, "NAME CHECKPOINT NEW", ""},
 	{"remove-checkpoint", "Remove-VMCheckpoint", 1, 2, vm_remove_checkpoint, false, "NAME CHECKPOINT", "merged when it is off; --children: all that came of it too"},
 	{"console",       NULL,                   1, 1,    console,         false, "NAME",          "COM1, with what came last; Ctrl-] leaves"},
+	{"display",       NULL,                   1, 2,    vm_display,      false, "NAME [SOCKET]", "its screen, in vncviewer or what VM_VIEWER names, or at a socket for one"},
 	{"top",           NULL,                   0, 0,    vm_top,          false, "",              "how busy those are that run"},
 	{"memory",        "Get-VMMemory",         1, MANY, vm_memory,       false, "NAME...",       "what memory they have, need and may have"},
 	{"set-memory",    "Set-VMMemory",         1, 1,    set,             true,  "NAME",          "--memory, --memory-minimum, ..."},

@@ -2,6 +2,7 @@
  * The API's resources (include/mgmt/openapi.json): a table of methods and paths, each with who may. A path's star is one segment, a machine's
  * name or id, a job's number or an action.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -702,6 +703,30 @@ static void open_console(struct call *call)
 	snprintf(call->request->console, sizeof(call->request->console), "%s", call->machine->id);
 }
 
+static void open_display(struct call *call)
+{
+	struct request *request = call->request;
+	struct refusal why;
+
+	request->display = display_connect(call->machine);
+	if (request->display < 0) {
+		if (request->display == -ENOENT) {
+			refuse(&why, SERVICE_BAD_STATE,
+			       "start it with `vga`; one whose document has a `vnc` of its own "
+			       "shows it there",
+			       "'%s' is %s and has no screen here", call->machine->name,
+			       machine_state_name(call->machine->state));
+		} else {
+			refuse(&why, SERVICE_BAD_IO, "try again", "the screen of '%s': %s",
+			       call->machine->name, strerror(-request->display));
+		}
+		request->display = -1;
+		api_refuse(request, &why);
+		return;
+	}
+	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
+}
+
 /* ---- Jobs, events ---- */
 
 static bool may_see(const struct request *request, const struct job *job)
@@ -808,6 +833,7 @@ static const struct route {
 	{"PATCH",  "/v1/machines/*",           ROLE_ADMIN,    change_machine},
 	{"DELETE", "/v1/machines/*",           ROLE_ADMIN,    delete_machine},
 	{"GET",    "/v1/machines/*/console",   ROLE_OPERATOR, open_console},
+	{"GET",    "/v1/machines/*/display",   ROLE_OPERATOR, open_display},
 	{"POST",   "/v1/machines/*/actions/*", ROLE_OPERATOR, act},
 	{"GET",    "/v1/machines/*/checkpoints", ROLE_VIEWER, list_checkpoints},
 	{"POST",   "/v1/machines/*/checkpoints", ROLE_OPERATOR, take_checkpoint},

@@ -155,7 +155,7 @@ void http_wake_events(struct service *service)
 	}
 }
 
-/* ---- Consoles ---- */
+/* ---- Consoles and screens ---- */
 
 struct upgraded {
 	struct http *http;
@@ -178,6 +178,8 @@ static void upgrade(void *user, struct MHD_Connection *connection, void *context
 	struct request *request = context;
 	struct machine *machine = machine_find(request->service, request->console);
 	struct upgraded *upgraded = malloc(sizeof(*upgraded));
+	int screen = request->display;
+	bool attached;
 
 	(void)user;
 	(void)connection;
@@ -188,7 +190,15 @@ static void upgrade(void *user, struct MHD_Connection *connection, void *context
 		return;
 	}
 	*upgraded = (struct upgraded){request->service->http, handle};
-	if (machine == NULL || !console_attach(machine, fd, console_closed, upgraded)) {
+	if (machine == NULL) {
+		attached = false;
+	} else if (screen >= 0) {
+		request->display = -1;
+		attached = display_attach(machine, screen, fd, console_closed, upgraded);
+	} else {
+		attached = console_attach(machine, fd, console_closed, upgraded);
+	}
+	if (!attached) {
 		console_closed(upgraded);
 	}
 }
@@ -282,6 +292,7 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 	if (request == NULL) {
 		return NULL;
 	}
+	request->display = -1;
 	request->service = service;
 	request->connection = connection;
 	request->method = method;
@@ -391,6 +402,9 @@ static void completed(void *user, struct MHD_Connection *connection, void **cont
 		link = &(*link)->next;
 	}
 	*link = request->next;
+	if (request->display >= 0) {
+		close(request->display);
+	}
 	json_decref(request->answer);
 	free(request->text);
 	json_decref(request->document);
@@ -439,6 +453,7 @@ void http_destroy(struct service *service)
 	/* Their connections are the library's still, which is to end with none. */
 	for (machine = service->machines; machine != NULL; machine = machine->next) {
 		console_close(machine);
+		display_close(machine);
 	}
 	/* Who waits is hung up. */
 	for (request = http->requests; request != NULL; request = request->next) {

@@ -77,6 +77,7 @@ void machine_free(struct machine *machine)
 	loop_stop_timer(machine->service, &machine->meet_timer);
 	link_close(machine);
 	console_close(machine);
+	display_close(machine);
 	loop_close(machine->service, &machine->process);
 	json_decref(machine->running);
 	json_decref(machine->status);
@@ -205,12 +206,16 @@ static void ended(struct machine *machine)
 
 	link_close(machine);
 	console_close(machine);
+	display_close(machine);
 	loop_close(machine->service, &machine->process);
 	loop_stop_timer(machine->service, &machine->kill_timer);
 	(void)waitpid(machine->worker, NULL, WNOHANG);
 	machine->worker = 0;
 	machine->greeted = false;
 	if (machine_run_path(machine, "control", path)) {
+		(void)unlink(path);
+	}
+	if (machine_run_path(machine, "display", path)) {
 		(void)unlink(path);
 	}
 	change_ended(machine);

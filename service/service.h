@@ -155,6 +155,7 @@ struct machine {
 	struct job *queue; /* what is to be done, the first of it now; the last one is the newest */
 	struct link *link; /* to the worker, NULL: none */
 	struct console *console;
+	struct display *displays;
 	pid_t worker;                    /* 0: there is none */
 	struct source process;           /* its pidfd */
 	enum machine_state worker_state; /* as it says; while it has greeted */
@@ -463,6 +464,18 @@ json_t *console_last(const struct machine *machine, size_t most);
  */
 bool console_attach(struct machine *machine, int fd, void (*closed)(void *user), void *user);
 
+/* ---- Screens (display.c) ---- */
+
+/* To the screen of a machine whose worker has one that it has from here (start.c). A stream socket of RFB, or -errno; -ENOENT: there is none. */
+int display_connect(const struct machine *machine);
+/*
+ * Joins it with a stream socket of somebody's who looks at the screen. `closed` is called when it is over; `viewer` is not closed here, `screen` is
+ * taken. False: out of memory.
+ */
+bool display_attach(struct machine *machine, int screen, int viewer, void (*closed)(void *user),
+		    void *user);
+void display_close(struct machine *machine); /* all of them */
+
 /* ---- The API (http.c, api.c) ---- */
 
 /* A request while it is answered. */
@@ -485,6 +498,7 @@ struct request {
 	char *text; /* instead, plain and owned */
 	char location[160], etag[48];
 	char console[UUID_TEXT]; /* instead of an answer: this machine's */
+	int display;             /* ... its screen, in place of COM1; -1: none */
 	bool stream;             /* instead of an answer: events, from `seen` on */
 	uint64_t seen;
 	/* What api.c needs while it waits. */

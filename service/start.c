@@ -257,15 +257,36 @@ static bool use_state(const struct machine *machine, bool *restore)
 }
 
 struct worker_files {
-	int fds[3]; /* its configuration, control socket and lock */
+	int fds[4]; /* its configuration, control socket, lock, and where its screen is shown */
+	unsigned int count;
 	int log, nowhere;
 };
+
+/* Of a screen for which its document names no place of its own. */
+static bool open_display(struct machine *machine, json_t *config, struct worker_files *files)
+{
+	char path[PATH_MAX];
+
+	if (!machine_run_path(machine, "display", path)) {
+		return false;
+	}
+	(void)unlink(path);
+	if (!json_is_true(json_object_get(config, "vga")) ||
+	    json_object_get(config, "vnc") != NULL) {
+		return true;
+	}
+	files->fds[files->count] = listen_privately(path, -1, SOCK_STREAM, 16, "");
+	json_object_set_new(config, "vnc",
+			    json_pack("{s:{s:i, s:s}}", "socket", "fd",
+				      FIRST_FD + (int)files->count, "name", path));
+	return files->fds[files->count++] >= 0;
+}
 
 static bool open_files(struct machine *machine, struct worker_files *files)
 {
 	json_t *config = settings_for_worker(machine, machine->settings.document);
 	char path[PATH_MAX];
-	bool restore = false;
+	bool restore = false, shown;
 
 	if (!machine_run_path(machine, "control", path) || !use_state(machine, &restore)) {
 		json_decref(config);
@@ -278,6 +299,8 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 	if (restore) {
 		json_object_set_new(config, "restore", json_string(FILE_STATE_USED));
 	}
+	files->count = 3;
+	shown = open_display(machine, config, files);
 	files->fds[0] = start_text_file("config", config);
 	json_decref(config);
 	(void)unlink(path);
@@ -285,13 +308,14 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 	files->fds[2] = open_lock(machine);
 	files->log = open_log(machine);
 	files->nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	return files->fds[0] >= 0 && files->fds[1] >= 0 && files->fds[2] >= 0 && files->log >= 0 &&
-	       files->nowhere >= 0;
+	return shown && files->fds[0] >= 0 && files->fds[1] >= 0 && files->fds[2] >= 0 &&
+	       files->log >= 0 && files->nowhere >= 0;
 }
 
 static void close_files(const struct worker_files *files)
 {
-	const int all[] = {files->fds[0], files->fds[1], files->fds[2], files->log, files->nowhere};
+	const int all[] = {files->fds[0], files->fds[1], files->fds[2],
+			   files->fds[3], files->log,    files->nowhere};
 
 	for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
 		if (all[i] >= 0) {
@@ -303,7 +327,7 @@ static void close_files(const struct worker_files *files)
 bool start_worker(struct machine *machine, struct refusal *why)
 {
 	static const char *const words[] = {"--config", "fd:3", NULL};
-	struct worker_files files = {{-1, -1, -1}, -1, -1};
+	struct worker_files files = {.fds = {-1, -1, -1, -1}, .log = -1, .nowhere = -1};
 	char folder[PATH_MAX];
 	pid_t worker = -1;
 	bool opened;
@@ -316,8 +340,8 @@ bool start_worker(struct machine *machine, struct refusal *why)
 	}
 	if (opened) {
 		begin_log(files.log);
-		worker = start_process(machine->service->worker, folder, words, files.fds, 3,
-				       files.nowhere, files.log);
+		worker = start_process(machine->service->worker, folder, words, files.fds,
+				       files.count, files.nowhere, files.log);
 		errno = worker < 0 ? -worker : 0;
 	}
 	if (worker <= 0) {

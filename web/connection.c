@@ -93,9 +93,9 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned
 				     struct MHD_Response *response)
 {
 	static const char *const headers[][2] = {
-		{"Content-Security-Policy",
-		 "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-		 "frame-ancestors 'none'"},
+		{"Content-Security-Policy", "default-src 'self'; img-src 'self' data:; object-src "
+					    "'none'; base-uri 'none'; form-action 'self'; "
+					    "frame-ancestors 'none'"},
 		{"X-Content-Type-Options", "nosniff"},
 		{"X-Frame-Options", "DENY"},
 		{"Referrer-Policy", "no-referrer"},

@@ -6,17 +6,18 @@ web_products := build/web/vweb
 build/web/vweb: $(call user,$(web_objs))
 	$(call link_user,-ljansson -lmicrohttpd -lgnutls -lseccomp -lpam)
 
-# The page's files are in the program, packed. Without npm there is a page without a terminal.
+# The page's files are in the program, packed. Without npm there is a page without a terminal and a screen.
+web_vendored := xterm.js xterm.css novnc.js
 web_page := $(wildcard web/page/*)
-web_packed := $(web_page:web/page/%=build/web/page/%.gz) build/web/page/xterm.js.gz build/web/page/xterm.css.gz
+web_packed := $(web_page:web/page/%=build/web/page/%.gz) $(web_vendored:%=build/web/page/%.gz)
 build/user/web/page_files.o: $(web_packed)
 $(web_page:web/page/%=build/web/page/%.gz): build/web/page/%.gz: web/page/%
 	@mkdir -p $(@D)
 	$(Q)gzip -9nc $< > $@
-build/web/page/xterm.%.gz: build/web/vendor/xterm.%
+$(web_vendored:%=build/web/page/%.gz): build/web/page/%.gz: build/web/vendor/%
 	@mkdir -p $(@D)
 	$(Q)gzip -9nc $< > $@
-build/web/vendor/xterm.js build/web/vendor/xterm.css &: web/package-lock.json web/package.json web/vendor
+$(addprefix build/web/vendor/,$(web_vendored)) &: web/package-lock.json web/package.json web/vendor
 	@web/vendor build/web/vendor
 
 web_tests := tests/unit/websocket_test.c tests/unit/web_secret_test.c

@@ -12,9 +12,11 @@
 	F(machine, "/machine.js", "text/javascript")                                               \
 	F(edit, "/edit.js", "text/javascript")                                                     \
 	F(console, "/console.js", "text/javascript")                                               \
+	F(display, "/display.js", "text/javascript")                                               \
 	F(icon, "/icon.svg", "image/svg+xml")                                                      \
 	F(terminal, "/xterm.js", "text/javascript")                                                \
-	F(terminal_style, "/xterm.css", "text/css")
+	F(terminal_style, "/xterm.css", "text/css")                                                \
+	F(novnc, "/novnc.js", "text/javascript")
 
 #define DECLARE(name, path, type) extern const uint8_t page_##name##_start[], page_##name##_end[];
 #define ROW(name, path, type)     {path, type, page_##name##_start, page_##name##_end},

@@ -16,8 +16,10 @@
 	file	page_machine,  "build/web/page/machine.js.gz"
 	file	page_edit,     "build/web/page/edit.js.gz"
 	file	page_console,  "build/web/page/console.js.gz"
+	file	page_display,  "build/web/page/display.js.gz"
 	file	page_icon,     "build/web/page/icon.svg.gz"
 	file	page_terminal, "build/web/page/xterm.js.gz"
 	file	page_terminal_style, "build/web/page/xterm.css.gz"
+	file	page_novnc,    "build/web/page/novnc.js.gz"
 
 	.section .note.GNU-stack, "", @progbits

@@ -3,12 +3,15 @@ import os
 import re
 
 from harness import BUILD, guest, kernels, test
+from bios_tests import BIOS, VGA_BIOS
 from integration_tests import END, VMCTL
 
 VMMS = (os.path.join(BUILD, "service", "vmms"), "/usr/bin/vmms")
 VM = (os.path.join(BUILD, "cli", "vm"), "/usr/bin/vm")
 VLIBVIRTD = (os.path.join(BUILD, "libvirt", "vlibvirtd"), "/usr/bin/vlibvirtd")
 VIRSH = ("/usr/bin/virsh", "/usr/bin/virsh")
+VMVNC = (os.path.join(BUILD, "console", "vmvnc"), "/usr/bin/vmvnc")
+SOCAT = ("/usr/bin/socat", "/usr/bin/socat")
 WORKER = (os.path.join(BUILD, "worker", "vmwp"), "/usr/bin/vmwp")
 
 GUEST = END + """
@@ -45,6 +48,12 @@ def life(t):
         vm create db --kernel /root/vmlinuz --initrd /root/nothing --memory 128M || exit 1
         vm start web || exit 1
         vm start db 2>&1; echo "db: $?"
+        # A screen, which outlives the service as well.
+        vm create seen --generation 1 --memory 64M --set vga=true && vm start seen && vm pause seen || exit 1
+        vm display seen seen.vnc 2>/dev/null & display=$!
+        until [ -S seen.vnc ]; do kill -0 $display || exit 1; usleep 100000; done
+        look() {{ socat -u UNIX-CONNECT:seen.vnc - | head -c 12 | sed "s/^/$1: /"; }}
+        look first
         ticks web
         echo hallo >&9
         until grep -q "^heard hallo" web.out; do usleep 200000; done
@@ -64,6 +73,7 @@ def life(t):
         serve
         until vm list | grep -q "^web *running"; do usleep 200000; done
         vm start web 2>&1
+        look second; kill $display; vm turn-off seen && vm delete seen || exit 1
         ln -s /run /var/run; vlibvirtd 2>>log & libvirt=$!
         until [ -S /run/libvirt/virtverdigrisd-sock ]; do kill -0 $libvirt || exit 1; usleep 100000; done
         virsh() {{ /usr/bin/virsh -q -c verdigris:///system "$@"; }}
@@ -85,9 +95,12 @@ def life(t):
         vm delete --disks web db && ls /var/lib/verdigris/machines | wc -l
         vm jobs | awk '{{ print "job", $2, $3, $4 }}'
         kill $service; wait $service; echo "service: $?"
-        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, VMCTL, WORKER, VLIBVIRTD, VIRSH])
+        ps | grep -c '[v]mwp'; cat log""", puts=[*guest.puts(path=initrd), VMMS, VM, VMCTL, WORKER, VLIBVIRTD, VIRSH, VMVNC, SOCAT,
+                         *((path, path) for path in (BIOS, VGA_BIOS))])
     t.has(text, "vm: 'db' did not start: --initrd /root/nothing: No such file or directory")
     t.has(text, "db: 1\n")
+    t.has(text, "first: RFB 003.008\n")
+    t.has(text, "second: RFB 003.008\n")
     t.has(text, "vm: 'web' is running and cannot be started")
     t.has(text, "paused\n")
     t.check(re.search(r"state\.state=1\n.*cpu\.time=[1-9]\d*\n.*rd\.bytes=[1-9]", text), "virsh does not see what the guest has done")

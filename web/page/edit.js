@@ -61,6 +61,7 @@ function form(machine, whole, submit) {
     name: text(machine?.name, { required: true, maxLength: 64 }), memory: text(old.memory, { required: true }), vps: text(old.vps, { type: "number", min: 1, max: 240, required: true }),
     "memory-minimum": text(old["memory-minimum"]), "memory-maximum": text(old["memory-maximum"]),
     generation: choice([["", "none: a kernel is started"], ["1", "1: BIOS"], ["2", "2: UEFI"]], String(old.generation ?? "")),
+    vga: choice([["", "none: its console is the serial line"], ["true", "a VGA's"]], old.vga ? "true" : ""),
     kernel: text(old.kernel), initrd: text(old.initrd), append: text(old.append),
     start: choice([["", "never"], ["if-running", "if it ran before"], ["always", "always"]], old.start === "never" ? "" : old.start),
     stop: choice([["", "shut it down"], ["save", "save it"], ["turn-off", "turn it off"]], old.stop === "shutdown" ? "" : old.stop),
@@ -71,7 +72,7 @@ function form(machine, whole, submit) {
   const said = h("div", { role: "alert" });
 
   const value = () => {
-    const wanted = { name: inputs.name.value, vps: Number(inputs.vps.value), generation: inputs.generation.value ? Number(inputs.generation.value) : null };
+    const wanted = { name: inputs.name.value, vps: Number(inputs.vps.value), generation: inputs.generation.value ? Number(inputs.generation.value) : null, vga: inputs.vga.value ? true : null };
     for (const key of ["memory", "memory-minimum", "memory-maximum", "kernel", "initrd", "append", "start", "stop", "notes"]) {
       const given = inputs[key].value.trim();
       wanted[key] = given === "" ? null : given === String(old[key]) ? old[key] : given;
@@ -98,7 +99,7 @@ function form(machine, whole, submit) {
   } }, h("div.grid", null,
     h("fieldset", null, h("legend", null, "Machine"), h("div.fields", null, field("Name", inputs.name), field("Memory", inputs.memory, "as 512M or 2G"), field("VPs", inputs.vps),
       field("Least memory", inputs["memory-minimum"], "dynamic memory, if given"), field("Most memory", inputs["memory-maximum"]))),
-    h("fieldset", null, h("legend", null, "What it starts"), h("div.fields", null, field("Generation", inputs.generation), field("Kernel", inputs.kernel, "without a generation"), field("Initial RAM disk", inputs.initrd), field("Command line", inputs.append))),
+    h("fieldset", null, h("legend", null, "What it starts"), h("div.fields", null, field("Generation", inputs.generation), field("Screen", inputs.vga, "with a generation"), field("Kernel", inputs.kernel, "without a generation"), field("Initial RAM disk", inputs.initrd), field("Command line", inputs.append))),
     h("fieldset", null, h("legend", null, "With the host"), h("div.fields", null, field("When the host starts", inputs.start), field("When the host ends", inputs.stop))),
     h("fieldset", null, h("legend", null, "About it"), h("div.fields", null, field("Tags", inputs.tags, "with commas"), field("Users", inputs.users, "as ann:operator, bob:viewer")), field("Notes", inputs.notes))),
   h("div.grid", null, disks.element, networks.element), said,

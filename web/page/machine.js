@@ -1,7 +1,8 @@
-// A machine: what can be done with it, what is known of it, its console.
+// A machine: what can be done with it, what is known of it, its screen and its console.
 import { act, ask, keyOf, known, pathOf } from "./api.js";
 import { announce, ask as question, bytes, chart, h, replace, size, span, state } from "./parts.js";
 import { consoleView } from "./console.js";
+import { displayView } from "./display.js";
 
 const off = ["off", "saved"], on = ["running", "paused"];
 const actions = {
@@ -52,8 +53,8 @@ const diskText = (disk) => [disk.file ?? "empty", disk.kind, disk.controller, di
 export function machineView(key) {
   const title = h("h1"), mark = h("span"), bar = h("div.row", { role: "group", "aria-label": "What can be done" }), said = h("div", { role: "alert" }),
     facts = h("div"), document_ = h("div"), worker = h("div"), cpu = chart("CPU, the last minutes"), cpuText = h("span"), more = h("div.row");
-  const console_ = consoleView();
-  let asked = 0, shown = "", gone = false, connected = false;
+  const console_ = consoleView(), display = displayView(), screen = h("section.card", { "aria-label": "Screen", hidden: true }, display.element);
+  let asked = 0, shown = "", gone = false, connected = false, looking = "";
 
   const complain = (text) => said.replaceChildren(h("div.say", null, text));
 
@@ -70,10 +71,21 @@ export function machineView(key) {
         ["With the host's start", settings.start ?? "never"], ["With its end", settings.stop ?? "shutdown"],
         ["Users", Object.entries(settings.users ?? {}).map(([user, role]) => `${user}: ${role}`).join(", ")], ["Notes", settings.notes],
       ]));
+      screen.hidden = !settings.vga || Boolean(settings.vnc);
+      look();
       replace(worker, whole.worker ? list(pairs(whole.worker)) : h("p.soft", null, "It does not run."));
     } catch (problem) {
       if (mine === asked) complain(problem.message);
     }
+  }
+
+  // What its worker has decides whether there is a screen: the document may have changed since it started.
+  function look() {
+    const machine = known.machines.get(key), wanted = machine && !screen.hidden && on.includes(machine.state) ? pathOf(machine, "display") : "";
+    if (wanted === looking) return;
+    looking = wanted;
+    if (wanted) display.open(wanted);
+    else display.close("It does not run: its screen is dark.");
   }
 
   const remove = async () => {
@@ -97,7 +109,7 @@ export function machineView(key) {
       h("div.grid", null, h("section.card", { "aria-label": "State" }, h("h2", null, "State"), facts, h("h2", null, "CPU ", cpuText), cpu.element),
         h("section.card", { "aria-label": "Settings" }, h("h2", null, "Settings"), document_),
         h("section.card", { "aria-label": "Worker" }, h("h2", null, "What its worker says"), worker)),
-      h("section.card", { "aria-label": "Console" }, console_.element)],
+      screen, h("section.card", { "aria-label": "Console" }, console_.element)],
     update() {
       const machine = known.machines.get(key);
       if (!machine) {
@@ -131,7 +143,11 @@ export function machineView(key) {
         if (lives) console_.open(pathOf(machine, "console"));
         else console_.close("It does not run: there is no console.");
       }
+      look();
     },
-    leave: () => console_.close(""),
+    leave: () => {
+      console_.close("");
+      display.close("");
+    },
   };
 }
