@@ -64,6 +64,7 @@ struct daemon {
 	bool stop;
 	uint32_t awake_ns; /* how long it looks at the guests' rings when there was nothing */
 	struct vswitch *nets[DAEMON_SWITCHES];
+	uint32_t net_end; /* above the last that was ever in use */
 	struct extensions extensions;
 	struct plug *plugs;
 	uint32_t guest_count; /* of plugs: rings that can be looked at without a system call */

@@ -135,7 +135,7 @@ bool loop_run(struct daemon *daemon)
 		uint32_t frames = 0;
 		bool swept;
 
-		for (uint32_t i = 0; i < DAEMON_SWITCHES; i++) {
+		for (uint32_t i = 0; i < daemon->net_end; i++) {
 			if (daemon->nets[i] != NULL) {
 				struct vswitch_turn turn = vswitch_turn(daemon->nets[i], now);
 
@@ -145,7 +145,8 @@ bool loop_run(struct daemon *daemon)
 		}
 		swept = plug_sweep(daemon);
 		last_ns = frames != 0 ? now : last_ns;
-		if (frames == 0 && !swept &&
+		/* Also after a turn with frames: what has come meanwhile is seen here, and debts want another. */
+		if (!swept && wait_ns != 0 &&
 		    (daemon->guest_count == 0 || now - last_ns >= daemon->awake_ns) &&
 		    may_sleep(daemon)) {
 			extend_idle(&daemon->extensions);

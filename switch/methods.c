@@ -121,6 +121,7 @@ static json_t *switch_create(struct rpc_request *request, const struct parameter
 	if (ret != 0) {
 		return by_errno(request, "the switch", ret);
 	}
+	daemon->net_end = i < daemon->net_end ? daemon->net_end : i + 1;
 	daemon->nets[i]->speed_bits = p->speed_mbit * 1000000;
 	daemon->nets[i]->extensions = &daemon->extensions;
 	return json_object();

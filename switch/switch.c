@@ -396,8 +396,8 @@ struct vswitch_turn vswitch_turn(struct vswitch *net, uint64_t now_ns)
 		round = serve_all(net, now_ns);
 	} while (pay_debts(net, &round, now_ns));
 	turn.frames = round.frames;
-	if (round.no_room && least_debt(net) != NO_DEBTS) {
-		turn.wait_ns = IDLE_TURN_NS;
+	if (least_debt(net) != NO_DEBTS) {
+		turn.wait_ns = round.no_room ? IDLE_TURN_NS : 0;
 	}
 	for (uint32_t i = 0; i < net->port_count; i++) {
 		uint64_t wait_ns = bucket_wait_ns(&net->ports[net->used[i]]->limit);
