@@ -3,7 +3,7 @@ import os
 import re
 
 from harness import BUILD, guest, kernels, test
-from labkit import floppy
+from labkit import floppy, judge
 
 PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
 IPERF = "/usr/bin/iperf3"
@@ -115,9 +115,11 @@ def both_ways(t):
     t.has(text, "ended with 0")
 
 
-@test("network: two guests reach each other", deadline=900)
+@test("network: two guests reach each other, by TCP and UDP both ways, with large frames whole, and tshark finds nothing wrong", deadline=900)
 def two(t):
     command = ADDRESS + """
+        # Of what is received now: bytes a frame.
+        sizes() { set -- $(cat /sys/class/net/eth0/statistics/rx_bytes /sys/class/net/eth0/statistics/rx_packets) $*; echo "size: $((($1 - $3) / ($2 - $4 + 1)))"; }
         for word in $(cat /proc/cmdline); do case $word in me=*) me=${word#me=};; esac; done
         ip addr add 10.2.0.$me/24 dev eth0
         until ping -c 3 10.2.0.$((3 - me)) >/tmp/ping; do :; done
@@ -127,22 +129,56 @@ def two(t):
             echo "sent: $(md5sum </tmp/file | cut -c 1-32)"
             until nc 10.2.0.2 5000 </tmp/file; do sleep 1; done
         else
+            before=$(cat /sys/class/net/eth0/statistics/rx_bytes /sys/class/net/eth0/statistics/rx_packets)
             nc -l -p 5000 >/tmp/file
             echo "received: $(md5sum </tmp/file | cut -c 1-32)"
+            sizes $before
         fi
-        # The other may still ask.
-        ping -c 1 -w 5 10.2.0.$((3 - me)) >/dev/null
+        echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+        ip addr add fd77::$me/64 dev eth0
+        until ping -6 -c 1 fd77::$((3 - me)) >/dev/null; do :; done
+        if [ $me = 1 ]; then
+            for address in 10.2.0.2 fd77::2; do
+                for way in "-n 400K" "-n 400K -R" "-u -b 10M -n 100K" "-u -b 10M -n 100K -R"; do
+                    until iperf3 -c $address $way >/tmp/iperf; do sleep 1; done
+                    echo "iperf: $address $way"
+                done
+            done
+            until nc 10.2.0.2 6000 </dev/null; do sleep 1; done
+        else
+            iperf3 -s >/dev/null 2>&1 &
+            nc -l -p 6000
+        fi
+        ip link set eth0 down; ip link set eth0 mtu 9000 || exit 1
+        ip link set eth0 up
+        ip addr add 10.2.0.$me/24 dev eth0 2>/dev/null
+        if [ $me = 1 ]; then
+            until ping -c 1 -s 8900 10.2.0.2 >/dev/null; do :; done
+            until nc 10.2.0.2 6000 </dev/null; do sleep 1; done
+        else
+            nc -l -p 6000
+        fi
     """
     first, second = (guest.shell(guest.worker(f"guest{me}", vps=1, memory="256M", append=f"me={me}", more=["--net", f"lan,port=p{me}"]))
                      for me in (1, 2))
-    text = t.root(SWITCH + f"{first} >one 2>&1 & first=$!; {second} >two 2>&1; echo second ended with $?; wait $first; "
-                  "echo first ended with $?; cat one two; vswitch stats lan",
-                  puts=[*guest.puts("6.1", initrd("two", command)), *PROGRAMS])
+    text = t.root(SWITCH + f"""
+        vswitch port lan add p1 guest
+        vswitch capture lan p1 capture & capture=$!
+        {first} >one 2>&1 & first=$!; {second} >two 2>&1; echo second ended with $?
+        wait $first; echo first ended with $?
+        kill $capture; wait $capture
+        cat one two; vswitch stats lan""", gets=[("/root/capture", t.path("capture"))],
+                  puts=[*guest.puts("6.1", initrd("two", command, programs=[IPERF])), *PROGRAMS])
     t.has(text, "first ended with 0")
     t.has(text, "second ended with 0")
     t.same("who was reached", sorted(re.findall(r"reached: (\d)", text)), ["1", "2"])
     t.same("what arrived", re.findall(r"received: (\w+)", text), re.findall(r"sent: (\w+)", text))
+    t.same("transfers of iperf3", len(re.findall(r"^iperf: ", text, re.M)), 8)
+    # A guest that takes RSC gets what the other sends by LSO as it is.
+    t.check(int(re.search(r"^size: (\d+)", text, re.M)[1]) > 1600, "the file came in short frames")
     t.calm(text)
+    t.same("what tshark complains of", judge.complaints(t.path("capture")), "")
+    t.same("jumbo frames", len(judge.frames(t.path("capture"), "icmp && frame.len == 8942")) >= 2, True)
 
 
 @test("network: adapters come and go while iperf3 runs, and the switch ends and comes back", deadline=900)
