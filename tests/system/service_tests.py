@@ -52,7 +52,7 @@ def life(t):
         vm create seen --generation 1 --memory 64M --set vga=true && vm start seen && vm pause seen || exit 1
         vm display seen seen.vnc 2>/dev/null & display=$!
         until [ -S seen.vnc ]; do kill -0 $display || exit 1; usleep 100000; done
-        look() {{ socat -u UNIX-CONNECT:seen.vnc - | head -c 12 | sed "s/^/$1: /"; }}
+        look() {{ socat -u UNIX-CONNECT:seen.vnc,readbytes=12 - | sed "s/^/$1: /"; }}
         look first
         ticks web
         echo hallo >&9
