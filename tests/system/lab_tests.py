@@ -1,4 +1,5 @@
 """The lab's own word: what it says of a machine that hangs."""
+import hashlib
 import re
 
 from harness import guest, test
@@ -21,3 +22,10 @@ def hangs(t):
 @test("lab: a command on a person's terminal ends, and its status is known", bare=True)
 def interactive(t):
     t.has(t.root("tty; echo last; exit 3", interactive=True, status=3), "last")
+
+
+@test("lab: a large file comes whole, though the machine ends behind it", bare=True)
+def large(t):
+    text = t.root("dd if=/dev/urandom of=/root/large bs=1M count=16 2>/dev/null; md5sum /root/large", gets=[("/root/large", t.path("large"))])
+    with open(t.path("large"), "rb") as file:
+        t.has(text, hashlib.md5(file.read()).hexdigest())

@@ -166,6 +166,8 @@ def receive(stream):
 
 
 def save_files(o, channel):
+    if o.gets and channel.files is None and channel.status is not None:
+        raise LabError("--get: the machine has ended before its files had come")
     for (root, host), data in zip(o.gets, channel.files or []):
         if data is None:
             raise LabError(f"--get {root}: there is no such file in the root")
