@@ -340,9 +340,27 @@ static struct job *new_job(struct rpc_request *request, const char *what, enum j
 	return job;
 }
 
+static json_t *refuse_busy(struct rpc_request *request)
+{
+	return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
+			  "wait for it, or cancel it");
+}
+
 static json_t *refuse_stopping(struct rpc_request *request)
 {
 	return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is about to stop", "");
+}
+
+/* For this job the machine is held, and it has the descriptors; one that could not be prepared leaves all as it was. */
+static json_t *start_held(struct rpc_request *request, struct job *job, bool prepared)
+{
+	if (!prepared) {
+		machine_release(control_of(request)->machine);
+		return NULL;
+	}
+	request->fd_count = 0;
+	job_start(job);
+	return job_answer(job);
 }
 
 static int explain_pause(struct job *job, int ret)
@@ -461,8 +479,7 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 		return NULL;
 	}
 	if (job_count(control_of(request)) != 0) {
-		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
-				  "wait for it, or cancel it");
+		return refuse_busy(request);
 	}
 	if (!machine_hold(machine)) {
 		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is not paused",
@@ -479,12 +496,10 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 	sockets_stand(machine->sockets, true);
 	vmbus_settle(machine->bus);
 	*saving = (struct saving){.machine = machine, .fd = request->fds[0]};
-	request->fd_count = 0;
 	job->work = save_work;
 	job->finish = save_finish;
 	job->subject = saving;
-	job_start(job);
-	return job_answer(job);
+	return start_held(request, job, true);
 }
 
 static bool is_file(int fd, mode_t type)
@@ -535,21 +550,15 @@ static json_t *run_checkpoint(struct rpc_request *request, const struct paramete
 		return rpc_refuse(request, CONTROL_BAD_STATE, obstacle, "");
 	}
 	if (job_count(control_of(request)) != 0) {
-		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
-				  "wait for it, or cancel it");
+		return refuse_busy(request);
 	}
 	if (!machine_hold(machine)) {
 		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is not paused",
 				  "pause it first");
 	}
 	job = new_job(request, CONTROL_CHECKPOINT, JOB_OF_NOTHING, -1);
-	if (job == NULL || checkpoint_prepare(machine, job, &wanted) != 0) {
-		machine_release(machine);
-		return NULL;
-	}
-	request->fd_count = 0;
-	job_start(job);
-	return job_answer(job);
+	return start_held(request, job,
+			  job != NULL && checkpoint_prepare(machine, job, &wanted) == 0);
 }
 
 static json_t *run_checkpoint_end(struct rpc_request *request, const struct parameters *p)
@@ -618,21 +627,14 @@ static json_t *run_migrate(struct rpc_request *request, const struct parameters 
 		return refuse_stopping(request);
 	}
 	if (job_count(control_of(request)) != 0) {
-		return rpc_refuse(request, CONTROL_BAD_BUSY, "a job of this machine has not ended",
-				  "wait for it, or cancel it");
+		return refuse_busy(request);
 	}
 	if (!machine_hold_running(machine)) {
 		return rpc_refuse(request, CONTROL_BAD_STATE, "the machine does not run",
 				  "resume it first");
 	}
 	job = new_job(request, CONTROL_MIGRATE, JOB_OF_NOTHING, -1);
-	if (job == NULL || migrate_prepare(machine, job, &wanted) != 0) {
-		machine_release(machine);
-		return NULL;
-	}
-	request->fd_count = 0;
-	job_start(job);
-	return job_answer(job);
+	return start_held(request, job, job != NULL && migrate_prepare(machine, job, &wanted) == 0);
 }
 
 /* -ENOTCONN: it cannot be used. */
