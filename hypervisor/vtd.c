@@ -72,6 +72,20 @@ static void write32(const struct iommu_unit *unit, uint32_t at, uint32_t value)
 	mmio_write32(unit->registers + at, value);
 }
 
+/* Waits until the bit is as it should be; false: the unit is late. */
+static bool wait_for(const struct iommu_unit *unit, uint32_t at, uint32_t bit, bool on)
+{
+	const uint64_t begin = plat_tsc();
+
+	while (!(read32(unit, at) & bit) == on) {
+		if (iommu_unit_is_late(begin)) {
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
 const char *vtd_judge(struct iommu_unit *unit, uint64_t last)
 {
 	uint64_t cap = mmio_read64(unit->registers + REG_CAP);
@@ -134,16 +148,9 @@ void vtd_flush_begin(struct iommu_unit *unit)
 static bool command(const struct iommu_unit *unit, uint32_t bit, bool on)
 {
 	const uint32_t lasting = read32(unit, REG_STATUS) & STATUS_LASTING;
-	const uint64_t begin = plat_tsc();
 
 	write32(unit, REG_COMMAND, on ? lasting | bit : lasting & ~bit);
-	while (!(read32(unit, REG_STATUS) & bit) == on) {
-		if (iommu_unit_is_late(begin)) {
-			return false;
-		}
-		cpu_relax();
-	}
-	return true;
+	return wait_for(unit, REG_STATUS, bit, on);
 }
 
 /* The firmware may have left it in use. Interrupts are as on a machine without. */
@@ -173,19 +180,11 @@ static void fill_tables(struct iommu_unit *unit, spa_t top)
 /* Regions that firmware keeps from all DMA until the system has the IOMMU. */
 static bool end_protection(const struct iommu_unit *unit)
 {
-	const uint64_t begin = plat_tsc();
-
 	if (!(mmio_read64(unit->registers + REG_CAP) & CAP_PROTECTED)) {
 		return true;
 	}
 	write32(unit, REG_PROTECTED, read32(unit, REG_PROTECTED) & ~PROTECTED_ENABLE);
-	while (read32(unit, REG_PROTECTED) & PROTECTED_ENABLED) {
-		if (iommu_unit_is_late(begin)) {
-			return false;
-		}
-		cpu_relax();
-	}
-	return true;
+	return wait_for(unit, REG_PROTECTED, PROTECTED_ENABLED, false);
 }
 
 bool vtd_start(struct iommu_unit *unit, spa_t top)
