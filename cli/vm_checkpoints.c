@@ -4,14 +4,8 @@
 #include <string.h>
 
 #include "cli/vm.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 static json_t *ask_list(struct vm *vm)
 {
@@ -43,10 +37,10 @@ static int find(struct vm *vm, const char *name, char id[40])
 	}
 	json_array_foreach(json_object_get(answer, "checkpoints"), i, one)
 	{
-		bool is_id = strcasecmp(text(one, "id"), name) == 0;
+		bool is_id = strcasecmp(member_text(one, "id"), name) == 0;
 
-		if (is_id || strcmp(text(one, "name"), name) == 0) {
-			snprintf(id, 40, "%s", text(one, "id"));
+		if (is_id || strcmp(member_text(one, "name"), name) == 0) {
+			snprintf(id, 40, "%s", member_text(one, "id"));
 			found = is_id ? 1 : found + 1;
 			if (is_id) {
 				break;

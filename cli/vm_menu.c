@@ -10,17 +10,11 @@
 #include <unistd.h>
 
 #include "cli/vm.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 #include "lib/check.h"
 
 #define PAGE 15 /* machines that are listed at a time */
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 /* A line, without its end and blanks around it. False: the input has ended. */
 static bool ask(const char *prompt, char *line, size_t size)
@@ -161,7 +155,7 @@ static bool has_word(const char *words, const char *word)
 
 static bool is_shown(const struct choice *choice, const json_t *machine)
 {
-	return choice->states == NULL || has_word(choice->states, text(machine, "state"));
+	return choice->states == NULL || has_word(choice->states, member_text(machine, "state"));
 }
 
 static void print_machine(const json_t *machine)
@@ -170,9 +164,9 @@ static void print_machine(const json_t *machine)
 	char value[128];
 	size_t i;
 
-	printf("\n%s: %s\n", text(machine, "name"), text(machine, "state"));
+	printf("\n%s: %s\n", member_text(machine, "name"), member_text(machine, "state"));
 	if (json_object_get(machine, "damage") != NULL) {
-		printf("      %s\n", text(machine, "damage"));
+		printf("      %s\n", member_text(machine, "damage"));
 	}
 	for (i = 0; i < ARRAY_COUNT(choices); i++) {
 		if (!is_shown(&choices[i], machine)) {
@@ -204,7 +198,7 @@ static bool act(const struct vm *vm, const char *name, const json_t *machine, in
 	char line[1024];
 
 	if (!is_shown(choice, machine)) {
-		printf("%s: not while it is %s\n", choice->what, text(machine, "state"));
+		printf("%s: not while it is %s\n", choice->what, member_text(machine, "state"));
 	} else if (choice->verb == NULL) {
 		if (!ask(choice->prompt, line, sizeof(line))) {
 			return false;
@@ -256,9 +250,9 @@ static void print_machines(const json_t *list, size_t from)
 
 		vm_print_value(json_object_get(machine, "memory"), memory, sizeof(memory));
 		vm_print_value(json_object_get(machine, "vps"), vps, sizeof(vps));
-		snprintf(value, sizeof(value), "%-10s %4s VPs  %s", text(machine, "state"), vps,
-			 memory);
-		print_line((int)i + 1, text(machine, "name"), value);
+		snprintf(value, sizeof(value), "%-10s %4s VPs  %s", member_text(machine, "state"),
+			 vps, memory);
+		print_line((int)i + 1, member_text(machine, "name"), value);
 	}
 	if (i < json_array_size(list)) {
 		printf("      and %zu more\n", json_array_size(list) - i);
@@ -304,10 +298,11 @@ static bool serve_line(struct vm *vm, const json_t *list, const char *line, size
 		printf("%s: type a number from the list, or 0\n", line);
 		return true;
 	}
-	snprintf(name, sizeof(name), "%s", text(json_array_get(list, (size_t)number - 1), "id"));
+	snprintf(name, sizeof(name), "%s",
+		 member_text(json_array_get(list, (size_t)number - 1), "id"));
 	if (name[0] == '\0') { /* its document is damaged */
 		snprintf(name, sizeof(name), "%s",
-			 text(json_array_get(list, (size_t)number - 1), "name"));
+			 member_text(json_array_get(list, (size_t)number - 1), "name"));
 	}
 	return machine_menu(vm, name);
 }
@@ -346,7 +341,7 @@ static void switches_value(struct vm *vm, char *value, size_t size)
 	{
 		if (used < size) {
 			used += (size_t)snprintf(value + used, size - used, "%s%s",
-						 i > 0 ? ", " : "", text(of, "name"));
+						 i > 0 ? ", " : "", member_text(of, "name"));
 		}
 	}
 	json_decref(answer);
@@ -367,8 +362,8 @@ static bool print_host(struct vm *vm)
 	vm_print_size(json_object_get(host, "memory"), memory, sizeof(memory));
 	vm_print_size(json_object_get(host, "memory-available"), available, sizeof(available));
 	printf("\nVerdigris on %s: %" JSON_INTEGER_FORMAT " processors, %s of %s are available\n",
-	       text(host, "name"), json_integer_value(json_object_get(host, "lps")), available,
-	       memory);
+	       member_text(host, "name"), json_integer_value(json_object_get(host, "lps")),
+	       available, memory);
 	snprintf(value, sizeof(value),
 		 "%" JSON_INTEGER_FORMAT ", of which %" JSON_INTEGER_FORMAT " run",
 		 json_integer_value(json_object_get(host, "machines")),
@@ -376,11 +371,11 @@ static bool print_host(struct vm *vm)
 	print_line(1, "Virtual machines", value);
 	switches_value(vm, value, sizeof(value));
 	print_line(2, "Virtual switches", value);
-	print_line(3, "Disks", text(host, "store"));
+	print_line(3, "Disks", member_text(host, "store"));
 	print_line(4, "Jobs", "what is being done, and was");
 	print_line(5, "How busy machines are", "");
 	if (vm->host == NULL) {
-		print_line(6, "Host name", text(host, "name"));
+		print_line(6, "Host name", member_text(host, "name"));
 		print_line(7, "Restart this host", "machines by their stop actions");
 		print_line(8, "Shut this host down", "likewise");
 		print_line(9, "A shell", "");

@@ -9,15 +9,9 @@
 
 #include "cli/vm.h"
 #include "cli/words.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 #include "lib/check.h"
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 static json_int_t number(const json_t *object, const char *key)
 {
@@ -46,7 +40,7 @@ static json_t *read_machine(struct vm *vm)
 /* Gives a member of its document back, which it takes, and the machine. */
 static int give_back(struct vm *vm, json_t *machine, const char *key, json_t *value)
 {
-	http_expect(vm->http, text(machine, "revision"));
+	http_expect(vm->http, member_text(machine, "revision"));
 	json_decref(machine);
 	return vm_change(vm, vm->words[0], json_pack("{s:o}", key, value));
 }
@@ -61,7 +55,7 @@ static json_t *copy_list(const json_t *machine, const char *key)
 
 static int not_there(json_t *machine, const char *what, const char *which)
 {
-	say("'%s' has no %s %s", text(machine, "name"), what, which);
+	say("'%s' has no %s %s", member_text(machine, "name"), what, which);
 	json_decref(machine);
 	return VM_NOT_FOUND;
 }
@@ -86,12 +80,12 @@ static int print_rows(struct vm *vm, json_t *machine, json_t *list, const char *
 
 static bool is_dvd(const json_t *disk)
 {
-	return strcmp(text(disk, "kind"), "dvd") == 0;
+	return strcmp(member_text(disk, "kind"), "dvd") == 0;
 }
 
 static bool is_ide(const json_t *disk)
 {
-	return strcmp(text(disk, "controller"), "ide") == 0;
+	return strcmp(member_text(disk, "controller"), "ide") == 0;
 }
 
 static int list_disks(struct vm *vm, bool dvds)
@@ -134,8 +128,9 @@ static int find_disk(const struct vm *vm, const json_t *machine, bool dvd, const
 
 	json_array_foreach((json_t *)disks, i, disk)
 	{
-		bool is_it = is_number ? number(disk, "number") == atoll(word)
-				       : word[0] == '\0' || strcmp(text(disk, "file"), word) == 0;
+		bool is_it =
+			is_number ? number(disk, "number") == atoll(word)
+				  : word[0] == '\0' || strcmp(member_text(disk, "file"), word) == 0;
 
 		if (is_dvd(disk) == dvd && is_it && found < 0 &&
 		    (vm->controller == NULL ||
@@ -275,7 +270,7 @@ int vm_networks(struct vm *vm)
 	{
 		adapter = json_array_get(there, i);
 		json_object_set_new(network, "index", json_integer((json_int_t)i));
-		if (strcmp(text(adapter, "switch"), text(network, "switch")) == 0) {
+		if (strcmp(member_text(adapter, "switch"), member_text(network, "switch")) == 0) {
 			json_object_set(network, "mac", json_object_get(adapter, "address"));
 			json_object_set(network, "connected",
 					json_object_get(adapter, "connected"));
@@ -405,8 +400,8 @@ int vm_com_port(struct vm *vm)
 	}
 	return print_rows(vm, machine,
 			  json_pack("[{s:i, s:s, s:s}]", "number", 1, "to",
-				    serial != NULL ? text(serial, "to") : "control", "path",
-				    text(serial, "file")),
+				    serial != NULL ? member_text(serial, "to") : "control", "path",
+				    member_text(serial, "file")),
 			  "vm,number,to,path");
 }
 
@@ -593,7 +588,7 @@ static json_t *memory_row(const json_t *machine)
 	const json_t *document = json_object_get(machine, "document"),
 		     *worker = json_object_get(machine, "worker"),
 		     *dynamic = json_object_get(worker, "dynamic-memory");
-	json_t *row = json_pack("{s:s}", "vm", text(machine, "name"));
+	json_t *row = json_pack("{s:s}", "vm", member_text(machine, "name"));
 	size_t i;
 
 	for (i = 0; i < ARRAY_COUNT(members); i++) {
@@ -615,7 +610,7 @@ int vm_memory(struct vm *vm)
 
 static json_t *processor_row(const json_t *machine)
 {
-	json_t *row = json_pack("{s:s}", "vm", text(machine, "name"));
+	json_t *row = json_pack("{s:s}", "vm", member_text(machine, "name"));
 
 	json_object_set(row, "count", json_object_get(machine, "vps"));
 	json_object_set(row, "cpu-seconds", json_object_get(machine, "cpu-seconds"));

@@ -8,16 +8,10 @@
 
 #include "cli/vm.h"
 #include "disk/disk.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 
 #define TOP_SECONDS 1
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 /* ---- How busy ---- */
 
@@ -36,7 +30,7 @@ static const json_t *by_id(const json_t *machines, const char *id)
 
 	json_array_foreach((json_t *)machines, i, machine)
 	{
-		if (strcmp(text(machine, "id"), id) == 0) {
+		if (strcmp(member_text(machine, "id"), id) == 0) {
 			return machine;
 		}
 	}
@@ -64,7 +58,7 @@ static json_t *load_of(const json_t *before, const json_t *after, double seconds
 
 	json_array_foreach((json_t *)after, i, machine)
 	{
-		const json_t *old = by_id(before, text(machine, "id"));
+		const json_t *old = by_id(before, member_text(machine, "id"));
 
 		if (rows == NULL || json_object_get(machine, "cpu-seconds") == NULL) {
 			continue;
@@ -175,7 +169,8 @@ static json_t *find_file(const json_t *files, const char *path)
 	}
 	json_array_foreach((json_t *)files, i, file)
 	{
-		if (realpath(text(file, "file"), found) != NULL && strcmp(found, wanted) == 0) {
+		if (realpath(member_text(file, "file"), found) != NULL &&
+		    strcmp(found, wanted) == 0) {
 			return file;
 		}
 	}
@@ -225,8 +220,8 @@ static void tell_orphans(const json_t *storage)
 	for (j = 0; j < 2; j++) {
 		json_array_foreach((json_t *)others[j], i, file)
 		{
-			if (!is_disc(text(file, "file"))) {
-				all &= mark_parents(files, text(file, "file"));
+			if (!is_disc(member_text(file, "file"))) {
+				all &= mark_parents(files, member_text(file, "file"));
 			}
 		}
 	}
@@ -254,7 +249,7 @@ int vm_storage(struct vm *vm)
 	if (!vm->json) {
 		vm_print_size(json_object_get(storage, "free"), free_space, sizeof(free_space));
 		vm_print_size(json_object_get(storage, "total"), total, sizeof(total));
-		printf("%s: %s of %s are free\n", text(storage, "store"), free_space, total);
+		printf("%s: %s of %s are free\n", member_text(storage, "store"), free_space, total);
 		vm_print_rows(vm, json_object_get(storage, "files"), "use,machines,size,used,file");
 	} else {
 		vm_print_rows(vm, storage, "");

@@ -19,6 +19,7 @@
 #include "cli/terminal.h"
 #include "disk/disk.h"
 #include "hosted/listen.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 #include "include/mgmt/control.h"
 
@@ -144,13 +145,6 @@ struct command {
 
 /* ---- Showing ---- */
 
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
-
 static json_int_t number(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
@@ -158,13 +152,13 @@ static json_int_t number(const json_t *object, const char *key)
 
 static void show_disk(const json_t *disk)
 {
-	printf("%-4s %-3" JSON_INTEGER_FORMAT "   %-4s", text(disk, "controller"),
-	       number(disk, "number"), text(disk, "kind"));
+	printf("%-4s %-3" JSON_INTEGER_FORMAT "   %-4s", member_text(disk, "controller"),
+	       number(disk, "number"), member_text(disk, "kind"));
 	if (json_object_get(disk, "name") == NULL) {
 		printf(" empty\n");
 		return;
 	}
-	printf(" %s, %" JSON_INTEGER_FORMAT " MiB%s\n", text(disk, "name"),
+	printf(" %s, %" JSON_INTEGER_FORMAT " MiB%s\n", member_text(disk, "name"),
 	       number(disk, "size") >> 20,
 	       json_is_true(json_object_get(disk, "read-only")) ? ", read-only" : "");
 }
@@ -173,22 +167,25 @@ static void show_service(const json_t *service)
 {
 	const json_t *since = json_object_get(service, "last-answer");
 
-	printf("%-10s %s", text(service, "name"),
+	printf("%-10s %s", member_text(service, "name"),
 	       json_is_true(json_object_get(service, "enabled")) ? "on" : "off");
 	if (json_is_true(json_object_get(service, "contacted"))) {
-		printf(", version %s", text(service, "version"));
+		printf(", version %s", member_text(service, "version"));
 	}
 	if (since != NULL) {
 		printf(", answered %" JSON_INTEGER_FORMAT " s ago", json_integer_value(since));
 	}
-	if (*text(service, "heartbeat") != '\0' && *text(service, "version") != '\0') {
-		printf(", heartbeat %s, applications %s", text(service, "heartbeat"),
-		       text(service, "application"));
+	if (*member_text(service, "heartbeat") != '\0' &&
+	    *member_text(service, "version") != '\0') {
+		printf(", heartbeat %s, applications %s", member_text(service, "heartbeat"),
+		       member_text(service, "application"));
 	}
-	if (*text(service, "file-systems") != '\0' && *text(service, "version") != '\0') {
-		printf(", file systems %s", text(service, "file-systems"));
+	if (*member_text(service, "file-systems") != '\0' &&
+	    *member_text(service, "version") != '\0') {
+		printf(", file systems %s", member_text(service, "file-systems"));
 	}
-	printf("%s%s\n", *text(service, "why") != '\0' ? ": " : "", text(service, "why"));
+	printf("%s%s\n", *member_text(service, "why") != '\0' ? ": " : "",
+	       member_text(service, "why"));
 }
 
 static void show_network(const json_t *network)
@@ -197,7 +194,8 @@ static void show_network(const json_t *network)
 	const char *key;
 
 	printf("%-3" JSON_INTEGER_FORMAT " %s, port %s, %s", number(network, "number"),
-	       text(network, "switch"), text(network, "port"), text(network, "address"));
+	       member_text(network, "switch"), member_text(network, "port"),
+	       member_text(network, "address"));
 	if (number(network, "vlan") != 0) {
 		printf(", VLAN %" JSON_INTEGER_FORMAT, number(network, "vlan"));
 	}
@@ -257,11 +255,11 @@ static void print_text(const char *bytes)
 
 static void show_value(const json_t *value)
 {
-	print_text(text(value, "key"));
+	print_text(member_text(value, "key"));
 	putchar('=');
-	print_text(text(value, "value"));
-	if (strcmp(text(value, "type"), CONTROL_TYPE_STRING) != 0) {
-		printf(" (%s)", text(value, "type"));
+	print_text(member_text(value, "value"));
+	if (strcmp(member_text(value, "type"), CONTROL_TYPE_STRING) != 0) {
+		printf(" (%s)", member_text(value, "type"));
 	}
 	putchar('\n');
 }
@@ -305,7 +303,8 @@ static void show_switched(const json_t *result)
 
 static void show_serial(const json_t *serial)
 {
-	printf("COM%-7" JSON_INTEGER_FORMAT " %s%s\n", number(serial, "number"), text(serial, "to"),
+	printf("COM%-7" JSON_INTEGER_FORMAT " %s%s\n", number(serial, "number"),
+	       member_text(serial, "to"),
 	       json_is_true(json_object_get(serial, "connected")) ? "" : ", nobody there");
 }
 
@@ -341,8 +340,8 @@ static void show_memory(const json_t *result)
 	if (json_is_true(json_object_get(memory, "takes-no-more"))) {
 		printf("the guest takes no more\n");
 	}
-	if (*text(memory, "why") != '\0') {
-		printf("%s\n", text(memory, "why"));
+	if (*member_text(memory, "why") != '\0') {
+		printf("%s\n", member_text(memory, "why"));
 	}
 }
 
@@ -353,7 +352,7 @@ static void show_status(const json_t *status)
 	printf("machine    %s\nid         %s\nstate      %s%s\nuptime     %" JSON_INTEGER_FORMAT
 	       " s, %" JSON_INTEGER_FORMAT " resets\nVPs        %" JSON_INTEGER_FORMAT
 	       "\nmemory     %" JSON_INTEGER_FORMAT " MiB\n",
-	       text(status, "name"), text(status, "id"), text(status, "state"),
+	       member_text(status, "name"), member_text(status, "id"), member_text(status, "state"),
 	       json_is_true(json_object_get(status, "crashed")) ? ", the guest has crashed" : "",
 	       number(status, "uptime"), number(status, "resets"), number(status, "vps"),
 	       number(status, "memory") >> 20);
@@ -372,19 +371,20 @@ static void show_job(const json_t *job)
 {
 	const json_t *disk = json_object_get(job, "number"), *error = json_object_get(job, "error");
 
-	printf("%-4" JSON_INTEGER_FORMAT " %-12s", number(job, "id"), text(job, "what"));
+	printf("%-4" JSON_INTEGER_FORMAT " %-12s", number(job, "id"), member_text(job, "what"));
 	if (disk != NULL) {
 		printf(" %" JSON_INTEGER_FORMAT, json_integer_value(disk));
 	}
-	printf(" %s", text(job, "state"));
-	if (*text(job, "step") != '\0') {
-		printf(": %s", text(job, "step"));
+	printf(" %s", member_text(job, "state"));
+	if (*member_text(job, "step") != '\0') {
+		printf(": %s", member_text(job, "step"));
 	}
 	if (json_object_get(job, "total") != NULL && error == NULL) {
 		printf(", %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " KiB",
 		       number(job, "done") >> 10, number(job, "total") >> 10);
 	}
-	printf("%s%s\n", error != NULL ? ": " : "", error != NULL ? text(error, "message") : "");
+	printf("%s%s\n", error != NULL ? ": " : "",
+	       error != NULL ? member_text(error, "message") : "");
 }
 
 static void show_jobs(const json_t *result)
@@ -415,7 +415,8 @@ static void show_event(void *user, const json_t *params)
 		print_json(params, JSON_COMPACT);
 		return;
 	}
-	printf("%" JSON_INTEGER_FORMAT " %s", number(params, "sequence"), text(params, "event"));
+	printf("%" JSON_INTEGER_FORMAT " %s", number(params, "sequence"),
+	       member_text(params, "event"));
 	json_object_foreach((json_t *)params, key, value)
 	{
 		if (json_is_object(value)) {
@@ -511,7 +512,7 @@ static void see_event(void *user, const json_t *params)
 	json_t *job = json_object_get(params, "job");
 
 	wait->lost |= json_object_get(params, "lost") != NULL;
-	if (strcmp(text(params, "event"), CONTROL_ON_PROGRESS) == 0) {
+	if (strcmp(member_text(params, "event"), CONTROL_ON_PROGRESS) == 0) {
 		show_progress(wait, job);
 	} else if (job != NULL && number(job, "id") == wait->id && wait->ended == NULL) {
 		wait->ended = json_incref(job);
@@ -520,7 +521,7 @@ static void see_event(void *user, const json_t *params)
 
 static bool has_ended(const json_t *job)
 {
-	const char *state = text(job, "state");
+	const char *state = member_text(job, "state");
 
 	return strcmp(state, CONTROL_STATE_RUNNING) != 0 &&
 	       strcmp(state, CONTROL_STATE_QUEUED) != 0;
@@ -680,7 +681,7 @@ static int shell(struct client *client, const char *path, char **words, int coun
 		close(line);
 		status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
 		if (status != NULL) {
-			become_ssh(path, text(status, "name"), words, count);
+			become_ssh(path, member_text(status, "name"), words, count);
 		}
 		return EXIT_REFUSED;
 	}
@@ -1086,8 +1087,8 @@ static int show_end(const struct command *command, const json_t *job, const char
 	if (error != NULL) {
 		return !client_refused(about, error);
 	}
-	if (strcmp(text(job, "state"), CONTROL_STATE_DONE) != 0) {
-		return !client_fail(about, text(job, "state"));
+	if (strcmp(member_text(job, "state"), CONTROL_STATE_DONE) != 0) {
+		return !client_fail(about, member_text(job, "state"));
 	}
 	if (answer != NULL && !options.json) {
 		command->show(answer);
@@ -1167,7 +1168,7 @@ static int stand_still(struct client *client, bool *paused)
 	bool no_wait = options.no_wait;
 	int ret;
 
-	*paused = status != NULL && strcmp(text(status, "state"), CONTROL_STATE_PAUSED) != 0;
+	*paused = status != NULL && strcmp(member_text(status, "state"), CONTROL_STATE_PAUSED) != 0;
 	json_decref(status);
 	if (status == NULL || !*paused) {
 		return status != NULL ? EXIT_DONE : EXIT_REFUSED;
@@ -1232,9 +1233,9 @@ static const char *name_of_disk(const json_t *status, const char *controller, js
 
 	json_array_foreach(json_object_get(status, "disks"), i, disk)
 	{
-		if (strcmp(text(disk, "controller"), controller) == 0 &&
+		if (strcmp(member_text(disk, "controller"), controller) == 0 &&
 		    number(disk, "number") == n) {
-			return text(disk, "name");
+			return member_text(disk, "name");
 		}
 	}
 	return NULL;

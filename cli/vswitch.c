@@ -11,6 +11,7 @@
 
 #include "cli/client.h"
 #include "cli/vswitch.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 #include "include/mgmt/switch.h"
 
@@ -336,13 +337,6 @@ static bool connect_switches(int count, char **words)
 
 /* ---- members of answers ---- */
 
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text != NULL ? text : "";
-}
-
 static long long number_of(const json_t *object, const char *name)
 {
 	return json_integer_value(json_object_get(object, name));
@@ -373,8 +367,8 @@ static char *get_mirror(const char *net, const char *name)
 	}
 	json_array_foreach(ports, i, of)
 	{
-		if (strcmp(text_of(of, "port"), name) == 0) {
-			value = strdup(text_of(json_object_get(of, "settings"), "mirror"));
+		if (strcmp(member_text(of, "port"), name) == 0) {
+			value = strdup(member_text(json_object_get(of, "settings"), "mirror"));
 		}
 	}
 	json_decref(ports);
@@ -518,7 +512,7 @@ static json_t *get_ports(const char *net)
 
 static void print_vlan(const json_t *vlan)
 {
-	const char *mode = text_of(vlan, "mode"), *list = text_of(vlan, "list");
+	const char *mode = member_text(vlan, "mode"), *list = member_text(vlan, "list");
 	long long primary = number_of(vlan, "primary"), id = number_of(vlan, "id");
 
 	printf("%s", mode);
@@ -556,7 +550,7 @@ static bool list_switches(void)
 		printf("%-24s %8s %12s\n", "SWITCH", "PORTS", "MBIT/S");
 		json_array_foreach(list, i, net)
 		{
-			printf("%-24s %8lld %12lld\n", text_of(net, "switch"),
+			printf("%-24s %8lld %12lld\n", member_text(net, "switch"),
 			       number_of(net, "ports"), number_of(net, "speed"));
 		}
 	}
@@ -589,8 +583,9 @@ static bool list(int count, char **words)
 		{
 			const json_t *settings = json_object_get(of, "settings");
 
-			printf("%-20s %-7s %-8s %-18s ", text_of(of, "port"), text_of(of, "kind"),
-			       plugged_of(of), text_of(settings, "mac"));
+			printf("%-20s %-7s %-8s %-18s ", member_text(of, "port"),
+			       member_text(of, "kind"), plugged_of(of),
+			       member_text(settings, "mac"));
 			print_vlan(json_object_get(settings, "vlan"));
 			if (json_is_true(json_object_get(settings, "team"))) {
 				printf(" team");
@@ -609,8 +604,9 @@ static void print_stats(const json_t *of)
 	const char *name;
 
 	printf("%-20s sent %lld frames %lld bytes, received %lld frames %lld bytes",
-	       text_of(of, "port"), number_of(stats, "sent-frames"), number_of(stats, "sent-bytes"),
-	       number_of(stats, "received-frames"), number_of(stats, "received-bytes"));
+	       member_text(of, "port"), number_of(stats, "sent-frames"),
+	       number_of(stats, "sent-bytes"), number_of(stats, "received-frames"),
+	       number_of(stats, "received-bytes"));
 	json_object_foreach(drops, name, value)
 	{
 		printf(", %s %lld", name, (long long)json_integer_value(value));
@@ -630,7 +626,7 @@ static bool stats_once(const char *net, const char *name)
 	}
 	json_array_foreach(ports, i, of)
 	{
-		if (name == NULL || strcmp(text_of(of, "port"), name) == 0) {
+		if (name == NULL || strcmp(member_text(of, "port"), name) == 0) {
 			found = true;
 			if (json_wanted) {
 				json_dumpf(of, stdout, JSON_COMPACT);

@@ -389,6 +389,16 @@ static void answer_job(struct request *request, const struct job *job, unsigned 
 	request_answer(request, status, job_object(job));
 }
 
+static void answer_new_job(struct request *request, const struct job *job,
+			   const struct refusal *why)
+{
+	if (job != NULL) {
+		answer_job(request, job, 202);
+	} else {
+		api_refuse(request, why);
+	}
+}
+
 /* The job that changes it has ended, or takes long. */
 static void changed(struct waiter *waiter)
 {
@@ -561,7 +571,6 @@ static void act(struct call *call)
 	const struct action *action = action_find(call->words[4]);
 	struct form form = {0};
 	struct refusal why;
-	struct job *job;
 	json_t *params;
 	bool force;
 
@@ -581,12 +590,7 @@ static void act(struct call *call)
 		api_refuse(request, &why);
 		return;
 	}
-	job = job_new(call->machine, action, params, request->user, &why);
-	if (job == NULL) {
-		api_refuse(request, &why);
-		return;
-	}
-	answer_job(request, job, 202);
+	answer_new_job(request, job_new(call->machine, action, params, request->user, &why), &why);
 }
 
 /* ---- Checkpoints ---- */
@@ -595,16 +599,6 @@ static void list_checkpoints(struct call *call)
 {
 	request_answer(call->request, 200,
 		       json_pack("{s:o}", "checkpoints", checkpoints_list(call->machine)));
-}
-
-static void answer_new_job(struct request *request, const struct job *job,
-			   const struct refusal *why)
-{
-	if (job != NULL) {
-		answer_job(request, job, 202);
-	} else {
-		api_refuse(request, why);
-	}
 }
 
 static void take_checkpoint(struct call *call)
@@ -622,16 +616,14 @@ static void take_checkpoint(struct call *call)
 
 static void get_checkpoint(struct call *call)
 {
-	json_t *object = checkpoint_show(call->machine, call->words[4]);
 	struct refusal why;
+	json_t *object = checkpoint_show(call->machine, call->words[4], &why);
 
 	if (object != NULL) {
 		request_answer(call->request, 200, object);
-		return;
+	} else {
+		api_refuse(call->request, &why);
 	}
-	refuse(&why, SERVICE_BAD_NOT_FOUND, "vm checkpoints lists them",
-	       "'%s' has no checkpoint %s", call->machine->name, call->words[4]);
-	api_refuse(call->request, &why);
 }
 
 static void do_checkpoint(struct call *call, const char *verb, json_t *more)
@@ -646,25 +638,16 @@ static void do_checkpoint(struct call *call, const char *verb, json_t *more)
 
 static void rename_checkpoint(struct call *call)
 {
-	static const struct form_member rows[] = {
-		{"name", FORM_TEXT, .at = 0, .least = 1, .most = 100},
-		{"notes", FORM_TEXT, .at = sizeof(char *), .most = 1024},
-	};
 	json_t *body = read_body(call->request);
-	const char *texts[2];
-	struct form form = {0};
 	struct refusal why;
 
-	if (body == NULL) {
-		return;
+	if (body != NULL) {
+		answer_new_job(call->request,
+			       checkpoint_rename(call->machine, call->words[4], body,
+						 call->request->user, &why),
+			       &why);
+		json_decref(body);
 	}
-	if (!form_read(&form, body, rows, ARRAY_COUNT(rows), texts)) {
-		refuse_form(&why, &form.error);
-		api_refuse(call->request, &why);
-	} else {
-		do_checkpoint(call, "rename", json_pack("{s:O}", "set", body));
-	}
-	json_decref(body);
 }
 
 static void apply_checkpoint(struct call *call)

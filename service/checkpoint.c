@@ -74,12 +74,25 @@ json_t *checkpoints_list(const struct machine *machine)
 	return list;
 }
 
-json_t *checkpoint_show(const struct machine *machine, const char *id)
+/* NULL: why. */
+static json_t *find(const struct machine *machine, const char *id, struct refusal *why)
 {
-	const json_t *point = json_object_get(machine->points, id);
-	json_t *object;
+	json_t *point = json_object_get(machine->points, id);
 
 	if (point == NULL || json_is_true(json_object_get(point, "deleted"))) {
+		refuse(why, SERVICE_BAD_NOT_FOUND, "vm checkpoints lists them",
+		       "'%s' has no checkpoint %s", machine->name, id);
+		return NULL;
+	}
+	return point;
+}
+
+json_t *checkpoint_show(const struct machine *machine, const char *id, struct refusal *why)
+{
+	const json_t *point = find(machine, id, why);
+	json_t *object;
+
+	if (point == NULL) {
 		return NULL;
 	}
 	object = summary(machine, id, point);
@@ -244,13 +257,14 @@ static const struct action *action_of(const char *verb)
 struct members {
 	const char *name, *notes;
 	unsigned int type;
-	bool children;
 };
 
 static const char *const types[] = {"standard", "disks", NULL};
 
 #define AT(member) .at = offsetof(struct members, member)
 
+/* The first of them can be changed. */
+#define CHANGED 2
 static const struct form_member take_members[] = {
 	{"name", FORM_TEXT, AT(name), .least = 1, .most = 100},
 	{"notes", FORM_TEXT, AT(notes), .most = 1024},
@@ -300,15 +314,11 @@ struct job *checkpoint_take(struct machine *machine, const json_t *body, const c
 struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
 			      json_t *more, const char *user, struct refusal *why)
 {
-	json_t *point = checkpoint_show(machine, id);
 	struct guid random;
 	char token[GUID_TEXT];
 
-	json_decref(point);
-	if (point == NULL) {
+	if (find(machine, id, why) == NULL) {
 		json_decref(more);
-		refuse(why, SERVICE_BAD_NOT_FOUND, "vm checkpoints lists them",
-		       "'%s' has no checkpoint %s", machine->name, id);
 		return NULL;
 	}
 	guid_random(&random);
@@ -317,6 +327,19 @@ struct job *checkpoint_change(struct machine *machine, const char *verb, const c
 	json_object_set_new(more, "id", json_string(id));
 	json_object_set_new(more, "token", json_string(token));
 	return job_new(machine, action_of(verb), more, user, why);
+}
+
+struct job *checkpoint_rename(struct machine *machine, const char *id, json_t *body,
+			      const char *user, struct refusal *why)
+{
+	struct members members;
+	struct form form = {0};
+
+	if (!form_read(&form, body, take_members, CHANGED, &members)) {
+		refuse_form(why, &form.error);
+		return NULL;
+	}
+	return checkpoint_change(machine, "rename", id, json_pack("{s:O}", "set", body), user, why);
 }
 
 void checkpoint_mend(struct machine *machine)

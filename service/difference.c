@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "hosted/member.h"
 #include "hosted/size.h"
 #include "include/mgmt/control.h"
 #include "service/service.h"
@@ -18,13 +19,6 @@
 #define PARENTS_MAX 8
 #define IDE_DISKS   4
 #define IDE_DVD     2
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 static bool flag(const json_t *object, const char *key)
 {
@@ -35,12 +29,12 @@ static bool flag(const json_t *object, const char *key)
 
 static bool is_ide(const json_t *disk)
 {
-	return strcmp(text(disk, "controller"), "ide") == 0;
+	return strcmp(member_text(disk, "controller"), "ide") == 0;
 }
 
 static bool is_dvd(const json_t *disk)
 {
-	return strcmp(text(disk, "kind"), "dvd") == 0;
+	return strcmp(member_text(disk, "kind"), "dvd") == 0;
 }
 
 /* -1: it has none. */
@@ -73,7 +67,7 @@ static bool is_same_disk(const json_t *one, const json_t *other)
 				   json_object_get(other, "parents")};
 
 	return is_dvd(one) == is_dvd(other) &&
-	       strcmp(text(one, "file"), text(other, "file")) == 0 &&
+	       strcmp(member_text(one, "file"), member_text(other, "file")) == 0 &&
 	       flag(one, "read-only") == flag(other, "read-only") &&
 	       flag(one, "raw") == flag(other, "raw") &&
 	       (parents[0] == parents[1] || json_equal(parents[0], parents[1]));
@@ -184,9 +178,9 @@ static void number_by_running(json_t *disks, const json_t *running)
 				    disk_at(disks, number_of(old)) != NULL) {
 					continue;
 				}
-				if (pass == 1
-					    ? is_dvd(disk)
-					    : strcmp(text(disk, "file"), text(old, "file")) == 0) {
+				if (pass == 1 ? is_dvd(disk)
+					      : strcmp(member_text(disk, "file"),
+						       member_text(old, "file")) == 0) {
 					set_number(disk, number_of(old));
 				}
 			}
@@ -407,7 +401,7 @@ static const json_t *worker_disk(const json_t *status, json_int_t number)
 
 static bool has_medium(const json_t *there, const json_t *disk)
 {
-	return strcmp(text(there, "name"), text(disk, "file")) == 0;
+	return strcmp(member_text(there, "name"), member_text(disk, "file")) == 0;
 }
 
 static bool is_there(const json_t *there, const json_t *disk)
@@ -452,8 +446,8 @@ static void come(const json_t *disk, struct step *step)
 		       : flag(disk, "read-only") ? "attach-ro"
 						 : "attach");
 	add_number(step, number_of(disk));
-	if (*text(disk, "file") != '\0') {
-		add_word(step, text(disk, "file"));
+	if (*member_text(disk, "file") != '\0') {
+		add_word(step, member_text(disk, "file"));
 	}
 	json_array_foreach((json_t *)json_object_get(disk, "parents"), i, parent)
 	{
@@ -479,10 +473,10 @@ static bool attach(const json_t *from, const json_t *to, const json_t *status, s
 			come(disk, step);
 			return true;
 		}
-		add_word(step, *text(disk, "file") != '\0' ? "insert" : "eject");
+		add_word(step, *member_text(disk, "file") != '\0' ? "insert" : "eject");
 		add_number(step, number_of(disk));
-		if (*text(disk, "file") != '\0') {
-			add_word(step, text(disk, "file"));
+		if (*member_text(disk, "file") != '\0') {
+			add_word(step, member_text(disk, "file"));
 		}
 		say_step(step, "another disc in drive", step->number);
 		return true;
@@ -496,9 +490,11 @@ static bool is_adapter(const json_t *there, const json_t *network)
 	const json_t *mac = json_object_get(network, "mac"),
 		     *port = json_object_get(network, "port");
 
-	return strcmp(text(there, "switch"), text(network, "switch")) == 0 &&
-	       (port == NULL || strcmp(text(there, "port"), text(network, "port")) == 0) &&
-	       (mac == NULL || strcasecmp(text(there, "address"), text(network, "mac")) == 0) &&
+	return strcmp(member_text(there, "switch"), member_text(network, "switch")) == 0 &&
+	       (port == NULL ||
+		strcmp(member_text(there, "port"), member_text(network, "port")) == 0) &&
+	       (mac == NULL ||
+		strcasecmp(member_text(there, "address"), member_text(network, "mac")) == 0) &&
 	       json_integer_value(json_object_get(there, "vlan")) ==
 		       json_integer_value(json_object_get(network, "vlan"));
 }
@@ -571,7 +567,7 @@ static void plug(const json_t *network, struct step *step)
 {
 	static const char *const keys[] = {"port", "mac", "vlan", "queues", "socket"};
 	size_t used = (size_t)snprintf(step->option, sizeof(step->option), "%s",
-				       text(network, "switch")),
+				       member_text(network, "switch")),
 	       i;
 
 	for (i = 0; i < ARRAY_COUNT(keys) && used < sizeof(step->option); i++) {
@@ -589,7 +585,7 @@ static void plug(const json_t *network, struct step *step)
 	add_word(step, "net");
 	add_word(step, "add");
 	add_word(step, step->option);
-	say_step(step, "an adapter on", text(network, "switch"));
+	say_step(step, "an adapter on", member_text(network, "switch"));
 }
 
 static bool networks(const json_t *from, const json_t *to, const json_t *status, struct step *step)
@@ -653,7 +649,7 @@ static bool services(const json_t *from, const json_t *to, const json_t *status,
 
 	json_array_foreach((json_t *)json_object_get(status, "services"), i, service)
 	{
-		const char *name = text(service, "name");
+		const char *name = member_text(service, "name");
 		bool wanted = has_service(to, name);
 
 		if (wanted != has_service(from, name) && wanted != flag(service, "enabled")) {

@@ -274,12 +274,14 @@ bool tree_needs_mending(const char *folder);
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
 int tree_main(int argc, char **argv);
 
-/* A list, the oldest first, without those that are deleted; and one, with its document (NULL: there is none). */
+/* A list, the oldest first, without those that are deleted; and one, with its document (NULL: why). */
 json_t *checkpoints_list(const struct machine *machine);
-json_t *checkpoint_show(const struct machine *machine, const char *id);
-/* A job; NULL: why. Its body: name, notes, type, all optional; `more`: what goes with the verb, taken. */
+json_t *checkpoint_show(const struct machine *machine, const char *id, struct refusal *why);
+/* A job; NULL: why. The body: name, notes, and of a new one type, all optional; `more`: what goes with the verb, taken. */
 struct job *checkpoint_take(struct machine *machine, const json_t *body, const char *user,
 			    struct refusal *why);
+struct job *checkpoint_rename(struct machine *machine, const char *id, json_t *body,
+			      const char *user, struct refusal *why);
 struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
 			      json_t *more, const char *user, struct refusal *why);
 /* What was cut, or could not be merged while it ran, is brought to its end, by a job. */

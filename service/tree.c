@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "disk/disk.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 #include "service/service.h"
 
@@ -41,13 +42,6 @@ static bool fail(const char *what, int error)
 }
 
 /* ---- Documents ---- */
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value != NULL ? value : "";
-}
 
 static bool write_document(const char *path, const json_t *document)
 {
@@ -155,14 +149,14 @@ json_t *tree_read(const char *folder)
 
 const char *tree_parent(const json_t *document)
 {
-	return text(json_object_get(document, "checkpoint"), "id");
+	return member_text(json_object_get(document, "checkpoint"), "id");
 }
 
 /* ---- Disks ---- */
 
 static bool is_written(const json_t *disk)
 {
-	return strcmp(text(disk, "kind"), "dvd") != 0 &&
+	return strcmp(member_text(disk, "kind"), "dvd") != 0 &&
 	       !json_is_true(json_object_get(disk, "read-only")) &&
 	       json_is_string(json_object_get(disk, "file"));
 }
@@ -216,7 +210,7 @@ static json_t *name_children(json_t *document, const char *token)
 
 	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
-		const char *file = text(disk, "file");
+		const char *file = member_text(disk, "file");
 
 		if (!is_written(disk)) {
 			continue;
@@ -274,7 +268,21 @@ static bool names_file(const json_t *document, const char *file)
 
 	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
-		if (strcmp(text(disk, "file"), file) == 0) {
+		if (strcmp(member_text(disk, "file"), file) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool lies_over(const json_t *document, const char *file)
+{
+	const char *child;
+	json_t *parent;
+
+	json_object_foreach((json_t *)over_of(document), child, parent)
+	{
+		if (strcmp(json_string_value(parent), file) == 0) {
 			return true;
 		}
 	}
@@ -284,36 +292,19 @@ static bool names_file(const json_t *document, const char *file)
 /* Whether a document but this one names it, or lies over it. */
 static bool is_needed(const struct tree *tree, const json_t *but, const char *file)
 {
-	const char *id, *child;
-	json_t *point, *parent;
+	const char *id;
+	json_t *point;
+	bool needed = (tree->machine != but && names_file(tree->machine, file)) ||
+		      lies_over(tree->machine, file);
 
-	if (tree->machine != but && names_file(tree->machine, file)) {
-		return true;
-	}
-	json_object_foreach((json_t *)over_of(tree->machine), child, parent)
-	{
-		if (strcmp(json_string_value(parent), file) == 0) {
-			return true;
-		}
-	}
 	json_object_foreach(tree->points, id, point)
 	{
 		const json_t *document = json_object_get(point, "document");
 
-		if (document == but) {
-			continue;
-		}
-		if (names_file(document, file)) {
-			return true;
-		}
-		json_object_foreach((json_t *)over_of(document), child, parent)
-		{
-			if (strcmp(json_string_value(parent), file) == 0) {
-				return true;
-			}
-		}
+		needed |= document != but &&
+			  (names_file(document, file) || lies_over(document, file));
 	}
-	return false;
+	return needed;
 }
 
 /* Files that we made for this document, and that no other needs. */
@@ -324,7 +315,7 @@ static void remove_files(const struct tree *tree, const json_t *document)
 
 	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
-		const char *file = text(disk, "file");
+		const char *file = member_text(disk, "file");
 
 		if (is_written(disk) && token_end(file) != NULL &&
 		    !is_needed(tree, document, file)) {
@@ -378,11 +369,12 @@ static bool ask_worker(const struct tree *tree, const char *state, const json_t 
 	{
 		json_array_foreach(json_object_get(tree->wanted, "disks"), j, disk)
 		{
-			if (strcmp(text(disk, "file"), json_string_value(parent)) == 0 &&
+			if (strcmp(member_text(disk, "file"), json_string_value(parent)) == 0 &&
 			    count < WORDS_MAX - 1) {
 				CHECK(asprintf(&made[count], "%s%lld=%s",
-					       strcmp(text(disk, "controller"), "ide") == 0 ? "ide:"
-											    : "",
+					       strcmp(member_text(disk, "controller"), "ide") == 0
+						       ? "ide:"
+						       : "",
 					       (long long)json_integer_value(
 						       json_object_get(disk, "number")),
 					       child) > 0);
@@ -463,7 +455,7 @@ static bool take_files(const struct tree *tree, const char *id, const json_t *po
 
 static bool take(struct tree *tree)
 {
-	const char *id = text(tree->wanted, "id");
+	const char *id = member_text(tree->wanted, "id");
 	json_t *before = json_deep_copy(tree->machine), *over = name_children(tree->machine, id),
 	       *point;
 	char path[PATH_MAX];
@@ -503,7 +495,7 @@ static bool take(struct tree *tree)
 /* The state that belongs to the document's files, by the token in their names. */
 static void settle_applied(const struct tree *tree, const char *name)
 {
-	bool its = strcmp(text(json_object_get(tree->machine, "checkpoint"), "token"),
+	bool its = strcmp(member_text(json_object_get(tree->machine, "checkpoint"), "token"),
 			  name + strlen(STATE_BEFORE)) == 0;
 
 	(void)(its ? rename(name, FILE_STATE) : unlink(name));
@@ -511,7 +503,8 @@ static void settle_applied(const struct tree *tree, const char *name)
 
 static bool apply(struct tree *tree)
 {
-	const char *id = text(tree->wanted, "id"), *token = text(tree->wanted, "token");
+	const char *id = member_text(tree->wanted, "id"),
+		   *token = member_text(tree->wanted, "token");
 	json_t *point = json_object_get(tree->points, id), *before = tree->machine, *over;
 	char from[PATH_MAX], to[PATH_MAX];
 
@@ -567,8 +560,7 @@ static unsigned int count_children(const struct tree *tree, const char *of, cons
 }
 
 /* Those who lie over `from` lie over `to` from here on. */
-static bool rebase_children(struct tree *tree, json_t *document, const char *from, const char *to,
-			    bool *changed)
+static bool rebase_children(json_t *document, const char *from, const char *to, bool *changed)
 {
 	json_t *over = (json_t *)over_of(document), *parent;
 	struct disk_error error;
@@ -587,7 +579,6 @@ static bool rebase_children(struct tree *tree, json_t *document, const char *fro
 		json_string_set(parent, to);
 		*changed = true;
 	}
-	(void)tree;
 	return true;
 }
 
@@ -599,13 +590,12 @@ static bool rebase_all(struct tree *tree, const char *from, const char *to)
 
 	json_object_foreach(tree->points, id, point)
 	{
-		if (!rebase_children(tree, json_object_get(point, "document"), from, to,
-				     &changed) ||
+		if (!rebase_children(json_object_get(point, "document"), from, to, &changed) ||
 		    (changed && !write_point(tree, id))) {
 			return false;
 		}
 	}
-	return rebase_children(tree, tree->machine, from, to, &changed) &&
+	return rebase_children(tree->machine, from, to, &changed) &&
 	       (!changed || write_machine(tree));
 }
 
@@ -616,7 +606,7 @@ static void rename_file(json_t *document, const char *from, const char *to)
 
 	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
-		if (strcmp(text(disk, "file"), from) == 0) {
+		if (strcmp(member_text(disk, "file"), from) == 0) {
 			json_object_set_new(disk, "file", json_string(to));
 		}
 	}
@@ -650,7 +640,7 @@ static bool merge_down(struct tree *tree, const char *of, const char *id)
 			return false;
 		}
 		rename_file(document, child, file);
-		below = text(over_of(point), file);
+		below = member_text(over_of(point), file);
 		if (below[0] != '\0') {
 			json_object_set_new(kept, file, json_string(below));
 		}
@@ -746,7 +736,7 @@ static bool mark_deleted(struct tree *tree, const char *id, bool all)
 
 static bool delete_point(struct tree *tree)
 {
-	return mark_deleted(tree, text(tree->wanted, "id"),
+	return mark_deleted(tree, member_text(tree->wanted, "id"),
 			    json_is_true(json_object_get(tree->wanted, "children"))) &&
 	       collect(tree);
 }
@@ -827,7 +817,7 @@ static bool lock_folder(void)
 
 static bool rename_point(struct tree *tree)
 {
-	const char *id = text(tree->wanted, "id");
+	const char *id = member_text(tree->wanted, "id");
 	json_t *point = json_object_get(tree->points, id);
 
 	json_object_update_existing(point, json_object_get(tree->wanted, "set"));
@@ -871,7 +861,7 @@ int tree_main(int argc, char **argv)
 			return 1;
 		}
 		if (verbs[i].of_point &&
-		    json_object_get(tree.points, text(tree.wanted, "id")) == NULL) {
+		    json_object_get(tree.points, member_text(tree.wanted, "id")) == NULL) {
 			say("there is no such checkpoint");
 			return 1;
 		}
