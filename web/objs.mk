@@ -6,7 +6,7 @@ web_products := build/web/vweb
 build/web/vweb: $(call user,$(web_objs))
 	$(call link_user,-ljansson -lmicrohttpd -lgnutls -lseccomp -lpam)
 
-# The page's files are in the program, packed. Without npm there is a page without a terminal and a screen.
+# The page's files are in the program, packed. Without a network there is a page without a terminal and a screen.
 web_vendored := xterm.js xterm.css novnc.js
 web_page := $(wildcard web/page/*)
 web_packed := $(web_page:web/page/%=build/web/page/%.gz) $(web_vendored:%=build/web/page/%.gz)

@@ -1,4 +1,4 @@
-// A machine's serial console, by xterm.js over a WebSocket. Without the library (it was built without npm) there is a note.
+// A machine's serial console, by xterm.js over a WebSocket. Without the library (it was built without a network) there is a note.
 import { h } from "./parts.js";
 
 const columns = 80, rows = 24;
@@ -55,7 +55,7 @@ export function consoleView() {
     path = to;
     again.hidden = true;
     if (!(await load())) {
-      note.textContent = "This vweb was built without npm: the page has no console. Elsewhere: vm console NAME";
+      note.textContent = "This vweb was built without a network: the page has no console. Elsewhere: vm console NAME";
       return;
     }
     if (path !== to || socket) return;

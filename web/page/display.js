@@ -1,4 +1,4 @@
-// A machine's screen, by noVNC over a WebSocket. Without the library (it was built without npm) there is a note.
+// A machine's screen, by noVNC over a WebSocket. Without the library (it was built without a network) there is a note.
 import { h } from "./parts.js";
 
 let loading = null;
@@ -28,7 +28,7 @@ export function displayView() {
     again.hidden = true;
     const Rfb = await load();
     if (!Rfb) {
-      note.textContent = "This vweb was built without npm: the page shows no screen. Elsewhere: a viewer of VNC.";
+      note.textContent = "This vweb was built without a network: the page shows no screen. Elsewhere: a viewer of VNC.";
       return;
     }
     if (path !== to || rfb) return;
