@@ -215,6 +215,9 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 		handle_local_apic(vcpu, intercept->memory.gpa & PAGE_MASK);
 		return;
 	}
+	if (is_root(vcpu) && sleep_access(vcpu, intercept->memory.gpa)) {
+		return;
+	}
 	switch (gpa_fault(p, (gpa_t){intercept->memory.gpa}, access)) {
 	case GPA_FAULT_RESOLVED:
 		break;

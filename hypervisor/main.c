@@ -73,6 +73,7 @@ _Noreturn void hv_main(struct handoff *loader_handoff)
 	memory_boot(&handoff);
 	paging_init(&handoff);
 	paging_make_guard(&lp_boot_block);
+	sleep_withhold();
 	apic_init(&handoff);
 	fpu_boot();
 	fpu_lp_init();

@@ -19,6 +19,8 @@
 #define MADT_ENABLED       1u
 #define FADT_TMR_VAL_EXT   (1u << 8)
 #define FADT_RESET_REG_SUP (1u << 10)
+#define FADT_HW_REDUCED    (1u << 20)
+#define GAS_SYSTEM_MEMORY  0
 #define GAS_SYSTEM_IO      1
 #define AML_ZERO           0x00
 #define AML_ONE            0x01
@@ -73,6 +75,8 @@ struct fadt {
 	struct gas x_pm1_control[2];
 	uint8_t unused6[208 - 196];
 	struct gas x_pm_timer;
+	uint8_t unused7[244 - 220];
+	struct gas sleep_control;
 } __attribute__((packed));
 
 /* MADT 5.2.12.2 and 5.2.12.12 */
@@ -95,6 +99,7 @@ _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, x_pm1_control) == 172, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, reset_register) == 116, "FADT 5.2.9");
 _Static_assert(offsetof(struct fadt, x_pm_timer) == 208, "FADT 5.2.9");
+_Static_assert(offsetof(struct fadt, sleep_control) == 244, "FADT 5.2.9");
 
 uint32_t acpi_check_rsdp(const uint8_t *bytes, uint32_t size)
 {
@@ -237,15 +242,34 @@ static void read_sleep_states(struct table *table, struct acpi_facts *facts)
 	}
 }
 
-static void read_pm1(const struct fadt *fadt, struct acpi_facts *facts)
+/* The byte of a register that has SLP_TYP and SLP_EN. */
+static void add_sleep_register(const struct gas *gas, unsigned int byte, unsigned int i,
+			       struct acpi_facts *facts)
+{
+	if (!gas->address) {
+		return;
+	}
+	if (gas->space == GAS_SYSTEM_MEMORY && gas->address <= UINT64_MAX - byte) {
+		facts->sleep_memory[i] = gas->address + byte;
+	} else if (gas->space == GAS_SYSTEM_IO && gas->address <= UINT16_MAX - byte) {
+		facts->sleep_ports[i] = (uint16_t)(gas->address + byte);
+	}
+}
+
+/*
+ * PM1 control is two bytes, of which the upper one matters (4.8.3.2.1); the old fields tell its port, the wide ones where it is. A
+ * hardware-reduced machine has one byte instead, with the same bits (4.8.3.7).
+ */
+static void read_sleep_registers(const struct fadt *fadt, struct acpi_facts *facts)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		const struct gas *wide = &fadt->x_pm1_control[i];
-		uint64_t port = wide->space == GAS_SYSTEM_IO && wide->address
-					? wide->address
-					: fadt->pm1_control[i];
+		const struct gas old = {.space = GAS_SYSTEM_IO, .address = fadt->pm1_control[i]};
 
-		facts->pm1_control[i] = port < UINT16_MAX ? (uint16_t)port : 0;
+		add_sleep_register(&old, 1, i, facts);
+		add_sleep_register(&fadt->x_pm1_control[i], 1, i, facts);
+	}
+	if (fadt->flags & FADT_HW_REDUCED) {
+		add_sleep_register(&fadt->sleep_control, 0, 2, facts);
 	}
 }
 
@@ -270,7 +294,7 @@ static void read_fadt(const struct table *table, struct acpi_facts *facts)
 		facts->reset_port = (uint16_t)fadt.reset_register.address;
 		facts->reset_value = fadt.reset_value;
 	}
-	read_pm1(&fadt, facts);
+	read_sleep_registers(&fadt, facts);
 	dsdt = table_at(fadt.x_dsdt);
 	dsdt = dsdt != NULL ? dsdt : table_at(fadt.dsdt);
 	if (dsdt != NULL) {

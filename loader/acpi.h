@@ -25,8 +25,10 @@ struct acpi_facts {
 	bool pm_timer_is_32_bit;
 	uint16_t reset_port; /* 0: none in port space */
 	uint8_t reset_value;
-	uint64_t iommu_table;    /* where it is, after it was hidden; 0: none */
-	uint16_t pm1_control[2]; /* ports; 0: none */
+	uint64_t iommu_table; /* where it is, after it was hidden; 0: none */
+	/* As in the handoff. */
+	uint64_t sleep_memory[HANDOFF_SLEEP_REGISTERS];
+	uint16_t sleep_ports[HANDOFF_SLEEP_REGISTERS];
 	uint8_t sleep_types
 		[6]; /* of S0 to S5: bits of SLP_TYP's values; 0: the tables do not have the state */
 };

@@ -130,7 +130,8 @@ static void describe_machine(const struct loader *l, struct handoff *h)
 	h->console_port = l->console_port;
 	h->reset_port = l->acpi.reset_port;
 	h->reset_value = l->acpi.reset_value;
-	memcpy(h->pm1_control, l->acpi.pm1_control, sizeof(h->pm1_control));
+	memcpy(h->sleep_memory, l->acpi.sleep_memory, sizeof(h->sleep_memory));
+	memcpy(h->sleep_ports, l->acpi.sleep_ports, sizeof(h->sleep_ports));
 	h->sleep_types =
 		l->acpi.sleep_types[5] ? l->acpi.sleep_types[4] | l->acpi.sleep_types[5] : 0xff;
 }

@@ -29,6 +29,8 @@
 #define HANDOFF_MAX_LPS     256
 #define HANDOFF_MAX_RANGES  128
 #define HANDOFF_CMDLINE_MAX 2048
+/* PM1a's and PM1b's, and that of a machine whose ACPI is hardware-reduced. */
+#define HANDOFF_SLEEP_REGISTERS 3
 
 #ifndef __ASSEMBLER__
 
@@ -93,20 +95,22 @@ struct handoff {
 	 * root_esi (boot_params). */
 	uint32_t root_eip;
 	uint32_t root_esi;
-	/* ACPI reset register of the FADT, for a stop of the machine after a fault: 0 if none. */
-	uint16_t reset_port;
-	uint8_t reset_value;
 	/*
-	 * ACPI's sleep control: the PM1 control registers (0: none), and which of the eight types the root may enter, a bit each: those of
-	 * S4 and S5, or all if the tables do not tell. S1 to S3 are hidden from it.
+	 * ACPI's sleep control: the bytes that have SLP_TYP and SLP_EN, by port or by physical address (0: none), and which of the eight
+	 * types the root may enter, a bit each: those of S4 and S5, or all if the tables do not tell. S1 to S3 are hidden from it.
 	 */
+	uint64_t sleep_memory[HANDOFF_SLEEP_REGISTERS];
+	uint16_t sleep_ports[HANDOFF_SLEEP_REGISTERS];
 	uint8_t sleep_types;
-	uint16_t pm1_control[2];
+	/* ACPI reset register of the FADT, for a stop of the machine after a fault: 0 if none. */
+	uint8_t reset_value;
+	uint16_t reset_port;
+	uint16_t unused[3];
 	char cmdline[HANDOFF_CMDLINE_MAX]; /* the hypervisor's options, NUL-terminated */
 };
 
 _Static_assert(sizeof(struct hv_image_header) == 24, "image header");
-_Static_assert(sizeof(struct handoff) == 6272, "handoff block");
+_Static_assert(sizeof(struct handoff) == 6304, "handoff block");
 
 #endif
 #endif

@@ -33,6 +33,14 @@ def power_off(t):
     t.root("poweroff -f; sleep 100", ends="guest-shutdown")
 
 
+@test("root: power off, where ACPI is hardware-reduced")
+def reduced(t):
+    """The sleep register is in memory, on a page of which the hypervisor lets nothing through that it has not looked at."""
+    t.root("poweroff -f; sleep 100", ends="guest-shutdown", machine="microvm,acpi=on,pcie=on,pit=on,pic=on,rtc=on")
+    t.has(t.console, "Hypervisor detected: Microsoft Hyper-V")
+    t.check("no sleep register can be" not in t.console, "the sleep register is not watched")
+
+
 @test("root: reboot", bare="both")
 def reboot(t):
     t.root("reboot -f; sleep 100", ends="guest-reset")

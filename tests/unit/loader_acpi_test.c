@@ -240,8 +240,9 @@ static void test_sleep_states(void **state)
 	(void)state;
 	make_dsdt();
 	acpi_read(rsdp, &facts);
-	assert_int_equal(facts.pm1_control[0], 0x604);
-	assert_int_equal(facts.pm1_control[1], 0);
+	assert_int_equal(facts.sleep_ports[0], 0x605);
+	assert_int_equal(facts.sleep_ports[1] | facts.sleep_ports[2], 0);
+	assert_int_equal(facts.sleep_memory[0] | facts.sleep_memory[2], 0);
 	assert_int_equal(facts.sleep_types[1], 1u << 1);
 	assert_int_equal(facts.sleep_types[2], 0);
 	assert_int_equal(facts.sleep_types[3], 1u << 1);
@@ -252,7 +253,7 @@ static void test_sleep_states(void **state)
 	assert_int_equal(sum(memory + DSDT, *(uint32_t *)(memory + DSDT + 4)), 0);
 }
 
-/* The wide fields count where they are in port space; a package that the table cuts off has no types. */
+/* What the wide fields have in port space counts, and what they have in memory as well; a package that the table cuts off has no types. */
 static void test_sleep_states_elsewhere(void **state)
 {
 	(void)state;
@@ -265,10 +266,44 @@ static void test_sleep_states_elsewhere(void **state)
 	put(FADT + 188, 0xfed00000, 8);
 	put(DSDT + 4, 36 + 6, 4);
 	acpi_read(rsdp, &facts);
-	assert_int_equal(facts.pm1_control[0], 0x1804);
-	assert_int_equal(facts.pm1_control[1], 0);
+	assert_int_equal(facts.sleep_ports[0], 0x1805);
+	assert_int_equal(facts.sleep_memory[0], 0);
+	assert_int_equal(facts.sleep_ports[1], 0);
+	assert_int_equal(facts.sleep_memory[1], 0xfed00001);
 	assert_int_equal(facts.sleep_types[3], 0);
 	assert_true(has_name("_S4_"));
+}
+
+/* A hardware-reduced machine: one register of a byte, in memory or at a port. Elsewhere the field is nobody's. */
+static void test_sleep_control_register(void **state)
+{
+	(void)state;
+	make_fadt(276);
+	put(FADT + 244, 0, 1);
+	put(FADT + 248, 0xfec01004, 8);
+	acpi_read(rsdp, &facts);
+	assert_int_equal(facts.sleep_memory[2], 0);
+	put(FADT + 112, 1u << 20, 4);
+	acpi_read(rsdp, &facts);
+	assert_int_equal(facts.sleep_memory[2], 0xfec01004);
+	assert_int_equal(facts.sleep_ports[2], 0);
+	setup(state);
+	make_fadt(276);
+	put(FADT + 112, 1u << 20, 4);
+	put(FADT + 244, 1, 1);
+	put(FADT + 248, 0xffff, 8);
+	put(FADT + 172, 1, 1); /* PM1a: a port whose upper byte is none */
+	put(FADT + 176, 0xffff, 8);
+	acpi_read(rsdp, &facts);
+	assert_int_equal(facts.sleep_memory[2], 0);
+	assert_int_equal(facts.sleep_ports[2], 0xffff);
+	assert_int_equal(facts.sleep_ports[0], 0);
+	setup(state);
+	make_fadt(250); /* a table that ends amid the field */
+	put(FADT + 112, 1u << 20, 4);
+	put(FADT + 248, 0xffffffffffffffff, 8);
+	acpi_read(rsdp, &facts);
+	assert_int_equal(facts.sleep_memory[2], 0xffff);
 }
 
 static void test_madt_malformed(void **state)
@@ -364,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup(test_reset_register_in_memory, setup),
 		cmocka_unit_test_setup(test_sleep_states, setup),
 		cmocka_unit_test_setup(test_sleep_states_elsewhere, setup),
+		cmocka_unit_test_setup(test_sleep_control_register, setup),
 		cmocka_unit_test_setup(test_madt_malformed, setup),
 		cmocka_unit_test_setup(test_too_many_processors, setup),
 		cmocka_unit_test_setup(test_boot_lp_first, setup),

@@ -462,12 +462,23 @@ static void moves_have_sizes(void **state)
 	assert_true(DECODE(32, 0x66, 0xa1, 1, 2, 3, 4));
 	assert_true(access.size == 2 && access.read);
 	assert_false(DECODE(64, 0x66, 0xc7, 0x00, 1));
+	assert_true(DECODE(64, 0x0f, 0xb6, 0x20)); /* movzx esp, byte [rax] */
+	assert_true(access.size == 1 && access.register_size == 4 && access.read && !access.write);
+	assert_true(access.gpr == 4 && !access.high_byte && access.length == 3);
+	assert_true(DECODE(64, 0x4c, 0x0f, 0xb7, 0x40, 8)); /* movzx r8, word [rax+8] */
+	assert_true(access.size == 2 && access.register_size == 8 && access.gpr == 8 &&
+		    access.length == 5);
+	assert_true(DECODE(64, 0x8a, 0x28)); /* mov ch, [rax] */
+	assert_true(access.size == 1 && access.register_size == 1 && access.high_byte);
 }
 
 static void other_forms_are_refused(void **state)
 {
 	(void)state;
-	assert_false(DECODE(64, 0x0f, 0xb6, 0x00));
+	assert_false(DECODE(64, 0x0f, 0xbe, 0x00)); /* movsx */
+	assert_false(DECODE(64, 0x0f, 0x89, 1, 2, 3, 4));
+	assert_false(DECODE(64, 0xb6, 0x00));
+	assert_false(DECODE(64, 0x0f, 0xb6));
 	assert_false(DECODE(64, 0x89));
 	assert_false(DECODE(64, 0x66));
 }

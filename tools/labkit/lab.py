@@ -29,6 +29,7 @@ class Options:
     accel: str = "tcg"
     cpu: str = ""                # empty: what is usual on the emulator
     emulator: str = ""           # empty: the one for the vendor
+    machine: str = "q35,vmport=off"   # QEMU's
     append: str = ""             # more of the root's command line
     hv_append: str = ""          # the hypervisor's options
     qemu_args: list = dataclasses.field(default_factory=list)

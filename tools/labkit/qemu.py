@@ -35,7 +35,7 @@ class Qemu(Machine):
         sockets = [word for name in ("port", "com2", "qmp")
                    for word in ("-chardev", f"socket,id={name},path={self.folder}/{name}")]
         return [*emulator.command(o.emulator), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-                "-machine", "q35,vmport=off", *self.processor(), "-smp", str(o.lps), "-m", f"{o.memory}M",
+                "-machine", o.machine, *self.processor(), "-smp", str(o.lps), "-m", f"{o.memory}M",
                 "-chardev", f"file,id=console,path={self.console}", *sockets,
                 "-serial", "chardev:console", "-serial", "chardev:com2", "-mon", "chardev=qmp,mode=control",
                 "-device", "virtio-serial-pci", "-device", port, *self.disks(), *boot, *o.qemu_args]

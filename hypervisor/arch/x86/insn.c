@@ -174,22 +174,24 @@ static unsigned int modrm_length(const uint8_t *at, unsigned int address_bits)
 
 struct form {
 	uint8_t opcode;
-	bool byte, read, write, immediate;
+	bool byte, read, write, immediate, extends; /* MOVZX, whose opcode follows 0F */
 	enum insn_operation operation;
 };
 
 static const struct form forms[] = {
 	/* clang-format off */
-	{0x88, true,  false, true,  false, INSN_MOVE},
-	{0x89, false, false, true,  false, INSN_MOVE},
-	{0x8a, true,  true,  false, false, INSN_MOVE},
-	{0x8b, false, true,  false, false, INSN_MOVE},
-	{0xc6, true,  false, true,  true,  INSN_MOVE},
-	{0xc7, false, false, true,  true,  INSN_MOVE},
-	{0x87, false, true,  true,  false, INSN_EXCHANGE},
-	{0x21, false, true,  true,  false, INSN_AND},
-	{0x09, false, true,  true,  false, INSN_OR},
-	{0x31, false, true,  true,  false, INSN_XOR},
+	{0x88, true,  false, true,  false, false, INSN_MOVE},
+	{0x89, false, false, true,  false, false, INSN_MOVE},
+	{0x8a, true,  true,  false, false, false, INSN_MOVE},
+	{0x8b, false, true,  false, false, false, INSN_MOVE},
+	{0xc6, true,  false, true,  true,  false, INSN_MOVE},
+	{0xc7, false, false, true,  true,  false, INSN_MOVE},
+	{0x87, false, true,  true,  false, false, INSN_EXCHANGE},
+	{0x21, false, true,  true,  false, false, INSN_AND},
+	{0x09, false, true,  true,  false, false, INSN_OR},
+	{0x31, false, true,  true,  false, false, INSN_XOR},
+	{0xb6, true,  true,  false, false, true,  INSN_MOVE},
+	{0xb7, false, true,  false, false, true,  INSN_MOVE},
 	/* clang-format on */
 };
 
@@ -211,10 +213,11 @@ bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 	struct prefixes p = prefixes_of(bytes, count, bits);
 	uint8_t size = p.rex & 8 ? 8 : (bits == 16) != p.operand_size ? 2 : 4;
 	const uint8_t *at = bytes + p.count;
+	bool extends = at[0] == 0x0f;
 
-	*access = (struct insn_access){.size = size};
+	*access = (struct insn_access){.size = size, .register_size = size};
 	if (at[0] >= 0xa0 && at[0] <= 0xa3) { /* MOV AL or EAX, moffs and back */
-		access->size = at[0] & 1 ? size : 1;
+		access->size = access->register_size = at[0] & 1 ? size : 1;
 		access->write = at[0] & 2;
 		access->read = !access->write;
 		length = p.count + 1u +
@@ -223,8 +226,9 @@ bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 		access->length = (uint8_t)length;
 		return length <= count;
 	}
+	at += extends;
 	for (unsigned int i = 0; i < ARRAY_COUNT(forms); i++) {
-		if (forms[i].opcode != at[0]) {
+		if (forms[i].opcode != at[0] || forms[i].extends != extends) {
 			continue;
 		}
 		access->read = forms[i].read;
@@ -232,13 +236,15 @@ bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access)
 		access->operation = forms[i].operation;
 		access->has_immediate = forms[i].immediate;
 		access->gpr = (uint8_t)((at[1] >> 3 & 7) | (p.rex & 4) << 1);
-		if (forms[i].byte) {
-			access->size = 1;
+		if (extends) {
+			access->size = forms[i].byte ? 1 : 2;
+		} else if (forms[i].byte) {
+			access->size = access->register_size = 1;
 			access->high_byte =
 				!forms[i].immediate && !p.any_rex && access->gpr >= GPR_RSP;
 			access->gpr -= access->high_byte ? GPR_RSP : 0;
 		}
-		length = p.count + 1u;
+		length = p.count + extends + 1u;
 		length += modrm_length(at + 1, bits == 64                         ? 64
 					       : ((bits == 16) != p.address_size) ? 16
 										  : 32);

@@ -41,7 +41,8 @@ uint32_t insn_fetch(struct vcpu *vcpu, uint8_t bytes[INSN_MAX]);
 
 struct insn_access {
 	uint8_t length, size; /* bytes; size of the access */
-	bool write, read;     /* XCHG and arithmetic do both */
+	uint8_t register_size; /* of what a read goes to: more than is read where that is extended by zeros */
+	bool write, read; /* XCHG and arithmetic do both */
 	bool has_immediate;
 	uint8_t gpr;        /* source or destination, when there is no immediate */
 	bool high_byte;     /* of that register: AH, CH, DH, BH */
