@@ -27,7 +27,7 @@ struct vm {
 	const char *columns, *new_disk;
 	/* Of a part of a machine; NULL: not given. */
 	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role, *kind,
-		*interface, *speed;
+		*interface, *speed, *parent;
 	json_t *document; /* of create and set */
 };
 
@@ -69,7 +69,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch);
 /* vm_views.c: the verb, now and whenever something happens. The status. */
 int vm_watch(struct vm *vm);
 
-/* vm_parts.c, vm_checkpoints.c, vm_views.c, vm_menu.c, vm_display.c: verbs. */
+/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_display.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
@@ -82,6 +82,10 @@ int vm_users(struct vm *vm), vm_grant(struct vm *vm), vm_revoke(struct vm *vm);
 int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
 int vm_checkpoint(struct vm *vm), vm_checkpoints(struct vm *vm), vm_apply_checkpoint(struct vm *vm),
 	vm_rename_checkpoint(struct vm *vm), vm_remove_checkpoint(struct vm *vm);
+int vm_files(struct vm *vm), vm_new_disk(struct vm *vm), vm_resize_disk(struct vm *vm),
+	vm_delete_file(struct vm *vm), vm_upload(struct vm *vm), vm_download(struct vm *vm);
+/* Of this size (NULL: its parent's), in a machine's folder; NULL: said why. */
+json_t *vm_make_disk(struct vm *vm, const char *machine, const char *name, const char *size);
 int vm_menu(struct vm *vm);
 int vm_display(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);

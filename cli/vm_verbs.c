@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/terminal.h"
 #include "cli/vm.h"
-#include "disk/disk.h"
 #include "hosted/say.h"
 #include "hosted/size.h"
 #include "include/mgmt/service.h"
@@ -325,44 +323,28 @@ static int list(struct vm *vm)
 	return vm->count == 1 ? show(vm) : list_once(vm);
 }
 
-/* In the folder that the machine will have: a folder without a document is nobody's. */
-static bool make_disk(struct vm *vm, const char *name)
+/* The first of its disks is made when there is a folder for it. */
+static void name_disk(struct vm *vm)
 {
-	json_t *host = http_ask(vm->http, "GET", "/v1/host", NULL),
-	       *disks = json_object_get(vm->document, "disks");
-	const char *store = json_string_value(json_object_get(host, "store"));
-	struct disk_create how = {.type = DISK_DYNAMIC};
-	struct disk_error error;
-	char path[PATH_MAX];
-	int ret = -1;
+	json_t *disks = json_object_get(vm->document, "disks");
 
-	if (vm->host != NULL) {
-		say("--new-disk: it would be made on this host; make it there, and give it by "
-		    "--disk");
-		return false;
+	if (disks == NULL) {
+		disks = json_array();
+		json_object_set_new(vm->document, "disks", disks);
 	}
-	if (!size_parse(vm->new_disk, &how.size)) {
-		say("%s: not a size; write it as 20G", vm->new_disk);
-	} else if (strchr(name, '/') != NULL || name[0] == '.') {
-		ret = 0; /* no name for a machine: the service says so */
-	} else if (store != NULL) {
-		snprintf(path, sizeof(path), "%s/%s", store, name);
-		(void)mkdir(path, 0750);
-		snprintf(path, sizeof(path), "%s/%s/" NEW_DISK, store, name);
-		ret = disk_create(path, &how, &error);
-		if (ret != 0) {
-			say("%s", error.text);
-		}
+	json_array_insert_new(disks, 0, json_pack("{s:s}", "file", NEW_DISK));
+}
+
+/* A machine without its disk is none. */
+static bool make_disk(struct vm *vm)
+{
+	json_t *made = vm_make_disk(vm, vm->words[0], NEW_DISK, vm->new_disk);
+
+	if (made == NULL) {
+		json_decref(vm_ask(vm, "DELETE", NULL, "/v1/machines/%s%s", vm->words[0], ""));
 	}
-	json_decref(host);
-	if (ret == 0) {
-		if (disks == NULL) {
-			disks = json_array();
-			json_object_set_new(vm->document, "disks", disks);
-		}
-		json_array_insert_new(disks, 0, json_pack("{s:s}", "file", NEW_DISK));
-	}
-	return ret == 0;
+	json_decref(made);
+	return made != NULL;
 }
 
 /* What a BIOS starts from is at its IDE controller: the first disk and the discs, as of Hyper-V's first generation. */
@@ -437,8 +419,14 @@ static int create(struct vm *vm)
 	    (vm->asks || (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) && !ask_questions(vm)) {
 		return VM_FAILED;
 	}
-	if (vm->new_disk != NULL && !make_disk(vm, vm->words[0])) {
-		return VM_FAILED;
+	if (vm->new_disk != NULL) {
+		uint64_t size;
+
+		if (!size_parse(vm->new_disk, &size)) {
+			say("%s: not a size; write it as 20G", vm->new_disk);
+			return VM_USAGE;
+		}
+		name_disk(vm);
 	}
 	if (json_object_set_new(vm->document, "name", json_string(vm->words[0])) != 0) {
 		say("%s: it is not UTF-8", vm->words[0]);
@@ -460,6 +448,10 @@ static int create(struct vm *vm)
 	answer = http_ask(vm->http, "POST", "/v1/machines", json_incref(vm->document));
 	if (answer == NULL) {
 		return vm_refused(vm);
+	}
+	if (vm->new_disk != NULL && !make_disk(vm)) {
+		json_decref(answer);
+		return VM_FAILED;
 	}
 	if (vm->json) {
 		print_json(answer);
@@ -678,6 +670,12 @@ const struct vm_verb vm_verbs[] = {
 	{"add-disk",      "Add-VMHardDiskDrive",  1, 2,    vm_add_disk,     false, "NAME FILE",     "--number, --controller, --read-only"},
 	{"set-disk",      "Set-VMHardDiskDrive",  1, 3,    vm_set_disk,     false, "NAME NUMBER FILE", "another file"},
 	{"remove-disk",   "Remove-VMHardDiskDrive", 1, 2,  vm_remove_disk,  false, "NAME NUMBER",   "also by its FILE, which is left"},
+	{"files",         "Get-VHD",              1, 1,    vm_files,        false, "NAME",          "files of disks in its folder"},
+	{"new-disk",      "New-VHD",              2, 3,    vm_new_disk,     false, "NAME FILE SIZE", "such a file, which add-disk gives it; --kind, --parent"},
+	{"resize-disk",   "Resize-VHD",           3, 3,    vm_resize_disk,  false, "NAME FILE SIZE", "of one that is off"},
+	{"upload",        NULL,                   2, 3,    vm_upload,       false, "NAME FILE [AS]", "a disk or a disc, into its folder"},
+	{"download",      NULL,                   2, 3,    vm_download,     false, "NAME FILE [TO]", "a file of its folder, which nobody writes to"},
+	{"delete-file",   NULL,                   2, 2,    vm_delete_file,  false, "NAME FILE",     "one that is nobody's disk"},
 	{"dvds",          "Get-VMDvdDrive",       1, 1,    vm_dvds,         false, "NAME",          "its DVD drives"},
 	{"add-dvd",       "Add-VMDvdDrive",       1, 2,    vm_add_dvd,      false, "NAME [FILE]",   "a drive, with a disc or empty"},
 	{"set-dvd",       "Set-VMDvdDrive",       1, 2,    vm_set_dvd,      false, "NAME [FILE]",   "another disc, or none; --number: of which drive"},

@@ -159,10 +159,9 @@ static void set_up(struct http *http, const char *method, const char *path)
 	curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, http);
 }
 
-static bool perform(struct http *http)
+/* What became of a request. False: said. */
+static bool understand(struct http *http, CURLcode result)
 {
-	CURLcode result = curl_easy_perform(http->curl);
-
 	if (result == CURLE_COULDNT_CONNECT) {
 		complain(http, "%s: nobody listens; start %s", http->where,
 			 is_elsewhere(http->where) ? "vweb there, with --listen for other hosts"
@@ -176,6 +175,11 @@ static bool perform(struct http *http)
 		complain(http, "%s: %s", http->where, curl_easy_strerror(result));
 	}
 	return result == CURLE_OK;
+}
+
+static bool perform(struct http *http)
+{
+	return understand(http, curl_easy_perform(http->curl));
 }
 
 static void say_problem(struct http *http, const json_t *problem, long status)
@@ -235,6 +239,113 @@ json_t *http_ask(struct http *http, const char *method, const char *path, json_t
 		return NULL;
 	}
 	return answer;
+}
+
+/* ---- Files ---- */
+
+struct file {
+	struct http *http;
+	int fd;
+	int error; /* of the file, not of the way */
+	http_step *step;
+	void *user;
+};
+
+static size_t read_file(char *to, size_t size, size_t count, void *user)
+{
+	struct file *file = user;
+	ssize_t got = read(file->fd, to, size * count);
+
+	file->error = got < 0 ? errno : 0;
+	return got >= 0 ? (size_t)got : CURL_READFUNC_ABORT;
+}
+
+/* Of a refusal the body is its reason. */
+static size_t write_file(char *data, size_t size, size_t count, void *user)
+{
+	struct file *file = user;
+	size_t left = size * count;
+	long status = 0;
+	ssize_t written;
+
+	curl_easy_getinfo(file->http->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 400 || file->fd < 0) {
+		return take(data, size, count, file->http);
+	}
+	for (; left != 0; left -= (size_t)written, data += written) {
+		written = write(file->fd, data, left);
+		if (written <= 0) {
+			file->error = written < 0 ? errno : ENOSPC;
+			return 0;
+		}
+	}
+	return size * count;
+}
+
+static int show_step(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+		     curl_off_t up)
+{
+	const struct file *file = user;
+
+	file->step(file->user, (double)(up_total != 0 ? up : down),
+		   (double)(up_total != 0 ? up_total : down_total));
+	return 0;
+}
+
+static bool carry_file(struct file *file)
+{
+	struct http *http = file->http;
+	long status = 0;
+	json_t *problem;
+	CURLcode result;
+
+	curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, file);
+	curl_easy_setopt(http->curl, CURLOPT_XFERINFOFUNCTION, show_step);
+	curl_easy_setopt(http->curl, CURLOPT_XFERINFODATA, file);
+	curl_easy_setopt(http->curl, CURLOPT_NOPROGRESS, file->step == NULL ? 1L : 0L);
+	result = curl_easy_perform(http->curl);
+	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 400) {
+		problem = json_loadb(http->text != NULL ? http->text : "", http->length, 0, NULL);
+		say_problem(http, problem, status);
+		json_decref(problem);
+	} else if (file->error != 0) {
+		complain(http, "the file: %s", strerror(file->error));
+	} else {
+		return understand(http, result);
+	}
+	return false;
+}
+
+bool http_put(struct http *http, const char *path, int fd, uint64_t size, http_step *step,
+	      void *user)
+{
+	struct file file = {.http = http, .fd = fd, .step = step, .user = user};
+	struct file answer = {.http = http, .fd = -1, .step = step, .user = user};
+	bool done;
+
+	set_up(http, "PUT", path);
+	curl_easy_setopt(http->curl, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(http->curl, CURLOPT_READFUNCTION, read_file);
+	curl_easy_setopt(http->curl, CURLOPT_READDATA, &file);
+	curl_easy_setopt(http->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+	/* Whether it may come is answered before it does. */
+	curl_easy_setopt(http->curl, CURLOPT_EXPECT_100_TIMEOUT_MS, 60000L);
+	curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, write_file);
+	done = carry_file(&answer);
+	if (file.error != 0) {
+		complain(http, "the file: %s", strerror(file.error));
+	}
+	return done;
+}
+
+bool http_fetch(struct http *http, const char *path, int fd, http_step *step, void *user)
+{
+	struct file file = {.http = http, .fd = fd, .step = step, .user = user};
+
+	set_up(http, "GET", path);
+	curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, write_file);
+	return carry_file(&file);
 }
 
 /* ---- Events ---- */

@@ -8,6 +8,7 @@
 #define HOSTED_HTTP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -32,6 +33,14 @@ json_t *http_ask(struct http *http, const char *method, const char *path, json_t
 void http_expect(struct http *http, const char *revision);
 const char *http_code(const struct http *http);
 const char *http_detail(const struct http *http);
+
+/*
+ * A file of so many bytes is put there, or (http_fetch) what is there is written into one; `step` is told how far it is, of how much. False: said why.
+ */
+typedef void http_step(void *user, double done, double total);
+bool http_put(struct http *http, const char *path, int fd, uint64_t size, http_step *step,
+	      void *user);
+bool http_fetch(struct http *http, const char *path, int fd, http_step *step, void *user);
 
 /* A path's segment with what does not belong into one escaped; freed by the caller. */
 char *http_escape(const struct http *http, const char *segment);

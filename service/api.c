@@ -210,7 +210,6 @@ static void answer_machine(struct request *request, const struct machine *machin
 {
 	json_t *object = machine_summary(machine);
 
-	json_object_set_new(object, "revision", json_string(machine->revision));
 	if (machine->settings.document != NULL) {
 		json_object_set(object, "document", machine->settings.document);
 		json_object_set_new(object, "disks", change_disks(machine));
@@ -769,6 +768,48 @@ static void follow_events(struct call *call)
 	request->stream = true;
 }
 
+/* ---- Files of disks ---- */
+
+static void list_files(struct call *call)
+{
+	files_list(call->request, call->machine);
+}
+
+static void create_file(struct call *call)
+{
+	json_t *body = read_body(call->request);
+
+	if (body != NULL) {
+		files_create(call->request, call->machine, body);
+		json_decref(body);
+	}
+}
+
+static void give_file(struct call *call)
+{
+	files_give(call->request, call->machine, call->words[4]);
+}
+
+static void take_file(struct call *call)
+{
+	files_take(call->request, call->machine, call->words[4]);
+}
+
+static void resize_file(struct call *call)
+{
+	json_t *body = read_body(call->request);
+
+	if (body != NULL) {
+		files_resize(call->request, call->machine, call->words[4], body);
+		json_decref(body);
+	}
+}
+
+static void delete_file(struct call *call)
+{
+	files_delete(call->request, call->machine, call->words[4]);
+}
+
 /* ---- Switches ---- */
 
 static void list_switches(struct call *call)
@@ -824,6 +865,12 @@ static const struct route {
 	{"PATCH",  "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, rename_checkpoint},
 	{"DELETE", "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, delete_checkpoint},
 	{"POST",   "/v1/machines/*/checkpoints/*/apply", ROLE_OPERATOR, apply_checkpoint},
+	{"GET",    "/v1/machines/*/files",     ROLE_ADMIN,    list_files},
+	{"POST",   "/v1/machines/*/files",     ROLE_ADMIN,    create_file},
+	{"GET",    "/v1/machines/*/files/*",   ROLE_ADMIN,    give_file},
+	{"PUT",    "/v1/machines/*/files/*",   ROLE_ADMIN,    take_file},
+	{"PATCH",  "/v1/machines/*/files/*",   ROLE_ADMIN,    resize_file},
+	{"DELETE", "/v1/machines/*/files/*",   ROLE_ADMIN,    delete_file},
 	{"GET",    "/v1/switches",             ROLE_ADMIN,    list_switches},
 	{"POST",   "/v1/switches",             ROLE_ADMIN,    create_switch},
 	{"GET",    "/v1/switches/*",           ROLE_ADMIN,    get_switch},

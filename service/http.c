@@ -203,6 +203,31 @@ static void upgrade(void *user, struct MHD_Connection *connection, void *context
 	}
 }
 
+/* ---- Files ---- */
+
+static ssize_t read_file(void *user, uint64_t position, char *to, size_t size)
+{
+	struct request *request = user;
+	ssize_t got = transfer_get(request->transfer, to, size);
+
+	(void)position;
+	if (got == -EAGAIN) {
+		request->suspended = true;
+		MHD_suspend_connection(request->connection);
+		return 0;
+	}
+	return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* A piece of the body. What there is no room for is handed over again. */
+static void put_file(struct request *request, const char *data, size_t *size)
+{
+	if (!transfer_put(request->transfer, data, size)) {
+		request->suspended = true;
+		MHD_suspend_connection(request->connection);
+	}
+}
+
 /* ---- Answers ---- */
 
 static enum MHD_Result send_response(struct request *request, struct MHD_Response *response,
@@ -267,13 +292,31 @@ static enum MHD_Result send_answer(struct request *request)
 	return send_response(request, response, request->status);
 }
 
+static enum MHD_Result send_file(struct request *request, uint64_t size)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_callback(size, 65536, read_file, request, NULL);
+
+	if (response == NULL) {
+		return MHD_NO;
+	}
+	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+				      "application/octet-stream");
+	return send_response(request, response, MHD_HTTP_OK);
+}
+
+void request_go_on(struct request *request)
+{
+	if (request->suspended) {
+		resume(request);
+	}
+}
+
 void request_answer(struct request *request, unsigned int status, json_t *answer)
 {
 	request->status = status;
 	request->answer = answer;
-	if (request->suspended) {
-		resume(request);
-	}
+	request_go_on(request);
 }
 
 const char *request_parameter(const struct request *request, const char *name)
@@ -287,7 +330,7 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 				   const char *path, const char *method)
 {
 	struct request *request = calloc(1, sizeof(*request));
-	const char *match;
+	const char *match, *length;
 
 	if (request == NULL) {
 		return NULL;
@@ -307,6 +350,11 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 	match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
 	if (match != NULL) {
 		snprintf(request->if_match, sizeof(request->if_match), "%s", match);
+	}
+	length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+					     MHD_HTTP_HEADER_CONTENT_LENGTH);
+	if (length != NULL && strspn(length, "0123456789") == strlen(length)) {
+		request->length_said = strtoull(length, NULL, 10);
 	}
 	return request;
 }
@@ -345,29 +393,57 @@ static bool is_head_again(struct request *request)
 	return again;
 }
 
+/* What is brought is too much to be kept: whether it may come, and where to, is decided before it does. */
+static enum MHD_Result serve_head(struct request *request)
+{
+	if (strcmp(request->method, MHD_HTTP_METHOD_PUT) != 0) {
+		return MHD_YES;
+	}
+	if (!request->serving) {
+		request->serving = true;
+		api_serve(request);
+		if (request->status == 0) {
+			request->suspended = true;
+			request->waited = true;
+			MHD_suspend_connection(request->connection);
+			return MHD_YES;
+		}
+	}
+	return request->status != 0 ? send_answer(request) : MHD_YES;
+}
+
 /* Called for the head, each piece of the body, its end, and when a suspended request goes on. */
 static enum MHD_Result serve(void *user, struct MHD_Connection *connection, const char *path,
 			     const char *method, const char *version, const char *data,
 			     size_t *size, void **context)
 {
 	struct request *request = *context;
+	uint64_t bytes;
 
 	(void)version;
 	if (request == NULL) {
 		request = new_request(user, connection, path, method);
 		*context = request;
-		if (request != NULL && !is_known(request)) {
-			wait_for_user(request);
+		if (request == NULL) {
+			return MHD_NO;
 		}
-		return request != NULL ? MHD_YES : MHD_NO;
+		if (!is_known(request)) {
+			wait_for_user(request);
+			return MHD_YES;
+		}
+		return serve_head(request);
 	}
 	if (*size != 0) {
 		request->waited = false;
-		take_body(request, data, size);
+		if (request->transfer != NULL) {
+			put_file(request, data, size);
+		} else {
+			take_body(request, data, size);
+		}
 		return MHD_YES;
 	}
 	if (is_head_again(request)) {
-		return MHD_YES;
+		return serve_head(request);
 	}
 	if (!request->serving) {
 		request->serving = true;
@@ -381,6 +457,9 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
 	}
 	if (request->status != 0) {
 		return send_answer(request);
+	}
+	if (request->transfer != NULL && transfer_is_fetched(request->transfer, &bytes)) {
+		return send_file(request, bytes);
 	}
 	request->suspended = true;
 	MHD_suspend_connection(connection);
@@ -404,6 +483,9 @@ static void completed(void *user, struct MHD_Connection *connection, void **cont
 	*link = request->next;
 	if (request->display >= 0) {
 		close(request->display);
+	}
+	if (request->transfer != NULL) {
+		transfer_release(request->transfer);
 	}
 	json_decref(request->answer);
 	free(request->text);

@@ -453,9 +453,11 @@ double machine_cpu_seconds(const struct machine *machine)
 json_t *machine_summary(const struct machine *machine)
 {
 	const struct settings *settings = &machine->settings;
-	json_t *object = json_pack("{s:s, s:s, s:s, s:I}", "name", machine->name, "id", machine->id,
-				   "state", machine_state_name(machine->state), "state-seconds",
-				   (json_int_t)((clock_ms() - machine->since_ms) / 1000));
+	json_t *object =
+		json_pack("{s:s, s:s, s:s, s:I, s:s}", "name", machine->name, "id", machine->id,
+			  "state", machine_state_name(machine->state), "state-seconds",
+			  (json_int_t)((clock_ms() - machine->since_ms) / 1000), "revision",
+			  machine->revision);
 
 	if (machine->damage != NULL) {
 		json_object_set_new(object, "damage", json_string(machine->damage));

@@ -104,6 +104,10 @@ typedef void tool_done(void *user, bool done, const char *out, char *said);
 /* A process in this folder; `done` is called when it has ended. NULL: why. */
 struct tool *tool_run(struct service *service, const char *program, const char *folder,
 		      const char *const *words, tool_done *done, void *user, struct refusal *why);
+/* The same with a descriptor (-1: none), which is its third one. */
+struct tool *tool_run_with(struct service *service, const char *program, const char *folder,
+			   const char *const *words, int fd, tool_done *done, void *user,
+			   struct refusal *why);
 /* It is asked to end. */
 void tool_end(struct tool *tool);
 /* "NAME: WHAT; REMEDY", the last line, as a refusal about something ("": nothing). */
@@ -347,8 +351,40 @@ char *metrics_text(const struct service *service,
 		   bool (*may_see)(const void *user, const struct machine *machine),
 		   const void *user);
 
+struct request;
+
 /* storage.c: the files of disks in the store. */
 json_t *storage_object(const struct service *service);
+/* The names of machines whose documents, or checkpoints, name this file. */
+json_t *storage_users(const struct service *service, const char *path);
+/* What documents and checkpoints name outside of the store. */
+json_t *storage_paths_elsewhere(const struct service *service);
+
+/*
+ * files.c: a machine's files of disks. Each answers, later. One that is brought or fetched becomes the request's `transfer`, when it has begun or is
+ * refused; it is released with the request.
+ */
+void files_list(struct request *request, const struct machine *machine);
+void files_create(struct request *request, const struct machine *machine, const json_t *body);
+void files_resize(struct request *request, const struct machine *machine, const char *name,
+		  const json_t *body);
+void files_delete(struct request *request, const struct machine *machine, const char *name);
+void files_take(struct request *request, const struct machine *machine, const char *name);
+void files_give(struct request *request, const struct machine *machine, const char *name);
+
+struct transfer;
+/* Whether the answer is its bytes: then how many there are. */
+bool transfer_is_fetched(const struct transfer *transfer, uint64_t *size);
+/* What is left of it is in *size. False: there is no room for that now; request_go_on() when there is. */
+bool transfer_put(struct transfer *transfer, const char *bytes, size_t *size);
+/* -EAGAIN: there is nothing now; request_go_on() when there is. -EPIPE: there is no more. */
+ssize_t transfer_get(struct transfer *transfer, char *to, size_t size);
+void transfer_release(struct transfer *transfer);
+
+/* file_process.c: `vmms --file VERB NAME WANTED`, in a machine's folder. The exit status. */
+int file_main(int argc, char **argv);
+#define FILE_SOCKET  3          /* by which bytes come and go */
+#define FILE_PARTIAL ".partial" /* behind the name of one that is not whole yet */
 
 /* ---- The worker's control socket (link.c) ---- */
 
@@ -490,6 +526,8 @@ struct request {
 	char *body;
 	size_t length;
 	bool too_long, too_many, serving, suspended, waited;
+	uint64_t length_said; /* of the body, by its head; 0: nothing is said, or no number */
+	struct transfer *transfer;
 	uid_t uid;     /* by the kernel's word on who connected */
 	char user[64]; /* empty: not known yet */
 	bool is_admin;
@@ -517,6 +555,8 @@ struct request {
 void api_serve(struct request *request);
 /* Takes the answer. */
 void request_answer(struct request *request, unsigned int status, json_t *answer);
+/* What it waited for is there. */
+void request_go_on(struct request *request);
 /* The same with a refusal. */
 void api_refuse(struct request *request, const struct refusal *why);
 /* A parameter of the query, or NULL. */

@@ -67,7 +67,7 @@ static bool names(const struct machine *machine, const char *wanted)
 	return named;
 }
 
-static json_t *users_of(const struct service *service, const char *path)
+json_t *storage_users(const struct service *service, const char *path)
 {
 	const struct machine *machine;
 	json_t *list = json_array();
@@ -97,7 +97,7 @@ static void add_file(const struct service *service, json_t *files, const char *f
 	json_array_append_new(files, json_pack("{s:o, s:I, s:I, s:o}", "file", text, "size",
 					       (json_int_t)file->st_size, "used",
 					       (json_int_t)file->st_blocks * 512, "machines",
-					       users_of(service, path)));
+					       storage_users(service, path)));
 }
 
 static void look_into(const struct service *service, json_t *files, int store, const char *name)
@@ -145,6 +145,39 @@ static json_t *elsewhere(const struct service *service)
 		}
 	}
 	return files;
+}
+
+static void add_elsewhere(const struct service *service, json_t *paths, const json_t *document)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *file = json_string_value(json_object_get(disk, "file"));
+
+		if (file != NULL && file[0] == '/' &&
+		    strncmp(file, service->store, strlen(service->store)) != 0) {
+			json_array_append_new(paths, json_string(file));
+		}
+	}
+}
+
+json_t *storage_paths_elsewhere(const struct service *service)
+{
+	json_t *paths = json_array();
+	const struct machine *machine;
+	const char *id;
+	json_t *point;
+
+	for (machine = service->machines; machine != NULL; machine = machine->next) {
+		add_elsewhere(service, paths, machine->settings.document);
+		json_object_foreach(machine->points, id, point)
+		{
+			add_elsewhere(service, paths, json_object_get(point, "document"));
+		}
+	}
+	return paths;
 }
 
 json_t *storage_object(const struct service *service)

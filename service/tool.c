@@ -75,13 +75,20 @@ static void ready(struct source *source, uint32_t events)
 struct tool *tool_run(struct service *service, const char *program, const char *folder,
 		      const char *const *words, tool_done *done, void *user, struct refusal *why)
 {
+	return tool_run_with(service, program, folder, words, -1, done, user, why);
+}
+
+struct tool *tool_run_with(struct service *service, const char *program, const char *folder,
+			   const char *const *words, int fd, tool_done *done, void *user,
+			   struct refusal *why)
+{
 	struct tool *tool = calloc(1, sizeof(*tool));
 	int pipes[2] = {-1, -1}, out = memfd_create("out", MFD_CLOEXEC), ret = -ENOMEM;
 
 	if (tool != NULL && out >= 0) {
-		ret = pipe2(pipes, O_CLOEXEC) == 0
-			      ? start_process(program, folder, words, NULL, 0, out, pipes[1])
-			      : -errno;
+		ret = pipe2(pipes, O_CLOEXEC) == 0 ? start_process(program, folder, words, &fd,
+								   fd >= 0 ? 1 : 0, out, pipes[1])
+						   : -errno;
 	}
 	if (pipes[1] >= 0) {
 		close(pipes[1]);

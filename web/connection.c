@@ -48,6 +48,9 @@ struct request {
 	size_t length;
 	struct secret secret;
 	bool begun, too_long;
+	int brought; /* a body that is not kept goes there; -1: it is, or the service has hung up */
+	bool is_brought;
+	struct head refusal; /* of that body by the service, status 0: none */
 };
 
 /* An answer of the service that is being passed on. */
@@ -321,6 +324,11 @@ static enum MHD_Result pass_on(struct MHD_Connection *connection, int fd,
 	if (head->etag[0] != '\0') {
 		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, head->etag);
 	}
+	/* What somebody has put there is nothing that a browser shows. */
+	if (strcmp(head->type, "application/octet-stream") == 0) {
+		(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_DISPOSITION,
+					      "attachment");
+	}
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	return send_response(connection, head->status, response);
 }
@@ -420,10 +428,81 @@ static bool is_plain(const char *text)
 						 "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_./:")] == '\0';
 }
 
+static enum MHD_Result refuse_away(struct MHD_Connection *connection)
+{
+	return refuse(connection, 503, SERVICE_BAD_IO, "the management service does not answer",
+		      "start vmms");
+}
+
+static enum MHD_Result refuse_hung_up(struct MHD_Connection *connection)
+{
+	return refuse(connection, 502, SERVICE_BAD_IO, "the management service hangs up",
+		      "try again");
+}
+
+/* A file comes: it is the service that says, before it does, whether it may. */
+static enum MHD_Result begin_file(struct MHD_Connection *connection, struct request *request)
+{
+	const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const struct ask ask = {.what = ASK_OPEN, .secret = request->secret};
+	struct answer answer;
+	struct head head;
+	int fd;
+
+	if (length == NULL || length[strspn(length, "0123456789")] != '\0') {
+		return refuse(connection, 411, SERVICE_BAD_INVALID,
+			      "nobody knows how long the file is",
+			      "say in Content-Length how long it is");
+	}
+	ask_monitor(&ask, &answer, &fd);
+	if (answer.result == ANSWER_UNREACHABLE) {
+		return refuse_away(connection);
+	}
+	if (answer.result != ANSWER_YES || fd < 0) {
+		return refuse_stranger(connection);
+	}
+	if (!forward_begin(fd, request->uri, strtoull(length, NULL, 10), &head)) {
+		close(fd);
+		return refuse_hung_up(connection);
+	}
+	if (head.status != 100 && header_of(connection, MHD_HTTP_HEADER_EXPECT) != NULL) {
+		return pass_on(connection, fd, &request->secret, &head);
+	}
+	/* Who does not ask before sends all of it, and does not listen until then. */
+	request->refusal = head.status != 100 ? head : (struct head){.status = 0};
+	request->brought = fd;
+	request->is_brought = true;
+	return MHD_YES;
+}
+
+static void bring(struct request *request, const char *data, size_t size)
+{
+	if (request->brought >= 0 && request->refusal.status == 0 &&
+	    !forward_send(request->brought, data, size)) {
+		close(request->brought);
+		request->brought = -1;
+	}
+}
+
+static enum MHD_Result end_file(struct MHD_Connection *connection, struct request *request)
+{
+	int fd = request->brought;
+	struct head head = request->refusal;
+
+	request->brought = -1;
+	if (fd < 0 || (head.status == 0 && !forward_end(fd, &head))) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		return refuse_hung_up(connection);
+	}
+	return pass_on(connection, fd, &request->secret, &head);
+}
+
 static enum MHD_Result forward(struct MHD_Connection *connection, const struct request *request,
 			       const char *method)
 {
-	static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+	static const char *const methods[] = {"GET", "POST", "PATCH", "DELETE"};
 	const char *to = header_of(connection, MHD_HTTP_HEADER_UPGRADE),
 		   *match = header_of(connection, MHD_HTTP_HEADER_IF_MATCH),
 		   *key = header_of(connection, "Sec-WebSocket-Key");
@@ -448,8 +527,7 @@ static enum MHD_Result forward(struct MHD_Connection *connection, const struct r
 	}
 	ask_monitor(&ask, &answer, &fd);
 	if (answer.result == ANSWER_UNREACHABLE) {
-		return refuse(connection, 503, SERVICE_BAD_IO,
-			      "the management service does not answer", "start vmms");
+		return refuse_away(connection);
 	}
 	if (answer.result != ANSWER_YES || fd < 0) {
 		return refuse_stranger(connection);
@@ -457,8 +535,7 @@ static enum MHD_Result forward(struct MHD_Connection *connection, const struct r
 	if (!forward_ask(fd, method, request->uri, match, request->body, request->length, upgrade,
 			 &head)) {
 		close(fd);
-		return refuse(connection, 502, SERVICE_BAD_IO, "the management service hangs up",
-			      "try again");
+		return refuse_hung_up(connection);
 	}
 	return upgrade && head.status == 101
 		       ? become_console(connection, fd, &request->secret, websocket ? accept : NULL)
@@ -478,9 +555,8 @@ static enum MHD_Result serve_session(struct MHD_Connection *connection,
 		      "GET, POST or DELETE");
 }
 
-static enum MHD_Result answer_request(struct MHD_Connection *connection,
-				      const struct request *request, const char *path,
-				      const char *method)
+static enum MHD_Result answer_request(struct MHD_Connection *connection, struct request *request,
+				      const char *path, const char *method)
 {
 	bool is_session = strcmp(path, "/session") == 0;
 	bool is_login = is_session && strcmp(method, "POST") == 0;
@@ -503,8 +579,9 @@ static enum MHD_Result answer_request(struct MHD_Connection *connection,
 			      "this does not come from our page",
 			      "show " HEADER_CSRF ", as GET /session says it");
 	}
-	return is_session ? serve_session(connection, request, method)
-			  : forward(connection, request, method);
+	return is_session                   ? serve_session(connection, request, method)
+	       : strcmp(method, "PUT") == 0 ? begin_file(connection, request)
+					    : forward(connection, request, method);
 }
 
 static void *begin_request(void *user, const char *uri, struct MHD_Connection *connection)
@@ -515,6 +592,7 @@ static void *begin_request(void *user, const char *uri, struct MHD_Connection *c
 	(void)connection;
 	if (request != NULL) {
 		request->uri = strdup(uri);
+		request->brought = -1;
 	}
 	return request;
 }
@@ -552,12 +630,21 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
 		request->begun = true;
 		secret_read(header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION),
 			    header_of(connection, MHD_HTTP_HEADER_COOKIE), &request->secret);
-		return MHD_YES;
+		return strcmp(method, "PUT") == 0
+			       ? answer_request(connection, request, path, method)
+			       : MHD_YES;
 	}
 	if (*size != 0) {
-		take_body(request, data, *size);
+		if (request->is_brought) {
+			bring(request, data, *size);
+		} else {
+			take_body(request, data, *size);
+		}
 		*size = 0;
 		return MHD_YES;
+	}
+	if (request->is_brought) {
+		return end_file(connection, request);
 	}
 	return answer_request(connection, request, path, method);
 }
@@ -571,6 +658,9 @@ static void completed(void *user, struct MHD_Connection *connection, void **cont
 	(void)connection;
 	(void)code;
 	if (request != NULL) {
+		if (request->brought >= 0) {
+			close(request->brought);
+		}
 		free(request->uri);
 		free(request->body);
 		free(request);

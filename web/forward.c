@@ -75,7 +75,7 @@ bool head_parse(const char *text, struct head *head)
 	return head->status >= 100 && head->status < 600;
 }
 
-static bool send_all(int fd, const char *bytes, size_t length)
+bool forward_send(int fd, const char *bytes, size_t length)
 {
 	ssize_t sent;
 
@@ -91,7 +91,7 @@ static bool send_all(int fd, const char *bytes, size_t length)
 }
 
 /* Byte for byte: what is behind it is somebody else's to read. */
-static bool read_head(int fd, struct head *head)
+bool forward_end(int fd, struct head *head)
 {
 	char text[HEAD_ROOM];
 	size_t length = 0;
@@ -105,10 +105,30 @@ static bool read_head(int fd, struct head *head)
 	return false;
 }
 
+static void limit_silence(int fd)
+{
+	const struct timeval most = {.tv_sec = ANSWER_SECONDS};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
+}
+
+bool forward_begin(int fd, const char *uri, uint64_t length, struct head *head)
+{
+	char text[URI_MAX + 256];
+	int size = snprintf(text, sizeof(text),
+			    "PUT %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+			    "Content-Length: %llu\r\nExpect: 100-continue\r\n\r\n",
+			    uri, (unsigned long long)length);
+
+	limit_silence(fd);
+	return size > 0 && (size_t)size < sizeof(text) && forward_send(fd, text, (size_t)size) &&
+	       forward_end(fd, head);
+}
+
 bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
 		 size_t length, bool upgrade, struct head *head)
 {
-	const struct timeval most = {.tv_sec = ANSWER_SECONDS};
 	char text[HEAD_ROOM + URI_MAX];
 	int size = snprintf(
 		text, sizeof(text),
@@ -118,7 +138,7 @@ bool forward_ask(int fd, const char *method, const char *uri, const char *match,
 		match != NULL ? "If-Match: " : "", match != NULL ? match : "",
 		match != NULL ? "\r\n" : "");
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
-	return size > 0 && (size_t)size < sizeof(text) && send_all(fd, text, (size_t)size) &&
-	       send_all(fd, body, length) && read_head(fd, head);
+	limit_silence(fd);
+	return size > 0 && (size_t)size < sizeof(text) && forward_send(fd, text, (size_t)size) &&
+	       forward_send(fd, body, length) && forward_end(fd, head);
 }

@@ -11,6 +11,7 @@
 	F(parts, "/parts.js", "text/javascript")                                                   \
 	F(machine, "/machine.js", "text/javascript")                                               \
 	F(edit, "/edit.js", "text/javascript")                                                     \
+	F(files, "/files.js", "text/javascript")                                                   \
 	F(console, "/console.js", "text/javascript")                                               \
 	F(display, "/display.js", "text/javascript")                                               \
 	F(icon, "/icon.svg", "image/svg+xml")                                                      \

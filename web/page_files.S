@@ -15,6 +15,7 @@
 	file	page_parts,    "build/web/page/parts.js.gz"
 	file	page_machine,  "build/web/page/machine.js.gz"
 	file	page_edit,     "build/web/page/edit.js.gz"
+	file	page_files,    "build/web/page/files.js.gz"
 	file	page_console,  "build/web/page/console.js.gz"
 	file	page_display,  "build/web/page/display.js.gz"
 	file	page_icon,     "build/web/page/icon.svg.gz"

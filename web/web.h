@@ -167,6 +167,13 @@ struct head {
 bool head_parse(const char *text, struct head *head);
 /* Whether it is a path that can be asked of the API: "/v1" or below, only printable ASCII. */
 bool forward_is_path(const char *uri);
+/*
+ * Sends the head of a request whose body is brought by pieces (forward_send()), and waits for leave to. False: hung up. *head is the answer if the service
+ * will not have it; else its status is 100, and forward_end() reads the answer behind the body.
+ */
+bool forward_begin(int fd, const char *uri, uint64_t length, struct head *head) MUST_CHECK;
+bool forward_send(int fd, const char *bytes, size_t length) MUST_CHECK;
+bool forward_end(int fd, struct head *head) MUST_CHECK;
 /* Sends a request and reads the head of its answer; the rest is on `fd`. `match` NULL: no If-Match. False: hung up. */
 bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
 		 size_t length, bool upgrade, struct head *head) MUST_CHECK;

@@ -113,6 +113,14 @@ class Browser:
         self.call("POST", f"/element/{element}/clear", {})
         self.call("POST", f"/element/{element}/value", {"text": text})
 
+    def attach(self, css, path):
+        """A file of this machine, in a field for one."""
+        element = self.find(css)
+        self.call("POST", f"/element/{element}/value", {"text": path})
+
+    def downloads(self, folder):
+        self.call("POST", "/goog/cdp/execute", {"cmd": "Browser.setDownloadBehavior", "params": {"behavior": "allow", "downloadPath": folder}})
+
     def keys(self, text):
         """To what has the focus. Ctrl (\\ue009) is held to the end."""
         actions = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp") if (key, kind) != ("\ue009", "keyUp")]

@@ -28,6 +28,22 @@ export async function ask(method, path, body, headers = {}) {
   return path === "/session" ? value : Object.assign(value, { tag: answer.headers.get("ETag") });
 }
 
+// A file, with how much of it has been sent. What it may do is asked as all else is.
+export function bring(path, file, step) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    const answer = () => { try { return JSON.parse(request.responseText); } catch { return null; } };
+    request.upload.onprogress = (event) => step(event.loaded / (event.total || 1));
+    request.onload = () => (request.status < 300 ? resolve(answer()) : reject(new Problem(request.status, answer())));
+    request.onerror = () => reject(new Problem(0, { detail: "the host hangs up", remedy: "try again" }));
+    request.onabort = () => reject(new Problem(0, { detail: "it was given up" }));
+  });
+  request.open("PUT", path);
+  request.setRequestHeader("X-CSRF-Token", csrf);
+  request.send(file);
+  return { done, cancel: () => request.abort() };
+}
+
 export async function session() {
   const answer = await ask("GET", "/session");
   csrf = answer.csrf;

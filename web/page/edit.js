@@ -57,6 +57,7 @@ function adapter(old) {
 
 function form(machine, whole, submit) {
   const old = whole?.document ?? { memory: "1G", vps: 1, generation: 2 }, isNew = !machine;
+  const newDisk = isNew ? field("New disk", text("20G"), "of this size, as its first one; empty: none") : null;
   const inputs = {
     name: text(machine?.name, { required: true, maxLength: 64 }), memory: text(old.memory, { required: true }), vps: text(old.vps, { type: "number", min: 1, max: 240, required: true }),
     "memory-minimum": text(old["memory-minimum"]), "memory-maximum": text(old["memory-maximum"]),
@@ -68,7 +69,7 @@ function form(machine, whole, submit) {
     tags: text((old.tags ?? []).join(", ")), users: text(Object.entries(old.users ?? {}).map(([user, role]) => `${user}:${role}`).join(", ")),
     notes: h("textarea", { rows: 4, value: old.notes ?? "" }),
   };
-  const disks = rows("Disks and DVD drives", "disk", "Files of the host that are there, or of the machine's folder. New ones: vhd create, or vm create --new-disk.", old.disks ?? [], disk), networks = rows("Network adapters", "adapter", "Each on a virtual switch of the host.", old.networks ?? [], adapter);
+  const disks = rows("Disks and DVD drives", "disk", "Files of the host that are there, or of the machine's folder; its page makes new ones there.", old.disks ?? [], disk), networks = rows("Network adapters", "adapter", "Each on a virtual switch of the host.", old.networks ?? [], adapter);
   const said = h("div", { role: "alert" });
 
   const value = () => {
@@ -92,13 +93,13 @@ function form(machine, whole, submit) {
     event.preventDefault();
     said.replaceChildren();
     try {
-      await submit(value());
+      await submit(value(), newDisk?.querySelector("input").value.trim());
     } catch (problem) {
       said.replaceChildren(h("div.say", null, problem.message));
     }
   } }, h("div.grid", null,
     h("fieldset", null, h("legend", null, "Machine"), h("div.fields", null, field("Name", inputs.name), field("Memory", inputs.memory, "as 512M or 2G"), field("VPs", inputs.vps),
-      field("Least memory", inputs["memory-minimum"], "dynamic memory, if given"), field("Most memory", inputs["memory-maximum"]))),
+      field("Least memory", inputs["memory-minimum"], "dynamic memory, if given"), field("Most memory", inputs["memory-maximum"]), newDisk)),
     h("fieldset", null, h("legend", null, "What it starts"), h("div.fields", null, field("Generation", inputs.generation), field("Screen", inputs.vga, "with a generation"), field("Kernel", inputs.kernel, "without a generation"), field("Initial RAM disk", inputs.initrd), field("Command line", inputs.append))),
     h("fieldset", null, h("legend", null, "With the host"), h("div.fields", null, field("When the host starts", inputs.start), field("When the host ends", inputs.stop))),
     h("fieldset", null, h("legend", null, "About it"), h("div.fields", null, field("Tags", inputs.tags, "with commas"), field("Users", inputs.users, "as ann:operator, bob:viewer")), field("Notes", inputs.notes))),
@@ -109,8 +110,16 @@ function form(machine, whole, submit) {
 export function editView(key) {
   const place = h("div"), title = h("h1", null, key ? "Edit" : "New machine");
   const done = (machine) => { location.hash = `#/machine/${encodeURIComponent(keyOf(machine))}`; };
-  const create = async (body) => {
-    const machine = await ask("POST", "/v1/machines", body);
+  // Its folder is there with the machine; a machine without its disk is none.
+  const create = async (body, size) => {
+    const name = "disk.vhdx", first = { file: name, ...(body.generation === 1 ? { controller: "ide" } : {}) };
+    const machine = await ask("POST", "/v1/machines", size ? { ...body, disks: [first, ...(body.disks ?? [])] } : body);
+    if (size) {
+      await ask("POST", pathOf(machine, "files"), { name, size }).catch(async (problem) => {
+        await ask("DELETE", pathOf(machine));
+        throw problem;
+      });
+    }
     known.machines.set(keyOf(machine), machine);
     done(machine);
   };

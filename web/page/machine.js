@@ -3,6 +3,7 @@ import { act, ask, keyOf, known, pathOf } from "./api.js";
 import { announce, ask as question, bytes, chart, h, replace, size, span, state } from "./parts.js";
 import { consoleView } from "./console.js";
 import { displayView } from "./display.js";
+import { filesView } from "./files.js";
 
 const off = ["off", "saved"], on = ["running", "paused"];
 const actions = {
@@ -53,6 +54,7 @@ const diskText = (disk) => [disk.file ?? "empty", disk.kind, disk.controller, di
 export function machineView(key) {
   const title = h("h1"), mark = h("span"), bar = h("div.row", { role: "group", "aria-label": "What can be done" }), said = h("div", { role: "alert" }),
     facts = h("div"), document_ = h("div"), worker = h("div"), cpu = chart("CPU, the last minutes"), cpuText = h("span"), more = h("div.row");
+  const files = filesView(() => known.machines.get(key) ?? { id: key }, () => { asked = 0; shown = ""; });
   const console_ = consoleView(), display = displayView(), screen = h("section.card", { "aria-label": "Screen", hidden: true }, display.element);
   let asked = 0, shown = "", gone = false, connected = false, looking = "";
 
@@ -100,7 +102,7 @@ export function machineView(key) {
       complain(problem.message);
     }
   };
-  more.append(h("a.button.small", { href: `#/edit/${encodeURIComponent(key)}` }, "Edit"), h("button.small.bad", { onclick: remove }, "Delete"));
+  more.append(h("a.button.small", { href: `#/edit/${encodeURIComponent(key)}` }, "Edit"), h("button.small.bad", { onclick: remove, "aria-label": "Delete machine" }, "Delete"));
 
   return {
     title: known.machines.get(key)?.name ?? "Machine",
@@ -109,7 +111,7 @@ export function machineView(key) {
       h("div.grid", null, h("section.card", { "aria-label": "State" }, h("h2", null, "State"), facts, h("h2", null, "CPU ", cpuText), cpu.element),
         h("section.card", { "aria-label": "Settings" }, h("h2", null, "Settings"), document_),
         h("section.card", { "aria-label": "Worker" }, h("h2", null, "What its worker says"), worker)),
-      screen, h("section.card", { "aria-label": "Console" }, console_.element)],
+      files.element, screen, h("section.card", { "aria-label": "Console" }, console_.element)],
     update() {
       const machine = known.machines.get(key);
       if (!machine) {
@@ -132,10 +134,11 @@ export function machineView(key) {
       const rates = known.rates.get(key) ?? [];
       cpuText.textContent = off.includes(machine.state) ? "" : `${Math.round(100 * (rates.at(-1) ?? 0))} %`;
       cpu.show(rates, machine.vps);
-      const now = [machine.state, machine.job, machine.name, machine.memory, machine.vps, machine.notes].join();
+      const now = [machine.state, machine.job, machine.name, machine.revision].join();
       if (now !== shown || asked === 0) {
         shown = now;
         load(machine);
+        files.load();
       }
       const lives = on.includes(machine.state);
       if (lives !== connected) {
