@@ -65,7 +65,7 @@ build/san/%_test.passed: build/san/%_test
 # the system chooses anew. A minute has no room for all of them: `make check` tries the first of each, one in so many, `make test` all, and
 # `make fuzz` goes on from there. Where one input costs
 # a millisecond there are fewer, which may be long from the first on: by libFuzzer's count of features they reach more.
-fuzz_part ?= 4
+fuzz_part ?= 8
 fuzz_runs := 20000
 hypercall_fuzz_runs := 8000 -len_control=0 -max_len=256
 memory_fuzz_runs := 3000 -len_control=0 -max_len=256

@@ -229,21 +229,21 @@ static void what_is_damaged(void **unused)
 {
 	struct state_fault fault;
 	size_t size = make_state(), i;
-	unsigned int refused = 0, bit;
+	unsigned int refused = 0;
 
 	(void)unused;
 	for (i = 0; i < size; i++) {
-		for (bit = 0; bit < 8; bit += 7) {
-			state[i] ^= (uint8_t)(1u << bit);
-			if (!loads(state, size, &fault)) {
-				refused++;
-			} else {
-				live(&other, PAIR_ALL, 20);
-			}
-			state[i] ^= (uint8_t)(1u << bit);
+		uint8_t bit = i % 2 ? 0x80 : 0x01;
+
+		state[i] ^= bit;
+		if (!loads(state, size, &fault)) {
+			refused++;
+		} else {
+			live(&other, PAIR_ALL, 20);
 		}
+		state[i] ^= bit;
 	}
-	assert_true(refused > size / 8);
+	assert_true(refused > size / 16);
 }
 
 /* The part of this name, and where a byte of its value is. */

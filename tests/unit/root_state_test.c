@@ -289,7 +289,7 @@ static void damage_changes_nothing(void **state)
 		assert_int_equal(backend_vp_restore(&vp, &list), -EINVAL);
 		assert_int_equal(changes, 0);
 	}
-	for (size_t bit = begin * 8; bit < size * 8; bit++) {
+	for (size_t bit = begin * 8; bit < size * 8; bit += 3) {
 		int ret;
 
 		changes = 0;

@@ -801,7 +801,7 @@ static void reserve(void **state)
 	settings(1)->reserve_weight = 10;
 	set(0);
 	set(1);
-	for (uint32_t step = 0; step < 20000; step++) {
+	for (uint32_t step = 0; step < 4000; step++) {
 		for (uint32_t from = 0; from < 2; from++) {
 			while (edges[from].sent_count < 100) {
 				packet_ethernet(&packet, PACKET_MAC(2), PACKET_MAC(from), 0x1234);
