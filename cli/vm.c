@@ -281,6 +281,24 @@ bool vm_take_option(struct vm *vm, const char *word, const char *value)
 	return take_option(vm, word, value, &used);
 }
 
+const char *vm_option(unsigned int index, const char **value, const char **help, bool *is_file)
+{
+	const struct option *option = &options[index];
+	static const char *const files[] = {"file",   "disk",       "iso",         "kernel",
+					    "initrd", "token-file", "certificate", "parent"};
+
+	if (index >= ARRAY_COUNT(options)) {
+		return NULL;
+	}
+	*value = option->kind == FLAG ? NULL : option->value != NULL ? option->value : "VALUE";
+	*help = option->help != NULL ? option->help : "";
+	*is_file = false;
+	for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+		*is_file |= strcmp(option->name, files[i]) == 0;
+	}
+	return option->name;
+}
+
 const struct vm_verb *vm_find_verb(const char *word)
 {
 	unsigned int i;
@@ -319,39 +337,6 @@ static void print_help(FILE *file)
 	      "in "
 	      "this state,\n5 not allowed.\n",
 	      file);
-}
-
-void vm_print_completion(void)
-{
-	size_t i;
-
-	fputs("_vm() {\n"
-	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} IFS=$'\\n'\n"
-	      "\tlocal verbs='",
-	      stdout);
-	for (i = 0; i < vm_verb_count; i++) {
-		printf("%s%s", i > 0 ? "\n" : "", vm_verbs[i].name);
-		if (vm_verbs[i].cmdlet != NULL) {
-			printf("\n%s", vm_verbs[i].cmdlet);
-		}
-	}
-	fputs("'\n\tlocal options='", stdout);
-	for (i = 0; i < ARRAY_COUNT(options); i++) {
-		printf("%s--%s", i > 0 ? "\n" : "", options[i].name);
-	}
-	fputs("'\n"
-	      "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
-	      "\t\tCOMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n"
-	      "\telif [ \"${word#-}\" != \"$word\" ]; then\n"
-	      "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-	      "\telse\n"
-	      "\t\tCOMPREPLY=($(compgen -W \"$(vm list --columns name 2>/dev/null | tail -n +2)\" "
-	      "-- "
-	      "\"$word\"))\n"
-	      "\tfi\n"
-	      "}\n"
-	      "complete -o filenames -F _vm vm\n",
-	      stdout);
 }
 
 static bool parse(struct vm *vm, int argc, char **argv)

@@ -48,8 +48,11 @@ bool vm_go_there(struct vm *vm, int argc, char **argv);
 /* NULL: there is none. */
 const struct vm_verb *vm_find_verb(const char *word);
 
-/* For bash, from the tables of verbs and options; machines' names are asked of the service. */
-void vm_print_completion(void);
+/* The options one after the other, NULL behind the last; *value is NULL of one that has none. */
+const char *vm_option(unsigned int index, const char **value, const char **help, bool *is_file);
+
+/* vm_completion.c: for a shell, from the tables of verbs and options. False: for none of this name. */
+bool vm_print_completion(const char *shell);
 
 /* vm_verbs.c: an answer of the service, `form` with a name that is escaped and one more; NULL: said why, and vm_refused() is the status. */
 json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,

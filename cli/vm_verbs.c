@@ -8,6 +8,7 @@
 
 #include "cli/terminal.h"
 #include "cli/vm.h"
+#include "hosted/member.h"
 #include "hosted/say.h"
 #include "hosted/size.h"
 #include "include/mgmt/service.h"
@@ -381,6 +382,28 @@ static bool question(const char *text, const char *proposed, char *answer, size_
 	return true;
 }
 
+/* The first of the host's switches, or "nat" if that is one; "-": there is none, or they are not for who asks. */
+static void propose_switch(const struct vm *vm, char *name, size_t size)
+{
+	struct http *quiet = http_open(vm->socket, false);
+	json_t *answer = quiet != NULL ? http_ask(quiet, "GET", "/v1/switches", NULL) : NULL, *of;
+	size_t i;
+
+	snprintf(name, size, "-");
+	json_array_foreach(json_object_get(answer, "switches"), i, of)
+	{
+		const char *called = member_text(of, "name");
+
+		if (i == 0 || strcmp(called, "nat") == 0) {
+			snprintf(name, size, "%s", called);
+		}
+	}
+	json_decref(answer);
+	if (quiet != NULL) {
+		http_close(quiet);
+	}
+}
+
 /* Of who gave a name and nothing else, on a terminal. Each answer is what the option would be, and judged as that. */
 static bool ask_questions(struct vm *vm)
 {
@@ -392,16 +415,21 @@ static bool ask_questions(struct vm *vm)
 		{"Virtual processors", "1", "--vps", NULL},
 		{"Size of a new disk, 0 for none", "20G", "--new-disk", "0"},
 		{"File of a disc to install from, - for none", "-", "--iso", "-"},
-		{"Virtual switch, - for none", "-", "--net", "-"},
+		{"Virtual switch, - for none", NULL, "--net", "-"},
 	};
 	static char answers[ARRAY_COUNT(questions)][PATH_MAX];
+	char network[64];
 	bool used;
 	size_t i;
 
+	propose_switch(vm, network, sizeof(network));
+
 	for (i = 0; i < ARRAY_COUNT(questions); i++) {
 		do {
-			if (!question(questions[i].text, questions[i].proposed, answers[i],
-				      sizeof(answers[i]))) {
+			if (!question(questions[i].text,
+				      questions[i].proposed != NULL ? questions[i].proposed
+								    : network,
+				      answers[i], sizeof(answers[i]))) {
 				return false;
 			}
 			used = questions[i].none == NULL ||
@@ -607,8 +635,12 @@ static int host(struct vm *vm)
 
 static int completion(struct vm *vm)
 {
-	(void)vm;
-	vm_print_completion();
+	const char *shell = vm->count > 0 ? vm->words[0] : "bash";
+
+	if (!vm_print_completion(shell)) {
+		say("%s: give bash, zsh or fish", shell);
+		return VM_USAGE;
+	}
 	return VM_DONE;
 }
 
@@ -702,7 +734,7 @@ const struct vm_verb vm_verbs[] = {
 	{"cancel",        "Stop-Job",             1, 1,    cancel,          false, "JOB",           "if it has not gone too far"},
 	{"events",        NULL,                   0, 0,    events,          false, "",              "what happens, from now on"},
 	{"host",          "Get-VMHost",           0, 0,    host,            false, "",              "its memory, processors, machines"},
-	{"completion",    NULL,                   0, 0,    completion,      false, "",              "for bash: source <(vm completion)"},
+	{"completion",    NULL,                   0, 1,    completion,      false, "[SHELL]",       "for bash, zsh or fish: source <(vm completion zsh)"},
 	{"stop-all",      NULL,                   0, 0,    stop_all,        false, "",              "each by its stop action, before the host goes down"},
 };
 /* clang-format on */

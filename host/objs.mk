@@ -11,14 +11,14 @@ host_boot   := $(addprefix build/host/,hvloader.elf hv-svm.elf hv-vmx.elf)
 # A manual page of what each says of itself (tools/man).
 host_man1 := $(addprefix build/host/man1/,vm.1 vmctl.1 vmbalance.1 vswitch.1 vnat.1 vmwp.1)
 host_man8 := $(addprefix build/host/man8/,vmms.8 vlibvirtd.8 vswitchd.8 vweb.8)
-host-files: build/host/vm.bash build/host/Kbuild $(host_filled) $(host_boot) $(host_man1) $(host_man8)
+host-files: build/host/vm.bash build/host/vm.zsh build/host/vm.fish build/host/Kbuild $(host_filled) $(host_boot) $(host_man1) $(host_man8)
 .PHONY: $(host_filled)
 $(host_filled): build/host/%: host/%
 	@mkdir -p $(@D)
 	$(Q)sed 's#@VERSION@#$(VERSION)#; s#@PREFIX@#$(PREFIX)#; s#@LIBDIR@#$(LIBDIR)#' $< >$@
-build/host/vm.bash: build/cli/vm
+build/host/vm.%: build/cli/vm
 	@mkdir -p $(@D)
-	$(Q)$< completion >$@
+	$(Q)$< completion $* >$@
 # What GRUB loads, without what debuggers want.
 build/host/hvloader.elf: build/loader/hvloader.elf
 build/host/hv-svm.elf: build/hypervisor/hv-svm.elf

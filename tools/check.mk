@@ -1,9 +1,9 @@
 # `make check`: everything that needs no emulator. Each part is a target, so that they run side by side.
 
-.PHONY: check-all check-headers check-folders check-core check-names check-units check-fuzz check-map check-tools check-format \
+.PHONY: check-all check-headers check-folders check-core check-names check-units check-fuzz check-map check-api check-tools check-format \
 	check-models check-branches
 
-check-all: check-folders check-headers check-core check-names check-branches check-map check-tools check-format check-models check-units check-fuzz
+check-all: check-folders check-headers check-core check-names check-branches check-map check-api check-tools check-format check-models check-units check-fuzz
 
 # A folder may include only what tools/check-includes allows it.
 check-folders:
@@ -12,6 +12,10 @@ check-folders:
 # Every path that HACKING.md names exists.
 check-map:
 	@tools/check-map
+
+# The API's pages are what its document says.
+check-api:
+	@tools/api --check
 
 # The tools' own parts that need no machine.
 check-tools:
