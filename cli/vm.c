@@ -34,9 +34,15 @@ enum kind {
 
 /* What Hyper-V calls them, and we. */
 static const char *const choices[][2] = {
-	{"Nothing", "never"}, {"StartIfRunning", "if-running"},
-	{"Start", "always"},  {"ShutDown", "shutdown"},
-	{"Save", "save"},     {"TurnOff", "turn-off"},
+	{"Nothing", "never"},
+	{"StartIfRunning", "if-running"},
+	{"Start", "always"},
+	{"ShutDown", "shutdown"},
+	{"Save", "save"},
+	{"TurnOff", "turn-off"},
+	{"Off", "off"},
+	{"On", "microsoft"},
+	{"MicrosoftUEFICertificateAuthority", "microsoft"},
 };
 
 static const struct option {
@@ -76,6 +82,8 @@ static const struct option {
 	{"vps", "ProcessorCount", NUMBER, 0, "vps", "N", "virtual processors"},
 	{"count", "Count", NUMBER, 0, "vps", NULL, NULL},
 	{"generation", "Generation", NUMBER, 0, "generation", "N", "with firmware, as vmwp --help has it"},
+	{"secure-boot", "SecureBootTemplate", CHOICE, 0, "secure-boot", "KEYS", "with generation 2: off, microsoft or template"},
+	{"enable-secure-boot", "EnableSecureBoot", CHOICE, 0, "secure-boot", NULL, NULL},
 	{"kernel", NULL, MEMBER, 0, "kernel", "FILE", "without generation: a Linux kernel"},
 	{"initrd", NULL, MEMBER, 0, "initrd", "FILE", "... its initial RAM disk"},
 	{"append", NULL, MEMBER, 0, "append", "TEXT", "... its command line"},

@@ -339,10 +339,19 @@ static void put_os(FILE *file, const json_t *document, const char *folder)
 	static const char *const members[][2] = {{"kernel", "kernel"}, {"initrd", "initrd"}};
 	bool efi = json_integer_value(json_object_get(document, "generation")) == 2;
 	const char *template = text_of(document, "firmware-template"),
-		   *variables = text_of(document, "firmware-variables");
+		   *variables = text_of(document, "firmware-variables"),
+		   *secure = text_of(document, "secure-boot");
 
 	fprintf(file, "  <os%s>\n    <type arch='x86_64' machine='verdigris'>hvm</type>\n",
 		efi ? " firmware='efi'" : "");
+	if (*secure != '\0') {
+		const char *on = strcmp(secure, "off") != 0 ? "yes" : "no";
+
+		fprintf(file,
+			"    <firmware>\n      <feature enabled='%s' name='enrolled-keys'/>\n"
+			"      <feature enabled='%s' name='secure-boot'/>\n    </firmware>\n",
+			on, on);
+	}
 	if (*text_of(document, "firmware") != '\0') {
 		fprintf(file, "    <loader readonly='yes' type='%s'>", efi ? "pflash" : "rom");
 		put_path(file, folder, text_of(document, "firmware"));
@@ -406,6 +415,7 @@ static const char *const said[] = {
 	"firmware-template",
 	"disks",
 	"firmware-variables",
+	"secure-boot",
 	"networks",
 	"serial",
 	"vnc",
@@ -598,7 +608,8 @@ char *xml_domain_capabilities(void)
 	      "</enum>\n    <loader supported='yes'>\n      <enum name='type'>\n        "
 	      "<value>rom</value>\n        <value>pflash</value>\n      </enum>\n      <enum "
 	      "name='readonly'>\n        <value>yes</value>\n      </enum>\n      <enum "
-	      "name='secure'>\n        <value>no</value>\n      </enum>\n    </loader>\n  </os>\n"
+	      "name='secure'>\n        <value>yes</value>\n        <value>no</value>\n      "
+	      "</enum>\n    </loader>\n  </os>\n"
 	      "  <devices>\n",
 	      file);
 	for (i = 0; i < ARRAY_COUNT(devices); i++) {

@@ -31,7 +31,9 @@ struct reader {
 	uint64_t most, now;
 	uint64_t vcpus_now;
 	bool efi, nvram, vga, is_floppy;
-	char boot[8], bus[8], target[16];
+	bool feature_on, secure, insecure,
+		no_keys; /* of the firmware; the first: of the one that is read */
+	char boot[8], bus[8], target[16], feature[16];
 	long address[2]; /* bus and unit of a drive; -1: not given */
 };
 
@@ -187,6 +189,51 @@ static bool take_efi(struct reader *reader, const char *text)
 {
 	reader->efi |= strcmp(text, "efi") == 0 || strcmp(text, "pflash") == 0;
 	return true;
+}
+
+static bool take_feature(struct reader *reader, const char *text)
+{
+	snprintf(reader->feature, sizeof(reader->feature), "%s", text);
+	return true;
+}
+
+static bool take_enabled(struct reader *reader, const char *text)
+{
+	reader->feature_on = strcmp(text, "yes") == 0;
+	return true;
+}
+
+static bool end_feature(struct reader *reader)
+{
+	if (strcmp(reader->feature, "secure-boot") == 0) {
+		reader->secure |= reader->feature_on;
+		reader->insecure |= !reader->feature_on;
+	} else {
+		reader->no_keys |= !reader->feature_on;
+	}
+	reader->feature_on = false;
+	return true;
+}
+
+static bool take_secure(struct reader *reader, const char *text)
+{
+	reader->secure |= strcmp(text, "yes") == 0;
+	return true;
+}
+
+/* Without keys the firmware could, and does not. */
+static bool settle_secure_boot(struct reader *reader)
+{
+	bool own = json_object_get(reader->machine, "firmware-template") != NULL;
+
+	if (!reader->efi || (!reader->secure && !reader->insecure)) {
+		return !reader->secure ||
+		       refuse(reader, ERR_XML, "Secure Boot needs <os firmware='efi'>");
+	}
+	return set(reader, "secure-boot",
+		   reader->insecure || reader->no_keys ? "off"
+		   : own                               ? "template"
+						       : "microsoft");
 }
 
 static bool take_nvram(struct reader *reader, const char *text)
@@ -501,12 +548,12 @@ static const struct rule rules[] = {
 	{"domain/os/type@arch", ATTRIBUTE, "x86_64", NULL, NULL},
 	{"domain/os/type@machine", ATTRIBUTE, NULL, NULL, NULL},
 	{"domain/os/firmware", GROUP, NULL, NULL, NULL},
-	{"domain/os/firmware/feature", GROUP, NULL, NULL, NULL},
-	{"domain/os/firmware/feature@enabled", ATTRIBUTE, "no", NULL, NULL},
-	{"domain/os/firmware/feature@name", ATTRIBUTE, NULL, NULL, NULL},
+	{"domain/os/firmware/feature", GROUP, NULL, NULL, end_feature},
+	{"domain/os/firmware/feature@enabled", ATTRIBUTE, "yes no", take_enabled, NULL},
+	{"domain/os/firmware/feature@name", ATTRIBUTE, "secure-boot enrolled-keys", take_feature, NULL},
 	{"domain/os/loader", TEXT, NULL, take_firmware, NULL},
 	{"domain/os/loader@readonly", ATTRIBUTE, "yes", NULL, NULL},
-	{"domain/os/loader@secure", ATTRIBUTE, "no", NULL, NULL},
+	{"domain/os/loader@secure", ATTRIBUTE, "yes no", take_secure, NULL},
 	{"domain/os/loader@type", ATTRIBUTE, "rom pflash", take_efi, NULL},
 	{"domain/os/nvram", TEXT, NULL, take_nvram, NULL},
 	{"domain/os/nvram@template", ATTRIBUTE, NULL, take_template, NULL},
@@ -917,6 +964,9 @@ static bool end_domain(struct reader *reader)
 		set_first(reader);
 	}
 	if (reader->efi && !reader->nvram && !set(reader, "firmware-variables", VARIABLES)) {
+		return false;
+	}
+	if (!settle_secure_boot(reader)) {
 		return false;
 	}
 	if (reader->vga && json_object_get(machine, "vnc") == NULL) {

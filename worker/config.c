@@ -45,7 +45,12 @@ static const char help[] =
 	"                    among them; made where there is none, and without it they are lost\n"
 	"  --firmware-template FILE\n"
 	"                    what they are at first; without keys, " CONFIG_VARIABLES ",\n"
-	"                    unless this says otherwise; with Microsoft's, OVMF_VARS_4M.ms.fd\n"
+	"                    unless this says otherwise\n"
+	"  --secure-boot off|microsoft|template\n"
+	"                    with generation 2: whether the firmware starts what is signed alone; "
+	"with the\n"
+	"                    keys of Microsoft and Debian, " CONFIG_KEYS ", or of\n"
+	"                    --firmware-template; variables that say otherwise are refused\n"
 	"  --crash-log FILE  to whose end a guest's panic is written, with the end of its log\n"
 	"  --floppy FILE     with generation 1: an image of a floppy disk; what a guest writes to "
 	"it is lost\n"
@@ -365,6 +370,7 @@ static const struct option option_table[] = {
 	{"firmware-log", required_argument, NULL, TEXT},
 	{"firmware-variables", required_argument, NULL, TEXT},
 	{"firmware-template", required_argument, NULL, TEXT},
+	{"secure-boot", required_argument, NULL, TEXT},
 	{"crash-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},

@@ -27,6 +27,14 @@ enum on_reset {
 	ON_RESET_EXIT,
 };
 
+/* What the firmware's variables have to say of Secure Boot. */
+enum secure_boot {
+	SECURE_BOOT_ANY,
+	SECURE_BOOT_OFF,
+	SECURE_BOOT_MICROSOFT, /* on, with the platform key of CONFIG_KEYS */
+	SECURE_BOOT_TEMPLATE,  /* ... of the template that was given */
+};
+
 #define CONFIG_SCSI_MAX  64 /* disks of the SCSI controller, DVD drives among them */
 #define CONFIG_IDE_MAX   4
 #define CONFIG_IDE_DVD   2 /* the place of a DVD drive among them, unless another is asked for */
@@ -36,7 +44,8 @@ enum on_reset {
 #define CONFIG_VGA_BIOS  "/usr/share/seabios/vgabios-stdvga.bin"
 #define CONFIG_UEFI      "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define CONFIG_VARIABLES "/usr/share/OVMF/OVMF_VARS_4M.fd"
-#define CONFIG_SIZE_MAX  (1u << 20) /* of a document, in bytes */
+#define CONFIG_KEYS      "/usr/share/OVMF/OVMF_VARS_4M.ms.fd" /* Debian's PK, Microsoft's keys */
+#define CONFIG_SIZE_MAX  (1u << 20)                           /* of a document, in bytes */
 
 #define CONFIG_NETWORKS_MAX 16
 #define CONFIG_QUEUES_MAX   16
@@ -90,6 +99,7 @@ struct config {
 	struct config_file floppy, vga_rom;        /* of generation 1 */
 	struct config_file firmware_variables;     /* of generation 2; none: they are lost */
 	struct config_file firmware_template;      /* likewise: what they begin as */
+	enum secure_boot secure_boot;              /* likewise */
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
 	struct config_file

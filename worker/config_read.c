@@ -558,6 +558,19 @@ static bool read_variables(struct form *form, const json_t *value, void *into)
 			   "is not such a file");
 }
 
+static bool read_secure_boot(struct form *form, const json_t *value, void *into)
+{
+	static const char *const words[] = {"off", "microsoft", "template", NULL};
+	static const struct form_member word = {"", FORM_WORD, .words = words};
+	unsigned int which = 0;
+
+	if (!form_read_value(form, value, &word, &which)) {
+		return false;
+	}
+	*(enum secure_boot *)into = SECURE_BOOT_OFF + which;
+	return true;
+}
+
 /* What begins a machine, and which keys go with it: a bit for each generation, 1 for none. */
 static bool check_keys(struct form *form, const struct config *config)
 {
@@ -577,6 +590,7 @@ static bool check_keys(struct form *form, const struct config *config)
 		{"vga-firmware", 2, "give it with generation 1"},
 		{"firmware-variables", 4, "give it with generation 2"},
 		{"firmware-template", 4, "give it with generation 2"},
+		{"secure-boot", 4, "give it with generation 2"},
 	};
 	unsigned int i;
 
@@ -587,6 +601,30 @@ static bool check_keys(struct form *form, const struct config *config)
 			return form_refuse_member(form, keys[i].key, value, keys[i].remedy,
 						  "has no use here");
 		}
+	}
+	return true;
+}
+
+/* The variables that a machine begins with, and the keys in them. */
+static bool check_template(struct form *form, struct config *config)
+{
+	const json_t *template = json_object_get(config->document, "firmware-template");
+	const json_t *secure = json_object_get(config->document, "secure-boot");
+
+	if (config->secure_boot == SECURE_BOOT_TEMPLATE && template == NULL) {
+		return form_refuse_member(form, "firmware-template", NULL,
+					  "give variables that have the keys", "is missing");
+	}
+	if (config->secure_boot == SECURE_BOOT_MICROSOFT && template != NULL) {
+		return form_refuse_member(form, "secure-boot", secure,
+					  "say template for the keys of firmware-template, or "
+					  "leave that out",
+					  "has keys of its own");
+	}
+	if (template == NULL) {
+		config->firmware_template.path = config->secure_boot == SECURE_BOOT_MICROSOFT
+							 ? CONFIG_KEYS
+							 : CONFIG_VARIABLES;
 	}
 	return true;
 }
@@ -610,8 +648,8 @@ static bool check_start(struct form *form, struct config *config)
 					  "give at least 64M with generation 2",
 					  "is less than UEFI firmware starts with");
 	}
-	if (config->firmware_template.path == NULL) {
-		config->firmware_template.path = CONFIG_VARIABLES;
+	if (!check_template(form, config)) {
+		return false;
 	}
 	config->vga |= config->vnc.path != NULL;
 	if (config->vga && config->vga_rom.path == NULL) {
@@ -764,6 +802,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"firmware-log", FORM_OTHER, AT(firmware_log), .read = read_log},
 		{"firmware-variables", FORM_OTHER, AT(firmware_variables), .read = read_variables},
 		{"firmware-template", FORM_OTHER, AT(firmware_template), .read = read_image},
+		{"secure-boot", FORM_OTHER, AT(secure_boot), .read = read_secure_boot},
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
 		{"receive", FORM_OTHER, .read = read_receive},

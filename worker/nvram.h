@@ -37,6 +37,14 @@ bool nvram_open(struct nvram *nvram, struct loader *loader, const struct config 
 /* What is wrong with variables' memory, the end of a sentence; NULL: nothing that can be seen. Whatever it holds. */
 const char *nvram_check(const uint8_t *bytes, uint32_t length);
 
+/* What variables that nvram_check() has nothing against say of Secure Boot. */
+struct nvram_keys {
+	const uint8_t *platform_key; /* in them; NULL: none, and the firmware starts anything */
+	uint32_t platform_key_size;
+	bool off; /* there is one, and somebody at the firmware's menu did not want it */
+};
+struct nvram_keys nvram_find_keys(const uint8_t *bytes, uint32_t length);
+
 /* Around the life of a partition, as drives_start() and its like; without a file all of it does nothing. False: said why. */
 bool nvram_start(struct nvram *nvram) MUST_CHECK;
 void nvram_begin_stop(struct nvram *nvram);

@@ -66,12 +66,26 @@ static uint16_t sum_of_words(const uint8_t *bytes, uint32_t length)
 	return sum;
 }
 
+/* One that is there, and one whose successor is being written. */
+#define STATE_THERE    0x3f
+#define STATE_REPLACED 0x3e
+
+static uint64_t size_of(const struct variable *variable)
+{
+	uint64_t size = sizeof(*variable);
+
+	if (variable->state != STATE_NOTHING) {
+		size += (uint64_t)variable->name_size + variable->data_size;
+	}
+	return (size + 3) & ~3ull;
+}
+
 static const char *check_variables(const uint8_t *at, uint32_t left)
 {
 	struct variable variable;
 
 	while (left >= sizeof(variable)) {
-		uint64_t size = sizeof(variable);
+		uint64_t size;
 
 		memcpy(&variable, at, sizeof(variable));
 		if (variable.start == VARIABLE_NOTHING) {
@@ -80,10 +94,7 @@ static const char *check_variables(const uint8_t *at, uint32_t left)
 		if (variable.start != VARIABLE_START) {
 			return "has something where a variable should begin";
 		}
-		if (variable.state != STATE_NOTHING) {
-			size += (uint64_t)variable.name_size + variable.data_size;
-		}
-		size = (size + 3) & ~3ull;
+		size = size_of(&variable);
 		if (size > left) {
 			return "has a variable that does not fit into it";
 		}
@@ -122,6 +133,76 @@ const char *nvram_check(const uint8_t *bytes, uint32_t length)
 		return "has no store of variables that are authenticated";
 	}
 	return check_variables(bytes + at + sizeof(store), store.size - (uint32_t)sizeof(store));
+}
+
+/* ---- Secure Boot ---- */
+
+struct variable_id {
+	uint8_t vendor[16];
+	const char *name;
+};
+
+static bool is_there(const struct variable *variable, const uint8_t *name,
+		     const struct variable_id *id)
+{
+	uint32_t size = 2 * ((uint32_t)strlen(id->name) + 1), i;
+
+	if ((variable->state != STATE_THERE && variable->state != STATE_REPLACED) ||
+	    variable->name_size != size ||
+	    memcmp(variable->vendor, id->vendor, sizeof(id->vendor)) != 0) {
+		return false;
+	}
+	for (i = 0; i < size && name[i] == (i % 2 == 0 ? (uint8_t)id->name[i / 2] : 0); i++) {
+	}
+	return i == size;
+}
+
+/* Its data, or NULL. */
+static const uint8_t *find(const uint8_t *bytes, const struct variable_id *id, uint32_t *size)
+{
+	const uint8_t *at = bytes + ((const struct volume *)bytes)->header_length, *found = NULL;
+	uint32_t left = ((const struct store *)at)->size - (uint32_t)sizeof(struct store);
+	struct variable variable;
+
+	for (at += sizeof(struct store); left >= sizeof(variable);
+	     left -= (uint32_t)size_of(&variable), at += size_of(&variable)) {
+		memcpy(&variable, at, sizeof(variable));
+		if (variable.start != VARIABLE_START) {
+			break;
+		}
+		if (is_there(&variable, at + sizeof(variable), id)) {
+			found = at + sizeof(variable) + variable.name_size;
+			*size = variable.data_size;
+			if (variable.state == STATE_THERE) {
+				break;
+			}
+		}
+	}
+	return found;
+}
+
+/* EFI_GLOBAL_VARIABLE (UEFI 2.10, 3.3), and EDK II's gEfiSecureBootEnableDisableGuid. */
+static const struct variable_id platform_key = {{0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11,
+						 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c},
+						"PK"},
+				enabled = {{0xc7, 0x0b, 0xa3, 0xf0, 0x08, 0xaf, 0x56, 0x45, 0x99,
+					    0xc4, 0x00, 0x10, 0x09, 0xc9, 0x3a, 0x44},
+					   "SecureBootEnable"};
+
+struct nvram_keys nvram_find_keys(const uint8_t *bytes, uint32_t length)
+{
+	struct nvram_keys keys = {.off = false};
+	const uint8_t *wanted;
+	uint32_t size = 0;
+
+	CHECK(nvram_check(bytes, length) == NULL);
+	keys.platform_key = find(bytes, &platform_key, &keys.platform_key_size);
+	if (keys.platform_key_size == 0) {
+		keys.platform_key = NULL;
+	}
+	wanted = find(bytes, &enabled, &size);
+	keys.off = wanted != NULL && size > 0 && *wanted == 0;
+	return keys;
 }
 
 /* ---- The file ---- */
@@ -167,37 +248,16 @@ static int make_file(const char *path, const uint8_t *bytes, uint32_t length)
 	return -1;
 }
 
-static bool read_template(struct nvram *nvram, struct loader *loader, const struct config *config)
-{
-	struct loader_file file = {.fd = -1};
-	bool done = loader_open(loader, &file, "--firmware-template",
-				config->firmware_template.path, config->firmware_template.fd) &&
-		    loader_read(loader, &file, 0, nvram->memory, nvram->length);
-
-	if (file.fd >= 0) {
-		close(file.fd);
-	}
-	return done;
-}
-
 /* Of what is to be read: its size is the flash's. */
-static bool take_size(struct nvram *nvram, struct loader *loader, const char *option,
-		      const char *path, int fd)
+static bool open_sized(struct loader *loader, struct loader_file *file, const char *option,
+		       const char *path, int fd)
 {
-	struct loader_file file = {.fd = -1};
-	bool done = loader_open(loader, &file, option, path, fd);
-
-	if (done && (file.size > BOARD_ROM_MAX || file.size % FLASH_BLOCK != 0)) {
-		done = loader_refuse(loader,
-				     "%s %s: no variables of UEFI firmware: it has %llu bytes, and "
-				     "should have a multiple of 4 KiB, up to 16 MiB",
-				     option, path, (unsigned long long)file.size);
-	}
-	nvram->length = (uint32_t)file.size;
-	if (fd < 0 && file.fd >= 0) {
-		close(file.fd);
-	}
-	return done;
+	return loader_open(loader, file, option, path, fd) &&
+	       ((file->size <= BOARD_ROM_MAX && file->size % FLASH_BLOCK == 0) ||
+		loader_refuse(loader,
+			      "%s %s: no variables of UEFI firmware: it has %llu bytes, and "
+			      "should have a multiple of 4 KiB, up to 16 MiB",
+			      option, path, (unsigned long long)file->size));
 }
 
 static bool allocate(struct nvram *nvram, struct loader *loader)
@@ -220,9 +280,10 @@ static bool lock_file(struct loader *loader, int fd, const char *path)
 								: strerror(errno));
 }
 
-static bool check(struct nvram *nvram, struct loader *loader, const char *option, const char *path)
+static bool check(struct loader *loader, const uint8_t *bytes, uint32_t length, const char *option,
+		  const char *path)
 {
-	const char *wrong = nvram_check(nvram->memory, nvram->length);
+	const char *wrong = nvram_check(bytes, length);
 
 	return wrong == NULL ||
 	       loader_refuse(loader,
@@ -233,41 +294,104 @@ static bool check(struct nvram *nvram, struct loader *loader, const char *option
 
 static bool open_existing(struct nvram *nvram, struct loader *loader, const char *path)
 {
-	struct loader_file file = {.name = path, .fd = nvram->fd};
+	struct loader_file file = {.fd = -1};
 
-	if (!take_size(nvram, loader, "--firmware-variables", path, nvram->fd) ||
-	    !allocate(nvram, loader) || !lock_file(loader, nvram->fd, path)) {
+	if (!open_sized(loader, &file, "--firmware-variables", path, nvram->fd)) {
 		return false;
 	}
-	file.size = nvram->length;
-	return loader_read(loader, &file, 0, nvram->memory, nvram->length) &&
-	       check(nvram, loader, "--firmware-variables", path);
+	nvram->length = (uint32_t)file.size;
+	return allocate(nvram, loader) && lock_file(loader, nvram->fd, path) &&
+	       loader_read(loader, &file, 0, nvram->memory, nvram->length) &&
+	       check(loader, nvram->memory, nvram->length, "--firmware-variables", path);
 }
 
-static bool begin_with_template(struct nvram *nvram, struct loader *loader,
-				const struct config *config)
+/* Into memory of its own, *from, of malloc(). */
+static bool read_template(struct loader *loader, const struct config *config, uint8_t **from,
+			  uint32_t *length)
 {
-	const char *path = config->firmware_variables.path;
+	const struct config_file *template = &config->firmware_template;
+	struct loader_file file = {.fd = -1};
+	bool done = open_sized(loader, &file, "--firmware-template", template->path, template->fd);
 
-	if (!take_size(nvram, loader, "--firmware-template", config->firmware_template.path,
-		       config->firmware_template.fd) ||
-	    !allocate(nvram, loader) || !read_template(nvram, loader, config) ||
-	    !check(nvram, loader, "--firmware-template", config->firmware_template.path)) {
+	if (done) {
+		*length = (uint32_t)file.size;
+		*from = malloc(*length);
+		done = (*from != NULL ||
+			loader_refuse(loader, "the firmware's variables: %s", strerror(ENOMEM))) &&
+		       loader_read(loader, &file, 0, *from, *length) &&
+		       check(loader, *from, *length, "--firmware-template", template->path);
+	}
+	if (template->fd < 0 && file.fd >= 0) {
+		close(file.fd);
+	}
+	return done;
+}
+
+static bool begin_with(struct nvram *nvram, struct loader *loader, const uint8_t *from)
+{
+	if (!allocate(nvram, loader)) {
 		return false;
 	}
-	if (path == NULL) {
+	memcpy(nvram->memory, from, nvram->length);
+	if (nvram->path == NULL) {
 		return true;
 	}
-	nvram->fd = make_file(path, nvram->memory, nvram->length);
+	nvram->fd = make_file(nvram->path, nvram->memory, nvram->length);
 	if (nvram->fd < 0) {
-		return loader_refuse(loader, "--firmware-variables %s: %s", path, strerror(errno));
+		return loader_refuse(loader, "--firmware-variables %s: %s", nvram->path,
+				     strerror(errno));
 	}
-	return lock_file(loader, nvram->fd, path);
+	return lock_file(loader, nvram->fd, nvram->path);
+}
+
+/*
+ * Whether the variables say what they should. Without SMM the guest's kernel can have written anything there, past the firmware; what it
+ * cannot do unseen is to go on without Secure Boot, or with keys that it has made.
+ */
+static bool check_keys(const struct nvram *nvram, struct loader *loader,
+		       const struct config *config, const uint8_t *template, uint32_t length)
+{
+	struct nvram_keys keys = nvram_find_keys(nvram->memory, nvram->length), wanted;
+	bool on = keys.platform_key != NULL && !keys.off;
+	const char *path = nvram->path != NULL ? nvram->path : "";
+
+	if (config->secure_boot == SECURE_BOOT_OFF) {
+		return !on || loader_refuse(loader,
+					    "--secure-boot off: the variables %s have keys, and "
+					    "say that it is on; remove the file to begin anew",
+					    path);
+	}
+	if (config->secure_boot == SECURE_BOOT_ANY) {
+		return true;
+	}
+	wanted = nvram_find_keys(template, length);
+	if (wanted.platform_key == NULL || wanted.off) {
+		return loader_refuse(loader,
+				     "--secure-boot: the template %s has no keys, or says that it "
+				     "is off; give one with keys",
+				     config->firmware_template.path);
+	}
+	if (!on) {
+		return loader_refuse(loader,
+				     "--secure-boot: the variables %s %s; say off if that is "
+				     "meant, or remove the file to begin anew with keys",
+				     path,
+				     keys.off ? "say that it is off" : "have no platform key");
+	}
+	return (keys.platform_key_size == wanted.platform_key_size &&
+		memcmp(keys.platform_key, wanted.platform_key, keys.platform_key_size) == 0) ||
+	       loader_refuse(loader,
+			     "--secure-boot: the platform key in the variables %s is not that of "
+			     "%s; somebody has changed it: remove the file to begin anew",
+			     path, config->firmware_template.path);
 }
 
 bool nvram_open(struct nvram *nvram, struct loader *loader, const struct config *config)
 {
 	const struct config_file *file = &config->firmware_variables;
+	uint8_t *template = NULL;
+	uint32_t length = 0;
+	bool done = true;
 
 	*nvram = (struct nvram){.fd = file->fd, .path = file->path};
 	pthread_mutex_init(&nvram->lock, NULL);
@@ -280,10 +404,19 @@ bool nvram_open(struct nvram *nvram, struct loader *loader, const struct config 
 					     strerror(errno));
 		}
 	}
-	if (nvram->fd >= 0 ? !open_existing(nvram, loader, file->path)
-			   : !begin_with_template(nvram, loader, config)) {
-		return false;
+	if (nvram->fd < 0 || config->secure_boot > SECURE_BOOT_OFF) {
+		done = read_template(loader, config, &template, &length);
 	}
-	memcpy(nvram->copy, nvram->memory, nvram->length);
-	return true;
+	if (done && nvram->fd >= 0) {
+		done = open_existing(nvram, loader, file->path);
+	} else if (done) {
+		nvram->length = length;
+		done = begin_with(nvram, loader, template);
+	}
+	done = done && check_keys(nvram, loader, config, template, length);
+	free(template);
+	if (done) {
+		memcpy(nvram->copy, nvram->memory, nvram->length);
+	}
+	return done;
 }

@@ -28,6 +28,16 @@ static void read_good(void)
 	EXPECT(nvram_check(good, (uint32_t)good_size) == NULL);
 }
 
+static void look_for_keys(const uint8_t *bytes, uint32_t length)
+{
+	struct nvram_keys keys = nvram_find_keys(bytes, length);
+
+	if (keys.platform_key != NULL) {
+		EXPECT(keys.platform_key_size > 0 &&
+		       keys.platform_key + keys.platform_key_size <= bytes + length);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *bytes;
@@ -46,7 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		bytes[at] = fuzz_byte();
 	}
-	(void)nvram_check(bytes, (uint32_t)length);
+	if (nvram_check(bytes, (uint32_t)length) == NULL) {
+		look_for_keys(bytes, (uint32_t)length);
+	}
 	free(bytes);
 	return 0;
 }

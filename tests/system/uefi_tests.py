@@ -80,21 +80,35 @@ def drives(t):
         t.check(not re.search(word, text), f"the guest's log has {word!r}")
 
 
-@test("uefi: with keys, what nobody signed is refused, and the screen says so", deadline=600)
+SECURE = """
+dmesg | grep -i "secureboot:" | sed 's/.*secureboot/guest: secureboot/'
+mount -t securityfs securityfs /sys/kernel/security
+cat /sys/kernel/security/lockdown | sed 's/^/guest: lockdown /'
+"""
+
+
+@test("uefi: with keys, what nobody signed is refused, and the screen says so; shim, GRUB and kernel of Debian's say that Secure Boot is on", deadline=900)
 def keys(t):
-    words = ["vmwp", "--name", "keys", "--generation", "2", "--disk", "/root/boot.img,raw", "--memory", "256M", "--vps", "1", "--serial", "file:/root/serial",
-             "--firmware-template", "/root/keys.fd", "--vga", "--control", "/root/control"]
+    words = ["vmwp", "--generation", "2", "--vps", "1", "--secure-boot", "microsoft"]
+    refused = [*words, "--name", "refused", "--memory", "256M", "--disk", "/root/boot.img,raw", "--serial", "file:/root/serial", "--vga", "--control", "/root/control"]
+    signed = [*words, "--name", "signed", "--memory", "512M", "--disk", "/root/signed.img,raw", "--serial", "stdio", "--on-reset", "exit"]
+    kernel = kernels.get("6.1")
+    disk = bios.signed_disk("signed.img", DISK, [("vmlinuz", kernel.image), ("initrd", guest.initrd("secure", SECURE, kernel=kernel))])
     text = t.root(f"""
-        {guest.shell(words)} </dev/null & worker=$!
+        {guest.shell(refused)} </dev/null & worker=$!
         until grep -q "Press any key" /root/serial 2>/dev/null || ! kill -0 $worker; do sleep 1; done
         vmctl /root/control screenshot /root/screen.png
-        vmctl /root/control off; wait $worker; cat /root/serial""",
-                  puts=[OVMF[0], ("/usr/share/OVMF/OVMF_VARS_4M.ms.fd", "/root/keys.fd"), (bios.efi_disk("keys.img", DISK, []), "/root/boot.img"),
+        vmctl /root/control off; wait $worker; cat /root/serial
+        echo "--- signed"
+        {guest.shell(signed)} </dev/null; echo ended with $?""",
+                  puts=[OVMF[0], ("/usr/share/OVMF/OVMF_VARS_4M.ms.fd",) * 2, (bios.efi_disk("keys.img", DISK, []), "/root/boot.img"), (disk, "/root/signed.img"),
                         (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
                   gets=[("/root/screen.png", t.path("screen.png"))])
-    text = words_of(text)
-    t.has(text, "Access Denied")
-    t.has(text, "No bootable option or device was found")
-    t.check("grub:" not in text, "GRUB was started, which nobody has signed")
+    unsigned, signed = words_of(text).split("--- signed")
+    t.has(unsigned, "Access Denied")
+    t.has(unsigned, "No bootable option or device was found")
+    t.check("grub:" not in unsigned, "GRUB was started, which nobody has signed")
     width, height, pixels = png.read(t.path("screen.png"))
     t.check(len(set(pixels)) > 2, f"the screen of {width} by {height} is empty")
+    for said in ("grub: from the disk", "guest: secureboot: Secure boot enabled", "[integrity]", f"ended with {POWERED_OFF}\n"):
+        t.has(signed, said)

@@ -148,6 +148,20 @@ static void a_machine_with_uefi(void **state)
 	assert_true(config.disks[0].dvd && !config.disks[0].ide && config.disks[1].dvd &&
 		    !config.disks[2].dvd);
 	assert_true(config.disks[0].first && !config.disks[1].first && !config.disks[2].first);
+	assert_int_equal(config.secure_boot, SECURE_BOOT_ANY);
+	assert_int_equal(parse(UEFI "--secure-boot microsoft"), CONFIG_OK);
+	assert_int_equal(config.secure_boot, SECURE_BOOT_MICROSOFT);
+	assert_string_equal(config.firmware_template.path, "/usr/share/OVMF/OVMF_VARS_4M.ms.fd");
+	assert_int_equal(parse(UEFI "--secure-boot template --firmware-template t"), CONFIG_OK);
+	assert_int_equal(config.secure_boot, SECURE_BOOT_TEMPLATE);
+	assert_string_equal(config.firmware_template.path, "t");
+	assert_int_equal(parse(UEFI "--secure-boot off"), CONFIG_OK);
+	assert_int_equal(config.secure_boot, SECURE_BOOT_OFF);
+	assert_string_equal(config.firmware_template.path, "/usr/share/OVMF/OVMF_VARS_4M.fd");
+	bad(UEFI "--secure-boot template", "--firmware-template");
+	bad(UEFI "--secure-boot microsoft --firmware-template t", "say template");
+	bad(UEFI "--secure-boot on", "--secure-boot on");
+	bad(BIOS "--secure-boot off", "--secure-boot");
 	bad(UEFI "--disk e,ide", "--disk");
 	bad("--name a --generation 2 --memory 62M --vps 2", "64M");
 	bad(UEFI "--floppy f", "--floppy");
@@ -666,6 +680,7 @@ static void schema(void **state)
 		"\"first\":true}]}";
 	static const char uefi[] = "{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":2,"
 				   "\"firmware-variables\":\"v\",\"firmware-template\":\"t\","
+				   "\"secure-boot\":\"template\","
 				   "\"receive\":{\"socket\":\"s\",\"owner\":\"o\"}}";
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
 	       *of, *others, *earlier;

@@ -223,6 +223,99 @@ static void a_file_that_fails(void **state)
 	assert_memory_equal(content, nvram.memory, nvram.length);
 }
 
+/* Where a variable of this name begins in `image`. */
+static uint8_t *variable_at(const char *name, uint32_t length)
+{
+	uint8_t wide[64];
+	uint32_t size = 2 * ((uint32_t)strlen(name) + 1), i;
+
+	for (i = 0; i < size; i++) {
+		wide[i] = i % 2 == 0 ? (uint8_t)name[i / 2] : 0;
+	}
+	for (i = 60; i < length - size; i++) {
+		if (memcmp(image + i, wide, size) == 0 && image[i - 60] == 0xaa &&
+		    image[i - 59] == 0x55 && image[i - 58] == 0x3f) {
+			return image + i - 60;
+		}
+	}
+	fail_msg("no variable %s", name);
+	return NULL;
+}
+
+/* A file that has the image's content, whether it is let begin a machine. */
+static bool begins(enum secure_boot wanted, uint32_t length)
+{
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	bool done;
+
+	assert_int_equal(pwrite(fd, image, length, 0), length);
+	close(fd);
+	config.secure_boot = wanted;
+	config.firmware_template.path = wanted == SECURE_BOOT_OFF ? "/nowhere" : KEYS;
+	why[0] = '\0';
+	done = nvram_open(&nvram, &loader, &config);
+	let_go(&nvram);
+	return done;
+}
+
+static void keys_that_are_there(void **state)
+{
+	uint32_t length = read_whole(KEYS, image);
+	struct nvram_keys keys = nvram_find_keys(image, length);
+	uint8_t *key, *enabled;
+
+	(void)state;
+	assert_non_null(keys.platform_key);
+	assert_false(keys.off);
+	assert_true(begins(SECURE_BOOT_MICROSOFT, length));
+	assert_true(begins(SECURE_BOOT_ANY, length));
+	assert_false(begins(SECURE_BOOT_OFF, length));
+	assert_non_null(strstr(why, "say that it is on"));
+	/* Another one's, of the same size. */
+	key = (uint8_t *)keys.platform_key;
+	key[keys.platform_key_size - 1] ^= 1;
+	assert_true(begins(SECURE_BOOT_ANY, length));
+	assert_false(begins(SECURE_BOOT_MICROSOFT, length));
+	assert_non_null(strstr(why, "somebody has changed it"));
+	key[keys.platform_key_size - 1] ^= 1;
+	/* Not wanted, at the firmware's menu. */
+	enabled = variable_at("SecureBootEnable", length);
+	assert_int_equal(enabled[60 + 34], 1);
+	enabled[60 + 34] = 0;
+	assert_true(nvram_find_keys(image, length).off);
+	assert_false(begins(SECURE_BOOT_MICROSOFT, length));
+	assert_non_null(strstr(why, "say that it is off"));
+	assert_true(begins(SECURE_BOOT_OFF, length));
+	enabled[60 + 34] = 1;
+	/* About to be replaced, which a power cut came before; and gone. */
+	variable_at("PK", length)[2] = 0x3e;
+	assert_true(begins(SECURE_BOOT_MICROSOFT, length));
+	(key - 60 - 6)[2] = 0x3c;
+	assert_null(nvram_find_keys(image, length).platform_key);
+	assert_false(begins(SECURE_BOOT_MICROSOFT, length));
+	assert_non_null(strstr(why, "have no platform key"));
+	assert_true(begins(SECURE_BOOT_OFF, length));
+}
+
+/* A new file has the template's keys, and a template without any is none. */
+static void keys_that_are_made(void **state)
+{
+	(void)state;
+	config.secure_boot = SECURE_BOOT_TEMPLATE;
+	assert_false(nvram_open(&nvram, &loader, &config));
+	assert_non_null(strstr(why, PLAIN " has no keys"));
+	let_go(&nvram);
+	unlink(path);
+	config.firmware_template.path = KEYS;
+	assert_true(nvram_open(&nvram, &loader, &config));
+	assert_non_null(nvram_find_keys(nvram.memory, nvram.length).platform_key);
+	let_go(&nvram);
+	/* By it, what there is is judged: it has to stay. */
+	config.firmware_template.path = "/nowhere";
+	assert_false(nvram_open(&nvram, &loader, &config));
+	assert_non_null(strstr(why, "/nowhere"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +323,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_template_is_copied_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_a_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_damaged_is_named_and_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(keys_that_are_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(keys_that_are_made, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_stored_is_in_the_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_fails, setup, teardown),
 	};

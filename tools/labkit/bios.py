@@ -5,7 +5,8 @@ import struct
 import subprocess
 import tempfile
 
-from . import BUILD, LabError
+from . import BUILD, CACHE, LabError
+from .kernels import BOOKWORM, Apt, once
 
 MODULES = ["part_msdos", "fat", "normal", "configfile", "echo", "linux", "test", "reboot", "halt", "hexdump"]
 GRUB = "/usr/lib/grub"
@@ -74,6 +75,27 @@ def disk(name, config, files, size=40 << 20):
         with open(f"{folder}/grub.cfg", "w") as file:
             file.write(config)
         write_disk(path, boot + core, 0x0e, size, ["grub"], [("grub/grub.cfg", f"{folder}/grub.cfg"), *files])
+    return path
+
+
+def signed():
+    """The folder of Debian 12's shim and GRUB with their signatures: unpacked, never installed, since a host's own may be others."""
+    def unpack(new):
+        apt = Apt(BOOKWORM, "amd64")
+        apt.update()
+        apt.unpack(["shim-signed", "grub-efi-amd64-signed"], new)
+    return os.path.join(once(os.path.join(CACHE, "signed"), unpack), "usr/lib")
+
+
+def signed_disk(name, config, files, size=40 << 20):
+    """As efi_disk(), of what Secure Boot starts: shim, which starts GRUB, which starts a kernel, each of which is signed."""
+    path = place(name)
+    with tempfile.NamedTemporaryFile("w", prefix="disk-") as file:
+        file.write(config)
+        file.flush()
+        write_disk(path, b"", 0xef, size, ["EFI", "EFI/BOOT", "EFI/debian"],
+                   [("EFI/BOOT/BOOTX64.EFI", f"{signed()}/shim/shimx64.efi.signed"), ("EFI/BOOT/grubx64.efi", f"{signed()}/grub/{UEFI}-signed/grubx64.efi.signed"),
+                    ("EFI/debian/grub.cfg", file.name), *files])
     return path
 
 
