@@ -22,7 +22,7 @@
 #include "hvs/hvs.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
-#include "worker/owner.h"
+#include "hosted/owner.h"
 #include "worker/save.h"
 #include "worker/say.h"
 #include "worker/wire.h"
@@ -106,6 +106,7 @@ bool arrival_open(struct machine *machine)
 {
 	const struct config *config = machine->config;
 	struct arrival *r = calloc(1, sizeof(*r));
+	int ret;
 
 	if (r == NULL) {
 		say("no memory");
@@ -119,6 +120,10 @@ bool arrival_open(struct machine *machine)
 			      .wire = {.fd = -1, .given_up = is_given_up, .user = r}};
 	if (r->owner < 0 || r->signals < 0) {
 		return refuse(r, "its owner file: ", strerror(errno));
+	}
+	ret = owner_attend(r->owner);
+	if (ret != 0) {
+		return refuse(r, "its owner file cannot be locked: ", strerror(-ret));
 	}
 	return open_socket(r, &config->receive);
 }

@@ -28,7 +28,7 @@
 #include "worker/job.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
-#include "worker/owner.h"
+#include "hosted/owner.h"
 #include "worker/save.h"
 #include "worker/say.h"
 #include "worker/wire.h"
@@ -138,8 +138,9 @@ static int say_hello(struct migration *m)
 	ret = owner_begin(m->request.owner, m->token);
 	if (ret != 0) {
 		return fail(m, ret, "the owner file: ",
-			    ret == -EINVAL ? "something else is in it; give an empty one"
-					   : strerror(-ret));
+			    ret == -EINVAL   ? "something else is in it; give an empty one"
+			    : ret == -ESTALE ? "it is that of a migration that has ended"
+					     : strerror(-ret));
 	}
 	ret = wire_send(&m->wire, WIRE_HELLO, parts, 2, SEND_SECONDS);
 	return ret != 0 ? fail_send(m, ret) : receive_answer(m, WIRE_YES, ANSWER_SECONDS);

@@ -4,7 +4,7 @@ worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_rea
 	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/sandbox.o
 worker_objs += worker/nvram.o worker/nvram_file.o
-worker_objs += worker/checkpoint.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o worker/owner.o
+worker_objs += worker/checkpoint.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o hosted/owner.o
 
 worker_products := build/worker/vmwp
 # In one file they take a worker less memory than each in its own: only what is called is there. Of Zydis Debian 12 has no such file.
@@ -72,7 +72,7 @@ worker_tests += tests/unit/home_test.c
 home_test_objs = $(filter-out worker/main.o,$(worker_objs)) $(devices_objs) $(vmbus_objs) $(vsp_objs) $(switch_ring_objs) $(disk_objs) $(hvs_objs) lib/state.o tests/fake/home.o tests/fake/backend.o tests/fake/life.o
 home_test_libs = -lZydis -ljansson $(disk_libs) $(hvs_libs)
 worker_tests += tests/unit/migrate_test.c tests/unit/offer_test.c
-offer_test_objs = worker/offer.o worker/owner.o worker/memory.o backend/processor.o lib/state.o tests/fake/backend.o
+offer_test_objs = worker/offer.o hosted/owner.o worker/memory.o backend/processor.o lib/state.o tests/fake/backend.o
 migrate_test_objs = $(home_test_objs)
 migrate_test_libs = $(home_test_libs)
 worker_tests += tests/unit/checkpoint_test.c

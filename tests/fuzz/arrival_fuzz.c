@@ -20,7 +20,7 @@
 #include "worker/job.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
-#include "worker/owner.h"
+#include "hosted/owner.h"
 #include "worker/save.h"
 #include "worker/wire.h"
 

@@ -29,7 +29,7 @@
 #include "hosted/packet.h"
 #include "tests/fake/home.h"
 #include "tests/fake/life.h"
-#include "worker/owner.h"
+#include "hosted/owner.h"
 #include "worker/wire.h"
 
 #define COUNTER_GPA 0x600000u

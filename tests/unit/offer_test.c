@@ -2,6 +2,7 @@
 #include "worker/offer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "worker/owner.h"
+#include "hosted/owner.h"
 
 void check_failed(const char *file, int line, const char *what)
 {
@@ -166,6 +167,57 @@ static void what_is_no_record_stays(void **state)
 	close(ends[1]);
 }
 
+/* As those who manage the two sides have it. */
+static void it_is_closed_and_ended(void **state)
+{
+	int fd = memfd_create("owner", 0), target;
+	enum owner whose;
+	char path[40];
+	bool last;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	target = open(path, O_RDWR);
+	assert_true(target >= 0);
+	assert_int_equal(owner_look(fd, &whose), 0);
+	assert_int_equal(whose, OWNER_NOBODY);
+	assert_false(owner_is_attended(fd));
+	assert_int_equal(owner_attend(target), 0);
+	assert_true(owner_is_attended(fd));
+	close(target);
+	assert_false(owner_is_attended(fd));
+	/* The target's name stays, whoever closes it. */
+	assert_int_equal(owner_begin(fd, one), 0);
+	assert_int_equal(owner_ask(fd, one, OWNER_TARGET, &whose), 0);
+	assert_int_equal(owner_close(fd, &whose), 0);
+	assert_int_equal(whose, OWNER_TARGET);
+	assert_int_equal(owner_begin(fd, another), -ESTALE);
+	/* What one side says is kept over a beginning. */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(owner_end(fd, OWNER_TARGET, &last), 0);
+	assert_false(last);
+	assert_int_equal(owner_begin(fd, another), 0);
+	assert_int_equal(owner_look(fd, &whose), 0);
+	assert_int_equal(whose, OWNER_NOBODY);
+	assert_int_equal(owner_end(fd, OWNER_SOURCE, &last), 0);
+	assert_true(last);
+	/* Nobody's is the source's, and nobody else puts his name in. */
+	assert_int_equal(owner_close(fd, &whose), 0);
+	assert_int_equal(whose, OWNER_SOURCE);
+	assert_int_equal(owner_ask(fd, another, OWNER_TARGET, &whose), 0);
+	assert_int_equal(whose, OWNER_SOURCE);
+	/* Also one that was never begun. */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(owner_close(fd, &whose), 0);
+	assert_int_equal(whose, OWNER_SOURCE);
+	assert_int_equal(owner_check(fd, one), -ESTALE);
+	assert_int_equal(pwrite(fd, "something else", 14, 0), 14);
+	assert_int_equal(owner_look(fd, &whose), -EINVAL);
+	assert_int_equal(owner_close(fd, &whose), -EINVAL);
+	assert_int_equal(owner_end(fd, OWNER_SOURCE, &last), -EINVAL);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +226,7 @@ int main(void)
 		cmocka_unit_test(it_travels),
 		cmocka_unit_test(who_is_first_has_it),
 		cmocka_unit_test(what_is_no_record_stays),
+		cmocka_unit_test(it_is_closed_and_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,10 @@
  * Whose a machine is that moves (docs/design/migrate.md): one record in a regular file that both sides have open. The source begins it;
  * who puts its name in first has the machine, for good, and whoever comes second learns who was. Any thread.
  */
-#ifndef WORKER_OWNER_H
-#define WORKER_OWNER_H
+#ifndef HOSTED_OWNER_H
+#define HOSTED_OWNER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/check.h"
@@ -13,7 +14,7 @@
 
 enum owner { OWNER_NOBODY, OWNER_SOURCE, OWNER_TARGET };
 
-/* The source: a new record, nobody's. -EINVAL: the file has something else in it; -errno. */
+/* The source: a new record, nobody's. -EINVAL: the file has something else in it; -ESTALE: it was closed; -errno. */
 int owner_begin(int fd, const uint8_t token[OWNER_TOKEN_BYTES]) MUST_CHECK;
 /* Is it the record of this migration? 0; -ESTALE: it is another one, or none; -errno. */
 int owner_check(int fd, const uint8_t token[OWNER_TOKEN_BYTES]) MUST_CHECK;
@@ -23,5 +24,19 @@ int owner_check(int fd, const uint8_t token[OWNER_TOKEN_BYTES]) MUST_CHECK;
  */
 int owner_ask(int fd, const uint8_t token[OWNER_TOKEN_BYTES], enum owner me,
 	      enum owner *whose) MUST_CHECK;
+
+/* The target, from before it may put its name in, as long as it has the file open. */
+int owner_attend(int fd) MUST_CHECK;
+/* There is a target that lives. */
+bool owner_is_attended(int fd);
+
+/*
+ * For those who manage the two, and do not know the token. A file that was never begun is nobody's. -EINVAL: it has something else in it; -errno.
+ */
+int owner_look(int fd, enum owner *whose) MUST_CHECK;
+/* The source's: nobody else may put his name in any more; whose it is then. */
+int owner_close(int fd, enum owner *whose) MUST_CHECK;
+/* `me` needs the file no more. *last: neither does the other. */
+int owner_end(int fd, enum owner me, bool *last) MUST_CHECK;
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * See owner.h. The lock is of one open file (F_OFD_SETLK), as those of disks: it is gone with a process that is killed, and file systems that are
- * shared between hosts have it. It is held for a read and a write.
+ * See owner.h. The locks are of one open file (F_OFD_SETLK), as those of disks: they are gone with a process that is killed, and file systems that
+ * are shared between hosts have them. That of the record is held for a read and a write; that of a byte behind it as long as a target lives.
  */
-#include "worker/owner.h"
+#include "hosted/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +16,15 @@
 #define LOCK_EVERY_NS 5000000
 #define LOCK_TRIES    2000 /* 10 s */
 
+#define ATTENDED 64   /* the byte whose lock says that there is a target */
+#define CLOSED   0x80 /* of what has ended: no migration begins with this file any more */
+
 struct record {
 	char magic[8];
 	uint8_t token[OWNER_TOKEN_BYTES];
 	uint8_t owner;
-	uint8_t reserved[7];
+	uint8_t ended; /* a bit for each that needs it no more, CLOSED */
+	uint8_t reserved[6];
 };
 
 static int set_lock(int fd, short type)
@@ -78,12 +82,13 @@ static int write_bytes(int fd, const void *from, size_t size, off_t at)
 	return fdatasync(fd) == 0 ? 0 : -errno;
 }
 
-/* Nothing that somebody else keeps there is overwritten. */
-static int may_begin(int fd)
+/* Nothing that somebody else keeps there is overwritten. *ended: what is kept of it. */
+static int may_begin(int fd, uint8_t *ended)
 {
 	struct record record;
 	struct stat file;
 
+	*ended = 0;
 	if (fstat(fd, &file) != 0) {
 		return -errno;
 	}
@@ -93,7 +98,11 @@ static int may_begin(int fd)
 	if (file.st_size == 0) {
 		return 0;
 	}
-	return file.st_size == (off_t)sizeof(record) && read_record(fd, &record) == 0 ? 0 : -EINVAL;
+	if (file.st_size != (off_t)sizeof(record) || read_record(fd, &record) != 0) {
+		return -EINVAL;
+	}
+	*ended = record.ended;
+	return record.ended & CLOSED ? -ESTALE : 0;
 }
 
 int owner_begin(int fd, const uint8_t token[OWNER_TOKEN_BYTES])
@@ -105,7 +114,7 @@ int owner_begin(int fd, const uint8_t token[OWNER_TOKEN_BYTES])
 		return ret;
 	}
 	memcpy(record.token, token, OWNER_TOKEN_BYTES);
-	ret = may_begin(fd);
+	ret = may_begin(fd, &record.ended);
 	if (ret == 0) {
 		ret = write_bytes(fd, &record, sizeof(record), 0);
 	}
@@ -141,5 +150,82 @@ int owner_ask(int fd, const uint8_t token[OWNER_TOKEN_BYTES], enum owner me, enu
 	}
 	(void)set_lock(fd, F_UNLCK);
 	*whose = (enum owner)record.owner;
+	return ret;
+}
+
+int owner_attend(int fd)
+{
+	struct flock lock = {
+		.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = ATTENDED, .l_len = 1};
+
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
+bool owner_is_attended(int fd)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = ATTENDED, .l_len = 1};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* The lock is held. One that was never begun is nobody's. */
+static int read_any(int fd, struct record *record)
+{
+	struct stat file;
+
+	if (fstat(fd, &file) != 0) {
+		return -errno;
+	}
+	if (file.st_size == 0) {
+		*record = (struct record){.magic = MAGIC};
+		return 0;
+	}
+	return read_record(fd, record) != 0 || record->owner > OWNER_TARGET ? -EINVAL : 0;
+}
+
+/* These bits are added to what has ended; `take`: nobody's is the source's then. Neither: nothing is written. */
+static int look_at(int fd, uint8_t ended, bool take, struct record *record)
+{
+	int ret = lock_record(fd);
+
+	if (ret != 0) {
+		return ret;
+	}
+	ret = read_any(fd, record);
+	if (ret == 0 && (ended != 0 || take)) {
+		record->ended |= ended;
+		record->owner =
+			take && record->owner == OWNER_NOBODY ? OWNER_SOURCE : record->owner;
+		ret = write_bytes(fd, record, sizeof(*record), 0);
+	}
+	(void)set_lock(fd, F_UNLCK);
+	return ret;
+}
+
+int owner_look(int fd, enum owner *whose)
+{
+	struct record record;
+	int ret = look_at(fd, 0, false, &record);
+
+	*whose = ret == 0 ? (enum owner)record.owner : OWNER_NOBODY;
+	return ret;
+}
+
+int owner_close(int fd, enum owner *whose)
+{
+	struct record record;
+	int ret = look_at(fd, CLOSED, true, &record);
+
+	*whose = ret == 0 ? (enum owner)record.owner : OWNER_NOBODY;
+	return ret;
+}
+
+int owner_end(int fd, enum owner me, bool *last)
+{
+	struct record record;
+	int ret = look_at(fd, (uint8_t)(1u << me), false, &record);
+
+	*last = ret == 0 && record.ended & 1u << OWNER_SOURCE && record.ended & 1u << OWNER_TARGET;
 	return ret;
 }
