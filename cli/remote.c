@@ -75,11 +75,29 @@ static bool read_token(const char *path, char token[TOKEN_MAX])
 	return is_read;
 }
 
-bool vm_go_there(struct vm *vm, int argc, char **argv)
+bool vm_show_token(const struct vm *vm, const char *where)
 {
 	static char token[TOKEN_MAX];
 	const char *given = getenv("VM_TOKEN");
 
+	if (vm->token_file != NULL) {
+		if (!read_token(vm->token_file, token)) {
+			return false;
+		}
+	} else if (given != NULL) {
+		snprintf(token, sizeof(token), "%s", given);
+	} else {
+		say("%s: give a token, of `vweb token add` there, by --token-file or VM_TOKEN",
+		    where);
+		return false;
+	}
+	token[strcspn(token, " \t\r\n")] = '\0';
+	http_set_credentials(token, vm->certificates);
+	return true;
+}
+
+bool vm_go_there(struct vm *vm, int argc, char **argv)
+{
 	if (strncmp(vm->host, SSH, strlen(SSH)) == 0) {
 		return run_there(vm, argc, argv);
 	}
@@ -88,20 +106,9 @@ bool vm_go_there(struct vm *vm, int argc, char **argv)
 		say("--host %s: write ssh://[USER@]HOST or https://HOST[:PORT]", vm->host);
 		return false;
 	}
-	if (vm->token_file != NULL) {
-		if (!read_token(vm->token_file, token)) {
-			return false;
-		}
-	} else if (given != NULL) {
-		snprintf(token, sizeof(token), "%s", given);
-	} else {
-		say("--host %s: give a token, of `vweb token add` there, by --token-file or "
-		    "VM_TOKEN",
-		    vm->host);
+	if (!vm_show_token(vm, vm->host)) {
 		return false;
 	}
-	token[strcspn(token, " \t\r\n")] = '\0';
-	http_set_credentials(token, vm->certificates);
 	vm->socket = vm->host;
 	return true;
 }

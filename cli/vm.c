@@ -58,6 +58,8 @@ static const struct option {
 	{"host", "ComputerName", TEXT, AT(host), NULL, "WHERE", "another one: ssh://[USER@]HOST, https://HOST[:PORT]"},
 	{"token-file", NULL, TEXT, AT(token_file), NULL, "FILE", "... over https: of `vweb token add`; or VM_TOKEN"},
 	{"certificate", NULL, TEXT, AT(certificates), NULL, "FILE", "... a copy of its certificate.pem"},
+	{"to", "DestinationHost", TEXT, AT(to), NULL, "WHERE", "of migrate and compare: the other host, or the socket of another service on this one"},
+	{"shared", NULL, TEXT, AT(shared), NULL, "FOLDER", "... that both have, for a machine without disks"},
 	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
 	{"columns", NULL, TEXT, AT(columns), NULL, "A,B,...", "of a list: members of its JSON"},
 	{"watch", NULL, FLAG, AT(watch), NULL, "", "of what is listed: again whenever something happens"},
@@ -261,6 +263,12 @@ static bool take_option(struct vm *vm, const char *word, const char *next, bool 
 	value = value != NULL ? value + 1 : next;
 	if (value == NULL) {
 		return fail(word, "it needs a value; see vm --help");
+	}
+	/* Behind such a verb it is where the machine goes. */
+	if (option->kind == TEXT && option->at == AT(host) && vm->verb != NULL &&
+	    (vm->verb->run == vm_migrate || vm->verb->run == vm_compare)) {
+		vm->to = value;
+		return true;
 	}
 	if (option->kind == TEXT) {
 		*(const char **)((char *)vm + option->at) = value;

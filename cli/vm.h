@@ -28,7 +28,8 @@ struct vm {
 	/* Of a part of a machine; NULL: not given. */
 	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role, *kind,
 		*interface, *speed, *parent;
-	json_t *document; /* of create and set */
+	const char *to, *shared; /* another host, and a folder that both have */
+	json_t *document;        /* of create and set */
 };
 
 struct vm_verb {
@@ -45,6 +46,9 @@ bool vm_take_option(struct vm *vm, const char *word, const char *value);
 /* remote.c: the host is another one. Over SSH `vm` is run there, and this does not return; else who we are is read. False: said why. */
 bool vm_go_there(struct vm *vm, int argc, char **argv);
 
+/* ... for requests at "https://...", by option or environment. False: said why. */
+bool vm_show_token(const struct vm *vm, const char *where);
+
 /* NULL: there is none. */
 const struct vm_verb *vm_find_verb(const char *word);
 
@@ -58,6 +62,8 @@ bool vm_print_completion(const char *shell);
 json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,
 	       const char *more);
 int vm_refused(const struct vm *vm);
+/* As above, of another service. */
+int vm_refused_by(const struct http *http);
 /* Until the job, which is taken, has ended. The status. */
 int vm_wait(struct vm *vm, json_t *job);
 /* A list of objects: their members that `columns` or --columns name, or with --json all. */
@@ -72,7 +78,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch);
 /* vm_views.c: the verb, now and whenever something happens. The status. */
 int vm_watch(struct vm *vm);
 
-/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_display.c: verbs. */
+/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_move.c, vm_display.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
@@ -89,6 +95,7 @@ int vm_files(struct vm *vm), vm_new_disk(struct vm *vm), vm_resize_disk(struct v
 	vm_delete_file(struct vm *vm), vm_upload(struct vm *vm), vm_download(struct vm *vm);
 /* Of this size (NULL: its parent's), in a machine's folder; NULL: said why. */
 json_t *vm_make_disk(struct vm *vm, const char *machine, const char *name, const char *size);
+int vm_migrate(struct vm *vm), vm_compare(struct vm *vm), vm_proxy(struct vm *vm);
 int vm_menu(struct vm *vm);
 int vm_display(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);

@@ -18,7 +18,7 @@
 #define NEW_DISK    "disk.vhdx"
 
 /* The status for what the service refused. */
-int vm_refused(const struct vm *vm)
+int vm_refused_by(const struct http *http)
 {
 	static const struct {
 		const char *code;
@@ -31,11 +31,16 @@ int vm_refused(const struct vm *vm)
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
-		if (strcmp(codes[i].code, http_code(vm->http)) == 0) {
+		if (strcmp(codes[i].code, http_code(http)) == 0) {
 			return codes[i].status;
 		}
 	}
 	return VM_FAILED;
+}
+
+int vm_refused(const struct vm *vm)
+{
+	return vm_refused_by(vm->http);
 }
 
 json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,
@@ -211,6 +216,21 @@ static bool has_ended(const json_t *job)
 	return state == NULL || (strcmp(state, "queued") != 0 && strcmp(state, "running") != 0);
 }
 
+/* What a machine's move has taken. */
+static void show_result(const struct vm *vm, const json_t *result)
+{
+	const json_t *downtime = json_object_get(result, "downtime-us");
+
+	if (downtime != NULL && !vm->json) {
+		printf("moved in %" JSON_INTEGER_FORMAT " rounds: %" JSON_INTEGER_FORMAT
+		       " pages, %" JSON_INTEGER_FORMAT " bytes; the guest stood for %.1f ms\n",
+		       json_integer_value(json_object_get(result, "rounds")),
+		       json_integer_value(json_object_get(result, "pages")),
+		       json_integer_value(json_object_get(result, "bytes")),
+		       (double)json_integer_value(downtime) / 1000);
+	}
+}
+
 /* Takes the job. */
 static int finish(struct vm *vm, json_t *job)
 {
@@ -226,6 +246,7 @@ static int finish(struct vm *vm, json_t *job)
 	}
 	if (state != NULL && strcmp(state, "done") == 0) {
 		status = VM_DONE;
+		show_result(vm, json_object_get(job, "result"));
 	} else if (detail != NULL) {
 		say("%s%s%s", detail, remedy != NULL ? "; " : "", remedy != NULL ? remedy : "");
 		status =
@@ -691,6 +712,9 @@ const struct vm_verb vm_verbs[] = {
 	{"apply",         "Restore-VMCheckpoint", 1, 2,    vm_apply_checkpoint, false, "NAME CHECKPOINT", "of one that is off: it goes back there; start goes on"},
 	{"rename-checkpoint", "Rename-VMCheckpoint", 1, 3, vm_rename_checkpoint, false, "NAME CHECKPOINT NEW", ""},
 	{"remove-checkpoint", "Remove-VMCheckpoint", 1, 2, vm_remove_checkpoint, false, "NAME CHECKPOINT", "merged when it is off; --children: all that came of it too"},
+	{"migrate",       "Move-VM",              1, 2,    vm_migrate,      false, "NAME WHERE",    "to another host while it runs: --host ssh://[USER@]HOST, https://HOST[:PORT]"},
+	{"compare",       "Compare-VM",           1, 2,    vm_compare,      false, "NAME WHERE",    "what of the other host would be in its way"},
+	{"proxy",         NULL,                   0, 0,    vm_proxy,        false, "",              "standard input and output are a connection to the service"},
 	{"console",       NULL,                   1, 1,    console,         false, "NAME",          "COM1, with what came last; Ctrl-] leaves"},
 	{"display",       NULL,                   1, 2,    vm_display,      false, "NAME [SOCKET]", "its screen, in vncviewer or what VM_VIEWER names, or at a socket for one"},
 	{"top",           NULL,                   0, 0,    vm_top,          false, "",              "how busy those are that run"},

@@ -40,7 +40,7 @@ static const char help[] =
 	"                                     new differencing disk; --stand: it stands until "
 	"checkpoint-end\n"
 	"  checkpoint-end keep|drop           it may go on, in the new files, or in the old ones\n"
-	"  migrate SOCKET [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
+	"  migrate SOCKET|fd:N [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
 	"                                     the machine, while it runs, to the vmwp --receive "
 	"that waits at\n"
 	"                                     SOCKET; FILE, which both can open, says whose it is "
@@ -1380,7 +1380,11 @@ static int migrate(struct client *client, const struct command *command, char **
 	if (!put_target(params, words + 1, count - 1, &owner, &ports)) {
 		return EXIT_REFUSED;
 	}
-	fds[0] = connect_at(words[0], SOCK_STREAM);
+	if (strncmp(words[0], "fd:", 3) == 0) { /* it is connected, and was handed to us */
+		fds[0] = words_number(words[0] + 3, &next) ? (int)next : -EBADF;
+	} else {
+		fds[0] = connect_at(words[0], SOCK_STREAM);
+	}
 	if (fds[0] < 0) {
 		return !client_fail(words[0], strerror(-fds[0]));
 	}

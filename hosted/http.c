@@ -3,7 +3,9 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +20,14 @@
 #define ANSWER_MAX (16u << 20) /* bytes */
 #define HEAD_MAX   4096
 #define HTTPS      "https://"
+#define SSH        "ssh://"
+#define CARRIED    16384 /* bytes at once; as much as a record of TLS has */
 
 struct http {
 	CURL *curl;
 	const char *where;
+	char path[48]; /* of the socket, by ssh */
+	int ssh;       /* -1: not so */
 	char code[32];
 	char revision[48]; /* that the next request is for, empty: any */
 	char detail[600];
@@ -48,6 +54,110 @@ static bool is_elsewhere(const char *where)
 	return strncmp(where, HTTPS, strlen(HTTPS)) == 0;
 }
 
+static bool is_by_ssh(const char *where)
+{
+	return strncmp(where, SSH, strlen(SSH)) == 0;
+}
+
+static _Noreturn void run_ssh(int fd, const char *where)
+{
+	(void)dup2(fd, STDIN_FILENO);
+	(void)dup2(fd, STDOUT_FILENO);
+	execlp("ssh", "ssh", "-T", "-o", "LogLevel=ERROR", "--", where, "vm", "proxy", NULL);
+	say("ssh: %s", strerror(errno));
+	_exit(127);
+}
+
+/* A socket to the service there, through ssh(1) and `vm proxy`; or -errno. It ends with the connection. */
+static int connect_by_ssh(const char *where)
+{
+	int pair[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+		return -errno;
+	}
+	child = fork();
+	if (child == 0) {
+		(void)dup2(pair[1], STDIN_FILENO);
+		(void)dup2(pair[1], STDOUT_FILENO);
+		execlp("ssh", "ssh", "-T", "-o", "LogLevel=ERROR", "--", where, "vm", "proxy",
+		       NULL);
+		say("ssh: %s", strerror(errno));
+		_exit(127);
+	}
+	close(pair[1]);
+	if (child < 0) {
+		close(pair[0]);
+		return -errno;
+	}
+	return pair[0];
+}
+
+/*
+ * libcurl wants a path, so a process listens at one in a folder of our own, and joins each that connects with an ssh of its own. It ends with us, and takes the
+ * folder away.
+ */
+struct by_ssh {
+	char folder[32], path[48];
+	int listener, alive[2]; /* what we hold of the second, it sees closed */
+};
+
+static _Noreturn void serve_by_ssh(const struct by_ssh *ssh, const char *where)
+{
+	struct pollfd fds[] = {{ssh->listener, POLLIN, 0}, {ssh->alive[0], POLLIN, 0}};
+	int fd, nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_IGN);
+	(void)dup2(nowhere, STDIN_FILENO);
+	(void)dup2(nowhere, STDOUT_FILENO);
+	close(ssh->alive[1]);
+	while (poll(fds, 2, -1) >= 0 && fds[1].revents == 0) {
+		fd = fds[0].revents != 0 ? accept4(ssh->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+		if (fd >= 0 && fork() == 0) {
+			(void)signal(SIGINT, SIG_DFL);
+			run_ssh(fd, where);
+		}
+		if (fd >= 0) {
+			close(fd);
+		}
+	}
+	(void)unlink(ssh->path);
+	(void)rmdir(ssh->folder);
+	_exit(0);
+}
+
+/* What we hold of it, or -1: said why. `path`: where it listens. */
+static int listen_for_ssh(const char *where, char path[48])
+{
+	struct by_ssh ssh = {.folder = "/tmp/vm-ssh-XXXXXX", .alive = {-1, -1}};
+	pid_t child = -1;
+
+	if (mkdtemp(ssh.folder) == NULL || pipe2(ssh.alive, O_CLOEXEC) != 0) {
+		say("%s: %s", ssh.folder, strerror(errno));
+		return -1;
+	}
+	snprintf(ssh.path, sizeof(ssh.path), "%s/socket", ssh.folder);
+	ssh.listener = listen_privately(ssh.path, -1, SOCK_STREAM, 4, "");
+	child = ssh.listener >= 0 ? fork() : -1;
+	if (child == 0) {
+		serve_by_ssh(&ssh, where);
+	}
+	if (ssh.listener >= 0) {
+		close(ssh.listener);
+	}
+	close(ssh.alive[0]);
+	if (child < 0) {
+		(void)unlink(ssh.path);
+		(void)rmdir(ssh.folder);
+		close(ssh.alive[1]);
+		return -1;
+	}
+	memcpy(path, ssh.path, sizeof(ssh.path));
+	return ssh.alive[1];
+}
+
 struct http *http_open(const char *where, bool says)
 {
 	struct http *http = calloc(1, sizeof(*http));
@@ -56,11 +166,19 @@ struct http *http_open(const char *where, bool says)
 		http->curl = curl_easy_init();
 		http->where = where;
 		http->says = says;
+		http->ssh = -1;
 	}
 	if (http == NULL || http->curl == NULL) {
 		say("out of memory");
 		free(http);
 		return NULL;
+	}
+	if (is_by_ssh(where)) {
+		http->ssh = listen_for_ssh(where, http->path);
+		if (http->ssh < 0) {
+			http_close(http);
+			return NULL;
+		}
 	}
 	return http;
 }
@@ -68,6 +186,9 @@ struct http *http_open(const char *where, bool says)
 void http_close(struct http *http)
 {
 	curl_easy_cleanup(http->curl);
+	if (http->ssh >= 0) {
+		close(http->ssh);
+	}
 	free(http->text);
 	free(http);
 }
@@ -152,7 +273,7 @@ static void set_up(struct http *http, const char *method, const char *path)
 	http->length = 0;
 	http->code[0] = '\0';
 	curl_easy_reset(http->curl);
-	set_place(http->curl, http->where, path);
+	set_place(http->curl, http->ssh >= 0 ? http->path : http->where, path);
 	curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, take);
@@ -166,6 +287,9 @@ static bool understand(struct http *http, CURLcode result)
 		complain(http, "%s: nobody listens; start %s", http->where,
 			 is_elsewhere(http->where) ? "vweb there, with --listen for other hosts"
 						   : "vmms, or give its socket by --socket");
+	} else if (result == CURLE_GOT_NOTHING && is_by_ssh(http->where)) {
+		complain(http, "%s: no answer; vmms, and vm of this version, have to be there",
+			 http->where);
 	} else if (result == CURLE_PEER_FAILED_VERIFICATION) {
 		complain(http,
 			 "%s: %s; give a copy of its certificate.pem by --certificate, or another "
@@ -551,7 +675,7 @@ static bool upgrade(const struct line *line, const char *where, const char *path
 static void carry(const struct line *line, int fd)
 {
 	struct pollfd fds[] = {{fd, POLLIN, 0}, {line->fd, POLLIN, 0}};
-	char bytes[4096];
+	char bytes[CARRIED];
 	ssize_t got;
 
 	for (;;) {
@@ -566,10 +690,24 @@ static void carry(const struct line *line, int fd)
 		}
 		if (fds[0].revents != 0) {
 			got = read(fd, bytes, sizeof(bytes));
-			if (got <= 0 || !line_write(line, bytes, (size_t)got)) {
+			if (got <= 0) {
 				return;
 			}
+			if (!line_write(line, bytes, (size_t)got)) {
+				break;
+			}
 		}
+	}
+}
+
+/* What was said before it hung up may be why. */
+static void carry_rest(const struct line *line, int fd)
+{
+	char bytes[CARRIED];
+	ssize_t got;
+
+	while ((got = line_read_some(line, bytes, sizeof(bytes))) > 0 &&
+	       send(fd, bytes, (size_t)got, MSG_NOSIGNAL) == got) {
 	}
 }
 
@@ -598,6 +736,7 @@ static int console_elsewhere(const char *where, const char *path)
 	if (child == 0) {
 		close(pair[0]);
 		carry(&line, pair[1]);
+		carry_rest(&line, pair[1]);
 		_exit(0);
 	}
 	if (pair[1] >= 0) {
@@ -618,7 +757,7 @@ int http_console(const char *where, const char *path)
 	if (is_elsewhere(where)) {
 		return console_elsewhere(where, path);
 	}
-	line.fd = connect_at(where, SOCK_STREAM);
+	line.fd = is_by_ssh(where) ? connect_by_ssh(where) : connect_at(where, SOCK_STREAM);
 	if (line.fd < 0) {
 		say("%s: %s; start vmms, or give its socket by --socket", where,
 		    strerror(-line.fd));

@@ -2,7 +2,7 @@
  * Requests to the management service (include/mgmt/service.h), by libcurl over its UNIX socket, or from another host over HTTPS. What goes wrong
  * is one sentence with its remedy.
  *
- * Where the service is: the path of its socket, or "https://HOST[:PORT]", where vweb listens.
+ * Where the service is: the path of its socket; "https://HOST[:PORT]", where vweb listens; "ssh://[USER@]HOST", where vm is.
  */
 #ifndef HOSTED_HTTP_H
 #define HOSTED_HTTP_H
@@ -52,7 +52,7 @@ char *http_escape(const struct http *http, const char *segment);
 bool http_follow(struct http *http, bool (*event)(void *user, const char *name, const json_t *data),
 		 void (*opened)(void *user), void *user);
 
-/* A stream socket to a machine's console, or -1. */
+/* A stream socket to a machine's console, or to what else a connection can become; -1: said why. */
 int http_console(const char *where, const char *path);
 
 #endif

@@ -70,14 +70,16 @@ static void start(struct job *job)
 {
 	struct refusal why;
 
-	if (!start_worker(job->machine, &why)) {
+	if (!start_worker(job->machine, NULL, &why)) {
 		job_fail(job, &why);
 	}
 }
 
 void action_worker_runs(struct job *job)
 {
-	if (job->action->begin == start) {
+	if (move_is_action(job->action)) {
+		move_worker_runs(job);
+	} else if (job->action->begin == start) {
 		job_done(job);
 	}
 }
@@ -221,6 +223,10 @@ void action_worker_job(struct job *job, const json_t *worker_job)
 		return;
 	}
 	job->worker_job = 0;
+	if (move_is_action(job->action)) {
+		move_worker_job(job, worker_job);
+		return;
+	}
 	if (strcmp(state, CONTROL_STATE_DONE) == 0) {
 		worker_job_done(job);
 		return;
@@ -243,7 +249,9 @@ void action_worker_gone(struct job *job)
 	if (checkpoint_is_action(job->action)) {
 		return; /* the process that works on it says more */
 	}
-	if (job->action == &change_action) {
+	if (move_is_action(job->action)) {
+		move_worker_gone(job);
+	} else if (job->action == &change_action) {
 		change_worker_gone(job);
 	} else if (job->action->begin == start) {
 		not_started(job);
@@ -260,6 +268,9 @@ bool action_cancel(struct job *job)
 {
 	if (job->action == &change_action) {
 		return change_cancel(job);
+	}
+	if (move_is_action(job->action)) {
+		return move_cancel(job);
 	}
 	if (job->worker_job == 0) {
 		return false;

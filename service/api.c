@@ -291,12 +291,17 @@ static void create_now(void *user, const struct refusal *refusal)
 /* What only the service says in a document. */
 static bool has_own(const json_t *body, struct refusal *why)
 {
-	if (json_object_get(body, "checkpoint") == NULL) {
-		return false;
+	static const char *const own[] = {"checkpoint", "departure", "arrival"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(own); i++) {
+		if (json_object_get(body, own[i]) != NULL) {
+			refuse(why, SERVICE_BAD_INVALID, "leave it out",
+			       "%s: is the service's own affair", own[i]);
+			snprintf(why->field, sizeof(why->field), "%s", own[i]);
+			return true;
+		}
 	}
-	refuse(why, SERVICE_BAD_INVALID, "leave it out", "checkpoint: is the service's own affair");
-	snprintf(why->field, sizeof(why->field), "checkpoint");
-	return true;
+	return false;
 }
 
 /* {"name": …, and the document}. */
@@ -318,7 +323,7 @@ static bool take_document(struct request *request, json_t *body, struct refusal 
 	}
 	request->name = strdup(name);
 	request->document = json_incref(body);
-	if (request->name == NULL || !store_name_is_good(request->name, why)) {
+	if (request->name == NULL || !settings_name_is_good(request->name, why)) {
 		return false;
 	}
 	json_object_del(body, "name");
@@ -471,7 +476,7 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 	struct machine named = *machine;
 	char path[PATH_MAX], tag[48];
 
-	if (has_own(patch, why)) {
+	if (has_own(patch, why) || move_is_under_way(machine, why)) {
 		return false;
 	}
 	snprintf(request->key, sizeof(request->key), "%s",
@@ -487,7 +492,7 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 	}
 	if (json_is_string(name) && strcmp(json_string_value(name), machine->name) != 0) {
 		request->name = strdup(json_string_value(name));
-		if (request->name == NULL || !store_name_is_good(request->name, why)) {
+		if (request->name == NULL || !settings_name_is_good(request->name, why)) {
 			return false;
 		}
 		if (machine_find(request->service, request->name) != NULL) {
@@ -709,6 +714,51 @@ static void open_display(struct call *call)
 	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
 }
 
+/* ---- Moves ---- */
+
+static void begin_move(struct call *call)
+{
+	json_t *body = read_body(call->request);
+
+	if (body != NULL) {
+		move_begin(call->request, call->machine, body);
+		json_decref(body);
+	}
+}
+
+static void take_arrival(struct call *call)
+{
+	json_t *body = read_body(call->request);
+
+	if (body != NULL) {
+		move_arrive(call->request, body);
+		json_decref(body);
+	}
+}
+
+static void open_way(struct call *call, bool arriving)
+{
+	struct request *request = call->request;
+	struct refusal why;
+
+	if (!move_waits(call->machine, arriving, &why)) {
+		api_refuse(request, &why);
+		return;
+	}
+	request->moves = arriving ? MOVES_HERE : MOVES_AWAY;
+	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
+}
+
+static void open_departure(struct call *call)
+{
+	open_way(call, false);
+}
+
+static void open_arrival(struct call *call)
+{
+	open_way(call, true);
+}
+
 /* ---- Jobs, events ---- */
 
 static bool may_see(const struct request *request, const struct job *job)
@@ -871,6 +921,10 @@ static const struct route {
 	{"PUT",    "/v1/machines/*/files/*",   ROLE_ADMIN,    take_file},
 	{"PATCH",  "/v1/machines/*/files/*",   ROLE_ADMIN,    resize_file},
 	{"DELETE", "/v1/machines/*/files/*",   ROLE_ADMIN,    delete_file},
+	{"POST",   "/v1/machines/*/departure", ROLE_ADMIN,    begin_move},
+	{"GET",    "/v1/machines/*/departure", ROLE_ADMIN,    open_departure},
+	{"GET",    "/v1/machines/*/arrival",   ROLE_ADMIN,    open_arrival},
+	{"POST",   "/v1/arrivals",             ROLE_ADMIN,    take_arrival},
 	{"GET",    "/v1/switches",             ROLE_ADMIN,    list_switches},
 	{"POST",   "/v1/switches",             ROLE_ADMIN,    create_switch},
 	{"GET",    "/v1/switches/*",           ROLE_ADMIN,    get_switch},

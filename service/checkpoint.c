@@ -12,8 +12,6 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-#define ITSELF "/proc/self/exe"
-
 static const char *verb_of(const struct job *job);
 
 /* ---- What is there ---- */

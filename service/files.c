@@ -15,7 +15,6 @@
 #include "hosted/size.h"
 #include "service/service.h"
 
-#define ITSELF        "/proc/self/exe"
 #define TRANSFERS_MAX 16 /* at once */
 #define FILE_NAME_MAX 200
 /* Of a disk: what VHDX can be. */

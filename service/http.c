@@ -183,8 +183,7 @@ static void upgrade(void *user, struct MHD_Connection *connection, void *context
 
 	(void)user;
 	(void)connection;
-	(void)extra;
-	(void)extra_size; /* typed before there was a console */
+	(void)extra; /* typed before there was a console */
 	if (upgraded == NULL) {
 		(void)MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 		return;
@@ -192,6 +191,10 @@ static void upgrade(void *user, struct MHD_Connection *connection, void *context
 	*upgraded = (struct upgraded){request->service->http, handle};
 	if (machine == NULL) {
 		attached = false;
+	} else if (request->moves != MOVES_NOT) {
+		/* The socket becomes a worker's, which would miss what has been read of it. */
+		attached = extra_size == 0 && move_attach(machine, request->moves == MOVES_HERE, fd,
+							  console_closed, upgraded);
 	} else if (screen >= 0) {
 		request->display = -1;
 		attached = display_attach(machine, screen, fd, console_closed, upgraded);

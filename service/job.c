@@ -44,6 +44,9 @@ json_t *job_object(const struct job *job)
 	if (job->error != NULL) {
 		json_object_set(object, "error", job->error);
 	}
+	if (job->result != NULL) {
+		json_object_set(object, "result", job->result);
+	}
 	if (has_ended(job)) {
 		json_object_set_new(object, "ended", json_integer((json_int_t)job->ended));
 	}
@@ -84,6 +87,7 @@ static void release(struct job *job)
 	change_release(job);
 	json_decref(job->params);
 	json_decref(job->error);
+	json_decref(job->result);
 	free(job->name);
 	free(job->what);
 	free(job->user);
@@ -194,6 +198,10 @@ static bool may_begin(const struct job *job, struct refusal *why)
 	if (machine->damage != NULL && job->action->during == MACHINE_STARTING) {
 		return refuse(why, SERVICE_BAD_STATE, "mend its document", "'%s': %s",
 			      machine->name, machine->damage);
+	}
+	if (job->action->during == MACHINE_STARTING && !move_is_action(job->action) &&
+	    move_is_under_way(machine, why)) {
+		return false;
 	}
 	return job->action->from & 1u << machine->state ||
 	       refuse(why, SERVICE_BAD_STATE, "", "'%s' is %s and cannot be %s", machine->name,

@@ -78,6 +78,7 @@ void machine_free(struct machine *machine)
 	link_close(machine);
 	console_close(machine);
 	display_close(machine);
+	move_close(machine);
 	loop_close(machine->service, &machine->process);
 	json_decref(machine->running);
 	json_decref(machine->status);
@@ -315,6 +316,9 @@ void machine_meet(struct machine *machine)
 		say("'%s': its lock cannot be read: %s", machine->name, strerror(-ret));
 	}
 	machine_settle(machine);
+	if (!machine->meet_timer.armed) {
+		move_met(machine);
+	}
 }
 
 static enum machine_state state_of(const char *word)
@@ -400,13 +404,18 @@ static void heard_jobs(struct machine *machine, void *user, const json_t *result
 	}
 }
 
+void machine_ask_jobs(struct machine *machine)
+{
+	link_ask(machine, CONTROL_JOBS, json_object(), -1, heard_jobs, NULL);
+}
+
 void machine_event(struct machine *machine, const json_t *params)
 {
 	const char *name = json_string_value(json_object_get(params, "event"));
 	const char *reason;
 
 	if (json_object_get(params, "lost") != NULL) {
-		link_ask(machine, CONTROL_JOBS, json_object(), -1, heard_jobs, NULL);
+		machine_ask_jobs(machine);
 	}
 	if (name == NULL) {
 		return;

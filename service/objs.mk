@@ -1,13 +1,15 @@
 # The management service.
-service_objs = $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o display.o settings.o judge.o store.o start.o machine.o job.o action.o checkpoint.o tree.o change.o difference.o storage.o files.o file_process.o metrics.o tool.o switches.o helper.o who.o http.o api.o openapi.o) \
-	$(addprefix hosted/,available.o listen.o manager.o packet.o form.o say.o) $(disk_objs)
+service_objs = $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o display.o settings.o judge.o store.o start.o machine.o job.o action.o checkpoint.o tree.o change.o difference.o storage.o offer.o move.o arrival.o shared.o files.o file_process.o metrics.o tool.o switches.o helper.o who.o http.o api.o openapi.o) \
+	$(addprefix hosted/,available.o owner.o listen.o manager.o packet.o form.o say.o) $(disk_objs)
 
 service_products := build/service/vmms
 build/user/service/openapi.o build/san/service/openapi.o: include/mgmt/openapi.json
 build/service/vmms: $(call user,$(service_objs))
 	$(call link_user,-ljansson -lmicrohttpd $(disk_libs))
 
-service_fuzzers := tests/fuzz/service_fuzz.c tests/fuzz/difference_fuzz.c
+service_fuzzers := tests/fuzz/service_fuzz.c tests/fuzz/difference_fuzz.c tests/fuzz/offer_fuzz.c
+offer_fuzz_objs := $(addprefix service/,settings.o offer.o refusal.o) hosted/form.o hosted/say.o
+offer_fuzz_libs := -ljansson
 service_fuzz_objs := $(addprefix service/,settings.o refusal.o) hosted/form.o hosted/say.o
 service_fuzz_libs := -ljansson
 difference_fuzz_objs := service/difference.o hosted/say.o

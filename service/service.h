@@ -132,7 +132,8 @@ enum start_action { START_NEVER, START_IF_RUNNING, START_ALWAYS };
 enum stop_action { STOP_SHUTDOWN, STOP_SAVE, STOP_TURN_OFF };
 enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
 
-#define UUID_TEXT 37 /* bytes, as GUID_TEXT of disk/bytes.h */
+#define ITSELF    "/proc/self/exe" /* that does some things as a process of its own */
+#define UUID_TEXT 37               /* bytes, as GUID_TEXT of disk/bytes.h */
 
 /* What vmms itself reads of a machine's document; the rest is the worker's affair. */
 struct settings {
@@ -175,6 +176,7 @@ struct machine {
 	json_t *waits;   /* members of its document that hold at its next start */
 	struct timer gone_timer; /* it is transient, and off */
 	json_t *points;          /* its checkpoints, by their ids (tree.c) */
+	struct move *move;       /* to another host, or from one; NULL: none */
 };
 
 /* machine.c */
@@ -201,6 +203,8 @@ bool machine_take_worker(struct machine *machine, pid_t worker, struct refusal *
 /* From the link: what the worker tells, and that it has hung up. */
 void machine_greeted(struct machine *machine);
 void machine_event(struct machine *machine, const json_t *params);
+/* What the worker says of its jobs is heard again. */
+void machine_ask_jobs(struct machine *machine);
 /* Its state is as it is by itself: nothing is being done with it. */
 void machine_settle(struct machine *machine);
 void machine_kill(struct machine *machine);
@@ -218,8 +222,14 @@ pid_t start_process(const char *program, const char *folder, const char *const *
 		    const int *fds, unsigned int count, int out, int err);
 /* A text as a file that can be read from its start, or -errno. */
 int start_text_file(const char *name, const json_t *document);
-/* A worker for the machine, from its saved state if there is one. False: why. */
-bool start_worker(struct machine *machine, struct refusal *why);
+/* What a worker has that waits for a machine from another host. */
+struct arriving {
+	const json_t *config;
+	int stream; /* a connected socket, the caller's */
+	const char *owner;
+};
+/* A worker for the machine, from its saved state if there is one; or (not NULL) for one that comes. False: why. */
+bool start_worker(struct machine *machine, const struct arriving *from, struct refusal *why);
 /* The log of a worker that has run for long begins anew: a guest can add some lines a minute to it. */
 void start_trim_log(const struct machine *machine);
 /* The last line that it left in its log, or "". */
@@ -234,6 +244,8 @@ bool settings_read(struct settings *settings, json_t *document, struct refusal *
 void settings_free(struct settings *settings);
 /* What the worker is told: the document without what is for vmms, with what only vmms knows. */
 json_t *settings_for_worker(const struct machine *machine, const json_t *document);
+/* Of a machine, and so of a folder. */
+bool settings_name_is_good(const char *name, struct refusal *why);
 enum role settings_role(const struct settings *settings, const char *user);
 /*
  * Whether the worker would take it: asked of the program itself. `done` is called later, once; never if false is returned at once.
@@ -242,7 +254,6 @@ bool settings_check(struct service *service, const char *folder, json_t *for_wor
 		    void (*done)(void *user, const struct refusal *why), void *user,
 		    struct refusal *why);
 
-bool store_name_is_good(const char *name, struct refusal *why);
 bool store_scan(struct service *service); /* false: said why */
 /* `why` NULL: it is written, and the machine's. */
 typedef void store_done(struct machine *machine, void *user, const struct refusal *why);
@@ -293,6 +304,53 @@ void checkpoint_mend(struct machine *machine);
 /* The same of a machine that has been met, after a start of vmms. */
 void checkpoint_met(struct machine *machine);
 bool checkpoint_is_action(const struct action *action);
+
+/* ---- Moves to other hosts, and from them (move.c, arrival.c, offer.c, shared.c) ---- */
+
+struct request;
+
+/* Another service's words about a machine; all of it is the body's. */
+struct offer {
+	const char *name, *owner, *from;
+	const json_t *document, *config;
+	bool check;
+};
+
+/* False: why. */
+bool offer_read(const json_t *body, struct offer *offer, struct refusal *why);
+/* The name of an owner file in this folder. PATH_MAX bytes; false: too long. */
+bool offer_owner(const char *folder, const char *id, char *path) MUST_CHECK;
+/* A copy in which files are absolute. */
+json_t *offer_paths(const json_t *document, const char *folder);
+/* The file of its first disk, of those that it writes if there are any; NULL: none. */
+const char *offer_disk(const json_t *document);
+uint64_t offer_memory(const json_t *config);
+
+/* `vmms --shared VERB WHAT`. The exit status. */
+int shared_main(int argc, char **argv);
+
+/* The job of one that is to come. NULL: why. */
+struct job *move_expect(struct machine *machine, const struct offer *offer, const char *user,
+			struct refusal *why);
+/* Each answers, later: the source's, with the offer for the target; and the target's. */
+void move_begin(struct request *request, struct machine *machine, const json_t *body);
+void move_arrive(struct request *request, json_t *body);
+/* Whether a client's connection is waited for. False: why. */
+bool move_waits(const struct machine *machine, bool arriving, struct refusal *why);
+/* It is there: a stream socket, and as of console_attach(). */
+bool move_attach(struct machine *machine, bool arriving, int fd, void (*closed)(void *user),
+		 void *user);
+/* True: its document is not to be used or changed, and why. */
+bool move_is_under_way(const struct machine *machine, struct refusal *why);
+/* What was under way at the end of the last vmms. */
+void move_met(struct machine *machine);
+void move_close(struct machine *machine); /* with the machine */
+bool move_is_action(const struct action *action);
+/* As those of action.c. */
+void move_worker_job(struct job *job, const json_t *worker_job);
+void move_worker_runs(struct job *job);
+void move_worker_gone(struct job *job);
+bool move_cancel(struct job *job);
 
 /* ---- Documents that are changed while a worker has them (change.c, difference.c) ---- */
 
@@ -423,6 +481,7 @@ struct job {
 	json_int_t worker_job; /* that is waited for, 0: none */
 	uint64_t done, total;  /* bytes; total 0: nobody knows */
 	json_t *error;         /* refusal_object(); when it has failed */
+	json_t *result;        /* what else there is to say of one that is done; NULL: nothing */
 	time_t began, ended;
 	struct waiter *waiters;
 	struct change *change; /* of one that changes a document */
@@ -539,7 +598,8 @@ struct request {
 	char location[160], etag[48];
 	char console[UUID_TEXT]; /* instead of an answer: this machine's */
 	int display;             /* ... its screen, in place of COM1; -1: none */
-	bool stream;             /* instead of an answer: events, from `seen` on */
+	enum { MOVES_NOT, MOVES_AWAY, MOVES_HERE } moves; /* ... the way that it moves */
+	bool stream; /* instead of an answer: events, from `seen` on */
 	uint64_t seen;
 	/* What api.c needs while it waits. */
 	struct waiter waiter;

@@ -2,6 +2,7 @@
  * A machine's document (include/mgmt/machine.schema.json): what vmms reads of it, and what the worker is told. A machine's hardware is
  * judged by another (judge.c).
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "service/service.h"
@@ -107,6 +108,16 @@ static bool read_checkpoint(struct form *form, const json_t *value, void *into)
 	       form_refuse(form, value, "leave it out", "is no checkpoint");
 }
 
+/* It moves to another host, or comes from one: move.c writes it. */
+static bool read_move(struct form *form, const json_t *value, void *into)
+{
+	const char *owner = json_string_value(json_object_get(value, "owner"));
+
+	(void)into;
+	return (owner != NULL && owner[0] == '/') ||
+	       form_refuse(form, value, "leave it out", "is no move");
+}
+
 #define AT(member) .at = offsetof(struct members, member)
 
 static const char *const starts[] = {"never", "if-running", "always", NULL};
@@ -123,10 +134,33 @@ static const struct form_member own[] = {
 	{"tags", FORM_OTHER, .read = read_tags},
 	{"users", FORM_OTHER, .read = read_users},
 	{"checkpoint", FORM_OTHER, .read = read_checkpoint},
+	{"departure", FORM_OTHER, .read = read_move},
+	{"arrival", FORM_OTHER, .read = read_move},
 };
 
+bool settings_name_is_good(const char *name, struct refusal *why)
+{
+	size_t length = strlen(name), i;
+	json_t *utf8 = json_string(name);
+	bool good = utf8 != NULL && length >= 1 && length <= SERVICE_NAME_MAX && name[0] != '.' &&
+		    name[0] != ' ' && name[0] != '-' && name[length - 1] != ' ';
+
+	json_decref(utf8);
+	for (i = 0; good && i < length; i++) {
+		good = (unsigned char)name[i] >= ' ' && name[i] != 0x7f && name[i] != '/';
+	}
+	if (!good) {
+		refuse(why, SERVICE_BAD_INVALID,
+		       "give 1 to 64 bytes of UTF-8, without / and control characters, that begin "
+		       "with no dot, dash or space",
+		       "this is no name for a machine");
+		snprintf(why->field, sizeof(why->field), "name");
+	}
+	return good;
+}
+
 /* What only vmms may say to a worker. */
-static const char *const forbidden[] = {"name", "control", "restore", "user", "device"};
+static const char *const forbidden[] = {"name", "control", "restore", "receive", "user", "device"};
 
 bool settings_read(struct settings *settings, json_t *document, struct refusal *why)
 {

@@ -21,7 +21,7 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-#define FDS_MAX      4
+#define FDS_MAX      5
 #define FIRST_FD     3
 #define LOG_MAX      (1 << 20) /* a longer one is put aside when the next worker starts */
 #define LOG_TAIL_MAX 2048
@@ -257,7 +257,7 @@ static bool use_state(const struct machine *machine, bool *restore)
 }
 
 struct worker_files {
-	int fds[4]; /* its configuration, control socket, lock, and where its screen is shown */
+	int fds[FDS_MAX]; /* its configuration, control socket, lock; where its screen is shown, where it comes from */
 	unsigned int count;
 	int log, nowhere;
 };
@@ -282,13 +282,27 @@ static bool open_display(struct machine *machine, json_t *config, struct worker_
 	return files->fds[files->count++] >= 0;
 }
 
-static bool open_files(struct machine *machine, struct worker_files *files)
+/* The machine comes over a connection that is there already. */
+static bool open_stream(const struct arriving *from, json_t *config, struct worker_files *files)
 {
-	json_t *config = settings_for_worker(machine, machine->settings.document);
+	json_object_set_new(config, "receive",
+			    json_pack("{s:{s:i, s:s}, s:s}", "socket", "fd",
+				      FIRST_FD + (int)files->count, "name", "the other host",
+				      "owner", from->owner));
+	files->fds[files->count] = fcntl(from->stream, F_DUPFD_CLOEXEC, 0);
+	return files->fds[files->count++] >= 0;
+}
+
+static bool open_files(struct machine *machine, const struct arriving *from,
+		       struct worker_files *files)
+{
+	json_t *config = settings_for_worker(machine, from != NULL ? from->config
+								   : machine->settings.document);
 	char path[PATH_MAX];
 	bool restore = false, shown;
 
-	if (!machine_run_path(machine, "control", path) || !use_state(machine, &restore)) {
+	if (!machine_run_path(machine, "control", path) ||
+	    (from == NULL && !use_state(machine, &restore))) {
 		json_decref(config);
 		return false;
 	}
@@ -300,7 +314,8 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 		json_object_set_new(config, "restore", json_string(FILE_STATE_USED));
 	}
 	files->count = 3;
-	shown = open_display(machine, config, files);
+	shown = open_display(machine, config, files) &&
+		(from == NULL || open_stream(from, config, files));
 	files->fds[0] = start_text_file("config", config);
 	json_decref(config);
 	(void)unlink(path);
@@ -314,8 +329,8 @@ static bool open_files(struct machine *machine, struct worker_files *files)
 
 static void close_files(const struct worker_files *files)
 {
-	const int all[] = {files->fds[0], files->fds[1], files->fds[2],
-			   files->fds[3], files->log,    files->nowhere};
+	const int all[] = {files->fds[0], files->fds[1], files->fds[2], files->fds[3],
+			   files->fds[4], files->log,    files->nowhere};
 
 	for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
 		if (all[i] >= 0) {
@@ -324,15 +339,15 @@ static void close_files(const struct worker_files *files)
 	}
 }
 
-bool start_worker(struct machine *machine, struct refusal *why)
+bool start_worker(struct machine *machine, const struct arriving *from, struct refusal *why)
 {
 	static const char *const words[] = {"--config", "fd:3", NULL};
-	struct worker_files files = {.fds = {-1, -1, -1, -1}, .log = -1, .nowhere = -1};
+	struct worker_files files = {.fds = {-1, -1, -1, -1, -1}, .log = -1, .nowhere = -1};
 	char folder[PATH_MAX];
 	pid_t worker = -1;
 	bool opened;
 
-	opened = machine_path(machine, "", folder) && open_files(machine, &files);
+	opened = machine_path(machine, "", folder) && open_files(machine, from, &files);
 	if (opened && flock(files.fds[2], LOCK_EX | LOCK_NB) != 0) {
 		close_files(&files);
 		return refuse(why, SERVICE_BAD_STATE, "wait for its end, or end it",

@@ -19,27 +19,6 @@
 
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
-bool store_name_is_good(const char *name, struct refusal *why)
-{
-	size_t length = strlen(name), i;
-	json_t *utf8 = json_string(name);
-	bool good = utf8 != NULL && length >= 1 && length <= SERVICE_NAME_MAX && name[0] != '.' &&
-		    name[0] != ' ' && name[0] != '-' && name[length - 1] != ' ';
-
-	json_decref(utf8);
-	for (i = 0; good && i < length; i++) {
-		good = (unsigned char)name[i] >= ' ' && name[i] != 0x7f && name[i] != '/';
-	}
-	if (!good) {
-		refuse(why, SERVICE_BAD_INVALID,
-		       "give 1 to 64 bytes of UTF-8, without / and control characters, that begin "
-		       "with no dot, dash or space",
-		       "this is no name for a machine");
-		snprintf(why->field, sizeof(why->field), "name");
-	}
-	return good;
-}
-
 static bool refuse_file(struct refusal *why, const struct machine *machine, const char *file,
 			int error)
 {
@@ -396,7 +375,7 @@ static void add(struct service *service, int store, const char *name)
 	if (folder < 0) {
 		return; /* no folder */
 	}
-	if (faccessat(folder, FILE_DOCUMENT, F_OK, 0) != 0 || !store_name_is_good(name, &why)) {
+	if (faccessat(folder, FILE_DOCUMENT, F_OK, 0) != 0 || !settings_name_is_good(name, &why)) {
 		close(folder);
 		return;
 	}

@@ -14,7 +14,7 @@
 
 #include "web/websocket.h"
 
-#define ROOM          4096
+#define ROOM          16384 /* as much as a record of TLS has */
 #define CHECK_SECONDS 15
 
 struct buffer {

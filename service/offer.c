@@ -1,0 +1,171 @@
+/*
+ * A machine as one host offers it to another (move.c): its name and document, and what its worker has, which may be another configuration until its next
+ * start. At the host where it shall run nothing of it is believed.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hosted/member.h"
+#include "hosted/size.h"
+#include "service/service.h"
+
+#define OWNER_BEFORE ".move-"
+#define OWNER_AFTER  ".owner"
+
+static bool read_object(struct form *form, const json_t *value, void *into)
+{
+	*(const json_t **)into = value;
+	return json_is_object(value) ||
+	       form_refuse(form, value, "give an object", "is not an object");
+}
+
+/* Of our making, so that no other file is taken for one. */
+static bool read_owner(struct form *form, const json_t *value, void *into)
+{
+	const char *path = json_string_value(value),
+		   *name = path != NULL ? strrchr(path, '/') : NULL;
+	size_t length = json_string_length(value), end = sizeof(OWNER_AFTER) - 1;
+
+	*(const char **)into = path;
+	return (path != NULL && path[0] == '/' && length < PATH_MAX && strlen(path) == length &&
+		strstr(path, "/../") == NULL &&
+		strncmp(name + 1, OWNER_BEFORE, sizeof(OWNER_BEFORE) - 1) == 0 &&
+		strcmp(path + length - end, OWNER_AFTER) == 0) ||
+	       form_refuse(form, value, "give the path that the source says",
+			   "is no owner file of a move");
+}
+
+bool offer_owner(const char *folder, const char *id, char *path)
+{
+	int length = snprintf(path, PATH_MAX, "%s%s" OWNER_BEFORE "%s" OWNER_AFTER, folder,
+			      strcmp(folder, "/") == 0 ? "" : "/", id);
+
+	return length > 0 && length < PATH_MAX;
+}
+
+/* What only the service says to its workers, or of itself, is not taken from another one. */
+static bool is_own(const json_t *object, const char *const *keys, struct refusal *why)
+{
+	for (; *keys != NULL; keys++) {
+		if (json_object_get(object, *keys) != NULL) {
+			refuse(why, SERVICE_BAD_INVALID, "leave it out",
+			       "%s: is each service's own affair", *keys);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool offer_read(const json_t *body, struct offer *offer, struct refusal *why)
+{
+#define AT(member) .at = offsetof(struct offer, member)
+	static const struct form_member members[] = {
+		{"name", FORM_TEXT, .required = true, AT(name), .least = 1,
+		 .most = SERVICE_NAME_MAX},
+		{"document", FORM_OTHER, .required = true, AT(document), .read = read_object},
+		{"config", FORM_OTHER, .required = true, AT(config), .read = read_object},
+		{"owner", FORM_OTHER, .required = true, AT(owner), .read = read_owner},
+		{"from", FORM_TEXT, .required = true, AT(from), .least = 1, .most = 255},
+		{"check", FORM_FLAG, AT(check)},
+	};
+	static const char *const of_document[] = {"checkpoint", "arrival", "departure", NULL};
+	struct settings document = {0}, config = {0};
+	struct form form = {0};
+	bool good;
+
+	*offer = (struct offer){.name = NULL};
+	if (!form_read(&form, body, members, ARRAY_COUNT(members), offer)) {
+		return refuse_form(why, &form.error);
+	}
+	if (!settings_name_is_good(offer->name, why) || is_own(offer->document, of_document, why) ||
+	    is_own(offer->config, of_document, why)) {
+		return false;
+	}
+	good = settings_read(&document, json_incref((json_t *)offer->document), why) &&
+	       settings_read(&config, json_incref((json_t *)offer->config), why);
+	if (good &&
+	    strcmp(member_text(document.document, "id"), member_text(config.document, "id")) != 0) {
+		good = refuse(why, SERVICE_BAD_INVALID, "give that of one machine",
+			      "document and config have two ids");
+	}
+	settings_free(&document);
+	settings_free(&config);
+	return good;
+}
+
+/* ---- The source's ---- */
+
+static void make_absolute(json_t *object, const char *key, const char *folder)
+{
+	const char *file = json_string_value(json_object_get(object, key));
+	char path[PATH_MAX];
+
+	if (file != NULL && file[0] != '/' &&
+	    snprintf(path, sizeof(path), "%s/%s", folder, file) < (int)sizeof(path)) {
+		json_object_set_new(object, key, json_string(path));
+	}
+}
+
+/* Files that are relative to the machine's folder here are not there. */
+json_t *offer_paths(const json_t *document, const char *folder)
+{
+	static const char *const keys[] = {"kernel", "initrd", "firmware"};
+	json_t *copy = json_deep_copy(document), *disk, *parents, *item;
+	char path[PATH_MAX];
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_COUNT(keys); i++) {
+		make_absolute(copy, keys[i], folder);
+	}
+	json_array_foreach(json_object_get(copy, "disks"), i, disk)
+	{
+		make_absolute(disk, "file", folder);
+		parents = json_object_get(disk, "parents");
+		json_array_foreach(parents, j, item)
+		{
+			const char *file = json_string_value(item);
+
+			if (file != NULL && file[0] != '/' &&
+			    snprintf(path, sizeof(path), "%s/%s", folder, file) <
+				    (int)sizeof(path)) {
+				json_array_set_new(parents, j, json_string(path));
+			}
+		}
+	}
+	return copy;
+}
+
+/* The first disk that it writes, or has; NULL: none. */
+const char *offer_disk(const json_t *document)
+{
+	const char *found = NULL;
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *file = json_string_value(json_object_get(disk, "file"));
+
+		if (file != NULL && strcmp(member_text(disk, "kind"), "dvd") != 0) {
+			if (!json_is_true(json_object_get(disk, "read-only"))) {
+				return file;
+			}
+			found = found == NULL ? file : found;
+		}
+	}
+	return found;
+}
+
+uint64_t offer_memory(const json_t *config)
+{
+	const json_t *memory = json_object_get(config, "memory");
+	uint64_t bytes = 0;
+
+	if (json_is_string(memory)) {
+		return size_parse(json_string_value(memory), &bytes) ? bytes : 0;
+	}
+	return json_is_integer(memory) && json_integer_value(memory) > 0
+		       ? (uint64_t)json_integer_value(memory)
+		       : 0;
+}

@@ -1,0 +1,286 @@
+/*
+ * What a move (move.c) looks at on storage that two hosts share: the owner file, and whether the files are the same at both. That storage may not answer, so
+ * it is done by a process of its own, `vmms --shared VERB WHAT`, which prints an object. WHAT is JSON, and so is the answer.
+ *
+ * A file is the same at the other host if it is in use there by the source's worker: its locks are seen from here. Where locks do not travel two hosts could
+ * write one disk, so that is looked for as well.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hosted/available.h"
+#include "hosted/clock.h"
+#include "hosted/member.h"
+#include "hosted/owner.h"
+#include "hosted/say.h"
+#include "service/service.h"
+
+#define LOOK_EVERY_NS 50000000
+#define TARGET_MS     60000 /* which a target has to put its name in, after its source has died */
+
+static bool fail(const char *what, int error)
+{
+	say("%s: %s", what, strerror(error));
+	return false;
+}
+
+static bool answer(json_t *object)
+{
+	json_dumpf(object, stdout, JSON_COMPACT);
+	json_decref(object);
+	return true;
+}
+
+/* ---- The owner file ---- */
+
+static int open_owner(const json_t *wanted)
+{
+	const char *path = member_text(wanted, "owner");
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) {
+		(void)fail(path, errno);
+	}
+	return fd;
+}
+
+/* A new one, which nobody else has. */
+static bool make(const json_t *wanted)
+{
+	const char *path = member_text(wanted, "owner");
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0) {
+		return fail(path, errno);
+	}
+	if (fsync(fd) != 0) {
+		(void)fail(path, errno);
+		(void)unlink(path);
+		return false;
+	}
+	close(fd);
+	return answer(json_object());
+}
+
+static const char *name_of(enum owner owner)
+{
+	return owner == OWNER_TARGET ? "target" : owner == OWNER_SOURCE ? "source" : "nobody";
+}
+
+/*
+ * The source, whose worker has died: a target that has all it needs puts its name in soon. A target that has died never does.
+ */
+static int wait_for_target(int fd, enum owner *whose)
+{
+	static const struct timespec moment = {.tv_nsec = LOOK_EVERY_NS};
+	uint64_t until = clock_ms() + TARGET_MS;
+	int ret;
+
+	do {
+		bool attended = owner_is_attended(fd);
+
+		ret = owner_look(fd, whose);
+		if (ret != 0 || *whose != OWNER_NOBODY || !attended) {
+			return ret;
+		}
+		nanosleep(&moment, NULL);
+	} while (clock_ms() < until);
+	return 0;
+}
+
+/*
+ * A file that is gone although its storage is there: the source takes it away when the machine is its own, and the two of them when both know that it is the
+ * target's. So a target that does not know it yet has lost it. *beside*: what else is there, a disk or the folder.
+ */
+static bool is_taken_away(const json_t *wanted)
+{
+	char folder[PATH_MAX];
+	const char *beside = member_text(wanted, "beside");
+	struct stat file;
+
+	if (json_is_true(json_object_get(wanted, "close")) ||
+	    lstat(member_text(wanted, "owner"), &file) == 0 || errno != ENOENT) {
+		return false;
+	}
+	if (beside[0] == '\0') {
+		snprintf(folder, sizeof(folder), "%s", member_text(wanted, "owner"));
+		*strrchr(folder, '/') = '\0';
+		beside = folder;
+	}
+	return stat(beside, &file) == 0;
+}
+
+/* `close`: the source asks, and decides it; `wait`: after its worker's death. */
+static bool whose(const json_t *wanted)
+{
+	enum owner owner = OWNER_NOBODY;
+	int fd, ret = 0;
+
+	if (is_taken_away(wanted)) {
+		return answer(json_pack("{s:s}", "whose", name_of(OWNER_SOURCE)));
+	}
+	fd = open_owner(wanted);
+	if (fd < 0) {
+		return false;
+	}
+	if (json_is_true(json_object_get(wanted, "wait"))) {
+		ret = wait_for_target(fd, &owner);
+	}
+	if (ret == 0) {
+		ret = json_is_true(json_object_get(wanted, "close")) ? owner_close(fd, &owner)
+								     : owner_look(fd, &owner);
+	}
+	close(fd);
+	return ret == 0 ? answer(json_pack("{s:s}", "whose", name_of(owner)))
+			: fail(member_text(wanted, "owner"), -ret);
+}
+
+/* It is ours, and our document says so: the other side has no use for the file, or has (`both`) to read it. */
+static bool end(const json_t *wanted)
+{
+	const char *me = member_text(wanted, "me");
+	bool last = !json_is_true(json_object_get(wanted, "both"));
+	int fd = open_owner(wanted), ret = 0;
+
+	if (fd < 0) {
+		return false;
+	}
+	if (!last) {
+		ret = owner_end(fd, strcmp(me, "source") == 0 ? OWNER_SOURCE : OWNER_TARGET, &last);
+	}
+	close(fd);
+	if (ret == 0 && last) {
+		(void)unlink(member_text(wanted, "owner"));
+	}
+	return ret == 0 ? answer(json_object()) : fail(member_text(wanted, "owner"), -ret);
+}
+
+/* ---- The target's look at what it shall have ---- */
+
+static void add(json_t *problems, const char *what, const char *why)
+{
+	char *text;
+
+	CHECK(asprintf(&text, "%s%s", what, why) >= 0);
+	json_array_append_new(problems, json_string(text));
+	free(text);
+}
+
+static bool is_locked(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+static void check_file(json_t *problems, const char *path, bool used)
+{
+	struct stat file;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0) {
+		add(problems, path,
+		    errno == ENOENT ? ": it is not here; its storage has to be shared, at the same "
+				      "path"
+				    : ": it cannot be opened here");
+		return;
+	}
+	if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && used && !is_locked(fd)) {
+		add(problems, path,
+		    ": nobody is seen to use it from here; it is another file than at the source, "
+		    "or the file system does not carry locks between hosts");
+	}
+	close(fd);
+}
+
+static void check_disks(json_t *problems, const json_t *config)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(config, "disks"), i, disk)
+	{
+		const char *file = json_string_value(json_object_get(disk, "file"));
+
+		if (file != NULL) {
+			check_file(problems, file, strcmp(member_text(disk, "kind"), "dvd") != 0);
+		}
+	}
+}
+
+static void check_memory(json_t *problems, const json_t *wanted)
+{
+	json_int_t needed = json_integer_value(json_object_get(wanted, "bytes"));
+	uint64_t there = available_memory();
+	char text[120];
+
+	if (there != 0 && needed > 0 && (uint64_t)needed > there) {
+		snprintf(text, sizeof(text), "%lld MiB of memory are needed, and %llu MiB are here",
+			 (long long)needed >> 20, (unsigned long long)(there >> 20));
+		add(problems, text, "");
+	}
+}
+
+/* Files that a worker reads at its start. */
+static void check_others(json_t *problems, const json_t *config)
+{
+	static const char *const keys[] = {"kernel", "initrd", "firmware"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
+		const char *file = json_string_value(json_object_get(config, keys[i]));
+
+		if (file != NULL) {
+			check_file(problems, file, false);
+		}
+	}
+}
+
+static bool check(const json_t *wanted)
+{
+	const json_t *config = json_object_get(wanted, "config");
+	json_t *problems = json_array();
+
+	check_file(problems, member_text(wanted, "owner"), false);
+	check_disks(problems, config);
+	check_others(problems, config);
+	check_memory(problems, wanted);
+	return answer(json_pack("{s:o}", "problems", problems));
+}
+
+int shared_main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		bool (*run)(const json_t *wanted);
+	} verbs[] = {{"make", make}, {"whose", whose}, {"end", end}, {"check", check}};
+	json_t *wanted;
+	bool done;
+
+	say_set_name("vmms");
+	if (argc != 4) {
+		return 2;
+	}
+	wanted = json_loads(argv[3], 0, NULL);
+	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
+		if (strcmp(verbs[i].name, argv[2]) == 0 && wanted != NULL) {
+			/* Who is to hear of it is gone then; what ends a file goes on. */
+			if (verbs[i].run != end) {
+				(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			}
+			done = verbs[i].run(wanted);
+			json_decref(wanted);
+			return done ? 0 : 1;
+		}
+	}
+	json_decref(wanted);
+	return 2;
+}
