@@ -1,4 +1,5 @@
-"""Disks and network cards of the machine work in the root, by MSI and by the IO-APIC, as they do without the hypervisor."""
+"""Disks and network cards of the machine, all at once, work in the root: by MSI, by the IO-APIC, and behind each IOMMU."""
+import contextlib
 import hashlib
 import socket
 import threading
@@ -6,34 +7,26 @@ import threading
 from harness import random_file, test
 
 MIB = 1 << 20
-DISKS = {
-    "virtio-blk": ("virtio_blk", "vda", ["-device", "virtio-blk-pci,drive=scratch"]),
-    "NVMe": ("nvme", "nvme0n1", ["-device", "nvme,serial=scratch,drive=scratch"]),
-    "AHCI": ("ahci sd_mod", "sda", ["-device", "ide-hd,drive=scratch"]),
+DISKS = {  # node: drivers, device
+    "vda": ("virtio_blk", "virtio-blk-pci,drive={},iommu_platform=on,disable-legacy=on"),
+    "nvme0n1": ("nvme", "nvme,serial=scratch,drive={}"),
+    "sda": ("ahci sd_mod", "ide-hd,drive={}"),
 }
-CARDS = {"virtio-net": ("virtio_net", "virtio-net-pci"), "e1000e": ("e1000e", "e1000e")}
+CARDS = {  # driver: device; the driver loaded first has eth0
+    "virtio_net": "virtio-net-pci,netdev={},iommu_platform=on,disable-legacy=on",
+    "e1000e": "e1000e,netdev={}",
+}
+# By how their interrupts and DMA go: words for the root's kernel, the machine's.
+WAYS = {
+    "MSI": ("", []),
+    "IO-APIC": ("pci=nomsi", []),
+    "MSI, behind VT-d": ("", ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"]),
+    "MSI, behind AMD-Vi": ("", ["-device", "amd-iommu,pt=off"]),
+}
 
 
-def disk(name, append):
-    drivers, node, device = DISKS[name]
-
-    def run(t):
-        image = random_file(t.path("disk"), 8 * MIB)
-        before = hashlib.sha256(open(image, "rb").read()).hexdigest()
-        text = t.root(f"""
-            for driver in {drivers}; do modprobe $driver; done
-            n=0; while [ ! -b /dev/{node} ] && [ $n -lt 100 ]; do usleep 100000; n=$((n + 1)); done
-            sha256sum </dev/{node}
-            dd if=/dev/urandom of=/tmp/new bs=1M count=4 2>/dev/null
-            dd if=/tmp/new of=/dev/{node} bs=64k seek=32 conv=notrunc,fsync 2>/dev/null || exit 1
-            sha256sum </tmp/new""", root_kernel="6.1-generic", append=append,
-            qemu_args=["-drive", f"if=none,id=scratch,format=raw,cache=writethrough,file={image}", *device])
-        read, written = [line.split()[0] for line in text.splitlines()]
-        t.same("what the root read", read, before)
-        with open(image, "rb") as file:
-            file.seek(2 * MIB)
-            t.same("what the root wrote", hashlib.sha256(file.read(4 * MIB)).hexdigest(), written)
-    return run
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def serve(listener, body):
@@ -49,33 +42,64 @@ def receive(listener, into):
     connection.close()
 
 
-def card(name, append):
-    driver, device = CARDS[name]
+def try_disk(node):
+    drivers = DISKS[node][0]
+    return f"""
+        for driver in {drivers}; do modprobe $driver; done
+        n=0; while [ ! -b /dev/{node} ] && [ $n -lt 100 ]; do usleep 100000; n=$((n + 1)); done
+        sha256sum </dev/{node}
+        dd if=/dev/urandom of=/tmp/new bs=1M count=4 2>/dev/null
+        dd if=/tmp/new of=/dev/{node} bs=64k seek=32 conv=notrunc,fsync 2>/dev/null || exit 1
+        sha256sum </tmp/new"""
 
+
+def try_card(driver, number, source, sink):
+    return f"""
+        modprobe {driver}
+        n=0; while [ ! -e /sys/class/net/eth{number} ] && [ $n -lt 100 ]; do usleep 100000; n=$((n + 1)); done
+        ifconfig eth{number} 10.0.{number + 2}.15 netmask 255.255.255.0 up; sleep 2
+        nc 10.0.{number + 2}.2 {source.getsockname()[1]} </dev/null >/tmp/body || exit 1
+        sha256sum </tmp/body
+        nc 10.0.{number + 2}.2 {sink.getsockname()[1]} </tmp/body"""
+
+
+def devices(words, machine):
     def run(t):
+        script, arguments, images, received, receivers = ["ifconfig lo up"], list(machine), {}, {}, []
+        for node, (_, device) in DISKS.items():
+            images[node] = random_file(t.path(node), 8 * MIB)
+            arguments += ["-drive", f"if=none,id={node},format=raw,cache=writethrough,file={images[node]}", "-device", device.format(node)]
+            script.append(try_disk(node))
+        before = {node: sha256(open(image, "rb").read()) for node, image in images.items()}
         body = open(random_file(t.path("body"), 2 * MIB), "rb").read()
-        got = []
-        with socket.create_server(("127.0.0.1", 0)) as source, socket.create_server(("127.0.0.1", 0)) as sink:
-            threading.Thread(target=serve, args=(source, body), daemon=True).start()
-            receiver = threading.Thread(target=receive, args=(sink, got), daemon=True)
-            receiver.start()
-            text = t.root(f"""
-                modprobe {driver}
-                n=0; while [ ! -e /sys/class/net/eth0 ] && [ $n -lt 100 ]; do usleep 100000; n=$((n + 1)); done
-                ifconfig lo up; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; sleep 2
-                nc 10.0.2.2 {source.getsockname()[1]} </dev/null >/tmp/body || exit 1
-                sha256sum </tmp/body
-                nc 10.0.2.2 {sink.getsockname()[1]} </tmp/body""", root_kernel="6.1-generic", append=append,
-                qemu_args=["-netdev", "user,id=net", "-device", f"{device},netdev=net"])
-            receiver.join(10)
-        right = hashlib.sha256(body).hexdigest()
-        t.same("what the root received", text.split()[0], right)
-        t.same("what the root sent", hashlib.sha256(b"".join(got)).hexdigest(), right)
+        with contextlib.ExitStack() as stack:
+            for number, (driver, device) in enumerate(CARDS.items()):
+                source, sink = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+                received[driver] = []
+                threading.Thread(target=serve, args=(source, body), daemon=True).start()
+                receivers.append(threading.Thread(target=receive, args=(sink, received[driver]), daemon=True))
+                receivers[-1].start()
+                arguments += ["-netdev", f"user,id=net{number},net=10.0.{number + 2}.0/24", "-device", device.format(f"net{number}")]
+                script.append(try_card(driver, number, source, sink))
+            text = t.root("\n".join(script), root_kernel="6.1-generic", append=words, qemu_args=arguments)
+            for receiver in receivers:
+                receiver.join(10)
+        sums = [line.split()[0] for line in text.splitlines()]
+        t.same("sums that the root made", len(sums), 2 * len(DISKS) + len(CARDS))
+        for node, read, written in zip(DISKS, sums[0::2], sums[1::2]):
+            t.same(f"what the root read of {node}", read, before[node])
+            with open(images[node], "rb") as file:
+                file.seek(2 * MIB)
+                t.same(f"what the root wrote to {node}", sha256(file.read(4 * MIB)), written)
+        for driver, got in zip(CARDS, sums[2 * len(DISKS):]):
+            t.same(f"what the root received by {driver}", got, sha256(body))
+            t.same(f"what the root sent by {driver}", sha256(b"".join(received[driver])), sha256(body))
+        if not t.bare:
+            used = "units hold the root's devices back" in t.console
+            t.same("an IOMMU is used", used, bool(machine))
+            t.check("is refused to" not in t.console, "the IOMMU refused a device that does nothing wrong")
     return run
 
 
-for how, words in (("MSI", ""), ("IO-APIC", "pci=nomsi")):
-    for name_ in DISKS:
-        test(f"root: {name_} by {how}", bare="both")(disk(name_, words))
-    for name_ in CARDS:
-        test(f"root: {name_} by {how}", bare="both")(card(name_, words))
+for name_, (words_, machine_) in WAYS.items():
+    test(f"root: its disks and network cards by {name_}", deadline=600, bare="both")(devices(words_, machine_))

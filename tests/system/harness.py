@@ -34,14 +34,18 @@ class Test:
     function: object
     bare: bool
     soak: bool = False           # takes long or much: `make soak` alone
+    early: bool = False          # takes so long that it begins before the others, so that nobody waits for it at the end
+    twin: object = None          # the same test without the hypervisor: when both fail, the test or the emulator is at fault
 
 
-def test(name, deadline=300, bare=None, soak=False):
-    """Register a test. bare None: it needs the hypervisor; "both": it runs as well without, as the measure of what is right."""
+def test(name, deadline=300, bare=None, soak=False, early=False):
+    """Register a test. bare None: it needs the hypervisor; "both": it has a twin without, which runs where the test has failed, and in
+    `make soak`."""
     def register(function):
-        TESTS.append(Test(name, deadline, function, False, soak))
-        if bare == "both":
-            TESTS.append(Test(f"{name} (bare)", deadline, function, True))
+        twin = Test(f"{name} (bare)", deadline, function, True, True) if bare == "both" else None
+        TESTS.append(Test(name, deadline, function, False, soak, early, twin))
+        if twin:
+            TESTS.append(twin)
         return function
     return register
 

@@ -150,7 +150,7 @@ def boot(t, system, command, boot_, files, **options):
     return t.root("", boot=lambda *_: [*boot_, *drives], ends="guest-shutdown", token=token, **options)
 
 
-@test("package: Debian installs it, GRUB starts it, guests outlive an upgrade, a purge leaves nothing", deadline=1800)
+@test("package: Debian installs it, GRUB starts it, guests outlive an upgrade, a purge leaves nothing", deadline=1800, early=True)
 def life(t):
     system = debian.get()
     first = packages(t, VERSIONS[0])

@@ -261,6 +261,18 @@ class TestClosing(unittest.TestCase):
             self.assertEqual(run.again(tests, ["fail"] * (run.SECOND_TRIES + 1)), [])
         self.assertEqual(outcomes, ["pass", "pass", "fail"])
 
+    def test_without_the_hypervisor(self):
+        """What fails twice is tried without the hypervisor, which changes nothing in the count."""
+        run = program("tests/system/run")
+        twin = harness.Test("a (bare)", 1, None, True)
+        tests = [harness.Test(name, 1, None, False, twin=twin) for name in "ab"]
+        results = iter(["fail", "pass", "pass"])
+        tried, outcomes = [], ["fail", "fail"]
+        run.work = lambda test: tried.append(test.name) or next(results)
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(run.again(tests, outcomes), [1])
+        self.assertEqual((tried, outcomes), (["a", "a (bare)", "b"], ["fail", "pass"]))
+
     def test_of_all(self):
         """What is flaky goes to the very end; anything else is passed on."""
         lines = ["PASS  a\n", "AGAIN a\n", *(f"{line}\n" for line in harness.closing(["a"], ["pass"], [0]))]
