@@ -117,9 +117,12 @@ static const char *take_ring(struct vmbus_channel *channel, const struct channel
 	}
 	reason = restored != NULL ? restore_ring(channel, restored) : set_up_ring(channel);
 	if (reason == NULL) {
-		channel->packet = malloc(packet_bytes(channel));
+		bool own = channel->class->own_memory;
+
+		channel->packet = own ? NULL : malloc(packet_bytes(channel));
 		channel->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		reason = channel->packet == NULL || channel->event < 0 ? "no memory" : NULL;
+		reason = (channel->packet == NULL && !own) || channel->event < 0 ? "no memory"
+										 : NULL;
 	}
 	if (reason == NULL &&
 	    vmbus_host_connect(channel->bus->host, channel->connection_id, channel->event) != 0) {

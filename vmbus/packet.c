@@ -87,13 +87,11 @@ static bool wants_completion(const struct vmpacket_descriptor *descriptor)
 	return descriptor->flags & VMBUS_DATA_PACKET_FLAG_COMPLETION_REQUESTED;
 }
 
-/*
- * The packet in the channel's buffer, of which only the descriptor's lengths are known to be good.
- */
-static bool parse(const struct vmbus_channel *channel, const struct vmpacket_descriptor *descriptor,
+/* The copy of a packet, of which only the descriptor's lengths are known to be good. */
+static bool parse(const uint8_t *copy, const struct vmpacket_descriptor *descriptor,
 		  struct vmbus_packet *packet)
 {
-	const uint8_t *list = channel->packet + sizeof(*descriptor);
+	const uint8_t *list = copy + sizeof(*descriptor);
 	uint32_t offset = descriptor->offset8 * 8u;
 	uint32_t list_bytes = offset - (uint32_t)sizeof(*descriptor);
 
@@ -101,7 +99,7 @@ static bool parse(const struct vmbus_channel *channel, const struct vmpacket_des
 		.type = descriptor->type,
 		.completion_requested = wants_completion(descriptor),
 		.transaction = descriptor->trans_id,
-		.payload = channel->packet + offset,
+		.payload = copy + offset,
 		.payload_bytes = descriptor->len8 * 8u - offset,
 	};
 	switch (descriptor->type) {
@@ -199,22 +197,22 @@ static uint32_t max_packet(const struct vmbus_channel *channel)
 }
 
 /* Copies and parses the packet that is next. NULL, or what is wrong with it. */
-static const char *take(struct vmbus_channel *channel, const struct vmpacket_descriptor *descriptor,
-			struct vmbus_packet *packet)
+static const char *take(struct vmbus_channel *channel, uint8_t *copy,
+			const struct vmpacket_descriptor *descriptor, struct vmbus_packet *packet)
 {
 	uint32_t bytes = descriptor->len8 * 8u;
 
 	if (bytes > max_packet(channel)) {
 		return "a packet is larger than its device allows";
 	}
-	reader_copy(&channel->reader, sizeof(*descriptor), channel->packet + sizeof(*descriptor),
+	reader_copy(&channel->reader, sizeof(*descriptor), copy + sizeof(*descriptor),
 		    bytes - (uint32_t)sizeof(*descriptor));
-	return parse(channel, descriptor, packet)
+	return parse(copy, descriptor, packet)
 		       ? NULL
 		       : "a packet has a wrong type, or ranges that do not fit";
 }
 
-int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
+int channel_receive_into(struct vmbus_channel *channel, void *memory, struct vmbus_packet *packet)
 {
 	struct ring_reader *reader = &channel->reader;
 	struct vmpacket_descriptor descriptor;
@@ -234,7 +232,7 @@ int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
 	}
 	set_mask(channel, true);
 	bytes = descriptor.len8 * 8u;
-	fault = take(channel, &descriptor, packet);
+	fault = take(channel, memory, &descriptor, packet);
 	if (fault != NULL && !channel->class->takes_malformed) {
 		return broken(channel, fault);
 	}
@@ -244,13 +242,18 @@ int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
 					      .completion_requested = wants_completion(&descriptor),
 					      .malformed = true,
 					      .transaction = descriptor.trans_id,
-					      .payload = channel->packet};
+					      .payload = memory};
 	}
 	reader_skip(reader, bytes);
 	if (reader_hidden(reader) > reader->half.size / 8) {
 		show_read(channel);
 	}
 	return 1;
+}
+
+int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
+{
+	return channel_receive_into(channel, channel->packet, packet);
 }
 
 int packet_range(const struct vmbus_packet *packet, uint32_t index, struct vmbus_range *range)

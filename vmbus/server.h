@@ -147,8 +147,8 @@ struct vmbus_channel {
 	int event;                 /* [I] while open */
 	struct ring_reader reader; /* [R] */
 	struct ring_writer writer; /* [R] */
-	uint8_t *packet;           /* [R] copy of the packet being looked at */
-	bool masked;               /* [R] interrupt_mask of the guest's half is set */
+	uint8_t *packet; /* [R] copy of the packet being looked at; NULL: it is the device's */
+	bool masked;     /* [R] interrupt_mask of the guest's half is set */
 
 	pthread_mutex_t signal_lock;
 	uint32_t target_vp; /* [S] */

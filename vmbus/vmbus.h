@@ -130,6 +130,7 @@ struct vmbus_class {
 	const char *name;          /* for the log */
 	uint32_t max_packet_bytes; /* the largest packet that the guest may send, its descriptor,
 				    * ranges and payload; 0 means 16 KiB. At most 512 KiB */
+	bool own_memory;           /* for packets: there is channel_receive_into() alone */
 	/*
 	 * What is to become of a packet that is larger, of an unknown type, or whose ranges do not fit in it: false: it
 	 * breaks the channel; true: the device gets it, `malformed`.
@@ -249,6 +250,9 @@ struct vmbus_packet {
  *               when closing() comes (a device without one: now)
  */
 int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet) MUST_CHECK;
+/* The same, copied to the device's own memory: the class's max_packet_bytes, 8-byte aligned. [R] */
+int channel_receive_into(struct vmbus_channel *channel, void *memory,
+			 struct vmbus_packet *packet) MUST_CHECK;
 
 /* Guest memory that a request is about, as the guest names it; nothing of it is checked. */
 struct vmbus_range {

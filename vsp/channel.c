@@ -7,7 +7,6 @@
 #include "vsp/channel.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -142,50 +141,6 @@ static bool send_unsent(struct vsp_channel *vsp)
 
 /* ---- the thread ---- */
 
-/*
- * A thread that is woken takes the processor from who runs on it: mostly the VP that woke it, and that may have more to say. One that
- * waits for its turn runs when the VP halts or its time is over, and has more to do by then. A free processor is used at once by both.
- *
- * Who waits in vain pays for it: a guest that wants each answer halts before it comes, and one that computes all the time gets it some
- * milliseconds later. So a thread waits as long as that brings company, and it is tried now and then.
- */
-#define TURNS_OF_TRIAL   8u /* of a thread that waits, after which it is looked at what it found */
-#define TURNS_OF_WAITING 64u
-#define TURNS_ALONE      256u
-#define COMPANY          4u /* packets a turn: a guest's completion and its next packet are none */
-
-static void take_place(struct vsp_channel *vsp, bool waits)
-{
-	const struct sched_param none = {0};
-
-	vsp->turns = vsp->packets = 0;
-	/* If it fails the thread costs more, and does the same. */
-	if (sched_setscheduler(0, waits ? SCHED_BATCH : SCHED_OTHER, &none) == 0) {
-		vsp->waits = waits;
-	}
-}
-
-/* A turn is over, of so many packets. One of none, for completions, is not counted. */
-static void choose_place(struct vsp_channel *vsp, unsigned int packets)
-{
-	if (packets == 0) {
-		return;
-	}
-	vsp->turns++;
-	vsp->packets += packets;
-	if (!vsp->waits) {
-		if (vsp->turns == TURNS_ALONE) {
-			take_place(vsp, true);
-		}
-	} else if (vsp->turns == TURNS_OF_TRIAL) {
-		if (vsp->packets < COMPANY * TURNS_OF_TRIAL) {
-			take_place(vsp, false);
-		}
-	} else if (vsp->turns > TURNS_OF_WAITING) {
-		vsp->turns = vsp->packets = 0; /* it is looked at again */
-	}
-}
-
 static bool work(struct vsp_channel *vsp)
 {
 	return vsp->class->work != NULL && vsp->class->work(vsp->device);
@@ -235,7 +190,7 @@ static bool serve(struct vsp_channel *vsp)
 		turned(vsp);
 	} while (more && ret >= 0 && !is_asked(vsp) && looks_again(vsp));
 	channel_flush(vsp->channel);
-	choose_place(vsp, packets);
+	vsp_place_turn(&vsp->place, packets);
 	return ret >= 0;
 }
 

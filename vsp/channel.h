@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 
 #include "vmbus/vmbus.h"
+#include "vsp/place.h"
 
 /* An answer to a packet. The device's memory, its payload too, until vsp_class.sent(). */
 struct vsp_answer {
@@ -85,8 +86,7 @@ struct vsp_channel {
 	pthread_mutex_t saying; /* a pause does not end while channel_paused() is called for it */
 	unsigned int said;      /* the pause that channel_paused() was last called for */
 	bool ended;             /* no more packets, for good */
-	bool waits;             /* for its turn, when it is woken */
-	unsigned int turns, packets;             /* since it was decided whether it does */
+	struct vsp_place place;
 	struct vsp_answer *unsent, **unsent_end; /* they wait for room, in order */
 	unsigned int event_count;
 	int events[VSP_EVENTS_MAX]; /* the device's; -1: none */

@@ -1,12 +1,13 @@
 # The virtualization service providers: what is behind the guest's synthetic devices.
 vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scsi_result.o scsi_table.o scsi_inquiry.o scsi_mode.o scsi_rw.o \
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
-vsp_storage_objs := vsp/device.o vsp/channel.o $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
-vsp_network_objs := vsp/device.o vsp/channel.o $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
+vsp_thread_objs := vsp/device.o vsp/channel.o vsp/place.o
+vsp_storage_objs := $(vsp_thread_objs) $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
+vsp_network_objs := $(vsp_thread_objs) $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o address.o vss.o fcopy.o state.o)
-vsp_socket_objs := $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
-vsp_memory_objs := vsp/channel.o vsp/device.o vsp/memory/balloon.o
-vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs)) $(vsp_integration_objs) $(vsp_socket_objs)
+vsp_socket_objs := vsp/place.o $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
+vsp_memory_objs := $(vsp_thread_objs) vsp/memory/balloon.o
+vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs) $(vsp_integration_objs) $(vsp_socket_objs))
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
@@ -28,7 +29,7 @@ netport_test_objs = vsp/network/netport.o hosted/listen.o hosted/packet.o hosted
 netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs) lib/state.o
 netvsp_test_objs = $(vsp_network_objs) hosted/listen.o hosted/packet.o $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 
-vsp_channel_test_objs = vsp/channel.o $(vmbus_objs) tests/fake/vmbus_guest.o
+vsp_channel_test_objs = vsp/channel.o vsp/place.o $(vmbus_objs) tests/fake/vmbus_guest.o
 vsp_device_test_objs = vsp/device.o $(vsp_channel_test_objs)
 vsp_device_test_libs = -Wl,--wrap=channel_starts_paused
 

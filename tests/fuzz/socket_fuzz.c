@@ -21,6 +21,7 @@ struct vmbus_channel {
 	int event;
 	uint8_t *packet; /* of the guest's, to be received */
 	uint32_t packet_bytes;
+	unsigned int packet_count; /* of which there are so many more */
 	uint16_t type;
 	int program;      /* of programs[], -1: not known */
 	uint64_t arrived; /* bytes of the program's */
@@ -124,14 +125,6 @@ static void is_usable(const struct vmbus_channel *channel)
 	EXPECT(channel->open && !channel->paused);
 }
 
-void channel_clear_event(struct vmbus_channel *channel)
-{
-	eventfd_t count;
-
-	EXPECT(channel->open);
-	eventfd_read(channel->event, &count);
-}
-
 void channel_flush(struct vmbus_channel *channel)
 {
 	is_usable(channel);
@@ -144,22 +137,27 @@ void channel_break(struct vmbus_channel *channel, const char *reason)
 	channel->shut = true;
 }
 
-int channel_receive(struct vmbus_channel *channel, struct vmbus_packet *packet)
+int channel_receive_into(struct vmbus_channel *channel, void *memory, struct vmbus_packet *packet)
 {
-	static uint8_t *taken;
+	uint8_t *payload = (uint8_t *)memory + sizeof(struct vmpacket_descriptor);
 
 	is_usable(channel);
 	if (channel->shut) {
 		return -ESHUTDOWN;
 	}
-	free(taken);
-	taken = channel->packet;
-	channel->packet = NULL;
-	if (taken == NULL) {
+	if (channel->packet == NULL) {
 		return 0;
 	}
+	/* To its end, so that it is seen where there is no room for it. */
+	memset(memory, 0, PACKET_MAX);
+	EXPECT((uintptr_t)payload % 8 == 0 && channel->packet_bytes % 8 == 0);
+	memcpy(payload, channel->packet, channel->packet_bytes);
+	if (channel->packet_count-- == 0) {
+		free(channel->packet);
+		channel->packet = NULL;
+	}
 	*packet = (struct vmbus_packet){
-		.type = channel->type, .payload = taken, .payload_bytes = channel->packet_bytes};
+		.type = channel->type, .payload = payload, .payload_bytes = channel->packet_bytes};
 	return 1;
 }
 
@@ -252,22 +250,24 @@ static void stands(struct vmbus_channel *channel)
 
 static void sends(struct vmbus_channel *channel, const uint8_t *data, size_t size, uint8_t how)
 {
-	struct vmpipe_proto_header header = {HVSOCK_DATA, (uint32_t)size};
+	uint32_t large = how & 4 ? HVSOCK_MTU : (uint32_t)size;
+	struct vmpipe_proto_header header = {HVSOCK_DATA, large};
 
 	if (!channel->open || channel->packet != NULL) {
 		return;
 	}
-	channel->packet = malloc(sizeof(header) + size + 1);
+	channel->packet = calloc(1, sizeof(header) + large + 8);
 	EXPECT(channel->packet != NULL);
 	if (how & 1) { /* raw */
 		memcpy(channel->packet, data, size);
-		channel->packet_bytes = (uint32_t)size;
+		channel->packet_bytes = (uint32_t)(size + 7) & ~7u;
 	} else {
 		memcpy(channel->packet, &header, sizeof(header));
 		memcpy(channel->packet + sizeof(header), data, size);
-		channel->packet_bytes = (uint32_t)(sizeof(header) + size);
+		channel->packet_bytes = (uint32_t)(sizeof(header) + large + 7) & ~7u;
 	}
 	channel->type = how & 2 ? VM_PKT_COMP : VM_PKT_DATA_INBAND;
+	channel->packet_count = how / 8;
 	eventfd_write(channel->event, 1);
 }
 

@@ -302,6 +302,7 @@ bool connect_opened(struct connection *connection)
 	}
 	relay_set_deadline(connection, 0);
 	connection->state = CONNECTION_OPEN;
+	connection->readable = true;
 	pthread_mutex_lock(&sockets->lock);
 	sockets->opened++;
 	pthread_mutex_unlock(&sockets->lock);

@@ -46,7 +46,7 @@ bool relay_watch_channel(struct connection *connection, bool watch)
 	}
 	connection->channel_watched = watch;
 	return control(connection->sockets, watch ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
-		       channel_event(connection->channel), EPOLLIN,
+		       channel_event(connection->channel), EPOLLIN | EPOLLET,
 		       (uint64_t)(uintptr_t)connection | TAG_CHANNEL);
 }
 
@@ -262,8 +262,7 @@ static void accept_programs(struct sockets *sockets)
 static void serve_connection(struct connection *connection, uint64_t tag, uint32_t events)
 {
 	if (tag & TAG_CHANNEL) {
-		if (connection->open) {
-			channel_clear_event(connection->channel);
+		if (connection->open) { /* each signal is told once, so none is read */
 			relay_again(connection);
 		}
 	} else if (connection->state == CONNECTION_GREETING ||
@@ -354,6 +353,8 @@ bool relay_serve(struct sockets *sockets, bool may_wait)
 		serve(sockets, events[i].data.u64, events[i].events);
 	}
 	turn(sockets);
+	vsp_place_turn(&sockets->place, sockets->packets);
+	sockets->packets = 0;
 	look_at_deadlines(sockets);
 	return obey(sockets);
 }

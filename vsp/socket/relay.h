@@ -17,8 +17,16 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "include/vmbus/ring.h"
 #include "include/vsp/hvsock.h"
+#include "vsp/place.h"
 #include "vsp/socket/socket.h"
+
+/* A guest's packet, with what VMBus puts before it. */
+#define PACKET_MAX                                                                                 \
+	(sizeof(struct vmpacket_descriptor) + sizeof(struct vmpipe_proto_header) + HVSOCK_MTU)
+/* Of packets whose data is given to a program at once: two of the largest, or eight of Linux's. */
+#define GATHER_MAX (3 * HVSOCK_MTU)
 
 /* "CONNECT ", a GUID in braces, an end of line. */
 #define GREETING_MAX 64u
@@ -64,7 +72,8 @@ struct connection {
 	uint32_t greeting_bytes;         /* [R] */
 	uint8_t *to_guest, *to_host;     /* [R] what had no room; NULL: nothing */
 	uint32_t to_guest_bytes;         /* [R] of the packet's data */
-	uint32_t to_host_from, to_host_bytes; /* [R] */
+	uint32_t to_host_from, to_host_bytes; /* [R] GATHER_MAX at most */
+	bool readable;                        /* [R] the program may have said something */
 	bool host_ended;                      /* [R] the program says nothing more */
 	bool host_gone;                       /* [R] nor does it hear anything */
 	bool hung_up;                         /* [R] EPOLLHUP was seen */
@@ -91,7 +100,10 @@ struct sockets {
 	bool over;                             /* [R] there may be something for bury() */
 	uint64_t looked;                       /* [R] when deadlines were looked at, ns */
 	unsigned int waiting;                  /* [R] connections with a deadline */
+	unsigned int packets;                  /* [R] both ways, in this turn of the thread's */
+	struct vsp_place place;                /* [R] */
 	uint8_t buffer[sizeof(struct vmpipe_proto_header) + HVSOCK_MTU]; /* [R] */
+	uint8_t gathered[GATHER_MAX] __attribute__((aligned(8)));        /* [R] */
 };
 
 /* What an event is of: a connection's program or, with this bit in the pointer, its channel; or one of these. */

@@ -162,8 +162,8 @@ static void released(void *device, struct vmbus_channel *channel)
 
 const struct vmbus_class connection_vmbus_class = {
 	.name = "socket",
-	.max_packet_bytes = sizeof(struct vmpacket_descriptor) +
-			    sizeof(struct vmpipe_proto_header) + HVSOCK_MTU,
+	.max_packet_bytes = PACKET_MAX,
+	.own_memory = true,
 	.opened = opened,
 	.closing = closing,
 	.released = released,

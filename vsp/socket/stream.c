@@ -1,7 +1,8 @@
 /*
  * An open connection: bytes between a program's socket and the channel's ring, each way by itself.
  *
- * What one side has no room for is kept, one packet's data at most, and no more is taken from the other side until it has gone: so who does
+ * Packets of the guest's are gathered, and their data is given to the program at once. What one side has no room for is kept, one packet's
+ * data at most, or what was gathered for the program, and no more is taken from the other side until it has gone: so who does
  * not read holds up who writes, as with any socket, and nothing grows. The end of a direction follows its bytes. When both have
  * ended the connection has. A program that is gone (it hears nothing either) is a reset, but not before the guest has what it said.
  */
@@ -83,6 +84,7 @@ static bool pass_to_guest(struct connection *connection)
 	int ret;
 
 	if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+		connection->readable = errno == EINTR;
 		return false;
 	}
 	if (count <= 0) {
@@ -106,12 +108,10 @@ static bool feed_guest(struct connection *connection)
 		if (!send_kept(connection)) {
 			return false;
 		}
-		if (connection->host_ended) {
+		if (connection->host_ended || !connection->readable || !pass_to_guest(connection)) {
 			break;
 		}
-		if (!pass_to_guest(connection)) {
-			break;
-		}
+		connection->sockets->packets++;
 	}
 	if (connection->state == CONNECTION_OPEN && connection->host_ended &&
 	    connection->to_guest == NULL && !connection->fin_sent) {
@@ -122,15 +122,25 @@ static bool feed_guest(struct connection *connection)
 
 /* ---- To the program ---- */
 
+/* Packets of one turn, in sockets.gathered; their data is in the parts. */
+struct gathered {
+	uint32_t used;  /* of that memory */
+	uint32_t bytes; /* of all parts */
+	unsigned int count;
+	struct iovec parts[TURN];
+};
+
 /* How many bytes the program took; all, where it does not hear any more. */
-static uint32_t give(struct connection *connection, const uint8_t *bytes, uint32_t count)
+static uint32_t give(struct connection *connection, struct iovec *parts, unsigned int count,
+		     uint32_t bytes)
 {
+	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
 	ssize_t given;
 
 	if (connection->host_gone) {
-		return count;
+		return bytes;
 	}
-	given = send(connection->fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	given = sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (given >= 0) {
 		return (uint32_t)given;
 	}
@@ -138,19 +148,20 @@ static uint32_t give(struct connection *connection, const uint8_t *bytes, uint32
 		return 0;
 	}
 	connection->host_gone = true;
-	return count;
+	return bytes;
 }
 
 /* False: the program still has no room for what is kept. */
 static bool give_kept(struct connection *connection)
 {
+	struct iovec part = {.iov_len = connection->to_host_bytes};
 	uint32_t given;
 
 	if (connection->to_host == NULL) {
 		return true;
 	}
-	given = give(connection, connection->to_host + connection->to_host_from,
-		     connection->to_host_bytes);
+	part.iov_base = connection->to_host + connection->to_host_from;
+	given = give(connection, &part, 1, connection->to_host_bytes);
 	connection->to_host_from += given;
 	connection->to_host_bytes -= given;
 	if (connection->to_host_bytes > 0) {
@@ -161,24 +172,60 @@ static bool give_kept(struct connection *connection)
 	return true;
 }
 
-static void keep_for_host(struct connection *connection, const uint8_t *bytes, uint32_t count)
+/* What follows the first `skip` bytes. */
+static void keep_for_host(struct connection *connection, const struct gathered *gathered,
+			  uint32_t skip)
 {
-	connection->to_host = malloc(count);
+	unsigned int i;
+
+	connection->to_host = malloc(gathered->bytes - skip);
 	if (connection->to_host == NULL) {
 		connection_end(connection); /* bytes would be lost */
 		return;
 	}
-	memcpy(connection->to_host, bytes, count);
-	connection->to_host_from = 0;
-	connection->to_host_bytes = count;
+	connection->to_host_from = connection->to_host_bytes = 0;
+	for (i = 0; i < gathered->count; i++) {
+		const uint8_t *bytes = gathered->parts[i].iov_base;
+		uint32_t count = (uint32_t)gathered->parts[i].iov_len;
+		uint32_t past = skip < count ? skip : count;
+
+		memcpy(connection->to_host + connection->to_host_bytes, bytes + past, count - past);
+		connection->to_host_bytes += count - past;
+		skip -= past;
+	}
+}
+
+static void give_gathered(struct connection *connection, struct gathered *gathered)
+{
+	uint32_t given;
+
+	if (gathered->bytes > 0 && connection->state == CONNECTION_OPEN) {
+		given = give(connection, gathered->parts, gathered->count, gathered->bytes);
+		if (given < gathered->bytes) {
+			keep_for_host(connection, gathered, given);
+		}
+	}
+	gathered->used = gathered->bytes = gathered->count = 0;
+}
+
+static void gather(struct gathered *gathered, const uint8_t *memory,
+		   const struct vmbus_packet *packet, uint32_t bytes)
+{
+	const uint8_t *payload = packet->payload;
+
+	gathered->parts[gathered->count++] = (struct iovec){
+		.iov_base = (uint8_t *)payload + sizeof(struct vmpipe_proto_header),
+		.iov_len = bytes,
+	};
+	gathered->bytes += bytes;
+	gathered->used = (uint32_t)(payload + packet->payload_bytes - memory);
 }
 
 /* A packet is checked as a whole before any of it is used. */
-static void take_packet(struct connection *connection, const struct vmbus_packet *packet)
+static void take_packet(struct connection *connection, const struct vmbus_packet *packet,
+			struct gathered *gathered)
 {
 	struct vmpipe_proto_header header = {0};
-	const uint8_t *data = (const uint8_t *)packet->payload + sizeof(header);
-	uint32_t given;
 
 	if (packet->payload_bytes >= sizeof(header)) {
 		memcpy(&header, packet->payload, sizeof(header));
@@ -192,26 +239,31 @@ static void take_packet(struct connection *connection, const struct vmbus_packet
 	} else if (connection->host_gone && connection->fin_sent) {
 		connection_end(connection); /* nobody hears it: as TCP resets */
 	} else {
-		given = give(connection, data, header.data_size);
-		if (given < header.data_size) {
-			keep_for_host(connection, data + given, header.data_size - given);
-		}
+		gather(gathered, connection->sockets->gathered, packet, header.data_size);
 	}
 }
 
 /* One turn. True: there may be more. */
 static bool feed_host(struct connection *connection)
 {
+	struct gathered gathered = {0};
 	struct vmbus_packet packet;
 	unsigned int i;
 
 	for (i = 0; i < TURN && connection->state == CONNECTION_OPEN; i++) {
 		if (!give_kept(connection) || connection->guest_ended ||
-		    channel_receive(connection->channel, &packet) <= 0) {
+		    channel_receive_into(connection->channel,
+					 connection->sockets->gathered + gathered.used,
+					 &packet) <= 0) {
 			break;
 		}
-		take_packet(connection, &packet);
+		take_packet(connection, &packet, &gathered);
+		if (GATHER_MAX - gathered.used < PACKET_MAX) {
+			give_gathered(connection, &gathered);
+		}
 	}
+	give_gathered(connection, &gathered);
+	connection->sockets->packets += i;
 	return i == TURN;
 }
 
@@ -260,6 +312,7 @@ static void settle(struct connection *connection)
 void stream_event(struct connection *connection, uint32_t events)
 {
 	connection->hung_up |= (events & (EPOLLHUP | EPOLLERR)) != 0;
+	connection->readable |= (events & ~(uint32_t)EPOLLOUT) != 0;
 }
 
 void stream_turn(struct connection *connection)
