@@ -86,13 +86,18 @@ bool vm_show_token(const struct vm *vm, const char *where)
 		}
 	} else if (given != NULL) {
 		snprintf(token, sizeof(token), "%s", given);
-	} else {
+	} else if (vm->client_certificate == NULL) {
 		say("%s: give a token, of `vweb token add` there, by --token-file or VM_TOKEN",
 		    where);
 		return false;
 	}
 	token[strcspn(token, " \t\r\n")] = '\0';
-	http_set_credentials(token, vm->certificates);
+	http_set_credentials(token[0] != '\0' || vm->client_certificate == NULL ? token : NULL,
+			     vm->certificates);
+	if (vm->client_certificate != NULL) {
+		http_set_client(vm->client_certificate,
+				vm->client_key != NULL ? vm->client_key : vm->client_certificate);
+	}
 	return true;
 }
 

@@ -58,6 +58,8 @@ static const struct option {
 	{"host", "ComputerName", TEXT, AT(host), NULL, "WHERE", "another one: ssh://[USER@]HOST, https://HOST[:PORT]"},
 	{"token-file", NULL, TEXT, AT(token_file), NULL, "FILE", "... over https: of `vweb token add`; or VM_TOKEN"},
 	{"certificate", NULL, TEXT, AT(certificates), NULL, "FILE", "... a copy of its certificate.pem"},
+	{"client-certificate", NULL, TEXT, AT(client_certificate), NULL, "FILE", "... instead of a token: it is registered there, by vweb token add"},
+	{"client-key", NULL, TEXT, AT(client_key), NULL, "FILE", "... its key, if that is in another file"},
 	{"to", "DestinationHost", TEXT, AT(to), NULL, "WHERE", "of migrate and compare: the other host, or the socket of another service on this one"},
 	{"shared", NULL, TEXT, AT(shared), NULL, "FOLDER", "... that both have, for a machine without disks"},
 	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
@@ -300,8 +302,10 @@ bool vm_take_option(struct vm *vm, const char *word, const char *value)
 const char *vm_option(unsigned int index, const char **value, const char **help, bool *is_file)
 {
 	const struct option *option = &options[index];
-	static const char *const files[] = {"file",   "disk",       "iso",         "kernel",
-					    "initrd", "token-file", "certificate", "parent"};
+	static const char *const files[] = {"file",        "disk",   "iso",
+					    "kernel",      "initrd", "token-file",
+					    "certificate", "parent", "client-certificate",
+					    "client-key"};
 
 	if (index >= ARRAY_COUNT(options)) {
 		return NULL;
@@ -405,6 +409,8 @@ int main(int argc, char **argv)
 	}
 	vm.host = getenv("VM_HOST");
 	vm.certificates = getenv("VM_CERTIFICATE");
+	vm.client_certificate = getenv("VM_CLIENT_CERTIFICATE");
+	vm.client_key = getenv("VM_CLIENT_KEY");
 	if (parse(&vm, argc, argv) && (vm.host == NULL || vm_go_there(&vm, argc, argv))) {
 		vm.http = http_open(vm.socket, true);
 		status = vm.http == NULL ? VM_FAILED : vm.watch ? vm_watch(&vm) : vm.verb->run(&vm);

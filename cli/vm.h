@@ -16,8 +16,9 @@ enum { VM_DONE, VM_FAILED, VM_USAGE, VM_NOT_FOUND, VM_STATE, VM_PERMISSION, VM_T
 /* What was asked for, as the command line has it. */
 struct vm {
 	struct http *http;
-	const char *socket;                           /* or https://HOST[:PORT] */
-	const char *host, *token_file, *certificates; /* of another host, NULL: this one */
+	const char *socket; /* or https://HOST[:PORT] */
+	/* Of another host, NULL: this one. */
+	const char *host, *token_file, *certificates, *client_certificate, *client_key;
 	const struct vm_verb *verb;
 	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
 	unsigned int count;

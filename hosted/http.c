@@ -40,13 +40,19 @@ struct http {
 };
 
 static struct {
-	const char *token, *certificates;
+	const char *token, *certificates, *client, *key;
 } shown;
 
 void http_set_credentials(const char *token, const char *certificates)
 {
 	shown.token = token;
 	shown.certificates = certificates;
+}
+
+void http_set_client(const char *certificate, const char *key)
+{
+	shown.client = certificate;
+	shown.key = key;
 }
 
 static bool is_elsewhere(const char *where)
@@ -259,8 +265,14 @@ static void set_place(CURL *curl, const char *where, const char *path)
 			 port == NULL ? ":" SERVICE_WEB_PORT : "", path);
 		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
 		curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-		curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, shown.token);
+		if (shown.token != NULL) {
+			curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+			curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, shown.token);
+		}
+		if (shown.client != NULL) {
+			curl_easy_setopt(curl, CURLOPT_SSLCERT, shown.client);
+			curl_easy_setopt(curl, CURLOPT_SSLKEY, shown.key);
+		}
 		if (shown.certificates != NULL) {
 			curl_easy_setopt(curl, CURLOPT_CAINFO, shown.certificates);
 		}
@@ -652,13 +664,13 @@ static void say_refusal(const struct line *line, const char *head)
 
 static bool upgrade(const struct line *line, const char *where, const char *path)
 {
+	const char *token = line->curl != NULL ? shown.token : NULL;
 	char text[HEAD_MAX];
-	int length =
-		snprintf(text, sizeof(text),
-			 "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-			 "Upgrade: %s\r\n%s%s%s\r\n",
-			 path, SERVICE_CONSOLE, line->curl != NULL ? "Authorization: Bearer " : "",
-			 line->curl != NULL ? shown.token : "", line->curl != NULL ? "\r\n" : "");
+	int length = snprintf(text, sizeof(text),
+			      "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+			      "Upgrade: %s\r\n%s%s%s\r\n",
+			      path, SERVICE_CONSOLE, token != NULL ? "Authorization: Bearer " : "",
+			      token != NULL ? token : "", token != NULL ? "\r\n" : "");
 
 	if (length < 0 || (size_t)length >= sizeof(text) ||
 	    !line_write(line, text, (size_t)length) || !read_head(line, text, sizeof(text))) {

@@ -20,6 +20,9 @@ struct http;
  */
 void http_set_credentials(const char *token, const char *certificates);
 
+/* A certificate of ours that it is shown, and its key: files. The token may be NULL then. */
+void http_set_client(const char *certificate, const char *key);
+
 /* `says`: what goes wrong is said on standard error; else it is http_detail() alone. NULL: no memory, said. */
 struct http *http_open(const char *where, bool says);
 void http_close(struct http *http);

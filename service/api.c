@@ -128,8 +128,20 @@ static void get_host(struct call *call)
 				 (int)running, "store", service->store));
 }
 
+/* Machines and the host, all of them. */
+static bool administers(const struct request *request)
+{
+	return request->is_admin && request->only[0] == '\0';
+}
+
 static enum role role_of(const struct request *request, const struct machine *machine)
 {
+	if (request->only[0] != '\0') {
+		/* Who could write its document could name any file of the host in it. */
+		return strcmp(request->only, machine->id) != 0 ? ROLE_NONE
+		       : request->is_admin                     ? ROLE_OPERATOR
+					   : settings_role(&machine->settings, request->user);
+	}
 	return request->is_admin ? ROLE_ADMIN : settings_role(&machine->settings, request->user);
 }
 
@@ -759,13 +771,43 @@ static void open_arrival(struct call *call)
 	open_way(call, true);
 }
 
+/* Whoever connects for somebody who is to have no more than this machine says so first; it cannot be taken back. */
+static void limit_connection(struct call *call)
+{
+	static const struct form_member row = {"machine", FORM_TEXT, true, .least = 1,
+					       .most = SERVICE_NAME_MAX};
+	json_t *body = read_body(call->request);
+	const struct machine *machine;
+	struct form form = {0};
+	struct refusal why;
+	const char *name;
+
+	if (body == NULL) {
+		return;
+	}
+	if (!form_read(&form, body, &row, 1, &name)) {
+		refuse_form(&why, &form.error);
+		api_refuse(call->request, &why);
+	} else if ((machine = machine_find(call->request->service, name)) == NULL ||
+		   machine->id[0] == '\0' || role_of(call->request, machine) == ROLE_NONE) {
+		refuse(&why, SERVICE_BAD_NOT_FOUND, "vm list shows what there is",
+		       "there is no machine '%s'", name);
+		api_refuse(call->request, &why);
+	} else {
+		request_limit(call->request, machine->id);
+		request_answer(call->request, 200, json_pack("{s:s}", "machine", machine->id));
+	}
+	json_decref(body);
+}
+
 /* ---- Jobs, events ---- */
 
 static bool may_see(const struct request *request, const struct job *job)
 {
 	const struct machine *machine = machine_find(request->service, job->machine_id);
 
-	return request->is_admin || (machine != NULL && role_of(request, machine) >= ROLE_VIEWER);
+	return administers(request) ||
+	       (machine != NULL && role_of(request, machine) >= ROLE_VIEWER);
 }
 
 static void list_jobs(struct call *call)
@@ -899,6 +941,7 @@ static const struct route {
 	{"GET",    "/v1/openapi",              ROLE_NONE,     get_document},
 	{"GET",    "/v1/host",                 ROLE_NONE,     get_host},
 	{"GET",    "/v1/metrics",              ROLE_NONE,     get_metrics},
+	{"POST",   "/v1/connection",           ROLE_NONE,     limit_connection},
 	{"GET",    "/v1/storage",              ROLE_ADMIN,    get_storage},
 	{"POST",   "/v1/host/actions/stop-machines", ROLE_ADMIN, stop_machines},
 	{"GET",    "/v1/machines",             ROLE_NONE,     list_machines},
@@ -975,7 +1018,7 @@ static bool find_subject(struct call *call, const struct route *route, struct re
 {
 	struct request *request = call->request;
 	bool of_machine = strncmp(route->path, "/v1/machines/*", 14) == 0;
-	enum role role = request->is_admin ? ROLE_ADMIN : ROLE_NONE;
+	enum role role = administers(request) ? ROLE_ADMIN : ROLE_NONE;
 
 	if (of_machine) {
 		call->machine = machine_find(request->service, call->words[2]);

@@ -66,6 +66,33 @@ static void resume(struct request *request)
 
 /* ---- Who asks ---- */
 
+/* What is known of a connection: the machine that it is for. */
+static char *only_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
+static void notified(void *user, struct MHD_Connection *connection, void **context,
+		     enum MHD_ConnectionNotificationCode code)
+{
+	(void)user;
+	(void)connection;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		*context = calloc(1, UUID_TEXT);
+	} else {
+		free(*context);
+		*context = NULL;
+	}
+}
+
+void request_limit(struct request *request, const char *id)
+{
+	snprintf(only_of(request->connection), UUID_TEXT, "%s", id);
+}
+
 static bool find_user(struct request *request)
 {
 	const union MHD_ConnectionInfo *info =
@@ -343,7 +370,8 @@ static struct request *new_request(struct service *service, struct MHD_Connectio
 	request->connection = connection;
 	request->method = method;
 	request->path = strdup(path);
-	if (request->path == NULL || !find_user(request)) {
+	request->only = only_of(connection);
+	if (request->path == NULL || request->only == NULL || !find_user(request)) {
 		free(request->path);
 		free(request);
 		return NULL;
@@ -514,8 +542,8 @@ bool http_create(struct service *service, int listener)
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL, serve,
 		service, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_COMPLETED, completed,
-		service, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
+		service, MHD_OPTION_NOTIFY_CONNECTION, notified, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
 	info = http->daemon != NULL ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)
 				    : NULL;
 	if (info == NULL) {

@@ -590,6 +590,7 @@ struct request {
 	uid_t uid;     /* by the kernel's word on who connected */
 	char user[64]; /* empty: not known yet */
 	bool is_admin;
+	const char *only; /* the id of the machine that its connection is for; empty: for all */
 	char if_match[64];
 	/* The answer, once there is one. */
 	unsigned int status; /* 0: there is none yet */
@@ -611,6 +612,8 @@ struct request {
 	char revision[40];
 };
 
+/* Of its connection from now on: it is for this machine alone. */
+void request_limit(struct request *request, const char *id);
 /* Answers, or begins to: then request_answer() comes later. */
 void api_serve(struct request *request);
 /* Takes the answer. */

@@ -584,6 +584,19 @@ static enum MHD_Result answer_request(struct MHD_Connection *connection, struct 
 					    : forward(connection, request, method);
 }
 
+/* Headers come first: who shows a token or a session is not somebody else by his certificate. */
+static void read_secret(struct MHD_Connection *connection, struct secret *secret)
+{
+	const char *authorization = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION);
+	const union MHD_ConnectionInfo *session =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+	secret_read(authorization, header_of(connection, MHD_HTTP_HEADER_COOKIE), secret);
+	if (secret->kind == SECRET_NONE && authorization == NULL && session != NULL) {
+		secret_certificate(session->tls_session, secret);
+	}
+}
+
 static void *begin_request(void *user, const char *uri, struct MHD_Connection *connection)
 {
 	struct request *request = calloc(1, sizeof(*request));
@@ -628,8 +641,7 @@ static enum MHD_Result serve(void *user, struct MHD_Connection *connection, cons
 	}
 	if (!request->begun) {
 		request->begun = true;
-		secret_read(header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION),
-			    header_of(connection, MHD_HTTP_HEADER_COOKIE), &request->secret);
+		read_secret(connection, &request->secret);
 		return strcmp(method, "PUT") == 0
 			       ? answer_request(connection, request, path, method)
 			       : MHD_YES;
@@ -700,8 +712,14 @@ static void run(int library)
 	}
 }
 
-void connection_serve(int client, int monitor, const struct certificate *certificate)
+void connection_serve(int client, int monitor, const struct certificate *certificate,
+		      const char *trusted)
 {
+	/* Who has a certificate that is known may show it; nobody has to. */
+	struct MHD_OptionItem clients[] = {
+		{MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)trusted},
+		{MHD_OPTION_END, 0, NULL},
+	};
 	struct sockaddr_storage peer = {0};
 	socklen_t size = sizeof(peer);
 	const union MHD_DaemonInfo *info;
@@ -713,7 +731,8 @@ void connection_serve(int client, int monitor, const struct certificate *certifi
 	own.daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_TLS | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_UPGRADE, 0, NULL,
 		NULL, serve, NULL, MHD_OPTION_HTTPS_MEM_KEY, (const char *)certificate->key.data,
-		MHD_OPTION_HTTPS_MEM_CERT, (const char *)certificate->chain.data,
+		MHD_OPTION_HTTPS_MEM_CERT, (const char *)certificate->chain.data, MHD_OPTION_ARRAY,
+		trusted != NULL && trusted[0] != '\0' ? clients : clients + 1,
 		MHD_OPTION_HTTPS_PRIORITIES, PRIORITIES, MHD_OPTION_URI_LOG_CALLBACK, begin_request,
 		NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
 		notified, NULL, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,

@@ -11,6 +11,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "include/mgmt/service.h"
 #include "web/web.h"
 
@@ -111,6 +113,31 @@ static void limit_silence(int fd)
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
+}
+
+bool forward_limit(int fd, const char *machine)
+{
+	json_t *body = json_pack("{s:s}", "machine", machine);
+	char *text = json_dumps(body, JSON_COMPACT), head_text[128], rest[512];
+	struct head head = {.status = 0};
+	bool done = false;
+	int size;
+
+	json_decref(body);
+	if (text != NULL) {
+		limit_silence(fd);
+		size = snprintf(head_text, sizeof(head_text),
+				"POST /v1/connection HTTP/1.1\r\nHost: localhost\r\n"
+				"Content-Length: %zu\r\n\r\n",
+				strlen(text));
+		done = forward_send(fd, head_text, (size_t)size) &&
+		       forward_send(fd, text, strlen(text)) && forward_end(fd, &head) &&
+		       head.status == 200 && head.length > 0 &&
+		       head.length <= (long long)sizeof(rest) &&
+		       recv(fd, rest, (size_t)head.length, MSG_WAITALL) == head.length;
+	}
+	free(text);
+	return done;
 }
 
 bool forward_begin(int fd, const char *uri, uint64_t length, struct head *head)

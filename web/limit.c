@@ -33,11 +33,11 @@ static unsigned int find(const char *key)
 	return i;
 }
 
-bool limit_allows(const char *key, time_t now)
+bool limit_allows(const char *key, unsigned int most, time_t now)
 {
 	unsigned int i = find(key);
 
-	return i == KEYS_MAX || failures_now(i, now) < LIMIT_FAILURES;
+	return i == KEYS_MAX || failures_now(i, now) < most;
 }
 
 void limit_failed(const char *key, time_t now)
@@ -56,4 +56,33 @@ void limit_failed(const char *key, time_t now)
 	}
 	keys[i].failures = failures_now(i, now) + 1;
 	keys[i].since = now;
+}
+
+/* ---- Who has been where ---- */
+
+#define KNOWN_MAX 256
+
+static struct {
+	char user[USER_MAX], network[ADDRESS_MAX];
+} known[KNOWN_MAX];
+static unsigned int next_known;
+
+bool limit_knows(const char *user, const char *network)
+{
+	for (unsigned int i = 0; i < KNOWN_MAX; i++) {
+		if (known[i].user[0] != '\0' && strcmp(known[i].user, user) == 0 &&
+		    strcmp(known[i].network, network) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void limit_know(const char *user, const char *network)
+{
+	if (!limit_knows(user, network)) {
+		snprintf(known[next_known].user, USER_MAX, "%s", user);
+		snprintf(known[next_known].network, ADDRESS_MAX, "%s", network);
+		next_known = (next_known + 1) % KNOWN_MAX;
+	}
 }

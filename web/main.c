@@ -20,7 +20,8 @@
 
 static const char help[] =
 	"usage: vweb [--listen ADDRESS:PORT]... [--certificate FILE --key FILE] [options]\n"
-	"       vweb token add NAME --user USER [--days N]\n"
+	"       vweb token add NAME --user USER [--machine NAME] [--client-certificate FILE] "
+	"[--days N]\n"
 	"       vweb token list\n"
 	"       vweb token remove NAME\n"
 	"\n"
@@ -34,11 +35,15 @@ static const char help[] =
 	"  --pam SERVICE           whose rules a login has, of /etc/pam.d; " WEB_PAM "\n"
 	"  --user USER, --days N   of a token: whose rights it has; for how long, "
 	"90"
-	" unless given\n";
+	" unless given\n"
+	"  --machine NAME          of a token: for this machine alone, by its name or its id, to "
+	"operate it at most\n"
+	"  --client-certificate FILE  of a token: what is shown is this certificate (PEM), by TLS, "
+	"and no text\n";
 
 struct words {
 	struct monitor monitor;
-	const char *listen[LISTENERS_MAX], *certificate, *key, *user;
+	const char *listen[LISTENERS_MAX], *certificate, *key, *user, *machine, *client;
 	unsigned int days;
 };
 
@@ -68,16 +73,19 @@ static bool take_days(struct words *words, const char *text)
 /* 0, or an exit status; -1: the help was asked for. */
 static int take_words(struct words *words, int argc, char **argv)
 {
-	static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
-						{"certificate", required_argument, NULL, 'c'},
-						{"key", required_argument, NULL, 'k'},
-						{"store", required_argument, NULL, 'f'},
-						{"socket", required_argument, NULL, 's'},
-						{"pam", required_argument, NULL, 'p'},
-						{"user", required_argument, NULL, 'u'},
-						{"days", required_argument, NULL, 'd'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"listen", required_argument, NULL, 'l'},
+		{"certificate", required_argument, NULL, 'c'},
+		{"key", required_argument, NULL, 'k'},
+		{"store", required_argument, NULL, 'f'},
+		{"socket", required_argument, NULL, 's'},
+		{"pam", required_argument, NULL, 'p'},
+		{"user", required_argument, NULL, 'u'},
+		{"days", required_argument, NULL, 'd'},
+		{"machine", required_argument, NULL, 'm'},
+		{"client-certificate", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	bool good = true;
 	int option;
 
@@ -103,6 +111,12 @@ static int take_words(struct words *words, int argc, char **argv)
 			break;
 		case 'u':
 			words->user = optarg;
+			break;
+		case 'm':
+			words->machine = optarg;
+			break;
+		case 't':
+			words->client = optarg;
 			break;
 		case 'd':
 			good = take_days(words, optarg);
@@ -211,6 +225,25 @@ static int serve(struct words *words)
 	return EXIT_SUCCESS;
 }
 
+static int add_token(const struct words *words, const char *name)
+{
+	struct token token = {.machine = ""};
+	const char *machine = words->machine != NULL ? words->machine : "";
+	json_t *text = json_string(machine);
+	bool fits = text != NULL && strlen(name) < USER_MAX && strlen(words->user) < USER_MAX &&
+		    strlen(machine) < MACHINE_MAX && (words->machine == NULL || machine[0] != '\0');
+
+	json_decref(text);
+	if (!fits) {
+		say("the name of the token, its user or its machine is empty or too long");
+		return EXIT_FAILURE;
+	}
+	strcpy(token.name, name);
+	strcpy(token.user, words->user);
+	strcpy(token.machine, machine);
+	return token_add(words->monitor.store, &token, words->days, words->client);
+}
+
 static int do_token(struct words *words, int count, char **verb)
 {
 	const char *store = words->monitor.store;
@@ -222,7 +255,7 @@ static int do_token(struct words *words, int count, char **verb)
 		return token_remove(store, verb[1]);
 	}
 	if (count == 2 && strcmp(verb[0], "add") == 0 && words->user != NULL) {
-		return token_add(store, verb[1], words->user, words->days);
+		return add_token(words, verb[1]);
 	}
 	fputs(help, stderr);
 	return EXIT_USAGE;

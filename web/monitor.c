@@ -126,8 +126,10 @@ static void begin_login(struct connection *connection, struct ask *ask)
 		logins += connections[i].helper != 0 && connections[i].is_login;
 	}
 	user_key(ask->user, key);
-	if (logins >= LOGINS_MAX || !limit_allows(key, now_seconds()) ||
-	    !limit_allows(connection->network, now_seconds())) {
+	if (logins >= LOGINS_MAX ||
+	    !limit_allows(connection->network, LIMIT_FAILURES, now_seconds()) ||
+	    (!limit_allows(key, LIMIT_OF_NAME, now_seconds()) &&
+	     !limit_knows(ask->user, connection->network))) {
 		say("login: %s from %s: refused, too many attempts", printable(ask->user),
 		    connection->address);
 		send_result(connection, ANSWER_LATER);
@@ -159,10 +161,13 @@ static void end_login(struct connection *connection, bool taken)
 	    session_begin(connection->user, now_seconds(), answer.session)) {
 		answer.result = ANSWER_YES;
 		memcpy(answer.user, connection->user, USER_MAX);
+		limit_know(connection->user, connection->network);
 		say("login: %s from %s", printable(connection->user), connection->address);
 	} else {
 		user_key(connection->user, key);
-		limit_failed(key, now_seconds());
+		if (!limit_knows(connection->user, connection->network)) {
+			limit_failed(key, now_seconds());
+		}
 		limit_failed(connection->network, now_seconds());
 		say("login: %s from %s: refused", printable(connection->user), connection->address);
 	}
@@ -173,31 +178,35 @@ static void end_login(struct connection *connection, bool taken)
 /* ---- Secrets ---- */
 
 static bool find_user(const struct connection *connection, const struct secret *secret,
-		      char user[USER_MAX])
+		      struct token *token)
 {
-	char name[USER_MAX];
 	const char *found;
 
+	*token = (struct token){.machine = ""};
 	if (secret->kind == SECRET_SESSION) {
 		found = session_find(secret->text, now_seconds());
-		snprintf(user, USER_MAX, "%s", found != NULL ? found : "");
+		snprintf(token->user, USER_MAX, "%s", found != NULL ? found : "");
 		return found != NULL;
 	}
-	if (secret->kind == SECRET_TOKEN && token_find(monitor->store, secret->text, name, user)) {
+	if (secret->kind != SECRET_NONE && token_find(monitor->store, secret, token)) {
 		return true;
 	}
 	/* Who tries many is not written down each time. */
-	if (secret->kind == SECRET_TOKEN && limit_allows(connection->network, now_seconds())) {
+	if (secret->kind != SECRET_NONE &&
+	    limit_allows(connection->network, LIMIT_FAILURES, now_seconds())) {
 		limit_failed(connection->network, now_seconds());
-		say("token: refused from %s: unknown, expired or removed", connection->address);
+		say("%s: refused from %s: unknown, expired or removed",
+		    secret->kind == SECRET_CERTIFICATE ? "certificate" : "token",
+		    connection->address);
 	}
 	return false;
 }
 
-/* Becomes the user, connects, hands it over. */
-static _Noreturn void open_for(const struct connection *connection, const char *user)
+/* Becomes the user, connects, for one machine alone if that is all of it, hands it over. */
+static _Noreturn void open_for(const struct connection *connection, const struct token *token)
 {
 	struct answer answer = {.result = ANSWER_NO};
+	const char *user = token->user;
 	const struct passwd *who = getpwnam(user);
 	int fd = -1;
 
@@ -207,7 +216,14 @@ static _Noreturn void open_for(const struct connection *connection, const char *
 				      setuid(who->pw_uid) == 0
 			    : who->pw_uid == geteuid())) {
 		fd = connect_at(monitor->socket, SOCK_STREAM);
-		answer.result = fd >= 0 ? ANSWER_YES : ANSWER_UNREACHABLE;
+		answer.result = fd < 0 ? ANSWER_UNREACHABLE
+				: token->machine[0] != '\0' && !forward_limit(fd, token->machine)
+					? ANSWER_NO
+					: ANSWER_YES;
+	}
+	if (answer.result != ANSWER_YES && fd >= 0) {
+		close(fd);
+		fd = -1;
 	}
 	(void)!packet_send(connection->fd, 0, &answer, sizeof(answer), &fd, fd >= 0 ? 1 : 0);
 	_exit(0);
@@ -216,12 +232,14 @@ static _Noreturn void open_for(const struct connection *connection, const char *
 static void serve_secret(struct connection *connection, const struct ask *ask)
 {
 	struct answer answer = {.result = ANSWER_NO};
+	struct token token;
 
 	if (!secret_is_well_formed(ask->secret.text) ||
-	    !find_user(connection, &ask->secret, answer.user)) {
+	    !find_user(connection, &ask->secret, &token)) {
 		send_result(connection, ANSWER_NO);
 		return;
 	}
+	memcpy(answer.user, token.user, USER_MAX);
 	if (ask->what == ASK_LOGOUT) {
 		session_end(ask->secret.text);
 		say("logout: %s from %s", printable(answer.user), connection->address);
@@ -233,7 +251,7 @@ static void serve_secret(struct connection *connection, const struct ask *ask)
 	}
 	connection->helper = fork_helper(connection);
 	if (connection->helper == 0) {
-		open_for(connection, answer.user);
+		open_for(connection, &token);
 	}
 	if (connection->helper < 0) {
 		connection->helper = 0;
@@ -317,7 +335,8 @@ static void start(struct connection *place, int client)
 	place->process = fork_helper(NULL);
 	if (place->process == 0) {
 		close(pair[0]);
-		connection_serve(client, pair[1], &monitor->certificate);
+		connection_serve(client, pair[1], &monitor->certificate,
+				 token_certificates(monitor->store));
 		_exit(0);
 	}
 	close(pair[1]);

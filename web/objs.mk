@@ -24,8 +24,8 @@ web_tests := tests/unit/websocket_test.c tests/unit/web_secret_test.c
 websocket_test_objs := web/websocket.o
 websocket_test_libs := -lgnutls
 web_secret_test_objs := $(addprefix web/,secret.o session.o limit.o forward.o) hosted/say.o
-web_secret_test_libs := -lgnutls
+web_secret_test_libs := -lgnutls -ljansson
 
 web_fuzzers := tests/fuzz/web_fuzz.c
 web_fuzz_objs := $(addprefix web/,websocket.o secret.o forward.o) hosted/say.o
-web_fuzz_libs := -lgnutls
+web_fuzz_libs := -lgnutls -ljansson

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include <gnutls/crypto.h>
+#include <gnutls/x509.h>
 
 #include "web/web.h"
 
@@ -50,6 +51,34 @@ void secret_hash(const char *text, char hash[HASH_TEXT])
 void secret_csrf(const char *session, char csrf[HASH_TEXT])
 {
 	hash_text("csrf:", session, csrf);
+}
+
+void secret_fingerprint(const gnutls_datum_t *der, char text[SECRET_TEXT])
+{
+	uint8_t bytes[HASH_BYTES];
+
+	CHECK(gnutls_hash_fast(GNUTLS_DIG_SHA256, der->data, der->size, bytes) == 0);
+	print_hex(bytes, sizeof(bytes), text);
+}
+
+void secret_certificate(gnutls_session_t session, struct secret *secret)
+{
+	unsigned int count = 0;
+	const gnutls_datum_t *shown = gnutls_certificate_get_peers(session, &count);
+	time_t now = time(NULL);
+	gnutls_x509_crt_t crt;
+
+	*secret = (struct secret){.kind = SECRET_NONE};
+	if (shown == NULL || count == 0 || gnutls_x509_crt_init(&crt) < 0) {
+		return;
+	}
+	if (gnutls_x509_crt_import(crt, &shown[0], GNUTLS_X509_FMT_DER) >= 0 &&
+	    gnutls_x509_crt_get_activation_time(crt) <= now &&
+	    gnutls_x509_crt_get_expiration_time(crt) > now) {
+		secret->kind = SECRET_CERTIFICATE;
+		secret_fingerprint(&shown[0], secret->text);
+	}
+	gnutls_x509_crt_deinit(crt);
 }
 
 bool secret_is_same(const char *a, const char *b, size_t length)

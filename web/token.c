@@ -1,6 +1,7 @@
 /*
  * Tokens: who shows one is the user whom it was made for, until it expires or is removed. The file has names and hashes:
- *   {"NAME": {"user": "...", "hash": "...", "made": seconds, "expires": seconds}}
+ *   {"NAME": {"user": "...", "hash": "...", "made": seconds, "expires": seconds, "machine": "...", "certificate": "..."}}
+ * With "certificate", as PEM, it is that which is shown, by TLS, and the hash is its fingerprint's. With "machine" it is for that one alone.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <gnutls/x509.h>
 #include <jansson.h>
 
 #include "hosted/say.h"
@@ -75,35 +77,64 @@ static bool save(const char *store, const json_t *tokens)
 	return saved;
 }
 
-static bool holds(const json_t *token, const char *hash, time_t now)
+static bool holds(const json_t *token, bool is_certificate, const char *hash, time_t now)
 {
 	const char *own = json_string_value(json_object_get(token, "hash"));
 
-	return own != NULL && strlen(own) == HASH_TEXT - 1 &&
-	       secret_is_same(own, hash, HASH_TEXT - 1) &&
+	return own != NULL && (json_object_get(token, "certificate") != NULL) == is_certificate &&
+	       strlen(own) == HASH_TEXT - 1 && secret_is_same(own, hash, HASH_TEXT - 1) &&
 	       json_integer_value(json_object_get(token, "expires")) > now &&
 	       json_string_length(json_object_get(token, "user")) - 1 < USER_MAX - 1;
 }
 
-bool token_find(const char *store, const char *text, char name[USER_MAX], char user[USER_MAX])
+bool token_find(const char *store, const struct secret *secret, struct token *found)
 {
 	json_t *tokens = load(store), *token;
+	const char *key, *machine;
 	char hash[HASH_TEXT];
-	bool found = false;
-	const char *key;
+	bool is_found = false;
 
-	secret_hash(text, hash);
+	secret_hash(secret->text, hash);
 	json_object_foreach(tokens, key, token)
 	{
-		if (!found && holds(token, hash, time(NULL))) {
-			found = true;
-			snprintf(name, USER_MAX, "%s", key);
-			snprintf(user, USER_MAX, "%s",
+		machine = json_string_value(json_object_get(token, "machine"));
+		/* A scope that cannot be is none that may be left out. */
+		if (!is_found &&
+		    holds(token, secret->kind == SECRET_CERTIFICATE, hash, time(NULL)) &&
+		    (json_object_get(token, "machine") == NULL ||
+		     (machine != NULL && machine[0] != '\0' && strlen(machine) < MACHINE_MAX))) {
+			is_found = true;
+			snprintf(found->name, USER_MAX, "%s", key);
+			snprintf(found->user, USER_MAX, "%s",
 				 json_string_value(json_object_get(token, "user")));
+			snprintf(found->machine, MACHINE_MAX, "%s", machine != NULL ? machine : "");
 		}
 	}
 	json_decref(tokens);
-	return found;
+	return is_found;
+}
+
+char *token_certificates(const char *store)
+{
+	json_t *tokens = load(store), *token;
+	char *all = NULL;
+	size_t size;
+	FILE *to = open_memstream(&all, &size);
+	const char *key;
+
+	json_object_foreach(tokens, key, token)
+	{
+		const char *one = json_string_value(json_object_get(token, "certificate"));
+
+		if (to != NULL && one != NULL) {
+			fprintf(to, "%s\n", one);
+		}
+	}
+	if (to != NULL) {
+		fclose(to);
+	}
+	json_decref(tokens);
+	return all;
 }
 
 /* One at a time changes the file; the lock is the process'. -1: said why. */
@@ -127,49 +158,93 @@ static bool is_good_name(const char *name)
 	return length != 0 && length < USER_MAX && name[length] == '\0';
 }
 
-static bool add(json_t *tokens, const char *name, const char *user, unsigned int days,
-		char text[SECRET_TEXT])
+/* A client's certificate, as PEM, its fingerprint and its end. False: said why. */
+static bool read_certificate(const char *path, char text[SECRET_TEXT], gnutls_datum_t *pem,
+			     json_int_t *expires)
 {
-	json_int_t now = (json_int_t)time(NULL);
-	char hash[HASH_TEXT];
+	gnutls_datum_t file = {NULL, 0}, der = {NULL, 0};
+	gnutls_x509_crt_t crt = NULL;
+	int ret = gnutls_x509_crt_init(&crt);
 
-	if (json_object_get(tokens, name) != NULL) {
-		say("there is a token '%s' already; remove it, or give another name", name);
+	ret = ret < 0 ? ret : gnutls_load_file(path, &file);
+	ret = ret < 0 ? ret : gnutls_x509_crt_import(crt, &file, GNUTLS_X509_FMT_PEM);
+	ret = ret < 0 ? ret : gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der);
+	ret = ret < 0 ? ret : gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, pem);
+	if (ret < 0) {
+		say("%s: %s; give a certificate as PEM", path, gnutls_strerror(ret));
+	} else {
+		secret_fingerprint(&der, text);
+		*expires = (json_int_t)gnutls_x509_crt_get_expiration_time(crt);
+	}
+	if (ret >= 0 && *expires <= (json_int_t)time(NULL)) {
+		say("%s: it has expired; give one that has not", path);
+		ret = -1;
+	}
+	gnutls_free(file.data);
+	gnutls_free(der.data);
+	gnutls_x509_crt_deinit(crt);
+	return ret >= 0;
+}
+
+static bool add(json_t *tokens, const struct token *wanted, unsigned int days,
+		const char *certificate, char text[SECRET_TEXT])
+{
+	json_int_t now = (json_int_t)time(NULL), expires = now + (json_int_t)days * 86400,
+		   end = expires;
+	gnutls_datum_t pem = {NULL, 0};
+	char hash[HASH_TEXT];
+	json_t *token;
+
+	if (json_object_get(tokens, wanted->name) != NULL) {
+		say("there is a token '%s' already; remove it, or give another name", wanted->name);
 		return false;
 	}
 	if (json_object_size(tokens) >= TOKENS_MAX) {
 		say("there are %d tokens already; remove some", TOKENS_MAX);
 		return false;
 	}
-	if (!secret_make(text)) {
+	if (certificate != NULL) {
+		if (!read_certificate(certificate, text, &pem, &end)) {
+			return false;
+		}
+	} else if (!secret_make(text)) {
 		say("no random numbers: %s", strerror(errno));
 		return false;
 	}
 	secret_hash(text, hash);
-	return json_object_set_new(tokens, name,
-				   json_pack("{s:s, s:s, s:I, s:I}", "user", user, "hash", hash,
-					     "made", now, "expires",
-					     now + (json_int_t)days * 86400)) == 0;
+	token = json_pack("{s:s, s:s, s:I, s:I}", "user", wanted->user, "hash", hash, "made", now,
+			  "expires", end < expires ? end : expires);
+	if (wanted->machine[0] != '\0') {
+		json_object_set_new(token, "machine", json_string(wanted->machine));
+	}
+	if (certificate != NULL) {
+		json_object_set_new(token, "certificate",
+				    json_stringn((const char *)pem.data, pem.size));
+		gnutls_free(pem.data);
+	}
+	return json_object_set_new(tokens, wanted->name, token) == 0;
 }
 
-int token_add(const char *store, const char *name, const char *user, unsigned int days)
+int token_add(const char *store, const struct token *wanted, unsigned int days,
+	      const char *certificate)
 {
 	char text[SECRET_TEXT];
 	json_t *tokens = NULL;
 	bool added;
 	int fd;
 
-	if (!is_good_name(name)) {
-		say("%s: not a token's name; take letters, digits, '.', '_' and '-'", name);
+	if (!is_good_name(wanted->name)) {
+		say("%s: not a token's name; take letters, digits, '.', '_' and '-'", wanted->name);
 		return EXIT_FAILURE;
 	}
-	if (strlen(user) >= USER_MAX || getpwnam(user) == NULL) {
-		say("there is no user '%s' on this host", user);
+	if (getpwnam(wanted->user) == NULL) {
+		say("there is no user '%s' on this host", wanted->user);
 		return EXIT_FAILURE;
 	}
 	fd = lock(store);
 	tokens = fd >= 0 ? load(store) : NULL;
-	added = tokens != NULL && add(tokens, name, user, days, text) && save(store, tokens);
+	added = tokens != NULL && add(tokens, wanted, days, certificate, text) &&
+		save(store, tokens);
 	if (added) {
 		puts(text);
 	}
@@ -183,20 +258,23 @@ int token_add(const char *store, const char *name, const char *user, unsigned in
 int token_list(const char *store)
 {
 	json_t *tokens = load(store), *token;
-	const char *name, *user;
+	const char *name, *user, *machine;
 	char date[32] = "";
 	time_t expires;
 
 	if (tokens == NULL) {
 		return EXIT_FAILURE;
 	}
-	printf("%-24s %-16s %s\n", "NAME", "USER", "EXPIRES");
+	printf("%-24s %-16s %-12s %-20s %s\n", "NAME", "USER", "SHOWN BY", "MACHINE", "EXPIRES");
 	json_object_foreach(tokens, name, token)
 	{
 		user = json_string_value(json_object_get(token, "user"));
 		expires = (time_t)json_integer_value(json_object_get(token, "expires"));
 		strftime(date, sizeof(date), "%F %T", localtime(&expires));
-		printf("%-24s %-16s %s%s\n", name, user != NULL ? user : "?", date,
+		machine = json_string_value(json_object_get(token, "machine"));
+		printf("%-24s %-16s %-12s %-20s %s%s\n", name, user != NULL ? user : "?",
+		       json_object_get(token, "certificate") != NULL ? "certificate" : "text",
+		       machine != NULL ? machine : "all", date,
 		       expires <= time(NULL) ? " (expired)" : "");
 	}
 	json_decref(tokens);

@@ -32,7 +32,8 @@
 
 /* ---- Between a connection's process and the monitor: one packet each way, one at a time ---- */
 
-enum secret_kind { SECRET_NONE, SECRET_SESSION, SECRET_TOKEN };
+/* The text of a certificate is its SHA-256, which is no secret: that its key is there has been shown to the connection's process. */
+enum secret_kind { SECRET_NONE, SECRET_SESSION, SECRET_TOKEN, SECRET_CERTIFICATE };
 
 struct secret {
 	uint32_t kind;
@@ -84,6 +85,10 @@ bool secret_is_same(const char *a, const char *b, size_t length);
 void secret_read(const char *authorization, const char *cookie, struct secret *secret);
 /* What a page shows beside its session when it changes something. */
 void secret_csrf(const char *session, char csrf[HASH_TEXT]);
+/* The certificate that the client has shown and that is valid now, as a secret; SECRET_NONE: there is none. */
+void secret_certificate(gnutls_session_t session, struct secret *secret);
+/* Of a certificate in DER. */
+void secret_fingerprint(const gnutls_datum_t *der, char text[SECRET_TEXT]);
 
 /* ---- Sessions and attempts (session.c, limit.c); times are CLOCK_BOOTTIME's seconds ---- */
 
@@ -98,19 +103,36 @@ bool session_begin(const char *user, time_t now, char text[SECRET_TEXT]) MUST_CH
 const char *session_find(const char *text, time_t now);
 void session_end(const char *text);
 
-#define LIMIT_FAILURES 10 /* that may be; one is forgotten each LIMIT_SECONDS */
+#define LIMIT_FAILURES 10  /* of an address, that may be; one is forgotten each LIMIT_SECONDS */
+#define LIMIT_OF_NAME  100 /* of a user's name, from all addresses that have not been his */
 #define LIMIT_SECONDS  30
 
 /* Of an address, or of a user's name; they do not meet, if one has a prefix. */
-bool limit_allows(const char *key, time_t now);
+bool limit_allows(const char *key, unsigned int most, time_t now);
 void limit_failed(const char *key, time_t now);
+/* He has logged in from there: what strangers do to his name does not keep him out there. */
+void limit_know(const char *user, const char *network);
+bool limit_knows(const char *user, const char *network);
 
 /* ---- Tokens (token.c) ---- */
 
+#define MACHINE_MAX 128 /* bytes of its name or id, its end included */
+
+struct token {
+	char name[USER_MAX], user[USER_MAX];
+	char machine[MACHINE_MAX]; /* that it is for alone; empty: for all that its user may see */
+};
+
 /* Lives in FILE_TOKENS of the store, which is read anew whenever it is asked: what has been removed is out at once. */
-bool token_find(const char *store, const char *text, char name[USER_MAX], char user[USER_MAX]);
-/* The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong. */
-int token_add(const char *store, const char *name, const char *user, unsigned int days);
+bool token_find(const char *store, const struct secret *secret, struct token *token);
+/* The certificates that are tokens, as PEM, with an end: the caller frees it. */
+char *token_certificates(const char *store);
+/*
+ * The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong. `certificate`: a file, shown by TLS instead of a text; NULL:
+ * a text, which is printed. `machine` NULL: for all.
+ */
+int token_add(const char *store, const struct token *token, unsigned int days,
+	      const char *certificate);
 int token_list(const char *store);
 int token_remove(const char *store, const char *name);
 
@@ -148,9 +170,11 @@ void monitor_run(struct monitor *monitor);
 /* ---- A connection's process (connection.c, forward.c, page.c, sandbox.c) ---- */
 
 /*
- * Serves the client until it goes, or shows nothing that holds for too long. Takes both descriptors.
+ * Serves the client until it goes, or shows nothing that holds for too long. Takes both descriptors. `trusted`: certificates of clients, as PEM (""
+ * or NULL: none are asked for).
  */
-void connection_serve(int client, int monitor, const struct certificate *certificate);
+void connection_serve(int client, int monitor, const struct certificate *certificate,
+		      const char *trusted);
 /* False: said why. */
 bool sandbox_enter(void) MUST_CHECK;
 
@@ -167,6 +191,8 @@ struct head {
 bool head_parse(const char *text, struct head *head);
 /* Whether it is a path that can be asked of the API: "/v1" or below, only printable ASCII. */
 bool forward_is_path(const char *uri);
+/* What is asked on this connection is for one machine from now on. */
+bool forward_limit(int fd, const char *machine) MUST_CHECK;
 /*
  * Sends the head of a request whose body is brought by pieces (forward_send()), and waits for leave to. False: hung up. *head is the answer if the service
  * will not have it; else its status is 100, and forward_end() reads the answer behind the body.

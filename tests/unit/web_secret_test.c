@@ -160,23 +160,24 @@ static void who_is_wrong_often_waits(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < LIMIT_FAILURES; i++) {
-		assert_true(limit_allows("10.0.0.1", now));
+		assert_true(limit_allows("10.0.0.1", LIMIT_FAILURES, now));
 		limit_failed("10.0.0.1", now);
 	}
-	assert_false(limit_allows("10.0.0.1", now));
-	assert_true(limit_allows("10.0.0.2", now));
-	assert_false(limit_allows("10.0.0.1", now + LIMIT_SECONDS - 1));
-	assert_true(limit_allows("10.0.0.1", now + LIMIT_SECONDS));
+	assert_false(limit_allows("10.0.0.1", LIMIT_FAILURES, now));
+	assert_true(limit_allows("10.0.0.2", LIMIT_FAILURES, now));
+	assert_false(limit_allows("10.0.0.1", LIMIT_FAILURES, now + LIMIT_SECONDS - 1));
+	assert_true(limit_allows("10.0.0.1", LIMIT_FAILURES, now + LIMIT_SECONDS));
 	/* Of very many, those are forgotten that were wrong least. */
 	for (unsigned int i = 0; i < 3000; i++) {
 		snprintf(key, sizeof(key), "user %u", i);
 		limit_failed(key, now);
 	}
-	assert_false(limit_allows("10.0.0.1", now));
+	assert_false(limit_allows("10.0.0.1", LIMIT_FAILURES, now));
 	/* A second failure does not forget the first's time. */
 	limit_failed("10.0.0.1", now + LIMIT_SECONDS);
-	assert_false(limit_allows("10.0.0.1", now + LIMIT_SECONDS));
-	assert_true(limit_allows("10.0.0.1", now + LIMIT_SECONDS * (LIMIT_FAILURES + 2)));
+	assert_false(limit_allows("10.0.0.1", LIMIT_FAILURES, now + LIMIT_SECONDS));
+	assert_true(limit_allows("10.0.0.1", LIMIT_FAILURES,
+				 now + LIMIT_SECONDS * (LIMIT_FAILURES + 2)));
 }
 
 int main(void)
