@@ -101,5 +101,6 @@ def devices(words, machine):
     return run
 
 
+# Behind an IOMMU a root alone is no measure: it drives the unit itself, and QEMU's AMD-Vi takes its timer from it.
 for name_, (words_, machine_) in WAYS.items():
-    test(f"root: its disks and network cards by {name_}", deadline=600, bare="both")(devices(words_, machine_))
+    test(f"root: its disks and network cards by {name_}", deadline=600, bare=None if machine_ else "both")(devices(words_, machine_))
