@@ -59,5 +59,7 @@ void fake_restore(const struct fake_state *state);
 void fake_state_free(struct fake_state *state);
 /* Writes since the last call: a reader must make none. */
 unsigned fake_writes(void);
+/* How often the end of a file's data was looked for since the last call: some hosts go over all of it. */
+unsigned fake_searches(void);
 
 #endif

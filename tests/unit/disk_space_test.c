@@ -102,6 +102,38 @@ static void test_a_request_keeps_freed_space(void **state)
 	assert_int_equal(disk_close(&disk, NULL), 0);
 }
 
+static void expect_few_searches(const char *path)
+{
+	uint64_t size = 64 * DISK_MIB, at, run;
+	enum disk_status status;
+	unsigned pieces;
+	struct disk *disk;
+
+	fake_reset(1);
+	disk = make_disk(path, NULL, size, 2 << 20);
+	for (pieces = 0; pieces < 32; pieces++) { /* no block follows its neighbour in the file */
+		at = pieces * 13 % 32 * (2ull << 20);
+		fill(disk, at, at + (2 << 20));
+	}
+	fake_searches();
+	for (at = 0, pieces = 0; at < size; at += run) {
+		assert_int_equal(disk_status(disk, at, size - at, &status, &run), 0);
+		assert_int_equal(status, DISK_STATUS_DATA);
+		pieces++;
+	}
+	assert_int_equal(pieces, 32);
+	assert_in_range(fake_searches(), 1, 4);
+	assert_int_equal(disk_close(&disk, NULL), 0);
+}
+
+/* Once, and not once a block: else a conversion is quadratic where the host goes over all data for it. */
+static void test_the_end_of_data_is_looked_for_once(void **state)
+{
+	(void)state;
+	expect_few_searches("a.vhd");
+	expect_few_searches("a.vhdx");
+}
+
 /* -- Tables -- */
 
 static struct layer *watched;
@@ -267,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_freed_space_comes_back, teardown),
 		cmocka_unit_test_teardown(test_a_request_keeps_freed_space, teardown),
+		cmocka_unit_test_teardown(test_the_end_of_data_is_looked_for_once, teardown),
 		cmocka_unit_test_teardown(test_dirty_bitmaps_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_dirty_bitmaps_of_a_vhd_are_bounded, teardown),
 		cmocka_unit_test_teardown(test_a_long_flush_leaves_the_lock, teardown),
