@@ -41,9 +41,23 @@ _Noreturn void check_failed(const char *file, int line, const char *what)
 	abort();
 }
 
+static bool slow; /* guests leave when the last of them is told */
+
+static void leave_together(void)
+{
+	if (kicks[1] && kicks[2] && kicks[3]) {
+		for (uint32_t i = 1; i < LPS; i++) {
+			lp_guest_left(lp_get(i));
+		}
+	}
+}
+
 void apic_kick(uint32_t apic_id)
 {
 	kicks[apic_id - 100]++;
+	if (slow) {
+		leave_together();
+	}
 	__atomic_store_n(&told[apic_id - 100], true, __ATOMIC_SEQ_CST);
 }
 
@@ -57,7 +71,7 @@ static int setup(void **state)
 	(void)state;
 	memset(told, 0, sizeof(told));
 	memset(kicks, 0, sizeof(kicks));
-	stop = false;
+	stop = slow = false;
 	generation = 1;
 	for (uint32_t i = 0; i < LPS; i++) {
 		*lp_get(i) = (struct lp){.index = i, .apic_id = 100 + i};
@@ -92,6 +106,18 @@ static void nobody_else_is_disturbed(void **state)
 	vcpus[1].lp = NULL;
 	on_lp(0, sync, &vps[1]);
 	assert_int_equal(kicks[0] | kicks[1] | kicks[2] | kicks[3], 0);
+}
+
+/* Who waits for one before the others are told waits for ever here. */
+static void all_are_told_before_one_is_waited_for(void **state)
+{
+	(void)state;
+	slow = true;
+	for (uint32_t i = 1; i < LPS; i++) {
+		lp_get(i)->guest = &mine;
+	}
+	on_lp(0, flush, &mine);
+	assert_true(kicks[1] == 1 && kicks[2] == 1 && kicks[3] == 1);
 }
 
 /* ---- guests that come and go ---- */
@@ -186,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_else_is_disturbed),
+		TEST(all_are_told_before_one_is_waited_for),
 		TEST(after_a_flush_none_runs_with_the_old),
 	};
 
