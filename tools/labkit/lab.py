@@ -34,6 +34,7 @@ class Options:
     hv_append: str = ""          # the hypervisor's options
     qemu_args: list = dataclasses.field(default_factory=list)
     boot: object = None          # function (image, initrd, cmdline) -> QEMU arguments, instead of the usual
+    monitor: tuple = ()          # (a text in the command's output, what QEMU's monitor is told when it has come)
     interactive: bool = False
     token: str = ""              # the channel's, where somebody else has to know it; empty: one of this run
 
@@ -109,7 +110,7 @@ def run(o, sink, terminal=None, on_console=None):
     try:
         machine.start(boot_arguments(o, kernel, write_initrd(o, kernel, token, machine.folder)))
         started = time.monotonic()
-        channel = Channel(token, sink)
+        channel = Channel(token, tell_monitor(machine, o.monitor, sink) if o.monitor else sink)
         reason = pump(machine, channel, lambda: started + o.timeout, terminal, on_console)
         registers = machine.ask_state() if reason == "timeout" else []
         machine.kill()
@@ -118,6 +119,20 @@ def run(o, sink, terminal=None, on_console=None):
                       machine.complaints(), time.monotonic() - started)
     finally:
         machine.remove()
+
+
+def tell_monitor(machine, monitor, sink):
+    text, command = monitor
+    seen = b""
+
+    def take(data):
+        nonlocal seen
+        sink(data)
+        if text.encode() not in seen:
+            seen += data
+            if text.encode() in seen:
+                machine.qmp_send("human-monitor-command", **{"command-line": command})
+    return take
 
 
 def pump(machine, channel, deadline, terminal, on_console):
