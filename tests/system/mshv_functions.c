@@ -423,6 +423,8 @@ static void charge(struct machine *machine)
 	}
 	deposited = (held("deposited") - deposited) * (long)PAGE;
 	EXPECT(deposited > 3 * slack);
+	/* What is used is 13 or 14 pages a VP, and some 50 besides. */
+	EXPECT(deposited <= (64 + 20 * CHARGED_VPS) * (long)PAGE);
 	EXPECT(number_in(CGROUP "/memory.current", "") >=
 	       before + (long)MEMORY + deposited - slack);
 	for (uint32_t i = 0; i < CHARGED_VPS; i++) {
