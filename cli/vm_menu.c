@@ -141,6 +141,9 @@ static const struct choice {
 	{"When the host ends",        NULL,       NULL,              "stop",           "--stop",        "shutdown, save or turn-off: "},
 	{"Notes",                     NULL,       NULL,              "notes",          "--notes",       "Notes: "},
 	{"Delete, but for its disks", "delete",   "off saved",       NULL,             NULL,            NULL},
+	{"Checkpoints",               "checkpoints", NULL,           NULL,             NULL,            NULL},
+	{"Take a checkpoint",         "checkpoint", "off running paused", NULL,        NULL,            NULL},
+	{"Files of disks",            "files",    NULL,              NULL,             NULL,            NULL},
 };
 /* clang-format on */
 
@@ -350,6 +353,68 @@ static void switches_value(struct vm *vm, char *value, size_t size)
 	}
 }
 
+#define DEFAULTS "/etc/default/verdigris"
+
+/* What a command says, its first line. */
+static void first_line(const char *command, char *line, size_t size)
+{
+	FILE *from = popen(command, "re");
+
+	line[0] = '\0';
+	if (from != NULL) {
+		if (fgets(line, (int)size, from) != NULL) {
+			line[strcspn(line, "\n")] = '\0';
+		}
+		(void)pclose(from);
+	}
+}
+
+static bool is_for_all(void)
+{
+	char line[256];
+
+	first_line("grep '^VWEB_OPTIONS=.*--listen' " DEFAULTS " 2>/dev/null", line, sizeof(line));
+	return line[0] != '\0';
+}
+
+static void remote_value(char *value, size_t size)
+{
+	snprintf(value, size, "%s",
+		 access(DEFAULTS, F_OK) != 0 ? "not installed by packages"
+		 : is_for_all()              ? "https, port 8443, for other hosts"
+					     : "https://127.0.0.1:8443 alone");
+}
+
+/* Other hosts reach it, or none does. People compare the fingerprint with what their browser says. */
+static void set_remote(void)
+{
+	char line[256];
+
+	if (access(DEFAULTS, W_OK) != 0) {
+		printf("%s: %s\n", DEFAULTS, strerror(errno));
+		return;
+	}
+	first_line("openssl x509 -noout -fingerprint -sha256 -in "
+		   "/var/lib/verdigris/web/certificate.pem "
+		   "2>/dev/null",
+		   line, sizeof(line));
+	if (line[0] != '\0') {
+		printf("Its certificate: %s\n", line);
+	}
+	if (!is_sure(is_for_all() ? "Only this host is to reach it"
+				  : "Other hosts are to reach it, at port 8443; one logs in there "
+				    "as here")) {
+		return;
+	}
+	run_program((char *[]){"sh", "-c",
+			       is_for_all()
+				       ? "sed -i 's/^VWEB_OPTIONS=.*/VWEB_OPTIONS=\"\"/' " DEFAULTS
+					 " && systemctl restart vweb"
+				       : "sed -i 's/^VWEB_OPTIONS=.*/VWEB_OPTIONS=\"--listen "
+					 "[::]:8443\"/' " DEFAULTS " && systemctl restart vweb",
+			       NULL});
+}
+
 /* False: the service is not there. */
 static bool print_host(struct vm *vm)
 {
@@ -379,6 +444,9 @@ static bool print_host(struct vm *vm)
 		print_line(7, "Restart this host", "machines by their stop actions");
 		print_line(8, "Shut this host down", "likewise");
 		print_line(9, "A shell", "");
+		remote_value(value, sizeof(value));
+		print_line(10, "Web page", value);
+		print_line(11, "Logs", "of the services, the last lines");
 	}
 	print_line(0, "Leave", "");
 	json_decref(host);
@@ -430,6 +498,13 @@ static bool serve(struct vm *vm, int number)
 	case 8:
 		end_host(vm, "poweroff");
 		return true;
+	case 10:
+		set_remote();
+		return true;
+	case 11:
+		run_program((char *[]){"journalctl", "--no-pager", "-n", "40", "-u", "vmms", "-u",
+				       "vweb", "-u", "vswitchd", NULL});
+		return true;
 	default:
 		run_program((char *[]){(char *)(shell != NULL ? shell : "/bin/sh"), NULL});
 		return true;
@@ -444,7 +519,7 @@ int vm_menu(struct vm *vm)
 	(void)setvbuf(stdin, NULL, _IONBF, 0);
 	while (print_host(vm)) {
 		/* What is done here and not by the service is not for another host. */
-		number = choose("> ", vm->host == NULL ? 9 : 5);
+		number = choose("> ", vm->host == NULL ? 11 : 5);
 		if (number <= 0 || !serve(vm, number)) {
 			return VM_DONE;
 		}

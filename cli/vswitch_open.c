@@ -26,6 +26,7 @@
 #define ETH_HEADER   14
 #define TUN_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
 #define NAT_OPTIONS  64 /* words */
+#define SCOPE_WORDS  7
 #define VNET_BYTES   10
 
 static int mtu_of(const char *interface)
@@ -166,33 +167,55 @@ static bool find_nat(char *path, size_t bytes)
 	       client_fail("vnat", "it is not beside vswitch; install it there");
 }
 
-/* It goes on by itself once it is ready, and ends with its port. `options` are words. */
+/* In a scope of its own where systemd is, so that it is no part of whichever service has asked for it, nor ends with that. */
+static char *scope[] = {"systemd-run",
+			"--quiet",
+			"--collect",
+			"--scope",
+			"--slice=system.slice",
+			"--description=A way out by NAT",
+			"--"};
+
+/* Its status when it is ready and goes on by itself; it ends with its port. */
+static int run_nat(char **arguments, int fd)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		dup2(fd, STDIN_FILENO);
+		execvp(arguments[0], arguments);
+		_exit(127);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
+}
+
+/* `options` are words. */
 static int start_nat(char *options)
 {
-	char path[4096], *arguments[NAT_OPTIONS + 3] = {path, "--background"};
-	int fds[2], status = -1;
+	char path[4096], *all[SCOPE_WORDS + NAT_OPTIONS + 3], **arguments = all + SCOPE_WORDS;
+	bool in_scope = geteuid() == 0 && access("/run/systemd/system", F_OK) == 0;
 	size_t count = 2;
-	pid_t child;
+	int fds[2];
 
+	memcpy(all, scope, sizeof(scope));
+	arguments[0] = path;
+	arguments[1] = "--background";
 	for (char *word = strtok(options, " "); word != NULL && count < NAT_OPTIONS + 2;
 	     word = strtok(NULL, " ")) {
 		arguments[count++] = word;
 	}
+	arguments[count] = NULL;
 	if (!find_nat(path, sizeof(path)) || !vswitch_open_link(fds)) {
 		return -1;
 	}
-	child = fork();
-	if (child == 0) {
-		dup2(fds[1], STDIN_FILENO);
-		execv(path, arguments);
-		_exit(127);
-	}
-	close(fds[1]);
-	if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+	/* Without a scope it serves as well. */
+	if ((!in_scope || run_nat(all, fds[1]) != 0) && run_nat(arguments, fds[1]) != 0) {
 		client_fail("vnat", "it did not start");
 		close(fds[0]);
-		return -1;
+		fds[0] = -1;
 	}
+	close(fds[1]);
 	return fds[0];
 }
 

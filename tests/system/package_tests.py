@@ -36,10 +36,13 @@ BEFORE = LIST + """
     grub-install --target=i386-pc /dev/vda
     touch /boot/grub/grub.cfg
     useradd -m carol
+    mkdir -p /etc/systemd/system/serial-getty@ttyS0.service.d
+    printf '[Service]\\nExecStart=\\nExecStart=-/sbin/agetty --autologin carol --keep-baud 115200 - vt220\\n' >/etc/systemd/system/serial-getty@ttyS0.service.d/auto.conf
     listing >/var/tmp/before
     dpkg -i module.deb verdigris.deb
     systemctl is-active vmms vswitchd vweb vmms.socket vlibvirtd.socket verdigris-guests
     usermod -a -G verdigris carol
+    sed -i s/^VERDIGRIS_MENU=.*/VERDIGRIS_MENU=always/ /etc/default/verdigris
     cp vmlinuz initrd /var/tmp/
     runuser -u carol -- vm create web --kernel /var/tmp/vmlinuz --initrd /var/tmp/initrd --append "APPEND" --memory 128M --new-disk 64M --start always
     vm start web && exit 1
@@ -57,16 +60,19 @@ AFTER = LIST + """
         echo "$1: at $(grep ^tick /run/web.out | tail -1 | cut -d' ' -f3)"
     }
     of() { grep -lx $1 /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3 | tr '\\n' ' '; }
-    state() { echo "$1: vmms $(systemctl show -P ActiveState vmms) $(of vmms)"; echo "$1: others $(of vswitchd)$(of vmwp)"; }
+    state() { echo "$1: vmms $(systemctl show -P ActiveState vmms) $(of vmms)"; echo "$1: others $(of vswitchd)$(of vmwp)$(of vnat)"; }
     mkfifo fifo
     echo "system is $(systemctl is-system-running --wait)"; systemctl --failed --no-legend
     dmesg | grep -o 'Hypervisor detected: .*'
     running web
+    systemctl restart serial-getty@ttyS0  # by now there is something to be shown
     runuser -u carol -- vm create hers --kernel /var/tmp/vmlinuz --initrd /var/tmp/initrd --append "APPEND" --memory 128M --net nat || exit 1
     runuser -u carol -- vm start hers || exit 1
     running hers
     systemctl list-units --no-legend --plain 'vm-*.scope'
+    runuser -u carol -- vm add-switch way --kind nat || exit 1
     runuser -u carol -- vm switches
+    for nat in $(of vnat); do echo "vnat: $(cat /proc/$nat/cgroup)"; done
     ticks first; state first
     systemctl restart vmms || exit 1
     running web; running hers
@@ -169,6 +175,7 @@ def life(t):
     t.has(t.console, "Booting `Debian on Verdigris'")
     t.has(text, "system is running\n")
     t.has(text, "Hypervisor detected: Microsoft Hyper-V")
+    t.check(re.search(r"1\) Virtual machines +[12], of which [12] run", t.console), "who logs in at the console does not land in the menu")
     for name in ("web", "hers"):
         t.check(re.search(rf"^vm-{name}-\d+\.scope +loaded +active +running +Machine {name}$", text, re.M), f"'{name}' has no scope of its own")
     t.check(re.search(r"^nat +", text, re.M), "the switch of /etc/verdigris/switches is not there")
@@ -176,8 +183,9 @@ def life(t):
     t.check(len(at) == 3 and at == sorted(at), f"the guest did not run on: {at}")
     service = re.findall(r"^(?:first|second|third): vmms active (\d+) $", text, re.M)
     t.check(len(set(service)) == 3, f"vmms was not restarted: {service}")
-    others = re.findall(r"^(?:first|second|third): others (\d+ \d+ \d+) $", text, re.M)
-    t.check(len(others) == 3 and len(set(others)) == 1, f"vswitchd and two workers are not what they were: {others}")
+    others = re.findall(r"^(?:first|second|third): others ((?:\d+ ){5})$", text, re.M)
+    t.check(len(others) == 3 and len(set(others)) == 1, f"vswitchd, two workers and two vnat are not what they were: {others}")
+    t.check(len(re.findall(r"^vnat: 0::/system.slice/run-.*\.scope$", text, re.M)) == 2, "a vnat has no scope of its own")
     t.has(text, "verdigris\t0.1~second\n")
     t.check(re.search(r"^web +off ", text, re.M), "a machine has not got its stop action")
     t.has(text, '"ended-by": "power-off"')
