@@ -59,7 +59,9 @@ json_t *ask(struct call *call, const char *method, json_t *body, const char *pat
 json_t *fetch(struct call *call, const char *name_or_id);
 json_t *fetch_domain(struct call *call);
 void change(struct call *call, const char *id, json_t *patch);
-/* Until the job has ended. */
+/* Takes the job, NULL: there is none. Until it has ended. */
+void wait_for(struct call *call, json_t *job);
+/* The same of an action. */
 void act_on(struct call *call, const char *id, const char *action);
 /* Whether it is among those that a list's flags (virConnectListAllDomainsFlags) want. */
 bool is_wanted(const json_t *machine, uint32_t flags);
@@ -142,6 +144,31 @@ void create_volume(struct call *call);
 void delete_volume(struct call *call);
 void resize_volume(struct call *call);
 void storage_end(struct session *session);
+
+/* snapshots.c */
+void take_snapshot(struct call *call);
+void get_snapshot_xml(struct call *call);
+void count_snapshots(struct call *call);
+void count_snapshot_children(struct call *call);
+void list_snapshot_names(struct call *call);
+void list_snapshot_children_names(struct call *call);
+void list_snapshots(struct call *call);
+void list_snapshot_children(struct call *call);
+void look_up_snapshot(struct call *call);
+void has_current_snapshot(struct call *call);
+void get_current_snapshot(struct call *call);
+void get_snapshot_parent(struct call *call);
+void snapshot_is_current(struct call *call);
+void snapshot_has_metadata(struct call *call);
+void revert_to_snapshot(struct call *call);
+void delete_snapshot(struct call *call);
+
+/* screen.c */
+void take_screenshot(struct call *call);
+void send_keys(struct call *call);
+
+/* stats.c */
+void get_addresses(struct call *call);
 
 /* define.c */
 void define_domain(struct call *call);

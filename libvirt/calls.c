@@ -207,8 +207,7 @@ json_t *fetch_domain(struct call *call)
 	return fetch(call, domain.id);
 }
 
-/* Takes the job, NULL: there is none. Until it has ended. */
-static void wait_for(struct call *call, json_t *job)
+void wait_for(struct call *call, json_t *job)
 {
 	const char *state;
 
@@ -771,25 +770,43 @@ static const struct {
 	{182, true, act, "save"}, /* DOMAIN_MANAGED_SAVE */
 	{183, false, has_managed_save, NULL}, /* DOMAIN_HAS_MANAGED_SAVE_IMAGE */
 	{184, true, act, "discard-state"}, /* DOMAIN_MANAGED_SAVE_REMOVE */
+	{185, true, take_snapshot, NULL}, /* DOMAIN_SNAPSHOT_CREATE_XML */
+	{186, false, get_snapshot_xml, NULL}, /* DOMAIN_SNAPSHOT_GET_XML_DESC */
+	{187, false, count_snapshots, NULL}, /* DOMAIN_SNAPSHOT_NUM */
+	{188, false, list_snapshot_names, NULL}, /* DOMAIN_SNAPSHOT_LIST_NAMES */
+	{189, false, look_up_snapshot, NULL}, /* DOMAIN_SNAPSHOT_LOOKUP_BY_NAME */
+	{190, false, has_current_snapshot, NULL}, /* DOMAIN_HAS_CURRENT_SNAPSHOT */
+	{191, false, get_current_snapshot, NULL}, /* DOMAIN_SNAPSHOT_CURRENT */
+	{192, true, revert_to_snapshot, NULL}, /* DOMAIN_REVERT_TO_SNAPSHOT */
+	{193, true, delete_snapshot, NULL}, /* DOMAIN_SNAPSHOT_DELETE */
 	{194, false, get_block_info, NULL}, /* DOMAIN_GET_BLOCK_INFO */
 	{196, true, start_with_flags, "start"}, /* DOMAIN_CREATE_WITH_FLAGS */
 	{199, true, set_vcpus_with_flags, NULL}, /* DOMAIN_SET_VCPUS_FLAGS */
 	{200, false, get_vcpus_count, NULL}, /* DOMAIN_GET_VCPUS_FLAGS */
 	{201, true, open_console, NULL}, /* DOMAIN_OPEN_CONSOLE */
 	{204, true, set_memory_with_flags, NULL}, /* DOMAIN_SET_MEMORY_FLAGS */
+	{211, false, take_screenshot, NULL}, /* DOMAIN_SCREENSHOT */
 	{212, false, get_state, NULL}, /* DOMAIN_GET_STATE */
+	{226, true, send_keys, NULL}, /* DOMAIN_SEND_KEY */
 	{228, false, get_node_memory, NULL}, /* NODE_GET_MEMORY_STATS */
 	{229, false, get_control_info, NULL}, /* DOMAIN_GET_CONTROL_INFO */
 	{231, true, undefine_with_flags, NULL}, /* DOMAIN_UNDEFINE_FLAGS */
 	{234, true, act, "turn-off"}, /* DOMAIN_DESTROY_FLAGS */
 	{243, false, get_block_stats_with_flags, NULL}, /* DOMAIN_BLOCK_STATS_FLAGS */
+	{244, false, get_snapshot_parent, NULL}, /* DOMAIN_SNAPSHOT_GET_PARENT */
 	{245, true, act, "reset"}, /* DOMAIN_RESET */
+	{246, false, count_snapshot_children, NULL}, /* DOMAIN_SNAPSHOT_NUM_CHILDREN */
+	{247, false, list_snapshot_children_names, NULL}, /* DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES */
 	{258, true, act, "shutdown"}, /* DOMAIN_SHUTDOWN_FLAGS */
 	{260, true, resize_volume, NULL}, /* STORAGE_VOL_RESIZE */
 	{262, false, get_cpu_stats, NULL}, /* DOMAIN_GET_CPU_STATS */
 	{264, true, set_metadata, NULL}, /* DOMAIN_SET_METADATA */
 	{265, false, get_metadata, NULL}, /* DOMAIN_GET_METADATA */
+	{271, false, snapshot_is_current, NULL}, /* DOMAIN_SNAPSHOT_IS_CURRENT */
+	{272, false, snapshot_has_metadata, NULL}, /* DOMAIN_SNAPSHOT_HAS_METADATA */
 	{273, false, list_all, NULL}, /* CONNECT_LIST_ALL_DOMAINS */
+	{274, false, list_snapshots, NULL}, /* DOMAIN_LIST_ALL_SNAPSHOTS */
+	{275, false, list_snapshot_children, NULL}, /* DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN */
 	{281, false, list_pools, NULL}, /* CONNECT_LIST_ALL_STORAGE_POOLS */
 	{282, false, list_volumes, NULL}, /* STORAGE_POOL_LIST_ALL_VOLUMES */
 	{283, false, list_networks, NULL}, /* CONNECT_LIST_ALL_NETWORKS */
@@ -800,6 +817,7 @@ static const struct {
 	{342, false, get_domain_capabilities, NULL}, /* CONNECT_GET_DOMAIN_CAPABILITIES */
 	{344, false, get_all_stats, NULL}, /* CONNECT_GET_ALL_DOMAIN_STATS */
 	{350, true, define_domain, NULL}, /* DOMAIN_DEFINE_XML_FLAGS */
+	{353, false, get_addresses, NULL}, /* DOMAIN_INTERFACE_ADDRESSES */
 	{358, true, rename_domain, NULL}, /* DOMAIN_RENAME */
 	{360, false, put_nothing, NULL}, /* CONNECT_REGISTER_CLOSE_CALLBACK */
 	{361, false, put_nothing, NULL}, /* CONNECT_UNREGISTER_CLOSE_CALLBACK */

@@ -36,6 +36,7 @@ enum {
 	ERR_NO_VOLUME = 50,
 	ERR_INVALID = 55,
 	ERR_UNSUPPORTED = 67,
+	ERR_NO_SNAPSHOT = 72,
 	ERR_NO_METADATA = 80,
 	ERR_NOT_LIVE = 84,
 	ERR_VOLUME_EXISTS = 90,
@@ -98,6 +99,7 @@ struct session {
 	char *store;    /* the folder of the machines' folders; NULL: not asked for yet */
 	/* A console that it looks at: bytes both ways under the head of the call that opened it. -1: none. */
 	int console;
+	bool fetches; /* it is no console but a file that is fetched: its end is an empty piece, which the client acknowledges */
 	struct wire_header stream;
 	struct message *waiting; /* calls that came while another one waited, the first first */
 	unsigned int waiting_count;
@@ -150,6 +152,10 @@ char *xml_pool(const char *name, const uint8_t id[UUID_BYTES], const char *path,
 
 char *xml_network(const char *name, const uint8_t id[UUID_BYTES], size_t connections);
 
+/* A checkpoint, which is called so, made in this second of 1970; "": it has no parent. */
+char *xml_snapshot(const json_t *point, const char *name, const char *parent, const char *domain,
+		   long long created);
+
 /* A file of a disk, as libvirt knows it: sizes in bytes. */
 struct xml_volume {
 	const char *name, *path, *format;
@@ -188,7 +194,7 @@ struct xml_error {
 json_t *xml_read_domain(const char *text, const char *store, struct xml_error *error);
 json_t *xml_read_device(const char *text, const char *folder, struct xml_error *error);
 
-/* A network (name), a pool (name, path), or a volume (name, format, backing, capacity and allocation: bytes). */
+/* A network (name), a pool (name, path), a snapshot (name, notes, memory), or a volume (name, format, backing, capacity and allocation: bytes). */
 json_t *xml_read_other(const char *text, const char *root, struct xml_error *error);
 
 /*

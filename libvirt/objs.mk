@@ -1,5 +1,5 @@
 # libvirt's clients on the management service.
-libvirt_parts := $(addprefix libvirt/,wire.o session.o calls.o events.o define.o stats.o networks.o storage.o xml.o xml_read.o)
+libvirt_parts := $(addprefix libvirt/,wire.o session.o calls.o events.o define.o stats.o networks.o snapshots.o screen.o storage.o xml.o xml_read.o)
 libvirt_objs := libvirt/main.o $(libvirt_parts) $(disk_objs) $(addprefix hosted/,http.o listen.o manager.o say.o)
 
 libvirt_products := build/libvirt/vlibvirtd

@@ -36,7 +36,7 @@ static bool show_console(struct session *session)
 		close(session->console);
 		session->console = -1;
 	}
-	header.status = got > 0 ? WIRE_CONTINUE : WIRE_OK;
+	header.status = got > 0 || session->fetches ? WIRE_CONTINUE : WIRE_OK;
 	return wire_send(session->client, &header, &out);
 }
 
@@ -46,6 +46,15 @@ static bool take_stream(struct session *session, const struct message *message)
 	const struct wire_out nothing = {0};
 	struct wire_header end = message->header;
 
+	if (session->fetches && end.serial == session->stream.serial) {
+		session->fetches = false;
+		if (session->console >= 0) {
+			close(session->console);
+			session->console = -1;
+		}
+		end.status = WIRE_OK;
+		return wire_send(session->client, &end, &nothing);
+	}
 	if (session->console < 0 || end.serial != session->stream.serial) {
 		return true; /* of one that has ended already */
 	}

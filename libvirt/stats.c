@@ -645,3 +645,48 @@ void get_most_vcpus(struct call *call)
 {
 	wire_put(call->out, VCPUS_MOST);
 }
+
+/* ---- Addresses ---- */
+
+/* "192.0.2.7/24" */
+static void put_address(struct call *call, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char address[64];
+
+	snprintf(address, sizeof(address), "%.*s",
+		 (int)(slash != NULL ? (size_t)(slash - text) : strlen(text)), text);
+	wire_put(call->out, strchr(address, ':') != NULL); /* virIPAddrType */
+	wire_put_text(call->out, address);
+	wire_put(call->out, slash != NULL ? (uint32_t)strtoul(slash + 1, NULL, 10) : 0);
+}
+
+/* Whichever source was asked for: here it is the guest itself. */
+void get_addresses(struct call *call)
+{
+	struct domain domain;
+	json_t *answer, *adapter, *list, *address;
+	size_t i, j;
+
+	get_domain(call, &domain);
+	answer = is_whole(call) ? ask(call, "GET", NULL, "/v1/machines/%s/addresses", domain.id)
+				: NULL;
+	list = json_object_get(answer, "adapters");
+	wire_put(call->out, (uint32_t)json_array_size(list));
+	json_array_foreach(list, i, adapter)
+	{
+		const json_t *addresses = json_object_get(adapter, "addresses");
+
+		wire_put_text(call->out, text_of(adapter, "port"));
+		wire_put(call->out, 1);
+		wire_put_text(call->out, text_of(adapter, "mac"));
+		wire_put(call->out, (uint32_t)json_array_size(addresses));
+		json_array_foreach((json_t *)addresses, j, address)
+		{
+			const char *text = json_string_value(address);
+
+			put_address(call, text != NULL ? text : "");
+		}
+	}
+	json_decref(answer);
+}

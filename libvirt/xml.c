@@ -170,7 +170,7 @@ const char *drive_format(const char *name)
 
 	return end == NULL                                                       ? NULL
 	       : strcasecmp(end, ".vhdx") == 0 || strcasecmp(end, ".avhdx") == 0 ? "vhdx"
-	       : strcasecmp(end, ".vhd") == 0                                    ? "vpc"
+	       : strcasecmp(end, ".vhd") == 0 || strcasecmp(end, ".avhd") == 0   ? "vpc"
 										 : NULL;
 }
 
@@ -634,5 +634,31 @@ char *xml_domain_capabilities(void)
 	      "supported='no'/>\n"
 	      "    <genid supported='yes'/>\n  </features>\n</domainCapabilities>\n",
 	      file);
+	return fclose(file) == 0 ? text : NULL;
+}
+
+/* Its <domain> is the machine's identity alone: what it was then is the checkpoint's own affair, and is gone back to as a whole. */
+char *xml_snapshot(const json_t *point, const char *name, const char *parent, const char *domain,
+		   long long created)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+	bool memory = json_is_true(json_object_get(point, "state"));
+
+	if (file == NULL) {
+		return NULL;
+	}
+	print(file, "<domainsnapshot>\n  <name>%s</name>\n", name);
+	if (*text_of(point, "notes") != '\0') {
+		print(file, "  <description>%s</description>\n", text_of(point, "notes"));
+	}
+	print(file, "  <state>%s</state>\n", memory ? "running" : "shutoff");
+	if (*parent != '\0') {
+		print(file, "  <parent>\n    <name>%s</name>\n  </parent>\n", parent);
+	}
+	fprintf(file, "  <creationTime>%lld</creationTime>\n", created);
+	print(file, "  <memory snapshot='%s'/>\n", memory ? "internal" : "no");
+	print(file, "  <domain>\n    <uuid>%s</uuid>\n  </domain>\n</domainsnapshot>\n", domain);
 	return fclose(file) == 0 ? text : NULL;
 }

@@ -523,6 +523,12 @@ struct rule {
 static bool end_domain(struct reader *reader);
 
 /* clang-format off */
+static bool take_snapshot_memory(struct reader *reader, const char *text)
+{
+	json_object_set_new(reader->machine, "memory", json_boolean(strcmp(text, "no") != 0));
+	return true;
+}
+
 static const struct rule rules[] = {
 	{"domain", GROUP, NULL, NULL, end_domain},
 	{"domain@type", ATTRIBUTE, "hyperv", NULL, NULL},
@@ -696,6 +702,15 @@ static const struct rule rules[] = {
 	{"pool/target", GROUP, NULL, NULL, NULL},
 	{"pool/target/path", TEXT, NULL, take_path, NULL},
 	{"pool/target/permissions", TREE, NULL, NULL, NULL},
+	{"domainsnapshot", GROUP, NULL, NULL, NULL},
+	{"domainsnapshot/name", TEXT, NULL, take_name, NULL},
+	{"domainsnapshot/description", TEXT, NULL, take_notes, NULL},
+	{"domainsnapshot/memory", GROUP, NULL, NULL, NULL},
+	{"domainsnapshot/memory@snapshot", ATTRIBUTE, "no internal", take_snapshot_memory, NULL},
+	{"domainsnapshot/state", TEXT, NULL, NULL, NULL},
+	{"domainsnapshot/creationTime", TEXT, NULL, NULL, NULL},
+	{"domainsnapshot/parent", TREE, NULL, NULL, NULL},
+	{"domainsnapshot/domain", TREE, NULL, NULL, NULL},
 	{"volume", GROUP, NULL, NULL, NULL},
 	{"volume@type", ATTRIBUTE, "file", NULL, NULL},
 	{"volume/name", TEXT, NULL, take_name, NULL},
@@ -1012,9 +1027,9 @@ static json_t *read_xml(const char *text, const char *folder, const char *wanted
 	xmlNode *root = document != NULL ? xmlDocGetRootElement(document) : NULL;
 	bool good = root != NULL;
 
-	if (good &&
-	    (wanted != NULL ? strcmp((const char *)root->name, wanted) != 0
-			    : is_word("domain network pool volume", (const char *)root->name))) {
+	if (good && (wanted != NULL ? strcmp((const char *)root->name, wanted) != 0
+				    : is_word("domain domainsnapshot network pool volume",
+					      (const char *)root->name))) {
 		good = refuse(&reader, ERR_XML, "the root is <%.40s>, and should be <%s>",
 			      (const char *)root->name, wanted != NULL ? wanted : "disk");
 	}

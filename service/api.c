@@ -860,6 +860,11 @@ static void follow_events(struct call *call)
 	request->stream = true;
 }
 
+static void get_addresses(struct call *call)
+{
+	addresses_ask(call->request, call->machine);
+}
+
 /* ---- Files of disks ---- */
 
 static void list_files(struct call *call)
@@ -958,6 +963,7 @@ static const struct route {
 	{"PATCH",  "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, rename_checkpoint},
 	{"DELETE", "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, delete_checkpoint},
 	{"POST",   "/v1/machines/*/checkpoints/*/apply", ROLE_OPERATOR, apply_checkpoint},
+	{"GET",    "/v1/machines/*/addresses", ROLE_VIEWER,   get_addresses},
 	{"GET",    "/v1/machines/*/files",     ROLE_ADMIN,    list_files},
 	{"POST",   "/v1/machines/*/files",     ROLE_ADMIN,    create_file},
 	{"GET",    "/v1/machines/*/files/*",   ROLE_ADMIN,    give_file},

@@ -411,6 +411,9 @@ char *metrics_text(const struct service *service,
 
 struct request;
 
+/* addresses.c: what a machine's guest says of its adapters' addresses; answers, later. */
+void addresses_ask(struct request *request, struct machine *machine);
+
 /* storage.c: the files of disks in the store. */
 json_t *storage_object(const struct service *service);
 /* The names of machines whose documents, or checkpoints, name this file. */
