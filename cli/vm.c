@@ -71,6 +71,7 @@ static const struct option {
 	{"new-name", "NewName", NAME, 0, NULL, NULL, NULL},
 	{"snapshot-name", "SnapshotName", NAME, 0, NULL, NULL, NULL},
 	{"children", "IncludeAllChildCheckpoints", FLAG, AT(children), NULL, "", "of remove-checkpoint: all that came of it too"},
+	{"shutdown-key", NULL, FLAG, AT(shutdown_key), NULL, "", "of console: Ctrl-] shuts the guest down, again turns it off, and Ctrl-\\ leaves, with status 7"},
 	{"force", "Force", FLAG, AT(force), NULL, "", "of a shutdown: programs that object are ended"},
 	{"turn-off", "TurnOff", FLAG, AT(turn_off), NULL, "", "of stop: at once, without the guest"},
 	{"save", "Save", FLAG, AT(save), NULL, "", "of stop: save it instead"},
@@ -355,7 +356,8 @@ static void print_help(FILE *file)
 	}
 	fputs("\nExit status: 0 done, 1 failed, 2 wrong words, 3 there is none of that name, 4 not "
 	      "in "
-	      "this state,\n5 not allowed.\n",
+	      "this state,\n5 not allowed, 7 a console was left by its key where --shutdown-key "
+	      "was given.\n",
 	      file);
 }
 

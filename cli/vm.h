@@ -9,7 +9,7 @@
 #include "hosted/http.h"
 
 /* Exit statuses. */
-enum { VM_DONE, VM_FAILED, VM_USAGE, VM_NOT_FOUND, VM_STATE, VM_PERMISSION, VM_TIMEOUT };
+enum { VM_DONE, VM_FAILED, VM_USAGE, VM_NOT_FOUND, VM_STATE, VM_PERMISSION, VM_TIMEOUT, VM_LEFT };
 
 #define VM_WORDS_MAX 64
 
@@ -23,7 +23,7 @@ struct vm {
 	const char *words[VM_WORDS_MAX]; /* behind the verb, without options */
 	unsigned int count;
 	bool json, no_wait, watch, force, turn_off, save, disks, read_only, untagged, access,
-		children;
+		children, shutdown_key;
 	bool asks; /* questions, also where there is no terminal */
 	const char *columns, *new_disk;
 	/* Of a part of a machine; NULL: not given. */
@@ -67,6 +67,8 @@ int vm_refused(const struct vm *vm);
 int vm_refused_by(const struct http *http);
 /* Until the job, which is taken, has ended. The status. */
 int vm_wait(struct vm *vm, json_t *job);
+/* An action of a machine, to the end of its job. The status. */
+int vm_act_on(struct vm *vm, const char *name, const char *action);
 /* A list of objects: their members that `columns` or --columns name, or with --json all. */
 void vm_print_rows(const struct vm *vm, const json_t *list, const char *columns);
 /* As a table shows it: nothing in it leads a terminal. */
@@ -79,7 +81,7 @@ int vm_change(struct vm *vm, const char *name, json_t *patch);
 /* vm_views.c: the verb, now and whenever something happens. The status. */
 int vm_watch(struct vm *vm);
 
-/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_move.c, vm_display.c: verbs. */
+/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_move.c, vm_display.c, vm_console.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
@@ -99,6 +101,7 @@ json_t *vm_make_disk(struct vm *vm, const char *machine, const char *name, const
 int vm_migrate(struct vm *vm), vm_compare(struct vm *vm), vm_proxy(struct vm *vm);
 int vm_menu(struct vm *vm);
 int vm_display(struct vm *vm);
+int vm_console(struct vm *vm);
 int vm_top(struct vm *vm), vm_storage(struct vm *vm);
 int vm_switches(struct vm *vm), vm_add_switch(struct vm *vm), vm_remove_switch(struct vm *vm);
 

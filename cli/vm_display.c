@@ -33,7 +33,7 @@ static void join(const struct vm *vm, const char *path, int viewer)
 	if (line >= 0) {
 		dup2(viewer, STDIN_FILENO);
 		dup2(viewer, STDOUT_FILENO);
-		terminal_join(line, true);
+		(void)terminal_join(line, true, NULL);
 	}
 	_exit(line >= 0 ? VM_DONE : VM_FAILED);
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/terminal.h"
 #include "cli/vm.h"
 #include "hosted/member.h"
 #include "hosted/say.h"
@@ -289,7 +288,7 @@ int vm_wait(struct vm *vm, json_t *job)
 	return finish(vm, job);
 }
 
-static int act_on(struct vm *vm, const char *name, const char *action)
+int vm_act_on(struct vm *vm, const char *name, const char *action)
 {
 	json_t *job = vm_ask(vm, "POST", vm->force ? json_pack("{s:b}", "force", true) : NULL,
 			     "/v1/machines/%s/actions/%s", name, action);
@@ -304,7 +303,7 @@ static int act(struct vm *vm, const char *action)
 	unsigned int i;
 
 	for (i = 0; i < vm->count; i++) {
-		one = act_on(vm, vm->words[i], action);
+		one = vm_act_on(vm, vm->words[i], action);
 		status = status == VM_DONE ? one : status;
 	}
 	return status;
@@ -567,22 +566,6 @@ static int delete_machines(struct vm *vm)
 	return VM_DONE;
 }
 
-static int console(struct vm *vm)
-{
-	char *segment = http_escape(vm->http, vm->words[0]), path[1024];
-	int line;
-
-	snprintf(path, sizeof(path), "/v1/machines/%s/console", segment);
-	free(segment);
-	line = http_console(vm->socket, path);
-	if (line < 0) {
-		return VM_FAILED;
-	}
-	terminal_join(line, false);
-	close(line);
-	return VM_DONE;
-}
-
 /* ---- Jobs, events, the host ---- */
 
 static int jobs(struct vm *vm)
@@ -715,7 +698,7 @@ const struct vm_verb vm_verbs[] = {
 	{"migrate",       "Move-VM",              1, 2,    vm_migrate,      false, "NAME WHERE",    "to another host while it runs: --host ssh://[USER@]HOST, https://HOST[:PORT]"},
 	{"compare",       "Compare-VM",           1, 2,    vm_compare,      false, "NAME WHERE",    "what of the other host would be in its way"},
 	{"proxy",         NULL,                   0, 0,    vm_proxy,        false, "",              "standard input and output are a connection to the service"},
-	{"console",       NULL,                   1, 1,    console,         false, "NAME",          "COM1, with what came last; Ctrl-] leaves"},
+	{"console",       NULL,                   1, 1,    vm_console,      false, "NAME",          "COM1, with what came last; Ctrl-] leaves; --shutdown-key"},
 	{"display",       NULL,                   1, 2,    vm_display,      false, "NAME [SOCKET]", "its screen, in vncviewer or what VM_VIEWER names, or at a socket for one"},
 	{"top",           NULL,                   0, 0,    vm_top,          false, "",              "how busy those are that run"},
 	{"memory",        "Get-VMMemory",         1, MANY, vm_memory,       false, "NAME...",       "what memory they have, need and may have"},

@@ -594,7 +594,7 @@ static int console(struct client *client)
 	if (line < 0) {
 		return EXIT_REFUSED;
 	}
-	terminal_join(line, false);
+	(void)terminal_join(line, false, NULL);
 	return EXIT_DONE;
 }
 
@@ -636,7 +636,7 @@ static int connect_here(struct client *client, const char *service)
 	if (line < 0) {
 		return !client_fail(service, "nobody listens there in the guest");
 	}
-	terminal_join(line, true);
+	(void)terminal_join(line, true, NULL);
 	return EXIT_DONE;
 }
 
@@ -690,7 +690,7 @@ static int shell(struct client *client, const char *path, char **words, int coun
 		return !client_fail("shell", "the guest has neither sshd at vsock port " SSH_PORT
 					     " nor a login at " LOGIN_PORT);
 	}
-	terminal_join(line, true);
+	(void)terminal_join(line, true, NULL);
 	return EXIT_DONE;
 }
 
