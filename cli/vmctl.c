@@ -97,7 +97,8 @@ static const char help[] =
 	"it\n"
 	"  detach NUMBER                      the disk or drive is taken away\n"
 	"  net list                           the network adapters, their numbers and counts\n"
-	"  net add SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,socket=PATH]\n"
+	"  net add "
+	"SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,signals=page][,socket=PATH]\n"
 	"                                     one more, on a virtual switch\n"
 	"  net remove NUMBER                  one is taken away\n"
 	"  net connect NUMBER[,socket=PATH]   the switch of one was ended, and is there again\n"
@@ -915,7 +916,7 @@ static bool put_value(json_t *params, char **words, int count)
 /* WORD[,KEY=VALUE]..., in pieces; the socket's path is no parameter, but where we connect. */
 static bool take_options(char *word, json_t *network, const char **path)
 {
-	static const char *const keys[] = {"port", "mac", "vlan", "queues", "socket"};
+	static const char *const keys[] = {"port", "mac", "vlan", "queues", "signals", "socket"};
 	char *rest = strchr(word, ','), *value, *next;
 	json_int_t count;
 	size_t i;
@@ -930,17 +931,17 @@ static bool take_options(char *word, json_t *network, const char **path)
 		if (value != NULL) {
 			*value++ = '\0';
 		}
-		i = network != NULL ? 0 : 4;
-		while (i < 5 && strcmp(rest, keys[i]) != 0) {
+		i = network != NULL ? 0 : 5;
+		while (i < 6 && strcmp(rest, keys[i]) != 0) {
 			i++;
 		}
-		if (value == NULL || i == 5) {
+		if (value == NULL || i == 6) {
 			return client_fail(rest, network != NULL
 							 ? "give port=NAME, mac=ADDRESS, vlan=N, "
-							   "queues=N or socket=PATH"
+							   "queues=N, signals=page or socket=PATH"
 							 : "give socket=PATH");
 		}
-		if (i == 4) {
+		if (i == 5) {
 			*path = value;
 		} else if ((i == 2 || i == 3) && words_number(value, &count)) {
 			json_object_set_new(network, keys[i], json_integer(count));

@@ -60,5 +60,13 @@ build/tests/system/kexec build/tests/system/clock build/tests/system/hvsock: bui
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
 
+# What Debian's testpmd is to be told of queues.
+tests_products += build/tests/system/queues_started.so
+
+build/tests/system/queues_started.so: tests/system/queues_started.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -O2 -Wall -Wextra -Werror -shared -fPIC -o $@ $<
+
 # Loops over all partitions and pages of the fake; to compare is their work, and tells a fuzzer nothing.
 build/san/tlfs/partition.o build/san/tests/fake/plat.o: san_flags += -fno-sanitize-coverage=trace-cmp

@@ -96,6 +96,10 @@ static const char *restore_ring(struct vmbus_channel *channel,
 
 static void let_ring_go(struct vmbus_channel *channel)
 {
+	if (channel->monitored) {
+		monitor_drop(channel->bus);
+		channel->monitored = false;
+	}
 	gpadl_drop(channel->ring_gpadl);
 	channel->ring_gpadl = NULL;
 	free(channel->packet);
@@ -123,6 +127,10 @@ static const char *take_ring(struct vmbus_channel *channel, const struct channel
 		channel->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		reason = (channel->packet == NULL && !own) || channel->event < 0 ? "no memory"
 										 : NULL;
+	}
+	if (reason == NULL && monitor_has_bit(channel, channel->relid)) {
+		reason = monitor_take(channel->bus);
+		channel->monitored = reason == NULL;
 	}
 	if (reason == NULL &&
 	    vmbus_host_connect(channel->bus->host, channel->connection_id, channel->event) != 0) {

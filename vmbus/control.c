@@ -67,6 +67,7 @@ static void answer_contact(struct vmbus *bus)
 	bus->vp = version >= VERSION_WIN8_1 ? bus->contact.target_vcpu : 0;
 	if (accepted) {
 		bus->version = version;
+		bus->monitor_gpa = bus->contact.monitor_page2;
 		answer.response.version_supported = 1;
 		answer.response.msg_conn_id = version;
 	}

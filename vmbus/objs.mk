@@ -1,5 +1,5 @@
 vmbus_objs := vmbus/server.o vmbus/queue.o vmbus/control.o vmbus/offer.o vmbus/channel.o vmbus/gpadl.o vmbus/half.o vmbus/packet.o \
-	vmbus/signal.o vmbus/state.o lib/state.o
+	vmbus/monitor.o vmbus/signal.o vmbus/state.o lib/state.o
 
 vmbus_tests := tests/unit/vmbus_control_test.c tests/unit/vmbus_ring_test.c tests/unit/vmbus_packet_test.c \
 	tests/unit/vmbus_state_test.c

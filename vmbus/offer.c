@@ -33,6 +33,7 @@ static void fill_in(struct vmbus_channel *channel, struct vmbus *bus,
 	memcpy(channel->offer.user_def, offer->user_def, sizeof(offer->user_def));
 	channel->class = offer->class;
 	channel->device = offer->device;
+	channel->by_page = offer->by_page;
 	channel->log_is_kept = vmbus_host_log_is_kept(bus->host);
 	channel->event = -1;
 	atomic_init(&channel->shut, true);
@@ -156,6 +157,10 @@ static void send_offer(struct vmbus_channel *channel)
 	if (channel->bus->version > VERSION_WS2008) { /* which has not got the fields */
 		message.is_dedicated_interrupt = 1;
 		message.connection_id = channel->connection_id;
+	}
+	if (monitor_has_bit(channel, channel->relid)) {
+		message.monitorid = (uint8_t)channel->relid;
+		message.monitor_allocated = 1;
 	}
 	if (has_predecessor(channel->bus, channel)) {
 		return;

@@ -8,11 +8,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vmbus/server.h"
+
+static void close_events(const struct vmbus *bus)
+{
+	const int fds[] = {bus->event, bus->timer, bus->either};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_COUNT(fds); i++) {
+		if (fds[i] >= 0) {
+			close(fds[i]);
+		}
+	}
+}
+
+static int make_events(struct vmbus *bus)
+{
+	struct epoll_event readable = {.events = EPOLLIN};
+	int ret;
+
+	bus->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	bus->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	bus->either = epoll_create1(EPOLL_CLOEXEC);
+	if (bus->event >= 0 && bus->timer >= 0 && bus->either >= 0 &&
+	    epoll_ctl(bus->either, EPOLL_CTL_ADD, bus->event, &readable) == 0 &&
+	    epoll_ctl(bus->either, EPOLL_CTL_ADD, bus->timer, &readable) == 0) {
+		return 0;
+	}
+	ret = -errno;
+	close_events(bus);
+	return ret;
+}
 
 int vmbus_create(struct vmbus_host *host, struct vmbus **out)
 {
@@ -23,9 +55,8 @@ int vmbus_create(struct vmbus_host *host, struct vmbus **out)
 		return -ENOMEM;
 	}
 	bus->host = host;
-	bus->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (bus->event < 0) {
-		ret = -errno;
+	ret = make_events(bus);
+	if (ret != 0) {
 		free(bus);
 		return ret;
 	}
@@ -36,7 +67,7 @@ int vmbus_create(struct vmbus_host *host, struct vmbus **out)
 
 int vmbus_fd(const struct vmbus *bus)
 {
-	return bus->event;
+	return bus->either;
 }
 
 static void server_wake(struct vmbus *bus)
@@ -140,13 +171,21 @@ static bool take_message(struct vmbus *bus, struct in_message *message)
 	return there;
 }
 
-static void clear_event(struct vmbus *bus)
+static void clear(int event)
 {
 	uint64_t count;
 
 	/* It fails only when there is nothing to clear. */
-	if (read(bus->event, &count, sizeof(count)) < 0) {
+	if (read(event, &count, sizeof(count)) < 0) {
 		return;
+	}
+}
+
+static void clear_event(const struct vmbus *bus)
+{
+	clear(bus->event);
+	if (bus->monitor_period_ns != 0) {
+		clear(bus->timer);
 	}
 }
 
@@ -163,6 +202,7 @@ void vmbus_serve(struct vmbus *bus)
 		return;
 	}
 	signal_scan(bus);
+	monitor_look(bus);
 	queue_pump(bus);
 	for (i = 0;
 	     i < SERVER_IN_MAX && bus->out_count < SERVER_OUT_LIMIT && take_message(bus, &message);
@@ -267,6 +307,7 @@ void vmbus_begin_pause(struct vmbus *bus)
 
 	CHECK(!bus->paused);
 	bus->paused = true;
+	monitor_watch(bus);
 	serve_notes(bus);
 	for (channel = offer_next(bus, 1); channel != NULL;
 	     channel = offer_next(bus, channel->relid + 1)) {
@@ -291,6 +332,7 @@ void vmbus_resume(struct vmbus *bus)
 
 	CHECK(bus->paused);
 	bus->paused = false;
+	monitor_watch(bus);
 	/* After a load: what no device has taken up, and devices that the old machine had not. */
 	gpadl_finish_torn(bus);
 	if (bus->offers_wanted) {
@@ -317,7 +359,7 @@ void vmbus_destroy(struct vmbus **out)
 	}
 	queue_clear(bus);
 	pthread_mutex_destroy(&bus->lock);
-	close(bus->event);
+	close_events(bus);
 	free(bus);
 	*out = NULL;
 }

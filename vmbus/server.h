@@ -124,6 +124,7 @@ struct vmbus_channel {
 	void *device;                     /* [I] */
 	uint32_t relid;                   /* [I] */
 	uint32_t connection_id;           /* [I] */
+	bool by_page;                     /* [I] the guest signals by its monitor page */
 	const _Atomic bool *log_is_kept;  /* [I] the home's */
 
 	unsigned int notes;               /* [L] enum note */
@@ -145,6 +146,7 @@ struct vmbus_channel {
 
 	atomic_bool shut;          /* [a] the ring is not to be used any more */
 	int event;                 /* [I] while open */
+	bool monitored;            /* [C] it is one of vmbus.monitored */
 	struct ring_reader reader; /* [R] */
 	struct ring_writer writer; /* [R] */
 	uint8_t *packet; /* [R] copy of the packet being looked at; NULL: it is the device's */
@@ -156,7 +158,8 @@ struct vmbus_channel {
 
 struct vmbus {
 	struct vmbus_host *host; /* [I] */
-	int event;               /* [I] */
+	int event, timer;        /* [I] */
+	int either;              /* [I] readable when one of them is */
 	pthread_mutex_t lock;
 
 	struct vmbus_channel *channels[VMBUS_MAX_CHANNELS]; /* [L] by relid */
@@ -181,6 +184,12 @@ struct vmbus {
 	uint32_t version;          /* [C] 0: not connected */
 	uint64_t interrupt_number; /* [I] while a channel is open, else [C]; the page's */
 	uint64_t *interrupt_page;  /* likewise; NULL: the version has none */
+	uint64_t monitor_gpa;      /* [C] of the connection, as the guest gave it; 0: none */
+	uint64_t monitor_number;   /* [C] while a channel that signals by it is open; the page's */
+	uint8_t *monitor_page;     /* likewise, else NULL */
+	unsigned int monitored;    /* [C] such channels */
+	unsigned int quiet_looks;  /* [C] at it since the last signal */
+	long monitor_period_ns;    /* [C] of the timer; 0: it stands */
 	uint32_t vp;               /* [C] to which messages go */
 	bool offers_wanted;        /* [C] the guest has asked for offers */
 	bool paused;               /* [C] vmbus_pause() was called */
@@ -317,5 +326,17 @@ void signal_scan(struct vmbus *bus);
 void signal_kick(const struct vmbus_channel *channel);              /* [T] */
 void signal_guest(struct vmbus_channel *channel);                   /* [T] */
 void signal_set_target(struct vmbus_channel *channel, uint32_t vp); /* [C] */
+
+/* ---- monitor.c [C] ---- */
+
+/* Is it offered, with that number, with a bit of the guest's monitor page? */
+bool monitor_has_bit(const struct vmbus_channel *channel, uint32_t relid);
+/* For one open channel that has. NULL, or why the page cannot be had. */
+const char *monitor_take(struct vmbus *bus) MUST_CHECK;
+void monitor_drop(struct vmbus *bus);
+/* Looks at it from now on, or no longer: a pause begins or ends. */
+void monitor_watch(struct vmbus *bus);
+/* Passes the guest's signals in the page on to their channels. */
+void monitor_look(struct vmbus *bus);
 
 #endif

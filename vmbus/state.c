@@ -4,6 +4,7 @@
  *   vmbus 1    version, VP of messages, offers wanted; before version 2.4 the number of the interrupt page
  *     in 1       a message of the guest's that was not acted on: connection, bytes; oldest first
  *     out 1      a message that the guest had no room for; oldest first
+ *     monitor 1  the monitor page of the contact, if it named one; relids of the channels that the guest knows and that signal by it
  *     gpadl 1    handle, relid, state, offset, bytes, pages, those that have arrived; their numbers; newest first
  *     channel 1  type, instance, sub-channel; relid, state, declined, known to be open; by relid. If it is open:
  *       ring 1     open_channel's fields; target VP; our read and write index, and the guest's read index as last seen; whether
@@ -24,6 +25,7 @@
 
 #define VMBUS_STATE_VERSION   1
 #define MESSAGE_STATE_VERSION 1
+#define MONITOR_STATE_VERSION 1
 #define GPADL_STATE_VERSION   1
 #define CHANNEL_STATE_VERSION 1
 #define RING_STATE_VERSION    1
@@ -113,6 +115,30 @@ static void save_channel(const struct vmbus_channel *channel, struct state_write
 	state_end(writer, part);
 }
 
+static bool is_monitored(const struct vmbus_channel *channel)
+{
+	return channel->state != CHANNEL_IDLE && channel->state != CHANNEL_REVOKED &&
+	       monitor_has_bit(channel, channel->relid);
+}
+
+static void save_monitor(struct vmbus *bus, struct state_writer *writer)
+{
+	const struct vmbus_channel *channel = offer_next(bus, 1);
+	size_t part;
+
+	if (bus->version == 0 || bus->monitor_gpa == 0) {
+		return;
+	}
+	part = state_begin(writer, "monitor", MONITOR_STATE_VERSION);
+	state_put_u64(writer, bus->monitor_gpa);
+	for (; channel != NULL; channel = offer_next(bus, channel->relid + 1)) {
+		if (is_monitored(channel)) {
+			state_put_u32(writer, channel->relid);
+		}
+	}
+	state_end(writer, part);
+}
+
 static bool has_interrupt_page(uint32_t version)
 {
 	return version != 0 && version < VERSION_WIN8;
@@ -133,6 +159,7 @@ void vmbus_save(struct vmbus *bus, struct state_writer *writer)
 	}
 	save_in(bus, writer);
 	save_out(bus, writer);
+	save_monitor(bus, writer);
 	for (gpadl = bus->gpadls; gpadl != NULL; gpadl = gpadl->next) {
 		save_gpadl(gpadl, writer);
 	}
@@ -175,7 +202,8 @@ struct saved {
 	struct vmbus *bus;
 	uint32_t version, vp;
 	bool offers_wanted;
-	uint64_t interrupt_number;
+	uint64_t interrupt_number, monitor_gpa;
+	bool monitored[VMBUS_MAX_CHANNELS]; /* by relid */
 	struct in_message in[SERVER_IN_MAX];
 	unsigned int in_count, out_count;
 	struct message *out_first, **out_end;
@@ -224,6 +252,27 @@ static void read_out(struct saved *saved, struct state_reader *part)
 	*saved->out_end = message;
 	saved->out_end = &message->next;
 	saved->out_count++;
+}
+
+static void read_monitor(struct saved *saved, struct state_reader *part)
+{
+	uint32_t before = 0;
+
+	saved->monitor_gpa = state_u64(part);
+	if (saved->version == 0 || saved->monitor_gpa == 0) {
+		state_refuse(part, "is of no contact");
+	}
+	while (state_left(part) != 0) {
+		uint32_t relid = state_u32(part);
+
+		if (relid <= before || relid >= VMBUS_MAX_CHANNELS) {
+			state_refuse(part, "has a number that is none, or that is not its turn");
+			return;
+		}
+		saved->monitored[relid] = true;
+		before = relid;
+	}
+	state_finish(part);
 }
 
 static bool gpadl_is_valid(const struct vmbus_gpadl *gpadl, uint32_t pages_there)
@@ -396,6 +445,9 @@ static void read_all(struct saved *saved, struct state_reader *whole)
 	while (state_next_named(whole, "out", MESSAGE_STATE_VERSION, &part)) {
 		read_out(saved, &part);
 	}
+	if (state_next_named(whole, "monitor", MONITOR_STATE_VERSION, &part)) {
+		read_monitor(saved, &part);
+	}
 	while (state_next_named(whole, "gpadl", GPADL_STATE_VERSION, &part)) {
 		read_gpadl(saved, &part);
 	}
@@ -472,6 +524,11 @@ static void match(const struct saved *saved, struct saved_channel *channel)
 		return;
 	}
 	channel->channel = offer;
+	if (channel->state != CHANNEL_IDLE &&
+	    saved->monitored[channel->relid] != monitor_has_bit(offer, channel->relid)) {
+		state_refuse(&channel->part,
+			     "is of a device whose guest signals another way (signals=)");
+	}
 }
 
 static void check_channels(const struct saved *saved, const struct state_reader *whole)
@@ -482,6 +539,11 @@ static void check_channels(const struct saved *saved, const struct state_reader 
 	for (relid = 1; relid < VMBUS_MAX_CHANNELS && state_ok(whole); relid++) {
 		struct saved_channel *channel = saved->channels[relid];
 
+		if (saved->monitored[relid] && (channel == NULL || channel->state == CHANNEL_IDLE ||
+						channel->state == CHANNEL_REVOKED)) {
+			state_refuse(whole,
+				     "has a signal of a channel that the guest does not know");
+		}
 		if (channel == NULL) {
 			continue;
 		}
@@ -526,6 +588,25 @@ static void take_page(const struct saved *saved, const struct state_reader *whol
 	    (saved->interrupt_number > UINT64_MAX / VMBUS_PAGE_SIZE ||
 	     signal_take_page(saved->bus, saved->interrupt_number * VMBUS_PAGE_SIZE) != NULL)) {
 		state_refuse(whole, "has an interrupt page that cannot be");
+	}
+}
+
+/* Likewise: what is held by then is let go of again, and the open channels hold it. */
+static void try_monitor(const struct saved *saved, const struct state_reader *whole)
+{
+	uint32_t relid;
+
+	saved->bus->monitor_gpa = saved->monitor_gpa;
+	for (relid = 1; relid < VMBUS_MAX_CHANNELS; relid++) {
+		if (!saved->monitored[relid] || saved->channels[relid]->state != CHANNEL_OPEN) {
+			continue;
+		}
+		if (monitor_take(saved->bus) != NULL) {
+			saved->bus->monitor_gpa = 0;
+			state_refuse(whole, "has a monitor page that cannot be");
+			return;
+		}
+		monitor_drop(saved->bus);
 	}
 }
 
@@ -722,6 +803,9 @@ int vmbus_load(struct vmbus *bus, struct state_reader *list)
 	}
 	if (state_ok(&whole)) {
 		acquire(saved);
+	}
+	if (state_ok(&whole)) {
+		try_monitor(saved, &whole);
 	}
 	if (state_ok(&whole)) {
 		take_page(saved, &whole);

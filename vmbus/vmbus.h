@@ -179,6 +179,11 @@ struct vmbus_offer {
 	 * them, and live no longer than the guest's connection.
 	 */
 	uint16_t sub_channel;
+	/*
+	 * The guest signals by a page of its memory that is looked at now and then, as drivers in user space need it; not if there are
+	 * more channels than the page has bits.
+	 */
+	bool by_page;
 	const struct vmbus_class *class;
 	void *device; /* handed to the functions of the class */
 };

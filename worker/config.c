@@ -90,7 +90,8 @@ static const char help[] =
 	"  --iso FILE        a DVD drive that firmware starts from: an IDE one with generation 1, "
 	"else as\n"
 	"                    --dvd\n"
-	"  --net SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,socket=PATH]\n"
+	"  --net "
+	"SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,signals=page][,socket=PATH]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
 	"times\n"
 	"  --vsock PATH      sockets between guest and root: a program that connects to PATH and\n"
@@ -249,7 +250,7 @@ static void set_dvd(json_t *document, const char *word, const char *controller)
 /* SWITCH[,KEY=VALUE]... */
 static bool set_network(json_t *document, char *word)
 {
-	static const char *const keys[] = {"port", "mac", "vlan", "queues", "socket"};
+	static const char *const keys[] = {"port", "mac", "vlan", "queues", "signals", "socket"};
 	json_t *network = json_object(), *networks = json_object_get(document, "networks");
 	char *rest = strchr(word, ','), *value, *next;
 	size_t i;
@@ -271,7 +272,7 @@ static bool set_network(json_t *document, char *word)
 		}
 		if (value == NULL || i == ARRAY_COUNT(keys)) {
 			say("--net %s: %s: give SWITCH, and behind it ,port=NAME ,mac=ADDRESS "
-			    ",vlan=N ,queues=N or ,socket=PATH",
+			    ",vlan=N ,queues=N ,signals=page or ,socket=PATH",
 			    word, rest);
 			json_decref(network);
 			return false;

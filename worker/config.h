@@ -72,6 +72,7 @@ struct config_network {
 	uint8_t mac[6];    /* zeros: the switch chooses */
 	unsigned int vlan; /* 0: as the port is set */
 	unsigned int queue_count; /* 0: config_queues() */
+	bool by_page;             /* its guest signals by a page of memory */
 };
 
 struct config_disk {

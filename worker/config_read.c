@@ -700,9 +700,11 @@ static bool read_port_socket(struct form *form, const json_t *value, void *into)
 bool config_read_network(struct form *form, const json_t *value, struct config_network *network)
 {
 #define OF_NETWORK(member) .at = offsetof(struct network_members, member)
+	static const char *const signals[] = {"call", "page", NULL};
 	struct network_members {
 		struct config_network network;
 		uint64_t vlan, queues;
+		unsigned int signals;
 	} read = {.network.socket = {.path = CONFIG_PORT_SOCKET, .fd = -1}};
 	static const struct form_member members[] = {
 		{"switch", FORM_TEXT, .required = true, OF_NETWORK(network.network), .least = 1,
@@ -712,6 +714,7 @@ bool config_read_network(struct form *form, const json_t *value, struct config_n
 		{"mac", FORM_OTHER, OF_NETWORK(network.mac), .read = read_address},
 		{"vlan", FORM_NUMBER, OF_NETWORK(vlan), .least = 1, .most = 4094},
 		{"queues", FORM_NUMBER, OF_NETWORK(queues), .least = 1, .most = CONFIG_QUEUES_MAX},
+		{"signals", FORM_WORD, OF_NETWORK(signals), .words = signals},
 	};
 
 	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
@@ -720,6 +723,7 @@ bool config_read_network(struct form *form, const json_t *value, struct config_n
 	*network = read.network;
 	network->vlan = (unsigned int)read.vlan;
 	network->queue_count = (unsigned int)read.queues;
+	network->by_page = read.signals == 1;
 	return true;
 }
 

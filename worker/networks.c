@@ -147,6 +147,7 @@ static int show_adapter(struct vmbus *bus, unsigned int index, struct network_pl
 	struct network_config config = {
 		.name = wanted->network,
 		.queue_count = wanted->queue_count,
+		.by_page = wanted->by_page,
 		.ended = on_ended,
 		.context = place,
 	};

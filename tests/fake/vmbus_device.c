@@ -84,6 +84,7 @@ int device_offer(struct vmbus *bus, struct fake_device *device, uint32_t instanc
 		.instance = {.data1 = instance},
 		.flags = VMBUS_CHANNEL_ENUMERATE_DEVICE_INTERFACE,
 		.sub_channel = sub_channel,
+		.by_page = device->by_page,
 		.class = &device_class,
 		.device = device,
 	};

@@ -7,8 +7,9 @@
 struct fake_device {
 	struct vmbus_channel *channel; /* NULL once released */
 	unsigned int opened, closing, released;
-	int refuse; /* what opened() returns */
-	bool holds; /* closing() does not let go at once: device_let_go() does */
+	int refuse;   /* what opened() returns */
+	bool by_page; /* it is offered so */
+	bool holds;   /* closing() does not let go at once: device_let_go() does */
 	bool is_open;
 	bool is_paused;
 	uint32_t takes;           /* opened() gets this GPADL, if it is not 0 */

@@ -257,6 +257,7 @@ bool guest_contact(uint32_t version)
 	struct vmbus_channel_initiate_contact request = {
 		.header.msgtype = CHANNELMSG_INITIATE_CONTACT,
 		.vmbus_version_requested = version,
+		.monitor_page2 = (uint64_t)GUEST_MONITOR_PAGE * VMBUS_PAGE_SIZE,
 	};
 	const struct vmbus_channel_version_response *answer;
 
@@ -512,6 +513,14 @@ bool guest_receive(struct guest_channel *channel, struct guest_packet *packet)
 		signal_server(channel);
 	}
 	return true;
+}
+
+void guest_set_monitor(uint32_t monitor)
+{
+	uint32_t *word = (uint32_t *)(guest_page(GUEST_MONITOR_PAGE) + 8 + monitor / 32 * 8);
+
+	__atomic_fetch_or(word, 1u << monitor % 32, __ATOMIC_SEQ_CST);
+	vmbus_serve(guest.bus);
 }
 
 unsigned int guest_signals(uint32_t vp, uint32_t relid)

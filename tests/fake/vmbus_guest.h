@@ -18,6 +18,8 @@
 #define GUEST_MESSAGES 4096u
 /* Of a guest whose version has one; the last of its RAM. */
 #define GUEST_INTERRUPT_PAGE (GUEST_PAGES - 1)
+/* The second of its monitor pages. */
+#define GUEST_MONITOR_PAGE (GUEST_PAGES - 2)
 
 struct guest_message {
 	uint32_t vp;
@@ -107,6 +109,8 @@ bool guest_send(struct guest_channel *channel, uint16_t type, uint64_t transacti
 		const void *list, uint32_t list_bytes, const void *payload, uint32_t bytes);
 /* False: there is none. Signals the server as Linux does if that waits for room. */
 bool guest_receive(struct guest_channel *channel, struct guest_packet *packet);
+/* Signals by the bit of the monitor page, and lets the server look. */
+void guest_set_monitor(uint32_t monitor);
 /* Signals of a channel that arrived at a VP so far. */
 unsigned int guest_signals(uint32_t vp, uint32_t relid);
 

@@ -62,6 +62,7 @@ static void contact(void)
 		.vmbus_version_requested = versions[fuzz_byte() % ARRAY_COUNT(versions)],
 		.target_vcpu = fuzz_byte() % 8,
 		.msg_sint = 2,
+		.monitor_page2 = (GUEST_MONITOR_PAGE + fuzz_byte() % 4) * (uint64_t)VMBUS_PAGE_SIZE,
 	};
 
 	if (message.vmbus_version_requested < VERSION_WIN8) {
@@ -203,7 +204,7 @@ static void device_step(void)
 
 static void step(void)
 {
-	switch (fuzz_byte() % 13) {
+	switch (fuzz_byte() % 14) {
 	case 0:
 		any_message();
 		break;
@@ -234,6 +235,9 @@ static void step(void)
 		break;
 	case 9:
 		good_open(fuzz_byte() % DEVICES);
+		break;
+	case 10:
+		guest_set_monitor(fuzz_byte() % 128);
 		break;
 	default:
 		device_step();
@@ -286,6 +290,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fuzz_begin(data, size);
 	memset(devices, 0, sizeof(devices));
+	devices[0].by_page = devices[DEVICES - 1].by_page = true;
 	guest_create();
 	for (i = 0; i < DEVICES - 1; i++) {
 		EXPECT(device_offer(guest.bus, &devices[i], i, 0) == 0);

@@ -23,6 +23,7 @@ static void machine(unsigned int step)
 	unsigned int i;
 
 	memset(devices, 0, sizeof(devices));
+	devices[0].by_page = true;
 	for (i = 0; i < DEVICES; i += step) {
 		EXPECT(device_offer(guest.bus, &devices[i], i + 1, (uint16_t)(i / 2)) == 0);
 	}

@@ -3,7 +3,7 @@ import os
 import re
 
 from harness import BUILD, guest, kernels, test
-from labkit import floppy, judge
+from labkit import dpdk, floppy, judge
 
 PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
 IPERF = "/usr/bin/iperf3"
@@ -404,6 +404,54 @@ def refused(t):
     t.has(text, "--net lan: /run/vswitchd.ports: No such file or directory; is vswitchd running")
     t.has(text, "there is no switch \"wan\"")
     t.has(text, "port \"host\" is in use")
+
+
+@test("network: DPDK's testpmd forwards between two adapters, which it signals by its monitor page", deadline=900)
+def testpmd(t):
+    """A ping goes from the root to a namespace of its own, and back, by two switches and the guest between them."""
+    command = f"""
+        until [ $(ls -d /sys/class/net/eth* | wc -l) = 2 ]; do usleep 100000; done
+        devices=$(for n in 0 1; do basename $(readlink -f /sys/class/net/eth$n/device); done)
+        cd /sys/bus/vmbus/drivers
+        echo f8615163-df3e-46c5-913f-f2d2f965ed0e >uio_hv_generic/new_id
+        for device in $devices; do
+            echo $device >hv_netvsc/unbind
+            echo $device >uio_hv_generic/bind || exit 1
+        done
+        chmod 755 / /dpdk
+        mkdir -p /dev/hugepages /var/run
+        mount -t hugetlbfs none /dev/hugepages
+        mkfifo /never; sleep 9999 >/never &
+        LD_PRELOAD=/queues_started.so {dpdk.TESTPMD} -l 0-1 -- --forward-mode=io --total-num-mbufs=4096 --auto-start </never
+    """
+    with open(os.path.join(BUILD, "tests", "system", "queues_started.so"), "rb") as file:
+        more = {**dpdk.files(), "queues_started.so": file.read()}
+    image = guest.initrd("testpmd", command, kernels.get("6.1"), ["hv_netvsc", "uio_hv_generic"], more=more)
+    worker = guest.worker("testpmd", vps=2, append="hugepages=64", more=["--net", "near,port=one,signals=page", "--net", "far,port=two,signals=page"])
+    text = t.root(f"""
+        modprobe tun || exit 1
+        vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+        until vswitch list >/dev/null 2>&1; do usleep 100000; done
+        unshare -n sleep 9999 & other=$!
+        until nsenter -t $other -n ip link set lo up 2>/dev/null && [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do usleep 100000; done
+        for name in near far; do
+            vswitch create $name && vswitch port $name add host internal:$name || exit 1
+        done
+        vswitch port near add one guest && vswitch port near set one spoofing=on
+        vswitch port far add two guest && vswitch port far set two spoofing=on
+        ip addr add 10.4.0.1/24 dev near; ip link set near up
+        ip link set far netns $other
+        nsenter -t $other -n ip addr add 10.4.0.2/24 dev far
+        nsenter -t $other -n ip link set far up
+        {guest.shell(worker)} >out 2>&1 & worker=$!
+        until grep -q 'Press enter to exit' out || ! kill -0 $worker; do sleep 1; done
+        until ping -c 1 -W 5 10.4.0.2 >/dev/null; do kill -0 $worker || exit 1; done
+        ping -c 20 -i 0.1 -W 20 10.4.0.2
+        kill $worker; wait $worker
+        cat out; vswitch stats near""", puts=[*guest.puts("6.1", image), *PROGRAMS])
+    t.has(text, "20 packets transmitted, 20 packets received")
+    t.has(text, "io packet forwarding - ports=2")
+    t.calm(text)
 
 
 IPXE = "/boot/ipxe.lkrn"  # of the package ipxe

@@ -457,10 +457,10 @@ static void networks(void **state)
 	static const uint8_t mac[6] = {0x00, 0x15, 0x5d, 0x01, 0x02, 0xaf}, none[6];
 
 	(void)state;
-	assert_int_equal(
-		parse(GOOD "--net lan --net "
-			   "wan,port=p,mac=00:15:5D:01:02:aF,queues=3,vlan=7,socket=/s --vps 5"),
-		CONFIG_OK);
+	assert_int_equal(parse(GOOD "--net lan --net "
+				    "wan,port=p,mac=00:15:5D:01:02:aF,queues=3,vlan=7,signals=page,"
+				    "socket=/s --vps 5"),
+			 CONFIG_OK);
 	assert_int_equal(config.network_count, 2);
 	assert_string_equal(config.networks[0].network, "lan");
 	assert_null(config.networks[0].port);
@@ -475,12 +475,15 @@ static void networks(void **state)
 	assert_memory_equal(config.networks[1].mac, mac, 6);
 	assert_int_equal(config.networks[1].queue_count, 3);
 	assert_int_equal(config.networks[1].vlan, 7);
+	assert_false(config.networks[0].by_page);
+	assert_true(config.networks[1].by_page);
 	bad(GOOD "--net lan,frob=1", "frob");
 	bad(GOOD "--net lan,port", "port=NAME");
 	bad(GOOD "--net lan,mac=1", "00:15:5d:01:02:03");
 	bad(GOOD "--net lan,mac=01:15:5d:01:02:03", "group");
 	bad(GOOD "--net lan,mac=00:00:00:00:00:00", "--net 00:00");
 	bad(GOOD "--net lan,queues=17", "16");
+	bad(GOOD "--net lan,signals=smoke", "call");
 	bad(GOOD "--memory-minimum 1T", "no more than memory");
 	bad(GOOD "--memory-maximum 8M", "no less than memory");
 	bad(GOOD "--memory-weight 101", "memory-weight");
@@ -661,7 +664,8 @@ static void schema(void **state)
 		"\"direct\":true}],\"vsock\":{\"socket\":\"v\",\"programs\":\"w\"},\"networks\":[{"
 		"\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
 		"\"mac\":"
-		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2}],\"control\":{\"socket\":\"c\","
+		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2,\"signals\":\"page\"}],\"control\":{"
+		"\"socket\":\"c\","
 		"\"users\":[]},"
 		"\"id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"serial-number\":\"s\","
 		"\"generation-id\":\"00112233-4455-6677-8899-aabbccddeeff\","

@@ -2,6 +2,7 @@
  * vmbus/control.c, offer.c, channel.c, gpadl.c and queue.c: the control protocol with a fake guest.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -481,6 +482,142 @@ static void what_cannot_be_opened_is_refused(void **state)
 	assert_int_equal(device.closing, 0);
 }
 
+/* ---- signals by the monitor page ---- */
+
+static bool contact_with_monitor(uint64_t gpa)
+{
+	struct vmbus_channel_initiate_contact request = {
+		.header.msgtype = CHANNELMSG_INITIATE_CONTACT,
+		.vmbus_version_requested = VERSION_WIN10_V5_3,
+		.msg_sint = VMBUS_MESSAGE_SINT,
+		.monitor_page2 = gpa,
+	};
+	const struct vmbus_channel_version_response *answer;
+
+	guest_post(&request, sizeof(request));
+	answer = guest_take(CHANNELMSG_VERSION_RESPONSE);
+	return answer != NULL && answer->version_supported;
+}
+
+/* Of an offer: the bit, or -1. */
+static int monitor_of(const struct vmbus_channel_offer_channel *offer)
+{
+	assert_non_null(offer);
+	return offer->monitor_allocated & 1 ? offer->monitorid : -1;
+}
+
+static void a_signal_by_page_arrives(void **state)
+{
+	struct guest_channel channel, plain;
+
+	(void)state;
+	memset(guest_page(GUEST_MONITOR_PAGE), 0, VMBUS_PAGE_SIZE);
+	device.by_page = true;
+	assert_int_equal(device_offer(guest.bus, &device, 1, 0), 0);
+	assert_int_equal(device_offer(guest.bus, &other, 2, 0), 0);
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	post_header(CHANNELMSG_REQUESTOFFERS);
+	assert_int_equal(monitor_of(guest_take(CHANNELMSG_OFFERCHANNEL)), 1);
+	assert_int_equal(monitor_of(guest_take(CHANNELMSG_OFFERCHANNEL)), -1);
+	assert_non_null(guest_take(CHANNELMSG_ALLOFFERS_DELIVERED));
+	assert_int_equal(guest_open(&plain, 2, 0xe1e11, 8, 100, 0), 0);
+	assert_int_equal(guest.acquired[GUEST_MONITOR_PAGE], 0);
+	assert_int_equal(guest_open(&channel, 1, 0xe1e10, 8, 10, 0), 0);
+	assert_int_equal(guest.acquired[GUEST_MONITOR_PAGE], 1);
+	channel_clear_event(device.channel);
+	channel_clear_event(other.channel);
+	vmbus_serve(guest.bus);
+	assert_false(device_is_signalled(&device));
+	guest_set_monitor(2); /* whose channel has no bit: a guest may wake it all the same */
+	guest_set_monitor(127);
+	assert_false(device_is_signalled(&device));
+	guest_set_monitor(1);
+	assert_true(device_is_signalled(&device));
+	assert_true(guest.dirty[GUEST_MONITOR_PAGE]);
+	channel_clear_event(device.channel);
+	vmbus_serve(guest.bus);
+	assert_false(device_is_signalled(&device)); /* once */
+	assert_true(guest_close(&channel));
+	assert_int_equal(guest.acquired[GUEST_MONITOR_PAGE], 0);
+	guest_set_monitor(1); /* nobody looks any more */
+	assert_int_equal(guest.acquired[GUEST_MONITOR_PAGE], 0);
+}
+
+/* Nobody says that the bit is set: the server wakes of itself, but not for a machine that stands still, or has no such channel. */
+static void the_server_wakes_to_look_at_the_page(void **state)
+{
+	struct pollfd fd = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
+	struct guest_channel channel;
+	uint32_t relid;
+	unsigned int i;
+
+	(void)state;
+	device.by_page = true;
+	relid = offer_and_connect(VERSION_WIN10_V5_3);
+	vmbus_serve(guest.bus);
+	assert_int_equal(poll(&fd, 1, 20), 0);
+	assert_int_equal(guest_open(&channel, relid, 0xe1e10, 8, 10, 0), 0);
+	for (i = 0; i < 400; i++) { /* also when nothing has come for a while */
+		assert_int_equal(poll(&fd, 1, 10000), 1);
+		vmbus_serve(guest.bus);
+	}
+	vmbus_pause(guest.bus);
+	vmbus_serve(guest.bus);
+	assert_int_equal(poll(&fd, 1, 20), 0);
+	vmbus_resume(guest.bus);
+	vmbus_serve(guest.bus);
+	assert_int_equal(poll(&fd, 1, 10000), 1);
+	assert_true(guest_close(&channel));
+	vmbus_serve(guest.bus);
+	assert_int_equal(poll(&fd, 1, 20), 0);
+}
+
+static void a_monitor_page_that_is_none(void **state)
+{
+	static const uint64_t gpas[] = {0, VMBUS_PAGE_SIZE + 8,
+					(uint64_t)GUEST_PAGES * VMBUS_PAGE_SIZE,
+					UINT64_MAX & ~4095ull};
+	struct guest_channel channel;
+	unsigned int i;
+
+	(void)state;
+	device.by_page = true;
+	assert_int_equal(device_offer(guest.bus, &device, 1, 0), 0);
+	for (i = 0; i < ARRAY_COUNT(gpas); i++) {
+		assert_true(contact_with_monitor(gpas[i]));
+		assert_int_equal(guest_offers(NULL, 0), 1);
+		assert_int_not_equal(guest_open(&channel, 1, 0xe1e10 + i, 8, 10, 0), 0);
+		assert_non_null(strstr(guest.line, "monitor page"));
+		assert_int_equal(guest.connections, 0);
+	}
+	assert_true(contact_with_monitor(VMBUS_PAGE_SIZE));
+	assert_int_equal(guest_offers(NULL, 0), 1);
+	assert_int_equal(guest_open(&channel, 1, 0xe1e20, 8, 10, 0), 0);
+	vmbus_reset(guest.bus);
+	assert_int_equal(guest.acquired[1], 0);
+}
+
+static void the_page_has_128_bits(void **state)
+{
+	static struct fake_device many[131];
+	uint32_t i;
+
+	(void)state;
+	memset(many, 0, sizeof(many));
+	for (i = 1; i < ARRAY_COUNT(many); i++) {
+		many[i].by_page = true;
+		assert_int_equal(device_offer(guest.bus, &many[i], i, 0), 0);
+	}
+	assert_true(guest_contact(VERSION_WIN10_V5_3));
+	post_header(CHANNELMSG_REQUESTOFFERS);
+	for (i = 1; i < ARRAY_COUNT(many); i++) {
+		assert_int_equal(monitor_of(guest_take(CHANNELMSG_OFFERCHANNEL)),
+				 i < 128 ? (int)i : -1);
+	}
+}
+
+/* ---- other channels of a guest's ---- */
+
 static void modify_answers_from_5_3_on(void **state)
 {
 	struct vmbus_channel_modifychannel modify = {.header.msgtype = CHANNELMSG_MODIFYCHANNEL,
@@ -851,6 +988,10 @@ int main(void)
 		TEST(a_slow_device_keeps_its_ring),
 		TEST(an_open_waits_for_the_last_close),
 		TEST(what_cannot_be_opened_is_refused),
+		TEST(a_signal_by_page_arrives),
+		TEST(the_server_wakes_to_look_at_the_page),
+		TEST(a_monitor_page_that_is_none),
+		TEST(the_page_has_128_bits),
 		TEST(modify_answers_from_5_3_on),
 		TEST(sockets_are_refused),
 		TEST(rescind_of_a_closed_channel),

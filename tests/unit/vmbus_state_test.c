@@ -21,6 +21,7 @@
 static struct fake_device devices[DEVICES], subs[2];
 static struct guest_channel channels[DEVICES];
 static uint32_t relids[DEVICES + 1];
+static bool by_page; /* the first device's guest signals so */
 static uint8_t *saved, *again;
 static size_t size;
 static struct state_fault fault;
@@ -33,6 +34,7 @@ static void offer_devices(void)
 
 	memset(devices, 0, sizeof(devices));
 	memset(subs, 0, sizeof(subs));
+	devices[0].by_page = by_page;
 	for (i = 0; i < DEVICES; i++) {
 		assert_int_equal(device_offer(guest.bus, &devices[i], i + 1, 0), 0);
 	}
@@ -42,6 +44,7 @@ static int setup(void **state)
 {
 	(void)state;
 	guest_create();
+	by_page = false;
 	offer_devices();
 	saved = again = NULL;
 	return 0;
@@ -204,6 +207,53 @@ static void open_channels_with_an_interrupt_page_go_on(void **state)
 }
 
 /* Packets that nobody has read, answers that the guest has not read, and a device that waits for room. */
+static void set_by_page(bool value)
+{
+	by_page = value;
+	guest_restart();
+	offer_devices();
+}
+
+/* A bit that was set when the machine stood still is not lost. */
+static void open_channels_that_signal_by_page_go_on(void **state)
+{
+	(void)state;
+	memset(guest_page(GUEST_MONITOR_PAGE), 0, VMBUS_PAGE_SIZE);
+	set_by_page(true);
+	open_channels_of_a_version(VERSION_WIN10_V5_3);
+	assert_int_equal(guest_open(&channels[0], relids[1], 0xe1e20, RING_PAGES, FIRST, 0), 0);
+	vmbus_pause(guest.bus);
+	guest_set_monitor(relids[1]);
+	vmbus_resume(guest.bus);
+	migrate();
+	assert_int_equal(guest.acquired[GUEST_MONITOR_PAGE], 1);
+	channel_clear_event(devices[0].channel);
+	guest_set_monitor(relids[1]);
+	assert_true(device_is_signalled(&devices[0]));
+}
+
+/* The guest has been told the one way, and will not notice the other. */
+static void a_device_that_signals_another_way_is_refused(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		set_by_page(i == 0);
+		connect(VERSION_WIN10_V5_3);
+		open_all();
+		vmbus_pause(guest.bus);
+		free(saved);
+		saved = save();
+		by_page = i != 0;
+		new_machine();
+		assert_int_equal(load(saved, size), -EINVAL);
+		assert_string_equal(fault.part, "channel");
+		assert_non_null(strstr(fault.what, "signals="));
+		vmbus_resume(guest.bus);
+	}
+}
+
 static void full_rings_go_on(void **state)
 {
 	static uint8_t bytes[512];
@@ -439,6 +489,7 @@ static void a_new_device_is_offered(void **state)
 
 static void make_state(void)
 {
+	set_by_page(true);
 	connect(VERSION_WIN10_V5_3);
 	open_all();
 	guest.slot_busy = true;
@@ -491,7 +542,8 @@ static void every_shorter_state_is_refused(void **state)
 /* Each bit: refused with a part's name, or loaded, and then it runs and ends. */
 static void every_other_bit(void **state)
 {
-	static const char *const names[] = {"vmbus", "in", "out", "gpadl", "channel", "ring"};
+	static const char *const names[] = {"vmbus", "in",      "out", "monitor",
+					    "gpadl", "channel", "ring"};
 	unsigned refused = 0, i, name;
 
 	(void)state;
@@ -550,6 +602,9 @@ static void faults_are_named(void **state)
 	expect_refused("vmbus", 5, 0, 16, 9, "vmbus", "a version that is not spoken");
 	expect_refused("vmbus", 5, 0, 24, 2, "vmbus", "neither yes nor no");
 	expect_refused("in\0", 3, 0, 16, 9, "in", "another connection");
+	expect_refused("monitor", 7, 0, 24, 9, "channel", "another way");
+	expect_refused("monitor", 7, 0, 24, 0, "monitor", "a number that is none");
+	expect_refused("monitor", 7, 0, 16, 8, "vmbus", "a monitor page that cannot be");
 	expect_refused("gpadl", 5, 0, 20, 9, "gpadl", "channel that is not there");
 	expect_refused("gpadl", 5, 0, 24, 3, "gpadl", "cannot be");
 	expect_refused("gpadl", 5, 0, 32, 9, "gpadl", "cannot be");
@@ -591,6 +646,8 @@ int main(void)
 		TEST(each_version),
 		TEST(open_channels_go_on),
 		TEST(open_channels_with_an_interrupt_page_go_on),
+		TEST(open_channels_that_signal_by_page_go_on),
+		TEST(a_device_that_signals_another_way_is_refused),
 		TEST(full_rings_go_on),
 		TEST(the_event_is_signalled),
 		TEST(the_target_vp_goes_over),

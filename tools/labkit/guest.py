@@ -10,10 +10,10 @@ from .modules import Modules
 CMDLINE = "console=ttyS0 panic=-1 loglevel=5"
 
 
-def initrd(name="tiny", command=None, kernel=None, drivers=(), architecture="amd64", programs=()):
+def initrd(name="tiny", command=None, kernel=None, drivers=(), architecture="amd64", programs=(), more=None):
     """Write the guest's initramfs to build/guest; command is a shell script that it runs instead of a shell, programs are files
-    for its /bin, which come with their libraries."""
-    files = {} if command is None else {"command": command.encode()}
+    for its /bin, which come with their libraries; more is other files, their bytes by path."""
+    files = {**({} if command is None else {"command": command.encode()}), **(more or {})}
     modules = Modules(kernel.modules).closure(drivers) if drivers else []
     path = os.path.join(BUILD, "guest", f"{name}-{architecture}.cpio")
     os.makedirs(os.path.dirname(path), exist_ok=True)

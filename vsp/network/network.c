@@ -24,7 +24,8 @@ static const struct vmbus_class netvsp_class = {
 int network_offer(struct network *network, unsigned int index)
 {
 	static const struct vmbus_guid type = VMBUS_GUID_NETWORK;
-	struct vmbus_offer offer = {.type = type, .class = &netvsp_class};
+	struct vmbus_offer offer = {
+		.type = type, .class = &netvsp_class, .by_page = network->config.by_page};
 
 	memcpy(&offer.instance, network->config.instance, sizeof(offer.instance));
 	return vsp_offer(&network->channels, index, &offer);

@@ -26,6 +26,7 @@ struct network_config {
 	unsigned int queue_count; /* channels at most, no more than the port has queues; 0: one */
 	/* In the guest: the size of a section of the send buffer; 0: 6,144. A guest sends by reference what is larger. */
 	uint32_t section_bytes;
+	bool by_page; /* its guest signals by its monitor page (struct vmbus_offer) */
 	/*
 	 * After network_withdraw() or network_remove(): nothing of the adapter's uses the port any more, whether the guest has let go of its channels or not.
 	 * Called inside of these or later, on any thread, once. May be NULL.
