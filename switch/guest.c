@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "switch/hash.h"
 #include "switch/ring.h"
 
 #define PAGE 4096u
@@ -53,6 +54,9 @@ struct guest {
 	struct sent_flow flows[FLOWS];
 	uint8_t steer[PORT_STEER]; /* as it was last looked at; of several queues */
 	uint32_t steered;          /* ... the queues in it */
+	uint32_t hash_types;       /* likewise */
+	uint8_t hash_key[PORT_HASH_KEY];
+	struct hash_table hash; /* of that key */
 };
 
 static uint32_t load(const uint32_t *word)
@@ -185,6 +189,17 @@ static void look_at_steer(struct guest *guest, const struct port_state *state)
 	}
 }
 
+static void look_at_hash(struct guest *guest, const struct port_state *state)
+{
+	guest->hash_types = load(&state->hash_types);
+	if (guest->hash_types != 0 &&
+	    memcmp(guest->hash_key, state->hash_key, PORT_HASH_KEY) != 0) {
+		/* A key that changes meanwhile is looked at again at the next turn. */
+		memcpy(guest->hash_key, state->hash_key, PORT_HASH_KEY);
+		hash_set_key(&guest->hash, guest->hash_key);
+	}
+}
+
 static void refresh(struct guest *guest)
 {
 	const struct port_state *state = (const struct port_state *)guest->memory;
@@ -192,6 +207,7 @@ static void refresh(struct guest *guest)
 
 	if (guest->queue_count > 1) {
 		look_at_steer(guest, state);
+		look_at_hash(guest, state);
 	}
 	guest->port->takes = takes;
 	guest->port->max_bytes = bytes < PORT_FRAME_MAX ? bytes : PORT_FRAME_MAX;
@@ -341,7 +357,7 @@ static uint32_t take_buffers(struct guest *guest, struct ring *ring, uint32_t by
 	return total;
 }
 
-static struct port_slot answer_of(const struct frame *frame, bool first)
+static struct port_slot answer_of(const struct frame *frame, uint32_t hash, bool first)
 {
 	struct port_slot slot = {0};
 
@@ -353,7 +369,7 @@ static struct port_slot answer_of(const struct frame *frame, bool first)
 		slot.csum_start = frame->offload.csum_start;
 		slot.csum_offset = frame->offload.csum_offset;
 		slot.tag = frame->tag;
-		slot.hash = frame->hash;
+		slot.hash = hash;
 	}
 	return slot;
 }
@@ -374,15 +390,24 @@ static uint32_t fill(struct source *source, const struct iovec *pieces, uint32_t
 	return done;
 }
 
+/* 0: the guest wants none, or none of such a frame. */
+static uint32_t hash_of(const struct guest *guest, const struct frame *frame)
+{
+	return guest->queue_count == 1 || guest->hash_types == 0
+		       ? 0
+		       : hash_frame(&guest->hash, guest->hash_types, &frame->headers);
+}
+
 /*
  * Of a flow always the same: the one by which the guest sends it, so that one thread of the guest's worker is woken for both
- * directions, if its table has that one; else the table's, by what the sender says, or by the addresses.
+ * directions, if its table has that one; else the table's, by the hash that the guest wants (`wanted`), or, if it wants none, by what
+ * the sender says, or by the addresses.
  */
-static uint32_t queue_of(const struct guest *guest, const struct frame *frame)
+static uint32_t queue_of(const struct guest *guest, const struct frame *frame, uint32_t wanted)
 {
 	const struct port_state *state = (const struct port_state *)guest->memory;
 	const struct frame_headers *h = &frame->headers;
-	uint32_t hash = frame->hash, flow, queue;
+	uint32_t hash = guest->hash_types != 0 ? wanted : frame->hash, flow, queue;
 	const struct sent_flow *sent;
 
 	if (guest->queue_count == 1) {
@@ -394,7 +419,7 @@ static uint32_t queue_of(const struct guest *guest, const struct frame *frame)
 	    guest->steered >> sent->queue & 1) {
 		return sent->queue;
 	}
-	if (hash == 0 && h->family != 0) {
+	if (guest->hash_types == 0 && hash == 0 && h->family != 0) {
 		uint32_t bytes = h->family == 4 ? 4 : 16, word;
 
 		hash = h->fragment ? 0 : h->source_port * 0x10001u ^ h->destination_port;
@@ -413,7 +438,8 @@ static uint32_t queue_of(const struct guest *guest, const struct frame *frame)
 static enum drop give(void *of, const struct frame *frame)
 {
 	struct guest *guest = of;
-	struct ring *ring = &guest->in[queue_of(guest, frame)];
+	uint32_t hash = hash_of(guest, frame);
+	struct ring *ring = &guest->in[queue_of(guest, frame, hash)];
 	struct source source = {.frame = frame};
 	struct port_slot slots[SLOTS_OF_FRAME];
 	struct iovec pieces[SLOTS_OF_FRAME];
@@ -424,7 +450,7 @@ static enum drop give(void *of, const struct frame *frame)
 		return DROP_NO_ROOM;
 	}
 	while (at < count) {
-		struct port_slot answer = answer_of(frame, at == 0);
+		struct port_slot answer = answer_of(frame, hash, at == 0);
 		uint32_t end = at;
 
 		while (slots[end].flags & PORT_MORE) {

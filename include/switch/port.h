@@ -90,7 +90,11 @@ struct port_slot {
 	uint16_t csum_offset;
 	uint16_t tag; /* 802.1Q: priority 15:13, DEI 12, VLAN 11:0 */
 	uint16_t reserved2;
-	uint32_t hash; /* of the flow, Toeplitz; 0: not computed */
+	/*
+	 * Of the flow; 0: none. Out of a guest it is any that the guest has, by which others' queues may be chosen; in to it
+	 * the one that its worker has asked for (hash_types).
+	 */
+	uint32_t hash;
 };
 static_assert(sizeof(struct port_slot) == 32, "port_slot");
 
@@ -122,7 +126,16 @@ enum port_take {
 	PORT_HEARS = 16,
 };
 
-#define PORT_STEER 128u
+#define PORT_STEER    128u
+#define PORT_HASH_KEY 40u
+
+/* Which frames are hashed: of IP by their addresses, of TCP by their ports as well. */
+enum port_hash {
+	PORT_HASH_IP4 = 1,
+	PORT_HASH_TCP4 = 2,
+	PORT_HASH_IP6 = 4,
+	PORT_HASH_TCP6 = 8,
+};
 
 struct port_state {
 	/* Written by the worker, at any time; it holds for the frames of the next turn. */
@@ -138,8 +151,15 @@ struct port_state {
 	 * guest by a queue that the table has goes in by the same.
 	 */
 	uint8_t steer[PORT_STEER];
+	/*
+	 * Likewise: the Toeplitz hash by which that is done, of several queues; enum port_hash. 0: any hash. A switch that does not know it
+	 * has its own.
+	 */
+	uint32_t hash_types;
+	uint8_t hash_key[PORT_HASH_KEY];
+	uint8_t reserved3[84];
 };
-static_assert(sizeof(struct port_state) == 128 + PORT_STEER, "port_state");
+static_assert(sizeof(struct port_state) == 256 + PORT_STEER, "port_state");
 
 /*
  * Region n is the n-th descriptor of the hello: a memory file that is sealed against shrinking, of

@@ -369,6 +369,13 @@ struct ndis_rss_parameters {
 };
 static_assert(offsetof(struct ndis_rss_parameters, table_offset) == 16, "table");
 static_assert(offsetof(struct ndis_rss_parameters, key_offset) == 24, "key");
+/* hash_information: the function, and what of a frame it is of */
+#define NDIS_HASH_TOEPLITZ 0x0001u
+#define NDIS_HASH_IPV4     0x0100u
+#define NDIS_HASH_TCP_IPV4 0x0200u
+#define NDIS_HASH_IPV6     0x0400u
+#define NDIS_HASH_TCP_IPV6 0x1000u
+
 #define NDIS_RSS_KEEPS_HASH  0x02u
 #define NDIS_RSS_KEEPS_TABLE 0x04u
 #define NDIS_RSS_KEEPS_KEY   0x08u

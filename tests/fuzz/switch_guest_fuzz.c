@@ -61,6 +61,7 @@ static void start(struct worker *worker, const char *name)
 	((struct port_state *)worker->memory)->max_bytes = 1514;
 	for (uint32_t i = 0; i < PORT_STEER; i++) {
 		((struct port_state *)worker->memory)->steer[i] = (uint8_t)(i % 5);
+		((struct port_state *)worker->memory)->hash_key[i % PORT_HASH_KEY] = (uint8_t)i;
 	}
 	EXPECT(vswitch_add_port(net, name, &guest_edge, worker->guest, &worker->port) == 0);
 	guest_attach(worker->guest, worker->port);

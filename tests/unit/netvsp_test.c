@@ -1569,7 +1569,8 @@ static void test_sub_channels(void **state)
 		uint32_t table[128];
 		uint8_t key[40];
 	} rss = {.head = {.header = {NDIS_TYPE_RSS_PARAMETERS, 2, 28},
-			  .hash_information = 1,
+			  .hash_information =
+				  NDIS_HASH_TOEPLITZ | NDIS_HASH_IPV4 | NDIS_HASH_TCP_IPV6,
 			  .table_bytes = 512,
 			  .table_offset = 28,
 			  .key_bytes = 40,
@@ -1596,11 +1597,14 @@ static void test_sub_channels(void **state)
 	}
 	for (i = 0; i < 128; i++) {
 		rss.table[i] = (i / 2) % QUEUES;
+		rss.key[i % 40] = (uint8_t)(3 * i);
 	}
 	assert_int_equal(set(OID_GEN_RECEIVE_SCALE_PARAMETERS, &rss, sizeof(rss)), 0);
 	for (i = 0; i < 128; i++) {
 		assert_int_equal(port.memory->steer[i], (i / 2) % QUEUES);
 	}
+	assert_int_equal(port.memory->hash_types, PORT_HASH_IP4 | PORT_HASH_TCP6);
+	assert_memory_equal(port.memory->hash_key, rss.key, PORT_HASH_KEY);
 	for (i = 0; i < QUEUES; i++) {
 		make_frame(frame, sizeof(frame), i);
 		send_frame(i, i, frame, sizeof(frame), NULL, 0, 60 + i);
@@ -1613,6 +1617,10 @@ static void test_sub_channels(void **state)
 		assert_memory_equal(heard[0].bytes, frame, sizeof(frame));
 		complete(i, id);
 	}
+	/* Off: one queue, and no hash. */
+	rss.head.flags = NDIS_RSS_DISABLE;
+	assert_int_equal(set(OID_GEN_RECEIVE_SCALE_PARAMETERS, &rss, sizeof(rss)), 0);
+	assert_int_equal(port.memory->hash_types, 0);
 	/* Nothing but frames is for them. */
 	post(2, &(struct nvsp_message){.type = NVSP_INIT, .init = {2, 2}}, 4, true);
 	finish(2, 4);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "switch/guest.h"
+#include "switch/hash.h"
 #include "switch/ring.h"
 #include "tests/fake/packet.h"
 
@@ -211,7 +212,7 @@ static void from_guest_to_guest(void **state)
 		turn();
 		assert_int_equal(receive(&b, 0, &first), packet.length);
 		assert_memory_equal(got, packet.bytes, packet.length);
-		assert_int_equal(first.hash, 1000);
+		assert_int_equal(first.hash, 0); /* the sender's, not this one's */
 		assert_int_equal(receive(&b, 0, &first), 0);
 	}
 	assert_int_equal(ring_collect(&a.out[1], &first), 1);
@@ -352,6 +353,57 @@ static void worker_steers_flows(void **state)
 }
 
 /* A guest that takes its memory back gets all of its buffers. */
+/* A guest that says by which hash and key: it is told the hash, whatever the sender has said. */
+static void a_guest_has_its_own_hash(void **state)
+{
+	struct hash_table table;
+	struct frame frame;
+	struct port_slot first;
+
+	(void)state;
+	for (uint32_t i = 0; i < PORT_STEER; i++) {
+		b.state->steer[i] = (uint8_t)(i % QUEUES);
+	}
+	post(&b, 0, 64, 1806);
+	post(&b, 1, 64, 1806);
+	for (uint16_t i = 0; i < 40; i++) {
+		struct iovec piece = {packet.bytes, 0};
+		uint32_t hash;
+
+		/* Now and then another key; at last none is wanted. */
+		b.state->hash_types = i < 36 ? PORT_HASH_IP4 | PORT_HASH_TCP4 : 0;
+		for (uint32_t k = 0; k < PORT_HASH_KEY; k++) {
+			b.state->hash_key[k] = (uint8_t)(k * 37 + i / 10);
+		}
+		hash_set_key(&table, b.state->hash_key);
+		turn();
+		packet_tcp(&packet, 4, 2, 1, 5000, i, 1, 0x10);
+		packet_close(&packet);
+		piece.iov_len = packet.length;
+		frame_init(&frame, &piece, 1);
+		assert_int_equal(frame_check(&frame), DROP_NONE);
+		hash = hash_frame(&table, b.state->hash_types, &frame.headers);
+		send_packet(&a, 0, 3000, (struct port_slot){.hash = 9});
+		turn();
+		if (i < 36) {
+			assert_int_equal(receive(&b, hash % QUEUES, &first), packet.length);
+			assert_int_equal(first.hash, hash);
+		} else {
+			assert_int_equal(receive(&b, 9 % QUEUES, &first), packet.length);
+			assert_int_equal(first.hash, 0);
+		}
+	}
+	/* A frame that has none. */
+	b.state->hash_types = PORT_HASH_IP4 | PORT_HASH_TCP4;
+	turn();
+	packet_udp(&packet, 6, 2, 1, 1, 1);
+	packet_close(&packet);
+	send_packet(&a, 0, 3000, (struct port_slot){.hash = 9});
+	turn();
+	assert_int_equal(receive(&b, 0, &first), packet.length);
+	assert_int_equal(first.hash, 0);
+}
+
 static void buffers_come_back(void **state)
 {
 	struct port_slot slot;
@@ -530,17 +582,12 @@ int main(void)
 {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		ONE(from_guest_to_guest),
-		ONE(a_long_frame_in_many_buffers),
-		ONE(flows_go_to_queues),
-		ONE(worker_steers_flows),
-		ONE(answers_come_by_the_queue_of_their_flow),
-		ONE(buffers_come_back),
-		ONE(buffers_come_back_whatever_its_limit),
-		ONE(who_sleeps_is_woken),
-		ONE(pieces_that_are_not_its_own),
-		ONE(indices_that_cannot_be),
-		ONE(buffers_that_are_not_its_own),
+		ONE(from_guest_to_guest),      ONE(a_long_frame_in_many_buffers),
+		ONE(flows_go_to_queues),       ONE(worker_steers_flows),
+		ONE(a_guest_has_its_own_hash), ONE(answers_come_by_the_queue_of_their_flow),
+		ONE(buffers_come_back),        ONE(buffers_come_back_whatever_its_limit),
+		ONE(who_sleeps_is_woken),      ONE(pieces_that_are_not_its_own),
+		ONE(indices_that_cannot_be),   ONE(buffers_that_are_not_its_own),
 		ONE(memory_that_may_vanish),
 	};
 

@@ -170,8 +170,8 @@ struct network {
 	unsigned int sub_channels;              /* [P] asked for and offered */
 	uint8_t mac[6];                         /* [P] as the guest has set it */
 	struct ndis_offload_parameters offload; /* [P] what was set last, 0: never */
-	struct ndis_rss_parameters rss;         /* [P] likewise: flags and hash */
-	uint8_t rss_key[40];                    /* [P] */
+	struct ndis_rss_parameters rss; /* [P] likewise: flags and hash; written under lock */
+	uint8_t rss_key[PORT_HASH_KEY]; /* [P] likewise */
 	uint8_t multicast[NET_MULTICAST_BYTES]; /* [P] */
 	uint32_t multicast_bytes;               /* [P] */
 

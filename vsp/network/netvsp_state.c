@@ -488,16 +488,16 @@ static void restore_pieces(struct network *network, struct net_saved *saved)
 static void restore_settings(struct network *network, const struct net_saved *saved)
 {
 	memcpy(network->mac, saved->mac, sizeof(network->mac));
-	memcpy(network->rss_key, saved->rss_key, sizeof(network->rss_key));
 	memcpy(network->multicast, saved->multicast, sizeof(network->multicast));
 	network->multicast_bytes = saved->multicast_bytes;
-	network->rss.flags = saved->rss_flags;
-	network->rss.hash_information = saved->hash_information;
 	network->offload = saved->offload;
 	atomic_store(&network->filter, saved->filter);
 	atomic_store(&network->rsc4, saved->offload.rsc4 == 2);
 	atomic_store(&network->rsc6, saved->offload.rsc6 == 2);
 	pthread_mutex_lock(&network->lock);
+	memcpy(network->rss_key, saved->rss_key, sizeof(network->rss_key));
+	network->rss.flags = saved->rss_flags;
+	network->rss.hash_information = saved->hash_information;
 	memcpy(network->steer, saved->steer, sizeof(network->steer));
 	pthread_mutex_unlock(&network->lock);
 }

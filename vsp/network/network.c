@@ -58,6 +58,20 @@ static uint32_t takes(const struct network *network)
 	return flags;
 }
 
+/* Of several queues. enum port_hash */
+static uint32_t hash_types(const struct network *network)
+{
+	uint32_t hash = network->rss.hash_information;
+
+	if (network->rss.flags & NDIS_RSS_DISABLE || !(hash & NDIS_HASH_TOEPLITZ)) {
+		return 0;
+	}
+	return (hash & NDIS_HASH_IPV4 ? PORT_HASH_IP4 : 0) |
+	       (hash & NDIS_HASH_TCP_IPV4 ? PORT_HASH_TCP4 : 0) |
+	       (hash & NDIS_HASH_IPV6 ? PORT_HASH_IP6 : 0) |
+	       (hash & NDIS_HASH_TCP_IPV6 ? PORT_HASH_TCP6 : 0);
+}
+
 /* Under the lock: the last one to write is right. True: buffers may be posted, for the first time. */
 static bool update_locked(struct network *network)
 {
@@ -73,6 +87,10 @@ static bool update_locked(struct network *network)
 
 		__atomic_store_n(&state->steer[i], open >> queue & 1 ? queue : 0, __ATOMIC_RELAXED);
 	}
+	for (i = 0; i < PORT_HASH_KEY; i++) {
+		__atomic_store_n(&state->hash_key[i], network->rss_key[i], __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&state->hash_types, hash_types(network), __ATOMIC_RELAXED);
 	__atomic_store_n(&state->max_bytes, network->frame_bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&state->takes, flags, __ATOMIC_RELEASE);
 	netport_kick(network->port);

@@ -477,6 +477,7 @@ static uint32_t set_rss(struct network *network, const uint8_t *in, uint32_t in_
 	     (set.key_bytes != RSS_KEY || !lies_in(set.key_offset, RSS_KEY, in_bytes)))) {
 		return RNDIS_STATUS_INVALID_DATA;
 	}
+	pthread_mutex_lock(&network->lock);
 	network->rss.flags = set.flags & NDIS_RSS_DISABLE;
 	if (!(set.flags & NDIS_RSS_KEEPS_HASH)) {
 		network->rss.hash_information = set.hash_information;
@@ -484,10 +485,13 @@ static uint32_t set_rss(struct network *network, const uint8_t *in, uint32_t in_
 	if (!keeps_key) {
 		memcpy(network->rss_key, in + set.key_offset, RSS_KEY);
 	}
+	pthread_mutex_unlock(&network->lock);
 	if (set.flags & NDIS_RSS_DISABLE) {
 		set_steer(network, NULL, 0);
 	} else if (!keeps_table) {
 		set_steer(network, in + set.table_offset, set.table_bytes / sizeof(uint32_t));
+	} else {
+		network_update_port(network);
 	}
 	return RNDIS_STATUS_SUCCESS;
 }
@@ -598,8 +602,10 @@ void oid_reset(struct network *network)
 	memcpy(network->mac, network->port->mac, sizeof(network->mac));
 	network->offload = (struct ndis_offload_parameters){0};
 	network->multicast_bytes = 0;
+	pthread_mutex_lock(&network->lock);
 	network->rss = (struct ndis_rss_parameters){0};
 	memset(network->rss_key, 0, sizeof(network->rss_key));
+	pthread_mutex_unlock(&network->lock);
 	atomic_store(&network->filter, 0);
 	atomic_store(&network->rsc4, false);
 	atomic_store(&network->rsc6, false);
