@@ -177,9 +177,38 @@ static json_t *find_file(const json_t *files, const char *path)
 	return NULL;
 }
 
-/* A disk's parents are used by it. False: it cannot be looked into, said why. */
-static bool mark_parents(const json_t *files, const char *path)
+/* By this file, which is of this machine, or of these. */
+static void need(json_t *parent, const json_t *file)
 {
+	json_t *list = json_object_get(parent, "needed-by"), *name, *known;
+	const json_t *one = json_object_get(file, "machine");
+	json_t *names = one != NULL ? json_pack("[O]", one)
+				    : json_incref(json_object_get(file, "machines"));
+	size_t i, j;
+
+	if (list == NULL) {
+		list = json_array();
+		json_object_set_new(parent, "needed-by", list);
+	}
+	json_array_foreach(names, i, name)
+	{
+		bool is_known = false;
+
+		json_array_foreach(list, j, known)
+		{
+			is_known |= json_equal(known, name);
+		}
+		if (!is_known) {
+			json_array_append(list, name);
+		}
+	}
+	json_decref(names);
+}
+
+/* A disk's parents are used by it. False: it cannot be looked into, said why. */
+static bool mark_parents(const json_t *files, const json_t *file)
+{
+	const char *path = member_text(file, "file");
 	struct disk_open how = {.flags = DISK_READ_ONLY | DISK_NO_LOCK};
 	struct disk_error error;
 	struct disk_info info;
@@ -194,7 +223,7 @@ static bool mark_parents(const json_t *files, const char *path)
 		json_t *parent = find_file(files, info.path);
 
 		if (parent != NULL) {
-			json_object_set_new(parent, "parent", json_true());
+			need(parent, file);
 		}
 	}
 	disk_close(&disk, NULL);
@@ -221,7 +250,7 @@ static void tell_orphans(const json_t *storage)
 		json_array_foreach((json_t *)others[j], i, file)
 		{
 			if (!is_disc(member_text(file, "file"))) {
-				all &= mark_parents(files, member_text(file, "file"));
+				all &= mark_parents(files, file);
 			}
 		}
 	}
@@ -230,10 +259,11 @@ static void tell_orphans(const json_t *storage)
 		bool used = json_array_size(json_object_get(file, "machines")) != 0;
 
 		json_object_set_new(file, "use",
-				    json_string(used                              ? "disk"
-						: json_object_get(file, "parent") ? "parent"
-						: all                             ? "orphan"
-										  : "unknown"));
+				    json_string(used ? "disk"
+						: json_object_get(file, "needed-by") != NULL
+							? "parent"
+						: all ? "orphan"
+						      : "unknown"));
 	}
 }
 
@@ -250,7 +280,8 @@ int vm_storage(struct vm *vm)
 		vm_print_size(json_object_get(storage, "free"), free_space, sizeof(free_space));
 		vm_print_size(json_object_get(storage, "total"), total, sizeof(total));
 		printf("%s: %s of %s are free\n", member_text(storage, "store"), free_space, total);
-		vm_print_rows(vm, json_object_get(storage, "files"), "use,machines,size,used,file");
+		vm_print_rows(vm, json_object_get(storage, "files"),
+			      "use,machines,needed-by,size,used,file");
 	} else {
 		vm_print_rows(vm, storage, "");
 	}

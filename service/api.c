@@ -552,29 +552,60 @@ static void change_machine(struct call *call)
 	json_decref(patch);
 }
 
-static void delete_machine(struct call *call)
+static bool can_go(const struct machine *machine, struct refusal *why)
 {
-	struct machine *machine = call->machine;
+	return (machine->worker == 0 && machine->queue == NULL && !machine->writing) ||
+	       refuse(why, SERVICE_BAD_STATE, "turn it off first", "'%s' is %s", machine->name,
+		      machine_state_name(machine->state));
+}
+
+static void delete_now(struct request *request, struct machine *machine, bool disks)
+{
 	struct service *service = machine->service;
-	const char *disks = request_parameter(call->request, "disks");
 	struct refusal why;
 	bool kept;
 
-	if (machine->worker != 0 || machine->queue != NULL || machine->writing) {
-		refuse(&why, SERVICE_BAD_STATE, "turn it off first", "'%s' is %s", machine->name,
-		       machine_state_name(machine->state));
-		api_refuse(call->request, &why);
-		return;
-	}
-	if (!store_delete(machine, disks != NULL && strcmp(disks, "true") == 0, &kept, &why)) {
-		api_refuse(call->request, &why);
+	if (!can_go(machine, &why) || !store_delete(machine, disks, &kept, &why)) {
+		api_refuse(request, &why);
 		return;
 	}
 	events_emit(service, "deleted",
 		    json_pack("{s:s, s:s}", "name", machine->name, "id", machine->id));
-	request_answer(call->request, 200,
+	request_answer(request, 200,
 		       json_pack("{s:s, s:b}", "deleted", machine->name, "files-left", kept));
 	machine_free(machine);
+}
+
+static void delete_with_disks(struct request *request, const struct refusal *refusal)
+{
+	struct machine *machine = machine_find(request->service, request->key);
+	struct refusal why;
+
+	if (refusal != NULL) {
+		api_refuse(request, refusal);
+	} else if (machine == NULL) {
+		(void)is_gone(request, &why);
+		api_refuse(request, &why);
+	} else {
+		delete_now(request, machine, true);
+	}
+}
+
+static void delete_machine(struct call *call)
+{
+	struct machine *machine = call->machine;
+	const char *disks = request_parameter(call->request, "disks");
+	struct refusal why;
+
+	if (!can_go(machine, &why)) {
+		api_refuse(call->request, &why);
+	} else if (disks != NULL && strcmp(disks, "true") == 0) {
+		snprintf(call->request->key, sizeof(call->request->key), "%s",
+			 machine->id[0] != '\0' ? machine->id : machine->name);
+		files_unneeded(call->request, machine, delete_with_disks);
+	} else {
+		delete_now(call->request, machine, false);
+	}
 }
 
 /* ---- What is done with them ---- */

@@ -180,9 +180,10 @@ static bool is_parent_in(const char *folder, struct wanted_file *wanted, char *b
 	return wanted->found;
 }
 
-/* In all folders of the store, which is the one above. */
-static bool is_parent(const char *name, const json_t *elsewhere)
+/* In all folders of the store, which is the one above, or in all but this one. */
+static bool is_parent(const char *name, const json_t *elsewhere, bool but_here)
 {
+	struct stat here, other_folder;
 	struct wanted_file wanted = {.found = false};
 	DIR *store = opendir("..");
 	const struct dirent *entry;
@@ -198,7 +199,9 @@ static bool is_parent(const char *name, const json_t *elsewhere)
 		char folder[PATH_MAX];
 
 		if (entry->d_name[0] != '.' &&
-		    snprintf(folder, sizeof(folder), "../%s", entry->d_name) < PATH_MAX) {
+		    snprintf(folder, sizeof(folder), "../%s", entry->d_name) < PATH_MAX &&
+		    !(but_here && stat(".", &here) == 0 && stat(folder, &other_folder) == 0 &&
+		      here.st_dev == other_folder.st_dev && here.st_ino == other_folder.st_ino)) {
 			(void)is_parent_in(folder, &wanted, by);
 		}
 	}
@@ -232,7 +235,7 @@ static bool resize(const char *name, const json_t *wanted)
 	struct disk *disk;
 	bool done;
 
-	if (is_parent(name, json_object_get(wanted, "elsewhere"))) {
+	if (is_parent(name, json_object_get(wanted, "elsewhere"), false)) {
 		return false;
 	}
 	if (disk_open(name, &how, &disk, &error) != 0) {
@@ -256,7 +259,7 @@ static bool delete_file(const char *name, const json_t *wanted)
 	struct disk *disk;
 	bool done;
 
-	if (is_parent(name, json_object_get(wanted, "elsewhere"))) {
+	if (is_parent(name, json_object_get(wanted, "elsewhere"), false)) {
 		return false;
 	}
 	if (disk_open(name, &how, &disk, &error) != 0) {
@@ -265,6 +268,24 @@ static bool delete_file(const char *name, const json_t *wanted)
 	done = (unlink(name) == 0 || fail(name, errno)) && sync_folder();
 	(void)disk_close(&disk, NULL);
 	return done;
+}
+
+/* All of the folder is to go: what lies in other folders may lie over none of these. */
+static bool are_unneeded(const json_t *wanted)
+{
+	const json_t *file;
+	size_t i;
+
+	json_array_foreach(json_object_get(wanted, "files"), i, file)
+	{
+		const char *name = json_string_value(file);
+
+		if (name != NULL && strchr(name, '/') == NULL && access(name, F_OK) == 0 &&
+		    is_parent(name, json_object_get(wanted, "elsewhere"), true)) {
+			return false;
+		}
+	}
+	return true;
 }
 
 /* ---- A list ---- */
@@ -515,6 +536,12 @@ int file_main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (strcmp(verb, "list") == 0) {
 		return list() ? 0 : 1;
+	}
+	if (strcmp(verb, "unneeded") == 0 && wanted != NULL) {
+		done = are_unneeded(wanted);
+		fputs(done ? "" : code, stdout);
+		json_decref(wanted);
+		return done ? 0 : 1;
 	}
 	if (!disk_name_is_one(name) || strchr(name, '/') != NULL || wanted == NULL) {
 		return 2;

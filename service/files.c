@@ -264,6 +264,49 @@ void files_delete(struct request *request, const struct machine *machine, const 
 	json_decref(how);
 }
 
+/* ---- Whether those of a machine that is to go are somebody else's parents ---- */
+
+struct farewell {
+	struct request *request;
+	void (*go)(struct request *request, const struct refusal *why);
+};
+
+static void end_farewell(void *user, bool done, const char *out, char *said)
+{
+	struct farewell *farewell = user;
+	struct refusal why;
+
+	if (!done) {
+		complain(said, out, &why);
+	}
+	farewell->go(farewell->request, done ? NULL : &why);
+	free(farewell);
+}
+
+void files_unneeded(struct request *request, const struct machine *machine,
+		    void (*go)(struct request *request, const struct refusal *why))
+{
+	struct farewell *farewell = calloc(1, sizeof(*farewell));
+	json_t *names = json_array(), *disk, *how;
+	struct refusal why;
+	struct tool *tool;
+	size_t i;
+
+	CHECK(farewell != NULL);
+	*farewell = (struct farewell){request, go};
+	json_array_foreach(json_object_get(machine->settings.document, "disks"), i, disk)
+	{
+		json_array_append(names, json_object_get(disk, "file"));
+	}
+	how = json_pack("{s:o, s:o}", "files", names, "elsewhere",
+			storage_paths_elsewhere(machine->service));
+	if (!run(machine, "unneeded", "", how, -1, end_farewell, farewell, &tool, &why)) {
+		free(farewell);
+		go(request, &why);
+	}
+	json_decref(how);
+}
+
 /* ---- Brought and fetched ---- */
 
 static void release(struct transfer *transfer)

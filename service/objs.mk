@@ -7,13 +7,15 @@ build/user/service/openapi.o build/san/service/openapi.o: include/mgmt/openapi.j
 build/service/vmms: $(call user,$(service_objs))
 	$(call link_user,-ljansson -lmicrohttpd $(disk_libs))
 
-service_fuzzers := tests/fuzz/service_fuzz.c tests/fuzz/difference_fuzz.c tests/fuzz/offer_fuzz.c
+service_fuzzers := tests/fuzz/service_fuzz.c tests/fuzz/difference_fuzz.c tests/fuzz/checkpoint_fuzz.c tests/fuzz/offer_fuzz.c
 offer_fuzz_objs := $(addprefix service/,settings.o offer.o refusal.o) hosted/form.o hosted/say.o
 offer_fuzz_libs := -ljansson
 service_fuzz_objs := $(addprefix service/,settings.o refusal.o) hosted/form.o hosted/say.o
 service_fuzz_libs := -ljansson
 difference_fuzz_objs := service/difference.o hosted/say.o
 difference_fuzz_libs := -ljansson
+checkpoint_fuzz_objs = $(filter-out service/main.o,$(service_objs))
+checkpoint_fuzz_libs := -ljansson -lmicrohttpd $(disk_libs)
 
 # For tests/service/run: a disk and a directory that do not answer.
 service_products += build/tests/service/hold.so

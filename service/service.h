@@ -433,6 +433,10 @@ void files_delete(struct request *request, const struct machine *machine, const 
 void files_take(struct request *request, const struct machine *machine, const char *name);
 void files_give(struct request *request, const struct machine *machine, const char *name);
 
+/* `go` is called, later or at once: whether no disk of another machine's lies over one of this one's, which is to go with its disks. */
+void files_unneeded(struct request *request, const struct machine *machine,
+		    void (*go)(struct request *request, const struct refusal *why));
+
 struct transfer;
 /* Whether the answer is its bytes: then how many there are. */
 bool transfer_is_fetched(const struct transfer *transfer, uint64_t *size);

@@ -123,31 +123,8 @@ static void look_into(const struct service *service, json_t *files, int store, c
 	closedir(folder);
 }
 
-/* What documents name outside of the store: an absolute path that does not begin with its. */
-static json_t *elsewhere(const struct service *service)
-{
-	json_t *files = json_array();
-	const struct machine *machine;
-	const json_t *disk;
-	size_t i;
-
-	for (machine = service->machines; machine != NULL; machine = machine->next) {
-		json_array_foreach(json_object_get(machine->settings.document, "disks"), i, disk)
-		{
-			const char *file = json_string_value(json_object_get(disk, "file"));
-
-			if (file != NULL && file[0] == '/' &&
-			    strncmp(file, service->store, strlen(service->store)) != 0 &&
-			    json_array_size(files) < FILES_MAX) {
-				json_array_append_new(files, json_pack("{s:s, s:s}", "file", file,
-								       "machine", machine->name));
-			}
-		}
-	}
-	return files;
-}
-
-static void add_elsewhere(const struct service *service, json_t *paths, const json_t *document)
+static void add_elsewhere(const struct service *service, json_t *files, const json_t *document,
+			  const char *name)
 {
 	const json_t *disk;
 	size_t i;
@@ -157,26 +134,43 @@ static void add_elsewhere(const struct service *service, json_t *paths, const js
 		const char *file = json_string_value(json_object_get(disk, "file"));
 
 		if (file != NULL && file[0] == '/' &&
-		    strncmp(file, service->store, strlen(service->store)) != 0) {
-			json_array_append_new(paths, json_string(file));
+		    strncmp(file, service->store, strlen(service->store)) != 0 &&
+		    json_array_size(files) < FILES_MAX) {
+			json_array_append_new(
+				files, json_pack("{s:s, s:s}", "file", file, "machine", name));
 		}
 	}
 }
 
-json_t *storage_paths_elsewhere(const struct service *service)
+/* What documents name outside of the store, those of checkpoints too: an absolute path that does not begin with its. */
+static json_t *elsewhere(const struct service *service)
 {
-	json_t *paths = json_array();
+	json_t *files = json_array();
 	const struct machine *machine;
 	const char *id;
 	json_t *point;
 
 	for (machine = service->machines; machine != NULL; machine = machine->next) {
-		add_elsewhere(service, paths, machine->settings.document);
+		add_elsewhere(service, files, machine->settings.document, machine->name);
 		json_object_foreach(machine->points, id, point)
 		{
-			add_elsewhere(service, paths, json_object_get(point, "document"));
+			add_elsewhere(service, files, json_object_get(point, "document"),
+				      machine->name);
 		}
 	}
+	return files;
+}
+
+json_t *storage_paths_elsewhere(const struct service *service)
+{
+	json_t *files = elsewhere(service), *paths = json_array(), *file;
+	size_t i;
+
+	json_array_foreach(files, i, file)
+	{
+		json_array_append(paths, json_object_get(file, "file"));
+	}
+	json_decref(files);
 	return paths;
 }
 
