@@ -43,6 +43,10 @@ static const char *const choices[][2] = {
 	{"Off", "off"},
 	{"On", "microsoft"},
 	{"MicrosoftUEFICertificateAuthority", "microsoft"},
+	{"Standard", "standard"},
+	{"Production", "production"},
+	{"ProductionOnly", "production-only"},
+	{"Disabled", "disabled"},
 };
 
 static const struct option {
@@ -107,7 +111,7 @@ static const struct option {
 	{"vlan", "VlanId", TEXT, AT(vlan), NULL, "N", "... access to this one"},
 	{"access", "Access", FLAG, AT(access), NULL, NULL, NULL},
 	{"untagged", "Untagged", FLAG, AT(untagged), NULL, "", "... to none"},
-	{"kind", "SwitchType", TEXT, AT(kind), NULL, "KIND", "of add-switch: private, internal, external, bridge or nat; of checkpoint: standard or disks; of new-disk: dynamic or fixed"},
+	{"kind", "SwitchType", TEXT, AT(kind), NULL, "KIND", "of add-switch: private, internal, external, bridge or nat; of checkpoint: as --checkpoint-type; of new-disk: dynamic or fixed"},
 	{"interface", "NetAdapterName", TEXT, AT(interface), NULL, "NAME", "... a card or a bridge, or what the internal one is called"},
 	{"speed", NULL, TEXT, AT(speed), NULL, "MBIT/S", "... of what reserves are a part of"},
 	{"allow-management-os", "AllowManagementOS", IGNORED, 0, NULL, NULL, NULL},
@@ -118,6 +122,7 @@ static const struct option {
 	{"start", "AutomaticStartAction", CHOICE, 0, "start", "WHEN", "with the host: never, if-running or always"},
 	{"start-delay", "AutomaticStartDelay", NUMBER, 0, "start-delay", "SECONDS", "... so much later"},
 	{"stop", "AutomaticStopAction", CHOICE, 0, "stop", "HOW", "with the host: shutdown, save or turn-off"},
+	{"checkpoint-type", "CheckpointType", CHOICE, 0, "checkpoint-type", "HOW", "what a checkpoint is: standard, with memory; production, disks of a guest that has brought all to them, or standard where it cannot; production-only; disks; disabled"},
 	{"set", NULL, ANY, 0, NULL, "KEY=JSON", "any member of its document; KEY=null takes it away"},
 	/* clang-format on */
 };

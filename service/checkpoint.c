@@ -257,7 +257,24 @@ struct members {
 	unsigned int type;
 };
 
-static const char *const types[] = {"standard", "disks", NULL};
+static const char *const types[] = {"standard", "disks", "production", "production-only", NULL};
+
+/* As its document has it. */
+static bool type_of(const struct machine *machine, unsigned int *type, struct refusal *why)
+{
+	const char *word =
+		json_string_value(json_object_get(machine->settings.document, "checkpoint-type"));
+
+	*type = 0;
+	if (word != NULL && strcmp(word, "disabled") == 0) {
+		return refuse(why, SERVICE_BAD_STATE, "vm set NAME --checkpoint-type standard",
+			      "'%s' is not to have checkpoints", machine->name);
+	}
+	for (unsigned int i = 0; word != NULL && types[i] != NULL; i++) {
+		*type = strcmp(word, types[i]) == 0 ? i : *type;
+	}
+	return true;
+}
 
 #define AT(member) .at = offsetof(struct members, member)
 
@@ -280,6 +297,9 @@ struct job *checkpoint_take(struct machine *machine, const json_t *body, const c
 	struct tm date;
 	size_t used;
 
+	if (!type_of(machine, &members.type, why)) {
+		return NULL;
+	}
 	if (!form_read(&form, body, take_members, ARRAY_COUNT(take_members), &members)) {
 		refuse_form(why, &form.error);
 		return NULL;

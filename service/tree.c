@@ -397,6 +397,52 @@ static bool is_alive(const struct tree *tree)
 	return json_is_true(json_object_get(tree->wanted, "alive"));
 }
 
+/*
+ * The guest's file systems stand: vmctl holds them as long as a command runs, which is a cat on our pipes. So what comes back of it says that they do. They go on
+ * with the guest after its pause, or when this is ended.
+ */
+struct frozen {
+	pid_t vmctl;
+	int to, from; /* of the cat */
+};
+
+static bool freeze(const struct tree *tree, struct frozen *frozen)
+{
+	const char *const words[] = {tree->vmctl, tree->control, "freeze", "--", "cat", NULL};
+	int to[2] = {-1, -1}, from[2] = {-1, -1};
+	char byte = 'x';
+
+	*frozen = (struct frozen){.vmctl = -1, .to = -1, .from = -1};
+	if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {
+		return fail("freeze", errno);
+	}
+	frozen->vmctl = fork();
+	if (frozen->vmctl == 0) {
+		(void)dup2(to[0], STDIN_FILENO);
+		(void)dup2(from[1], STDOUT_FILENO);
+		execvp(words[0], (char *const *)words);
+		say("%s: %s", words[0], strerror(errno));
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	frozen->to = to[1];
+	frozen->from = from[0];
+	return frozen->vmctl > 0 && write(frozen->to, &byte, 1) == 1 &&
+	       read(frozen->from, &byte, 1) == 1;
+}
+
+static void thaw(const struct frozen *frozen)
+{
+	if (frozen->to >= 0) {
+		close(frozen->to);
+		close(frozen->from);
+	}
+	if (frozen->vmctl > 0) {
+		(void)waitpid(frozen->vmctl, NULL, 0);
+	}
+}
+
 /* It goes on, if it ran. */
 static void let_go(const struct tree *tree, const json_t *point, bool keep)
 {
@@ -453,7 +499,51 @@ static bool take_files(const struct tree *tree, const char *id, const json_t *po
 	return ask_worker(tree, json_is_true(json_object_get(point, "state")) ? state : "-", over);
 }
 
+static bool is_type(const struct tree *tree, const char *type)
+{
+	return strcmp(member_text(tree->wanted, "type"), type) == 0;
+}
+
+/*
+ * A production checkpoint is one of the disks, of a guest that has brought all to them. A guest that cannot is taken with its memory, unless that is not wanted. One
+ * that is off has brought all to its disks.
+ */
+static bool prepare(const struct tree *tree, struct frozen *frozen)
+{
+	bool falls_back = is_type(tree, "production");
+
+	*frozen = (struct frozen){.vmctl = -1, .to = -1, .from = -1};
+	if (!falls_back && !is_type(tree, "production-only")) {
+		return true;
+	}
+	json_object_set_new(tree->wanted, "type", json_string("production"));
+	json_object_set_new(tree->wanted, "state", json_false());
+	if (!is_alive(tree) ||
+	    (json_is_true(json_object_get(tree->wanted, "running")) && freeze(tree, frozen))) {
+		return true;
+	}
+	if (!falls_back) {
+		say("its guest cannot bring its file systems to a stand; take a standard "
+		    "checkpoint");
+		return false;
+	}
+	json_object_set_new(tree->wanted, "type", json_string("standard"));
+	json_object_set_new(tree->wanted, "state", json_true());
+	return true;
+}
+
+static bool take_prepared(struct tree *tree);
+
 static bool take(struct tree *tree)
+{
+	struct frozen frozen;
+	bool taken = prepare(tree, &frozen) && take_prepared(tree);
+
+	thaw(&frozen);
+	return taken;
+}
+
+static bool take_prepared(struct tree *tree)
 {
 	const char *id = member_text(tree->wanted, "id");
 	json_t *before = json_deep_copy(tree->machine), *over = name_children(tree->machine, id),
