@@ -340,10 +340,12 @@ int disk_flush(struct disk *disk)
 
 /*
  * Some hosts go over all the data to find its end, and it is asked for block after block: what was
- * found holds for the blocks that follow. Data that became a hole since is still read right.
+ * found holds for the blocks that follow. Blocks may lie backwards in the file, so one in front of
+ * that is looked for from as far back again. Data that became a hole since is still read right.
  */
 static void next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint64_t *end)
 {
+	uint64_t from = offset;
 	struct span known;
 
 	layer_lock(layer, true);
@@ -354,11 +356,18 @@ static void next_data(struct layer *layer, uint64_t offset, uint64_t *start, uin
 		*end = known.offset + known.length;
 		return;
 	}
-	file_next_data(&layer->file, offset, start, end);
+	if (offset < known.offset) {
+		from -= min_u64(from, known.length);
+	}
+	file_next_data(&layer->file, from, start, end);
+	if (from < offset && (*start > offset || *end <= offset)) { /* a hole between */
+		file_next_data(&layer->file, offset, start, end);
+	}
 	if (*start != UINT64_MAX) {
 		layer_lock(layer, true);
 		layer->data = (struct span){*start, *end - *start};
 		layer_unlock(layer);
+		*start = max_u64(*start, offset);
 	}
 }
 
