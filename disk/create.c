@@ -24,6 +24,7 @@ static int open_parent(const struct disk_create *how, struct layer **parent,
 			  DISK_READ_ONLY | (how->no_lock ? DISK_NO_LOCK : 0), NULL, parent, error);
 }
 
+/* What was left open is as in the parent; its format and its sectors a child must have anyway. */
 static int fill_from_parent(struct create_plan *plan, const char *path, struct disk_error *error)
 {
 	struct disk_create *how = &plan->how;
@@ -110,6 +111,7 @@ static int choose_name(struct creation *creation, const char *path, const struct
 	return 0;
 }
 
+/* A block device is written where it is: it has no name to be renamed to. */
 static bool in_place(const struct creation *creation)
 {
 	return !strcmp(creation->path, creation->written);
@@ -154,6 +156,7 @@ static int write_file(struct creation *creation, const struct create_plan *plan,
 	return ret;
 }
 
+/* A file that somebody has open is not replaced under them. */
 static int check_existing(const struct creation *creation, struct disk_error *error)
 {
 	struct file old;

@@ -89,6 +89,10 @@ int plan_parent(struct create_plan *plan, const char *child_path, struct layer *
 				   child_path, parent->file.path);
 }
 
+/*
+ * Its identity is all that tells a parent from a file that was put in its place, or that was
+ * written to since.
+ */
 static int parent_check(const struct layer *child, struct layer *parent, struct disk_error *error)
 {
 	char id[GUID_TEXT];
@@ -127,6 +131,10 @@ static void to_local(char *path)
 	}
 }
 
+/*
+ * The name as a path of this system, if there is a file; with base_only its last part alone, in the
+ * child's folder.
+ */
 static char *try_name(const struct layer *child, const char *name, bool base_only)
 {
 	char *copy = name != NULL ? strdup(name) : NULL, *path = NULL;
@@ -158,6 +166,9 @@ static char *find_parent(const struct layer *child)
 	return path;
 }
 
+/*
+ * A parent is only read, and has its child's format: what is in it does not decide how it is read.
+ */
 static int open_parent(struct layer *child, const struct disk_open *how, unsigned index,
 		       struct layer **parent, struct disk_error *error)
 {
@@ -214,6 +225,7 @@ int chain_open_parents(struct disk *disk, const struct disk_open *how, struct di
 	return 0;
 }
 
+/* Links are followed; another hard link is another file to this. */
 static bool same_file(const char *a, const char *b)
 {
 	char *x = file_resolve(a), *y = file_resolve(b);
@@ -260,6 +272,10 @@ int chain_check_depth(const char *child_path, struct layer *parent, struct disk_
 	return ret;
 }
 
+/*
+ * Only the child changes. That the new parent reads as the old one did is known by its identity, or
+ * believed with --force.
+ */
 int disk_rebase(const char *path, const char *parent_path, unsigned flags, struct disk_error *error)
 {
 	unsigned lock = flags & DISK_NO_LOCK;

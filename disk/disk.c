@@ -16,6 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * A chain that changes is not kept waiting by requests that never cease: its lock prefers who
+ * writes.
+ */
 static struct disk *disk_alloc(void)
 {
 	struct disk *disk = calloc(1, sizeof(*disk));
@@ -33,6 +37,7 @@ static struct disk *disk_alloc(void)
 	return disk;
 }
 
+/* All files are closed whatever goes wrong with one; the first error is the one that is told. */
 static int disk_free(struct disk *disk, struct disk_error *error)
 {
 	unsigned i;
@@ -119,6 +124,7 @@ static void unlock_layers(struct disk *disk, unsigned count)
 	}
 }
 
+/* All or none. */
 static int lock_layers(struct disk *disk)
 {
 	unsigned i;
@@ -135,6 +141,7 @@ static int lock_layers(struct disk *disk)
 	return ret;
 }
 
+/* The file is closed in all but name: another process finds it as after disk_close(). */
 int disk_let_go(struct disk *disk)
 {
 	struct layer *top = disk_top(disk);
@@ -249,6 +256,10 @@ static int run_data(struct disk *disk, const struct disk_req *req)
 	return ret;
 }
 
+/*
+ * What was only opened for reading has nothing to flush, and a parent was durable before it became
+ * one.
+ */
 static int run_flush(struct disk *disk)
 {
 	struct layer *top = disk_top(disk);

@@ -23,6 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * Spans that follow each other are one; what lies before the fence is not grown, since somebody
+ * counts on its length.
+ */
 int span_add(struct span_list *list, uint64_t offset, uint64_t length)
 {
 	struct span *last = list->count > list->fence ? &list->spans[list->count - 1] : NULL;
@@ -60,6 +64,7 @@ static void layer_free(struct layer *layer)
 	free(layer);
 }
 
+/* A format that was named is believed, and its own open says when that was wrong. */
 static int choose_format(struct layer *layer, enum disk_format id, struct disk_error *error)
 {
 	if (id != DISK_FORMAT_AUTO) {
@@ -115,6 +120,7 @@ int layer_open(const char *path, int fd, enum disk_format format, unsigned flags
 	return 0;
 }
 
+/* What failed here was not flushed: nobody was told that it is safe. */
 int layer_close(struct layer **where, struct disk_error *error)
 {
 	struct layer *layer = *where;
@@ -149,6 +155,10 @@ void layer_io_end(struct layer *layer, const struct extent *extent)
 	}
 }
 
+/*
+ * Who may not wait is sent to a thread that may, while a flush or a change of the table holds the
+ * lock for long.
+ */
 int layer_lock(struct layer *layer, bool wait)
 {
 	if (!wait && atomic_load_explicit(&layer->stalled, memory_order_relaxed)) {
@@ -163,6 +173,7 @@ void layer_unlock(struct layer *layer)
 	pthread_mutex_unlock(&layer->lock);
 }
 
+/* The first error stays: from then on no flush is answered with success, whatever works again. */
 int layer_fail(struct layer *layer, int code)
 {
 	int none = 0;
@@ -297,6 +308,10 @@ int layer_fault(struct layer *layer, struct disk_error *error, enum disk_severit
 		       : 0;
 }
 
+/*
+ * What is dropped is copied to a file beside before it goes; behind the file's end there is nothing
+ * to copy.
+ */
 static int note_place(struct layer *layer, const struct span *place)
 {
 	struct disk_report *report = layer->report;

@@ -21,6 +21,10 @@ static void set_bits(uint64_t *map, uint64_t start, uint64_t count, bool value)
 	}
 }
 
+/*
+ * Capacity doubles, so that growing costs little however often; what is new is neither used nor
+ * clean.
+ */
 static int reserve(struct space *space, uint64_t end)
 {
 	uint64_t capacity = space->capacity ? space->capacity : 4096;

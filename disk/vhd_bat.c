@@ -47,6 +47,7 @@ static int by_offset(const void *a, const void *b)
 	return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* Behind the header, the table and the names of a parent, whichever lies last. */
 static uint64_t tables_end(const struct layer *layer)
 {
 	const struct vhd *v = layer->vhd;
@@ -67,6 +68,10 @@ static uint64_t tables_end(const struct layer *layer)
 	return end;
 }
 
+/*
+ * The block is dropped where that is wished, and then reads as zeros or as the parent; otherwise
+ * opening fails.
+ */
 static int bad_entry(struct layer *layer, struct disk_error *error, uint64_t block,
 		     const char *what)
 {
@@ -299,6 +304,9 @@ int vhd_extend(struct layer *layer, uint64_t length)
 	return 0;
 }
 
+/*
+ * Several places at once: each move of the footer costs a sync. Not where freed space will do soon.
+ */
 static int extend_blocks(struct layer *layer)
 {
 	struct vhd *v = layer->vhd;
@@ -344,6 +352,7 @@ static int take_place(struct layer *layer, bool wait, uint64_t *offset)
 	return 0;
 }
 
+/* Of a dynamic disk all sectors of a block count as present: no bitmap has to be written later. */
 static int write_full_bitmap(struct layer *layer, uint64_t offset)
 {
 	static const uint8_t ones[4096] = {[0 ... 4095] = 0xff};

@@ -65,6 +65,7 @@ static int move_table(struct layer *layer, uint64_t entries)
 	return ret;
 }
 
+/* What is known of the file's places is built from its tables again, as at an opening. */
 static int reload(struct layer *layer, struct disk_error *error)
 {
 	int ret;
@@ -124,6 +125,7 @@ int vhd_resize(struct layer *layer, uint64_t size, struct disk_error *error)
 
 /* -- Compact -- */
 
+/* Where a block lies: its bitmap, and behind it its data. */
 struct place {
 	uint64_t offset, block;
 };
@@ -135,6 +137,7 @@ static int by_offset(const void *a, const void *b)
 	return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* All blocks that have a place, sorted by it; NULL: out of memory. */
 static struct place *list_blocks(struct layer *layer, size_t *count)
 {
 	struct vhd *v = layer->vhd;
@@ -154,6 +157,10 @@ static struct place *list_blocks(struct layer *layer, size_t *count)
 	return places;
 }
 
+/*
+ * A block with its bitmap. The old place stays as it is: the durable table points to it until the
+ * next flush.
+ */
 static int copy_place(struct layer *layer, uint64_t from, uint64_t to)
 {
 	uint64_t length = layer->vhd->stride, done, n;
@@ -169,6 +176,7 @@ static int copy_place(struct layer *layer, uint64_t from, uint64_t to)
 	return ret;
 }
 
+/* So many, and then a flush: a place that was left can be taken only when that is durable. */
 #define MOVES 64
 
 /* The last blocks go into gaps before them. A gap is free: nothing durable points into it. */
@@ -221,6 +229,7 @@ int vhd_compact(struct layer *layer, uint64_t *moved)
 	return ret ? ret : reload(layer, NULL); /* the gaps are others now */
 }
 
+/* The old header is left where it is; what it took is space that nothing uses. */
 static int write_new_header(struct layer *layer, const struct create_plan *plan,
 			    struct disk_error *error)
 {

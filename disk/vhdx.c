@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* 1: it is one; 0: it is none, as is what is too short for a signature. */
 static int vhdx_probe(struct file *file)
 {
 	uint8_t signature[8];
@@ -36,6 +37,10 @@ static void vhdx_release(struct layer *layer)
 	}
 }
 
+/*
+ * The log comes before all that it may say something of: whatever is read behind it is read through
+ * its entries.
+ */
 static int vhdx_open(struct layer *layer, struct disk_error *error)
 {
 	int probed = vhdx_probe(&layer->file), ret;
@@ -57,6 +62,10 @@ static int vhdx_open(struct layer *layer, struct disk_error *error)
 
 /* -- Session -- */
 
+/*
+ * Whoever writes data makes the file another one to its children. A merge has told them which one
+ * before.
+ */
 static void take_data_guid(struct vhdx *v)
 {
 	if (guid_is_zero(&v->next_data_write)) {
@@ -132,6 +141,7 @@ int vhdx_flush(struct layer *layer)
 	return layer_flush(layer, flush_session);
 }
 
+/* Called before more is changed, so that what one flush has to write is bounded. */
 int vhdx_flush_if_full(struct layer *layer)
 {
 	bool full;
@@ -173,6 +183,10 @@ static int vhdx_finish(struct layer *layer)
 
 /* -- Parents and information -- */
 
+/*
+ * By the log, as all tables: after a cut there is the old locator or the new one, and never a part
+ * of either.
+ */
 static int commit_locator(struct layer *layer, const struct create_plan *plan,
 			  const struct guid *linkage, const struct guid *linkage_2,
 			  struct disk_error *error)
@@ -215,6 +229,7 @@ static int vhdx_set_parent(struct layer *layer, const struct create_plan *plan,
 	return commit_locator(layer, plan, &linkage, NULL, error);
 }
 
+/* Before a merge writes to the parent: the child fits its identity of now and the next one. */
 int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next,
 		       struct disk_error *error)
 {
@@ -226,6 +241,7 @@ int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct
 	return commit_locator(child, NULL, now, next, error);
 }
 
+/* Its space is free when the table that says so is durable. */
 static int empty_block(struct layer *layer, uint64_t block)
 {
 	uint64_t index = vhdx_payload_index(layer->vhdx, block), entry = layer->vhdx->bat[index];

@@ -23,6 +23,7 @@ struct locator_entry { /* 2.6.2.6.2 */
 };
 static_assert(sizeof(struct locator_entry) == 12, "MS-VHDX 2.6.2.6.2");
 
+/* The string has to lie within the item, wherever the entry says that it is. */
 static int take_string(const uint8_t *item, uint32_t length, uint32_t offset, uint32_t bytes,
 		       char *out, size_t size)
 {
@@ -32,6 +33,7 @@ static int take_string(const uint8_t *item, uint32_t length, uint32_t offset, ui
 	return utf16_to_utf8(item + offset, bytes / 2, false, out, size);
 }
 
+/* The keys of 2.6.2.6.3 that say something here. Of a path that is there twice the first counts. */
 static int take_pair(struct layer *layer, const char *key, const char *value)
 {
 	char **path = NULL;
@@ -56,6 +58,7 @@ static int take_pair(struct layer *layer, const char *key, const char *value)
 	return 0;
 }
 
+/* -EINVAL or -EILSEQ: it makes no sense; -EOPNOTSUPP: it is of another kind than VHDX's own. */
 int vhdx_parse_locator(struct layer *layer, const uint8_t *item, uint32_t length)
 {
 	struct locator_header header;
@@ -94,6 +97,7 @@ int vhdx_parse_locator(struct layer *layer, const uint8_t *item, uint32_t length
 	return ret ? ret : layer->parent_id[0] ? 0 : -EINVAL;
 }
 
+/* The entries stand behind the header, with room for four; the strings follow behind that room. */
 struct locator_builder {
 	uint8_t *item;
 	uint32_t used, count;
@@ -126,6 +130,7 @@ static int add_pair(struct locator_builder *b, const char *key, const char *valu
 	return ret;
 }
 
+/* In braces, as Windows writes them. */
 static int add_guid(struct locator_builder *b, const char *key, const struct guid *guid)
 {
 	char text[GUID_TEXT], braced[GUID_TEXT + 2];
@@ -154,6 +159,10 @@ static int add_path(struct locator_builder *b, const char *key, const char *path
 	return add_pair(b, key, text);
 }
 
+/*
+ * Returns the item's length, or what is wrong. Two identities while the parent is about to change:
+ * either is right then.
+ */
 int vhdx_build_locator(uint8_t *item, const char *absolute, const char *relative,
 		       const struct guid *linkage, const struct guid *linkage_2)
 {

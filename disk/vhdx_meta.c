@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Items that are known here (2.6.2), in the order in which a new file has them. */
 enum item {
 	ITEM_FILE,
 	ITEM_SIZE,
@@ -115,6 +116,7 @@ static int scan_table(struct layer *layer, const struct vhdx_metadata_table *tab
 	return 0;
 }
 
+/* An item may be longer than what is known of it: a later format may have put more behind. */
 static int read_item(struct layer *layer, const struct vhdx_metadata_table *table, int index,
 		     void *out, size_t length)
 {
@@ -122,6 +124,7 @@ static int read_item(struct layer *layer, const struct vhdx_metadata_table *tabl
 			       layer->vhdx->metadata_offset + table->entries[index].offset);
 }
 
+/* The limits of the format. They are checked once, and all that divides by a size relies on it. */
 static int check_values(struct layer *layer, uint64_t size, struct disk_error *error)
 {
 	const char *path = layer->file.path;
@@ -143,6 +146,10 @@ static int check_values(struct layer *layer, uint64_t size, struct disk_error *e
 	return 0;
 }
 
+/*
+ * One that makes no sense stops an opening, but not the one by which the child gets another parent:
+ * that is the remedy.
+ */
 static int read_locator(struct layer *layer, const struct vhdx_metadata_table *table, int index,
 			struct disk_error *error)
 {
@@ -175,6 +182,7 @@ static int read_locator(struct layer *layer, const struct vhdx_metadata_table *t
 	return 0;
 }
 
+/* Only the disk's identity may be missing: nothing of the disk's content depends on it. */
 static int read_items(struct layer *layer, const struct vhdx_metadata_table *table,
 		      struct disk_error *error)
 {
@@ -243,6 +251,7 @@ int vhdx_read_metadata(struct layer *layer, struct disk_error *error)
 	return ret;
 }
 
+/* Items lie behind the table, each at a multiple of 8 bytes. */
 static void add_item(uint8_t *region, enum item item, const void *data, uint32_t length,
 		     uint32_t *offset)
 {
@@ -257,6 +266,10 @@ static void add_item(uint8_t *region, enum item item, const void *data, uint32_t
 	*offset += (uint32_t)round_up(length, 8);
 }
 
+/*
+ * The whole region, as it is written once when a file is made; nothing but the locator and the size
+ * changes later, and those through the log.
+ */
 int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *plan,
 			uint64_t disk_size, struct disk_error *error)
 {
