@@ -55,6 +55,10 @@ static bool refuse(struct arrival *r, const char *what, const char *why)
 
 /* ---- Before the sandbox ---- */
 
+/*
+ * Beside the socket, where nothing else is said. A socket that was handed over is nowhere, so then
+ * it must be said.
+ */
 static int open_owner(const struct config *config)
 {
 	char path[PATH_MAX];
@@ -187,6 +191,10 @@ static bool read_hello(struct arrival *r, struct offer *offer)
 	return true;
 }
 
+/*
+ * What does not fit is told before anything of the machine has come, and so is another owner file
+ * than the source's.
+ */
 static bool compare(struct arrival *r, const struct offer *wanted)
 {
 	char text[WIRE_TEXT_MAX];
@@ -222,6 +230,7 @@ bool arrival_begin(struct machine *machine)
 
 /* ---- The state ---- */
 
+/* Those of the block that are marked; of one that the guest goes on writing to they come again. */
 static bool take_pages(struct arrival *r)
 {
 	struct machine *machine = r->machine;
@@ -348,6 +357,7 @@ bool arrival_state(struct machine *machine)
 
 /* ---- The end ---- */
 
+/* As long as it takes: without the file's word neither side may run the machine. */
 static bool wait_for_answer(struct arrival *r, enum owner *whose)
 {
 	static const struct timespec moment = {.tv_nsec = RETRY_NS};
@@ -410,6 +420,10 @@ void arrival_end(struct machine *machine)
 	}
 }
 
+/*
+ * The source is told why, if it still listens; it goes on with the machine by the file's word, not
+ * by ours.
+ */
 void arrival_fail(struct machine *machine)
 {
 	struct arrival *r = machine->arrival;

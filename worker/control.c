@@ -120,6 +120,7 @@ static uint32_t number_of(const struct control *control, const struct client *cl
 	return (uint32_t)(client - control->clients);
 }
 
+/* In the order in which it came up. With all of it out the client is read from again. */
 static void flush(struct control *control, struct client *client)
 {
 	unsigned int done = 0;
@@ -278,6 +279,7 @@ static bool may_change(const struct control *control, uid_t user)
 	return user == 0 || user == control->owner;
 }
 
+/* One too many is told so, and not only hung up on. */
 static void accept_client(struct control *control)
 {
 	struct client *client = control->clients;
@@ -348,6 +350,9 @@ static void receive(struct control *control, struct client *client)
 	packet_close(&packet);
 }
 
+/*
+ * No request is read while something waits to be sent: what a client can make us keep has a bound.
+ */
 static void serve_client(struct control *control, struct client *client)
 {
 	if (client->fd >= 0 && client->count != 0) {

@@ -51,6 +51,7 @@ static bool init_decoder(ZydisDecoder *decoder, unsigned int size)
 	}
 }
 
+/* As instructions number them, whichever part of the register is named. */
 static uint8_t gpr_number(ZydisRegister reg)
 {
 	ZydisRegisterClass class = ZydisRegisterGetClass(reg);
@@ -81,6 +82,7 @@ static uint8_t segment_number(ZydisRegister reg)
 	}
 }
 
+/* False: one that no instruction of the emulator has, as the control registers. */
 static bool take_register(struct operand *operand, ZydisRegister reg)
 {
 	ZydisRegisterClass class = ZydisRegisterGetClass(reg);
@@ -106,6 +108,7 @@ static bool take_register(struct operand *operand, ZydisRegister reg)
 	return operand->reg != INSN_NO_REGISTER;
 }
 
+/* An address that is not accessed (LEA) and a vector of addresses are operands of other kinds. */
 static bool take_memory(struct insn *insn, struct operand *operand,
 			const ZydisDecodedOperandMem *memory)
 {
@@ -204,6 +207,7 @@ static enum string_kind string_kind(const struct insn *insn)
 	return memory && insn->operand_count == 1u + two ? kind : STRING_NONE;
 }
 
+/* False: these bytes are no instruction, or not a whole one, or its operands are none of ours. */
 bool insn_decode(struct insn *insn, const uint8_t *bytes, unsigned int count, unsigned int size)
 {
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];

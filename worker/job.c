@@ -65,6 +65,7 @@ static struct job *oldest(struct jobs *jobs, enum job_state first, enum job_stat
 	return found;
 }
 
+/* Some of those that have ended are kept for who asks later; the oldest of them make room. */
 struct job *job_new(struct jobs *jobs, const char *what, enum job_of of, int number)
 {
 	struct job *job;
@@ -86,6 +87,7 @@ struct job *job_new(struct jobs *jobs, const char *what, enum job_of of, int num
 	return job;
 }
 
+/* An answer goes with the event that tells of the end, and nowhere else. */
 static void end(struct job *job, enum job_state state)
 {
 	job->state = state;
@@ -100,6 +102,7 @@ static void end(struct job *job, enum job_state state)
 	}
 }
 
+/* On the job's own thread. The main loop is woken to see what has become of it. */
 static void *run(void *argument)
 {
 	struct job *job = argument;
@@ -121,6 +124,7 @@ static unsigned int count_threads(const struct jobs *jobs)
 	return count;
 }
 
+/* As many as may run at once; the others follow in the order in which they came. */
 static void start_queued(struct jobs *jobs)
 {
 	struct job *job;
@@ -167,6 +171,10 @@ void job_end(struct job *job, int result)
 	end_by_result(job);
 }
 
+/*
+ * The thread has ended. What the job has left to do on the main thread may take several turns: each
+ * time that it is woken it is asked again.
+ */
 static void take_in(struct job *job)
 {
 	if (!job->joined) {
@@ -230,6 +238,9 @@ struct job *job_on(struct jobs *jobs, enum job_of of, int number)
 	return NULL;
 }
 
+/*
+ * The turn is taken once: by who cancels, or by the job when it comes to what cannot be taken back.
+ */
 bool job_cancel(struct job *job)
 {
 	enum job_turn turn = JOB_MAY_CANCEL;
@@ -289,6 +300,7 @@ static bool any_runs(const struct jobs *jobs, bool committed)
 	return false;
 }
 
+/* No job begins any more, and all that can still be cancelled are. */
 void jobs_begin_end(struct jobs *jobs)
 {
 	unsigned int i;
@@ -306,6 +318,7 @@ void jobs_begin_end(struct jobs *jobs)
 	take_in_all(jobs);
 }
 
+/* One that cannot be taken back is waited for, however long it is; any other for a while. */
 bool jobs_have_ended(struct jobs *jobs)
 {
 	return !any_runs(jobs, true) && (!any_runs(jobs, false) || clock_ms() >= jobs->leave_at_ms);

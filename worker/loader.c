@@ -24,6 +24,10 @@ bool loader_refuse(struct loader *loader, const char *format, ...)
 	return false;
 }
 
+/*
+ * A regular file, since its size must be known and it is read again at each reset; opening anything
+ * else must not wait.
+ */
 bool loader_open(struct loader *loader, struct loader_file *file, const char *option,
 		 const char *path, int fd)
 {
@@ -44,6 +48,9 @@ bool loader_open(struct loader *loader, struct loader_file *file, const char *op
 	return true;
 }
 
+/*
+ * The size is that of the opening: the file is somebody else's, and may have become another since.
+ */
 bool loader_read(struct loader *loader, const struct loader_file *file, uint64_t offset, void *to,
 		 uint64_t length)
 {
@@ -92,6 +99,7 @@ bool loader_read_to_guest(struct loader *loader, const struct loader_file *file,
 	return done;
 }
 
+/* For what the loader has placed itself, so there is memory. */
 void loader_put(struct loader *loader, uint64_t gpa, const void *from, uint64_t length)
 {
 	bool there = memory_put(loader->memory, gpa, from, length);
@@ -123,6 +131,7 @@ bool loader_probe(struct loader *loader)
 	return loader->initrd.fd < 0 || initrd_complete(loader);
 }
 
+/* Looked at again: since loader_probe(), or the last start, the file may have changed. */
 bool loader_load(struct loader *loader, struct vp_boot_state *state)
 {
 	uint8_t head[LOADER_HEAD];
@@ -142,6 +151,7 @@ bool loader_load(struct loader *loader, struct vp_boot_state *state)
 			     loader->kernel.name);
 }
 
+/* As a BIOS tells it: the last KiB below 640 KiB is taken, tables and a ROM lie below 1 MiB. */
 unsigned int loader_memory_map(const struct memory *memory,
 			       struct loader_range ranges[LOADER_RANGES])
 {
@@ -169,6 +179,7 @@ unsigned int loader_memory_map(const struct memory *memory,
 
 static const uint64_t gdt[] = {0, 0, 0x00cf9b000000ffffull, 0x00cf93000000ffffull};
 
+/* The state that both boot protocols begin with: flat segments, and no paging. */
 void loader_protected_mode(struct loader *loader, uint64_t gdt_at, uint64_t entry,
 			   struct vp_boot_state *state)
 {

@@ -20,6 +20,7 @@
 
 #define KICK_EVERY_NS 2000000
 
+/* The first reason is the one that counts. */
 void machine_end(struct machine *machine, enum stop_reason reason)
 {
 	enum stop_reason none = STOP_NONE;
@@ -65,6 +66,10 @@ static void create_pause(struct pause *pause)
 	pthread_cond_init(&pause->go_on, NULL);
 }
 
+/*
+ * What is there from the machine's start to its end. Its partition is made by each start, and goes
+ * with each reset.
+ */
 bool machine_create(struct machine *machine)
 {
 	const struct config *config = machine->config;
@@ -163,6 +168,7 @@ static bool create_vps(struct machine *machine)
 	return ret == 0 || failed("take the first VP's registers", ret);
 }
 
+/* A new one each time: nothing of what the guest did to its processors outlives a reset. */
 static bool create_partition(struct machine *machine)
 {
 	int ret = backend_partition_create(machine->backend, machine->config->vps,
@@ -299,6 +305,10 @@ static int stand_still(struct machine *machine)
 	return backend_partition_freeze_time(machine->partition, true);
 }
 
+/*
+ * On the job's thread: the VPs, then the clocks, then the emulated drives. Each wait ends when the
+ * pause is not wanted any more.
+ */
 int machine_pause_vps(struct machine *machine, struct job *job)
 {
 	struct pause *pause = &machine->pause;
@@ -341,6 +351,9 @@ static bool owns_pause(struct machine *machine, const struct job *job)
 	return owns;
 }
 
+/*
+ * On the main thread, behind that: 0 when the devices of VMBus stand as well, -EAGAIN until then.
+ */
 int machine_settle_pause(struct machine *machine, struct job *job)
 {
 	struct pause *pause = &machine->pause;
@@ -446,6 +459,7 @@ bool machine_resume(struct machine *machine)
 	return resume_vps(machine);
 }
 
+/* While it is held the machine neither goes on nor ends: somebody is reading its state. */
 static bool hold_in(struct machine *machine, enum pause_state state)
 {
 	struct pause *pause = &machine->pause;
@@ -497,6 +511,7 @@ static void wait_for_release(struct pause *pause)
 	pthread_mutex_unlock(&pause->lock);
 }
 
+/* In two parts, between which the main loop goes on: a device's request may take long to end. */
 void machine_begin_stop(struct machine *machine)
 {
 	struct pause *pause = &machine->pause;
@@ -542,6 +557,7 @@ void machine_stop(struct machine *machine)
 	machine_finish_stop(machine);
 }
 
+/* Memory and devices are as at the machine's start; the partition has gone before. */
 bool machine_reset(struct machine *machine)
 {
 	int ret = memory_clear(&machine->memory);

@@ -19,6 +19,7 @@ static uint8_t kind_of(bool dvd, bool read_only, bool has_file)
 	return read_only ? OFFER_DISK_READ_ONLY : OFFER_DISK;
 }
 
+/* As it is now: disks and adapters may have come and gone since it was configured. */
 void offer_of_machine(struct offer *offer, const struct machine *machine)
 {
 	unsigned int i;
@@ -40,6 +41,7 @@ void offer_of_machine(struct offer *offer, const struct machine *machine)
 	}
 }
 
+/* Of a machine of which nothing runs yet. */
 void offer_of_config(struct offer *offer, const struct config *config)
 {
 	unsigned int i;
@@ -89,6 +91,10 @@ void offer_write(const struct offer *offer, struct state_writer *writer)
 	state_end(writer, part);
 }
 
+/*
+ * What another worker says is as hostile as a file. What is used as an index, or printed, is judged
+ * here.
+ */
 bool offer_read(struct offer *offer, struct state_reader *list)
 {
 	struct state_reader part = state_part(list, "offer", VERSION);
@@ -127,6 +133,7 @@ bool offer_read(struct offer *offer, struct state_reader *list)
 
 /* ---- Compared ---- */
 
+/* Differences, one behind the other; those that find no room are cut off. */
 struct text {
 	char *to;
 	uint32_t size, used;
@@ -165,6 +172,10 @@ static void compare_disks(struct text *text, const struct offer *wanted, const s
 	}
 }
 
+/*
+ * Features that the guest does not know of are no hindrance; one that it may have used must be
+ * there.
+ */
 static void compare_processors(struct text *text, const struct backend_processor *wanted,
 			       const struct backend_processor *had)
 {
@@ -187,6 +198,7 @@ static void compare_processors(struct text *text, const struct backend_processor
 	}
 }
 
+/* All that differs is told at once: nobody mends one thing to meet the next. */
 bool offer_fits(const struct offer *wanted, const struct offer *had, char *where, uint32_t size)
 {
 	struct text text = {.to = where, .size = size};

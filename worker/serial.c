@@ -85,6 +85,7 @@ static void hang_up(struct serial *serial)
 	serial->generation++;
 }
 
+/* Who comes last has the line. */
 bool serial_connect(struct serial *serial, int fd)
 {
 	int out = is_socket(serial) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
@@ -124,6 +125,7 @@ bool serial_is_connected(const struct serial *serial)
 	return serial->out >= 0;
 }
 
+/* A regular file is always ready, and is not asked. */
 static bool ready(int fd, short events, bool polls)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = events};
@@ -131,6 +133,10 @@ static bool ready(int fd, short events, bool polls)
 	return !polls || poll(&poll_fd, 1, 0) == 1;
 }
 
+/*
+ * Where nobody is at the other end the bytes are taken all the same: a guest is not to wait for a
+ * reader.
+ */
 bool serial_flush(struct serial *serial)
 {
 	struct ring *ring = &serial->to_host;
@@ -232,6 +238,7 @@ static bool share(const struct serial *serial)
 	return true;
 }
 
+/* A terminal is raw, since its keys are the guest's, but for the one that ends it. */
 static bool open_stdio(struct serial *serial)
 {
 	struct termios mode;
