@@ -306,6 +306,7 @@ static struct move *new_move(struct job *job, bool arriving)
 	refuse(&move->why, SERVICE_BAD_INTERRUPTED,
 	       "look at the machine's state, and ask again if need be",
 	       "the service ended while '%s' was moved", job->name);
+	json_object_del(job->params, "config"); /* the job is known for longer */
 	job->machine->move = move;
 	return move;
 }
@@ -346,11 +347,11 @@ static void answer_asked(struct move *move, json_t *offer)
 
 static void not_prepared(struct move *move, const struct refusal *why)
 {
-	struct request *request = move->asked;
-
-	move->asked = NULL;
 	move->why = *why;
-	api_refuse(request, why);
+	if (move->asked != NULL) {
+		api_refuse(move->asked, why);
+		move->asked = NULL;
+	}
 	end_job(move, false);
 }
 
@@ -410,9 +411,6 @@ static void depart(struct job *job)
 		}
 		return; /* or the worker says what it does, when it has been greeted */
 	}
-	move->asked = (struct request *)(uintptr_t)json_integer_value(
-		json_object_get(job->params, "request"));
-	json_object_del(job->params, "request");
 	if (!ask_shared(move, "make", json_pack("{s:s}", "owner", move->owner), made, &why)) {
 		not_prepared(move, &why);
 	}
@@ -498,11 +496,18 @@ void move_begin(struct request *request, struct machine *machine, const json_t *
 		json_object_del(config, "receive");
 		good = find_owner(machine, config, &wanted, owner, &why);
 	}
-	/* With an empty queue it begins at once, and answers. */
-	if (!good || job_new(machine, &actions[0],
-			     json_pack("{s:s, s:s, s:O, s:I}", "to", wanted.to, "owner", owner,
-				       "config", config, "request", (json_int_t)(uintptr_t)request),
-			     request->user, &why) == NULL) {
+	/* With an empty queue it begins at once, and is answered when it has got so far. */
+	if (good &&
+	    job_new(machine, &actions[0],
+		    json_pack("{s:s, s:s, s:O}", "to", wanted.to, "owner", owner, "config", config),
+		    request->user, &why) == NULL) {
+		good = false;
+	} else if (good && machine->move == NULL) {
+		good = refuse(&why, SERVICE_BAD_IO, "", "'%s' cannot be moved now", machine->name);
+	}
+	if (good) {
+		machine->move->asked = request;
+	} else {
 		api_refuse(request, &why);
 	}
 	json_decref(config);
