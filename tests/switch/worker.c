@@ -124,9 +124,10 @@ static void attach(const char *path, const char *network, const char *port)
 					     .bytes = BUFFER_BYTES},
 			 1);
 	}
-	(void)!ring_publish(&in);
+	/* In this order: the buffers of a port that does not hear come back. If the switch has just looked, some still do. */
 	state->max_bytes = 1514;
 	__atomic_store_n(&state->takes, PORT_HEARS, __ATOMIC_RELEASE);
+	(void)!ring_publish(&in);
 }
 
 static void signal_switch(void)
@@ -204,11 +205,11 @@ static uint32_t receive(bool reflects)
 	while (count < BATCH && (ret = ring_collect(&in, &slot)) == 1) {
 		uint64_t place = BUFFERS + (in.back - 1) % SLOTS * (uint64_t)BUFFER_BYTES;
 
-		if (reflects) {
+		if (reflects && !(slot.flags & PORT_UNUSED)) {
 			reflect(ram + place, slot.bytes);
 		}
 		ring_add(&in, &(struct port_slot){.offset = place, .bytes = BUFFER_BYTES}, 1);
-		count++;
+		count += !(slot.flags & PORT_UNUSED);
 	}
 	CHECK(ret >= 0);
 	received += count;
