@@ -62,7 +62,8 @@ static const char help[] =
 	"  value POOL KEY                     one of them\n"
 	"  set-value POOL KEY VALUE [TYPE]    TYPE is string, expand, number32 or number64\n"
 	"  delete-value POOL KEY\n"
-	"  memory [SIZE]                      what memory the guest has, needs and is to have; "
+	"  memory [SIZE] [minimum=SIZE] [maximum=SIZE]\n"
+	"                                     what memory the guest has, needs and is to have; "
 	"SIZE as "
 	"512M\n"
 	"  addresses ADAPTER                  those of a network adapter (0, 1, ...), as the guest "
@@ -713,7 +714,7 @@ static const struct command commands[] = {
 	{"set-value", CONTROL_VALUE_SET, A_POOL, 2, 3, 0, NULL},
 	{"delete-value", CONTROL_VALUE_DELETE, A_POOL, 1, 1, 0, NULL},
 	{"memory", CONTROL_STATUS, NOTHING, 0, 0, 0, show_memory},
-	{"memory", CONTROL_MEMORY, A_SIZE, 0, 0, 0, show_memory},
+	{"memory", CONTROL_MEMORY, A_SIZE, 0, 2, 0, show_memory},
 	{"addresses", CONTROL_ADDRESSES_GET, ADDRESSES, 0, 0, 0, show_addresses},
 	{"set-addresses", CONTROL_ADDRESSES_SET, ADDRESSES, 1, INT_MAX, 0, NULL},
 	{"freeze", CONTROL_FREEZE, A_COMMAND, 2, INT_MAX, 0, NULL},
@@ -976,6 +977,29 @@ static bool put_switch(json_t *params, char *word, const char **path)
 		client_fail(word, "it is not UTF-8"));
 }
 
+/* SIZE, minimum=SIZE, maximum=SIZE: in any order. */
+static bool put_memory(json_t *params, char **words, int count)
+{
+	static const struct {
+		const char *start, *key;
+	} kinds[] = {{"minimum=", "minimum"}, {"maximum=", "maximum"}, {"", "target"}};
+	json_int_t value;
+
+	for (int i = 0; i < count; i++) {
+		size_t kind = 0, length;
+
+		while (length = strlen(kinds[kind].start),
+		       strncmp(words[i], kinds[kind].start, length) != 0) {
+			kind++;
+		}
+		if (!words_size(words[i] + length, &value)) {
+			return client_fail(words[i], "not a size; write it as 512M or 2G");
+		}
+		json_object_set_new(params, kinds[kind].key, json_integer(value));
+	}
+	return true;
+}
+
 /* The worker has no way to a path, so its connection to the switch is made here. */
 static int connect_switch(const char *path)
 {
@@ -1026,12 +1050,7 @@ static json_t *make_params(const struct command *command, char **words, int word
 		return put_switch(params, words[0], path) ? params : NULL;
 	}
 	if (command->takes == A_SIZE) {
-		if (!words_size(words[0], &value)) {
-			client_fail(words[0], "not a size; write it as 512M or 2G");
-			return NULL;
-		}
-		json_object_set_new(params, "target", json_integer(value));
-		return params;
+		return put_memory(params, words, word_count) ? params : NULL;
 	}
 	if (command->takes != NOTHING && command->takes != A_FILE && command->takes != A_TARGET &&
 	    command->takes != A_CHECKPOINT) {

@@ -280,6 +280,20 @@ static bool can_have(const json_t *bounds, uint64_t size)
 	       size_at(bounds, "least") != size_at(bounds, "most");
 }
 
+/* What it can have at most. */
+static uint64_t most_of(const json_t *config)
+{
+	uint64_t most = size_at(config, "memory-maximum");
+
+	return most != 0 ? most : size_at(config, "memory");
+}
+
+/* Its bounds can be others while it runs; the most within that of its start. */
+static bool is_led(const json_t *running, const json_t *to)
+{
+	return size_at(running, "memory-minimum") != 0 && size_at(to, "memory-minimum") != 0;
+}
+
 json_t *difference_bounds(const json_t *config)
 {
 	uint64_t memory = size_at(config, "memory"), least = size_at(config, "memory-minimum"),
@@ -309,7 +323,17 @@ json_t *difference_apply(const json_t *running, const json_t *to, const json_t *
 	apply_disks(result, to);
 	take(result, to, "networks");
 	take(result, to, "services");
-	if (can_have(bounds, size_at(to, "memory"))) {
+	if (is_led(running, to)) {
+		bool fits = most_of(to) <= size_at(bounds, "most");
+
+		take(result, to, "memory-minimum");
+		if (fits) {
+			take(result, to, "memory-maximum");
+		}
+		if (fits || size_at(to, "memory") <= most_of(running)) {
+			take(result, to, "memory");
+		}
+	} else if (can_have(bounds, size_at(to, "memory"))) {
 		take(result, to, "memory");
 	}
 	return result;
@@ -663,18 +687,49 @@ static bool services(const json_t *from, const json_t *to, const json_t *status,
 	return false;
 }
 
+/* A bound is told if it is another one now, and the worker has not got it. */
+static bool bound(const char *key, uint64_t from, uint64_t to, const json_t *led, char *word,
+		  size_t size)
+{
+	if (to == 0 || to == from || to == size_at(led, key)) {
+		return false;
+	}
+	snprintf(word, size, "%s=%llu", key, (unsigned long long)to);
+	return true;
+}
+
 static bool memory(const json_t *from, const json_t *to, const json_t *status, struct step *step)
 {
-	uint64_t size = size_at(to, "memory");
 	const json_t *led = json_object_get(status, "dynamic-memory");
+	char *least = step->option, *most = step->option + sizeof(step->option) / 2;
+	uint64_t size = size_at(to, "memory");
+	bool of_size, of_least, of_most;
 
-	if (size == size_at(from, "memory") || led == NULL || size_at(led, "target") == size ||
-	    size < size_at(led, "minimum") || size > size_at(led, "maximum")) {
+	if (led == NULL) {
+		return false;
+	}
+	of_least = is_led(from, to) &&
+		   bound("minimum", size_at(from, "memory-minimum"), size_at(to, "memory-minimum"),
+			 led, least, sizeof(step->option) / 2);
+	of_most = is_led(from, to) && most_of(to) <= size_at(led, "limit") &&
+		  bound("maximum", most_of(from), most_of(to), led, most, sizeof(step->option) / 2);
+	of_size = size != size_at(from, "memory") && size_at(led, "target") != size &&
+		  (of_least || size >= size_at(led, "minimum")) &&
+		  (of_most || size <= size_at(led, "maximum"));
+	if (!of_size && !of_least && !of_most) {
 		return false;
 	}
 	add_word(step, "memory");
-	add_number(step, (json_int_t)size);
-	say_step(step, "another target of", "memory");
+	if (of_size) {
+		add_number(step, (json_int_t)size);
+	}
+	if (of_least) {
+		add_word(step, least);
+	}
+	if (of_most) {
+		add_word(step, most);
+	}
+	say_step(step, of_size ? "another target of" : "other bounds of", "memory");
 	return true;
 }
 

@@ -110,9 +110,9 @@ json_t *balloon_object(struct machine *machine)
 	json_t *object;
 
 	balloon_get_state(machine->balloon, &state);
-	object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:b, s:b}", "minimum",
-			   (json_int_t)machine->config->memory_minimum, "maximum",
-			   (json_int_t)machine->config->memory_maximum, "weight",
+	object = json_pack("{s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:b, s:b}", "limit",
+			   (json_int_t)machine->config->memory_maximum, "minimum",
+			   bytes(state.minimum), "maximum", bytes(state.maximum), "weight",
 			   (json_int_t)machine->config->memory_weight, "buffer",
 			   (json_int_t)machine->config->memory_buffer, "target",
 			   bytes(state.target), "assigned", bytes(state.assigned), "returned",

@@ -25,8 +25,8 @@
 
 /* The parameters of all methods; each has its own row in `members` below. */
 struct parameters {
-	bool on; /* events */
-	uint64_t job, number, target;
+	bool on;                                        /* events */
+	uint64_t job, number, target, minimum, maximum; /* 0: not given */
 	const char *name;
 	bool read_only, raw, force, restart, overwrite, make_path;
 	unsigned int service, pool, type;
@@ -1094,12 +1094,30 @@ static json_t *run_screen(struct rpc_request *request, const struct parameters *
 static json_t *run_memory(struct rpc_request *request, const struct parameters *p)
 {
 	struct machine *machine = control_of(request)->machine;
+	struct balloon_state state;
+	uint64_t minimum, maximum;
 
 	if (machine->balloon == NULL) {
 		return rpc_refuse(request, CONTROL_BAD_STATE, "the guest has its memory for good",
 				  "start vmwp with --memory-minimum");
 	}
-	balloon_set_target(machine->balloon, p->target / MEMORY_PAGE);
+	balloon_get_state(machine->balloon, &state);
+	minimum = p->minimum != 0 ? p->minimum / MEMORY_PAGE : state.minimum;
+	maximum = p->maximum != 0 ? p->maximum / MEMORY_PAGE : state.maximum;
+	if (p->target == 0 && p->minimum == 0 && p->maximum == 0) {
+		return rpc_refuse(request, CONTROL_BAD_INVALID, "nothing is to be changed",
+				  "give a target, a minimum or a maximum");
+	}
+	if (minimum > maximum || maximum > machine->config->memory_maximum / MEMORY_PAGE) {
+		return rpc_refuse(request, CONTROL_BAD_INVALID,
+				  "the minimum is above the maximum, or that above what the "
+				  "machine was started with",
+				  "stay within that; more holds at its next start");
+	}
+	balloon_set_bounds(machine->balloon, minimum, maximum);
+	if (p->target != 0) {
+		balloon_set_target(machine->balloon, p->target / MEMORY_PAGE);
+	}
 	return json_pack("{s:o}", "dynamic-memory", balloon_object(machine));
 }
 
@@ -1188,7 +1206,9 @@ static const struct form_member value_set_members[] = {
 	{"type", FORM_WORD, AT(type), .words = services_types},
 };
 static const struct form_member memory_members[] = {
-	{"target", FORM_NUMBER, .required = true, AT(target), .most = INT64_MAX},
+	{"target", FORM_NUMBER, AT(target), .most = INT64_MAX},
+	{"minimum", FORM_NUMBER, AT(minimum), .least = 8 << 20, .most = INT64_MAX},
+	{"maximum", FORM_NUMBER, AT(maximum), .least = 8 << 20, .most = INT64_MAX},
 };
 #define MEMBER_ADAPTER                                                                             \
 	{                                                                                          \

@@ -119,8 +119,8 @@
 	"network.connect" /* [number], of one that has lost its switch, and such a socket -> job */
 #define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
 /*
- * [target: bytes] -> dynamic-memory, as in "status": how much memory the guest is to have; between the configuration's minimum and all. It
- * takes its time, and the guest may not give all that is asked for.
+ * [target?, minimum?, maximum?: bytes] -> dynamic-memory, as in "status": how much memory the guest is to have, between the other two, and these; the maximum not above
+ * the configuration's. It takes its time, and the guest may not give all that is asked for.
  */
 #define CONTROL_MEMORY "memory.set"
 /*
@@ -141,7 +141,7 @@
  * absent before the first); why (a sentence: it cannot be used now); wrong-answers (a count, dropped); of "heartbeat" also heartbeat and
  * application; of "backup" also file-systems, and thawed-why, where nobody has asked for the last thaw.
  *
- * Dynamic memory, in bytes: minimum, maximum, target, assigned (what the guest has), returned (what the root has back), gives-no-more (the guest, at its last
+ * Dynamic memory, in bytes: limit (of the maximum, while it runs), minimum, maximum, target, assigned (what the guest has), returned (what the root has back), gives-no-more (the guest, at its last
  * answer), takes-no-more (nothing more can be added to it, and the target is above that); when it has reported: available (to its programs), demand (what they were promised, and the guest needs itself), pressure (demand in per
  * cent of assigned); why (a sentence: it cannot be led now). For who divides memory among guests: weight, buffer (per cent).
  *

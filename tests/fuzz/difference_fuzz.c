@@ -81,7 +81,8 @@ static json_t *pick_object(void)
 {
 	static const char *const lists[] = {"disks", "networks", "services"},
 				 *const sizes[] = {"memory", "memory-minimum", "memory-maximum",
-						   "target", "minimum",        "maximum"};
+						   "target", "minimum",        "maximum",
+						   "limit"};
 	json_t *object = json_object(), *led = json_object(), *list;
 	unsigned int i, count;
 

@@ -76,9 +76,14 @@ def memory(t):
         again
         vmctl control memory | sed 's/^/restored with more: /'
         echo 8 >&3; seen " 8 filled"
+        # Its bounds are others meanwhile: what it is to have follows.
+        vmctl control memory maximum=1G && exit 1
+        vmctl control memory minimum=128M maximum=320M || exit 1
+        until_is assigned -eq 320
+        vmctl control memory 64M minimum=256M maximum=512M | sed 's/^/bounds: /'
         vmctl control memory 1T || exit 1
         until_is assigned -eq 512
-        vmctl control memory 192M || exit 1
+        vmctl control memory 192M minimum=192M || exit 1
         vmctl control reset
         seen "memory ready" 2
         echo 80 >&3; seen " 80 filled"
@@ -93,7 +98,7 @@ def memory(t):
         t.check(gained >= returned - 40, f"the root's available memory: {mib}")
     t.same("saves", text.count("saved: 8"), 2)
     t.check("guest: lost" not in text, "the guest's memory is not what it was")
-    for line in ("restored: assigned *200 MiB", "restored with more: assigned *384 MiB", "reset: target *192 MiB"):
+    for line in ("restored: assigned *200 MiB", "restored with more: assigned *384 MiB", "reset: target *192 MiB", "bounds: target *256 MiB"):
         t.check(re.search(f"^{line}", text, re.M), f"no {line!r}")
     t.has(text, "it has no driver for it, or has not loaded it yet")
     t.has(text, "worker: 6")

@@ -361,6 +361,14 @@ static void the_guest_is_led(void **state)
 	assert_int_equal(first, 1024);
 	UNTIL(!state_now().asked);
 	assert_int_equal(state_now().assigned, PAGES - 1000);
+	/* Other bounds: the target is within them at once, and can be what they allow. */
+	balloon_set_bounds(balloon, PAGES - 900, PAGES - 800);
+	assert_int_equal(state_now().target, PAGES - 900);
+	balloon_set_target(balloon, UINT64_MAX);
+	assert_int_equal(state_now().target, PAGES - 800);
+	assert_int_equal(state_now().minimum, PAGES - 900);
+	assert_int_equal(state_now().maximum, PAGES - 800);
+	balloon_set_bounds(balloon, 1, PAGES);
 	balloon_set_target(balloon, UINT64_MAX);
 	assert_int_equal(state_now().target, PAGES);
 	while (back < 1636) {

@@ -685,15 +685,31 @@ void balloon_destroy(struct balloon **balloon)
 	*balloon = NULL;
 }
 
-void balloon_set_target(struct balloon *balloon, uint64_t pages)
+static void set_target(struct balloon *balloon, uint64_t pages)
 {
 	const struct balloon_config *config = &balloon->config;
 
-	lock(balloon);
 	balloon->target = pages < config->minimum   ? config->minimum
 			  : pages > config->maximum ? config->maximum
 						    : pages;
 	balloon->now.gives_no_more = false;
+}
+
+void balloon_set_target(struct balloon *balloon, uint64_t pages)
+{
+	lock(balloon);
+	set_target(balloon, pages);
+	unlock(balloon);
+	vsp_wake_all(&balloon->device);
+}
+
+void balloon_set_bounds(struct balloon *balloon, uint64_t minimum, uint64_t maximum)
+{
+	CHECK(minimum <= maximum && maximum <= balloon->config.end);
+	lock(balloon);
+	balloon->config.minimum = minimum;
+	balloon->config.maximum = maximum;
+	set_target(balloon, balloon->target);
 	unlock(balloon);
 	vsp_wake_all(&balloon->device);
 }
@@ -731,6 +747,8 @@ void balloon_get_state(struct balloon *balloon, struct balloon_state *state)
 		.reported = balloon->now.stage == REPORTED,
 		.available = balloon->now.available,
 		.committed = balloon->now.committed,
+		.minimum = balloon->config.minimum,
+		.maximum = balloon->config.maximum,
 		.target = balloon->target,
 		.assigned = assigned_of(balloon),
 		.returned = balloon->now.returned,

@@ -35,11 +35,15 @@ void balloon_destroy(struct balloon **balloon);
 /* How much the guest is to have, in pages; between the minimum and the maximum. It takes its time, and may never get there. [T] */
 void balloon_set_target(struct balloon *balloon, uint64_t pages);
 
+/* Other bounds of that, within what the device was made with at most; the target follows. [T] */
+void balloon_set_bounds(struct balloon *balloon, uint64_t minimum, uint64_t maximum);
+
 /* Counts of pages. */
 struct balloon_state {
-	bool contacted;     /* the guest's driver speaks to us */
-	bool reported;      /* ... and has told how it is: the next two are known */
-	uint64_t available; /* could be had by its programs */
+	uint64_t minimum, maximum; /* of the target */
+	bool contacted;            /* the guest's driver speaks to us */
+	bool reported;             /* ... and has told how it is: the next two are known */
+	uint64_t available;        /* could be had by its programs */
 	uint64_t
 		committed; /* what it has promised to programs and needs itself; the balloon is no part of it */
 	uint64_t target;    /* what it is to have */
