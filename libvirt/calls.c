@@ -785,7 +785,7 @@ static const struct {
 	{200, false, get_vcpus_count, NULL}, /* DOMAIN_GET_VCPUS_FLAGS */
 	{201, true, open_console, NULL}, /* DOMAIN_OPEN_CONSOLE */
 	{204, true, set_memory_with_flags, NULL}, /* DOMAIN_SET_MEMORY_FLAGS */
-	{211, false, take_screenshot, NULL}, /* DOMAIN_SCREENSHOT */
+	{211, true, take_screenshot, NULL}, /* DOMAIN_SCREENSHOT */
 	{212, false, get_state, NULL}, /* DOMAIN_GET_STATE */
 	{226, true, send_keys, NULL}, /* DOMAIN_SEND_KEY */
 	{228, false, get_node_memory, NULL}, /* NODE_GET_MEMORY_STATS */
