@@ -1,35 +1,38 @@
 """make bench: what a UDP packet costs from one network namespace of the root to another, in instructions, system calls of the sender and
 the receiver included.
 
-Each namespace has one end of a veth pair. The other ends are joined to each other (the least there is), by a Linux bridge, or by the
-virtual switch with packet sockets on them. One packet at a time, and 32 at a time.
+Each namespace has one end of a veth pair. The other ends are joined to each other (the least there is), by a Linux bridge, by the kernel's
+part of Open vSwitch, whose flows are there already, or by the virtual switch with packet sockets on them. One packet at a time, and 32
+at a time.
 """
 import os
 import re
 import shutil
 
-from labkit import BUILD, LabError
+from labkit import BUILD, LabError, openvswitch
 
-WAYS = [("direct", "one veth"), ("bridge", "bridge"), ("switch", "switch")]
+WAYS = [("direct", "one veth"), ("bridge", "bridge"), ("switch", "switch"), ("ovs", "Open vSwitch")]
 SIZES = {22: "64 bytes", 1472: "1,514 bytes"}
-COMMAND = """set -e
+COMMAND = f"""set -e
 modprobe veth
 modprobe bridge
+tar -x -f ovs.tar -C /
+dpctl() {{ {openvswitch.DPCTL} "$@"; }}
 unshare -n sleep 9999 & a=$!
 unshare -n sleep 9999 & b=$!
 sleep 1
-join() {
+join() {{
     for n in a b; do
         ./ip link add name p$n type veth peer name x$n
         ./ip link set p$n up
     done
     ./ip link set xa netns $a
     ./ip link set xb netns $b
-}
-address() {
+}}
+address() {{
     nsenter -t $1 -n ./ip addr add 10.9.0.$2/24 dev $3
     nsenter -t $1 -n ./ip link set $3 up
-}
+}}
 ./ip link add name xa type veth peer name xb
 ./ip link set xa netns $a
 ./ip link set xb netns $b
@@ -63,7 +66,24 @@ address $a 1 xa
 address $b 2 xb
 echo "way switch"
 ./packets $a $b
-kill $switch $a $b
+kill $switch
+./ip link del pa
+./ip link del pb
+
+# The last: what the module brings along is in the way of every packet from here on.
+modprobe openvswitch
+join
+dpctl add-dp dp0
+dpctl add-if dp0 pa pb
+for kind in 'eth_type(0x0800),ipv4()' 'eth_type(0x0806),arp()'; do
+    dpctl add-flow dp0 "in_port(1),eth(),$kind" 2
+    dpctl add-flow dp0 "in_port(2),eth(),$kind" 1
+done
+address $a 1 xa
+address $b 2 xb
+echo "way ovs"
+./packets $a $b
+kill $a $b
 """
 
 
@@ -84,12 +104,13 @@ def parse(text):
 def measure(root):
     """root(command, **options) runs a command in the root, counted, and gives its output."""
     text = root(COMMAND, bare=True, puts=[
+        (openvswitch.dpctl(), "/root/ovs.tar"),
         (shutil.which("ip"), "/root/ip"), (os.path.join(BUILD, "tests", "bench", "packets"), "/root/packets"),
         (os.path.join(BUILD, "switch", "vswitchd"), "/usr/bin/vswitchd"), (os.path.join(BUILD, "cli", "vswitch"), "/usr/bin/vswitch")])
     found = parse(text)
     print("a UDP packet between namespaces of the root: instructions")
-    print(f"{'':32}" + "".join(f"{title:>12}" for _, title in WAYS) + f"{'/ bridge':>12}")
+    print(f"{'':32}" + "".join(f"{title:>14}" for _, title in WAYS) + f"{'/ bridge':>12}{'/ Open vSwitch':>16}")
     for size, name in SIZES.items():
         for window in (1, 32):
             row = [found[way, size, window] for way, _ in WAYS]
-            print(f"{f'{name}, {window} at a time':32}" + "".join(f"{value:12,.0f}" for value in row) + f"{row[2] / row[1]:12.3f}")
+            print(f"{f'{name}, {window} at a time':32}" + "".join(f"{value:14,.0f}" for value in row) + f"{row[2] / row[1]:12.3f}{row[2] / row[3]:16.3f}")
