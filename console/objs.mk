@@ -8,3 +8,5 @@ build/console/vmvnc: $(call user,$(console_objs))
 console_tests := tests/unit/console_frame_test.c tests/unit/console_keys_test.c
 console_frame_test_objs := console/frame.o console/screen.o
 console_keys_test_objs := console/keys.o
+console_fuzzers := tests/fuzz/console_frame_fuzz.c
+console_frame_fuzz_objs := console/frame.o console/screen.o
