@@ -17,8 +17,12 @@
 
 static bool limit(int resource, const char *name, rlim_t most)
 {
-	struct rlimit both = {most, most};
+	struct rlimit both = {most, most}, now;
 
+	/* A host with little memory allows fewer, and the user that this one has become raises nothing. */
+	if (most != RLIM_INFINITY && getrlimit(resource, &now) == 0 && now.rlim_max < most) {
+		return true;
+	}
 	/* The root of a container may raise none; whether what there is suffices is seen when it is
 	 * used. */
 	return setrlimit(resource, &both) == 0 || (errno == EPERM && most == RLIM_INFINITY) ||

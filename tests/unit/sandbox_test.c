@@ -656,12 +656,29 @@ static void test_root_that_must_stay(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* As a host with little memory has it from its kernel. */
+static void test_fewer_threads(void **state)
+{
+	struct rlimit few = {100, 100};
+	pid_t child = fork();
+	int status;
+
+	(void)state;
+	if (child == 0) {
+		syscall(SYS_exit_group,
+			setrlimit(RLIMIT_NPROC, &few) == 0 && sandbox_enter(0) ? WORKS : FAILS);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ends_the_process), cmocka_unit_test(test_another_abi),
 		cmocka_unit_test(test_goes_on),          cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_two_workers),      cmocka_unit_test(test_root_that_must_stay),
+		cmocka_unit_test(test_fewer_threads),
 	};
 	int fd = mkstemp(name), failed;
 
