@@ -94,6 +94,19 @@ int vm_apply_checkpoint(struct vm *vm)
 	return ask_one(vm, "POST", json_object(), "/apply");
 }
 
+int vm_export_checkpoint(struct vm *vm)
+{
+	const char *folder = vm->file != NULL ? vm->file : vm->count > 2 ? vm->words[2] : NULL;
+	json_t *body = json_pack("{s:s*}", "to", folder);
+
+	if (folder == NULL || body == NULL) {
+		json_decref(body);
+		say("say into which new folder");
+		return VM_USAGE;
+	}
+	return ask_one(vm, "POST", body, "/export");
+}
+
 int vm_rename_checkpoint(struct vm *vm)
 {
 	json_t *body = json_pack("{s:s}", "name", vm->words[2]);

@@ -702,6 +702,20 @@ static void apply_checkpoint(struct call *call)
 	do_checkpoint(call, "apply", json_object());
 }
 
+static void export_checkpoint(struct call *call)
+{
+	json_t *body = read_body(call->request);
+	struct refusal why;
+
+	if (body != NULL) {
+		answer_new_job(call->request,
+			       checkpoint_export(call->machine, call->words[4], body,
+						 call->request->user, &why),
+			       &why);
+		json_decref(body);
+	}
+}
+
 static void delete_checkpoint(struct call *call)
 {
 	const char *children = request_parameter(call->request, "children");
@@ -994,6 +1008,7 @@ static const struct route {
 	{"PATCH",  "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, rename_checkpoint},
 	{"DELETE", "/v1/machines/*/checkpoints/*", ROLE_OPERATOR, delete_checkpoint},
 	{"POST",   "/v1/machines/*/checkpoints/*/apply", ROLE_OPERATOR, apply_checkpoint},
+	{"POST",   "/v1/machines/*/checkpoints/*/export", ROLE_ADMIN,  export_checkpoint},
 	{"GET",    "/v1/machines/*/addresses", ROLE_VIEWER,   get_addresses},
 	{"GET",    "/v1/machines/*/files",     ROLE_ADMIN,    list_files},
 	{"POST",   "/v1/machines/*/files",     ROLE_ADMIN,    create_file},

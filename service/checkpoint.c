@@ -224,10 +224,11 @@ static const struct action actions[] = {
 	{"delete-checkpoint", "rid of a checkpoint",       ON(OFF) | ON(SAVED) | ON(RUNNING) | ON(PAUSED), MACHINE_STATES, false, begin, NULL},
 	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
 	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
+	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
 };
 /* clang-format on */
 
-static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend"};
+static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend", "export"};
 
 static const char *verb_of(const struct job *job)
 {
@@ -391,4 +392,26 @@ void checkpoint_met(struct machine *machine)
 	}
 	name_new_files(machine);
 	change_followed(machine);
+}
+
+struct job *checkpoint_export(struct machine *machine, const char *id, const json_t *body,
+			      const char *user, struct refusal *why)
+{
+	static const struct form_member to = {"to",    FORM_TEXT,  .required = true,
+					      .at = 0, .least = 2, .most = PATH_MAX / 2};
+	struct form form = {0};
+	const char *folder;
+
+	if (!form_read(&form, body, &to, 1, &folder)) {
+		refuse_form(why, &form.error);
+		return NULL;
+	}
+	if (folder[0] != '/') {
+		refuse(why, SERVICE_BAD_INVALID,
+		       "give an absolute path, of a folder that is not there yet",
+		       "to: %.200s is none", folder);
+		return NULL;
+	}
+	return checkpoint_change(machine, "export", id, json_pack("{s:s}", "to", folder), user,
+				 why);
 }

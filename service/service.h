@@ -299,6 +299,9 @@ struct job *checkpoint_rename(struct machine *machine, const char *id, json_t *b
 			      const char *user, struct refusal *why);
 struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
 			      json_t *more, const char *user, struct refusal *why);
+/* The body: to, a new folder. */
+struct job *checkpoint_export(struct machine *machine, const char *id, const json_t *body,
+			      const char *user, struct refusal *why);
 /* What was cut, or could not be merged while it ran, is brought to its end, by a job. */
 void checkpoint_mend(struct machine *machine);
 /* The same of a machine that has been met, after a start of vmms. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -895,6 +896,132 @@ bool tree_needs_mending(const char *folder)
 	return needs;
 }
 
+/* ---- Exported ---- */
+
+/* In the folder that is made; absolute. */
+static bool export_path(const char *folder, const char *name, char path[PATH_MAX])
+{
+	int length = snprintf(path, PATH_MAX, "%s/%s", folder, name);
+
+	return (length > 0 && length < PATH_MAX) || fail(folder, ENAMETOOLONG);
+}
+
+/* Its name without what a checkpoint has added, and without its folder. */
+static void export_name(const char *file, size_t number, char name[NAME_MAX])
+{
+	const char *slash = strrchr(file, '/'), *end = token_end(file);
+	const char *base = slash != NULL ? slash + 1 : file;
+	int length = (int)(end != NULL ? end - TOKEN_CHARS - 1 - base : (long)strcspn(base, "."));
+
+	snprintf(name, NAME_MAX, "%zu-%.*s%s", number, length < 200 ? length : 200, base,
+		 strcasecmp(base + strlen(base) - (strlen(base) > 3 ? 3 : 0), "vhd") == 0
+			 ? ".vhd"
+			 : ".vhdx");
+}
+
+/* All that a disk was then, in one file. */
+static bool export_disk(json_t *disk, size_t number, const char *folder)
+{
+	const struct disk_open how = {.flags = DISK_READ_ONLY};
+	const struct disk_create new = {.type = DISK_DYNAMIC};
+	char name[NAME_MAX], path[PATH_MAX];
+	struct disk_error error, closing;
+	struct disk *source;
+	int ret;
+
+	export_name(member_text(disk, "file"), number, name);
+	if (!export_path(folder, name, path)) {
+		return false;
+	}
+	ret = disk_open(member_text(disk, "file"), &how, &source, &error);
+	if (ret == 0) {
+		ret = disk_convert(source, path, &new, NULL, &error);
+		(void)disk_close(&source, &closing);
+	}
+	if (ret != 0) {
+		say("%s", error.text);
+		return false;
+	}
+	json_object_set_new(disk, "file", json_string(name));
+	json_object_del(disk, "raw");
+	json_object_del(disk, "parents");
+	return true;
+}
+
+static bool export_state(const char *id, const char *folder)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	int source, copy;
+	ssize_t done = -1;
+
+	point_path(from, id, ".vmrs");
+	if (!export_path(folder, FILE_STATE, to)) {
+		return false;
+	}
+	source = open(from, O_RDONLY | O_CLOEXEC);
+	copy = source >= 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	if (copy >= 0) {
+		while ((done = sendfile(copy, source, NULL, 1 << 24)) > 0) {
+		}
+		done = done == 0 && fsync(copy) == 0 ? 0 : -1;
+		(void)(done == 0 || fail(to, errno));
+		close(copy);
+	} else {
+		(void)fail(source < 0 ? from : to, errno);
+	}
+	if (source >= 0) {
+		close(source);
+	}
+	return done == 0;
+}
+
+/* It was made for this, and has files alone. */
+static void remove_exported(const char *folder)
+{
+	const struct dirent *entry;
+	DIR *names = opendir(folder);
+
+	while (names != NULL && (entry = readdir(names)) != NULL) {
+		(void)unlinkat(dirfd(names), entry->d_name, 0);
+	}
+	if (names != NULL) {
+		closedir(names);
+	}
+	(void)rmdir(folder);
+}
+
+/* A folder as one of the store's: put there, it is a machine as it was then. What is not whole has no document. */
+static bool export_point(struct tree *tree)
+{
+	const char *id = member_text(tree->wanted, "id"), *folder = member_text(tree->wanted, "to");
+	const json_t *point = json_object_get(tree->points, id);
+	json_t *document = json_deep_copy(json_object_get(point, "document")), *disk;
+	char path[PATH_MAX];
+	bool whole = true;
+	size_t i;
+
+	if (mkdir(folder, 0750) != 0) {
+		return fail(folder, errno);
+	}
+	json_object_del(document, "checkpoint");
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		if (whole && json_is_string(json_object_get(disk, "file")) &&
+		    strcmp(member_text(disk, "kind"), "dvd") != 0) {
+			whole = export_disk(disk, i, folder);
+		}
+	}
+	if (whole && json_is_true(json_object_get(point, "state"))) {
+		whole = export_state(id, folder);
+	}
+	whole = whole && export_path(folder, FILE_DOCUMENT, path) && write_document(path, document);
+	json_decref(document);
+	if (!whole) {
+		remove_exported(folder);
+	}
+	return whole;
+}
+
 /* ---- The process ---- */
 
 /* One at a time, also of one whose vmms was killed; vmctl has the lock too while it runs. */
@@ -923,7 +1050,7 @@ int tree_main(int argc, char **argv)
 	} verbs[] = {
 		{"take", take, false},          {"apply", apply, true},
 		{"delete", delete_point, true}, {"rename", rename_point, true},
-		{"mend", mend, false},
+		{"mend", mend, false},          {"export", export_point, true},
 	};
 	struct tree tree = {0};
 	size_t i;
