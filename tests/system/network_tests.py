@@ -7,7 +7,22 @@ from harness import BUILD, guest, kernels, test
 from labkit import dpdk, floppy, judge
 
 PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
+VNAT = (os.path.join(BUILD, "switch", "vnat"), "/usr/bin/vnat")
 IPERF = "/usr/bin/iperf3"
+
+# In the root: a switch with a way out by NAT, and the page on an address of the root's that its guests reach so.
+SERVER = "192.0.2.1"
+NAT = f"""
+    vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+    until vswitch list >/dev/null 2>&1; do usleep 100000; done
+    vswitch create lan && vswitch port lan add out nat || exit 1
+    ip link set lo up
+    ip addr add {SERVER}/32 dev lo
+    mkdir www
+    head -c 3000000 /dev/urandom >www/page
+    httpd -p {SERVER}:80 -h www
+    echo "sum: $(md5sum <www/page | cut -c 1-32)"
+"""
 
 # In the root: a switch with the root's own interface on it, an address to be had there, and a page.
 START = """
@@ -35,7 +50,9 @@ SWITCH = """
 ADDRESS = """
     cat >/dhcp <<'END'
 #!/bin/sh
-[ "$1" != bound ] || ip addr add $ip/24 dev $interface
+[ "$1" = bound ] || exit 0
+ip addr add $ip/24 dev $interface
+[ -z "$router" ] || ip route add default via $router
 END
     chmod 755 /dhcp
     dmesg -n 4
@@ -64,8 +81,8 @@ def fetched(t, text, times=1):
 def page(kernel, vps=1, command="", look=None):
     def run(t):
         worker = guest.worker(vps=vps, more=["--net", "lan"])
-        text = t.root(SWITCH + guest.shell(worker) + "; echo ended with $?; vswitch stats lan",
-                      puts=[*guest.puts(kernel, initrd(f"network-{kernel}-{vps}", ADDRESS + PAGE + command, kernel)), *PROGRAMS])
+        text = t.root(NAT + guest.shell(worker) + "; echo ended with $?; vswitch stats lan", puts=[
+            *guest.puts(kernel, initrd(f"network-{kernel}-{vps}", ADDRESS + PAGE.replace("10.1.0.1", SERVER) + command, kernel)), *PROGRAMS, VNAT])
         fetched(t, text)
         t.has(text, "ended with 0")
         if look:
@@ -74,7 +91,7 @@ def page(kernel, vps=1, command="", look=None):
 
 
 for kernel_ in ("6.1", "6.12", "7", "6.1-i386"):
-    test(f"network: a guest of {kernel_} gets an address and a page", deadline=600)(page(kernel_))
+    test(f"network: a guest of {kernel_} gets an address and a page by NAT", deadline=600)(page(kernel_))
 
 
 def queues(t, text):
@@ -85,7 +102,7 @@ def queues(t, text):
 test("network: with sub-channels for 4 VPs", deadline=900)(page("6.1", 4, """
     until [ "$(ls /sys/class/net/eth0/device/channels | wc -l)" = 4 ]; do usleep 100000; done
     echo "channels: 4"
-    for i in 1 2 3 4; do wget -q -O /tmp/page$i http://10.1.0.1/page & done; wait
+    for i in 1 2 3 4; do wget -q -O /tmp/page$i http://192.0.2.1/page & done; wait
     [ "$(md5sum /tmp/page? | cut -c 1-32 | sort -u | wc -l)" = 1 ] && echo again
 """, queues))
 
@@ -498,7 +515,7 @@ IPXE = "/boot/ipxe.lkrn"  # of the package ipxe
 @test("network: iPXE gets an address by NAT, a kernel by HTTP and its initrd by TFTP, and starts them", deadline=900)
 def ipxe(t):
     """Its netvsc speaks VMBus 0.13, whose signals go by a page, and NVSP 1."""
-    server = "192.0.2.1"
+    server = SERVER
     words = f"dhcp && kernel http://{server}/vmlinuz {guest.CMDLINE} && initrd tftp://{server}/initrd && boot"
     worker = ["vmwp", "--name", "tiny", "--generation", "1", "--floppy", "/root/ipxe.img", "--memory", "512M", "--vps", "1",
               "--serial", "file:/root/screen", "--net", "lan"]
@@ -519,7 +536,7 @@ def ipxe(t):
         cat screen; vswitch stats lan""",
                   puts=[*guest.puts("6.1", guest.initrd("ipxe", "echo started")), (floppy.make("ipxe", IPXE, words), "/root/ipxe.img"),
                         ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-256k.bin"),
-                        ("/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"), (os.path.join(BUILD, "switch", "vnat"), "/usr/bin/vnat"), *PROGRAMS])
+                        ("/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"), VNAT, *PROGRAMS])
     t.check(re.search(rf"http://{server}/vmlinuz\.\.\.[^:]* ok\s+tftp://{server}/initrd\.\.\.[^:]* ok", text), "iPXE did not fetch both")
     t.has(text, "started\n")
     t.calm(text)
