@@ -125,6 +125,18 @@ struct madt_override {
 	uint16_t flags;
 } PACKED;
 
+struct tpm2 {
+	struct table_header header;
+	uint16_t platform; /* a client */
+	uint16_t reserved;
+	uint64_t control_area;
+	uint32_t start_method;
+	uint8_t parameters[12];
+} PACKED;
+static_assert(sizeof(struct tpm2) == 64, "TCG ACPI 1.3, table 7");
+
+#define START_BY_REGISTER 7
+
 struct madt_lapic_nmi {
 	uint8_t type, length; /* 4, 6 */
 	uint8_t processor;    /* 0xff: all */
@@ -383,6 +395,18 @@ static uint32_t build_seed(struct builder *builder, const uint8_t seed[ACPI_SEED
 	return gpa_of(builder, at);
 }
 
+/* Where its registers are, and that writing one of them starts a command (TCG ACPI Specification 1.3, 8.1). */
+static uint32_t build_tpm2(struct builder *builder)
+{
+	struct tpm2 tpm2 = {.header = header("TPM2", 4),
+			    .control_area = TPM_CONTROL_AREA,
+			    .start_method = START_BY_REGISTER};
+	struct tpm2 *at = append(builder, &tpm2, sizeof(tpm2));
+
+	seal(builder, &at->header);
+	return gpa_of(builder, at);
+}
+
 static uint32_t build_root(struct builder *builder, const uint32_t *tables, size_t count, bool wide)
 {
 	struct table_header head = header(wide ? "XSDT" : "RSDT", 1), *at;
@@ -401,9 +425,9 @@ static uint32_t build_root(struct builder *builder, const uint32_t *tables, size
 
 /* All that the RSDP leads to, and where that begins. Without a seed there is no OEM0. */
 static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int vp_count,
-		      const uint8_t *seed)
+		      const uint8_t *seed, bool tpm)
 {
-	uint32_t tables[3];
+	uint32_t tables[4];
 	size_t count = 0;
 
 	CHECK(vp_count <= ACPI_MAX_VPS);
@@ -416,6 +440,9 @@ static void build_all(struct builder *builder, struct rsdp *rsdp, unsigned int v
 	tables[count++] = build_madt(builder, vp_count);
 	if (seed != NULL) {
 		tables[count++] = build_seed(builder, seed);
+	}
+	if (tpm) {
+		tables[count++] = build_tpm2(builder);
 	}
 	rsdp->rsdt = build_root(builder, tables, count, false);
 	rsdp->xsdt = build_root(builder, tables, count, true);
@@ -434,13 +461,14 @@ void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_id
 				  .dsdt_end = acpi_dsdt_end};
 	struct rsdp rsdp = {.revision = 0}, *at = append(&builder, &rsdp, sizeof(rsdp));
 
-	build_all(&builder, at, vp_count, identity->seed);
+	build_all(&builder, at, vp_count, identity->seed, false);
 	CHECK(builder.used <= ACPI_GENERATION_GPA - ACPI_TABLES_GPA);
 	memcpy(builder.buffer + (ACPI_GENERATION_GPA - ACPI_TABLES_GPA), identity->generation,
 	       sizeof(identity->generation));
 }
 
-void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi_firmware firmware)
+void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi_firmware firmware,
+		      bool tpm)
 {
 	bool bios = firmware == ACPI_BIOS;
 	struct builder builder = {.buffer = files->tables,
@@ -454,7 +482,7 @@ void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi
 	memset(files, 0, sizeof(*files));
 	allocate(&builder, ACPI_FILE_TABLES, 64, ZONE_HIGH);
 	allocate(&builder, ACPI_FILE_RSDP, 16, ZONE_F_SEGMENT);
-	build_all(&builder, &rsdp, vp_count, NULL);
+	build_all(&builder, &rsdp, vp_count, NULL, tpm);
 	memcpy(files->rsdp, &rsdp, sizeof(rsdp));
 	tell_pointer(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, rsdt), 4);
 	tell_pointer(&builder, ACPI_FILE_RSDP, offsetof(struct rsdp, xsdt), 8);

@@ -3,6 +3,7 @@
 #define DEVICES_ACPI_TABLES_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Where they lie in guest memory: where a PC's firmware keeps them, so that a system that searches
@@ -55,6 +56,8 @@ struct acpi_files {
 
 enum acpi_firmware { ACPI_BIOS, ACPI_UEFI };
 
-void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi_firmware firmware);
+/* `tpm`: there is one, with TPM_CONTROL_AREA of parts.h. */
+void acpi_files_build(struct acpi_files *files, unsigned int vp_count, enum acpi_firmware firmware,
+		      bool tpm);
 
 #endif

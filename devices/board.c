@@ -61,6 +61,9 @@ static const struct placement memory_map[] = {
 	{BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic)},
 };
 
+static const struct placement tpm_at = {TPM_BASE, TPM_LENGTH, &tpm_crb_class,
+					offsetof(struct board, tpm)};
+
 static void add_part(struct board *board, const struct device_class *class, void *device)
 {
 	if (class->save != NULL) {
@@ -122,6 +125,7 @@ static void reset_parts(struct board *board)
 		piix4_update(&board->piix4);
 		vga_reset(&board->vga);
 		flash_reset(&board->flash);
+		tpm_crb_reset(&board->tpm);
 		virtio_scsi_reset(&board->scsi);
 	}
 	if (board->kind == BOARD_GENERATION_1) {
@@ -284,6 +288,13 @@ void board_add_scsi(struct board *board, unsigned int last_lun)
 			   board->scsi_buffer);
 	add_part(board, &virtio_scsi_class, &board->scsi);
 	reset_parts(board);
+}
+
+void board_add_tpm(struct board *board)
+{
+	CHECK(board->kind == BOARD_GENERATION_2);
+	fill(&board->memory, &tpm_at, 1, board);
+	tpm_crb_create(&board->tpm, board->host);
 }
 
 bool board_look(struct board *board, struct vga_registers *registers, enum vga_window *window)
@@ -545,6 +556,13 @@ void board_scsi_done(struct board *board, const struct host_drive_result *result
 {
 	lock(board);
 	virtio_scsi_done(&board->scsi, result);
+	unlock(board);
+}
+
+void board_tpm_done(struct board *board, const uint8_t *answer, uint32_t length)
+{
+	lock(board);
+	tpm_crb_done(&board->tpm, answer, length);
 	unlock(board);
 }
 

@@ -67,6 +67,7 @@ struct board {
 	struct debugcon debugcon;
 	uint64_t rom_base;  /* 0: no ROM */
 	struct flash flash; /* BOARD_GENERATION_2 */
+	struct tpm_crb tpm; /* likewise */
 	struct acpi_pm pm;
 	struct reset reset;
 	uint64_t wake_at;        /* what host_wake_at() was last told */
@@ -86,6 +87,8 @@ bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
 bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length);
 /* Of generation 2: the firmware's way to SCSI units 0 to `last_lun` (virtio_scsi.h). Before any VP runs. */
 void board_add_scsi(struct board *board, unsigned int last_lun);
+/* Of generation 2: a TPM. Before any VP runs. */
+void board_add_tpm(struct board *board);
 /* Of generation 1: a drive of the IDE channels, 2 * channel + device. Before any VP runs. */
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
@@ -126,6 +129,8 @@ void board_drive_done(struct board *board, unsigned int drive,
 		      const struct host_drive_result *result);
 /* Likewise host_scsi_start(). */
 void board_scsi_done(struct board *board, const struct host_drive_result *result);
+/* Likewise host_tpm_start(), with its answer; length 0: the TPM is gone. */
+void board_tpm_done(struct board *board, const uint8_t *answer, uint32_t length);
 /* The guest's system has come to VMBus: what is the firmware's alone is gone until the next reset. Any thread, often. */
 void board_leave_firmware(struct board *board);
 /* The host's end of COM1 has room again, or has something for the guest. */

@@ -138,6 +138,32 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 })
             }
 
+#ifdef UEFI
+            /* A TPM, if there is one: where none is, reads give ones. TPM_BASE of parts.h, INTF_ID of tpm_crb.c. */
+            Device (TPM)
+            {
+                Name (_HID, "MSFT0101")
+                Name (_UID, Zero)
+                Name (_CRS, ResourceTemplate ()
+                {
+                    Memory32Fixed (ReadWrite, 0xfed40000, 0x00001000)
+                })
+                OperationRegion (CRB, SystemMemory, 0xfed40030, 0x04)
+                Field (CRB, DWordAcc, NoLock, Preserve)
+                {
+                    INID, 32
+                }
+                Method (_STA, 0, NotSerialized)
+                {
+                    If (LEqual (INID, 0xffffffff))
+                    {
+                        Return (Zero)
+                    }
+                    Return (0x0F)
+                }
+            }
+#endif
+
 #ifndef FIRMWARE
             /* Where the generation ID is; ACPI_GENERATION_GPA of acpi_tables.h. */
             Device (VGEN)

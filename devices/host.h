@@ -84,6 +84,10 @@ void host_drive_start(struct host *host, unsigned int drive,
 void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command);
 /* These bytes of the flash memory, of one block, have changed, and are to outlive the machine. It is copied. */
 void host_flash_store(struct host *host, uint32_t offset, uint32_t length);
+/*
+ * A command for the TPM; its end is board_tpm_done(), not before this has returned. One at a time, of 10 to 3968 bytes. It is copied.
+ */
+void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length);
 /* A byte of firmware's debug messages. */
 void host_debug_text(struct host *host, uint8_t byte);
 /* A test image's result, on the port that board_add_debug_exit() adds. */

@@ -360,6 +360,29 @@ void flash_reset(struct flash *flash);
 /* After a load: what guests read directly. */
 void flash_update(struct flash *flash);
 
+/* ---- tpm_crb.c: a TPM's registers ---- */
+
+#define TPM_BASE         0xfed40000ull
+#define TPM_LENGTH       0x1000
+#define TPM_CONTROL_AREA (TPM_BASE + 0x40) /* as the table TPM2 names it */
+#define TPM_BUFFER_BYTES 3968u
+
+struct tpm_crb {
+	struct host *host; /* NULL: there is no TPM */
+	bool granted;      /* somebody has asked for its locality */
+	bool idle;         /* nobody is about to give a command */
+	bool busy;         /* host_tpm_start(), until tpm_crb_done() */
+	bool failed;       /* it carries out nothing more until a reset */
+	uint8_t buffer[TPM_BUFFER_BYTES];
+};
+
+extern const struct device_class tpm_crb_class;
+
+void tpm_crb_create(struct tpm_crb *tpm, struct host *host);
+void tpm_crb_reset(struct tpm_crb *tpm);
+/* Length 0: the TPM is gone. */
+void tpm_crb_done(struct tpm_crb *tpm, const uint8_t *answer, uint32_t length);
+
 /* ---- debugcon.c: the port for firmware's debug messages ---- */
 
 struct debugcon {

@@ -44,21 +44,28 @@ struct rules {
 #define NET_ALL    3 /* LANDLOCK_ACCESS_NET_*, since version 4 */
 #define SCOPED_ALL 3 /* LANDLOCK_SCOPE_*, since version 6: abstract sockets, signals */
 
-/* If the folder is there. */
-static void allow_reading(int rules, const char *folder)
+static void allow(int rules, int fd, uint64_t what)
 {
-	struct landlock_path_beneath_attr beneath = {
-		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
-		.parent_fd = open(folder, O_PATH | O_CLOEXEC),
-	};
+	struct landlock_path_beneath_attr beneath = {.allowed_access = what, .parent_fd = fd};
 
-	if (beneath.parent_fd >= 0) {
-		syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
-		close(beneath.parent_fd);
+	syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
+}
+
+/* If the folder is there. */
+static void allow_below(int rules, const char *folder, uint64_t what)
+{
+	int fd = open(folder, O_PATH | O_CLOEXEC);
+
+	if (fd >= 0) {
+		allow(rules, fd, what);
+		close(fd);
 	}
 }
 
-bool sandbox_close_files(const char *const *readable, bool networks)
+#define NO_LANDLOCK (-1)
+#define NO_RULES    (-2) /* said why */
+
+static int create_rules(bool networks)
 {
 	long version =
 		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -75,17 +82,48 @@ bool sandbox_close_files(const char *const *readable, bool networks)
 	};
 	size_t size = version >= 6 ? sizeof(rules) : version >= 4 ? 16 : 8;
 	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
-	long ret;
 
 	if (fd < 0) {
-		return errno == ENOSYS || errno == EOPNOTSUPP || sandbox_refuse("landlock", errno);
+		return errno == ENOSYS || errno == EOPNOTSUPP || sandbox_refuse("landlock", errno)
+			       ? NO_LANDLOCK
+			       : NO_RULES;
 	}
-	for (; *readable != NULL; readable++) {
-		allow_reading(fd, *readable);
-	}
-	ret = syscall(SYS_landlock_restrict_self, fd, 0);
+	return fd;
+}
+
+static bool enter_rules(int fd)
+{
+	long ret = syscall(SYS_landlock_restrict_self, fd, 0);
+
 	close(fd);
 	return ret == 0 || sandbox_refuse("landlock", errno);
+}
+
+bool sandbox_close_files(const char *const *readable, bool networks)
+{
+	int fd = create_rules(networks);
+
+	for (; fd >= 0 && *readable != NULL; readable++) {
+		allow_below(fd, *readable, LANDLOCK_ACCESS_FS_READ_FILE);
+	}
+	return fd >= 0 ? enter_rules(fd) : fd == NO_LANDLOCK;
+}
+
+bool sandbox_close_files_but(int file)
+{
+	static const char *const folders[] = {"/usr", "/lib", "/lib64", "/bin", "/etc"};
+	int fd = create_rules(false);
+	size_t i;
+
+	for (i = 0; fd >= 0 && i < ARRAY_COUNT(folders); i++) {
+		allow_below(fd, folders[i],
+			    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+				    LANDLOCK_ACCESS_FS_EXECUTE);
+	}
+	if (fd >= 0) {
+		allow(fd, file, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
+	}
+	return fd >= 0 ? enter_rules(fd) : fd == NO_LANDLOCK;
 }
 
 /* ---- the user ---- */

@@ -26,6 +26,12 @@ bool sandbox_begin(void) MUST_CHECK;
  */
 bool sandbox_close_files(const char *const *readable, bool networks) MUST_CHECK;
 
+/*
+ * In its place, before a program of the system is started: it reads and executes what is in /usr, /lib, /lib64, /bin and /etc, and reads
+ * and writes one file, which is open; nothing else.
+ */
+bool sandbox_close_files_but(int file) MUST_CHECK;
+
 /* Root becomes this user, and nothing of root is left. `remedy` goes behind the complaint's subject. */
 bool sandbox_become(uid_t user, const char *remedy) MUST_CHECK;
 

@@ -307,6 +307,17 @@ static void put_screen(FILE *file, const json_t *document, const char *folder)
 	}
 }
 
+static void put_tpm(FILE *file, const json_t *document, const char *folder)
+{
+	if (*text_of(document, "tpm") != '\0') {
+		fputs("    <tpm model='tpm-crb'>\n      <backend type='emulator' version='2.0'>\n"
+		      "        <source type='file' path='",
+		      file);
+		put_path(file, folder, text_of(document, "tpm"));
+		fputs("'/>\n      </backend>\n    </tpm>\n", file);
+	}
+}
+
 static void put_devices(FILE *file, const json_t *document, const char *folder, const char *name)
 {
 	const json_t *disks = json_object_get(document, "disks");
@@ -329,6 +340,7 @@ static void put_devices(FILE *file, const json_t *document, const char *folder, 
 	}
 	put_serial(file, json_object_get(document, "serial"), folder);
 	put_screen(file, document, folder);
+	put_tpm(file, document, folder);
 	fputs("  </devices>\n", file);
 }
 
@@ -416,6 +428,7 @@ static const char *const said[] = {
 	"disks",
 	"firmware-variables",
 	"secure-boot",
+	"tpm",
 	"networks",
 	"serial",
 	"vnc",
@@ -593,6 +606,9 @@ char *xml_domain_capabilities(void)
 		{"disk", "bus", "ide scsi fdc"},
 		{"graphics", "type", "vnc"},
 		{"video", "modelType", "vga none"},
+		{"tpm", "model", "tpm-crb"},
+		{"tpm", "backendModel", "emulator"},
+		{"tpm", "backendVersion", "2.0"},
 	};
 	char *text = NULL, words[32], *word, *rest;
 	size_t length, i;

@@ -17,6 +17,7 @@
 #define PATH_SIZE    160
 #define VARIABLES    "firmware.variables" /* in the machine's folder, as is the next */
 #define SCREEN       "vnc.socket"
+#define TPM_STATE    "tpm"
 #define METADATA_MAX 32768
 /* Of a disk while it is read: nobody has said where it is but by its name. */
 #define BY_LETTER "by-letter"
@@ -161,6 +162,7 @@ TAKE(most, read_size(reader, text, &reader->most))
 TAKE(now, read_size(reader, text, &reader->now))
 TAKE(vcpus_now, read_number(reader, text, &reader->vcpus_now))
 TAKE(firmware, *text == '\0' || set_path(reader, "firmware", text))
+TAKE(tpm, set_path(reader, "tpm", text))
 TAKE(template, set_path(reader, "firmware-template", text))
 TAKE(kernel, set_path(reader, "kernel", text))
 TAKE(initrd, set_path(reader, "initrd", text))
@@ -234,6 +236,11 @@ static bool settle_secure_boot(struct reader *reader)
 		   reader->insecure || reader->no_keys ? "off"
 		   : own                               ? "template"
 						       : "microsoft");
+}
+
+static bool end_tpm(struct reader *reader)
+{
+	return json_object_get(reader->machine, "tpm") != NULL || set(reader, "tpm", TPM_STATE);
 }
 
 static bool take_nvram(struct reader *reader, const char *text)
@@ -674,6 +681,15 @@ static const struct rule rules[] = {
 	{"graphics/listen", GROUP, NULL, NULL, NULL},
 	{"graphics/listen@type", ATTRIBUTE, "socket", NULL, NULL},
 	{"graphics/listen@socket", ATTRIBUTE, NULL, take_screen_socket, NULL},
+	{"tpm", GROUP, NULL, NULL, end_tpm},
+	{"tpm@model", ATTRIBUTE, "tpm-crb", NULL, NULL},
+	{"tpm/alias", TREE, NULL, NULL, NULL},
+	{"tpm/backend", GROUP, NULL, NULL, NULL},
+	{"tpm/backend@type", ATTRIBUTE, "emulator", NULL, NULL},
+	{"tpm/backend@version", ATTRIBUTE, "2.0", NULL, NULL},
+	{"tpm/backend/source", GROUP, NULL, NULL, NULL},
+	{"tpm/backend/source@type", ATTRIBUTE, "file", NULL, NULL},
+	{"tpm/backend/source@path", ATTRIBUTE, NULL, take_tpm, NULL},
 	{"video", GROUP, NULL, NULL, NULL},
 	{"video/model", GROUP, NULL, NULL, NULL},
 	{"video/model@type", ATTRIBUTE, "vga none", take_video, NULL},

@@ -51,6 +51,10 @@ static const char help[] =
 	"with the\n"
 	"                    keys of Microsoft and Debian, " CONFIG_KEYS ", or of\n"
 	"                    --firmware-template; variables that say otherwise are refused\n"
+	"  --tpm FILE        with generation 2: a TPM 2.0 (swtpm), which keeps what it knows in "
+	"the "
+	"file; made\n"
+	"                    where there is none\n"
 	"  --crash-log FILE  to whose end a guest's panic is written, with the end of its log\n"
 	"  --floppy FILE     with generation 1: an image of a floppy disk; what a guest writes to "
 	"it is lost\n"
@@ -372,6 +376,7 @@ static const struct option option_table[] = {
 	{"firmware-variables", required_argument, NULL, TEXT},
 	{"firmware-template", required_argument, NULL, TEXT},
 	{"secure-boot", required_argument, NULL, TEXT},
+	{"tpm", required_argument, NULL, TEXT},
 	{"crash-log", required_argument, NULL, TEXT},
 	{"floppy", required_argument, NULL, TEXT},
 	{"restore", required_argument, NULL, TEXT},

@@ -101,6 +101,7 @@ struct config {
 	struct config_file firmware_variables;     /* of generation 2; none: they are lost */
 	struct config_file firmware_template;      /* likewise: what they begin as */
 	enum secure_boot secure_boot;              /* likewise */
+	struct config_file tpm;                    /* likewise: its state; none: there is no TPM */
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
 	struct config_file

@@ -591,6 +591,7 @@ static bool check_keys(struct form *form, const struct config *config)
 		{"firmware-variables", 4, "give it with generation 2"},
 		{"firmware-template", 4, "give it with generation 2"},
 		{"secure-boot", 4, "give it with generation 2"},
+		{"tpm", 4, "give it with generation 2"},
 	};
 	unsigned int i;
 
@@ -807,6 +808,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"firmware-variables", FORM_OTHER, AT(firmware_variables), .read = read_variables},
 		{"firmware-template", FORM_OTHER, AT(firmware_template), .read = read_image},
 		{"secure-boot", FORM_OTHER, AT(secure_boot), .read = read_secure_boot},
+		{"tpm", FORM_OTHER, AT(tpm), .read = read_variables},
 		{"floppy", FORM_OTHER, AT(floppy), .read = read_image},
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
 		{"receive", FORM_OTHER, .read = read_receive},
@@ -845,7 +847,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->kernel.fd = config->initrd.fd = config->device = -1;
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
 		config->restore.fd = config->firmware_variables.fd = config->firmware_template.fd =
-			-1;
+			config->tpm.fd = -1;
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
 	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);

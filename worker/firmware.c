@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/addr.h"
+#include "worker/say.h"
 
 #define SHADOW_END  0x100000ull
 #define SHADOW_MAX  0x40000ull
@@ -218,7 +219,8 @@ static void add_tables(struct firmware *firmware, struct fw_cfg *fw_cfg,
 	struct acpi_files *acpi = &firmware->acpi;
 	struct smbios *smbios = &firmware->smbios;
 
-	acpi_files_build(acpi, config->vps, config->generation == 1 ? ACPI_BIOS : ACPI_UEFI);
+	acpi_files_build(acpi, config->vps, config->generation == 1 ? ACPI_BIOS : ACPI_UEFI,
+			 config->tpm.path != NULL);
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_TABLES, acpi->tables, acpi->tables_length));
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_RSDP, acpi->rsdp, sizeof(acpi->rsdp)));
 	CHECK(fw_cfg_add_file(fw_cfg, ACPI_FILE_LOADER, acpi->commands,
@@ -233,6 +235,9 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 	struct fw_cfg *fw_cfg = &board->fw_cfg;
 	unsigned int ranges = list_ram(firmware, memory);
 
+	if (config->tpm.path != NULL) {
+		board_add_tpm(board);
+	}
 	firmware->serial_port = FIRMWARE_SERIAL_PORT;
 	fw_cfg_set_u16(fw_cfg, FW_CFG_VP_COUNT, (uint16_t)config->vps);
 	fw_cfg_set_u16(fw_cfg, FW_CFG_VP_COUNT_MAX, (uint16_t)config->vps);
@@ -280,5 +285,16 @@ void firmware_log(struct firmware *firmware, uint8_t byte)
 			/* The disk is full, or the reader is slow. */
 		}
 		firmware->line_length = 0;
+	}
+}
+
+void firmware_watch(struct firmware *firmware, uint8_t byte)
+{
+	struct boot_watch *watch = &firmware->watch;
+
+	if (boot_watch_take(watch, byte)) {
+		say_guest("the firmware found nothing to start%s%s",
+			  watch->tried[0] != '\0' ? "; it tried " : ", and nothing to try",
+			  watch->tried);
 	}
 }

@@ -10,6 +10,7 @@
 
 #include "devices/board.h"
 #include "devices/smbios.h"
+#include "worker/boot_watch.h"
 #include "worker/config.h"
 #include "worker/loader.h"
 #include "worker/nvram.h"
@@ -37,6 +38,7 @@ struct firmware {
 	int log;               /* -1: nobody reads it */
 	uint8_t line[128];     /* of the log, until it ends */
 	unsigned int line_length;
+	struct boot_watch watch; /* under the board's lock */
 };
 
 /* The files of the command line, read. False: *loader has why. */
@@ -48,5 +50,7 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 /* Into memory that is all zeros. False: *loader has why. */
 bool firmware_load(struct firmware *firmware, struct loader *loader) MUST_CHECK;
 void firmware_log(struct firmware *firmware, uint8_t byte);
+/* What it writes where it tells of its search: says so when that is over, and nothing was found. */
+void firmware_watch(struct firmware *firmware, uint8_t byte);
 
 #endif

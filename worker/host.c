@@ -183,9 +183,19 @@ void host_flash_store(struct host *host, uint32_t offset, uint32_t length)
 	nvram_store(&host->machine->firmware.nvram, offset, length);
 }
 
+void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length)
+{
+	tpm_submit(&host->machine->tpm, command, length);
+}
+
 void host_debug_text(struct host *host, uint8_t byte)
 {
-	firmware_log(&host->machine->firmware, byte);
+	struct machine *machine = host->machine;
+
+	firmware_log(&machine->firmware, byte);
+	if (machine->config->generation == 1) {
+		firmware_watch(&machine->firmware, byte);
+	}
 }
 
 /* The first one counts; the board's lock is held. */
@@ -201,6 +211,9 @@ bool host_serial_put(struct host *host, uint8_t byte)
 {
 	bool done = serial_put(&host->machine->serial, byte);
 
+	if (done && host->machine->config->generation == 2) {
+		firmware_watch(&host->machine->firmware, byte);
+	}
 	nudge(host);
 	return done;
 }

@@ -214,8 +214,8 @@ bool machine_start(struct machine *machine)
 	/* The drives first: a board that is loaded may have something for them to do. */
 	if (arrival_begin(machine) && create_partition(machine) && arrival_state(machine) &&
 	    drives_start(machine) && nvram_start(&machine->firmware.nvram) &&
-	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine) &&
-	    arrival_take(machine)) {
+	    tpm_start(&machine->tpm) && (machine->saved == NULL || saved_load(machine)) &&
+	    start_threads(machine) && arrival_take(machine)) {
 		if (machine->saved != NULL) {
 			saved_close(machine);
 			(void)machine_resume(machine); /* it stood */
@@ -328,7 +328,8 @@ int machine_pause_vps(struct machine *machine, struct job *job)
 		ret = stand_still(machine);
 	}
 	job_step(job, "waiting for the guest's requests");
-	while (ret == 0 && is_pause_wanted(machine, job) && !drives_are_quiet(machine)) {
+	while (ret == 0 && is_pause_wanted(machine, job) &&
+	       !(drives_are_quiet(machine) && tpm_stands(&machine->tpm))) {
 		clock_wait(&pause->arrived, &pause->lock, KICK_EVERY_NS);
 	}
 	if (ret == 0 && !is_pause_wanted(machine, job)) {
@@ -524,6 +525,7 @@ void machine_begin_stop(struct machine *machine)
 	/* The guest's memory is its own no longer than this. */
 	vmbus_begin_reset(machine->bus);
 	nvram_begin_stop(&machine->firmware.nvram);
+	tpm_begin_stop(&machine->tpm);
 	if (pause->bus) {
 		vmbus_resume(machine->bus);
 		pause->bus = false;
@@ -537,6 +539,7 @@ void machine_finish_stop(struct machine *machine)
 
 	drives_stop(machine);
 	nvram_stop(&machine->firmware.nvram);
+	tpm_stop(&machine->tpm);
 	for (i = 0; i < machine->config->vps; i++) {
 		if (machine->vps[i].vp != NULL) {
 			backend_vp_destroy(&machine->vps[i].vp);
@@ -568,6 +571,7 @@ bool machine_reset(struct machine *machine)
 	}
 	screen_clear(machine);
 	board_reset(&machine->board);
+	boot_watch_begin(&machine->firmware.watch);
 	machine->resets++;
 	return fill_memory(machine);
 }

@@ -34,6 +34,7 @@
 #include "worker/loader.h"
 #include "worker/memory.h"
 #include "worker/serial.h"
+#include "worker/tpm.h"
 
 /* Why a machine stops. Values of the worker's exit status are in exit_status(). */
 enum stop_reason {
@@ -172,6 +173,7 @@ struct machine {
 	struct migration *migration;   /* [M] it is being moved to another one (migrate.h) */
 	struct checkpoint *checkpoint; /* [M] one was taken, and is not at its end (checkpoint.h) */
 	struct firmware firmware; /* [M]; its log under the board's lock. With config->generation */
+	struct tpm tpm;
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
 	struct host host;

@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 	limit_stacks();
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
-	    !crash_open(&machine) ||
+	    !tpm_open(&machine.tpm, &machine.board, &config) || !crash_open(&machine) ||
 	    !(config.receive.path != NULL ? disks_find : disks_open)(&machine) ||
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
@@ -262,6 +262,7 @@ int main(int argc, char **argv)
 	balloon_free(&machine);
 	hvsock_destroy(&machine);
 	networks_close(&machine);
+	tpm_close(&machine.tpm);
 	services_destroy(&machine);
 	config_destroy(&config);
 	return exit_status(&machine, reason);

@@ -329,6 +329,7 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	}
 	board_save(&machine->board, writer);
 	screen_save(machine, writer);
+	tpm_save(&machine->tpm, writer);
 	if (machine->disks.scsi != NULL) {
 		storage_save(machine->disks.scsi, writer);
 	}
@@ -355,7 +356,11 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 int save_list(struct machine *machine, uint8_t **list, uint32_t *size)
 {
 	struct state_writer writer = state_writer(NULL, 0);
-	int ret = put_all(machine, &writer);
+	int ret = tpm_fetch(&machine->tpm);
+
+	if (ret == 0) {
+		ret = put_all(machine, &writer);
+	}
 
 	if (ret != 0) {
 		return ret;
@@ -803,7 +808,10 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	}
 	board_load(&machine->board, &board);
 	screen_load(machine, list);
-	ret = load_controllers(machine, list);
+	ret = tpm_load(&machine->tpm, list);
+	if (ret == 0) {
+		ret = load_controllers(machine, list);
+	}
 	if (ret == 0) {
 		ret = load_adapters(machine, list);
 	}

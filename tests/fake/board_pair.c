@@ -60,6 +60,10 @@ static const struct place {
 	[PAIR_FLASH] = {{FLASH_BASE, 16, true},
 			{FLASH_BASE + FLASH_BLOCK - 8, 16, true},
 			{FLASH_BASE, PAIR_FLASH_BYTES, true}},
+	[PAIR_TPM] = {{TPM_BASE, 0x80, true},
+		      {TPM_BASE + 0x40, 16, true},
+		      {TPM_BASE + 0x80, 16, true},
+		      {TPM_BASE, TPM_LENGTH, true}},
 	[PAIR_SCSI] = {{SCSI_PORT, 64, false}, {SCSI_PORT + 16, 4, false}, {0xcf8, 8, false}},
 	[PAIR_IDE] = {{0x1f0, 8, false}, {0x1f0, 1, false}, {0x3f6, 1, false}, {0xd000, 16, false}},
 };
@@ -132,6 +136,7 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 		board_add_scsi(&one->board, PAIR_LUNS - 1);
 		configure_scsi(one, 0x10, SCSI_PORT);
 		configure_scsi(one, 0x04, 5);
+		board_add_tpm(&one->board);
 		CHECK(board_add_rom(&one->board, one->rom, sizeof(one->rom)) &&
 		      board_add_flash(&one->board, one->flash, sizeof(one->flash)));
 	}
@@ -167,6 +172,12 @@ static struct pair_event access(enum pair_part part, pair_random random)
 	if (part == PAIR_FLASH && random() % 4 != 0) {
 		event.value = flash_commands[random() % ARRAY_COUNT(flash_commands)];
 		event.size = 1;
+	} else if (part == PAIR_TPM && random() % 2 == 0) {
+		static const uint16_t at[] = {0x08, 0x40, 0x4c};
+
+		event.kind = EVENT_WRITE;
+		event.where = TPM_BASE + at[random() % ARRAY_COUNT(at)];
+		event.value = random() % 4 == 0 ? 2 : 1;
 	} else if (random() % 2 == 0) {
 		event.value &= 0xff;
 	}
@@ -220,7 +231,8 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 	case 19:
 	case 20:
 	case 21:
-		event.kind = part == PAIR_IDE || part == PAIR_SCSI ? EVENT_DRIVE : EVENT_PASS;
+		event.kind = part == PAIR_IDE || part == PAIR_SCSI || part == PAIR_TPM ? EVENT_DRIVE
+										       : EVENT_PASS;
 		event.value = random() % 100000;
 		return event;
 	case 15:
@@ -375,6 +387,8 @@ static void do_drives(struct pair_board *one, const struct pair_event *event)
 		one->home.scsi.failure = failure;
 	}
 	(void)fake_host_scsi(&one->home, &one->board);
+	one->home.tpm.gone = (event->where & 31) == 0;
+	(void)fake_host_tpm(&one->home, &one->board);
 	for (i = 0; i < IDE_DRIVES; i++) {
 		if ((event->where & 15) == 0) {
 			one->home.drives[i].failure = failure;
@@ -504,6 +518,7 @@ bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8
 		to->home.drives[i].pending = false; /* the board says it again */
 	}
 	to->home.scsi.pending = false;
+	to->home.tpm.pending = false;
 	memcpy(to->home.mappings, was.mappings, sizeof(was.mappings));
 	for (i = 0; i < 2; i++) {
 		memcpy(to->cards[i].registers, from->cards[i].registers,

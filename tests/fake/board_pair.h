@@ -9,7 +9,7 @@
 #include "tests/fake/host.h"
 #include "tests/fake/pci_card.h"
 
-#define PAIR_STATE_MAX (300u << 10)
+#define PAIR_STATE_MAX (310u << 10)
 
 #define PAIR_MEDIUM      16384
 #define PAIR_SCREEN      (256u << 10)
@@ -42,6 +42,7 @@ enum pair_part {
 	PAIR_VGA,
 	PAIR_FLASH, /* these of generation 2 */
 	PAIR_SCSI,
+	PAIR_TPM,
 	PAIR_ALL,
 };
 

@@ -212,6 +212,31 @@ bool fake_host_scsi(struct host *host, struct board *board)
 	return true;
 }
 
+void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length)
+{
+	CHECK(!host->tpm.pending && length >= 10 && length <= TPM_BUFFER_BYTES);
+	host->tpm.pending = true;
+	memcpy(host->tpm.command, command, length);
+	host->tpm.length = length;
+	host->tpm.started++;
+}
+
+/* The command itself, its first byte another one. */
+bool fake_host_tpm(struct host *host, struct board *board)
+{
+	uint8_t answer[TPM_BUFFER_BYTES];
+
+	if (!host->tpm.pending) {
+		return false;
+	}
+	memcpy(answer, host->tpm.command, host->tpm.length);
+	answer[0] ^= 0xff;
+	host->tpm.pending = false;
+	board_tpm_done(board, answer, host->tpm.gone ? 0 : host->tpm.length);
+	host->tpm.gone = false;
+	return true;
+}
+
 void host_flash_store(struct host *host, uint32_t offset, uint32_t length)
 {
 	host->flash_count++;

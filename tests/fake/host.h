@@ -47,6 +47,12 @@ struct host {
 		unsigned int lun, started;
 		uint8_t written;
 	} scsi;
+	struct {                    /* the TPM: what it is told, it says */
+		bool pending, gone; /* gone: that, the next time */
+		uint8_t command[TPM_BUFFER_BYTES];
+		uint32_t length;
+		unsigned int started;
+	} tpm;
 	uint8_t *medium; /* of all drives */
 	size_t medium_bytes;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];
@@ -61,6 +67,8 @@ void fake_host_pass(struct host *host, struct board *board, uint64_t ns);
 bool fake_host_drive(struct host *host, struct board *board, unsigned int drive);
 /* The same of the firmware's controller. */
 bool fake_host_scsi(struct host *host, struct board *board);
+/* The same of the TPM. */
+bool fake_host_tpm(struct host *host, struct board *board);
 #define FAKE_READ 'r'
 void fake_host_type(struct host *host, const char *text);
 

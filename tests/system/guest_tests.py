@@ -102,6 +102,7 @@ def bios_reset(t):
         {guest.shell(words)} 2>said & worker=$!
         until [ "$(grep -c 'No bootable device' screen)" = 2 ]; do sleep 1; done
         kill $worker; wait $worker; cat said screen""", puts=FLOPPY)
+    t.has(text, "vmwp: program: the firmware found nothing to start; it tried Floppy: could not read the boot disk; Hard Disk: could not read the boot disk\n")
     t.has(text, "vmwp: program: reset")
 
 

@@ -7,6 +7,7 @@ from labkit import bios, png
 from labkit.bios import words_of
 
 POWERED_OFF, BAD_USAGE, RESET = 0, 2, 3
+SWTPM = [("/usr/bin/swtpm", "/usr/bin/swtpm")]
 OVMF = [(path, path) for path in ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")]  # of the package ovmf
 
 
@@ -84,14 +85,17 @@ SECURE = """
 dmesg | grep -i "secureboot:" | sed 's/.*secureboot/guest: secureboot/'
 mount -t securityfs securityfs /sys/kernel/security
 cat /sys/kernel/security/lockdown | sed 's/^/guest: lockdown /'
+cd /sys/class/tpm/tpm0 && echo "guest: TPM $(cat tpm_version_major)"
+[ "$(cat pcr-sha256/7)" != "$(printf '%064d' 0)" ] && echo "guest: the TPM knows what Secure Boot let pass"
+[ "$(wc -c </sys/kernel/security/tpm0/binary_bios_measurements)" -gt 1000 ] && echo "guest: a log of the boot"
 """
 
 
-@test("uefi: with keys, what nobody signed is refused, and the screen says so; shim, GRUB and kernel of Debian's say that Secure Boot is on", deadline=900)
+@test("uefi: with keys, what nobody signed is refused, and the screen says so; shim, GRUB and kernel of Debian's say that Secure Boot is on, and the TPM what was started", deadline=900)
 def keys(t):
     words = ["vmwp", "--generation", "2", "--vps", "1", "--secure-boot", "microsoft"]
     refused = [*words, "--name", "refused", "--memory", "256M", "--disk", "/root/boot.img,raw", "--serial", "file:/root/serial", "--vga", "--control", "/root/control"]
-    signed = [*words, "--name", "signed", "--memory", "512M", "--disk", "/root/signed.img,raw", "--serial", "stdio", "--on-reset", "exit"]
+    signed = [*words, "--name", "signed", "--memory", "512M", "--disk", "/root/signed.img,raw", "--serial", "stdio", "--on-reset", "exit", "--tpm", "/root/tpm"]
     kernel = kernels.get("6.1")
     disk = bios.signed_disk("signed.img", DISK, [("vmlinuz", kernel.image), ("initrd", guest.initrd("secure", SECURE, kernel=kernel))])
     text = t.root(f"""
@@ -101,14 +105,16 @@ def keys(t):
         vmctl /root/control off; wait $worker; cat /root/serial
         echo "--- signed"
         {guest.shell(signed)} </dev/null; echo ended with $?""",
-                  puts=[OVMF[0], ("/usr/share/OVMF/OVMF_VARS_4M.ms.fd",) * 2, (bios.efi_disk("keys.img", DISK, []), "/root/boot.img"), (disk, "/root/signed.img"),
+                  puts=[OVMF[0], *SWTPM, ("/usr/share/OVMF/OVMF_VARS_4M.ms.fd",) * 2, (bios.efi_disk("keys.img", DISK, []), "/root/boot.img"), (disk, "/root/signed.img"),
                         (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
                   gets=[("/root/screen.png", t.path("screen.png"))])
     unsigned, signed = words_of(text).split("--- signed")
     t.has(unsigned, "Access Denied")
     t.has(unsigned, "No bootable option or device was found")
+    t.check(re.search(r"^vmwp: refused: the firmware found nothing to start; it tried Boot0001 .*: Access Denied", unsigned, re.M), "the worker's log does not say why")
     t.check("grub:" not in unsigned, "GRUB was started, which nobody has signed")
     width, height, pixels = png.read(t.path("screen.png"))
     t.check(len(set(pixels)) > 2, f"the screen of {width} by {height} is empty")
-    for said in ("grub: from the disk", "guest: secureboot: Secure boot enabled", "[integrity]", f"ended with {POWERED_OFF}\n"):
+    for said in ("grub: from the disk", "guest: secureboot: Secure boot enabled", "[integrity]", "guest: TPM 2", "guest: the TPM knows what Secure Boot let pass",
+                 "guest: a log of the boot", f"ended with {POWERED_OFF}\n"):
         t.has(signed, said)

@@ -230,7 +230,7 @@ static void place_them(uint32_t pm_base)
 	const uint8_t *fadt, *madt;
 	uint32_t i;
 
-	acpi_files_build(&files, 3, firmware);
+	acpi_files_build(&files, 3, firmware, firmware == ACPI_UEFI);
 	memcpy(tables, files.tables, sizeof(tables));
 	memcpy(rsdp, files.rsdp, sizeof(rsdp));
 	for (i = 0; i < files.command_count; i++) {
@@ -247,6 +247,13 @@ static void place_them(uint32_t pm_base)
 	assert_int_equal(get32(fadt + 140), get32(fadt + 40));
 	assert_int_equal(get32(fadt + 56), pm_base);
 	assert_int_equal(get32(fadt + 76), pm_base + 8);
+	if (firmware == ACPI_UEFI) {
+		const uint8_t *tpm2 = table(get32(table(get32(rsdp + 24), "XSDT") + 52), "TPM2");
+
+		assert_int_equal(get32(tpm2 + 40), TPM_CONTROL_AREA);
+		assert_int_equal(get32(tpm2 + 44), 0);
+		assert_int_equal(get32(tpm2 + 48), 7);
+	}
 }
 
 static void firmware_places_them(void **state)

@@ -52,7 +52,7 @@ static void live_both(enum pair_part part, unsigned int events)
 /* One that has the part, and others in turn. */
 static enum board_kind kind_for(enum pair_part part, unsigned int life)
 {
-	if (part == PAIR_FLASH || part == PAIR_SCSI) {
+	if (part == PAIR_FLASH || part == PAIR_SCSI || part == PAIR_TPM) {
 		return BOARD_GENERATION_2;
 	}
 	if (part == PAIR_IDE) {
@@ -180,6 +180,12 @@ static void the_firmwares_disks(void **unused)
 	goes_on(PAIR_SCSI);
 }
 
+static void the_tpm(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_TPM);
+}
+
 static void all_together(void **unused)
 {
 	(void)unused;
@@ -190,7 +196,7 @@ static void all_together(void **unused)
 
 static size_t make_state(void)
 {
-	seed = 4711;
+	seed = 4721;
 	pair_create(&one, BOARD_GENERATION_1, 5);
 	pair_create(&other, BOARD_GENERATION_1, 1000);
 	live(&one, PAIR_ALL, 300);
@@ -376,16 +382,27 @@ static void the_date_goes_on(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_8259s),           T(the_io_apic),
-		T(the_timer),           T(the_clock),
-		T(the_serial_port),     T(pci),
-		T(acpi_hardware),       T(the_ways_to_reset),
-		T(what_firmware_reads), T(the_keyboard_controller),
-		T(the_drives),          T(the_screen),
-		T(the_flash),           T(the_firmwares_disks),
-		T(all_together),        T(what_is_cut_off),
-		T(what_is_damaged),     T(what_cannot_be),
-		T(another_machine),     T(a_newer_one),
+		T(the_8259s),
+		T(the_io_apic),
+		T(the_timer),
+		T(the_clock),
+		T(the_serial_port),
+		T(pci),
+		T(acpi_hardware),
+		T(the_ways_to_reset),
+		T(what_firmware_reads),
+		T(the_keyboard_controller),
+		T(the_drives),
+		T(the_screen),
+		T(the_flash),
+		T(the_firmwares_disks),
+		T(the_tpm),
+		T(all_together),
+		T(what_is_cut_off),
+		T(what_is_damaged),
+		T(what_cannot_be),
+		T(another_machine),
+		T(a_newer_one),
 		T(the_date_goes_on),
 	};
 

@@ -158,6 +158,9 @@ static void a_machine_with_uefi(void **state)
 	assert_int_equal(parse(UEFI "--secure-boot off"), CONFIG_OK);
 	assert_int_equal(config.secure_boot, SECURE_BOOT_OFF);
 	assert_string_equal(config.firmware_template.path, "/usr/share/OVMF/OVMF_VARS_4M.fd");
+	assert_int_equal(parse(UEFI "--tpm m"), CONFIG_OK);
+	assert_string_equal(config.tpm.path, "m");
+	bad(BIOS "--tpm m", "--tpm");
 	bad(UEFI "--secure-boot template", "--firmware-template");
 	bad(UEFI "--secure-boot microsoft --firmware-template t", "say template");
 	bad(UEFI "--secure-boot on", "--secure-boot on");
@@ -684,7 +687,7 @@ static void schema(void **state)
 		"\"first\":true}]}";
 	static const char uefi[] = "{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":2,"
 				   "\"firmware-variables\":\"v\",\"firmware-template\":\"t\","
-				   "\"secure-boot\":\"template\","
+				   "\"secure-boot\":\"template\",\"tpm\":\"m\","
 				   "\"receive\":{\"socket\":\"s\",\"owner\":\"o\"}}";
 	json_t *top = json_load_file("include/mgmt/config.schema.json", 0, NULL), *keys, *document,
 	       *of, *others, *earlier;

@@ -221,6 +221,25 @@ int machine_stand(struct machine *m)
 	return 0;
 }
 
+int tpm_fetch(struct tpm *tpm)
+{
+	(void)tpm;
+	return 0;
+}
+
+void tpm_save(const struct tpm *tpm, struct state_writer *writer)
+{
+	(void)tpm;
+	(void)writer;
+}
+
+int tpm_load(struct tpm *tpm, struct state_reader *list)
+{
+	(void)tpm;
+	(void)list;
+	return 0;
+}
+
 void screen_save(const struct machine *m, struct state_writer *writer)
 {
 	(void)m;
