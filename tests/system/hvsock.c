@@ -5,6 +5,7 @@
  *   serve ADDRESS PROGRAM...  starts one for each who connects, with the socket as its standard input and output
  *   messages ADDRESS COUNT    sends that many to an echo, of different lengths, and checks what comes back
  *   many ADDRESS COUNT        that many connections to an echo at once, each with bytes of its own
+ *   hold ADDRESS COUNT        the same, until the other end has ended each of them
  *   pipe ADDRESS              standard input there, and what comes back to standard output, until both have ended; not patient (see below)
  *   flood ADDRESS             bytes to an echo without end; says when the other end is gone
  *
@@ -269,14 +270,15 @@ static void read_all(int fd, uint8_t *bytes, size_t count)
 	}
 }
 
-/* From a process of its own, so that both directions are full. */
+/* Now and then eight of all kinds; the others are small, since each byte is made and looked at. */
 static unsigned int size_of(unsigned int message)
 {
 	static const unsigned int sizes[] = {1, 7, 64, 500, 4088, 4096, 100, 9000};
 
-	return sizes[message % 8];
+	return message % 256 < 8 ? sizes[message % 8] : 1 + message % 100;
 }
 
+/* From a process of its own, so that both directions are full. */
 static void send_messages(int fd, unsigned int count)
 {
 	static uint8_t bytes[CHUNK];
@@ -313,6 +315,10 @@ static int run_messages(const char *text, unsigned int count)
 	}
 	for (i = 0; i < count; i++) {
 		read_all(fd, bytes, size_of(i));
+		if (i == 0) {
+			printf("hvsock: messages are under way\n");
+			fflush(stdout);
+		}
 		for (at = 0; at < size_of(i); at++) {
 			if (bytes[at] != pattern(i, at)) {
 				printf("hvsock: message %u is another at %u\n", i, at);
@@ -329,7 +335,7 @@ static int run_messages(const char *text, unsigned int count)
 	return status != 0;
 }
 
-static int run_many(const char *text, unsigned int count)
+static int run_many(const char *text, unsigned int count, bool hold)
 {
 	static int fds[CONNECTIONS_MAX];
 	uint8_t bytes[1000];
@@ -355,10 +361,18 @@ static int run_many(const char *text, unsigned int count)
 			}
 		}
 	}
+	printf("hvsock: %u connections at once\n", count);
+	fflush(stdout);
 	for (i = 0; i < count; i++) {
+		if (hold && read(fds[i], bytes, 1) > 0) {
+			printf("hvsock: connection %u hears more\n", i);
+			return 1;
+		}
 		close(fds[i]);
 	}
-	printf("hvsock: %u connections at once\n", count);
+	if (hold) {
+		printf("hvsock: %u connections have ended\n", count);
+	}
 	return 0;
 }
 
@@ -407,8 +421,8 @@ int main(int argc, char **argv)
 	if (strcmp(what, "messages") == 0) {
 		return run_messages(argv[2], count);
 	}
-	if (strcmp(what, "many") == 0 && count <= CONNECTIONS_MAX) {
-		return run_many(argv[2], count);
+	if ((strcmp(what, "many") == 0 || strcmp(what, "hold") == 0) && count <= CONNECTIONS_MAX) {
+		return run_many(argv[2], count, what[0] == 'h');
 	}
 	if (strcmp(what, "pipe") == 0) {
 		return run_pipe(argv[2]);

@@ -20,6 +20,13 @@ def copy(path, tree, name=None):
     shutil.copy(path, to)
 
 
+def add(tree, path, name):
+    """A program, with its libraries."""
+    copy(path, tree, f"bin/{name}")
+    for library in shared_libraries(path):
+        copy(library, tree)
+
+
 def write(name, fill):
     """Write a file system to build/guest; fill() gets the folder that it is made of."""
     os.makedirs(os.path.join(BUILD, "guest"), exist_ok=True)
@@ -32,18 +39,16 @@ def write(name, fill):
     return path
 
 
-def disk(name, programs):
-    """programs are pairs of a program and its package."""
+def disk(name, programs, more=lambda tree: None):
+    """programs are pairs of a program and its package; more() gets the folder with them."""
     def fill(tree):
         copy(BUSYBOX, tree, "bin/busybox")
         os.symlink("busybox", f"{tree}/bin/sh")
-        for folder in ("proc", "dev", "tmp", "mnt", "sys", "etc"):
+        for folder in ("proc", "dev", "tmp", "mnt", "sys", "etc", "run"):
             os.makedirs(f"{tree}/{folder}")
         for word, package in programs:
-            found = os.path.realpath(program(word, package))
-            copy(found, tree, f"bin/{word}")
-            for library in shared_libraries(found):
-                copy(library, tree)
+            add(tree, os.path.realpath(program(word, package)), word)
+        more(tree)
     return write(name, fill)
 
 
