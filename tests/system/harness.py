@@ -78,17 +78,15 @@ class Context:
         """Run a shell command in the root; its output. ends: how the machine ends instead, e.g. guest-shutdown. late: a text in the
         output with which the machine's time is over."""
         output = []
-        options.setdefault("bare", self.bare)
-        o = lab.Options(command=["sh", "-c", command], timeout=self.deadline, **options)
+        o = self.options(command, options)
 
         def take(data):
             output.append(data)
             if late and late.encode() in b"".join(output):
                 o.timeout = 0
 
-        result = lab.run(o, take)
-        text = b"".join(output).decode(errors="replace").replace("\r", "")
-        self.runs.append((result, text))
+        text = self.keep(lab.run(o, take), output)
+        result = self.runs[-1][0]
         if ends:
             self.check(result.reason == ends, f"the machine should end by {ends}, and ended by {result.reason}")
         elif result.reason != "exit":
@@ -96,6 +94,24 @@ class Context:
         elif status is not None:
             self.check(result.status == status, f"the command's status is {result.status}, not {status}")
         return text
+
+    def options(self, command, options):
+        options.setdefault("bare", self.bare)
+        return lab.Options(command=["sh", "-c", command], timeout=self.deadline, **options)
+
+    def keep(self, result, output):
+        text = b"".join(output).decode(errors="replace").replace("\r", "")
+        self.runs.append((result, text))
+        return text
+
+    def roots(self, commands, **options):
+        """A shell command in each of two roots, whose machines have a cable between their eth0; the outputs."""
+        outputs = [[], []]
+        results = lab.run_pair([self.options(command, dict(options)) for command in commands], [output.append for output in outputs])
+        texts = [self.keep(result, output) for result, output in zip(results, outputs)]
+        for name, result in zip(("first", "second"), results):
+            self.check(result.reason == "exit" and result.status == 0, f"the {name} machine: {result.reason}, the command's status {result.status}")
+        return texts
 
     @property
     def console(self):

@@ -1,12 +1,15 @@
 """One run of the lab: boot the machine, run a command in its root partition, bring back output, status and files."""
+import concurrent.futures
 import dataclasses
 import os
 import secrets
 import selectors
+import tempfile
 import time
 
 from . import LabError, bochs, image, initramfs, kernels
 from .channel import Channel
+from .machine import take_slot
 from .qemu import Qemu, linux_boot, multiboot
 
 ROOT_CMDLINE = "console=ttyS0,115200 earlyprintk=ttyS0,115200 panic=-1 oops=panic"
@@ -25,6 +28,8 @@ class Options:
     puts: list = dataclasses.field(default_factory=list)     # (host path, path in the root)
     gets: list = dataclasses.field(default_factory=list)     # (path in the root, host path)
     disks: list = dataclasses.field(default_factory=list)    # host files: /dev/vda ...; what is written to them is lost
+    link: tuple = ()             # a card on a cable: (this machine's socket, the other machine's)
+    paired: bool = False         # its slot on this host is that of the two
     timeout: float = 600
     accel: str = "tcg"
     cpu: str = ""                # empty: what is usual on the emulator
@@ -61,8 +66,8 @@ def check(o):
     if o.vendor == "vmx" and o.emulator != "bochs" and not (o.accel == "kvm" and host_has("vmx")):
         raise LabError("--vendor vmx needs VT-x: --emulator bochs, or --accel kvm on an Intel host with nested virtualization "
                        "(QEMU does not emulate it)")
-    if o.emulator == "bochs" and (o.accel == "kvm" or o.qemu_args or o.disks):
-        raise LabError("--emulator bochs: it takes no --accel kvm, no --qemu-arg and no --disk")
+    if o.emulator == "bochs" and (o.accel == "kvm" or o.qemu_args or o.disks or o.link):
+        raise LabError("--emulator bochs: it takes no --accel kvm, no --qemu-arg, no --disk and no --link")
     if o.icount and (o.accel == "kvm" or (o.lps > 1 and o.emulator == "qemu")):
         raise LabError("--icount counts what is emulated, and QEMU 7.2 can so for one LP: no --accel kvm, no --emulator qemu")
     if not 1 <= o.lps <= 255:
@@ -133,6 +138,15 @@ def tell_monitor(machine, monitor, sink):
             if text.encode() in seen:
                 machine.qmp_send("human-monitor-command", **{"command-line": command})
     return take
+
+
+def run_pair(pair, sinks):
+    """Two machines at once, joined by a cable. Both results, in their order. They have one slot, since each waits for the other most of the time."""
+    with tempfile.TemporaryDirectory(prefix="lab-link-") as folder, concurrent.futures.ThreadPoolExecutor(2) as pool, take_slot():
+        ends = [os.path.join(folder, name) for name in ("first", "second")]
+        for o, link in zip(pair, (ends, ends[::-1])):
+            o.link, o.paired = tuple(link), True
+        return list(pool.map(run, pair, sinks))
 
 
 def pump(machine, channel, deadline, terminal, on_console):

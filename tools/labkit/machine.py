@@ -53,7 +53,7 @@ class Machine:
         self.streams = {}         # what of the machine can be read, by name
 
     def launch(self, command, **options):
-        self.slot = take_slot()
+        self.slot = None if self.options.paired else take_slot()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         start_new_session=True, preexec_fn=die_with_parent, **options)
         for name, listener in self.listeners.items():

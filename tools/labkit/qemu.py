@@ -1,4 +1,5 @@
 """QEMU as the machine: its command line, and what its monitor says."""
+import hashlib
 import json
 import os
 import re
@@ -38,7 +39,7 @@ class Qemu(Machine):
                 "-machine", o.machine, *self.processor(), "-smp", str(o.lps), "-m", f"{o.memory}M",
                 "-chardev", f"file,id=console,path={self.console}", *sockets,
                 "-serial", "chardev:console", "-serial", "chardev:com2", "-mon", "chardev=qmp,mode=control",
-                "-device", "virtio-serial-pci", "-device", port, *self.disks(), *boot, *o.qemu_args]
+                "-device", "virtio-serial-pci", "-device", port, *self.disks(), *self.link(), *boot, *o.qemu_args]
 
     def disks(self):
         words = []
@@ -46,6 +47,15 @@ class Qemu(Machine):
             words += ["-drive", f"if=none,id=disk{i},format=raw,snapshot=on,cache=unsafe,file={path.replace(',', ',,')}",
                       "-device", f"virtio-blk-pci,drive=disk{i}"]
         return words
+
+    def link(self):
+        """A network card; its cable has the other machine at its end. Frames to one that is not there are lost."""
+        if not self.options.link:
+            return []
+        own, peer = self.options.link
+        address = "52:54:00:%02x:%02x:%02x" % tuple(hashlib.sha256(own.encode()).digest()[:3])
+        return ["-netdev", f"dgram,id=link,local.type=unix,local.path={own},remote.type=unix,remote.path={peer}",
+                "-device", f"virtio-net-pci,netdev=link,mac={address}"]
 
     def processor(self):
         o = self.options
