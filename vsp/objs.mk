@@ -25,7 +25,7 @@ storage_port_test_libs = $(disk_libs)
 
 # The other end of the port is the test, with the switch's rings.
 vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c
-netport_test_objs = vsp/network/netport.o hosted/listen.o hosted/packet.o hosted/say.o $(switch_core_objs) $(switch_ring_objs) switch/guest.o
+netport_test_objs = vsp/network/netport.o hosted/listen.o hosted/packet.o hosted/say.o $(switch_core_objs) $(switch_ring_objs) $(switch_guest_objs)
 netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs) lib/state.o
 netvsp_test_objs = $(vsp_network_objs) hosted/listen.o hosted/packet.o $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 
