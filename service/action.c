@@ -75,10 +75,17 @@ static void start(struct job *job)
 	}
 }
 
+static const struct action_own *own_of(const struct job *job)
+{
+	static const struct action_own none;
+
+	return job->action->own != NULL ? job->action->own : &none;
+}
+
 void action_worker_runs(struct job *job)
 {
-	if (move_is_action(job->action)) {
-		move_worker_runs(job);
+	if (own_of(job)->worker_runs != NULL) {
+		own_of(job)->worker_runs(job);
 	} else if (job->action->begin == start) {
 		job_done(job);
 	}
@@ -223,8 +230,8 @@ void action_worker_job(struct job *job, const json_t *worker_job)
 		return;
 	}
 	job->worker_job = 0;
-	if (move_is_action(job->action)) {
-		move_worker_job(job, worker_job);
+	if (own_of(job)->worker_job != NULL) {
+		own_of(job)->worker_job(job, worker_job);
 		return;
 	}
 	if (strcmp(state, CONTROL_STATE_DONE) == 0) {
@@ -246,13 +253,8 @@ void action_worker_gone(struct job *job)
 {
 	const char *reason = job->machine->reason;
 
-	if (checkpoint_is_action(job->action)) {
-		return; /* the process that works on it says more */
-	}
-	if (move_is_action(job->action)) {
-		move_worker_gone(job);
-	} else if (job->action == &change_action) {
-		change_worker_gone(job);
+	if (own_of(job)->worker_gone != NULL) {
+		own_of(job)->worker_gone(job);
 	} else if (job->action->begin == start) {
 		not_started(job);
 	} else if (job->action->begin == turn_off ||
@@ -266,11 +268,8 @@ void action_worker_gone(struct job *job)
 
 bool action_cancel(struct job *job)
 {
-	if (job->action == &change_action) {
-		return change_cancel(job);
-	}
-	if (move_is_action(job->action)) {
-		return move_cancel(job);
+	if (own_of(job)->cancel != NULL) {
+		return own_of(job)->cancel(job);
 	}
 	if (job->worker_job == 0) {
 		return false;
@@ -289,17 +288,17 @@ bool action_cancel(struct job *job)
 
 /* clang-format off */
 static const struct action actions[] = {
-	/* name             "cannot be ..."           from                      meanwhile          at once, begin, and if that is plain what it asks */
-	{"start",           "started",                ON(OFF) | ON(SAVED),      MACHINE_STARTING,  false, start, NULL},
-	{"shutdown",        "shut down",              ON(RUNNING),              MACHINE_STOPPING,  false, shut_down, NULL},
-	{"restart",         "restarted",              ON(RUNNING),              AS_IT_IS,          false, restart, NULL},
-	{"turn-off",        "turned off",             ALIVE,                    MACHINE_STOPPING,  true,  turn_off, NULL},
-	{"reset",           "reset",                  ON(RUNNING) | ON(PAUSED), AS_IT_IS,          false, ask_plainly, CONTROL_RESET},
-	{"pause",           "paused",                 ON(RUNNING),              MACHINE_PAUSING,   false, ask_plainly, CONTROL_PAUSE},
-	{"resume",          "resumed",                ON(PAUSED),               MACHINE_RESUMING,  false, ask_plainly, CONTROL_RESUME},
-	{"save",            "saved",                  ON(RUNNING) | ON(PAUSED), MACHINE_SAVING,    false, save, NULL},
-	{"discard-state",   "freed of a saved state", ON(SAVED),                AS_IT_IS,          false, discard, NULL},
-	{"power-button",    "told of its button",     ON(RUNNING),              AS_IT_IS,          false, ask_plainly, CONTROL_BUTTON},
+	/* name             "cannot be ..."           from                      meanwhile          at once, begin, and if that is plain what it asks; nothing of its own */
+	{"start",           "started",                ON(OFF) | ON(SAVED),      MACHINE_STARTING,  false, start, NULL, NULL},
+	{"shutdown",        "shut down",              ON(RUNNING),              MACHINE_STOPPING,  false, shut_down, NULL, NULL},
+	{"restart",         "restarted",              ON(RUNNING),              AS_IT_IS,          false, restart, NULL, NULL},
+	{"turn-off",        "turned off",             ALIVE,                    MACHINE_STOPPING,  true,  turn_off, NULL, NULL},
+	{"reset",           "reset",                  ON(RUNNING) | ON(PAUSED), AS_IT_IS,          false, ask_plainly, CONTROL_RESET, NULL},
+	{"pause",           "paused",                 ON(RUNNING),              MACHINE_PAUSING,   false, ask_plainly, CONTROL_PAUSE, NULL},
+	{"resume",          "resumed",                ON(PAUSED),               MACHINE_RESUMING,  false, ask_plainly, CONTROL_RESUME, NULL},
+	{"save",            "saved",                  ON(RUNNING) | ON(PAUSED), MACHINE_SAVING,    false, save, NULL, NULL},
+	{"discard-state",   "freed of a saved state", ON(SAVED),                AS_IT_IS,          false, discard, NULL, NULL},
+	{"power-button",    "told of its button",     ON(RUNNING),              AS_IT_IS,          false, ask_plainly, CONTROL_BUTTON, NULL},
 };
 /* clang-format on */
 

@@ -683,18 +683,26 @@ static void do_checkpoint(struct call *call, const char *verb, json_t *more)
 		       &why);
 }
 
-static void rename_checkpoint(struct call *call)
+/* A job that the body says more of. */
+static void ask_checkpoint(struct call *call,
+			   struct job *(*ask)(struct machine *machine, const char *id,
+					      const json_t *body, const char *user,
+					      struct refusal *why))
 {
 	json_t *body = read_body(call->request);
 	struct refusal why;
 
 	if (body != NULL) {
 		answer_new_job(call->request,
-			       checkpoint_rename(call->machine, call->words[4], body,
-						 call->request->user, &why),
+			       ask(call->machine, call->words[4], body, call->request->user, &why),
 			       &why);
 		json_decref(body);
 	}
+}
+
+static void rename_checkpoint(struct call *call)
+{
+	ask_checkpoint(call, checkpoint_rename);
 }
 
 static void apply_checkpoint(struct call *call)
@@ -704,16 +712,7 @@ static void apply_checkpoint(struct call *call)
 
 static void export_checkpoint(struct call *call)
 {
-	json_t *body = read_body(call->request);
-	struct refusal why;
-
-	if (body != NULL) {
-		answer_new_job(call->request,
-			       checkpoint_export(call->machine, call->words[4], body,
-						 call->request->user, &why),
-			       &why);
-		json_decref(body);
-	}
+	ask_checkpoint(call, checkpoint_export);
 }
 
 static void delete_checkpoint(struct call *call)

@@ -430,14 +430,14 @@ static void begin(struct job *job)
 }
 
 /* The document is that of a machine that is off now. */
-void change_worker_gone(struct job *job)
+static void worker_gone(struct job *job)
 {
 	if (!job->machine->writing) {
 		finish(job);
 	}
 }
 
-bool change_cancel(struct job *job)
+static bool cancel(struct job *job)
 {
 	struct change *change = job->change;
 
@@ -461,6 +461,8 @@ void change_release(struct job *job)
 	}
 }
 
+static const struct action_own own = {.worker_gone = worker_gone, .cancel = cancel};
+
 /* In whichever state: what is off by then is only written down. */
 const struct action change_action = {
 	.name = "change",
@@ -468,6 +470,7 @@ const struct action change_action = {
 	.from = (1u << MACHINE_STATES) - 1,
 	.during = MACHINE_STATES,
 	.begin = begin,
+	.own = &own,
 };
 
 bool change_is_under_way(const struct machine *machine, struct refusal *why)

@@ -214,17 +214,25 @@ static void begin(struct job *job)
 	job_fail(job, &why);
 }
 
+/* The process that works on it says more. */
+static void worker_gone(struct job *job)
+{
+	(void)job;
+}
+
+static const struct action_own own = {.worker_gone = worker_gone};
+
 #define ON(state) (1u << MACHINE_##state)
 
 /* clang-format off */
 static const struct action actions[] = {
 	/* name                  "cannot be ..."              from                                              meanwhile */
-	{"checkpoint",        "given a checkpoint",        ON(OFF) | ON(RUNNING) | ON(PAUSED),             MACHINE_STATES, false, begin, NULL},
-	{"apply-checkpoint",  "taken back",                ON(OFF) | ON(SAVED),                            MACHINE_STATES, false, begin, NULL},
-	{"delete-checkpoint", "rid of a checkpoint",       ON(OFF) | ON(SAVED) | ON(RUNNING) | ON(PAUSED), MACHINE_STATES, false, begin, NULL},
-	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
-	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
-	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL},
+	{"checkpoint",        "given a checkpoint",        ON(OFF) | ON(RUNNING) | ON(PAUSED),             MACHINE_STATES, false, begin, NULL, &own},
+	{"apply-checkpoint",  "taken back",                ON(OFF) | ON(SAVED),                            MACHINE_STATES, false, begin, NULL, &own},
+	{"delete-checkpoint", "rid of a checkpoint",       ON(OFF) | ON(SAVED) | ON(RUNNING) | ON(PAUSED), MACHINE_STATES, false, begin, NULL, &own},
+	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
+	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
+	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 };
 /* clang-format on */
 
@@ -233,11 +241,6 @@ static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend",
 static const char *verb_of(const struct job *job)
 {
 	return verbs[job->action - actions];
-}
-
-bool checkpoint_is_action(const struct action *action)
-{
-	return action >= actions && action < actions + ARRAY_COUNT(actions);
 }
 
 static const struct action *action_of(const char *verb)
@@ -348,7 +351,7 @@ struct job *checkpoint_change(struct machine *machine, const char *verb, const c
 	return job_new(machine, action_of(verb), more, user, why);
 }
 
-struct job *checkpoint_rename(struct machine *machine, const char *id, json_t *body,
+struct job *checkpoint_rename(struct machine *machine, const char *id, const json_t *body,
 			      const char *user, struct refusal *why)
 {
 	struct members members;

@@ -655,7 +655,7 @@ bool move_attach(struct machine *machine, bool arriving, int fd, void (*closed)(
 
 /* ---- What happens to its worker ---- */
 
-void move_worker_job(struct job *job, const json_t *worker_job)
+static void worker_job_ended(struct job *job, const json_t *worker_job)
 {
 	struct move *move = job->machine->move;
 	const char *state = member_text(worker_job, "state");
@@ -675,7 +675,7 @@ void move_worker_job(struct job *job, const json_t *worker_job)
 	fail_and_settle(move, &why);
 }
 
-void move_worker_runs(struct job *job)
+static void worker_runs(struct job *job)
 {
 	struct move *move = job->machine->move;
 
@@ -686,7 +686,7 @@ void move_worker_runs(struct job *job)
 	}
 }
 
-void move_worker_gone(struct job *job)
+static void worker_gone(struct job *job)
 {
 	struct move *move = job->machine->move;
 	char words[400];
@@ -708,7 +708,7 @@ void move_worker_gone(struct job *job)
 	loop_start_timer(job->machine->service, &move->timer, 0, settle_again);
 }
 
-bool move_cancel(struct job *job)
+static bool cancel(struct job *job)
 {
 	struct move *move = job->machine->move;
 
@@ -762,15 +762,22 @@ void move_met(struct machine *machine)
 
 #define ANY ((1u << MACHINE_STATES) - 1)
 
+static const struct action_own own = {.worker_runs = worker_runs,
+				      .worker_gone = worker_gone,
+				      .worker_job = worker_job_ended,
+				      .cancel = cancel};
+
 static const struct action actions[] = {
 	{.name = "migrate",
 	 .past = "moved",
 	 .from = ANY,
 	 .during = MACHINE_STATES,
-	 .begin = depart},
+	 .begin = depart,
+	 .own = &own},
 	{.name = "arrive",
 	 .past = "received",
 	 .from = ANY,
 	 .during = MACHINE_STARTING,
-	 .begin = arrive},
+	 .begin = arrive,
+	 .own = &own},
 };

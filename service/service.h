@@ -295,7 +295,7 @@ json_t *checkpoint_show(const struct machine *machine, const char *id, struct re
 /* A job; NULL: why. The body: name, notes, and of a new one type, all optional; `more`: what goes with the verb, taken. */
 struct job *checkpoint_take(struct machine *machine, const json_t *body, const char *user,
 			    struct refusal *why);
-struct job *checkpoint_rename(struct machine *machine, const char *id, json_t *body,
+struct job *checkpoint_rename(struct machine *machine, const char *id, const json_t *body,
 			      const char *user, struct refusal *why);
 struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
 			      json_t *more, const char *user, struct refusal *why);
@@ -306,7 +306,6 @@ struct job *checkpoint_export(struct machine *machine, const char *id, const jso
 void checkpoint_mend(struct machine *machine);
 /* The same of a machine that has been met, after a start of vmms. */
 void checkpoint_met(struct machine *machine);
-bool checkpoint_is_action(const struct action *action);
 
 /* ---- Moves to other hosts, and from them (move.c, arrival.c, offer.c, shared.c) ---- */
 
@@ -349,11 +348,6 @@ bool move_is_under_way(const struct machine *machine, struct refusal *why);
 void move_met(struct machine *machine);
 void move_close(struct machine *machine); /* with the machine */
 bool move_is_action(const struct action *action);
-/* As those of action.c. */
-void move_worker_job(struct job *job, const json_t *worker_job);
-void move_worker_runs(struct job *job);
-void move_worker_gone(struct job *job);
-bool move_cancel(struct job *job);
 
 /* ---- Documents that are changed while a worker has them (change.c, difference.c) ---- */
 
@@ -400,9 +394,6 @@ bool change_write(struct machine *machine, json_t *document, const char *name, c
 bool change_is_under_way(const struct machine *machine, struct refusal *why);
 /* Its params: document, revision, and perhaps name. */
 extern const struct action change_action;
-/* As action_worker_gone() and action_cancel(). */
-void change_worker_gone(struct job *job);
-bool change_cancel(struct job *job);
 void change_release(struct job *job);
 
 /* metrics.c: workers are asked, and `done` is called when they have answered, or after two seconds. False: no memory. */
@@ -497,6 +488,15 @@ struct job {
 	struct change *change; /* of one that changes a document */
 };
 
+/* What becomes of a job when this comes; NULL: what action.c has for all. */
+struct action_own {
+	void (*worker_runs)(struct job *job);
+	void (*worker_gone)(struct job *job);
+	/* The worker's job for it has come to an end. */
+	void (*worker_job)(struct job *job, const json_t *worker_job);
+	bool (*cancel)(struct job *job); /* false: it cannot be */
+};
+
 struct action {
 	const char *name;
 	const char *past;          /* "'web1' cannot be ..." */
@@ -504,7 +504,8 @@ struct action {
 	enum machine_state during; /* of the machine while it is carried out */
 	bool at_once;              /* it does not wait for what is being done */
 	void (*begin)(struct job *job);
-	const char *method; /* of the worker's, where that is all */
+	const char *method;           /* of the worker's, where that is all */
+	const struct action_own *own; /* NULL: nothing */
 };
 
 /* action.c */
