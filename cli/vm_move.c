@@ -16,6 +16,7 @@
 #include "hosted/listen.h"
 #include "hosted/member.h"
 #include "hosted/say.h"
+#include "hosted/whole.h"
 #include "include/mgmt/service.h"
 
 #define CARRIED 65536
@@ -27,24 +28,6 @@ struct way {
 	int from, to;
 };
 
-static bool write_all(int fd, const char *bytes, size_t length)
-{
-	ssize_t done;
-
-	while (length != 0) {
-		done = write(fd, bytes, length);
-		if (done < 0 && errno == EINTR) {
-			continue;
-		}
-		if (done <= 0) {
-			return false;
-		}
-		bytes += done;
-		length -= (size_t)done;
-	}
-	return true;
-}
-
 static void carry_some(struct way *way)
 {
 	static char bytes[CARRIED];
@@ -53,7 +36,7 @@ static void carry_some(struct way *way)
 	if (got < 0 && errno == EINTR) {
 		return;
 	}
-	if (got <= 0 || !write_all(way->to, bytes, (size_t)got)) {
+	if (got <= 0 || whole_write(way->to, bytes, (size_t)got) != 0) {
 		(void)shutdown(way->to, SHUT_WR); /* a pipe has its end with the process */
 		way->from = -1;
 	}

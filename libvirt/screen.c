@@ -12,6 +12,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "hosted/whole.h"
 #include "libvirt/call.h"
 
 #define PATIENCE_SECONDS 10
@@ -186,19 +187,6 @@ static bool read_picture(struct screen *screen)
 	return true;
 }
 
-static bool write_all(int fd, const uint8_t *bytes, size_t length)
-{
-	ssize_t written;
-
-	for (; length != 0; length -= (size_t)written, bytes += written) {
-		written = write(fd, bytes, length);
-		if (written <= 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
 /* A file that is read from its beginning, or -1. */
 static int picture_file(const struct screen *screen)
 {
@@ -214,8 +202,8 @@ static int picture_file(const struct screen *screen)
 		rgb[3 * i + 1] = screen->pixels[4 * i + 1];
 		rgb[3 * i + 2] = screen->pixels[4 * i];
 	}
-	if (fd >= 0 && (rgb == NULL || !write_all(fd, (const uint8_t *)head, (size_t)length) ||
-			!write_all(fd, rgb, 3 * count) || lseek(fd, 0, SEEK_SET) != 0)) {
+	if (fd >= 0 && (rgb == NULL || whole_write(fd, head, (size_t)length) != 0 ||
+			whole_write(fd, rgb, 3 * count) != 0 || lseek(fd, 0, SEEK_SET) != 0)) {
 		close(fd);
 		fd = -1;
 	}

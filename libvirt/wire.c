@@ -1,11 +1,9 @@
 /* Records and XDR, see libvirt.h. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "hosted/whole.h"
 #include "libvirt/libvirt.h"
 
 #define LENGTH_BYTES 4u
@@ -117,42 +115,12 @@ void wire_put_text(struct wire_out *out, const char *text)
 	wire_put_bytes(out, text, strlen(text));
 }
 
-static bool read_all(int fd, void *bytes, size_t length)
-{
-	ssize_t got;
-
-	for (; length != 0; bytes = (uint8_t *)bytes + got, length -= (size_t)got) {
-		got = read(fd, bytes, length);
-		if (got < 0 && errno == EINTR) {
-			got = 0;
-		} else if (got <= 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool write_all(int fd, const void *bytes, size_t length)
-{
-	ssize_t sent;
-
-	for (; length != 0; bytes = (const uint8_t *)bytes + sent, length -= (size_t)sent) {
-		sent = send(fd, bytes, length, MSG_NOSIGNAL);
-		if (sent < 0 && errno == EINTR) {
-			sent = 0;
-		} else if (sent <= 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
 bool wire_receive(int fd, struct wire_header *header, uint8_t **bytes, size_t *length)
 {
 	uint32_t words[7]; /* the length counts itself, too */
 	size_t whole;
 
-	if (!read_all(fd, words, sizeof(words))) {
+	if (whole_read(fd, words, sizeof(words)) != 0) {
 		return false;
 	}
 	whole = ntohl(words[0]);
@@ -166,7 +134,7 @@ bool wire_receive(int fd, struct wire_header *header, uint8_t **bytes, size_t *l
 	if (*bytes == NULL) {
 		return false;
 	}
-	if (!read_all(fd, *bytes, *length)) {
+	if (whole_read(fd, *bytes, *length) != 0) {
 		free(*bytes);
 		return false;
 	}
@@ -183,6 +151,6 @@ bool wire_send(int fd, const struct wire_header *header, const struct wire_out *
 			     htonl(header->serial),
 			     htonl(header->status)};
 
-	return !out->failed && write_all(fd, words, sizeof(words)) &&
-	       write_all(fd, out->bytes, out->length);
+	return !out->failed && whole_send(fd, words, sizeof(words)) == 0 &&
+	       whole_send(fd, out->bytes, out->length) == 0;
 }

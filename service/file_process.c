@@ -24,6 +24,7 @@
 #include "hosted/disk_name.h"
 #include "hosted/member.h"
 #include "hosted/say.h"
+#include "hosted/whole.h"
 #include "include/mgmt/service.h"
 #include "service/service.h"
 
@@ -470,19 +471,6 @@ static bool take(const char *name, const json_t *wanted)
 
 /* ---- Fetched ---- */
 
-static bool send_all(const char *bytes, size_t length)
-{
-	ssize_t sent;
-
-	for (; length != 0; length -= (size_t)sent, bytes += sent) {
-		sent = send(FILE_SOCKET, bytes, length, MSG_NOSIGNAL);
-		if (sent <= 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
 static bool give_bytes(const char *name)
 {
 	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -494,13 +482,13 @@ static bool give_bytes(const char *name)
 		return fail(name, errno);
 	}
 	size = (uint64_t)file.st_size;
-	if (!send_all((const char *)&size, sizeof(size))) {
+	if (whole_send(FILE_SOCKET, &size, sizeof(size)) != 0) {
 		return true;
 	}
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	while (at < size && (got = read(fd, chunk, CHUNK)) > 0) {
 		/* Who does not want it any more has gone. */
-		if (!send_all(chunk, (size_t)got)) {
+		if (whole_send(FILE_SOCKET, chunk, (size_t)got) != 0) {
 			return true;
 		}
 		at += (uint64_t)got;

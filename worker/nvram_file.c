@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hosted/whole.h"
+
 #define PACKED __attribute__((packed))
 
 struct volume {
@@ -207,23 +209,6 @@ struct nvram_keys nvram_find_keys(const uint8_t *bytes, uint32_t length)
 
 /* ---- The file ---- */
 
-static bool write_all(int fd, const uint8_t *bytes, size_t length)
-{
-	while (length != 0) {
-		ssize_t done = write(fd, bytes, length);
-
-		if (done < 0 && errno == EINTR) {
-			continue;
-		}
-		if (done <= 0) {
-			return false;
-		}
-		bytes += done;
-		length -= (size_t)done;
-	}
-	return true;
-}
-
 /* All of it, or none: it is written beside its place, and moved there. The descriptor, or -1. */
 static int make_file(const char *path, const uint8_t *bytes, uint32_t length)
 {
@@ -235,7 +220,7 @@ static int make_file(const char *path, const uint8_t *bytes, uint32_t length)
 		return -1;
 	}
 	fd = open(beside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0 && write_all(fd, bytes, length) && fsync(fd) == 0 &&
+	if (fd >= 0 && whole_write(fd, bytes, length) == 0 && fsync(fd) == 0 &&
 	    rename(beside, path) == 0) {
 		return fd;
 	}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "hosted/packet.h"
+#include "hosted/whole.h"
 
 #define CMD_INIT          0x02
 #define CMD_GET_STATEBLOB 0x0c
@@ -24,42 +25,12 @@
 #define HEADER    10u
 #define LENGTH_AT 2u
 
-static int send_all(int fd, const void *bytes, size_t length)
-{
-	const uint8_t *at = bytes;
-
-	while (length != 0) {
-		ssize_t done = send(fd, at, length, MSG_NOSIGNAL);
-
-		if (done < 0 && errno == EINTR) {
-			continue;
-		}
-		if (done <= 0) {
-			return done < 0 ? -errno : -EPIPE;
-		}
-		at += done;
-		length -= (size_t)done;
-	}
-	return 0;
-}
-
+/* The socket has a limit of time. */
 static int receive_all(int fd, void *bytes, size_t length)
 {
-	uint8_t *at = bytes;
+	int ret = whole_read(fd, bytes, length);
 
-	while (length != 0) {
-		ssize_t done = read(fd, at, length);
-
-		if (done < 0 && errno == EINTR) {
-			continue;
-		}
-		if (done <= 0) {
-			return done == 0 ? -EPIPE : errno == EAGAIN ? -ETIMEDOUT : -errno;
-		}
-		at += done;
-		length -= (size_t)done;
-	}
-	return 0;
+	return ret == -EAGAIN ? -ETIMEDOUT : ret;
 }
 
 /* A result of another process. What its numbers mean is a TPM 1.2's table, so they all become one. */
@@ -73,7 +44,7 @@ static int take_result(int fd)
 
 static int ask(const struct tpm_link *link, const void *request, size_t size)
 {
-	int ret = send_all(link->control, request, size);
+	int ret = whole_send(link->control, request, size);
 
 	return ret != 0 ? ret : take_result(link->control);
 }
@@ -119,7 +90,7 @@ int tpm_link_command(struct tpm_link *link, const uint8_t *command, uint32_t com
 		     uint8_t answer[TPM_BUFFER_BYTES], uint32_t *length)
 {
 	uint32_t size;
-	int ret = send_all(link->commands, command, command_length);
+	int ret = whole_send(link->commands, command, command_length);
 
 	if (ret == 0) {
 		ret = receive_all(link->commands, answer, HEADER);
@@ -183,10 +154,10 @@ static int put(struct tpm_link *link, enum tpm_blob_kind kind, const struct tpm_
 {
 	const uint32_t request[4] = {htobe32(CMD_SET_STATEBLOB), 0, htobe32(blob_number(kind)),
 				     htobe32(blob->length)};
-	int ret = send_all(link->control, request, sizeof(request));
+	int ret = whole_send(link->control, request, sizeof(request));
 
 	if (ret == 0) {
-		ret = send_all(link->control, blob->bytes, blob->length);
+		ret = whole_send(link->control, blob->bytes, blob->length);
 	}
 	return ret != 0 ? ret : take_result(link->control);
 }
