@@ -52,9 +52,9 @@ static void print_bash(void)
 }
 
 /* A colon parts a word from what is said about it. */
-static void print_zsh_verb(const char *word, const char *help)
+static void print_zsh_word(const char *dashes, const char *word, const char *help)
 {
-	printf("\t\t'%s:", word);
+	printf("\t\t'%s%s:", dashes, word);
 	print_quoted(help, "'\\''");
 	puts("'");
 }
@@ -71,16 +71,14 @@ static void print_zsh(void)
 	      "\tverbs=(\n",
 	      stdout);
 	for (i = 0; i < vm_verb_count; i++) {
-		print_zsh_verb(vm_verbs[i].name, vm_verbs[i].help);
+		print_zsh_word("", vm_verbs[i].name, vm_verbs[i].help);
 		if (vm_verbs[i].cmdlet != NULL) {
-			print_zsh_verb(vm_verbs[i].cmdlet, vm_verbs[i].help);
+			print_zsh_word("", vm_verbs[i].cmdlet, vm_verbs[i].help);
 		}
 	}
 	fputs("\t)\n\toptions=(\n", stdout);
 	for (i = 0; (name = vm_option(i, &value, &help, &is_file)) != NULL; i++) {
-		printf("\t\t'--%s:", name);
-		print_quoted(help, "'\\''");
-		puts("'");
+		print_zsh_word("--", name, help);
 	}
 	fputs("\t)\n\tfiles=(", stdout);
 	for (i = 0; (name = vm_option(i, &value, &help, &is_file)) != NULL; i++) {

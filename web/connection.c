@@ -440,12 +440,28 @@ static enum MHD_Result refuse_hung_up(struct MHD_Connection *connection)
 		      "try again");
 }
 
+/* A connection to the service for whom the request is from. -1: the request has its answer, and `refused` what is to be said of that. */
+static int open_service(struct MHD_Connection *connection, const struct request *request,
+			enum MHD_Result *refused)
+{
+	const struct ask ask = {.what = ASK_OPEN, .secret = request->secret};
+	struct answer answer;
+	int fd;
+
+	ask_monitor(&ask, &answer, &fd);
+	if (answer.result == ANSWER_YES && fd >= 0) {
+		return fd;
+	}
+	*refused = answer.result == ANSWER_UNREACHABLE ? refuse_away(connection)
+						       : refuse_stranger(connection);
+	return -1;
+}
+
 /* A file comes: it is the service that says, before it does, whether it may. */
 static enum MHD_Result begin_file(struct MHD_Connection *connection, struct request *request)
 {
 	const char *length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
-	const struct ask ask = {.what = ASK_OPEN, .secret = request->secret};
-	struct answer answer;
+	enum MHD_Result refused;
 	struct head head;
 	int fd;
 
@@ -454,12 +470,9 @@ static enum MHD_Result begin_file(struct MHD_Connection *connection, struct requ
 			      "nobody knows how long the file is",
 			      "say in Content-Length how long it is");
 	}
-	ask_monitor(&ask, &answer, &fd);
-	if (answer.result == ANSWER_UNREACHABLE) {
-		return refuse_away(connection);
-	}
-	if (answer.result != ANSWER_YES || fd < 0) {
-		return refuse_stranger(connection);
+	fd = open_service(connection, request, &refused);
+	if (fd < 0) {
+		return refused;
 	}
 	if (!forward_begin(fd, request->uri, strtoull(length, NULL, 10), &head)) {
 		close(fd);
@@ -506,11 +519,10 @@ static enum MHD_Result forward(struct MHD_Connection *connection, const struct r
 	const char *to = header_of(connection, MHD_HTTP_HEADER_UPGRADE),
 		   *match = header_of(connection, MHD_HTTP_HEADER_IF_MATCH),
 		   *key = header_of(connection, "Sec-WebSocket-Key");
-	const struct ask ask = {.what = ASK_OPEN, .secret = request->secret};
 	bool websocket = to != NULL && strcasecmp(to, "websocket") == 0;
 	bool upgrade = websocket || (to != NULL && strcmp(to, SERVICE_CONSOLE) == 0);
 	char accept[WEBSOCKET_ACCEPT_MAX];
-	struct answer answer;
+	enum MHD_Result refused;
 	struct head head;
 	size_t i = 0;
 	int fd;
@@ -525,12 +537,9 @@ static enum MHD_Result forward(struct MHD_Connection *connection, const struct r
 						: "the request is not as it should be",
 			      "GET /v1/openapi lists what there is");
 	}
-	ask_monitor(&ask, &answer, &fd);
-	if (answer.result == ANSWER_UNREACHABLE) {
-		return refuse_away(connection);
-	}
-	if (answer.result != ANSWER_YES || fd < 0) {
-		return refuse_stranger(connection);
+	fd = open_service(connection, request, &refused);
+	if (fd < 0) {
+		return refused;
 	}
 	if (!forward_ask(fd, method, request->uri, match, request->body, request->length, upgrade,
 			 &head)) {

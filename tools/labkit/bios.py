@@ -5,8 +5,8 @@ import struct
 import subprocess
 import tempfile
 
-from . import BUILD, CACHE, LabError
-from .kernels import BOOKWORM, Apt, once
+from . import BUILD, LabError
+from .kernels import unpacked
 
 MODULES = ["part_msdos", "fat", "normal", "configfile", "echo", "linux", "test", "reboot", "halt", "hexdump"]
 GRUB = "/usr/lib/grub"
@@ -80,11 +80,7 @@ def disk(name, config, files, size=40 << 20):
 
 def signed():
     """The folder of Debian 12's shim and GRUB with their signatures: unpacked, never installed, since a host's own may be others."""
-    def unpack(new):
-        apt = Apt(BOOKWORM, "amd64")
-        apt.update()
-        apt.unpack(["shim-signed", "grub-efi-amd64-signed"], new)
-    return os.path.join(once(os.path.join(CACHE, "signed"), unpack), "usr/lib")
+    return os.path.join(unpacked("signed", ["shim-signed", "grub-efi-amd64-signed"]), "usr/lib")
 
 
 def signed_disk(name, config, files, size=40 << 20):

@@ -7,7 +7,7 @@ import glob
 import os
 
 from . import CACHE
-from .kernels import BOOKWORM, KERNELS, Apt, busybox, once
+from .kernels import BOOKWORM, KERNELS, Apt, busybox, once, unpacked
 from .programs import copy, write
 
 NAMES = ["hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_daemon", "hv_fcopy_uio_daemon"]
@@ -53,8 +53,4 @@ def disk(kernel):
 
 def chrony():
     """The path of Debian 12's chronyd. It is unpacked, never installed: a host has one program that sets its clock."""
-    def unpack(new):
-        apt = Apt(BOOKWORM, "amd64")
-        apt.update()
-        apt.unpack(["chrony"], new)
-    return os.path.join(once(os.path.join(CACHE, "chrony"), unpack), "usr/sbin/chronyd")
+    return os.path.join(unpacked("chrony", ["chrony"]), "usr/sbin/chronyd")

@@ -215,9 +215,13 @@ def busybox(architecture):
     if architecture == "amd64":
         return "/bin/busybox"
 
+    return os.path.join(unpacked(f"busybox-{architecture}", ["busybox-static"], architecture), "bin/busybox")
+
+
+def unpacked(name, packages, architecture="amd64"):
+    """The folder in the cache of these packages of Debian 12, which are never installed."""
     def fetch(folder):
         apt = Apt(BOOKWORM, architecture)
         apt.update()
-        apt.unpack(["busybox-static"], folder)
-
-    return os.path.join(once(os.path.join(CACHE, f"busybox-{architecture}"), fetch), "bin/busybox")
+        apt.unpack(packages, folder)
+    return once(os.path.join(CACHE, name), fetch)

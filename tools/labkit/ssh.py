@@ -2,9 +2,9 @@
 import os
 import subprocess
 
-from . import CACHE, LabError
+from . import LabError
 from .debian import program
-from .kernels import BOOKWORM, Apt, once
+from .kernels import unpacked
 
 CONFIG = """HostKey /etc/ssh/host
 PermitRootLogin yes
@@ -16,11 +16,7 @@ PASSWD = "root:x:0:0::/:/bin/sh\nsshd:x:100:100::/run/sshd:/bin/false\n"
 
 
 def server():
-    def unpack(new):
-        apt = Apt(BOOKWORM, "amd64")
-        apt.update()
-        apt.unpack(["openssh-server"], new)
-    return os.path.join(once(os.path.join(CACHE, "sshd"), unpack), "usr/sbin/sshd")
+    return os.path.join(unpacked("sshd", ["openssh-server"]), "usr/sbin/sshd")
 
 
 def client():
