@@ -21,7 +21,6 @@
 #include <jansson.h>
 
 #include "hosted/form.h"
-#include "hosted/packet.h"
 #include "hosted/say.h"
 #include "include/mgmt/service.h"
 #include "web/console.h"
@@ -38,9 +37,8 @@
 
 /* Connection and process are one. */
 static struct {
-	int monitor;
 	struct MHD_Daemon *daemon;
-	bool over, known;
+	bool over;
 } own;
 
 struct request {
@@ -59,36 +57,6 @@ struct stream {
 	bool events;
 	struct secret secret;
 };
-
-/* ---- The monitor ---- */
-
-/* *fd: -1, or the descriptor that came with it. */
-static void ask_monitor(const struct ask *ask, struct answer *answer, int *fd)
-{
-	struct packet packet = {.bytes = answer, .size = sizeof(*answer), .fds = fd, .fds_max = 1};
-
-	*fd = -1;
-	*answer = (struct answer){.result = ANSWER_UNREACHABLE};
-	if (packet_send(own.monitor, 0, ask, sizeof(*ask), NULL, 0) != 0 ||
-	    packet_receive(own.monitor, 0, &packet) != 0 || packet.length != sizeof(*answer)) {
-		/* It has ended, and so do we. */
-		_exit(0);
-	}
-	if (packet.fd_count == 0) {
-		*fd = -1;
-	}
-	own.known |= answer->result == ANSWER_YES;
-}
-
-bool connection_still_may(const struct secret *secret)
-{
-	const struct ask ask = {.what = ASK_CHECK, .secret = *secret};
-	struct answer answer;
-	int fd;
-
-	ask_monitor(&ask, &answer, &fd);
-	return answer.result == ANSWER_YES;
-}
 
 /* ---- Answers ---- */
 
@@ -278,7 +246,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *to, size_t size)
 	(void)position;
 	if (stream->events && poll(&readable, 1, QUIET_SECONDS * 1000) == 0) {
 		/* A comment: whether somebody reads is seen by its being sent. */
-		return connection_still_may(&stream->secret) && size >= 3
+		return ask_still_may(&stream->secret) && size >= 3
 			       ? (memcpy(to, ":\n\n", 3), 3)
 			       : MHD_CONTENT_READER_END_OF_STREAM;
 	}
@@ -712,7 +680,7 @@ static void run(int library)
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 	struct pollfd fds = {library, POLLIN, 0};
 
-	while (!own.over && (own.known || now_seconds() - begun < KNOWN_SECONDS)) {
+	while (!own.over && (ask_is_known() || now_seconds() - begun < KNOWN_SECONDS)) {
 		if (MHD_get_timeout(own.daemon, &wait_ms) != MHD_YES || wait_ms > 5000) {
 			wait_ms = 5000;
 		}
@@ -733,7 +701,7 @@ void connection_serve(int client, int monitor, const struct certificate *certifi
 	socklen_t size = sizeof(peer);
 	const union MHD_DaemonInfo *info;
 
-	own.monitor = monitor;
+	ask_begin(monitor);
 	if (getpeername(client, (struct sockaddr *)&peer, &size) != 0) {
 		return;
 	}

@@ -221,7 +221,7 @@ void console_serve(const struct console *console, const uint8_t *extra, size_t l
 	while (there && (!state.ends || state.down.length != 0 || state.control_length != 0)) {
 		if (!wait_for_bytes(&state) || now_seconds() - checked >= CHECK_SECONDS) {
 			checked = now_seconds();
-			if (!connection_still_may(console->secret)) {
+			if (!ask_still_may(console->secret)) {
 				end(&state, WEBSOCKET_POLICY);
 			}
 		}

@@ -14,7 +14,4 @@ struct console {
 /* `extra`: what the client has sent already. Returns when it is over. */
 void console_serve(const struct console *console, const uint8_t *extra, size_t length);
 
-/* connection.c */
-bool connection_still_may(const struct secret *secret);
-
 #endif

@@ -35,6 +35,28 @@ bool forward_is_path(const char *uri)
 	return true;
 }
 
+bool forward_screen(const char *name, char user[USER_MAX], char uri[SCREEN_URI_MAX])
+{
+	static const char before[] = "/v1/machines/", after[] = "/display";
+	const char *at = strrchr(name, '@');
+	size_t length;
+
+	if (at == NULL || at == name || (size_t)(at - name) >= USER_MAX || at[1] == '\0' ||
+	    strlen(at + 1) >= MACHINE_MAX) {
+		return false;
+	}
+	memcpy(user, name, (size_t)(at - name));
+	user[at - name] = '\0';
+	memcpy(uri, before, sizeof(before));
+	length = sizeof(before) - 1;
+	for (at++; *at != '\0'; at++) {
+		length += (size_t)snprintf(uri + length, SCREEN_URI_MAX - length, "%%%02X",
+					   (unsigned char)*at);
+	}
+	memcpy(uri + length, after, sizeof(after));
+	return true;
+}
+
 /* The value of a header's line, if it is of this name; cut where there is no room. */
 static bool take_value(const char *line, size_t length, const char *name, char *value, size_t room)
 {

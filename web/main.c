@@ -19,7 +19,8 @@
 #define DAYS_MAX   3650
 
 static const char help[] =
-	"usage: vweb [--listen ADDRESS:PORT]... [--certificate FILE --key FILE] [options]\n"
+	"usage: vweb [--listen ADDRESS:PORT]... [--vnc ADDRESS:PORT]... [--certificate FILE --key "
+	"FILE] [options]\n"
 	"       vweb token add NAME --user USER [--machine NAME] [--client-certificate FILE] "
 	"[--days N]\n"
 	"       vweb token list\n"
@@ -28,6 +29,8 @@ static const char help[] =
 	"The management service for other hosts and for browsers, over HTTPS.\n"
 	"\n"
 	"  --listen ADDRESS:PORT   " WEB_LISTEN " unless given; [::]:8443 is everybody\n"
+	"  --vnc ADDRESS:PORT      where machines' screens are for viewers that speak VNC with "
+	"TLS (X509Plain), as USER@MACHINE\n"
 	"  --certificate FILE      PEM; without it one is made, which signs itself\n"
 	"  --key FILE              ... its key\n"
 	"  --store FOLDER          key, certificate and tokens; " WEB_STORE "\n"
@@ -45,15 +48,18 @@ struct words {
 	struct monitor monitor;
 	const char *listen[LISTENERS_MAX], *certificate, *key, *user, *machine, *client;
 	unsigned int days;
+	bool https; /* somewhere */
 };
 
-static bool take_listen(struct words *words, const char *where)
+static bool take_listen(struct words *words, const char *where, bool vnc)
 {
 	if (words->monitor.listener_count == LISTENERS_MAX) {
 		say("--listen %s: %d are enough", where, LISTENERS_MAX);
 		return false;
 	}
+	words->monitor.vnc[words->monitor.listener_count] = vnc;
 	words->listen[words->monitor.listener_count++] = where;
+	words->https |= !vnc;
 	return true;
 }
 
@@ -75,6 +81,7 @@ static int take_words(struct words *words, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"listen", required_argument, NULL, 'l'},
+		{"vnc", required_argument, NULL, 'v'},
 		{"certificate", required_argument, NULL, 'c'},
 		{"key", required_argument, NULL, 'k'},
 		{"store", required_argument, NULL, 'f'},
@@ -92,7 +99,8 @@ static int take_words(struct words *words, int argc, char **argv)
 	while (good && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'l':
-			good = take_listen(words, optarg);
+		case 'v':
+			good = take_listen(words, optarg, option == 'v');
 			break;
 		case 'c':
 			words->certificate = optarg;
@@ -186,7 +194,7 @@ static int listen_tcp(const char *where)
 }
 
 /* As it is: of port 0 the kernel has chosen one. */
-static void say_address(int listener)
+static void say_address(int listener, bool vnc)
 {
 	struct sockaddr_storage own;
 	socklen_t size = sizeof(own);
@@ -195,8 +203,8 @@ static void say_address(int listener)
 	if (getsockname(listener, (struct sockaddr *)&own, &size) == 0 &&
 	    getnameinfo((struct sockaddr *)&own, size, address, sizeof(address), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
-		say(own.ss_family == AF_INET6 ? "https://[%s]:%s/" : "https://%s:%s/", address,
-		    port);
+		say(own.ss_family == AF_INET6 ? "%s://[%s]:%s/" : "%s://%s:%s/",
+		    vnc ? "vnc" : "https", address, port);
 	}
 }
 
@@ -204,8 +212,8 @@ static int serve(struct words *words)
 {
 	struct monitor *monitor = &words->monitor;
 
-	if (monitor->listener_count == 0) {
-		(void)take_listen(words, WEB_LISTEN);
+	if (!words->https && !take_listen(words, WEB_LISTEN, false)) {
+		return EXIT_USAGE;
 	}
 	if (!store_make(monitor->store) || !certificate_load(&monitor->certificate, monitor->store,
 							     words->certificate, words->key)) {
@@ -218,7 +226,7 @@ static int serve(struct words *words)
 		}
 	}
 	for (unsigned int i = 0; i < monitor->listener_count; i++) {
-		say_address(monitor->listeners[i]);
+		say_address(monitor->listeners[i], monitor->vnc[i]);
 	}
 	say("the certificate's SHA-256 fingerprint: %s", monitor->certificate.fingerprint);
 	monitor_run(monitor);

@@ -22,6 +22,7 @@
 #include "hosted/listen.h"
 #include "hosted/packet.h"
 #include "hosted/say.h"
+#include "web/vnc.h"
 #include "web/web.h"
 
 #define CONNECTIONS_MAX 256
@@ -325,7 +326,7 @@ static struct connection *find_place(const char *network)
 	return same < OF_ADDRESS_MAX ? place : NULL;
 }
 
-static void start(struct connection *place, int client)
+static void start(struct connection *place, int client, bool vnc)
 {
 	int pair[2];
 
@@ -335,8 +336,12 @@ static void start(struct connection *place, int client)
 	place->process = fork_helper(NULL);
 	if (place->process == 0) {
 		close(pair[0]);
-		connection_serve(client, pair[1], &monitor->certificate,
-				 token_certificates(monitor->store));
+		if (vnc) {
+			vnc_serve(client, pair[1], &monitor->certificate);
+		} else {
+			connection_serve(client, pair[1], &monitor->certificate,
+					 token_certificates(monitor->store));
+		}
 		_exit(0);
 	}
 	close(pair[1]);
@@ -348,7 +353,7 @@ static void start(struct connection *place, int client)
 	place->fd = pair[0];
 }
 
-static void accept_one(int listener)
+static void accept_one(int listener, bool vnc)
 {
 	struct sockaddr_storage from = {0};
 	socklen_t size = sizeof(from);
@@ -365,7 +370,7 @@ static void accept_one(int listener)
 	place = find_place(named.network);
 	if (place != NULL) {
 		*place = named;
-		start(place, client);
+		start(place, client, vnc);
 	}
 	close(client);
 }
@@ -450,7 +455,7 @@ void monitor_run(struct monitor *own)
 		more = fds[0].revents == 0 || take_signal(fds[0].fd);
 		for (unsigned int i = 0; i < listeners; i++) {
 			if (fds[1 + i].revents != 0) {
-				accept_one(own->listeners[i]);
+				accept_one(own->listeners[i], own->vnc[i]);
 			}
 		}
 	}

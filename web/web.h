@@ -161,11 +161,23 @@ struct monitor {
 	const char *store, *socket, *pam;
 	struct certificate certificate;
 	int listeners[LISTENERS_MAX];
+	bool vnc[LISTENERS_MAX]; /* at that one viewers connect, with VNC */
 	unsigned int listener_count;
 };
 
 /* Until SIGTERM or SIGINT. */
 void monitor_run(struct monitor *monitor);
+
+/* ---- What a connection's process asks the monitor (ask.c) ---- */
+
+/* Before anything is asked: the process' socket to the monitor. */
+void ask_begin(int monitor);
+/* *fd: -1, or the descriptor that came with the answer. It does not return when the monitor has ended. */
+void ask_monitor(const struct ask *ask, struct answer *answer, int *fd);
+/* Whether something that was shown has ever held. */
+bool ask_is_known(void);
+/* Whether this holds now. */
+bool ask_still_may(const struct secret *secret);
 
 /* ---- A connection's process (connection.c, forward.c, page.c, sandbox.c) ---- */
 
@@ -191,6 +203,12 @@ struct head {
 bool head_parse(const char *text, struct head *head);
 /* Whether it is a path that can be asked of the API: "/v1" or below, only printable ASCII. */
 bool forward_is_path(const char *uri);
+/*
+ * A name USER@MACHINE as the user and the path of the machine's screen. The last @ counts: a user's name may have one, a machine that has one in its
+ * name is called by its id. False: it is no such name.
+ */
+#define SCREEN_URI_MAX (3 * MACHINE_MAX + 32)
+bool forward_screen(const char *name, char user[USER_MAX], char uri[SCREEN_URI_MAX]);
 /* What is asked on this connection is for one machine from now on. */
 bool forward_limit(int fd, const char *machine) MUST_CHECK;
 /*

@@ -1,4 +1,4 @@
-/* WebSocket frames, headers and answers that are any bytes: what is found lies in what was given, and nothing is taken twice. */
+/* WebSocket frames, headers, answers and names that are any bytes: what is found lies in what was given, and nothing is taken twice. */
 #include "tests/fuzz/fuzz.h"
 #include "web/web.h"
 #include "web/websocket.h"
@@ -46,10 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		"Bearer ",
 		"/v1/",
 		"Location: ",
-		"ETag:"};
+		"ETag:",
+		"@"};
 	struct secret secret;
 	struct head head;
-	char text[1024];
+	char text[1024], user[USER_MAX], uri[SCREEN_URI_MAX];
 	size_t length;
 
 	if (size > 0 && data[0] & 1) {
@@ -67,6 +68,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (forward_is_path(text)) {
 		EXPECT(strcspn(text, " \r\n\t") == strlen(text));
+	}
+	if (forward_screen(text, user, uri)) {
+		EXPECT(strlen(user) >= 1 && strncmp(text, user, strlen(user)) == 0 &&
+		       text[strlen(user)] == '@');
+		EXPECT(strlen(uri) < sizeof(uri) && forward_is_path(uri));
 	}
 	return 0;
 }
