@@ -10,13 +10,12 @@ import disk_tests
 from guest_tests import LEVEL, facts
 from harness import BUILD, guest, kernels, test
 from hostile_tests import HELD, KILLED, TRIPLE_FAULT, events_are_right, has_neither, put
-from labkit.bochs import KERNEL_WORDS
 from protection_tests import BIOS, module, ranges, refused
 from root_tests import FACTS
 
 DEADLINE = 900
 ACPI_TABLES = 0x7fff0000        # where Bochs has them in a machine of 2 GiB: at the end of RAM
-POWER_OFF = f"guest=poweroff {KERNEL_WORDS}"
+POWER_OFF = "guest=poweroff"
 CLOCK = "tsc"                   # which a guest takes itself where the hypervisor says that it never changes its pace
 
 
@@ -161,7 +160,7 @@ def guests(t):
 
 @test("vmx on Bochs: a guest writes and reads a VHDX", deadline=DEADLINE)
 def disk(t):
-    worker = guest.worker("disk", vps=1, append=KERNEL_WORDS, more=disk_tests.disks("/root/a.vhdx"))
+    worker = guest.worker("disk", vps=1, more=disk_tests.disks("/root/a.vhdx"))
     text = on_bochs(t, "vmx", f"""set -e
         vhd new a.vhdx --size 16M
         {guest.shell(worker)}

@@ -350,7 +350,7 @@ def killed(rounds):
             killall ping
         """
         # The kernel's tests of its own cryptography are most of what a boot costs here.
-        one, two, again = (guest.shell(guest.worker(name, vps=1, memory="128M", append=f"cryptomgr.notests me={name[-1]} host=HOST", serial=f"file:{name}.out", more=[
+        one, two, again = (guest.shell(guest.worker(name, vps=1, memory="128M", append=f"me={name[-1]} host=HOST", serial=f"file:{name}.out", more=[
             "--net", f"lan,port={name},mac=00:15:5d:00:00:0{name[-1]}", "--control", f"/run/{name}", *more])).replace("HOST", "'$host'")
             for name, more in (("guest1", []), ("guest2", []), ("guest2", ["--restore", "state"])))
         text = t.root("modprobe tun || exit 1" + START.replace("ip link set lan0 up", """

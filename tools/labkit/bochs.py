@@ -19,10 +19,8 @@ MODELS = {"vmx": "corei7_skylake_x", "svm": "ryzen"}
 # ports, delays of drivers. The kernel's clock then ticks each 100,000 instructions.
 FREQUENCY = 25_000_000
 
-# What kernels are told here. The TSC's frequency that the model's CPUID gives is the real processor's, which this machine has not.
-# Half of all instructions of a boot are the self-tests of the kernel's ciphers.
-KERNEL_WORDS = "cryptomgr.notests"
-CMDLINE = f"tsc_early_khz={FREQUENCY // 1000} {KERNEL_WORDS}"
+# What the root's kernel is told here. The TSC's frequency that the model's CPUID gives is the real processor's, which this machine has not.
+CMDLINE = f"tsc_early_khz={FREQUENCY // 1000}"
 
 CONFIG = """\
 cpu: model={model}, count={lps}, ips={frequency}, reset_on_triple_fault=0

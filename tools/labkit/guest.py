@@ -7,7 +7,8 @@ from . import BUILD, initramfs, kernels
 from .modules import Modules
 
 # Warnings and worse are shown; the rest of the kernel's log costs an exit to the worker for each character.
-CMDLINE = "console=ttyS0 panic=-1 loglevel=5"
+STOCK = "console=ttyS0 panic=-1 loglevel=5"
+CMDLINE = f"{STOCK} {kernels.QUICK}"
 
 
 def initrd(name="tiny", command=None, kernel=None, drivers=(), architecture="amd64", programs=(), more=None):
@@ -29,10 +30,10 @@ def puts(kernel="6.1", path=None):
     return [(kernels.get(kernel).image, "/root/vmlinuz"), (path or initrd(), "/root/initrd")]
 
 
-def worker(name="tiny", memory="512M", vps=2, append="", serial="stdio", kernel="/root/vmlinuz", initrd_="/root/initrd", more=()):
+def worker(name="tiny", memory="512M", vps=2, append="", serial="stdio", kernel="/root/vmlinuz", initrd_="/root/initrd", more=(), cmdline=CMDLINE):
     """vmwp's command line for a Linux guest, as words."""
     return ["vmwp", "--name", name, "--kernel", kernel, "--initrd", initrd_,
-            "--append", f"{CMDLINE} {append}".strip(), "--memory", memory, "--vps", str(vps), "--serial", serial, *more]
+            "--append", f"{cmdline} {append}".strip(), "--memory", memory, "--vps", str(vps), "--serial", serial, *more]
 
 
 def program(path, words="", memory="64M", vps=1):

@@ -13,6 +13,10 @@ import sys
 
 from . import CACHE, LabError
 
+# What kernels are told where nobody looks at their boot: half of its instructions are self-tests of the kernel's ciphers. A package's
+# host, and a boot that is measured, have them.
+QUICK = "cryptomgr.notests"
+
 BOOKWORM = ["bookworm", "bookworm-updates", "bookworm-security"]
 
 # name: (suites, architecture, package or meta package). Debian has no i386 kernel newer than 6.5.

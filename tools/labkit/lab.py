@@ -12,7 +12,7 @@ from .channel import Channel
 from .machine import take_slot
 from .qemu import Qemu, linux_boot, multiboot
 
-ROOT_CMDLINE = "console=ttyS0,115200 earlyprintk=ttyS0,115200 panic=-1 oops=panic"
+ROOT_CMDLINE = f"console=ttyS0,115200 earlyprintk=ttyS0,115200 panic=-1 oops=panic {kernels.QUICK}"
 CHANNELS = ("port", "com2")      # the streams that may carry the channel; the root chooses
 
 
