@@ -225,6 +225,7 @@ static void flash_save(const void *device, struct state_writer *writer)
 
 	state_put_u8(writer, flash->mode);
 	state_put_u8(writer, flash->status);
+	state_put_u64(writer, flash->range->base);
 	state_put_u32(writer, flash->length);
 	for (at = 0; at < flash->length; at += FLASH_BLOCK) {
 		bool erased = is_erased(flash->memory + at);
@@ -277,6 +278,10 @@ static void flash_load(void *device, struct state_reader *part, bool set)
 	if (mode >= MODE_COUNT || (status & ~STATUS_BITS)) {
 		state_refuse(part, "has a register with bits that it does not have");
 	}
+	/* Version 1 knew no place. The image of the firmware is behind it, and code in memory knows where both are. */
+	if (part->version >= 2 && state_u64(part) != flash->range->base) {
+		state_refuse(part, "lies elsewhere: give the machine the firmware that it had");
+	}
 	if (state_u32(part) != flash->length) {
 		state_refuse(part, "has another size than the machine's");
 	}
@@ -294,6 +299,6 @@ const struct device_class flash_class = {.name = "flash",
 					 .width = 1,
 					 .read = flash_read,
 					 .write = flash_write,
-					 .version = 1,
+					 .version = 2,
 					 .save = flash_save,
 					 .load = flash_load};

@@ -202,6 +202,7 @@ static bool compare(struct arrival *r, const struct offer *wanted)
 	int ret;
 
 	offer_of_config(&had, r->machine->config);
+	offer_add_firmware(&had, &r->machine->firmware);
 	if (!offer_fits(wanted, &had, text, sizeof(text))) {
 		return refuse(r, text, "");
 	}
@@ -373,6 +374,31 @@ static bool wait_for_answer(struct arrival *r, enum owner *whose)
 	return true;
 }
 
+/*
+ * What came of the firmware's variables and of the TPM is in their files, which are this side's alone: from the owner file's word on it is there or nowhere.
+ */
+static bool keep_files(struct arrival *r)
+{
+	static const struct timespec moment = {.tv_nsec = RETRY_NS / 100};
+	struct machine *machine = r->machine;
+	int ret;
+
+	while (!nvram_stands(&machine->firmware.nvram)) {
+		if (is_given_up(r)) {
+			return refuse(r, "it was given up", "");
+		}
+		nanosleep(&moment, NULL);
+	}
+	if (nvram_fails(&machine->firmware.nvram)) {
+		return refuse(r,
+			      "the file of its firmware's variables cannot be written; the log "
+			      "there says why",
+			      "");
+	}
+	ret = tpm_sync(&machine->tpm);
+	return ret == 0 || refuse(r, "the file of its TPM's state: ", strerror(-ret));
+}
+
 bool arrival_take(struct machine *machine)
 {
 	struct arrival *r = machine->arrival;
@@ -381,7 +407,7 @@ bool arrival_take(struct machine *machine)
 	if (r == NULL) {
 		return true;
 	}
-	if (!wait_for_answer(r, &whose)) {
+	if (!keep_files(r) || !wait_for_answer(r, &whose)) {
 		return false;
 	}
 	return whose == OWNER_TARGET ||

@@ -52,13 +52,13 @@ static bool is_written(const struct disk_place *place)
 	return place->file != NULL && !place->dvd && !place->read_only;
 }
 
-const char *checkpoint_obstacle(const struct machine *machine,
-				const struct checkpoint_request *request, char *text, size_t size)
+const char *checkpoint_obstacle(struct machine *machine, const struct checkpoint_request *request,
+				char *text, size_t size)
 {
 	unsigned int i, place, times;
 
-	if (machine->config->generation == 2) {
-		return "it has UEFI firmware, whose variables are not part of a checkpoint yet";
+	if (request->state >= 0 && tpm_is_gone(&machine->tpm)) {
+		return TPM_IS_GONE;
 	}
 	for (place = 0; place < CONFIG_DISKS_MAX; place++) {
 		for (i = 0, times = 0; i < request->disk_count; i++) {

@@ -24,8 +24,8 @@ struct checkpoint_request {
 };
 
 /* Why there can be none of this machine, or none with these disks, as a sentence; NULL: there can. Main thread, as all of it. */
-const char *checkpoint_obstacle(const struct machine *machine,
-				const struct checkpoint_request *request, char *text, size_t size);
+const char *checkpoint_obstacle(struct machine *machine, const struct checkpoint_request *request,
+				char *text, size_t size);
 /* The machine is held (machine_hold()). Makes the job do it; then the descriptors are the job's, and so is the hold. -errno. */
 int checkpoint_prepare(struct machine *machine, struct job *job,
 		       const struct checkpoint_request *request) MUST_CHECK;

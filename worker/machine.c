@@ -329,7 +329,8 @@ int machine_pause_vps(struct machine *machine, struct job *job)
 	}
 	job_step(job, "waiting for the guest's requests");
 	while (ret == 0 && is_pause_wanted(machine, job) &&
-	       !(drives_are_quiet(machine) && tpm_stands(&machine->tpm))) {
+	       !(drives_are_quiet(machine) && tpm_stands(&machine->tpm) &&
+		 nvram_stands(&machine->firmware.nvram))) {
 		clock_wait(&pause->arrived, &pause->lock, KICK_EVERY_NS);
 	}
 	if (ret == 0 && !is_pause_wanted(machine, job)) {

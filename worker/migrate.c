@@ -92,12 +92,9 @@ static int fail_send(struct migration *m, int ret)
 
 /* ---- Beforehand ---- */
 
-const char *migrate_obstacle(const struct machine *machine)
+const char *migrate_obstacle(struct machine *machine)
 {
-	if (machine->config->generation == 2) {
-		return "it has UEFI firmware, whose variables do not move yet";
-	}
-	return NULL;
+	return tpm_is_gone(&machine->tpm) ? TPM_IS_GONE : NULL;
 }
 
 /* What the target answers, or says by itself: it does not go on then. */

@@ -21,7 +21,7 @@ struct migrate_request {
 };
 
 /* What cannot be moved, as a sentence; NULL: this machine can. Main thread, as all of it. */
-const char *migrate_obstacle(const struct machine *machine);
+const char *migrate_obstacle(struct machine *machine);
 /* The machine is held (machine_hold_running()). Makes the job do it; then the descriptors are the job's, and so is the hold. -errno. */
 int migrate_prepare(struct machine *machine, struct job *job,
 		    const struct migrate_request *request) MUST_CHECK;

@@ -113,6 +113,28 @@ bool nvram_settle(struct nvram *nvram)
 	return waits_for == 0;
 }
 
+bool nvram_stands(struct nvram *nvram)
+{
+	bool stands = true;
+
+	if (nvram->joinable) {
+		pthread_mutex_lock(&nvram->lock);
+		stands = nvram->settled == nvram->asked;
+		pthread_mutex_unlock(&nvram->lock);
+	}
+	return stands;
+}
+
+bool nvram_fails(struct nvram *nvram)
+{
+	bool fails;
+
+	pthread_mutex_lock(&nvram->lock);
+	fails = nvram->fails;
+	pthread_mutex_unlock(&nvram->lock);
+	return fails;
+}
+
 bool nvram_start(struct nvram *nvram)
 {
 	int ret;

@@ -55,5 +55,9 @@ void nvram_stop(struct nvram *nvram);
 void nvram_store(struct nvram *nvram, uint32_t offset, uint32_t length);
 /* A moment's wait for what this thread has stored. True: the file has it, or never will. */
 bool nvram_settle(struct nvram *nvram);
+/* Nothing is being written, nor waits for it. Any thread. */
+bool nvram_stands(struct nvram *nvram);
+/* Of what was stored last the file has not taken all, which was said. Any thread. */
+bool nvram_fails(struct nvram *nvram);
 
 #endif

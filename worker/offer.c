@@ -7,7 +7,8 @@
 
 #include "worker/machine.h"
 
-#define VERSION 1
+#define VERSION          1
+#define FIRMWARE_VERSION 1
 
 /* ---- What there is ---- */
 
@@ -25,6 +26,7 @@ void offer_of_machine(struct offer *offer, const struct machine *machine)
 	unsigned int i;
 
 	offer_of_config(offer, machine->config);
+	offer_add_firmware(offer, &machine->firmware);
 	offer->no_flush_calls = machine->boot.no_flush_calls;
 	offer->scsi = machine->disks.scsi != NULL;
 	memory_get_added(&machine->memory, offer->added);
@@ -53,6 +55,7 @@ void offer_of_config(struct offer *offer, const struct config *config)
 				.scsi = config->control.path != NULL,
 				.vga = config->vga,
 				.dynamic = config->memory_minimum != 0,
+				.tpm = config->tpm.path != NULL,
 				.networks = (uint16_t)((1u << config->network_count) - 1)};
 	for (i = 0; i < config->disk_count; i++) {
 		const struct config_disk *disk = &config->disks[i];
@@ -62,6 +65,14 @@ void offer_of_config(struct offer *offer, const struct config *config)
 			kind_of(disk->dvd, disk->read_only, disk->file.path != NULL);
 	}
 	backend_processor(&offer->processor);
+}
+
+void offer_add_firmware(struct offer *offer, const struct firmware *firmware)
+{
+	if (offer->generation == 2) {
+		offer->firmware = (uint32_t)firmware->image.size;
+		offer->variables = firmware->nvram.length;
+	}
 }
 
 /* ---- On its way ---- */
@@ -89,12 +100,30 @@ void offer_write(const struct offer *offer, struct state_writer *writer)
 		state_put_u32(writer, offer->processor.features[i]);
 	}
 	state_end(writer, part);
+	if (offer->generation == 2) {
+		part = state_begin(writer, "firmware", FIRMWARE_VERSION);
+		state_put_u32(writer, offer->firmware);
+		state_put_u32(writer, offer->variables);
+		state_put_bool(writer, offer->tpm);
+		state_end(writer, part);
+	}
 }
 
 /*
  * What another worker says is as hostile as a file. What is used as an index, or printed, is judged
  * here.
  */
+static bool read_firmware(struct offer *offer, struct state_reader *list)
+{
+	struct state_reader part = state_part(list, "firmware", FIRMWARE_VERSION);
+
+	offer->firmware = state_u32(&part);
+	offer->variables = state_u32(&part);
+	offer->tpm = state_bool(&part);
+	state_finish(&part);
+	return state_ok(&part);
+}
+
 bool offer_read(struct offer *offer, struct state_reader *list)
 {
 	struct state_reader part = state_part(list, "offer", VERSION);
@@ -128,7 +157,7 @@ bool offer_read(struct offer *offer, struct state_reader *list)
 			state_refuse(&part, "has a processor whose maker is no text");
 		}
 	}
-	return state_ok(&part);
+	return state_ok(&part) && (offer->generation != 2 || read_firmware(offer, list));
 }
 
 /* ---- Compared ---- */
@@ -169,6 +198,21 @@ static void compare_disks(struct text *text, const struct offer *wanted, const s
 			    ide ? i - CONFIG_SCSI_MAX : i, kinds[wanted->disks[i]],
 			    kinds[had->disks[i]]);
 		}
+	}
+}
+
+static void compare_firmware(struct text *text, const struct offer *wanted, const struct offer *had)
+{
+	if (wanted->firmware != had->firmware || wanted->variables != had->variables) {
+		add(text,
+		    "firmware of %u KiB with variables of %u there, of %u and %u here: give both "
+		    "the same",
+		    wanted->firmware >> 10, wanted->variables >> 10, had->firmware >> 10,
+		    had->variables >> 10);
+	}
+	if (wanted->tpm != had->tpm) {
+		add(text, "%s TPM there, %s here", wanted->tpm ? "a" : "no",
+		    had->tpm ? "one" : "none");
 	}
 }
 
@@ -239,6 +283,7 @@ bool offer_fits(const struct offer *wanted, const struct offer *had, char *where
 			    wanted->networks & 1u << i ? "there, not here" : "here, not there");
 		}
 	}
+	compare_firmware(&text, wanted, had);
 	compare_disks(&text, wanted, had);
 	compare_processors(&text, &wanted->processor, &had->processor);
 	return text.used == 0;

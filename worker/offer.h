@@ -14,6 +14,7 @@
 #include "worker/memory.h"
 
 struct machine;
+struct firmware;
 
 enum offer_disk { OFFER_NONE, OFFER_DISK, OFFER_DISK_READ_ONLY, OFFER_DVD, OFFER_DVD_EMPTY };
 
@@ -23,13 +24,16 @@ struct offer {
 	uint8_t generation;
 	bool scsi, vga, no_flush_calls, dynamic;
 	uint16_t networks;               /* adapters: a bit each */
+	bool tpm;                        /* this and the next two of generation 2 */
+	uint32_t firmware, variables;    /* bytes of both, by which they have their places */
 	uint8_t disks[CONFIG_DISKS_MAX]; /* enum offer_disk, by place */
 	struct backend_processor processor;
 };
 
-/* The source's, of the machine that runs; and the target's, of its configuration. */
+/* The source's, of the machine that runs; and the target's, of its configuration, and of the firmware that is open. */
 void offer_of_machine(struct offer *offer, const struct machine *machine);
 void offer_of_config(struct offer *offer, const struct config *config);
+void offer_add_firmware(struct offer *offer, const struct firmware *firmware);
 
 void offer_write(const struct offer *offer, struct state_writer *writer);
 /* False: state_fault of the reader says why. */

@@ -464,7 +464,8 @@ int save_write(struct machine *machine, int fd, struct job *job, struct disk_err
 	}
 	if (ret != 0) {
 		snprintf(error->text, sizeof(error->text),
-			 "the machine's state cannot be saved: %s", strerror(-ret));
+			 "the machine's state cannot be saved: %s",
+			 tpm_is_gone(&machine->tpm) ? TPM_IS_GONE : strerror(-ret));
 	}
 	return ret;
 }

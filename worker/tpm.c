@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/board.h"
 #include "worker/say.h"
@@ -15,13 +16,13 @@ bool tpm_open(struct tpm *tpm, struct board *board, const struct config *config)
 {
 	int ret;
 
-	*tpm = (struct tpm){.link = {.control = -1, .commands = -1}, .board = board};
+	*tpm = (struct tpm){.link = {.control = -1, .commands = -1}, .board = board, .state = -1};
 	pthread_mutex_init(&tpm->lock, NULL);
 	pthread_cond_init(&tpm->work, NULL);
 	if (config->tpm.path == NULL) {
 		return true;
 	}
-	tpm->link.control = tpm_process_start(&config->tpm);
+	tpm->link.control = tpm_process_start(&config->tpm, &tpm->state);
 	if (tpm->link.control < 0) {
 		return false;
 	}
@@ -151,6 +152,7 @@ void tpm_close(struct tpm *tpm)
 	}
 	if (is_there(tpm)) {
 		tpm_link_end(&tpm->link);
+		close(tpm->state);
 	}
 }
 
@@ -174,6 +176,21 @@ bool tpm_stands(struct tpm *tpm)
 	stands = !tpm->busy;
 	pthread_mutex_unlock(&tpm->lock);
 	return stands;
+}
+
+bool tpm_is_gone(struct tpm *tpm)
+{
+	bool gone;
+
+	pthread_mutex_lock(&tpm->lock);
+	gone = tpm->gone;
+	pthread_mutex_unlock(&tpm->lock);
+	return gone;
+}
+
+int tpm_sync(const struct tpm *tpm)
+{
+	return !is_there(tpm) || fsync(tpm->state) == 0 ? 0 : -errno;
 }
 
 /* ---- A saved state ---- */

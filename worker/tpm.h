@@ -46,8 +46,8 @@ void tpm_link_end(struct tpm_link *link);
 
 /* ---- tpm_process.c ---- */
 
-/* Starts swtpm for the state in `file`, which is made where there is none. The control socket, or -1: said why. */
-int tpm_process_start(const struct config_file *file) MUST_CHECK;
+/* Starts swtpm for the state in `file`, which is made where there is none, and of which *reader is one then. The control socket, or -1: said why. */
+int tpm_process_start(const struct config_file *file, int *reader) MUST_CHECK;
 
 /* ---- tpm.c ---- */
 
@@ -57,6 +57,7 @@ struct board;
 struct tpm {
 	struct tpm_link link; /* [M] its control; commands: its thread */
 	struct board *board;
+	int state; /* [I] the file, to have it on its medium */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
@@ -81,6 +82,11 @@ void tpm_close(struct tpm *tpm);
 void tpm_submit(struct tpm *tpm, const uint8_t *command, uint32_t length);
 /* No command is under way. Any thread. */
 bool tpm_stands(struct tpm *tpm);
+/* There was one, and it does not answer any more: so there is no state of the machine. Any thread. */
+#define TPM_IS_GONE "its TPM has ended, and what it knew; turn the machine off and start it again"
+bool tpm_is_gone(struct tpm *tpm);
+/* What the TPM has written is on its medium, whatever happens. -errno. */
+int tpm_sync(const struct tpm *tpm) MUST_CHECK;
 
 /* Of a machine that stands: its state is asked for, then written as the part "tpm". -errno. Who has the machine held. */
 int tpm_fetch(struct tpm *tpm) MUST_CHECK;

@@ -127,13 +127,26 @@ static void arrange(int control, int state)
 	}
 }
 
-int tpm_process_start(const struct config_file *file)
+/* Another open file: its lock is not this one's, and nothing can be written by it. */
+static int open_reader(int state)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", state);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int tpm_process_start(const struct config_file *file, int *reader)
 {
 	int state = open_state(file), pair[2], high_control, high_state;
 	pid_t process;
 
 	if (state < 0) {
 		return -1;
+	}
+	*reader = open_reader(state);
+	if (*reader < 0) {
+		return refuse(file->path, strerror(errno));
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
 		return refuse(file->path, strerror(errno));

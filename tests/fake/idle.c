@@ -166,7 +166,7 @@ unsigned int disk_layer_count(const struct disk *disk)
 	return 1;
 }
 
-const char *checkpoint_obstacle(const struct machine *m, const struct checkpoint_request *request,
+const char *checkpoint_obstacle(struct machine *m, const struct checkpoint_request *request,
 				char *text, size_t size)
 {
 	(void)m;
@@ -197,7 +197,7 @@ void checkpoint_prepare_end(struct machine *m, struct job *job, bool keep)
 	(void)keep;
 }
 
-const char *migrate_obstacle(const struct machine *m)
+const char *migrate_obstacle(struct machine *m)
 {
 	(void)m;
 	return "it is a test's";

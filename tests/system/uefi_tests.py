@@ -2,9 +2,10 @@
 import os
 import re
 
-from harness import BUILD, TROUBLE, guest, kernels, test
+from harness import BUILD, TROUBLE, VHD, guest, kernels, test
 from labkit import bios, png
 from labkit.bios import words_of
+from save_tests import VMCTL
 
 POWERED_OFF, BAD_USAGE, RESET = 0, 2, 3
 SWTPM = [("/usr/bin/swtpm", "/usr/bin/swtpm")]
@@ -118,3 +119,86 @@ def keys(t):
     for said in ("grub: from the disk", "guest: secureboot: Secure boot enabled", "[integrity]", "guest: TPM 2", "guest: the TPM knows what Secure Boot let pass",
                  "guest: a log of the boot", f"ended with {POWERED_OFF}\n"):
         t.has(signed, said)
+
+
+# What it tells is numbered, and so are a variable and a register of the TPM, which it keeps in its memory too: what differs is of two moments.
+VALUE = r"""
+    mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+    variable=/sys/firmware/efi/efivars/tick-cfc8fc79-be2e-4ddc-97f0-9f98bfe298a0
+    register() { tr -d ' \n' </sys/class/tpm/tpm0/pcr-sha256/16 | tr A-F a-f; }
+    extend() { # REGISTER, which becomes another: that and 32 bytes
+        bytes=; for i in $(seq 32); do bytes="$bytes\\$(printf %03o $((n % 256)))"; done
+        pcr=$( (printf "$(echo $1 | sed 's/../\\x&/g')"; printf "$bytes") | sha256sum | cut -c1-64)
+        exec 3<>/dev/tpm0
+        printf '\200\002\000\000\000\101\000\000\001\202\000\000\000\020\000\000\000\011\100\000\000\011\000\000\000\000\000\000\000\000\001\000\013'"$bytes" >&3
+        head -c 10 <&3 >/answer
+        exec 3>&-
+    }
+    until [ -b /dev/sda ] && [ -b /dev/sdb ]; do usleep 100000; done
+    disk=sda; [ "$(cat /sys/block/sda/ro)" = 0 ] || disk=sdb
+    echo "guest: found $(tail -c 8 $variable 2>/dev/null) in $variable"
+    n=0; pcr=$(register)
+    while :; do
+        n=$((n + 1))
+        printf '\007\000\000\000%08d' $n >$variable
+        extend $pcr
+        sync; printf '%08d' $n | dd of=/dev/$disk bs=512 conv=sync oflag=direct 2>/dev/null
+        [ "$(tail -c 8 $variable)" = "$(printf %08d $n)" ] || echo "lost: variable $n is $(tail -c 8 $variable)"
+        [ "$(register)" = "$pcr" ] || echo "lost: TPM $n: $(register), should be $pcr"
+        [ "$(dd if=/dev/$disk bs=512 count=1 iflag=direct 2>/dev/null | head -c 8)" = "$(printf %08d $n)" ] || echo "lost: disk $n"
+        echo "tick $n $(cut -d' ' -f1 /proc/uptime) $(date +%s)"
+        usleep 300000
+    done
+"""
+
+# Shell functions of the root. A side is a folder, with the files of its own that a machine has there; what its guest says is in out.N.
+SIDES = """
+    disk=/root/a.vhdx count=10
+    start() { # SIDE OPTION...
+        side=$1; shift; rm -f $side/control; count=$((count + 1))
+        WORKER "$@" 2>>errors & worker=$!
+        until [ -S $side/control ]; do kill -0 $worker || return 1; usleep 50000; done
+    }
+    ticks() { # N: so many more of them
+        before=$(cat out.* | grep -c ^tick)
+        until [ $(cat out.* | grep -c ^tick) -ge $((before + $1)) ]; do kill -0 $worker || return 1; usleep 100000; done
+    }
+    last() { cat out.* | grep ^tick | tail -1 | cut -d' ' -f2; }
+    saved() { vmctl left/control save $1 || return 1; wait $worker; echo "saved: $?"; }
+"""
+
+
+def sides(t, name):
+    kernel = kernels.get("6.1")
+    initrd = guest.initrd(name, VALUE, kernel=kernel, drivers=("hv_storvsc", "sd_mod", "hv_utils", "hv_balloon", "efivarfs"))
+    boot = bios.efi_disk(f"{name}.img", DISK, [("vmlinuz", kernel.image), ("initrd", initrd)])
+    words = ["vmwp", "--name", "value", "--generation", "2", "--disk", "/root/boot.img,raw,ro", "--disk", "DISK", "--memory", "256M", "--vps", "2",
+             "--serial", "file:/root/out.COUNT", "--control", "/root/SIDE/control", "--firmware-variables", "/root/SIDE/variables", "--tpm", "/root/SIDE/tpm"]
+    worker = guest.shell(words).replace("DISK", "$disk").replace("COUNT", "$count").replace("SIDE", "$side")
+    return (SIDES.replace("WORKER", worker) + "mkdir left right; vhd create a.vhdx 16M >/dev/null && start left && ticks 2 || exit 1\n",
+            [*OVMF, *SWTPM, VHD, VMCTL, (boot, "/root/boot.img")])
+
+
+@test("uefi: one that is saved, goes back to a checkpoint, and moves: variables, TPM, memory and disk are of one moment", deadline=900)
+def value(t):
+    steps, puts = sides(t, "value")
+    text = t.root(steps + """
+        saved state && start left --restore state && ticks 2 || exit 1
+        vmctl left/control checkpoint point 1=top.avhdx && echo "point $(last)" && ticks 2 || exit 1
+        vmctl left/control off; wait $worker
+        disk=/root/back.avhdx; vhd create back.avhdx --parent a.vhdx >/dev/null && start left --restore point && ticks 2 && cat out.$count | grep ^tick | head -1 | sed 's/^/back: /' || exit 1
+        source=$worker; start right --receive /root/move || exit 1
+        until [ -S move ]; do kill -0 $worker || exit 1; usleep 50000; done
+        vmctl left/control migrate /root/move || exit 1
+        wait $source; echo "left: $?"; ticks 2 || exit 1
+        vmctl right/control off; wait $worker; echo "right: $?"
+        number=$(printf %08d $(last)); grep -c $number left/variables right/variables
+        cat out.* errors; for file in a.vhdx back.avhdx; do vhd test $file; done""", puts=puts)
+    t.check("lost" not in text, "what differs is of two moments")
+    t.calm(text)
+    t.has(text, "saved: 8\n")
+    t.has(text, "left: 9\n")
+    point, back = (int(re.search(pattern, text, re.M).group(1)) for pattern in (r"^point (\d+)$", r"^back: tick (\d+) "))
+    t.check(point - 1 <= back <= point + 2, f"the checkpoint is of {point}, and goes on at {back}")
+    t.check(re.search(r"^left/variables:0\nright/variables:1$", text, re.M), "the last variable is not where the machine was")
+    t.same("whole files", text.count("No damage found"), 2)

@@ -196,6 +196,92 @@ static void sizes_that_cannot_be(void **state)
 	assert_false(board_add_flash(&board, memory, BOARD_ROM_MAX - ROM + FLASH_BLOCK));
 }
 
+/* ---- A saved state ---- */
+
+static size_t save(uint8_t *to, size_t room)
+{
+	struct state_writer writer = state_writer(to, room);
+
+	flash_class.save(&board.flash, &writer);
+	assert_true(state_fits(&writer));
+	return writer.used;
+}
+
+/* As a part of this version. What is wrong with it, or NULL. */
+static const char *load(const uint8_t *from, size_t size, uint16_t version)
+{
+	static uint8_t bytes[2 * LENGTH];
+	struct state_writer writer = state_writer(bytes, sizeof(bytes));
+	size_t begin = state_begin(&writer, "flash", version);
+	struct state_fault fault = {.what = NULL};
+	struct state_reader list, part;
+
+	state_put_bytes(&writer, from, size);
+	state_end(&writer, begin);
+	list = state_reader(bytes, writer.used, &fault);
+	part = state_part(&list, "flash", flash_class.version);
+	flash_class.load(&board.flash, &part, true);
+	state_finish(&part);
+	return state_ok(&list) ? NULL : fault.what;
+}
+
+#define PLACE_AT 2u /* behind mode and status, of 8 bytes */
+
+static void a_state_brings_all_of_it(void **state)
+{
+	static uint8_t saved[2 * LENGTH];
+	size_t size;
+
+	(void)state;
+	program(FLASH_BLOCK + 3);
+	put(0, 0xff);
+	size = save(saved, sizeof(saved));
+	memset(memory, 0xff, sizeof(memory));
+	memory[9] = 1;
+	assert_null(load(saved, size, 2));
+	assert_int_equal(get(FLASH_BLOCK + 3), 0);
+	assert_memory_equal(memory, "array", 5);
+	assert_int_equal(memory[9], 0xff);
+	stored(3, FLASH_BLOCK, FLASH_BLOCK); /* what differs is the home's to keep */
+	assert_null(load(saved, size, 2));
+	stored(3, FLASH_BLOCK, FLASH_BLOCK);
+}
+
+/* The first version knew no place. */
+static void an_old_state_is_taken(void **state)
+{
+	static uint8_t saved[2 * LENGTH];
+	size_t size;
+
+	(void)state;
+	program(7);
+	put(0, 0xff);
+	size = save(saved, sizeof(saved)) - 8;
+	memmove(saved + PLACE_AT, saved + PLACE_AT + 8, size - PLACE_AT);
+	memset(memory, 0xff, sizeof(memory));
+	assert_null(load(saved, size, 1));
+	assert_int_equal(get(7), 0);
+}
+
+static void a_state_of_another_machine(void **state)
+{
+	static uint8_t saved[2 * LENGTH];
+	size_t size;
+
+	(void)state;
+	size = save(saved, sizeof(saved));
+	saved[PLACE_AT + 1] ^= 0x10;
+	assert_non_null(strstr(load(saved, size, 2), "the firmware that it had"));
+	saved[PLACE_AT + 1] ^= 0x10;
+	saved[PLACE_AT + 9] ^= 0x10;
+	assert_non_null(strstr(load(saved, size, 2), "another size"));
+	saved[PLACE_AT + 9] ^= 0x10;
+	assert_non_null(load(saved, size - 1, 2));
+	assert_non_null(load(saved, size, 3));
+	assert_memory_equal(memory, "array", 5);
+	assert_int_equal(home.flash_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +296,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_reset_shows_the_array, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(the_image_is_no_flash, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(sizes_that_cannot_be, setup, board_teardown),
+		cmocka_unit_test_setup_teardown(a_state_brings_all_of_it, setup, board_teardown),
+		cmocka_unit_test_setup_teardown(an_old_state_is_taken, setup, board_teardown),
+		cmocka_unit_test_setup_teardown(a_state_of_another_machine, setup, board_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,9 +186,15 @@ static void what_is_stored_is_in_the_file(void **state)
 			assert_memory_equal(content, nvram.memory, nvram.length);
 		}
 	}
+	/* Who wants the machine to stand looks as well, and then the file is whole. */
+	while (!nvram_stands(&nvram)) {
+	}
+	assert_false(nvram_fails(&nvram));
+	read_whole(path, content);
+	assert_memory_equal(content, nvram.memory, nvram.length);
 	nvram_begin_stop(&nvram);
 	nvram_stop(&nvram);
-	assert_true(nvram_is_quiet(&nvram));
+	assert_true(nvram_is_quiet(&nvram) && nvram_stands(&nvram));
 	read_whole(path, content);
 	assert_memory_equal(content, nvram.memory, nvram.length);
 	/* What comes while no partition lives is seen to when one does. */
@@ -213,6 +219,7 @@ static void a_file_that_fails(void **state)
 	nvram.memory[5] = 1;
 	nvram_store(&nvram, 5, 1);
 	settle();
+	assert_true(nvram_stands(&nvram) && nvram_fails(&nvram));
 	read_whole(path, content);
 	assert_int_equal(content[5], 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);

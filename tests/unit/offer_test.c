@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "hosted/owner.h"
+#include "worker/machine.h"
 
 void check_failed(const char *file, int line, const char *what)
 {
@@ -74,6 +75,29 @@ static void each_difference_has_a_name(void **state)
 	assert_true(strlen(small) < sizeof(small));
 }
 
+static void firmware_and_tpm_have_names(void **state)
+{
+	struct firmware firmware = {.image.size = 4 << 20, .nvram.length = 528 << 10};
+	struct offer wanted, had;
+	char text[1000];
+
+	(void)state;
+	offer_of_config(&wanted, &config);
+	offer_add_firmware(&wanted, &firmware);
+	assert_int_equal(wanted.firmware, 0); /* of generation 2 alone */
+	wanted.generation = 2;
+	offer_add_firmware(&wanted, &firmware);
+	had = wanted;
+	assert_true(offer_fits(&wanted, &had, text, sizeof(text)));
+	wanted.tpm = true;
+	expect_fault(&wanted, &had, "a TPM there, none here");
+	expect_fault(&had, &wanted, "no TPM there, one here");
+	firmware.nvram.length = 64 << 10;
+	offer_add_firmware(&had, &firmware);
+	expect_fault(&wanted, &had,
+		     "firmware of 4096 KiB with variables of 528 there, of 4096 and 64 here");
+}
+
 static void a_processor_may_have_more(void **state)
 {
 	struct offer wanted, had;
@@ -93,7 +117,7 @@ static void a_processor_may_have_more(void **state)
 	expect_fault(&wanted, &had, "SomebodyElse here");
 }
 
-static void it_travels(void **state)
+static void travel(uint8_t generation)
 {
 	uint8_t bytes[1024], wrong[1024];
 	struct state_writer writer = state_writer(bytes, sizeof(bytes));
@@ -103,9 +127,12 @@ static void it_travels(void **state)
 	size_t i;
 	bool good;
 
-	(void)state;
 	offer_of_config(&sent, &config);
 	sent.added[1] = 5 << 20;
+	sent.generation = generation;
+	sent.tpm = generation == 2;
+	sent.firmware = generation == 2 ? 77 : 0;
+	sent.variables = generation == 2 ? 78 : 0;
 	offer_write(&sent, &writer);
 	assert_true(state_fits(&writer));
 	reader = state_reader(bytes, writer.used, &fault);
@@ -114,6 +141,9 @@ static void it_travels(void **state)
 	assert_memory_equal(&came.processor, &sent.processor, sizeof(sent.processor));
 	assert_int_equal(came.vps, 2);
 	assert_int_equal(came.added[1], 5 << 20);
+	assert_int_equal(came.tpm, sent.tpm);
+	assert_int_equal(came.firmware, sent.firmware);
+	assert_int_equal(came.variables, sent.variables);
 	for (i = 0; i < writer.used; i++) {
 		reader = state_reader(bytes, i, &fault);
 		assert_false(offer_read(&came, &reader));
@@ -123,6 +153,13 @@ static void it_travels(void **state)
 		good = offer_read(&came, &reader);
 		assert_true(good == (fault.what == NULL));
 	}
+}
+
+static void it_travels(void **state)
+{
+	(void)state;
+	travel(1);
+	travel(2);
 }
 
 static const uint8_t one[OWNER_TOKEN_BYTES] = "one", another[OWNER_TOKEN_BYTES] = "another";
@@ -222,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_difference_has_a_name),
+		cmocka_unit_test(firmware_and_tpm_have_names),
 		cmocka_unit_test(a_processor_may_have_more),
 		cmocka_unit_test(it_travels),
 		cmocka_unit_test(who_is_first_has_it),

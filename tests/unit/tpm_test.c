@@ -156,6 +156,7 @@ static void without_one(void **state)
 	assert_true(tpm_start(&tpm));
 	assert_true(tpm_stands(&tpm) && tpm_is_quiet(&tpm));
 	assert_int_equal(tpm_fetch(&tpm), 0);
+	assert_int_equal(tpm_sync(&tpm), 0);
 	tpm_begin_stop(&tpm);
 	let_go(&tpm);
 }
@@ -255,6 +256,37 @@ static void a_saved_state(void **state)
 	assert_int_equal(load(&tpm, saved, 100), -EINVAL);
 }
 
+/* What has come by a state is in the file at once, and on its medium when that is asked for: the next start, however this one ends, is the moved TPM's. */
+static pid_t only_child(void);
+
+static void a_moved_one_is_in_its_file(void **state)
+{
+	static uint8_t saved[1 << 20];
+	uint32_t before;
+	size_t size;
+
+	(void)state;
+	begin(&tpm);
+	while (resets(&tpm) < 4) {
+		tpm_stop(&tpm);
+		assert_true(tpm_start(&tpm));
+		assert_int_equal(startup(&tpm), 0);
+	}
+	before = resets(&tpm);
+	size = save(saved, sizeof(saved));
+	let_go(&tpm);
+	config.tpm.path = other;
+	begin(&tpm);
+	assert_true(resets(&tpm) < before);
+	assert_int_equal(load(&tpm, saved, size), 0);
+	assert_int_equal(tpm_sync(&tpm), 0);
+	assert_false(tpm_is_gone(&tpm));
+	kill(only_child(), SIGKILL);
+	let_go(&tpm);
+	begin(&tpm);
+	assert_int_equal(resets(&tpm), before + 1);
+}
+
 static pid_t only_child(void)
 {
 	char name[64], text[32] = "";
@@ -279,6 +311,7 @@ static void a_tpm_that_ends(void **state)
 	while (!tpm_stands(&tpm)) {
 	}
 	assert_int_equal(tpm_fetch(&tpm), -EPIPE);
+	assert_true(tpm_is_gone(&tpm));
 	tpm_stop(&tpm);
 	assert_true(tpm_start(&tpm)); /* the guest has none, and runs */
 	(void)startup(&tpm);
@@ -310,6 +343,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(commands, setup, teardown),
 		cmocka_unit_test_setup_teardown(power, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_saved_state, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_moved_one_is_in_its_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_tpm_that_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_is_none, setup, teardown),
 	};
