@@ -565,7 +565,8 @@ static void delete_now(struct request *request, struct machine *machine, bool di
 	struct refusal why;
 	bool kept;
 
-	if (!can_go(machine, &why) || !store_delete(machine, disks, &kept, &why)) {
+	if (!can_go(machine, &why) ||
+	    !store_delete(machine, disks ? STORE_DISKS : STORE_KEEP, &kept, &why)) {
 		api_refuse(request, &why);
 		return;
 	}

@@ -64,6 +64,7 @@ static bool is_free(const struct question *question, struct refusal *why)
 	struct service *service = question->request->service;
 	const struct offer *offer = &question->offer;
 	const struct machine named = {.service = service, .name = (char *)offer->name};
+	const char *elsewhere, *left;
 	char path[PATH_MAX];
 
 	if (machine_find(service, offer->name) != NULL ||
@@ -72,9 +73,19 @@ static bool is_free(const struct question *question, struct refusal *why)
 			      "there is a machine '%s' here already, or one of its id",
 			      offer->name);
 	}
-	return !machine_path(&named, FILE_DOCUMENT, path) || access(path, F_OK) != 0 ||
-	       refuse(why, SERVICE_BAD_EXISTS, "the two stores have to be two",
-		      "%s: a document is there already", path);
+	if (machine_path(&named, FILE_DOCUMENT, path) && access(path, F_OK) == 0) {
+		return refuse(why, SERVICE_BAD_EXISTS, "the two stores have to be two",
+			      "%s: a document is there already", path);
+	}
+	elsewhere = firmware_files_elsewhere(offer->document);
+	if (elsewhere != NULL) {
+		return refuse(why, SERVICE_BAD_INVALID, "give a file in the machine's folder",
+			      "%s is outside of it", elsewhere);
+	}
+	left = firmware_files_left(&named, offer->document);
+	return left == NULL ||
+	       refuse(why, SERVICE_BAD_EXISTS, "move it away, or delete it",
+		      "'%s': a file of a machine that is no more is there: %s", offer->name, left);
 }
 
 static void make_machine(struct question *question)

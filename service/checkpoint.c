@@ -155,19 +155,22 @@ static void ended(void *user, bool done, const char *out, char *said)
 	}
 }
 
-/* The worker's disks have to be the document's. */
-static bool waits_for_start(const struct machine *machine)
+/* The worker's files have to be the document's. The member that is not, or NULL. */
+static const char *waits_for_start(const struct machine *machine)
 {
+	static const char *const members[] = {"disks", "firmware-variables", "tpm"};
 	const json_t *member;
-	size_t i;
+	size_t i, j;
 
 	json_array_foreach(machine->waits, i, member)
 	{
-		if (strcmp(json_string_value(member), "disks") == 0) {
-			return true;
+		for (j = 0; j < ARRAY_COUNT(members); j++) {
+			if (strcmp(json_string_value(member), members[j]) == 0) {
+				return members[j];
+			}
 		}
 	}
-	return false;
+	return NULL;
 }
 
 static void begin(struct job *job)
@@ -179,10 +182,12 @@ static void begin(struct job *job)
 	char *wanted;
 
 	CHECK(work != NULL);
-	if (strcmp(verb_of(job), "take") == 0 && machine->worker != 0 && waits_for_start(machine)) {
+	if (strcmp(verb_of(job), "take") == 0 && machine->worker != 0 &&
+	    waits_for_start(machine) != NULL) {
 		free(work);
 		refuse(&why, SERVICE_BAD_STATE, "stop it, and start it again",
-		       "'%s': its document has disks that hold at its next start", machine->name);
+		       "'%s': its document has %s that hold at its next start", machine->name,
+		       waits_for_start(machine));
 		job_fail(job, &why);
 		return;
 	}
@@ -306,13 +311,6 @@ struct job *checkpoint_take(struct machine *machine, const json_t *body, const c
 	}
 	if (!form_read(&form, body, take_members, ARRAY_COUNT(take_members), &members)) {
 		refuse_form(why, &form.error);
-		return NULL;
-	}
-	if (json_object_get(machine->settings.document, "generation") != NULL &&
-	    json_integer_value(json_object_get(machine->settings.document, "generation")) == 2) {
-		refuse(why, SERVICE_BAD_STATE, "",
-		       "'%s' has UEFI firmware, whose variables are not part of a checkpoint yet",
-		       machine->name);
 		return NULL;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);

@@ -160,7 +160,7 @@ static void delete_now(struct timer *timer)
 	    machine->queue != NULL) {
 		return;
 	}
-	if (!store_delete(machine, false, &kept, &why)) {
+	if (!store_delete(machine, STORE_KEEP, &kept, &why)) {
 		say("%s", why.detail);
 		return;
 	}

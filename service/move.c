@@ -187,7 +187,8 @@ static void leave(struct move *move)
 	bool arriving = move->arriving, kept;
 	struct refusal why;
 
-	if (!store_delete(machine, false, &kept, &why)) {
+	/* What its firmware and its TPM keep is where the machine is, and nowhere else. */
+	if (!store_delete(machine, STORE_FIRMWARE, &kept, &why)) {
 		say("%s", why.detail);
 		try_again(move, why.detail);
 		return;
@@ -420,6 +421,7 @@ static void depart(struct job *job)
 static bool may_depart(const struct machine *machine, struct refusal *why)
 {
 	const json_t *document = machine->settings.document;
+	const char *elsewhere;
 
 	if (machine->state != MACHINE_RUNNING || !machine->greeted || machine->running == NULL) {
 		return refuse(why, SERVICE_BAD_STATE, "start it, or resume it",
@@ -434,9 +436,16 @@ static bool may_depart(const struct machine *machine, struct refusal *why)
 		return refuse(why, SERVICE_BAD_STATE, "delete them first",
 			      "'%s' has checkpoints, which do not move yet", machine->name);
 	}
-	return json_integer_value(json_object_get(document, "generation")) != 2 ||
-	       refuse(why, SERVICE_BAD_STATE, "",
-		      "'%s' has UEFI firmware, whose variables do not move yet", machine->name);
+	elsewhere = firmware_files_elsewhere(json_object_get(machine->running, "config"));
+	if (elsewhere == NULL) {
+		elsewhere = firmware_files_elsewhere(document);
+	}
+	return elsewhere == NULL ||
+	       refuse(why, SERVICE_BAD_STATE,
+		      "turn it off, put that file into the machine's folder, and give its name "
+		      "alone",
+		      "'%s': %s is outside of the machine's folder, and moves only from there",
+		      machine->name, elsewhere);
 }
 
 struct departure {

@@ -110,7 +110,7 @@ static void make_absolute(json_t *object, const char *key, const char *folder)
 /* Files that are relative to the machine's folder here are not there. */
 json_t *offer_paths(const json_t *document, const char *folder)
 {
-	static const char *const keys[] = {"kernel", "initrd", "firmware"};
+	static const char *const keys[] = {"kernel", "initrd", "firmware", "firmware-template"};
 	json_t *copy = json_deep_copy(document), *disk, *parents, *item;
 	char path[PATH_MAX];
 	size_t i, j;

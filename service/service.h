@@ -267,8 +267,9 @@ bool store_write(struct machine *machine, json_t *document, store_done *done, vo
 bool store_create(struct machine *machine, json_t *document, store_done *done, void *user,
 		  struct refusal *why);
 bool store_rename(struct machine *machine, const char *name, struct refusal *why);
-/* `disks`: also the files of disks that lie in its folder. *kept: something is left in the folder. */
-bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusal *why);
+/* With what lies in its folder: what firmware and TPM keep, or that and the files of disks. *kept: something is left in the folder. */
+enum store_files { STORE_KEEP, STORE_FIRMWARE, STORE_DISKS };
+bool store_delete(struct machine *machine, enum store_files files, bool *kept, struct refusal *why);
 bool store_mark(const struct machine *machine, const char *file, bool there);
 /* A file of a folder, whole or not at all. 0 or -errno: nothing has changed, as far as that can be told. The folder is the caller's to sync. */
 int store_replace(int folder, const char *name, const char *text);
@@ -288,6 +289,31 @@ const char *tree_parent(const json_t *document);
 bool tree_needs_mending(const char *folder);
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
 int tree_main(int argc, char **argv);
+#define TREE_FOLDER "checkpoints"
+
+/*
+ * firmware_files.c: what UEFI firmware and a TPM keep, as a checkpoint has it; in the machine's folder, by `vmms --tree`. False: said why.
+ *
+ * Taken of a machine that stands (`alive`) or is off; dropped with the checkpoint. On the way back they are staged before the document is written that has the token, and
+ * settled afterwards, one by one by the next process if this one is cut.
+ */
+bool firmware_files_take(const json_t *document, const char *id, bool alive) MUST_CHECK;
+void firmware_files_drop(const char *id);
+bool firmware_files_stage(const json_t *document, const char *id, const char *token) MUST_CHECK;
+void firmware_files_unstage(const char *token);
+bool firmware_files_is_staged(const char *name);
+bool firmware_files_settle(const char *name, const json_t *machine) MUST_CHECK;
+bool firmware_files_settle_all(const char *token, const json_t *machine) MUST_CHECK;
+/* Into a new folder, whose document names them then. */
+bool firmware_files_export(json_t *document, const char *id, const char *folder) MUST_CHECK;
+/* Any regular file, to a place where none is. */
+bool firmware_files_copy(const char *from, const char *to) MUST_CHECK;
+/* Those that lie in the folder itself. */
+void firmware_files_delete(int folder, const json_t *document);
+/* The member of a document whose file lies elsewhere; NULL: none does. */
+const char *firmware_files_elsewhere(const json_t *document);
+/* The name of one that is there already, of a machine that is not; NULL: there is none. */
+const char *firmware_files_left(const struct machine *machine, const json_t *document);
 
 /* A list, the oldest first, without those that are deleted; and one, with its document (NULL: why). */
 json_t *checkpoints_list(const struct machine *machine);

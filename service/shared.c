@@ -233,7 +233,7 @@ static void check_memory(json_t *problems, const json_t *wanted)
 /* Files that a worker reads at its start. */
 static void check_others(json_t *problems, const json_t *config)
 {
-	static const char *const keys[] = {"kernel", "initrd", "firmware"};
+	static const char *const keys[] = {"kernel", "initrd", "firmware", "firmware-template"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
 		const char *file = json_string_value(json_object_get(config, keys[i]));

@@ -248,7 +248,7 @@ static void delete_disks(int folder, const json_t *document)
 	}
 }
 
-bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusal *why)
+bool store_delete(struct machine *machine, enum store_files with, bool *kept, struct refusal *why)
 {
 	static const char *const files[] = {FILE_DOCUMENT ".new", FILE_LOG,   FILE_LOG ".old",
 					    FILE_RUNNING,         FILE_STATE, FILE_STATE_NEW,
@@ -280,7 +280,10 @@ bool store_delete(struct machine *machine, bool disks, bool *kept, struct refusa
 		for (i = 0; i < ARRAY_COUNT(files); i++) {
 			(void)unlinkat(folder, files[i], 0);
 		}
-		if (disks) {
+		if (with != STORE_KEEP) {
+			firmware_files_delete(folder, machine->settings.document);
+		}
+		if (with == STORE_DISKS) {
 			delete_disks(folder, machine->settings.document);
 		}
 		close(folder);

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,7 +23,7 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-#define FOLDER       "checkpoints"
+#define FOLDER       TREE_FOLDER
 #define TOKEN_CHARS  8
 #define WORDS_MAX    80
 #define STATE_BEFORE FILE_STATE ".applied-"
@@ -483,6 +482,7 @@ static void undo_taken(const struct tree *tree, const char *id, const json_t *po
 	remove_children(json_object_get(point, "over"));
 	point_path(path, id, ".vmrs");
 	(void)unlink(path);
+	firmware_files_drop(id);
 	point_path(path, id, ".making");
 	(void)unlink(path);
 }
@@ -573,7 +573,9 @@ static bool take_prepared(struct tree *tree)
 	}
 	json_object_set_new(tree->machine, "checkpoint",
 			    json_pack("{s:s, s:O}", "id", id, "over", over));
-	taken = take_files(tree, id, point) && write_machine(tree);
+	/* The disks' new files are there, and the machine stands. */
+	taken = take_files(tree, id, point) && firmware_files_take(before, id, is_alive(tree)) &&
+		write_machine(tree);
 	if (!taken) {
 		undo_taken(tree, id, point);
 		return false;
@@ -608,8 +610,13 @@ static bool apply(struct tree *tree)
 			    json_pack("{s:s, s:s, s:o}", "id", id, "token", token, "over", over));
 	snprintf(to, sizeof(to), STATE_BEFORE "%s", token);
 	point_path(from, id, ".vmrs");
-	if (!make_children(over) || (json_is_true(json_object_get(point, "state")) &&
-				     link(from, to) != 0 && !fail(from, errno))) {
+	if (!make_children(over) || !firmware_files_stage(tree->machine, id, token)) {
+		remove_children(over);
+		return false;
+	}
+	if (json_is_true(json_object_get(point, "state")) && link(from, to) != 0) {
+		(void)fail(from, errno);
+		firmware_files_unstage(token);
 		remove_children(over);
 		return false;
 	}
@@ -617,12 +624,13 @@ static bool apply(struct tree *tree)
 	(void)unlink(FILE_STATE);
 	if (!write_machine(tree)) { /* fsync of the folder: what is above came first */
 		(void)unlink(to);
+		firmware_files_unstage(token);
 		remove_children(over);
 		return false;
 	}
 	settle_applied(tree, to);
 	remove_files(tree, before);
-	return true;
+	return firmware_files_settle_all(token, tree->machine);
 }
 
 /* ---- Deleted ---- */
@@ -759,6 +767,7 @@ static void remove_point(struct tree *tree, const char *id)
 	remove_files(tree, json_object_get(json_object_get(tree->points, id), "document"));
 	point_path(path, id, ".vmrs");
 	(void)unlink(path);
+	firmware_files_drop(id);
 	point_path(path, id, ".json");
 	(void)unlink(path);
 	json_object_del(tree->points, id);
@@ -844,6 +853,8 @@ static bool mend(struct tree *tree)
 	while (folder != NULL && (entry = readdir(folder)) != NULL) {
 		if (strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0) {
 			settle_applied(tree, entry->d_name);
+		} else {
+			done &= firmware_files_settle(entry->d_name, tree->machine);
 		}
 	}
 	if (folder != NULL) {
@@ -880,7 +891,8 @@ bool tree_needs_mending(const char *folder)
 	bool needs = names != NULL && flock(dirfd(names), LOCK_EX | LOCK_NB) != 0;
 
 	while (names != NULL && (entry = readdir(names)) != NULL) {
-		needs |= strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0;
+		needs |= strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0 ||
+			 firmware_files_is_staged(entry->d_name);
 	}
 	if (names != NULL) {
 		closedir(names);
@@ -951,28 +963,9 @@ static bool export_disk(json_t *disk, size_t number, const char *folder)
 static bool export_state(const char *id, const char *folder)
 {
 	char from[PATH_MAX], to[PATH_MAX];
-	int source, copy;
-	ssize_t done = -1;
 
 	point_path(from, id, ".vmrs");
-	if (!export_path(folder, FILE_STATE, to)) {
-		return false;
-	}
-	source = open(from, O_RDONLY | O_CLOEXEC);
-	copy = source >= 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-	if (copy >= 0) {
-		while ((done = sendfile(copy, source, NULL, 1 << 24)) > 0) {
-		}
-		done = done == 0 && fsync(copy) == 0 ? 0 : -1;
-		(void)(done == 0 || fail(to, errno));
-		close(copy);
-	} else {
-		(void)fail(source < 0 ? from : to, errno);
-	}
-	if (source >= 0) {
-		close(source);
-	}
-	return done == 0;
+	return export_path(folder, FILE_STATE, to) && firmware_files_copy(from, to);
 }
 
 /* It was made for this, and has files alone. */
@@ -1014,7 +1007,8 @@ static bool export_point(struct tree *tree)
 	if (whole && json_is_true(json_object_get(point, "state"))) {
 		whole = export_state(id, folder);
 	}
-	whole = whole && export_path(folder, FILE_DOCUMENT, path) && write_document(path, document);
+	whole = whole && firmware_files_export(document, id, folder) &&
+		export_path(folder, FILE_DOCUMENT, path) && write_document(path, document);
 	json_decref(document);
 	if (!whole) {
 		remove_exported(folder);

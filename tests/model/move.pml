@@ -3,11 +3,13 @@
  * only as far as they put their names into the owner file; the two services, each of which may be killed at any step and starts anew; the file, which is taken
  * away in the end.
  *
- * Never can both documents be started; when both services have looked, one can; and then nobody waits for a file that is gone.
+ * Never can both documents be started; when both services have looked, one can; and then nobody waits for a file that is gone. What the machine keeps beside its
+ * document (a TPM's state, firmware's variables) is of each side's own: whose document can be started has what the machine had last; what is left of it on the
+ * other side is nobody's.
  *
  * With -DNO_CLOSE the source's service reads who has it, when its worker has died, and does not close the file; with -DTAKE_AWAY it takes the file away also when the
- * machine is the target's; with -DSEEN_FIRST a service says that it has seen it before its document says so; with -DEARLY it decides while its worker moves. All
- * must be found wrong.
+ * machine is the target's; with -DSEEN_FIRST a service says that it has seen it before its document says so; with -DEARLY it decides while its worker moves; with
+ * -DLATE_FILES the target's worker writes what it keeps when the machine is its own already. All must be found wrong.
  */
 mtype = { NOBODY, SOURCE, TARGET };
 
@@ -20,6 +22,7 @@ bool target_waits = true, target_runs;
 /* Documents: there; with a mark nothing is started by them. */
 bool source_there = true, source_marked = true;
 bool target_there = true, target_marked = true;
+bool source_keeps = true, target_keeps; /* what the machine keeps is there, as it is */
 bool source_knows, target_knows;      /* the service has nothing left to do */
 byte kills = 2;                       /* that are still to come */
 
@@ -49,8 +52,19 @@ proctype target_worker()
 {
 	if
 	:: end_sent ->
+#ifndef LATE_FILES
+		target_keeps = true;
+#endif
 		if
-		:: atomic { ask(TARGET); target_runs = (owner == TARGET); target_waits = target_runs }
+		:: atomic { ask(TARGET); target_runs = (owner == TARGET); target_waits = target_runs };
+#ifdef LATE_FILES
+			if
+			:: target_runs -> target_keeps = true
+			:: true /* killed before */
+			fi
+#else
+			skip
+#endif
 		:: target_waits = false /* a disk cannot be had, or it was killed */
 		fi
 	:: target_waits = false
@@ -111,8 +125,8 @@ again:
 #endif
 		source_there = false;
 		if
-		:: KILLED
-		:: true
+		:: KILLED /* what it keeps stays, and is nobody's */
+		:: source_keeps = false
 		fi;
 #ifdef TAKE_AWAY
 		file = false
@@ -160,7 +174,12 @@ again:
 		:: true
 		fi;
 		end_of(target_seen, source_seen)
-	:: else -> target_there = false
+	:: else ->
+		target_there = false;
+		if
+		:: KILLED
+		:: target_keeps = false
+		fi
 	fi;
 out:
 	target_knows = true
@@ -174,6 +193,7 @@ proctype watch()
 end:
 	if
 	:: SOURCE_S && TARGET_S -> assert(false)
+	:: (SOURCE_S && !source_keeps) || (TARGET_S && !target_keeps) -> assert(false)
 	:: timeout ->
 		assert(source_knows && target_knows);
 		assert(SOURCE_S || TARGET_S);
