@@ -40,16 +40,18 @@
 #define CONTROL_ISOCHRONOUS    (1ull << 11)
 
 /* Device table entries, 2.2.2: four words. Neither interrupts nor system management messages are changed; no device translates by itself. */
-#define DEVICE_VALID      3ull /* the entry, and its page table */
+#define DEVICE_VALID                                                                               \
+	3ull /* the entry, and its page table; without levels and rights nothing is reached */
 #define DEVICE_LEVELS(n)  ((uint64_t)(n) << 9)
 #define DEVICE_RIGHTS     (3ull << 61)
 #define DEVICE_MANAGEMENT (1ull << 40)
 
 /* Commands, 2.4 */
-#define WAIT_WRITE      (1ull << 60 | 1)
-#define FLUSH_DOMAIN    (3ull << 60 | (uint64_t)IOMMU_ROOT_DOMAIN << 32)
-#define FLUSH_ALL_PAGES (0x7ffffffffffff000ull | 3) /* and tables */
-#define FORGET_ALL      (8ull << 60)
+#define WAIT_WRITE        (1ull << 60 | 1)
+#define FORGET_DEVICE(id) (2ull << 60 | (id))
+#define FLUSH_DOMAIN(id)  (3ull << 60 | (uint64_t)(id) << 32)
+#define FLUSH_ALL_PAGES   (0x7ffffffffffff000ull | 3) /* and tables */
+#define FORGET_ALL        (8ull << 60)
 
 /* Events, 2.5 */
 #define EVENT_CODE(event) ((uint8_t)((event) >> 60))
@@ -66,17 +68,37 @@ const char *amdvi_judge(struct iommu_unit *unit)
 		return "a unit is of the first kind, which cannot forget everything at once";
 	}
 	unit->levels = IOMMU_LEVELS;
+	unit->width = PAGE_SHIFT + 9 * IOMMU_LEVELS;
+	unit->numbers = UINT16_MAX;
 	unit->max_level = 2;
 	unit->second_at = SECOND_PAGE;
 	return NULL;
 }
 
+void amdvi_block_device(uint64_t *devices, uint16_t device)
+{
+	uint64_t *entry = &devices[4 * device];
+
+	__atomic_store_n(&entry[0], DEVICE_VALID, __ATOMIC_SEQ_CST);
+	clflush(entry);
+}
+
+void amdvi_set_device(uint64_t *devices, uint16_t device, uint16_t number, spa_t top)
+{
+	uint64_t *entry = &devices[4 * device];
+
+	entry[1] = number | DEVICE_MANAGEMENT;
+	entry[2] = entry[3] = 0;
+	__atomic_store_n(&entry[0],
+			 DEVICE_VALID | DEVICE_LEVELS(IOMMU_LEVELS) | top.v | DEVICE_RIGHTS,
+			 __ATOMIC_SEQ_CST);
+	clflush(entry);
+}
+
 void amdvi_fill_devices(uint64_t *devices, spa_t top)
 {
-	for (uint32_t i = 0; i < AMDVI_DEVICE_TABLE_PAGES * PAGE_SIZE / 8; i += 4) {
-		devices[i] = DEVICE_VALID | DEVICE_LEVELS(IOMMU_LEVELS) | top.v | DEVICE_RIGHTS;
-		devices[i + 1] = IOMMU_ROOT_DOMAIN | DEVICE_MANAGEMENT;
-		devices[i + 2] = devices[i + 3] = 0;
+	for (uint32_t i = 0; i <= UINT16_MAX; i++) {
+		amdvi_set_device(devices, (uint16_t)i, IOMMU_ROOT_DOMAIN, top);
 	}
 }
 
@@ -86,9 +108,15 @@ static void push_wait(struct iommu_unit *unit)
 	mmio_write64(unit->second + REG_TAIL, unit->tail * 16);
 }
 
-void amdvi_flush_begin(struct iommu_unit *unit)
+void amdvi_flush_begin(struct iommu_unit *unit, uint16_t number)
 {
-	iommu_unit_push(unit, FLUSH_DOMAIN, FLUSH_ALL_PAGES);
+	iommu_unit_push(unit, FLUSH_DOMAIN(number), FLUSH_ALL_PAGES);
+	push_wait(unit);
+}
+
+void amdvi_forget_begin(struct iommu_unit *unit, uint16_t device)
+{
+	iommu_unit_push(unit, FORGET_DEVICE(device), 0);
 	push_wait(unit);
 }
 

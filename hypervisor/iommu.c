@@ -10,6 +10,7 @@
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/console.h"
+#include "hypervisor/iommu_device.h"
 #include "hypervisor/iommu_unit.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/option.h"
@@ -87,10 +88,18 @@ static const char *find_units(void)
 
 	iommu_domain.end = domain_end();
 	iommu_domain.max_level = (uint8_t)paging_max_level();
+	iommu_domain.width = PAGE_SHIFT + 9 * IOMMU_LEVELS;
+	iommu_domain.numbers = UINT16_MAX;
 	for (uint32_t i = 0; wrong == NULL && i < facts.unit_count; i++) {
 		wrong = find_unit(&units[i], &facts.units[i]);
 		if (units[i].max_level < iommu_domain.max_level) {
 			iommu_domain.max_level = units[i].max_level;
+		}
+		if (units[i].width < iommu_domain.width) {
+			iommu_domain.width = units[i].width;
+		}
+		if (units[i].numbers < iommu_domain.numbers) {
+			iommu_domain.numbers = units[i].numbers;
 		}
 		iommu_domain.caches_absence |= units[i].caches_absence;
 	}
@@ -117,6 +126,7 @@ void iommu_boot(const struct handoff *handoff)
 	const char *wrong;
 
 	unit_count = 0;
+	iommu_device_reset();
 	if (!handoff->iommu_table) {
 		wrong = "the machine has none";
 	} else if (option_given(handoff->cmdline, "hv.iommu=off")) {
@@ -142,8 +152,6 @@ void iommu_boot(const struct handoff *handoff)
 
 static void start_unit(struct iommu_unit *unit, uint64_t *answer)
 {
-	spa_t top = iommu_domain_top(&iommu_domain, unit->levels);
-
 	unit->tables[0] = memory_alloc(iommu_domain.owner);
 	unit->tables[1] = memory_alloc(iommu_domain.owner);
 	unit->queue = memory_alloc(iommu_domain.owner);
@@ -151,7 +159,8 @@ static void start_unit(struct iommu_unit *unit, uint64_t *answer)
 	if (unit->queue == NULL) {
 		machine_stop(TOO_LITTLE);
 	}
-	if (!(facts.kind == IOMMU_VTD ? vtd_start(unit, top) : amdvi_start(unit, devices))) {
+	if (!(facts.kind == IOMMU_VTD ? vtd_start(unit, iommu_domain.top)
+				      : amdvi_start(unit, devices))) {
 		machine_stop("the IOMMU does not start; boot with hv.iommu=off to do without");
 	}
 }
@@ -171,7 +180,7 @@ void iommu_start(struct partition *root)
 		machine_stop(TOO_LITTLE);
 	}
 	if (facts.kind == IOMMU_AMDVI) {
-		amdvi_fill_devices(devices, iommu_domain_top(&iommu_domain, IOMMU_LEVELS));
+		amdvi_fill_devices(devices, plat_ptr_spa(iommu_domain.top));
 	}
 	for (uint32_t i = 0; i < unit_count; i++) {
 		start_unit(&units[i], &answers[i]);
@@ -183,16 +192,96 @@ void iommu_start(struct partition *root)
 
 /* ---- at work ---- */
 
-void iommu_units_flush(void)
+static void wait_for_units(void)
 {
-	for (uint32_t i = 0; i < unit_count; i++) {
-		(facts.kind == IOMMU_VTD ? vtd_flush_begin : amdvi_flush_begin)(&units[i]);
-	}
 	for (uint32_t i = 0; i < unit_count; i++) {
 		if (!iommu_unit_wait(&units[i])) {
 			machine_stop("the IOMMU does not answer");
 		}
 	}
+}
+
+void iommu_units_flush(uint16_t number)
+{
+	for (uint32_t i = 0; i < unit_count; i++) {
+		(facts.kind == IOMMU_VTD ? vtd_flush_begin : amdvi_flush_begin)(&units[i], number);
+	}
+	wait_for_units();
+}
+
+static void forget_device(uint16_t device)
+{
+	for (uint32_t i = 0; i < unit_count; i++) {
+		if (facts.kind == IOMMU_VTD) {
+			vtd_forget_begin(&units[i]);
+		} else {
+			amdvi_forget_begin(&units[i], device);
+		}
+	}
+	wait_for_units();
+}
+
+/* Context tables of one bus in which all devices are in the root's domain again, at most one a unit. */
+static void share_contexts(uint8_t bus)
+{
+	for (uint32_t i = 0; i < unit_count; i++) {
+		uint64_t *table = vtd_share_contexts(&units[i], bus);
+
+		if (table != NULL) {
+			forget_device(0);
+			memory_free(iommu_domain.owner, table);
+		}
+	}
+}
+
+static bool own_contexts(uint8_t bus)
+{
+	for (uint32_t i = 0; i < unit_count; i++) {
+		if (!vtd_own_contexts(&units[i], bus)) {
+			share_contexts(bus);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void block_device(uint16_t device)
+{
+	if (facts.kind == IOMMU_AMDVI) {
+		amdvi_block_device(devices, device);
+		return;
+	}
+	for (uint32_t i = 0; i < unit_count; i++) {
+		vtd_block_device(&units[i], device);
+	}
+}
+
+static void set_device(uint16_t device, uint16_t number, uint64_t *top)
+{
+	if (facts.kind == IOMMU_AMDVI) {
+		amdvi_set_device(devices, device, number, plat_ptr_spa(top));
+		return;
+	}
+	for (uint32_t i = 0; i < unit_count; i++) {
+		vtd_set_device(&units[i], device, number, top);
+	}
+}
+
+/* A device is in one domain, in none, in the other: no unit sees parts of two entries, and remembers a page of one under the other's number. */
+bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top)
+{
+	if (facts.kind == IOMMU_VTD && !own_contexts(device >> 8)) {
+		return false;
+	}
+	block_device(device);
+	forget_device(device);
+	iommu_units_flush(from);
+	set_device(device, to, top);
+	forget_device(device);
+	if (facts.kind == IOMMU_VTD && to == IOMMU_ROOT_DOMAIN) {
+		share_contexts(device >> 8);
+	}
+	return true;
 }
 
 static bool has_faults(struct iommu_unit *unit)

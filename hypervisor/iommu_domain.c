@@ -3,71 +3,14 @@
  */
 #include "hypervisor/iommu_domain.h"
 
-#include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/iommu.h"
+#include "hypervisor/iommu_entry.h"
 #include "hypervisor/memory.h"
 #include "tlfs/hv.h"
 
-#define ENTRIES 512u
-#define PRESENT (1ull << 0)
-#define ADDRESS 0x000ffffffffff000ull
-/* Second-level entries of VT-d: 9.8 of its specification. */
-#define VTD_RIGHTS (3ull << 0)
-#define VTD_LARGE  (1ull << 7)
-/* AMD's: 2.2.3 of its specification. An entry says the level of the table that it leads to, 0: none. */
-#define AMDVI_RIGHTS (PRESENT | 3ull << 61)
-#define AMDVI_NEXT   9
-/* Writes to these pages are interrupts, for the IOMMU too. */
-#define INTERRUPTS       0xfee00ull
-#define INTERRUPTS_PAGES 0x100ull
-
 struct iommu_domain iommu_domain;
 
-/* ---- the two formats ---- */
-
-static uint64_t pages_of(unsigned int level)
-{
-	return 1ull << 9 * level;
-}
-
-static uint64_t leaf_of(uint64_t spn, unsigned int level)
-{
-	if (iommu_domain.kind == IOMMU_AMDVI) {
-		return spn << PAGE_SHIFT | AMDVI_RIGHTS;
-	}
-	return spn << PAGE_SHIFT | VTD_RIGHTS | (level ? VTD_LARGE : 0);
-}
-
-/* The entry of `level` that leads to a table of the level below. */
-static uint64_t table_entry(const uint64_t *table, unsigned int level)
-{
-	uint64_t spa = plat_ptr_spa(table).v;
-
-	return iommu_domain.kind == IOMMU_AMDVI ? spa | AMDVI_RIGHTS | (uint64_t)level << AMDVI_NEXT
-						: spa | VTD_RIGHTS;
-}
-
-static bool is_table(uint64_t entry, unsigned int level)
-{
-	if (!(entry & PRESENT) || !level) {
-		return false;
-	}
-	return iommu_domain.kind == IOMMU_AMDVI ? entry >> AMDVI_NEXT & 7 : !(entry & VTD_LARGE);
-}
-
 /* ---- tables ---- */
-
-/* Not every unit sees the processor's caches. */
-static void entry_set(uint64_t *entry, uint64_t value)
-{
-	__atomic_store_n(entry, value, __ATOMIC_SEQ_CST);
-	clflush(entry);
-}
-
-static uint64_t *table_of(uint64_t entry)
-{
-	return plat_spa_ptr((spa_t){entry & ADDRESS});
-}
 
 /* The parts of what the entry above leads to: `first` on, or nowhere. */
 static uint64_t *table_alloc(const struct iommu_domain *domain, uint64_t first, bool present,
@@ -75,8 +18,8 @@ static uint64_t *table_alloc(const struct iommu_domain *domain, uint64_t first, 
 {
 	uint64_t *table = memory_alloc(domain->owner);
 
-	for (unsigned int i = 0; table != NULL && i < ENTRIES; i++) {
-		table[i] = present ? leaf_of(first + i * pages_of(level), level) : 0;
+	for (unsigned int i = 0; table != NULL && i < IOMMU_ENTRIES; i++) {
+		table[i] = present ? iommu_leaf(first + i * iommu_pages(level), level, true) : 0;
 		if (i % 8 == 7) {
 			clflush(&table[i]);
 		}
@@ -90,35 +33,33 @@ static uint64_t *entry_make(struct iommu_domain *domain, uint64_t spn, unsigned 
 	uint64_t *table = domain->top;
 
 	for (unsigned int l = IOMMU_LEVELS - 1;; l--) {
-		uint64_t *entry = &table[spn >> 9 * l & (ENTRIES - 1)];
+		uint64_t *entry = iommu_entry(table, spn, l);
 
 		if (l == level) {
 			return entry;
 		}
-		if (!is_table(*entry, l)) {
-			table = table_alloc(domain, spn & ~(pages_of(l) - 1), *entry & PRESENT,
-					    l - 1);
+		if (!iommu_is_table(*entry, l)) {
+			table = table_alloc(domain, spn & ~(iommu_pages(l) - 1),
+					    *entry & IOMMU_PRESENT, l - 1);
 			if (table == NULL) {
 				return NULL;
 			}
-			entry_set(entry, table_entry(table, l));
+			iommu_entry_set(entry, iommu_table_entry(table, l));
 		}
-		table = table_of(*entry);
+		table = iommu_table_of(*entry);
 	}
 }
 
-/* The tables on the way to a page, from the top on; how many entries lead to the last of them. */
-static unsigned int walk(const struct iommu_domain *domain, uint64_t spn,
-			 uint64_t *entries[IOMMU_LEVELS])
+unsigned int iommu_walk(uint64_t *top, uint64_t page, uint64_t *entries[IOMMU_LEVELS])
 {
-	uint64_t *table = domain->top;
+	uint64_t *table = top;
 
 	for (unsigned int l = IOMMU_LEVELS - 1;; l--) {
-		entries[l] = &table[spn >> 9 * l & (ENTRIES - 1)];
-		if (!is_table(*entries[l], l)) {
+		entries[l] = iommu_entry(table, page, l);
+		if (!iommu_is_table(*entries[l], l)) {
 			return l;
 		}
-		table = table_of(*entries[l]);
+		table = iommu_table_of(*entries[l]);
 	}
 }
 
@@ -127,7 +68,8 @@ static unsigned int walk(const struct iommu_domain *domain, uint64_t spn,
 static bool may_reach(const struct iommu_domain *domain, uint64_t spn, uint64_t pages)
 {
 	return spn + pages <= domain->end && !memory_hidden(spn, pages) &&
-	       (spn >= INTERRUPTS + INTERRUPTS_PAGES || INTERRUPTS >= spn + pages);
+	       (spn >= IOMMU_INTERRUPTS + IOMMU_INTERRUPTS_PAGES ||
+		IOMMU_INTERRUPTS >= spn + pages);
 }
 
 bool iommu_domain_build(struct iommu_domain *domain)
@@ -139,32 +81,26 @@ bool iommu_domain_build(struct iommu_domain *domain)
 		unsigned int level = domain->max_level;
 		uint64_t *entry;
 
-		while (level &&
-		       (spn & (pages_of(level) - 1) || !may_reach(domain, spn, pages_of(level)))) {
+		while (level && (spn & (iommu_pages(level) - 1) ||
+				 !may_reach(domain, spn, iommu_pages(level)))) {
 			level--;
 		}
-		if (may_reach(domain, spn, pages_of(level))) {
+		if (may_reach(domain, spn, iommu_pages(level))) {
 			entry = entry_make(domain, spn, level);
 			if (entry == NULL) {
 				return false;
 			}
-			entry_set(entry, leaf_of(spn, level));
+			iommu_entry_set(entry, iommu_leaf(spn, level, true));
 		}
-		spn += pages_of(level);
+		spn += iommu_pages(level);
 	}
 	return domain->top != NULL;
 }
 
-spa_t iommu_domain_top(const struct iommu_domain *domain, unsigned int levels)
-{
-	return levels == IOMMU_LEVELS ? plat_ptr_spa(domain->top)
-				      : (spa_t){domain->top[0] & ADDRESS};
-}
-
 static bool is_whole(const uint64_t *table, uint64_t first, unsigned int level)
 {
-	for (unsigned int i = 0; i < ENTRIES; i++) {
-		if (table[i] != leaf_of(first + i * pages_of(level), level)) {
+	for (unsigned int i = 0; i < IOMMU_ENTRIES; i++) {
+		if (table[i] != iommu_leaf(first + i * iommu_pages(level), level, true)) {
 			return false;
 		}
 	}
@@ -175,18 +111,18 @@ static bool is_whole(const uint64_t *table, uint64_t first, unsigned int level)
 static void join(struct iommu_domain *domain, uint64_t spn)
 {
 	uint64_t *entries[IOMMU_LEVELS];
-	unsigned int level = walk(domain, spn, entries);
+	unsigned int level = iommu_walk(domain->top, spn, entries);
 
 	for (; level < domain->max_level; level++) {
-		uint64_t first = spn & ~(pages_of(level + 1) - 1);
-		uint64_t *table = table_of(*entries[level + 1]);
+		uint64_t first = spn & ~(iommu_pages(level + 1) - 1);
+		uint64_t *table = iommu_table_of(*entries[level + 1]);
 
 		if (!is_whole(table, first, level)) {
 			return;
 		}
-		entry_set(entries[level + 1], leaf_of(first, level + 1));
+		iommu_entry_set(entries[level + 1], iommu_leaf(first, level + 1, true));
 		/* Units remember tables, too. */
-		iommu_units_flush();
+		iommu_units_flush(IOMMU_ROOT_DOMAIN);
 		memory_free(domain->owner, table);
 	}
 }
@@ -214,8 +150,8 @@ void iommu_hide(uint64_t spn)
 	uint64_t *entries[IOMMU_LEVELS];
 
 	if (concerns(&iommu_domain, spn)) {
-		CHECK(!walk(&iommu_domain, spn, entries));
-		entry_set(entries[0], 0);
+		CHECK(!iommu_walk(iommu_domain.top, spn, entries));
+		iommu_entry_set(entries[0], 0);
 		iommu_domain.stale = true;
 	}
 }
@@ -227,8 +163,8 @@ void iommu_show(uint64_t spn)
 	if (!concerns(&iommu_domain, spn)) {
 		return;
 	}
-	CHECK(!walk(&iommu_domain, spn, entries));
-	entry_set(entries[0], leaf_of(spn, 0));
+	CHECK(!iommu_walk(iommu_domain.top, spn, entries));
+	iommu_entry_set(entries[0], iommu_leaf(spn, 0, true));
 	iommu_domain.stale |= iommu_domain.caches_absence;
 	join(&iommu_domain, spn);
 	iommu_flush();
@@ -237,7 +173,7 @@ void iommu_show(uint64_t spn)
 void iommu_flush(void)
 {
 	if (iommu_domain.stale) {
-		iommu_units_flush();
+		iommu_units_flush(IOMMU_ROOT_DOMAIN);
 		iommu_domain.stale = false;
 	}
 }

@@ -16,6 +16,8 @@
 #include "lib/check.h"
 
 #define IOMMU_LEVELS 4
+/* Numbers of domains: the root's; 0 means none to some units. */
+#define IOMMU_ROOT_DOMAIN 1
 
 struct partition;
 
@@ -24,6 +26,8 @@ struct iommu_domain {
 	uint8_t max_level;    /* [I] of a leaf: 1 or 2 */
 	bool caches_absence;  /* [I] units remember entries that lead nowhere (emulated ones do) */
 	bool stale;           /* a unit may use a translation that is gone */
+	uint8_t width;        /* [I] bits of an address that all units take */
+	uint16_t numbers;     /* [I] of domains that all units tell apart, from 0 on */
 	uint64_t end;         /* [I] SPN behind the last */
 	uint64_t *top;        /* [I] */
 	struct partition *owner; /* [I] whose pool the tables are of */
@@ -32,10 +36,16 @@ extern struct iommu_domain iommu_domain;
 
 /* Fills the domain, of which everything but `top` is set. False: the pool is empty. */
 bool iommu_domain_build(struct iommu_domain *domain) MUST_CHECK;
-/* The first table of 4 levels, or of 3. */
-spa_t iommu_domain_top(const struct iommu_domain *domain, unsigned int levels);
+/* The entries on the way to a page, from the top's on; the level of the last of them, which leads to no table. */
+unsigned int iommu_walk(uint64_t *top, uint64_t page, uint64_t *entries[IOMMU_LEVELS]);
 
-/* iommu.c, or a test: no unit uses a translation that is gone when it returns. */
-void iommu_units_flush(void);
+/*
+ * iommu.c, or a test. A domain has a number, by which units tell what they remember; `top` is a first table of 4 levels.
+ *
+ * iommu_units_flush(): no unit uses a translation of this domain that is gone when it returns. iommu_units_attach(): a device is in the
+ * domain `to`, in `from` no more, and no unit remembers it there; false: the pool is empty, and nothing has changed.
+ */
+void iommu_units_flush(uint16_t number);
+bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top) MUST_CHECK;
 
 #endif

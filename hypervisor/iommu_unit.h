@@ -13,8 +13,6 @@
 #include "lib/check.h"
 #include "tlfs/plat.h"
 
-/* Of the root's domain; number 0 means none to some units. */
-#define IOMMU_ROOT_DOMAIN 1
 /* Commands in the ring, and entries of AMD's log. */
 #define IOMMU_RING_ENTRIES (PAGE_SIZE / 16)
 
@@ -28,10 +26,13 @@ struct iommu_unit {
 	uint32_t flags;      /* [I] AMD: those of the table */
 	uint8_t levels;      /* [I] of its page tables */
 	uint8_t max_level;   /* [I] of a leaf */
+	uint8_t width;       /* [I] bits of an address */
+	uint16_t numbers;    /* [I] of domains, from 0 on */
 	bool caches_absence; /* [I] */
 	bool drains;         /* [I] VT-d: a flush can wait for DMA that is under way */
-	uint64_t *tables[2]; /* [I] pages. VT-d: root and context table; AMD: the log */
-	uint64_t *queue;     /* [I] the ring, a page */
+	uint64_t *tables
+		[2]; /* [I] pages. VT-d: root table, context table of most buses; AMD: the log */
+	uint64_t *queue; /* [I] the ring, a page */
 	uint64_t *
 		answer; /* [I] where the unit writes the number of the last flush that it has done */
 	uint32_t tail;  /* memory lock: the next command's place */

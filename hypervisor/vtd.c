@@ -1,12 +1,14 @@
 /*
- * See vtd.h; chapters are the VT-d specification's. In legacy mode: a root table of 256 buses, a context table of 256 functions. All
- * devices are in one domain, so one context table serves all buses.
+ * See vtd.h; chapters are the VT-d specification's. In legacy mode: a root table of 256 buses, a context table of 256 functions. One
+ * context table, of the root's domain, serves all buses without a device in another.
  */
 #include "hypervisor/vtd.h"
 
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/iommu_entry.h"
+#include "hypervisor/memory.h"
 #include "hypervisor/mmio.h"
-#include "tlfs/plat.h"
+#include "lib/string.h"
 
 /* Registers, 11.4 */
 #define REG_CAP           0x08
@@ -20,6 +22,7 @@
 #define REG_QUEUE_TAIL    0x88
 #define REG_QUEUE_ADDRESS 0x90
 
+#define CAP_NUMBERS(cap)   (1u << (4 + 2 * ((cap)&7))) /* of domains; 7 is reserved */
 #define CAP_WRITE_BUFFER   (1ull << 4)
 #define CAP_PROTECTED      (3ull << 5)
 #define CAP_CACHING_MODE   (1ull << 7)
@@ -109,6 +112,11 @@ const char *vtd_judge(struct iommu_unit *unit, uint64_t last)
 	    last >> (PAGE_SHIFT + 9 * unit->levels)) {
 		return "a unit's addresses do not reach the end of memory";
 	}
+	unit->width = (uint8_t)(PAGE_SHIFT + 9 * unit->levels);
+	if (CAP_WIDTH(cap) < unit->width) {
+		unit->width = (uint8_t)CAP_WIDTH(cap);
+	}
+	unit->numbers = (cap & 7) < 6 ? (uint16_t)CAP_NUMBERS(cap) : UINT16_MAX;
 	unit->max_level = cap & CAP_1_GIB ? 2 : 1;
 	unit->caches_absence = cap & CAP_CACHING_MODE;
 	unit->drains = (cap & CAP_DRAINS) == CAP_DRAINS;
@@ -128,18 +136,94 @@ static void push_wait(struct iommu_unit *unit)
 	mmio_write64(unit->registers + REG_QUEUE_TAIL, unit->tail * 16);
 }
 
-static void push_flush(struct iommu_unit *unit)
+static void push_flush(struct iommu_unit *unit, uint16_t number)
 {
 	iommu_unit_push(unit,
-			FLUSH_DOMAIN | FLUSH_DOMAIN_ID(IOMMU_ROOT_DOMAIN) |
+			FLUSH_DOMAIN | FLUSH_DOMAIN_ID(number) |
 				(unit->drains ? FLUSH_DOMAIN_DRAIN : 0),
 			0);
 }
 
-void vtd_flush_begin(struct iommu_unit *unit)
+void vtd_flush_begin(struct iommu_unit *unit, uint16_t number)
 {
-	push_flush(unit);
+	push_flush(unit, number);
 	push_wait(unit);
+}
+
+void vtd_forget_begin(struct iommu_unit *unit)
+{
+	iommu_unit_push(unit, FLUSH_CONTEXTS, 0);
+	push_wait(unit);
+}
+
+/* ---- tables ---- */
+
+/* The first table, as far down as the unit's levels are. */
+static uint64_t top_of(const struct iommu_unit *unit, uint64_t *top)
+{
+	return unit->levels == IOMMU_LEVELS ? plat_ptr_spa(top).v : top[0] & IOMMU_ADDRESS;
+}
+
+static void set_context(uint64_t *context, uint64_t low, uint64_t high)
+{
+	context[1] = high;
+	__atomic_store_n(&context[0], low, __ATOMIC_SEQ_CST);
+	clflush(context);
+}
+
+static uint64_t *contexts_of(const struct iommu_unit *unit, uint8_t bus)
+{
+	return iommu_table_of(unit->tables[0][2 * bus]);
+}
+
+static void set_contexts(struct iommu_unit *unit, uint8_t bus, const uint64_t *contexts)
+{
+	uint64_t *entry = &unit->tables[0][2 * bus];
+
+	__atomic_store_n(entry, plat_ptr_spa(contexts).v | ENTRY_PRESENT, __ATOMIC_SEQ_CST);
+	clflush(entry);
+}
+
+bool vtd_own_contexts(struct iommu_unit *unit, uint8_t bus)
+{
+	uint64_t *contexts;
+
+	if (contexts_of(unit, bus) != unit->tables[1]) {
+		return true;
+	}
+	contexts = memory_alloc(iommu_domain.owner);
+	if (contexts == NULL) {
+		return false;
+	}
+	memcpy(contexts, unit->tables[1], PAGE_SIZE);
+	iommu_table_clean(contexts);
+	set_contexts(unit, bus, contexts);
+	return true;
+}
+
+uint64_t *vtd_share_contexts(struct iommu_unit *unit, uint8_t bus)
+{
+	uint64_t *contexts = contexts_of(unit, bus);
+
+	if (contexts == unit->tables[1] || memcmp(contexts, unit->tables[1], PAGE_SIZE)) {
+		return NULL;
+	}
+	set_contexts(unit, bus, unit->tables[1]);
+	return contexts;
+}
+
+void vtd_block_device(struct iommu_unit *unit, uint16_t device)
+{
+	uint64_t *context = contexts_of(unit, device >> 8) + 2 * (device & 0xff);
+
+	set_context(context, 0, context[1]);
+}
+
+void vtd_set_device(struct iommu_unit *unit, uint16_t device, uint16_t number, uint64_t *top)
+{
+	set_context(contexts_of(unit, device >> 8) + 2 * (device & 0xff),
+		    top_of(unit, top) | ENTRY_PRESENT,
+		    CONTEXT_DOMAIN(number) | CONTEXT_LEVELS(unit->levels));
 }
 
 /* ---- start ---- */
@@ -163,17 +247,14 @@ static bool stop_firmware(const struct iommu_unit *unit)
 	       (!(status & COMMAND_QUEUE) || command(unit, COMMAND_QUEUE, false));
 }
 
-static void fill_tables(struct iommu_unit *unit, spa_t top)
+static void fill_tables(struct iommu_unit *unit, uint64_t *top)
 {
-	uint64_t *root = unit->tables[0], *contexts = unit->tables[1];
+	uint64_t *contexts = unit->tables[1];
 
-	for (unsigned int i = 0; i < PAGE_SIZE / 8; i += 2) {
-		contexts[i] = top.v | ENTRY_PRESENT;
-		contexts[i + 1] = CONTEXT_DOMAIN(IOMMU_ROOT_DOMAIN) | CONTEXT_LEVELS(unit->levels);
-		root[i] = plat_ptr_spa(contexts).v | ENTRY_PRESENT;
-		root[i + 1] = 0;
-		clflush(&contexts[i]);
-		clflush(&root[i]);
+	for (unsigned int i = 0; i < PAGE_SIZE / 16; i++) {
+		set_context(&contexts[2 * i], top_of(unit, top) | ENTRY_PRESENT,
+			    CONTEXT_DOMAIN(IOMMU_ROOT_DOMAIN) | CONTEXT_LEVELS(unit->levels));
+		set_contexts(unit, (uint8_t)i, contexts);
 	}
 }
 
@@ -187,7 +268,7 @@ static bool end_protection(const struct iommu_unit *unit)
 	return wait_for(unit, REG_PROTECTED, PROTECTED_ENABLED, false);
 }
 
-bool vtd_start(struct iommu_unit *unit, spa_t top)
+bool vtd_start(struct iommu_unit *unit, uint64_t *top)
 {
 	if (!stop_firmware(unit)) {
 		return false;
@@ -200,7 +281,7 @@ bool vtd_start(struct iommu_unit *unit, spa_t top)
 		return false;
 	}
 	iommu_unit_push(unit, FLUSH_CONTEXTS, 0);
-	push_flush(unit);
+	push_flush(unit, IOMMU_ROOT_DOMAIN);
 	push_wait(unit);
 	return iommu_unit_wait(unit) && command(unit, COMMAND_TRANSLATE, true) &&
 	       end_protection(unit);

@@ -11,10 +11,21 @@
 
 /* What stands against this unit; NULL: nothing, and the fields that are found in its registers are set. `last`: the highest address. */
 const char *vtd_judge(struct iommu_unit *unit, uint64_t last);
-/* All devices are in the domain from now on. False: the unit does not answer. */
-bool vtd_start(struct iommu_unit *unit, spa_t top) MUST_CHECK;
-/* Ends with iommu_unit_wait(). */
-void vtd_flush_begin(struct iommu_unit *unit);
+/* All devices are in the root's domain, `top` its first table of 4 levels, from now on. False: the unit does not answer. */
+bool vtd_start(struct iommu_unit *unit, uint64_t *top) MUST_CHECK;
+/*
+ * A bus has the context table of all, or one of its own while a device of it is in another domain than the root's. vtd_own_contexts()
+ * makes that; false: the pool is empty. vtd_share_contexts() gives up one in which all devices are in the root's domain: NULL, or the
+ * table to be freed when the unit has forgotten it.
+ */
+bool vtd_own_contexts(struct iommu_unit *unit, uint8_t bus) MUST_CHECK;
+uint64_t *vtd_share_contexts(struct iommu_unit *unit, uint8_t bus);
+/* A device's entry in its bus' own table: nothing, or the domain of this number. A unit forgets the entry between the two. */
+void vtd_block_device(struct iommu_unit *unit, uint16_t device);
+void vtd_set_device(struct iommu_unit *unit, uint16_t device, uint16_t number, uint64_t *top);
+/* Both end with iommu_unit_wait(): what is remembered of a domain; the entries of all devices. */
+void vtd_flush_begin(struct iommu_unit *unit, uint16_t number);
+void vtd_forget_begin(struct iommu_unit *unit);
 /* Something was recorded; the i-th record of unit->fault_count, which is free again then. */
 bool vtd_has_faults(const struct iommu_unit *unit);
 bool vtd_take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fault);

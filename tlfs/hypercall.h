@@ -94,6 +94,11 @@ hypercall_handler hc_deposit_memory, hc_withdraw_memory, hc_get_memory_balance;
 hypercall_handler hc_map_gpa_pages, hc_unmap_gpa_pages, hc_get_gpa_access_states,
 	hc_translate_virtual_address, hc_translate_virtual_address_ex;
 
+/* hc_device.c */
+hypercall_handler hc_get_iommu_capabilities, hc_create_device_domain, hc_delete_device_domain,
+	hc_attach_device_domain, hc_detach_device_domain, hc_map_device_gpa_pages,
+	hc_unmap_device_gpa_pages;
+
 /* hc_vp.c, hc_start.c */
 hypercall_handler hc_create_vp, hc_delete_vp, hc_get_vp_registers, hc_set_vp_registers,
 	hc_dispatch_vp, hc_vd_dispatch_vp;

@@ -4,6 +4,8 @@
  */
 #include "tlfs/hypercall.h"
 
+#include "include/hv/device.h"
+
 #define SIZE(type) ((sizeof(type) + 7) & ~7u)
 #define IN(name)   SIZE(struct hv_input_##name)
 #define OUT(name)  SIZE(struct hv_output_##name)
@@ -92,6 +94,16 @@ static const struct hypercall_row rows[] = {
 	       IN(translate_virtual_address), OUT(translate_virtual_address)),
 	SIMPLE(TRANSLATE_VIRTUAL_ADDRESS_EX, translate_virtual_address_ex, PARENT,
 	       IN(translate_virtual_address), OUT(translate_virtual_address_ex)),
+
+	SIMPLE(GET_IOMMU_CAPABILITIES, get_iommu_capabilities, PARENT, IN(get_iommu_capabilities),
+	       OUT(get_iommu_capabilities)),
+	SIMPLE(CREATE_DEVICE_DOMAIN, create_device_domain, PARENT, IN(create_device_domain), 0),
+	SIMPLE(DELETE_DEVICE_DOMAIN, delete_device_domain, PARENT, IN(delete_device_domain), 0),
+	SIMPLE(ATTACH_DEVICE_DOMAIN, attach_device_domain, PARENT, IN(attach_device_domain), 0),
+	SIMPLE(DETACH_DEVICE_DOMAIN, detach_device_domain, PARENT, IN(detach_device_domain), 0),
+	REP(MAP_DEVICE_GPA_PAGES, map_device_gpa_pages, PARENT, IN(map_device_gpa_pages), 8, 0, 64),
+	REP(UNMAP_DEVICE_GPA_PAGES, unmap_device_gpa_pages, PARENT, IN(unmap_device_gpa_pages), 0,
+	    0, PLAT_DEVICE_UNMAP_PAGES),
 
 	SIMPLE(CREATE_VP, create_vp, PARENT, SIZE(struct hv_create_vp), 0),
 	SIMPLE(DELETE_VP, delete_vp, PARENT, SIZE(union hv_input_delete_vp), 0),

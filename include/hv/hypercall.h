@@ -136,9 +136,15 @@ HV_ASSERT_SIZE(union hv_hypercall_output, 8);
 #define HVCALL_CHECK_FOR_IO_INTERCEPT                 0x00ad
 #define HVCALL_FLUSH_GUEST_PHYSICAL_ADDRESS_SPACE     0x00af
 #define HVCALL_FLUSH_GUEST_PHYSICAL_ADDRESS_LIST      0x00b0
+#define HVCALL_CREATE_DEVICE_DOMAIN                   0x00b1
+#define HVCALL_ATTACH_DEVICE_DOMAIN                   0x00b2
+#define HVCALL_MAP_DEVICE_GPA_PAGES                   0x00b3
+#define HVCALL_UNMAP_DEVICE_GPA_PAGES                 0x00b4
 #define HVCALL_SIGNAL_EVENT_DIRECT                    0x00c0
 #define HVCALL_POST_MESSAGE_DIRECT                    0x00c1
 #define HVCALL_DISPATCH_VP                            0x00c2
+#define HVCALL_DETACH_DEVICE_DOMAIN                   0x00c4
+#define HVCALL_DELETE_DEVICE_DOMAIN                   0x00c5
 #define HVCALL_GET_GPA_PAGES_ACCESS_STATES            0x00c9
 #define HVCALL_ACQUIRE_SPARSE_SPA_PAGE_HOST_ACCESS    0x00d7
 #define HVCALL_RELEASE_SPARSE_SPA_PAGE_HOST_ACCESS    0x00d8
@@ -154,6 +160,7 @@ HV_ASSERT_SIZE(union hv_hypercall_output, 8);
 #define HVCALL_MMIO_WRITE                             0x0107
 #define HVCALL_SET_PARTITION_PROPERTY_EX              0x010a
 #define HVCALL_DISABLE_HYP_EX                         0x010f
+#define HVCALL_GET_IOMMU_CAPABILITIES                 0x0125
 #define HVCALL_MAP_STATS_PAGE2                        0x0131
 
 /* Ours, beside the TLFS's. Who knows none answers HV_STATUS_INVALID_HYPERCALL_CODE. */

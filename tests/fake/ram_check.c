@@ -14,8 +14,9 @@
 
 /* What was found of a page. */
 struct found {
-	uint32_t child_leaves; /* leaves and hidden entries of children */
-	uint32_t overlays;     /* records */
+	uint32_t child_leaves;  /* leaves and hidden entries of children */
+	uint32_t device_leaves; /* of device domains */
+	uint32_t overlays;      /* records */
 	uint32_t pending;
 	uint32_t in_pool;
 	uint32_t tables; /* page tables that it is */
@@ -167,7 +168,7 @@ static void compare(uint64_t index, const struct page *page, const struct found 
 	HOLDS(6, index, page->boot || f->in_pool == (page->kind == PAGE_FREE));
 	HOLDS(9, index, page->kind != PAGE_RAM || (!page->boot && owned_by(page, &ram_root)));
 	if (page->kind == PAGE_RAM) {
-		HOLDS(2, index, page->count == f->child_leaves + f->pending);
+		HOLDS(2, index, page->count == f->child_leaves + f->device_leaves + f->pending);
 	} else if (page->kind == PAGE_USED) {
 		HOLDS(4, index, page->count == f->overlays + f->pending);
 	} else {
@@ -214,6 +215,11 @@ static void tlbs(void)
 	}
 }
 
+static void device_leaf(uint64_t spn)
+{
+	found_of(spn)->device_leaves++;
+}
+
 void ram_check(void)
 {
 	struct partition *partitions[] = {&ram_root, &ram_children[0], &ram_children[1]};
@@ -239,6 +245,7 @@ void ram_check(void)
 		}
 		pending(map);
 	}
+	ram_iommu_leaves(device_leaf);
 	for (uint64_t i = 0; i < total; i++) {
 		compare(i, first + i, &found[i]);
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hypervisor/iommu.h"
+#include "hypervisor/iommu_device.h"
 #include "tests/fake/ram.h"
 
 #define GIB     (1ull << 30)
@@ -20,22 +21,48 @@
 		}                                                                                  \
 	} while (0)
 
-/* What the unit remembers: pages that devices may reach, and tables. */
+/* What the unit remembers of a domain: pages that devices may reach, and tables. */
 static struct {
 	uint64_t spn;
+	uint16_t number;
 	bool table;
 } memory[MEMORY];
 static uint32_t memory_count;
+/* Where devices' addresses lead. */
+static struct entry {
+	uint64_t *top;
+	uint16_t number;
+} entries[RAM_DEVICES];
 
 /* A test of the real units has iommu.c's. */
-__attribute__((weak)) void iommu_units_flush(void)
+__attribute__((weak)) void iommu_units_flush(uint16_t number)
 {
-	memory_count = 0;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < memory_count; i++) {
+		if (memory[i].number != number) {
+			memory[kept++] = memory[i];
+		}
+	}
+	memory_count = kept;
 }
 
-static void remember(uint64_t spn, bool table)
+/* What a device's entry says, which is looked at anew each time. As in iommu.c nothing is remembered of the domain that it leaves. */
+__attribute__((weak)) bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to,
+					      uint64_t *top)
+{
+	struct entry *entry = &entries[device % RAM_DEVICES];
+
+	CHECK(device < RAM_DEVICES && entry->number == from);
+	iommu_units_flush(from);
+	*entry = (struct entry){top, to};
+	return true;
+}
+
+static void remember(uint16_t number, uint64_t spn, bool table)
 {
 	if (memory_count < MEMORY) {
+		memory[memory_count].number = number;
 		memory[memory_count].spn = spn;
 		memory[memory_count++].table = table;
 	}
@@ -44,17 +71,33 @@ static void remember(uint64_t spn, bool table)
 /* The formats, by the specifications' numbers: VT-d 9.8, AMD IOMMU 2.2.3. */
 static bool present(uint64_t entry)
 {
-	return iommu_domain.kind == IOMMU_AMDVI ? (entry & 1) && (entry >> 61 & 3) == 3
-						: (entry & 3) == 3;
+	return entry & 1;
+}
+
+static bool writable(uint64_t entry)
+{
+	return iommu_domain.kind == IOMMU_AMDVI ? entry >> 62 & 1 : entry >> 1 & 1;
+}
+
+/* Bits that have to be there beside those of rights and address. */
+static void well_formed(uint64_t entry, unsigned int level, bool table)
+{
+	uint64_t rest = entry & ~(ADDRESS | (iommu_domain.kind == IOMMU_AMDVI ? 1ull << 62 : 2));
+
+	if (iommu_domain.kind == IOMMU_AMDVI) {
+		HOLDS(4, entry, rest == (1ull | 1ull << 61 | (table ? (uint64_t)level << 9 : 0)));
+	} else {
+		HOLDS(4, entry, rest == (1ull | (!table && level ? 1 << 7 : 0)));
+	}
+	HOLDS(4, entry, !table || writable(entry));
 }
 
 static bool leads_to_table(uint64_t entry, unsigned int level)
 {
-	if (iommu_domain.kind == IOMMU_AMDVI) {
-		HOLDS(4, entry, (entry >> 9 & 7) == 0 || (entry >> 9 & 7) == level);
-		return entry >> 9 & 7;
-	}
-	return level && !(entry & 1 << 7);
+	bool table = iommu_domain.kind == IOMMU_AMDVI ? entry >> 9 & 7 : level && !(entry & 1 << 7);
+
+	well_formed(entry, level, table);
+	return table;
 }
 
 static uint64_t *table_of(uint64_t entry)
@@ -62,21 +105,36 @@ static uint64_t *table_of(uint64_t entry)
 	return plat_spa_ptr((spa_t){entry & ADDRESS});
 }
 
-unsigned int ram_dma_level(uint64_t spn)
+static unsigned int walk(const struct entry *from, uint64_t page, uint64_t *leaf)
 {
-	uint64_t *table = iommu_domain.top, entry;
+	uint64_t *table = from->top;
 
 	for (unsigned int level = 3;; level--) {
-		remember(plat_ptr_spa(table).v >> PAGE_SHIFT, true);
-		entry = table[spn >> 9 * level & 511];
-		if (!present(entry)) {
+		remember(from->number, plat_ptr_spa(table).v >> PAGE_SHIFT, true);
+		*leaf = table[page >> 9 * level & 511];
+		if (!present(*leaf)) {
 			return 4;
 		}
-		if (!leads_to_table(entry, level)) {
+		if (!leads_to_table(*leaf, level)) {
 			return level;
 		}
-		table = table_of(entry);
+		table = table_of(*leaf);
 	}
+}
+
+static const struct entry *root_entry(void)
+{
+	static struct entry entry;
+
+	entry = (struct entry){iommu_domain.top, IOMMU_ROOT_DOMAIN};
+	return &entry;
+}
+
+unsigned int ram_dma_level(uint64_t spn)
+{
+	uint64_t leaf;
+
+	return walk(root_entry(), spn, &leaf);
 }
 
 bool ram_dma(uint64_t spn)
@@ -87,31 +145,60 @@ bool ram_dma(uint64_t spn)
 	if (ram_dma_level(spn) == 4) {
 		return false;
 	}
-	remember(spn, false);
+	remember(IOMMU_ROOT_DOMAIN, spn, false);
+	return true;
+}
+
+bool ram_device_dma(uint16_t device, uint64_t page, bool write, uint64_t *spn)
+{
+	const struct entry *from = &entries[device];
+	unsigned int level;
+	uint64_t leaf;
+
+	level = walk(from, page, &leaf);
+	if (level == 4 || (write && !writable(leaf))) {
+		return false;
+	}
+	*spn = ((leaf & ADDRESS) >> PAGE_SHIFT) + (page & ((1ull << 9 * level) - 1));
+	remember(from->number, *spn, false);
 	return true;
 }
 
 void ram_iommu_boot(enum iommu_kind kind, uint8_t max_level)
 {
 	memory_count = 0;
+	iommu_device_reset();
 	iommu_domain = (struct iommu_domain){
 		.kind = kind,
 		.max_level = max_level,
+		.width = RAM_DEVICE_WIDTH,
+		.numbers = RAM_DEVICE_NUMBERS,
 		.end = (4 * GIB + 16 * (1 << 20)) >> PAGE_SHIFT,
 		.owner = &ram_root,
 	};
 	if (kind != IOMMU_NONE) {
 		CHECK(iommu_domain_build(&iommu_domain));
 	}
+	for (int i = 0; i < RAM_DEVICES; i++) {
+		entries[i] = *root_entry();
+	}
+}
+
+static bool overlaps_interrupts(uint64_t page, uint64_t pages)
+{
+	return page < 0xfef00 && 0xfee00 < page + pages;
 }
 
 /* D1, D2: what devices reach is what the root reaches: nothing hidden, no page of RAM that is not the root's, and all that are. */
-static void leaf(uint64_t spn, uint64_t entry, unsigned int level, uint64_t *ram)
+static void leaf(uint64_t at, uint64_t entry, unsigned int level, uint64_t *ram,
+		 ram_leaf_visitor *visit)
 {
-	uint64_t pages = 1ull << 9 * level;
+	uint64_t pages = 1ull << 9 * level, spn = (entry & ADDRESS) >> PAGE_SHIFT;
 
-	HOLDS(1, spn, (entry & ADDRESS) >> PAGE_SHIFT == spn);
+	HOLDS(1, at, visit != NULL || spn == at);
+	HOLDS(1, spn, !(spn & (pages - 1)));
 	HOLDS(1, spn, !memory_hidden(spn, pages));
+	HOLDS(1, at, !overlaps_interrupts(spn, pages) && !overlaps_interrupts(at, pages));
 	for (uint64_t i = 0; i < pages; i++) {
 		const struct page *page = memory_page(spn + i);
 
@@ -121,21 +208,69 @@ static void leaf(uint64_t spn, uint64_t entry, unsigned int level, uint64_t *ram
 		}
 		HOLDS(1, spn + i, page == NULL || page->kind == PAGE_RAM);
 		*ram += page != NULL;
+		if (visit != NULL && page != NULL) {
+			visit(spn + i);
+		}
 	}
 }
 
-static void table(const uint64_t *entries, uint64_t spn, unsigned int level, uint64_t *ram)
+/* visit: of a device domain; NULL: the root's. */
+static uint64_t table(const uint64_t *list, uint64_t at, unsigned int level, uint64_t *ram,
+		      ram_leaf_visitor *visit)
 {
-	HOLDS(3, spn, memory_page_of(entries)->kind == PAGE_USED);
-	for (unsigned int i = 0; i < 512; i++, spn += 1ull << 9 * level) {
-		if (!present(entries[i])) {
-			HOLDS(4, spn, !entries[i]);
-		} else if (leads_to_table(entries[i], level)) {
-			table(table_of(entries[i]), spn, level - 1, ram);
+	uint64_t count = 0, below;
+
+	HOLDS(3, at, memory_page_of(list)->kind == PAGE_USED);
+	for (unsigned int i = 0; i < 512; i++, at += 1ull << 9 * level) {
+		count += list[i] != 0;
+		if (!present(list[i])) {
+			HOLDS(4, at, !list[i]);
+		} else if (leads_to_table(list[i], level)) {
+			below = table(table_of(list[i]), at, level - 1, ram, visit);
+			HOLDS(5, at, visit == NULL || below || (level == 3 && !i));
 		} else {
-			HOLDS(4, spn, level <= iommu_domain.max_level);
-			leaf(spn, entries[i], level, ram);
+			HOLDS(4, at, level <= (visit != NULL ? 1 : iommu_domain.max_level));
+			HOLDS(4, at, visit != NULL || writable(list[i]));
+			leaf(at, list[i], level, ram, visit);
 		}
+	}
+	return count;
+}
+
+void ram_iommu_leaves(ram_leaf_visitor *visit)
+{
+	uint64_t ram = 0;
+
+	for (int i = 0; iommu_domain.kind != IOMMU_NONE && i < IOMMU_DEVICE_DOMAINS; i++) {
+		if (iommu_device_domains[i].top != NULL) {
+			table(iommu_device_domains[i].top, 0, 3, &ram, visit);
+		}
+	}
+}
+
+/* D6: a device is in one domain, and in which its entry says. */
+static void devices(void)
+{
+	uint32_t in[IOMMU_DEVICE_DOMAINS] = {0};
+
+	for (uint16_t i = 0; i < RAM_DEVICES; i++) {
+		uint16_t number = iommu_device_number_of(i);
+
+		HOLDS(6, i, entries[i].number == number);
+		if (number == IOMMU_ROOT_DOMAIN) {
+			HOLDS(6, i, entries[i].top == iommu_domain.top);
+		} else {
+			number -= iommu_device_number(iommu_device_domains);
+			HOLDS(6, i,
+			      entries[i].top == iommu_device_domains[number].top &&
+				      entries[i].top != NULL);
+			in[number]++;
+		}
+	}
+	for (int i = 0; i < IOMMU_DEVICE_DOMAINS; i++) {
+		HOLDS(6, i,
+		      iommu_device_domains[i].top == NULL ||
+			      iommu_device_domains[i].devices == in[i]);
 	}
 }
 
@@ -146,7 +281,7 @@ void ram_iommu_check(void)
 	if (iommu_domain.kind == IOMMU_NONE) {
 		return;
 	}
-	table(iommu_domain.top, 0, 3, &found);
+	table(iommu_domain.top, 0, 3, &found, NULL);
 	for (uint32_t i = 0; memory_range(i, &spn, &pages); i++) {
 		for (uint64_t j = 0; j < pages; j++) {
 			wanted += memory_page(spn + j)->kind == PAGE_RAM;
@@ -161,4 +296,5 @@ void ram_iommu_check(void)
 						       : page->kind == PAGE_RAM ||
 								 page->kind == PAGE_LIMBO));
 	}
+	devices();
 }

@@ -15,6 +15,16 @@ void ram_iommu_boot(enum iommu_kind kind, uint8_t max_level);
 bool ram_dma(uint64_t spn);
 /* Level of the leaf in the domain; 4 if there is none. */
 unsigned int ram_dma_level(uint64_t spn);
+
+/* Devices 0 to RAM_DEVICES - 1, each in the domain that it was attached to. *spn: the page of an access that is not refused. */
+#define RAM_DEVICES        3
+#define RAM_DEVICE_WIDTH   48
+#define RAM_DEVICE_NUMBERS 6 /* of domains that the unit tells apart, from 0 on */
+bool ram_device_dma(uint16_t device, uint64_t page, bool write, uint64_t *spn);
+/* All pages of RAM that leaves of device domains lead to. */
+typedef void ram_leaf_visitor(uint64_t spn);
+void ram_iommu_leaves(ram_leaf_visitor *visit);
+
 /* Verifies the invariants of docs/design/iommu.md. */
 void ram_iommu_check(void);
 

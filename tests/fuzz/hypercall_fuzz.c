@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 
+#include "tests/fake/devices.h"
 #include "tests/fake/parent.h"
 #include "tests/fuzz/fuzz.h"
 #include "tlfs/hypercall.h"
@@ -300,6 +301,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		in.seed = (in.seed ^ data[i]) * 0x100000001b3;
 	}
 	in.seed |= 1;
+	fake_devices_reset();
 	fake_boot(2);
 	fake.fixed_pages = 64; /* those of the helpers */
 	child_create(2);

@@ -1,6 +1,6 @@
 /*
  * Deposits, withdrawals, maps, overlays, accesses and faults in any order, of a root and two
- * children. After each step the checker verifies the invariants of docs/design/memory.md, and a
+ * children, and of devices that are in domains of their own. After each step the checker verifies the invariants of docs/design/memory.md, and a
  * model says what each partition must see.
  */
 #include <stdio.h>
@@ -16,6 +16,7 @@
 #define BLOCKS      4
 #define CHILD_PAGES (BLOCKS * 512)
 #define ROOT_PAGES  1536
+#define DOMAINS     3
 #define MIN_STEPS   10
 #define NOTHING     0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
@@ -33,6 +34,9 @@ static struct ram_machine machine = {
 /* Where the blocks of 512 pages that a child uses lie: neighbours, and in other tables. */
 static const uint64_t block_gpn[BLOCKS] = {0, 512, 0x3fe00, 1 << 27};
 
+/* The same of a device domain. */
+static const uint64_t block_page[BLOCKS] = {0, 512, 0xfec00, (1ull << 36) - 512};
+
 struct shown {
 	struct partition *p;
 	uint64_t gpn;
@@ -44,6 +48,11 @@ static struct model {
 	struct shown overlays[OVERLAYS]; /* the newest last */
 	unsigned int overlay_count;
 	void *objects[PARTITIONS][OBJECTS];
+	struct {
+		bool there;
+		uint64_t pages[CHILD_PAGES]; /* NOTHING, or page << 16 | can be written */
+	} domains[DOMAINS];
+	unsigned int domain_of[RAM_DEVICES]; /* 0: the root's, 1 on: domains */
 } model;
 
 static uint16_t word(void)
@@ -148,6 +157,8 @@ static void compare_root(uint64_t gpn)
 	}
 }
 
+static void compare_device(unsigned int device, unsigned int index, bool write);
+
 /* All of it at the end; a few pages after each step, the first of each block among them. */
 static void compare(unsigned int stride)
 {
@@ -159,6 +170,11 @@ static void compare(unsigned int stride)
 	}
 	for (uint64_t gpn = 0; gpn < ROOT_PAGES; gpn += stride) {
 		compare_root(gpn);
+	}
+	for (unsigned int i = 0; i < CHILD_PAGES; i += stride) {
+		for (unsigned int device = 0; device < RAM_DEVICES; device++) {
+			compare_device(device, i, i & 1);
+		}
 	}
 }
 
@@ -360,6 +376,121 @@ static void step_dma(void)
 	       ram_dma(spn) == memory_owned(&ram_root, spn));
 }
 
+/* ---- devices in domains of their own. A domain's id is its place and 1. ---- */
+
+static uint64_t device_page(unsigned int index)
+{
+	return block_page[index / 512] + index % 512;
+}
+
+static void step_domain(void)
+{
+	unsigned int i = fuzz_byte() % DOMAINS, devices = 0;
+	hv_status_t status;
+	bool again = true;
+
+	for (int d = 0; d < RAM_DEVICES; d++) {
+		devices += model.domain_of[d] == i + 1;
+	}
+	if (!model.domains[i].there) {
+		status = plat_device_domain_create(i + 1);
+		EXPECT((status == HV_STATUS_FEATURE_UNAVAILABLE) == (machine.iommu == IOMMU_NONE));
+		model.domains[i].there = status == HV_STATUS_SUCCESS;
+		return;
+	}
+	EXPECT(plat_device_domain_create(i + 1) == HV_STATUS_KEY_ALREADY_EXISTS);
+	while (again) {
+		status = plat_device_domain_delete(i + 1, &again);
+		EXPECT(status == (devices ? HV_STATUS_OBJECT_IN_USE : HV_STATUS_SUCCESS));
+	}
+	if (!devices) {
+		memset(&model.domains[i], 0, sizeof(model.domains[i]));
+	}
+}
+
+static void step_attach(void)
+{
+	uint8_t choice = fuzz_byte();
+	unsigned int device = choice % RAM_DEVICES, to = choice / 16 % (DOMAINS + 1);
+	hv_status_t status = plat_device_attach((uint16_t)device, to);
+
+	EXPECT(status == (machine.iommu == IOMMU_NONE          ? HV_STATUS_FEATURE_UNAVAILABLE
+			  : to && !model.domains[to - 1].there ? HV_STATUS_NOT_FOUND
+							       : HV_STATUS_SUCCESS));
+	if (status == HV_STATUS_SUCCESS) {
+		model.domain_of[device] = to;
+	}
+}
+
+static void step_device_map(void)
+{
+	uint8_t kind = fuzz_byte();
+	unsigned int i = kind % DOMAINS;
+	bool large = kind & 0x80, write = kind & 0x40;
+	uint32_t pages = large ? 512 : 1, count = 1 + (kind >> 4 & 3), done;
+	unsigned int index = word() % (CHILD_PAGES - (large ? 4 * 512 : 4) + 1) & ~(pages - 1);
+	uint64_t gpns[4];
+
+	for (uint32_t j = 0; j < count; j++) {
+		gpns[j] = kind & 8 ? some_spn() : some_spn() & ~(uint64_t)(pages - 1);
+	}
+	/* The blocks are not all neighbours. */
+	if (index / 512 != (index + count * pages - 1) / 512) {
+		count = 1;
+	}
+	if (plat_device_map(i + 1, device_page(index), gpns, count, write, large, &done) ==
+	    HV_STATUS_SUCCESS) {
+		EXPECT(model.domains[i].there && done == count);
+	}
+	for (uint32_t j = 0; j < done * pages; j++) {
+		uint64_t *entry = &model.domains[i].pages[index + j];
+
+		EXPECT(*entry == NOTHING);
+		*entry = (gpns[j / pages] + j % pages) << 16 | (write ? 3 : 1);
+	}
+}
+
+static void step_device_unmap(void)
+{
+	unsigned int i = fuzz_byte() % DOMAINS, index = word() % CHILD_PAGES;
+	uint32_t count = word() % 513, done;
+
+	if (index % 512 + count > 512) {
+		index &= ~511u;
+	}
+	count = count ? count : 1;
+	if (plat_device_unmap(i + 1, device_page(index), count, &done) == HV_STATUS_SUCCESS) {
+		EXPECT(model.domains[i].there && done && done <= count);
+	}
+	memset(&model.domains[i].pages[index], 0, done * sizeof(uint64_t));
+}
+
+/* A device reaches what is mapped in its domain, as it is mapped, and nothing else. */
+static void compare_device(unsigned int device, unsigned int index, bool write)
+{
+	unsigned int in = model.domain_of[device];
+	uint64_t entry = in ? model.domains[in - 1].pages[index] : 0, spn = 0;
+	bool reached;
+
+	if (!in || machine.iommu == IOMMU_NONE) {
+		return;
+	}
+	reached = ram_device_dma((uint16_t)device, device_page(index), write, &spn);
+	EXPECT(reached == (entry & (write ? 2 : 1)));
+	EXPECT(!reached || spn == entry >> 16);
+}
+
+static void step_device_dma(void)
+{
+	unsigned int device = fuzz_byte() % RAM_DEVICES;
+
+	for (int i = 0; i < 8; i++) {
+		uint16_t choice = word();
+
+		compare_device(device, choice % CHILD_PAGES, choice >> 15);
+	}
+}
+
 static void step_flush(void)
 {
 	plat_gpa_flush(partition(fuzz_byte()));
@@ -368,11 +499,13 @@ static void step_flush(void)
 static void step(void)
 {
 	static void (*const steps[])(void) = {
-		step_deposit, step_withdraw,     step_create,
-		step_map,     step_unmap,        step_object,
-		step_overlay, step_touch,        step_overlay_remove,
-		step_flush,   step_access_state, step_copy,
-		step_map,     step_destroy,      step_dma,
+		step_deposit,    step_withdraw,     step_create,
+		step_map,        step_unmap,        step_object,
+		step_overlay,    step_touch,        step_overlay_remove,
+		step_flush,      step_access_state, step_copy,
+		step_map,        step_destroy,      step_dma,
+		step_domain,     step_attach,       step_device_map,
+		step_device_map, step_device_unmap, step_device_dma,
 	};
 
 	steps[fuzz_byte() % ARRAY_COUNT(steps)]();
@@ -382,7 +515,16 @@ static void step(void)
 static void take_apart(void)
 {
 	uint64_t gpn;
+	bool again;
 
+	for (uint16_t i = 0; i < RAM_DEVICES && machine.iommu != IOMMU_NONE; i++) {
+		EXPECT(plat_device_attach(i, 0) == HV_STATUS_SUCCESS);
+	}
+	for (unsigned int i = 0; i < DOMAINS; i++) {
+		for (again = model.domains[i].there; again;) {
+			EXPECT(plat_device_domain_delete(i + 1, &again) == HV_STATUS_SUCCESS);
+		}
+	}
 	while (model.overlay_count) {
 		struct shown *last = &model.overlays[--model.overlay_count];
 
