@@ -133,12 +133,18 @@ static int __init root_init(void)
 	if (ret) {
 		goto out_irqfd;
 	}
-	ret = misc_register(&device);
+	ret = iommu_init_root();
 	if (ret) {
 		goto out_synic;
 	}
+	ret = misc_register(&device);
+	if (ret) {
+		goto out_iommu;
+	}
 	return 0;
 
+out_iommu:
+	iommu_exit_root();
 out_synic:
 	synic_exit();
 out_irqfd:
@@ -149,6 +155,7 @@ out_irqfd:
 static void __exit root_exit(void)
 {
 	misc_deregister(&device);
+	iommu_exit_root();
 	synic_exit();
 	irqfd_exit();
 }

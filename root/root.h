@@ -196,6 +196,10 @@ void irqfd_acknowledge(struct partition *partition, uint32_t vector); /* interru
 int irqfd_init(void);
 void irqfd_exit(void);
 
+/* iommu.c; after synic_init(), before synic_exit() */
+int iommu_init_root(void);
+void iommu_exit_root(void);
+
 /* synic.c */
 int synic_init(void);
 void synic_exit(void);

@@ -53,9 +53,9 @@ build/tests/system/backend_functions: $(call user,tests/system/backend_functions
 # What a guest starts another kernel with, and what tells how far its clock is from the host's.
 tests_products += build/tests/system/kexec build/tests/system/clock
 # Either end of a guest's socket.
-tests_products += build/tests/system/hvsock
+tests_products += build/tests/system/hvsock build/tests/system/vfio
 
-build/tests/system/kexec build/tests/system/clock build/tests/system/hvsock: build/tests/system/%: build/user/tests/system/%.o
+build/tests/system/kexec build/tests/system/clock build/tests/system/hvsock build/tests/system/vfio: build/tests/system/%: build/user/tests/system/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
