@@ -284,6 +284,11 @@ bool writer_show(struct ring_writer *writer)
 	return load(&control->interrupt_mask) == 0 && load(&control->read_index) == before;
 }
 
+bool writer_unread(const struct ring_writer *writer)
+{
+	return load(&writer->half.control->read_index) != writer->shown;
+}
+
 bool writer_want(struct ring_writer *writer, uint32_t bytes)
 {
 	if (bytes == 0 && !writer->waits) {

@@ -426,3 +426,8 @@ void channel_flush(struct vmbus_channel *channel)
 	wrote_data(channel, from, to);
 	wrote_control(channel, writer_half(channel));
 }
+
+bool channel_unread(const struct vmbus_channel *channel)
+{
+	return writer_unread(&channel->writer);
+}

@@ -306,6 +306,8 @@ int channel_send_pages(struct vmbus_channel *channel, uint64_t transaction,
 		       const struct iovec *payload, unsigned int count) MUST_CHECK;
 /* Shows the guest what was sent and interrupts it if it waits. [R] */
 void channel_flush(struct vmbus_channel *channel);
+/* The guest has not taken all that it was shown. [R] */
+bool channel_unread(const struct vmbus_channel *channel);
 
 /*
  * The device's own complaint about what the guest sent: a line in the log, and the channel closes

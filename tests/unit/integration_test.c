@@ -1508,6 +1508,77 @@ static void test_copy_fails(void **state)
 	integration_copy_ready(integration);
 }
 
+/*
+ * As Linux 6.1's driver stands when its daemon is killed between a request's arrival and its work (drivers/hv/hv_fcopy.c): it answers that one,
+ * and takes no other, not even when a daemon comes.
+ */
+static void test_guest_stands(void **state)
+{
+	struct message message, late;
+
+	(void)state;
+	read_answer = 0;
+	contact(INTEGRATION_FCOPY, 1, 1);
+	assert_int_equal(copy("/a", 0), 0);
+	accept_copy(START_FILE_COPY);
+	expect_copy(&message, WRITE_TO_FILE);
+	answer(INTEGRATION_FCOPY, &message, HV_E_FAIL);
+	assert_int_equal(ended, -EREMOTEIO);
+	pass(59);
+	assert_null(state_of(INTEGRATION_FCOPY).why);
+	assert_int_equal(copy("/a", 0), -EBUSY);
+	pass(1);
+	/* Nothing else is laid on top of it, and who asks hears at once why. */
+	assert_non_null(state_of(INTEGRATION_FCOPY).why);
+	assert_non_null(strstr(state_of(INTEGRATION_FCOPY).why, "has not taken"));
+	assert_int_equal(copy("/a", 0), -ENOTCONN);
+	assert_true(state_of(INTEGRATION_FCOPY).contacted);
+	/* It has been asleep alone: it takes the request, and answers what nobody waits for. */
+	expect_copy(&late, CANCEL_FCOPY);
+	expect_silence(INTEGRATION_FCOPY);
+	assert_null(state_of(INTEGRATION_FCOPY).why);
+	assert_int_equal(copy("/a", 0), 0);
+	answer(INTEGRATION_FCOPY, &late, 0);
+	assert_int_equal(state_of(INTEGRATION_FCOPY).wrong_answers, 1);
+	accept_copy(START_FILE_COPY);
+	expect_copy(&message, WRITE_TO_FILE);
+	assert_int_equal(copied, 0);
+	/* A new driver is not the one that stood. */
+	answer(INTEGRATION_FCOPY, &message, HV_E_FAIL);
+	pass(60);
+	assert_int_equal(copy("/a", 0), -ENOTCONN);
+	assert_true(guest_close(&channels[INTEGRATION_FCOPY]));
+	contact(INTEGRATION_FCOPY, 1, 1);
+	assert_int_equal(copy("/a", 0), 0);
+	accept_copy(START_FILE_COPY);
+	/* One that has taken the request and lost it takes the next. */
+	expect_copy(&message, WRITE_TO_FILE);
+	pass(60);
+	assert_int_equal(ended, -ETIMEDOUT);
+	assert_int_equal(copy("/a", 0), 0);
+	accept_copy(START_FILE_COPY);
+}
+
+/* Those that wait behind such a request do not wait a minute each. */
+static void test_guest_stands_and_a_queue_waits(void **state)
+{
+	struct integration_pair pair = {.key = "key"};
+	const struct integration_kvp set = {.operation = INTEGRATION_KVP_SET, .pair = &pair};
+	struct message message;
+	struct hv_kvp_msg body;
+
+	(void)state;
+	contact(INTEGRATION_KVP, 3, 0);
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+	assert_int_equal(integration_kvp(integration, &set), 0);
+	pass(60);
+	assert_int_equal(kvp_ended, -ETIMEDOUT);
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), -ENOTCONN);
+	expect_kvp(&message, &body, KVP_OP_GET);
+	expect_silence(INTEGRATION_KVP);
+	assert_int_equal(exchange(INTEGRATION_KVP_GET, &pair), 0);
+}
+
 /* ---- The channel ---- */
 
 static void set_room(struct guest_channel *channel, bool room)
@@ -1793,6 +1864,8 @@ int main(void)
 		TEST(test_freeze_late),
 		TEST(test_copy),
 		TEST(test_copy_fails),
+		TEST(test_guest_stands),
+		TEST(test_guest_stands_and_a_queue_waits),
 		TEST(test_no_room),
 		TEST(test_small_ring),
 		TEST(test_switched),

@@ -35,6 +35,12 @@ void ic_changed(struct ic *ic)
 	integration_host_changed(ic->integration->host, ic->service);
 }
 
+/* What the guest has not taken in its time lies in the ring still; nothing but a thaw is laid on top of it. */
+static bool stands(const struct ic *ic)
+{
+	return ic->stuck && (ic->paused || channel_unread(ic->channel));
+}
+
 const char *ic_why(const struct ic *ic)
 {
 	if (ic->offer == NULL) {
@@ -49,7 +55,10 @@ const char *ic_why(const struct ic *ic)
 	case IC_REFUSED:
 		return "the guest speaks none of the versions that we speak";
 	default:
-		return NULL;
+		return stands(ic) ? "the guest has not taken the last request in time: its "
+				    "driver may hang; if it does, switch the service off and on, "
+				    "and start its daemon in the guest again"
+				  : NULL;
 	}
 }
 
@@ -110,6 +119,7 @@ static void ask(struct ic *ic, uint16_t type, const void *body, uint32_t bytes, 
 	ic->out_type = type;
 	ic->out_bytes = (uint32_t)HEAD_BYTES + bytes;
 	ic->asking = ic->unsent = true;
+	ic->stuck = false;
 	ic->error = 0;
 	ic->timeout = timeout;
 	ic->deadline = timeout == IC_NEVER ? IC_NEVER : ic_now(ic) + timeout;
@@ -311,7 +321,9 @@ void ic_tick(struct ic *ic)
 	if (ic->asking && ic->error != 0) {
 		fail(ic, ic->error);
 	} else if (ic->asking && now >= ic->deadline) {
+		ic->stuck = ic->channel != NULL && !ic->paused && channel_unread(ic->channel);
 		fail(ic, -ETIMEDOUT);
+		ic_changed(ic);
 	}
 	if (now >= ic->due) {
 		ic->due = IC_NEVER;

@@ -66,7 +66,8 @@ struct ic {
 
 	/* The request: in `out`, or with the guest. */
 	bool asking, unsent;
-	int error; /* it cannot be sent */
+	int error;  /* it cannot be sent */
+	bool stuck; /* the last one's time was over, and the guest had not taken it */
 	uint16_t out_type;
 	uint8_t id;
 	uint64_t timeout, deadline;

@@ -380,7 +380,7 @@ static void failed(struct ic *ic, int ret)
 {
 	struct ic_kvp *kvp = kvp_of(ic);
 
-	if (ret == -ECONNRESET) {
+	if (ret == -ECONNRESET || ic_why(ic) != NULL) {
 		finish_all(kvp, ret, ic_failure(ret));
 		return;
 	}
