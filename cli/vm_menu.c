@@ -317,15 +317,14 @@ static bool machines_menu(struct vm *vm)
 	char line[64];
 
 	while (goes_on) {
-		json_t *answer = http_ask(vm->http, "GET", "/v1/machines", NULL);
-		const json_t *list = json_object_get(answer, "machines");
+		json_t *list = http_list(vm->http, "/v1/machines", "machines");
 
-		if (answer == NULL) {
+		if (list == NULL) {
 			return true;
 		}
 		print_machines(list, from);
 		goes_on = ask("> ", line, sizeof(line)) && serve_line(vm, list, line, &from);
-		json_decref(answer);
+		json_decref(list);
 	}
 	return !feof(stdin);
 }

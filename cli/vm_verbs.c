@@ -172,13 +172,13 @@ void vm_print_size(const json_t *bytes, char *text, size_t size)
 
 static int print_list(struct vm *vm, const char *path, const char *member, const char *columns)
 {
-	json_t *answer = http_ask(vm->http, "GET", path, NULL);
+	json_t *list = http_list(vm->http, path, member);
 
-	if (answer == NULL) {
+	if (list == NULL) {
 		return vm_refused(vm);
 	}
-	vm_print_rows(vm, json_object_get(answer, member), columns);
-	json_decref(answer);
+	vm_print_rows(vm, list, columns);
+	json_decref(list);
 	return VM_DONE;
 }
 

@@ -81,11 +81,9 @@ static json_t *load_of(const json_t *before, const json_t *after, double seconds
 
 static json_t *read_machines(struct vm *vm, double *when)
 {
-	json_t *answer = http_ask(vm->http, "GET", "/v1/machines", NULL), *machines;
+	json_t *machines = http_list(vm->http, "/v1/machines", "machines");
 
 	*when = now();
-	machines = json_incref(json_object_get(answer, "machines"));
-	json_decref(answer);
 	return machines;
 }
 

@@ -21,6 +21,7 @@
 #define HEAD_MAX   4096
 #define HTTPS      "https://"
 #define SSH        "ssh://"
+#define PART       100   /* items of a list at once */
 #define CARRIED    16384 /* bytes at once; as much as a record of TLS has */
 
 struct http {
@@ -375,6 +376,33 @@ json_t *http_ask(struct http *http, const char *method, const char *path, json_t
 		return NULL;
 	}
 	return answer;
+}
+
+json_t *http_list(struct http *http, const char *path, const char *member)
+{
+	json_t *list = json_array(), *answer;
+	char *cursor = strdup(""), part[1024];
+	const char *next;
+
+	while (list != NULL && cursor != NULL) {
+		snprintf(part, sizeof(part), "%s?limit=%d%s%s", path, PART,
+			 cursor[0] != '\0' ? "&cursor=" : "", cursor);
+		free(cursor);
+		cursor = NULL;
+		answer = http_ask(http, "GET", part, NULL);
+		if (answer == NULL) {
+			json_decref(list);
+			return NULL;
+		}
+		json_array_extend(list, json_object_get(answer, member));
+		next = json_string_value(json_object_get(answer, "next"));
+		if (next != NULL && json_array_size(json_object_get(answer, member)) != 0) {
+			cursor = http_escape(http, next);
+		}
+		json_decref(answer);
+	}
+	free(cursor);
+	return list;
 }
 
 /* ---- Files ---- */

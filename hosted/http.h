@@ -32,6 +32,10 @@ void http_close(struct http *http);
  * not reached).
  */
 json_t *http_ask(struct http *http, const char *method, const char *path, json_t *body);
+/*
+ * A list at that path as an array, however long it is: it is asked for in parts of 100, and each waits for no more than its own. NULL as above.
+ */
+json_t *http_list(struct http *http, const char *path, const char *member);
 /* The next request is for a document of this revision alone. */
 void http_expect(struct http *http, const char *revision);
 const char *http_code(const struct http *http);

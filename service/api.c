@@ -83,6 +83,77 @@ static json_t *read_body(struct request *request)
 	return NULL;
 }
 
+/* ---- Lists in parts ---- */
+
+struct page {
+	size_t limit;
+	const char *cursor; /* the last item of the part before; NULL: from the beginning */
+	json_t *list;
+	bool more; /* than fit */
+};
+
+/* Digits alone. */
+static bool read_number(const char *text, uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
+}
+
+static bool refuse_parameter(struct request *request, const char *name, const char *remedy,
+			     const char *what)
+{
+	struct refusal why;
+
+	refuse(&why, SERVICE_BAD_INVALID, remedy, "%s: %s", name, what);
+	snprintf(why.field, sizeof(why.field), "%s", name);
+	api_refuse(request, &why);
+	return false;
+}
+
+/* False: answered. */
+static bool page_begin(struct request *request, struct page *page)
+{
+	const char *text = request_parameter(request, "limit");
+	uint64_t limit = SIZE_MAX;
+
+	if (text != NULL &&
+	    (!read_number(text, &limit) || limit == 0 || limit > SERVICE_PAGE_MAX)) {
+		return refuse_parameter(request, "limit", "give 1 to 500, or leave it out",
+					"no number of items that a list can have");
+	}
+	*page = (struct page){.limit = (size_t)limit,
+			      .cursor = request_parameter(request, "cursor"),
+			      .list = json_array()};
+	return true;
+}
+
+/* False: it is full, and this one would be the first of the next part. */
+static bool page_has_room(struct page *page)
+{
+	page->more = json_array_size(page->list) == page->limit;
+	return !page->more;
+}
+
+/* `key`: the member by which an item is found as a cursor; of the last one here the next part is told. */
+static void page_answer(struct request *request, const struct page *page, const char *member,
+			const char *key)
+{
+	const json_t *last = json_array_get(page->list, json_array_size(page->list) - 1);
+	json_t *answer = json_pack("{s:o}", member, page->list), *of = json_object_get(last, key);
+	char number[24];
+
+	if (page->more && json_is_integer(of)) {
+		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(of));
+		json_object_set_new(answer, "next", json_string(number));
+	} else if (page->more) {
+		json_object_set(answer, "next", of);
+	}
+	request_answer(request, 200, answer);
+}
+
 /* ---- The host ---- */
 
 static void get_root(struct call *call)
@@ -199,16 +270,24 @@ static void stop_machines(struct call *call)
 
 static void list_machines(struct call *call)
 {
-	const struct request *request = call->request;
-	json_t *list = json_array();
+	struct request *request = call->request;
 	const struct machine *machine;
+	struct page page;
 
-	for (machine = request->service->machines; machine != NULL; machine = machine->next) {
-		if (role_of(request, machine) >= ROLE_VIEWER) {
-			json_array_append_new(list, machine_summary(machine));
-		}
+	if (!page_begin(request, &page)) {
+		return;
 	}
-	request_answer(call->request, 200, json_pack("{s:o}", "machines", list));
+	for (machine = request->service->machines; machine != NULL; machine = machine->next) {
+		if (role_of(request, machine) < ROLE_VIEWER ||
+		    (page.cursor != NULL && strcmp(machine->name, page.cursor) <= 0)) {
+			continue;
+		}
+		if (!page_has_room(&page)) {
+			break;
+		}
+		json_array_append_new(page.list, machine_summary(machine));
+	}
+	page_answer(request, &page, "machines", "name");
 }
 
 static void print_tag(const struct machine *machine, char tag[48])
@@ -857,15 +936,30 @@ static bool may_see(const struct request *request, const struct job *job)
 
 static void list_jobs(struct call *call)
 {
-	json_t *list = json_array();
+	struct request *request = call->request;
+	uint64_t before = UINT64_MAX;
 	const struct job *job;
+	struct page page;
 
-	for (job = call->request->service->jobs; job != NULL; job = job->next) {
-		if (may_see(call->request, job)) {
-			json_array_append_new(list, job_object(job));
-		}
+	if (!page_begin(request, &page)) {
+		return;
 	}
-	request_answer(call->request, 200, json_pack("{s:o}", "jobs", list));
+	if (page.cursor != NULL && !read_number(page.cursor, &before)) {
+		json_decref(page.list);
+		refuse_parameter(request, "cursor", "give the `next` of the part before",
+				 "no job's number");
+		return;
+	}
+	for (job = request->service->jobs; job != NULL; job = job->next) {
+		if (job->id >= before || !may_see(request, job)) {
+			continue;
+		}
+		if (!page_has_room(&page)) {
+			break;
+		}
+		json_array_append_new(page.list, job_object(job));
+	}
+	page_answer(request, &page, "jobs", "id");
 }
 
 static void waited(struct waiter *waiter)

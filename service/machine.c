@@ -40,9 +40,37 @@ const char *machine_state_name(enum machine_state state)
 	return names[state];
 }
 
+/* By name, as lists are. */
+static void insert(struct machine *machine)
+{
+	struct machine **link = &machine->service->machines;
+
+	while (*link != NULL && strcmp((*link)->name, machine->name) < 0) {
+		link = &(*link)->next;
+	}
+	machine->next = *link;
+	*link = machine;
+}
+
+static void take_out(struct machine *machine)
+{
+	struct machine **link = &machine->service->machines;
+
+	while (*link != machine) {
+		link = &(*link)->next;
+	}
+	*link = machine->next;
+}
+
+void machine_sort(struct machine *machine)
+{
+	take_out(machine);
+	insert(machine);
+}
+
 struct machine *machine_new(struct service *service, const char *name)
 {
-	struct machine *machine = calloc(1, sizeof(*machine)), **link = &service->machines;
+	struct machine *machine = calloc(1, sizeof(*machine));
 
 	if (machine != NULL) {
 		machine->name = strdup(name);
@@ -54,22 +82,13 @@ struct machine *machine_new(struct service *service, const char *name)
 	machine->service = service;
 	machine->process.fd = -1;
 	machine->since_ms = clock_ms();
-	while (*link != NULL && strcmp((*link)->name, name) < 0) {
-		link = &(*link)->next;
-	}
-	machine->next = *link;
-	*link = machine;
+	insert(machine);
 	return machine;
 }
 
 void machine_free(struct machine *machine)
 {
-	struct machine **link = &machine->service->machines;
-
-	while (*link != machine) {
-		link = &(*link)->next;
-	}
-	*link = machine->next;
+	take_out(machine);
 	loop_stop_timer(machine->service, &machine->start_timer);
 	loop_stop_timer(machine->service, &machine->gone_timer);
 	loop_stop_timer(machine->service, &machine->kill_timer);

@@ -183,6 +183,7 @@ struct machine {
 const char *machine_state_name(enum machine_state state);
 struct machine *machine_new(struct service *service, const char *name);
 void machine_free(struct machine *machine); /* of one that is off */
+void machine_sort(struct machine *machine); /* it has another name: where is it in the list? */
 struct machine *machine_find(struct service *service, const char *name_or_id);
 void machine_set_state(struct machine *machine, enum machine_state state);
 /* A file of the machine's, in its folder or (run) of this boot. PATH_MAX bytes; false: too long. */

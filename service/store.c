@@ -229,6 +229,7 @@ bool store_rename(struct machine *machine, const char *name, struct refusal *why
 				       : refuse_file(why, machine, "its folder's name", error);
 	}
 	free(before);
+	machine_sort(machine);
 	return true;
 }
 

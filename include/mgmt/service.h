@@ -18,6 +18,7 @@
 #define SERVICE_JOBS_MAX    128    /* that are known; of those that have ended the last ones */
 #define SERVICE_QUEUE_MAX   16     /* that wait for one machine */
 #define SERVICE_EVENTS_KEPT 256
+#define SERVICE_PAGE_MAX    500                 /* items of a list, where its `limit` is given */
 #define SERVICE_WAIT_MAX    60                  /* seconds that a request waits for a job */
 #define SERVICE_CONSOLE     "verdigris-console" /* what a connection is upgraded to */
 

@@ -65,6 +65,17 @@ export async function logOut() {
 export const pathOf = (machine, ...more) => ["/v1/machines", encodeURIComponent(machine.id || machine.name), ...more].join("/");
 export const keyOf = (machine) => machine.id || machine.name;
 
+// A list is fetched in parts.
+async function askAll(path, member) {
+  const all = [];
+  for (let next = ""; next !== undefined;) {
+    const part = await ask("GET", `${path}?limit=100${next && `&cursor=${encodeURIComponent(next)}`}`);
+    all.push(...part[member]);
+    next = part.next;
+  }
+  return all;
+}
+
 // ---- Live state: events for administrators, else asking now and then ----
 
 let before = null;
@@ -88,12 +99,12 @@ function measure(machines) {
 
 export async function refresh() {
   try {
-    const [list, jobs, host] = await Promise.all([ask("GET", "/v1/machines"), ask("GET", "/v1/jobs"), ask("GET", "/v1/host")]);
-    known.machines = new Map(list.machines.map((machine) => [keyOf(machine), machine]));
-    known.jobs = new Map(jobs.jobs.map((job) => [job.id, job]));
+    const [machines, jobs, host] = await Promise.all([askAll("/v1/machines", "machines"), askAll("/v1/jobs", "jobs"), ask("GET", "/v1/host")]);
+    known.machines = new Map(machines.map((machine) => [keyOf(machine), machine]));
+    known.jobs = new Map(jobs.map((job) => [job.id, job]));
     known.host = host;
     known.lost = false;
-    measure(list.machines);
+    measure(machines);
   } catch (problem) {
     known.lost = problem.message;
   }
