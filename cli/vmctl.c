@@ -319,7 +319,7 @@ static void show_size(const json_t *object, const char *key)
 
 static void show_memory(const json_t *result)
 {
-	static const char *const keys[] = {"minimum",  "target",    "assigned",
+	static const char *const keys[] = {"minimum",  "maximum",   "target", "assigned",
 					   "returned", "available", "demand"};
 	const json_t *memory = json_object_get(result, "dynamic-memory");
 	size_t i;

@@ -559,6 +559,23 @@ static void change_now(void *user, const struct refusal *refusal)
 	}
 }
 
+/* What its guest can have at most is in the state, as where everything is. */
+static bool fits_state(const struct machine *machine, const json_t *document, struct refusal *why)
+{
+	const char *member =
+		json_object_get(document, "memory-maximum") != NULL ? "memory-maximum" : "memory";
+
+	if (machine->state != MACHINE_SAVED || machine->settings.document == NULL ||
+	    !difference_wants_more(machine->settings.document, document)) {
+		return true;
+	}
+	refuse(why, SERVICE_BAD_STATE, "start it and let it shut down, or discard its state, first",
+	       "'%s' is saved, and its guest can have no more memory until it is off",
+	       machine->name);
+	snprintf(why->field, sizeof(why->field), "%s", member);
+	return false;
+}
+
 static bool take_patch(struct request *request, struct machine *machine, json_t *patch,
 		       struct refusal *why)
 {
@@ -607,6 +624,9 @@ static bool take_patch(struct request *request, struct machine *machine, json_t 
 		return false;
 	}
 	settings_free(&settings);
+	if (!fits_state(machine, request->document, why)) {
+		return false;
+	}
 	change_place(machine, request->document);
 	switches_give_addresses(request->service, request->document, machine->settings.document);
 	if (!machine_path(machine, "", path)) {

@@ -294,6 +294,11 @@ static bool is_led(const json_t *running, const json_t *to)
 	return size_at(running, "memory-minimum") != 0 && size_at(to, "memory-minimum") != 0;
 }
 
+bool difference_wants_more(const json_t *from, const json_t *to)
+{
+	return most_of(to) > most_of(from);
+}
+
 json_t *difference_bounds(const json_t *config)
 {
 	uint64_t memory = size_at(config, "memory"), least = size_at(config, "memory-minimum"),

@@ -394,6 +394,8 @@ void difference_number(json_t *config, const json_t *running);
 void difference_place(json_t *document, const json_t *running);
 /* From what to what the memory of a guest can be led that is started so. */
 json_t *difference_bounds(const json_t *config);
+/* More memory at most. */
+bool difference_wants_more(const json_t *from, const json_t *to);
 /* What a worker has, when it has been led from `running` to `to` as far as it can be while it runs. */
 json_t *difference_apply(const json_t *running, const json_t *to, const json_t *bounds);
 /* The members in which they differ. */

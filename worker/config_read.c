@@ -19,7 +19,6 @@
 #include "worker/memory.h"
 
 #define MIB             (1ull << 20)
-#define MEMORY_MAX      (1ull << 42)
 #define NAME_MAX_LENGTH 64
 #define APPEND_MAX      65536
 #define UEFI_MEMORY_MIN (64 * MIB) /* OVMF hangs without a word in 32 */

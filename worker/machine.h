@@ -190,13 +190,14 @@ struct machine {
 	struct integration_host *integration_host; /* [M] */
 	struct balloon *balloon;                   /* [M] NULL: the guest has its memory for good */
 	struct balloon_host *balloon_host;         /* [I] */
-	struct sockets *sockets;                   /* [I] */
-	int connector;                             /* [I] -1: none, see hvsock_begin() */
-	struct control *control;                   /* [I] NULL: no socket */
-	struct backend_partition *partition;       /* [I] */
-	struct machine_vp *vps;                    /* [I] config->vps of them */
-	int stop_event;                            /* [I] eventfd */
-	_Atomic(enum stop_reason) stop;            /* [a] the first one wins */
+	uint64_t led_minimum, led_maximum;   /* [I] of a guest that was restored; 0: as in config */
+	struct sockets *sockets;             /* [I] */
+	int connector;                       /* [I] -1: none, see hvsock_begin() */
+	struct control *control;             /* [I] NULL: no socket */
+	struct backend_partition *partition; /* [I] */
+	struct machine_vp *vps;              /* [I] config->vps of them */
+	int stop_event;                      /* [I] eventfd */
+	_Atomic(enum stop_reason) stop;      /* [a] the first one wins */
 	struct pause pause;
 	bool waits;              /* [M] for devices or files at its end, for longer than a moment */
 	bool off, hurries;       /* [M] machine_turn_off() was called; while it waits */

@@ -237,9 +237,9 @@ int main(int argc, char **argv)
 	    !tpm_open(&machine.tpm, &machine.board, &config) || !crash_open(&machine) ||
 	    !(config.receive.path != NULL ? disks_find : disks_open)(&machine) ||
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
-	    (config.restore.path != NULL && !saved_open(&machine)) || !machine_create(&machine) ||
-	    !networks_attach(&machine) || !balloon_attach(&machine) || !hvsock_create(&machine) ||
-	    !control_create(&machine) || !display_create(&machine) ||
+	    (config.restore.path != NULL && !saved_open(&machine, &config)) ||
+	    !machine_create(&machine) || !networks_attach(&machine) || !balloon_attach(&machine) ||
+	    !hvsock_create(&machine) || !control_create(&machine) || !display_create(&machine) ||
 	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}

@@ -33,6 +33,7 @@
 #define MEMORY_HOLE_BASE 0xf8000000ull
 #define MEMORY_4G        0x100000000ull
 #define MEMORY_MIN       (8ull << 20)
+#define MEMORY_MAX       (1ull << 42)
 #define MEMORY_UNIT      (2ull << 20) /* sizes are multiples of it */
 
 #define MEMORY_PAGE 4096ull

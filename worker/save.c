@@ -539,17 +539,67 @@ static void read_machine(struct saved *saved, struct state_reader *list)
 	state_finish(&part);
 }
 
+/* Restored, its guest's memory is led: sizes are bounds. One that moves has been compared with its offer. */
+static bool leads(const struct machine *machine)
+{
+	return machine->config->memory_minimum != 0 && machine->config->restore.path != NULL;
+}
+
+static bool check_bounds(const struct machine *machine)
+{
+	const struct saved *saved = machine->saved;
+	char what[160];
+
+	if (saved->memory == 0 || saved->memory > saved->memory_maximum ||
+	    saved->memory_maximum > MEMORY_MAX || saved->memory % MEMORY_UNIT != 0 ||
+	    saved->memory_maximum % MEMORY_UNIT != 0) {
+		return refuse(machine, "the machine that was saved has memory that none can have");
+	}
+	if (machine->config->memory_maximum > saved->memory_maximum) {
+		snprintf(what, sizeof(what),
+			 "the machine that was saved can have no more than %llu MiB until it is "
+			 "off: give it no more as --memory-maximum",
+			 (unsigned long long)(saved->memory_maximum >> 20));
+		return refuse(machine, what);
+	}
+	return true;
+}
+
+static bool is_of_generation(const struct machine *machine)
+{
+	return machine->saved->generation == machine->config->generation ||
+	       refuse(machine, "the machine that was saved is of another generation");
+}
+
+/* The rest of its life is within what it was started with. */
+static void keep_memory(struct machine *machine, struct config *config)
+{
+	const struct saved *saved = machine->saved;
+
+	machine->led_minimum = config->memory_minimum;
+	machine->led_maximum = config->memory_maximum;
+	if (config->memory_minimum > saved->memory) {
+		config->memory_minimum = saved->memory;
+	}
+	config->memory = saved->memory;
+	config->memory_maximum = saved->memory_maximum;
+}
+
 /* False: it is of another machine than the configuration describes; said which difference. */
 static bool check_machine(const struct machine *machine)
 {
 	const struct saved *saved = machine->saved;
 	char what[160];
 
-	if (saved->vps != machine->config->vps || saved->memory != machine->config->memory) {
+	if (saved->vps != machine->config->vps ||
+	    (!leads(machine) && saved->memory != machine->config->memory)) {
 		snprintf(what, sizeof(what),
 			 "the machine that was saved has %u VPs and %llu MiB: give it these",
 			 saved->vps, (unsigned long long)(saved->memory >> 20));
 		return refuse(machine, what);
+	}
+	if (leads(machine)) {
+		return check_bounds(machine) && is_of_generation(machine);
 	}
 	if (saved->memory_maximum != machine->config->memory_maximum) {
 		snprintf(what, sizeof(what),
@@ -558,8 +608,7 @@ static bool check_machine(const struct machine *machine)
 			 (unsigned long long)(saved->memory_maximum >> 20));
 		return refuse(machine, what);
 	}
-	return saved->generation == machine->config->generation ||
-	       refuse(machine, "the machine that was saved is of another generation");
+	return is_of_generation(machine);
 }
 
 static bool check_controllers(const struct machine *machine)
@@ -608,7 +657,6 @@ static bool read_beginning(struct machine *machine)
 static bool read_list(struct machine *machine)
 {
 	struct saved *saved = machine->saved;
-	uint64_t blocks = save_block_count(machine);
 	uint32_t size;
 
 	if (!read_array(machine, KEY_LIST, SAVE_LIST_MAX, (void **)&saved->list,
@@ -620,8 +668,9 @@ static bool read_list(struct machine *machine)
 						     sum_of(saved->list, saved->list_size)) {
 		return refuse(machine, "its list of parts is damaged");
 	}
-	return read_beginning(machine) && (size == (blocks + 1) * sizeof(saved->sums[0]) ||
-					   refuse(machine, "its list of checksums is damaged"));
+	return read_beginning(machine) &&
+	       (size == (saved->memory_maximum / HVS_BLOCK_BYTES + 1) * sizeof(saved->sums[0]) ||
+		refuse(machine, "its list of checksums is damaged"));
 }
 
 static bool create_saved(struct machine *machine, const char *option, const char *path)
@@ -652,7 +701,7 @@ bool saved_adopt(struct machine *machine, uint8_t *list, uint32_t size)
 		refuse(machine, "memory was added, or taken away, since it was offered"));
 }
 
-bool saved_open(struct machine *machine)
+bool saved_open(struct machine *machine, struct config *config)
 {
 	const struct config_file *from = &machine->config->restore;
 	struct saved *saved;
@@ -676,7 +725,13 @@ bool saved_open(struct machine *machine)
 	if (ret != 0) {
 		return refuse_error(machine, ret);
 	}
-	return read_list(machine);
+	if (!read_list(machine)) {
+		return false;
+	}
+	if (leads(machine)) {
+		keep_memory(machine, config);
+	}
+	return true;
 }
 
 bool saved_load_memory(struct machine *machine)
@@ -818,6 +873,10 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	}
 	if (ret == 0 && machine->balloon != NULL) {
 		ret = balloon_load(machine->balloon, list);
+	}
+	if (ret == 0 && machine->balloon != NULL && machine->led_minimum != 0) {
+		balloon_set_bounds(machine->balloon, machine->led_minimum / MEMORY_PAGE,
+				   machine->led_maximum / MEMORY_PAGE);
 	}
 	if (ret == 0) {
 		ret = integration_load(machine->integration, list);

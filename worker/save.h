@@ -9,6 +9,7 @@
 
 #include "lib/check.h"
 
+struct config;
 struct machine;
 struct job;
 struct saved;
@@ -33,8 +34,11 @@ bool save_block_is_there(const struct machine *machine, uint64_t block);
 /*
  * The file of --restore. Opened, it is read whole but for the memory, and is of this machine's configuration. False: said why, and
  * nothing has changed. Main thread, all of it.
+ *
+ * What a guest of dynamic memory was started with, and could have at most, is the saved machine's, also in `config` (the machine's) from then
+ * on: what the configuration had are its bounds, within that, which may have become others while it ran or since.
  */
-bool saved_open(struct machine *machine) MUST_CHECK;
+bool saved_open(struct machine *machine, struct config *config) MUST_CHECK;
 /* The same of a list that came another way, of malloc(), which is the machine's then; the memory is there. */
 bool saved_adopt(struct machine *machine, uint8_t *list, uint32_t size) MUST_CHECK;
 /* What was said last, without where it came from; "" if nothing was. */

@@ -43,18 +43,21 @@ HOST = """
 @test("memory: a guest has less and more than at its start, the rest is the root's; saved, restored, reset in between", deadline=900)
 def memory(t):
     worker = guest.shell(guest.worker("box", memory="256M", more=["--memory-minimum", "192M", "--memory-maximum", "512M", "--control", "/root/control"]))
+    # What is restored later is told other bounds than it was started with.
+    others = guest.shell(guest.worker("box", memory="300M", more=["--memory-minimum", "272M", "--memory-maximum", "448M", "--control", "/root/control"]))
     initrd = guest.initrd("memory-6.1", COMMAND, kernels.get("6.1"), ["hv_vmbus", "hv_balloon"])
     text = t.root(f"""
         mkfifo keys
         {worker} <keys >out 2>&1 & worker=$!
         exec 3>keys
         {HOST}
+        restore() {{ exec {worker} --restore /root/state <keys >>out 2>&1; }}
         again() {{
             rm -f state
             vmctl control save state || exit 1
             wait $worker; echo "saved: $?"
             rm control
-            {worker} --restore /root/state <keys >>out 2>&1 & worker=$!
+            restore & worker=$!
             until [ -S control ]; do kill -0 $worker || exit 1; usleep 100000; done
         }}
         vmctl control memory
@@ -73,6 +76,7 @@ def memory(t):
         until_is assigned -eq 384
         echo 256 >&3; seen "256 filled"
         show more
+        restore() {{ exec {others} --restore /root/state <keys >>out 2>&1; }}
         again
         vmctl control memory | sed 's/^/restored with more: /'
         echo 8 >&3; seen " 8 filled"
@@ -98,7 +102,7 @@ def memory(t):
         t.check(gained >= returned - 40, f"the root's available memory: {mib}")
     t.same("saves", text.count("saved: 8"), 2)
     t.check("guest: lost" not in text, "the guest's memory is not what it was")
-    for line in ("restored: assigned *200 MiB", "restored with more: assigned *384 MiB", "reset: target *192 MiB", "bounds: target *256 MiB"):
+    for line in ("restored: assigned *200 MiB", "restored with more: assigned *384 MiB", "restored with more: minimum *272 MiB", "restored with more: maximum *448 MiB", "reset: target *192 MiB", "bounds: target *256 MiB"):
         t.check(re.search(f"^{line}", text, re.M), f"no {line!r}")
     t.has(text, "it has no driver for it, or has not loaded it yet")
     t.has(text, "worker: 6")

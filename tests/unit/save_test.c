@@ -136,20 +136,27 @@ int network_load(struct network *network, struct state_reader *list)
 	return take(network == (void *)1 ? NET0 : NET1, list);
 }
 
-/* The machines here have their memory for good. */
+/* One that is led has nothing to say here. */
 void balloon_save(struct balloon *balloon, struct state_writer *writer)
 {
 	(void)balloon;
 	(void)writer;
-	fail();
+}
+
+static uint64_t bounds[2];
+
+void balloon_set_bounds(struct balloon *balloon, uint64_t minimum, uint64_t maximum)
+{
+	(void)balloon;
+	bounds[0] = minimum;
+	bounds[1] = maximum;
 }
 
 int balloon_load(struct balloon *balloon, struct state_reader *list)
 {
 	(void)balloon;
 	(void)list;
-	fail();
-	return -EINVAL;
+	return 0;
 }
 
 /* A state without their part is an older one. */
@@ -402,7 +409,7 @@ static void all_comes_back(void **state)
 	power_on();
 	assert_false(saved_address(&machine, (const uint8_t[16]){100 + NET1}, mac));
 	hand_over(fd);
-	assert_true(saved_open(&machine));
+	assert_true(saved_open(&machine, &config));
 	assert_true(machine.boot.no_flush_calls);
 	assert_true(saved_load_memory(&machine));
 	fill(true);
@@ -444,7 +451,7 @@ static void added_memory_comes_back(void **state)
 	power_off();
 	power_on();
 	hand_over(fd);
-	assert_true(saved_open(&machine) && saved_load_memory(&machine));
+	assert_true(saved_open(&machine, &config) && saved_load_memory(&machine));
 	assert_true(memory_get(&machine.memory, 5 << 20, text, 5));
 	assert_string_equal(text, "text");
 	assert_int_equal(memory_ram(&machine.memory), 6 << 20);
@@ -461,7 +468,60 @@ static void added_memory_comes_back(void **state)
 	maximum = 10 << 20;
 	power_on();
 	hand_over(fd);
-	assert_false(saved_open(&machine));
+	assert_false(saved_open(&machine, &config));
+	assert_non_null(strstr(said, "could have 8 MiB"));
+	power_off();
+	maximum = (uint64_t)MEMORY_MIB << 20;
+	close(fd);
+}
+
+/* What it was started with is in the state; what the configuration says are bounds within that. */
+static void bounds_may_be_others(void **state)
+{
+	struct disk_error error;
+	int fd = memfd_create("state", 0);
+	uint32_t i;
+	/* At the restore: minimum, memory, maximum. In MiB. */
+	static const struct {
+		uint64_t minimum, memory, maximum, least;
+	} later[] = {{2, 2, 8, 2}, {2, 2, 4, 2}, {2, 4, 6, 2}, {4, 4, 6, 2}};
+
+	(void)state;
+	maximum = 8 << 20;
+	power_on();
+	config.memory_minimum = 2 << 20;
+	assert_int_equal(save_write(&machine, fd, &job, &error), 0);
+	power_off();
+	for (i = 0; i < ARRAY_COUNT(later); i++) {
+		power_on();
+		config.memory_minimum = later[i].minimum << 20;
+		config.memory = later[i].memory << 20;
+		config.memory_maximum = later[i].maximum << 20;
+		hand_over(fd);
+		assert_true(saved_open(&machine, &config));
+		assert_int_equal(config.memory, 2 << 20);
+		assert_int_equal(config.memory_maximum, 8 << 20);
+		assert_int_equal(config.memory_minimum, later[i].least << 20);
+		assert_true(saved_load_memory(&machine));
+		machine.balloon = (void *)1;
+		assert_true(saved_load(&machine));
+		assert_int_equal(bounds[0], later[i].minimum << 8);
+		assert_int_equal(bounds[1], later[i].maximum << 8);
+		power_off();
+	}
+	power_on();
+	config.memory_minimum = 2 << 20;
+	config.memory_maximum = 10 << 20;
+	hand_over(fd);
+	assert_false(saved_open(&machine, &config));
+	assert_non_null(strstr(said, "no more than 8 MiB until it is off"));
+	assert_int_equal(config.memory_maximum, 10 << 20);
+	power_off();
+	/* One that is not led, or that moves, is as it was. */
+	power_on();
+	config.memory_maximum = 4 << 20;
+	hand_over(fd);
+	assert_false(saved_open(&machine, &config));
 	assert_non_null(strstr(said, "could have 8 MiB"));
 	power_off();
 	maximum = (uint64_t)MEMORY_MIB << 20;
@@ -485,7 +545,7 @@ static void zeros_take_no_room(void **state)
 static void refused(int fd, const char *why)
 {
 	hand_over(fd);
-	assert_false(saved_open(&machine));
+	assert_false(saved_open(&machine, &config));
 	assert_non_null(strstr(said, why));
 	assert_int_equal(touched, 0);
 }
@@ -511,7 +571,7 @@ static void of_another_machine(void **state)
 	power_on();
 	machine.disks.ide[0] = (void *)2;
 	hand_over(fd);
-	assert_true(saved_open(&machine));
+	assert_true(saved_open(&machine, &config));
 	assert_false(saved_load(&machine));
 	assert_non_null(strstr(said, "other controllers"));
 	assert_int_equal(touched, 0);
@@ -519,7 +579,7 @@ static void of_another_machine(void **state)
 	power_on();
 	machine.networks.places[5].network = NULL;
 	hand_over(fd);
-	assert_true(saved_open(&machine) && saved_load_memory(&machine));
+	assert_true(saved_open(&machine, &config) && saved_load_memory(&machine));
 	assert_false(saved_load(&machine));
 	assert_non_null(strstr(said, "\"ic\""));
 	power_off();
@@ -545,7 +605,7 @@ static void not_a_state(void **state)
 	close(fd);
 	power_on();
 	config.restore.path = "/nowhere/at/all";
-	assert_false(saved_open(&machine));
+	assert_false(saved_open(&machine, &config));
 	assert_non_null(strstr(said, "--restore /nowhere/at/all: No such file"));
 	power_off();
 }
@@ -564,7 +624,7 @@ static void damage_is_refused(void **state)
 		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 		power_on();
 		hand_over(fd);
-		if (!saved_open(&machine)) {
+		if (!saved_open(&machine, &config)) {
 			refusals++;
 		} else if (!saved_load_memory(&machine)) {
 			assert_non_null(strstr(said, "its memory at 0x"));
@@ -589,7 +649,7 @@ static void a_processor_that_has_not_what_it_needs(void **state)
 	(void)state;
 	power_on();
 	hand_over(fd);
-	assert_true(saved_open(&machine));
+	assert_true(saved_open(&machine, &config));
 	vp_error = -EIO;
 	assert_false(saved_load(&machine));
 	assert_non_null(strstr(said, "Input/output error"));
@@ -634,6 +694,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_comes_back),
 		cmocka_unit_test(added_memory_comes_back),
+		cmocka_unit_test(bounds_may_be_others),
 		cmocka_unit_test(zeros_take_no_room),
 		cmocka_unit_test(of_another_machine),
 		cmocka_unit_test(not_a_state),
