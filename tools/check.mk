@@ -59,17 +59,19 @@ check-branches: $(hypervisor_products)
 		if grep -E '\s(l?call|l?jmp)\s+\*' build/branches; then echo "$$image has an indirect branch" >&2; exit 1; fi; \
 	done
 
+# A minute has no room for all: of a fuzzer's inputs, and of the places at which a unit test cuts or damages (tests/fake/part.h), `make
+# check` tries one in so many, `make test` all. An odd number, for bits and bytes that take turns.
+test_part ?= 7
+
 check-units: $(test_programs:%=%.passed)
 build/san/%_test.passed: build/san/%_test
-	@ASAN_OPTIONS=detect_leaks=1 timeout 300 $< > $<.log 2>&1 || { cat $<.log; echo "$< failed" >&2; exit 1; }
+	@ASAN_OPTIONS=detect_leaks=1 TEST_PART=$(test_part) timeout 300 $< > $<.log 2>&1 || { cat $<.log; echo "$< failed" >&2; exit 1; }
 	@printf '  %-7s %s\n' PASS $*_test
 	@touch $@
 
 # A fixed number of inputs from a fixed seed: nearly the same run each time, since addresses that are compared become inputs too, and those
-# the system chooses anew. A minute has no room for all of them: `make check` tries the first of each, one in so many, `make test` all, and
-# `make fuzz` goes on from there. Where one input costs
-# a millisecond there are fewer, which may be long from the first on: by libFuzzer's count of features they reach more.
-fuzz_part ?= 8
+# the system chooses anew. `make fuzz` goes on from there. Where one input costs a millisecond there are fewer, which may be long from the
+# first on: by libFuzzer's count of features they reach more.
 fuzz_runs := 20000
 hypercall_fuzz_runs := 8000 -len_control=0 -max_len=256
 memory_fuzz_runs := 3000 -len_control=0 -max_len=256
@@ -89,7 +91,7 @@ switch_fuzz_runs := 5000 -len_control=0 -max_len=512
 check-fuzz: $(fuzz_programs:%=%.passed)
 build/fuzz/%_fuzz.passed: build/fuzz/%_fuzz
 	@mkdir -p build/fuzz/found
-	@set -- $(or $($(*F)_fuzz_runs),$(fuzz_runs)); runs=$$(($$1 / $(fuzz_part))); shift; \
+	@set -- $(or $($(*F)_fuzz_runs),$(fuzz_runs)); runs=$$(($$1 / $(test_part))); shift; \
 	timeout 300 $< -runs=$$runs "$$@" -seed=1 -artifact_prefix=build/fuzz/found/ > $<.log 2>&1 || \
 		{ tail -60 $<.log; echo "$< failed" >&2; exit 1; }
 	@printf '  %-7s %s\n' FUZZ $*_fuzz

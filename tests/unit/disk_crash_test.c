@@ -8,6 +8,7 @@
  *   disk_crash_test SEEDS [N]  more of them, and all orders of a few threads with up to N departures from the plain one
  *   disk_crash_test --dump DIR some of the states as files, with what we read from them beside, for other programs
  */
+#include "tests/fake/part.h"
 #include "tests/unit/disk_fake.h"
 #include "tests/unit/disk_tasks.h"
 
@@ -457,7 +458,7 @@ static void verify_all_cuts(const char *path)
 	unsigned variant;
 
 	fake_cuts_begin();
-	for (k = 0; k <= count; k++) {
+	for (k = 0; k <= count; k = next_place(k, count)) {
 		fake_cut_at(k);
 		for (variant = 0; variant < fake_cut_variants(); variant++) {
 			verify_cut(path, k, variant);
@@ -686,7 +687,7 @@ static void test_merge_again(const char *path, const char *parent, uint32_t seed
 	assert_int_equal(disk_merge(path, 1, false, 0, NULL, &error), 0);
 	count = fake_op_count();
 	fake_cuts_begin();
-	for (k = 0; k <= count; k++) {
+	for (k = 0; k <= count; k = next_place(k, count)) {
 		fake_cut_at(k);
 		fake_cut_make(fake_random() % fake_cut_variants());
 		if (disk_merge(path, 1, false, 0, NULL, &error)) {
@@ -852,7 +853,7 @@ static void test_push_under_load(const char *ending, uint32_t seed)
 	close_disk(disk);
 	count = fake_op_count();
 	fake_cuts_begin();
-	for (k = 0; k <= count; k++) {
+	for (k = 0; k <= count; k = next_place(k, count)) {
 		fake_cut_at(k);
 		for (variant = 0; variant < fake_cut_variants(); variant++) {
 			verify_push_cut(k, variant);
@@ -1048,7 +1049,7 @@ static void verify_run(const char *path)
 	size_t count = fake_op_count(), k;
 	unsigned variant;
 
-	for (k = 0; k <= count; k++) {
+	for (k = 0; k <= count; k = next_place(k, count)) {
 		fake_cut_at(k);
 		for (variant = 0; variant < 2 && variant < fake_cut_variants(); variant++) {
 			verify_cut(path, k, variant);
