@@ -1,5 +1,6 @@
 /* The kernel's Hyper-V code as the module sees it, for Linux 6.1 to 7.x. */
 #include <linux/eventfd.h>
+#include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/version.h>
 #ifdef CONFIG_VIRT_XFER_TO_GUEST_WORK
@@ -17,6 +18,7 @@
 #define HAS_MSHV_HANDLER (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
 #define HAS_RDMSRQ       (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0))
 #define HAS_PLAIN_SIGNAL (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0))
+#define HAS_PFNMAP       (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0))
 
 int compat_probe(void)
 {
@@ -126,4 +128,34 @@ void compat_eventfd_signal(struct eventfd_ctx *eventfd)
 #else
 	eventfd_signal(eventfd, 1);
 #endif
+}
+
+/* As who opened the device may write there: not a copy of his own, and not what he only reads. */
+#define DEVICE_FLAGS (VM_PFNMAP | VM_SHARED | VM_WRITE)
+
+int compat_device_pfn(struct mm_struct *mm, unsigned long address, uint64_t *pfn)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, address);
+#if HAS_PFNMAP
+	struct follow_pfnmap_args args = {.vma = vma, .address = address};
+#else
+	unsigned long found;
+#endif
+
+	if (vma == NULL || (vma->vm_flags & DEVICE_FLAGS) != DEVICE_FLAGS) {
+		return -EFAULT;
+	}
+#if HAS_PFNMAP
+	if (follow_pfnmap_start(&args)) {
+		return -EAGAIN;
+	}
+	*pfn = args.pfn;
+	follow_pfnmap_end(&args);
+#else
+	if (follow_pfn(vma, address, &found)) {
+		return -EAGAIN;
+	}
+	*pfn = found;
+#endif
+	return 0;
 }

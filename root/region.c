@@ -5,9 +5,15 @@
  * Invariants: a page that the hypervisor has mapped is pinned, and it is unpinned after the
  * hypervisor has confirmed the unmapping. Pages count as locked memory (RLIMIT_MEMLOCK) of the
  * process that gave them, from before they are pinned until they are unpinned.
+ *
+ * A device's memory, which the process has by a driver's mmap(), is no page that could be pinned: the guest has it as long as the process has it
+ * there. When the driver takes it back (a device that is reset, or closed), it is unmapped from the guest before the driver goes on; the region
+ * stays, with nothing in it, until it is removed.
  */
 #include <linux/errno.h>
+#include <linux/ioport.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -31,8 +37,25 @@ struct region {
 	struct mm_struct *mm; /* whose locked memory the pages are */
 	uint32_t map_flags;
 	uint64_t pinned;
-	struct page **pages;
+	struct page **pages; /* NULL: a device's, see struct device_region */
+	struct device_region *device;
 };
+
+/* [D] under its lock, which is taken inside mmap_lock. */
+struct device_region {
+	struct mmu_interval_notifier notifier;
+	struct partition *partition;
+	struct region *region;
+	struct mutex lock;
+	struct hvcall_pages calls; /* [D] */
+	uint64_t pfn;              /* of the first page; the others follow */
+	bool mapped;               /* [D] */
+};
+
+static uint64_t pfn_of(const struct region *region, uint64_t at)
+{
+	return region->device != NULL ? region->device->pfn + at : page_to_pfn(region->pages[at]);
+}
 
 static bool writable(const struct region *region)
 {
@@ -84,7 +107,7 @@ static int pin(struct region *region)
  */
 static bool is_large(const struct region *region, uint64_t at)
 {
-	uint64_t pfn = page_to_pfn(region->pages[at]);
+	uint64_t pfn = pfn_of(region, at);
 	uint32_t i;
 
 	if ((region->gfn + at) % LARGE_PAGES || pfn % LARGE_PAGES ||
@@ -92,7 +115,7 @@ static bool is_large(const struct region *region, uint64_t at)
 		return false;
 	}
 	for (i = 1; i < LARGE_PAGES; i++) {
-		if (page_to_pfn(region->pages[at + i]) != pfn + i) {
+		if (pfn_of(region, at + i) != pfn + i) {
 			return false;
 		}
 	}
@@ -109,7 +132,7 @@ static uint32_t fill_list(const struct region *region, uint64_t at, bool large, 
 		    is_large(region, at) != large) {
 			break;
 		}
-		list[count] = page_to_pfn(region->pages[at]);
+		list[count] = pfn_of(region, at);
 		at += step;
 	}
 	return count;
@@ -139,9 +162,9 @@ static int map_batch(struct partition *partition, const struct region *region, u
 	return ret;
 }
 
-static int unmap_batch(struct partition *partition, uint64_t gfn, uint64_t left, uint64_t *unmapped)
+static int unmap_batch(const struct partition *partition, struct hv_input_unmap_gpa_pages *input,
+		       uint64_t gfn, uint64_t left, uint64_t *unmapped)
 {
-	struct hv_input_unmap_gpa_pages *input = partition->pages.input;
 	bool large = gfn % LARGE_PAGES == 0 && left >= LARGE_PAGES;
 	uint32_t step = large ? LARGE_PAGES : 1, count, done = 0, tries = 0;
 	hv_status_t status;
@@ -165,13 +188,14 @@ static int unmap_batch(struct partition *partition, uint64_t gfn, uint64_t left,
 	return ret;
 }
 
-static int unmap(struct partition *partition, const struct region *region, uint64_t count)
+static int unmap(const struct partition *partition, const struct hvcall_pages *calls,
+		 const struct region *region, uint64_t count)
 {
 	uint64_t done = 0;
 	int ret = 0;
 
 	while (!ret && done < count) {
-		ret = unmap_batch(partition, region->gfn + done, count - done, &done);
+		ret = unmap_batch(partition, calls->input, region->gfn + done, count - done, &done);
 		cond_resched();
 	}
 	return ret;
@@ -187,7 +211,7 @@ static int map(struct partition *partition, const struct region *region)
 		ret = map_batch(partition, region, &done);
 		cond_resched();
 	}
-	if (ret && unmap(partition, region, done)) {
+	if (ret && unmap(partition, &partition->pages, region, done)) {
 		pr_err("a part of partition %llu's memory can be neither mapped nor unmapped\n",
 		       partition->id);
 		return -EUCLEAN;
@@ -195,8 +219,182 @@ static int map(struct partition *partition, const struct region *region)
 	return ret;
 }
 
+/* ---- A device's memory ---- */
+
+/* Before the driver goes on; the guest's accesses then are its VMM's to answer. */
+static bool device_invalidate(struct mmu_interval_notifier *notifier,
+			      const struct mmu_notifier_range *range, unsigned long sequence)
+{
+	struct device_region *device = container_of(notifier, struct device_region, notifier);
+
+	if (!mmu_notifier_range_blockable(range)) {
+		return false;
+	}
+	mutex_lock(&device->lock);
+	mmu_interval_set_seq(notifier, sequence);
+	if (device->mapped &&
+	    unmap(device->partition, &device->calls, device->region, device->region->page_count)) {
+		pr_err("a device's memory stays with partition %llu\n", device->partition->id);
+	} else {
+		device->mapped = false;
+	}
+	mutex_unlock(&device->lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops device_ops = {.invalidate = device_invalidate};
+
+/* Is it such memory, all of it? */
+static bool is_device(struct mm_struct *mm, unsigned long address, uint64_t size)
+{
+	const struct vm_area_struct *vma;
+	bool is;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, address);
+	is = vma != NULL && vma->vm_flags & VM_PFNMAP && vma->vm_end - address >= size;
+	mmap_read_unlock(mm);
+	return is;
+}
+
+/* From page *at on: 0 to the end; -EAGAIN: that one is not there. Under mmap_lock. */
+static int look_up(struct device_region *device, uint64_t *at)
+{
+	const struct region *region = device->region;
+	uint64_t pfn;
+	int ret;
+
+	for (; *at < region->page_count; ++*at) {
+		ret = compat_device_pfn(region->mm, region->user_address + *at * PAGE_SIZE, &pfn);
+		if (ret) {
+			return ret;
+		}
+		if (!*at) {
+			device->pfn = pfn;
+		}
+		/* RAM would have to be pinned, and a BAR is in one piece. */
+		if (pfn != device->pfn + *at || page_is_ram(pfn)) {
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int find_pages(struct device_region *device)
+{
+	struct mm_struct *mm = device->region->mm;
+	uint64_t at = 0, missing = U64_MAX;
+	bool again;
+	int ret;
+
+	do {
+		mmap_read_lock(mm);
+		ret = look_up(device, &at);
+		again = ret == -EAGAIN && at != missing;
+		if (again) {
+			missing = at;
+			ret = fixup_user_fault(mm, device->region->user_address + at * PAGE_SIZE,
+					       FAULT_FLAG_WRITE, &again);
+			again = !ret;
+		}
+		mmap_read_unlock(mm);
+		cond_resched();
+	} while (again);
+	return ret == -EAGAIN ? -EFAULT : ret;
+}
+
+static int unmap_device(struct device_region *device)
+{
+	int ret = 0;
+
+	mutex_lock(&device->lock);
+	if (device->mapped) {
+		ret = unmap(device->partition, &device->calls, device->region,
+			    device->region->page_count);
+		device->mapped = ret;
+	}
+	mutex_unlock(&device->lock);
+	return ret;
+}
+
+/* What is taken back while it is looked up is looked up again. */
+static int map_device(struct partition *partition, struct device_region *device)
+{
+	unsigned long sequence;
+	bool again;
+	int ret;
+
+	do {
+		if (fatal_signal_pending(current)) {
+			return -EINTR;
+		}
+		sequence = mmu_interval_read_begin(&device->notifier);
+		ret = find_pages(device);
+		if (ret) {
+			return ret;
+		}
+		mutex_lock(&device->lock);
+		again = mmu_interval_read_retry(&device->notifier, sequence);
+		if (!again) {
+			ret = map(partition, device->region);
+			device->mapped = !ret || ret == -EUCLEAN;
+		}
+		mutex_unlock(&device->lock);
+	} while (again);
+	return ret;
+}
+
+static void device_free(struct device_region *device)
+{
+	mmu_interval_notifier_remove(&device->notifier);
+	hvcall_pages_free(&device->calls);
+	kfree(device);
+}
+
+static int add_device(struct partition *partition, struct region *region)
+{
+	struct device_region *device = kzalloc(sizeof(*device), GFP_KERNEL_ACCOUNT);
+	int ret;
+
+	if (device == NULL) {
+		return -ENOMEM;
+	}
+	mutex_init(&device->lock);
+	device->partition = partition;
+	device->region = region;
+	ret = hvcall_pages_alloc(&device->calls);
+	if (ret) {
+		goto out_free;
+	}
+	ret = mmu_interval_notifier_insert(&device->notifier, region->mm, region->user_address,
+					   region->page_count << PAGE_SHIFT, &device_ops);
+	if (ret) {
+		goto out_free_calls;
+	}
+	region->device = device;
+	region->map_flags |= HV_MAP_GPA_NOT_CACHED;
+	region->map_flags &= ~HV_MAP_GPA_EXECUTABLE;
+	ret = map_device(partition, device);
+	if (ret && ret != -EUCLEAN) {
+		region->device = NULL;
+		device_free(device);
+	}
+	return ret;
+
+out_free_calls:
+	hvcall_pages_free(&device->calls);
+out_free:
+	kfree(device);
+	return ret;
+}
+
+/* ---- Regions ---- */
+
 static void region_free(struct region *region)
 {
+	if (region->device != NULL) {
+		device_free(region->device);
+	}
 	mmdrop(region->mm);
 	kvfree(region->pages);
 	kfree(region);
@@ -232,17 +430,32 @@ static struct region *region_alloc(const struct mshv_user_mem_region *arguments)
 	if (arguments->flags & 1 << MSHV_SET_MEM_BIT_EXECUTABLE) {
 		region->map_flags |= HV_MAP_GPA_EXECUTABLE;
 	}
+	region->mm = current->mm;
+	mmgrab(region->mm);
+	return region;
+}
+
+static int add_user(struct partition *partition, struct region *region)
+{
+	int ret;
+
 	if (region->page_count <= totalram_pages()) {
 		region->pages = kvcalloc(region->page_count, sizeof(*region->pages),
 					 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	}
 	if (region->pages == NULL) {
-		kfree(region);
-		return NULL;
+		return -ENOMEM;
 	}
-	region->mm = current->mm;
-	mmgrab(region->mm);
-	return region;
+	ret = account_locked_vm(region->mm, region->page_count, true);
+	if (ret) {
+		return ret;
+	}
+	ret = pin(region);
+	ret = ret ?: map(partition, region);
+	if (ret && ret != -EUCLEAN) {
+		unpin(region);
+	}
+	return ret;
 }
 
 static int add(struct partition *partition, const struct mshv_user_mem_region *arguments)
@@ -262,22 +475,14 @@ static int add(struct partition *partition, const struct mshv_user_mem_region *a
 	if (region == NULL) {
 		return -ENOMEM;
 	}
-	ret = account_locked_vm(region->mm, page_count, true);
-	if (ret) {
-		goto out_free;
-	}
-	ret = pin(region);
-	ret = ret ?: map(partition, region);
+	ret = is_device(region->mm, region->user_address, arguments->size)
+		      ? add_device(partition, region)
+		      : add_user(partition, region);
 	if (ret && ret != -EUCLEAN) {
-		goto out_unpin;
+		region_free(region);
+		return ret;
 	}
 	list_add(&region->node, &partition->regions);
-	return ret;
-
-out_unpin:
-	unpin(region);
-out_free:
-	region_free(region);
 	return ret;
 }
 
@@ -300,12 +505,16 @@ found:
 	    region->user_address != arguments->userspace_addr) {
 		return -EINVAL;
 	}
-	ret = unmap(partition, region, region->page_count);
+	ret = region->device != NULL
+		      ? unmap_device(region->device)
+		      : unmap(partition, &partition->pages, region, region->page_count);
 	if (ret) {
 		return ret;
 	}
 	list_del(&region->node);
-	unpin(region);
+	if (region->pages != NULL) {
+		unpin(region);
+	}
 	region_free(region);
 	return 0;
 }
@@ -339,7 +548,12 @@ void regions_release(struct partition *partition, bool unmapped)
 	list_for_each_entry_safe(region, next, &partition->regions, node)
 	{
 		list_del(&region->node);
-		if (unmapped) {
+		if (unmapped && region->device != NULL) {
+			mutex_lock(&region->device->lock);
+			region->device->mapped = false;
+			mutex_unlock(&region->device->lock);
+		}
+		if (unmapped && region->pages != NULL) {
 			unpin(region);
 		}
 		region_free(region);
