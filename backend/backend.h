@@ -100,6 +100,28 @@ struct backend_interrupt {
 int backend_partition_interrupt(struct backend_partition *partition,
 				const struct backend_interrupt *interrupt);
 
+/*
+ * Interrupts that devices send without us. They have numbers, below BACKEND_INTERRUPTS; the table says where each goes, and is replaced as a whole. A number that
+ * is not in it goes nowhere.
+ */
+#define BACKEND_INTERRUPTS 4096u
+
+struct backend_route {
+	uint32_t number;
+	struct backend_interrupt interrupt; /* to an APIC id below 256, edge */
+};
+
+int backend_partition_set_routes(struct backend_partition *partition,
+				 const struct backend_route *routes, unsigned int count) MUST_CHECK;
+/*
+ * Each signal of the eventfd sends the interrupt of this number, one that came before at once; the eventfd then need not be read. It is not closed before it is
+ * unbound, from when on signals stay in it.
+ */
+int backend_partition_bind_interrupt(struct backend_partition *partition, uint32_t number,
+				     int event) MUST_CHECK;
+void backend_partition_unbind_interrupt(struct backend_partition *partition, uint32_t number,
+					int event);
+
 /* ---- The processor ---- */
 
 #define BACKEND_VENDOR_CHARS  12u
@@ -216,7 +238,7 @@ enum vp_exit_kind {
 	VP_EXIT_MSR,       /* an MSR that the hypervisor leaves to us */
 	VP_EXIT_CRASH,     /* the guest says that it has crashed; it goes on, if it likes */
 	VP_EXIT_CPUID,     /* a leaf that the hypervisor leaves to us */
-	VP_EXIT_HYPERCALL, /* HvPostMessage or HvSignalEvent on a connection that only we know */
+	VP_EXIT_HYPERCALL, /* on a connection, of VMBus, or a device that only we know */
 	VP_EXIT_EOI,       /* the local APIC ended a level-triggered interrupt */
 	VP_EXIT_WINDOW, /* the interrupt window that backend_vp_request_window() asked for is open */
 	VP_EXIT_HALT,   /* halted for ever: HLT without a hypervisor that wakes it */

@@ -67,6 +67,7 @@ size_t backend_commands(const unsigned int **commands)
 		MSHV_CREATE_VP,         MSHV_RUN_VP,
 		MSHV_GET_VP_STATE,      MSHV_SET_VP_STATE,
 		MSHV_VD_SIGNAL_EVENTFD, MSHV_GET_GPAP_ACCESS_BITMAP,
+		MSHV_SET_MSI_ROUTING,   MSHV_IRQFD,
 	};
 
 	*commands = all;
@@ -171,7 +172,8 @@ static int install(struct backend_partition *partition, uint32_t type, uint32_t 
  * without being asked for. Some hypervisors send the EOI messages of
  * level-triggered interrupts to whoever asks, some to every parent and know no such intercept: a
  * refusal of that one is not an error, nor of the guest's report of its crash, or of the calls that
- * the hypervisor does not know, without which the guest works as well.
+ * the hypervisor does not know, without which the guest works as well; where it wants its devices' interrupts
+ * matters to one that has devices of its own.
  */
 static int install_intercepts(struct backend_partition *partition)
 {
@@ -188,6 +190,8 @@ static int install_intercepts(struct backend_partition *partition)
 	(void)install(partition, HV_INTERCEPT_TYPE_X64_MSR_INDEX, HV_INTERCEPT_ACCESS_MASK_WRITE,
 		      HV_X64_MSR_CRASH_CTL);
 	(void)install(partition, HV_INTERCEPT_TYPE_HYPERCALL, HV_INTERCEPT_ACCESS_MASK_EXECUTE, 0);
+	(void)install(partition, HV_INTERCEPT_TYPE_RETARGET_INTERRUPT_WITH_UNKNOWN_DEVICE_ID,
+		      HV_INTERCEPT_ACCESS_MASK_EXECUTE, 0);
 	return ret;
 }
 

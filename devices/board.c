@@ -485,10 +485,18 @@ static __attribute__((noinline)) uint64_t read_memory(struct board *board, uint6
 	return value;
 }
 
+static __attribute__((noinline)) uint64_t read_elsewhere(struct board *board, uint64_t gpa,
+							 unsigned int size)
+{
+	uint64_t value, none = UINT64_MAX >> (64 - 8 * size);
+
+	return host_elsewhere(board->host, gpa, size, false, &value) ? value & none : none;
+}
+
 uint64_t board_memory_read(struct board *board, uint64_t gpa, unsigned int size)
 {
 	if (!bus_claimed(&board->memory, gpa, size)) {
-		return UINT64_MAX >> (64 - 8 * size);
+		return read_elsewhere(board, gpa, size);
 	}
 	return read_memory(board, gpa, size);
 }
@@ -505,6 +513,8 @@ void board_memory_write(struct board *board, uint64_t gpa, unsigned int size, ui
 {
 	if (bus_claimed(&board->memory, gpa, size)) {
 		write_memory(board, gpa, size, value);
+	} else {
+		(void)host_elsewhere(board->host, gpa, size, true, &value);
 	}
 }
 

@@ -2,7 +2,7 @@
  * What the home of the devices supplies: the worker, or a test. The linker chooses it.
  *
  * Every function here is called with the board's lock held (board.h), so none may take it again or
- * block.
+ * block; but host_elsewhere(), which is called without it.
  */
 #ifndef DEVICES_HOST_H
 #define DEVICES_HOST_H
@@ -24,6 +24,10 @@ struct host_interrupt {
 	bool logical;
 	bool level;
 };
+
+/* An access of a VP to memory where the board has nothing, of 1 to 8 bytes. False: the home has nothing there either. Without the lock. */
+bool host_elsewhere(struct host *host, uint64_t gpa, unsigned int size, bool write,
+		    uint64_t *value);
 
 enum host_power {
 	HOST_POWER_OFF,

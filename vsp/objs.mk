@@ -7,7 +7,8 @@ vsp_network_objs := $(vsp_thread_objs) $(addprefix vsp/network/,network.o nvsp.o
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o address.o vss.o fcopy.o state.o)
 vsp_socket_objs := vsp/place.o $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
 vsp_memory_objs := $(vsp_thread_objs) vsp/memory/balloon.o
-vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs) $(vsp_integration_objs) $(vsp_socket_objs))
+vsp_pci_objs := $(vsp_thread_objs) $(addprefix vsp/pci/,vpci.o space.o msi.o)
+vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs) $(vsp_integration_objs) $(vsp_socket_objs) $(vsp_pci_objs))
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
@@ -42,7 +43,11 @@ socket_test_objs = $(vsp_socket_objs) hosted/packet.o hosted/listen.o disk/bytes
 vsp_tests += tests/unit/balloon_test.c
 balloon_test_objs = $(vsp_memory_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 
-vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c
+vsp_tests += tests/unit/vpci_test.c
+vpci_test_objs = $(vsp_pci_objs) $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/vpci_function.o
+
+vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c tests/fuzz/vpci_fuzz.c
+vpci_fuzz_objs = vsp/pci/vpci.o vsp/pci/space.o vsp/pci/msi.o tests/fake/vpci_function.o
 balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o
 socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o lib/state.o
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)

@@ -13,6 +13,7 @@
 #include "disk/disk.h"
 #include "vmbus/vmbus.h"
 #include "vsp/socket/socket.h"
+#include "worker/assigned.h"
 #include "worker/job.h"
 #include "worker/machine.h"
 #include "worker/save.h"
@@ -59,6 +60,9 @@ const char *checkpoint_obstacle(struct machine *machine, const struct checkpoint
 
 	if (request->state >= 0 && tpm_is_gone(&machine->tpm)) {
 		return TPM_IS_GONE;
+	}
+	if (assigned_obstacle(machine) != NULL) {
+		return assigned_obstacle(machine);
 	}
 	for (place = 0; place < CONFIG_DISKS_MAX; place++) {
 		for (i = 0, times = 0; i < request->disk_count; i++) {

@@ -98,6 +98,10 @@ static const char help[] =
 	"SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,signals=page][,socket=PATH]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
 	"times\n"
+	"  --device pci:ADDRESS\n"
+	"                    a device of this host, as 0000:00:05.0, which vfio-pci has; may be "
+	"given "
+	"many times\n"
 	"  --vsock PATH      sockets between guest and root: a program that connects to PATH and\n"
 	"                    says \"CONNECT port\" reaches the guest's; a guest that connects to a "
 	"port\n"
@@ -294,6 +298,25 @@ static bool set_network(json_t *document, char *word)
 	return true;
 }
 
+static bool set_device(json_t *document, const char *word)
+{
+	static const char before[] = "pci:";
+	json_t *device = json_object(), *devices = json_object_get(document, "devices");
+
+	if (strncmp(word, before, sizeof(before) - 1) != 0) {
+		say("--device %s: give pci:ADDRESS, as pci:0000:00:05.0", word);
+		json_decref(device);
+		return false;
+	}
+	json_object_set_new(device, "pci", text(word + sizeof(before) - 1));
+	if (devices == NULL) {
+		devices = json_array();
+		json_object_set_new(document, "devices", devices);
+	}
+	json_array_append_new(devices, device);
+	return true;
+}
+
 /* control, vsock */
 static void set_socket(json_t *document, const char *key, const char *word)
 {
@@ -353,6 +376,7 @@ enum option_name {
 	DVD,
 	ISO,
 	NET,
+	DEVICE,
 	SOCKET,
 	RECEIVE,
 	VNC,
@@ -395,6 +419,7 @@ static const struct option option_table[] = {
 	{"dvd", required_argument, NULL, DVD},
 	{"iso", required_argument, NULL, ISO},
 	{"net", required_argument, NULL, NET},
+	{"device", required_argument, NULL, DEVICE},
 	{"vsock", required_argument, NULL, SOCKET},
 	{"control", required_argument, NULL, SOCKET},
 	{"services", required_argument, NULL, SERVICES},
@@ -431,6 +456,8 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 		return true;
 	case NET:
 		return set_network(document, value);
+	case DEVICE:
+		return set_device(document, value);
 	case SOCKET:
 		set_socket(document, key, value);
 		return true;
@@ -518,7 +545,8 @@ static void say_option(const struct form_error *error)
 	/* Lists have one for each of theirs. */
 	int shown = strncmp(error->field, "networks", 8) == 0
 			    ? 3 /* --net */
-			    : (int)length - (strncmp(error->field, "disks", 5) == 0);
+			    : (int)length - (strncmp(error->field, "disks", 5) == 0 ||
+					     strncmp(error->field, "devices", 7) == 0);
 
 	if (value_length > 1 && value[0] == '"' && value[value_length - 1] == '"') {
 		value++;

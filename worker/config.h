@@ -48,6 +48,7 @@ enum secure_boot {
 #define CONFIG_SIZE_MAX  (1u << 20)                           /* of a document, in bytes */
 
 #define CONFIG_NETWORKS_MAX 16
+#define CONFIG_DEVICES_MAX  16
 #define CONFIG_QUEUES_MAX   16
 #define CONFIG_PORT_SOCKET  "/run/vswitchd.ports"
 
@@ -135,6 +136,8 @@ struct config {
 	unsigned int disk_count;
 	struct config_network networks[CONFIG_NETWORKS_MAX];
 	unsigned int network_count;
+	const char *devices[CONFIG_DEVICES_MAX]; /* of this host's PCI, as 0000:00:05.0 */
+	unsigned int device_count;
 };
 
 enum config_result {

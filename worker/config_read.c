@@ -749,6 +749,75 @@ unsigned int config_queues(const struct config *config)
 	return config->vps < CONFIG_QUEUES_MAX ? config->vps : CONFIG_QUEUES_MAX;
 }
 
+/* ---- Devices of the hardware ---- */
+
+static bool read_address_of_device(struct form *form, const json_t *value, void *into)
+{
+	const char *text = json_string_value(value);
+	unsigned int domain, bus, slot, function;
+	int length = 0;
+
+	if (text == NULL || strlen(text) != 12 ||
+	    sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &length) != 4 ||
+	    length != 12 || strspn(text, "0123456789abcdef:.") != 12 || slot > 31 || function > 7) {
+		return form_refuse(form, value, "give one as lspci -D shows it: 0000:00:05.0",
+				   "is no address of a PCI device");
+	}
+	*(const char **)into = text;
+	return true;
+}
+
+static bool read_pci_device(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member members[] = {
+		{"pci", FORM_OTHER, .required = true, .read = read_address_of_device},
+	};
+	struct config *config = into;
+	const char *address = NULL;
+	unsigned int i;
+
+	if (!form_read(form, value, members, ARRAY_COUNT(members), &address)) {
+		return false;
+	}
+	for (i = 0; i < config->device_count; i++) {
+		if (strcmp(config->devices[i], address) == 0) {
+			return form_refuse(form, value, "give each device once", "is given twice");
+		}
+	}
+	config->devices[config->device_count++] = address;
+	return true;
+}
+
+static bool read_devices(struct form *form, const json_t *value, void *into)
+{
+	(void)into;
+	return form_read_list(form, value, CONFIG_DEVICES_MAX, read_pci_device, form->user);
+}
+
+/* What devices write to is the guest's for good, and what they know is in no state. */
+static bool check_devices(struct form *form, const struct config *config)
+{
+	static const struct {
+		const char *key, *what;
+	} keys[] = {
+		{"memory-minimum", "cannot be: with a device all memory is the guest's for good"},
+		{"memory-maximum", "cannot be: with a device all memory is the guest's for good"},
+		{"restore", "cannot be: a device has a state of its own"},
+		{"receive", "cannot be: a device has a state of its own"},
+	};
+	unsigned int i;
+
+	for (i = 0; config->device_count > 0 && i < ARRAY_COUNT(keys); i++) {
+		const json_t *value = json_object_get(config->document, keys[i].key);
+
+		if (value != NULL) {
+			return form_refuse_member(form, keys[i].key, value,
+						  "leave it out, or the devices", keys[i].what);
+		}
+	}
+	return true;
+}
+
 /* ---- Identity ---- */
 
 static bool read_uuid(struct form *form, const json_t *value, void *into)
@@ -824,6 +893,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"serial", FORM_OTHER, .read = read_serial},
 		{"disks", FORM_OTHER, .read = read_disks},
 		{"networks", FORM_OTHER, .read = read_networks},
+		{"devices", FORM_OTHER, .read = read_devices},
 		{"vsock", FORM_OTHER, .read = read_vsock},
 		{"control", FORM_OTHER, .read = read_control},
 		{"services", FORM_OTHER, AT(services_off), .read = read_services},
@@ -850,7 +920,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
 	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
-	done = done && check_start(&form, config);
+	done = done && check_start(&form, config) && check_devices(&form, config);
 	if (done && config->memory_minimum > config->memory) {
 		done = form_refuse_member(&form, "memory-minimum",
 					  json_object_get(config->document, "memory-minimum"),

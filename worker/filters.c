@@ -17,6 +17,7 @@
 
 #include "backend/backend.h"
 #include "hosted/filter.h"
+#include "worker/vfio.h"
 
 static const int worker_calls[] = {
 	SCMP_SYS(munmap), /* a VP's register page */
@@ -135,8 +136,8 @@ static int add_worker_rules(scmp_filter_ctx filter)
 		/* Replies go to who is connected. */
 		{SCMP_SYS(sendto), 1, {SCMP_A4(SCMP_CMP_EQ, 0)}},
 	};
-	const unsigned int *partition;
-	size_t count = backend_commands(&partition);
+	const unsigned int *partition, *devices;
+	size_t count = backend_commands(&partition), device_count = vfio_commands(&devices);
 	/* A VP's thread makes no other call, so this one is looked for first. */
 	int ret = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
 
@@ -145,6 +146,9 @@ static int add_worker_rules(scmp_filter_ctx filter)
 	}
 	if (ret == 0) {
 		ret = allow_commands(filter, SCMP_SYS(ioctl), ioctls, ARRAY_COUNT(ioctls));
+	}
+	if (ret == 0) {
+		ret = allow_commands(filter, SCMP_SYS(ioctl), devices, device_count);
 	}
 	if (ret == 0) {
 		ret = allow_commands(filter, SCMP_SYS(fcntl), fcntls, ARRAY_COUNT(fcntls));

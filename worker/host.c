@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 
 #include "hosted/clock.h"
+#include "worker/assigned.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
@@ -116,6 +117,11 @@ bool host_interrupt(struct host *host, const struct host_interrupt *interrupt)
 	 * hardware. */
 	return host->machine->partition != NULL &&
 	       !backend_partition_interrupt(host->machine->partition, &message);
+}
+
+bool host_elsewhere(struct host *host, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
+{
+	return assigned_access(host->machine, gpa, size, write, value);
 }
 
 void host_extint(struct host *host, bool asserted)

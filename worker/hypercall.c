@@ -1,11 +1,14 @@
-/* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent; HvExtCall…). */
+/* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent; HvRetargetDeviceInterrupt; HvExtCall…). */
 #include <errno.h>
 
 #include "include/hv/hypercall.h"
+#include "include/hv/interrupt.h"
 #include "include/hv/memory.h"
 #include "include/hv/status.h"
 #include "include/hv/synic.h"
 #include "vmbus/vmbus.h"
+#include "vsp/pci/function.h"
+#include "worker/assigned.h"
 #include "worker/machine.h"
 
 static uint16_t post_message(struct machine *machine, const struct vp_exit *exit)
@@ -113,6 +116,63 @@ static uint16_t memory_heat_hint(struct machine *machine, struct vp_exit *exit)
 	return i == count ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
 }
 
+/* The lowest VP of those that are named; UINT32_MAX: none is. */
+static uint32_t first_target(const struct hv_device_interrupt_target *target, const uint64_t *banks)
+{
+	uint64_t valid = target->vp_set.valid_bank_mask;
+
+	if (!(target->flags & HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET)) {
+		return target->vp_mask != 0 ? (uint32_t)__builtin_ctzll(target->vp_mask)
+					    : UINT32_MAX;
+	}
+	if (target->vp_set.format == HV_GENERIC_SET_ALL) {
+		return 0;
+	}
+	for (; valid != 0; valid &= valid - 1, banks++) {
+		if (*banks != 0) {
+			return (uint32_t)(__builtin_ctzll(valid) * 64 + __builtin_ctzll(*banks));
+		}
+	}
+	return UINT32_MAX;
+}
+
+static uint16_t retarget_interrupt(struct machine *machine, const struct vp_exit *exit)
+{
+	struct hv_retarget_device_interrupt input;
+	uint64_t banks[64] = {0}, gpa = exit->hypercall.input, size = sizeof(input), more = 0;
+	struct vpci_target target;
+
+	if (exit->hypercall.fast || gpa % 8 != 0 ||
+	    !memory_get(&machine->memory, gpa, &input, size)) {
+		return HV_STATUS_INVALID_HYPERCALL_INPUT;
+	}
+	if (input.int_target.flags & HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET &&
+	    input.int_target.vp_set.format == HV_GENERIC_SET_SPARSE_4K) {
+		more = (uint64_t)__builtin_popcountll(input.int_target.vp_set.valid_bank_mask) * 8;
+	}
+	if (gpa % HV_HYP_PAGE_SIZE + size + more > HV_HYP_PAGE_SIZE ||
+	    (more != 0 && !memory_get(&machine->memory, gpa + size, banks, more))) {
+		return HV_STATUS_INVALID_HYPERCALL_INPUT;
+	}
+	if (input.partition_id != HV_PARTITION_ID_SELF ||
+	    input.int_entry.source != HV_INTERRUPT_SOURCE_MSI ||
+	    input.int_target.vector > UINT8_MAX) {
+		return HV_STATUS_INVALID_PARAMETER;
+	}
+	target = (struct vpci_target){.vp = first_target(&input.int_target, banks),
+				      .vector = (uint8_t)input.int_target.vector};
+	switch (assigned_retarget(machine, input.device_id,
+				  input.int_entry.msi_entry.address.as_uint32,
+				  input.int_entry.msi_entry.data.as_uint32, &target)) {
+	case 0:
+		return HV_STATUS_SUCCESS;
+	case -ENODEV:
+		return HV_STATUS_INVALID_DEVICE_ID;
+	default:
+		return HV_STATUS_INVALID_PARAMETER;
+	}
+}
+
 void hypercall_handle(struct machine *machine, struct vp_exit *exit)
 {
 	switch (exit->hypercall.code) {
@@ -121,6 +181,9 @@ void hypercall_handle(struct machine *machine, struct vp_exit *exit)
 		break;
 	case HVCALL_SIGNAL_EVENT:
 		exit->hypercall.status = signal_event(machine, exit);
+		break;
+	case HVCALL_RETARGET_INTERRUPT:
+		exit->hypercall.status = retarget_interrupt(machine, exit);
 		break;
 	case HV_EXT_CALL_QUERY_CAPABILITIES:
 		exit->hypercall.status = query_capabilities(machine, exit);

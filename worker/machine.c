@@ -14,6 +14,7 @@
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/job.h"
+#include "worker/assigned.h"
 #include "worker/arrival.h"
 #include "worker/save.h"
 #include "worker/say.h"
@@ -212,10 +213,11 @@ bool machine_start(struct machine *machine)
 	atomic_store(&machine->crashed, false);
 	clock_gettime(CLOCK_MONOTONIC, &machine->started);
 	/* The drives first: a board that is loaded may have something for them to do. */
-	if (arrival_begin(machine) && create_partition(machine) && arrival_state(machine) &&
-	    drives_start(machine) && nvram_start(&machine->firmware.nvram) &&
-	    tpm_start(&machine->tpm) && (machine->saved == NULL || saved_load(machine)) &&
-	    start_threads(machine) && arrival_take(machine)) {
+	if (arrival_begin(machine) && create_partition(machine) && assigned_start(machine) &&
+	    arrival_state(machine) && drives_start(machine) &&
+	    nvram_start(&machine->firmware.nvram) && tpm_start(&machine->tpm) &&
+	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine) &&
+	    arrival_take(machine)) {
 		if (machine->saved != NULL) {
 			saved_close(machine);
 			(void)machine_resume(machine); /* it stood */
@@ -547,6 +549,7 @@ void machine_finish_stop(struct machine *machine)
 		}
 		machine->vps[i].window = false;
 	}
+	assigned_stop(machine);
 	memory_unmap(&machine->memory);
 	if (machine->partition != NULL) {
 		backend_partition_destroy(&machine->partition);

@@ -91,6 +91,7 @@ struct pause {
 
 struct screen;
 struct arrival;
+struct assigned;
 struct migration;
 struct checkpoint;
 struct vmbus;
@@ -186,6 +187,7 @@ struct machine {
 	int screen_fd;                             /* [I] of it, for others to read; -1 */
 	struct display display;                    /* [M] */
 	struct networks networks;                  /* [M] */
+	struct assigned *assigned;                 /* [I] NULL: no device of the hardware */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
 	struct balloon *balloon;                   /* [M] NULL: the guest has its memory for good */

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "worker/assigned.h"
 #include "worker/crash.h"
 #include "worker/machine.h"
 #include "worker/arrival.h"
@@ -238,9 +239,9 @@ int main(int argc, char **argv)
 	    !(config.receive.path != NULL ? disks_find : disks_open)(&machine) ||
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine, &config)) ||
-	    !machine_create(&machine) || !networks_attach(&machine) || !balloon_attach(&machine) ||
-	    !hvsock_create(&machine) || !control_create(&machine) || !display_create(&machine) ||
-	    !serial_create(&machine.serial, &config)) {
+	    !machine_create(&machine) || !networks_attach(&machine) || !assigned_attach(&machine) ||
+	    !balloon_attach(&machine) || !hvsock_create(&machine) || !control_create(&machine) ||
+	    !display_create(&machine) || !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
@@ -256,9 +257,11 @@ int main(int argc, char **argv)
 	display_destroy(&machine);
 	control_destroy(&machine, reason_name(&machine, reason));
 	networks_detach(&machine);
+	assigned_detach(&machine);
 	balloon_detach(&machine);
 	hvsock_stand(&machine, true);
 	bus_destroy(&machine);
+	assigned_free(&machine);
 	balloon_free(&machine);
 	hvsock_destroy(&machine);
 	networks_close(&machine);

@@ -173,7 +173,7 @@ struct part {
 	uint64_t gpa, end, offset;
 };
 
-#define PARTS 6u
+#define PARTS MEMORY_RANGES
 
 /* What there is at a start, and what was added. */
 static void split(struct part parts[2], const struct memory_part *part, uint64_t begin,
@@ -227,6 +227,23 @@ int memory_map(struct memory *memory, struct backend_partition *partition)
 	memory->partition = ret == 0 ? partition : NULL;
 	pthread_mutex_unlock(&memory->blocks_lock);
 	return ret;
+}
+
+unsigned int memory_ranges(const struct memory *memory, struct memory_range ranges[MEMORY_RANGES])
+{
+	struct part parts[PARTS];
+	unsigned int i, count = 0;
+
+	CHECK(!memory->in_blocks);
+	find_parts(memory, parts);
+	for (i = 0; i < PARTS; i++) {
+		if (parts[i].gpa < parts[i].end) {
+			ranges[count++] =
+				(struct memory_range){parts[i].gpa, parts[i].end - parts[i].gpa,
+						      memory->base + parts[i].offset};
+		}
+	}
+	return count;
 }
 
 void memory_unmap(struct memory *memory)

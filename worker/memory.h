@@ -77,6 +77,16 @@ int memory_map(struct memory *memory, struct backend_partition *partition) MUST_
 /* The partition is gone. */
 void memory_unmap(struct memory *memory);
 
+/* All RAM of a memory that is not in blocks: where the guest has it, and where it is. How many ranges they are. */
+#define MEMORY_RANGES 6u
+
+struct memory_range {
+	uint64_t gpa, length;
+	void *memory;
+};
+
+unsigned int memory_ranges(const struct memory *memory, struct memory_range ranges[MEMORY_RANGES]);
+
 /*
  * Where `length` bytes of guest RAM from `gpa` on are, or NULL if not all of them are RAM that is there.
  * Until memory_complete() of the same range they stay there.

@@ -18,6 +18,7 @@
 #include "vsp/network/network.h"
 #include "vsp/socket/socket.h"
 #include "vsp/storage/storage.h"
+#include "worker/assigned.h"
 #include "worker/checkpoint.h"
 #include "worker/control.h"
 #include "worker/migrate.h"
@@ -477,6 +478,9 @@ static json_t *run_save(struct rpc_request *request, const struct parameters *p)
 	(void)p;
 	if (!is_new_file(request, request->fds[0])) {
 		return NULL;
+	}
+	if (assigned_obstacle(machine) != NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE, assigned_obstacle(machine), "");
 	}
 	if (job_count(control_of(request)) != 0) {
 		return refuse_busy(request);

@@ -24,6 +24,7 @@
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
 #include "vsp/socket/socket.h"
+#include "worker/assigned.h"
 #include "worker/control.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -94,7 +95,7 @@ static int fail_send(struct migration *m, int ret)
 
 const char *migrate_obstacle(struct machine *machine)
 {
-	return tpm_is_gone(&machine->tpm) ? TPM_IS_GONE : NULL;
+	return tpm_is_gone(&machine->tpm) ? TPM_IS_GONE : assigned_obstacle(machine);
 }
 
 /* What the target answers, or says by itself: it does not go on then. */

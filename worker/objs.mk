@@ -1,7 +1,7 @@
 worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_read.o worker/say.o worker/machine.o worker/memory.o worker/host.o worker/vp.o \
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
-	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
+	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/assigned.o worker/vfio.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/sandbox.o
 worker_objs += worker/nvram.o worker/nvram_file.o worker/tpm.o worker/tpm_link.o worker/tpm_process.o worker/boot_watch.o
 worker_objs += worker/checkpoint.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o hosted/owner.o
@@ -13,7 +13,7 @@ build/worker/vmwp: $(call user,$(worker_objs) $(devices_objs) $(backend_root_obj
 	$(call link_user,-O2 -flto=auto -fno-asynchronous-unwind-tables -lZydis $(worker_libs))
 
 # What it may do in its sandbox, made by a program of its own: its home's calls are among it.
-build/worker/filters: $(call user,worker/filters.o hosted/filter.o hosted/sandbox.o hosted/say.o $(backend_root_objs))
+build/worker/filters: $(call user,worker/filters.o worker/vfio.o hosted/filter.o hosted/sandbox.o hosted/say.o $(backend_root_objs))
 	$(call link_user,-lseccomp)
 build/worker/worker.bpf: build/worker/filters
 	$(call say,BPF,$@)
@@ -35,7 +35,7 @@ say_test_objs := worker/say.o
 say_test_libs := -Wl,--wrap=clock_gettime
 crash_test_objs := worker/crash.o
 bus_test_objs := worker/bus.o
-intercept_test_objs := worker/nvram.o worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
+intercept_test_objs := tests/fake/assigned.o worker/nvram.o worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
 config_test_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o worker/say.o
 config_test_libs := -ljansson
@@ -49,14 +49,14 @@ nvram_test_objs := worker/nvram.o worker/nvram_file.o worker/loader.o worker/lin
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c tests/unit/display_test.c
 display_test_objs := worker/display.o worker/say.o hosted/listen.o hosted/packet.o
 display_test_libs := -Wl,--wrap=posix_spawn
-pause_test_objs := worker/nvram.o worker/boot_watch.o worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
+pause_test_objs := tests/fake/assigned.o worker/nvram.o worker/boot_watch.o worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
 worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o disk/bytes.o
-worker_control_fake := tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
+worker_control_fake := tests/fake/assigned.o tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
 control_test_objs := $(worker_control) $(worker_control_fake)
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
 
 worker_fuzzers := tests/fuzz/exit_fuzz.c tests/fuzz/emulate_fuzz.c tests/fuzz/worker_loader_fuzz.c
-exit_fuzz_objs := worker/nvram.o $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
+exit_fuzz_objs := tests/fake/assigned.o worker/nvram.o $(worker_emulator) worker/memory.o worker/intercept.o worker/hypercall.o worker/crash.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 exit_fuzz_libs := -lZydis
 emulate_fuzz_objs := $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o tests/fake/native.o
 emulate_fuzz_libs := -lZydis

@@ -262,6 +262,33 @@ void backend_partition_unbind_event(struct backend_partition *result, uint32_t c
 	change(partition);
 }
 
+/* No device of the hardware is there. */
+int backend_partition_set_routes(struct backend_partition *partition,
+				 const struct backend_route *routes, unsigned int count)
+{
+	(void)partition;
+	(void)routes;
+	(void)count;
+	return -ENOTTY;
+}
+
+int backend_partition_bind_interrupt(struct backend_partition *partition, uint32_t number,
+				     int event)
+{
+	(void)partition;
+	(void)number;
+	(void)event;
+	return -ENOTTY;
+}
+
+void backend_partition_unbind_interrupt(struct backend_partition *partition, uint32_t number,
+					int event)
+{
+	(void)partition;
+	(void)number;
+	(void)event;
+}
+
 static void *run_guest(void *argument)
 {
 	struct home_vp *vp = argument;

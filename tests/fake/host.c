@@ -244,6 +244,16 @@ void host_flash_store(struct host *host, uint32_t offset, uint32_t length)
 	host->flash_length = length;
 }
 
+bool host_elsewhere(struct host *host, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
+{
+	(void)host;
+	(void)gpa;
+	(void)size;
+	(void)write;
+	(void)value;
+	return false;
+}
+
 void host_debug_text(struct host *host, uint8_t byte)
 {
 	host->debug_text[host->debug_count++ % FAKE_TEXT] = byte;

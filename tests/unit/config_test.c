@@ -498,6 +498,29 @@ static void networks(void **state)
 	wrong(BEGIN ",\"vsock\":{\"socket\":5}}", "vsock.socket", "5", "give a path");
 }
 
+static void devices(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(GOOD "--device pci:0000:00:05.0 --device pci:0001:af:1f.7"),
+			 CONFIG_OK);
+	assert_int_equal(config.device_count, 2);
+	assert_string_equal(config.devices[0], "0000:00:05.0");
+	assert_string_equal(config.devices[1], "0001:af:1f.7");
+	bad(GOOD "--device 0000:00:05.0", "give pci:ADDRESS");
+	bad(GOOD "--device pci:00:05.0", "--device 00:05.0: give one as lspci -D shows it");
+	bad(GOOD "--device pci:0000:00:25.0", "lspci");
+	bad(GOOD "--device pci:0000:00:05.8", "lspci");
+	bad(GOOD "--device pci:0000:00:+5.0", "lspci");
+	bad(GOOD "--device pci:0000:00:05/0", "lspci");
+	bad(GOOD "--device pci:0000:00:05.0 --device pci:0000:00:05.0", "once");
+	bad(GOOD "--device pci:0000:00:05.0 --memory-minimum 8M", "memory-minimum");
+	bad(GOOD "--device pci:0000:00:05.0 --memory-maximum 8G", "or the devices");
+	bad(GOOD "--device pci:0000:00:05.0 --restore file", "restore");
+	bad(GOOD "--device pci:0000:00:05.0 --receive socket", "receive");
+	wrong(BEGIN ",\"devices\":[{}]}", "devices[0].pci", "", "given");
+	wrong(BEGIN ",\"devices\":[{\"pci\":5}]}", "devices[0].pci", "5", "lspci");
+}
+
 static void descriptors(void **state)
 {
 	int writable = memfd_create("w", 0), readable, folder = open("/", O_RDONLY), pipes[2],
@@ -680,6 +703,7 @@ static void schema(void **state)
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
 		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\","
+		"\"devices\":[{\"pci\":\"0000:00:05.0\"}],"
 		"\"vnc\":{\"socket\":\"w\"},\"disks\":[{\"file\":\"f\",\"parents\":[],\"kind\":"
 		"\"disk\","
 		"\"controller\":\"scsi\",\"number\":5,\"read-only\":true,\"raw\":true,\"direct\":"
@@ -747,6 +771,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_given),
+		cmocka_unit_test(devices),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(missing_options),
 		cmocka_unit_test(a_machine_with_a_bios),

@@ -27,6 +27,7 @@
 
 #include "disk/disk.h"
 #include "hosted/packet.h"
+#include "tests/fake/assigned.h"
 #include "tests/fake/integration.h"
 #include "tests/fake/networks.h"
 #include "vsp/integration/host.h"
@@ -1152,6 +1153,9 @@ static void saving(void **state)
 	refuses(fd, "save", "{}", 0, "descriptors", "");
 	check_error(ask_to_save(fd, full), "descriptors", "");
 	check_error(ask_to_save(fd, STDIN_FILENO), "descriptors", "");
+	fake_assigned.obstacle = "it has a device";
+	check_error(ask_to_save(fd, file), "state", "");
+	fake_assigned.obstacle = NULL;
 	/* One that fails: the machine stands as before. */
 	save_result = -ENOSPC;
 	set_gate(AT_SAVE);

@@ -1,4 +1,5 @@
 /* worker/intercept.c: what is said of a guest's end, and of what it did that is not supported. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,9 @@
 #include <cmocka.h>
 
 #include "include/hv/hypercall.h"
+#include "include/hv/interrupt.h"
 #include "include/hv/status.h"
+#include "tests/fake/assigned.h"
 #include "tests/fake/backend.h"
 #include "vmbus/vmbus.h"
 #include "worker/crash.h"
@@ -245,12 +248,90 @@ static void discarded_memory_is_the_roots(void **state)
 	memory_destroy(&machine.memory);
 }
 
+/* ---- Interrupts of devices ---- */
+
+/* With a set whose banks follow. */
+static uint16_t retarget(struct hv_retarget_device_interrupt *input, const uint64_t *banks,
+			 unsigned int count)
+{
+	assert_true(memory_put(&machine.memory, INPUT_GPA, input, sizeof(*input)));
+	assert_true(memory_put(&machine.memory, INPUT_GPA + sizeof(*input), banks,
+			       count * sizeof(banks[0])));
+	return call(HVCALL_RETARGET_INTERRUPT, 0, 0).hypercall.status;
+}
+
+static void an_interrupt_goes_elsewhere(void **state)
+{
+	const uint64_t banks[64] = {0, 1 << 5};
+	struct hv_retarget_device_interrupt input = {
+		.partition_id = HV_PARTITION_ID_SELF,
+		.device_id = 0x10004b58,
+		.int_entry = {.source = HV_INTERRUPT_SOURCE_MSI},
+		.int_target = {.vector = 0x55, .vp_mask = 0x8}};
+	struct vp_exit exit = {.kind = VP_EXIT_HYPERCALL,
+			       .hypercall = {.code = HVCALL_RETARGET_INTERRUPT}};
+
+	(void)state;
+	input.int_entry.msi_entry.address.as_uint32 = 0xfee00000;
+	input.int_entry.msi_entry.data.as_uint32 = 17;
+	assert_int_equal(memory_create(&machine.memory, 16 * MIB, 16 * MIB, false), 0);
+	fake_assigned = (struct fake_assigned){0};
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_assigned.device_id, 0x10004b58);
+	assert_int_equal(fake_assigned.address, 0xfee00000);
+	assert_int_equal(fake_assigned.data, 17);
+	assert_int_equal(fake_assigned.target.vp, 3);
+	assert_int_equal(fake_assigned.target.vector, 0x55);
+	/* Of a set: the third of VPs' banks is empty, the sixth is not. */
+	input.int_target.flags = HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET;
+	input.int_target.vp_set.format = HV_GENERIC_SET_SPARSE_4K;
+	input.int_target.vp_set.valid_bank_mask = 1 << 2 | 1 << 5;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_assigned.target.vp, 5 * 64 + 5);
+	input.int_target.vp_set.format = HV_GENERIC_SET_ALL;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_assigned.target.vp, 0);
+	input.int_target.vp_set.format = 2;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_assigned.target.vp, UINT32_MAX); /* nobody */
+	fake_assigned.result = -EINVAL;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_INVALID_PARAMETER);
+	fake_assigned.result = -ENODEV;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_INVALID_DEVICE_ID);
+	/* Calls that are none. */
+	fake_assigned.count = 0;
+	input.int_target.vector = 0x155;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_INVALID_PARAMETER);
+	input.int_target.vector = 0x55;
+	input.int_entry.source = HV_INTERRUPT_SOURCE_IOAPIC;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_INVALID_PARAMETER);
+	input.int_entry.source = HV_INTERRUPT_SOURCE_MSI;
+	input.partition_id = 2;
+	assert_int_equal(retarget(&input, banks, 2), HV_STATUS_INVALID_PARAMETER);
+	input.partition_id = HV_PARTITION_ID_SELF;
+	input.int_target.vp_set.format = HV_GENERIC_SET_SPARSE_4K;
+	input.int_target.vp_set.valid_bank_mask = 1 << 2 | 1 << 5;
+	exit.hypercall.input = 0x20000 - 72; /* its banks are on another page */
+	assert_true(memory_put(&machine.memory, exit.hypercall.input, &input, sizeof(input)));
+	intercept_handle(&machine_vp, &exit);
+	assert_int_equal(exit.hypercall.status, HV_STATUS_INVALID_HYPERCALL_INPUT);
+	exit.hypercall.input = 16 * MIB;
+	intercept_handle(&machine_vp, &exit);
+	assert_int_equal(exit.hypercall.status, HV_STATUS_INVALID_HYPERCALL_INPUT);
+	exit.hypercall.fast = true;
+	intercept_handle(&machine_vp, &exit);
+	assert_int_equal(exit.hypercall.status, HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(fake_assigned.count, 0);
+	memory_destroy(&machine.memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_triple_fault_says_where),
 		T(an_unsupported_instruction_says_where),
 		T(discarded_memory_is_the_roots),
+		T(an_interrupt_goes_elsewhere),
 	};
 
 	return cmocka_run_group_tests_name("intercept", tests, NULL, NULL);

@@ -1,0 +1,81 @@
+"""Devices of the machine that are given to guests, with the guests' own drivers, and come back."""
+import hashlib
+import re
+
+from harness import guest, random_file, test
+
+MIB = 1 << 20
+IOMMU = {"AMD-Vi": ["-device", "amd-iommu,pt=off"],
+         "VT-d": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"]}
+
+# Interrupts are not remapped, which VFIO wants to be told that it matters to nobody here.
+GIVE = """
+    modprobe vfio_iommu_type1 allow_unsafe_interrupts=1; modprobe vfio_pci
+    of_class() {
+        for path in /sys/bus/pci/devices/*; do
+            [ $(cat $path/class) = $1 ] && basename $path
+        done
+    }
+    give() { # DEVICE DRIVER, or none for its own
+        echo "$2" >/sys/bus/pci/devices/$1/driver_override
+        [ ! -e /sys/bus/pci/devices/$1/driver ] || echo $1 >/sys/bus/pci/devices/$1/driver/unbind
+        echo $1 >/sys/bus/pci/drivers_probe
+    }
+    wait_for() {
+        n=0; while [ ! -e $1 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done
+        [ -e $1 ]
+    }"""
+
+NVME = """
+    n=0; while [ ! -b /dev/nvme0n1 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done
+    sed 's/^/bus: /' /proc/bus/pci/devices
+    echo "read: $(sha256sum </dev/nvme0n1)"
+    dd if=/dev/urandom of=/new bs=1M count=4 2>/dev/null
+    dd if=/new of=/dev/nvme0n1 bs=64k seek=32 conv=notrunc,fsync 2>/dev/null
+    echo "wrote: $(sha256sum </new)"
+    echo 3 >/proc/sys/vm/drop_caches
+    echo "again: $(dd if=/dev/nvme0n1 bs=64k skip=32 count=64 2>/dev/null | sha256sum)"
+    grep nvme /proc/interrupts
+    while grep -q forever /proc/cmdline; do dd if=/new of=/dev/nvme0n1 bs=64k count=32 conv=notrunc,fsync 2>/dev/null; done"""
+
+
+def said(t, text, word):
+    lines = [line.split(": ")[-1].split()[0] for line in text.splitlines() if line.startswith(f"{word}: ")]
+    t.check(len(lines) == 1, f"{len(lines)} lines of {word}")
+    return lines[0] if lines else ""
+
+
+def nvme(name):
+    def run(t):
+        """The guest's own driver reads and writes it. Another guest has it after that, whose worker is killed in the middle; then the
+        root's own driver has it, and what that guest wrote."""
+        image = random_file(t.path("disk"), 8 * MIB)
+        before = hashlib.sha256(open(image, "rb").read()).hexdigest()
+        initrd = guest.initrd("pci-nvme", NVME, guest.kernels.get("6.1"), ["pci-hyperv"])
+        text = t.root(f"""{GIVE}
+            wait_for /dev/nvme0n1; disk=$(of_class 0x010802)
+            {guest.shell(guest.worker())} --device pci:$disk 2>&1 | sed 's/^/before: /'
+            give $disk vfio-pci
+            {guest.shell(guest.worker())} --device pci:$disk; echo "ended with $?"
+            {guest.shell(guest.worker("killed", append="forever", serial="file:/root/line"))} --device pci:$disk & worker=$!
+            until grep -q "again: " line; do sleep 1; done
+            kill -9 $worker; wait $worker
+            give $disk ""
+            wait_for /dev/nvme0n1; echo "back: $(dd if=/dev/nvme0n1 bs=64k skip=32 count=64 2>/dev/null | sha256sum)"
+            echo "held: $(cat /sys/module/mshv_vd/parameters/partitions) $(cat /sys/module/mshv_vd/parameters/pinned)"
+            sed 's/^/line: /' line; dmesg""", puts=guest.puts("6.1", initrd), qemu_args=IOMMU[name] + [
+                "-drive", f"if=none,id=scratch,format=raw,file={image}", "-device", "nvme,serial=scratch,drive=scratch"])
+        t.has(text, "before: vmwp: tiny: --device pci:")
+        t.has(text, "it is the root's; give it to vfio-pci")
+        t.same("what the guest read", said(t, text, "read"), before)
+        t.same("what it read again", said(t, text, "again"), said(t, text, "wrote"))
+        t.same("what the next guest wrote, and the root reads", said(t, text, "back"), said(t, text, "line: wrote"))
+        t.has(text, "ended with 0\n")
+        t.has(text, "held: 0 0\n")
+        t.check(re.search(r"^ +\d+: +[1-9].*Hyper-V PCIe MSI .* nvme0q", text, re.M), "no interrupt of the disk's arrived")
+        t.calm(text)
+    return run
+
+
+for name_ in IOMMU:
+    test(f"pci: an NVMe disk is a guest's, and the root's again, {name_}", deadline=600, soak=name_ == "VT-d")(nvme(name_))
