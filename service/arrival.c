@@ -64,7 +64,7 @@ static bool is_free(const struct question *question, struct refusal *why)
 	struct service *service = question->request->service;
 	const struct offer *offer = &question->offer;
 	const struct machine named = {.service = service, .name = (char *)offer->name};
-	const char *elsewhere, *left;
+	const char *elsewhere, *differs, *left;
 	char path[PATH_MAX];
 
 	if (machine_find(service, offer->name) != NULL ||
@@ -81,6 +81,11 @@ static bool is_free(const struct question *question, struct refusal *why)
 	if (elsewhere != NULL) {
 		return refuse(why, SERVICE_BAD_INVALID, "give a file in the machine's folder",
 			      "%s is outside of it", elsewhere);
+	}
+	differs = firmware_files_differ(offer->document, offer->config);
+	if (differs != NULL) {
+		return refuse(why, SERVICE_BAD_INVALID, "give that of one machine",
+			      "document and config have two files for %s", differs);
 	}
 	left = firmware_files_left(&named, offer->document);
 	return left == NULL ||

@@ -339,6 +339,19 @@ const char *firmware_files_elsewhere(const json_t *document)
 	return NULL;
 }
 
+const char *firmware_files_differ(const json_t *document, const json_t *config)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_COUNT(files); i++) {
+		if (strcmp(member_text(document, files[i].member),
+			   member_text(config, files[i].member)) != 0) {
+			return files[i].member;
+		}
+	}
+	return NULL;
+}
+
 const char *firmware_files_left(const struct machine *machine, const json_t *document)
 {
 	char path[PATH_MAX];

@@ -421,7 +421,7 @@ static void depart(struct job *job)
 static bool may_depart(const struct machine *machine, struct refusal *why)
 {
 	const json_t *document = machine->settings.document;
-	const char *elsewhere;
+	const char *elsewhere, *differs;
 
 	if (machine->state != MACHINE_RUNNING || !machine->greeted || machine->running == NULL) {
 		return refuse(why, SERVICE_BAD_STATE, "start it, or resume it",
@@ -436,10 +436,14 @@ static bool may_depart(const struct machine *machine, struct refusal *why)
 		return refuse(why, SERVICE_BAD_STATE, "delete them first",
 			      "'%s' has checkpoints, which do not move yet", machine->name);
 	}
-	elsewhere = firmware_files_elsewhere(json_object_get(machine->running, "config"));
-	if (elsewhere == NULL) {
-		elsewhere = firmware_files_elsewhere(document);
+	differs = firmware_files_differ(document, json_object_get(machine->running, "config"));
+	if (differs != NULL) {
+		return refuse(
+			why, SERVICE_BAD_STATE, "turn it off, and start it again",
+			"'%s': its document has another file for %s, which holds at its next start",
+			machine->name, differs);
 	}
+	elsewhere = firmware_files_elsewhere(document);
 	return elsewhere == NULL ||
 	       refuse(why, SERVICE_BAD_STATE,
 		      "turn it off, put that file into the machine's folder, and give its name "

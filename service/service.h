@@ -313,6 +313,8 @@ bool firmware_files_copy(const char *from, const char *to) MUST_CHECK;
 void firmware_files_delete(int folder, const json_t *document);
 /* The member of a document whose file lies elsewhere; NULL: none does. */
 const char *firmware_files_elsewhere(const json_t *document);
+/* The member that two have of different files; NULL: they have the same. */
+const char *firmware_files_differ(const json_t *document, const json_t *config);
 /* The name of one that is there already, of a machine that is not; NULL: there is none. */
 const char *firmware_files_left(const struct machine *machine, const json_t *document);
 
