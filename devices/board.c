@@ -258,6 +258,14 @@ bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length)
 	return true;
 }
 
+/* It belongs to no tables of the firmware's, so it lies where no RAM is, and can be found whatever memory the firmware took. */
+void board_add_generation(struct board *board, uint8_t *page)
+{
+	CHECK(has_firmware(board));
+	CHECK(add_rom(board, page, BOARD_GENERATION_BASE + BOARD_GENERATION_PAGE,
+		      BOARD_GENERATION_PAGE, NULL, NULL) != NULL);
+}
+
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity)
 {
 	CHECK(board->kind == BOARD_GENERATION_1 && drive < IDE_DRIVES);

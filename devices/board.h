@@ -38,6 +38,9 @@ enum board_kind {
 #define BOARD_DEBUGCON        0x402
 #define BOARD_IDE_LINE        14 /* of the first channel */
 #define BOARD_ROM_MAX         (16ull << 20)
+#define BOARD_GENERATION_BASE                                                                      \
+	0xfed50000ull /* with firmware: a page that begins with the generation ID */
+#define BOARD_GENERATION_PAGE 0x1000u
 
 struct board {
 	pthread_mutex_t lock; /* of everything below */
@@ -85,6 +88,8 @@ void board_add_debug_exit(struct board *board);
 bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
 /* Of generation 2, after the image: flash memory that ends where that begins (parts.h). Before any VP runs. False: as board_add_rom(), both together. */
 bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length);
+/* With firmware: the page of the generation ID, which is aligned and the home's to change (board_generation_changed()). Before any VP runs. */
+void board_add_generation(struct board *board, uint8_t *page);
 /* Of generation 2: the firmware's way to SCSI units 0 to `last_lun` (virtio_scsi.h). Before any VP runs. */
 void board_add_scsi(struct board *board, unsigned int last_lun);
 /* Of generation 2: a TPM. Before any VP runs. */

@@ -11,16 +11,20 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
     Name (\_S5, Package () { 0, 0, 0, 0 })
 #else
     Name (\_S5, Package () { 5, 5, 0, 0 })
+#endif
 
     /* The generation ID is another one; GPE_GENERATION of parts.h. */
     Scope (\_GPE)
     {
         Method (_E00, 0, NotSerialized)
         {
+#ifdef UEFI
+            Notify (\_SB.VMOD.VGEN, 0x80)
+#else
             Notify (\_SB.PCI0.VGEN, 0x80)
+#endif
         }
     }
-#endif
 
     Scope (\_SB)
     {
@@ -164,16 +168,18 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
             }
 #endif
 
-#ifndef FIRMWARE
-            /* Where the generation ID is; ACPI_GENERATION_GPA of acpi_tables.h. */
+            /* Where the generation ID is; ACPI_GENERATION_GPA of acpi_tables.h, or BOARD_GENERATION_BASE of board.h. */
             Device (VGEN)
             {
                 Name (_HID, "VDGR0001")
                 Name (_CID, "VM_Gen_Counter")
                 Name (_DDN, "VM_Gen_Counter")
+#ifdef FIRMWARE
+                Name (ADDR, Package () { 0xfed50000, 0 })
+#else
                 Name (ADDR, Package () { 0x000ef000, 0 })
-            }
 #endif
+            }
 
             Device (MBRD)
             {
@@ -184,6 +190,7 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                     IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
 #ifdef FIRMWARE
                     IO (Decode16, 0x0510, 0x0510, 0x01, 0x0c)
+                    Memory32Fixed (ReadOnly, 0xfed50000, 0x00001000)
 #endif
 #ifdef BIOS
                     IO (Decode16, 0x0600, 0x0600, 0x01, 0x40)

@@ -1,9 +1,11 @@
 /*
  * By what a guest knows its machine: UUID and serial number (SMBIOS), the generation ID, and random numbers to begin with (ACPI). They are
- * written into its memory before each of its starts; the generation ID also while it runs.
+ * written into its memory before each of its starts; the generation ID also while it runs, and with firmware, which chooses where tables lie, into a page of
+ * the board's.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "devices/smbios.h"
@@ -102,11 +104,76 @@ bool identity_write(struct machine *machine)
 	return true;
 }
 
-/* To where the guest looks for it, which is told when it is another one than there is. */
+bool identity_attach(struct machine *machine)
+{
+	uint8_t *page = mmap(NULL, BOARD_GENERATION_PAGE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED) {
+		say("no memory for the generation ID: %s", strerror(errno));
+		return false;
+	}
+	memcpy(page, machine->generation_id, sizeof(machine->generation_id));
+	machine->generation_page = page;
+	board_add_generation(&machine->board, page);
+	return true;
+}
+
+/* ---- The generation ID of a guest that is there ---- */
+
+#define PART 1
+
+void identity_save(const struct machine *machine, struct state_writer *writer)
+{
+	size_t part;
+
+	if (machine->config->generation != 0) {
+		part = state_begin(writer, "genid", PART);
+		state_put_bytes(writer, machine->generation_page, sizeof(machine->generation_id));
+		state_end(writer, part);
+	}
+}
+
+/* A state that was saved before there was one: its guest does not know of the page. */
+int identity_load(struct machine *machine, struct state_reader *list)
+{
+	uint8_t seen[sizeof(machine->generation_id)];
+	struct state_reader part;
+
+	if (machine->config->generation == 0 || !state_next_named(list, "genid", PART, &part)) {
+		return state_ok(list) ? 0 : -EINVAL;
+	}
+	state_bytes(&part, seen, sizeof(seen));
+	state_finish(&part);
+	if (!state_ok(&part)) {
+		return -EINVAL;
+	}
+	memcpy(machine->generation_page, seen, sizeof(seen));
+	return 0;
+}
+
+/* Where the guest looks for it; NULL: there is no RAM. */
+static void *acquire_generation(struct machine *machine)
+{
+	return machine->generation_page != NULL
+		       ? machine->generation_page
+		       : memory_acquire(&machine->memory, ACPI_GENERATION_GPA,
+					sizeof(machine->generation_id));
+}
+
+static void complete_generation(struct machine *machine, uint64_t written)
+{
+	if (machine->generation_page == NULL) {
+		memory_complete(&machine->memory, ACPI_GENERATION_GPA,
+				sizeof(machine->generation_id), written);
+	}
+}
+
+/* The guest is told when it is another one than there is. */
 static int place_generation(struct machine *machine)
 {
 	const uint64_t size = sizeof(machine->generation_id);
-	void *at = memory_acquire(&machine->memory, ACPI_GENERATION_GPA, size);
+	void *at = acquire_generation(machine);
 	bool another;
 
 	if (at == NULL) {
@@ -114,7 +181,7 @@ static int place_generation(struct machine *machine)
 	}
 	another = memcmp(at, machine->generation_id, size) != 0;
 	memcpy(at, machine->generation_id, size);
-	memory_complete(&machine->memory, ACPI_GENERATION_GPA, size, size);
+	complete_generation(machine, size);
 	if (another) {
 		board_generation_changed(&machine->board);
 	}
@@ -123,25 +190,24 @@ static int place_generation(struct machine *machine)
 
 int identity_renew(struct machine *machine)
 {
-	if (machine->config->generation != 0) {
-		return -EOPNOTSUPP;
-	}
-	if (!fill_random(machine->generation_id, sizeof(machine->generation_id))) {
-		return -EIO;
-	}
-	return place_generation(machine);
+	return fill_random(machine->generation_id, sizeof(machine->generation_id))
+		       ? place_generation(machine)
+		       : -EIO;
 }
 
 int identity_restored(struct machine *machine)
 {
-	return machine->config->generation == 0 ? place_generation(machine) : 0;
+	return place_generation(machine);
 }
 
 int identity_moved(struct machine *machine)
 {
-	return machine->config->generation != 0 ||
-			       memory_get(&machine->memory, ACPI_GENERATION_GPA,
-					  machine->generation_id, sizeof(machine->generation_id))
-		       ? 0
-		       : -EFAULT;
+	const void *at = acquire_generation(machine);
+
+	if (at == NULL) {
+		return -EFAULT;
+	}
+	memcpy(machine->generation_id, at, sizeof(machine->generation_id));
+	complete_generation(machine, 0);
+	return 0;
 }

@@ -109,6 +109,9 @@ bool machine_create(struct machine *machine)
 	if (config->generation != 0) {
 		identity_smbios(machine, &machine->firmware.smbios);
 		firmware_attach(&machine->firmware, &machine->memory, &machine->board, config);
+		if (!identity_attach(machine)) {
+			return false;
+		}
 	}
 	if (config->vga && !screen_create(machine)) {
 		return false;

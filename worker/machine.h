@@ -209,6 +209,7 @@ struct machine {
 	char id_text[37];        /* [I] */
 	struct crash_file crashes;
 	uint8_t generation_id[16];    /* [M] */
+	uint8_t *generation_page;     /* [I] with firmware, where the guest reads it */
 	_Atomic(uint32_t) debug_exit; /* [a] the test image's result */
 	atomic_bool crashed;          /* [a] the guest has said so since it started */
 };
@@ -395,11 +396,16 @@ bool identity_create(struct machine *machine) MUST_CHECK;
 void identity_smbios(const struct machine *machine, struct smbios *smbios);
 /* ACPI and SMBIOS tables of a machine without firmware, into memory that is all zeros. */
 bool identity_write(struct machine *machine) MUST_CHECK;
-/* Another generation ID, of which the guest is told. -errno; -EOPNOTSUPP: a machine with a BIOS has none. Main thread. */
+/* With firmware: the board has the generation ID. */
+bool identity_attach(struct machine *machine) MUST_CHECK;
+/* With firmware: the generation ID that the guest has seen, as a part of its own, since it is in no memory of the guest's. It may be missing. */
+void identity_save(const struct machine *machine, struct state_writer *writer);
+int identity_load(struct machine *machine, struct state_reader *list) MUST_CHECK;
+/* Another generation ID, of which the guest is told. -errno. Main thread. */
 int identity_renew(struct machine *machine) MUST_CHECK;
 /* What goes on from a saved state may not be the only one: the generation ID of this start in place of the saved one. -errno. */
 int identity_restored(struct machine *machine) MUST_CHECK;
-/* What was moved here is the only one, and keeps the generation ID that its memory has. -errno. */
+/* What was moved here is the only one, and keeps the generation ID that its guest has seen. -errno. */
 int identity_moved(struct machine *machine) MUST_CHECK;
 
 /* services.c: the guest's integration services. False: said why. Main thread, all of it. */

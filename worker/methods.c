@@ -926,10 +926,7 @@ static json_t *run_generation(struct rpc_request *request, const struct paramete
 
 	(void)p;
 	if (ret != 0) {
-		return rpc_refuse(request, CONTROL_BAD_STATE,
-				  ret == -EOPNOTSUPP ? "a machine with a BIOS has no generation ID"
-						     : strerror(-ret),
-				  "");
+		return rpc_refuse(request, CONTROL_BAD_STATE, strerror(-ret), "");
 	}
 	return json_object();
 }

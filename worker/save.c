@@ -320,6 +320,7 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	if (machine->memory.in_blocks) {
 		put_away(machine, writer);
 	}
+	identity_save(machine, writer);
 	ret = backend_partition_save(machine->partition, writer);
 	for (i = 0; i < machine->config->vps && ret == 0; i++) {
 		ret = backend_vp_save(machine->vps[i].vp, &machine->vps[i].exit, writer);
@@ -851,6 +852,9 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	struct state_reader board;
 	int ret = load_away(machine, list);
 
+	if (ret == 0) {
+		ret = identity_load(machine, list);
+	}
 	if (ret == 0) {
 		ret = load_processors(machine, list);
 	}

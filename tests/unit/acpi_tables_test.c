@@ -225,6 +225,28 @@ static void carry_out(const uint8_t *command)
 	}
 }
 
+static const uint8_t *find_bytes(const uint8_t *in, size_t size, const void *what, size_t length)
+{
+	const uint8_t *found = memmem(in, size, what, length);
+
+	assert_non_null(found);
+	return found;
+}
+
+/* A device at the page that the board has, and a method that names it when the ID has changed. */
+static void look_for_generation(const uint8_t *dsdt)
+{
+	static const uint8_t place[] = {0x0c, 0x00, 0x00, 0xd5, 0xfe}; /* a DWordConst */
+	const uint8_t *end = dsdt + get32(dsdt + 4), *device;
+
+	assert_int_equal(BOARD_GENERATION_BASE, 0xfed50000);
+	device = find_bytes(dsdt, (size_t)(end - dsdt), "VDGR0001", 8);
+	(void)find_bytes(device, 100, "VM_Gen_Counter", 14);
+	(void)find_bytes(device, 100, place, sizeof(place));
+	device = find_bytes(dsdt, (size_t)(end - dsdt), "_E00", 4);
+	(void)find_bytes(device, 40, "VGEN", 4);
+}
+
 static void place_them(uint32_t pm_base)
 {
 	const uint8_t *fadt, *madt;
@@ -243,7 +265,7 @@ static void place_them(uint32_t pm_base)
 	assert_int_equal(madt[44 + 2 * 8 + 3], 2); /* the third processor */
 	fadt = table(get32(table(get32(rsdp + 24), "XSDT") + 36), "FACP");
 	assert_memory_equal(tables + (get32(fadt + 36) - ACPI_TABLES_GPA), "FACS", 4);
-	table(get32(fadt + 40), "DSDT");
+	look_for_generation(table(get32(fadt + 40), "DSDT"));
 	assert_int_equal(get32(fadt + 140), get32(fadt + 40));
 	assert_int_equal(get32(fadt + 56), pm_base);
 	assert_int_equal(get32(fadt + 76), pm_base + 8);

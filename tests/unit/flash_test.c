@@ -188,6 +188,27 @@ static void the_image_is_no_flash(void **state)
 	assert_true(is_direct());
 }
 
+/* It is memory, which guests read and the home writes. */
+static void the_generation_id_is_a_page(void **state)
+{
+	static _Alignas(4096) uint8_t page[BOARD_GENERATION_PAGE];
+	bool mapped = false;
+	unsigned int i;
+
+	(void)state;
+	page[15] = 0x5a;
+	board_add_generation(&board, page);
+	assert_int_equal(board_memory_read(&board, BOARD_GENERATION_BASE + 15, 1), 0x5a);
+	board_memory_write(&board, BOARD_GENERATION_BASE + 15, 1, 0);
+	assert_int_equal(page[15], 0x5a);
+	for (i = 0; i < FAKE_MAPPINGS; i++) {
+		mapped |= home.mappings[i].gpa == BOARD_GENERATION_BASE &&
+			  home.mappings[i].length == sizeof(page) &&
+			  home.mappings[i].pages == page && !home.mappings[i].writable;
+	}
+	assert_true(mapped);
+}
+
 static void sizes_that_cannot_be(void **state)
 {
 	(void)state;
@@ -296,6 +317,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_reset_shows_the_array, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(the_image_is_no_flash, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(sizes_that_cannot_be, setup, board_teardown),
+		cmocka_unit_test_setup_teardown(the_generation_id_is_a_page, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(a_state_brings_all_of_it, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(an_old_state_is_taken, setup, board_teardown),
 		cmocka_unit_test_setup_teardown(a_state_of_another_machine, setup, board_teardown),

@@ -240,6 +240,12 @@ bool loader_load(struct loader *loader, struct vp_boot_state *state)
 	return true;
 }
 
+bool identity_attach(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
 bool identity_create(struct machine *m)
 {
 	(void)m;

@@ -194,6 +194,19 @@ int integration_load(struct integration *integration, struct state_reader *list)
 	return take(SERVICES, list);
 }
 
+void identity_save(const struct machine *m, struct state_writer *writer)
+{
+	(void)m;
+	(void)writer;
+}
+
+int identity_load(struct machine *m, struct state_reader *list)
+{
+	(void)m;
+	(void)list;
+	return 0;
+}
+
 int identity_moved(struct machine *m)
 {
 	(void)m;
