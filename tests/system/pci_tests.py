@@ -79,3 +79,25 @@ def nvme(name):
 
 for name_ in IOMMU:
     test(f"pci: an NVMe disk is a guest's, and the root's again, {name_}", deadline=600, soak=name_ == "VT-d")(nvme(name_))
+
+
+CARD = """
+    ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; sleep 2
+    ping -c 5 -W 10 10.0.2.2
+    grep "Hyper-V PCIe MSI" /proc/interrupts"""
+
+
+@test("pci: a network card is a guest's, AMD-Vi", deadline=600, soak=True)
+def card(t):
+    """By the driver of the guest's distribution, with an interrupt for each direction."""
+    initrd = guest.initrd("pci-card", CARD, guest.kernels.get("6.1-generic"), ["pci-hyperv", "e1000e"])
+    text = t.root(f"""{GIVE}
+        card=$(of_class 0x020000 | tail -n 1); give $card vfio-pci
+        {guest.shell(guest.worker())} --device pci:$card; echo "ended with $?"; dmesg""",
+                  puts=guest.puts("6.1-generic", initrd),
+                  qemu_args=IOMMU["AMD-Vi"] + ["-netdev", "user,id=net", "-device", "e1000e,netdev=net"])
+    t.has(text, "5 packets received")
+    for name in "eth0-rx-0", "eth0-tx-0":
+        t.check(re.search(rf"^ +\d+:.*\b[1-9]\d* .*Hyper-V PCIe MSI .* {name}", text, re.M), f"no interrupt of {name} arrived")
+    t.has(text, "ended with 0\n")
+    t.calm(text)
