@@ -67,7 +67,7 @@ static void create(struct machine *machine, struct config *config, char **words)
 	assert_true(config->receive.path != NULL ? disks_find(machine) && arrival_open(machine)
 						 : disks_open(machine));
 	machine->backend = backend_open(&lack);
-	assert_true(config->restore.path == NULL || saved_open(machine));
+	assert_true(config->restore.path == NULL || saved_open(machine, config));
 	assert_true(machine_create(machine) && networks_attach(machine) &&
 		    balloon_attach(machine) && hvsock_create(machine) && control_create(machine) &&
 		    display_create(machine));
