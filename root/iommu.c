@@ -6,11 +6,16 @@
  * The kernel keeps an IOMMU driver for as long as it has devices, which is for ever. So that the module can go, the tables of functions
  * are not the module's memory; the module holds itself while a domain with mappings is there, and takes all devices back when it goes.
  * What the kernel may keep after that (before 6.7: the identity and blocked domains of groups) calls nothing of the module's.
+ *
+ * From 6.15 on the kernel warns, with a backtrace, of each device that has a driver already when an IOMMU comes. There it comes when it
+ * is asked for by the parameter.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/iommu.h>
+#include <linux/kstrtox.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/sizes.h>
@@ -21,6 +26,7 @@
 #include "device_domain.h"
 
 #define HAS_STATIC_DOMAINS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0))
+#define WARNS_OF_DRIVERS   (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
 #define HAS_OLD_DOMAIN     (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0))
 
 #if HAS_OLD_DOMAIN
@@ -48,7 +54,11 @@ struct device_state {
 static struct iommu_device iommu;
 static struct iommu_ops *iommu_ops; /* NULL: not registered */
 static struct iommu_domain_ops *identity_ops, *blocked_ops,
-	*mapped_ops; /* all in one piece with iommu_ops */
+	*mapped_ops;       /* all in one piece with iommu_ops */
+static DEFINE_MUTEX(lock); /* around coming and going */
+static bool wanted = !WARNS_OF_DRIVERS;
+static bool may_come; /* the module is there */
+static atomic_t mapped_domains = ATOMIC_INIT(0);
 static uint32_t blocked_id;
 static uint8_t width;
 static uint64_t page_sizes;
@@ -225,6 +235,7 @@ static void free_mapped(struct iommu_domain *domain)
 	device_domain_delete(mine->id);
 	xa_destroy(&mine->leaves);
 	kfree(mine);
+	atomic_dec(&mapped_domains);
 	module_put(THIS_MODULE);
 }
 
@@ -241,6 +252,7 @@ static struct iommu_domain *alloc_mapped(void)
 		module_put(THIS_MODULE);
 		return NULL;
 	}
+	atomic_inc(&mapped_domains);
 	xa_init(&mine->leaves);
 	mine->domain.ops = mapped_ops;
 	mine->domain.pgsize_bitmap = page_sizes;
@@ -399,12 +411,13 @@ static void forget_bus(void)
 #endif
 }
 
-int iommu_init_root(void)
+static int come(void)
 {
 	int ret;
 
-	if (device_domain_probe(&width, &page_sizes)) {
-		return 0; /* nothing that could hold devices back */
+	ret = device_domain_probe(&width, &page_sizes);
+	if (ret) {
+		return ret; /* nothing that could hold devices back */
 	}
 	take_back();
 	ret = device_domain_create(&blocked_id);
@@ -436,10 +449,10 @@ out_domain:
 	return ret;
 }
 
-void iommu_exit_root(void)
+static int go(void)
 {
-	if (iommu_ops == NULL) {
-		return;
+	if (atomic_read(&mapped_domains)) {
+		return -EBUSY;
 	}
 	bus_for_each_dev(&pci_bus_type, NULL, NULL, discount_driver);
 	iommu_device_unregister(&iommu);
@@ -447,4 +460,61 @@ void iommu_exit_root(void)
 	iommu_device_sysfs_remove(&iommu);
 	free_ops();
 	device_domain_delete(blocked_id);
+	return 0;
+}
+
+static int wanted_set(const char *text, const struct kernel_param *parameter)
+{
+	bool value;
+	int ret = kstrtobool(text, &value);
+
+	if (ret) {
+		return ret;
+	}
+	mutex_lock(&lock);
+	if (may_come && value != (iommu_ops != NULL)) {
+		ret = value ? come() : go();
+	}
+	if (!ret) {
+		wanted = value;
+	}
+	mutex_unlock(&lock);
+	return ret;
+}
+
+static int wanted_get(char *buffer, const struct kernel_param *parameter)
+{
+	return sysfs_emit(buffer, "%c\n", iommu_ops != NULL ? 'Y' : 'N');
+}
+
+static const struct kernel_param_ops wanted_ops = {
+	.set = wanted_set,
+	.get = wanted_get,
+};
+
+module_param_cb(iommu, &wanted_ops, NULL, 0644);
+MODULE_PARM_DESC(iommu, "Be an IOMMU to Linux, for VFIO (Y before Linux 6.15)");
+
+int iommu_init_root(void)
+{
+	int ret = 0;
+
+	mutex_lock(&lock);
+	if (wanted) {
+		ret = come();
+	}
+	may_come = !ret || ret == -ENODEV;
+	mutex_unlock(&lock);
+	return may_come ? 0 : ret;
+}
+
+/* The module holds itself while a domain is mapped. */
+void iommu_exit_root(void)
+{
+	mutex_lock(&lock);
+	may_come = false;
+	if (iommu_ops != NULL && go()) {
+		pr_err("devices are left in domains of their own\n");
+	}
+	mutex_unlock(&lock);
 }

@@ -103,6 +103,36 @@ base=$((${range% *})) size=$((${range#* } - ${range% *} + 1))
 """
 
 
+# A device is taken from its driver and given back as users of VFIO do it.
+VFIO = r"""
+place() { basename $(dirname $(grep -l $1 /sys/bus/pci/devices/*/class /sys/bus/pci/devices/*/device | head -n 1)); }
+driver() {
+    echo $2 >/sys/bus/pci/devices/$1/driver_override
+    [ ! -e /sys/bus/pci/devices/$1/driver ] || echo $1 >/sys/bus/pci/devices/$1/driver/unbind
+    echo $1 >/sys/bus/pci/drivers_probe
+}
+wait_for() { n=0; while ! [ $1 $2 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done; }
+echo Y >/sys/module/mshv_vd/parameters/iommu
+modprobe vfio_iommu_type1 allow_unsafe_interrupts=1; modprobe vfio_pci
+edu=$(place 0x11e8) disk=$(place 0x010802) module=/sys/module/mshv_vd/parameters
+driver $edu vfio-pci
+driver $disk vfio-pci
+./vfio $edu edu $base
+before=$(cat $module/root_pages $module/deposited) # what vd_protect.ko deposited went with that
+for round in 1 2 3; do
+    rm -f /tmp/out; ./vfio $disk nvme >/tmp/out & pid=$!
+    wait_for -s /tmp/out; cat /tmp/out
+    kill -9 $pid; wait $pid 2>/dev/null
+done
+[ "$(cat $module/root_pages $module/deposited)" = "$before" ] && echo "vfio: as many pages as before"
+driver $disk ""
+wait_for -b /dev/nvme0n1
+"""
+# What is to come of the attempts at addresses.
+REACHED = {"mapped page": "read, written", "last of 2 MiB": "read, written", "page to read": "read, not written"}
+REFUSED_TO_VFIO = ("no page", "its page's own address", "other page", "unmapped page", "unmapped 2 MiB")
+
+
 @test("protection: DMA, the attempt itself works where nothing forbids it (bare)", deadline=400)
 def dma_control(t):
     t.has(attempt(t, *BIOS, bare=True, qemu_args=EDU)[0], "protect: dma: own page read, written")
@@ -113,7 +143,8 @@ def dma(name):
 
     def run(t):
         """A device of the root reaches the root's memory, and neither the hypervisor's nor what was deposited; the root reaches no
-        register of the IOMMU. The root's NVMe disk and its network card work beside that."""
+        register of the IOMMU. The root's NVMe disk and its network card work beside that. Then programs have the device and the disk by
+        VFIO: they reach what they mapped, and nothing else; the disk of one that was killed is the root's again."""
         image = random_file(t.path("disk"), 4 << 20)
         before = hashlib.sha256(open(image, "rb").read()).hexdigest()
         text = t.root(f"""
@@ -123,7 +154,8 @@ def dma(name):
             ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; sleep 1; ping -c 3 -W 5 10.0.2.2
             {DMA}
             insmod vd_protect.ko base={registers} size=4096 dma=$base dma_size=$size
-            sha256sum </dev/nvme0n1; dmesg""", puts=[module()], qemu_args=arguments + EDU + [
+            {VFIO}
+            sha256sum </dev/nvme0n1; dmesg""", puts=[module(), (os.path.join(BUILD, "tests", "system", "vfio"), "/root/vfio")], qemu_args=arguments + EDU + [
                 "-drive", f"if=none,id=scratch,format=raw,file={image}", "-device", "nvme,serial=scratch,drive=scratch",
                 "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,iommu_platform=on,disable-legacy=on"])
         t.same("what the root read of its disk, twice", re.findall("^([0-9a-f]{64}) ", text, re.M), [before] * 2)
@@ -132,6 +164,14 @@ def dma(name):
         t.has(text, "protect: dma: own page read, written")
         for what in ("deposited page", "first page", "last page"):
             t.has(text, f"protect: dma: {what} not read, not written")
+        for what, how in REACHED.items():
+            t.has(text, f"vfio: {what} {how}")
+        for what in REFUSED_TO_VFIO:
+            t.has(text, f"vfio: {what} not read, not written")
+        t.check(re.search(r"vfio: \d+ not read, not written", text), "the hypervisor's first page was reached by VFIO")
+        t.has(text, "vfio: memory: mapped written, large written, to read as it was, other as it was")
+        t.same("programs that had the disk", text.count("vfio: nvme scratch"), 3)
+        t.has(text, "vfio: as many pages as before")
         t.calm(text, "root")
         base = re.search("hypervisor at ([0-9a-f]+),", t.console)[1]
         t.has(t.console, "IOMMU: 1 units hold the root's devices back")

@@ -222,7 +222,7 @@ static void drive_edu(int count, char **addresses)
 	attempt("its page's own address", physical(target));
 	attempt("other page", physical(other));
 	for (int i = 0; i < count; i++) {
-		attempt(addresses[i], strtoull(addresses[i], NULL, 16));
+		attempt(addresses[i], strtoull(addresses[i], NULL, 0));
 	}
 	unmap(AT_TARGET, PAGE);
 	attempt("unmapped page", AT_TARGET);
