@@ -24,11 +24,14 @@
 #define COMMANDS   0x1000ull
 #define ADDRESS    0x000ffffffffff000ull
 #define RING_BYTES 4096u
+#define DEVICE     0x021bu
 
 static struct unit {
 	uint64_t registers[0x4000 / 8];
 	unsigned int forgotten, flushed;
-	unsigned int stopping; /* reads of the status until what was turned off has ended */
+	uint64_t entry;          /* of DEVICE, its first word as the unit saw it last */
+	unsigned int remembered; /* the domain whose pages it remembers since; 0: none */
+	unsigned int stopping;   /* reads of the status until what was turned off has ended */
 	bool dead;
 } units[UNITS];
 static struct handoff handoff;
@@ -92,6 +95,25 @@ uint64_t mmio_read64(const volatile void *at)
 	return *reg(unit, offset);
 }
 
+/*
+ * The unit looks at an entry when it has forgotten it, and uses it then. Between two domains it must have seen one that leads nowhere,
+ * and what it remembers of the one before must be gone.
+ */
+static void see_entry(struct unit *unit)
+{
+	const uint64_t *entry = plat_spa_ptr((spa_t){(*reg(unit, 0) & ADDRESS) + DEVICE * 32ull});
+
+	if ((entry[0] >> 61 & 3) == 0) {
+		assert_int_equal(entry[0], 3); /* valid, no table and no rights */
+	} else {
+		assert_int_equal(entry[0] >> 9 & 7, 4);
+		assert_int_equal(unit->entry, 3);
+		assert_int_equal(unit->remembered, 0);
+		unit->remembered = entry[1] & 0xffff;
+	}
+	unit->entry = entry[0];
+}
+
 static void carry_out(struct unit *unit, const uint64_t *command)
 {
 	switch (command[0] >> 60) {
@@ -100,10 +122,18 @@ static void carry_out(struct unit *unit, const uint64_t *command)
 		assert_int_equal(command[0] >> 52 & 0xff, 0);
 		*(uint64_t *)plat_spa_ptr((spa_t){command[0] & 0xffffffffffff8}) = command[1];
 		break;
-	case 3: /* INVALIDATE_IOMMU_PAGES: all pages of domain 1, tables too */
-		assert_int_equal(command[0] & 0x0fffffffffffffff, 1ull << 32);
+	case 2: /* INVALIDATE_DEVTAB_ENTRY */
+		assert_int_equal(command[0] & 0x0fffffffffffffff, DEVICE);
+		assert_int_equal(command[1], 0);
+		see_entry(unit);
+		break;
+	case 3: /* INVALIDATE_IOMMU_PAGES: all pages of a domain, tables too */
+		assert_int_equal(command[0] & 0xfff0000ffffffff, 0);
 		assert_int_equal(command[1], 0x7ffffffffffff003);
 		unit->flushed++;
+		if ((command[0] >> 32 & 0xffff) == unit->remembered) {
+			unit->remembered = 0;
+		}
 		break;
 	case 8: /* INVALIDATE_IOMMU_ALL */
 		assert_int_equal(command[0] & 0x0fffffffffffffff, 0);
@@ -151,6 +181,8 @@ void mmio_write64(volatile void *at, uint64_t value)
 	}
 }
 
+static unsigned int number = 1; /* of DEVICE's domain */
+
 static bool reaches(struct unit *unit, uint16_t device, uint64_t spn)
 {
 	const uint64_t *entry = plat_spa_ptr((spa_t){(*reg(unit, 0) & ADDRESS) + device * 32ull});
@@ -162,7 +194,7 @@ static bool reaches(struct unit *unit, uint16_t device, uint64_t spn)
 	assert_int_equal(pte & 3, 3);
 	assert_int_equal(pte >> 61 & 3, 3);
 	assert_int_equal(level, 4);
-	assert_int_equal(entry[1] & 0xffff, 1);
+	assert_int_equal(entry[1] & 0xffff, device == DEVICE ? number : 1);
 	assert_false(entry[1] >> 32 & 1); /* no IOTLB of its own */
 	assert_false(entry[2] & 1);       /* interrupts as they are */
 	while (level) {
@@ -296,6 +328,42 @@ static void test_flushes(void **state)
 	assert_non_null(strstr(said, "the IOMMU does not answer"));
 }
 
+static void test_a_device_changes_its_domain(void **state)
+{
+	uint64_t free, spn = 0x100;
+	uint32_t done;
+
+	(void)state;
+	start();
+	free = plat_pool_count(&ram_root);
+	for (int i = 0; i < UNITS; i++) {
+		units[i].remembered = 1;
+	}
+	assert_int_equal(plat_device_width(), 48);
+	assert_int_equal(plat_device_domain_create(7), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_map(7, 0x42, &spn, 1, true, false, &done), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_attach(DEVICE, 7), HV_STATUS_SUCCESS);
+	number = 2;
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(units[i].remembered, 2);
+		assert_true(reaches(&units[i], DEVICE, 0x42));
+		assert_false(reaches(&units[i], DEVICE, 0x100));
+		assert_true(reaches(&units[i], DEVICE + 1, 0x100));
+	}
+	assert_int_equal(plat_device_unmap(7, 0x42, 1, &done), HV_STATUS_SUCCESS);
+	assert_int_equal(units[1].remembered, 0);
+	units[0].remembered = units[1].remembered = 2;
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+	number = 1;
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(units[i].remembered, 1);
+		assert_true(reaches(&units[i], DEVICE, 0x100));
+	}
+	while (plat_device_domain_delete(7, &(bool){false}) == HV_STATUS_SUCCESS)
+		;
+	assert_int_equal(plat_pool_count(&ram_root), free);
+}
+
 static void event(int i, uint64_t low, uint64_t address)
 {
 	uint64_t *tail = reg(&units[i], 0x2018);
@@ -344,7 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_all_devices_are_in_the_domain),   TEST(test_units_that_will_not_do),
 		TEST(test_a_unit_that_does_not_end),        TEST(test_flushes),
-		TEST(test_events_are_told_a_few_at_a_time),
+		TEST(test_events_are_told_a_few_at_a_time), TEST(test_a_device_changes_its_domain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,6 +242,22 @@ static void test_memory(void **state)
 	}
 }
 
+/* As many pages as are taken out between two flushes are all that a table has. */
+static void test_a_table_that_becomes_empty(void **state)
+{
+	uint64_t free = plat_pool_count(&ram_root);
+
+	(void)state;
+	assert_int_equal(plat_device_domain_create(5), HV_STATUS_SUCCESS);
+	for (uint64_t i = 0; i < 64; i++) {
+		assert_int_equal(map(5, 0x10000 + i, i, false), HV_STATUS_SUCCESS);
+	}
+	assert_int_equal(map(5, 0x20000, 0x100, false), HV_STATUS_SUCCESS);
+	assert_int_equal(delete (5), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_pool_count(&ram_root), free);
+	assert_int_equal(memory_page(0x100)->count, 0);
+}
+
 static void test_without_units(void **state)
 {
 	bool again;
@@ -268,6 +284,7 @@ int main(void)
 		TEST(test_what_cannot_be_mapped),
 		TEST(test_domains),
 		TEST(test_memory),
+		TEST(test_a_table_that_becomes_empty),
 		cmocka_unit_test_setup_teardown(test_without_units, boot_without, ram_end_test),
 	};
 

@@ -25,12 +25,15 @@
 #define IRE     (1u << 25)
 #define CAP     (1ull << 54 | 1ull << 55 | 3ull << 34 | 47ull << 16 | 6ull << 8 | 3ull << 5 | 2ull)
 #define FAULTS  4
+#define DEVICE  0x0218u
 #define ADDRESS 0x000ffffffffff000ull
 
 static struct unit {
 	uint8_t registers[8192];
 	uint32_t head;
 	unsigned int context_flushes, domain_flushes;
+	uint64_t context;        /* of DEVICE, its first word as the unit saw it last */
+	unsigned int remembered; /* the domain whose pages it remembers since; 0: none */
 	uint64_t root;
 	bool dead;
 } units[UNITS];
@@ -106,6 +109,27 @@ static void command(struct unit *unit, uint32_t value)
 	put(unit, 0x1c, (status & RTP) | (value & (TE | QIE | IRE)), 4);
 }
 
+static const uint64_t *page(uint64_t entry)
+{
+	return plat_spa_ptr((spa_t){entry & ADDRESS});
+}
+
+/*
+ * The unit looks at an entry when it has forgotten it, and uses it then. Between two domains it must have seen one that is not present,
+ * and what it remembers of the one before must be gone.
+ */
+static void see_context(struct unit *unit)
+{
+	const uint64_t *context = page(page(unit->root)[2 * (DEVICE >> 8)]) + 2 * (DEVICE & 0xff);
+
+	if (context[0] & 1 && context[0] != unit->context) {
+		assert_int_equal(unit->context & 1, 0);
+		assert_int_equal(unit->remembered, 0);
+		unit->remembered = context[1] >> 8 & 0xffff;
+	}
+	unit->context = context[0];
+}
+
 static void run_queue(struct unit *unit)
 {
 	uint64_t queue = get(unit, 0x90, 8), tail = get(unit, 0x88, 8);
@@ -120,10 +144,14 @@ static void run_queue(struct unit *unit)
 		case 1:
 			assert_int_equal(words[0], 0x11);
 			unit->context_flushes++;
+			see_context(unit);
 			break;
 		case 2:
-			assert_int_equal(words[0] & ~0xc0ull,
-					 0x10022); /* drain what can be drained, domain 1 */
+			assert_int_equal(words[0] & ~0xffff00c0ull,
+					 0x22); /* drain what can be drained */
+			if ((words[0] >> 16 & 0xffff) == unit->remembered) {
+				unit->remembered = 0;
+			}
 			assert_int_equal(words[0] >> 6 & 3, get(unit, 8, 8) >> 54 & 3);
 			unit->domain_flushes++;
 			break;
@@ -171,10 +199,7 @@ void mmio_write64(volatile void *at, uint64_t value)
 	}
 }
 
-static const uint64_t *page(uint64_t entry)
-{
-	return plat_spa_ptr((spa_t){entry & ADDRESS});
-}
+static unsigned int number = 1; /* of DEVICE's domain */
 
 /* What the unit makes of a device's access to this page. */
 static bool reaches(const struct unit *unit, uint16_t device, uint64_t spn)
@@ -188,7 +213,7 @@ static bool reaches(const struct unit *unit, uint16_t device, uint64_t spn)
 	assert_int_equal(root[1], 0);
 	context = page(root[0]) + 2 * (device & 0xff);
 	assert_int_equal(context[0] & 0xfff, 1); /* present, untranslated requests alone */
-	assert_int_equal(context[1] >> 8, 1);
+	assert_int_equal(context[1] >> 8, device == DEVICE ? number : 1);
 	levels = (unsigned int)context[1] + 2 & 7;
 	assert_true(get(unit, 8, 8) >> (8 + levels - 2) & 1);
 	entry = context[0];
@@ -252,6 +277,56 @@ static void test_all_devices_are_in_the_domain(void **state)
 	/* The second page of registers of unit 1 has its fault records. */
 	assert_true(reaches(&units[0], 0, (BASE(0) >> 12) + 1));
 	assert_false(reaches(&units[0], 0, (BASE(1) >> 12) + 1));
+}
+
+/* A bus with such a device has tables of its own in each unit, and gives them back with the last. */
+static void test_a_device_changes_its_domain(void **state)
+{
+	uint64_t free, spn = 0x100;
+	void *pages[4096];
+	uint32_t done, taken = 0;
+
+	(void)state;
+	put(&units[1], 0x08, get(&units[1], 8, 8) & ~(1ull << 10), 8); /* 3 levels */
+	start();
+	free = plat_pool_count(&ram_root);
+	units[0].remembered = units[1].remembered = 1;
+	assert_int_equal(plat_device_width(), 39);
+	assert_int_equal(plat_device_domain_create(7), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_map(7, 0x42, &spn, 1, true, false, &done), HV_STATUS_SUCCESS);
+	/* One unit gets its table, the other does not: nothing has changed. */
+	while (plat_pool_count(&ram_root) > 1) {
+		pages[taken++] = plat_page_alloc(&ram_root);
+	}
+	assert_int_equal(plat_device_attach(DEVICE, 7), HV_STATUS_INSUFFICIENT_MEMORY);
+	assert_int_equal(plat_pool_count(&ram_root), 1);
+	assert_true(reaches(&units[0], DEVICE, 0x100) && reaches(&units[1], DEVICE, 0x100));
+	while (taken) {
+		plat_page_free(&ram_root, pages[--taken]);
+	}
+	assert_int_equal(plat_device_attach(DEVICE, 7), HV_STATUS_SUCCESS);
+	number = 2;
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(units[i].remembered, 2);
+		assert_true(reaches(&units[i], DEVICE, 0x42));
+		assert_false(reaches(&units[i], DEVICE, 0x100));
+		assert_true(reaches(&units[i], DEVICE + 1, 0x100)); /* of the same bus */
+		assert_true(reaches(&units[i], 0x0318, 0x100));
+	}
+	assert_int_equal(plat_device_attach(DEVICE + 8, 7), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_attach(DEVICE + 8, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_unmap(7, 0x42, 1, &done), HV_STATUS_SUCCESS);
+	assert_int_equal(units[0].remembered, 0);
+	units[0].remembered = units[1].remembered = 2;
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+	number = 1;
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(units[i].remembered, 1);
+		assert_true(reaches(&units[i], DEVICE, 0x100));
+	}
+	while (plat_device_domain_delete(7, &(bool){false}) == HV_STATUS_SUCCESS)
+		;
+	assert_int_equal(plat_pool_count(&ram_root), free);
 }
 
 static void test_what_firmware_left(void **state)
@@ -443,6 +518,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_all_devices_are_in_the_domain),
+		TEST(test_a_device_changes_its_domain),
 		TEST(test_what_firmware_left),
 		TEST(test_units_that_will_not_do),
 		TEST(test_reasons_not_to),
