@@ -232,4 +232,4 @@ def points(t):
     back = text.split("--- memory")[1]
     t.check("guest: finds" not in back, "it began anew")
     t.check(point["memory"] - 1 <= int(re.search(r"^tick (\d+)", back, re.M).group(1)) <= point["memory"] + 2, "another moment")
-    t.same("what is exported", text.split("--- exported\n")[1].split()[:4], ["1-a.vhdx", "firmware.variables", "machine.json", "tpm"])
+    t.same("what is exported", text.split("--- exported\n")[1].split()[:5], ["0-boot.vhdx", "1-a.vhdx", "firmware.variables", "machine.json", "tpm"])
