@@ -1,5 +1,6 @@
 /* A connection's process asks the monitor, one thing at a time. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hosted/packet.h"
@@ -8,11 +9,17 @@
 static struct {
 	int monitor;
 	bool known;
+	struct shown shown;
 } own;
 
 void ask_begin(int monitor)
 {
 	own.monitor = monitor;
+}
+
+void ask_shows(const struct shown *shown)
+{
+	own.shown = *shown;
 }
 
 bool ask_is_known(void)
@@ -23,11 +30,18 @@ bool ask_is_known(void)
 void ask_monitor(const struct ask *ask, struct answer *answer, int *fd)
 {
 	struct packet packet = {.bytes = answer, .size = sizeof(*answer), .fds = fd, .fds_max = 1};
+	struct ask whole = *ask;
+	int sent;
 
+	if (ask->secret.kind == SECRET_CERTIFICATE) {
+		whole.shown = own.shown;
+	}
 	*fd = -1;
 	*answer = (struct answer){.result = ANSWER_UNREACHABLE};
-	if (packet_send(own.monitor, 0, ask, sizeof(*ask), NULL, 0) != 0 ||
-	    packet_receive(own.monitor, 0, &packet) != 0 || packet.length != sizeof(*answer)) {
+	sent = packet_send(own.monitor, 0, &whole, sizeof(whole), NULL, 0);
+	explicit_bzero(&whole, sizeof(whole));
+	if (sent != 0 || packet_receive(own.monitor, 0, &packet) != 0 ||
+	    packet.length != sizeof(*answer)) {
 		/* It has ended, and so do we. */
 		_exit(0);
 	}

@@ -567,10 +567,12 @@ static void read_secret(struct MHD_Connection *connection, struct secret *secret
 	const char *authorization = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION);
 	const union MHD_ConnectionInfo *session =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	struct shown shown;
 
 	secret_read(authorization, header_of(connection, MHD_HTTP_HEADER_COOKIE), secret);
 	if (secret->kind == SECRET_NONE && authorization == NULL && session != NULL) {
-		secret_certificate(session->tls_session, secret);
+		secret_certificate(session->tls_session, secret, &shown);
+		ask_shows(&shown);
 	}
 }
 

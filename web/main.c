@@ -23,6 +23,9 @@ static const char help[] =
 	"FILE] [options]\n"
 	"       vweb token add NAME --user USER [--machine NAME] [--client-certificate FILE] "
 	"[--days N]\n"
+	"       vweb token add NAME --client-authority FILE [--user USER] [--machine NAME] [--days "
+	"N]\n"
+	"       vweb token revocations NAME FILE\n"
 	"       vweb token list\n"
 	"       vweb token remove NAME\n"
 	"\n"
@@ -42,11 +45,16 @@ static const char help[] =
 	"  --machine NAME          of a token: for this machine alone, by its name or its id, to "
 	"operate it at most\n"
 	"  --client-certificate FILE  of a token: what is shown is this certificate (PEM), by TLS, "
-	"and no text\n";
+	"and no text\n"
+	"  --client-authority FILE  of a token: what is shown is any certificate that this "
+	"authority "
+	"(PEM) has signed; without --user its common name is the user, who is not root. Those on "
+	"its list of revocations (`revocations NAME FILE`, PEM) are refused, and all once that is "
+	"out of date\n";
 
 struct words {
 	struct monitor monitor;
-	const char *listen[LISTENERS_MAX], *certificate, *key, *user, *machine, *client;
+	const char *listen[LISTENERS_MAX], *certificate, *key, *user, *machine, *client, *authority;
 	unsigned int days;
 	bool https; /* somewhere */
 };
@@ -91,6 +99,7 @@ static int take_words(struct words *words, int argc, char **argv)
 		{"days", required_argument, NULL, 'd'},
 		{"machine", required_argument, NULL, 'm'},
 		{"client-certificate", required_argument, NULL, 't'},
+		{"client-authority", required_argument, NULL, 'a'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
 	bool good = true;
@@ -126,6 +135,9 @@ static int take_words(struct words *words, int argc, char **argv)
 		case 't':
 			words->client = optarg;
 			break;
+		case 'a':
+			words->authority = optarg;
+			break;
 		case 'd':
 			good = take_days(words, optarg);
 			break;
@@ -138,6 +150,10 @@ static int take_words(struct words *words, int argc, char **argv)
 	}
 	if (good && (words->certificate == NULL) != (words->key == NULL)) {
 		say("--certificate and --key are given together");
+		good = false;
+	}
+	if (good && words->client != NULL && words->authority != NULL) {
+		say("--client-certificate and --client-authority are two tokens");
 		good = false;
 	}
 	return good ? 0 : EXIT_USAGE;
@@ -236,9 +252,10 @@ static int serve(struct words *words)
 static int add_token(const struct words *words, const char *name)
 {
 	struct token token = {.machine = ""};
-	const char *machine = words->machine != NULL ? words->machine : "";
+	const char *machine = words->machine != NULL ? words->machine : "",
+		   *user = words->user != NULL ? words->user : "";
 	json_t *text = json_string(machine);
-	bool fits = text != NULL && strlen(name) < USER_MAX && strlen(words->user) < USER_MAX &&
+	bool fits = text != NULL && strlen(name) < USER_MAX && strlen(user) < USER_MAX &&
 		    strlen(machine) < MACHINE_MAX && (words->machine == NULL || machine[0] != '\0');
 
 	json_decref(text);
@@ -247,9 +264,10 @@ static int add_token(const struct words *words, const char *name)
 		return EXIT_FAILURE;
 	}
 	strcpy(token.name, name);
-	strcpy(token.user, words->user);
+	strcpy(token.user, user);
 	strcpy(token.machine, machine);
-	return token_add(words->monitor.store, &token, words->days, words->client);
+	return token_add(words->monitor.store, &token, words->days, words->client,
+			 words->authority);
 }
 
 static int do_token(struct words *words, int count, char **verb)
@@ -262,7 +280,11 @@ static int do_token(struct words *words, int count, char **verb)
 	if (count == 2 && strcmp(verb[0], "remove") == 0) {
 		return token_remove(store, verb[1]);
 	}
-	if (count == 2 && strcmp(verb[0], "add") == 0 && words->user != NULL) {
+	if (count == 3 && strcmp(verb[0], "revocations") == 0) {
+		return token_revoke(store, verb[1], verb[2]);
+	}
+	if (count == 2 && strcmp(verb[0], "add") == 0 &&
+	    (words->user != NULL || words->authority != NULL)) {
 		return add_token(words, verb[1]);
 	}
 	fputs(help, stderr);

@@ -40,6 +40,7 @@ struct connection {
 	pid_t process;       /* m */
 	pid_t helper;        /* m: what it asked for is being done by this one; 0: nothing is */
 	bool is_login;       /* m: by a helper */
+	bool is_judged;      /* m: a certificate is looked at by a helper */
 	char user[USER_MAX]; /* m: of that login */
 	char address[ADDRESS_MAX]; /* m: whom it serves */
 	char network[ADDRESS_MAX]; /* m: what is counted: of IPv6 the first 64 bits */
@@ -178,8 +179,19 @@ static void end_login(struct connection *connection, bool taken)
 
 /* ---- Secrets ---- */
 
-static bool find_user(const struct connection *connection, const struct secret *secret,
-		      struct token *token)
+/* Who tries many is not written down each time. */
+static void refuse(const struct connection *connection, const struct secret *secret,
+		   const char *why)
+{
+	if (limit_allows(connection->network, LIMIT_FAILURES, now_seconds())) {
+		limit_failed(connection->network, now_seconds());
+		say("%s: refused from %s: %s",
+		    secret->kind == SECRET_CERTIFICATE ? "certificate" : "token",
+		    connection->address, why);
+	}
+}
+
+static bool find_user(const struct secret *secret, struct token *token)
 {
 	const char *found;
 
@@ -189,18 +201,7 @@ static bool find_user(const struct connection *connection, const struct secret *
 		snprintf(token->user, USER_MAX, "%s", found != NULL ? found : "");
 		return found != NULL;
 	}
-	if (secret->kind != SECRET_NONE && token_find(monitor->store, secret, token)) {
-		return true;
-	}
-	/* Who tries many is not written down each time. */
-	if (secret->kind != SECRET_NONE &&
-	    limit_allows(connection->network, LIMIT_FAILURES, now_seconds())) {
-		limit_failed(connection->network, now_seconds());
-		say("%s: refused from %s: unknown, expired or removed",
-		    secret->kind == SECRET_CERTIFICATE ? "certificate" : "token",
-		    connection->address);
-	}
-	return false;
+	return secret->kind != SECRET_NONE && token_find(monitor->store, secret, token);
 }
 
 /* Becomes the user, connects, for one machine alone if that is all of it, hands it over. */
@@ -230,13 +231,72 @@ static _Noreturn void open_for(const struct connection *connection, const struct
 	_exit(0);
 }
 
+/* In a process of its own: whose certificate it is, then what was asked for. */
+static _Noreturn void judge(const struct connection *connection, const struct ask *ask, bool says)
+{
+	struct answer answer = {.result = ANSWER_YES};
+	struct token token = {.machine = ""};
+	char why[AUTHORITY_WHY];
+
+	alarm(LOGIN_SECONDS);
+	if (!authority_find(monitor->store, ask->shown.der, ask->shown.size, &token, why)) {
+		if (says) {
+			say("certificate: refused from %s: %s", connection->address, why);
+		}
+		send_result(connection, ANSWER_NO);
+		_exit(1);
+	}
+	if (ask->what == ASK_OPEN) {
+		open_for(connection, &token);
+	}
+	memcpy(answer.user, token.user, USER_MAX);
+	send_answer(connection, &answer);
+	_exit(0);
+}
+
+/* One that is not registered itself. */
+static void serve_certificate(struct connection *connection, const struct ask *ask)
+{
+	bool says = limit_allows(connection->network, LIMIT_FAILURES, now_seconds());
+
+	if (ask->shown.size == 0 || ask->shown.size > CERTIFICATE_MAX ||
+	    !authority_is_there(monitor->store)) {
+		refuse(connection, &ask->secret, "unknown, or removed");
+		send_result(connection, ANSWER_NO);
+		return;
+	}
+	connection->helper = fork_helper(connection);
+	if (connection->helper == 0) {
+		judge(connection, ask, says);
+	}
+	connection->is_judged = connection->helper > 0;
+	if (connection->helper < 0) {
+		connection->helper = 0;
+		send_result(connection, ANSWER_UNREACHABLE);
+	}
+}
+
 static void serve_secret(struct connection *connection, const struct ask *ask)
 {
+	bool is_certificate = ask->secret.kind == SECRET_CERTIFICATE;
 	struct answer answer = {.result = ANSWER_NO};
+	time_t now = time(NULL);
 	struct token token;
 
-	if (!secret_is_well_formed(ask->secret.text) ||
-	    !find_user(connection, &ask->secret, &token)) {
+	if (is_certificate && (ask->shown.from > now || ask->shown.to <= now)) {
+		refuse(connection, &ask->secret,
+		       ask->shown.to <= now ? "it has expired" : "it is not valid yet");
+		send_result(connection, ANSWER_NO);
+		return;
+	}
+	if (!secret_is_well_formed(ask->secret.text) || !find_user(&ask->secret, &token)) {
+		if (is_certificate) {
+			serve_certificate(connection, ask);
+			return;
+		}
+		if (ask->secret.kind == SECRET_TOKEN) {
+			refuse(connection, &ask->secret, "unknown, expired or removed");
+		}
 		send_result(connection, ANSWER_NO);
 		return;
 	}
@@ -391,6 +451,10 @@ static void reap(void)
 				}
 			} else if (connection->helper == ended) {
 				connection->helper = 0;
+				if (connection->is_judged && status != 0) {
+					limit_failed(connection->network, now_seconds());
+				}
+				connection->is_judged = false;
 				if (connection->is_login) {
 					end_login(connection,
 						  WIFEXITED(status) && WEXITSTATUS(status) == 0);

@@ -1,5 +1,5 @@
 # The management service for other hosts, and its web page.
-web_parts := $(addprefix web/,secret.o session.o limit.o token.o certificate.o login.o monitor.o ask.o connection.o vnc.o console.o websocket.o forward.o page.o sandbox.o)
+web_parts := $(addprefix web/,secret.o session.o limit.o token.o authority.o certificate.o login.o monitor.o ask.o connection.o vnc.o console.o websocket.o forward.o page.o sandbox.o)
 web_objs := web/main.o $(web_parts) web/page_files.o $(addprefix hosted/,listen.o packet.o form.o sandbox.o filter.o say.o)
 
 web_products := build/web/vweb

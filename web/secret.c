@@ -61,22 +61,26 @@ void secret_fingerprint(const gnutls_datum_t *der, char text[SECRET_TEXT])
 	print_hex(bytes, sizeof(bytes), text);
 }
 
-void secret_certificate(gnutls_session_t session, struct secret *secret)
+void secret_certificate(gnutls_session_t session, struct secret *secret, struct shown *shown)
 {
 	unsigned int count = 0;
-	const gnutls_datum_t *shown = gnutls_certificate_get_peers(session, &count);
-	time_t now = time(NULL);
+	const gnutls_datum_t *peers = gnutls_certificate_get_peers(session, &count);
 	gnutls_x509_crt_t crt;
 
 	*secret = (struct secret){.kind = SECRET_NONE};
-	if (shown == NULL || count == 0 || gnutls_x509_crt_init(&crt) < 0) {
+	*shown = (struct shown){.size = 0};
+	if (peers == NULL || count == 0 || gnutls_x509_crt_init(&crt) < 0) {
 		return;
 	}
-	if (gnutls_x509_crt_import(crt, &shown[0], GNUTLS_X509_FMT_DER) >= 0 &&
-	    gnutls_x509_crt_get_activation_time(crt) <= now &&
-	    gnutls_x509_crt_get_expiration_time(crt) > now) {
+	if (gnutls_x509_crt_import(crt, &peers[0], GNUTLS_X509_FMT_DER) >= 0) {
 		secret->kind = SECRET_CERTIFICATE;
-		secret_fingerprint(&shown[0], secret->text);
+		secret_fingerprint(&peers[0], secret->text);
+		shown->from = gnutls_x509_crt_get_activation_time(crt);
+		shown->to = gnutls_x509_crt_get_expiration_time(crt);
+		if (peers[0].size <= CERTIFICATE_MAX) {
+			shown->size = peers[0].size;
+			memcpy(shown->der, peers[0].data, peers[0].size);
+		}
 	}
 	gnutls_x509_crt_deinit(crt);
 }

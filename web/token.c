@@ -1,7 +1,8 @@
 /*
  * Tokens: who shows one is the user whom it was made for, until it expires or is removed. The file has names and hashes:
  *   {"NAME": {"user": "...", "hash": "...", "made": seconds, "expires": seconds, "machine": "...", "certificate": "..."}}
- * With "certificate", as PEM, it is that which is shown, by TLS, and the hash is its fingerprint's. With "machine" it is for that one alone.
+ * With "certificate", as PEM, it is that which is shown, by TLS, and the hash is its fingerprint's. With "machine" it is for that one alone. One with
+ * "authority" has no hash, and is for those whom that has signed (authority.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,7 @@ static bool token_path(const char *store, const char *end, char path[PATH_ROOM])
 }
 
 /* NULL: said why. No file is no token. */
-static json_t *load(const char *store)
+json_t *token_load(const char *store)
 {
 	char path[PATH_ROOM];
 	json_error_t error;
@@ -89,7 +90,7 @@ static bool holds(const json_t *token, bool is_certificate, const char *hash, ti
 
 bool token_find(const char *store, const struct secret *secret, struct token *found)
 {
-	json_t *tokens = load(store), *token;
+	json_t *tokens = token_load(store), *token;
 	const char *key, *machine;
 	char hash[HASH_TEXT];
 	bool is_found = false;
@@ -116,7 +117,7 @@ bool token_find(const char *store, const struct secret *secret, struct token *fo
 
 char *token_certificates(const char *store)
 {
-	json_t *tokens = load(store), *token;
+	json_t *tokens = token_load(store), *token;
 	char *all = NULL;
 	size_t size;
 	FILE *to = open_memstream(&all, &size);
@@ -124,10 +125,11 @@ char *token_certificates(const char *store)
 
 	json_object_foreach(tokens, key, token)
 	{
-		const char *one = json_string_value(json_object_get(token, "certificate"));
+		const char *one = json_string_value(json_object_get(token, "certificate")),
+			   *by = json_string_value(json_object_get(token, "authority"));
 
-		if (to != NULL && one != NULL) {
-			fprintf(to, "%s\n", one);
+		if (to != NULL && (one != NULL || by != NULL)) {
+			fprintf(to, "%s\n", one != NULL ? one : by);
 		}
 	}
 	if (to != NULL) {
@@ -150,7 +152,7 @@ static int lock(const char *store)
 	return fd;
 }
 
-static bool is_good_name(const char *name)
+bool token_name_is_good(const char *name)
 {
 	size_t length =
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
@@ -186,8 +188,28 @@ static bool read_certificate(const char *path, char text[SECRET_TEXT], gnutls_da
 	return ret >= 0;
 }
 
+static bool add_authority(json_t *tokens, const struct token *wanted, unsigned int days,
+			  const char *path)
+{
+	json_int_t now = (json_int_t)time(NULL), expires = now + (json_int_t)days * 86400, end = 0;
+	json_t *pem = authority_read(path, &end), *token;
+
+	if (pem == NULL) {
+		return false;
+	}
+	token = json_pack("{s:o, s:I, s:I}", "authority", pem, "made", now, "expires",
+			  end < expires ? end : expires);
+	if (wanted->user[0] != '\0') {
+		json_object_set_new(token, "user", json_string(wanted->user));
+	}
+	if (wanted->machine[0] != '\0') {
+		json_object_set_new(token, "machine", json_string(wanted->machine));
+	}
+	return json_object_set_new(tokens, wanted->name, token) == 0;
+}
+
 static bool add(json_t *tokens, const struct token *wanted, unsigned int days,
-		const char *certificate, char text[SECRET_TEXT])
+		const char *certificate, const char *authority, char text[SECRET_TEXT])
 {
 	json_int_t now = (json_int_t)time(NULL), expires = now + (json_int_t)days * 86400,
 		   end = expires;
@@ -202,6 +224,21 @@ static bool add(json_t *tokens, const struct token *wanted, unsigned int days,
 	if (json_object_size(tokens) >= TOKENS_MAX) {
 		say("there are %d tokens already; remove some", TOKENS_MAX);
 		return false;
+	}
+	if (authority != NULL) {
+		size_t count = 0;
+		const char *key;
+
+		json_object_foreach(tokens, key, token)
+		{
+			count += json_object_get(token, "authority") != NULL;
+		}
+		if (count >= AUTHORITIES_MAX) {
+			say("there are %d authorities already; remove some", AUTHORITIES_MAX);
+			return false;
+		}
+		text[0] = '\0';
+		return add_authority(tokens, wanted, days, authority);
 	}
 	if (certificate != NULL) {
 		if (!read_certificate(certificate, text, &pem, &end)) {
@@ -226,26 +263,26 @@ static bool add(json_t *tokens, const struct token *wanted, unsigned int days,
 }
 
 int token_add(const char *store, const struct token *wanted, unsigned int days,
-	      const char *certificate)
+	      const char *certificate, const char *authority)
 {
 	char text[SECRET_TEXT];
 	json_t *tokens = NULL;
 	bool added;
 	int fd;
 
-	if (!is_good_name(wanted->name)) {
+	if (!token_name_is_good(wanted->name)) {
 		say("%s: not a token's name; take letters, digits, '.', '_' and '-'", wanted->name);
 		return EXIT_FAILURE;
 	}
-	if (getpwnam(wanted->user) == NULL) {
+	if ((authority == NULL || wanted->user[0] != '\0') && getpwnam(wanted->user) == NULL) {
 		say("there is no user '%s' on this host", wanted->user);
 		return EXIT_FAILURE;
 	}
 	fd = lock(store);
-	tokens = fd >= 0 ? load(store) : NULL;
-	added = tokens != NULL && add(tokens, wanted, days, certificate, text) &&
+	tokens = fd >= 0 ? token_load(store) : NULL;
+	added = tokens != NULL && add(tokens, wanted, days, certificate, authority, text) &&
 		save(store, tokens);
-	if (added) {
+	if (added && text[0] != '\0') {
 		puts(text);
 	}
 	json_decref(tokens);
@@ -257,7 +294,7 @@ int token_add(const char *store, const struct token *wanted, unsigned int days,
 
 int token_list(const char *store)
 {
-	json_t *tokens = load(store), *token;
+	json_t *tokens = token_load(store), *token;
 	const char *name, *user, *machine;
 	char date[32] = "";
 	time_t expires;
@@ -272,8 +309,15 @@ int token_list(const char *store)
 		expires = (time_t)json_integer_value(json_object_get(token, "expires"));
 		strftime(date, sizeof(date), "%F %T", localtime(&expires));
 		machine = json_string_value(json_object_get(token, "machine"));
-		printf("%-24s %-16s %-12s %-20s %s%s\n", name, user != NULL ? user : "?",
-		       json_object_get(token, "certificate") != NULL ? "certificate" : "text",
+		bool by = json_object_get(token, "authority") != NULL;
+
+		printf("%-24s %-16s %-12s %-20s %s%s\n", name,
+		       user != NULL ? user
+		       : by         ? "by its name"
+				    : "?",
+		       by                                              ? "authority"
+		       : json_object_get(token, "certificate") != NULL ? "certificate"
+								       : "text",
 		       machine != NULL ? machine : "all", date,
 		       expires <= time(NULL) ? " (expired)" : "");
 	}
@@ -284,7 +328,7 @@ int token_list(const char *store)
 int token_remove(const char *store, const char *name)
 {
 	int fd = lock(store);
-	json_t *tokens = fd >= 0 ? load(store) : NULL;
+	json_t *tokens = fd >= 0 ? token_load(store) : NULL;
 	bool removed = false;
 
 	if (tokens != NULL && json_object_del(tokens, name) != 0) {
@@ -297,4 +341,25 @@ int token_remove(const char *store, const char *name)
 		close(fd);
 	}
 	return removed ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int token_revoke(const char *store, const char *name, const char *path)
+{
+	int fd = lock(store);
+	json_t *tokens = fd >= 0 ? token_load(store) : NULL, *token, *list = NULL;
+	bool done = false;
+
+	token = json_object_get(tokens, name);
+	if (tokens != NULL && token == NULL) {
+		say("there is no token '%s'; `vweb token list` shows them", name);
+	} else if (token != NULL) {
+		list = authority_read_revocations(token, path);
+		done = list != NULL && json_object_set_new(token, "revocations", list) == 0 &&
+		       save(store, tokens);
+	}
+	json_decref(tokens);
+	if (fd >= 0) {
+		close(fd);
+	}
+	return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }

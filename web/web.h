@@ -47,9 +47,19 @@ enum ask_what {
 	ASK_LOGOUT, /* the session ends */
 };
 
+#define CERTIFICATE_MAX 4096 /* bytes of one that an authority has signed */
+
+/* The client's certificate. Its times are the process' word, which can only take from what it may. */
+struct shown {
+	uint32_t size; /* 0: none, or more than an authority's can have */
+	int64_t from, to;
+	uint8_t der[CERTIFICATE_MAX];
+};
+
 struct ask {
 	uint32_t what;
 	struct secret secret;
+	struct shown shown; /* of SECRET_CERTIFICATE */
 	char user[USER_MAX];
 	char password[PASSWORD_MAX];
 };
@@ -85,8 +95,8 @@ bool secret_is_same(const char *a, const char *b, size_t length);
 void secret_read(const char *authorization, const char *cookie, struct secret *secret);
 /* What a page shows beside its session when it changes something. */
 void secret_csrf(const char *session, char csrf[HASH_TEXT]);
-/* The certificate that the client has shown and that is valid now, as a secret; SECRET_NONE: there is none. */
-void secret_certificate(gnutls_session_t session, struct secret *secret);
+/* The certificate that the client has shown, as a secret; SECRET_NONE: there is none. */
+void secret_certificate(gnutls_session_t session, struct secret *secret, struct shown *shown);
 /* Of a certificate in DER. */
 void secret_fingerprint(const gnutls_datum_t *der, char text[SECRET_TEXT]);
 
@@ -128,13 +138,31 @@ bool token_find(const char *store, const struct secret *secret, struct token *to
 /* The certificates that are tokens, as PEM, with an end: the caller frees it. */
 char *token_certificates(const char *store);
 /*
- * The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong. `certificate`: a file, shown by TLS instead of a text; NULL:
- * a text, which is printed. `machine` NULL: for all.
+ * The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong. `certificate`: a file, shown by TLS instead of a text;
+ * `authority`: a file likewise, whose certificates are shown, and without a user their names are users; both NULL: a text, which is printed.
  */
 int token_add(const char *store, const struct token *token, unsigned int days,
-	      const char *certificate);
+	      const char *certificate, const char *authority);
 int token_list(const char *store);
 int token_remove(const char *store, const char *name);
+/* This authority's list of revocations is the file's from now on. */
+int token_revoke(const char *store, const char *name, const char *path);
+/* All of them, which the caller frees; NULL: said why. No file is no token. */
+struct json_t *token_load(const char *store);
+bool token_name_is_good(const char *name);
+
+/* ---- Certificates by an authority (authority.c) ---- */
+
+#define AUTHORITIES_MAX 16
+#define AUTHORITY_WHY   96 /* bytes of a reason, its end included */
+
+bool authority_is_there(const char *store);
+/* Whose certificate it is, with its authority's token; or why it is nobody's. Takes its time, and is for a process of its own, with rights. */
+bool authority_find(const char *store, const uint8_t *der, uint32_t size, struct token *token,
+		    char why[AUTHORITY_WHY]);
+/* For token.c: files as PEM. NULL: said why. */
+struct json_t *authority_read(const char *path, long long *expires);
+struct json_t *authority_read_revocations(const struct json_t *token, const char *path);
 
 /* ---- Key and certificate (certificate.c) ---- */
 
@@ -174,6 +202,8 @@ void monitor_run(struct monitor *monitor);
 void ask_begin(int monitor);
 /* *fd: -1, or the descriptor that came with the answer. It does not return when the monitor has ended. */
 void ask_monitor(const struct ask *ask, struct answer *answer, int *fd);
+/* What goes with each secret that is a certificate. */
+void ask_shows(const struct shown *shown);
 /* Whether something that was shown has ever held. */
 bool ask_is_known(void);
 /* Whether this holds now. */
