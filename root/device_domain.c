@@ -5,6 +5,7 @@
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 
 #include "device_domain.h"
 #include "hv/device.h"
@@ -50,32 +51,32 @@ int device_domain_probe(uint8_t *width, uint64_t *page_sizes)
 	return ret;
 }
 
-static hv_status_t create(uint32_t id)
+static hv_status_t call(uint32_t code, const void *input, size_t size)
 {
-	struct hv_input_create_device_domain *input;
 	hv_status_t status;
 	unsigned long flags;
+	void *page;
 
 	local_irq_save(flags);
-	input = synic_hvcall_page();
-	*input = (struct hv_input_create_device_domain){.device_domain = domain_of(id)};
-	status = hvcall_simple(HVCALL_CREATE_DEVICE_DOMAIN, input, NULL);
+	page = synic_hvcall_page();
+	memcpy(page, input, size);
+	status = hvcall_simple(code, page, NULL);
 	local_irq_restore(flags);
 	return status;
 }
 
+static hv_status_t create(uint32_t id)
+{
+	const struct hv_input_create_device_domain input = {.device_domain = domain_of(id)};
+
+	return call(HVCALL_CREATE_DEVICE_DOMAIN, &input, sizeof(input));
+}
+
 static hv_status_t delete(uint32_t id)
 {
-	struct hv_input_delete_device_domain *input;
-	hv_status_t status;
-	unsigned long flags;
+	const struct hv_input_delete_device_domain input = {.device_domain = domain_of(id)};
 
-	local_irq_save(flags);
-	input = synic_hvcall_page();
-	input->device_domain = domain_of(id);
-	status = hvcall_simple(HVCALL_DELETE_DEVICE_DOMAIN, input, NULL);
-	local_irq_restore(flags);
-	return status;
+	return call(HVCALL_DELETE_DEVICE_DOMAIN, &input, sizeof(input));
 }
 
 int device_domain_create(uint32_t *id)
@@ -124,20 +125,15 @@ void device_domains_sweep(void)
 
 int device_domain_attach(uint16_t device, uint32_t id)
 {
-	struct hv_input_attach_device_domain *input;
-	union hv_device_id name = {.pci.rid = device, .pci.device_type = HV_DEVICE_TYPE_PCI};
+	const union hv_device_id name = {.pci.rid = device, .pci.device_type = HV_DEVICE_TYPE_PCI};
+	const struct hv_input_attach_device_domain input = {.device_domain = domain_of(id),
+							    .device_id = name.as_uint64};
 	hv_status_t status;
-	unsigned long flags;
 	uint32_t tries = 0;
 	int ret;
 
 	do {
-		local_irq_save(flags);
-		input = synic_hvcall_page();
-		*input = (struct hv_input_attach_device_domain){.device_domain = domain_of(id),
-								.device_id = name.as_uint64};
-		status = hvcall_simple(HVCALL_ATTACH_DEVICE_DOMAIN, input, NULL);
-		local_irq_restore(flags);
+		status = call(HVCALL_ATTACH_DEVICE_DOMAIN, &input, sizeof(input));
 		ret = deposit_retry(HV_PARTITION_ID_SELF, status, &tries);
 	} while (ret > 0);
 	return ret;

@@ -47,8 +47,8 @@ vsp_tests += tests/unit/vpci_test.c
 vpci_test_objs = $(vsp_pci_objs) $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/vpci_function.o
 
 vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c tests/fuzz/vpci_fuzz.c
-vpci_fuzz_objs = vsp/pci/vpci.o vsp/pci/space.o vsp/pci/msi.o tests/fake/vpci_function.o
-balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o
+vpci_fuzz_objs = vsp/pci/vpci.o vsp/pci/space.o vsp/pci/msi.o tests/fake/vpci_function.o tests/fake/lone_device.o
+balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o tests/fake/lone_device.o
 socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o lib/state.o
 scsi_fuzz_objs = $(vsp_scsi_objs) $(disk_fake_objs)
 storvsp_fuzz_objs = vsp/storage/storvsp.o vsp/storage/storvsp_state.o $(vsp_scsi_objs) $(disk_fake_objs)

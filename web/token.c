@@ -298,6 +298,7 @@ int token_list(const char *store)
 	const char *name, *user, *machine;
 	char date[32] = "";
 	time_t expires;
+	bool by;
 
 	if (tokens == NULL) {
 		return EXIT_FAILURE;
@@ -309,8 +310,7 @@ int token_list(const char *store)
 		expires = (time_t)json_integer_value(json_object_get(token, "expires"));
 		strftime(date, sizeof(date), "%F %T", localtime(&expires));
 		machine = json_string_value(json_object_get(token, "machine"));
-		bool by = json_object_get(token, "authority") != NULL;
-
+		by = json_object_get(token, "authority") != NULL;
 		printf("%-24s %-16s %-12s %-20s %s%s\n", name,
 		       user != NULL ? user
 		       : by         ? "by its name"

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/be.h"
 #include "web/console.h"
 
 #define VIEWER_SECONDS 60
@@ -97,26 +98,14 @@ static bool put(const struct viewer *viewer, const void *bytes, size_t length)
 	return sent == (ssize_t)length;
 }
 
-static void put_u32(uint8_t to[4], uint32_t value)
-{
-	for (unsigned int i = 0; i < 4; i++) {
-		to[i] = (uint8_t)(value >> (24 - 8 * i));
-	}
-}
-
-static uint32_t get_u32(const uint8_t from[4])
-{
-	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
-}
-
 /* The end of his security: no, and why. */
 static void refuse(const struct viewer *viewer, const char *why)
 {
 	uint8_t bytes[256];
 	size_t length = strlen(why);
 
-	put_u32(bytes, 1);
-	put_u32(bytes + 4, (uint32_t)length);
+	put_be32(bytes, 1);
+	put_be32(bytes + 4, (uint32_t)length);
 	memcpy(bytes + 8, why, length);
 	(void)put(viewer, bytes, 8 + length);
 	if (viewer->session != NULL) {
@@ -139,7 +128,8 @@ static bool agree(const struct viewer *viewer)
 	       bytes[0] == SECURITY_VENCRYPT && put(viewer, version, sizeof(version)) &&
 	       get(viewer, bytes, 2) && memcmp(bytes, version, 2) == 0 &&
 	       put(viewer, yes, sizeof(yes)) && put(viewer, kinds, sizeof(kinds)) &&
-	       get(viewer, bytes, 4) && get_u32(bytes) == X509_PLAIN && put(viewer, go, sizeof(go));
+	       get(viewer, bytes, 4) && get_be32(bytes) == X509_PLAIN &&
+	       put(viewer, go, sizeof(go));
 }
 
 static bool shake_hands(struct viewer *viewer, gnutls_session_t session)
@@ -162,8 +152,8 @@ static bool read_plain(const struct viewer *viewer, struct ask *ask, char uri[SC
 	if (!get(viewer, lengths, sizeof(lengths))) {
 		return false;
 	}
-	of_name = get_u32(lengths);
-	of_password = get_u32(lengths + 4);
+	of_name = get_be32(lengths);
+	of_password = get_be32(lengths + 4);
 	if (of_name >= sizeof(name) || of_password >= sizeof(ask->password)) {
 		refuse(viewer, "the name or the password is too long");
 		return false;

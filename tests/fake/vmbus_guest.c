@@ -5,6 +5,7 @@
 #include "tests/fake/vmbus_guest.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,14 @@ void guest_restart(void)
 	destroy_server();
 	CHECK(memcmp(before, guest.ram, sizeof(before)) == 0);
 	CHECK(vmbus_create(&guest, &guest.bus) == 0);
+}
+
+void guest_wait(void)
+{
+	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
+
+	(void)poll(&event, 1, 2);
+	vmbus_serve(guest.bus);
 }
 
 static size_t save_to(void (*device)(struct state_writer *writer), uint8_t *to, size_t room)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hosted/clock.h"
 #include "vmbus/host.h"
 #include "vmbus/vmbus.h"
 
@@ -75,6 +76,17 @@ void guest_create(void);
 void guest_destroy(void);
 /* The server goes, and a new one comes; the guest stays as it is. */
 void guest_restart(void);
+/* The control thread's turn: waits a moment for what there is, and serves. */
+void guest_wait(void);
+/* A test calls serve() until it holds. Nothing that has to happen takes a minute. */
+#define GUEST_UNTIL(serve, condition)                                                              \
+	do {                                                                                       \
+		uint64_t end = clock_ms() + 60000;                                                 \
+		while (!(condition)) {                                                             \
+			assert_true(clock_ms() < end);                                             \
+			serve();                                                                   \
+		}                                                                                  \
+	} while (0)
 /*
  * A saved state, of malloc(): what `device` writes (NULL: nothing), then the server's, which is paused. It comes out the same a second
  * time.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "include/vsp/dm.h"
+#include "tests/fake/lone_device.h"
 #include "tests/fuzz/fuzz.h"
 #include "vsp/device.h"
 #include "vsp/memory/balloon.h"
@@ -19,7 +20,6 @@
 #define MINIMUM 1024u
 
 static struct balloon *balloon;
-static struct vsp_device *device;
 static struct vsp_channel *session, *loaded;
 static const struct balloon_config config = {
 	.start = START, .end = PAGES, .minimum = MINIMUM, .maximum = PAGES};
@@ -30,39 +30,7 @@ static uint64_t ram;   /* where it ends */
 static uint64_t added; /* pages that the guest has not taken yet */
 static uint32_t asked; /* pages of the request that is under way */
 
-void check_failed(const char *file, int line, const char *what)
-{
-	(void)file;
-	(void)line;
-	(void)what;
-	abort();
-}
-
-/* ---- VMBus, and the devices' common part ---- */
-
-int vsp_offer(struct vsp_device *dev, unsigned int index, const struct vmbus_offer *offer)
-{
-	(void)dev;
-	EXPECT(index == 0 && offer->sub_channel == 0);
-	return 0;
-}
-
-void vsp_device_create(struct vsp_device *dev, const struct vsp_device_class *class, void *owner,
-		       struct vmbus *bus)
-{
-	*dev = (struct vsp_device){.class = class, .owner = owner, .bus = bus};
-	device = dev;
-}
-
-void vsp_device_destroy(struct vsp_device *dev)
-{
-	dev->class->ended(dev->owner);
-}
-
-void vsp_device_free(struct vsp_device *dev)
-{
-	(void)dev;
-}
+/* ---- The channel ---- */
 
 void vsp_wake_all(struct vsp_device *dev)
 {
@@ -82,24 +50,6 @@ void vsp_load(struct vsp_device *dev, unsigned int index, struct vsp_channel *vs
 	EXPECT(index == 0 && loaded == NULL);
 	loaded = vsp;
 }
-
-/* Of its vmbus_class, which nobody calls. */
-int vsp_opened(void *dev, struct vmbus_channel *channel)
-{
-	(void)dev;
-	(void)channel;
-	abort();
-}
-
-#define NOT_CALLED(function)                                                                       \
-	void function(void *dev, struct vmbus_channel *channel)                                    \
-	{                                                                                          \
-		(void)vsp_opened(dev, channel);                                                    \
-	}
-NOT_CALLED(vsp_closing)
-NOT_CALLED(vsp_released)
-NOT_CALLED(vsp_pausing)
-NOT_CALLED(vsp_resumed)
 
 bool vsp_is_ending(const struct vsp_channel *vsp)
 {
@@ -237,7 +187,7 @@ static void work(void)
 {
 	unsigned int i;
 
-	for (i = 0; session != NULL && !shut && device->class->channel->work(session); i++) {
+	for (i = 0; session != NULL && !shut && lone_device->class->channel->work(session); i++) {
 		EXPECT(i < 1000);
 	}
 }
@@ -249,15 +199,15 @@ static void opens(void)
 		memset(in_balloon, 0, sizeof(in_balloon));
 		memset(taken, 0, sizeof(taken)); /* a new kernel has touched all of it */
 		asked = 0;
-		EXPECT(device->class->create(device->owner, 0, &session) == 0);
+		EXPECT(lone_device->class->create(lone_device->owner, 0, &session) == 0);
 	}
 }
 
 static void closes(void)
 {
 	if (session != NULL) {
-		device->class->channel->closed(session);
-		device->class->free(session);
+		lone_device->class->channel->closed(session);
+		lone_device->class->free(session);
 		session = NULL;
 	}
 }
@@ -270,8 +220,8 @@ static void delivers(const void *bytes, size_t size, uint16_t type)
 
 	EXPECT(copy != NULL);
 	memcpy(copy, bytes, size);
-	if (session != NULL && !shut && device->class->channel->ready(session)) {
-		device->class->channel->packet(session, &packet);
+	if (session != NULL && !shut && lone_device->class->channel->ready(session)) {
+		lone_device->class->channel->packet(session, &packet);
 	}
 	free(copy);
 }
@@ -375,14 +325,14 @@ static void moves(const uint8_t *data, size_t size)
 		changed[data[0] % bytes] = data[1];
 	}
 	if (loads(changed, bytes) == 0 && loaded != NULL) {
-		device->class->free(loaded);
+		lone_device->class->free(loaded);
 	}
 	EXPECT(loads(state, bytes) == 0);
 	session = loaded;
 	memset(taken, 0, sizeof(taken)); /* all of the memory is there */
 	if (session != NULL) {
 		shut = false;
-		EXPECT(device->class->load(session, NULL) == 0);
+		EXPECT(lone_device->class->load(session, NULL) == 0);
 	}
 	EXPECT(saves(changed, bytes) == bytes && memcmp(state, changed, bytes) == 0);
 	free(state);

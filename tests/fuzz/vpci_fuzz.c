@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "include/vsp/vpci.h"
+#include "tests/fake/lone_device.h"
 #include "tests/fake/vpci_function.h"
 #include "tests/fuzz/fuzz.h"
 #include "vsp/device.h"
@@ -18,62 +19,11 @@
 #define BAR_2  0xf8300000u
 
 static struct vpci *vpci;
-static struct vsp_device *device;
 static struct vsp_channel *session;
 static bool room;
 static struct vpci_interrupt last; /* that was created */
 
-void check_failed(const char *file, int line, const char *what)
-{
-	(void)file;
-	(void)line;
-	(void)what;
-	abort();
-}
-
-/* ---- VMBus, and the devices' common part ---- */
-
-int vsp_offer(struct vsp_device *dev, unsigned int index, const struct vmbus_offer *offer)
-{
-	(void)dev;
-	EXPECT(index == 0 && offer->sub_channel == 0);
-	return 0;
-}
-
-void vsp_device_create(struct vsp_device *dev, const struct vsp_device_class *class, void *owner,
-		       struct vmbus *bus)
-{
-	*dev = (struct vsp_device){.class = class, .owner = owner, .bus = bus};
-	device = dev;
-}
-
-void vsp_device_destroy(struct vsp_device *dev)
-{
-	dev->class->ended(dev->owner);
-}
-
-void vsp_device_free(struct vsp_device *dev)
-{
-	(void)dev;
-}
-
-/* Of its vmbus_class, which nobody calls. */
-int vsp_opened(void *dev, struct vmbus_channel *channel)
-{
-	(void)dev;
-	(void)channel;
-	abort();
-}
-
-#define NOT_CALLED(function)                                                                       \
-	void function(void *dev, struct vmbus_channel *channel)                                    \
-	{                                                                                          \
-		(void)vsp_opened(dev, channel);                                                    \
-	}
-NOT_CALLED(vsp_closing)
-NOT_CALLED(vsp_released)
-NOT_CALLED(vsp_pausing)
-NOT_CALLED(vsp_resumed)
+/* ---- The channel ---- */
 
 bool vsp_is_ending(const struct vsp_channel *vsp)
 {
@@ -114,7 +64,7 @@ static void work(void)
 {
 	unsigned int i;
 
-	for (i = 0; session != NULL && device->class->channel->work(session); i++) {
+	for (i = 0; session != NULL && lone_device->class->channel->work(session); i++) {
 		EXPECT(i < 10);
 	}
 }
@@ -122,15 +72,15 @@ static void work(void)
 static void opens(void)
 {
 	if (session == NULL) {
-		EXPECT(device->class->create(device->owner, 0, &session) == 0);
+		EXPECT(lone_device->class->create(lone_device->owner, 0, &session) == 0);
 	}
 }
 
 static void closes(void)
 {
 	if (session != NULL) {
-		device->class->channel->closed(session);
-		device->class->free(session);
+		lone_device->class->channel->closed(session);
+		lone_device->class->free(session);
 		session = NULL;
 		EXPECT(function.mapped == 0 && function.count == 0);
 	}
@@ -146,8 +96,8 @@ static void delivers(const void *bytes, size_t size, uint16_t type)
 
 	EXPECT(copy != NULL);
 	memcpy(copy, bytes, size);
-	if (session != NULL && device->class->channel->ready(session)) {
-		device->class->channel->packet(session, &packet);
+	if (session != NULL && lone_device->class->channel->ready(session)) {
+		lone_device->class->channel->packet(session, &packet);
 	}
 	free(copy);
 }

@@ -4,7 +4,7 @@ import hashlib
 import socket
 import threading
 
-from harness import random_file, test
+from harness import IOMMU, random_file, test
 
 MIB = 1 << 20
 DISKS = {  # node: drivers, device
@@ -20,8 +20,7 @@ CARDS = {  # driver: device; the driver loaded first has eth0
 WAYS = {
     "MSI": ("", []),
     "IO-APIC": ("pci=nomsi", []),
-    "MSI, behind VT-d": ("", ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"]),
-    "MSI, behind AMD-Vi": ("", ["-device", "amd-iommu,pt=off"]),
+    **{f"MSI, behind {name}": ("", words) for name, words in IOMMU.items()},
 }
 
 

@@ -19,6 +19,28 @@ NOBODY = "chmod 600 /dev/mshv; chmod 755 /root; echo nobody:x:99:99::/:/bin/sh >
 VHD = (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")  # to carry into the root
 
 
+# QEMU's words for a machine with an IOMMU.
+IOMMU = {"VT-d": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"],
+         "AMD-Vi": ["-device", "amd-iommu,pt=off"]}
+
+# In the root: a device is taken from its driver, and given back, as users of VFIO do it. Interrupts are not remapped, which VFIO wants to be
+# told that it matters to nobody here.
+VFIO = """
+    modprobe vfio_iommu_type1 allow_unsafe_interrupts=1; modprobe vfio_pci
+    places() { # of this class, or of this device's number
+        for path in $(grep -l "^$1" /sys/bus/pci/devices/*/class /sys/bus/pci/devices/*/device); do basename $(dirname $path); done
+    }
+    give() { # PLACE DRIVER, or none for its own
+        echo "$2" >/sys/bus/pci/devices/$1/driver_override
+        [ ! -e /sys/bus/pci/devices/$1/driver ] || echo $1 >/sys/bus/pci/devices/$1/driver/unbind
+        echo $1 >/sys/bus/pci/drivers_probe
+    }
+    wait_for() { # as test has it, -b PATH
+        n=0; while ! [ $1 $2 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done
+        [ $1 $2 ]
+    }"""
+
+
 class Failed(Exception):
     pass
 

@@ -2,30 +2,9 @@
 import hashlib
 import re
 
-from harness import guest, random_file, test
+from harness import IOMMU, VFIO, guest, random_file, test
 
 MIB = 1 << 20
-IOMMU = {"AMD-Vi": ["-device", "amd-iommu,pt=off"],
-         "VT-d": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"]}
-
-# Interrupts are not remapped, which VFIO wants to be told that it matters to nobody here.
-GIVE = """
-    modprobe vfio_iommu_type1 allow_unsafe_interrupts=1; modprobe vfio_pci
-    of_class() {
-        for path in /sys/bus/pci/devices/*; do
-            [ $(cat $path/class) = $1 ] && basename $path
-        done
-    }
-    give() { # DEVICE DRIVER, or none for its own
-        echo "$2" >/sys/bus/pci/devices/$1/driver_override
-        [ ! -e /sys/bus/pci/devices/$1/driver ] || echo $1 >/sys/bus/pci/devices/$1/driver/unbind
-        echo $1 >/sys/bus/pci/drivers_probe
-    }
-    wait_for() {
-        n=0; while [ ! -e $1 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done
-        [ -e $1 ]
-    }"""
-
 NVME = """
     n=0; while [ ! -b /dev/nvme0n1 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done
     sed 's/^/bus: /' /proc/bus/pci/devices
@@ -52,8 +31,8 @@ def nvme(name):
         image = random_file(t.path("disk"), 8 * MIB)
         before = hashlib.sha256(open(image, "rb").read()).hexdigest()
         initrd = guest.initrd("pci-nvme", NVME, guest.kernels.get("6.1"), ["pci-hyperv"])
-        text = t.root(f"""{GIVE}
-            wait_for /dev/nvme0n1; disk=$(of_class 0x010802)
+        text = t.root(f"""{VFIO}
+            wait_for -b /dev/nvme0n1; disk=$(places 0x010802)
             {guest.shell(guest.worker())} --device pci:$disk 2>&1 | sed 's/^/before: /'
             give $disk vfio-pci
             {guest.shell(guest.worker())} --device pci:$disk; echo "ended with $?"
@@ -61,7 +40,7 @@ def nvme(name):
             until grep -q "again: " line; do sleep 1; done
             kill -9 $worker; wait $worker
             give $disk ""
-            wait_for /dev/nvme0n1; echo "back: $(dd if=/dev/nvme0n1 bs=64k skip=32 count=64 2>/dev/null | sha256sum)"
+            wait_for -b /dev/nvme0n1; echo "back: $(dd if=/dev/nvme0n1 bs=64k skip=32 count=64 2>/dev/null | sha256sum)"
             echo "held: $(cat /sys/module/mshv_vd/parameters/partitions) $(cat /sys/module/mshv_vd/parameters/pinned)"
             sed 's/^/line: /' line; dmesg""", puts=guest.puts("6.1", initrd), qemu_args=IOMMU[name] + [
                 "-drive", f"if=none,id=scratch,format=raw,file={image}", "-device", "nvme,serial=scratch,drive=scratch"])
@@ -91,8 +70,8 @@ CARD = """
 def card(t):
     """By the driver of the guest's distribution, with an interrupt for each direction."""
     initrd = guest.initrd("pci-card", CARD, guest.kernels.get("6.1-generic"), ["pci-hyperv", "e1000e"])
-    text = t.root(f"""{GIVE}
-        card=$(of_class 0x020000 | tail -n 1); give $card vfio-pci
+    text = t.root(f"""{VFIO}
+        card=$(places 0x020000 | tail -n 1); give $card vfio-pci
         {guest.shell(guest.worker())} --device pci:$card; echo "ended with $?"; dmesg""",
                   puts=guest.puts("6.1-generic", initrd),
                   qemu_args=IOMMU["AMD-Vi"] + ["-netdev", "user,id=net", "-device", "e1000e,netdev=net"])

@@ -3,7 +3,7 @@ import hashlib
 import os
 import re
 
-from harness import BUILD, kernels, random_file, test
+from harness import BUILD, IOMMU, VFIO, kernels, random_file, test
 
 RANGE = re.compile(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] (\w+)")
 REFUSED = ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR",
@@ -93,9 +93,8 @@ def svm(t):
 
 # QEMU's edu device copies by DMA at any address. Disks and cards of the root go through the IOMMU beside it.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
-# By name: the machine's words, where its registers are, whether it tells of what it refuses (docs/emulators.md).
-IOMMU = {"VT-d": (["-machine", "kernel-irqchip=split", "-device", "intel-iommu"], 0xfed90000, True),
-         "AMD-Vi": (["-device", "amd-iommu,pt=off"], 0xfed80000, False)}
+# By the IOMMU's name: where its registers are, whether it tells of what it refuses (docs/emulators.md).
+UNITS = {"VT-d": (0xfed90000, True), "AMD-Vi": (0xfed80000, False)}
 # The first range that is reserved in whole MiB is the hypervisor's.
 DMA = r"""
 range=$(dmesg | sed -n 's/.*BIOS-e820: \[mem \(0x[0-9a-f]*00000\)-\(0x[0-9a-f]*fffff\)\] reserved/\1 \2/p' | head -n 1)
@@ -103,20 +102,11 @@ base=$((${range% *})) size=$((${range#* } - ${range% *} + 1))
 """
 
 
-# A device is taken from its driver and given back as users of VFIO do it.
-VFIO = r"""
-place() { basename $(dirname $(grep -l $1 /sys/bus/pci/devices/*/class /sys/bus/pci/devices/*/device | head -n 1)); }
-driver() {
-    echo $2 >/sys/bus/pci/devices/$1/driver_override
-    [ ! -e /sys/bus/pci/devices/$1/driver ] || echo $1 >/sys/bus/pci/devices/$1/driver/unbind
-    echo $1 >/sys/bus/pci/drivers_probe
-}
-wait_for() { n=0; while ! [ $1 $2 ] && [ $n -lt 300 ]; do usleep 100000; n=$((n + 1)); done; }
+PROGRAMS = r"""
 echo Y >/sys/module/mshv_vd/parameters/iommu
-modprobe vfio_iommu_type1 allow_unsafe_interrupts=1; modprobe vfio_pci
-edu=$(place 0x11e8) disk=$(place 0x010802) module=/sys/module/mshv_vd/parameters
-driver $edu vfio-pci
-driver $disk vfio-pci
+edu=$(places 0x11e8) disk=$(places 0x010802) module=/sys/module/mshv_vd/parameters
+give $edu vfio-pci
+give $disk vfio-pci
 ./vfio $edu edu $base
 before=$(cat $module/root_pages $module/deposited) # what vd_protect.ko deposited went with that
 for round in 1 2 3; do
@@ -125,7 +115,7 @@ for round in 1 2 3; do
     kill -9 $pid; wait $pid 2>/dev/null
 done
 [ "$(cat $module/root_pages $module/deposited)" = "$before" ] && echo "vfio: as many pages as before"
-driver $disk ""
+give $disk ""
 wait_for -b /dev/nvme0n1
 """
 # What is to come of the attempts at addresses.
@@ -139,7 +129,7 @@ def dma_control(t):
 
 
 def dma(name):
-    arguments, registers, tells = IOMMU[name]
+    registers, tells = UNITS[name]
 
     def run(t):
         """A device of the root reaches the root's memory, and neither the hypervisor's nor what was deposited; the root reaches no
@@ -155,7 +145,8 @@ def dma(name):
             {DMA}
             insmod vd_protect.ko base={registers} size=4096 dma=$base dma_size=$size
             {VFIO}
-            sha256sum </dev/nvme0n1; dmesg""", puts=[module(), (os.path.join(BUILD, "tests", "system", "vfio"), "/root/vfio")], qemu_args=arguments + EDU + [
+            {PROGRAMS}
+            sha256sum </dev/nvme0n1; dmesg""", puts=[module(), (os.path.join(BUILD, "tests", "system", "vfio"), "/root/vfio")], qemu_args=IOMMU[name] + EDU + [
                 "-drive", f"if=none,id=scratch,format=raw,file={image}", "-device", "nvme,serial=scratch,drive=scratch",
                 "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,iommu_platform=on,disable-legacy=on"])
         t.same("what the root read of its disk, twice", re.findall("^([0-9a-f]{64}) ", text, re.M), [before] * 2)

@@ -2,14 +2,12 @@
  * Dynamic memory, against a guest that speaks as Linux's hv_balloon does, and one that does not. The test's thread is the control thread of
  * VMBus and the guest; the device has its own.
  */
-#include "hosted/clock.h"
 #include "include/vsp/dm.h"
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/memory/host.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,22 +92,7 @@ int balloon_host_withdraw(struct balloon_host *host, uint64_t first, uint64_t pa
 
 /* ---- The guest ---- */
 
-static void serve(void)
-{
-	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
-
-	poll(&event, 1, 2);
-	vmbus_serve(guest.bus);
-}
-
-#define UNTIL(condition)                                                                           \
-	do {                                                                                       \
-		uint64_t end = clock_ms() + 60000;                                                 \
-		while (!(condition)) {                                                             \
-			assert_true(clock_ms() < end);                                             \
-			serve();                                                                   \
-		}                                                                                  \
-	} while (0)
+#define UNTIL(condition) GUEST_UNTIL(guest_wait, condition)
 
 static struct balloon_state state_now(void)
 {
@@ -155,7 +138,7 @@ static void expect_silence(void)
 	unsigned int i;
 
 	for (i = 0; i < 10; i++) {
-		serve();
+		guest_wait();
 		assert_false(guest_receive(&channel, &packet));
 	}
 }
@@ -396,7 +379,7 @@ static void a_guest_that_gives_no_more(void **state)
 	assert_int_equal(home.count, 1);
 	for (i = 0; i < 9; i++) {
 		report(1, 1);
-		serve();
+		guest_wait();
 	}
 	expect_silence();
 	report(1, 1);
@@ -735,7 +718,7 @@ static void a_guest_that_takes_no_more(void **state)
 	home.add_result = 0;
 	for (i = 0; i < 10; i++) {
 		report(1, 1);
-		serve();
+		guest_wait();
 	}
 	/* The guest could not: it is asked again when it has told ten times how it is. */
 	expect_addition(PAGES);
@@ -746,7 +729,7 @@ static void a_guest_that_takes_no_more(void **state)
 	expect_silence();
 	for (i = 0; i < 10; i++) {
 		report(1, 1);
-		serve();
+		guest_wait();
 	}
 	/* Some of it, and no more ever. */
 	expect_addition(PAGES);
@@ -757,7 +740,7 @@ static void a_guest_that_takes_no_more(void **state)
 	assert_true(state_now().takes_no_more);
 	for (i = 0; i < 11; i++) {
 		report(1, 1);
-		serve();
+		guest_wait();
 	}
 	expect_silence();
 }

@@ -11,7 +11,6 @@
 #include "vsp/network/network.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,14 +105,6 @@ static void free_port(void)
 	free(port.regions[NETPORT_HEADS].iov_base);
 }
 
-static void serve(void)
-{
-	struct pollfd fd = {vmbus_fd(guest.bus), POLLIN, 0};
-
-	poll(&fd, 1, 1);
-	vmbus_serve(guest.bus);
-}
-
 static void call(unsigned int queue)
 {
 	uint64_t one = 1;
@@ -186,7 +177,7 @@ static void serve_until_ended(void)
 {
 	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
 		switch_turn();
-		serve();
+		guest_wait();
 	}
 }
 
@@ -194,7 +185,7 @@ static const void *receive_on(unsigned int channel, struct guest_packet *packet)
 {
 	while (!guest_receive(&channels[channel], packet)) {
 		switch_turn();
-		serve();
+		guest_wait();
 	}
 	return packet->bytes + packet->descriptor.offset8 * 8;
 }
@@ -497,7 +488,7 @@ static void take_frame(unsigned int queue, struct wire *wire)
 	int count, i;
 
 	while ((count = ring_take(&out[queue], slots, PORT_PIECES_MAX)) == 0) {
-		serve();
+		guest_wait();
 	}
 	assert_true(count > 0);
 	wire->first = slots[0];
@@ -534,7 +525,7 @@ static void give_frame(unsigned int queue, struct port_slot first, const uint8_t
 		int count, i;
 
 		while ((count = ring_take(&in[queue], slots, PORT_PIECES_MAX)) == 0) {
-			serve();
+			guest_wait();
 		}
 		assert_true(count > 0);
 		answer.bytes = 0;
@@ -837,7 +828,7 @@ static void test_keepalive_reset_halt(void **state)
 	initialize();
 	set_filter(0xd);
 	while (!(__atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE) & PORT_HEARS)) {
-		serve();
+		guest_wait();
 	}
 }
 
@@ -1391,7 +1382,7 @@ static void test_revoke(void **state)
 	revoke_buffer(NVSP_REVOKE_RECEIVE_BUFFER);
 	assert_int_equal(ring_take(&in[0], slots, PORT_PIECES_MAX), 0);
 	while (guest_take(CHANNELMSG_GPADL_TORNDOWN) == NULL) {
-		serve();
+		guest_wait();
 	}
 	make_frame(frame, sizeof(frame), 1);
 	send_frame(0, 0, frame, sizeof(frame), NULL, 0, 31);
@@ -1423,7 +1414,7 @@ static void test_revoke_waits(void **state)
 	post(0, &(struct nvsp_message){.type = NVSP_REVOKE_SEND_BUFFER}, 40, true);
 	for (i = 0; i < 20; i++) {
 		switch_turn();
-		serve();
+		guest_wait();
 		assert_false(guest_receive(&channels[0], &packet));
 	}
 	answer_frame(0, &wire);
@@ -1439,7 +1430,7 @@ static void close_primary(void)
 	while (guest_take(CHANNELMSG_GPADL_TORNDOWN) == NULL) {
 		guest_take(CHANNELMSG_RESCIND_CHANNELOFFER);
 		switch_turn();
-		serve();
+		guest_wait();
 	}
 }
 
@@ -1525,7 +1516,7 @@ static void test_jumbo(void **state)
 	set_filter(0xd);
 	assert_int_equal(port.memory->max_bytes, 9014);
 	while ((count = ring_take(&in[0], slots, PORT_PIECES_MAX)) == 0) {
-		serve();
+		guest_wait();
 	}
 	for (i = 0, bytes = 0; i < count; i++) {
 		bytes += slots[i].bytes;
@@ -1550,7 +1541,7 @@ static void open_sub_channels(uint32_t count)
 	assert_int_equal(answer.sub_channel.count, count);
 	for (i = 1; i <= count; i++) {
 		while ((offer = guest_take(CHANNELMSG_OFFERCHANNEL)) == NULL) {
-			serve();
+			guest_wait();
 		}
 		index = offer->offer.sub_channel_index;
 		assert_true(index >= 1 && index <= count && relids[index] == 0);
@@ -1645,7 +1636,7 @@ static void test_sub_channel_closes(void **state)
 	if (!guest_close(&channels[1])) {
 		while (guest_take(CHANNELMSG_GPADL_TORNDOWN) == NULL) {
 			switch_turn();
-			serve();
+			guest_wait();
 		}
 	}
 	for (i = 0; i < PORT_STEER; i++) {
@@ -1653,7 +1644,7 @@ static void test_sub_channel_closes(void **state)
 	}
 	/* The primary hears again. */
 	while (!(__atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE) & PORT_HEARS)) {
-		serve();
+		guest_wait();
 	}
 }
 
@@ -1990,7 +1981,7 @@ static void test_full_ring(void **state)
 		if (ring_show(&out[0])) {
 			call(0);
 		}
-		serve();
+		guest_wait();
 		/* Only once nothing moves any more the guest takes what is there. */
 		if (++idle < 5) {
 			continue;
@@ -2015,7 +2006,7 @@ static void test_broken_ring(void **state)
 		assert_int_equal(write(guest.events[relid], &one, sizeof(one)), sizeof(one));
 	}
 	while (__atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE) & PORT_HEARS) {
-		serve();
+		guest_wait();
 	}
 	close_primary();
 	assert_true(tear_down(0xe2000));
@@ -2079,7 +2070,7 @@ static void test_switch_comes_back(void **state)
 		send_frame(0, 0, frame, sizeof(frame), NULL, 0, 30);
 		take_frame(0, &wire);
 		while ((count = ring_take(&in[0], slots, PORT_PIECES_MAX)) == 0) {
-			serve();
+			guest_wait();
 		}
 		ring_answer(&in[0], &half, (uint32_t)count);
 		show_frames(0);
@@ -2225,7 +2216,7 @@ static void test_withdrawal_unheard(void **state)
 	network_withdraw(network);
 	for (i = 0; i < 20; i++) {
 		switch_turn();
-		serve();
+		guest_wait();
 	}
 	assert_false(__atomic_load_n(&ended, __ATOMIC_ACQUIRE));
 	network_remove(network);
@@ -2243,12 +2234,12 @@ static void test_removal_without_a_switch(void **state)
 	send_frame(0, 0, frame, sizeof(frame), NULL, 0, 30);
 	network_remove(network);
 	for (i = 0; i < 20; i++) {
-		serve();
+		guest_wait();
 	}
 	assert_false(ended);
 	network_lost(network);
 	while (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE)) {
-		serve();
+		guest_wait();
 	}
 }
 
@@ -2458,7 +2449,7 @@ static unsigned int fill_rings(void)
 			quiet = 0;
 		}
 		quiet = answer_all() ? 0 : quiet;
-		serve();
+		guest_wait();
 	}
 	return sent;
 }
@@ -2474,7 +2465,7 @@ static void test_migrate_full(void **state)
 	while (finished < sent) {
 		switch_turn();
 		answer_all();
-		serve();
+		guest_wait();
 		while (guest_receive(&channels[0], &packet)) {
 			if (packet.descriptor.type == VM_PKT_COMP) {
 				assert_int_equal(packet.descriptor.trans_id, finished);
@@ -2495,17 +2486,17 @@ static void test_migrate_indications(void **state)
 	__atomic_store_n(&port.memory->link, 0, __ATOMIC_RELEASE);
 	call(0);
 	for (i = 0; i < 50; i++) {
-		serve();
+		guest_wait();
 	}
 	__atomic_store_n(&port.memory->link, 1, __ATOMIC_RELEASE);
 	call(0);
 	for (i = 0; i < 50; i++) {
-		serve();
+		guest_wait();
 	}
 	while (finished < sent || told < ARRAY_COUNT(ids)) {
 		switch_turn();
 		answer_all();
-		serve();
+		guest_wait();
 		while (guest_receive(&channels[0], &packet)) {
 			if (packet.descriptor.type == VM_PKT_COMP) {
 				finished++;

@@ -3,14 +3,12 @@
  * all programs; the connections have theirs.
  */
 #include "tests/fake/vmbus_guest.h"
-#include "hosted/clock.h"
 #include "hosted/listen.h"
 #include "hosted/packet.h"
 #include "hosted/say.h"
 #include "vsp/socket/relay.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,23 +39,12 @@ void say(const char *format, ...)
 
 static void serve(void)
 {
-	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
-
-	poll(&event, 1, 2);
-	vmbus_serve(guest.bus);
+	guest_wait();
 	guest.slot_busy = false;
 	vmbus_serve(guest.bus);
 }
 
-/* Serves until it holds. Nothing that has to happen takes a minute. */
-#define UNTIL(condition)                                                                           \
-	do {                                                                                       \
-		uint64_t end = clock_ms() + 60000;                                                 \
-		while (!(condition)) {                                                             \
-			assert_true(clock_ms() < end);                                             \
-			serve();                                                                   \
-		}                                                                                  \
-	} while (0)
+#define UNTIL(condition) GUEST_UNTIL(serve, condition)
 
 /* ---- The guest ---- */
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,19 +57,11 @@ static void attach(struct storage_address at, struct disk *with)
 	assert_int_equal(storage_attach(storage, at, &unit), 0);
 }
 
-static void serve(void)
-{
-	struct pollfd fd = {vmbus_fd(guest.bus), POLLIN, 0};
-
-	poll(&fd, 1, 1);
-	vmbus_serve(guest.bus);
-}
-
 /* The next packet, of whichever kind. */
 static const struct storvsp_packet *receive(unsigned channel, struct guest_packet *packet)
 {
 	while (!guest_receive(&channels[channel], packet)) {
-		serve();
+		guest_wait();
 	}
 	return (const struct storvsp_packet *)(packet->bytes + packet->descriptor.offset8 * 8);
 }
@@ -140,7 +131,7 @@ static void close_primary(void)
 	}
 	while (guest_take(CHANNELMSG_GPADL_TORNDOWN) == NULL) {
 		guest_take(CHANNELMSG_RESCIND_CHANNELOFFER);
-		serve();
+		guest_wait();
 	}
 }
 
@@ -599,7 +590,7 @@ static void create_sub_channels(uint16_t count)
 		const struct vmbus_channel_offer_channel *offer;
 
 		while ((offer = guest_take(CHANNELMSG_OFFERCHANNEL)) == NULL) {
-			serve();
+			guest_wait();
 		}
 		assert_in_range(offer->offer.sub_channel_index, 1, count);
 		assert_int_equal(relids[offer->offer.sub_channel_index], 0);
@@ -646,7 +637,7 @@ static void wait_for_open(unsigned count)
 	struct storage_stats stats;
 
 	do {
-		serve();
+		guest_wait();
 		storage_get_stats(storage, &stats);
 	} while (stats.channels_open != count);
 }
@@ -830,7 +821,7 @@ static void test_destroy_under_load(void **state)
 	disk_close(&disk, NULL);
 	disk = open_file(path, 4096);
 	while (guest_take(CHANNELMSG_RESCIND_CHANNELOFFER) == NULL) {
-		serve();
+		guest_wait();
 	}
 }
 

@@ -2,14 +2,12 @@
  * Virtual PCI against a guest that speaks as Linux's pci-hyperv does, and one that does not. The test's thread is the control thread of VMBus, the guest and its VPs;
  * the device has its own.
  */
-#include "hosted/clock.h"
 #include "include/vsp/vpci.h"
 #include "tests/fake/vmbus_guest.h"
 #include "tests/fake/vpci_function.h"
 #include "vsp/pci/pci.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,27 +24,12 @@
 #define BAR_0     0xf8200000u
 #define BAR_2     0xf8300000u
 
+#define UNTIL(condition) GUEST_UNTIL(guest_wait, condition)
+
 static struct vpci *vpci;
 static struct guest_channel channel;
 static uint32_t relid, next_gpadl;
 static uint64_t next_transaction = 100;
-
-static void serve(void)
-{
-	struct pollfd event = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
-
-	poll(&event, 1, 2);
-	vmbus_serve(guest.bus);
-}
-
-#define UNTIL(condition)                                                                           \
-	do {                                                                                       \
-		uint64_t end = clock_ms() + 60000;                                                 \
-		while (!(condition)) {                                                             \
-			assert_true(clock_ms() < end);                                             \
-			serve();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 /* ---- The guest's side of the protocol ---- */
 

@@ -140,11 +140,10 @@ static void enable(struct vpci_space *space, enum vpci_interrupts kind, unsigned
 	for (i = 0; i < space->entry_count; i++) {
 		space->entries[i].routed = false;
 	}
+	space->kind = kind;
 	if (count == 0 && space->enabled == 0) {
-		space->kind = kind;
 		return;
 	}
-	space->kind = kind;
 	space->enabled = count;
 	if (vpci_function_set_interrupts(space->function, count > 0 ? kind : VPCI_NO_INTERRUPTS,
 					 count) != 0) {
@@ -404,15 +403,14 @@ static bool is_msix(const struct vpci_msix *msix, uint32_t offset)
 
 bool vpci_msi_write(struct vpci_space *space, uint32_t offset, unsigned int size, uint32_t value)
 {
-	uint32_t dword = offset & ~3u, shift = 8 * (offset & 3), now = 0;
-	uint32_t mask = (UINT32_MAX >> (32 - 8 * size)) << shift;
+	uint32_t dword = offset & ~3u, now = 0;
 	enum msi_register where = msi_register(&space->msi, dword);
 
 	if (where == MSI_HARDWARE && !is_msix(&space->msix, dword)) {
 		return false;
 	}
 	vpci_msi_read(space, dword, &now);
-	now = (now & ~mask) | (value << shift & mask);
+	now = vpci_merge(now, offset, size, value);
 	msi_write(space, where, now);
 	if (dword == space->msix.at) {
 		space->msix.enabled = now & MSIX_ENABLE;
@@ -432,7 +430,7 @@ static bool is_within(unsigned int bar, uint64_t offset, unsigned int of_bar, ui
 
 static bool page_has(uint64_t page, uint64_t first, uint64_t length)
 {
-	return first < page + 4096 && page < first + length;
+	return first < page + VPCI_PAGE && page < first + length;
 }
 
 bool vpci_msix_has_page(const struct vpci_space *space, unsigned int bar, uint64_t offset)

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 4096u
-
 #define COMMAND        0x04u
 #define COMMAND_IO     1u
 #define COMMAND_MEMORY 2u
@@ -32,10 +30,10 @@ static uint64_t next_stretch(const struct vpci_space *space, unsigned int bar, u
 	uint64_t size = space->bars[bar].size, end;
 
 	while (*offset < size && vpci_msix_has_page(space, bar, *offset)) {
-		*offset += PAGE;
+		*offset += VPCI_PAGE;
 	}
-	for (end = *offset; end + PAGE <= size && !vpci_msix_has_page(space, bar, end);
-	     end += PAGE) {
+	for (end = *offset; end + VPCI_PAGE <= size && !vpci_msix_has_page(space, bar, end);
+	     end += VPCI_PAGE) {
 	}
 	return end - *offset;
 }
@@ -151,13 +149,6 @@ static uint32_t read_dword(struct vpci_space *space, uint32_t offset)
 	}
 }
 
-static uint32_t merge(uint32_t old, uint32_t shift, unsigned int size, uint32_t value)
-{
-	uint32_t mask = (UINT32_MAX >> (32 - 8 * size)) << shift;
-
-	return (old & ~mask) | (value << shift & mask);
-}
-
 uint32_t vpci_config_read(struct vpci_space *space, uint32_t offset, unsigned int size)
 {
 	return read_dword(space, offset & ~3u) >> 8 * (offset & 3) & UINT32_MAX >> (32 - 8 * size);
@@ -165,18 +156,18 @@ uint32_t vpci_config_read(struct vpci_space *space, uint32_t offset, unsigned in
 
 void vpci_config_write(struct vpci_space *space, uint32_t offset, unsigned int size, uint32_t value)
 {
-	uint32_t dword = offset & ~3u, shift = 8 * (offset & 3);
+	uint32_t dword = offset & ~3u;
 
 	if (dword >= BAR_0 && dword < BAR_END) {
 		unsigned int bar = (dword - BAR_0) / 4;
 
-		write_bar(space, bar, merge(space->bars[bar].value, shift, size, value));
+		write_bar(space, bar, vpci_merge(space->bars[bar].value, offset, size, value));
 	} else if (offset == COMMAND && size >= 2) {
 		write_command(space, size, value);
 	} else if (offset == COMMAND) {
-		write_command(
-			space, 2,
-			merge(vpci_function_read(space->function, COMMAND, 2), 0, size, value));
+		write_command(space, 2,
+			      vpci_merge(vpci_function_read(space->function, COMMAND, 2), offset,
+					 size, value));
 	} else if (dword != CARDBUS && dword != ROM && dword != INTERRUPT &&
 		   !vpci_msi_write(space, offset, size, value)) {
 		vpci_function_write(space->function, offset, size, value);

@@ -17,6 +17,7 @@
 #include "vsp/pci/function.h"
 
 #define VPCI_BAR_MAX     (64ull << 20) /* what is larger has no room in the guest's */
+#define VPCI_PAGE        4096u
 #define VPCI_MESSAGES    1024u
 #define VPCI_ENTRIES_MAX 2048u /* of an MSI-X table */
 #define VPCI_MSI_MAX     32u
@@ -80,6 +81,14 @@ int vpci_space_create(struct vpci_space *space, struct vpci_function *function) 
 void vpci_space_destroy(struct vpci_space *space);
 /* As after power-on, hardware and all. */
 void vpci_space_reset(struct vpci_space *space);
+
+/* A register of four bytes after a write of 1, 2 or 4, aligned, at `offset`. */
+static inline uint32_t vpci_merge(uint32_t old, uint32_t offset, unsigned int size, uint32_t value)
+{
+	uint32_t shift = 8 * (offset & 3), mask = (UINT32_MAX >> (32 - 8 * size)) << shift;
+
+	return (old & ~mask) | (value << shift & mask);
+}
 
 /* 1, 2 or 4 bytes, aligned. */
 uint32_t vpci_config_read(struct vpci_space *space, uint32_t offset, unsigned int size);

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 struct scsi_bus {
 	pthread_rwlock_t table;

@@ -4,7 +4,7 @@
  */
 #include "vsp/storage/scsi_unit.h"
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define TRACK         1
 #define LEAD_OUT      0xaa

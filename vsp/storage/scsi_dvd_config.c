@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define PROFILE_DVD_ROM 0x0010
 #define HEAD_BYTES      8u

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define STANDARD_BYTES 96u
 #define TYPE_DISK      0x00

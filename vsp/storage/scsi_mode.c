@@ -4,7 +4,7 @@
  */
 #include "vsp/storage/scsi_unit.h"
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define MODE_BYTES    256u
 #define ALL_PAGES     0x3f

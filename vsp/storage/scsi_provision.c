@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define ANCHOR         0x10
 #define WS_UNMAP       0x08

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define PARAMETER_BYTES 24u
 #define APTPL           0x01

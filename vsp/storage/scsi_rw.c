@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 #define FUA 0x08
 

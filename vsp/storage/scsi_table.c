@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 /*
  * REPORT LUNS has a row to be listed; scsi_bus.c carries it out, since it concerns a target and not

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vsp/storage/bytes.h"
+#include "lib/be.h"
 
 static const enum scsi_sense attention_sense[ATTENTION_COUNT] = {
 	[ATTENTION_POWER_ON] = SENSE_POWER_ON,

@@ -1,0 +1,60 @@
+/* See lone_device.h. */
+#include "tests/fake/lone_device.h"
+
+#include <stdlib.h>
+
+#include "lib/check.h"
+
+struct vsp_device *lone_device;
+
+void check_failed(const char *file, int line, const char *what)
+{
+	(void)file;
+	(void)line;
+	(void)what;
+	abort();
+}
+
+int vsp_offer(struct vsp_device *dev, unsigned int index, const struct vmbus_offer *offer)
+{
+	(void)dev;
+	if (index != 0 || offer->sub_channel != 0) {
+		abort();
+	}
+	return 0;
+}
+
+void vsp_device_create(struct vsp_device *dev, const struct vsp_device_class *class, void *owner,
+		       struct vmbus *bus)
+{
+	*dev = (struct vsp_device){.class = class, .owner = owner, .bus = bus};
+	lone_device = dev;
+}
+
+void vsp_device_destroy(struct vsp_device *dev)
+{
+	dev->class->ended(dev->owner);
+}
+
+void vsp_device_free(struct vsp_device *dev)
+{
+	(void)dev;
+}
+
+/* Of its vmbus_class, which nobody calls. */
+int vsp_opened(void *dev, struct vmbus_channel *channel)
+{
+	(void)dev;
+	(void)channel;
+	abort();
+}
+
+#define NOT_CALLED(function)                                                                       \
+	void function(void *dev, struct vmbus_channel *channel)                                    \
+	{                                                                                          \
+		(void)vsp_opened(dev, channel);                                                    \
+	}
+NOT_CALLED(vsp_closing)
+NOT_CALLED(vsp_released)
+NOT_CALLED(vsp_pausing)
+NOT_CALLED(vsp_resumed)

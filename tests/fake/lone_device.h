@@ -1,0 +1,12 @@
+/*
+ * In place of vsp/device.c: a device with one channel, on no bus and without a thread. Whoever tests it calls what its class has: create(), the
+ * channel's functions, free().
+ */
+#ifndef TESTS_FAKE_LONE_DEVICE_H
+#define TESTS_FAKE_LONE_DEVICE_H
+
+#include "vsp/device.h"
+
+extern struct vsp_device *lone_device; /* the last that was created */
+
+#endif
