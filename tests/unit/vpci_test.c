@@ -611,6 +611,19 @@ static void test_refused(void **state)
 	assert_int_equal(vpci_create(guest.bus, &other, &it, &refused), -ENOTSUP);
 }
 
+/* Its place is taken; the function is the caller's still. */
+static void test_not_offered(void **state)
+{
+	const struct vpci_config it = {.place = PLACE, .vps = VPS};
+	static struct vpci_function other;
+	struct vpci *refused;
+
+	(void)state;
+	other = function;
+	assert_int_equal(vpci_create(guest.bus, &other, &it, &refused), -EEXIST);
+	assert_int_equal(other.released, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -627,6 +640,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_interrupts, set_up_on, tear_down),
 		cmocka_unit_test_setup_teardown(test_close, set_up_on, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_not_offered, set_up_on, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

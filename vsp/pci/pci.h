@@ -24,7 +24,7 @@ struct vpci_config {
 	uint32_t serial;    /* by which a guest's other drivers know it */
 };
 
-/* Offers the bus. -errno. [C] */
+/* Offers the bus. -errno: the function is the caller's still, and is not released. [C] */
 int vpci_create(struct vmbus *bus, struct vpci_function *function, const struct vpci_config *config,
 		struct vpci **vpci) MUST_CHECK;
 /* The guest loses it at once. The function is reset, and called until vpci_function_released(). Nobody else calls what follows. [C] */

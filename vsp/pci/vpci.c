@@ -434,16 +434,21 @@ static int create_session(void *owner, unsigned int index, struct vsp_channel **
 	return 0;
 }
 
+static void free_vpci(struct vpci *vpci)
+{
+	vsp_device_free(&vpci->device);
+	pthread_mutex_destroy(&vpci->lock);
+	vpci_space_destroy(&vpci->space);
+	free(vpci);
+}
+
 /* The last offer has been released. */
 static void ended(void *owner)
 {
 	struct vpci *vpci = owner;
 	struct vpci_function *function = vpci->function;
 
-	vsp_device_free(&vpci->device);
-	pthread_mutex_destroy(&vpci->lock);
-	vpci_space_destroy(&vpci->space);
-	free(vpci);
+	free_vpci(vpci);
 	vpci_function_released(function);
 }
 
@@ -496,7 +501,7 @@ int vpci_create(struct vmbus *bus, struct vpci_function *function, const struct 
 	vsp_device_create(&vpci->device, &device_class, vpci, bus);
 	ret = vsp_offer(&vpci->device, 0, &offer);
 	if (ret != 0) {
-		vsp_device_destroy(&vpci->device);
+		free_vpci(vpci); /* the function stays the caller's */
 		return ret;
 	}
 	*out = vpci;
