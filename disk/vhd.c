@@ -102,6 +102,11 @@ static int vhd_finish(struct layer *layer)
 		ret = file_truncate(&layer->file, v->end + sizeof(v->footer));
 		ret = ret ? ret : file_sync(&layer->file);
 	}
+	if (!ret) { /* a disk that is let go may be taken back, a parent be written again */
+		pthread_mutex_lock(&layer->lock);
+		vhd_cut_places(layer, v->end);
+		pthread_mutex_unlock(&layer->lock);
+	}
 	pthread_mutex_unlock(&layer->flush_lock);
 	return ret;
 }

@@ -122,6 +122,7 @@ void vhd_mark_bitmap(struct layer *layer, struct vhd_bitmap *bitmap);
 bool vhd_tables_are_full(const struct vhd *v);
 int vhd_flush_tables(struct layer *layer); /* under flush_lock */
 uint64_t vhd_used_end(const struct layer *layer);
+void vhd_cut_places(struct layer *layer, uint64_t end); /* and under flush_lock */
 int vhd_loose(struct layer *layer, struct span_list *places);
 void vhd_forget_tables(struct vhd *v);
 

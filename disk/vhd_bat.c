@@ -323,6 +323,33 @@ static int extend_blocks(struct layer *layer)
 	return ret;
 }
 
+static uint64_t cut_spans(struct span_list *list, uint64_t end)
+{
+	uint64_t cut = 0;
+	size_t i, kept = 0;
+
+	for (i = 0; i < list->count; i++) {
+		if (list->spans[i].offset >= end) {
+			cut += list->spans[i].length;
+		} else {
+			list->spans[kept++] = list->spans[i];
+		}
+	}
+	list->count = list->fence = kept;
+	return cut;
+}
+
+/* The file was cut: there are no places behind its end any more, for who goes on with it. */
+void vhd_cut_places(struct layer *layer, uint64_t end)
+{
+	struct vhd *v = layer->vhd;
+
+	cut_spans(&v->free, end);
+	cut_spans(&v->clean, end);
+	layer->reclaimable -= cut_spans(&layer->freed, end);
+	layer->reclaimable -= cut_spans(&layer->waiting, end);
+}
+
 /* A place that reads as zeros (invariant 1). */
 static int take_place(struct layer *layer, bool wait, uint64_t *offset)
 {

@@ -932,6 +932,7 @@ static void test_vhd_changes(void **state)
 	FOR_SEEDS(test_push_under_load("vhd", seed));
 	FOR_SEEDS(test_push_under_load("vhd", seed + 1));
 	FOR_SEEDS(test_push_and_pop("vhd", seed));
+	FOR_SEEDS(test_push_and_pop("vhd", seed + 2)); /* the next block was put behind the end */
 }
 
 /* -- Every order of a few threads' steps, up to a bound -- */
