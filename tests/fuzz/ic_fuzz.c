@@ -32,7 +32,7 @@ static unsigned int channel_count;
 static struct integration *integration;
 static uint8_t asked[INTEGRATION_COUNT][IC_MESSAGE_MAX]; /* what the guest has been asked last */
 static uint32_t asked_bytes[INTEGRATION_COUNT];
-static bool room;
+static bool room, unread; /* the guest leaves what it is asked in its ring */
 static unsigned int begun, done_count;
 static unsigned int exchanges, exchanged, forgotten;
 static unsigned int freezes, frozen, thaws, thawed, copies, copied;
@@ -145,6 +145,12 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
 	may_be_frozen |= service == INTEGRATION_VSS && head.icmsgtype == ICMSGTYPE_VSS &&
 			 asked[service][HEAD] == VSS_OP_FREEZE;
 	return 0;
+}
+
+bool channel_unread(const struct vmbus_channel *channel)
+{
+	is_usable(channel);
+	return unread;
 }
 
 int channel_complete(struct vmbus_channel *channel, uint64_t transaction,
@@ -467,6 +473,7 @@ static void act(const uint8_t *data, size_t size)
 		room = data[1] & 1;
 		home.no_reference = data[1] & 2 ? -EIO : 0;
 		home.stands = data[1] & 4;
+		unread = data[1] & 32;
 		if (data[1] & 8 && channel != NULL) {
 			stand(channel);
 		}
@@ -502,6 +509,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	freezes = frozen = thaws = thawed = copies = copied = 0;
 	may_be_frozen = false;
 	room = true;
+	unread = false;
 	EXPECT(integration_create(NULL, &home, &integration) == 0);
 	while (size > 3) {
 		size_t length = data[0] < size - 1 ? data[0] : size - 1;

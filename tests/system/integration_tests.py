@@ -124,8 +124,21 @@ ROOT = """
 """
 
 
+# Linux's older driver may hang when its daemon is killed amid a file, once in some twenty times (docs/design/integration.md). The service's
+# state says so, and what helps then; a daemon alone is to help otherwise, and has ten tries.
+HEAL = """
+    tries=$((tries + 1))
+    if [ $tries -gt 10 ] && vmctl control services | grep 'files .*has not taken the last request'; then
+        vmctl control services files off
+        vmctl control services files on
+        contacted files
+        say start hv_fcopy_daemon
+        echo "the driver hung"; tries=0
+    fi;"""
+
+
 def services(kernel):
-    fcopy = "hv_fcopy_daemon" if kernel.startswith("6.1") and kernel != "6.12" else "hv_fcopy_uio_daemon"
+    fcopy, heal = ("hv_fcopy_daemon", HEAL) if kernel.startswith("6.1") and kernel != "6.12" else ("hv_fcopy_uio_daemon", "")
 
     @test(f"integration: {kernel} with its daemons: all services, switched off and on, and after a restart", deadline=900)
     def run(t):
@@ -226,7 +239,7 @@ def services(kernel):
             wait $copier || exit 1
             sed 's/^/without its daemon: /' copier
             say start {fcopy}
-            until vmctl control copy file /tmp/a-file; do kill -0 $worker || exit 1; sleep 1; done
+            until vmctl control copy file /tmp/a-file; do kill -0 $worker || exit 1; {heal} sleep 1; done
             say sum tmp/a-file
 
             until vmctl control jobs | grep 'value.get.*failed'; do kill -0 $worker || exit 1; sleep 1; done
