@@ -39,7 +39,7 @@ static uint8_t *reserve(uint64_t size)
 /*
  * Large pages for a range with nothing in it. The first touch brings one where the administrator lets who asks have them
  * (host/verdigris.tmpfiles); collapsing is always allowed, wants a page to begin with, and costs two fifths more. Without them all works the
- * same, slower.
+ * same, slower. It writes: what is in the range already would lose a byte of each block.
  */
 static bool want_large_pages(const struct memory *memory, uint64_t at, uint64_t length)
 {
@@ -703,17 +703,23 @@ int memory_give_back(struct memory *memory, uint64_t gpa)
 	return ret;
 }
 
-/* What the host has no page for is no memory, and stays away. */
+/*
+ * What the host has no page for is no memory, and stays away. A block that is there is left as it is: another VP was here first, and its guest has
+ * written since; or it was not to go after all.
+ */
 static int bring_back(struct memory *memory, uint64_t gpa, uint64_t at)
 {
+	bool away = is_away(memory, at);
 	int ret;
 
-	(void)want_large_pages(memory, at, MEMORY_UNIT);
+	if (away) {
+		(void)want_large_pages(memory, at, MEMORY_UNIT);
+	}
 	ret = backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT, ACCESS);
 	if (ret == -EEXIST) {
 		ret = 0; /* it is mapped */
 	}
-	if (ret == 0 && is_away(memory, at)) {
+	if (ret == 0 && away) {
 		memory_restore(memory, gpa, MEMORY_UNIT);
 		atomic_fetch_sub(&memory->away, MEMORY_UNIT);
 	}

@@ -658,6 +658,60 @@ static void room_is_around_the_hole(void **state)
 	assert_false(memory_find_room(&memory, 128 * MIB, &gpa));
 }
 
+/* Every block of it, with its first byte and its last as the test left them. */
+static void expect_block(const struct memory *memory, uint64_t gpa, uint8_t value)
+{
+	const uint8_t *block = memory->base + gpa;
+
+	assert_int_equal(block[0], value);
+	assert_int_equal(memcmp(block, block + 1, 2 * MIB - 1), 0);
+}
+
+/* Who wants a block that is there again, or still, has it as it is. */
+static void what_is_there_is_left_alone(void **state)
+{
+	struct backend_partition partition = {0};
+	struct memory memory;
+
+	(void)state;
+	assert_int_equal(memory_create(&memory, 16 * MIB, 32 * MIB, true), 0);
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	/* Two VPs find it away. The first has it back and writes; then comes the second. */
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), 0);
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), 0);
+	memset(memory.base + 4 * MIB, 0x55, 2 * MIB);
+	assert_int_equal(memory_bring_back(&memory, 5 * MIB), 0);
+	expect_block(&memory, 4 * MIB, 0x55);
+	/* It was about to go, but for a page that is in use; a VP touched it meanwhile. */
+	assert_non_null(memory_acquire(&memory, 5 * MIB, 1));
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EBUSY);
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), 0);
+	expect_block(&memory, 4 * MIB, 0x55);
+	/* The same, and the hypervisor had no room to map it again: it comes as it was. */
+	partition.map_result = -ENOMEM;
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -ENOMEM);
+	assert_null(guest_has(&partition, 4 * MIB));
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), -ENOMEM);
+	assert_int_equal(memory.away, 0);
+	expect_block(&memory, 4 * MIB, 0x55);
+	partition.map_result = 0;
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), 0);
+	assert_non_null(guest_has(&partition, 4 * MIB));
+	expect_block(&memory, 4 * MIB, 0x55);
+	memory_complete(&memory, 5 * MIB, 1, 0);
+	/* What was added and is in use stays, as it is. */
+	assert_int_equal(memory_add(&memory, 16 * MIB, 8 * MIB), 0);
+	memset(memory.base + 16 * MIB, 0x66, 8 * MIB);
+	assert_non_null(memory_acquire(&memory, 21 * MIB, 1));
+	assert_int_equal(memory_withdraw(&memory, 16 * MIB, 8 * MIB), -EBUSY);
+	expect_block(&memory, 16 * MIB, 0);
+	expect_block(&memory, 20 * MIB, 0x66);
+	expect_block(&memory, 22 * MIB, 0x66);
+	memory_complete(&memory, 21 * MIB, 1, 0);
+	expect_no_users(&memory);
+	memory_destroy(&memory);
+}
+
 /* One gives, two touch. Whoever has acquired a page has it: what is written there is read there. */
 static struct memory shared_blocks;
 static atomic_bool blocks_end;
@@ -725,6 +779,7 @@ int main(void)
 		cmocka_unit_test(cleared_means_zeros),
 		cmocka_unit_test(blocks_go_and_come),
 		cmocka_unit_test(blocks_in_use_stay),
+		cmocka_unit_test(what_is_there_is_left_alone),
 		cmocka_unit_test(giving_and_touching_at_once),
 		cmocka_unit_test(memory_is_added),
 		cmocka_unit_test(room_is_around_the_hole),
