@@ -712,7 +712,10 @@ static void what_is_there_is_left_alone(void **state)
 	memory_destroy(&memory);
 }
 
-/* One gives, two touch. Whoever has acquired a page has it: what is written there is read there. */
+/*
+ * One gives, two touch. Whoever has acquired a page has it: what is written there is read there, also when a VP that found the block away comes
+ * late.
+ */
 static struct memory shared_blocks;
 static atomic_bool blocks_end;
 
@@ -726,6 +729,7 @@ static void *touch_blocks(void *argument)
 
 		CHECK(where != NULL);
 		*(volatile uint32_t *)where = i;
+		CHECK(memory_bring_back(&shared_blocks, gpa) == 0);
 		CHECK(*(volatile uint32_t *)where == i);
 		memory_complete(&shared_blocks, gpa, sizeof(*where), sizeof(*where));
 	}
