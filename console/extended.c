@@ -2,7 +2,7 @@
  * RFB's pseudo-encoding -258, QEMU Extended Key Event (the community's RFB specification, rfbproto): the viewer says scan codes, so that its layout
  * and the guest's need not be the same. The library knows the names of it alone; so it is an extension.
  */
-#include "console/viewer.h"
+#include "console/vnc.h"
 
 static const uint8_t tail_bytes = sz_rfbQemuExtendedKeyEventMsg - 1;
 
@@ -41,7 +41,9 @@ static rfbBool handle(rfbClientPtr client, void *data, const rfbClientToServerMs
 		code = (code & 0x7f) | 0x80;
 	}
 	if (code != 0 && code < 0x100) {
-		viewer_press(client->screen->screenData, (uint8_t)code, event.down != 0);
+		const struct viewer *viewer = client->screen->screenData;
+
+		seat_press(&viewer->seat, (uint8_t)code, event.down != 0);
 	}
 	return TRUE;
 }

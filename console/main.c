@@ -1,6 +1,6 @@
 /*
- * vmvnc: shows a machine to viewers that speak VNC. `vmwp --vnc` starts it, with a socket at which viewers connect (descriptor 3) and a seat at the
- * machine's console (4). Each viewer has a process of its own, and in it a seat of its own: so one that is slow, or breaks the library, has done it to
+ * vmvnc and vmrdp show a machine to viewers that speak VNC or RDP. `vmwp --vnc` and `--rdp` start them, with a socket at which viewers connect
+ * (descriptor 3) and a seat at the machine's console (4). Each viewer has a process of its own, and in it a seat of its own: so one that is slow, or breaks the library, has done it to
  * itself. This process accepts, and reads nothing that a viewer says. All of them end with the machine.
  */
 #include <errno.h>
@@ -93,9 +93,9 @@ int main(int argc, char **argv)
 	struct packet packet = {
 		.bytes = &hello, .size = sizeof(hello), .fds = &memory, .fds_max = 1};
 
-	say_set_name("vmvnc");
+	say_set_name(viewer_program);
 	if (argc != 2) {
-		say("vmwp --vnc starts it; by itself it shows nothing");
+		say("vmwp starts it; by itself it shows nothing");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

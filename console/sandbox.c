@@ -1,5 +1,5 @@
 /*
- * What vmvnc may do: the process that accepts reaches no file and is a user that nobody else is. It starts processes, each of which, before it reads
+ * What vmvnc and vmrdp may do: the process that accepts reaches no file and is a user that nobody else is. It starts processes, each of which, before it reads
  * what a viewer says, keeps only the calls that serve its two sockets.
  */
 #include <fcntl.h>
@@ -46,9 +46,12 @@ static int filter_by_argument(scmp_filter_ctx filter)
 {
 	const struct filter_rule rules[] = {
 		{SCMP_SYS(sendto), 1, {SCMP_A4(SCMP_CMP_EQ, 0)}},
+		/* to wait for the viewer, or not to */
+		{SCMP_SYS(fcntl), 1, {SCMP_A1(SCMP_CMP_EQ, F_GETFL)}},
+		{SCMP_SYS(fcntl), 1, {SCMP_A1(SCMP_CMP_EQ, F_SETFL)}},
 	};
 
-	return filter_allow(filter, rules, 1);
+	return filter_allow(filter, rules, ARRAY_COUNT(rules));
 }
 
 bool sandbox_enter(void)

@@ -36,7 +36,7 @@ self_headers := $(shell find $(wildcard $(filter-out root,$(folders)) include) -
 check-headers: $(self_headers:%.h=build/headers/%.ok)
 build/headers/%.ok: %.h
 	@mkdir -p $(@D)
-	@printf '#include "%s"\n' $< | $(CC) $(if $(filter hypervisor/% loader/%,$<),$(image_flags),$(user_flags)) \
+	@printf '#include "%s"\n' $< | $(CC) $(if $(filter hypervisor/% loader/%,$<),$(image_flags),$(user_flags) $(call folder_flags,user,$<)) \
 		-Wno-unused-function -MF $(@:.ok=.d) -MT $@ -x c -c -o /dev/null -
 	@touch $@
 

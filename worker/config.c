@@ -68,6 +68,8 @@ static const char help[] =
 	"  --vnc unix:PATH   that, and it is shown on a socket to viewers that speak VNC, whose "
 	"keyboard and\n"
 	"                    mouse are the machine's\n"
+	"  --rdp unix:PATH   the same for viewers that speak RDP, by vmrdp of the package "
+	"verdigris-rdp\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --memory-minimum SIZE\n"
 	"                    dynamic memory: vmctl memory leads the guest to have less, down to "
@@ -338,18 +340,19 @@ static void set_receive(json_t *document, const char *key, const char *word)
 	json_object_set_new(object, strcmp(key, "receive") == 0 ? "socket" : "owner", text(word));
 }
 
-static bool set_vnc(json_t *document, const char *word)
+/* A screen's. */
+static bool set_show(json_t *document, const char *key, const char *word)
 {
 	static const char before[] = "unix:";
-	json_t *vnc;
+	json_t *show;
 
 	if (strncmp(word, before, sizeof(before) - 1) != 0 || word[sizeof(before) - 1] == '\0') {
-		say("--vnc %s: give unix:PATH", word);
+		say("--%s %s: give unix:PATH", key, word);
 		return false;
 	}
-	vnc = json_object();
-	json_object_set_new(vnc, "socket", text(word + sizeof(before) - 1));
-	json_object_set_new(document, "vnc", vnc);
+	show = json_object();
+	json_object_set_new(show, "socket", text(word + sizeof(before) - 1));
+	json_object_set_new(document, key, show);
 	return true;
 }
 
@@ -379,7 +382,7 @@ enum option_name {
 	DEVICE,
 	SOCKET,
 	RECEIVE,
-	VNC,
+	SHOW,
 	SERVICES,
 	CONFIG,
 	PRINT,
@@ -407,7 +410,8 @@ static const struct option option_table[] = {
 	{"receive", required_argument, NULL, RECEIVE},
 	{"receive-owner", required_argument, NULL, RECEIVE},
 	{"vga", no_argument, NULL, FLAG},
-	{"vnc", required_argument, NULL, VNC},
+	{"vnc", required_argument, NULL, SHOW},
+	{"rdp", required_argument, NULL, SHOW},
 	{"memory", required_argument, NULL, TEXT},
 	{"memory-minimum", required_argument, NULL, TEXT},
 	{"memory-maximum", required_argument, NULL, TEXT},
@@ -464,8 +468,8 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 	case RECEIVE:
 		set_receive(document, key, value);
 		return true;
-	case VNC:
-		return set_vnc(document, value);
+	case SHOW:
+		return set_show(document, key, value);
 	case SERVICES:
 		set_services(document, value);
 		return true;

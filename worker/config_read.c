@@ -338,21 +338,19 @@ static bool read_vsock(struct form *form, const json_t *value, void *into)
 				  "is not such a socket");
 }
 
-static bool read_vnc(struct form *form, const json_t *value, void *into)
+/* A socket at which viewers connect. */
+static bool read_show(struct form *form, const json_t *value, void *into)
 {
 	static const struct form_member members[] = {
-		{"socket", FORM_OTHER, .required = true, AT(vnc), .read = read_file},
+		{"socket", FORM_OTHER, .required = true, .read = read_file},
 	};
-	struct config *config = form->user;
+	const struct config_file *file = into;
 
-	(void)into;
-	if (!form_read(form, value, members, ARRAY_COUNT(members), config)) {
-		return false;
-	}
-	return config->vnc.fd < 0 || is_listener(config->vnc.fd, SOCK_STREAM) ||
-	       form_refuse_member(form, "socket", json_object_get(value, "socket"),
-				  "give a UNIX socket of type SOCK_STREAM that listens",
-				  "is not such a socket");
+	return form_read(form, value, members, ARRAY_COUNT(members), into) &&
+	       (file->fd < 0 || is_listener(file->fd, SOCK_STREAM) ||
+		form_refuse_member(form, "socket", json_object_get(value, "socket"),
+				   "give a UNIX socket of type SOCK_STREAM that listens",
+				   "is not such a socket"));
 }
 
 /* ---- Disks ---- */
@@ -585,6 +583,7 @@ static bool check_keys(struct form *form, const struct config *config)
 		{"firmware-log", 2 | 4, "give it with generation 1 or 2"},
 		{"vga", 2 | 4, "give it with generation 1 or 2"},
 		{"vnc", 2 | 4, "give it with generation 1 or 2"},
+		{"rdp", 2 | 4, "give it with generation 1 or 2"},
 		{"floppy", 2, "give it with generation 1"},
 		{"vga-firmware", 2, "give it with generation 1"},
 		{"firmware-variables", 4, "give it with generation 2"},
@@ -651,7 +650,7 @@ static bool check_start(struct form *form, struct config *config)
 	if (!check_template(form, config)) {
 		return false;
 	}
-	config->vga |= config->vnc.path != NULL;
+	config->vga |= config->vnc.path != NULL || config->rdp.path != NULL;
 	if (config->vga && config->vga_rom.path == NULL) {
 		config->vga_rom.path = CONFIG_VGA_BIOS;
 	}
@@ -881,7 +880,8 @@ bool config_read(struct config *config, struct form_error *error)
 		{"restore", FORM_OTHER, AT(restore), .read = read_image},
 		{"receive", FORM_OTHER, .read = read_receive},
 		{"vga", FORM_FLAG, AT(vga)},
-		{"vnc", FORM_OTHER, .read = read_vnc},
+		{"vnc", FORM_OTHER, AT(vnc), .read = read_show},
+		{"rdp", FORM_OTHER, AT(rdp), .read = read_show},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
 		{"crash-log", FORM_OTHER, AT(crash_log), .read = read_log},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
@@ -917,7 +917,8 @@ bool config_read(struct config *config, struct form_error *error)
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
 		config->restore.fd = config->firmware_variables.fd = config->firmware_template.fd =
 			config->tpm.fd = -1;
-	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd = -1;
+	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd =
+		config->rdp.fd = -1;
 	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config) && check_devices(&form, config);

@@ -1,6 +1,6 @@
 /*
- * The machine's console: a frame source and an input sink on sockets (include/mgmt/display.h), and the program vmvnc at the other end, which is
- * started before the worker is in its sandbox. Nothing of what a viewer says is read in this process.
+ * The machine's console: a frame source and an input sink on sockets (include/mgmt/display.h), and the programs vmvnc and vmrdp at the other
+ * end, which are started before the worker is in its sandbox. Nothing of what a viewer says is read in this process.
  *
  * All of it is the main thread's.
  */
@@ -22,19 +22,24 @@
 #include "worker/machine.h"
 #include "worker/say.h"
 
-#define VNC     "vmvnc"
 #define BACKLOG 8
 /* Descriptors of what is started. */
-#define VNC_LISTENER 3
-#define VNC_SEAT     4
+#define SHOW_LISTENER 3
+#define SHOW_SEAT     4
 /* Of one seat's requests before another's turn comes. */
 #define TURN 64
 
 extern char **environ;
 
-static bool refuse(const char *what, int error)
+/* A program that shows the machine, if there is a socket for it. */
+struct show {
+	const char *option, *program;
+	const struct config_file *socket;
+};
+
+static bool refuse(const struct show *show, const char *what, int error)
 {
-	say("--vnc: %s: %s", what, strerror(error));
+	say("%s: %s: %s", show->option, what, strerror(error));
 	return false;
 }
 
@@ -171,33 +176,35 @@ void display_serve(struct machine *machine)
 /* ---- The program ---- */
 
 /* Beside this one, or as a shell finds it. */
-static int start(int listener, int seat, const char *name)
+static int start(const struct show *show, int listener, int seat, const char *name)
 {
-	char beside[PATH_MAX], *slash, *argv[] = {(char *)VNC, (char *)name, NULL};
+	char beside[PATH_MAX], *slash, *argv[] = {(char *)show->program, (char *)name, NULL};
+	size_t room = strlen(show->program) + 1;
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none;
-	ssize_t length = readlink("/proc/self/exe", beside, sizeof(beside) - sizeof(VNC));
+	ssize_t length = readlink("/proc/self/exe", beside, sizeof(beside) - room);
 	pid_t child;
 	int ret;
 
 	beside[length > 0 ? length : 0] = '\0';
 	slash = strrchr(beside, '/');
-	strcpy(slash != NULL ? slash + 1 : beside, VNC);
+	strcpy(slash != NULL ? slash + 1 : beside, show->program);
 	sigemptyset(&none);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	ret = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
 	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, 0, 1);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, listener, VNC_LISTENER);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, seat, VNC_SEAT);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_addclosefrom_np(&actions, VNC_SEAT + 1);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, listener, SHOW_LISTENER);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, seat, SHOW_SEAT);
+	ret = ret != 0 ? ret : posix_spawn_file_actions_addclosefrom_np(&actions, SHOW_SEAT + 1);
 	ret = ret != 0 ? ret : posix_spawnattr_setsigmask(&attributes, &none);
 	ret = ret != 0 ? ret : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	if (ret == 0) {
 		ret = posix_spawn(&child, beside, &actions, &attributes, argv, environ);
 		if (ret == ENOENT || ret == ENOTDIR) {
-			ret = posix_spawnp(&child, VNC, &actions, &attributes, argv, environ);
+			ret = posix_spawnp(&child, show->program, &actions, &attributes, argv,
+					   environ);
 		}
 	}
 	posix_spawnattr_destroy(&attributes);
@@ -208,47 +215,63 @@ static int start(int listener, int seat, const char *name)
 /* What is duplicated to a low number must not stand on one. */
 static int raise_fd(int fd)
 {
-	int raised = fcntl(fd, F_DUPFD_CLOEXEC, VNC_SEAT + 1);
+	int raised = fcntl(fd, F_DUPFD_CLOEXEC, SHOW_SEAT + 1);
 
 	close(fd);
 	return raised;
 }
 
+static bool begin_show(struct machine *machine, const struct show *show)
+{
+	const struct config_file *socket = show->socket;
+	char option[16], what[64];
+	int listener, seats[2], ret;
+
+	if (socket->path == NULL) {
+		return true;
+	}
+	snprintf(option, sizeof(option), "%s ", show->option);
+	listener = listen_privately(socket->path, socket->fd, SOCK_STREAM, BACKLOG, option);
+	if (listener < 0) {
+		return false;
+	}
+	if ((listener = raise_fd(listener)) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, seats) != 0) {
+		return refuse(show, socket->path, errno);
+	}
+	seats[1] = raise_fd(seats[1]);
+	ret = seats[1] < 0 ? errno : start(show, listener, seats[1], machine->config->name);
+	close(listener);
+	close(seats[1]);
+	if (ret != 0) {
+		close(seats[0]);
+		snprintf(what, sizeof(what), "%s cannot be started", show->program);
+		return refuse(show, what, ret);
+	}
+	return sit_down(machine, seats[0]) || refuse(show, show->program, EPIPE);
+}
+
 bool display_create(struct machine *machine)
 {
 	const struct config *config = machine->config;
+	const struct show shows[] = {{"--vnc", "vmvnc", &config->vnc},
+				     {"--rdp", "vmrdp", &config->rdp}};
 	struct display *display = &machine->display;
-	int listener, seats[2], ret, i;
+	unsigned int i;
 
 	display->epoll = -1;
 	for (i = 0; i < DISPLAY_PLACES; i++) {
 		display->seats[i].fd = -1;
 	}
-	if (config->vnc.path == NULL) {
+	if (config->vnc.path == NULL && config->rdp.path == NULL) {
 		return true;
 	}
-	listener =
-		listen_privately(config->vnc.path, config->vnc.fd, SOCK_STREAM, BACKLOG, "--vnc ");
-	if (listener < 0) {
+	display->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (display->epoll < 0) {
+		say("the screen: %s", strerror(errno));
 		return false;
 	}
-	display->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (display->epoll < 0 || (listener = raise_fd(listener)) < 0 ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, seats) != 0) {
-		return refuse(config->vnc.path, errno);
-	}
-	seats[1] = raise_fd(seats[1]);
-	ret = seats[1] < 0 ? errno : start(listener, seats[1], config->name);
-	close(listener);
-	close(seats[1]);
-	if (ret != 0) {
-		close(seats[0]);
-		return refuse(VNC " cannot be started", ret);
-	}
-	if (!sit_down(machine, seats[0])) {
-		return refuse(VNC, EPIPE);
-	}
-	return true;
+	return begin_show(machine, &shows[0]) && begin_show(machine, &shows[1]);
 }
 
 void display_destroy(struct machine *machine)

@@ -116,8 +116,8 @@ struct disk_place {
 	bool there, dvd, read_only;
 };
 
-/* Who looks: the program that the worker has started, and those that it brings. */
-#define DISPLAY_PLACES (1 + DISPLAY_SEATS)
+/* Who looks: the two programs that the worker may have started, and those that they bring. */
+#define DISPLAY_PLACES (2 + DISPLAY_SEATS)
 
 struct display {
 	int epoll; /* -1: nobody ever looks */

@@ -25,6 +25,7 @@ static int seat; /* the first one's other end */
 static bool keys[256];
 static unsigned int releases;
 static uint8_t buttons;
+static char started[16];
 
 /* ---- What a seat reaches ---- */
 
@@ -62,7 +63,7 @@ int __wrap_posix_spawn(pid_t *child, const char *path, const posix_spawn_file_ac
 	(void)path;
 	(void)actions;
 	(void)attributes;
-	(void)argv;
+	snprintf(started, sizeof(started), "%s", argv[0]);
 	(void)envp;
 	for (fd = 3; fd < 64; fd++) {
 		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
@@ -135,16 +136,17 @@ static int join(int *kept)
 	return ends[0];
 }
 
-static int setup(void **state)
+static int set_up(bool rdp)
 {
 	static char path[64];
+	struct config_file socket = {.path = path, .fd = -1};
 
-	(void)state;
 	snprintf(path, sizeof(path), "/tmp/display-test.%d", getpid());
 	memset(keys, 0, sizeof(keys));
 	releases = 0;
 	buttons = 0;
-	config = (struct config){.name = "test", .vnc = {.path = path, .fd = -1}};
+	config = (struct config){.name = "test"};
+	*(rdp ? &config.rdp : &config.vnc) = socket;
 	machine.config = &config;
 	machine.screen_fd = memfd_create("screen", MFD_CLOEXEC);
 	assert_true(machine.screen_fd >= 0);
@@ -153,13 +155,25 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup(void **state)
+{
+	(void)state;
+	return set_up(false);
+}
+
+static int setup_rdp(void **state)
+{
+	(void)state;
+	return set_up(true);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
 	display_destroy(&machine);
 	close(machine.screen_fd);
 	close(seat);
-	unlink(config.vnc.path);
+	unlink(config.vnc.path != NULL ? config.vnc.path : config.rdp.path);
 	return 0;
 }
 
@@ -170,6 +184,7 @@ static void test_looks_and_types(void **state)
 	struct screen screen;
 
 	(void)state;
+	assert_string_equal(started, "vmvnc");
 	assert_false(is_readable(seat));
 	ask(seat, (struct display_request){.type = DISPLAY_LOOK});
 	assert_int_equal(recv(seat, &screen, sizeof(screen), MSG_DONTWAIT), sizeof(screen));
@@ -179,6 +194,14 @@ static void test_looks_and_types(void **state)
 	assert_false(keys[0x9d]);
 	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .x = -5, .buttons = 2});
 	assert_int_equal(buttons, 2);
+}
+
+static void test_rdp(void **state)
+{
+	(void)state;
+	assert_string_equal(started, "vmrdp");
+	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .buttons = 8});
+	assert_int_equal(buttons, 8);
 }
 
 /* Each by a seat of its own, which holds a key and a button. */
@@ -266,10 +289,10 @@ static void test_takes_no_answer(void **state)
 
 static void test_no_more_seats(void **state)
 {
-	int seats[DISPLAY_SEATS], i;
+	int seats[DISPLAY_PLACES - 1], i;
 
 	(void)state;
-	for (i = 0; i < DISPLAY_SEATS; i++) {
+	for (i = 0; i < DISPLAY_PLACES - 1; i++) {
 		seats[i] = join(NULL);
 		expect_hello(seats[i]);
 	}
@@ -280,7 +303,7 @@ static void test_no_more_seats(void **state)
 	serve();
 	seats[3] = join(NULL);
 	expect_hello(seats[3]);
-	for (i = 0; i < DISPLAY_SEATS; i++) {
+	for (i = 0; i < DISPLAY_PLACES - 1; i++) {
 		close(seats[i]);
 	}
 }
@@ -289,9 +312,13 @@ int main(void)
 {
 #define SEATED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		SEATED(test_looks_and_types),    SEATED(test_rules),
-		SEATED(test_descriptor_unasked), SEATED(test_keeps_the_end),
-		SEATED(test_takes_no_answer),    SEATED(test_no_more_seats),
+		SEATED(test_looks_and_types),
+		SEATED(test_rules),
+		SEATED(test_descriptor_unasked),
+		SEATED(test_keeps_the_end),
+		SEATED(test_takes_no_answer),
+		SEATED(test_no_more_seats),
+		cmocka_unit_test_setup_teardown(test_rdp, setup_rdp, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

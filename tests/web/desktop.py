@@ -37,8 +37,12 @@ class Desktop:
         width, height, lines = self.picture()
         return tuple(reversed(lines[height // 2][width // 2 * 4:width // 2 * 4 + 3]))
 
+    def read(self, *words):
+        """What xdotool answers."""
+        return subprocess.run(["xdotool", *words], env=self.environment, check=True, timeout=PATIENCE, stdout=subprocess.PIPE, text=True).stdout
+
     def do(self, *words):
-        subprocess.run(["xdotool", *words], env=self.environment, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
+        self.read(*words)
 
     def end(self):
         for process in (*self.viewers, self.server):
