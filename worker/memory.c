@@ -670,6 +670,18 @@ bool memory_is_away(const struct memory *memory, uint64_t gpa)
 	return at != NOWHERE && is_away(memory, at);
 }
 
+/* What the hypervisor knew to be written in the block was forgotten with its mapping: all of it may have been. */
+static int map_block(struct memory *memory, uint64_t gpa, uint64_t at)
+{
+	int ret = backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT,
+					ACCESS);
+
+	if (ret == 0 && is_logged(memory)) {
+		mark(memory, at, MEMORY_UNIT);
+	}
+	return ret;
+}
+
 /* First the guest's VPs, then this process: who comes meanwhile waits for the lock, and has it back. */
 static int give_back(struct memory *memory, uint64_t gpa, uint64_t at)
 {
@@ -681,8 +693,7 @@ static int give_back(struct memory *memory, uint64_t gpa, uint64_t at)
 	ret = memory_remove(memory, gpa, MEMORY_UNIT);
 	if (ret == 0) {
 		atomic_fetch_add(&memory->away, MEMORY_UNIT);
-	} else if (backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT,
-					 ACCESS) != 0) {
+	} else if (map_block(memory, gpa, at) != 0) {
 		/* Its pages are there, so there is room: but for the hypervisor's tables. It comes when it is touched. */
 		return -ENOMEM;
 	}
@@ -715,7 +726,7 @@ static int bring_back(struct memory *memory, uint64_t gpa, uint64_t at)
 	if (away) {
 		(void)want_large_pages(memory, at, MEMORY_UNIT);
 	}
-	ret = backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT, ACCESS);
+	ret = map_block(memory, gpa, at);
 	if (ret == -EEXIST) {
 		ret = 0; /* it is mapped */
 	}

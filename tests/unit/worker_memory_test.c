@@ -712,6 +712,40 @@ static void what_is_there_is_left_alone(void **state)
 	memory_destroy(&memory);
 }
 
+/* What the hypervisor knew to be written in a block is forgotten with its mapping: all of it counts as written. */
+static void what_was_to_go_is_dirty(void **state)
+{
+	struct backend_partition partition = {0};
+	struct memory memory;
+	uint8_t bits[64], all[64], none[64] = {0};
+
+	(void)state;
+	memset(all, 0xff, sizeof(all));
+	assert_int_equal(memory_create(&memory, 16 * MIB, 16 * MIB, true), 0);
+	assert_int_equal(memory_map(&memory, &partition), 0);
+	assert_int_equal(memory_log_start(&memory, &partition), 0);
+	assert_non_null(memory_acquire(&memory, 5 * MIB, 1));
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -EBUSY);
+	assert_int_equal(memory_dirty(&memory, &partition, 4 * MIB, 2 * MIB, bits), 0);
+	assert_memory_equal(bits, all, sizeof(bits));
+	assert_int_equal(memory_dirty(&memory, &partition, 4 * MIB, 2 * MIB, bits), 0);
+	assert_memory_equal(bits, none, sizeof(bits));
+	/* The hypervisor has no room to map it, at first. */
+	partition.map_result = -ENOMEM;
+	assert_int_equal(memory_give_back(&memory, 4 * MIB), -ENOMEM);
+	partition.map_result = 0;
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), 0);
+	assert_int_equal(memory_dirty(&memory, &partition, 4 * MIB, 2 * MIB, bits), 0);
+	assert_memory_equal(bits, all, sizeof(bits));
+	/* What was there all the time is not written by who comes late. */
+	assert_int_equal(memory_bring_back(&memory, 4 * MIB), 0);
+	assert_int_equal(memory_dirty(&memory, &partition, 4 * MIB, 2 * MIB, bits), 0);
+	assert_memory_equal(bits, none, sizeof(bits));
+	memory_complete(&memory, 5 * MIB, 1, 0);
+	memory_log_stop(&memory, &partition);
+	memory_destroy(&memory);
+}
+
 /*
  * One gives, two touch. Whoever has acquired a page has it: what is written there is read there, also when a VP that found the block away comes
  * late.
@@ -784,6 +818,7 @@ int main(void)
 		cmocka_unit_test(blocks_go_and_come),
 		cmocka_unit_test(blocks_in_use_stay),
 		cmocka_unit_test(what_is_there_is_left_alone),
+		cmocka_unit_test(what_was_to_go_is_dirty),
 		cmocka_unit_test(giving_and_touching_at_once),
 		cmocka_unit_test(memory_is_added),
 		cmocka_unit_test(room_is_around_the_hole),
