@@ -20,6 +20,7 @@
 #include "disk/disk.h"
 #include "hosted/listen.h"
 #include "hosted/member.h"
+#include "hosted/pci.h"
 #include "hosted/say.h"
 #include "include/mgmt/control.h"
 
@@ -103,6 +104,10 @@ static const char help[] =
 	"                                     one more, on a virtual switch\n"
 	"  net remove NUMBER                  one is taken away\n"
 	"  net connect NUMBER[,socket=PATH]   the switch of one was ended, and is there again\n"
+	"  device add ADDRESS                 a PCI device of this host that vfio-pci has, as "
+	"0000:00:05.0\n"
+	"  device remove ADDRESS [--force]    the guest is asked to let go of it, for 30 s, or not "
+	"at all\n"
 	"  jobs                               what is under way, and how the last ones ended\n"
 	"  cancel JOB                         a job that has not gone too far\n"
 	"  events                             what happens, as it happens\n"
@@ -131,6 +136,7 @@ enum takes {
 	A_COPY,
 	AN_ADAPTER,
 	A_SWITCH,
+	A_DEVICE,
 	ADDRESSES,
 	OPTIONS,
 	A_COMMAND
@@ -227,6 +233,11 @@ static void show_each(const json_t *of, const char *list, void (*show)(const jso
 	{
 		show(item);
 	}
+}
+
+static void show_device(const json_t *device)
+{
+	printf("device     %s\n", member_text(device, "pci"));
 }
 
 static void show_networks(const json_t *status)
@@ -366,6 +377,7 @@ static void show_status(const json_t *status)
 	show_each(status, "serials", show_serial);
 	show_each(status, "disks", show_disk);
 	show_networks(status);
+	show_each(status, "devices", show_device);
 	show_services(status);
 }
 
@@ -739,6 +751,8 @@ static const struct command commands[] = {
 	{"net add", CONTROL_NET_ADD, A_SWITCH, 0, 0, 0, NULL},
 	{"net remove", CONTROL_NET_REMOVE, AN_ADAPTER, 0, 0, 0, NULL},
 	{"net connect", CONTROL_NET_CONNECT, AN_ADAPTER, 0, 0, 0, NULL},
+	{"device add", CONTROL_DEVICE_ADD, A_DEVICE, 0, 0, 0, NULL},
+	{"device remove", CONTROL_DEVICE_REMOVE, A_DEVICE, 0, 1, 0, NULL},
 	{"jobs", CONTROL_JOBS, NOTHING, 0, 0, 0, show_jobs},
 	{"cancel", CONTROL_CANCEL, A_JOB, 0, 0, 0, NULL},
 	{"events", CONTROL_EVENTS, NOTHING, 0, 0, 0, NULL},
@@ -1000,6 +1014,30 @@ static bool put_memory(json_t *params, char **words, int count)
 	return true;
 }
 
+static bool put_device(json_t *params, char **words, int count)
+{
+	if (count > 1 && strcmp(words[1], "--force") != 0) {
+		return client_fail(words[1], "not an option of device remove: --force");
+	}
+	if (count > 1) {
+		json_object_set_new(params, "force", json_true());
+	}
+	return json_object_set_new(params, "pci", json_string(words[0])) == 0 ||
+	       client_fail(words[0], "it is not UTF-8");
+}
+
+/* Container and group, or the container alone: how many; -1: said why. */
+static int open_device(const char *address, int *fds)
+{
+	char why[512];
+
+	if (pci_open(address, &fds[0], &fds[1], why, sizeof(why)) != 0) {
+		client_fail(address, why);
+		return -1;
+	}
+	return fds[1] >= 0 ? 2 : 1;
+}
+
 /* The worker has no way to a path, so its connection to the switch is made here. */
 static int connect_switch(const char *path)
 {
@@ -1048,6 +1086,9 @@ static json_t *make_params(const struct command *command, char **words, int word
 	}
 	if (command->takes == A_SWITCH) {
 		return put_switch(params, words[0], path) ? params : NULL;
+	}
+	if (command->takes == A_DEVICE) {
+		return put_device(params, words, word_count) ? params : NULL;
 	}
 	if (command->takes == A_SIZE) {
 		return put_memory(params, words, word_count) ? params : NULL;
@@ -1508,6 +1549,9 @@ static int run(const char *path, const struct command *command, char **words, in
 	if (takes_switch(command)) {
 		fds[0] = connect_switch(switch_path);
 		count = fds[0] >= 0 ? 1 : -1;
+	}
+	if (strcmp(command->method, CONTROL_DEVICE_ADD) == 0) {
+		count = open_device(words[0], fds);
 	}
 	if (count < 0) {
 		return EXIT_REFUSED;

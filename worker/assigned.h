@@ -10,6 +10,7 @@
 
 #include "lib/check.h"
 
+struct job;
 struct machine;
 struct vpci_target;
 
@@ -21,6 +22,21 @@ void assigned_stop(struct machine *machine);
 /* Before and after bus_destroy(). */
 void assigned_detach(struct machine *machine);
 void assigned_free(struct machine *machine);
+
+/*
+ * A device comes or goes while the machine runs; main thread, of a machine with a control socket. The place of the device of this address, or
+ * (NULL) one that is free; -1: there is none. One job at a time has to do with devices.
+ */
+int assigned_place(const struct machine *machine, const char *address) MUST_CHECK;
+/* What is there; NULL: nothing. */
+const char *assigned_name(const struct machine *machine, unsigned int place);
+/*
+ * Makes the job do it: its number is the place. The descriptors are those of pci_open(), and the job's then. One that goes is asked of the guest, which
+ * has its time, unless `force`. -ENOMEM: nothing is changed.
+ */
+int assigned_prepare_add(struct machine *machine, struct job *job, const char *address, int fd,
+			 int group) MUST_CHECK;
+int assigned_prepare_remove(struct machine *machine, struct job *job, bool force) MUST_CHECK;
 
 /* As host_elsewhere(). Any thread. */
 bool assigned_access(struct machine *machine, uint64_t gpa, unsigned int size, bool write,

@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "devices/smbios.h"
 #include "disk/bytes.h"
+#include "hosted/pci.h"
 #include "worker/config.h"
 #include "worker/memory.h"
 
@@ -753,12 +754,8 @@ unsigned int config_queues(const struct config *config)
 static bool read_address_of_device(struct form *form, const json_t *value, void *into)
 {
 	const char *text = json_string_value(value);
-	unsigned int domain, bus, slot, function;
-	int length = 0;
 
-	if (text == NULL || strlen(text) != 12 ||
-	    sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &length) != 4 ||
-	    length != 12 || strspn(text, "0123456789abcdef:.") != 12 || slot > 31 || function > 7) {
+	if (text == NULL || !pci_is_address(text)) {
 		return form_refuse(form, value, "give one as lspci -D shows it: 0000:00:05.0",
 				   "is no address of a PCI device");
 	}

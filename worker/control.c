@@ -215,14 +215,17 @@ static void job_ended(void *user, const struct job *job)
 		{CONTROL_ATTACH, "attached"},       {CONTROL_DETACH, "detached"},
 		{CONTROL_DVD, "attached"},          {CONTROL_CHANGE, "medium"},
 		{CONTROL_NET_ADD, "added"},         {CONTROL_NET_REMOVE, "removed"},
-		{CONTROL_NET_CONNECT, "connected"},
+		{CONTROL_NET_CONNECT, "connected"}, {CONTROL_DEVICE_ADD, "added"},
+		{CONTROL_DEVICE_REMOVE, "removed"},
 	};
+	static const char *const names[] = {[JOB_OF_DISK] = CONTROL_ON_DISKS,
+					    [JOB_OF_ADAPTER] = CONTROL_ON_NETWORKS,
+					    [JOB_OF_DEVICE] = CONTROL_ON_DEVICES};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_COUNT(changes) && job->state == JOB_DONE; i++) {
 		if (strcmp(job->what, changes[i].what) == 0) {
-			emit(control,
-			     job->of == JOB_OF_DISK ? CONTROL_ON_DISKS : CONTROL_ON_NETWORKS,
+			emit(control, names[job->of],
 			     json_pack("{s:i, s:s}", "number", job->number, "change",
 				       changes[i].change));
 		}

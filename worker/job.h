@@ -23,7 +23,7 @@ enum job_state { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CA
 
 enum job_turn { JOB_MAY_CANCEL, JOB_IS_CANCELLED, JOB_IS_COMMITTED };
 
-enum job_of { JOB_OF_NOTHING, JOB_OF_DISK, JOB_OF_ADAPTER };
+enum job_of { JOB_OF_NOTHING, JOB_OF_DISK, JOB_OF_ADAPTER, JOB_OF_DEVICE };
 
 /* A letter as in machine.h; [J] the job's thread while it runs. */
 struct job {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hosted/pci.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
@@ -37,6 +38,7 @@ struct parameters {
 	bool dhcp;
 	struct integration_addresses addresses;
 	struct config_network network;
+	const char *pci;
 	bool state, keep;
 	struct checkpoint_request checkpoint;
 };
@@ -115,9 +117,10 @@ static void add_to_hello(struct rpc_request *request, json_t *result)
 
 	json_object_set_new(result, "name", text(machine->config->name));
 	json_object_set_new(result, "events",
-			    json_pack("[s,s,s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
+			    json_pack("[s,s,s,s,s,s,s,s,s]", CONTROL_ON_STATE, CONTROL_ON_RESET,
 				      CONTROL_ON_CRASHED, CONTROL_ON_DISKS, CONTROL_ON_NETWORKS,
-				      CONTROL_ON_JOB, CONTROL_ON_PROGRESS, CONTROL_ON_SERVICE));
+				      CONTROL_ON_DEVICES, CONTROL_ON_JOB, CONTROL_ON_PROGRESS,
+				      CONTROL_ON_SERVICE));
 }
 
 static json_t *disk_object(const struct disk_place *place, unsigned int index)
@@ -203,6 +206,21 @@ static json_t *networks_list(const struct machine *machine)
 	return list;
 }
 
+static json_t *devices_list(const struct machine *machine)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_DEVICES_MAX; i++) {
+		const char *name = assigned_name(machine, i);
+
+		if (name != NULL) {
+			json_array_append_new(list, json_pack("{s:s}", "pci", name));
+		}
+	}
+	return list;
+}
+
 static json_t *controller_counts(struct storage *scsi)
 {
 	struct storage_stats stats;
@@ -270,6 +288,7 @@ static json_t *run_status(struct rpc_request *request, const struct parameters *
 		controller_counts(machine->disks.scsi), "sockets", sockets_object(machine->sockets),
 		"clients", client_count(control_of(request)), "jobs",
 		job_count(control_of(request)));
+	json_object_set_new(status, "devices", devices_list(machine));
 	if (machine->balloon != NULL) {
 		json_object_set_new(status, "dynamic-memory", balloon_object(machine));
 	}
@@ -1055,6 +1074,100 @@ static json_t *run_net_connect(struct rpc_request *request, const struct paramet
 	return run_on_adapter(request, p, CONTROL_NET_CONNECT, NETWORKS_CONNECT, (int)p->number);
 }
 
+/* NULL, and refused: a job has to do with devices, or there can be none. */
+static struct job *new_device_job(struct rpc_request *request, const struct parameters *p,
+				  const char *what, int place)
+{
+	struct control *control = control_of(request);
+	char text_[160];
+	int i;
+
+	if (atomic_load(&control->machine->stop) != STOP_NONE) {
+		refuse_stopping(request);
+		return NULL;
+	}
+	for (i = 0; i < (int)CONFIG_DEVICES_MAX; i++) {
+		const struct job *other = job_on(&control->jobs, JOB_OF_DEVICE, i);
+
+		if (other != NULL) {
+			snprintf(text_, sizeof(text_), "job %u has to do with a device", other->id);
+			rpc_refuse(request, CONTROL_BAD_BUSY, text_, "wait for it");
+			return NULL;
+		}
+	}
+	if (place < 0) {
+		snprintf(text_, sizeof(text_), "the machine has no device %s", p->pci);
+		rpc_refuse(request, CONTROL_BAD_NOT_FOUND, text_, "status lists those that it has");
+		return NULL;
+	}
+	return new_job(request, what, JOB_OF_DEVICE, place);
+}
+
+static json_t *run_device_add(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	int place = assigned_place(machine, NULL);
+	struct job *job;
+	char text_[160];
+
+	if (machine->balloon != NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  "the machine has dynamic memory; with a device all memory is the "
+				  "guest's for good, since the device may write anywhere in it",
+				  "turn the machine off, and leave memory-minimum and "
+				  "memory-maximum out of its configuration");
+	}
+	if (assigned_place(machine, p->pci) >= 0) {
+		snprintf(text_, sizeof(text_), "the machine has the device %s", p->pci);
+		return rpc_refuse(request, CONTROL_BAD_BUSY, text_, "");
+	}
+	if (place < 0) {
+		return rpc_refuse(request, CONTROL_BAD_LIMIT,
+				  "the machine has as many devices as there may be",
+				  "take one of them away");
+	}
+	if (!is_file(request->fds[0], S_IFCHR) ||
+	    (request->fd_count > 1 && !is_file(request->fds[1], S_IFCHR))) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				  "the descriptors are no container and no group of VFIO's",
+				  "open /dev/vfio/vfio, and /dev/vfio/ with the number of the "
+				  "device's IOMMU group");
+	}
+	job = new_device_job(request, p, CONTROL_DEVICE_ADD, place);
+	if (job == NULL) {
+		return NULL;
+	}
+	if (assigned_prepare_add(machine, job, p->pci, request->fds[0],
+				 request->fd_count > 1 ? request->fds[1] : -1) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_IO, "no memory", "");
+	}
+	request->fd_count = 0;
+	job_start(job);
+	return job_answer(job);
+}
+
+static json_t *run_device_remove(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	struct job *job =
+		new_device_job(request, p, CONTROL_DEVICE_REMOVE, assigned_place(machine, p->pci));
+
+	if (job == NULL) {
+		return NULL;
+	}
+	if (!p->force && atomic_load(&machine->pause.state) != PAUSE_NONE) {
+		return rpc_refuse(
+			request, CONTROL_BAD_STATE,
+			"the machine is paused, and its guest cannot let go of the device",
+			"resume it first, or force it");
+	}
+	if (assigned_prepare_remove(machine, job, p->force) != 0) {
+		return rpc_refuse(request, CONTROL_BAD_IO, "no memory", "");
+	}
+	job_start(job);
+	return job_answer(job);
+}
+
 static json_t *run_console(struct rpc_request *request, const struct parameters *p)
 {
 	struct stat file;
@@ -1326,6 +1439,31 @@ static const struct form_member adapter_members[] = {
 	{"number", FORM_NUMBER, .required = true, AT(number), .most = CONTROL_ADAPTER_MAX},
 };
 
+static bool read_pci(struct form *form, const json_t *value, void *into)
+{
+	const char *address = json_string_value(value);
+
+	if (address == NULL || !pci_is_address(address)) {
+		return form_refuse(form, value, "give one as lspci -D shows it: 0000:00:05.0",
+				   "is no address of a PCI device");
+	}
+	((struct parameters *)into)->pci = address;
+	return true;
+}
+
+#define MEMBER_PCI                                                                                 \
+	{                                                                                          \
+		"pci", FORM_OTHER, .required = true, .read = read_pci                              \
+	}
+
+static const struct form_member device_add_members[] = {
+	MEMBER_PCI,
+};
+static const struct form_member device_remove_members[] = {
+	MEMBER_PCI,
+	{"force", FORM_FLAG, AT(force)},
+};
+
 #define MEMBERS(list) (list), ARRAY_COUNT(list)
 
 /* clang-format off */
@@ -1363,6 +1501,8 @@ static const struct rpc_method methods[] = {
 	{CONTROL_NET_ADD, true,  1, 1,                  MEMBERS(net_add_members), run_net_add},
 	{CONTROL_NET_REMOVE, true, 0, 0,                MEMBERS(adapter_members), run_net_remove},
 	{CONTROL_NET_CONNECT, true, 1, 1,               MEMBERS(adapter_members), run_net_connect},
+	{CONTROL_DEVICE_ADD, true, 1, 2,                MEMBERS(device_add_members), run_device_add},
+	{CONTROL_DEVICE_REMOVE, true, 0, 0,             MEMBERS(device_remove_members), run_device_remove},
 	{CONTROL_SCREEN,  true,  1, 1,                  NULL, 0,                 run_screen},
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
 	{CONTROL_MEMORY,  true,  0, 0,                  MEMBERS(memory_members), run_memory},

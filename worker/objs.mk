@@ -2,7 +2,7 @@ worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_rea
 	worker/intercept.o worker/emulate.o worker/emulate_table.o worker/emulate_string.o worker/emulate_system.o worker/operand.o worker/insn.o worker/alu.o \
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o worker/networks.o worker/assigned.o worker/vfio.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/control.o worker/methods.o \
-	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/sandbox.o
+	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/pci.o hosted/sandbox.o
 worker_objs += worker/nvram.o worker/nvram_file.o worker/tpm.o worker/tpm_link.o worker/tpm_process.o worker/boot_watch.o
 worker_objs += worker/checkpoint.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o hosted/owner.o
 
@@ -37,7 +37,7 @@ crash_test_objs := worker/crash.o
 bus_test_objs := worker/bus.o
 intercept_test_objs := tests/fake/assigned.o worker/nvram.o worker/intercept.o worker/hypercall.o $(worker_emulator) worker/memory.o $(devices_objs) $(devices_fake) tests/fake/backend.o
 intercept_test_libs := -lZydis
-config_test_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o worker/say.o
+config_test_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o hosted/pci.o worker/say.o
 config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
 sandbox_test_objs = worker/sandbox.o worker/filters_bpf.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
@@ -50,7 +50,7 @@ worker_tests += tests/unit/control_test.c tests/unit/pause_test.c tests/unit/dis
 display_test_objs := worker/display.o worker/say.o hosted/listen.o hosted/packet.o
 display_test_libs := -Wl,--wrap=posix_spawn
 pause_test_objs := tests/fake/assigned.o worker/nvram.o worker/boot_watch.o worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
-worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o $(hosted_rpc) worker/say.o disk/bytes.o
+worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o hosted/pci.o $(hosted_rpc) worker/say.o disk/bytes.o
 worker_control_fake := tests/fake/assigned.o tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
 control_test_objs := $(worker_control) $(worker_control_fake)
 control_test_libs := -ljansson -Wl,--wrap=getsockopt
@@ -70,7 +70,7 @@ worker_fuzzers += tests/fuzz/control_fuzz.c
 control_fuzz_objs := $(worker_control) $(worker_control_fake)
 control_fuzz_libs := -ljansson -Wl,--wrap=pthread_create,--wrap=pthread_join
 worker_fuzzers += tests/fuzz/config_fuzz.c
-config_fuzz_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o worker/say.o
+config_fuzz_objs := disk/bytes.o worker/config.o worker/config_read.o hosted/available.o hosted/form.o hosted/pci.o worker/say.o
 config_fuzz_libs := -ljansson
 # All of the worker on a home of the test's.
 worker_tests += tests/unit/home_test.c

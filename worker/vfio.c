@@ -2,8 +2,6 @@
 #include "worker/vfio.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,122 +10,85 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define DEVICES "/sys/bus/pci/devices"
 #define PCI_BAR 0x10u
 
 size_t vfio_commands(const unsigned int **commands)
 {
 	static const unsigned int all[] = {
-		VFIO_IOMMU_MAP_DMA,
-		VFIO_IOMMU_UNMAP_DMA,
-		VFIO_DEVICE_SET_IRQS,
-		VFIO_DEVICE_RESET,
+		VFIO_GET_API_VERSION,        VFIO_SET_IOMMU,           VFIO_GROUP_GET_STATUS,
+		VFIO_GROUP_SET_CONTAINER,    VFIO_GROUP_GET_DEVICE_FD, VFIO_DEVICE_GET_INFO,
+		VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_GET_IRQ_INFO, VFIO_IOMMU_MAP_DMA,
+		VFIO_IOMMU_UNMAP_DMA,        VFIO_DEVICE_SET_IRQS,     VFIO_DEVICE_RESET,
 	};
 
 	*commands = all;
 	return ARRAY_COUNT(all);
 }
 
-/* ---- Opening ---- */
+/* ---- Container and groups ---- */
 
-/* The last name of what a link of the device's in sysfs leads to. False: there is none. */
-static bool read_link(const char *address, const char *link, char name[NAME_MAX + 1])
+static int refuse(int ret, const char *what, char *why, size_t why_bytes)
 {
-	char path[PATH_MAX], to[PATH_MAX], *last;
-	ssize_t length;
-
-	snprintf(path, sizeof(path), DEVICES "/%s/%s", address, link);
-	length = readlink(path, to, sizeof(to) - 1);
-	if (length < 0) {
-		return false;
-	}
-	to[length] = '\0';
-	last = strrchr(to, '/');
-	snprintf(name, NAME_MAX + 1, "%.*s", NAME_MAX, last != NULL ? last + 1 : to);
-	return true;
-}
-
-static int open_container(struct vfio_container *container, char *why, size_t why_bytes)
-{
-	if (container->fd >= 0) {
-		return 0;
-	}
-	container->fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (container->fd < 0) {
-		snprintf(why, why_bytes, "/dev/vfio/vfio: %s; load vfio-pci, and run vmwp as root",
-			 strerror(errno));
-		return -errno;
-	}
-	if (ioctl(container->fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION ||
-	    ioctl(container->fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
-		snprintf(why, why_bytes,
-			 "this kernel's VFIO has no IOMMU of type 1; load vfio_iommu_type1");
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
-/* The first one brings the container its IOMMU. */
-static int join(struct vfio_container *container, int group, char *why, size_t why_bytes)
-{
-	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container->fd) < 0) {
-		snprintf(why, why_bytes, "its IOMMU group cannot be used: %s", strerror(errno));
-		return -errno;
-	}
-	if (container->group_count == 0 &&
-	    ioctl(container->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) < 0) {
-		snprintf(why, why_bytes, "the IOMMU cannot be used: %s%s", strerror(errno),
-			 errno == EPERM ? "; interrupts are not remapped on this machine: where "
-					  "guests are trusted, load vfio_iommu_type1 with "
-					  "allow_unsafe_interrupts=1"
-					: "");
-		return -errno;
-	}
-	return 0;
-}
-
-static int open_group(struct vfio_container *container, unsigned int number, int *group, char *why,
-		      size_t why_bytes)
-{
-	struct vfio_group_status status = {.argsz = sizeof(status)};
-	char path[64];
-	unsigned int i;
-	int fd, ret;
-
-	for (i = 0; i < container->group_count; i++) {
-		if (container->groups[i].number == number) {
-			*group = container->groups[i].fd;
-			return 0;
-		}
-	}
-	snprintf(path, sizeof(path), "/dev/vfio/%u", number);
-	fd = container->group_count < VFIO_GROUPS_MAX ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	if (fd < 0) {
-		snprintf(why, why_bytes, "%s: %s%s", path, strerror(errno),
-			 errno == EBUSY ? "; another process has it" : "");
-		return -errno;
-	}
-	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status) < 0 ||
-	    !(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
-		snprintf(why, why_bytes,
-			 "other devices of its IOMMU group %u have drivers of the root's; give all "
-			 "of /sys/kernel/iommu_groups/%u/devices to vfio-pci",
-			 number, number);
-		ret = -EBUSY;
-		goto out_close;
-	}
-	ret = join(container, fd, why, why_bytes);
-	if (ret != 0) {
-		goto out_close;
-	}
-	container->groups[container->group_count].number = number;
-	container->groups[container->group_count++].fd = fd;
-	*group = fd;
-	return 0;
-out_close:
-	close(fd);
+	snprintf(why, why_bytes, "%s", what);
 	return ret;
 }
+
+/* Takes the descriptors. The first group brings the container its IOMMU. */
+static int join(struct vfio_container *container, int fd, int group, char *why, size_t why_bytes)
+{
+	struct vfio_group_status status = {.argsz = sizeof(status)};
+	int ret;
+
+	container->groups[container->group_count].fd = group;
+	container->groups[container->group_count++].devices = 0;
+	if (container->fd < 0) {
+		container->fd = fd;
+	} else {
+		close(fd);
+	}
+	if (ioctl(container->fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION ||
+	    ioctl(group, VFIO_GROUP_GET_STATUS, &status) < 0) {
+		return refuse(-EBADF, "the descriptors are no container and no group of VFIO's",
+			      why, why_bytes);
+	}
+	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container->fd) < 0) {
+		ret = -errno;
+		snprintf(why, why_bytes, "its IOMMU group cannot be used: %s", strerror(-ret));
+		return ret;
+	}
+	if (container->group_count == 1 &&
+	    ioctl(container->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) < 0) {
+		ret = -errno;
+		snprintf(why, why_bytes, "the IOMMU cannot be used: %s%s", strerror(-ret),
+			 ret == -EPERM ? "; interrupts are not remapped on this machine: where "
+					 "guests are trusted, load vfio_iommu_type1 with "
+					 "allow_unsafe_interrupts=1"
+				       : "");
+		return ret;
+	}
+	return 0;
+}
+
+/* What has no device is the root's again. */
+static void leave(struct vfio_container *container)
+{
+	unsigned int i = 0;
+
+	while (i < container->group_count) {
+		if (container->groups[i].devices != 0) {
+			i++;
+			continue;
+		}
+		close(container->groups[i].fd);
+		container->groups[i] = container->groups[--container->group_count];
+	}
+	if (container->group_count == 0 && container->fd >= 0) {
+		close(container->fd);
+		container->fd = -1;
+	}
+}
+
+/* ---- Opening ---- */
 
 /* What kind of BAR it is is in its lowest bits. */
 static void open_bar(struct vfio_device *device, unsigned int i)
@@ -189,52 +150,56 @@ static int look_at(struct vfio_device *device, char *why, size_t why_bytes)
 	return 0;
 }
 
-int vfio_open(struct vfio_container *container, const char *address, struct vfio_device *device,
-	      char *why, size_t why_bytes)
+/* The group of ours that has the device. */
+static int open_device(struct vfio_container *container, const char *address,
+		       struct vfio_device *device, char *why, size_t why_bytes)
 {
-	char name[NAME_MAX + 1];
-	int group = -1, ret;
+	unsigned int i;
 
-	*device = (struct vfio_device){.fd = -1};
-	if (!read_link(address, "subsystem", name)) {
-		snprintf(why, why_bytes, "there is no such device; see lspci -D");
-		return -ENODEV;
+	for (i = 0; i < container->group_count && device->fd < 0; i++) {
+		device->fd = ioctl(container->groups[i].fd, VFIO_GROUP_GET_DEVICE_FD, address);
+		if (device->fd >= 0) {
+			device->group = container->groups[i].fd;
+			container->groups[i].devices++;
+		}
 	}
-	if (!read_link(address, "driver", name) || strcmp(name, "vfio-pci") != 0) {
-		snprintf(
-			why, why_bytes,
-			"it is the root's; give it to vfio-pci: driverctl --nosave set-override %s "
-			"vfio-pci",
-			address);
-		return -EBUSY;
+	return device->fd >= 0
+		       ? 0
+		       : refuse(-EBUSY,
+				"VFIO does not open it: another process has its IOMMU group", why,
+				why_bytes);
+}
+
+int vfio_open(struct vfio_container *container, int fd, int group, const char *address,
+	      struct vfio_device *device, char *why, size_t why_bytes)
+{
+	int ret = 0;
+
+	*device = (struct vfio_device){.fd = -1, .group = -1};
+	if (group >= 0 && container->group_count == VFIO_GROUPS_MAX) {
+		close(fd);
+		close(group);
+		return refuse(-ENOSPC, "the machine has as many IOMMU groups as it may have", why,
+			      why_bytes);
 	}
-	if (!read_link(address, "iommu_group", name)) {
-		snprintf(
-			why, why_bytes,
-			"no IOMMU keeps it to a guest's memory; the hypervisor's console says why");
-		return -ENOTSUP;
+	if (group >= 0) {
+		ret = join(container, fd, group, why, why_bytes);
+	} else {
+		close(fd);
 	}
-	ret = open_container(container, why, why_bytes);
 	if (ret == 0) {
-		ret = open_group(container, (unsigned int)strtoul(name, NULL, 10), &group, why,
-				 why_bytes);
+		ret = open_device(container, address, device, why, why_bytes);
+	}
+	if (ret == 0) {
+		ret = look_at(device, why, why_bytes);
 	}
 	if (ret != 0) {
-		return ret;
-	}
-	device->fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, address);
-	if (device->fd < 0) {
-		snprintf(why, why_bytes, "VFIO does not open it: %s", strerror(errno));
-		return -errno;
-	}
-	ret = look_at(device, why, why_bytes);
-	if (ret != 0) {
-		vfio_close(device);
+		vfio_close(container, device);
 	}
 	return ret;
 }
 
-void vfio_close(struct vfio_device *device)
+void vfio_close(struct vfio_container *container, struct vfio_device *device)
 {
 	unsigned int i;
 
@@ -244,24 +209,14 @@ void vfio_close(struct vfio_device *device)
 			device->bars[i].memory = NULL;
 		}
 	}
+	for (i = 0; device->fd >= 0 && i < container->group_count; i++) {
+		container->groups[i].devices -= container->groups[i].fd == device->group;
+	}
 	if (device->fd >= 0) {
 		close(device->fd);
 		device->fd = -1;
 	}
-}
-
-void vfio_close_container(struct vfio_container *container)
-{
-	unsigned int i;
-
-	for (i = 0; i < container->group_count; i++) {
-		close(container->groups[i].fd);
-	}
-	container->group_count = 0;
-	if (container->fd >= 0) {
-		close(container->fd);
-		container->fd = -1;
-	}
+	leave(container);
 }
 
 /* ---- Memory ---- */

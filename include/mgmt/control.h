@@ -117,7 +117,17 @@
 #define CONTROL_NET_REMOVE "network.remove" /* [number] -> job */
 #define CONTROL_NET_CONNECT                                                                        \
 	"network.connect" /* [number], of one that has lost its switch, and such a socket -> job */
-#define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
+/*
+ * [pci: its address, "0000:00:05.0"], with a container of VFIO's and the device's IOMMU group, or the container alone, if the machine has that group ->
+ * job: a device of the host's hardware more. All of the guest's memory is pinned and the device's to reach when that is done.
+ */
+#define CONTROL_DEVICE_ADD "device.add"
+/*
+ * [pci, force?] -> job: the guest is asked to let go of it and has 30 s, or none with force; then it is taken away. Done: it is the root's, reset,
+ * and its group too, if that was its last.
+ */
+#define CONTROL_DEVICE_REMOVE "device.remove"
+#define CONTROL_CONSOLE       "console" /* with a stream socket, which becomes the far end of COM1 */
 /*
  * [target?, minimum?, maximum?: bytes] -> dynamic-memory, as in "status": how much memory the guest is to have, between the other two, and these; the maximum not above
  * the configuration's. It takes its time, and the guest may not give all that is asked for.
@@ -134,7 +144,7 @@
  * disks (a list: controller "scsi" or "ide", number, kind "disk" or "dvd", name, size, read-only; an empty drive has no size), networks (a list: number, switch,
  * port, address, vlan, queues, connected (to its switch), channels (that the guest has open), frames-out, bytes-out, frames-in, bytes-in, refused (what the
  * guest did wrong: counts by reason)), serials (a list: number, to,
- * connected), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller),
+ * connected), devices (a list of pci: addresses of the host's), services (a list, see below), scsi (requests, reads, writes, bytes-read, bytes-written, errors: counts of the controller),
  * sockets (connections: now; opened, refused: counts), dynamic-memory (see below; where it is), clients, jobs (running and queued).
  *
  * A service of the guest's: name (of CONTROL_SERVICE_*), enabled, contacted; where contacted version, framework, last-answer (seconds ago;
@@ -206,6 +216,7 @@
 #define CONTROL_ON_CRASHED  "crashed"  /* the guest has reported its panic */
 #define CONTROL_ON_DISKS    "disks"    /* number, change: attached, detached, medium */
 #define CONTROL_ON_NETWORKS "networks" /* number, change: added, removed, connected, lost */
+#define CONTROL_ON_DEVICES  "devices"  /* number, change: added, removed */
 #define CONTROL_ON_JOB      "job"      /* job: it has ended */
 #define CONTROL_ON_PROGRESS "progress" /* job: a hundredth more of it is done */
 #define CONTROL_ON_SERVICE  "service"  /* service: its state is another */

@@ -5,6 +5,8 @@
  *
  * The guest begins: QUERY_PROTOCOL_VERSION, until one is accepted; QUERY_BUS_RELATIONS, whose answer is a message of the host's; of each function
  * QUERY_RESOURCE_REQUIREMENTS; BUS_D0ENTRY, which says where the window to configuration space is to be; RESOURCES_ASSIGNED of each function.
+ *
+ * The host asks for a function with EJECT, and the guest that has let go of it says EJECTION_COMPLETE, a message of its own.
  */
 #ifndef VSP_VPCI_H
 #define VSP_VPCI_H
@@ -21,6 +23,8 @@ enum vpci_message_type {
 	VPCI_QUERY_RESOURCE_REQUIREMENTS = 0x42490005,
 	VPCI_BUS_D0ENTRY = 0x42490007,
 	VPCI_BUS_D0EXIT = 0x42490008,
+	VPCI_EJECT = 0x4249000b,
+	VPCI_EJECTION_COMPLETE = 0x4249000f,
 	VPCI_RESOURCES_ASSIGNED = 0x42490010,
 	VPCI_RESOURCES_RELEASED = 0x42490011,
 	VPCI_QUERY_PROTOCOL_VERSION = 0x42490013,
@@ -95,7 +99,7 @@ struct vpci_bus_relations2 {
 	struct vpci_function_description2 functions[];
 } VPCI_PACKED;
 
-/* RESOURCES_*, QUERY_RESOURCE_REQUIREMENTS begin so. */
+/* RESOURCES_*, QUERY_RESOURCE_REQUIREMENTS, EJECTION_COMPLETE begin so; EJECT is this. */
 struct vpci_child {
 	uint32_t type;
 	uint32_t slot;

@@ -3,6 +3,11 @@
 
 #include "worker/assigned.h"
 
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/job.h"
+
 struct fake_assigned fake_assigned;
 
 bool assigned_start(struct machine *machine)
@@ -43,4 +48,51 @@ const char *assigned_obstacle(const struct machine *machine)
 {
 	(void)machine;
 	return fake_assigned.obstacle;
+}
+
+int assigned_place(const struct machine *machine, const char *address)
+{
+	(void)machine;
+	if (address == NULL) {
+		return fake_assigned.name == NULL ? 0 : 1;
+	}
+	return fake_assigned.name != NULL && strcmp(fake_assigned.name, address) == 0 ? 0 : -1;
+}
+
+const char *assigned_name(const struct machine *machine, unsigned int place)
+{
+	(void)machine;
+	return place == 0 ? fake_assigned.name : NULL;
+}
+
+static int work(struct job *job)
+{
+	(void)job;
+	return 0;
+}
+
+static int prepare(struct job *job)
+{
+	fake_assigned.prepared++;
+	job->work = work;
+	return 0;
+}
+
+int assigned_prepare_add(struct machine *machine, struct job *job, const char *address, int fd,
+			 int group)
+{
+	(void)machine;
+	(void)address;
+	close(fd);
+	if (group >= 0) {
+		close(group);
+	}
+	return prepare(job);
+}
+
+int assigned_prepare_remove(struct machine *machine, struct job *job, bool force)
+{
+	(void)machine;
+	(void)force;
+	return prepare(job);
 }

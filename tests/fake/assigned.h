@@ -13,6 +13,8 @@ struct fake_assigned {
 	struct vpci_target target;
 	int result;
 	const char *obstacle;
+	unsigned int prepared; /* jobs that were to do with devices */
+	const char *name;      /* of the device that there is; NULL: none */
 };
 
 extern struct fake_assigned fake_assigned;

@@ -36,6 +36,11 @@ void vsp_device_destroy(struct vsp_device *dev)
 	dev->class->ended(dev->owner);
 }
 
+void vsp_wake_all(struct vsp_device *dev)
+{
+	(void)dev;
+}
+
 void vsp_device_free(struct vsp_device *dev)
 {
 	(void)dev;

@@ -164,6 +164,12 @@ void vpci_function_reset(struct vpci_function *f)
 	f->resets++;
 }
 
+void vpci_function_ejected(struct vpci_function *f)
+{
+	CHECK(f->released == 0);
+	f->ejected++;
+}
+
 void vpci_function_released(struct vpci_function *f)
 {
 	CHECK(f->released == 0);

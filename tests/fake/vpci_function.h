@@ -27,7 +27,7 @@ struct vpci_function {
 		bool routed, pending;
 		struct vpci_target target;
 	} interrupts[FUNCTION_ENTRIES];
-	unsigned int resets, released;
+	unsigned int resets, ejected, released;
 	int result; /* of interrupts that are wanted */
 };
 

@@ -205,7 +205,7 @@ static void act(const uint8_t *data, size_t size)
 {
 	struct vpci_target target;
 
-	switch (data[0] % 12) {
+	switch (data[0] % 16) {
 	case 0:
 		opens();
 		break;
@@ -236,6 +236,22 @@ static void act(const uint8_t *data, size_t size)
 		break;
 	case 8:
 		delivers(data + 2, size - 2, data[1] & 1 ? VM_PKT_COMP : VM_PKT_DATA_INBAND);
+		break;
+	case 12:
+		vpci_eject(vpci);
+		break;
+	case 13: {
+		struct vpci_child complete = {VPCI_EJECTION_COMPLETE, 0};
+
+		says(&complete, sizeof(complete), data + 1, data[1] & 1 ? 2 : 0);
+		EXPECT(function.ejected <= 1);
+		break;
+	}
+	case 14:
+		if (data[1] % 8 == 0) {
+			vpci_take(vpci);
+			EXPECT(function.mapped == 0 && function.count == 0);
+		}
 		break;
 	default:
 		accesses(data + 1, size - 1);

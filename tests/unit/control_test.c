@@ -797,6 +797,55 @@ static void adapters_that_fail(void **state)
 }
 
 /* Whatever comes with a request that is refused is closed: stop() counts. */
+static void devices(void **state)
+{
+	static const char *const one = "{\"pci\":\"0000:00:05.0\"}";
+	int fd = greet(), before = count_descriptors(), job;
+
+	(void)state;
+	fake_assigned = (struct fake_assigned){0};
+	takes(fd, "events", "{}", 0);
+	refuses(fd, "device.add", one, 0, "descriptors", "");
+	refuses(fd, "device.add", one, 3, "descriptors", "");
+	refuses(fd, "device.add", "{}", 2, "invalid", "params.pci");
+	refuses(fd, "device.add", "{\"pci\":\"00:05.0\"}", 2, "invalid", "params.pci");
+	refuses(fd, "device.add", "{\"pci\":\"0000:00:05.8\"}", 2, "invalid", "params.pci");
+	refuses(fd, "device.add", "{\"pci\":5}", 2, "invalid", "params.pci");
+	refuses(fd, "device.remove", one, 0, "not-found", "");
+	assert_int_equal(count_descriptors(), before);
+
+	job = job_of(call(fd, "device.add", one, 2));
+	expect_event(fd, "devices", "added");
+	await_job(fd, job, "done");
+	fake_assigned.name = "0000:00:05.0";
+	refuses(fd, "device.add", one, 1, "busy", "");
+	await_job(fd, job_of(call(fd, "device.add", "{\"pci\":\"0000:00:06.0\"}", 1)), "done");
+	await_job(fd, job_of(call(fd, "device.remove", one, 0)), "done");
+	assert_int_equal(fake_assigned.prepared, 3);
+	assert_int_equal(count_descriptors(), before);
+
+	/* Of a guest that stands only by force. */
+	await_job(fd, job_of(call(fd, "pause", "{}", 0)), "done");
+	refuses(fd, "device.remove", one, 0, "state", "");
+	await_job(fd,
+		  job_of(call(fd, "device.remove", "{\"pci\":\"0000:00:05.0\",\"force\":true}", 0)),
+		  "done");
+	fake_assigned.name = NULL;
+	close(fd);
+}
+
+/* A device may write anywhere in the guest's memory. */
+static void no_device_beside_dynamic_memory(void **state)
+{
+	int fd = greet();
+
+	(void)state;
+	machine.balloon = (struct balloon *)&machine;
+	refuses(fd, "device.add", "{\"pci\":\"0000:00:05.0\"}", 2, "state", "");
+	machine.balloon = NULL;
+	close(fd);
+}
+
 static void descriptors_of_refused_requests(void **state)
 {
 	static char longer[CONTROL_MESSAGE_MAX + 1];
@@ -1922,6 +1971,8 @@ int main(void)
 		TEST(reset_while_a_job_runs),
 		TEST(pausing),
 		TEST(saving),
+		TEST(devices),
+		TEST(no_device_beside_dynamic_memory),
 		TEST(pausing_waits_for_devices),
 		TEST(services_are_shown_and_switched),
 		TEST(shutting_down),

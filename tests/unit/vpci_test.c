@@ -568,6 +568,164 @@ static void test_no_interrupts(void **state)
 	assert_int_equal(function.count, 1);
 }
 
+/* ---- It is taken away ---- */
+
+static const struct vpci_child complete = {VPCI_EJECTION_COMPLETE, 0};
+
+static void expect_eject(void)
+{
+	struct vpci_child message;
+
+	UNTIL(guest_receive(&channel, &got));
+	assert_int_equal(got.descriptor.type, VM_PKT_DATA_INBAND);
+	memcpy(&message, got.bytes + 16, sizeof(message));
+	assert_int_equal(message.type, VPCI_EJECT);
+	assert_int_equal(message.slot, 0);
+}
+
+static void test_eject(void **state)
+{
+	const struct vpci_child other = {VPCI_EJECTION_COMPLETE, 1};
+
+	(void)state;
+	place_bars();
+	/* Nobody has asked. */
+	assert_int_equal(ask_status(&complete, sizeof(complete)), VPCI_STATUS_INVALID_DEVICE_STATE);
+	vpci_eject(vpci);
+	expect_eject();
+	assert_int_equal(ask_status(&other, sizeof(other)), VPCI_STATUS_INVALID_PARAMETER);
+	assert_int_equal(function.ejected, 0);
+	/* It is the guest's until it has said so: its driver has to quiet it. */
+	assert_true(function.mapped == BAR_0);
+	tell(&complete, sizeof(complete));
+	assert_int_equal(ask_status(&complete, sizeof(complete)), VPCI_STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(function.ejected, 1);
+	vpci_eject(vpci); /* once is enough */
+	assert_int_equal(exit_d0(), 0);
+	assert_int_equal(function.ejected, 1);
+}
+
+/* A guest that gives up the bus has let go of what is on it. */
+static void test_eject_d0_exit(void **state)
+{
+	(void)state;
+	vpci_eject(vpci);
+	expect_eject();
+	assert_int_equal(exit_d0(), 0);
+	assert_int_equal(function.ejected, 1);
+	assert_int_equal(enter_d0(WINDOW), 0);
+	assert_int_equal(ask_status(&complete, sizeof(complete)), VPCI_STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(function.ejected, 1);
+}
+
+static void test_eject_close(void **state)
+{
+	(void)state;
+	vpci_eject(vpci);
+	close_channel();
+	UNTIL(function.ejected == 1);
+}
+
+/* There is nobody to be asked. */
+static void test_eject_unused(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_version(VPCI_VERSION_1_4), 0);
+	vpci_eject(vpci);
+	assert_int_equal(function.ejected, 1);
+}
+
+/* By force, with interrupts under way; what the guest says after that comes to nothing. */
+static void test_take(void **state)
+{
+	const uint32_t query = VPCI_QUERY_BUS_RELATIONS;
+	struct vpci_interrupt a = create(0x41, 1, 1);
+	unsigned int writes;
+
+	(void)state;
+	place_bars();
+	set_entry(0, &a, false);
+	set_config(FUNCTION_MSIX + 2, 2, 0x8000);
+	assert_goes(0, 0, 0x41);
+	vpci_eject(vpci);
+	expect_eject();
+	vpci_take(vpci);
+	assert_int_equal(function.ejected, 1);
+	assert_int_equal(function.mapped, 0);
+	assert_int_equal(function.count, 0);
+	assert_int_equal(function.resets, 1);
+	writes = function.writes;
+	assert_false(is_there(WINDOW));
+	assert_false(is_there(BAR_2));
+	assert_int_equal(retarget(&a, 1, 0x41), -EINVAL);
+	assert_int_equal(ask_version(VPCI_VERSION_1_4), VPCI_STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(enter_d0(WINDOW), VPCI_STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(ask_status(&query, sizeof(query)), VPCI_STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(ask_status(&complete, sizeof(complete)), VPCI_STATUS_INVALID_DEVICE_STATE);
+	close_channel();
+	open_channel();
+	assert_int_equal(ask_version(VPCI_VERSION_1_4), VPCI_STATUS_INVALID_DEVICE_STATE);
+	assert_int_equal(function.writes, writes);
+	assert_int_equal(function.resets, 1);
+}
+
+/* The guest has not read for long: EJECT waits for room, and then comes once. */
+static void test_eject_waits(void **state)
+{
+	const uint32_t query = VPCI_QUERY_BUS_RELATIONS;
+	unsigned int ejects = 0, relations = 0, i;
+	uint32_t type;
+
+	(void)state;
+	for (i = 0; i < 2000; i++) {
+		if (!guest_send(&channel, VM_PKT_DATA_INBAND, 0, 0, NULL, 0, &query,
+				sizeof(query))) {
+			break;
+		}
+		guest_wait();
+	}
+	vpci_eject(vpci);
+	for (i = 0; i < 200 && (ejects == 0 || i < 20); guest_wait(), i++) {
+		while (guest_receive(&channel, &got)) {
+			memcpy(&type, got.bytes + 16, sizeof(type));
+			relations += type == VPCI_BUS_RELATIONS2;
+			ejects += type == VPCI_EJECT;
+		}
+	}
+	assert_true(relations > 100);
+	assert_int_equal(ejects, 1);
+}
+
+/* Each version, and what is its own. */
+static void test_versions(void **state)
+{
+	static const uint32_t versions[] = {VPCI_VERSION_1_1, VPCI_VERSION_1_2, VPCI_VERSION_1_3,
+					    VPCI_VERSION_1_4};
+	const uint32_t query = VPCI_QUERY_BUS_RELATIONS;
+	struct vpci_interrupt a;
+	unsigned int i;
+	uint32_t type;
+
+	(void)state;
+	for (i = 0; i < ARRAY_COUNT(versions); i++) {
+		assert_int_equal(ask_version(versions[i]), 0);
+		tell(&query, sizeof(query));
+		UNTIL(guest_receive(&channel, &got));
+		memcpy(&type, got.bytes + 16, sizeof(type));
+		assert_int_equal(type, versions[i] >= VPCI_VERSION_1_3 ? VPCI_BUS_RELATIONS2
+								       : VPCI_BUS_RELATIONS);
+		assert_int_equal(enter_d0(WINDOW), 0);
+		place_bars();
+		a = create(0x41, 1, 1);
+		set_entry(0, &a, false);
+		set_config(FUNCTION_MSIX + 2, 2, 0x8000);
+		assert_goes(0, 0, 0x41);
+		assert_int_equal(exit_d0(), 0);
+		close_channel();
+		open_channel();
+	}
+}
+
 static void test_close(void **state)
 {
 	struct vpci_interrupt a = create(0x41, 1, 1);
@@ -639,6 +797,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_msi, set_up_on, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_interrupts, set_up_on, tear_down),
 		cmocka_unit_test_setup_teardown(test_close, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_eject, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_eject_d0_exit, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_eject_close, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_eject_unused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_eject_waits, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_take, set_up_on, tear_down),
+		cmocka_unit_test_setup_teardown(test_versions, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up_on, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_offered, set_up_on, tear_down),
 	};

@@ -61,6 +61,9 @@ bool vpci_function_is_pending(struct vpci_function *function, unsigned int numbe
 /* As after power-on: no DMA, no interrupts. */
 void vpci_function_reset(struct vpci_function *function);
 
+/* vpci_eject() was called, and the guest has let go of it, or does not have it. */
+void vpci_function_ejected(struct vpci_function *function);
+
 /* vpci_destroy() has ended: the last call. On VMBus' control thread, without the lock. */
 void vpci_function_released(struct vpci_function *function);
 

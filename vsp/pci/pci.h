@@ -27,7 +27,11 @@ struct vpci_config {
 /* Offers the bus. -errno: the function is the caller's still, and is not released. [C] */
 int vpci_create(struct vmbus *bus, struct vpci_function *function, const struct vpci_config *config,
 		struct vpci **vpci) MUST_CHECK;
-/* The guest loses it at once. The function is reset, and called until vpci_function_released(). Nobody else calls what follows. [C] */
+/* The guest is asked to let go of the function: vpci_function_ejected() says when it has. It may never. [T] */
+void vpci_eject(struct vpci *vpci);
+/* The guest loses it at once, and the function is reset. It is called no more, but for vpci_function_released(). [T] */
+void vpci_take(struct vpci *vpci);
+/* Likewise, and the bus goes. Nobody else calls what is here. [C] */
 void vpci_destroy(struct vpci **vpci);
 
 /* An access of a VP to 1 to 8 bytes. False: it is not to this device. [T] */

@@ -2,12 +2,16 @@
  * The virtual PCI protocol, on the thread of its channel (vsp/channel.h), and the accesses of VPs.
  *
  *   CLOSED -opened-> OPEN -VERSION-> VERSIONED -D0ENTRY-> ON -D0EXIT-> VERSIONED
+ *   any of them -vpci_take()-> TAKEN, for good
+ *
+ * A function that is to go is asked for while it is ON. Whoever leaves that stage has let go of it as well.
  *
  * Invariants
  *   1. Window, BARs and interrupts are there while it is ON. Whenever it is no longer, the function is as after power-on, hardware and all:
  *      what the guest does with its memory next is not met by DMA.
  *   2. BUS_RELATIONS is in the ring before anything is answered that came after the question.
- *   3. Nothing of the protocol needs the guest's memory: messages only.
+ *   3. The function is not called while it is TAKEN: it may be somebody else's.
+ *   4. Nothing of the protocol needs the guest's memory: messages only.
  */
 #include "vsp/pci/pci.h"
 
@@ -19,7 +23,9 @@
 #include "vsp/device.h"
 #include "vsp/pci/space.h"
 
-enum stage { CLOSED, OPEN, VERSIONED, ON };
+enum stage { TAKEN, CLOSED, OPEN, VERSIONED, ON };
+
+enum eject { NOT_ASKED, TO_ASK, ASKED, EJECTED };
 
 #define ALL_ONES UINT64_MAX
 
@@ -30,6 +36,7 @@ struct vpci {
 	struct vpci_config config;      /* [I] */
 	pthread_mutex_t lock;
 	enum stage stage;        /* [L] */
+	enum eject eject;        /* [L] */
 	uint64_t window;         /* [L] while ON */
 	uint32_t slot;           /* [L] that the window shows */
 	struct vpci_space space; /* [L] */
@@ -58,11 +65,21 @@ static void unlock(struct vpci *vpci)
 /* ---- The stages ---- */
 
 /* Under the lock. */
+static void set_ejected(struct vpci *vpci)
+{
+	if (vpci->eject == TO_ASK || vpci->eject == ASKED) {
+		vpci->eject = EJECTED;
+		vpci_function_ejected(vpci->function);
+	}
+}
+
+/* Under the lock. */
 static void leave_d0(struct vpci *vpci)
 {
 	if (vpci->stage == ON) {
 		vpci->stage = VERSIONED;
 		vpci_space_reset(&vpci->space);
+		set_ejected(vpci);
 	}
 }
 
@@ -70,7 +87,9 @@ static void set_stage(struct vpci *vpci, enum stage stage)
 {
 	lock(vpci);
 	leave_d0(vpci);
-	vpci->stage = stage;
+	if (vpci->stage != TAKEN) {
+		vpci->stage = stage;
+	}
 	unlock(vpci);
 }
 
@@ -123,23 +142,27 @@ static void version(struct session *session, const struct vmbus_packet *packet)
 	answer(session, packet, &out, sizeof(out));
 }
 
-static struct vpci_function_description describe(struct vpci *vpci)
+/* How many functions there are. */
+static uint32_t describe(struct vpci *vpci, struct vpci_function_description *function)
 {
-	struct vpci_function_description function = {.serial = vpci->config.serial};
-	uint32_t id, class;
+	uint32_t id = 0, class = 0, count;
 
+	*function = (struct vpci_function_description){.serial = vpci->config.serial};
 	lock(vpci);
-	id = vpci_config_read(&vpci->space, 0x00, 4);
-	class = vpci_config_read(&vpci->space, 0x08, 4);
-	function.subsystem = vpci_config_read(&vpci->space, 0x2c, 4);
+	count = vpci->stage != TAKEN;
+	if (count != 0) {
+		id = vpci_config_read(&vpci->space, 0x00, 4);
+		class = vpci_config_read(&vpci->space, 0x08, 4);
+		function->subsystem = vpci_config_read(&vpci->space, 0x2c, 4);
+	}
 	unlock(vpci);
-	function.vendor = (uint16_t)id;
-	function.device = (uint16_t)(id >> 16);
-	function.revision = (uint8_t) class;
-	function.interface = (uint8_t)(class >> 8);
-	function.subclass = (uint8_t)(class >> 16);
-	function.base_class = (uint8_t)(class >> 24);
-	return function;
+	function->vendor = (uint16_t)id;
+	function->device = (uint16_t)(id >> 16);
+	function->revision = (uint8_t) class;
+	function->interface = (uint8_t)(class >> 8);
+	function->subclass = (uint8_t)(class >> 16);
+	function->base_class = (uint8_t)(class >> 24);
+	return count;
 }
 
 static bool send_relations(struct session *session)
@@ -147,18 +170,52 @@ static bool send_relations(struct session *session)
 	struct {
 		struct vpci_bus_relations2 head;
 		struct vpci_function_description2 function;
-	} VPCI_PACKED two = {.head = {VPCI_BUS_RELATIONS2, 1}};
+	} VPCI_PACKED two = {.head = {VPCI_BUS_RELATIONS2, 0}};
 	struct {
 		struct vpci_bus_relations head;
 		struct vpci_function_description function;
-	} VPCI_PACKED one = {.head = {VPCI_BUS_RELATIONS, 1}};
+	} VPCI_PACKED one = {.head = {VPCI_BUS_RELATIONS, 0}};
 
+	one.head.count = two.head.count = describe(session->vpci, &one.function);
 	if (session->version >= VPCI_VERSION_1_3) {
-		two.function.function = describe(session->vpci);
-		return put(session, &two, sizeof(two));
+		two.function.function = one.function;
+		return put(session, &two, one.head.count != 0 ? sizeof(two) : sizeof(two.head));
 	}
-	one.function = describe(session->vpci);
-	return put(session, &one, sizeof(one));
+	return put(session, &one, one.head.count != 0 ? sizeof(one) : sizeof(one.head));
+}
+
+/* False: there is no room for it now. */
+static bool send_eject(struct vpci *vpci, struct session *session)
+{
+	const struct vpci_child message = {VPCI_EJECT, 0};
+	bool sent;
+
+	lock(vpci);
+	sent = vpci->eject != TO_ASK || put(session, &message, sizeof(message));
+	if (sent && vpci->eject == TO_ASK) {
+		vpci->eject = ASKED;
+	}
+	unlock(vpci);
+	return sent;
+}
+
+/* One that nobody asked for changes nothing. */
+static void ejection_complete(struct session *session, const struct vmbus_packet *packet)
+{
+	struct vpci *vpci = session->vpci;
+	uint32_t status = VPCI_STATUS_INVALID_DEVICE_STATE;
+	struct vpci_child message;
+
+	memcpy(&message, packet->payload, sizeof(message));
+	lock(vpci);
+	if (!is_ours(message.slot)) {
+		status = VPCI_STATUS_INVALID_PARAMETER;
+	} else if (vpci->eject == ASKED) {
+		set_ejected(vpci);
+		status = VPCI_STATUS_SUCCESS;
+	}
+	unlock(vpci);
+	answer_status(session, packet, status);
 }
 
 static void query_relations(struct session *session, const struct vmbus_packet *packet)
@@ -191,7 +248,7 @@ static void d0_entry(struct session *session, const struct vmbus_packet *packet)
 
 	memcpy(&message, packet->payload, sizeof(message));
 	lock(vpci);
-	if (message.window % VPCI_WINDOW_CONFIG == 0 &&
+	if (vpci->stage >= VERSIONED && message.window % VPCI_WINDOW_CONFIG == 0 &&
 	    vpci_function_has_place(vpci->function, message.window, VPCI_WINDOW_BYTES)) {
 		leave_d0(vpci);
 		vpci->window = message.window;
@@ -339,6 +396,7 @@ static const struct {
 	{VPCI_CREATE_INTERRUPT_MESSAGE2,  ON,        sizeof(struct vpci_create_interrupt2), create_interrupt2},
 	{VPCI_CREATE_INTERRUPT_MESSAGE3,  ON,        sizeof(struct vpci_create_interrupt3), create_interrupt3},
 	{VPCI_DELETE_INTERRUPT_MESSAGE,   VERSIONED, sizeof(struct vpci_delete_interrupt),  delete_interrupt},
+	{VPCI_EJECTION_COMPLETE,          ON,        sizeof(struct vpci_child),             ejection_complete},
 	/* clang-format on */
 };
 
@@ -385,11 +443,12 @@ static bool work(void *device)
 	if (vsp_is_ending(&session->vsp) || vsp_is_pausing(&session->vsp)) {
 		return false;
 	}
-	if (!session->relations_due) {
-		return false;
+	if (session->relations_due) {
+		session->relations_due = !send_relations(session);
+		return !session->relations_due;
 	}
-	session->relations_due = !send_relations(session);
-	return !session->relations_due;
+	(void)send_eject(session->vpci, session); /* who made room wakes us */
+	return false;
 }
 
 static bool ready(void *device)
@@ -492,6 +551,7 @@ int vpci_create(struct vmbus *bus, struct vpci_function *function, const struct 
 	}
 	vpci->function = function;
 	vpci->config = *config;
+	vpci->stage = CLOSED;
 	ret = vpci_space_create(&vpci->space, function);
 	if (ret != 0) {
 		free(vpci);
@@ -508,14 +568,30 @@ int vpci_create(struct vmbus *bus, struct vpci_function *function, const struct 
 	return 0;
 }
 
+void vpci_eject(struct vpci *vpci)
+{
+	lock(vpci);
+	if (vpci->eject == NOT_ASKED) {
+		vpci->eject = TO_ASK;
+		if (vpci->stage != ON) {
+			set_ejected(vpci);
+		}
+	}
+	unlock(vpci);
+	vsp_wake_all(&vpci->device);
+}
+
+void vpci_take(struct vpci *vpci)
+{
+	set_stage(vpci, TAKEN);
+}
+
 void vpci_destroy(struct vpci **vpci)
 {
 	struct vpci *it = *vpci;
 
 	*vpci = NULL;
-	lock(it);
-	leave_d0(it);
-	unlock(it);
+	vpci_take(it);
 	vsp_device_destroy(&it->device);
 }
 

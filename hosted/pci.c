@@ -1,0 +1,189 @@
+/* See pci.h. */
+#include "hosted/pci.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define DEVICES "/sys/bus/pci/devices"
+#define GROUPS  "/sys/kernel/iommu_groups"
+
+bool pci_is_address(const char *text)
+{
+	unsigned int domain, bus, slot, function;
+	int length = 0;
+
+	return strlen(text) == PCI_ADDRESS - 1 &&
+	       sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &length) == 4 &&
+	       length == (int)PCI_ADDRESS - 1 &&
+	       strspn(text, "0123456789abcdef:.") == PCI_ADDRESS - 1 && slot <= 31 && function <= 7;
+}
+
+/* The last name of what a link of the device's leads to. False: there is none. */
+static bool read_link(const char *address, const char *link, char *name, size_t size)
+{
+	char path[PATH_MAX], to[PATH_MAX], *last;
+	ssize_t length;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/%s", address, link);
+	length = readlink(path, to, sizeof(to) - 1);
+	if (length < 0) {
+		return false;
+	}
+	to[length] = '\0';
+	last = strrchr(to, '/');
+	snprintf(name, size, "%.*s", (int)size - 1, last != NULL ? last + 1 : to);
+	return true;
+}
+
+/* A number that a file of the device's has; 0: none. */
+static uint32_t read_number(const char *address, const char *file)
+{
+	char path[PATH_MAX], text[32] = "";
+	ssize_t length = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/%s", address, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		length = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	return length > 0 ? (uint32_t)strtoul(text, NULL, 16) : 0;
+}
+
+int pci_read(const char *address, struct pci_device *device)
+{
+	char name[PCI_DRIVER_MAX];
+
+	if (!pci_is_address(address) || !read_link(address, "subsystem", name, sizeof(name))) {
+		return -ENODEV;
+	}
+	*device = (struct pci_device){
+		.vendor = (uint16_t)read_number(address, "vendor"),
+		.device = (uint16_t)read_number(address, "device"),
+		.class = read_number(address, "class"),
+		.group = read_link(address, "iommu_group", name, sizeof(name))
+				 ? (int)strtol(name, NULL, 10)
+				 : -1,
+	};
+	snprintf(device->address, sizeof(device->address), "%s", address);
+	if (!read_link(address, "driver", device->driver, sizeof(device->driver))) {
+		device->driver[0] = '\0';
+	}
+	return 0;
+}
+
+/* Others of the group that the root's drivers have, after each other in `text`. */
+static void name_mates(int group, const char *address, char *text, size_t size)
+{
+	char path[PATH_MAX];
+	struct pci_device mate;
+	const struct dirent *entry;
+	size_t used = 0;
+	DIR *folder;
+
+	text[0] = '\0';
+	snprintf(path, sizeof(path), GROUPS "/%d/devices", group);
+	folder = opendir(path);
+	while (folder != NULL && (entry = readdir(folder)) != NULL && used < size) {
+		if (strcmp(entry->d_name, address) != 0 && pci_read(entry->d_name, &mate) == 0 &&
+		    mate.driver[0] != '\0' && strcmp(mate.driver, PCI_DRIVER_GUEST) != 0) {
+			used += (size_t)snprintf(text + used, size - used, "%s%s (%s)",
+						 used != 0 ? ", " : "", mate.address, mate.driver);
+		}
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+}
+
+static int open_container(char *why, size_t why_bytes)
+{
+	int fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC), ret;
+
+	if (fd < 0) {
+		ret = -errno;
+		snprintf(why, why_bytes, "/dev/vfio/vfio: %s; load vfio-pci, and do this as root",
+			 strerror(errno));
+		return ret;
+	}
+	if (ioctl(fd, VFIO_GET_API_VERSION) != VFIO_API_VERSION ||
+	    ioctl(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
+		snprintf(why, why_bytes,
+			 "this kernel's VFIO has no IOMMU of type 1; load vfio_iommu_type1");
+		close(fd);
+		return -ENOTSUP;
+	}
+	return fd;
+}
+
+static int open_group(const struct pci_device *device, int *group, char *why, size_t why_bytes)
+{
+	struct vfio_group_status status = {.argsz = sizeof(status)};
+	char path[64], mates[256];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", device->group);
+	*group = fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && errno == EBUSY) {
+		return 0;
+	}
+	if (fd < 0) {
+		ret = -errno;
+		snprintf(why, why_bytes, "%s: %s", path, strerror(errno));
+		return ret;
+	}
+	if (ioctl(fd, VFIO_GROUP_GET_STATUS, &status) < 0 ||
+	    !(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
+		name_mates(device->group, device->address, mates, sizeof(mates));
+		snprintf(why, why_bytes,
+			 "other devices of its IOMMU group %d have drivers of the root's: %s; give "
+			 "all of " GROUPS "/%d/devices to vfio-pci",
+			 device->group, mates, device->group);
+		close(fd);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+int pci_open(const char *address, int *container, int *group, char *why, size_t why_bytes)
+{
+	struct pci_device device;
+	int ret = pci_read(address, &device);
+
+	if (ret != 0) {
+		snprintf(why, why_bytes, "there is no such device; see lspci -D");
+		return ret;
+	}
+	if (strcmp(device.driver, PCI_DRIVER_GUEST) != 0) {
+		snprintf(why, why_bytes,
+			 "it is the root's%s%s; give it to vfio-pci: driverctl --nosave "
+			 "set-override %s vfio-pci",
+			 device.driver[0] != '\0' ? ", by the driver " : "", device.driver,
+			 address);
+		return -EBUSY;
+	}
+	if (device.group < 0) {
+		snprintf(
+			why, why_bytes,
+			"no IOMMU keeps it to a guest's memory; the hypervisor's console says why");
+		return -ENOTSUP;
+	}
+	*container = open_container(why, why_bytes);
+	if (*container < 0) {
+		return *container;
+	}
+	ret = open_group(&device, group, why, why_bytes);
+	if (ret != 0) {
+		close(*container);
+	}
+	return ret;
+}
