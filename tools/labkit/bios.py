@@ -1,9 +1,11 @@
 """Disks and discs that firmware starts, by Debian's GRUB: a BIOS, or UEFI."""
+import contextlib
 import os
 import re
 import struct
 import subprocess
 import tempfile
+import threading
 
 from . import BUILD, LabError
 from .kernels import unpacked
@@ -20,9 +22,18 @@ def call(*words):
         raise LabError(f"{words[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
 
 
-def place(name):
-    os.makedirs(os.path.join(BUILD, "guest"), exist_ok=True)
-    return os.path.join(BUILD, "guest", name)
+@contextlib.contextmanager
+def made(name):
+    """Where a file is to lie, and where it is written first: it is there when it is whole, for a test that runs twice at once."""
+    path = os.path.join(BUILD, "guest", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    new = f"{path}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        yield path, new
+        os.rename(new, path)
+    finally:
+        if os.path.exists(new):
+            os.unlink(new)
 
 
 def words_of(text):
@@ -32,14 +43,13 @@ def words_of(text):
 
 def disc(name, config, platform=BIOS):
     """A GRUB rescue disc with this configuration."""
-    path = place(name)
-    with tempfile.TemporaryDirectory(prefix="disc-") as tree:
+    with made(name) as (path, new), tempfile.TemporaryDirectory(prefix="disc-") as tree:
         os.makedirs(f"{tree}/boot/grub")
         with open(f"{tree}/boot/grub/grub.cfg", "w") as file:
             file.write(config)
         modules = " ".join(MODULES + ["iso9660"] + (["biosdisk"] if platform == BIOS else []))
         call("grub-mkrescue", "-d", f"{GRUB}/{platform}", f"--install-modules={modules}", f"--modules={modules}", "--fonts=", "--locales=", "--themes=",
-             "-o", path, tree)
+             "-o", new, tree)
     return path
 
 
@@ -61,8 +71,8 @@ def write_disk(path, start, kind, size, folders, files):
 
 def disk(name, config, files, size=40 << 20):
     """A hard disk whose boot record starts GRUB, with one FAT partition: its grub/grub.cfg, and files, as pairs of a name and a path here."""
-    path, prefix = place(name), "(hd0,msdos1)/grub"
-    with tempfile.TemporaryDirectory(prefix="disk-") as folder:
+    prefix = "(hd0,msdos1)/grub"
+    with made(name) as (path, new), tempfile.TemporaryDirectory(prefix="disk-") as folder:
         with open(f"{folder}/early", "w") as file:
             file.write(f"set prefix={prefix}\nconfigfile $prefix/grub.cfg\n")
         call("grub-mkimage", "-O", BIOS, "-p", prefix, "-c", f"{folder}/early", "-o", f"{folder}/core", "biosdisk", *MODULES)
@@ -74,7 +84,7 @@ def disk(name, config, files, size=40 << 20):
             raise LabError("GRUB does not fit before the first partition")
         with open(f"{folder}/grub.cfg", "w") as file:
             file.write(config)
-        write_disk(path, boot + core, 0x0e, size, ["grub"], [("grub/grub.cfg", f"{folder}/grub.cfg"), *files])
+        write_disk(new, boot + core, 0x0e, size, ["grub"], [("grub/grub.cfg", f"{folder}/grub.cfg"), *files])
     return path
 
 
@@ -85,11 +95,10 @@ def signed():
 
 def signed_disk(name, config, files, size=40 << 20):
     """As efi_disk(), of what Secure Boot starts: shim, which starts GRUB, which starts a kernel, each of which is signed."""
-    path = place(name)
-    with tempfile.NamedTemporaryFile("w", prefix="disk-") as file:
+    with made(name) as (path, new), tempfile.NamedTemporaryFile("w", prefix="disk-") as file:
         file.write(config)
         file.flush()
-        write_disk(path, b"", 0xef, size, ["EFI", "EFI/BOOT", "EFI/debian"],
+        write_disk(new, b"", 0xef, size, ["EFI", "EFI/BOOT", "EFI/debian"],
                    [("EFI/BOOT/BOOTX64.EFI", f"{signed()}/shim/shimx64.efi.signed"), ("EFI/BOOT/grubx64.efi", f"{signed()}/grub/{UEFI}-signed/grubx64.efi.signed"),
                     ("EFI/debian/grub.cfg", file.name), *files])
     return path
@@ -97,11 +106,10 @@ def signed_disk(name, config, files, size=40 << 20):
 
 def efi_disk(name, config, files, size=40 << 20):
     """The same with an EFI system partition, from which GRUB is started as of any removable disk."""
-    path = place(name)
-    with tempfile.TemporaryDirectory(prefix="disk-") as folder:
+    with made(name) as (path, new), tempfile.TemporaryDirectory(prefix="disk-") as folder:
         call("grub-mkimage", "-O", UEFI, "-p", "/grub", "-o", f"{folder}/core", *MODULES)
         with open(f"{folder}/grub.cfg", "w") as file:
             file.write(config)
-        write_disk(path, b"", 0xef, size, ["grub", "EFI", "EFI/BOOT"],
+        write_disk(new, b"", 0xef, size, ["grub", "EFI", "EFI/BOOT"],
                    [("grub/grub.cfg", f"{folder}/grub.cfg"), ("EFI/BOOT/BOOTX64.EFI", f"{folder}/core"), *files])
     return path
