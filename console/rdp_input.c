@@ -70,7 +70,8 @@ static BOOL on_wheel(struct rdp *rdp, UINT16 flags)
 	steps = rdp->turned / WHEEL_STEP;
 	rdp->turned -= steps * WHEEL_STEP;
 	if (steps != 0) {
-		seat_point(&rdp->seat, rdp->seat.x, rdp->seat.y, rdp->buttons, (int8_t)-steps);
+		seat_point(&rdp->seat, &rdp->frame, rdp->seat.x, rdp->seat.y, rdp->buttons,
+			   (int8_t)-steps);
 	}
 	return TRUE;
 }
@@ -78,7 +79,7 @@ static BOOL on_wheel(struct rdp *rdp, UINT16 flags)
 static void point(struct rdp *rdp, uint8_t changed, bool down, UINT16 x, UINT16 y)
 {
 	rdp->buttons = (uint8_t)(down ? rdp->buttons | changed : rdp->buttons & ~changed);
-	seat_point(&rdp->seat, x, y, rdp->buttons, 0);
+	seat_point(&rdp->seat, &rdp->frame, x, y, rdp->buttons, 0);
 }
 
 static BOOL on_pointer(rdpInput *input, UINT16 flags, UINT16 x, UINT16 y)

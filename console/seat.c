@@ -92,12 +92,25 @@ static int16_t way(int from, int to)
 	return (int16_t)(by > INT16_MAX ? INT16_MAX : by < INT16_MIN ? INT16_MIN : by);
 }
 
-void seat_point(struct seat *seat, int x, int y, uint8_t buttons, int8_t wheel)
+/* Of a place on the screen, DISPLAY_POINTER's. */
+static uint16_t place(int at, unsigned int size)
+{
+	if (at <= 0 || size < 2) {
+		return 0;
+	}
+	return (unsigned int)at < size ? (uint16_t)((uint64_t)at * DISPLAY_PLACE_MAX / (size - 1))
+				       : DISPLAY_PLACE_MAX;
+}
+
+void seat_point(struct seat *seat, const struct frame *frame, int x, int y, uint8_t buttons,
+		int8_t wheel)
 {
 	const struct display_request request = {
 		.type = DISPLAY_POINTER,
 		.x = seat->knows_pointer ? way(seat->x, x) : 0,
 		.y = seat->knows_pointer ? way(seat->y, y) : 0,
+		.at_x = place(x, frame->width),
+		.at_y = place(y, frame->height),
 		.wheel = wheel,
 		.buttons = buttons,
 	};

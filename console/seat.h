@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "console/frame.h"
 #include "include/mgmt/screen.h"
 
 #define SEAT_LOOK_MS 40 /* no viewer asks sooner how the screen is now */
@@ -35,7 +36,8 @@ void seat_look(const struct seat *seat, struct screen *registers);
 void seat_press(const struct seat *seat, uint8_t key, bool down);
 /* One by its name in X11. A viewer without a keyboard says characters alone, without the Shift that makes them. */
 void seat_type(struct seat *seat, uint32_t keysym, bool down);
-/* Where the pointer is. It has a place, a machine's mouse moves: the first says where it begins. `wheel` as struct display_request has it. */
-void seat_point(struct seat *seat, int x, int y, uint8_t buttons, int8_t wheel);
+/* Where the pointer is in the picture. It has a place, a machine's mouse moves: the first says where it begins. `wheel` as struct display_request has it. */
+void seat_point(struct seat *seat, const struct frame *frame, int x, int y, uint8_t buttons,
+		int8_t wheel);
 
 #endif

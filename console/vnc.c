@@ -37,7 +37,7 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr client)
 	int pressed = buttons & ~viewer->buttons;
 
 	viewer->buttons = buttons;
-	seat_point(&viewer->seat, x, y,
+	seat_point(&viewer->seat, &viewer->frame, x, y,
 		   (uint8_t)((buttons & RFB_LEFT ? SEAT_LEFT : 0) |
 			     (buttons & RFB_RIGHT ? SEAT_RIGHT : 0) |
 			     (buttons & RFB_MIDDLE ? SEAT_MIDDLE : 0)),

@@ -51,11 +51,11 @@ static void release(struct machine *machine, struct display_seat *seat)
 
 	for (key = 0; key < 256; key++) {
 		if (seat->held[key / 8] >> key % 8 & 1) {
-			board_key(&machine->board, (uint8_t)key, false);
+			input_press(machine, (uint8_t)key, false);
 		}
 	}
 	if (seat->buttons != 0) {
-		board_pointer(&machine->board, 0, 0, 0, 0);
+		input_release(machine);
 	}
 }
 
@@ -95,7 +95,7 @@ static void press(struct machine *machine, struct display_seat *seat,
 	uint8_t bit = (uint8_t)(1u << request->key % 8), *held = &seat->held[request->key / 8];
 
 	*held = (uint8_t)(request->down ? *held | bit : *held & ~bit);
-	board_key(&machine->board, request->key, request->down);
+	input_press(machine, request->key, request->down);
 }
 
 /* False: it has broken a rule. */
@@ -116,8 +116,7 @@ static bool serve(struct machine *machine, struct display_seat *seat,
 		return true;
 	case DISPLAY_POINTER:
 		seat->buttons = request->buttons;
-		board_pointer(&machine->board, request->x, request->y, request->wheel,
-			      request->buttons);
+		input_point(machine, request);
 		return true;
 	default:
 		return false;
@@ -137,8 +136,7 @@ static bool take(struct machine *machine, struct display_seat *seat)
 	if (ret == -EAGAIN || ret == -EINTR) {
 		return false;
 	}
-	good = ret == 0 && packet.length == sizeof(request) && !packet.cut && !packet.fds_cut &&
-	       request.reserved_0 == 0;
+	good = ret == 0 && packet.length == sizeof(request) && !packet.cut && !packet.fds_cut;
 	if (good && request.type == DISPLAY_JOIN && packet.fd_count == 1) {
 		sit_down(machine, fd); /* whom there is no seat for is hung up on */
 		return true;

@@ -105,6 +105,8 @@ struct control;
 struct integration;
 struct sockets;
 struct balloon;
+struct display_request;
+struct input;
 struct balloon_host;
 struct integration_host;
 struct job;
@@ -126,6 +128,7 @@ struct display {
 		uint8_t held[32]; /* keys, a bit for each */
 		uint8_t buttons;
 	} seats[DISPLAY_PLACES];
+	uint8_t board_buttons; /* as the i8042's mouse has them */
 };
 
 /* What the machine has on VMBus: the SCSI disks by their numbers, then the IDE ones. */
@@ -186,6 +189,7 @@ struct machine {
 	uint8_t *screen;                           /* [I] its memory, NULL: none */
 	int screen_fd;                             /* [I] of it, for others to read; -1 */
 	struct display display;                    /* [M] */
+	struct input *keyboard, *mouse;            /* [I] NULL: none, as without a screen */
 	struct networks networks;                  /* [M] */
 	struct assigned *assigned;                 /* [I] NULL: no device of the hardware */
 	struct integration *integration;           /* [M] */
@@ -372,6 +376,15 @@ void display_destroy(struct machine *machine);
 /* Readable: display_serve() has something to do; -1: nobody ever looks. */
 int display_fd(const struct machine *machine);
 void display_serve(struct machine *machine);
+
+/* input.c: keyboard and mouse of a machine with a screen. False: said why. */
+bool input_attach(struct machine *machine) MUST_CHECK;
+/* Before bus_destroy(). */
+void input_detach(struct machine *machine);
+void input_press(struct machine *machine, uint8_t key, bool down);
+void input_point(struct machine *machine, const struct display_request *request);
+/* Nobody holds a button. */
+void input_release(struct machine *machine);
 
 /* A disk of the SCSI controller comes, goes, or changes while the machine runs. */
 enum disks_task { DISKS_ATTACH, DISKS_ATTACH_DVD, DISKS_CHANGE_DVD, DISKS_DETACH };

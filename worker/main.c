@@ -240,8 +240,9 @@ int main(int argc, char **argv)
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine, &config)) ||
 	    !machine_create(&machine) || !networks_attach(&machine) || !assigned_attach(&machine) ||
-	    !balloon_attach(&machine) || !hvsock_create(&machine) || !control_create(&machine) ||
-	    !display_create(&machine) || !serial_create(&machine.serial, &config)) {
+	    !balloon_attach(&machine) || !input_attach(&machine) || !hvsock_create(&machine) ||
+	    !control_create(&machine) || !display_create(&machine) ||
+	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
 	set_up_signals();
@@ -259,6 +260,7 @@ int main(int argc, char **argv)
 	networks_detach(&machine);
 	assigned_detach(&machine);
 	balloon_detach(&machine);
+	input_detach(&machine);
 	hvsock_stand(&machine, true);
 	bus_destroy(&machine);
 	assigned_free(&machine);

@@ -22,6 +22,7 @@
 #include "lib/state.h"
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
+#include "vsp/input/input.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
 #include "vsp/socket/socket.h"
@@ -346,6 +347,10 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	}
 	if (machine->balloon != NULL) {
 		balloon_save(machine->balloon, writer);
+	}
+	if (machine->keyboard != NULL) {
+		input_save(machine->keyboard, writer);
+		input_save(machine->mouse, writer);
 	}
 	integration_save(machine->integration, writer);
 	sockets_save(machine->sockets, writer);
@@ -881,6 +886,12 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 	if (ret == 0 && machine->balloon != NULL && machine->led_minimum != 0) {
 		balloon_set_bounds(machine->balloon, machine->led_minimum / MEMORY_PAGE,
 				   machine->led_maximum / MEMORY_PAGE);
+	}
+	if (ret == 0 && machine->keyboard != NULL) {
+		ret = input_load(machine->keyboard, list);
+	}
+	if (ret == 0 && machine->mouse != NULL) {
+		ret = input_load(machine->mouse, list);
 	}
 	if (ret == 0) {
 		ret = integration_load(machine->integration, list);

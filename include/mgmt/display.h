@@ -15,8 +15,9 @@
 
 #include <stdint.h>
 
-#define DISPLAY_MAGIC 0x31707364u /* "dsp1" */
-#define DISPLAY_SEATS 16
+#define DISPLAY_MAGIC     0x31707364u /* "dsp1" */
+#define DISPLAY_SEATS     16
+#define DISPLAY_PLACE_MAX 0x7fffu
 
 struct display_hello {
 	uint32_t magic;
@@ -37,7 +38,7 @@ struct display_request {
 	uint8_t buttons; /* as they are: left, right, middle, and two at the sides, from bit 0 on */
 	int8_t wheel;    /* towards who sits there */
 	int16_t x, y;    /* how far it has moved, to the right and down */
-	uint32_t reserved_0; /* 0 */
+	uint16_t at_x, at_y; /* where it is, at most DISPLAY_PLACE_MAX: right, bottom */
 };
 
 #endif

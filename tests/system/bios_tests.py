@@ -11,7 +11,7 @@ from labkit import bios, png
 POWERED_OFF, RESET = 0, 3
 BIOS = "/usr/share/seabios/bios-256k.bin"  # of the package seabios, which QEMU's brings along
 VGA_BIOS = "/usr/share/seabios/vgabios-stdvga.bin"
-DRIVERS = ("hv_storvsc", "ata_piix", "sd_mod", "sr_mod", "isofs")
+DRIVERS = ("hv_storvsc", "ata_piix", "sd_mod", "sr_mod", "isofs", "hyperv-keyboard", "hid-hyperv", "hid-generic", "evdev")
 GIB = 200  # of the disk for data, whose end 28 bits of an address do not reach
 
 DISC = """
@@ -47,7 +47,14 @@ ata() {{
 }}
 put() {{ dd if=$1 of=$(data $2) bs=64k seek=$3 oflag=direct 2>/dev/null; }}
 get() {{ dd if=$(data $2) of=$1 bs=64k skip=$3 count=$4 iflag=direct 2>/dev/null; }}
+# The lines of what an event device says: type, code, value.
+events() {{
+    until e=$(grep -A4 "$1" /proc/bus/input/devices | grep -o 'event[0-9]*') && [ -n "$e" ]; do sleep 1; done
+    timeout 60 dd if=/dev/input/$e bs=24 count=$2 2>/dev/null | hexdump -v -e '12/2 "%d " "\n"' | cut -d' ' -f9-11
+}}
 cd /tmp
+events d34b2567-b9b6-42b9-8778-0a4ec0b955bf 6 >keys & events 'Name="Microsoft Vmbus' 24 >moves & wait
+echo keys: $(cat keys); echo moves: $(cat moves)
 dd if=/dev/urandom of=a bs=64k count=64 2>/dev/null
 dd if=a of=c bs=64k skip=8 count=4 2>/dev/null
 until [ -b "$(data vmbus)" ]; do sleep 1; done
@@ -84,18 +91,29 @@ def drives(t):
              "--memory", "256M", "--vps", "2", "--serial", "stdio", "--on-reset", "exit"]
     text = t.root(f"""
         vhd create /root/data.vhdx --size {GIB}G
-        {guest.shell([*words, "--iso", "/root/disc.iso", "--firmware-log", "/root/log"])} </dev/null; echo ended with $?
+        # A viewer, who says that he speaks RFB 3.8 without a password, holds Shift and a button for a moment, at two corners in turn.
+        while sleep 1; do
+            for at in '\\0\\0\\0\\0' '\\377\\377\\377\\377'; do
+                {{ printf "RFB 003.008\\n\\1\\1\\4\\1\\0\\0\\0\\0\\377\\341\\5\\1$at\\4\\0\\0\\0\\0\\0\\377\\341\\5\\0$at"; sleep 1; }} |
+                    socat - UNIX-CONNECT:/root/vnc
+            done
+        done >/dev/null 2>&1 & viewer=$!
+        {guest.shell([*words, "--iso", "/root/disc.iso", "--firmware-log", "/root/log", "--vnc", "unix:/root/vnc"])} </dev/null; echo ended with $?
+        kill $viewer
         {guest.shell(words)} </dev/null; echo ended with $?
         grep drive /root/log
         modprobe nbd && data=$(vhd attach /root/data.vhdx --read-only) || exit 1
         echo "file: first $(dd if=$data bs=64k skip=3 count=64 2>/dev/null | md5sum)"
         echo "file: later $(dd if=$data bs=64k skip=200 count=4 2>/dev/null | md5sum)"
         vhd detach $data""",
-                  puts=[(BIOS, BIOS), VHD, (disk, "/root/boot.img"), (bios.disc("ide.iso", DISC), "/root/disc.iso")])
+                  puts=[*((path, path) for path in (BIOS, VGA_BIOS, "/usr/bin/socat")), VHD, (os.path.join(BUILD, "console", "vmvnc"), "/usr/bin/vmvnc"),
+                        (disk, "/root/boot.img"), (bios.disc("ide.iso", DISC), "/root/disc.iso")])
     text = bios.words_of(text)
     for said in ("grub: from the disc", "ATA device ignore set", "guest: by VMBus alone", "guest: what VMBus wrote, by ATA",
                  "guest: what ATA wrote, by VMBus", "guest: both at once", 'echo "grub: from the disc"', "guest: by PIO", "grub: from the disk"):
         t.has(text, said)
+    t.has(text, "1 42 1 0 0 0 4 4 42 1 42 0 0 0 0")  # the left Shift key, its scan code first
+    t.check(re.search(r"moves:.* 1 272 1 .*3 0 32767 3 1 32767 .*1 272 0", text), "the pointer is not where the viewer's was")
     t.check(text.count(f"ended with {POWERED_OFF}\n") == 2, "Linux and GRUB, by the BIOS, both turn the machine off")
     for mode in "DMA", "PIO":
         t.check(int(re.search(rf"{mode}: (\d+)", text)[1]) >= 3, f"Linux does not use {mode} for all")

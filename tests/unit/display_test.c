@@ -17,6 +17,7 @@
 #include "hosted/packet.h"
 #include "include/mgmt/display.h"
 #include "include/mgmt/screen.h"
+#include "vsp/input/input.h"
 #include "worker/machine.h"
 
 static struct machine machine;
@@ -43,6 +44,53 @@ void board_pointer(struct board *board, int x, int y, int wheel, uint8_t now)
 	(void)y;
 	(void)wheel;
 	buttons = now;
+}
+
+/* The guest's own drivers, if it has any. */
+static struct input *const a_device = (struct input *)&machine;
+static bool has_drivers, driven[256];
+static struct mouse_report place;
+
+bool keyboard_press(struct input *keyboard, uint8_t key, bool down)
+{
+	assert_ptr_equal(keyboard, a_device);
+	if (down ? !has_drivers : !driven[key]) {
+		return false;
+	}
+	driven[key] = down;
+	return true;
+}
+
+bool mouse_point(struct input *mouse, const struct mouse_report *report)
+{
+	assert_ptr_equal(mouse, a_device);
+	if (has_drivers) {
+		place = *report;
+	}
+	return has_drivers;
+}
+
+void mouse_release(struct input *mouse)
+{
+	assert_ptr_equal(mouse, a_device);
+	place.buttons = 0;
+}
+
+int keyboard_create(struct vmbus *bus, struct input **keyboard)
+{
+	(void)bus;
+	*keyboard = a_device;
+	return 0;
+}
+
+int mouse_create(struct vmbus *bus, struct input **mouse)
+{
+	return keyboard_create(bus, mouse);
+}
+
+void input_destroy(struct input **input)
+{
+	*input = NULL;
 }
 
 void screen_describe(struct machine *m, struct screen *to)
@@ -145,11 +193,14 @@ static int set_up(bool rdp)
 	memset(keys, 0, sizeof(keys));
 	releases = 0;
 	buttons = 0;
+	has_drivers = false;
 	config = (struct config){.name = "test"};
 	*(rdp ? &config.rdp : &config.vnc) = socket;
 	machine.config = &config;
 	machine.screen_fd = memfd_create("screen", MFD_CLOEXEC);
 	assert_true(machine.screen_fd >= 0);
+	machine.screen = (uint8_t *)&machine;
+	assert_true(input_attach(&machine));
 	assert_true(display_create(&machine));
 	expect_hello(seat);
 	return 0;
@@ -171,6 +222,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	display_destroy(&machine);
+	input_detach(&machine);
+	assert_null(machine.keyboard);
 	close(machine.screen_fd);
 	close(seat);
 	unlink(config.vnc.path != NULL ? config.vnc.path : config.rdp.path);
@@ -204,6 +257,32 @@ static void test_rdp(void **state)
 	assert_int_equal(buttons, 8);
 }
 
+/* The guest's drivers come and go while keys and buttons are held: each is released where it was pressed. */
+static void test_drivers(void **state)
+{
+	const struct display_request a = {.type = DISPLAY_KEY, .key = 0x1e, .down = 1};
+	const struct display_request b = {.type = DISPLAY_KEY, .key = 0x30, .down = 1};
+
+	(void)state;
+	ask(seat, a);
+	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .buttons = 1});
+	has_drivers = true;
+	ask(seat, b);
+	assert_true(keys[0x1e] && !keys[0x30] && driven[0x30]);
+	ask(seat,
+	    (struct display_request){
+		    .type = DISPLAY_POINTER, .buttons = 1, .wheel = -2, .at_x = 7, .at_y = 9});
+	assert_int_equal(buttons, 0);
+	assert_true(place.buttons == 1 && place.wheel == -2 && place.x == 7 && place.y == 9);
+	ask(seat, (struct display_request){.type = DISPLAY_KEY, .key = 0x1e});
+	assert_false(keys[0x1e]);
+	has_drivers = false;
+	close(seat);
+	seat = dup(2); /* teardown() closes it */
+	serve();
+	assert_true(!driven[0x30] && place.buttons == 0);
+}
+
 /* Each by a seat of its own, which holds a key and a button. */
 static void test_rules(void **state)
 {
@@ -212,7 +291,6 @@ static void test_rules(void **state)
 		{.type = DISPLAY_JOIN + 1},
 		{.type = UINT32_MAX},
 		{.type = DISPLAY_KEY, .key = 1, .down = 2},
-		{.type = DISPLAY_LOOK, .reserved_0 = 1},
 	};
 	unsigned int i;
 
@@ -313,6 +391,7 @@ int main(void)
 #define SEATED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		SEATED(test_looks_and_types),
+		SEATED(test_drivers),
 		SEATED(test_rules),
 		SEATED(test_descriptor_unasked),
 		SEATED(test_keeps_the_end),
