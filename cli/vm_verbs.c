@@ -694,7 +694,7 @@ const struct vm_verb vm_verbs[] = {
 	{"checkpoints",   "Get-VMCheckpoint",     1, 1,    vm_checkpoints,  false, "NAME",          "its tree of them"},
 	{"apply",         "Restore-VMCheckpoint", 1, 2,    vm_apply_checkpoint, false, "NAME CHECKPOINT", "of one that is off: it goes back there; start goes on"},
 	{"rename-checkpoint", "Rename-VMCheckpoint", 1, 3, vm_rename_checkpoint, false, "NAME CHECKPOINT NEW", ""},
-	{"remove-checkpoint", "Remove-VMCheckpoint", 1, 2, vm_remove_checkpoint, false, "NAME CHECKPOINT", "merged when it is off; --children: all that came of it too"},
+	{"remove-checkpoint", "Remove-VMCheckpoint", 1, 2, vm_remove_checkpoint, false, "NAME CHECKPOINT", "its files are merged, while it runs by a job; --children: all that came of it too"},
 	{"export-checkpoint", "Export-VMCheckpoint", 2, 3, vm_export_checkpoint, false, "NAME CHECKPOINT FOLDER", "as a machine of its own in a new folder of that host"},
 	{"migrate",       "Move-VM",              1, 2,    vm_migrate,      false, "NAME WHERE",    "to another host while it runs: --host ssh://[USER@]HOST, https://HOST[:PORT]"},
 	{"compare",       "Compare-VM",           1, 2,    vm_compare,      false, "NAME WHERE",    "what of the other host would be in its way"},

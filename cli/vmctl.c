@@ -41,6 +41,13 @@ static const char help[] =
 	"                                     new differencing disk; --stand: it stands until "
 	"checkpoint-end\n"
 	"  checkpoint-end keep|drop           it may go on, in the new files, or in the old ones\n"
+	"  merge [ide:]NUMBER FILE PARENT [CHILD]\n"
+	"                                     a disk's FILE goes into its PARENT while the guest "
+	"runs; CHILD lies\n"
+	"                                     over FILE, unless that is the top; done also if it "
+	"has gone before\n"
+	"  merged [ide:]NUMBER FILE PARENT [CHILD]\n"
+	"                                     whether it has\n"
 	"  migrate SOCKET|fd:N [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
 	"                                     the machine, while it runs, to the vmwp --receive "
 	"that waits at\n"
@@ -128,6 +135,7 @@ enum takes {
 	A_TARGET,
 	A_CHECKPOINT,
 	AN_END,
+	A_MERGE,
 	A_NUMBER,
 	A_JOB,
 	A_SERVICE,
@@ -141,7 +149,7 @@ enum takes {
 	OPTIONS,
 	A_COMMAND
 };
-enum how { READ_ONLY = 1, FORCE = 2, RAW = 4, SHELL = 8 };
+enum how { READ_ONLY = 1, FORCE = 2, RAW = 4, SHELL = 8, LOOK = 16 };
 
 struct command {
 	const char *name, *method; /* the name may be two words */
@@ -717,6 +725,8 @@ static const struct command commands[] = {
 	{"save", CONTROL_SAVE, A_FILE, 0, 0, 0, NULL},
 	{"checkpoint", CONTROL_CHECKPOINT, A_CHECKPOINT, 0, CONTROL_FILES_MAX, 0, NULL},
 	{"checkpoint-end", CONTROL_CHECKPOINT_END, AN_END, 0, 0, 0, NULL},
+	{"merge", CONTROL_MERGE, A_MERGE, 2, 3, 0, NULL},
+	{"merged", CONTROL_MERGE, A_MERGE, 2, 3, LOOK, NULL},
 	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 4, 0, show_moved},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
@@ -1094,7 +1104,7 @@ static json_t *make_params(const struct command *command, char **words, int word
 		return put_memory(params, words, word_count) ? params : NULL;
 	}
 	if (command->takes != NOTHING && command->takes != A_FILE && command->takes != A_TARGET &&
-	    command->takes != A_CHECKPOINT) {
+	    command->takes != A_CHECKPOINT && command->takes != A_MERGE) {
 		if (!words_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
 					      : command->takes == ADDRESSES
@@ -1399,6 +1409,83 @@ static int checkpoint(struct client *client, const struct command *command, char
 	return status;
 }
 
+/* "[ide:]NUMBER" */
+static bool put_disk(json_t *params, const char *word)
+{
+	bool ide = strncmp(word, "ide:", 4) == 0;
+	json_int_t n;
+
+	if (!words_number(ide ? word + 4 : word, &n)) {
+		return client_fail(word, "give NUMBER, or ide:NUMBER");
+	}
+	json_object_set_new(params, "controller", json_string(ide ? "ide" : "scsi"));
+	json_object_set_new(params, "number", json_integer(n));
+	return true;
+}
+
+/* What is seen from the folder of the file over it; of the top itself it is not used. */
+static bool put_parent(json_t *params, char **words, int count)
+{
+	struct disk_error error;
+	char *absolute, *relative;
+
+	if (disk_parent_names(words[count > 3 ? 3 : 1], words[2], &absolute, &relative, &error) !=
+	    0) {
+		say("%s", error.text);
+		return false;
+	}
+	json_object_set_new(params, "name", json_string(words[2]));
+	json_object_set_new(params, "absolute", json_string(absolute));
+	json_object_set_new(params, "relative", json_string(relative));
+	free(absolute);
+	free(relative);
+	return true;
+}
+
+/* True, and *merged: whether it has gone. */
+static bool look_at_merge(struct client *client, const json_t *params, const int *fds, int count,
+			  const char *about, bool *merged)
+{
+	json_t *look = json_copy((json_t *)params), *result;
+
+	json_object_set_new(look, "look", json_true());
+	result = client_ask(client, CONTROL_MERGE, look, fds, (unsigned int)count, about);
+	*merged = json_is_true(json_object_get(result, "merged"));
+	json_decref(result);
+	return result != NULL;
+}
+
+/* The job may be one of who asked before us, of another file of the disk: so it is asked until this one has gone. */
+static int merge(struct client *client, const struct command *command, char **words, int count)
+{
+	json_t *params = json_object();
+	bool good = put_disk(params, words[0]) && put_parent(params, words, count) &&
+		    subscribe(client),
+	     merged = false;
+	int fds[3], i;
+	json_int_t next;
+
+	for (i = 0; i < count - 1 && good; i++) {
+		fds[i] = open(words[1 + i], O_RDWR | O_CLOEXEC);
+		good = fds[i] >= 0 || client_fail(words[1 + i], strerror(errno));
+	}
+	while (good && look_at_merge(client, params, fds, count - 1, words[1], &merged) &&
+	       !merged) {
+		if (command->how & LOOK) {
+			client_fail(words[1], "it has not gone into its parent");
+			break;
+		}
+		good = ask(client, command, json_incref(params), fds, count - 1, words[1], &next) ==
+		       EXIT_DONE;
+		if (options.no_wait) {
+			merged = good; /* as far as that is wanted */
+			break;
+		}
+	}
+	json_decref(params);
+	return merged ? EXIT_DONE : EXIT_REFUSED;
+}
+
 /* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch takes workers. */
 static bool put_target(json_t *params, char **words, int count, const char **owner,
 		       const char **ports)
@@ -1537,6 +1624,9 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (command->takes == A_CHECKPOINT) {
 		return checkpoint(&client, command, words, word_count);
+	}
+	if (command->takes == A_MERGE) {
+		return merge(&client, command, words, word_count);
 	}
 	if (command->takes == A_TARGET) {
 		return migrate(&client, command, words, word_count);

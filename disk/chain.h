@@ -22,12 +22,13 @@ struct disk {
 	/* Top first; changed only with all helpers quiet. */
 	struct layer *layers[DISK_LAYERS_MAX + 1];
 	unsigned layer_count;
-	struct layer **retired; /* left the chain online, kept until close for requests in flight */
+	struct layer **retired; /* left the chain online, kept for requests in flight */
 	unsigned retired_count;
 	bool read_only;
 	atomic_uint merging; /* the top is merged, or about to change: writes take the slow path */
 	uint64_t merged;     /* [merge_lock] below this offset writes go to the parent as well */
-	struct layer *merge_target;
+	struct layer *merge_target;  /* [merge_lock] */
+	int merge_failed;            /* [merge_lock] the parent could not be written as well */
 	pthread_mutex_t merge_lock;  /* one write or one merged block at a time */
 	pthread_mutex_t edge_lock;   /* one unaligned write of a differencing disk at a time */
 	pthread_rwlock_t chain_lock; /* slow path: read to use layers[], write to change it */

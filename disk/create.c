@@ -177,7 +177,6 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 		 struct disk_error *error)
 {
 	struct create_plan plan = {.how = *how};
-	char *storage = NULL;
 	int ret = create_choose_format(&plan.how, path, error);
 
 	if (ret) {
@@ -193,14 +192,14 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 		ret = open_parent(how, &plan.parent, error);
 		ret = ret ? ret : fill_from_parent(&plan, path, error);
 		ret = ret ? ret : chain_check_depth(path, plan.parent, error);
-		ret = ret ? ret : plan_parent(&plan, path, plan.parent, &storage, error);
+		ret = ret ? ret : plan_parent(&plan, path, plan.parent, error);
 	}
 	if (!ret) {
 		fill_sizes(&plan.how);
 		ret = write_file(creation, &plan, error);
 	}
 	layer_close(&plan.parent, NULL);
-	free(storage);
+	plan_release(&plan);
 	if (ret) {
 		creation_free(creation);
 	}

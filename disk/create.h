@@ -31,7 +31,9 @@ int create_end(struct creation *creation, int result, struct disk_error *error);
 /* Refuses when the chain below a child of `parent` is too long to be opened, or has the child in it. */
 int chain_check_depth(const char *child_path, struct layer *parent, struct disk_error *error);
 int chain_open_parents(struct disk *disk, const struct disk_open *how, struct disk_error *error);
+/* The parent, and its names for the child: until plan_release(), also after a failure. */
 int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent,
-		char **storage, struct disk_error *error);
+		struct disk_error *error);
+void plan_release(struct create_plan *plan);
 
 #endif

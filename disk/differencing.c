@@ -49,44 +49,55 @@ static char *path_relative(const char *from_file, const char *to_file)
 	return path;
 }
 
-/* Names for the locator: absolute, and relative to the child. *storage owns both. */
-int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent,
-		char **storage, struct disk_error *error)
+/* Absolute and without links; nothing has to be there. NULL: its folder is not. */
+static char *place_in_folder(const char *path)
 {
-	char *absolute = file_resolve(parent->file.path), *folder = NULL, *child = NULL,
-	     *relative = NULL;
-	const char *slash = strrchr(child_path, '/');
-	char *own_folder = slash != NULL ? strndup(child_path, (size_t)(slash - child_path) + 1)
-					 : strdup("./");
+	const char *slash = strrchr(path, '/');
+	char *own_folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+	char *folder = own_folder != NULL ? file_resolve(own_folder) : NULL;
+	char *place = folder != NULL ? malloc(strlen(folder) + 3) : NULL;
 
-	folder = own_folder != NULL ? file_resolve(own_folder) : NULL;
+	if (place != NULL) {
+		sprintf(place, "%s%sx", folder, folder[1] ? "/" : "");
+	}
 	free(own_folder);
-	if (folder != NULL) {
-		child = malloc(strlen(folder) + 3);
-	}
-	if (child != NULL) {
-		sprintf(child, "%s%sx", folder, folder[1] ? "/" : "");
-	}
-	if (absolute != NULL && child != NULL) {
-		relative = path_relative(child, absolute);
-	}
-	if (relative != NULL) {
-		*storage = malloc(strlen(absolute) + strlen(relative) + 2);
-	}
-	if (relative != NULL && *storage != NULL) {
-		strcpy(*storage, absolute);
-		plan->parent_absolute = *storage;
-		plan->parent_relative = strcpy(*storage + strlen(absolute) + 1, relative);
-	}
-	free(absolute);
 	free(folder);
-	free(child);
-	free(relative);
+	return place;
+}
+
+int disk_parent_names(const char *child, const char *parent, char **absolute, char **relative,
+		      struct disk_error *error)
+{
+	char *place = place_in_folder(child);
+
+	*absolute = file_resolve(parent);
+	*relative = *absolute != NULL && place != NULL ? path_relative(place, *absolute) : NULL;
+	free(place);
+	if (*relative == NULL) {
+		free(*absolute);
+		*absolute = NULL;
+		return error_set(error, -ENOENT, "%s: its folder, or %s, cannot be found", child,
+				 parent);
+	}
+	return 0;
+}
+
+int plan_parent(struct create_plan *plan, const char *child_path, struct layer *parent,
+		struct disk_error *error)
+{
+	char *absolute, *relative;
+	int ret = disk_parent_names(child_path, parent->file.path, &absolute, &relative, error);
+
 	plan->parent = parent;
-	return plan->parent_relative != NULL
-		       ? 0
-		       : error_set(error, -ENOENT, "%s: its folder, or %s, cannot be found",
-				   child_path, parent->file.path);
+	plan->parent_absolute = absolute;
+	plan->parent_relative = relative;
+	return ret;
+}
+
+void plan_release(struct create_plan *plan)
+{
+	free((char *)plan->parent_absolute);
+	free((char *)plan->parent_relative);
 }
 
 /*
@@ -282,7 +293,6 @@ int disk_rebase(const char *path, const char *parent_path, unsigned flags, struc
 	bool unsafe = flags & DISK_STALE_PARENT;
 	struct create_plan plan = {0};
 	struct layer *child = NULL, *parent = NULL;
-	char *storage = NULL;
 	int ret = layer_open(path, -1, DISK_FORMAT_AUTO, LAYER_NEW_PARENT | lock, NULL, &child,
 			     error),
 	    code;
@@ -303,10 +313,10 @@ int disk_rebase(const char *path, const char *parent_path, unsigned flags, struc
 				"%s: larger than its child; --force if that is right", parent_path);
 	}
 	ret = ret ? ret : chain_check_depth(path, parent, error);
-	ret = ret ? ret : plan_parent(&plan, path, parent, &storage, error);
+	ret = ret ? ret : plan_parent(&plan, path, parent, error);
 	ret = ret ? ret : child->format->set_parent(child, &plan, error);
 	code = layer_close(&child, ret ? NULL : error);
 	layer_close(&parent, NULL);
-	free(storage);
+	plan_release(&plan);
 	return ret ? ret : code;
 }

@@ -5,7 +5,7 @@
  * text that names the file and says what to do.
  *
  * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the
- * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online and disk_push may run on
+ * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online (disk_merge_files) and disk_push may run on
  * any number of threads at once on one handle, the last two one at a time. A queue belongs to one thread at a time; only disk_queue_wake
  * may be called on it from others. Several queues may serve one handle.
  *
@@ -255,9 +255,30 @@ int disk_merge(const char *path, unsigned count, bool remove, unsigned flags,
 
 /*
  * The same while the handle is in use: layer `index` (0 is the top) goes into layer index + 1 and
- * leaves the chain. Its file is left on disk, unused.
+ * leaves the chain. Its file is left on disk, unused. A step of the progress that stops it leaves the chain as it was, and nothing
+ * is lost: the file lies over the parent as before, and what is over it says the same.
  */
 int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
+		      struct disk_error *error);
+
+/*
+ * The same for a process that opens no name: which file goes into its parent is said by descriptors that are open for reading and writing, and the
+ * file over it, unless it is the top, learns the parent's names as they are given. Descriptors that the handle has kept are -1 afterwards, whatever
+ * comes of it; the others are the caller's. -EALREADY: it has gone, and what was to lie over the parent does; -EINVAL: the chain is another.
+ */
+struct disk_merge_files {
+	int file, parent, child; /* child: -1 if the file is the top */
+	const char *absolute, *relative;
+};
+
+int disk_merge_files(struct disk *disk, struct disk_merge_files *files,
+		     const struct disk_progress *progress, struct disk_error *error);
+/* What it would say at once; 0: it would begin. */
+int disk_look_at_merge(struct disk *disk, const struct disk_merge_files *files);
+/*
+ * Those names: without links, and as seen from the child's folder. malloc'ed; NULL after a failure.
+ */
+int disk_parent_names(const char *child, const char *parent, char **absolute, char **relative,
 		      struct disk_error *error);
 
 enum disk_severity { DISK_NOTE, DISK_LEAK, DISK_DAMAGE };

@@ -88,6 +88,14 @@ int file_adopt(struct file *file, int fd, const char *path, bool writable, struc
 	return ret;
 }
 
+bool file_is(const struct file *file, int fd)
+{
+	struct stat mine, other;
+
+	return !fstat(file->fd, &mine) && !fstat(fd, &other) && mine.st_dev == other.st_dev &&
+	       mine.st_ino == other.st_ino;
+}
+
 static const char *remedy(int ret, bool writable)
 {
 	return ret == -EEXIST ? "; give another name, or --force to replace it"

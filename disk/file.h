@@ -28,6 +28,8 @@ int file_adopt(struct file *file, int fd, const char *path, bool writable,
 int file_create(struct file *file, const char *path, bool replace, bool lock,
 		struct disk_error *error);
 void file_close(struct file *file);
+/* It is the same file. */
+bool file_is(const struct file *file, int fd);
 int file_open_direct(struct file *file, struct disk_error *error);
 /* The descriptor for this data: the direct one where everything is aligned for it. */
 int file_data_fd(const struct file *file, const struct iovec *iov, unsigned count, uint64_t offset);

@@ -72,6 +72,7 @@ struct layer {
 	atomic_int failed;        /* invariant 10: the error that ended writing */
 	unsigned epoch;           /* [L] 0 or 1 */
 	atomic_uint in_flight[2];
+	atomic_uint syncs;        /* of the ring, under way */
 	struct span data;         /* [L] of the file, found to be data at some time */
 	struct span_list freed;   /* [L] by changes that may not be durable */
 	struct span_list waiting; /* [F] durably freed, their epoch not yet empty */

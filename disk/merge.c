@@ -32,6 +32,17 @@
 
 #define MERGE_IOVS 64 /* disk_run hands over no more at once */
 
+/*
+ * The top has what was written, so that is no failure of the guest's: the merge ends with it. Under merge_lock.
+ */
+static void give_up(struct disk *disk, int ret)
+{
+	if (ret) {
+		disk->merge_target = NULL;
+		disk->merge_failed = ret;
+	}
+}
+
 int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
 		uint64_t offset)
 {
@@ -46,7 +57,7 @@ int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t l
 		uint64_t below = min_u64(length, disk->merged - offset);
 
 		iov_slice(copy, count, 0, below, part, MERGE_IOVS, &n);
-		ret = layer_write(disk, disk->merge_target, 1, part, n, below, offset);
+		give_up(disk, layer_write(disk, disk->merge_target, 1, part, n, below, offset));
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
 	return ret;
@@ -59,8 +70,8 @@ int merge_trim(struct disk *disk, uint64_t length, uint64_t offset)
 	pthread_mutex_lock(&disk->merge_lock);
 	ret = layer_trim(disk, disk_top(disk), 0, length, offset);
 	if (!ret && disk->merge_target != NULL && offset < disk->merged) {
-		ret = layer_trim(disk, disk->merge_target, 1,
-				 min_u64(length, disk->merged - offset), offset);
+		give_up(disk, layer_trim(disk, disk->merge_target, 1,
+					 min_u64(length, disk->merged - offset), offset));
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
 	return ret;
@@ -108,7 +119,9 @@ static int merge_data(struct disk *disk, unsigned index, const struct disk_progr
 
 	while (at < size && !ret) {
 		pthread_mutex_lock(&disk->merge_lock);
-		ret = merge_range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
+		ret = disk->merge_failed;
+		ret = ret ? ret
+			  : merge_range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
 		if (!ret) {
 			at += done;
 			disk->merged = at;
@@ -122,7 +135,7 @@ static int merge_data(struct disk *disk, unsigned index, const struct disk_progr
 	return ret;
 }
 
-/* -- Layers that were only read become writable -- */
+/* -- Layers that were only read become writable, and then are only read again -- */
 
 static int retire(struct disk *disk, struct layer *layer)
 {
@@ -136,8 +149,32 @@ static int retire(struct disk *disk, struct layer *layer)
 	return 0;
 }
 
-/* A second opening takes the place of the first, which stays for the requests that are using it. */
-static int make_writable(struct disk *disk, unsigned index, struct disk_error *error)
+static bool is_in_use(struct layer *layer)
+{
+	return atomic_load(&layer->in_flight[0]) || atomic_load(&layer->in_flight[1]) ||
+	       atomic_load(&layer->syncs);
+}
+
+/* Who uses a layer found it under chain_lock, before it left: so none comes any more. */
+static void close_retired(struct disk *disk)
+{
+	unsigned i, kept = 0;
+
+	for (i = 0; i < disk->retired_count; i++) {
+		if (is_in_use(disk->retired[i])) {
+			disk->retired[kept++] = disk->retired[i];
+		} else {
+			layer_close(&disk->retired[i], NULL);
+		}
+	}
+	disk->retired_count = kept;
+}
+
+/*
+ * A second opening takes the place of the first, which stays for the requests that are using it. *fd is its, if there is one; then it
+ * becomes -1.
+ */
+static int make_writable(struct disk *disk, unsigned index, int *fd, struct disk_error *error)
 {
 	struct layer *old = disk->layers[index], *layer = NULL;
 	int ret;
@@ -145,7 +182,11 @@ static int make_writable(struct disk *disk, unsigned index, struct disk_error *e
 	if (old->writable) {
 		return 0;
 	}
-	ret = layer_open(old->file.path, -1, old->format->id, DISK_NO_LOCK, NULL, &layer, error);
+	ret = layer_open(old->file.path, fd != NULL ? *fd : -1, old->format->id, DISK_NO_LOCK, NULL,
+			 &layer, error);
+	if (!ret && fd != NULL) {
+		*fd = -1;
+	}
 	if (!ret && old->locked) {
 		file_unlock(&old->file);
 		ret = file_lock(&layer->file, true, error);
@@ -166,6 +207,31 @@ static int make_writable(struct disk *disk, unsigned index, struct disk_error *e
 }
 
 /*
+ * A parent is a whole file that others may read, also after a merge that was given up. Who holds the handle knows of no writes to one, and
+ * would not close it before another process has the files.
+ */
+static int make_parents(struct disk *disk, struct disk_error *error)
+{
+	unsigned i;
+	int ret = 0;
+
+	for (i = 1; i < disk->layer_count; i++) {
+		struct layer *layer = disk->layers[i];
+		int code = layer->writable ? layer->format->finish(layer) : 0;
+
+		if (code && !ret) {
+			ret = error_set(error, code, "%s: closing: %s", layer->file.path,
+					strerror(-code));
+		}
+		if (layer->writable && layer->locked) {
+			file_lock_share(&layer->file);
+		}
+		layer->writable = false;
+	}
+	return ret;
+}
+
+/*
  * The child expects the identity that the parent has now, and the one that it gets with its first
  * write.
  */
@@ -181,14 +247,16 @@ static int announce(struct layer *child, struct layer *parent, struct disk_error
 	return vhdx_expect_parent(child, &parent->vhdx->header.data_write, &next, error);
 }
 
-static int prepare(struct disk *disk, unsigned index, struct disk_error *error)
+static int prepare(struct disk *disk, unsigned index, struct disk_merge_files *files,
+		   struct disk_error *error)
 {
 	struct layer *child, *parent;
-	int ret = make_writable(disk, index, error);
+	int ret = make_writable(disk, index, files != NULL ? &files->file : NULL, error);
 
-	ret = ret ? ret : make_writable(disk, index + 1, error);
+	ret = ret ? ret
+		  : make_writable(disk, index + 1, files != NULL ? &files->parent : NULL, error);
 	if (!ret && index) {
-		ret = make_writable(disk, index - 1, error);
+		ret = make_writable(disk, index - 1, files != NULL ? &files->child : NULL, error);
 	}
 	if (ret) {
 		return ret;
@@ -207,11 +275,11 @@ static int prepare(struct disk *disk, unsigned index, struct disk_error *error)
  * The merged file leaves the chain: its child, or nobody, has another parent now. Under chain_lock,
  * for writing.
  */
-static int leave_chain(struct disk *disk, unsigned index, struct disk_error *error)
+static int leave_chain(struct disk *disk, unsigned index, const struct disk_merge_files *files,
+		       struct disk_error *error)
 {
 	struct create_plan plan = {0};
 	struct layer *parent = disk->layers[index + 1];
-	char *storage = NULL;
 	int ret = parent->format->flush(parent);
 
 	if (ret) {
@@ -220,9 +288,16 @@ static int leave_chain(struct disk *disk, unsigned index, struct disk_error *err
 	if (index) {
 		struct layer *child = disk->layers[index - 1];
 
-		ret = plan_parent(&plan, child->file.path, parent, &storage, error);
-		ret = ret ? ret : child->format->set_parent(child, &plan, error);
-		free(storage);
+		if (files == NULL) {
+			ret = plan_parent(&plan, child->file.path, parent, error);
+			ret = ret ? ret : child->format->set_parent(child, &plan, error);
+			plan_release(&plan);
+		} else {
+			plan = (struct create_plan){.parent = parent,
+						    .parent_absolute = files->absolute,
+						    .parent_relative = files->relative};
+			ret = child->format->set_parent(child, &plan, error);
+		}
 	} else { /* who opens the old file after a crash must see what is written from now on */
 		ret = disk_top(disk)->format->empty(disk_top(disk));
 		ret = ret ? error_set(error, ret, "%s: %s", disk_top(disk)->file.path,
@@ -251,44 +326,121 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress,
 	pthread_rwlock_unlock(&disk->chain_lock);
 	ret = merge_data(disk, 0, progress);
 	pthread_rwlock_wrlock(
-		&disk->chain_lock); /* writers hold it while they are in merge_write */
+		&disk->chain_lock);           /* writers hold it while they are in merge_write */
+	ret = ret ? ret : disk->merge_failed; /* of a write behind the last step */
 	if (ret) {
 		error_set(error, ret, "%s: merging: %s", disk_top(disk)->file.path, strerror(-ret));
 	} else {
-		ret = leave_chain(disk, 0, error);
+		ret = leave_chain(disk, 0, NULL, error);
 	}
 	disk->merge_target = NULL;
+	disk->merge_failed = 0;
 	atomic_store(&disk->merging, 0);
 	pthread_rwlock_unlock(&disk->chain_lock);
 	return ret;
 }
 
-int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
-		      struct disk_error *error)
+static int merge_middle(struct disk *disk, unsigned index, const struct disk_merge_files *files,
+			const struct disk_progress *progress, struct disk_error *error)
 {
-	int ret;
+	int ret = merge_data(disk, index, progress);
+
+	if (ret) {
+		return error_set(error, ret, "%s: merging: %s", disk->layers[index]->file.path,
+				 strerror(-ret));
+	}
+	pthread_rwlock_wrlock(&disk->chain_lock);
+	ret = leave_chain(disk, index, files, error);
+	pthread_rwlock_unlock(&disk->chain_lock);
+	return ret;
+}
+
+static int merge_online(struct disk *disk, unsigned index, struct disk_merge_files *files,
+			const struct disk_progress *progress, struct disk_error *error)
+{
+	int ret, code;
 
 	if (disk->read_only || index + 1 >= disk->layer_count) {
 		return error_set(error, -EINVAL, "%s: %s", disk_top(disk)->file.path,
 				 disk->read_only ? "opened read-only"
 						 : "there is no parent to merge into");
 	}
-	ret = prepare(disk, index, error);
-	if (ret) {
-		return ret;
+	close_retired(disk);
+	ret = prepare(disk, index, files, error);
+	if (!ret) {
+		ret = !index ? merge_top(disk, progress, error)
+			     : merge_middle(disk, index, files, progress, error);
 	}
-	if (!index) {
-		return merge_top(disk, progress, error);
+	code = make_parents(disk, ret ? NULL : error);
+	return ret ? ret : code;
+}
+
+int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
+		      struct disk_error *error)
+{
+	return merge_online(disk, index, NULL, progress, error);
+}
+
+/* -- The same by descriptors -- */
+
+static bool is_layer(const struct disk *disk, unsigned index, int fd)
+{
+	return index < disk->layer_count && file_is(&disk->layers[index]->file, fd);
+}
+
+static unsigned find_layer(const struct disk *disk, int fd)
+{
+	unsigned index = 0;
+
+	while (index < disk->layer_count && !is_layer(disk, index, fd)) {
+		index++;
 	}
-	ret = merge_data(disk, index, progress);
-	if (ret) {
-		return error_set(error, ret, "%s: merging: %s", disk->layers[index]->file.path,
-				 strerror(-ret));
+	return index;
+}
+
+static bool lies_on(const struct disk *disk, int child, unsigned index)
+{
+	return index ? is_layer(disk, index - 1, child) : child < 0;
+}
+
+static int look(const struct disk *disk, const struct disk_merge_files *files)
+{
+	unsigned index = find_layer(disk, files->file), parent = find_layer(disk, files->parent);
+
+	if (index < disk->layer_count) {
+		return parent == index + 1 && parent < disk->layer_count &&
+				       lies_on(disk, files->child, index)
+			       ? 0
+			       : -EINVAL;
 	}
-	pthread_rwlock_wrlock(&disk->chain_lock);
-	ret = leave_chain(disk, index, error);
+	return parent < disk->layer_count && lies_on(disk, files->child, parent) ? -EALREADY
+										 : -EINVAL;
+}
+
+int disk_look_at_merge(struct disk *disk, const struct disk_merge_files *files)
+{
+	int ret;
+
+	pthread_rwlock_rdlock(&disk->chain_lock);
+	ret = look(disk, files);
 	pthread_rwlock_unlock(&disk->chain_lock);
 	return ret;
+}
+
+int disk_merge_files(struct disk *disk, struct disk_merge_files *files,
+		     const struct disk_progress *progress, struct disk_error *error)
+{
+	int ret = look(disk, files);
+
+	if (ret) {
+		return error_set(
+			error, ret, "%s: %s", disk_top(disk)->file.path,
+			ret == -EALREADY
+				? "the file has gone into its parent"
+				: "the files do not lie over each other in its chain; give one "
+				  "that goes, its parent, and the one over it");
+	}
+	return merge_online(disk, find_layer(disk, files->file), files, progress, error);
 }
 
 struct scaled_progress {

@@ -433,28 +433,45 @@ static void issue_waiting(struct disk_queue *queue)
 	}
 }
 
-static void submit_flush(struct disk_queue *queue, struct disk_req *req)
+/* Under chain_lock: the layer stays until the sync is over. */
+static bool begin_sync(struct disk_queue *queue, struct disk_req *req)
 {
 	struct layer *top = disk_top(req->p.disk);
 	struct op *op = queue->free_ops;
 
-	if (req->p.disk->read_only) {
+	if (atomic_load(&req->p.disk->merging) || atomic_load(&top->failed) ||
+	    layer_is_dirty(top)) {
+		return false;
+	}
+	op->req = req;
+	op->layer = NULL;
+	op->synced = top;
+	if (ring_sync(queue->ring, &top->file, op)) {
+		return false;
+	}
+	atomic_fetch_add(&top->syncs, 1);
+	queue->free_ops = op->next;
+	req->p.pending++;
+	req->p.issued = req->length;
+	return true;
+}
+
+static void submit_flush(struct disk_queue *queue, struct disk_req *req)
+{
+	struct disk *disk = req->p.disk;
+	bool begun = false;
+
+	if (disk->read_only) {
 		complete(queue, req);
 		return;
 	}
-	if (op != NULL && !atomic_load(&req->p.disk->merging) && !atomic_load(&top->failed) &&
-	    !layer_is_dirty(top)) {
-		op->req = req;
-		op->layer = NULL;
-		op->synced = top;
-		if (!ring_sync(queue->ring, &top->file, op)) {
-			queue->free_ops = op->next;
-			req->p.pending++;
-			req->p.issued = req->length;
-			return;
-		}
+	if (queue->free_ops != NULL && !pthread_rwlock_tryrdlock(&disk->chain_lock)) {
+		begun = begin_sync(queue, req);
+		pthread_rwlock_unlock(&disk->chain_lock);
 	}
-	go_slow(queue, req);
+	if (!begun) {
+		go_slow(queue, req);
+	}
 }
 
 /*
@@ -485,7 +502,7 @@ void disk_submit(struct disk_queue *queue, struct disk *disk, struct disk_req *r
 	} else if (req->op == DISK_OP_TRIM) {
 		go_slow(queue, req);
 	} else if (!req->length) {
-		settle(queue, req);
+		complete(queue, req);
 	} else if (!may_be_fast(req)) {
 		go_slow(queue, req);
 	} else if (queue->waiting.first != NULL || !issue(queue, req)) {
@@ -531,6 +548,9 @@ static void end_op(struct disk_queue *queue, struct op *op, int result)
 	}
 	if (result) {
 		note_failed_sync(op, result);
+	}
+	if (op->layer == NULL) {
+		atomic_fetch_sub(&op->synced->syncs, 1);
 	}
 	if (result && !req->result) {
 		req->result = result;

@@ -10,6 +10,7 @@
 
 #include "disk/bytes.h"
 #include "hosted/say.h"
+#include "include/mgmt/control.h"
 #include "service/service.h"
 
 static const char *verb_of(const struct job *job);
@@ -100,25 +101,48 @@ json_t *checkpoint_show(const struct machine *machine, const char *id, struct re
 
 /* ---- Jobs ---- */
 
-/* The worker has them already, at the places of those that they lie over. */
+/* The document's file of a disk that the worker knows by another name; NULL: it has none. */
+static const char *file_now(const json_t *document, const char *file)
+{
+	const json_t *over = json_object_get(json_object_get(document, "checkpoint"), "over"),
+		     *disk;
+	const char *child, *line = NULL;
+	json_t *parent;
+	size_t i;
+
+	json_object_foreach((json_t *)over, child, parent)
+	{
+		if (strcmp(json_string_value(parent), file) == 0) {
+			return child; /* it was taken a checkpoint of */
+		}
+	}
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *named = json_string_value(json_object_get(disk, "file"));
+
+		if (named != NULL && strcmp(named, file) == 0) {
+			return NULL;
+		}
+		if (named != NULL && tree_is_line(file, named)) {
+			line = named; /* into which it has gone */
+		}
+	}
+	return line;
+}
+
+/* The worker has them already, at the places of those that they lie over, or that went into them. */
 static void name_new_files(const struct machine *machine)
 {
-	json_t *over = json_object_get(json_object_get(machine->settings.document, "checkpoint"),
-				       "over"),
-	       *config = json_object_get(machine->running, "config"), *disk;
+	json_t *config = json_object_get(machine->running, "config"), *disk;
 	size_t i;
 
 	json_array_foreach(json_object_get(config, "disks"), i, disk)
 	{
-		const char *file = json_string_value(json_object_get(disk, "file")), *child;
-		json_t *parent;
+		const char *file = json_string_value(json_object_get(disk, "file"));
+		const char *now = file != NULL ? file_now(machine->settings.document, file) : NULL;
 
-		json_object_foreach(over, child, parent)
-		{
-			if (file != NULL && strcmp(json_string_value(parent), file) == 0) {
-				json_object_set_new(disk, "file", json_string(child));
-				break;
-			}
+		if (now != NULL) {
+			json_object_set_new(disk, "file", json_string(now));
 		}
 	}
 }
@@ -128,6 +152,16 @@ struct work {
 	struct machine *machine;
 	uint64_t job;
 };
+
+static bool is_merge(const struct job *job)
+{
+	return strcmp(verb_of(job), "merge") == 0;
+}
+
+static bool is_given_up(const struct job *job)
+{
+	return json_is_true(json_object_get(job->params, "given-up"));
+}
 
 static void ended(void *user, bool done, const char *out, char *said)
 {
@@ -139,6 +173,7 @@ static void ended(void *user, bool done, const char *out, char *said)
 	(void)out;
 	free(work);
 	machine->writing = false;
+	machine->tree = NULL;
 	if (!store_reload(machine, &damage)) {
 		say("'%s': %s", machine->name, damage.detail);
 	}
@@ -149,7 +184,10 @@ static void ended(void *user, bool done, const char *out, char *said)
 		job_go_on(machine);
 	} else if (done) {
 		job_done(job);
+	} else if (is_merge(job) && (is_given_up(job) || machine->worker == 0)) {
+		job_cancelled(job); /* of one that has ended, the files are merged by another */
 	} else {
+		machine->rests |= is_merge(job);
 		tool_complaint(said, "vmms", job->name, &why);
 		job_fail(job, &why);
 	}
@@ -206,8 +244,11 @@ static void begin(struct job *job)
 		const char *const words[] = {"--tree", verb_of(job), machine->service->control,
 					     control,  wanted,       NULL};
 
-		if (tool_run(machine->service, ITSELF, folder, words, ended, work, &why) != NULL) {
+		machine->tree =
+			tool_run(machine->service, ITSELF, folder, words, ended, work, &why);
+		if (machine->tree != NULL) {
 			machine->writing = true;
+			machine->rests &= strcmp(verb_of(job), "delete") != 0;
 			free(wanted);
 			return;
 		}
@@ -227,6 +268,67 @@ static void worker_gone(struct job *job)
 
 static const struct action_own own = {.worker_gone = worker_gone};
 
+/* ---- Merging while it runs ---- */
+
+static bool is_mergers(const json_t *worker_job)
+{
+	const char *what = json_string_value(json_object_get(worker_job, "what"));
+
+	return what != NULL && strcmp(what, CONTROL_MERGE) == 0;
+}
+
+static bool has_state(const json_t *worker_job, const char *state)
+{
+	const char *its = json_string_value(json_object_get(worker_job, "state"));
+
+	return its != NULL && strcmp(its, state) == 0;
+}
+
+/* The worker's merge is cancelled, and with that the process ends; without one the process is ended. */
+static void cancel_worker(struct machine *machine, void *user, const json_t *result,
+			  const json_t *error)
+{
+	const struct job *job = job_find(machine->service, (uint64_t)(uintptr_t)user);
+	const json_t *worker_job;
+	bool found = false;
+	size_t i;
+
+	(void)error;
+	json_array_foreach(json_object_get(result, "jobs"), i, worker_job)
+	{
+		if (is_mergers(worker_job) && (has_state(worker_job, CONTROL_STATE_RUNNING) ||
+					       has_state(worker_job, CONTROL_STATE_QUEUED))) {
+			found = true;
+			link_ask(machine, CONTROL_CANCEL,
+				 json_pack("{s:O}", "job", json_object_get(worker_job, "id")), -1,
+				 link_ignore, NULL);
+		}
+	}
+	if (!found && job != NULL && job->state == JOB_RUNNING && machine->tree != NULL) {
+		tool_end(machine->tree);
+	}
+}
+
+static bool give_up(struct job *job)
+{
+	struct machine *machine = job->machine;
+
+	if (!is_given_up(job)) {
+		json_object_set_new(job->params, "given-up", json_true());
+		link_ask(machine, CONTROL_JOBS, json_object(), -1, cancel_worker,
+			 (void *)(uintptr_t)job->id);
+	}
+	return true;
+}
+
+static bool cancel(struct job *job)
+{
+	job->machine->rests = true;
+	return give_up(job);
+}
+
+static const struct action_own merging = {.worker_gone = worker_gone, .cancel = cancel};
+
 #define ON(state) (1u << MACHINE_##state)
 
 /* clang-format off */
@@ -238,10 +340,11 @@ static const struct action actions[] = {
 	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
+	{"merge-checkpoints", "rid of deleted checkpoints", ON(RUNNING) | ON(PAUSED),                      MACHINE_STATES, false, begin, NULL, &merging},
 };
 /* clang-format on */
 
-static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend", "export"};
+static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend", "export", "merge"};
 
 static const char *verb_of(const struct job *job)
 {
@@ -360,6 +463,48 @@ struct job *checkpoint_rename(struct machine *machine, const char *id, const jso
 		return NULL;
 	}
 	return checkpoint_change(machine, "rename", id, json_pack("{s:O}", "set", body), user, why);
+}
+
+bool checkpoint_may_merge(const struct machine *machine)
+{
+	return machine->worker != 0 && machine->greeted && !machine->rests && !machine->writing &&
+	       machine->queue == NULL && job_running(machine, NULL) == NULL &&
+	       machine->settings.document != NULL &&
+	       (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED) &&
+	       waits_for_start(machine) == NULL &&
+	       tree_has_to_merge(machine->settings.document, machine->points);
+}
+
+void checkpoint_merge(struct machine *machine)
+{
+	struct refusal why;
+
+	if (checkpoint_may_merge(machine) &&
+	    job_new(machine, action_of("merge"), json_object(), "(the service)", &why) == NULL) {
+		say("%s", why.detail);
+	}
+}
+
+void checkpoint_give_way(struct machine *machine)
+{
+	struct job *job = machine->queue;
+
+	if (job != NULL && job->state == JOB_RUNNING && job->action == action_of("merge")) {
+		(void)give_up(job);
+	}
+}
+
+void checkpoint_heard(struct machine *machine, const json_t *worker_job)
+{
+	struct job *job = machine->queue;
+
+	if (!is_mergers(worker_job) || job == NULL || job->state != JOB_RUNNING ||
+	    job->action != action_of("merge")) {
+		return;
+	}
+	job->done = (uint64_t)json_integer_value(json_object_get(worker_job, "done"));
+	job->total = (uint64_t)json_integer_value(json_object_get(worker_job, "total"));
+	events_emit(machine->service, "job", job_object(job));
 }
 
 void checkpoint_mend(struct machine *machine)

@@ -233,12 +233,15 @@ static void begin_next(struct timer *timer)
 
 	if (machine->queue != NULL && machine->queue->state == JOB_QUEUED && !machine->writing) {
 		begin(machine->queue);
+	} else {
+		checkpoint_merge(machine);
 	}
 }
 
 void job_go_on(struct machine *machine)
 {
-	if (machine->queue != NULL && machine->queue->state == JOB_QUEUED) {
+	if ((machine->queue != NULL && machine->queue->state == JOB_QUEUED) ||
+	    checkpoint_may_merge(machine)) {
 		loop_start_timer(machine->service, &machine->next_timer, 0, begin_next);
 	}
 }
@@ -368,6 +371,7 @@ struct job *job_new(struct machine *machine, const struct action *action, json_t
 		begin(job);
 	} else {
 		tell(service, job);
+		checkpoint_give_way(machine);
 	}
 	return job;
 }

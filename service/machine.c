@@ -232,6 +232,7 @@ static void ended(struct machine *machine)
 	(void)waitpid(machine->worker, NULL, WNOHANG);
 	machine->worker = 0;
 	machine->greeted = false;
+	machine->rests = false;
 	if (machine_run_path(machine, "control", path)) {
 		(void)unlink(path);
 	}
@@ -387,6 +388,7 @@ static void heard_status(struct machine *machine, void *user, const json_t *resu
 		action_worker_runs(job_running(machine, NULL));
 	}
 	follow(machine, json_string_value(json_object_get(result, "state")));
+	job_go_on(machine);
 }
 
 void machine_greeted(struct machine *machine)
@@ -450,6 +452,7 @@ void machine_event(struct machine *machine, const json_t *params)
 		events_emit(machine->service, "machine", machine_summary(machine));
 	} else if (strcmp(name, CONTROL_ON_JOB) == 0 || strcmp(name, CONTROL_ON_PROGRESS) == 0) {
 		end_of_worker_job(machine, json_object_get(params, "job"));
+		checkpoint_heard(machine, json_object_get(params, "job"));
 	}
 }
 

@@ -176,7 +176,9 @@ struct machine {
 	json_t *waits;   /* members of its document that hold at its next start */
 	struct timer gone_timer; /* it is transient, and off */
 	json_t *points;          /* its checkpoints, by their ids (tree.c) */
-	struct move *move;       /* to another host, or from one; NULL: none */
+	struct tool *tree;       /* the process that works on them; NULL: none */
+	bool rests;        /* merging was cancelled, or failed: not again by itself while it runs */
+	struct move *move; /* to another host, or from one; NULL: none */
 };
 
 /* machine.c */
@@ -288,6 +290,10 @@ json_t *tree_read(const char *folder);
 const char *tree_parent(const json_t *document);
 /* Something was under way in it when it was looked after last. */
 bool tree_needs_mending(const char *folder);
+/* One that is deleted can go, which may mean that files of disks are merged. */
+bool tree_has_to_merge(const json_t *machine, json_t *points);
+/* The first was made over the other, or over one that was, as their names say. */
+bool tree_is_line(const char *file, const char *other);
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
 int tree_main(int argc, char **argv);
 #define TREE_FOLDER "checkpoints"
@@ -333,6 +339,14 @@ struct job *checkpoint_export(struct machine *machine, const char *id, const jso
 			      const char *user, struct refusal *why);
 /* What was cut, or could not be merged while it ran, is brought to its end, by a job. */
 void checkpoint_mend(struct machine *machine);
+/*
+ * Files are merged while the machine runs, by a job that begins when there is nothing else to be done with it, and gives way to all that is asked for.
+ * What the worker says of its jobs is heard.
+ */
+bool checkpoint_may_merge(const struct machine *machine);
+void checkpoint_merge(struct machine *machine);
+void checkpoint_give_way(struct machine *machine);
+void checkpoint_heard(struct machine *machine, const json_t *worker_job);
 /* The same of a machine that has been met, after a start of vmms. */
 void checkpoint_met(struct machine *machine);
 

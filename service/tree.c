@@ -179,6 +179,16 @@ static const char *token_end(const char *file)
 	return dot;
 }
 
+bool tree_is_line(const char *file, const char *other)
+{
+	const char *ends[] = {token_end(file), token_end(other)};
+	size_t length = ends[0] != NULL ? (size_t)(ends[0] - file) - TOKEN_CHARS - 1 : 0;
+
+	return length > 0 && strncmp(file, other, length) == 0 &&
+	       (ends[1] != NULL ? other + length + TOKEN_CHARS + 1 == ends[1]
+				: strrchr(other, '.') == other + length);
+}
+
 /* A new file's name beside the one that it lies over. */
 static bool name_child(const char *file, const char *token, char name[PATH_MAX])
 {
@@ -338,6 +348,10 @@ static bool run_vmctl(const struct tree *tree, const char **words, bool quietly)
 	if (child == 0) {
 		if (quietly) {
 			(void)dup2(STDOUT_FILENO, STDERR_FILENO);
+		}
+		/* It waits for long; who asks next waits for the same job of the worker's. */
+		if (strcmp(words[2], "merge") == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		}
 		execvp(words[0], (char *const *)words);
 		say("%s: %s", words[0], strerror(errno));
@@ -533,6 +547,7 @@ static bool prepare(const struct tree *tree, struct frozen *frozen)
 	return true;
 }
 
+static void settle_merged(struct tree *tree);
 static bool take_prepared(struct tree *tree);
 
 static bool take(struct tree *tree)
@@ -547,11 +562,13 @@ static bool take(struct tree *tree)
 static bool take_prepared(struct tree *tree)
 {
 	const char *id = member_text(tree->wanted, "id");
-	json_t *before = json_deep_copy(tree->machine), *over = name_children(tree->machine, id),
-	       *point;
+	json_t *before, *over, *point;
 	char path[PATH_MAX];
 	bool taken = false;
 
+	settle_merged(tree);
+	before = json_deep_copy(tree->machine);
+	over = name_children(tree->machine, id);
 	if (over == NULL) {
 		return false;
 	}
@@ -641,14 +658,15 @@ static bool is_child(const json_t *document, const char *id)
 }
 
 /* How many go on from it, and one of them; *child NULL: it is the machine. */
-static unsigned int count_children(const struct tree *tree, const char *of, const char **child)
+static unsigned int count_children(const json_t *machine, json_t *points, const char *of,
+				   const char **child)
 {
-	unsigned int count = is_child(tree->machine, of);
+	unsigned int count = is_child(machine, of);
 	const char *id;
 	json_t *point;
 
 	*child = NULL;
-	json_object_foreach(tree->points, id, point)
+	json_object_foreach(points, id, point)
 	{
 		if (is_child(json_object_get(point, "document"), of)) {
 			*child = id;
@@ -658,12 +676,101 @@ static unsigned int count_children(const struct tree *tree, const char *of, cons
 	return count;
 }
 
+/* One of those that were deleted and can go now, and how many go on from it. */
+static const char *find_collectable(const json_t *machine, json_t *points, unsigned int most,
+				    unsigned int *count, const char **child)
+{
+	const char *id;
+	json_t *point;
+
+	json_object_foreach(points, id, point)
+	{
+		*count = count_children(machine, points, id, child);
+		if (json_is_true(json_object_get(point, "deleted")) && *count <= most) {
+			return id;
+		}
+	}
+	return NULL;
+}
+
+bool tree_has_to_merge(const json_t *machine, json_t *points)
+{
+	unsigned int count;
+	const char *child;
+
+	return find_collectable(machine, points, 1, &count, &child) != NULL;
+}
+
+/* What it lies over, by all documents; "": nothing that we made. */
+static const char *parent_of_file(const struct tree *tree, const char *file)
+{
+	const char *parent = member_text(over_of(tree->machine), file), *id;
+	json_t *point;
+
+	json_object_foreach(tree->points, id, point)
+	{
+		if (parent[0] == '\0') {
+			parent = member_text(over_of(json_object_get(point, "document")), file);
+		}
+	}
+	return parent;
+}
+
+/* Where the worker has a file: [ide:]NUMBER of its disk, and what lies over it there ("": it is the top). False: nowhere. */
+static bool find_in_worker(const struct tree *tree, const char *file, char number[24],
+			   const char **above)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(tree->wanted, "disks"), i, disk)
+	{
+		const char *at = member_text(disk, "file");
+		size_t left = json_object_size(tree->points) + 2;
+
+		snprintf(number, 24, "%s%lld",
+			 strcmp(member_text(disk, "controller"), "ide") == 0 ? "ide:" : "",
+			 (long long)json_integer_value(json_object_get(disk, "number")));
+		for (*above = ""; at[0] != '\0' && left-- > 0; at = parent_of_file(tree, at)) {
+			if (strcmp(at, file) == 0) {
+				return true;
+			}
+			*above = at;
+		}
+	}
+	return false;
+}
+
+/* A file goes into its parent: by the worker, if that has it. `look`: it is only asked whether that has been done. */
+static bool merge_file(const struct tree *tree, const char *file, const char *parent, bool look)
+{
+	const char *words[] = {NULL, NULL, look ? "merged" : "merge", NULL, file, parent,
+			       NULL, NULL};
+	struct disk_error error;
+	char number[24];
+
+	if (is_alive(tree) && find_in_worker(tree, file, number, &words[6])) {
+		words[3] = number;
+		if (words[6][0] == '\0') {
+			words[6] = NULL;
+		}
+		return run_vmctl(tree, words, look);
+	}
+	if (look || disk_merge(file, 1, false, 0, NULL, &error) == 0) {
+		return !look;
+	}
+	say("%s", error.text);
+	return false;
+}
+
 /* Those who lie over `from` lie over `to` from here on. */
-static bool rebase_children(json_t *document, const char *from, const char *to, bool *changed)
+static bool rebase_children(const struct tree *tree, json_t *document, const char *from,
+			    const char *to, bool *changed)
 {
 	json_t *over = (json_t *)over_of(document), *parent;
 	struct disk_error error;
-	const char *child;
+	const char *child, *above;
+	char number[24];
 
 	*changed = false;
 	json_object_foreach(over, child, parent)
@@ -671,7 +778,9 @@ static bool rebase_children(json_t *document, const char *from, const char *to, 
 		if (strcmp(json_string_value(parent), from) != 0) {
 			continue;
 		}
-		if (disk_rebase(child, to, DISK_STALE_PARENT, &error) != 0) {
+		/* What the worker has it has brought there itself. */
+		if (!(is_alive(tree) && find_in_worker(tree, child, number, &above)) &&
+		    disk_rebase(child, to, DISK_STALE_PARENT, &error) != 0) {
 			say("%s", error.text);
 			return false;
 		}
@@ -689,12 +798,13 @@ static bool rebase_all(struct tree *tree, const char *from, const char *to)
 
 	json_object_foreach(tree->points, id, point)
 	{
-		if (!rebase_children(json_object_get(point, "document"), from, to, &changed) ||
+		if (!rebase_children(tree, json_object_get(point, "document"), from, to,
+				     &changed) ||
 		    (changed && !write_point(tree, id))) {
 			return false;
 		}
 	}
-	return rebase_children(tree->machine, from, to, &changed) &&
+	return rebase_children(tree, tree->machine, from, to, &changed) &&
 	       (!changed || write_machine(tree));
 }
 
@@ -711,40 +821,29 @@ static void rename_file(json_t *document, const char *from, const char *to)
 	}
 }
 
-/* What lies over a checkpoint's files goes down into them. `id` NULL: the machine's. */
-static bool merge_down(struct tree *tree, const char *of, const char *id)
+static bool write_node(const struct tree *tree, const char *id)
 {
-	const json_t *point = json_object_get(json_object_get(tree->points, of), "document");
-	json_t *document = id != NULL
-				   ? json_object_get(json_object_get(tree->points, id), "document")
-				   : tree->machine;
-	json_t *over = json_deep_copy(over_of(document)), *parent;
-	json_t *next = json_copy(json_object_get(document, "checkpoint"));
-	json_t *kept = json_object();
-	struct disk_error error;
-	const char *child;
+	return id != NULL ? write_point(tree, id) : write_machine(tree);
+}
 
-	json_object_foreach(over, child, parent)
-	{
-		const char *file = json_string_value(parent), *below;
+static void set_over(json_t *document, const char *file, const char *below, const char *gone)
+{
+	json_t *over = json_deep_copy(over_of(document)),
+	       *next = json_copy(json_object_get(document, "checkpoint"));
 
-		if (!names_file(document, child)) {
-			continue; /* a disk that was taken out since */
-		}
-		if (disk_merge(child, 1, false, 0, NULL, &error) != 0) {
-			say("%s", error.text);
-			return false;
-		}
-		if (!rebase_all(tree, child, file)) {
-			return false;
-		}
-		rename_file(document, child, file);
-		below = member_text(over_of(point), file);
-		if (below[0] != '\0') {
-			json_object_set_new(kept, file, json_string(below));
-		}
+	json_object_del(over, gone);
+	if (below[0] != '\0') {
+		json_object_set_new(over, file, json_string(below));
 	}
-	json_object_set_new(next, "over", kept);
+	json_object_set_new(next, "over", over);
+	json_object_set_new(document, "checkpoint", next);
+}
+
+/* The last of it: its parent is the checkpoint's. */
+static void pass_over(json_t *document, const json_t *point)
+{
+	json_t *next = json_copy(json_object_get(document, "checkpoint"));
+
 	if (tree_parent(point)[0] != '\0') {
 		json_object_set_new(next, "id", json_string(tree_parent(point)));
 		json_object_set_new(document, "checkpoint", next);
@@ -752,12 +851,50 @@ static bool merge_down(struct tree *tree, const char *of, const char *id)
 		json_object_del(document, "checkpoint");
 		json_decref(next);
 	}
-	if (!(id != NULL ? write_point(tree, id) : write_machine(tree))) {
+}
+
+/*
+ * What lies over a checkpoint's files goes down into them, one after the other, and after each the documents say so. `id` NULL: the machine's.
+ * `look`: those alone that have gone. False: not all have.
+ */
+static bool merge_down(struct tree *tree, const char *of, const char *id, bool look)
+{
+	const json_t *point = json_object_get(json_object_get(tree->points, of), "document");
+	json_t *document = id != NULL
+				   ? json_object_get(json_object_get(tree->points, id), "document")
+				   : tree->machine;
+	json_t *over = json_deep_copy(over_of(document)), *parent;
+	bool all = true, good = true;
+	const char *child;
+
+	json_object_foreach(over, child, parent)
+	{
+		const char *file = json_string_value(parent);
+
+		/* A disk that was taken out since, or one that has gone down already, and lies over the checkpoint's parent. */
+		if (!good || !names_file(document, child) || !names_file(point, file)) {
+			continue;
+		}
+		if (!merge_file(tree, child, file, look)) {
+			all = false;
+			good = look;
+			continue;
+		}
+		good = rebase_all(tree, child, file);
+		rename_file(document, child, file);
+		rename_file(tree->wanted, child, file); /* its disks are the worker's */
+		set_over(document, file, member_text(over_of(point), file), child);
+		good = good && write_node(tree, id);
+		if (good) {
+			(void)unlink(child);
+		}
+	}
+	json_decref(over);
+	if (!good || !all) {
 		return false;
 	}
-	remove_children(over);
-	json_decref(over);
-	return true;
+	pass_over(document, point);
+	return write_node(tree, id);
 }
 
 static void remove_point(struct tree *tree, const char *id)
@@ -773,46 +910,46 @@ static void remove_point(struct tree *tree, const char *id)
 	json_object_del(tree->points, id);
 }
 
-/* One of those that were deleted and can go now; *found: there was one. */
-static bool collect_one(struct tree *tree, bool *found)
+/* What was deleted goes, as far as it can. A worker's files wait for a job of their own, which may take long (`merges`). */
+static bool collect(struct tree *tree, bool merges)
 {
 	const char *id, *child;
 	char copy[UUID_TEXT];
-	json_t *point;
 	unsigned int count;
 
-	*found = false;
-	json_object_foreach(tree->points, id, point)
-	{
-		if (!json_is_true(json_object_get(point, "deleted"))) {
-			continue;
-		}
-		count = count_children(tree, id, &child);
-		if (count > 1) {
-			continue;
-		}
-		*found = true;
+	while ((id = find_collectable(tree->machine, tree->points, merges ? 1 : 0, &count,
+				      &child)) != NULL) {
 		snprintf(copy, sizeof(copy), "%s", id);
-		if (count == 1 && !merge_down(tree, copy, child)) {
+		if (count == 1 && !merge_down(tree, copy, child, false)) {
 			return false;
 		}
 		remove_point(tree, copy);
-		return true;
 	}
 	return true;
 }
 
-/* Files are merged while no worker has them. */
-static bool collect(struct tree *tree)
+static bool merge(struct tree *tree)
 {
-	bool found = !is_alive(tree);
+	return collect(tree, true);
+}
 
-	while (found) {
-		if (!collect_one(tree, &found)) {
-			return false;
-		}
+/*
+ * A merge that was cut may have had its end in the worker: then its disk goes on in another file than the document says. To be known before it gets a new one.
+ */
+static void settle_merged(struct tree *tree)
+{
+	const char *above = tree_parent(tree->machine), *child;
+	char id[UUID_TEXT];
+
+	if (!is_alive(tree) ||
+	    !json_is_true(json_object_get(json_object_get(tree->points, above), "deleted")) ||
+	    count_children(tree->machine, tree->points, above, &child) != 1) {
+		return;
 	}
-	return true;
+	snprintf(id, sizeof(id), "%s", above);
+	if (merge_down(tree, id, NULL, true)) {
+		remove_point(tree, id);
+	}
 }
 
 static bool mark_deleted(struct tree *tree, const char *id, bool all)
@@ -838,7 +975,7 @@ static bool delete_point(struct tree *tree)
 {
 	return mark_deleted(tree, member_text(tree->wanted, "id"),
 			    json_is_true(json_object_get(tree->wanted, "children"))) &&
-	       collect(tree);
+	       collect(tree, !is_alive(tree));
 }
 
 /* ---- After a process that was cut ---- */
@@ -879,7 +1016,7 @@ static bool mend(struct tree *tree)
 	if (folder != NULL) {
 		closedir(folder);
 	}
-	return done && collect(tree);
+	return done && collect(tree, !is_alive(tree));
 }
 
 bool tree_needs_mending(const char *folder)
@@ -1045,6 +1182,7 @@ int tree_main(int argc, char **argv)
 		{"take", take, false},          {"apply", apply, true},
 		{"delete", delete_point, true}, {"rename", rename_point, true},
 		{"mend", mend, false},          {"export", export_point, true},
+		{"merge", merge, false},
 	};
 	struct tree tree = {0};
 	size_t i;

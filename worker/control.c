@@ -16,6 +16,7 @@
 
 #include "hosted/listen.h"
 #include "hosted/packet.h"
+#include "worker/merge.h"
 #include "worker/migrate.h"
 #include "worker/say.h"
 
@@ -216,7 +217,7 @@ static void job_ended(void *user, const struct job *job)
 		{CONTROL_DVD, "attached"},          {CONTROL_CHANGE, "medium"},
 		{CONTROL_NET_ADD, "added"},         {CONTROL_NET_REMOVE, "removed"},
 		{CONTROL_NET_CONNECT, "connected"}, {CONTROL_DEVICE_ADD, "added"},
-		{CONTROL_DEVICE_REMOVE, "removed"},
+		{CONTROL_DEVICE_REMOVE, "removed"}, {CONTROL_MERGE, "merged"},
 	};
 	static const char *const names[] = {[JOB_OF_DISK] = CONTROL_ON_DISKS,
 					    [JOB_OF_ADAPTER] = CONTROL_ON_NETWORKS,
@@ -386,6 +387,7 @@ void control_serve(struct machine *machine)
 			eventfd_read(control->wake, &value);
 			copies_serve(machine);
 			migrate_serve(machine);
+			merge_serve(machine);
 			break;
 		case ON_JOBS:
 			jobs_serve(&control->jobs);

@@ -293,7 +293,8 @@ static bool any_runs(const struct jobs *jobs, bool committed)
 
 	for (i = 0; i < CONTROL_JOBS_MAX; i++) {
 		if (jobs->all[i].state == JOB_RUNNING &&
-		    (!committed || atomic_load(&jobs->all[i].turn) == JOB_IS_COMMITTED)) {
+		    (!committed || jobs->all[i].waited ||
+		     atomic_load(&jobs->all[i].turn) == JOB_IS_COMMITTED)) {
 			return true;
 		}
 	}

@@ -52,8 +52,9 @@ struct job {
 	unsigned int told;    /* [M] hundredths */
 	atomic_bool over;     /* [a] work() has returned */
 	struct jobs *jobs;
-	pthread_t thread;        /* [M] */
-	bool joined;             /* [M] the thread has ended */
+	pthread_t thread; /* [M] */
+	bool joined;      /* [M] the thread has ended */
+	bool waited; /* [M] the end waits for it although it is cancelled: it uses what is closed then */
 	int result;              /* [J], then [M] */
 	struct disk_error error; /* [J], then [M] */
 };
@@ -73,7 +74,7 @@ struct jobs {
 int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user);
 /*
  * The end: what is queued is dropped, what may be cancelled is. True of jobs_have_ended(), which is asked after each jobs_serve(), and every now and then:
- * what is committed has ended, and the others have had JOBS_LEAVE_MS to come to their next step. None begins any more.
+ * what is committed, or `waited`, has ended, and the others have had JOBS_LEAVE_MS to come to their next step. None begins any more.
  */
 #define JOBS_LEAVE_MS 2000
 void jobs_begin_end(struct jobs *jobs);

@@ -22,6 +22,7 @@
 #include "worker/assigned.h"
 #include "worker/checkpoint.h"
 #include "worker/control.h"
+#include "worker/merge.h"
 #include "worker/migrate.h"
 #include "worker/save.h"
 
@@ -39,7 +40,9 @@ struct parameters {
 	struct integration_addresses addresses;
 	struct config_network network;
 	const char *pci;
-	bool state, keep;
+	bool state, keep, look;
+	const char *absolute, *relative;
+	unsigned int controller;
 	struct checkpoint_request checkpoint;
 };
 
@@ -1001,6 +1004,75 @@ static json_t *run_disk(struct rpc_request *request, const struct parameters *p,
 	return job_answer(job);
 }
 
+static bool are_written(struct rpc_request *request)
+{
+	for (unsigned int i = 0; i < request->fd_count; i++) {
+		if (!is_file(request->fds[i], S_IFREG) || pwrite(request->fds[i], "", 0, 0) != 0) {
+			rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				   "a descriptor is no file that is open for writing",
+				   "give those of the file, its parent, and what lies over it");
+			return false;
+		}
+	}
+	return true;
+}
+
+static json_t *refuse_merge(struct rpc_request *request, int ret)
+{
+	return rpc_refuse(request,
+			  ret == -ENOENT   ? CONTROL_BAD_NOT_FOUND
+			  : ret == -EINVAL ? CONTROL_BAD_STATE
+					   : CONTROL_BAD_IO,
+			  ret == -ENOENT ? "there is no such disk that the guest writes"
+			  : ret == -EINVAL
+				  ? "the files do not lie over each other in the disk's chain"
+				  : strerror(-ret),
+			  ret == -ENOMEM ? "" : "status lists the disks and their numbers");
+}
+
+static json_t *run_merge(struct rpc_request *request, const struct parameters *p)
+{
+	struct machine *machine = control_of(request)->machine;
+	const struct merge_request wanted = {.place = (unsigned int)p->number +
+						      (p->controller == 1 ? CONFIG_SCSI_MAX : 0),
+					     .name = p->name,
+					     .absolute = p->absolute,
+					     .relative = p->relative,
+					     .file = request->fds[0],
+					     .parent = request->fds[1],
+					     .child = request->fd_count > 2 ? request->fds[2] : -1};
+	struct jobs *jobs = &control_of(request)->jobs;
+	struct job *job;
+	int ret;
+
+	if (p->controller == 1 && p->number >= CONFIG_IDE_MAX) {
+		return refuse_merge(request, -ENOENT);
+	}
+	if (!are_written(request)) {
+		return NULL;
+	}
+	ret = merge_look(machine, &wanted);
+	if (ret == -EALREADY || (p->look && (ret == 0 || ret == -EINVAL))) {
+		return json_pack("{s:b}", "merged", ret == -EALREADY);
+	}
+	if (ret != 0) {
+		return refuse_merge(request, ret);
+	}
+	job = job_on(jobs, JOB_OF_DISK, (int)wanted.place);
+	if (job != NULL) {
+		/* Who asked before may be gone, and its merge goes on. */
+		return strcmp(job->what, CONTROL_MERGE) == 0 ? job_answer(job)
+							     : refuse_busy(request);
+	}
+	job = new_job(request, CONTROL_MERGE, JOB_OF_DISK, (int)wanted.place);
+	if (job == NULL || merge_prepare(machine, job, &wanted) != 0) {
+		return NULL;
+	}
+	request->fd_count = 0;
+	job_start(job);
+	return job_answer(job);
+}
+
 static json_t *run_attach(struct rpc_request *request, const struct parameters *p)
 {
 	return run_disk(request, p, CONTROL_ATTACH, DISKS_ATTACH);
@@ -1421,6 +1493,17 @@ static const struct form_member checkpoint_end_members[] = {
 	{"keep", FORM_FLAG, .required = true, AT(keep)},
 };
 
+static const struct form_member merge_members[] = {
+	{"controller", FORM_WORD, AT(controller), .words = controllers},
+	MEMBER_NUMBER,
+	MEMBER_NAME(true),
+	{"absolute", FORM_TEXT, .required = true, AT(absolute), .least = 1,
+	 .most = CONTROL_NAME_MAX},
+	{"relative", FORM_TEXT, .required = true, AT(relative), .least = 1,
+	 .most = CONTROL_NAME_MAX},
+	{"look", FORM_FLAG, AT(look)},
+};
+
 /* The connection comes as a descriptor. */
 static bool read_network(struct form *form, const json_t *value, void *into)
 {
@@ -1478,6 +1561,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_SAVE,    true,  1, 1,                  NULL, 0,                 run_save},
 	{CONTROL_CHECKPOINT, true, 0, 1 + CONFIG_DISKS_MAX, MEMBERS(checkpoint_members), run_checkpoint},
 	{CONTROL_CHECKPOINT_END, true, 0, 0,            MEMBERS(checkpoint_end_members), run_checkpoint_end},
+	{CONTROL_MERGE,   true,  2, 3,                  MEMBERS(merge_members), run_merge},
 	{CONTROL_MIGRATE, true,  2, 2 + CONFIG_NETWORKS_MAX,          MEMBERS(migrate_members), run_migrate},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},

@@ -51,6 +51,14 @@
 /* [keep] -> job, after that: the machine is paused, and its disks are the new files, or (keep false) the old ones again */
 #define CONTROL_CHECKPOINT_END "checkpoint.end"
 /*
+ * [controller?, number, name, absolute, relative, look?: false], with three descriptors, or two, open for both: of a file of the disk's, of its parent,
+ * and of the file that lies over it, if it is not the top -> job, with done and total: the file goes into its parent while the machine runs, and leaves
+ * the chain. `absolute` and `relative` are the parent's names for the file over it; `name` is the disk's if it was the top that went. Until then the chain
+ * is as before, whatever becomes of the job. Where another merge of the disk is under way, that is the job. -> merged: true, if it has gone already; with
+ * `look` always, true or false.
+ */
+#define CONTROL_MERGE "disk.merge"
+/*
  * [downtime?: 300 (ms), rounds?: 30], a stream socket that is connected to a worker that receives (config.schema.json), the owner file, open for
  * reading and writing, and, for the case that the machine stays, for each adapter a socket that is connected to its switch's port socket (or none at
  * all) -> job, with done and total: the machine moves there while it runs, and stands for no longer than `downtime` if its guest writes little enough. Done when
@@ -210,11 +218,12 @@
 /*
  * Events: {"jsonrpc":"2.0","method":"event","params":{"sequence":N,"event":NAME,…}}, with "lost" where some were left out before it.
  */
-#define CONTROL_EVENT       "event"
-#define CONTROL_ON_STATE    "state"    /* state, reason (of "ended") */
-#define CONTROL_ON_RESET    "reset"    /* resets */
-#define CONTROL_ON_CRASHED  "crashed"  /* the guest has reported its panic */
-#define CONTROL_ON_DISKS    "disks"    /* number, change: attached, detached, medium */
+#define CONTROL_EVENT      "event"
+#define CONTROL_ON_STATE   "state"   /* state, reason (of "ended") */
+#define CONTROL_ON_RESET   "reset"   /* resets */
+#define CONTROL_ON_CRASHED "crashed" /* the guest has reported its panic */
+#define CONTROL_ON_DISKS                                                                           \
+	"disks" /* number (of IDE: from 64 on), change: attached, detached, medium, merged */
 #define CONTROL_ON_NETWORKS "networks" /* number, change: added, removed, connected, lost */
 #define CONTROL_ON_DEVICES  "devices"  /* number, change: added, removed */
 #define CONTROL_ON_JOB      "job"      /* job: it has ended */

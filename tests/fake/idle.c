@@ -12,6 +12,7 @@
 #include "worker/control.h"
 #include "worker/machine.h"
 #include "worker/checkpoint.h"
+#include "worker/merge.h"
 #include "worker/migrate.h"
 #include "worker/save.h"
 
@@ -164,6 +165,26 @@ unsigned int disk_layer_count(const struct disk *disk)
 {
 	(void)disk;
 	return 1;
+}
+
+int merge_look(struct machine *m, const struct merge_request *request)
+{
+	(void)m;
+	(void)request;
+	return -ENOENT;
+}
+
+int merge_prepare(struct machine *m, struct job *job, const struct merge_request *request)
+{
+	(void)m;
+	(void)job;
+	(void)request;
+	return -ENOMEM;
+}
+
+void merge_serve(struct machine *m)
+{
+	(void)m;
 }
 
 const char *checkpoint_obstacle(struct machine *m, const struct checkpoint_request *request,

@@ -52,11 +52,27 @@ def tree(t):
     for i, number in enumerate(order):
         steps.append(f"back {number} && taken {TREE + 1 + i} || exit 1")
     last = TREE + 1 + random.randrange(TREE)
+    # Then files go into their parents while it writes: one amidst, then the top; the worker is killed amidst a third, and what it had said was on its disk is there.
     steps.append(f"""
         back {last} || exit 1
-        off; cat out >>all; grep -c ^tick all; grep lost all; cat errors
+        below=$(cat disk-{last})
+        vmctl control checkpoint - 0=/root/m1.avhdx && ticks 2 || exit 1
+        vmctl control merged 0 back-{last}.avhdx $below m1.avhdx 2>/dev/null && echo "lost: merged before"
+        vmctl control merge 0 back-{last}.avhdx $below m1.avhdx && vmctl control merged 0 back-{last}.avhdx $below m1.avhdx || exit 1
+        vmctl control merge 0 m1.avhdx back-{last}.avhdx 2>&1 | grep -c "do not lie over each other"
+        ticks 1 && vmctl control merge 0 m1.avhdx $below && ticks 1 || exit 1
+        vmctl control status | grep -c "$below,"
+        rm m1.avhdx back-{last}.avhdx
+        vmctl control checkpoint - 0=/root/m2.avhdx && ticks 2 || exit 1
+        vmctl --no-wait control merge 0 m2.avhdx $below >/dev/null
+        kill -9 $worker; wait $worker
+        vhd convert m2.avhdx end.img --format raw >/dev/null || exit 1
+        for n in $(grep ^tick out | tail -3 | tr -dc '0-9\\n'); do
+            echo "on the disk $n $(dd if=end.img bs=512 skip=$((n * 37 % 1000)) count=1 2>/dev/null | tr -d '\\0')"
+        done
+        cat out >>all; grep -c ^tick all; grep lost all; cat errors
         for file in a.vhdx *.avhdx; do vhd test $file | grep -i damage; done
-        vhd merge back-{last}.avhdx && vhd test $(cat disk-{last}) | grep -i damage""")
+        vhd merge m2.avhdx && vhd test $below | grep -i damage""")
     text = t.root("\n".join(steps), puts=[*guest.puts(path=initrd), VMCTL, VHD])
     t.check("lost" not in text, "disk and memory are not of one moment")
     taken = {int(n): int(tick) for n, tick in re.findall(r"^checkpoint (\d+) tick (\d+)\r?$", text, re.M)}
@@ -65,4 +81,8 @@ def tree(t):
     t.same("gone back to", sorted(back), sorted([*order, last]))
     for number, tick in back.items():
         t.check(taken[number] - 1 <= tick <= taken[number] + 2, f"checkpoint {number} was at {taken[number]}, and goes on at {tick}")
+    ticks = re.findall(r"^on the disk (\d+) (.*?)\r?$", text, re.M)
+    t.same("what was on the disk", [(n, said) for n, said in ticks], [(n, f"round {int(n):08}") for n, _ in ticks])
+    t.same("of how many ticks", len(ticks), 3)
+    t.same("refused, and its name", len(re.findall(r"^1\r?$", text, re.M)), 2)
     t.same("whole files", text.count("No damage found"), 2 * TREE + TREE + 1 + 1 + 1)

@@ -326,6 +326,68 @@ static void what_cannot_be(void **state)
 }
 
 /* The worker dies between the two: either file is a whole disk. */
+#define MERGE(number, look)                                                                        \
+	"{\"number\":" number ",\"name\":\"below.vhdx\",\"absolute\":\"/there/below.vhdx\","       \
+	"\"relative\":\"below.vhdx\",\"look\":" look "}"
+
+/* The disk goes on in a new file over the last one. */
+static void take_over(const char *name, const char *over)
+{
+	char params[160];
+	int fd;
+
+	make_disk(name, path_of(over));
+	fd = open_file(name, 0);
+	snprintf(params, sizeof(params),
+		 "{\"state\":false,\"disks\":[{\"number\":0,\"name\":\"%s\"}]}", name);
+	do_job("pause", "{}", NULL, 0, "\"done\"");
+	do_job("checkpoint", params, &fd, 1, "\"done\"");
+	expect("disk.merge", MERGE("0", "true"), (int[]){fd, fd}, 2, "\"busy\"");
+	do_job("checkpoint.end", "{\"keep\":true}", NULL, 0, "\"done\"");
+	go_on();
+	close(fd);
+}
+
+/* Of three files the middle one goes, then the top; what is not so is refused before anything is begun. */
+static void merged(void **state)
+{
+	int fds[3], read_only;
+
+	(void)state;
+	make_disk("disk.vhdx", NULL);
+	start(NULL);
+	say_hello();
+	take_over("new.avhdx", "disk.vhdx");
+	take_over("newer.avhdx", "new.avhdx");
+	fds[0] = open_file("new.avhdx", 0);
+	fds[1] = open_file("disk.vhdx", 0);
+	fds[2] = open_file("newer.avhdx", 0);
+	read_only = open(disk, O_RDONLY | O_CLOEXEC);
+	expect("disk.merge", MERGE("0", "false"), fds, 1, "descriptors");
+	expect("disk.merge", MERGE("0", "false"), (int[]){fds[0], read_only}, 2,
+	       "open for writing");
+	expect("disk.merge", MERGE("5", "false"), fds, 3, "no such disk");
+	expect("disk.merge", MERGE("0", "false"), fds, 2, "do not lie over each other");
+	expect("disk.merge", MERGE("0", "false"), (int[]){fds[1], fds[0], fds[2]}, 3,
+	       "do not lie over each other");
+	expect("disk.merge", MERGE("0", "true"), fds, 3, "\"merged\":false");
+	do_job("disk.merge", MERGE("0", "false"), fds, 3, "\"done\"");
+	expect("disk.merge", MERGE("0", "true"), fds, 3, "\"merged\":true");
+	expect("disk.merge", MERGE("0", "false"), fds, 3, "\"merged\":true");
+	expect("status", "{}", NULL, 0, "newer.avhdx");
+	assert_false(is_free("disk.vhdx", true));
+	do_job("disk.merge", MERGE("0", "false"), (int[]){fds[2], fds[1]}, 2, "\"done\"");
+	expect("disk.merge", MERGE("0", "true"), (int[]){fds[2], fds[1]}, 2, "\"merged\":true");
+	expect("status", "{}", NULL, 0, "below.vhdx");
+	take_over("newest.avhdx", "disk.vhdx"); /* the parents are whole */
+	end();
+	assert_true(is_free("newest.avhdx", false));
+	for (unsigned int i = 0; i < 3; i++) {
+		close(fds[i]);
+	}
+	close(read_only);
+}
+
 static void killed_in_between(void **state)
 {
 	int fd;
@@ -359,7 +421,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"disk.vhdx", "other.vhdx", "new.avhdx", "state",
+	static const char *const names[] = {"disk.vhdx",   "other.vhdx",   "new.avhdx",
+					    "newer.avhdx", "newest.avhdx", "state",
 					    "control"};
 
 	(void)state;
@@ -373,9 +436,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(with_memory),
-		cmocka_unit_test(without_memory),
-		cmocka_unit_test(what_cannot_be),
+		cmocka_unit_test(with_memory),       cmocka_unit_test(without_memory),
+		cmocka_unit_test(what_cannot_be),    cmocka_unit_test(merged),
 		cmocka_unit_test(killed_in_between),
 	};
 

@@ -790,6 +790,112 @@ static void test_merge_under_load(const char *ending, bool middle, uint32_t seed
 	verify_all_cuts(names[count - 1]);
 }
 
+/* By descriptors, as a process without names does it. Of three files the middle one goes, of two the top. */
+static struct {
+	char names[3][16];
+	unsigned count;
+	unsigned stop; /* at this step; 0: not at all */
+} merge;
+
+static int count_step(void *user, uint64_t done, uint64_t total)
+{
+	(void)user;
+	(void)done;
+	(void)total;
+	tasks_pause();
+	return merge.stop && !--merge.stop ? -ECANCELED : 0;
+}
+
+static int merge_files(struct disk *disk)
+{
+	const struct disk_progress progress = {.step = count_step};
+	unsigned goes = merge.count - 1 - (merge.count == 3);
+	struct disk_merge_files files = {.file = fake_descriptor(merge.names[goes]),
+					 .parent = fake_descriptor(merge.names[goes - 1]),
+					 .child = -1,
+					 .absolute = merge.names[goes - 1],
+					 .relative = merge.names[goes - 1]};
+
+	if (goes + 1 < merge.count) {
+		files.child = fake_descriptor(merge.names[goes + 1]);
+	}
+	return disk_merge_files(disk, &files, &progress, NULL);
+}
+
+/* Given up at some step, it is begun again. */
+static void merge_by_files(void *user)
+{
+	bool stops = merge.stop;
+	int ret = merge_files(user);
+
+	if (stops && ret != -ECANCELED) {
+		fail_msg("a merge that was stopped: %d", ret);
+	}
+	ret = stops ? merge_files(user) : ret;
+	if (ret) {
+		fail_msg("by descriptors: %s", strerror(-ret));
+	}
+	assert_int_equal(merge_files(user), -EALREADY);
+}
+
+static void test_merge_files_under_load(const char *ending, unsigned count, bool stops,
+					uint32_t seed)
+{
+	struct disk *disk;
+	unsigned i;
+
+	begin_case(seed);
+	for (i = 0; i < count; i++) {
+		snprintf(merge.names[i], sizeof(merge.names[i]), "f%u.%s", i, ending);
+		make_disk(merge.names[i], i ? merge.names[i - 1] : NULL);
+		unrecorded_workload(merge.names[i], 10);
+	}
+	merge.count = count;
+	merge.stop = stops ? 1 + seed % 3 : 0;
+	fake_record();
+	disk = open_disk(merge.names[count - 1]);
+	run_workload_beside(disk, 20, merge_by_files);
+	assert_int_equal(disk_layer_count(disk), count - 1);
+	run_workload(disk, 3);
+	close_disk(disk);
+	verify_all_cuts(merge.names[count - 1]);
+}
+
+/* Given up, and a checkpoint taken of what there is: the parent is one that is only read again. */
+static void test_merge_stopped_then_push(const char *ending, uint32_t seed)
+{
+	struct disk_error error;
+	struct disk *disk;
+	unsigned i;
+
+	begin_case(seed);
+	for (i = 0; i < 2; i++) {
+		snprintf(merge.names[i], sizeof(merge.names[i]), "f%u.%s", i, ending);
+		make_disk(merge.names[i], i ? merge.names[i - 1] : NULL);
+		unrecorded_workload(merge.names[i], 10);
+	}
+	snprintf(merge.names[2], sizeof(merge.names[2]), "f2.%s", ending);
+	make_disk(merge.names[2], merge.names[1]);
+	merge.count = 2;
+	merge.stop = 1 + seed % 3;
+	fake_record();
+	disk = open_disk(merge.names[1]);
+	run_workload(disk, 5);
+	assert_int_equal(merge_files(disk), -ECANCELED);
+	run_workload(disk, 5);
+	if (disk_push(disk, merge.names[2], fake_descriptor(merge.names[2]), &error)) {
+		fail_msg("%s", error.text);
+	}
+	run_workload(disk, 5);
+	merge.count = 3;
+	merge_by_files(disk);
+	run_workload(disk, 5);
+	close_disk(disk);
+	disk = open_disk(merge.names[2]);
+	check_view(disk, fake_op_count(), 0);
+	close_disk(disk);
+}
+
 static struct {
 	char base[16], child[16];
 	size_t began, ended; /* operations */
@@ -911,6 +1017,11 @@ static void test_vhdx_changes(void **state)
 	FOR_SEEDS(test_merge_top_online("vhdx", seed));
 	FOR_SEEDS(test_merge_under_load("vhdx", false, seed));
 	FOR_SEEDS(test_merge_under_load("vhdx", true, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhdx", 2, false, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhdx", 3, false, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhdx", 2, true, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhdx", 3, true, seed));
+	FOR_SEEDS(test_merge_stopped_then_push("vhdx", seed));
 	FOR_SEEDS(test_rebase("c.vhdx", "p.vhdx", seed));
 	FOR_SEEDS(test_push_under_load("vhdx", seed));
 	FOR_SEEDS(test_push_under_load("vhdx", seed + 1));
@@ -928,6 +1039,11 @@ static void test_vhd_changes(void **state)
 	FOR_SEEDS(test_merge_top_online("vhd", seed));
 	FOR_SEEDS(test_merge_under_load("vhd", false, seed));
 	FOR_SEEDS(test_merge_under_load("vhd", true, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhd", 2, false, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhd", 3, false, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhd", 2, true, seed));
+	FOR_SEEDS(test_merge_files_under_load("vhd", 3, true, seed));
+	FOR_SEEDS(test_merge_stopped_then_push("vhd", seed));
 	FOR_SEEDS(test_rebase("c.vhd", "p.vhd", seed));
 	FOR_SEEDS(test_push_under_load("vhd", seed));
 	FOR_SEEDS(test_push_under_load("vhd", seed + 1));

@@ -571,6 +571,11 @@ int file_adopt(struct file *file, int fd, const char *path, bool writable, struc
 	return open_index(file, fd, path, writable);
 }
 
+bool file_is(const struct file *file, int fd)
+{
+	return file->fd == fd;
+}
+
 int file_create(struct file *file, const char *path, bool replace, bool lock,
 		struct disk_error *error)
 {
