@@ -27,7 +27,7 @@
 #define RECEIVE 200u
 #define SEND    340u
 
-#define QUEUES        4u
+#define QUEUES        5u
 #define SLOTS         1024u
 #define RECEIVE_PAGES 64u
 #define SEND_PAGES    12u
@@ -1461,38 +1461,54 @@ static void test_close_and_open(void **state)
 	}
 }
 
-/* Of a large buffer each piece is a page, or two. */
+/* What the adapter makes of a receive buffer of so many pages. */
+static struct nvsp_section divide(uint32_t page_count)
+{
+	static uint32_t pages[4096], handle = 0xe2000;
+	struct nvsp_message answer;
+	uint32_t i;
+
+	assert_true(page_count <= ARRAY_COUNT(pages));
+	for (i = 0; i < page_count; i++) {
+		pages[i] = RECEIVE + i % RECEIVE_PAGES;
+	}
+	assert_int_equal(guest_gpadl(relid, ++handle, pages, page_count), 0);
+	answer = exchange(
+		(struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER, .buffer = {handle, ID}});
+	exchange((struct nvsp_message){.type = NVSP_REVOKE_RECEIVE_BUFFER, .buffer = {0, ID}});
+	return answer.receive_complete.section;
+}
+
+/* Of a large buffer each piece is a page, or two, or up to four if that leaves each queue enough of them. */
 static void test_large_buffer(void **state)
 {
-	static uint32_t pages[2048];
 	struct nvsp_section section;
-	uint32_t i;
 
 	(void)state;
 	connect();
 	ask_version(NVSP_VERSION_61);
-	for (i = 0; i < 2048; i++) {
-		pages[i] = RECEIVE + i % RECEIVE_PAGES;
-	}
-	assert_int_equal(guest_gpadl(relid, 0xe2000, pages, 1023), 0);
-	section = exchange((struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER,
-						 .buffer = {0xe2000, ID}})
-			  .receive_complete.section;
-	assert_int_equal(section.piece_bytes, PIECE);
-	exchange((struct nvsp_message){.type = NVSP_REVOKE_RECEIVE_BUFFER, .buffer = {0, ID}});
-	assert_int_equal(guest_gpadl(relid, 0xe2001, pages, 1024), 0);
-	section = exchange((struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER,
-						 .buffer = {0xe2001, ID}})
-			  .receive_complete.section;
+	assert_int_equal(divide(1023).piece_bytes, PIECE);
+	section = divide(1024);
 	assert_int_equal(section.piece_bytes, 4096);
 	assert_int_equal(section.piece_count, 1024);
 	assert_int_equal(section.end_offset, 1024 * 4096);
-	exchange((struct nvsp_message){.type = NVSP_REVOKE_RECEIVE_BUFFER, .buffer = {0, ID}});
-	assert_int_equal(guest_gpadl(relid, 0xe2002, pages, 2048), 0);
-	section = exchange((struct nvsp_message){.type = NVSP_SEND_RECEIVE_BUFFER,
-						 .buffer = {0xe2002, ID}})
-			  .receive_complete.section;
-	assert_int_equal(section.piece_bytes, 8192);
+	assert_int_equal(divide(2048).piece_bytes, 8192);
+	assert_int_equal(divide(3 * 256 * QUEUES - 1).piece_bytes, 8192);
+	assert_int_equal(divide(3 * 256 * QUEUES).piece_bytes, 3 * 4096);
+	assert_int_equal(divide(4096).piece_bytes, 3 * 4096);
+}
+
+/* A guest that knows no other channels has the pieces for one queue. */
+static void test_large_buffer_of_one_queue(void **state)
+{
+	struct nvsp_section section;
+
+	(void)state;
+	connect();
+	ask_version(NVSP_VERSION_4);
+	assert_int_equal(divide(4095).piece_bytes, 3 * 4096);
+	section = divide(4096);
+	assert_int_equal(section.piece_bytes, 4 * 4096);
 	assert_int_equal(section.piece_count, 1024);
 }
 
@@ -2603,6 +2619,7 @@ int main(void)
 		READY(test_revoke_waits),
 		READY(test_close_and_open),
 		NEW(test_large_buffer),
+		NEW(test_large_buffer_of_one_queue),
 		NEW(test_jumbo),
 		READY(test_sub_channels),
 		READY(test_sub_channel_closes),

@@ -13,8 +13,9 @@
 
 #define MAX_MDL_CHAIN 34u
 #define PIECE_ALIGN   64u
-#define LARGE_PAGES   2u    /* of a piece, at most */
+#define LARGE_PAGES   4u    /* of a piece, at most */
 #define LARGE_PIECES  1024u /* so many there must be to give each whole pages */
+#define QUEUE_PIECES  256u  /* ... and so many for each queue, to give more than two */
 
 uint32_t nvsp_message_bytes(const struct network *network)
 {
@@ -182,19 +183,27 @@ bool nvsp_is_piece(uint32_t frame_bytes, uint32_t piece_bytes)
 					piece_bytes <= LARGE_PAGES * VMBUS_PAGE_SIZE);
 }
 
-/*
- * A piece has room for a frame. Where the buffer is large, it is two pages, or one: then it is in no more of them than it must, and a
- * segmented frame needs a quarter as many. A guest's driver has to look into the header of each, so those cost more than the bytes.
- */
-static uint32_t choose_piece_bytes(uint32_t frame_bytes, uint32_t buffer_bytes)
+/* A small frame takes a whole piece too, so a queue needs many of them, however large they are. */
+static bool are_enough(uint32_t piece_count, uint32_t pages, unsigned int queue_count)
 {
-	uint32_t least = least_piece_bytes(frame_bytes);
+	return piece_count >= LARGE_PIECES &&
+	       (pages <= 2 || piece_count / queue_count >= QUEUE_PIECES);
+}
+
+/*
+ * A piece has room for a frame. Where the buffer is large, it is up to four pages: then it is in no more of them than it must, and a
+ * segmented frame needs an eighth as many. A guest's driver has to look into the header of each, so those cost more than the bytes.
+ */
+static uint32_t choose_piece_bytes(const struct network *network, uint32_t buffer_bytes)
+{
+	uint32_t least = least_piece_bytes(network->frame_bytes);
 	uint32_t pages;
 
 	for (pages = LARGE_PAGES; pages > 0; pages--) {
 		uint32_t large = pages * VMBUS_PAGE_SIZE;
 
-		if (least <= large && buffer_bytes / large >= LARGE_PIECES) {
+		if (least <= large &&
+		    are_enough(buffer_bytes / large, pages, nvsp_queue_count(network))) {
 			return large;
 		}
 	}
@@ -206,7 +215,7 @@ static bool make_pieces(struct network *network)
 	struct net_buffer *buffer = &network->receive;
 	uint32_t i;
 
-	buffer->piece_bytes = choose_piece_bytes(network->frame_bytes, gpadl_bytes(buffer->gpadl));
+	buffer->piece_bytes = choose_piece_bytes(network, gpadl_bytes(buffer->gpadl));
 	buffer->piece_count = gpadl_bytes(buffer->gpadl) / buffer->piece_bytes;
 	if (buffer->piece_count > NET_PIECES_MAX) {
 		buffer->piece_count = NET_PIECES_MAX;
