@@ -60,6 +60,14 @@ build/tests/system/kexec build/tests/system/clock build/tests/system/hvsock buil
 	$(call say,LINK,$@)
 	$(Q)$(CC) -static -o $@ $^
 
+# The same for a guest of 32 bits. Debian's C library for those has its headers where gcc does not look.
+tests_products += build/tests/system/i386/hvsock
+
+build/tests/system/i386/hvsock: tests/system/hvsock.c
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -m32 -isystem /usr/include/x86_64-linux-gnu $(cwarnings) -D_GNU_SOURCE -std=gnu11 -O2 -static -o $@ $<
+
 # What Debian's testpmd is to be told of queues.
 tests_products += build/tests/system/queues_started.so
 

@@ -1,4 +1,4 @@
-"""Sockets between a guest and the root (hv_sock), with the guest's own driver."""
+"""Sockets between a guest and the root (hv_sock), with the guest's own driver; and both they and dynamic memory amid a guest's end."""
 import hashlib
 import os
 import re
@@ -7,6 +7,7 @@ from harness import BUILD, guest, kernels, random_file, test
 from labkit import programs, ssh
 
 PROGRAM = os.path.join(BUILD, "tests", "system", "hvsock")
+PROGRAM_I386 = os.path.join(BUILD, "tests", "system", "i386", "hvsock")
 VMCTL = (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")
 
 # An echo at 5000 and a login at 23; words on the console start what else there is.
@@ -22,6 +23,7 @@ WORDS = """
         killall) killall -9 hvsock ;;
         echo) hvsock echo vsock:5000 & ;;
         flood) hvsock flood vsock:7000 & ;;
+        reboot) reboot -f ;;
         # As a socket unit of systemd's does, for each who connects.
         sshd) chroot /mnt /bin/socat VSOCK-LISTEN:22,fork EXEC:'/bin/sshd -i',nofork & ;;
         *) hvsock $word $rest ;;
@@ -58,11 +60,12 @@ HOST = """
 """
 
 
-def sockets(kernel, more="", drivers=(), disks=(), options=(), commands="", puts=()):
+def sockets(kernel, more="", drivers=(), disks=(), options=(), commands="", puts=(), memory="512M"):
     def run(t):
-        worker = guest.shell(guest.worker("box", more=["--vsock", "/root/box", "--control", "/root/control", *options]))
-        initrd = guest.initrd(f"socket-{kernel}", more + SERVE + WORDS, kernels.get(kernel), ["hv_vmbus", "hv_sock", *drivers],
-                              programs=[PROGRAM])
+        worker = guest.shell(guest.worker("box", memory=memory, more=["--vsock", "/root/box", "--control", "/root/control", *options]))
+        architecture, program = ("i386", PROGRAM_I386) if kernel.endswith("i386") else ("amd64", PROGRAM)
+        initrd = guest.initrd(f"socket-{kernel}", more + SERVE + WORDS, kernels.get(kernel), ["hv_vmbus", "hv_sock", *drivers], architecture,
+                              [program])
         return t.root(f"""
             modprobe virtio_blk 2>/dev/null
             trap 'cat out' EXIT
@@ -74,7 +77,7 @@ def sockets(kernel, more="", drivers=(), disks=(), options=(), commands="", puts
             seen "listens at vsock:5000"
             seen "listens at vsock:23"
             {commands}
-            kill $worker
+            kill $worker 2>/dev/null
             wait $worker; echo "worker: $?"
             """, puts=[*guest.puts(kernel, initrd), VMCTL, (PROGRAM, "/usr/bin/hvsock"), *puts], disks=list(disks))
     return run
@@ -89,18 +92,24 @@ EACH_WAY = """
 """
 
 FLOOD = """
+            rm -f {name}
             hvsock flood {where} >{name} & flood=$!
-            until grep -q "under way" {name}; do kill -0 $worker || exit 1; usleep 100000; done"""
+            until grep -qs "under way" {name}; do kill -0 $worker || exit 1; usleep 100000; done"""
 
-# Before a guest's end: messages, a file and 200 connections are under way; after it, what their programs say.
-BUSY = """
+# Before a guest's end: messages, connections and a file, or bytes without end, are under way; after it, what their programs say.
+CALLS = """
+            rm -f messages held
             hvsock messages unix:/root/box:5000 100000000 >messages & messages=$!
-            hvsock hold unix:/root/box:5000 200 >held & held=$!
+            hvsock hold unix:/root/box:5000 {many} >held & held=$!
+            until grep -qs "at once" held && grep -qs "under way" messages; do kill -0 $worker || exit 1; usleep 100000; done"""
+BUSY = CALLS.format(many=200) + """
             hvsock pipe unix:/root/box:5000 </dev/vdb >part & part=$!
-            until grep -q "at once" held && grep -q "under way" messages && [ -s part ]; do kill -0 $worker || exit 1; usleep 100000; done"""
-ENDED = """
-            wait $messages $held $part
-            sed 's/^/WHEN: /' messages held
+            until [ -s part ]; do kill -0 $worker || exit 1; usleep 100000; done"""
+CALLED = """
+            wait $messages $held
+            sed 's/^/WHEN: /' messages held"""
+ENDED = CALLED + """
+            wait $part
             echo "WHEN: $(($(wc -c <part) < $(cat /sys/block/vdb/size) * 512)) file ended early"
             rm part"""
 
@@ -176,16 +185,85 @@ def everything(t):
                  "shell: 42 on x86_64", "ssh: 42 on x86_64", "ssh knows: box", "ssh: the bytes came back", "ssh has /dev/pts/",
                  "ssh: ended with 7", "guest killed: hvsock: the flood has ended"):
         t.has(text, line)
+    calls_ended(t, text, many)
     for when in ("reset", "worker killed"):
-        for line in ("the echo ended", f"hvsock: {many} connections have ended", "1 file ended early"):
+        t.has(text, f"{when}: 1 file ended early")
+
+
+def calls_ended(t, text, many):
+    for when in ("reset", "worker killed"):
+        for line in ("the echo ended", f"hvsock: {many} connections have ended"):
             t.check(re.search(rf"^{when}: .*{line}", text, re.M), f"{when}: no {line!r}")
 
 
-def each_way(kernel):
-    @test(f"socket: messages and connections each way ({kernel})", deadline=900)
+@test("socket: messages and connections each way (7)", deadline=900)
+def each_way(t):
+    both_ways(t, sockets("7", commands=EACH_WAY.format(count=1000, many=20))(t), 1000, 20)
+
+
+# Files that are filled, looked at and removed, in memory that comes and goes.
+FILL = """
+    echo 0 >/sys/module/hv_balloon/parameters/pressure_report_delay
+    dd if=/dev/urandom of=/pattern bs=1M count=4 2>/dev/null
+    mkdir /fill
+    mount -t tmpfs fill /fill
+    (while sleep 1; do
+        for file in a b c d e f; do cp /pattern /fill/$file & done
+        wait
+        for file in a b c d e f; do cmp /pattern /fill/$file || echo "guest: lost"; done
+        rm /fill/*
+        echo "guest: filled"
+    done) &
+"""
+
+# The guest is led to less memory and to more while sockets are busy. When it has just been asked for memory it starts again, and the worker ends.
+AMIDST = EACH_WAY + """
+            has() { vmctl control memory | sed -n "s/^$1 *\\([0-9]*\\) .*/\\1/p"; }
+            until_has() { until [ "$(has assigned)" = $1 ]; do kill -0 $worker || exit 1; usleep 300000; done; }
+            lead() { vmctl control memory $1M >/dev/null || exit 1; until_has $1; }
+            fills() { seen "guest: filled" $(($(grep -c "guest: filled" out) + 2)); }
+            begin() {""" + CALLS + FLOOD.format(where="unix:/root/box:5000", name="flooded") + """
+                lead 272
+                fills
+                lead 320
+                vmctl control memory 272M >/dev/null || exit 1
+            }
+            ended() {""" + CALLED.replace("WHEN", "$1").replace("'", '"') + """
+                wait $flood
+                sed "s/^/$1: /" flooded
+            }
+            for start in $(seq {starts}); do
+                begin
+                {moment}
+                echo reboot >&3
+                ended reset
+                seen "listens at vsock:5000" $((start + 1))
+                hvsock messages unix:/root/box:5000 100 || exit 1
+                until_has 272
+                fills
+            done
+            begin
+            kill -9 $worker
+            ended "worker killed"
+            wait $worker
+            for name in partitions pinned; do echo "held: $(cat /sys/module/mshv_vd/parameters/$name) $name"; done
+"""
+
+
+def amidst(kernel, name, starts, moment, soak, count=1000, many=20):
+    @test(f"socket, memory: {name} ({kernel})", deadline=1800 * starts, soak=soak)
     def run(t):
-        both_ways(t, sockets(kernel, commands=EACH_WAY.format(count=1000, many=20))(t), 1000, 20)
+        commands = AMIDST
+        for word, value in (("count", count), ("many", many), ("starts", starts), ("moment", moment)):
+            commands = commands.replace(f"{{{word}}}", str(value))
+        text = sockets(kernel, FILL, ["hv_balloon"], options=["--memory-minimum", "256M"], memory="320M", commands=commands)(t)
+        both_ways(t, text, count, many)
+        calls_ended(t, text, many)
+        t.same("floods that the guest's end has ended", len(re.findall("^(reset|worker killed): hvsock: the flood has ended", text, re.M)), starts + 1)
+        t.check("guest: lost" not in text, "the guest's memory is not what it was")
+        t.same("held of the worker that was killed", re.findall("^held: (.*)", text, re.M), ["0 partitions", "0 pinned"])
 
 
-for kernel_ in ("6.12", "7"):
-    each_way(kernel_)
+amidst("6.12", "each way, led to less and more; started again and the worker's end amidst all that", 1, "", False)
+for kernel_ in ("6.1", "6.12", "6.1-i386", "7"):
+    amidst(kernel_, "started again ten times at any moment", 10, "usleep $((RANDOM * 60))", True, 10000, 200)
