@@ -86,6 +86,9 @@ int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),
 	vm_remove_dvd(struct vm *vm);
+int vm_devices(struct vm *vm), vm_add_device(struct vm *vm), vm_remove_device(struct vm *vm),
+	vm_host_devices(struct vm *vm), vm_dismount_device(struct vm *vm),
+	vm_mount_device(struct vm *vm);
 int vm_networks(struct vm *vm), vm_add_network(struct vm *vm), vm_set_network(struct vm *vm),
 	vm_connect_network(struct vm *vm), vm_remove_network(struct vm *vm);
 int vm_com_port(struct vm *vm), vm_set_com_port(struct vm *vm);

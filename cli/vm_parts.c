@@ -254,6 +254,126 @@ int vm_set_dvd(struct vm *vm)
 	return set_drive(vm, true, vm->number != NULL ? vm->number : "", second(vm, vm->file));
 }
 
+/* ---- Devices of the host ---- */
+
+int vm_devices(struct vm *vm)
+{
+	json_t *machine = read_machine(vm), *list, *there, *device, *one;
+	size_t i, j;
+
+	if (machine == NULL) {
+		return vm_refused(vm);
+	}
+	list = copy_list(machine, "devices");
+	there = json_object_get(json_object_get(machine, "worker"), "devices");
+	json_array_foreach(list, i, device)
+	{
+		json_object_set_new(device, "there", json_false());
+		json_array_foreach(there, j, one)
+		{
+			if (strcmp(member_text(one, "pci"), member_text(device, "pci")) == 0) {
+				json_object_set_new(device, "there", json_true());
+			}
+		}
+	}
+	return print_rows(vm, machine, list, "vm,pci,there");
+}
+
+static int edit_device(struct vm *vm, bool add)
+{
+	const char *address = vm->words[1];
+	json_t *machine, *list, *device;
+	bool found = add;
+	size_t i;
+
+	if (address == NULL) {
+		return missing(vm, "ADDRESS");
+	}
+	machine = read_machine(vm);
+	if (machine == NULL) {
+		return vm_refused(vm);
+	}
+	list = copy_list(machine, "devices");
+	if (add) {
+		json_array_append_new(list, json_pack("{s:s}", "pci", address));
+	}
+	for (i = json_array_size(list); !add && i-- > 0;) {
+		device = json_array_get(list, i);
+		if (strcmp(member_text(device, "pci"), address) == 0) {
+			json_array_remove(list, i);
+			found = true;
+		}
+	}
+	if (!found) {
+		json_decref(list);
+		return not_there(machine, "device", address);
+	}
+	if (json_array_size(list) == 0) { /* the member goes, and what it hinders may come */
+		json_decref(list);
+		list = json_null();
+	}
+	return give_back(vm, machine, "devices", list);
+}
+
+int vm_add_device(struct vm *vm)
+{
+	return edit_device(vm, true);
+}
+
+int vm_remove_device(struct vm *vm)
+{
+	return edit_device(vm, false);
+}
+
+int vm_host_devices(struct vm *vm)
+{
+	json_t *answer = vm_ask(vm, "GET", NULL, "/v1/host/devices%s%s", "", ""), *device;
+	size_t i, j;
+
+	if (answer == NULL) {
+		return vm_refused(vm);
+	}
+	json_array_foreach(json_object_get(answer, "devices"), i, device)
+	{
+		json_t *names = json_object_get(device, "machines"), *name;
+		char text[256] = "";
+		size_t used = 0;
+
+		json_array_foreach(names, j, name)
+		{
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+						 j != 0 ? ", " : "", json_string_value(name));
+			used = used < sizeof(text) ? used : sizeof(text) - 1;
+		}
+		json_object_set_new(device, "machines", json_string(text));
+	}
+	vm_print_rows(vm, json_object_get(answer, "devices"),
+		      "pci,id,class,driver,group,assignable,machines");
+	json_decref(answer);
+	return VM_DONE;
+}
+
+static int give_device(struct vm *vm, const char *action)
+{
+	json_t *answer = vm_ask(vm, "POST", NULL, "/v1/host/devices/%s/%s", vm->words[0], action);
+
+	if (answer == NULL) {
+		return vm_refused(vm);
+	}
+	json_decref(answer);
+	return VM_DONE;
+}
+
+int vm_dismount_device(struct vm *vm)
+{
+	return give_device(vm, "dismount");
+}
+
+int vm_mount_device(struct vm *vm)
+{
+	return give_device(vm, "mount");
+}
+
 /* ---- Network adapters ---- */
 
 int vm_networks(struct vm *vm)

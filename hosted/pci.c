@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #define DEVICES "/sys/bus/pci/devices"
+#define PROBE   "/sys/bus/pci/drivers_probe"
 #define GROUPS  "/sys/kernel/iommu_groups"
+#define BRIDGE  0x06u /* base class */
 
 bool pci_is_address(const char *text)
 {
@@ -184,6 +186,133 @@ int pci_open(const char *address, int *container, int *group, char *why, size_t 
 	ret = open_group(&device, group, why, why_bytes);
 	if (ret != 0) {
 		close(*container);
+	}
+	return ret;
+}
+
+/* ---- From one driver to another ---- */
+
+static int compare_names(const struct dirent **one, const struct dirent **other)
+{
+	return strcmp((*one)->d_name, (*other)->d_name);
+}
+
+int pci_each(void (*each)(void *user, const struct pci_device *device), void *user)
+{
+	struct pci_device device;
+	struct dirent **names;
+	int count = scandir(DEVICES, &names, NULL, compare_names), i;
+
+	if (count < 0) {
+		return -errno;
+	}
+	for (i = 0; i < count; i++) {
+		if (pci_read(names[i]->d_name, &device) == 0) {
+			each(user, &device);
+		}
+		free(names[i]);
+	}
+	free(names);
+	return 0;
+}
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = fd < 0 ? -errno : 0;
+
+	if (fd >= 0) {
+		ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+		close(fd);
+	}
+	return ret;
+}
+
+/* `driver` "": its own, which the kernel finds. */
+static int change_driver(const struct pci_device *device, const char *driver)
+{
+	char path[PATH_MAX], text[PCI_DRIVER_MAX + 1];
+	int ret;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/driver_override", device->address);
+	snprintf(text, sizeof(text), "%s\n", driver);
+	ret = write_text(path, text);
+	if (ret == 0 && device->driver[0] != '\0') {
+		snprintf(path, sizeof(path), DEVICES "/%s/driver/unbind", device->address);
+		ret = write_text(path, device->address);
+	}
+	/* That no driver takes it is seen by who looks. */
+	return ret == 0 ? (write_text(PROBE, device->address) == -EROFS ? -EROFS : 0) : ret;
+}
+
+/* One that is open in a machine is waited for without end by who unbinds it. */
+static bool is_open(const struct pci_device *device)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", device->group);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		close(fd);
+	}
+	return fd < 0 && errno == EBUSY;
+}
+
+static int take_from_driver(const struct pci_device *device, char *why, size_t why_bytes)
+{
+	struct pci_device now;
+	int ret;
+
+	if (device->class >> 16 == BRIDGE) {
+		snprintf(why, why_bytes, "it is a bridge, which no guest can have");
+		return -ENOTSUP;
+	}
+	if (device->group < 0) {
+		snprintf(
+			why, why_bytes,
+			"no IOMMU keeps it to a guest's memory; the hypervisor's console says why");
+		return -ENOTSUP;
+	}
+	ret = change_driver(device, PCI_DRIVER_GUEST);
+	if (ret == 0 && pci_read(device->address, &now) == 0 &&
+	    strcmp(now.driver, PCI_DRIVER_GUEST) == 0) {
+		return 0;
+	}
+	snprintf(why, why_bytes, "vfio-pci does not take it%s%s; load the module vfio-pci",
+		 ret != 0 ? ": " : "", ret != 0 ? strerror(-ret) : "");
+	if (pci_read(device->address, &now) == 0) {
+		(void)change_driver(&now, "");
+	}
+	return ret != 0 ? ret : -EIO;
+}
+
+int pci_give(const char *address, bool to_guests, char *why, size_t why_bytes)
+{
+	struct pci_device device;
+	bool is_guests;
+	int ret = pci_read(address, &device);
+
+	if (ret != 0) {
+		snprintf(why, why_bytes, "there is no such device; see lspci -D");
+		return ret;
+	}
+	is_guests = strcmp(device.driver, PCI_DRIVER_GUEST) == 0;
+	if (is_guests == to_guests) {
+		return 0;
+	}
+	if (to_guests) {
+		return take_from_driver(&device, why, why_bytes);
+	}
+	if (is_open(&device)) {
+		snprintf(why, why_bytes,
+			 "a machine has it, or another of its IOMMU group %d; take it away from "
+			 "that first",
+			 device.group);
+		return -EBUSY;
+	}
+	ret = change_driver(&device, "");
+	if (ret != 0) {
+		snprintf(why, why_bytes, "it does not change its driver: %s", strerror(-ret));
 	}
 	return ret;
 }

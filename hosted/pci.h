@@ -27,6 +27,13 @@ struct pci_device {
 bool pci_is_address(const char *text);
 /* -ENODEV: there is no such device. */
 int pci_read(const char *address, struct pci_device *device) MUST_CHECK;
+/* Each device that there is, by its address. -errno: there is no PCI. */
+int pci_each(void (*each)(void *user, const struct pci_device *device), void *user) MUST_CHECK;
+/*
+ * From its driver to vfio-pci, so that a guest can have it, or back to its own driver. Takes as long as the drivers do. -errno, and `why` says what
+ * hinders and what to do: -ENODEV there is none, -ENOTSUP it cannot be a guest's, -EBUSY a guest has it.
+ */
+int pci_give(const char *address, bool to_guests, char *why, size_t why_bytes) MUST_CHECK;
 /*
  * What its container and its group are reached by; *group -1: somebody has that group open already, perhaps the machine that is to have this
  * device too. -errno, and `why` says what hinders and what to do: it has another driver, or another device of its group has.

@@ -244,6 +244,21 @@ static void get_storage(struct call *call)
 	request_answer(call->request, 200, storage_object(call->request->service));
 }
 
+static void list_devices(struct call *call)
+{
+	devices_list(call->request);
+}
+
+static void dismount_device(struct call *call)
+{
+	devices_give(call->request, call->words[3], true);
+}
+
+static void mount_device(struct call *call)
+{
+	devices_give(call->request, call->words[3], false);
+}
+
 /* Before the host goes down: each machine as its document says. */
 static void stop_machines(struct call *call)
 {
@@ -1108,6 +1123,9 @@ static const struct route {
 	{"POST",   "/v1/connection",           ROLE_NONE,     limit_connection},
 	{"GET",    "/v1/storage",              ROLE_ADMIN,    get_storage},
 	{"POST",   "/v1/host/actions/stop-machines", ROLE_ADMIN, stop_machines},
+	{"GET",    "/v1/host/devices",         ROLE_ADMIN,    list_devices},
+	{"POST",   "/v1/host/devices/*/dismount", ROLE_ADMIN, dismount_device},
+	{"POST",   "/v1/host/devices/*/mount", ROLE_ADMIN,    mount_device},
 	{"GET",    "/v1/machines",             ROLE_NONE,     list_machines},
 	{"POST",   "/v1/machines",             ROLE_ADMIN,    create_machine},
 	{"GET",    "/v1/machines/*",           ROLE_VIEWER,   get_machine},

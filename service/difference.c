@@ -327,6 +327,7 @@ json_t *difference_apply(const json_t *running, const json_t *to, const json_t *
 
 	apply_disks(result, to);
 	take(result, to, "networks");
+	take(result, to, "devices");
 	take(result, to, "services");
 	if (is_led(running, to)) {
 		bool fits = most_of(to) <= size_at(bounds, "most");
@@ -378,7 +379,8 @@ static bool is_as_it_was(const char *key, const json_t *running, const json_t *t
 	if (is_size(key)) {
 		return size_at(running, key) == size_at(to, key);
 	}
-	if (strcmp(key, "disks") == 0 || strcmp(key, "networks") == 0) {
+	if (strcmp(key, "disks") == 0 || strcmp(key, "networks") == 0 ||
+	    strcmp(key, "devices") == 0) {
 		return has_same_items(old, new);
 	}
 	return old == new || json_equal(old, new);
@@ -656,6 +658,43 @@ static bool networks(const json_t *from, const json_t *to, const json_t *status,
 	return done;
 }
 
+static bool has_device(const json_t *list, const char *address)
+{
+	const json_t *device;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, device)
+	{
+		if (strcmp(member_text(device, "pci"), address) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One that is in a list alone, and that the worker has, or has not. */
+static bool device(const json_t *one, const json_t *other, const json_t *status, bool come,
+		   struct step *step)
+{
+	const json_t *there = json_object_get(status, "devices"), *item;
+	size_t i;
+
+	json_array_foreach((json_t *)json_object_get(one, "devices"), i, item)
+	{
+		const char *address = member_text(item, "pci");
+
+		if (*address != '\0' && !has_device(json_object_get(other, "devices"), address) &&
+		    has_device(there, address) != come) {
+			add_word(step, "device");
+			add_word(step, come ? "add" : "remove");
+			add_word(step, address);
+			say_step(step, come ? "giving it device" : "taking device", address);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Absent: all. */
 static bool has_service(const json_t *config, const char *name)
 {
@@ -742,6 +781,7 @@ bool difference_next(const json_t *from, const json_t *to, const json_t *status,
 {
 	*step = (struct step){.count = 0};
 	return detach(from, to, status, step) || attach(from, to, status, step) ||
-	       networks(from, to, status, step) || services(from, to, status, step) ||
+	       networks(from, to, status, step) || device(from, to, status, false, step) ||
+	       device(to, from, status, true, step) || services(from, to, status, step) ||
 	       memory(from, to, status, step);
 }

@@ -453,6 +453,10 @@ struct request;
 /* addresses.c: what a machine's guest says of its adapters' addresses; answers, later. */
 void addresses_ask(struct request *request, struct machine *machine);
 
+/* devices.c: the host's PCI devices, as an answer; one goes to vfio-pci for guests, or back to its own driver. */
+void devices_list(struct request *request);
+void devices_give(struct request *request, const char *address, bool to_guests);
+
 /* storage.c: the files of disks in the store. */
 json_t *storage_object(const struct service *service);
 /* The names of machines whose documents, or checkpoints, name this file. */
