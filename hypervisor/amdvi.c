@@ -4,6 +4,7 @@
 #include "hypervisor/amdvi.h"
 
 #include "hypervisor/arch/x86/cpu.h"
+#include "hypervisor/iommu_interrupt.h"
 #include "hypervisor/mmio.h"
 
 /* Registers, 3.4; those of the second page relative to it */
@@ -39,23 +40,31 @@
 #define CONTROL_PASS_RESPONSES (1ull << 9)
 #define CONTROL_ISOCHRONOUS    (1ull << 11)
 
-/* Device table entries, 2.2.2: four words. Neither interrupts nor system management messages are changed; no device translates by itself. */
+/* Device table entries, 2.2.2: four words. System management messages are not changed; no device translates by itself. */
 #define DEVICE_VALID                                                                               \
 	3ull /* the entry, and its page table; without levels and rights nothing is reached */
 #define DEVICE_LEVELS(n)  ((uint64_t)(n) << 9)
 #define DEVICE_RIGHTS     (3ull << 61)
 #define DEVICE_MANAGEMENT (1ull << 40)
+/* Their third word: of interrupts. A setting of the firmware's table has the bits of what passes in the same order. */
+#define INTERRUPTS_VALID        1ull
+#define INTERRUPTS_LENGTH(log2) ((uint64_t)(log2) << 1)
+#define INTERRUPTS_SETTING(s)   (((uint64_t)(s)&7) << 56 | (uint64_t)((s) >> 6) << 62)
+#define INTERRUPTS_PASS         (1ull << 60)
+#define INTERRUPTS_BY_TABLE     (2ull << 60)
 
 /* Commands, 2.4 */
-#define WAIT_WRITE        (1ull << 60 | 1)
-#define FORGET_DEVICE(id) (2ull << 60 | (id))
-#define FLUSH_DOMAIN(id)  (3ull << 60 | (uint64_t)(id) << 32)
-#define FLUSH_ALL_PAGES   (0x7ffffffffffff000ull | 3) /* and tables */
-#define FORGET_ALL        (8ull << 60)
+#define WAIT_WRITE            (1ull << 60 | 1)
+#define FORGET_DEVICE(id)     (2ull << 60 | (id))
+#define FLUSH_DOMAIN(id)      (3ull << 60 | (uint64_t)(id) << 32)
+#define FLUSH_ALL_PAGES       (0x7ffffffffffff000ull | 3) /* and tables */
+#define FORGET_INTERRUPTS(id) (5ull << 60 | (id))
+#define FORGET_ALL            (8ull << 60)
 
 /* Events, 2.5 */
 #define EVENT_CODE(event) ((uint8_t)((event) >> 60))
 #define EVENT_WRITE       (1ull << 53)
+#define EVENT_INTERRUPT   (1ull << 51)
 
 const char *amdvi_judge(struct iommu_unit *unit)
 {
@@ -83,23 +92,29 @@ void amdvi_block_device(uint64_t *devices, uint16_t device)
 	clflush(entry);
 }
 
-void amdvi_set_device(uint64_t *devices, uint16_t device, uint16_t number, spa_t top)
+uint64_t amdvi_interrupts_pass(uint8_t setting)
+{
+	return INTERRUPTS_VALID | INTERRUPTS_PASS | INTERRUPTS_SETTING(setting);
+}
+
+uint64_t amdvi_interrupts_by(spa_t table)
+{
+	return INTERRUPTS_VALID | INTERRUPTS_LENGTH(INTERRUPT_TABLE_LOG2) | table.v |
+	       INTERRUPTS_BY_TABLE;
+}
+
+void amdvi_set_device(uint64_t *devices, uint16_t device, uint16_t number, spa_t top,
+		      uint64_t interrupts)
 {
 	uint64_t *entry = &devices[4 * device];
 
 	entry[1] = number | DEVICE_MANAGEMENT;
-	entry[2] = entry[3] = 0;
+	entry[3] = 0;
+	__atomic_store_n(&entry[2], interrupts, __ATOMIC_RELAXED);
 	__atomic_store_n(&entry[0],
 			 DEVICE_VALID | DEVICE_LEVELS(IOMMU_LEVELS) | top.v | DEVICE_RIGHTS,
 			 __ATOMIC_SEQ_CST);
 	clflush(entry);
-}
-
-void amdvi_fill_devices(uint64_t *devices, spa_t top)
-{
-	for (uint32_t i = 0; i <= UINT16_MAX; i++) {
-		amdvi_set_device(devices, (uint16_t)i, IOMMU_ROOT_DOMAIN, top);
-	}
 }
 
 static void push_wait(struct iommu_unit *unit)
@@ -117,6 +132,12 @@ void amdvi_flush_begin(struct iommu_unit *unit, uint16_t number)
 void amdvi_forget_begin(struct iommu_unit *unit, uint16_t device)
 {
 	iommu_unit_push(unit, FORGET_DEVICE(device), 0);
+	push_wait(unit);
+}
+
+void amdvi_forget_interrupts_begin(struct iommu_unit *unit, uint16_t device)
+{
+	iommu_unit_push(unit, FORGET_INTERRUPTS(device), 0);
 	push_wait(unit);
 }
 
@@ -195,6 +216,7 @@ void amdvi_take_fault(struct iommu_unit *unit, struct iommu_fault *fault)
 	fault->device = (uint16_t)event[0];
 	fault->reason = EVENT_CODE(event[0]);
 	fault->write = event[0] & EVENT_WRITE;
+	fault->interrupt = event[0] & EVENT_INTERRUPT;
 	fault->address = event[1];
 	mmio_write64(unit->second + REG_LOG_HEAD, (head + 1) % IOMMU_RING_ENTRIES * 16);
 }

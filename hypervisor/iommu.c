@@ -11,7 +11,9 @@
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/console.h"
 #include "hypervisor/iommu_device.h"
+#include "hypervisor/iommu_interrupt.h"
 #include "hypervisor/iommu_unit.h"
+#include "hypervisor/lp.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/option.h"
 #include "hypervisor/vtd.h"
@@ -21,6 +23,7 @@
 #define POLLS_PER_SECOND 4
 #define LINES_PER_POLL   2
 #define GIB              (1ull << 30)
+#define APIC_EVERYBODY   0xffu /* no APIC's ID to units */
 #define TOO_LITTLE       "too little memory for the IOMMU; give the hypervisor more with hv.memory="
 
 static struct iommu_facts facts;
@@ -150,6 +153,38 @@ void iommu_boot(const struct handoff *handoff)
 	unit_count = facts.unit_count;
 }
 
+/* What becomes of a device's interrupts: as its table has it, or those of the root's devices, which are its firmware's. */
+static uint64_t interrupts_of(uint16_t device, const struct interrupt_table *table)
+{
+	uint8_t setting = 0;
+
+	if (!iommu_domain.remaps) {
+		return 0;
+	}
+	if (table != NULL) {
+		return amdvi_interrupts_by(plat_ptr_spa(table));
+	}
+	if (facts.emulated) {
+		return 0;
+	}
+	for (uint32_t i = 0; i < facts.pass_count; i++) {
+		if (facts.passes[i].first <= device && device <= facts.passes[i].last) {
+			setting |= facts.passes[i].setting;
+		}
+	}
+	return amdvi_interrupts_pass(setting);
+}
+
+static void fill_devices(void)
+{
+	const spa_t top = plat_ptr_spa(iommu_domain.top);
+
+	for (uint32_t i = 0; i <= UINT16_MAX; i++) {
+		amdvi_set_device(devices, (uint16_t)i, IOMMU_ROOT_DOMAIN, top,
+				 interrupts_of((uint16_t)i, NULL));
+	}
+}
+
 static void start_unit(struct iommu_unit *unit, uint64_t *answer)
 {
 	unit->tables[0] = memory_alloc(iommu_domain.owner);
@@ -174,13 +209,14 @@ void iommu_start(struct partition *root)
 	}
 	memory_lock();
 	iommu_domain.kind = facts.kind;
+	iommu_domain.remaps = facts.remaps;
 	iommu_domain.owner = root;
 	answers = memory_alloc(root);
 	if (answers == NULL || !iommu_domain_build(&iommu_domain)) {
 		machine_stop(TOO_LITTLE);
 	}
 	if (facts.kind == IOMMU_AMDVI) {
-		amdvi_fill_devices(devices, plat_ptr_spa(iommu_domain.top));
+		fill_devices();
 	}
 	for (uint32_t i = 0; i < unit_count; i++) {
 		start_unit(&units[i], &answers[i]);
@@ -188,6 +224,11 @@ void iommu_start(struct partition *root)
 	memory_unlock();
 	console_print("IOMMU: %u units hold the root's devices back from the hypervisor's memory\n",
 		      unit_count);
+	console_print("IOMMU: %s\n",
+		      !iommu_domain.remaps ? "interrupts are not remapped; a device can raise any"
+		      : facts.emulated     ? "devices of VFIO raise no interrupts but their own"
+				       : "devices raise fixed interrupts only, those of VFIO no "
+					 "others than their own");
 }
 
 /* ---- at work ---- */
@@ -219,6 +260,23 @@ static void forget_device(uint16_t device)
 		}
 	}
 	wait_for_units();
+}
+
+void iommu_units_forget_interrupts(uint16_t device)
+{
+	for (uint32_t i = 0; iommu_domain.remaps && i < unit_count; i++) {
+		amdvi_forget_interrupts_begin(&units[i], device);
+	}
+	wait_for_units();
+}
+
+bool iommu_apic_id(uint32_t vp_index, uint8_t *apic_id)
+{
+	if (vp_index >= lp_count || lp_get(vp_index)->apic_id >= APIC_EVERYBODY) {
+		return false;
+	}
+	*apic_id = (uint8_t)lp_get(vp_index)->apic_id;
+	return true;
 }
 
 /* Context tables of one bus in which all devices are in the root's domain again, at most one a unit. */
@@ -256,10 +314,12 @@ static void block_device(uint16_t device)
 	}
 }
 
-static void set_device(uint16_t device, uint16_t number, uint64_t *top)
+static void set_device(uint16_t device, uint16_t number, uint64_t *top,
+		       const struct interrupt_table *interrupts)
 {
 	if (facts.kind == IOMMU_AMDVI) {
-		amdvi_set_device(devices, device, number, plat_ptr_spa(top));
+		amdvi_set_device(devices, device, number, plat_ptr_spa(top),
+				 interrupts_of(device, interrupts));
 		return;
 	}
 	for (uint32_t i = 0; i < unit_count; i++) {
@@ -268,7 +328,8 @@ static void set_device(uint16_t device, uint16_t number, uint64_t *top)
 }
 
 /* A device is in one domain, in none, in the other: no unit sees parts of two entries, and remembers a page of one under the other's number. */
-bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top)
+bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top,
+			const struct interrupt_table *interrupts)
 {
 	if (facts.kind == IOMMU_VTD && !own_contexts(device >> 8)) {
 		return false;
@@ -276,8 +337,9 @@ bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *t
 	block_device(device);
 	forget_device(device);
 	iommu_units_flush(from);
-	set_device(device, to, top);
+	set_device(device, to, top, interrupts);
 	forget_device(device);
+	iommu_units_forget_interrupts(device);
 	if (facts.kind == IOMMU_VTD && to == IOMMU_ROOT_DOMAIN) {
 		share_contexts(device >> 8);
 	}
@@ -307,7 +369,10 @@ static void report(struct iommu_unit *unit, unsigned int *lines)
 		if (take_fault(unit, i, &fault) && (*lines)++ < LINES_PER_POLL) {
 			plat_log("IOMMU: device %02x:%02x.%x is refused to %s at %lx (reason %x)",
 				 fault.device >> 8, fault.device >> 3 & 0x1f, fault.device & 7,
-				 fault.write ? "write" : "read", fault.address, fault.reason);
+				 fault.interrupt ? "interrupt"
+				 : fault.write   ? "write"
+						 : "read",
+				 fault.address, fault.reason);
 		}
 	}
 }

@@ -8,6 +8,7 @@
 
 #include "hypervisor/iommu.h"
 #include "hypervisor/iommu_entry.h"
+#include "hypervisor/iommu_interrupt.h"
 #include "hypervisor/memory.h"
 #include "include/hv/device.h"
 #include "lib/string.h"
@@ -35,6 +36,7 @@ void iommu_device_reset(void)
 {
 	memset(iommu_device_domains, 0, sizeof(iommu_device_domains));
 	memset(domain_of, 0, sizeof(domain_of));
+	iommu_interrupt_reset();
 }
 
 uint16_t iommu_device_number(const struct device_domain *domain)
@@ -204,10 +206,41 @@ hv_status_t plat_device_domain_create(uint32_t id)
 	return status;
 }
 
+/* From one domain to another; NULL: the root's. A device has a table of interrupts as long as it is in one that is not the root's. */
+static hv_status_t move(uint16_t device, struct device_domain *from, struct device_domain *to)
+{
+	struct interrupt_table *interrupts = NULL;
+
+	if (to != NULL && iommu_domain.remaps) {
+		interrupts = from != NULL ? iommu_interrupt_table(device)
+					  : iommu_interrupt_table_make(device);
+		if (interrupts == NULL) {
+			return HV_STATUS_INSUFFICIENT_MEMORY;
+		}
+	}
+	if (!iommu_units_attach(device, iommu_device_number_of(device),
+				to != NULL ? iommu_device_number(to) : IOMMU_ROOT_DOMAIN,
+				to != NULL ? to->top : iommu_domain.top, interrupts)) {
+		if (from == NULL) {
+			iommu_interrupt_table_free(device);
+		}
+		return HV_STATUS_INSUFFICIENT_MEMORY;
+	}
+	domain_of[device] = (uint8_t)(to != NULL ? 1 + (to - iommu_device_domains) : 0);
+	if (from != NULL) {
+		from->devices--;
+	}
+	if (to != NULL) {
+		to->devices++;
+	} else {
+		iommu_interrupt_table_free(device);
+	}
+	return HV_STATUS_SUCCESS;
+}
+
 hv_status_t plat_device_attach(uint16_t device, uint32_t id)
 {
 	struct device_domain *from = NULL, *to = NULL;
-	uint64_t *top = iommu_domain.top;
 	hv_status_t status = HV_STATUS_SUCCESS;
 
 	if (id != HV_DEVICE_DOMAIN_ID_S2_DEFAULT) {
@@ -215,7 +248,6 @@ hv_status_t plat_device_attach(uint16_t device, uint32_t id)
 		if (status != HV_STATUS_SUCCESS) {
 			return status;
 		}
-		top = to->top;
 	} else if (iommu_domain.kind == IOMMU_NONE) {
 		return HV_STATUS_FEATURE_UNAVAILABLE;
 	} else {
@@ -225,20 +257,7 @@ hv_status_t plat_device_attach(uint16_t device, uint32_t id)
 		from = &iommu_device_domains[domain_of[device] - 1];
 	}
 	if (from != to) {
-		if (iommu_units_attach(device, iommu_device_number_of(device),
-				       to != NULL ? iommu_device_number(to) : IOMMU_ROOT_DOMAIN,
-				       top)) {
-			domain_of[device] =
-				(uint8_t)(to != NULL ? 1 + (to - iommu_device_domains) : 0);
-			if (from != NULL) {
-				from->devices--;
-			}
-			if (to != NULL) {
-				to->devices++;
-			}
-		} else {
-			status = HV_STATUS_INSUFFICIENT_MEMORY;
-		}
+		status = move(device, from, to);
 	}
 	memory_unlock();
 	return status;

@@ -19,12 +19,14 @@
 /* Numbers of domains: the root's; 0 means none to some units. */
 #define IOMMU_ROOT_DOMAIN 1
 
+struct interrupt_table;
 struct partition;
 
 struct iommu_domain {
 	enum iommu_kind kind; /* [I] whose format; IOMMU_NONE: there is no domain */
 	uint8_t max_level;    /* [I] of a leaf: 1 or 2 */
 	bool caches_absence;  /* [I] units remember entries that lead nowhere (emulated ones do) */
+	bool remaps;          /* [I] interrupts of a device can be those of a table */
 	bool stale;           /* a unit may use a translation that is gone */
 	uint8_t width;        /* [I] bits of an address that all units take */
 	uint16_t numbers;     /* [I] of domains that all units tell apart, from 0 on */
@@ -43,9 +45,14 @@ unsigned int iommu_walk(uint64_t *top, uint64_t page, uint64_t *entries[IOMMU_LE
  * iommu.c, or a test. A domain has a number, by which units tell what they remember; `top` is a first table of 4 levels.
  *
  * iommu_units_flush(): no unit uses a translation of this domain that is gone when it returns. iommu_units_attach(): a device is in the
- * domain `to`, in `from` no more, and no unit remembers it there; false: the pool is empty, and nothing has changed.
+ * domain `to`, in `from` no more, and no unit remembers it there, nor interrupts but those of its table (NULL: it raises what the root's
+ * devices may); false: the pool is empty, and nothing has changed. iommu_units_forget_interrupts(): the device raises what is in its
+ * table now. iommu_apic_id(): of the machine's APIC on which this VP of the root is; false: there is none, or units cannot name it.
  */
 void iommu_units_flush(uint16_t number);
-bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top) MUST_CHECK;
+bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top,
+			const struct interrupt_table *interrupts) MUST_CHECK;
+void iommu_units_forget_interrupts(uint16_t device);
+bool iommu_apic_id(uint32_t vp_index, uint8_t *apic_id) MUST_CHECK;
 
 #endif

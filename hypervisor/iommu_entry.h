@@ -26,6 +26,10 @@
 #define AMDVI_READ  (IOMMU_PRESENT | 1ull << 61)
 #define AMDVI_WRITE (1ull << 62)
 #define AMDVI_NEXT  9
+/* Entries of AMD's tables of interrupts: 2.2.5.2. 0 is one that is refused. */
+#define AMDVI_INTERRUPT_VALID  1u
+#define AMDVI_INTERRUPT_TO     8
+#define AMDVI_INTERRUPT_VECTOR 16
 
 static inline uint64_t iommu_pages(unsigned int level)
 {
@@ -50,6 +54,13 @@ static inline uint64_t iommu_table_entry(const uint64_t *table, unsigned int lev
 	return iommu_domain.kind == IOMMU_AMDVI
 		       ? spa | AMDVI_READ | AMDVI_WRITE | (uint64_t)level << AMDVI_NEXT
 		       : spa | VTD_READ | VTD_WRITE;
+}
+
+/* A fixed interrupt at the processor of this APIC ID. */
+static inline uint32_t iommu_interrupt(uint8_t apic_id, uint8_t vector)
+{
+	return AMDVI_INTERRUPT_VALID | (uint32_t)apic_id << AMDVI_INTERRUPT_TO |
+	       (uint32_t)vector << AMDVI_INTERRUPT_VECTOR;
 }
 
 static inline bool iommu_is_table(uint64_t entry, unsigned int level)

@@ -10,6 +10,7 @@
 #include "lib/sum.h"
 
 #define TABLE_HEADER 36u
+#define TABLE_MAKER  10u
 #define TABLE_LIST   48u /* in both */
 
 struct dmar_unit {
@@ -45,6 +46,27 @@ enum {
 	IVRS_REGION = 0x20,
 	IVRS_REGION_LAST = 0x22
 };
+
+/* Devices of a unit (5.2.2.2): an entry begins with type, device, setting. */
+#define IVRS_UNIT_ENTRIES     24u /* of IVRS_UNIT: where they begin */
+#define IVRS_UNIT_ENTRIES_NEW 40u
+enum {
+	ENTRY_ALL = 1,
+	ENTRY_ONE = 2,
+	ENTRY_FIRST = 3,
+	ENTRY_LAST = 4,
+	ENTRY_ALIAS = 0x42,
+	ENTRY_ALIAS_FIRST = 0x43,
+	ENTRY_EXTENDED = 0x46,
+	ENTRY_EXTENDED_FIRST = 0x47,
+	ENTRY_SPECIAL = 0x48, /* an IO-APIC, or a timer: what is not on a bus */
+	ENTRY_NAMED = 0xf0,   /* by ACPI */
+};
+#define ENTRY_NAME_LENGTH  21u
+#define SPECIAL_DEVICE     5u
+#define SPECIAL_KIND       7u
+#define SPECIAL_IO_APIC    1u
+#define SETTING_INTERRUPTS 0xc7u
 
 #define AMDVI_PAGES 4u /* 16 KiB of registers; with performance counters more */
 
@@ -97,16 +119,91 @@ static void read_dmar(const uint8_t *bytes, uint32_t length, struct iommu_facts 
 	}
 }
 
+static void add_pass(struct iommu_facts *facts, uint16_t first, uint16_t last, uint8_t setting)
+{
+	struct iommu_pass pass = {first, last, setting & SETTING_INTERRUPTS};
+
+	if (!pass.setting || last < first) {
+		return;
+	}
+	for (uint32_t i = 0; i < facts->pass_count; i++) {
+		if (!memcmp(&facts->passes[i], &pass, sizeof(pass))) {
+			return;
+		}
+	}
+	if (facts->pass_count == IOMMU_MAX_PASSES) {
+		facts->wrong =
+			"the machine has too many devices with interrupts of a kind of their own";
+	} else {
+		facts->passes[facts->pass_count++] = pass;
+	}
+}
+
+static uint16_t device_at(const uint8_t *bytes)
+{
+	return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+/* How long an entry is of which `left` bytes are there; 0: it does not end. */
+static uint32_t entry_length(const uint8_t *entry, uint32_t left)
+{
+	uint32_t length = 4u << (entry[0] >> 6);
+
+	if (entry[0] == ENTRY_NAMED && left > ENTRY_NAME_LENGTH) {
+		length = ENTRY_NAME_LENGTH + 1u + entry[ENTRY_NAME_LENGTH];
+	}
+	return length <= left ? length : 0;
+}
+
+static void read_ivrs_devices(const uint8_t *entry, uint32_t left, struct iommu_facts *facts)
+{
+	struct iommu_pass range = {0};
+
+	for (uint32_t length; left && (length = entry_length(entry, left));
+	     entry += length, left -= length) {
+		uint16_t device = entry[0] == ENTRY_NAMED || length < 4 ? 0 : device_at(entry + 1);
+
+		switch (entry[0]) {
+		case ENTRY_ALL:
+			add_pass(facts, 0, UINT16_MAX, entry[3]);
+			break;
+		case ENTRY_ONE:
+		case ENTRY_ALIAS:
+		case ENTRY_EXTENDED:
+			add_pass(facts, device, device, entry[3]);
+			break;
+		case ENTRY_FIRST:
+		case ENTRY_ALIAS_FIRST:
+		case ENTRY_EXTENDED_FIRST:
+			range = (struct iommu_pass){.first = device, .setting = entry[3]};
+			break;
+		case ENTRY_LAST:
+			add_pass(facts, range.first, device, range.setting);
+			break;
+		case ENTRY_SPECIAL:
+			device = device_at(entry + SPECIAL_DEVICE);
+			add_pass(facts, device, device, entry[3]);
+			facts->remaps |= entry[SPECIAL_KIND] == SPECIAL_IO_APIC;
+			break;
+		}
+	}
+}
+
 static void read_ivrs(const uint8_t *bytes, uint32_t length, struct iommu_facts *facts)
 {
 	struct ivrs_unit unit;
 	struct ivrs_region region;
 	uint8_t type = bytes[0];
+	uint32_t at;
 
 	if ((type == IVRS_UNIT || type == IVRS_UNIT_11 || type == IVRS_UNIT_40) &&
 	    length >= sizeof(unit)) {
 		memcpy(&unit, bytes, sizeof(unit));
 		add_unit(facts, unit.base, AMDVI_PAGES, unit.flags);
+		at = type == IVRS_UNIT ? IVRS_UNIT_ENTRIES : IVRS_UNIT_ENTRIES_NEW;
+		if (length > at) {
+			read_ivrs_devices(bytes + at, length - at, facts);
+		}
 	} else if (type >= IVRS_REGION && type <= IVRS_REGION_LAST && length >= sizeof(region)) {
 		memcpy(&region, bytes, sizeof(region));
 		if (region.size && region.size - 1 <= UINT64_MAX - region.start) {
@@ -146,6 +243,7 @@ void iommu_table_read(const uint8_t *table, uint32_t size, struct iommu_facts *f
 		facts->wrong = "its table is damaged";
 		return;
 	}
+	facts->emulated = !memcmp(table + TABLE_MAKER, "BOCHS ", 6);
 	read_list(table, length, facts);
 	if (!facts->unit_count && facts->wrong == NULL) {
 		facts->wrong = "its table names no unit";

@@ -10,6 +10,7 @@
 
 #define IOMMU_MAX_UNITS   64
 #define IOMMU_MAX_REGIONS 64
+#define IOMMU_MAX_PASSES  64
 
 enum iommu_kind { IOMMU_NONE, IOMMU_VTD, IOMMU_AMDVI };
 
@@ -26,6 +27,14 @@ struct iommu_facts {
 	struct iommu_region {
 		uint64_t first, last;
 	} regions[IOMMU_MAX_REGIONS];
+	bool remaps; /* the units can refuse and change interrupts of devices */
+	bool emulated; /* by QEMU, whose AMD units lose an interrupt that they shall look at and let pass as it is */
+	/* IVRS: devices whose interrupts other than fixed ones the firmware wants to pass, by the bits of a setting (5.2.2.2). */
+	uint32_t pass_count;
+	struct iommu_pass {
+		uint16_t first, last;
+		uint8_t setting;
+	} passes[IOMMU_MAX_PASSES];
 };
 
 /* `size` bytes can be read at `table`, which need not be aligned. */

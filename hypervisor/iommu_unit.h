@@ -43,7 +43,7 @@ struct iommu_fault {
 	uint64_t address;
 	uint16_t device; /* bus << 8 | device << 3 | function */
 	uint8_t reason;  /* the vendor's number */
-	bool write;
+	bool write, interrupt;
 };
 
 /* A command into the ring. The unit sees it when it is told of the new tail. */

@@ -27,6 +27,7 @@ hypervisor_objs += hypervisor/iommu.o
 hypervisor_objs += hypervisor/iommu_table.o
 hypervisor_objs += hypervisor/iommu_domain.o
 hypervisor_objs += hypervisor/iommu_device.o
+hypervisor_objs += hypervisor/iommu_interrupt.o
 hypervisor_objs += hypervisor/iommu_unit.o
 hypervisor_objs += hypervisor/vtd.o
 hypervisor_objs += hypervisor/amdvi.o
@@ -88,7 +89,7 @@ build/hypervisor/hv-svm.elf build/hypervisor/hv-vmx.elf: $(image_common) hypervi
 
 # The parts that need no hardware are tested on a simulated machine.
 memory_any := hypervisor/memory.o hypervisor/gpa.o hypervisor/gpa_access.o hypervisor/gpa_overlay.o hypervisor/gpa_root.o hypervisor/gpa_table.o \
-	hypervisor/gpa_trail.o hypervisor/iommu_domain.o hypervisor/iommu_device.o tests/fake/ram.o \
+	hypervisor/gpa_trail.o hypervisor/iommu_domain.o hypervisor/iommu_device.o hypervisor/iommu_interrupt.o tests/fake/ram.o \
 	tests/fake/ram_check.o tests/fake/ram_iommu.o
 memory_parts := $(memory_any) hypervisor/arch/x86/svm/npt.o
 hypervisor_tests += tests/unit/memory_test.c tests/unit/gpa_test.c tests/unit/gpa_root_test.c tests/unit/gpa_overlay_test.c \

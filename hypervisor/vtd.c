@@ -43,14 +43,15 @@
 /* Those that last; the others happen once. */
 #define STATUS_LASTING 0x96ffffffu
 
-#define FAULT_CONTROL_MASKED (1u << 31)
-#define FAULT_STATUS_LOST    (1u << 0)
-#define FAULT_STATUS_PENDING (1u << 1)
-#define FAULT_RECORD         16u
-#define FAULT_VALID          (1ull << 63)
-#define FAULT_READ           (1ull << 62)
-#define PROTECTED_ENABLE     (1u << 31)
-#define PROTECTED_ENABLED    (1u << 0)
+#define FAULT_CONTROL_MASKED        (1u << 31)
+#define FAULT_STATUS_LOST           (1u << 0)
+#define FAULT_STATUS_PENDING        (1u << 1)
+#define FAULT_RECORD                16u
+#define FAULT_VALID                 (1ull << 63)
+#define FAULT_READ                  (1ull << 62)
+#define FAULT_OF_INTERRUPTS(reason) ((reason) >= 0x20 && (reason) <= 0x26) /* 7.1.3 */
+#define PROTECTED_ENABLE            (1u << 31)
+#define PROTECTED_ENABLED           (1u << 0)
 
 /* Tables, 9.1 and 9.3 */
 #define ENTRY_PRESENT         1ull
@@ -311,6 +312,7 @@ bool vtd_take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fau
 	fault->device = (uint16_t)high;
 	fault->reason = (uint8_t)(high >> 32);
 	fault->write = !(high & FAULT_READ);
+	fault->interrupt = FAULT_OF_INTERRUPTS(fault->reason);
 	mmio_write32(record + 12, (uint32_t)(FAULT_VALID >> 32));
 	return true;
 }

@@ -68,6 +68,11 @@ void compat_msr_write(uint32_t msr, uint64_t value)
 #endif
 }
 
+uint32_t compat_vp_index(unsigned int cpu)
+{
+	return hv_vp_index[cpu];
+}
+
 bool compat_auto_eoi(void)
 {
 	return !(ms_hyperv.hints & HV_DEPRECATING_AEOI_RECOMMENDED);

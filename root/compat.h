@@ -44,6 +44,9 @@ int compat_guest_work(void);
 /* After the last dispatch, before the thread goes back to user space. */
 void compat_guest_leave(void);
 
+/* The VP that is this CPU. */
+uint32_t compat_vp_index(unsigned int cpu);
+
 void compat_eventfd_signal(struct eventfd_ctx *eventfd);
 
 struct mm_struct;

@@ -223,3 +223,112 @@ size_t device_domain_unmap(uint32_t id, uint64_t address, uint32_t count)
 	} while (status == HV_STATUS_SUCCESS && all < count);
 	return all * (size_t)SZ_4K;
 }
+
+/* ---- interrupts ---- */
+
+#define MESSAGES 0xfee00000u
+
+static uint64_t id_of(uint16_t device)
+{
+	return (union hv_device_id){.pci.rid = device, .pci.device_type = HV_DEVICE_TYPE_PCI}
+		.as_uint64;
+}
+
+static struct hv_interrupt_entry message_of(uint32_t number)
+{
+	return (struct hv_interrupt_entry){
+		.source = HV_INTERRUPT_SOURCE_MSI,
+		.msi_entry.address.as_uint32 = MESSAGES,
+		.msi_entry.data.as_uint32 = number,
+	};
+}
+
+/* A set of one; the bytes of the variable header, which begins with the mask of banks. */
+static uint32_t set_target(struct hv_device_interrupt_target *target, uint32_t vector,
+			   uint32_t vp_index)
+{
+	target->vector = vector;
+	target->flags = HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET;
+	target->vp_set.format = HV_GENERIC_SET_SPARSE_4K;
+	target->vp_set.valid_bank_mask = 1ull << vp_index / HV_VCPUS_PER_SPARSE_BANK;
+	target->vp_set.bank_contents[0] = 1ull << vp_index % HV_VCPUS_PER_SPARSE_BANK;
+	return 16;
+}
+
+static hv_status_t unmap(uint16_t device, uint32_t number)
+{
+	const struct hv_input_unmap_device_interrupt input = {
+		.partition_id = HV_PARTITION_ID_SELF,
+		.device_id = id_of(device),
+		.interrupt_entry = message_of(number),
+	};
+
+	return call(HVCALL_UNMAP_DEVICE_INTERRUPT, &input, sizeof(input));
+}
+
+/* No device has an interrupt of this number. */
+bool device_interrupts_probe(void)
+{
+	hv_status_t status = unmap(0, U32_MAX);
+
+	return status == HV_STATUS_NOT_FOUND || status == HV_STATUS_INVALID_PARAMETER;
+}
+
+int device_interrupt_map(uint16_t device, uint32_t vp_index, uint32_t vector, uint32_t *number)
+{
+	struct hv_output_map_device_interrupt *output;
+	struct hv_input_map_device_interrupt *input;
+	hv_status_t status;
+	unsigned long flags;
+	uint32_t bytes;
+
+	local_irq_save(flags);
+	input = synic_hvcall_page();
+	*input = (struct hv_input_map_device_interrupt){
+		.partition_id = HV_PARTITION_ID_SELF,
+		.device_id = id_of(device),
+		.logical_interrupt_entry.source = HV_INTERRUPT_SOURCE_MSI,
+		.interrupt_descriptor =
+			{
+				.interrupt_type = HV_X64_INTERRUPT_TYPE_FIXED,
+				.trigger_mode = HV_INTERRUPT_TRIGGER_MODE_EDGE,
+				.vector_count = 1,
+			},
+	};
+	bytes = set_target(&input->interrupt_descriptor.target, vector, vp_index);
+	output = (void *)input + SZ_2K;
+	status = hvcall_variable(HVCALL_MAP_DEVICE_INTERRUPT, bytes, input, output);
+	*number = output->interrupt_entry.msi_entry.data.as_uint32;
+	local_irq_restore(flags);
+	return status_to_errno(status);
+}
+
+int device_interrupt_retarget(uint16_t device, uint32_t number, uint32_t vp_index, uint32_t vector)
+{
+	struct hv_retarget_device_interrupt *input;
+	hv_status_t status;
+	unsigned long flags;
+	uint32_t bytes;
+
+	local_irq_save(flags);
+	input = synic_hvcall_page();
+	*input = (struct hv_retarget_device_interrupt){
+		.partition_id = HV_PARTITION_ID_SELF,
+		.device_id = id_of(device),
+		.int_entry = message_of(number),
+	};
+	bytes = set_target(&input->int_target, vector, vp_index);
+	status = hvcall_variable(HVCALL_RETARGET_INTERRUPT, bytes, input, NULL);
+	local_irq_restore(flags);
+	return status_to_errno(status);
+}
+
+void device_interrupt_unmap(uint16_t device, uint32_t number)
+{
+	hv_status_t status = unmap(device, number);
+
+	if (status != HV_STATUS_SUCCESS) {
+		pr_err("device %02x:%02x.%x keeps its interrupt %u: status %#x\n", device >> 8,
+		       device >> 3 & 0x1f, device & 7, number, status);
+	}
+}

@@ -23,4 +23,13 @@ int device_domain_map(uint32_t id, uint64_t address, uint64_t physical, bool lar
 /* `count` pages of 4 KiB; the bytes that no device reaches any more. Any context. */
 size_t device_domain_unmap(uint32_t id, uint64_t address, uint32_t count);
 
+/*
+ * Interrupts of a device that is in a domain other than the default one: an edge of this vector at this VP, with a number by which the
+ * device raises it. Any context.
+ */
+bool device_interrupts_probe(void);
+int device_interrupt_map(uint16_t device, uint32_t vp_index, uint32_t vector, uint32_t *number);
+int device_interrupt_retarget(uint16_t device, uint32_t number, uint32_t vp_index, uint32_t vector);
+void device_interrupt_unmap(uint16_t device, uint32_t number);
+
 #endif

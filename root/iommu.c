@@ -24,10 +24,13 @@
 #include <linux/xarray.h>
 
 #include "device_domain.h"
+#include "iommu.h"
+#include "message.h"
 
-#define HAS_STATIC_DOMAINS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0))
-#define WARNS_OF_DRIVERS   (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
-#define HAS_OLD_DOMAIN     (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0))
+#define HAS_STATIC_DOMAINS       (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0))
+#define HAS_INTERRUPT_CAPABILITY (LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0))
+#define WARNS_OF_DRIVERS         (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
+#define HAS_OLD_DOMAIN           (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0))
 
 #if HAS_OLD_DOMAIN
 #define ATTACH_ARGUMENTS struct iommu_domain *domain, struct device *dev, struct iommu_domain *old
@@ -69,19 +72,12 @@ static uint64_t page_sizes;
  * All requester ids under which requests of a device come: its own, what it is known to use beside, and those of bridges on the way that
  * put their own in place.
  */
-static int for_each_requester(struct pci_dev *pci, int (*visit)(uint16_t device, uint32_t id),
-			      uint32_t id)
+static int for_each_bridge(struct pci_dev *pci, int (*visit)(uint16_t device, void *context),
+			   void *context)
 {
-	int ret = visit(pci_dev_id(pci), id);
 	struct pci_bus *bus;
-	unsigned long devfn;
+	int ret = 0;
 
-	if (pci->dma_alias_mask != NULL) {
-		for_each_set_bit(devfn, pci->dma_alias_mask, DEVFNS)
-		{
-			ret = ret ?: visit(PCI_DEVID(pci->bus->number, devfn), id);
-		}
-	}
 	for (bus = pci->bus; !ret && !pci_is_root_bus(bus); bus = bus->parent) {
 		struct pci_dev *bridge = bus->self;
 
@@ -93,19 +89,69 @@ static int for_each_requester(struct pci_dev *pci, int (*visit)(uint16_t device,
 		}
 		if (pci_is_pcie(bridge) ? pci_pcie_type(bridge) == PCI_EXP_TYPE_PCI_BRIDGE
 					: bridge->dev_flags & PCI_DEV_FLAG_PCIE_BRIDGE_ALIAS) {
-			ret = visit(PCI_DEVID(bus->number, 0), id);
+			ret = visit(PCI_DEVID(bus->number, 0), context);
 		} else if (!pci_is_pcie(bridge) ||
 			   pci_pcie_type(bridge) == PCI_EXP_TYPE_PCIE_BRIDGE) {
-			ret = visit(pci_dev_id(bridge), id);
+			ret = visit(pci_dev_id(bridge), context);
 		}
 	}
 	return ret;
 }
 
-static int visit_detach(uint16_t device, uint32_t id)
+static int for_each_requester(struct pci_dev *pci, int (*visit)(uint16_t device, void *context),
+			      void *context)
+{
+	int ret = visit(pci_dev_id(pci), context);
+	unsigned long devfn;
+
+	if (pci->dma_alias_mask != NULL) {
+		for_each_set_bit(devfn, pci->dma_alias_mask, DEVFNS)
+		{
+			ret = ret ?: visit(PCI_DEVID(pci->bus->number, devfn), context);
+		}
+	}
+	return ret ?: for_each_bridge(pci, visit, context);
+}
+
+static int visit_last(uint16_t device, void *last)
+{
+	*(uint16_t *)last = device;
+	return 0;
+}
+
+uint16_t iommu_requester(struct pci_dev *pci)
+{
+	uint16_t last = pci_dev_id(pci);
+
+	for_each_bridge(pci, visit_last, &last);
+	return last;
+}
+
+static int visit_attach(uint16_t device, void *id)
+{
+	return device_domain_attach(device, *(const uint32_t *)id);
+}
+
+static int visit_detach(uint16_t device, void *context)
 {
 	device_domain_detach(device);
 	return 0;
+}
+
+static int attach(struct device *dev, uint32_t id)
+{
+	int ret = for_each_requester(to_pci_dev(dev), visit_attach, &id);
+
+	if (!ret) {
+		messages_take(dev);
+	}
+	return ret;
+}
+
+static void detach(struct device *dev)
+{
+	messages_give_back(dev);
+	for_each_requester(to_pci_dev(dev), visit_detach, NULL);
 }
 
 static struct iommu_device *probe_device(struct device *dev)
@@ -126,7 +172,7 @@ static struct iommu_device *probe_device(struct device *dev)
 
 static void release_device(struct device *dev)
 {
-	for_each_requester(to_pci_dev(dev), visit_detach, 0);
+	detach(dev);
 	kfree(dev_iommu_priv_get(dev));
 	dev_iommu_priv_set(dev, NULL);
 }
@@ -138,6 +184,11 @@ static int def_domain_type(struct device *dev)
 
 static bool is_capable(struct device *dev, enum iommu_cap capability)
 {
+#if HAS_INTERRUPT_CAPABILITY
+	if (capability == IOMMU_CAP_INTR_REMAP) {
+		return messages_are_given();
+	}
+#endif
 	return capability == IOMMU_CAP_CACHE_COHERENCY;
 }
 
@@ -161,17 +212,18 @@ static struct mapped_domain *mapped_domain(struct iommu_domain *domain)
 
 static int attach_identity(ATTACH_ARGUMENTS)
 {
-	return for_each_requester(to_pci_dev(dev), visit_detach, 0);
+	detach(dev);
+	return 0;
 }
 
 static int attach_blocked(ATTACH_ARGUMENTS)
 {
-	return for_each_requester(to_pci_dev(dev), device_domain_attach, blocked_id);
+	return attach(dev, blocked_id);
 }
 
 static int attach_mapped(ATTACH_ARGUMENTS)
 {
-	return for_each_requester(to_pci_dev(dev), device_domain_attach, mapped_domain(domain)->id);
+	return attach(dev, mapped_domain(domain)->id);
 }
 
 static int map_pages(struct iommu_domain *domain, unsigned long address, phys_addr_t physical,
@@ -397,7 +449,7 @@ static void take_back(void)
 	for_each_pci_dev(pci)
 	{
 		if (!pci_domain_nr(pci->bus)) {
-			for_each_requester(pci, visit_detach, 0);
+			for_each_requester(pci, visit_detach, NULL);
 		}
 	}
 	device_domains_sweep();
@@ -500,10 +552,14 @@ int iommu_init_root(void)
 	int ret = 0;
 
 	mutex_lock(&lock);
-	if (wanted) {
+	ret = messages_init();
+	if (!ret && wanted) {
 		ret = come();
 	}
 	may_come = !ret || ret == -ENODEV;
+	if (!may_come) {
+		messages_exit();
+	}
 	mutex_unlock(&lock);
 	return may_come ? 0 : ret;
 }
@@ -516,5 +572,6 @@ void iommu_exit_root(void)
 	if (iommu_ops != NULL && go()) {
 		pr_err("devices are left in domains of their own\n");
 	}
+	messages_exit();
 	mutex_unlock(&lock);
 }

@@ -33,8 +33,7 @@ static hv_status_t check_domain(const struct hypercall *call,
 	return HV_STATUS_SUCCESS;
 }
 
-/* A function of segment 0 that makes its requests itself. */
-static bool device_valid(uint64_t id)
+bool hc_device_valid(uint64_t id)
 {
 	union hv_device_id device = {.as_uint64 = id};
 
@@ -93,7 +92,7 @@ hv_status_t hc_attach_device_domain(struct hypercall *call)
 	if (status != HV_STATUS_SUCCESS) {
 		return status;
 	}
-	if (!device_valid(input->device_id)) {
+	if (!hc_device_valid(input->device_id)) {
 		return HV_STATUS_INVALID_DEVICE_ID;
 	}
 	return plat_device_attach((uint16_t)input->device_id, input->device_domain.domain_id.id);
@@ -106,7 +105,7 @@ hv_status_t hc_detach_device_domain(struct hypercall *call)
 	if (!is_self(call, input->partition_id)) {
 		return HV_STATUS_INVALID_PARTITION_ID;
 	}
-	if (!device_valid(input->device_id)) {
+	if (!hc_device_valid(input->device_id)) {
 		return HV_STATUS_INVALID_DEVICE_ID;
 	}
 	return plat_device_attach((uint16_t)input->device_id, HV_DEVICE_DOMAIN_ID_S2_DEFAULT);

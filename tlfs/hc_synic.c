@@ -264,10 +264,3 @@ hv_status_t hc_clear_virtual_interrupt(struct hypercall *call)
 	}
 	return HV_STATUS_SUCCESS;
 }
-
-/* No device is the hypervisor's: the parent has it, or there is none. */
-hv_status_t hc_retarget_device_interrupt(struct hypercall *call)
-{
-	call->intercept = call->vp->partition->intercept_retarget;
-	return HV_STATUS_INVALID_DEVICE_ID;
-}

@@ -98,6 +98,11 @@ hypercall_handler hc_map_gpa_pages, hc_unmap_gpa_pages, hc_get_gpa_access_states
 hypercall_handler hc_get_iommu_capabilities, hc_create_device_domain, hc_delete_device_domain,
 	hc_attach_device_domain, hc_detach_device_domain, hc_map_device_gpa_pages,
 	hc_unmap_device_gpa_pages;
+/* A function of segment 0 that makes its requests itself. */
+bool hc_device_valid(uint64_t id);
+
+/* hc_device_interrupt.c */
+hypercall_handler hc_map_device_interrupt, hc_unmap_device_interrupt, hc_retarget_device_interrupt;
 
 /* hc_vp.c, hc_start.c */
 hypercall_handler hc_create_vp, hc_delete_vp, hc_get_vp_registers, hc_set_vp_registers,
@@ -117,6 +122,5 @@ hypercall_handler hc_create_port, hc_connect_port, hc_delete_port, hc_disconnect
 hypercall_handler hc_post_message, hc_signal_event, hc_post_message_direct, hc_signal_event_direct;
 hypercall_handler hc_notify_port_ring_empty, hc_assert_virtual_interrupt,
 	hc_clear_virtual_interrupt;
-hypercall_handler hc_retarget_device_interrupt;
 
 #endif

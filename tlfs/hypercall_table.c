@@ -104,6 +104,10 @@ static const struct hypercall_row rows[] = {
 	REP(MAP_DEVICE_GPA_PAGES, map_device_gpa_pages, PARENT, IN(map_device_gpa_pages), 8, 0, 64),
 	REP(UNMAP_DEVICE_GPA_PAGES, unmap_device_gpa_pages, PARENT, IN(unmap_device_gpa_pages), 0,
 	    0, PLAT_DEVICE_UNMAP_PAGES),
+	SIMPLE_VARIABLE(MAP_DEVICE_INTERRUPT, map_device_interrupt, PARENT,
+			IN(map_device_interrupt), OUT(map_device_interrupt)),
+	SIMPLE(UNMAP_DEVICE_INTERRUPT, unmap_device_interrupt, PARENT, IN(unmap_device_interrupt),
+	       0),
 
 	SIMPLE(CREATE_VP, create_vp, PARENT, SIZE(struct hv_create_vp), 0),
 	SIMPLE(DELETE_VP, delete_vp, PARENT, SIZE(union hv_input_delete_vp), 0),

@@ -3,7 +3,7 @@
 # Calls, partitions and VPs, and what a parent does with its children.
 tlfs_objs += tlfs/hypercall.o tlfs/hypercall_table.o
 tlfs_objs += tlfs/partition.o tlfs/property.o tlfs/vp.o tlfs/registers.o tlfs/notify.o tlfs/port.o tlfs/port_table.o tlfs/port_send.o tlfs/doorbell.o tlfs/cell.o
-tlfs_objs += tlfs/hc_partition.o tlfs/hc_memory.o tlfs/hc_device.o tlfs/hc_vp.o tlfs/hc_start.o tlfs/hc_state.o tlfs/hc_stats.o
+tlfs_objs += tlfs/hc_partition.o tlfs/hc_memory.o tlfs/hc_device.o tlfs/hc_device_interrupt.o tlfs/hc_vp.o tlfs/hc_start.o tlfs/hc_state.o tlfs/hc_stats.o
 tlfs_objs += tlfs/hc_intercept.o tlfs/hc_synic.o
 
 # Interrupts, timers, and what a guest sees of its processor.

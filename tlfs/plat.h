@@ -218,6 +218,17 @@ hv_status_t plat_device_map(uint32_t id, uint64_t page, const uint64_t *gpns, ui
 hv_status_t plat_device_unmap(uint32_t id, uint64_t page, uint32_t count,
 			      uint32_t *done) MUST_CHECK;
 /*
+ * Interrupts of a device that is in a domain of its own: edges of a vector, at a VP of the root, each with a number by which the device
+ * raises it. It raises no others, and loses them when it goes back to the root's domain. FEATURE_UNAVAILABLE where the machine cannot
+ * hold a device to that; NOT_FOUND for a device that is in the root's domain; NO_RESOURCES when it has as many as it can have.
+ */
+bool plat_device_interrupts(void); /* the machine can */
+hv_status_t plat_device_interrupt_map(uint16_t device, uint32_t vp_index, uint32_t vector,
+				      uint32_t *number) MUST_CHECK;
+hv_status_t plat_device_interrupt_retarget(uint16_t device, uint32_t number, uint32_t vp_index,
+					   uint32_t vector) MUST_CHECK;
+hv_status_t plat_device_interrupt_unmap(uint16_t device, uint32_t number) MUST_CHECK;
+/*
  * After a batch of deposits, unmaps or protections: returns when no LP can use an old translation
  * of p's GPA space.
  */

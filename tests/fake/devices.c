@@ -14,12 +14,18 @@ static struct domain {
 } domains[FAKE_DOMAINS];
 static uint32_t domain_of[0x10000];
 uint8_t fake_device_width = 48;
+bool fake_device_interrupts;
+static struct interrupt {
+	uint32_t device, vp_index, vector;
+} interrupts[FAKE_INTERRUPTS];
 
 void fake_devices_reset(void)
 {
 	memset(domains, 0, sizeof(domains));
 	memset(domain_of, 0, sizeof(domain_of));
+	memset(interrupts, 0, sizeof(interrupts));
 	fake_device_width = 48;
+	fake_device_interrupts = true;
 }
 
 static struct domain *find(uint32_t id)
@@ -146,5 +152,69 @@ hv_status_t plat_device_unmap(uint32_t id, uint64_t page, uint32_t count, uint32
 			domain->pages[page + *done].flags = 0;
 		}
 	}
+	return HV_STATUS_SUCCESS;
+}
+
+/* ---- interrupts ---- */
+
+static struct interrupt *interrupt_of(uint16_t device, uint32_t number)
+{
+	bool there = number < FAKE_INTERRUPTS && interrupts[number].vector &&
+		     interrupts[number].device == device;
+
+	return there ? &interrupts[number] : NULL;
+}
+
+uint32_t fake_device_interrupt(uint16_t device, uint32_t number, uint32_t *vp_index)
+{
+	const struct interrupt *interrupt = interrupt_of(device, number);
+
+	*vp_index = interrupt != NULL ? interrupt->vp_index : 0;
+	return interrupt != NULL ? interrupt->vector : 0;
+}
+
+bool plat_device_interrupts(void)
+{
+	return fake_device_interrupts;
+}
+
+hv_status_t plat_device_interrupt_map(uint16_t device, uint32_t vp_index, uint32_t vector,
+				      uint32_t *number)
+{
+	if (!domain_of[device]) {
+		return HV_STATUS_NOT_FOUND;
+	}
+	if (vector < 16 || vector > 255 || vp_index >= HV_MAX_VPS) {
+		return HV_STATUS_INVALID_PARAMETER;
+	}
+	for (*number = 0; *number < FAKE_INTERRUPTS; ++*number) {
+		if (!interrupts[*number].vector) {
+			interrupts[*number] = (struct interrupt){device, vp_index, vector};
+			return HV_STATUS_SUCCESS;
+		}
+	}
+	return HV_STATUS_NO_RESOURCES;
+}
+
+hv_status_t plat_device_interrupt_retarget(uint16_t device, uint32_t number, uint32_t vp_index,
+					   uint32_t vector)
+{
+	struct interrupt *interrupt = interrupt_of(device, number);
+
+	if (interrupt == NULL || vector < 16 || vector > 255 || vp_index >= HV_MAX_VPS) {
+		return HV_STATUS_INVALID_PARAMETER;
+	}
+	*interrupt = (struct interrupt){device, vp_index, vector};
+	return HV_STATUS_SUCCESS;
+}
+
+hv_status_t plat_device_interrupt_unmap(uint16_t device, uint32_t number)
+{
+	struct interrupt *interrupt = interrupt_of(device, number);
+
+	if (interrupt == NULL) {
+		return HV_STATUS_INVALID_PARAMETER;
+	}
+	interrupt->vector = 0;
 	return HV_STATUS_SUCCESS;
 }

@@ -7,12 +7,16 @@
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/console.h"
+#include "hypervisor/lp.h"
 #include "tlfs/plat.h"
 
 uint8_t table[4096];
 char said[8192];
 uint64_t tsc;
 jmp_buf stopped;
+static struct lp processors[FIRMWARE_LPS] = {{.apic_id = 5}, {.apic_id = 9}, {.apic_id = 300}};
+struct lp *lps[HANDOFF_MAX_LPS] = {&processors[0], &processors[1], &processors[2]};
+uint32_t lp_count = FIRMWARE_LPS;
 
 static void say(const char *format, va_list arguments)
 {

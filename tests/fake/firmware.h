@@ -1,5 +1,5 @@
 /*
- * What hypervisor/iommu.c has besides its units and the memory (ram.h): a table of the firmware's, a console, a clock, an end.
+ * What hypervisor/iommu.c has besides its units and the memory (ram.h): a table of the firmware's, LPs, a console, a clock, an end.
  */
 #ifndef FAKE_FIRMWARE_H
 #define FAKE_FIRMWARE_H
@@ -11,6 +11,9 @@ extern uint8_t table[4096];
 extern char said[8192]; /* what was written to the console */
 extern uint64_t tsc;    /* goes on by 1,000 when it is read, of 1,000,000 a second */
 extern jmp_buf stopped; /* where machine_stop() goes */
+
+/* LPs, with APIC IDs 5, 9 and 300. */
+#define FIRMWARE_LPS 3
 
 /* An empty table; nothing was said. */
 void table_begin(const char *signature);

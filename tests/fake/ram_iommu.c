@@ -6,6 +6,7 @@
 
 #include "hypervisor/iommu.h"
 #include "hypervisor/iommu_device.h"
+#include "hypervisor/iommu_interrupt.h"
 #include "tests/fake/ram.h"
 
 #define GIB     (1ull << 30)
@@ -28,11 +29,17 @@ static struct {
 	bool table;
 } memory[MEMORY];
 static uint32_t memory_count;
-/* Where devices' addresses lead. */
+/* Where devices' addresses lead, and the table of their interrupts. */
 static struct entry {
 	uint64_t *top;
+	const struct interrupt_table *interrupts;
 	uint16_t number;
 } entries[RAM_DEVICES];
+/* What the unit remembers of that table, each entry from when it was first looked at. */
+static struct {
+	uint32_t entry;
+	bool there;
+} interrupts[RAM_DEVICES][INTERRUPT_TABLE_ENTRIES];
 
 /* A test of the real units has iommu.c's. */
 __attribute__((weak)) void iommu_units_flush(uint16_t number)
@@ -49,14 +56,27 @@ __attribute__((weak)) void iommu_units_flush(uint16_t number)
 
 /* What a device's entry says, which is looked at anew each time. As in iommu.c nothing is remembered of the domain that it leaves. */
 __attribute__((weak)) bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to,
-					      uint64_t *top)
+					      uint64_t *top, const struct interrupt_table *table)
 {
 	struct entry *entry = &entries[device % RAM_DEVICES];
 
 	CHECK(device < RAM_DEVICES && entry->number == from);
 	iommu_units_flush(from);
-	*entry = (struct entry){top, to};
+	*entry = (struct entry){top, table, to};
+	iommu_units_forget_interrupts(device);
 	return true;
+}
+
+__attribute__((weak)) void iommu_units_forget_interrupts(uint16_t device)
+{
+	memset(interrupts[device], 0, sizeof(interrupts[device]));
+}
+
+/* IDs are not in the order of processors; the last has one that units cannot name. */
+__attribute__((weak)) bool iommu_apic_id(uint32_t vp_index, uint8_t *apic_id)
+{
+	*apic_id = (uint8_t)(4 - vp_index);
+	return vp_index < RAM_LPS - 1;
 }
 
 static void remember(uint16_t number, uint64_t spn, bool table)
@@ -126,7 +146,7 @@ static const struct entry *root_entry(void)
 {
 	static struct entry entry;
 
-	entry = (struct entry){iommu_domain.top, IOMMU_ROOT_DOMAIN};
+	entry = (struct entry){iommu_domain.top, NULL, IOMMU_ROOT_DOMAIN};
 	return &entry;
 }
 
@@ -164,15 +184,31 @@ bool ram_device_dma(uint16_t device, uint64_t page, bool write, uint64_t *spn)
 	return true;
 }
 
+bool ram_device_interrupt(uint16_t device, uint32_t number, uint8_t *vector, uint8_t *apic_id)
+{
+	if (entries[device].interrupts == NULL || number >= INTERRUPT_TABLE_ENTRIES) {
+		return false;
+	}
+	if (!interrupts[device][number].there) {
+		interrupts[device][number].there = true;
+		interrupts[device][number].entry = entries[device].interrupts->entries[number];
+	}
+	*vector = (uint8_t)(interrupts[device][number].entry >> 16);
+	*apic_id = (uint8_t)(interrupts[device][number].entry >> 8);
+	return interrupts[device][number].entry & 1;
+}
+
 void ram_iommu_boot(enum iommu_kind kind, uint8_t max_level)
 {
 	memory_count = 0;
+	memset(interrupts, 0, sizeof(interrupts));
 	iommu_device_reset();
 	iommu_domain = (struct iommu_domain){
 		.kind = kind,
 		.max_level = max_level,
 		.width = RAM_DEVICE_WIDTH,
 		.numbers = RAM_DEVICE_NUMBERS,
+		.remaps = kind == IOMMU_AMDVI,
 		.end = (4 * GIB + 16 * (1 << 20)) >> PAGE_SHIFT,
 		.owner = &ram_root,
 	};
@@ -248,6 +284,31 @@ void ram_iommu_leaves(ram_leaf_visitor *visit)
 	}
 }
 
+/*
+ * D7: a device has a table of interrupts while it is in a domain of its own, where units look at it. An entry is 0, or a fixed interrupt
+ * of a vector that a device may raise, at a processor that is there; what is remembered is what is in it.
+ */
+static void interrupts_of(uint16_t device)
+{
+	const struct interrupt_table *mine = iommu_interrupt_table(device);
+
+	HOLDS(7, device, entries[device].interrupts == mine);
+	HOLDS(7, device,
+	      (mine != NULL) ==
+		      (iommu_domain.remaps && iommu_device_number_of(device) != IOMMU_ROOT_DOMAIN));
+	if (mine == NULL) {
+		return;
+	}
+	HOLDS(7, device, memory_page_of(mine)->kind == PAGE_USED && mine->device == device);
+	for (uint32_t i = 0; i < INTERRUPT_TABLE_ENTRIES; i++) {
+		uint32_t entry = mine->entries[i], apic_id = entry >> 8 & 0xff;
+
+		HOLDS(7, i, !entry || ((entry & 0xff) == 1 && (entry >> 16) - 16 < 256 - 16));
+		HOLDS(7, i, !entry || (apic_id > 4 - (RAM_LPS - 1) && apic_id <= 4));
+		HOLDS(7, i, !interrupts[device][i].there || interrupts[device][i].entry == entry);
+	}
+}
+
 /* D6: a device is in one domain, and in which its entry says. */
 static void devices(void)
 {
@@ -256,6 +317,7 @@ static void devices(void)
 	for (uint16_t i = 0; i < RAM_DEVICES; i++) {
 		uint16_t number = iommu_device_number_of(i);
 
+		interrupts_of(i);
 		HOLDS(6, i, entries[i].number == number);
 		if (number == IOMMU_ROOT_DOMAIN) {
 			HOLDS(6, i, entries[i].top == iommu_domain.top);

@@ -21,6 +21,9 @@ unsigned int ram_dma_level(uint64_t spn);
 #define RAM_DEVICE_WIDTH   48
 #define RAM_DEVICE_NUMBERS 6 /* of domains that the unit tells apart, from 0 on */
 bool ram_device_dma(uint16_t device, uint64_t page, bool write, uint64_t *spn);
+/* What a device raises by this number, once the unit knows it: vector, and the APIC's ID. False: refused. */
+#define RAM_LPS 3
+bool ram_device_interrupt(uint16_t device, uint32_t number, uint8_t *vector, uint8_t *apic_id);
 /* All pages of RAM that leaves of device domains lead to. */
 typedef void ram_leaf_visitor(uint64_t spn);
 void ram_iommu_leaves(ram_leaf_visitor *visit);

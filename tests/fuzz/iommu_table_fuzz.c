@@ -33,6 +33,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (uint32_t i = 0; i < facts.region_count; i++) {
 		EXPECT(facts.regions[i].first <= facts.regions[i].last);
 	}
+	EXPECT(facts.pass_count <= IOMMU_MAX_PASSES);
+	for (uint32_t i = 0; i < facts.pass_count; i++) {
+		EXPECT(facts.passes[i].first <= facts.passes[i].last && facts.passes[i].setting);
+	}
 	free(table);
 	return 0;
 }

@@ -17,6 +17,7 @@
 #define CHILD_PAGES (BLOCKS * 512)
 #define ROOT_PAGES  1536
 #define DOMAINS     3
+#define INTERRUPTS  4 /* that a device uses */
 #define MIN_STEPS   10
 #define NOTHING     0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
@@ -52,7 +53,8 @@ static struct model {
 		bool there;
 		uint64_t pages[CHILD_PAGES]; /* NOTHING, or page << 16 | can be written */
 	} domains[DOMAINS];
-	unsigned int domain_of[RAM_DEVICES]; /* 0: the root's, 1 on: domains */
+	unsigned int domain_of[RAM_DEVICES];          /* 0: the root's, 1 on: domains */
+	uint16_t interrupts[RAM_DEVICES][INTERRUPTS]; /* vector << 8 | APIC ID; 0: none */
 } model;
 
 static uint16_t word(void)
@@ -412,13 +414,66 @@ static void step_attach(void)
 {
 	uint8_t choice = fuzz_byte();
 	unsigned int device = choice % RAM_DEVICES, to = choice / 16 % (DOMAINS + 1);
+	bool empty = machine.iommu == IOMMU_AMDVI && !plat_pool_count(&ram_root);
 	hv_status_t status = plat_device_attach((uint16_t)device, to);
 
+	if (empty && status == HV_STATUS_INSUFFICIENT_MEMORY) {
+		EXPECT(to && !model.domain_of[device]); /* for its table of interrupts */
+		return;
+	}
 	EXPECT(status == (machine.iommu == IOMMU_NONE          ? HV_STATUS_FEATURE_UNAVAILABLE
 			  : to && !model.domains[to - 1].there ? HV_STATUS_NOT_FOUND
 							       : HV_STATUS_SUCCESS));
 	if (status == HV_STATUS_SUCCESS) {
+		if (!to || !model.domain_of[device]) {
+			memset(model.interrupts[device], 0, sizeof(model.interrupts[device]));
+		}
 		model.domain_of[device] = to;
+	}
+}
+
+/* What a device raises by each number is what it was given under it. Of a table those are looked at that are used here. */
+static void step_interrupt(void)
+{
+	unsigned int device = fuzz_byte() % RAM_DEVICES, choice = fuzz_byte();
+	uint32_t vp_index = choice % RAM_LPS, vector = fuzz_byte(),
+		 number = choice / 4 % INTERRUPTS;
+	bool fits = vector >= 16 && vp_index < RAM_LPS - 1, used = model.interrupts[device][number];
+	uint16_t value = (uint16_t)(vector << 8 | (4 - vp_index));
+	hv_status_t status;
+	uint8_t at, found;
+
+	if (machine.iommu != IOMMU_AMDVI) {
+		EXPECT(plat_device_interrupt_unmap((uint16_t)device, number) ==
+		       HV_STATUS_FEATURE_UNAVAILABLE);
+		return;
+	}
+	for (uint32_t i = 0; i < INTERRUPTS; i++) {
+		bool there = ram_device_interrupt((uint16_t)device, i, &found, &at);
+
+		EXPECT(there == (model.interrupts[device][i] != 0));
+		EXPECT(!there || model.interrupts[device][i] == (found << 8 | at));
+	}
+	if (choice & 0x80) {
+		for (number = 0; number < INTERRUPTS && model.interrupts[device][number];) {
+			number++;
+		}
+		if (number == INTERRUPTS) {
+			return;
+		}
+		used = model.domain_of[device];
+		status = plat_device_interrupt_map((uint16_t)device, vp_index, vector, &vp_index);
+		EXPECT(status != HV_STATUS_SUCCESS || vp_index == number);
+	} else if (choice & 0x40) {
+		status = plat_device_interrupt_retarget((uint16_t)device, number, vp_index, vector);
+	} else {
+		status = plat_device_interrupt_unmap((uint16_t)device, number);
+		fits = true;
+		value = 0;
+	}
+	EXPECT((status == HV_STATUS_SUCCESS) == (used && fits));
+	if (status == HV_STATUS_SUCCESS) {
+		model.interrupts[device][number] = value;
 	}
 }
 
@@ -506,6 +561,7 @@ static void step(void)
 		step_map,        step_destroy,      step_dma,
 		step_domain,     step_attach,       step_device_map,
 		step_device_map, step_device_unmap, step_device_dma,
+		step_interrupt,
 	};
 
 	steps[fuzz_byte() % ARRAY_COUNT(steps)]();

@@ -23,17 +23,21 @@
 #define START       1u
 #define TO_MEMORY   2u
 #define TRIES       100
-#define MINE        0x64656b636174746full /* what the device is told to write */
-#define OTHER       0x6f74686572776973ull
+/* Messages (MSI): where they are written, at which processor (0); an edge of a vector, another kind of interrupt */
+#define INTERRUPTS    0xfee00000ull
+#define UNUSED_VECTOR 0xd7
+#define NMI           0x400
+#define MINE          0x64656b636174746full /* what the device is told to write */
+#define OTHER         0x6f74686572776973ull
 
 static void __iomem *registers;
 static uint64_t *page; /* the root's own */
 
-static bool copy(uint64_t from, uint64_t to, uint32_t direction)
+static bool copy_bytes(uint64_t from, uint64_t to, uint32_t direction, uint32_t bytes)
 {
 	writeq(from, registers + REG_SOURCE);
 	writeq(to, registers + REG_TARGET);
-	writeq(PAGE_SIZE, registers + REG_COUNT);
+	writeq(bytes, registers + REG_COUNT);
 	writel(START | direction, registers + REG_COMMAND);
 	for (unsigned int i = 0; i < TRIES; i++) {
 		msleep(20);
@@ -42,6 +46,11 @@ static bool copy(uint64_t from, uint64_t to, uint32_t direction)
 		}
 	}
 	return false;
+}
+
+static bool copy(uint64_t from, uint64_t to, uint32_t direction)
+{
+	return copy_bytes(from, to, direction, PAGE_SIZE);
 }
 
 static bool read_from(uint64_t address)
@@ -94,6 +103,14 @@ static void try_address(const char *what, uint64_t address)
 			: "not written");
 }
 
+/* What arrives the kernel tells. */
+static void try_interrupt(const char *what, uint32_t message)
+{
+	bool done = load(message) && copy_bytes(EDU_BUFFER, INTERRUPTS, TO_MEMORY, sizeof(message));
+
+	pr_info("protect: dma: %s %s\n", what, done ? "sent" : "is stuck");
+}
+
 static void try_all(uint64_t base, uint64_t size)
 {
 	uint64_t *target = (uint64_t *)get_zeroed_page(GFP_KERNEL);
@@ -103,6 +120,8 @@ static void try_all(uint64_t base, uint64_t size)
 	}
 	memset64(target, OTHER + 1, PAGE_SIZE / 8);
 	try_address("own page", virt_to_phys(target));
+	try_interrupt("vector that nobody has", UNUSED_VECTOR);
+	try_interrupt("NMI", NMI);
 	if (hv_is_hyperv_initialized() && !protect_deposit(target)) {
 		try_address("deposited page", virt_to_phys(target));
 		try_address("first page", base);

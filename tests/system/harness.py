@@ -21,12 +21,14 @@ VHD = (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")  # to carry into the 
 
 # QEMU's words for a machine with an IOMMU.
 IOMMU = {"VT-d": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"],
-         "AMD-Vi": ["-device", "amd-iommu,pt=off"]}
+         "AMD-Vi": ["-device", "amd-iommu,pt=off,intremap=on"]}
 
-# In the root: a device is taken from its driver, and given back, as users of VFIO do it. Interrupts are not remapped, which VFIO wants to be
-# told that it matters to nobody here.
+# Those by which a device can raise any interrupt, which VFIO wants to be told that it matters to nobody here.
+UNSAFE = {"VT-d": "unsafe=allow_unsafe_interrupts=1", "AMD-Vi": ""}
+
+# In the root: a device is taken from its driver, and given back, as users of VFIO do it.
 VFIO = """
-    modprobe vfio_iommu_type1 allow_unsafe_interrupts=1; modprobe vfio_pci
+    modprobe vfio_iommu_type1 $unsafe; modprobe vfio_pci
     places() { # of this class, or of this device's number
         for path in $(grep -l "^$1" /sys/bus/pci/devices/*/class /sys/bus/pci/devices/*/device); do basename $(dirname $path); done
     }

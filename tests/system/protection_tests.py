@@ -3,7 +3,7 @@ import hashlib
 import os
 import re
 
-from harness import BUILD, IOMMU, VFIO, kernels, random_file, test
+from harness import BUILD, IOMMU, UNSAFE, VFIO, kernels, random_file, test
 
 RANGE = re.compile(r"BIOS-e820: \[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\] (\w+)")
 REFUSED = ("vmrun", "vmload", "vmsave", "stgi", "clgi", "invlpga", "read VM_HSAVE_PA", "write VM_HSAVE_PA", "write VM_CR",
@@ -93,8 +93,13 @@ def svm(t):
 
 # QEMU's edu device copies by DMA at any address. Disks and cards of the root go through the IOMMU beside it.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
-# By the IOMMU's name: where its registers are, whether it tells of what it refuses (docs/emulators.md).
-UNITS = {"VT-d": (0xfed90000, True), "AMD-Vi": (0xfed80000, False)}
+# By the IOMMU's name: where its registers are, whether it tells of what it refuses (docs/emulators.md), whether it holds devices to their
+# interrupts.
+UNITS = {"VT-d": (0xfed90000, True, False), "AMD-Vi": (0xfed80000, False, True)}
+# What the kernel says of a vector that nobody has, and of an NMI.
+# A vector that nobody has, as itself and as that of the lowest priority; NMI, INIT, ExtINT.
+MESSAGES = "0xd7 0x1d7 0x4d7 0x500 0x7d7"
+UNUSED_VECTOR, UNKNOWN_NMI = "No irq handler for vector", "NMI received for unknown reason"
 # The first range that is reserved in whole MiB is the hypervisor's.
 DMA = r"""
 range=$(dmesg | sed -n 's/.*BIOS-e820: \[mem \(0x[0-9a-f]*00000\)-\(0x[0-9a-f]*fffff\)\] reserved/\1 \2/p' | head -n 1)
@@ -108,6 +113,7 @@ edu=$(places 0x11e8) disk=$(places 0x010802) module=/sys/module/mshv_vd/paramete
 give $edu vfio-pci
 give $disk vfio-pci
 ./vfio $edu edu $base
+./vfio $edu interrupts $messages
 before=$(cat $module/root_pages $module/deposited) # what vd_protect.ko deposited went with that
 for round in 1 2 3; do
     rm -f /tmp/out; ./vfio $disk nvme >/tmp/out & pid=$!
@@ -125,11 +131,14 @@ REFUSED_TO_VFIO = ("no page", "its page's own address", "other page", "unmapped 
 
 @test("protection: DMA, the attempt itself works where nothing forbids it (bare)", deadline=400)
 def dma_control(t):
-    t.has(attempt(t, *BIOS, bare=True, qemu_args=EDU)[0], "protect: dma: own page read, written")
+    text = attempt(t, *BIOS, bare=True, qemu_args=EDU)[0]
+    t.has(text, "protect: dma: own page read, written")
+    for what in UNUSED_VECTOR, UNKNOWN_NMI:
+        t.has(text, what)
 
 
 def dma(name):
-    registers, tells = UNITS[name]
+    registers, tells, remaps = UNITS[name]
 
     def run(t):
         """A device of the root reaches the root's memory, and neither the hypervisor's nor what was deposited; the root reaches no
@@ -144,7 +153,9 @@ def dma(name):
             ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; sleep 1; ping -c 3 -W 5 10.0.2.2
             {DMA}
             insmod vd_protect.ko base={registers} size=4096 dma=$base dma_size=$size
+            {UNSAFE[name]}
             {VFIO}
+            messages="{MESSAGES if remaps else ""}"
             {PROGRAMS}
             sha256sum </dev/nvme0n1; dmesg""", puts=[module(), (os.path.join(BUILD, "tests", "system", "vfio"), "/root/vfio")], qemu_args=IOMMU[name] + EDU + [
                 "-drive", f"if=none,id=scratch,format=raw,file={image}", "-device", "nvme,serial=scratch,drive=scratch",
@@ -163,6 +174,12 @@ def dma(name):
         t.has(text, "vfio: memory: mapped written, large written, to read as it was, other as it was")
         t.same("programs that had the disk", text.count("vfio: nvme scratch"), 3)
         t.has(text, "vfio: as many pages as before")
+        t.same("interrupts of edu by VFIO", text.count("vfio: interrupt arrived 1"), 2)
+        if remaps:
+            t.same("messages that were written", text.count("sent, no interrupt"), 2 * len(MESSAGES.split()))
+            t.same("vectors of the root's edu, and of edu by VFIO", text.count(UNUSED_VECTOR), 1)
+            t.same("NMIs of the same", text.count(UNKNOWN_NMI), 1)
+        t.has(t.console, "IOMMU: devices of VFIO raise no interrupts but their own" if remaps else "IOMMU: interrupts are not remapped")
         t.calm(text, "root")
         base = re.search("hypervisor at ([0-9a-f]+),", t.console)[1]
         t.has(t.console, "IOMMU: 1 units hold the root's devices back")

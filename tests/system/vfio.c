@@ -2,6 +2,7 @@
  * vfio: a device's DMA by VFIO, as a program has it that owns the device.
  *
  *   vfio DEVICE edu [ADDRESS]...   QEMU's edu device copies at addresses that are mapped and at others; each line says what came of one
+ *   vfio DEVICE interrupts [MESSAGE]...   edu interrupts as this program has arranged it, then writes other messages: the kernel tells what arrives
  *   vfio DEVICE nvme               an NVMe disk identifies itself into this program's memory until the program is killed
  *
  * DEVICE is its address on the bus (0000:00:03.0), and vfio-pci its driver. Each ADDRESS is tried as one that was not mapped.
@@ -12,10 +13,12 @@
 #include <libgen.h>
 #include <limits.h>
 #include <linux/vfio.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -235,6 +238,71 @@ static void drive_edu(int count, char **addresses)
 	       other[1] == OTHER + 1 ? "as it was" : "written");
 }
 
+#define MESSAGES    0xfee00000u /* where they are written, at processor 0 */
+#define MSI_MESSAGE 0x44        /* address and data of edu's, in its configuration space */
+
+static void interrupt(int event)
+{
+	struct pollfd wait = {.fd = event, .events = POLLIN};
+	uint64_t count = 0;
+
+	*(volatile uint32_t *)(registers + 0x60) = 1;
+	if (poll(&wait, 1, 10000) == 1 && read(event, &count, 8) != 8) {
+		fail("event");
+	}
+	*(volatile uint32_t *)(registers + 0x64) = 1;
+	printf("vfio: interrupt arrived %" PRIu64 "\n", count);
+}
+
+/*
+ * The device writes another message, as one that is hostile might: VFIO does not let its user change that, so the message is changed behind
+ * VFIO, in the configuration space. (A write to the same address by DMA is the IO-APIC's to QEMU's units.)
+ */
+static void forge(int file, int event, uint32_t processor, const char *text)
+{
+	struct pollfd wait = {.fd = event, .events = POLLIN};
+	uint32_t message = (uint32_t)strtoul(text, NULL, 0), before[3],
+		 forged[3] = {MESSAGES | processor << 12, 0, message};
+
+	if (pread(file, before, sizeof(before), MSI_MESSAGE) != sizeof(before) ||
+	    pwrite(file, forged, sizeof(forged), MSI_MESSAGE) != sizeof(forged)) {
+		fail("configuration space");
+	}
+	*(volatile uint32_t *)(registers + 0x60) = 1;
+	*(volatile uint32_t *)(registers + 0x64) = 1;
+	printf("vfio: message %s sent, %s\n", text,
+	       poll(&wait, 1, 100) ? "and the interrupt arrived" : "no interrupt");
+	if (pwrite(file, before, sizeof(before), MSI_MESSAGE) != sizeof(before)) {
+		fail("configuration space");
+	}
+}
+
+static void drive_interrupts(const char *name, int count, char **messages)
+{
+	struct {
+		struct vfio_irq_set set;
+		int32_t event;
+	} argument = {.set = {.argsz = sizeof(argument),
+			      .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+			      .index = VFIO_PCI_MSI_IRQ_INDEX,
+			      .count = 1},
+		      .event = eventfd(0, 0)};
+	char path[PATH_MAX];
+	int file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", name);
+	file = open(path, O_RDWR);
+	if (file < 0 || ioctl(device, VFIO_DEVICE_SET_IRQS, &argument)) {
+		fail("interrupt");
+	}
+	interrupt(argument.event);
+	for (int i = 0; i < count; i++) {
+		forge(file, argument.event, 0, messages[i]);
+		forge(file, argument.event, 1, messages[i]);
+	}
+	interrupt(argument.event);
+}
+
 /* ---- NVMe (NVM Express base specification, 3.1): the admin queue alone ---- */
 
 #define DEPTH 32u
@@ -317,12 +385,14 @@ static void drive_nvme(void)
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		fprintf(stderr, "usage: vfio DEVICE edu|nvme [ADDRESS]...\n");
+		fprintf(stderr, "usage: vfio DEVICE edu|interrupts|nvme [ADDRESS|MESSAGE]...\n");
 		return 2;
 	}
 	open_device(argv[1]);
 	if (!strcmp(argv[2], "edu")) {
 		drive_edu(argc - 3, argv + 3);
+	} else if (!strcmp(argv[2], "interrupts")) {
+		drive_interrupts(argv[1], argc - 3, argv + 3);
 	} else {
 		drive_nvme();
 	}

@@ -25,11 +25,17 @@
 #define ADDRESS    0x000ffffffffff000ull
 #define RING_BYTES 4096u
 #define DEVICE     0x021bu
+#define IO_APIC    0xa0u
 
 static struct unit {
 	uint64_t registers[0x4000 / 8];
 	unsigned int forgotten, flushed;
-	uint64_t entry;          /* of DEVICE, its first word as the unit saw it last */
+	uint64_t entry; /* of DEVICE, its first word as the unit saw it last */
+	struct {
+		uint32_t entry;
+		bool there;
+	} interrupts[4];         /* of DEVICE, as the unit saw them first */
+	uint64_t how;            /* the word of its entry that is about them */
 	unsigned int remembered; /* the domain whose pages it remembers since; 0: none */
 	unsigned int stopping;   /* reads of the status until what was turned off has ended */
 	bool dead;
@@ -112,6 +118,42 @@ static void see_entry(struct unit *unit)
 		unit->remembered = entry[1] & 0xffff;
 	}
 	unit->entry = entry[0];
+	unit->how = entry[2];
+}
+
+/* What DEVICE's message of this data becomes: vector and APIC ID; 0: it is refused, 1: it passes. By 2.2.5 and 2.2.5.1. */
+static uint32_t raise(struct unit *unit, uint32_t data)
+{
+	const uint32_t *entries = plat_spa_ptr((spa_t){unit->how & 0xfffffffffffc0});
+	uint32_t mode = data >> 8 & 7, number = data & 0x7ff, entry;
+
+	assert_true(unit->how & 1);
+	if (mode > 1) {
+		return unit->how >> (mode == 4 ? 58 : mode == 5 ? 56 : 57) & 1;
+	}
+	if ((unit->how >> 60 & 3) == 1) {
+		return 1;
+	}
+	assert_int_equal(unit->how >> 60 & 3, 2);
+	assert_int_equal(unit->how >> 1 & 15, 9); /* 512 entries */
+	assert_int_equal(unit->how >> 5 & 1, 0);  /* those that are refused are told */
+	if (number >= 512) {
+		return 0;
+	}
+	entry = entries[number];
+	if (number < 4) {
+		if (!unit->interrupts[number].there) {
+			unit->interrupts[number].there = true;
+			unit->interrupts[number].entry = entry;
+		}
+		entry = unit->interrupts[number].entry;
+	}
+	if (!(entry & 1)) {
+		return 0;
+	}
+	assert_int_equal(entry & 0xff, 1); /* fixed, physical, not a guest's */
+	assert_int_equal(entry >> 24, 0);
+	return entry >> 8;
 }
 
 static void carry_out(struct unit *unit, const uint64_t *command)
@@ -134,6 +176,11 @@ static void carry_out(struct unit *unit, const uint64_t *command)
 		if ((command[0] >> 32 & 0xffff) == unit->remembered) {
 			unit->remembered = 0;
 		}
+		break;
+	case 5: /* INVALIDATE_INTERRUPT_TABLE */
+		assert_int_equal(command[0] & 0x0fffffffffffffff, DEVICE);
+		assert_int_equal(command[1], 0);
+		memset(unit->interrupts, 0, sizeof(unit->interrupts));
 		break;
 	case 8: /* INVALIDATE_IOMMU_ALL */
 		assert_int_equal(command[0] & 0x0fffffffffffffff, 0);
@@ -182,6 +229,7 @@ void mmio_write64(volatile void *at, uint64_t value)
 }
 
 static unsigned int number = 1; /* of DEVICE's domain */
+static bool remaps;
 
 static bool reaches(struct unit *unit, uint16_t device, uint64_t spn)
 {
@@ -196,7 +244,13 @@ static bool reaches(struct unit *unit, uint16_t device, uint64_t spn)
 	assert_int_equal(level, 4);
 	assert_int_equal(entry[1] & 0xffff, device == DEVICE ? number : 1);
 	assert_false(entry[1] >> 32 & 1); /* no IOTLB of its own */
-	assert_false(entry[2] & 1);       /* interrupts as they are */
+	if (!remaps) {
+		assert_int_equal(entry[2], 0); /* interrupts as they are */
+	} else if (number == 1) {
+		assert_int_equal(entry[2],
+				 1ull << 60 | 1 |
+					 (device == IO_APIC ? 3ull << 62 | 7ull << 56 : 0));
+	}
 	while (level) {
 		const uint64_t *next = plat_spa_ptr((spa_t){pte & ADDRESS});
 
@@ -234,6 +288,21 @@ static int setup(void **state)
 	}
 	table_seal(48 + 24 * UNITS);
 	handoff.iommu_table = (uintptr_t)table;
+	remaps = false;
+	return 0;
+}
+
+/* The first unit has an IO-APIC. */
+static int setup_remapping(void **state)
+{
+	static const uint8_t io_apic[] = {0x48, 0, 0, 0xd7, 0, IO_APIC, 0, 1};
+
+	setup(state);
+	memmove(table + 48 + 24 + sizeof(io_apic), table + 48 + 24, 24 * (UNITS - 1));
+	memcpy(table + 48 + 24, io_apic, sizeof(io_apic));
+	table_put(48 + 2, 24 + sizeof(io_apic), 2);
+	table_seal(48 + 24 * UNITS + sizeof(io_apic));
+	remaps = true;
 	return 0;
 }
 
@@ -364,6 +433,87 @@ static void test_a_device_changes_its_domain(void **state)
 	assert_int_equal(plat_pool_count(&ram_root), free);
 }
 
+/* The root's devices raise fixed interrupts, what the firmware wants also others. */
+static void test_interrupts_of_the_roots_devices(void **state)
+{
+	(void)state;
+	start();
+	assert_non_null(strstr(said, "devices raise fixed interrupts only"));
+	assert_true(reaches(&units[0], IO_APIC, 0) && reaches(&units[0], IO_APIC + 1, 0));
+	units[0].how =
+		((uint64_t *)plat_spa_ptr((spa_t){*reg(&units[0], 0) & ADDRESS}))[4 * DEVICE + 2];
+	assert_int_equal(raise(&units[0], 0x31), 1);
+	assert_int_equal(raise(&units[0], 0x131), 1);
+	assert_int_equal(raise(&units[0], 0x400), 0); /* NMI */
+	assert_int_equal(raise(&units[0], 0x500), 0); /* INIT */
+	assert_int_equal(raise(&units[0], 0x700), 0); /* ExtINT */
+	units[0].how =
+		((uint64_t *)plat_spa_ptr((spa_t){*reg(&units[0], 0) & ADDRESS}))[4 * IO_APIC + 2];
+	assert_int_equal(raise(&units[0], 0x400), 1);
+}
+
+/* QEMU's table: interrupts of the root's devices are as they are. */
+static void test_interrupts_of_an_emulated_unit(void **state)
+{
+	const uint64_t *entry;
+
+	(void)state;
+	memcpy(table + 10, "BOCHS ", 6);
+	table_seal(48 + 24 * UNITS + 8);
+	start();
+	assert_non_null(strstr(said, "devices of VFIO raise no interrupts but their own"));
+	entry = plat_spa_ptr((spa_t){(*reg(&units[0], 0) & ADDRESS) + DEVICE * 32ull});
+	assert_int_equal(entry[2], 0);
+	assert_int_equal(plat_device_domain_create(7), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_attach(DEVICE, 7), HV_STATUS_SUCCESS);
+	assert_int_equal(raise(&units[0], 0x31), 0);
+}
+
+static void test_interrupts_of_a_device_with_a_domain(void **state)
+{
+	uint32_t first, second;
+
+	(void)state;
+	start();
+	for (int i = 0; i < UNITS; i++) {
+		units[i].remembered = 1;
+	}
+	assert_int_equal(plat_device_domain_create(7), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_attach(DEVICE, 7), HV_STATUS_SUCCESS);
+	number = 2;
+	for (int i = 0; i < UNITS; i++) {
+		for (uint32_t data = 0; data < 0x800; data++) {
+			assert_int_equal(raise(&units[i], data), 0);
+		}
+	}
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 0x31, &first), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 1, 0x31, &second), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 2, 0x31, &second),
+			 HV_STATUS_INVALID_PARAMETER); /* an ID that does not fit */
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 3, 0x31, &second),
+			 HV_STATUS_INVALID_PARAMETER);
+	second = 1;
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(raise(&units[i], first), 0x3105);
+		assert_int_equal(raise(&units[i], second), 0x3109);
+		assert_int_equal(raise(&units[i], 0x31), 0);
+		assert_int_equal(raise(&units[i], 0x400 | first), 0);
+	}
+	assert_int_equal(plat_device_interrupt_retarget(DEVICE, first, 1, 0x32), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_interrupt_unmap(DEVICE, second), HV_STATUS_SUCCESS);
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(raise(&units[i], first), 0x3209);
+		assert_int_equal(raise(&units[i], second), 0);
+	}
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+	number = 1;
+	assert_true(reaches(&units[1], DEVICE, 0x100));
+	assert_int_equal(raise(&units[1], 0x31), 1);
+	assert_int_equal(plat_device_attach(DEVICE, 7), HV_STATUS_SUCCESS);
+	assert_int_equal(raise(&units[0], first), 0); /* nothing is remembered of before */
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+}
+
 static void event(int i, uint64_t low, uint64_t address)
 {
 	uint64_t *tail = reg(&units[i], 0x2018);
@@ -394,6 +544,10 @@ static void test_events_are_told_a_few_at_a_time(void **state)
 	tsc += 1000000;
 	iommu_poll();
 	assert_non_null(strstr(said, "device 00:1f.7 is refused to read at 900000 (reason 2)"));
+	event(0, 2ull << 60 | 1ull << 51 | 0x00ff, 0xfee00000);
+	tsc += 1000000;
+	iommu_poll();
+	assert_non_null(strstr(said, "device 00:1f.7 is refused to interrupt at fee00000"));
 	assert_int_equal(*reg(&units[0], 0x2020), 0x18);
 	assert_true(*reg(&units[0], 0x18) & LOGS);
 }
@@ -405,14 +559,22 @@ static int end(void **state)
 	return 0;
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, end)
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, end)
+#define REMAPPING(name) cmocka_unit_test_setup_teardown(name, setup_remapping, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_all_devices_are_in_the_domain),   TEST(test_units_that_will_not_do),
-		TEST(test_a_unit_that_does_not_end),        TEST(test_flushes),
-		TEST(test_events_are_told_a_few_at_a_time), TEST(test_a_device_changes_its_domain),
+		TEST(test_all_devices_are_in_the_domain),
+		TEST(test_units_that_will_not_do),
+		TEST(test_a_unit_that_does_not_end),
+		TEST(test_flushes),
+		TEST(test_events_are_told_a_few_at_a_time),
+		TEST(test_a_device_changes_its_domain),
+		REMAPPING(test_interrupts_of_the_roots_devices),
+		REMAPPING(test_interrupts_of_a_device_with_a_domain),
+		REMAPPING(test_interrupts_of_an_emulated_unit),
+		REMAPPING(test_a_device_changes_its_domain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

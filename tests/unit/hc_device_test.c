@@ -204,14 +204,161 @@ static void nonsense_is_refused(void **state)
 	assert_int_equal(map(2, 0, 0, 1, RW), HV_STATUS_NOT_FOUND);
 }
 
+/* ---- interrupts ---- */
+
+#define MESSAGES 0xfee00000u
+
+struct map_input {
+	struct hv_input_map_device_interrupt fixed;
+	uint64_t banks[4];
+};
+
+static struct map_input vector_at(uint32_t vector, uint64_t vp_mask)
+{
+	return (struct map_input){
+		.fixed = {.partition_id = HV_PARTITION_ID_SELF,
+			  .device_id = DEVICE,
+			  .interrupt_descriptor = {
+				  .vector_count = 1,
+				  .target = {.vector = vector, .vp_mask = vp_mask}}}};
+}
+
+/* *number: what the device is to send. */
+static uint64_t map_interrupt(const struct map_input *in, uint32_t banks, uint32_t *number)
+{
+	struct hv_output_map_device_interrupt out = {0};
+	uint64_t status = call(root_vp(), HVCALL_MAP_DEVICE_INTERRUPT | VARHEAD(banks), in,
+			       sizeof(in->fixed) + 8 * banks, &out, sizeof(out));
+
+	if (status == HV_STATUS_SUCCESS) {
+		assert_int_equal(out.interrupt_entry.source, HV_INTERRUPT_SOURCE_MSI);
+		assert_int_equal(out.interrupt_entry.msi_entry.address.as_uint32, MESSAGES);
+	}
+	*number = out.interrupt_entry.msi_entry.data.as_uint32;
+	return status;
+}
+
+static struct hv_interrupt_entry entry_of(uint32_t number)
+{
+	return (struct hv_interrupt_entry){
+		.source = HV_INTERRUPT_SOURCE_MSI,
+		.msi_entry = {.address.as_uint32 = MESSAGES, .data.as_uint32 = number}};
+}
+
+static uint64_t unmap_interrupt(uint64_t device, struct hv_interrupt_entry entry)
+{
+	struct hv_input_unmap_device_interrupt in = {.partition_id = HV_PARTITION_ID_SELF,
+						     .device_id = device,
+						     .interrupt_entry = entry};
+
+	return call(root_vp(), HVCALL_UNMAP_DEVICE_INTERRUPT, &in, sizeof(in), NULL, 0);
+}
+
+static uint64_t retarget(struct hv_interrupt_entry entry, uint32_t vector, uint64_t vp_mask)
+{
+	struct hv_retarget_device_interrupt in = {
+		.partition_id = HV_PARTITION_ID_SELF,
+		.device_id = DEVICE,
+		.int_entry = entry,
+		.int_target = {.vector = vector, .vp_mask = vp_mask}};
+
+	return call(root_vp(), HVCALL_RETARGET_INTERRUPT, &in, sizeof(in), NULL, 0);
+}
+
+static void interrupts_are_given_and_taken(void **state)
+{
+	struct map_input in = vector_at(0x31, 6);
+	uint32_t number, second, vp_index;
+
+	(void)state;
+	assert_int_equal(map_interrupt(&in, 0, &number), HV_STATUS_NOT_FOUND);
+	assert_int_equal(create(1), HV_STATUS_SUCCESS);
+	assert_int_equal(attach(1, DEVICE), HV_STATUS_SUCCESS);
+	assert_int_equal(map_interrupt(&in, 0, &number), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_device_interrupt(0x0218, number, &vp_index), 0x31);
+	assert_int_equal(vp_index, 1);
+	/* By a set: the second bank of two, VP 64 and 3. */
+	in.fixed.interrupt_descriptor.target.flags = HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET;
+	in.fixed.interrupt_descriptor.target.vp_set.format = HV_GENERIC_SET_SPARSE_4K;
+	in.fixed.interrupt_descriptor.target.vp_set.valid_bank_mask = 3;
+	in.banks[1] = 8;
+	assert_int_equal(map_interrupt(&in, 1, &second), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(map_interrupt(&in, 2, &second), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_device_interrupt(0x0218, second, &vp_index), 0x31);
+	assert_int_equal(vp_index, 67);
+	assert_int_not_equal(second, number);
+	assert_int_equal(map_interrupt(&in, 2, &second), HV_STATUS_NO_RESOURCES);
+	assert_int_equal(retarget(entry_of(number), 0x32, 1), HV_STATUS_SUCCESS);
+	assert_int_equal(fake_device_interrupt(0x0218, number, &vp_index), 0x32);
+	assert_int_equal(vp_index, 0);
+	assert_int_equal(unmap_interrupt(DEVICE + 1, entry_of(number)),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(unmap_interrupt(DEVICE, entry_of(number)), HV_STATUS_SUCCESS);
+	assert_int_equal(unmap_interrupt(DEVICE, entry_of(number)), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(retarget(entry_of(number), 0x32, 1), HV_STATUS_INVALID_PARAMETER);
+}
+
+/* What is no edge of a vector at a VP; what is no message of ours. */
+static void other_interrupts_are_refused(void **state)
+{
+	struct map_input in[10];
+	struct hv_interrupt_entry wrong[3] = {entry_of(0), entry_of(0), entry_of(0)};
+	uint32_t number;
+
+	(void)state;
+	assert_int_equal(create(1), HV_STATUS_SUCCESS);
+	assert_int_equal(attach(1, DEVICE), HV_STATUS_SUCCESS);
+	for (size_t i = 0; i < ARRAY_COUNT(in); i++) {
+		in[i] = vector_at(0x31, 1);
+	}
+	in[0].fixed.flags = 1;
+	in[1].fixed.base_irt_idx = 1;
+	in[2].fixed.interrupt_descriptor.reserved = 1;
+	in[3].fixed.interrupt_descriptor.vector_count = 2;
+	in[4].fixed.interrupt_descriptor.interrupt_type = HV_X64_INTERRUPT_TYPE_NMI;
+	in[5].fixed.interrupt_descriptor.trigger_mode = HV_INTERRUPT_TRIGGER_MODE_LEVEL;
+	in[6].fixed.interrupt_descriptor.target.vector = 15;
+	in[7].fixed.interrupt_descriptor.target.vector = 256;
+	in[8].fixed.interrupt_descriptor.target.vp_mask = 0;
+	in[9].fixed.interrupt_descriptor.target.flags = HV_DEVICE_INTERRUPT_TARGET_PROCESSOR_SET;
+	in[9].fixed.interrupt_descriptor.target.vp_set.format = 2;
+	for (size_t i = 0; i < ARRAY_COUNT(in); i++) {
+		assert_int_equal(map_interrupt(&in[i], 0, &number), HV_STATUS_INVALID_PARAMETER);
+	}
+	in[0] = vector_at(0x31, 1);
+	in[0].fixed.partition_id = child->id;
+	assert_int_equal(map_interrupt(&in[0], 0, &number), HV_STATUS_INVALID_PARTITION_ID);
+	in[0] = vector_at(0x31, 1);
+	in[0].fixed.device_id = DEVICE | 1 << 16;
+	assert_int_equal(map_interrupt(&in[0], 0, &number), HV_STATUS_INVALID_DEVICE_ID);
+	in[0] = vector_at(0x31, 1);
+	assert_int_equal(map_interrupt(&in[0], 0, &number), HV_STATUS_SUCCESS);
+	assert_int_equal(number, 0);
+	wrong[0].source = HV_INTERRUPT_SOURCE_IOAPIC;
+	wrong[1].reserved1 = 1;
+	wrong[2].msi_entry.address.destination_id = 1;
+	for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+		assert_int_equal(unmap_interrupt(DEVICE, wrong[i]), HV_STATUS_INVALID_PARAMETER);
+		assert_int_equal(retarget(wrong[i], 0x31, 1), HV_STATUS_INVALID_PARAMETER);
+	}
+	assert_int_equal(call(child->vps[0], HVCALL_MAP_DEVICE_INTERRUPT, &in[0],
+			      sizeof(in[0].fixed), NULL, 0),
+			 HV_STATUS_ACCESS_DENIED);
+	fake_device_interrupts = false;
+	assert_int_equal(map_interrupt(&in[0], 0, &number), HV_STATUS_FEATURE_UNAVAILABLE);
+	assert_int_equal(unmap_interrupt(DEVICE, entry_of(0)), HV_STATUS_FEATURE_UNAVAILABLE);
+	assert_int_equal(retarget(entry_of(0), 0x31, 1), HV_STATUS_FEATURE_UNAVAILABLE);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(capabilities_are_told), TEST(domains_come_and_go),
-		TEST(devices_have_names),    TEST(pages_are_mapped_and_unmapped),
-		TEST(nonsense_is_refused),
+		TEST(capabilities_are_told),        TEST(domains_come_and_go),
+		TEST(devices_have_names),           TEST(pages_are_mapped_and_unmapped),
+		TEST(nonsense_is_refused),          TEST(interrupts_are_given_and_taken),
+		TEST(other_interrupts_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

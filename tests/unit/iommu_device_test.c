@@ -8,6 +8,7 @@
 
 #include "hypervisor/iommu.h"
 #include "hypervisor/iommu_device.h"
+#include "hypervisor/iommu_interrupt.h"
 #include "tests/fake/ram.h"
 
 #define MIB    (1ull << 20)
@@ -258,6 +259,120 @@ static void test_a_table_that_becomes_empty(void **state)
 	assert_int_equal(memory_page(0x100)->count, 0);
 }
 
+static bool raises(uint32_t number, uint8_t vector, uint8_t apic_id)
+{
+	uint8_t found, at;
+
+	return ram_device_interrupt(DEVICE, number, &found, &at) && found == vector &&
+	       at == apic_id;
+}
+
+static bool raises_nothing(uint32_t number)
+{
+	uint8_t vector, at;
+
+	return !ram_device_interrupt(DEVICE, number, &vector, &at);
+}
+
+/* A device raises what it was given, from when it was told to when it was taken back. */
+static void test_interrupts(void **state)
+{
+	uint64_t free = plat_pool_count(&ram_root);
+	uint32_t number, second;
+
+	(void)state;
+	assert_true(plat_device_interrupts());
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 0x31, &number), HV_STATUS_NOT_FOUND);
+	assert_int_equal(plat_device_domain_create(5), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_domain_create(6), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_attach(DEVICE, 5), HV_STATUS_SUCCESS);
+	assert_true(raises_nothing(0) && raises_nothing(0x31));
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 0x31, &number), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 1, 0x31, &second), HV_STATUS_SUCCESS);
+	assert_true(raises(number, 0x31, 4) && raises(second, 0x31, 3));
+	assert_int_equal(plat_device_interrupt_retarget(DEVICE, number, 1, 0xff),
+			 HV_STATUS_SUCCESS);
+	assert_true(raises(number, 0xff, 3));
+	ram_check();
+	assert_int_equal(plat_device_attach(DEVICE, 6),
+			 HV_STATUS_SUCCESS); /* with its interrupts */
+	assert_true(raises(number, 0xff, 3));
+	assert_int_equal(plat_device_interrupt_unmap(DEVICE, number), HV_STATUS_SUCCESS);
+	assert_true(raises_nothing(number) && raises(second, 0x31, 3));
+	assert_int_equal(plat_device_interrupt_unmap(DEVICE, number), HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_device_interrupt_unmap(DEVICE, INTERRUPT_TABLE_ENTRIES),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_device_interrupt_retarget(DEVICE, number, 0, 0x31),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 15, &number),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 256, &number),
+			 HV_STATUS_INVALID_PARAMETER);
+	assert_int_equal(plat_device_interrupt_map(DEVICE, RAM_LPS - 1, 0x31, &number),
+			 HV_STATUS_INVALID_PARAMETER);
+	for (uint32_t i = 1; i < INTERRUPT_TABLE_ENTRIES; i++) {
+		assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 0x31, &number),
+				 HV_STATUS_SUCCESS);
+	}
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 0x31, &number),
+			 HV_STATUS_NO_RESOURCES);
+	ram_check();
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+	ram_check();
+	assert_int_equal(plat_device_attach(DEVICE, 6), HV_STATUS_SUCCESS);
+	assert_true(raises_nothing(second)); /* it begins anew */
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+	assert_int_equal(delete (5), HV_STATUS_SUCCESS);
+	assert_int_equal(delete (6), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_pool_count(&ram_root), free);
+}
+
+/* Tables of several devices, whose numbers on their buses are the same for some; a pool that is empty. */
+static void test_interrupts_of_many_devices(void **state)
+{
+	void *pages[4096];
+	uint64_t taken = 0;
+	uint32_t number;
+
+	(void)state;
+	assert_int_equal(plat_device_domain_create(5), HV_STATUS_SUCCESS);
+	for (uint16_t i = 0; i < RAM_DEVICES; i++) {
+		assert_int_equal(plat_device_attach(i, 5), HV_STATUS_SUCCESS);
+		assert_int_equal(plat_device_interrupt_map(i, 0, 0x30 + i, &number),
+				 HV_STATUS_SUCCESS);
+	}
+	assert_true(raises(0, 0x30 + DEVICE, 4));
+	assert_non_null(iommu_interrupt_table_make(0x100 + DEVICE));
+	assert_non_null(iommu_interrupt_table_make(0x200 + DEVICE));
+	iommu_interrupt_table_free(0x100 + DEVICE);
+	assert_null(iommu_interrupt_table(0x100 + DEVICE));
+	assert_int_equal(iommu_interrupt_table(0x200 + DEVICE)->device, 0x200 + DEVICE);
+	iommu_interrupt_table_free(0x200 + DEVICE);
+	assert_int_equal(plat_device_attach(DEVICE, 0), HV_STATUS_SUCCESS);
+	while (plat_pool_count(&ram_root)) {
+		pages[taken++] = plat_page_alloc(&ram_root);
+	}
+	assert_int_equal(plat_device_attach(DEVICE, 5), HV_STATUS_INSUFFICIENT_MEMORY);
+	ram_check();
+	while (taken) {
+		plat_page_free(&ram_root, pages[--taken]);
+	}
+	assert_int_equal(plat_device_attach(DEVICE, 5), HV_STATUS_SUCCESS);
+}
+
+static void test_interrupts_that_are_not_remapped(void **state)
+{
+	uint32_t number;
+
+	(void)state;
+	assert_int_equal(plat_device_domain_create(5), HV_STATUS_SUCCESS);
+	assert_int_equal(plat_device_attach(DEVICE, 5), HV_STATUS_SUCCESS);
+	assert_false(plat_device_interrupts());
+	assert_int_equal(plat_device_interrupt_map(DEVICE, 0, 0x31, &number),
+			 HV_STATUS_FEATURE_UNAVAILABLE);
+	assert_int_equal(plat_device_interrupt_unmap(DEVICE, 0), HV_STATUS_FEATURE_UNAVAILABLE);
+}
+
 static void test_without_units(void **state)
 {
 	bool again;
@@ -285,6 +400,11 @@ int main(void)
 		TEST(test_domains),
 		TEST(test_memory),
 		TEST(test_a_table_that_becomes_empty),
+		cmocka_unit_test_setup_teardown(test_interrupts, boot_amdvi, ram_end_test),
+		cmocka_unit_test_setup_teardown(test_interrupts_of_many_devices, boot_amdvi,
+						ram_end_test),
+		cmocka_unit_test_setup_teardown(test_interrupts_that_are_not_remapped, boot_vtd,
+						ram_end_test),
 		cmocka_unit_test_setup_teardown(test_without_units, boot_without, ram_end_test),
 	};
 

@@ -98,6 +98,53 @@ static void ivrs(void **state)
 	assert_int_equal(facts.regions[0].last, 0x2fff);
 }
 
+/* The firmware's settings of devices, and what shows that interrupts can be remapped. */
+static void ivrs_devices(void **state)
+{
+	/* clang-format off */
+	static const uint8_t entries[] = {
+		1, 0, 0, 0x08,                            /* all: nothing of interrupts */
+		2, 0xa0, 0, 0xd7,                         /* 00:14.0 */
+		3, 0x00, 2, 0x01,                         /* a range */
+		4, 0xff, 2, 0,                            /* its end */
+		0, 0, 0, 0,                               /* padding */
+		0x42, 0x08, 3, 0x40, 0, 0x10, 3, 0,       /* an alias */
+		0xf0, 0xa5, 0, 0x80, 'A', 'M', 'D', 'I', '0', '0', '2', '0',
+		0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 'I', 'D', '0', /* by name */
+		0x48, 0, 0, 0xd7, 0, 0xa0, 0, 2,          /* a timer, the same as 00:14.0 */
+		0x48, 0, 0, 0x02, 33, 0xa1, 0, 1,         /* an IO-APIC */
+	};
+	/* clang-format on */
+	uint32_t at;
+
+	(void)state;
+	for (int late = 0; late < 2; late++) {
+		begin("SRVI");
+		at = add(late ? 0x11 : 0x10, (uint16_t)((late ? 40 : 24) + sizeof(entries)));
+		table_put(at + 8, 0xfd200000, 8);
+		memcpy(table + at + (late ? 40 : 24), entries, sizeof(entries));
+		read_all();
+		assert_null(facts.wrong);
+		assert_true(facts.remaps);
+		assert_int_equal(facts.pass_count, 4);
+		assert_int_equal(facts.passes[0].first, 0xa0);
+		assert_int_equal(facts.passes[0].setting, 0xc7);
+		assert_int_equal(facts.passes[1].first, 0x200);
+		assert_int_equal(facts.passes[1].last, 0x2ff);
+		assert_int_equal(facts.passes[1].setting, 1);
+		assert_int_equal(facts.passes[2].first, 0x308);
+		assert_int_equal(facts.passes[2].last, 0x308);
+		assert_int_equal(facts.passes[3].first, 0xa1);
+		assert_int_equal(facts.passes[3].setting, 2);
+		/* Without the last entry. */
+		table_put(at + 2, (late ? 40 : 24) + sizeof(entries) - 1, 2);
+		size--;
+		read_all();
+		assert_false(facts.remaps);
+		assert_int_equal(facts.pass_count, 3);
+	}
+}
+
 static void damaged(void **state)
 {
 	(void)state;
@@ -186,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dmar),
 		cmocka_unit_test(ivrs),
+		cmocka_unit_test(ivrs_devices),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(structures_that_do_not_end),
 		cmocka_unit_test(units_that_are_none),
