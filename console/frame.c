@@ -1,6 +1,8 @@
 /*
  * See frame.h. What is shown is first copied, and drawn only if it differs from what was copied before: so a screen that stands still costs a
  * comparison, and a guest that draws meanwhile cannot change under the drawing.
+ *
+ * Of a synthetic display there is no copy: each pixel is read once, and compared with what is shown; where the guest says what has changed, no other is.
  */
 #include "console/frame.h"
 
@@ -80,15 +82,13 @@ static bool draw(struct frame *frame, struct picture *picture)
 	return picture->pixels != NULL;
 }
 
-/* A line of the picture into ours; grows the change by what differs. */
-static void put_line(struct frame *frame, const struct picture *picture, unsigned int y,
-		     struct frame_change *change)
+/* Pixels of a line, from `x` on, into ours; grows the change by what differs. */
+static void put_line(struct frame *frame, const uint8_t *from, unsigned int x, unsigned int end,
+		     unsigned int y, struct frame_change *change)
 {
-	const uint8_t *from = picture->pixels + (size_t)y * picture->width * 3;
-	uint8_t *to = frame->pixels + (size_t)y * frame->width * 4;
-	unsigned int x;
+	uint8_t *to = frame->pixels + ((size_t)y * frame->width + x) * 4;
 
-	for (x = 0; x < frame->width; x++, from += 3, to += 4) {
+	for (; x < end; x++, from += 3, to += 4) {
 		if (memcmp(to, from, 3) == 0) {
 			continue;
 		}
@@ -108,7 +108,8 @@ static void put_picture(struct frame *frame, const struct picture *picture,
 		struct frame_change change = {.left = frame->width, .top = top};
 
 		for (y = top; y < top + FRAME_BAND && y < frame->height; y++) {
-			put_line(frame, picture, y, &change);
+			put_line(frame, picture->pixels + (size_t)y * picture->width * 3, 0,
+				 frame->width, y, &change);
 		}
 		if (change.right != 0 && changed != NULL) {
 			changed(of, &change);
@@ -116,12 +117,32 @@ static void put_picture(struct frame *frame, const struct picture *picture,
 	}
 }
 
-enum frame_news frame_look(struct frame *frame, const struct screen *registers,
-			   void (*changed)(void *of, const struct frame_change *change), void *of)
+/* False: there is no memory. */
+static bool resize(struct frame *frame, unsigned int width, unsigned int height)
+{
+	uint8_t *pixels = calloc((size_t)width * height, 4);
+
+	if (pixels == NULL) {
+		return false;
+	}
+	free(frame->pixels);
+	frame->pixels = pixels;
+	frame->width = width;
+	frame->height = height;
+	return true;
+}
+
+static bool has_size(const struct frame *frame, unsigned int width, unsigned int height)
+{
+	return frame->pixels != NULL && width == frame->width && height == frame->height;
+}
+
+static enum frame_news look_at_vga(struct frame *frame, const struct screen *registers,
+				   void (*changed)(void *of, const struct frame_change *change),
+				   void *of)
 {
 	struct picture picture = {.pixels = NULL};
 	enum frame_news news = FRAME_CHANGED;
-	uint8_t *pixels;
 
 	if (!copy_all(frame, registers) && frame->pixels != NULL) {
 		return FRAME_SAME;
@@ -129,21 +150,87 @@ enum frame_news frame_look(struct frame *frame, const struct screen *registers,
 	if (!draw(frame, &picture)) {
 		return FRAME_FAILED;
 	}
-	if (frame->pixels == NULL || picture.width != frame->width ||
-	    picture.height != frame->height) {
-		pixels = calloc((size_t)picture.width * picture.height, 4);
-		if (pixels == NULL) {
+	if (!has_size(frame, picture.width, picture.height)) {
+		if (!resize(frame, picture.width, picture.height)) {
 			free(picture.pixels);
 			return FRAME_FAILED;
 		}
-		free(frame->pixels);
-		frame->pixels = pixels;
-		frame->width = picture.width;
-		frame->height = picture.height;
 		changed = NULL;
 		news = FRAME_RESIZED;
 	}
 	put_picture(frame, &picture, changed, of);
 	free(picture.pixels);
 	return news;
+}
+
+/* ---- A synthetic display ---- */
+
+static bool put_area(struct frame *frame, const struct screen *screen,
+		     const struct screen_change *area,
+		     void (*changed)(void *of, const struct frame_change *change), void *of)
+{
+	unsigned int right = area->right < frame->width ? area->right : frame->width;
+	unsigned int bottom = area->bottom < frame->height ? area->bottom : frame->height;
+	const uint8_t *memory = frame->memory + SCREEN_VIDEO_AT - SCREEN_FRAME_AT;
+	uint8_t line[PICTURE_MAX_WIDTH * 3];
+	unsigned int top, y;
+	bool any = false;
+
+	for (top = area->top; area->left < right && top < bottom; top += FRAME_BAND) {
+		struct frame_change change = {.left = frame->width, .top = top};
+
+		for (y = top; y < top + FRAME_BAND && y < bottom; y++) {
+			screen_draw_video(screen, memory, area->left, y, right - area->left, line);
+			put_line(frame, line, area->left, right, y, &change);
+		}
+		any |= change.right != 0;
+		if (change.right != 0 && changed != NULL) {
+			changed(of, &change);
+		}
+	}
+	return any;
+}
+
+/* The same picture as at the last look, but for what may have changed in it. */
+static bool goes_on(const struct frame *frame, const struct screen *screen)
+{
+	struct screen last;
+
+	memcpy(&last, frame->seen, sizeof(last));
+	return screen_is_video(&last) && last.offset == screen->offset &&
+	       last.pitch == screen->pitch && last.bits == screen->bits;
+}
+
+static enum frame_news look_at_video(struct frame *frame, const struct screen *screen,
+				     void (*changed)(void *of, const struct frame_change *change),
+				     void *of)
+{
+	const struct screen_change whole = {.right = screen->width, .bottom = screen->height};
+	bool all = screen->change_count > SCREEN_CHANGES || !goes_on(frame, screen), any = false;
+	enum frame_news news = FRAME_SAME;
+	unsigned int i;
+
+	if (!has_size(frame, screen->width, screen->height)) {
+		if (!resize(frame, screen->width, screen->height)) {
+			return FRAME_FAILED;
+		}
+		all = true;
+		changed = NULL;
+		news = FRAME_RESIZED;
+	}
+	memcpy(frame->seen, screen, sizeof(*screen));
+	for (i = 0; !all && i < screen->change_count; i++) {
+		any |= put_area(frame, screen, &screen->changes[i], changed, of);
+	}
+	if (all) {
+		any = put_area(frame, screen, &whole, changed, of);
+	}
+	return news == FRAME_SAME && any ? FRAME_CHANGED : news;
+}
+
+enum frame_news frame_look(struct frame *frame, const struct screen *registers,
+			   void (*changed)(void *of, const struct frame_change *change), void *of)
+{
+	return (screen_is_video(registers) ? look_at_video : look_at_vga)(frame, registers, changed,
+									  of);
 }

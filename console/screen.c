@@ -1,6 +1,6 @@
 /*
  * What a VGA shows, by its registers (IBM VGA manual; FreeVGA): text, planes, CGA's pixels, 256 colours, and the linear modes of Bochs's
- * display interface. A picture as it is at once: nothing blinks, and the cursor is there.
+ * display interface; and what a synthetic display does. A picture as it is at once: nothing blinks, and the cursor is there.
  */
 #include "console/screen.h"
 
@@ -225,6 +225,13 @@ static void draw_graphics(const struct view *v)
 
 /* ---- Linear modes ---- */
 
+static void put_565(unsigned int value, uint8_t *to)
+{
+	to[0] = (uint8_t)((value >> 11) * 255 / 31);
+	to[1] = (uint8_t)((value >> 5 & 63) * 255 / 63);
+	to[2] = (uint8_t)((value & 31) * 255 / 31);
+}
+
 static void put_rgb(const struct view *v, unsigned int x, unsigned int y, const uint8_t *from,
 		    unsigned int bits)
 {
@@ -241,9 +248,7 @@ static void put_rgb(const struct view *v, unsigned int x, unsigned int y, const 
 		if (bits == 15) {
 			value = (value & 0x7fe0) << 1 | (value >> 4 & 0x20) | (value & 0x1f);
 		}
-		to[0] = (uint8_t)((value >> 11) * 255 / 31);
-		to[1] = (uint8_t)((value >> 5 & 63) * 255 / 63);
-		to[2] = (uint8_t)((value & 31) * 255 / 31);
+		put_565(value, to);
 		return;
 	default:
 		to[0] = from[2];
@@ -305,6 +310,48 @@ static const char *draw_vga(const struct view *v)
 	return NULL;
 }
 
+/* ---- A synthetic display ---- */
+
+bool screen_is_video(const struct screen *s)
+{
+	return s->magic == SCREEN_MAGIC && s->source == SCREEN_VIDEO &&
+	       (s->bits == 32 || s->bits == 16) && s->width != 0 && s->height != 0 &&
+	       s->width <= PICTURE_MAX_WIDTH && s->height <= PICTURE_MAX_HEIGHT &&
+	       s->pitch >= s->width * (s->bits / 8u) &&
+	       s->offset + (uint64_t)s->pitch * s->height <= SCREEN_VIDEO_BYTES;
+}
+
+void screen_draw_video(const struct screen *s, const uint8_t *frame, unsigned int x, unsigned int y,
+		       unsigned int count, uint8_t *to)
+{
+	const uint8_t *from = frame + s->offset + (size_t)y * s->pitch + x * (s->bits / 8u);
+	unsigned int i;
+
+	for (i = 0; i < count; i++, to += 3, from += s->bits / 8u) {
+		if (s->bits == 16) {
+			put_565(from[0] | (unsigned int)from[1] << 8, to);
+			continue;
+		}
+		to[0] = from[2];
+		to[1] = from[1];
+		to[2] = from[0];
+	}
+}
+
+static const char *draw_video(const struct screen *s, const uint8_t *frame, struct picture *picture)
+{
+	unsigned int y;
+
+	if (!screen_is_video(s) || !make_picture(picture, s->width, s->height)) {
+		return "the guest has set up no picture";
+	}
+	for (y = 0; y < s->height; y++) {
+		screen_draw_video(s, frame, 0, y, s->width,
+				  picture->pixels + (size_t)y * s->width * 3);
+	}
+	return NULL;
+}
+
 const char *screen_draw(const uint8_t *screen, size_t bytes, struct picture *picture)
 {
 	struct screen s;
@@ -319,6 +366,9 @@ const char *screen_draw(const uint8_t *screen, size_t bytes, struct picture *pic
 	memcpy(&s, screen, sizeof(s));
 	if (s.magic != SCREEN_MAGIC) {
 		return "it is of another kind than this program knows";
+	}
+	if (s.source == SCREEN_VIDEO) {
+		return draw_video(&s, screen + SCREEN_VIDEO_AT, picture);
 	}
 	if ((s.dispi[SCREEN_DISPI_ENABLE] & SCREEN_DISPI_ENABLED) &&
 	    s.dispi[SCREEN_DISPI_BITS] >= 8 && s.dispi[SCREEN_DISPI_BITS] <= 32) {

@@ -6,8 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PICTURE_MAX_WIDTH  2560u
-#define PICTURE_MAX_HEIGHT 1600u
+#include "include/mgmt/screen.h"
+
+#define PICTURE_MAX_WIDTH  3840u
+#define PICTURE_MAX_HEIGHT 2160u
 
 struct picture {
 	unsigned int width, height;
@@ -19,5 +21,11 @@ struct picture {
  * picture.
  */
 const char *screen_draw(const uint8_t *screen, size_t bytes, struct picture *picture);
+
+/* Does it say a picture of a synthetic display that can be one? */
+bool screen_is_video(const struct screen *screen);
+/* Of such a picture: `count` pixels of line `y`, which lie in it, from `x` on; the frame is the synthetic display's. */
+void screen_draw_video(const struct screen *screen, const uint8_t *frame, unsigned int x,
+		       unsigned int y, unsigned int count, uint8_t *pixels);
 
 #endif

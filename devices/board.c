@@ -282,9 +282,13 @@ void board_add_vga(struct board *board, uint8_t *memory)
 	for (i = 0; i < VGA_PORT_RANGES; i++) {
 		ranges[i] = fill(&board->ports, &vga_map[i], 1, board);
 	}
-	vga_create(&board->vga, board->host, &board->pci,
-		   board->kind == BOARD_GENERATION_1 ? BOARD_VGA_SLOT : BOARD_UEFI_VGA_SLOT, memory,
-		   ranges);
+	if (board->kind == BOARD_GENERATION_1) {
+		vga_create(&board->vga, board->host, &board->pci, BOARD_VGA_SLOT, VGA_HYPER_V,
+			   memory, ranges);
+	} else {
+		vga_create(&board->vga, board->host, &board->pci, BOARD_UEFI_VGA_SLOT, VGA_BOCHS,
+			   memory, ranges);
+	}
 	add_part(board, &vga_class, &board->vga);
 	reset_parts(board);
 }
@@ -314,6 +318,34 @@ bool board_look(struct board *board, struct vga_registers *registers, enum vga_w
 	*window = board->vga.window;
 	pthread_mutex_unlock(&board->lock);
 	return there;
+}
+
+void board_add_frame(struct board *board, uint8_t *memory, uint64_t length)
+{
+	board->frame = (struct bus_range){.length = length,
+					  .pages = memory,
+					  .direct = BUS_DIRECT_WRITE,
+					  .priority = BUS_PRIORITY_VIDEO};
+	CHECK(bus_add(&board->memory, &board->frame));
+}
+
+static void set_frame(struct board *board, uint64_t gpa, bool there)
+{
+	pthread_mutex_lock(&board->lock);
+	board->frame.base = gpa;
+	board->frame.enabled = there;
+	bus_update(&board->memory);
+	pthread_mutex_unlock(&board->lock);
+}
+
+void board_place_frame(struct board *board, uint64_t gpa)
+{
+	set_frame(board, gpa, true);
+}
+
+void board_remove_frame(struct board *board)
+{
+	set_frame(board, 0, false);
 }
 
 void board_map(struct board *board)

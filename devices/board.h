@@ -66,6 +66,7 @@ struct board {
 	struct i8042 i8042; /* these with firmware */
 	struct piix4 piix4;
 	struct vga vga;
+	struct bus_range frame; /* of board_add_frame() */
 	struct fw_cfg fw_cfg;
 	struct debugcon debugcon;
 	uint64_t rom_base;  /* 0: no ROM */
@@ -100,6 +101,11 @@ void board_add_drive(struct board *board, unsigned int drive, const struct ide_i
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */
 bool board_look(struct board *board, struct vga_registers *registers, enum vga_window *window);
+/* Memory of the home's that the guest has where board_place_frame() says, and nowhere at first. Before any VP runs. */
+void board_add_frame(struct board *board, uint8_t *memory, uint64_t length);
+/* From there on, page aligned, and nowhere else. Any thread. */
+void board_place_frame(struct board *board, uint64_t gpa);
+void board_remove_frame(struct board *board);
 /* A partition was made: the home is told all that it has to map. */
 void board_map(struct board *board);
 /* The machine's reset line: as board_create(), but the clock's battery holds. The home carries out no command of a drive. */

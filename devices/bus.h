@@ -53,7 +53,8 @@ enum bus_direct {
 
 /* From low to high. */
 enum bus_priority {
-	BUS_PRIORITY_PCI,   /* BARs: decoded where nobody else is */
+	BUS_PRIORITY_PCI, /* BARs: decoded where nobody else is */
+	BUS_PRIORITY_VIDEO, /* a frame that VMBus' display has where its guest wants it, over BARs of the firmware's too */
 	BUS_PRIORITY_BOARD, /* what has a fixed place */
 	BUS_PRIORITY_RAM,   /* none of it is behind a bus, unless the chip set switches it off */
 };

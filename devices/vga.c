@@ -668,20 +668,23 @@ static void add_window(struct vga *vga, struct bus_range *range, uint64_t base, 
 }
 
 void vga_create(struct vga *vga, struct host *host, struct pci *pci, unsigned int slot,
-		uint8_t *memory, struct bus_range *const ports[VGA_PORT_RANGES])
+		enum vga_kind kind, uint8_t *memory, struct bus_range *const ports[VGA_PORT_RANGES])
 {
-	static const struct pci_identity identity = {.vendor = 0x1234,
-						     .device = 0x1111,
-						     .subsystem_vendor = 0x1af4,
-						     .subsystem = 0x1100,
-						     .revision = 2,
-						     .class_code = 0x030000};
+	static const struct pci_identity identities[] = {
+		[VGA_BOCHS] = {.vendor = 0x1234,
+			       .device = 0x1111,
+			       .subsystem_vendor = 0x1af4,
+			       .subsystem = 0x1100,
+			       .revision = 2,
+			       .class_code = 0x030000},
+		[VGA_HYPER_V] = {.vendor = 0x1414, .device = 0x5353, .class_code = 0x030000},
+	};
 	struct bus_range *frame;
 	unsigned int i;
 
 	vga->host = host;
 	vga->memory = memory;
-	pci_function_init(&vga->function, &identity);
+	pci_function_init(&vga->function, &identities[kind]);
 	frame = pci_add_bar(&vga->function, 0, PCI_BAR_MEMORY, VGA_FRAME_BYTES);
 	frame->pages = memory;
 	frame->direct = BUS_DIRECT_WRITE;

@@ -74,12 +74,19 @@ struct vga {
 
 extern const struct device_class vga_port_class, vga_dispi_class, vga_class;
 
+/* Who it says that it is. */
+enum vga_kind {
+	VGA_BOCHS,   /* 1234:1111, which OVMF has a driver for */
+	VGA_HYPER_V, /* 1414:5353: guests that know Hyper-V leave it for the synthetic display */
+};
+
 /*
  * At this slot; `ports` are ranges of vga_port_class and vga_dispi_class, whose offset is made the port's number. The memory is page
  * aligned, and the machine's as long as it lives: who saves its RAM saves it too.
  */
 void vga_create(struct vga *vga, struct host *host, struct pci *pci, unsigned int slot,
-		uint8_t *memory, struct bus_range *const ports[VGA_PORT_RANGES]);
+		enum vga_kind kind, uint8_t *memory,
+		struct bus_range *const ports[VGA_PORT_RANGES]);
 /* The registers; who empties the machine's RAM empties the memory too. */
 void vga_reset(struct vga *vga);
 /* After pci_reset() or a load: where the windows are. */

@@ -81,6 +81,7 @@ control_fuzz_runs := 6000 -len_control=0 -max_len=256
 netvsp_fuzz_runs := 6000 -len_control=0 -max_len=512
 board_load_fuzz_runs := 8000 -len_control=0 -max_len=512
 arrival_fuzz_runs := 1500 -len_control=0 -max_len=128
+video_fuzz_runs := 20000 -len_control=0 -max_len=256
 balloon_fuzz_runs := 10000 -len_control=0 -max_len=256
 socket_fuzz_runs := 10000 -len_control=0 -max_len=256
 ic_fuzz_runs := 20000 -len_control=0 -max_len=256

@@ -9,7 +9,8 @@ vsp_socket_objs := vsp/place.o $(addprefix vsp/socket/,sockets.o relay.o connect
 vsp_memory_objs := $(vsp_thread_objs) vsp/memory/balloon.o
 vsp_pci_objs := $(vsp_thread_objs) $(addprefix vsp/pci/,vpci.o space.o msi.o)
 vsp_input_objs := $(vsp_thread_objs) lib/state.o $(addprefix vsp/input/,input.o keyboard.o mouse.o)
-vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs) $(vsp_integration_objs) $(vsp_socket_objs) $(vsp_pci_objs) $(vsp_input_objs))
+vsp_video_objs := $(vsp_thread_objs) $(addprefix vsp/video/,video.o edid.o)
+vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs) $(vsp_integration_objs) $(vsp_socket_objs) $(vsp_pci_objs) $(vsp_input_objs) $(vsp_video_objs))
 
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
@@ -50,8 +51,12 @@ input_test_objs = $(vsp_input_objs) $(vmbus_objs) tests/fake/vmbus_guest.o
 vsp_tests += tests/unit/vpci_test.c
 vpci_test_objs = $(vsp_pci_objs) $(vmbus_objs) tests/fake/vmbus_guest.o tests/fake/vpci_function.o
 
-vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c tests/fuzz/vpci_fuzz.c tests/fuzz/input_fuzz.c
+vsp_tests += tests/unit/video_test.c
+video_test_objs = $(vsp_video_objs) lib/state.o $(vmbus_objs) tests/fake/vmbus_guest.o
+
+vsp_fuzzers := tests/fuzz/scsi_fuzz.c tests/fuzz/storvsp_fuzz.c tests/fuzz/netvsp_fuzz.c tests/fuzz/ic_fuzz.c tests/fuzz/socket_fuzz.c tests/fuzz/balloon_fuzz.c tests/fuzz/vpci_fuzz.c tests/fuzz/input_fuzz.c tests/fuzz/video_fuzz.c
 input_fuzz_objs = vsp/input/input.o vsp/input/keyboard.o vsp/input/mouse.o lib/state.o tests/fake/lone_device.o
+video_fuzz_objs = vsp/video/video.o vsp/video/edid.o lib/state.o tests/fake/lone_device.o
 vpci_fuzz_objs = vsp/pci/vpci.o vsp/pci/space.o vsp/pci/msi.o tests/fake/vpci_function.o tests/fake/lone_device.o
 balloon_fuzz_objs = vsp/memory/balloon.o lib/state.o tests/fake/lone_device.o
 socket_fuzz_objs = $(vsp_socket_objs) hosted/packet.o disk/bytes.o lib/state.o

@@ -24,10 +24,6 @@
 /* The partition's numbers of interrupts are divided among the places of devices. */
 #define NUMBERS (BACKEND_INTERRUPTS / CONFIG_DEVICES_MAX)
 
-/* Where the guest's ACPI says that devices may have memory (devices/dsdt.asl). */
-#define PLACE_BASE MEMORY_HOLE_BASE
-#define PLACE_END  0xfec00000ull
-
 /* How long a guest has to let go of a device that is taken away; how often it is looked whether the machine ends meanwhile. */
 #define GUEST_SECONDS 30
 #define LOOK_MS       100
@@ -109,7 +105,7 @@ void vpci_function_bar_write(struct vpci_function *function, unsigned int bar, u
 bool vpci_function_has_place(struct vpci_function *function, uint64_t gpa, uint64_t length)
 {
 	(void)function;
-	return gpa >= PLACE_BASE && gpa < PLACE_END && length <= PLACE_END - gpa;
+	return memory_is_for_devices(gpa, length);
 }
 
 void vpci_function_map(struct vpci_function *function, unsigned int bar, uint64_t offset,

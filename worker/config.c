@@ -64,7 +64,7 @@ static const char help[] =
 	"                    the file that says meanwhile whose the machine is, the same as at the "
 	"other side;\n"
 	"                    without it SOCKET.owner\n"
-	"  --vga             its screen is a VGA's as well (vmctl screenshot)\n"
+	"  --vga             it has a screen: VMBus' display, with firmware a VGA too\n"
 	"  --vnc unix:PATH   that, and it is shown on a socket to viewers that speak VNC, whose "
 	"keyboard and\n"
 	"                    mouse are the machine's\n"

@@ -72,7 +72,8 @@ static void hang_up(struct machine *machine, struct display_seat *seat)
 static bool sit_down(struct machine *machine, int fd)
 {
 	struct display *display = &machine->display;
-	struct display_hello hello = {.magic = DISPLAY_MAGIC, .bytes = VGA_MEMORY_BYTES};
+	struct display_hello hello = {.magic = DISPLAY_MAGIC,
+				      .bytes = SCREEN_BYTES - SCREEN_FRAME_AT};
 	struct epoll_event event = {.events = EPOLLIN};
 	unsigned int i;
 
@@ -85,7 +86,7 @@ static bool sit_down(struct machine *machine, int fd)
 		close(fd);
 		return false;
 	}
-	display->seats[i] = (struct display_seat){.fd = fd};
+	display->seats[i] = (struct display_seat){.fd = fd, .change_count = SCREEN_ALL};
 	return true;
 }
 
@@ -98,6 +99,51 @@ static void press(struct machine *machine, struct display_seat *seat,
 	input_press(machine, request->key, request->down);
 }
 
+/* ---- What has changed, for each seat since it was told ---- */
+
+static void add_change(struct display_seat *seat, const struct screen_change *change)
+{
+	struct screen_change *last = &seat->changes[SCREEN_CHANGES - 1];
+
+	if (seat->change_count == SCREEN_ALL) {
+		return;
+	}
+	if (seat->change_count < SCREEN_CHANGES) {
+		seat->changes[seat->change_count++] = *change;
+		return;
+	}
+	/* The last one is of all that has no place. */
+	last->left = change->left < last->left ? change->left : last->left;
+	last->top = change->top < last->top ? change->top : last->top;
+	last->right = change->right > last->right ? change->right : last->right;
+	last->bottom = change->bottom > last->bottom ? change->bottom : last->bottom;
+}
+
+/* What is told once is news for all seats. */
+static void share_changes(struct display *display, const struct screen *screen)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < DISPLAY_PLACES; i++) {
+		if (screen->change_count == SCREEN_ALL) {
+			display->seats[i].change_count = SCREEN_ALL;
+		}
+		for (j = 0; j < screen->change_count && j < SCREEN_CHANGES; j++) {
+			add_change(&display->seats[i], &screen->changes[j]);
+		}
+	}
+}
+
+static void look(struct machine *machine, struct display_seat *seat, struct screen *screen)
+{
+	screen_describe(machine, true, screen);
+	share_changes(&machine->display, screen);
+	screen->change_count = seat->change_count;
+	memcpy(screen->changes, seat->changes, sizeof(screen->changes));
+	memset(seat->changes, 0, sizeof(seat->changes));
+	seat->change_count = 0;
+}
+
 /* False: it has broken a rule. */
 static bool serve(struct machine *machine, struct display_seat *seat,
 		  const struct display_request *request)
@@ -106,7 +152,7 @@ static bool serve(struct machine *machine, struct display_seat *seat,
 
 	switch (request->type) {
 	case DISPLAY_LOOK:
-		screen_describe(machine, &screen);
+		look(machine, seat, &screen);
 		return packet_send(seat->fd, MSG_DONTWAIT, &screen, sizeof(screen), NULL, 0) == 0;
 	case DISPLAY_KEY:
 		if (request->down > 1) {

@@ -250,7 +250,7 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 			      sizeof(firmware->serial_port)));
 	add_tables(firmware, fw_cfg, config);
 	if (firmware->vga_rom != NULL) {
-		CHECK(fw_cfg_add_file(fw_cfg, "pci1234,1111.rom", firmware->vga_rom,
+		CHECK(fw_cfg_add_file(fw_cfg, "pci1414,5353.rom", firmware->vga_rom,
 				      (uint32_t)firmware->vga.size));
 	}
 	order_boot(firmware, config);

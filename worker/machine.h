@@ -28,6 +28,7 @@
 #include "backend/backend.h"
 #include "devices/board.h"
 #include "include/mgmt/display.h"
+#include "include/mgmt/screen.h"
 #include "worker/config.h"
 #include "worker/emulate.h"
 #include "worker/firmware.h"
@@ -89,7 +90,6 @@ struct pause {
 	bool bus;    /* [M] VMBus was asked to stand too */
 };
 
-struct screen;
 struct arrival;
 struct assigned;
 struct migration;
@@ -108,6 +108,8 @@ struct balloon;
 struct display_request;
 struct input;
 struct balloon_host;
+struct video;
+struct video_host;
 struct integration_host;
 struct job;
 
@@ -127,6 +129,8 @@ struct display {
 		int fd;           /* -1: nobody sits there */
 		uint8_t held[32]; /* keys, a bit for each */
 		uint8_t buttons;
+		uint8_t change_count; /* of the screen since it was told, as in struct screen */
+		struct screen_change changes[SCREEN_CHANGES];
 	} seats[DISPLAY_PLACES];
 	uint8_t board_buttons; /* as the i8042's mouse has them */
 };
@@ -188,6 +192,8 @@ struct machine {
 	struct drives *drives;                     /* [I] NULL: none of emulated controllers */
 	uint8_t *screen;                           /* [I] its memory, NULL: none */
 	int screen_fd;                             /* [I] of it, for others to read; -1 */
+	struct video *video;                       /* [M] NULL: no screen */
+	struct video_host *video_host;             /* [I] */
 	struct display display;                    /* [M] */
 	struct input *keyboard, *mouse;            /* [I] NULL: none, as without a screen */
 	struct networks networks;                  /* [M] */
@@ -358,17 +364,21 @@ bool drives_are_quiet(struct machine *machine);
 void drives_pause(struct machine *machine); /* and waits */
 void drives_resume(struct machine *machine);
 
-/* screen.c: a VGA. False: said why. */
+/* screen.c: a VGA, and with VMBus a synthetic display. False: said why. */
 bool screen_create(struct machine *machine) MUST_CHECK;
+bool screen_attach(struct machine *machine) MUST_CHECK;
+/* Before and after bus_destroy(). */
+void screen_detach(struct machine *machine);
+void screen_free(struct machine *machine);
 /* With the machine's RAM. */
 void screen_clear(struct machine *machine);
-/* The part "screen" of a saved state: its memory. Also where there is none. */
+/* The parts "screen" and "video" of a saved state: memory, and the synthetic display. Also where there is none. -errno. */
 void screen_save(const struct machine *machine, struct state_writer *writer);
-void screen_load(struct machine *machine, struct state_reader *list);
+int screen_load(struct machine *machine, struct state_reader *list) MUST_CHECK;
 /* Into the file, from its beginning, as include/mgmt/screen.h says. How many bytes; -ENODEV: there is no screen; -errno. */
 int64_t screen_write(struct machine *machine, int fd);
-/* What decides on the picture beside the memory, of a machine with a screen. */
-void screen_describe(struct machine *machine, struct screen *to);
+/* What decides on the picture beside the memory, of a machine with a screen. `follow`: somebody looks, and will come again for what has changed since. */
+void screen_describe(struct machine *machine, bool follow, struct screen *to);
 
 /* display.c: who looks at the screen, types and moves the mouse (include/mgmt/display.h). False: said why. */
 bool display_create(struct machine *machine) MUST_CHECK;

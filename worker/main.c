@@ -240,8 +240,8 @@ int main(int argc, char **argv)
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine, &config)) ||
 	    !machine_create(&machine) || !networks_attach(&machine) || !assigned_attach(&machine) ||
-	    !balloon_attach(&machine) || !input_attach(&machine) || !hvsock_create(&machine) ||
-	    !control_create(&machine) || !display_create(&machine) ||
+	    !balloon_attach(&machine) || !input_attach(&machine) || !screen_attach(&machine) ||
+	    !hvsock_create(&machine) || !control_create(&machine) || !display_create(&machine) ||
 	    !serial_create(&machine.serial, &config)) {
 		return EXIT_BAD_USAGE;
 	}
@@ -261,10 +261,12 @@ int main(int argc, char **argv)
 	assigned_detach(&machine);
 	balloon_detach(&machine);
 	input_detach(&machine);
+	screen_detach(&machine);
 	hvsock_stand(&machine, true);
 	bus_destroy(&machine);
 	assigned_free(&machine);
 	balloon_free(&machine);
+	screen_free(&machine);
 	hvsock_destroy(&machine);
 	networks_close(&machine);
 	tpm_close(&machine.tpm);

@@ -31,12 +31,20 @@
 #define MEMORY_VGA_BASE  0xa0000ull
 #define MEMORY_VGA_END   0xc0000ull
 #define MEMORY_HOLE_BASE 0xf8000000ull
-#define MEMORY_4G        0x100000000ull
-#define MEMORY_MIN       (8ull << 20)
-#define MEMORY_MAX       (1ull << 42)
-#define MEMORY_UNIT      (2ull << 20) /* sizes are multiples of it */
+#define MEMORY_HOLE_END                                                                            \
+	0xfec00000ull /* of what guests are told of it: devices that they place themselves */
+#define MEMORY_4G   0x100000000ull
+#define MEMORY_MIN  (8ull << 20)
+#define MEMORY_MAX  (1ull << 42)
+#define MEMORY_UNIT (2ull << 20) /* sizes are multiples of it */
 
 #define MEMORY_PAGE 4096ull
+
+/* Does the guest's ACPI say (devices/dsdt.asl) that devices which it places may have this memory? */
+static inline bool memory_is_for_devices(uint64_t gpa, uint64_t length)
+{
+	return gpa >= MEMORY_HOLE_BASE && gpa < MEMORY_HOLE_END && length <= MEMORY_HOLE_END - gpa;
+}
 
 /* A part of the address space, below the hole or above it. RAM is in it to the end of the start's, and from the first addition on. */
 struct memory_part {

@@ -872,8 +872,10 @@ static int load_parts(struct machine *machine, struct state_reader *list)
 		return -EINVAL;
 	}
 	board_load(&machine->board, &board);
-	screen_load(machine, list);
-	ret = tpm_load(&machine->tpm, list);
+	ret = screen_load(machine, list);
+	if (ret == 0) {
+		ret = tpm_load(&machine->tpm, list);
+	}
 	if (ret == 0) {
 		ret = load_controllers(machine, list);
 	}

@@ -69,8 +69,8 @@ static void create(struct machine *machine, struct config *config, char **words)
 	machine->backend = backend_open(&lack);
 	assert_true(config->restore.path == NULL || saved_open(machine, config));
 	assert_true(machine_create(machine) && networks_attach(machine) &&
-		    balloon_attach(machine) && hvsock_create(machine) && control_create(machine) &&
-		    display_create(machine));
+		    balloon_attach(machine) && screen_attach(machine) && hvsock_create(machine) &&
+		    control_create(machine) && display_create(machine));
 	assert_true(serial_create(&machine->serial, config) && hvsock_start(machine));
 }
 
@@ -105,9 +105,11 @@ void life_bury(struct machine *machine, struct config *config)
 	control_destroy(machine, "test");
 	networks_detach(machine);
 	balloon_detach(machine);
+	screen_detach(machine);
 	hvsock_stand(machine, true);
 	bus_destroy(machine);
 	balloon_free(machine);
+	screen_free(machine);
 	hvsock_destroy(machine);
 	networks_close(machine);
 	services_destroy(machine);

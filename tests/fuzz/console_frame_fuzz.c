@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MEMORY    (SCREEN_BYTES - SCREEN_FRAME_AT)
+#define VIDEO_AT  (SCREEN_VIDEO_AT - SCREEN_FRAME_AT)
 #define REACH     (256u << 10) /* of the frame memory that a guest changes */
 #define LOOKS     5u
 #define SIDE_MOST 160u
@@ -46,6 +47,14 @@ static void set_registers(struct screen *registers)
 		registers->dispi[SCREEN_DISPI_BITS] = depths[fuzz_byte() % sizeof(depths)];
 		registers->dispi[SCREEN_DISPI_ENABLE] = fuzz_byte();
 	}
+	if (fuzz_byte() % 4 == 0) {
+		registers->source = SCREEN_VIDEO;
+		registers->width = 1 + fuzz_byte() % SIDE_MOST;
+		registers->height = 1 + fuzz_byte() % SIDE_MOST;
+		registers->pitch = 4u * registers->width + fuzz_byte();
+		registers->offset = fuzz_byte();
+		registers->bits = fuzz_byte() % 2 == 0 ? 16 : 32;
+	}
 	for (i = 0; i < count; i++) {
 		size_t at = (fuzz_byte() | (size_t)fuzz_byte() << 8) %
 			    (sizeof(*registers) - sizeof(registers->dispi));
@@ -53,6 +62,8 @@ static void set_registers(struct screen *registers)
 		bytes[sizeof(registers->magic) * (fuzz_byte() % 16 != 0) +
 		      at % (sizeof(*registers) - 64)] = fuzz_byte();
 	}
+	/* Who says less is believed. */
+	registers->change_count = SCREEN_ALL;
 }
 
 static void set_memory(void)
@@ -64,10 +75,17 @@ static void set_memory(void)
 			    REACH;
 		size_t length = fuzz_byte() % 2 == 0 ? 1 : fuzz_byte();
 
-		memset(memory + (fuzz_byte() % 4 == 0
-					 ? SCREEN_FRAME_BYTES + at % (SCREEN_TEXT_BYTES - 256)
-					 : at),
-		       fuzz_byte(), length);
+		switch (fuzz_byte() % 4) {
+		case 0:
+			at = SCREEN_FRAME_BYTES + at % (SCREEN_TEXT_BYTES - 256);
+			break;
+		case 1:
+			at += VIDEO_AT;
+			break;
+		default:
+			break;
+		}
+		memset(memory + at, fuzz_byte(), length);
 	}
 }
 
@@ -107,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin(data, size);
 	memset(memory, 0, REACH + 256);
 	memset(memory + SCREEN_FRAME_BYTES, 0, SCREEN_TEXT_BYTES);
+	memset(memory + VIDEO_AT, 0, REACH + 256);
 	EXPECT(frame_init(&shown, memory));
 	while (fuzz_more() && looks-- != 0) {
 		set_registers(&registers);

@@ -1,5 +1,6 @@
 """Machines of generation 1: what their BIOS starts, and what runs on their emulated parts."""
 import os
+import random
 import re
 import socket
 import subprocess
@@ -208,3 +209,64 @@ def screen(t):
         if apart is None or apart > ALIKE:
             png.write(os.path.join(BUILD, f"{name}.png"), *seen)
         t.check(apart is not None and apart <= ALIKE, f"{name} is not the stored picture, but build/{name}.png: apart by {apart}")
+
+
+VIDEO_DRIVERS = ("hyperv_drm",)
+TILE = 16 * 4096  # lines of 1024 pixels, 48 times
+# The console of the kernel lets go of the screen, so that nothing but the tiles is there.
+DRAWS = """
+until [ -e /dev/fb0 ]; do usleep 100000; done
+echo "guest: $(cat /sys/class/graphics/fb0/name) of $(cat /sys/class/graphics/fb0/virtual_size), $(cat /sys/class/graphics/fb0/stride) bytes a line"
+for v in /sys/class/vtconsole/vtcon*; do grep -q "frame buffer" $v/name && echo 0 >$v/bind; done
+draw() { for i in $(seq 48); do cat /tile$1; done >/dev/fb0; echo "guest: drawn $1"; }
+draw 1; read go; draw 2; read go
+"""
+
+
+def tiles(t, number):
+    """The tile as the guest has it, and the screen that is made of it."""
+    tile = random.Random(number).randbytes(TILE // 4)
+    tile = b"".join(bytes((value, value ^ 0x55, 255 - value, 0)) for value in tile)
+    pixels = bytearray(TILE // 4 * 3)
+    pixels[0::3], pixels[1::3], pixels[2::3] = tile[2::4], tile[1::4], tile[0::4]
+    return tile, (1024, 768, bytes(pixels) * 48)
+
+
+@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, also after a restore", deadline=600)
+def video(t):
+    """Debian's hyperv_drm: by vmctl and by a viewer; the second picture is drawn by the guest that goes on from a file."""
+    kernel = kernels.get("6.1-generic")
+    (one, first), (two, second) = tiles(t, 1), tiles(t, 2)
+    initrd = guest.initrd("video", DRAWS, kernel=kernel, drivers=VIDEO_DRIVERS, more={"tile1": one, "tile2": two})
+    words = guest.worker("video", memory="256M", vps=1, more=["--control", "/root/control", "--vnc", "unix:/root/vnc"])
+    said = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        viewer = threading.Thread(target=view, args=(listener, t.folder.name, ["first", "second"], said), daemon=True)
+        viewer.start()
+        text = t.root(f"""
+            modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
+            ifconfig lo up; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+            mkfifo keys; exec 3<>keys
+            start() {{ {guest.shell(words)} "$@" <&3 >>said 2>&1 & worker=$!; }}
+            wait_for() {{ until grep -q "$1" said || ! kill -0 $worker; do sleep 1; done; }}
+            see() {{ vmctl /root/control screenshot /root/$1.png; socat UNIX-CONNECT:/root/vnc TCP:10.0.2.2:{listener.getsockname()[1]}; }}
+            start; wait_for "guest: drawn 1"; see 1
+            vmctl /root/control save /root/state; wait $worker
+            start --restore /root/state; until vmctl /root/control screenshot /root/restored.png 2>/dev/null || ! kill -0 $worker; do sleep 1; done
+            echo >&3; wait_for "guest: drawn 2"; see 2
+            echo >&3; wait $worker; echo ended with $?; cat said""",
+                      puts=guest.puts("6.1-generic", initrd) + [
+                          ("/usr/bin/socat",) * 2, (os.path.join(BUILD, "console", "vmvnc"), "/usr/bin/vmvnc"), (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
+                      gets=[(f"/root/{name}.png", t.path(f"{name}.png")) for name in ("1", "restored", "2")],
+                      qemu_args=["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"])
+        viewer.join(30)
+    for line in said:
+        t.check(not line, f"the viewer says: {line}")
+    t.has(text, "guest: hyperv_drmdrmfb of 1024,768, 4096 bytes a line")
+    for name, wanted in ("1", first), ("first", first), ("restored", first), ("2", second), ("second", second):
+        seen = png.read(t.path(f"{name}.png"))
+        if seen != wanted:
+            png.write(os.path.join(BUILD, f"video-{name}.png"), *seen)
+        t.check(seen == wanted, f"{name} is not what the guest has drawn, but build/video-{name}.png")
+    t.has(text, f"ended with {POWERED_OFF}\n")
+    t.calm(text)

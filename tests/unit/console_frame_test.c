@@ -108,6 +108,69 @@ static void changes_its_mode(void **state)
 	assert_int_equal(frame.pixels[4 * 1024 * 767 + 2], 9);
 }
 
+static void set_video(unsigned int width, unsigned int height)
+{
+	registers = (struct screen){.magic = SCREEN_MAGIC,
+				    .source = SCREEN_VIDEO,
+				    .width = (uint16_t)width,
+				    .height = (uint16_t)height,
+				    .pitch = 4 * width + 64,
+				    .offset = 4096,
+				    .bits = 32,
+				    .change_count = SCREEN_ALL};
+}
+
+static uint8_t *video_at(unsigned int x, unsigned int y)
+{
+	return memory + SCREEN_VIDEO_AT - SCREEN_FRAME_AT + registers.offset +
+	       (size_t)y * registers.pitch + 4 * (size_t)x;
+}
+
+/* A synthetic display in place of the VGA, and back; what it says of its changes is all that is looked at. */
+static void has_another_source(void **state)
+{
+	(void)state;
+	memory[4 * WIDTH] = 9;
+	assert_int_equal(look(), FRAME_RESIZED);
+	set_video(WIDTH, HEIGHT);
+	*video_at(3, 20) = 7;
+	*video_at(0, 1) = 9; /* as the VGA has it */
+	assert_int_equal(look(), FRAME_CHANGED);
+	assert_int_equal(count, 1);
+	assert_int_equal(changes[0].left, 3);
+	assert_int_equal(changes[0].top, 16);
+	assert_int_equal(frame.pixels[4 * (20 * WIDTH + 3) + 2], 7);
+	assert_int_equal(look(), FRAME_SAME);
+	registers.change_count = 0;
+	*video_at(5, 5) = 1;
+	*video_at(40, 40) = 2;
+	assert_int_equal(look(), FRAME_SAME);
+	registers.change_count = 1;
+	registers.changes[0] = (struct screen_change){39, 39, 200, 200};
+	assert_int_equal(look(), FRAME_CHANGED);
+	assert_int_equal(count, 1);
+	assert_int_equal(changes[0].left, 40);
+	assert_int_equal(changes[0].right, 41);
+	assert_int_equal(frame.pixels[4 * (40 * WIDTH + 40) + 2], 2);
+	assert_int_equal(frame.pixels[4 * (5 * WIDTH + 5) + 2], 0);
+	registers.pitch = 4 * WIDTH; /* another picture: all of it is looked at */
+	*video_at(63, 47) = 3;
+	assert_int_equal(look(), FRAME_CHANGED);
+	assert_int_equal(frame.pixels[4 * (47 * WIDTH + 63) + 2], 3);
+	set_mode(WIDTH, HEIGHT);
+	assert_int_equal(look(), FRAME_CHANGED);
+	assert_int_equal(frame.pixels[4 * WIDTH + 2], 9);
+	assert_int_equal(frame.pixels[4 * (47 * WIDTH + 63) + 2], 0);
+	set_video(1024, 768);
+	registers.bits = 16;
+	video_at(0, 0)[0] = 0x1f;
+	assert_int_equal(look(), FRAME_RESIZED);
+	assert_int_equal(frame.pixels[2], 255);
+	registers.offset = SCREEN_VIDEO_BYTES; /* it is nowhere: an empty screen */
+	assert_int_equal(look(), FRAME_RESIZED);
+	assert_int_equal(frame.width, 720);
+}
+
 /* A guest may write what it likes into the registers, and a worker that it has taken over, too. */
 static void anything(void **state)
 {
@@ -136,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stands_still, setup, teardown),
 		cmocka_unit_test_setup_teardown(changes_a_little, setup, teardown),
 		cmocka_unit_test_setup_teardown(changes_its_mode, setup, teardown),
+		cmocka_unit_test_setup_teardown(has_another_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(anything, setup, teardown),
 	};
 

@@ -93,10 +93,13 @@ void input_destroy(struct input **input)
 	*input = NULL;
 }
 
-void screen_describe(struct machine *m, struct screen *to)
+static struct screen now; /* of which somebody is told */
+
+void screen_describe(struct machine *m, bool follow, struct screen *to)
 {
 	(void)m;
-	memset(to, 0x5a, sizeof(*to));
+	assert_true(follow);
+	*to = now;
 }
 
 /* Instead of the program: its end of the first seat, the one socket of packets above those of the worker. */
@@ -163,7 +166,7 @@ static void expect_hello(int fd)
 	assert_int_equal(packet.length, sizeof(hello));
 	assert_int_equal(packet.fd_count, 1);
 	assert_int_equal(hello.magic, DISPLAY_MAGIC);
-	assert_int_equal(hello.bytes, VGA_MEMORY_BYTES);
+	assert_int_equal(hello.bytes, SCREEN_BYTES - SCREEN_FRAME_AT);
 	packet_close(&packet);
 }
 
@@ -283,6 +286,54 @@ static void test_drivers(void **state)
 	assert_true(!driven[0x30] && place.buttons == 0);
 }
 
+static struct screen expect_screen(int fd)
+{
+	struct screen screen;
+
+	ask(fd, (struct display_request){.type = DISPLAY_LOOK});
+	assert_int_equal(recv(fd, &screen, sizeof(screen), MSG_DONTWAIT), sizeof(screen));
+	return screen;
+}
+
+/* Each seat hears of all that has changed since it looked, whoever was told first. */
+static void test_changes(void **state)
+{
+	int other = join(NULL);
+	struct screen screen;
+	unsigned int i;
+
+	(void)state;
+	expect_hello(other);
+	now = (struct screen){.change_count = 1, .changes = {{1, 2, 3, 4}}};
+	assert_int_equal(expect_screen(seat).change_count, SCREEN_ALL);
+	assert_int_equal(expect_screen(other).change_count, SCREEN_ALL);
+	screen = expect_screen(seat); /* what the other was told is news here, too */
+	assert_int_equal(screen.change_count, 2);
+	assert_int_equal(screen.changes[0].left, 1);
+	now.change_count = 0;
+	screen = expect_screen(other);
+	assert_int_equal(screen.change_count, 1);
+	assert_int_equal(screen.changes[0].bottom, 4);
+	assert_int_equal(expect_screen(other).change_count, 0);
+	for (i = 0; i < 2 * SCREEN_CHANGES; i++) {
+		now.change_count = 1;
+		now.changes[0] = (struct screen_change){(uint16_t)i, (uint16_t)i, (uint16_t)(i + 1),
+							(uint16_t)(i + 1)};
+		(void)expect_screen(seat);
+	}
+	now.change_count = 0;
+	screen = expect_screen(other);
+	assert_int_equal(screen.change_count, SCREEN_CHANGES);
+	assert_int_equal(screen.changes[SCREEN_CHANGES - 1].left, SCREEN_CHANGES - 1);
+	assert_int_equal(screen.changes[SCREEN_CHANGES - 1].right, 2 * SCREEN_CHANGES);
+	now.change_count = SCREEN_ALL;
+	(void)expect_screen(seat);
+	now.change_count = 0;
+	assert_int_equal(expect_screen(other).change_count, SCREEN_ALL);
+	assert_int_equal(expect_screen(seat).change_count, 0);
+	close(other);
+}
+
 /* Each by a seat of its own, which holds a key and a button. */
 static void test_rules(void **state)
 {
@@ -392,6 +443,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SEATED(test_looks_and_types),
 		SEATED(test_drivers),
+		SEATED(test_changes),
 		SEATED(test_rules),
 		SEATED(test_descriptor_unasked),
 		SEATED(test_keeps_the_end),

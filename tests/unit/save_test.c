@@ -272,10 +272,11 @@ void screen_save(const struct machine *m, struct state_writer *writer)
 	(void)writer;
 }
 
-void screen_load(struct machine *m, struct state_reader *list)
+int screen_load(struct machine *m, struct state_reader *list)
 {
 	(void)m;
 	(void)list;
+	return 0;
 }
 
 int disk_flush(struct disk *disk)
