@@ -23,6 +23,7 @@
 #include "hosted/pci.h"
 #include "hosted/say.h"
 #include "include/mgmt/control.h"
+#include "lib/check.h"
 
 enum exit_status { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE };
 
@@ -941,7 +942,8 @@ static bool put_value(json_t *params, char **words, int count)
 /* WORD[,KEY=VALUE]..., in pieces; the socket's path is no parameter, but where we connect. */
 static bool take_options(char *word, json_t *network, const char **path)
 {
-	static const char *const keys[] = {"port", "mac", "vlan", "queues", "signals", "socket"};
+	static const char *const keys[] = {"port",    "mac",    "vlan", "queues",
+					   "signals", "socket", "model"};
 	char *rest = strchr(word, ','), *value, *next;
 	json_int_t count;
 	size_t i;
@@ -957,10 +959,10 @@ static bool take_options(char *word, json_t *network, const char **path)
 			*value++ = '\0';
 		}
 		i = network != NULL ? 0 : 5;
-		while (i < 6 && strcmp(rest, keys[i]) != 0) {
+		while (i < ARRAY_COUNT(keys) && strcmp(rest, keys[i]) != 0) {
 			i++;
 		}
-		if (value == NULL || i == 6) {
+		if (value == NULL || i == ARRAY_COUNT(keys) || (network == NULL && i != 5)) {
 			return client_fail(rest, network != NULL
 							 ? "give port=NAME, mac=ADDRESS, vlan=N, "
 							   "queues=N, signals=page or socket=PATH"

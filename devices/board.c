@@ -110,6 +110,8 @@ static struct irq_source source(struct board *board, uint8_t line)
 
 static void reset_parts(struct board *board)
 {
+	unsigned int i;
+
 	/* The controllers first: the others then lower lines that they hold up. */
 	pic_reset(&board->pic);
 	ioapic_reset(&board->ioapic);
@@ -131,6 +133,9 @@ static void reset_parts(struct board *board)
 	if (board->kind == BOARD_GENERATION_1) {
 		ide_reset(&board->ide);
 		ide_update(&board->ide);
+		for (i = 0; i < BOARD_NICS_MAX; i++) {
+			tulip_reset(&board->nics[i]);
+		}
 	}
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
@@ -273,6 +278,17 @@ void board_add_drive(struct board *board, unsigned int drive, const struct ide_i
 	ide_reset(&board->ide);
 }
 
+unsigned int board_add_nic(struct board *board)
+{
+	unsigned int nic = board->nic_count++;
+
+	CHECK(board->kind == BOARD_GENERATION_1 && nic < BOARD_NICS_MAX);
+	tulip_create(&board->nics[nic], board->host, &board->pci, BOARD_NIC_SLOT + nic, nic);
+	add_part(board, &tulip_class, &board->nics[nic]);
+	reset_parts(board);
+	return nic;
+}
+
 void board_add_vga(struct board *board, uint8_t *memory)
 {
 	struct bus_range *ranges[VGA_PORT_RANGES];
@@ -374,11 +390,15 @@ static void lock(struct board *board)
 static void unlock(struct board *board)
 {
 	uint64_t wake_at = board->pit.next_edge;
+	unsigned int i;
 
 	wake_at = least(wake_at, rtc_deadline(&board->rtc));
 	wake_at = least(wake_at, uart_deadline(&board->com1));
 	wake_at = least(wake_at, acpi_pm_deadline(&board->pm));
 	wake_at = least(wake_at, ide_deadline(&board->ide));
+	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
+		wake_at = least(wake_at, tulip_deadline(&board->nics[i]));
+	}
 	if (wake_at != board->wake_at) {
 		board->wake_at = wake_at;
 		host_wake_at(board->host, wake_at);
@@ -450,6 +470,7 @@ static void restore(struct board *board)
 		&board->ide.channels[0].irq,
 		&board->ide.channels[1].irq,
 	};
+	unsigned int i;
 
 	irq_restore(&board->irq, sources, ARRAY_COUNT(sources));
 	if (has_firmware(board)) {
@@ -461,6 +482,9 @@ static void restore(struct board *board)
 	if (board->kind == BOARD_GENERATION_1) {
 		ide_update(&board->ide);
 		ide_restore(&board->ide);
+	}
+	for (i = 0; i < board->nic_count; i++) {
+		tulip_restore(&board->nics[i]);
 	}
 	host_extint(board->host, board->pic.output);
 	uart_drained(&board->com1);
@@ -580,6 +604,7 @@ bool board_pic_acknowledge(struct board *board, uint8_t *vector)
 
 void board_tick(struct board *board)
 {
+	unsigned int i;
 	uint64_t now;
 
 	lock(board);
@@ -589,6 +614,9 @@ void board_tick(struct board *board)
 	uart_advance(&board->com1, now);
 	acpi_pm_advance(&board->pm, now);
 	ide_advance(&board->ide, now);
+	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
+		tulip_advance(&board->nics[i], now);
+	}
 	/* The wake-up was used up: arm it anew even if the time is the same. */
 	board->wake_at = HOST_NEVER;
 	unlock(board);
@@ -614,6 +642,43 @@ void board_tpm_done(struct board *board, const uint8_t *answer, uint32_t length)
 	lock(board);
 	tpm_crb_done(&board->tpm, answer, length);
 	unlock(board);
+}
+
+void board_set_nic_address(struct board *board, unsigned int nic, const uint8_t mac[6])
+{
+	lock(board);
+	tulip_set_address(&board->nics[nic], mac);
+	unlock(board);
+}
+
+void board_set_nic_link(struct board *board, unsigned int nic, bool up)
+{
+	lock(board);
+	tulip_set_link(&board->nics[nic], up);
+	unlock(board);
+}
+
+void board_nic_room(struct board *board, unsigned int nic)
+{
+	lock(board);
+	if (!board->nics_stand) {
+		tulip_room(&board->nics[nic]);
+	}
+	unlock(board);
+}
+
+enum board_nic_taken board_nic_receive(struct board *board, unsigned int nic, const uint8_t *frame,
+				       uint32_t length, bool last)
+{
+	enum board_nic_taken taken = BOARD_NIC_STANDS;
+
+	lock(board);
+	if (!board->nics_stand) {
+		taken = tulip_receive(&board->nics[nic], frame, length, last) ? BOARD_NIC_TAKEN
+									      : BOARD_NIC_LATER;
+	}
+	unlock(board);
+	return taken;
 }
 
 void board_leave_firmware(struct board *board)

@@ -20,7 +20,7 @@
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
 #define BOARD_RANGES      40
-#define BOARD_PARTS       16
+#define BOARD_PARTS       20
 
 enum board_kind {
 	BOARD_DIRECT,       /* a kernel is put into memory and started */
@@ -30,6 +30,8 @@ enum board_kind {
 
 #define BOARD_PIIX4_SLOT 7
 #define BOARD_VGA_SLOT   8
+#define BOARD_NIC_SLOT   10 /* of the first adapter; the others are behind it */
+#define BOARD_NICS_MAX   4
 /* Of generation 2: firmware's display, and its way to the disks; it looks for the PIIX4 at 1. */
 #define BOARD_UEFI_PIIX4_SLOT 1
 #define BOARD_UEFI_VGA_SLOT   2
@@ -74,9 +76,12 @@ struct board {
 	struct tpm_crb tpm; /* likewise */
 	struct acpi_pm pm;
 	struct reset reset;
-	uint64_t wake_at;        /* what host_wake_at() was last told */
-	struct virtio_scsi scsi; /* BOARD_GENERATION_2 */
-	struct ide ide;          /* BOARD_GENERATION_1; here, for its buffers' sake */
+	uint64_t wake_at;                  /* what host_wake_at() was last told */
+	struct virtio_scsi scsi;           /* BOARD_GENERATION_2 */
+	struct tulip nics[BOARD_NICS_MAX]; /* BOARD_GENERATION_1 */
+	unsigned int nic_count;
+	bool nics_stand; /* the machine is paused: nothing comes to them, and nothing goes */
+	struct ide ide;  /* BOARD_GENERATION_1; here, for its buffers' sake */
 	uint8_t scsi_buffer[VIRTIO_SCSI_BUFFER_BYTES];
 };
 
@@ -97,6 +102,8 @@ void board_add_scsi(struct board *board, unsigned int last_lun);
 void board_add_tpm(struct board *board);
 /* Of generation 1: a drive of the IDE channels, 2 * channel + device. Before any VP runs. */
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
+/* Of generation 1: a network adapter, of which there are BOARD_NICS_MAX at most; its number, from 0 on. Before any VP runs. */
+unsigned int board_add_nic(struct board *board);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */
@@ -142,6 +149,18 @@ void board_drive_done(struct board *board, unsigned int drive,
 void board_scsi_done(struct board *board, const struct host_drive_result *result);
 /* Likewise host_tpm_start(), with its answer; length 0: the TPM is gone. */
 void board_tpm_done(struct board *board, const uint8_t *answer, uint32_t length);
+/* An adapter's address, before any VP runs; and whether it has a switch. */
+void board_set_nic_address(struct board *board, unsigned int nic, const uint8_t mac[6]);
+void board_set_nic_link(struct board *board, unsigned int nic, bool up);
+/* What host_nic_room() denied is there. */
+void board_nic_room(struct board *board, unsigned int nic);
+/*
+ * A frame for the guest, of 14 to TULIP_FRAME_MAX bytes. It is taken when there are descriptors for it, and else to be offered again, for the `last` time when it
+ * is lost then. While the machine stands nothing is.
+ */
+enum board_nic_taken { BOARD_NIC_TAKEN, BOARD_NIC_LATER, BOARD_NIC_STANDS };
+enum board_nic_taken board_nic_receive(struct board *board, unsigned int nic, const uint8_t *frame,
+				       uint32_t length, bool last);
 /* The guest's system has come to VMBus: what is the firmware's alone is gone until the next reset. Any thread, often. */
 void board_leave_firmware(struct board *board);
 /* The host's end of COM1 has room again, or has something for the guest. */

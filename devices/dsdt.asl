@@ -59,6 +59,21 @@ DefinitionBlock ("", "DSDT", 2, "VDGRIS", "VERDIGRI", 0x00000001)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0x00000000, 0xf8000000, 0xfebfffff, 0x00000000, 0x06c00000)
             })
+#ifdef BIOS
+
+            /* INTA of the slots that may have one: a PIRQ each, turned by slots (pci.c), where SeaBIOS routes them, 10, 10, 11 and 11. */
+            Name (_PRT, Package ()
+            {
+                Package () { 0x0008ffff, 0, Zero, 11 },
+                Package () { 0x0009ffff, 0, Zero, 10 },
+                Package () { 0x000affff, 0, Zero, 10 },
+                Package () { 0x000bffff, 0, Zero, 11 },
+                Package () { 0x000cffff, 0, Zero, 11 },
+                Package () { 0x000dffff, 0, Zero, 10 },
+                Package () { 0x000effff, 0, Zero, 10 },
+                Package () { 0x000fffff, 0, Zero, 11 }
+            })
+#endif
 #endif
 
             Device (COM1)

@@ -86,6 +86,16 @@ void host_drive_start(struct host *host, unsigned int drive,
 		      const struct host_drive_command *command);
 /* The same of the firmware's controller, to one of its units; the end is board_scsi_done(). One at a time. */
 void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command);
+/*
+ * Adapters of the board, which are on ports of a switch. What one hears of its port: nothing; what is for its own address, and for groups;
+ * or all. It is said often, and may be what it was.
+ */
+enum host_nic_hears { HOST_NIC_NOTHING, HOST_NIC_OWN, HOST_NIC_ALL };
+void host_nic_listen(struct host *host, unsigned int nic, enum host_nic_hears hears);
+/* Is there room for a frame that it sends? False: board_nic_room() says when. */
+bool host_nic_room(struct host *host, unsigned int nic);
+/* A frame of 14 to TULIP_FRAME_MAX bytes, for which there was room. It is copied; without a switch it is lost. */
+void host_nic_send(struct host *host, unsigned int nic, const uint8_t *frame, uint32_t length);
 /* These bytes of the flash memory, of one block, have changed, and are to outlive the machine. It is copied. */
 void host_flash_store(struct host *host, uint32_t offset, uint32_t length);
 /*

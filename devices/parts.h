@@ -21,6 +21,7 @@
 #include "devices/ide.h"
 #include "devices/irq.h"
 #include "devices/pci.h"
+#include "devices/tulip.h"
 #include "devices/vga.h"
 #include "devices/virtio_scsi.h"
 #include "lib/state.h"
@@ -297,8 +298,10 @@ unsigned int scancode_of(unsigned int set, uint8_t key, bool down, uint8_t to[SC
 #define FW_CFG_KEYS  (0x20 + FW_CFG_FILES)
 
 #define FW_CFG_VP_COUNT     0x05
+#define FW_CFG_KERNEL_SIZE  0x08
 #define FW_CFG_BOOT_MENU    0x0e
 #define FW_CFG_VP_COUNT_MAX 0x0f
+#define FW_CFG_KERNEL_DATA  0x11
 
 struct fw_cfg_item {
 	const uint8_t *bytes; /* the home's */

@@ -249,7 +249,11 @@ static void put_network(FILE *file, const json_t *network, const char *machine, 
 		print(file, "      <target dev='%s", machine);
 		fprintf(file, "-%zu'/>\n", index);
 	}
-	fputs("      <model type='netvsc'/>\n", file);
+	print(file, "      <model type='%s'/>\n",
+	      strcmp(text_of(network, "model"), "21140") == 0 ? "tulip" : "netvsc");
+	if (json_is_true(json_object_get(network, "first"))) {
+		fputs("      <boot order='1'/>\n", file);
+	}
 	if (queues > 0) {
 		fprintf(file, "      <driver queues='%" JSON_INTEGER_FORMAT "'/>\n", queues);
 	}

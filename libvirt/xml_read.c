@@ -451,10 +451,16 @@ TAKE(mac, set_item(reader, "mac", text))
 TAKE(port, set_item(reader, "port", text))
 TAKE(socket, set_item(reader, "socket", text))
 TAKE(vlan, take_number(reader, "vlan", text))
+/* As libvirt's driver for Hyper-V, which knows these two; any other is a wish that cannot be granted, and netvsc then. */
+TAKE(model, strcmp(text, "tulip") != 0 || set_item(reader, "model", "21140"))
 TAKE(queues, take_number(reader, "queues", text))
 
 static bool end_network(struct reader *reader)
 {
+	/* From one that firmware has no driver for nothing is started. */
+	if (json_object_get(reader->item, "model") == NULL) {
+		json_object_del(reader->item, "first");
+	}
 	return add_item(reader, "networks");
 }
 
@@ -645,7 +651,9 @@ static const struct rule rules[] = {
 	{"interface/target", GROUP, NULL, NULL, NULL},
 	{"interface/target@dev", ATTRIBUTE, NULL, take_port, NULL},
 	{"interface/model", GROUP, NULL, NULL, NULL},
-	{"interface/model@type", ATTRIBUTE, NULL, NULL, NULL},
+	{"interface/model@type", ATTRIBUTE, NULL, take_model, NULL},
+	{"interface/boot", GROUP, NULL, NULL, NULL},
+	{"interface/boot@order", ATTRIBUTE, NULL, take_order, NULL},
 	{"interface/driver", GROUP, NULL, NULL, NULL},
 	{"interface/driver@name", ATTRIBUTE, NULL, NULL, NULL},
 	{"interface/driver@queues", ATTRIBUTE, NULL, take_queues, NULL},

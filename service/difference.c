@@ -596,7 +596,9 @@ static json_t *compare(const json_t *one, const json_t *other, json_t *both)
 
 static void plug(const json_t *network, struct step *step)
 {
-	static const char *const keys[] = {"port", "mac", "vlan", "queues", "signals", "socket"};
+	/* One of another model the worker refuses, by name. */
+	static const char *const keys[] = {"port",    "mac",    "vlan", "queues",
+					   "signals", "socket", "model"};
 	size_t used = (size_t)snprintf(step->option, sizeof(step->option), "%s",
 				       member_text(network, "switch")),
 	       i;

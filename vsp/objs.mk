@@ -3,7 +3,7 @@ vsp_scsi_objs := lib/state.o $(addprefix vsp/storage/,scsi_bus.o scsi_unit.o scs
 	scsi_provision.o scsi_reserve.o scsi_dvd.o scsi_dvd_config.o scsi_state.o)
 vsp_thread_objs := vsp/device.o vsp/channel.o vsp/place.o
 vsp_storage_objs := $(vsp_thread_objs) $(vsp_scsi_objs) $(addprefix vsp/storage/,storage.o port.o storvsp.o storvsp_queue.o storvsp_state.o)
-vsp_network_objs := $(vsp_thread_objs) $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o)
+vsp_network_objs := $(vsp_thread_objs) $(addprefix vsp/network/,network.o nvsp.o rndis.o oid.o parts.o transmit.o receive.o queue.o netvsp_state.o netport.o cable.o)
 vsp_integration_objs := $(addprefix vsp/integration/,integration.o ic.o shutdown.o heartbeat.o timesync.o kvp.o address.o vss.o fcopy.o state.o)
 vsp_socket_objs := vsp/place.o $(addprefix vsp/socket/,sockets.o relay.o connect.o stream.o)
 vsp_memory_objs := $(vsp_thread_objs) vsp/memory/balloon.o
@@ -27,7 +27,8 @@ storage_port_test_objs = $(vsp_storage_objs) $(vmbus_objs) $(disk_objs) tests/fa
 storage_port_test_libs = $(disk_libs)
 
 # The other end of the port is the test, with the switch's rings.
-vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c
+vsp_tests += tests/unit/netvsp_test.c tests/unit/netport_test.c tests/unit/cable_test.c
+cable_test_objs = vsp/network/cable.o $(switch_ring_objs)
 netport_test_objs = vsp/network/netport.o hosted/listen.o hosted/packet.o hosted/say.o $(switch_core_objs) $(switch_ring_objs) $(switch_guest_objs)
 netvsp_fuzz_objs = $(filter-out vsp/channel.o vsp/network/netport.o,$(vsp_network_objs)) $(switch_ring_objs) lib/state.o
 netvsp_test_objs = $(vsp_network_objs) hosted/listen.o hosted/packet.o $(switch_ring_objs) $(vmbus_objs) tests/fake/vmbus_guest.o

@@ -98,8 +98,14 @@ static const char help[] =
 	"                    --dvd\n"
 	"  --net "
 	"SWITCH[,port=NAME][,mac=ADDRESS][,vlan=N][,queues=N][,signals=page][,socket=PATH]\n"
+	"        [,model=21140[,first]]\n"
 	"                    a network adapter on a virtual switch (vswitchd); may be given many "
-	"times\n"
+	"times;\n"
+	"                    model=21140: with generation 1, an emulated one for systems without "
+	"drivers\n"
+	"                    for VMBus, and for the firmware, which starts from it (PXE), first: "
+	"before\n"
+	"                    all others\n"
 	"  --device pci:ADDRESS\n"
 	"                    a device of this host, as 0000:00:05.0, which vfio-pci has; may be "
 	"given "
@@ -260,7 +266,8 @@ static void set_dvd(json_t *document, const char *word, const char *controller)
 /* SWITCH[,KEY=VALUE]... */
 static bool set_network(json_t *document, char *word)
 {
-	static const char *const keys[] = {"port", "mac", "vlan", "queues", "signals", "socket"};
+	static const char *const keys[] = {"port",    "mac",    "vlan",  "queues",
+					   "signals", "socket", "model", "first"};
 	json_t *network = json_object(), *networks = json_object_get(document, "networks");
 	char *rest = strchr(word, ','), *value, *next;
 	size_t i;
@@ -280,15 +287,16 @@ static bool set_network(json_t *document, char *word)
 		}
 		for (i = 0; i < ARRAY_COUNT(keys) && strcmp(rest, keys[i]) != 0; i++) {
 		}
-		if (value == NULL || i == ARRAY_COUNT(keys)) {
+		if (i == ARRAY_COUNT(keys) || (value == NULL) != (strcmp(rest, "first") == 0)) {
 			say("--net %s: %s: give SWITCH, and behind it ,port=NAME ,mac=ADDRESS "
-			    ",vlan=N ,queues=N ,signals=page or ,socket=PATH",
+			    ",vlan=N ,queues=N ,signals=page ,model=21140 ,first or ,socket=PATH",
 			    word, rest);
 			json_decref(network);
 			return false;
 		}
 		json_object_set_new(network, keys[i],
-				    strcmp(keys[i], "queues") == 0 || strcmp(keys[i], "vlan") == 0
+				    value == NULL ? json_true()
+				    : strcmp(keys[i], "queues") == 0 || strcmp(keys[i], "vlan") == 0
 					    ? number(value)
 					    : text(value));
 	}

@@ -42,12 +42,14 @@ enum secure_boot {
 #define CONFIG_USERS_MAX 16
 #define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"
 #define CONFIG_VGA_BIOS  "/usr/share/seabios/vgabios-stdvga.bin"
+#define CONFIG_NETBOOT   "/usr/lib/ipxe/ipxe.pxe"
 #define CONFIG_UEFI      "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define CONFIG_VARIABLES "/usr/share/OVMF/OVMF_VARS_4M.fd"
 #define CONFIG_KEYS      "/usr/share/OVMF/OVMF_VARS_4M.ms.fd" /* Debian's PK, Microsoft's keys */
 #define CONFIG_SIZE_MAX  (1u << 20)                           /* of a document, in bytes */
 
 #define CONFIG_NETWORKS_MAX 16
+#define CONFIG_EMULATED_MAX 4 /* of them, with generation 1 */
 #define CONFIG_DEVICES_MAX  16
 #define CONFIG_QUEUES_MAX   16
 #define CONFIG_PORT_SOCKET  "/run/vswitchd.ports"
@@ -74,7 +76,12 @@ struct config_network {
 	unsigned int vlan; /* 0: as the port is set */
 	unsigned int queue_count; /* 0: config_queues() */
 	bool by_page;             /* its guest signals by a page of memory */
+	bool emulated;            /* of generation 1: a 21140, instead of one on VMBus */
+	bool first;               /* likewise: firmware tries to start from it before all others */
 };
+
+/* How a document names them: on VMBus, or emulated. */
+extern const char *const config_models[];
 
 struct config_disk {
 	struct config_file file;     /* none: an empty drive */
@@ -99,10 +106,11 @@ struct config {
 	unsigned int generation;                   /* 0: the kernel is started without firmware */
 	struct config_file firmware, firmware_log; /* with a generation */
 	struct config_file floppy, vga_rom;        /* of generation 1 */
-	struct config_file firmware_variables;     /* of generation 2; none: they are lost */
-	struct config_file firmware_template;      /* likewise: what they begin as */
-	enum secure_boot secure_boot;              /* likewise */
-	struct config_file tpm;                    /* likewise: its state; none: there is no TPM */
+	struct config_file network_firmware;   /* likewise; none: CONFIG_NETBOOT, if it is there */
+	struct config_file firmware_variables; /* of generation 2; none: they are lost */
+	struct config_file firmware_template;  /* likewise: what they begin as */
+	enum secure_boot secure_boot;          /* likewise */
+	struct config_file tpm;                /* likewise: its state; none: there is no TPM */
 	struct config_file kernel, initrd;
 	struct config_file restore; /* a saved state to go on from; none: the machine begins anew */
 	struct config_file

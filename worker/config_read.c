@@ -583,6 +583,7 @@ static bool check_keys(struct form *form, const struct config *config)
 		{"firmware", 2 | 4, "give it with generation 1 or 2"},
 		{"firmware-log", 2 | 4, "give it with generation 1 or 2"},
 		{"floppy", 2, "give it with generation 1"},
+		{"network-firmware", 2, "give it with generation 1"},
 		{"vga-firmware", 2, "give it with generation 1"},
 		{"firmware-variables", 4, "give it with generation 2"},
 		{"firmware-template", 4, "give it with generation 2"},
@@ -694,6 +695,25 @@ static bool read_port_socket(struct form *form, const json_t *value, void *into)
 			    "is no socket"));
 }
 
+const char *const config_models[] = {"synthetic", "21140", NULL};
+
+/* What one model alone has. */
+static bool check_model(struct form *form, const json_t *value,
+			const struct config_network *network)
+{
+	if (network->first && !network->emulated) {
+		return form_refuse_member(form, "first", json_object_get(value, "first"),
+					  "give it model 21140 too",
+					  "is for an adapter that firmware has a driver for");
+	}
+	if (network->emulated && (network->queue_count > 1 || network->by_page)) {
+		return form_refuse_member(form, "model", json_object_get(value, "model"),
+					  "leave out queues and signals",
+					  "has one queue, and interrupts alone");
+	}
+	return true;
+}
+
 bool config_read_network(struct form *form, const json_t *value, struct config_network *network)
 {
 #define OF_NETWORK(member) .at = offsetof(struct network_members, member)
@@ -701,7 +721,7 @@ bool config_read_network(struct form *form, const json_t *value, struct config_n
 	struct network_members {
 		struct config_network network;
 		uint64_t vlan, queues;
-		unsigned int signals;
+		unsigned int signals, model;
 	} read = {.network.socket = {.path = CONFIG_PORT_SOCKET, .fd = -1}};
 	static const struct form_member members[] = {
 		{"switch", FORM_TEXT, .required = true, OF_NETWORK(network.network), .least = 1,
@@ -712,6 +732,8 @@ bool config_read_network(struct form *form, const json_t *value, struct config_n
 		{"vlan", FORM_NUMBER, OF_NETWORK(vlan), .least = 1, .most = 4094},
 		{"queues", FORM_NUMBER, OF_NETWORK(queues), .least = 1, .most = CONFIG_QUEUES_MAX},
 		{"signals", FORM_WORD, OF_NETWORK(signals), .words = signals},
+		{"model", FORM_WORD, OF_NETWORK(model), .words = config_models},
+		{"first", FORM_FLAG, OF_NETWORK(network.first)},
 	};
 
 	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
@@ -721,7 +743,8 @@ bool config_read_network(struct form *form, const json_t *value, struct config_n
 	network->vlan = (unsigned int)read.vlan;
 	network->queue_count = (unsigned int)read.queues;
 	network->by_page = read.signals == 1;
-	return true;
+	network->emulated = read.model == 1;
+	return check_model(form, value, network);
 }
 
 static bool read_network(struct form *form, const json_t *value, void *into)
@@ -852,6 +875,24 @@ static bool read_services(struct form *form, const json_t *value, void *into)
 	return form_read_list(form, value, ARRAY_COUNT(service_names) - 1, read_service, into);
 }
 
+/* Adapters of the board are generation 1's, whose firmware tells the guest where their interrupts go. */
+static bool check_networks(struct form *form, const struct config *config)
+{
+	unsigned int i, emulated = 0;
+
+	for (i = 0; i < config->network_count; i++) {
+		emulated += config->networks[i].emulated;
+	}
+	if (emulated != 0 && config->generation != 1) {
+		return form_refuse_member(
+			form, "networks", NULL, "give generation 1, or leave out the model",
+			"has an adapter of model 21140, which generation 1 alone has");
+	}
+	return emulated <= CONFIG_EMULATED_MAX ||
+	       form_refuse_member(form, "networks", NULL, "give at most 4 of them",
+				  "has more than 4 adapters of model 21140");
+}
+
 /* ---- All of it ---- */
 
 bool config_read(struct config *config, struct form_error *error)
@@ -876,6 +917,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"vga", FORM_FLAG, AT(vga)},
 		{"vnc", FORM_OTHER, AT(vnc), .read = read_show},
 		{"rdp", FORM_OTHER, AT(rdp), .read = read_show},
+		{"network-firmware", FORM_OTHER, AT(network_firmware), .read = read_image},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
 		{"crash-log", FORM_OTHER, AT(crash_log), .read = read_log},
 		{"memory", FORM_OTHER, .required = true, AT(memory), .read = read_memory},
@@ -910,12 +952,13 @@ bool config_read(struct config *config, struct form_error *error)
 	config->kernel.fd = config->initrd.fd = config->device = -1;
 	config->firmware.fd = config->firmware_log.fd = config->floppy.fd = config->vga_rom.fd =
 		config->restore.fd = config->firmware_variables.fd = config->firmware_template.fd =
-			config->tpm.fd = -1;
+			config->tpm.fd = config->network_firmware.fd = -1;
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd =
 		config->rdp.fd = -1;
 	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
-	done = done && check_start(&form, config) && check_devices(&form, config);
+	done = done && check_start(&form, config) && check_devices(&form, config) &&
+	       check_networks(&form, config);
 	if (done && config->memory_minimum > config->memory) {
 		done = form_refuse_member(&form, "memory-minimum",
 					  json_object_get(config->document, "memory-minimum"),

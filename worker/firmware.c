@@ -22,6 +22,15 @@
 #define ROM_UNIT    512u
 #define VGA_ROM_MAX 0x10000u
 
+/* What is started over the network: it lies from 0:7c00 on, and has memory of a PC's first 640 KiB behind it. */
+#define NETBOOT_MIN 512u
+#define NETBOOT_MAX (0x90000u - 0x7c00u)
+
+/* netboot.S */
+extern const uint8_t netboot_rom[], netboot_rom_end[], netboot_pnp[];
+
+#define PNP_SUM 9u /* of the header's bytes, and where the sum is */
+
 /* A floppy disk is what has the size of one. */
 static bool is_floppy(uint64_t size)
 {
@@ -84,6 +93,48 @@ static bool open_vga(struct firmware *firmware, struct loader *loader, const str
 	return firmware->vga_rom != NULL;
 }
 
+static const struct config_network *emulated(const struct config *config, unsigned int from)
+{
+	unsigned int i;
+
+	for (i = from; i < config->network_count; i++) {
+		if (config->networks[i].emulated) {
+			return &config->networks[i];
+		}
+	}
+	return NULL;
+}
+
+/* Where nobody has named it and it is not installed, nothing is started over the network. */
+static bool open_netboot(struct firmware *firmware, struct loader *loader,
+			 const struct config *config)
+{
+	const struct config_file *file = &config->network_firmware;
+	const char *path = file->path != NULL ? file->path : CONFIG_NETBOOT;
+
+	if (emulated(config, 0) == NULL) {
+		return true;
+	}
+	if (file->path == NULL && access(path, R_OK) != 0) {
+		say("nothing is started over the network: %s: %s; install ipxe, or give "
+		    "network-firmware",
+		    path, strerror(errno));
+		return true;
+	}
+	if (!loader_open(loader, &firmware->netboot, "network-firmware", path, file->fd)) {
+		return false;
+	}
+	if (firmware->netboot.size < NETBOOT_MIN || firmware->netboot.size > NETBOOT_MAX) {
+		return loader_refuse(
+			loader,
+			"%s: not a program that PXE starts: it has %llu bytes; give an "
+			"image as ipxe.pxe, of at most %u KiB",
+			path, (unsigned long long)firmware->netboot.size, NETBOOT_MAX >> 10);
+	}
+	firmware->netboot_program = read_file(loader, &firmware->netboot);
+	return firmware->netboot_program != NULL;
+}
+
 static bool check_size(const struct firmware *firmware, struct loader *loader,
 		       const struct config *config)
 {
@@ -121,7 +172,8 @@ static bool open_uefi(struct firmware *firmware, struct loader *loader, const st
 
 bool firmware_open(struct firmware *firmware, struct loader *loader, const struct config *config)
 {
-	*firmware = (struct firmware){.floppy.fd = -1, .vga.fd = -1, .nvram.fd = -1};
+	*firmware =
+		(struct firmware){.floppy.fd = -1, .vga.fd = -1, .netboot.fd = -1, .nvram.fd = -1};
 	if (!loader_open(loader, &firmware->image, "--firmware", config->firmware.path,
 			 config->firmware.fd)) {
 		return false;
@@ -153,7 +205,7 @@ bool firmware_open(struct firmware *firmware, struct loader *loader, const struc
 	if (config->generation == 2 && !open_uefi(firmware, loader, config)) {
 		return false;
 	}
-	return open_vga(firmware, loader, config) &&
+	return open_vga(firmware, loader, config) && open_netboot(firmware, loader, config) &&
 	       open_log(firmware, loader, &config->firmware_log);
 }
 
@@ -188,8 +240,26 @@ static void add_path(struct firmware *firmware, const struct config_disk *disk)
 	}
 }
 
+/* Adapters that are `first`, or the others; where there is a program for them. */
+static void add_networks(struct firmware *firmware, const struct config *config, bool first)
+{
+	size_t used = strlen(firmware->boot_order);
+	unsigned int i, slot = BOARD_NIC_SLOT;
+
+	for (i = 0; i < config->network_count && firmware->netboot_program != NULL; i++) {
+		const struct config_network *network = &config->networks[i];
+
+		if (network->emulated && network->first == first) {
+			used += (size_t)snprintf(firmware->boot_order + used,
+						 sizeof(firmware->boot_order) - used,
+						 "/pci@i0cf8/ethernet@%x/ethernet-phy@0\n", slot);
+		}
+		slot += network->emulated;
+	}
+}
+
 /*
- * A BIOS: what is to be first, a floppy disk, discs, then disks. UEFI firmware's variables have an order, which only what is to be first
+ * A BIOS: what is to be first, a floppy disk, discs, disks, then networks. UEFI firmware's variables have an order, which only what is to be first
  * comes before.
  */
 static void order_boot(struct firmware *firmware, const struct config *config)
@@ -209,7 +279,37 @@ static void order_boot(struct firmware *firmware, const struct config *config)
 				add_path(firmware, disk);
 			}
 		}
+		if (bios && pass != 1) {
+			add_networks(firmware, config, pass == 0);
+		}
 	}
+}
+
+static uint8_t sum_of(const uint8_t *bytes, size_t length)
+{
+	uint8_t sum = 0;
+
+	while (length-- > 0) {
+		sum = (uint8_t)(sum + *bytes++);
+	}
+	return sum;
+}
+
+/* The adapters' ROM, and what it fetches. */
+static void add_netboot(struct firmware *firmware, struct fw_cfg *fw_cfg)
+{
+	size_t length = (size_t)(netboot_rom_end - netboot_rom);
+	uint8_t *pnp = firmware->netboot_rom + (netboot_pnp - netboot_rom);
+
+	CHECK(length <= sizeof(firmware->netboot_rom));
+	memcpy(firmware->netboot_rom, netboot_rom, length);
+	pnp[PNP_SUM] = (uint8_t)-sum_of(pnp, 16 * (size_t)pnp[5]);
+	firmware->netboot_rom[length - 1] = (uint8_t)-sum_of(firmware->netboot_rom, length);
+	firmware->netboot_length = (uint32_t)firmware->netboot.size;
+	fw_cfg_set(fw_cfg, FW_CFG_KERNEL_SIZE, &firmware->netboot_length,
+		   sizeof(firmware->netboot_length));
+	fw_cfg_set(fw_cfg, FW_CFG_KERNEL_DATA, firmware->netboot_program, firmware->netboot_length);
+	CHECK(fw_cfg_add_file(fw_cfg, "pci1011,0009.rom", firmware->netboot_rom, (uint32_t)length));
 }
 
 /* The tables that its guest is told of the machine by. */
@@ -252,6 +352,9 @@ void firmware_attach(struct firmware *firmware, const struct memory *memory, str
 	if (firmware->vga_rom != NULL) {
 		CHECK(fw_cfg_add_file(fw_cfg, "pci1414,5353.rom", firmware->vga_rom,
 				      (uint32_t)firmware->vga.size));
+	}
+	if (firmware->netboot_program != NULL) {
+		add_netboot(firmware, fw_cfg);
 	}
 	order_boot(firmware, config);
 	CHECK(firmware->boot_order[0] == '\0' ||

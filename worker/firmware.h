@@ -18,6 +18,8 @@
 /* Where firmware has its screen when there is no display: text on COM1. */
 #define FIRMWARE_SERIAL_PORT BOARD_COM1_PORT
 
+#define FIRMWARE_NETBOOT_BYTES 1024u /* of the adapters' ROM, at most */
+
 /* A record of etc/e820. */
 struct firmware_range {
 	uint64_t base, length;
@@ -25,11 +27,14 @@ struct firmware_range {
 } __attribute__((packed));
 
 struct firmware {
-	struct loader_file image, floppy, vga;
-	struct nvram nvram; /* UEFI's */
-	uint8_t *rom;       /* the whole image, as it is below 4 GiB */
-	uint8_t *vga_rom;   /* NULL: no VGA */
-	uint8_t *disk;      /* the floppy disk's content, NULL: none */
+	struct loader_file image, floppy, vga, netboot;
+	struct nvram nvram;       /* UEFI's */
+	uint8_t *rom;             /* the whole image, as it is below 4 GiB */
+	uint8_t *vga_rom;         /* NULL: no VGA */
+	uint8_t *disk;            /* the floppy disk's content, NULL: none */
+	uint8_t *netboot_program; /* what is started over the network, NULL: nothing */
+	uint32_t netboot_length;
+	uint8_t netboot_rom[FIRMWARE_NETBOOT_BYTES];
 	struct firmware_range ranges[LOADER_RANGES];
 	uint64_t serial_port; /* etc/sercon-port */
 	struct acpi_files acpi;

@@ -99,6 +99,7 @@ void host_freeze(struct host *host, bool freeze)
 		host->epoch = clock_ns(CLOCK_MONOTONIC) - host->frozen_at;
 		host->frozen_at = HOST_NEVER;
 	}
+	board->nics_stand = freeze;
 	host_wake_at(host, host->wake_at);
 	pthread_mutex_unlock(&board->lock);
 }

@@ -14,6 +14,7 @@
 #include "vmbus/vmbus.h"
 #include "vsp/integration/integration.h"
 #include "worker/job.h"
+#include "worker/nics.h"
 #include "worker/assigned.h"
 #include "worker/arrival.h"
 #include "worker/save.h"
@@ -217,7 +218,7 @@ bool machine_start(struct machine *machine)
 	clock_gettime(CLOCK_MONOTONIC, &machine->started);
 	/* The drives first: a board that is loaded may have something for them to do. */
 	if (arrival_begin(machine) && create_partition(machine) && assigned_start(machine) &&
-	    arrival_state(machine) && drives_start(machine) &&
+	    arrival_state(machine) && drives_start(machine) && nics_start(machine) &&
 	    nvram_start(&machine->firmware.nvram) && tpm_start(&machine->tpm) &&
 	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine) &&
 	    arrival_take(machine)) {
@@ -272,6 +273,7 @@ static void end_pause(struct machine *machine)
 	if (pause->frozen) {
 		drives_resume(machine);
 		host_freeze(&machine->host, false);
+		nics_resume(machine);
 		if (backend_partition_freeze_time(machine->partition, false) != 0) {
 			say("the guest's time does not go on");
 		}
@@ -528,6 +530,7 @@ void machine_begin_stop(struct machine *machine)
 	drives_begin_stop(machine);
 	(void)resume_vps(machine);
 	end_threads(machine);
+	nics_stop(machine);
 	/* The guest's memory is its own no longer than this. */
 	vmbus_begin_reset(machine->bus);
 	nvram_begin_stop(&machine->firmware.nvram);

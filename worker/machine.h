@@ -144,9 +144,12 @@ struct disks {
 };
 
 struct drives;
+struct nic;
 
+/* An adapter on VMBus, or one of the board's. */
 struct network_place {
-	struct network *network; /* NULL: no adapter */
+	struct network *network; /* NULL: none of VMBus */
+	struct nic *nic;         /* NULL: none of the board */
 	struct netport *port;
 	struct config_network wanted; /* its texts are its own */
 	bool lost;                    /* the switch is gone */
@@ -197,6 +200,7 @@ struct machine {
 	struct display display;                    /* [M] */
 	struct input *keyboard, *mouse;            /* [I] NULL: none, as without a screen */
 	struct networks networks;                  /* [M] */
+	struct nic *nics[BOARD_NICS_MAX];          /* [I] those of the board */
 	struct assigned *assigned;                 /* [I] NULL: no device of the hardware */
 	struct integration *integration;           /* [M] */
 	struct integration_host *integration_host; /* [M] */
@@ -452,6 +456,8 @@ void networks_detach(struct machine *machine);
 void networks_close(struct machine *machine);
 /* An adapter's GUID, in wire order. */
 void networks_instance(unsigned int index, uint8_t guid[16]);
+/* There is an adapter at this place. */
+bool networks_has(const struct machine *machine, unsigned int index);
 /* Readable when a switch has gone. */
 int networks_fd(const struct machine *machine);
 void networks_serve(struct machine *machine);
@@ -466,7 +472,8 @@ struct jobs;
 int networks_free_place(const struct machine *machine, struct jobs *jobs);
 /*
  * Makes the job do it: its number is the adapter's. `wanted` is for NETWORKS_ADD, `fd` a connection to a switch's port socket for that and
- * NETWORKS_CONNECT; then it is the job's. -errno, and nothing is changed: -ENOENT there is no such adapter, -EISCONN it has its switch, -ENOMEM.
+ * NETWORKS_CONNECT; then it is the job's. -errno, and nothing is changed: -ENOENT there is no such adapter, -EISCONN it has its switch, -ENOTSUP one of the board's
+ * is there for as long as the machine is, -ENOMEM.
  */
 int networks_prepare(struct machine *machine, struct job *job, enum networks_task kind,
 		     const struct config_network *wanted, int fd) MUST_CHECK;

@@ -24,6 +24,7 @@
 #include "worker/control.h"
 #include "worker/merge.h"
 #include "worker/migrate.h"
+#include "worker/nics.h"
 #include "worker/save.h"
 
 /* The parameters of all methods; each has its own row in `members` below. */
@@ -182,17 +183,22 @@ static json_t *adapter_object(const struct network_place *place, unsigned int nu
 	struct network_stats stats;
 	char address[18];
 
-	network_get_stats(place->network, &stats);
+	if (place->nic != NULL) {
+		nic_get_stats(place->nic, &stats);
+	} else {
+		network_get_stats(place->network, &stats);
+	}
 	snprintf(address, sizeof(address), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		 mac[3], mac[4], mac[5]);
-	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:o}",
-			 "number", (int)number, "switch", place->wanted.network, "port",
-			 place->wanted.port, "address", address, "vlan", (int)place->wanted.vlan,
-			 "queues", (int)place->wanted.queue_count, "connected", !place->lost,
-			 "channels", (int)stats.channels_open, "frames-out",
-			 (json_int_t)stats.frames_out, "bytes-out", (json_int_t)stats.bytes_out,
-			 "frames-in", (json_int_t)stats.frames_in, "bytes-in",
-			 (json_int_t)stats.bytes_in, "refused", refusals(&stats));
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:o}",
+			 "number", (int)number, "model", config_models[place->nic != NULL],
+			 "switch", place->wanted.network, "port", place->wanted.port, "address",
+			 address, "vlan", (int)place->wanted.vlan, "queues",
+			 (int)place->wanted.queue_count, "connected", !place->lost, "channels",
+			 (int)stats.channels_open, "frames-out", (json_int_t)stats.frames_out,
+			 "bytes-out", (json_int_t)stats.bytes_out, "frames-in",
+			 (json_int_t)stats.frames_in, "bytes-in", (json_int_t)stats.bytes_in,
+			 "refused", refusals(&stats));
 }
 
 static json_t *networks_list(const struct machine *machine)
@@ -201,7 +207,7 @@ static json_t *networks_list(const struct machine *machine)
 	unsigned int i;
 
 	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		if (machine->networks.places[i].network != NULL) {
+		if (networks_has(machine, i)) {
 			json_array_append_new(list,
 					      adapter_object(&machine->networks.places[i], i));
 		}
@@ -612,11 +618,11 @@ static json_t *run_checkpoint_end(struct rpc_request *request, const struct para
 /* Either one for each adapter, or none. */
 static bool take_switches(struct rpc_request *request, struct migrate_request *wanted)
 {
-	const struct networks *networks = &control_of(request)->machine->networks;
+	const struct machine *machine = control_of(request)->machine;
 	unsigned int i, adapters = 0;
 
 	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		adapters += networks->places[i].network != NULL;
+		adapters += networks_has(machine, i);
 	}
 	wanted->switch_count = request->fd_count - 2;
 	for (i = 0; i < wanted->switch_count; i++) {
@@ -1114,10 +1120,16 @@ static json_t *run_on_adapter(struct rpc_request *request, const struct paramete
 		snprintf(text_, sizeof(text_), "adapter %d %s", number,
 			 ret == -ENOENT    ? "is not there"
 			 : ret == -EISCONN ? "has its switch"
+			 : ret == -ENOTSUP ? "of model 21140 does not come or go while the machine "
+					     "runs"
 					   : strerror(-ret));
-		return rpc_refuse(
-			request, ret == -EISCONN ? CONTROL_BAD_STATE : code_of(ret), text_,
-			ret == -ENOENT ? "status lists the adapters and their numbers" : "");
+		return rpc_refuse(request,
+				  ret == -EISCONN || ret == -ENOTSUP ? CONTROL_BAD_STATE
+								     : code_of(ret),
+				  text_,
+				  ret == -ENOENT    ? "status lists the adapters and their numbers"
+				  : ret == -ENOTSUP ? "turn the machine off first"
+						    : "");
 	}
 	request->fd_count = 0;
 	job_start(job);

@@ -532,7 +532,7 @@ static void connect_switches(struct migration *m)
 	for (i = 0; i < CONFIG_NETWORKS_MAX && used < request->switch_count; i++) {
 		struct job *job;
 
-		if (machine->networks.places[i].network == NULL) {
+		if (!networks_has(machine, i)) {
 			continue;
 		}
 		job = job_new(m->job->jobs, CONTROL_NET_CONNECT, JOB_OF_ADAPTER, (int)i);

@@ -22,6 +22,7 @@
 #include "vsp/network/network.h"
 #include "worker/job.h"
 #include "worker/machine.h"
+#include "worker/nics.h"
 #include "worker/save.h"
 #include "worker/say.h"
 
@@ -39,6 +40,13 @@ void networks_instance(unsigned int index, uint8_t id[16])
 {
 	memcpy(id, instance, sizeof(instance));
 	id[14] = (uint8_t)index;
+}
+
+bool networks_has(const struct machine *machine, unsigned int index)
+{
+	const struct network_place *place = &machine->networks.places[index];
+
+	return place->network != NULL || place->nic != NULL;
 }
 
 /* ---- what is wanted ---- */
@@ -78,7 +86,9 @@ static bool copy_wanted(const struct machine *machine, unsigned int index,
 	wanted->network = copy_text(from->network, &done);
 	wanted->port = copy_text(from->port != NULL ? from->port : port, &done);
 	wanted->socket.path = copy_text(from->socket.path, &done);
-	if (wanted->queue_count == 0) {
+	if (wanted->emulated) {
+		wanted->queue_count = 1;
+	} else if (wanted->queue_count == 0) {
 		wanted->queue_count = config_queues(machine->config);
 	}
 	if (!done) {
@@ -191,15 +201,22 @@ static bool attach(struct machine *machine, unsigned int index, int fd, bool pat
 	networks_instance(index, id);
 	/* Of a machine that goes on the guest knows the address; whoever gave none has let the switch choose it. */
 	if (!has_address(&place->wanted)) {
-		(void)saved_address(machine, id, place->wanted.mac);
+		(void)(place->nic != NULL ? saved_nic_address(machine, nic_number(place->nic),
+							      place->wanted.mac)
+					  : saved_address(machine, id, place->wanted.mac));
 	}
 	if (connect_port(&machine->memory, &place->wanted, fd, patient, &place->port, why,
 			 sizeof(why)) != 0) {
 		say("--net %s: %s", wanted->network, why);
 		return false;
 	}
-	ret = show_adapter(machine->bus, index, place, &place->wanted, place->port,
-			   &place->network);
+	ret = 0;
+	if (place->nic != NULL) {
+		nic_attach(place->nic, place->port);
+	} else {
+		ret = show_adapter(machine->bus, index, place, &place->wanted, place->port,
+				   &place->network);
+	}
 	if (ret != 0) {
 		say("--net %s: the adapter cannot be made: %s", wanted->network, strerror(-ret));
 		return false;
@@ -246,6 +263,20 @@ void networks_let_go(struct machine *machine)
 	}
 }
 
+/* An adapter that is the board's is there before it has a port. */
+static bool put_on_board(struct machine *machine, unsigned int index)
+{
+	int ret = machine->config->networks[index].emulated
+			  ? nic_create(machine, &machine->networks.places[index].nic)
+			  : 0;
+
+	if (ret != 0) {
+		say("--net %s: the adapter cannot be made: %s",
+		    machine->config->networks[index].network, strerror(-ret));
+	}
+	return ret == 0;
+}
+
 bool networks_attach(struct machine *machine)
 {
 	struct networks *networks = &machine->networks;
@@ -260,6 +291,9 @@ bool networks_attach(struct machine *machine)
 		return false;
 	}
 	for (i = 0; i < machine->config->network_count; i++) {
+		if (!put_on_board(machine, i)) {
+			return false;
+		}
 		if (machine->arrival != NULL
 			    ? !find(machine, i)
 			    : !attach(machine, i, machine->config->networks[i].socket.fd, false)) {
@@ -275,6 +309,7 @@ void networks_detach(struct machine *machine)
 
 	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
 		network_destroy(&machine->networks.places[i].network);
+		nic_destroy(&machine->networks.places[i].nic);
 	}
 }
 
@@ -316,7 +351,11 @@ void networks_serve(struct machine *machine)
 		if (machine->migration == NULL) {
 			say("switch %s is gone; its link is down", place->wanted.network);
 		}
-		network_lost(place->network);
+		if (place->nic != NULL) {
+			nic_lost(place->nic);
+		} else {
+			network_lost(place->network);
+		}
 	}
 	control_notify(machine);
 }
@@ -349,6 +388,7 @@ struct task {
 	/* What work() leaves for finish(). */
 	struct netport *port;
 	struct network *network;
+	struct nic *nic; /* instead of `network` */
 	bool changed;
 };
 
@@ -409,7 +449,8 @@ static int connect_work(struct job *job)
 		return ret;
 	}
 	job_step(job, "putting it in the place of the one before");
-	ret = network_connect(task->network, task->port);
+	ret = task->nic != NULL ? nic_connect(task->nic, task->port)
+				: network_connect(task->network, task->port);
 	if (ret != 0) {
 		drop_port(&task->port);
 		return fail(job, ret, "",
@@ -539,7 +580,7 @@ int networks_free_place(const struct machine *machine, struct jobs *jobs)
 	int i;
 
 	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
-		if (machine->networks.places[i].network == NULL &&
+		if (!networks_has(machine, (unsigned int)i) &&
 		    job_on(jobs, JOB_OF_ADAPTER, i) == NULL) {
 			return i;
 		}
@@ -558,8 +599,12 @@ int networks_prepare(struct machine *machine, struct job *job, enum networks_tas
 	struct network_place *place = &machine->networks.places[job->number];
 	struct task *task;
 
-	if (kind != NETWORKS_ADD && place->network == NULL) {
+	if (kind != NETWORKS_ADD && !networks_has(machine, (unsigned int)job->number)) {
 		return -ENOENT;
+	}
+	if (kind == NETWORKS_ADD ? wanted->emulated
+				 : kind == NETWORKS_REMOVE && place->nic != NULL) {
+		return -ENOTSUP;
 	}
 	if (kind == NETWORKS_CONNECT && !place->lost) {
 		return -EISCONN;
@@ -579,6 +624,7 @@ int networks_prepare(struct machine *machine, struct job *job, enum networks_tas
 	task->kind = kind;
 	task->fd = fd;
 	task->network = place->network;
+	task->nic = place->nic;
 	if (place->port != NULL) {
 		memcpy(task->mac, place->port->mac, sizeof(task->mac));
 		task->port = kind == NETWORKS_REMOVE ? place->port : NULL;

@@ -812,6 +812,30 @@ bool saved_address(const struct machine *machine, const uint8_t instance[16], ui
 	return false;
 }
 
+bool saved_nic_address(const struct machine *machine, unsigned int nic, uint8_t mac[6])
+{
+	const struct saved *saved = machine->saved;
+	struct state_fault fault;
+	struct state_reader list, board, part;
+
+	if (saved == NULL) {
+		return false;
+	}
+	list = state_reader(saved->list, saved->list_size, &fault);
+	while (state_next(&list, &board)) {
+		if (strcmp(board.name, "board") != 0) {
+			continue;
+		}
+		while (state_next(&board, &part)) {
+			if (strcmp(part.name, "tulip") == 0 && nic-- == 0) {
+				state_bytes(&part, mac, 6); /* it begins with that */
+				return state_ok(&part);
+			}
+		}
+	}
+	return false;
+}
+
 /* As many as there were, at the same places: a part that is missing is refused, as is one that is left over. */
 static int load_adapters(struct machine *machine, struct state_reader *list)
 {

@@ -47,6 +47,8 @@ const char *saved_why(const struct machine *machine);
 bool saved_load_memory(struct machine *machine) MUST_CHECK;
 /* The address that this adapter's port had. False: there is no such adapter, or no --restore. */
 bool saved_address(const struct machine *machine, const uint8_t instance[16], uint8_t mac[6]);
+/* Likewise that of the board's adapter with this number. */
+bool saved_nic_address(const struct machine *machine, unsigned int nic, uint8_t mac[6]);
 /* Into a partition, VPs, a board and controllers that are new, and which stand then (machine_stand()). False: said why; the machine cannot be started. */
 bool saved_load(struct machine *machine) MUST_CHECK;
 /* Also where there is none. */

@@ -26,10 +26,13 @@ enum {
 	EVENT_DRIVE,  /* what a drive's home has to do is done */
 	EVENT_KEY,    /* somebody types, or moves the mouse */
 	EVENT_RING,   /* a request to the firmware's controller */
+	EVENT_NIC,    /* descriptors, a frame, or room for the adapter's */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
 
 #define SCSI_PORT  0xc800
+#define NIC_PORT   0xc400
+#define NIC_MEMORY 0xe0100000ull
 #define SCSI_RING  0x1000
 #define FLASH_BASE ((1ull << 32) - PAIR_ROM - PAIR_FLASH_BYTES)
 
@@ -57,6 +60,10 @@ static const struct place {
 		      {0x3da, 1, false},
 		      {0x1ce, 4, false},
 		      {0xa0000, 0x20000, true}},
+	[PAIR_NIC] = {{NIC_PORT, 128, false},
+		      {NIC_PORT + 0x28, 24, false},
+		      {NIC_PORT + 0x48, 4, false},
+		      {NIC_MEMORY, 128, true}},
 	[PAIR_FLASH] = {{FLASH_BASE, 16, true},
 			{FLASH_BASE + FLASH_BLOCK - 8, 16, true},
 			{FLASH_BASE, PAIR_FLASH_BYTES, true}},
@@ -80,6 +87,23 @@ static void configure_ide(struct pair_board *one, unsigned int at, uint32_t valu
 {
 	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | 7 << 11 | 1 << 8 | at);
 	board_port_write(&one->board, 0xcfc, 4, value);
+}
+
+static void add_nic(struct pair_board *one)
+{
+	static const uint8_t mac[6] = {0x00, 0x15, 0x5d, 0, 0, 1};
+	static const uint32_t values[][2] = {
+		{0x10, NIC_PORT}, {0x14, (uint32_t)NIC_MEMORY}, {0x04, 7}};
+	unsigned int i;
+
+	CHECK(board_add_nic(&one->board) == 0);
+	board_set_nic_address(&one->board, 0, mac);
+	board_set_nic_link(&one->board, 0, true);
+	for (i = 0; i < ARRAY_COUNT(values); i++) {
+		board_port_write(&one->board, 0xcf8, 4,
+				 0x80000000u | BOARD_NIC_SLOT << 11 | values[i][0]);
+		board_port_write(&one->board, 0xcfc, 4, values[i][1]);
+	}
 }
 
 /* A disk and a CD drive, at their ports. */
@@ -130,6 +154,7 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 	}
 	if (kind == BOARD_GENERATION_1) {
 		add_drives(one);
+		add_nic(one);
 	}
 	if (kind == BOARD_GENERATION_2) {
 		memset(one->flash, 0xff, sizeof(one->flash));
@@ -244,6 +269,7 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 			     : part == PAIR_IDE                       ? EVENT_ATA
 			     : part == PAIR_I8042                     ? EVENT_KEY
 			     : part == PAIR_SCSI                      ? EVENT_RING
+			     : part == PAIR_NIC                       ? EVENT_NIC
 								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
@@ -332,6 +358,50 @@ static void command_drive(struct pair_board *one, const struct pair_event *event
 		board_port_write(&one->board, 0x1f0, 4, i * 0x01020304);
 	}
 	board_port_write(&one->board, 0xd000, 1, event->value >> 9 & 1);
+}
+
+/* A list that makes some sense, or is its own target; then the adapter is told, hears a frame, or has room again, or none. */
+static void drive_nic(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint32_t bits[] = {0x60000000, 0xe0000000, 0x20000000, 0x0a000000,
+					0x1a400000, 0x62000000, 0xe1000000, 0x02000000};
+	bool receives = event->where & 1;
+	uint32_t base = receives ? 0x1000 : 0x1800, at = base + (event->where >> 4 & 7) * 16;
+	uint32_t words[4] = {event->where >> 1 & 1 ? 0x80000000u : 0,
+			     bits[event->where >> 8 & 7] |
+				     ((event->where >> 12 & 3) == 0 ? 192 : event->value % 2048),
+			     event->value % 0x4100,
+			     (event->where >> 14 & 3) == 0 ? at : base + (event->value & 0xf0)};
+	uint8_t frame[TULIP_FRAME_MAX] = {0};
+	unsigned int i;
+
+	memcpy(&one->home.ram[at], words, sizeof(words));
+	switch (event->where >> 16 & 7) {
+	case 0:
+		board_port_write(&one->board, NIC_PORT + 0x18, 4, 0x1000);
+		board_port_write(&one->board, NIC_PORT + 0x20, 4, 0x1800);
+		board_port_write(&one->board, NIC_PORT + 0x30, 4, 0x2002 | (event->value & 0xc0));
+		break;
+	case 1:
+		one->home.nics[0].full = event->value & 1;
+		board_nic_room(&one->board, 0);
+		break;
+	case 2:
+		one->board.nics_stand = event->value & 1;
+		break;
+	case 3:
+	case 4:
+		for (i = 0; i < 14; i++) {
+			frame[i] = (uint8_t)(event->value >> (i % 6 * 3));
+		}
+		(void)board_nic_receive(&one->board, 0, frame,
+					14 + (uint32_t)(event->value % (TULIP_FRAME_MAX - 13)),
+					event->where >> 20 & 1);
+		break;
+	default:
+		board_port_write(&one->board, NIC_PORT + 8 + 8 * receives, 4, 1);
+		break;
+	}
 }
 
 struct pair_descriptor {
@@ -442,6 +512,11 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 	case EVENT_ATA:
 		command_drive(one, event);
 		return 0;
+	case EVENT_NIC:
+		if (one->board.nic_count != 0) {
+			drive_nic(one, event);
+		}
+		return 0;
 	case EVENT_RING:
 		request_scsi(one, event);
 		return 0;
@@ -524,6 +599,7 @@ bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8
 		memcpy(to->cards[i].registers, from->cards[i].registers,
 		       sizeof(to->cards[i].registers));
 	}
+	to->board.nics_stand = from->board.nics_stand;
 	board_load(&to->board, &again);
 	to->home.extint_count = from->home.extint_count;
 	return state_ok(&again);
@@ -558,8 +634,9 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       memcmp(a->out, b->out, sizeof(a->out)) == 0 && a->in_taken == b->in_taken &&
 	       memcmp(a->ram, b->ram, sizeof(a->ram)) == 0 &&
 	       memcmp(a->medium, b->medium, a->medium_bytes) == 0 &&
-	       a->debug_count == b->debug_count && until_wake(one) == until_wake(other) &&
-	       mapped(a) == mapped(b) &&
+	       a->debug_count == b->debug_count &&
+	       memcmp(&a->nics, &b->nics, sizeof(a->nics)) == 0 &&
+	       until_wake(one) == until_wake(other) && mapped(a) == mapped(b) &&
 	       memcmp(one->flash, other->flash, sizeof(one->flash)) == 0 &&
 	       (one->board.vga.memory == NULL ||
 		(memcmp(one->screen, other->screen, PAIR_SCREEN) == 0 &&

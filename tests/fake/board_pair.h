@@ -40,6 +40,7 @@ enum pair_part {
 	PAIR_FW_CFG,
 	PAIR_IDE,
 	PAIR_VGA,
+	PAIR_NIC,   /* of generation 1 */
 	PAIR_FLASH, /* these of generation 2 */
 	PAIR_SCSI,
 	PAIR_TPM,

@@ -237,6 +237,25 @@ bool fake_host_tpm(struct host *host, struct board *board)
 	return true;
 }
 
+void host_nic_listen(struct host *host, unsigned int nic, enum host_nic_hears hears)
+{
+	CHECK(nic < BOARD_NICS_MAX);
+	host->nics[nic].hears = hears;
+}
+
+bool host_nic_room(struct host *host, unsigned int nic)
+{
+	return !host->nics[nic].full;
+}
+
+void host_nic_send(struct host *host, unsigned int nic, const uint8_t *frame, uint32_t length)
+{
+	CHECK(!host->nics[nic].full && length >= 14 && length <= TULIP_FRAME_MAX);
+	memcpy(host->nics[nic].frame, frame, length);
+	host->nics[nic].length = length;
+	host->nics[nic].sent++;
+}
+
 void host_flash_store(struct host *host, uint32_t offset, uint32_t length)
 {
 	host->flash_count++;

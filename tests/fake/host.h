@@ -53,6 +53,13 @@ struct host {
 		uint32_t length;
 		unsigned int started;
 	} tpm;
+	struct { /* the adapters: what each hears, and sent last */
+		enum host_nic_hears hears;
+		unsigned int sent;
+		bool full;
+		uint8_t frame[TULIP_FRAME_MAX];
+		uint32_t length;
+	} nics[BOARD_NICS_MAX];
 	uint8_t *medium; /* of all drives */
 	size_t medium_bytes;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];

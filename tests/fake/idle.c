@@ -72,6 +72,14 @@ bool saved_address(const struct machine *m, const uint8_t instance[16], uint8_t 
 	return false;
 }
 
+bool saved_nic_address(const struct machine *m, unsigned int nic, uint8_t mac[6])
+{
+	(void)m;
+	(void)nic;
+	(void)mac;
+	return false;
+}
+
 int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info)
 {
 	(void)disk;

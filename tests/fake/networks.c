@@ -10,6 +10,7 @@
 
 #include "vsp/network/netport.h"
 #include "vsp/network/network.h"
+#include "worker/nics.h"
 
 struct network {
 	struct network_config config;
@@ -111,4 +112,59 @@ void network_get_stats(struct network *network, struct network_stats *stats)
 {
 	(void)network;
 	*stats = (struct network_stats){.frames_in = 3, .refused = {[NETWORK_BAD_FRAME] = 5}};
+}
+
+/* ---- adapters of the board ---- */
+
+struct nic {
+	unsigned int number;
+	bool lost;
+};
+
+int nic_create(struct machine *machine, struct nic **nic)
+{
+	static unsigned int count;
+
+	(void)machine;
+	*nic = calloc(1, sizeof(**nic));
+	(*nic)->number = count++;
+	fake_networks.adapters++;
+	return 0;
+}
+
+void nic_destroy(struct nic **nic)
+{
+	if (*nic != NULL) {
+		free(*nic);
+		*nic = NULL;
+		fake_networks.adapters--;
+	}
+}
+
+unsigned int nic_number(const struct nic *nic)
+{
+	return nic->number;
+}
+
+void nic_attach(struct nic *nic, const struct netport *port)
+{
+	(void)port;
+	nic->lost = false;
+}
+
+int nic_connect(struct nic *nic, const struct netport *port)
+{
+	(void)port;
+	nic->lost = false;
+	return 0;
+}
+
+void nic_lost(struct nic *nic)
+{
+	nic->lost = true;
+}
+
+void nic_get_stats(const struct nic *nic, struct network_stats *stats)
+{
+	*stats = (struct network_stats){.frames_out = nic->number + 7};
 }

@@ -269,4 +269,60 @@ def video(t):
             png.write(os.path.join(BUILD, f"video-{name}.png"), *seen)
         t.check(seen == wanted, f"{name} is not what the guest has drawn, but build/video-{name}.png")
     t.has(text, f"ended with {POWERED_OFF}\n")
+
+
+PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in
+            (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
+IPXE = "/usr/lib/ipxe/ipxe.pxe"  # of the package ipxe
+
+# In the root: a switch with the root's own interface on it, addresses to be had there, a script for iPXE by TFTP, and a page.
+SERVE = """
+    modprobe tun || exit 1
+    vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+    until vswitch list >/dev/null 2>&1; do usleep 100000; done
+    vswitch create lan && vswitch port lan add host internal:lan0 || exit 1
+    ip addr add 10.1.0.1/24 dev lan0
+    ip link set lan0 up
+    mkdir -p www /var/lib/misc
+    printf '#!ipxe\\necho started over the network: ${net0/mac} ${net0/chip}\\nimgfetch http://10.1.0.1/page && echo it has the page\\nexit\\n' >www/boot.ipxe
+    head -c 200000 /dev/urandom >www/page
+    httpd -p 10.1.0.1:80 -h www
+    dnsmasq --no-daemon --user=root --port=0 --interface=lan0 --dhcp-range=10.1.0.10,10.1.0.99 --dhcp-boot=boot.ipxe --dhcp-leasefile=/tmp/leases \\
+        --enable-tftp --tftp-root=$PWD/www --conf-file=/dev/null 2>/dev/null &
+    echo "sum: $(md5sum <www/page | cut -c 1-32)"
+"""
+
+# In the guest: stock Linux' driver of it, whose interrupt is where the tables say.
+TULIP = """
+cat >/dhcp <<'END'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/24 dev $interface
+END
+chmod 755 /dhcp
+ip link set eth0 up || exit 1
+until udhcpc -q -n -i eth0 -s /dhcp >/dev/null 2>&1; do :; done
+dmesg | grep tulip
+grep eth0 /proc/interrupts
+ping -c 2 -W 5 10.1.0.1
+ping -c 2 -W 5 -s 4000 10.1.0.1
+echo "page: $(wget -q -O - http://10.1.0.1/page | md5sum | cut -c 1-32)"
+"""
+
+
+@test("bios: iPXE over a 21140, then Linux with it", deadline=1200, soak=True)
+def network(t):
+    kernel = kernels.get("6.1-generic")
+    initrd = guest.initrd("tulip", TULIP, kernel=kernel, drivers=("tulip",))
+    disk = bios.disk("tulip.img", f"linux (hd0,msdos1)/vmlinuz {guest.CMDLINE}\ninitrd (hd0,msdos1)/initrd\nboot\n", [("vmlinuz", kernel.image), ("initrd", initrd)])
+    words = ["vmwp", "--name", "tulip", "--generation", "1", "--disk", "/root/boot.img,ide,raw", "--net", "lan,model=21140,first,mac=00:15:5d:00:21:40",
+             "--memory", "256M", "--vps", "1", "--serial", "stdio", "--on-reset", "exit", "--firmware-log", "/root/log"]
+    text = t.root(SERVE + f"""
+        {guest.shell(words)} </dev/null; echo ended with $?
+        vswitch stats lan""", puts=[(BIOS, BIOS), (IPXE, IPXE), ("/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"), (disk, "/root/boot.img"), *PROGRAMS])
+    text = bios.words_of(text)
+    t.has(text, "started over the network: 00:15:5d:00:21:40")
+    t.has(text, "it has the page")
+    t.has(text, "ended with 0")
+    t.same("pages", re.findall(r"page: (\w{32})", text), re.findall(r"sum: (\w{32})", text))
     t.calm(text)

@@ -56,7 +56,7 @@ static enum board_kind kind_for(enum pair_part part, unsigned int life)
 	if (part == PAIR_FLASH || part == PAIR_SCSI || part == PAIR_TPM) {
 		return BOARD_GENERATION_2;
 	}
-	if (part == PAIR_IDE) {
+	if (part == PAIR_IDE || part == PAIR_NIC) {
 		return BOARD_GENERATION_1;
 	}
 	return part < PAIR_I8042 && life & 1 ? BOARD_DIRECT
@@ -167,6 +167,12 @@ static void the_screen(void **unused)
 {
 	(void)unused;
 	goes_on(PAIR_VGA);
+}
+
+static void the_adapter(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_NIC);
 }
 
 static void the_flash(void **unused)
@@ -338,7 +344,7 @@ static void another_machine(void **unused)
 	size_t size = make_state();
 
 	(void)unused;
-	assert_true(card_add(&third, &other.board, 9, 0));
+	assert_true(card_add(&third, &other.board, 20, 0));
 	assert_false(loads(state, size, &fault));
 	assert_string_equal(fault.part, "function");
 	assert_string_equal(fault.what, "is missing");
@@ -383,27 +389,17 @@ static void the_date_goes_on(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_8259s),
-		T(the_io_apic),
-		T(the_timer),
-		T(the_clock),
-		T(the_serial_port),
-		T(pci),
-		T(acpi_hardware),
-		T(the_ways_to_reset),
-		T(what_firmware_reads),
-		T(the_keyboard_controller),
-		T(the_drives),
-		T(the_screen),
-		T(the_flash),
-		T(the_firmwares_disks),
-		T(the_tpm),
-		T(all_together),
-		T(what_is_cut_off),
-		T(what_is_damaged),
-		T(what_cannot_be),
-		T(another_machine),
-		T(a_newer_one),
+		T(the_8259s),           T(the_io_apic),
+		T(the_timer),           T(the_clock),
+		T(the_serial_port),     T(pci),
+		T(acpi_hardware),       T(the_ways_to_reset),
+		T(what_firmware_reads), T(the_keyboard_controller),
+		T(the_drives),          T(the_screen),
+		T(the_adapter),         T(the_flash),
+		T(the_firmwares_disks), T(the_tpm),
+		T(all_together),        T(what_is_cut_off),
+		T(what_is_damaged),     T(what_cannot_be),
+		T(another_machine),     T(a_newer_one),
 		T(the_date_goes_on),
 	};
 

@@ -117,6 +117,19 @@ static void a_machine_with_a_bios(void **state)
 	assert_string_equal(config.firmware_log.path, "l");
 	assert_string_equal(config.floppy.path, "i");
 	bad("--name a --generation 3 --memory 64M --vps 2", "--generation 3");
+	assert_int_equal(parse(BIOS "--net lan --net wan,model=21140,first --net b,model=21140"),
+			 CONFIG_OK);
+	assert_false(config.networks[0].emulated);
+	assert_true(config.networks[1].emulated && config.networks[1].first);
+	assert_true(config.networks[2].emulated && !config.networks[2].first);
+	bad(BIOS "--net lan,first", "21140");
+	bad(BIOS "--net lan,model=21140,queues=2", "leave out queues");
+	bad(BIOS "--net lan,model=21140,signals=page", "leave out queues");
+	bad(BIOS "--net lan,model=e1000", "synthetic");
+	bad(BIOS "--net a,model=21140 --net b,model=21140 --net c,model=21140 --net "
+		 "d,model=21140 --net e,model=21140",
+	    "more than 4");
+	bad(GOOD "--net lan,model=21140", "generation 1");
 	bad(BIOS "--firmware-variables v", "--firmware-variables");
 	bad(BIOS "--firmware-template v", "--firmware-template");
 	bad(BIOS "--kernel k", "--kernel");
@@ -690,7 +703,8 @@ static void schema(void **state)
 		"\"direct\":true}],\"vsock\":{\"socket\":\"v\",\"programs\":\"w\"},\"networks\":[{"
 		"\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
 		"\"mac\":"
-		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2,\"signals\":\"page\"}],\"control\":{"
+		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2,\"signals\":\"page\",\"model\":"
+		"\"synthetic\",\"first\":false}],\"control\":{"
 		"\"socket\":\"c\","
 		"\"users\":[]},"
 		"\"id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"serial-number\":\"s\","
@@ -703,6 +717,7 @@ static void schema(void **state)
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
 		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\","
+		"\"network-firmware\":\"n\","
 		"\"devices\":[{\"pci\":\"0000:00:05.0\"}],"
 		"\"vnc\":{\"socket\":\"w\"},\"rdp\":{\"socket\":\"w\"},\"disks\":[{\"file\":\"f\","
 		"\"parents\":[],\"kind\":"

@@ -511,6 +511,22 @@ void drives_resume(struct machine *m)
 	assert_true(atomic_exchange(&drives_paused, false));
 }
 
+bool nics_start(struct machine *m)
+{
+	(void)m;
+	return true;
+}
+
+void nics_stop(struct machine *m)
+{
+	(void)m;
+}
+
+void nics_resume(struct machine *m)
+{
+	(void)m;
+}
+
 bool disks_make_controllers(struct machine *m)
 {
 	(void)m;
