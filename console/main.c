@@ -2,6 +2,8 @@
  * vmvnc and vmrdp show a machine to viewers that speak VNC or RDP. `vmwp --vnc` and `--rdp` start them, with a socket at which viewers connect
  * (descriptor 3) and a seat at the machine's console (4). Each viewer has a process of its own, and in it a seat of its own: so one that is slow, or breaks the library, has done it to
  * itself. This process accepts, and reads nothing that a viewer says. All of them end with the machine.
+ *
+ * vmrdp is also started by vweb, once for each viewer that comes from another host, and accepts nobody then.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,9 +18,13 @@
 #include "hosted/packet.h"
 #include "hosted/say.h"
 #include "include/mgmt/display.h"
+#include "include/mgmt/door.h"
 
 #define LISTENER 3
 #define SEAT     4
+/* Of one viewer that another program has met: its bytes, and where is asked for a seat. */
+#define CLIENT 3
+#define DOOR   4
 
 /* A second seat is the viewer's: asked for at the first. */
 static int new_seat(void)
@@ -94,6 +100,13 @@ int main(int argc, char **argv)
 		.bytes = &hello, .size = sizeof(hello), .fds = &memory, .fds_max = 1};
 
 	say_set_name(viewer_program);
+	if (argc == 3 && viewer_run_login != NULL && strcmp(argv[1], DOOR_WORD) == 0) {
+		signal(SIGPIPE, SIG_IGN);
+		if (sandbox_enter()) {
+			viewer_run_login(CLIENT, DOOR);
+		}
+		return 1;
+	}
 	if (argc != 2) {
 		say("vmwp starts it; by itself it shows nothing");
 		return 2;

@@ -9,15 +9,23 @@
 #include "console/rdp.h"
 
 #include <errno.h>
+#include <freerdp/error.h>
 #include <poll.h>
+#include <string.h>
 #include <winpr/ssl.h>
 #include <winpr/wlog.h>
 
 #include "console/viewer.h"
 #include "hosted/clock.h"
+#include "hosted/packet.h"
 #include "hosted/say.h"
+#include "include/mgmt/door.h"
+#include "lib/check.h"
 
 const char viewer_program[] = "vmrdp";
+
+static void run_login(int client, int door);
+void (*const viewer_run_login)(int client, int door) = run_login;
 
 static struct rdp *rdp_of(const rdpContext *context)
 {
@@ -115,11 +123,99 @@ static BOOL send_pointer(rdpContext *context)
 	return context->update->pointer->PointerColor(context, &dot);
 }
 
+/* ---- Who he is, of one who has to say so ---- */
+
+static bool take_text(char *to, size_t room, const char *text)
+{
+	size_t length = text != NULL ? strlen(text) : 0;
+
+	if (length < room) {
+		memcpy(to, text != NULL ? text : "", length);
+	}
+	return length < room;
+}
+
+/* The seat, or why there is none. */
+static enum door_result ask(const struct rdp *rdp, int *seat)
+{
+	const rdpSettings *settings = rdp->peer->settings;
+	struct door_login login = {.name = ""};
+	struct door_answer answer;
+	struct packet packet = {
+		.bytes = &answer, .size = sizeof(answer), .fds = seat, .fds_max = 1};
+	bool asked = take_text(login.name, sizeof(login.name), settings->Username) &&
+		     take_text(login.password, sizeof(login.password), settings->Password);
+
+	asked = asked && packet_send(rdp->door, 0, &login, sizeof(login), NULL, 0) == 0;
+	explicit_bzero(&login, sizeof(login));
+	if (!asked) {
+		return DOOR_WRONG;
+	}
+	if (packet_receive(rdp->door, 0, &packet) != 0 || packet.length != sizeof(answer) ||
+	    (answer.result == DOOR_OPEN) != (packet.fd_count == 1)) {
+		seat_leave();
+	}
+	return answer.result;
+}
+
+static bool open_screen(struct rdp *rdp)
+{
+	struct screen registers;
+
+	seat_look(&rdp->seat, &registers);
+	return frame_init(&rdp->frame, rdp->seat.memory) &&
+	       frame_look(&rdp->frame, &registers, NULL, NULL) == FRAME_RESIZED;
+}
+
+static bool log_in(struct rdp *rdp)
+{
+	static const UINT32 reasons[] = {
+		[DOOR_WRONG] = ERRINFO_SERVER_FRESH_CREDENTIALS_REQUIRED,
+		[DOOR_FORBIDDEN] = ERRINFO_SERVER_INSUFFICIENT_PRIVILEGES,
+		[DOOR_CLOSED] = ERRINFO_SERVER_DENIED_CONNECTION,
+	};
+	rdpRdp *library = rdp->peer->context->rdp;
+	int seat = -1;
+	enum door_result result = ask(rdp, &seat);
+
+	if (result != DOOR_OPEN) {
+		freerdp_set_error_info(
+			library, reasons[result < ARRAY_COUNT(reasons) ? result : DOOR_CLOSED]);
+		(void)freerdp_send_error_info(library);
+		return false;
+	}
+	seat_take(&rdp->seat, seat);
+	return open_screen(rdp);
+}
+
+/* What the library has agreed upon is with us; it goes on as if it had been with the viewer. */
+static BOOL on_negotiated(freerdp_peer *peer, SEC_WINNT_AUTH_IDENTITY *identity, BOOL automatic)
+{
+	const struct rdp *rdp = peer->ContextExtra;
+	struct door_hello hello;
+	struct packet packet = {.bytes = &hello, .size = sizeof(hello)};
+
+	(void)identity;
+	(void)automatic;
+	if (rdp->door < 0) {
+		return TRUE;
+	}
+	if (packet_receive(rdp->door, 0, &packet) != 0 || packet.length != sizeof(hello)) {
+		seat_leave();
+	}
+	peer->settings->RequestedProtocols = hello.requested;
+	peer->settings->SelectedProtocol = hello.selected;
+	return TRUE;
+}
+
 /* Before it is told how large its desktop is. */
 static BOOL on_capabilities(freerdp_peer *peer)
 {
-	const struct rdp *rdp = peer->ContextExtra;
+	struct rdp *rdp = peer->ContextExtra;
 
+	if (rdp->door >= 0 && !log_in(rdp)) {
+		return FALSE;
+	}
 	if (peer->settings->ColorDepth == 24) {
 		peer->settings->ColorDepth =
 			16; /* the library does not write runs of 24 bits right */
@@ -174,12 +270,12 @@ static bool shows(const struct rdp *rdp)
 
 static void serve(struct rdp *rdp, int fd)
 {
-	struct pollfd polls[] = {{.fd = fd, .events = POLLIN},
-				 {.fd = rdp->seat.fd, .events = POLLIN}};
+	struct pollfd polls[] = {{.fd = fd, .events = POLLIN}, {.events = POLLIN}};
 	freerdp_peer *peer = rdp->peer;
 	uint64_t next = 0, now;
 
 	for (;;) {
+		polls[1].fd = rdp->seat.fd; /* -1: not yet */
 		now = clock_ms();
 		if (shows(rdp) && now >= next) {
 			next = now + SEAT_LOOK_MS;
@@ -222,6 +318,7 @@ static void set_up(freerdp_peer *peer)
 	settings->RemoteFxCodec = FALSE;
 	settings->NSCodec = FALSE;
 	settings->SupportGraphicsPipeline = FALSE;
+	peer->Logon = on_negotiated;
 	peer->Capabilities = on_capabilities;
 	peer->PostConnect = on_connected;
 	peer->Activate = on_active;
@@ -244,24 +341,47 @@ static bool begin(struct rdp *rdp, int fd)
 	return rdp_picture_begin(&rdp->picture) && peer->Initialize(peer);
 }
 
-void viewer_run(int seat, int client, const char *name)
+static void begin_library(void)
 {
-	static struct rdp rdp;
-	struct screen registers;
-
-	(void)name; /* RDP has no place for it */
 	(void)WLog_SetLogLevel(WLog_GetRoot(), WLOG_OFF);
 	(void)winpr_InitializeSSL(WINPR_SSL_INIT_DEFAULT);
-	seat_take(&rdp.seat, seat);
-	seat_look(&rdp.seat, &registers);
-	if (!frame_init(&rdp.frame, rdp.seat.memory) ||
-	    frame_look(&rdp.frame, &registers, NULL, NULL) != FRAME_RESIZED ||
-	    !begin(&rdp, client)) {
-		say("no memory for a viewer");
-		seat_leave();
-	}
+}
+
+static _Noreturn void run(struct rdp *rdp, int client)
+{
 	if (sandbox_enter_viewer()) {
-		serve(&rdp, client);
+		serve(rdp, client);
 	}
 	seat_leave();
+}
+
+static _Noreturn void fail(void)
+{
+	say("no memory for a viewer");
+	seat_leave();
+}
+
+void viewer_run(int seat, int client, const char *name)
+{
+	static struct rdp rdp = {.door = -1};
+
+	(void)name; /* RDP has no place for it */
+	begin_library();
+	seat_take(&rdp.seat, seat);
+	if (!open_screen(&rdp) || !begin(&rdp, client)) {
+		fail();
+	}
+	run(&rdp, client);
+}
+
+static void run_login(int client, int door)
+{
+	static struct rdp rdp = {.seat = {.fd = -1}};
+
+	begin_library();
+	rdp.door = door;
+	if (!begin(&rdp, client)) {
+		fail();
+	}
+	run(&rdp, client);
 }

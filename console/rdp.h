@@ -28,6 +28,7 @@ struct rdp {
 	struct frame frame;
 	freerdp_peer *peer;
 	struct rdp_picture picture;
+	int door;    /* where a seat is asked for; -1: it has one */
 	bool active; /* it takes pictures */
 	bool hidden; /* it has said that nobody looks */
 	bool whole;  /* what it shows is not ours */

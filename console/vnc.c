@@ -18,6 +18,7 @@
 #define RFB_WHEEL_DOWN 0x10
 
 const char viewer_program[] = "vmvnc";
+void (*const viewer_run_login)(int client, int door) = NULL;
 
 static struct viewer *viewer_of(rfbClientPtr client)
 {

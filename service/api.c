@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -885,6 +886,35 @@ static void open_display(struct call *call)
 	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
 }
 
+/* One end of a pair goes to the worker, the other one to who asks. A worker that will not have it hangs up. */
+static void open_seat(struct call *call)
+{
+	const json_t *document = call->machine->settings.document;
+	struct request *request = call->request;
+	struct refusal why;
+	int pair[2];
+
+	if (call->machine->link == NULL || (!json_is_true(json_object_get(document, "vga")) &&
+					    json_object_get(document, "vnc") == NULL &&
+					    json_object_get(document, "rdp") == NULL)) {
+		refuse(&why, SERVICE_BAD_STATE, "start it with `vga`",
+		       "'%s' is %s and has no screen", call->machine->name,
+		       machine_state_name(call->machine->state));
+		api_refuse(request, &why);
+		return;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+		refuse(&why, SERVICE_BAD_IO, "try again", "the screen of '%s': %s",
+		       call->machine->name, strerror(errno));
+		api_refuse(request, &why);
+		return;
+	}
+	link_ask(call->machine, CONTROL_SEAT, json_object(), pair[1], link_ignore, NULL);
+	request->display = pair[0];
+	request->seat = true;
+	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
+}
+
 /* ---- Moves ---- */
 
 static void begin_move(struct call *call)
@@ -1133,6 +1163,7 @@ static const struct route {
 	{"DELETE", "/v1/machines/*",           ROLE_ADMIN,    delete_machine},
 	{"GET",    "/v1/machines/*/console",   ROLE_OPERATOR, open_console},
 	{"GET",    "/v1/machines/*/display",   ROLE_OPERATOR, open_display},
+	{"GET",    "/v1/machines/*/seat",      ROLE_OPERATOR, open_seat},
 	{"POST",   "/v1/machines/*/actions/*", ROLE_OPERATOR, act},
 	{"GET",    "/v1/machines/*/checkpoints", ROLE_VIEWER, list_checkpoints},
 	{"POST",   "/v1/machines/*/checkpoints", ROLE_OPERATOR, take_checkpoint},

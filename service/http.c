@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hosted/packet.h"
 #include "hosted/say.h"
 #include "service/service.h"
 
@@ -222,6 +223,9 @@ static void upgrade(void *user, struct MHD_Connection *connection, void *context
 		/* The socket becomes a worker's, which would miss what has been read of it. */
 		attached = extra_size == 0 && move_attach(machine, request->moves == MOVES_HERE, fd,
 							  console_closed, upgraded);
+	} else if (screen >= 0 && request->seat) {
+		(void)!packet_send(fd, MSG_DONTWAIT, "", 1, &screen, 1);
+		attached = false; /* that was all */
 	} else if (screen >= 0) {
 		request->display = -1;
 		attached = display_attach(machine, screen, fd, console_closed, upgraded);

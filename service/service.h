@@ -659,6 +659,7 @@ struct request {
 	char location[160], etag[48];
 	char console[UUID_TEXT]; /* instead of an answer: this machine's */
 	int display;             /* ... its screen, in place of COM1; -1: none */
+	bool seat;               /* ... that is a seat there, handed over */
 	enum { MOVES_NOT, MOVES_AWAY, MOVES_HERE } moves; /* ... the way that it moves */
 	bool stream; /* instead of an answer: events, from `seen` on */
 	uint64_t seen;

@@ -327,12 +327,13 @@ static void upgraded(void *user, struct MHD_Connection *connection, void *contex
 					.client = client,
 					.session = session->tls_session,
 					.framed = upgrade->framed,
-					.secret = &upgrade->secret};
+					.secret = &upgrade->secret,
+					.door = -1};
 
 	(void)context;
 	(void)fd;
 	(void)handle;
-	console_serve(&console, (const uint8_t *)extra, extra_size);
+	(void)console_serve(&console, (const uint8_t *)extra, extra_size);
 	_exit(0);
 }
 

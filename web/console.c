@@ -187,11 +187,21 @@ static bool wait_for_bytes(const struct state *state)
 		{console->client, (short)((reads_up ? POLLIN : 0) | (reads_down ? 0 : POLLOUT)), 0},
 		{console->service, (short)((reads_down ? POLLIN : 0) | (reads_up ? 0 : POLLOUT)),
 		 0},
+		{reads_up && reads_down ? console->door : -1, POLLIN, 0},
 	};
 	bool has_some = (reads_up && gnutls_record_check_pending(console->session) != 0) ||
 			(reads_down && state->control_length != 0);
 
-	return poll(fds, 2, has_some ? 0 : CHECK_SECONDS * 1000) != 0 || has_some;
+	return poll(fds, 3, has_some ? 0 : CHECK_SECONDS * 1000) != 0 || has_some;
+}
+
+/* What came before the question has been carried, so that nothing is left in a buffer. */
+static bool is_asked(const struct state *state)
+{
+	struct pollfd door = {state->console->door, POLLIN, 0};
+
+	return state->up.length == 0 && state->down.length == 0 && state->control_length == 0 &&
+	       door.fd >= 0 && poll(&door, 1, 0) == 1;
 }
 
 static time_t now_seconds(void)
@@ -202,7 +212,12 @@ static time_t now_seconds(void)
 	return now.tv_sec;
 }
 
-void console_serve(const struct console *console, const uint8_t *extra, size_t length)
+static bool still_may(const struct console *console)
+{
+	return console->end != 0 ? now_seconds() < console->end : ask_still_may(console->secret);
+}
+
+bool console_serve(const struct console *console, const uint8_t *extra, size_t length)
 {
 	struct state state = {.console = console};
 	time_t checked = now_seconds();
@@ -221,7 +236,7 @@ void console_serve(const struct console *console, const uint8_t *extra, size_t l
 	while (there && (!state.ends || state.down.length != 0 || state.control_length != 0)) {
 		if (!wait_for_bytes(&state) || now_seconds() - checked >= CHECK_SECONDS) {
 			checked = now_seconds();
-			if (!ask_still_may(console->secret)) {
+			if (!still_may(console)) {
 				end(&state, WEBSOCKET_POLICY);
 			}
 		}
@@ -230,6 +245,10 @@ void console_serve(const struct console *console, const uint8_t *extra, size_t l
 			fill_down(&state);
 		}
 		there = flush(console, &state.down, to_client);
+		if (is_asked(&state)) {
+			return true;
+		}
 	}
 	(void)gnutls_bye(console->session, GNUTLS_SHUT_WR);
+	return false;
 }

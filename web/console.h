@@ -9,9 +9,11 @@ struct console {
 	gnutls_session_t session; /* on the client's */
 	bool framed;
 	const struct secret *secret; /* that was shown: what holds no more ends it */
+	time_t end;                  /* not 0: instead, when it ends (CLOCK_MONOTONIC, seconds) */
+	int door;                    /* -1, or a socket at which somebody may ask */
 };
 
-/* `extra`: what the client has sent already. Returns when it is over. */
-void console_serve(const struct console *console, const uint8_t *extra, size_t length);
+/* `extra`: what the client has sent already. True: the door is readable, and nothing is on its way; else it is over. */
+bool console_serve(const struct console *console, const uint8_t *extra, size_t length);
 
 #endif

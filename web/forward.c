@@ -35,26 +35,34 @@ bool forward_is_path(const char *uri)
 	return true;
 }
 
-bool forward_screen(const char *name, char user[USER_MAX], char uri[SCREEN_URI_MAX])
+bool forward_machine(const char *machine, const char *what, char uri[SCREEN_URI_MAX])
 {
-	static const char before[] = "/v1/machines/", after[] = "/display";
-	const char *at = strrchr(name, '@');
-	size_t length;
+	static const char before[] = "/v1/machines/";
+	size_t length = sizeof(before) - 1;
 
-	if (at == NULL || at == name || (size_t)(at - name) >= USER_MAX || at[1] == '\0' ||
-	    strlen(at + 1) >= MACHINE_MAX) {
+	if (machine[0] == '\0' || strlen(machine) >= MACHINE_MAX) {
+		return false;
+	}
+	memcpy(uri, before, sizeof(before));
+	for (; *machine != '\0'; machine++) {
+		length += (size_t)snprintf(uri + length, SCREEN_URI_MAX - length, "%%%02X",
+					   (unsigned char)*machine);
+	}
+	snprintf(uri + length, SCREEN_URI_MAX - length, "/%s", what);
+	return true;
+}
+
+bool forward_screen(const char *name, const char *what, char user[USER_MAX],
+		    char uri[SCREEN_URI_MAX])
+{
+	const char *at = strrchr(name, '@');
+
+	if (at == NULL || at == name || (size_t)(at - name) >= USER_MAX) {
 		return false;
 	}
 	memcpy(user, name, (size_t)(at - name));
 	user[at - name] = '\0';
-	memcpy(uri, before, sizeof(before));
-	length = sizeof(before) - 1;
-	for (at++; *at != '\0'; at++) {
-		length += (size_t)snprintf(uri + length, SCREEN_URI_MAX - length, "%%%02X",
-					   (unsigned char)*at);
-	}
-	memcpy(uri + length, after, sizeof(after));
-	return true;
+	return forward_machine(at + 1, what, uri);
 }
 
 /* The value of a header's line, if it is of this name; cut where there is no room. */

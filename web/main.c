@@ -19,8 +19,8 @@
 #define DAYS_MAX   3650
 
 static const char help[] =
-	"usage: vweb [--listen ADDRESS:PORT]... [--vnc ADDRESS:PORT]... [--certificate FILE --key "
-	"FILE] [options]\n"
+	"usage: vweb [--listen ADDRESS:PORT]... [--vnc ADDRESS:PORT]... [--rdp ADDRESS:PORT]... "
+	"[--certificate FILE --key FILE] [options]\n"
 	"       vweb token add NAME --user USER [--machine NAME] [--client-certificate FILE] "
 	"[--days N]\n"
 	"       vweb token add NAME --client-authority FILE [--user USER] [--machine NAME] [--days "
@@ -34,6 +34,9 @@ static const char help[] =
 	"  --listen ADDRESS:PORT   " WEB_LISTEN " unless given; [::]:8443 is everybody\n"
 	"  --vnc ADDRESS:PORT      where machines' screens are for viewers that speak VNC with "
 	"TLS (X509Plain), as USER@MACHINE\n"
+	"  --rdp ADDRESS:PORT      likewise for viewers that speak RDP with TLS; VMConnect's port "
+	"is "
+	"2179\n"
 	"  --certificate FILE      PEM; without it one is made, which signs itself\n"
 	"  --key FILE              ... its key\n"
 	"  --store FOLDER          key, certificate and tokens; " WEB_STORE "\n"
@@ -59,15 +62,15 @@ struct words {
 	bool https; /* somewhere */
 };
 
-static bool take_listen(struct words *words, const char *where, bool vnc)
+static bool take_listen(struct words *words, const char *where, enum listens whom)
 {
 	if (words->monitor.listener_count == LISTENERS_MAX) {
 		say("--listen %s: %d are enough", where, LISTENERS_MAX);
 		return false;
 	}
-	words->monitor.vnc[words->monitor.listener_count] = vnc;
+	words->monitor.listens[words->monitor.listener_count] = whom;
 	words->listen[words->monitor.listener_count++] = where;
-	words->https |= !vnc;
+	words->https |= whom == LISTENS_HTTPS;
 	return true;
 }
 
@@ -90,6 +93,7 @@ static int take_words(struct words *words, int argc, char **argv)
 	static const struct option options[] = {
 		{"listen", required_argument, NULL, 'l'},
 		{"vnc", required_argument, NULL, 'v'},
+		{"rdp", required_argument, NULL, 'r'},
 		{"certificate", required_argument, NULL, 'c'},
 		{"key", required_argument, NULL, 'k'},
 		{"store", required_argument, NULL, 'f'},
@@ -109,7 +113,11 @@ static int take_words(struct words *words, int argc, char **argv)
 		switch (option) {
 		case 'l':
 		case 'v':
-			good = take_listen(words, optarg, option == 'v');
+		case 'r':
+			good = take_listen(words, optarg,
+					   option == 'v'   ? LISTENS_VNC
+					   : option == 'r' ? LISTENS_RDP
+							   : LISTENS_HTTPS);
 			break;
 		case 'c':
 			words->certificate = optarg;
@@ -210,8 +218,9 @@ static int listen_tcp(const char *where)
 }
 
 /* As it is: of port 0 the kernel has chosen one. */
-static void say_address(int listener, bool vnc)
+static void say_address(int listener, enum listens whom)
 {
+	static const char *const schemes[] = {"https", "vnc", "rdp"};
 	struct sockaddr_storage own;
 	socklen_t size = sizeof(own);
 	char address[ADDRESS_MAX], port[8];
@@ -219,8 +228,8 @@ static void say_address(int listener, bool vnc)
 	if (getsockname(listener, (struct sockaddr *)&own, &size) == 0 &&
 	    getnameinfo((struct sockaddr *)&own, size, address, sizeof(address), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
-		say(own.ss_family == AF_INET6 ? "%s://[%s]:%s/" : "%s://%s:%s/",
-		    vnc ? "vnc" : "https", address, port);
+		say(own.ss_family == AF_INET6 ? "%s://[%s]:%s/" : "%s://%s:%s/", schemes[whom],
+		    address, port);
 	}
 }
 
@@ -228,7 +237,7 @@ static int serve(struct words *words)
 {
 	struct monitor *monitor = &words->monitor;
 
-	if (!words->https && !take_listen(words, WEB_LISTEN, false)) {
+	if (!words->https && !take_listen(words, WEB_LISTEN, LISTENS_HTTPS)) {
 		return EXIT_USAGE;
 	}
 	if (!store_make(monitor->store) || !certificate_load(&monitor->certificate, monitor->store,
@@ -242,7 +251,7 @@ static int serve(struct words *words)
 		}
 	}
 	for (unsigned int i = 0; i < monitor->listener_count; i++) {
-		say_address(monitor->listeners[i], monitor->vnc[i]);
+		say_address(monitor->listeners[i], monitor->listens[i]);
 	}
 	say("the certificate's SHA-256 fingerprint: %s", monitor->certificate.fingerprint);
 	monitor_run(monitor);

@@ -22,6 +22,7 @@
 #include "hosted/listen.h"
 #include "hosted/packet.h"
 #include "hosted/say.h"
+#include "web/rdp.h"
 #include "web/vnc.h"
 #include "web/web.h"
 
@@ -386,7 +387,7 @@ static struct connection *find_place(const char *network)
 	return same < OF_ADDRESS_MAX ? place : NULL;
 }
 
-static void start(struct connection *place, int client, bool vnc)
+static void start(struct connection *place, int client, enum listens whom)
 {
 	int pair[2];
 
@@ -396,8 +397,10 @@ static void start(struct connection *place, int client, bool vnc)
 	place->process = fork_helper(NULL);
 	if (place->process == 0) {
 		close(pair[0]);
-		if (vnc) {
+		if (whom == LISTENS_VNC) {
 			vnc_serve(client, pair[1], &monitor->certificate);
+		} else if (whom == LISTENS_RDP) {
+			rdp_serve(client, pair[1], &monitor->certificate);
 		} else {
 			connection_serve(client, pair[1], &monitor->certificate,
 					 token_certificates(monitor->store));
@@ -413,7 +416,7 @@ static void start(struct connection *place, int client, bool vnc)
 	place->fd = pair[0];
 }
 
-static void accept_one(int listener, bool vnc)
+static void accept_one(int listener, enum listens whom)
 {
 	struct sockaddr_storage from = {0};
 	socklen_t size = sizeof(from);
@@ -430,7 +433,7 @@ static void accept_one(int listener, bool vnc)
 	place = find_place(named.network);
 	if (place != NULL) {
 		*place = named;
-		start(place, client, vnc);
+		start(place, client, whom);
 	}
 	close(client);
 }
@@ -519,7 +522,7 @@ void monitor_run(struct monitor *own)
 		more = fds[0].revents == 0 || take_signal(fds[0].fd);
 		for (unsigned int i = 0; i < listeners; i++) {
 			if (fds[1 + i].revents != 0) {
-				accept_one(own->listeners[i], own->vnc[i]);
+				accept_one(own->listeners[i], own->listens[i]);
 			}
 		}
 	}

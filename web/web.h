@@ -189,7 +189,11 @@ struct monitor {
 	const char *store, *socket, *pam;
 	struct certificate certificate;
 	int listeners[LISTENERS_MAX];
-	bool vnc[LISTENERS_MAX]; /* at that one viewers connect, with VNC */
+	enum listens {
+		LISTENS_HTTPS,
+		LISTENS_VNC,
+		LISTENS_RDP
+	} listens[LISTENERS_MAX]; /* for whom */
 	unsigned int listener_count;
 };
 
@@ -234,11 +238,14 @@ bool head_parse(const char *text, struct head *head);
 /* Whether it is a path that can be asked of the API: "/v1" or below, only printable ASCII. */
 bool forward_is_path(const char *uri);
 /*
- * A name USER@MACHINE as the user and the path of the machine's screen. The last @ counts: a user's name may have one, a machine that has one in its
+ * A name USER@MACHINE as the user and the path of what the machine has ("display", "seat"). The last @ counts: a user's name may have one, a machine that has one in its
  * name is called by its id. False: it is no such name.
  */
 #define SCREEN_URI_MAX (3 * MACHINE_MAX + 32)
-bool forward_screen(const char *name, char user[USER_MAX], char uri[SCREEN_URI_MAX]);
+bool forward_screen(const char *name, const char *what, char user[USER_MAX],
+		    char uri[SCREEN_URI_MAX]);
+/* The same of a machine that is named by itself. */
+bool forward_machine(const char *machine, const char *what, char uri[SCREEN_URI_MAX]);
 /* What is asked on this connection is for one machine from now on. */
 bool forward_limit(int fd, const char *machine) MUST_CHECK;
 /*

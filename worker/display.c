@@ -5,10 +5,6 @@
  * All of it is the main thread's.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,19 +13,15 @@
 
 #include "hosted/listen.h"
 #include "hosted/packet.h"
+#include "hosted/show.h"
 #include "include/mgmt/display.h"
 #include "include/mgmt/screen.h"
 #include "worker/machine.h"
 #include "worker/say.h"
 
 #define BACKLOG 8
-/* Descriptors of what is started. */
-#define SHOW_LISTENER 3
-#define SHOW_SEAT     4
 /* Of one seat's requests before another's turn comes. */
 #define TURN 64
-
-extern char **environ;
 
 /* A program that shows the machine, if there is a socket for it. */
 struct show {
@@ -88,6 +80,15 @@ static bool sit_down(struct machine *machine, int fd)
 	}
 	display->seats[i] = (struct display_seat){.fd = fd, .change_count = SCREEN_ALL};
 	return true;
+}
+
+bool display_sit(struct machine *machine, int fd)
+{
+	if (machine->display.epoll < 0) {
+		close(fd);
+		return false;
+	}
+	return sit_down(machine, fd);
 }
 
 static void press(struct machine *machine, struct display_seat *seat,
@@ -219,57 +220,13 @@ void display_serve(struct machine *machine)
 
 /* ---- The program ---- */
 
-/* Beside this one, or as a shell finds it. */
-static int start(const struct show *show, int listener, int seat, const char *name)
-{
-	char beside[PATH_MAX], *slash, *argv[] = {(char *)show->program, (char *)name, NULL};
-	size_t room = strlen(show->program) + 1;
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	ssize_t length = readlink("/proc/self/exe", beside, sizeof(beside) - room);
-	pid_t child;
-	int ret;
-
-	beside[length > 0 ? length : 0] = '\0';
-	slash = strrchr(beside, '/');
-	strcpy(slash != NULL ? slash + 1 : beside, show->program);
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	ret = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, 0, 1);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, listener, SHOW_LISTENER);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_adddup2(&actions, seat, SHOW_SEAT);
-	ret = ret != 0 ? ret : posix_spawn_file_actions_addclosefrom_np(&actions, SHOW_SEAT + 1);
-	ret = ret != 0 ? ret : posix_spawnattr_setsigmask(&attributes, &none);
-	ret = ret != 0 ? ret : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	if (ret == 0) {
-		ret = posix_spawn(&child, beside, &actions, &attributes, argv, environ);
-		if (ret == ENOENT || ret == ENOTDIR) {
-			ret = posix_spawnp(&child, show->program, &actions, &attributes, argv,
-					   environ);
-		}
-	}
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return ret;
-}
-
-/* What is duplicated to a low number must not stand on one. */
-static int raise_fd(int fd)
-{
-	int raised = fcntl(fd, F_DUPFD_CLOEXEC, SHOW_SEAT + 1);
-
-	close(fd);
-	return raised;
-}
-
 static bool begin_show(struct machine *machine, const struct show *show)
 {
 	const struct config_file *socket = show->socket;
-	char option[16], what[64];
+	char option[16], what[64],
+		*words[] = {(char *)show->program, (char *)machine->config->name, NULL};
 	int listener, seats[2], ret;
+	pid_t child;
 
 	if (socket->path == NULL) {
 		return true;
@@ -279,12 +236,11 @@ static bool begin_show(struct machine *machine, const struct show *show)
 	if (listener < 0) {
 		return false;
 	}
-	if ((listener = raise_fd(listener)) < 0 ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, seats) != 0) {
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, seats) != 0) {
+		close(listener);
 		return refuse(show, socket->path, errno);
 	}
-	seats[1] = raise_fd(seats[1]);
-	ret = seats[1] < 0 ? errno : start(show, listener, seats[1], machine->config->name);
+	ret = show_start(show->program, words, listener, seats[1], &child);
 	close(listener);
 	close(seats[1]);
 	if (ret != 0) {
@@ -307,7 +263,7 @@ bool display_create(struct machine *machine)
 	for (i = 0; i < DISPLAY_PLACES; i++) {
 		display->seats[i].fd = -1;
 	}
-	if (config->vnc.path == NULL && config->rdp.path == NULL) {
+	if (!config->vga) {
 		return true;
 	}
 	display->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -386,6 +386,8 @@ void screen_describe(struct machine *machine, bool follow, struct screen *to);
 
 /* display.c: who looks at the screen, types and moves the mouse (include/mgmt/display.h). False: said why. */
 bool display_create(struct machine *machine) MUST_CHECK;
+/* Takes the descriptor, a socket of packets, for a seat more. False: there is none left, or no screen. */
+bool display_sit(struct machine *machine, int fd) MUST_CHECK;
 void display_destroy(struct machine *machine);
 /* Readable: display_serve() has something to do; -1: nobody ever looks. */
 int display_fd(const struct machine *machine);

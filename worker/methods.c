@@ -1269,6 +1269,27 @@ static json_t *run_console(struct rpc_request *request, const struct parameters 
 	return json_object();
 }
 
+static json_t *run_seat(struct rpc_request *request, const struct parameters *p)
+{
+	socklen_t size = sizeof(int);
+	int type;
+
+	(void)p;
+	if (getsockopt(request->fds[0], SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+	    type != SOCK_SEQPACKET) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				  "the descriptor is no socket of packets",
+				  "give one end of a pair of SOCK_SEQPACKET sockets");
+	}
+	request->fd_count = 0;
+	if (!display_sit(control_of(request)->machine, request->fds[0])) {
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  "the machine has no screen, or too many look at it",
+				  "start vmwp with --vga, or end a viewer");
+	}
+	return json_object();
+}
+
 /* A regular file takes what is written to it; who gave it owns the machine. */
 static json_t *run_screen(struct rpc_request *request, const struct parameters *p)
 {
@@ -1600,6 +1621,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_DEVICE_ADD, true, 1, 2,                MEMBERS(device_add_members), run_device_add},
 	{CONTROL_DEVICE_REMOVE, true, 0, 0,             MEMBERS(device_remove_members), run_device_remove},
 	{CONTROL_SCREEN,  true,  1, 1,                  NULL, 0,                 run_screen},
+	{CONTROL_SEAT,    true,  1, 1,                  NULL, 0,                 run_seat},
 	{CONTROL_CONSOLE, true,  1, 1,                  NULL, 0,                 run_console},
 	{CONTROL_MEMORY,  true,  0, 0,                  MEMBERS(memory_members), run_memory},
 	{CONTROL_SOCKET,  true,  1, 1,                  NULL, 0,                 run_socket},

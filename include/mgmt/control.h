@@ -135,7 +135,9 @@
  * and its group too, if that was its last.
  */
 #define CONTROL_DEVICE_REMOVE "device.remove"
-#define CONTROL_CONSOLE       "console" /* with a stream socket, which becomes the far end of COM1 */
+#define CONTROL_SEAT                                                                               \
+	"seat" /* with a socket of packets (SOCK_SEQPACKET), which becomes a seat at the screen (display.h) */
+#define CONTROL_CONSOLE "console" /* with a stream socket, which becomes the far end of COM1 */
 /*
  * [target?, minimum?, maximum?: bytes] -> dynamic-memory, as in "status": how much memory the guest is to have, between the other two, and these; the maximum not above
  * the configuration's. It takes its time, and the guest may not give all that is asked for.

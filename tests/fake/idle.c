@@ -88,6 +88,13 @@ int disk_get_info(struct disk *disk, unsigned layer, struct disk_info *info)
 	return 0;
 }
 
+bool display_sit(struct machine *m, int fd)
+{
+	(void)m;
+	close(fd);
+	return false;
+}
+
 int64_t screen_write(struct machine *m, int fd)
 {
 	(void)m;

@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (forward_is_path(text)) {
 		EXPECT(strcspn(text, " \r\n\t") == strlen(text));
 	}
-	if (forward_screen(text, user, uri)) {
+	if (forward_screen(text, "display", user, uri)) {
 		EXPECT(strlen(user) >= 1 && strncmp(text, user, strlen(user)) == 0 &&
 		       text[strlen(user)] == '@');
 		EXPECT(strlen(uri) < sizeof(uri) && forward_is_path(uri));

@@ -197,7 +197,7 @@ static int set_up(bool rdp)
 	releases = 0;
 	buttons = 0;
 	has_drivers = false;
-	config = (struct config){.name = "test"};
+	config = (struct config){.name = "test", .vga = true};
 	*(rdp ? &config.rdp : &config.vnc) = socket;
 	machine.config = &config;
 	machine.screen_fd = memfd_create("screen", MFD_CLOEXEC);
@@ -250,6 +250,27 @@ static void test_looks_and_types(void **state)
 	assert_false(keys[0x9d]);
 	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .x = -5, .buttons = 2});
 	assert_int_equal(buttons, 2);
+}
+
+/* Whom the service brings; and without a screen nobody. */
+static void test_brought(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_true(display_sit(&machine, ends[1]));
+	expect_hello(ends[0]);
+	ask(ends[0], (struct display_request){.type = DISPLAY_KEY, .key = 5, .down = 1});
+	assert_true(keys[5]);
+	close(ends[0]);
+	serve();
+	assert_false(keys[5]);
+	display_destroy(&machine);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_false(display_sit(&machine, ends[1]));
+	assert_true(is_hung_up(ends[0]));
+	close(ends[0]);
 }
 
 static void test_rdp(void **state)
@@ -448,6 +469,7 @@ int main(void)
 		SEATED(test_descriptor_unasked),
 		SEATED(test_keeps_the_end),
 		SEATED(test_takes_no_answer),
+		SEATED(test_brought),
 		SEATED(test_no_more_seats),
 		cmocka_unit_test_setup_teardown(test_rdp, setup_rdp, teardown),
 	};
