@@ -32,11 +32,6 @@ static uint32_t asked; /* pages of the request that is under way */
 
 /* ---- The channel ---- */
 
-void vsp_wake_all(struct vsp_device *dev)
-{
-	(void)dev;
-}
-
 struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
 {
 	(void)dev;

@@ -19,11 +19,6 @@ static bool held[256]; /* as the guest knows them */
 
 /* ---- The channel ---- */
 
-void vsp_wake_all(struct vsp_device *dev)
-{
-	(void)dev;
-}
-
 struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
 {
 	(void)dev;

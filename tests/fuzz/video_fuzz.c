@@ -26,11 +26,6 @@ static uint64_t place, now;
 
 /* ---- The channel ---- */
 
-void vsp_wake_all(struct vsp_device *dev)
-{
-	(void)dev;
-}
-
 struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
 {
 	(void)dev;

@@ -23,6 +23,7 @@
 #include "worker/job.h"
 #include "worker/machine.h"
 #include "worker/arrival.h"
+#include "worker/nics.h"
 #include "worker/save.h"
 
 #define VPS 4

@@ -20,6 +20,7 @@
 #include "lib/state.h"
 #include "tests/fake/backend.h"
 #include "vmbus/vmbus.h"
+#include "vsp/input/input.h"
 #include "vsp/integration/integration.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
@@ -262,6 +263,19 @@ void tpm_save(const struct tpm *tpm, struct state_writer *writer)
 int tpm_load(struct tpm *tpm, struct state_reader *list)
 {
 	(void)tpm;
+	(void)list;
+	return 0;
+}
+
+void input_save(struct input *input, struct state_writer *writer)
+{
+	(void)input;
+	(void)writer;
+}
+
+int input_load(struct input *input, struct state_reader *list)
+{
+	(void)input;
 	(void)list;
 	return 0;
 }
