@@ -84,7 +84,7 @@ static const unsigned int ioctls[] = {
 	TCSETS, TCSETSW, BLKGETSIZE64, /* a block device is attached */
 };
 
-/* Commands of fcntl(). Not those by which the kernel sends signals on our behalf. */
+/* Commands of fcntl(). Not those by which the kernel sends signals on our behalf, nor F_SETFL: a switch counts on eventfds that do not block. */
 static const unsigned int fcntls[] = {
 	F_DUPFD_CLOEXEC,              /* the serial socket's second descriptor */
 	F_OFD_SETLK,                  /* a disk's file is one machine's */
