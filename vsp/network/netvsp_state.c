@@ -4,8 +4,8 @@
  *   network 1   instance, address of the port, queues, by which it is known again; the handshake: version, largest frame, the guest's capabilities,
  *               RNDIS initialized, running; a change that waits, its transaction, whether that wants an answer; what the guest was told of the link, and is
  *               still to be told; sub-channels asked for, which of them are offered; settings: address, filter, offloads, RSS, multicast addresses
- *     receive 1   if there is one: GPADL, id, bytes
- *     send 1      likewise, and the size of a section
+ *     receive 2   if there is one: GPADL, id, bytes, those of a piece; before 2 a piece had two pages at most
+ *     send 2      likewise, a piece being a section
  *     given 1     pieces of a packet that the guest has not completed, in order: their numbers
  *     reply 1     a control message that had no room, in order: piece, bytes
  *     queue 1     an open channel: its index, an answer that had no room, sends that are not completed: transaction, status
@@ -20,7 +20,7 @@
 #include "vsp/network/netvsp.h"
 
 #define NETWORK_STATE_VERSION 1
-#define BUFFER_STATE_VERSION  1
+#define BUFFER_STATE_VERSION  2
 #define GIVEN_STATE_VERSION   1
 #define REPLY_STATE_VERSION   1
 #define QUEUE_STATE_VERSION   1
