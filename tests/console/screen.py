@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 
-FRAME_BYTES, TEXT_BYTES = 16 << 20, 0x8000
+BYTES = (16 << 20) + 0x8000 + (32 << 20)  # frame memory of the VGA, its text, frame memory of the synthetic display
 LOOK, KEY, POINTER, JOIN = range(4)
 
 
@@ -18,7 +18,7 @@ class Screen:
         self.select, self.size, self.looks, self.seats, self.programs = select, size, 0, set(), []
         self.heard = []  # keys as (key, down), moves as (x, y, buttons, wheel)
         self.memory = os.memfd_create("screen")
-        os.ftruncate(self.memory, FRAME_BYTES + TEXT_BYTES)
+        os.ftruncate(self.memory, BYTES)
 
     def fill(self, colour, left=0, top=0, right=None, bottom=None):
         """Of 0xRRGGBB."""
@@ -45,7 +45,7 @@ class Screen:
         return self.programs[-1]
 
     def sit(self, seat):
-        socket.send_fds(seat, [struct.pack("<II", 0x31707364, FRAME_BYTES + TEXT_BYTES)], [self.memory])
+        socket.send_fds(seat, [struct.pack("<II", 0x31707364, BYTES)], [self.memory])
         self.seats.add(seat)
         self.select.register(seat, selectors.EVENT_READ, self.serve)
 
@@ -55,8 +55,9 @@ class Screen:
         seat.close()
 
     def registers(self):
+        """The VGA's; of the synthetic display, which shows nothing, all zeros."""
         width, height = self.size
-        return struct.pack("<I4x8x32x16x32x768x11H2x", 0x31726373, 0, width, height, 32, 0x41, 0, width, height, 0, 0, 0)
+        return struct.pack("<I4x8x32x16x32x768x11H2x80x", 0x32726373, 0, width, height, 32, 0x41, 0, width, height, 0, 0, 0)
 
     def serve(self, seat):
         data, fds = b"", []
