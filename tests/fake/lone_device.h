@@ -9,4 +9,8 @@
 
 extern struct vsp_device *lone_device; /* the last that was created */
 
+/* Of its channel, the test's to set: the one that is open, and whether that has ended; the one that was loaded. */
+extern struct vsp_channel *lone_channel, *lone_loaded;
+extern bool lone_shut;
+
 #endif

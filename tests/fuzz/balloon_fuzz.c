@@ -20,10 +20,9 @@
 #define MINIMUM 1024u
 
 static struct balloon *balloon;
-static struct vsp_channel *session, *loaded;
 static const struct balloon_config config = {
 	.start = START, .end = PAGES, .minimum = MINIMUM, .maximum = PAGES};
-static bool room, shut, no_memory;
+static bool room, no_memory;
 static bool in_balloon[PAGES]; /* as the guest has it */
 static bool taken[PAGES / BALLOON_BLOCK_PAGES];
 static uint64_t ram;   /* where it ends */
@@ -32,37 +31,11 @@ static uint32_t asked; /* pages of the request that is under way */
 
 /* ---- The channel ---- */
 
-struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
-{
-	(void)dev;
-	(void)index;
-	return session;
-}
-
-void vsp_load(struct vsp_device *dev, unsigned int index, struct vsp_channel *vsp)
-{
-	(void)dev;
-	EXPECT(index == 0 && loaded == NULL);
-	loaded = vsp;
-}
-
-bool vsp_is_ending(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return shut;
-}
-
-bool vsp_is_pausing(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return false;
-}
-
 void channel_break(struct vmbus_channel *channel, const char *reason)
 {
 	(void)channel;
 	EXPECT(reason != NULL);
-	shut = true;
+	lone_shut = true;
 }
 
 int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,
@@ -182,28 +155,30 @@ static void work(void)
 {
 	unsigned int i;
 
-	for (i = 0; session != NULL && !shut && lone_device->class->channel->work(session); i++) {
+	for (i = 0;
+	     lone_channel != NULL && !lone_shut && lone_device->class->channel->work(lone_channel);
+	     i++) {
 		EXPECT(i < 1000);
 	}
 }
 
 static void opens(void)
 {
-	if (session == NULL) {
-		shut = false;
+	if (lone_channel == NULL) {
+		lone_shut = false;
 		memset(in_balloon, 0, sizeof(in_balloon));
 		memset(taken, 0, sizeof(taken)); /* a new kernel has touched all of it */
 		asked = 0;
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &session) == 0);
+		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
 	}
 }
 
 static void closes(void)
 {
-	if (session != NULL) {
-		lone_device->class->channel->closed(session);
-		lone_device->class->free(session);
-		session = NULL;
+	if (lone_channel != NULL) {
+		lone_device->class->channel->closed(lone_channel);
+		lone_device->class->free(lone_channel);
+		lone_channel = NULL;
 	}
 }
 
@@ -215,8 +190,9 @@ static void delivers(const void *bytes, size_t size, uint16_t type)
 
 	EXPECT(copy != NULL);
 	memcpy(copy, bytes, size);
-	if (session != NULL && !shut && lone_device->class->channel->ready(session)) {
-		lone_device->class->channel->packet(session, &packet);
+	if (lone_channel != NULL && !lone_shut &&
+	    lone_device->class->channel->ready(lone_channel)) {
+		lone_device->class->channel->packet(lone_channel, &packet);
 	}
 	free(copy);
 }
@@ -301,10 +277,10 @@ static int loads(const uint8_t *from, size_t size)
 
 	closes();
 	balloon_destroy(&balloon);
-	loaded = NULL;
+	lone_loaded = NULL;
 	EXPECT(balloon_create(NULL, NULL, &config, &balloon) == 0);
 	ret = balloon_load(balloon, &all);
-	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && loaded == NULL));
+	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && lone_loaded == NULL));
 	return ret;
 }
 
@@ -319,15 +295,15 @@ static void moves(const uint8_t *data, size_t size)
 	for (; size >= 2; data += 2, size -= 2) {
 		changed[data[0] % bytes] = data[1];
 	}
-	if (loads(changed, bytes) == 0 && loaded != NULL) {
-		lone_device->class->free(loaded);
+	if (loads(changed, bytes) == 0 && lone_loaded != NULL) {
+		lone_device->class->free(lone_loaded);
 	}
 	EXPECT(loads(state, bytes) == 0);
-	session = loaded;
+	lone_channel = lone_loaded;
 	memset(taken, 0, sizeof(taken)); /* all of the memory is there */
-	if (session != NULL) {
-		shut = false;
-		EXPECT(lone_device->class->load(session, NULL) == 0);
+	if (lone_channel != NULL) {
+		lone_shut = false;
+		EXPECT(lone_device->class->load(lone_channel, NULL) == 0);
 	}
 	EXPECT(saves(changed, bytes) == bytes && memcmp(state, changed, bytes) == 0);
 	free(state);
@@ -361,7 +337,7 @@ static void act(const uint8_t *data, size_t size)
 		}
 		break;
 	case 5:
-		if ((data[1] & 3) == 3 && !shut) {
+		if ((data[1] & 3) == 3 && !lone_shut) {
 			moves(data + 2, size - 2);
 			break;
 		}
@@ -400,17 +376,17 @@ static void look(void)
 	for (i = 0; i < ARRAY_COUNT(taken); i++) {
 		count += taken[i] ? BALLOON_BLOCK_PAGES : 0;
 	}
-	EXPECT(session == NULL || shut ||
+	EXPECT(lone_channel == NULL || lone_shut ||
 	       (state.returned == count && count <= ram - state.assigned));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	room = true;
-	no_memory = shut = false;
+	no_memory = lone_shut = false;
 	ram = START;
 	added = 0;
-	session = NULL;
+	lone_channel = NULL;
 	EXPECT(balloon_create(NULL, NULL, &config, &balloon) == 0);
 	while (size > 3) {
 		size_t length = data[0] % 32 < size - 1 ? data[0] % 32 : size - 1;

@@ -13,37 +13,10 @@
 #include "vsp/input/device.h"
 
 static struct input *device;
-static struct vsp_channel *session, *loaded;
 static bool room, is_mouse;
 static bool held[256]; /* as the guest knows them */
 
 /* ---- The channel ---- */
-
-struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
-{
-	(void)dev;
-	(void)index;
-	return session;
-}
-
-void vsp_load(struct vsp_device *dev, unsigned int index, struct vsp_channel *vsp)
-{
-	(void)dev;
-	EXPECT(index == 0 && loaded == NULL);
-	loaded = vsp;
-}
-
-bool vsp_is_ending(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return false;
-}
-
-bool vsp_is_pausing(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return false;
-}
 
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer)
 {
@@ -96,26 +69,26 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
 
 static void work(void)
 {
-	if (session != NULL) {
-		(void)lone_device->class->channel->work(session);
-		EXPECT(!room || !lone_device->class->channel->work(session));
+	if (lone_channel != NULL) {
+		(void)lone_device->class->channel->work(lone_channel);
+		EXPECT(!room || !lone_device->class->channel->work(lone_channel));
 	}
 }
 
 static void opens(void)
 {
-	if (session == NULL) {
+	if (lone_channel == NULL) {
 		memset(held, 0, sizeof(held));
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &session) == 0);
+		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
 	}
 }
 
 static void closes(void)
 {
-	if (session != NULL) {
-		lone_device->class->channel->closed(session);
-		lone_device->class->free(session);
-		session = NULL;
+	if (lone_channel != NULL) {
+		lone_device->class->channel->closed(lone_channel);
+		lone_device->class->free(lone_channel);
+		lone_channel = NULL;
 	}
 }
 
@@ -129,8 +102,8 @@ static void says(const uint8_t *data, size_t size)
 
 	EXPECT(copy != NULL);
 	memcpy(copy, data, size);
-	if (session != NULL) {
-		lone_device->class->channel->packet(session, &packet);
+	if (lone_channel != NULL) {
+		lone_device->class->channel->packet(lone_channel, &packet);
 	}
 	free(copy);
 }
@@ -174,10 +147,10 @@ static int loads(const uint8_t *from, size_t size)
 
 	closes();
 	input_destroy(&device);
-	loaded = NULL;
+	lone_loaded = NULL;
 	EXPECT(create() == 0);
 	ret = input_load(device, &all);
-	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && loaded == NULL));
+	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && lone_loaded == NULL));
 	return ret;
 }
 
@@ -193,17 +166,17 @@ static void moves(const uint8_t *data, size_t size)
 	for (; size >= 2; data += 2, size -= 2) {
 		changed[data[0] % bytes] = data[1];
 	}
-	if (loads(changed, bytes) == 0 && loaded != NULL) {
-		lone_device->class->free(loaded);
+	if (loads(changed, bytes) == 0 && lone_loaded != NULL) {
+		lone_device->class->free(lone_loaded);
 	}
 	EXPECT(loads(state, bytes) == 0);
-	session = loaded;
-	if (session != NULL) {
-		EXPECT(lone_device->class->load(session, NULL) == 0);
+	lone_channel = lone_loaded;
+	if (lone_channel != NULL) {
+		EXPECT(lone_device->class->load(lone_channel, NULL) == 0);
 		room = true;
 		work();
 	}
-	for (i = 0; i < 256 && session != NULL && !is_mouse; i++) {
+	for (i = 0; i < 256 && lone_channel != NULL && !is_mouse; i++) {
 		EXPECT(!held[i]);
 	}
 	free(state);
@@ -263,7 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fuzz_begin(data, size);
 	room = true;
-	session = NULL;
+	lone_channel = NULL;
 	is_mouse = fuzz_byte() & 1;
 	EXPECT(create() == 0);
 	for (i = 0; i < 400 && fuzz_more(); i++) {
@@ -275,7 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	room = true;
 	work();
-	for (i = 0; i < 256 && session != NULL && !is_mouse; i++) {
+	for (i = 0; i < 256 && lone_channel != NULL && !is_mouse; i++) {
 		EXPECT(!held[i]);
 	}
 	closes();

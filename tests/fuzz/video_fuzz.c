@@ -20,37 +20,10 @@
 #define NOWHERE    UINT64_MAX
 
 static struct video *video;
-static struct vsp_channel *session, *loaded;
-static bool room, shut;
+static bool room;
 static uint64_t place, now;
 
 /* ---- The channel ---- */
-
-struct vsp_channel *vsp_open_channel(struct vsp_device *dev, unsigned int index)
-{
-	(void)dev;
-	(void)index;
-	return session;
-}
-
-void vsp_load(struct vsp_device *dev, unsigned int index, struct vsp_channel *vsp)
-{
-	(void)dev;
-	EXPECT(index == 0 && loaded == NULL);
-	loaded = vsp;
-}
-
-bool vsp_is_ending(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return shut;
-}
-
-bool vsp_is_pausing(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return false;
-}
 
 int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,
 		 const struct iovec *payload, unsigned int count)
@@ -116,25 +89,27 @@ static void work(void)
 {
 	unsigned int i;
 
-	for (i = 0; session != NULL && !shut && lone_device->class->channel->work(session); i++) {
+	for (i = 0;
+	     lone_channel != NULL && !lone_shut && lone_device->class->channel->work(lone_channel);
+	     i++) {
 		EXPECT(i < 1000);
 	}
 }
 
 static void opens(void)
 {
-	if (session == NULL) {
-		shut = false;
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &session) == 0);
+	if (lone_channel == NULL) {
+		lone_shut = false;
+		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
 	}
 }
 
 static void closes(void)
 {
-	if (session != NULL) {
-		lone_device->class->channel->closed(session);
-		lone_device->class->free(session);
-		session = NULL;
+	if (lone_channel != NULL) {
+		lone_device->class->channel->closed(lone_channel);
+		lone_device->class->free(lone_channel);
+		lone_channel = NULL;
 		EXPECT(place == NOWHERE);
 	}
 }
@@ -147,8 +122,9 @@ static void delivers(const void *bytes, size_t size, uint16_t type)
 
 	EXPECT(copy != NULL);
 	memcpy(copy, bytes, size);
-	if (session != NULL && !shut && lone_device->class->channel->ready(session)) {
-		lone_device->class->channel->packet(session, &packet);
+	if (lone_channel != NULL && !lone_shut &&
+	    lone_device->class->channel->ready(lone_channel)) {
+		lone_device->class->channel->packet(lone_channel, &packet);
 	}
 	free(copy);
 	work();
@@ -230,22 +206,22 @@ static int loads(const uint8_t *from, size_t size)
 
 	closes();
 	video_destroy(&video);
-	loaded = NULL;
+	lone_loaded = NULL;
 	EXPECT(video_create(NULL, NULL, false, &video) == 0);
 	ret = video_load(video, &all);
-	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && loaded == NULL));
+	EXPECT(ret == 0 || (ret == -EINVAL && fault.what != NULL && lone_loaded == NULL));
 	return ret;
 }
 
 static bool begins(void)
 {
-	if (loaded != NULL && lone_device->class->load(loaded, NULL) == 0) {
-		session = loaded;
-		shut = false;
+	if (lone_loaded != NULL && lone_device->class->load(lone_loaded, NULL) == 0) {
+		lone_channel = lone_loaded;
+		lone_shut = false;
 		return true;
 	}
-	if (loaded != NULL) {
-		lone_device->class->free(loaded);
+	if (lone_loaded != NULL) {
+		lone_device->class->free(lone_loaded);
 	}
 	return false;
 }
@@ -254,7 +230,7 @@ static bool begins(void)
 static void moves(const uint8_t *data, size_t size)
 {
 	size_t bytes = saves(NULL, 0);
-	bool open = session != NULL;
+	bool open = lone_channel != NULL;
 	uint8_t *state = malloc(bytes), *changed = malloc(bytes);
 
 	EXPECT(state != NULL && changed != NULL && saves(state, bytes) == bytes);
@@ -283,7 +259,7 @@ static void look(bool follow)
 	if (!video_look(video, follow, &view)) {
 		return;
 	}
-	EXPECT(session != NULL && view.width > 0 && view.width <= VIDEO_MAX_WIDTH &&
+	EXPECT(lone_channel != NULL && view.width > 0 && view.width <= VIDEO_MAX_WIDTH &&
 	       view.height > 0 && view.height <= VIDEO_MAX_HEIGHT &&
 	       (view.bits == 32 || view.bits == 16) && view.pitch >= view.width * view.bits / 8u &&
 	       view.offset + (uint64_t)view.pitch * view.height <= VIDEO_BYTES &&
@@ -343,10 +319,10 @@ static void act(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	room = true;
-	shut = false;
+	lone_shut = false;
 	now = 0;
 	place = NOWHERE;
-	session = NULL;
+	lone_channel = NULL;
 	EXPECT(video_create(NULL, NULL, false, &video) == 0);
 	while (size > 4) {
 		size_t length = data[0] % 32 < size - 1 ? data[0] % 32 : size - 1;

@@ -19,23 +19,10 @@
 #define BAR_2  0xf8300000u
 
 static struct vpci *vpci;
-static struct vsp_channel *session;
 static bool room;
 static struct vpci_interrupt last; /* that was created */
 
 /* ---- The channel ---- */
-
-bool vsp_is_ending(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return false;
-}
-
-bool vsp_is_pausing(const struct vsp_channel *vsp)
-{
-	(void)vsp;
-	return false;
-}
 
 void vsp_answer(struct vsp_channel *vsp, struct vsp_answer *answer)
 {
@@ -64,24 +51,24 @@ static void work(void)
 {
 	unsigned int i;
 
-	for (i = 0; session != NULL && lone_device->class->channel->work(session); i++) {
+	for (i = 0; lone_channel != NULL && lone_device->class->channel->work(lone_channel); i++) {
 		EXPECT(i < 10);
 	}
 }
 
 static void opens(void)
 {
-	if (session == NULL) {
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &session) == 0);
+	if (lone_channel == NULL) {
+		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
 	}
 }
 
 static void closes(void)
 {
-	if (session != NULL) {
-		lone_device->class->channel->closed(session);
-		lone_device->class->free(session);
-		session = NULL;
+	if (lone_channel != NULL) {
+		lone_device->class->channel->closed(lone_channel);
+		lone_device->class->free(lone_channel);
+		lone_channel = NULL;
 		EXPECT(function.mapped == 0 && function.count == 0);
 	}
 }
@@ -96,8 +83,8 @@ static void delivers(const void *bytes, size_t size, uint16_t type)
 
 	EXPECT(copy != NULL);
 	memcpy(copy, bytes, size);
-	if (session != NULL && lone_device->class->channel->ready(session)) {
-		lone_device->class->channel->packet(session, &packet);
+	if (lone_channel != NULL && lone_device->class->channel->ready(lone_channel)) {
+		lone_device->class->channel->packet(lone_channel, &packet);
 	}
 	free(copy);
 }
@@ -267,7 +254,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	function_create();
 	room = true;
-	session = NULL;
+	lone_channel = NULL;
 	last = (struct vpci_interrupt){0};
 	EXPECT(vpci_create(NULL, &function, &config, &vpci) == 0);
 	while (size > 3) {
