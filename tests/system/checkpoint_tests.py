@@ -14,7 +14,7 @@ GUEST = """
     while :; do
         n=$((n + 1))
         for to in /dev/sda /shadow; do
-            printf 'round %08d\\n' $n | dd of=$to bs=512 seek=$((n * 37 % 1000)) conv=sync,notrunc 2>/dev/null
+            printf 'round %08d\\n' $n | dd of=$to bs=512 seek=$((n * 37 % 1000)) conv=sync,notrunc,fsync 2>/dev/null
         done
         sync
         echo 3 >/proc/sys/vm/drop_caches
