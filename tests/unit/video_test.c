@@ -7,6 +7,7 @@
 #include "vsp/video/host.h"
 #include "vsp/video/video.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -508,13 +509,67 @@ static void test_saved(void **state)
 	free(saved);
 }
 
+/* What a state of a channel that is open, with this message that had no room, is answered. */
+static int load_with(const struct synthvid_header *message, uint32_t bytes,
+		     struct state_fault *fault)
+{
+	uint8_t state[128];
+	struct state_writer writer = state_writer(state, sizeof(state));
+	struct state_reader list;
+	size_t part = state_begin(&writer, "video", 1);
+
+	state_put_bool(&writer, true);
+	state_put_u8(&writer, 1); /* nothing was said yet */
+	state_put_u32(&writer, 0);
+	state_put_bool(&writer, false);
+	state_put_u64(&writer, 0);
+	state_put_u32(&writer, 0);
+	state_put_u32(&writer, 0);
+	state_put_u32(&writer, 0);
+	state_put_u32(&writer, 0);
+	state_put_u8(&writer, 0);
+	state_put_u32(&writer, bytes);
+	state_put_bytes(&writer, message, bytes);
+	state_end(&writer, part);
+	assert_true(state_fits(&writer));
+	list = state_reader(state, writer.used, fault);
+	return video_load(video, &list);
+}
+
+static void test_message_of_a_state(void **state)
+{
+	static const struct synthvid_header
+		good = {SYNTHVID_PIPE_DATA, 8, SYNTHVID_VERSION_RESPONSE, 8},
+		bad[] = {
+			{0, 8, SYNTHVID_VERSION_RESPONSE, 8},
+			{SYNTHVID_PIPE_DATA, 9, SYNTHVID_VERSION_RESPONSE, 8},
+			{SYNTHVID_PIPE_DATA, 9, SYNTHVID_VERSION_RESPONSE, 9},
+			{SYNTHVID_PIPE_DATA, 8, SYNTHVID_VERSION_RESPONSE, 7},
+		};
+	struct state_fault fault;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_COUNT(bad); i++) {
+		assert_int_equal(load_with(&bad[i], sizeof(bad[i]), &fault), -EINVAL);
+		assert_string_equal(fault.what, "has a message that cannot be");
+	}
+	assert_int_equal(load_with(&good, sizeof(good) - 1, &fault), -EINVAL);
+	video_destroy(&video);
+	guest_restart();
+	assert_int_equal(video_create(guest.bus, &home, true, &video), 0);
+	vmbus_pause(guest.bus);
+	assert_int_equal(load_with(&good, sizeof(good), &fault), 0);
+}
+
 int main(void)
 {
 #define WITH_GUEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WITH_GUEST(test_versions), WITH_GUEST(test_what_it_is), WITH_GUEST(test_life),
-		WITH_GUEST(test_dirt),     WITH_GUEST(test_ram),        WITH_GUEST(test_refused),
-		WITH_GUEST(test_saved),
+		WITH_GUEST(test_versions), WITH_GUEST(test_what_it_is),
+		WITH_GUEST(test_life),     WITH_GUEST(test_dirt),
+		WITH_GUEST(test_ram),      WITH_GUEST(test_refused),
+		WITH_GUEST(test_saved),    WITH_GUEST(test_message_of_a_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

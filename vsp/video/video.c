@@ -659,6 +659,16 @@ void video_save(struct video *video, struct state_writer *writer)
 	state_end(writer, part);
 }
 
+/* As put() makes them. */
+static bool is_message(const struct session *session)
+{
+	const struct synthvid_header *header = &session->out.header;
+
+	return session->out_bytes >= sizeof(*header) && header->pipe_type == SYNTHVID_PIPE_DATA &&
+	       header->size == session->out_bytes - sizeof(*header) + HEAD_SIZE &&
+	       header->pipe_size == header->size;
+}
+
 static void read_session(struct session *session, struct state_reader *part)
 {
 	struct picture *loaded = &session->loaded;
@@ -680,6 +690,9 @@ static void read_session(struct session *session, struct state_reader *part)
 		return;
 	}
 	state_bytes(part, session->out.bytes, session->out_bytes);
+	if (session->out_bytes != 0 && !is_message(session)) {
+		state_refuse(part, "has a message that cannot be");
+	}
 }
 
 int video_load(struct video *video, struct state_reader *list)
