@@ -9,6 +9,8 @@
 #include "worker/machine.h"
 #include "worker/say.h"
 
+_Static_assert(MOUSE_PLACE_MAX == DISPLAY_PLACE_MAX, "a place on the screen is one of the mouse's");
+
 bool input_attach(struct machine *machine)
 {
 	int ret;

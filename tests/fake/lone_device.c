@@ -9,6 +9,29 @@ struct vsp_device *lone_device;
 struct vsp_channel *lone_channel, *lone_loaded;
 bool lone_shut;
 
+bool lone_open(void)
+{
+	if (lone_channel != NULL) {
+		return false;
+	}
+	lone_shut = false;
+	if (lone_device->class->create(lone_device->owner, 0, &lone_channel) != 0) {
+		abort();
+	}
+	return true;
+}
+
+bool lone_close(void)
+{
+	if (lone_channel == NULL) {
+		return false;
+	}
+	lone_device->class->channel->closed(lone_channel);
+	lone_device->class->free(lone_channel);
+	lone_channel = NULL;
+	return true;
+}
+
 void check_failed(const char *file, int line, const char *what)
 {
 	(void)file;

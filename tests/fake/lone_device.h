@@ -13,4 +13,8 @@ extern struct vsp_device *lone_device; /* the last that was created */
 extern struct vsp_channel *lone_channel, *lone_loaded;
 extern bool lone_shut;
 
+/* Opens it, if it is closed: true; and the other way round. */
+bool lone_open(void);
+bool lone_close(void);
+
 #endif

@@ -164,21 +164,10 @@ static void work(void)
 
 static void opens(void)
 {
-	if (lone_channel == NULL) {
-		lone_shut = false;
+	if (lone_open()) {
 		memset(in_balloon, 0, sizeof(in_balloon));
 		memset(taken, 0, sizeof(taken)); /* a new kernel has touched all of it */
 		asked = 0;
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
-	}
-}
-
-static void closes(void)
-{
-	if (lone_channel != NULL) {
-		lone_device->class->channel->closed(lone_channel);
-		lone_device->class->free(lone_channel);
-		lone_channel = NULL;
 	}
 }
 
@@ -275,7 +264,7 @@ static int loads(const uint8_t *from, size_t size)
 	struct state_reader all = state_reader(from, size, &fault);
 	int ret;
 
-	closes();
+	(void)lone_close();
 	balloon_destroy(&balloon);
 	lone_loaded = NULL;
 	EXPECT(balloon_create(NULL, NULL, &config, &balloon) == 0);
@@ -320,7 +309,7 @@ static void act(const uint8_t *data, size_t size)
 		break;
 	case 1:
 		if (data[1] % 4 == 0) {
-			closes();
+			(void)lone_close();
 		}
 		break;
 	case 2:
@@ -333,7 +322,7 @@ static void act(const uint8_t *data, size_t size)
 		answers(data + 1, size > 20 ? size - 1 : 3);
 		if (size > 20) {
 			work();
-			closes();
+			(void)lone_close();
 		}
 		break;
 	case 5:
@@ -357,7 +346,7 @@ static void act(const uint8_t *data, size_t size)
 	default:
 		delivers(data + 2, size - 2, data[1] & 1 ? VM_PKT_COMP : VM_PKT_DATA_INBAND);
 		if (size > 16) {
-			closes();
+			(void)lone_close();
 		}
 		break;
 	}
@@ -400,7 +389,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += length;
 		size -= length;
 	}
-	closes();
+	(void)lone_close();
 	balloon_destroy(&balloon);
 	return 0;
 }

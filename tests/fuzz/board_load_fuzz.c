@@ -11,18 +11,10 @@
 static struct pair_board board_of_state, target;
 static uint8_t state[PAIR_STATE_MAX], before[PAIR_STATE_MAX], after[PAIR_STATE_MAX];
 
-static uint32_t number(void)
-{
-	uint32_t low = fuzz_byte();
-
-	low |= (uint32_t)fuzz_byte() << 8;
-	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
-}
-
 static void live(struct pair_board *one, unsigned int events)
 {
 	while (events-- != 0) {
-		struct pair_event event = pair_choose(PAIR_ALL, number);
+		struct pair_event event = pair_choose(PAIR_ALL, fuzz_number);
 
 		pair_do(one, &event);
 	}
@@ -37,7 +29,7 @@ static size_t damage(size_t size)
 
 		state[at] ^= fuzz_byte();
 	}
-	return fuzz_byte() % 16 == 0 ? number() % size : size;
+	return fuzz_byte() % 16 == 0 ? fuzz_number() % size : size;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -48,8 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fuzz_begin(data, size);
 	kind = (enum board_kind)(fuzz_byte() % (BOARD_GENERATION_2 + 1));
-	pair_create(&board_of_state, kind, number());
-	pair_create(&target, kind, number());
+	pair_create(&board_of_state, kind, fuzz_number());
+	pair_create(&target, kind, fuzz_number());
 	if (fuzz_byte() % 4 == 0) {
 		length = size < sizeof(state) ? size : sizeof(state);
 		memcpy(state, data, length);

@@ -7,14 +7,6 @@
 static struct pair_board one;
 static uint8_t before[PAIR_FLASH_BYTES];
 
-static uint32_t number(void)
-{
-	uint32_t low = fuzz_byte();
-
-	low |= (uint32_t)fuzz_byte() << 8;
-	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
-}
-
 static bool is_erased(uint32_t at)
 {
 	uint32_t block = at / FLASH_BLOCK * FLASH_BLOCK, i;
@@ -53,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin(data, size);
 	pair_create(&one, BOARD_GENERATION_2, 0);
 	while (fuzz_more() && events-- != 0) {
-		struct pair_event event = pair_choose(PAIR_FLASH, number);
+		struct pair_event event = pair_choose(PAIR_FLASH, fuzz_number);
 
 		memcpy(before, one.flash, sizeof(before));
 		pair_do(&one, &event);

@@ -47,6 +47,15 @@ static inline uint8_t fuzz_byte(void)
 	return *fuzz_at++;
 }
 
+/* Below 1 << 31, as random() has them. */
+static inline uint32_t fuzz_number(void)
+{
+	uint32_t low = fuzz_byte();
+
+	low |= (uint32_t)fuzz_byte() << 8;
+	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
+}
+
 /*
  * A text that the input stands for: bytes from 0x80 on are words of a list, so that many inputs get further than a parser. How long.
  */

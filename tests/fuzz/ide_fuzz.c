@@ -8,14 +8,6 @@
 
 static struct pair_board one;
 
-static uint32_t number(void)
-{
-	uint32_t low = fuzz_byte();
-
-	low |= (uint32_t)fuzz_byte() << 8;
-	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
-}
-
 static void reset_comes_back(void)
 {
 	unsigned int i;
@@ -40,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin(data, size);
 	pair_create(&one, BOARD_GENERATION_1, 0);
 	while (fuzz_more() && events-- != 0) {
-		struct pair_event event = pair_choose(PAIR_IDE, number);
+		struct pair_event event = pair_choose(PAIR_IDE, fuzz_number);
 
 		pair_do(&one, &event);
 	}

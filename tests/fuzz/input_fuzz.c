@@ -77,18 +77,8 @@ static void work(void)
 
 static void opens(void)
 {
-	if (lone_channel == NULL) {
+	if (lone_open()) {
 		memset(held, 0, sizeof(held));
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
-	}
-}
-
-static void closes(void)
-{
-	if (lone_channel != NULL) {
-		lone_device->class->channel->closed(lone_channel);
-		lone_device->class->free(lone_channel);
-		lone_channel = NULL;
 	}
 }
 
@@ -145,7 +135,7 @@ static int loads(const uint8_t *from, size_t size)
 	struct state_reader all = state_reader(from, size, &fault);
 	int ret;
 
-	closes();
+	(void)lone_close();
 	input_destroy(&device);
 	lone_loaded = NULL;
 	EXPECT(create() == 0);
@@ -194,7 +184,7 @@ static void act(void)
 		shakes_hands();
 		break;
 	case 1:
-		closes();
+		(void)lone_close();
 		break;
 	case 2:
 		room = fuzz_byte() & 1;
@@ -251,7 +241,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < 256 && lone_channel != NULL && !is_mouse; i++) {
 		EXPECT(!held[i]);
 	}
-	closes();
+	(void)lone_close();
 	input_destroy(&device);
 	return 0;
 }

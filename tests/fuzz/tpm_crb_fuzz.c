@@ -6,14 +6,6 @@
 
 static struct pair_board one;
 
-static uint32_t number(void)
-{
-	uint32_t low = fuzz_byte();
-
-	low |= (uint32_t)fuzz_byte() << 8;
-	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
-}
-
 /* The home itself says when a second one comes, or one of another length (tests/fake/host.c). */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin(data, size);
 	pair_create(&one, BOARD_GENERATION_2, 0);
 	while (fuzz_more() && events-- != 0) {
-		struct pair_event event = pair_choose(PAIR_TPM, number);
+		struct pair_event event = pair_choose(PAIR_TPM, fuzz_number);
 		struct tpm_crb before = one.board.tpm;
 
 		pair_do(&one, &event);

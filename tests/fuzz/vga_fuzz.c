@@ -10,14 +10,6 @@
 static struct pair_board one;
 static uint8_t screen[SCREEN_BYTES];
 
-static uint32_t number(void)
-{
-	uint32_t low = fuzz_byte();
-
-	low |= (uint32_t)fuzz_byte() << 8;
-	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
-}
-
 static void draw(void)
 {
 	struct screen *to = (struct screen *)screen;
@@ -47,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin(data, size);
 	pair_create(&one, BOARD_GENERATION_1, 0);
 	while (fuzz_more() && events-- != 0) {
-		struct pair_event event = pair_choose(PAIR_VGA, number);
+		struct pair_event event = pair_choose(PAIR_VGA, fuzz_number);
 
 		pair_do(&one, &event);
 	}

@@ -96,22 +96,9 @@ static void work(void)
 	}
 }
 
-static void opens(void)
-{
-	if (lone_channel == NULL) {
-		lone_shut = false;
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
-	}
-}
-
 static void closes(void)
 {
-	if (lone_channel != NULL) {
-		lone_device->class->channel->closed(lone_channel);
-		lone_device->class->free(lone_channel);
-		lone_channel = NULL;
-		EXPECT(place == NOWHERE);
-	}
+	EXPECT(!lone_close() || place == NOWHERE);
 }
 
 static void delivers(const void *bytes, size_t size, uint16_t type)
@@ -279,12 +266,12 @@ static void act(const uint8_t *data, size_t size)
 		if (data[1] % 4 == 0) {
 			closes();
 		}
-		opens();
+		(void)lone_open();
 		agrees(SYNTHVID_VERSION_WIN10);
 		break;
 	case 1:
 	case 2:
-		opens();
+		(void)lone_open();
 		agrees(SYNTHVID_VERSION_WIN8);
 		places(data[1], data + 4, size > 8 ? 2 : 0);
 		shows(data[2], data + 4, size > 12 ? 2 : 0);

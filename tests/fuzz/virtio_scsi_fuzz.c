@@ -7,14 +7,6 @@
 
 static struct pair_board one;
 
-static uint32_t number(void)
-{
-	uint32_t low = fuzz_byte();
-
-	low |= (uint32_t)fuzz_byte() << 8;
-	return low | (uint32_t)fuzz_byte() << 16 | (uint32_t)(fuzz_byte() & 0x7f) << 24;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned int events = 300;
@@ -22,10 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin(data, size);
 	pair_create(&one, BOARD_GENERATION_2, 0);
 	while (fuzz_more() && events-- != 0) {
-		struct pair_event event = pair_choose(PAIR_SCSI, number);
+		struct pair_event event = pair_choose(PAIR_SCSI, fuzz_number);
 
 		if (fuzz_byte() % 4 == 0) { /* the ring is the guest's to write */
-			one.home.ram[number() % sizeof(one.home.ram)] = fuzz_byte();
+			one.home.ram[fuzz_number() % sizeof(one.home.ram)] = fuzz_byte();
 		}
 		pair_do(&one, &event);
 		EXPECT(!one.home.scsi.pending || one.home.scsi.lun <= one.board.scsi.last_lun);

@@ -56,21 +56,9 @@ static void work(void)
 	}
 }
 
-static void opens(void)
-{
-	if (lone_channel == NULL) {
-		EXPECT(lone_device->class->create(lone_device->owner, 0, &lone_channel) == 0);
-	}
-}
-
 static void closes(void)
 {
-	if (lone_channel != NULL) {
-		lone_device->class->channel->closed(lone_channel);
-		lone_device->class->free(lone_channel);
-		lone_channel = NULL;
-		EXPECT(function.mapped == 0 && function.count == 0);
-	}
+	EXPECT(!lone_close() || (function.mapped == 0 && function.count == 0));
 }
 
 static void delivers(const void *bytes, size_t size, uint16_t type)
@@ -104,7 +92,7 @@ static void starts(const uint8_t *data, size_t size)
 					       VPCI_VERSION(1, 1 + data[0] % 4)};
 	struct vpci_d0_entry entry = {VPCI_BUS_D0ENTRY, 0, WINDOW};
 
-	opens();
+	(void)lone_open();
 	says(&version, sizeof(version), data, size > 8 ? 2 : 0);
 	says(&entry, sizeof(entry), data + 1, size > 12 ? 2 : 0);
 }
@@ -194,7 +182,7 @@ static void act(const uint8_t *data, size_t size)
 
 	switch (data[0] % 16) {
 	case 0:
-		opens();
+		(void)lone_open();
 		break;
 	case 1:
 		if (data[1] % 4 == 0) {

@@ -12,7 +12,6 @@ struct session {
 	struct vsp_channel vsp;
 	struct input *input;
 	struct input_session loaded; /* of a state, until the channel is open */
-	bool is_loaded;
 	struct vsp_answer answer;
 };
 
@@ -141,7 +140,6 @@ static int load_session(struct vsp_channel *vsp, struct vmbus_channel *channel)
 
 	(void)channel;
 	set_session(session->input, &session->loaded);
-	session->is_loaded = false;
 	return 0;
 }
 
@@ -215,7 +213,7 @@ void input_save(struct input *input, struct state_writer *writer)
 	state_put_bool(writer, session != NULL);
 	if (session != NULL) {
 		lock(input);
-		now = session->is_loaded ? &session->loaded : &input->now;
+		now = input->now.stage == INPUT_CLOSED ? &session->loaded : &input->now;
 		state_put_u8(writer, (uint8_t)now->stage);
 		state_put_bool(writer, now->accepts);
 		state_put_u32(writer, now->version);
@@ -251,7 +249,6 @@ int input_load(struct input *input, struct state_reader *list)
 			return -ENOMEM;
 		}
 		session->input = input;
-		session->is_loaded = true;
 		read_session(input, &session->loaded, &part);
 	}
 	state_finish(&part);
