@@ -5,8 +5,10 @@ import re
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "..", "tools"), os.path.join(HERE, "..")]
 from labkit import BUILD, LabError, TOP, guest, kernels, lab  # noqa: E402,F401
+from outcomes import SECOND_TRIES, closing  # noqa: E402,F401
 
 TESTS = []
 
@@ -72,12 +74,6 @@ def test(name, deadline=300, bare=None, soak=False, early=False):
             TESTS.append(twin)
         return function
     return register
-
-
-def closing(names, outcomes, flaky):
-    """The last lines of a run of tests: those that passed at a second try only, one below the other, and the counts, alone and last."""
-    counts = ", ".join(f"{outcomes.count(outcome)} {word}" for outcome, word in (("pass", "passed"), ("fail", "failed"), ("skip", "skipped")))
-    return [f"FLAKY  {names[i]}" for i in flaky] + ([f"{len(flaky)} flaky"] if flaky else []) + [counts]
 
 
 def tally(names, outcomes):

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 sys.path[:0] = [os.path.join(TOP, "tools"), os.path.join(TOP, "tests", "system")]
 import harness  # noqa: E402
+import outcomes as counted  # noqa: E402
 from labkit import bochs, core, emulator, guest, hvstate  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
@@ -258,8 +260,24 @@ class TestClosing(unittest.TestCase):
         outcomes = ["fail", "pass", "fail"]
         with contextlib.redirect_stdout(io.StringIO()):
             self.assertEqual(run.again(tests, outcomes), [0])
-            self.assertEqual(run.again(tests, ["fail"] * (run.SECOND_TRIES + 1)), [])
+            self.assertEqual(run.again(tests, ["fail"] * (harness.SECOND_TRIES + 1)), [])
         self.assertEqual(outcomes, ["pass", "pass", "fail"])
+
+    def test_second_try_elsewhere(self):
+        """Of tests that have no emulated machine."""
+        def a():
+            pass
+
+        def b():
+            pass
+
+        for results, status, last in ((["pass", "fail", "pass"], 0, ["FLAKY  unit: b", "1 flaky", "2 passed, 0 failed, 0 skipped"]),
+                                      (["fail", "skip", "fail"], 1, ["0 passed, 1 failed, 1 skipped"]), (["pass", "pass"], 0, ["2 passed, 0 failed, 0 skipped"])):
+            left, out = iter(results), io.StringIO()
+            with contextlib.redirect_stdout(out), unittest.mock.patch("sys.argv", [os.path.join(TOP, "tests/unit/run")]):
+                self.assertEqual(counted.run([a, b], lambda test, left=left: (next(left), "")), status)
+            self.assertEqual(out.getvalue().splitlines()[-len(last):], last)
+            self.assertEqual(list(left), [])
 
     def test_without_the_hypervisor(self):
         """What fails twice is tried without the hypervisor, which changes nothing in the count."""
