@@ -87,6 +87,11 @@ static bool is_free(const struct question *question, struct refusal *why)
 		return refuse(why, SERVICE_BAD_INVALID, "give that of one machine",
 			      "document and config have two files for %s", differs);
 	}
+	if (luggage_is_left(&named)) {
+		return refuse(why, SERVICE_BAD_EXISTS, "move them away, or delete them",
+			      "'%s': files of a machine that is no more are there: " TREE_FOLDER,
+			      offer->name);
+	}
 	left = firmware_files_left(&named, offer->document);
 	return left == NULL ||
 	       refuse(why, SERVICE_BAD_EXISTS, "move it away, or delete it",
@@ -221,9 +226,10 @@ static void judged_config(void *user, const struct refusal *refusal)
 {
 	struct question *question = user;
 	struct service *service = question->request->service;
-	json_t *wanted = json_pack("{s:s, s:O, s:I}", "owner", question->offer.owner, "config",
-				   question->offer.config, "bytes",
-				   (json_int_t)offer_memory(question->offer.config));
+	json_t *wanted = json_pack("{s:s, s:O, s:I, s:O*, s:s}", "owner", question->offer.owner,
+				   "config", question->offer.config, "bytes",
+				   (json_int_t)offer_memory(question->offer.config), "checkpoints",
+				   question->offer.checkpoints, "store", service->store);
 	char *text = json_dumps(wanted, JSON_COMPACT);
 	const char *const words[] = {"--shared", "check", text, NULL};
 	struct refusal why = {.code = SERVICE_BAD_IO, .detail = "out of memory"};

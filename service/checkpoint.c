@@ -362,6 +362,11 @@ static const struct action *action_of(const char *verb)
 	return &actions[i];
 }
 
+bool checkpoint_is_action(const struct action *action)
+{
+	return action >= actions && action < actions + ARRAY_COUNT(actions);
+}
+
 /* ---- What is asked for ---- */
 
 struct members {

@@ -199,8 +199,9 @@ static bool may_begin(const struct job *job, struct refusal *why)
 		return refuse(why, SERVICE_BAD_STATE, "mend its document", "'%s': %s",
 			      machine->name, machine->damage);
 	}
-	if (job->action->during == MACHINE_STARTING && !move_is_action(job->action) &&
-	    move_is_under_way(machine, why)) {
+	/* Neither a worker nor a merge may touch disks that are another host's by now. */
+	if ((job->action->during == MACHINE_STARTING || checkpoint_is_action(job->action)) &&
+	    !move_is_action(job->action) && move_is_under_way(machine, why)) {
 		return false;
 	}
 	return job->action->from & 1u << machine->state ||

@@ -229,6 +229,9 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--shared") == 0) {
 		return shared_main(argc, argv);
 	}
+	if (argc > 1 && strcmp(argv[1], "--luggage") == 0) {
+		return luggage_main(argc, argv);
+	}
 	say_set_name("vmms");
 	parsed = parse(&service, &socket, argc, argv);
 	if (parsed != PARSED) {

@@ -3,10 +3,10 @@
  * which the two workers decide. A document with the member `departure` or `arrival` is one for which that has not been looked up: nothing is started
  * by it, and a service that starts looks.
  *
- *   source: PREPARING -> WAITING -> HANDING -> MOVING -> SETTLING -> ours again, or deleted
- *   target:              WAITING -------------> MOVING -> SETTLING -> ours, or deleted
+ *   source: PREPARING -> WAITING -> CARRYING -> HANDING -> MOVING -> SETTLING -> ours again, or deleted
+ *   target:              WAITING -> CARRYING -------------> MOVING -> SETTLING -> ours, or deleted
  *
- * Two connections of a client (vm) are joined by it, and each side's end is its worker's. The owner file may be at a server that does not answer, so processes look at
+ * Two connections of a client (vm) are joined by it, and each side's end is its worker's; before that a process's, if there are checkpoints (luggage.c). The owner file may be at a server that does not answer, so processes look at
  * it (shared.c). What the target looks at beforehand: arrival.c.
  */
 #include <limits.h>
@@ -26,7 +26,7 @@
 #define WAIT_MS  60000 /* in which a client connects */
 #define AGAIN_MS 2000  /* when the owner file does not say whose it is */
 
-enum phase { PREPARING, WAITING, HANDING, MOVING, SETTLING };
+enum phase { PREPARING, WAITING, CARRYING, HANDING, MOVING, SETTLING };
 
 struct move {
 	struct machine *machine;
@@ -36,8 +36,12 @@ struct move {
 	char *owner;
 	json_t *config;        /* what the worker is to have, or has */
 	struct request *asked; /* that is answered when it can be connected to; NULL: none */
+	json_t *checkpoints; /* what the target needs for them, that is offered or comes; NULL: none */
+	struct tool *carrier; /* while they are on their way */
+	bool dropped;         /* they are not ours any more, and not here */
 	struct timer timer;
-	/* The client's connection, while it is the worker's; NULL: there is none. */
+	/* The client's connection, while it is the carrier's or the worker's; NULL: there is none. */
+	int fd;
 	void (*closed)(void *user);
 	void *closed_user;
 	bool handed;        /* ... it was, once; so the other side may get what it needs */
@@ -94,6 +98,25 @@ static bool ask_shared(struct move *move, const char *verb, json_t *wanted, tool
 	return asked;
 }
 
+/* The same in the machine's folder, with a connection (-1: none). The process, or NULL: why. */
+static struct tool *run_luggage(struct move *move, const char *verb, json_t *wanted, int fd,
+				tool_done *done, void *user, struct refusal *why)
+{
+	struct service *service = move->machine->service;
+	char *text = json_dumps(wanted, JSON_COMPACT), folder[PATH_MAX];
+	const char *const words[] = {"--luggage", verb, text, NULL};
+	struct tool *tool = NULL;
+
+	if (text == NULL || !machine_path(move->machine, "", folder)) {
+		refuse(why, SERVICE_BAD_IO, "", "'%s': the path is too long", move->machine->name);
+	} else {
+		tool = tool_run_with(service, ITSELF, folder, words, fd, done, user, why);
+	}
+	json_decref(wanted);
+	free(text);
+	return tool;
+}
+
 static void not_heard(void *user, bool done, const char *out, char *said)
 {
 	(void)user;
@@ -134,6 +157,7 @@ static void release(struct move *move)
 	loop_stop_timer(move->machine->service, &move->timer);
 	hang_up(move);
 	json_decref(move->config);
+	json_decref(move->checkpoints);
 	free(move->owner);
 	free(move);
 }
@@ -179,6 +203,25 @@ static void end_job(struct move *move, bool good)
 	}
 }
 
+static void leave(struct move *move);
+
+static void dropped(void *user, bool done, const char *out, char *said)
+{
+	struct move *move = user;
+
+	(void)out;
+	(void)said;
+	if (!done) {
+		try_again(move, "files of its checkpoints are here yet");
+		return;
+	}
+	move->dropped = true;
+	if (!move->arriving) {
+		json_object_clear(move->machine->points);
+	}
+	leave(move);
+}
+
 /* It is not ours, and no machine here any more. Not called from what uses it afterwards. */
 static void leave(struct move *move)
 {
@@ -187,6 +230,14 @@ static void leave(struct move *move)
 	bool arriving = move->arriving, kept;
 	struct refusal why;
 
+	/* Before the document: whoever is killed in between finds that, and looks again. */
+	if (!move->dropped) {
+		if (run_luggage(move, "drop", json_pack("{s:b}", "all", !arriving), -1, dropped,
+				move, &why) == NULL) {
+			try_again(move, why.detail);
+		}
+		return;
+	}
 	/* What its firmware and its TPM keep is where the machine is, and nowhere else. */
 	if (!store_delete(machine, STORE_FIRMWARE, &kept, &why)) {
 		say("%s", why.detail);
@@ -218,6 +269,7 @@ static void kept(struct machine *machine, void *user, const struct refusal *why)
 	end_file(move, move->arriving);
 	/* At the target it has come if its worker lives; else that has ended with it. */
 	end_job(move, move->arriving && machine->worker != 0);
+	checkpoint_mend(machine); /* which had to wait for this */
 }
 
 static void keep(struct move *move)
@@ -226,7 +278,10 @@ static void keep(struct move *move)
 	struct refusal why;
 
 	json_object_del(document, move->arriving ? "arrival" : "departure");
-	if (move->machine->writing) {
+	if (move->arriving && !luggage_keep(move->machine, &why)) {
+		json_decref(document);
+		try_again(move, why.detail);
+	} else if (move->machine->writing) {
 		json_decref(document);
 		try_again(move, "its document is being written");
 	} else if (!store_write(move->machine, document, kept, move, &why)) {
@@ -299,6 +354,7 @@ static struct move *new_move(struct job *job, bool arriving)
 
 	CHECK(move != NULL && owner != NULL);
 	*move = (struct move){.machine = job->machine,
+			      .fd = -1,
 			      .job = job->id,
 			      .arriving = arriving,
 			      .owner = strdup(owner),
@@ -307,7 +363,9 @@ static struct move *new_move(struct job *job, bool arriving)
 	refuse(&move->why, SERVICE_BAD_INTERRUPTED,
 	       "look at the machine's state, and ask again if need be",
 	       "the service ended while '%s' was moved", job->name);
+	move->checkpoints = json_incref(json_object_get(job->params, "checkpoints"));
 	json_object_del(job->params, "config"); /* the job is known for longer */
+	json_object_del(job->params, "checkpoints");
 	job->machine->move = move;
 	return move;
 }
@@ -320,11 +378,10 @@ static json_t *offer_of(const struct move *move, const json_t *document)
 	char host[256] = "";
 
 	json_object_del(offered, "departure");
-	json_object_del(offered, "checkpoint");
 	(void)gethostname(host, sizeof(host) - 1);
-	return json_pack("{s:s, s:o, s:O, s:s, s:s}", "name", move->machine->name, "document",
+	return json_pack("{s:s, s:o, s:O, s:s, s:s, s:O*}", "name", move->machine->name, "document",
 			 offered, "config", move->config, "owner", move->owner, "from",
-			 host[0] != '\0' ? host : "another host");
+			 host[0] != '\0' ? host : "another host", "checkpoints", move->checkpoints);
 }
 
 static void wait_for_client(struct move *move)
@@ -377,10 +434,12 @@ static void marked(struct machine *machine, void *user, const struct refusal *wh
 static void made(void *user, bool done, const char *out, char *said)
 {
 	struct move *move = user;
-	json_t *document = json_copy(move->machine->settings.document);
+	json_t *document = json_copy(move->machine->settings.document),
+	       *answer = done ? json_loads(out, 0, NULL) : NULL;
 	struct refusal why;
 
-	(void)out;
+	move->checkpoints = json_incref(json_object_get(answer, "checkpoints"));
+	json_decref(answer);
 	json_object_set_new(document, "departure",
 			    json_pack("{s:s, s:s}", "owner", move->owner, "to",
 				      member_text(job_of(move)->params, "to")));
@@ -402,6 +461,7 @@ static bool is_resumed(const struct job *job)
 static void depart(struct job *job)
 {
 	struct move *move = new_move(job, false);
+	char folder[PATH_MAX] = "";
 	struct refusal why;
 
 	if (is_resumed(job)) {
@@ -412,7 +472,13 @@ static void depart(struct job *job)
 		}
 		return; /* or the worker says what it does, when it has been greeted */
 	}
-	if (!ask_shared(move, "make", json_pack("{s:s}", "owner", move->owner), made, &why)) {
+	if (json_object_size(job->machine->points) != 0 &&
+	    !machine_path(job->machine, "", folder)) {
+		refuse(&why, SERVICE_BAD_IO, "", "'%s': the path is too long", job->name);
+		not_prepared(move, &why);
+	} else if (!ask_shared(move, "make",
+			       json_pack("{s:s, s:s}", "owner", move->owner, "folder", folder),
+			       made, &why)) {
 		not_prepared(move, &why);
 	}
 }
@@ -421,7 +487,8 @@ static void depart(struct job *job)
 static bool may_depart(const struct machine *machine, struct refusal *why)
 {
 	const json_t *document = machine->settings.document;
-	const char *elsewhere, *differs;
+	const char *elsewhere, *differs, *id;
+	json_t *point;
 
 	if (machine->state != MACHINE_RUNNING || !machine->greeted || machine->running == NULL) {
 		return refuse(why, SERVICE_BAD_STATE, "start it, or resume it",
@@ -432,9 +499,20 @@ static bool may_depart(const struct machine *machine, struct refusal *why)
 		return refuse(why, SERVICE_BAD_STATE, "wait for that",
 			      "something is being done with '%s'", machine->name);
 	}
-	if (json_object_size(machine->points) != 0) {
-		return refuse(why, SERVICE_BAD_STATE, "delete them first",
-			      "'%s' has checkpoints, which do not move yet", machine->name);
+	if (!machine->rests && tree_has_to_merge(document, machine->points)) {
+		return refuse(why, SERVICE_BAD_STATE, "wait for that",
+			      "'%s': checkpoints that were deleted are being merged",
+			      machine->name);
+	}
+	json_object_foreach(machine->points, id, point)
+	{
+		elsewhere = firmware_files_elsewhere(json_object_get(point, "document"));
+		if (elsewhere != NULL) {
+			return refuse(why, SERVICE_BAD_STATE, "delete that checkpoint",
+				      "'%s': %s of its checkpoint %.36s is outside of the "
+				      "machine's folder, and moves only from there",
+				      machine->name, elsewhere, id);
+		}
 	}
 	differs = firmware_files_differ(document, json_object_get(machine->running, "config"));
 	if (differs != NULL) {
@@ -616,7 +694,8 @@ struct job *move_expect(struct machine *machine, const struct offer *offer, cons
 			struct refusal *why)
 {
 	return job_new(machine, &actions[1],
-		       json_pack("{s:s, s:O}", "owner", offer->owner, "config", offer->config),
+		       json_pack("{s:s, s:O, s:O*}", "owner", offer->owner, "config", offer->config,
+				 "checkpoints", offer->checkpoints),
 		       user, why);
 }
 
@@ -633,35 +712,92 @@ bool move_waits(const struct machine *machine, bool arriving, struct refusal *wh
 		      machine->name);
 }
 
+static void hand_to_worker(struct move *move)
+{
+	struct machine *machine = move->machine;
+	const struct arriving from = {move->config, move->fd, move->owner};
+	struct refusal why;
+	bool good;
+
+	move->phase = move->arriving ? MOVING : HANDING;
+	job_step(job_of(move), move->arriving ? "coming" : "telling its worker");
+	good = move->arriving ? start_worker(machine, &from, &why)
+			      : hand_over(move, move->fd, &why);
+	if (good) {
+		move->handed = true;
+	} else if (machine->worker == 0 || !move->arriving) {
+		fail_and_settle(move, &why);
+	} else {
+		move->handed = true; /* it is being killed, and then settled */
+		move->why = why;
+	}
+}
+
+/* Who waits for a carrier: the move may be over before it. */
+struct carried {
+	struct service *service;
+	uint64_t job;
+};
+
+static void carried(void *user, bool done, const char *out, char *said)
+{
+	struct carried *wanted = user;
+	const struct job *job = job_find(wanted->service, wanted->job);
+	struct move *move = job != NULL && job->machine != NULL ? job->machine->move : NULL;
+	struct refusal why;
+
+	(void)out;
+	free(wanted);
+	if (move == NULL || move->phase != CARRYING) {
+		return;
+	}
+	move->carrier = NULL;
+	if (done && !move->cancelled) {
+		hand_to_worker(move);
+	} else {
+		tool_complaint(said, "vmms", move->machine->name, &why);
+		fail_and_settle(move, &why);
+	}
+}
+
+/* The files of its checkpoints come before its memory, and nothing of them changes meanwhile. */
+static void carry(struct move *move)
+{
+	struct carried *wanted = calloc(1, sizeof(*wanted));
+	char folder[PATH_MAX];
+	struct refusal why;
+
+	CHECK(wanted != NULL);
+	*wanted = (struct carried){move->machine->service, move->job};
+	move->phase = CARRYING;
+	job_step(job_of(move), "carrying its checkpoints");
+	move->carrier = run_luggage(
+		move, move->arriving ? "receive" : "send",
+		json_pack("{s:s}", "folder", machine_path(move->machine, "", folder) ? folder : ""),
+		move->fd, carried, wanted, &why);
+	if (move->carrier == NULL) {
+		free(wanted);
+		fail_and_settle(move, &why);
+	}
+}
+
 bool move_attach(struct machine *machine, bool arriving, int fd, void (*closed)(void *user),
 		 void *user)
 {
 	struct move *move = machine->move;
 	struct refusal why;
-	bool good;
 
 	if (!move_waits(machine, arriving, &why)) {
 		return false;
 	}
 	loop_stop_timer(machine->service, &move->timer);
+	move->fd = fd;
 	move->closed = closed;
 	move->closed_user = user;
-	move->phase = arriving ? MOVING : HANDING;
-	job_step(job_of(move), arriving ? "coming" : "telling its worker");
-	if (arriving) {
-		const struct arriving from = {move->config, fd, move->owner};
-
-		good = start_worker(machine, &from, &why);
+	if (move->checkpoints != NULL) {
+		carry(move);
 	} else {
-		good = hand_over(move, fd, &why);
-	}
-	if (good) {
-		move->handed = true;
-	} else if (machine->worker == 0 || !arriving) {
-		fail_and_settle(move, &why);
-	} else {
-		move->handed = true; /* it is being killed, and then settled */
-		move->why = why;
+		hand_to_worker(move);
 	}
 	return true;
 }
@@ -716,6 +852,9 @@ static void worker_gone(struct job *job)
 		       job->machine->reason);
 	}
 	/* Not from within its end. */
+	if (move->phase == CARRYING) {
+		tool_end(move->carrier);
+	}
 	move->phase = SETTLING;
 	hang_up(move);
 	loop_start_timer(job->machine->service, &move->timer, 0, settle_again);
@@ -729,6 +868,10 @@ static bool cancel(struct job *job)
 	case WAITING:
 		move->cancelled = true;
 		settle(move);
+		return true;
+	case CARRYING:
+		move->cancelled = true;
+		tool_end(move->carrier);
 		return true;
 	case MOVING:
 		if (move->arriving) {

@@ -67,9 +67,11 @@ bool offer_read(const json_t *body, struct offer *offer, struct refusal *why)
 		{"config", FORM_OTHER, .required = true, AT(config), .read = read_object},
 		{"owner", FORM_OTHER, .required = true, AT(owner), .read = read_owner},
 		{"from", FORM_TEXT, .required = true, AT(from), .least = 1, .most = 255},
+		{"checkpoints", FORM_OTHER, AT(checkpoints), .read = read_object},
 		{"check", FORM_FLAG, AT(check)},
 	};
-	static const char *const of_document[] = {"checkpoint", "arrival", "departure", NULL};
+	static const char *const of_config[] = {"arrival", "departure", "checkpoint", NULL};
+	static const char *const of_document[] = {"arrival", "departure", NULL};
 	struct settings document = {0}, config = {0};
 	struct form form = {0};
 	bool good;
@@ -79,8 +81,12 @@ bool offer_read(const json_t *body, struct offer *offer, struct refusal *why)
 		return refuse_form(why, &form.error);
 	}
 	if (!settings_name_is_good(offer->name, why) || is_own(offer->document, of_document, why) ||
-	    is_own(offer->config, of_document, why)) {
+	    is_own(offer->config, of_config, why)) {
 		return false;
+	}
+	if (json_object_get(offer->document, "checkpoint") != NULL && offer->checkpoints == NULL) {
+		return refuse(why, SERVICE_BAD_INVALID, "offer them as well",
+			      "document: it goes on from a checkpoint that does not come");
 	}
 	good = settings_read(&document, json_incref((json_t *)offer->document), why) &&
 	       settings_read(&config, json_incref((json_t *)offer->config), why);
@@ -96,15 +102,43 @@ bool offer_read(const json_t *body, struct offer *offer, struct refusal *why)
 
 /* ---- The source's ---- */
 
+static bool absolute_path(const char *folder, const char *file, char path[PATH_MAX])
+{
+	int length = file[0] == '/' ? snprintf(path, PATH_MAX, "%s", file)
+				    : snprintf(path, PATH_MAX, "%s/%s", folder, file);
+
+	return length > 0 && length < PATH_MAX;
+}
+
 static void make_absolute(json_t *object, const char *key, const char *folder)
 {
 	const char *file = json_string_value(json_object_get(object, key));
 	char path[PATH_MAX];
 
-	if (file != NULL && file[0] != '/' &&
-	    snprintf(path, sizeof(path), "%s/%s", folder, file) < (int)sizeof(path)) {
+	if (file != NULL && absolute_path(folder, file, path)) {
 		json_object_set_new(object, key, json_string(path));
 	}
+}
+
+/* Which file lies over which. */
+static void make_over_absolute(json_t *document, const char *folder)
+{
+	json_t *checkpoint = json_object_get(document, "checkpoint"), *parent,
+	       *over = json_object_get(checkpoint, "over"), *made = json_object();
+	char from[PATH_MAX], to[PATH_MAX];
+	const char *child;
+
+	json_object_foreach(over, child, parent)
+	{
+		if (json_is_string(parent) && absolute_path(folder, child, from) &&
+		    absolute_path(folder, json_string_value(parent), to)) {
+			json_object_set_new(made, from, json_string(to));
+		}
+	}
+	if (over != NULL) {
+		json_object_set(checkpoint, "over", made);
+	}
+	json_decref(made);
 }
 
 /* Files that are relative to the machine's folder here are not there. */
@@ -126,13 +160,12 @@ json_t *offer_paths(const json_t *document, const char *folder)
 		{
 			const char *file = json_string_value(item);
 
-			if (file != NULL && file[0] != '/' &&
-			    snprintf(path, sizeof(path), "%s/%s", folder, file) <
-				    (int)sizeof(path)) {
+			if (file != NULL && absolute_path(folder, file, path)) {
 				json_array_set_new(parents, j, json_string(path));
 			}
 		}
 	}
+	make_over_absolute(copy, folder);
 	return copy;
 }
 

@@ -286,6 +286,8 @@ struct action;
 
 /* What is in a machine's folder: checkpoints by their ids, those that are deleted among them. */
 json_t *tree_read(const char *folder);
+/* It has what a checkpoint has to have. */
+bool tree_is_point(const json_t *point);
 /* The id of the one that a document goes on from, or "". */
 const char *tree_parent(const json_t *document);
 /* Something was under way in it when it was looked after last. */
@@ -349,8 +351,9 @@ void checkpoint_give_way(struct machine *machine);
 void checkpoint_heard(struct machine *machine, const json_t *worker_job);
 /* The same of a machine that has been met, after a start of vmms. */
 void checkpoint_met(struct machine *machine);
+bool checkpoint_is_action(const struct action *action);
 
-/* ---- Moves to other hosts, and from them (move.c, arrival.c, offer.c, shared.c) ---- */
+/* ---- Moves to other hosts, and from them (move.c, arrival.c, offer.c, shared.c, luggage.c) ---- */
 
 struct request;
 
@@ -358,6 +361,7 @@ struct request;
 struct offer {
 	const char *name, *owner, *from;
 	const json_t *document, *config;
+	const json_t *checkpoints; /* what is to be there for them; NULL: it has none */
 	bool check;
 };
 
@@ -373,6 +377,14 @@ uint64_t offer_memory(const json_t *config);
 
 /* `vmms --shared VERB WHAT`. The exit status. */
 int shared_main(int argc, char **argv);
+
+/* `vmms --luggage VERB WHAT`, in a machine's folder. The exit status. */
+int luggage_main(int argc, char **argv);
+#define LUGGAGE_FOLDER "checkpoints.arriving" /* what has come, while the machine is not ours */
+/* The machine is ours, and what came with it. Once more is right. False: why. */
+bool luggage_keep(struct machine *machine, struct refusal *why) MUST_CHECK;
+/* There are files of checkpoints, of a machine that is not. */
+bool luggage_is_left(const struct machine *machine);
 
 /* The job of one that is to come. NULL: why. */
 struct job *move_expect(struct machine *machine, const struct offer *offer, const char *user,

@@ -14,9 +14,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "disk/disk.h"
 #include "hosted/available.h"
 #include "hosted/clock.h"
 #include "hosted/member.h"
@@ -25,6 +27,7 @@
 #include "service/service.h"
 
 #define LOOK_EVERY_NS 50000000
+#define SPARE         (16 << 20) /* bytes that are left to the host */
 #define TARGET_MS     60000 /* which a target has to put its name in, after its source has died */
 
 static bool fail(const char *what, int error)
@@ -53,12 +56,145 @@ static int open_owner(const json_t *wanted)
 	return fd;
 }
 
-/* A new one, which nobody else has. */
+/* ---- Files of checkpoints ---- */
+
+static bool is_dvd(const json_t *disk)
+{
+	return strcmp(member_text(disk, "kind"), "dvd") == 0;
+}
+
+/*
+ * What a file is known by where nobody has it in use: its length and, as nobody writes to what lies below a checkpoint, who it is and its last change. So one that was
+ * copied there is as good as the same. NULL: said why, or (a disc that has been taken away) nobody needs it.
+ */
+static json_t *describe(const char *path, bool dvd, struct disk_error *error)
+{
+	const struct disk_open how = {.flags = DISK_READ_ONLY | DISK_NO_PARENT | DISK_NO_LOCK};
+	struct disk_info info;
+	struct disk *disk;
+	struct stat file;
+	json_t *object = NULL;
+
+	if (stat(path, &file) != 0) {
+		*error = (struct disk_error){.code = -errno};
+		snprintf(error->text, sizeof(error->text), "%.300s: %s", path, strerror(errno));
+		return NULL;
+	}
+	if (dvd) {
+		return json_pack("{s:I, s:b}", "bytes", (json_int_t)file.st_size, "dvd", true);
+	}
+	if (disk_open(path, &how, &disk, error) != 0) {
+		return NULL;
+	}
+	if (disk_get_info(disk, 0, &info) == 0) {
+		object = json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)file.st_size, "id",
+				   info.id, "write-id", info.write_id);
+	}
+	(void)disk_close(&disk, NULL);
+	return object;
+}
+
+/* `files`: {path: what it is known by}. */
+static bool add_file(json_t *files, const char *folder, const char *name, bool dvd)
+{
+	struct disk_error error = {0};
+	char path[PATH_MAX];
+	json_t *known;
+
+	if (snprintf(path, sizeof(path), "%s%s%s", name[0] == '/' ? "" : folder,
+		     name[0] == '/' ? "" : "/", name) >= (int)sizeof(path)) {
+		return fail(name, ENAMETOOLONG);
+	}
+	if (json_object_get(files, path) != NULL) {
+		return true;
+	}
+	known = describe(path, dvd, &error);
+	if (known == NULL && !(dvd && error.code == -ENOENT)) {
+		say("%s", error.text);
+		return false;
+	}
+	json_object_set_new(files, path, known);
+	return true;
+}
+
+static bool add_files(json_t *files, const char *folder, const json_t *document, bool disks)
+{
+	json_t *over = json_object_get(json_object_get(document, "checkpoint"), "over"), *parent;
+	const json_t *disk;
+	const char *child;
+	bool added = true;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *name = member_text(disk, "file");
+
+		added = added &&
+			(!disks || name[0] == '\0' || add_file(files, folder, name, is_dvd(disk)));
+	}
+	json_object_foreach(over, child, parent)
+	{
+		added = added && add_file(files, folder, json_string_value(parent), false);
+	}
+	return added;
+}
+
+static uint64_t size_of(const char *folder, const char *id, const char *ending)
+{
+	char path[PATH_MAX];
+	struct stat file;
+
+	return snprintf(path, sizeof(path), "%s/" TREE_FOLDER "/%s%s", folder, id, ending) <
+				       (int)sizeof(path) &&
+			       stat(path, &file) == 0
+		       ? (uint64_t)file.st_size
+		       : 0;
+}
+
+/* What has to be there for a machine's checkpoints, and how much comes. NULL: said why. */
+static json_t *describe_points(const char *folder)
+{
+	json_t *points = tree_read(folder), *files = json_object(), *point;
+	char path[PATH_MAX];
+	json_t *machine =
+		snprintf(path, sizeof(path), "%s/" FILE_DOCUMENT, folder) < (int)sizeof(path)
+			? json_load_file(path, JSON_REJECT_DUPLICATES, NULL)
+			: NULL;
+	bool described = machine != NULL || fail(folder, EINVAL);
+	uint64_t bytes = 0;
+	const char *id;
+
+	described = described && add_files(files, folder, machine, false);
+	json_object_foreach(points, id, point)
+	{
+		described = described &&
+			    add_files(files, folder, json_object_get(point, "document"), true);
+		bytes += size_of(folder, id, ".vmrs");
+	}
+	json_decref(points);
+	json_decref(machine);
+	if (!described) {
+		json_decref(files);
+		return NULL;
+	}
+	return json_pack("{s:o, s:I}", "files", files, "bytes", (json_int_t)bytes);
+}
+
+/* ---- A new one, which nobody else has ---- */
+
 static bool make(const json_t *wanted)
 {
-	const char *path = member_text(wanted, "owner");
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	const char *path = member_text(wanted, "owner"), *folder = member_text(wanted, "folder");
+	json_t *points = NULL;
+	int fd;
 
+	if (folder[0] != '\0') {
+		points = describe_points(folder);
+		if (points == NULL) {
+			return false;
+		}
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		return fail(path, errno);
 	}
@@ -68,7 +204,7 @@ static bool make(const json_t *wanted)
 		return false;
 	}
 	close(fd);
-	return answer(json_object());
+	return answer(json_pack("{s:o*}", "checkpoints", points));
 }
 
 static const char *name_of(enum owner owner)
@@ -202,6 +338,36 @@ static void check_file(json_t *problems, const char *path, bool used)
 	close(fd);
 }
 
+/* What the source knows a file by, it has to be known by here. */
+static void check_points(json_t *problems, const json_t *points, const char *store)
+{
+	json_t *files = json_object_get(points, "files"), *known, *here;
+	json_int_t needed = json_integer_value(json_object_get(points, "bytes"));
+	struct disk_error error;
+	struct statvfs space;
+	const char *path;
+
+	json_object_foreach(files, path, known)
+	{
+		here = path[0] == '/'
+			       ? describe(path, json_is_true(json_object_get(known, "dvd")), &error)
+			       : NULL;
+		if (here == NULL) {
+			check_file(problems, path, false);
+		}
+		if (here == NULL && access(path, R_OK) == 0) {
+			add(problems, path, ": it cannot be read here");
+		} else if (here != NULL && !json_equal(here, known)) {
+			add(problems, path, ": it is another file than at the source");
+		}
+		json_decref(here);
+	}
+	if (needed > 0 && statvfs(store, &space) == 0 &&
+	    (uint64_t)needed + SPARE > (uint64_t)space.f_bavail * space.f_frsize) {
+		add(problems, "memory of its checkpoints: ", "there is no room for it here");
+	}
+}
+
 static void check_disks(json_t *problems, const json_t *config)
 {
 	const json_t *disk;
@@ -212,7 +378,7 @@ static void check_disks(json_t *problems, const json_t *config)
 		const char *file = json_string_value(json_object_get(disk, "file"));
 
 		if (file != NULL) {
-			check_file(problems, file, strcmp(member_text(disk, "kind"), "dvd") != 0);
+			check_file(problems, file, !is_dvd(disk));
 		}
 	}
 }
@@ -251,6 +417,8 @@ static bool check(const json_t *wanted)
 
 	check_file(problems, member_text(wanted, "owner"), false);
 	check_disks(problems, config);
+	check_points(problems, json_object_get(wanted, "checkpoints"),
+		     member_text(wanted, "store"));
 	check_others(problems, config);
 	check_memory(problems, wanted);
 	return answer(json_pack("{s:o}", "problems", problems));

@@ -104,7 +104,7 @@ static const json_t *over_of(const json_t *document)
 }
 
 /* What a checkpoint has to have: everything else is only told. */
-static bool is_point(const json_t *point)
+bool tree_is_point(const json_t *point)
 {
 	const json_t *document = json_object_get(point, "document");
 	const char *child;
@@ -134,7 +134,7 @@ json_t *tree_read(const char *folder)
 		}
 		snprintf(path, sizeof(path), "%s/" FOLDER "/%.50s", folder, entry->d_name);
 		point = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-		if (is_point(point)) {
+		if (tree_is_point(point)) {
 			json_object_set(points, id, point);
 		} else {
 			say("%s: damaged", path);
@@ -1006,7 +1006,7 @@ static bool mend(struct tree *tree)
 		}
 		point_path(path, id, ".making");
 		point = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-		if (is_point(point) && is_child(tree->machine, id)) {
+		if (tree_is_point(point) && is_child(tree->machine, id)) {
 			done &= finish_taken(tree, id, point);
 		} else {
 			undo_taken(tree, id, point);

@@ -106,7 +106,7 @@ dirty_faults := NO_WAIT NO_FLUSH EARLY_COPY TWO_STEPS
 channel_pause_faults := LOOK_ONCE SAID_ALWAYS NO_CLOSE NOTE_KEPT SAID_LATE BUSY_LOOK UNSEEN
 memory_lock_faults := NO_LOOK NO_WAIT UNSEEN
 migrate_faults := BY_MESSAGE RUN_FIRST END_ON_CUT ASK_FIRST
-move_faults := NO_CLOSE TAKE_AWAY SEEN_FIRST EARLY LATE_FILES
+move_faults := NO_CLOSE TAKE_AWAY SEEN_FIRST EARLY LATE_FILES LATE_POINTS DROP_FIRST
 switch_ring_faults := LOOK_THEN_SAY NO_SECOND_LOOK MOVE_AFTER_LOOK EVENT_FORGOTTEN
 check-models: $(patsubst %.pml,build/model/%.passed,$(wildcard tests/model/*.pml))
 build/model/%.passed: %.pml tools/check-model

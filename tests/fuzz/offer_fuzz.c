@@ -26,6 +26,8 @@ static const char *const words[] = {
 	",\"kernel\":\"k\"",
 	",\"arrival\":{\"owner\":\"/x\"}",
 	",\"departure\":1",
+	",\"checkpoint\":{\"id\":\"x\",\"over\":{\"a\":\"b\",\"/c\":\"/d\"}}",
+	",\"checkpoints\":{\"files\":{\"/a\":{\"bytes\":1}}}",
 	",\"receive\":{}",
 	",\"disks\":7",
 	"}",
@@ -33,8 +35,8 @@ static const char *const words[] = {
 
 static bool is_free_of_own(const json_t *object)
 {
-	static const char *const own[] = {"name",    "control",   "restore",   "receive",
-					  "arrival", "departure", "checkpoint"};
+	static const char *const own[] = {"name",    "control", "restore",
+					  "receive", "arrival", "departure"};
 
 	for (size_t i = 0; i < ARRAY_COUNT(own); i++) {
 		if (json_object_get(object, own[i]) != NULL) {
@@ -66,11 +68,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	       strncmp(strrchr(offer.owner, '/'), "/.move-", 7) == 0 && offer.name[0] != '\0' &&
 	       strchr(offer.name, '/') == NULL);
 	EXPECT(is_free_of_own(offer.document) && is_free_of_own(offer.config));
+	EXPECT(json_object_get(offer.config, "checkpoint") == NULL);
+	EXPECT(json_object_get(offer.document, "checkpoint") == NULL || offer.checkpoints != NULL);
 	(void)offer_memory(offer.config);
 	copy = offer_paths(offer.config, "/folder");
 	disk = offer_disk(copy);
 	EXPECT(disk == NULL || disk[0] == '/');
 	json_decref(copy);
+	json_decref(offer_paths(offer.document, "/folder"));
 	json_decref(body);
 	return 0;
 }

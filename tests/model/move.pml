@@ -5,11 +5,13 @@
  *
  * Never can both documents be started; when both services have looked, one can; and then nobody waits for a file that is gone. What the machine keeps beside its
  * document (a TPM's state, firmware's variables) is of each side's own: whose document can be started has what the machine had last; what is left of it on the
- * other side is nobody's.
+ * other side is nobody's. Its checkpoints come before that, into a place that is nobody's (`target_came`), and are the target's when it knows that the machine is; who
+ * knows that it is not deletes them before the document.
  *
  * With -DNO_CLOSE the source's service reads who has it, when its worker has died, and does not close the file; with -DTAKE_AWAY it takes the file away also when the
  * machine is the target's; with -DSEEN_FIRST a service says that it has seen it before its document says so; with -DEARLY it decides while its worker moves; with
- * -DLATE_FILES the target's worker writes what it keeps when the machine is its own already. All must be found wrong.
+ * -DLATE_FILES the target's worker writes what it keeps when the machine is its own already; with -DLATE_POINTS the target's document says so before its checkpoints are
+ * in their place; with -DDROP_FIRST the source deletes its own when they have come. All must be found wrong.
  */
 mtype = { NOBODY, SOURCE, TARGET };
 
@@ -23,6 +25,7 @@ bool target_waits = true, target_runs;
 bool source_there = true, source_marked = true;
 bool target_there = true, target_marked = true;
 bool source_keeps = true, target_keeps; /* what the machine keeps is there, as it is */
+bool source_points = true, target_came, target_points; /* its checkpoints */
 bool source_knows, target_knows;      /* the service has nothing left to do */
 byte kills = 2;                       /* that are still to come */
 
@@ -38,7 +41,7 @@ proctype source_worker()
 {
 	if
 	:: atomic { source_moves = false } /* failed before it came to that */
-	:: end_sent = true;
+	:: target_came -> end_sent = true;
 		if
 		:: atomic { ask(SOURCE); source_moves = false }
 		:: atomic { owner == TARGET -> source_moves = false } /* it was told */
@@ -50,6 +53,7 @@ proctype source_worker()
 
 proctype target_worker()
 {
+	target_came = true; /* a process, before there is a worker */
 	if
 	:: end_sent ->
 #ifndef LATE_FILES
@@ -100,6 +104,12 @@ again:
 	:: !source_there || !source_marked -> goto out
 	:: else
 	fi;
+#ifdef DROP_FIRST
+	if
+	:: target_came -> source_points = false
+	:: true
+	fi;
+#endif
 #ifndef EARLY
 	!source_moves;
 #endif
@@ -123,6 +133,11 @@ again:
 		:: true
 		fi;
 #endif
+		source_points = false;
+		if
+		:: KILLED
+		:: true
+		fi;
 		source_there = false;
 		if
 		:: KILLED /* what it keeps stays, and is nobody's */
@@ -168,13 +183,28 @@ again:
 		:: true
 		fi;
 #endif
+#ifndef LATE_POINTS
+		target_points = target_came;
+		if
+		:: KILLED
+		:: true
+		fi;
+#endif
 		target_marked = false;
 		if
 		:: KILLED
 		:: true
 		fi;
+#ifdef LATE_POINTS
+		target_points = target_came;
+#endif
 		end_of(target_seen, source_seen)
 	:: else ->
+		target_came = false;
+		if
+		:: KILLED
+		:: true
+		fi;
 		target_there = false;
 		if
 		:: KILLED
@@ -194,10 +224,12 @@ end:
 	if
 	:: SOURCE_S && TARGET_S -> assert(false)
 	:: (SOURCE_S && !source_keeps) || (TARGET_S && !target_keeps) -> assert(false)
+	:: (SOURCE_S && !source_points) || (TARGET_S && !target_points) -> assert(false)
 	:: timeout ->
 		assert(source_knows && target_knows);
 		assert(SOURCE_S || TARGET_S);
 		assert(source_there != target_there);
+		assert(source_points != target_points && (target_points || !target_came));
 		/* Who lives is at the host that has the document. */
 		assert(!target_runs || TARGET_S)
 	fi
