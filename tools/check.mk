@@ -61,7 +61,7 @@ check-branches: $(hypervisor_products)
 
 # A minute has no room for all: of a fuzzer's inputs, and of the places at which a unit test cuts or damages (tests/fake/part.h), `make
 # check` tries one in so many, `make test` all. An odd number, for bits and bytes that take turns.
-test_part ?= 7
+test_part ?= 11
 
 check-units: $(test_programs:%=%.passed)
 build/san/%_test.passed: build/san/%_test
