@@ -57,6 +57,13 @@ static const struct placement vga_map[VGA_PORT_RANGES] = {
 	{0x3da, 1, &vga_port_class, offsetof(struct board, vga)},
 };
 
+static const struct placement sb16_map[] = {
+	{0x00, 16, &dma_first_class, offsetof(struct board, dma)},
+	{0xc0, 32, &dma_second_class, offsetof(struct board, dma)},
+	{0x81, DMA_PAGES, &dma_page_class, offsetof(struct board, dma)},
+	{BOARD_SB16_PORT, 16, &sb16_class, offsetof(struct board, sb16)},
+};
+
 static const struct placement memory_map[] = {
 	{BOARD_IOAPIC_BASE, 0x1000, &ioapic_class, offsetof(struct board, ioapic)},
 };
@@ -136,6 +143,8 @@ static void reset_parts(struct board *board)
 		for (i = 0; i < BOARD_NICS_MAX; i++) {
 			tulip_reset(&board->nics[i]);
 		}
+		dma_reset(&board->dma);
+		sb16_reset(&board->sb16);
 	}
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
@@ -289,6 +298,17 @@ unsigned int board_add_nic(struct board *board)
 	return nic;
 }
 
+void board_add_sb16(struct board *board)
+{
+	CHECK(board->kind == BOARD_GENERATION_1);
+	board->dma = (struct dma){.host = board->host, .look = sb16_look, .device = &board->sb16};
+	board->sb16.host = board->host;
+	board->sb16.dma = &board->dma;
+	board->sb16.irq = source(board, 5);
+	fill(&board->ports, sb16_map, ARRAY_COUNT(sb16_map), board);
+	reset_parts(board);
+}
+
 void board_add_vga(struct board *board, uint8_t *memory)
 {
 	struct bus_range *ranges[VGA_PORT_RANGES];
@@ -396,6 +416,7 @@ static void unlock(struct board *board)
 	wake_at = least(wake_at, uart_deadline(&board->com1));
 	wake_at = least(wake_at, acpi_pm_deadline(&board->pm));
 	wake_at = least(wake_at, ide_deadline(&board->ide));
+	wake_at = least(wake_at, sb16_deadline(&board->sb16));
 	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
 		wake_at = least(wake_at, tulip_deadline(&board->nics[i]));
 	}
@@ -469,6 +490,7 @@ static void restore(struct board *board)
 		&board->i8042.aux_irq,
 		&board->ide.channels[0].irq,
 		&board->ide.channels[1].irq,
+		&board->sb16.irq,
 	};
 	unsigned int i;
 
@@ -614,6 +636,7 @@ void board_tick(struct board *board)
 	uart_advance(&board->com1, now);
 	acpi_pm_advance(&board->pm, now);
 	ide_advance(&board->ide, now);
+	sb16_advance(&board->sb16, now);
 	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
 		tulip_advance(&board->nics[i], now);
 	}

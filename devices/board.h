@@ -19,8 +19,8 @@
 #define BOARD_COM1_PORT   0x3f8
 #define BOARD_COM1_LINE   4
 #define BOARD_DEBUG_EXIT  0xf4 /* 4 ports */
-#define BOARD_RANGES      40
-#define BOARD_PARTS       20
+#define BOARD_RANGES      48
+#define BOARD_PARTS       24
 
 enum board_kind {
 	BOARD_DIRECT,       /* a kernel is put into memory and started */
@@ -38,6 +38,7 @@ enum board_kind {
 #define BOARD_UEFI_SCSI_SLOT  3
 #define BOARD_FW_CFG          0x510 /* 12 ports */
 #define BOARD_DEBUGCON        0x402
+#define BOARD_SB16_PORT       0x220
 #define BOARD_IDE_LINE        14 /* of the first channel */
 #define BOARD_ROM_MAX         (16ull << 20)
 #define BOARD_GENERATION_BASE                                                                      \
@@ -80,8 +81,10 @@ struct board {
 	struct virtio_scsi scsi;           /* BOARD_GENERATION_2 */
 	struct tulip nics[BOARD_NICS_MAX]; /* BOARD_GENERATION_1 */
 	unsigned int nic_count;
-	bool nics_stand; /* the machine is paused: nothing comes to them, and nothing goes */
-	struct ide ide;  /* BOARD_GENERATION_1; here, for its buffers' sake */
+	struct dma dma;   /* of generation 1, with a card that has use for it */
+	struct sb16 sb16; /* likewise */
+	bool nics_stand;  /* the machine is paused: nothing comes to them, and nothing goes */
+	struct ide ide;   /* BOARD_GENERATION_1; here, for its buffers' sake */
 	uint8_t scsi_buffer[VIRTIO_SCSI_BUFFER_BYTES];
 };
 
@@ -104,6 +107,8 @@ void board_add_tpm(struct board *board);
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
 /* Of generation 1: a network adapter, of which there are BOARD_NICS_MAX at most; its number, from 0 on. Before any VP runs. */
 unsigned int board_add_nic(struct board *board);
+/* Of generation 1: a Sound Blaster 16, and the DMA controllers that it wants. Before any VP runs. */
+void board_add_sb16(struct board *board);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */

@@ -102,6 +102,8 @@ void host_flash_store(struct host *host, uint32_t offset, uint32_t length);
  * A command for the TPM; its end is board_tpm_done(), not before this has returned. One at a time, of 10 to 3968 bytes. It is copied.
  */
 void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length);
+/* Frames of sound, left and right, for `rate` of 1000 to 192000 a second; they are copied. */
+void host_sound_play(struct host *host, uint32_t rate, const int16_t (*frames)[2], uint32_t count);
 /* A byte of firmware's debug messages. */
 void host_debug_text(struct host *host, uint8_t byte);
 /* A test image's result, on the port that board_add_debug_exit() adds. */

@@ -17,10 +17,12 @@
 #include <stdint.h>
 
 #include "devices/bus.h"
+#include "devices/dma.h"
 #include "devices/host.h"
 #include "devices/ide.h"
 #include "devices/irq.h"
 #include "devices/pci.h"
+#include "devices/sb16.h"
 #include "devices/tulip.h"
 #include "devices/vga.h"
 #include "devices/virtio_scsi.h"

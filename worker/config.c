@@ -70,6 +70,11 @@ static const char help[] =
 	"                    mouse are the machine's\n"
 	"  --rdp unix:PATH   the same for viewers that speak RDP, by vmrdp of the package "
 	"verdigris-rdp\n"
+	"  --sound sb16[,wav=FILE]\n"
+	"                    with generation 1: a sound card, and a WAV file of what it plays, "
+	"which is "
+	"written\n"
+	"                    anew; without one it is heard nowhere\n"
 	"  --memory SIZE     RAM, as 512M or 2G; a multiple of 2M\n"
 	"  --memory-minimum SIZE\n"
 	"                    dynamic memory: vmctl memory leads the guest to have less, down to "
@@ -364,6 +369,28 @@ static bool set_show(json_t *document, const char *key, const char *word)
 	return true;
 }
 
+/* MODEL[,wav=FILE], the reader knows which there are; a file's name may have commas of its own. */
+static bool set_sound(json_t *document, char *word)
+{
+	json_t *sound = json_object();
+	char *wav = strchr(word, ',');
+
+	if (wav != NULL) {
+		static const char before[] = "wav=";
+
+		*wav++ = '\0';
+		if (strncmp(wav, before, sizeof(before) - 1) != 0) {
+			say("--sound %s,%s: give a model, and behind it ,wav=FILE", word, wav);
+			json_decref(sound);
+			return false;
+		}
+		json_object_set_new(sound, "wav", text(wav + sizeof(before) - 1));
+	}
+	json_object_set_new(sound, "model", text(word));
+	json_object_set_new(document, "sound", sound);
+	return true;
+}
+
 /* The reader knows which there are. */
 static void set_services(json_t *document, char *word)
 {
@@ -392,6 +419,7 @@ enum option_name {
 	RECEIVE,
 	SHOW,
 	SERVICES,
+	SOUND,
 	CONFIG,
 	PRINT,
 	HELP,
@@ -420,6 +448,7 @@ static const struct option option_table[] = {
 	{"vga", no_argument, NULL, FLAG},
 	{"vnc", required_argument, NULL, SHOW},
 	{"rdp", required_argument, NULL, SHOW},
+	{"sound", required_argument, NULL, SOUND},
 	{"memory", required_argument, NULL, TEXT},
 	{"memory-minimum", required_argument, NULL, TEXT},
 	{"memory-maximum", required_argument, NULL, TEXT},
@@ -468,6 +497,8 @@ static bool set_option(json_t *document, int name, const char *key, char *value)
 		return true;
 	case NET:
 		return set_network(document, value);
+	case SOUND:
+		return set_sound(document, value);
 	case DEVICE:
 		return set_device(document, value);
 	case SOCKET:

@@ -66,6 +66,8 @@ struct config_vsock {
 	const char *programs; /* begins the paths of those that the guest reaches; NULL: none */
 };
 
+enum config_sound { CONFIG_NO_SOUND, CONFIG_SB16 };
+
 /* An adapter on a virtual switch. */
 struct config_network {
 	const char *network; /* the switch */
@@ -131,11 +133,13 @@ struct config {
 	unsigned int
 		services_off; /* those that are not offered at the start: a bit each, in the order of CONTROL_SERVICES */
 	enum on_reset on_reset;
-	unsigned int user; /* whom a worker becomes that root started; 0: one of its own */
-	bool vga;          /* with a generation: it has a screen */
-	struct config_file vnc, rdp; /* sockets: as serial_file; either implies vga */
-	bool debug_exit;             /* the port of test images is there */
-	struct config_file control;  /* a socket: as serial_file */
+	unsigned int user;       /* whom a worker becomes that root started; 0: one of its own */
+	bool vga;                /* with a generation: it has a screen */
+	enum config_sound sound; /* of generation 1: the sound card */
+	struct config_file sound_wav; /* likewise: where what it plays goes; none: nowhere */
+	struct config_file vnc, rdp;  /* sockets: as serial_file; either implies vga */
+	bool debug_exit;              /* the port of test images is there */
+	struct config_file control;   /* a socket: as serial_file */
 	uid_t control_users
 		[CONFIG_USERS_MAX]; /* who may do everything, beside root and who started the worker */
 	unsigned int control_user_count;

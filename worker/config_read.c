@@ -542,6 +542,31 @@ static bool read_log(struct form *form, const json_t *value, void *into)
 	       form_refuse(form, value, "open it for writing", "is not open for writing");
 }
 
+struct sound_members {
+	unsigned int model;
+	struct config_file wav;
+};
+
+static bool read_sound(struct form *form, const json_t *value, void *into)
+{
+	static const char *const models[] = {"sb16", NULL};
+	static const struct form_member members[] = {
+		{"model", FORM_WORD, .required = true, .at = offsetof(struct sound_members, model),
+		 .words = models},
+		{"wav", FORM_OTHER, .at = offsetof(struct sound_members, wav), .read = read_log},
+	};
+	struct config *config = form->user;
+	struct sound_members sound = {.wav.fd = -1};
+
+	(void)into;
+	if (!form_read(form, value, members, ARRAY_COUNT(members), &sound)) {
+		return false;
+	}
+	config->sound = (enum config_sound)(CONFIG_SB16 + sound.model);
+	config->sound_wav = sound.wav;
+	return true;
+}
+
 /* Variables are written too. */
 static bool read_variables(struct form *form, const json_t *value, void *into)
 {
@@ -583,6 +608,7 @@ static bool check_keys(struct form *form, const struct config *config)
 		{"firmware", 2 | 4, "give it with generation 1 or 2"},
 		{"firmware-log", 2 | 4, "give it with generation 1 or 2"},
 		{"floppy", 2, "give it with generation 1"},
+		{"sound", 2, "give it with generation 1"},
 		{"network-firmware", 2, "give it with generation 1"},
 		{"vga-firmware", 2, "give it with generation 1"},
 		{"firmware-variables", 4, "give it with generation 2"},
@@ -917,6 +943,7 @@ bool config_read(struct config *config, struct form_error *error)
 		{"vga", FORM_FLAG, AT(vga)},
 		{"vnc", FORM_OTHER, AT(vnc), .read = read_show},
 		{"rdp", FORM_OTHER, AT(rdp), .read = read_show},
+		{"sound", FORM_OTHER, .read = read_sound},
 		{"network-firmware", FORM_OTHER, AT(network_firmware), .read = read_image},
 		{"vga-firmware", FORM_OTHER, AT(vga_rom), .read = read_image},
 		{"crash-log", FORM_OTHER, AT(crash_log), .read = read_log},
@@ -954,7 +981,7 @@ bool config_read(struct config *config, struct form_error *error)
 		config->restore.fd = config->firmware_variables.fd = config->firmware_template.fd =
 			config->tpm.fd = config->network_firmware.fd = -1;
 	config->serial_file.fd = config->control.fd = config->vsock.socket.fd = config->vnc.fd =
-		config->rdp.fd = -1;
+		config->rdp.fd = config->sound_wav.fd = -1;
 	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config) && check_devices(&form, config) &&

@@ -195,6 +195,11 @@ void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length)
 	tpm_submit(&host->machine->tpm, command, length);
 }
 
+void host_sound_play(struct host *host, uint32_t rate, const int16_t (*frames)[2], uint32_t count)
+{
+	sound_play(&host->machine->sound, rate, frames, count);
+}
+
 void host_debug_text(struct host *host, uint8_t byte)
 {
 	struct machine *machine = host->machine;

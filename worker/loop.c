@@ -326,7 +326,8 @@ static bool is_released(struct machine *machine)
 static bool is_reset(struct machine *machine)
 {
 	return vmbus_is_reset(machine->bus) && drives_are_quiet(machine) &&
-	       nvram_is_quiet(&machine->firmware.nvram) && tpm_is_quiet(&machine->tpm);
+	       nvram_is_quiet(&machine->firmware.nvram) && tpm_is_quiet(&machine->tpm) &&
+	       sound_is_quiet(&machine->sound);
 }
 
 bool loop_stop(struct machine *machine)

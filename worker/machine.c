@@ -117,6 +117,9 @@ bool machine_create(struct machine *machine)
 	if (config->vga && !screen_create(machine)) {
 		return false;
 	}
+	if (config->sound == CONFIG_SB16) {
+		board_add_sb16(&machine->board);
+	}
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);
 	}
@@ -220,8 +223,8 @@ bool machine_start(struct machine *machine)
 	if (arrival_begin(machine) && create_partition(machine) && assigned_start(machine) &&
 	    arrival_state(machine) && drives_start(machine) && nics_start(machine) &&
 	    nvram_start(&machine->firmware.nvram) && tpm_start(&machine->tpm) &&
-	    (machine->saved == NULL || saved_load(machine)) && start_threads(machine) &&
-	    arrival_take(machine)) {
+	    sound_start(&machine->sound) && (machine->saved == NULL || saved_load(machine)) &&
+	    start_threads(machine) && arrival_take(machine)) {
 		if (machine->saved != NULL) {
 			saved_close(machine);
 			(void)machine_resume(machine); /* it stood */
@@ -535,6 +538,7 @@ void machine_begin_stop(struct machine *machine)
 	vmbus_begin_reset(machine->bus);
 	nvram_begin_stop(&machine->firmware.nvram);
 	tpm_begin_stop(&machine->tpm);
+	sound_begin_stop(&machine->sound);
 	if (pause->bus) {
 		vmbus_resume(machine->bus);
 		pause->bus = false;
@@ -549,6 +553,7 @@ void machine_finish_stop(struct machine *machine)
 	drives_stop(machine);
 	nvram_stop(&machine->firmware.nvram);
 	tpm_stop(&machine->tpm);
+	sound_stop(&machine->sound);
 	for (i = 0; i < machine->config->vps; i++) {
 		if (machine->vps[i].vp != NULL) {
 			backend_vp_destroy(&machine->vps[i].vp);

@@ -35,6 +35,7 @@
 #include "worker/loader.h"
 #include "worker/memory.h"
 #include "worker/serial.h"
+#include "worker/sound.h"
 #include "worker/tpm.h"
 
 /* Why a machine stops. Values of the worker's exit status are in exit_status(). */
@@ -185,6 +186,7 @@ struct machine {
 	struct checkpoint *checkpoint; /* [M] one was taken, and is not at its end (checkpoint.h) */
 	struct firmware firmware; /* [M]; its log under the board's lock. With config->generation */
 	struct tpm tpm;
+	struct sound sound;
 	struct vp_boot_state boot; /* [M] */
 	struct serial serial;
 	struct host host;

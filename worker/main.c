@@ -236,6 +236,7 @@ int main(int argc, char **argv)
 	/* What was asked for is checked before anything is made; what leaves traces is made last. */
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
 	    !tpm_open(&machine.tpm, &machine.board, &config) || !crash_open(&machine) ||
+	    !sound_open(&machine.sound, &config) ||
 	    !(config.receive.path != NULL ? disks_find : disks_open)(&machine) ||
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine, &config)) ||
@@ -270,6 +271,7 @@ int main(int argc, char **argv)
 	hvsock_destroy(&machine);
 	networks_close(&machine);
 	tpm_close(&machine.tpm);
+	sound_close(&machine.sound);
 	services_destroy(&machine);
 	config_destroy(&config);
 	return exit_status(&machine, reason);

@@ -3,7 +3,7 @@ worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_rea
 	worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/serial.o worker/loop.o \
 	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o hosted/show.o worker/input.o worker/networks.o worker/assigned.o worker/vfio.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/netboot.o worker/nics.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/pci.o hosted/sandbox.o
-worker_objs += worker/nvram.o worker/nvram_file.o worker/tpm.o worker/tpm_link.o worker/tpm_process.o worker/boot_watch.o
+worker_objs += worker/nvram.o worker/nvram_file.o worker/tpm.o worker/tpm_link.o worker/tpm_process.o worker/boot_watch.o worker/sound.o
 worker_objs += worker/checkpoint.o worker/merge.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o hosted/owner.o
 
 worker_products := build/worker/vmwp
@@ -42,14 +42,15 @@ config_test_libs := -ljansson
 # disk/objs.mk and backend/objs.mk may be read later.
 sandbox_test_objs = worker/sandbox.o worker/filters_bpf.o hosted/sandbox.o worker/say.o $(backend_root_objs) $(disk_objs)
 sandbox_test_libs = $(disk_libs)
-worker_tests += tests/unit/nvram_test.c tests/unit/tpm_test.c tests/unit/boot_watch_test.c
+worker_tests += tests/unit/sound_test.c tests/unit/nvram_test.c tests/unit/tpm_test.c tests/unit/boot_watch_test.c
 boot_watch_test_objs := worker/boot_watch.o
+sound_test_objs := worker/sound.o worker/say.o
 tpm_test_objs := worker/tpm.o worker/tpm_link.o worker/tpm_process.o worker/say.o hosted/packet.o hosted/sandbox.o lib/state.o
 nvram_test_objs := worker/nvram.o worker/nvram_file.o worker/loader.o worker/linux_boot.o worker/multiboot.o worker/initrd.o worker/memory.o worker/say.o tests/fake/backend.o
 worker_tests += tests/unit/control_test.c tests/unit/pause_test.c tests/unit/display_test.c
 display_test_objs := worker/display.o hosted/show.o worker/input.o worker/say.o hosted/listen.o hosted/packet.o
 display_test_libs := -Wl,--wrap=posix_spawn
-pause_test_objs := tests/fake/assigned.o worker/nvram.o worker/boot_watch.o worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
+pause_test_objs := tests/fake/assigned.o worker/nvram.o worker/sound.o worker/boot_watch.o worker/machine.o worker/vp.o worker/host.o worker/job.o worker/say.o
 worker_control := worker/control.o worker/methods.o worker/services.o worker/copies.o worker/addresses.o worker/job.o worker/disks.o worker/networks.o worker/config_read.o worker/serial.o hosted/pci.o $(hosted_rpc) worker/say.o disk/bytes.o
 worker_control_fake := tests/fake/assigned.o tests/fake/integration.o tests/fake/networks.o tests/fake/idle.o
 control_test_objs := $(worker_control) $(worker_control_fake)

@@ -27,6 +27,7 @@ enum {
 	EVENT_KEY,    /* somebody types, or moves the mouse */
 	EVENT_RING,   /* a request to the firmware's controller */
 	EVENT_NIC,    /* descriptors, a frame, or room for the adapter's */
+	EVENT_SOUND,  /* a DMA channel is set, or a command for the sound card */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
 
@@ -64,6 +65,11 @@ static const struct place {
 		      {NIC_PORT + 0x28, 24, false},
 		      {NIC_PORT + 0x48, 4, false},
 		      {NIC_MEMORY, 128, true}},
+	[PAIR_SOUND] = {{BOARD_SB16_PORT, 16, false},
+			{BOARD_SB16_PORT + 4, 2, false},
+			{BOARD_SB16_PORT + 12, 4, false},
+			{0x00, 16, false},
+			{0xc0, 32, false}},
 	[PAIR_FLASH] = {{FLASH_BASE, 16, true},
 			{FLASH_BASE + FLASH_BLOCK - 8, 16, true},
 			{FLASH_BASE, PAIR_FLASH_BYTES, true}},
@@ -155,6 +161,7 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 	if (kind == BOARD_GENERATION_1) {
 		add_drives(one);
 		add_nic(one);
+		board_add_sb16(&one->board);
 	}
 	if (kind == BOARD_GENERATION_2) {
 		memset(one->flash, 0xff, sizeof(one->flash));
@@ -270,6 +277,7 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 			     : part == PAIR_I8042                     ? EVENT_KEY
 			     : part == PAIR_SCSI                      ? EVENT_RING
 			     : part == PAIR_NIC                       ? EVENT_NIC
+			     : part == PAIR_SOUND                     ? EVENT_SOUND
 								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
@@ -404,6 +412,37 @@ static void drive_nic(struct pair_board *one, const struct pair_event *event)
 	}
 }
 
+/* A channel, which may begin anew at its end; then a stream of each kind. */
+static void drive_sound(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint8_t commands[] = {0x14, 0x1c, 0x24, 0x2c, 0x48, 0x90, 0x74, 0x80,
+					   0xb0, 0xb6, 0xb8, 0xc0, 0xc6, 0xce, 0x40, 0x41};
+	bool wide = event->where & 1;
+	uint16_t chip = wide ? 0xc0 : 0, step = wide ? 2 : 1;
+	uint8_t command = commands[event->where >> 4 & 15];
+	unsigned int i;
+
+	if (event->where & 2) {
+		uint8_t mode = (uint8_t)(0x41 | (event->where >> 8 & 0x3c));
+
+		board_port_write(&one->board, 0x81 + (wide ? 10 : 2), 1, event->value & 1);
+		board_port_write(&one->board, (uint16_t)(chip + 12 * step), 1, 0);
+		board_port_write(&one->board, (uint16_t)(chip + 11 * step), 1, mode);
+		for (i = 0; i < 4; i++) {
+			board_port_write(&one->board, (uint16_t)(chip + (2 + i / 2) * step), 1,
+					 i == 1 ? event->where >> 16 & 15 : event->value >> i);
+		}
+		board_port_write(&one->board, (uint16_t)(chip + 10 * step), 1, 1);
+		return;
+	}
+	board_port_write(&one->board, BOARD_SB16_PORT + 6, 1, 0);
+	board_port_write(&one->board, BOARD_SB16_PORT + 12, 1, command);
+	for (i = 0; i < one->board.sb16.wanted; i++) {
+		board_port_write(&one->board, BOARD_SB16_PORT + 12, 1,
+				 (uint32_t)(event->value >> 4 * i));
+	}
+}
+
 struct pair_descriptor {
 	uint64_t gpa;
 	uint32_t length;
@@ -515,6 +554,11 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 	case EVENT_NIC:
 		if (one->board.nic_count != 0) {
 			drive_nic(one, event);
+		}
+		return 0;
+	case EVENT_SOUND:
+		if (one->board.sb16.host != NULL) {
+			drive_sound(one, event);
 		}
 		return 0;
 	case EVENT_RING:
@@ -636,6 +680,7 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       memcmp(a->medium, b->medium, a->medium_bytes) == 0 &&
 	       a->debug_count == b->debug_count &&
 	       memcmp(&a->nics, &b->nics, sizeof(a->nics)) == 0 &&
+	       memcmp(&a->sound, &b->sound, sizeof(a->sound)) == 0 &&
 	       until_wake(one) == until_wake(other) && mapped(a) == mapped(b) &&
 	       memcmp(one->flash, other->flash, sizeof(one->flash)) == 0 &&
 	       (one->board.vga.memory == NULL ||

@@ -40,7 +40,8 @@ enum pair_part {
 	PAIR_FW_CFG,
 	PAIR_IDE,
 	PAIR_VGA,
-	PAIR_NIC,   /* of generation 1 */
+	PAIR_NIC, /* these of generation 1 */
+	PAIR_SOUND,
 	PAIR_FLASH, /* these of generation 2 */
 	PAIR_SCSI,
 	PAIR_TPM,

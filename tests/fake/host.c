@@ -336,3 +336,18 @@ bool host_serial_get(struct host *host, uint8_t *byte)
 	*byte = host->in[host->in_taken++];
 	return true;
 }
+
+void host_sound_play(struct host *host, uint32_t rate, const int16_t (*frames)[2], uint32_t count)
+{
+	uint32_t i;
+
+	CHECK(rate >= 1000 && rate <= 192000 && count != 0);
+	host->sound.rate = rate;
+	for (i = 0; i < count; i++, host->sound.count++) {
+		if (host->sound.count < FAKE_FRAMES) {
+			memcpy(host->sound.frames[host->sound.count], frames[i], sizeof(frames[i]));
+		}
+		host->sound.sum =
+			host->sound.sum * 31 + (uint16_t)frames[i][0] * 7u + (uint16_t)frames[i][1];
+	}
+}

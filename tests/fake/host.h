@@ -10,6 +10,7 @@
 #define FAKE_MAPPINGS   16
 #define FAKE_RAM        16384
 #define FAKE_TEXT       64
+#define FAKE_FRAMES     512
 
 struct host {
 	uint64_t time, wall;
@@ -60,6 +61,10 @@ struct host {
 		uint8_t frame[TULIP_FRAME_MAX];
 		uint32_t length;
 	} nics[BOARD_NICS_MAX];
+	struct { /* what was played: the first of it, and a sum of all */
+		uint32_t rate, count, sum;
+		int16_t frames[FAKE_FRAMES][2];
+	} sound;
 	uint8_t *medium; /* of all drives */
 	size_t medium_bytes;
 	uint8_t out[FAKE_SERIAL], in[FAKE_SERIAL];

@@ -15,6 +15,8 @@ static const char *const words[] = {
 	",\"firmware\":",
 	",\"firmware-log\":",
 	",\"floppy\":",
+	",\"sound\":{\"model\":\"sb16\"",
+	",\"wav\":",
 	",\"initrd\":",
 	",\"append\":",
 	",\"serial\":{\"to\":",

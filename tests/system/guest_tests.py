@@ -1,6 +1,8 @@
 """Guests in child partitions: stock kernels, processors, memory, several at once, and each way in which a guest ends."""
 import os
 import re
+import struct
+import wave
 
 from harness import BUILD, guest, kernels, test
 
@@ -82,16 +84,32 @@ BIOS = "/usr/share/seabios/bios-256k.bin"  # of the package seabios, which QEMU'
 FLOPPY = [(BIOS, BIOS), (os.path.join(BUILD, "tests", "guest", "floppy.img"), "/root/floppy.img")]
 
 
-@test("guest: a BIOS starts a floppy disk, which it reads and writes", deadline=400)
+def played():
+    """What floppy.S plays, as frames of 16 bits: bytes once, then words in stereo, round and round."""
+    once = b"".join(struct.pack("<h", ((i & 0xff) - 128) * 256) * 2 for i in range(6000))
+    return once, b"".join(struct.pack("<H", (2 * i * 37) & 0xffff) for i in range(8000))
+
+
+@test("guest: a BIOS starts a floppy disk, which it reads and writes; it plays by DMA what a WAV file has then", deadline=400)
 def bios(t):
     words = ["vmwp", "--name", "program", "--generation", "1", "--floppy", "/root/floppy.img", "--memory", "64M", "--vps", "2",
-             "--serial", "file:/root/screen", "--firmware-log", "/root/log", "--debug-exit"]
-    text = t.root(f"timeout 120 {guest.shell(words)}; echo ended with $?; cat /root/screen /root/log", puts=FLOPPY)
+             "--serial", "file:/root/screen", "--firmware-log", "/root/log", "--sound", "sb16,wav=/root/wav", "--debug-exit"]
+    text = t.root(f"timeout 120 {guest.shell(words)}; echo ended with $?; cat /root/screen /root/log", puts=FLOPPY, gets=[("/root/wav", t.path("wav"))])
     t.has(text, "ended with 43\n")  # 2 * 21 + 1
-    for said in "floppy: starts", "second sector", "Wecond sec":  # what it writes is there when it reads again
+    # What it writes is there when it reads again.
+    for said in "floppy: starts", "second sector", "Wecond sec", "floppy: a sound card":
         t.has(text, said)
     t.has(text, "QEMU fw_cfg DMA interface supported\n")
     t.has(text, "Found 2 cpu(s) max supported 2 cpu(s)\n")
+    with wave.open(t.path("wav")) as file:
+        t.check(file.getparams()[:3] == (2, 2, 22222), f"the WAV file is of another form: {file.getparams()}")
+        heard = file.readframes(file.getnframes())
+    once, again = played()
+    t.check(heard[:len(once)] == once, "the bytes that were played once are not in the WAV file")
+    heard = heard[len(once):]
+    # It ends where it was told; a host that is late lets it go round once more.
+    t.check(len(heard) >= len(again), f"only {len(heard)} bytes were played of the second kind")
+    t.check(heard == (again * (len(heard) // len(again) + 1))[:len(heard)], "the words that were played are not those in the WAV file")
 
 
 @test("guest: a BIOS that finds nothing to start resets its machine, and starts again", deadline=400)

@@ -56,7 +56,7 @@ static enum board_kind kind_for(enum pair_part part, unsigned int life)
 	if (part == PAIR_FLASH || part == PAIR_SCSI || part == PAIR_TPM) {
 		return BOARD_GENERATION_2;
 	}
-	if (part == PAIR_IDE || part == PAIR_NIC) {
+	if (part == PAIR_IDE || part == PAIR_NIC || part == PAIR_SOUND) {
 		return BOARD_GENERATION_1;
 	}
 	return part < PAIR_I8042 && life & 1 ? BOARD_DIRECT
@@ -173,6 +173,12 @@ static void the_adapter(void **unused)
 {
 	(void)unused;
 	goes_on(PAIR_NIC);
+}
+
+static void the_sound_card(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_SOUND);
 }
 
 static void the_flash(void **unused)
@@ -308,6 +314,9 @@ static void what_cannot_be(void **unused)
 		{"ide", 0, 2},                           /* another drive */
 		{"ide", 22, 0},                          /* heads */
 		{"vga", 861, 0xff},                      /* a mode that is too wide */
+		{"dma", 8, 1},                           /* a mode for another channel */
+		{"sb16", 73, 0},                         /* no line */
+		{"sb16", 81, 1},                         /* a parameter of no command */
 	};
 	struct state_fault fault;
 	size_t size = make_state(), i;
@@ -389,17 +398,29 @@ static void the_date_goes_on(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_8259s),           T(the_io_apic),
-		T(the_timer),           T(the_clock),
-		T(the_serial_port),     T(pci),
-		T(acpi_hardware),       T(the_ways_to_reset),
-		T(what_firmware_reads), T(the_keyboard_controller),
-		T(the_drives),          T(the_screen),
-		T(the_adapter),         T(the_flash),
-		T(the_firmwares_disks), T(the_tpm),
-		T(all_together),        T(what_is_cut_off),
-		T(what_is_damaged),     T(what_cannot_be),
-		T(another_machine),     T(a_newer_one),
+		T(the_8259s),
+		T(the_io_apic),
+		T(the_timer),
+		T(the_clock),
+		T(the_serial_port),
+		T(pci),
+		T(acpi_hardware),
+		T(the_ways_to_reset),
+		T(what_firmware_reads),
+		T(the_keyboard_controller),
+		T(the_drives),
+		T(the_screen),
+		T(the_adapter),
+		T(the_sound_card),
+		T(the_flash),
+		T(the_firmwares_disks),
+		T(the_tpm),
+		T(all_together),
+		T(what_is_cut_off),
+		T(what_is_damaged),
+		T(what_cannot_be),
+		T(another_machine),
+		T(a_newer_one),
 		T(the_date_goes_on),
 	};
 

@@ -130,6 +130,16 @@ static void a_machine_with_a_bios(void **state)
 		 "d,model=21140 --net e,model=21140",
 	    "more than 4");
 	bad(GOOD "--net lan,model=21140", "generation 1");
+	assert_int_equal(config.sound, CONFIG_NO_SOUND);
+	assert_int_equal(parse(BIOS "--sound sb16"), CONFIG_OK);
+	assert_int_equal(config.sound, CONFIG_SB16);
+	assert_null(config.sound_wav.path);
+	assert_int_equal(parse(BIOS "--sound sb16,wav=a,b.wav"), CONFIG_OK);
+	assert_string_equal(config.sound_wav.path, "a,b.wav");
+	bad(BIOS "--sound gus", "sb16");
+	bad(BIOS "--sound sb16,mp3=a", "wav=FILE");
+	bad(BIOS "--sound sb16,wav=", "--sound");
+	bad(GOOD "--sound sb16", "generation 1");
 	bad(BIOS "--firmware-variables v", "--firmware-variables");
 	bad(BIOS "--firmware-template v", "--firmware-template");
 	bad(BIOS "--kernel k", "--kernel");
@@ -717,7 +727,7 @@ static void schema(void **state)
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
 		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\","
-		"\"network-firmware\":\"n\","
+		"\"network-firmware\":\"n\",\"sound\":{\"model\":\"sb16\",\"wav\":\"w\"},"
 		"\"devices\":[{\"pci\":\"0000:00:05.0\"}],"
 		"\"vnc\":{\"socket\":\"w\"},\"rdp\":{\"socket\":\"w\"},\"disks\":[{\"file\":\"f\","
 		"\"parents\":[],\"kind\":"
