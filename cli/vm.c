@@ -66,6 +66,7 @@ static const struct option {
 	{"client-key", NULL, TEXT, AT(client_key), NULL, "FILE", "... its key, if that is in another file"},
 	{"to", "DestinationHost", TEXT, AT(to), NULL, "WHERE", "of migrate and compare: the other host, or the socket of another service on this one"},
 	{"shared", NULL, TEXT, AT(shared), NULL, "FOLDER", "... that both have, for a machine without disks"},
+	{"storage", "DestinationStoragePath", TEXT, AT(storage), NULL, "FOLDER", "of move-storage: where its files of disks go"},
 	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
 	{"columns", NULL, TEXT, AT(columns), NULL, "A,B,...", "of a list: members of its JSON"},
 	{"watch", NULL, FLAG, AT(watch), NULL, "", "of what is listed: again whenever something happens"},

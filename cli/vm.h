@@ -30,6 +30,7 @@ struct vm {
 	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role, *kind,
 		*interface, *speed, *parent;
 	const char *to, *shared; /* another host, and a folder that both have */
+	const char *storage;     /* a folder for files of disks */
 	json_t *document;        /* of create and set */
 };
 
@@ -97,7 +98,7 @@ int vm_users(struct vm *vm), vm_grant(struct vm *vm), vm_revoke(struct vm *vm);
 int vm_memory(struct vm *vm), vm_processors(struct vm *vm);
 int vm_checkpoint(struct vm *vm), vm_checkpoints(struct vm *vm), vm_apply_checkpoint(struct vm *vm),
 	vm_rename_checkpoint(struct vm *vm), vm_remove_checkpoint(struct vm *vm),
-	vm_export_checkpoint(struct vm *vm);
+	vm_export_checkpoint(struct vm *vm), vm_move_storage(struct vm *vm);
 int vm_files(struct vm *vm), vm_new_disk(struct vm *vm), vm_resize_disk(struct vm *vm),
 	vm_delete_file(struct vm *vm), vm_upload(struct vm *vm), vm_download(struct vm *vm);
 /* Of this size (NULL: its parent's), in a machine's folder; NULL: said why. */

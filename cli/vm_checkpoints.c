@@ -94,17 +94,34 @@ int vm_apply_checkpoint(struct vm *vm)
 	return ask_one(vm, "POST", json_object(), "/apply");
 }
 
-int vm_export_checkpoint(struct vm *vm)
+/* By an option or a word. NULL: said why. */
+static json_t *folder_of(const struct vm *vm, const char *option, unsigned int word)
 {
-	const char *folder = vm->file != NULL ? vm->file : vm->count > 2 ? vm->words[2] : NULL;
+	const char *folder = option != NULL ? option : vm->count > word ? vm->words[word] : NULL;
 	json_t *body = json_pack("{s:s*}", "to", folder);
 
 	if (folder == NULL || body == NULL) {
 		json_decref(body);
-		say("say into which new folder");
-		return VM_USAGE;
+		say("say into which folder");
+		return NULL;
 	}
-	return ask_one(vm, "POST", body, "/export");
+	return body;
+}
+
+int vm_export_checkpoint(struct vm *vm)
+{
+	json_t *body = folder_of(vm, vm->file, 2);
+
+	return body == NULL ? VM_USAGE : ask_one(vm, "POST", body, "/export");
+}
+
+int vm_move_storage(struct vm *vm)
+{
+	json_t *body = folder_of(vm, vm->storage, 1);
+
+	return body == NULL ? VM_USAGE
+			    : wait_for(vm, vm_ask(vm, "POST", body, "/v1/machines/%s/storage%s",
+						  vm->words[0], ""));
 }
 
 int vm_rename_checkpoint(struct vm *vm)

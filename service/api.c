@@ -826,6 +826,18 @@ static void apply_checkpoint(struct call *call)
 	do_checkpoint(call, "apply", json_object());
 }
 
+static struct job *relocate_files(struct machine *machine, const char *unused, const json_t *body,
+				  const char *user, struct refusal *why)
+{
+	(void)unused;
+	return checkpoint_relocate(machine, body, user, why);
+}
+
+static void move_storage(struct call *call)
+{
+	ask_checkpoint(call, relocate_files);
+}
+
 static void export_checkpoint(struct call *call)
 {
 	ask_checkpoint(call, checkpoint_export);
@@ -1179,6 +1191,7 @@ static const struct route {
 	{"PUT",    "/v1/machines/*/files/*",   ROLE_ADMIN,    take_file},
 	{"PATCH",  "/v1/machines/*/files/*",   ROLE_ADMIN,    resize_file},
 	{"DELETE", "/v1/machines/*/files/*",   ROLE_ADMIN,    delete_file},
+	{"POST",   "/v1/machines/*/storage",   ROLE_ADMIN,    move_storage},
 	{"POST",   "/v1/machines/*/departure", ROLE_ADMIN,    begin_move},
 	{"GET",    "/v1/machines/*/departure", ROLE_ADMIN,    open_departure},
 	{"GET",    "/v1/machines/*/arrival",   ROLE_ADMIN,    open_arrival},

@@ -340,11 +340,13 @@ static const struct action actions[] = {
 	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
+	{"move-storage",      "given another folder",      ON(OFF) | ON(SAVED),                            MACHINE_STATES, false, begin, NULL, &own},
 	{"merge-checkpoints", "rid of deleted checkpoints", ON(RUNNING) | ON(PAUSED),                      MACHINE_STATES, false, begin, NULL, &merging},
 };
 /* clang-format on */
 
-static const char *const verbs[] = {"take", "apply", "delete", "rename", "mend", "export", "merge"};
+static const char *const verbs[] = {"take", "apply",  "delete",   "rename",
+				    "mend", "export", "relocate", "merge"};
 
 static const char *verb_of(const struct job *job)
 {
@@ -545,8 +547,8 @@ void checkpoint_met(struct machine *machine)
 	change_followed(machine);
 }
 
-struct job *checkpoint_export(struct machine *machine, const char *id, const json_t *body,
-			      const char *user, struct refusal *why)
+/* NULL: why. The body's. */
+static const char *read_folder(const json_t *body, const char *remedy, struct refusal *why)
 {
 	static const struct form_member to = {"to",    FORM_TEXT,  .required = true,
 					      .at = 0, .least = 2, .most = PATH_MAX / 2};
@@ -558,9 +560,72 @@ struct job *checkpoint_export(struct machine *machine, const char *id, const jso
 		return NULL;
 	}
 	if (folder[0] != '/') {
-		refuse(why, SERVICE_BAD_INVALID,
-		       "give an absolute path, of a folder that is not there yet",
-		       "to: %.200s is none", folder);
+		refuse(why, SERVICE_BAD_INVALID, remedy, "to: %.200s is none", folder);
+		return NULL;
+	}
+	return folder;
+}
+
+/* Those of its files that other machines name too. */
+static void add_needed(const struct machine *machine, const json_t *document, json_t *needed)
+{
+	const json_t *disk;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		const char *file = json_string_value(json_object_get(disk, "file"));
+		json_t *users, *user;
+		char path[PATH_MAX];
+
+		if (file == NULL || (file[0] != '/' && !machine_path(machine, file, path))) {
+			continue;
+		}
+		users = storage_users(machine->service, file[0] == '/' ? file : path);
+		json_array_foreach(users, j, user)
+		{
+			if (strcmp(json_string_value(user), machine->name) != 0) {
+				json_object_set_new(needed, file, json_true());
+			}
+		}
+		json_decref(users);
+	}
+}
+
+struct job *checkpoint_relocate(struct machine *machine, const json_t *body, const char *user,
+				struct refusal *why)
+{
+	const char *folder = read_folder(body, "give an absolute path, of a folder of this host",
+					 why),
+		   *id;
+	json_t *needed, *point;
+	char token[GUID_TEXT];
+	struct guid random;
+
+	if (folder == NULL) {
+		return NULL;
+	}
+	needed = json_object();
+	add_needed(machine, machine->settings.document, needed);
+	json_object_foreach(machine->points, id, point)
+	{
+		add_needed(machine, json_object_get(point, "document"), needed);
+	}
+	guid_random(&random);
+	guid_print(&random, token);
+	return job_new(machine, action_of("relocate"),
+		       json_pack("{s:s, s:s, s:o, s:o}", "to", folder, "token", token, "needed",
+				 needed, "elsewhere", storage_paths_elsewhere(machine->service)),
+		       user, why);
+}
+
+struct job *checkpoint_export(struct machine *machine, const char *id, const json_t *body,
+			      const char *user, struct refusal *why)
+{
+	const char *folder =
+		read_folder(body, "give an absolute path, of a folder that is not there yet", why);
+
+	if (folder == NULL) {
 		return NULL;
 	}
 	return checkpoint_change(machine, "export", id, json_pack("{s:s}", "to", folder), user,

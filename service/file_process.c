@@ -184,11 +184,12 @@ static bool is_parent_in(const char *folder, struct wanted_file *wanted, char *b
 /* In all folders of the store, which is the one above, or in all but this one. */
 static bool is_parent(const char *name, const json_t *elsewhere, bool but_here)
 {
+	const char *slash = strrchr(name, '/');
 	struct stat here, other_folder;
 	struct wanted_file wanted = {.found = false};
 	DIR *store = opendir("..");
 	const struct dirent *entry;
-	char by[PATH_MAX] = "";
+	char by[PATH_MAX] = "", found[PATH_MAX] = "";
 	const json_t *other;
 	size_t i;
 
@@ -196,6 +197,11 @@ static bool is_parent(const char *name, const json_t *elsewhere, bool but_here)
 		(void)fail(name, errno);
 		wanted.found = true;
 	}
+	if (slash != NULL && slash != name) {
+		snprintf(by, sizeof(by), "%.*s", (int)(slash - name), name);
+		(void)is_parent_in(by, &wanted, found);
+	}
+	snprintf(by, sizeof(by), "%s", found);
 	while (store != NULL && !wanted.found && (entry = readdir(store)) != NULL) {
 		char folder[PATH_MAX];
 
@@ -224,6 +230,11 @@ static bool is_parent(const char *name, const json_t *elsewhere, bool but_here)
 		closedir(store);
 	}
 	return wanted.found;
+}
+
+bool file_is_parent(const char *name, const json_t *elsewhere)
+{
+	return is_parent(name, elsewhere, false);
 }
 
 /* ---- Made larger, taken away ---- */

@@ -296,9 +296,22 @@ bool tree_needs_mending(const char *folder);
 bool tree_has_to_merge(const json_t *machine, json_t *points);
 /* The first was made over the other, or over one that was, as their names say. */
 bool tree_is_line(const char *file, const char *other);
+/* A disk of a document that the guest writes to. */
+bool tree_is_written(const json_t *disk);
+/* A document in the folder of the process; that of a checkpoint, or (NULL) the machine's. False: said why. */
+bool tree_write_document(const char *path, const json_t *document) MUST_CHECK;
+bool tree_write(const char *id, const json_t *object) MUST_CHECK;
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
 int tree_main(int argc, char **argv);
 #define TREE_FOLDER "checkpoints"
+
+/*
+ * relocate.c: files of disks that go to another folder, of a machine that is off, by `vmms --tree`. The documents are changed and written. wanted: to; token;
+ * needed: files that other machines name; elsewhere: others that may lie over one. And what was cut is taken back, or goes on. False: said why.
+ */
+bool relocate(const json_t *wanted, json_t *machine, json_t *points) MUST_CHECK;
+bool relocate_mend(json_t *machine, json_t *points) MUST_CHECK;
+#define FILE_MOVING "disks.moving"
 
 /*
  * firmware_files.c: what UEFI firmware and a TPM keep, as a checkpoint has it; in the machine's folder, by `vmms --tree`. False: said why.
@@ -339,6 +352,9 @@ struct job *checkpoint_change(struct machine *machine, const char *verb, const c
 /* The body: to, a new folder. */
 struct job *checkpoint_export(struct machine *machine, const char *id, const json_t *body,
 			      const char *user, struct refusal *why);
+/* Its files of disks go to another folder. The body: to. */
+struct job *checkpoint_relocate(struct machine *machine, const json_t *body, const char *user,
+				struct refusal *why);
 /* What was cut, or could not be merged while it ran, is brought to its end, by a job. */
 void checkpoint_mend(struct machine *machine);
 /*
@@ -503,6 +519,8 @@ void transfer_release(struct transfer *transfer);
 
 /* file_process.c: `vmms --file VERB NAME WANTED`, in a machine's folder. The exit status. */
 int file_main(int argc, char **argv);
+/* Whether a file of the store, of its own folder or of these (paths) lies over it; also if nobody can tell. In a machine's folder. */
+bool file_is_parent(const char *name, const json_t *elsewhere);
 #define FILE_SOCKET  3          /* by which bytes come and go */
 #define FILE_PARTIAL ".partial" /* behind the name of one that is not whole yet */
 

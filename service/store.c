@@ -251,9 +251,9 @@ static void delete_disks(int folder, const json_t *document)
 
 bool store_delete(struct machine *machine, enum store_files with, bool *kept, struct refusal *why)
 {
-	static const char *const files[] = {FILE_DOCUMENT ".new", FILE_LOG,   FILE_LOG ".old",
-					    FILE_RUNNING,         FILE_STATE, FILE_STATE_NEW,
-					    FILE_STATE_USED};
+	static const char *const files[] = {
+		FILE_DOCUMENT ".new", FILE_LOG,       FILE_LOG ".old", FILE_RUNNING,
+		FILE_STATE,           FILE_STATE_NEW, FILE_STATE_USED, FILE_MOVING ".new"};
 	int folder, error;
 	char path[PATH_MAX];
 	size_t i;

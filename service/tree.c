@@ -43,7 +43,7 @@ static bool fail(const char *what, int error)
 
 /* ---- Documents ---- */
 
-static bool write_document(const char *path, const json_t *document)
+bool tree_write_document(const char *path, const json_t *document)
 {
 	char folder[PATH_MAX], *slash;
 	char *dumped = json_dumps(document, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
@@ -68,22 +68,29 @@ static bool write_document(const char *path, const json_t *document)
 	return ret == 0 || fail(path, -ret);
 }
 
-static bool write_machine(const struct tree *tree)
-{
-	return write_document(FILE_DOCUMENT, tree->machine);
-}
-
 static void point_path(char path[PATH_MAX], const char *id, const char *ending)
 {
 	snprintf(path, PATH_MAX, FOLDER "/%s%s", id, ending);
 }
 
+bool tree_write(const char *id, const json_t *object)
+{
+	char path[PATH_MAX] = FILE_DOCUMENT;
+
+	if (id != NULL) {
+		point_path(path, id, ".json");
+	}
+	return tree_write_document(path, object);
+}
+
+static bool write_machine(const struct tree *tree)
+{
+	return tree_write(NULL, tree->machine);
+}
+
 static bool write_point(const struct tree *tree, const char *id)
 {
-	char path[PATH_MAX];
-
-	point_path(path, id, ".json");
-	return write_document(path, json_object_get(tree->points, id));
+	return tree_write(id, json_object_get(tree->points, id));
 }
 
 /* An id of a file's name, with this ending. */
@@ -154,7 +161,7 @@ const char *tree_parent(const json_t *document)
 
 /* ---- Disks ---- */
 
-static bool is_written(const json_t *disk)
+bool tree_is_written(const json_t *disk)
 {
 	return strcmp(member_text(disk, "kind"), "dvd") != 0 &&
 	       !json_is_true(json_object_get(disk, "read-only")) &&
@@ -222,7 +229,7 @@ static json_t *name_children(json_t *document, const char *token)
 	{
 		const char *file = member_text(disk, "file");
 
-		if (!is_written(disk)) {
+		if (!tree_is_written(disk)) {
 			continue;
 		}
 		if (json_is_true(json_object_get(disk, "direct")) ||
@@ -327,7 +334,7 @@ static void remove_files(const struct tree *tree, const json_t *document)
 	{
 		const char *file = member_text(disk, "file");
 
-		if (is_written(disk) && token_end(file) != NULL &&
+		if (tree_is_written(disk) && token_end(file) != NULL &&
 		    !is_needed(tree, document, file)) {
 			(void)unlink(file);
 		}
@@ -585,7 +592,7 @@ static bool take_prepared(struct tree *tree)
 		return fail(FOLDER, errno);
 	}
 	point_path(path, id, ".making");
-	if (!write_document(path, point)) {
+	if (!tree_write_document(path, point)) {
 		return false;
 	}
 	json_object_set_new(tree->machine, "checkpoint",
@@ -985,7 +992,7 @@ static bool mend(struct tree *tree)
 	const struct dirent *entry;
 	char path[PATH_MAX], id[UUID_TEXT];
 	DIR *folder = opendir(".");
-	bool done = true;
+	bool done = relocate_mend(tree->machine, tree->points);
 
 	while (folder != NULL && (entry = readdir(folder)) != NULL) {
 		if (strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0) {
@@ -1029,6 +1036,7 @@ bool tree_needs_mending(const char *folder)
 
 	while (names != NULL && (entry = readdir(names)) != NULL) {
 		needs |= strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0 ||
+			 strcmp(entry->d_name, FILE_MOVING) == 0 ||
 			 firmware_files_is_staged(entry->d_name);
 	}
 	if (names != NULL) {
@@ -1145,12 +1153,17 @@ static bool export_point(struct tree *tree)
 		whole = export_state(id, folder);
 	}
 	whole = whole && firmware_files_export(document, id, folder) &&
-		export_path(folder, FILE_DOCUMENT, path) && write_document(path, document);
+		export_path(folder, FILE_DOCUMENT, path) && tree_write_document(path, document);
 	json_decref(document);
 	if (!whole) {
 		remove_exported(folder);
 	}
 	return whole;
+}
+
+static bool move_storage(struct tree *tree)
+{
+	return relocate(tree->wanted, tree->machine, tree->points);
 }
 
 /* ---- The process ---- */
@@ -1182,7 +1195,7 @@ int tree_main(int argc, char **argv)
 		{"take", take, false},          {"apply", apply, true},
 		{"delete", delete_point, true}, {"rename", rename_point, true},
 		{"mend", mend, false},          {"export", export_point, true},
-		{"merge", merge, false},
+		{"merge", merge, false},        {"relocate", move_storage, false},
 	};
 	struct tree tree = {0};
 	size_t i;
