@@ -5,9 +5,11 @@
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/fpu.h"
 #include "hypervisor/gpa.h"
+#include "hypervisor/iommu.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/machine_check.h"
 #include "hypervisor/message.h"
+#include "hypervisor/root_access.h"
 #include "hypervisor/sleep.h"
 #include "hypervisor/vcpu.h"
 
@@ -216,6 +218,10 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 		return;
 	}
 	if (is_root(vcpu) && sleep_access(vcpu, intercept->memory.gpa)) {
+		return;
+	}
+	if (is_root(vcpu) && iommu_is_seen_at(intercept->memory.gpa)) {
+		root_access(vcpu, intercept->memory.gpa, &iommu_registers);
 		return;
 	}
 	switch (gpa_fault(p, (gpa_t){intercept->memory.gpa}, access)) {

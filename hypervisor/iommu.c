@@ -7,6 +7,8 @@
 #include "hypervisor/iommu.h"
 
 #include "hypervisor/amdvi.h"
+#include "hypervisor/arch/x86/apic.h"
+#include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/console.h"
@@ -15,8 +17,11 @@
 #include "hypervisor/iommu_unit.h"
 #include "hypervisor/lp.h"
 #include "hypervisor/memory.h"
+#include "hypervisor/mmio.h"
 #include "hypervisor/option.h"
+#include "hypervisor/root_access.h"
 #include "hypervisor/vtd.h"
+#include "hypervisor/vtd_root.h"
 #include "lib/string.h"
 #include "tlfs/hv.h"
 
@@ -30,7 +35,10 @@ static struct iommu_facts facts;
 static struct iommu_unit units[IOMMU_MAX_UNITS];
 static uint32_t unit_count; /* 0: there is no IOMMU, or it is not used */
 static uint64_t *devices;   /* AMD: the table of all devices */
-static uint64_t next_poll;  /* [a] TSC; HV_NEVER: somebody polls */
+static uint64_t table_at;   /* of the firmware */
+static struct vtd_root views[IOMMU_MAX_UNITS];
+static bool seen;          /* [I] VT-d: the root has views */
+static uint64_t next_poll; /* [a] TSC; HV_NEVER: somebody polls */
 
 void iommu_find(const struct handoff *handoff)
 {
@@ -40,6 +48,10 @@ void iommu_find(const struct handoff *handoff)
 	if (handoff->iommu_table) {
 		memcpy(&length, table + 4, sizeof(length));
 		iommu_table_read(table, length, &facts);
+		table_at = handoff->iommu_table;
+		/* show_table() writes there past the caches. */
+		clflush(table);
+		clflush(table + IOMMU_TABLE_FLAGS);
 	}
 }
 
@@ -124,11 +136,33 @@ static void check_regions(void)
 	}
 }
 
+/* VT-d: empty tables of interrupts, if all units can have them. False: devices raise what they like. */
+static bool make_tables(void)
+{
+	const uint64_t pages = (uint64_t)unit_count * VTD_INTERRUPTS_PAGES;
+
+	for (uint32_t i = 0; i < unit_count; i++) {
+		if (!units[i].remaps) {
+			return false;
+		}
+	}
+	if (!facts.remaps || memory_boot_left() < pages) {
+		return false;
+	}
+	for (uint32_t i = 0; i < unit_count; i++) {
+		units[i].interrupts = plat_spa_ptr(memory_boot_alloc(VTD_INTERRUPTS_PAGES));
+		units[i].wide &= apic_is_wide();
+		memset(units[i].interrupts, 0, VTD_INTERRUPTS_PAGES * PAGE_SIZE);
+	}
+	return true;
+}
+
 void iommu_boot(const struct handoff *handoff)
 {
 	const char *wrong;
 
 	unit_count = 0;
+	seen = false;
 	iommu_device_reset();
 	if (!handoff->iommu_table) {
 		wrong = "the machine has none";
@@ -151,6 +185,7 @@ void iommu_boot(const struct handoff *handoff)
 	}
 	check_regions();
 	unit_count = facts.unit_count;
+	seen = facts.kind == IOMMU_VTD && make_tables();
 }
 
 /* What becomes of a device's interrupts: as its table has it, or those of the root's devices, which are its firmware's. */
@@ -200,6 +235,44 @@ static void start_unit(struct iommu_unit *unit, uint64_t *answer)
 	}
 }
 
+static uint8_t change_byte(uint32_t offset, uint8_t keep, uint8_t set)
+{
+	volatile uint8_t *page =
+		paging_map_device((spa_t){(table_at + offset) & ~(uint64_t)PAGE_MASK});
+	volatile uint8_t *at = page + ((table_at + offset) & PAGE_MASK);
+	uint8_t before = mmio_read8(at);
+
+	mmio_write8(at, (before & keep) | set);
+	return before;
+}
+
+/*
+ * The root finds the firmware's table again, and by it the units, as the views have them. It is not asked to translate, which it could
+ * not; what the sum loses by that it gets back.
+ */
+static void show_table(void)
+{
+	static const char signature[] = "DMAR"; /* of the same letters as the hidden one's */
+
+	for (uint32_t i = 0; i < 4; i++) {
+		change_byte(i, 0, (uint8_t)signature[i]);
+	}
+	if (change_byte(IOMMU_TABLE_FLAGS, (uint8_t)~IOMMU_TABLE_INSISTS, 0) &
+	    IOMMU_TABLE_INSISTS) {
+		uint8_t sum = change_byte(IOMMU_TABLE_SUM, UINT8_MAX, 0);
+
+		change_byte(IOMMU_TABLE_SUM, 0, (uint8_t)(sum + IOMMU_TABLE_INSISTS));
+	}
+}
+
+static void show_units(struct partition *root)
+{
+	for (uint32_t i = 0; i < unit_count; i++) {
+		vtd_root_start(&views[i], &units[i], root);
+	}
+	show_table();
+}
+
 void iommu_start(struct partition *root)
 {
 	uint64_t *answers;
@@ -209,7 +282,7 @@ void iommu_start(struct partition *root)
 	}
 	memory_lock();
 	iommu_domain.kind = facts.kind;
-	iommu_domain.remaps = facts.remaps;
+	iommu_domain.remaps = facts.kind == IOMMU_AMDVI && facts.remaps;
 	iommu_domain.owner = root;
 	answers = memory_alloc(root);
 	if (answers == NULL || !iommu_domain_build(&iommu_domain)) {
@@ -221,15 +294,51 @@ void iommu_start(struct partition *root)
 	for (uint32_t i = 0; i < unit_count; i++) {
 		start_unit(&units[i], &answers[i]);
 	}
+	if (seen) {
+		show_units(root);
+	}
 	memory_unlock();
 	console_print("IOMMU: %u units hold the root's devices back from the hypervisor's memory\n",
 		      unit_count);
 	console_print("IOMMU: %s\n",
-		      !iommu_domain.remaps ? "interrupts are not remapped; a device can raise any"
-		      : facts.emulated     ? "devices of VFIO raise no interrupts but their own"
+		      seen ? "devices raise what the root gives them, as soon as its kernel has "
+			     "interrupts remapped"
+		      : !iommu_domain.remaps ? "interrupts are not remapped; a device can raise any"
+		      : facts.emulated       ? "devices of VFIO raise no interrupts but their own"
 				       : "devices raise fixed interrupts only, those of VFIO no "
 					 "others than their own");
 }
+
+/* ---- what the root sees ---- */
+
+static struct vtd_root *view_at(uint64_t gpa)
+{
+	for (uint32_t i = 0; seen && i < unit_count; i++) {
+		if (facts.units[i].base >> PAGE_SHIFT == gpa >> PAGE_SHIFT) {
+			return &views[i];
+		}
+	}
+	return NULL;
+}
+
+bool iommu_is_seen_at(uint64_t gpa)
+{
+	return view_at(gpa) != NULL;
+}
+
+static uint64_t read_register(uint64_t gpa, unsigned int size)
+{
+	return vtd_root_read(view_at(gpa), gpa & PAGE_MASK, size);
+}
+
+static void write_register(uint64_t gpa, unsigned int size, uint64_t value)
+{
+	if (!vtd_root_write(view_at(gpa), gpa & PAGE_MASK, size, value)) {
+		machine_stop("the IOMMU does not answer");
+	}
+}
+
+const struct root_registers iommu_registers = {read_register, write_register};
 
 /* ---- at work ---- */
 

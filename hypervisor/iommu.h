@@ -15,6 +15,7 @@
 #include "lib/check.h"
 
 struct partition;
+struct root_registers;
 
 /* Reads the firmware's table. On the loader's identity map: before paging_init(). */
 void iommu_find(const struct handoff *handoff);
@@ -34,6 +35,13 @@ void iommu_join(uint64_t spn);
 void iommu_hide(uint64_t spn);
 void iommu_show(uint64_t spn);
 void iommu_flush(void);
+
+/*
+ * Registers of units as the root sees them, for interrupts alone: is one at this address? Any LP, no locks; what these are, is done by
+ * root_access().
+ */
+bool iommu_is_seen_at(uint64_t gpa);
+extern const struct root_registers iommu_registers;
 
 /* Now and then, on any LP, without locks: writes to the console which devices were refused what. */
 void iommu_poll(void);

@@ -12,6 +12,7 @@
 #define TABLE_HEADER 36u
 #define TABLE_MAKER  10u
 #define TABLE_LIST   48u /* in both */
+#define DMAR_REMAPS  (1u << 0)
 
 struct dmar_unit {
 	uint16_t type, length;
@@ -244,6 +245,7 @@ void iommu_table_read(const uint8_t *table, uint32_t size, struct iommu_facts *f
 		return;
 	}
 	facts->emulated = !memcmp(table + TABLE_MAKER, "BOCHS ", 6);
+	facts->remaps = facts->kind == IOMMU_VTD && table[IOMMU_TABLE_FLAGS] & DMAR_REMAPS;
 	read_list(table, length, facts);
 	if (!facts->unit_count && facts->wrong == NULL) {
 		facts->wrong = "its table names no unit";

@@ -14,6 +14,11 @@
 
 enum iommu_kind { IOMMU_NONE, IOMMU_VTD, IOMMU_AMDVI };
 
+/* Of the DMAR: where its flags are, and one by which the firmware wants the system to translate. */
+#define IOMMU_TABLE_SUM     9u
+#define IOMMU_TABLE_FLAGS   37u
+#define IOMMU_TABLE_INSISTS (1u << 2)
+
 struct iommu_facts {
 	enum iommu_kind kind;
 	const char *wrong; /* why the table cannot be used; NULL: nothing is wrong */
@@ -27,7 +32,7 @@ struct iommu_facts {
 	struct iommu_region {
 		uint64_t first, last;
 	} regions[IOMMU_MAX_REGIONS];
-	bool remaps; /* the units can refuse and change interrupts of devices */
+	bool remaps; /* the units can refuse and change interrupts of devices, by the table */
 	bool emulated; /* by QEMU, whose AMD units lose an interrupt that they shall look at and let pass as it is */
 	/* IVRS: devices whose interrupts other than fixed ones the firmware wants to pass, by the bits of a setting (5.2.2.2). */
 	uint32_t pass_count;

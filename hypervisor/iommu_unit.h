@@ -30,9 +30,12 @@ struct iommu_unit {
 	uint16_t numbers;    /* [I] of domains, from 0 on */
 	bool caches_absence; /* [I] */
 	bool drains;         /* [I] VT-d: a flush can wait for DMA that is under way */
+	bool remaps;         /* [I] VT-d: interrupts, too */
+	bool wide;           /* [I] VT-d: entries for interrupts name a processor by 32 bits */
 	uint64_t *tables
 		[2]; /* [I] pages. VT-d: root table, context table of most buses; AMD: the log */
-	uint64_t *queue; /* [I] the ring, a page */
+	uint64_t *interrupts; /* [I] VT-d: VTD_INTERRUPTS entries; NULL: they are not remapped */
+	uint64_t *queue;      /* [I] the ring, a page */
 	uint64_t *
 		answer; /* [I] where the unit writes the number of the last flush that it has done */
 	uint32_t tail;  /* memory lock: the next command's place */

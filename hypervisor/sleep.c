@@ -6,12 +6,12 @@
 #include "hypervisor/sleep.h"
 
 #include "hypervisor/arch/x86/cpu.h"
-#include "hypervisor/arch/x86/insn.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/console.h"
 #include "hypervisor/gpa_table.h"
 #include "hypervisor/memory.h"
 #include "hypervisor/mmio.h"
+#include "hypervisor/root_access.h"
 #include "include/boot/handoff.h"
 #include "lib/check.h"
 #include "tlfs/plat.h"
@@ -137,48 +137,36 @@ static bool memory_permits(uint64_t gpa, unsigned int size, uint64_t value)
 	return true;
 }
 
-static void carry_out(struct vcpu *vcpu, const struct insn_access *access, uint64_t gpa,
-		      volatile uint8_t *at)
+/* Where the root's access ends; NULL: not in such a page. */
+static volatile uint8_t *register_at(uint64_t gpa)
 {
-	uint64_t *gpr = &vcpu->gpr[access->gpr], value, mask;
-	unsigned int shift = access->high_byte ? 8 : 0;
-
-	if (access->write) {
-		value = access->has_immediate ? access->immediate : *gpr >> shift;
-		if (memory_permits(gpa, access->size, value)) {
-			write(at, access->size, value);
+	for (unsigned int i = 0; i < ARRAY_COUNT(pages); i++) {
+		if (pages[i] != NULL && gpa >> PAGE_SHIFT == memory[i] >> PAGE_SHIFT) {
+			return pages[i] + (gpa & PAGE_MASK);
 		}
-		return;
 	}
-	value = read(at, access->size);
-	/* A register of 4 bytes takes its upper half along. */
-	mask = access->register_size >= 4 ? UINT64_MAX : (1ull << 8 * access->register_size) - 1;
-	*gpr = (*gpr & ~(mask << shift)) | value << shift;
+	return NULL;
 }
 
-/* What a kernel reaches a device's registers with: a move of a register that is not RSP, within the page. */
-static bool can_be_done(const struct insn_access *access, uint64_t gpa)
+static uint64_t read_register(uint64_t gpa, unsigned int size)
 {
-	return access->operation == INSN_MOVE &&
-	       (access->has_immediate || access->high_byte || access->gpr != GPR_RSP) &&
-	       (gpa & PAGE_MASK) + access->size <= PAGE_SIZE;
+	return read(register_at(gpa), size);
+}
+
+static void write_register(uint64_t gpa, unsigned int size, uint64_t value)
+{
+	if (memory_permits(gpa, size, value)) {
+		write(register_at(gpa), size, value);
+	}
 }
 
 bool sleep_access(struct vcpu *vcpu, uint64_t gpa)
 {
-	struct insn_access access;
+	static const struct root_registers registers = {read_register, write_register};
 
-	for (unsigned int i = 0; i < ARRAY_COUNT(pages); i++) {
-		if (pages[i] == NULL || gpa >> PAGE_SHIFT != memory[i] >> PAGE_SHIFT) {
-			continue;
-		}
-		if (insn_decode_access(vcpu, &access) && can_be_done(&access, gpa)) {
-			carry_out(vcpu, &access, gpa, pages[i] + (gpa & PAGE_MASK));
-			vendor_skip(vcpu, access.length);
-		} else {
-			vendor_inject_exception(vcpu, EXC_GP, true, 0);
-		}
-		return true;
+	if (register_at(gpa) == NULL) {
+		return false;
 	}
-	return false;
+	root_access(vcpu, gpa, &registers);
+	return true;
 }

@@ -21,6 +21,7 @@
 #define REG_PROTECTED     0x64
 #define REG_QUEUE_TAIL    0x88
 #define REG_QUEUE_ADDRESS 0x90
+#define REG_INTERRUPTS    0xb8
 
 #define CAP_NUMBERS(cap)   (1u << (4 + 2 * ((cap)&7))) /* of domains; 7 is reserved */
 #define CAP_WRITE_BUFFER   (1ull << 4)
@@ -35,11 +36,14 @@
 #define CAP_FAULTS(cap)    ((uint32_t)((cap) >> 40 & 0xff) + 1)
 #define CAP_DRAINS         (3ull << 54)
 #define ECAP_QUEUE         (1ull << 1)
+#define ECAP_INTERRUPTS    (1ull << 3)
+#define ECAP_WIDE          (1ull << 4)
 
 #define COMMAND_TRANSLATE  (1u << 31)
 #define COMMAND_ROOT_TABLE (1u << 30)
 #define COMMAND_QUEUE      (1u << 26)
 #define COMMAND_INTERRUPTS (1u << 25)
+#define COMMAND_TABLE      (1u << 24) /* of interrupts */
 /* Those that last; the others happen once. */
 #define STATUS_LASTING 0x96ffffffu
 
@@ -50,6 +54,7 @@
 #define FAULT_VALID                 (1ull << 63)
 #define FAULT_READ                  (1ull << 62)
 #define FAULT_OF_INTERRUPTS(reason) ((reason) >= 0x20 && (reason) <= 0x26) /* 7.1.3 */
+#define FAULT_NUMBER(low)           ((low) >> 48)                          /* of an entry */
 #define PROTECTED_ENABLE            (1u << 31)
 #define PROTECTED_ENABLED           (1u << 0)
 
@@ -57,12 +62,15 @@
 #define ENTRY_PRESENT         1ull
 #define CONTEXT_DOMAIN(id)    ((uint64_t)(id) << 8)
 #define CONTEXT_LEVELS(count) ((count)-2ull)
+#define INTERRUPTS_WIDE       (1ull << 11)
+#define INTERRUPTS_LOG2       13ull /* of the entries, less 1 */
 
 /* Commands, 6.5.2: 16 bytes each */
 #define FLUSH_CONTEXTS      0x11ull /* all of them */
 #define FLUSH_DOMAIN        0x22ull
 #define FLUSH_DOMAIN_DRAIN  (3ull << 6)
 #define FLUSH_DOMAIN_ID(id) ((uint64_t)(id) << 16)
+#define FORGET_INTERRUPTS   4ull
 #define WAIT_WRITE          0x25ull
 #define WAIT_NUMBER(number) ((uint64_t)(number) << 32)
 
@@ -121,6 +129,8 @@ const char *vtd_judge(struct iommu_unit *unit, uint64_t last)
 	unit->max_level = cap & CAP_1_GIB ? 2 : 1;
 	unit->caches_absence = cap & CAP_CACHING_MODE;
 	unit->drains = (cap & CAP_DRAINS) == CAP_DRAINS;
+	unit->remaps = ecap & ECAP_INTERRUPTS;
+	unit->wide = ecap & ECAP_WIDE;
 	unit->second_at = CAP_FAULTS_AT(cap);
 	in_page = (uint32_t)(PAGE_SIZE - (unit->second_at & PAGE_MASK)) / FAULT_RECORD;
 	unit->fault_count = CAP_FAULTS(cap) < in_page ? CAP_FAULTS(cap) : in_page;
@@ -154,6 +164,12 @@ void vtd_flush_begin(struct iommu_unit *unit, uint16_t number)
 void vtd_forget_begin(struct iommu_unit *unit)
 {
 	iommu_unit_push(unit, FLUSH_CONTEXTS, 0);
+	push_wait(unit);
+}
+
+void vtd_forget_interrupts_begin(struct iommu_unit *unit)
+{
+	iommu_unit_push(unit, FORGET_INTERRUPTS, 0);
 	push_wait(unit);
 }
 
@@ -269,6 +285,30 @@ static bool end_protection(const struct iommu_unit *unit)
 	return wait_for(unit, REG_PROTECTED, PROTECTED_ENABLED, false);
 }
 
+bool vtd_remap(const struct iommu_unit *unit, bool on)
+{
+	return command(unit, COMMAND_INTERRUPTS, on);
+}
+
+/* An empty table, for when it is to be used. */
+static bool start_interrupts(struct iommu_unit *unit)
+{
+	if (unit->interrupts == NULL) {
+		return true;
+	}
+	for (uint32_t i = 0; i < 2 * VTD_INTERRUPTS; i += 8) {
+		clflush(&unit->interrupts[i]);
+	}
+	mmio_write64(unit->registers + REG_INTERRUPTS, plat_ptr_spa(unit->interrupts).v |
+							       (unit->wide ? INTERRUPTS_WIDE : 0) |
+							       INTERRUPTS_LOG2);
+	if (!command(unit, COMMAND_TABLE, true)) {
+		return false;
+	}
+	vtd_forget_interrupts_begin(unit);
+	return iommu_unit_wait(unit);
+}
+
 bool vtd_start(struct iommu_unit *unit, uint64_t *top)
 {
 	if (!stop_firmware(unit)) {
@@ -284,8 +324,8 @@ bool vtd_start(struct iommu_unit *unit, uint64_t *top)
 	iommu_unit_push(unit, FLUSH_CONTEXTS, 0);
 	push_flush(unit, IOMMU_ROOT_DOMAIN);
 	push_wait(unit);
-	return iommu_unit_wait(unit) && command(unit, COMMAND_TRANSLATE, true) &&
-	       end_protection(unit);
+	return iommu_unit_wait(unit) && start_interrupts(unit) &&
+	       command(unit, COMMAND_TRANSLATE, true) && end_protection(unit);
 }
 
 /* ---- faults ---- */
@@ -308,11 +348,14 @@ bool vtd_take_fault(struct iommu_unit *unit, uint32_t i, struct iommu_fault *fau
 	if (!(high & FAULT_VALID)) {
 		return false;
 	}
-	fault->address = mmio_read64(record) & ~(uint64_t)PAGE_MASK;
 	fault->device = (uint16_t)high;
 	fault->reason = (uint8_t)(high >> 32);
 	fault->write = !(high & FAULT_READ);
 	fault->interrupt = FAULT_OF_INTERRUPTS(fault->reason);
+	fault->address = mmio_read64(record) & ~(uint64_t)PAGE_MASK;
+	if (fault->interrupt) {
+		fault->address = FAULT_NUMBER(fault->address);
+	}
 	mmio_write32(record + 12, (uint32_t)(FAULT_VALID >> 32));
 	return true;
 }

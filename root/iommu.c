@@ -186,7 +186,7 @@ static bool is_capable(struct device *dev, enum iommu_cap capability)
 {
 #if HAS_INTERRUPT_CAPABILITY
 	if (capability == IOMMU_CAP_INTR_REMAP) {
-		return messages_are_given();
+		return messages_are_given(dev);
 	}
 #endif
 	return capability == IOMMU_CAP_CACHE_COHERENCY;

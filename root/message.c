@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/msi.h>
 #include <linux/pci.h>
+#include <linux/string.h>
 #include <linux/version.h>
 #include <linux/xarray.h>
 #include <asm/hw_irq.h>
@@ -264,9 +265,13 @@ void messages_give_back(struct device *dev)
 	}
 }
 
-bool messages_are_given(void)
+/* Where units are Intel's the kernel has them remap by itself, and before 6.3 only the name of a device's domain says so. */
+bool messages_are_given(struct device *dev)
 {
-	return messages != NULL;
+	const struct irq_domain *domain = dev_get_msi_domain(dev);
+
+	return messages != NULL ||
+	       (domain != NULL && domain->name != NULL && strstarts(domain->name, "INTEL-IR-MSI"));
 }
 
 int messages_init(void)

@@ -10,8 +10,8 @@ struct device;
 int messages_init(void);
 /* No device's messages are ours. */
 void messages_exit(void);
-/* Devices are held to theirs. */
-bool messages_are_given(void);
+/* The device is held to those that it was given. */
+bool messages_are_given(struct device *dev);
 
 /* A device without a driver that uses messages: those that it gets from now on are ours; those of the kernel again. Both may be done twice. */
 void messages_take(struct device *dev);

@@ -438,6 +438,8 @@ void lapic_raise(struct vp *vp, uint8_t vector, bool level); /* straight into th
 /* Any context. By destination, as an MSI or IPI; INVALID_PARAMETER if nobody is addressed. */
 hv_status_t lapic_send(struct partition *p, uint32_t type, uint32_t destination, bool logical,
 		       uint8_t vector, bool level);
+/* Any context: an interrupt to this destination is for this VP, perhaps for others too. */
+bool lapic_reaches(const struct vp *vp, uint32_t destination, bool logical);
 /* By the owner: LINT0 is the PIC's, or the APIC is off. */
 bool lapic_accepts_extint(const struct vp *vp);
 void lapic_get_state(struct vp *vp, struct hv_local_interrupt_controller_state *state);

@@ -108,6 +108,13 @@ static bool matches(const struct vp *vp, const struct interrupt *what)
 			     : matches_physical(vp, what->destination);
 }
 
+bool lapic_reaches(const struct vp *vp, uint32_t destination, bool logical)
+{
+	const struct interrupt what = {.logical = logical, .destination = destination};
+
+	return matches(vp, &what);
+}
+
 /* ---- delivery ---- */
 
 static void deliver(struct vp *vp, const struct interrupt *what)

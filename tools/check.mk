@@ -75,6 +75,7 @@ build/san/%_test.passed: build/san/%_test
 fuzz_runs := 20000
 hypercall_fuzz_runs := 8000 -len_control=0 -max_len=256
 memory_fuzz_runs := 3000 -len_control=0 -max_len=256
+vtd_root_fuzz_runs := 2000 -len_control=0 -max_len=256
 checkpoint_fuzz_runs := 4000 -len_control=0 -max_len=64
 config_fuzz_runs := 20000 -len_control=0 -max_len=256
 control_fuzz_runs := 6000 -len_control=0 -max_len=256

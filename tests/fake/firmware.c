@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/arch/x86/trap.h"
 #include "hypervisor/console.h"
 #include "hypervisor/lp.h"
+#include "hypervisor/mmio.h"
+#include "tlfs/hv.h"
 #include "tlfs/plat.h"
 
 uint8_t table[4096];
@@ -17,6 +20,8 @@ jmp_buf stopped;
 static struct lp processors[FIRMWARE_LPS] = {{.apic_id = 5}, {.apic_id = 9}, {.apic_id = 300}};
 struct lp *lps[HANDOFF_MAX_LPS] = {&processors[0], &processors[1], &processors[2]};
 uint32_t lp_count = FIRMWARE_LPS;
+static struct vp vps[FIRMWARE_LPS];
+bool apic_wide;
 
 static void say(const char *format, va_list arguments)
 {
@@ -52,6 +57,33 @@ _Noreturn void machine_stop(const char *reason)
 uint64_t plat_tsc(void)
 {
 	return tsc += 1000;
+}
+
+/* Units have none of one byte; tables do. */
+uint8_t mmio_read8(const volatile void *at)
+{
+	return *(const volatile uint8_t *)at;
+}
+
+void mmio_write8(volatile void *at, uint8_t value)
+{
+	*(volatile uint8_t *)at = value;
+}
+
+bool apic_is_wide(void)
+{
+	return apic_wide;
+}
+
+struct vp *partition_vp(struct partition *p, uint32_t index)
+{
+	return p->id == HV_ROOT_PARTITION && index < FIRMWARE_LPS ? &vps[index] : NULL;
+}
+
+bool lapic_reaches(const struct vp *vp, uint32_t destination, bool logical)
+{
+	return logical ? destination >> (vp - vps) & 1
+		       : destination == processors[vp - vps].apic_id;
 }
 
 unsigned int paging_max_level(void)

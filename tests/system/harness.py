@@ -25,12 +25,9 @@ VHD = (os.path.join(BUILD, "disk", "vhd"), "/usr/bin/vhd")  # to carry into the 
 IOMMU = {"VT-d": ["-machine", "kernel-irqchip=split", "-device", "intel-iommu"],
          "AMD-Vi": ["-device", "amd-iommu,pt=off,intremap=on"]}
 
-# Those by which a device can raise any interrupt, which VFIO wants to be told that it matters to nobody here.
-UNSAFE = {"VT-d": "unsafe=allow_unsafe_interrupts=1", "AMD-Vi": ""}
-
 # In the root: a device is taken from its driver, and given back, as users of VFIO do it.
 VFIO = """
-    modprobe vfio_iommu_type1 $unsafe; modprobe vfio_pci
+    modprobe vfio_iommu_type1; modprobe vfio_pci
     places() { # of this class, or of this device's number
         for path in $(grep -l "^$1" /sys/bus/pci/devices/*/class /sys/bus/pci/devices/*/device); do basename $(dirname $path); done
     }

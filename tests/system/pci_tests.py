@@ -3,7 +3,7 @@ import hashlib
 import os
 import re
 
-from harness import BUILD, IOMMU, UNSAFE, VFIO, guest, random_file, test
+from harness import BUILD, IOMMU, VFIO, guest, random_file, test
 
 MIB = 1 << 20
 NVME = """
@@ -49,7 +49,7 @@ def nvme(name, kernel):
         before = hashlib.sha256(open(image, "rb").read()).hexdigest()
         initrd = guest.initrd("pci-nvme", NVME, guest.kernels.get("6.1"), ["pci-hyperv"])
         hot = guest.kernels.get(kernel)
-        text = t.root(f"""{UNSAFE[name]}
+        text = t.root(f"""
             {VFIO}
             wait_for -b /dev/nvme0n1; disk=$(places 0x010802)
             {guest.shell(guest.worker())} --device pci:$disk 2>&1 | sed 's/^/before: /'

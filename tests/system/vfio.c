@@ -2,7 +2,7 @@
  * vfio: a device's DMA by VFIO, as a program has it that owns the device.
  *
  *   vfio DEVICE edu [ADDRESS]...   QEMU's edu device copies at addresses that are mapped and at others; each line says what came of one
- *   vfio DEVICE interrupts [MESSAGE]...   edu interrupts as this program has arranged it, then writes other messages: the kernel tells what arrives
+ *   vfio DEVICE interrupts [MESSAGE]...   edu interrupts as this program has arranged it, then writes other messages: the kernel tells what arrives. #N: entry N of VT-d's table
  *   vfio DEVICE nvme               an NVMe disk identifies itself into this program's memory until the program is killed
  *
  * DEVICE is its address on the bus (0000:00:03.0), and vfio-pci its driver. Each ADDRESS is tried as one that was not mapped.
@@ -260,9 +260,15 @@ static void interrupt(int event)
  */
 static void forge(int file, int event, uint32_t processor, const char *text)
 {
+	const bool entry = text[0] == '#';
 	struct pollfd wait = {.fd = event, .events = POLLIN};
-	uint32_t message = (uint32_t)strtoul(text, NULL, 0), before[3],
+	uint32_t message = (uint32_t)strtoul(text + entry, NULL, 0), before[3],
 		 forged[3] = {MESSAGES | processor << 12, 0, message};
+
+	if (entry) {
+		forged[0] = MESSAGES | 1u << 4 | message << 5;
+		forged[2] = 0;
+	}
 
 	if (pread(file, before, sizeof(before), MSI_MESSAGE) != sizeof(before) ||
 	    pwrite(file, forged, sizeof(forged), MSI_MESSAGE) != sizeof(forged)) {

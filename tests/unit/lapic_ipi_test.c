@@ -161,6 +161,8 @@ static void logical_cluster(void **state)
 	assert_int_equal(got(VECTOR), 0x03);
 	xapic_ipi(0, 0x13, VECTOR | LOGICAL);
 	assert_int_equal(got(VECTOR), 0x18);
+	assert_true(lapic_reaches(p->vps[3], 0x13, true) && lapic_reaches(p->vps[4], 0x13, true));
+	assert_false(lapic_reaches(p->vps[0], 0x13, true) || lapic_reaches(p->vps[5], 0x13, true));
 	xapic_ipi(0, 0xF2, VECTOR | LOGICAL);
 	assert_int_equal(got(VECTOR), 0x12);
 	xapic_ipi(0, 0xFF, VECTOR | LOGICAL);
@@ -174,6 +176,9 @@ static void x2apic_physical(void **state)
 	(void)state;
 	x2apic_ipi(0, 0x134, VECTOR);
 	assert_int_equal(got(VECTOR), 1 << 5);
+	assert_true(lapic_reaches(p->vps[5], 0x134, false));
+	assert_false(lapic_reaches(p->vps[5], 0x34, false) ||
+		     lapic_reaches(p->vps[1], 0x134, false));
 	x2apic_ipi(0, 0x34, VECTOR); /* not the low byte of 0x134 */
 	assert_int_equal(got(VECTOR), 0);
 	x2apic_ipi(0, 0xFF, VECTOR); /* an id like any other */

@@ -1,6 +1,7 @@
 /*
  * hypervisor/iommu.c and vtd.c with units that are simulated by the VT-d specification's numbers: registers (11.4), queue (6.5), tables
- * (9.1, 9.3, 9.8), fault records (11.4.14).
+ * (9.1, 9.3, 9.8), entries for interrupts (9.10), fault records (11.4.14). What the root sees of a unit (vtd_root.c) is asked as Linux
+ * asks it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/iommu.h"
 #include "hypervisor/mmio.h"
+#include "hypervisor/root_access.h"
 #include "tests/fake/firmware.h"
 #include "tests/fake/ram.h"
 
@@ -23,6 +25,8 @@
 #define RTP     (1u << 30)
 #define QIE     (1u << 26)
 #define IRE     (1u << 25)
+#define IRTP    (1u << 24)
+#define CFI     (1u << 23)
 #define CAP     (1ull << 54 | 1ull << 55 | 3ull << 34 | 47ull << 16 | 6ull << 8 | 3ull << 5 | 2ull)
 #define FAULTS  4
 #define DEVICE  0x0218u
@@ -35,6 +39,12 @@ static struct unit {
 	uint64_t context;        /* of DEVICE, its first word as the unit saw it last */
 	unsigned int remembered; /* the domain whose pages it remembers since; 0: none */
 	uint64_t root;
+	uint64_t interrupts;            /* its table of them, as it was taken */
+	unsigned int interrupt_flushes; /* since then */
+	struct {
+		uint64_t low, high;
+		bool there;
+	} entries[8]; /* as the unit saw them first */
 	bool dead;
 } units[UNITS];
 static struct handoff handoff;
@@ -43,6 +53,10 @@ volatile void *paging_map_device(spa_t spa)
 {
 	uint64_t i = (spa.v - BASE(0)) / 0x4000;
 
+	if (spa.v == ((uintptr_t)table & ~PAGE_MASK) ||
+	    spa.v == ((uintptr_t)table & ~PAGE_MASK) + PAGE_SIZE) {
+		return (volatile uint8_t *)spa.v;
+	}
 	assert_true(i < UNITS && spa.v - BASE(i) < sizeof(units[i].registers));
 	return units[i].registers + (spa.v - BASE(i));
 }
@@ -92,7 +106,15 @@ static void command(struct unit *unit, uint32_t value)
 {
 	uint32_t status = (uint32_t)get(unit, 0x1c, 4);
 
-	assert_false(value & 0x29000000); /* what the driver has no use for */
+	assert_false(value & (0x28000000 | CFI)); /* what the driver has no use for */
+	if (value & IRTP) {
+		unit->interrupts = get(unit, 0xb8, 8);
+		unit->interrupt_flushes = 0;
+		status |= IRTP;
+	}
+	if (value & ~status & IRE) {
+		assert_true(status & IRTP && unit->interrupt_flushes);
+	}
 	if (value & RTP) {
 		unit->root = get(unit, 0x20, 8);
 		unit->context_flushes = unit->domain_flushes = 0;
@@ -106,7 +128,7 @@ static void command(struct unit *unit, uint32_t value)
 		assert_true(status & RTP);
 		assert_true(unit->context_flushes && unit->domain_flushes);
 	}
-	put(unit, 0x1c, (status & RTP) | (value & (TE | QIE | IRE)), 4);
+	put(unit, 0x1c, (status & (RTP | IRTP)) | (value & (TE | QIE | IRE)), 4);
 }
 
 static const uint64_t *page(uint64_t entry)
@@ -154,6 +176,11 @@ static void run_queue(struct unit *unit)
 			}
 			assert_int_equal(words[0] >> 6 & 3, get(unit, 8, 8) >> 54 & 3);
 			unit->domain_flushes++;
+			break;
+		case 4:
+			assert_int_equal(words[0], 4); /* all of them */
+			memset(unit->entries, 0, sizeof(unit->entries));
+			unit->interrupt_flushes++;
 			break;
 		case 5:
 			assert_int_equal((uint32_t)words[0], 0x25);
@@ -224,6 +251,44 @@ static bool reaches(const struct unit *unit, uint16_t device, uint64_t spn)
 		}
 	}
 	return (entry & 3) == 3;
+}
+
+/*
+ * A message by the number of an entry, as the unit takes it: the vector and, in the upper half, the processor; 0: it is refused. Where
+ * nothing is remapped everything passes.
+ */
+#define PASSES 1u
+static uint64_t raise(struct unit *unit, uint16_t device, uint32_t at)
+{
+	const uint64_t *entry = page(unit->interrupts);
+	const bool wide = unit->interrupts & 1 << 11;
+	uint64_t low, high;
+
+	if (!(get(unit, 0x1c, 4) & IRE)) {
+		return PASSES;
+	}
+	assert_int_equal(unit->interrupts & 15, 13);
+	if (!unit->entries[at % 8].there) {
+		unit->entries[at % 8].low = entry[2 * at];
+		unit->entries[at % 8].high = entry[2 * at + 1];
+		unit->entries[at % 8].there = true;
+	}
+	low = unit->entries[at % 8].low;
+	high = unit->entries[at % 8].high;
+	assert_false(low &
+		     (wide ? 0xff008f0aull : 0xffff00ffff008f0aull)); /* reserved, or not used */
+	assert_false(high >> 20);
+	if (!(low & 1)) {
+		return 0;
+	}
+	assert_true(!(low & 0xe4) && (low >> 16 & 0xff) >= 16); /* fixed, to one processor */
+	if ((high >> 18 == 1 && (uint16_t)high != device) ||
+	    (high >> 18 == 2 &&
+	     (device >> 8 < (high >> 8 & 0xff) || device >> 8 > (high & 0xff)))) {
+		return 0;
+	}
+	assert_true(high >> 18 == 1 || high >> 18 == 2);
+	return (low >> 16 & 0xff) | (wide ? low >> 32 : low >> 40) << 32;
 }
 
 /* ---- the machine ---- */
@@ -332,12 +397,12 @@ static void test_a_device_changes_its_domain(void **state)
 static void test_what_firmware_left(void **state)
 {
 	(void)state;
-	put(&units[0], 0x1c, TE | RTP | QIE | IRE, 4);
+	put(&units[0], 0x1c, TE | RTP | QIE | IRE | IRTP, 4);
 	put(&units[0], 0x88, 0x30, 8);
 	put(&units[0], 0x64, 0x80000001, 4);
 	units[0].context_flushes = units[0].domain_flushes = 1; /* it was on */
 	start();
-	assert_int_equal(get(&units[0], 0x1c, 4), TE | RTP | QIE);
+	assert_int_equal(get(&units[0], 0x1c, 4), TE | RTP | QIE | IRTP);
 	assert_int_equal(get(&units[0], 0x64, 4), 0);
 	assert_int_equal(get(&units[0], 0x38, 4), 0x80000000);
 	assert_true(reaches(&units[0], 0x18, 0));
@@ -505,7 +570,312 @@ static void test_faults_are_told_a_few_at_a_time(void **state)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, end)
+/* ---- interrupts ---- */
+
+#define IR        8ull /* of ECAP */
+#define EIM       16ull
+#define TABLE     0x200000ull /* the root's, and its queue; the answers, behind that */
+#define QUEUE     0x300000ull
+#define ANSWER    0x301000ull
+#define WORD(spa) ((uint64_t *)plat_spa_ptr((spa_t){spa}))
+#define ENTRY(at) (WORD(TABLE) + 2 * (at))
+/* Fixed, at the processor whose physical ID is 9; of DEVICE. */
+#define FIXED(vector) (1ull | (uint64_t)(vector) << 16 | 9ull << 32)
+#define OF_DEVICE     (1ull << 18 | DEVICE)
+
+static const struct ram_machine roomy = {
+	.ranges = {{.base = 0, .size = 16 << 20, .type = 1}},
+	.reserved_base = 8 << 20,
+	.reserved_size = 8 << 20,
+	.free_base = 8 << 20,
+	.address_bits = 36,
+	.max_level = 1,
+};
+
+static int setup_interrupts(void **state)
+{
+	static const struct handoff boot = {
+		.reserved_base = 8 << 20,
+		.reserved_size = 8 << 20,
+		.free_base = 12 << 20,
+		.ranges = {{.base = 0, .size = 16 << 20, .type = 1}},
+		.range_count = 1,
+	};
+
+	setup(state);
+	ram_shutdown();
+	ram_boot(&roomy);
+	memory_boot(&boot); /* once more, as far as iommu_boot() */
+	for (int i = 0; i < UNITS; i++) {
+		put(&units[i], 0x10, 2 | IR | EIM, 8);
+	}
+	apic_wide = false;
+	table_put(37, 5, 1); /* remaps; and shall translate */
+	table_seal(48 + 16 * UNITS);
+	return 0;
+}
+
+static uint64_t seen(int i, uint32_t at, unsigned int size)
+{
+	assert_true(iommu_is_seen_at(BASE(i) + at));
+	return iommu_registers.read(BASE(i) + at, size);
+}
+
+static void tell(int i, uint32_t at, uint64_t value, unsigned int size)
+{
+	iommu_registers.write(BASE(i) + at, size, value);
+}
+
+static uint32_t root_tail;
+
+/* The command, and one that wants an answer; what the root then reads there. */
+static uint32_t order(int i, uint64_t low, uint64_t high)
+{
+	static uint32_t number;
+	uint64_t *queue = WORD(QUEUE);
+
+	queue[root_tail / 8] = low;
+	queue[root_tail / 8 + 1] = high;
+	root_tail = (root_tail + 16) % PAGE_SIZE;
+	queue[root_tail / 8] = 0x25 | (uint64_t)++number << 32;
+	queue[root_tail / 8 + 1] = ANSWER;
+	root_tail = (root_tail + 16) % PAGE_SIZE;
+	*(uint32_t *)WORD(ANSWER) = 0;
+	tell(i, 0x88, root_tail, 4);
+	return *(uint32_t *)WORD(ANSWER) == number;
+}
+
+#define FORGET_ALL    4ull
+#define FORGET(first) (0x14ull | (uint64_t)(first) << 32)
+
+/* As Linux does it: queue, table, all forgotten, remapping. */
+static void remap(int i, uint64_t wide)
+{
+	memset(WORD(QUEUE), 0, PAGE_SIZE);
+	root_tail = 0;
+	assert_int_equal(seen(i, 0x1c, 4), 0);
+	tell(i, 0x88, 0, 4);
+	tell(i, 0x90, QUEUE, 8);
+	tell(i, 0x18, QIE, 4);
+	assert_int_equal(seen(i, 0x1c, 4), QIE);
+	tell(i, 0xb8, TABLE | wide << 11 | 15, 8);
+	assert_int_equal(seen(i, 0xb8, 8), TABLE | wide << 11 | 15);
+	tell(i, 0x18, QIE | IRTP, 4);
+	assert_int_equal(seen(i, 0x1c, 4), QIE | IRTP);
+	assert_true(order(i, FORGET_ALL, 0));
+	tell(i, 0x18, QIE | IRE, 4);
+	assert_int_equal(seen(i, 0x1c, 4), QIE | IRE | IRTP);
+}
+
+static void test_the_root_finds_units(void **state)
+{
+	uint8_t sum = 0;
+
+	(void)state;
+	start();
+	assert_memory_equal(table, "DMAR", 4);
+	assert_int_equal(table[37], 1);
+	for (uint32_t i = 0; i < 48 + 16 * UNITS; i++) {
+		sum = (uint8_t)(sum + table[i]);
+	}
+	assert_int_equal(sum, 0);
+	assert_non_null(strstr(said, "as soon as its kernel has interrupts remapped"));
+	for (int i = 0; i < UNITS; i++) {
+		assert_int_equal(get(&units[i], 0x1c, 4), TE | RTP | QIE | IRTP);
+		assert_int_equal(seen(i, 0x08, 8) >> 8 & 0x1f,
+				 0); /* no widths: nothing translates */
+		assert_int_equal(seen(i, 0x10, 8) & 0x1a, 0x1a);
+		assert_int_equal(seen(i, 0x10, 4), seen(i, 0x10, 8));
+		assert_int_equal(seen(i, 0x11, 4) | seen(i, 0x08, 2) | seen(i, 0xffc, 8), 0);
+		assert_int_equal(seen(i, 0x34, 4), 0);
+		tell(i, 0x18, TE | CFI, 4); /* translation is not the root's to have */
+		assert_int_equal(seen(i, 0x1c, 4), 0);
+		assert_int_equal(get(&units[i], 0x1c, 4), TE | RTP | QIE | IRTP);
+	}
+	assert_false(iommu_is_seen_at(BASE(0) + PAGE_SIZE));
+	assert_false(iommu_is_seen_at(BASE(0) - 1));
+}
+
+/* All of them or none. */
+static void test_units_that_do_not_remap(void **state)
+{
+	(void)state;
+	put(&units[1], 0x10, 2, 8);
+	start();
+	assert_memory_equal(table, "RAMD", 4);
+	assert_non_null(strstr(said, "interrupts are not remapped"));
+	assert_false(iommu_is_seen_at(BASE(0)));
+	table_put(37, 0, 1);
+	table_seal(48 + 16 * UNITS);
+	put(&units[1], 0x10, 2 | IR, 8);
+	start();
+	assert_memory_equal(table, "RAMD", 4);
+}
+
+static void test_what_the_root_gave_a_device(void **state)
+{
+	(void)state;
+	start();
+	ENTRY(3)[0] = FIXED(0x41);
+	ENTRY(3)[1] = OF_DEVICE;
+	assert_int_equal(raise(&units[0], DEVICE, 3), PASSES);
+	remap(0, 1);
+	assert_int_equal(raise(&units[0], DEVICE, 3), 9ull << 32 | 0x41);
+	assert_int_equal(raise(&units[0], DEVICE + 1, 3), 0); /* somebody else's */
+	assert_int_equal(raise(&units[0], DEVICE, 4), 0);
+	assert_int_equal(raise(&units[1], DEVICE, 3), PASSES);
+	assert_non_null(strstr(said, "devices of a unit raise the interrupts that the root gave"));
+	/* What is changed is in force when the root has said so. */
+	ENTRY(4)[0] = FIXED(0x42) | 1 << 4;               /* a level */
+	ENTRY(4)[1] = 2ull << 18 | 0x0204;                /* of some buses */
+	ENTRY(3)[0] = 1 | 0x43ull << 16 | 4 | 1ull << 32; /* logical, processor 0 */
+	assert_int_equal(raise(&units[0], DEVICE, 4), 0);
+	assert_int_equal(raise(&units[0], DEVICE, 3), 9ull << 32 | 0x41);
+	assert_true(order(0, FORGET(3), 0));
+	assert_int_equal(raise(&units[0], DEVICE, 3), 5ull << 32 | 0x43);
+	assert_int_equal(raise(&units[0], DEVICE, 4), 0);
+	assert_true(order(0, FORGET(4) | 1ull << 27, 0)); /* two of them */
+	assert_int_equal(raise(&units[0], 0x0300, 4), 9ull << 32 | 0x42);
+	assert_int_equal(units[0].entries[4].low & 16, 16);
+	assert_int_equal(raise(&units[0], 0x0500, 4), 0);
+	ENTRY(3)[0] = ENTRY(4)[0] = 0;
+	assert_true(order(0, FORGET_ALL, 0));
+	assert_int_equal(raise(&units[0], DEVICE, 3) | raise(&units[0], 0x0300, 4), 0);
+	tell(0, 0x18, QIE, 4);
+	assert_int_equal(raise(&units[0], DEVICE, 3), PASSES);
+	assert_non_null(strstr(said, "any interrupt, since the root will have it so"));
+}
+
+static void test_what_nobody_is_given(void **state)
+{
+	static const struct {
+		uint64_t low, high;
+		const char *why;
+	} cases[] = {
+		{FIXED(0x41) | 4 << 5, OF_DEVICE, "is no fixed interrupt"},  /* NMI */
+		{FIXED(0x41) | 2 << 5, OF_DEVICE, "is no fixed interrupt"},  /* SMI */
+		{FIXED(0x41) | 5 << 5, OF_DEVICE, "is no fixed interrupt"},  /* INIT */
+		{FIXED(0x41) | 7 << 5, OF_DEVICE, "is no fixed interrupt"},  /* ExtINT */
+		{FIXED(0x41) | 1 << 15, OF_DEVICE, "is no fixed interrupt"}, /* posted */
+		{FIXED(15), OF_DEVICE, "is no fixed interrupt"},
+		{FIXED(0x41), DEVICE, "is any device's"},
+		{FIXED(0x41), 3ull << 18 | DEVICE, "is any device's"},
+		{1 | 0x41 << 16 | 7ull << 32, OF_DEVICE, "is for no processor"},
+		{1 | 0x41 << 16 | 300ull << 32, OF_DEVICE,
+		 "is for no processor"},                 /* not by 8 bits */
+		{FIXED(0x41) | 1 << 5, OF_DEVICE, NULL}, /* lowest priority */
+	};
+
+	(void)state;
+	start();
+	remap(0, 1);
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		said[0] = '\0';
+		ENTRY(5)[0] = cases[i].low;
+		ENTRY(5)[1] = cases[i].high;
+		assert_true(order(0, FORGET(5), 0));
+		assert_int_equal(raise(&units[0], DEVICE, 5),
+				 cases[i].why != NULL ? 0 : 9ull << 32 | 0x41);
+		if (i < 8) { /* the first are told */
+			assert_non_null(strstr(said, cases[i].why));
+		} else {
+			assert_null(strstr(said, "refused"));
+		}
+	}
+}
+
+/* Processors of more than 8 bits, for units in whose entries there is room; the root's entries have the width that it chose. */
+static void test_wide_ids(void **state)
+{
+	(void)state;
+	apic_wide = true;
+	put(&units[1], 0x10, 2 | IR, 8);
+	start();
+	ENTRY(5)[0] = 1 | 0x41 << 16 | 300ull << 32;
+	ENTRY(5)[1] = OF_DEVICE;
+	remap(0, 1);
+	assert_int_equal(raise(&units[0], DEVICE, 5), 300ull << 32 | 0x41);
+	remap(1, 1);
+	assert_int_equal(raise(&units[1], DEVICE, 5), 0);
+	ENTRY(5)[0] = 1 | 0x42 << 16 | 5ull << 40;
+	tell(1, 0xb8, TABLE | 15, 8);
+	tell(1, 0x18, QIE | IRE | IRTP, 4);
+	assert_int_equal(raise(&units[1], DEVICE, 5), 5ull << 32 | 0x42);
+}
+
+/* The table ends; and where nothing can be read there is nothing. */
+static void test_ends_of_the_table(void **state)
+{
+	(void)state;
+	start();
+	for (int i = 0; i < 8; i++) {
+		ENTRY(i)[0] = FIXED(0x41);
+		ENTRY(i)[1] = OF_DEVICE;
+	}
+	remap(0, 1);
+	assert_int_equal(raise(&units[0], DEVICE, 7), 9ull << 32 | 0x41);
+	tell(0, 0xb8, TABLE | 1 << 11 | 1, 8);
+	tell(0, 0x18, QIE | IRE | IRTP, 4);
+	assert_int_equal(raise(&units[0], DEVICE, 3), 9ull << 32 | 0x41);
+	assert_int_equal(raise(&units[0], DEVICE, 4), 0);
+	assert_true(order(0, FORGET(4), 0));
+	assert_int_equal(raise(&units[0], DEVICE, 4), 0);
+	tell(0, 0xb8, 0x900000ull | 1 << 11 | 15, 8); /* the hypervisor's memory */
+	tell(0, 0x18, QIE | IRE | IRTP, 4);
+	assert_int_equal(raise(&units[0], DEVICE, 3), 0);
+	assert_true(order(0, FORGET(0xffff) | 15ull << 27, 0));
+	tell(0, 0xb8, 0xffffffffff000ull | 15, 8);
+	tell(0, 0x18, QIE | IRE | IRTP, 4);
+	assert_int_equal(raise(&units[0], DEVICE, 3), 0);
+}
+
+static void test_a_queue_that_is_wrong(void **state)
+{
+	(void)state;
+	start();
+	remap(0, 1);
+	assert_true(order(0, 1, 0)); /* for translation: nothing to do */
+	assert_false(order(0, 9, 0));
+	assert_int_equal(seen(0, 0x34, 4), 1 << 4);
+	assert_int_equal(seen(0, 0x80, 4), root_tail - 32);
+	assert_false(order(0, FORGET_ALL, 0)); /* it stands */
+	WORD(QUEUE)[(root_tail - 64) / 8] = 1;
+	tell(0, 0x34, 1 << 4, 4);
+	assert_int_equal(seen(0, 0x34, 4), 0);
+	assert_int_equal(seen(0, 0x80, 4), root_tail);
+	assert_false(order(0, 0x25, 0x900000)); /* an answer into the hypervisor's memory */
+	assert_int_equal(seen(0, 0x34, 4), 1 << 4);
+	tell(0, 0x18, IRE, 4);
+	tell(0, 0x34, 1 << 4, 4);
+	tell(0, 0x90, QUEUE | 1, 8); /* two pages */
+	tell(0, 0x18, QIE | IRE, 4);
+	assert_int_equal(seen(0, 0x34, 4), 1 << 4);
+	tell(0, 0x18, IRE, 4);
+	tell(0, 0x34, 1 << 4, 4);
+	tell(0, 0x90, 0x900000, 8);
+	tell(0, 0x18, QIE | IRE, 4);
+	tell(0, 0x88, 0xfffff, 8); /* no place in it */
+	assert_int_equal(seen(0, 0x34, 4), 1 << 4);
+	units[0].dead = true;
+	if (!setjmp(stopped)) {
+		tell(0, 0x18, IRTP | IRE, 4);
+		fail();
+	}
+	assert_non_null(strstr(said, "the IOMMU does not answer"));
+}
+
+static void test_refused_interrupts_are_told(void **state)
+{
+	(void)state;
+	start();
+	record(1, 0, 0x0012ull << 48, 0x22ull << 32 | 0x0218);
+	tsc += 1000000;
+	iommu_poll();
+	assert_non_null(strstr(said, "device 02:03.0 is refused to interrupt at 12 (reason 22)"));
+}
+
+#define TEST(name)            cmocka_unit_test_setup_teardown(name, setup, end)
+#define TEST_INTERRUPTS(name) cmocka_unit_test_setup_teardown(name, setup_interrupts, end)
 
 static int end(void **state)
 {
@@ -527,6 +897,14 @@ int main(void)
 		TEST(test_a_unit_that_does_not_answer),
 		TEST(test_a_unit_that_does_not_start),
 		TEST(test_faults_are_told_a_few_at_a_time),
+		TEST_INTERRUPTS(test_the_root_finds_units),
+		TEST_INTERRUPTS(test_units_that_do_not_remap),
+		TEST_INTERRUPTS(test_what_the_root_gave_a_device),
+		TEST_INTERRUPTS(test_what_nobody_is_given),
+		TEST_INTERRUPTS(test_wide_ids),
+		TEST_INTERRUPTS(test_ends_of_the_table),
+		TEST_INTERRUPTS(test_a_queue_that_is_wrong),
+		TEST_INTERRUPTS(test_refused_interrupts_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,11 @@ void apic_init(const struct handoff *handoff)
 	counts_per_cycle = (handoff->apic_timer_hz << 32) / plat_info.tsc_hz;
 }
 
+bool apic_is_wide(void)
+{
+	return x2apic;
+}
+
 void apic_lp_init(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);

@@ -21,6 +21,7 @@ struct lp;
 /* Boot LP, before the others. Takes x2APIC mode where the ids of the LPs need it. */
 void apic_init(const struct handoff *handoff);
 void apic_lp_init(void);
+bool apic_is_wide(void); /* in x2APIC mode, where ids have 32 bits */
 void apic_eoi(void);
 bool apic_in_service(uint8_t vector);
 bool apic_is_level(uint8_t vector);
