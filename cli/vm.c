@@ -123,6 +123,7 @@ static const struct option {
 	{"start", "AutomaticStartAction", CHOICE, 0, "start", "WHEN", "with the host: never, if-running or always"},
 	{"start-delay", "AutomaticStartDelay", NUMBER, 0, "start-delay", "SECONDS", "... so much later"},
 	{"stop", "AutomaticStopAction", CHOICE, 0, "stop", "HOW", "with the host: shutdown, save or turn-off"},
+	{"undo", NULL, CHOICE, 0, "undo", "HOW", "undo disks: what it writes is thrown away when it is off (discard), or goes into its disks then (commit)"},
 	{"checkpoint-type", "CheckpointType", CHOICE, 0, "checkpoint-type", "HOW", "what a checkpoint is: standard, with memory; production, disks of a guest that has brought all to them, or standard where it cannot; production-only; disks; disabled"},
 	{"set", NULL, ANY, 0, NULL, "KEY=JSON", "any member of its document; KEY=null takes it away"},
 	/* clang-format on */

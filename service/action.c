@@ -192,10 +192,12 @@ static void ask_plainly(struct job *job)
 
 static void discard(struct job *job)
 {
+	struct machine *machine = job->machine;
 	struct refusal why;
 
-	if (store_mark(job->machine, FILE_STATE, false)) {
+	if (store_mark(machine, FILE_STATE, false)) {
 		job_done(job);
+		checkpoint_mend(machine); /* it is off now, and so are its undo disks */
 		return;
 	}
 	refuse(&why, SERVICE_BAD_IO, "", "'%s': %s: %s", job->name, FILE_STATE, strerror(errno));

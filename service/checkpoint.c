@@ -17,14 +17,21 @@ static const char *verb_of(const struct job *job);
 
 /* ---- What is there ---- */
 
-/* The nearest one above that is not deleted, or "". */
+/* Deleted, or that of undo disks. */
+static bool is_hidden(const json_t *point)
+{
+	return json_is_true(json_object_get(point, "deleted")) ||
+	       json_object_get(point, "undo") != NULL;
+}
+
+/* The nearest one above that can be seen, or "". */
 static const char *parent_of(const struct machine *machine, const json_t *document)
 {
 	const char *id = tree_parent(document);
 	const json_t *point = json_object_get(machine->points, id);
 	size_t left = json_object_size(machine->points);
 
-	while (point != NULL && json_is_true(json_object_get(point, "deleted")) && left-- > 0) {
+	while (point != NULL && is_hidden(point) && left-- > 0) {
 		id = tree_parent(json_object_get(point, "document"));
 		point = json_object_get(machine->points, id);
 	}
@@ -61,7 +68,7 @@ json_t *checkpoints_list(const struct machine *machine)
 	CHECK(all != NULL);
 	json_object_foreach(machine->points, id, point)
 	{
-		if (!json_is_true(json_object_get(point, "deleted"))) {
+		if (!is_hidden(point)) {
 			all[count++] = summary(machine, id, point);
 		}
 	}
@@ -78,7 +85,7 @@ static json_t *find(const struct machine *machine, const char *id, struct refusa
 {
 	json_t *point = json_object_get(machine->points, id);
 
-	if (point == NULL || json_is_true(json_object_get(point, "deleted"))) {
+	if (point == NULL || is_hidden(point)) {
 		refuse(why, SERVICE_BAD_NOT_FOUND, "vm checkpoints lists them",
 		       "'%s' has no checkpoint %s", machine->name, id);
 		return NULL;
@@ -341,12 +348,13 @@ static const struct action actions[] = {
 	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"move-storage",      "given another folder",      ON(OFF) | ON(SAVED),                            MACHINE_STATES, false, begin, NULL, &own},
+	{"undo-disks",        "given undo disks",          (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"merge-checkpoints", "rid of deleted checkpoints", ON(RUNNING) | ON(PAUSED),                      MACHINE_STATES, false, begin, NULL, &merging},
 };
 /* clang-format on */
 
-static const char *const verbs[] = {"take", "apply",  "delete",   "rename",
-				    "mend", "export", "relocate", "merge"};
+static const char *const verbs[] = {"take",   "apply",    "delete", "rename", "mend",
+				    "export", "relocate", "undo",   "merge"};
 
 static const char *verb_of(const struct job *job)
 {
@@ -405,40 +413,72 @@ static const struct form_member take_members[] = {
 	{"type", FORM_WORD, AT(type), .words = types},
 };
 
+/* What the process is told of one. */
+static json_t *new_point(const char *name, const char *notes, const char *type, bool state)
+{
+	char id[GUID_TEXT], created[40];
+	struct timespec now;
+	struct guid random;
+	struct tm date;
+	size_t used;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	used = strftime(created, sizeof(created), "%FT%T", gmtime_r(&now.tv_sec, &date));
+	snprintf(created + used, sizeof(created) - used, ".%03ldZ", now.tv_nsec / 1000000);
+	guid_random(&random);
+	guid_print(&random, id);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "id", id, "name", name, "notes", notes,
+			 "type", type, "created", created, "state", state);
+}
+
 struct job *checkpoint_take(struct machine *machine, const json_t *body, const char *user,
 			    struct refusal *why)
 {
 	struct members members = {.notes = ""};
-	char id[GUID_TEXT], name[100], created[40];
+	time_t now = time(NULL);
 	struct form form = {0};
-	struct timespec now;
-	struct guid random;
+	char name[100];
 	struct tm date;
 	size_t used;
 
 	if (!type_of(machine, &members.type, why)) {
 		return NULL;
 	}
+	if (json_object_get(machine->settings.document, "undo") != NULL) {
+		refuse(why, SERVICE_BAD_STATE, "turn it off, and take away its member undo",
+		       "'%s' has undo disks, of which there are no checkpoints", machine->name);
+		return NULL;
+	}
 	if (!form_read(&form, body, take_members, ARRAY_COUNT(take_members), &members)) {
 		refuse_form(why, &form.error);
 		return NULL;
 	}
-	clock_gettime(CLOCK_REALTIME, &now);
 	if (members.name == NULL) {
 		used = (size_t)snprintf(name, sizeof(name), "%.60s - ", machine->name);
 		(void)strftime(name + used, sizeof(name) - used, "(%F - %T)",
-			       localtime_r(&now.tv_sec, &date));
+			       localtime_r(&now, &date));
 		members.name = name;
 	}
-	used = strftime(created, sizeof(created), "%FT%T", gmtime_r(&now.tv_sec, &date));
-	snprintf(created + used, sizeof(created) - used, ".%03ldZ", now.tv_nsec / 1000000);
-	guid_random(&random);
-	guid_print(&random, id);
-	return job_new(machine, action_of("take"),
-		       json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "id", id, "name", members.name,
-				 "notes", members.notes, "type", types[members.type], "created",
-				 created, "state", members.type == 0),
-		       user, why);
+	return job_new(
+		machine, action_of("take"),
+		new_point(members.name, members.notes, types[members.type], members.type == 0),
+		user, why);
+}
+
+bool checkpoint_undo_lacks(const struct machine *machine)
+{
+	const json_t *document = machine->settings.document;
+
+	return json_object_get(document, "undo") != NULL && machine->state == MACHINE_OFF &&
+	       json_object_get(json_object_get(machine->points, tree_parent(document)), "undo") ==
+		       NULL;
+}
+
+bool checkpoint_undo(struct machine *machine, const char *user, struct refusal *why)
+{
+	return json_object_get(machine->settings.document, "undo") == NULL ||
+	       job_new(machine, action_of("undo"), new_point("undo disks", "", "disks", false),
+		       user, why) != NULL;
 }
 
 struct job *checkpoint_change(struct machine *machine, const char *verb, const char *id,
@@ -524,7 +564,7 @@ void checkpoint_mend(struct machine *machine)
 
 	json_object_foreach(machine->points, id, point)
 	{
-		needed |= machine->worker == 0 && json_is_true(json_object_get(point, "deleted"));
+		needed |= machine->worker == 0 && is_hidden(point);
 	}
 	if (needed && machine->settings.document != NULL &&
 	    job_new(machine, action_of("mend"), json_object(), "(start of the service)", &why) ==

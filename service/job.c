@@ -191,6 +191,12 @@ struct job *job_running(const struct machine *machine, const struct job *after)
 	return job;
 }
 
+/* Of a worker, and not by a move. */
+static bool is_start(const struct action *action)
+{
+	return action->during == MACHINE_STARTING && !move_is_action(action);
+}
+
 static bool may_begin(const struct job *job, struct refusal *why)
 {
 	const struct machine *machine = job->machine;
@@ -200,9 +206,14 @@ static bool may_begin(const struct job *job, struct refusal *why)
 			      machine->name, machine->damage);
 	}
 	/* Neither a worker nor a merge may touch disks that are another host's by now. */
-	if ((job->action->during == MACHINE_STARTING || checkpoint_is_action(job->action)) &&
-	    !move_is_action(job->action) && move_is_under_way(machine, why)) {
+	if ((is_start(job->action) || checkpoint_is_action(job->action)) &&
+	    move_is_under_way(machine, why)) {
 		return false;
+	}
+	if (is_start(job->action) && checkpoint_undo_lacks(machine)) {
+		return refuse(why, SERVICE_BAD_STATE,
+			      "vm jobs says why; vm set --undo is for disks of VHDX and VHD files",
+			      "'%s' has not got its undo disks", machine->name);
 	}
 	return job->action->from & 1u << machine->state ||
 	       refuse(why, SERVICE_BAD_STATE, "", "'%s' is %s and cannot be %s", machine->name,
@@ -334,6 +345,10 @@ struct job *job_new(struct machine *machine, const struct action *action, json_t
 	unsigned int waiting = 0;
 	struct job *job, **link;
 
+	if (is_start(action) && !checkpoint_undo(machine, user, why)) {
+		json_decref(params);
+		return NULL;
+	}
 	for (link = &machine->queue; *link != NULL; link = &(*link)->behind) {
 		waiting++;
 	}

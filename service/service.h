@@ -355,6 +355,9 @@ struct job *checkpoint_export(struct machine *machine, const char *id, const jso
 /* Its files of disks go to another folder. The body: to. */
 struct job *checkpoint_relocate(struct machine *machine, const json_t *body, const char *user,
 				struct refusal *why);
+/* One that has undo disks is to be started: the job before that. False: why. And: it lacks them. */
+bool checkpoint_undo(struct machine *machine, const char *user, struct refusal *why);
+bool checkpoint_undo_lacks(const struct machine *machine);
 /* What was cut, or could not be merged while it ran, is brought to its end, by a job. */
 void checkpoint_mend(struct machine *machine);
 /*

@@ -12,7 +12,7 @@
 #define DELAY_MAX 86400
 
 struct members {
-	unsigned int start, stop, checkpoints;
+	unsigned int start, stop, checkpoints, undo;
 	uint64_t delay;
 	const char *id, *title;
 	bool transient;
@@ -123,6 +123,7 @@ static bool read_move(struct form *form, const json_t *value, void *into)
 static const char *const starts[] = {"never", "if-running", "always", NULL};
 static const char *const checkpoints[] = {"standard",        "disks",    "production",
 					  "production-only", "disabled", NULL};
+static const char *const undos[] = {"discard", "commit", NULL};
 static const char *const stops[] = {"shutdown", "save", "turn-off", NULL};
 static const struct form_member own[] = {
 	{"id", FORM_TEXT, .required = true, AT(id), .least = UUID_TEXT - 1, .most = UUID_TEXT - 1},
@@ -137,6 +138,7 @@ static const struct form_member own[] = {
 	{"users", FORM_OTHER, .read = read_users},
 	{"checkpoint", FORM_OTHER, .read = read_checkpoint},
 	{"checkpoint-type", FORM_WORD, AT(checkpoints), .words = checkpoints},
+	{"undo", FORM_WORD, AT(undo), .words = undos},
 	{"departure", FORM_OTHER, .read = read_move},
 	{"arrival", FORM_OTHER, .read = read_move},
 };

@@ -123,6 +123,10 @@ bool tree_is_point(const json_t *point)
 	{
 		good &= json_is_string(parent);
 	}
+	json_object_foreach(json_object_get(point, "undo"), child, parent)
+	{
+		good &= json_is_string(parent);
+	}
 	return good;
 }
 
@@ -588,6 +592,9 @@ static bool take_prepared(struct tree *tree)
 			  json_object_get(tree->wanted, "running"), "over", over, "document",
 			  before);
 	CHECK(point != NULL);
+	if (json_is_true(json_object_get(tree->wanted, "undo"))) {
+		json_object_set(point, "undo", over);
+	}
 	if (mkdir(FOLDER, 0750) != 0 && errno != EEXIST) {
 		return fail(FOLDER, errno);
 	}
@@ -985,6 +992,95 @@ static bool delete_point(struct tree *tree)
 	       collect(tree, !is_alive(tree));
 }
 
+/* ---- Undo disks ---- */
+
+static const json_t *undo_of(const struct tree *tree, const char *id)
+{
+	return json_object_get(json_object_get(tree->points, id), "undo");
+}
+
+static bool is_off(const struct tree *tree)
+{
+	return !is_alive(tree) && access(FILE_STATE, F_OK) != 0;
+}
+
+/* The files that were written since the start are the machine's no more; those that they lie over are. */
+static bool discard(struct tree *tree, const char *id)
+{
+	json_t *before = json_object_get(json_object_get(tree->points, id), "document"), *parent,
+	       *checkpoint = json_object_get(before, "checkpoint");
+	const json_t *over = undo_of(tree, id);
+	const char *child;
+
+	json_object_foreach((json_t *)over, child, parent)
+	{
+		rename_file(tree->machine, child, json_string_value(parent));
+	}
+	if (checkpoint != NULL) {
+		json_object_set(tree->machine, "checkpoint", checkpoint);
+	} else {
+		json_object_del(tree->machine, "checkpoint");
+	}
+	return write_machine(tree);
+}
+
+/* From which the machine does not go on any more: discarded, or a process was cut then. */
+static void remove_undone(struct tree *tree)
+{
+	const char *id, *file;
+	json_t *point, *parent;
+	void *next;
+
+	json_object_foreach_safe(tree->points, next, id, point)
+	{
+		char copy[UUID_TEXT];
+
+		if (undo_of(tree, id) == NULL || is_child(tree->machine, id)) {
+			continue;
+		}
+		json_object_foreach(json_object_get(point, "undo"), file, parent)
+		{
+			if (token_end(file) != NULL && !is_needed(tree, NULL, file)) {
+				(void)unlink(file);
+			}
+		}
+		snprintf(copy, sizeof(copy), "%s", id);
+		remove_point(tree, copy);
+	}
+}
+
+/* Of one that has been turned off, by whatever: what it wrote since its start is discarded, or goes down into what that lies over. */
+static bool settle_undo(struct tree *tree)
+{
+	char id[UUID_TEXT];
+
+	if (!is_off(tree)) {
+		return true;
+	}
+	snprintf(id, sizeof(id), "%.36s", tree_parent(tree->machine));
+	if (undo_of(tree, id) != NULL &&
+	    !(strcmp(member_text(tree->machine, "undo"), "discard") == 0
+		      ? discard(tree, id)
+		      : mark_deleted(tree, id, false) && collect(tree, true))) {
+		return false;
+	}
+	remove_undone(tree);
+	return true;
+}
+
+/* Before a start: what was left is settled, and all that is written goes to new files, below which is a checkpoint that nobody sees. */
+static bool undo(struct tree *tree)
+{
+	if (!is_off(tree)) {
+		return true;
+	}
+	if (!settle_undo(tree)) {
+		return false;
+	}
+	json_object_set_new(tree->wanted, "undo", json_true());
+	return member_text(tree->machine, "undo")[0] == '\0' || take_prepared(tree);
+}
+
 /* ---- After a process that was cut ---- */
 
 static bool mend(struct tree *tree)
@@ -1023,7 +1119,7 @@ static bool mend(struct tree *tree)
 	if (folder != NULL) {
 		closedir(folder);
 	}
-	return done && collect(tree, !is_alive(tree));
+	return done && settle_undo(tree) && collect(tree, !is_alive(tree));
 }
 
 bool tree_needs_mending(const char *folder)
@@ -1196,6 +1292,7 @@ int tree_main(int argc, char **argv)
 		{"delete", delete_point, true}, {"rename", rename_point, true},
 		{"mend", mend, false},          {"export", export_point, true},
 		{"merge", merge, false},        {"relocate", move_storage, false},
+		{"undo", undo, false},
 	};
 	struct tree tree = {0};
 	size_t i;

@@ -35,9 +35,10 @@ static const char *const values[] = {
 };
 
 /* Of the checkpoint, and from `document` on of its document. */
-static const char *const keys[] = {"name",     "created", "state", "deleted",    "type",   "notes",
-				   "document", "id",      "disks", "checkpoint", "memory", "vps"};
-#define OF_DOCUMENT 7
+static const char *const keys[] = {"name",       "created", "state",    "deleted", "type",
+				   "notes",      "undo",    "document", "id",      "disks",
+				   "checkpoint", "memory",  "vps"};
+#define OF_DOCUMENT 8
 
 /* One that is as it should be, but for what the bytes say: pairs of a member and what it is. */
 static char *make_point(const uint8_t *data, size_t size)
