@@ -25,7 +25,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "disk/bytes.h"
 #include "hosted/member.h"
+#include "hosted/owner.h"
 #include "hosted/say.h"
 #include "hosted/whole.h"
 #include "service/service.h"
@@ -37,6 +39,9 @@
 #define POINTS_MAX    1024
 #define SMALL_MAX     (16 << 20) /* what firmware or a TPM keeps */
 #define SPARE         (16 << 20) /* bytes that are left to the host */
+
+/* Of a machine that is off, and has no worker that takes them along: members of its document. */
+static const char *const kept[] = {"firmware-variables", "tpm"};
 
 /* Behind a checkpoint's id; the document comes first. */
 static const struct {
@@ -245,14 +250,22 @@ static bool is_taken(void)
 
 static bool send_all(const json_t *wanted)
 {
-	json_t *points = tree_read("."), *point;
+	json_t *machine = json_load_file(FILE_DOCUMENT, JSON_REJECT_DUPLICATES, NULL),
+	       *points = tree_read("."), *point;
 	const char *id;
-	bool sent = true;
+	bool sent = machine != NULL || fail_at(FILE_DOCUMENT, EINVAL);
 
 	json_object_foreach(points, id, point)
 	{
 		sent = sent && send_point(member_text(wanted, "folder"), id, point);
 	}
+	for (size_t i = 0; sent && i < ARRAY_COUNT(kept); i++) {
+		const char *file = member_text(machine, kept[i]);
+
+		sent = !json_is_true(json_object_get(wanted, "off")) || file[0] == '\0' ||
+		       send_file(kept[i], file);
+	}
+	json_decref(machine);
 	sent = sent && send_message(json_pack("{s:b}", "end", true));
 	json_decref(points);
 	return is_taken() && sent;
@@ -360,13 +373,26 @@ static size_t kind_of(const char *name)
 	return i;
 }
 
-static bool receive_one(int folder, const json_t *message, unsigned int *points)
+static bool is_kept(const char *name)
+{
+	bool is = false;
+
+	for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+		is |= strcmp(name, kept[i]) == 0;
+	}
+	return is;
+}
+
+static bool receive_one(int folder, const json_t *message, unsigned int *points, bool off)
 {
 	const char *name = member_text(message, "file");
 	json_int_t size = json_integer_value(json_object_get(message, "size"));
 	size_t kind = kind_of(name);
 	char document[UUID_TEXT + 16], path[PATH_MAX];
 
+	if (off && is_kept(name) && size >= 0 && size <= SMALL_MAX) {
+		return receive_file(folder, name, (uint64_t)size);
+	}
 	if (kind == ARRAY_COUNT(kinds) || size < 0 ||
 	    (kinds[kind].most != 0 && (uint64_t)size > kinds[kind].most)) {
 		return fail("%.100s: no file of a checkpoint, or too long", name);
@@ -397,7 +423,7 @@ static void empty(const char *folder)
 	(void)rmdir(folder);
 }
 
-static bool receive_files(int folder)
+static bool receive_files(int folder, bool off)
 {
 	unsigned int points = 0;
 	bool good = true, ends = false;
@@ -406,10 +432,34 @@ static bool receive_files(int folder)
 		json_t *message = receive_message();
 
 		ends = json_is_true(json_object_get(message, "end"));
-		good = message != NULL && (ends || receive_one(folder, message, &points));
+		good = message != NULL && (ends || receive_one(folder, message, &points, off));
 		json_decref(message);
 	}
 	return good;
+}
+
+/* Of one that is off: all of it is here, and so it can be this host's. Whoever comes later, its source among them, reads that it is. */
+static bool is_ours(const json_t *wanted)
+{
+	const char *path = member_text(wanted, "owner"), *text = member_text(wanted, "token");
+	enum owner whose = OWNER_NOBODY;
+	struct guid token;
+	int fd, ret;
+
+	if (text[0] == '\0') {
+		return true;
+	}
+	if (guid_parse(text, &token) != 0) {
+		return fail("its token is none");
+	}
+	fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		return fail_at(path, errno);
+	}
+	ret = owner_ask(fd, token.bytes, OWNER_TARGET, &whose);
+	close(fd);
+	return (ret == 0 && whose == OWNER_TARGET) || (ret != 0 && fail_at(path, -ret)) ||
+	       fail("the source has kept it");
 }
 
 static bool receive_all(const json_t *wanted)
@@ -417,14 +467,14 @@ static bool receive_all(const json_t *wanted)
 	bool received;
 	int folder;
 
-	(void)wanted;
 	empty(LUGGAGE_FOLDER); /* of one that was cut, when no document was there any more */
 	folder = mkdir(LUGGAGE_FOLDER, 0750) == 0
 			 ? open(LUGGAGE_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 			 : -1;
 	received = folder >= 0 || fail_at(LUGGAGE_FOLDER, errno);
-	received = received && receive_files(folder) &&
-		   (fsync(folder) == 0 || fail_at(LUGGAGE_FOLDER, errno));
+	received = received &&
+		   receive_files(folder, json_is_true(json_object_get(wanted, "off"))) &&
+		   (fsync(folder) == 0 || fail_at(LUGGAGE_FOLDER, errno)) && is_ours(wanted);
 	if (folder >= 0) {
 		close(folder);
 	}
@@ -507,7 +557,19 @@ bool luggage_keep(struct machine *machine, struct refusal *refusal)
 		return refuse(refusal, SERVICE_BAD_IO, "", "'%s': the path is too long",
 			      machine->name);
 	}
-	if (rename(from, to) != 0 && errno != ENOENT) {
+	for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+		const char *name = member_text(machine->settings.document, kept[i]);
+		char kept_from[PATH_MAX + 32], kept_to[PATH_MAX];
+
+		snprintf(kept_from, sizeof(kept_from), "%s/%s", from, kept[i]);
+		if (name[0] != '\0' && machine_path(machine, name, kept_to) &&
+		    rename(kept_from, kept_to) != 0 && errno != ENOENT) {
+			return refuse(refusal, SERVICE_BAD_IO, "", "%s: %s", kept_to,
+				      strerror(errno));
+		}
+	}
+	/* Without checkpoints it has none. */
+	if (rmdir(from) != 0 && errno == ENOTEMPTY && rename(from, to) != 0) {
 		return refuse(refusal, SERVICE_BAD_IO, "", "%s: %s", to, strerror(errno));
 	}
 	json_decref(machine->points);

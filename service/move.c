@@ -6,6 +6,8 @@
  *   source: PREPARING -> WAITING -> CARRYING -> HANDING -> MOVING -> SETTLING -> ours again, or deleted
  *   target:              WAITING -> CARRYING -------------> MOVING -> SETTLING -> ours, or deleted
  *
+ * One that is off has no worker: the process that has received its files asks whose it is, and both are settled then.
+ *
  * Two connections of a client (vm) are joined by it, and each side's end is its worker's; before that a process's, if there are checkpoints (luggage.c). The owner file may be at a server that does not answer, so processes look at
  * it (shared.c). What the target looks at beforehand: arrival.c.
  */
@@ -39,6 +41,7 @@ struct move {
 	json_t *checkpoints; /* what the target needs for them, that is offered or comes; NULL: none */
 	struct tool *carrier; /* while they are on their way */
 	bool dropped;         /* they are not ours any more, and not here */
+	bool off;             /* no worker goes: who receives its files asks the owner file */
 	struct timer timer;
 	/* The client's connection, while it is the carrier's or the worker's; NULL: there is none. */
 	int fd;
@@ -267,8 +270,8 @@ static void kept(struct machine *machine, void *user, const struct refusal *why)
 	}
 	events_emit(machine->service, "machine", machine_summary(machine));
 	end_file(move, move->arriving);
-	/* At the target it has come if its worker lives; else that has ended with it. */
-	end_job(move, move->arriving && machine->worker != 0);
+	/* At the target it has come if its worker lives, or it has none; else that has ended with it. */
+	end_job(move, move->arriving && (move->off || machine->worker != 0));
 	checkpoint_mend(machine); /* which had to wait for this */
 }
 
@@ -364,6 +367,8 @@ static struct move *new_move(struct job *job, bool arriving)
 	       "look at the machine's state, and ask again if need be",
 	       "the service ended while '%s' was moved", job->name);
 	move->checkpoints = json_incref(json_object_get(job->params, "checkpoints"));
+	move->off = json_is_true(json_object_get(job->params, "off")) ||
+		    json_is_string(json_object_get(move->checkpoints, "token"));
 	json_object_del(job->params, "config"); /* the job is known for longer */
 	json_object_del(job->params, "checkpoints");
 	job->machine->move = move;
@@ -472,15 +477,21 @@ static void depart(struct job *job)
 		}
 		return; /* or the worker says what it does, when it has been greeted */
 	}
-	if (json_object_size(job->machine->points) != 0 &&
+	if ((move->off || json_object_size(job->machine->points) != 0) &&
 	    !machine_path(job->machine, "", folder)) {
 		refuse(&why, SERVICE_BAD_IO, "", "'%s': the path is too long", job->name);
 		not_prepared(move, &why);
 	} else if (!ask_shared(move, "make",
-			       json_pack("{s:s, s:s}", "owner", move->owner, "folder", folder),
+			       json_pack("{s:s, s:s, s:b}", "owner", move->owner, "folder", folder,
+					 "off", move->off),
 			       made, &why)) {
 		not_prepared(move, &why);
 	}
+}
+
+static bool is_off(const struct machine *machine)
+{
+	return machine->state == MACHINE_OFF && machine->worker == 0;
 }
 
 /* What keeps it here, whatever the target has. */
@@ -490,10 +501,11 @@ static bool may_depart(const struct machine *machine, struct refusal *why)
 	const char *elsewhere, *differs, *id;
 	json_t *point;
 
-	if (machine->state != MACHINE_RUNNING || !machine->greeted || machine->running == NULL) {
+	if (!is_off(machine) &&
+	    (machine->state != MACHINE_RUNNING || !machine->greeted || machine->running == NULL)) {
 		return refuse(why, SERVICE_BAD_STATE, "start it, or resume it",
-			      "'%s' is %s, and only a machine that runs moves", machine->name,
-			      machine_state_name(machine->state));
+			      "'%s' is %s, and only a machine that runs or is off moves",
+			      machine->name, machine_state_name(machine->state));
 	}
 	if (machine->queue != NULL || machine->writing || document == NULL) {
 		return refuse(why, SERVICE_BAD_STATE, "wait for that",
@@ -514,7 +526,9 @@ static bool may_depart(const struct machine *machine, struct refusal *why)
 				      machine->name, elsewhere, id);
 		}
 	}
-	differs = firmware_files_differ(document, json_object_get(machine->running, "config"));
+	differs = is_off(machine) ? NULL
+				  : firmware_files_differ(
+					    document, json_object_get(machine->running, "config"));
 	if (differs != NULL) {
 		return refuse(
 			why, SERVICE_BAD_STATE, "turn it off, and start it again",
@@ -581,17 +595,19 @@ void move_begin(struct request *request, struct machine *machine, const json_t *
 		good = may_depart(machine, &why);
 	}
 	if (good) {
-		config = offer_paths(json_object_get(machine->running, "config"),
+		config = offer_paths(is_off(machine) ? machine->settings.document
+						     : json_object_get(machine->running, "config"),
 				     machine_path(machine, "", folder) ? folder : "");
 		json_object_del(config, "name");
 		json_object_del(config, "receive");
+		json_object_del(config, "checkpoint");
 		good = find_owner(machine, config, &wanted, owner, &why);
 	}
 	/* With an empty queue it begins at once, and is answered when it has got so far. */
-	if (good &&
-	    job_new(machine, &actions[0],
-		    json_pack("{s:s, s:s, s:O}", "to", wanted.to, "owner", owner, "config", config),
-		    request->user, &why) == NULL) {
+	if (good && job_new(machine, &actions[0],
+			    json_pack("{s:s, s:s, s:O, s:b}", "to", wanted.to, "owner", owner,
+				      "config", config, "off", is_off(machine)),
+			    request->user, &why) == NULL) {
 		good = false;
 	} else if (good && machine->move == NULL) {
 		good = refuse(&why, SERVICE_BAD_IO, "", "'%s' cannot be moved now", machine->name);
@@ -752,7 +768,9 @@ static void carried(void *user, bool done, const char *out, char *said)
 		return;
 	}
 	move->carrier = NULL;
-	if (done && !move->cancelled) {
+	if (done && move->off) {
+		settle(move);
+	} else if (done && !move->cancelled) {
 		hand_to_worker(move);
 	} else {
 		tool_complaint(said, "vmms", move->machine->name, &why);
@@ -770,11 +788,14 @@ static void carry(struct move *move)
 	CHECK(wanted != NULL);
 	*wanted = (struct carried){move->machine->service, move->job};
 	move->phase = CARRYING;
-	job_step(job_of(move), "carrying its checkpoints");
-	move->carrier = run_luggage(
-		move, move->arriving ? "receive" : "send",
-		json_pack("{s:s}", "folder", machine_path(move->machine, "", folder) ? folder : ""),
-		move->fd, carried, wanted, &why);
+	move->handed = move->arriving && move->off;
+	job_step(job_of(move), "carrying its files");
+	move->carrier = run_luggage(move, move->arriving ? "receive" : "send",
+				    json_pack("{s:s, s:s, s:b, s:O*}", "folder",
+					      machine_path(move->machine, "", folder) ? folder : "",
+					      "owner", move->owner, "off", move->off, "token",
+					      json_object_get(move->checkpoints, "token")),
+				    move->fd, carried, wanted, &why);
 	if (move->carrier == NULL) {
 		free(wanted);
 		fail_and_settle(move, &why);

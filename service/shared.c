@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "disk/bytes.h"
 #include "disk/disk.h"
 #include "hosted/available.h"
 #include "hosted/clock.h"
@@ -90,6 +91,13 @@ static json_t *describe(const char *path, bool dvd, struct disk_error *error)
 		object = json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)file.st_size, "id",
 				   info.id, "write-id", info.write_id);
 	}
+	/* One that says nothing of itself. */
+	if (object != NULL && info.write_id[0] == '\0') {
+		json_object_set_new(object, "file", json_integer((json_int_t)file.st_ino));
+		json_object_set_new(object, "written",
+				    json_integer((json_int_t)file.st_mtim.tv_sec * 1000000000 +
+						 file.st_mtim.tv_nsec));
+	}
 	(void)disk_close(&disk, NULL);
 	return object;
 }
@@ -152,7 +160,7 @@ static uint64_t size_of(const char *folder, const char *id, const char *ending)
 }
 
 /* What has to be there for a machine's checkpoints, and how much comes. NULL: said why. */
-static json_t *describe_points(const char *folder)
+static json_t *describe_points(const char *folder, bool off)
 {
 	json_t *points = tree_read(folder), *files = json_object(), *point;
 	char path[PATH_MAX];
@@ -164,7 +172,8 @@ static json_t *describe_points(const char *folder)
 	uint64_t bytes = 0;
 	const char *id;
 
-	described = described && add_files(files, folder, machine, false);
+	/* Of one that is off nobody has the disks in use either. */
+	described = described && add_files(files, folder, machine, off);
 	json_object_foreach(points, id, point)
 	{
 		described = described &&
@@ -185,11 +194,14 @@ static json_t *describe_points(const char *folder)
 static bool make(const json_t *wanted)
 {
 	const char *path = member_text(wanted, "owner"), *folder = member_text(wanted, "folder");
+	bool off = json_is_true(json_object_get(wanted, "off"));
+	char token[GUID_TEXT];
 	json_t *points = NULL;
-	int fd;
+	struct guid random;
+	int fd, ret = 0;
 
 	if (folder[0] != '\0') {
-		points = describe_points(folder);
+		points = describe_points(folder, off);
 		if (points == NULL) {
 			return false;
 		}
@@ -198,8 +210,16 @@ static bool make(const json_t *wanted)
 	if (fd < 0) {
 		return fail(path, errno);
 	}
-	if (fsync(fd) != 0) {
-		(void)fail(path, errno);
+	/* For one that is off it begins here: there is no worker that does. */
+	if (off) {
+		guid_random(&random);
+		guid_print(&random, token);
+		json_object_set_new(points, "token", json_string(token));
+		ret = owner_begin(fd, random.bytes);
+	}
+	if (ret != 0 || fsync(fd) != 0) {
+		(void)fail(path, ret != 0 ? -ret : errno);
+		json_decref(points);
 		(void)unlink(path);
 		return false;
 	}
@@ -413,14 +433,17 @@ static void check_others(json_t *problems, const json_t *config)
 static bool check(const json_t *wanted)
 {
 	const json_t *config = json_object_get(wanted, "config");
+	bool off = json_is_string(json_object_get(json_object_get(wanted, "checkpoints"), "token"));
 	json_t *problems = json_array();
 
 	check_file(problems, member_text(wanted, "owner"), false);
-	check_disks(problems, config);
+	if (!off) {
+		check_disks(problems, config);
+		check_memory(problems, wanted);
+	}
 	check_points(problems, json_object_get(wanted, "checkpoints"),
 		     member_text(wanted, "store"));
 	check_others(problems, config);
-	check_memory(problems, wanted);
 	return answer(json_pack("{s:o}", "problems", problems));
 }
 
