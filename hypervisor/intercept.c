@@ -220,7 +220,7 @@ static void handle_memory(struct vcpu *vcpu, const struct intercept *intercept)
 	if (is_root(vcpu) && sleep_access(vcpu, intercept->memory.gpa)) {
 		return;
 	}
-	if (is_root(vcpu) && iommu_is_seen_at(intercept->memory.gpa)) {
+	if (is_root(vcpu) && iommu_is_at(intercept->memory.gpa)) {
 		root_access(vcpu, intercept->memory.gpa, &iommu_registers);
 		return;
 	}

@@ -321,19 +321,28 @@ static struct vtd_root *view_at(uint64_t gpa)
 	return NULL;
 }
 
-bool iommu_is_seen_at(uint64_t gpa)
+bool iommu_is_at(uint64_t gpa)
 {
-	return view_at(gpa) != NULL;
+	for (uint32_t i = 0; i < unit_count; i++) {
+		if (gpa - facts.units[i].base < (uint64_t)facts.units[i].pages << PAGE_SHIFT) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static uint64_t read_register(uint64_t gpa, unsigned int size)
 {
-	return vtd_root_read(view_at(gpa), gpa & PAGE_MASK, size);
+	struct vtd_root *view = view_at(gpa);
+
+	return view != NULL ? vtd_root_read(view, gpa & PAGE_MASK, size) : UINT64_MAX;
 }
 
 static void write_register(uint64_t gpa, unsigned int size, uint64_t value)
 {
-	if (!vtd_root_write(view_at(gpa), gpa & PAGE_MASK, size, value)) {
+	struct vtd_root *view = view_at(gpa);
+
+	if (view != NULL && !vtd_root_write(view, gpa & PAGE_MASK, size, value)) {
 		machine_stop("the IOMMU does not answer");
 	}
 }

@@ -37,10 +37,10 @@ void iommu_show(uint64_t spn);
 void iommu_flush(void);
 
 /*
- * Registers of units as the root sees them, for interrupts alone: is one at this address? Any LP, no locks; what these are, is done by
- * root_access().
+ * Is there a register of a unit at this address? What the root does with one is done by root_access(): VT-d's are those for interrupts,
+ * at the others nobody answers, so they are ones and do nothing. Any LP, no locks.
  */
-bool iommu_is_seen_at(uint64_t gpa);
+bool iommu_is_at(uint64_t gpa);
 extern const struct root_registers iommu_registers;
 
 /* Now and then, on any LP, without locks: writes to the console which devices were refused what. */

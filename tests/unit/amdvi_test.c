@@ -13,6 +13,7 @@
 #include "hypervisor/arch/x86/paging.h"
 #include "hypervisor/iommu.h"
 #include "hypervisor/mmio.h"
+#include "hypervisor/root_access.h"
 #include "tests/fake/firmware.h"
 #include "tests/fake/ram.h"
 
@@ -331,6 +332,11 @@ static void test_all_devices_are_in_the_domain(void **state)
 	*reg(&units[0], 0x2020) = 0x18;
 	*reg(&units[0], 0x20) = 1;
 	start();
+	/* A register that the root finds where Linux looks for one of the chipset: nobody answers, and nothing happens. */
+	assert_true(iommu_is_at(BASE(0) + 0x3c0) && !iommu_is_at(BASE(0) + 0x4000 * UNITS));
+	assert_true(iommu_registers.read(BASE(0) + 0x18, 4) == UINT64_MAX);
+	iommu_registers.write(BASE(0) + 0x18, 4, 0);
+	assert_true(*reg(&units[0], 0x18) & ENABLED);
 	assert_non_null(strstr(said, "IOMMU: 2 units hold"));
 	for (int i = 0; i < UNITS; i++) {
 		for (size_t j = 0; j < ARRAY_COUNT(devices); j++) {
