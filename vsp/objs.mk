@@ -15,7 +15,9 @@ vsp_objs := $(sort $(vsp_storage_objs) $(vsp_network_objs) $(vsp_memory_objs) $(
 # The tests of the target have the disk library with its simulated host below them; disk/objs.mk is read later.
 vsp_scsi_test_objs = $(vsp_scsi_objs) $(disk_fake_objs) tests/fake/scsi.o
 vsp_scsi_tests := scsi_rw_test scsi_provision_test scsi_dvd_test scsi_reserve_test scsi_unit_test
-vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c tests/unit/vsp_channel_test.c tests/unit/vsp_device_test.c
+vsp_tests := $(vsp_scsi_tests:%=tests/unit/%.c) tests/unit/storvsp_test.c tests/unit/vsp_channel_test.c tests/unit/vsp_device_test.c tests/unit/place_test.c
+place_test_objs := vsp/place.o
+place_test_libs := -Wl,--wrap=sched_setscheduler
 $(foreach t,$(vsp_scsi_tests),$(eval $(t)_objs = $$(vsp_scsi_test_objs)))
 
 # The VSP's has the whole of it, from a fake guest to a file.
