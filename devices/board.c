@@ -146,6 +146,7 @@ static void reset_parts(struct board *board)
 		dma_reset(&board->dma);
 		sb16_reset(&board->sb16);
 	}
+	hda_reset(&board->hda);
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
 	host_extint(board->host, false);
@@ -309,6 +310,14 @@ void board_add_sb16(struct board *board)
 	reset_parts(board);
 }
 
+void board_add_hda(struct board *board)
+{
+	CHECK(board->kind != BOARD_GENERATION_2);
+	hda_create(&board->hda, &board->pci, BOARD_HDA_SLOT);
+	add_part(board, &hda_class, &board->hda);
+	reset_parts(board);
+}
+
 void board_add_vga(struct board *board, uint8_t *memory)
 {
 	struct bus_range *ranges[VGA_PORT_RANGES];
@@ -417,6 +426,7 @@ static void unlock(struct board *board)
 	wake_at = least(wake_at, acpi_pm_deadline(&board->pm));
 	wake_at = least(wake_at, ide_deadline(&board->ide));
 	wake_at = least(wake_at, sb16_deadline(&board->sb16));
+	wake_at = least(wake_at, hda_deadline(&board->hda));
 	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
 		wake_at = least(wake_at, tulip_deadline(&board->nics[i]));
 	}
@@ -505,6 +515,7 @@ static void restore(struct board *board)
 		ide_update(&board->ide);
 		ide_restore(&board->ide);
 	}
+	hda_restore(&board->hda);
 	for (i = 0; i < board->nic_count; i++) {
 		tulip_restore(&board->nics[i]);
 	}
@@ -637,6 +648,7 @@ void board_tick(struct board *board)
 	acpi_pm_advance(&board->pm, now);
 	ide_advance(&board->ide, now);
 	sb16_advance(&board->sb16, now);
+	hda_advance(&board->hda, now);
 	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
 		tulip_advance(&board->nics[i], now);
 	}

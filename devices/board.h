@@ -32,6 +32,7 @@ enum board_kind {
 #define BOARD_VGA_SLOT   8
 #define BOARD_NIC_SLOT   10 /* of the first adapter; the others are behind it */
 #define BOARD_NICS_MAX   4
+#define BOARD_HDA_SLOT   14
 /* Of generation 2: firmware's display, and its way to the disks; it looks for the PIIX4 at 1. */
 #define BOARD_UEFI_PIIX4_SLOT 1
 #define BOARD_UEFI_VGA_SLOT   2
@@ -83,6 +84,7 @@ struct board {
 	unsigned int nic_count;
 	struct dma dma;   /* of generation 1, with a card that has use for it */
 	struct sb16 sb16; /* likewise */
+	struct hda hda;   /* not of generation 2 */
 	bool nics_stand;  /* the machine is paused: nothing comes to them, and nothing goes */
 	struct ide ide;   /* BOARD_GENERATION_1; here, for its buffers' sake */
 	uint8_t scsi_buffer[VIRTIO_SCSI_BUFFER_BYTES];
@@ -109,6 +111,8 @@ void board_add_drive(struct board *board, unsigned int drive, const struct ide_i
 unsigned int board_add_nic(struct board *board);
 /* Of generation 1: a Sound Blaster 16, and the DMA controllers that it wants. Before any VP runs. */
 void board_add_sb16(struct board *board);
+/* Not of generation 2: a High Definition Audio controller, and its codec. Before any VP runs. */
+void board_add_hda(struct board *board);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */

@@ -18,6 +18,7 @@
 
 #include "devices/bus.h"
 #include "devices/dma.h"
+#include "devices/hda.h"
 #include "devices/host.h"
 #include "devices/ide.h"
 #include "devices/irq.h"

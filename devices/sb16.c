@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "devices/parts.h"
+#include "devices/sound.h"
 
 #define SECOND     1000000000ull
 #define LATE_MAX   (SECOND / 2) /* a host that is later has lost the time between */
@@ -47,12 +48,6 @@
 static const struct {
 	uint8_t old, left;
 } old_registers[] = {{0x04, 0x32}, {0x22, 0x30}, {0x26, 0x34}, {0x28, 0x36}, {0x2e, 0x38}};
-
-/* Steps of 2 dB, of 32768. */
-static const uint16_t gains[32] = {26,   33,   41,    52,    65,    82,    104,   130,
-				   164,  207,  260,   328,   413,   519,   654,   823,
-				   1036, 1305, 1642,  2068,  2603,  3277,  4125,  5193,
-				   6538, 8231, 10362, 13045, 16423, 20675, 26029, 32768};
 
 static void set_line(struct sb16 *card)
 {
@@ -140,8 +135,8 @@ static void mixer_write(struct sb16 *card, uint8_t value)
 /* Of one side, of 2^30. */
 static int32_t gain_of(const struct sb16 *card, unsigned int side)
 {
-	return gains[card->mixer[MIXER_MASTER + side] >> 3] *
-	       gains[card->mixer[MIXER_VOICE + side] >> 3];
+	return sound_gains[card->mixer[MIXER_MASTER + side] >> 3] *
+	       sound_gains[card->mixer[MIXER_VOICE + side] >> 3];
 }
 
 /* ---- streams ---- */

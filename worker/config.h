@@ -66,7 +66,7 @@ struct config_vsock {
 	const char *programs; /* begins the paths of those that the guest reaches; NULL: none */
 };
 
-enum config_sound { CONFIG_NO_SOUND, CONFIG_SB16 };
+enum config_sound { CONFIG_NO_SOUND, CONFIG_SB16, CONFIG_HDA };
 
 /* An adapter on a virtual switch. */
 struct config_network {
@@ -135,7 +135,7 @@ struct config {
 	enum on_reset on_reset;
 	unsigned int user;       /* whom a worker becomes that root started; 0: one of its own */
 	bool vga;                /* with a generation: it has a screen */
-	enum config_sound sound; /* of generation 1: the sound card */
+	enum config_sound sound; /* not of generation 2: the sound card */
 	struct config_file sound_wav; /* likewise: where what it plays goes; none: nowhere */
 	struct config_file vnc, rdp;  /* sockets: as serial_file; either implies vga */
 	bool debug_exit;              /* the port of test images is there */

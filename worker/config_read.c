@@ -549,7 +549,7 @@ struct sound_members {
 
 static bool read_sound(struct form *form, const json_t *value, void *into)
 {
-	static const char *const models[] = {"sb16", NULL};
+	static const char *const models[] = {"sb16", "hda", NULL};
 	static const struct form_member members[] = {
 		{"model", FORM_WORD, .required = true, .at = offsetof(struct sound_members, model),
 		 .words = models},
@@ -608,7 +608,7 @@ static bool check_keys(struct form *form, const struct config *config)
 		{"firmware", 2 | 4, "give it with generation 1 or 2"},
 		{"firmware-log", 2 | 4, "give it with generation 1 or 2"},
 		{"floppy", 2, "give it with generation 1"},
-		{"sound", 2, "give it with generation 1"},
+		{"sound", 1 | 2, "give it with generation 1, or with a kernel"},
 		{"network-firmware", 2, "give it with generation 1"},
 		{"vga-firmware", 2, "give it with generation 1"},
 		{"firmware-variables", 4, "give it with generation 2"},
@@ -901,6 +901,14 @@ static bool read_services(struct form *form, const json_t *value, void *into)
 	return form_read_list(form, value, ARRAY_COUNT(service_names) - 1, read_service, into);
 }
 
+/* A system has to see PCI, which UEFI does not show it; or the ports of ISA, which are a BIOS's. */
+static bool check_sound(struct form *form, const struct config *config)
+{
+	return config->sound != CONFIG_SB16 || config->generation == 1 ||
+	       form_refuse_member(form, "sound", NULL, "give generation 1, or model hda",
+				  "is a card that generation 1 alone has");
+}
+
 /* Adapters of the board are generation 1's, whose firmware tells the guest where their interrupts go. */
 static bool check_networks(struct form *form, const struct config *config)
 {
@@ -985,7 +993,7 @@ bool config_read(struct config *config, struct form_error *error)
 	config->crash_log.fd = config->receive.fd = config->receive_owner.fd = -1;
 	done = form_read(&form, config->document, members, ARRAY_COUNT(members), config);
 	done = done && check_start(&form, config) && check_devices(&form, config) &&
-	       check_networks(&form, config);
+	       check_networks(&form, config) && check_sound(&form, config);
 	if (done && config->memory_minimum > config->memory) {
 		done = form_refuse_member(&form, "memory-minimum",
 					  json_object_get(config->document, "memory-minimum"),

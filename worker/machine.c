@@ -119,6 +119,8 @@ bool machine_create(struct machine *machine)
 	}
 	if (config->sound == CONFIG_SB16) {
 		board_add_sb16(&machine->board);
+	} else if (config->sound == CONFIG_HDA) {
+		board_add_hda(&machine->board);
 	}
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);

@@ -28,12 +28,14 @@ enum {
 	EVENT_RING,   /* a request to the firmware's controller */
 	EVENT_NIC,    /* descriptors, a frame, or room for the adapter's */
 	EVENT_SOUND,  /* a DMA channel is set, or a command for the sound card */
+	EVENT_HDA,    /* a list, a stream that starts, or a command for the codec */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
 
 #define SCSI_PORT  0xc800
 #define NIC_PORT   0xc400
 #define NIC_MEMORY 0xe0100000ull
+#define HDA_MEMORY 0xe0200000ull
 #define SCSI_RING  0x1000
 #define FLASH_BASE ((1ull << 32) - PAIR_ROM - PAIR_FLASH_BYTES)
 
@@ -70,6 +72,9 @@ static const struct place {
 			{BOARD_SB16_PORT + 12, 4, false},
 			{0x00, 16, false},
 			{0xc0, 32, false}},
+	[PAIR_HDA] = {{HDA_MEMORY, HDA_REGISTERS, true},
+		      {HDA_MEMORY + 0x40, 32, true},
+		      {HDA_MEMORY + 0x80, 64, true}},
 	[PAIR_FLASH] = {{FLASH_BASE, 16, true},
 			{FLASH_BASE + FLASH_BLOCK - 8, 16, true},
 			{FLASH_BASE, PAIR_FLASH_BYTES, true}},
@@ -110,6 +115,16 @@ static void add_nic(struct pair_board *one)
 				 0x80000000u | BOARD_NIC_SLOT << 11 | values[i][0]);
 		board_port_write(&one->board, 0xcfc, 4, values[i][1]);
 	}
+}
+
+static void add_hda(struct pair_board *one)
+{
+	board_add_hda(&one->board);
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_HDA_SLOT << 11 | 0x10);
+	board_port_write(&one->board, 0xcfc, 4, (uint32_t)HDA_MEMORY);
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_HDA_SLOT << 11 | 0x04);
+	board_port_write(&one->board, 0xcfc, 4, 6);
+	board_memory_write(&one->board, HDA_MEMORY + 8, 4, 1);
 }
 
 /* A disk and a CD drive, at their ports. */
@@ -162,6 +177,7 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 		add_drives(one);
 		add_nic(one);
 		board_add_sb16(&one->board);
+		add_hda(one);
 	}
 	if (kind == BOARD_GENERATION_2) {
 		memset(one->flash, 0xff, sizeof(one->flash));
@@ -278,6 +294,7 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 			     : part == PAIR_SCSI                      ? EVENT_RING
 			     : part == PAIR_NIC                       ? EVENT_NIC
 			     : part == PAIR_SOUND                     ? EVENT_SOUND
+			     : part == PAIR_HDA                       ? EVENT_HDA
 								      : EVENT_PASS;
 		event.where = random();
 		event.value = random() % 100000;
@@ -443,6 +460,44 @@ static void drive_sound(struct pair_board *one, const struct pair_event *event)
 	}
 }
 
+/* A list of four entries that make some sense, and a stream of it; or a verb, by the ring. */
+static void drive_hda(struct pair_board *one, const struct pair_event *event)
+{
+	uint64_t stream = HDA_MEMORY + 0x80 + (event->where & 1) * 0x20;
+	uint32_t list[4][4], verb = (uint32_t)(event->value * 0x9e3779b9u) & 0x007fffff;
+	uint8_t at = one->board.hda.registers[0x48] + 1;
+	unsigned int i;
+
+	if (event->where & 2) {
+		board_memory_write(&one->board, HDA_MEMORY + 0x40, 4, 0x1000);
+		board_memory_write(&one->board, HDA_MEMORY + 0x50, 4, 0x1800);
+		board_memory_write(&one->board, HDA_MEMORY + 0x5c, 1, 3);
+		board_memory_write(&one->board, HDA_MEMORY + 0x4c, 1, 2);
+		verb = event->where & 4 ? 0x00270600 | (event->value & 0xf0) : verb;
+		memcpy(&one->home.ram[0x1000 + 4 * at], &verb, sizeof(verb));
+		board_memory_write(&one->board, HDA_MEMORY + 0x48, 2, at);
+		return;
+	}
+	for (i = 0; i < 4; i++) {
+		list[i][0] = (uint32_t)(event->value >> i & 0x3ff0);
+		list[i][1] = event->where >> 4 & 15 ? 0 : 1;
+		list[i][2] = (uint32_t)(event->where >> (8 + i) & 0x7fff);
+		list[i][3] = event->where >> (20 + i) & 1;
+		list[i][1] = event->where >> 4 & 15 ? 0 : list[i][1];
+	}
+	memcpy(&one->home.ram[0x3000], list, sizeof(list));
+	board_memory_write(&one->board, HDA_MEMORY + 0x20, 4, 0xc0000003);
+	board_memory_write(&one->board, HDA_MEMORY + 0x70, 4, 0x3100 | (event->value & 1));
+	board_memory_write(&one->board, stream, 1, 0);
+	board_memory_write(&one->board, stream + 0x18, 4, 0x3000);
+	board_memory_write(&one->board, stream + 0x08, 4, 0x10000);
+	board_memory_write(&one->board, stream + 0x0c, 2, 3);
+	board_memory_write(&one->board, stream + 0x12, 2,
+			   event->value & 2 ? 0x11 : (event->value >> 3 & 0x7f7f));
+	board_memory_write(&one->board, stream + 2, 1, event->value >> 5 & 0xf0);
+	board_memory_write(&one->board, stream, 1, 0x1e);
+}
+
 struct pair_descriptor {
 	uint64_t gpa;
 	uint32_t length;
@@ -559,6 +614,11 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 	case EVENT_SOUND:
 		if (one->board.sb16.host != NULL) {
 			drive_sound(one, event);
+		}
+		return 0;
+	case EVENT_HDA:
+		if (one->board.hda.function.pci != NULL) {
+			drive_hda(one, event);
 		}
 		return 0;
 	case EVENT_RING:

@@ -42,6 +42,7 @@ enum pair_part {
 	PAIR_VGA,
 	PAIR_NIC, /* these of generation 1 */
 	PAIR_SOUND,
+	PAIR_HDA,
 	PAIR_FLASH, /* these of generation 2 */
 	PAIR_SCSI,
 	PAIR_TPM,

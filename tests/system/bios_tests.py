@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import threading
+import wave
 
 from harness import BUILD, VHD, guest, kernels, test
 from labkit import bios, png
@@ -211,7 +212,9 @@ def screen(t):
         t.check(apart is not None and apart <= ALIKE, f"{name} is not the stored picture, but build/{name}.png: apart by {apart}")
 
 
-VIDEO_DRIVERS = ("hyperv_drm",)
+VIDEO_DRIVERS = ("hyperv_drm", "snd-hda-intel", "snd-hda-codec-generic")
+ALSA = ("/usr/bin/aplay", "/usr/bin/amixer")
+FRAMES = 12000  # a quarter of a second, which the driver has as a whole before it plays
 TILE = 16 * 4096  # lines of 1024 pixels, 48 times
 # The console of the kernel lets go of the screen, so that nothing but the tiles is there.
 DRAWS = """
@@ -219,7 +222,14 @@ until [ -e /dev/fb0 ]; do usleep 100000; done
 echo "guest: $(cat /sys/class/graphics/fb0/name) of $(cat /sys/class/graphics/fb0/virtual_size), $(cat /sys/class/graphics/fb0/stride) bytes a line"
 for v in /sys/class/vtconsole/vtcon*; do grep -q "frame buffer" $v/name && echo 0 >$v/bind; done
 draw() { for i in $(seq 48); do cat /tile$1; done >/dev/fb0; echo "guest: drawn $1"; }
-draw 1; read go; draw 2; read go
+export ALSA_CONFIG_PATH=/alsa.conf
+until [ -e /dev/snd/pcmC0D0p ]; do sleep 1; done
+amixer -D hw:0 controls | sed -n "s/^numid=\\([0-9]*\\),.*Playback \\([A-Z][a-z]*\\).*/\\1 \\2/p" | while read id what; do
+    case $what in Switch) to=on ;; Volume) to=100% ;; *) continue ;; esac
+    amixer -q -D hw:0 cset numid=$id $to
+done
+play() { aplay -q -D hw:0,0 -t raw -f S16_LE -r 48000 -c 2 --buffer-size=16384 /sound$1 && echo "guest: played $1"; }
+play 1; draw 1; read go; play 2; draw 2; read go
 """
 
 
@@ -232,12 +242,15 @@ def tiles(t, number):
     return tile, (1024, 768, bytes(pixels) * 48)
 
 
-@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, also after a restore", deadline=600)
+@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, and what it plays by HDA is heard, also after a restore", deadline=600)
 def video(t):
     """Debian's hyperv_drm: by vmctl and by a viewer; the second picture is drawn by the guest that goes on from a file."""
     kernel = kernels.get("6.1-generic")
     (one, first), (two, second) = tiles(t, 1), tiles(t, 2)
-    initrd = guest.initrd("video", DRAWS, kernel=kernel, drivers=VIDEO_DRIVERS, more={"tile1": one, "tile2": two})
+    sounds = [random.Random(number).randbytes(4 * FRAMES) for number in (3, 4)]
+    with open("/usr/share/alsa/alsa.conf", "rb") as file:
+        initrd = guest.initrd("video", DRAWS, kernel=kernel, drivers=VIDEO_DRIVERS, programs=ALSA,
+                              more={"tile1": one, "tile2": two, "sound1": sounds[0], "sound2": sounds[1], "alsa.conf": file.read()})
     words = guest.worker("video", memory="256M", vps=1, more=["--control", "/root/control", "--vnc", "unix:/root/vnc"])
     said = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -247,21 +260,25 @@ def video(t):
             modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
             ifconfig lo up; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
             mkfifo keys; exec 3<>keys
-            start() {{ {guest.shell(words)} "$@" <&3 >>said 2>&1 & worker=$!; }}
+            start() {{ wav=$1; shift; {guest.shell(words)} --sound hda,wav=/root/$wav "$@" <&3 >>said 2>&1 & worker=$!; }}
             wait_for() {{ until grep -q "$1" said || ! kill -0 $worker; do sleep 1; done; }}
             see() {{ vmctl /root/control screenshot /root/$1.png; socat UNIX-CONNECT:/root/vnc TCP:10.0.2.2:{listener.getsockname()[1]}; }}
-            start; wait_for "guest: drawn 1"; see 1
+            start wav1; wait_for "guest: drawn 1"; see 1
             vmctl /root/control save /root/state; wait $worker
-            start --restore /root/state; until vmctl /root/control screenshot /root/restored.png 2>/dev/null || ! kill -0 $worker; do sleep 1; done
+            start wav2 --restore /root/state; until vmctl /root/control screenshot /root/restored.png 2>/dev/null || ! kill -0 $worker; do sleep 1; done
             echo >&3; wait_for "guest: drawn 2"; see 2
             echo >&3; wait $worker; echo ended with $?; cat said""",
                       puts=guest.puts("6.1-generic", initrd) + [
                           ("/usr/bin/socat",) * 2, (os.path.join(BUILD, "console", "vmvnc"), "/usr/bin/vmvnc"), (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
-                      gets=[(f"/root/{name}.png", t.path(f"{name}.png")) for name in ("1", "restored", "2")],
+                      gets=[(f"/root/{name}.png", t.path(f"{name}.png")) for name in ("1", "restored", "2")] + [(f"/root/{name}", t.path(name)) for name in ("wav1", "wav2")],
                       qemu_args=["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"])
         viewer.join(30)
     for line in said:
         t.check(not line, f"the viewer says: {line}")
+    for name, sound in zip(("wav1", "wav2"), sounds):
+        with wave.open(t.path(name)) as file:
+            t.check(file.getparams()[:3] == (2, 2, 48000), f"{name} is of another form: {file.getparams()}")
+            t.check(file.readframes(FRAMES) == sound, f"{name} does not begin with what Linux has played")
     t.has(text, "guest: hyperv_drmdrmfb of 1024,768, 4096 bytes a line")
     for name, wanted in ("1", first), ("first", first), ("restored", first), ("2", second), ("second", second):
         seen = png.read(t.path(f"{name}.png"))

@@ -56,7 +56,7 @@ static enum board_kind kind_for(enum pair_part part, unsigned int life)
 	if (part == PAIR_FLASH || part == PAIR_SCSI || part == PAIR_TPM) {
 		return BOARD_GENERATION_2;
 	}
-	if (part == PAIR_IDE || part == PAIR_NIC || part == PAIR_SOUND) {
+	if (part == PAIR_IDE || part == PAIR_NIC || part == PAIR_SOUND || part == PAIR_HDA) {
 		return BOARD_GENERATION_1;
 	}
 	return part < PAIR_I8042 && life & 1 ? BOARD_DIRECT
@@ -179,6 +179,12 @@ static void the_sound_card(void **unused)
 {
 	(void)unused;
 	goes_on(PAIR_SOUND);
+}
+
+static void the_audio_controller(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_HDA);
 }
 
 static void the_flash(void **unused)
@@ -315,8 +321,10 @@ static void what_cannot_be(void **unused)
 		{"ide", 22, 0},                          /* heads */
 		{"vga", 861, 0xff},                      /* a mode that is too wide */
 		{"dma", 8, 1},                           /* a mode for another channel */
+		{"hda", 0, 0},                           /* other streams than it has */
+		{"hda", 201, 1},                         /* answers: 256 */
 		{"sb16", 73, 0},                         /* no line */
-		{"sb16", 81, 1},                         /* a parameter of no command */
+		{"sb16", 82, 3},                         /* parameters of no command */
 	};
 	struct state_fault fault;
 	size_t size = make_state(), i;
@@ -412,6 +420,7 @@ int main(void)
 		T(the_screen),
 		T(the_adapter),
 		T(the_sound_card),
+		T(the_audio_controller),
 		T(the_flash),
 		T(the_firmwares_disks),
 		T(the_tpm),

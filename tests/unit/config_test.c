@@ -136,10 +136,14 @@ static void a_machine_with_a_bios(void **state)
 	assert_null(config.sound_wav.path);
 	assert_int_equal(parse(BIOS "--sound sb16,wav=a,b.wav"), CONFIG_OK);
 	assert_string_equal(config.sound_wav.path, "a,b.wav");
+	assert_int_equal(parse(BIOS "--sound hda"), CONFIG_OK);
+	assert_int_equal(config.sound, CONFIG_HDA);
 	bad(BIOS "--sound gus", "sb16");
 	bad(BIOS "--sound sb16,mp3=a", "wav=FILE");
 	bad(BIOS "--sound sb16,wav=", "--sound");
 	bad(GOOD "--sound sb16", "generation 1");
+	assert_int_equal(parse(GOOD "--sound hda"), CONFIG_OK);
+	bad("--name a --generation 2 --memory 64M --vps 2 --sound hda", "--sound");
 	bad(BIOS "--firmware-variables v", "--firmware-variables");
 	bad(BIOS "--firmware-template v", "--firmware-template");
 	bad(BIOS "--kernel k", "--kernel");

@@ -350,6 +350,11 @@ void board_add_sb16(struct board *board)
 	(void)board;
 }
 
+void board_add_hda(struct board *board)
+{
+	(void)board;
+}
+
 void tpm_submit(struct tpm *tpm, const uint8_t *command, uint32_t length)
 {
 	(void)tpm;
