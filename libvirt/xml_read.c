@@ -243,6 +243,36 @@ static bool end_tpm(struct reader *reader)
 	return json_object_get(reader->machine, "tpm") != NULL || set(reader, "tpm", TPM_STATE);
 }
 
+/* Card and file are elements of their own. */
+static json_t *sound_of(struct reader *reader)
+{
+	json_t *sound = json_object_get(reader->machine, "sound");
+
+	if (sound == NULL) {
+		sound = json_object();
+		json_object_set_new(reader->machine, "sound", sound);
+	}
+	return sound;
+}
+
+static bool take_sound(struct reader *reader, const char *text)
+{
+	json_t *sound = sound_of(reader);
+
+	if (json_object_get(sound, "model") != NULL) {
+		return refuse(reader, ERR_UNSUPPORTED, "<sound>: there is one sound card");
+	}
+	return json_object_set_new(sound, "model",
+				   json_string(strcmp(text, "ich6") == 0 ? "hda" : text)) == 0;
+}
+
+static bool take_wav(struct reader *reader, const char *text)
+{
+	return json_object_set_new(sound_of(reader), "wav", json_string(in_folder(reader, text))) ==
+		       0 ||
+	       refuse(reader, ERR_XML, "<audio>: its path is not UTF-8");
+}
+
 static bool take_nvram(struct reader *reader, const char *text)
 {
 	reader->nvram = true;
@@ -698,6 +728,16 @@ static const struct rule rules[] = {
 	{"tpm/backend/source", GROUP, NULL, NULL, NULL},
 	{"tpm/backend/source@type", ATTRIBUTE, "file", NULL, NULL},
 	{"tpm/backend/source@path", ATTRIBUTE, NULL, take_tpm, NULL},
+	{"sound", GROUP, NULL, NULL, NULL},
+	{"sound@model", ATTRIBUTE, "sb16 ich6", take_sound, NULL},
+	{"sound/alias", TREE, NULL, NULL, NULL},
+	{"sound/address", TREE, NULL, NULL, NULL},
+	{"sound/codec", GROUP, NULL, NULL, NULL},
+	{"sound/codec@type", ATTRIBUTE, "duplex", NULL, NULL},
+	{"audio", GROUP, NULL, NULL, NULL},
+	{"audio@id", ATTRIBUTE, "1", NULL, NULL},
+	{"audio@type", ATTRIBUTE, "none file", NULL, NULL},
+	{"audio@path", ATTRIBUTE, NULL, take_wav, NULL},
 	{"video", GROUP, NULL, NULL, NULL},
 	{"video/model", GROUP, NULL, NULL, NULL},
 	{"video/model@type", ATTRIBUTE, "vga none", take_video, NULL},
@@ -1007,6 +1047,9 @@ static bool end_domain(struct reader *reader)
 	}
 	if (!settle_secure_boot(reader)) {
 		return false;
+	}
+	if (json_object_get(json_object_get(machine, "sound"), "model") == NULL) {
+		json_object_del(machine, "sound"); /* a file, and nobody who plays */
 	}
 	if (reader->vga && json_object_get(machine, "vnc") == NULL) {
 		json_object_set_new(machine, "vga", json_true());
