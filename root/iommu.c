@@ -463,6 +463,25 @@ static void forget_bus(void)
 #endif
 }
 
+/*
+ * What a bridge passes on between devices below it no IOMMU sees. Where Linux knows of one as it finds the bridges, it has them pass all on upwards (ACS), and
+ * makes its groups by that; here it learns of it later, so this is written now.
+ */
+static void hold_bridges(void)
+{
+	struct pci_dev *pci = NULL;
+	u16 can, does;
+
+	for_each_pci_dev(pci)
+	{
+		if (pci->acs_cap && !pci_read_config_word(pci, pci->acs_cap + PCI_ACS_CAP, &can) &&
+		    !pci_read_config_word(pci, pci->acs_cap + PCI_ACS_CTRL, &does)) {
+			does |= can & (PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF);
+			pci_write_config_word(pci, pci->acs_cap + PCI_ACS_CTRL, does);
+		}
+	}
+}
+
 static int come(void)
 {
 	int ret;
@@ -484,6 +503,7 @@ static int come(void)
 	if (ret) {
 		goto out_ops;
 	}
+	hold_bridges();
 	ret = iommu_device_register(&iommu, iommu_ops, NULL);
 	if (ret) {
 		goto out_sysfs;
