@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/function.h"
 #include "cli/words.h"
 #include "cli/screenshot.h"
 #include "cli/terminal.h"
@@ -112,6 +113,12 @@ static const char help[] =
 	"                                     one more, on a virtual switch\n"
 	"  net remove NUMBER                  one is taken away\n"
 	"  net connect NUMBER[,socket=PATH]   the switch of one was ended, and is there again\n"
+	"  net function NUMBER on|ADDRESS     a virtual function of the switch's card carries its "
+	"frames, past\n"
+	"                                     the switch: one that is free, or this, which "
+	"vfio-pci "
+	"has\n"
+	"  net function NUMBER|all off        the switch does, again\n"
 	"  device add ADDRESS                 a PCI device of this host that vfio-pci has, as "
 	"0000:00:05.0\n"
 	"  device remove ADDRESS [--force]    the guest is asked to let go of it, for 30 s, or not "
@@ -146,6 +153,7 @@ enum takes {
 	AN_ADAPTER,
 	A_SWITCH,
 	A_DEVICE,
+	A_FUNCTION,
 	ADDRESSES,
 	OPTIONS,
 	A_COMMAND
@@ -229,6 +237,10 @@ static void show_network(const json_t *network)
 			printf("; refused %s %" JSON_INTEGER_FORMAT, key,
 			       json_integer_value(count));
 		}
+	}
+	if (*member_text(network, "function") != '\0') {
+		printf("; virtual function %s%s", member_text(network, "function"),
+		       strcmp(member_text(network, "path"), "function") == 0 ? ", in use" : "");
 	}
 	putchar('\n');
 }
@@ -762,6 +774,7 @@ static const struct command commands[] = {
 	{"net add", CONTROL_NET_ADD, A_SWITCH, 0, 0, 0, NULL},
 	{"net remove", CONTROL_NET_REMOVE, AN_ADAPTER, 0, 0, 0, NULL},
 	{"net connect", CONTROL_NET_CONNECT, AN_ADAPTER, 0, 0, 0, NULL},
+	{"net function", CONTROL_DEVICE_ADD, A_FUNCTION, 1, 1, 0, NULL},
 	{"device add", CONTROL_DEVICE_ADD, A_DEVICE, 0, 0, 0, NULL},
 	{"device remove", CONTROL_DEVICE_REMOVE, A_DEVICE, 0, 1, 0, NULL},
 	{"jobs", CONTROL_JOBS, NOTHING, 0, 0, 0, show_jobs},
@@ -1092,6 +1105,12 @@ static json_t *make_params(const struct command *command, char **words, int word
 	}
 	if (command->takes == A_POOL) {
 		return put_value(params, words, word_count) ? params : NULL;
+	}
+	if (command->takes == A_FUNCTION) {
+		return (strcmp(words[0], "all") == 0 && strcmp(words[1], "off") == 0) ||
+				       put_adapter(params, words[0], path)
+			       ? params
+			       : NULL;
 	}
 	if (command->takes == AN_ADAPTER) {
 		return put_adapter(params, words[0], path) ? params : NULL;
@@ -1597,6 +1616,132 @@ static int run_frozen(struct client *client, json_t *params, char **words)
 	return ended != 0 ? EXIT_REFUSED : status;
 }
 
+/* ---- An adapter's virtual function ---- */
+
+/* Of a status; NULL: there is no such one. */
+static json_t *find_adapter(const json_t *status, json_int_t wanted)
+{
+	json_t *adapter;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "networks"), i, adapter)
+	{
+		if (number(adapter, "number") == wanted) {
+			return adapter;
+		}
+	}
+	return NULL;
+}
+
+/* The adapter whose function it is, in a status that is the caller's then; NULL: it is none. */
+static const json_t *find_function(struct client *client, const char *address, json_t **status)
+{
+	const json_t *adapter;
+	size_t i;
+
+	*status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+	json_array_foreach(json_object_get(*status, "networks"), i, adapter)
+	{
+		if (strcmp(member_text(adapter, "function"), address) == 0) {
+			return adapter;
+		}
+	}
+	return NULL;
+}
+
+static int give_function(struct client *client, const json_t *adapter, const char *wanted)
+{
+	char address[PCI_ADDRESS];
+	static const struct command add = {.method = CONTROL_DEVICE_ADD};
+	int fds[CONTROL_FILES_MAX], count, status = EXIT_REFUSED;
+	json_int_t next;
+
+	if (strcmp(wanted, "on") != 0 && !pci_is_address(wanted)) {
+		return !client_fail(
+			wanted, "give an address as lspci -D shows it: 0000:01:10.0; or on, off");
+	}
+	snprintf(address, sizeof(address), "%s", wanted);
+	if (!function_begin(adapter, address)) {
+		return EXIT_REFUSED;
+	}
+	count = open_device(address, fds);
+	if (count >= 0) {
+		status = ask(client, &add,
+			     json_pack("{s:s, s:I}", "pci", address, "adapter",
+				       number(adapter, "number")),
+			     fds, count, address, &next);
+	}
+	if (status != EXIT_DONE) {
+		(void)!function_end(adapter, address);
+	}
+	return status;
+}
+
+static int take_function(struct client *client, const json_t *adapter)
+{
+	static const struct command remove = {.method = CONTROL_DEVICE_REMOVE};
+	const char *address = member_text(adapter, "function");
+	json_int_t next;
+	int status;
+
+	if (*address == '\0') {
+		return EXIT_DONE;
+	}
+	status = ask(client, &remove, json_pack("{s:s}", "pci", address), NULL, 0, address, &next);
+	return status != EXIT_DONE || function_end(adapter, address) ? status : EXIT_REFUSED;
+}
+
+/* What a card knows is in no state: the switch carries frames of machines that go on elsewhere. */
+static bool is_about_state(const struct command *command, char **words)
+{
+	return command->takes == A_FILE || command->takes == A_TARGET ||
+	       (command->takes == A_CHECKPOINT && strcmp(words[0], "-") != 0);
+}
+
+static bool take_functions(struct client *client)
+{
+	const struct options asked = options;
+	json_t *status, *adapter;
+	bool done;
+	size_t i;
+
+	options = (struct options){0}; /* what the command prints is about the command */
+	status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+	done = status != NULL;
+	json_array_foreach(json_object_get(status, "networks"), i, adapter)
+	{
+		if (done && json_object_get(adapter, "function") != NULL) {
+			done = subscribe(client) && take_function(client, adapter) == EXIT_DONE;
+		}
+	}
+	json_decref(status);
+	options = asked;
+	return done;
+}
+
+static int change_function(struct client *client, json_t *params, const char *address)
+{
+	json_t *status, *adapter;
+	int done = EXIT_REFUSED;
+
+	if (json_object_get(params, "number") == NULL) {
+		json_decref(params);
+		return take_functions(client) ? EXIT_DONE : EXIT_REFUSED;
+	}
+	options.no_wait = false; /* what is done to the card is done before and after it */
+	status = client_ask(client, CONTROL_STATUS, json_object(), NULL, 0, "status");
+	adapter = find_adapter(status, number(params, "number"));
+	if (adapter == NULL) {
+		(void)!client_fail("net function", "there is no such adapter; see net list");
+	} else if (subscribe(client)) {
+		done = strcmp(address, "off") == 0 ? take_function(client, adapter)
+						   : give_function(client, adapter, address);
+	}
+	json_decref(status);
+	json_decref(params);
+	return done;
+}
+
 static int run(const char *path, const struct command *command, char **words, int word_count)
 {
 	int first, files = find_files(command, word_count, &first), count, fds[CONTROL_FILES_MAX];
@@ -1605,6 +1750,8 @@ static int run(const char *path, const struct command *command, char **words, in
 						 : command->name;
 	const char *switch_path = PORT_SOCKET;
 	json_t *params = make_params(command, words, word_count, files, &switch_path);
+	json_t *about_function = NULL;
+	const json_t *of = NULL;
 	struct client client = {.fd = -1};
 	json_int_t next;
 	int status;
@@ -1620,6 +1767,9 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (strcmp(command->method, CONTROL_SCREEN) == 0) {
 		return screenshot(&client, words[0]) ? EXIT_DONE : EXIT_REFUSED;
+	}
+	if (is_about_state(command, words) && !take_functions(&client)) {
+		return EXIT_REFUSED;
 	}
 	if (command->takes == A_FILE) {
 		return save(&client, command, words[0]);
@@ -1642,8 +1792,14 @@ static int run(const char *path, const struct command *command, char **words, in
 		fds[0] = connect_switch(switch_path);
 		count = fds[0] >= 0 ? 1 : -1;
 	}
+	if (command->takes == A_FUNCTION) {
+		return change_function(&client, params, words[1]);
+	}
 	if (strcmp(command->method, CONTROL_DEVICE_ADD) == 0) {
 		count = open_device(words[0], fds);
+	}
+	if (strcmp(command->method, CONTROL_DEVICE_REMOVE) == 0) {
+		of = find_function(&client, words[0], &about_function);
 	}
 	if (count < 0) {
 		return EXIT_REFUSED;
@@ -1660,6 +1816,10 @@ static int run(const char *path, const struct command *command, char **words, in
 		json_object_set_new(params, "from", json_integer(next));
 		status = ask(&client, command, json_incref(params), NULL, 0, about, &next);
 	}
+	if (of != NULL && status == EXIT_DONE && !function_end(of, words[0])) {
+		status = EXIT_REFUSED;
+	}
+	json_decref(about_function);
 	json_decref(params);
 	return status;
 }

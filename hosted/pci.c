@@ -46,7 +46,7 @@ static bool read_link(const char *address, const char *link, char *name, size_t 
 }
 
 /* A number that a file of the device's has; 0: none. */
-static uint32_t read_number(const char *address, const char *file)
+static uint32_t read_number(const char *address, const char *file, int base)
 {
 	char path[PATH_MAX], text[32] = "";
 	ssize_t length = 0;
@@ -58,7 +58,7 @@ static uint32_t read_number(const char *address, const char *file)
 		length = read(fd, text, sizeof(text) - 1);
 		close(fd);
 	}
-	return length > 0 ? (uint32_t)strtoul(text, NULL, 16) : 0;
+	return length > 0 ? (uint32_t)strtoul(text, NULL, base) : 0;
 }
 
 int pci_read(const char *address, struct pci_device *device)
@@ -69,9 +69,11 @@ int pci_read(const char *address, struct pci_device *device)
 		return -ENODEV;
 	}
 	*device = (struct pci_device){
-		.vendor = (uint16_t)read_number(address, "vendor"),
-		.device = (uint16_t)read_number(address, "device"),
-		.class = read_number(address, "class"),
+		.vendor = (uint16_t)read_number(address, "vendor", 16),
+		.device = (uint16_t)read_number(address, "device", 16),
+		.class = read_number(address, "class", 16),
+		.functions = read_number(address, "sriov_numvfs", 10),
+		.functions_max = read_number(address, "sriov_totalvfs", 10),
 		.group = read_link(address, "iommu_group", name, sizeof(name))
 				 ? (int)strtol(name, NULL, 10)
 				 : -1,
@@ -79,6 +81,9 @@ int pci_read(const char *address, struct pci_device *device)
 	snprintf(device->address, sizeof(device->address), "%s", address);
 	if (!read_link(address, "driver", device->driver, sizeof(device->driver))) {
 		device->driver[0] = '\0';
+	}
+	if (!read_link(address, "physfn", device->physical, sizeof(device->physical))) {
+		device->physical[0] = '\0';
 	}
 	return 0;
 }
@@ -245,7 +250,7 @@ static int change_driver(const struct pci_device *device, const char *driver)
 }
 
 /* One that is open in a machine is waited for without end by who unbinds it. */
-static bool is_open(const struct pci_device *device)
+bool pci_is_open(const struct pci_device *device)
 {
 	char path[64];
 	int fd;
@@ -303,7 +308,7 @@ int pci_give(const char *address, bool to_guests, char *why, size_t why_bytes)
 	if (to_guests) {
 		return take_from_driver(&device, why, why_bytes);
 	}
-	if (is_open(&device)) {
+	if (pci_is_open(&device)) {
 		snprintf(why, why_bytes,
 			 "a machine has it, or another of its IOMMU group %d; take it away from "
 			 "that first",

@@ -19,8 +19,10 @@ struct pci_device {
 	char address[PCI_ADDRESS];
 	char driver[PCI_DRIVER_MAX]; /* "": none */
 	uint16_t vendor, device;
-	uint32_t class; /* base class, subclass, interface */
-	int group;      /* of the IOMMU's; -1: no IOMMU holds it back */
+	uint32_t class;                        /* base class, subclass, interface */
+	int group;                             /* of the IOMMU's; -1: no IOMMU holds it back */
+	char physical[PCI_ADDRESS];            /* of a virtual function: whose; "": it is none */
+	unsigned int functions, functions_max; /* virtual ones that it has, and may have */
 };
 
 /* Is it an address, in sysfs's spelling? */
@@ -29,6 +31,8 @@ bool pci_is_address(const char *text);
 int pci_read(const char *address, struct pci_device *device) MUST_CHECK;
 /* Each device that there is, by its address. -errno: there is no PCI. */
 int pci_each(void (*each)(void *user, const struct pci_device *device), void *user) MUST_CHECK;
+/* Has somebody it, or another of its IOMMU group, from vfio-pci? */
+bool pci_is_open(const struct pci_device *device);
 /*
  * From its driver to vfio-pci, so that a guest can have it, or back to its own driver. Takes as long as the drivers do. -errno, and `why` says what
  * hinders and what to do: -ENODEV there is none, -ENOTSUP it cannot be a guest's, -EBUSY a guest has it.

@@ -149,6 +149,7 @@ static bool hears_unknown(const struct port *port)
 static bool may_hear(const struct port *from, const struct port *to, const struct frame *frame)
 {
 	return to != from && to->settings.mirror != MIRROR_DESTINATION &&
+	       !(to->takes & PORT_ELSEWHERE) &&
 	       (!to->settings.team || (!from->settings.team && to->index == from->uplink)) &&
 	       vlan_set_has(&to->vlan.hears, frame->vlan);
 }
@@ -269,6 +270,15 @@ static struct port *look_up(const struct vswitch *net, const struct frame *frame
 	return port == STATION_NOWHERE ? NULL : net->ports[port];
 }
 
+/* One whose frames go by a virtual function is behind the card that has that; where there is no card, nowhere. */
+static struct port *find_receiver(const struct vswitch *net, const struct frame *frame,
+				  uint32_t now_s)
+{
+	struct port *to = look_up(net, frame, now_s);
+
+	return to != NULL && to->takes & PORT_ELSEWHERE && net->card != NULL ? net->card : to;
+}
+
 bool forward_frame(struct vswitch *net, struct port *from, struct frame *frame, uint64_t now_ns)
 {
 	uint32_t now_s = (uint32_t)(now_ns / BUCKET_SECOND_NS);
@@ -282,7 +292,7 @@ bool forward_frame(struct vswitch *net, struct port *from, struct frame *frame, 
 		return true;
 	}
 	destination = frame_destination(frame);
-	to = look_up(net, frame, now_s);
+	to = find_receiver(net, frame, now_s);
 	if (from->settings.team) {
 		drop = team_judge(net, from, frame, to, now_s);
 		if (drop != DROP_NONE) {

@@ -475,7 +475,7 @@ static void flush(void *of)
 	}
 }
 
-const struct edge guest_edge = {"guest", false, take, release, give, flush};
+const struct edge guest_edge = {"guest", false, take, release, give, flush, false};
 
 /* ---- its life ---- */
 

@@ -391,9 +391,11 @@ static enum drop give_socket(void *of, const struct frame *frame)
 	return DROP_NONE;
 }
 
-const struct edge tap_edge = {"tap", true, take_tap, release, give_tap, flush_tap};
-const struct edge packet_edge = {"packet", true, take_socket, release, give_socket, flush_socket};
-const struct edge link_edge = {"link", true, take_socket, release, give_socket, flush_socket};
+const struct edge tap_edge = {"tap", true, take_tap, release, give_tap, flush_tap, false};
+const struct edge packet_edge = {"packet",    true,         take_socket, release,
+				 give_socket, flush_socket, true};
+const struct edge link_edge = {"link",      true,         take_socket, release,
+			       give_socket, flush_socket, false};
 
 /* ---- its life ---- */
 
@@ -505,20 +507,25 @@ bool kernel_is_readable(const struct kernel *kernel)
 	return kernel->readable && !kernel->gone;
 }
 
-/* Asked of the descriptor itself, which may be of another network namespace than this process. */
-bool kernel_has_link(const struct kernel *kernel)
+int kernel_card(const struct kernel *kernel)
 {
 	struct sockaddr_ll address = {0};
 	socklen_t bytes = sizeof(address);
-	struct ifreq request = {0};
+
+	return kernel->edge == &packet_edge &&
+			       getsockname(kernel->fd, (struct sockaddr *)&address, &bytes) == 0
+		       ? address.sll_ifindex
+		       : 0;
+}
+
+/* Asked of the descriptor itself, which may be of another network namespace than this process. */
+bool kernel_has_link(const struct kernel *kernel)
+{
+	struct ifreq request = {.ifr_ifindex = kernel_card(kernel)};
 
 	if (kernel->edge != &packet_edge) {
 		return true;
 	}
-	if (getsockname(kernel->fd, (struct sockaddr *)&address, &bytes) != 0) {
-		return false;
-	}
-	request.ifr_ifindex = address.sll_ifindex;
 	return ioctl(kernel->fd, SIOCGIFNAME, &request) == 0 &&
 	       ioctl(kernel->fd, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_RUNNING;
 }

@@ -35,6 +35,8 @@ void kernel_ready(struct kernel *kernel, bool readable, bool writable);
 bool kernel_is_readable(const struct kernel *kernel);
 /* A network card has a link; of other kinds true. */
 bool kernel_has_link(const struct kernel *kernel);
+/* The number of a network card's interface; 0: it is none. */
+int kernel_card(const struct kernel *kernel);
 /* The other end is gone for good. */
 bool kernel_is_gone(const struct kernel *kernel);
 

@@ -163,13 +163,27 @@ static json_t *switch_list(struct rpc_request *request, const struct parameters 
 
 /* ---- ports ---- */
 
+static json_t *refuse_function(struct rpc_request *request, const char *obstacle)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text),
+		 "the port's guest would send past the switch, by a virtual function, and it has "
+		 "%s, "
+		 "which a card does not keep",
+		 obstacle);
+	return rpc_refuse(request, CONTROL_BAD_STATE, text, "choose one of the two");
+}
+
 /* 0, or refused. */
 static int apply(struct rpc_request *request, struct port *port,
 		 const struct port_settings *settings)
 {
 	int ret = port_set(port, settings);
 
-	if (ret != 0) {
+	if (ret == -ENOTSUP) {
+		refuse_function(request, port_obstacle(port, settings));
+	} else if (ret != 0) {
 		by_errno(request, ret == -EEXIST ? "the address" : "the settings", ret);
 	}
 	return ret;
@@ -262,10 +276,15 @@ static json_t *write_port(struct daemon *daemon, const struct port *port)
 {
 	const struct plug *plug = plug_of(daemon, port);
 
-	return json_pack("{s:s, s:s, s:b, s:b, s:i, s:o, s:o}", "port", port->name, "kind",
-			 port->edge->kind, "plugged", plug->guest != NULL || plug->kernel != NULL,
-			 "link", !port->down, "max-bytes", (int)port->max_bytes, "settings",
-			 settings_write(&port->settings), "stats", write_stats(&port->stats));
+	json_t *object =
+		json_pack("{s:s, s:s, s:b, s:b, s:i, s:o, s:o}", "port", port->name, "kind",
+			  port->edge->kind, "plugged", plug->guest != NULL || plug->kernel != NULL,
+			  "link", !port->down, "max-bytes", (int)port->max_bytes, "settings",
+			  settings_write(&port->settings), "stats", write_stats(&port->stats));
+	if (plug->kernel != NULL && kernel_card(plug->kernel) != 0) {
+		json_object_set_new(object, "card", json_integer(kernel_card(plug->kernel)));
+	}
+	return object;
 }
 
 /* From number `from` on; `next` says that there are more. */
@@ -302,6 +321,9 @@ static json_t *acl_add(struct rpc_request *request, const struct parameters *p)
 	struct acl_basic basic;
 	int ret;
 
+	if (p->port->settings.function) {
+		return refuse_function(request, "access lists");
+	}
 	if (!(p->extended ? rule_is_extended(&request->form, request->params, &p->rule, &extended)
 			  : rule_is_basic(&request->form, request->params, &p->rule, &basic))) {
 		return NULL;

@@ -46,7 +46,8 @@ static void flush_none(void *of)
 }
 
 /* It hears nothing, so it is given nothing. */
-static const struct edge no_edge = {"guest", false, take_none, release_none, give_none, flush_none};
+static const struct edge no_edge = {"guest",   false,      take_none, release_none,
+				    give_none, flush_none, false};
 
 static void unplug(struct port *port)
 {

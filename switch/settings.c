@@ -262,6 +262,7 @@ const struct form_member settings_members[] = {
 	{"router-guard", FORM_FLAG, AT(router_guard)},
 	{"priority-tag", FORM_FLAG, AT(priority_tag)},
 	{"team", FORM_FLAG, AT(team)},
+	{"function", FORM_FLAG, AT(function)},
 	{"uplink", FORM_OTHER, AT(uplink), .read = read_uplink},
 	{"mirror", FORM_WORD, AT(mirror), .words = mirrors},
 	{"ip-limit", FORM_NUMBER32, AT(ip_limit), .most = ADDRESSES_MAX},
@@ -281,16 +282,17 @@ json_t *settings_write(const struct port_settings *settings)
 	if (settings->mac != 0) {
 		print_mac(mac, settings->mac);
 	}
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
-			 "mac", mac, "spoofing", settings->spoofing, "dhcp-guard",
-			 settings->dhcp_guard, "router-guard", settings->router_guard,
-			 "priority-tag", settings->priority_tag, "team", settings->team, "uplink",
-			 settings->uplink[0] != '\0' ? settings->uplink : "any", "mirror",
-			 mirrors[settings->mirror], "ip-limit", (json_int_t)settings->ip_limit,
-			 "storm-limit", (json_int_t)settings->storm_limit, "limit",
-			 (json_int_t)settings->limit_bits, "reserve",
-			 (json_int_t)settings->reserve_bits, "weight",
-			 (json_int_t)settings->reserve_weight, "vlan", write_vlan(&settings->vlan));
+	return json_pack(
+		"{s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
+		"mac", mac, "spoofing", settings->spoofing, "dhcp-guard", settings->dhcp_guard,
+		"router-guard", settings->router_guard, "priority-tag", settings->priority_tag,
+		"team", settings->team, "function", settings->function, "uplink",
+		settings->uplink[0] != '\0' ? settings->uplink : "any", "mirror",
+		mirrors[settings->mirror], "ip-limit", (json_int_t)settings->ip_limit,
+		"storm-limit", (json_int_t)settings->storm_limit, "limit",
+		(json_int_t)settings->limit_bits, "reserve", (json_int_t)settings->reserve_bits,
+		"weight", (json_int_t)settings->reserve_weight, "vlan",
+		write_vlan(&settings->vlan));
 }
 
 /* ---- access lists ---- */

@@ -123,6 +123,16 @@ static void set_primaries(struct vswitch *net)
 	}
 }
 
+static void find_card(struct vswitch *net)
+{
+	net->card = NULL;
+	for (uint32_t i = net->port_count; i-- > 0;) {
+		if (net->ports[net->used[i]]->edge->card) {
+			net->card = net->ports[net->used[i]];
+		}
+	}
+}
+
 static uint32_t weight_of(const struct vswitch *net, const struct port *port)
 {
 	const struct port_settings *settings = &port->settings;
@@ -181,12 +191,45 @@ void vswitch_remove_port(struct port **port)
 	port_set_remove(&net->mirrors, gone->index);
 	port_set_remove(&net->touched, gone->index);
 	set_primaries(net);
+	find_card(net);
 	set_quanta(net);
 	team_update(net);
 	flush_touched(net);
 	acl_clear(&gone->acl);
 	free(gone);
 	*port = NULL;
+}
+
+/* What a card keeps of a function's frames is its address and its VLAN. */
+const char *port_obstacle(const struct port *port, const struct port_settings *settings)
+{
+	const struct {
+		bool there;
+		const char *what;
+	} all[] = {
+		{port->acl.basic_count + port->acl.extended_count != 0, "access lists"},
+		{settings->mac == 0, "no address of its own"},
+		{settings->mirror != MIRROR_NONE, "a mirror"},
+		{settings->dhcp_guard, "a DHCP guard"},
+		{settings->router_guard, "a router guard"},
+		{settings->ip_limit != 0, "a limit of IP addresses"},
+		{settings->storm_limit != 0, "a storm limit"},
+		{settings->limit_bits != 0, "a limit of bandwidth"},
+		{settings->reserve_bits != 0 || settings->reserve_weight > 1,
+		 "a reserve of bandwidth"},
+		{settings->vlan.mode != VLAN_UNTAGGED && settings->vlan.mode != VLAN_ACCESS,
+		 "a trunk or a private VLAN"},
+		{extend_any(port->net->extensions), "extensions that look at frames"},
+		{port->net->team.count != 0 || settings->team, "uplinks that are a team"},
+		{port->net->card == NULL, "no uplink that is a card"},
+	};
+
+	for (uint32_t i = 0; settings->function && i < ARRAY_COUNT(all); i++) {
+		if (all[i].there) {
+			return all[i].what;
+		}
+	}
+	return NULL;
 }
 
 int port_set(struct port *port, const struct port_settings *settings)
@@ -207,6 +250,9 @@ int port_set(struct port *port, const struct port_settings *settings)
 	ret = vlan_compile(&settings->vlan, &rules);
 	if (ret != 0) {
 		return ret;
+	}
+	if (port_obstacle(port, settings) != NULL) {
+		return -ENOTSUP;
 	}
 	if (settings->mac != 0) {
 		ret = station_fix(&net->stations, settings->mac, port->index);
@@ -230,6 +276,7 @@ int port_set(struct port *port, const struct port_settings *settings)
 		port_set_remove(&net->mirrors, port->index);
 	}
 	set_primaries(net);
+	find_card(net);
 	set_quanta(net);
 	team_update(net);
 	flush_touched(net);

@@ -51,6 +51,7 @@ struct edge {
 	enum drop (*give)(void *of, const struct frame *frame);
 	/* Everything given is to be on its way now. Frames lost here are counted by port_lost(). */
 	void (*flush)(void *of);
+	bool card; /* a network card, the way out */
 };
 
 enum mirror { MIRROR_NONE, MIRROR_SOURCE, MIRROR_DESTINATION };
@@ -59,8 +60,9 @@ struct port_settings {
 	uint64_t mac;  /* the address of who is attached; 0: whichever it uses */
 	bool spoofing; /* it may use others as well */
 	bool dhcp_guard, router_guard;
-	bool priority_tag;            /* the priority in its tags is its own to choose */
-	bool team;                    /* it is one of the uplinks of the switch's team */
+	bool priority_tag; /* the priority in its tags is its own to choose */
+	bool team;         /* it is one of the uplinks of the switch's team */
+	bool function; /* its guest may send past it, by a virtual function of the uplink's card */
 	char uplink[SWITCH_NAME_MAX]; /* the one of them that it would rather leave by; "": any */
 	enum mirror mirror;
 	struct vlan_settings vlan;
@@ -113,7 +115,8 @@ struct vswitch {
 	struct port_set touched;          /* to be flushed */
 	struct port_set mirrors;          /* ports that receive what others send and receive */
 	uint16_t primary_of[VLAN_COUNT];  /* the VLAN in which a VLAN's stations are known */
-	struct extensions *extensions;    /* NULL: none; set before there are ports */
+	struct port *card;             /* the first of its ports that is one; NULL: there is none */
+	struct extensions *extensions; /* NULL: none; set before there are ports */
 	struct team team;
 	struct stations stations;
 	struct snoop snoop;
@@ -143,9 +146,15 @@ void port_defaults(struct port_settings *settings);
  * All of them at once, or none.
  *   -EINVAL  a value that cannot be (vlan_compile(), a group's address)
  *   -EEXIST  another port has the address
+ *   -ENOTSUP port_obstacle()
  *   -ENOSPC  no place for one more fixed address such as this, or the team has TEAM_MAX
  */
 int port_set(struct port *port, const struct port_settings *settings) MUST_CHECK;
+/*
+ * With these settings: what its guest's virtual function could not keep, as a text that goes on "it has"; NULL: nothing, or it has no such function. Those
+ * that it has are asked of a port before it has a rule more.
+ */
+const char *port_obstacle(const struct port *port, const struct port_settings *settings);
 /* Who is attached to it has a link, or none: nothing is given to it then. */
 void port_set_link(struct port *port, bool up);
 /* Frames that were given, and lost when they were flushed. */

@@ -15,6 +15,7 @@
 
 #include "hosted/clock.h"
 #include "hosted/pci.h"
+#include "vsp/network/network.h"
 #include "vsp/pci/pci.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -39,6 +40,7 @@ struct vpci_function {
 	struct assigned *assigned;
 	unsigned int place;
 	char name[PCI_ADDRESS];
+	int adapter; /* whose frames it carries, or ASSIGNED_ALONE */
 	struct vpci *vpci;
 	sem_t ejected;
 	struct vfio_device device;
@@ -403,6 +405,7 @@ static struct vpci_function *open_function(struct machine *machine, unsigned int
 	function->machine = machine;
 	function->assigned = assigned;
 	function->place = place;
+	function->adapter = ASSIGNED_ALONE;
 	snprintf(function->name, sizeof(function->name), "%s", address);
 	sem_init(&function->ejected, 0, 0);
 	pthread_mutex_lock(&assigned->container_lock);
@@ -426,6 +429,15 @@ static struct vpci_function *open_function(struct machine *machine, unsigned int
 	return function;
 }
 
+/* 0: the guest is told that it goes, and its frames come by the adapter. */
+static void associate(const struct vpci_function *function, uint32_t serial)
+{
+	if (function->adapter != ASSIGNED_ALONE) {
+		network_associate(function->machine->networks.places[function->adapter].network,
+				  serial);
+	}
+}
+
 /* The guest has it. -errno: the function is the caller's still. Main thread. */
 static int show_function(struct machine *machine, struct vpci_function *function)
 {
@@ -435,6 +447,8 @@ static int show_function(struct machine *machine, struct vpci_function *function
 					   .serial = function->place + 1};
 	int ret;
 
+	/* The guest pairs the two by the number: it is to know that before it sees the function. */
+	associate(function, config.serial);
 	pthread_rwlock_wrlock(&assigned->gate);
 	ret = vpci_create(machine->bus, function, &config, &function->vpci);
 	if (ret == 0) {
@@ -443,6 +457,9 @@ static int show_function(struct machine *machine, struct vpci_function *function
 		atomic_fetch_add(&assigned->count, 1);
 	}
 	pthread_rwlock_unlock(&assigned->gate);
+	if (ret != 0) {
+		associate(function, 0);
+	}
 	return ret;
 }
 
@@ -583,6 +600,7 @@ struct task {
 	char address[PCI_ADDRESS];
 	int fd, group; /* -1: used, or none */
 	bool force;
+	int adapter;
 	struct vpci_function *function; /* that comes, until the guest has it, or that goes */
 };
 
@@ -607,7 +625,11 @@ static int add_work(struct job *job)
 	task->function = open_function(task->machine, (unsigned int)job->number, task->address,
 				       task->fd, task->group, &ret, why, sizeof(why));
 	task->fd = task->group = -1;
-	return task->function != NULL ? 0 : fail(job, ret, why);
+	if (task->function == NULL) {
+		return fail(job, ret, why);
+	}
+	task->function->adapter = task->adapter;
+	return 0;
 }
 
 static bool add_settle(struct job *job)
@@ -664,6 +686,7 @@ static int remove_work(struct job *job)
 	if (!job_commit(job)) {
 		return -ECANCELED;
 	}
+	associate(task->function, 0);
 	if (!task->force) {
 		job_step(job, "waiting for the guest");
 		vpci_eject(task->function->vpci);
@@ -716,6 +739,24 @@ const char *assigned_name(const struct machine *machine, unsigned int place)
 		       : NULL;
 }
 
+int assigned_adapter(const struct machine *machine, unsigned int place)
+{
+	return machine->assigned->functions[place]->adapter;
+}
+
+int assigned_function_of(const struct machine *machine, int adapter)
+{
+	int i;
+
+	for (i = 0; i < (int)CONFIG_DEVICES_MAX; i++) {
+		if (assigned_name(machine, (unsigned int)i) != NULL &&
+		    assigned_adapter(machine, (unsigned int)i) == adapter) {
+			return i;
+		}
+	}
+	return -1;
+}
+
 static int prepare(struct machine *machine, struct job *job, const struct task *wanted)
 {
 	struct task *task = malloc(sizeof(*task));
@@ -730,9 +771,9 @@ static int prepare(struct machine *machine, struct job *job, const struct task *
 }
 
 int assigned_prepare_add(struct machine *machine, struct job *job, const char *address, int fd,
-			 int group)
+			 int group, int adapter)
 {
-	struct task task = {.fd = fd, .group = group};
+	struct task task = {.fd = fd, .group = group, .adapter = adapter};
 
 	snprintf(task.address, sizeof(task.address), "%s", address);
 	job->work = add_work;

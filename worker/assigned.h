@@ -12,6 +12,7 @@
 
 struct job;
 struct machine;
+struct network;
 struct vpci_target;
 
 /* Those of the configuration, before the sandbox closes. False: said why. */
@@ -30,12 +31,18 @@ void assigned_free(struct machine *machine);
 int assigned_place(const struct machine *machine, const char *address) MUST_CHECK;
 /* What is there; NULL: nothing. */
 const char *assigned_name(const struct machine *machine, unsigned int place);
+#define ASSIGNED_ALONE (-1)
+/* The number of the adapter whose frames it carries; ASSIGNED_ALONE: it is a device of its own. */
+int assigned_adapter(const struct machine *machine, unsigned int place);
+/* The place of the function that carries this adapter's frames; -1: there is none. */
+int assigned_function_of(const struct machine *machine, int adapter) MUST_CHECK;
 /*
- * Makes the job do it: its number is the place. The descriptors are those of pci_open(), and the job's then. One that goes is asked of the guest, which
+ * Makes the job do it: its number is the place. The descriptors are those of pci_open(), and the job's then. A function that is `adapter`'s is made
+ * known to the guest as such, by that; it is there as long as the function. One that goes is asked of the guest, which
  * has its time, unless `force`. -ENOMEM: nothing is changed.
  */
 int assigned_prepare_add(struct machine *machine, struct job *job, const char *address, int fd,
-			 int group) MUST_CHECK;
+			 int group, int adapter) MUST_CHECK;
 int assigned_prepare_remove(struct machine *machine, struct job *job, bool force) MUST_CHECK;
 
 /* As host_elsewhere(). Any thread. */

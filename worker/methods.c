@@ -41,6 +41,7 @@ struct parameters {
 	struct integration_addresses addresses;
 	struct config_network network;
 	const char *pci;
+	int of_adapter; /* one more than its number; 0: none */
 	bool state, keep, look;
 	const char *absolute, *relative;
 	unsigned int controller;
@@ -177,10 +178,13 @@ static json_t *refusals(const struct network_stats *stats)
 	return object;
 }
 
-static json_t *adapter_object(const struct network_place *place, unsigned int number)
+static json_t *adapter_object(const struct machine *machine, unsigned int number)
 {
+	const struct network_place *place = &machine->networks.places[number];
+	int function = assigned_function_of(machine, (int)number);
 	const uint8_t *mac = place->port->mac;
 	struct network_stats stats;
+	json_t *object;
 	char address[18];
 
 	if (place->nic != NULL) {
@@ -190,15 +194,22 @@ static json_t *adapter_object(const struct network_place *place, unsigned int nu
 	}
 	snprintf(address, sizeof(address), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		 mac[3], mac[4], mac[5]);
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:o}",
-			 "number", (int)number, "model", config_models[place->nic != NULL],
-			 "switch", place->wanted.network, "port", place->wanted.port, "address",
-			 address, "vlan", (int)place->wanted.vlan, "queues",
-			 (int)place->wanted.queue_count, "connected", !place->lost, "channels",
-			 (int)stats.channels_open, "frames-out", (json_int_t)stats.frames_out,
-			 "bytes-out", (json_int_t)stats.bytes_out, "frames-in",
-			 (json_int_t)stats.frames_in, "bytes-in", (json_int_t)stats.bytes_in,
-			 "refused", refusals(&stats));
+	object = json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:o}",
+			   "number", (int)number, "model", config_models[place->nic != NULL],
+			   "switch", place->wanted.network, "port", place->wanted.port, "address",
+			   address, "vlan", (int)place->wanted.vlan, "queues",
+			   (int)place->wanted.queue_count, "connected", !place->lost, "channels",
+			   (int)stats.channels_open, "frames-out", (json_int_t)stats.frames_out,
+			   "bytes-out", (json_int_t)stats.bytes_out, "frames-in",
+			   (json_int_t)stats.frames_in, "bytes-in", (json_int_t)stats.bytes_in,
+			   "refused", refusals(&stats));
+	if (function >= 0) {
+		json_object_set_new(object, "function",
+				    json_string(assigned_name(machine, (unsigned int)function)));
+		json_object_set_new(object, "path",
+				    json_string(stats.elsewhere ? "function" : "switch"));
+	}
+	return object;
 }
 
 static json_t *networks_list(const struct machine *machine)
@@ -208,11 +219,17 @@ static json_t *networks_list(const struct machine *machine)
 
 	for (i = 0; i < CONFIG_NETWORKS_MAX; i++) {
 		if (networks_has(machine, i)) {
-			json_array_append_new(list,
-					      adapter_object(&machine->networks.places[i], i));
+			json_array_append_new(list, adapter_object(machine, i));
 		}
 	}
 	return list;
+}
+
+static void put_adapter(json_t *device, int adapter)
+{
+	if (adapter != ASSIGNED_ALONE) {
+		json_object_set_new(device, "adapter", json_integer(adapter));
+	}
 }
 
 static json_t *devices_list(const struct machine *machine)
@@ -225,6 +242,8 @@ static json_t *devices_list(const struct machine *machine)
 
 		if (name != NULL) {
 			json_array_append_new(list, json_pack("{s:s}", "pci", name));
+			put_adapter(json_array_get(list, json_array_size(list) - 1),
+				    assigned_adapter(machine, i));
 		}
 	}
 	return list;
@@ -1148,8 +1167,26 @@ static json_t *run_net_add(struct rpc_request *request, const struct parameters 
 	return run_on_adapter(request, p, CONTROL_NET_ADD, NETWORKS_ADD, number);
 }
 
+/* The one that has to do with a device; NULL: none. */
+static const struct job *job_of_devices(struct control *control)
+{
+	const struct job *job = NULL;
+	int i;
+
+	for (i = 0; i < (int)CONFIG_DEVICES_MAX && job == NULL; i++) {
+		job = job_on(&control->jobs, JOB_OF_DEVICE, i);
+	}
+	return job;
+}
+
 static json_t *run_net_remove(struct rpc_request *request, const struct parameters *p)
 {
+	if (assigned_function_of(control_of(request)->machine, (int)p->number) >= 0 ||
+	    job_of_devices(control_of(request)) != NULL) {
+		return rpc_refuse(request, CONTROL_BAD_STATE,
+				  "the adapter has a virtual function, or may be given one now",
+				  "take that away first");
+	}
 	return run_on_adapter(request, p, CONTROL_NET_REMOVE, NETWORKS_REMOVE, (int)p->number);
 }
 
@@ -1163,21 +1200,18 @@ static struct job *new_device_job(struct rpc_request *request, const struct para
 				  const char *what, int place)
 {
 	struct control *control = control_of(request);
+	const struct job *other;
 	char text_[160];
-	int i;
 
 	if (atomic_load(&control->machine->stop) != STOP_NONE) {
 		refuse_stopping(request);
 		return NULL;
 	}
-	for (i = 0; i < (int)CONFIG_DEVICES_MAX; i++) {
-		const struct job *other = job_on(&control->jobs, JOB_OF_DEVICE, i);
-
-		if (other != NULL) {
-			snprintf(text_, sizeof(text_), "job %u has to do with a device", other->id);
-			rpc_refuse(request, CONTROL_BAD_BUSY, text_, "wait for it");
-			return NULL;
-		}
+	other = job_of_devices(control);
+	if (other != NULL) {
+		snprintf(text_, sizeof(text_), "job %u has to do with a device", other->id);
+		rpc_refuse(request, CONTROL_BAD_BUSY, text_, "wait for it");
+		return NULL;
 	}
 	if (place < 0) {
 		snprintf(text_, sizeof(text_), "the machine has no device %s", p->pci);
@@ -1185,6 +1219,27 @@ static struct job *new_device_job(struct rpc_request *request, const struct para
 		return NULL;
 	}
 	return new_job(request, what, JOB_OF_DEVICE, place);
+}
+
+/* False: refused. An adapter that is there, of VMBus, that nothing else is done to. */
+static bool can_have_function(struct rpc_request *request, int adapter)
+{
+	struct control *control = control_of(request);
+	char text_[160];
+
+	if (job_on(&control->jobs, JOB_OF_ADAPTER, adapter) != NULL ||
+	    control->machine->networks.places[adapter].network == NULL) {
+		snprintf(text_, sizeof(text_),
+			 "adapter %d is not there, or not to stay, or of model 21140", adapter);
+		rpc_refuse(request, CONTROL_BAD_STATE, text_, "status lists the adapters");
+		return false;
+	}
+	if (assigned_function_of(control->machine, adapter) >= 0) {
+		snprintf(text_, sizeof(text_), "adapter %d has a virtual function", adapter);
+		rpc_refuse(request, CONTROL_BAD_BUSY, text_, "take that away first");
+		return false;
+	}
+	return true;
 }
 
 static json_t *run_device_add(struct rpc_request *request, const struct parameters *p)
@@ -1210,6 +1265,9 @@ static json_t *run_device_add(struct rpc_request *request, const struct paramete
 				  "the machine has as many devices as there may be",
 				  "take one of them away");
 	}
+	if (p->of_adapter != 0 && !can_have_function(request, p->of_adapter - 1)) {
+		return NULL;
+	}
 	if (!is_file(request->fds[0], S_IFCHR) ||
 	    (request->fd_count > 1 && !is_file(request->fds[1], S_IFCHR))) {
 		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
@@ -1222,7 +1280,8 @@ static json_t *run_device_add(struct rpc_request *request, const struct paramete
 		return NULL;
 	}
 	if (assigned_prepare_add(machine, job, p->pci, request->fds[0],
-				 request->fd_count > 1 ? request->fds[1] : -1) != 0) {
+				 request->fd_count > 1 ? request->fds[1] : -1,
+				 p->of_adapter != 0 ? p->of_adapter - 1 : ASSIGNED_ALONE) != 0) {
 		return rpc_refuse(request, CONTROL_BAD_IO, "no memory", "");
 	}
 	request->fd_count = 0;
@@ -1567,6 +1626,19 @@ static bool read_pci(struct form *form, const json_t *value, void *into)
 	return true;
 }
 
+static bool read_of_adapter(struct form *form, const json_t *value, void *into)
+{
+	static const struct form_member a_number = {"", FORM_NUMBER32,
+						    .most = CONFIG_NETWORKS_MAX - 1};
+	uint32_t number;
+
+	if (!form_read_value(form, value, &a_number, &number)) {
+		return false;
+	}
+	((struct parameters *)into)->of_adapter = (int)number + 1;
+	return true;
+}
+
 #define MEMBER_PCI                                                                                 \
 	{                                                                                          \
 		"pci", FORM_OTHER, .required = true, .read = read_pci                              \
@@ -1574,6 +1646,7 @@ static bool read_pci(struct form *form, const json_t *value, void *into)
 
 static const struct form_member device_add_members[] = {
 	MEMBER_PCI,
+	{"adapter", FORM_OTHER, .read = read_of_adapter},
 };
 static const struct form_member device_remove_members[] = {
 	MEMBER_PCI,

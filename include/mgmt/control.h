@@ -126,8 +126,9 @@
 #define CONTROL_NET_CONNECT                                                                        \
 	"network.connect" /* [number], of one that has lost its switch, and such a socket -> job */
 /*
- * [pci: its address, "0000:00:05.0"], with a container of VFIO's and the device's IOMMU group, or the container alone, if the machine has that group ->
- * job: a device of the host's hardware more. All of the guest's memory is pinned and the device's to reach when that is done.
+ * [pci: its address, "0000:00:05.0", adapter?: a number], with a container of VFIO's and the device's IOMMU group, or the container alone, if the machine has that group ->
+ * job: a device of the host's hardware more. All of the guest's memory is pinned and the device's to reach when that is done. With an adapter it is
+ * the virtual function of a card that is to carry that one's frames, set to its address (hosted/vf.h): the guest is told so.
  */
 #define CONTROL_DEVICE_ADD "device.add"
 /*

@@ -124,6 +124,11 @@ enum port_take {
 	 * PORT_UNUSED, once the switch was signalled.
 	 */
 	PORT_HEARS = 16,
+	/*
+	 * In place of all others: what is for its guest goes by a virtual function of the uplink's card. The port hears nothing, and its address is
+	 * behind the uplink.
+	 */
+	PORT_ELSEWHERE = 32,
 };
 
 #define PORT_STEER    128u

@@ -105,6 +105,13 @@ struct nvsp_message {
 			uint64_t capabilities;
 		} __attribute__((packed)) config;
 		struct {
+			uint32_t allocated; /* 1: there is one; 0: it goes */
+			uint32_t serial;    /* of its function, as virtual PCI says it */
+		} vf_association;
+		struct {
+			uint32_t path; /* enum nvsp_data_path */
+		} data_path;
+		struct {
 			uint32_t operation, count; /* the answer: status, count */
 		} sub_channel;
 		struct {
@@ -117,6 +124,11 @@ struct nvsp_message {
 	};
 } __attribute__((packed));
 static_assert(sizeof(struct nvsp_message) == 40, "message of version 6.1");
+
+/* config.capabilities */
+#define NVSP_CAPABILITY_SRIOV (1ull << 2)
+
+enum nvsp_data_path { NVSP_PATH_SYNTHETIC = 0, NVSP_PATH_VF = 1 };
 
 /* What travels of a message: up to version 6.0, and of 6.1. */
 #define NVSP_BYTES_60 28u

@@ -65,6 +65,19 @@ const char *assigned_name(const struct machine *machine, unsigned int place)
 	return place == 0 ? fake_assigned.name : NULL;
 }
 
+int assigned_adapter(const struct machine *machine, unsigned int place)
+{
+	(void)machine;
+	(void)place;
+	return fake_assigned.of_adapter - 1;
+}
+
+int assigned_function_of(const struct machine *machine, int adapter)
+{
+	(void)machine;
+	return fake_assigned.name != NULL && fake_assigned.of_adapter == adapter + 1 ? 0 : -1;
+}
+
 static int work(struct job *job)
 {
 	(void)job;
@@ -79,9 +92,10 @@ static int prepare(struct job *job)
 }
 
 int assigned_prepare_add(struct machine *machine, struct job *job, const char *address, int fd,
-			 int group)
+			 int group, int adapter)
 {
 	(void)machine;
+	fake_assigned.of_adapter = adapter + 1;
 	(void)address;
 	close(fd);
 	if (group >= 0) {

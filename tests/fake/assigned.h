@@ -15,6 +15,7 @@ struct fake_assigned {
 	const char *obstacle;
 	unsigned int prepared; /* jobs that were to do with devices */
 	const char *name;      /* of the device that there is; NULL: none */
+	int of_adapter; /* one more than the adapter whose frames that carries, or was to; 0: none */
 };
 
 extern struct fake_assigned fake_assigned;

@@ -80,8 +80,8 @@ static void flush(void *of)
 	((struct fake_edge *)of)->flushes++;
 }
 
-const struct edge fake_edge = {"fake", false, take, release, give, flush};
-const struct edge fake_kernel_edge = {"fake kernel", true, take, release, give, flush};
+const struct edge fake_edge = {"fake", false, take, release, give, flush, false};
+const struct edge fake_kernel_edge = {"fake kernel", true, take, release, give, flush, true};
 
 void fake_attach(struct fake_edge *edge, struct vswitch *net, const char *name)
 {

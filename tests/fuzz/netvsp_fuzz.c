@@ -41,6 +41,7 @@ static const struct vmbus_class *bus_class;
 static bool offered[CHANNELS], is_open[CHANNELS];
 static unsigned int ranges_held, answers[PACKETS], wanted[PACKETS], packet_count, calls;
 static bool starts_paused, reborn;
+static uint32_t told_vf;
 static bool refuses; /* the guest's ring has no room, now and then */
 
 void check_failed(const char *file, int line, const char *what)
@@ -211,9 +212,28 @@ int channel_complete(struct vmbus_channel *channel, uint64_t transaction,
 int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool completion_requested,
 		 const struct iovec *payload, unsigned int count)
 {
+	struct {
+		uint32_t type, allocated, serial;
+	} message;
+
 	(void)channel;
-	must(transaction == 0 && !completion_requested && count == 1 && payload->iov_len == 76);
-	return has_room() ? 0 : -EAGAIN;
+	must(transaction == 0 && !completion_requested && count == 1);
+	memcpy(&message, payload->iov_base, sizeof(message));
+	must(message.type == NVSP_SEND_INDIRECTION_TABLE
+		     ? payload->iov_len == 76
+		     : message.type == NVSP_SEND_VF_ASSOCIATION &&
+			       payload->iov_len == nvsp_message_bytes(network));
+	if (!has_room()) {
+		return -EAGAIN;
+	}
+	if (message.type == NVSP_SEND_VF_ASSOCIATION) {
+		/* One comes where there was none, and the one that goes is the one that came. */
+		must(message.allocated <= 1 && message.serial != 0 &&
+		     (told_vf == 0) == (message.allocated == 1) &&
+		     (told_vf == 0 || told_vf == message.serial));
+		told_vf = message.allocated ? message.serial : 0;
+	}
+	return 0;
 }
 
 /* What a guest's driver relies on. */
@@ -424,7 +444,7 @@ static void set_up(void)
 	port.regions[NETPORT_HEADS].iov_base = malloc(port.regions[NETPORT_HEADS].iov_len);
 	memset(answers, 0, sizeof(answers));
 	memset(wanted, 0, sizeof(wanted));
-	packet_count = calls = 0;
+	packet_count = calls = told_vf = 0;
 	refuses = false;
 	for (i = 0; i < CHANNELS; i++) {
 		channels[i].index = i;
@@ -732,6 +752,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if ((data[15] & 0xc0) == 0xc0) {
 			change_switch();
 		}
+		if (data[12] & 0x80) {
+			network_associate(network, data[12] & 3);
+		}
+		if (network->told_vf == 0) {
+			told_vf = 0; /* halted: it is told anew */
+			must(!network->elsewhere);
+		}
+		must(!(port.memory->takes & PORT_ELSEWHERE) ||
+		     port.memory->takes == PORT_ELSEWHERE);
 		data += used;
 		size -= used;
 	}

@@ -57,6 +57,7 @@ static const struct {
 	{"dhcp-guard", FLAG},
 	{"priority-tag", FLAG},
 	{"team", FLAG},
+	{"function", FLAG},
 	{"uplink", WORD},
 	{"mirror", WORD},
 	{"storm-limit", NUMBER},

@@ -115,3 +115,76 @@ def card(t):
         t.check(re.search(rf"^ +\d+:.*\b[1-9]\d* .*Hyper-V PCIe MSI .* {name}", text, re.M), f"no interrupt of {name} arrived")
     t.has(text, "ended with 0\n")
     t.calm(text)
+
+
+# A card with virtual functions, and another card at the other end of its cable. Behind a bridge QEMU's AMD-Vi takes a function for one of bus 0, where it
+# is for the root's device; so that is where the other card is.
+SRIOV = ["-netdev", "hubport,hubid=0,id=one", "-device", "igb,netdev=one", "-device", "pcie-root-port,id=below,slot=1",
+         "-netdev", "hubport,hubid=0,id=other", "-device", "e1000e,bus=below,netdev=other"]
+PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
+
+# In the root: two functions of the card, of which a guest can have the first; the other card is the root's; the first is a switch's way out.
+FUNCTIONS = """
+    modprobe igb || exit 1; modprobe e1000e || exit 1
+    wait_for -e /sys/class/net/eth1
+    ifconfig eth0 up; ifconfig eth1 10.2.0.1 netmask 255.255.255.0 up
+    group() { basename $(readlink /sys/bus/pci/devices/$1/iommu_group); }
+    [ "$(group $(places 0x10d3))" != "$(group $(places 0x0604))" ] || echo "a bridge and what is behind it are one group"
+    card=$(places 0x10c9); echo 2 >/sys/bus/pci/devices/$card/sriov_numvfs
+    vf=$(places 0x10ca | head -n 1); give $vf vfio-pci
+    vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
+    until vswitch list >/dev/null 2>&1; do usleep 100000; done
+    vswitch create lan && vswitch port lan add out external:eth0 || exit 1"""
+
+# A stream of numbers to the root goes on while a function of the adapter's comes, carries some of it, and goes. The interrupts are the function's.
+STREAM = """
+    until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
+    ifconfig eth0 10.2.0.2 netmask 255.255.255.0 up
+    numbers() { m=0; until [ -e /done ]; do m=$((m + 1)); echo $m; [ $((m % 500)) != 0 ] || usleep 50000; done; }
+    numbers | nc 10.2.0.1 5000 &
+    carries() { [ "$(cat /sys/class/net/eth0/lower_eth*/statistics/tx_packets 2>/dev/null || echo 0)" -gt 10 ]; }
+    n=0
+    while [ $n -lt ROUNDS ]; do
+        n=$((n + 1))
+        until carries; do usleep 200000; done
+        grep -m 1 "Hyper-V PCIe MSI.*eth" /proc/interrupts
+        echo "function: $n"
+        while ls /sys/class/net/eth0/lower_eth* >/dev/null 2>&1; do usleep 200000; done
+        echo "switch: $n"
+    done
+    sleep 1; >/done; wait"""
+
+
+def function(rounds):
+    def run(t):
+        """By the root's igb and the guest's igbvf, under its netvsc. The switch's port says no to what a card does not keep, and the other way round."""
+        initrd = guest.initrd("pci-function", STREAM.replace("ROUNDS", str(rounds)), guest.kernels.get("6.1-generic"), ["pci-hyperv", "igbvf", "hv_netvsc"])
+        words = guest.worker("vm", memory="256M", vps=1, more=["--net", "lan,port=web", "--control", "/root/control"])
+        text = t.root(f"""{VFIO}{FUNCTIONS}
+            nc -l -p 5000 | awk '$1 != NR && !bad {{ bad = NR }} END {{ print "stream:", !bad && NR > 1000 ? "whole" : "cut at " bad " of " NR }}' & stream=$!
+            ({guest.shell(words)}; echo "ended with $?") 2>&1 | tee line & worker=$!
+            seen() {{ until grep -q "^$1" line; do kill -0 $worker || exit 1; usleep 500000; done; }}
+            carry() {{ vmctl control net function 0 $1 || echo "refused: $1"; }}
+            until vmctl control net list 2>/dev/null | grep -q " [1-9] of"; do kill -0 $worker || exit 1; usleep 500000; done
+            vswitch port lan set web dhcp-guard=on; carry $vf; vswitch port lan set web dhcp-guard=off
+            carry $card; n=0
+            while [ $n -lt {rounds} ]; do
+                n=$((n + 1)); carry $([ $n = 1 ] && echo $vf || echo on); seen "function: $n"; vmctl control net list | grep -o "virtual function.*"
+                [ $n != 1 ] || vswitch port lan set web dhcp-guard=on || vswitch acl lan web add action=deny direction=in remote=10.9.0.0/16
+                if [ $n = 2 ]; then vmctl control device remove $vf; else carry off; fi
+                seen "switch: $n"
+            done
+            wait $worker; wait $stream; dmesg""",
+                      root_kernel="6.1-generic", puts=guest.puts("6.1-generic", initrd) + PROGRAMS, qemu_args=IOMMU["AMD-Vi"] + SRIOV)
+        t.check("are one group" not in text, "what is behind a bridge is of its group")
+        t.has(text, "stream: whole\n")
+        t.same("functions in use", text.count(", in use\n"), rounds)
+        for refusal in ("it has a DHCP guard, which a card does not keep", "it has access lists, which a card does not keep", "it is no virtual function"):
+            t.has(text, refusal)
+        t.check(re.search(r"^ *\d+:.*\b[1-9]\d* .*Hyper-V PCIe MSI", text, re.M), "no interrupt of the function's arrived")
+        t.has(text, "ended with 0\n")
+        t.calm(text)
+    return run
+
+
+test("pci: a virtual function carries an adapter's frames, and the switch again, under load, AMD-Vi", deadline=1800, soak=True)(function(20))

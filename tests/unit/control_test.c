@@ -834,6 +834,42 @@ static void devices(void **state)
 	close(fd);
 }
 
+/* One that carries an adapter's frames: of one that is there, which has no other, and stays as long as it. */
+static void an_adapters_function(void **state)
+{
+	static const char *const one = "{\"pci\":\"0000:01:10.0\",\"adapter\":0}";
+	static const char *const other = "{\"pci\":\"0000:01:10.2\",\"adapter\":0}";
+	int fd = greet(), end;
+	json_t *object;
+
+	(void)state;
+	fake_assigned = (struct fake_assigned){0};
+	takes(fd, "events", "{}", 0);
+	refuses(fd, "device.add", one, 2, "state", "");
+	refuses(fd, "device.add", "{\"pci\":\"0000:01:10.0\",\"adapter\":16}", 2, "invalid",
+		"params.adapter");
+	await_job(fd,
+		  job_of(call_with_switch(fd, "network.add", "{\"network\":{\"switch\":\"lan\"}}",
+					  &end)),
+		  "done");
+	object = adapter(fd, 0);
+	assert_null(json_object_get(object, "function"));
+	json_decref(object);
+	await_job(fd, job_of(call(fd, "device.add", one, 2)), "done");
+	assert_int_equal(fake_assigned.of_adapter, 1);
+	fake_assigned.name = "0000:01:10.0";
+	object = adapter(fd, 0);
+	assert_string_equal(text_at(object, "function", NULL), "0000:01:10.0");
+	assert_string_equal(text_at(object, "path", NULL), "switch");
+	json_decref(object);
+	refuses(fd, "device.add", other, 2, "busy", "");
+	refuses(fd, "network.remove", "{\"number\":0}", 0, "state", "");
+	fake_assigned = (struct fake_assigned){0};
+	await_job(fd, job_of(call(fd, "network.remove", "{\"number\":0}", 0)), "done");
+	close(fd);
+	close(end);
+}
+
 /* A device may write anywhere in the guest's memory. */
 static void no_device_beside_dynamic_memory(void **state)
 {
@@ -1972,6 +2008,7 @@ int main(void)
 		TEST(pausing),
 		TEST(saving),
 		TEST(devices),
+		TEST(an_adapters_function),
 		TEST(no_device_beside_dynamic_memory),
 		TEST(pausing_waits_for_devices),
 		TEST(services_are_shown_and_switched),

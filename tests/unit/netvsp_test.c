@@ -2587,6 +2587,133 @@ static void test_states_that_cannot_be(void **state)
 	free(saved);
 }
 
+/* ---- tests: a virtual function ---- */
+
+static void expect_vf(uint32_t allocated, uint32_t serial)
+{
+	struct guest_packet packet;
+	struct nvsp_message message;
+
+	memcpy(&message, receive_on(0, &packet), sizeof(message));
+	assert_int_equal(packet.descriptor.type, VM_PKT_DATA_INBAND);
+	assert_int_equal(payload_bytes(&packet), NVSP_BYTES_61);
+	assert_int_equal(message.type, NVSP_SEND_VF_ASSOCIATION);
+	assert_int_equal(message.vf_association.allocated, allocated);
+	assert_int_equal(message.vf_association.serial, serial);
+}
+
+/* The empty answer comes when the switch knows. */
+static uint32_t take_path(uint32_t path)
+{
+	struct guest_packet answer;
+
+	post(0, &(struct nvsp_message){.type = NVSP_SWITCH_DATA_PATH, .data_path = {path}}, 7,
+	     true);
+	receive_on(0, &answer);
+	assert_int_equal(answer.descriptor.type, VM_PKT_COMP);
+	assert_int_equal(answer.descriptor.trans_id, 7);
+	assert_int_equal(payload_bytes(&answer), 0);
+	return __atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE);
+}
+
+static bool is_elsewhere(void)
+{
+	struct network_stats stats;
+
+	network_get_stats(network, &stats);
+	return stats.elsewhere;
+}
+
+static void shake_hands_for_vf(uint64_t capabilities, uint32_t version)
+{
+	assert_int_equal(ask_version(version), NVSP_STATUS_SUCCESS);
+	message_bytes = version == NVSP_VERSION_61 ? NVSP_BYTES_61 : NVSP_BYTES_60;
+	exchange((struct nvsp_message){.type = NVSP_SEND_NDIS_CONFIG,
+				       .config = {1514, 0, capabilities}});
+	assert_int_equal(give_receive_buffer(0xe2000).receive_complete.status, 1);
+	assert_int_equal(give_send_buffer(0xe3000).send_complete.status, 1);
+	initialize();
+	set_filter(0xd);
+}
+
+static void start_with_vf(uint64_t capabilities, uint32_t version)
+{
+	connect();
+	shake_hands_for_vf(capabilities, version);
+}
+
+static void test_vf_comes_and_goes(void **state)
+{
+	(void)state;
+	start_with_vf(NVSP_CAPABILITY_SRIOV, NVSP_VERSION_61);
+	/* None that it was told of. */
+	assert_int_equal(take_path(NVSP_PATH_VF), PORT_HEARS | (port.memory->takes & ~PORT_HEARS));
+	assert_int_equal(refused(NETWORK_BAD_NVSP), 1);
+	network_associate(network, 3);
+	expect_vf(1, 3);
+	assert_false(is_elsewhere());
+	assert_int_equal(take_path(NVSP_PATH_VF), PORT_ELSEWHERE);
+	assert_true(is_elsewhere());
+	assert_true(take_path(NVSP_PATH_SYNTHETIC) & PORT_HEARS);
+	assert_false(is_elsewhere());
+	assert_int_equal(take_path(NVSP_PATH_VF), PORT_ELSEWHERE);
+	assert_int_equal(take_path(2), PORT_ELSEWHERE);
+	assert_int_equal(refused(NETWORK_BAD_NVSP), 2);
+	/* It hears again at once, whatever the guest says of it. */
+	network_associate(network, 0);
+	assert_true(__atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE) & PORT_HEARS);
+	expect_vf(0, 3);
+	assert_true(take_path(NVSP_PATH_VF) & PORT_HEARS);
+	assert_int_equal(refused(NETWORK_BAD_NVSP), 3);
+	both_ways(0, 5);
+	network_associate(network, 4);
+	expect_vf(1, 4);
+	/* One in the place of another. */
+	network_associate(network, 9);
+	expect_vf(0, 4);
+	expect_vf(1, 9);
+}
+
+/* A guest that begins anew is told anew. */
+static void test_vf_of_a_guest_that_begins_anew(void **state)
+{
+	(void)state;
+	start_with_vf(NVSP_CAPABILITY_SRIOV, NVSP_VERSION_61);
+	network_associate(network, 3);
+	expect_vf(1, 3);
+	assert_int_equal(take_path(NVSP_PATH_VF), PORT_ELSEWHERE);
+	close_primary();
+	assert_int_equal(__atomic_load_n(&port.memory->takes, __ATOMIC_ACQUIRE), 0);
+	assert_false(is_elsewhere());
+	assert_true(tear_down(0xe2000));
+	assert_true(tear_down(0xe3000));
+	network_associate(network, 0); /* so that it does not come amid the handshake */
+	assert_int_equal(guest_open(&channels[0], relid, 0xe1e20, 8, RING, 1), 0);
+	shake_hands_for_vf(NVSP_CAPABILITY_SRIOV, NVSP_VERSION_61);
+	network_associate(network, 3);
+	expect_vf(1, 3);
+	assert_int_equal(take_path(NVSP_PATH_VF), PORT_ELSEWHERE);
+}
+
+/* What is no message of its version, or was not asked for, is not sent. */
+static void test_no_vf_for_who_does_not_want_it(void **state)
+{
+	(void)state;
+	start_with_vf(0, NVSP_VERSION_61);
+	network_associate(network, 3);
+	assert_true(take_path(NVSP_PATH_VF) &
+		    PORT_HEARS); /* the next that it hears is the answer */
+	both_ways(0, 5);
+}
+
+static void test_no_vf_for_an_old_guest(void **state)
+{
+	(void)state;
+	start_with_vf(NVSP_CAPABILITY_SRIOV, NVSP_VERSION_2);
+	network_associate(network, 3);
+	assert_true(take_path(NVSP_PATH_VF) & PORT_HEARS);
+}
+
 #define READY(test) cmocka_unit_test_setup_teardown(test, start_ready, stop)
 #define NEW(test)   cmocka_unit_test_setup_teardown(test, start, stop)
 
@@ -2621,6 +2748,10 @@ int main(void)
 		NEW(test_large_buffer),
 		NEW(test_large_buffer_of_one_queue),
 		NEW(test_jumbo),
+		NEW(test_vf_comes_and_goes),
+		NEW(test_vf_of_a_guest_that_begins_anew),
+		NEW(test_no_vf_for_who_does_not_want_it),
+		NEW(test_no_vf_for_an_old_guest),
 		READY(test_sub_channels),
 		READY(test_sub_channel_closes),
 		READY(test_pause),

@@ -1140,6 +1140,86 @@ static void one_receivers_sum_is_not_anothers(void **state)
 	assert_memory_equal(edges[3].received[0].bytes, packet.bytes, packet.length);
 }
 
+/* ---- a virtual function ---- */
+
+/* What is for its guest leaves by the card, and the port hears nothing; what it says itself is heard. */
+static void one_that_is_elsewhere(void **state)
+{
+	struct fake_edge card = {.room = FAKE_FRAMES};
+
+	(void)state;
+	give_addresses();
+	edges[1].port->takes = PORT_ELSEWHERE;
+	plain(1, 0);
+	assert_int_equal(send_from(0), 0); /* there is no card */
+	assert_int_equal(dropped(0, DROP_NOWHERE), 1);
+	fake_detach(&edges[4]);
+	assert_int_equal(vswitch_add_port(net, "card", &fake_kernel_edge, &card, &card.port), 0);
+	assert_int_equal(send_from(0), 0);
+	assert_int_equal(card.received_count, 1);
+	assert_memory_equal(card.received[0].bytes, packet.bytes, packet.length);
+	packet_ethernet(&packet, PACKET_BROADCAST, PACKET_MAC(0), 0x0806);
+	fake_clear(&card);
+	assert_int_equal(send_from(0), 0x0c); /* its own copy comes from the card */
+	assert_int_equal(card.received_count, 1);
+	assert_int_equal(dropped(1, DROP_UNPLUGGED), 0);
+	plain(0, 1);
+	assert_int_equal(send_from(1), 0x01);
+	/* As the card hears it from its function, and for that. */
+	fake_send(&card, packet.bytes, packet.length);
+	assert_int_equal(go(), 0x01);
+	plain(1, 77);
+	fake_clear(&card);
+	fake_send(&card, packet.bytes, packet.length);
+	assert_int_equal(go(), 0);
+	assert_int_equal(card.received_count, 0);
+	edges[1].port->takes = PORT_HEARS;
+	fake_send(&card, packet.bytes, packet.length);
+	assert_int_equal(go(), 0x02);
+	fake_clear(&card);
+	vswitch_remove_port(&card.port);
+	edges[1].port->takes = PORT_ELSEWHERE;
+	plain(1, 0);
+	assert_int_equal(send_from(0), 0);
+	fake_attach(&edges[4], net, "p4");
+}
+
+/* A port whose guest has one says no to what the card does not keep, and what has that to one. */
+static void a_function_keeps_few_policies(void **state)
+{
+	static const struct acl_basic rule = {.action = ACL_DENY, .directions = ACL_IN};
+
+	(void)state;
+	give_addresses();
+	settings(0)->function = true;
+	assert_int_equal(apply(0), -ENOTSUP);
+	assert_string_equal(port_obstacle(edges[0].port, settings(0)), "no uplink that is a card");
+	edges[4].port->edge = &fake_kernel_edge;
+	set(4); /* it looks for cards anew */
+	set(0);
+	settings(0)->vlan = (struct vlan_settings){.mode = VLAN_ACCESS, .vlan = 7};
+	set(0);
+	settings(0)->dhcp_guard = true;
+	assert_int_equal(apply(0), -ENOTSUP);
+	assert_string_equal(port_obstacle(edges[0].port, settings(0)), "a DHCP guard");
+	settings(0)->dhcp_guard = false;
+	settings(0)->storm_limit = 5;
+	assert_string_equal(port_obstacle(edges[0].port, settings(0)), "a storm limit");
+	settings(0)->storm_limit = 0;
+	settings(0)->limit_bits = 8000;
+	assert_string_equal(port_obstacle(edges[0].port, settings(0)), "a limit of bandwidth");
+	settings(0)->limit_bits = 0;
+	settings(0)->mac = 0;
+	assert_string_equal(port_obstacle(edges[0].port, settings(0)), "no address of its own");
+	settings(0)->mac = PACKET_MAC(0);
+	assert_int_equal(acl_add_basic(&edges[0].port->acl, &rule), 0);
+	assert_int_equal(apply(0), -ENOTSUP);
+	assert_string_equal(port_obstacle(edges[0].port, settings(0)), "access lists");
+	settings(0)->function = false;
+	assert_null(port_obstacle(edges[0].port, settings(0)));
+	set(0);
+}
+
 /* ---- a team of uplinks ---- */
 
 /* Ports 3 and 4 are its members; station 9 is out there, and known. Port 1's first choice is port 4, that of 0 and 2 port 3. */
@@ -1413,6 +1493,8 @@ int main(void)
 		ONE(a_member_behind_an_open_port_may_not_be_alone),
 		ONE(as_the_receiver_takes_it),
 		ONE(one_receivers_sum_is_not_anothers),
+		ONE(one_that_is_elsewhere),
+		ONE(a_function_keeps_few_policies),
 		ONE(each_sender_has_its_uplink),
 		ONE(a_team_hears_once),
 		ONE(what_a_team_said_comes_back),

@@ -16,7 +16,7 @@ from .modules import Modules, needs
 
 # Loaded at once: what carries the command's output. Then those that `modprobe` finds when a test wants them.
 CHANNEL = ["virtio_pci", "virtio_console"]
-AT_HAND = ["virtio_blk", "virtio_net", "nvme", "ahci", "sd_mod", "e1000e", "kvm_amd", "kvm_intel", "msr", "cpuid",
+AT_HAND = ["virtio_blk", "virtio_net", "nvme", "ahci", "sd_mod", "e1000e", "igb", "kvm_amd", "kvm_intel", "msr", "cpuid",
            "virtio_rng", "vfio_pci", "vfio_iommu_type1", "ext4", "tun", "brd", "nbd", "veth", "bridge", "openvswitch", "vhost_net", "vhost_vsock"]
 BUSYBOX = "/bin/busybox"
 

@@ -168,6 +168,7 @@ struct network {
 	bool tell_offload, tell_table;          /* [P] */
 	bool tell_network;                      /* [P] the guest may be on another one */
 	unsigned int sub_channels;              /* [P] asked for and offered */
+	uint32_t told_vf;                       /* [P] the guest was told that it has it; 0: none */
 	uint8_t mac[6];                         /* [P] as the guest has set it */
 	struct ndis_offload_parameters offload; /* [P] what was set last, 0: never */
 	struct ndis_rss_parameters rss; /* [P] likewise: flags and hash; written under lock */
@@ -178,6 +179,9 @@ struct network {
 	_Atomic uint32_t filter; /* [a] written by [P] */
 	_Atomic bool hears;      /* [a] written under lock */
 	_Atomic bool rsc4, rsc6; /* [a] likewise */
+	_Atomic uint32_t vf;     /* [a] the function that is to be the guest's; 0: none */
+	_Atomic bool
+		elsewhere; /* [a] written by [P]: the guest's frames go that way, while it is there */
 
 	_Atomic uint64_t frames_out, bytes_out, frames_in, bytes_in; /* [a] */
 	_Atomic uint64_t refused[NETWORK_REFUSALS];                  /* [a] */

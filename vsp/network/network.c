@@ -46,6 +46,9 @@ static uint32_t takes(const struct network *network)
 	    network->leaving) {
 		return 0;
 	}
+	if (atomic_load(&network->elsewhere) && atomic_load(&network->vf) != 0) {
+		return PORT_ELSEWHERE;
+	}
 	if (filter & NDIS_FILTER_PROMISCUOUS) {
 		flags |= PORT_TAKES_ALL;
 	}
@@ -115,6 +118,18 @@ void network_hold(struct network *network, bool hold)
 	network->holds += hold ? 1 : -1u;
 	pthread_mutex_unlock(&network->lock);
 	network_update_port(network);
+}
+
+void network_associate(struct network *network, uint32_t serial)
+{
+	pthread_mutex_lock(&network->lock);
+	atomic_store(&network->vf, serial);
+	/* What a guest hears on the adapter it takes, whichever way it sends. */
+	if (!network->ended) {
+		(void)update_locked(network);
+	}
+	pthread_mutex_unlock(&network->lock);
+	vsp_wake_all(&network->channels);
 }
 
 void network_lost(struct network *network)
@@ -376,5 +391,6 @@ void network_get_stats(struct network *network, struct network_stats *stats)
 	for (i = 0; i < NETWORK_REFUSALS; i++) {
 		stats->refused[i] = atomic_load(&network->refused[i]);
 	}
+	stats->elsewhere = atomic_load(&network->elsewhere) && atomic_load(&network->vf) != 0;
 	stats->channels_open = (unsigned int)__builtin_popcountll(vsp_open(&network->channels));
 }

@@ -50,6 +50,12 @@ void network_remove(struct network *network);
 /* Removes it, if it is not yet. What is left of it goes when the bus has released its channels. Before vmbus_destroy(). */
 void network_destroy(struct network **network);
 
+/*
+ * The guest has a virtual function of a card that is to carry its frames, a function of virtual PCI with this serial number, on whose driver the adapter's
+ * address is; 0: it has none any more, or is about to lose it. The guest is told, if it wants such a thing; whether it uses it, stats say.
+ */
+void network_associate(struct network *network, uint32_t serial);
+
 /* The switch is gone: from here on the adapter's link is down. */
 void network_lost(struct network *network);
 /*
@@ -98,6 +104,7 @@ struct network_stats {
 	uint64_t frames_in, bytes_in;   /* to it */
 	uint64_t refused[NETWORK_REFUSALS];
 	unsigned int channels_open;
+	bool elsewhere; /* frames go by the virtual function */
 };
 void network_get_stats(struct network *network, struct network_stats *stats);
 

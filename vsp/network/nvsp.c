@@ -63,6 +63,8 @@ static void halt(struct network *network)
 {
 	network->initialized = false;
 	network->tell_offload = network->tell_table = network->tell_network = false;
+	network->told_vf = 0;
+	atomic_store(&network->elsewhere, false);
 	atomic_store(&network->filter, 0);
 	oid_reset(network);
 }
@@ -360,6 +362,50 @@ static bool send_table(struct net_queue *queue)
 	return true;
 }
 
+/* ---- the virtual function ---- */
+
+static bool wants_vf(const struct network *network)
+{
+	return network->initialized && network->version >= NVSP_VERSION_4 &&
+	       network->capabilities & NVSP_CAPABILITY_SRIOV;
+}
+
+/* One that takes another's place is told after that has gone. True: something was done. */
+static bool tell_vf(struct net_queue *queue)
+{
+	struct network *network = queue->network;
+	uint32_t vf = atomic_load(&network->vf);
+	struct nvsp_message message = {.type = NVSP_SEND_VF_ASSOCIATION};
+	struct iovec payload = {&message, nvsp_message_bytes(network)};
+
+	if (vf == network->told_vf || !wants_vf(network)) {
+		return false;
+	}
+	message.vf_association.allocated = network->told_vf == 0;
+	message.vf_association.serial = network->told_vf != 0 ? network->told_vf : vf;
+	if (channel_send(queue->vsp.channel, 0, false, &payload, 1) == -EAGAIN) {
+		return false;
+	}
+	network->told_vf = network->told_vf != 0 ? 0 : vf;
+	if (network->told_vf == 0) {
+		atomic_store(&network->elsewhere, false);
+	}
+	return true;
+}
+
+/* Only to what the guest was told that it has. */
+static void switch_path(struct network *network, uint32_t path)
+{
+	bool elsewhere = path == NVSP_PATH_VF;
+
+	if (path > NVSP_PATH_VF || (elsewhere && network->told_vf == 0)) {
+		network_refuse(network, NETWORK_BAD_NVSP);
+		return;
+	}
+	atomic_store(&network->elsewhere, elsewhere);
+	network_update_port(network);
+}
+
 bool nvsp_work(struct net_queue *queue)
 {
 	struct network *network = queue->network;
@@ -375,6 +421,7 @@ bool nvsp_work(struct net_queue *queue)
 	if (network->tell_table) {
 		any |= send_table(queue);
 	}
+	any |= tell_vf(queue);
 	return any;
 }
 
@@ -452,6 +499,8 @@ static uint32_t least_bytes(uint32_t type)
 		return BODY(config);
 	case NVSP_SUBCHANNEL:
 		return BODY(sub_channel);
+	case NVSP_SWITCH_DATA_PATH:
+		return BODY(data_path);
 	case NVSP_SEND_RNDIS_PACKET:
 		return BODY(rndis);
 	default:
@@ -493,8 +542,10 @@ static void primary(struct net_queue *queue, const struct vmbus_packet *packet,
 	case NVSP_SEND_NDIS_CONFIG:
 		set_config(queue->network, message);
 		break;
+	case NVSP_SWITCH_DATA_PATH:
+		switch_path(queue->network, message->data_path.path);
+		break;
 	case NVSP_SEND_NDIS_VERSION: /* nothing depends on it */
-	case NVSP_SWITCH_DATA_PATH:  /* there is but one */
 		break;
 	default:
 		network_refuse(queue->network, NETWORK_BAD_NVSP);
