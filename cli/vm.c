@@ -111,6 +111,7 @@ static const struct option {
 	{"port", NULL, TEXT, AT(port), NULL, "NAME", "... of its switch"},
 	{"vlan", "VlanId", TEXT, AT(vlan), NULL, "N", "... access to this one"},
 	{"access", "Access", FLAG, AT(access), NULL, NULL, NULL},
+	{"sriov", "IovWeight", TEXT, AT(sriov), NULL, "on|off", "its frames go by a virtual function of the switch's card, if one is free"},
 	{"untagged", "Untagged", FLAG, AT(untagged), NULL, "", "... to none"},
 	{"kind", "SwitchType", TEXT, AT(kind), NULL, "KIND", "of add-switch: private, internal, external, bridge or nat; of checkpoint: as --checkpoint-type; of new-disk: dynamic or fixed"},
 	{"interface", "NetAdapterName", TEXT, AT(interface), NULL, "NAME", "... a card or a bridge, or what the internal one is called"},

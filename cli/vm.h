@@ -27,8 +27,8 @@ struct vm {
 	bool asks; /* questions, also where there is no terminal */
 	const char *columns, *new_disk;
 	/* Of a part of a machine; NULL: not given. */
-	const char *file, *number, *controller, *network, *mac, *port, *vlan, *user, *role, *kind,
-		*interface, *speed, *parent;
+	const char *file, *number, *controller, *network, *mac, *port, *vlan, *sriov, *user, *role,
+		*kind, *interface, *speed, *parent;
 	const char *to, *shared; /* another host, and a folder that both have */
 	const char *storage;     /* a folder for files of disks */
 	json_t *document;        /* of create and set */

@@ -348,7 +348,7 @@ int vm_host_devices(struct vm *vm)
 		json_object_set_new(device, "machines", json_string(text));
 	}
 	vm_print_rows(vm, json_object_get(answer, "devices"),
-		      "pci,id,class,driver,group,assignable,machines");
+		      "pci,id,class,driver,group,function-of,functions,assignable,machines");
 	json_decref(answer);
 	return VM_DONE;
 }
@@ -394,9 +394,28 @@ int vm_networks(struct vm *vm)
 			json_object_set(network, "mac", json_object_get(adapter, "address"));
 			json_object_set(network, "connected",
 					json_object_get(adapter, "connected"));
+			json_object_set(network, "function", json_object_get(adapter, "function"));
 		}
 	}
-	return print_rows(vm, machine, list, "vm,index,switch,mac,vlan,connected");
+	return print_rows(vm, machine, list, "vm,index,switch,mac,vlan,connected,sriov,function");
+}
+
+/* A weight, as in PowerShell: any but 0 wants one. */
+static bool put_sriov(const char *word, json_t *network)
+{
+	json_int_t weight = 0;
+	bool on = strcmp(word, "on") == 0;
+
+	if (!on && strcmp(word, "off") != 0 && !(words_number(word, &weight) && weight <= 100)) {
+		say("--sriov %s: give on or off", word);
+		return false;
+	}
+	if (on || weight > 0) {
+		json_object_set_new(network, "sriov", json_true());
+	} else {
+		json_object_del(network, "sriov");
+	}
+	return true;
 }
 
 static bool put_network(const struct vm *vm, json_t *network)
@@ -414,6 +433,9 @@ static bool put_network(const struct vm *vm, json_t *network)
 	}
 	if (vm->untagged) {
 		json_object_del(network, "vlan");
+	}
+	if (vm->sriov != NULL && !put_sriov(vm->sriov, network)) {
+		return false;
 	}
 	if (vm->vlan != NULL) {
 		if (!words_number(vm->vlan, &value)) {

@@ -722,7 +722,7 @@ const struct vm_verb vm_verbs[] = {
 	{"set-dvd",       "Set-VMDvdDrive",       1, 2,    vm_set_dvd,      false, "NAME [FILE]",   "another disc, or none; --number: of which drive"},
 	{"remove-dvd",    "Remove-VMDvdDrive",    1, 2,    vm_remove_dvd,   false, "NAME NUMBER",   "also by its FILE"},
 	{"nets",          "Get-VMNetworkAdapter", 1, 1,    vm_networks,     false, "NAME",          "its network adapters"},
-	{"add-net",       "Add-VMNetworkAdapter", 1, 2,    vm_add_network,  false, "NAME SWITCH",   "--mac, --port, --vlan"},
+	{"add-net",       "Add-VMNetworkAdapter", 1, 2,    vm_add_network,  false, "NAME SWITCH",   "--mac, --port, --vlan, --sriov"},
 	{"set-net",       "Set-VMNetworkAdapter", 1, 2,    vm_set_network,  false, "NAME [INDEX]",  "likewise, --net, --untagged"},
 	{"set-vlan",      "Set-VMNetworkAdapterVlan", 1, 2, vm_set_network, false, "NAME [INDEX]",  "--vlan, --untagged"},
 	{"connect-net",   "Connect-VMNetworkAdapter", 1, 3, vm_connect_network, false, "NAME SWITCH [INDEX]", "another switch"},

@@ -168,14 +168,19 @@ static void write_state(struct job *job)
 	ask(job, CONTROL_SAVE, json_object(), fd);
 }
 
+static void pause_to_save(struct job *job)
+{
+	job_step(job, "pausing");
+	ask(job, CONTROL_PAUSE, json_object(), -1);
+}
+
 static void save(struct job *job)
 {
 	if (job->machine->worker_state == MACHINE_PAUSED) {
 		write_state(job);
-		return;
+	} else if (!functions_take(job, pause_to_save)) {
+		pause_to_save(job);
 	}
-	job_step(job, "pausing");
-	ask(job, CONTROL_PAUSE, json_object(), -1);
 }
 
 static bool is_writing(const struct job *job)

@@ -77,6 +77,12 @@ void change_started(struct machine *machine, const json_t *config)
 	compare(machine);
 }
 
+void change_remember(struct machine *machine, const char *key, json_t *value)
+{
+	json_object_set_new(machine->running, key, value);
+	keep(machine);
+}
+
 void change_met(struct machine *machine)
 {
 	char path[PATH_MAX];

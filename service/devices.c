@@ -58,6 +58,13 @@ static json_t *device_object(const struct service *service, const struct pci_dev
 	if (device->driver[0] != '\0') {
 		json_object_set_new(object, "driver", json_string(device->driver));
 	}
+	if (device->physical[0] != '\0') {
+		json_object_set_new(object, "function-of", json_string(device->physical));
+	}
+	if (device->functions_max != 0) {
+		json_object_set_new(object, "functions", json_integer(device->functions));
+		json_object_set_new(object, "functions-max", json_integer(device->functions_max));
+	}
 	if (device->group >= 0) {
 		json_object_set_new(object, "group", json_integer(device->group));
 	}

@@ -594,6 +594,28 @@ static json_t *compare(const json_t *one, const json_t *other, json_t *both)
 	return only;
 }
 
+/* An adapter but for the virtual function that is to carry its frames, which comes and goes. */
+static json_t *plain_network(const json_t *network)
+{
+	json_t *copy = json_copy((json_t *)network);
+
+	json_object_del(copy, "sriov");
+	return copy;
+}
+
+static json_t *without_sriov(const json_t *document)
+{
+	json_t *list = json_array();
+	const json_t *network;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "networks"), i, network)
+	{
+		json_array_append_new(list, plain_network(network));
+	}
+	return list;
+}
+
 static void plug(const json_t *network, struct step *step)
 {
 	/* One of another model the worker refuses, by name. */
@@ -624,16 +646,16 @@ static void plug(const json_t *network, struct step *step)
 static bool networks(const json_t *from, const json_t *to, const json_t *status, struct step *step)
 {
 	json_t *adapters = json_copy(json_object_get(status, "networks")), *kept = json_array(),
-	       *gone, *new;
+	       *old_list = without_sriov(from), *new_list = without_sriov(to), *gone, *new;
 	const json_t *missing, *there, *network;
 	size_t i, j;
 	bool done = false;
 
 	adapters = adapters != NULL ? adapters : json_array();
-	new = compare(json_object_get(to, "networks"), json_object_get(from, "networks"), kept);
+	new = compare(new_list, old_list, kept);
 	(void)assign(adapters, kept);
 	json_array_clear(kept);
-	gone = compare(json_object_get(from, "networks"), json_object_get(to, "networks"), kept);
+	gone = compare(old_list, new_list, kept);
 	missing = assign(adapters, new);
 	/* First those that go: their addresses and ports may be the new ones'. */
 	json_array_foreach(gone, i, network)
@@ -657,7 +679,87 @@ static bool networks(const json_t *from, const json_t *to, const json_t *status,
 	json_decref(kept);
 	json_decref(gone);
 	json_decref(new);
+	json_decref(old_list);
+	json_decref(new_list);
 	return done;
+}
+
+static bool wants_function(const json_t *network)
+{
+	return json_is_true(json_object_get(network, "sriov"));
+}
+
+/* Whether a list has an adapter that differs in this alone: then it was wanted before, or was not. */
+static bool wanted_function(const json_t *networks, const json_t *network)
+{
+	bool wanted = false;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)networks, i, item)
+	{
+		json_t *one = plain_network(item), *other = plain_network(network);
+
+		wanted |= json_equal(one, other) && wants_function(item);
+		json_decref(one);
+		json_decref(other);
+	}
+	return wanted;
+}
+
+/*
+ * A virtual function comes to an adapter of which it was not wanted before, or goes. One that there was none for when the machine started is not asked for with
+ * each change.
+ */
+static bool functions(const json_t *from, const json_t *to, const json_t *status, struct step *step)
+{
+	const json_t *networks_then = json_object_get(from, "networks"), *network, *there;
+	size_t i, j;
+
+	json_array_foreach((json_t *)json_object_get(to, "networks"), i, network)
+	{
+		bool wants = wants_function(network);
+
+		if (wants == wanted_function(networks_then, network)) {
+			continue;
+		}
+		json_array_foreach(json_object_get(status, "networks"), j, there)
+		{
+			if (is_adapter(there, network) &&
+			    (*member_text(there, "function") != '\0') != wants) {
+				add_word(step, "net");
+				add_word(step, "function");
+				add_number(step, number_of(there));
+				add_word(step, wants ? "on" : "off");
+				say_step(step,
+					 wants ? "a virtual function for adapter"
+					       : "the virtual function of adapter",
+					 step->number);
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+json_int_t difference_lacks_function(const json_t *config, const json_t *status, json_int_t from)
+{
+	const json_t *there, *network;
+	size_t i, j;
+
+	json_array_foreach(json_object_get(status, "networks"), i, there)
+	{
+		bool has = *member_text(there, "function") != '\0';
+
+		json_array_foreach(json_object_get(config, "networks"), j, network)
+		{
+			if (!has && number_of(there) >= from && wants_function(network) &&
+			    is_adapter(there, network)) {
+				return number_of(there);
+			}
+		}
+	}
+	return -1;
 }
 
 static bool has_device(const json_t *list, const char *address)
@@ -783,7 +885,7 @@ bool difference_next(const json_t *from, const json_t *to, const json_t *status,
 {
 	*step = (struct step){.count = 0};
 	return detach(from, to, status, step) || attach(from, to, status, step) ||
-	       networks(from, to, status, step) || device(from, to, status, false, step) ||
-	       device(to, from, status, true, step) || services(from, to, status, step) ||
-	       memory(from, to, status, step);
+	       networks(from, to, status, step) || functions(from, to, status, step) ||
+	       device(from, to, status, false, step) || device(to, from, status, true, step) ||
+	       services(from, to, status, step) || memory(from, to, status, step);
 }

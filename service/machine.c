@@ -239,6 +239,7 @@ static void ended(struct machine *machine)
 	if (machine_run_path(machine, "display", path)) {
 		(void)unlink(path);
 	}
+	functions_end(machine);
 	change_ended(machine);
 	if (machine->reason[0] == '\0') {
 		snprintf(machine->reason, sizeof(machine->reason), "%s",
@@ -388,6 +389,7 @@ static void heard_status(struct machine *machine, void *user, const json_t *resu
 		action_worker_runs(job_running(machine, NULL));
 	}
 	follow(machine, json_string_value(json_object_get(result, "state")));
+	functions_begin(machine, result);
 	job_go_on(machine);
 }
 
@@ -430,6 +432,15 @@ void machine_ask_jobs(struct machine *machine)
 	link_ask(machine, CONTROL_JOBS, json_object(), -1, heard_jobs, NULL);
 }
 
+static void heard_devices(struct machine *machine, void *user, const json_t *status,
+			  const json_t *error)
+{
+	(void)user;
+	if (error == NULL) {
+		functions_heard(machine, status);
+	}
+}
+
 void machine_event(struct machine *machine, const json_t *params)
 {
 	const char *name = json_string_value(json_object_get(params, "event"));
@@ -450,6 +461,8 @@ void machine_event(struct machine *machine, const json_t *params)
 	} else if (strcmp(name, CONTROL_ON_CRASHED) == 0) {
 		machine->crashed = true;
 		events_emit(machine->service, "machine", machine_summary(machine));
+	} else if (strcmp(name, CONTROL_ON_DEVICES) == 0) {
+		link_ask(machine, CONTROL_STATUS, json_object(), -1, heard_devices, NULL);
 	} else if (strcmp(name, CONTROL_ON_JOB) == 0 || strcmp(name, CONTROL_ON_PROGRESS) == 0) {
 		end_of_worker_job(machine, json_object_get(params, "job"));
 		checkpoint_heard(machine, json_object_get(params, "job"));

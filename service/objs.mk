@@ -1,6 +1,6 @@
 # The management service.
-service_objs = $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o display.o settings.o judge.o store.o start.o machine.o job.o action.o checkpoint.o tree.o relocate.o firmware_files.o change.o difference.o storage.o offer.o move.o arrival.o luggage.o shared.o files.o file_process.o addresses.o devices.o metrics.o tool.o switches.o helper.o who.o http.o api.o openapi.o) \
-	$(addprefix hosted/,available.o owner.o listen.o manager.o packet.o pci.o form.o say.o) $(disk_objs)
+service_objs = $(addprefix service/,main.o loop.o refusal.o events.o link.o console.o display.o settings.o judge.o store.o start.o machine.o job.o action.o checkpoint.o tree.o relocate.o firmware_files.o change.o difference.o storage.o offer.o move.o arrival.o luggage.o shared.o files.o file_process.o addresses.o devices.o functions.o metrics.o tool.o switches.o helper.o who.o http.o api.o openapi.o) \
+	$(addprefix hosted/,available.o owner.o listen.o manager.o packet.o pci.o vf.o form.o say.o) $(disk_objs)
 
 service_products := build/service/vmms
 build/user/service/openapi.o build/san/service/openapi.o: include/mgmt/openapi.json

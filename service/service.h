@@ -96,6 +96,19 @@ bool refuse(struct refusal *why, const char *code, const char *remedy, const cha
 bool refuse_form(struct refusal *why, const struct form_error *error);
 json_t *refusal_object(const struct refusal *why);
 
+/* ---- Virtual functions of adapters (functions.c) ---- */
+
+struct machine;
+/* Its worker has said how it is, for the first time: adapters that lack one get it. */
+void functions_begin(struct machine *machine, const json_t *status);
+/* ... or again. */
+void functions_heard(struct machine *machine, const json_t *status);
+/* Its worker has ended, and what is remembered of it is about to go. */
+void functions_end(struct machine *machine);
+struct job;
+/* Those that the job's machine has are taken from it; then `next`, or the job has failed. False: it has none. */
+bool functions_take(struct job *job, void (*next)(struct job *job));
+
 /* ---- Programs that are asked, and end (tool.c) ---- */
 
 struct tool;
@@ -450,12 +463,17 @@ json_t *difference_waits(const json_t *running, const json_t *to);
 /* The next step from one to the other, by the worker's status. False: there is none. */
 bool difference_next(const json_t *from, const json_t *to, const json_t *status, struct step *step);
 
+/* The number of the first adapter from this one on that is to have a virtual function, and has none; -1: there is none. */
+json_int_t difference_lacks_function(const json_t *config, const json_t *status, json_int_t from);
+
 /* A worker has been started so, has been met, or has ended. */
 void change_started(struct machine *machine, const json_t *config);
 void change_met(struct machine *machine);
 void change_ended(struct machine *machine);
 /* Of one whose document does not say its id: that of the worker which was started by its name. False: there is none. */
 bool change_find_id(struct machine *machine);
+/* What else is remembered of it, beside its configuration. Takes the value. */
+void change_remember(struct machine *machine, const char *key, json_t *value);
 /* Whether the worker has to be told of another document; that takes a job. */
 bool change_is_needed(const struct machine *machine, const json_t *document);
 /* A document's disks as its worker has them, or would: each with its number. */

@@ -80,6 +80,7 @@ struct config_network {
 	bool by_page;             /* its guest signals by a page of memory */
 	bool emulated;            /* of generation 1: a 21140, instead of one on VMBus */
 	bool first;               /* likewise: firmware tries to start from it before all others */
+	bool sriov; /* a virtual function is to carry its frames: who started the worker sees to it */
 };
 
 /* How a document names them: on VMBus, or emulated. */

@@ -732,9 +732,9 @@ static bool check_model(struct form *form, const json_t *value,
 					  "give it model 21140 too",
 					  "is for an adapter that firmware has a driver for");
 	}
-	if (network->emulated && (network->queue_count > 1 || network->by_page)) {
+	if (network->emulated && (network->queue_count > 1 || network->by_page || network->sriov)) {
 		return form_refuse_member(form, "model", json_object_get(value, "model"),
-					  "leave out queues and signals",
+					  "leave out queues, signals and sriov",
 					  "has one queue, and interrupts alone");
 	}
 	return true;
@@ -760,6 +760,7 @@ bool config_read_network(struct form *form, const json_t *value, struct config_n
 		{"signals", FORM_WORD, OF_NETWORK(signals), .words = signals},
 		{"model", FORM_WORD, OF_NETWORK(model), .words = config_models},
 		{"first", FORM_FLAG, OF_NETWORK(network.first)},
+		{"sriov", FORM_FLAG, OF_NETWORK(network.sriov)},
 	};
 
 	if (!form_read(form, value, members, ARRAY_COUNT(members), &read)) {
@@ -836,6 +837,21 @@ static bool read_devices(struct form *form, const json_t *value, void *into)
 	return form_read_list(form, value, CONFIG_DEVICES_MAX, read_pci_device, form->user);
 }
 
+static bool has_sriov(const struct config *config)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->network_count; i++) {
+		if (config->networks[i].sriov) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The first of the keys, which are of virtual functions as well: those come and go. */
+#define MEMORY_KEYS 2u
+
 /* What devices write to is the guest's for good, and what they know is in no state. */
 static bool check_devices(struct form *form, const struct config *config)
 {
@@ -847,14 +863,19 @@ static bool check_devices(struct form *form, const struct config *config)
 		{"restore", "cannot be: a device has a state of its own"},
 		{"receive", "cannot be: a device has a state of its own"},
 	};
-	unsigned int i;
+	unsigned int i, count = config->device_count > 0 ? ARRAY_COUNT(keys)
+				: has_sriov(config)      ? MEMORY_KEYS
+							 : 0;
 
-	for (i = 0; config->device_count > 0 && i < ARRAY_COUNT(keys); i++) {
+	for (i = 0; i < count; i++) {
 		const json_t *value = json_object_get(config->document, keys[i].key);
 
 		if (value != NULL) {
 			return form_refuse_member(form, keys[i].key, value,
-						  "leave it out, or the devices", keys[i].what);
+						  config->device_count > 0
+							  ? "leave it out, or the devices"
+							  : "leave it out, or the adapter's sriov",
+						  keys[i].what);
 		}
 	}
 	return true;

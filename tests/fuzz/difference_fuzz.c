@@ -36,8 +36,10 @@ static json_t *pick_value(void)
 /* One of a list, whose numbers are different ones: some of the members that these have, most of them of the right kind. */
 static json_t *pick_item(const char *list, unsigned int number)
 {
-	static const char *const texts[] = {"file", "name", "switch", "port", "mac", "address"},
-				 *const flags[] = {"read-only", "raw", "direct", "enabled"};
+	static const char *const texts[] = {"file", "name",    "switch",  "port",
+					    "mac",  "address", "function"},
+				 *const flags[] = {"read-only", "raw", "direct", "enabled",
+						   "sriov"};
 	json_t *item = json_object();
 	uint8_t has = fuzz_byte();
 	unsigned int i;
@@ -135,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			EXPECT(step.words[i] != NULL);
 		}
 	}
+	EXPECT(difference_lacks_function(running, status, 0) >= -1);
 	/* What it has become needs nothing more, and is led nowhere else. */
 	copy = difference_apply(then, to, bounds);
 	EXPECT(json_equal(copy, then));

@@ -718,7 +718,7 @@ static void schema(void **state)
 		"\"switch\":\"s\",\"port\":\"p\",\"socket\":\"o\","
 		"\"mac\":"
 		"\"00:15:5d:01:02:03\",\"vlan\":7,\"queues\":2,\"signals\":\"page\",\"model\":"
-		"\"synthetic\",\"first\":false}],\"control\":{"
+		"\"synthetic\",\"first\":false,\"sriov\":false}],\"control\":{"
 		"\"socket\":\"c\","
 		"\"users\":[]},"
 		"\"id\":\"00112233-4455-6677-8899-aabbccddeeff\",\"serial-number\":\"s\","
